@@ -1,0 +1,43 @@
+//! What a connection was asked to prove.
+
+use serde::{Deserialize, Serialize};
+
+/// One thing that was proved, or was not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// What was looked at, for example `SELECT on public.orders`.
+    pub name: String,
+    /// Whether it holds.
+    pub passed: bool,
+    /// What was found.
+    pub detail: String,
+    /// The statement or step that mends it, ready to copy.
+    pub remedy: Option<String>,
+}
+
+/// Everything that was looked at, in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Checks(pub Vec<Check>);
+
+impl Checks {
+    /// Notes something that holds.
+    pub fn pass(&mut self, name: impl Into<String>, detail: impl Into<String>) {
+        self.0.push(Check { name: name.into(), passed: true, detail: detail.into(), remedy: None });
+    }
+
+    /// Notes something that does not hold, and what mends it.
+    pub fn fail(&mut self, name: impl Into<String>, detail: impl Into<String>, remedy: impl Into<String>) {
+        self.0.push(Check {
+            name: name.into(),
+            passed: false,
+            detail: detail.into(),
+            remedy: Some(remedy.into()).filter(|remedy: &String| !remedy.is_empty()),
+        });
+    }
+
+    /// Whether everything holds.
+    pub fn passed(&self) -> bool {
+        self.0.iter().all(|check| check.passed)
+    }
+}

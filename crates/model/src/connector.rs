@@ -1,0 +1,112 @@
+//! What a system can be to us, as data.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use schemars::Schema;
+use serde::{Deserialize, Serialize};
+
+use crate::{Clock, Error, Http, ObjectKind, Platform, Settings, Source};
+
+/// What every connector is handed instead of making its own.
+#[derive(Clone)]
+pub struct Tools {
+    /// The way to speak HTTP.
+    pub http: Arc<dyn Http>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Relative paths in settings start here: the project's folder.
+    pub project: PathBuf,
+    /// Where embedded parts keep their state.
+    pub data: PathBuf,
+    /// Whether this is a rehearsal: nothing outside may change.
+    pub rehearsal: bool,
+}
+
+/// How to open a system that rows are read from. Opening does no I/O.
+#[derive(Clone, Copy)]
+pub struct SourceRole {
+    /// The schema of what a sync selects.
+    pub selection: fn() -> Schema,
+    /// Opens it.
+    pub open: fn(&Settings, &Tools) -> Result<Arc<dyn Source>, Error>,
+}
+
+/// How to open a system that takes records. Opening does no I/O.
+#[derive(Clone, Copy)]
+pub struct PlatformRole {
+    /// The kinds of object it takes.
+    pub objects: &'static [ObjectKind],
+    /// The schema of a sync's own settings under `to:`.
+    pub target: fn() -> Schema,
+    /// Opens it for one kind of object: connection settings, target settings.
+    pub open: fn(&Settings, ObjectKind, &Settings, &Tools) -> Result<Arc<dyn Platform>, Error>,
+    /// What the platform answers when it takes everything: the base of a rehearsal.
+    pub rehearse: fn(&http::Request<bytes::Bytes>) -> http::Response<bytes::Bytes>,
+}
+
+/// How to serve a vendor's HTTP API locally, on the embedded platform.
+#[derive(Clone, Copy)]
+pub struct SandboxRole {
+    /// The first path segments that belong to this API, for example `users`.
+    pub paths: &'static [&'static str],
+    /// Opens it.
+    pub open: fn(&SandboxTools) -> Result<Arc<dyn Http>, Error>,
+}
+
+/// What a sandbox is made from.
+#[derive(Clone)]
+pub struct SandboxTools {
+    /// Where its users, events and catalogs are kept; in memory where absent.
+    pub data: Option<PathBuf>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// How it misbehaves; may be changed while it runs.
+    pub faults: Arc<Mutex<Faults>>,
+    /// Whether the documented rate limits are enforced.
+    pub limits: bool,
+}
+
+/// How a sandbox misbehaves. Shares are between 0 and 1; choices follow from `seed`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Faults {
+    /// Wait before each answer, in milliseconds.
+    pub latency_ms: u64,
+    /// Share of requests answered 429 with the vendor's headers, without effect.
+    pub throttled: f64,
+    /// Share of requests answered 503, without effect.
+    pub unavailable: f64,
+    /// Share of requests that take effect and are never answered.
+    pub dropped: f64,
+    /// Share of items refused with a partial error.
+    pub refused: f64,
+    /// Every request is answered 401.
+    pub revoked: bool,
+    /// Makes the choices repeatable.
+    pub seed: u64,
+}
+
+/// One outside system and the roles it can play.
+#[derive(Clone, Copy)]
+pub struct Connector {
+    /// The word used for `kind:` in project files.
+    pub kind: &'static str,
+    /// The name for people.
+    pub title: &'static str,
+    /// Its page of documentation.
+    pub readme: &'static str,
+    /// A small picture, SVG.
+    pub icon: &'static str,
+    /// The schema of its settings.
+    pub settings: fn() -> Schema,
+    /// Rows can be read from it.
+    pub source: Option<SourceRole>,
+    /// Records can be sent to it.
+    pub platform: Option<PlatformRole>,
+    /// Its HTTP API can be served locally.
+    pub sandbox: Option<SandboxRole>,
+    /// The statements and steps that a customer's administrator runs, for the
+    /// names in these settings and this selection.
+    pub setup: Option<fn(&Settings, Option<&Settings>) -> Result<String, Error>>,
+}

@@ -1,0 +1,44 @@
+//! Systems that take deliveries.
+
+use async_trait::async_trait;
+
+use crate::{Checks, Error, Limits, ObjectSpec, Reason, Receipt, Record};
+
+/// Anything that takes deliveries of `T`.
+#[async_trait]
+pub trait Destination<T>: Send + Sync
+where
+    T: Send + Sync + 'static,
+{
+    /// Connects and proves the least privilege that delivering needs.
+    ///
+    /// # Errors
+    /// Only what prevents looking at all.
+    async fn check(&self) -> Result<Checks, Error>;
+
+    /// What a request may hold and how often one may be sent.
+    fn limits(&self) -> Limits;
+
+    /// About how many bytes an item takes in a request.
+    fn weigh(&self, item: &T) -> usize;
+
+    /// Whether the destination would take the item at all, by rules that need
+    /// no request: lengths, forbidden values, missing parts.
+    ///
+    /// # Errors
+    /// Why it would not.
+    fn admit(&self, item: &T) -> Result<(), Reason>;
+
+    /// Delivers `items` once and reports one outcome for each, in order.
+    ///
+    /// Neither retries nor buffers: what is `Delivered` is durable at the far
+    /// side. An `Err` says that none of the items took effect; when that is not
+    /// certain, the items are `Unknown`.
+    async fn deliver(&self, items: &[T]) -> Result<Receipt, Error>;
+}
+
+/// A customer-engagement platform, opened for one kind of object.
+pub trait Platform: Destination<Record> {
+    /// The kind it was opened for and how it treats it.
+    fn object(&self) -> ObjectSpec;
+}

@@ -1,0 +1,171 @@
+//! What went wrong, what the engine does about it, and what people read.
+
+use std::fmt;
+
+use jiff::Timestamp;
+
+/// The result of anything that can fail as a whole.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What kind of failure it is. The kind alone decides the engine's reaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// A setting cannot work: an unknown region, a host that is no host.
+    Settings,
+    /// The other side refuses us: 401, 403, a missing grant, a wrong password.
+    Denied,
+    /// What was asked for is not there: table, column, topic, catalog.
+    Missing,
+    /// Too fast; acceptable again at the given time, or soon where it is not known.
+    Throttled(Option<Timestamp>),
+    /// Not reachable now: refused, 503, DNS, a warehouse that warms up.
+    Unavailable,
+    /// The request is larger than the other side takes.
+    TooLarge,
+    /// The request was refused as a whole and none of it took effect.
+    Refused,
+    /// An answer that we cannot read.
+    Unexpected,
+    /// Our own storage failed: a full disk, a locked file.
+    Storage,
+    /// A fault of this program.
+    Internal,
+}
+
+/// What the engine does about a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reaction {
+    /// Stops the sync until a person has mended the cause; keeps everything.
+    Pause,
+    /// Waits, then sends the same again. Not an attempt.
+    Wait(Option<Timestamp>),
+    /// Tries again with growing waits inside a budget, then leaves it for the next run.
+    BackOff,
+    /// Halves the request until what cannot be accepted stands alone.
+    Halve,
+    /// Ends the run; the next one starts at the last checkpoint.
+    Fail,
+}
+
+/// A failure that concerns more than one row. Rows have a [`crate::Reason`] instead.
+///
+/// The message names the thing and the cause and never holds a row value or a
+/// secret; the hint is the next step.
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+    hint: Option<String>,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    /// A failure with its sentence.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Error {
+        Error { kind, message: message.into(), hint: None, source: None }
+    }
+
+    /// Adds what a person does next.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Error {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds the cause.
+    #[must_use]
+    pub fn caused_by(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// Puts what was being done in front of the message.
+    #[must_use]
+    pub fn context(mut self, doing: impl fmt::Display) -> Error {
+        self.message = format!("{doing}: {}", self.message);
+        self
+    }
+
+    /// A setting that cannot work.
+    pub fn settings(message: impl Into<String>) -> Error {
+        Error::new(ErrorKind::Settings, message)
+    }
+
+    /// A fault of this program.
+    pub fn internal(message: impl Into<String>) -> Error {
+        Error::new(ErrorKind::Internal, message)
+    }
+
+    /// The kind.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The sentence, without hint and causes.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// What a person does next.
+    ///
+    /// Where the maker of the error gave none, the kind has one.
+    pub fn next_step(&self) -> &str {
+        if let Some(hint) = &self.hint {
+            return hint;
+        }
+        match self.kind {
+            ErrorKind::Settings => "correct the setting, then run `tidegate validate`",
+            ErrorKind::Denied => "give the permission or mend the credential, then run `tidegate check`",
+            ErrorKind::Missing => "create it or correct its name, then run `tidegate check`",
+            ErrorKind::Throttled(_) => "nothing to do: it goes on by itself",
+            ErrorKind::Unavailable => {
+                "it is tried again with the next run; `tidegate check` tells whether it is back"
+            }
+            ErrorKind::TooLarge | ErrorKind::Refused => "see `tidegate rows --rejected`",
+            ErrorKind::Unexpected => "it is tried again with the next run; report it if it stays",
+            ErrorKind::Storage => "free space or mend the disk, then run again: nothing was lost",
+            ErrorKind::Internal => "please report it, with the run's name",
+        }
+    }
+
+    /// What the engine does about it.
+    pub fn reaction(&self) -> Reaction {
+        match self.kind {
+            ErrorKind::Settings | ErrorKind::Denied | ErrorKind::Missing => Reaction::Pause,
+            ErrorKind::Throttled(until) => Reaction::Wait(until),
+            ErrorKind::Unavailable => Reaction::BackOff,
+            ErrorKind::TooLarge | ErrorKind::Refused => Reaction::Halve,
+            ErrorKind::Unexpected | ErrorKind::Storage | ErrorKind::Internal => Reaction::Fail,
+        }
+    }
+
+    /// The message and its causes on one line.
+    pub fn chain(&self) -> String {
+        let mut text = self.message.clone();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        text
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.kind, self.chain())
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}

@@ -1,0 +1,176 @@
+//! JSON that is checked once and carried as text.
+
+use std::fmt;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::{Reason, Text};
+
+/// One well-formed JSON value as text. No tree is built for what is only passed on.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Json(Text);
+
+impl Json {
+    /// Checks that `text` is one JSON value.
+    ///
+    /// # Errors
+    /// Says where the text stops being JSON, without repeating any of it.
+    pub fn parse(text: Text) -> Result<Json, Reason> {
+        match serde_json::from_str::<serde::de::IgnoredAny>(&text) {
+            Ok(_) => Ok(Json(text)),
+            Err(cause) => Err(Reason::new(
+                "invalid_json",
+                format!("not valid JSON at line {}, column {}", cause.line(), cause.column()),
+            )),
+        }
+    }
+
+    /// Takes text that its maker guarantees to be one JSON value: a `jsonb`
+    /// column, or what this program has just written.
+    pub fn trusted(text: impl Into<Text>) -> Json {
+        Json(text.into())
+    }
+
+    /// `{}`.
+    pub fn empty_object() -> Json {
+        Json(Text::from_static("{}"))
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The text, to share.
+    pub fn text(&self) -> &Text {
+        &self.0
+    }
+
+    /// Whether the value is an object.
+    pub fn is_object(&self) -> bool {
+        self.0.trim_start().starts_with('{')
+    }
+
+    /// Whether the value is an object without members.
+    pub fn is_empty_object(&self) -> bool {
+        let inner = self.0.trim().strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+        inner.is_some_and(|inner| inner.trim().is_empty())
+    }
+}
+
+impl fmt::Debug for Json {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Json({} bytes)", self.0.len())
+    }
+}
+
+impl<'de> Deserialize<'de> for Json {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Json, D::Error> {
+        let text = Text::deserialize(deserializer)?;
+        Json::parse(text).map_err(|reason| serde::de::Error::custom(reason.message))
+    }
+}
+
+/// Appends `text` as a JSON string, quotes included.
+pub fn write_string(text: &str, out: &mut String) {
+    out.push('"');
+    let bytes = text.as_bytes();
+    let mut written = 0;
+    for (at, &byte) in bytes.iter().enumerate() {
+        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
+            continue;
+        }
+        out.push_str(&text[written..at]);
+        written = at + 1;
+        match byte {
+            b'"' => out.push_str("\\\""),
+            b'\\' => out.push_str("\\\\"),
+            b'\n' => out.push_str("\\n"),
+            b'\r' => out.push_str("\\r"),
+            b'\t' => out.push_str("\\t"),
+            _ => {
+                const HEX: &[u8; 16] = b"0123456789abcdef";
+                out.push_str("\\u00");
+                out.push(char::from(HEX[usize::from(byte >> 4)]));
+                out.push(char::from(HEX[usize::from(byte & 15)]));
+            }
+        }
+    }
+    out.push_str(&text[written..]);
+    out.push('"');
+}
+
+/// Whether `text` is a number as JSON writes numbers.
+pub fn is_number(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    digits.starts_with(|first: char| first.is_ascii_digit())
+        && digits.ends_with(|last: char| last.is_ascii_digit())
+        && digits
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'+' | b'-'))
+        && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
+}
+
+/// Standard base64 with padding.
+pub fn base64(bytes: &Bytes) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let group = (u32::from(chunk[0]) << 16)
+            | (u32::from(chunk.get(1).copied().unwrap_or(0)) << 8)
+            | u32::from(chunk.get(2).copied().unwrap_or(0));
+        for place in 0..4 {
+            if place <= chunk.len() {
+                let index = (group >> (18 - 6 * place)) & 63;
+                out.push(char::from(ALPHABET[index as usize]));
+            } else {
+                out.push('=');
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings_are_written_as_serde_json_writes_them() {
+        for text in
+            ["", "plain", "quote \" slash \\ tab \t", "line\nbreak\r", "é 日本 🎈", "\u{1}\u{1f}\u{7f}"]
+        {
+            let mut out = String::new();
+            write_string(text, &mut out);
+            assert_eq!(out, serde_json::to_string(text).expect("text"));
+        }
+    }
+
+    #[test]
+    fn only_json_numbers_count_as_numbers() {
+        for good in ["0", "-1", "12.50", "1e5", "-0.0"] {
+            assert!(is_number(good), "{good}");
+        }
+        for bad in ["", "-", "NaN", "Infinity", "01", "1.", ".5", "1e", "+1", "1 "] {
+            assert!(!is_number(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn base64_follows_rfc_4648() {
+        for (plain, encoded) in
+            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")]
+        {
+            assert_eq!(base64(&Bytes::from_static(plain.as_bytes())), encoded);
+        }
+    }
+
+    #[test]
+    fn invalid_json_is_named_without_its_content() {
+        let reason = Json::parse("{\"secret\": }".into()).expect_err("invalid");
+        assert_eq!(reason.code, "invalid_json");
+        assert!(!reason.message.contains("secret"), "{}", reason.message);
+    }
+}

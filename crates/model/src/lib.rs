@@ -1,0 +1,53 @@
+//! The nouns and contracts of Tidegate, in reading order.
+//!
+//! A *sync* is a feed, a destination and a ledger. This crate names the things
+//! that flow ([`Value`], [`Row`], [`Record`]), the contracts that parts keep
+//! ([`Source`], [`Platform`], [`Store`], [`Http`]) and what is said about what
+//! happened ([`Outcome`], [`Run`], [`Error`]). It opens no sockets, speaks no
+//! SQL and starts no runtime.
+
+pub mod checks;
+pub mod clock;
+pub mod connector;
+pub mod cursor;
+pub mod destination;
+pub mod error;
+pub mod feed;
+pub mod fingerprint;
+pub mod http;
+pub mod id;
+pub mod json;
+pub mod limits;
+pub mod mapping;
+pub mod object;
+pub mod receipt;
+pub mod record;
+pub mod row;
+pub mod run;
+pub mod settings;
+pub mod source;
+pub mod store;
+pub mod value;
+
+pub use checks::{Check, Checks};
+pub use clock::{Clock, SystemClock};
+pub use connector::{Connector, Faults, PlatformRole, SandboxRole, SandboxTools, SourceRole, Tools};
+pub use cursor::{Overlap, Position};
+pub use destination::{Destination, Platform};
+pub use error::{Error, ErrorKind, Reaction, Result};
+pub use feed::{Batch, Checkpoint, Feed, Unreadable};
+pub use fingerprint::Fingerprint;
+pub use http::{Http, HttpFailure};
+pub use id::{ConnectionId, RunId, SyncId};
+pub use json::Json;
+pub use limits::{Limits, Rate};
+pub use mapping::{Mapping, MappingSpec};
+pub use object::{ObjectKind, ObjectSpec, Repeat};
+pub use receipt::{Outcome, Pace, Reason, Receipt};
+pub use record::{Body, Identity, Record};
+pub use row::{Columns, Row};
+pub use run::{Cause, Counts, Ending, Run};
+pub use settings::{Secret, Settings};
+pub use source::{Dataset, Reach, Selection, Source};
+pub use store::Store;
+pub use value::{Text, Value};

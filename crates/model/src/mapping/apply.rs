@@ -1,0 +1,380 @@
+//! Applying a mapping to one row.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::compile::{FieldPlan, Mapping, Plan, Take, Write};
+use crate::{Body, Fingerprint, Identity, Json, ObjectKind, Reason, Record, Row, Text, Value, json};
+
+/// What a mapping of one row needs again for the next one.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    json: String,
+}
+
+impl Mapping {
+    /// Makes the record of `row`; `key` and `whole` are the row's fingerprints.
+    ///
+    /// # Errors
+    /// Why the row cannot be a record: no identifier or two, a missing part, a
+    /// value of a type that does not fit.
+    pub fn apply(&self, row: &Row, key: Fingerprint, whole: Fingerprint) -> Result<Record, Reason> {
+        let mut scratch = Scratch::default();
+        let (identity, body) = match &self.plan {
+            Plan::Fields(plan) => (plan.identity(row)?, plan.body(row, self, &mut scratch)?),
+            Plan::Contract(plan) => plan.apply(row, &self.time_zone)?,
+        };
+        let id = Fingerprint::of_delivery(&self.sync, key, whole);
+        Ok(Record { id, identity, body })
+    }
+}
+
+/// Exactly one identifier; an e-mail address beats a phone number.
+pub(super) fn one_identity(
+    external_id: Option<Text>,
+    alias: Option<(Text, Text)>,
+    platform_id: Option<Text>,
+    email: Option<Text>,
+    phone: Option<Text>,
+) -> Result<Identity, Reason> {
+    let mut found: Vec<(&str, Identity)> = Vec::with_capacity(2);
+    if let Some(id) = external_id {
+        found.push(("external_id", Identity::ExternalId(id)));
+    }
+    if let Some((label, name)) = alias {
+        found.push(("alias", Identity::Alias { label, name }));
+    }
+    if let Some(id) = platform_id {
+        found.push(("platform_id", Identity::PlatformId(id)));
+    }
+    match (email, phone) {
+        (Some(email), _) => found.push(("email", Identity::Email(email))),
+        (None, Some(phone)) => found.push(("phone", Identity::Phone(phone))),
+        (None, None) => {}
+    }
+    match found.len() {
+        1 => Ok(found.remove(0).1),
+        0 => Err(Reason::new("no_identifier", "the row has no identifier of a user: the column is empty")),
+        _ => {
+            let names: Vec<&str> = found.iter().map(|(name, _)| *name).collect();
+            Err(Reason::new(
+                "two_identifiers",
+                format!(
+                    "the row has {} identifiers ({}); exactly one is allowed",
+                    names.len(),
+                    names.join(", ")
+                ),
+            ))
+        }
+    }
+}
+
+impl FieldPlan {
+    fn identity(&self, row: &Row) -> Result<Identity, Reason> {
+        if self.object == ObjectKind::CatalogItem {
+            return Ok(Identity::None);
+        }
+        let text = |take: &Option<Take>| match take {
+            Some(take) => take.text(row),
+            None => Ok(None),
+        };
+        let alias = match (text(&self.alias_name)?, text(&self.alias_label)?) {
+            (Some(name), Some(label)) => Some((label, name)),
+            (None, _) => None,
+            (Some(_), None) => {
+                return Err(Reason::new("no_identifier", "the row has an alias name without its label"));
+            }
+        };
+        // The common case needs no list of candidates.
+        one_identity(
+            text(&self.external_id)?,
+            alias,
+            text(&self.platform_id)?,
+            text(&self.email)?,
+            text(&self.phone)?,
+        )
+    }
+
+    fn body(&self, row: &Row, mapping: &Mapping, scratch: &mut Scratch) -> Result<Body, Reason> {
+        let time = || match &self.time {
+            Some(take) => take.time(row, mapping),
+            None => Ok(None),
+        };
+        let app_id = || match &self.app_id {
+            Some(take) => take.text(row),
+            None => Ok(None),
+        };
+        Ok(match self.object {
+            ObjectKind::User => Body::User { attributes: self.members.object(row, scratch)? },
+            ObjectKind::Deletion => Body::Deletion,
+            ObjectKind::Event => Body::Event {
+                name: required(&self.name, "name", row)?,
+                time: time()?,
+                properties: self.members.object(row, scratch)?,
+                app_id: app_id()?,
+            },
+            ObjectKind::Purchase => Body::Purchase {
+                product_id: required(&self.product_id, "product_id", row)?,
+                currency: currency(&required(&self.currency, "currency", row)?)?,
+                price: number(&required(&self.price, "price", row)?, "price")?,
+                quantity: match &self.quantity {
+                    Some(take) => quantity(take.text(row)?)?,
+                    None => 1,
+                },
+                time: time()?,
+                properties: self.members.object(row, scratch)?,
+                app_id: app_id()?,
+            },
+            ObjectKind::CatalogItem => {
+                let id = required(&self.id, "id", row)?;
+                match &self.deleted {
+                    Some(take) if take.truth(row)? => Body::CatalogRemoval { id },
+                    _ => Body::CatalogItem { id, fields: self.members.object(row, scratch)? },
+                }
+            }
+        })
+    }
+}
+
+fn required(take: &Option<Take>, field: &str, row: &Row) -> Result<Text, Reason> {
+    let text = match take {
+        Some(take) => take.text(row)?,
+        None => None,
+    };
+    text.ok_or_else(|| Reason::new("missing_field", format!("`{field}` is empty")))
+}
+
+/// A JSON number, digit for digit.
+pub(super) fn number(text: &str, field: &str) -> Result<Text, Reason> {
+    if json::is_number(text) {
+        Ok(text.into())
+    } else {
+        Err(Reason::new("not_a_number", format!("`{field}` is not a number")))
+    }
+}
+
+/// An ISO 4217 code in capitals.
+pub(super) fn currency(text: &str) -> Result<Text, Reason> {
+    if text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_alphabetic()) {
+        Ok(text.to_ascii_uppercase().into())
+    } else {
+        Err(Reason::new("not_a_currency", "`currency` is not a three-letter ISO 4217 code"))
+    }
+}
+
+pub(super) fn quantity(text: Option<Text>) -> Result<u32, Reason> {
+    match text {
+        None => Ok(1),
+        Some(text) => text
+            .parse()
+            .ok()
+            .filter(|quantity| *quantity > 0)
+            .ok_or_else(|| Reason::new("not_a_quantity", "`quantity` is not a whole number above zero")),
+    }
+}
+
+impl Take {
+    fn name(&self) -> &str {
+        match self {
+            Take::Column { name, .. } | Take::Path { name, .. } => name,
+            Take::Constant(_) => "the constant",
+        }
+    }
+
+    /// The value, looked up; a path is followed here.
+    fn value(&self, row: &Row) -> Result<Value, Reason> {
+        match self {
+            Take::Column { at, .. } => Ok(row.values.get(*at).cloned().unwrap_or_default()),
+            Take::Constant(value) => Ok(value.clone()),
+            Take::Path { at, path, .. } => match row.values.get(*at) {
+                None | Some(Value::Null) => Ok(Value::Null),
+                Some(Value::Json(json)) => follow(json.as_str(), path),
+                Some(Value::Text(text)) => {
+                    let json = Json::parse(text.clone())?;
+                    follow(json.as_str(), path)
+                }
+                Some(other) => Err(Reason::new(
+                    "not_json",
+                    format!("`{}` needs a JSON column, this one holds {}", self.name(), other.type_name()),
+                )),
+            },
+        }
+    }
+
+    /// As an identifier or a name: no JSON objects, empty text counts as absent.
+    fn text(&self, row: &Row) -> Result<Option<Text>, Reason> {
+        let value = self.value(row)?;
+        if let Value::Json(json) = &value
+            && (json.is_object() || json.as_str().trim_start().starts_with('['))
+        {
+            return Err(Reason::new(
+                "not_text",
+                format!("`{}` holds a JSON object or array, not text", self.name()),
+            ));
+        }
+        Ok(value.to_text().filter(|text| !text.is_empty()))
+    }
+
+    fn time(&self, row: &Row, mapping: &Mapping) -> Result<Option<Timestamp>, Reason> {
+        instant(&self.value(row)?, &mapping.time_zone)
+            .map_err(|why| Reason::new("not_a_time", format!("`{}` {why}", self.name())))
+    }
+
+    fn truth(&self, row: &Row) -> Result<bool, Reason> {
+        truth(&self.value(row)?).ok_or_else(|| {
+            Reason::new("not_a_boolean", format!("`{}` is neither true nor false", self.name()))
+        })
+    }
+}
+
+/// Whether a value says yes; `None` where it says neither.
+pub(super) fn truth(value: &Value) -> Option<bool> {
+    Some(match value {
+        Value::Null => false,
+        Value::Bool(value) => *value,
+        Value::Int(0) => false,
+        Value::Int(1) => true,
+        Value::Text(text) if text.eq_ignore_ascii_case("true") || &**text == "t" || &**text == "1" => true,
+        Value::Text(text) if text.eq_ignore_ascii_case("false") || &**text == "f" || &**text == "0" => false,
+        Value::Text(text) if text.is_empty() => false,
+        _ => return None,
+    })
+}
+
+/// The point in time that a value means.
+///
+/// Text is read as ISO 8601; whole numbers as seconds since 1970, or as
+/// milliseconds where they are too large for seconds.
+pub(super) fn instant(value: &Value, zone: &jiff::tz::TimeZone) -> Result<Option<Timestamp>, String> {
+    /// Seconds later than the year 5138 are milliseconds.
+    const SECONDS_MAX: i64 = 100_000_000_000;
+    let civil = |at: jiff::civil::DateTime| {
+        zone.to_ambiguous_zoned(at)
+            .compatible()
+            .map(|zoned| Some(zoned.timestamp()))
+            .map_err(|cause| format!("has no place in time: {cause}"))
+    };
+    match value {
+        Value::Null => Ok(None),
+        Value::Timestamp(at) => Ok(Some(*at)),
+        Value::DateTime(at) => civil(*at),
+        Value::Date(day) => civil(day.to_datetime(jiff::civil::Time::midnight())),
+        Value::Int(number) => {
+            let at = if number.abs() < SECONDS_MAX {
+                Timestamp::from_second(*number)
+            } else {
+                Timestamp::from_millisecond(*number)
+            };
+            at.map(Some).map_err(|_| "is no point in time that exists".to_owned())
+        }
+        Value::Text(text) if text.is_empty() => Ok(None),
+        Value::Text(text) => {
+            if let Ok(at) = text.parse::<Timestamp>() {
+                return Ok(Some(at));
+            }
+            match text.parse::<jiff::civil::DateTime>() {
+                Ok(at) => civil(at),
+                Err(_) => Err("is not a time in ISO 8601".to_owned()),
+            }
+        }
+        other => Err(format!("holds {}, not a time", other.type_name())),
+    }
+}
+
+/// Follows `path` into a JSON text without building a tree of it.
+fn follow(text: &str, path: &[std::sync::Arc<str>]) -> Result<Value, Reason> {
+    let broken = |_| Reason::new("invalid_json", "a JSON column holds invalid JSON");
+    let mut here: &RawValue = serde_json::from_str(text).map_err(broken)?;
+    for step in path {
+        let inner = here.get();
+        let next: Option<&RawValue> = if inner.starts_with('{') {
+            #[derive(Deserialize)]
+            #[serde(transparent)]
+            struct Object<'a>(#[serde(borrow)] HashMap<std::borrow::Cow<'a, str>, &'a RawValue>);
+            let Object(members) = serde_json::from_str(inner).map_err(broken)?;
+            members.get(&**step).copied()
+        } else if inner.starts_with('[') {
+            let items: Vec<&RawValue> = serde_json::from_str(inner).map_err(broken)?;
+            step.parse::<usize>().ok().and_then(|at| items.get(at).copied())
+        } else {
+            None
+        };
+        match next {
+            Some(next) => here = next,
+            None => return Ok(Value::Null),
+        }
+    }
+    scalar(here.get()).map_err(broken)
+}
+
+/// The value of one JSON text: scalars as such, objects and arrays as JSON.
+fn scalar(text: &str) -> Result<Value, serde_json::Error> {
+    Ok(match text.as_bytes().first() {
+        Some(b'"') => Value::Text(serde_json::from_str::<String>(text)?.into()),
+        Some(b't') => Value::Bool(true),
+        Some(b'f') => Value::Bool(false),
+        Some(b'n') => Value::Null,
+        Some(b'{' | b'[') => Value::Json(Json::trusted(text)),
+        _ => match text.parse::<i64>() {
+            Ok(number) => Value::Int(number),
+            Err(_) => Value::Decimal(text.into()),
+        },
+    })
+}
+
+impl Write {
+    /// Writes the JSON object; a JSON column alone is passed on without a copy.
+    fn object(&self, row: &Row, scratch: &mut Scratch) -> Result<Json, Reason> {
+        if self.members.is_empty() {
+            return match &self.spread {
+                None => Ok(Json::empty_object()),
+                Some((at, name)) => Ok(spread(row.values.get(*at), name)?.unwrap_or_else(Json::empty_object)),
+            };
+        }
+        let out = &mut scratch.json;
+        out.clear();
+        out.push('{');
+        if let Some((at, name)) = &self.spread
+            && let Some(object) = spread(row.values.get(*at), name)?
+        {
+            let inner = object.as_str().trim();
+            out.push_str(inner[1..inner.len() - 1].trim());
+        }
+        for (prepared, take) in &self.members {
+            if out.len() > 1 {
+                out.push(',');
+            }
+            out.push_str(prepared);
+            let written = match take {
+                Take::Column { at, .. } => row.values.get(*at).unwrap_or(&Value::Null).write_json(out),
+                other => other.value(row)?.write_json(out),
+            };
+            written.map_err(|reason| {
+                Reason::new(reason.code, format!("`{}`: {}", take.name(), reason.message))
+            })?;
+        }
+        out.push('}');
+        Ok(Json::trusted(out.as_str()))
+    }
+}
+
+/// The JSON object of a column whose members are taken over.
+fn spread(value: Option<&Value>, name: &str) -> Result<Option<Json>, Reason> {
+    let json = match value {
+        None | Some(Value::Null) => return Ok(None),
+        Some(Value::Json(json)) => json.clone(),
+        Some(Value::Text(text)) => Json::parse(text.clone())
+            .map_err(|reason| Reason::new(reason.code, format!("`{name}`: {}", reason.message)))?,
+        Some(other) => {
+            return Err(Reason::new("not_json", format!("`{name}` holds {}, not JSON", other.type_name())));
+        }
+    };
+    if json.is_object() {
+        Ok(Some(json))
+    } else {
+        Err(Reason::new("not_an_object", format!("`{name}` holds JSON that is no object")))
+    }
+}

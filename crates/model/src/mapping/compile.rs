@@ -1,0 +1,352 @@
+//! The mapping checked against the columns of a source.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+
+use super::spec::{Field, MappingSpec, Members};
+use crate::{Columns, Error, ErrorKind, Fingerprint, Json, ObjectKind, Row, SyncId, Value, json};
+
+/// What a mapping is made for.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// The sync, part of every record's id.
+    pub sync: SyncId,
+    /// The kind of object.
+    pub object: ObjectKind,
+    /// The columns that name a row; the whole row where there are none.
+    pub key: Vec<String>,
+    /// The cursor column, the default for `time`.
+    pub cursor: Option<String>,
+    /// The zone of times that have none.
+    pub time_zone: TimeZone,
+}
+
+/// A mapping whose columns are known. Applying it is pure and does no I/O.
+#[derive(Clone, Debug)]
+pub struct Mapping {
+    pub(super) sync: SyncId,
+    pub(super) key: Vec<usize>,
+    pub(super) time_zone: TimeZone,
+    pub(super) plan: Plan,
+}
+
+/// What to take from where.
+#[derive(Clone, Debug)]
+pub(super) enum Plan {
+    Fields(Box<FieldPlan>),
+    Contract(super::contract::ContractPlan),
+}
+
+/// One field, its column found.
+#[derive(Clone, Debug)]
+pub(super) enum Take {
+    Column { at: usize, name: Arc<str> },
+    Path { at: usize, name: Arc<str>, path: Vec<Arc<str>> },
+    Constant(Value),
+}
+
+/// A JSON object to write: prepared `"name":` pieces and their values.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Write {
+    pub(super) members: Vec<(Arc<str>, Take)>,
+    pub(super) spread: Option<(usize, Arc<str>)>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct FieldPlan {
+    pub(super) object: ObjectKind,
+    pub(super) external_id: Option<Take>,
+    pub(super) alias_name: Option<Take>,
+    pub(super) alias_label: Option<Take>,
+    pub(super) platform_id: Option<Take>,
+    pub(super) email: Option<Take>,
+    pub(super) phone: Option<Take>,
+    pub(super) name: Option<Take>,
+    pub(super) time: Option<Take>,
+    pub(super) app_id: Option<Take>,
+    pub(super) product_id: Option<Take>,
+    pub(super) currency: Option<Take>,
+    pub(super) price: Option<Take>,
+    pub(super) quantity: Option<Take>,
+    pub(super) id: Option<Take>,
+    pub(super) deleted: Option<Take>,
+    pub(super) members: Write,
+}
+
+impl Mapping {
+    /// Finds every column that `spec` names.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Settings`] for a field that the kind of object needs and
+    /// the mapping lacks, or has and the kind does not know;
+    /// [`ErrorKind::Missing`] for a column that is not there, with the nearest
+    /// name that is.
+    pub fn compile(spec: &MappingSpec, target: &Target, columns: &Columns) -> Result<Mapping, Error> {
+        check_fields(spec, target.object)?;
+        let finder = Finder { columns };
+        let members = match target.object {
+            ObjectKind::User => spec.attributes.as_ref(),
+            ObjectKind::CatalogItem => spec.fields.as_ref(),
+            ObjectKind::Event | ObjectKind::Purchase => spec.properties.as_ref(),
+            ObjectKind::Deletion => None,
+        };
+        let take = |field: &Option<Field>| field.as_ref().map(|field| finder.take(field)).transpose();
+        let time = match (&spec.time, &target.cursor) {
+            (Some(field), _) => Some(finder.take(field)?),
+            (None, Some(cursor)) => Some(finder.column(cursor)?),
+            (None, None) => None,
+        };
+        let plan = FieldPlan {
+            object: target.object,
+            external_id: take(&spec.external_id)?,
+            alias_name: take(&spec.alias_name)?,
+            alias_label: take(&spec.alias_label)?,
+            platform_id: take(&spec.platform_id)?,
+            email: take(&spec.email)?,
+            phone: take(&spec.phone)?,
+            name: take(&spec.name)?,
+            time: time.filter(|_| matches!(target.object, ObjectKind::Event | ObjectKind::Purchase)),
+            app_id: take(&spec.app_id)?,
+            product_id: take(&spec.product_id)?,
+            currency: take(&spec.currency)?,
+            price: take(&spec.price)?,
+            quantity: take(&spec.quantity)?,
+            id: take(&spec.id)?,
+            deleted: take(&spec.deleted)?,
+            members: Write::default(),
+        };
+        let used = plan.columns();
+        let members = finder.members(members.unwrap_or(&Members::default()), used)?;
+        Self::with_plan(target, columns, Plan::Fields(Box::new(FieldPlan { members, ..plan })))
+    }
+
+    /// The cloud-ingestion table contract: fixed column names, a JSON payload.
+    ///
+    /// # Errors
+    /// As [`Mapping::compile`].
+    pub fn contract(target: &Target, columns: &Columns) -> Result<Mapping, Error> {
+        let plan = super::contract::ContractPlan::compile(target, columns)?;
+        Self::with_plan(target, columns, Plan::Contract(plan))
+    }
+
+    fn with_plan(target: &Target, columns: &Columns, plan: Plan) -> Result<Mapping, Error> {
+        let finder = Finder { columns };
+        let key = target.key.iter().map(|name| finder.position(name)).collect::<Result<_, _>>()?;
+        Ok(Mapping { sync: target.sync.clone(), key, time_zone: target.time_zone.clone(), plan })
+    }
+
+    /// Hash of the row's key columns; of the whole row where there are none.
+    pub fn key_of(&self, row: &Row, whole: Fingerprint, scratch: &mut Vec<u8>) -> Fingerprint {
+        if self.key.is_empty() {
+            return whole;
+        }
+        Fingerprint::of_values(self.key.iter().filter_map(|&at| row.values.get(at)), scratch)
+    }
+
+    /// The row's key columns as text, for people; empty where there are none.
+    pub fn key_text(&self, row: &Row) -> crate::Text {
+        let mut texts =
+            self.key.iter().map(|&at| row.values.get(at).and_then(Value::to_text).unwrap_or_default());
+        match (self.key.len(), texts.next()) {
+            (1, Some(only)) => only,
+            (_, Some(first)) => {
+                let mut joined = first.to_string();
+                for text in texts {
+                    joined.push('/');
+                    joined.push_str(&text);
+                }
+                joined.into()
+            }
+            _ => crate::Text::new(),
+        }
+    }
+}
+
+impl FieldPlan {
+    /// The columns that the fields use, so that `rest` leaves them out.
+    fn columns(&self) -> HashSet<usize> {
+        [
+            &self.external_id,
+            &self.alias_name,
+            &self.alias_label,
+            &self.platform_id,
+            &self.email,
+            &self.phone,
+            &self.name,
+            &self.time,
+            &self.app_id,
+            &self.product_id,
+            &self.currency,
+            &self.price,
+            &self.quantity,
+            &self.id,
+            &self.deleted,
+        ]
+        .into_iter()
+        .flatten()
+        .filter_map(Take::column)
+        .collect()
+    }
+}
+
+impl Take {
+    fn column(&self) -> Option<usize> {
+        match self {
+            Take::Column { at, .. } | Take::Path { at, .. } => Some(*at),
+            Take::Constant(_) => None,
+        }
+    }
+}
+
+/// Finds columns by name.
+struct Finder<'a> {
+    columns: &'a Columns,
+}
+
+impl Finder<'_> {
+    fn position(&self, name: &str) -> Result<usize, Error> {
+        self.columns.position(name).ok_or_else(|| missing_column(name, self.columns))
+    }
+
+    fn column(&self, name: &str) -> Result<Take, Error> {
+        Ok(Take::Column { at: self.position(name)?, name: name.into() })
+    }
+
+    fn take(&self, field: &Field) -> Result<Take, Error> {
+        match field {
+            Field::Column(name) => self.column(name),
+            Field::Path(path) => Ok(Take::Path {
+                at: self.position(&path.column)?,
+                name: format!("{}.{}", path.column, path.path).into(),
+                path: path.path.split('.').map(Arc::from).collect(),
+            }),
+            Field::Constant(constant) => Ok(Take::Constant(constant_value(&constant.value))),
+        }
+    }
+
+    fn members(&self, members: &Members, used: HashSet<usize>) -> Result<Write, Error> {
+        let mut used = used;
+        let mut write = Write::default();
+        let prepared = |name: &str| -> Arc<str> {
+            let mut text = String::new();
+            json::write_string(name, &mut text);
+            text.push(':');
+            text.into()
+        };
+        for name in &members.columns {
+            let take = self.column(name)?;
+            used.extend(take.column());
+            write.members.push((prepared(name), take));
+        }
+        for (name, field) in &members.fields {
+            let take = self.take(field)?;
+            used.extend(take.column());
+            write.members.push((prepared(name), take));
+        }
+        if let Some(column) = &members.json {
+            let at = self.position(column)?;
+            used.insert(at);
+            write.spread = Some((at, column.as_str().into()));
+        }
+        for name in &members.except {
+            used.insert(self.position(name)?);
+        }
+        if members.rest {
+            for (at, name) in self.columns.names().iter().enumerate() {
+                if !used.contains(&at) {
+                    write.members.push((prepared(name), Take::Column { at, name: name.as_str().into() }));
+                }
+            }
+        }
+        Ok(write)
+    }
+}
+
+fn constant_value(value: &serde_json::Value) -> Value {
+    match value {
+        serde_json::Value::Null => Value::Null,
+        serde_json::Value::Bool(value) => Value::Bool(*value),
+        serde_json::Value::Number(number) => match number.as_i64() {
+            Some(whole) => Value::Int(whole),
+            None => Value::Decimal(number.to_string().into()),
+        },
+        serde_json::Value::String(text) => Value::Text(text.as_str().into()),
+        other => Value::Json(Json::trusted(other.to_string())),
+    }
+}
+
+/// The error for a column that is not there.
+pub(super) fn missing_column(name: &str, columns: &Columns) -> Error {
+    let nearest = columns
+        .names()
+        .iter()
+        .map(|column| (strsim::damerau_levenshtein(&column.to_lowercase(), &name.to_lowercase()), column))
+        .min()
+        .filter(|(distance, _)| *distance <= 1 + name.len() / 3);
+    let hint = match nearest {
+        Some((_, column)) => format!("did you mean `{column}`?"),
+        None => format!("the columns are: {}", columns.names().join(", ")),
+    };
+    Error::new(ErrorKind::Missing, format!("the source has no column `{name}`")).hint(hint)
+}
+
+/// Which fields a kind of object needs and knows.
+fn check_fields(spec: &MappingSpec, object: ObjectKind) -> Result<(), Error> {
+    use ObjectKind::{CatalogItem, Deletion, Event, Purchase, User};
+    let fields: [(&str, bool, &[ObjectKind]); 18] = [
+        ("external_id", spec.external_id.is_some(), &[User, Event, Purchase, Deletion]),
+        ("alias_name", spec.alias_name.is_some(), &[User, Event, Purchase, Deletion]),
+        ("alias_label", spec.alias_label.is_some(), &[User, Event, Purchase, Deletion]),
+        ("platform_id", spec.platform_id.is_some(), &[User, Event, Purchase, Deletion]),
+        ("email", spec.email.is_some(), &[User, Event, Purchase, Deletion]),
+        ("phone", spec.phone.is_some(), &[User, Event, Purchase, Deletion]),
+        ("name", spec.name.is_some(), &[Event]),
+        ("time", spec.time.is_some(), &[Event, Purchase]),
+        ("properties", spec.properties.is_some(), &[Event, Purchase]),
+        ("app_id", spec.app_id.is_some(), &[Event, Purchase]),
+        ("product_id", spec.product_id.is_some(), &[Purchase]),
+        ("currency", spec.currency.is_some(), &[Purchase]),
+        ("price", spec.price.is_some(), &[Purchase]),
+        ("quantity", spec.quantity.is_some(), &[Purchase]),
+        ("attributes", spec.attributes.is_some(), &[User]),
+        ("id", spec.id.is_some(), &[CatalogItem]),
+        ("fields", spec.fields.is_some(), &[CatalogItem]),
+        ("deleted", spec.deleted.is_some(), &[CatalogItem]),
+    ];
+    for (name, present, kinds) in fields {
+        if present && !kinds.contains(&object) {
+            return Err(Error::settings(format!("`map.{name}` does not apply to the object `{object}`"))
+                .hint(format!("remove `{name}` from `map`, or change `to.object`")));
+        }
+    }
+    let required: &[&str] = match object {
+        Event => &["name"],
+        Purchase => &["product_id", "currency", "price"],
+        CatalogItem => &["id"],
+        User | Deletion => &[],
+    };
+    for name in required {
+        let present = fields.iter().any(|(field, present, _)| field == name && *present);
+        if !present {
+            return Err(Error::settings(format!("`map.{name}` is required for the object `{object}`"))
+                .hint(format!("add `{name}: <column>` to `map`")));
+        }
+    }
+    if spec.alias_name.is_some() != spec.alias_label.is_some() {
+        return Err(Error::settings("`map.alias_name` and `map.alias_label` belong together")
+            .hint("give both or neither"));
+    }
+    let identified = spec.external_id.is_some()
+        || spec.alias_name.is_some()
+        || spec.platform_id.is_some()
+        || spec.email.is_some()
+        || spec.phone.is_some();
+    if object != CatalogItem && !identified {
+        return Err(Error::settings("`map` names no identifier of the user").hint(
+            "add `external_id: <column>`, or one of alias_name + alias_label, platform_id, email, phone",
+        ));
+    }
+    Ok(())
+}

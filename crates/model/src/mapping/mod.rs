@@ -1,0 +1,11 @@
+//! From a row to a record: a pure function, checked before the first row.
+
+mod apply;
+mod compile;
+mod contract;
+mod spec;
+#[cfg(test)]
+mod tests;
+
+pub use compile::{Mapping, Target};
+pub use spec::{Constant, Field, MappingSpec, Members};

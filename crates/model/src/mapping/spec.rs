@@ -1,0 +1,100 @@
+//! The mapping as people write it.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Where one field of a record comes from: `column`, `{ column: c, path: a.b }`
+/// or `{ value: constant }`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Field {
+    /// A column, by name.
+    Column(String),
+    /// A constant.
+    Constant(Constant),
+    /// A place inside a JSON column.
+    Path(Path),
+}
+
+/// The same value for every row.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Constant {
+    /// Any JSON value.
+    pub value: serde_json::Value,
+}
+
+/// A place inside a JSON column.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Path {
+    /// The column.
+    pub column: String,
+    /// Member names and array indexes, separated by dots.
+    pub path: String,
+}
+
+/// A JSON object put together from a row.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Members {
+    /// Columns that become members under their own names.
+    pub columns: Vec<String>,
+    /// Members under other names.
+    pub fields: BTreeMap<String, Field>,
+    /// All columns that nothing else in the mapping uses.
+    pub rest: bool,
+    /// Columns that `rest` leaves out.
+    pub except: Vec<String>,
+    /// A JSON column whose members are taken over as they are.
+    pub json: Option<String>,
+}
+
+/// How rows become records. Which fields apply depends on the kind of object.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct MappingSpec {
+    /// The customer's own id of the user.
+    pub external_id: Option<Field>,
+    /// Name of an alias; needs `alias_label`.
+    pub alias_name: Option<Field>,
+    /// Label of an alias; needs `alias_name`.
+    pub alias_label: Option<Field>,
+    /// The platform's own id of the user (`braze_id`, `onesignal_id`).
+    #[serde(alias = "braze_id", alias = "onesignal_id")]
+    pub platform_id: Option<Field>,
+    /// E-mail address as the identifier; it beats `phone`.
+    pub email: Option<Field>,
+    /// Phone number as the identifier.
+    pub phone: Option<Field>,
+
+    /// Event: its name.
+    pub name: Option<Field>,
+    /// Event, purchase: when it happened. Default: the cursor column.
+    pub time: Option<Field>,
+    /// Event, purchase: further properties.
+    pub properties: Option<Members>,
+    /// Event, purchase: the app it happened in.
+    pub app_id: Option<Field>,
+
+    /// Purchase: what was bought.
+    pub product_id: Option<Field>,
+    /// Purchase: ISO 4217 code.
+    pub currency: Option<Field>,
+    /// Purchase: price of one.
+    pub price: Option<Field>,
+    /// Purchase: how many. Default: 1.
+    pub quantity: Option<Field>,
+
+    /// User: attributes to set.
+    pub attributes: Option<Members>,
+
+    /// Catalog item: its id.
+    pub id: Option<Field>,
+    /// Catalog item: its other fields.
+    pub fields: Option<Members>,
+    /// Catalog item: a true value removes the item.
+    pub deleted: Option<Field>,
+}

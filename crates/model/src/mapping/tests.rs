@@ -1,0 +1,222 @@
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+
+use super::{Mapping, MappingSpec, Target};
+use crate::{
+    Body, Columns, ErrorKind, Fingerprint, Identity, Json, ObjectKind, Reason, Record, Row, SyncId, Value,
+};
+
+fn target(object: ObjectKind) -> Target {
+    Target { sync: SyncId::new("s"), object, key: Vec::new(), cursor: None, time_zone: TimeZone::UTC }
+}
+
+fn spec(text: &str) -> MappingSpec {
+    serde_json::from_str(text).expect("mapping")
+}
+
+fn row(columns: &Arc<Columns>, values: &[Value]) -> Row {
+    Row { columns: columns.clone(), values: values.to_vec() }
+}
+
+fn text(text: &str) -> Value {
+    Value::Text(text.into())
+}
+
+fn record(mapping: &Mapping, row: &Row) -> Result<Record, Reason> {
+    mapping.apply(row, Fingerprint(1), Fingerprint(2))
+}
+
+#[test]
+fn an_event_takes_columns_constants_paths_and_the_rest() {
+    let columns = Columns::new(["id", "customer", "at", "total", "data"]);
+    let spec = spec(
+        r#"{"external_id":"customer","name":{"value":"order_placed"},"time":"at",
+            "properties":{"fields":{"plan":{"column":"data","path":"user.plans.1"}},"rest":true,"except":["data"]}}"#,
+    );
+    let mapping = Mapping::compile(&spec, &target(ObjectKind::Event), &columns).expect("compiles");
+    let data = Json::parse(r#"{"user":{"plans":["free","pro"]}}"#.into()).expect("json");
+    let row = row(
+        &columns,
+        &[
+            Value::Int(7),
+            text("u1"),
+            text("2026-01-02T03:04:05.123456789Z"),
+            Value::Decimal("9.90".into()),
+            Value::Json(data),
+        ],
+    );
+    let record = record(&mapping, &row).expect("a record");
+    assert_eq!(record.identity, Identity::ExternalId("u1".into()));
+    let Body::Event { name, time, properties, .. } = record.body else { panic!("an event") };
+    assert_eq!(&*name, "order_placed");
+    assert_eq!(time.expect("time").to_string(), "2026-01-02T03:04:05.123456789Z");
+    assert_eq!(properties.as_str(), r#"{"plan":"pro","id":7,"total":9.90}"#);
+}
+
+#[test]
+fn a_json_column_alone_is_passed_on_untouched() {
+    let columns = Columns::new(["u", "n", "data"]);
+    let mapping = Mapping::compile(
+        &spec(r#"{"external_id":"u","name":"n","properties":{"json":"data"}}"#),
+        &target(ObjectKind::Event),
+        &columns,
+    )
+    .expect("compiles");
+    let raw = r#"{ "a" : 1.10 }"#;
+    let row = row(&columns, &[text("u"), text("n"), Value::Json(Json::trusted(raw))]);
+    let Body::Event { properties, .. } = record(&mapping, &row).expect("a record").body else {
+        panic!("an event")
+    };
+    assert_eq!(properties.as_str(), raw);
+}
+
+#[test]
+fn members_of_a_json_column_and_columns_come_together() {
+    let columns = Columns::new(["u", "data", "plan"]);
+    let mapping = Mapping::compile(
+        &spec(r#"{"external_id":"u","attributes":{"json":"data","columns":["plan"]}}"#),
+        &target(ObjectKind::User),
+        &columns,
+    )
+    .expect("compiles");
+    for (data, expected) in [(r#"{"a":1}"#, r#"{"a":1,"plan":"pro"}"#), ("{ }", r#"{"plan":"pro"}"#)] {
+        let row = row(&columns, &[text("u"), text(data), text("pro")]);
+        let Body::User { attributes } = record(&mapping, &row).expect("a record").body else {
+            panic!("a user")
+        };
+        assert_eq!(attributes.as_str(), expected);
+    }
+}
+
+#[test]
+fn a_row_needs_exactly_one_identifier_and_email_beats_phone() {
+    let columns = Columns::new(["x", "e", "p"]);
+    let mapping = Mapping::compile(
+        &spec(r#"{"external_id":"x","email":"e","phone":"p"}"#),
+        &target(ObjectKind::User),
+        &columns,
+    )
+    .expect("compiles");
+    let of = |x: &str, e: &str, p: &str| record(&mapping, &row(&columns, &[text(x), text(e), text(p)]));
+    assert_eq!(of("", "a@b.c", "+1").expect("a record").identity, Identity::Email("a@b.c".into()));
+    assert_eq!(of("", "", "+1").expect("a record").identity, Identity::Phone("+1".into()));
+    assert_eq!(of("", "", "").expect_err("none").code, "no_identifier");
+    let two = of("u", "a@b.c", "").expect_err("two");
+    assert_eq!(two.code, "two_identifiers");
+    assert!(two.message.contains("external_id, email"), "{}", two.message);
+}
+
+#[test]
+fn values_that_do_not_fit_are_named() {
+    let columns = Columns::new(["u", "p", "c", "q", "t"]);
+    let mapping = Mapping::compile(
+        &spec(r#"{"external_id":"u","product_id":{"value":"x"},"currency":"c","price":"p","quantity":"q","time":"t"}"#),
+        &target(ObjectKind::Purchase),
+        &columns,
+    )
+    .expect("compiles");
+    let of = |p: Value, c: &str, q: Value, t: Value| {
+        record(&mapping, &row(&columns, &[text("u"), p, text(c), q, t]))
+    };
+    let fine = of(text("1.50"), "usd", Value::Null, Value::Int(1_700_000_000)).expect("a record");
+    let Body::Purchase { price, currency, quantity, time, .. } = fine.body else { panic!("a purchase") };
+    assert_eq!((&*price, &*currency, quantity), ("1.50", "USD", 1));
+    assert_eq!(time.expect("time").as_second(), 1_700_000_000);
+    assert_eq!(of(text("1,50"), "USD", Value::Null, Value::Null).expect_err("comma").code, "not_a_number");
+    assert_eq!(of(text("1"), "Euro", Value::Null, Value::Null).expect_err("euro").code, "not_a_currency");
+    assert_eq!(of(text("1"), "EUR", Value::Int(0), Value::Null).expect_err("zero").code, "not_a_quantity");
+    let time = of(text("1"), "EUR", Value::Null, text("yesterday")).expect_err("time");
+    assert_eq!(time.message, "`t` is not a time in ISO 8601");
+}
+
+#[test]
+fn a_missing_column_is_named_with_the_nearest_one() {
+    let columns = Columns::new(["customer_id", "name"]);
+    let error =
+        Mapping::compile(&spec(r#"{"external_id":"custmer_id"}"#), &target(ObjectKind::User), &columns)
+            .expect_err("no such column");
+    assert_eq!(error.kind(), ErrorKind::Missing);
+    assert_eq!(error.message(), "the source has no column `custmer_id`");
+    assert_eq!(error.next_step(), "did you mean `customer_id`?");
+}
+
+#[test]
+fn a_mapping_is_checked_against_the_object() {
+    let columns = Columns::new(["u"]);
+    let compile = |text: &str, object| {
+        Mapping::compile(&spec(text), &target(object), &columns)
+            .expect_err("does not compile")
+            .message()
+            .to_owned()
+    };
+    assert_eq!(
+        compile(r#"{"external_id":"u"}"#, ObjectKind::Event),
+        "`map.name` is required for the object `event`"
+    );
+    assert_eq!(
+        compile(r#"{"external_id":"u","price":"u"}"#, ObjectKind::User),
+        "`map.price` does not apply to the object `user`"
+    );
+    assert_eq!(compile("{}", ObjectKind::Deletion), "`map` names no identifier of the user");
+}
+
+fn contract(object: ObjectKind, names: &[&str], values: &[Value]) -> Result<Record, Reason> {
+    let columns = Columns::new(names.iter().copied());
+    let mapping = Mapping::contract(&target(object), &columns).expect("the contract");
+    record(&mapping, &row(&columns, values))
+}
+
+#[test]
+fn the_contract_reads_its_columns_in_any_case() {
+    let at = Value::Timestamp("2026-01-01T00:00:00Z".parse().expect("time"));
+    let payload = text(r#"{"name":"rented","properties":{"movie":"x"}}"#);
+    let record =
+        contract(ObjectKind::Event, &["updated_at", "external_id", "payload"], &[at, text("u"), payload])
+            .expect("a record");
+    let Body::Event { name, time, properties, .. } = record.body else { panic!("an event") };
+    assert_eq!(&*name, "rented");
+    assert_eq!(time.expect("time").to_string(), "2026-01-01T00:00:00Z", "UPDATED_AT is the default time");
+    assert_eq!(properties.as_str(), r#"{"movie":"x"}"#);
+}
+
+#[test]
+fn the_contract_rejects_what_the_vendor_rejects() {
+    let names = ["UPDATED_AT", "EXTERNAL_ID", "EMAIL", "PAYLOAD"];
+    let of = |id: &str, email: &str, payload: Value| {
+        contract(ObjectKind::User, &names, &[Value::Int(0), text(id), text(email), payload])
+    };
+    assert!(of("u", "", text(r#"{"a":null}"#)).is_ok());
+    assert_eq!(of("u", "e@f.g", text("{}")).expect_err("two").code, "two_identifiers");
+    assert_eq!(of("", "", text("{}")).expect_err("none").code, "no_identifier");
+    assert_eq!(of("u", "", text("{a}")).expect_err("no JSON").code, "invalid_json");
+    assert_eq!(of("u", "", text("[1]")).expect_err("no object").code, "not_an_object");
+    assert_eq!(
+        of("u", "", text(r#"{"external_id":"x"}"#)).expect_err("identifier").code,
+        "identifier_in_payload"
+    );
+    let large = format!(r#"{{"a":"{}"}}"#, "x".repeat(1_000_000));
+    assert_eq!(of("u", "", text(&large)).expect_err("large").message, "Payload was greater than 1MB");
+    let many: Vec<String> = (0..251).map(|n| format!("\"a{n}\":1")).collect();
+    assert_eq!(
+        of("u", "", text(&format!("{{{}}}", many.join(",")))).expect_err("many").code,
+        "too_many_attributes"
+    );
+}
+
+#[test]
+fn the_contract_removes_catalog_items_and_refuses_payloads_of_deletions() {
+    let names = ["UPDATED_AT", "ID", "PAYLOAD", "DELETED"];
+    let of = |deleted: Value| {
+        contract(
+            ObjectKind::CatalogItem,
+            &names,
+            &[Value::Int(0), text("i"), text(r#"{"price":1}"#), deleted],
+        )
+    };
+    assert_eq!(of(Value::Bool(true)).expect("a record").body, Body::CatalogRemoval { id: "i".into() });
+    assert!(matches!(of(Value::Bool(false)).expect("a record").body, Body::CatalogItem { .. }));
+    let columns = Columns::new(["UPDATED_AT", "EXTERNAL_ID", "PAYLOAD"]);
+    let error = Mapping::contract(&target(ObjectKind::Deletion), &columns).expect_err("payload");
+    assert!(error.message().contains("must not have a column PAYLOAD"), "{error}");
+}

@@ -1,0 +1,64 @@
+//! What platforms take.
+
+use std::fmt;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The kinds of thing a platform takes. The kind of a sync cannot change once it ran.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ObjectKind {
+    /// A user profile: created or updated.
+    User,
+    /// Something a user did.
+    Event,
+    /// Something a user bought.
+    Purchase,
+    /// A user profile to delete. It cannot be undone.
+    Deletion,
+    /// An entry of a catalog: created, updated or removed.
+    CatalogItem,
+}
+
+impl ObjectKind {
+    /// The word used in project files, tables and pages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ObjectKind::User => "user",
+            ObjectKind::Event => "event",
+            ObjectKind::Purchase => "purchase",
+            ObjectKind::Deletion => "deletion",
+            ObjectKind::CatalogItem => "catalog_item",
+        }
+    }
+}
+
+impl fmt::Display for ObjectKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What happens when the same object is sent twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repeat {
+    /// The effect is the same as of sending it once.
+    Safe,
+    /// The platform drops a repetition with the same key within the window.
+    Keyed(Duration),
+    /// It would take effect twice.
+    Unsafe,
+}
+
+/// One kind of object and how a platform treats it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ObjectSpec {
+    /// The kind.
+    pub kind: ObjectKind,
+    /// What happens when it is sent twice.
+    pub repeat: Repeat,
+    /// The identifiers that a row of this kind may have, by their names in a mapping.
+    pub identifiers: &'static [&'static str],
+}

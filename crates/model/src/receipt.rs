@@ -1,0 +1,64 @@
+//! What one delivery did, row by row.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+
+/// Why one row was not delivered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reason {
+    /// A stable name to group by: ours in snake_case, or the vendor's own.
+    pub code: Cow<'static, str>,
+    /// The sentence for people; the vendor's own words where it has some.
+    pub message: String,
+}
+
+impl Reason {
+    /// A reason with its stable name and its sentence.
+    pub fn new(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Reason {
+        Reason { code: code.into(), message: message.into() }
+    }
+}
+
+/// What became of one item of a delivery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It took effect and is durable at the far side.
+    Delivered,
+    /// Never acceptable as it is: recorded with the row and passed over.
+    Rejected(Reason),
+    /// Acceptable later: the engine sends it again.
+    Deferred(Reason),
+    /// It was sent but the answer was lost: resolved by the object's repeat rule.
+    Unknown(Reason),
+}
+
+/// What the far side said about its own limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// Requests that may still be sent until `reset`.
+    pub remaining: u64,
+    /// When the count starts anew.
+    pub reset: Timestamp,
+}
+
+/// The answer to one delivery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// One outcome for each item, in the order of the items.
+    pub outcomes: Vec<Outcome>,
+    /// What the answer said about the limit, if anything.
+    pub pace: Option<Pace>,
+}
+
+impl Receipt {
+    /// Everything took effect.
+    pub fn delivered(items: usize) -> Receipt {
+        Receipt { outcomes: vec![Outcome::Delivered; items], pace: None }
+    }
+
+    /// The request left, the answer did not come.
+    pub fn unknown(items: usize, reason: &Reason) -> Receipt {
+        Receipt { outcomes: vec![Outcome::Unknown(reason.clone()); items], pace: None }
+    }
+}

@@ -1,0 +1,88 @@
+//! What sources give.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Fingerprint, Json, Value, json};
+
+/// The column names of a feed, shared by all of its rows.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Columns {
+    names: Vec<String>,
+}
+
+impl Columns {
+    /// Columns in the order of the values.
+    pub fn new(names: impl IntoIterator<Item = impl Into<String>>) -> Arc<Columns> {
+        Arc::new(Columns { names: names.into_iter().map(Into::into).collect() })
+    }
+
+    /// The names in order.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// The place of a column: its exact name, else the only one that differs in case alone.
+    pub fn position(&self, name: &str) -> Option<usize> {
+        if let Some(exact) = self.names.iter().position(|column| column == name) {
+            return Some(exact);
+        }
+        let mut alike = self.names.iter().enumerate().filter(|(_, column)| column.eq_ignore_ascii_case(name));
+        match (alike.next(), alike.next()) {
+            (Some((at, _)), None) => Some(at),
+            _ => None,
+        }
+    }
+
+    /// How many columns there are.
+    pub fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+}
+
+/// One row: a shared column list and its values.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// The names of the values.
+    pub columns: Arc<Columns>,
+    /// As many values as there are columns.
+    pub values: Vec<Value>,
+}
+
+impl Row {
+    /// The value of a column, by name.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.columns.position(name).and_then(|at| self.values.get(at))
+    }
+
+    /// Hash of the whole row: two rows with the same values have the same one.
+    pub fn fingerprint(&self, scratch: &mut Vec<u8>) -> Fingerprint {
+        Fingerprint::of_values(&self.values, scratch)
+    }
+
+    /// The row as a JSON object, for people. What has no JSON form becomes null.
+    pub fn to_json(&self) -> Json {
+        let mut out = String::from("{");
+        for (name, value) in self.columns.names().iter().zip(&self.values) {
+            if out.len() > 1 {
+                out.push(',');
+            }
+            json::write_string(name, &mut out);
+            out.push(':');
+            let before = out.len();
+            if value.write_json(&mut out).is_err() {
+                out.truncate(before);
+                out.push_str("null");
+            }
+        }
+        out.push('}');
+        Json::trusted(out)
+    }
+}

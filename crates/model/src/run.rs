@@ -1,0 +1,109 @@
+//! One execution of a sync.
+
+use std::fmt;
+use std::ops::AddAssign;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{RunId, SyncId};
+
+/// Why a run started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// A person asked for it.
+    Manual,
+    /// It was due.
+    Schedule,
+    /// A person asked for rejected or doubtful rows to be sent again.
+    Retry,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// Every row was delivered.
+    Succeeded,
+    /// It came to its end; some rows were rejected or are in doubt.
+    Partial,
+    /// It could not come to its end.
+    Failed,
+    /// It was stopped, or its process died.
+    Interrupted,
+}
+
+impl Ending {
+    /// The word in tables and pages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Ending::Succeeded => "succeeded",
+            Ending::Partial => "partial",
+            Ending::Failed => "failed",
+            Ending::Interrupted => "interrupted",
+        }
+    }
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How many rows met which fate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Counts {
+    /// Rows read from the source.
+    pub read: u64,
+    /// Rows read again and already settled before.
+    pub unchanged: u64,
+    /// Rows that took effect.
+    pub delivered: u64,
+    /// Rows that were not acceptable.
+    pub rejected: u64,
+    /// Rows of which nobody knows whether they took effect.
+    pub in_doubt: u64,
+    /// Rows whose cursor lies in the future of the source's clock.
+    pub waiting: u64,
+    /// Requests that were answered.
+    pub requests: u64,
+    /// Requests that were sent again.
+    pub retries: u64,
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Counts) {
+        self.read += other.read;
+        self.unchanged += other.unchanged;
+        self.delivered += other.delivered;
+        self.rejected += other.rejected;
+        self.in_doubt += other.in_doubt;
+        self.waiting += other.waiting;
+        self.requests += other.requests;
+        self.retries += other.retries;
+    }
+}
+
+/// One execution of a sync.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    /// Its name.
+    pub id: RunId,
+    /// The sync.
+    pub sync: SyncId,
+    /// Why it started.
+    pub cause: Cause,
+    /// When it started.
+    pub started_at: Timestamp,
+    /// When it ended, if it did.
+    pub finished_at: Option<Timestamp>,
+    /// How it ended, if it did.
+    pub ending: Option<Ending>,
+    /// What became of the rows so far.
+    pub counts: Counts,
+    /// What ended it, for people: sentence and next step.
+    pub error: Option<String>,
+}

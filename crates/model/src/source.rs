@@ -1,0 +1,94 @@
+//! Systems that rows are read from.
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::{Checkpoint, Checks, Error, Feed, Row, Settings, Value};
+
+/// What a sync reads: the part of `from:` that belongs to the source, for
+/// example `table: public.orders` or `path: orders/*.csv`.
+pub type Selection = Settings;
+
+/// A table, view, query or file that can be read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dataset {
+    /// Its name as one writes it in a selection.
+    pub name: String,
+    /// Its columns in order.
+    pub columns: Vec<Column>,
+    /// The columns that name a row, where the source knows them (a primary key).
+    pub key: Vec<String>,
+}
+
+/// A column and its type in the source's own words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Column {
+    /// Name.
+    pub name: String,
+    /// Type as the source calls it.
+    pub type_name: String,
+}
+
+/// Which rows of a selection are wanted.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reach {
+    /// All of them, in no particular order.
+    Everything,
+    /// Rows by a cursor column, lowest first; rows whose cursor is null come
+    /// before all others, rows later than the source's own clock not at all.
+    Cursor {
+        /// The column.
+        column: String,
+        /// The lowest value wanted, itself included; all where absent.
+        from: Option<Value>,
+        /// The time zone of a cursor without one (IANA name).
+        time_zone: String,
+    },
+    /// What the source itself knows to be behind a checkpoint that it made.
+    After(Option<Checkpoint>),
+}
+
+/// A system that rows can be read from.
+#[async_trait]
+pub trait Source: Send + Sync {
+    /// Proves each privilege that reading `selection` needs; what is missing
+    /// comes with the statement that grants it.
+    ///
+    /// # Errors
+    /// Only what prevents looking at all.
+    async fn check(&self, selection: Option<&Selection>) -> Result<Checks, Error>;
+
+    /// Lists what can be read.
+    async fn discover(&self) -> Result<Vec<Dataset>, Error>;
+
+    /// The columns of a selection, without reading its rows.
+    async fn describe(&self, selection: &Selection) -> Result<Dataset, Error>;
+
+    /// Reads batches of about `batch_rows`, all from one consistent state of
+    /// the source where it has one. Ends when nothing is left for now.
+    async fn read(&self, selection: &Selection, reach: &Reach, batch_rows: usize)
+    -> Result<Feed<Row>, Error>;
+
+    /// Reads the current rows with the given keys; `None` where the source cannot.
+    async fn lookup(
+        &self,
+        selection: &Selection,
+        key: &[String],
+        values: &[Vec<Value>],
+    ) -> Result<Option<Vec<Row>>, Error> {
+        let _ = (selection, key, values);
+        Ok(None)
+    }
+
+    /// Whether the source keeps its own place ([`Reach::After`]), as files do.
+    fn keeps_place(&self) -> bool {
+        false
+    }
+
+    /// Told that everything up to `checkpoint` is settled. A courtesy: never
+    /// the place where progress is kept, forgetting it costs nothing.
+    async fn settled(&self, checkpoint: &Checkpoint) -> Result<(), Error> {
+        let _ = checkpoint;
+        Ok(())
+    }
+}

@@ -1,0 +1,293 @@
+//! What is remembered between runs.
+
+use std::any::Any;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Cause, Checkpoint, Counts, Ending, Error, Fingerprint, ObjectKind, Reason, Row, Run, RunId, Secret,
+    SyncId, Text, Value,
+};
+
+/// What is known of a sync besides its configuration.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SyncState {
+    /// Set while the sync must not run.
+    pub paused: Option<Pause>,
+    /// The kind of object of its first run; it cannot change after that.
+    pub object: Option<ObjectKind>,
+    /// The place behind the last settled batch.
+    pub checkpoint: Option<Checkpoint>,
+    /// Whether the last read came to its end, so that the next one begins anew.
+    pub complete: bool,
+}
+
+/// Why a sync must not run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pause {
+    /// `tidegate`, or who asked for it.
+    pub by: String,
+    /// The sentence to act on.
+    pub why: String,
+    /// Since when.
+    pub at: Timestamp,
+}
+
+/// What became of one row for good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It took effect.
+    Delivered,
+    /// It was not acceptable.
+    Rejected(Reason),
+    /// Nobody knows whether it took effect.
+    InDoubt(Reason),
+}
+
+/// The fate of one row, as the ledger keeps it.
+#[derive(Clone, Debug)]
+pub struct RowFate {
+    /// Hash of the key columns, of the whole row where there are none.
+    pub key: Fingerprint,
+    /// The key columns as text, or where an unreadable piece of input stands.
+    pub key_text: Text,
+    /// Hash of the whole row.
+    pub row: Fingerprint,
+    /// The user's identifier, or the catalog item's id; empty where the row has none.
+    pub user: Text,
+    /// What became of it.
+    pub fate: Fate,
+    /// The row itself; kept where it was not delivered.
+    pub payload: Option<Row>,
+}
+
+/// Rows of one span of the cursor that are settled, kept while a later run may
+/// read them again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OverlapChunk {
+    /// Chunks of a sync are numbered in the order of the cursor.
+    pub seq: u64,
+    /// The highest cursor value among the rows; `None` where there is no cursor.
+    pub high: Option<Value>,
+    /// The rows, by hash; a row that stood there twice is listed twice.
+    pub rows: Vec<Fingerprint>,
+}
+
+/// One row of a request that is about to be sent and could not be repeated safely.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IntentRow {
+    /// Hash of the key columns.
+    pub key: Fingerprint,
+    /// Hash of the whole row.
+    pub row: Fingerprint,
+    /// The key columns as text.
+    pub key_text: Text,
+    /// The user's identifier.
+    pub user: Text,
+}
+
+/// What was about to be sent, and what is known of the answer.
+#[derive(Clone, Debug)]
+pub struct Intent {
+    /// The rows of the request, in its order.
+    pub rows: Vec<IntentRow>,
+    /// Their fates where the answer came; `None` where it did not.
+    pub fates: Option<Vec<Fate>>,
+}
+
+/// The name of an intent inside its run.
+pub type IntentId = u64;
+
+/// Everything that becomes true at once when a batch has its outcomes.
+#[derive(Clone, Debug, Default)]
+pub struct Settlement {
+    /// The batch's number inside the run; intents of this and earlier batches are done with.
+    pub batch: u64,
+    /// Where to read on; `None` leaves the place as it was.
+    pub checkpoint: Option<Checkpoint>,
+    /// To add to the run's counts.
+    pub counts: Counts,
+    /// The fate of every row of the batch.
+    pub fates: Vec<RowFate>,
+    /// Settled rows that a later run may read again.
+    pub remember: Option<OverlapChunk>,
+    /// Chunks up to this number are no longer needed.
+    pub forget_through: Option<u64>,
+    /// Keys whose open problems are solved by this batch.
+    pub solved: Vec<Fingerprint>,
+}
+
+/// Which rows to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RowQuery {
+    /// Of one sync.
+    pub sync: Option<SyncId>,
+    /// Of one run.
+    pub run: Option<RunId>,
+    /// Of one user, or one catalog item.
+    pub user: Option<String>,
+    /// With one fate: `delivered`, `rejected`, `in_doubt`.
+    pub fate: Option<FateKind>,
+    /// At most this many, newest first.
+    pub limit: usize,
+}
+
+/// A fate without its reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FateKind {
+    /// It took effect.
+    Delivered,
+    /// It was not acceptable.
+    Rejected,
+    /// Nobody knows.
+    InDoubt,
+}
+
+impl FateKind {
+    /// The word in tables and files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            FateKind::Delivered => "delivered",
+            FateKind::Rejected => "rejected",
+            FateKind::InDoubt => "in_doubt",
+        }
+    }
+}
+
+impl Fate {
+    /// The fate without its reason.
+    pub fn kind(&self) -> FateKind {
+        match self {
+            Fate::Delivered => FateKind::Delivered,
+            Fate::Rejected(_) => FateKind::Rejected,
+            Fate::InDoubt(_) => FateKind::InDoubt,
+        }
+    }
+
+    /// Why, where there is a why.
+    pub fn reason(&self) -> Option<&Reason> {
+        match self {
+            Fate::Delivered => None,
+            Fate::Rejected(reason) | Fate::InDoubt(reason) => Some(reason),
+        }
+    }
+}
+
+/// One line of the ledger.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RowEntry {
+    /// When its fate was settled.
+    pub at: Timestamp,
+    /// The sync.
+    pub sync: SyncId,
+    /// The run.
+    pub run: RunId,
+    /// The kind of object.
+    pub object: ObjectKind,
+    /// The user's identifier, or the catalog item's id.
+    pub user: String,
+    /// The key columns as text.
+    pub key: String,
+    /// What became of it.
+    pub fate: FateKind,
+    /// Why, where there is a why.
+    pub reason: Option<Reason>,
+    /// The row, where it is kept: as long as the problem is open.
+    pub payload: Option<Row>,
+}
+
+/// A row that still has to be dealt with: rejected or in doubt.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Problem {
+    /// Hash of the key columns.
+    pub key: Fingerprint,
+    /// Hash of the row when it failed.
+    pub row: Fingerprint,
+    /// What the ledger says of it.
+    pub entry: RowEntry,
+}
+
+/// Holds a sync for one process; dropping it, or dying, lets it go.
+pub type Claim = Box<dyn Any + Send + Sync>;
+
+/// Everything the engine asks of storage.
+///
+/// Every method is durable when it returns, unless it says otherwise.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// Takes a sync for this process; `None` while another process has it.
+    async fn claim(&self, sync: &SyncId) -> Result<Option<Claim>, Error>;
+
+    /// What is known of a sync; the default where it never ran.
+    async fn sync_state(&self, sync: &SyncId) -> Result<SyncState, Error>;
+
+    /// Pauses a sync, or lets it run again.
+    async fn set_paused(&self, sync: &SyncId, paused: Option<Pause>) -> Result<(), Error>;
+
+    /// Forgets where a sync stands: checkpoint, overlap and intents. Runs and
+    /// the fate of rows stay.
+    async fn reset(&self, sync: &SyncId) -> Result<(), Error>;
+
+    /// Opens a run. Runs of the sync that never ended become `Interrupted`.
+    async fn start_run(
+        &self,
+        sync: &SyncId,
+        object: ObjectKind,
+        cause: Cause,
+        at: Timestamp,
+    ) -> Result<Run, Error>;
+
+    /// Notes what is about to be sent; durable when it returns.
+    async fn intend(&self, run: &RunId, batch: u64, rows: Vec<IntentRow>) -> Result<IntentId, Error>;
+
+    /// Notes the answer to an intent. It may be lost when the machine loses its
+    /// power, not when the process dies right after.
+    async fn answered(&self, run: &RunId, intent: IntentId, fates: Vec<Fate>) -> Result<(), Error>;
+
+    /// What earlier runs of the sync were about to send and never settled.
+    async fn open_intents(&self, sync: &SyncId) -> Result<Vec<Intent>, Error>;
+
+    /// Writes a batch's outcomes, problems, history, overlap and checkpoint: all or nothing.
+    async fn settle(&self, run: &RunId, settlement: Settlement) -> Result<(), Error>;
+
+    /// Closes a run. `complete` says that the read came to its end: intents of
+    /// earlier runs are done with.
+    async fn finish_run(
+        &self,
+        run: &RunId,
+        ending: Ending,
+        error: Option<String>,
+        complete: bool,
+        at: Timestamp,
+    ) -> Result<Run, Error>;
+
+    /// The settled rows that a run may read again, in the order of their numbers.
+    async fn overlap(&self, sync: &SyncId) -> Result<Vec<OverlapChunk>, Error>;
+
+    /// Forgets all settled rows of a sync, as after a completed full read.
+    async fn clear_overlap(&self, sync: &SyncId) -> Result<(), Error>;
+
+    /// Runs, newest first.
+    async fn runs(&self, sync: Option<&SyncId>, limit: usize) -> Result<Vec<Run>, Error>;
+
+    /// The fate of rows, newest first.
+    async fn rows(&self, query: &RowQuery) -> Result<Vec<RowEntry>, Error>;
+
+    /// Rows of a sync that were rejected or are in doubt and still open.
+    async fn problems(&self, sync: &SyncId) -> Result<Vec<Problem>, Error>;
+
+    /// Removes history older than `before`.
+    async fn trim_history(&self, before: Timestamp) -> Result<(), Error>;
+
+    /// Seals and keeps a secret.
+    async fn put_secret(&self, name: &str, secret: &Secret) -> Result<(), Error>;
+
+    /// Opens a secret.
+    async fn secret(&self, name: &str) -> Result<Option<Secret>, Error>;
+
+    /// The names of all secrets.
+    async fn secrets(&self) -> Result<Vec<String>, Error>;
+}
