@@ -1,1 +1,12 @@
-//! .
+//! How data moves and who may ask for it.
+//!
+//! - [`project`] reads what people write down.
+//! - [`flow`] is the one loop: feed → mapping → lane → destination → ledger.
+//! - [`control`] is what the command line, the HTTP API and the pages call.
+//!
+//! This crate contains no network and no SQL library; it knows other systems
+//! only through the contracts of `tidegate-model`.
+
+pub mod control;
+pub mod flow;
+pub mod project;

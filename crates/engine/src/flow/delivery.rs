@@ -1,0 +1,254 @@
+//! One request until each of its rows has its fate.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidegate_model::store::{Fate, IntentId, IntentRow};
+use tidegate_model::{
+    Clock, Error, Mapping, Outcome, Platform, Reaction, Reason, Receipt, Record, Repeat, RunId, Store,
+};
+use tokio::time::Instant;
+
+use super::control::Control;
+use super::lane::Lane;
+use super::read::{self, Item};
+use super::settle::Decided;
+use super::wait;
+
+/// Delivers the requests of one run.
+#[derive(Clone)]
+pub(super) struct Delivery {
+    pub(super) platform: Arc<dyn Platform>,
+    pub(super) mapping: Arc<Mapping>,
+    pub(super) lane: Arc<Lane>,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) run: RunId,
+    pub(super) control: Arc<Control>,
+    pub(super) clock: Arc<dyn Clock>,
+    /// The place of the cursor column among the columns.
+    pub(super) cursor: Option<usize>,
+    pub(super) repeat: Repeat,
+    /// Whether rows whose answer was lost are sent again though that is not safe.
+    pub(super) resend: bool,
+    /// How long an unreachable platform is tried.
+    pub(super) retry_for: Duration,
+}
+
+/// A request, or what is left of one.
+struct Part {
+    records: Vec<Record>,
+    items: Vec<Item>,
+    /// When it was first sent, for repeat windows.
+    first_sent: Option<Instant>,
+    /// When it first failed, for the retry budget.
+    failing_since: Option<Instant>,
+    attempts: u32,
+}
+
+impl Part {
+    fn new(records: Vec<Record>, items: Vec<Item>) -> Part {
+        Part { records, items, first_sent: None, failing_since: None, attempts: 0 }
+    }
+
+    fn halve(mut self) -> (Part, Part) {
+        let middle = self.records.len() / 2;
+        let (records, items) = (self.records.split_off(middle), self.items.split_off(middle));
+        let second = Part { records, items, ..Part::new(Vec::new(), Vec::new()) };
+        (self, Part { first_sent: None, ..second })
+    }
+}
+
+impl Delivery {
+    /// Sends until every row has its fate. Rows that the halt of the run left
+    /// without one are missing from what is returned.
+    pub(super) async fn deliver(&self, records: Vec<Record>, items: Vec<Item>) -> Vec<(u64, Decided)> {
+        let mut decided = Vec::with_capacity(records.len());
+        let mut parts = VecDeque::from([Part::new(records, items)]);
+        while let Some(mut part) = parts.pop_front() {
+            if part.records.is_empty() {
+                continue;
+            }
+            if !self.lane.turn(&self.control).await {
+                break;
+            }
+            let intent = match self.intend(&part).await {
+                Ok(intent) => intent,
+                Err(error) => {
+                    self.control.fail(error.context("the ledger could not be written"));
+                    break;
+                }
+            };
+            let sent_at = *part.first_sent.get_or_insert_with(Instant::now);
+            match self.send(&part.records).await {
+                Ok(receipt) => {
+                    if let Some(pace) = receipt.pace {
+                        self.lane.note(pace, self.clock.as_ref());
+                    }
+                    let (fates, rest) = self.decide(part, receipt, sent_at, &mut decided);
+                    self.answered(intent, fates).await;
+                    if let Some((rest, progress)) = rest {
+                        match self.again(rest, progress).await {
+                            Some(rest) => parts.push_front(rest),
+                            None => break,
+                        }
+                    }
+                }
+                Err(error) => {
+                    self.answered(intent, Vec::new()).await;
+                    part.first_sent = None;
+                    match error.reaction() {
+                        Reaction::Wait(until) => {
+                            self.control.count_retry();
+                            self.lane.close(until, self.clock.as_ref());
+                            parts.push_front(part);
+                        }
+                        Reaction::Halve if part.records.len() > 1 => {
+                            self.control.count_retry();
+                            let (first, second) = part.halve();
+                            parts.push_front(second);
+                            parts.push_front(first);
+                        }
+                        Reaction::Halve => {
+                            let reason = Reason::new("refused", error.chain());
+                            self.settle_all(part, &Fate::Rejected(reason), &mut decided);
+                        }
+                        Reaction::BackOff => match self.back_off(part, error).await {
+                            Some(part) => parts.push_front(part),
+                            None => break,
+                        },
+                        Reaction::Pause | Reaction::Fail => {
+                            self.control.fail(error);
+                            break;
+                        }
+                    }
+                }
+            }
+        }
+        decided
+    }
+
+    /// Sends once; an answer that does not come in time after a halt is lost.
+    async fn send(&self, records: &[Record]) -> Result<Receipt, Error> {
+        let receipt = tokio::select! {
+            receipt = self.platform.deliver(records) => receipt?,
+            () = self.control.out_of_grace() => {
+                Receipt::unknown(records.len(), &Reason::new("answer_lost", "the run was stopped before the answer came"))
+            }
+        };
+        self.control.count_request();
+        if receipt.outcomes.len() != records.len() {
+            let reason = Reason::new("answer_unclear", "the answer does not say what became of each row");
+            return Ok(Receipt { outcomes: vec![Outcome::Unknown(reason); records.len()], ..receipt });
+        }
+        Ok(receipt)
+    }
+
+    /// Gives each row its fate, or puts it among those to send again. Returns
+    /// the fates in the order of the rows and what is left, with whether
+    /// anything of the request was settled.
+    #[expect(clippy::type_complexity, reason = "named where it is used, once")]
+    fn decide(
+        &self,
+        part: Part,
+        receipt: Receipt,
+        sent_at: Instant,
+        decided: &mut Vec<(u64, Decided)>,
+    ) -> (Vec<Fate>, Option<(Part, bool)>) {
+        let total = part.records.len();
+        let mut fates = Vec::with_capacity(total);
+        let mut rest = Part { first_sent: Some(sent_at), ..Part::new(Vec::new(), Vec::new()) };
+        (rest.attempts, rest.failing_since) = (part.attempts, part.failing_since);
+        let mut uncertain = false;
+        for ((record, item), outcome) in part.records.into_iter().zip(part.items).zip(receipt.outcomes) {
+            let fate = match outcome {
+                Outcome::Delivered => Fate::Delivered,
+                Outcome::Rejected(reason) => Fate::Rejected(reason),
+                Outcome::Deferred(reason) => {
+                    fates.push(Fate::InDoubt(reason));
+                    rest.records.push(record);
+                    rest.items.push(item);
+                    continue;
+                }
+                Outcome::Unknown(reason) if self.may_repeat(sent_at) => {
+                    uncertain = true;
+                    fates.push(Fate::InDoubt(reason));
+                    rest.records.push(record);
+                    rest.items.push(item);
+                    continue;
+                }
+                Outcome::Unknown(reason) => Fate::InDoubt(reason),
+            };
+            fates.push(fate.clone());
+            decided.push((item.batch, read::fate_of(item, &record, fate, &self.mapping, self.cursor)));
+        }
+        let progress = !uncertain && rest.records.len() < total;
+        (fates, (!rest.records.is_empty()).then_some((rest, progress)))
+    }
+
+    /// Whether a row whose answer was lost may be sent again.
+    fn may_repeat(&self, first_sent: Instant) -> bool {
+        match self.repeat {
+            Repeat::Safe => true,
+            Repeat::Keyed(window) => first_sent.elapsed() < window || self.resend,
+            Repeat::Unsafe => self.resend,
+        }
+    }
+
+    /// Prepares what is left of a request to be sent again.
+    async fn again(&self, rest: Part, progress: bool) -> Option<Part> {
+        if progress {
+            self.control.count_retry();
+            return Some(Part { attempts: 0, failing_since: None, ..rest });
+        }
+        let lost =
+            Error::new(tidegate_model::ErrorKind::Unavailable, "answers of the platform do not arrive");
+        self.back_off(rest, lost).await
+    }
+
+    /// Waits before the next attempt; `None` where the budget is spent or the run halts.
+    async fn back_off(&self, mut part: Part, error: Error) -> Option<Part> {
+        let since = *part.failing_since.get_or_insert_with(Instant::now);
+        part.attempts += 1;
+        let wait = wait::backoff(part.attempts);
+        if since.elapsed() + wait > self.retry_for {
+            self.control.fail(error.context(format!("gave up after {} attempts", part.attempts)));
+            return None;
+        }
+        self.control.count_retry();
+        self.control.pause(wait).await.then_some(part)
+    }
+
+    fn settle_all(&self, part: Part, fate: &Fate, decided: &mut Vec<(u64, Decided)>) {
+        for (record, item) in part.records.iter().zip(part.items) {
+            decided.push((item.batch, read::fate_of(item, record, fate.clone(), &self.mapping, self.cursor)));
+        }
+    }
+
+    /// Whether rows must be written down before they are sent.
+    fn needs_intent(&self) -> bool {
+        matches!(self.repeat, Repeat::Unsafe) && !self.resend
+    }
+
+    async fn intend(&self, part: &Part) -> Result<Option<IntentId>, Error> {
+        if !self.needs_intent() {
+            return Ok(None);
+        }
+        let batch = part.items.iter().map(|item| item.batch).max().unwrap_or_default();
+        let rows = part.records.iter().zip(&part.items).map(|(record, item)| IntentRow {
+            key: item.key,
+            row: item.whole,
+            key_text: self.mapping.key_text(&item.row),
+            user: read::user_of(record),
+        });
+        self.store.intend(&self.run, batch, rows.collect()).await.map(Some)
+    }
+
+    async fn answered(&self, intent: Option<IntentId>, fates: Vec<Fate>) {
+        if let Some(intent) = intent
+            && let Err(error) = self.store.answered(&self.run, intent, fates).await
+        {
+            self.control.fail(error.context("the ledger could not be written"));
+        }
+    }
+}

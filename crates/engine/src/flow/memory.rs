@@ -1,0 +1,93 @@
+//! What a run knows of the runs before it.
+
+use std::collections::{HashMap, HashSet};
+
+use tidegate_model::store::{Fate, Intent, IntentRow};
+use tidegate_model::{Error, Fingerprint, Reason, Store, SyncId, Value};
+
+/// Rows that earlier runs settled, or were about to send.
+#[derive(Default)]
+pub(super) struct Memory {
+    /// Settled rows that this run may read again: how often each.
+    settled: HashMap<Fingerprint, u32>,
+    /// The chunks that they come from: number and highest cursor.
+    pub(super) chunks: Vec<(u64, Option<Value>)>,
+    /// Rows that were about to be sent: their fate where the answer came.
+    intended: HashMap<Fingerprint, (IntentRow, Option<Fate>)>,
+    /// Keys of rows that were rejected or in doubt and are still open.
+    pub(super) problems: HashSet<Fingerprint>,
+}
+
+/// What is known of a row before it is sent.
+#[derive(Debug, PartialEq)]
+pub(super) enum Known {
+    /// Nothing: it is new, or changed.
+    New,
+    /// It was settled before.
+    Settled,
+    /// It was sent by a run that died before it could settle it.
+    Sent(Fate),
+    /// It was about to be sent; whether it was, nobody knows.
+    InDoubt,
+}
+
+impl Memory {
+    pub(super) async fn load(store: &dyn Store, sync: &SyncId) -> Result<Memory, Error> {
+        let mut memory = Memory::default();
+        for chunk in store.overlap(sync).await? {
+            for row in chunk.rows {
+                *memory.settled.entry(row).or_default() += 1;
+            }
+            memory.chunks.push((chunk.seq, chunk.high));
+        }
+        for Intent { rows, fates } in store.open_intents(sync).await? {
+            let answered = fates.is_some();
+            let mut fates = fates.unwrap_or_default().into_iter();
+            for row in rows {
+                match (answered, fates.next()) {
+                    // It was answered that nothing took effect.
+                    (true, None) => memory.intended.remove(&row.row),
+                    (_, fate) => memory.intended.insert(row.row, (row, fate)),
+                };
+            }
+        }
+        memory.problems = store.problems(sync).await?.into_iter().map(|problem| problem.key).collect();
+        Ok(memory)
+    }
+
+    /// Says what is known of a row, and forgets it: the next row that looks the
+    /// same is another one.
+    pub(super) fn recall(&mut self, row: Fingerprint) -> Known {
+        if !self.settled.is_empty()
+            && let Some(count) = self.settled.get_mut(&row)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.settled.remove(&row);
+            }
+            self.intended.remove(&row);
+            return Known::Settled;
+        }
+        if self.intended.is_empty() {
+            return Known::New;
+        }
+        match self.intended.remove(&row) {
+            None => Known::New,
+            Some((_, Some(fate))) => Known::Sent(fate),
+            Some((_, None)) => Known::InDoubt,
+        }
+    }
+
+    /// Rows in doubt that the source no longer showed.
+    pub(super) fn left_in_doubt(&mut self) -> Vec<IntentRow> {
+        self.intended.drain().filter(|(_, (_, fate))| fate.is_none()).map(|(_, (row, _))| row).collect()
+    }
+}
+
+/// The reason that stands with a row in doubt after a crash.
+pub(super) fn crashed() -> Reason {
+    Reason::new(
+        "answer_lost",
+        "the process ended while this row was being sent; whether it took effect is not known",
+    )
+}

@@ -1,0 +1,28 @@
+//! The one loop: a feed, a destination and a ledger.
+//!
+//! ```text
+//!            read           deal by user        one request at a time    in order
+//! source ──▶ detect ──▶ map ──▶ slot 0 ──▶ pack ──▶ lane ──▶ platform ──▶ settle ──▶ ledger
+//!                          └──▶ slot n …
+//! ```
+//!
+//! Reading, delivering and settling overlap; a few batches are under way at
+//! once. Rows of one user always meet the same slot and so keep their order. A
+//! batch is settled once every row of it has its fate, batches are settled in
+//! order, and the checkpoint is written together with the fates: it never moves
+//! before the effect. Only this module waits, retries and keeps the place.
+
+mod control;
+mod delivery;
+mod lane;
+mod memory;
+mod read;
+mod run;
+mod settle;
+mod slot;
+#[cfg(test)]
+mod tests;
+mod wait;
+
+pub use lane::Lanes;
+pub use run::{Detection, Import, Input, Parts, run};

@@ -1,0 +1,223 @@
+//! Reads the feed, finds what is new, makes records and deals them to the slots.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use tidegate_model::store::{Fate, RowFate};
+use tidegate_model::{
+    Batch, Counts, Feed, Fingerprint, Identity, Mapping, Platform, Reason, Record, Row, Text, Unreadable,
+    Value,
+};
+use tokio::sync::{Semaphore, mpsc};
+
+use super::control::Control;
+use super::memory::{self, Known, Memory};
+use super::settle::{Decided, Note, Opened};
+use super::slot::Parcel;
+
+/// A row on its way, beside its record.
+pub(super) struct Item {
+    /// The batch it belongs to.
+    pub(super) batch: u64,
+    pub(super) key: Fingerprint,
+    pub(super) whole: Fingerprint,
+    pub(super) row: Row,
+}
+
+/// Everything the reading side of a run needs.
+pub(super) struct Reader {
+    pub(super) mapping: Arc<Mapping>,
+    pub(super) platform: Arc<dyn Platform>,
+    pub(super) control: Arc<Control>,
+    pub(super) memory: Memory,
+    /// The place of the cursor column among the columns.
+    pub(super) cursor: Option<usize>,
+    /// Whether a row in doubt is sent again without asking.
+    pub(super) resend: bool,
+    /// Whether rows that were settled before are passed over.
+    pub(super) recall: bool,
+    pub(super) slots: Vec<mpsc::Sender<Vec<Parcel>>>,
+    pub(super) notes: mpsc::Sender<Note>,
+    /// One permit for each batch that may be under way.
+    pub(super) window: Arc<Semaphore>,
+}
+
+impl Reader {
+    /// Reads until the feed ends or the run halts. Returns the memory and the
+    /// number of batches.
+    pub(super) async fn read_all(mut self, mut feed: Feed<Row>) -> (Memory, u64) {
+        let mut scratch = Vec::with_capacity(512);
+        let mut batch = 0;
+        loop {
+            let next = tokio::select! {
+                biased;
+                () = self.control.halt() => break,
+                next = feed.next() => next,
+            };
+            let read = match next {
+                None => break,
+                Some(Ok(read)) => read,
+                Some(Err(error)) => {
+                    self.control.fail(error);
+                    break;
+                }
+            };
+            batch += 1;
+            if !self.deal(batch, read, &mut scratch).await {
+                break;
+            }
+        }
+        (self.memory, batch)
+    }
+
+    /// Deals one batch. Returns whether the run goes on.
+    async fn deal(&mut self, batch: u64, read: Batch<Row>, scratch: &mut Vec<u8>) -> bool {
+        let permit = tokio::select! {
+            () = self.control.halt() => return false,
+            permit = self.window.clone().acquire_owned() => match permit {
+                Ok(permit) => permit,
+                Err(_) => return false,
+            },
+        };
+        let mut counts = Counts { waiting: read.waiting, ..Counts::default() };
+        counts.read = (read.items.len() + read.unreadable.len()) as u64;
+        let mut decided: Vec<Decided> = read.unreadable.into_iter().map(unreadable).collect();
+        let mut dealt: Vec<Vec<Parcel>> = Vec::new();
+        dealt.resize_with(self.slots.len(), Vec::new);
+        let mut under_way = 0;
+        for row in read.items {
+            let whole = row.fingerprint(scratch);
+            let key = self.mapping.key_of(&row, whole, scratch);
+            match self.sort(row, key, whole, scratch) {
+                Sorted::Unchanged => counts.unchanged += 1,
+                Sorted::Decided(row) => decided.push(*row),
+                Sorted::Send(record, row) => {
+                    let slot = slot_of(&record, self.slots.len());
+                    dealt[slot].push((record, Item { batch, key, whole, row }));
+                    under_way += 1;
+                }
+            }
+        }
+        let opened = Opened { batch, checkpoint: read.checkpoint, under_way, decided, counts, permit };
+        if self.notes.send(Note::Opened(opened)).await.is_err() {
+            return false;
+        }
+        for (slot, parcels) in self.slots.iter().zip(dealt) {
+            if !parcels.is_empty() && slot.send(parcels).await.is_err() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Decides about one row what can be decided without sending it.
+    fn sort(&mut self, row: Row, key: Fingerprint, whole: Fingerprint, scratch: &mut Vec<u8>) -> Sorted {
+        let _ = scratch;
+        let known = if self.recall { self.memory.recall(whole) } else { Known::New };
+        let cursor = self.cursor.and_then(|at| row.values.get(at));
+        let made = match (known, cursor) {
+            (Known::Settled, _) => return Sorted::Unchanged,
+            (_, Some(Value::Null)) => Err(Reason::new(
+                "null_cursor",
+                "the cursor column is empty: the row has no place in the order of changes",
+            )),
+            (Known::Sent(fate), _) => return self.decide(row, key, whole, fate, None),
+            (Known::InDoubt, _) if !self.resend => {
+                return self.decide(row, key, whole, Fate::InDoubt(memory::crashed()), None);
+            }
+            (Known::InDoubt | Known::New, _) => self.mapping.apply(&row, key, whole),
+        };
+        match made {
+            Ok(record) => match self.platform.admit(&record) {
+                Ok(()) => Sorted::Send(record, row),
+                Err(reason) => self.decide(row, key, whole, Fate::Rejected(reason), Some(&record)),
+            },
+            Err(reason) => self.decide(row, key, whole, Fate::Rejected(reason), None),
+        }
+    }
+
+    fn decide(
+        &self,
+        row: Row,
+        key: Fingerprint,
+        whole: Fingerprint,
+        fate: Fate,
+        record: Option<&Record>,
+    ) -> Sorted {
+        let user = match record {
+            Some(record) => user_of(record),
+            // Where the row is not acceptable its user may still be told.
+            None => self.mapping.apply(&row, key, whole).map(|record| user_of(&record)).unwrap_or_default(),
+        };
+        let cursor = self.cursor.and_then(|at| row.values.get(at)).filter(|value| !value.is_null()).cloned();
+        let key_text = self.mapping.key_text(&row);
+        let payload = (!matches!(fate, Fate::Delivered)).then_some(row);
+        Sorted::Decided(Box::new(Decided {
+            fate: RowFate { key, key_text, row: whole, user, fate, payload },
+            cursor,
+        }))
+    }
+}
+
+enum Sorted {
+    Unchanged,
+    Decided(Box<Decided>),
+    Send(Record, Row),
+}
+
+/// The row's fate in the form the ledger keeps.
+pub(super) fn fate_of(
+    item: Item,
+    record: &Record,
+    fate: Fate,
+    mapping: &Mapping,
+    cursor: Option<usize>,
+) -> Decided {
+    let cursor = cursor.and_then(|at| item.row.values.get(at)).filter(|value| !value.is_null()).cloned();
+    let key_text = mapping.key_text(&item.row);
+    let payload = (!matches!(fate, Fate::Delivered)).then_some(item.row);
+    Decided {
+        fate: RowFate { key: item.key, key_text, row: item.whole, user: user_of(record), fate, payload },
+        cursor,
+    }
+}
+
+/// What people search for, without a copy where there is one to share.
+pub(super) fn user_of(record: &Record) -> Text {
+    match &record.identity {
+        Identity::ExternalId(id) | Identity::PlatformId(id) | Identity::Email(id) | Identity::Phone(id) => {
+            id.clone()
+        }
+        _ => record.label().into_owned().into(),
+    }
+}
+
+/// The slot that all records of one user go through.
+fn slot_of(record: &Record, slots: usize) -> usize {
+    let mut hasher = DefaultHasher::new();
+    match &record.identity {
+        Identity::None => record.label().hash(&mut hasher),
+        identity => identity.hash(&mut hasher),
+    }
+    (hasher.finish() % slots.max(1) as u64) as usize
+}
+
+fn unreadable(piece: Unreadable) -> Decided {
+    let columns = tidegate_model::Columns::new(["input"]);
+    let row = Row { columns, values: vec![Value::Text(piece.payload.into())] };
+    let place = Value::Text(piece.place.as_str().into());
+    let whole = Fingerprint::of_values(row.values.iter().chain([&place]), &mut Vec::new());
+    let key = Fingerprint::of_values([&place], &mut Vec::new());
+    Decided {
+        fate: RowFate {
+            key,
+            key_text: piece.place.into(),
+            row: whole,
+            user: Text::new(),
+            fate: Fate::Rejected(piece.reason),
+            payload: Some(row),
+        },
+        cursor: None,
+    }
+}

@@ -1,0 +1,180 @@
+//! One of a lane's slots: packs rows into requests, one request at a time.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidegate_model::{Identity, Limits, Platform, Record};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::control::Control;
+use super::delivery::Delivery;
+use super::read::Item;
+use super::settle::{Decided, Note};
+use super::wait;
+
+/// A record and the row it came from.
+pub(super) type Parcel = (Record, Item);
+
+/// Sends the rows of some users, in their order.
+pub(super) struct Slot {
+    pub(super) platform: Arc<dyn Platform>,
+    pub(super) limits: Limits,
+    pub(super) delivery: Delivery,
+    pub(super) control: Arc<Control>,
+    pub(super) incoming: mpsc::Receiver<Vec<Parcel>>,
+    pub(super) notes: mpsc::Sender<Note>,
+}
+
+/// What to do next with the queue.
+enum Next {
+    Send(Vec<Record>, Vec<Item>),
+    /// Nothing may be sent before this span is over; more rows may come meanwhile.
+    Wait(Duration),
+}
+
+impl Slot {
+    /// Sends until the reader is done and the queue is empty, or the run halts.
+    pub(super) async fn send_all(mut self) {
+        let mut queue: VecDeque<Parcel> = VecDeque::new();
+        let mut users = Users::default();
+        let mut open = true;
+        while !self.control.halted() {
+            if queue.is_empty() {
+                let more = tokio::select! {
+                    () = self.control.halt() => return,
+                    more = self.incoming.recv() => more,
+                };
+                match more {
+                    Some(parcels) => queue.extend(parcels),
+                    None => return,
+                }
+            }
+            while let Ok(parcels) = self.incoming.try_recv() {
+                queue.extend(parcels);
+            }
+            match self.next(&mut queue, &mut users, open) {
+                Next::Send(records, items) => {
+                    let decided = self.delivery.deliver(records, items).await;
+                    if !self.report(decided).await {
+                        return;
+                    }
+                }
+                Next::Wait(span) => {
+                    tokio::select! {
+                        () = self.control.halt() => return,
+                        () = wait::span(span) => {
+                            if self.limits.user_interval.is_zero() {
+                                // Waited for more rows long enough: send what is there.
+                                let (records, items) = take(&mut queue, |_| true, &self.limits, self.platform.as_ref());
+                                let decided = self.delivery.deliver(records, items).await;
+                                if !self.report(decided).await {
+                                    return;
+                                }
+                            }
+                        }
+                        more = self.incoming.recv(), if open => match more {
+                            Some(parcels) => queue.extend(parcels),
+                            None => open = false,
+                        },
+                    }
+                }
+            }
+        }
+    }
+
+    /// The next request, or how long to wait for it.
+    fn next(&self, queue: &mut VecDeque<Parcel>, users: &mut Users, open: bool) -> Next {
+        if self.limits.one_user {
+            let now = Instant::now();
+            let Some(at) = queue.iter().position(|(record, _)| users.is_free(&record.identity, now)) else {
+                return Next::Wait(users.next_free(queue, now));
+            };
+            let user = queue[at].0.identity.clone();
+            users.occupy(user.clone(), now + self.limits.user_interval, now);
+            let (records, items) =
+                take(queue, |record| record.identity == user, &self.limits, self.platform.as_ref());
+            return Next::Send(records, items);
+        }
+        let full = queue.len() >= self.limits.items_max
+            || queue.iter().map(|(record, _)| self.platform.weigh(record)).sum::<usize>()
+                >= self.limits.bytes_max;
+        if !full && open && !self.limits.fill.is_zero() && !self.incoming.is_closed() {
+            return Next::Wait(self.limits.fill);
+        }
+        let (records, items) = take(queue, |_| true, &self.limits, self.platform.as_ref());
+        Next::Send(records, items)
+    }
+
+    /// Tells the settler. Returns whether it still listens.
+    async fn report(&self, decided: Vec<(u64, Decided)>) -> bool {
+        let mut decided = decided.into_iter().peekable();
+        while let Some((batch, first)) = decided.next() {
+            let mut rows = vec![first];
+            while let Some((_, row)) = decided.next_if(|(other, _)| *other == batch) {
+                rows.push(row);
+            }
+            if self.notes.send(Note::Decided { batch, rows }).await.is_err() {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+/// Takes from the queue, in order, what fits into one request.
+fn take(
+    queue: &mut VecDeque<Parcel>,
+    wanted: impl Fn(&Record) -> bool,
+    limits: &Limits,
+    platform: &dyn Platform,
+) -> (Vec<Record>, Vec<Item>) {
+    let (mut records, mut items) = (Vec::with_capacity(limits.items_max.min(queue.len())), Vec::new());
+    let mut bytes = 0;
+    let mut passed = VecDeque::new();
+    while records.len() < limits.items_max {
+        let Some((record, item)) = queue.pop_front() else { break };
+        if !wanted(&record) {
+            passed.push_back((record, item));
+            continue;
+        }
+        bytes += platform.weigh(&record);
+        if bytes > limits.bytes_max && !records.is_empty() {
+            queue.push_front((record, item));
+            break;
+        }
+        records.push(record);
+        items.push(item);
+    }
+    while let Some(parcel) = passed.pop_back() {
+        queue.push_front(parcel);
+    }
+    (records, items)
+}
+
+/// When each user may be written to again.
+#[derive(Default)]
+struct Users {
+    free_at: HashMap<Identity, Instant>,
+}
+
+impl Users {
+    fn is_free(&self, user: &Identity, now: Instant) -> bool {
+        self.free_at.get(user).is_none_or(|free_at| *free_at <= now)
+    }
+
+    fn occupy(&mut self, user: Identity, until: Instant, now: Instant) {
+        /// Above this, users that are free again are forgotten.
+        const REMEMBERED_MAX: usize = 4_096;
+        if self.free_at.len() >= REMEMBERED_MAX {
+            self.free_at.retain(|_, free_at| *free_at > now);
+        }
+        self.free_at.insert(user, until);
+    }
+
+    fn next_free(&self, queue: &VecDeque<Parcel>, now: Instant) -> Duration {
+        let earliest = queue.iter().filter_map(|(record, _)| self.free_at.get(&record.identity)).min();
+        earliest.map_or(Duration::ZERO, |free_at| free_at.saturating_duration_since(now))
+    }
+}

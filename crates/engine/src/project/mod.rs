@@ -1,0 +1,12 @@
+//! What people write down: connections and syncs, as files.
+
+mod load;
+mod secrets;
+mod spec;
+#[cfg(test)]
+mod tests;
+mod yaml;
+
+pub use load::{FILE_NAME, load, parse};
+pub use secrets::resolve;
+pub use spec::{ConnectionSpec, Contract, Detect, From, InDoubt, Project, SyncSpec, To};

@@ -1,0 +1,181 @@
+//! The shape of a project file.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value as Member};
+use tidegate_model::{ConnectionId, MappingSpec, ObjectKind, Overlap, SyncId};
+
+/// Everything one project says.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Project {
+    /// Accounts at outside systems, by name.
+    pub connections: BTreeMap<ConnectionId, ConnectionSpec>,
+    /// What moves from where to where, by name.
+    pub syncs: BTreeMap<SyncId, SyncSpec>,
+}
+
+/// An account at an outside system. Shared by syncs.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+pub struct ConnectionSpec {
+    /// Which system: one of `tidegate connectors`.
+    pub kind: String,
+    /// The settings of that system.
+    #[serde(flatten)]
+    #[schemars(with = "Map<String, Member>")]
+    pub settings: Map<String, Member>,
+}
+
+/// One import: rows of a source become objects of a platform.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SyncSpec {
+    /// Where rows are read.
+    pub from: From,
+    /// How new rows are found. Default: `full` for tables and queries; a
+    /// folder of files keeps its own place.
+    #[serde(default)]
+    pub detect: Option<Detect>,
+    /// The columns that name a row. Default: the primary key of the table.
+    #[serde(default)]
+    pub key: Option<Vec<String>>,
+    /// The time zone of times that have none, an IANA name. Default: `UTC`.
+    #[serde(default = "utc")]
+    pub time_zone: String,
+    /// Where records go.
+    pub to: To,
+    /// How a row becomes a record.
+    #[serde(default)]
+    pub map: Option<MappingSpec>,
+    /// A fixed table contract instead of `map` and `detect`.
+    #[serde(default)]
+    pub contract: Option<Contract>,
+    /// What happens to a row that cannot be repeated safely when its answer was
+    /// lost: `hold` lists it and leaves it to a person, `resend` sends it again.
+    #[serde(default)]
+    pub in_doubt: InDoubt,
+    /// How long an unreachable system is tried before the run gives up. Default: `2m`.
+    #[serde(default = "two_minutes", deserialize_with = "duration")]
+    #[schemars(with = "String")]
+    pub retry_for: Duration,
+}
+
+/// Where rows are read.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+pub struct From {
+    /// The connection.
+    pub connection: ConnectionId,
+    /// What is read there: `table`, `query`, `path` …
+    #[serde(flatten)]
+    #[schemars(with = "Map<String, Member>")]
+    pub selection: Map<String, Member>,
+}
+
+/// Where records go.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+pub struct To {
+    /// The connection.
+    pub connection: ConnectionId,
+    /// What rows become. It cannot change once the sync ran.
+    pub object: ObjectKind,
+    /// The platform's own settings of a sync: `catalog`, `update_existing_only` …
+    #[serde(flatten)]
+    #[schemars(with = "Map<String, Member>")]
+    pub target: Map<String, Member>,
+}
+
+/// How new rows are found.
+#[derive(Clone, Debug, PartialEq, JsonSchema)]
+#[schemars(untagged)]
+pub enum Detect {
+    /// `full`: every row, every time.
+    Full,
+    /// `{ cursor: column, overlap: 10m }`: rows behind the last place, and
+    /// those of the overlap that were not settled yet.
+    Cursor {
+        /// The column.
+        cursor: String,
+        /// How far back late rows are looked for.
+        #[schemars(with = "String")]
+        overlap: Option<Overlap>,
+    },
+}
+
+/// A fixed table contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Contract {
+    /// The cloud-ingestion tables of Braze: `UPDATED_AT`, identifier columns,
+    /// `PAYLOAD`, `DELETED`.
+    BrazeCdi,
+}
+
+/// What happens to rows in doubt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum InDoubt {
+    /// Listed and left to a person: never sent twice.
+    #[default]
+    Hold,
+    /// Sent again: never lost, possibly twice.
+    Resend,
+}
+
+impl<'de> Deserialize<'de> for Detect {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Detect, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Cursor {
+            cursor: String,
+            #[serde(default)]
+            overlap: Option<Member>,
+        }
+        let member = Member::deserialize(deserializer)?;
+        if let Member::String(word) = &member {
+            return match word.as_str() {
+                "full" => Ok(Detect::Full),
+                other => Err(serde::de::Error::custom(format!(
+                    "unknown way to detect changes `{other}`, expected `full` or `{{ cursor: column, overlap: 10m }}`"
+                ))),
+            };
+        }
+        let Cursor { cursor, overlap } = serde_json::from_value(member).map_err(serde::de::Error::custom)?;
+        let overlap = match overlap {
+            None => None,
+            Some(Member::Number(units)) => Some(Overlap::Units(units.as_u64().ok_or_else(|| {
+                serde::de::Error::custom("`overlap` must be a whole number or a duration such as `10m`")
+            })?)),
+            Some(Member::String(text)) => {
+                Some(Overlap::Time(parse_duration(&text).map_err(serde::de::Error::custom)?))
+            }
+            Some(_) => {
+                return Err(serde::de::Error::custom(
+                    "`overlap` must be a duration such as `10m` or a number",
+                ));
+            }
+        };
+        Ok(Detect::Cursor { cursor, overlap })
+    }
+}
+
+fn utc() -> String {
+    "UTC".to_owned()
+}
+
+fn two_minutes() -> Duration {
+    Duration::from_secs(120)
+}
+
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    parse_duration(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+}
+
+/// Reads `90s`, `10m`, `1h 30m` and ISO 8601 durations.
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{text}` is not a duration; write for example `90s`, `10m` or `1h 30m`");
+    let span: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
+    Duration::try_from(span).map_err(|_| wrong())
+}
