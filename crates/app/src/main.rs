@@ -1,1 +1,52 @@
-fn main() {}
+//! `tidegate`: customer data between warehouses, streams and engagement platforms.
+
+mod cli;
+mod commands;
+mod output;
+mod parts;
+mod progress;
+mod sandbox;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tidegate_model::ErrorKind;
+
+use crate::cli::Cli;
+
+/// Everything was done.
+const DONE: u8 = 0;
+/// It failed.
+const FAILED: u8 = 1;
+/// The command line or the configuration is not right.
+const MISCONFIGURED: u8 = 2;
+/// It came to its end, but some rows were rejected or are in doubt.
+const PARTIAL: u8 = 3;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    output::start_logging(cli.verbose);
+    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
+        tracing::debug!("a TLS provider was installed before");
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(cause) => {
+            eprintln!("error: the runtime cannot start: {cause}");
+            return ExitCode::from(FAILED);
+        }
+    };
+    let code = match runtime.block_on(commands::execute(cli)) {
+        Ok(code) => code,
+        Err(error) => {
+            output::error(&error);
+            match error.kind() {
+                ErrorKind::Settings => MISCONFIGURED,
+                _ => FAILED,
+            }
+        }
+    };
+    // Reads under way on blocking threads are not worth waiting for.
+    runtime.shutdown_background();
+    ExitCode::from(code)
+}

@@ -51,6 +51,14 @@ impl Position {
             (Value::Int(number), Overlap::Units(units)) => {
                 Value::Int(number.saturating_sub(i64::try_from(units).unwrap_or(i64::MAX)))
             }
+            (Value::Decimal(number), Overlap::Units(units)) => {
+                // One more than asked for, so that the fraction need not be looked at.
+                let whole = number.split_once('.').map_or(&**number, |(whole, _)| whole).parse::<i128>();
+                match whole {
+                    Ok(whole) => Value::Decimal((whole - i128::from(units) - 1).to_string().into()),
+                    Err(_) => self.0.clone(),
+                }
+            }
             (value, _) => value.clone(),
         }
     }
@@ -77,6 +85,8 @@ mod tests {
         let back = Position(Value::Timestamp(at)).back(Overlap::DEFAULT);
         assert_eq!(back, Value::Timestamp("2026-02-28T23:55:00Z".parse().expect("timestamp")));
         assert_eq!(Position(Value::Int(5)).back(Overlap::DEFAULT_UNITS), Value::Int(-9_995));
+        let decimal = Position(Value::Decimal("100.75".into())).back(Overlap::Units(10));
+        assert_eq!(decimal, Value::Decimal("89".into()));
         let day = civil::date(2026, 3, 1);
         assert_eq!(Position(Value::Date(day)).back(Overlap::DEFAULT), Value::Date(civil::date(2026, 2, 28)));
         assert_eq!(Position(Value::Text("b".into())).back(Overlap::DEFAULT), Value::Text("b".into()));

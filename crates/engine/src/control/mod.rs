@@ -1,1 +1,92 @@
-//! x
+//! What the command line, the HTTP API and the pages call. None of them
+//! touches the store or a connector by itself.
+
+mod check;
+mod open;
+mod plan;
+mod preview;
+mod rehearsal;
+mod runs;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use tidegate_model::{Clock, Connector, Error, ErrorKind, Faults, Http, Store, SyncId};
+
+pub use check::{Report, Subject};
+pub use plan::{Plan, PlannedRequest, Refusal};
+pub use preview::Preview;
+pub use rehearsal::Rehearsal;
+pub use runs::{Retried, SyncStatus, Which};
+
+use crate::flow::{Lanes, Parts};
+use crate::project::{Project, SyncSpec};
+
+/// What an engine is made from.
+pub struct Config {
+    /// Every connector there is.
+    pub connectors: &'static [Connector],
+    /// What is remembered.
+    pub store: Arc<dyn Store>,
+    /// The way to speak HTTP.
+    pub http: Arc<dyn Http>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// What people wrote down.
+    pub project: Project,
+    /// The project's folder.
+    pub folder: PathBuf,
+    /// Where embedded parts keep their state.
+    pub data: PathBuf,
+}
+
+/// The one who runs syncs and answers questions about them.
+pub struct Engine {
+    config: Config,
+    lanes: Arc<Lanes>,
+    /// Sandboxes that connections of this process talk to, by kind.
+    sandboxes: Mutex<HashMap<&'static str, Arc<dyn Http>>>,
+    /// How those sandboxes misbehave.
+    faults: Arc<Mutex<Faults>>,
+}
+
+impl Engine {
+    /// An engine over its parts.
+    pub fn new(config: Config) -> Engine {
+        Engine { config, lanes: Arc::default(), sandboxes: Mutex::default(), faults: Arc::default() }
+    }
+
+    /// What people wrote down.
+    pub fn project(&self) -> &Project {
+        &self.config.project
+    }
+
+    /// What is remembered.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.config.store
+    }
+
+    fn parts(&self) -> Parts {
+        Parts {
+            store: self.config.store.clone(),
+            clock: self.config.clock.clone(),
+            lanes: self.lanes.clone(),
+        }
+    }
+
+    /// A sync by its name.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Settings`] where the project has no such sync.
+    pub fn sync(&self, id: &SyncId) -> Result<&SyncSpec, Error> {
+        self.config.project.syncs.get(id).ok_or_else(|| {
+            let names: Vec<&str> = self.config.project.syncs.keys().map(SyncId::as_str).collect();
+            let hint = match names.len() {
+                0 => "the project has no syncs yet".to_owned(),
+                _ => format!("the syncs are: {}", names.join(", ")),
+            };
+            Error::new(ErrorKind::Settings, format!("there is no sync `{id}`")).hint(hint)
+        })
+    }
+}

@@ -17,9 +17,15 @@ use super::control::Control;
 #[derive(Default)]
 pub struct Lanes {
     lanes: Mutex<HashMap<(ConnectionId, &'static str), Arc<Lane>>>,
+    unpaced: bool,
 }
 
 impl Lanes {
+    /// Lanes without spacing, for a dry run that sends nothing.
+    pub fn unpaced() -> Lanes {
+        Lanes { unpaced: true, ..Lanes::default() }
+    }
+
     /// The lane of a connection's bucket, made on first use.
     pub(super) fn lane(
         &self,
@@ -27,6 +33,7 @@ impl Lanes {
         bucket: &'static str,
         rate: Option<Rate>,
     ) -> Arc<Lane> {
+        let rate = rate.filter(|_| !self.unpaced);
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         lanes.entry((connection.clone(), bucket)).or_insert_with(|| Arc::new(Lane::new(rate))).clone()
     }

@@ -1,6 +1,7 @@
 //! What people write down: connections and syncs, as files.
 
 mod load;
+mod schema;
 mod secrets;
 mod spec;
 #[cfg(test)]
@@ -8,5 +9,6 @@ mod tests;
 mod yaml;
 
 pub use load::{FILE_NAME, load, parse};
+pub use schema::json_schema;
 pub use secrets::resolve;
 pub use spec::{ConnectionSpec, Contract, Detect, From, InDoubt, Project, SyncSpec, To};

@@ -1,8 +1,8 @@
 //! The shape of a project file.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
+use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value as Member};
@@ -13,9 +13,9 @@ use tidegate_model::{ConnectionId, MappingSpec, ObjectKind, Overlap, SyncId};
 #[serde(deny_unknown_fields, default)]
 pub struct Project {
     /// Accounts at outside systems, by name.
-    pub connections: BTreeMap<ConnectionId, ConnectionSpec>,
+    pub connections: IndexMap<ConnectionId, ConnectionSpec>,
     /// What moves from where to where, by name.
-    pub syncs: BTreeMap<SyncId, SyncSpec>,
+    pub syncs: IndexMap<SyncId, SyncSpec>,
 }
 
 /// An account at an outside system. Shared by syncs.

@@ -1,0 +1,223 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Moves customer data between warehouses, streams and engagement platforms.
+///
+/// Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 partial (rows
+/// rejected or in doubt).
+#[derive(Debug, Parser)]
+#[command(name = "tidegate", version, propagate_version = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) place: Place,
+
+    /// How results are printed.
+    #[arg(long, global = true, value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
+
+    /// Tells more on stderr; twice, even more.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Where the project is and where state is kept.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Place {
+    /// The folder with `tidegate.yaml`.
+    #[arg(long, global = true, default_value = ".", value_name = "DIR")]
+    pub(crate) project: PathBuf,
+
+    /// Where state is kept [default: `.tidegate` in the project].
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+
+    /// A PostgreSQL URL to keep state in, when one machine is not enough.
+    #[arg(long, global = true, env = "TIDEGATE_STORE", hide_env_values = true, value_name = "URL")]
+    pub(crate) store: Option<String>,
+
+    /// Days that the fate of every row is kept.
+    #[arg(long, global = true, env = "TIDEGATE_HISTORY_DAYS", default_value_t = 90)]
+    pub(crate) history_days: u32,
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// Tables for people.
+    Text,
+    /// JSON for programs.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Makes a project in a folder.
+    Init {
+        /// The folder [default: the one given by --project].
+        folder: Option<PathBuf>,
+    },
+    /// Checks the project file without connecting to anything.
+    Validate,
+    /// Prints the JSON Schema of project files, for editors.
+    Schema,
+    /// Finds out what a run would do: counts, requests, exact payloads. Sends nothing.
+    Plan {
+        /// The sync.
+        sync: String,
+        /// How many of the first requests to show.
+        #[arg(long, default_value_t = 3)]
+        requests: usize,
+    },
+    /// Connects and proves each privilege; what is missing comes with its GRANT.
+    Check {
+        /// Syncs or connections [default: everything].
+        names: Vec<String>,
+    },
+    /// Prints the statements and steps that the other system's administrator runs.
+    Setup {
+        /// A connection of the project, or a kind such as `postgres`.
+        name: String,
+        /// A setting, for example `--set user=tidegate`.
+        #[arg(long = "set", value_name = "NAME=VALUE")]
+        set: Vec<String>,
+    },
+    /// Shows real rows and what they would become. Sends nothing.
+    Preview {
+        /// The sync.
+        sync: String,
+        /// How many rows.
+        #[arg(long, default_value_t = 5)]
+        rows: usize,
+    },
+    /// Runs syncs once.
+    Run {
+        /// Syncs, in this order.
+        #[arg(required_unless_present = "all")]
+        syncs: Vec<String>,
+        /// Every sync, in the order of the project file.
+        #[arg(long, conflicts_with = "syncs")]
+        all: bool,
+        /// How many run at the same time.
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
+        parallel: u8,
+    },
+    /// Shows every sync and where it stands.
+    Status,
+    /// Lists runs, newest first.
+    Runs {
+        /// Of one sync.
+        sync: Option<String>,
+        /// At most this many.
+        #[arg(long, default_value_t = 20)]
+        limit: usize,
+    },
+    /// Lists the fate of rows, newest first.
+    Rows(Rows),
+    /// Sends rejected rows again, as the source has them now.
+    Retry {
+        /// The sync.
+        sync: String,
+        /// Rows of one user only.
+        #[arg(long)]
+        user: Option<String>,
+        /// Rows in doubt instead: they may take effect twice.
+        #[arg(long)]
+        in_doubt: bool,
+    },
+    /// Keeps a sync from running.
+    Pause {
+        /// The sync.
+        sync: String,
+        /// Why.
+        #[arg(long, default_value = "asked for")]
+        why: String,
+    },
+    /// Lets a paused sync run again.
+    Resume {
+        /// The sync.
+        sync: String,
+    },
+    /// Forgets where a sync stands: its next run reads from the beginning.
+    Reset {
+        /// The sync.
+        sync: String,
+    },
+    /// Keeps secrets, sealed, so that project files need not hold them.
+    Secret {
+        #[command(subcommand)]
+        action: SecretAction,
+    },
+    /// Serves the vendors' APIs locally, with their limits, errors and headers.
+    Sandbox(Sandbox),
+    /// Lists what can be connected, or explains one connector.
+    Connectors {
+        /// The kind.
+        kind: Option<String>,
+    },
+    /// Prints the completions for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Which rows to list.
+#[derive(Debug, Args)]
+pub(crate) struct Rows {
+    /// Of one sync.
+    #[arg(long)]
+    pub(crate) sync: Option<String>,
+    /// Of one run.
+    #[arg(long)]
+    pub(crate) run: Option<String>,
+    /// Of one user, or one catalog item.
+    #[arg(long)]
+    pub(crate) user: Option<String>,
+    /// Rejected ones.
+    #[arg(long, conflicts_with_all = ["in_doubt", "delivered"])]
+    pub(crate) rejected: bool,
+    /// Those in doubt.
+    #[arg(long, conflicts_with = "delivered")]
+    pub(crate) in_doubt: bool,
+    /// Delivered ones.
+    #[arg(long)]
+    pub(crate) delivered: bool,
+    /// At most this many.
+    #[arg(long, default_value_t = 50)]
+    pub(crate) limit: usize,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SecretAction {
+    /// Reads a secret from stdin and keeps it.
+    Set {
+        /// Its name, as in `{ secret: name }`.
+        name: String,
+    },
+    /// Lists the names.
+    List,
+}
+
+/// How the sandbox is served.
+#[derive(Debug, Args)]
+pub(crate) struct Sandbox {
+    /// The address to listen on.
+    #[arg(long, default_value = "127.0.0.1:8090")]
+    pub(crate) listen: SocketAddr,
+    /// How it misbehaves, as JSON: latency_ms, throttled, unavailable, dropped, refused, revoked, seed.
+    #[arg(long, value_name = "JSON")]
+    pub(crate) faults: Option<String>,
+    /// Does not enforce the documented rate limits.
+    #[arg(long)]
+    pub(crate) no_limits: bool,
+    /// Keeps everything in memory.
+    #[arg(long)]
+    pub(crate) memory: bool,
+}

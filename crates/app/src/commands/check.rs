@@ -1,0 +1,50 @@
+//! `tidegate check`
+
+use tidegate_engine::control::{Report, Subject};
+use tidegate_model::{ConnectionId, Error, SyncId};
+
+use crate::cli::{Output, Place};
+use crate::{DONE, FAILED, output};
+
+pub(super) async fn check(place: &Place, names: &[String], out: Output) -> Result<u8, Error> {
+    let engine = place.engine().await?;
+    let project = engine.project();
+    let mut reports = Vec::new();
+    if names.is_empty() {
+        for id in project.syncs.keys() {
+            reports.push(engine.check_sync(id).await?);
+        }
+        let used: Vec<&ConnectionId> =
+            project.syncs.values().flat_map(|sync| [&sync.from.connection, &sync.to.connection]).collect();
+        for id in project.connections.keys().filter(|id| !used.contains(id)) {
+            reports.push(engine.check_connection(id).await?);
+        }
+    }
+    for name in names {
+        let connection = ConnectionId::new(name);
+        if project.connections.contains_key(&connection) {
+            reports.push(engine.check_connection(&connection).await?);
+        } else {
+            reports.push(engine.check_sync(&SyncId::new(name)).await?);
+        }
+    }
+    match out {
+        Output::Json => output::json(&reports),
+        Output::Text => reports.iter().for_each(print),
+    }
+    Ok(if reports.iter().all(|report| report.checks.passed()) { DONE } else { FAILED })
+}
+
+fn print(report: &Report) {
+    match &report.subject {
+        Subject::Connection(id) => output::line(format!("connection {id}")),
+        Subject::Sync(id) => output::line(format!("sync {id}")),
+    }
+    for check in &report.checks.0 {
+        let mark = if check.passed { "ok  " } else { "FAIL" };
+        output::line(format!("  {mark} {}: {}", check.name, check.detail));
+        for line in check.remedy.iter().flat_map(|remedy| remedy.lines()) {
+            output::line(format!("       → {line}"));
+        }
+    }
+}

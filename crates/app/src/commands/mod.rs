@@ -1,0 +1,77 @@
+//! One file per verb.
+
+mod check;
+mod connectors;
+mod init;
+mod plan;
+mod preview;
+mod rows;
+mod run;
+mod sandbox;
+mod secret;
+mod setup;
+mod status;
+mod validate;
+
+use clap::CommandFactory;
+use tidegate_model::{Error, SyncId};
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::{Cli, Command};
+
+/// Does what the command line asks for. Returns the exit code.
+pub(crate) async fn execute(cli: Cli) -> Result<u8, Error> {
+    let Cli { place, output, command, .. } = cli;
+    match command {
+        Command::Init { folder } => init::init(&folder.unwrap_or(place.project)),
+        Command::Validate => validate::validate(&place, output),
+        Command::Schema => validate::schema(),
+        Command::Plan { sync, requests } => plan::plan(&place, &SyncId::new(sync), requests, output).await,
+        Command::Check { names } => check::check(&place, &names, output).await,
+        Command::Setup { name, set } => setup::setup(&place, &name, &set).await,
+        Command::Preview { sync, rows } => preview::preview(&place, &SyncId::new(sync), rows, output).await,
+        Command::Run { syncs, all, parallel } => run::run(&place, syncs, all, parallel, output).await,
+        Command::Status => status::status(&place, output).await,
+        Command::Runs { sync, limit } => status::runs(&place, sync.map(SyncId::new), limit, output).await,
+        Command::Rows(query) => rows::rows(&place, query, output).await,
+        Command::Retry { sync, user, in_doubt } => {
+            run::retry(&place, &SyncId::new(sync), user, in_doubt, output).await
+        }
+        Command::Pause { sync, why } => status::pause(&place, &SyncId::new(sync), &why).await,
+        Command::Resume { sync } => status::resume(&place, &SyncId::new(sync)).await,
+        Command::Reset { sync } => status::reset(&place, &SyncId::new(sync)).await,
+        Command::Secret { action } => secret::secret(&place, action, output).await,
+        Command::Sandbox(options) => sandbox::sandbox(&place, options).await,
+        Command::Connectors { kind } => connectors::connectors(kind.as_deref(), output),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "tidegate", &mut std::io::stdout());
+            Ok(crate::DONE)
+        }
+    }
+}
+
+/// Fires when the process is asked to end: SIGTERM, or Ctrl-C.
+pub(crate) fn stop_on_signals() -> CancellationToken {
+    let stop = CancellationToken::new();
+    let fired = stop.clone();
+    tokio::spawn(async move {
+        let terminated = async {
+            match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+                Ok(mut signal) => {
+                    signal.recv().await;
+                }
+                Err(cause) => {
+                    tracing::warn!(%cause, "SIGTERM cannot be listened for");
+                    std::future::pending::<()>().await;
+                }
+            }
+        };
+        tokio::select! {
+            () = terminated => {}
+            result = tokio::signal::ctrl_c() => if result.is_err() { std::future::pending::<()>().await },
+        }
+        tracing::info!("asked to stop: requests under way are finished, then the run ends");
+        fired.cancel();
+    });
+    stop
+}

@@ -1,0 +1,52 @@
+//! `tidegate plan`
+
+use tidegate_engine::control::Plan;
+use tidegate_model::{Ending, Error, SyncId};
+
+use crate::cli::{Output, Place};
+use crate::output::{self, number};
+use crate::progress::Lines;
+use crate::{DONE, FAILED, PARTIAL};
+
+pub(super) async fn plan(place: &Place, sync: &SyncId, requests: usize, out: Output) -> Result<u8, Error> {
+    let engine = place.engine().await?;
+    let progress = Lines::default().follow(sync);
+    let plan = engine.plan(sync, requests, super::stop_on_signals(), progress).await?;
+    match out {
+        Output::Json => output::json(&plan),
+        Output::Text => print(&plan),
+    }
+    Ok(match plan.run.ending {
+        Some(Ending::Succeeded) => DONE,
+        Some(Ending::Partial) => PARTIAL,
+        _ => FAILED,
+    })
+}
+
+fn print(plan: &Plan) {
+    let counts = plan.run.counts;
+    output::line(format!("plan of {}: nothing was sent", plan.sync));
+    output::line(format!(
+        "  {} rows read, {} unchanged, {} would be sent, {} would be rejected",
+        number(counts.read),
+        number(counts.unchanged),
+        number(counts.delivered),
+        number(counts.rejected)
+    ));
+    if counts.waiting > 0 {
+        output::line(format!("  {} rows wait: their cursor lies in the future", number(counts.waiting)));
+    }
+    for (kind, (requests, bytes)) in &plan.requests {
+        output::line(format!("  {kind}: {} requests, {} bytes", number(*requests), number(*bytes)));
+    }
+    for refusal in &plan.refusals {
+        output::line(format!("  rejected {} × {}: {}", number(refusal.rows), refusal.code, refusal.message));
+        output::line(format!("    for example {}", refusal.examples.join(", ")));
+    }
+    for request in &plan.first {
+        output::line(format!("\n{} {}\n{}", request.method, request.path, request.body));
+    }
+    if let Some(error) = &plan.run.error {
+        eprintln!("error: {error}");
+    }
+}

@@ -1,0 +1,58 @@
+//! `tidegate rows`
+
+use comfy_table::Table;
+use serde_json::json;
+use serde_json::value::RawValue;
+use tidegate_model::store::{FateKind, RowEntry, RowQuery};
+use tidegate_model::{Error, RunId, SyncId};
+
+use crate::DONE;
+use crate::cli::{Output, Place, Rows};
+use crate::output::{self, moment};
+
+pub(super) async fn rows(place: &Place, asked: Rows, out: Output) -> Result<u8, Error> {
+    let fate = match (asked.rejected, asked.in_doubt, asked.delivered) {
+        (true, ..) => Some(FateKind::Rejected),
+        (_, true, _) => Some(FateKind::InDoubt),
+        (.., true) => Some(FateKind::Delivered),
+        _ => None,
+    };
+    let query = RowQuery {
+        sync: asked.sync.map(SyncId::new),
+        run: asked.run.map(RunId::new),
+        user: asked.user,
+        fate,
+        limit: asked.limit,
+    };
+    let entries = place.engine().await?.rows(&query).await?;
+    match out {
+        Output::Json => output::json(&entries.iter().map(to_json).collect::<Vec<_>>()),
+        Output::Text => output::line(table(&entries).to_string()),
+    }
+    Ok(DONE)
+}
+
+fn to_json(entry: &RowEntry) -> serde_json::Value {
+    let row =
+        entry.payload.as_ref().and_then(|row| RawValue::from_string(row.to_json().as_str().to_owned()).ok());
+    json!({
+        "at": entry.at, "sync": entry.sync, "run": entry.run, "object": entry.object, "user": entry.user,
+        "key": entry.key, "fate": entry.fate, "reason": entry.reason, "row": row,
+    })
+}
+
+fn table(entries: &[RowEntry]) -> Table {
+    let mut table = output::table(&["at", "sync", "user", "key", "fate", "reason"]);
+    for entry in entries {
+        let reason = entry.reason.as_ref().map(|reason| format!("{}: {}", reason.code, reason.message));
+        table.add_row([
+            moment(entry.at),
+            entry.sync.to_string(),
+            entry.user.clone(),
+            entry.key.clone(),
+            entry.fate.as_str().to_owned(),
+            reason.unwrap_or_default(),
+        ]);
+    }
+    table
+}

@@ -1,0 +1,148 @@
+//! `tidegate run` and `tidegate retry`
+
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use serde_json::json;
+use tidegate_engine::control::{Engine, Retried, Which};
+use tidegate_model::{Cause, Ending, Error, ErrorKind, Run, SyncId};
+
+use crate::cli::{Output, Place};
+use crate::output::{self, number};
+use crate::progress::Lines;
+use crate::{DONE, FAILED, MISCONFIGURED, PARTIAL};
+
+pub(super) async fn run(
+    place: &Place,
+    names: Vec<String>,
+    all: bool,
+    parallel: u8,
+    out: Output,
+) -> Result<u8, Error> {
+    let engine = Arc::new(place.engine().await?);
+    let syncs: Vec<SyncId> = match all {
+        true => engine.project().syncs.keys().cloned().collect(),
+        false => names.iter().map(SyncId::new).collect(),
+    };
+    for sync in &syncs {
+        engine.sync(sync)?;
+    }
+    let stop = super::stop_on_signals();
+    let lines = Lines::default();
+    let mut ended = futures_util::stream::iter(syncs)
+        .map(|sync| {
+            let (engine, stop, progress) = (engine.clone(), stop.clone(), lines.follow(&sync));
+            async move {
+                let run = match stop.is_cancelled() {
+                    true => Err(Error::new(ErrorKind::Unavailable, "stopped before it began")),
+                    false => engine.run(&sync, Cause::Manual, stop, progress).await,
+                };
+                (sync, run)
+            }
+        })
+        .buffered(usize::from(parallel));
+    let mut code = DONE;
+    let mut runs = Vec::new();
+    while let Some((sync, run)) = ended.next().await {
+        match run {
+            Ok(run) => {
+                code = worse(code, code_of(&run));
+                if out == Output::Text {
+                    print(&run);
+                }
+                runs.push(json!(run));
+            }
+            Err(error) => {
+                code = worse(code, if error.kind() == ErrorKind::Settings { MISCONFIGURED } else { FAILED });
+                eprintln!("{sync}:");
+                output::error(&error);
+                let message = format!("{}. Next: {}", error.chain(), error.next_step());
+                runs.push(json!({ "sync": sync, "ending": Ending::Failed, "error": message }));
+            }
+        }
+    }
+    if out == Output::Json {
+        output::json(&runs);
+    }
+    Ok(code)
+}
+
+pub(super) async fn retry(
+    place: &Place,
+    sync: &SyncId,
+    user: Option<String>,
+    in_doubt: bool,
+    out: Output,
+) -> Result<u8, Error> {
+    let engine: Engine = place.engine().await?;
+    let progress = Lines::default().follow(sync);
+    let which = Which { user, in_doubt };
+    let retried = engine.retry(sync, &which, super::stop_on_signals(), progress).await?;
+    match out {
+        Output::Json => output::json(&retried),
+        Output::Text => print_retried(sync, &retried),
+    }
+    Ok(retried.run.as_ref().map_or(DONE, code_of))
+}
+
+fn print_retried(sync: &SyncId, retried: &Retried) {
+    match &retried.run {
+        Some(run) => print(run),
+        None => output::line(format!("{sync}: nothing to send again")),
+    }
+    if retried.gone > 0 {
+        eprintln!("  {} rows are no longer at the source", number(retried.gone));
+    }
+    if retried.unreadable > 0 {
+        eprintln!(
+            "  {} pieces of input were no rows: mend the input, then run the sync",
+            number(retried.unreadable)
+        );
+    }
+}
+
+/// One line for a run, and what to do next where there is something to do.
+fn print(run: &Run) {
+    let counts = run.counts;
+    let ending = run.ending.map_or("running", Ending::as_str);
+    let mut text = format!("{}: {ending} · {} read", run.sync, number(counts.read));
+    for (count, word) in [
+        (counts.delivered, "delivered"),
+        (counts.unchanged, "unchanged"),
+        (counts.rejected, "rejected"),
+        (counts.in_doubt, "in doubt"),
+        (counts.waiting, "waiting for their time"),
+    ] {
+        if count > 0 {
+            text.push_str(&format!(" · {} {word}", number(count)));
+        }
+    }
+    if let Some(finished_at) = run.finished_at {
+        let seconds = finished_at.duration_since(run.started_at).as_secs_f64();
+        text.push_str(&format!(" · {seconds:.1} s"));
+    }
+    output::line(text);
+    if let Some(error) = &run.error {
+        eprintln!("  error: {error}");
+    }
+    if counts.rejected > 0 {
+        eprintln!("  see `tidegate rows --rejected --run {}`", run.id);
+    }
+    if counts.in_doubt > 0 {
+        eprintln!("  see `tidegate rows --in-doubt --run {}`", run.id);
+    }
+}
+
+fn code_of(run: &Run) -> u8 {
+    match run.ending {
+        Some(Ending::Succeeded) => DONE,
+        Some(Ending::Partial) => PARTIAL,
+        _ => FAILED,
+    }
+}
+
+/// The code to end with: a failure counts more than a partial success.
+fn worse(a: u8, b: u8) -> u8 {
+    let rank = |code: u8| [DONE, PARTIAL, MISCONFIGURED, FAILED].iter().position(|known| *known == code);
+    if rank(b) > rank(a) { b } else { a }
+}

@@ -1,0 +1,29 @@
+//! `tidegate sandbox`
+
+use tidegate_model::{Error, Faults};
+
+use crate::cli::{Place, Sandbox};
+use crate::sandbox::Sandboxes;
+use crate::{DONE, output};
+
+pub(super) async fn sandbox(place: &Place, options: Sandbox) -> Result<u8, Error> {
+    let faults: Faults = match &options.faults {
+        None => Faults::default(),
+        Some(text) => serde_json::from_str(text).map_err(|cause| {
+            Error::settings(format!("--faults: {cause}"))
+                .hint(r#"write for example --faults '{"latency_ms": 50, "throttled": 0.01}'"#)
+        })?,
+    };
+    let folder = (!options.memory).then(|| place.data_folder().join("sandbox"));
+    let sandboxes = Sandboxes::open(folder, faults, !options.no_limits)?;
+    let stop = super::stop_on_signals();
+    sandboxes
+        .serve(options.listen, stop, |address, sandboxes| {
+            output::line(format!("sandbox of {} on http://{address}", sandboxes.kinds().join(" and ")));
+            for kind in sandboxes.kinds() {
+                eprintln!("  what took effect: http://{address}/_sandbox/{kind}/stats");
+            }
+        })
+        .await?;
+    Ok(DONE)
+}

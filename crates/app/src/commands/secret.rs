@@ -1,0 +1,39 @@
+//! `tidegate secret`
+
+use std::io::{IsTerminal, Read};
+
+use comfy_table::Table;
+use tidegate_model::{Error, Secret};
+
+use crate::cli::{Output, Place, SecretAction};
+use crate::{DONE, output};
+
+pub(super) async fn secret(place: &Place, action: SecretAction, out: Output) -> Result<u8, Error> {
+    let store = place.open_store().await?;
+    match action {
+        SecretAction::Set { name } => {
+            if std::io::stdin().is_terminal() {
+                eprintln!("type the secret, then Ctrl-D:");
+            }
+            let mut text = String::new();
+            std::io::stdin()
+                .read_to_string(&mut text)
+                .map_err(|cause| Error::settings("the secret on stdin is no text").caused_by(cause))?;
+            let text = text.trim_end_matches(['\r', '\n']);
+            if text.is_empty() {
+                return Err(Error::settings("the secret is empty")
+                    .hint("pipe it in: `echo -n … | tidegate secret set NAME`"));
+            }
+            store.put_secret(&name, &Secret::new(text)).await?;
+            output::line(format!("kept `{name}`, sealed; refer to it as {{ secret: {name} }}"));
+        }
+        SecretAction::List => output::print(out, &store.secrets().await?, |names| {
+            let mut table: Table = output::table(&["secret"]);
+            for name in names {
+                table.add_row([name]);
+            }
+            table
+        }),
+    }
+    Ok(DONE)
+}

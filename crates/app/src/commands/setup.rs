@@ -1,0 +1,39 @@
+//! `tidegate setup`
+
+use serde_json::{Map, Value};
+use tidegate_model::{ConnectionId, Error, Settings};
+
+use crate::cli::Place;
+use crate::{DONE, output};
+
+pub(super) async fn setup(place: &Place, name: &str, set: &[String]) -> Result<u8, Error> {
+    let (kind, mut members, selection) = match place.project() {
+        Ok(project) => match project.connections.get(&ConnectionId::new(name)) {
+            Some(spec) => {
+                let reads = project.syncs.values().find(|sync| sync.from.connection.as_str() == name);
+                (spec.kind.clone(), spec.settings.clone(), reads.map(|sync| sync.from.selection.clone()))
+            }
+            None => (name.to_owned(), Map::new(), None),
+        },
+        Err(_) => (name.to_owned(), Map::new(), None),
+    };
+    let connector = tidegate_connectors::find(&kind).ok_or_else(|| {
+        Error::settings(format!("`{name}` is neither a connection of the project nor a connector"))
+            .hint("`tidegate connectors` lists the connectors")
+    })?;
+    // Secrets are not needed to print statements; references to them stay as they are.
+    members.retain(|_, member| !member.is_object());
+    for pair in set {
+        let (key, value) = pair.split_once('=').ok_or_else(|| {
+            Error::settings(format!("`--set {pair}` is not NAME=VALUE"))
+                .hint("write for example `--set user=tidegate`")
+        })?;
+        members.insert(key.to_owned(), Value::String(value.to_owned()));
+    }
+    let text = match connector.setup {
+        Some(setup) => setup(&Settings::new(members), selection.map(Settings::new).as_ref())?,
+        None => connector.readme.to_owned(),
+    };
+    output::line(text);
+    Ok(DONE)
+}

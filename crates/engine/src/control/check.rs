@@ -1,0 +1,90 @@
+//! Proving that connections work and that syncs could run.
+
+use serde::Serialize;
+use tidegate_model::{Checks, Columns, ConnectionId, Error, Settings, SyncId};
+
+use super::Engine;
+
+/// What was checked.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Subject {
+    /// A connection by itself.
+    Connection(ConnectionId),
+    /// A sync: its source with its selection, its mapping, its platform.
+    Sync(SyncId),
+}
+
+/// What a check found.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// What was checked.
+    pub subject: Subject,
+    /// What was looked at, in order.
+    pub checks: Checks,
+}
+
+impl Engine {
+    /// Proves each privilege of a connection.
+    ///
+    /// # Errors
+    /// Where there is no such connection.
+    pub async fn check_connection(&self, id: &ConnectionId) -> Result<Report, Error> {
+        let mut checks = Checks::default();
+        let (connector, _) = self.connection(id).await?;
+        if connector.source.is_some() {
+            match self.source(id).await {
+                Ok(source) => note(&mut checks, "reading", source.check(None).await),
+                Err(error) => note(&mut checks, "reading", Err(error)),
+            }
+        }
+        // What a platform has to prove depends on the object: every sync of the connection is asked.
+        for (sync_id, sync) in &self.config.project.syncs {
+            if sync.to.connection == *id {
+                let found = match self.platform(sync, None).await {
+                    Ok(platform) => platform.check().await,
+                    Err(error) => Err(error),
+                };
+                note(&mut checks, &format!("delivering {} ({sync_id})", sync.to.object), found);
+            }
+        }
+        Ok(Report { subject: Subject::Connection(id.clone()), checks })
+    }
+
+    /// Proves that a sync could run: privileges at both ends, columns, mapping.
+    ///
+    /// # Errors
+    /// Where there is no such sync.
+    pub async fn check_sync(&self, id: &SyncId) -> Result<Report, Error> {
+        let sync = self.sync(id)?;
+        let mut checks = Checks::default();
+        let selection = Settings::new(sync.from.selection.clone());
+        match self.source(&sync.from.connection).await {
+            Ok(source) => note(&mut checks, "source", source.check(Some(&selection)).await),
+            Err(error) => note(&mut checks, "source", Err(error)),
+        }
+        match self.platform(sync, None).await {
+            Ok(platform) => note(&mut checks, "platform", platform.check().await),
+            Err(error) => note(&mut checks, "platform", Err(error)),
+        }
+        if checks.passed() {
+            match self.import(id, None).await {
+                Ok(import) => {
+                    let dataset = import.source.describe(&import.selection).await?;
+                    let columns = Columns::new(dataset.columns.iter().map(|column| column.name.as_str()));
+                    checks.pass("mapping", format!("fits the {} columns of the source", columns.len()));
+                }
+                Err(error) => note(&mut checks, "mapping", Err(error)),
+            }
+        }
+        Ok(Report { subject: Subject::Sync(id.clone()), checks })
+    }
+}
+
+/// Adds what was found; what prevented looking is a failed check of its own.
+fn note(checks: &mut Checks, name: &str, found: Result<Checks, Error>) {
+    match found {
+        Ok(found) => checks.0.extend(found.0),
+        Err(error) => checks.fail(name, error.chain(), error.next_step()),
+    }
+}

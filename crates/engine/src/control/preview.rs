@@ -1,0 +1,44 @@
+//! Real rows and what they would become, without sending anything.
+
+use futures_util::StreamExt;
+use tidegate_model::{Error, Fingerprint, Reach, Reason, Record, Row, SyncId};
+
+use super::Engine;
+use super::rehearsal::Recorder;
+
+/// One row and its record.
+#[derive(Clone, Debug)]
+pub struct Preview {
+    /// The row as read.
+    pub row: Row,
+    /// What would be sent, or why nothing would.
+    pub record: Result<Record, Reason>,
+}
+
+impl Engine {
+    /// Reads up to `rows` rows and maps them. The place of the sync stays.
+    ///
+    /// # Errors
+    /// What prevents reading or mapping at all.
+    pub async fn preview(&self, id: &SyncId, rows: usize) -> Result<Vec<Preview>, Error> {
+        let recorder = Recorder::for_platform(self, id).await?;
+        let import = self.import(id, Some(recorder)).await?;
+        let reach = if import.source.keeps_place() { Reach::After(None) } else { Reach::Everything };
+        let mut feed = import.source.read(&import.selection, &reach, rows.clamp(1, 1_000)).await?;
+        let mut previews = Vec::new();
+        let mut scratch = Vec::new();
+        while let Some(batch) = feed.next().await {
+            for row in batch?.items {
+                let whole: Fingerprint = row.fingerprint(&mut scratch);
+                let key = import.mapping.key_of(&row, whole, &mut scratch);
+                let record = import.mapping.apply(&row, key, whole);
+                let record = record.and_then(|record| import.platform.admit(&record).map(|()| record));
+                previews.push(Preview { row, record });
+                if previews.len() == rows {
+                    return Ok(previews);
+                }
+            }
+        }
+        Ok(previews)
+    }
+}
