@@ -2,6 +2,9 @@
 //!
 //! Adding a connector is one folder and two lines here.
 
+pub mod http;
+mod profiles;
+
 use tidegate_model::Connector;
 
 /// Every connector, by kind.

@@ -1,0 +1,146 @@
+//! The real client.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use reqwest::redirect;
+use tidegate_model::{Error, Http, HttpFailure, Result};
+
+/// How long a connection may take to come about, TLS included.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a request may take from its first byte to the last of its answer.
+const TOTAL_TIMEOUT: Duration = Duration::from_secs(100);
+/// Connections per host that wait for the next request.
+const IDLE_PER_HOST: usize = 64;
+
+/// HTTP over the network. Neither retries nor follows redirects.
+///
+/// Cheap to clone: clones share one pool of connections.
+#[derive(Clone)]
+pub struct RealHttp {
+    client: reqwest::Client,
+}
+
+impl RealHttp {
+    /// Makes a client with an empty pool. It opens no connection.
+    ///
+    /// # Errors
+    /// When the machine's root certificates cannot be read.
+    pub fn new() -> Result<RealHttp> {
+        let client = reqwest::Client::builder()
+            .user_agent(concat!("tidegate/", env!("CARGO_PKG_VERSION")))
+            .redirect(redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .pool_max_idle_per_host(IDLE_PER_HOST)
+            .tcp_nodelay(true)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(TOTAL_TIMEOUT)
+            .build()
+            .map_err(|cause| {
+                Error::internal("the HTTP client cannot start")
+                    .hint("install the machine's root certificates (package `ca-certificates`)")
+                    .caused_by(cause)
+            })?;
+        Ok(RealHttp { client })
+    }
+}
+
+#[async_trait]
+impl Http for RealHttp {
+    async fn send(&self, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, HttpFailure> {
+        let request = reqwest::Request::try_from(request).map_err(failure)?;
+        let mut answer = self.client.execute(request).await.map_err(failure)?;
+
+        let mut response = http::Response::new(Bytes::new());
+        *response.status_mut() = answer.status();
+        *response.version_mut() = answer.version();
+        std::mem::swap(response.headers_mut(), answer.headers_mut());
+        *response.body_mut() = answer.bytes().await.map_err(failure)?;
+        Ok(response)
+    }
+}
+
+/// Says "not sent" only where the request certainly never left.
+///
+/// A pooled connection that the peer has closed is not such a case: the bytes
+/// may have been on their way.
+fn failure(error: reqwest::Error) -> HttpFailure {
+    let sent = !(error.is_connect() || error.is_builder());
+    // Addresses may hold the identifier of a user.
+    let text = chain(&error.without_url());
+    if sent { HttpFailure::AnswerLost(text) } else { HttpFailure::NotSent(text) }
+}
+
+/// The error and its causes on one line, without repetitions.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.ends_with(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn send_to(address: &str) -> Result<http::Response<Bytes>, HttpFailure> {
+        let request = http::Request::post(format!("http://{address}/path"))
+            .body(Bytes::from_static(b"{}"))
+            .expect("request");
+        RealHttp::new().expect("client").send(request).await
+    }
+
+    /// A server that reads one request and answers with these bytes, then closes.
+    async fn server(answer: &'static [u8]) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+        let address = listener.local_addr().expect("address").to_string();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.expect("accept");
+            let mut buffer = [0; 4096];
+            let _ = stream.read(&mut buffer).await;
+            let _ = stream.write_all(answer).await;
+        });
+        address
+    }
+
+    #[tokio::test]
+    async fn a_refused_connection_was_certainly_not_sent() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+        let address = listener.local_addr().expect("address").to_string();
+        drop(listener);
+
+        let failure = send_to(&address).await.expect_err("nobody listens");
+
+        assert!(matches!(failure, HttpFailure::NotSent(_)), "{failure:?}");
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_never_comes_is_lost() {
+        let failure = send_to(&server(b"").await).await.expect_err("closed");
+        assert!(matches!(failure, HttpFailure::AnswerLost(_)), "{failure:?}");
+
+        let half = b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf";
+        let failure = send_to(&server(half).await).await.expect_err("cut off");
+        assert!(matches!(failure, HttpFailure::AnswerLost(_)), "{failure:?}");
+    }
+
+    #[tokio::test]
+    async fn a_redirect_is_an_answer_like_any_other() {
+        let moved = b"HTTP/1.1 307 x\r\nlocation: /elsewhere\r\ncontent-length: 2\r\n\r\nno";
+        let answer = send_to(&server(moved).await).await.expect("answer");
+        assert_eq!(answer.status(), 307);
+        assert_eq!(answer.body().as_ref(), b"no");
+        assert_eq!(answer.headers()["location"], "/elsewhere");
+    }
+}

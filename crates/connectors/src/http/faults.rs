@@ -1,0 +1,150 @@
+//! How a sandbox misbehaves on request.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tidegate_model::{Faults, HttpFailure};
+
+/// Decides the fate of every request from the number it has and the seed.
+pub(crate) struct FaultPlan {
+    faults: Arc<Mutex<Faults>>,
+    requests: AtomicU64,
+}
+
+/// What is to become of one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It is served.
+    Served,
+    /// It is answered 401, without effect.
+    Revoked,
+    /// It is answered 429, without effect.
+    Throttled,
+    /// It is answered 503, without effect.
+    Unavailable,
+    /// It takes effect and is never answered.
+    Dropped,
+}
+
+/// One request and its fate.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Turn {
+    /// What is to become of it.
+    pub(crate) fate: Fate,
+    refused: f64,
+    seed: u64,
+}
+
+impl FaultPlan {
+    /// Follows `faults`, also when they change later.
+    pub(crate) fn new(faults: Arc<Mutex<Faults>>) -> FaultPlan {
+        FaultPlan { faults, requests: AtomicU64::new(0) }
+    }
+
+    /// Waits for the latency and decides the next request's fate.
+    pub(crate) async fn turn(&self) -> Turn {
+        let faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if faults.latency_ms > 0 {
+            wait(Duration::from_millis(faults.latency_ms)).await;
+        }
+        let number = self.requests.fetch_add(1, Ordering::Relaxed);
+        Turn::decide(&faults, number)
+    }
+
+    /// How many requests had their turn.
+    pub(crate) fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// What the sender sees of a dropped request.
+    pub(crate) fn dropped() -> HttpFailure {
+        HttpFailure::AnswerLost("the sandbox dropped the answer, as its faults ask for".to_owned())
+    }
+}
+
+impl Turn {
+    fn decide(faults: &Faults, number: u64) -> Turn {
+        let seed = mix(faults.seed ^ mix(number));
+        // One throw decides: shares of the same line that follow one another.
+        let mut throw = share(seed);
+        let mut hits = |part: f64| {
+            let hit = throw < part;
+            throw -= part;
+            hit
+        };
+        let fate = if faults.revoked {
+            Fate::Revoked
+        } else if hits(faults.throttled) {
+            Fate::Throttled
+        } else if hits(faults.unavailable) {
+            Fate::Unavailable
+        } else if hits(faults.dropped) {
+            Fate::Dropped
+        } else {
+            Fate::Served
+        };
+        Turn { fate, refused: faults.refused, seed }
+    }
+
+    /// Whether the item at this place of the request is refused.
+    pub(crate) fn refuses(&self, item: usize) -> bool {
+        self.refused > 0.0 && share(mix(self.seed.wrapping_add(1 + item as u64))) < self.refused
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the sandbox is the other side: its slowness is its own, not the engine's"
+)]
+async fn wait(latency: Duration) {
+    tokio::time::sleep(latency).await;
+}
+
+/// Spreads a number over 64 bits (splitmix64).
+fn mix(number: u64) -> u64 {
+    let mut bits = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ (bits >> 31)
+}
+
+/// The number as a share between 0 and 1.
+fn share(bits: u64) -> f64 {
+    (bits >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fates(faults: &Faults, count: u64) -> Vec<Fate> {
+        (0..count).map(|number| Turn::decide(faults, number).fate).collect()
+    }
+
+    #[test]
+    fn the_same_seed_makes_the_same_choices() {
+        let faults = Faults { throttled: 0.3, dropped: 0.3, seed: 7, ..Faults::default() };
+        assert_eq!(fates(&faults, 50), fates(&faults, 50));
+        assert_ne!(fates(&faults, 50), fates(&Faults { seed: 8, ..faults }, 50));
+    }
+
+    #[test]
+    fn shares_are_kept() {
+        let faults = Faults { throttled: 0.2, unavailable: 0.1, dropped: 0.3, ..Faults::default() };
+        let fates = fates(&faults, 10_000);
+        let count = |fate| fates.iter().filter(|other| **other == fate).count();
+        assert!((1_800..2_200).contains(&count(Fate::Throttled)));
+        assert!((800..1_200).contains(&count(Fate::Unavailable)));
+        assert!((2_700..3_300).contains(&count(Fate::Dropped)));
+    }
+
+    #[test]
+    fn refused_items_are_spread_over_a_request() {
+        let faults = Faults { refused: 0.5, ..Faults::default() };
+        let turn = Turn::decide(&faults, 3);
+        let refused = (0..1_000).filter(|item| turn.refuses(*item)).count();
+        assert!((400..600).contains(&refused), "{refused}");
+        assert!((0..1_000).all(|item| !Turn::decide(&Faults::default(), 3).refuses(item)));
+    }
+}

@@ -1,0 +1,9 @@
+//! HTTP as every connector speaks it: the real client, what an answer means,
+//! and what a sandbox needs to behave, or misbehave, like a vendor.
+
+pub(crate) mod answer;
+mod client;
+pub(crate) mod faults;
+pub(crate) mod window;
+
+pub use client::RealHttp;
