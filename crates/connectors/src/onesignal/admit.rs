@@ -9,15 +9,16 @@ use super::profile::Profile;
 /// Bytes of one event in a request. Source: OneSignal docs, Create custom events.
 pub(super) const EVENT_BYTES_MAX: usize = 2_024;
 /// Characters of an event's name. Source: OneSignal docs, Create custom events.
-const EVENT_NAME_MAX: usize = 128;
+pub(super) const EVENT_NAME_MAX: usize = 128;
 /// Properties and tags that one request may set. Source: OneSignal docs, Rate limits.
-const UPDATES_MAX: usize = 100;
+pub(super) const UPDATES_MAX: usize = 100;
 /// Bytes of an identifier that still fit into an HTTP address.
 const IDENTIFIER_BYTES_MAX: usize = 8_192;
 
 /// External ids that OneSignal refuses because many users would share them.
 /// Source: OneSignal docs, Users, External ID.
-const PLACEHOLDERS: &[&str] = &["NA", "NULL", "0", "1", "-1", "all", "00000000-0000-0000-0000-000000000000"];
+pub(super) const PLACEHOLDERS: &[&str] =
+    &["NA", "NULL", "0", "1", "-1", "all", "00000000-0000-0000-0000-000000000000"];
 
 /// What the connection and the sync allow.
 #[derive(Clone, Debug)]

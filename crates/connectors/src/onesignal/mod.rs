@@ -14,12 +14,13 @@ mod client;
 mod encode;
 mod platform;
 mod profile;
+mod sandbox;
 mod settings;
 #[cfg(test)]
 mod tests;
 
 use tidegate_model::settings::schema_of;
-use tidegate_model::{Connector, ObjectKind, PlatformRole};
+use tidegate_model::{Connector, ObjectKind, PlatformRole, SandboxRole};
 
 use settings::{OneSignalSettings, OneSignalTarget};
 
@@ -37,6 +38,6 @@ pub const CONNECTOR: Connector = Connector {
         open: platform::open,
         rehearse: platform::rehearse,
     }),
-    sandbox: None,
+    sandbox: Some(SandboxRole { paths: sandbox::PATHS, open: sandbox::open }),
     setup: None,
 };

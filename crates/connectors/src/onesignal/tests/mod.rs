@@ -69,7 +69,8 @@ impl Script {
 }
 
 fn settings(members: Value) -> Settings {
-    Settings::new(members.as_object().expect("object").clone())
+    let Value::Object(members) = members else { panic!("settings are an object") };
+    Settings::new(members)
 }
 
 fn connection() -> Settings {
