@@ -3,12 +3,13 @@
 //! Adding a connector is one folder and two lines here.
 
 pub mod http;
+pub mod onesignal;
 mod profiles;
 
 use tidegate_model::Connector;
 
 /// Every connector, by kind.
-pub const CONNECTORS: &[Connector] = &[];
+pub const CONNECTORS: &[Connector] = &[onesignal::CONNECTOR];
 
 /// The connector of a kind.
 pub fn find(kind: &str) -> Option<&'static Connector> {

@@ -1,0 +1,261 @@
+//! What an answer of OneSignal means for the rows that were sent.
+//!
+//! Source: OneSignal docs, Create custom events, Create user, Update user,
+//! Delete user, Rate limits.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize;
+use serde_json::Value;
+use tidegate_model::{Error, ErrorKind, Outcome, Reason, Receipt, Record};
+
+use super::client::{Answer, alias};
+use crate::http::answer::{Miss, lost, miss, unreadable};
+
+/// How sentences about the other side begin.
+const VENDOR: &str = "OneSignal";
+
+/// What one call did to one user.
+pub(super) enum Single {
+    /// It took effect.
+    Done,
+    /// OneSignal has no such user.
+    NoSuchUser,
+    /// Something is wrong with what was sent.
+    Refused(StatusCode, Reason),
+    /// Nobody knows whether it took effect.
+    InDoubt(Reason),
+}
+
+/// Reads the answer to a call about one user.
+///
+/// # Errors
+/// What concerns more than this user: none of it took effect.
+pub(super) fn of_user(answer: Answer, now: Timestamp) -> Result<Single, Error> {
+    let response = match heard(answer, now) {
+        Ok(response) => response,
+        Err(Miss::Unknown(doubt)) => return Ok(Single::InDoubt(doubt)),
+        Err(Miss::NoEffect(error)) => return Err(error),
+    };
+    Ok(match response.status() {
+        status if status.is_success() => Single::Done,
+        StatusCode::NOT_FOUND => Single::NoSuchUser,
+        status => Single::Refused(status, vendor_reason(status, response.body())),
+    })
+}
+
+/// Reads the answer to a request with custom events.
+///
+/// # Errors
+/// What concerns the whole request: no event took effect.
+pub(super) fn of_events(records: &[Record], answer: Answer, now: Timestamp) -> Result<Receipt, Error> {
+    let response = match heard(answer, now) {
+        Ok(response) => response,
+        Err(miss) => return miss.settle(records.len()),
+    };
+    let status = response.status();
+    if status.is_success() {
+        return accepted(records, &response);
+    }
+    if status == StatusCode::NOT_FOUND {
+        return Err(Error::new(
+            ErrorKind::Missing,
+            "OneSignal knows no such app, or the app takes no custom events (404)",
+        )
+        .hint("compare `app_id` with OneSignal → Settings → Keys & IDs; custom events need a paid plan"));
+    }
+    if let [_] = records {
+        let reason = vendor_reason(status, response.body());
+        return Ok(Receipt { outcomes: vec![Outcome::Rejected(reason)], pace: None });
+    }
+    Err(refused(records.len(), "events", status))
+}
+
+/// A request of several rows that was refused as a whole.
+pub(super) fn refused(items: usize, what: &str, status: StatusCode) -> Error {
+    Error::new(
+        ErrorKind::Refused,
+        format!("OneSignal refused a request of {items} {what} ({})", status.as_u16()),
+    )
+}
+
+/// Settles what concerns every kind of call: no answer, credentials, limits, outages.
+fn heard(answer: Answer, now: Timestamp) -> Result<Response<Bytes>, Miss> {
+    let response = answer.map_err(|failure| lost(VENDOR, &failure))?;
+    let status = response.status();
+    let about_the_rows =
+        status.is_client_error() && !matches!(status.as_u16(), 401 | 402 | 403 | 408 | 413 | 429);
+    if status.is_success() || about_the_rows {
+        return Ok(response);
+    }
+    let hint = match status.as_u16() {
+        401 | 403 => {
+            "put a valid app API key of this app into `api_key` (OneSignal → Settings → Keys & IDs), then resume"
+        }
+        402 => {
+            let message = "OneSignal refuses the request because of the organisation's plan (402)";
+            let error = Error::new(ErrorKind::Denied, message);
+            return Err(Miss::NoEffect(
+                error.hint("look at OneSignal → Organization → Billing, then resume"),
+            ));
+        }
+        300..=399 => "check `endpoint`: the address answers with a redirect, which the API never does",
+        _ => return Err(miss(VENDOR, &response, retry_at(&response, now))),
+    };
+    Err(match miss(VENDOR, &response, None) {
+        Miss::NoEffect(error) => Miss::NoEffect(error.hint(hint)),
+        unknown => unknown,
+    })
+}
+
+/// When the server takes requests again: `Retry-After` in seconds or as a date.
+fn retry_at(response: &Response<Bytes>, now: Timestamp) -> Option<Timestamp> {
+    let text = response.headers().get(http::header::RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse::<u32>() {
+        return now.checked_add(SignedDuration::from_secs(i64::from(seconds))).ok();
+    }
+    jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()
+}
+
+/// One entry of `errors` in an answer to custom events. It has no index.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct EventError {
+    event_user_id: Value,
+    event_id: Value,
+    error: Value,
+}
+
+/// Matches the errors of an accepted request back to its events.
+///
+/// By `event_id` where the answer has it: every event is sent with one. Else by
+/// user: an unknown user fails with all of its events; as many errors as the
+/// user has events here fail all of them; fewer leave each of them in doubt,
+/// which costs nothing, for a repetition has the same idempotency key.
+fn accepted(records: &[Record], response: &Response<Bytes>) -> Result<Receipt, Error> {
+    let mut receipt = Receipt::delivered(records.len());
+    let body = response.body();
+    if body.trim_ascii().is_empty() {
+        return Ok(receipt);
+    }
+    let errors = match serde_json::from_slice::<Value>(body) {
+        Ok(Value::Object(mut members)) => members.remove("errors").unwrap_or_default(),
+        Ok(_) | Err(_) => {
+            return unreadable(VENDOR, response).settle(records.len());
+        }
+    };
+    let errors: Vec<EventError> = match errors {
+        Value::Null => return Ok(receipt),
+        Value::Array(errors) if errors.is_empty() => return Ok(receipt),
+        Value::Array(errors) => {
+            errors.into_iter().map(|error| serde_json::from_value(error).unwrap_or_default()).collect()
+        }
+        _ => vec![EventError::default()],
+    };
+    settle(records, &errors, &mut receipt.outcomes);
+    Ok(receipt)
+}
+
+fn settle(records: &[Record], errors: &[EventError], outcomes: &mut [Outcome]) {
+    let mut by_id: HashMap<String, Vec<usize>> = HashMap::with_capacity(records.len());
+    let mut by_user: HashMap<&str, Vec<usize>> = HashMap::new();
+    for (at, record) in records.iter().enumerate() {
+        by_id.entry(record.id.to_uuid()).or_default().push(at);
+        by_user.entry(alias(&record.identity).1).or_default().push(at);
+    }
+    let mut of_user: HashMap<&str, Vec<&EventError>> = HashMap::new();
+    let mut nobody = false;
+    for error in errors {
+        let id = error.event_id.as_str().map(str::to_ascii_lowercase);
+        if let Some(places) = id.and_then(|id| by_id.get(&id)) {
+            for &at in places {
+                outcomes[at] = Outcome::Rejected(error.reason());
+            }
+        } else if let Some((user, _)) =
+            error.event_user_id.as_str().and_then(|user| by_user.get_key_value(user))
+        {
+            of_user.entry(user).or_default().push(error);
+        } else {
+            nobody = true;
+        }
+    }
+    for (user, errors) in of_user {
+        let open: Vec<usize> =
+            by_user[user].iter().copied().filter(|&at| outcomes[at] == Outcome::Delivered).collect();
+        let unknown_user = errors.iter().find(|error| error.is_unknown_user());
+        for (place, &at) in open.iter().enumerate() {
+            outcomes[at] = match (unknown_user, errors.get(place)) {
+                (Some(error), _) => Outcome::Rejected(error.reason()),
+                (None, Some(error)) if errors.len() >= open.len() => Outcome::Rejected(error.reason()),
+                _ => in_doubt("some events of this user were refused, the answer does not say which"),
+            };
+        }
+    }
+    if nobody {
+        for outcome in outcomes.iter_mut().filter(|outcome| **outcome == Outcome::Delivered) {
+            *outcome = in_doubt("some events of the request were refused, the answer does not say which");
+        }
+    }
+}
+
+fn in_doubt(why: &str) -> Outcome {
+    Outcome::Unknown(Reason::new("answer_ambiguous", why))
+}
+
+impl EventError {
+    fn is_unknown_user(&self) -> bool {
+        let is = |name: &str, text: &str| self.error.get(name).and_then(Value::as_str) == Some(text);
+        is("code", "not found") || is("code", "not_found") || is("code", "not-found")
+    }
+
+    fn reason(&self) -> Reason {
+        if self.is_unknown_user() {
+            return Reason::new(
+                "not found",
+                "OneSignal does not know the user; events never create one: sync the users first, then retry",
+            );
+        }
+        one_reason(&self.error).unwrap_or_else(|| Reason::new("event_refused", "OneSignal refused the event"))
+    }
+}
+
+/// The vendor's own words for a refused call.
+pub(super) fn vendor_reason(status: StatusCode, body: &Bytes) -> Reason {
+    let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    let errors = match &body["errors"] {
+        Value::Array(errors) => errors.iter().filter_map(one_reason).collect(),
+        Value::Null => Vec::new(),
+        other => one_reason(other).into_iter().collect::<Vec<Reason>>(),
+    };
+    let code = status.as_u16();
+    let Some(first) = errors.first() else {
+        return Reason::new(
+            format!("http_{code}"),
+            format!("OneSignal refused the row without a reason ({code})"),
+        );
+    };
+    let words: Vec<&str> = errors.iter().map(|reason| reason.message.as_str()).collect();
+    let name = if first.code.is_empty() { format!("http_{code}").into() } else { first.code.clone() };
+    Reason::new(name, shortened(&words.join("; ")))
+}
+
+/// One error in any of the shapes in use: text, or `code` and `title`.
+fn one_reason(error: &Value) -> Option<Reason> {
+    let text = |name: &str| error.get(name).and_then(Value::as_str).unwrap_or_default();
+    match error {
+        Value::String(text) => Some(Reason::new("", shortened(text))),
+        Value::Object(_) => {
+            let title = if text("title").is_empty() { text("code") } else { text("title") };
+            (!title.is_empty()).then(|| Reason::new(shortened(text("code")), shortened(title)))
+        }
+        _ => None,
+    }
+}
+
+/// The first 200 characters.
+fn shortened(text: &str) -> String {
+    text.chars().take(200).collect()
+}

@@ -1,0 +1,43 @@
+//! OneSignal: users, events, purchases and deletions through its REST API, and
+//! the same API served locally.
+//!
+//! - `encode` writes request bodies, `profile` reads a row's attributes,
+//! - `client` makes the requests, `answer` turns answers into outcomes,
+//! - `admit` knows what OneSignal would refuse without being asked,
+//! - `platform` puts them together; `sandbox` stands on the other end.
+//!
+//! Waiting and sending again are the engine's.
+
+mod admit;
+mod answer;
+mod client;
+mod encode;
+mod platform;
+mod profile;
+mod sandbox;
+mod settings;
+#[cfg(test)]
+mod tests;
+
+use tidegate_model::settings::schema_of;
+use tidegate_model::{Connector, ObjectKind, PlatformRole, SandboxRole};
+
+use settings::{OneSignalSettings, OneSignalTarget};
+
+/// OneSignal as one of the connectors.
+pub const CONNECTOR: Connector = Connector {
+    kind: "onesignal",
+    title: "OneSignal",
+    readme: include_str!("README.md"),
+    icon: include_str!("icon.svg"),
+    settings: schema_of::<OneSignalSettings>,
+    source: None,
+    platform: Some(PlatformRole {
+        objects: &[ObjectKind::User, ObjectKind::Event, ObjectKind::Purchase, ObjectKind::Deletion],
+        target: schema_of::<OneSignalTarget>,
+        open: platform::open,
+        rehearse: platform::rehearse,
+    }),
+    sandbox: Some(SandboxRole { paths: sandbox::PATHS, open: sandbox::open }),
+    setup: None,
+};

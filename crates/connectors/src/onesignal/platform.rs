@@ -1,0 +1,252 @@
+//! Delivering records to OneSignal.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use jiff::Timestamp;
+use tidegate_model::{
+    Body, Checks, Clock, Destination, Error, ErrorKind, Identity, Limits, ObjectKind, ObjectSpec, Outcome,
+    Platform, Rate, Reason, Receipt, Record, Repeat, Settings, Tools,
+};
+
+use super::admit::Rules;
+use super::answer::{self, Single};
+use super::client::Client;
+use super::encode;
+use super::profile::Profile;
+use super::settings::{OneSignalSettings, OneSignalTarget, USER_RATE};
+
+/// Events with the same key are ignored this long.
+/// Source: OneSignal docs, Create custom events, Duplicate events.
+const EVENT_KEY_WINDOW: Duration = Duration::from_secs(4 * 3_600);
+/// Purchases in one request: each is one property update, of which 100 are allowed.
+const PURCHASES_MAX: usize = 100;
+/// Custom events in one request. The documented bound is 1 MB, which so many
+/// of the largest allowed events stay below.
+const EVENTS_MAX: usize = 400;
+/// Bytes in a request. The documented bound is 1 MB.
+const REQUEST_BYTES_MAX: usize = 900_000;
+
+/// OneSignal, opened for one kind of object.
+struct OneSignal {
+    client: Client,
+    clock: Arc<dyn Clock>,
+    rules: Rules,
+    events_per_second: u32,
+}
+
+/// Opens OneSignal for one kind of object. Sends nothing.
+pub(super) fn open(
+    settings: &Settings,
+    object: ObjectKind,
+    target: &Settings,
+    tools: &Tools,
+) -> Result<Arc<dyn Platform>, Error> {
+    let settings: OneSignalSettings = settings.parse()?;
+    let target: OneSignalTarget = target.parse()?;
+    if object == ObjectKind::CatalogItem {
+        return Err(Error::settings("OneSignal has no catalogs")
+            .hint("choose `user`, `event`, `purchase` or `deletion` as the object of the sync"));
+    }
+    if target.update_existing_only && object != ObjectKind::User {
+        return Err(Error::settings(format!(
+            "`update_existing_only` says nothing about objects of the kind `{object}`"
+        ))
+        .hint("take it out: only `user` creates users"));
+    }
+    Ok(Arc::new(OneSignal {
+        client: Client::new(&settings, Arc::clone(&tools.http))?,
+        clock: Arc::clone(&tools.clock),
+        rules: Rules { object, app_id: settings.app_id, update_existing_only: target.update_existing_only },
+        events_per_second: settings.requests_per_second,
+    }))
+}
+
+/// What OneSignal answers when it takes everything.
+pub(super) fn rehearse(request: &Request<Bytes>) -> Response<Bytes> {
+    let status = if *request.method() == Method::GET { StatusCode::OK } else { StatusCode::ACCEPTED };
+    let mut response = Response::new(Bytes::from_static(b"{}"));
+    *response.status_mut() = status;
+    let json = http::HeaderValue::from_static("application/json");
+    response.headers_mut().insert(http::header::CONTENT_TYPE, json);
+    response
+}
+
+impl Platform for OneSignal {
+    fn object(&self) -> ObjectSpec {
+        let (repeat, identifiers): (Repeat, &[&str]) = match self.rules.object {
+            ObjectKind::Event => (Repeat::Keyed(EVENT_KEY_WINDOW), &["external_id", "platform_id"]),
+            ObjectKind::Purchase => (Repeat::Unsafe, &["external_id", "platform_id", "alias_name"]),
+            _ => (Repeat::Safe, &["external_id", "platform_id", "alias_name"]),
+        };
+        ObjectSpec { kind: self.rules.object, repeat, identifiers }
+    }
+}
+
+#[async_trait]
+impl Destination<Record> for OneSignal {
+    async fn check(&self) -> Result<Checks, Error> {
+        /// A user that nobody has; that OneSignal says so proves the key.
+        const NOBODY: &str = "tidegate-check";
+        let mut checks = Checks::default();
+        let name = "API key reaches the app";
+        match answer::of_user(self.client.view_user(NOBODY).await, self.now()) {
+            Ok(Single::Done | Single::NoSuchUser) => {
+                checks.pass(name, "OneSignal looks users up with this key");
+            }
+            Ok(Single::Refused(_, reason)) => checks.fail(
+                name,
+                format!("OneSignal refuses to look up a user: {}", reason.message),
+                "compare `app_id` and `api_key` with OneSignal → Settings → Keys & IDs",
+            ),
+            Ok(Single::InDoubt(reason)) => return Err(Error::new(ErrorKind::Unavailable, reason.message)),
+            Err(error) if error.kind() == ErrorKind::Denied => {
+                checks.fail(name, error.message(), error.next_step());
+            }
+            Err(error) => return Err(error.context("looking up a user")),
+        }
+        Ok(checks)
+    }
+
+    fn limits(&self) -> Limits {
+        let per_second = |requests| Some(Rate { requests, per: Duration::from_secs(1) });
+        let users = Limits {
+            items_max: 1,
+            bytes_max: REQUEST_BYTES_MAX,
+            fill: Duration::ZERO,
+            requests_at_once: 64,
+            rate: per_second(USER_RATE),
+            bucket: "users",
+            one_user: true,
+            // Source: OneSignal docs, Rate limits: one request a second for each user.
+            user_interval: Duration::from_secs(1),
+        };
+        match self.rules.object {
+            ObjectKind::Event => Limits {
+                items_max: EVENTS_MAX,
+                fill: Duration::from_millis(50),
+                requests_at_once: 8,
+                rate: per_second(self.events_per_second),
+                bucket: "custom_events",
+                one_user: false,
+                user_interval: Duration::ZERO,
+                ..users
+            },
+            ObjectKind::Purchase => {
+                Limits { items_max: PURCHASES_MAX, fill: Duration::from_millis(50), ..users }
+            }
+            _ => users,
+        }
+    }
+
+    fn weigh(&self, item: &Record) -> usize {
+        match item.body {
+            Body::Event { .. } => encode::event_bound(item),
+            _ => item.weight(),
+        }
+    }
+
+    fn admit(&self, item: &Record) -> Result<(), Reason> {
+        self.rules.admit(item)
+    }
+
+    async fn deliver(&self, items: &[Record]) -> Result<Receipt, Error> {
+        let Some(first) = items.first() else { return Ok(Receipt::delivered(0)) };
+        if items.iter().any(|item| item.kind() != self.rules.object) {
+            return Err(Error::internal(format!(
+                "a request for objects of the kind `{}` holds others",
+                self.rules.object
+            )));
+        }
+        if self.rules.object == ObjectKind::Event {
+            let answer = self.client.create_events(encode::events(items)).await;
+            return answer::of_events(items, answer, self.now());
+        }
+        let limits = self.limits();
+        if items.len() > limits.items_max || items.iter().any(|item| item.identity != first.identity) {
+            return Err(Error::internal("a request about one user holds more than OneSignal takes at once"));
+        }
+        match &first.body {
+            Body::Purchase { .. } => self.deliver_purchases(&first.identity, items).await,
+            Body::User { attributes } => match Profile::read(attributes) {
+                Ok(profile) => self.deliver_user(&first.identity, &profile).await,
+                Err(reason) => Ok(one(Outcome::Rejected(reason))),
+            },
+            _ => self.deliver_deletion(&first.identity).await,
+        }
+    }
+}
+
+impl OneSignal {
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    async fn deliver_user(&self, user: &Identity, profile: &Profile<'_>) -> Result<Receipt, Error> {
+        let creates = profile.has_subscription() && !self.rules.update_existing_only;
+        let answer = if creates {
+            self.client.create_user(encode::creation(user, profile)).await
+        } else {
+            self.client.update_user(user, encode::update(profile)).await
+        };
+        Ok(one(match answer::of_user(answer, self.now())? {
+            Single::NoSuchUser if creates => return Err(no_such_app()),
+            Single::NoSuchUser if self.rules.update_existing_only => unknown_user(
+                "the user does not exist, and `update_existing_only` keeps it from being created",
+            ),
+            Single::NoSuchUser => unknown_user(
+                "the user does not exist; map `email` or `phone` among the attributes so that it can be created",
+            ),
+            other => outcome(other),
+        }))
+    }
+
+    async fn deliver_purchases(&self, user: &Identity, items: &[Record]) -> Result<Receipt, Error> {
+        let answer = self.client.update_user(user, encode::purchases(items)).await;
+        let outcome = match answer::of_user(answer, self.now())? {
+            // One bad purchase refuses all of them: halved until it stands alone.
+            Single::Refused(status, _) if items.len() > 1 => {
+                return Err(answer::refused(items.len(), "purchases", status));
+            }
+            Single::NoSuchUser => {
+                unknown_user("the user does not exist; purchases never create one: sync the users first")
+            }
+            other => outcome(other),
+        };
+        Ok(Receipt { outcomes: vec![outcome; items.len()], pace: None })
+    }
+
+    async fn deliver_deletion(&self, user: &Identity) -> Result<Receipt, Error> {
+        let answer = self.client.delete_user(user).await;
+        Ok(one(match answer::of_user(answer, self.now())? {
+            // What was to be gone is gone.
+            Single::NoSuchUser => Outcome::Delivered,
+            other => outcome(other),
+        }))
+    }
+}
+
+fn one(outcome: Outcome) -> Receipt {
+    Receipt { outcomes: vec![outcome], pace: None }
+}
+
+fn outcome(single: Single) -> Outcome {
+    match single {
+        Single::Done => Outcome::Delivered,
+        Single::NoSuchUser => unknown_user("the user does not exist"),
+        Single::Refused(_, reason) => Outcome::Rejected(reason),
+        Single::InDoubt(reason) => Outcome::Unknown(reason),
+    }
+}
+
+fn unknown_user(message: &str) -> Outcome {
+    Outcome::Rejected(Reason::new("user_not_found", message))
+}
+
+fn no_such_app() -> Error {
+    Error::new(ErrorKind::Missing, "OneSignal knows no such app (404)")
+        .hint("compare `app_id` with OneSignal → Settings → Keys & IDs")
+}

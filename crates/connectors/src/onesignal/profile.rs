@@ -1,0 +1,217 @@
+//! A row's attributes as OneSignal has them: properties, tags, subscriptions.
+//!
+//! Source: OneSignal docs, Create user, Update user, Tags.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde::de::{MapAccess, Visitor};
+use serde_json::value::RawValue;
+use tidegate_model::{Json, Reason, json};
+
+/// What one row says about a user.
+#[derive(Debug, Default)]
+pub(super) struct Profile<'a> {
+    email: Option<Cow<'a, str>>,
+    phone: Option<Cow<'a, str>>,
+    /// Name and JSON text.
+    properties: Vec<(&'static str, Cow<'a, str>)>,
+    /// Name and plain text; empty text removes the tag.
+    tags: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+}
+
+impl<'a> Profile<'a> {
+    /// Reads a row's attributes.
+    ///
+    /// `email` and `phone` become subscriptions, the names that OneSignal has
+    /// fields for become these, everything else becomes a tag.
+    ///
+    /// # Errors
+    /// The member that OneSignal has no place for, by name.
+    pub(super) fn read(attributes: &'a Json) -> Result<Profile<'a>, Reason> {
+        let mut profile = Profile::default();
+        for (name, value) in members(attributes.as_str())? {
+            profile.take(name, value)?;
+        }
+        Ok(profile)
+    }
+
+    fn take(&mut self, name: Cow<'a, str>, value: &'a RawValue) -> Result<(), Reason> {
+        match &*name {
+            "email" => self.email = token("email", value)?,
+            "phone" => self.phone = token("phone", value)?,
+            "language" => self.set("language", text("language", value)?),
+            "country" => self.set("country", text("country", value)?),
+            "timezone_id" => self.set("timezone_id", text("timezone_id", value)?),
+            "lat" => self.set("lat", degrees("lat", value, 90.0)?),
+            "long" => self.set("long", degrees("long", value, 180.0)?),
+            "first_active" => self.set("first_active", seconds("first_active", value)?),
+            "last_active" => self.set("last_active", seconds("last_active", value)?),
+            "tags" if value.get() == "null" => {}
+            "tags" if value.get().starts_with('{') => {
+                for (name, value) in members(value.get())? {
+                    self.tag(name, value)?;
+                }
+            }
+            _ => self.tag(name, value)?,
+        }
+        Ok(())
+    }
+
+    /// Null says nothing about a field: OneSignal has no way to empty one.
+    fn set(&mut self, name: &'static str, value: Option<Cow<'a, str>>) {
+        if let Some(value) = value {
+            self.properties.push((name, value));
+        }
+    }
+
+    fn tag(&mut self, name: Cow<'a, str>, value: &'a RawValue) -> Result<(), Reason> {
+        let value = match plain(value) {
+            Some(value) => value,
+            None => {
+                return Err(Reason::new(
+                    "nested_tag",
+                    format!("`{name}` is an object or an array; a OneSignal tag is text"),
+                ));
+            }
+        };
+        self.tags.push((name, value));
+        Ok(())
+    }
+
+    /// Whether the row has what a user is reached at, so that it can be created.
+    pub(super) fn has_subscription(&self) -> bool {
+        self.email.is_some() || self.phone.is_some()
+    }
+
+    /// Type and token of each subscription.
+    pub(super) fn subscriptions(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let email = self.email.as_deref().map(|token| ("Email", token));
+        let phone = self.phone.as_deref().map(|token| ("SMS", token));
+        email.into_iter().chain(phone)
+    }
+
+    /// How many properties a request with this profile sets.
+    pub(super) fn updates(&self) -> usize {
+        self.properties.len() + self.tags.len()
+    }
+
+    /// Appends the `properties` object.
+    pub(super) fn write_properties(&self, out: &mut String) {
+        out.push('{');
+        for (at, (name, value)) in self.properties.iter().enumerate() {
+            out.push_str(if at > 0 { ",\"" } else { "\"" });
+            out.push_str(name);
+            out.push_str("\":");
+            out.push_str(value);
+        }
+        if !self.tags.is_empty() {
+            out.push_str(if self.properties.is_empty() { "\"tags\":{" } else { ",\"tags\":{" });
+            for (at, (name, value)) in self.tags.iter().enumerate() {
+                if at > 0 {
+                    out.push(',');
+                }
+                json::write_string(name, out);
+                out.push(':');
+                json::write_string(value, out);
+            }
+            out.push('}');
+        }
+        out.push('}');
+    }
+}
+
+/// A scalar as text, numbers digit for digit; `None` for what is no scalar.
+fn plain(value: &RawValue) -> Option<Cow<'_, str>> {
+    Some(match value.get().as_bytes().first() {
+        Some(b'{' | b'[') => return None,
+        Some(b'n') => Cow::Borrowed(""),
+        Some(b'"') => serde_json::from_str::<Characters<'_>>(value.get()).ok()?.0,
+        _ => Cow::Borrowed(value.get()),
+    })
+}
+
+/// Where a subscription leads; null and empty text count as absent.
+fn token<'a>(name: &'static str, value: &'a RawValue) -> Result<Option<Cow<'a, str>>, Reason> {
+    let token = plain(value).ok_or_else(|| Reason::new("not_text", format!("`{name}` is not text")))?;
+    Ok(Some(token).filter(|token| !token.is_empty()))
+}
+
+/// Text, as JSON.
+fn text<'a>(name: &'static str, value: &'a RawValue) -> Result<Option<Cow<'a, str>>, Reason> {
+    match value.get().as_bytes().first() {
+        Some(b'n') => Ok(None),
+        Some(b'"') => Ok(Some(Cow::Borrowed(value.get()))),
+        _ => Err(Reason::new("not_text", format!("`{name}` is not text"))),
+    }
+}
+
+/// A number of degrees between `-most` and `most`, as JSON.
+fn degrees<'a>(name: &'static str, value: &'a RawValue, most: f64) -> Result<Option<Cow<'a, str>>, Reason> {
+    let number = plain(value).unwrap_or_default();
+    if value.get() == "null" {
+        return Ok(None);
+    }
+    let inside = number.parse::<f64>().is_ok_and(|degrees| degrees.abs() <= most);
+    if inside && json::is_number(&number) {
+        return Ok(Some(number));
+    }
+    Err(Reason::new("not_degrees", format!("`{name}` is not a number between -{most} and {most}")))
+}
+
+/// A point in time as whole seconds since 1970, as JSON.
+fn seconds<'a>(name: &'static str, value: &'a RawValue) -> Result<Option<Cow<'a, str>>, Reason> {
+    let text = plain(value).unwrap_or_default();
+    if value.get() == "null" {
+        return Ok(None);
+    }
+    if text.parse::<i64>().is_ok() {
+        return Ok(Some(text));
+    }
+    match text.parse::<Timestamp>() {
+        Ok(at) => Ok(Some(Cow::Owned(at.as_second().to_string()))),
+        Err(_) => Err(Reason::new(
+            "not_a_time",
+            format!("`{name}` is neither a time with its offset nor whole seconds since 1970"),
+        )),
+    }
+}
+
+/// The members of a JSON object in order, values as their text.
+fn members(object: &str) -> Result<Vec<(Cow<'_, str>, &RawValue)>, Reason> {
+    struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+    impl<'de> Deserialize<'de> for Members<'de> {
+        fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            struct InOrder;
+            impl<'de> Visitor<'de> for InOrder {
+                type Value = Members<'de>;
+
+                fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    f.write_str("a JSON object")
+                }
+
+                fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
+                    let mut members = Vec::new();
+                    while let Some(Characters(name)) = map.next_key()? {
+                        members.push((name, map.next_value()?));
+                    }
+                    Ok(Members(members))
+                }
+            }
+            deserializer.deserialize_map(InOrder)
+        }
+    }
+
+    match serde_json::from_str(object) {
+        Ok(Members(members)) => Ok(members),
+        Err(_) => Err(Reason::new("not_an_object", "the attributes are not a JSON object")),
+    }
+}
+
+/// A JSON string, borrowed where nothing in it is escaped.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Characters<'a>(#[serde(borrow)] Cow<'a, str>);
