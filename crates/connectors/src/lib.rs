@@ -2,10 +2,14 @@
 //!
 //! Adding a connector is one folder and two lines here.
 
+pub mod files;
+pub mod postgres;
+mod sql;
+
 use tidegate_model::Connector;
 
 /// Every connector, by kind.
-pub const CONNECTORS: &[Connector] = &[];
+pub const CONNECTORS: &[Connector] = &[postgres::CONNECTOR];
 
 /// The connector of a kind.
 pub fn find(kind: &str) -> Option<&'static Connector> {
