@@ -2,14 +2,17 @@
 //!
 //! Adding a connector is one folder and two lines here.
 
+pub mod files;
 pub mod http;
 pub mod onesignal;
+pub mod postgres;
 mod profiles;
+mod sql;
 
 use tidegate_model::Connector;
 
 /// Every connector, by kind.
-pub const CONNECTORS: &[Connector] = &[onesignal::CONNECTOR];
+pub const CONNECTORS: &[Connector] = &[onesignal::CONNECTOR, postgres::CONNECTOR];
 
 /// The connector of a kind.
 pub fn find(kind: &str) -> Option<&'static Connector> {

@@ -1,0 +1,66 @@
+//! Values as PostgreSQL reads them: text that is cast to the column's type, so
+//! that no digit is lost on the way.
+
+use std::fmt::Write as _;
+
+use jiff::{Timestamp, civil, tz::TimeZone};
+use tidegate_model::Value;
+
+/// The value as input text; `None` for null.
+pub fn input_text(value: &Value) -> Option<String> {
+    Some(match value {
+        Value::Null => return None,
+        Value::Timestamp(at) if *at == Timestamp::MAX => "infinity".to_owned(),
+        Value::Timestamp(at) if *at == Timestamp::MIN => "-infinity".to_owned(),
+        Value::Timestamp(at) => date_time(TimeZone::UTC.to_datetime(*at), "+00"),
+        Value::DateTime(at) if *at == civil::DateTime::MAX => "infinity".to_owned(),
+        Value::DateTime(at) if *at == civil::DateTime::MIN => "-infinity".to_owned(),
+        Value::DateTime(at) => date_time(*at, ""),
+        Value::Date(day) if *day == civil::Date::MAX => "infinity".to_owned(),
+        Value::Date(day) if *day == civil::Date::MIN => "-infinity".to_owned(),
+        Value::Date(day) => date(*day) + era(*day),
+        Value::Bytes(bytes) => bytes.iter().fold("\\x".to_owned(), |mut hex, byte| {
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        }),
+        other => return other.to_text().map(|text| text.to_string()),
+    })
+}
+
+fn date_time(at: civil::DateTime, zone: &str) -> String {
+    format!("{} {}{zone}{}", date(at.date()), at.time(), era(at.date()))
+}
+
+/// The day with the year that stands before the era.
+fn date(day: civil::Date) -> String {
+    let year = i32::from(day.year());
+    let year = if year > 0 { year } else { 1 - year };
+    format!("{year:04}-{:02}-{:02}", day.month(), day.day())
+}
+
+/// PostgreSQL has no year 0: the year before 1 AD is 1 BC.
+fn era(day: civil::Date) -> &'static str {
+    if day.year() > 0 { "" } else { " BC" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_keep_their_last_digit_and_their_era() {
+        let cases = [
+            (Value::Timestamp("2026-03-01T12:00:00.123456Z".parse().unwrap()), "2026-03-01 12:00:00.123456+00"),
+            (Value::Timestamp(Timestamp::MAX), "infinity"),
+            (Value::Timestamp(Timestamp::MIN), "-infinity"),
+            (Value::DateTime(civil::datetime(0, 2, 29, 1, 2, 3, 0)), "0001-02-29 01:02:03 BC"),
+            (Value::Date(civil::date(-43, 3, 15)), "0044-03-15 BC"),
+            (Value::Bytes(bytes::Bytes::from_static(&[0, 255])), "\\x00ff"),
+            (Value::Decimal("10.50".into()), "10.50"),
+        ];
+        for (value, text) in cases {
+            assert_eq!(input_text(&value).as_deref(), Some(text));
+        }
+        assert_eq!(input_text(&Value::Null), None);
+    }
+}

@@ -1,0 +1,152 @@
+//! Rows as they arrive: one statement after the other, batch after batch.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures_util::{StreamExt, stream};
+use tidegate_model::{Batch, Columns, Error, ErrorKind, Feed, Row, Unreadable, Value};
+use tokio_postgres::RowStream;
+use tokio_postgres::types::ToSql;
+
+use super::client::{Access, Session};
+use super::decode::{Arena, Raw, Shape};
+use super::query::Relation;
+
+/// A statement of a read.
+pub struct Step {
+    /// The statement.
+    pub sql: String,
+    /// What its `$1`, `$2` … stand for.
+    pub parameters: Vec<Box<dyn ToSql + Send + Sync>>,
+}
+
+/// A read that is under way. Dropping it ends it at the server, too.
+pub struct Reading {
+    /// How to explain failures.
+    pub access: Access,
+    /// The transaction.
+    pub session: Session,
+    /// What is read.
+    pub relation: Relation,
+    /// The names of the columns.
+    pub columns: Arc<Columns>,
+    /// How their cells arrive.
+    pub shapes: Vec<Shape>,
+    /// What is still to be asked.
+    pub steps: VecDeque<Step>,
+    /// Counts the rows that wait, asked last.
+    pub waiting: Option<String>,
+    /// Rows in a batch.
+    pub batch_rows: usize,
+}
+
+impl Reading {
+    /// The read as a feed. Nothing is asked before the first batch is.
+    pub fn feed(self) -> Feed<Row> {
+        let arrivals = Arrivals { reading: self, rows: None, arena: Arena::default(), seen: 0 };
+        stream::try_unfold(Some(arrivals), |arrivals| async move {
+            let Some(mut arrivals) = arrivals else { return Ok(None) };
+            match arrivals.next_batch().await? {
+                Next::More(batch) => Ok(Some((batch, Some(arrivals)))),
+                Next::Last(batch) if batch_is_empty(&batch) => Ok(None),
+                Next::Last(batch) => Ok(Some((batch, None))),
+            }
+        })
+        .boxed()
+    }
+
+    async fn ask(&self, step: &Step) -> Result<RowStream, Error> {
+        let parameters = step.parameters.iter().map(|parameter| parameter.as_ref() as &(dyn ToSql + Sync));
+        (self.session.client.query_raw(step.sql.as_str(), parameters).await)
+            .map_err(self.access.explained(&self.relation))
+    }
+
+    async fn count_waiting(&self) -> Result<u64, Error> {
+        let Some(sql) = &self.waiting else { return Ok(0) };
+        let count = self.session.client.query_one(sql.as_str(), &[]).await;
+        let count: i64 = count.and_then(|row| row.try_get(0)).map_err(self.access.explained(&self.relation))?;
+        Ok(count.unsigned_abs())
+    }
+}
+
+/// A read and what has arrived of it.
+struct Arrivals {
+    reading: Reading,
+    rows: Option<Pin<Box<RowStream>>>,
+    arena: Arena,
+    seen: u64,
+}
+
+enum Next {
+    More(Batch<Row>),
+    Last(Batch<Row>),
+}
+
+fn batch_is_empty(batch: &Batch<Row>) -> bool {
+    batch.items.is_empty() && batch.unreadable.is_empty() && batch.waiting == 0
+}
+
+impl Arrivals {
+    async fn next_batch(&mut self) -> Result<Next, Error> {
+        let limit = self.reading.batch_rows.max(1);
+        let mut batch = Batch::of(Vec::with_capacity(limit.min(16_384)));
+        self.reading.session.running = true;
+        loop {
+            let Some(rows) = &mut self.rows else {
+                let Some(step) = self.reading.steps.pop_front() else { break };
+                self.rows = Some(Box::pin(self.reading.ask(&step).await?));
+                continue;
+            };
+            match rows.next().await {
+                None => self.rows = None,
+                Some(Err(error)) => {
+                    return Err(self.reading.access.explain(&error, Some(&self.reading.relation)));
+                }
+                Some(Ok(row)) => {
+                    self.take(&row, &mut batch)?;
+                    if batch.items.len() + batch.unreadable.len() >= limit {
+                        return Ok(Next::More(batch));
+                    }
+                }
+            }
+        }
+        batch.waiting = self.reading.count_waiting().await?;
+        self.reading.session.running = false;
+        Ok(Next::Last(batch))
+    }
+
+    fn take(&mut self, row: &tokio_postgres::Row, batch: &mut Batch<Row>) -> Result<(), Error> {
+        self.seen += 1;
+        let mut values = Vec::with_capacity(self.reading.shapes.len());
+        let mut unreadable = None;
+        for (at, shape) in self.reading.shapes.iter().enumerate() {
+            let cell = row.try_get::<_, Option<Raw<'_>>>(at).map_err(|_| {
+                Error::new(ErrorKind::Unexpected, "PostgreSQL sent a row with fewer columns than it had announced")
+            })?;
+            let value = match cell {
+                None => Value::Null,
+                Some(Raw(cell)) => shape.decode(cell, &mut self.arena).unwrap_or_else(|reason| {
+                    unreadable.get_or_insert((at, reason));
+                    Value::Null
+                }),
+            };
+            values.push(value);
+        }
+        let row = Row { columns: Arc::clone(&self.reading.columns), values };
+        match unreadable {
+            None => batch.items.push(row),
+            Some((at, reason)) => batch.unreadable.push(Unreadable {
+                place: format!(
+                    "{}, row {}, column {}",
+                    self.reading.relation.label(),
+                    self.seen,
+                    self.reading.columns.names()[at]
+                ),
+                payload: row.to_json().as_str().to_owned(),
+                reason,
+            }),
+        }
+        Ok(())
+    }
+}
