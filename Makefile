@@ -1,7 +1,5 @@
 # What one does here. `make` alone lists it.
 
-export CARGO_TERM_PROGRESS_WHEN ?= auto
-
 .DEFAULT_GOAL := help
 .PHONY: help run test check fix bench clean
 
