@@ -114,8 +114,8 @@ pub(crate) async fn run(plan: &Plan) -> Result<()> {
     println!("## Rows in: PostgreSQL to requests\n");
     println!("{}. {}.", report::machine(), events::describe(&client).await?);
     println!(
-        "Rounds of each way: {}, taking turns, the median stands here; whole processes, start included, without TLS on loopback. \
-         The receiver runs on the same cores and counts every object.\n",
+        "Rounds of each way: {}, taking turns; the median stands here. Whole processes, start included, \
+         without TLS on loopback. The receiver runs on the same cores and counts every object.\n",
         plan.rounds
     );
     print!("{}", report::table(&all));
