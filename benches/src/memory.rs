@@ -1,0 +1,49 @@
+//! How much memory a process held at its peak.
+
+use std::fs;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use tokio::process::Child;
+use tokio::time;
+
+/// How often the kernel's mark is read. The mark only rises, so what is missed
+/// is what a process takes in its last moment.
+const SAMPLE_EVERY: Duration = Duration::from_millis(20);
+
+/// Waits for the end of a process; returns how it ended and its peak resident memory in bytes.
+pub(crate) async fn wait(child: &mut Child) -> Result<(ExitStatus, u64)> {
+    let id = child.id().context("the process has ended before it was looked at")?;
+    let mut peak = 0;
+    loop {
+        peak = peak.max(peak_resident(id).unwrap_or(0));
+        if let Ok(status) = time::timeout(SAMPLE_EVERY, child.wait()).await {
+            return Ok((status?, peak));
+        }
+    }
+}
+
+/// The high-water mark of resident memory, `None` once the process is gone.
+fn peak_resident(id: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kibibytes * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_running_process_has_a_peak() {
+        let own = peak_resident(std::process::id()).unwrap();
+        assert!(own > 100 * 1024, "{own} bytes");
+    }
+
+    #[test]
+    fn a_process_that_is_gone_has_none() {
+        assert_eq!(peak_resident(u32::MAX), None);
+    }
+}
