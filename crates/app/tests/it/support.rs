@@ -1,0 +1,226 @@
+//! Databases, processes and the sandbox, for all journeys.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use serde_json::Value;
+use tokio_postgres::{Client, Config, NoTls};
+
+/// A variable that `scripts/test` sets.
+pub(crate) fn variable(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run the tests with `make test`"))
+}
+
+/// A database of its own, dropped with the server.
+pub(crate) struct Database {
+    pub(crate) client: Client,
+    pub(crate) name: String,
+    config: Config,
+}
+
+impl Database {
+    pub(crate) async fn create() -> Database {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let config: Config = variable("TIDEGATE_TEST_POSTGRES").parse().expect("a PostgreSQL URL");
+        let admin = connect(&config).await;
+        let name = format!("journey_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        admin.batch_execute(&format!("DROP DATABASE IF EXISTS {name}")).await.expect("dropped");
+        admin.batch_execute(&format!("CREATE DATABASE {name}")).await.expect("created");
+        let mut config = config;
+        config.dbname(&name);
+        Database { client: connect(&config).await, name, config }
+    }
+
+    /// One more connection, for a second writer.
+    pub(crate) async fn another(&self) -> Client {
+        connect(&self.config).await
+    }
+
+    pub(crate) async fn run(&self, sql: &str) {
+        self.client.batch_execute(sql).await.unwrap_or_else(|cause| panic!("{sql}: {cause:?}"));
+    }
+
+    /// The first column of the first row, as text.
+    pub(crate) async fn text(&self, sql: &str) -> String {
+        let row = self.client.query_one(sql, &[]).await.unwrap_or_else(|cause| panic!("{sql}: {cause:?}"));
+        row.get::<_, Option<String>>(0).unwrap_or_default()
+    }
+
+    pub(crate) async fn count(&self, sql: &str) -> u64 {
+        let row = self.client.query_one(sql, &[]).await.unwrap_or_else(|cause| panic!("{sql}: {cause:?}"));
+        row.get::<_, i64>(0).try_into().expect("a count")
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.config.get_ports()[0]
+    }
+
+    pub(crate) fn user(&self) -> String {
+        self.config.get_user().expect("a user").to_owned()
+    }
+
+    pub(crate) fn password(&self) -> String {
+        String::from_utf8(self.config.get_password().expect("a password").to_vec()).expect("text")
+    }
+
+    /// The connection as a project writes it.
+    pub(crate) fn connection(&self) -> String {
+        format!(
+            "{{ kind: postgres, host: 127.0.0.1, port: {}, database: {}, user: {}, password: \"{}\", tls: require }}",
+            self.port(),
+            self.name,
+            self.user(),
+            self.password()
+        )
+    }
+}
+
+async fn connect(config: &Config) -> Client {
+    let (client, connection) = config.connect(NoTls).await.expect("PostgreSQL answers");
+    tokio::spawn(connection);
+    client
+}
+
+/// A project folder with its state, thrown away at the end.
+pub(crate) struct Project {
+    folder: tempfile::TempDir,
+}
+
+impl Project {
+    pub(crate) fn new(yaml: &str) -> Project {
+        let project = Project { folder: tempfile::tempdir().expect("a folder") };
+        project.write("tidegate.yaml", yaml);
+        project
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        let path = self.path().join(name);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+        std::fs::write(path, text).expect("written");
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn tidegate(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+        command.arg("--project").arg(self.path()).args(arguments);
+        command
+    }
+
+    /// Runs to the end.
+    pub(crate) fn done(&self, arguments: &[&str]) -> Ended {
+        Ended::of(self.tidegate(arguments).output().expect("tidegate starts"))
+    }
+
+    /// Runs to the end and reads what it prints as JSON.
+    pub(crate) fn json(&self, arguments: &[&str]) -> Value {
+        let ended = self.done(&[arguments, &["--output", "json"]].concat());
+        serde_json::from_str(&ended.stdout).unwrap_or_else(|cause| panic!("{cause}: {ended:?}"))
+    }
+
+    /// Runs a sync and returns the run.
+    pub(crate) fn run(&self, sync: &str) -> Value {
+        self.json(&["run", sync])[0].clone()
+    }
+}
+
+/// How a process ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Ended {
+    fn of(output: Output) -> Ended {
+        Ended {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+/// `tidegate sandbox` on a free port, ended with the test.
+pub(crate) struct Sandbox {
+    process: Child,
+    pub(crate) url: String,
+    _folder: tempfile::TempDir,
+}
+
+impl Sandbox {
+    pub(crate) fn start(options: &[&str]) -> Sandbox {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut process = Command::new(env!("CARGO_BIN_EXE_tidegate"))
+            .args(["sandbox", "--listen", "127.0.0.1:0", "--data"])
+            .arg(folder.path())
+            .args(options)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the sandbox starts");
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().expect("piped")).read_line(&mut line).expect("a line");
+        let url = line.split_whitespace().last().unwrap_or_default().to_owned();
+        assert!(url.starts_with("http://"), "the sandbox says where it listens: {line}");
+        Sandbox { process, url, _folder: folder }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> String {
+        let url = format!("{}{path}", self.url);
+        let answer = reqwest::get(&url).await.unwrap_or_else(|cause| panic!("{url}: {cause}"));
+        answer.text().await.expect("text")
+    }
+
+    pub(crate) async fn stats(&self, vendor: &str) -> Value {
+        serde_json::from_str(&self.get(&format!("/_sandbox/{vendor}/stats")).await).expect("JSON")
+    }
+
+    /// What took effect, one JSON object each.
+    pub(crate) async fn effects(&self, path: &str) -> Vec<Value> {
+        let text = self.get(&format!("/_sandbox/{path}")).await;
+        text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    }
+
+    pub(crate) async fn put_faults(&self, faults: &str) {
+        let client = reqwest::Client::new();
+        let answer = client.put(format!("{}/_sandbox/faults", self.url)).body(faults.to_owned()).send().await;
+        assert!(answer.expect("an answer").status().is_success());
+    }
+
+    pub(crate) async fn post(&self, path: &str, authorization: &str, body: &str) -> u16 {
+        let client = reqwest::Client::new();
+        let request = client
+            .post(format!("{}{path}", self.url))
+            .header("authorization", authorization)
+            .header("content-type", "application/json")
+            .body(body.to_owned());
+        request.send().await.expect("an answer").status().as_u16()
+    }
+
+    /// The connections `braze` and `onesignal` as a project writes them.
+    pub(crate) fn connections(&self) -> String {
+        format!(
+            "  braze: {{ kind: braze, endpoint: \"{0}\", api_key: test }}\n  \
+             onesignal: {{ kind: onesignal, endpoint: \"{0}\", api_key: test, app_id: 7a1d6b3e-52f4-4c0b-9a86-0c5e2f9d4b17 }}\n",
+            self.url
+        )
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The root of the repository.
+pub(crate) fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the repository")
+}
