@@ -1,1 +1,53 @@
-//! .
+//! Everything that is remembered: runs, checkpoints, the fate of every row, secrets.
+//!
+//! [`open`] gives the [`Store`] that the engine asks. It keeps its tables in one
+//! SQLite file in the data folder, or on a PostgreSQL server where several
+//! processes share the work, and the history of rows in Parquet files that other
+//! programs can read.
+
+mod codec;
+mod folder;
+mod history;
+mod seal;
+mod store;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tidegate_model::{Clock, Error, Secret, Store};
+
+/// Where things are remembered.
+pub struct StateConfig {
+    /// The data folder; made on first use, closed to other users.
+    pub data: PathBuf,
+    /// Where the tables are.
+    pub store: StoreLocation,
+    /// Tells when things happened.
+    pub clock: Arc<dyn Clock>,
+    /// How many days the fate of rows is kept; 0 keeps it for ever.
+    pub history_days: u32,
+    /// The master key as `TIDEGATE_MASTER_KEY` has it: 32 bytes in base64.
+    /// `None` uses `<data>/master.key`, which is made when the first secret is kept.
+    pub master_key: Option<Secret>,
+}
+
+/// Where the tables are.
+pub enum StoreLocation {
+    /// In `<data>/tidegate.db`.
+    Embedded,
+    /// On a PostgreSQL server.
+    Postgres {
+        /// `postgres://user:password@host:5432/database`.
+        url: Secret,
+    },
+}
+
+/// Opens what is remembered, making it on first use.
+///
+/// # Errors
+/// [`Storage`](tidegate_model::ErrorKind::Storage) where the data folder cannot be
+/// used; for a server also `Unavailable`, `Denied`, `Missing` and `Settings`.
+pub async fn open(config: StateConfig) -> Result<Arc<dyn Store>, Error> {
+    folder::prepare(&config.data)?;
+    Ok(Arc::new(store::SqlStore::open(config).await?))
+}

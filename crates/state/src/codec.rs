@@ -1,0 +1,205 @@
+//! Columns as bytes: small, quick to write, checked when read.
+//!
+//! A frame is a version, a checksum and a snappy-compressed body. Whatever a
+//! frame holds, reading it gives values or an error: no panic, and no more
+//! memory than its body can unfold to.
+
+use bytes::Bytes;
+use tidegate_model::{Error, ErrorKind, Fingerprint, Text};
+use xxhash_rust::xxh3::xxh3_64;
+
+const HEADER_BYTES: usize = 9;
+/// Snappy's densest element makes 64 bytes of 3.
+const EXPANSION_MAX: usize = 32;
+
+/// A body under construction.
+#[derive(Default)]
+pub(crate) struct Writer {
+    body: Vec<u8>,
+}
+
+impl Writer {
+    /// A body of about `bytes` bytes.
+    pub(crate) fn with_capacity(bytes: usize) -> Writer {
+        Writer { body: Vec::with_capacity(bytes) }
+    }
+
+    pub(crate) fn byte(&mut self, value: u8) {
+        self.body.push(value);
+    }
+
+    /// A number, seven bits a byte, low ones first.
+    pub(crate) fn number(&mut self, mut value: usize) {
+        while value >= 0x80 {
+            self.body.push((value & 0x7f) as u8 | 0x80);
+            value >>= 7;
+        }
+        self.body.push(value as u8);
+    }
+
+    pub(crate) fn fingerprint(&mut self, value: Fingerprint) {
+        self.body.extend_from_slice(&value.0.to_le_bytes());
+    }
+
+    /// A column of texts: all lengths, then all characters.
+    pub(crate) fn texts<'a>(&mut self, texts: impl Iterator<Item = &'a str> + Clone) {
+        for text in texts.clone() {
+            self.number(text.len());
+        }
+        for text in texts {
+            self.body.extend_from_slice(text.as_bytes());
+        }
+    }
+
+    /// Closes the body into a frame.
+    pub(crate) fn finish(self, version: u8) -> Result<Vec<u8>, Error> {
+        let mut frame = vec![0; HEADER_BYTES + snap::raw::max_compress_len(self.body.len())];
+        let written = snap::raw::Encoder::new()
+            .compress(&self.body, &mut frame[HEADER_BYTES..])
+            .map_err(|cause| Error::internal("a block of rows does not fit into a frame").caused_by(cause))?;
+        frame.truncate(HEADER_BYTES + written);
+        let checksum = xxh3_64(&frame[HEADER_BYTES..]);
+        frame[0] = version;
+        frame[1..HEADER_BYTES].copy_from_slice(&checksum.to_le_bytes());
+        Ok(frame)
+    }
+}
+
+/// Reads what [`Writer`] wrote.
+pub(crate) struct Reader {
+    rest: Bytes,
+}
+
+impl Reader {
+    /// Opens a frame of the given version.
+    pub(crate) fn open(frame: &[u8], version: u8) -> Result<Reader, Error> {
+        let (header, body) = frame.split_at_checked(HEADER_BYTES).ok_or_else(damaged)?;
+        if header[0] != version {
+            return Err(Error::new(ErrorKind::Storage, "a block of rows was written by another version"));
+        }
+        if header[1..] != xxh3_64(body).to_le_bytes() {
+            return Err(damaged());
+        }
+        Reader::unfold(body)
+    }
+
+    /// Decompresses a body that its checksum vouches for, or that a test made up.
+    fn unfold(body: &[u8]) -> Result<Reader, Error> {
+        let length = snap::raw::decompress_len(body).map_err(|cause| damaged().caused_by(cause))?;
+        if length > body.len().saturating_mul(EXPANSION_MAX) {
+            return Err(damaged());
+        }
+        let plain = snap::raw::Decoder::new().decompress_vec(body);
+        Ok(Reader { rest: plain.map_err(|cause| damaged().caused_by(cause))?.into() })
+    }
+
+    fn take(&mut self, bytes: usize) -> Result<Bytes, Error> {
+        if bytes > self.rest.len() {
+            return Err(damaged());
+        }
+        Ok(self.rest.split_to(bytes))
+    }
+
+    pub(crate) fn byte(&mut self) -> Result<u8, Error> {
+        Ok(self.take(1)?[0])
+    }
+
+    pub(crate) fn number(&mut self) -> Result<usize, Error> {
+        let mut value = 0_usize;
+        for shift in (0..=56).step_by(7) {
+            let byte = self.byte()?;
+            value |= usize::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Ok(value);
+            }
+        }
+        Err(damaged())
+    }
+
+    /// How many items of at least `bytes_each` follow; never more than there is room for.
+    pub(crate) fn count(&mut self, bytes_each: usize) -> Result<usize, Error> {
+        let count = self.number()?;
+        if count.saturating_mul(bytes_each) > self.rest.len() {
+            return Err(damaged());
+        }
+        Ok(count)
+    }
+
+    pub(crate) fn bytes(&mut self, count: usize) -> Result<Bytes, Error> {
+        self.take(count)
+    }
+
+    pub(crate) fn fingerprints(&mut self, count: usize) -> Result<Vec<Fingerprint>, Error> {
+        let bytes = self.take(count.saturating_mul(16))?;
+        let (words, _) = bytes.as_chunks::<16>();
+        Ok(words.iter().map(|word| Fingerprint(u128::from_le_bytes(*word))).collect())
+    }
+
+    /// A column of texts; they share the body's memory.
+    pub(crate) fn texts(&mut self, count: usize) -> Result<Vec<Text>, Error> {
+        if count > self.rest.len() {
+            return Err(damaged());
+        }
+        let lengths = (0..count).map(|_| self.number()).collect::<Result<Vec<usize>, Error>>()?;
+        let text = |length| Text::try_from(self.take(length)?).map_err(|cause| damaged().caused_by(cause));
+        lengths.into_iter().map(text).collect()
+    }
+
+    /// Makes sure that nothing is left over.
+    pub(crate) fn end(self) -> Result<(), Error> {
+        if self.rest.is_empty() { Ok(()) } else { Err(damaged()) }
+    }
+}
+
+pub(crate) fn damaged() -> Error {
+    Error::new(ErrorKind::Storage, "a block of rows is damaged")
+        .hint("restore the data folder from a copy, or remove the history of that run")
+}
+
+/// Hashes one after the other, as a blob.
+pub(crate) fn pack(hashes: &[Fingerprint]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(hashes.len() * 16);
+    for hash in hashes {
+        bytes.extend_from_slice(&hash.0.to_le_bytes());
+    }
+    bytes
+}
+
+/// The hashes of a blob.
+pub(crate) fn unpack(bytes: &[u8]) -> Result<Vec<Fingerprint>, Error> {
+    let (words, rest) = bytes.as_chunks::<16>();
+    if !rest.is_empty() {
+        return Err(damaged());
+    }
+    Ok(words.iter().map(|word| Fingerprint(u128::from_le_bytes(*word))).collect())
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A frame around made-up content, so that tests get past the checksum.
+    pub(crate) fn frame_of(version: u8, content: &[u8]) -> Vec<u8> {
+        Writer { body: content.to_vec() }.finish(version).expect("small")
+    }
+
+    #[test]
+    fn numbers_of_every_size_come_back() {
+        let numbers = [0, 1, 127, 128, 16_383, 16_384, u32::MAX as usize, usize::MAX >> 1];
+        let mut writer = Writer::default();
+        for number in numbers {
+            writer.number(number);
+        }
+        let mut reader = Reader::open(&writer.finish(1).expect("small"), 1).expect("whole");
+        for number in numbers {
+            assert_eq!(reader.number().expect("whole"), number);
+        }
+        reader.end().expect("nothing left");
+    }
+
+    #[test]
+    fn a_body_that_claims_to_unfold_to_gigabytes_is_refused() {
+        let bomb = [0xff, 0xff, 0xff, 0xff, 0x0f, 0, 0, 0];
+        assert!(Reader::unfold(&bomb).is_err());
+    }
+}

@@ -1,0 +1,231 @@
+//! The fates of one batch, and the rows of one intent, as bytes.
+
+use std::collections::HashMap;
+
+use tidegate_model::store::{Fate, IntentRow, RowFate};
+use tidegate_model::{Error, Fingerprint, Reason, Text};
+
+use crate::codec::{Reader, Writer, damaged};
+
+const VERSION: u8 = 1;
+const DELIVERED: u8 = 0;
+const REJECTED: u8 = 1;
+const IN_DOUBT: u8 = 2;
+
+/// All rows of a batch, column by column; payloads are kept elsewhere.
+pub(crate) fn encode(rows: &[RowFate]) -> Result<Vec<u8>, Error> {
+    let texts: usize = rows.iter().map(|row| row.user.len() + row.key_text.len() + 4).sum();
+    let mut writer = Writer::with_capacity(16 + rows.len() * 33 + texts);
+    write_fates(&mut writer, rows.iter().map(|row| &row.fate));
+    let hashes = rows.iter().map(|row| (row.key, row.row));
+    write_rows(&mut writer, hashes, rows.iter().map(|row| (&row.key_text, &row.user)));
+    writer.finish(VERSION)
+}
+
+/// The rows of a batch, without payloads.
+pub(crate) fn decode(block: &[u8]) -> Result<Vec<RowFate>, Error> {
+    let mut reader = Reader::open(block, VERSION)?;
+    let fates = read_fates(&mut reader)?;
+    let rows = read_rows(&mut reader, fates.len())?;
+    reader.end()?;
+    let rows = fates.into_iter().zip(rows);
+    Ok(rows
+        .map(|(fate, IntentRow { key, row, key_text, user })| RowFate {
+            key,
+            key_text,
+            row,
+            user,
+            fate,
+            payload: None,
+        })
+        .collect())
+}
+
+/// The rows of an intent.
+pub(crate) fn encode_intent(rows: &[IntentRow]) -> Result<Vec<u8>, Error> {
+    let texts: usize = rows.iter().map(|row| row.user.len() + row.key_text.len() + 4).sum();
+    let mut writer = Writer::with_capacity(16 + rows.len() * 32 + texts);
+    writer.number(rows.len());
+    let hashes = rows.iter().map(|row| (row.key, row.row));
+    write_rows(&mut writer, hashes, rows.iter().map(|row| (&row.key_text, &row.user)));
+    writer.finish(VERSION)
+}
+
+/// The rows of an intent.
+pub(crate) fn decode_intent(block: &[u8]) -> Result<Vec<IntentRow>, Error> {
+    let mut reader = Reader::open(block, VERSION)?;
+    let count = reader.count(34)?;
+    let rows = read_rows(&mut reader, count)?;
+    reader.end()?;
+    Ok(rows)
+}
+
+/// The answer to an intent.
+pub(crate) fn encode_fates(fates: &[Fate]) -> Result<Vec<u8>, Error> {
+    let mut writer = Writer::with_capacity(16 + fates.len());
+    write_fates(&mut writer, fates.iter());
+    writer.finish(VERSION)
+}
+
+/// The answer to an intent.
+pub(crate) fn decode_fates(block: &[u8]) -> Result<Vec<Fate>, Error> {
+    let mut reader = Reader::open(block, VERSION)?;
+    let fates = read_fates(&mut reader)?;
+    reader.end()?;
+    Ok(fates)
+}
+
+/// A byte for each fate, then the place of each reason in a list of different ones.
+fn write_fates<'a>(writer: &mut Writer, fates: impl ExactSizeIterator<Item = &'a Fate> + Clone) {
+    writer.number(fates.len());
+    for fate in fates.clone() {
+        writer.byte(match fate {
+            Fate::Delivered => DELIVERED,
+            Fate::Rejected(_) => REJECTED,
+            Fate::InDoubt(_) => IN_DOUBT,
+        });
+    }
+    let mut places: HashMap<(&str, &str), usize> = HashMap::new();
+    let mut reasons: Vec<&Reason> = Vec::new();
+    let mut uses: Vec<usize> = Vec::new();
+    for reason in fates.filter_map(Fate::reason) {
+        let place = *places.entry((&reason.code, &reason.message)).or_insert_with(|| {
+            reasons.push(reason);
+            reasons.len() - 1
+        });
+        uses.push(place);
+    }
+    writer.number(reasons.len());
+    writer.texts(reasons.iter().map(|reason| &*reason.code));
+    writer.texts(reasons.iter().map(|reason| reason.message.as_str()));
+    for place in uses {
+        writer.number(place);
+    }
+}
+
+fn read_fates(reader: &mut Reader) -> Result<Vec<Fate>, Error> {
+    let count = reader.count(1)?;
+    let kinds = reader.bytes(count)?;
+    let different = reader.count(2)?;
+    let codes = reader.texts(different)?;
+    let messages = reader.texts(different)?;
+    let mut reason = || {
+        let place = reader.number()?;
+        let (code, message) = codes.get(place).zip(messages.get(place)).ok_or_else(damaged)?;
+        Ok::<Reason, Error>(Reason::new(code.to_string(), message.to_string()))
+    };
+    let fate = |kind: &u8| match *kind {
+        DELIVERED => Ok(Fate::Delivered),
+        REJECTED => Ok(Fate::Rejected(reason()?)),
+        IN_DOUBT => Ok(Fate::InDoubt(reason()?)),
+        _ => Err(damaged()),
+    };
+    kinds.iter().map(fate).collect()
+}
+
+fn write_rows<'a>(
+    writer: &mut Writer,
+    hashes: impl Iterator<Item = (Fingerprint, Fingerprint)> + Clone,
+    texts: impl Iterator<Item = (&'a Text, &'a Text)> + Clone,
+) {
+    for (key, _) in hashes.clone() {
+        writer.fingerprint(key);
+    }
+    for (_, row) in hashes {
+        writer.fingerprint(row);
+    }
+    writer.texts(texts.clone().map(|(key_text, _)| &**key_text));
+    writer.texts(texts.map(|(_, user)| &**user));
+}
+
+fn read_rows(reader: &mut Reader, count: usize) -> Result<Vec<IntentRow>, Error> {
+    let keys = reader.fingerprints(count)?;
+    let rows = reader.fingerprints(count)?;
+    let key_texts = reader.texts(count)?;
+    let users = reader.texts(count)?;
+    let hashes = keys.into_iter().zip(rows);
+    let texts = key_texts.into_iter().zip(users);
+    Ok(hashes
+        .zip(texts)
+        .map(|((key, row), (key_text, user))| IntentRow { key, row, key_text, user })
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::codec::tests::frame_of;
+
+    fn fate() -> impl Strategy<Value = Fate> {
+        let reason = ("[a-c]{1,3}", ".{0,20}").prop_map(|(code, message)| Reason::new(code, message));
+        prop_oneof![
+            4 => Just(Fate::Delivered),
+            1 => reason.clone().prop_map(Fate::Rejected),
+            1 => reason.prop_map(Fate::InDoubt),
+        ]
+    }
+
+    fn row() -> impl Strategy<Value = RowFate> {
+        (any::<u128>(), any::<u128>(), ".{0,30}", ".{0,30}", fate()).prop_map(
+            |(key, row, key_text, user, fate)| RowFate {
+                key: Fingerprint(key),
+                key_text: key_text.into(),
+                row: Fingerprint(row),
+                user: user.into(),
+                fate,
+                payload: None,
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn a_block_gives_back_the_rows_it_was_made_of(rows in prop::collection::vec(row(), 0..40)) {
+            let block = encode(&rows).expect("small");
+            let read = decode(&block).expect("whole");
+            prop_assert_eq!(format!("{rows:?}"), format!("{read:?}"));
+        }
+
+        #[test]
+        fn the_fates_of_an_intent_come_back(fates in prop::collection::vec(fate(), 0..40)) {
+            let read = decode_fates(&encode_fates(&fates).expect("small")).expect("whole");
+            prop_assert_eq!(fates, read);
+        }
+
+        #[test]
+        fn a_damaged_block_is_an_error(
+            rows in prop::collection::vec(row(), 1..10),
+            at in any::<prop::sample::Index>(),
+            flip in 1..=255_u8,
+        ) {
+            let mut block = encode(&rows).expect("small");
+            let at = at.index(block.len());
+            block[at] ^= flip;
+            prop_assert!(decode(&block).is_err());
+            block.truncate(at);
+            prop_assert!(decode(&block).is_err());
+        }
+
+        #[test]
+        fn no_content_makes_a_reader_panic(content in prop::collection::vec(any::<u8>(), 0..200)) {
+            let frame = frame_of(VERSION, &content);
+            let _ = decode(&frame);
+            let _ = decode_intent(&frame);
+            let _ = decode_fates(&frame);
+            let _ = decode(&content);
+        }
+    }
+
+    #[test]
+    fn the_rows_of_an_intent_come_back() {
+        let rows = vec![IntentRow {
+            key: Fingerprint(1),
+            row: Fingerprint(u128::MAX),
+            key_text: "order 7".into(),
+            user: "ann".into(),
+        }];
+        assert_eq!(decode_intent(&encode_intent(&rows).expect("small")).expect("whole"), rows);
+    }
+}

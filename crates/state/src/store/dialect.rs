@@ -1,0 +1,283 @@
+//! The two databases, and everything in which they differ.
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgPool, PgPoolOptions, Postgres};
+use sqlx::query::Query;
+use sqlx::sqlite::{
+    Sqlite, SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
+    SqliteSynchronous,
+};
+use sqlx::{AssertSqlSafe, Connection as _, Transaction};
+use tidegate_model::store::Claim;
+use tidegate_model::{Error, Secret};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::failure;
+use super::statement::{Arg, Record, Statement};
+use crate::folder;
+
+/// A database that keeps our tables.
+pub(crate) enum Database {
+    /// One file in the data folder.
+    Sqlite {
+        folder: PathBuf,
+        /// SQLite has one writer at a time; one connection makes callers queue here, not spin there.
+        writer: SqlitePool,
+        readers: SqlitePool,
+    },
+    /// A server, shared by many processes.
+    Postgres { pool: PgPool, options: PgConnectOptions },
+}
+
+/// A transaction; dropping it undoes it.
+pub(crate) enum Tx {
+    Sqlite { inner: Transaction<'static, Sqlite>, folder: PathBuf },
+    Postgres { inner: Transaction<'static, Postgres> },
+}
+
+const READERS_MAX: u32 = 4;
+const POSTGRES_CONNECTIONS_MAX: u32 = 10;
+/// How long a caller queues for a connection. SQLite's writer serves settlements
+/// of all syncs in turn, so this is long.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(60);
+const POSTGRES_ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long SQLite waits for another process that writes.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+
+impl Database {
+    /// Opens `<data>/tidegate.db`, making it on first use.
+    pub(crate) async fn embedded(data: &Path) -> Result<Database, Error> {
+        let options = SqliteConnectOptions::new()
+            .filename(data.join("tidegate.db"))
+            .journal_mode(SqliteJournalMode::Wal)
+            // A row in this database is a promise: it is on the disk when we say so.
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(BUSY_TIMEOUT);
+        let fail = |cause| failure::of_sqlite(cause, data).context("opening the state database");
+        let writer = SqlitePoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .connect_with(options.clone().create_if_missing(true))
+            .await
+            .map_err(fail)?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS_MAX)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .max_lifetime(None)
+            .connect_lazy_with(options.read_only(true));
+        Ok(Database::Sqlite { folder: data.to_path_buf(), writer, readers })
+    }
+
+    /// Connects to a PostgreSQL server.
+    pub(crate) async fn server(url: &Secret) -> Result<Database, Error> {
+        let options: PgConnectOptions = url.expose().parse().map_err(|_: sqlx::Error| {
+            // The cause may quote the URL, and with it the password.
+            Error::settings("the URL of the PostgreSQL state database cannot be read")
+                .hint("write it as postgres://user:password@host:5432/database?sslmode=verify-full")
+        })?;
+        let options = options.application_name("tidegate");
+        // A pool keeps trying a refused connection until its time is up; one
+        // plain connection tells at once what is wrong.
+        let probe = PgConnection::connect_with(&options)
+            .await
+            .map_err(|cause| failure::of_postgres(cause).context("opening the state database"))?;
+        let _ = probe.close().await;
+        let pool = PgPoolOptions::new()
+            .max_connections(POSTGRES_CONNECTIONS_MAX)
+            .acquire_timeout(POSTGRES_ACQUIRE_TIMEOUT)
+            .connect_lazy_with(options.clone());
+        Ok(Database::Postgres { pool, options })
+    }
+
+    /// Begins to write. In SQLite the write lock is taken now, not at the first
+    /// write, so that a transaction never fails half way for another's sake.
+    pub(crate) async fn write(&self) -> Result<Tx, Error> {
+        match self {
+            Database::Sqlite { folder, writer, .. } => {
+                let inner = writer
+                    .begin_with("BEGIN IMMEDIATE")
+                    .await
+                    .map_err(|cause| failure::of_sqlite(cause, folder))?;
+                Ok(Tx::Sqlite { inner, folder: folder.clone() })
+            }
+            Database::Postgres { pool, .. } => {
+                let inner = pool.begin().await.map_err(failure::of_postgres)?;
+                Ok(Tx::Postgres { inner })
+            }
+        }
+    }
+
+    /// Runs one statement that changes something, in its own transaction.
+    pub(crate) async fn execute(&self, statement: Statement) -> Result<u64, Error> {
+        let mut tx = self.write().await?;
+        let changed = tx.execute(statement).await?;
+        tx.commit().await?;
+        Ok(changed)
+    }
+
+    /// Reads all rows of one statement.
+    pub(crate) async fn all(&self, statement: Statement) -> Result<Vec<Record>, Error> {
+        match self {
+            Database::Sqlite { folder, readers, .. } => {
+                let rows = sqlite_query(statement).fetch_all(readers).await;
+                let rows = rows.map_err(|cause| failure::of_sqlite(cause, folder))?;
+                Ok(rows.into_iter().map(Record::Sqlite).collect())
+            }
+            Database::Postgres { pool, .. } => {
+                let rows = postgres_query(statement).fetch_all(pool).await.map_err(failure::of_postgres)?;
+                Ok(rows.into_iter().map(Record::Postgres).collect())
+            }
+        }
+    }
+
+    /// Reads the first row of one statement.
+    pub(crate) async fn first(&self, statement: Statement) -> Result<Option<Record>, Error> {
+        Ok(self.all(statement).await?.into_iter().next())
+    }
+
+    /// Takes the lock called `name` for this process; `None` while another holds it.
+    ///
+    /// An embedded database locks a file, a server locks in a session of its own:
+    /// either lets go when the process dies.
+    pub(crate) async fn lock(&self, name: &str) -> Result<Option<Claim>, Error> {
+        match self {
+            Database::Sqlite { folder, .. } => lock_file(folder, name),
+            Database::Postgres { options, .. } => lock_session(options, name).await,
+        }
+    }
+
+    /// Keeps two processes from changing the tables at the same time. SQLite's
+    /// write lock does that already.
+    pub(crate) async fn lock_tables(&self, tx: &mut Tx) -> Result<(), Error> {
+        if let Database::Postgres { .. } = self {
+            let key = lock_key("migrations");
+            tx.all(super::statement::sql("SELECT pg_advisory_xact_lock($1)").bind(key)).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Tx {
+    /// Runs a statement; how many rows it changed.
+    pub(crate) async fn execute(&mut self, statement: Statement) -> Result<u64, Error> {
+        match self {
+            Tx::Sqlite { inner, folder } => {
+                let done = sqlite_query(statement).execute(&mut **inner).await;
+                Ok(done.map_err(|cause| failure::of_sqlite(cause, folder))?.rows_affected())
+            }
+            Tx::Postgres { inner } => {
+                let done = postgres_query(statement).execute(&mut **inner).await;
+                Ok(done.map_err(failure::of_postgres)?.rows_affected())
+            }
+        }
+    }
+
+    /// Runs a statement; its rows.
+    pub(crate) async fn all(&mut self, statement: Statement) -> Result<Vec<Record>, Error> {
+        match self {
+            Tx::Sqlite { inner, folder } => {
+                let rows = sqlite_query(statement).fetch_all(&mut **inner).await;
+                let rows = rows.map_err(|cause| failure::of_sqlite(cause, folder))?;
+                Ok(rows.into_iter().map(Record::Sqlite).collect())
+            }
+            Tx::Postgres { inner } => {
+                let rows = postgres_query(statement).fetch_all(&mut **inner).await;
+                Ok(rows.map_err(failure::of_postgres)?.into_iter().map(Record::Postgres).collect())
+            }
+        }
+    }
+
+    /// Runs a statement; its first row.
+    pub(crate) async fn first(&mut self, statement: Statement) -> Result<Option<Record>, Error> {
+        Ok(self.all(statement).await?.into_iter().next())
+    }
+
+    /// Runs several statements without values, as a migration has them.
+    pub(crate) async fn script(&mut self, text: &'static str) -> Result<(), Error> {
+        match self {
+            Tx::Sqlite { inner, folder } => sqlx::raw_sql(text)
+                .execute(&mut **inner)
+                .await
+                .map_err(|cause| failure::of_sqlite(cause, folder))?
+                .rows_affected(),
+            // PostgreSQL orders text by its server's language, SQLite by its bytes.
+            // Names of runs sort by their start only in the latter order.
+            Tx::Postgres { inner } => {
+                sqlx::raw_sql(AssertSqlSafe(text.replace("TEXT", r#"TEXT COLLATE "C""#)))
+                    .execute(&mut **inner)
+                    .await
+                    .map_err(failure::of_postgres)?
+                    .rows_affected()
+            }
+        };
+        Ok(())
+    }
+
+    /// Makes it true and durable.
+    pub(crate) async fn commit(self) -> Result<(), Error> {
+        match self {
+            Tx::Sqlite { inner, folder } => {
+                inner.commit().await.map_err(|cause| failure::of_sqlite(cause, &folder))
+            }
+            Tx::Postgres { inner } => inner.commit().await.map_err(failure::of_postgres),
+        }
+    }
+}
+
+fn sqlite_query(statement: Statement) -> Query<'static, Sqlite, SqliteArguments> {
+    let mut query = sqlx::query(AssertSqlSafe(statement.text));
+    for arg in statement.args {
+        query = match arg {
+            Arg::Int(value) => query.bind(value),
+            Arg::Text(value) => query.bind(value),
+            Arg::Bytes(value) => query.bind(value),
+        };
+    }
+    query
+}
+
+fn postgres_query(statement: Statement) -> Query<'static, Postgres, PgArguments> {
+    let mut query = sqlx::query(AssertSqlSafe(statement.text));
+    for arg in statement.args {
+        query = match arg {
+            Arg::Int(value) => query.bind(value),
+            // PostgreSQL's text cannot hold U+0000; a row that does must not stop its sync.
+            Arg::Text(Some(value)) if value.contains('\0') => query.bind(value.replace('\0', "\u{fffd}")),
+            Arg::Text(value) => query.bind(value),
+            Arg::Bytes(value) => query.bind(value),
+        };
+    }
+    query
+}
+
+fn lock_file(data: &Path, name: &str) -> Result<Option<Claim>, Error> {
+    let path = data.join("locks").join(format!("{}.lock", folder::file_name(name)));
+    let fail = |cause| failure::of_io(cause, "locking", &path);
+    let file = File::options().write(true).create(true).truncate(false).open(&path).map_err(fail)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(Box::new(file))),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(cause)) => Err(fail(cause)),
+    }
+}
+
+async fn lock_session(options: &PgConnectOptions, name: &str) -> Result<Option<Claim>, Error> {
+    let mut session = PgConnection::connect_with(options).await.map_err(failure::of_postgres)?;
+    let taken: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)")
+        .bind(lock_key(name))
+        .fetch_one(&mut session)
+        .await
+        .map_err(failure::of_postgres)?;
+    Ok(taken.then(|| Box::new(session) as Claim))
+}
+
+/// Advisory locks have numbers, shared by everything in the database.
+fn lock_key(name: &str) -> i64 {
+    i64::from_le_bytes(xxh3_64(format!("tidegate:{name}").as_bytes()).to_le_bytes())
+}

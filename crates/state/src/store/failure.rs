@@ -1,0 +1,111 @@
+//! Failures of databases and disks, as people read them.
+
+use std::io;
+use std::path::Path;
+
+use tidegate_model::{Error, ErrorKind};
+
+/// `SQLITE_FULL`. Source: <https://www.sqlite.org/rescode.html>.
+const SQLITE_FULL: i64 = 13;
+const SQLITE_BUSY: i64 = 5;
+const SQLITE_READONLY: i64 = 8;
+const SQLITE_CANTOPEN: i64 = 14;
+const SQLITE_CORRUPT: i64 = 11;
+const SQLITE_NOTADB: i64 = 26;
+
+/// A failure of the embedded database in `folder`.
+pub(crate) fn of_sqlite(cause: sqlx::Error, folder: &Path) -> Error {
+    let shown = folder.display();
+    if let sqlx::Error::Io(inner) = &cause
+        && inner.kind() == io::ErrorKind::StorageFull
+    {
+        return full(folder).caused_by(cause);
+    }
+    let code = match &cause {
+        sqlx::Error::Database(database) => database.code().and_then(|code| code.parse::<i64>().ok()),
+        _ => None,
+    };
+    // The low byte is the plain code, the rest says more.
+    match code.map(|code| code & 0xff) {
+        Some(SQLITE_FULL) => full(folder).caused_by(cause),
+        Some(SQLITE_BUSY) => storage(format!("the state database in {shown} is locked by another process"))
+            .hint("stop the other process, or give this one another data folder")
+            .caused_by(cause),
+        Some(SQLITE_READONLY) => storage(format!("the state database in {shown} cannot be written"))
+            .hint(format!("let the user that runs tidegate write in {shown}"))
+            .caused_by(cause),
+        Some(SQLITE_CANTOPEN) => storage(format!("the state database in {shown} cannot be opened"))
+            .hint(format!("let the user that runs tidegate read and write in {shown}"))
+            .caused_by(cause),
+        Some(SQLITE_CORRUPT | SQLITE_NOTADB) => storage(format!("the state database in {shown} is damaged"))
+            .hint(format!("restore {shown} from a copy; nothing is written until then"))
+            .caused_by(cause),
+        _ => storage(format!("the state database in {shown} failed")).caused_by(cause),
+    }
+}
+
+/// A failure of the PostgreSQL server that keeps the state.
+pub(crate) fn of_postgres(cause: sqlx::Error) -> Error {
+    let code = match &cause {
+        sqlx::Error::Database(database) => database.code().map(|code| code.into_owned()),
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed
+        | sqlx::Error::Protocol(_) => {
+            return Error::new(ErrorKind::Unavailable, "the PostgreSQL state database cannot be reached")
+                .hint("start the server, or correct the host, the port and the TLS settings of its URL")
+                .caused_by(cause);
+        }
+        _ => None,
+    };
+    // Source: PostgreSQL documentation, appendix A, error codes.
+    let code = code.unwrap_or_default();
+    match code.as_str() {
+        "28P01" | "28000" => {
+            Error::new(ErrorKind::Denied, "the PostgreSQL state database refused user or password")
+                .hint("correct the user and the password in its URL")
+        }
+        "42501" => Error::new(ErrorKind::Denied, "the PostgreSQL state database lacks a permission")
+            .hint("GRANT CREATE, USAGE ON SCHEMA public TO the user in its URL"),
+        "3D000" => Error::new(ErrorKind::Missing, "the PostgreSQL state database does not exist")
+            .hint("CREATE DATABASE it, or correct its name in the URL"),
+        "53100" => storage("the disk of the PostgreSQL state database is full".to_owned())
+            .hint("free space on the server, then run again: nothing was lost"),
+        "53300" | "57P01" | "57P02" | "57P03" => {
+            Error::new(ErrorKind::Unavailable, "the PostgreSQL state database takes no connections now")
+        }
+        other if other.starts_with("08") => {
+            Error::new(ErrorKind::Unavailable, "the connection to the PostgreSQL state database broke")
+        }
+        _ => storage("the PostgreSQL state database failed".to_owned()),
+    }
+    .caused_by(cause)
+}
+
+/// A failure of a file or folder while `doing` something with it.
+pub(crate) fn of_io(cause: io::Error, doing: &str, path: &Path) -> Error {
+    if cause.kind() == io::ErrorKind::StorageFull {
+        return full(path).caused_by(cause);
+    }
+    let shown = path.display();
+    let error = storage(format!("{doing} {shown} failed"));
+    match cause.kind() {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            error.hint(format!("let the user that runs tidegate read and write {shown}"))
+        }
+        _ => error,
+    }
+    .caused_by(cause)
+}
+
+fn full(path: &Path) -> Error {
+    let shown = path.display();
+    storage(format!("the disk is full: nothing more fits into {shown}"))
+        .hint("free space on that disk, then run again: nothing was lost")
+}
+
+fn storage(message: String) -> Error {
+    Error::new(ErrorKind::Storage, message)
+}

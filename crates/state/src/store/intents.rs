@@ -1,0 +1,149 @@
+//! What is about to be sent, durable before it is sent.
+//!
+//! Many requests are in flight at once and each needs its intent on the disk
+//! first. One task writes them: whatever waits while a commit is under way goes
+//! into the next one, so sixteen requests cost one fsync, not sixteen.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tidegate_model::store::{Fate, Intent, IntentId, IntentRow};
+use tidegate_model::{Error, RunId, SyncId};
+use tokio::sync::{mpsc, oneshot};
+
+use super::dialect::{Database, Tx};
+use super::runs;
+use super::statement::sql;
+use crate::history::block;
+
+/// Notes in one transaction.
+const GROUP_MAX: usize = 256;
+
+/// Hands notes to the task that writes them.
+pub(super) struct Intents {
+    queue: mpsc::Sender<Note>,
+    next: AtomicU64,
+}
+
+struct Note {
+    run: RunId,
+    intent: IntentId,
+    what: What,
+    done: oneshot::Sender<Result<(), Error>>,
+}
+
+enum What {
+    Intended { batch: u64, body: Vec<u8> },
+    Answered { fates: Vec<u8> },
+}
+
+impl Intents {
+    /// Starts the task; it ends when this is dropped.
+    pub(super) async fn open(database: Arc<Database>) -> Result<Intents, Error> {
+        let last = database.first(sql("SELECT COALESCE(MAX(id), 0) AS last FROM intents")).await?;
+        let last = last.map(|record| record.count("last")).transpose()?.unwrap_or(0);
+        let (queue, notes) = mpsc::channel(GROUP_MAX);
+        tokio::spawn(write_in_groups(database, notes));
+        Ok(Intents { queue, next: AtomicU64::new(last + 1) })
+    }
+
+    pub(super) async fn intend(
+        &self,
+        run: &RunId,
+        batch: u64,
+        rows: &[IntentRow],
+    ) -> Result<IntentId, Error> {
+        let intent = self.next.fetch_add(1, Ordering::Relaxed);
+        let body = block::encode_intent(rows)?;
+        self.note(run, intent, What::Intended { batch, body }).await?;
+        Ok(intent)
+    }
+
+    pub(super) async fn answered(&self, run: &RunId, intent: IntentId, fates: &[Fate]) -> Result<(), Error> {
+        let fates = block::encode_fates(fates)?;
+        self.note(run, intent, What::Answered { fates }).await
+    }
+
+    async fn note(&self, run: &RunId, intent: IntentId, what: What) -> Result<(), Error> {
+        let gone = || Error::internal("the task that writes intents has ended");
+        let (done, written) = oneshot::channel();
+        let note = Note { run: run.clone(), intent, what, done };
+        self.queue.send(note).await.map_err(|_| gone())?;
+        written.await.map_err(|_| gone())?
+    }
+}
+
+async fn write_in_groups(database: Arc<Database>, mut notes: mpsc::Receiver<Note>) {
+    let mut group = Vec::new();
+    while notes.recv_many(&mut group, GROUP_MAX).await > 0 {
+        let mut callers = Vec::with_capacity(group.len());
+        let written = write(&database, group.drain(..), &mut callers).await;
+        for (done, found) in callers {
+            // A caller that has gone away needs no answer.
+            let _ = done.send(match &written {
+                Err(error) => Err(again(error)),
+                Ok(()) => found,
+            });
+        }
+    }
+}
+
+type Caller = (oneshot::Sender<Result<(), Error>>, Result<(), Error>);
+
+async fn write(
+    database: &Database,
+    notes: impl Iterator<Item = Note>,
+    callers: &mut Vec<Caller>,
+) -> Result<(), Error> {
+    let mut pending = Vec::new();
+    for Note { run, intent, what, done } in notes {
+        // Whoever waits hears of a failure even if the transaction never begins.
+        callers.push((done, Ok(())));
+        pending.push((run, intent, what));
+    }
+    let mut tx = database.write().await?;
+    for ((run, intent, what), (_, found)) in pending.into_iter().zip(callers) {
+        if write_one(&mut tx, &run, intent, what).await? == 0 {
+            *found = Err(runs::unknown(&run));
+        }
+    }
+    tx.commit().await
+}
+
+async fn write_one(tx: &mut Tx, run: &RunId, intent: IntentId, what: What) -> Result<u64, Error> {
+    let statement = match what {
+        // Selected from `runs`, so that a wrong run is its caller's failure and not the group's.
+        What::Intended { batch, body } => {
+            sql("INSERT INTO intents (run, id, batch, body) SELECT id, $2, $3, $4 FROM runs WHERE id = $1")
+                .bind(run.as_str())
+                .bind(intent)
+                .bind(batch)
+                .bind(body)
+        }
+        What::Answered { fates } => sql("UPDATE intents SET fates = $3 WHERE run = $1 AND id = $2")
+            .bind(run.as_str())
+            .bind(intent)
+            .bind(fates),
+    };
+    tx.execute(statement).await
+}
+
+/// The same failure for one more caller.
+fn again(error: &Error) -> Error {
+    Error::new(error.kind(), error.chain()).hint(error.next_step())
+}
+
+/// Intents of a sync that were never settled, in the order of their making.
+pub(super) async fn open_of(database: &Database, sync: &SyncId) -> Result<Vec<Intent>, Error> {
+    let statement = sql("SELECT intents.body AS body, intents.fates AS fates FROM intents
+        JOIN runs ON runs.id = intents.run WHERE runs.sync = $1 ORDER BY intents.run, intents.id");
+    let mut intents = Vec::new();
+    for record in database.all(statement.bind(sync)).await? {
+        let fates: Option<Vec<u8>> = record.get("fates")?;
+        intents.push(Intent {
+            rows: block::decode_intent(&record.get::<Vec<u8>>("body")?)?,
+            fates: fates.map(|fates| block::decode_fates(&fates)).transpose()?,
+        });
+    }
+    Ok(intents)
+}

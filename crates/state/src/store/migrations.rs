@@ -1,0 +1,129 @@
+//! The tables, and how they came to be.
+//!
+//! One list for both databases. `BIGINT`, `TEXT` and `BYTEA` are PostgreSQL's
+//! names; SQLite takes any type name and keeps what it is given.
+
+use tidegate_model::{Clock, Error, ErrorKind};
+
+use super::dialect::Database;
+use super::statement::sql;
+
+/// Every step, oldest first. A step that was released is never edited.
+const STEPS: &[&str] = &[r#"
+CREATE TABLE syncs (
+    id         TEXT PRIMARY KEY,
+    object     TEXT,
+    paused     TEXT,
+    checkpoint TEXT,
+    complete   BIGINT NOT NULL DEFAULT 0
+);
+
+CREATE TABLE runs (
+    id           TEXT PRIMARY KEY,
+    sync         TEXT NOT NULL,
+    object       TEXT NOT NULL,
+    cause        TEXT NOT NULL,
+    started_at   BIGINT NOT NULL,
+    finished_at  BIGINT,
+    ending       TEXT,
+    error        TEXT,
+    rows_read    BIGINT NOT NULL DEFAULT 0,
+    unchanged    BIGINT NOT NULL DEFAULT 0,
+    delivered    BIGINT NOT NULL DEFAULT 0,
+    rejected     BIGINT NOT NULL DEFAULT 0,
+    in_doubt     BIGINT NOT NULL DEFAULT 0,
+    waiting      BIGINT NOT NULL DEFAULT 0,
+    requests     BIGINT NOT NULL DEFAULT 0,
+    retries      BIGINT NOT NULL DEFAULT 0,
+    settlements  BIGINT NOT NULL DEFAULT 0,
+    pending_rows BIGINT NOT NULL DEFAULT 0
+);
+CREATE INDEX runs_by_sync ON runs (sync, id);
+CREATE INDEX runs_open ON runs (sync) WHERE ending IS NULL;
+
+CREATE TABLE intents (
+    run   TEXT NOT NULL,
+    id    BIGINT NOT NULL,
+    batch BIGINT NOT NULL,
+    body  BYTEA NOT NULL,
+    fates BYTEA,
+    PRIMARY KEY (run, id)
+);
+
+CREATE TABLE overlap (
+    sync   TEXT NOT NULL,
+    seq    BIGINT NOT NULL,
+    high   TEXT,
+    hashes BYTEA NOT NULL,
+    PRIMARY KEY (sync, seq)
+);
+
+CREATE TABLE problems (
+    sync        TEXT NOT NULL,
+    key_hash    BYTEA NOT NULL,
+    row_hash    BYTEA NOT NULL,
+    run         TEXT NOT NULL,
+    object      TEXT NOT NULL,
+    user_label  TEXT NOT NULL,
+    key_text    TEXT NOT NULL,
+    fate        TEXT NOT NULL,
+    reason_code TEXT NOT NULL,
+    reason      TEXT NOT NULL,
+    payload     TEXT,
+    place       BIGINT NOT NULL,
+    first_at    BIGINT NOT NULL,
+    last_at     BIGINT NOT NULL,
+    attempts    BIGINT NOT NULL,
+    PRIMARY KEY (sync, key_hash)
+);
+CREATE INDEX problems_by_row ON problems (sync, row_hash);
+
+CREATE TABLE blocks (
+    run        TEXT NOT NULL,
+    seq        BIGINT NOT NULL,
+    sync       TEXT NOT NULL,
+    object     TEXT NOT NULL,
+    settled_at BIGINT NOT NULL,
+    row_count  BIGINT NOT NULL,
+    body       BYTEA NOT NULL,
+    PRIMARY KEY (run, seq)
+);
+CREATE INDEX blocks_by_time ON blocks (settled_at, run, seq);
+
+CREATE TABLE secrets (
+    name   TEXT PRIMARY KEY,
+    key_id TEXT NOT NULL,
+    nonce  BYTEA NOT NULL,
+    sealed BYTEA NOT NULL
+);
+"#];
+
+/// Brings the tables to what this version needs.
+pub(crate) async fn migrate(database: &Database, clock: &dyn Clock) -> Result<(), Error> {
+    let mut tx = database.write().await?;
+    database.lock_tables(&mut tx).await?;
+    tx.script(
+        "CREATE TABLE IF NOT EXISTS schema_steps (step BIGINT PRIMARY KEY, applied_at BIGINT NOT NULL)",
+    )
+    .await?;
+    let record = tx.first(sql("SELECT COALESCE(MAX(step), 0) AS step FROM schema_steps")).await?;
+    let applied = record.map(|record| record.count("step")).transpose()?.unwrap_or(0);
+    let known = STEPS.len() as u64;
+    if applied > known {
+        return Err(Error::new(
+            ErrorKind::Storage,
+            format!(
+                "the state database is of a newer tidegate: it has step {applied}, this one knows {known}"
+            ),
+        )
+        .hint("run the newer tidegate, or give this one another data folder"));
+    }
+    for (step, text) in (1_u64..).zip(STEPS) {
+        if step > applied {
+            tx.script(text).await?;
+            let note = sql("INSERT INTO schema_steps (step, applied_at) VALUES ($1, $2)");
+            tx.execute(note.bind(step).bind(clock.now())).await?;
+        }
+    }
+    tx.commit().await
+}

@@ -1,0 +1,163 @@
+//! The [`Store`] on two databases: one SQL text, one list of migrations.
+//!
+//! [`dialect`] holds everything in which SQLite and PostgreSQL differ; the other
+//! files have one subject each and do not know which of the two they talk to.
+
+mod archive;
+mod dialect;
+pub(crate) mod failure;
+mod intents;
+mod migrations;
+mod payload;
+mod problems;
+mod rows;
+mod runs;
+mod secrets;
+mod settle;
+mod statement;
+mod syncs;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use tidegate_model::store::{
+    Claim, Fate, Intent, IntentId, IntentRow, OverlapChunk, Pause, Problem, RowEntry, RowQuery, Settlement,
+    SyncState,
+};
+use tidegate_model::{Cause, Clock, Ending, Error, ObjectKind, Run, RunId, Secret, Store, SyncId};
+
+use crate::history::History;
+use crate::seal::Seal;
+use crate::{StateConfig, StoreLocation};
+use archive::Archive;
+use dialect::Database;
+use intents::Intents;
+
+/// What is remembered, in tables and history files.
+pub(crate) struct SqlStore {
+    database: Arc<Database>,
+    clock: Arc<dyn Clock>,
+    seal: Seal,
+    intents: Intents,
+    archive: Archive,
+}
+
+impl SqlStore {
+    /// Opens the tables, brings them up to date and tidies up after dead runs.
+    pub(crate) async fn open(config: StateConfig) -> Result<SqlStore, Error> {
+        let database = match &config.store {
+            StoreLocation::Embedded => Database::embedded(&config.data).await?,
+            StoreLocation::Postgres { url } => Database::server(url).await?,
+        };
+        migrations::migrate(&database, &*config.clock).await?;
+        let database = Arc::new(database);
+        let intents = Intents::open(Arc::clone(&database)).await?;
+        let history = History::new(&config.data);
+        let archive =
+            Archive::open(Arc::clone(&database), history, Arc::clone(&config.clock), config.history_days);
+        let seal = Seal::new(config.master_key, &config.data);
+        Ok(SqlStore { database, clock: config.clock, seal, intents, archive })
+    }
+}
+
+#[async_trait]
+impl Store for SqlStore {
+    async fn claim(&self, sync: &SyncId) -> Result<Option<Claim>, Error> {
+        self.database.lock(&format!("sync {sync}")).await
+    }
+
+    async fn sync_state(&self, sync: &SyncId) -> Result<SyncState, Error> {
+        syncs::state(&self.database, sync).await
+    }
+
+    async fn set_paused(&self, sync: &SyncId, paused: Option<Pause>) -> Result<(), Error> {
+        syncs::set_paused(&self.database, sync, paused).await
+    }
+
+    async fn reset(&self, sync: &SyncId) -> Result<(), Error> {
+        syncs::reset(&self.database, sync).await
+    }
+
+    async fn start_run(
+        &self,
+        sync: &SyncId,
+        object: ObjectKind,
+        cause: Cause,
+        at: Timestamp,
+    ) -> Result<Run, Error> {
+        let (run, interrupted) = runs::start(&self.database, sync, object, cause, at).await?;
+        // The caller holds the claim, so those runs are dead and their blocks complete.
+        interrupted.into_iter().for_each(|run| self.archive.soon(run));
+        Ok(run)
+    }
+
+    async fn intend(&self, run: &RunId, batch: u64, rows: Vec<IntentRow>) -> Result<IntentId, Error> {
+        self.intents.intend(run, batch, &rows).await
+    }
+
+    async fn answered(&self, run: &RunId, intent: IntentId, fates: Vec<Fate>) -> Result<(), Error> {
+        self.intents.answered(run, intent, &fates).await
+    }
+
+    async fn open_intents(&self, sync: &SyncId) -> Result<Vec<Intent>, Error> {
+        intents::open_of(&self.database, sync).await
+    }
+
+    async fn settle(&self, run: &RunId, settlement: Settlement) -> Result<(), Error> {
+        let pending_rows = settle::settle(&self.database, self.clock.now(), run, settlement).await?;
+        if pending_rows > archive::PENDING_ROWS_MAX {
+            self.archive.soon(run.clone());
+        }
+        Ok(())
+    }
+
+    async fn finish_run(
+        &self,
+        run: &RunId,
+        ending: Ending,
+        error: Option<String>,
+        complete: bool,
+        at: Timestamp,
+    ) -> Result<Run, Error> {
+        let finished = runs::finish(&self.database, run, ending, error, complete, at).await?;
+        self.archive.now(run.clone()).await;
+        Ok(finished)
+    }
+
+    async fn overlap(&self, sync: &SyncId) -> Result<Vec<OverlapChunk>, Error> {
+        syncs::overlap(&self.database, sync).await
+    }
+
+    async fn clear_overlap(&self, sync: &SyncId) -> Result<(), Error> {
+        syncs::clear_overlap(&self.database, sync).await
+    }
+
+    async fn runs(&self, sync: Option<&SyncId>, limit: usize) -> Result<Vec<Run>, Error> {
+        runs::list(&self.database, sync, limit).await
+    }
+
+    async fn rows(&self, query: &RowQuery) -> Result<Vec<RowEntry>, Error> {
+        rows::find(&self.database, self.archive.history(), query).await
+    }
+
+    async fn problems(&self, sync: &SyncId) -> Result<Vec<Problem>, Error> {
+        problems::list(&self.database, sync).await
+    }
+
+    async fn trim_history(&self, before: Timestamp) -> Result<(), Error> {
+        self.archive.trim(before).await
+    }
+
+    async fn put_secret(&self, name: &str, secret: &Secret) -> Result<(), Error> {
+        secrets::put(&self.database, &self.seal, name, secret).await
+    }
+
+    async fn secret(&self, name: &str) -> Result<Option<Secret>, Error> {
+        secrets::get(&self.database, &self.seal, name).await
+    }
+
+    async fn secrets(&self) -> Result<Vec<String>, Error> {
+        secrets::names(&self.database).await
+    }
+}

@@ -1,0 +1,106 @@
+//! Rows as text from which they can be sent again, value for value.
+
+use std::sync::Arc;
+
+use serde_json::{Value as Tree, json};
+use tidegate_model::{Columns, Error, ErrorKind, Row, Value};
+
+/// A row as text.
+pub(super) fn row_to_text(row: &Row) -> Result<String, Error> {
+    let values = row.values.iter().map(value_to_tree).collect::<Result<Vec<Tree>, Error>>()?;
+    Ok(json!({ "columns": row.columns.names(), "values": values }).to_string())
+}
+
+/// A row from its text.
+pub(super) fn row_from_text(text: &str) -> Result<Row, Error> {
+    let mut tree: Tree = serde_json::from_str(text).map_err(|_| strange())?;
+    let columns: Arc<Columns> = serde_json::from_value(tree["columns"].take()).map_err(|_| strange())?;
+    let Tree::Array(values) = tree["values"].take() else {
+        return Err(strange());
+    };
+    let values = values.into_iter().map(value_from_tree).collect::<Result<Vec<Value>, Error>>()?;
+    Ok(Row { columns, values })
+}
+
+/// A value as text.
+pub(super) fn value_to_text(value: &Value) -> Result<String, Error> {
+    Ok(value_to_tree(value)?.to_string())
+}
+
+/// A value from its text.
+pub(super) fn value_from_text(text: &str) -> Result<Value, Error> {
+    value_from_tree(serde_json::from_str(text).map_err(|_| strange())?)
+}
+
+fn value_to_tree(value: &Value) -> Result<Tree, Error> {
+    match value {
+        // JSON has no NaN, and serde_json reads floats back with an error in the last place.
+        Value::Float(number) => Ok(json!({ "float": number.to_string() })),
+        _ => serde_json::to_value(value)
+            .map_err(|cause| Error::internal("a value cannot be stored").caused_by(cause)),
+    }
+}
+
+fn value_from_tree(tree: Tree) -> Result<Value, Error> {
+    match tree.get("float").and_then(Tree::as_str) {
+        Some(number) => number.parse().map(Value::Float).map_err(|_| strange()),
+        None => serde_json::from_value(tree).map_err(|_| strange()),
+    }
+}
+
+/// Without the cause: it may quote the value.
+fn strange() -> Error {
+    Error::new(ErrorKind::Storage, "a stored row cannot be read")
+        .hint("was it written by another version, or changed by hand? restore a copy of the data folder")
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use jiff::civil;
+    use tidegate_model::Json;
+
+    use super::*;
+
+    #[test]
+    fn every_kind_of_value_comes_back_exact() {
+        let values = vec![
+            Value::Null,
+            Value::Bool(true),
+            Value::Int(i64::MIN),
+            Value::Float(-0.0),
+            Value::Float(f64::INFINITY),
+            Value::Float(5e-324),
+            Value::Float(0.1 + 0.2),
+            Value::Decimal("12345678901234567890.10".into()),
+            Value::Text("nul \0 quote \" 日本".into()),
+            Value::Json(Json::trusted(r#"{ "a" : 1.0000000000000000001 }"#)),
+            Value::Bytes(Bytes::from_static(&[0, 255])),
+            Value::Timestamp("2026-03-01T00:00:00.123456789Z".parse().expect("time")),
+            Value::DateTime(civil::date(2026, 3, 1).at(1, 2, 3, 4)),
+            Value::Date(civil::date(1969, 12, 31)),
+            Value::Time(civil::time(23, 59, 59, 999_999_999)),
+        ];
+        let columns = Columns::new((0..values.len()).map(|at| format!("column {at}")));
+        let row = Row { columns, values };
+
+        let read = row_from_text(&row_to_text(&row).expect("text")).expect("row");
+
+        assert_eq!(read, row);
+        assert_eq!(read.fingerprint(&mut Vec::new()), row.fingerprint(&mut Vec::new()));
+    }
+
+    #[test]
+    fn a_value_that_is_no_number_comes_back_as_such() {
+        let text = value_to_text(&Value::Float(f64::NAN)).expect("text");
+        assert!(matches!(value_from_text(&text), Ok(Value::Float(number)) if number.is_nan()));
+    }
+
+    #[test]
+    fn text_that_is_no_row_is_an_error_without_its_content() {
+        for text in ["", "{}", "[]", r#"{"columns":["secret"],"values":[{"int":"secret"}]}"#] {
+            let error = row_from_text(text).expect_err("no row");
+            assert!(!error.chain().contains("secret"), "{}", error.chain());
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Looks rows up, in tables and history files alike.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use tidegate_model::store::{RowEntry, RowFate, RowQuery};
+use tidegate_model::{Error, Fingerprint, ObjectKind, RunId, SyncId};
+
+use super::archive::blocking;
+use super::dialect::Database;
+use super::statement::{Arg, from_word, sql};
+use super::{payload, problems};
+use crate::history::{Filter, History, HistoryFile, Line, block, parquet};
+
+/// A block that is still in the tables.
+struct Pending {
+    run: RunId,
+    seq: u64,
+    sync: SyncId,
+    object: ObjectKind,
+    at: Timestamp,
+}
+
+/// The rows that a query asks for, newest first.
+pub(super) async fn find(
+    database: &Database,
+    history: &History,
+    query: &RowQuery,
+) -> Result<Vec<RowEntry>, Error> {
+    let filter = Filter { user: query.user.clone(), fate: query.fate };
+    loop {
+        // Tables first, files second: what moves in between is seen in both, and
+        // the name of its file tells. The other way round it would be seen in neither.
+        let mut pending = pending(database, query).await?;
+        let files = files(history, query).await?;
+        pending.retain(|block| !files.iter().any(|file| file.holds(&block.run, block.seq)));
+        let Some(mut lines) = newest_pending(database, &pending, &filter, query.limit).await? else {
+            // A block moved into a file after the files were listed: look again.
+            continue;
+        };
+        let (filter, limit) = (filter.clone(), query.limit);
+        lines.extend(blocking(move || newest_in_files(&files, &filter, limit)).await?);
+        lines.sort_by(|a, b| b.entry.at.cmp(&a.entry.at));
+        lines.truncate(query.limit);
+        return with_payloads(database, lines).await;
+    }
+}
+
+async fn pending(database: &Database, query: &RowQuery) -> Result<Vec<Pending>, Error> {
+    let statement = sql("SELECT run, seq, sync, object, settled_at FROM blocks
+        WHERE ($1 IS NULL OR sync = $1) AND ($2 IS NULL OR run = $2)
+        ORDER BY settled_at DESC, run DESC, seq DESC");
+    let sync = Arg::Text(query.sync.as_ref().map(ToString::to_string));
+    let run = Arg::Text(query.run.as_ref().map(ToString::to_string));
+    let records = database.all(statement.bind(sync).bind(run)).await?;
+    let pending = records.iter().map(|record| {
+        Ok(Pending {
+            run: RunId::new(record.get::<String>("run")?),
+            seq: record.count("seq")?,
+            sync: SyncId::new(record.get::<String>("sync")?),
+            object: from_word(&record.get::<String>("object")?, "object")?,
+            at: record.time("settled_at")?,
+        })
+    });
+    pending.collect()
+}
+
+async fn files(history: &History, query: &RowQuery) -> Result<Vec<HistoryFile>, Error> {
+    let (history, sync, run) = (history.clone(), query.sync.clone(), query.run.clone());
+    blocking(move || {
+        let mut files = history.files(sync.as_ref())?;
+        files.retain(|file| run.as_ref().is_none_or(|run| file.run == *run));
+        Ok(files)
+    })
+    .await
+}
+
+/// The newest wanted rows of blocks in the tables; `None` where one has gone.
+async fn newest_pending(
+    database: &Database,
+    pending: &[Pending],
+    filter: &Filter,
+    limit: usize,
+) -> Result<Option<Vec<Line>>, Error> {
+    let mut lines = Vec::new();
+    for place in pending {
+        if lines.len() >= limit {
+            break;
+        }
+        let statement = sql("SELECT body FROM blocks WHERE run = $1 AND seq = $2");
+        let record = database.first(statement.bind(place.run.as_str()).bind(place.seq)).await?;
+        let Some(record) = record else {
+            return Ok(None);
+        };
+        let rows = block::decode(&record.get::<Vec<u8>>("body")?)?;
+        let wanted = rows.into_iter().rev().filter(|row| filter.wants(row));
+        lines.extend(wanted.take(limit - lines.len()).map(|row| line(place, row)));
+    }
+    Ok(Some(lines))
+}
+
+fn line(place: &Pending, row: RowFate) -> Line {
+    let entry = RowEntry {
+        at: place.at,
+        sync: place.sync.clone(),
+        run: place.run.clone(),
+        object: place.object,
+        user: row.user.to_string(),
+        key: row.key_text.to_string(),
+        fate: row.fate.kind(),
+        reason: row.fate.reason().cloned(),
+        payload: None,
+    };
+    Line { entry, row: row.row }
+}
+
+/// The newest wanted rows of files, day by day. Runs of one sync follow each
+/// other, so its newest file has its newest rows; those of different syncs mix.
+fn newest_in_files(files: &[HistoryFile], filter: &Filter, limit: usize) -> Result<Vec<Line>, Error> {
+    let mut lines: Vec<Line> = Vec::new();
+    for day in files.chunk_by(|a, b| a.day == b.day) {
+        if lines.len() >= limit {
+            break;
+        }
+        let wanted = limit - lines.len();
+        let mut found: HashMap<&str, Vec<Line>> = HashMap::new();
+        for file in day {
+            let of_sync = found.entry(&file.folder).or_default();
+            if of_sync.len() < wanted {
+                of_sync.extend(parquet::newest(&file.path, filter, wanted - of_sync.len())?);
+            }
+        }
+        let mut of_day: Vec<Line> = found.into_values().flatten().collect();
+        of_day.sort_by(|a, b| (b.entry.at, &b.entry.sync).cmp(&(a.entry.at, &a.entry.sync)));
+        of_day.truncate(wanted);
+        lines.extend(of_day);
+    }
+    Ok(lines)
+}
+
+/// Adds the rows themselves where their problems are still open.
+async fn with_payloads(database: &Database, lines: Vec<Line>) -> Result<Vec<RowEntry>, Error> {
+    let mut asked: HashMap<SyncId, Vec<Fingerprint>> = HashMap::new();
+    for line in lines.iter().filter(|line| line.entry.reason.is_some()) {
+        asked.entry(line.entry.sync.clone()).or_default().push(line.row);
+    }
+    let mut kept = HashMap::new();
+    for (sync, rows) in asked {
+        kept.insert(sync.clone(), problems::payloads(database, &sync, &rows).await?);
+    }
+    let entry = |Line { mut entry, row }: Line| {
+        let text = kept.get(&entry.sync).filter(|_| entry.reason.is_some()).and_then(|rows| rows.get(&row));
+        entry.payload = text.map(|text| payload::row_from_text(text)).transpose()?;
+        Ok(entry)
+    };
+    lines.into_iter().map(entry).collect()
+}

@@ -1,0 +1,193 @@
+//! Runs: their names, their beginnings and their endings.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use tidegate_model::{Cause, Counts, Ending, Error, ObjectKind, Run, RunId, SyncId};
+use uuid::Uuid;
+
+use super::dialect::{Database, Tx};
+use super::statement::{Record, from_word, sql, to_word};
+
+/// Digits and letters that people do not confuse, in the order of their bytes.
+const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+const TAIL_CHARS: u32 = 4;
+const TAILS: u32 = 1 << (5 * TAIL_CHARS);
+const NAMING_ATTEMPTS: usize = 8;
+
+/// Opens a run, and closes earlier ones that never ended; those are named too.
+pub(super) async fn start(
+    database: &Database,
+    sync: &SyncId,
+    object: ObjectKind,
+    cause: Cause,
+    at: Timestamp,
+) -> Result<(Run, Vec<RunId>), Error> {
+    let mut tx = database.write().await?;
+    let known = sql("INSERT INTO syncs (id, object) VALUES ($1, $2)
+        ON CONFLICT (id) DO UPDATE SET object = COALESCE(syncs.object, excluded.object)");
+    tx.execute(known.bind(sync).bind(object.as_str())).await?;
+    let dead = sql("UPDATE runs SET ending = $2, finished_at = $3
+        WHERE sync = $1 AND ending IS NULL RETURNING id");
+    let dead = dead.bind(sync).bind(Ending::Interrupted.as_str()).bind(at);
+    let mut interrupted = Vec::new();
+    for record in tx.all(dead).await? {
+        interrupted.push(RunId::new(record.get::<String>("id")?));
+    }
+    let id = insert(&mut tx, sync, object, cause, at).await?;
+    tx.commit().await?;
+    let run = Run {
+        id,
+        sync: sync.clone(),
+        cause,
+        started_at: at,
+        finished_at: None,
+        ending: None,
+        counts: Counts::default(),
+        error: None,
+    };
+    Ok((run, interrupted))
+}
+
+async fn insert(
+    tx: &mut Tx,
+    sync: &SyncId,
+    object: ObjectKind,
+    cause: Cause,
+    at: Timestamp,
+) -> Result<RunId, Error> {
+    let stem = stem(at);
+    for _ in 0..NAMING_ATTEMPTS {
+        let id = format!("{stem}{}", base32(next_tail(tx, &stem).await?, TAIL_CHARS));
+        let statement = sql("INSERT INTO runs (id, sync, object, cause, started_at)
+            VALUES ($1, $2, $3, $4, $5) ON CONFLICT (id) DO NOTHING");
+        let statement = statement.bind(id.as_str()).bind(sync).bind(object.as_str());
+        if tx.execute(statement.bind(to_word(&cause)?.as_str()).bind(at)).await? == 1 {
+            return Ok(RunId::new(id));
+        }
+    }
+    Err(Error::internal("no free name was found for a run"))
+}
+
+/// `20261122T034501-f7`: the second, then the millisecond. Fits into a file name
+/// and can be typed.
+fn stem(at: Timestamp) -> String {
+    let civil = at.to_zoned(TimeZone::UTC).datetime();
+    let millisecond = u32::from(civil.millisecond().unsigned_abs());
+    format!("{}-{}", civil.strftime("%Y%m%dT%H%M%S"), base32(millisecond, 2))
+}
+
+/// Random where the millisecond is new, higher than the last name where it is not.
+async fn next_tail(tx: &mut Tx, stem: &str) -> Result<u32, Error> {
+    let chance = (Uuid::new_v4().as_u128() & 0xffff_ffff) as u32;
+    let statement = sql("SELECT MAX(id) AS id FROM runs WHERE id >= $1 AND id < $2");
+    let record = tx.first(statement.bind(stem).bind(format!("{stem}~").as_str())).await?;
+    let last = record.map(|record| record.get::<Option<String>>("id")).transpose()?.flatten();
+    let last = last.and_then(|id| id.strip_prefix(stem).and_then(from_base32));
+    Ok(match last {
+        // The lower half, so that there is room above.
+        None => chance % (TAILS / 2),
+        Some(last) => (last + 1 + chance % 32).min(TAILS - 1),
+    })
+}
+
+fn base32(value: u32, chars: u32) -> String {
+    let digit = |at: u32| char::from(ALPHABET[((value >> (5 * at)) & 31) as usize]);
+    (0..chars).rev().map(digit).collect()
+}
+
+fn from_base32(text: &str) -> Option<u32> {
+    if text.len() != TAIL_CHARS as usize {
+        return None;
+    }
+    text.bytes().try_fold(0, |value, byte| {
+        let digit = ALPHABET.iter().position(|letter| *letter == byte)?;
+        Some((value << 5) | digit as u32)
+    })
+}
+
+/// Closes a run.
+pub(super) async fn finish(
+    database: &Database,
+    run: &RunId,
+    ending: Ending,
+    error: Option<String>,
+    complete: bool,
+    at: Timestamp,
+) -> Result<Run, Error> {
+    let mut tx = database.write().await?;
+    let statement =
+        sql("UPDATE runs SET ending = $2, error = $3, finished_at = $4 WHERE id = $1 RETURNING *");
+    let statement = statement.bind(run.as_str()).bind(ending.as_str()).bind(error).bind(at);
+    let record = tx.first(statement).await?.ok_or_else(|| unknown(run))?;
+    let finished = from_record(&record)?;
+    if complete {
+        // A read that did not come to its end leaves the mark alone: `settle`
+        // takes it away with the first new checkpoint, and not before that.
+        tx.execute(sql("UPDATE syncs SET complete = 1 WHERE id = $1").bind(&finished.sync)).await?;
+        let intents = sql("DELETE FROM intents WHERE run IN (SELECT id FROM runs WHERE sync = $1)");
+        tx.execute(intents.bind(&finished.sync)).await?;
+    }
+    tx.commit().await?;
+    Ok(finished)
+}
+
+/// Runs, newest first.
+pub(super) async fn list(
+    database: &Database,
+    sync: Option<&SyncId>,
+    limit: usize,
+) -> Result<Vec<Run>, Error> {
+    let statement = match sync {
+        Some(sync) => {
+            sql("SELECT * FROM runs WHERE sync = $2 ORDER BY id DESC LIMIT $1").bind(limit as u64).bind(sync)
+        }
+        None => sql("SELECT * FROM runs ORDER BY id DESC LIMIT $1").bind(limit as u64),
+    };
+    database.all(statement).await?.iter().map(from_record).collect()
+}
+
+pub(super) fn unknown(run: &RunId) -> Error {
+    Error::internal(format!("there is no run `{run}`"))
+}
+
+fn from_record(record: &Record) -> Result<Run, Error> {
+    let ending: Option<String> = record.get("ending")?;
+    Ok(Run {
+        id: RunId::new(record.get::<String>("id")?),
+        sync: SyncId::new(record.get::<String>("sync")?),
+        cause: from_word(&record.get::<String>("cause")?, "cause")?,
+        started_at: record.time("started_at")?,
+        finished_at: record.maybe_time("finished_at")?,
+        ending: ending.map(|word| from_word(&word, "ending")).transpose()?,
+        counts: Counts {
+            read: record.count("rows_read")?,
+            unchanged: record.count("unchanged")?,
+            delivered: record.count("delivered")?,
+            rejected: record.count("rejected")?,
+            in_doubt: record.count("in_doubt")?,
+            waiting: record.count("waiting")?,
+            requests: record.count("requests")?,
+            retries: record.count("retries")?,
+        },
+        error: record.get("error")?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_runs_sort_by_their_start() {
+        let times = ["2026-11-22T03:45:01Z", "2026-11-22T03:45:01.001Z", "2026-11-22T03:45:01.999Z"];
+        let stems: Vec<String> = times.iter().map(|at| stem(at.parse().expect("time"))).collect();
+        assert_eq!(stems, ["20261122T034501-00", "20261122T034501-01", "20261122T034501-z7"]);
+    }
+
+    #[test]
+    fn tails_read_back_and_sort_as_numbers() {
+        assert_eq!(from_base32(&base32(TAILS - 1, TAIL_CHARS)), Some(TAILS - 1));
+        assert!(base32(9, TAIL_CHARS) < base32(10, TAIL_CHARS));
+        assert_eq!(from_base32("00u0"), None);
+    }
+}

@@ -1,0 +1,103 @@
+//! What becomes true at once when a batch has its outcomes.
+
+use jiff::Timestamp;
+use tidegate_model::store::{OverlapChunk, Settlement};
+use tidegate_model::{Checkpoint, Counts, Error, RunId};
+
+use super::dialect::{Database, Tx};
+use super::statement::{Record, Statement, sql, to_json};
+use super::{payload, problems, runs};
+use crate::codec;
+use crate::history::block;
+
+/// Writes a settlement in one transaction; gives the rows of the run that are not in files yet.
+pub(super) async fn settle(
+    database: &Database,
+    at: Timestamp,
+    run: &RunId,
+    settlement: Settlement,
+) -> Result<u64, Error> {
+    // Everything that takes time is done before the one writer is taken.
+    let block = if settlement.fates.is_empty() { None } else { Some(block::encode(&settlement.fates)?) };
+    let row_count = settlement.fates.len() as u64;
+    let place = settlement.checkpoint.map(|Checkpoint(place)| to_json(&place, "a checkpoint")).transpose()?;
+    let open = problems::of_batch(&settlement.fates, &settlement.solved)?;
+
+    let mut tx = database.write().await?;
+    let record = tx.first(count(run, settlement.counts, row_count)).await?;
+    let record = record.ok_or_else(|| runs::unknown(run))?;
+    let sync: String = record.get("sync")?;
+    if let Some(place) = place {
+        // The read is under way again: it starts anew only after its next end.
+        let statement = sql("UPDATE syncs SET checkpoint = $2, complete = 0 WHERE id = $1");
+        tx.execute(statement.bind(sync.as_str()).bind(place.as_str())).await?;
+    }
+    let done = sql("DELETE FROM intents WHERE run = $1 AND batch <= $2");
+    tx.execute(done.bind(run.as_str()).bind(settlement.batch)).await?;
+    problems::solve(&mut tx, &sync, &settlement.solved).await?;
+    problems::record(&mut tx, &record, run, at, open).await?;
+    remember(&mut tx, &sync, settlement.remember, settlement.forget_through).await?;
+    if let Some(block) = block {
+        tx.execute(insert_block(&record, &sync, run, at, row_count, block)?).await?;
+    }
+    tx.commit().await?;
+    record.count("pending_rows")
+}
+
+/// Adds to the run's counts and numbers the settlement.
+fn count(run: &RunId, counts: Counts, row_count: u64) -> Statement {
+    sql("UPDATE runs SET rows_read = rows_read + $2, unchanged = unchanged + $3,
+            delivered = delivered + $4, rejected = rejected + $5, in_doubt = in_doubt + $6,
+            waiting = waiting + $7, requests = requests + $8, retries = retries + $9,
+            settlements = settlements + 1, pending_rows = pending_rows + $10
+        WHERE id = $1 RETURNING sync, object, settlements, pending_rows")
+    .bind(run.as_str())
+    .bind(counts.read)
+    .bind(counts.unchanged)
+    .bind(counts.delivered)
+    .bind(counts.rejected)
+    .bind(counts.in_doubt)
+    .bind(counts.waiting)
+    .bind(counts.requests)
+    .bind(counts.retries)
+    .bind(row_count)
+}
+
+async fn remember(
+    tx: &mut Tx,
+    sync: &str,
+    chunk: Option<OverlapChunk>,
+    forget_through: Option<u64>,
+) -> Result<(), Error> {
+    if let Some(seq) = forget_through {
+        let statement = sql("DELETE FROM overlap WHERE sync = $1 AND seq <= $2");
+        tx.execute(statement.bind(sync).bind(seq)).await?;
+    }
+    if let Some(chunk) = chunk {
+        let high = chunk.high.as_ref().map(payload::value_to_text).transpose()?;
+        let statement = sql("INSERT INTO overlap (sync, seq, high, hashes) VALUES ($1, $2, $3, $4)");
+        let statement = statement.bind(sync).bind(chunk.seq).bind(high);
+        tx.execute(statement.bind(codec::pack(&chunk.rows))).await?;
+    }
+    Ok(())
+}
+
+fn insert_block(
+    run_record: &Record,
+    sync: &str,
+    run: &RunId,
+    at: Timestamp,
+    row_count: u64,
+    block: Vec<u8>,
+) -> Result<Statement, Error> {
+    let statement = sql("INSERT INTO blocks (run, seq, sync, object, settled_at, row_count, body)
+        VALUES ($1, $2, $3, $4, $5, $6, $7)");
+    Ok(statement
+        .bind(run.as_str())
+        .bind(run_record.count("settlements")?)
+        .bind(sync)
+        .bind(run_record.get::<String>("object")?.as_str())
+        .bind(at)
+        .bind(row_count)
+        .bind(block))
+}

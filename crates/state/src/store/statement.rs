@@ -1,0 +1,222 @@
+//! One SQL text and its values, for either database.
+
+use std::borrow::Cow;
+
+use jiff::Timestamp;
+use sqlx::Row as _;
+use sqlx::postgres::{PgRow, Postgres};
+use sqlx::sqlite::{Sqlite, SqliteRow};
+use tidegate_model::{Error, ErrorKind, Fingerprint, SyncId};
+
+/// A statement with its values, written once for both databases.
+pub(crate) struct Statement {
+    pub(crate) text: Cow<'static, str>,
+    pub(crate) args: Vec<Arg>,
+}
+
+/// A value of a statement; `None` is `NULL`.
+#[derive(Clone)]
+pub(crate) enum Arg {
+    Int(Option<i64>),
+    Text(Option<String>),
+    Bytes(Option<Vec<u8>>),
+}
+
+/// A statement without values so far; they are `$1`, `$2`, … in the text.
+pub(crate) fn sql(text: &'static str) -> Statement {
+    Statement { text: Cow::Borrowed(text), args: Vec::new() }
+}
+
+impl Statement {
+    /// A statement whose number of placeholders is only known now.
+    ///
+    /// `text` never holds a value: only keywords, names and placeholders.
+    pub(crate) fn assembled(text: String, args: Vec<Arg>) -> Statement {
+        Statement { text: Cow::Owned(text), args }
+    }
+
+    /// Adds the next value.
+    pub(crate) fn bind(mut self, arg: impl Into<Arg>) -> Statement {
+        self.args.push(arg.into());
+        self
+    }
+}
+
+/// `($1, $2), ($3, $4)` for two rows of two values.
+pub(crate) fn placeholders(rows: usize, width: usize) -> String {
+    let mut text = String::with_capacity(rows * width * 6);
+    for at in 0..rows * width {
+        text.push_str(match (at, at % width) {
+            (0, 0) => "(",
+            (_, 0) => "), (",
+            _ => ", ",
+        });
+        text.push('$');
+        text.push_str(&(at + 1).to_string());
+    }
+    text.push(')');
+    text
+}
+
+impl From<i64> for Arg {
+    fn from(value: i64) -> Arg {
+        Arg::Int(Some(value))
+    }
+}
+
+impl From<u64> for Arg {
+    /// No count of ours comes near the end of `i64`.
+    fn from(value: u64) -> Arg {
+        Arg::Int(Some(i64::try_from(value).unwrap_or(i64::MAX)))
+    }
+}
+
+impl From<bool> for Arg {
+    fn from(value: bool) -> Arg {
+        Arg::Int(Some(i64::from(value)))
+    }
+}
+
+impl From<Timestamp> for Arg {
+    /// Microseconds since the epoch.
+    fn from(value: Timestamp) -> Arg {
+        Arg::Int(Some(value.as_microsecond()))
+    }
+}
+
+impl From<&str> for Arg {
+    fn from(value: &str) -> Arg {
+        Arg::Text(Some(value.to_owned()))
+    }
+}
+
+impl From<&SyncId> for Arg {
+    fn from(value: &SyncId) -> Arg {
+        value.as_str().into()
+    }
+}
+
+impl From<Option<String>> for Arg {
+    fn from(value: Option<String>) -> Arg {
+        Arg::Text(value)
+    }
+}
+
+impl From<Vec<u8>> for Arg {
+    fn from(value: Vec<u8>) -> Arg {
+        Arg::Bytes(Some(value))
+    }
+}
+
+impl From<Fingerprint> for Arg {
+    /// Big end first, so that the order of the bytes is the order of the numbers.
+    fn from(value: Fingerprint) -> Arg {
+        Arg::Bytes(Some(value.0.to_be_bytes().to_vec()))
+    }
+}
+
+/// One row of an answer.
+pub(crate) enum Record {
+    Sqlite(SqliteRow),
+    Postgres(PgRow),
+}
+
+/// What a column can hold in both databases.
+pub(crate) trait Cell:
+    sqlx::Type<Sqlite>
+    + sqlx::Type<Postgres>
+    + for<'r> sqlx::Decode<'r, Sqlite>
+    + for<'r> sqlx::Decode<'r, Postgres>
+{
+}
+
+impl Cell for i64 {}
+impl Cell for Option<i64> {}
+impl Cell for String {}
+impl Cell for Option<String> {}
+impl Cell for Vec<u8> {}
+impl Cell for Option<Vec<u8>> {}
+
+impl Record {
+    /// The value of a column by its name.
+    pub(crate) fn get<T: Cell>(&self, column: &str) -> Result<T, Error> {
+        let value = match self {
+            Record::Sqlite(row) => row.try_get(column),
+            Record::Postgres(row) => row.try_get(column),
+        };
+        value.map_err(|cause| unreadable(column).caused_by(cause))
+    }
+
+    /// A count.
+    pub(crate) fn count(&self, column: &str) -> Result<u64, Error> {
+        u64::try_from(self.get::<i64>(column)?).map_err(|cause| unreadable(column).caused_by(cause))
+    }
+
+    /// A point in time.
+    pub(crate) fn time(&self, column: &str) -> Result<Timestamp, Error> {
+        micros(self.get(column)?, column)
+    }
+
+    /// A point in time, if there is one.
+    pub(crate) fn maybe_time(&self, column: &str) -> Result<Option<Timestamp>, Error> {
+        self.get::<Option<i64>>(column)?.map(|at| micros(at, column)).transpose()
+    }
+
+    /// A hash.
+    pub(crate) fn fingerprint(&self, column: &str) -> Result<Fingerprint, Error> {
+        let bytes: [u8; 16] = self.get::<Vec<u8>>(column)?.try_into().map_err(|_| unreadable(column))?;
+        Ok(Fingerprint(u128::from_be_bytes(bytes)))
+    }
+
+    /// A value that was written as JSON, if there is one.
+    pub(crate) fn maybe_json<T: serde::de::DeserializeOwned>(
+        &self,
+        column: &str,
+    ) -> Result<Option<T>, Error> {
+        // Without the cause: it may quote the value, which can be a customer's.
+        let parse = |text: String| serde_json::from_str(&text).map_err(|_| unreadable(column));
+        self.get::<Option<String>>(column)?.map(parse).transpose()
+    }
+}
+
+fn micros(value: i64, column: &str) -> Result<Timestamp, Error> {
+    Timestamp::from_microsecond(value).map_err(|cause| unreadable(column).caused_by(cause))
+}
+
+/// A value as JSON text, ready for a text column.
+pub(crate) fn to_json<T: serde::Serialize>(value: &T, what: &str) -> Result<String, Error> {
+    serde_json::to_string(value)
+        .map_err(|cause| Error::internal(format!("{what} has no JSON form")).caused_by(cause))
+}
+
+/// A word like `partial` as the variant it names.
+pub(crate) fn from_word<T: serde::de::DeserializeOwned>(word: &str, column: &str) -> Result<T, Error> {
+    serde_json::from_value(serde_json::Value::String(word.to_owned())).map_err(|_| unreadable(column))
+}
+
+/// The word of a variant.
+pub(crate) fn to_word<T: serde::Serialize>(variant: &T) -> Result<String, Error> {
+    match serde_json::to_value(variant) {
+        Ok(serde_json::Value::String(word)) => Ok(word),
+        _ => Err(Error::internal("a variant without a word was to be stored")),
+    }
+}
+
+fn unreadable(column: &str) -> Error {
+    Error::new(
+        ErrorKind::Storage,
+        format!("the column `{column}` of the state database holds a strange value"),
+    )
+    .hint("was it written by another version, or changed by hand? restore a copy of the data folder")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::placeholders;
+
+    #[test]
+    fn placeholders_are_numbered_through() {
+        assert_eq!(placeholders(2, 3), "($1, $2, $3), ($4, $5, $6)");
+        assert_eq!(placeholders(3, 1), "($1), ($2), ($3)");
+    }
+}
