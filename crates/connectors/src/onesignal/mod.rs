@@ -22,7 +22,7 @@ mod tests;
 use tidegate_model::settings::schema_of;
 use tidegate_model::{Connector, ObjectKind, PlatformRole, SandboxRole};
 
-use settings::{OneSignalSettings, OneSignalTarget};
+use settings::{OneSignalSettings, Target};
 
 /// OneSignal as one of the connectors.
 pub const CONNECTOR: Connector = Connector {
@@ -34,7 +34,7 @@ pub const CONNECTOR: Connector = Connector {
     source: None,
     platform: Some(PlatformRole {
         objects: &[ObjectKind::User, ObjectKind::Event, ObjectKind::Purchase, ObjectKind::Deletion],
-        target: schema_of::<OneSignalTarget>,
+        target: schema_of::<Target>,
         open: platform::open,
         rehearse: platform::rehearse,
     }),
