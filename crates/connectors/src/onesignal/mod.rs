@@ -2,7 +2,7 @@
 //! the same API served locally.
 //!
 //! - `encode` writes request bodies, `profile` reads a row's attributes,
-//! - `client` makes the requests, `answer` turns answers into outcomes,
+//! - `client` makes the requests, `answer` and `partial` turn answers into outcomes,
 //! - `admit` knows what OneSignal would refuse without being asked,
 //! - `platform` puts them together; `sandbox` stands on the other end.
 //!
@@ -12,6 +12,7 @@ mod admit;
 mod answer;
 mod client;
 mod encode;
+mod partial;
 mod platform;
 mod profile;
 mod sandbox;
