@@ -1,22 +1,21 @@
-//! What an answer of OneSignal means for the rows that were sent.
+//! What an answer of OneSignal means for the rows that were sent. What an
+//! accepted request says about single events is read in `partial`.
 //!
 //! Source: OneSignal docs, Create custom events, Create user, Update user,
 //! Delete user, Rate limits.
 
-use std::collections::HashMap;
-
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use jiff::{SignedDuration, Timestamp};
-use serde::Deserialize;
 use serde_json::Value;
 use tidegate_model::{Error, ErrorKind, Outcome, Reason, Receipt, Record};
 
-use super::client::{Answer, alias};
-use crate::http::answer::{Miss, lost, miss, unreadable};
+use super::client::Answer;
+use super::partial;
+use crate::http::answer::{Miss, lost, miss};
 
 /// How sentences about the other side begin.
-const VENDOR: &str = "OneSignal";
+pub(super) const VENDOR: &str = "OneSignal";
 
 /// What one call did to one user.
 pub(super) enum Single {
@@ -58,7 +57,7 @@ pub(super) fn of_events(records: &[Record], answer: Answer, now: Timestamp) -> R
     };
     let status = response.status();
     if status.is_success() {
-        return accepted(records, &response);
+        return partial::of_accepted(records, &response);
     }
     if status == StatusCode::NOT_FOUND {
         return Err(Error::new(
@@ -120,108 +119,6 @@ fn retry_at(response: &Response<Bytes>, now: Timestamp) -> Option<Timestamp> {
     jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()
 }
 
-/// One entry of `errors` in an answer to custom events. It has no index.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct EventError {
-    event_user_id: Value,
-    event_id: Value,
-    error: Value,
-}
-
-/// Matches the errors of an accepted request back to its events.
-///
-/// By `event_id` where the answer has it: every event is sent with one. Else by
-/// user: an unknown user fails with all of its events; as many errors as the
-/// user has events here fail all of them; fewer leave each of them in doubt,
-/// which costs nothing, for a repetition has the same idempotency key.
-fn accepted(records: &[Record], response: &Response<Bytes>) -> Result<Receipt, Error> {
-    let mut receipt = Receipt::delivered(records.len());
-    let body = response.body();
-    if body.trim_ascii().is_empty() {
-        return Ok(receipt);
-    }
-    let errors = match serde_json::from_slice::<Value>(body) {
-        Ok(Value::Object(mut members)) => members.remove("errors").unwrap_or_default(),
-        Ok(_) | Err(_) => {
-            return unreadable(VENDOR, response).settle(records.len());
-        }
-    };
-    let errors: Vec<EventError> = match errors {
-        Value::Null => return Ok(receipt),
-        Value::Array(errors) if errors.is_empty() => return Ok(receipt),
-        Value::Array(errors) => {
-            errors.into_iter().map(|error| serde_json::from_value(error).unwrap_or_default()).collect()
-        }
-        _ => vec![EventError::default()],
-    };
-    settle(records, &errors, &mut receipt.outcomes);
-    Ok(receipt)
-}
-
-fn settle(records: &[Record], errors: &[EventError], outcomes: &mut [Outcome]) {
-    let mut by_id: HashMap<String, Vec<usize>> = HashMap::with_capacity(records.len());
-    let mut by_user: HashMap<&str, Vec<usize>> = HashMap::new();
-    for (at, record) in records.iter().enumerate() {
-        by_id.entry(record.id.to_uuid()).or_default().push(at);
-        by_user.entry(alias(&record.identity).1).or_default().push(at);
-    }
-    let mut of_user: HashMap<&str, Vec<&EventError>> = HashMap::new();
-    let mut nobody = false;
-    for error in errors {
-        let id = error.event_id.as_str().map(str::to_ascii_lowercase);
-        if let Some(places) = id.and_then(|id| by_id.get(&id)) {
-            for &at in places {
-                outcomes[at] = Outcome::Rejected(error.reason());
-            }
-        } else if let Some((user, _)) =
-            error.event_user_id.as_str().and_then(|user| by_user.get_key_value(user))
-        {
-            of_user.entry(user).or_default().push(error);
-        } else {
-            nobody = true;
-        }
-    }
-    for (user, errors) in of_user {
-        let open: Vec<usize> =
-            by_user[user].iter().copied().filter(|&at| outcomes[at] == Outcome::Delivered).collect();
-        let unknown_user = errors.iter().find(|error| error.is_unknown_user());
-        for (place, &at) in open.iter().enumerate() {
-            outcomes[at] = match (unknown_user, errors.get(place)) {
-                (Some(error), _) => Outcome::Rejected(error.reason()),
-                (None, Some(error)) if errors.len() >= open.len() => Outcome::Rejected(error.reason()),
-                _ => in_doubt("some events of this user were refused, the answer does not say which"),
-            };
-        }
-    }
-    if nobody {
-        for outcome in outcomes.iter_mut().filter(|outcome| **outcome == Outcome::Delivered) {
-            *outcome = in_doubt("some events of the request were refused, the answer does not say which");
-        }
-    }
-}
-
-fn in_doubt(why: &str) -> Outcome {
-    Outcome::Unknown(Reason::new("answer_ambiguous", why))
-}
-
-impl EventError {
-    fn is_unknown_user(&self) -> bool {
-        let is = |name: &str, text: &str| self.error.get(name).and_then(Value::as_str) == Some(text);
-        is("code", "not found") || is("code", "not_found") || is("code", "not-found")
-    }
-
-    fn reason(&self) -> Reason {
-        if self.is_unknown_user() {
-            return Reason::new(
-                "not found",
-                "OneSignal does not know the user; events never create one: sync the users first, then retry",
-            );
-        }
-        one_reason(&self.error).unwrap_or_else(|| Reason::new("event_refused", "OneSignal refused the event"))
-    }
-}
-
 /// The vendor's own words for a refused call.
 pub(super) fn vendor_reason(status: StatusCode, body: &Bytes) -> Reason {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
@@ -243,7 +140,7 @@ pub(super) fn vendor_reason(status: StatusCode, body: &Bytes) -> Reason {
 }
 
 /// One error in any of the shapes in use: text, or `code` and `title`.
-fn one_reason(error: &Value) -> Option<Reason> {
+pub(super) fn one_reason(error: &Value) -> Option<Reason> {
     let text = |name: &str| error.get(name).and_then(Value::as_str).unwrap_or_default();
     match error {
         Value::String(text) => Some(Reason::new("", shortened(text))),

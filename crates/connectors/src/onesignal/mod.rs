@@ -2,7 +2,7 @@
 //! the same API served locally.
 //!
 //! - `encode` writes request bodies, `profile` reads a row's attributes,
-//! - `client` makes the requests, `answer` turns answers into outcomes,
+//! - `client` makes the requests, `answer` and `partial` turn answers into outcomes,
 //! - `admit` knows what OneSignal would refuse without being asked,
 //! - `platform` puts them together; `sandbox` stands on the other end.
 //!
@@ -12,6 +12,7 @@ mod admit;
 mod answer;
 mod client;
 mod encode;
+mod partial;
 mod platform;
 mod profile;
 mod sandbox;
@@ -22,7 +23,7 @@ mod tests;
 use tidegate_model::settings::schema_of;
 use tidegate_model::{Connector, ObjectKind, PlatformRole, SandboxRole};
 
-use settings::{OneSignalSettings, OneSignalTarget};
+use settings::{OneSignalSettings, Target};
 
 /// OneSignal as one of the connectors.
 pub const CONNECTOR: Connector = Connector {
@@ -34,7 +35,7 @@ pub const CONNECTOR: Connector = Connector {
     source: None,
     platform: Some(PlatformRole {
         objects: &[ObjectKind::User, ObjectKind::Event, ObjectKind::Purchase, ObjectKind::Deletion],
-        target: schema_of::<OneSignalTarget>,
+        target: schema_of::<Target>,
         open: platform::open,
         rehearse: platform::rehearse,
     }),

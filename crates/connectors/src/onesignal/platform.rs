@@ -17,7 +17,7 @@ use super::answer::{self, Single};
 use super::client::Client;
 use super::encode;
 use super::profile::Profile;
-use super::settings::{OneSignalSettings, OneSignalTarget, USER_RATE};
+use super::settings::{OneSignalSettings, Target, USER_RATE};
 
 /// Events with the same key are ignored this long.
 /// Source: OneSignal docs, Create custom events, Duplicate events.
@@ -46,7 +46,7 @@ pub(super) fn open(
     tools: &Tools,
 ) -> Result<Arc<dyn Platform>, Error> {
     let settings: OneSignalSettings = settings.parse()?;
-    let target: OneSignalTarget = target.parse()?;
+    let target: Target = target.parse()?;
     if object == ObjectKind::CatalogItem {
         return Err(Error::settings("OneSignal has no catalogs")
             .hint("choose `user`, `event`, `purchase` or `deletion` as the object of the sync"));

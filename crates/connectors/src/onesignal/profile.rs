@@ -68,14 +68,16 @@ impl<'a> Profile<'a> {
     }
 
     fn tag(&mut self, name: Cow<'a, str>, value: &'a RawValue) -> Result<(), Reason> {
-        let value = match plain(value) {
-            Some(value) => value,
-            None => {
-                return Err(Reason::new(
+        let Some(value) = plain(value) else {
+            let nested = value.get().starts_with(['{', '[']);
+            return Err(if nested {
+                Reason::new(
                     "nested_tag",
                     format!("`{name}` is an object or an array; a OneSignal tag is text"),
-                ));
-            }
+                )
+            } else {
+                Reason::new("not_text", format!("`{name}` is not valid text"))
+            });
         };
         self.tags.push((name, value));
         Ok(())
@@ -123,7 +125,8 @@ impl<'a> Profile<'a> {
     }
 }
 
-/// A scalar as text, numbers digit for digit; `None` for what is no scalar.
+/// A scalar as text, numbers digit for digit; `None` for what is no scalar, or
+/// text with half a character (`"\ud800"`).
 fn plain(value: &RawValue) -> Option<Cow<'_, str>> {
     Some(match value.get().as_bytes().first() {
         Some(b'{' | b'[') => return None,
@@ -207,7 +210,7 @@ fn members(object: &str) -> Result<Vec<(Cow<'_, str>, &RawValue)>, Reason> {
 
     match serde_json::from_str(object) {
         Ok(Members(members)) => Ok(members),
-        Err(_) => Err(Reason::new("not_an_object", "the attributes are not a JSON object")),
+        Err(_) => Err(Reason::new("not_an_object", "the attributes cannot be read as a JSON object")),
     }
 }
 

@@ -2,31 +2,32 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tidegate_model::{Error, Secret};
+use tidegate_model::{Error, Result, Secret};
+use uuid::Uuid;
 
 /// A OneSignal app and the key to it.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct OneSignalSettings {
+pub(super) struct OneSignalSettings {
     /// Where the REST API is. `sandbox` is the one inside this program.
     #[serde(default = "public_endpoint")]
-    pub endpoint: String,
+    pub(super) endpoint: String,
     /// The app: OneSignal → Settings → Keys & IDs → OneSignal App ID.
-    pub app_id: String,
+    pub(super) app_id: String,
     /// An app API key: OneSignal → Settings → Keys & IDs → App API keys.
-    pub api_key: Secret,
+    pub(super) api_key: Secret,
     /// How many requests with custom events may be sent in a second. OneSignal
     /// publishes no limit for them; the default is the one for users.
     #[serde(default = "user_rate")]
-    pub requests_per_second: u32,
+    pub(super) requests_per_second: u32,
 }
 
-/// What a sync sets under `to:`.
+/// Where the records of a sync go.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct OneSignalTarget {
+pub(super) struct Target {
     /// Users that OneSignal does not know are rejected instead of created.
-    pub update_existing_only: bool,
+    pub(super) update_existing_only: bool,
 }
 
 /// Requests a second that write users of one app.
@@ -42,44 +43,45 @@ fn user_rate() -> u32 {
 }
 
 impl OneSignalSettings {
-    /// The endpoint as the beginning of every request's address.
-    ///
-    /// # Errors
-    /// `endpoint` is neither an HTTP address nor the word `sandbox`.
-    pub fn base(&self) -> Result<String, Error> {
-        if self.endpoint == "sandbox" {
+    /// The address that paths are appended to, without a slash at its end.
+    pub(super) fn base(&self) -> Result<String> {
+        let endpoint = self.endpoint.trim_end_matches('/');
+        if endpoint == "sandbox" {
             return Ok("http://sandbox".to_owned());
         }
-        let base = self.endpoint.trim_end_matches('/');
-        let usable = base.parse::<http::Uri>().is_ok_and(|uri| {
-            matches!(uri.scheme_str(), Some("https" | "http"))
-                && uri.host().is_some_and(|host| !host.is_empty())
-                && uri.query().is_none()
-        });
-        if usable {
-            return Ok(base.to_owned());
+        let wrong = |message: &str| {
+            Err(Error::settings(format!("`endpoint`: {message}"))
+                .hint("leave it out for https://api.onesignal.com, or write `sandbox` to try things out"))
+        };
+        let Ok(uri) = endpoint.parse::<http::Uri>() else { return wrong("this is no address") };
+        let (Some(scheme), Some(host)) = (uri.scheme_str(), uri.host()) else {
+            return wrong("the address must start with https://");
+        };
+        if uri.path().len() > 1 || uri.query().is_some() {
+            return wrong("the address must end behind the host");
         }
-        Err(Error::settings("`endpoint` is not the address of an HTTP server")
-            .hint("write `https://api.onesignal.com`, or `sandbox` to try things out"))
+        // The key travels in a header: in the clear only inside this machine.
+        let local = matches!(host, "localhost" | "127.0.0.1" | "[::1]");
+        if scheme == "https" || (scheme == "http" && local) {
+            return Ok(endpoint.to_owned());
+        }
+        wrong("only https:// is allowed")
     }
 
-    /// Refuses what cannot work, before anything is sent.
-    ///
-    /// # Errors
-    /// Names the setting and where to find its value.
-    pub fn validate(&self) -> Result<(), Error> {
-        if uuid::Uuid::try_parse(&self.app_id).is_err() || self.app_id.len() != 36 {
+    /// Checks what the types cannot say.
+    pub(super) fn validate(&self) -> Result<()> {
+        let app_id = Uuid::try_parse(&self.app_id).ok().filter(|_| self.app_id.len() == 36);
+        if app_id.is_none() {
             return Err(Error::settings("`app_id` is not a UUID")
                 .hint("copy it from OneSignal → Settings → Keys & IDs → OneSignal App ID"));
         }
         let key = self.api_key.expose();
         if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(Error::settings("`api_key` is empty or holds characters that no key has")
-                .hint("copy it from OneSignal → Settings → Keys & IDs, without blanks or line ends"));
+            return Err(Error::settings("`api_key` is empty or has characters that no key has")
+                .hint("look for a line break or a quote at its end"));
         }
         if self.requests_per_second == 0 {
-            return Err(Error::settings("`requests_per_second` is 0: nothing would ever be sent")
-                .hint("leave it out, or write a number from 1 on"));
+            return Err(Error::settings("`requests_per_second` must be greater than 0"));
         }
         Ok(())
     }

@@ -15,7 +15,7 @@ use crate::http::window::Window;
 /// Writes of users and subscriptions of one app, and, as the stated limit of
 /// custom events is none, requests with custom events.
 const PER_APP: Rate = Rate { requests: 1_000, per: Duration::from_secs(1) };
-/// The least time between two writes of one user.
+/// The least time between two writes of one user, told apart by the name that was used.
 const PER_USER: SignedDuration = SignedDuration::from_secs(1);
 /// So many users are remembered before those whose second is over are forgotten.
 const REMEMBERED_MAX: usize = 10_000;

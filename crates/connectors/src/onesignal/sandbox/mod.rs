@@ -144,6 +144,10 @@ fn authorized(headers: &HeaderMap) -> bool {
 }
 
 fn answer(session: &Session<'_>, route: Route, body: &Bytes, turn: Turn) -> Result<Reply, Stop> {
+    let one_user = matches!(route, Route::CreateUser | Route::UpdateUser(_) | Route::DeleteUser(_));
+    if one_user && turn.refuses(0) {
+        return Err(Stop::bad("the sandbox refuses this user, as its faults ask for"));
+    }
     match route {
         Route::CreateEvents => events::create(session, body, turn),
         Route::CreateUser => users::create(session, body),

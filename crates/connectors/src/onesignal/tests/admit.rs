@@ -79,6 +79,7 @@ fn each_kind_takes_its_own_identifiers() {
 
 #[test]
 fn tags_are_flat() {
+    assert!(refusal(&user("u", r#"{"torn":"\ud800"}"#)).starts_with("not_text: `torn`"));
     let nested = refusal(&user("u", r#"{"fine":1,"address":{"city":"x"}}"#));
     assert_eq!(nested, "nested_tag: `address` is an object or an array; a OneSignal tag is text");
     assert!(refusal(&user("u", r#"{"list":[1]}"#)).starts_with("nested_tag: `list`"));
@@ -175,7 +176,8 @@ fn settings_that_cannot_work_are_named() {
     };
     for (name, value) in [
         ("endpoint", json!("onesignal")),
-        ("endpoint", json!("ftp://onesignal.example")),
+        ("endpoint", json!("http://onesignal.example")),
+        ("endpoint", json!("https://onesignal.example/api/v1")),
         ("app_id", json!("7")),
         ("api_key", json!("")),
         ("api_key", json!("k 1\n")),
@@ -188,6 +190,7 @@ fn settings_that_cannot_work_are_named() {
         assert!(!message.contains("k 1"), "{message}");
     }
     assert_eq!(with("endpoint", json!("sandbox")), None);
+    assert_eq!(with("endpoint", json!("http://127.0.0.1:8080/")), None);
     assert_eq!(with("requests_per_second", json!(50)), None);
 }
 

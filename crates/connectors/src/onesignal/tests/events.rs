@@ -103,8 +103,14 @@ async fn an_unknown_user_fails_with_all_of_its_events() {
     let records = [event(1, "a"), event(2, "b"), event(3, "a")];
     assert_eq!(
         fates_after(&records, &[error("a", None, "not found")]).await,
-        ["not found", "ok", "not found"]
+        ["user_not_found", "ok", "user_not_found"]
     );
+}
+
+#[tokio::test]
+async fn a_user_may_be_repeated_as_a_number_and_an_error_as_text() {
+    let error = json!({ "event_user_id": 42, "error": "what happened" });
+    assert_eq!(fates_after(&[event(1, "42"), event(2, "b")], &[error]).await, ["event_refused", "ok"]);
 }
 
 #[tokio::test]
@@ -199,4 +205,41 @@ async fn retry_after_may_be_a_date() {
     let error = open(ObjectKind::Event, &script).deliver(&[event(1, "a")]).await.expect_err("throttled");
     let until = "2026-03-01T12:05:00Z".parse().expect("timestamp");
     assert_eq!(error.kind(), ErrorKind::Throttled(Some(until)));
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_text_makes_a_body_that_is_json_and_as_long_as_admitted(name: String, user: String, value: String) {
+        let properties = Json::trusted(json!({ "p": value }).to_string());
+        let body = Body::Event { name: name.as_str().into(), time: Some(noon()), properties, app_id: None };
+        let record = record(1, &user, body);
+
+        let body = super::super::encode::events(std::slice::from_ref(&record));
+        let parsed: Value = serde_json::from_str(&body).expect("JSON");
+
+        let event = &parsed["events"][0];
+        proptest::prop_assert_eq!(&event["name"], &json!(name));
+        proptest::prop_assert_eq!(&event["external_id"], &json!(user));
+        proptest::prop_assert_eq!(&event["properties"]["p"], &json!(value));
+        let envelope = r#"{"events":[]}"#.len();
+        proptest::prop_assert_eq!(super::super::encode::event_length(&record), body.len() - envelope);
+    }
+
+    #[test]
+    fn no_answer_panics(status in 200_u16..600, body: Vec<u8>) {
+        let response = http::Response::builder().status(status).header("retry-after", "soon");
+        let response = response.body(Bytes::from(body)).expect("response");
+        let records = [event(1, "a"), event(2, "b")];
+        if let Ok(receipt) = super::super::answer::of_events(&records, Ok(response), noon()) {
+            proptest::prop_assert_eq!(receipt.outcomes.len(), 2);
+        }
+    }
+
+    #[test]
+    fn an_envelope_is_never_longer_than_its_bound(id: u128, nanosecond in 0_i32..1_000_000_000) {
+        let time = noon() + jiff::SignedDuration::new(0, nanosecond);
+        let record = event_with(id, "user", "name", Some(time), "{\"a\":1}");
+        let length = super::super::encode::event_length(&record);
+        proptest::prop_assert!(length <= super::super::encode::event_bound(&record));
+    }
 }

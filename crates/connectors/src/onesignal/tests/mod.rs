@@ -2,6 +2,8 @@
 
 mod admit;
 mod events;
+mod faults;
+mod sandbox;
 mod users;
 
 use std::collections::VecDeque;
