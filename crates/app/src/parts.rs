@@ -14,6 +14,9 @@ use crate::cli::Place;
 /// Set to `off` by the benchmark suite to measure what the ledger costs.
 const BENCH_LEDGER: &str = "TIDEGATE_BENCH_LEDGER";
 
+/// The master key of the sealed secrets, where it is not kept beside them.
+const MASTER_KEY: &str = "TIDEGATE_MASTER_KEY";
+
 impl Place {
     /// Where state is kept.
     pub(crate) fn data_folder(&self) -> PathBuf {
@@ -32,7 +35,13 @@ impl Place {
             None => StoreLocation::Embedded,
             Some(url) => StoreLocation::Postgres { url: Secret::new(url.clone()) },
         };
-        let config = StateConfig { data: self.data_folder(), store, clock, history_days: self.history_days };
+        let config = StateConfig {
+            data: self.data_folder(),
+            store,
+            clock,
+            history_days: self.history_days,
+            master_key: std::env::var(MASTER_KEY).ok().map(Secret::new),
+        };
         let store = tidegate_state::open(config).await?;
         if std::env::var(BENCH_LEDGER).is_ok_and(|ledger| ledger == "off") {
             return Ok(Arc::new(Rehearsal::over(store)));
@@ -46,7 +55,7 @@ impl Place {
         Ok(Engine::new(Config {
             connectors: CONNECTORS,
             store: self.open_store().await?,
-            http: Arc::new(tidegate_connectors::RealHttp::new()?),
+            http: Arc::new(tidegate_connectors::http::RealHttp::new()?),
             clock: Arc::new(SystemClock),
             project,
             folder: self.project.clone(),

@@ -57,7 +57,11 @@ impl PostgresSource {
     }
 
     /// The columns of a relation, found without reading a row.
-    pub(super) async fn table(&self, session: &Session, relation: Relation) -> Result<(Table, Vec<i32>), Error> {
+    pub(super) async fn table(
+        &self,
+        session: &Session,
+        relation: Relation,
+    ) -> Result<(Table, Vec<i32>), Error> {
         let statement = match session.client.prepare(&relation.probe()).await {
             Ok(statement) => statement,
             Err(error) => {
@@ -99,7 +103,9 @@ impl PostgresSource {
         let names: Vec<(String, String)> = rows
             .iter()
             .filter_map(|row| Some((row.try_get(0).ok()?, row.try_get(1).ok()?)))
-            .map(|(schema, name): (String, String)| (format!("{}.{}", shown(&schema), shown(&name)), shown(&name)))
+            .map(|(schema, name): (String, String)| {
+                (format!("{}.{}", shown(&schema), shown(&name)), shown(&name))
+            })
             .collect();
         let wanted = relation.label();
         let same_table = names.iter().find(|(_, table)| *table == wanted).map(|(full, _)| full.as_str());
@@ -142,7 +148,8 @@ impl Source for PostgresSource {
                 let (schema, name): (String, String) = (row.try_get(0)?, row.try_get(1)?);
                 let (names, types): (Vec<String>, Vec<String>) = (row.try_get(2)?, row.try_get(3)?);
                 let key: Option<Vec<String>> = row.try_get(4)?;
-                let columns = names.into_iter().zip(types).map(|(name, type_name)| Column { name, type_name });
+                let columns =
+                    names.into_iter().zip(types).map(|(name, type_name)| Column { name, type_name });
                 Ok(Dataset {
                     name: format!("{}.{}", shown(&schema), shown(&name)),
                     columns: columns.collect(),
@@ -198,8 +205,11 @@ impl Source for PostgresSource {
         values: &[Vec<Value>],
     ) -> Result<Option<Vec<Row>>, Error> {
         if key.is_empty() {
-            return Err(Error::new(ErrorKind::Settings, "rows are looked up by key columns, and there are none")
-                .hint("name them under `key`"));
+            return Err(Error::new(
+                ErrorKind::Settings,
+                "rows are looked up by key columns, and there are none",
+            )
+            .hint("name them under `key`"));
         }
         let relation = PostgresSelection::relation(selection)?;
         let session = self.access.begin().await?;

@@ -120,8 +120,10 @@ impl Engine {
             object: sync.to.object,
             key: sync.key.clone().unwrap_or_else(|| dataset.key.clone()),
             cursor: match &detection {
-                Detection::Cursor { column, .. } => Some(column.clone()),
-                Detection::Full | Detection::Place => None,
+                Detection::Cursor { column, at, .. } if is_time(&dataset.columns[*at]) => {
+                    Some(column.clone())
+                }
+                _ => None,
             },
             time_zone: TimeZone::get(&sync.time_zone)
                 .map_err(|cause| Error::settings(format!("`time_zone` of `{id}`")).caused_by(cause))?,
@@ -167,6 +169,12 @@ fn detection(
     })?;
     let column = &dataset.columns[at];
     Ok(Detection::Cursor { column: column.name.clone(), at, overlap: overlap_for(column, overlap)? })
+}
+
+/// Whether a cursor column can stand for the time of an event.
+fn is_time(column: &Column) -> bool {
+    let type_name = column.type_name.to_ascii_lowercase();
+    ["timestamp", "datetime", "date"].iter().any(|prefix| type_name.starts_with(prefix))
 }
 
 /// The overlap in the unit of the cursor's type.

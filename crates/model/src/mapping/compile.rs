@@ -17,7 +17,7 @@ pub struct Target {
     pub object: ObjectKind,
     /// The columns that name a row; the whole row where there are none.
     pub key: Vec<String>,
-    /// The cursor column, the default for `time`.
+    /// The cursor column where it is a time: the default for `time`.
     pub cursor: Option<String>,
     /// The zone of times that have none.
     pub time_zone: TimeZone,
