@@ -109,3 +109,33 @@ fn full(path: &Path) -> Error {
 fn storage(message: String) -> Error {
     Error::new(ErrorKind::Storage, message)
 }
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{Connection as _, Executor as _, SqliteConnection};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_database_that_cannot_grow_says_that_the_disk_is_full_and_which() {
+        let mut database = SqliteConnection::connect("sqlite::memory:").await.expect("opened");
+        database.execute("CREATE TABLE t (x BYTEA); PRAGMA max_page_count = 2").await.expect("made");
+        let cause = database.execute("INSERT INTO t VALUES (zeroblob(100000))").await.expect_err("full");
+
+        let error = of_sqlite(cause, Path::new("/srv/tidegate"));
+
+        assert_eq!(error.kind(), ErrorKind::Storage);
+        assert_eq!(error.message(), "the disk is full: nothing more fits into /srv/tidegate");
+        assert!(error.next_step().contains("free space"), "{}", error.next_step());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_file_that_cannot_grow_says_the_same() {
+        let cause = std::fs::write("/dev/full", b"row").expect_err("full");
+
+        let error = of_io(cause, "writing", Path::new("/srv/tidegate/history"));
+
+        assert_eq!(error.message(), "the disk is full: nothing more fits into /srv/tidegate/history");
+    }
+}

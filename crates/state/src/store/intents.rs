@@ -12,7 +12,6 @@ use tidegate_model::{Error, RunId, SyncId};
 use tokio::sync::{mpsc, oneshot};
 
 use super::dialect::{Database, Tx};
-use super::runs;
 use super::statement::sql;
 use crate::history::block;
 
@@ -104,7 +103,7 @@ async fn write(
     let mut tx = database.write().await?;
     for ((run, intent, what), (_, found)) in pending.into_iter().zip(callers) {
         if write_one(&mut tx, &run, intent, what).await? == 0 {
-            *found = Err(runs::unknown(&run));
+            *found = Err(Error::internal(format!("the run `{run}` or its intent {intent} is not there")));
         }
     }
     tx.commit().await

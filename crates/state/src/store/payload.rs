@@ -2,22 +2,28 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value as Tree, json};
 use tidegate_model::{Columns, Error, ErrorKind, Row, Value};
+
+use super::statement::to_json;
+
+/// A row as it is stored: each value as a tree of its own.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    columns: Arc<Columns>,
+    values: Vec<Tree>,
+}
 
 /// A row as text.
 pub(super) fn row_to_text(row: &Row) -> Result<String, Error> {
     let values = row.values.iter().map(value_to_tree).collect::<Result<Vec<Tree>, Error>>()?;
-    Ok(json!({ "columns": row.columns.names(), "values": values }).to_string())
+    to_json(&Stored { columns: Arc::clone(&row.columns), values }, "a row")
 }
 
 /// A row from its text.
 pub(super) fn row_from_text(text: &str) -> Result<Row, Error> {
-    let mut tree: Tree = serde_json::from_str(text).map_err(|_| strange())?;
-    let columns: Arc<Columns> = serde_json::from_value(tree["columns"].take()).map_err(|_| strange())?;
-    let Tree::Array(values) = tree["values"].take() else {
-        return Err(strange());
-    };
+    let Stored { columns, values } = serde_json::from_str(text).map_err(|_| strange())?;
     let values = values.into_iter().map(value_from_tree).collect::<Result<Vec<Value>, Error>>()?;
     Ok(Row { columns, values })
 }

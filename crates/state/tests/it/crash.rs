@@ -1,0 +1,199 @@
+//! What is left when a process dies at the worst moment.
+
+use std::fs;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, SqliteConnection};
+use tidegate_model::store::{Fate, RowEntry, RowQuery, Settlement};
+use tidegate_model::{Cause, Clock as _, Ending, ObjectKind, RunId, Store, SyncId};
+use tidegate_testkit::rows;
+use tidegate_testkit::store::Place as _;
+
+use crate::embedded::Folder;
+
+pub(crate) fn orders() -> SyncId {
+    SyncId::new("orders")
+}
+
+/// Starts a run and settles one batch of two rows for each id.
+pub(crate) async fn one_run(store: &dyn Store, folder: &Folder, ids: RangeInclusive<i64>) -> RunId {
+    let at = folder.clock.now();
+    let run = store.start_run(&orders(), ObjectKind::User, Cause::Schedule, at).await.expect("started");
+    for id in ids {
+        let fates = vec![rows::fate(id, Fate::Delivered), rows::fate(-id, rows::rejected())];
+        store.settle(&run.id, Settlement { fates, ..Settlement::default() }).await.expect("settled");
+    }
+    run.id
+}
+
+async fn finish(store: &dyn Store, folder: &Folder, run: &RunId) {
+    let at = folder.clock.now();
+    store.finish_run(run, Ending::Partial, None, true, at).await.expect("finished");
+}
+
+async fn ledger(store: &dyn Store) -> Vec<RowEntry> {
+    let query = RowQuery { sync: Some(orders()), limit: 1_000, ..RowQuery::default() };
+    store.rows(&query).await.expect("rows")
+}
+
+/// The Parquet files below a folder.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).expect("listed") {
+        let path = entry.expect("entry").path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else if path.extension().is_some_and(|extension| extension == "parquet") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Copies the database as it is now, and the history files as they are later.
+async fn copy_database(from: &Folder, to: &Folder) {
+    let file = from.data.path().join("tidegate.db").display().to_string();
+    let mut database = SqliteConnection::connect(&file).await.expect("database");
+    let copy = to.data.path().join("tidegate.db").display().to_string();
+    database.execute(AssertSqlSafe(format!("VACUUM INTO '{copy}'"))).await.expect("copied");
+}
+
+fn copy_history(from: &Folder, to: &Folder) {
+    for file in files(&from.data.path().join("history")) {
+        let copy = to.data.path().join(file.strip_prefix(from.data.path()).expect("below"));
+        fs::create_dir_all(copy.parent().expect("folder")).expect("made");
+        fs::copy(&file, &copy).expect("copied");
+    }
+}
+
+/// What is there when the process died after `file` was renamed into place and
+/// before its blocks were deleted: both.
+async fn died_between_rename_and_delete(ids: RangeInclusive<i64>) -> (Folder, RunId, Vec<RowEntry>) {
+    let folder = Folder::new();
+    let store = folder.open().await;
+    let run = one_run(&*store, &folder, ids).await;
+    let settled = ledger(&*store).await;
+    let dead = Folder::new();
+    copy_database(&folder, &dead).await;
+    finish(&*store, &folder, &run).await;
+    copy_history(&folder, &dead);
+    assert_eq!(files(dead.data.path()).len(), 1);
+    (dead, run, settled)
+}
+
+#[tokio::test]
+async fn rows_that_are_in_a_file_and_in_the_tables_are_listed_once() {
+    let (dead, _, settled) = died_between_rename_and_delete(1..=20).await;
+    assert_eq!(settled.len(), 40);
+
+    let found = ledger(&*dead.open().await).await;
+
+    assert_eq!(found, settled);
+}
+
+#[tokio::test]
+async fn rows_that_are_in_a_file_already_are_not_written_again() {
+    let (dead, run, settled) = died_between_rename_and_delete(1..=20).await;
+    let store = dead.open().await;
+    let before = files(dead.data.path());
+
+    // More came in after that file.
+    let fates = vec![rows::fate(99, Fate::Delivered)];
+    store.settle(&run, Settlement { fates, ..Settlement::default() }).await.expect("settled");
+    finish(&*store, &dead, &run).await;
+
+    let found = ledger(&*store).await;
+    assert_eq!(found[0].key, "99");
+    assert_eq!(found[1..], settled);
+    let after = files(dead.data.path());
+    assert_eq!(after.len(), 2);
+    assert!(after.contains(&before[0]));
+    drop(store);
+    // Without the file the rows are gone from the tables as well: they were not kept twice.
+    fs::remove_file(&before[0]).expect("removed");
+    assert_eq!(ledger(&*dead.open().await).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_file_that_was_never_finished_is_written_anew() {
+    let folder = Folder::new();
+    let store = folder.open().await;
+    let run = one_run(&*store, &folder, 1..=5).await;
+    let settled = ledger(&*store).await;
+    drop(store);
+    let day = folder.data.path().join("history/orders/2026-03-01");
+    fs::create_dir_all(&day).expect("made");
+    let torn = day.join(format!("{run}-000001-000003.tmp"));
+    fs::write(&torn, b"PAR1 torn").expect("written");
+
+    let store = folder.open().await;
+    assert_eq!(ledger(&*store).await, settled);
+    finish(&*store, &folder, &run).await;
+
+    assert_eq!(ledger(&*store).await, settled);
+    assert_eq!(files(folder.data.path()), [day.join(format!("{run}-000001-000005.parquet"))]);
+    assert!(!torn.exists());
+}
+
+#[tokio::test]
+async fn a_dead_run_gets_its_file_when_the_next_run_has_ended() {
+    let folder = Folder::new();
+    let store = folder.open().await;
+    let dead = one_run(&*store, &folder, 1..=5).await;
+    drop(store);
+
+    let store = folder.open().await;
+    let next = one_run(&*store, &folder, 6..=6).await;
+    finish(&*store, &folder, &next).await;
+
+    let files = files(folder.data.path());
+    let names: Vec<String> =
+        files.iter().map(|file| file.file_name().expect("name").to_string_lossy().into_owned()).collect();
+    assert_eq!(names, [format!("{dead}-000001-000005.parquet"), format!("{next}-000001-000001.parquet")]);
+    assert_eq!(ledger(&*store).await.len(), 12);
+}
+
+#[tokio::test]
+async fn a_run_over_midnight_has_a_file_for_each_day() {
+    let folder = Folder::new();
+    let store = folder.open().await;
+    let run = one_run(&*store, &folder, 1..=2).await;
+    folder.clock.advance(jiff::SignedDuration::from_hours(12));
+    let fates = vec![rows::fate(3, Fate::Delivered)];
+    store.settle(&run, Settlement { fates, ..Settlement::default() }).await.expect("settled");
+
+    finish(&*store, &folder, &run).await;
+
+    let history = folder.data.path().join("history/orders");
+    let expected = [
+        history.join(format!("2026-03-01/{run}-000001-000002.parquet")),
+        history.join(format!("2026-03-02/{run}-000003-000003.parquet")),
+    ];
+    assert_eq!(files(folder.data.path()), expected);
+    assert_eq!(ledger(&*store).await[0].key, "3");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_run_gets_files_while_it_goes_on_and_readers_see_every_row_once() {
+    let folder = Folder::new();
+    let store = folder.open().await;
+    let run = one_run(&*store, &folder, 1..=1).await;
+    let history = folder.data.path().join("history");
+    let batch: Vec<_> = (0..20_000).map(|id| rows::fate(id, Fate::Delivered)).collect();
+    let mut settled = 2;
+    while files(&history).is_empty() {
+        assert!(settled < 3_000_000, "no file was made of {settled} rows");
+        let fates = batch.clone();
+        store.settle(&run, Settlement { fates, ..Settlement::default() }).await.expect("settled");
+        settled += batch.len();
+    }
+
+    let query = RowQuery { user: Some("user-7".to_owned()), limit: 1_000, ..RowQuery::default() };
+    let found = store.rows(&query).await.expect("rows").len();
+    finish(&*store, &folder, &run).await;
+
+    assert_eq!(found, settled / batch.len());
+    assert_eq!(store.rows(&query).await.expect("rows").len(), found);
+}

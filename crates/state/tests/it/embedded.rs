@@ -1,0 +1,87 @@
+//! The promises on SQLite, and what only files can show.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tempfile::TempDir;
+use tidegate_model::{Clock, Secret, Store};
+use tidegate_state::{StateConfig, StoreLocation};
+use tidegate_testkit::ManualClock;
+use tidegate_testkit::store::Place;
+
+/// A data folder for one test.
+pub(crate) struct Folder {
+    pub(crate) data: TempDir,
+    pub(crate) clock: ManualClock,
+}
+
+impl Folder {
+    pub(crate) fn new() -> Folder {
+        Folder { data: tempfile::tempdir().expect("folder"), clock: ManualClock::default() }
+    }
+}
+
+/// What a store in `data` is opened with.
+pub(crate) fn config(data: &Path, clock: &ManualClock) -> StateConfig {
+    StateConfig {
+        data: data.to_path_buf(),
+        store: StoreLocation::Embedded,
+        clock: Arc::new(clock.clone()),
+        history_days: 0,
+        master_key: None::<Secret>,
+    }
+}
+
+#[async_trait]
+impl Place for Folder {
+    async fn open(&self) -> Arc<dyn Store> {
+        tidegate_state::open(config(self.data.path(), &self.clock)).await.expect("opened")
+    }
+
+    fn clock(&self) -> &ManualClock {
+        &self.clock
+    }
+}
+
+tidegate_testkit::store_conforms!(Folder::new());
+
+#[cfg(unix)]
+#[tokio::test]
+async fn only_the_owner_can_look_into_the_data_folder() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let folder = Folder::new();
+    let data = folder.data.path().join("new").join(".tidegate");
+
+    tidegate_state::open(config(&data, &folder.clock)).await.expect("opened");
+
+    let mode = |path: &Path| path.metadata().expect("there").permissions().mode() & 0o777;
+    assert_eq!(mode(&data), 0o700);
+    assert_eq!(mode(&data.join("history")), 0o700);
+}
+
+#[tokio::test]
+async fn days_beyond_those_to_keep_go_with_the_next_run() {
+    use jiff::SignedDuration;
+    use tidegate_model::store::{Fate, RowQuery, Settlement};
+    use tidegate_model::{Cause, Ending, ObjectKind, SyncId};
+    use tidegate_testkit::rows;
+
+    let folder = Folder::new();
+    let open = StateConfig { history_days: 2, ..config(folder.data.path(), &folder.clock) };
+    let store = tidegate_state::open(open).await.expect("opened");
+    for id in 1..=4 {
+        let (sync, at) = (SyncId::new("orders"), folder.clock.now());
+        let run = store.start_run(&sync, ObjectKind::User, Cause::Manual, at).await.expect("started");
+        let fates = vec![rows::fate(id, Fate::Delivered)];
+        store.settle(&run.id, Settlement { fates, ..Settlement::default() }).await.expect("settled");
+        store.finish_run(&run.id, Ending::Succeeded, None, true, at).await.expect("finished");
+        folder.clock.advance(SignedDuration::from_hours(24));
+    }
+
+    let kept = store.rows(&RowQuery { limit: 10, ..RowQuery::default() }).await.expect("rows");
+
+    let keys: Vec<&str> = kept.iter().map(|entry| entry.key.as_str()).collect();
+    assert_eq!(keys, ["4", "3", "2"]);
+}

@@ -1,0 +1,10 @@
+//! The store keeps its promises on SQLite and on PostgreSQL.
+//!
+//! The tests on PostgreSQL need `TIDEGATE_TEST_POSTGRES`: the URL of a server
+//! where databases can be made and dropped. Without it they fail.
+
+mod crash;
+mod embedded;
+mod failures;
+mod postgres;
+mod secrets;

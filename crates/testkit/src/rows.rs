@@ -1,0 +1,46 @@
+//! Small rows and fates.
+
+use tidegate_model::store::{Fate, IntentRow, RowFate};
+use tidegate_model::{Columns, Fingerprint, Reason, Row, Value};
+
+/// A row with two columns: `id`, and `email` made from it.
+pub fn row(id: i64) -> Row {
+    let columns = Columns::new(["id", "email"]);
+    Row { columns, values: vec![Value::Int(id), Value::Text(format!("{id}@example.com").into())] }
+}
+
+/// What became of [`row`]`(id)`: its key is the id, its user `user-<id>`, and the
+/// row itself is kept where it was not delivered.
+pub fn fate(id: i64, fate: Fate) -> RowFate {
+    let row = row(id);
+    let mut scratch = Vec::new();
+    RowFate {
+        key: key(id),
+        key_text: id.to_string().into(),
+        row: row.fingerprint(&mut scratch),
+        user: format!("user-{id}").into(),
+        payload: fate.reason().is_some().then_some(row),
+        fate,
+    }
+}
+
+/// The key of [`row`]`(id)`.
+pub fn key(id: i64) -> Fingerprint {
+    Fingerprint::of_values(&[Value::Int(id)], &mut Vec::new())
+}
+
+/// [`row`]`(id)` as part of a request that is about to be sent.
+pub fn intent(id: i64) -> IntentRow {
+    let RowFate { key, row, key_text, user, .. } = fate(id, Fate::Delivered);
+    IntentRow { key, row, key_text, user }
+}
+
+/// Rejected for a missing name.
+pub fn rejected() -> Fate {
+    Fate::Rejected(Reason::new("missing_name", "an event needs a name"))
+}
+
+/// In doubt for want of an answer.
+pub fn in_doubt() -> Fate {
+    Fate::InDoubt(Reason::new("no_answer", "the answer did not come"))
+}

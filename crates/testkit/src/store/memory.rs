@@ -1,0 +1,314 @@
+//! A store in plain memory, for tests of what stands on a store.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use tidegate_model::store::{
+    Claim, Fate, Intent, IntentId, IntentRow, OverlapChunk, Pause, Problem, RowEntry, RowFate, RowQuery,
+    Settlement, SyncState,
+};
+use tidegate_model::{
+    Cause, Clock, Counts, Ending, Error, Fingerprint, ObjectKind, Run, RunId, Secret, Store, SyncId,
+};
+
+/// A store in plain memory. Clones share what they remember.
+#[derive(Clone)]
+pub struct MemoryStore {
+    memory: Arc<Mutex<Memory>>,
+    clock: Arc<dyn Clock>,
+}
+
+#[derive(Default)]
+struct Memory {
+    claims: HashSet<SyncId>,
+    syncs: BTreeMap<SyncId, SyncState>,
+    runs: BTreeMap<RunId, (Run, ObjectKind)>,
+    intents: BTreeMap<IntentId, (RunId, u64, Intent)>,
+    overlap: BTreeMap<(SyncId, u64), OverlapChunk>,
+    /// In the order in which they were settled.
+    ledger: Vec<(RowEntry, RowFate)>,
+    /// In the order in which they came up.
+    problems: Vec<(SyncId, Problem)>,
+    secrets: BTreeMap<String, Secret>,
+    intended: IntentId,
+}
+
+impl MemoryStore {
+    /// A store that remembers nothing yet.
+    pub fn new(clock: Arc<dyn Clock>) -> MemoryStore {
+        MemoryStore { memory: Arc::default(), clock }
+    }
+
+    /// Every fate that was settled for a sync, oldest first.
+    pub fn fates(&self, sync: &SyncId) -> Vec<RowFate> {
+        let memory = self.memory();
+        memory.ledger.iter().filter(|(entry, _)| entry.sync == *sync).map(|(_, fate)| fate.clone()).collect()
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Memory {
+    fn sync(&mut self, sync: &SyncId) -> &mut SyncState {
+        self.syncs.entry(sync.clone()).or_default()
+    }
+
+    fn run(&mut self, run: &RunId) -> Result<&mut (Run, ObjectKind), Error> {
+        self.runs.get_mut(run).ok_or_else(|| Error::internal(format!("there is no run `{run}`")))
+    }
+
+    fn forget_intents(&mut self, sync: &SyncId) {
+        let runs = &self.runs;
+        self.intents.retain(|_, (run, _, _)| runs.get(run).is_none_or(|(run, _)| run.sync != *sync));
+    }
+
+    fn note_problem(&mut self, sync: &SyncId, row: &RowFate, entry: RowEntry) {
+        let problem = Problem { key: row.key, row: row.row, entry };
+        let known = self.problems.iter().position(|(of, old)| of == sync && old.key == row.key);
+        match known {
+            Some(at) if self.problems[at].1.row == row.row => self.problems[at].1 = problem,
+            Some(at) => {
+                self.problems.remove(at);
+                self.problems.push((sync.clone(), problem));
+            }
+            None => self.problems.push((sync.clone(), problem)),
+        }
+    }
+
+    fn solve(&mut self, sync: &SyncId, solved: &[Fingerprint]) {
+        self.problems.retain(|(of, problem)| of != sync || !solved.contains(&problem.key));
+    }
+}
+
+/// Gives its sync back when it goes.
+struct MemoryClaim {
+    memory: Arc<Mutex<Memory>>,
+    sync: SyncId,
+}
+
+impl Drop for MemoryClaim {
+    fn drop(&mut self) {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner).claims.remove(&self.sync);
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    async fn claim(&self, sync: &SyncId) -> Result<Option<Claim>, Error> {
+        let free = self.memory().claims.insert(sync.clone());
+        let memory = Arc::clone(&self.memory);
+        Ok(free.then(|| Box::new(MemoryClaim { memory, sync: sync.clone() }) as Claim))
+    }
+
+    async fn sync_state(&self, sync: &SyncId) -> Result<SyncState, Error> {
+        Ok(self.memory().syncs.get(sync).cloned().unwrap_or_default())
+    }
+
+    async fn set_paused(&self, sync: &SyncId, paused: Option<Pause>) -> Result<(), Error> {
+        self.memory().sync(sync).paused = paused;
+        Ok(())
+    }
+
+    async fn reset(&self, sync: &SyncId) -> Result<(), Error> {
+        let mut memory = self.memory();
+        let state = memory.sync(sync);
+        state.checkpoint = None;
+        state.complete = false;
+        memory.overlap.retain(|(of, _), _| of != sync);
+        memory.forget_intents(sync);
+        Ok(())
+    }
+
+    async fn start_run(
+        &self,
+        sync: &SyncId,
+        object: ObjectKind,
+        cause: Cause,
+        at: Timestamp,
+    ) -> Result<Run, Error> {
+        let mut memory = self.memory();
+        memory.sync(sync).object.get_or_insert(object);
+        for (run, _) in memory.runs.values_mut().filter(|(run, _)| run.sync == *sync && run.ending.is_none())
+        {
+            run.ending = Some(Ending::Interrupted);
+            run.finished_at = Some(at);
+        }
+        let run = Run {
+            id: RunId::new(format!("run-{:06}", memory.runs.len() + 1)),
+            sync: sync.clone(),
+            cause,
+            started_at: at,
+            finished_at: None,
+            ending: None,
+            counts: Counts::default(),
+            error: None,
+        };
+        memory.runs.insert(run.id.clone(), (run.clone(), object));
+        Ok(run)
+    }
+
+    async fn intend(&self, run: &RunId, batch: u64, rows: Vec<IntentRow>) -> Result<IntentId, Error> {
+        let mut memory = self.memory();
+        memory.run(run)?;
+        memory.intended += 1;
+        let id = memory.intended;
+        memory.intents.insert(id, (run.clone(), batch, Intent { rows, fates: None }));
+        Ok(id)
+    }
+
+    async fn answered(&self, run: &RunId, intent: IntentId, fates: Vec<Fate>) -> Result<(), Error> {
+        let mut memory = self.memory();
+        match memory.intents.get_mut(&intent) {
+            Some((of, _, intent)) if of == run => intent.fates = Some(fates),
+            _ => return Err(Error::internal(format!("the run `{run}` has no intent {intent}"))),
+        }
+        Ok(())
+    }
+
+    async fn open_intents(&self, sync: &SyncId) -> Result<Vec<Intent>, Error> {
+        let memory = self.memory();
+        let of_sync = |run: &RunId| memory.runs.get(run).is_some_and(|(run, _)| run.sync == *sync);
+        let intents = memory.intents.values().filter(|(run, _, _)| of_sync(run));
+        Ok(intents.map(|(_, _, intent)| intent.clone()).collect())
+    }
+
+    async fn settle(&self, run: &RunId, settlement: Settlement) -> Result<(), Error> {
+        let at = self.clock.now();
+        let mut memory = self.memory();
+        let (known, object) = memory.run(run)?;
+        let (sync, object) = (known.sync.clone(), *object);
+        // What can fail comes first, so that a failure leaves no trace.
+        if let Some(chunk) = &settlement.remember
+            && memory.overlap.contains_key(&(sync.clone(), chunk.seq))
+            && settlement.forget_through.is_none_or(|seq| seq < chunk.seq)
+        {
+            return Err(Error::internal(format!(
+                "the overlap of `{sync}` has a chunk {} already",
+                chunk.seq
+            )));
+        }
+        memory.run(run)?.0.counts += settlement.counts;
+        if let Some(checkpoint) = settlement.checkpoint {
+            let state = memory.sync(&sync);
+            state.checkpoint = Some(checkpoint);
+            state.complete = false;
+        }
+        memory.intents.retain(|_, (of, batch, _)| of != run || *batch > settlement.batch);
+        if let Some(seq) = settlement.forget_through {
+            memory.overlap.retain(|(of, number), _| *of != sync || *number > seq);
+        }
+        if let Some(chunk) = settlement.remember {
+            memory.overlap.insert((sync.clone(), chunk.seq), chunk);
+        }
+        memory.solve(&sync, &settlement.solved);
+        for row in settlement.fates {
+            let entry = entry(at, run, &sync, object, &row);
+            if row.fate.reason().is_some() {
+                memory.note_problem(&sync, &row, entry.clone());
+            } else if settlement.solved.contains(&row.key) {
+                memory.solve(&sync, &[row.key]);
+            }
+            memory.ledger.push((entry, row));
+        }
+        Ok(())
+    }
+
+    async fn finish_run(
+        &self,
+        run: &RunId,
+        ending: Ending,
+        error: Option<String>,
+        complete: bool,
+        at: Timestamp,
+    ) -> Result<Run, Error> {
+        let mut memory = self.memory();
+        let (run, _) = memory.run(run)?;
+        run.ending = Some(ending);
+        run.error = error;
+        run.finished_at = Some(at);
+        let run = run.clone();
+        if complete {
+            memory.sync(&run.sync).complete = true;
+            memory.forget_intents(&run.sync);
+        }
+        Ok(run)
+    }
+
+    async fn overlap(&self, sync: &SyncId) -> Result<Vec<OverlapChunk>, Error> {
+        let memory = self.memory();
+        let chunks = memory.overlap.iter().filter(|((of, _), _)| of == sync);
+        Ok(chunks.map(|(_, chunk)| chunk.clone()).collect())
+    }
+
+    async fn clear_overlap(&self, sync: &SyncId) -> Result<(), Error> {
+        self.memory().overlap.retain(|(of, _), _| of != sync);
+        Ok(())
+    }
+
+    async fn runs(&self, sync: Option<&SyncId>, limit: usize) -> Result<Vec<Run>, Error> {
+        let memory = self.memory();
+        let runs = memory.runs.values().rev().map(|(run, _)| run);
+        Ok(runs.filter(|run| sync.is_none_or(|sync| run.sync == *sync)).take(limit).cloned().collect())
+    }
+
+    async fn rows(&self, query: &RowQuery) -> Result<Vec<RowEntry>, Error> {
+        let memory = self.memory();
+        let wanted = |entry: &RowEntry| {
+            query.sync.as_ref().is_none_or(|sync| entry.sync == *sync)
+                && query.run.as_ref().is_none_or(|run| entry.run == *run)
+                && query.user.as_ref().is_none_or(|user| entry.user == *user)
+                && query.fate.is_none_or(|fate| entry.fate == fate)
+        };
+        let open = |entry: &RowEntry, row: &RowFate| {
+            let kept = memory.problems.iter().find(|(sync, kept)| *sync == entry.sync && kept.row == row.row);
+            let payload = kept.and_then(|(_, kept)| kept.entry.payload.clone());
+            RowEntry { payload: payload.filter(|_| entry.reason.is_some()), ..entry.clone() }
+        };
+        let newest = memory.ledger.iter().rev().filter(|(entry, _)| wanted(entry));
+        Ok(newest.take(query.limit).map(|(entry, row)| open(entry, row)).collect())
+    }
+
+    async fn problems(&self, sync: &SyncId) -> Result<Vec<Problem>, Error> {
+        let memory = self.memory();
+        let problems = memory.problems.iter().filter(|(of, _)| of == sync);
+        Ok(problems.map(|(_, problem)| problem.clone()).collect())
+    }
+
+    async fn trim_history(&self, before: Timestamp) -> Result<(), Error> {
+        let day = |at: Timestamp| at.to_zoned(TimeZone::UTC).date();
+        self.memory().ledger.retain(|(entry, _)| day(entry.at) >= day(before));
+        Ok(())
+    }
+
+    async fn put_secret(&self, name: &str, secret: &Secret) -> Result<(), Error> {
+        self.memory().secrets.insert(name.to_owned(), secret.clone());
+        Ok(())
+    }
+
+    async fn secret(&self, name: &str) -> Result<Option<Secret>, Error> {
+        Ok(self.memory().secrets.get(name).cloned())
+    }
+
+    async fn secrets(&self) -> Result<Vec<String>, Error> {
+        Ok(self.memory().secrets.keys().cloned().collect())
+    }
+}
+
+fn entry(at: Timestamp, run: &RunId, sync: &SyncId, object: ObjectKind, row: &RowFate) -> RowEntry {
+    RowEntry {
+        at,
+        sync: sync.clone(),
+        run: run.clone(),
+        object,
+        user: row.user.to_string(),
+        key: row.key_text.to_string(),
+        fate: row.fate.kind(),
+        reason: row.fate.reason().cloned(),
+        payload: row.payload.clone(),
+    }
+}

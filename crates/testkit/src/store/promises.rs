@@ -1,0 +1,635 @@
+//! One function for each promise. They panic where it is broken.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+use tidegate_model::store::{
+    Fate, FateKind, Intent, OverlapChunk, Pause, RowEntry, RowQuery, Settlement, SyncState,
+};
+use tidegate_model::{
+    Cause, Checkpoint, Clock, Counts, Ending, Fingerprint, ObjectKind, Run, RunId, Secret, Store, SyncId,
+    Value,
+};
+
+use super::Place;
+use crate::rows::{fate, in_doubt, intent, key, rejected, row};
+
+fn orders() -> SyncId {
+    SyncId::new("orders")
+}
+
+async fn start(store: &dyn Store, sync: &SyncId, at: Timestamp) -> Run {
+    store.start_run(sync, ObjectKind::Event, Cause::Manual, at).await.expect("run started")
+}
+
+async fn finish(store: &dyn Store, run: &RunId, complete: bool, at: Timestamp) -> Run {
+    store.finish_run(run, Ending::Succeeded, None, complete, at).await.expect("run finished")
+}
+
+async fn settle(store: &dyn Store, run: &RunId, settlement: Settlement) {
+    store.settle(run, settlement).await.expect("settled");
+}
+
+fn fates(rows: impl IntoIterator<Item = (i64, Fate)>) -> Settlement {
+    Settlement { fates: rows.into_iter().map(|(id, what)| fate(id, what)).collect(), ..Settlement::default() }
+}
+
+async fn rows(store: &dyn Store, query: RowQuery) -> Vec<RowEntry> {
+    store.rows(&query).await.expect("rows")
+}
+
+fn all_of(sync: &SyncId) -> RowQuery {
+    RowQuery { sync: Some(sync.clone()), limit: 100, ..RowQuery::default() }
+}
+
+fn keys(entries: &[RowEntry]) -> Vec<&str> {
+    entries.iter().map(|entry| entry.key.as_str()).collect()
+}
+
+/// While a claim is held nobody else gets one; dropping it lets go.
+pub async fn a_claim_is_exclusive_until_it_is_dropped(place: &dyn Place) {
+    let store = place.open().await;
+    let other = place.open().await;
+
+    let claim = store.claim(&orders()).await.expect("asked").expect("free");
+
+    assert!(store.claim(&orders()).await.expect("asked").is_none());
+    assert!(other.claim(&orders()).await.expect("asked").is_none());
+    assert!(other.claim(&SyncId::new("users")).await.expect("asked").is_some());
+
+    drop(claim);
+
+    // A server learns of it a moment later.
+    for _ in 0..1_000 {
+        if other.claim(&orders()).await.expect("asked").is_some() {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+    panic!("the claim was dropped and is still held");
+}
+
+/// Nothing is known, and asking makes nothing.
+pub async fn a_sync_that_never_ran_has_the_default_state(place: &dyn Place) {
+    let store = place.open().await;
+
+    assert_eq!(store.sync_state(&orders()).await.expect("state"), SyncState::default());
+    assert!(store.runs(Some(&orders()), 10).await.expect("runs").is_empty());
+    assert!(rows(&*store, all_of(&orders())).await.is_empty());
+    assert!(store.overlap(&orders()).await.expect("overlap").is_empty());
+    assert!(store.open_intents(&orders()).await.expect("intents").is_empty());
+    store.reset(&orders()).await.expect("nothing to forget");
+}
+
+/// Also over a restart, and for a sync that never ran.
+pub async fn a_pause_is_kept_until_it_is_lifted(place: &dyn Place) {
+    let at = place.clock().now();
+    let pause = Pause { by: "ann".into(), why: "the key was refused".into(), at };
+    place.open().await.set_paused(&orders(), Some(pause.clone())).await.expect("paused");
+
+    let store = place.open().await;
+    assert_eq!(store.sync_state(&orders()).await.expect("state").paused, Some(pause));
+    start(&*store, &orders(), at).await;
+    assert!(store.sync_state(&orders()).await.expect("state").paused.is_some());
+
+    store.set_paused(&orders(), None).await.expect("lifted");
+    assert_eq!(store.sync_state(&orders()).await.expect("state").paused, None);
+}
+
+/// Even where several start in the same instant; runs are listed newest first.
+pub async fn names_of_runs_sort_by_their_start(place: &dyn Place) {
+    let store = place.open().await;
+    let users = SyncId::new("users");
+    let mut names = Vec::new();
+    for at in 0..12 {
+        let sync = if at % 2 == 0 { orders() } else { users.clone() };
+        names.push(start(&*store, &sync, place.clock().now()).await.id);
+        if at % 4 == 3 {
+            place.clock().advance(SignedDuration::from_millis(700));
+        }
+    }
+
+    assert!(names.is_sorted(), "{names:?}");
+    assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len());
+    let listed = store.runs(None, 5).await.expect("runs");
+    let listed: Vec<&RunId> = listed.iter().map(|run| &run.id).collect();
+    assert_eq!(listed, names.iter().rev().take(5).collect::<Vec<_>>());
+    assert_eq!(store.runs(Some(&users), 100).await.expect("runs").len(), 6);
+}
+
+/// After a crash the next run closes it, with its time; other syncs are left alone.
+pub async fn a_run_that_never_ended_is_interrupted_by_the_next(place: &dyn Place) {
+    let store = place.open().await;
+    let users = SyncId::new("users");
+    let dead = start(&*store, &orders(), place.clock().now()).await;
+    let ended = start(&*store, &users, place.clock().now()).await;
+    finish(&*store, &ended.id, true, place.clock().now()).await;
+    let alive = start(&*store, &users, place.clock().now()).await;
+    settle(&*store, &dead.id, fates([(1, Fate::Delivered)])).await;
+    drop(store);
+
+    place.clock().advance(SignedDuration::from_secs(60));
+    let store = place.open().await;
+    let next = start(&*store, &orders(), place.clock().now()).await;
+
+    let runs = store.runs(None, 10).await.expect("runs");
+    let find = |id: &RunId| runs.iter().find(|run| run.id == *id).expect("listed");
+    assert_eq!(find(&dead.id).ending, Some(Ending::Interrupted));
+    assert_eq!(find(&dead.id).finished_at, Some(place.clock().now()));
+    assert_eq!(find(&next.id).ending, None);
+    assert_eq!(find(&alive.id).ending, None);
+    assert_eq!(find(&ended.id).ending, Some(Ending::Succeeded));
+    assert_eq!(keys(&rows(&*store, all_of(&orders())).await), ["1"]);
+}
+
+/// It is noted when a sync first runs.
+pub async fn the_object_of_the_first_run_stays(place: &dyn Place) {
+    let store = place.open().await;
+    let at = place.clock().now();
+    for object in [ObjectKind::CatalogItem, ObjectKind::User] {
+        store.start_run(&orders(), object, Cause::Schedule, at).await.expect("run started");
+        let state = store.sync_state(&orders()).await.expect("state");
+        assert_eq!(state.object, Some(ObjectKind::CatalogItem));
+    }
+}
+
+/// Each settlement adds its own; the ending, its time and its sentence are kept.
+pub async fn counts_add_up_until_the_run_ends(place: &dyn Place) {
+    let store = place.open().await;
+    let run = start(&*store, &orders(), place.clock().now()).await;
+    let counts = Counts {
+        read: 1,
+        unchanged: 2,
+        delivered: 3,
+        rejected: 4,
+        in_doubt: 5,
+        waiting: 6,
+        requests: 7,
+        retries: 8,
+    };
+    settle(&*store, &run.id, Settlement { batch: 1, counts, ..Settlement::default() }).await;
+    settle(&*store, &run.id, Settlement { batch: 2, counts, ..Settlement::default() }).await;
+    place.clock().advance(SignedDuration::from_secs(5));
+    let at = place.clock().now();
+
+    let error = Some("the disk is full".to_owned());
+    let finished =
+        store.finish_run(&run.id, Ending::Failed, error.clone(), false, at).await.expect("finished");
+
+    let mut twice = counts;
+    twice += counts;
+    let expected = Run { counts: twice, finished_at: Some(at), ending: Some(Ending::Failed), error, ..run };
+    assert_eq!(finished, expected);
+    assert_eq!(place.open().await.runs(Some(&orders()), 1).await.expect("runs"), [expected]);
+}
+
+/// With the settlement that has one; without one the place stays.
+pub async fn a_checkpoint_moves_with_its_settlement(place: &dyn Place) {
+    let store = place.open().await;
+    let run = start(&*store, &orders(), place.clock().now()).await;
+    let first = Checkpoint(json!({ "after": "2026-03-01T00:00:00.123456789Z", "offsets": [1, 2] }));
+    let moved = Settlement { checkpoint: Some(first.clone()), ..Settlement::default() };
+
+    settle(&*store, &run.id, moved).await;
+    settle(&*store, &run.id, Settlement { batch: 1, ..Settlement::default() }).await;
+
+    let state = place.open().await.sync_state(&orders()).await.expect("state");
+    assert_eq!(state.checkpoint, Some(first));
+}
+
+/// `complete` is set by an ending that says so. A later run takes it away with
+/// its first checkpoint and not before: until then the place is still that of the
+/// completed read, and going on from there would skip every row.
+pub async fn a_read_begins_anew_only_after_it_came_to_its_end(place: &dyn Place) {
+    let store = place.open().await;
+    let complete = async || store.sync_state(&orders()).await.expect("state").complete;
+    let checkpoint = Some(Checkpoint(json!(1)));
+
+    let run = start(&*store, &orders(), place.clock().now()).await;
+    settle(&*store, &run.id, Settlement { checkpoint: checkpoint.clone(), ..Settlement::default() }).await;
+    finish(&*store, &run.id, false, place.clock().now()).await;
+    assert!(!complete().await);
+    let run = start(&*store, &orders(), place.clock().now()).await;
+    finish(&*store, &run.id, true, place.clock().now()).await;
+    assert!(complete().await);
+
+    let run = start(&*store, &orders(), place.clock().now()).await;
+    finish(&*store, &run.id, false, place.clock().now()).await;
+    assert!(complete().await);
+    let run = start(&*store, &orders(), place.clock().now()).await;
+    settle(&*store, &run.id, Settlement { checkpoint, ..Settlement::default() }).await;
+    assert!(!complete().await);
+}
+
+/// Not in counts, checkpoint, problems, rows, overlap or intents.
+pub async fn a_settlement_that_fails_leaves_no_trace(place: &dyn Place) {
+    let store = place.open().await;
+    let run = start(&*store, &orders(), place.clock().now()).await;
+    let chunk = OverlapChunk { seq: 7, high: None, rows: vec![Fingerprint(1)] };
+    let first = Settlement {
+        batch: 1,
+        checkpoint: Some(Checkpoint(json!("first"))),
+        remember: Some(chunk.clone()),
+        ..fates([(1, rejected())])
+    };
+    settle(&*store, &run.id, first).await;
+    store.intend(&run.id, 2, vec![intent(2)]).await.expect("intended");
+
+    // The number of an overlap chunk is taken: the last of many writes fails.
+    let second = Settlement {
+        batch: 2,
+        checkpoint: Some(Checkpoint(json!("second"))),
+        counts: Counts { read: 1, ..Counts::default() },
+        remember: Some(chunk.clone()),
+        solved: vec![key(1)],
+        ..fates([(2, rejected())])
+    };
+    store.settle(&run.id, second).await.expect_err("the chunk is there already");
+
+    let store = place.open().await;
+    let state = store.sync_state(&orders()).await.expect("state");
+    assert_eq!(state.checkpoint, Some(Checkpoint(json!("first"))));
+    assert_eq!(store.runs(None, 1).await.expect("runs")[0].counts, Counts::default());
+    assert_eq!(store.overlap(&orders()).await.expect("overlap"), [chunk]);
+    assert_eq!(keys(&rows(&*store, all_of(&orders())).await), ["1"]);
+    let problems = store.problems(&orders()).await.expect("problems");
+    assert_eq!(problems.iter().map(|problem| problem.key).collect::<Vec<_>>(), [key(1)]);
+    assert_eq!(store.open_intents(&orders()).await.expect("intents").len(), 1);
+}
+
+/// And an error of its own: what others write at the same time is written.
+pub async fn what_concerns_an_unknown_run_is_an_error(place: &dyn Place) {
+    let store = place.open().await;
+    let run = start(&*store, &orders(), place.clock().now()).await;
+    let nobody = RunId::new("nobody");
+
+    let (wrong, right) =
+        tokio::join!(store.intend(&nobody, 1, vec![intent(1)]), store.intend(&run.id, 1, vec![intent(2)]));
+
+    wrong.expect_err("no such run");
+    right.expect("written");
+    store.answered(&run.id, 999_999, vec![Fate::Delivered]).await.expect_err("no such intent");
+    store.settle(&nobody, fates([(1, Fate::Delivered)])).await.expect_err("no such run");
+    let at = place.clock().now();
+    store.finish_run(&nobody, Ending::Failed, None, false, at).await.expect_err("no such run");
+    assert_eq!(store.open_intents(&orders()).await.expect("intents").len(), 1);
+    assert!(rows(&*store, RowQuery { limit: 10, ..RowQuery::default() }).await.is_empty());
+}
+
+/// The next run learns which rows left, and what came back.
+pub async fn an_intent_survives_a_restart_with_and_without_its_answer(place: &dyn Place) {
+    let store = place.open().await;
+    let run = start(&*store, &orders(), place.clock().now()).await;
+    let answered = store.intend(&run.id, 1, vec![intent(1), intent(2)]).await.expect("intended");
+    let silent = store.intend(&run.id, 1, vec![intent(3)]).await.expect("intended");
+    assert_ne!(answered, silent);
+    let answer = vec![Fate::Delivered, rejected()];
+    store.answered(&run.id, answered, answer.clone()).await.expect("answered");
+    drop(store);
+
+    let store = place.open().await;
+    start(&*store, &orders(), place.clock().now()).await;
+    let open = store.open_intents(&orders()).await.expect("intents");
+
+    let open: Vec<(_, _)> = open.into_iter().map(|Intent { rows, fates }| (rows, fates)).collect();
+    assert_eq!(open, [(vec![intent(1), intent(2)], Some(answer)), (vec![intent(3)], None)]);
+    assert!(store.open_intents(&SyncId::new("users")).await.expect("intents").is_empty());
+}
+
+/// Nor do the batches before it; later batches keep theirs.
+pub async fn a_settled_batch_leaves_no_intents(place: &dyn Place) {
+    let store = place.open().await;
+    let run = start(&*store, &orders(), place.clock().now()).await;
+    for batch in 1..=3 {
+        store.intend(&run.id, batch, vec![intent(batch.cast_signed())]).await.expect("intended");
+    }
+
+    settle(&*store, &run.id, Settlement { batch: 2, ..Settlement::default() }).await;
+
+    let open = store.open_intents(&orders()).await.expect("intents");
+    assert_eq!(open.iter().map(|intent| intent.rows.clone()).collect::<Vec<_>>(), [vec![intent(3)]]);
+}
+
+/// Neither its own nor those of earlier runs; a read that did not complete keeps them.
+pub async fn a_completed_read_leaves_no_intents(place: &dyn Place) {
+    let store = place.open().await;
+    let at = place.clock().now();
+    let run = start(&*store, &orders(), at).await;
+    store.intend(&run.id, 1, vec![intent(1)]).await.expect("intended");
+    finish(&*store, &run.id, false, at).await;
+    let other = start(&*store, &SyncId::new("users"), at).await;
+    store.intend(&other.id, 1, vec![intent(9)]).await.expect("intended");
+    let run = start(&*store, &orders(), at).await;
+    assert_eq!(store.open_intents(&orders()).await.expect("intents").len(), 1);
+
+    finish(&*store, &run.id, true, at).await;
+
+    assert!(store.open_intents(&orders()).await.expect("intents").is_empty());
+    assert_eq!(store.open_intents(&SyncId::new("users")).await.expect("intents").len(), 1);
+}
+
+/// Sixteen requests in flight, each with its intent and its answer.
+pub async fn intents_of_many_requests_at_once_are_all_kept(place: &dyn Place) {
+    let store = place.open().await;
+    let run = start(&*store, &orders(), place.clock().now()).await;
+    let lanes = (0..16_i64).map(|lane| {
+        let (store, run) = (Arc::clone(&store), run.id.clone());
+        tokio::spawn(async move {
+            for turn in 0..10 {
+                let rows = vec![intent(lane * 10 + turn)];
+                let id = store.intend(&run, 1, rows).await.expect("intended");
+                if turn % 2 == 0 {
+                    store.answered(&run, id, vec![Fate::Delivered]).await.expect("answered");
+                }
+            }
+        })
+    });
+    for lane in lanes.collect::<Vec<_>>() {
+        lane.await.expect("lane");
+    }
+
+    let open = place.open().await.open_intents(&orders()).await.expect("intents");
+
+    let rows: BTreeSet<String> = open.iter().map(|intent| intent.rows[0].key_text.to_string()).collect();
+    assert_eq!((open.len(), rows.len()), (160, 160));
+    assert_eq!(open.iter().filter(|intent| intent.fates.is_some()).count(), 80);
+}
+
+/// With rows that stand there twice, and a cursor of any type.
+pub async fn overlap_is_kept_in_order_until_it_is_forgotten(place: &dyn Place) {
+    let store = place.open().await;
+    let run = start(&*store, &orders(), place.clock().now()).await;
+    let chunk = |seq, high, rows: &[u128]| OverlapChunk {
+        seq,
+        high,
+        rows: rows.iter().map(|row| Fingerprint(*row)).collect(),
+    };
+    let chunks = [
+        chunk(1, None, &[]),
+        chunk(2, Some(Value::Float(0.1)), &[5, u128::MAX, 5]),
+        chunk(10, Some(Value::Timestamp(Timestamp::constant(1, 999_999_999))), &[1]),
+        chunk(11, Some(Value::Text("é".into())), &[2]),
+    ];
+    for at in [2, 0, 3, 1] {
+        let remember = Some(chunks[at].clone());
+        settle(&*store, &run.id, Settlement { remember, ..Settlement::default() }).await;
+    }
+    assert_eq!(store.overlap(&orders()).await.expect("overlap"), chunks);
+
+    settle(&*store, &run.id, Settlement { forget_through: Some(2), ..Settlement::default() }).await;
+    assert_eq!(place.open().await.overlap(&orders()).await.expect("overlap"), chunks[2..]);
+    assert!(store.overlap(&SyncId::new("users")).await.expect("overlap").is_empty());
+
+    store.clear_overlap(&orders()).await.expect("cleared");
+    assert!(store.overlap(&orders()).await.expect("overlap").is_empty());
+}
+
+/// With all that is needed to send the row again, in the order of the rows.
+pub async fn a_problem_stays_open_until_it_is_solved(place: &dyn Place) {
+    let store = place.open().await;
+    let run = start(&*store, &orders(), place.clock().now()).await;
+    let mut unreadable = fate(4, rejected());
+    unreadable.payload = None;
+    let mut settlement = fates([(3, rejected()), (1, Fate::Delivered), (2, in_doubt())]);
+    settlement.fates.push(unreadable);
+    settle(&*store, &run.id, settlement).await;
+    finish(&*store, &run.id, true, place.clock().now()).await;
+
+    let store = place.open().await;
+    let problems = store.problems(&orders()).await.expect("problems");
+    let entry = |id: i64, fate: FateKind, reason: &Fate| RowEntry {
+        at: place.clock().now(),
+        sync: orders(),
+        run: run.id.clone(),
+        object: ObjectKind::Event,
+        user: format!("user-{id}"),
+        key: id.to_string(),
+        fate,
+        reason: reason.reason().cloned(),
+        payload: (id != 4).then(|| row(id)),
+    };
+    let entries: Vec<&RowEntry> = problems.iter().map(|problem| &problem.entry).collect();
+    assert_eq!(
+        entries,
+        [
+            &entry(3, FateKind::Rejected, &rejected()),
+            &entry(2, FateKind::InDoubt, &in_doubt()),
+            &entry(4, FateKind::Rejected, &rejected())
+        ]
+    );
+    assert_eq!((problems[0].key, problems[0].row), (key(3), fate(3, Fate::Delivered).row));
+
+    let retry = start(&*store, &orders(), place.clock().now()).await;
+    let solved = vec![key(3), key(999)];
+    settle(&*store, &retry.id, Settlement { solved, ..fates([(3, Fate::Delivered)]) }).await;
+    let open = store.problems(&orders()).await.expect("problems");
+    assert_eq!(open.iter().map(|problem| problem.key).collect::<Vec<_>>(), [key(2), key(4)]);
+    assert!(store.problems(&SyncId::new("users")).await.expect("problems").is_empty());
+}
+
+/// It keeps its place in the order and tells of the latest attempt.
+pub async fn the_same_row_failing_again_is_one_problem(place: &dyn Place) {
+    let store = place.open().await;
+    let first = start(&*store, &orders(), place.clock().now()).await;
+    settle(&*store, &first.id, fates([(1, rejected()), (2, rejected())])).await;
+    place.clock().advance(SignedDuration::from_secs(60));
+    let second = start(&*store, &orders(), place.clock().now()).await;
+
+    settle(&*store, &second.id, fates([(3, rejected()), (1, in_doubt())])).await;
+
+    let problems = store.problems(&orders()).await.expect("problems");
+    assert_eq!(problems.iter().map(|problem| problem.key).collect::<Vec<_>>(), [key(1), key(2), key(3)]);
+    let entry = &problems[0].entry;
+    assert_eq!((entry.at, &entry.run), (place.clock().now(), &second.id));
+    assert_eq!((entry.fate, entry.reason.as_ref()), (FateKind::InDoubt, in_doubt().reason()));
+    assert_eq!(entry.payload, Some(row(1)));
+}
+
+/// What is sent again is what the source had last.
+pub async fn another_row_under_the_same_key_takes_its_place(place: &dyn Place) {
+    let store = place.open().await;
+    let run = start(&*store, &orders(), place.clock().now()).await;
+    let mut newer = fate(2, rejected());
+    newer.key = key(1);
+    settle(&*store, &run.id, fates([(1, rejected()), (3, rejected())])).await;
+    place.clock().advance(SignedDuration::from_secs(1));
+
+    settle(&*store, &run.id, Settlement { fates: vec![newer.clone()], ..Settlement::default() }).await;
+
+    let problems = store.problems(&orders()).await.expect("problems");
+    assert_eq!(problems.iter().map(|problem| problem.key).collect::<Vec<_>>(), [key(3), key(1)]);
+    assert_eq!((problems[1].row, problems[1].entry.payload.as_ref()), (newer.row, Some(&row(2))));
+}
+
+/// A key that is solved and fails again later in the batch is open; the other way
+/// round it is solved.
+pub async fn the_last_row_of_a_batch_decides_whether_its_key_is_solved(place: &dyn Place) {
+    let store = place.open().await;
+    let run = start(&*store, &orders(), place.clock().now()).await;
+    let rows = [(1, Fate::Delivered), (1, rejected()), (2, rejected()), (2, Fate::Delivered)];
+
+    settle(&*store, &run.id, Settlement { solved: vec![key(1), key(2)], ..fates(rows) }).await;
+
+    let problems = store.problems(&orders()).await.expect("problems");
+    assert_eq!(problems.iter().map(|problem| problem.key).collect::<Vec<_>>(), [key(1)]);
+}
+
+/// While the run is on, after its end, and after a restart: the same rows, once.
+pub async fn the_fate_of_every_row_is_found_newest_first(place: &dyn Place) {
+    let store = place.open().await;
+    let users = SyncId::new("users");
+    let run = start(&*store, &orders(), place.clock().now()).await;
+    let other = start(&*store, &users, place.clock().now()).await;
+    for (run, rows) in [(&run, [1, 2]), (&other, [3, 4]), (&run, [5, 6])] {
+        place.clock().advance(SignedDuration::from_secs(1));
+        settle(&*store, &run.id, fates(rows.map(|id| (id, Fate::Delivered)))).await;
+    }
+    let everything = RowQuery { limit: 100, ..RowQuery::default() };
+
+    let while_on = rows(&*store, everything.clone()).await;
+    finish(&*store, &run.id, true, place.clock().now()).await;
+    let half_way = rows(&*store, everything.clone()).await;
+    finish(&*store, &other.id, true, place.clock().now()).await;
+    let at_the_end = rows(&*store, everything.clone()).await;
+    drop(store);
+    let store = place.open().await;
+    let reopened = rows(&*store, everything.clone()).await;
+
+    assert_eq!(keys(&while_on), ["6", "5", "4", "3", "2", "1"]);
+    assert_eq!(while_on[2].sync, users);
+    assert_eq!(while_on[0].at, place.clock().now());
+    assert_eq!(half_way, while_on);
+    assert_eq!(at_the_end, while_on);
+    assert_eq!(reopened, while_on);
+    assert_eq!(keys(&rows(&*store, RowQuery { limit: 3, ..everything }).await), ["6", "5", "4"]);
+}
+
+/// Each by itself and together, in tables and in files.
+pub async fn rows_are_found_by_run_user_and_fate(place: &dyn Place) {
+    let store = place.open().await;
+    let first = start(&*store, &orders(), place.clock().now()).await;
+    settle(&*store, &first.id, fates([(1, Fate::Delivered), (2, rejected())])).await;
+    finish(&*store, &first.id, true, place.clock().now()).await;
+    place.clock().advance(SignedDuration::from_hours(24));
+    let second = start(&*store, &orders(), place.clock().now()).await;
+    settle(&*store, &second.id, fates([(1, in_doubt()), (3, Fate::Delivered)])).await;
+
+    let by_run = RowQuery { run: Some(first.id.clone()), ..all_of(&orders()) };
+    let by_user = RowQuery { user: Some("user-1".into()), ..all_of(&orders()) };
+    let by_fate = |fate| RowQuery { fate: Some(fate), ..all_of(&orders()) };
+    assert_eq!(keys(&rows(&*store, by_run.clone()).await), ["2", "1"]);
+    let of_user = rows(&*store, by_user.clone()).await;
+    assert_eq!(of_user.iter().map(|entry| &entry.run).collect::<Vec<_>>(), [&second.id, &first.id]);
+    assert_eq!(keys(&rows(&*store, by_fate(FateKind::Delivered)).await), ["3", "1"]);
+    assert_eq!(keys(&rows(&*store, by_fate(FateKind::Rejected)).await), ["2"]);
+    assert_eq!(keys(&rows(&*store, by_fate(FateKind::InDoubt)).await), ["1"]);
+    let together = RowQuery { run: by_run.run, fate: Some(FateKind::Delivered), ..by_user };
+    assert_eq!(keys(&rows(&*store, together).await), ["1"]);
+    let nobody = RowQuery { user: Some("user".into()), ..all_of(&orders()) };
+    assert!(rows(&*store, nobody).await.is_empty());
+    assert!(rows(&*store, all_of(&SyncId::new("order"))).await.is_empty());
+}
+
+/// The ledger keeps the story; the row's values go when they are no longer needed.
+pub async fn a_row_is_shown_with_its_problem_and_not_after_it(place: &dyn Place) {
+    let store = place.open().await;
+    let run = start(&*store, &orders(), place.clock().now()).await;
+    settle(&*store, &run.id, fates([(1, rejected()), (2, Fate::Delivered)])).await;
+    finish(&*store, &run.id, true, place.clock().now()).await;
+    let payloads = async || {
+        let found = rows(&*store, all_of(&orders())).await;
+        found.into_iter().map(|entry| entry.payload).collect::<Vec<_>>()
+    };
+    assert_eq!(payloads().await, [None, Some(row(1))]);
+
+    let retry = start(&*store, &orders(), place.clock().now()).await;
+    settle(&*store, &retry.id, Settlement { solved: vec![key(1)], ..Settlement::default() }).await;
+
+    assert_eq!(payloads().await, [None, None]);
+}
+
+/// Not even a NUL, which some databases cannot keep in text.
+pub async fn no_text_stops_a_settlement(place: &dyn Place) {
+    let store = place.open().await;
+    let run = start(&*store, &orders(), place.clock().now()).await;
+    let mut strange = fate(1, Fate::Rejected(tidegate_model::Reason::new("a\0b", "c\0'\"\u{fffd}日本")));
+    strange.user = "nul \0 quote ' emoji 🎈".into();
+    strange.key_text = "\0".into();
+    let mut payload = row(1);
+    payload.values[1] = Value::Text("nul \0 in a value".into());
+    strange.payload = Some(payload.clone());
+
+    settle(&*store, &run.id, Settlement { fates: vec![strange.clone()], ..Settlement::default() }).await;
+    finish(&*store, &run.id, true, place.clock().now()).await;
+
+    let problems = store.problems(&orders()).await.expect("problems");
+    assert_eq!(problems[0].entry.payload, Some(payload));
+    let found = rows(&*store, all_of(&orders())).await;
+    assert_eq!((found[0].user.as_str(), found[0].key.as_str()), (&*strange.user, "\0"));
+}
+
+/// Checkpoint, overlap and intents go; runs, rows, problems and the pause stay.
+pub async fn a_reset_forgets_the_place_and_keeps_the_story(place: &dyn Place) {
+    let store = place.open().await;
+    let run = start(&*store, &orders(), place.clock().now()).await;
+    let settlement = Settlement {
+        checkpoint: Some(Checkpoint(json!(1))),
+        remember: Some(OverlapChunk { seq: 1, high: None, rows: vec![Fingerprint(1)] }),
+        ..fates([(1, rejected())])
+    };
+    settle(&*store, &run.id, settlement).await;
+    finish(&*store, &run.id, true, place.clock().now()).await;
+    let run = start(&*store, &orders(), place.clock().now()).await;
+    store.intend(&run.id, 1, vec![intent(1)]).await.expect("intended");
+    let pause = Pause { by: "ann".into(), why: "holidays".into(), at: place.clock().now() };
+    store.set_paused(&orders(), Some(pause.clone())).await.expect("paused");
+
+    store.reset(&orders()).await.expect("reset");
+
+    let state = store.sync_state(&orders()).await.expect("state");
+    let expected = SyncState { paused: Some(pause), object: Some(ObjectKind::Event), ..SyncState::default() };
+    assert_eq!(state, expected);
+    assert!(store.overlap(&orders()).await.expect("overlap").is_empty());
+    assert!(store.open_intents(&orders()).await.expect("intents").is_empty());
+    assert_eq!(store.runs(Some(&orders()), 10).await.expect("runs").len(), 2);
+    assert_eq!(rows(&*store, all_of(&orders())).await.len(), 1);
+    assert_eq!(store.problems(&orders()).await.expect("problems").len(), 1);
+}
+
+/// The day of the given moment stays whole; problems are not history.
+pub async fn old_history_goes_by_whole_days(place: &dyn Place) {
+    let store = place.open().await;
+    for id in 1..=3 {
+        let run = start(&*store, &orders(), place.clock().now()).await;
+        settle(&*store, &run.id, fates([(id, rejected())])).await;
+        if id != 2 {
+            finish(&*store, &run.id, true, place.clock().now()).await;
+        }
+        place.clock().advance(SignedDuration::from_hours(24));
+    }
+    place.clock().advance(SignedDuration::from_hours(-24));
+
+    store.trim_history(place.clock().now()).await.expect("trimmed");
+
+    assert_eq!(keys(&rows(&*store, all_of(&orders())).await), ["3"]);
+    assert_eq!(store.problems(&orders()).await.expect("problems").len(), 3);
+    assert_eq!(store.runs(Some(&orders()), 10).await.expect("runs").len(), 3);
+}
+
+/// Over a restart, under any name.
+pub async fn secrets_are_kept_and_replaced(place: &dyn Place) {
+    let store = place.open().await;
+    assert!(store.secret("braze").await.expect("asked").is_none());
+    for (name, value) in [("shop/password é", "one"), ("braze", "old"), ("braze", "new ключ\0")] {
+        store.put_secret(name, &Secret::new(value)).await.expect("kept");
+    }
+    drop(store);
+
+    let store = place.open().await;
+
+    assert_eq!(store.secret("braze").await.expect("opened"), Some(Secret::new("new ключ\0")));
+    assert_eq!(store.secret("shop/password é").await.expect("opened"), Some(Secret::new("one")));
+    assert_eq!(store.secrets().await.expect("names"), ["braze", "shop/password é"]);
+}
