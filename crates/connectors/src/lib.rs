@@ -2,13 +2,14 @@
 //!
 //! Adding a connector is one folder and two lines here.
 
+mod braze;
 pub mod http;
 mod profiles;
 
 use tidegate_model::Connector;
 
 /// Every connector, by kind.
-pub const CONNECTORS: &[Connector] = &[];
+pub const CONNECTORS: &[Connector] = &[braze::CONNECTOR, profiles::CONNECTOR];
 
 /// The connector of a kind.
 pub fn find(kind: &str) -> Option<&'static Connector> {
