@@ -2,17 +2,19 @@
 //!
 //! Adding a connector is one folder and two lines here.
 
-pub mod files;
+mod braze;
+mod files;
 pub mod http;
-pub mod onesignal;
-pub mod postgres;
+mod onesignal;
+mod postgres;
 mod profiles;
 mod sql;
 
 use tidegate_model::Connector;
 
 /// Every connector, by kind.
-pub const CONNECTORS: &[Connector] = &[onesignal::CONNECTOR, postgres::CONNECTOR];
+pub const CONNECTORS: &[Connector] =
+    &[braze::CONNECTOR, onesignal::CONNECTOR, postgres::CONNECTOR, profiles::CONNECTOR];
 
 /// The connector of a kind.
 pub fn find(kind: &str) -> Option<&'static Connector> {

@@ -5,11 +5,43 @@
 mod catalogs;
 mod export;
 mod happenings;
+mod platform;
+mod settings;
 mod store;
+#[cfg(test)]
+mod tests;
 mod users;
 
+use tidegate_model::settings::schema_of;
+use tidegate_model::{Connector, ObjectKind, PlatformRole};
+
 pub(crate) use catalogs::Catalog;
-pub(crate) use export::{Export, Totals};
+pub(crate) use export::Export;
 pub(crate) use happenings::{Event, Happening, Key, Purchase};
 pub(crate) use store::{Durability, Profiles, Session};
 pub(crate) use users::{User, UserId};
+
+/// The connector.
+pub(crate) const CONNECTOR: Connector = Connector {
+    kind: "profiles",
+    title: "Embedded platform",
+    readme: include_str!("README.md"),
+    icon: include_str!("icon.svg"),
+    settings: schema_of::<settings::ProfilesSettings>,
+    source: None,
+    platform: Some(PlatformRole {
+        objects: &[
+            ObjectKind::User,
+            ObjectKind::Event,
+            ObjectKind::Purchase,
+            ObjectKind::Deletion,
+            ObjectKind::CatalogItem,
+        ],
+        target: schema_of::<settings::Target>,
+        open: platform::open,
+        // It speaks no HTTP: in a rehearsal it works in memory.
+        rehearse: |_| ::http::Response::default(),
+    }),
+    sandbox: None,
+    setup: None,
+};

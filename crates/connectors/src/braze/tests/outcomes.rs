@@ -1,0 +1,148 @@
+use tidegate_model::{ErrorKind, Outcome, Receipt};
+
+use super::*;
+
+/// Delivers three events to a Braze that answers this.
+async fn answered(status: u16, body: &str) -> tidegate_model::Result<Receipt> {
+    events(Canned::answering(status, body)).await
+}
+
+async fn events(http: Arc<Canned>) -> tidegate_model::Result<Receipt> {
+    let records = ["a", "b", "c"].map(|id| event(external(id), "e", "{}"));
+    open(http, ObjectKind::Event, json!({})).deliver(&records).await
+}
+
+fn codes(receipt: &Receipt) -> Vec<&str> {
+    receipt
+        .outcomes
+        .iter()
+        .map(|outcome| match outcome {
+            Outcome::Delivered => "delivered",
+            Outcome::Rejected(reason) => &reason.code,
+            Outcome::Deferred(_) => "deferred",
+            Outcome::Unknown(_) => "unknown",
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn a_success_delivers_all() {
+    let receipt = answered(201, r#"{"message":"success","events_processed":3}"#).await.expect("receipt");
+    assert_eq!(codes(&receipt), ["delivered"; 3]);
+
+    let receipt = answered(202, r#"{"message":"queued"}"#).await.expect("receipt");
+    assert_eq!(codes(&receipt), ["delivered"; 3]);
+}
+
+#[tokio::test]
+async fn partial_errors_reject_the_rows_they_name() {
+    let body = r#"{"events_processed":1,"message":"success","errors":[
+        {"type":"'external_id', 'braze_id', 'user_alias', 'email' or 'phone' is required","input_array":"events","index":1},
+        {"type":"The property '#/' did not contain a required property of 'product_id'","input_array":"events","index":0}]}"#;
+    let receipt = answered(201, body).await.expect("receipt");
+
+    assert_eq!(codes(&receipt), ["refused_by_braze", "no_identifier", "delivered"]);
+    let Outcome::Rejected(reason) = &receipt.outcomes[0] else { panic!("rejected") };
+    assert_eq!(reason.message, "The property '#/' did not contain a required property of 'product_id'");
+}
+
+#[tokio::test]
+async fn a_400_with_places_rejects_those_and_sends_the_others_again() {
+    let body = r#"{"message":"Valid data must be provided in the 'attributes', 'events', or 'purchases' fields.",
+        "errors":[{"type":"'name' is not valid","input_array":"events","index":2}]}"#;
+    let receipt = answered(400, body).await.expect("receipt");
+    assert_eq!(codes(&receipt), ["deferred", "deferred", "invalid_name"]);
+}
+
+#[tokio::test]
+async fn an_error_without_a_place_leaves_the_others_in_doubt_unless_the_count_clears_them() {
+    let with_count = |count: &str| {
+        format!(
+            r#"{{"message":"success"{count},"errors":[{{"type":"EXTERNAL_USER_ID_TOO_LARGE","index":9}}]}}"#
+        )
+    };
+    let receipt = answered(201, &with_count("")).await.expect("receipt");
+    assert_eq!(codes(&receipt), ["unknown"; 3]);
+    let receipt = answered(201, &with_count(r#","events_processed":3"#)).await.expect("receipt");
+    assert_eq!(codes(&receipt), ["delivered"; 3]);
+}
+
+#[tokio::test]
+async fn every_refusal_has_its_kind_and_its_next_step() {
+    let error = answered(400, r#"{"message":"Max Input Length Exceeded"}"#).await.expect_err("refused");
+    assert_eq!(error.kind(), ErrorKind::Refused);
+    assert_eq!(error.message(), "Braze answered 400: Max Input Length Exceeded");
+
+    let error = answered(401, r#"{"message":"Invalid API Key"}"#).await.expect_err("denied");
+    assert_eq!(error.kind(), ErrorKind::Denied);
+    assert!(error.next_step().contains("enter an API key"), "{}", error.next_step());
+
+    let error = answered(403, r#"{"message":"Access Denied"}"#).await.expect_err("denied");
+    assert!(error.next_step().contains("`users.track`"), "{}", error.next_step());
+
+    let error = answered(404, r#"{"message":"Invalid URL"}"#).await.expect_err("missing");
+    assert_eq!(error.kind(), ErrorKind::Missing);
+    assert!(error.next_step().contains("`endpoint`"), "{}", error.next_step());
+
+    assert_eq!(answered(413, "").await.expect_err("too large").kind(), ErrorKind::TooLarge);
+    assert_eq!(answered(503, "").await.expect_err("unavailable").kind(), ErrorKind::Unavailable);
+}
+
+#[tokio::test]
+async fn what_may_have_taken_effect_is_unknown() {
+    for status in [500, 502, 504] {
+        assert_eq!(codes(&answered(status, "").await.expect("receipt")), ["unknown"; 3], "{status}");
+    }
+    assert_eq!(codes(&answered(201, "<html>").await.expect("receipt")), ["unknown"; 3]);
+    let lost = Canned::with(Err(HttpFailure::AnswerLost("reset".into())));
+    assert_eq!(codes(&events(lost).await.expect("receipt")), ["unknown"; 3]);
+}
+
+#[tokio::test]
+async fn what_never_left_is_unavailable() {
+    let error =
+        events(Canned::with(Err(HttpFailure::NotSent("refused".into())))).await.expect_err("not sent");
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+}
+
+#[tokio::test]
+async fn a_throttled_request_waits_for_the_reset_that_was_named() {
+    let answer = Response::builder().status(429).header("x-ratelimit-reset", "1772366403.5");
+    let error =
+        events(Canned::with(Ok(answer.body(Bytes::new()).expect("response")))).await.expect_err("429");
+    let until = Timestamp::from_millisecond(NOW * 1000 + 3_500).expect("time");
+    assert_eq!(error.kind(), ErrorKind::Throttled(Some(until)));
+}
+
+#[tokio::test]
+async fn the_pace_follows_the_headers() {
+    let answer = Response::builder()
+        .status(201)
+        .header("x-ratelimit-remaining", "17")
+        .header("x-ratelimit-reset", NOW.to_string())
+        .body(Bytes::from_static(br#"{"message":"success"}"#));
+    let receipt = events(Canned::with(Ok(answer.expect("response")))).await.expect("receipt");
+    let pace = receipt.pace.expect("pace");
+    assert_eq!((pace.remaining, pace.reset.as_second()), (17, NOW));
+}
+
+#[tokio::test]
+async fn a_full_catalog_storage_pauses_and_blames_no_row() {
+    let deliver = async |status, body: &str| {
+        let platform =
+            open(Canned::answering(status, body), ObjectKind::CatalogItem, json!({ "catalog": "shop" }));
+        platform.deliver(&[item("a", "{}")]).await.expect_err("refused")
+    };
+    let full = r#"{"errors":[{"id":"company-size-limit-already-reached","message":"x"}],"message":"Invalid Request"}"#;
+    let error = deliver(400, full).await;
+    assert_eq!(error.kind(), ErrorKind::Denied);
+    assert!(error.message().contains("storage"), "{error}");
+
+    let invalid = r#"{"errors":[{"id":"ids-not-unique","message":"x"}],"message":"Invalid Request"}"#;
+    assert_eq!(deliver(400, invalid).await.kind(), ErrorKind::Refused);
+
+    let gone = r#"{"errors":[{"id":"catalog-not-found","message":"x"}],"message":"Invalid Request"}"#;
+    let error = deliver(404, gone).await;
+    assert_eq!(error.kind(), ErrorKind::Missing);
+    assert!(error.next_step().contains("create the catalog"), "{}", error.next_step());
+}
