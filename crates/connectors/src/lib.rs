@@ -3,7 +3,7 @@
 //! Adding a connector is one folder and two lines here.
 
 pub mod http;
-pub mod onesignal;
+mod onesignal;
 mod profiles;
 
 use tidegate_model::Connector;

@@ -82,7 +82,7 @@ impl Rules {
             Identity::Alias { .. } if self.object == ObjectKind::Event => {
                 return unsupported(
                     "OneSignal takes no events by alias",
-                    "map `external_id` or `platform_id` instead",
+                    "map `external_id` or `onesignal_id` instead",
                 );
             }
             Identity::Email(_) | Identity::Phone(_) | Identity::None => {
