@@ -46,8 +46,11 @@ impl Rules {
         self.admit_identity(&record.identity)?;
         match &record.body {
             Body::User { attributes } => self.admit_user(&record.identity, &Profile::read(attributes)?),
-            Body::Event { name, app_id, .. } => {
+            Body::Event { name, properties, app_id, .. } => {
                 self.admit_app(app_id.as_deref())?;
+                if !properties.is_object() {
+                    return Err(Reason::new("not_an_object", "the properties are no JSON object"));
+                }
                 admit_event(name, record)
             }
             Body::Purchase { price, properties, app_id, .. } => {
@@ -82,7 +85,7 @@ impl Rules {
             Identity::Alias { .. } if self.object == ObjectKind::Event => {
                 return unsupported(
                     "OneSignal takes no events by alias",
-                    "map `external_id` or `platform_id` instead",
+                    "map `external_id` or `onesignal_id` instead",
                 );
             }
             Identity::Email(_) | Identity::Phone(_) | Identity::None => {

@@ -7,12 +7,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response};
-use tidegate_model::{Error, Http, HttpFailure, Identity};
+use tidegate_model::{Error, Http, Identity};
 
 use super::settings::OneSignalSettings;
+use crate::http::answer::{Miss, lost};
 
-/// What comes back from a call: an answer, or why there is none.
-pub(super) type Answer = Result<Response<Bytes>, HttpFailure>;
+/// The name in sentences for people.
+pub(super) const VENDOR: &str = "OneSignal";
+
+/// What comes back from a call: an answer, or what the lack of one means.
+pub(super) type Answer = Result<Response<Bytes>, Miss>;
 
 /// One app, reached with one key.
 pub(super) struct Client {
@@ -77,9 +81,11 @@ impl Client {
         }
         let request = request
             .body(Bytes::from(body))
-            // An address longer than 64 KiB: an identifier that `admit` was not asked about.
-            .map_err(|cause| HttpFailure::NotSent(cause.to_string()))?;
-        self.http.send(request).await
+            // `admit` keeps identifiers out that make an address too long.
+            .map_err(|cause| {
+                Miss::NoEffect(Error::internal("an identifier makes no address").caused_by(cause))
+            })?;
+        self.http.send(request).await.map_err(|failure| lost(VENDOR, &failure))
     }
 }
 

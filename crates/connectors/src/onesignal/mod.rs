@@ -2,21 +2,22 @@
 //! the same API served locally.
 //!
 //! - `encode` writes request bodies, `profile` reads a row's attributes,
-//! - `client` makes the requests, `answer` and `partial` turn answers into outcomes,
+//! - `client` makes the requests, `outcome` and `partial` turn answers into outcomes,
 //! - `admit` knows what OneSignal would refuse without being asked,
 //! - `platform` puts them together; `sandbox` stands on the other end.
 //!
 //! Waiting and sending again are the engine's.
 
 mod admit;
-mod answer;
 mod client;
 mod encode;
+mod outcome;
 mod partial;
 mod platform;
 mod profile;
 mod sandbox;
 mod settings;
+mod setup;
 #[cfg(test)]
 mod tests;
 
@@ -25,8 +26,8 @@ use tidegate_model::{Connector, ObjectKind, PlatformRole, SandboxRole};
 
 use settings::{OneSignalSettings, Target};
 
-/// OneSignal as one of the connectors.
-pub const CONNECTOR: Connector = Connector {
+/// The connector.
+pub(crate) const CONNECTOR: Connector = Connector {
     kind: "onesignal",
     title: "OneSignal",
     readme: include_str!("README.md"),
@@ -40,5 +41,5 @@ pub const CONNECTOR: Connector = Connector {
         rehearse: platform::rehearse,
     }),
     sandbox: Some(SandboxRole { paths: sandbox::PATHS, open: sandbox::open }),
-    setup: None,
+    setup: Some(setup::setup),
 };

@@ -12,8 +12,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use tidegate_model::{Error, Outcome, Reason, Receipt, Record};
 
-use super::answer::{VENDOR, one_reason};
-use super::client::alias;
+use super::client::{VENDOR, alias};
+use super::outcome::one_reason;
 use crate::http::answer::unreadable;
 
 /// Matches the errors of an accepted request back to its events.

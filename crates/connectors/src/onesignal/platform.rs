@@ -13,9 +13,9 @@ use tidegate_model::{
 };
 
 use super::admit::Rules;
-use super::answer::{self, Single};
 use super::client::Client;
 use super::encode;
+use super::outcome::{self, Single, unknown_user};
 use super::profile::Profile;
 use super::settings::{OneSignalSettings, Target, USER_RATE};
 
@@ -78,9 +78,9 @@ pub(super) fn rehearse(request: &Request<Bytes>) -> Response<Bytes> {
 impl Platform for OneSignal {
     fn object(&self) -> ObjectSpec {
         let (repeat, identifiers): (Repeat, &[&str]) = match self.rules.object {
-            ObjectKind::Event => (Repeat::Keyed(EVENT_KEY_WINDOW), &["external_id", "platform_id"]),
-            ObjectKind::Purchase => (Repeat::Unsafe, &["external_id", "platform_id", "alias_name"]),
-            _ => (Repeat::Safe, &["external_id", "platform_id", "alias_name"]),
+            ObjectKind::Event => (Repeat::Keyed(EVENT_KEY_WINDOW), &["external_id", "onesignal_id"]),
+            ObjectKind::Purchase => (Repeat::Unsafe, &["external_id", "alias", "onesignal_id"]),
+            _ => (Repeat::Safe, &["external_id", "alias", "onesignal_id"]),
         };
         ObjectSpec { kind: self.rules.object, repeat, identifiers }
     }
@@ -93,7 +93,7 @@ impl Destination<Record> for OneSignal {
         const NOBODY: &str = "tidegate-check";
         let mut checks = Checks::default();
         let name = "API key reaches the app";
-        match answer::of_user(self.client.view_user(NOBODY).await, self.now()) {
+        match outcome::of_user(self.client.view_user(NOBODY).await, self.now()) {
             Ok(Single::Done | Single::NoSuchUser) => {
                 checks.pass(name, "OneSignal looks users up with this key");
             }
@@ -103,7 +103,7 @@ impl Destination<Record> for OneSignal {
                 "compare `app_id` and `api_key` with OneSignal → Settings → Keys & IDs",
             ),
             Ok(Single::InDoubt(reason)) => return Err(Error::new(ErrorKind::Unavailable, reason.message)),
-            Err(error) if error.kind() == ErrorKind::Denied => {
+            Err(error) if matches!(error.kind(), ErrorKind::Denied | ErrorKind::Missing) => {
                 checks.fail(name, error.message(), error.next_step());
             }
             Err(error) => return Err(error.context("looking up a user")),
@@ -163,7 +163,7 @@ impl Destination<Record> for OneSignal {
         }
         if self.rules.object == ObjectKind::Event {
             let answer = self.client.create_events(encode::events(items)).await;
-            return answer::of_events(items, answer, self.now());
+            return outcome::of_events(items, answer, self.now());
         }
         let limits = self.limits();
         if items.len() > limits.items_max || items.iter().any(|item| item.identity != first.identity) {
@@ -192,61 +192,43 @@ impl OneSignal {
         } else {
             self.client.update_user(user, encode::update(profile)).await
         };
-        Ok(one(match answer::of_user(answer, self.now())? {
-            Single::NoSuchUser if creates => return Err(no_such_app()),
+        Ok(one(match outcome::of_user(answer, self.now())? {
+            Single::NoSuchUser if creates => return Err(outcome::no_such_app()),
             Single::NoSuchUser if self.rules.update_existing_only => unknown_user(
                 "the user does not exist, and `update_existing_only` keeps it from being created",
             ),
             Single::NoSuchUser => unknown_user(
                 "the user does not exist; map `email` or `phone` among the attributes so that it can be created",
             ),
-            other => outcome(other),
+            other => other.into(),
         }))
     }
 
     async fn deliver_purchases(&self, user: &Identity, items: &[Record]) -> Result<Receipt, Error> {
         let answer = self.client.update_user(user, encode::purchases(items)).await;
-        let outcome = match answer::of_user(answer, self.now())? {
+        let outcome = match outcome::of_user(answer, self.now())? {
             // One bad purchase refuses all of them: halved until it stands alone.
             Single::Refused(status, _) if items.len() > 1 => {
-                return Err(answer::refused(items.len(), "purchases", status));
+                return Err(outcome::refused(items.len(), "purchases", status));
             }
             Single::NoSuchUser => {
                 unknown_user("the user does not exist; purchases never create one: sync the users first")
             }
-            other => outcome(other),
+            other => other.into(),
         };
         Ok(Receipt { outcomes: vec![outcome; items.len()], pace: None })
     }
 
     async fn deliver_deletion(&self, user: &Identity) -> Result<Receipt, Error> {
         let answer = self.client.delete_user(user).await;
-        Ok(one(match answer::of_user(answer, self.now())? {
+        Ok(one(match outcome::of_user(answer, self.now())? {
             // What was to be gone is gone.
             Single::NoSuchUser => Outcome::Delivered,
-            other => outcome(other),
+            other => other.into(),
         }))
     }
 }
 
 fn one(outcome: Outcome) -> Receipt {
     Receipt { outcomes: vec![outcome], pace: None }
-}
-
-fn outcome(single: Single) -> Outcome {
-    match single {
-        Single::Done => Outcome::Delivered,
-        Single::NoSuchUser => unknown_user("the user does not exist"),
-        Single::Refused(_, reason) => Outcome::Rejected(reason),
-        Single::InDoubt(reason) => Outcome::Unknown(reason),
-    }
-}
-
-fn unknown_user(message: &str) -> Outcome {
-    Outcome::Rejected(Reason::new("user_not_found", message))
-}
-
-fn no_such_app() -> Error {
-    Error::new(ErrorKind::Missing, "OneSignal knows no such app (404)")
-        .hint("compare `app_id` with OneSignal → Settings → Keys & IDs")
 }

@@ -41,9 +41,9 @@ struct Sandbox {
     limits: RateLimits,
 }
 
-/// Opens the sandbox, in memory where there is no folder for its data.
+/// Opens the sandbox; its file is `onesignal-sandbox.db` in the data folder.
 pub(super) fn open(tools: &SandboxTools) -> Result<Arc<dyn Http>, Error> {
-    let file = tools.data.as_ref().map(|folder| folder.join("onesignal.db"));
+    let file = tools.data.as_ref().map(|folder| folder.join("onesignal-sandbox.db"));
     Ok(Arc::new(Sandbox {
         profiles: Arc::new(Profiles::open(file.as_deref(), Durability::Process)?),
         clock: Arc::clone(&tools.clock),

@@ -138,6 +138,12 @@ fn a_purchase_is_plain() {
 }
 
 #[test]
+fn the_properties_of_an_event_are_an_object() {
+    assert_eq!(refusal(&event_with(1, "u", "n", None, " {} ")), "");
+    assert!(refusal(&event_with(1, "u", "n", None, "[]")).starts_with("not_an_object"));
+}
+
+#[test]
 fn a_row_of_another_app_is_refused() {
     let mut record = event(1, "u");
     let Body::Event { app_id, .. } = &mut record.body else { panic!("an event") };

@@ -28,15 +28,19 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(limits: bool) -> World {
+        World::at(None, limits)
+    }
+
+    fn at(data: Option<PathBuf>, limits: bool) -> World {
         let watch = Arc::new(Watch::default());
         let faults = Arc::new(Mutex::new(Faults::default()));
         let tools = SandboxTools {
-            data: None,
+            data,
             clock: Arc::clone(&watch) as Arc<dyn Clock>,
             faults: Arc::clone(&faults),
             limits,
         };
-        let http = super::super::sandbox::open(&tools).expect("in memory");
+        let http = super::super::sandbox::open(&tools).expect("a place to keep users");
         World { http, watch, faults }
     }
 
@@ -292,6 +296,60 @@ async fn one_bad_event_refuses_the_request_without_effect() {
 }
 
 #[tokio::test]
+async fn what_the_official_sdks_send_is_understood() {
+    let world = World::new(false);
+    let user = "/apps/APP/users/by/external_id/u1";
+    let requests = [
+        (
+            "POST",
+            "/apps/APP/users",
+            201,
+            json!({
+                "identity": { "external_id": "u1" },
+                "properties": { "language": "en", "tags": { "plan": "pro" } },
+                "subscriptions": [{ "type": "Email", "token": "a@example.test" }],
+            }),
+        ),
+        ("PATCH", user, 202, json!({ "properties": { "tags": { "plan": "x" } } })),
+        (
+            "POST",
+            "/apps/APP/custom_events",
+            202,
+            json!({
+                "events": [{ "name": "purchase", "external_id": "u1", "payload": { "sku": "1", "price": 9.99 } }],
+            }),
+        ),
+        (
+            "POST",
+            "/notifications",
+            200,
+            json!({
+                "app_id": APP,
+                "contents": { "en": "hello" },
+                "include_aliases": { "external_id": ["u1"] },
+                "target_channel": "push",
+            }),
+        ),
+        ("DELETE", user, 202, Value::Null),
+    ];
+    for (method, path, status, body) in requests {
+        let (given, answer) = world.call(method, path, &body).await;
+        assert_eq!(given, status, "{method} {path}: {answer}");
+        assert_eq!(answer.get("errors"), None);
+    }
+}
+
+#[tokio::test]
+async fn what_arrived_is_still_there_after_a_restart() {
+    let folder = tempfile::tempdir().expect("folder");
+    let data = Some(folder.path().to_owned());
+    World::at(data.clone(), false).add_user("u").await;
+    let users = World::at(data, false).lines("users").await;
+    assert_eq!(users.len(), 1);
+    assert_eq!(users[0]["external_id"], "u");
+}
+
+#[tokio::test]
 async fn any_key_is_good_but_the_revoked_one() {
     let world = World::new(false);
     for (key, status) in [
@@ -316,8 +374,7 @@ async fn a_user_is_written_once_a_second() {
     assert_eq!(world.call("POST", "/apps/APP/users", &creation("u")).await.0, 201);
     world.watch.advance(999);
     let tags = json!({ "properties": { "tags": { "a": "1" } } });
-    let response =
-        world.send("PATCH", "/apps/APP/users/by/external_id/u".trim(), "Key k", &tags.to_string()).await;
+    let response = world.send("PATCH", "/apps/APP/users/by/external_id/u", "Key k", &tags.to_string()).await;
     assert_eq!(response.status(), 429);
     assert_eq!(response.headers()["retry-after"], "1");
     let body: Value = serde_json::from_slice(response.body()).expect("JSON");

@@ -161,6 +161,22 @@ async fn a_deletion_names_the_user_and_is_done_when_the_user_is_gone() {
 }
 
 #[tokio::test]
+async fn a_stranger_at_the_address_is_not_believed() {
+    for record in
+        [user("u", r#"{"a":1}"#), user("u", r#"{"email":"a@b.c"}"#), purchase(1, "u", "1"), deletion("u")]
+    {
+        let script = Script::answering(404, "<html>Not found</html>");
+        let error =
+            open(record.kind(), &script).deliver(std::slice::from_ref(&record)).await.expect_err("missing");
+        assert_eq!(error.kind(), ErrorKind::Missing);
+        let outcome = outcome(record, json!({}), 200, "<html>Welcome</html>").await;
+        assert!(matches!(outcome, Outcome::Unknown(_)), "{outcome:?}");
+    }
+    let checks = open(ObjectKind::User, &Script::answering(404, "<html>")).check().await.expect("checks");
+    assert!(!checks.passed());
+}
+
+#[tokio::test]
 async fn a_check_proves_the_key_by_looking_up_nobody() {
     let script = Script::answering(404, "{}");
     let checks = open(ObjectKind::User, &script).check().await.expect("checks");

@@ -7,15 +7,12 @@
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use jiff::{SignedDuration, Timestamp};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tidegate_model::{Error, ErrorKind, Outcome, Reason, Receipt, Record};
 
-use super::client::Answer;
+use super::client::{Answer, VENDOR};
 use super::partial;
-use crate::http::answer::{Miss, lost, miss};
-
-/// How sentences about the other side begin.
-pub(super) const VENDOR: &str = "OneSignal";
+use crate::http::answer::{Miss, miss, unreadable};
 
 /// What one call did to one user.
 pub(super) enum Single {
@@ -39,11 +36,45 @@ pub(super) fn of_user(answer: Answer, now: Timestamp) -> Result<Single, Error> {
         Err(Miss::Unknown(doubt)) => return Ok(Single::InDoubt(doubt)),
         Err(Miss::NoEffect(error)) => return Err(error),
     };
-    Ok(match response.status() {
-        status if status.is_success() => Single::Done,
-        StatusCode::NOT_FOUND => Single::NoSuchUser,
-        status => Single::Refused(status, vendor_reason(status, response.body())),
+    let status = response.status();
+    Ok(match (status, is_ours(response.body())) {
+        (StatusCode::NOT_FOUND, true) => Single::NoSuchUser,
+        // Something else answers there: to believe it would call every deletion done.
+        (StatusCode::NOT_FOUND, false) => return Err(no_such_app()),
+        (status, true) if status.is_success() => Single::Done,
+        (status, false) if status.is_success() => match unreadable(VENDOR, &response) {
+            Miss::Unknown(doubt) => Single::InDoubt(doubt),
+            Miss::NoEffect(error) => return Err(error),
+        },
+        (status, _) => Single::Refused(status, vendor_reason(status, response.body())),
     })
+}
+
+/// Whether the API could have written the body: a JSON object, or nothing.
+fn is_ours(body: &Bytes) -> bool {
+    body.trim_ascii().is_empty() || serde_json::from_slice::<Map<String, Value>>(body).is_ok()
+}
+
+/// The app, or the whole API, is not at this address.
+pub(super) fn no_such_app() -> Error {
+    Error::new(ErrorKind::Missing, "OneSignal knows no such app (404)")
+        .hint("compare `app_id` with OneSignal → Settings → Keys & IDs, and look at `endpoint`")
+}
+
+impl From<Single> for Outcome {
+    fn from(single: Single) -> Outcome {
+        match single {
+            Single::Done => Outcome::Delivered,
+            Single::NoSuchUser => unknown_user("the user does not exist"),
+            Single::Refused(_, reason) => Outcome::Rejected(reason),
+            Single::InDoubt(reason) => Outcome::Unknown(reason),
+        }
+    }
+}
+
+/// Rejected because OneSignal has no such user.
+pub(super) fn unknown_user(message: &str) -> Outcome {
+    Outcome::Rejected(Reason::new("user_not_found", message))
 }
 
 /// Reads the answer to a request with custom events.
@@ -83,7 +114,7 @@ pub(super) fn refused(items: usize, what: &str, status: StatusCode) -> Error {
 
 /// Settles what concerns every kind of call: no answer, credentials, limits, outages.
 fn heard(answer: Answer, now: Timestamp) -> Result<Response<Bytes>, Miss> {
-    let response = answer.map_err(|failure| lost(VENDOR, &failure))?;
+    let response = answer?;
     let status = response.status();
     let about_the_rows =
         status.is_client_error() && !matches!(status.as_u16(), 401 | 402 | 403 | 408 | 413 | 429);
@@ -120,7 +151,7 @@ fn retry_at(response: &Response<Bytes>, now: Timestamp) -> Option<Timestamp> {
 }
 
 /// The vendor's own words for a refused call.
-pub(super) fn vendor_reason(status: StatusCode, body: &Bytes) -> Reason {
+fn vendor_reason(status: StatusCode, body: &Bytes) -> Reason {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
     let errors = match &body["errors"] {
         Value::Array(errors) => errors.iter().filter_map(one_reason).collect(),
