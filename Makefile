@@ -21,9 +21,9 @@ fix: ## let the tools mend formatting and simple lints
 	cargo clippy --workspace --all-targets --fix --allow-dirty --allow-staged
 	cargo fmt --all
 
-bench: ## rows per second against psql \copy (an hour with ROWS as it is; PEERS=1 adds rivals)
+bench: ## rows per second against psql \copy; ROWS=200000 ROUNDS=1 for a first look, PEERS=1 adds rivals
 	scripts/bench
 
 clean: ## stop the servers, remove what setup, runs and benches made; keep the build
 	-scripts/servers stop
-	rm -rf .servers .venv clients/node/node_modules examples/*/.tidegate
+	rm -rf .servers .venv .venv-peers clients/node/node_modules examples/*/.tidegate

@@ -21,7 +21,8 @@ const ROWS: &str = "
         timestamptz '2024-01-01 00:00:00Z' + i * interval '1 second',
         jsonb_build_object(
             'number', i,
-            'total', (i % 10000)::numeric / 100,
+            'total', round((i % 10000) / 100.0, 2),
+            'session', left(md5(i::text), 8),
             'plan', (ARRAY['free', 'pro', 'team'])[1 + i % 3],
             'tags', jsonb_build_array('spring', 'mobile'),
             'page', '/menu/' || i % 1000)

@@ -8,6 +8,7 @@ mod memory;
 mod receiver;
 mod report;
 mod rows_in;
+mod ways;
 
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -69,6 +70,9 @@ struct RowsInArgs {
     /// How often each way is measured, taking turns; the median counts.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
+    /// A program of another project that moves the same rows; may be given again.
+    #[arg(long = "peer")]
+    peers: Vec<PathBuf>,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -91,6 +95,7 @@ async fn main() -> Result<()> {
                 postgres: args.postgres,
                 rows: args.rows,
                 rounds: args.rounds,
+                peers: args.peers,
             };
             rows_in::run(&plan).await
         }

@@ -21,7 +21,7 @@ pub(crate) struct Measure {
 #[derive(Debug)]
 pub(crate) struct Series {
     /// The way, for people.
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     /// How many rows each round moved.
     pub(crate) rows: u64,
     /// The rounds.
@@ -105,9 +105,9 @@ fn grouped(number: u64) -> String {
 mod tests {
     use super::*;
 
-    fn series(name: &'static str, seconds: &[u64]) -> Series {
+    fn series(name: &str, seconds: &[u64]) -> Series {
         let round = |&seconds| Measure { took: Duration::from_secs(seconds), memory: None, arrived: None };
-        Series { name, rows: 1_000, rounds: seconds.iter().map(round).collect() }
+        Series { name: name.to_owned(), rows: 1_000, rounds: seconds.iter().map(round).collect() }
     }
 
     #[test]

@@ -1,0 +1,210 @@
+//! The ways of moving the same rows: the raw limit, the program under test, its peers.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use tokio::process::Command;
+use tokio_postgres::Config;
+use tokio_postgres::config::Host;
+
+use crate::memory;
+use crate::receiver::Receiver;
+use crate::report::Measure;
+
+const QUERY: &str = "select event_name, user_id, event_timestamp, event_data from bench_events";
+
+/// A way of moving the rows.
+#[derive(Clone)]
+pub(crate) enum Way {
+    /// `psql \copy` to a file: what the others are held against.
+    Copy,
+    /// The program under test, with or without writing down the fate of each row.
+    Tidegate { ledger: bool },
+    /// A program that another project made; `benches/README.md` says what it is handed.
+    Peer(PathBuf),
+}
+
+impl Way {
+    /// The way, for people.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Way::Copy => "`psql \\copy` to a file".into(),
+            Way::Tidegate { ledger: false } => "`tidegate run`, ledger off".into(),
+            Way::Tidegate { ledger: true } => "`tidegate run`".into(),
+            Way::Peer(program) => {
+                program.file_stem().unwrap_or(OsStr::new("a peer")).to_string_lossy().into_owned()
+            }
+        }
+    }
+}
+
+/// The database's address in pieces, as psql and a project file want it.
+pub(crate) struct Server {
+    host: String,
+    port: u16,
+    user: String,
+    password: String,
+    database: String,
+}
+
+impl Server {
+    pub(crate) fn of(config: &Config) -> Result<Server> {
+        let Some(Host::Tcp(host)) = config.get_hosts().first() else {
+            bail!("--postgres needs a host name");
+        };
+        let user = config.get_user().context("--postgres needs a user")?;
+        Ok(Server {
+            host: host.clone(),
+            port: config.get_ports().first().copied().unwrap_or(5432),
+            user: user.to_owned(),
+            password: String::from_utf8(config.get_password().unwrap_or_default().to_owned())?,
+            database: config.get_dbname().unwrap_or(user).to_owned(),
+        })
+    }
+
+    /// A command that finds the database by the variables that libpq reads.
+    fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command
+            .env("PGHOST", &self.host)
+            .env("PGPORT", self.port.to_string())
+            .env("PGUSER", &self.user)
+            .env("PGPASSWORD", &self.password)
+            .env("PGDATABASE", &self.database)
+            .env("PGSSLMODE", "disable")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .kill_on_drop(true);
+        command
+    }
+
+    /// The project that `tidegate` runs. The password comes from the environment.
+    fn project(&self, braze: SocketAddr) -> String {
+        let Server { host, port, user, database, .. } = self;
+        format!(
+            "connections:
+  pg:
+    kind: postgres
+    host: {host}
+    port: {port}
+    database: {database}
+    user: {user}
+    password: {{ env: PGPASSWORD }}
+    tls: disable
+  braze:
+    kind: braze
+    endpoint: http://{braze}
+    api_key: {{ env: TIDEGATE_BENCH_API_KEY }}
+    requests_per_second: 0    # unlimited
+
+syncs:
+  rows_in:
+    from: {{ connection: pg, table: bench_events }}
+    detect: {{ cursor: event_timestamp }}
+    to: {{ connection: braze, object: event }}
+    map:
+      name: event_name
+      external_id: user_id
+      time: event_timestamp
+      properties: {{ json: event_data }}
+    in_doubt: resend
+"
+        )
+    }
+}
+
+/// Where the ways are measured.
+pub(crate) struct Stage {
+    tidegate: PathBuf,
+    server: Server,
+    receiver: Receiver,
+    address: SocketAddr,
+    folder: PathBuf,
+}
+
+impl Stage {
+    /// Prepares `folder` for programs that send to `receiver` at `address`.
+    pub(crate) fn new(
+        tidegate: PathBuf,
+        server: Server,
+        (receiver, address): (Receiver, SocketAddr),
+        folder: &Path,
+    ) -> Result<Stage> {
+        fs::write(folder.join("tidegate.yaml"), server.project(address))?;
+        Ok(Stage { tidegate, server, receiver, address, folder: folder.to_owned() })
+    }
+
+    /// Moves the rows once and proves that all of them arrived.
+    pub(crate) async fn measure(&self, way: &Way, rows: u64) -> Result<Measure> {
+        match way {
+            Way::Copy => self.copy(rows).await,
+            Way::Tidegate { ledger } => {
+                let mut tidegate = self.server.command(&self.tidegate);
+                tidegate
+                    .args(["run", "rows_in", "--output", "json", "--project"])
+                    .arg(&self.folder)
+                    .arg("--data")
+                    .arg(self.empty_folder()?)
+                    .env("TIDEGATE_BENCH_LEDGER", if *ledger { "on" } else { "off" })
+                    .env("TIDEGATE_BENCH_API_KEY", "bench");
+                self.send(tidegate, rows).await
+            }
+            Way::Peer(program) => {
+                let mut peer = self.server.command(program);
+                peer.current_dir(self.empty_folder()?)
+                    .env("BENCH_ENDPOINT", format!("http://{}/users/track", self.address));
+                self.send(peer, rows).await
+            }
+        }
+    }
+
+    /// The raw limit: the same rows to a file.
+    async fn copy(&self, rows: u64) -> Result<Measure> {
+        let file = self.folder.join("copy.csv");
+        let mut psql = self.server.command("psql");
+        psql.args(["--no-psqlrc", "--set", "ON_ERROR_STOP=1", "--command"])
+            .arg(format!("\\copy ({QUERY}) to '{}' csv", file.display()))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit());
+        let started = Instant::now();
+        let ended = psql.output().await.context("cannot start psql: run scripts/setup")?;
+        let took = started.elapsed();
+        let said = String::from_utf8_lossy(&ended.stdout);
+        ensure!(
+            ended.status.success() && said.trim() == format!("COPY {rows}"),
+            "psql did not copy {rows} rows: it ended with {} and said {said:?}",
+            ended.status
+        );
+        fs::remove_file(&file)?;
+        Ok(Measure { took, memory: None, arrived: None })
+    }
+
+    /// Runs a program that sends the rows to the receiver.
+    async fn send(&self, mut command: Command, rows: u64) -> Result<Measure> {
+        self.receiver.reset();
+        let program = command.as_std().get_program().to_string_lossy().into_owned();
+        let started = Instant::now();
+        let mut child = command.spawn().with_context(|| format!("cannot start {program}"))?;
+        let (status, memory) = memory::wait(&mut child).await?;
+        let took = started.elapsed();
+        ensure!(status.success(), "{program} ended with {status}: its reason stands above");
+        let arrived = self.receiver.counts();
+        ensure!(arrived.objects == rows, "{} of {rows} rows arrived from {program}", arrived.objects);
+        Ok(Measure { took, memory: Some(memory), arrived: Some(arrived) })
+    }
+
+    /// A folder for what a program remembers: nothing yet.
+    fn empty_folder(&self) -> Result<PathBuf> {
+        let folder = self.folder.join("data");
+        if folder.exists() {
+            fs::remove_dir_all(&folder)?;
+        }
+        fs::create_dir(&folder)?;
+        Ok(folder)
+    }
+}
