@@ -3,5 +3,11 @@
 //! Real PostgreSQL, real processes, the sandbox on a port. `scripts/test` starts
 //! what is needed; a missing server fails a test, it does not skip it.
 
+mod bad_input;
+mod cli;
+mod clients;
+mod crash;
 mod cursor;
+mod journey;
+mod mending;
 mod support;
