@@ -1,5 +1,6 @@
 //! Looks rows up, in tables and history files alike.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use jiff::Timestamp;
@@ -40,7 +41,7 @@ pub(super) async fn find(
         };
         let (filter, limit) = (filter.clone(), query.limit);
         lines.extend(blocking(move || newest_in_files(&files, &filter, limit)).await?);
-        lines.sort_by(|a, b| b.entry.at.cmp(&a.entry.at));
+        lines.sort_by_key(|line| Reverse(line.entry.at));
         lines.truncate(query.limit);
         return with_payloads(database, lines).await;
     }
@@ -94,12 +95,12 @@ async fn newest_pending(
         };
         let rows = block::decode(&record.get::<Vec<u8>>("body")?)?;
         let wanted = rows.into_iter().rev().filter(|row| filter.wants(row));
-        lines.extend(wanted.take(limit - lines.len()).map(|row| line(place, row)));
+        lines.extend(wanted.take(limit - lines.len()).map(|row| line(place, &row)));
     }
     Ok(Some(lines))
 }
 
-fn line(place: &Pending, row: RowFate) -> Line {
+fn line(place: &Pending, row: &RowFate) -> Line {
     let entry = RowEntry {
         at: place.at,
         sync: place.sync.clone(),
