@@ -11,7 +11,7 @@ use super::archive::blocking;
 use super::dialect::Database;
 use super::statement::{Arg, from_word, sql};
 use super::{payload, problems};
-use crate::history::{Filter, History, HistoryFile, Line, block, parquet};
+use crate::history::{Filter, History, HistoryFile, Line, block, read};
 
 /// A block that is still in the tables.
 struct Pending {
@@ -128,7 +128,7 @@ fn newest_in_files(files: &[HistoryFile], filter: &Filter, limit: usize) -> Resu
         for file in day {
             let of_sync = found.entry(&file.folder).or_default();
             if of_sync.len() < wanted {
-                of_sync.extend(parquet::newest(&file.path, filter, wanted - of_sync.len())?);
+                of_sync.extend(read::newest(&file.path, filter, wanted - of_sync.len())?);
             }
         }
         let mut of_day: Vec<Line> = found.into_values().flatten().collect();
