@@ -50,7 +50,7 @@ impl Desk {
             ["external_ids", "user_aliases", "braze_ids", "email_addresses", "phone_numbers"];
         let body = match call.object() {
             Ok(body) => body,
-            Err(refusal) => return Ok(refusal),
+            Err(refusal) => return Ok(*refusal),
         };
         let given: Vec<&str> = ARRAYS.into_iter().filter(|name| body.contains_key(*name)).collect();
         let [array] = given.as_slice() else {
@@ -111,7 +111,7 @@ impl Desk {
     pub(super) fn identify(&self, call: &Call<'_>) -> Result<Response<Bytes>> {
         let body = match call.object() {
             Ok(body) => body,
-            Err(refusal) => return Ok(refusal),
+            Err(refusal) => return Ok(*refusal),
         };
         let mut array = "aliases_to_identify";
         for name in ["emails_to_identify", "phone_numbers_to_identify"] {
@@ -165,7 +165,7 @@ impl Desk {
     ) -> Result<Response<Bytes>> {
         let entries = match call.list(array) {
             Ok(entries) => entries,
-            Err(refusal) => return Ok(refusal),
+            Err(refusal) => return Ok(*refusal),
         };
         let processed = self.profiles.transact(call.now, |session| {
             entries.iter().try_fold(0, |sum, entry| Ok(sum + usize::from(work(session, entry)?)))
