@@ -266,6 +266,14 @@ async fn aliases_lead_to_an_identified_user() {
 }
 
 #[tokio::test]
+async fn a_number_is_an_external_id_too() {
+    let http = sandbox(Faults::default());
+    track(&*http, json!({ "attributes": [{ "external_id": 7, "a": 1 }, { "external_id": "7", "b": 2 }] }))
+        .await;
+    assert_eq!(only_user(&*http).await["external_id"], "7");
+}
+
+#[tokio::test]
 async fn a_catalog_is_created_listed_filled_and_deleted() {
     let http = sandbox(Faults::default());
     let fields = json!([{ "name": "id", "type": "string" }, { "name": "n", "type": "number" }, { "name": "tags", "type": "array" }]);

@@ -1,5 +1,3 @@
-use std::time::Instant;
-
 use tidegate_model::{ErrorKind, Outcome, Receipt};
 
 use super::*;
@@ -130,32 +128,5 @@ async fn a_rehearsal_is_answered_like_a_success() {
         let platform = open(Arc::new(Rehearsal), kind, json!({ "catalog": "shop" }));
         let receipt = platform.deliver(&[record]).await.expect("rehearsed");
         assert_eq!(receipt.outcomes, [Outcome::Delivered], "{kind}");
-    }
-}
-
-/// Prints how fast the sandbox takes events; run it with `--ignored --nocapture`.
-#[tokio::test]
-#[ignore = "a measurement, not a test"]
-async fn how_fast_the_sandbox_is() {
-    let folder = tempfile::tempdir().expect("folder");
-    let tools = SandboxTools {
-        data: Some(folder.path().into()),
-        clock: Arc::new(Stopped),
-        faults: Arc::default(),
-        limits: false,
-    };
-    let http = (CONNECTOR.sandbox.expect("a sandbox").open)(&tools).expect("opened");
-    let attributes =
-        r#"{"plan":"pro","age":36,"city":"Paris","note":"a somewhat longer text, as people write"}"#;
-    for (kind, records) in [
-        (ObjectKind::Event, events(75)),
-        (ObjectKind::User, (0..75).map(|at| user(external(&format!("u{at}")), attributes)).collect()),
-    ] {
-        let platform = open(Arc::clone(&http), kind, json!({}));
-        let start = Instant::now();
-        for _ in 0..400 {
-            platform.deliver(&records).await.expect("delivered");
-        }
-        println!("{kind}: {:.0} objects/s", 30_000.0 / start.elapsed().as_secs_f64());
     }
 }
