@@ -9,7 +9,7 @@ mod sql;
 use tidegate_model::Connector;
 
 /// Every connector, by kind.
-pub const CONNECTORS: &[Connector] = &[postgres::CONNECTOR];
+pub const CONNECTORS: &[Connector] = &[files::CONNECTOR, postgres::CONNECTOR];
 
 /// The connector of a kind.
 pub fn find(kind: &str) -> Option<&'static Connector> {

@@ -29,10 +29,14 @@ impl PostgresSource {
         let relation = selection.map(PostgresSelection::relation).transpose()?;
         let session = self.access.begin().await?;
         let mut checks = Checks::default();
-        self.prove_connection(&session, &mut checks).await.map_err(|error| self.access.explain(&error, None))?;
+        self.prove_connection(&session, &mut checks)
+            .await
+            .map_err(|error| self.access.explain(&error, None))?;
         match relation {
             None => {}
-            Some(relation @ Relation::Query(_)) => self.prove_readable(&session, &relation, &mut checks).await,
+            Some(relation @ Relation::Query(_)) => {
+                self.prove_readable(&session, &relation, &mut checks).await
+            }
             Some(relation) => {
                 let granted = self
                     .prove_table(&session, &relation, &mut checks)
@@ -58,15 +62,23 @@ impl PostgresSource {
                 &[],
             )
             .await?;
-        let (version, replica, number): (String, bool, i32) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        let (version, replica, number): (String, bool, i32) =
+            (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
         let kind = if replica { "a replica" } else { "a primary server" };
         checks.pass("connection", format!("PostgreSQL {version} at {}, {kind}", self.access.place()));
         if number < 90_600 {
-            checks.fail("version", format!("{version} is older than 9.6"), "upgrade the server to a version that gets security fixes");
+            checks.fail(
+                "version",
+                format!("{version} is older than 9.6"),
+                "upgrade the server to a version that gets security fixes",
+            );
         }
         match self.access.settings.tls {
             Tls::VerifyFull => checks.pass("encryption", "TLS, certificate and host name checked"),
-            Tls::Require => checks.pass("encryption", "TLS, certificate not checked: `tls: verify-full` also proves who answers"),
+            Tls::Require => checks.pass(
+                "encryption",
+                "TLS, certificate not checked: `tls: verify-full` also proves who answers",
+            ),
             Tls::Disable => checks.pass("encryption", "none: fine on a trusted network only"),
         }
         checks.pass("read-only", "every statement runs in a read-only transaction");
@@ -95,7 +107,11 @@ impl PostgresSource {
         if usage {
             checks.pass(usage_name, "granted");
         } else {
-            checks.fail(usage_name, format!("user {role} may not look into the schema"), grants::usage(&schema, role));
+            checks.fail(
+                usage_name,
+                format!("user {role} may not look into the schema"),
+                grants::usage(&schema, role),
+            );
         }
         if select {
             checks.pass(format!("SELECT on {label}"), "granted");
@@ -103,7 +119,9 @@ impl PostgresSource {
             checks.fail(format!("SELECT on {label}"), format!("user {role} may not read it"), grant);
         }
         if hidden {
-            let detail = format!("row security hides rows of {label} from {role}: only what its policies show is synced");
+            let detail = format!(
+                "row security hides rows of {label} from {role}: only what its policies show is synced"
+            );
             checks.pass("row security", detail);
         }
         if usage && select {
@@ -112,7 +130,9 @@ impl PostgresSource {
             let columns = rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<String>, _>>()?;
             let detail = match columns.as_slice() {
                 [] => "none: every run reads the whole table".to_owned(),
-                columns => format!("on {}: a cursor on another column reads the whole table", columns.join(", ")),
+                columns => {
+                    format!("on {}: a cursor on another column reads the whole table", columns.join(", "))
+                }
             };
             checks.pass(format!("indexes of {label}"), detail);
         }
@@ -126,7 +146,8 @@ impl PostgresSource {
             Err(error) => Err(error),
             Ok((table, _)) => {
                 let plan = format!("EXPLAIN {}", table.everything());
-                let planned = session.client.batch_execute(&plan).await.map_err(self.access.explained(relation));
+                let planned =
+                    session.client.batch_execute(&plan).await.map_err(self.access.explained(relation));
                 planned.map(|()| table.columns.len())
             }
         };
@@ -145,7 +166,9 @@ impl PostgresSource {
     /// The grants on every table of the name that the server refuses to read:
     /// it names tables without their schema.
     async fn refused_tables(&self, session: &Session, message: &str) -> String {
-        let Some(("table" | "relation" | "view", name)) = grants::refused(message) else { return String::new() };
+        let Some(("table" | "relation" | "view", name)) = grants::refused(message) else {
+            return String::new();
+        };
         let find = "SELECT n.nspname::text FROM pg_catalog.pg_class c \
             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
             WHERE c.relname = $1 AND c.relkind IN ('r', 'p', 'v', 'm', 'f') \

@@ -85,10 +85,7 @@ impl Access {
     }
 
     /// As [`Access::explain`], for use with `map_err`.
-    pub fn explained<'a>(
-        &'a self,
-        relation: &'a Relation,
-    ) -> impl Fn(tokio_postgres::Error) -> Error + 'a {
+    pub fn explained<'a>(&'a self, relation: &'a Relation) -> impl Fn(tokio_postgres::Error) -> Error + 'a {
         move |error| self.explain(&error, Some(relation))
     }
 

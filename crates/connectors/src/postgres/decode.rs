@@ -177,9 +177,8 @@ fn text(bytes: Bytes) -> Result<Text, Reason> {
 }
 
 fn fixed<const N: usize>(cell: &[u8]) -> Result<[u8; N], Reason> {
-    cell.try_into().map_err(|_| {
-        Reason::new("unknown_form", format!("{} bytes where the type has {N}", cell.len()))
-    })
+    cell.try_into()
+        .map_err(|_| Reason::new("unknown_form", format!("{} bytes where the type has {N}", cell.len())))
 }
 
 /// The shortest decimal that names the same number: 0.1 stays 0.1.

@@ -27,11 +27,17 @@ impl Access {
         }
         let place = self.place();
         if let Some(cause) = cause_of::<io::Error>(error) {
-            return Error::new(ErrorKind::Unavailable, format!("PostgreSQL at {place} cannot be reached: {cause}"))
-                .hint("check `host`, `port` and the firewall; `tidegate check` tells whether it is back");
+            return Error::new(
+                ErrorKind::Unavailable,
+                format!("PostgreSQL at {place} cannot be reached: {cause}"),
+            )
+            .hint("check `host`, `port` and the firewall; `tidegate check` tells whether it is back");
         }
         if error.is_closed() {
-            return Error::new(ErrorKind::Unavailable, format!("PostgreSQL at {place} closed the connection"));
+            return Error::new(
+                ErrorKind::Unavailable,
+                format!("PostgreSQL at {place} closed the connection"),
+            );
         }
         let said = describe(error);
         if said.contains("server does not support TLS") {
@@ -43,8 +49,11 @@ impl Access {
                 .hint("set `password`, for example to { env: SHOP_PASSWORD }");
         }
         if said.contains("timeout") || said.contains("timed out") {
-            return Error::new(ErrorKind::Unavailable, format!("PostgreSQL at {place} did not answer in time"))
-                .hint("check `host`, `port` and the firewall in between; `connect_timeout` sets the limit");
+            return Error::new(
+                ErrorKind::Unavailable,
+                format!("PostgreSQL at {place} did not answer in time"),
+            )
+            .hint("check `host`, `port` and the firewall in between; `connect_timeout` sets the limit");
         }
         Error::new(ErrorKind::Unexpected, format!("PostgreSQL at {place}: {said}"))
     }
@@ -114,7 +123,8 @@ impl Access {
     fn login_hint(&self, code: &str, words: &str) -> String {
         let settings = &self.settings;
         if words.contains("no encryption") || words.contains("SSL off") {
-            return "the server wants an encrypted connection: set `tls: verify-full` or `tls: require`".to_owned();
+            return "the server wants an encrypted connection: set `tls: verify-full` or `tls: require`"
+                .to_owned();
         }
         if words.contains("pg_hba.conf") {
             return format!(
@@ -139,10 +149,9 @@ impl Access {
                 "is signed by an authority that is not trusted here",
                 "set `ca_file` to the authority's certificate (PEM)",
             ),
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => (
-                "is not valid for this host name",
-                "set `host` to a name that the certificate holds",
-            ),
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                ("is not valid for this host name", "set `host` to a name that the certificate holds")
+            }
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
                 ("has expired", "renew the certificate at the server")
             }
@@ -157,7 +166,8 @@ impl Access {
 
 /// Where in the user's query the server stumbled.
 fn position(said: &DbError, relation: Option<&Relation>) -> String {
-    let (Some(ErrorPosition::Original(at)), Some(Relation::Query(query))) = (said.position(), relation) else {
+    let (Some(ErrorPosition::Original(at)), Some(Relation::Query(query))) = (said.position(), relation)
+    else {
         return String::new();
     };
     let Some(at) = (*at as usize).checked_sub(QUERY_PREFIX.len() + 1) else { return String::new() };

@@ -49,10 +49,26 @@ mod tests {
     fn a_refusal_is_answered_with_the_statement_that_lifts_it() {
         let orders = Relation::table("sales.Orders").unwrap();
         for (message, relation, statement) in [
-            ("permission denied for table Orders", Some(&orders), "GRANT SELECT ON \"sales\".\"Orders\" TO \"tide gate\";"),
-            ("permission denied for relation Orders", Some(&orders), "GRANT SELECT ON \"sales\".\"Orders\" TO \"tide gate\";"),
-            ("permission denied for schema sales", Some(&orders), "GRANT USAGE ON SCHEMA \"sales\" TO \"tide gate\";"),
-            ("permission denied for database \"shop\"", None, "GRANT CONNECT ON DATABASE \"shop\" TO \"tide gate\";"),
+            (
+                "permission denied for table Orders",
+                Some(&orders),
+                "GRANT SELECT ON \"sales\".\"Orders\" TO \"tide gate\";",
+            ),
+            (
+                "permission denied for relation Orders",
+                Some(&orders),
+                "GRANT SELECT ON \"sales\".\"Orders\" TO \"tide gate\";",
+            ),
+            (
+                "permission denied for schema sales",
+                Some(&orders),
+                "GRANT USAGE ON SCHEMA \"sales\" TO \"tide gate\";",
+            ),
+            (
+                "permission denied for database \"shop\"",
+                None,
+                "GRANT CONNECT ON DATABASE \"shop\" TO \"tide gate\";",
+            ),
         ] {
             assert_eq!(for_refusal(message, relation, "shop", "tide gate"), statement);
         }

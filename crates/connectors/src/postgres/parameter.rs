@@ -50,7 +50,10 @@ mod tests {
     #[test]
     fn times_keep_their_last_digit_and_their_era() {
         let cases = [
-            (Value::Timestamp("2026-03-01T12:00:00.123456Z".parse().unwrap()), "2026-03-01 12:00:00.123456+00"),
+            (
+                Value::Timestamp("2026-03-01T12:00:00.123456Z".parse().unwrap()),
+                "2026-03-01 12:00:00.123456+00",
+            ),
             (Value::Timestamp(Timestamp::MAX), "infinity"),
             (Value::Timestamp(Timestamp::MIN), "-infinity"),
             (Value::DateTime(civil::datetime(0, 2, 29, 1, 2, 3, 0)), "0001-02-29 01:02:03 BC"),

@@ -68,7 +68,9 @@ impl Relation {
     /// The quoted name of a table; `None` for a query.
     pub fn quoted(&self) -> Option<String> {
         match self {
-            Relation::Table { schema: Some(schema), name } => Some(format!("{}.{}", quote(schema), quote(name))),
+            Relation::Table { schema: Some(schema), name } => {
+                Some(format!("{}.{}", quote(schema), quote(name)))
+            }
             Relation::Table { schema: None, name } => Some(quote(name)),
             Relation::Query(_) => None,
         }

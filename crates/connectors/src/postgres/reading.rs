@@ -65,7 +65,8 @@ impl Reading {
     async fn count_waiting(&self) -> Result<u64, Error> {
         let Some(sql) = &self.waiting else { return Ok(0) };
         let count = self.session.client.query_one(sql.as_str(), &[]).await;
-        let count: i64 = count.and_then(|row| row.try_get(0)).map_err(self.access.explained(&self.relation))?;
+        let count: i64 =
+            count.and_then(|row| row.try_get(0)).map_err(self.access.explained(&self.relation))?;
         Ok(count.unsigned_abs())
     }
 }
@@ -122,7 +123,10 @@ impl Arrivals {
         let mut unreadable = None;
         for (at, shape) in self.reading.shapes.iter().enumerate() {
             let cell = row.try_get::<_, Option<Raw<'_>>>(at).map_err(|_| {
-                Error::new(ErrorKind::Unexpected, "PostgreSQL sent a row with fewer columns than it had announced")
+                Error::new(
+                    ErrorKind::Unexpected,
+                    "PostgreSQL sent a row with fewer columns than it had announced",
+                )
             })?;
             let value = match cell {
                 None => Value::Null,

@@ -114,9 +114,8 @@ impl PostgresSettings {
     /// # Errors
     /// Names the setting.
     pub fn checked(self) -> Result<PostgresSettings, Error> {
-        let wrong_host = self.host.is_empty()
-            || self.host.contains("://")
-            || self.host.contains(['/', ' ', '@']);
+        let wrong_host =
+            self.host.is_empty() || self.host.contains("://") || self.host.contains(['/', ' ', '@']);
         if wrong_host {
             return Err(Error::settings("`host`: expected a host name or an address")
                 .hint("write only the name, for example db.example.com; port, user and database have their own settings"));
@@ -167,7 +166,9 @@ impl PostgresSelection {
         match (selection.table, selection.query) {
             (Some(table), None) => Relation::table(&table),
             (None, Some(query)) => Ok(Relation::Query(single_query(&query)?.to_owned())),
-            (Some(_), Some(_)) => Err(Error::settings("`from` has both `table` and `query`").hint("keep one of them")),
+            (Some(_), Some(_)) => {
+                Err(Error::settings("`from` has both `table` and `query`").hint("keep one of them"))
+            }
             (None, None) => Err(Error::settings("`from` has neither `table` nor `query`")
                 .hint("name a table, for example `table: public.orders`")),
         }

@@ -9,7 +9,6 @@ use tidegate_model::{
     Checks, Dataset, Error, ErrorKind, Feed, Reach, Row, Selection, Settings, Source, Tools, Value,
 };
 use tokio_postgres::error::SqlState;
-use tokio_postgres::types::ToSql;
 
 use super::client::{Access, Session};
 use super::decode::Shape;
@@ -57,7 +56,11 @@ impl PostgresSource {
     }
 
     /// The columns of a relation, found without reading a row.
-    pub(super) async fn table(&self, session: &Session, relation: Relation) -> Result<(Table, Vec<i32>), Error> {
+    pub(super) async fn table(
+        &self,
+        session: &Session,
+        relation: Relation,
+    ) -> Result<(Table, Vec<i32>), Error> {
         let statement = match session.client.prepare(&relation.probe()).await {
             Ok(statement) => statement,
             Err(error) => {
@@ -99,7 +102,9 @@ impl PostgresSource {
         let names: Vec<(String, String)> = rows
             .iter()
             .filter_map(|row| Some((row.try_get(0).ok()?, row.try_get(1).ok()?)))
-            .map(|(schema, name): (String, String)| (format!("{}.{}", shown(&schema), shown(&name)), shown(&name)))
+            .map(|(schema, name): (String, String)| {
+                (format!("{}.{}", shown(&schema), shown(&name)), shown(&name))
+            })
             .collect();
         let wanted = relation.label();
         let same_table = names.iter().find(|(_, table)| *table == wanted).map(|(full, _)| full.as_str());
@@ -142,7 +147,8 @@ impl Source for PostgresSource {
                 let (schema, name): (String, String) = (row.try_get(0)?, row.try_get(1)?);
                 let (names, types): (Vec<String>, Vec<String>) = (row.try_get(2)?, row.try_get(3)?);
                 let key: Option<Vec<String>> = row.try_get(4)?;
-                let columns = names.into_iter().zip(types).map(|(name, type_name)| Column { name, type_name });
+                let columns =
+                    names.into_iter().zip(types).map(|(name, type_name)| Column { name, type_name });
                 Ok(Dataset {
                     name: format!("{}.{}", shown(&schema), shown(&name)),
                     columns: columns.collect(),
@@ -155,15 +161,17 @@ impl Source for PostgresSource {
 
     async fn describe(&self, selection: &Selection) -> Result<Dataset, Error> {
         let relation = PostgresSelection::relation(selection)?;
+        let selection_key = selection.parse::<PostgresSelection>()?.key;
         let session = self.access.begin().await?;
         let (table, modifiers) = self.table(&session, relation).await?;
         let explained = self.access.explained(&table.relation);
         let oids: Vec<u32> = table.columns.iter().map(|column| column.column_type.oid()).collect();
         let types = session.client.query(COLUMN_TYPES, &[&oids, &modifiers]).await.map_err(&explained)?;
         let types = types.iter().map(|row| row.try_get(0)).collect::<Result<Vec<String>, _>>();
-        let key = match table.relation.quoted() {
-            None => Vec::new(),
-            Some(name) => {
+        let key = match (selection_key, table.relation.quoted()) {
+            (Some(key), _) => key,
+            (None, None) => Vec::new(),
+            (None, Some(name)) => {
                 let rows = session.client.query(PRIMARY_KEY, &[&name]).await.map_err(&explained)?;
                 rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>().map_err(&explained)?
             }
@@ -198,8 +206,11 @@ impl Source for PostgresSource {
         values: &[Vec<Value>],
     ) -> Result<Option<Vec<Row>>, Error> {
         if key.is_empty() {
-            return Err(Error::new(ErrorKind::Settings, "rows are looked up by key columns, and there are none")
-                .hint("name them under `key`"));
+            return Err(Error::new(
+                ErrorKind::Settings,
+                "rows are looked up by key columns, and there are none",
+            )
+            .hint("name them under `key`"));
         }
         let relation = PostgresSelection::relation(selection)?;
         let session = self.access.begin().await?;

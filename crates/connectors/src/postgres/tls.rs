@@ -75,7 +75,8 @@ fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error>
     let pem = std::fs::read(path).map_err(|cause| {
         Error::new(ErrorKind::Missing, format!("`ca_file`: {shown} cannot be read")).caused_by(cause)
     })?;
-    let certificates: Vec<_> = CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>().unwrap_or_default();
+    let certificates: Vec<_> =
+        CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>().unwrap_or_default();
     if certificates.is_empty() {
         return Err(Error::settings(format!("`ca_file`: {shown} holds no certificate"))
             .hint("give a PEM file that begins with -----BEGIN CERTIFICATE-----"));

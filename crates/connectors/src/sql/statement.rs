@@ -24,7 +24,9 @@ pub fn single_query(text: &str) -> Result<&str, Error> {
         }
         match token {
             "(" => depth += 1,
-            ")" if depth == 0 => return Err(Error::settings("`query` closes a parenthesis that it did not open")),
+            ")" if depth == 0 => {
+                return Err(Error::settings("`query` closes a parenthesis that it did not open"));
+            }
             ")" => depth -= 1,
             _ => {}
         }
@@ -72,7 +74,8 @@ impl<'a> Scanner<'a> {
             '\'' => quoted_length(rest, '\'', false).ok_or_else(|| unfinished("text in single quotes"))?,
             '"' => quoted_length(rest, '"', false).ok_or_else(|| unfinished("name in double quotes"))?,
             'e' | 'E' if rest[1..].starts_with('\'') => {
-                1 + quoted_length(&rest[1..], '\'', true).ok_or_else(|| unfinished("text in single quotes"))?
+                1 + quoted_length(&rest[1..], '\'', true)
+                    .ok_or_else(|| unfinished("text in single quotes"))?
             }
             '$' => match dollar_tag(rest) {
                 Some(tag) => {
@@ -82,9 +85,7 @@ impl<'a> Scanner<'a> {
                 None => 1,
             },
             // A dollar sign inside a word belongs to the word and opens no quote.
-            _ if is_word(sign) => {
-                rest.find(|next: char| !is_word(next) && next != '$').unwrap_or(rest.len())
-            }
+            _ if is_word(sign) => rest.find(|next: char| !is_word(next) && next != '$').unwrap_or(rest.len()),
             _ => sign.len_utf8(),
         };
         self.at += length;
