@@ -107,7 +107,9 @@ impl PostgresSource {
             })
             .collect();
         let wanted = relation.label();
-        let same_table = names.iter().find(|(_, table)| *table == wanted).map(|(full, _)| full.as_str());
+        let Relation::Table { name, .. } = relation else { return error };
+        let table = shown(name);
+        let same_table = names.iter().find(|(_, known)| *known == table).map(|(full, _)| full.as_str());
         match same_table.or_else(|| nearest(&wanted, names.iter().map(|(full, _)| full.as_str()))) {
             Some(name) => error.hint(format!("did you mean `{name}`?")),
             None => error.hint("`tidegate preview` lists the tables of the connection"),

@@ -57,11 +57,6 @@ impl Database {
         self.admin.batch_execute(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
     }
 
-    /// Another superuser's connection.
-    pub async fn another(&self) -> Client {
-        connect(&self.config).await
-    }
-
     /// Settings that work, changed by `changes`.
     pub fn settings(&self, changes: Json) -> Settings {
         let Host::Tcp(host) = &self.config.get_hosts()[0] else { panic!("a TCP host") };
