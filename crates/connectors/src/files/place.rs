@@ -52,7 +52,7 @@ impl Place {
         let Some(checkpoint) = checkpoint else { return Ok(Place::default()) };
         Place::deserialize(&checkpoint.0).map_err(|cause| {
             Error::settings("the stored place of this sync is not one in files")
-                .hint("the sync had another source before: reset it with `tidegate run --reset`")
+                .hint("the sync had another source before: reset it, and it reads every file again")
                 .caused_by(cause)
         })
     }

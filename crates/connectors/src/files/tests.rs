@@ -39,7 +39,8 @@ fn source(folder: &Path) -> FilesSource {
 }
 
 fn select(members: serde_json::Value) -> Selection {
-    Selection::new(members.as_object().expect("object").clone())
+    let serde_json::Value::Object(members) = members else { panic!("an object") };
+    Selection::new(members)
 }
 
 async fn read(

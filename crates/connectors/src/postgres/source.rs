@@ -112,7 +112,7 @@ impl PostgresSource {
         let same_table = names.iter().find(|(_, known)| *known == table).map(|(full, _)| full.as_str());
         match same_table.or_else(|| nearest(&wanted, names.iter().map(|(full, _)| full.as_str()))) {
             Some(name) => error.hint(format!("did you mean `{name}`?")),
-            None => error.hint("`tidegate preview` lists the tables of the connection"),
+            None => error.hint("name its schema, too; names are case-sensitive"),
         }
     }
 

@@ -27,7 +27,7 @@ pub fn unique(prefix: &str) -> String {
 
 fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| {
-        panic!("{name} is not set: these tests need a PostgreSQL server; see scripts/servers")
+        panic!("{name} is not set: these tests need a PostgreSQL server and a superuser's URL")
     })
 }
 
@@ -70,9 +70,8 @@ impl Database {
             "tls": "disable",
         });
         let members = members.as_object_mut().expect("object");
-        for (name, value) in changes.as_object().expect("object") {
-            members.insert(name.clone(), value.clone());
-        }
+        let Json::Object(changes) = changes else { panic!("an object") };
+        members.extend(changes);
         members.retain(|_, value| !value.is_null());
         Settings::new(members.clone())
     }
@@ -125,7 +124,8 @@ pub fn tools() -> Tools {
 
 /// A selection from JSON.
 pub fn select(members: Json) -> Selection {
-    Selection::new(members.as_object().expect("object").clone())
+    let Json::Object(members) = members else { panic!("an object") };
+    Selection::new(members)
 }
 
 /// A table as selection.
