@@ -6,8 +6,8 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use tidegate_model::store::{Fate, RowFate};
 use tidegate_model::{
-    Batch, Counts, Feed, Fingerprint, Identity, Mapping, Platform, Reason, Record, Row, Text, Unreadable,
-    Value,
+    Batch, Columns, Counts, Error, ErrorKind, Feed, Fingerprint, Identity, Mapping, Platform, Reason, Record,
+    Row, Text, Unreadable, Value,
 };
 use tokio::sync::{Semaphore, mpsc};
 
@@ -28,6 +28,8 @@ pub(super) struct Item {
 /// Everything the reading side of a run needs.
 pub(super) struct Reader {
     pub(super) mapping: Arc<Mapping>,
+    /// The columns that the mapping was made for.
+    pub(super) columns: Arc<Columns>,
     pub(super) platform: Arc<dyn Platform>,
     pub(super) control: Arc<Control>,
     pub(super) memory: Memory,
@@ -86,10 +88,18 @@ impl Reader {
         let mut dealt: Vec<Vec<Parcel>> = Vec::new();
         dealt.resize_with(self.slots.len(), Vec::new);
         let mut under_way = 0;
+        let mut columns = self.columns.clone();
         for row in read.items {
+            if !Arc::ptr_eq(&row.columns, &columns) {
+                if let Err(error) = self.check_columns(&row.columns) {
+                    self.control.fail(error);
+                    return false;
+                }
+                columns = row.columns.clone();
+            }
             let whole = row.fingerprint(scratch);
             let key = self.mapping.key_of(&row, whole, scratch);
-            match self.sort(row, key, whole, scratch) {
+            match self.sort(row, key, whole) {
                 Sorted::Unchanged => counts.unchanged += 1,
                 Sorted::Decided(row) => decided.push(*row),
                 Sorted::Send(record, row) => {
@@ -111,9 +121,18 @@ impl Reader {
         true
     }
 
+    /// Rows must have the columns that the mapping was made for, in their
+    /// places; a source may add more behind them.
+    fn check_columns(&self, columns: &Columns) -> Result<(), Error> {
+        if columns.names().starts_with(self.columns.names()) {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Unavailable, "the columns of the source changed while it was being read")
+            .hint("run again: the mapping is checked anew"))
+    }
+
     /// Decides about one row what can be decided without sending it.
-    fn sort(&mut self, row: Row, key: Fingerprint, whole: Fingerprint, scratch: &mut Vec<u8>) -> Sorted {
-        let _ = scratch;
+    fn sort(&mut self, row: Row, key: Fingerprint, whole: Fingerprint) -> Sorted {
         let known = if self.recall { self.memory.recall(whole) } else { Known::New };
         let cursor = self.cursor.and_then(|at| row.values.get(at));
         let made = match (known, cursor) {
@@ -204,7 +223,7 @@ fn slot_of(record: &Record, slots: usize) -> usize {
 }
 
 fn unreadable(piece: Unreadable) -> Decided {
-    let columns = tidegate_model::Columns::new(["input"]);
+    let columns = Columns::new(["input"]);
     let row = Row { columns, values: vec![Value::Text(piece.payload.into())] };
     let place = Value::Text(piece.place.as_str().into());
     let whole = Fingerprint::of_values(row.values.iter().chain([&place]), &mut Vec::new());
