@@ -26,11 +26,10 @@ impl Fingerprint {
     ///
     /// It becomes the idempotency key, so it is derived, never random.
     pub fn of_delivery(sync: &SyncId, key: Fingerprint, row: Fingerprint) -> Fingerprint {
-        let mut bytes = Vec::with_capacity(64);
-        bytes.extend_from_slice(sync.as_str().as_bytes());
-        bytes.push(0);
-        bytes.extend_from_slice(&key.0.to_le_bytes());
-        bytes.extend_from_slice(&row.0.to_le_bytes());
+        let mut bytes = [0; 48];
+        bytes[..16].copy_from_slice(&xxh3_128(sync.as_str().as_bytes()).to_le_bytes());
+        bytes[16..32].copy_from_slice(&key.0.to_le_bytes());
+        bytes[32..].copy_from_slice(&row.0.to_le_bytes());
         Fingerprint(xxh3_128(&bytes))
     }
 

@@ -1,5 +1,6 @@
 //! Reads the feed, finds what is new, makes records and deals them to the slots.
 
+use std::cmp::Ordering;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 use super::control::Control;
 use super::memory::{self, Known, Memory};
-use super::settle::{Decided, Note, Opened};
+use super::settle::{Note, Opened};
 use super::slot::Parcel;
 
 /// A row on its way, beside its record.
@@ -84,9 +85,12 @@ impl Reader {
         };
         let mut counts = Counts { waiting: read.waiting, ..Counts::default() };
         counts.read = (read.items.len() + read.unreadable.len()) as u64;
-        let mut decided: Vec<Decided> = read.unreadable.into_iter().map(unreadable).collect();
-        let mut dealt: Vec<Vec<Parcel>> = Vec::new();
-        dealt.resize_with(self.slots.len(), Vec::new);
+        let mut decided: Vec<RowFate> = read.unreadable.into_iter().map(unreadable).collect();
+        let mut unplaced = Vec::new();
+        let mut highest: Option<Value> = None;
+        let share = read.items.len() / self.slots.len().max(1);
+        let mut dealt: Vec<Vec<Parcel>> =
+            self.slots.iter().map(|_| Vec::with_capacity(share + share / 4 + 1)).collect();
         let mut under_way = 0;
         let mut columns = self.columns.clone();
         for row in read.items {
@@ -97,11 +101,20 @@ impl Reader {
                 }
                 columns = row.columns.clone();
             }
+            let place = self.cursor.and_then(|at| row.values.get(at));
+            if let Some(place) = place
+                && highest.as_ref().is_none_or(|high| place.compare(high) == Some(Ordering::Greater))
+                && !place.is_null()
+            {
+                highest = Some(place.clone());
+            }
+            let is_placed = !place.is_some_and(Value::is_null);
             let whole = row.fingerprint(scratch);
             let key = self.mapping.key_of(&row, whole, scratch);
             match self.sort(row, key, whole) {
                 Sorted::Unchanged => counts.unchanged += 1,
-                Sorted::Decided(row) => decided.push(*row),
+                Sorted::Decided(row) if is_placed => decided.push(*row),
+                Sorted::Decided(row) => unplaced.push(*row),
                 Sorted::Send(record, row) => {
                     let slot = slot_of(&record, self.slots.len());
                     dealt[slot].push((record, Item { batch, key, whole, row }));
@@ -109,7 +122,16 @@ impl Reader {
                 }
             }
         }
-        let opened = Opened { batch, checkpoint: read.checkpoint, under_way, decided, counts, permit };
+        let opened = Opened {
+            batch,
+            checkpoint: read.checkpoint,
+            under_way,
+            decided,
+            unplaced,
+            highest,
+            counts,
+            permit,
+        };
         if self.notes.send(Note::Opened(opened)).await.is_err() {
             return false;
         }
@@ -169,37 +191,23 @@ impl Reader {
             // Where the row is not acceptable its user may still be told.
             None => self.mapping.apply(&row, key, whole).map(|record| user_of(&record)).unwrap_or_default(),
         };
-        let cursor = self.cursor.and_then(|at| row.values.get(at)).filter(|value| !value.is_null()).cloned();
         let key_text = self.mapping.key_text(&row);
         let payload = (!matches!(fate, Fate::Delivered)).then_some(row);
-        Sorted::Decided(Box::new(Decided {
-            fate: RowFate { key, key_text, row: whole, user, fate, payload },
-            cursor,
-        }))
+        Sorted::Decided(Box::new(RowFate { key, key_text, row: whole, user, fate, payload }))
     }
 }
 
 enum Sorted {
     Unchanged,
-    Decided(Box<Decided>),
+    Decided(Box<RowFate>),
     Send(Record, Row),
 }
 
 /// The row's fate in the form the ledger keeps.
-pub(super) fn fate_of(
-    item: Item,
-    record: &Record,
-    fate: Fate,
-    mapping: &Mapping,
-    cursor: Option<usize>,
-) -> Decided {
-    let cursor = cursor.and_then(|at| item.row.values.get(at)).filter(|value| !value.is_null()).cloned();
+pub(super) fn fate_of(item: Item, record: &Record, fate: Fate, mapping: &Mapping) -> RowFate {
     let key_text = mapping.key_text(&item.row);
     let payload = (!matches!(fate, Fate::Delivered)).then_some(item.row);
-    Decided {
-        fate: RowFate { key: item.key, key_text, row: item.whole, user: user_of(record), fate, payload },
-        cursor,
-    }
+    RowFate { key: item.key, key_text, row: item.whole, user: user_of(record), fate, payload }
 }
 
 /// What people search for, without a copy where there is one to share.
@@ -222,21 +230,16 @@ fn slot_of(record: &Record, slots: usize) -> usize {
     (hasher.finish() % slots.max(1) as u64) as usize
 }
 
-fn unreadable(piece: Unreadable) -> Decided {
+fn unreadable(piece: Unreadable) -> RowFate {
     let columns = Columns::new(["input"]);
     let row = Row { columns, values: vec![Value::Text(piece.payload.into())] };
     let place = Value::Text(piece.place.as_str().into());
-    let whole = Fingerprint::of_values(row.values.iter().chain([&place]), &mut Vec::new());
-    let key = Fingerprint::of_values([&place], &mut Vec::new());
-    Decided {
-        fate: RowFate {
-            key,
-            key_text: piece.place.into(),
-            row: whole,
-            user: Text::new(),
-            fate: Fate::Rejected(piece.reason),
-            payload: Some(row),
-        },
-        cursor: None,
+    RowFate {
+        key: Fingerprint::of_values([&place], &mut Vec::new()),
+        key_text: piece.place.into(),
+        row: Fingerprint::of_values(row.values.iter().chain([&place]), &mut Vec::new()),
+        user: Text::new(),
+        fate: Fate::Rejected(piece.reason),
+        payload: Some(row),
     }
 }

@@ -254,7 +254,6 @@ async fn move_rows(
         run: run.clone(),
         control: control.clone(),
         clock: parts.clock.clone(),
-        cursor,
         repeat,
         resend: import.resend,
         retry_for: import.retry_for,
