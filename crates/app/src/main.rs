@@ -14,6 +14,11 @@ use tidegate_model::ErrorKind;
 
 use crate::cli::Cli;
 
+/// Rows are allocated on one thread and freed on another, which this allocator
+/// is made for: measured in `benches/README.md`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Everything was done.
 const DONE: u8 = 0;
 /// It failed.
