@@ -6,13 +6,14 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use tidegate_model::store::{Fate, RowFate};
 use tidegate_model::{
-    Batch, Counts, Feed, Fingerprint, Identity, Mapping, Platform, Reason, Record, Row, Text, Unreadable,
-    Value,
+    Batch, Columns, Counts, Error, ErrorKind, Feed, Fingerprint, Identity, Mapping, Platform, Position,
+    Reason, Record, Row, SyncId, Text, Unreadable, Value,
 };
 use tokio::sync::{Semaphore, mpsc};
 
 use super::control::Control;
 use super::memory::{self, Known, Memory};
+use super::place;
 use super::settle::{Decided, Note, Opened};
 use super::slot::Parcel;
 
@@ -27,6 +28,11 @@ pub(super) struct Item {
 
 /// Everything the reading side of a run needs.
 pub(super) struct Reader {
+    pub(super) sync: SyncId,
+    /// The columns that the mapping was made for.
+    pub(super) columns: Arc<Columns>,
+    /// The name of the cursor column and where it stood before this run.
+    pub(super) standing: Option<(String, Position)>,
     pub(super) mapping: Arc<Mapping>,
     pub(super) platform: Arc<dyn Platform>,
     pub(super) control: Arc<Control>,
@@ -63,12 +69,42 @@ impl Reader {
                     break;
                 }
             };
+            if let Err(error) = self.still_fits(&read) {
+                self.control.fail(error);
+                break;
+            }
             batch += 1;
             if !self.deal(batch, read, &mut scratch).await {
                 break;
             }
         }
         (self.memory, batch)
+    }
+
+    /// The source may have changed since its columns were looked at: no value may
+    /// slip into the place of another, no cursor be compared with what it was not.
+    fn still_fits(&self, read: &Batch<Row>) -> Result<(), Error> {
+        let mut checked: Option<&Arc<Columns>> = None;
+        for row in &read.items {
+            if !checked.is_some_and(|checked| Arc::ptr_eq(checked, &row.columns)) {
+                if row.columns != self.columns {
+                    return Err(Error::new(
+                        ErrorKind::Unexpected,
+                        format!("the columns of the source changed while `{}` began to read", self.sync),
+                    )
+                    .hint("run it again: nothing of this run's new columns was sent"));
+                }
+                checked = Some(&row.columns);
+            }
+            if let (Some((name, place)), Some(at)) = (&self.standing, self.cursor)
+                && let Some(value) = row.values.get(at).filter(|value| !value.is_null())
+                && value.type_name() != place.0.type_name()
+                && value.compare(&place.0).is_none()
+            {
+                return Err(place::misfit(&self.sync, name, value.type_name(), place));
+            }
+        }
+        Ok(())
     }
 
     /// Deals one batch. Returns whether the run goes on.
@@ -204,7 +240,7 @@ fn slot_of(record: &Record, slots: usize) -> usize {
 }
 
 fn unreadable(piece: Unreadable) -> Decided {
-    let columns = tidegate_model::Columns::new(["input"]);
+    let columns = Columns::new(["input"]);
     let row = Row { columns, values: vec![Value::Text(piece.payload.into())] };
     let place = Value::Text(piece.place.as_str().into());
     let whole = Fingerprint::of_values(row.values.iter().chain([&place]), &mut Vec::new());
