@@ -92,7 +92,7 @@ impl Reader {
                         ErrorKind::Unexpected,
                         format!("the columns of the source changed while `{}` began to read", self.sync),
                     )
-                    .hint("run it again: nothing of this run's new columns was sent"));
+                    .hint("run it again: none of these rows was sent"));
                 }
                 checked = Some(&row.columns);
             }

@@ -10,6 +10,7 @@ mod project;
 mod query;
 mod rows;
 mod schema;
+mod shifting;
 mod source;
 
 use std::collections::BTreeMap;
