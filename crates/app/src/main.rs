@@ -3,6 +3,7 @@
 mod cli;
 mod commands;
 mod output;
+mod owner;
 mod parts;
 mod progress;
 mod sandbox;
@@ -13,11 +14,6 @@ use clap::Parser;
 use tidegate_model::ErrorKind;
 
 use crate::cli::Cli;
-
-/// Rows are allocated on one thread and freed on another, which this allocator
-/// is made for: measured in `benches/README.md`.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Everything was done.
 const DONE: u8 = 0;

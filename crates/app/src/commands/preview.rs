@@ -1,9 +1,10 @@
 //! `tidegate preview`
 
-use serde_json::json;
+use jiff::Timestamp;
+use serde::Serialize;
 use serde_json::value::RawValue;
 use tidegate_engine::control::Preview;
-use tidegate_model::{Body, Error, Record, SyncId};
+use tidegate_model::{Body, Error, Identity, Json, ObjectKind, Reason, Record, SyncId};
 
 use crate::cli::{Output, Place};
 use crate::{DONE, output};
@@ -12,12 +13,15 @@ pub(super) async fn preview(place: &Place, sync: &SyncId, rows: usize, out: Outp
     let engine = place.engine().await?;
     let previews = engine.preview(sync, rows).await?;
     match out {
-        Output::Json => output::json(&previews.iter().map(to_json).collect::<Vec<_>>()),
+        Output::Json => output::json(&previews.iter().map(Line::of).collect::<Vec<_>>()),
         Output::Text => {
             for preview in &previews {
                 output::line(format!("row     {}", preview.row.to_json().as_str()));
                 match &preview.record {
-                    Ok(record) => output::line(format!("becomes {}", record_json(record))),
+                    Ok(record) => {
+                        let shown = serde_json::to_string(&Shown::of(record)).unwrap_or_default();
+                        output::line(format!("becomes {shown}"));
+                    }
                     Err(reason) => output::line(format!("refused {}: {}", reason.code, reason.message)),
                 }
             }
@@ -29,29 +33,96 @@ pub(super) async fn preview(place: &Place, sync: &SyncId, rows: usize, out: Outp
     Ok(DONE)
 }
 
-fn to_json(preview: &Preview) -> serde_json::Value {
-    let row = RawValue::from_string(preview.row.to_json().as_str().to_owned()).ok();
-    match &preview.record {
-        Ok(record) => json!({ "row": row, "record": record_json(record) }),
-        Err(reason) => json!({ "row": row, "refused": reason }),
+type Raw = Option<Box<RawValue>>;
+
+fn raw(json: &Json) -> Raw {
+    output::raw(json.as_str())
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    row: Raw,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    record: Option<Shown<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused: Option<&'a Reason>,
+}
+
+impl Line<'_> {
+    fn of(preview: &Preview) -> Line<'_> {
+        Line {
+            row: raw(&preview.row.to_json()),
+            record: preview.record.as_ref().ok().map(Shown::of),
+            refused: preview.record.as_ref().err(),
+        }
     }
 }
 
 /// A record as people read it, before the platform gives it its own shape.
-fn record_json(record: &Record) -> serde_json::Value {
-    let raw = |json: &tidegate_model::Json| RawValue::from_string(json.as_str().to_owned()).ok();
-    let body = match &record.body {
-        Body::User { attributes } => json!({ "attributes": raw(attributes) }),
-        Body::Event { name, time, properties, app_id } => {
-            json!({ "name": name, "time": time, "properties": raw(properties), "app_id": app_id })
-        }
-        Body::Purchase { product_id, currency, price, quantity, time, properties, app_id } => json!({
-            "product_id": product_id, "currency": currency, "price": price, "quantity": quantity,
-            "time": time, "properties": raw(properties), "app_id": app_id
-        }),
-        Body::Deletion => json!({ "delete": true }),
-        Body::CatalogItem { id, fields } => json!({ "id": id, "fields": raw(fields) }),
-        Body::CatalogRemoval { id } => json!({ "id": id, "remove": true }),
-    };
-    json!({ "object": record.kind(), "identity": record.identity, "key": record.id.to_uuid(), "body": body })
+#[derive(Serialize)]
+struct Shown<'a> {
+    object: ObjectKind,
+    identity: &'a Identity,
+    key: String,
+    body: ShownBody<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum ShownBody<'a> {
+    User {
+        attributes: Raw,
+    },
+    Event {
+        name: &'a str,
+        time: Option<Timestamp>,
+        properties: Raw,
+        app_id: Option<&'a str>,
+    },
+    Purchase {
+        product_id: &'a str,
+        currency: &'a str,
+        price: &'a str,
+        quantity: u32,
+        time: Option<Timestamp>,
+        properties: Raw,
+        app_id: Option<&'a str>,
+    },
+    Deletion {
+        delete: bool,
+    },
+    CatalogItem {
+        id: &'a str,
+        fields: Raw,
+    },
+    CatalogRemoval {
+        id: &'a str,
+        remove: bool,
+    },
+}
+
+impl Shown<'_> {
+    fn of(record: &Record) -> Shown<'_> {
+        let body = match &record.body {
+            Body::User { attributes } => ShownBody::User { attributes: raw(attributes) },
+            Body::Event { name, time, properties, app_id } => {
+                ShownBody::Event { name, time: *time, properties: raw(properties), app_id: app_id.as_deref() }
+            }
+            Body::Purchase { product_id, currency, price, quantity, time, properties, app_id } => {
+                ShownBody::Purchase {
+                    product_id,
+                    currency,
+                    price,
+                    quantity: *quantity,
+                    time: *time,
+                    properties: raw(properties),
+                    app_id: app_id.as_deref(),
+                }
+            }
+            Body::Deletion => ShownBody::Deletion { delete: true },
+            Body::CatalogItem { id, fields } => ShownBody::CatalogItem { id, fields: raw(fields) },
+            Body::CatalogRemoval { id } => ShownBody::CatalogRemoval { id, remove: true },
+        };
+        Shown { object: record.kind(), identity: &record.identity, key: record.id.to_uuid(), body }
+    }
 }
