@@ -4,7 +4,7 @@
 //! frame holds, reading it gives values or an error: no panic, and no more
 //! memory than its body can unfold to.
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use tidegate_model::{Error, ErrorKind, Fingerprint, Text};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -65,6 +65,32 @@ impl Writer {
     }
 }
 
+/// A column of texts.
+pub(crate) struct Texts {
+    /// Where each text ends among the characters; always between two of them.
+    ends: Vec<usize>,
+    characters: Text,
+}
+
+impl Texts {
+    /// The text at a place; `None` behind the last one.
+    pub(crate) fn get(&self, at: usize) -> Option<&str> {
+        let end = *self.ends.get(at)?;
+        let start = at.checked_sub(1).map_or(0, |before| self.ends[before]);
+        self.characters.get(start..end)
+    }
+
+    /// The texts in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
+        (0..self.ends.len()).filter_map(|at| self.get(at))
+    }
+
+    /// All texts together, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.characters.len()
+    }
+}
+
 /// Reads what [`Writer`] wrote.
 pub(crate) struct Reader {
     rest: Bytes,
@@ -101,7 +127,9 @@ impl Reader {
     }
 
     pub(crate) fn byte(&mut self) -> Result<u8, Error> {
-        Ok(self.take(1)?[0])
+        let byte = *self.rest.first().ok_or_else(damaged)?;
+        self.rest.advance(1);
+        Ok(byte)
     }
 
     pub(crate) fn number(&mut self) -> Result<usize, Error> {
@@ -136,13 +164,22 @@ impl Reader {
     }
 
     /// A column of texts; they share the body's memory.
-    pub(crate) fn texts(&mut self, count: usize) -> Result<Vec<Text>, Error> {
+    pub(crate) fn texts(&mut self, count: usize) -> Result<Texts, Error> {
         if count > self.rest.len() {
             return Err(damaged());
         }
-        let lengths = (0..count).map(|_| self.number()).collect::<Result<Vec<usize>, Error>>()?;
-        let text = |length| Text::try_from(self.take(length)?).map_err(|cause| damaged().caused_by(cause));
-        lengths.into_iter().map(text).collect()
+        let mut ends = Vec::with_capacity(count);
+        let mut end = 0_usize;
+        for _ in 0..count {
+            end = end.checked_add(self.number()?).ok_or_else(damaged)?;
+            ends.push(end);
+        }
+        let characters = Text::try_from(self.take(end)?).map_err(|cause| damaged().caused_by(cause))?;
+        if ends.iter().all(|end| characters.is_char_boundary(*end)) {
+            Ok(Texts { ends, characters })
+        } else {
+            Err(damaged())
+        }
     }
 
     /// Makes sure that nothing is left over.

@@ -3,42 +3,69 @@
 use std::collections::HashMap;
 
 use tidegate_model::store::{Fate, IntentRow, RowFate};
-use tidegate_model::{Error, Fingerprint, Reason, Text};
+use tidegate_model::{Error, Fingerprint, Reason};
 
-use crate::codec::{Reader, Writer, damaged};
+use crate::codec::{Reader, Texts, Writer, damaged};
 
 const VERSION: u8 = 1;
 const DELIVERED: u8 = 0;
 const REJECTED: u8 = 1;
 const IN_DOUBT: u8 = 2;
 
-/// All rows of a batch, column by column; payloads are kept elsewhere.
+/// All rows of a batch, column by column; keys and payloads are kept elsewhere.
 pub(crate) fn encode(rows: &[RowFate]) -> Result<Vec<u8>, Error> {
     let texts: usize = rows.iter().map(|row| row.user.len() + row.key_text.len() + 4).sum();
-    let mut writer = Writer::with_capacity(16 + rows.len() * 33 + texts);
+    let mut writer = Writer::with_capacity(16 + rows.len() * 17 + texts);
     write_fates(&mut writer, rows.iter().map(|row| &row.fate));
-    let hashes = rows.iter().map(|row| (row.key, row.row));
-    write_rows(&mut writer, hashes, rows.iter().map(|row| (&row.key_text, &row.user)));
+    for row in rows {
+        writer.fingerprint(row.row);
+    }
+    writer.texts(rows.iter().map(|row| &*row.key_text));
+    writer.texts(rows.iter().map(|row| &*row.user));
     writer.finish(VERSION)
 }
 
-/// The rows of a batch, without payloads.
-pub(crate) fn decode(block: &[u8]) -> Result<Vec<RowFate>, Error> {
-    let mut reader = Reader::open(block, VERSION)?;
-    let fates = read_fates(&mut reader)?;
-    let rows = read_rows(&mut reader, fates.len())?;
-    reader.end()?;
-    let rows = fates.into_iter().zip(rows);
-    Ok(rows
-        .map(|(fate, IntentRow { key, row, key_text, user })| RowFate {
-            key,
-            key_text,
-            row,
-            user,
+/// The rows of a batch, column by column as they were written.
+pub(crate) struct Block {
+    /// What became of each row.
+    pub(crate) fates: Vec<Fate>,
+    /// The hash of each row.
+    pub(crate) rows: Vec<Fingerprint>,
+    /// The key of each row as text.
+    pub(crate) key_texts: Texts,
+    /// The user of each row.
+    pub(crate) users: Texts,
+}
+
+/// One row of a block.
+pub(crate) struct BlockRow<'a> {
+    pub(crate) fate: &'a Fate,
+    pub(crate) row: Fingerprint,
+    pub(crate) key_text: &'a str,
+    pub(crate) user: &'a str,
+}
+
+impl Block {
+    /// Reads a block.
+    pub(crate) fn decode(block: &[u8]) -> Result<Block, Error> {
+        let mut reader = Reader::open(block, VERSION)?;
+        let fates = read_fates(&mut reader)?;
+        let rows = reader.fingerprints(fates.len())?;
+        let key_texts = reader.texts(fates.len())?;
+        let users = reader.texts(fates.len())?;
+        reader.end()?;
+        Ok(Block { fates, rows, key_texts, users })
+    }
+
+    /// The rows in order.
+    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = BlockRow<'_>> {
+        self.fates.iter().zip(&self.rows).enumerate().map(|(at, (fate, row))| BlockRow {
             fate,
-            payload: None,
+            row: *row,
+            key_text: self.key_texts.get(at).unwrap_or_default(),
+            user: self.users.get(at).unwrap_or_default(),
         })
-        .collect())
+    }
 }
 
 /// The rows of an intent.
@@ -46,8 +73,14 @@ pub(crate) fn encode_intent(rows: &[IntentRow]) -> Result<Vec<u8>, Error> {
     let texts: usize = rows.iter().map(|row| row.user.len() + row.key_text.len() + 4).sum();
     let mut writer = Writer::with_capacity(16 + rows.len() * 32 + texts);
     writer.number(rows.len());
-    let hashes = rows.iter().map(|row| (row.key, row.row));
-    write_rows(&mut writer, hashes, rows.iter().map(|row| (&row.key_text, &row.user)));
+    for row in rows {
+        writer.fingerprint(row.key);
+    }
+    for row in rows {
+        writer.fingerprint(row.row);
+    }
+    writer.texts(rows.iter().map(|row| &*row.key_text));
+    writer.texts(rows.iter().map(|row| &*row.user));
     writer.finish(VERSION)
 }
 
@@ -55,9 +88,22 @@ pub(crate) fn encode_intent(rows: &[IntentRow]) -> Result<Vec<u8>, Error> {
 pub(crate) fn decode_intent(block: &[u8]) -> Result<Vec<IntentRow>, Error> {
     let mut reader = Reader::open(block, VERSION)?;
     let count = reader.count(34)?;
-    let rows = read_rows(&mut reader, count)?;
+    let keys = reader.fingerprints(count)?;
+    let rows = reader.fingerprints(count)?;
+    let key_texts = reader.texts(count)?;
+    let users = reader.texts(count)?;
     reader.end()?;
-    Ok(rows)
+    let hashes = keys.into_iter().zip(rows);
+    let texts = key_texts.iter().zip(users.iter());
+    Ok(hashes
+        .zip(texts)
+        .map(|((key, row), (key_text, user))| IntentRow {
+            key,
+            row,
+            key_text: key_text.into(),
+            user: user.into(),
+        })
+        .collect())
 }
 
 /// The answer to an intent.
@@ -123,34 +169,6 @@ fn read_fates(reader: &mut Reader) -> Result<Vec<Fate>, Error> {
     kinds.iter().map(fate).collect()
 }
 
-fn write_rows<'a>(
-    writer: &mut Writer,
-    hashes: impl Iterator<Item = (Fingerprint, Fingerprint)> + Clone,
-    texts: impl Iterator<Item = (&'a Text, &'a Text)> + Clone,
-) {
-    for (key, _) in hashes.clone() {
-        writer.fingerprint(key);
-    }
-    for (_, row) in hashes {
-        writer.fingerprint(row);
-    }
-    writer.texts(texts.clone().map(|(key_text, _)| &**key_text));
-    writer.texts(texts.map(|(_, user)| &**user));
-}
-
-fn read_rows(reader: &mut Reader, count: usize) -> Result<Vec<IntentRow>, Error> {
-    let keys = reader.fingerprints(count)?;
-    let rows = reader.fingerprints(count)?;
-    let key_texts = reader.texts(count)?;
-    let users = reader.texts(count)?;
-    let hashes = keys.into_iter().zip(rows);
-    let texts = key_texts.into_iter().zip(users);
-    Ok(hashes
-        .zip(texts)
-        .map(|((key, row), (key_text, user))| IntentRow { key, row, key_text, user })
-        .collect())
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -184,8 +202,10 @@ mod tests {
         #[test]
         fn a_block_gives_back_the_rows_it_was_made_of(rows in prop::collection::vec(row(), 0..40)) {
             let block = encode(&rows).expect("small");
-            let read = decode(&block).expect("whole");
-            prop_assert_eq!(format!("{rows:?}"), format!("{read:?}"));
+            let read = Block::decode(&block).expect("whole");
+            let written: Vec<_> = rows.iter().map(|row| (&row.fate, row.row, &*row.key_text, &*row.user)).collect();
+            let read: Vec<_> = read.iter().map(|row| (row.fate, row.row, row.key_text, row.user)).collect();
+            prop_assert_eq!(written, read);
         }
 
         #[test]
@@ -203,18 +223,18 @@ mod tests {
             let mut block = encode(&rows).expect("small");
             let at = at.index(block.len());
             block[at] ^= flip;
-            prop_assert!(decode(&block).is_err());
+            prop_assert!(Block::decode(&block).is_err());
             block.truncate(at);
-            prop_assert!(decode(&block).is_err());
+            prop_assert!(Block::decode(&block).is_err());
         }
 
         #[test]
         fn no_content_makes_a_reader_panic(content in prop::collection::vec(any::<u8>(), 0..200)) {
             let frame = frame_of(VERSION, &content);
-            let _ = decode(&frame);
+            let _ = Block::decode(&frame);
             let _ = decode_intent(&frame);
             let _ = decode_fates(&frame);
-            let _ = decode(&content);
+            let _ = Block::decode(&content);
         }
     }
 

@@ -14,7 +14,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use jiff::civil::Date;
-use tidegate_model::store::{FateKind, RowEntry, RowFate};
+use tidegate_model::store::{FateKind, RowEntry};
 use tidegate_model::{Error, Fingerprint, RunId, SyncId};
 
 use crate::folder;
@@ -58,9 +58,9 @@ impl Filter {
         self.user.is_none() && self.fate.is_none()
     }
 
-    pub(crate) fn wants(&self, row: &RowFate) -> bool {
+    pub(crate) fn wants(&self, row: &block::BlockRow<'_>) -> bool {
         self.fate.is_none_or(|fate| fate == row.fate.kind())
-            && self.user.as_ref().is_none_or(|user| *user == *row.user)
+            && self.user.as_ref().is_none_or(|user| *user == row.user)
     }
 }
 

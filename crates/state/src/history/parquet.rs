@@ -15,9 +15,9 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
-use tidegate_model::store::RowFate;
 use tidegate_model::{Error, ErrorKind, ObjectKind, RunId, SyncId};
 
+use super::block::Block;
 use crate::folder;
 use crate::store::failure;
 
@@ -69,7 +69,7 @@ impl HistoryWriter {
     }
 
     /// Adds the rows of one block, settled at `at`.
-    pub(crate) fn write(&mut self, at: Timestamp, rows: &[RowFate]) -> Result<(), Error> {
+    pub(crate) fn write(&mut self, at: Timestamp, rows: &Block) -> Result<(), Error> {
         let batch = batch(&self.schema, at, &self.run, self.object, rows)
             .map_err(|cause| Error::internal("rows do not fit their columns").caused_by(cause))?;
         self.writer.write(&batch).map_err(|cause| of_parquet(cause, "writing", &self.unfinished))
@@ -118,29 +118,34 @@ fn batch(
     at: Timestamp,
     run: &RunId,
     object: ObjectKind,
-    rows: &[RowFate],
+    block: &Block,
 ) -> Result<RecordBatch, ArrowError> {
-    let count = rows.len();
+    let count = block.fates.len();
     let mut times = TimestampMicrosecondBuilder::with_capacity(count).with_timezone("UTC");
-    let mut runs = StringBuilder::with_capacity(count, count * run.as_str().len());
-    let mut objects = StringBuilder::with_capacity(count, count * 8);
-    let mut users = StringBuilder::with_capacity(count, count * 16);
-    let mut keys = StringBuilder::with_capacity(count, count * 16);
+    times.append_value_n(at.as_microsecond(), count);
+    let repeated = |text: &str| {
+        let mut builder = StringBuilder::with_capacity(count, count * text.len());
+        builder.append_value_n(text, count);
+        builder
+    };
+    let mut runs = repeated(run.as_str());
+    let mut objects = repeated(object.as_str());
+    let mut users = StringBuilder::with_capacity(count, block.users.bytes());
+    let mut keys = StringBuilder::with_capacity(count, block.key_texts.bytes());
     let mut fates = StringBuilder::with_capacity(count, count * 9);
     let mut codes = StringBuilder::with_capacity(count, 0);
     let mut reasons = StringBuilder::with_capacity(count, 0);
     let mut hashes = FixedSizeBinaryBuilder::with_capacity(count, 16);
-    for row in rows {
-        let reason = row.fate.reason();
-        times.append_value(at.as_microsecond());
-        runs.append_value(run.as_str());
-        objects.append_value(object.as_str());
-        users.append_value(&row.user);
-        keys.append_value(&row.key_text);
-        fates.append_value(row.fate.kind().as_str());
+    block.users.iter().for_each(|user| users.append_value(user));
+    block.key_texts.iter().for_each(|key| keys.append_value(key));
+    for fate in &block.fates {
+        let reason = fate.reason();
+        fates.append_value(fate.kind().as_str());
         codes.append_option(reason.map(|reason| &reason.code));
         reasons.append_option(reason.map(|reason| &reason.message));
-        hashes.append_value(row.row.0.to_be_bytes())?;
+    }
+    for row in &block.rows {
+        hashes.append_value(row.0.to_be_bytes())?;
     }
     let columns: Vec<ArrayRef> = vec![
         Arc::new(times.finish()),

@@ -16,7 +16,7 @@ use tokio::task::spawn_blocking;
 
 use super::dialect::Database;
 use super::statement::{from_word, sql};
-use crate::history::{History, block, parquet::HistoryWriter};
+use crate::history::{History, block::Block, parquet::HistoryWriter};
 
 /// Rows of a run that wait in tables before a file is made of them.
 pub(super) const PENDING_ROWS_MAX: u64 = 500_000;
@@ -194,7 +194,7 @@ impl Task {
             }
             writer = blocking(move || {
                 for (at, body) in bodies {
-                    writer.write(at, &block::decode(&body)?)?;
+                    writer.write(at, &Block::decode(&body)?)?;
                 }
                 Ok(writer)
             })

@@ -60,6 +60,11 @@ impl Database {
             // A row in this database is a promise: it is on the disk when we say so.
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
+            // Blocks of rows come and go: most of their pages are written over before
+            // a checkpoint has to copy them into the file.
+            .page_size(8192)
+            .pragma("wal_autocheckpoint", "4000")
+            .pragma("journal_size_limit", "67108864")
             .busy_timeout(BUSY_TIMEOUT);
         let fail = |cause| failure::of_sqlite(cause, data).context("opening the state database");
         let writer = SqlitePoolOptions::new()

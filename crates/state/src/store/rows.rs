@@ -4,14 +4,15 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use jiff::Timestamp;
-use tidegate_model::store::{RowEntry, RowFate, RowQuery};
+use tidegate_model::store::{RowEntry, RowQuery};
 use tidegate_model::{Error, Fingerprint, ObjectKind, RunId, SyncId};
 
 use super::archive::blocking;
 use super::dialect::Database;
 use super::statement::{Arg, from_word, sql};
 use super::{payload, problems};
-use crate::history::{Filter, History, HistoryFile, Line, block, read};
+use crate::history::block::{Block, BlockRow};
+use crate::history::{Filter, History, HistoryFile, Line, read};
 
 /// A block that is still in the tables.
 struct Pending {
@@ -93,14 +94,14 @@ async fn newest_pending(
         let Some(record) = record else {
             return Ok(None);
         };
-        let rows = block::decode(&record.get::<Vec<u8>>("body")?)?;
-        let wanted = rows.into_iter().rev().filter(|row| filter.wants(row));
+        let block = Block::decode(&record.get::<Vec<u8>>("body")?)?;
+        let wanted = block.iter().rev().filter(|row| filter.wants(row));
         lines.extend(wanted.take(limit - lines.len()).map(|row| line(place, &row)));
     }
     Ok(Some(lines))
 }
 
-fn line(place: &Pending, row: &RowFate) -> Line {
+fn line(place: &Pending, row: &BlockRow<'_>) -> Line {
     let entry = RowEntry {
         at: place.at,
         sync: place.sync.clone(),
