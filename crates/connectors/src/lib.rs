@@ -14,7 +14,7 @@ use tidegate_model::Connector;
 
 /// Every connector, by kind.
 pub const CONNECTORS: &[Connector] =
-    &[braze::CONNECTOR, onesignal::CONNECTOR, postgres::CONNECTOR, profiles::CONNECTOR];
+    &[braze::CONNECTOR, files::CONNECTOR, onesignal::CONNECTOR, postgres::CONNECTOR, profiles::CONNECTOR];
 
 /// The connector of a kind.
 pub fn find(kind: &str) -> Option<&'static Connector> {

@@ -1,1 +1,40 @@
-//! Files
+//! Files in a folder as a source of rows: CSV, JSON Lines and Parquet.
+//!
+//! Files keep their own place: a run reads new files, and what was appended to
+//! those it knows. Where to read on stands in the checkpoint of each batch;
+//! nothing is remembered here, and no file is ever moved, changed or removed.
+
+mod arrow;
+mod csv;
+mod jsonl;
+mod listing;
+mod parquet;
+mod place;
+mod reading;
+mod settings;
+mod shape;
+mod source;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use tidegate_model::{Connector, SourceRole, settings::schema_of};
+
+use settings::{FilesSelection, FilesSettings};
+
+/// Files in a folder.
+pub const CONNECTOR: Connector = Connector {
+    kind: "files",
+    title: "Files",
+    readme: include_str!("README.md"),
+    icon: include_str!("icon.svg"),
+    settings: schema_of::<FilesSettings>,
+    source: Some(SourceRole {
+        selection: schema_of::<FilesSelection>,
+        open: |settings, tools| Ok(Arc::new(source::FilesSource::open(settings, tools)?)),
+    }),
+    platform: None,
+    sandbox: None,
+    setup: None,
+};

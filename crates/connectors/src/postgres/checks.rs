@@ -35,7 +35,7 @@ impl PostgresSource {
         match relation {
             None => {}
             Some(relation @ Relation::Query(_)) => {
-                self.prove_readable(&session, &relation, &mut checks).await
+                self.prove_readable(&session, &relation, &mut checks).await;
             }
             Some(relation) => {
                 let granted = self

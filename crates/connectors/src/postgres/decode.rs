@@ -242,13 +242,17 @@ fn numeric(cell: &[u8], out: &mut BytesMut) -> Result<(), Reason> {
     if groups.len() != count * 2 {
         return Err(malformed());
     }
-    match sign {
-        0x0000 => {}
-        0x4000 => out.extend_from_slice(b"-"),
-        0xC000 => return Ok(out.extend_from_slice(b"NaN")),
-        0xD000 => return Ok(out.extend_from_slice(b"Infinity")),
-        0xF000 => return Ok(out.extend_from_slice(b"-Infinity")),
+    let prefix: &[u8] = match sign {
+        0x0000 => b"",
+        0x4000 => b"-",
+        0xC000 => b"NaN",
+        0xD000 => b"Infinity",
+        0xF000 => b"-Infinity",
         _ => return Err(malformed()),
+    };
+    out.extend_from_slice(prefix);
+    if sign >= 0xC000 {
+        return Ok(());
     }
     // The group at `place` counts 10000^place; groups that are not sent are zero.
     let group = |place: i32| -> [u8; 4] {

@@ -14,7 +14,6 @@ use tokio_postgres::error::{DbError, ErrorPosition};
 use super::client::Access;
 use super::grants;
 use super::query::{QUERY_PREFIX, Relation};
-use super::settings::Tls;
 
 impl Access {
     /// What happened, and what to do about it.
@@ -155,9 +154,12 @@ impl Access {
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
                 ("has expired", "renew the certificate at the server")
             }
+            // Rustls has no variant for a certificate that signed itself as an authority.
+            CertificateError::Other(other) if format!("{other:?}").contains("CaUsedAsEndEntity") => {
+                ("is self-signed", "set `ca_file` to the certificate itself (PEM)")
+            }
             _ => ("is not accepted", "mend the certificate at the server"),
         };
-        debug_assert_eq!(self.settings.tls, Tls::VerifyFull, "only verify-full looks at certificates");
         Error::settings(format!("the certificate of PostgreSQL at {place} {said}"))
             .hint(format!("{hint}; `tls: require` encrypts without checking it"))
             .caused_by(cause.clone())

@@ -9,7 +9,6 @@ use tidegate_model::{
     Checks, Dataset, Error, ErrorKind, Feed, Reach, Row, Selection, Settings, Source, Tools, Value,
 };
 use tokio_postgres::error::SqlState;
-use tokio_postgres::types::ToSql;
 
 use super::client::{Access, Session};
 use super::decode::Shape;
@@ -108,10 +107,12 @@ impl PostgresSource {
             })
             .collect();
         let wanted = relation.label();
-        let same_table = names.iter().find(|(_, table)| *table == wanted).map(|(full, _)| full.as_str());
+        let Relation::Table { name, .. } = relation else { return error };
+        let table = shown(name);
+        let same_table = names.iter().find(|(_, known)| *known == table).map(|(full, _)| full.as_str());
         match same_table.or_else(|| nearest(&wanted, names.iter().map(|(full, _)| full.as_str()))) {
             Some(name) => error.hint(format!("did you mean `{name}`?")),
-            None => error.hint("`tidegate preview` lists the tables of the connection"),
+            None => error.hint("name its schema, too; names are case-sensitive"),
         }
     }
 
@@ -162,15 +163,17 @@ impl Source for PostgresSource {
 
     async fn describe(&self, selection: &Selection) -> Result<Dataset, Error> {
         let relation = PostgresSelection::relation(selection)?;
+        let selection_key = selection.parse::<PostgresSelection>()?.key;
         let session = self.access.begin().await?;
         let (table, modifiers) = self.table(&session, relation).await?;
         let explained = self.access.explained(&table.relation);
         let oids: Vec<u32> = table.columns.iter().map(|column| column.column_type.oid()).collect();
         let types = session.client.query(COLUMN_TYPES, &[&oids, &modifiers]).await.map_err(&explained)?;
         let types = types.iter().map(|row| row.try_get(0)).collect::<Result<Vec<String>, _>>();
-        let key = match table.relation.quoted() {
-            None => Vec::new(),
-            Some(name) => {
+        let key = match (selection_key, table.relation.quoted()) {
+            (Some(key), _) => key,
+            (None, None) => Vec::new(),
+            (None, Some(name)) => {
                 let rows = session.client.query(PRIMARY_KEY, &[&name]).await.map_err(&explained)?;
                 rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>().map_err(&explained)?
             }

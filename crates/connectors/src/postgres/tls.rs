@@ -39,13 +39,14 @@ pub fn client_config(tls: Tls, ca_file: Option<&Path>) -> Result<ClientConfig, E
 /// still checked: the self-signed certificate of PostgreSQL's own handbook
 /// (18.9.5) counts as an authority and would not pass as a server otherwise.
 #[derive(Debug)]
-struct Verifying {
+pub(super) struct Verifying {
     chain: Arc<WebPkiServerVerifier>,
     trusted: Vec<CertificateDer<'static>>,
 }
 
 impl Verifying {
-    fn new(provider: Arc<CryptoProvider>, ca_file: Option<&Path>) -> Result<Verifying, Error> {
+    /// Trusts the certificates in `ca_file`, else those of the system.
+    pub(super) fn new(provider: Arc<CryptoProvider>, ca_file: Option<&Path>) -> Result<Verifying, Error> {
         let mut roots = RootCertStore::empty();
         let mut trusted = Vec::new();
         if let Some(path) = ca_file {

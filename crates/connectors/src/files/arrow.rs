@@ -1,0 +1,210 @@
+//! From Arrow's columns to values, exact.
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{
+    ArrowPrimitiveType, Date32Type, Date64Type, Decimal32Type, Decimal64Type, Decimal128Type, Decimal256Type,
+    DecimalType, Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
+    Time32MillisecondType, Time32SecondType, Time64MicrosecondType, Time64NanosecondType,
+    TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
+    UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+};
+use arrow_array::{Array, ArrayRef, MapArray, StructArray};
+use arrow_schema::{DataType, TimeUnit};
+use bytes::Bytes;
+use jiff::{SignedDuration, Timestamp, civil};
+use tidegate_model::{Json, Reason, Value, json};
+
+/// The value of one cell.
+///
+/// # Errors
+/// Why it has none here, without repeating any of it.
+pub fn value(array: &ArrayRef, at: usize) -> Result<Value, Reason> {
+    if array.is_null(at) {
+        return Ok(Value::Null);
+    }
+    Ok(match array.data_type() {
+        DataType::Null => Value::Null,
+        DataType::Boolean => Value::Bool(array.as_boolean().value(at)),
+        DataType::Int8 => Value::Int(primitive::<Int8Type>(array, at).into()),
+        DataType::Int16 => Value::Int(primitive::<Int16Type>(array, at).into()),
+        DataType::Int32 => Value::Int(primitive::<Int32Type>(array, at).into()),
+        DataType::Int64 => Value::Int(primitive::<Int64Type>(array, at)),
+        DataType::UInt8 => Value::Int(primitive::<UInt8Type>(array, at).into()),
+        DataType::UInt16 => Value::Int(primitive::<UInt16Type>(array, at).into()),
+        DataType::UInt32 => Value::Int(primitive::<UInt32Type>(array, at).into()),
+        DataType::UInt64 => {
+            let number = primitive::<UInt64Type>(array, at);
+            i64::try_from(number).map_or_else(|_| Value::Decimal(number.to_string().into()), Value::Int)
+        }
+        DataType::Float16 => Value::Float(primitive::<Float16Type>(array, at).into()),
+        DataType::Float32 => {
+            // The shortest decimal that names the same number: 0.1 stays 0.1.
+            let number = primitive::<Float32Type>(array, at);
+            Value::Float(number.to_string().parse().unwrap_or(number.into()))
+        }
+        DataType::Float64 => Value::Float(primitive::<Float64Type>(array, at)),
+        DataType::Decimal32(..) => decimal::<Decimal32Type>(array, at),
+        DataType::Decimal64(..) => decimal::<Decimal64Type>(array, at),
+        DataType::Decimal128(..) => decimal::<Decimal128Type>(array, at),
+        DataType::Decimal256(..) => decimal::<Decimal256Type>(array, at),
+        DataType::Utf8 => Value::Text(array.as_string::<i32>().value(at).into()),
+        DataType::LargeUtf8 => Value::Text(array.as_string::<i64>().value(at).into()),
+        DataType::Utf8View => Value::Text(array.as_string_view().value(at).into()),
+        DataType::Binary => bytes(array.as_binary::<i32>().value(at)),
+        DataType::LargeBinary => bytes(array.as_binary::<i64>().value(at)),
+        DataType::BinaryView => bytes(array.as_binary_view().value(at)),
+        DataType::FixedSizeBinary(_) => bytes(array.as_fixed_size_binary().value(at)),
+        DataType::Date32 => date(primitive::<Date32Type>(array, at).into())?,
+        DataType::Date64 => date(primitive::<Date64Type>(array, at).div_euclid(86_400_000))?,
+        DataType::Time32(TimeUnit::Second) => {
+            time(i64::from(primitive::<Time32SecondType>(array, at)), TimeUnit::Second)?
+        }
+        DataType::Time32(unit) => time(i64::from(primitive::<Time32MillisecondType>(array, at)), *unit)?,
+        DataType::Time64(TimeUnit::Nanosecond) => {
+            time(primitive::<Time64NanosecondType>(array, at), TimeUnit::Nanosecond)?
+        }
+        DataType::Time64(unit) => time(primitive::<Time64MicrosecondType>(array, at), *unit)?,
+        DataType::Timestamp(unit, zone) => timestamp(array, at, *unit, zone.is_some())?,
+        DataType::List(_)
+        | DataType::LargeList(_)
+        | DataType::FixedSizeList(..)
+        | DataType::Struct(_)
+        | DataType::Map(..) => {
+            let mut out = String::new();
+            write_json(array, at, &mut out)?;
+            Value::Json(Json::trusted(out))
+        }
+        DataType::Dictionary(_, element) => value(&unpacked(array, element)?, at)?,
+        _ => Value::Text(shown(array, at)?.into()),
+    })
+}
+
+fn primitive<T: ArrowPrimitiveType>(array: &ArrayRef, at: usize) -> T::Native {
+    array.as_primitive::<T>().value(at)
+}
+
+fn decimal<T: DecimalType + ArrowPrimitiveType>(array: &ArrayRef, at: usize) -> Value {
+    Value::Decimal(array.as_primitive::<T>().value_as_string(at).into())
+}
+
+fn bytes(cell: &[u8]) -> Value {
+    Value::Bytes(Bytes::copy_from_slice(cell))
+}
+
+fn unpacked(array: &ArrayRef, element: &DataType) -> Result<ArrayRef, Reason> {
+    arrow_cast::cast(array, element)
+        .map_err(|_| Reason::new("unknown_form", "a dictionary that cannot be read"))
+}
+
+fn shown(array: &ArrayRef, at: usize) -> Result<String, Reason> {
+    arrow_cast::display::array_value_to_string(array, at)
+        .map_err(|_| Reason::new("unknown_form", format!("a {} that cannot be read", array.data_type())))
+}
+
+fn out_of_range(what: &str) -> Reason {
+    Reason::new("out_of_range", format!("a {what} that is too early or too late to be told"))
+}
+
+fn date(days: i64) -> Result<Value, Reason> {
+    days.checked_mul(24)
+        .and_then(|hours| civil::date(1970, 1, 1).checked_add(SignedDuration::try_from_hours(hours)?).ok())
+        .map(Value::Date)
+        .ok_or_else(|| out_of_range("date"))
+}
+
+fn since(count: i64, unit: TimeUnit) -> SignedDuration {
+    match unit {
+        TimeUnit::Second => SignedDuration::from_secs(count),
+        TimeUnit::Millisecond => SignedDuration::from_millis(count),
+        TimeUnit::Microsecond => SignedDuration::from_micros(count),
+        TimeUnit::Nanosecond => SignedDuration::from_nanos(count),
+    }
+}
+
+fn time(count: i64, unit: TimeUnit) -> Result<Value, Reason> {
+    let time = civil::Time::midnight().checked_add(since(count, unit));
+    time.map(Value::Time).map_err(|_| out_of_range("time of day"))
+}
+
+fn timestamp(array: &ArrayRef, at: usize, unit: TimeUnit, zoned: bool) -> Result<Value, Reason> {
+    let count = match unit {
+        TimeUnit::Second => primitive::<TimestampSecondType>(array, at),
+        TimeUnit::Millisecond => primitive::<TimestampMillisecondType>(array, at),
+        TimeUnit::Microsecond => primitive::<TimestampMicrosecondType>(array, at),
+        TimeUnit::Nanosecond => primitive::<TimestampNanosecondType>(array, at),
+    };
+    let value = if zoned {
+        Timestamp::UNIX_EPOCH.checked_add(since(count, unit)).map(Value::Timestamp)
+    } else {
+        civil::datetime(1970, 1, 1, 0, 0, 0, 0).checked_add(since(count, unit)).map(Value::DateTime)
+    };
+    value.map_err(|_| out_of_range("timestamp"))
+}
+
+/// Writes a cell as JSON; lists and structs as what they are.
+fn write_json(array: &ArrayRef, at: usize, out: &mut String) -> Result<(), Reason> {
+    if array.is_null(at) {
+        out.push_str("null");
+        return Ok(());
+    }
+    match array.data_type() {
+        DataType::List(_) => write_list(&array.as_list::<i32>().value(at), out),
+        DataType::LargeList(_) => write_list(&array.as_list::<i64>().value(at), out),
+        DataType::FixedSizeList(..) => write_list(&array.as_fixed_size_list().value(at), out),
+        DataType::Struct(_) => write_struct(array.as_struct(), at, out),
+        DataType::Map(..) => write_map(array.as_map(), at, out),
+        DataType::Dictionary(_, element) => write_json(&unpacked(array, element)?, at, out),
+        _ => {
+            let value = value(array, at)?;
+            let before = out.len();
+            if value.write_json(out).is_err() {
+                // What is no JSON number (NaN) becomes a string, so that nothing is lost.
+                out.truncate(before);
+                json::write_string(&value.to_text().unwrap_or_default(), out);
+            }
+            Ok(())
+        }
+    }
+}
+
+fn write_list(elements: &ArrayRef, out: &mut String) -> Result<(), Reason> {
+    out.push('[');
+    for at in 0..elements.len() {
+        if at > 0 {
+            out.push(',');
+        }
+        write_json(elements, at, out)?;
+    }
+    out.push(']');
+    Ok(())
+}
+
+fn write_struct(members: &StructArray, at: usize, out: &mut String) -> Result<(), Reason> {
+    out.push('{');
+    for (index, (field, column)) in members.fields().iter().zip(members.columns()).enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        json::write_string(field.name(), out);
+        out.push(':');
+        write_json(column, at, out)?;
+    }
+    out.push('}');
+    Ok(())
+}
+
+fn write_map(map: &MapArray, at: usize, out: &mut String) -> Result<(), Reason> {
+    let entries = map.value(at);
+    out.push('{');
+    for index in 0..entries.len() {
+        if index > 0 {
+            out.push(',');
+        }
+        let key = value(entries.column(0), index)?.to_text().unwrap_or_default();
+        json::write_string(&key, out);
+        out.push(':');
+        write_json(entries.column(1), index, out)?;
+    }
+    out.push('}');
+    Ok(())
+}

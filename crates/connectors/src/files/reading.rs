@@ -1,0 +1,160 @@
+//! Reads files one after the other on a thread of its own; a channel that holds
+//! two batches is what it is ahead at most.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use futures_util::{StreamExt, stream};
+use tidegate_model::{Batch, Columns, Error, Feed, Reason, Row, Unreadable};
+use tokio::sync::mpsc;
+
+use super::listing::{Found, explain};
+use super::place::{Mark, Place, print};
+use super::settings::{Files, Format};
+use super::{csv, jsonl, parquet};
+
+/// A read that is about to start.
+pub struct Reading {
+    /// The connection's folder.
+    pub folder: PathBuf,
+    /// What is read.
+    pub files: Files,
+    /// The columns of the selection.
+    pub columns: Arc<Columns>,
+    /// How far it was read before.
+    pub place: Place,
+    /// Rows in a batch.
+    pub batch_rows: usize,
+}
+
+impl Reading {
+    /// The read as a feed.
+    pub fn feed(self) -> Feed<Row> {
+        let (sender, mut receiver) = mpsc::channel(2);
+        tokio::task::spawn_blocking(move || {
+            let mut output = Output {
+                batch: Batch::of(Vec::new()),
+                limit: self.batch_rows.max(1),
+                place: self.place.clone(),
+                sender: sender.clone(),
+            };
+            match self.read(&mut output) {
+                Err(Stop::Failed(error)) => {
+                    let _ = sender.blocking_send(Err(error));
+                }
+                // Nobody listens any more: the read was dropped.
+                Err(Stop::Dropped) | Ok(()) => {}
+            }
+        });
+        stream::poll_fn(move |context| receiver.poll_recv(context)).boxed()
+    }
+
+    fn read(&self, output: &mut Output) -> Result<(), Stop> {
+        let found = self.files.pattern.list(&self.folder)?;
+        output.place.keep_only(&found);
+        for file in &found {
+            self.read_file(file, output)?;
+        }
+        output.flush()
+    }
+
+    fn read_file(&self, found: &Found, output: &mut Output) -> Result<(), Stop> {
+        let mut file = match File::open(&found.path) {
+            // Gone since the folder was listed: there is nothing to read.
+            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            file => file.map_err(|cause| explain(&found.path, &cause))?,
+        };
+        let resumed = output.place.resume(found, &mut file).map_err(|cause| explain(&found.path, &cause))?;
+        let Some(mark) = resumed else { return Ok(()) };
+        let open = Open { found, file, columns: &self.columns, mark };
+        match self.files.format(&found.name)? {
+            Format::Csv => csv::read(open, &self.files.csv, output),
+            Format::Jsonl => jsonl::read(open, output),
+            Format::Parquet => parquet::read(open, output),
+        }
+    }
+}
+
+/// A file that is being read.
+pub struct Open<'a> {
+    /// What the listing says of it.
+    pub found: &'a Found,
+    /// A handle to know it again by; its position is nobody's.
+    pub file: File,
+    /// The columns of the selection.
+    pub columns: &'a Arc<Columns>,
+    /// Where to begin.
+    pub mark: Mark,
+}
+
+impl Open<'_> {
+    /// A handle to read its content with, at its beginning.
+    ///
+    /// # Errors
+    /// What keeps it from being opened.
+    pub fn content(&self) -> Result<File, Stop> {
+        File::open(&self.found.path).map_err(|cause| self.failed(&cause))
+    }
+
+    /// What to say when it cannot be read.
+    pub fn failed(&self, cause: &std::io::Error) -> Stop {
+        Stop::Failed(explain(&self.found.path, cause))
+    }
+}
+
+/// Why a read ends early.
+pub enum Stop {
+    /// It cannot go on.
+    Failed(Error),
+    /// Nobody wants the rest.
+    Dropped,
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Stop {
+        Stop::Failed(error)
+    }
+}
+
+/// Where rows go: into batches, each with the place behind it.
+pub struct Output {
+    batch: Batch<Row>,
+    limit: usize,
+    place: Place,
+    sender: mpsc::Sender<Result<Batch<Row>, Error>>,
+}
+
+impl Output {
+    /// Adds a row.
+    pub fn row(&mut self, row: Row) {
+        self.batch.items.push(row);
+    }
+
+    /// Reports what is no row.
+    pub fn unreadable(&mut self, place: String, payload: String, reason: Reason) {
+        self.batch.unreadable.push(Unreadable { place, payload, reason });
+    }
+
+    /// Whether the batch has to be sent before the next row is added.
+    pub fn is_full(&self) -> bool {
+        self.batch.items.len() + self.batch.unreadable.len() >= self.limit
+    }
+
+    /// Notes how far `open` was read; sends the batch if it is full.
+    pub fn reached(&mut self, open: &mut Open<'_>, mut mark: Mark) -> Result<(), Stop> {
+        let printed = print(&mut open.file, mark.covered);
+        mark.print = printed.map_err(|cause| open.failed(&cause))?;
+        self.place.files.insert(open.found.name.clone(), mark);
+        if self.is_full() { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<(), Stop> {
+        let mut batch = std::mem::replace(&mut self.batch, Batch::of(Vec::new()));
+        if batch.items.is_empty() && batch.unreadable.is_empty() {
+            return Ok(());
+        }
+        batch.checkpoint = Some(self.place.checkpoint());
+        self.sender.blocking_send(Ok(batch)).map_err(|_| Stop::Dropped)
+    }
+}

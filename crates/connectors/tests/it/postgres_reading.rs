@@ -1,0 +1,233 @@
+//! Which rows a read gives, and in which order.
+
+use futures_util::{StreamExt, TryStreamExt};
+use jiff::ToSpan;
+use serde_json::json;
+use tidegate_model::{ErrorKind, Reach, Row, Value};
+
+use crate::postgres_server::{Database, batches, rows, select, table};
+
+fn cursor(column: &str, from: Option<Value>) -> Reach {
+    Reach::Cursor { column: column.to_owned(), from, time_zone: "Europe/Paris".to_owned() }
+}
+
+fn ids(rows: &[Row]) -> Vec<i64> {
+    rows.iter()
+        .map(|row| match row.get("id") {
+            Some(Value::Int(id)) => *id,
+            other => panic!("{other:?}"),
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn a_timestamp_cursor_gives_nulls_first_then_order_and_lets_the_future_wait() {
+    let database = Database::new().await;
+    database
+        .run(
+            "CREATE TABLE t (id int, at timestamptz); INSERT INTO t VALUES \
+              (1, now() - interval '1 hour'), (2, now() - interval '2 hours'), (3, NULL), \
+              (4, now() + interval '1 hour'), (5, 'infinity'), (6, '-infinity')",
+        )
+        .await;
+    let batches = batches(&database.source(), &table("public.t"), &cursor("at", None)).await;
+    let found: Vec<Row> = batches.iter().flat_map(|batch| batch.items.clone()).collect();
+    assert_eq!(ids(&found), [3, 6, 2, 1]);
+    let waiting: Vec<u64> = batches.iter().map(|batch| batch.waiting).collect();
+    assert_eq!(waiting, [2]);
+    assert!(batches.iter().all(|batch| batch.checkpoint.is_none()));
+}
+
+#[tokio::test]
+async fn every_cursor_type_reads_on_from_its_own_value_with_all_ties() {
+    let database = Database::new().await;
+    database.run("CREATE EXTENSION citext").await;
+    for (column_type, values) in [
+        (
+            "timestamptz",
+            ["2026-01-01 00:00:00.000001Z", "2026-01-01 00:00:00.000002Z", "2026-01-01 00:00:00.000003Z"],
+        ),
+        ("timestamp", ["0044-03-15 BC", "2026-01-01 00:00:00.000002", "2026-01-01 00:00:00.000003"]),
+        ("date", ["2025-12-31", "2026-01-01", "2026-01-02"]),
+        ("int2", ["-5", "7", "9"]),
+        ("int4", ["-5", "7", "9"]),
+        ("int8", ["-5", "9007199254740993", "9007199254740994"]),
+        ("numeric", ["0.1", "9007199254740993.0000000001", "9007199254740993.0000000002"]),
+        ("float4", ["-1", "0.1", "0.2"]),
+        ("float8", ["-1", "0.30000000000000004", "0.4"]),
+        ("text", ["B", "a", "é"]),
+        ("varchar(9)", ["B", "a", "é"]),
+        ("char(3)", ["B", "a", "é"]),
+        ("citext", ["B", "a", "é"]),
+        ("name", ["B", "a", "é"]),
+        (
+            "uuid",
+            [
+                "00000000-0000-0000-0000-000000000001",
+                "80000000-0000-0000-0000-000000000000",
+                "f0000000-0000-0000-0000-000000000000",
+            ],
+        ),
+    ] {
+        database
+            .run(&format!(
+                "DROP TABLE IF EXISTS t; CREATE TABLE t (id int, c {column_type}); INSERT INTO t VALUES \
+                 (1, '{}'), (2, '{}'), (3, '{}'), (4, NULL)",
+                values[0], values[1], values[2]
+            ))
+            .await;
+        database.run(&format!("INSERT INTO t VALUES (5, '{}')", values[1])).await;
+        let source = database.source();
+
+        let all = rows(&source, &table("public.t"), &cursor("C", None)).await;
+        let order: Vec<Value> = all.iter().map(|row| row.values[1].clone()).collect();
+        assert_eq!(order[0], Value::Null, "{column_type}");
+        for pair in order[1..].windows(2) {
+            assert!(pair[0].compare(&pair[1]).is_some_and(|order| order.is_le()), "{column_type}: {pair:?}");
+        }
+        let from = order[2].clone();
+        let mut rest = ids(&rows(&source, &table("public.t"), &cursor("c", Some(from))).await);
+        rest.sort_unstable();
+        assert_eq!(rest, [2, 3, 4, 5], "{column_type}");
+    }
+}
+
+#[tokio::test]
+async fn now_is_the_wall_clock_of_the_given_zone_for_cursors_without_one() {
+    let database = Database::new().await;
+    database
+        .run("CREATE TABLE t AS SELECT 1 AS id, (now() AT TIME ZONE 'Europe/Paris') - interval '1 minute' AS at, \
+              (now() AT TIME ZONE 'Europe/Paris')::date AS day UNION ALL \
+              SELECT 2, (now() AT TIME ZONE 'Europe/Paris') + interval '1 minute', \
+              (now() AT TIME ZONE 'Europe/Paris')::date + 1")
+        .await;
+    for column in ["at", "day"] {
+        let batches = batches(&database.source(), &table("public.t"), &cursor(column, None)).await;
+        let found: Vec<Row> = batches.iter().flat_map(|batch| batch.items.clone()).collect();
+        assert_eq!(ids(&found), [1], "{column}");
+        assert_eq!(batches.iter().map(|batch| batch.waiting).sum::<u64>(), 1, "{column}");
+    }
+}
+
+#[tokio::test]
+async fn numbers_that_are_none_never_become_the_place() {
+    let database = Database::new().await;
+    for column_type in ["numeric", "float8", "float4"] {
+        database
+            .run(&format!("DROP TABLE IF EXISTS t; CREATE TABLE t (id int, c {column_type}); INSERT INTO t VALUES (1, 5), (2, 'NaN')"))
+            .await;
+        let batches = batches(&database.source(), &table("public.t"), &cursor("c", None)).await;
+        let found: Vec<Row> = batches.iter().flat_map(|batch| batch.items.clone()).collect();
+        assert_eq!((ids(&found), batches.last().map(|batch| batch.waiting)), (vec![1], Some(1)));
+    }
+}
+
+#[tokio::test]
+async fn a_query_is_read_by_cursor_as_a_table_is() {
+    let database = Database::new().await;
+    database.run("CREATE TABLE t AS SELECT n AS id, now() - n * interval '1 minute' AS at FROM generate_series(1, 250) AS n").await;
+    let selection = select(json!({ "query": "select id, at from t -- all of them\n;", "key": ["id"] }));
+    let from = Value::Timestamp(tidegate_model::SystemClock.now() - 100.minutes() - 30.seconds());
+    let feed = database.source().read(&selection, &cursor("at", Some(from)), 30).await.expect("read");
+    let batches: Vec<_> = feed.try_collect().await.expect("batches");
+    let sizes: Vec<usize> = batches.iter().map(|batch| batch.items.len()).collect();
+    assert_eq!(sizes, [30, 30, 30, 10]);
+    assert_eq!(batches[0].items[0].get("id"), Some(&Value::Int(100)));
+}
+
+use tidegate_model::Clock;
+
+#[tokio::test]
+async fn a_read_sees_one_state_whatever_is_committed_meanwhile() {
+    let database = Database::new().await;
+    database.run("CREATE TABLE t AS SELECT n AS id, n AS at FROM generate_series(1, 1000) AS n").await;
+    let source = database.source();
+    let mut feed = source.read(&table("public.t"), &cursor("at", None), 10).await.expect("read");
+    let first = feed.next().await.expect("a batch").expect("rows");
+    database
+        .run("INSERT INTO t SELECT n, n FROM generate_series(1001, 2000) AS n; DELETE FROM t WHERE id < 500")
+        .await;
+    let rest: Vec<_> = feed.try_collect().await.expect("batches");
+    let count = first.items.len() + rest.iter().map(|batch| batch.items.len()).sum::<usize>();
+    assert_eq!(count, 1_000);
+}
+
+#[tokio::test]
+async fn a_dropped_read_ends_at_the_server() {
+    let database = Database::new().await;
+    let selection = select(
+        json!({ "query": "select n, repeat('x', 4000), pg_sleep(case when n > 150 then 3600 else 0 end)::text from generate_series(1, 1000) as n" }),
+    );
+    let mut feed = database.source().read(&selection, &Reach::Everything, 100).await.expect("read");
+    feed.next().await.expect("a batch").expect("rows");
+    drop(feed);
+    let running = "select count(*) from pg_stat_activity where datname = current_database() and application_name = 'tidegate'";
+    let ended = async {
+        loop {
+            let count: i64 = database.admin.query_one(running, &[]).await.expect("count").get(0);
+            if count == 0 {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(10), ended).await.expect("the statement ends");
+}
+
+#[tokio::test]
+async fn rows_are_looked_up_by_composite_keys_of_any_type() {
+    let database = Database::new().await;
+    database
+        .run("CREATE TYPE size AS ENUM ('s', 'm'); CREATE TABLE t (shop int, code text, made timestamptz, size size, note text, PRIMARY KEY (shop, code)); \
+              INSERT INTO t SELECT n % 10, 'c' || n, '2026-01-01Z'::timestamptz + n * interval '1 us', 's', 'it''s ' || n FROM generate_series(1, 1000) AS n")
+        .await;
+    let source = database.source();
+    let key = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let wanted: Vec<Vec<Value>> = [(1, "c1"), (2, "c2"), (3, "c4"), (5, "it's; drop")]
+        .map(|(shop, code)| vec![Value::Int(shop), Value::Text(code.into())])
+        .to_vec();
+    let found = source
+        .lookup(&table("public.t"), &key(&["shop", "code"]), &wanted)
+        .await
+        .expect("lookup")
+        .expect("rows");
+    let mut notes: Vec<_> = found.iter().map(|row| row.get("note").cloned().expect("note")).collect();
+    notes.sort_by(|a, b| a.compare(b).expect("texts"));
+    assert_eq!(notes, [Value::Text("it's 1".into()), Value::Text("it's 2".into())]);
+
+    let made = found[0].get("made").cloned().expect("made");
+    let again = source
+        .lookup(&table("public.t"), &key(&["made", "size"]), &[vec![made, Value::Text("s".into())]])
+        .await
+        .expect("lookup")
+        .expect("rows");
+    assert_eq!(again, found[..1]);
+    let error = source.lookup(&table("public.t"), &key(&["shopp"]), &wanted).await.expect_err("no column");
+    assert_eq!((error.kind(), error.next_step()), (ErrorKind::Missing, "did you mean `shop`?"));
+}
+
+#[tokio::test]
+async fn tables_views_and_queries_are_described() {
+    let database = Database::new().await;
+    database
+        .run("CREATE SCHEMA \"My.Schema\"; CREATE TABLE \"My.Schema\".\"Order \"\"Lines\"\"\" (b int, a varchar(20), total numeric(12,2), tags text[], PRIMARY KEY (a, b)); \
+              CREATE VIEW public.lines AS SELECT * FROM \"My.Schema\".\"Order \"\"Lines\"\"\"; CREATE TABLE public.gone (a int, b int); ALTER TABLE gone DROP COLUMN a")
+        .await;
+    let source = database.source();
+    let datasets = source.discover().await.expect("datasets");
+    let names: Vec<&str> = datasets.iter().map(|dataset| dataset.name.as_str()).collect();
+    assert_eq!(names, ["\"My.Schema\".\"Order \"\"Lines\"\"\"", "public.gone", "public.lines"]);
+    let types: Vec<&str> = datasets[0].columns.iter().map(|column| column.type_name.as_str()).collect();
+    assert_eq!(types, ["integer", "character varying(20)", "numeric(12,2)", "text[]"]);
+    assert_eq!(datasets[0].key, ["a", "b"]);
+    for dataset in &datasets {
+        assert_eq!(source.describe(&table(&dataset.name)).await.expect("described"), *dataset);
+        assert_eq!(rows(&source, &table(&dataset.name), &Reach::Everything).await.len(), 0);
+    }
+    let query = select(json!({ "query": "select total from lines", "key": ["total"] }));
+    let described = source.describe(&query).await.expect("described");
+    assert_eq!(
+        (described.columns[0].type_name.as_str(), described.key),
+        ("numeric(12,2)", vec!["total".to_owned()])
+    );
+}

@@ -1,0 +1,159 @@
+//! Every type, exact.
+
+use jiff::{Timestamp, civil};
+use serde_json::json;
+use tidegate_model::{Json, Reach, Value};
+
+use crate::postgres_server::{Database, rows, select, table};
+
+/// What PostgreSQL has, and what it is here.
+fn cases() -> Vec<(&'static str, Value)> {
+    let text = |text: &str| Value::Text(text.into());
+    let decimal = |digits: &str| Value::Decimal(digits.into());
+    let json = |text: &str| Value::Json(Json::trusted(text));
+    vec![
+        ("(-32768)::int2", Value::Int(-32_768)),
+        ("2147483647::int4", Value::Int(2_147_483_647)),
+        ("(-9223372036854775808)::int8", Value::Int(i64::MIN)),
+        ("4294967295::oid", Value::Int(4_294_967_295)),
+        ("0.1::float4", Value::Float(0.1)),
+        ("1e-300::float8", Value::Float(1e-300)),
+        ("'Infinity'::float8", Value::Float(f64::INFINITY)),
+        ("0::numeric", decimal("0")),
+        ("0.000::numeric", decimal("0.000")),
+        ("10000::numeric", decimal("10000")),
+        ("-0.00012::numeric", decimal("-0.00012")),
+        (
+            "12345678901234567890.123456789012345678901234567890::numeric",
+            decimal("12345678901234567890.123456789012345678901234567890"),
+        ),
+        ("1e30::numeric", decimal("1000000000000000000000000000000")),
+        ("99.90::numeric(10,2)", decimal("99.90")),
+        ("'NaN'::numeric", decimal("NaN")),
+        ("true", Value::Bool(true)),
+        ("'é 日本 🎈'::text", text("é 日本 🎈")),
+        ("''::varchar(5)", text("")),
+        ("'ab'::char(4)", text("ab  ")),
+        ("'n'::name", text("n")),
+        (
+            "'2026-03-01 12:00:00.123456+02'::timestamptz",
+            Value::Timestamp("2026-03-01T10:00:00.123456Z".parse().expect("a timestamp")),
+        ),
+        ("'infinity'::timestamptz", Value::Timestamp(Timestamp::MAX)),
+        ("'-infinity'::timestamptz", Value::Timestamp(Timestamp::MIN)),
+        (
+            "'0044-03-15 00:00:00+00 BC'::timestamptz",
+            Value::Timestamp("-000043-03-15T00:00:00Z".parse().expect("a timestamp")),
+        ),
+        (
+            "'1999-12-31 23:59:59.999999'::timestamp",
+            Value::DateTime(civil::datetime(1999, 12, 31, 23, 59, 59, 999_999_000)),
+        ),
+        ("'2024-02-29'::date", Value::Date(civil::date(2024, 2, 29))),
+        ("'infinity'::date", Value::Date(civil::Date::MAX)),
+        ("'13:14:15.000001'::time", Value::Time(civil::time(13, 14, 15, 1_000))),
+        ("'24:00'::time", text("24:00:00")),
+        ("'13:14:15+02'::timetz", text("13:14:15+02")),
+        ("'1 day 02:03:04'::interval", text("1 day 02:03:04")),
+        ("'{\"b\": 1,  \"a\": 0.10}'::json", json("{\"b\": 1,  \"a\": 0.10}")),
+        (
+            "'{\"b\":1,\"a\":12345678901234567890.10}'::jsonb",
+            json("{\"a\": 12345678901234567890.10, \"b\": 1}"),
+        ),
+        ("'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'::uuid", text("a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11")),
+        ("'\\x00ff'::bytea", Value::Bytes(bytes::Bytes::from_static(&[0, 255]))),
+        ("'10.1.2.3/8'::inet", text("10.1.2.3/8")),
+        ("'10.0.0.0/8'::cidr", text("10.0.0.0/8")),
+        ("'08:00:2b:01:02:03'::macaddr", text("08:00:2b:01:02:03")),
+        ("'101'::bit(3)", text("101")),
+        ("'<a>é</a>'::xml", text("<a>é</a>")),
+        ("'[1,5)'::int4range", text("[1,5)")),
+        ("'happy'::mood", text("happy")),
+        ("ROW(1, 'a b')::pair", text("(1,\"a b\")")),
+        ("7::positive", Value::Int(7)),
+        ("'CiText'::citext", text("CiText")),
+        ("'x'::\"char\"", text("x")),
+        ("ARRAY[1,NULL,3]", json("[1,null,3]")),
+        ("'{}'::text[]", json("[]")),
+        ("ARRAY[['a','b\"'],['c','']]", json("[[\"a\",\"b\\\"\"],[\"c\",\"\"]]")),
+        ("ARRAY[1.50,'NaN']::numeric[]", json("[1.50,\"NaN\"]")),
+        ("ARRAY['2026-03-01 00:00:00Z'::timestamptz]", json("[\"2026-03-01T00:00:00Z\"]")),
+        ("ARRAY['{\"a\":1}'::jsonb]", json("[{\"a\": 1}]")),
+        ("ARRAY['happy'::mood]", json("[\"happy\"]")),
+        ("ARRAY['10.1.2.3'::inet]", text("{10.1.2.3}")),
+        ("NULL::jsonb", Value::Null),
+        ("NULL::int4[]", Value::Null),
+    ]
+}
+
+async fn with_types() -> Database {
+    let database = Database::new().await;
+    database
+        .run(
+            "CREATE EXTENSION citext; CREATE TYPE mood AS ENUM ('sad', 'happy'); \
+              CREATE TYPE pair AS (a int, b text); CREATE DOMAIN positive AS int CHECK (VALUE > 0)",
+        )
+        .await;
+    database
+}
+
+#[tokio::test]
+async fn every_type_arrives_exactly() {
+    let database = with_types().await;
+    let list: Vec<String> =
+        cases().iter().enumerate().map(|(at, (sql, _))| format!("{sql} AS c{at}")).collect();
+    database.run(&format!("CREATE TABLE all_types AS SELECT {}", list.join(", "))).await;
+
+    let rows = rows(&database.source(), &table("public.all_types"), &Reach::Everything).await;
+
+    assert_eq!(rows.len(), 1);
+    for (at, (sql, expected)) in cases().iter().enumerate() {
+        assert_eq!(&rows[0].values[at], expected, "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn not_a_number_stays_one() {
+    let database = Database::new().await;
+    let query = select(json!({ "query": "select 'NaN'::float8 as number;" }));
+    let rows = rows(&database.source(), &query, &Reach::Everything).await;
+    assert!(matches!(rows[0].values[0], Value::Float(number) if number.is_nan()));
+}
+
+#[tokio::test]
+async fn numerics_are_written_as_the_server_writes_them() {
+    let database = Database::new().await;
+    let query = "select n, n::text as text from (select (random() * 10 ^ (random() * 40 - 20))::numeric * \
+                 (case when random() < 0.5 then -1 else 1 end) as n from generate_series(1, 2000)) as numbers";
+    let rows = rows(&database.source(), &select(json!({ "query": query })), &Reach::Everything).await;
+    assert_eq!(rows.len(), 2_000);
+    for row in rows {
+        let (Value::Decimal(ours), Value::Text(theirs)) = (&row.values[0], &row.values[1]) else {
+            panic!("{row:?}")
+        };
+        assert_eq!(ours, theirs);
+    }
+}
+
+#[tokio::test]
+async fn a_text_of_many_megabytes_arrives_whole() {
+    let database = Database::new().await;
+    let query = select(json!({ "query": "select repeat('é', 8000000) as large, 1 as small" }));
+    let rows = rows(&database.source(), &query, &Reach::Everything).await;
+    let Value::Text(text) = &rows[0].values[0] else { panic!("text") };
+    assert_eq!(text.len(), 16_000_000);
+    assert_eq!(rows[0].values[1], Value::Int(1));
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_told_is_reported_and_the_others_arrive() {
+    let database = Database::new().await;
+    database.run("CREATE TABLE t AS SELECT 1 AS id, '20000-01-01'::timestamp AS at UNION ALL SELECT 2, '2026-01-01'").await;
+    let batches =
+        crate::postgres_server::batches(&database.source(), &table("public.t"), &Reach::Everything).await;
+    let items: usize = batches.iter().map(|batch| batch.items.len()).sum();
+    let unreadable: Vec<_> = batches.iter().flat_map(|batch| &batch.unreadable).collect();
+    assert_eq!((items, unreadable.len()), (1, 1));
+    assert_eq!(unreadable[0].reason.code, "out_of_range");
+    assert!(unreadable[0].place.contains("public.t") && unreadable[0].place.contains("at"), "{unreadable:?}");
+}
