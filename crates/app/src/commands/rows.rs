@@ -1,10 +1,11 @@
 //! `tidegate rows`
 
 use comfy_table::Table;
-use serde_json::json;
+use jiff::Timestamp;
+use serde::Serialize;
 use serde_json::value::RawValue;
 use tidegate_model::store::{FateKind, RowEntry, RowQuery};
-use tidegate_model::{Error, RunId, SyncId};
+use tidegate_model::{Error, ObjectKind, Reason, RunId, SyncId};
 
 use crate::DONE;
 use crate::cli::{Output, Place, Rows};
@@ -32,13 +33,33 @@ pub(super) async fn rows(place: &Place, asked: Rows, out: Output) -> Result<u8, 
     Ok(DONE)
 }
 
-fn to_json(entry: &RowEntry) -> serde_json::Value {
-    let row =
-        entry.payload.as_ref().and_then(|row| RawValue::from_string(row.to_json().as_str().to_owned()).ok());
-    json!({
-        "at": entry.at, "sync": entry.sync, "run": entry.run, "object": entry.object, "user": entry.user,
-        "key": entry.key, "fate": entry.fate, "reason": entry.reason, "row": row,
-    })
+/// A line of the ledger for programs. The row stays the text it is: its decimals are exact.
+#[derive(Serialize)]
+struct Line<'a> {
+    at: Timestamp,
+    sync: &'a SyncId,
+    run: &'a RunId,
+    object: ObjectKind,
+    user: &'a str,
+    key: &'a str,
+    fate: FateKind,
+    reason: &'a Option<Reason>,
+    row: Option<Box<RawValue>>,
+}
+
+fn to_json(entry: &RowEntry) -> Line<'_> {
+    let row = entry.payload.as_ref().map(|row| row.to_json().as_str().to_owned());
+    Line {
+        at: entry.at,
+        sync: &entry.sync,
+        run: &entry.run,
+        object: entry.object,
+        user: &entry.user,
+        key: &entry.key,
+        fate: entry.fate,
+        reason: &entry.reason,
+        row: row.and_then(|row| RawValue::from_string(row).ok()),
+    }
 }
 
 fn table(entries: &[RowEntry]) -> Table {
