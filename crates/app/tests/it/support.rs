@@ -45,12 +45,6 @@ impl Database {
         self.client.batch_execute(sql).await.unwrap_or_else(|cause| panic!("{sql}: {cause:?}"));
     }
 
-    /// The first column of the first row, as text.
-    pub(crate) async fn text(&self, sql: &str) -> String {
-        let row = self.client.query_one(sql, &[]).await.unwrap_or_else(|cause| panic!("{sql}: {cause:?}"));
-        row.get::<_, Option<String>>(0).unwrap_or_default()
-    }
-
     pub(crate) async fn count(&self, sql: &str) -> u64 {
         let row = self.client.query_one(sql, &[]).await.unwrap_or_else(|cause| panic!("{sql}: {cause:?}"));
         row.get::<_, i64>(0).try_into().expect("a count")

@@ -1,6 +1,7 @@
 //! Verbs that need no rows, exit codes, and what programs read.
 
-use std::process::Command;
+use std::io::Write;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
@@ -149,18 +150,60 @@ fn cli_connectors_explain_themselves_and_shells_get_their_completions() {
     }
 }
 
+/// Validates as an editor does: a schema on stdin, then project files.
+const VALIDATOR: &str = "\
+import json, sys, fastjsonschema, yaml
+valid = fastjsonschema.compile(json.load(sys.stdin))
+for path in sys.argv[1:]:
+    try:
+        valid(yaml.safe_load(open(path)))
+        print(path, 'valid')
+    except fastjsonschema.JsonSchemaException as error:
+        print(path, error)
+";
+
 #[test]
-fn cli_the_schema_accepts_the_examples() {
-    let schema = Project::new("").json(&["schema"]);
-    let kinds = schema["$defs"]["ConnectionSpec"]["oneOf"].as_array().expect("kinds");
-    assert_eq!(kinds.len(), 5);
-    for name in ["Tidegate project", "syncs", "in_doubt", "objects_per_request", "statement_timeout"] {
-        assert!(schema.to_string().contains(name), "{name} is in the schema");
+fn cli_the_schema_accepts_the_examples_and_no_misspelled_key() {
+    let project = Project::new("");
+    let schema = project.done(&["schema"]).stdout;
+    let new = project.path().join("new");
+    expect(&project.done(&["init", new.to_str().expect("text")]), 0, &[]);
+    let examples = repository().join("examples");
+    let good = [examples.join("quickstart"), examples.join("jaffle"), new]
+        .map(|folder| folder.join("tidegate.yaml"));
+    let quickstart = std::fs::read_to_string(&good[0]).expect("read");
+    let mut files = good.to_vec();
+    for (at, (right, wrong)) in [
+        ("external_id: id", "externalid: id"),
+        ("kind: files", "kind: fils"),
+        ("app_id:", "appid:"),
+        ("object: purchase", "object: purchases"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        assert!(quickstart.contains(right), "{right} stands in the quickstart");
+        project.write(&format!("{at}.yaml"), &quickstart.replacen(right, wrong, 1));
+        files.push(project.path().join(format!("{at}.yaml")));
     }
-    for example in ["quickstart", "jaffle"] {
-        let folder = repository().join("examples").join(example);
-        let ended = Project::new("").done(&["validate", "--project", folder.to_str().expect("text")]);
-        expect(&ended, 0, &["valid: 3 connections"]);
+    let mut python = Command::new(variable("TIDEGATE_TEST_PYTHON"));
+    python
+        .args(["-c", VALIDATOR])
+        .args(&files)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut python = python.spawn().expect("Python starts");
+    python.stdin.take().expect("piped").write_all(schema.as_bytes()).expect("written");
+    let told = Ended::of(python.wait_with_output().expect("it ends"));
+    let valid: Vec<bool> = told.stdout.lines().map(|line| line.ends_with(" valid")).collect();
+    assert_eq!(valid, [true, true, true, false, false, false, false], "{told:?}");
+    for folder in ["quickstart", "jaffle"] {
+        let folder = examples.join(folder);
+        expect(
+            &project.done(&["validate", "--project", folder.to_str().expect("text")]),
+            0,
+            &["valid: 3 connections"],
+        );
     }
-    let _ = variable("TIDEGATE_TEST_PYTHON");
 }
