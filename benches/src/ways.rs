@@ -100,7 +100,7 @@ impl Server {
     kind: braze
     endpoint: http://{braze}
     api_key: {{ env: TIDEGATE_BENCH_API_KEY }}
-    rates: { track_per_3s: 4000000000 }  # unlimited
+    rates: {{ track_per_3s: 4000000000 }} # unlimited
 
 syncs:
   rows_in:

@@ -36,9 +36,15 @@ fn main() -> ExitCode {
             return ExitCode::from(FAILED);
         }
     };
-    let code = match runtime.block_on(commands::execute(cli)) {
-        Ok(code) => code,
-        Err(error) => {
+    // On a worker, so that reading does not hop between threads.
+    let done = runtime.block_on(async { tokio::spawn(commands::execute(cli)).await });
+    let code = match done {
+        Ok(Ok(code)) => code,
+        Err(fault) => {
+            eprintln!("error: a fault of this program: {fault}. Please report it");
+            FAILED
+        }
+        Ok(Err(error)) => {
             output::error(&error);
             match error.kind() {
                 ErrorKind::Settings => MISCONFIGURED,

@@ -8,6 +8,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Clock, Error, Http, ObjectKind, Platform, Settings, Source};
 
+/// Opens a source from the settings of its connection.
+pub type OpenSource = fn(&Settings, &Tools) -> Result<Arc<dyn Source>, Error>;
+/// Opens a platform for one kind of object: connection settings, target settings.
+pub type OpenPlatform = fn(&Settings, ObjectKind, &Settings, &Tools) -> Result<Arc<dyn Platform>, Error>;
+/// Answers as the platform does when it takes everything.
+pub type Rehearse = fn(&http::Request<bytes::Bytes>) -> http::Response<bytes::Bytes>;
+/// Writes the steps of an administrator for these settings and this selection.
+pub type Setup = fn(&Settings, Option<&Settings>) -> Result<String, Error>;
+
 /// What every connector is handed instead of making its own.
 #[derive(Clone)]
 pub struct Tools {
@@ -29,7 +38,7 @@ pub struct SourceRole {
     /// The schema of what a sync selects.
     pub selection: fn() -> Schema,
     /// Opens it.
-    pub open: fn(&Settings, &Tools) -> Result<Arc<dyn Source>, Error>,
+    pub open: OpenSource,
 }
 
 /// How to open a system that takes records. Opening does no I/O.
@@ -40,9 +49,9 @@ pub struct PlatformRole {
     /// The schema of a sync's own settings under `to:`.
     pub target: fn() -> Schema,
     /// Opens it for one kind of object: connection settings, target settings.
-    pub open: fn(&Settings, ObjectKind, &Settings, &Tools) -> Result<Arc<dyn Platform>, Error>,
+    pub open: OpenPlatform,
     /// What the platform answers when it takes everything: the base of a rehearsal.
-    pub rehearse: fn(&http::Request<bytes::Bytes>) -> http::Response<bytes::Bytes>,
+    pub rehearse: Rehearse,
 }
 
 /// How to serve a vendor's HTTP API locally, on the embedded platform.
@@ -108,5 +117,5 @@ pub struct Connector {
     pub sandbox: Option<SandboxRole>,
     /// The statements and steps that a customer's administrator runs, for the
     /// names in these settings and this selection.
-    pub setup: Option<fn(&Settings, Option<&Settings>) -> Result<String, Error>>,
+    pub setup: Option<Setup>,
 }

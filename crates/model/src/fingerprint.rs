@@ -26,21 +26,33 @@ impl Fingerprint {
     ///
     /// It becomes the idempotency key, so it is derived, never random.
     pub fn of_delivery(sync: &SyncId, key: Fingerprint, row: Fingerprint) -> Fingerprint {
-        let mut bytes = Vec::with_capacity(64);
-        bytes.extend_from_slice(sync.as_str().as_bytes());
-        bytes.push(0);
-        bytes.extend_from_slice(&key.0.to_le_bytes());
-        bytes.extend_from_slice(&row.0.to_le_bytes());
+        let mut bytes = [0; 48];
+        bytes[..16].copy_from_slice(&xxh3_128(sync.as_str().as_bytes()).to_le_bytes());
+        bytes[16..32].copy_from_slice(&key.0.to_le_bytes());
+        bytes[32..].copy_from_slice(&row.0.to_le_bytes());
         Fingerprint(xxh3_128(&bytes))
     }
 
     /// The fingerprint in the form of a UUID (RFC 9562 version 8).
     pub fn to_uuid(self) -> String {
+        let mut text = String::with_capacity(36);
+        self.write_uuid(&mut text);
+        text
+    }
+
+    /// Appends [`Fingerprint::to_uuid`].
+    pub fn write_uuid(self, out: &mut String) {
+        const HEX: &[u8; 16] = b"0123456789abcdef";
         let mut bytes = self.0.to_be_bytes();
         bytes[6] = (bytes[6] & 0x0f) | 0x80;
         bytes[8] = (bytes[8] & 0x3f) | 0x80;
-        let hex = format!("{:032x}", u128::from_be_bytes(bytes));
-        format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+        for (at, byte) in bytes.into_iter().enumerate() {
+            if matches!(at, 4 | 6 | 8 | 10) {
+                out.push('-');
+            }
+            out.push(char::from(HEX[usize::from(byte >> 4)]));
+            out.push(char::from(HEX[usize::from(byte & 15)]));
+        }
     }
 }
 

@@ -77,6 +77,14 @@ impl<'de> Deserialize<'de> for Json {
 pub fn write_string(text: &str, out: &mut String) {
     out.push('"');
     let bytes = text.as_bytes();
+    // Nearly every text needs no escape; a fold without early exit is vectorised.
+    let escapes =
+        bytes.iter().fold(false, |found, &byte| found | (byte < 0x20) | (byte == b'"') | (byte == b'\\'));
+    if !escapes {
+        out.push_str(text);
+        out.push('"');
+        return;
+    }
     let mut written = 0;
     for (at, &byte) in bytes.iter().enumerate() {
         if byte >= 0x20 && byte != b'"' && byte != b'\\' {

@@ -166,9 +166,9 @@ impl Value {
             (Value::Date(a), Value::Date(b)) => Some(a.cmp(b)),
             (Value::Time(a), Value::Time(b)) => Some(a.cmp(b)),
             (Value::Text(a), Value::Text(b)) => Some(a.as_bytes().cmp(b.as_bytes())),
-            (Value::Decimal(a), Value::Decimal(b)) => Some(compare_decimals(a, b)),
-            (Value::Int(a), Value::Decimal(b)) => Some(compare_decimals(&a.to_string(), b)),
-            (Value::Decimal(a), Value::Int(b)) => Some(compare_decimals(a, &b.to_string())),
+            (Value::Decimal(a), Value::Decimal(b)) => compare_decimals(a, b),
+            (Value::Int(a), Value::Decimal(b)) => compare_decimals(&a.to_string(), b),
+            (Value::Decimal(a), Value::Int(b)) => compare_decimals(a, &b.to_string()),
             _ => None,
         }
     }
@@ -190,8 +190,12 @@ fn nanosecond_of_day(time: civil::Time) -> i64 {
     seconds * 1_000_000_000 + i64::from(time.subsec_nanosecond())
 }
 
-/// Compares two plain decimal numbers (`-12.50`) without rounding.
-fn compare_decimals(a: &str, b: &str) -> Ordering {
+/// Compares two plain decimal numbers (`-12.50`) without rounding; `None` for
+/// what is no number (`NaN`).
+fn compare_decimals(a: &str, b: &str) -> Option<Ordering> {
+    if !json::is_number(a) || !json::is_number(b) {
+        return None;
+    }
     fn parts(text: &str) -> (bool, &str, &str) {
         let (negative, digits) = match text.strip_prefix('-') {
             Some(rest) => (true, rest),
@@ -207,12 +211,12 @@ fn compare_decimals(a: &str, b: &str) -> Ordering {
     let magnitude = (a_whole.len().cmp(&b_whole.len()))
         .then_with(|| a_whole.cmp(b_whole))
         .then_with(|| a_fraction.cmp(b_fraction));
-    match (a_negative, b_negative) {
+    Some(match (a_negative, b_negative) {
         (false, false) => magnitude,
         (true, true) => magnitude.reverse(),
         (true, false) => Ordering::Less,
         (false, true) => Ordering::Greater,
-    }
+    })
 }
 
 #[cfg(test)]
@@ -231,7 +235,7 @@ mod tests {
             ("12345678901234567890.1", "12345678901234567890.10000001", Ordering::Less),
         ];
         for (a, b, expected) in cases {
-            assert_eq!(compare_decimals(a, b), expected, "{a} against {b}");
+            assert_eq!(compare_decimals(a, b), Some(expected), "{a} against {b}");
         }
     }
 

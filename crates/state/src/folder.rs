@@ -32,16 +32,25 @@ pub(crate) fn create(folder: &Path) -> io::Result<()> {
     builder.create(folder)
 }
 
-/// A new file that only its owner can read.
+/// A new, empty file that only its owner can read.
 pub(crate) fn create_file(path: &Path) -> io::Result<File> {
+    private().truncate(true).open(path)
+}
+
+/// Makes sure that there is a file; a new one only its owner can read.
+pub(crate) fn ensure_file(path: &Path) -> io::Result<File> {
+    private().truncate(false).open(path)
+}
+
+fn private() -> fs::OpenOptions {
     let mut options = fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
+    options.write(true).create(true);
     #[cfg(unix)]
     {
         use std::os::unix::fs::OpenOptionsExt as _;
         options.mode(0o600);
     }
-    options.open(path)
+    options
 }
 
 /// Makes the names in a folder survive a loss of power.

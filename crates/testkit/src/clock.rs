@@ -51,8 +51,10 @@ mod tests {
         let clock = ManualClock::default();
         assert_eq!(clock.now().to_string(), "2026-03-01T12:00:00Z");
 
-        clock.clone().advance(SignedDuration::from_secs(90));
+        let same = clock.clone();
+        same.advance(SignedDuration::from_secs(90));
 
         assert_eq!(clock.now().to_string(), "2026-03-01T12:01:30Z");
+        assert_eq!(same.now(), clock.now());
     }
 }

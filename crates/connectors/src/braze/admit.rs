@@ -2,6 +2,7 @@
 //!
 //! Source: Braze docs, objects of `/users/track` (2026-09) and Catalogs (2026-09).
 
+use std::borrow::Cow;
 use std::ops::ControlFlow;
 
 use tidegate_model::{Body, Identity, Json, ObjectKind, Reason, Record};
@@ -114,12 +115,16 @@ fn properties_fit(properties: &Json, bytes_max: usize, reserved: &[&str]) -> Res
     }
     refuse(scan(properties.as_str(), |place, piece| {
         shape("property", place, piece)?;
-        match piece {
-            Piece::Name(name) if name.starts_with('$') && place.depth == 1 => stop(
+        let Piece::Name(name) = piece else { return ControlFlow::Continue(()) };
+        if place.depth > 1 {
+            return ControlFlow::Continue(());
+        }
+        match &*plain(name) {
+            name if name.starts_with('$') => stop(
                 "invalid_name",
                 format!("property `{name}`: names must not start with `$`; rename the column"),
             ),
-            Piece::Name(name) if place.depth == 1 && reserved.contains(&name) => stop(
+            name if reserved.contains(&name) => stop(
                 "reserved_name",
                 format!("property `{name}`: Braze reserves this name; rename the column"),
             ),
@@ -138,8 +143,8 @@ fn attribute(identity: &Identity, place: Place<'_>, piece: Piece<'_>) -> Control
     if place.depth > 1 {
         return ControlFlow::Continue(());
     }
-    match name {
-        "external_id" | "braze_id" | "user_alias" => stop(
+    match &*plain(name) {
+        name @ ("external_id" | "braze_id" | "user_alias") => stop(
             "identifier_in_attributes",
             format!("attribute `{name}` is an identifier; map it as one or leave it out"),
         ),
@@ -158,12 +163,20 @@ fn attribute(identity: &Identity, place: Place<'_>, piece: Piece<'_>) -> Control
             "identifier_in_attributes",
             "attribute `phone` is the row's identifier already; leave it out".to_owned(),
         ),
-        _ if name.starts_with('$') => stop(
+        name if name.starts_with('$') => stop(
             "invalid_name",
             format!("attribute `{name}`: names must not start with `$`; rename the column"),
         ),
         _ => ControlFlow::Continue(()),
     }
+}
+
+/// A name without escapes; most have none.
+fn plain(written: &str) -> Cow<'_, str> {
+    if !written.contains('\\') {
+        return Cow::Borrowed(written);
+    }
+    serde_json::from_str(&format!("\"{written}\"")).map_or(Cow::Borrowed(written), Cow::Owned)
 }
 
 /// Lengths and depth, the same for attributes and properties.
@@ -219,7 +232,7 @@ fn item(id: &str, fields: &Json) -> Result<(), Reason> {
         ));
     }
     refuse(scan(text, |place, piece| match piece {
-        Piece::Name("id") if place.depth == 1 => stop(
+        Piece::Name(name) if place.depth == 1 && plain(name) == "id" => stop(
             "id-in-body",
             "field `id`: the item's id is mapped as `id`; leave it out of the fields".to_owned(),
         ),

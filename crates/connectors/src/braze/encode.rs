@@ -81,7 +81,9 @@ fn body(body: &Body, now: Timestamp, out: &mut String) {
             member("product_id", product_id, out);
             out.push(',');
             member("currency", currency, out);
-            let _ = write!(out, ",\"price\":{price},\"quantity\":{quantity}");
+            out.push_str(",\"price\":");
+            out.push_str(price);
+            let _ = write!(out, ",\"quantity\":{quantity}");
             happening(time.unwrap_or(now), properties, app_id.as_deref(), out);
         }
         Body::Deletion | Body::CatalogItem { .. } | Body::CatalogRemoval { .. } => {}
@@ -113,7 +115,9 @@ fn members(object: &str, out: &mut String) {
 }
 
 fn member(name: &str, text: &str, out: &mut String) {
-    let _ = write!(out, "\"{name}\":");
+    out.push('"');
+    out.push_str(name);
+    out.push_str("\":");
     json::write_string(text, out);
 }
 

@@ -3,8 +3,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tidegate_model::{
-    Body, Clock, Destination, Fingerprint, Http, HttpFailure, Identity, Json, ObjectKind, Outcome, Platform,
-    Record, Settings, Tools,
+    Body, Clock, Fingerprint, Http, HttpFailure, Identity, Json, ObjectKind, Outcome, Platform, Record,
+    Settings, Tools,
 };
 
 use super::{CONNECTOR, Durability, Event, Export, Key, Profiles};

@@ -140,6 +140,7 @@ impl Engine {
             connection: sync.to.connection.clone(),
             platform,
             mapping: Arc::new(mapping.map_err(|error| error.context(format!("sync `{id}`")))?),
+            columns,
             detection,
             time_zone: sync.time_zone.clone(),
             resend: sync.in_doubt == InDoubt::Resend,

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_model::store::{Fate, IntentId, IntentRow};
+use tidegate_model::store::{Fate, IntentId, IntentRow, RowFate};
 use tidegate_model::{
     Clock, Error, Mapping, Outcome, Platform, Reaction, Reason, Receipt, Record, Repeat, RunId, Store,
 };
@@ -13,7 +13,6 @@ use tokio::time::Instant;
 use super::control::Control;
 use super::lane::Lane;
 use super::read::{self, Item};
-use super::settle::Decided;
 use super::wait;
 
 /// Delivers the requests of one run.
@@ -26,8 +25,6 @@ pub(super) struct Delivery {
     pub(super) run: RunId,
     pub(super) control: Arc<Control>,
     pub(super) clock: Arc<dyn Clock>,
-    /// The place of the cursor column among the columns.
-    pub(super) cursor: Option<usize>,
     pub(super) repeat: Repeat,
     /// Whether rows whose answer was lost are sent again though that is not safe.
     pub(super) resend: bool,
@@ -59,11 +56,24 @@ impl Part {
     }
 }
 
+/// Decided rows, those of one batch together.
+#[derive(Default)]
+struct Decided(Vec<(u64, Vec<RowFate>)>);
+
+impl Decided {
+    fn add(&mut self, batch: u64, row: RowFate) {
+        match self.0.last_mut() {
+            Some((last, rows)) if *last == batch => rows.push(row),
+            _ => self.0.push((batch, vec![row])),
+        }
+    }
+}
+
 impl Delivery {
     /// Sends until every row has its fate. Rows that the halt of the run left
     /// without one are missing from what is returned.
-    pub(super) async fn deliver(&self, records: Vec<Record>, items: Vec<Item>) -> Vec<(u64, Decided)> {
-        let mut decided = Vec::with_capacity(records.len());
+    pub(super) async fn deliver(&self, records: Vec<Record>, items: Vec<Item>) -> Vec<(u64, Vec<RowFate>)> {
+        let mut decided = Decided::default();
         let mut parts = VecDeque::from([Part::new(records, items)]);
         while let Some(mut part) = parts.pop_front() {
             if part.records.is_empty() {
@@ -125,7 +135,7 @@ impl Delivery {
                 }
             }
         }
-        decided
+        decided.0
     }
 
     /// Sends once; an answer that does not come in time after a halt is lost.
@@ -153,10 +163,12 @@ impl Delivery {
         part: Part,
         receipt: Receipt,
         sent_at: Instant,
-        decided: &mut Vec<(u64, Decided)>,
+        decided: &mut Decided,
     ) -> (Vec<Fate>, Option<(Part, bool)>) {
         let total = part.records.len();
-        let mut fates = Vec::with_capacity(total);
+        // Only an intent has to be told the fates in order.
+        let mut fates = Vec::new();
+        let told = self.needs_intent();
         let mut rest = Part { first_sent: Some(sent_at), ..Part::new(Vec::new(), Vec::new()) };
         (rest.attempts, rest.failing_since) = (part.attempts, part.failing_since);
         let mut uncertain = false;
@@ -165,22 +177,22 @@ impl Delivery {
                 Outcome::Delivered => Fate::Delivered,
                 Outcome::Rejected(reason) => Fate::Rejected(reason),
                 Outcome::Deferred(reason) => {
-                    fates.push(Fate::InDoubt(reason));
+                    told.then(|| fates.push(Fate::InDoubt(reason)));
                     rest.records.push(record);
                     rest.items.push(item);
                     continue;
                 }
                 Outcome::Unknown(reason) if self.may_repeat(sent_at) => {
                     uncertain = true;
-                    fates.push(Fate::InDoubt(reason));
+                    told.then(|| fates.push(Fate::InDoubt(reason)));
                     rest.records.push(record);
                     rest.items.push(item);
                     continue;
                 }
                 Outcome::Unknown(reason) => Fate::InDoubt(reason),
             };
-            fates.push(fate.clone());
-            decided.push((item.batch, read::fate_of(item, &record, fate, &self.mapping, self.cursor)));
+            told.then(|| fates.push(fate.clone()));
+            decided.add(item.batch, read::fate_of(item, &record, fate, &self.mapping));
         }
         let progress = !uncertain && rest.records.len() < total;
         (fates, (!rest.records.is_empty()).then_some((rest, progress)))
@@ -219,9 +231,9 @@ impl Delivery {
         self.control.pause(wait).await.then_some(part)
     }
 
-    fn settle_all(&self, part: Part, fate: &Fate, decided: &mut Vec<(u64, Decided)>) {
+    fn settle_all(&self, part: Part, fate: &Fate, decided: &mut Decided) {
         for (record, item) in part.records.iter().zip(part.items) {
-            decided.push((item.batch, read::fate_of(item, record, fate.clone(), &self.mapping, self.cursor)));
+            decided.add(item.batch, read::fate_of(item, record, fate.clone(), &self.mapping));
         }
     }
 

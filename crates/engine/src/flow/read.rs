@@ -1,19 +1,20 @@
 //! Reads the feed, finds what is new, makes records and deals them to the slots.
 
+use std::cmp::Ordering;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use futures_util::StreamExt;
 use tidegate_model::store::{Fate, RowFate};
 use tidegate_model::{
-    Batch, Counts, Feed, Fingerprint, Identity, Mapping, Platform, Reason, Record, Row, Text, Unreadable,
-    Value,
+    Batch, Columns, Counts, Error, ErrorKind, Feed, Fingerprint, Identity, Mapping, Platform, Reason, Record,
+    Row, Text, Unreadable, Value,
 };
 use tokio::sync::{Semaphore, mpsc};
 
 use super::control::Control;
 use super::memory::{self, Known, Memory};
-use super::settle::{Decided, Note, Opened};
+use super::settle::{Note, Opened};
 use super::slot::Parcel;
 
 /// A row on its way, beside its record.
@@ -28,6 +29,8 @@ pub(super) struct Item {
 /// Everything the reading side of a run needs.
 pub(super) struct Reader {
     pub(super) mapping: Arc<Mapping>,
+    /// The columns that the mapping was made for.
+    pub(super) columns: Arc<Columns>,
     pub(super) platform: Arc<dyn Platform>,
     pub(super) control: Arc<Control>,
     pub(super) memory: Memory,
@@ -82,16 +85,36 @@ impl Reader {
         };
         let mut counts = Counts { waiting: read.waiting, ..Counts::default() };
         counts.read = (read.items.len() + read.unreadable.len()) as u64;
-        let mut decided: Vec<Decided> = read.unreadable.into_iter().map(unreadable).collect();
-        let mut dealt: Vec<Vec<Parcel>> = Vec::new();
-        dealt.resize_with(self.slots.len(), Vec::new);
+        let mut decided: Vec<RowFate> = read.unreadable.into_iter().map(unreadable).collect();
+        let mut unplaced = Vec::new();
+        let mut highest: Option<Value> = None;
+        let share = read.items.len() / self.slots.len().max(1);
+        let mut dealt: Vec<Vec<Parcel>> =
+            self.slots.iter().map(|_| Vec::with_capacity(share + share / 4 + 1)).collect();
         let mut under_way = 0;
+        let mut columns = self.columns.clone();
         for row in read.items {
+            if !Arc::ptr_eq(&row.columns, &columns) {
+                if let Err(error) = self.check_columns(&row.columns) {
+                    self.control.fail(error);
+                    return false;
+                }
+                columns = row.columns.clone();
+            }
+            let place = self.cursor.and_then(|at| row.values.get(at));
+            if let Some(place) = place
+                && highest.as_ref().is_none_or(|high| place.compare(high) == Some(Ordering::Greater))
+                && !place.is_null()
+            {
+                highest = Some(place.clone());
+            }
+            let is_placed = !place.is_some_and(Value::is_null);
             let whole = row.fingerprint(scratch);
             let key = self.mapping.key_of(&row, whole, scratch);
-            match self.sort(row, key, whole, scratch) {
+            match self.sort(row, key, whole) {
                 Sorted::Unchanged => counts.unchanged += 1,
-                Sorted::Decided(row) => decided.push(*row),
+                Sorted::Decided(row) if is_placed => decided.push(*row),
+                Sorted::Decided(row) => unplaced.push(*row),
                 Sorted::Send(record, row) => {
                     let slot = slot_of(&record, self.slots.len());
                     dealt[slot].push((record, Item { batch, key, whole, row }));
@@ -99,7 +122,16 @@ impl Reader {
                 }
             }
         }
-        let opened = Opened { batch, checkpoint: read.checkpoint, under_way, decided, counts, permit };
+        let opened = Opened {
+            batch,
+            checkpoint: read.checkpoint,
+            under_way,
+            decided,
+            unplaced,
+            highest,
+            counts,
+            permit,
+        };
         if self.notes.send(Note::Opened(opened)).await.is_err() {
             return false;
         }
@@ -111,9 +143,18 @@ impl Reader {
         true
     }
 
+    /// Rows must have the columns that the mapping was made for, in their
+    /// places; a source may add more behind them.
+    fn check_columns(&self, columns: &Columns) -> Result<(), Error> {
+        if columns.names().starts_with(self.columns.names()) {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Unavailable, "the columns of the source changed while it was being read")
+            .hint("run again: the mapping is checked anew"))
+    }
+
     /// Decides about one row what can be decided without sending it.
-    fn sort(&mut self, row: Row, key: Fingerprint, whole: Fingerprint, scratch: &mut Vec<u8>) -> Sorted {
-        let _ = scratch;
+    fn sort(&mut self, row: Row, key: Fingerprint, whole: Fingerprint) -> Sorted {
         let known = if self.recall { self.memory.recall(whole) } else { Known::New };
         let cursor = self.cursor.and_then(|at| row.values.get(at));
         let made = match (known, cursor) {
@@ -150,37 +191,23 @@ impl Reader {
             // Where the row is not acceptable its user may still be told.
             None => self.mapping.apply(&row, key, whole).map(|record| user_of(&record)).unwrap_or_default(),
         };
-        let cursor = self.cursor.and_then(|at| row.values.get(at)).filter(|value| !value.is_null()).cloned();
         let key_text = self.mapping.key_text(&row);
         let payload = (!matches!(fate, Fate::Delivered)).then_some(row);
-        Sorted::Decided(Box::new(Decided {
-            fate: RowFate { key, key_text, row: whole, user, fate, payload },
-            cursor,
-        }))
+        Sorted::Decided(Box::new(RowFate { key, key_text, row: whole, user, fate, payload }))
     }
 }
 
 enum Sorted {
     Unchanged,
-    Decided(Box<Decided>),
+    Decided(Box<RowFate>),
     Send(Record, Row),
 }
 
 /// The row's fate in the form the ledger keeps.
-pub(super) fn fate_of(
-    item: Item,
-    record: &Record,
-    fate: Fate,
-    mapping: &Mapping,
-    cursor: Option<usize>,
-) -> Decided {
-    let cursor = cursor.and_then(|at| item.row.values.get(at)).filter(|value| !value.is_null()).cloned();
+pub(super) fn fate_of(item: Item, record: &Record, fate: Fate, mapping: &Mapping) -> RowFate {
     let key_text = mapping.key_text(&item.row);
     let payload = (!matches!(fate, Fate::Delivered)).then_some(item.row);
-    Decided {
-        fate: RowFate { key: item.key, key_text, row: item.whole, user: user_of(record), fate, payload },
-        cursor,
-    }
+    RowFate { key: item.key, key_text, row: item.whole, user: user_of(record), fate, payload }
 }
 
 /// What people search for, without a copy where there is one to share.
@@ -203,21 +230,16 @@ fn slot_of(record: &Record, slots: usize) -> usize {
     (hasher.finish() % slots.max(1) as u64) as usize
 }
 
-fn unreadable(piece: Unreadable) -> Decided {
-    let columns = tidegate_model::Columns::new(["input"]);
+fn unreadable(piece: Unreadable) -> RowFate {
+    let columns = Columns::new(["input"]);
     let row = Row { columns, values: vec![Value::Text(piece.payload.into())] };
     let place = Value::Text(piece.place.as_str().into());
-    let whole = Fingerprint::of_values(row.values.iter().chain([&place]), &mut Vec::new());
-    let key = Fingerprint::of_values([&place], &mut Vec::new());
-    Decided {
-        fate: RowFate {
-            key,
-            key_text: piece.place.into(),
-            row: whole,
-            user: Text::new(),
-            fate: Fate::Rejected(piece.reason),
-            payload: Some(row),
-        },
-        cursor: None,
+    RowFate {
+        key: Fingerprint::of_values([&place], &mut Vec::new()),
+        key_text: piece.place.into(),
+        row: Fingerprint::of_values(row.values.iter().chain([&place]), &mut Vec::new()),
+        user: Text::new(),
+        fate: Fate::Rejected(piece.reason),
+        payload: Some(row),
     }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use tidegate_model::store::{Fate, Pause, RowFate, Settlement};
 use tidegate_model::{
-    Batch, Cause, Checkpoint, Clock, ConnectionId, Counts, Ending, Error, ErrorKind, Feed, Mapping, Overlap,
-    Platform, Position, Reach, Reaction, Repeat, Row, Run, RunId, Selection, Source, Store, SyncId,
+    Batch, Cause, Checkpoint, Clock, Columns, ConnectionId, Counts, Ending, Error, ErrorKind, Feed, Mapping,
+    Overlap, Platform, Position, Reach, Reaction, Repeat, Row, Run, RunId, Selection, Source, Store, SyncId,
 };
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -57,6 +57,8 @@ pub struct Import {
     pub platform: Arc<dyn Platform>,
     /// From row to record.
     pub mapping: Arc<Mapping>,
+    /// The columns that the mapping was made for.
+    pub columns: Arc<Columns>,
     /// How new rows are found.
     pub detection: Detection,
     /// The zone of times that have none.
@@ -252,7 +254,6 @@ async fn move_rows(
         run: run.clone(),
         control: control.clone(),
         clock: parts.clock.clone(),
-        cursor,
         repeat,
         resend: import.resend,
         retry_for: import.retry_for,
@@ -274,6 +275,7 @@ async fn move_rows(
     }
     let reader = Reader {
         mapping: import.mapping.clone(),
+        columns: import.columns.clone(),
         platform: import.platform.clone(),
         control: control.clone(),
         memory,

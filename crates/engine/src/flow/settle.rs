@@ -18,23 +18,21 @@ pub(super) struct Opened {
     /// Rows that were given to the slots.
     pub(super) under_way: usize,
     /// Rows whose fate is known without sending them.
-    pub(super) decided: Vec<Decided>,
+    pub(super) decided: Vec<RowFate>,
+    /// Rows that have no place in the order of the cursor: every run rejects them anew.
+    pub(super) unplaced: Vec<RowFate>,
+    /// The highest cursor value of the batch.
+    pub(super) highest: Option<Value>,
     /// Read, unchanged and waiting rows.
     pub(super) counts: Counts,
     /// Lets the reader go on once the batch is settled.
     pub(super) permit: OwnedSemaphorePermit,
 }
 
-/// A row with its fate.
-pub(super) struct Decided {
-    pub(super) fate: RowFate,
-    pub(super) cursor: Option<Value>,
-}
-
 /// What the settler is told.
 pub(super) enum Note {
     Opened(Opened),
-    Decided { batch: u64, rows: Vec<Decided> },
+    Decided { batch: u64, rows: Vec<RowFate> },
 }
 
 /// Which settled rows later runs have to know.
@@ -65,12 +63,14 @@ pub(super) struct Settler {
 #[derive(Default)]
 struct Open {
     opened: Option<Opened>,
-    decided: Vec<Decided>,
+    /// Rows that a slot decided, a request each.
+    decided: Vec<Vec<RowFate>>,
+    rows: usize,
 }
 
 impl Open {
     fn is_complete(&self) -> bool {
-        self.opened.as_ref().is_some_and(|opened| self.decided.len() == opened.under_way)
+        self.opened.as_ref().is_some_and(|opened| self.rows == opened.under_way)
     }
 }
 
@@ -86,7 +86,11 @@ impl Settler {
                     let entry = open.entry(opened.batch).or_default();
                     entry.opened = Some(opened);
                 }
-                Note::Decided { batch, rows } => open.entry(batch).or_default().decided.extend(rows),
+                Note::Decided { batch, rows } => {
+                    let entry = open.entry(batch).or_default();
+                    entry.rows += rows.len();
+                    entry.decided.push(rows);
+                }
             }
             while open
                 .first_key_value()
@@ -112,24 +116,25 @@ impl Settler {
 
     /// Writes one batch. `whole` says that all of its rows have their fate.
     async fn settle(&mut self, batch: u64, open: Open, whole: bool, total: &mut Counts) -> bool {
-        let Open { opened, decided } = open;
-        let Some(opened) = opened else { return true };
+        let Some(opened) = open.opened else { return true };
         let _permit = opened.permit;
-        let mut rows = opened.decided;
-        rows.extend(decided);
-        let mut counts = Counts { read: opened.counts.read, ..opened.counts };
+        let mut rows = Vec::with_capacity(open.rows + opened.decided.len() + opened.unplaced.len());
+        rows.extend(opened.decided);
+        rows.extend(open.decided.into_iter().flatten());
+        let placed = rows.len();
+        rows.extend(opened.unplaced);
+        let mut counts = opened.counts;
         (counts.requests, counts.retries) = self.control.take_counts();
         for row in &rows {
-            match row.fate.fate.kind() {
+            match row.fate.kind() {
                 FateKind::Delivered => counts.delivered += 1,
                 FateKind::Rejected => counts.rejected += 1,
                 FateKind::InDoubt => counts.in_doubt += 1,
             }
         }
         let mut settlement = Settlement { batch, counts, ..Settlement::default() };
-        let highest = rows.iter().filter_map(|row| row.cursor.as_ref()).fold(None, higher);
         if whole && self.moves {
-            settlement.checkpoint = match (&self.remember, &highest) {
+            settlement.checkpoint = match (&self.remember, &opened.highest) {
                 (Remember::Overlap(_), Some(highest)) => {
                     let position = self.position.get_or_insert_with(|| Position(highest.clone()));
                     position.advance(highest);
@@ -139,10 +144,10 @@ impl Settler {
                 _ => opened.checkpoint,
             };
         }
-        settlement.remember = self.chunk(&rows, highest, whole);
+        settlement.remember = self.chunk(&rows[..placed], opened.highest, whole);
         settlement.forget_through = self.forget();
         settlement.solved = self.solved(&rows);
-        settlement.fates = rows.into_iter().map(|row| row.fate).collect();
+        settlement.fates = rows;
         if let Err(error) = self.store.settle(&self.run, settlement).await {
             self.control.fail(error.context("the ledger could not be written"));
             return false;
@@ -153,22 +158,14 @@ impl Settler {
     }
 
     /// The settled rows that a later run may read again.
-    fn chunk(&mut self, rows: &[Decided], high: Option<Value>, whole: bool) -> Option<OverlapChunk> {
-        // Rows without a cursor value are rejected anew by every run: they are not remembered.
-        let with_cursor = matches!(self.remember, Remember::Overlap(_));
-        if (whole && self.remember == Remember::Torn) || (!self.moves && !with_cursor) {
-            return None;
-        }
-        let rows: Vec<Fingerprint> = (rows.iter())
-            .filter(|row| !with_cursor || row.cursor.is_some())
-            .map(|row| row.fate.row)
-            .collect();
-        if rows.is_empty() {
+    fn chunk(&mut self, rows: &[RowFate], high: Option<Value>, whole: bool) -> Option<OverlapChunk> {
+        let by_cursor = matches!(self.remember, Remember::Overlap(_));
+        if rows.is_empty() || (whole && self.remember == Remember::Torn) || (!self.moves && !by_cursor) {
             return None;
         }
         let seq = self.chunks.back().map_or(0, |(seq, _)| seq + 1);
         self.chunks.push_back((seq, high.clone()));
-        Some(OverlapChunk { seq, high, rows })
+        Some(OverlapChunk { seq, high, rows: rows.iter().map(|row| row.row).collect() })
     }
 
     /// The chunks that lie wholly below what the next run reads again.
@@ -187,28 +184,21 @@ impl Settler {
         through
     }
 
-    fn solved(&mut self, rows: &[Decided]) -> Vec<Fingerprint> {
+    fn solved(&mut self, rows: &[RowFate]) -> Vec<Fingerprint> {
         let mut solved = Vec::new();
         for row in rows {
-            match row.fate.fate {
-                Fate::Delivered if !self.problems.is_empty() && self.problems.remove(&row.fate.key) => {
-                    solved.push(row.fate.key);
+            match row.fate {
+                Fate::Delivered if !self.problems.is_empty() && self.problems.remove(&row.key) => {
+                    solved.push(row.key);
                 }
                 Fate::Delivered => {}
                 Fate::Rejected(_) | Fate::InDoubt(_) => {
-                    self.problems.insert(row.fate.key);
+                    self.problems.insert(row.key);
                 }
             }
         }
         // A key that was delivered and failed again in the same batch stays open.
         solved.retain(|key| !self.problems.contains(key));
         solved
-    }
-}
-
-fn higher(highest: Option<Value>, value: &Value) -> Option<Value> {
-    match highest {
-        Some(highest) if value.compare(&highest) != Some(Ordering::Greater) => Some(highest),
-        _ => Some(value.clone()),
     }
 }

@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tidegate_model::store::RowFate;
 use tidegate_model::{Identity, Limits, Platform, Record};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -11,7 +12,7 @@ use tokio::time::Instant;
 use super::control::Control;
 use super::delivery::Delivery;
 use super::read::Item;
-use super::settle::{Decided, Note};
+use super::settle::Note;
 use super::wait;
 
 /// A record and the row it came from.
@@ -108,13 +109,8 @@ impl Slot {
     }
 
     /// Tells the settler. Returns whether it still listens.
-    async fn report(&self, decided: Vec<(u64, Decided)>) -> bool {
-        let mut decided = decided.into_iter().peekable();
-        while let Some((batch, first)) = decided.next() {
-            let mut rows = vec![first];
-            while let Some((_, row)) = decided.next_if(|(other, _)| *other == batch) {
-                rows.push(row);
-            }
+    async fn report(&self, decided: Vec<(u64, Vec<RowFate>)>) -> bool {
+        for (batch, rows) in decided {
             if self.notes.send(Note::Decided { batch, rows }).await.is_err() {
                 return false;
             }
@@ -130,7 +126,8 @@ fn take(
     limits: &Limits,
     platform: &dyn Platform,
 ) -> (Vec<Record>, Vec<Item>) {
-    let (mut records, mut items) = (Vec::with_capacity(limits.items_max.min(queue.len())), Vec::new());
+    let most = limits.items_max.min(queue.len());
+    let (mut records, mut items) = (Vec::with_capacity(most), Vec::with_capacity(most));
     let mut bytes = 0;
     let mut passed = VecDeque::new();
     while records.len() < limits.items_max {

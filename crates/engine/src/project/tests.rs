@@ -108,7 +108,7 @@ fn broken_yaml_is_told_with_its_place() {
     let (message, _) = error("connections:\n  shop: { kind: demo\nsyncs: {}\n");
     assert!(message.starts_with("tidegate.yaml:"), "{message}");
     let (message, _) = error("connections: [1, 2]\n");
-    assert!(message.starts_with("tidegate.yaml:1:14: `connections`: invalid type"), "{message}");
+    assert!(message.starts_with("tidegate.yaml:1:1: `connections`: invalid type"), "{message}");
     let (message, _) = error("connections:\n\tshop: x\n");
     assert!(message.starts_with("tidegate.yaml:2:"), "{message}");
 }
@@ -121,7 +121,8 @@ fn a_file_of_comments_is_an_empty_project() {
 
 #[tokio::test]
 async fn references_are_looked_up_and_missing_ones_named() {
-    let store: Arc<dyn tidegate_model::Store> = Arc::new(tidegate_testkit::MemoryStore::default());
+    let store: Arc<dyn tidegate_model::Store> =
+        Arc::new(tidegate_testkit::MemoryStore::new(Arc::new(tidegate_model::SystemClock)));
     store.put_secret("shop", &tidegate_model::Secret::new("s3cret")).await.expect("kept");
     let members = json!({ "password": { "secret": "shop" }, "host": "h" });
     let settings = tidegate_model::Settings::new(members.as_object().expect("object").clone());

@@ -9,12 +9,6 @@ use serde_json::value::RawValue;
 use super::compile::{FieldPlan, Mapping, Plan, Take, Write};
 use crate::{Body, Fingerprint, Identity, Json, ObjectKind, Reason, Record, Row, Text, Value, json};
 
-/// What a mapping of one row needs again for the next one.
-#[derive(Debug, Default)]
-pub struct Scratch {
-    json: String,
-}
-
 impl Mapping {
     /// Makes the record of `row`; `key` and `whole` are the row's fingerprints.
     ///
@@ -22,9 +16,8 @@ impl Mapping {
     /// Why the row cannot be a record: no identifier or two, a missing part, a
     /// value of a type that does not fit.
     pub fn apply(&self, row: &Row, key: Fingerprint, whole: Fingerprint) -> Result<Record, Reason> {
-        let mut scratch = Scratch::default();
         let (identity, body) = match &self.plan {
-            Plan::Fields(plan) => (plan.identity(row)?, plan.body(row, self, &mut scratch)?),
+            Plan::Fields(plan) => (plan.identity(row)?, plan.body(row, self)?),
             Plan::Contract(plan) => plan.apply(row, &self.time_zone)?,
         };
         let id = Fingerprint::of_delivery(&self.sync, key, whole);
@@ -98,7 +91,7 @@ impl FieldPlan {
         )
     }
 
-    fn body(&self, row: &Row, mapping: &Mapping, scratch: &mut Scratch) -> Result<Body, Reason> {
+    fn body(&self, row: &Row, mapping: &Mapping) -> Result<Body, Reason> {
         let time = || match &self.time {
             Some(take) => take.time(row, mapping),
             None => Ok(None),
@@ -108,12 +101,12 @@ impl FieldPlan {
             None => Ok(None),
         };
         Ok(match self.object {
-            ObjectKind::User => Body::User { attributes: self.members.object(row, scratch)? },
+            ObjectKind::User => Body::User { attributes: self.members.object(row)? },
             ObjectKind::Deletion => Body::Deletion,
             ObjectKind::Event => Body::Event {
                 name: required(&self.name, "name", row)?,
                 time: time()?,
-                properties: self.members.object(row, scratch)?,
+                properties: self.members.object(row)?,
                 app_id: app_id()?,
             },
             ObjectKind::Purchase => Body::Purchase {
@@ -125,14 +118,14 @@ impl FieldPlan {
                     None => 1,
                 },
                 time: time()?,
-                properties: self.members.object(row, scratch)?,
+                properties: self.members.object(row)?,
                 app_id: app_id()?,
             },
             ObjectKind::CatalogItem => {
                 let id = required(&self.id, "id", row)?;
                 match &self.deleted {
                     Some(take) if take.truth(row)? => Body::CatalogRemoval { id },
-                    _ => Body::CatalogItem { id, fields: self.members.object(row, scratch)? },
+                    _ => Body::CatalogItem { id, fields: self.members.object(row)? },
                 }
             }
         })
@@ -206,8 +199,16 @@ impl Take {
 
     /// As an identifier or a name: no JSON objects, empty text counts as absent.
     fn text(&self, row: &Row) -> Result<Option<Text>, Reason> {
-        let value = self.value(row)?;
-        if let Value::Json(json) = &value
+        let found;
+        let value = match self {
+            Take::Column { at, .. } => row.values.get(*at).unwrap_or(&Value::Null),
+            Take::Constant(value) => value,
+            Take::Path { .. } => {
+                found = self.value(row)?;
+                &found
+            }
+        };
+        if let Value::Json(json) = value
             && (json.is_object() || json.as_str().trim_start().starts_with('['))
         {
             return Err(Reason::new(
@@ -327,15 +328,14 @@ fn scalar(text: &str) -> Result<Value, serde_json::Error> {
 
 impl Write {
     /// Writes the JSON object; a JSON column alone is passed on without a copy.
-    fn object(&self, row: &Row, scratch: &mut Scratch) -> Result<Json, Reason> {
+    fn object(&self, row: &Row) -> Result<Json, Reason> {
         if self.members.is_empty() {
             return match &self.spread {
                 None => Ok(Json::empty_object()),
                 Some((at, name)) => Ok(spread(row.values.get(*at), name)?.unwrap_or_else(Json::empty_object)),
             };
         }
-        let out = &mut scratch.json;
-        out.clear();
+        let mut out = String::with_capacity(32 * self.members.len());
         out.push('{');
         if let Some((at, name)) = &self.spread
             && let Some(object) = spread(row.values.get(*at), name)?
@@ -349,15 +349,15 @@ impl Write {
             }
             out.push_str(prepared);
             let written = match take {
-                Take::Column { at, .. } => row.values.get(*at).unwrap_or(&Value::Null).write_json(out),
-                other => other.value(row)?.write_json(out),
+                Take::Column { at, .. } => row.values.get(*at).unwrap_or(&Value::Null).write_json(&mut out),
+                other => other.value(row)?.write_json(&mut out),
             };
             written.map_err(|reason| {
                 Reason::new(reason.code, format!("`{}`: {}", take.name(), reason.message))
             })?;
         }
         out.push('}');
-        Ok(Json::trusted(out.as_str()))
+        Ok(Json::trusted(out))
     }
 }
 

@@ -7,6 +7,7 @@
 
 pub(crate) mod block;
 pub(crate) mod parquet;
+pub(crate) mod read;
 
 use std::fs::{self, DirEntry};
 use std::io;

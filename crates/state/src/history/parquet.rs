@@ -1,30 +1,23 @@
-//! One history file: written row group by row group, read from its end.
+//! Writes one history file, row group by row group.
 
-use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow_array::builder::{FixedSizeBinaryBuilder, StringBuilder, TimestampMicrosecondBuilder};
-use arrow_array::cast::AsArray as _;
-use arrow_array::types::TimestampMicrosecondType;
-use arrow_array::{Array as _, ArrayRef, BooleanArray, RecordBatch};
+use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{ArrowError, DataType, Field, Schema, TimeUnit};
 use jiff::Timestamp;
-use parquet::arrow::arrow_reader::{
-    ArrowPredicateFn, ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowFilter,
-};
-use parquet::arrow::{ArrowWriter, ProjectionMask};
+use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{KeyValue, RowGroupMetaData};
+use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
-use tidegate_model::store::{FateKind, RowEntry, RowFate};
-use tidegate_model::{Error, ErrorKind, Fingerprint, ObjectKind, Reason, RunId, SyncId};
+use tidegate_model::store::RowFate;
+use tidegate_model::{Error, ErrorKind, ObjectKind, RunId, SyncId};
 
-use super::{Filter, Line};
 use crate::folder;
 use crate::store::failure;
 
@@ -32,18 +25,7 @@ use crate::store::failure;
 pub(crate) const UNFINISHED: &str = "tmp";
 /// Memory holds one row group at a time.
 const GROUP_ROWS: usize = 100_000;
-const BATCH_ROWS: usize = 8_192;
-const SYNC_KEY: &str = "tidegate.sync";
-
-const AT: usize = 0;
-const RUN: usize = 1;
-const OBJECT: usize = 2;
-const USER: usize = 3;
-const KEY: usize = 4;
-const FATE: usize = 5;
-const REASON_CODE: usize = 6;
-const REASON: usize = 7;
-const ROW_HASH: usize = 8;
+pub(super) const SYNC_KEY: &str = "tidegate.sync";
 
 /// A file under construction.
 pub(crate) struct HistoryWriter {
@@ -115,7 +97,8 @@ fn create_folder(day: &Path) -> io::Result<()> {
     day.ancestors().skip(1).take(2).try_for_each(folder::sync)
 }
 
-fn schema() -> Arc<Schema> {
+/// The columns of every file.
+pub(super) fn schema() -> Arc<Schema> {
     let text = |name: &str, nullable| Field::new(name, DataType::Utf8, nullable);
     Arc::new(Schema::new(vec![
         Field::new("at", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), false),
@@ -173,159 +156,12 @@ fn batch(
     RecordBatch::try_new(Arc::clone(schema), columns)
 }
 
-/// The newest `limit` rows of a file that are wanted, newest first; none where
-/// the file was removed meanwhile.
-pub(crate) fn newest(path: &Path, filter: &Filter, limit: usize) -> Result<Vec<Line>, Error> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(cause) => return Err(failure::of_io(cause, "reading", path)),
-    };
-    let fail = |cause| of_parquet(cause, "reading", path);
-    let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::default()).map_err(fail)?;
-    if metadata.schema().fields() != schema().fields() {
-        return Err(strange(path));
-    }
-    let kept = metadata.metadata().file_metadata().key_value_metadata();
-    let sync = kept.and_then(|pairs| pairs.iter().find(|pair| pair.key == SYNC_KEY)?.value.as_deref());
-    let sync = SyncId::new(sync.ok_or_else(|| strange(path))?);
-    let mut lines = Vec::new();
-    for group in (0..metadata.metadata().num_row_groups()).rev() {
-        if lines.len() == limit {
-            break;
-        }
-        let file = file.try_clone().map_err(|cause| failure::of_io(cause, "reading", path))?;
-        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata.clone());
-        let wanted = limit - lines.len();
-        lines.extend(newest_of_group(builder, group, &sync, filter, wanted).map_err(
-            |failure| match failure {
-                Failure::Parquet(cause) => fail(cause),
-                Failure::Strange => strange(path),
-            },
-        )?);
-    }
-    Ok(lines)
-}
-
-enum Failure {
-    Parquet(ParquetError),
-    Strange,
-}
-
-impl From<ParquetError> for Failure {
-    fn from(cause: ParquetError) -> Failure {
-        Failure::Parquet(cause)
-    }
-}
-
-fn newest_of_group(
-    builder: ParquetRecordBatchReaderBuilder<File>,
-    group: usize,
-    sync: &SyncId,
-    filter: &Filter,
-    wanted: usize,
-) -> Result<Vec<Line>, Failure> {
-    let about = builder.metadata().row_group(group).clone();
-    if !may_hold(&builder, &about, group, filter)? {
-        return Ok(Vec::new());
-    }
-    let mut builder = builder.with_row_groups(vec![group]).with_batch_size(BATCH_ROWS);
-    if filter.is_empty() {
-        let rows = usize::try_from(about.num_rows()).unwrap_or(0);
-        builder = builder.with_offset(rows.saturating_sub(wanted));
-    } else {
-        let mask = ProjectionMask::leaves(builder.parquet_schema(), [USER, FATE]);
-        builder = builder.with_row_filter(RowFilter::new(vec![Box::new(predicate(mask, filter.clone()))]));
-    }
-    let mut newest = VecDeque::new();
-    for batch in builder.build()? {
-        let batch = batch.map_err(ParquetError::from)?;
-        for at in 0..batch.num_rows() {
-            if newest.len() == wanted {
-                newest.pop_front();
-            }
-            newest.push_back(line(&batch, at, sync).ok_or(Failure::Strange)?);
-        }
-    }
-    Ok(newest.into_iter().rev().collect())
-}
-
-/// Whether a row group can hold a wanted row, by its lowest and highest values
-/// and by the filter of its users.
-fn may_hold(
-    builder: &ParquetRecordBatchReaderBuilder<File>,
-    about: &RowGroupMetaData,
-    group: usize,
-    filter: &Filter,
-) -> Result<bool, ParquetError> {
-    let within = |column: usize, value: &str| {
-        let statistics = about.column(column).statistics();
-        let bounds = statistics.and_then(|known| known.min_bytes_opt().zip(known.max_bytes_opt()));
-        bounds.is_none_or(|(low, high)| low <= value.as_bytes() && value.as_bytes() <= high)
-    };
-    if filter.fate.is_some_and(|fate| !within(FATE, fate.as_str())) {
-        return Ok(false);
-    }
-    let Some(user) = &filter.user else {
-        return Ok(true);
-    };
-    if !within(USER, user) {
-        return Ok(false);
-    }
-    let users = builder.get_row_group_column_bloom_filter(group, USER)?;
-    Ok(users.is_none_or(|users| users.check(user.as_str())))
-}
-
-fn predicate(
-    mask: ProjectionMask,
-    filter: Filter,
-) -> ArrowPredicateFn<impl FnMut(RecordBatch) -> Result<BooleanArray, ArrowError> + Send + 'static> {
-    ArrowPredicateFn::new(mask, move |batch: RecordBatch| {
-        let users = batch.column(0).as_string::<i32>();
-        let fates = batch.column(1).as_string::<i32>();
-        let wanted = |at: usize| {
-            filter.fate.is_none_or(|fate| fates.value(at) == fate.as_str())
-                && filter.user.as_ref().is_none_or(|user| users.value(at) == user)
-        };
-        Ok((0..batch.num_rows()).map(|at| Some(wanted(at))).collect())
-    })
-}
-
-fn line(batch: &RecordBatch, at: usize, sync: &SyncId) -> Option<Line> {
-    let text = |column: usize| batch.column(column).as_string::<i32>().value(at);
-    let maybe = |column: usize| batch.column(column).is_valid(at).then(|| text(column).to_owned());
-    let micros = batch.column(AT).as_primitive::<TimestampMicrosecondType>().value(at);
-    let hash = batch.column(ROW_HASH).as_fixed_size_binary().value(at);
-    let entry = RowEntry {
-        at: Timestamp::from_microsecond(micros).ok()?,
-        sync: sync.clone(),
-        run: RunId::new(text(RUN)),
-        object: object(text(OBJECT))?,
-        user: text(USER).to_owned(),
-        key: text(KEY).to_owned(),
-        fate: fate(text(FATE))?,
-        reason: maybe(REASON_CODE).map(|code| Reason::new(code, maybe(REASON).unwrap_or_default())),
-        payload: None,
-    };
-    Some(Line { entry, row: Fingerprint(u128::from_be_bytes(hash.try_into().ok()?)) })
-}
-
-fn object(word: &str) -> Option<ObjectKind> {
-    use ObjectKind::{CatalogItem, Deletion, Event, Purchase, User};
-    [User, Event, Purchase, Deletion, CatalogItem].into_iter().find(|object| object.as_str() == word)
-}
-
-fn fate(word: &str) -> Option<FateKind> {
-    use FateKind::{Delivered, InDoubt, Rejected};
-    [Delivered, Rejected, InDoubt].into_iter().find(|fate| fate.as_str() == word)
-}
-
-fn strange(path: &Path) -> Error {
+pub(super) fn strange(path: &Path) -> Error {
     Error::new(ErrorKind::Storage, format!("{} is no history file of tidegate", path.display()))
         .hint("move it out of the history folder")
 }
 
-fn of_parquet(cause: ParquetError, doing: &str, path: &Path) -> Error {
+pub(super) fn of_parquet(cause: ParquetError, doing: &str, path: &Path) -> Error {
     match cause {
         ParquetError::External(inner) => match inner.downcast::<io::Error>() {
             Ok(inner) => failure::of_io(*inner, doing, path),

@@ -1,6 +1,6 @@
 //! The two databases, and everything in which they differ.
 
-use std::fs::{File, TryLockError};
+use std::fs::TryLockError;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ pub(crate) enum Database {
         readers: SqlitePool,
     },
     /// A server, shared by many processes.
-    Postgres { pool: PgPool, options: PgConnectOptions },
+    Postgres { pool: PgPool, options: Box<PgConnectOptions> },
 }
 
 /// A transaction; dropping it undoes it.
@@ -50,8 +50,12 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 impl Database {
     /// Opens `<data>/tidegate.db`, making it on first use.
     pub(crate) async fn embedded(data: &Path) -> Result<Database, Error> {
+        let file = data.join("tidegate.db");
+        // SQLite gives its other files the mode of this one. It holds rows of customers.
+        folder::ensure_file(&file)
+            .map_err(|cause| failure::of_io(cause, "opening the state database", &file))?;
         let options = SqliteConnectOptions::new()
-            .filename(data.join("tidegate.db"))
+            .filename(file)
             .journal_mode(SqliteJournalMode::Wal)
             // A row in this database is a promise: it is on the disk when we say so.
             .synchronous(SqliteSynchronous::Full)
@@ -63,7 +67,7 @@ impl Database {
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .idle_timeout(None)
             .max_lifetime(None)
-            .connect_with(options.clone().create_if_missing(true))
+            .connect_with(options.clone())
             .await
             .map_err(fail)?;
         let readers = SqlitePoolOptions::new()
@@ -92,7 +96,7 @@ impl Database {
             .max_connections(POSTGRES_CONNECTIONS_MAX)
             .acquire_timeout(POSTGRES_ACQUIRE_TIMEOUT)
             .connect_lazy_with(options.clone());
-        Ok(Database::Postgres { pool, options })
+        Ok(Database::Postgres { pool, options: Box::new(options) })
     }
 
     /// Begins to write. In SQLite the write lock is taken now, not at the first
@@ -259,7 +263,7 @@ fn postgres_query(statement: Statement) -> Query<'static, Postgres, PgArguments>
 fn lock_file(data: &Path, name: &str) -> Result<Option<Claim>, Error> {
     let path = data.join("locks").join(format!("{}.lock", folder::file_name(name)));
     let fail = |cause| failure::of_io(cause, "locking", &path);
-    let file = File::options().write(true).create(true).truncate(false).open(&path).map_err(fail)?;
+    let file = folder::ensure_file(&path).map_err(fail)?;
     match file.try_lock() {
         Ok(()) => Ok(Some(Box::new(file))),
         Err(TryLockError::WouldBlock) => Ok(None),

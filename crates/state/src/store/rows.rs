@@ -1,5 +1,6 @@
 //! Looks rows up, in tables and history files alike.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use jiff::Timestamp;
@@ -10,7 +11,7 @@ use super::archive::blocking;
 use super::dialect::Database;
 use super::statement::{Arg, from_word, sql};
 use super::{payload, problems};
-use crate::history::{Filter, History, HistoryFile, Line, block, parquet};
+use crate::history::{Filter, History, HistoryFile, Line, block, read};
 
 /// A block that is still in the tables.
 struct Pending {
@@ -40,7 +41,7 @@ pub(super) async fn find(
         };
         let (filter, limit) = (filter.clone(), query.limit);
         lines.extend(blocking(move || newest_in_files(&files, &filter, limit)).await?);
-        lines.sort_by(|a, b| b.entry.at.cmp(&a.entry.at));
+        lines.sort_by_key(|line| Reverse(line.entry.at));
         lines.truncate(query.limit);
         return with_payloads(database, lines).await;
     }
@@ -94,12 +95,12 @@ async fn newest_pending(
         };
         let rows = block::decode(&record.get::<Vec<u8>>("body")?)?;
         let wanted = rows.into_iter().rev().filter(|row| filter.wants(row));
-        lines.extend(wanted.take(limit - lines.len()).map(|row| line(place, row)));
+        lines.extend(wanted.take(limit - lines.len()).map(|row| line(place, &row)));
     }
     Ok(Some(lines))
 }
 
-fn line(place: &Pending, row: RowFate) -> Line {
+fn line(place: &Pending, row: &RowFate) -> Line {
     let entry = RowEntry {
         at: place.at,
         sync: place.sync.clone(),
@@ -127,7 +128,7 @@ fn newest_in_files(files: &[HistoryFile], filter: &Filter, limit: usize) -> Resu
         for file in day {
             let of_sync = found.entry(&file.folder).or_default();
             if of_sync.len() < wanted {
-                of_sync.extend(parquet::newest(&file.path, filter, wanted - of_sync.len())?);
+                of_sync.extend(read::newest(&file.path, filter, wanted - of_sync.len())?);
             }
         }
         let mut of_day: Vec<Line> = found.into_values().flatten().collect();

@@ -59,6 +59,7 @@ async fn only_the_owner_can_look_into_the_data_folder() {
     let mode = |path: &Path| path.metadata().expect("there").permissions().mode() & 0o777;
     assert_eq!(mode(&data), 0o700);
     assert_eq!(mode(&data.join("history")), 0o700);
+    assert_eq!(mode(&data.join("tidegate.db")), 0o600);
 }
 
 #[tokio::test]

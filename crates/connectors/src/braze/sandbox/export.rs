@@ -29,7 +29,7 @@ impl Desk {
     pub(super) fn export_ids(&self, call: &Call<'_>) -> Result<Response<Bytes>> {
         let body = match call.object() {
             Ok(body) => body,
-            Err(refusal) => return Ok(refusal),
+            Err(refusal) => return Ok(*refusal),
         };
         let (asked, unknown_named) = asked(&body);
         if asked.is_empty() {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::Response;
 use serde_json::{Map, Value, json};
-use tidegate_model::{Identity, Result};
+use tidegate_model::{Identity, Result, Text};
 
 use super::{Call, Desk, message, reply};
 use crate::profiles::Session;
@@ -27,6 +27,15 @@ pub(super) fn identity(object: &Map<String, Value>) -> Option<Identity> {
         .or_else(|| text("phone").map(Identity::Phone))
 }
 
+/// An external id. Clients that keep their ids as numbers send numbers.
+fn external_id(value: &Value) -> Option<Text> {
+    match value {
+        Value::String(id) if !id.is_empty() => Some(id.as_str().into()),
+        Value::Number(id) => Some(id.to_string().into()),
+        _ => None,
+    }
+}
+
 fn alias_of(alias: &Value) -> Option<Identity> {
     let part = |name: &str| alias.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
     Some(Identity::Alias { label: part("alias_label")?.into(), name: part("alias_name")?.into() })
@@ -36,7 +45,7 @@ fn alias_of(alias: &Value) -> Option<Identity> {
 fn deleted(array: &str, entry: &Value) -> Option<Identity> {
     let text = |name: &str| entry.as_str().or_else(|| entry.get(name)?.as_str()).map(Into::into);
     match array {
-        "external_ids" => entry.as_str().map(|id| Identity::ExternalId(id.into())),
+        "external_ids" => external_id(entry).map(Identity::ExternalId),
         "braze_ids" => entry.as_str().map(|id| Identity::PlatformId(id.into())),
         "user_aliases" => alias_of(entry),
         "email_addresses" => text("email").map(Identity::Email),
@@ -50,7 +59,7 @@ impl Desk {
             ["external_ids", "user_aliases", "braze_ids", "email_addresses", "phone_numbers"];
         let body = match call.object() {
             Ok(body) => body,
-            Err(refusal) => return Ok(refusal),
+            Err(refusal) => return Ok(*refusal),
         };
         let given: Vec<&str> = ARRAYS.into_iter().filter(|name| body.contains_key(*name)).collect();
         let [array] = given.as_slice() else {
@@ -81,8 +90,8 @@ impl Desk {
     pub(super) fn new_aliases(&self, call: &Call<'_>) -> Result<Response<Bytes>> {
         self.each(call, "user_aliases", |session, entry| {
             let Some(alias @ Identity::Alias { label, name }) = &alias_of(entry) else { return Ok(false) };
-            match entry.get("external_id").and_then(Value::as_str) {
-                Some(id) => match session.find(&Identity::ExternalId(id.into()))? {
+            match entry.get("external_id").and_then(external_id) {
+                Some(id) => match session.find(&Identity::ExternalId(id))? {
                     Some(user) => session.add_alias(user, label, name),
                     None => Ok(false),
                 },
@@ -111,7 +120,7 @@ impl Desk {
     pub(super) fn identify(&self, call: &Call<'_>) -> Result<Response<Bytes>> {
         let body = match call.object() {
             Ok(body) => body,
-            Err(refusal) => return Ok(refusal),
+            Err(refusal) => return Ok(*refusal),
         };
         let mut array = "aliases_to_identify";
         for name in ["emails_to_identify", "phone_numbers_to_identify"] {
@@ -125,16 +134,16 @@ impl Desk {
                 .and_then(alias_of)
                 .or_else(|| Some(Identity::Email(entry.get("email")?.as_str()?.into())))
                 .or_else(|| Some(Identity::Phone(entry.get("phone")?.as_str()?.into())));
-            let (Some(who), Some(id)) = (who, entry.get("external_id").and_then(Value::as_str)) else {
+            let (Some(who), Some(id)) = (who, entry.get("external_id").and_then(external_id)) else {
                 return Ok(false);
             };
             let Some(from) = session.find(&who)? else { return Ok(false) };
-            match session.find(&Identity::ExternalId(id.into()))? {
+            match session.find(&Identity::ExternalId(id.clone()))? {
                 Some(into) if into == from => {}
                 Some(into) => session.absorb(from, into)?,
                 None => {
                     if let Some(mut user) = session.user(from)? {
-                        user.external_id = Some(id.to_owned());
+                        user.external_id = Some(id.to_string());
                         session.save(&user)?;
                     }
                 }
@@ -165,7 +174,7 @@ impl Desk {
     ) -> Result<Response<Bytes>> {
         let entries = match call.list(array) {
             Ok(entries) => entries,
-            Err(refusal) => return Ok(refusal),
+            Err(refusal) => return Ok(*refusal),
         };
         let processed = self.profiles.transact(call.now, |session| {
             entries.iter().try_fold(0, |sum, entry| Ok(sum + usize::from(work(session, entry)?)))

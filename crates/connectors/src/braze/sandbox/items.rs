@@ -10,7 +10,7 @@ use tidegate_model::Result;
 use super::catalogs::{is_name, not_found};
 use super::reply::catalog_error;
 use super::track::parse_time;
-use super::{Call, Desk, message, reply};
+use super::{Call, Desk, Refusal, message, reply};
 use crate::profiles::{Catalog, Session};
 
 const ITEMS_MAX: usize = 50;
@@ -52,7 +52,7 @@ impl Desk {
             let Some(catalog) = session.catalog(name)? else { return Ok(not_found(name)) };
             let items = match read_items(call, &catalog) {
                 Ok(items) => items,
-                Err(refusal) => return Ok(refusal),
+                Err(refusal) => return Ok(*refusal),
             };
             for (id, fields) in &items {
                 perform(session, name, id, fields, change)?;
@@ -73,7 +73,7 @@ impl Desk {
             let Some(catalog) = session.catalog(name)? else { return Ok(not_found(name)) };
             let fields = match read_item(call, &catalog, id, change) {
                 Ok(fields) => fields,
-                Err(refusal) => return Ok(refusal),
+                Err(refusal) => return Ok(*refusal),
             };
             let known = session.item(name, id)?.is_some();
             match change {
@@ -175,8 +175,9 @@ fn update(known: &mut Map<String, Value>, name: &str, value: &Value) {
 }
 
 /// The items of a body, all of them good.
-fn read_items(call: &Call<'_>, catalog: &Catalog) -> Result<Vec<Item>, Response<Bytes>> {
-    let refusal = |id: &str, text: &str, value: &str| Err(catalog_error(400, id, text, "items", value));
+fn read_items(call: &Call<'_>, catalog: &Catalog) -> Result<Vec<Item>, Refusal> {
+    let refusal =
+        |id: &str, text: &str, value: &str| Err(catalog_error(400, id, text, "items", value).into());
     let Some(Value::Array(items)) = call.object()?.remove("items") else {
         return refusal("item-array-invalid", "items must be an array of objects", "");
     };
@@ -210,26 +211,31 @@ fn read_item(
     catalog: &Catalog,
     id: &str,
     change: Change,
-) -> Result<Map<String, Value>, Response<Bytes>> {
+) -> Result<Map<String, Value>, Refusal> {
     if change == Change::Remove {
         return Ok(Map::new());
     }
     let mut body = call.object()?;
     let Some(Value::Array(items)) = body.get_mut("items") else {
-        return Err(catalog_error(400, "item-array-invalid", "items must hold one object", "items", ""));
+        return Err(
+            catalog_error(400, "item-array-invalid", "items must hold one object", "items", "").into()
+        );
     };
     let [Value::Object(fields)] = items.as_mut_slice() else {
-        return Err(catalog_error(400, "item-array-invalid", "items must hold one object", "items", ""));
+        return Err(
+            catalog_error(400, "item-array-invalid", "items must hold one object", "items", "").into()
+        );
     };
     if fields.contains_key("id") {
-        return Err(catalog_error(400, "id-in-body", "The id stands in the path", "items", id));
+        return Err(catalog_error(400, "id-in-body", "The id stands in the path", "items", id).into());
     }
     check_item(id, fields, catalog)?;
     Ok(std::mem::take(fields))
 }
 
-fn check_item(id: &str, fields: &Map<String, Value>, catalog: &Catalog) -> Result<(), Response<Bytes>> {
-    let refusal = |error: &str, text: &str, value: &str| Err(catalog_error(400, error, text, "items", value));
+fn check_item(id: &str, fields: &Map<String, Value>, catalog: &Catalog) -> Result<(), Refusal> {
+    let refusal =
+        |error: &str, text: &str, value: &str| Err(catalog_error(400, error, text, "items", value).into());
     if id.chars().count() > 250 {
         return refusal("ids-too-large", "Ids have up to 250 characters", "");
     }

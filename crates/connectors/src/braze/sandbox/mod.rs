@@ -61,6 +61,9 @@ struct Desk {
     packing_total: AtomicBool,
 }
 
+/// The answer to a request that cannot be served.
+type Refusal = Box<Response<Bytes>>;
+
 /// A request that got through.
 struct Call<'a> {
     body: &'a [u8],
@@ -161,21 +164,21 @@ impl Desk {
 
 impl Call<'_> {
     /// The body as a JSON object, or the refusal.
-    fn object(&self) -> Result<Map<String, Value>, Response<Bytes>> {
+    fn object(&self) -> Result<Map<String, Value>, Refusal> {
         match serde_json::from_slice(self.body) {
             Ok(Value::Object(object)) => Ok(object),
-            _ => Err(message(400, "The request body is not a JSON object")),
+            _ => Err(message(400, "The request body is not a JSON object").into()),
         }
     }
 
     /// The up to 50 objects under `name`, or the refusal.
-    fn list(&self, name: &str) -> Result<Vec<Value>, Response<Bytes>> {
+    fn list(&self, name: &str) -> Result<Vec<Value>, Refusal> {
         let list = match self.object()?.remove(name) {
             Some(Value::Array(list)) if !list.is_empty() => list,
-            _ => return Err(message(400, &format!("'{name}' is required"))),
+            _ => return Err(message(400, &format!("'{name}' is required")).into()),
         };
         if list.len() > 50 {
-            return Err(message(400, &format!("'{name}' has more than 50 entries")));
+            return Err(message(400, &format!("'{name}' has more than 50 entries")).into());
         }
         Ok(list)
     }

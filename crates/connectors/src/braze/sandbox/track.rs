@@ -25,7 +25,7 @@ impl Desk {
     pub(super) fn track(&self, call: &Call<'_>) -> Result<Response<Bytes>> {
         let mut body = match call.object() {
             Ok(body) => body,
-            Err(refusal) => return Ok(refusal),
+            Err(refusal) => return Ok(*refusal),
         };
         let mut arrays: [Vec<Value>; 3] = Default::default();
         for (name, slot) in ARRAYS.iter().zip(&mut arrays) {

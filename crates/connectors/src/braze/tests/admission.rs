@@ -71,6 +71,10 @@ fn attributes_may_not_name_another_user() {
     for record in [user(email(), both), user(phone(), both), user(external("ada"), r#"{"braze_id":"b"}"#)] {
         assert_eq!(code(kind, &record).as_deref(), Some("identifier_in_attributes"));
     }
+    assert_eq!(
+        code(kind, &user(external("ada"), r#"{"\u0065xternal_id":"bob"}"#)).as_deref(),
+        Some("identifier_in_attributes")
+    );
     assert_eq!(code(kind, &user(external(""), "{}")).as_deref(), Some("no_identifier"));
 }
 

@@ -1,3 +1,4 @@
+use proptest::prelude::*;
 use tidegate_model::Outcome;
 
 use super::*;
@@ -143,4 +144,17 @@ async fn nothing_overtakes_an_earlier_change_of_the_same_item() {
     platform.deliver(&records[1..]).await.expect("delivered");
     assert_eq!(http.asked().0, "DELETE");
     assert_eq!(http.asked().2, json!({ "items": [{ "id": "b" }] }));
+}
+
+proptest! {
+    #[test]
+    fn every_text_arrives_as_it_was(id in "\\PC*", name in "\\PC*", label in "[\\x00-\\x7f]*") {
+        let records = [event(external(&id), &name, "{}"), event(alias(&label, &id), &name, " {\"a\" : [ ] } ")];
+        let body = crate::braze::encode::track(ObjectKind::Event, &records, false, Timestamp::UNIX_EPOCH);
+        let body: Value = serde_json::from_slice(&body).expect("JSON");
+        prop_assert_eq!(&body["events"][0]["external_id"], &json!(id));
+        prop_assert_eq!(&body["events"][0]["name"], &json!(name));
+        prop_assert_eq!(&body["events"][1]["user_alias"]["alias_label"], &json!(label));
+        prop_assert_eq!(&body["events"][1]["properties"], &json!({ "a": [] }));
+    }
 }
