@@ -5,6 +5,7 @@ use std::io::{IsTerminal, Write};
 use comfy_table::{ContentArrangement, Table, presets};
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::value::RawValue;
 use tidegate_model::Error;
 use tracing_subscriber::EnvFilter;
 
@@ -38,6 +39,17 @@ pub(crate) fn print<T: Serialize>(output: Output, value: &T, table: impl FnOnce(
     match output {
         Output::Json => json(value),
         Output::Text => line(table(value).to_string()),
+    }
+}
+
+/// JSON of a row as it is, through no tree, so that numbers keep their digits.
+///
+/// Half of a UTF-16 pair (`\ud800`) passes as JSON, and strict readers stop at
+/// it: such a text becomes a JSON string.
+pub(crate) fn raw(json: &str) -> Option<Box<RawValue>> {
+    match serde_json::from_str::<serde_json::Value>(json) {
+        Ok(_) => RawValue::from_string(json.to_owned()).ok(),
+        Err(_) => serde_json::value::to_raw_value(json).ok(),
     }
 }
 

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tidegate_engine::control::Preview;
-use tidegate_model::{Body, Error, Identity, ObjectKind, Reason, Record, SyncId};
+use tidegate_model::{Body, Error, Identity, Json, ObjectKind, Reason, Record, SyncId};
 
 use crate::cli::{Output, Place};
 use crate::{DONE, output};
@@ -13,14 +13,14 @@ pub(super) async fn preview(place: &Place, sync: &SyncId, rows: usize, out: Outp
     let engine = place.engine().await?;
     let previews = engine.preview(sync, rows).await?;
     match out {
-        Output::Json => output::json(&previews.iter().map(shown).collect::<Vec<_>>()),
+        Output::Json => output::json(&previews.iter().map(Line::of).collect::<Vec<_>>()),
         Output::Text => {
             for preview in &previews {
                 output::line(format!("row     {}", preview.row.to_json().as_str()));
                 match &preview.record {
                     Ok(record) => {
-                        let text = serde_json::to_string(&becomes(record));
-                        output::line(format!("becomes {}", text.unwrap_or_default()));
+                        let shown = serde_json::to_string(&Shown::of(record)).unwrap_or_default();
+                        output::line(format!("becomes {shown}"));
                     }
                     Err(reason) => output::line(format!("refused {}: {}", reason.code, reason.message)),
                 }
@@ -33,46 +33,59 @@ pub(super) async fn preview(place: &Place, sync: &SyncId, rows: usize, out: Outp
     Ok(DONE)
 }
 
-/// A row and its record for programs. What comes from the source stays the text
-/// it is: `serde_json::Value` would make floats of its decimals.
+type Raw = Option<Box<RawValue>>;
+
+fn raw(json: &Json) -> Raw {
+    output::raw(json.as_str())
+}
+
 #[derive(Serialize)]
-struct Shown<'a> {
-    row: Option<Box<RawValue>>,
+struct Line<'a> {
+    row: Raw,
     #[serde(skip_serializing_if = "Option::is_none")]
-    record: Option<Becomes<'a>>,
+    record: Option<Shown<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     refused: Option<&'a Reason>,
 }
 
+impl Line<'_> {
+    fn of(preview: &Preview) -> Line<'_> {
+        Line {
+            row: raw(&preview.row.to_json()),
+            record: preview.record.as_ref().ok().map(Shown::of),
+            refused: preview.record.as_ref().err(),
+        }
+    }
+}
+
 /// A record as people read it, before the platform gives it its own shape.
 #[derive(Serialize)]
-struct Becomes<'a> {
+struct Shown<'a> {
     object: ObjectKind,
     identity: &'a Identity,
     key: String,
-    body: Shape<'a>,
+    body: ShownBody<'a>,
 }
 
-/// What is in a record, by its kind.
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Shape<'a> {
+enum ShownBody<'a> {
     User {
-        attributes: Option<Box<RawValue>>,
+        attributes: Raw,
     },
     Event {
         name: &'a str,
         time: Option<Timestamp>,
-        properties: Option<Box<RawValue>>,
+        properties: Raw,
         app_id: Option<&'a str>,
     },
     Purchase {
         product_id: &'a str,
         currency: &'a str,
-        price: Option<Box<RawValue>>,
+        price: &'a str,
         quantity: u32,
         time: Option<Timestamp>,
-        properties: Option<Box<RawValue>>,
+        properties: Raw,
         app_id: Option<&'a str>,
     },
     Deletion {
@@ -80,7 +93,7 @@ enum Shape<'a> {
     },
     CatalogItem {
         id: &'a str,
-        fields: Option<Box<RawValue>>,
+        fields: Raw,
     },
     CatalogRemoval {
         id: &'a str,
@@ -88,41 +101,28 @@ enum Shape<'a> {
     },
 }
 
-fn shown(preview: &Preview) -> Shown<'_> {
-    Shown {
-        row: raw(preview.row.to_json().as_str()),
-        record: preview.record.as_ref().ok().map(becomes),
-        refused: preview.record.as_ref().err(),
-    }
-}
-
-fn becomes(record: &Record) -> Becomes<'_> {
-    let body = match &record.body {
-        Body::User { attributes } => Shape::User { attributes: raw(attributes.as_str()) },
-        Body::Event { name, time, properties, app_id } => Shape::Event {
-            name,
-            time: *time,
-            properties: raw(properties.as_str()),
-            app_id: app_id.as_deref(),
-        },
-        Body::Purchase { product_id, currency, price, quantity, time, properties, app_id } => {
-            Shape::Purchase {
-                product_id,
-                currency,
-                price: raw(price),
-                quantity: *quantity,
-                time: *time,
-                properties: raw(properties.as_str()),
-                app_id: app_id.as_deref(),
+impl Shown<'_> {
+    fn of(record: &Record) -> Shown<'_> {
+        let body = match &record.body {
+            Body::User { attributes } => ShownBody::User { attributes: raw(attributes) },
+            Body::Event { name, time, properties, app_id } => {
+                ShownBody::Event { name, time: *time, properties: raw(properties), app_id: app_id.as_deref() }
             }
-        }
-        Body::Deletion => Shape::Deletion { delete: true },
-        Body::CatalogItem { id, fields } => Shape::CatalogItem { id, fields: raw(fields.as_str()) },
-        Body::CatalogRemoval { id } => Shape::CatalogRemoval { id, remove: true },
-    };
-    Becomes { object: record.kind(), identity: &record.identity, key: record.id.to_uuid().to_string(), body }
-}
-
-fn raw(json: &str) -> Option<Box<RawValue>> {
-    RawValue::from_string(json.to_owned()).ok()
+            Body::Purchase { product_id, currency, price, quantity, time, properties, app_id } => {
+                ShownBody::Purchase {
+                    product_id,
+                    currency,
+                    price,
+                    quantity: *quantity,
+                    time: *time,
+                    properties: raw(properties),
+                    app_id: app_id.as_deref(),
+                }
+            }
+            Body::Deletion => ShownBody::Deletion { delete: true },
+            Body::CatalogItem { id, fields } => ShownBody::CatalogItem { id, fields: raw(fields) },
+            Body::CatalogRemoval { id } => ShownBody::CatalogRemoval { id, remove: true },
+        };
+        Shown { object: record.kind(), identity: &record.identity, key: record.id.to_uuid(), body }
+    }
 }

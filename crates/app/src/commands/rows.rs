@@ -33,7 +33,7 @@ pub(super) async fn rows(place: &Place, asked: Rows, out: Output) -> Result<u8, 
     Ok(DONE)
 }
 
-/// A line of the ledger for programs. The row stays the text it is: its decimals are exact.
+/// A row's fate in JSON.
 #[derive(Serialize)]
 struct Line<'a> {
     at: Timestamp,
@@ -43,12 +43,11 @@ struct Line<'a> {
     user: &'a str,
     key: &'a str,
     fate: FateKind,
-    reason: &'a Option<Reason>,
+    reason: Option<&'a Reason>,
     row: Option<Box<RawValue>>,
 }
 
 fn to_json(entry: &RowEntry) -> Line<'_> {
-    let row = entry.payload.as_ref().map(|row| row.to_json().as_str().to_owned());
     Line {
         at: entry.at,
         sync: &entry.sync,
@@ -57,8 +56,8 @@ fn to_json(entry: &RowEntry) -> Line<'_> {
         user: &entry.user,
         key: &entry.key,
         fate: entry.fate,
-        reason: &entry.reason,
-        row: row.and_then(|row| RawValue::from_string(row).ok()),
+        reason: entry.reason.as_ref(),
+        row: entry.payload.as_ref().and_then(|row| output::raw(row.to_json().as_str())),
     }
 }
 

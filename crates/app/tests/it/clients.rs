@@ -1,15 +1,15 @@
 //! Clients that nobody here wrote work against the sandbox, unchanged but for the base URL.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use crate::support::{Sandbox, repository, variable};
 
 /// Runs a program against a sandbox of its own.
-fn prove(interpreter: impl AsRef<Path>, program: PathBuf) {
+fn prove(interpreter: &Path, program: &Path) {
     let sandbox = Sandbox::start(&["--memory", "--no-limits"]);
-    let ended = Command::new(interpreter.as_ref()).arg(&program).arg(&sandbox.url).output();
-    let ended = ended.unwrap_or_else(|cause| panic!("{}: {cause}", interpreter.as_ref().display()));
+    let ended = Command::new(interpreter).arg(program).arg(&sandbox.url).output();
+    let ended = ended.unwrap_or_else(|cause| panic!("{}: {cause}", interpreter.display()));
     let (told, complaint) = (String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
     assert!(ended.status.success(), "{} found a difference\n{told}\n{complaint}", program.display());
     let proofs = told.lines().filter(|line| line.starts_with("ok  ")).count();
@@ -17,11 +17,11 @@ fn prove(interpreter: impl AsRef<Path>, program: PathBuf) {
 }
 
 fn python(program: &str) {
-    prove(variable("TIDEGATE_TEST_PYTHON"), repository().join("clients/python").join(program));
+    prove(Path::new(&variable("TIDEGATE_TEST_PYTHON")), &repository().join("clients/python").join(program));
 }
 
 fn node(program: &str) {
-    prove("node", PathBuf::from(variable("TIDEGATE_TEST_NODE_CLIENTS")).join(program));
+    prove(Path::new("node"), &Path::new(&variable("TIDEGATE_TEST_NODE_CLIENTS")).join(program));
 }
 
 #[test]

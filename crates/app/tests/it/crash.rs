@@ -32,7 +32,8 @@ impl Victim {
             )
             .await;
         let sandbox = Sandbox::start(&["--no-limits", "--faults", r#"{"latency_ms": 15}"#]);
-        let connections = sandbox.connections().replace("kind: braze,", "kind: braze, objects_per_request: 7,");
+        let connections =
+            sandbox.connections().replace("kind: braze,", "kind: braze, objects_per_request: 7,");
         let yaml = format!("connections:\n  db: {}\n{connections}syncs:\n{rest}", database.connection());
         Victim { database, project: Project::new(&yaml), sandbox, sync }
     }
@@ -57,7 +58,9 @@ impl Victim {
         let mut died = 0;
         for kill in 0..KILLS {
             self.write_rows().await;
-            let mut process = self.project.tidegate(&["run", self.sync, "--output", "json"])
+            let mut process = self
+                .project
+                .tidegate(&["run", self.sync, "--output", "json"])
                 .stdout(std::process::Stdio::null())
                 .stderr(std::process::Stdio::null())
                 .spawn()
@@ -152,12 +155,22 @@ async fn crash_held_events_are_never_doubled_and_every_doubtful_row_is_listed() 
     assert!(doubled.is_empty(), "doubled {doubled:?}");
     let listed = victim.project.json(&["rows", "--in-doubt", "--limit", "1000000"]);
     let doubtful: HashSet<i64> = (listed.as_array().expect("a list").iter())
-        .map(|row| row["key"].as_str().and_then(|key| key.parse().ok()).unwrap_or_else(|| panic!("a key: {row}")))
+        .map(|row| {
+            row["key"].as_str().and_then(|key| key.parse().ok()).unwrap_or_else(|| panic!("a key: {row}"))
+        })
         .collect();
-    let lost: Vec<i64> =
-        victim.ids().await.into_iter().filter(|id| !effects.contains_key(id) && !doubtful.contains(id)).collect();
+    let lost: Vec<i64> = victim
+        .ids()
+        .await
+        .into_iter()
+        .filter(|id| !effects.contains_key(id) && !doubtful.contains(id))
+        .collect();
     assert_eq!(lost, [0_i64; 0], "neither took effect nor listed");
-    eprintln!("{} rows in doubt, {} of them took effect", doubtful.len(), doubtful.iter().filter(|id| effects.contains_key(id)).count());
+    eprintln!(
+        "{} rows in doubt, {} of them took effect",
+        doubtful.len(),
+        doubtful.iter().filter(|id| effects.contains_key(id)).count()
+    );
     // Only what was under way at a kill may be in doubt: 16 requests of 7 rows.
     let most = KILLS * 16 * 7;
     assert!((doubtful.len() as u64) < most, "{} rows in doubt", doubtful.len());

@@ -128,7 +128,7 @@ impl Project {
 
     /// Runs to the end.
     pub(crate) fn done(&self, arguments: &[&str]) -> Ended {
-        Ended::of(self.tidegate(arguments).output().expect("tidegate starts"))
+        Ended::of(&self.tidegate(arguments).output().expect("tidegate starts"))
     }
 
     /// Runs to the end and reads what it prints as JSON.
@@ -168,7 +168,7 @@ pub(crate) struct Ended {
 }
 
 impl Ended {
-    pub(crate) fn of(output: Output) -> Ended {
+    pub(crate) fn of(output: &Output) -> Ended {
         Ended {
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -246,6 +246,7 @@ impl Sandbox {
     }
 
     /// Waits until so many of them took effect.
+    #[expect(clippy::disallowed_methods, reason = "the other process does not say when it gets there")]
     pub(crate) async fn wait_for(&self, vendor: &str, kind: &str, count: u64) {
         for _ in 0..2_000 {
             if self.stats(vendor).await[kind].as_u64().is_some_and(|found| found >= count) {

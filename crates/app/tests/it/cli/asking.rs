@@ -14,7 +14,7 @@ fn cli_a_new_project_is_valid_and_is_never_overwritten() {
     let folder = project.path().join("new");
     let folder = folder.to_str().expect("text");
     let tidegate = |arguments: &[&str]| {
-        Ended::of(Command::new(env!("CARGO_BIN_EXE_tidegate")).args(arguments).output().expect("it starts"))
+        Ended::of(&Command::new(env!("CARGO_BIN_EXE_tidegate")).args(arguments).output().expect("it starts"))
     };
     expect(&tidegate(&["init", folder]), 0, &["tidegate.yaml", "next: "]);
     expect(&tidegate(&["validate", "--project", folder]), 0, &["valid: 2 connections, 1 syncs"]);
@@ -90,7 +90,7 @@ async fn cli_a_sync_that_runs_already_is_refused() {
     let second = shop.project.done(&["run", "orders"]);
     expect(&second, 1, &["the sync `orders` is running in another process", "wait for it to end"]);
     expect(&shop.project.done(&["reset", "orders"]), 1, &["is running"]);
-    let first = Ended::of(first.wait_with_output().expect("it ends"));
+    let first = Ended::of(&first.wait_with_output().expect("it ends"));
     assert_eq!(first.code, 3, "the first one is not disturbed: {first:?}");
     assert_eq!(shop.sandbox.stats("braze").await["events"], 297);
     assert_eq!(shop.project.json(&["runs"]).as_array().expect("a list").len(), 1);
@@ -195,7 +195,7 @@ fn cli_the_schema_accepts_the_examples_and_no_misspelled_key() {
         .stderr(Stdio::piped());
     let mut python = python.spawn().expect("Python starts");
     python.stdin.take().expect("piped").write_all(schema.as_bytes()).expect("written");
-    let told = Ended::of(python.wait_with_output().expect("it ends"));
+    let told = Ended::of(&python.wait_with_output().expect("it ends"));
     let valid: Vec<bool> = told.stdout.lines().map(|line| line.ends_with(" valid")).collect();
     assert_eq!(valid, [true, true, true, false, false, false, false], "{told:?}");
     for folder in ["quickstart", "jaffle"] {

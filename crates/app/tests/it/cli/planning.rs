@@ -58,7 +58,7 @@ async fn cli_a_run_sends_byte_for_byte_what_was_planned() {
     let [planned] = plan["first"].as_array().expect("requests").as_slice() else { panic!("{plan:#}") };
     let run = project.start("orders");
     let (head, body) = hear(&platform).await;
-    let ended = Ended::of(run.wait_with_output().expect("it ends"));
+    let ended = Ended::of(&run.wait_with_output().expect("it ends"));
     assert_eq!(ended.code, 0, "{ended:?}");
     let line = format!(
         "{} {} HTTP/1.1",

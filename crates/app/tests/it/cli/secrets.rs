@@ -13,7 +13,7 @@ fn keep(project: &Project, name: &str, secret: &str) -> Ended {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut process = command.spawn().expect("tidegate starts");
     process.stdin.take().expect("piped").write_all(secret.as_bytes()).expect("written");
-    Ended::of(process.wait_with_output().expect("it ends"))
+    Ended::of(&process.wait_with_output().expect("it ends"))
 }
 
 #[tokio::test]

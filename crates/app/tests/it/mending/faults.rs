@@ -46,7 +46,7 @@ async fn mending_lost_answers_are_held_in_doubt_and_resent_only_on_demand() {
     let scene = Scene::with_orders(1_500).await;
     scene.sandbox.put_faults(r#"{"dropped": 0.2, "seed": 2}"#).await;
     let project = scene.project(&(events_to("braze") + "    in_doubt: hold\n"));
-    let ended = Ended::of(project.tidegate(&["run", "orders"]).output().expect("tidegate starts"));
+    let ended = Ended::of(&project.tidegate(&["run", "orders"]).output().expect("tidegate starts"));
     assert_eq!(ended.code, 3, "{ended:?}");
     let in_doubt = project.rows(&["--in-doubt"]);
     let delivered = project.rows(&["--delivered"]);

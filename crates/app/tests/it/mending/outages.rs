@@ -14,7 +14,7 @@ async fn mending_a_key_revoked_in_the_middle_pauses_the_sync_and_skips_nothing()
     let run = project.start("orders");
     scene.sandbox.wait_for("braze", "events", 5_000).await;
     scene.sandbox.put_faults(r#"{"revoked": true}"#).await;
-    let ended = Ended::of(run.wait_with_output().expect("it ends"));
+    let ended = Ended::of(&run.wait_with_output().expect("it ends"));
     assert_eq!(ended.code, 1, "{ended:?}");
     let reached = scene.sandbox.stats("braze").await["events"].as_u64().expect("a count");
     assert!((5_000..30_000).contains(&reached), "the key was revoked in the middle: {reached}");
@@ -50,7 +50,7 @@ async fn mending_a_run_that_is_asked_to_stop_ends_soon_and_the_next_one_goes_on(
     let asked = Instant::now();
     let kill = Command::new("kill").args(["-TERM", &run.id().to_string()]).status();
     assert!(kill.expect("kill runs").success());
-    let ended = Ended::of(run.wait_with_output().expect("it ends"));
+    let ended = Ended::of(&run.wait_with_output().expect("it ends"));
     assert!(asked.elapsed() < Duration::from_secs(7), "{:?}", asked.elapsed());
     assert_eq!(ended.code, 1, "{ended:?}");
     let runs = project.json(&["runs"]);
