@@ -3,6 +3,7 @@
 mod cli;
 mod commands;
 mod output;
+mod owner;
 mod parts;
 mod progress;
 mod sandbox;

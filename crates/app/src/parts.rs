@@ -10,6 +10,7 @@ use tidegate_model::{Clock, Error, Secret, Store, SystemClock};
 use tidegate_state::{StateConfig, StoreLocation};
 
 use crate::cli::Place;
+use crate::owner;
 
 /// Set to `off` by the benchmark suite to measure what the ledger costs.
 const BENCH_LEDGER: &str = "TIDEGATE_BENCH_LEDGER";
@@ -52,9 +53,11 @@ impl Place {
     /// The engine of this project.
     pub(crate) async fn engine(&self) -> Result<Engine, Error> {
         let project = self.project()?;
+        let store = self.open_store().await?;
+        owner::claim(&self.project, &self.data_folder())?;
         Ok(Engine::new(Config {
             connectors: CONNECTORS,
-            store: self.open_store().await?,
+            store,
             http: Arc::new(tidegate_connectors::http::RealHttp::new()?),
             clock: Arc::new(SystemClock),
             project,

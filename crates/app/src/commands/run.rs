@@ -24,6 +24,9 @@ pub(super) async fn run(
         true => engine.project().syncs.keys().cloned().collect(),
         false => names.iter().map(SyncId::new).collect(),
     };
+    if syncs.is_empty() {
+        return Err(Error::settings("the project has no syncs yet").hint("add one under `syncs`"));
+    }
     for sync in &syncs {
         engine.sync(sync)?;
     }

@@ -15,6 +15,9 @@ pub(super) fn validate(place: &Place, out: Output) -> Result<u8, Error> {
         Output::Json => output::json(&json!({ "valid": true, "connections": connections, "syncs": syncs })),
         Output::Text => output::line(format!("valid: {connections} connections, {syncs} syncs")),
     }
+    if syncs == 0 {
+        eprintln!("  → the project has no syncs yet: `tidegate init DIR` writes an example to copy from");
+    }
     Ok(DONE)
 }
 

@@ -25,6 +25,8 @@ pub struct PostgresSource {
 
 /// Keys in one statement of a lookup.
 const LOOKUP_KEYS: usize = 10_000;
+/// Tables that a message lists at most.
+const TABLES_LISTED: usize = 10;
 
 const COLUMN_TYPES: &str = "SELECT format_type(types.oid, types.modifier) \
     FROM unnest($1::oid[], $2::int4[]) WITH ORDINALITY AS types(oid, modifier, place) ORDER BY place";
@@ -107,12 +109,23 @@ impl PostgresSource {
             })
             .collect();
         let wanted = relation.label();
-        let Relation::Table { name, .. } = relation else { return error };
-        let table = shown(name);
-        let same_table = names.iter().find(|(_, known)| *known == table).map(|(full, _)| full.as_str());
-        match same_table.or_else(|| nearest(&wanted, names.iter().map(|(full, _)| full.as_str()))) {
-            Some(name) => error.hint(format!("did you mean `{name}`?")),
-            None => error.hint("name its schema, too; names are case-sensitive"),
+        let full_of =
+            |table: &str| names.iter().find(|(_, name)| name == table).map(|(full, _)| full.as_str());
+        let near = full_of(&wanted)
+            .or_else(|| nearest(&wanted, names.iter().map(|(full, _)| full.as_str())))
+            .or_else(|| full_of(nearest(&wanted, names.iter().map(|(_, table)| table.as_str()))?));
+        match (near, names.as_slice()) {
+            (Some(name), _) => error.hint(format!("did you mean `{name}`?")),
+            (None, []) => error.hint(format!(
+                "the database `{}` has no tables: correct `database`",
+                self.access.settings.database
+            )),
+            (None, [..]) => {
+                let first: Vec<&str> =
+                    names.iter().take(TABLES_LISTED).map(|(full, _)| full.as_str()).collect();
+                let more = if names.len() > TABLES_LISTED { ", …" } else { "" };
+                error.hint(format!("the tables are: {}{more}", first.join(", ")))
+            }
         }
     }
 

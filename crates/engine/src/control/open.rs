@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError};
 
 use jiff::tz::TimeZone;
-use tidegate_model::mapping::Target;
+use tidegate_model::mapping::{Target, missing_column};
 use tidegate_model::source::{Column, Dataset};
 use tidegate_model::{
     Columns, ConnectionId, Connector, Error, ErrorKind, Http, Mapping, Overlap, Platform, SandboxTools,
@@ -114,15 +114,14 @@ impl Engine {
         let dataset =
             source.describe(&selection).await.map_err(|error| error.context(format!("sync `{id}`")))?;
         let columns = Columns::new(dataset.columns.iter().map(|column| column.name.as_str()));
-        let detection = detection(sync, source.as_ref(), &dataset, &columns)?;
+        let detection = detection(sync, source.as_ref(), &dataset, &columns)
+            .map_err(|error| error.context(format!("sync `{id}`")))?;
         let target = Target {
             sync: id.clone(),
             object: sync.to.object,
             key: sync.key.clone().unwrap_or_else(|| dataset.key.clone()),
             cursor: match &detection {
-                Detection::Cursor { column, at, .. } if is_time(&dataset.columns[*at]) => {
-                    Some(column.clone())
-                }
+                Detection::Cursor { column, .. } if is_time(column) => Some(column.name.clone()),
                 _ => None,
             },
             time_zone: TimeZone::get(&sync.time_zone)
@@ -164,12 +163,9 @@ fn detection(
         (None, _) if source.keeps_place() => return Ok(Detection::Place),
         (None, _) => return Ok(Detection::Full),
     };
-    let at = columns.position(name).ok_or_else(|| {
-        Error::new(ErrorKind::Missing, format!("the source has no column `{name}` to detect changes by"))
-            .hint(format!("the columns are: {}", columns.names().join(", ")))
-    })?;
-    let column = &dataset.columns[at];
-    Ok(Detection::Cursor { column: column.name.clone(), at, overlap: overlap_for(column, overlap)? })
+    let at = columns.position(name).ok_or_else(|| missing_column(name, columns).context("`detect`"))?;
+    let column = dataset.columns[at].clone();
+    Ok(Detection::Cursor { at, overlap: overlap_for(&column, overlap)?, column })
 }
 
 /// Whether a cursor column can stand for the time of an event.

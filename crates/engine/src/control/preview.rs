@@ -34,7 +34,7 @@ impl Engine {
                 let record = import.mapping.apply(&row, key, whole);
                 let record = record.and_then(|record| import.platform.admit(&record).map(|()| record));
                 previews.push(Preview { row, record });
-                if previews.len() == rows {
+                if previews.len() >= rows {
                     return Ok(previews);
                 }
             }

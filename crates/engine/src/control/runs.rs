@@ -140,10 +140,14 @@ impl Engine {
         let sync = self.sync(&import.sync)?;
         let dataset = import.source.describe(&import.selection).await?;
         let key = sync.key.clone().unwrap_or(dataset.key);
+        // A kept row has the columns of its time; what was no row at all has none of them.
+        let same =
+            |row: &Row| row.columns.names().iter().eq(dataset.columns.iter().map(|column| &column.name));
+        let keyed = |row: &Row| !key.is_empty() && key.iter().all(|name| row.get(name).is_some());
         let mut kept: Vec<Row> = Vec::new();
         for problem in problems {
             match problem.entry.payload {
-                Some(row) if row.columns.names().len() == dataset.columns.len() => kept.push(row),
+                Some(row) if same(&row) || keyed(&row) => kept.push(row),
                 Some(_) => current.unreadable += 1,
                 None => current.gone += 1,
             }
@@ -157,7 +161,10 @@ impl Engine {
             _ => None,
         };
         match found {
-            None => current.rows = kept,
+            None => {
+                current.unreadable += kept.iter().filter(|row| !same(row)).count() as u64;
+                current.rows = kept.into_iter().filter(same).collect();
+            }
             Some(found) => {
                 current.gone += (kept.len().saturating_sub(found.len())) as u64;
                 current.rows = found;

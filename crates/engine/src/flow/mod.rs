@@ -16,6 +16,7 @@ mod control;
 mod delivery;
 mod lane;
 mod memory;
+mod place;
 mod read;
 mod run;
 mod settle;

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use tidegate_model::store::{Fate, RowFate};
 use tidegate_model::{
-    Batch, Columns, Counts, Error, ErrorKind, Feed, Fingerprint, Identity, Mapping, Platform, Reason, Record,
-    Row, Text, Unreadable, Value,
+    Batch, Columns, Counts, Error, ErrorKind, Feed, Fingerprint, Identity, Mapping, Platform, Position,
+    Reason, Record, Row, SyncId, Text, Unreadable, Value,
 };
 use tokio::sync::{Semaphore, mpsc};
 
 use super::control::Control;
 use super::memory::{self, Known, Memory};
+use super::place;
 use super::settle::{Note, Opened};
 use super::slot::Parcel;
 
@@ -28,9 +29,12 @@ pub(super) struct Item {
 
 /// Everything the reading side of a run needs.
 pub(super) struct Reader {
-    pub(super) mapping: Arc<Mapping>,
+    pub(super) sync: SyncId,
     /// The columns that the mapping was made for.
     pub(super) columns: Arc<Columns>,
+    /// The name of the cursor column and where it stood before this run.
+    pub(super) standing: Option<(String, Position)>,
+    pub(super) mapping: Arc<Mapping>,
     pub(super) platform: Arc<dyn Platform>,
     pub(super) control: Arc<Control>,
     pub(super) memory: Memory,
@@ -66,12 +70,43 @@ impl Reader {
                     break;
                 }
             };
+            if let Err(error) = self.still_fits(&read) {
+                self.control.fail(error);
+                break;
+            }
             batch += 1;
             if !self.deal(batch, read, &mut scratch).await {
                 break;
             }
         }
         (self.memory, batch)
+    }
+
+    /// The source may have changed since its columns were looked at: no value may
+    /// slip into the place of another, no cursor be compared with what it was not.
+    /// More columns behind those that are known do no harm.
+    fn still_fits(&self, read: &Batch<Row>) -> Result<(), Error> {
+        let mut checked: Option<&Arc<Columns>> = None;
+        for row in &read.items {
+            if !checked.is_some_and(|checked| Arc::ptr_eq(checked, &row.columns)) {
+                if !row.columns.names().starts_with(self.columns.names()) {
+                    return Err(Error::new(
+                        ErrorKind::Unexpected,
+                        format!("the columns of the source changed while `{}` began to read", self.sync),
+                    )
+                    .hint("run it again: none of these rows was sent"));
+                }
+                checked = Some(&row.columns);
+            }
+            if let (Some((name, place)), Some(at)) = (&self.standing, self.cursor)
+                && let Some(value) = row.values.get(at).filter(|value| !value.is_null())
+                && value.type_name() != place.0.type_name()
+                && value.compare(&place.0).is_none()
+            {
+                return Err(place::misfit(&self.sync, name, value.type_name(), place));
+            }
+        }
+        Ok(())
     }
 
     /// Deals one batch. Returns whether the run goes on.
@@ -92,15 +127,7 @@ impl Reader {
         let mut dealt: Vec<Vec<Parcel>> =
             self.slots.iter().map(|_| Vec::with_capacity(share + share / 4 + 1)).collect();
         let mut under_way = 0;
-        let mut columns = self.columns.clone();
         for row in read.items {
-            if !Arc::ptr_eq(&row.columns, &columns) {
-                if let Err(error) = self.check_columns(&row.columns) {
-                    self.control.fail(error);
-                    return false;
-                }
-                columns = row.columns.clone();
-            }
             let place = self.cursor.and_then(|at| row.values.get(at));
             if let Some(place) = place
                 && highest.as_ref().is_none_or(|high| place.compare(high) == Some(Ordering::Greater))
@@ -141,16 +168,6 @@ impl Reader {
             }
         }
         true
-    }
-
-    /// Rows must have the columns that the mapping was made for, in their
-    /// places; a source may add more behind them.
-    fn check_columns(&self, columns: &Columns) -> Result<(), Error> {
-        if columns.names().starts_with(self.columns.names()) {
-            return Ok(());
-        }
-        Err(Error::new(ErrorKind::Unavailable, "the columns of the source changed while it was being read")
-            .hint("run again: the mapping is checked anew"))
     }
 
     /// Decides about one row what can be decided without sending it.

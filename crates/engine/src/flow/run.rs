@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use tidegate_model::source::Column;
 use tidegate_model::store::{Fate, Pause, RowFate, Settlement};
 use tidegate_model::{
-    Batch, Cause, Checkpoint, Clock, Columns, ConnectionId, Counts, Ending, Error, ErrorKind, Feed, Mapping,
-    Overlap, Platform, Position, Reach, Reaction, Repeat, Row, Run, RunId, Selection, Source, Store, SyncId,
+    Batch, Cause, Checkpoint, Clock, Columns, ConnectionId, Counts, Ending, Error, Feed, Mapping, Overlap,
+    Platform, Position, Reach, Reaction, Repeat, Row, Run, RunId, Selection, Source, Store, SyncId,
 };
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -16,6 +17,7 @@ use super::control::Control;
 use super::delivery::Delivery;
 use super::lane::Lanes;
 use super::memory::{self, Memory};
+use super::place;
 use super::read::Reader;
 use super::settle::{Remember, Settler};
 use super::slot::Slot;
@@ -32,7 +34,7 @@ pub enum Detection {
     /// Rows behind the last place, by a column.
     Cursor {
         /// The column.
-        column: String,
+        column: Column,
         /// Its place among the columns.
         at: usize,
         /// How far back late rows are looked for.
@@ -55,10 +57,10 @@ pub struct Import {
     pub connection: ConnectionId,
     /// Where records go.
     pub platform: Arc<dyn Platform>,
-    /// From row to record.
-    pub mapping: Arc<Mapping>,
     /// The columns that the mapping was made for.
     pub columns: Arc<Columns>,
+    /// From row to record.
+    pub mapping: Arc<Mapping>,
     /// How new rows are found.
     pub detection: Detection,
     /// The zone of times that have none.
@@ -86,16 +88,6 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// The lanes of this process.
     pub lanes: Arc<Lanes>,
-}
-
-/// The checkpoint of a cursor.
-#[derive(serde::Serialize, serde::Deserialize)]
-struct Place {
-    cursor: Position,
-}
-
-pub(super) fn place_of(position: &Position) -> Checkpoint {
-    Checkpoint(serde_json::json!({ "cursor": position }))
 }
 
 /// Runs an import to its end, or until `stop` fires.
@@ -168,39 +160,23 @@ async fn open(
     input: Input,
 ) -> Result<Opened, Error> {
     let memory = Memory::load(parts.store.as_ref(), &import.sync).await?;
+    let position = place::position_of(&import.sync, &import.detection, checkpoint)?;
     if let Input::Rows(rows) = input {
         let batches: Vec<_> =
             rows.chunks(batch_rows(import)).map(|rows| Ok(Batch::of(rows.to_vec()))).collect();
-        let position = position(import, checkpoint)?;
         return Ok((futures_util::stream::iter(batches).boxed(), memory, position));
     }
-    let position = position(import, checkpoint)?;
     let reach = match &import.detection {
         Detection::Full => Reach::Everything,
         Detection::Place => Reach::After(checkpoint.cloned()),
         Detection::Cursor { column, overlap, .. } => Reach::Cursor {
-            column: column.clone(),
+            column: column.name.clone(),
             from: position.as_ref().map(|position| position.back(*overlap)),
             time_zone: import.time_zone.clone(),
         },
     };
     let feed = import.source.read(&import.selection, &reach, batch_rows(import)).await?;
     Ok((feed, memory, position))
-}
-
-fn position(import: &Import, checkpoint: Option<&Checkpoint>) -> Result<Option<Position>, Error> {
-    let (Detection::Cursor { .. }, Some(Checkpoint(place))) = (&import.detection, checkpoint) else {
-        return Ok(None);
-    };
-    match serde_json::from_value::<Place>(place.clone()) {
-        Ok(place) => Ok(Some(place.cursor)),
-        Err(cause) => Err(Error::new(
-            ErrorKind::Settings,
-            format!("the place of `{}` was not made by a cursor: its `detect` was changed", import.sync),
-        )
-        .hint(format!("undo the change, or run `tidegate reset {}` to read from the beginning", import.sync))
-        .caused_by(cause)),
-    }
 }
 
 /// Rows of a batch: a few requests for each slot.
@@ -227,6 +203,10 @@ async fn move_rows(
     let repeat = import.platform.object().repeat;
     let cursor = match &import.detection {
         Detection::Cursor { at, .. } => Some(*at),
+        _ => None,
+    };
+    let standing = match (&import.detection, &position) {
+        (Detection::Cursor { column, .. }, Some(position)) => Some((column.name.clone(), position.clone())),
         _ => None,
     };
     let settler = Settler {
@@ -274,8 +254,10 @@ async fn move_rows(
         senders.push(sender);
     }
     let reader = Reader {
-        mapping: import.mapping.clone(),
+        sync: import.sync.clone(),
         columns: import.columns.clone(),
+        standing,
+        mapping: import.mapping.clone(),
         platform: import.platform.clone(),
         control: control.clone(),
         memory,

@@ -138,7 +138,7 @@ impl Settler {
                 (Remember::Overlap(_), Some(highest)) => {
                     let position = self.position.get_or_insert_with(|| Position(highest.clone()));
                     position.advance(highest);
-                    Some(super::run::place_of(position))
+                    Some(super::place::place_of(position))
                 }
                 (Remember::Overlap(_), None) => None,
                 _ => opened.checkpoint,

@@ -174,7 +174,11 @@ impl Stage {
                 platform: platform.clone(),
                 mapping: Arc::new(Mapping::compile(&spec, &target, &columns()).expect("compiles")),
                 columns: columns(),
-                detection: Detection::Cursor { column: "at".into(), at: 2, overlap: Overlap::Units(10) },
+                detection: Detection::Cursor {
+                    column: Column { name: "at".into(), type_name: "bigint".into() },
+                    at: 2,
+                    overlap: Overlap::Units(10),
+                },
                 time_zone: "UTC".into(),
                 resend: false,
                 retry_for: Duration::from_secs(60),

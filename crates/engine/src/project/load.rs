@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
-use tidegate_model::{Connector, Error, ErrorKind, Settings};
+use tidegate_model::{Connector, Error, Settings};
 
 use super::spec::{Contract, Detect, Project, SyncSpec};
 use super::yaml::Document;
@@ -14,17 +14,12 @@ pub const FILE_NAME: &str = "tidegate.yaml";
 /// Reads the project in a folder.
 ///
 /// # Errors
-/// [`ErrorKind::Missing`] where there is no `tidegate.yaml`,
-/// [`ErrorKind::Settings`] with file, line and column where it is not right.
+/// [`Settings`](tidegate_model::ErrorKind::Settings) where there is no `tidegate.yaml`, and with file, line
+/// and column where it is not right.
 pub fn load(folder: &Path, connectors: &'static [Connector]) -> Result<Project, Error> {
     let path = folder.join(FILE_NAME);
     let text = std::fs::read_to_string(&path).map_err(|cause| {
-        let kind = if cause.kind() == std::io::ErrorKind::NotFound {
-            ErrorKind::Missing
-        } else {
-            ErrorKind::Settings
-        };
-        Error::new(kind, format!("cannot read {}: {cause}", path.display()))
+        Error::settings(format!("cannot read {}: {cause}", path.display()))
             .hint("`tidegate init` makes a project here; `--project DIR` names another folder")
     })?;
     parse(&text, &path.display().to_string(), connectors)
@@ -33,7 +28,7 @@ pub fn load(folder: &Path, connectors: &'static [Connector]) -> Result<Project, 
 /// Reads the text of a project file; `name` is what messages call it.
 ///
 /// # Errors
-/// [`ErrorKind::Settings`] with the name, the line and the column.
+/// [`Settings`](tidegate_model::ErrorKind::Settings) with the name, the line and the column.
 pub fn parse(text: &str, name: &str, connectors: &'static [Connector]) -> Result<Project, Error> {
     let document = Document::parse(text).map_err(|((line, column), cause)| {
         Error::settings(format!("{name}:{line}:{column}: {cause}"))
@@ -73,6 +68,14 @@ impl Reader<'_> {
     /// and the nearest known one.
     fn misfit(&self, path: &str, message: &str) -> Error {
         let unknown = quoted(message, "unknown field `").or_else(|| quoted(message, "unknown variant `"));
+        // The path of an unknown key may or may not hold the key itself: the message names it already.
+        let path = match unknown {
+            Some(key) if message.starts_with("unknown field") && path == key => "",
+            Some(key) if message.starts_with("unknown field") => {
+                path.strip_suffix(key).and_then(|path| path.strip_suffix('.')).unwrap_or(path)
+            }
+            _ => path,
+        };
         let place = match unknown {
             Some(key) if message.starts_with("unknown field") => self.document.place(&join(path, key)),
             _ => self.document.place(path),

@@ -1,5 +1,6 @@
 //! What people write down: connections and syncs, as files.
 
+mod keys;
 mod load;
 mod schema;
 mod secrets;

@@ -14,8 +14,10 @@ use tidegate_model::{ConnectionId, MappingSpec, ObjectKind, Overlap, SyncId};
 #[serde(deny_unknown_fields, default)]
 pub struct Project {
     /// Accounts at outside systems, by name.
+    #[serde(deserialize_with = "given")]
     pub connections: IndexMap<ConnectionId, ConnectionSpec>,
     /// What moves from where to where, by name.
+    #[serde(deserialize_with = "given")]
     pub syncs: IndexMap<SyncId, SyncSpec>,
 }
 
@@ -186,6 +188,11 @@ impl JsonSchema for Detect {
             ]
         })
     }
+}
+
+/// A key without a value, as in a file whose entries are all commented out, gives none.
+fn given<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 fn utc() -> String {

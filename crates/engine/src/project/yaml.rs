@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use saphyr::{LoadableYamlNode, MarkedYaml, Scalar, YamlData};
 use serde_json::{Map, Number, Value as Member};
 
+use super::keys;
+
 /// A line and a column, both counted from one.
 pub(super) type Place = (usize, usize);
 
@@ -27,6 +29,18 @@ impl Document {
             None => Member::Object(Map::new()),
             Some(node) => member(node, String::new(), &mut places)?,
         };
+        if let Some((place, key, first)) = keys::repeated(text) {
+            return Err((
+                place,
+                format!("the key `{key}` stands here a second time; the first is in line {first}"),
+            ));
+        }
+        if !matches!(root, Member::Object(_) | Member::Null) {
+            return Err((
+                (1, 1),
+                "a project is a mapping with the keys `connections` and `syncs`".to_owned(),
+            ));
+        }
         if nodes.len() > 1 {
             return Err((place(&nodes[1]), "more than one document in the file".to_owned()));
         }

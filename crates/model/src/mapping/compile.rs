@@ -277,8 +277,8 @@ fn constant_value(value: &serde_json::Value) -> Value {
     }
 }
 
-/// The error for a column that is not there.
-pub(super) fn missing_column(name: &str, columns: &Columns) -> Error {
+/// The error for a column that is not there, with the nearest one that is.
+pub fn missing_column(name: &str, columns: &Columns) -> Error {
     let nearest = columns
         .names()
         .iter()

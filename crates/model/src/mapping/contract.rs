@@ -125,7 +125,8 @@ impl ContractPlan {
         let value = self.payload.and_then(|at| row.values.get(at)).unwrap_or(&Value::Null);
         let json = match value {
             Value::Json(json) => json.clone(),
-            Value::Text(text) if text.len() <= PAYLOAD_BYTES_MAX => Json::parse(text.clone())?,
+            Value::Text(text) if text.len() <= PAYLOAD_BYTES_MAX => Json::parse(text.clone())
+                .map_err(|reason| Reason::new(reason.code, format!("PAYLOAD: {}", reason.message)))?,
             Value::Text(text) => Json::trusted(text.clone()),
             Value::Null => return Err(Reason::new("missing_field", "PAYLOAD is empty")),
             other => {

@@ -7,5 +7,5 @@ mod spec;
 #[cfg(test)]
 mod tests;
 
-pub use compile::{Mapping, Target};
+pub use compile::{Mapping, Target, missing_column};
 pub use spec::{Constant, Field, MappingSpec, Members};

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// Where one field of a record comes from: `column`, `{ column: c, path: a.b }`
 /// or `{ value: constant }`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Field {
     /// A column, by name.
@@ -16,6 +17,26 @@ pub enum Field {
     Constant(Constant),
     /// A place inside a JSON column.
     Path(Path),
+}
+
+impl<'de> Deserialize<'de> for Field {
+    /// By hand: derived, a list such as `[id]` would pass for the constant `id`.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Field, D::Error> {
+        use serde_json::Value::{Object, String};
+        let read = match serde_json::Value::deserialize(deserializer)? {
+            String(column) => return Ok(Field::Column(column)),
+            Object(members) if members.contains_key("value") => {
+                serde_json::from_value(Object(members)).map(Field::Constant)
+            }
+            Object(members) => serde_json::from_value(Object(members)).map(Field::Path),
+            _ => {
+                return Err(D::Error::custom(
+                    "expected a column, `{ value: constant }` or `{ column: c, path: a.b }`",
+                ));
+            }
+        };
+        read.map_err(D::Error::custom)
+    }
 }
 
 /// The same value for every row.

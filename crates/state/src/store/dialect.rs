@@ -104,10 +104,7 @@ impl Database {
     pub(crate) async fn write(&self) -> Result<Tx, Error> {
         match self {
             Database::Sqlite { folder, writer, .. } => {
-                let inner = writer
-                    .begin_with("BEGIN IMMEDIATE")
-                    .await
-                    .map_err(|cause| failure::of_sqlite(cause, folder))?;
+                let inner = begin_sqlite(writer).await.map_err(|cause| failure::of_sqlite(cause, folder))?;
                 Ok(Tx::Sqlite { inner, folder: folder.clone() })
             }
             Database::Postgres { pool, .. } => {
@@ -231,6 +228,22 @@ impl Tx {
             }
             Tx::Postgres { inner } => inner.commit().await.map_err(failure::of_postgres),
         }
+    }
+}
+
+/// Begins to write on the one connection that does.
+///
+/// A full disk makes SQLite undo the whole transaction by itself; sqlx goes on
+/// counting it, and its connection could begin no other one ever again. Source:
+/// <https://www.sqlite.org/lang_transaction.html>, "Response To Errors Within A Transaction".
+async fn begin_sqlite(writer: &SqlitePool) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
+    const BEGIN: &str = "BEGIN IMMEDIATE";
+    match writer.begin_with(BEGIN).await {
+        Err(sqlx::Error::InvalidSavePointStatement) => {
+            writer.acquire().await?.close().await?;
+            writer.begin_with(BEGIN).await
+        }
+        begun => begun,
     }
 }
 

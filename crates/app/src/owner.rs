@@ -1,0 +1,46 @@
+//! Which project a data folder belongs to.
+//!
+//! Syncs are known by their names. Two projects with a sync of the same name and
+//! one data folder would each take the other's rows for settled.
+
+use std::path::Path;
+
+use tidegate_engine::project::FILE_NAME;
+use tidegate_model::{Error, ErrorKind};
+
+/// The file in the data folder that names its project.
+const OWNER: &str = "project";
+
+/// Takes the data folder for the project, unless it belongs to another one that
+/// is still there. A project that was moved finds its state again.
+///
+/// # Errors
+/// [`ErrorKind::Settings`] where another project owns the folder.
+pub(crate) fn claim(project: &Path, data: &Path) -> Result<(), Error> {
+    let (Ok(project), Ok(data)) = (project.canonicalize(), data.canonicalize()) else { return Ok(()) };
+    if data.starts_with(&project) {
+        // It moves, and is copied, together with its project.
+        return Ok(());
+    }
+    let file = data.join(OWNER);
+    let written = std::fs::read_to_string(&file).unwrap_or_default();
+    // Inside of another project's folder it is that project's, whether it says so or not.
+    let around = data.ancestors().skip(1).find(|folder| folder.join(FILE_NAME).exists());
+    let owner = around.unwrap_or(Path::new(written.trim_end()));
+    if owner == project {
+        return Ok(());
+    }
+    if !owner.as_os_str().is_empty() && owner.join(FILE_NAME).exists() {
+        return Err(Error::settings(format!(
+            "the data folder {} belongs to the project in {}",
+            data.display(),
+            owner.display()
+        ))
+        .hint(format!(
+            "give this project a `--data` of its own; if it took that one's place, remove that one's {FILE_NAME}"
+        )));
+    }
+    std::fs::write(&file, format!("{}\n", project.display())).map_err(|cause| {
+        Error::new(ErrorKind::Storage, format!("cannot write {}", file.display())).caused_by(cause)
+    })
+}

@@ -1,0 +1,91 @@
+//! Columns that change between the look at them and the read.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures_util::{StreamExt, stream};
+use tidegate_connectors::CONNECTORS;
+use tidegate_engine::control::{Config, Engine};
+use tidegate_engine::project;
+use tidegate_model::source::{Column, Dataset, Reach, Source};
+use tidegate_model::{
+    Batch, Cause, Checks, Columns, Connector, Counts, Ending, Error, Feed, Row, Selection, Settings,
+    SourceRole, SyncId, SystemClock, Tools, Value,
+};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// Shows the columns `id, secret, note` and reads `id, note`, as a table does
+/// that loses a column in between.
+struct Shifting;
+
+#[async_trait]
+impl Source for Shifting {
+    async fn check(&self, _: Option<&Selection>) -> Result<Checks, Error> {
+        Ok(Checks::default())
+    }
+
+    async fn discover(&self) -> Result<Vec<Dataset>, Error> {
+        Ok(Vec::new())
+    }
+
+    async fn describe(&self, _: &Selection) -> Result<Dataset, Error> {
+        let column = |name: &str| Column { name: name.to_owned(), type_name: "text".to_owned() };
+        let columns = ["id", "secret", "note"].map(column).into();
+        Ok(Dataset { name: "shifting".to_owned(), columns, key: vec!["id".to_owned()] })
+    }
+
+    async fn read(&self, _: &Selection, _: &Reach, _: usize) -> Result<Feed<Row>, Error> {
+        let values = vec![Value::Text("1".into()), Value::Text("a note".into())];
+        let row = Row { columns: Columns::new(["id", "note"]), values };
+        Ok(stream::iter([Ok(Batch::of(vec![row]))]).boxed())
+    }
+}
+
+const SHIFTING: Connector = Connector {
+    kind: "shifting",
+    title: "Shifting",
+    readme: "",
+    icon: "",
+    settings: || schemars::Schema::default(),
+    source: Some(SourceRole {
+        selection: || schemars::Schema::default(),
+        open: |_: &Settings, _: &Tools| Ok(Arc::new(Shifting)),
+    }),
+    platform: None,
+    sandbox: None,
+    setup: None,
+};
+
+#[tokio::test]
+async fn bad_input_columns_that_change_between_looking_and_reading_send_nothing() {
+    let connectors: &'static [Connector] = Vec::leak(CONNECTORS.iter().copied().chain([SHIFTING]).collect());
+    let yaml = "connections:\n  db: { kind: shifting }\n  braze: { kind: braze, endpoint: sandbox, api_key: k }\n\
+                syncs:\n  s:\n    from: { connection: db }\n    to: { connection: braze, object: event }\n    \
+                map: { external_id: id, name: { value: x }, properties: { columns: [secret] } }\n";
+    let folder = tempfile::tempdir().expect("a folder");
+    let state = tidegate_state::StateConfig {
+        data: folder.path().to_owned(),
+        store: tidegate_state::StoreLocation::Embedded,
+        clock: Arc::new(SystemClock),
+        history_days: 90,
+        master_key: None,
+    };
+    let engine = Engine::new(Config {
+        connectors,
+        store: tidegate_state::open(state).await.expect("a store"),
+        http: Arc::new(tidegate_connectors::http::RealHttp::new().expect("a client")),
+        clock: Arc::new(SystemClock),
+        project: project::parse(yaml, "tidegate.yaml", connectors).expect("a project"),
+        folder: folder.path().to_owned(),
+        data: folder.path().to_owned(),
+    });
+    let (progress, _) = watch::channel(Counts::default());
+    let sync = SyncId::new("s");
+    let run = engine.run(&sync, Cause::Manual, CancellationToken::new(), progress);
+    let run = run.await.expect("a run");
+    assert_eq!((run.ending, run.counts.delivered), (Some(Ending::Failed), 0));
+    let told = run.error.expect("an error");
+    assert!(told.contains("the columns of the source changed while `s` began to read"), "{told}");
+    assert!(told.contains("Next: run it again"), "{told}");
+}
