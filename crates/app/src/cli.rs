@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 /// Moves customer data between warehouses, streams and engagement platforms.
 ///
@@ -97,12 +97,13 @@ pub(crate) enum Command {
         rows: usize,
     },
     /// Runs syncs once.
+    #[command(group(ArgGroup::new("which").required(true)))]
     Run {
         /// Syncs, in this order.
-        #[arg(required_unless_present = "all")]
+        #[arg(group = "which")]
         syncs: Vec<String>,
         /// Every sync, in the order of the project file.
-        #[arg(long, conflicts_with = "syncs")]
+        #[arg(long, group = "which")]
         all: bool,
         /// How many run at the same time.
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]

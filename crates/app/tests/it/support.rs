@@ -1,11 +1,14 @@
 //! Databases, processes and the sandbox, for all journeys.
 
+use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio_postgres::{Client, Config, NoTls};
 
 /// A variable that `scripts/test` sets.
@@ -42,12 +45,6 @@ impl Database {
         self.client.batch_execute(sql).await.unwrap_or_else(|cause| panic!("{sql}: {cause:?}"));
     }
 
-    /// The first column of the first row, as text.
-    pub(crate) async fn text(&self, sql: &str) -> String {
-        let row = self.client.query_one(sql, &[]).await.unwrap_or_else(|cause| panic!("{sql}: {cause:?}"));
-        row.get::<_, Option<String>>(0).unwrap_or_default()
-    }
-
     pub(crate) async fn count(&self, sql: &str) -> u64 {
         let row = self.client.query_one(sql, &[]).await.unwrap_or_else(|cause| panic!("{sql}: {cause:?}"));
         row.get::<_, i64>(0).try_into().expect("a count")
@@ -55,6 +52,11 @@ impl Database {
 
     pub(crate) fn port(&self) -> u16 {
         self.config.get_ports()[0]
+    }
+
+    /// Its address, as programs take it.
+    pub(crate) fn url(&self) -> String {
+        format!("postgresql://{}:{}@127.0.0.1:{}/{}", self.user(), self.password(), self.port(), self.name)
     }
 
     pub(crate) fn user(&self) -> String {
@@ -86,13 +88,19 @@ async fn connect(config: &Config) -> Client {
 /// A project folder with its state, thrown away at the end.
 pub(crate) struct Project {
     folder: tempfile::TempDir,
+    environment: Vec<(String, String)>,
 }
 
 impl Project {
     pub(crate) fn new(yaml: &str) -> Project {
-        let project = Project { folder: tempfile::tempdir().expect("a folder") };
+        let project = Project { folder: tempfile::tempdir().expect("a folder"), environment: Vec::new() };
         project.write("tidegate.yaml", yaml);
         project
+    }
+
+    /// Sets a variable for every command that follows.
+    pub(crate) fn set(&mut self, name: &str, value: impl Into<String>) {
+        self.environment.push((name.to_owned(), value.into()));
     }
 
     pub(crate) fn write(&self, name: &str, text: &str) {
@@ -108,12 +116,19 @@ impl Project {
     pub(crate) fn tidegate(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
         command.arg("--project").arg(self.path()).args(arguments);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
+    }
+
+    /// Starts a run of a sync and goes on; its output is read when it ended.
+    pub(crate) fn start(&self, sync: &str) -> Child {
+        let mut command = self.tidegate(&["run", sync, "--output", "json"]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("tidegate starts")
     }
 
     /// Runs to the end.
     pub(crate) fn done(&self, arguments: &[&str]) -> Ended {
-        Ended::of(self.tidegate(arguments).output().expect("tidegate starts"))
+        Ended::of(&self.tidegate(arguments).output().expect("tidegate starts"))
     }
 
     /// Runs to the end and reads what it prints as JSON.
@@ -126,6 +141,22 @@ impl Project {
     pub(crate) fn run(&self, sync: &str) -> Value {
         self.json(&["run", sync])[0].clone()
     }
+
+    /// Runs a sync that must end in this way and count these rows, and returns the run.
+    pub(crate) fn run_to(&self, sync: &str, ending: &str, counts: &[(&str, u64)]) -> Value {
+        let run = self.run(sync);
+        assert_eq!(run["ending"], ending, "{sync}: {run:#}");
+        for (name, count) in counts {
+            assert_eq!(run["counts"][name], *count, "{sync}, {name}: {run:#}");
+        }
+        run
+    }
+
+    /// The lines of the ledger that these options ask for.
+    pub(crate) fn rows(&self, options: &[&str]) -> Vec<Value> {
+        let rows = self.json(&[&["rows", "--limit", "100000"], options].concat());
+        rows.as_array().expect("a list").clone()
+    }
 }
 
 /// How a process ended.
@@ -137,7 +168,7 @@ pub(crate) struct Ended {
 }
 
 impl Ended {
-    fn of(output: Output) -> Ended {
+    pub(crate) fn of(output: &Output) -> Ended {
         Ended {
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -150,15 +181,26 @@ impl Ended {
 pub(crate) struct Sandbox {
     process: Child,
     pub(crate) url: String,
-    _folder: tempfile::TempDir,
+    _folder: Option<tempfile::TempDir>,
 }
 
 impl Sandbox {
+    /// One with nothing in it.
     pub(crate) fn start(options: &[&str]) -> Sandbox {
         let folder = tempfile::tempdir().expect("a folder");
+        let data = folder.path().to_owned();
+        Sandbox::serve(&data, options, Some(folder))
+    }
+
+    /// The one that `endpoint: sandbox` means in a project. No run may use it meanwhile.
+    pub(crate) fn of(project: &Project) -> Sandbox {
+        Sandbox::serve(&project.path().join(".tidegate"), &[], None)
+    }
+
+    fn serve(data: &Path, options: &[&str], folder: Option<tempfile::TempDir>) -> Sandbox {
         let mut process = Command::new(env!("CARGO_BIN_EXE_tidegate"))
             .args(["sandbox", "--listen", "127.0.0.1:0", "--data"])
-            .arg(folder.path())
+            .arg(data)
             .args(options)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -185,6 +227,45 @@ impl Sandbox {
     pub(crate) async fn effects(&self, path: &str) -> Vec<Value> {
         let text = self.get(&format!("/_sandbox/{path}")).await;
         text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    }
+
+    /// What took effect, one line each, as it was written.
+    pub(crate) async fn lines(&self, path: &str) -> Vec<String> {
+        self.get(&format!("/_sandbox/{path}")).await.lines().map(str::to_owned).collect()
+    }
+
+    /// How often each value of a member took effect.
+    pub(crate) async fn times(&self, path: &str, member: &str) -> BTreeMap<String, u32> {
+        let mut times = BTreeMap::new();
+        for effect in self.effects(path).await {
+            let value = effect.pointer(member).unwrap_or_else(|| panic!("{member} in {effect}"));
+            let name = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            *times.entry(name).or_default() += 1;
+        }
+        times
+    }
+
+    /// Waits until so many of them took effect.
+    #[expect(clippy::disallowed_methods, reason = "the other process does not say when it gets there")]
+    pub(crate) async fn wait_for(&self, vendor: &str, kind: &str, count: u64) {
+        for _ in 0..2_000 {
+            if self.stats(vendor).await[kind].as_u64().is_some_and(|found| found >= count) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("{count} {kind} of {vendor} did not arrive within 20 seconds");
+    }
+
+    /// Makes a catalog as an administrator does; `fields` are pairs of name and type.
+    pub(crate) async fn make_catalog(&self, name: &str, fields: &[(&str, &str)]) {
+        let fields: Vec<Value> = [("id", "string")]
+            .iter()
+            .chain(fields)
+            .map(|(name, kind)| json!({ "name": name, "type": kind }))
+            .collect();
+        let body = json!({ "catalogs": [{ "name": name, "description": "of a test", "fields": fields }] });
+        assert_eq!(self.post("/catalogs", "Bearer admin", &body.to_string()).await, 201);
     }
 
     pub(crate) async fn put_faults(&self, faults: &str) {
@@ -223,4 +304,25 @@ impl Drop for Sandbox {
 /// The root of the repository.
 pub(crate) fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the repository")
+}
+
+/// Asserts that two collections hold the same; names the first differences only.
+pub(crate) fn same<K: Ord + Debug, V: PartialEq + Debug>(
+    what: &str,
+    expected: &BTreeMap<K, V>,
+    found: &BTreeMap<K, V>,
+) {
+    let missing = expected.iter().filter(|(key, value)| found.get(key) != Some(value));
+    let differences: Vec<String> = missing
+        .take(3)
+        .map(|(key, value)| format!("{key:?}: {value:?} became {:?}", found.get(key)))
+        .collect();
+    assert!(differences.is_empty(), "{what}: {}", differences.join("; "));
+    let strangers: Vec<&K> = found.keys().filter(|key| !expected.contains_key(key)).take(3).collect();
+    assert!(strangers.is_empty(), "{what}: nobody sent {strangers:?}");
+}
+
+/// The rows `1..=count`, once each.
+pub(crate) fn once(count: u32) -> BTreeMap<String, u32> {
+    (1..=count).map(|id| (id.to_string(), 1)).collect()
 }

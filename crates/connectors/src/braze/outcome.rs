@@ -6,7 +6,7 @@ use serde::Deserialize;
 use tidegate_model::{Error, ErrorKind, Outcome, Reason, Receipt, Result};
 
 use super::client::{self, VENDOR};
-use crate::http::answer::{self, Miss};
+use crate::http::answer;
 
 /// The answer of `/users/track`, also when it is a refusal.
 ///
@@ -108,7 +108,14 @@ fn reason(what: &str) -> Reason {
 /// The receipt of a request that holds as a whole or not at all: deletions, catalog items.
 pub(super) fn of_whole(answer: &Response<Bytes>, permission: &str, items: usize) -> Result<Receipt> {
     if !answer.status().is_success() {
-        return whole_miss(answer, permission).settle(items);
+        return match refusal(answer) {
+            Some(refusal) if refusal.storage_is_full() => Err(storage_is_full()),
+            Some(CatalogError { id, message }) if items == 1 => {
+                let outcomes = vec![Outcome::Rejected(Reason::new(id, message))];
+                Ok(Receipt { outcomes, pace: client::pace(answer.headers()) })
+            }
+            _ => client::miss(answer, permission).settle(items),
+        };
     }
     #[derive(Deserialize)]
     struct Whole {
@@ -123,27 +130,36 @@ pub(super) fn of_whole(answer: &Response<Bytes>, permission: &str, items: usize)
     }
 }
 
-/// A refusal of catalog items with its ids; anything else as it is.
-fn whole_miss(answer: &Response<Bytes>, permission: &str) -> Miss {
+/// Why Braze refused catalog items. Source: Braze docs, Catalogs, "Error handling".
+#[derive(Deserialize)]
+struct CatalogError {
+    id: String,
+    #[serde(default)]
+    message: String,
+}
+
+impl CatalogError {
+    fn storage_is_full(&self) -> bool {
+        self.id.starts_with("company-size-limit-already-reached")
+    }
+}
+
+/// The reason of a 400 about catalog items; the storage of the plan goes before others.
+fn refusal(answer: &Response<Bytes>) -> Option<CatalogError> {
     #[derive(Deserialize)]
     struct Refusal {
         errors: Vec<CatalogError>,
     }
-    #[derive(Deserialize)]
-    struct CatalogError {
-        id: String,
+    if answer.status() != StatusCode::BAD_REQUEST {
+        return None;
     }
+    let mut errors = serde_json::from_slice::<Refusal>(answer.body()).ok()?.errors;
+    errors.sort_by_key(|error| !error.storage_is_full());
+    errors.into_iter().next()
+}
 
-    let full = |error: &CatalogError| error.id.starts_with("company-size-limit-already-reached");
-    match serde_json::from_slice::<Refusal>(answer.body()) {
-        // No row is to blame, so halving would reject all of them.
-        Ok(refusal) if refusal.errors.iter().any(full) => Miss::NoEffect(
-            Error::new(
-                ErrorKind::Denied,
-                "Braze takes no more catalog items: the storage of the plan is used up",
-            )
-            .hint("remove items or catalogs, or extend the plan; then resume the sync"),
-        ),
-        _ => client::miss(answer, permission),
-    }
+/// No row is to blame, so halving would reject all of them.
+fn storage_is_full() -> Error {
+    Error::new(ErrorKind::Denied, "Braze takes no more catalog items: the storage of the plan is used up")
+        .hint("remove items or catalogs, or extend the plan; then resume the sync")
 }

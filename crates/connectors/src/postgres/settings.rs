@@ -18,7 +18,7 @@ pub struct PostgresSettings {
     /// Host name or address of the server. A read replica is a good choice.
     pub host: String,
     /// Port of the server.
-    #[serde(default = "default_port")]
+    #[serde(default = "default_port", deserialize_with = "port")]
     pub port: u16,
     /// Name of the database.
     pub database: String,
@@ -70,6 +70,22 @@ impl Default for ConnectTimeout {
 
 fn default_port() -> u16 {
     5432
+}
+
+/// A port, or the text of one: what stands in a variable or a file is text.
+fn port<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected a port, 0 to 65535")]
+    enum Written {
+        Number(u16),
+        Text(String),
+    }
+    match Written::deserialize(deserializer)? {
+        Written::Number(port) => Ok(port),
+        Written::Text(text) => {
+            text.trim().parse().map_err(|_| serde::de::Error::custom("expected a port, 0 to 65535"))
+        }
+    }
 }
 
 impl<'de> Deserialize<'de> for Span {

@@ -1,9 +1,10 @@
 //! The shape of a project file.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use indexmap::IndexMap;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value as Member};
 use tidegate_model::{ConnectionId, MappingSpec, ObjectKind, Overlap, SyncId};
@@ -90,8 +91,7 @@ pub struct To {
 }
 
 /// How new rows are found.
-#[derive(Clone, Debug, PartialEq, JsonSchema)]
-#[schemars(untagged)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Detect {
     /// `full`: every row, every time.
     Full,
@@ -101,7 +101,6 @@ pub enum Detect {
         /// The column.
         cursor: String,
         /// How far back late rows are looked for.
-        #[schemars(with = "String")]
         overlap: Option<Overlap>,
     },
 }
@@ -160,6 +159,34 @@ impl<'de> Deserialize<'de> for Detect {
             }
         };
         Ok(Detect::Cursor { cursor, overlap })
+    }
+}
+
+impl JsonSchema for Detect {
+    fn schema_name() -> Cow<'static, str> {
+        "Detect".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "How new rows are found.",
+            "oneOf": [
+                { "const": "full", "description": "Every row, every time." },
+                {
+                    "type": "object",
+                    "description": "Rows behind the last place, and those of the overlap that were not settled yet.",
+                    "properties": {
+                        "cursor": { "type": "string", "description": "The column." },
+                        "overlap": {
+                            "description": "How far back late rows are looked for: `10m`, or a number where the cursor is one.",
+                            "anyOf": [{ "type": "string" }, { "type": "integer", "minimum": 0 }]
+                        }
+                    },
+                    "required": ["cursor"],
+                    "additionalProperties": false
+                }
+            ]
+        })
     }
 }
 

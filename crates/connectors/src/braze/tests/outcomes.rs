@@ -138,11 +138,24 @@ async fn a_full_catalog_storage_pauses_and_blames_no_row() {
     assert_eq!(error.kind(), ErrorKind::Denied);
     assert!(error.message().contains("storage"), "{error}");
 
-    let invalid = r#"{"errors":[{"id":"ids-not-unique","message":"x"}],"message":"Invalid Request"}"#;
-    assert_eq!(deliver(400, invalid).await.kind(), ErrorKind::Refused);
-
     let gone = r#"{"errors":[{"id":"catalog-not-found","message":"x"}],"message":"Invalid Request"}"#;
     let error = deliver(404, gone).await;
     assert_eq!(error.kind(), ErrorKind::Missing);
     assert!(error.next_step().contains("create the catalog"), "{}", error.next_step());
+}
+
+#[tokio::test]
+async fn a_refused_catalog_item_has_the_reason_that_braze_gives_once_it_stands_alone() {
+    let body = r#"{"errors":[{"id":"unable-to-coerce-value","message":"It is no number"}],"message":"Invalid Request"}"#;
+    let platform = open(Canned::answering(400, body), ObjectKind::CatalogItem, json!({ "catalog": "shop" }));
+    let error = platform.deliver(&[item("a", "{}"), item("b", "{}")]).await.expect_err("refused");
+    assert_eq!(error.kind(), ErrorKind::Refused);
+
+    let platform = open(Canned::answering(400, body), ObjectKind::CatalogItem, json!({ "catalog": "shop" }));
+    let receipt = platform.deliver(&[item("a", "{}")]).await.expect("receipt");
+    let [Outcome::Rejected(reason)] = receipt.outcomes.as_slice() else { panic!("{receipt:?}") };
+    assert_eq!(
+        (reason.code.as_ref(), reason.message.as_str()),
+        ("unable-to-coerce-value", "It is no number")
+    );
 }

@@ -1,0 +1,6 @@
+//! Rows in: what people set out to do, from the first row to the last.
+
+mod cafe;
+mod contract;
+mod files;
+mod store;

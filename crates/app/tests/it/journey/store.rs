@@ -1,0 +1,49 @@
+//! State in PostgreSQL instead of a file: everything works alike.
+
+use crate::support::{Database, Project, Sandbox};
+
+#[tokio::test]
+async fn journey_state_may_live_in_postgresql() {
+    let (source, state) = (Database::create().await, Database::create().await);
+    source
+        .run(
+            "CREATE TABLE orders (id bigint PRIMARY KEY, customer text, at timestamptz NOT NULL);
+             INSERT INTO orders SELECT n, nullif('c' || n % 100, 'c7'), now() - n * interval '1 second'
+             FROM generate_series(1, 500) n",
+        )
+        .await;
+    let sandbox = Sandbox::start(&["--memory"]);
+    let mut project = Project::new(&format!(
+        "connections:\n  db: {}\n{}syncs:\n  orders:\n    from: {{ connection: db, table: orders }}\n    \
+         detect: {{ cursor: at }}\n    to: {{ connection: braze, object: event }}\n    \
+         map: {{ external_id: customer, name: {{ value: ordered }}, properties: {{ columns: [id] }} }}\n",
+        source.connection(),
+        sandbox.connections()
+    ));
+    project.set("TIDEGATE_STORE", state.url());
+
+    project.run_to("orders", "partial", &[("read", 500), ("delivered", 495), ("rejected", 5)]);
+    source.run("INSERT INTO orders VALUES (501, 'c1', now())").await;
+    project.run_to("orders", "succeeded", &[("read", 501), ("delivered", 1), ("unchanged", 500)]);
+    assert_eq!(sandbox.stats("braze").await["events"], 496);
+
+    let runs = project.json(&["runs", "orders"]);
+    assert_eq!((runs.as_array().expect("a list").len(), &runs[0]["ending"]), (2, &"succeeded".into()));
+    assert_eq!(project.rows(&["--user", "c1"]).len(), 6, "of both runs");
+    assert_eq!(project.rows(&["--rejected"]).len(), 5);
+    assert_eq!(project.json(&["status"])[0]["problems"], 5);
+
+    source.run("UPDATE orders SET customer = 'mended' WHERE customer IS NULL").await;
+    let retried = project.json(&["retry", "orders"]);
+    assert_eq!(retried["run"]["counts"]["delivered"], 5, "{retried:#}");
+    assert_eq!(project.json(&["status"])[0]["problems"], 0);
+
+    // The place is in the database: another machine goes on from there.
+    let elsewhere =
+        Project::new(&std::fs::read_to_string(project.path().join("tidegate.yaml")).expect("read"));
+    let run = elsewhere.json(&["run", "orders", "--store", &state.url()]);
+    assert_eq!(run[0]["counts"]["delivered"], 0, "{run:#}");
+    let names = "SELECT count(*) FROM information_schema.tables WHERE table_schema NOT IN ('pg_catalog', 'information_schema')";
+    assert!(state.count(names).await > 0);
+    assert_eq!(source.count(names).await, 1, "nothing is written at the source");
+}
