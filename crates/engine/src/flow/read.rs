@@ -15,6 +15,7 @@ use tokio::sync::{Semaphore, mpsc};
 use super::control::Control;
 use super::memory::{self, Known, Memory};
 use super::place;
+use super::run::BATCHES_UNDER_WAY;
 use super::settle::{Note, Opened};
 use super::slot::Parcel;
 
@@ -45,6 +46,10 @@ pub(super) struct Reader {
     /// Whether rows that were settled before are passed over.
     pub(super) recall: bool,
     pub(super) slots: Vec<mpsc::Sender<Vec<Parcel>>>,
+    /// Items that one request holds.
+    pub(super) items_max: usize,
+    /// Over how many of the slots users are spread; none before the first batch.
+    pub(super) spread: usize,
     pub(super) notes: mpsc::Sender<Note>,
     /// One permit for each batch that may be under way.
     pub(super) window: Arc<Semaphore>,
@@ -120,45 +125,45 @@ impl Reader {
         };
         let mut counts = Counts { waiting: read.waiting, ..Counts::default() };
         counts.read = (read.items.len() + read.unreadable.len()) as u64;
-        let mut decided: Vec<RowFate> = read.unreadable.into_iter().map(unreadable).collect();
-        let mut unplaced = Vec::new();
         let mut highest: Option<Value> = None;
-        let share = read.items.len() / self.slots.len().max(1);
-        let mut dealt: Vec<Vec<Parcel>> =
-            self.slots.iter().map(|_| Vec::with_capacity(share + share / 4 + 1)).collect();
-        let mut under_way = 0;
+        let mut fresh = Vec::with_capacity(read.items.len());
         for row in read.items {
-            let place = self.cursor.and_then(|at| row.values.get(at));
-            if let Some(place) = place
+            if let Some(place) = self.cursor.and_then(|at| row.values.get(at))
                 && highest.as_ref().is_none_or(|high| place.compare(high) == Some(Ordering::Greater))
                 && !place.is_null()
             {
                 highest = Some(place.clone());
             }
-            let is_placed = !place.is_some_and(Value::is_null);
             let whole = row.fingerprint(scratch);
             let key = self.mapping.key_of(&row, whole, scratch);
-            match self.sort(row, key, whole) {
-                Sorted::Unchanged => counts.unchanged += 1,
+            match if self.recall { self.memory.recall(whole) } else { Known::New } {
+                Known::Settled => counts.unchanged += 1,
+                known => fresh.push((row, key, whole, known)),
+            }
+        }
+        if !self.spread(fresh.len()).await {
+            return false;
+        }
+        let mut decided: Vec<RowFate> = read.unreadable.into_iter().map(unreadable).collect();
+        let mut unplaced = Vec::new();
+        let share = fresh.len() / self.spread;
+        let mut dealt: Vec<Vec<Parcel>> =
+            (0..self.spread).map(|_| Vec::with_capacity(share + share / 4 + 1)).collect();
+        let mut under_way = 0;
+        for (row, key, whole, known) in fresh {
+            let is_placed = !self.cursor.and_then(|at| row.values.get(at)).is_some_and(Value::is_null);
+            match self.sort(row, key, whole, known) {
                 Sorted::Decided(row) if is_placed => decided.push(*row),
                 Sorted::Decided(row) => unplaced.push(*row),
                 Sorted::Send(record, row) => {
-                    let slot = slot_of(&record, self.slots.len());
+                    let slot = slot_of(&record, dealt.len());
                     dealt[slot].push((record, Item { batch, key, whole, row }));
                     under_way += 1;
                 }
             }
         }
-        let opened = Opened {
-            batch,
-            checkpoint: read.checkpoint,
-            under_way,
-            decided,
-            unplaced,
-            highest,
-            counts,
-            permit,
-        };
+        let checkpoint = read.checkpoint;
+        let opened = Opened { batch, checkpoint, under_way, decided, unplaced, highest, counts, permit };
         if self.notes.send(Note::Opened(opened)).await.is_err() {
             return false;
         }
@@ -170,12 +175,33 @@ impl Reader {
         true
     }
 
+    /// Settles over how many slots users are spread: few rows fill few requests
+    /// instead of many half-empty ones. A user changes its slot only while
+    /// nothing is under way, so that its rows keep their order. Returns whether
+    /// the run goes on.
+    async fn spread(&mut self, rows: usize) -> bool {
+        let wanted = rows.div_ceil(self.items_max.max(1)).clamp(1, self.slots.len());
+        if wanted <= self.spread {
+            return true;
+        }
+        if self.spread > 0 {
+            // All permits but our own are back once every earlier batch is settled.
+            let others = u32::try_from(BATCHES_UNDER_WAY - 1).unwrap_or(0);
+            tokio::select! {
+                () = self.control.halt() => return false,
+                idle = self.window.acquire_many(others) => if idle.is_err() {
+                    return false;
+                },
+            }
+        }
+        self.spread = wanted;
+        true
+    }
+
     /// Decides about one row what can be decided without sending it.
-    fn sort(&mut self, row: Row, key: Fingerprint, whole: Fingerprint) -> Sorted {
-        let known = if self.recall { self.memory.recall(whole) } else { Known::New };
+    fn sort(&mut self, row: Row, key: Fingerprint, whole: Fingerprint, known: Known) -> Sorted {
         let cursor = self.cursor.and_then(|at| row.values.get(at));
         let made = match (known, cursor) {
-            (Known::Settled, _) => return Sorted::Unchanged,
             (_, Some(Value::Null)) => Err(Reason::new(
                 "null_cursor",
                 "the cursor column is empty: the row has no place in the order of changes",
@@ -184,7 +210,7 @@ impl Reader {
             (Known::InDoubt, _) if !self.resend => {
                 return self.decide(row, key, whole, Fate::InDoubt(memory::crashed()), None);
             }
-            (Known::InDoubt | Known::New, _) => self.mapping.apply(&row, key, whole),
+            (Known::InDoubt | Known::New | Known::Settled, _) => self.mapping.apply(&row, key, whole),
         };
         match made {
             Ok(record) => match self.platform.admit(&record) {
@@ -215,7 +241,6 @@ impl Reader {
 }
 
 enum Sorted {
-    Unchanged,
     Decided(Box<RowFate>),
     Send(Record, Row),
 }

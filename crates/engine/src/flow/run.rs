@@ -24,7 +24,7 @@ use super::slot::Slot;
 
 /// Batches under way at once: enough that reading, delivering and settling
 /// overlap, few enough that memory stays small.
-const BATCHES_UNDER_WAY: usize = 6;
+pub(super) const BATCHES_UNDER_WAY: usize = 6;
 
 /// How new rows are found.
 #[derive(Clone, Debug, PartialEq)]
@@ -265,6 +265,8 @@ async fn move_rows(
         resend: import.resend || repeat != Repeat::Unsafe,
         recall: changes,
         slots: senders,
+        items_max: limits.items_max,
+        spread: 0,
         notes,
         window: Arc::new(Semaphore::new(BATCHES_UNDER_WAY)),
     };

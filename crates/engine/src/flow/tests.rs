@@ -250,6 +250,18 @@ async fn rows_are_packed_to_the_limit_and_keep_each_users_order() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn few_rows_fill_few_requests() {
+    let table = Table::of(0..9);
+    let stage = Stage::new(&table, Repeat::Unsafe, limits(), all_delivered());
+    assert_eq!(stage.run().await.counts.requests, 1);
+    // The overlap is mostly unchanged: what is new still shares a request.
+    for id in 10..16 {
+        table.put(id, &format!("u{}", id % 5), id);
+    }
+    assert_eq!(stage.run().await.counts.requests, 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_overlap_is_read_again_and_only_what_is_new_is_sent() {
     let table = Table::of(0..100);
     let stage = Stage::new(&table, Repeat::Unsafe, limits(), all_delivered());

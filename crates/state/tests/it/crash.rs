@@ -183,14 +183,15 @@ async fn a_long_run_gets_files_while_it_goes_on_and_readers_see_every_row_once()
     let history = folder.data.path().join("history");
     let batch: Vec<_> = (0..20_000).map(|id| rows::fate(id, Fate::Delivered)).collect();
     let mut settled = 2;
+    let started = std::time::Instant::now();
     while files(&history).is_empty() {
-        assert!(settled < 3_000_000, "no file was made of {settled} rows");
+        assert!(started.elapsed().as_secs() < 60, "no file was made of {settled} rows");
         let fates = batch.clone();
         store.settle(&run, Settlement { fates, ..Settlement::default() }).await.expect("settled");
         settled += batch.len();
     }
 
-    let query = RowQuery { user: Some("user-7".to_owned()), limit: 1_000, ..RowQuery::default() };
+    let query = RowQuery { user: Some("user-7".to_owned()), limit: 100_000, ..RowQuery::default() };
     let found = store.rows(&query).await.expect("rows").len();
     finish(&*store, &folder, &run).await;
 
