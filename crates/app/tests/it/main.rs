@@ -10,4 +10,5 @@ mod crash;
 mod cursor;
 mod journey;
 mod mending;
+mod reference;
 mod support;

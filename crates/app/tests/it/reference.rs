@@ -1,0 +1,304 @@
+//! The pages under `docs/reference`: what the program says of itself.
+//!
+//! `UPDATE=1 cargo test -p tidegate reference_is_up_to_date` writes them anew.
+
+use std::collections::VecDeque;
+use std::fmt::Write as _;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::support::repository;
+
+const HEAD: &str = "<!-- Written by a test: UPDATE=1 cargo test -p tidegate reference_is_up_to_date -->\n\n";
+
+#[test]
+fn reference_is_up_to_date() {
+    let folder = repository().join("docs/reference");
+    let update = std::env::var("UPDATE").is_ok_and(|update| update == "1");
+    for (name, page) in [
+        ("project-file.md", project_file()),
+        ("connectors.md", connectors()),
+        ("command-line.md", command_line()),
+    ] {
+        let path = folder.join(name);
+        let page = format!("{HEAD}{}\n", page.trim_end());
+        if update {
+            std::fs::create_dir_all(&folder).expect("made");
+            std::fs::write(&path, page).expect("written");
+        } else {
+            let kept = std::fs::read_to_string(&path).unwrap_or_default();
+            assert!(
+                kept == page,
+                "docs/reference/{name} is not what the program says: \
+                 UPDATE=1 cargo test -p tidegate reference_is_up_to_date"
+            );
+        }
+    }
+}
+
+/// What the program prints; the environment of the caller does not show in it.
+fn prints(arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_tidegate"))
+        .args(arguments)
+        .env_remove("TIDEGATE_STORE")
+        .env_remove("TIDEGATE_HISTORY_DAYS")
+        .output()
+        .expect("tidegate starts");
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("text")
+}
+
+fn json(arguments: &[&str]) -> Value {
+    serde_json::from_str(&prints(arguments)).expect("JSON")
+}
+
+// --- project files -----------------------------------------------------------
+
+fn project_file() -> String {
+    let schema = json(&["schema"]);
+    let mut page = "# The project file\n\n\
+        `tidegate.yaml`, in the folder that `--project` names. `tidegate schema` prints the same as a\n\
+        JSON Schema for editors; `tidegate validate` checks a file without connecting to anything. An\n\
+        unknown key is an error with its line, its column and the nearest known key.\n"
+        .to_owned();
+    write_object(&mut page, "##", "Top level", &schema, &schema);
+    page
+}
+
+// --- connectors --------------------------------------------------------------
+
+fn connectors() -> String {
+    let mut page = "# Connectors\n\n\
+        What stands under `connections`, and what each connector adds under `from` and `to` of a sync.\n\
+        `tidegate connectors KIND` prints a connector's own page.\n"
+        .to_owned();
+    for connector in json(&["connectors", "--output", "json"]).as_array().expect("a list") {
+        let text = |name: &str| connector[name].as_str().expect("text");
+        let _ = write!(page, "\n## {} (`kind: {}`)\n", text("title"), text("kind"));
+        let objects: Vec<String> = connector["objects"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|object| format!("`{}`", word(object)))
+            .collect();
+        let mut roles = Vec::new();
+        if connector["source"] == true {
+            roles.push("Rows are read from it.".to_owned());
+        }
+        if !objects.is_empty() {
+            roles.push(format!("It takes {}.", objects.join(", ")));
+        }
+        if connector["sandbox"] == true {
+            roles.push("Its API is served by `tidegate sandbox` and by `endpoint: sandbox`.".to_owned());
+        }
+        let _ = write!(page, "\n{}\n", roles.join(" "));
+        for (title, part) in
+            [("Connection", "settings"), ("Under `from`", "selection"), ("Under `to`", "target")]
+        {
+            if connector[part].is_object() {
+                write_object(&mut page, "###", title, &connector[part], &connector[part]);
+            }
+        }
+    }
+    page
+}
+
+// --- schemas -----------------------------------------------------------------
+
+/// A table of an object's keys, then what is to say of the definitions it refers to.
+fn write_object(page: &mut String, level: &str, title: &str, object: &Value, root: &Value) {
+    let mut told: Vec<String> = Vec::new();
+    let mut waiting = VecDeque::from([(title.to_owned(), object)]);
+    while let Some((title, object)) = waiting.pop_front() {
+        let mut names = Vec::new();
+        let _ = write!(page, "\n{level} {title}\n");
+        if let Some(help) = object["description"].as_str() {
+            let _ = write!(page, "\n{}\n", help.replace('\n', " "));
+        }
+        match object["properties"].as_object() {
+            Some(_) => write_keys(page, object, root, &mut names),
+            None => drop(value_of(object, root, &mut names)),
+        }
+        for name in names {
+            if !told.contains(&name) {
+                waiting.push_back((title_of(&name).to_owned(), &root["$defs"][&name]));
+                told.push(name);
+            }
+        }
+    }
+}
+
+fn write_keys(page: &mut String, object: &Value, root: &Value, names: &mut Vec<String>) {
+    let required: Vec<&str> = object["required"].as_array().into_iter().flatten().map(word).collect();
+    page.push_str("\n| key | value | default | |\n|---|---|---|---|\n");
+    for (name, property) in object["properties"].as_object().into_iter().flatten() {
+        let value = value_of(property, root, names);
+        let default = match (&property["default"], required.contains(&name.as_str())) {
+            (_, true) => "required".to_owned(),
+            // What is not one word or number is told by the description.
+            (Value::Null | Value::Array(_) | Value::Object(_), _) => String::new(),
+            (default, _) => format!("`{default}`"),
+        };
+        let _ = writeln!(page, "| `{name}` | {value} | {default} | {} |", cell(&property["description"]));
+    }
+}
+
+/// `SyncSpec` → `Sync`.
+fn title_of(name: &str) -> &str {
+    name.strip_suffix("Spec").unwrap_or(name)
+}
+
+/// The kind of value that a schema allows; the definitions it names are added to `names`.
+fn value_of(schema: &Value, root: &Value, names: &mut Vec<String>) -> String {
+    if let Some(name) = schema["$ref"].as_str().and_then(|path| path.strip_prefix("#/$defs/")) {
+        if name == "ConnectionSpec" {
+            return "`kind` and the settings of that [connector](connectors.md)".to_owned();
+        }
+        let definition = &root["$defs"][name];
+        if name == "Secret" {
+            return "secret: `{ env: NAME }`, `{ file: path }`, `{ secret: name }`".to_owned();
+        }
+        if definition["properties"].is_object() || names_others(definition) {
+            names.push(name.to_owned());
+            return format!("[{0}](#{0})", title_of(name).to_lowercase());
+        }
+        return value_of(definition, root, names);
+    }
+    for choice in ["oneOf", "anyOf"] {
+        if let Some(choices) = schema[choice].as_array() {
+            let mut kinds: Vec<String> = choices
+                .iter()
+                .map(|choice| value_of(choice, root, names))
+                .filter(|kind| !kind.is_empty())
+                .collect();
+            kinds.dedup();
+            return kinds.join(" or ");
+        }
+    }
+    if let Some(constant) = schema.get("const") {
+        let help = cell(&schema["description"]);
+        return if help.is_empty() {
+            format!("`{}`", word(constant))
+        } else {
+            format!("`{}` ({})", word(constant), help.trim_end_matches('.'))
+        };
+    }
+    if let Some(words) = schema["enum"].as_array() {
+        return words.iter().map(|one| format!("`{}`", word(one))).collect::<Vec<_>>().join(" or ");
+    }
+    let kind = match &schema["type"] {
+        Value::Array(kinds) => kinds.iter().map(word).find(|kind| *kind != "null").unwrap_or_default(),
+        kind => word(kind),
+    };
+    match kind {
+        "array" => format!("list of {}", value_of(&schema["items"], root, names)),
+        "object" if schema["additionalProperties"].is_object() => {
+            format!("name: {}", value_of(&schema["additionalProperties"], root, names))
+        }
+        "object" if schema["properties"].is_object() => {
+            let members = schema["properties"].as_object().into_iter().flatten();
+            let members: Vec<&str> = members.map(|(name, _)| name.as_str()).collect();
+            format!("`{{ {} }}`", members.join(", "))
+        }
+        // A choice without a value of its own: its description begins with the word that is written.
+        "null" => word(&schema["description"]).split_inclusive('`').take(2).collect(),
+        "string" => "text".to_owned(),
+        "integer" => "whole number".to_owned(),
+        "boolean" => "`true` or `false`".to_owned(),
+        "" => "any".to_owned(),
+        other => other.to_owned(),
+    }
+}
+
+/// Whether a definition is a choice between others.
+fn names_others(definition: &Value) -> bool {
+    let choices = definition["anyOf"].as_array().into_iter().flatten();
+    choices.filter(|choice| choice["$ref"].is_string()).count() > 1
+}
+
+fn word(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+/// A description as one cell of a table.
+fn cell(value: &Value) -> String {
+    word(value).replace('\n', " ").replace('|', "\\|")
+}
+
+// --- the command line ----------------------------------------------------------
+
+/// One line of a help text: what is written, and what it means.
+type Entry = (String, String);
+
+fn command_line() -> String {
+    let help = prints(&["-h"]);
+    let shared = section(&help, "Options:");
+    let mut page = format!(
+        "# The command line\n\n    {}\n\n\
+         Data goes to stdout, everything else to stderr. `tidegate help VERB` tells more.\n\n\
+         | exit code | |\n|---|---|\n| 0 | done |\n| 1 | failed, or stopped |\n\
+         | 2 | usage or configuration |\n| 3 | partial: rows were rejected or are in doubt |\n",
+        usage(&help)
+    );
+    page.push_str("\n## Options of every verb\n");
+    write_entries(&mut page, &shared);
+    for (verb, about) in section(&help, "Commands:") {
+        if verb != "help" {
+            write_verb(&mut page, "##", &[&verb], &about, &shared);
+        }
+    }
+    page
+}
+
+fn write_verb(page: &mut String, level: &str, verb: &[&str], about: &str, shared: &[Entry]) {
+    let help = prints(&[verb, &["-h"]].concat());
+    let _ = write!(page, "\n{level} {}\n\n{about}.\n\n    {}\n", verb.join(" "), usage(&help));
+    let mut own = section(&help, "Arguments:");
+    own.extend(section(&help, "Options:").into_iter().filter(|entry| !shared.contains(entry)));
+    own.retain(|(written, _)| !written.starts_with("-h,"));
+    if !own.is_empty() {
+        write_entries(page, &own);
+    }
+    for (inner, about) in section(&help, "Commands:") {
+        if inner != "help" {
+            write_verb(page, "###", &[verb, &[inner.as_str()]].concat(), &about, shared);
+        }
+    }
+}
+
+fn write_entries(page: &mut String, entries: &[Entry]) {
+    page.push_str("\n| | |\n|---|---|\n");
+    for (written, meaning) in entries {
+        let _ = writeln!(page, "| `{written}` | {} |", meaning.replace('|', "\\|"));
+    }
+}
+
+fn usage(help: &str) -> &str {
+    help.lines().find_map(|line| line.strip_prefix("Usage: ")).expect("a usage line")
+}
+
+/// The entries below a heading. A long one has its meaning on the next line.
+fn section(help: &str, heading: &str) -> Vec<Entry> {
+    /// Meanings stand further to the right than what they belong to.
+    const INDENT_MAX: usize = 6;
+    let mut entries: Vec<Entry> = Vec::new();
+    let lines = help.lines().skip_while(|line| *line != heading).skip(1);
+    for line in lines.take_while(|line| line.is_empty() || line.starts_with(' ')) {
+        let text = line.trim();
+        let indent = line.len() - line.trim_start().len();
+        match (indent <= INDENT_MAX, entries.last_mut()) {
+            _ if text.is_empty() => {}
+            (true, _) => {
+                let (written, meaning) = text.split_once("  ").unwrap_or((text, ""));
+                entries.push((written.to_owned(), meaning.trim().to_owned()));
+            }
+            (false, Some((_, meaning))) => {
+                let space = if meaning.is_empty() { "" } else { " " };
+                let _ = write!(meaning, "{space}{text}");
+            }
+            (false, None) => {}
+        }
+    }
+    entries
+}
