@@ -4,8 +4,11 @@ use tidegate_model::{ErrorKind, Faults, Outcome};
 
 use super::{Suite, World};
 
+/// Whether an error is of the right kind.
+type Expected = fn(ErrorKind) -> bool;
+
 /// Ways to be refused without an effect, with the kind of error each of them is.
-fn refusals() -> [(Faults, fn(ErrorKind) -> bool); 3] {
+fn refusals() -> [(Faults, Expected); 3] {
     let fine = Faults::default;
     [
         (Faults { throttled: 1.0, ..fine() }, |kind| matches!(kind, ErrorKind::Throttled(Some(_)))),
