@@ -172,6 +172,7 @@ macro_rules! connectors_conform {
             faults::a_revoked_key_fails_the_check_with_a_remedy
             repeat::a_repetition_has_the_effect_of_one_delivery
             secrets::a_delivery_tells_no_secret_and_no_row
+            secrets::an_answer_that_repeats_the_key_does_not_spread_it
             secrets::a_key_that_cannot_be_one_is_not_repeated
             secrets::a_failed_read_tells_no_secret_and_no_row
             source::a_description_agrees_with_the_rows

@@ -1,7 +1,13 @@
 //! What must not be said: keys, passwords, the values of rows.
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
 use futures_util::TryStreamExt;
-use tidegate_model::{Checks, Error, Faults, Reach, Source};
+use http::{Request, Response, StatusCode};
+use serde_json::json;
+use tidegate_model::{Checks, Error, Faults, Http, HttpFailure, Reach, Selection, Source};
 
 use super::settings::{NOWHERE, secrets};
 use super::{PRIVATE, Suite, log, settings_of, tools};
@@ -48,7 +54,51 @@ pub async fn a_delivery_tells_no_secret_and_no_row(suite: &Suite) {
             }
             assert_silent(&format!("{world}, {faults:?}"), &text, &secrets);
         }
-        assert_silent(&format!("{world}, the log"), &log::written(), &secrets);
+        assert_silent("the log", &log::written(), &secrets);
+    }
+}
+
+/// Repeats the request's credentials, as proxies do that help with debugging.
+struct Echo(StatusCode, fn(&str) -> String);
+
+#[async_trait]
+impl Http for Echo {
+    async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpFailure> {
+        let header = request.headers().get("authorization").and_then(|value| value.to_str().ok());
+        let body = (self.1)(header.expect("a request with credentials"));
+        let answer = Response::builder().status(self.0).header("content-type", "application/json");
+        Ok(answer.body(Bytes::from(body)).expect("an answer"))
+    }
+}
+
+/// Whatever shape the repetition has: it would stay in the history of every row.
+pub async fn an_answer_that_repeats_the_key_does_not_spread_it(suite: &Suite) {
+    let shapes: [fn(&str) -> String; 4] = [
+        |said| format!("<html>refused: {said}</html>"),
+        |said| json!({ "message": said }).to_string(),
+        |said| json!({ "message": "no", "errors": [said] }).to_string(),
+        |said| {
+            json!({ "message": "no", "errors": [{ "code": said, "title": said, "type": said, "index": 0 }] })
+                .to_string()
+        },
+    ];
+    for world in suite.sandboxes().await {
+        let settings = (suite.example)(world.connector.kind).expect("looked at before").settings;
+        let secrets = secrets(world.connector, &settings);
+        for status in [201, 400, 401, 403, 404, 409, 413, 422, 429, 500, 502, 503] {
+            for shape in shapes {
+                let status = StatusCode::from_u16(status).expect("a status");
+                let platform = world.platform_behind(Arc::new(Echo(status, shape)));
+                let delivered = match platform.deliver(&world.records(2)).await {
+                    Ok(receipt) => format!("{receipt:?}"),
+                    Err(error) => told(&error),
+                };
+                let checked =
+                    platform.check().await.map_or_else(|error| told(&error), |checks| said(&checks));
+                assert_silent(&format!("{world}, {status}"), &delivered, &secrets);
+                assert_silent(&format!("{world}, {status}, check"), &checked, &secrets);
+            }
+        }
     }
 }
 
@@ -107,11 +157,11 @@ pub async fn a_failed_read_tells_no_secret_and_no_row(suite: &Suite) {
             if let Some(failing) = &place.failing {
                 read(&*opened, &settings_of(failing)).await.expect_err("the example says that it fails");
             }
-            assert_silent(&format!("{kind}, the log"), &log::written(), &secrets);
+            assert_silent("the log", &log::written(), &secrets);
         }
     }
 }
 
-async fn read(source: &dyn Source, selection: &tidegate_model::Selection) -> Result<(), Error> {
+async fn read(source: &dyn Source, selection: &Selection) -> Result<(), Error> {
     source.read(selection, &Reach::Everything, 100).await?.try_for_each(async |_| Ok(())).await
 }

@@ -143,6 +143,11 @@ impl World {
         self.open(self.kind, Arc::clone(&self.recorder) as Arc<dyn Http>, false)
     }
 
+    /// The platform with another far side.
+    pub fn platform_behind(&self, http: Arc<dyn Http>) -> Arc<dyn Platform> {
+        self.open(self.kind, http, false)
+    }
+
     /// The platform in a rehearsal.
     pub fn rehearsal(&self) -> Arc<dyn Platform> {
         self.open(self.kind, Arc::new(Rehearsal(self.role())), true)
