@@ -2,6 +2,7 @@
 //! in-memory stand-ins that pass them too.
 
 mod clock;
+pub mod conforms;
 pub mod rows;
 pub mod store;
 

@@ -16,6 +16,7 @@ pub(super) const VENDOR: &str = "Braze";
 /// One workspace.
 pub(super) struct Client {
     http: Arc<dyn Http>,
+    key: Secret,
     authorization: HeaderValue,
     track: Uri,
     delete: Uri,
@@ -40,6 +41,7 @@ impl Client {
         authorization.set_sensitive(true);
         Ok(Client {
             http,
+            key: key.clone(),
             authorization,
             track: uri("/users/track")?,
             delete: uri("/users/delete")?,
@@ -79,7 +81,8 @@ impl Client {
         headers.insert(AUTHORIZATION, self.authorization.clone());
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        self.http.send(request).await.map_err(|failure| answer::lost(VENDOR, &failure))
+        let answer = self.http.send(request).await.map_err(|failure| answer::lost(VENDOR, &failure))?;
+        Ok(answer::without(&self.key, answer))
     }
 }
 

@@ -43,18 +43,27 @@ pub struct Mark {
     pub done: bool,
 }
 
+impl Mark {
+    /// Whether a file can have been read as far: no file has more bytes, rows or lines.
+    fn is_possible(&self) -> bool {
+        const MOST: u64 = i64::MAX as u64;
+        [self.size, self.offset, self.torn, self.line, self.covered].iter().all(|count| *count <= MOST)
+    }
+}
+
 impl Place {
     /// The place in a checkpoint.
     ///
     /// # Errors
-    /// [`tidegate_model::ErrorKind::Unexpected`] for a checkpoint of another maker.
+    /// [`tidegate_model::ErrorKind::Settings`] for a checkpoint of another maker.
     pub fn of(checkpoint: Option<&Checkpoint>) -> Result<Place, Error> {
         let Some(checkpoint) = checkpoint else { return Ok(Place::default()) };
-        Place::deserialize(&checkpoint.0).map_err(|cause| {
+        let foreign = || {
             Error::settings("the stored place of this sync is not one in files")
                 .hint("the sync had another source before: reset it, and it reads every file again")
-                .caused_by(cause)
-        })
+        };
+        let place = Place::deserialize(&checkpoint.0).map_err(|cause| foreign().caused_by(cause))?;
+        if place.files.values().all(Mark::is_possible) { Ok(place) } else { Err(foreign()) }
     }
 
     /// The place as a checkpoint.

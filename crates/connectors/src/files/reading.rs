@@ -14,6 +14,9 @@ use super::place::{Mark, Place, print};
 use super::settings::{Files, Format};
 use super::{csv, jsonl, parquet};
 
+/// Where batches go.
+type Sender = mpsc::Sender<Result<Batch<Row>, Error>>;
+
 /// A read that is about to start.
 pub struct Reading {
     /// The connection's folder.
@@ -31,8 +34,7 @@ pub struct Reading {
 impl Reading {
     /// The read as a feed.
     pub fn feed(self) -> Feed<Row> {
-        let (sender, mut receiver) = mpsc::channel(2);
-        tokio::task::spawn_blocking(move || {
+        on_a_thread(move |sender| {
             let mut output = Output {
                 batch: Batch::of(Vec::new()),
                 limit: self.batch_rows.max(1),
@@ -46,8 +48,7 @@ impl Reading {
                 // Nobody listens any more: the read was dropped.
                 Err(Stop::Dropped) | Ok(()) => {}
             }
-        });
-        stream::poll_fn(move |context| receiver.poll_recv(context)).boxed()
+        })
     }
 
     fn read(&self, output: &mut Output) -> Result<(), Stop> {
@@ -74,6 +75,19 @@ impl Reading {
             Format::Parquet => parquet::read(open, output),
         }
     }
+}
+
+/// What `work` sends, from a thread that may block.
+fn on_a_thread(work: impl FnOnce(Sender) + Send + 'static) -> Feed<Row> {
+    let (sender, mut receiver) = mpsc::channel(2);
+    let working = tokio::task::spawn_blocking(move || work(sender));
+    // Work that broke off looks like work that came to its end, until it is asked:
+    // rows that were not read must not look like rows that are gone.
+    let broken = stream::once(working).filter_map(|ended| async {
+        let cause = ended.err()?;
+        Some(Err(Error::internal("reading the files broke off").caused_by(cause)))
+    });
+    stream::poll_fn(move |context| receiver.poll_recv(context)).chain(broken).boxed()
 }
 
 /// A file that is being read.
@@ -122,7 +136,7 @@ pub struct Output {
     batch: Batch<Row>,
     limit: usize,
     place: Place,
-    sender: mpsc::Sender<Result<Batch<Row>, Error>>,
+    sender: Sender,
 }
 
 impl Output {
@@ -156,5 +170,25 @@ impl Output {
         }
         batch.checkpoint = Some(self.place.checkpoint());
         self.sender.blocking_send(Ok(batch)).map_err(|_| Stop::Dropped)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_model::ErrorKind;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_read_that_breaks_off_does_not_look_finished() {
+        let mut feed = on_a_thread(|sender| {
+            sender.blocking_send(Ok(Batch::of(Vec::new()))).expect("somebody listens");
+            panic!("a fault of this program");
+        });
+
+        assert!(feed.next().await.expect("a batch").is_ok());
+        let error = feed.next().await.expect("an end that is told").expect_err("broken off");
+        assert_eq!(error.kind(), ErrorKind::Internal);
+        assert!(feed.next().await.is_none());
     }
 }

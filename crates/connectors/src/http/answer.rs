@@ -3,10 +3,25 @@
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use jiff::Timestamp;
-use tidegate_model::{Error, ErrorKind, HttpFailure, Reason, Receipt, Result};
+use tidegate_model::{Error, ErrorKind, HttpFailure, Reason, Receipt, Result, Secret};
 
 /// How much of a body is repeated to people.
 const EXCERPT_CHARS_MAX: usize = 200;
+
+/// Shorter keys are those of a sandbox: any word, which answers may hold anyway.
+const KEY_BYTES_MIN: usize = 16;
+
+/// The answer without the key of its request, which some proxies repeat: what an
+/// answer says ends up in errors and in the history of rows.
+pub(crate) fn without(key: &Secret, mut answer: Response<Bytes>) -> Response<Bytes> {
+    let key = key.expose();
+    let body = String::from_utf8_lossy(answer.body());
+    if key.len() >= KEY_BYTES_MIN && body.contains(key) {
+        let hidden = body.replace(key, "…");
+        *answer.body_mut() = hidden.into();
+    }
+    answer
+}
 
 /// A request without its success.
 #[derive(Debug)]
@@ -142,6 +157,14 @@ mod tests {
             Miss::NoEffect(error) => Some(error.kind()),
             Miss::Unknown(_) => None,
         }
+    }
+
+    #[test]
+    fn a_key_that_is_repeated_is_hidden_and_a_short_one_hides_nothing_else() {
+        let key = Secret::new("0123456789abcdef");
+        let hidden = without(&key, answer(400, "key 0123456789abcdef, 0123456789abcdef"));
+        assert_eq!(hidden.body(), "key …, …");
+        assert_eq!(without(&Secret::new("e"), answer(201, "message")).body(), "message");
     }
 
     #[test]

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response};
-use tidegate_model::{Error, Http, Identity};
+use tidegate_model::{Error, Http, Identity, Secret};
 
 use super::settings::OneSignalSettings;
-use crate::http::answer::{Miss, lost};
+use crate::http::answer::{Miss, lost, without};
 
 /// The name in sentences for people.
 pub(super) const VENDOR: &str = "OneSignal";
@@ -22,6 +22,7 @@ pub(super) type Answer = Result<Response<Bytes>, Miss>;
 pub(super) struct Client {
     http: Arc<dyn Http>,
     app: String,
+    key: Secret,
     authorization: HeaderValue,
 }
 
@@ -33,7 +34,7 @@ impl Client {
         let mut authorization = HeaderValue::from_str(&format!("Key {}", settings.api_key.expose()))
             .map_err(|_| Error::settings("`api_key` holds characters that no key has"))?;
         authorization.set_sensitive(true);
-        Ok(Client { http, app, authorization })
+        Ok(Client { http, app, key: settings.api_key.clone(), authorization })
     }
 
     /// `POST /apps/{app_id}/custom_events`.
@@ -85,7 +86,8 @@ impl Client {
             .map_err(|cause| {
                 Miss::NoEffect(Error::internal("an identifier makes no address").caused_by(cause))
             })?;
-        self.http.send(request).await.map_err(|failure| lost(VENDOR, &failure))
+        let answer = self.http.send(request).await.map_err(|failure| lost(VENDOR, &failure))?;
+        Ok(without(&self.key, answer))
     }
 }
 

@@ -111,7 +111,12 @@ impl PostgresSource {
         let wanted = relation.label();
         let full_of =
             |table: &str| names.iter().find(|(_, name)| name == table).map(|(full, _)| full.as_str());
-        let near = full_of(&wanted)
+        let table = match relation {
+            Relation::Table { name, .. } => shown(name),
+            Relation::Query(_) => wanted.clone(),
+        };
+        // The same name in another schema is nearer than any other spelling.
+        let near = full_of(&table)
             .or_else(|| nearest(&wanted, names.iter().map(|(full, _)| full.as_str())))
             .or_else(|| full_of(nearest(&wanted, names.iter().map(|(_, table)| table.as_str()))?));
         match (near, names.as_slice()) {

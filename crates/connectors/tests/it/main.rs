@@ -1,5 +1,7 @@
-//! Connectors against real systems.
+//! Connectors against real systems, and every connector against its promises.
 
+mod conformance;
+mod fixtures;
 mod postgres_errors;
 mod postgres_reading;
 mod postgres_server;

@@ -1,0 +1,292 @@
+//! Reading: the same rows each time, from any place on, and not longer than wanted.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{StreamExt, TryStreamExt};
+use serde_json::json;
+use tidegate_model::{Batch, Checkpoint, Error, ErrorKind, Feed, Reach, Row, Selection, Source, Value};
+
+use super::{SourcePlace, Suite, settings_of};
+
+/// A batch of which every place has several.
+const BATCH_ROWS: usize = 7;
+
+/// A source with a place of its example.
+struct Spot {
+    name: String,
+    source: Arc<dyn Source>,
+    selection: Selection,
+    place: SourcePlace,
+}
+
+async fn spots(suite: &Suite) -> Vec<Spot> {
+    let mut spots = Vec::new();
+    for (connector, example) in suite.each() {
+        let (Some(role), Some(source)) = (connector.source, &example.source) else { continue };
+        for place in (source.places)().await {
+            assert!(place.rows > 30, "{}: the example has too few rows", connector.kind);
+            let tools = super::tools(&place.project);
+            let source = (role.open)(&settings_of(&place.settings), &tools).expect("the example's settings");
+            let selection = settings_of(&place.selection);
+            let name = format!("{}, {}", connector.kind, place.selection);
+            spots.push(Spot { name, source, selection, place });
+        }
+    }
+    spots
+}
+
+impl Spot {
+    async fn feed(&self, reach: &Reach) -> Feed<Row> {
+        let feed = self.source.read(&self.selection, reach, BATCH_ROWS).await;
+        feed.unwrap_or_else(|error| panic!("{}: {reach:?}: {error:?}", self.name))
+    }
+
+    /// All batches of about this size, or the failure, wherever it comes up.
+    async fn read(&self, reach: &Reach, batch_rows: usize) -> Result<Vec<Batch<Row>>, Error> {
+        self.source.read(&self.selection, reach, batch_rows).await?.try_collect().await
+    }
+
+    async fn batches(&self, reach: &Reach) -> Vec<Batch<Row>> {
+        let batches = self.read(reach, BATCH_ROWS).await;
+        batches.unwrap_or_else(|error| panic!("{}: {reach:?}: {error:?}", self.name))
+    }
+
+    async fn rows(&self, reach: &Reach) -> Vec<Row> {
+        self.batches(reach).await.into_iter().flat_map(|batch| batch.items).collect()
+    }
+
+    /// A reach that gives every row, in an order where the source has one.
+    fn all(&self) -> Reach {
+        match self.place.cursor {
+            Some(column) => self.cursor(column, None),
+            None if self.source.keeps_place() => Reach::After(None),
+            None => Reach::Everything,
+        }
+    }
+
+    fn cursor(&self, column: &str, from: Option<Value>) -> Reach {
+        Reach::Cursor { column: column.to_owned(), from, time_zone: "UTC".to_owned() }
+    }
+}
+
+/// Rows as text, to compare without regard to their order.
+fn sorted(rows: &[Row]) -> Vec<String> {
+    let mut rows: Vec<String> = rows.iter().map(|row| row.to_json().as_str().to_owned()).collect();
+    rows.sort_unstable();
+    rows
+}
+
+/// The columns that are announced are those of every row.
+pub async fn a_description_agrees_with_the_rows(suite: &Suite) {
+    for spot in spots(suite).await {
+        let described = spot.source.describe(&spot.selection).await.expect("described");
+        let names: Vec<String> = described.columns.iter().map(|column| column.name.clone()).collect();
+        assert!(described.columns.iter().all(|column| !column.type_name.is_empty()), "{}", spot.name);
+        for reach in [spot.all(), Reach::Everything] {
+            let rows = spot.rows(&reach).await;
+            assert_eq!(rows.len(), spot.place.rows, "{}", spot.name);
+            for row in rows {
+                assert_eq!(row.columns.names(), names, "{}", spot.name);
+                assert_eq!(row.values.len(), names.len(), "{}", spot.name);
+            }
+        }
+    }
+}
+
+/// None is empty, none is more than twice as large, and together they are all rows.
+pub async fn batches_have_about_the_rows_that_were_asked_for(suite: &Suite) {
+    for spot in spots(suite).await {
+        for batch_rows in [0, 1, BATCH_ROWS, usize::MAX] {
+            let batches = spot.read(&spot.all(), batch_rows).await;
+            let batches = batches.unwrap_or_else(|error| panic!("{}: {error:?}", spot.name));
+            let sizes: Vec<usize> = batches.iter().map(|batch| batch.items.len()).collect();
+            assert_eq!(sizes.iter().sum::<usize>(), spot.place.rows, "{}", spot.name);
+            let most = batch_rows.max(1).saturating_mul(2);
+            assert!(sizes.iter().all(|size| (1..=most).contains(size)), "{}: {sizes:?}", spot.name);
+            let few = spot.place.rows.div_ceil(batch_rows.max(1)) + 4;
+            assert!(sizes.len() <= few, "{}: {sizes:?}", spot.name);
+        }
+    }
+}
+
+/// A row's values have one form only, else a diff would find changes where none are.
+pub async fn reading_twice_gives_the_same_rows(suite: &Suite) {
+    for spot in spots(suite).await {
+        let once = spot.rows(&spot.all()).await;
+        assert_eq!(sorted(&once), sorted(&spot.rows(&spot.all()).await), "{}", spot.name);
+        assert_eq!(sorted(&once), sorted(&spot.rows(&Reach::Everything).await), "{}", spot.name);
+    }
+}
+
+/// From each checkpoint on come exactly the rows behind it, in the same order.
+pub async fn a_restart_from_any_checkpoint_loses_nothing(suite: &Suite) {
+    for spot in spots(suite).await.into_iter().filter(|spot| spot.source.keeps_place()) {
+        let mut rest = spot.rows(&Reach::After(None)).await;
+        for batch in spot.batches(&Reach::After(None)).await {
+            rest.drain(..batch.items.len());
+            let checkpoint = batch.checkpoint.expect("a source that keeps its place says where it is");
+            // A checkpoint goes through storage as text.
+            let text = serde_json::to_string(&checkpoint).expect("JSON");
+            let checkpoint: Checkpoint = serde_json::from_str(&text).expect("JSON");
+            assert_eq!(spot.rows(&Reach::After(Some(checkpoint))).await, rest, "{}", spot.name);
+        }
+        assert!(rest.is_empty(), "{}", spot.name);
+    }
+}
+
+/// From each value of the cursor on come all rows that are not lower, ties and
+/// rows without a cursor included.
+pub async fn a_restart_from_any_cursor_loses_nothing(suite: &Suite) {
+    for spot in spots(suite).await {
+        let Some(column) = spot.place.cursor else { continue };
+        let all = spot.rows(&spot.all()).await;
+        let value = |row: &Row| row.get(column).expect("the cursor").clone();
+        let first = all.iter().position(|row| !value(row).is_null()).expect("rows with a cursor");
+        assert!(first > 0, "{}: the example has no row without a cursor", spot.name);
+        let mut start = first;
+        for at in first..all.len() {
+            if value(&all[at]) != value(&all[start]) {
+                start = at;
+            }
+            let wanted = [&all[..first], &all[start..]].concat();
+            let found = spot.rows(&spot.cursor(column, Some(value(&all[at])))).await;
+            assert_eq!(sorted(&found), sorted(&wanted), "{}: from {:?}", spot.name, value(&all[at]));
+        }
+    }
+}
+
+/// Neither a connection nor an open file.
+pub async fn a_dropped_feed_leaves_nothing_running(suite: &Suite) {
+    for spot in spots(suite).await {
+        let mut feed = spot.feed(&spot.all()).await;
+        feed.next().await.expect("a batch").expect("rows");
+        assert!((spot.place.running)().await > 0, "{}: the example sees no read under way", spot.name);
+
+        drop(feed);
+
+        let ended = async {
+            while (spot.place.running)().await > 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        let ended = tokio::time::timeout(Duration::from_secs(10), ended).await;
+        assert!(ended.is_ok(), "{}: still running", spot.name);
+    }
+}
+
+/// A person is told what was looked for, and the check says how to mend it.
+pub async fn what_is_missing_is_called_missing(suite: &Suite) {
+    for spot in spots(suite).await {
+        let missing = settings_of(&spot.place.missing);
+        let error = spot.source.describe(&missing).await.expect_err("nothing is there");
+        assert_eq!(error.kind(), ErrorKind::Missing, "{}: {error:?}", spot.name);
+
+        let checks = spot.source.check(Some(&missing)).await.expect("checked");
+        assert!(
+            checks.0.iter().any(|check| !check.passed && check.remedy.is_some()),
+            "{}: {checks:?}",
+            spot.name
+        );
+    }
+}
+
+/// A cursor is for sources that have an order, a checkpoint for those that keep
+/// their place. The error says what to write instead.
+pub async fn a_reach_that_it_does_not_have_is_refused(suite: &Suite) {
+    for spot in spots(suite).await {
+        let mut refused = Vec::new();
+        if !spot.source.keeps_place() {
+            refused.push((Reach::After(None), ErrorKind::Settings));
+        }
+        match spot.place.cursor {
+            None => refused.push((spot.cursor("id", None), ErrorKind::Settings)),
+            Some(_) => refused.push((spot.cursor("no_such_column", None), ErrorKind::Missing)),
+        }
+        for (reach, kind) in refused {
+            let error = spot.read(&reach, BATCH_ROWS).await.expect_err(&spot.name);
+            assert_eq!(error.kind(), kind, "{}: {reach:?}: {error:?}", spot.name);
+        }
+    }
+}
+
+/// Nor does it end a read early without a word: a checkpoint that is torn, or
+/// another source's, is an error or a read that gives rows.
+pub async fn no_checkpoint_panics(suite: &Suite) {
+    for spot in spots(suite).await.into_iter().filter(|spot| spot.source.keeps_place()) {
+        let batches = spot.batches(&spot.all()).await;
+        let good = batches[0].checkpoint.clone().expect("a source that keeps its place says where it is");
+        let foreign =
+            [json!(null), json!(7), json!([]), json!({ "lsn": "0/16B3748" }), json!({ "files": 1 })];
+        for torn in foreign.into_iter().chain(torn(&good.0)) {
+            let reach = Reach::After(Some(Checkpoint(torn.clone())));
+            if let Err(error) = spot.read(&reach, BATCH_ROWS).await {
+                assert_ne!(error.kind(), ErrorKind::Internal, "{}: {torn}: {error:?}", spot.name);
+            }
+        }
+    }
+}
+
+/// The same JSON with one number or text at a time that is something else.
+fn torn(json: &serde_json::Value) -> Vec<serde_json::Value> {
+    use serde_json::Value;
+    let mut all = Vec::new();
+    match json {
+        Value::Number(_) => all.extend([json!(0), json!(-1), json!(u64::MAX), json!(1.5), json!("1")]),
+        Value::String(_) => all.extend([json!(""), json!(1)]),
+        Value::Object(members) => {
+            for (name, member) in members {
+                all.extend(torn(member).into_iter().map(|torn| {
+                    let mut members = members.clone();
+                    members.insert(name.clone(), torn);
+                    Value::Object(members)
+                }));
+            }
+        }
+        _ => {}
+    }
+    all
+}
+
+/// Each once, as it is read, and nothing for a key that nobody has.
+pub async fn a_lookup_gives_the_rows_that_were_asked_for(suite: &Suite) {
+    for spot in spots(suite).await {
+        let key: Vec<String> = spot.place.key.iter().map(|name| (*name).to_owned()).collect();
+        let all = spot.rows(&spot.all()).await;
+        let key_of = |row: &Row| -> Vec<Value> {
+            key.iter().map(|name| row.get(name).expect("a key column").clone()).collect()
+        };
+        let distinct: BTreeSet<String> = all.iter().map(|row| format!("{:?}", key_of(row))).collect();
+        assert_eq!(distinct.len(), all.len(), "{}: the example's key names no single row", spot.name);
+        let wanted: Vec<Row> = [0, 5, all.len() - 1].map(|at| all[at].clone()).to_vec();
+        let mut keys: Vec<Vec<Value>> = wanted.iter().map(key_of).collect();
+
+        let Some(found) = spot.source.lookup(&spot.selection, &key, &keys).await.expect("looked up") else {
+            continue;
+        };
+        assert_eq!(sorted(&found), sorted(&wanted), "{}", spot.name);
+
+        keys.truncate(1);
+        keys.push(keys[0].clone());
+        let found = spot.source.lookup(&spot.selection, &key, &keys).await.expect("looked up");
+        assert_eq!(found.as_deref(), Some(&wanted[..1]), "{}: a key that is asked for twice", spot.name);
+
+        let found = spot.source.lookup(&spot.selection, &key, &[]).await.expect("looked up");
+        assert_eq!(found, Some(Vec::new()), "{}: no keys", spot.name);
+    }
+}
+
+/// And what can be read is listed.
+pub async fn a_check_passes_where_reads_do(suite: &Suite) {
+    for spot in spots(suite).await {
+        for selection in [None, Some(&spot.selection)] {
+            let checks = spot.source.check(selection).await.expect("checked");
+            assert!(checks.passed() && !checks.0.is_empty(), "{}: {checks:?}", spot.name);
+        }
+        let described = spot.source.describe(&spot.selection).await.expect("described");
+        let listed = spot.source.discover().await.expect("listed");
+        let columns: Vec<_> = listed.iter().map(|dataset| &dataset.columns).collect();
+        assert!(columns.contains(&&described.columns), "{}: {listed:?}", spot.name);
+    }
+}
