@@ -117,6 +117,9 @@ pub struct Settlement {
     pub forget_through: Option<u64>,
     /// Keys whose open problems are solved by this batch.
     pub solved: Vec<Fingerprint>,
+    /// Rows that earlier runs intended and whose fate this batch settles: each
+    /// leaves its oldest intent.
+    pub recalled: Vec<Fingerprint>,
 }
 
 /// Which rows to list.

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use tidegate_model::store::{Fate, IntentId, IntentRow, RowFate};
 use tidegate_model::{
     Clock, Error, Mapping, Outcome, Platform, Reaction, Reason, Receipt, Record, Repeat, RunId, Store,
@@ -12,6 +13,7 @@ use tokio::time::Instant;
 
 use super::control::Control;
 use super::lane::Lane;
+use super::memory;
 use super::read::{self, Item};
 use super::wait;
 
@@ -82,7 +84,7 @@ impl Delivery {
             if !self.lane.turn(&self.control).await {
                 break;
             }
-            let intent = match self.intend(&part).await {
+            let intents = match self.intend(&part).await {
                 Ok(intent) => intent,
                 Err(error) => {
                     self.control.fail(error.context("the ledger could not be written"));
@@ -96,7 +98,7 @@ impl Delivery {
                         self.lane.note(pace, self.clock.as_ref());
                     }
                     let (fates, rest) = self.decide(part, receipt, sent_at, &mut decided);
-                    self.answered(intent, fates).await;
+                    self.answered(intents, fates).await;
                     if let Some((rest, progress)) = rest {
                         match self.again(rest, progress).await {
                             Some(rest) => parts.push_front(rest),
@@ -105,7 +107,7 @@ impl Delivery {
                     }
                 }
                 Err(error) => {
-                    self.answered(intent, Vec::new()).await;
+                    self.answered(intents, Vec::new()).await;
                     part.first_sent = None;
                     match error.reaction() {
                         Reaction::Wait(until) => {
@@ -177,7 +179,7 @@ impl Delivery {
                 Outcome::Delivered => Fate::Delivered,
                 Outcome::Rejected(reason) => Fate::Rejected(reason),
                 Outcome::Deferred(reason) => {
-                    told.then(|| fates.push(Fate::InDoubt(reason)));
+                    told.then(|| fates.push(memory::deferred(reason)));
                     rest.records.push(record);
                     rest.items.push(item);
                     continue;
@@ -242,24 +244,34 @@ impl Delivery {
         matches!(self.repeat, Repeat::Unsafe) && !self.resend
     }
 
-    async fn intend(&self, part: &Part) -> Result<Option<IntentId>, Error> {
+    /// Writes down what is about to be sent: an intent for each batch in the
+    /// request, so that a settled batch leaves none of its rows in one.
+    async fn intend(&self, part: &Part) -> Result<Vec<(IntentId, usize)>, Error> {
         if !self.needs_intent() {
-            return Ok(None);
+            return Ok(Vec::new());
         }
-        let batch = part.items.iter().map(|item| item.batch).max().unwrap_or_default();
-        let rows = part.records.iter().zip(&part.items).map(|(record, item)| IntentRow {
-            key: item.key,
-            row: item.whole,
-            key_text: self.mapping.key_text(&item.row),
-            user: read::user_of(record),
+        let mut records = part.records.iter();
+        let intents = part.items.chunk_by(|a, b| a.batch == b.batch).map(|items| {
+            let rows = items.iter().zip(records.by_ref()).map(|(item, record)| IntentRow {
+                key: item.key,
+                row: item.whole,
+                key_text: self.mapping.key_text(&item.row),
+                user: read::user_of(record),
+            });
+            let (rows, batch) = (rows.collect(), items[0].batch);
+            async move { Ok((self.store.intend(&self.run, batch, rows).await?, items.len())) }
         });
-        self.store.intend(&self.run, batch, rows.collect()).await.map(Some)
+        try_join_all(intents).await
     }
 
-    async fn answered(&self, intent: Option<IntentId>, fates: Vec<Fate>) {
-        if let Some(intent) = intent
-            && let Err(error) = self.store.answered(&self.run, intent, fates).await
-        {
+    /// Notes the answer: a fate for each row, or none where nothing took effect.
+    async fn answered(&self, intents: Vec<(IntentId, usize)>, fates: Vec<Fate>) {
+        let mut fates = fates.into_iter();
+        let answers = intents.into_iter().map(|(intent, rows)| {
+            let fates = fates.by_ref().take(rows).collect();
+            self.store.answered(&self.run, intent, fates)
+        });
+        if let Err(error) = try_join_all(answers).await {
             self.control.fail(error.context("the ledger could not be written"));
         }
     }

@@ -127,6 +127,7 @@ impl Reader {
         let mut dealt: Vec<Vec<Parcel>> =
             self.slots.iter().map(|_| Vec::with_capacity(share + share / 4 + 1)).collect();
         let mut under_way = 0;
+        let mut recalled = Vec::new();
         for row in read.items {
             let place = self.cursor.and_then(|at| row.values.get(at));
             if let Some(place) = place
@@ -138,7 +139,7 @@ impl Reader {
             let is_placed = !place.is_some_and(Value::is_null);
             let whole = row.fingerprint(scratch);
             let key = self.mapping.key_of(&row, whole, scratch);
-            match self.sort(row, key, whole) {
+            match self.sort(row, key, whole, &mut recalled) {
                 Sorted::Unchanged => counts.unchanged += 1,
                 Sorted::Decided(row) if is_placed => decided.push(*row),
                 Sorted::Decided(row) => unplaced.push(*row),
@@ -156,6 +157,7 @@ impl Reader {
             decided,
             unplaced,
             highest,
+            recalled,
             counts,
             permit,
         };
@@ -171,8 +173,17 @@ impl Reader {
     }
 
     /// Decides about one row what can be decided without sending it.
-    fn sort(&mut self, row: Row, key: Fingerprint, whole: Fingerprint) -> Sorted {
-        let known = if self.recall { self.memory.recall(whole) } else { Known::New };
+    fn sort(
+        &mut self,
+        row: Row,
+        key: Fingerprint,
+        whole: Fingerprint,
+        recalled: &mut Vec<Fingerprint>,
+    ) -> Sorted {
+        let known = if self.recall { self.memory.recall(whole) } else { self.memory.recall_sent(whole) };
+        if matches!(known, Known::Sent(_) | Known::InDoubt) {
+            recalled.push(whole);
+        }
         let cursor = self.cursor.and_then(|at| row.values.get(at));
         let made = match (known, cursor) {
             (Known::Settled, _) => return Sorted::Unchanged,

@@ -16,10 +16,10 @@ use tokio_util::sync::CancellationToken;
 use super::control::Control;
 use super::delivery::Delivery;
 use super::lane::Lanes;
-use super::memory::{self, Memory};
+use super::memory::Memory;
 use super::place;
 use super::read::Reader;
-use super::settle::{Remember, Settler};
+use super::settle::{self, Remember, Settler};
 use super::slot::Slot;
 
 /// Batches under way at once: enough that reading, delivering and settling
@@ -281,8 +281,8 @@ async fn move_rows(
     (memory, batches, counts)
 }
 
-/// After a read that came to its end: rows in doubt that the source no longer
-/// shows are listed, and what was kept for an early end is forgotten.
+/// After a read that came to its end: rows that an earlier run sent and that the
+/// source no longer shows are listed with their fate, in doubt where it is not known, and what was kept for an early end is forgotten.
 async fn finish(
     import: &Import,
     parts: &Parts,
@@ -290,19 +290,25 @@ async fn finish(
     mut memory: Memory,
     batch: u64,
 ) -> Result<Counts, Error> {
-    let fates: Vec<RowFate> = (memory.left_in_doubt().into_iter())
-        .map(|row| RowFate {
+    let fates: Vec<RowFate> = (memory.left_over().into_iter())
+        .map(|(row, fate)| RowFate {
             key: row.key,
             key_text: row.key_text,
             row: row.row,
             user: row.user,
-            fate: Fate::InDoubt(memory::crashed()),
+            fate,
             payload: None,
         })
         .collect();
-    let counts = Counts { in_doubt: fates.len() as u64, ..Counts::default() };
+    // Whatever read them could not count them any more.
+    let mut counts = Counts { read: fates.len() as u64, ..Counts::default() };
+    fates.iter().for_each(|row| settle::count(&mut counts, &row.fate));
     if !fates.is_empty() {
-        parts.store.settle(run, Settlement { batch, counts, fates, ..Settlement::default() }).await?;
+        let recalled = fates.iter().map(|row| row.row).collect();
+        let delivered = fates.iter().filter(|row| row.fate == Fate::Delivered);
+        let solved = delivered.map(|row| row.key).collect();
+        let settlement = Settlement { batch, counts, fates, solved, recalled, ..Settlement::default() };
+        parts.store.settle(run, settlement).await?;
     }
     if !matches!(import.detection, Detection::Cursor { .. }) {
         parts.store.clear_overlap(&import.sync).await?;

@@ -23,6 +23,8 @@ pub(super) struct Opened {
     pub(super) unplaced: Vec<RowFate>,
     /// The highest cursor value of the batch.
     pub(super) highest: Option<Value>,
+    /// Rows that earlier runs were about to send.
+    pub(super) recalled: Vec<Fingerprint>,
     /// Read, unchanged and waiting rows.
     pub(super) counts: Counts,
     /// Lets the reader go on once the batch is settled.
@@ -74,6 +76,15 @@ impl Open {
     }
 }
 
+/// Counts one fate.
+pub(super) fn count(counts: &mut Counts, fate: &Fate) {
+    match fate.kind() {
+        FateKind::Delivered => counts.delivered += 1,
+        FateKind::Rejected => counts.rejected += 1,
+        FateKind::InDoubt => counts.in_doubt += 1,
+    }
+}
+
 impl Settler {
     /// Settles until every sender of notes is gone. Returns the counts of the run.
     pub(super) async fn settle_all(mut self, mut notes: mpsc::Receiver<Note>) -> Counts {
@@ -106,8 +117,8 @@ impl Settler {
             }
         }
         // The run ended early. What has its fate keeps it; the place stays behind it.
-        for (_, rest) in open {
-            if !self.settle(done, rest, false, &mut total).await {
+        for (batch, rest) in open {
+            if !self.settle(batch, rest, false, &mut total).await {
                 break;
             }
         }
@@ -125,13 +136,7 @@ impl Settler {
         rows.extend(opened.unplaced);
         let mut counts = opened.counts;
         (counts.requests, counts.retries) = self.control.take_counts();
-        for row in &rows {
-            match row.fate.kind() {
-                FateKind::Delivered => counts.delivered += 1,
-                FateKind::Rejected => counts.rejected += 1,
-                FateKind::InDoubt => counts.in_doubt += 1,
-            }
-        }
+        rows.iter().for_each(|row| count(&mut counts, &row.fate));
         let mut settlement = Settlement { batch, counts, ..Settlement::default() };
         if whole && self.moves {
             settlement.checkpoint = match (&self.remember, &opened.highest) {
@@ -146,6 +151,7 @@ impl Settler {
         }
         settlement.remember = self.chunk(&rows[..placed], opened.highest, whole);
         settlement.forget_through = self.forget();
+        settlement.recalled = opened.recalled;
         settlement.solved = self.solved(&rows);
         settlement.fates = rows;
         if let Err(error) = self.store.settle(&self.run, settlement).await {

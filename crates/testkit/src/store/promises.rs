@@ -312,6 +312,39 @@ pub async fn a_settled_batch_leaves_no_intents(place: &dyn Place) {
     assert_eq!(open.iter().map(|intent| intent.rows.clone()).collect::<Vec<_>>(), [vec![intent(3)]]);
 }
 
+/// One for each time that it was recalled, and only from earlier runs; answers
+/// stay with their rows.
+pub async fn a_recalled_row_leaves_its_oldest_intent(place: &dyn Place) {
+    let store = place.open().await;
+    let at = place.clock().now();
+    let dead = start(&*store, &orders(), at).await;
+    let answered = store.intend(&dead.id, 1, vec![intent(1), intent(2)]).await.expect("intended");
+    store.answered(&dead.id, answered, vec![Fate::Delivered, rejected()]).await.expect("answered");
+    store.intend(&dead.id, 2, vec![intent(2), intent(3)]).await.expect("intended");
+    let other = start(&*store, &SyncId::new("users"), at).await;
+    store.intend(&other.id, 1, vec![intent(1)]).await.expect("intended");
+    let run = start(&*store, &orders(), at).await;
+    store.intend(&run.id, 2, vec![intent(1)]).await.expect("intended");
+
+    let recalled = vec![intent(1).row, intent(3).row, intent(1).row];
+    settle(&*store, &run.id, Settlement { batch: 1, recalled, ..Settlement::default() }).await;
+
+    let open = store.open_intents(&orders()).await.expect("intents");
+    let open: Vec<(_, _)> = open.into_iter().map(|Intent { rows, fates }| (rows, fates)).collect();
+    assert_eq!(
+        open,
+        [(vec![intent(2)], Some(vec![rejected()])), (vec![intent(2)], None), (vec![intent(1)], None)]
+    );
+    assert_eq!(store.open_intents(&SyncId::new("users")).await.expect("intents").len(), 1);
+
+    settle(&*store, &run.id, Settlement { batch: 1, recalled: vec![intent(2).row], ..Settlement::default() })
+        .await;
+
+    let open = store.open_intents(&orders()).await.expect("intents");
+    let open: Vec<_> = open.into_iter().flat_map(|intent| intent.rows).collect();
+    assert_eq!(open, [intent(2), intent(1)]);
+}
+
 /// Neither its own nor those of earlier runs; a read that did not complete keeps them.
 pub async fn a_completed_read_leaves_no_intents(place: &dyn Place) {
     let store = place.open().await;

@@ -1,0 +1,127 @@
+//! What went wrong once, or nearly did.
+
+use super::*;
+
+/// Runs until `after`, then the process dies with all its tasks.
+fn die(stage: &Stage, after: u64, input: Input) {
+    let process = runtime();
+    let run = stage.run_until(CancellationToken::new(), input);
+    process
+        .block_on(async { tokio::time::timeout(Duration::from_millis(after), run).await })
+        .expect_err("it was to die before its end");
+}
+
+fn stop_after(span: Duration) -> CancellationToken {
+    let stop = CancellationToken::new();
+    let fuse = stop.clone();
+    tokio::spawn(async move {
+        crate::flow::wait::span(span).await;
+        fuse.cancel();
+    });
+    stop
+}
+
+async fn kept_row(stage: &Stage) -> Row {
+    let problem = stage.store.problems(&SyncId::new("s")).await.expect("problems").remove(0);
+    problem.entry.payload.expect("the row is kept")
+}
+
+fn change_answer(stage: &Stage, answer: Answer) {
+    *stage.platform.answer.lock().expect("no panic") = answer;
+}
+
+fn rejecting(bad: i64) -> Answer {
+    let reject = || Outcome::Rejected(Reason::new("bad", "not like this"));
+    Box::new(move |ids| {
+        Ok(ids.iter().map(|id| if *id == bad { reject() } else { Outcome::Delivered }).collect())
+    })
+}
+
+fn one_slot() -> Limits {
+    Limits { requests_at_once: 1, fill: Duration::ZERO, ..limits() }
+}
+
+#[test]
+fn rows_that_look_the_same_are_sent_once_each_though_a_run_died() {
+    let table = Table::default();
+    for _ in 0..4 {
+        table.put(1, "u", 1);
+    }
+    let stage = Stage::new(&table, Repeat::Unsafe, Limits { items_max: 2, ..one_slot() }, all_delivered());
+    die(&stage, 15, Input::Changes);
+    let run = runtime().block_on(stage.run());
+    assert_eq!((run.counts.read, run.counts.delivered, run.counts.in_doubt), (4, 2, 2), "{:?}", run.counts);
+    assert_eq!(stage.sent()[&1], 4);
+}
+
+#[test]
+fn a_row_in_doubt_is_listed_once_though_the_run_after_the_crash_was_stopped() {
+    let table = Table::of(0..5_000);
+    let stage = Stage::new(&table, Repeat::Unsafe, limits(), all_delivered());
+    die(&stage, 35, Input::Changes);
+    let second = runtime().block_on(async {
+        let stop = stop_after(Duration::from_millis(800));
+        stage.run_until(stop, Input::Changes).await
+    });
+    assert_eq!(second.ending, Some(Ending::Interrupted));
+    assert!(second.counts.in_doubt > 0);
+    let third = runtime().block_on(stage.run());
+    assert_eq!(third.counts.in_doubt, 0, "told by the run before");
+    assert_eq!(third.counts.read, third.counts.unchanged + third.counts.delivered);
+    assert_eq!(stage.sent(), once(0..5_000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deferred_row_is_sent_by_the_run_after_a_stop() {
+    let busy = || Outcome::Deferred(Reason::new("busy", "later"));
+    let answer: Answer = Box::new(move |ids| Ok(ids.iter().map(|_| busy()).collect()));
+    let stage = Stage::new(&Table::of(0..20), Repeat::Unsafe, limits(), answer);
+    let run = stage.run_until(stop_after(Duration::from_millis(300)), Input::Changes).await;
+    assert_eq!(run.ending, Some(Ending::Interrupted));
+    change_answer(&stage, all_delivered());
+    let run = stage.run().await;
+    assert_eq!((run.counts.delivered, run.counts.in_doubt), (20, 0));
+}
+
+#[test]
+fn a_deferred_row_is_sent_by_the_run_after_a_crash() {
+    let busy = || Outcome::Deferred(Reason::new("busy", "later"));
+    let answer: Answer = Box::new(move |ids| Ok(ids.iter().map(|_| busy()).collect()));
+    let stage = Stage::new(&Table::of(0..20), Repeat::Unsafe, limits(), answer);
+    die(&stage, 50, Input::Changes);
+    change_answer(&stage, all_delivered());
+    let run = runtime().block_on(stage.run());
+    assert_eq!((run.counts.delivered, run.counts.in_doubt), (20, 0));
+}
+
+#[test]
+fn a_retry_that_died_leaves_its_row_in_doubt_and_no_retry_sends_it_unasked() {
+    let stage = Stage::new(&Table::of(0..10), Repeat::Unsafe, one_slot(), rejecting(4));
+    runtime().block_on(stage.run());
+    change_answer(&stage, all_delivered());
+    let row = runtime().block_on(kept_row(&stage));
+    die(&stage, 5, Input::Rows(vec![row.clone()]));
+    let again = runtime().block_on(stage.run_until(CancellationToken::new(), Input::Rows(vec![row])));
+    assert_eq!((again.counts.delivered, again.counts.in_doubt), (0, 1));
+    assert_eq!(stage.sent()[&4], 2, "once rejected, once with its answer lost");
+    assert_eq!(runtime().block_on(stage.run()).counts.in_doubt, 0, "told before");
+    assert_eq!(runtime().block_on(stage.problems()), ["4"]);
+}
+
+#[test]
+fn what_a_dead_retry_had_delivered_is_no_problem_any_more() {
+    let mut stage = Stage::new(&Table::of(0..10), Repeat::Unsafe, one_slot(), rejecting(4));
+    runtime().block_on(stage.run());
+    // Two requests for two users of one slot: the first is answered, the second is under way.
+    stage.import.platform = stage.platform.clone();
+    change_answer(&stage, all_delivered());
+    let row = runtime().block_on(kept_row(&stage));
+    let mut other = row.clone();
+    other.values[0] = Value::Int(400);
+    let rows: Vec<Row> = std::iter::once(row).chain(std::iter::repeat_n(other, 15)).collect();
+    die(&stage, 15, Input::Rows(rows));
+    let run = runtime().block_on(stage.run());
+    assert_eq!(run.counts.delivered, 10, "the answered request of the dead retry: {:?}", run.counts);
+    assert_eq!(run.counts.in_doubt, 6);
+    assert_eq!(runtime().block_on(stage.problems()), ["400"]);
+}
