@@ -8,7 +8,7 @@ use tidegate_model::store::{Fate, FateKind, OverlapChunk, RowFate, Settlement};
 use tidegate_model::{Checkpoint, Counts, Fingerprint, Overlap, Position, RunId, Store, Value};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 
-use super::control::Control;
+use super::control::{Control, Watch};
 
 /// A batch that was read; its rows are on their way.
 pub(super) struct Opened {
@@ -88,6 +88,7 @@ pub(super) fn count(counts: &mut Counts, fate: &Fate) {
 impl Settler {
     /// Settles until every sender of notes is gone. Returns the counts of the run.
     pub(super) async fn settle_all(mut self, mut notes: mpsc::Receiver<Note>) -> Counts {
+        let _watch = Watch(self.control.clone());
         let mut open: BTreeMap<u64, Open> = BTreeMap::new();
         let mut total = Counts::default();
         let mut done: u64 = 0;

@@ -9,7 +9,7 @@ use tidegate_model::{Identity, Limits, Platform, Record};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::control::Control;
+use super::control::{Control, Watch};
 use super::delivery::Delivery;
 use super::read::Item;
 use super::settle::Note;
@@ -38,6 +38,7 @@ enum Next {
 impl Slot {
     /// Sends until the reader is done and the queue is empty, or the run halts.
     pub(super) async fn send_all(mut self) {
+        let _watch = Watch(self.control.clone());
         let mut queue: VecDeque<Parcel> = VecDeque::new();
         let mut users = Users::default();
         let mut open = true;

@@ -125,3 +125,12 @@ fn what_a_dead_retry_had_delivered_is_no_problem_any_more() {
     assert_eq!(run.counts.in_doubt, 6);
     assert_eq!(runtime().block_on(stage.problems()), ["400"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_in_a_connector_ends_the_run_instead_of_hanging_it() {
+    let answer: Answer = Box::new(|_| panic!("a fault of the connector"));
+    let stage = Stage::new(&Table::of(0..20_000), Repeat::Unsafe, limits(), answer);
+    let run = tokio::time::timeout(Duration::from_secs(600), stage.run()).await.expect("it ends");
+    assert_eq!(run.ending, Some(Ending::Failed));
+}
+
