@@ -112,7 +112,9 @@ impl Delivery {
                     match error.reaction() {
                         Reaction::Wait(until) => {
                             self.control.count_retry();
-                            self.lane.close(until, self.clock.as_ref());
+                            self.lane.refuse(until, self.clock.as_ref());
+                            // It is there and it answers: the budget is for when it does not.
+                            (part.attempts, part.failing_since) = (0, None);
                             parts.push_front(part);
                         }
                         Reaction::Halve if part.records.len() > 1 => {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tidegate_model::{Clock, ConnectionId, Pace, Rate};
 use tokio::time::Instant;
 
@@ -109,14 +109,18 @@ impl Lane {
         None
     }
 
-    /// Sends nothing before `until`, or for a second where the time is not known.
-    pub(super) fn close(&self, until: Option<Timestamp>, clock: &dyn Clock) {
+    /// After a refusal: sends nothing before `until`. At least a second passes,
+    /// for the other side's clock may be behind ours.
+    pub(super) fn refuse(&self, until: Option<Timestamp>, clock: &dyn Clock) {
+        let soon = clock.now().saturating_add(SignedDuration::from_secs(1)).unwrap_or(Timestamp::MAX);
+        self.close(until.map_or(soon, |until| until.max(soon)), clock);
+    }
+
+    /// Sends nothing before `until`.
+    fn close(&self, until: Timestamp, clock: &dyn Clock) {
         /// No vendor's window is longer than an hour.
         const LONGEST: Duration = Duration::from_secs(3_600);
-        let span = match until {
-            Some(until) => Duration::try_from(until.duration_since(clock.now())).unwrap_or(Duration::ZERO),
-            None => Duration::from_secs(1),
-        };
+        let span = Duration::try_from(until.duration_since(clock.now())).unwrap_or(Duration::ZERO);
         let until = Instant::now() + span.min(LONGEST);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.closed_until = Some(state.closed_until.map_or(until, |closed| closed.max(until)));
@@ -125,7 +129,7 @@ impl Lane {
     /// Takes note of what an answer said about the limit.
     pub(super) fn note(&self, pace: Pace, clock: &dyn Clock) {
         if pace.remaining == 0 {
-            self.close(Some(pace.reset), clock);
+            self.close(pace.reset, clock);
         }
     }
 }
@@ -174,7 +178,7 @@ mod tests {
         let stop = CancellationToken::new();
         let control = Control::new(stop.clone());
         let lane = Lane::new(None);
-        lane.close(None, &SystemClock);
+        lane.refuse(None, &SystemClock);
         stop.cancel();
         assert!(!lane.turn(&control).await);
     }

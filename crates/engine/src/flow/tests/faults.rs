@@ -134,3 +134,14 @@ async fn a_fault_in_a_connector_ends_the_run_instead_of_hanging_it() {
     assert_eq!(run.ending, Some(Ending::Failed));
 }
 
+
+#[tokio::test(start_paused = true)]
+async fn a_reset_in_the_past_is_no_licence_to_hammer() {
+    let past = tidegate_model::Clock::now(&ManualClock::default()) - jiff::SignedDuration::from_secs(30);
+    let answer: Answer = Box::new(move |_| Err(Error::new(ErrorKind::Throttled(Some(past)), "too fast")));
+    let stage = Stage::new(&Table::of(0..10), Repeat::Unsafe, one_slot(), answer);
+    stage.run_until(stop_after(Duration::from_secs(60)), Input::Changes).await;
+    let requests = stage.platform.requests.lock().expect("no panic").len();
+    assert!(requests <= 61, "{requests} requests in a minute of refusals");
+}
+
