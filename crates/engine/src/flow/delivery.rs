@@ -38,8 +38,8 @@ pub(super) struct Delivery {
 struct Part {
     records: Vec<Record>,
     items: Vec<Item>,
-    /// When it was first sent, for repeat windows.
-    first_sent: Option<Instant>,
+    /// When an answer to it was lost first, for repeat windows.
+    unsure_since: Option<Instant>,
     /// When it first failed, for the retry budget.
     failing_since: Option<Instant>,
     attempts: u32,
@@ -47,14 +47,14 @@ struct Part {
 
 impl Part {
     fn new(records: Vec<Record>, items: Vec<Item>) -> Part {
-        Part { records, items, first_sent: None, failing_since: None, attempts: 0 }
+        Part { records, items, unsure_since: None, failing_since: None, attempts: 0 }
     }
 
     fn halve(mut self) -> (Part, Part) {
         let middle = self.records.len() / 2;
         let (records, items) = (self.records.split_off(middle), self.items.split_off(middle));
-        let second = Part { records, items, ..Part::new(Vec::new(), Vec::new()) };
-        (self, Part { first_sent: None, ..second })
+        let second = Part { unsure_since: self.unsure_since, ..Part::new(records, items) };
+        (self, second)
     }
 }
 
@@ -84,6 +84,14 @@ impl Delivery {
             if !self.lane.turn(&self.control).await {
                 break;
             }
+            if let Some(since) = part.unsure_since
+                && !self.may_repeat(since)
+            {
+                // Its key has expired while it waited.
+                let reason = "the answer was lost, and it is too late to send the row again safely";
+                self.settle_all(part, &Fate::InDoubt(Reason::new("answer_lost", reason)), &mut decided);
+                continue;
+            }
             let intents = match self.intend(&part).await {
                 Ok(intent) => intent,
                 Err(error) => {
@@ -91,7 +99,7 @@ impl Delivery {
                     break;
                 }
             };
-            let sent_at = *part.first_sent.get_or_insert_with(Instant::now);
+            let sent_at = part.unsure_since.unwrap_or_else(Instant::now);
             match self.send(&part.records).await {
                 Ok(receipt) => {
                     if let Some(pace) = receipt.pace {
@@ -108,7 +116,6 @@ impl Delivery {
                 }
                 Err(error) => {
                     self.answered(intents, Vec::new()).await;
-                    part.first_sent = None;
                     match error.reaction() {
                         Reaction::Wait(until) => {
                             self.control.count_retry();
@@ -173,8 +180,9 @@ impl Delivery {
         // Only an intent has to be told the fates in order.
         let mut fates = Vec::new();
         let told = self.needs_intent();
-        let mut rest = Part { first_sent: Some(sent_at), ..Part::new(Vec::new(), Vec::new()) };
+        let mut rest = Part::new(Vec::new(), Vec::new());
         (rest.attempts, rest.failing_since) = (part.attempts, part.failing_since);
+        rest.unsure_since = part.unsure_since;
         let mut uncertain = false;
         for ((record, item), outcome) in part.records.into_iter().zip(part.items).zip(receipt.outcomes) {
             let fate = match outcome {
@@ -197,6 +205,9 @@ impl Delivery {
             };
             told.then(|| fates.push(fate.clone()));
             decided.add(item.batch, read::fate_of(item, &record, fate, &self.mapping));
+        }
+        if uncertain {
+            rest.unsure_since = Some(sent_at);
         }
         let progress = !uncertain && rest.records.len() < total;
         (fates, (!rest.records.is_empty()).then_some((rest, progress)))

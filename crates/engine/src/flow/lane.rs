@@ -163,7 +163,7 @@ mod tests {
         let lane = Lane::new(None);
         let control = Control::new(CancellationToken::new());
         let clock = SystemClock;
-        let reset = clock.now() + jiff::SignedDuration::from_secs(7);
+        let reset = clock.now() + SignedDuration::from_secs(7);
         lane.note(Pace { remaining: 1, reset }, &clock);
         let before = Instant::now();
         assert!(lane.turn(&control).await);

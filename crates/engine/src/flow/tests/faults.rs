@@ -145,3 +145,22 @@ async fn a_reset_in_the_past_is_no_licence_to_hammer() {
     assert!(requests <= 61, "{requests} requests in a minute of refusals");
 }
 
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_has_expired_while_the_platform_was_busy_is_not_sent_again() {
+    let until = tidegate_model::Clock::now(&ManualClock::default()) + jiff::SignedDuration::from_secs(900);
+    let mut answers = 0;
+    let answer: Answer = Box::new(move |ids| {
+        answers += 1;
+        match answers {
+            1 => Ok(vec![lost(); ids.len()]),
+            2 => Err(Error::new(ErrorKind::Throttled(Some(until)), "too fast")),
+            _ => Ok(vec![Outcome::Delivered; ids.len()]),
+        }
+    });
+    let repeat = Repeat::Keyed(Duration::from_secs(600));
+    let stage = Stage::new(&Table::of(0..10), repeat, one_slot(), answer);
+    let run = stage.run().await;
+    assert_eq!((run.counts.delivered, run.counts.in_doubt), (0, 10));
+}
+
