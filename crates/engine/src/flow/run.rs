@@ -8,7 +8,7 @@ use tidegate_model::source::Column;
 use tidegate_model::store::{Fate, Pause, RowFate, Settlement};
 use tidegate_model::{
     Batch, Cause, Checkpoint, Clock, Columns, ConnectionId, Counts, Ending, Error, Feed, Mapping, Overlap,
-    Platform, Position, Reach, Reaction, Repeat, Row, Run, RunId, Selection, Source, Store, SyncId,
+    Platform, Reach, Reaction, Repeat, Row, Run, RunId, Selection, Source, Store, SyncId,
 };
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -17,7 +17,7 @@ use super::control::Control;
 use super::delivery::Delivery;
 use super::lane::Lanes;
 use super::memory::Memory;
-use super::place;
+use super::place::{self, Place};
 use super::read::Reader;
 use super::settle::{self, Remember, Settler};
 use super::slot::Slot;
@@ -109,8 +109,8 @@ pub async fn run(
     let control = Arc::new(Control::new(stop));
     let changes = matches!(input, Input::Changes);
     let moved = match open(import, parts, state.checkpoint.as_ref(), input).await {
-        Ok((feed, memory, position)) => {
-            Some(move_rows(import, parts, &run.id, &control, feed, memory, position, changes, progress).await)
+        Ok((feed, memory, place)) => {
+            Some(move_rows(import, parts, &run.id, &control, feed, memory, place, changes, progress).await)
         }
         Err(error) => {
             control.fail(error);
@@ -150,7 +150,7 @@ fn sentence(error: &Error) -> String {
     format!("{}. Next: {}", error.chain(), error.next_step())
 }
 
-type Opened = (Feed<Row>, Memory, Option<Position>);
+type Opened = (Feed<Row>, Memory, Option<Place>);
 
 /// Opens the feed at the place where the sync stands.
 async fn open(
@@ -160,23 +160,23 @@ async fn open(
     input: Input,
 ) -> Result<Opened, Error> {
     let memory = Memory::load(parts.store.as_ref(), &import.sync).await?;
-    let position = place::position_of(&import.sync, &import.detection, checkpoint)?;
+    let place = place::place_of(&import.sync, &import.detection, checkpoint)?;
     if let Input::Rows(rows) = input {
         let batches: Vec<_> =
             rows.chunks(batch_rows(import)).map(|rows| Ok(Batch::of(rows.to_vec()))).collect();
-        return Ok((futures_util::stream::iter(batches).boxed(), memory, position));
+        return Ok((futures_util::stream::iter(batches).boxed(), memory, place));
     }
     let reach = match &import.detection {
         Detection::Full => Reach::Everything,
         Detection::Place => Reach::After(checkpoint.cloned()),
         Detection::Cursor { column, overlap, .. } => Reach::Cursor {
             column: column.name.clone(),
-            from: position.as_ref().map(|position| position.back(*overlap)),
+            from: place.as_ref().map(|place| place.low(*overlap)),
             time_zone: import.time_zone.clone(),
         },
     };
     let feed = import.source.read(&import.selection, &reach, batch_rows(import)).await?;
-    Ok((feed, memory, position))
+    Ok((feed, memory, place))
 }
 
 /// Rows of a batch: a few requests for each slot.
@@ -195,7 +195,7 @@ async fn move_rows(
     control: &Arc<Control>,
     feed: Feed<Row>,
     mut memory: Memory,
-    position: Option<Position>,
+    place: Option<Place>,
     changes: bool,
     progress: watch::Sender<Counts>,
 ) -> (Memory, u64, Counts) {
@@ -205,8 +205,8 @@ async fn move_rows(
         Detection::Cursor { at, .. } => Some(*at),
         _ => None,
     };
-    let standing = match (&import.detection, &position) {
-        (Detection::Cursor { column, .. }, Some(position)) => Some((column.name.clone(), position.clone())),
+    let standing = match (&import.detection, &place) {
+        (Detection::Cursor { column, .. }, Some(place)) => Some((column.name.clone(), place.cursor.clone())),
         _ => None,
     };
     let settler = Settler {
@@ -218,7 +218,7 @@ async fn move_rows(
             Detection::Full if repeat != Repeat::Safe => Remember::UntilComplete,
             Detection::Full | Detection::Place => Remember::Torn,
         },
-        position,
+        place,
         chunks: std::mem::take(&mut memory.chunks).into(),
         problems: std::mem::take(&mut memory.problems),
         progress,

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use tidegate_model::store::{Fate, FateKind, OverlapChunk, RowFate, Settlement};
-use tidegate_model::{Checkpoint, Counts, Fingerprint, Overlap, Position, RunId, Store, Value};
+use tidegate_model::{Checkpoint, Counts, Fingerprint, Overlap, RunId, Store, Value};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 
 use super::control::{Control, Watch};
+use super::place::Place;
 
 /// A batch that was read; its rows are on their way.
 pub(super) struct Opened {
@@ -54,7 +55,7 @@ pub(super) struct Settler {
     pub(super) run: RunId,
     pub(super) control: Arc<Control>,
     pub(super) remember: Remember,
-    pub(super) position: Option<Position>,
+    pub(super) place: Option<Place>,
     pub(super) chunks: VecDeque<(u64, Option<Value>)>,
     pub(super) problems: HashSet<Fingerprint>,
     pub(super) progress: watch::Sender<Counts>,
@@ -141,10 +142,10 @@ impl Settler {
         let mut settlement = Settlement { batch, counts, ..Settlement::default() };
         if whole && self.moves {
             settlement.checkpoint = match (&self.remember, &opened.highest) {
-                (Remember::Overlap(_), Some(highest)) => {
-                    let position = self.position.get_or_insert_with(|| Position(highest.clone()));
-                    position.advance(highest);
-                    Some(super::place::place_of(position))
+                (Remember::Overlap(overlap), Some(highest)) => {
+                    let place = self.place.get_or_insert_with(|| Place::at(highest.clone()));
+                    place.advance(highest, *overlap);
+                    Some(place.checkpoint())
                 }
                 (Remember::Overlap(_), None) => None,
                 _ => opened.checkpoint,
@@ -152,6 +153,9 @@ impl Settler {
         }
         settlement.remember = self.chunk(&rows[..placed], opened.highest, whole);
         settlement.forget_through = self.forget();
+        // A retry settles rows that no run will read again.
+        let forgotten = settlement.forget_through;
+        settlement.remember = settlement.remember.filter(|chunk| forgotten.is_none_or(|seq| seq < chunk.seq));
         settlement.recalled = opened.recalled;
         settlement.solved = self.solved(&rows);
         settlement.fates = rows;
@@ -167,6 +171,10 @@ impl Settler {
     /// The settled rows that a later run may read again.
     fn chunk(&mut self, rows: &[RowFate], high: Option<Value>, whole: bool) -> Option<OverlapChunk> {
         let by_cursor = matches!(self.remember, Remember::Overlap(_));
+        if by_cursor && high.is_none() {
+            // Pieces that could not be read: nothing would ever forget them.
+            return None;
+        }
         if rows.is_empty() || (whole && self.remember == Remember::Torn) || (!self.moves && !by_cursor) {
             return None;
         }
@@ -177,13 +185,13 @@ impl Settler {
 
     /// The chunks that lie wholly below what the next run reads again.
     fn forget(&mut self) -> Option<u64> {
-        let (Remember::Overlap(overlap), Some(position)) = (self.remember, &self.position) else {
+        let (Remember::Overlap(overlap), Some(place)) = (self.remember, &self.place) else {
             return None;
         };
-        let low = position.back(overlap);
+        let low = place.low(overlap);
         let mut through = None;
-        while let Some((seq, Some(high))) = self.chunks.front()
-            && high.compare(&low) == Some(Ordering::Less)
+        while let Some((seq, high)) = self.chunks.front()
+            && high.as_ref().is_none_or(|high| high.compare(&low) == Some(Ordering::Less))
         {
             through = Some(*seq);
             self.chunks.pop_front();

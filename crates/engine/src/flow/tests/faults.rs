@@ -134,7 +134,6 @@ async fn a_fault_in_a_connector_ends_the_run_instead_of_hanging_it() {
     assert_eq!(run.ending, Some(Ending::Failed));
 }
 
-
 #[tokio::test(start_paused = true)]
 async fn a_reset_in_the_past_is_no_licence_to_hammer() {
     let past = tidegate_model::Clock::now(&ManualClock::default()) - jiff::SignedDuration::from_secs(30);
@@ -144,7 +143,6 @@ async fn a_reset_in_the_past_is_no_licence_to_hammer() {
     let requests = stage.platform.requests.lock().expect("no panic").len();
     assert!(requests <= 61, "{requests} requests in a minute of refusals");
 }
-
 
 #[tokio::test(start_paused = true)]
 async fn a_key_that_has_expired_while_the_platform_was_busy_is_not_sent_again() {
@@ -164,3 +162,19 @@ async fn a_key_that_has_expired_while_the_platform_was_busy_is_not_sent_again() 
     assert_eq!((run.counts.delivered, run.counts.in_doubt), (0, 10));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_wider_overlap_sends_nothing_twice() {
+    let table = Table::of(0..3_000);
+    let mut stage = Stage::new(&table, Repeat::Unsafe, limits(), all_delivered());
+    stage.run().await;
+    let Detection::Cursor { overlap, .. } = &mut stage.import.detection else { panic!("a cursor") };
+    *overlap = Overlap::Units(2_000);
+    table.put(9_000, "late", 2_995);
+    assert_eq!(stage.run().await.counts.delivered, 1);
+    assert_eq!(stage.run().await.counts.delivered, 0);
+    table.put(9_001, "new", 4_000);
+    stage.run().await;
+    table.put(9_002, "late", 2_996);
+    assert_eq!(stage.run().await.counts.delivered, 1, "the wider overlap is in force");
+    assert_eq!(stage.sent(), once((0..3_000).chain([9_000, 9_001, 9_002])));
+}
