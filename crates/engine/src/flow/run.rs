@@ -132,14 +132,20 @@ pub async fn run(
         (None, false) if counts.rejected + counts.in_doubt > 0 => Ending::Partial,
         (None, false) => Ending::Succeeded,
     };
-    if let Some(error) = &failure
-        && error.reaction() == Reaction::Pause
-    {
-        let why = sentence(error);
-        let pause = Pause { by: "tidegate".to_owned(), why, at: parts.clock.now() };
-        parts.store.set_paused(&import.sync, Some(pause)).await?;
-    } else if ending != Ending::Failed && state.paused.is_some() {
-        parts.store.set_paused(&import.sync, None).await?;
+    // Looked at again: what a person paused in the meantime stays paused.
+    let paused = parts.store.sync_state(&import.sync).await?.paused;
+    let pausing = failure.as_ref().filter(|error| error.reaction() == Reaction::Pause);
+    match (pausing, paused) {
+        (_, Some(pause)) if pause.by != "tidegate" => {}
+        (Some(error), _) => {
+            let pause = Pause { by: "tidegate".to_owned(), why: sentence(error), at: parts.clock.now() };
+            parts.store.set_paused(&import.sync, Some(pause)).await?;
+        }
+        // Only a run that came to its end proves that the cause is mended.
+        (None, Some(_)) if matches!(ending, Ending::Succeeded | Ending::Partial) => {
+            parts.store.set_paused(&import.sync, None).await?;
+        }
+        _ => {}
     }
     let error = failure.as_ref().map(sentence);
     parts.store.finish_run(&run.id, ending, error, complete, parts.clock.now()).await

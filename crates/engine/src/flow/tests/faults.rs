@@ -178,3 +178,27 @@ async fn a_wider_overlap_sends_nothing_twice() {
     assert_eq!(stage.run().await.counts.delivered, 1, "the wider overlap is in force");
     assert_eq!(stage.sent(), once((0..3_000).chain([9_000, 9_001, 9_002])));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_person_paused_during_the_run_stays_paused() {
+    let stage = Stage::new(&Table::of(0..2_000), Repeat::Unsafe, limits(), all_delivered());
+    let sync = SyncId::new("s");
+    let pause = |by: &str| {
+        let at = tidegate_model::Clock::now(&ManualClock::default());
+        Some(tidegate_model::store::Pause { by: by.into(), why: "a reason".into(), at })
+    };
+    stage.store.set_paused(&sync, pause("tidegate")).await.expect("paused");
+    let (run, ()) = tokio::join!(stage.run(), async {
+        crate::flow::wait::span(Duration::from_millis(50)).await;
+        stage.store.set_paused(&sync, pause("ann")).await.expect("paused");
+    });
+    assert_eq!(run.ending, Some(Ending::Succeeded));
+    let paused = stage.store.sync_state(&sync).await.expect("state").paused;
+    assert_eq!(paused.map(|pause| pause.by).as_deref(), Some("ann"));
+    change_answer(&stage, Box::new(|_| Err(Error::new(ErrorKind::Denied, "revoked"))));
+    stage.store.reset(&sync).await.expect("reset");
+    stage.run().await;
+    let paused = stage.store.sync_state(&sync).await.expect("state").paused;
+    assert_eq!(paused.map(|pause| pause.by).as_deref(), Some("ann"));
+}
+
