@@ -30,8 +30,18 @@ pub(super) struct Delivery {
     pub(super) repeat: Repeat,
     /// Whether rows whose answer was lost are sent again though that is not safe.
     pub(super) resend: bool,
+    /// The least time between two requests, where each is about one user.
+    pub(super) interval: Duration,
     /// How long an unreachable platform is tried.
     pub(super) retry_for: Duration,
+}
+
+/// What became of a request.
+pub(super) struct Delivered {
+    /// Decided rows, those of one batch together.
+    pub(super) decided: Vec<(u64, Vec<RowFate>)>,
+    /// When anything of it was sent last.
+    pub(super) last_sent: Option<Instant>,
 }
 
 /// A request, or what is left of one.
@@ -74,12 +84,17 @@ impl Decided {
 impl Delivery {
     /// Sends until every row has its fate. Rows that the halt of the run left
     /// without one are missing from what is returned.
-    pub(super) async fn deliver(&self, records: Vec<Record>, items: Vec<Item>) -> Vec<(u64, Vec<RowFate>)> {
+    pub(super) async fn deliver(&self, records: Vec<Record>, items: Vec<Item>) -> Delivered {
         let mut decided = Decided::default();
         let mut parts = VecDeque::from([Part::new(records, items)]);
+        let mut last_sent: Option<Instant> = None;
         while let Some(mut part) = parts.pop_front() {
             if part.records.is_empty() {
                 continue;
+            }
+            let rest = last_sent.map_or(Duration::ZERO, |sent| self.interval.saturating_sub(sent.elapsed()));
+            if !rest.is_zero() && !self.control.pause(rest).await {
+                break;
             }
             if !self.lane.turn(&self.control).await {
                 break;
@@ -99,7 +114,9 @@ impl Delivery {
                     break;
                 }
             };
-            let sent_at = part.unsure_since.unwrap_or_else(Instant::now);
+            let sent_at = Instant::now();
+            last_sent = Some(sent_at);
+            let sent_at = part.unsure_since.unwrap_or(sent_at);
             match self.send(&part.records).await {
                 Ok(receipt) => {
                     if let Some(pace) = receipt.pace {
@@ -146,7 +163,7 @@ impl Delivery {
                 }
             }
         }
-        decided.0
+        Delivered { decided: decided.0, last_sent }
     }
 
     /// Sends once; an answer that does not come in time after a halt is lost.

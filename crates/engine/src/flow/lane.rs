@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use tidegate_model::{Clock, ConnectionId, Pace, Rate};
+use tidegate_model::{Clock, ConnectionId, Limits, Pace, Rate};
 use tokio::time::Instant;
 
 use super::control::Control;
@@ -26,6 +26,14 @@ impl Lanes {
         Lanes { unpaced: true, ..Lanes::default() }
     }
 
+    /// The limits that runs through these lanes keep.
+    pub(super) fn limits(&self, limits: Limits) -> Limits {
+        match self.unpaced {
+            true => Limits { user_interval: Duration::ZERO, rate: None, ..limits },
+            false => limits,
+        }
+    }
+
     /// The lane of a connection's bucket, made on first use.
     pub(super) fn lane(
         &self,
@@ -33,7 +41,6 @@ impl Lanes {
         bucket: &'static str,
         rate: Option<Rate>,
     ) -> Arc<Lane> {
-        let rate = rate.filter(|_| !self.unpaced);
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         lanes.entry((connection.clone(), bucket)).or_insert_with(|| Arc::new(Lane::new(rate))).clone()
     }

@@ -205,7 +205,7 @@ async fn move_rows(
     changes: bool,
     progress: watch::Sender<Counts>,
 ) -> (Memory, u64, Counts) {
-    let limits = import.platform.limits();
+    let limits = parts.lanes.limits(import.platform.limits());
     let repeat = import.platform.object().repeat;
     let cursor = match &import.detection {
         Detection::Cursor { at, .. } => Some(*at),
@@ -242,6 +242,7 @@ async fn move_rows(
         clock: parts.clock.clone(),
         repeat,
         resend: import.resend,
+        interval: if limits.one_user { limits.user_interval } else { Duration::ZERO },
         retry_for: import.retry_for,
     };
     let mut slots = Vec::new();

@@ -56,10 +56,15 @@ impl Slot {
             while let Ok(parcels) = self.incoming.try_recv() {
                 queue.extend(parcels);
             }
-            match self.next(&mut queue, &mut users, open) {
+            match self.next(&mut queue, &users, open) {
                 Next::Send(records, items) => {
-                    let decided = self.delivery.deliver(records, items).await;
-                    if !self.report(decided).await {
+                    let user =
+                        self.limits.one_user.then(|| records.first().map(|record| record.identity.clone()));
+                    let delivered = self.delivery.deliver(records, items).await;
+                    if let (Some(Some(user)), Some(sent)) = (user, delivered.last_sent) {
+                        users.occupy(user, sent + self.limits.user_interval, Instant::now());
+                    }
+                    if !self.report(delivered.decided).await {
                         return;
                     }
                 }
@@ -67,11 +72,11 @@ impl Slot {
                     tokio::select! {
                         () = self.control.halt() => return,
                         () = wait::span(span) => {
-                            if self.limits.user_interval.is_zero() {
+                            if !self.limits.one_user {
                                 // Waited for more rows long enough: send what is there.
                                 let (records, items) = take(&mut queue, |_| true, &self.limits, self.platform.as_ref());
-                                let decided = self.delivery.deliver(records, items).await;
-                                if !self.report(decided).await {
+                                let delivered = self.delivery.deliver(records, items).await;
+                                if !self.report(delivered.decided).await {
                                     return;
                                 }
                             }
@@ -87,14 +92,13 @@ impl Slot {
     }
 
     /// The next request, or how long to wait for it.
-    fn next(&self, queue: &mut VecDeque<Parcel>, users: &mut Users, open: bool) -> Next {
+    fn next(&self, queue: &mut VecDeque<Parcel>, users: &Users, open: bool) -> Next {
         if self.limits.one_user {
             let now = Instant::now();
             let Some(at) = queue.iter().position(|(record, _)| users.is_free(&record.identity, now)) else {
                 return Next::Wait(users.next_free(queue, now));
             };
             let user = queue[at].0.identity.clone();
-            users.occupy(user.clone(), now + self.limits.user_interval, now);
             let (records, items) =
                 take(queue, |record| record.identity == user, &self.limits, self.platform.as_ref());
             return Next::Send(records, items);

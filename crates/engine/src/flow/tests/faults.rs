@@ -202,3 +202,37 @@ async fn what_a_person_paused_during_the_run_stays_paused() {
     assert_eq!(paused.map(|pause| pause.by).as_deref(), Some("ann"));
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_interval_of_a_user_counts_from_the_sending() {
+    let table = Table::default();
+    (0..4).for_each(|id| table.put(id, "busy", id));
+    let mut fails = 1;
+    let until = tidegate_model::Clock::now(&ManualClock::default()) + jiff::SignedDuration::from_secs(5);
+    let answer: Answer = Box::new(move |ids| {
+        fails -= 1;
+        match fails {
+            0 => Err(Error::new(ErrorKind::Throttled(Some(until)), "too fast")),
+            _ => Ok(vec![Outcome::Delivered; ids.len()]),
+        }
+    });
+    let interval = Duration::from_secs(1);
+    let limits = Limits { items_max: 1, one_user: true, user_interval: interval, ..one_slot() };
+    let stage = Stage::new(&table, Repeat::Safe, limits, answer);
+    assert_eq!(stage.run().await.counts.delivered, 4);
+    let requests = stage.platform.requests.lock().expect("no panic");
+    for pair in requests.windows(2) {
+        assert!(pair[1].0 - pair[0].0 >= interval, "{:?}", pair[1].0 - pair[0].0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dry_run_does_not_wait_for_users() {
+    let table = Table::default();
+    (0..100).for_each(|id| table.put(id, "busy", id));
+    let limits = Limits { items_max: 1, one_user: true, user_interval: Duration::from_secs(1), ..one_slot() };
+    let mut stage = Stage::new(&table, Repeat::Safe, limits, all_delivered());
+    stage.parts.lanes = Arc::new(Lanes::unpaced());
+    let before = Instant::now();
+    assert_eq!(stage.run().await.counts.delivered, 100);
+    assert!(before.elapsed() < Duration::from_secs(5), "{:?}", before.elapsed());
+}
