@@ -13,7 +13,6 @@ use tokio::time::Instant;
 
 use super::control::Control;
 use super::lane::Lane;
-use super::memory;
 use super::read::{self, Item};
 use super::wait;
 
@@ -206,7 +205,7 @@ impl Delivery {
                 Outcome::Delivered => Fate::Delivered,
                 Outcome::Rejected(reason) => Fate::Rejected(reason),
                 Outcome::Deferred(reason) => {
-                    told.then(|| fates.push(memory::deferred(reason)));
+                    told.then(|| fates.push(Fate::deferred(reason)));
                     rest.records.push(record);
                     rest.items.push(item);
                     continue;

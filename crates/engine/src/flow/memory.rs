@@ -47,7 +47,7 @@ impl Memory {
             for row in rows {
                 let fate = fates.next();
                 // It was answered that it did not take effect.
-                if (answered && fate.is_none()) || fate.as_ref().is_some_and(is_deferred) {
+                if (answered && fate.is_none()) || fate.as_ref().is_some_and(Fate::is_deferred) {
                     continue;
                 }
                 memory.intended.entry(row.row).or_default().push_back((row, fate));
@@ -94,19 +94,6 @@ impl Memory {
         let rows = self.intended.drain().flat_map(|(_, rows)| rows);
         rows.map(|(row, fate)| (row, fate.unwrap_or_else(|| Fate::InDoubt(crashed())))).collect()
     }
-}
-
-/// Stands in the answer to an intent with a row that did not take effect and is
-/// to be sent again.
-const DEFERRED: &str = "tidegate_deferred";
-
-/// What an intent is told of a deferred row.
-pub(super) fn deferred(reason: Reason) -> Fate {
-    Fate::InDoubt(Reason::new(DEFERRED, reason.message))
-}
-
-fn is_deferred(fate: &Fate) -> bool {
-    matches!(fate, Fate::InDoubt(reason) if reason.code == DEFERRED)
 }
 
 /// The reason that stands with a row in doubt after a crash.

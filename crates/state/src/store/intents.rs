@@ -153,11 +153,15 @@ pub(super) async fn recall(
         let (mut rows_left, mut fates_left) = (Vec::new(), Vec::new());
         for row in rows {
             let fate = fates.as_mut().and_then(Iterator::next);
+            let without_effect = match (&fates, &fate) {
+                (Some(_), None) => true,
+                (_, fate) => fate.as_ref().is_some_and(Fate::is_deferred),
+            };
             match recalled.iter().position(|recalled| *recalled == row.row) {
-                Some(at) => {
+                Some(at) if !without_effect => {
                     recalled.swap_remove(at);
                 }
-                None => {
+                _ => {
                     rows_left.push(row);
                     fates_left.extend(fate);
                 }

@@ -73,7 +73,13 @@ impl Memory {
             let of_sync = |run: &RunId| self.runs.get(run).is_some_and(|(run, _)| run.sync == *sync);
             let earlier = self.intents.values_mut().filter(|(of, _, _)| of != run && of_sync(of));
             for (_, _, intent) in earlier {
-                let Some(at) = intent.rows.iter().position(|intended| intended.row == *row) else { continue };
+                let without_effect = |at: usize| match &intent.fates {
+                    Some(fates) => fates.get(at).is_none_or(Fate::is_deferred),
+                    None => false,
+                };
+                let mut places = intent.rows.iter().enumerate();
+                let found = places.find(|(at, intended)| intended.row == *row && !without_effect(*at));
+                let Some((at, _)) = found else { continue };
                 intent.rows.remove(at);
                 if let Some(fates) = &mut intent.fates
                     && at < fates.len()

@@ -9,8 +9,8 @@ use tidegate_model::store::{
     Fate, FateKind, Intent, OverlapChunk, Pause, RowEntry, RowQuery, Settlement, SyncState,
 };
 use tidegate_model::{
-    Cause, Checkpoint, Clock, Counts, Ending, Fingerprint, ObjectKind, Run, RunId, Secret, Store, SyncId,
-    Value,
+    Cause, Checkpoint, Clock, Counts, Ending, Fingerprint, ObjectKind, Reason, Run, RunId, Secret, Store,
+    SyncId, Value,
 };
 
 use super::Place;
@@ -318,6 +318,9 @@ pub async fn a_recalled_row_leaves_its_oldest_intent(place: &dyn Place) {
     let store = place.open().await;
     let at = place.clock().now();
     let dead = start(&*store, &orders(), at).await;
+    let deferred = store.intend(&dead.id, 1, vec![intent(1), intent(2)]).await.expect("intended");
+    let later = vec![Fate::deferred(Reason::new("busy", "later"))];
+    store.answered(&dead.id, deferred, later.clone()).await.expect("answered");
     let answered = store.intend(&dead.id, 1, vec![intent(1), intent(2)]).await.expect("intended");
     store.answered(&dead.id, answered, vec![Fate::Delivered, rejected()]).await.expect("answered");
     store.intend(&dead.id, 2, vec![intent(2), intent(3)]).await.expect("intended");
@@ -333,7 +336,12 @@ pub async fn a_recalled_row_leaves_its_oldest_intent(place: &dyn Place) {
     let open: Vec<(_, _)> = open.into_iter().map(|Intent { rows, fates }| (rows, fates)).collect();
     assert_eq!(
         open,
-        [(vec![intent(2)], Some(vec![rejected()])), (vec![intent(2)], None), (vec![intent(1)], None)]
+        [
+            (vec![intent(1), intent(2)], Some(later)),
+            (vec![intent(2)], Some(vec![rejected()])),
+            (vec![intent(2)], None),
+            (vec![intent(1)], None)
+        ]
     );
     assert_eq!(store.open_intents(&SyncId::new("users")).await.expect("intents").len(), 1);
 
@@ -342,7 +350,7 @@ pub async fn a_recalled_row_leaves_its_oldest_intent(place: &dyn Place) {
 
     let open = store.open_intents(&orders()).await.expect("intents");
     let open: Vec<_> = open.into_iter().flat_map(|intent| intent.rows).collect();
-    assert_eq!(open, [intent(2), intent(1)]);
+    assert_eq!(open, [intent(1), intent(2), intent(2), intent(1)]);
 }
 
 /// Neither its own nor those of earlier runs; a read that did not complete keeps them.
