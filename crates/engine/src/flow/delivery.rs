@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
-use tidegate_model::store::{Fate, IntentId, IntentRow, RowFate};
+use tidegate_model::store::{Fate, IntentId, IntentRow};
 use tidegate_model::{
     Clock, Error, Mapping, Outcome, Platform, Reaction, Reason, Receipt, Record, Repeat, RunId, Store,
 };
@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::control::Control;
 use super::lane::Lane;
-use super::read::{self, Item};
+use super::read::{self, Item, Placed};
 use super::wait;
 
 /// Delivers the requests of one run.
@@ -38,7 +38,7 @@ pub(super) struct Delivery {
 /// What became of a request.
 pub(super) struct Delivered {
     /// Decided rows, those of one batch together.
-    pub(super) decided: Vec<(u64, Vec<RowFate>)>,
+    pub(super) decided: Vec<(u64, Vec<Placed>)>,
     /// When anything of it was sent last.
     pub(super) last_sent: Option<Instant>,
 }
@@ -69,10 +69,10 @@ impl Part {
 
 /// Decided rows, those of one batch together.
 #[derive(Default)]
-struct Decided(Vec<(u64, Vec<RowFate>)>);
+struct Decided(Vec<(u64, Vec<Placed>)>);
 
 impl Decided {
-    fn add(&mut self, batch: u64, row: RowFate) {
+    fn add(&mut self, batch: u64, row: Placed) {
         match self.0.last_mut() {
             Some((last, rows)) if *last == batch => rows.push(row),
             _ => self.0.push((batch, vec![row])),
@@ -220,7 +220,7 @@ impl Delivery {
                 Outcome::Unknown(reason) => Fate::InDoubt(reason),
             };
             told.then(|| fates.push(fate.clone()));
-            decided.add(item.batch, read::fate_of(item, &record, fate, &self.mapping));
+            decided.add(item.batch, (item.at, read::fate_of(item, &record, fate, &self.mapping)));
         }
         if uncertain {
             rest.unsure_since = Some(sent_at);
@@ -264,7 +264,9 @@ impl Delivery {
 
     fn settle_all(&self, part: Part, fate: &Fate, decided: &mut Decided) {
         for (record, item) in part.records.iter().zip(part.items) {
-            decided.add(item.batch, read::fate_of(item, record, fate.clone(), &self.mapping));
+            let (batch, at) = (item.batch, item.at);
+            let row = read::fate_of(item, record, fate.clone(), &self.mapping);
+            decided.add(batch, (at, row));
         }
     }
 

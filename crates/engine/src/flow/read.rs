@@ -22,10 +22,15 @@ use super::slot::Parcel;
 pub(super) struct Item {
     /// The batch it belongs to.
     pub(super) batch: u64,
+    /// Its place among the rows of the batch.
+    pub(super) at: u32,
     pub(super) key: Fingerprint,
     pub(super) whole: Fingerprint,
     pub(super) row: Row,
 }
+
+/// A row's fate and its place in the batch.
+pub(super) type Placed = (u32, RowFate);
 
 /// Everything the reading side of a run needs.
 pub(super) struct Reader {
@@ -120,7 +125,8 @@ impl Reader {
         };
         let mut counts = Counts { waiting: read.waiting, ..Counts::default() };
         counts.read = (read.items.len() + read.unreadable.len()) as u64;
-        let mut decided: Vec<RowFate> = read.unreadable.into_iter().map(unreadable).collect();
+        let mut decided: Vec<Placed> =
+            read.unreadable.into_iter().map(|piece| (0, unreadable(piece))).collect();
         let mut unplaced = Vec::new();
         let mut highest: Option<Value> = None;
         let share = read.items.len() / self.slots.len().max(1);
@@ -128,7 +134,7 @@ impl Reader {
             self.slots.iter().map(|_| Vec::with_capacity(share + share / 4 + 1)).collect();
         let mut under_way = 0;
         let mut recalled = Vec::new();
-        for row in read.items {
+        for (at, row) in (0..).zip(read.items) {
             let place = self.cursor.and_then(|at| row.values.get(at));
             if let Some(place) = place
                 && highest.as_ref().is_none_or(|high| place.compare(high) == Some(Ordering::Greater))
@@ -141,11 +147,11 @@ impl Reader {
             let key = self.mapping.key_of(&row, whole, scratch);
             match self.sort(row, key, whole, &mut recalled) {
                 Sorted::Unchanged => counts.unchanged += 1,
-                Sorted::Decided(row) if is_placed => decided.push(*row),
-                Sorted::Decided(row) => unplaced.push(*row),
+                Sorted::Decided(row) if is_placed => decided.push((at, *row)),
+                Sorted::Decided(row) => unplaced.push((at, *row)),
                 Sorted::Send(record, row) => {
                     let slot = slot_of(&record, self.slots.len());
-                    dealt[slot].push((record, Item { batch, key, whole, row }));
+                    dealt[slot].push((record, Item { batch, at, key, whole, row }));
                     under_way += 1;
                 }
             }

@@ -4,12 +4,13 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use tidegate_model::store::{Fate, FateKind, OverlapChunk, RowFate, Settlement};
+use tidegate_model::store::{Fate, FateKind, OverlapChunk, Settlement};
 use tidegate_model::{Checkpoint, Counts, Fingerprint, Overlap, RunId, Store, Value};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 
 use super::control::{Control, Watch};
 use super::place::Place;
+use super::read::Placed;
 
 /// A batch that was read; its rows are on their way.
 pub(super) struct Opened {
@@ -19,9 +20,9 @@ pub(super) struct Opened {
     /// Rows that were given to the slots.
     pub(super) under_way: usize,
     /// Rows whose fate is known without sending them.
-    pub(super) decided: Vec<RowFate>,
+    pub(super) decided: Vec<Placed>,
     /// Rows that have no place in the order of the cursor: every run rejects them anew.
-    pub(super) unplaced: Vec<RowFate>,
+    pub(super) unplaced: Vec<Placed>,
     /// The highest cursor value of the batch.
     pub(super) highest: Option<Value>,
     /// Rows that earlier runs were about to send.
@@ -35,7 +36,7 @@ pub(super) struct Opened {
 /// What the settler is told.
 pub(super) enum Note {
     Opened(Opened),
-    Decided { batch: u64, rows: Vec<RowFate> },
+    Decided { batch: u64, rows: Vec<Placed> },
 }
 
 /// Which settled rows later runs have to know.
@@ -67,7 +68,7 @@ pub(super) struct Settler {
 struct Open {
     opened: Option<Opened>,
     /// Rows that a slot decided, a request each.
-    decided: Vec<Vec<RowFate>>,
+    decided: Vec<Vec<Placed>>,
     rows: usize,
 }
 
@@ -134,11 +135,8 @@ impl Settler {
         let mut rows = Vec::with_capacity(open.rows + opened.decided.len() + opened.unplaced.len());
         rows.extend(opened.decided);
         rows.extend(open.decided.into_iter().flatten());
-        let placed = rows.len();
-        rows.extend(opened.unplaced);
         let mut counts = opened.counts;
         (counts.requests, counts.retries) = self.control.take_counts();
-        rows.iter().for_each(|row| count(&mut counts, &row.fate));
         let mut settlement = Settlement { batch, counts, ..Settlement::default() };
         if whole && self.moves {
             settlement.checkpoint = match (&self.remember, &opened.highest) {
@@ -151,14 +149,21 @@ impl Settler {
                 _ => opened.checkpoint,
             };
         }
-        settlement.remember = self.chunk(&rows[..placed], opened.highest, whole);
+        settlement.remember = self.chunk(&rows, opened.highest, whole);
         settlement.forget_through = self.forget();
         // A retry settles rows that no run will read again.
         let forgotten = settlement.forget_through;
         settlement.remember = settlement.remember.filter(|chunk| forgotten.is_none_or(|seq| seq < chunk.seq));
         settlement.recalled = opened.recalled;
+        rows.extend(opened.unplaced);
+        if rows.iter().any(|(_, row)| row.fate.reason().is_some()) {
+            // Of rows under one key the last one tells whether it is a problem.
+            rows.sort_by_key(|(at, _)| *at);
+        }
         settlement.solved = self.solved(&rows);
-        settlement.fates = rows;
+        rows.iter().for_each(|(_, row)| count(&mut settlement.counts, &row.fate));
+        settlement.fates = rows.into_iter().map(|(_, row)| row).collect();
+        let counts = settlement.counts;
         if let Err(error) = self.store.settle(&self.run, settlement).await {
             self.control.fail(error.context("the ledger could not be written"));
             return false;
@@ -169,7 +174,7 @@ impl Settler {
     }
 
     /// The settled rows that a later run may read again.
-    fn chunk(&mut self, rows: &[RowFate], high: Option<Value>, whole: bool) -> Option<OverlapChunk> {
+    fn chunk(&mut self, rows: &[Placed], high: Option<Value>, whole: bool) -> Option<OverlapChunk> {
         let by_cursor = matches!(self.remember, Remember::Overlap(_));
         if by_cursor && high.is_none() {
             // Pieces that could not be read: nothing would ever forget them.
@@ -180,7 +185,7 @@ impl Settler {
         }
         let seq = self.chunks.back().map_or(0, |(seq, _)| seq + 1);
         self.chunks.push_back((seq, high.clone()));
-        Some(OverlapChunk { seq, high, rows: rows.iter().map(|row| row.row).collect() })
+        Some(OverlapChunk { seq, high, rows: rows.iter().map(|(_, row)| row.row).collect() })
     }
 
     /// The chunks that lie wholly below what the next run reads again.
@@ -199,9 +204,9 @@ impl Settler {
         through
     }
 
-    fn solved(&mut self, rows: &[RowFate]) -> Vec<Fingerprint> {
+    fn solved(&mut self, rows: &[Placed]) -> Vec<Fingerprint> {
         let mut solved = Vec::new();
-        for row in rows {
+        for (_, row) in rows {
             match row.fate {
                 Fate::Delivered if !self.problems.is_empty() && self.problems.remove(&row.key) => {
                     solved.push(row.key);

@@ -4,14 +4,13 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_model::store::RowFate;
 use tidegate_model::{Identity, Limits, Platform, Record};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::control::{Control, Watch};
 use super::delivery::Delivery;
-use super::read::Item;
+use super::read::{Item, Placed};
 use super::settle::Note;
 use super::wait;
 
@@ -114,7 +113,7 @@ impl Slot {
     }
 
     /// Tells the settler. Returns whether it still listens.
-    async fn report(&self, decided: Vec<(u64, Vec<RowFate>)>) -> bool {
+    async fn report(&self, decided: Vec<(u64, Vec<Placed>)>) -> bool {
         for (batch, rows) in decided {
             if self.notes.send(Note::Decided { batch, rows }).await.is_err() {
                 return false;

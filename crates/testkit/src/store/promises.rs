@@ -595,7 +595,7 @@ pub async fn a_row_is_shown_with_its_problem_and_not_after_it(place: &dyn Place)
 pub async fn no_text_stops_a_settlement(place: &dyn Place) {
     let store = place.open().await;
     let run = start(&*store, &orders(), place.clock().now()).await;
-    let mut strange = fate(1, Fate::Rejected(tidegate_model::Reason::new("a\0b", "c\0'\"\u{fffd}日本")));
+    let mut strange = fate(1, Fate::Rejected(Reason::new("a\0b", "c\0'\"\u{fffd}日本")));
     strange.user = "nul \0 quote ' emoji 🎈".into();
     strange.key_text = "\0".into();
     let mut payload = row(1);

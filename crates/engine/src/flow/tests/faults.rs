@@ -236,3 +236,14 @@ async fn a_dry_run_does_not_wait_for_users() {
     assert_eq!(stage.run().await.counts.delivered, 100);
     assert!(before.elapsed() < Duration::from_secs(5), "{:?}", before.elapsed());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_key_whose_last_row_failed_stays_open_whatever_came_before_it() {
+    let table = Table::default();
+    table.put(7, "u", 1);
+    table.put(7, "", 2);
+    let stage = Stage::new(&table, Repeat::Unsafe, limits(), all_delivered());
+    let run = stage.run().await;
+    assert_eq!((run.counts.delivered, run.counts.rejected), (1, 1));
+    assert_eq!(stage.problems().await, ["7"]);
+}
