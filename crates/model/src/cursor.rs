@@ -55,7 +55,9 @@ impl Position {
                 // One more than asked for, so that the fraction need not be looked at.
                 let whole = number.split_once('.').map_or(&**number, |(whole, _)| whole).parse::<i128>();
                 match whole {
-                    Ok(whole) => Value::Decimal((whole - i128::from(units) - 1).to_string().into()),
+                    Ok(whole) => {
+                        Value::Decimal(whole.saturating_sub(i128::from(units) + 1).to_string().into())
+                    }
                     Err(_) => self.0.clone(),
                 }
             }
@@ -90,6 +92,12 @@ mod tests {
         let day = civil::date(2026, 3, 1);
         assert_eq!(Position(Value::Date(day)).back(Overlap::DEFAULT), Value::Date(civil::date(2026, 2, 28)));
         assert_eq!(Position(Value::Text("b".into())).back(Overlap::DEFAULT), Value::Text("b".into()));
+    }
+
+    #[test]
+    fn the_lowest_number_is_not_passed() {
+        let lowest = Value::Decimal(i128::MIN.to_string().into());
+        assert_eq!(Position(lowest.clone()).back(Overlap::DEFAULT_UNITS), lowest);
     }
 
     #[test]

@@ -93,7 +93,8 @@ pub struct IntentRow {
 pub struct Intent {
     /// The rows of the request, in its order.
     pub rows: Vec<IntentRow>,
-    /// Their fates where the answer came; `None` where it did not.
+    /// Their fates where the answer came, [`Fate::deferred`] and what is missing
+    /// at the end having had no effect; `None` where it did not come.
     pub fates: Option<Vec<Fate>>,
 }
 
@@ -117,6 +118,9 @@ pub struct Settlement {
     pub forget_through: Option<u64>,
     /// Keys whose open problems are solved by this batch.
     pub solved: Vec<Fingerprint>,
+    /// Rows that earlier runs intended and whose fate this batch settles: each
+    /// leaves its oldest intent that was not answered to have had no effect.
+    pub recalled: Vec<Fingerprint>,
 }
 
 /// Which rows to list.
@@ -157,6 +161,9 @@ impl FateKind {
     }
 }
 
+/// Stands in the answer to an intent with a deferred row.
+const DEFERRED: &str = "tidegate_deferred";
+
 impl Fate {
     /// The fate without its reason.
     pub fn kind(&self) -> FateKind {
@@ -165,6 +172,17 @@ impl Fate {
             Fate::Rejected(_) => FateKind::Rejected,
             Fate::InDoubt(_) => FateKind::InDoubt,
         }
+    }
+
+    /// What an intent is told of a row that did not take effect and is sent
+    /// again. No row ends with it.
+    pub fn deferred(reason: Reason) -> Fate {
+        Fate::InDoubt(Reason::new(DEFERRED, reason.message))
+    }
+
+    /// Whether it is [`Fate::deferred`].
+    pub fn is_deferred(&self) -> bool {
+        matches!(self, Fate::InDoubt(reason) if reason.code == DEFERRED)
     }
 
     /// Why, where there is a why.

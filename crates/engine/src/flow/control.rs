@@ -1,7 +1,7 @@
 //! How a run is stopped: from outside, or by its first failure.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tidegate_model::Error;
@@ -11,6 +11,18 @@ use super::wait;
 
 /// How long a request under way may still take once the run is to stop.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// Ends the run where the task that holds it ends by a fault: nobody may wait
+/// for what it leaves undone.
+pub(super) struct Watch(pub(super) Arc<Control>);
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.fail(Error::internal("a part of the run ended by a fault"));
+        }
+    }
+}
 
 /// Shared by all parts of one run.
 pub(super) struct Control {

@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_model::store::{Fate, IntentId, IntentRow, RowFate};
+use futures_util::future::try_join_all;
+use tidegate_model::store::{Fate, IntentId, IntentRow};
 use tidegate_model::{
     Clock, Error, Mapping, Outcome, Platform, Reaction, Reason, Receipt, Record, Repeat, RunId, Store,
 };
@@ -12,7 +13,7 @@ use tokio::time::Instant;
 
 use super::control::Control;
 use super::lane::Lane;
-use super::read::{self, Item};
+use super::read::{self, Item, Placed};
 use super::wait;
 
 /// Delivers the requests of one run.
@@ -28,16 +29,26 @@ pub(super) struct Delivery {
     pub(super) repeat: Repeat,
     /// Whether rows whose answer was lost are sent again though that is not safe.
     pub(super) resend: bool,
+    /// The least time between two requests, where each is about one user.
+    pub(super) interval: Duration,
     /// How long an unreachable platform is tried.
     pub(super) retry_for: Duration,
+}
+
+/// What became of a request.
+pub(super) struct Delivered {
+    /// Decided rows, those of one batch together.
+    pub(super) decided: Vec<(u64, Vec<Placed>)>,
+    /// When anything of it was sent last.
+    pub(super) last_sent: Option<Instant>,
 }
 
 /// A request, or what is left of one.
 struct Part {
     records: Vec<Record>,
     items: Vec<Item>,
-    /// When it was first sent, for repeat windows.
-    first_sent: Option<Instant>,
+    /// When an answer to it was lost first, for repeat windows.
+    unsure_since: Option<Instant>,
     /// When it first failed, for the retry budget.
     failing_since: Option<Instant>,
     attempts: u32,
@@ -45,23 +56,23 @@ struct Part {
 
 impl Part {
     fn new(records: Vec<Record>, items: Vec<Item>) -> Part {
-        Part { records, items, first_sent: None, failing_since: None, attempts: 0 }
+        Part { records, items, unsure_since: None, failing_since: None, attempts: 0 }
     }
 
     fn halve(mut self) -> (Part, Part) {
         let middle = self.records.len() / 2;
         let (records, items) = (self.records.split_off(middle), self.items.split_off(middle));
-        let second = Part { records, items, ..Part::new(Vec::new(), Vec::new()) };
-        (self, Part { first_sent: None, ..second })
+        let second = Part { unsure_since: self.unsure_since, ..Part::new(records, items) };
+        (self, second)
     }
 }
 
 /// Decided rows, those of one batch together.
 #[derive(Default)]
-struct Decided(Vec<(u64, Vec<RowFate>)>);
+struct Decided(Vec<(u64, Vec<Placed>)>);
 
 impl Decided {
-    fn add(&mut self, batch: u64, row: RowFate) {
+    fn add(&mut self, batch: u64, row: Placed) {
         match self.0.last_mut() {
             Some((last, rows)) if *last == batch => rows.push(row),
             _ => self.0.push((batch, vec![row])),
@@ -72,31 +83,46 @@ impl Decided {
 impl Delivery {
     /// Sends until every row has its fate. Rows that the halt of the run left
     /// without one are missing from what is returned.
-    pub(super) async fn deliver(&self, records: Vec<Record>, items: Vec<Item>) -> Vec<(u64, Vec<RowFate>)> {
+    pub(super) async fn deliver(&self, records: Vec<Record>, items: Vec<Item>) -> Delivered {
         let mut decided = Decided::default();
         let mut parts = VecDeque::from([Part::new(records, items)]);
+        let mut last_sent: Option<Instant> = None;
         while let Some(mut part) = parts.pop_front() {
             if part.records.is_empty() {
                 continue;
             }
+            let rest = last_sent.map_or(Duration::ZERO, |sent| self.interval.saturating_sub(sent.elapsed()));
+            if !rest.is_zero() && !self.control.pause(rest).await {
+                break;
+            }
             if !self.lane.turn(&self.control).await {
                 break;
             }
-            let intent = match self.intend(&part).await {
+            if let Some(since) = part.unsure_since
+                && !self.may_repeat(since)
+            {
+                // Its key has expired while it waited.
+                let reason = "the answer was lost, and it is too late to send the row again safely";
+                self.settle_all(part, &Fate::InDoubt(Reason::new("answer_lost", reason)), &mut decided);
+                continue;
+            }
+            let intents = match self.intend(&part).await {
                 Ok(intent) => intent,
                 Err(error) => {
                     self.control.fail(error.context("the ledger could not be written"));
                     break;
                 }
             };
-            let sent_at = *part.first_sent.get_or_insert_with(Instant::now);
+            let sent_at = Instant::now();
+            last_sent = Some(sent_at);
+            let sent_at = part.unsure_since.unwrap_or(sent_at);
             match self.send(&part.records).await {
                 Ok(receipt) => {
                     if let Some(pace) = receipt.pace {
                         self.lane.note(pace, self.clock.as_ref());
                     }
                     let (fates, rest) = self.decide(part, receipt, sent_at, &mut decided);
-                    self.answered(intent, fates).await;
+                    self.answered(intents, fates).await;
                     if let Some((rest, progress)) = rest {
                         match self.again(rest, progress).await {
                             Some(rest) => parts.push_front(rest),
@@ -105,12 +131,13 @@ impl Delivery {
                     }
                 }
                 Err(error) => {
-                    self.answered(intent, Vec::new()).await;
-                    part.first_sent = None;
+                    self.answered(intents, Vec::new()).await;
                     match error.reaction() {
                         Reaction::Wait(until) => {
                             self.control.count_retry();
-                            self.lane.close(until, self.clock.as_ref());
+                            self.lane.refuse(until, self.clock.as_ref());
+                            // It is there and it answers: the budget is for when it does not.
+                            (part.attempts, part.failing_since) = (0, None);
                             parts.push_front(part);
                         }
                         Reaction::Halve if part.records.len() > 1 => {
@@ -135,7 +162,7 @@ impl Delivery {
                 }
             }
         }
-        decided.0
+        Delivered { decided: decided.0, last_sent }
     }
 
     /// Sends once; an answer that does not come in time after a halt is lost.
@@ -169,15 +196,16 @@ impl Delivery {
         // Only an intent has to be told the fates in order.
         let mut fates = Vec::new();
         let told = self.needs_intent();
-        let mut rest = Part { first_sent: Some(sent_at), ..Part::new(Vec::new(), Vec::new()) };
+        let mut rest = Part::new(Vec::new(), Vec::new());
         (rest.attempts, rest.failing_since) = (part.attempts, part.failing_since);
+        rest.unsure_since = part.unsure_since;
         let mut uncertain = false;
         for ((record, item), outcome) in part.records.into_iter().zip(part.items).zip(receipt.outcomes) {
             let fate = match outcome {
                 Outcome::Delivered => Fate::Delivered,
                 Outcome::Rejected(reason) => Fate::Rejected(reason),
                 Outcome::Deferred(reason) => {
-                    told.then(|| fates.push(Fate::InDoubt(reason)));
+                    told.then(|| fates.push(Fate::deferred(reason)));
                     rest.records.push(record);
                     rest.items.push(item);
                     continue;
@@ -192,7 +220,10 @@ impl Delivery {
                 Outcome::Unknown(reason) => Fate::InDoubt(reason),
             };
             told.then(|| fates.push(fate.clone()));
-            decided.add(item.batch, read::fate_of(item, &record, fate, &self.mapping));
+            decided.add(item.batch, (item.at, read::fate_of(item, &record, fate, &self.mapping)));
+        }
+        if uncertain {
+            rest.unsure_since = Some(sent_at);
         }
         let progress = !uncertain && rest.records.len() < total;
         (fates, (!rest.records.is_empty()).then_some((rest, progress)))
@@ -233,7 +264,9 @@ impl Delivery {
 
     fn settle_all(&self, part: Part, fate: &Fate, decided: &mut Decided) {
         for (record, item) in part.records.iter().zip(part.items) {
-            decided.add(item.batch, read::fate_of(item, record, fate.clone(), &self.mapping));
+            let (batch, at) = (item.batch, item.at);
+            let row = read::fate_of(item, record, fate.clone(), &self.mapping);
+            decided.add(batch, (at, row));
         }
     }
 
@@ -242,24 +275,34 @@ impl Delivery {
         matches!(self.repeat, Repeat::Unsafe) && !self.resend
     }
 
-    async fn intend(&self, part: &Part) -> Result<Option<IntentId>, Error> {
+    /// Writes down what is about to be sent: an intent for each batch in the
+    /// request, so that a settled batch leaves none of its rows in one.
+    async fn intend(&self, part: &Part) -> Result<Vec<(IntentId, usize)>, Error> {
         if !self.needs_intent() {
-            return Ok(None);
+            return Ok(Vec::new());
         }
-        let batch = part.items.iter().map(|item| item.batch).max().unwrap_or_default();
-        let rows = part.records.iter().zip(&part.items).map(|(record, item)| IntentRow {
-            key: item.key,
-            row: item.whole,
-            key_text: self.mapping.key_text(&item.row),
-            user: read::user_of(record),
+        let mut records = part.records.iter();
+        let intents = part.items.chunk_by(|a, b| a.batch == b.batch).map(|items| {
+            let rows = items.iter().zip(records.by_ref()).map(|(item, record)| IntentRow {
+                key: item.key,
+                row: item.whole,
+                key_text: self.mapping.key_text(&item.row),
+                user: read::user_of(record),
+            });
+            let (rows, batch) = (rows.collect(), items[0].batch);
+            async move { Ok((self.store.intend(&self.run, batch, rows).await?, items.len())) }
         });
-        self.store.intend(&self.run, batch, rows.collect()).await.map(Some)
+        try_join_all(intents).await
     }
 
-    async fn answered(&self, intent: Option<IntentId>, fates: Vec<Fate>) {
-        if let Some(intent) = intent
-            && let Err(error) = self.store.answered(&self.run, intent, fates).await
-        {
+    /// Notes the answer: a fate for each row, or none where nothing took effect.
+    async fn answered(&self, intents: Vec<(IntentId, usize)>, fates: Vec<Fate>) {
+        let mut fates = fates.into_iter();
+        let answers = intents.into_iter().map(|(intent, rows)| {
+            let fates = fates.by_ref().take(rows).collect();
+            self.store.answered(&self.run, intent, fates)
+        });
+        if let Err(error) = try_join_all(answers).await {
             self.control.fail(error.context("the ledger could not be written"));
         }
     }

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use jiff::Timestamp;
-use tidegate_model::{Clock, ConnectionId, Pace, Rate};
+use jiff::{SignedDuration, Timestamp};
+use tidegate_model::{Clock, ConnectionId, Limits, Pace, Rate};
 use tokio::time::Instant;
 
 use super::control::Control;
@@ -26,6 +26,14 @@ impl Lanes {
         Lanes { unpaced: true, ..Lanes::default() }
     }
 
+    /// The limits that runs through these lanes keep.
+    pub(super) fn limits(&self, limits: Limits) -> Limits {
+        match self.unpaced {
+            true => Limits { user_interval: Duration::ZERO, rate: None, ..limits },
+            false => limits,
+        }
+    }
+
     /// The lane of a connection's bucket, made on first use.
     pub(super) fn lane(
         &self,
@@ -33,7 +41,6 @@ impl Lanes {
         bucket: &'static str,
         rate: Option<Rate>,
     ) -> Arc<Lane> {
-        let rate = rate.filter(|_| !self.unpaced);
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         lanes.entry((connection.clone(), bucket)).or_insert_with(|| Arc::new(Lane::new(rate))).clone()
     }
@@ -109,14 +116,18 @@ impl Lane {
         None
     }
 
-    /// Sends nothing before `until`, or for a second where the time is not known.
-    pub(super) fn close(&self, until: Option<Timestamp>, clock: &dyn Clock) {
+    /// After a refusal: sends nothing before `until`. At least a second passes,
+    /// for the other side's clock may be behind ours.
+    pub(super) fn refuse(&self, until: Option<Timestamp>, clock: &dyn Clock) {
+        let soon = clock.now().saturating_add(SignedDuration::from_secs(1)).unwrap_or(Timestamp::MAX);
+        self.close(until.map_or(soon, |until| until.max(soon)), clock);
+    }
+
+    /// Sends nothing before `until`.
+    fn close(&self, until: Timestamp, clock: &dyn Clock) {
         /// No vendor's window is longer than an hour.
         const LONGEST: Duration = Duration::from_secs(3_600);
-        let span = match until {
-            Some(until) => Duration::try_from(until.duration_since(clock.now())).unwrap_or(Duration::ZERO),
-            None => Duration::from_secs(1),
-        };
+        let span = Duration::try_from(until.duration_since(clock.now())).unwrap_or(Duration::ZERO);
         let until = Instant::now() + span.min(LONGEST);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.closed_until = Some(state.closed_until.map_or(until, |closed| closed.max(until)));
@@ -125,7 +136,7 @@ impl Lane {
     /// Takes note of what an answer said about the limit.
     pub(super) fn note(&self, pace: Pace, clock: &dyn Clock) {
         if pace.remaining == 0 {
-            self.close(Some(pace.reset), clock);
+            self.close(pace.reset, clock);
         }
     }
 }
@@ -159,7 +170,7 @@ mod tests {
         let lane = Lane::new(None);
         let control = Control::new(CancellationToken::new());
         let clock = SystemClock;
-        let reset = clock.now() + jiff::SignedDuration::from_secs(7);
+        let reset = clock.now() + SignedDuration::from_secs(7);
         lane.note(Pace { remaining: 1, reset }, &clock);
         let before = Instant::now();
         assert!(lane.turn(&control).await);
@@ -174,7 +185,7 @@ mod tests {
         let stop = CancellationToken::new();
         let control = Control::new(stop.clone());
         let lane = Lane::new(None);
-        lane.close(None, &SystemClock);
+        lane.refuse(None, &SystemClock);
         stop.cancel();
         assert!(!lane.turn(&control).await);
     }

@@ -1,6 +1,6 @@
 //! What a run knows of the runs before it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use tidegate_model::store::{Fate, Intent, IntentRow};
 use tidegate_model::{Error, Fingerprint, Reason, Store, SyncId, Value};
@@ -12,8 +12,9 @@ pub(super) struct Memory {
     settled: HashMap<Fingerprint, u32>,
     /// The chunks that they come from: number and highest cursor.
     pub(super) chunks: Vec<(u64, Option<Value>)>,
-    /// Rows that were about to be sent: their fate where the answer came.
-    intended: HashMap<Fingerprint, (IntentRow, Option<Fate>)>,
+    /// Rows that were about to be sent, oldest first: their fate where the
+    /// answer came. None of them was settled.
+    intended: HashMap<Fingerprint, VecDeque<(IntentRow, Option<Fate>)>>,
     /// Keys of rows that were rejected or in doubt and are still open.
     pub(super) problems: HashSet<Fingerprint>,
 }
@@ -44,11 +45,12 @@ impl Memory {
             let answered = fates.is_some();
             let mut fates = fates.unwrap_or_default().into_iter();
             for row in rows {
-                match (answered, fates.next()) {
-                    // It was answered that nothing took effect.
-                    (true, None) => memory.intended.remove(&row.row),
-                    (_, fate) => memory.intended.insert(row.row, (row, fate)),
-                };
+                let fate = fates.next();
+                // It was answered that it did not take effect.
+                if (answered && fate.is_none()) || fate.as_ref().is_some_and(Fate::is_deferred) {
+                    continue;
+                }
+                memory.intended.entry(row.row).or_default().push_back((row, fate));
             }
         }
         memory.problems = store.problems(sync).await?.into_iter().map(|problem| problem.key).collect();
@@ -65,22 +67,32 @@ impl Memory {
             if *count == 0 {
                 self.settled.remove(&row);
             }
-            self.intended.remove(&row);
             return Known::Settled;
         }
+        self.recall_sent(row)
+    }
+
+    /// As [`Memory::recall`], where rows are sent though they were settled.
+    pub(super) fn recall_sent(&mut self, row: Fingerprint) -> Known {
         if self.intended.is_empty() {
             return Known::New;
         }
-        match self.intended.remove(&row) {
+        let Some(waiting) = self.intended.get_mut(&row) else { return Known::New };
+        let first = waiting.pop_front();
+        if waiting.is_empty() {
+            self.intended.remove(&row);
+        }
+        match first {
             None => Known::New,
             Some((_, Some(fate))) => Known::Sent(fate),
             Some((_, None)) => Known::InDoubt,
         }
     }
 
-    /// Rows in doubt that the source no longer showed.
-    pub(super) fn left_in_doubt(&mut self) -> Vec<IntentRow> {
-        self.intended.drain().filter(|(_, (_, fate))| fate.is_none()).map(|(_, (row, _))| row).collect()
+    /// Rows that were sent or about to be, and that the source no longer showed.
+    pub(super) fn left_over(&mut self) -> Vec<(IntentRow, Fate)> {
+        let rows = self.intended.drain().flat_map(|(_, rows)| rows);
+        rows.map(|(row, fate)| (row, fate.unwrap_or_else(|| Fate::InDoubt(crashed())))).collect()
     }
 }
 

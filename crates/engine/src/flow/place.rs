@@ -1,29 +1,57 @@
 //! Where a cursor stands between runs, and whether it still fits its column.
 
-use tidegate_model::{Checkpoint, Error, ErrorKind, Position, SyncId, Value};
+use std::cmp::Ordering;
+
+use tidegate_model::{Checkpoint, Error, ErrorKind, Overlap, Position, SyncId, Value};
 
 use super::run::Detection;
 
-/// The checkpoint of a cursor.
-#[derive(serde::Serialize, serde::Deserialize)]
-struct Place {
-    cursor: Position,
+/// Where a cursor stands: its checkpoint.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub(super) struct Place {
+    pub(super) cursor: Position,
+    /// From where on every settled row is remembered. It moves with the cursor
+    /// and never back: a wider overlap must not show rows that were forgotten.
+    #[serde(default)]
+    pub(super) low: Option<Value>,
 }
 
-/// A position as a checkpoint.
-pub(super) fn place_of(position: &Position) -> Checkpoint {
-    Checkpoint(serde_json::json!({ "cursor": position }))
+impl Place {
+    /// A cursor that has not been settled anywhere before.
+    pub(super) fn at(cursor: Value) -> Place {
+        Place { cursor: Position(cursor), low: None }
+    }
+
+    /// The lowest cursor value that the next run looks at again.
+    pub(super) fn low(&self, overlap: Overlap) -> Value {
+        let back = self.cursor.back(overlap);
+        match &self.low {
+            Some(low) if low.compare(&back) == Some(Ordering::Greater) => low.clone(),
+            _ => back,
+        }
+    }
+
+    /// Moves on to `value` if that is higher.
+    pub(super) fn advance(&mut self, value: &Value, overlap: Overlap) {
+        self.cursor.advance(value);
+        self.low = Some(self.low(overlap));
+    }
+
+    /// The place as a checkpoint.
+    pub(super) fn checkpoint(&self) -> Checkpoint {
+        Checkpoint(serde_json::json!(self))
+    }
 }
 
-/// The position that a checkpoint holds, where changes are detected by a cursor.
+/// The place that a checkpoint holds, where changes are detected by a cursor.
 ///
 /// # Errors
 /// Where the checkpoint was not made by a cursor, or by one of another type.
-pub(super) fn position_of(
+pub(super) fn place_of(
     sync: &SyncId,
     detection: &Detection,
     checkpoint: Option<&Checkpoint>,
-) -> Result<Option<Position>, Error> {
+) -> Result<Option<Place>, Error> {
     let (Detection::Cursor { column, .. }, Some(Checkpoint(place))) = (detection, checkpoint) else {
         return Ok(None);
     };
@@ -38,7 +66,7 @@ pub(super) fn position_of(
     if !fits(&place.cursor.0, &column.type_name) {
         return Err(misfit(sync, &column.name, &column.type_name, &place.cursor));
     }
-    Ok(Some(place.cursor))
+    Ok(Some(place))
 }
 
 /// The cursor is of another type than the place: rows would be missed, or all sent again.

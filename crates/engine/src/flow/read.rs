@@ -23,10 +23,15 @@ use super::slot::Parcel;
 pub(super) struct Item {
     /// The batch it belongs to.
     pub(super) batch: u64,
+    /// Its place among the rows of the batch.
+    pub(super) at: u32,
     pub(super) key: Fingerprint,
     pub(super) whole: Fingerprint,
     pub(super) row: Row,
 }
+
+/// A row's fate and its place in the batch.
+pub(super) type Placed = (u32, RowFate);
 
 /// Everything the reading side of a run needs.
 pub(super) struct Reader {
@@ -126,8 +131,9 @@ impl Reader {
         let mut counts = Counts { waiting: read.waiting, ..Counts::default() };
         counts.read = (read.items.len() + read.unreadable.len()) as u64;
         let mut highest: Option<Value> = None;
+        let mut recalled = Vec::new();
         let mut fresh = Vec::with_capacity(read.items.len());
-        for row in read.items {
+        for (at, row) in (0..).zip(read.items) {
             if let Some(place) = self.cursor.and_then(|at| row.values.get(at))
                 && highest.as_ref().is_none_or(|high| place.compare(high) == Some(Ordering::Greater))
                 && !place.is_null()
@@ -136,34 +142,42 @@ impl Reader {
             }
             let whole = row.fingerprint(scratch);
             let key = self.mapping.key_of(&row, whole, scratch);
-            match if self.recall { self.memory.recall(whole) } else { Known::New } {
-                Known::Settled => counts.unchanged += 1,
-                known => fresh.push((row, key, whole, known)),
+            let known = if self.recall { self.memory.recall(whole) } else { self.memory.recall_sent(whole) };
+            match known {
+                Known::Settled => {
+                    counts.unchanged += 1;
+                    continue;
+                }
+                Known::Sent(_) | Known::InDoubt => recalled.push(whole),
+                Known::New => {}
             }
+            fresh.push((at, row, key, whole, known));
         }
         if !self.spread(fresh.len()).await {
             return false;
         }
-        let mut decided: Vec<RowFate> = read.unreadable.into_iter().map(unreadable).collect();
+        let mut decided: Vec<Placed> =
+            read.unreadable.into_iter().map(|piece| (0, unreadable(piece))).collect();
         let mut unplaced = Vec::new();
         let share = fresh.len() / self.spread;
         let mut dealt: Vec<Vec<Parcel>> =
             (0..self.spread).map(|_| Vec::with_capacity(share + share / 4 + 1)).collect();
         let mut under_way = 0;
-        for (row, key, whole, known) in fresh {
+        for (at, row, key, whole, known) in fresh {
             let is_placed = !self.cursor.and_then(|at| row.values.get(at)).is_some_and(Value::is_null);
             match self.sort(row, key, whole, known) {
-                Sorted::Decided(row) if is_placed => decided.push(*row),
-                Sorted::Decided(row) => unplaced.push(*row),
+                Sorted::Decided(row) if is_placed => decided.push((at, *row)),
+                Sorted::Decided(row) => unplaced.push((at, *row)),
                 Sorted::Send(record, row) => {
                     let slot = slot_of(&record, dealt.len());
-                    dealt[slot].push((record, Item { batch, key, whole, row }));
+                    dealt[slot].push((record, Item { batch, at, key, whole, row }));
                     under_way += 1;
                 }
             }
         }
         let checkpoint = read.checkpoint;
-        let opened = Opened { batch, checkpoint, under_way, decided, unplaced, highest, counts, permit };
+        let opened =
+            Opened { batch, checkpoint, under_way, decided, unplaced, highest, recalled, counts, permit };
         if self.notes.send(Note::Opened(opened)).await.is_err() {
             return false;
         }

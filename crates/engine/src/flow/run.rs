@@ -8,7 +8,7 @@ use tidegate_model::source::Column;
 use tidegate_model::store::{Fate, Pause, RowFate, Settlement};
 use tidegate_model::{
     Batch, Cause, Checkpoint, Clock, Columns, ConnectionId, Counts, Ending, Error, Feed, Mapping, Overlap,
-    Platform, Position, Reach, Reaction, Repeat, Row, Run, RunId, Selection, Source, Store, SyncId,
+    Platform, Reach, Reaction, Repeat, Row, Run, RunId, Selection, Source, Store, SyncId,
 };
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -16,10 +16,10 @@ use tokio_util::sync::CancellationToken;
 use super::control::Control;
 use super::delivery::Delivery;
 use super::lane::Lanes;
-use super::memory::{self, Memory};
-use super::place;
+use super::memory::Memory;
+use super::place::{self, Place};
 use super::read::Reader;
-use super::settle::{Remember, Settler};
+use super::settle::{self, Remember, Settler};
 use super::slot::Slot;
 
 /// Batches under way at once: enough that reading, delivering and settling
@@ -109,8 +109,8 @@ pub async fn run(
     let control = Arc::new(Control::new(stop));
     let changes = matches!(input, Input::Changes);
     let moved = match open(import, parts, state.checkpoint.as_ref(), input).await {
-        Ok((feed, memory, position)) => {
-            Some(move_rows(import, parts, &run.id, &control, feed, memory, position, changes, progress).await)
+        Ok((feed, memory, place)) => {
+            Some(move_rows(import, parts, &run.id, &control, feed, memory, place, changes, progress).await)
         }
         Err(error) => {
             control.fail(error);
@@ -132,14 +132,20 @@ pub async fn run(
         (None, false) if counts.rejected + counts.in_doubt > 0 => Ending::Partial,
         (None, false) => Ending::Succeeded,
     };
-    if let Some(error) = &failure
-        && error.reaction() == Reaction::Pause
-    {
-        let why = sentence(error);
-        let pause = Pause { by: "tidegate".to_owned(), why, at: parts.clock.now() };
-        parts.store.set_paused(&import.sync, Some(pause)).await?;
-    } else if ending != Ending::Failed && state.paused.is_some() {
-        parts.store.set_paused(&import.sync, None).await?;
+    // Looked at again: what a person paused in the meantime stays paused.
+    let paused = parts.store.sync_state(&import.sync).await?.paused;
+    let pausing = failure.as_ref().filter(|error| error.reaction() == Reaction::Pause);
+    match (pausing, paused) {
+        (_, Some(pause)) if pause.by != "tidegate" => {}
+        (Some(error), _) => {
+            let pause = Pause { by: "tidegate".to_owned(), why: sentence(error), at: parts.clock.now() };
+            parts.store.set_paused(&import.sync, Some(pause)).await?;
+        }
+        // Only a run that came to its end proves that the cause is mended.
+        (None, Some(_)) if matches!(ending, Ending::Succeeded | Ending::Partial) => {
+            parts.store.set_paused(&import.sync, None).await?;
+        }
+        _ => {}
     }
     let error = failure.as_ref().map(sentence);
     parts.store.finish_run(&run.id, ending, error, complete, parts.clock.now()).await
@@ -150,7 +156,7 @@ fn sentence(error: &Error) -> String {
     format!("{}. Next: {}", error.chain(), error.next_step())
 }
 
-type Opened = (Feed<Row>, Memory, Option<Position>);
+type Opened = (Feed<Row>, Memory, Option<Place>);
 
 /// Opens the feed at the place where the sync stands.
 async fn open(
@@ -160,23 +166,23 @@ async fn open(
     input: Input,
 ) -> Result<Opened, Error> {
     let memory = Memory::load(parts.store.as_ref(), &import.sync).await?;
-    let position = place::position_of(&import.sync, &import.detection, checkpoint)?;
+    let place = place::place_of(&import.sync, &import.detection, checkpoint)?;
     if let Input::Rows(rows) = input {
         let batches: Vec<_> =
             rows.chunks(batch_rows(import)).map(|rows| Ok(Batch::of(rows.to_vec()))).collect();
-        return Ok((futures_util::stream::iter(batches).boxed(), memory, position));
+        return Ok((futures_util::stream::iter(batches).boxed(), memory, place));
     }
     let reach = match &import.detection {
         Detection::Full => Reach::Everything,
         Detection::Place => Reach::After(checkpoint.cloned()),
         Detection::Cursor { column, overlap, .. } => Reach::Cursor {
             column: column.name.clone(),
-            from: position.as_ref().map(|position| position.back(*overlap)),
+            from: place.as_ref().map(|place| place.low(*overlap)),
             time_zone: import.time_zone.clone(),
         },
     };
     let feed = import.source.read(&import.selection, &reach, batch_rows(import)).await?;
-    Ok((feed, memory, position))
+    Ok((feed, memory, place))
 }
 
 /// Rows of a batch: a few requests for each slot.
@@ -195,18 +201,18 @@ async fn move_rows(
     control: &Arc<Control>,
     feed: Feed<Row>,
     mut memory: Memory,
-    position: Option<Position>,
+    place: Option<Place>,
     changes: bool,
     progress: watch::Sender<Counts>,
 ) -> (Memory, u64, Counts) {
-    let limits = import.platform.limits();
+    let limits = parts.lanes.limits(import.platform.limits());
     let repeat = import.platform.object().repeat;
     let cursor = match &import.detection {
         Detection::Cursor { at, .. } => Some(*at),
         _ => None,
     };
-    let standing = match (&import.detection, &position) {
-        (Detection::Cursor { column, .. }, Some(position)) => Some((column.name.clone(), position.clone())),
+    let standing = match (&import.detection, &place) {
+        (Detection::Cursor { column, .. }, Some(place)) => Some((column.name.clone(), place.cursor.clone())),
         _ => None,
     };
     let settler = Settler {
@@ -218,7 +224,7 @@ async fn move_rows(
             Detection::Full if repeat != Repeat::Safe => Remember::UntilComplete,
             Detection::Full | Detection::Place => Remember::Torn,
         },
-        position,
+        place,
         chunks: std::mem::take(&mut memory.chunks).into(),
         problems: std::mem::take(&mut memory.problems),
         progress,
@@ -236,6 +242,7 @@ async fn move_rows(
         clock: parts.clock.clone(),
         repeat,
         resend: import.resend,
+        interval: if limits.one_user { limits.user_interval } else { Duration::ZERO },
         retry_for: import.retry_for,
     };
     let mut slots = Vec::new();
@@ -283,8 +290,8 @@ async fn move_rows(
     (memory, batches, counts)
 }
 
-/// After a read that came to its end: rows in doubt that the source no longer
-/// shows are listed, and what was kept for an early end is forgotten.
+/// After a read that came to its end: rows that an earlier run sent and that the
+/// source no longer shows are listed with their fate, in doubt where it is not known, and what was kept for an early end is forgotten.
 async fn finish(
     import: &Import,
     parts: &Parts,
@@ -292,19 +299,25 @@ async fn finish(
     mut memory: Memory,
     batch: u64,
 ) -> Result<Counts, Error> {
-    let fates: Vec<RowFate> = (memory.left_in_doubt().into_iter())
-        .map(|row| RowFate {
+    let fates: Vec<RowFate> = (memory.left_over().into_iter())
+        .map(|(row, fate)| RowFate {
             key: row.key,
             key_text: row.key_text,
             row: row.row,
             user: row.user,
-            fate: Fate::InDoubt(memory::crashed()),
+            fate,
             payload: None,
         })
         .collect();
-    let counts = Counts { in_doubt: fates.len() as u64, ..Counts::default() };
+    // Whatever read them could not count them any more.
+    let mut counts = Counts { read: fates.len() as u64, ..Counts::default() };
+    fates.iter().for_each(|row| settle::count(&mut counts, &row.fate));
     if !fates.is_empty() {
-        parts.store.settle(run, Settlement { batch, counts, fates, ..Settlement::default() }).await?;
+        let recalled = fates.iter().map(|row| row.row).collect();
+        let delivered = fates.iter().filter(|row| row.fate == Fate::Delivered);
+        let solved = delivered.map(|row| row.key).collect();
+        let settlement = Settlement { batch, counts, fates, solved, recalled, ..Settlement::default() };
+        parts.store.settle(run, settlement).await?;
     }
     if !matches!(import.detection, Detection::Cursor { .. }) {
         parts.store.clear_overlap(&import.sync).await?;

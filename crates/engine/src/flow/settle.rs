@@ -4,11 +4,13 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use tidegate_model::store::{Fate, FateKind, OverlapChunk, RowFate, Settlement};
-use tidegate_model::{Checkpoint, Counts, Fingerprint, Overlap, Position, RunId, Store, Value};
+use tidegate_model::store::{Fate, FateKind, OverlapChunk, Settlement};
+use tidegate_model::{Checkpoint, Counts, Fingerprint, Overlap, RunId, Store, Value};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 
-use super::control::Control;
+use super::control::{Control, Watch};
+use super::place::Place;
+use super::read::Placed;
 
 /// A batch that was read; its rows are on their way.
 pub(super) struct Opened {
@@ -18,11 +20,13 @@ pub(super) struct Opened {
     /// Rows that were given to the slots.
     pub(super) under_way: usize,
     /// Rows whose fate is known without sending them.
-    pub(super) decided: Vec<RowFate>,
+    pub(super) decided: Vec<Placed>,
     /// Rows that have no place in the order of the cursor: every run rejects them anew.
-    pub(super) unplaced: Vec<RowFate>,
+    pub(super) unplaced: Vec<Placed>,
     /// The highest cursor value of the batch.
     pub(super) highest: Option<Value>,
+    /// Rows that earlier runs were about to send.
+    pub(super) recalled: Vec<Fingerprint>,
     /// Read, unchanged and waiting rows.
     pub(super) counts: Counts,
     /// Lets the reader go on once the batch is settled.
@@ -32,7 +36,7 @@ pub(super) struct Opened {
 /// What the settler is told.
 pub(super) enum Note {
     Opened(Opened),
-    Decided { batch: u64, rows: Vec<RowFate> },
+    Decided { batch: u64, rows: Vec<Placed> },
 }
 
 /// Which settled rows later runs have to know.
@@ -52,7 +56,7 @@ pub(super) struct Settler {
     pub(super) run: RunId,
     pub(super) control: Arc<Control>,
     pub(super) remember: Remember,
-    pub(super) position: Option<Position>,
+    pub(super) place: Option<Place>,
     pub(super) chunks: VecDeque<(u64, Option<Value>)>,
     pub(super) problems: HashSet<Fingerprint>,
     pub(super) progress: watch::Sender<Counts>,
@@ -64,7 +68,7 @@ pub(super) struct Settler {
 struct Open {
     opened: Option<Opened>,
     /// Rows that a slot decided, a request each.
-    decided: Vec<Vec<RowFate>>,
+    decided: Vec<Vec<Placed>>,
     rows: usize,
 }
 
@@ -74,9 +78,19 @@ impl Open {
     }
 }
 
+/// Counts one fate.
+pub(super) fn count(counts: &mut Counts, fate: &Fate) {
+    match fate.kind() {
+        FateKind::Delivered => counts.delivered += 1,
+        FateKind::Rejected => counts.rejected += 1,
+        FateKind::InDoubt => counts.in_doubt += 1,
+    }
+}
+
 impl Settler {
     /// Settles until every sender of notes is gone. Returns the counts of the run.
     pub(super) async fn settle_all(mut self, mut notes: mpsc::Receiver<Note>) -> Counts {
+        let _watch = Watch(self.control.clone());
         let mut open: BTreeMap<u64, Open> = BTreeMap::new();
         let mut total = Counts::default();
         let mut done: u64 = 0;
@@ -106,8 +120,8 @@ impl Settler {
             }
         }
         // The run ended early. What has its fate keeps it; the place stays behind it.
-        for (_, rest) in open {
-            if !self.settle(done, rest, false, &mut total).await {
+        for (batch, rest) in open {
+            if !self.settle(batch, rest, false, &mut total).await {
                 break;
             }
         }
@@ -121,33 +135,35 @@ impl Settler {
         let mut rows = Vec::with_capacity(open.rows + opened.decided.len() + opened.unplaced.len());
         rows.extend(opened.decided);
         rows.extend(open.decided.into_iter().flatten());
-        let placed = rows.len();
-        rows.extend(opened.unplaced);
         let mut counts = opened.counts;
         (counts.requests, counts.retries) = self.control.take_counts();
-        for row in &rows {
-            match row.fate.kind() {
-                FateKind::Delivered => counts.delivered += 1,
-                FateKind::Rejected => counts.rejected += 1,
-                FateKind::InDoubt => counts.in_doubt += 1,
-            }
-        }
         let mut settlement = Settlement { batch, counts, ..Settlement::default() };
         if whole && self.moves {
             settlement.checkpoint = match (&self.remember, &opened.highest) {
-                (Remember::Overlap(_), Some(highest)) => {
-                    let position = self.position.get_or_insert_with(|| Position(highest.clone()));
-                    position.advance(highest);
-                    Some(super::place::place_of(position))
+                (Remember::Overlap(overlap), Some(highest)) => {
+                    let place = self.place.get_or_insert_with(|| Place::at(highest.clone()));
+                    place.advance(highest, *overlap);
+                    Some(place.checkpoint())
                 }
                 (Remember::Overlap(_), None) => None,
                 _ => opened.checkpoint,
             };
         }
-        settlement.remember = self.chunk(&rows[..placed], opened.highest, whole);
+        settlement.remember = self.chunk(&rows, opened.highest, whole);
         settlement.forget_through = self.forget();
+        // A retry settles rows that no run will read again.
+        let forgotten = settlement.forget_through;
+        settlement.remember = settlement.remember.filter(|chunk| forgotten.is_none_or(|seq| seq < chunk.seq));
+        settlement.recalled = opened.recalled;
+        rows.extend(opened.unplaced);
+        if rows.iter().any(|(_, row)| row.fate.reason().is_some()) {
+            // Of rows under one key the last one tells whether it is a problem.
+            rows.sort_by_key(|(at, _)| *at);
+        }
         settlement.solved = self.solved(&rows);
-        settlement.fates = rows;
+        rows.iter().for_each(|(_, row)| count(&mut settlement.counts, &row.fate));
+        settlement.fates = rows.into_iter().map(|(_, row)| row).collect();
+        let counts = settlement.counts;
         if let Err(error) = self.store.settle(&self.run, settlement).await {
             self.control.fail(error.context("the ledger could not be written"));
             return false;
@@ -158,25 +174,29 @@ impl Settler {
     }
 
     /// The settled rows that a later run may read again.
-    fn chunk(&mut self, rows: &[RowFate], high: Option<Value>, whole: bool) -> Option<OverlapChunk> {
+    fn chunk(&mut self, rows: &[Placed], high: Option<Value>, whole: bool) -> Option<OverlapChunk> {
         let by_cursor = matches!(self.remember, Remember::Overlap(_));
+        if by_cursor && high.is_none() {
+            // Pieces that could not be read: nothing would ever forget them.
+            return None;
+        }
         if rows.is_empty() || (whole && self.remember == Remember::Torn) || (!self.moves && !by_cursor) {
             return None;
         }
         let seq = self.chunks.back().map_or(0, |(seq, _)| seq + 1);
         self.chunks.push_back((seq, high.clone()));
-        Some(OverlapChunk { seq, high, rows: rows.iter().map(|row| row.row).collect() })
+        Some(OverlapChunk { seq, high, rows: rows.iter().map(|(_, row)| row.row).collect() })
     }
 
     /// The chunks that lie wholly below what the next run reads again.
     fn forget(&mut self) -> Option<u64> {
-        let (Remember::Overlap(overlap), Some(position)) = (self.remember, &self.position) else {
+        let (Remember::Overlap(overlap), Some(place)) = (self.remember, &self.place) else {
             return None;
         };
-        let low = position.back(overlap);
+        let low = place.low(overlap);
         let mut through = None;
-        while let Some((seq, Some(high))) = self.chunks.front()
-            && high.compare(&low) == Some(Ordering::Less)
+        while let Some((seq, high)) = self.chunks.front()
+            && high.as_ref().is_none_or(|high| high.compare(&low) == Some(Ordering::Less))
         {
             through = Some(*seq);
             self.chunks.pop_front();
@@ -184,9 +204,9 @@ impl Settler {
         through
     }
 
-    fn solved(&mut self, rows: &[RowFate]) -> Vec<Fingerprint> {
+    fn solved(&mut self, rows: &[Placed]) -> Vec<Fingerprint> {
         let mut solved = Vec::new();
-        for row in rows {
+        for (_, row) in rows {
             match row.fate {
                 Fate::Delivered if !self.problems.is_empty() && self.problems.remove(&row.key) => {
                     solved.push(row.key);

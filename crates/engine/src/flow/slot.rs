@@ -4,14 +4,13 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_model::store::RowFate;
 use tidegate_model::{Identity, Limits, Platform, Record};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::control::Control;
+use super::control::{Control, Watch};
 use super::delivery::Delivery;
-use super::read::Item;
+use super::read::{Item, Placed};
 use super::settle::Note;
 use super::wait;
 
@@ -38,6 +37,7 @@ enum Next {
 impl Slot {
     /// Sends until the reader is done and the queue is empty, or the run halts.
     pub(super) async fn send_all(mut self) {
+        let _watch = Watch(self.control.clone());
         let mut queue: VecDeque<Parcel> = VecDeque::new();
         let mut users = Users::default();
         let mut open = true;
@@ -55,10 +55,15 @@ impl Slot {
             while let Ok(parcels) = self.incoming.try_recv() {
                 queue.extend(parcels);
             }
-            match self.next(&mut queue, &mut users, open) {
+            match self.next(&mut queue, &users, open) {
                 Next::Send(records, items) => {
-                    let decided = self.delivery.deliver(records, items).await;
-                    if !self.report(decided).await {
+                    let user =
+                        self.limits.one_user.then(|| records.first().map(|record| record.identity.clone()));
+                    let delivered = self.delivery.deliver(records, items).await;
+                    if let (Some(Some(user)), Some(sent)) = (user, delivered.last_sent) {
+                        users.occupy(user, sent + self.limits.user_interval, Instant::now());
+                    }
+                    if !self.report(delivered.decided).await {
                         return;
                     }
                 }
@@ -66,11 +71,11 @@ impl Slot {
                     tokio::select! {
                         () = self.control.halt() => return,
                         () = wait::span(span) => {
-                            if self.limits.user_interval.is_zero() {
+                            if !self.limits.one_user {
                                 // Waited for more rows long enough: send what is there.
                                 let (records, items) = take(&mut queue, |_| true, &self.limits, self.platform.as_ref());
-                                let decided = self.delivery.deliver(records, items).await;
-                                if !self.report(decided).await {
+                                let delivered = self.delivery.deliver(records, items).await;
+                                if !self.report(delivered.decided).await {
                                     return;
                                 }
                             }
@@ -86,14 +91,13 @@ impl Slot {
     }
 
     /// The next request, or how long to wait for it.
-    fn next(&self, queue: &mut VecDeque<Parcel>, users: &mut Users, open: bool) -> Next {
+    fn next(&self, queue: &mut VecDeque<Parcel>, users: &Users, open: bool) -> Next {
         if self.limits.one_user {
             let now = Instant::now();
             let Some(at) = queue.iter().position(|(record, _)| users.is_free(&record.identity, now)) else {
                 return Next::Wait(users.next_free(queue, now));
             };
             let user = queue[at].0.identity.clone();
-            users.occupy(user.clone(), now + self.limits.user_interval, now);
             let (records, items) =
                 take(queue, |record| record.identity == user, &self.limits, self.platform.as_ref());
             return Next::Send(records, items);
@@ -109,7 +113,7 @@ impl Slot {
     }
 
     /// Tells the settler. Returns whether it still listens.
-    async fn report(&self, decided: Vec<(u64, Vec<RowFate>)>) -> bool {
+    async fn report(&self, decided: Vec<(u64, Vec<Placed>)>) -> bool {
         for (batch, rows) in decided {
             if self.notes.send(Note::Decided { batch, rows }).await.is_err() {
                 return false;

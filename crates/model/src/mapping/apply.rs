@@ -251,7 +251,7 @@ pub(super) fn truth(value: &Value) -> Option<bool> {
 /// milliseconds where they are too large for seconds.
 pub(super) fn instant(value: &Value, zone: &jiff::tz::TimeZone) -> Result<Option<Timestamp>, String> {
     /// Seconds later than the year 5138 are milliseconds.
-    const SECONDS_MAX: i64 = 100_000_000_000;
+    const SECONDS_MAX: u64 = 100_000_000_000;
     let civil = |at: jiff::civil::DateTime| {
         zone.to_ambiguous_zoned(at)
             .compatible()
@@ -264,7 +264,7 @@ pub(super) fn instant(value: &Value, zone: &jiff::tz::TimeZone) -> Result<Option
         Value::DateTime(at) => civil(*at),
         Value::Date(day) => civil(day.to_datetime(jiff::civil::Time::midnight())),
         Value::Int(number) => {
-            let at = if number.abs() < SECONDS_MAX {
+            let at = if number.unsigned_abs() < SECONDS_MAX {
                 Timestamp::from_second(*number)
             } else {
                 Timestamp::from_millisecond(*number)
@@ -376,5 +376,17 @@ fn spread(value: Option<&Value>, name: &str) -> Result<Option<Json>, Reason> {
         Ok(Some(json))
     } else {
         Err(Reason::new("not_an_object", format!("`{name}` holds JSON that is no object")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_that_is_no_time_is_told_and_stops_nothing() {
+        for number in [i64::MIN, i64::MAX] {
+            assert!(instant(&Value::Int(number), &jiff::tz::TimeZone::UTC).is_err(), "{number}");
+        }
     }
 }

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tidegate_model::store::{Fate, Intent, IntentId, IntentRow};
-use tidegate_model::{Error, RunId, SyncId};
+use tidegate_model::{Error, Fingerprint, RunId, SyncId};
 use tokio::sync::{mpsc, oneshot};
 
 use super::dialect::{Database, Tx};
-use super::statement::sql;
+use super::statement::{Arg, Record, sql};
 use crate::history::block;
 
 /// Notes in one transaction.
@@ -132,17 +132,71 @@ fn again(error: &Error) -> Error {
     Error::new(error.kind(), error.chain()).hint(error.next_step())
 }
 
+/// Takes rows off the intents of earlier runs, oldest first. Only a run after a
+/// crash has any.
+pub(super) async fn recall(
+    tx: &mut Tx,
+    sync: &str,
+    run: &RunId,
+    mut recalled: Vec<Fingerprint>,
+) -> Result<(), Error> {
+    if recalled.is_empty() {
+        return Ok(());
+    }
+    let earlier = sql("SELECT intents.run AS run, intents.id AS id, intents.body AS body,
+            intents.fates AS fates FROM intents JOIN runs ON runs.id = intents.run
+        WHERE runs.sync = $1 AND intents.run <> $2 ORDER BY intents.run, intents.id");
+    for record in tx.all(earlier.bind(sync).bind(run.as_str())).await? {
+        let Intent { rows, fates } = from_record(&record)?;
+        let before = rows.len();
+        let mut fates = fates.map(Vec::into_iter);
+        let (mut rows_left, mut fates_left) = (Vec::new(), Vec::new());
+        for row in rows {
+            let fate = fates.as_mut().and_then(Iterator::next);
+            let without_effect = match (&fates, &fate) {
+                (Some(_), None) => true,
+                (_, fate) => fate.as_ref().is_some_and(Fate::is_deferred),
+            };
+            match recalled.iter().position(|recalled| *recalled == row.row) {
+                Some(at) if !without_effect => {
+                    recalled.swap_remove(at);
+                }
+                _ => {
+                    rows_left.push(row);
+                    fates_left.extend(fate);
+                }
+            }
+        }
+        if rows_left.len() == before {
+            continue;
+        }
+        let of: String = record.get("run")?;
+        let statement = if rows_left.is_empty() {
+            sql("DELETE FROM intents WHERE run = $1 AND id = $2").bind(of.as_str()).bind(record.count("id")?)
+        } else {
+            let answer = fates.map(|_| block::encode_fates(&fates_left)).transpose()?;
+            sql("UPDATE intents SET body = $3, fates = $4 WHERE run = $1 AND id = $2")
+                .bind(of.as_str())
+                .bind(record.count("id")?)
+                .bind(block::encode_intent(&rows_left)?)
+                .bind(Arg::Bytes(answer))
+        };
+        tx.execute(statement).await?;
+    }
+    Ok(())
+}
+
 /// Intents of a sync that were never settled, in the order of their making.
 pub(super) async fn open_of(database: &Database, sync: &SyncId) -> Result<Vec<Intent>, Error> {
     let statement = sql("SELECT intents.body AS body, intents.fates AS fates FROM intents
         JOIN runs ON runs.id = intents.run WHERE runs.sync = $1 ORDER BY intents.run, intents.id");
-    let mut intents = Vec::new();
-    for record in database.all(statement.bind(sync)).await? {
-        let fates: Option<Vec<u8>> = record.get("fates")?;
-        intents.push(Intent {
-            rows: block::decode_intent(&record.get::<Vec<u8>>("body")?)?,
-            fates: fates.map(|fates| block::decode_fates(&fates)).transpose()?,
-        });
-    }
-    Ok(intents)
+    database.all(statement.bind(sync)).await?.iter().map(from_record).collect()
+}
+
+fn from_record(record: &Record) -> Result<Intent, Error> {
+    let fates: Option<Vec<u8>> = record.get("fates")?;
+    Ok(Intent {
+        rows: block::decode_intent(&record.get::<Vec<u8>>("body")?)?,
+        fates: fates.map(|fates| block::decode_fates(&fates)).transpose()?,
+    })
 }

@@ -6,7 +6,7 @@ use tidegate_model::{Checkpoint, Counts, Error, RunId};
 
 use super::dialect::{Database, Tx};
 use super::statement::{Record, Statement, sql, to_json};
-use super::{payload, problems, runs};
+use super::{intents, payload, problems, runs};
 use crate::codec;
 use crate::history::block;
 
@@ -34,6 +34,7 @@ pub(super) async fn settle(
     }
     let done = sql("DELETE FROM intents WHERE run = $1 AND batch <= $2");
     tx.execute(done.bind(run.as_str()).bind(settlement.batch)).await?;
+    intents::recall(&mut tx, &sync, run, settlement.recalled).await?;
     problems::solve(&mut tx, &sync, &settlement.solved).await?;
     problems::record(&mut tx, &record, run, at, open).await?;
     remember(&mut tx, &sync, settlement.remember, settlement.forget_through).await?;

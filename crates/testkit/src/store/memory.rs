@@ -67,6 +67,30 @@ impl Memory {
         self.intents.retain(|_, (run, _, _)| runs.get(run).is_none_or(|(run, _)| run.sync != *sync));
     }
 
+    /// Takes rows off the intents of other runs of the sync, oldest first.
+    fn recall(&mut self, sync: &SyncId, run: &RunId, recalled: &[Fingerprint]) {
+        for row in recalled {
+            let of_sync = |run: &RunId| self.runs.get(run).is_some_and(|(run, _)| run.sync == *sync);
+            let earlier = self.intents.values_mut().filter(|(of, _, _)| of != run && of_sync(of));
+            for (_, _, intent) in earlier {
+                let without_effect = |at: usize| match &intent.fates {
+                    Some(fates) => fates.get(at).is_none_or(Fate::is_deferred),
+                    None => false,
+                };
+                let mut places = intent.rows.iter().enumerate();
+                let found = places.find(|(at, intended)| intended.row == *row && !without_effect(*at));
+                let Some((at, _)) = found else { continue };
+                intent.rows.remove(at);
+                if let Some(fates) = &mut intent.fates
+                    && at < fates.len()
+                {
+                    fates.remove(at);
+                }
+                break;
+            }
+        }
+    }
+
     fn note_problem(&mut self, sync: &SyncId, row: &RowFate, entry: RowEntry) {
         let problem = Problem { key: row.key, row: row.row, entry };
         let known = self.problems.iter().position(|(of, old)| of == sync && old.key == row.key);
@@ -199,6 +223,7 @@ impl Store for MemoryStore {
             state.complete = false;
         }
         memory.intents.retain(|_, (of, batch, _)| of != run || *batch > settlement.batch);
+        memory.recall(&sync, run, &settlement.recalled);
         if let Some(seq) = settlement.forget_through {
             memory.overlap.retain(|(of, number), _| *of != sync || *number > seq);
         }

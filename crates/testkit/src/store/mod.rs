@@ -42,6 +42,7 @@ macro_rules! store_conforms {
             what_concerns_an_unknown_run_is_an_error
             an_intent_survives_a_restart_with_and_without_its_answer
             a_settled_batch_leaves_no_intents
+            a_recalled_row_leaves_its_oldest_intent
             a_completed_read_leaves_no_intents
             intents_of_many_requests_at_once_are_all_kept
             overlap_is_kept_in_order_until_it_is_forgotten

@@ -9,8 +9,8 @@ use tidegate_model::store::{
     Fate, FateKind, Intent, OverlapChunk, Pause, RowEntry, RowQuery, Settlement, SyncState,
 };
 use tidegate_model::{
-    Cause, Checkpoint, Clock, Counts, Ending, Fingerprint, ObjectKind, Run, RunId, Secret, Store, SyncId,
-    Value,
+    Cause, Checkpoint, Clock, Counts, Ending, Fingerprint, ObjectKind, Reason, Run, RunId, Secret, Store,
+    SyncId, Value,
 };
 
 use super::Place;
@@ -312,6 +312,47 @@ pub async fn a_settled_batch_leaves_no_intents(place: &dyn Place) {
     assert_eq!(open.iter().map(|intent| intent.rows.clone()).collect::<Vec<_>>(), [vec![intent(3)]]);
 }
 
+/// One for each time that it was recalled, and only from earlier runs; answers
+/// stay with their rows.
+pub async fn a_recalled_row_leaves_its_oldest_intent(place: &dyn Place) {
+    let store = place.open().await;
+    let at = place.clock().now();
+    let dead = start(&*store, &orders(), at).await;
+    let deferred = store.intend(&dead.id, 1, vec![intent(1), intent(2)]).await.expect("intended");
+    let later = vec![Fate::deferred(Reason::new("busy", "later"))];
+    store.answered(&dead.id, deferred, later.clone()).await.expect("answered");
+    let answered = store.intend(&dead.id, 1, vec![intent(1), intent(2)]).await.expect("intended");
+    store.answered(&dead.id, answered, vec![Fate::Delivered, rejected()]).await.expect("answered");
+    store.intend(&dead.id, 2, vec![intent(2), intent(3)]).await.expect("intended");
+    let other = start(&*store, &SyncId::new("users"), at).await;
+    store.intend(&other.id, 1, vec![intent(1)]).await.expect("intended");
+    let run = start(&*store, &orders(), at).await;
+    store.intend(&run.id, 2, vec![intent(1)]).await.expect("intended");
+
+    let recalled = vec![intent(1).row, intent(3).row, intent(1).row];
+    settle(&*store, &run.id, Settlement { batch: 1, recalled, ..Settlement::default() }).await;
+
+    let open = store.open_intents(&orders()).await.expect("intents");
+    let open: Vec<(_, _)> = open.into_iter().map(|Intent { rows, fates }| (rows, fates)).collect();
+    assert_eq!(
+        open,
+        [
+            (vec![intent(1), intent(2)], Some(later)),
+            (vec![intent(2)], Some(vec![rejected()])),
+            (vec![intent(2)], None),
+            (vec![intent(1)], None)
+        ]
+    );
+    assert_eq!(store.open_intents(&SyncId::new("users")).await.expect("intents").len(), 1);
+
+    settle(&*store, &run.id, Settlement { batch: 1, recalled: vec![intent(2).row], ..Settlement::default() })
+        .await;
+
+    let open = store.open_intents(&orders()).await.expect("intents");
+    let open: Vec<_> = open.into_iter().flat_map(|intent| intent.rows).collect();
+    assert_eq!(open, [intent(1), intent(2), intent(2), intent(1)]);
+}
+
 /// Neither its own nor those of earlier runs; a read that did not complete keeps them.
 pub async fn a_completed_read_leaves_no_intents(place: &dyn Place) {
     let store = place.open().await;
@@ -554,7 +595,7 @@ pub async fn a_row_is_shown_with_its_problem_and_not_after_it(place: &dyn Place)
 pub async fn no_text_stops_a_settlement(place: &dyn Place) {
     let store = place.open().await;
     let run = start(&*store, &orders(), place.clock().now()).await;
-    let mut strange = fate(1, Fate::Rejected(tidegate_model::Reason::new("a\0b", "c\0'\"\u{fffd}日本")));
+    let mut strange = fate(1, Fate::Rejected(Reason::new("a\0b", "c\0'\"\u{fffd}日本")));
     strange.user = "nul \0 quote ' emoji 🎈".into();
     strange.key_text = "\0".into();
     let mut payload = row(1);

@@ -21,6 +21,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Detection, Import, Input, Lanes, Parts, run};
 
+mod chance;
+mod faults;
+
 /// Rows of `(id, user, at)` that a test changes between runs.
 #[derive(Clone, Default)]
 struct Table(Arc<Mutex<Vec<(i64, String, i64)>>>);
@@ -119,7 +122,7 @@ impl Destination<Record> for Recording {
         let ids: Vec<i64> = items.iter().map(id_of).collect();
         let seen = items.iter().map(|item| (item.label().into_owned(), id_of(item))).collect();
         self.requests.lock().expect("no panic").push((Instant::now(), seen));
-        super::wait::span(self.latency).await;
+        crate::flow::wait::span(self.latency).await;
         let answer = (self.answer.lock().expect("no panic"))(&ids);
         answer.map(|outcomes| Receipt { outcomes, pace: None })
     }
@@ -411,7 +414,7 @@ async fn a_stopped_run_keeps_what_was_done_and_the_next_one_does_the_rest() {
     let stop = CancellationToken::new();
     let fuse = stop.clone();
     tokio::spawn(async move {
-        super::wait::span(Duration::from_millis(800)).await;
+        crate::flow::wait::span(Duration::from_millis(800)).await;
         fuse.cancel();
     });
     let before = Instant::now();
@@ -423,12 +426,14 @@ async fn a_stopped_run_keeps_what_was_done_and_the_next_one_does_the_rest() {
     assert_eq!(stage.sent(), once(0..5_000));
 }
 
+/// A process: dropping it ends its tasks where they stand.
+fn runtime() -> tokio::runtime::Runtime {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all().start_paused(true).build().expect("a runtime")
+}
+
 #[test]
 fn a_run_that_died_leaves_only_its_open_requests_in_doubt() {
-    let runtime = || {
-        let mut builder = tokio::runtime::Builder::new_current_thread();
-        builder.enable_all().start_paused(true).build().expect("a runtime")
-    };
     let stage = Stage::new(&Table::of(0..300), Repeat::Unsafe, limits(), all_delivered());
     // The process dies: its runtime is dropped with all tasks, nothing more is settled.
     let died = runtime();
@@ -496,7 +501,7 @@ async fn a_full_read_sends_every_row_every_time_and_goes_on_after_a_stop() {
     let stop = CancellationToken::new();
     let fuse = stop.clone();
     tokio::spawn(async move {
-        super::wait::span(Duration::from_millis(400)).await;
+        crate::flow::wait::span(Duration::from_millis(400)).await;
         fuse.cancel();
     });
     assert_eq!(stage.run_until(stop, Input::Changes).await.ending, Some(Ending::Interrupted));

@@ -1,0 +1,234 @@
+//! The loop under chance: whatever the platform answers and wherever a run is
+//! stopped or dies, the promises hold in the end.
+
+use std::collections::HashSet;
+
+use super::*;
+
+/// Numbers that look random and come again with their seed.
+#[derive(Clone)]
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        // SplitMix64.
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % sides
+    }
+
+    fn pick<T: Clone>(&mut self, from: &[T]) -> T {
+        let at = self.roll(from.len() as u64);
+        from[usize::try_from(at).expect("small")].clone()
+    }
+}
+
+/// A table that is read a few rows at a time.
+struct Trickle(Table);
+
+#[async_trait]
+impl Source for Trickle {
+    async fn check(&self, selection: Option<&Selection>) -> Result<Checks, Error> {
+        self.0.check(selection).await
+    }
+
+    async fn discover(&self) -> Result<Vec<Dataset>, Error> {
+        self.0.discover().await
+    }
+
+    async fn describe(&self, selection: &Selection) -> Result<Dataset, Error> {
+        self.0.describe(selection).await
+    }
+
+    async fn read(&self, selection: &Selection, reach: &Reach, _: usize) -> Result<Feed<Row>, Error> {
+        self.0.read(selection, reach, 7).await
+    }
+}
+
+/// Ids in the order in which they took effect.
+type Effects = Arc<Mutex<Vec<i64>>>;
+
+fn never_acceptable(id: i64) -> bool {
+    id % 13 == 5
+}
+
+/// Takes what is acceptable, in order.
+fn healthy(effects: Effects) -> Answer {
+    Box::new(move |ids| {
+        let take = |id: &i64| {
+            if never_acceptable(*id) {
+                return Outcome::Rejected(Reason::new("bad", "never like this"));
+            }
+            effects.lock().expect("no panic").push(*id);
+            Outcome::Delivered
+        };
+        Ok(ids.iter().map(take).collect())
+    })
+}
+
+/// Everything that a platform can do to a request. What is deferred or lost is
+/// the end of a request, so that the platform itself keeps the order.
+fn moody(mut dice: Dice, effects: Effects) -> Answer {
+    let mut take = healthy(effects);
+    Box::new(move |ids| {
+        let fail = |kind| Err(Error::new(kind, "a mood"));
+        let cut = usize::try_from(dice.roll(ids.len() as u64 + 1)).expect("small");
+        match dice.roll(40) {
+            0 => fail(ErrorKind::Unexpected),
+            1 => fail(ErrorKind::Denied),
+            2 | 3 => fail(ErrorKind::Unavailable),
+            4 | 5 => fail(ErrorKind::Throttled(None)),
+            6 => fail(ErrorKind::TooLarge),
+            7 => fail(ErrorKind::Refused),
+            8..=11 => {
+                let mut outcomes = take(&ids[..cut])?;
+                outcomes.resize(ids.len(), Outcome::Deferred(Reason::new("busy", "later")));
+                Ok(outcomes)
+            }
+            12..=14 => {
+                // Some of them took effect, nobody is told which.
+                take(&ids[..cut])?;
+                Ok(vec![lost(); ids.len()])
+            }
+            15 => {
+                let mut outcomes = take(&ids[..cut])?;
+                outcomes.resize(ids.len(), lost());
+                Ok(outcomes)
+            }
+            16 => Ok(take(ids)?.split_off(1)),
+            _ => take(ids),
+        }
+    })
+}
+
+/// Adds rows behind those that are there, late ones of a user of their own, and
+/// some that look the same.
+fn grow(table: &Table, dice: &mut Dice, next: &mut i64) {
+    for _ in 0..dice.roll(30) {
+        let id = *next;
+        *next += 1;
+        match dice.roll(12) {
+            0 => table.put(id, "late", id - i64::try_from(dice.roll(8)).expect("small")),
+            1 => (0..2).for_each(|_| table.put(id, "twin", id)),
+            2 => table.put(id, "", id),
+            _ => table.put(id, &format!("u{}", dice.roll(3)), id),
+        }
+    }
+}
+
+fn play(seed: u64, repeat: Repeat, resend: bool) {
+    let mut dice = Dice(seed);
+    let (table, mut next, effects) = (Table::default(), 0, Effects::default());
+    let limits = Limits {
+        items_max: usize::try_from(1 + dice.roll(6)).expect("small"),
+        requests_at_once: usize::try_from(1 + dice.roll(3)).expect("small"),
+        fill: dice.pick(&[Duration::ZERO, Duration::from_millis(20)]),
+        one_user: dice.roll(4) == 0,
+        user_interval: dice.pick(&[Duration::ZERO, Duration::from_millis(50)]),
+        ..Limits::UNBOUNDED
+    };
+    let mut stage = Stage::new(&table, repeat, limits, all_delivered());
+    stage.import.source = Arc::new(Trickle(table.clone()));
+    stage.import.resend = resend;
+    stage.import.retry_for = Duration::from_secs(5);
+    for _ in 0..=dice.roll(6) {
+        grow(&table, &mut dice, &mut next);
+        *stage.platform.answer.lock().expect("no panic") = moody(Dice(dice.roll(u64::MAX)), effects.clone());
+        stage.parts.lanes = Arc::default();
+        let span = Duration::from_millis(1 + dice.roll(250));
+        let stopped = dice.roll(2) == 0;
+        // Dropping the process ends whatever still runs in it.
+        runtime().block_on(async {
+            let stop = CancellationToken::new();
+            let mut run = Box::pin(stage.run_until(stop.clone(), Input::Changes));
+            if tokio::time::timeout(span, &mut run).await.is_err() && stopped {
+                stop.cancel();
+                run.await;
+            }
+        });
+    }
+    grow(&table, &mut dice, &mut next);
+    *stage.platform.answer.lock().expect("no panic") = healthy(effects.clone());
+    stage.parts.lanes = Arc::default();
+    let last = runtime().block_on(stage.run());
+    let again = runtime().block_on(stage.run());
+    let context = format!("seed {seed}, {repeat:?}, resend {resend}");
+    assert!(matches!(last.ending, Some(Ending::Succeeded | Ending::Partial)), "{context}: {last:?}");
+    for run in [&last, &again] {
+        let Counts { read, unchanged, delivered, rejected, in_doubt, .. } = run.counts;
+        assert_eq!(read, unchanged + delivered + rejected + in_doubt, "{context}: {run:?}");
+    }
+    assert_eq!(again.counts.read, again.counts.unchanged, "{context}: {again:?}");
+    judge(&stage, &table, &effects.lock().expect("no panic"), repeat == Repeat::Unsafe && !resend, &context);
+}
+
+/// Holds what took effect and what the ledger says against the rows.
+fn judge(stage: &Stage, table: &Table, effects: &[i64], once: bool, context: &str) {
+    let mut rows: HashMap<i64, (u64, u64, u64, String)> = HashMap::new();
+    for (id, user, _) in table.0.lock().expect("no panic").iter() {
+        let row = rows.entry(*id).or_insert((0, 0, 0, user.clone()));
+        row.0 += 1;
+    }
+    let mut open = HashSet::new();
+    let mut totals = [0_u64; 3];
+    for fate in stage.store.fates(&SyncId::new("s")) {
+        let row = rows.get_mut(&fate.key_text.parse().expect("an id")).expect("a row of the table");
+        row.1 += 1;
+        match fate.fate.kind() {
+            tidegate_model::store::FateKind::Delivered => {
+                row.2 += 1;
+                totals[0] += 1;
+            }
+            tidegate_model::store::FateKind::Rejected => totals[1] += 1,
+            tidegate_model::store::FateKind::InDoubt => totals[2] += 1,
+        }
+        if fate.fate.reason().is_some() && row.0 == 1 {
+            open.insert(fate.key_text.to_string());
+        }
+    }
+    let (mut order, mut seen) = (HashMap::<&str, i64>::new(), HashMap::<i64, u64>::new());
+    for id in effects {
+        let times = seen.entry(*id).or_default();
+        *times += 1;
+        let user = &rows[id].3;
+        if *times == 1 && user != "late" {
+            let before = order.insert(user, *id);
+            assert!(before.is_none_or(|before| before < *id), "{context}: {user}: {before:?} before {id}");
+        }
+    }
+    for (id, (copies, fates, delivered, user)) in &rows {
+        let took_effect = seen.get(id).copied().unwrap_or(0);
+        assert_eq!(copies, fates, "{context}: each row {id} of {user} has one fate");
+        assert!(took_effect >= *delivered, "{context}: row {id} is told to be delivered");
+        assert!(!once || took_effect <= *copies, "{context}: row {id} took effect {took_effect} times");
+    }
+    let problems = runtime().block_on(stage.problems());
+    let twin = |key: &String| rows[&key.parse().expect("an id")].0 > 1;
+    let problems: HashSet<String> = problems.into_iter().filter(|key| !twin(key)).collect();
+    assert_eq!(problems, open, "{context}: every row that was not delivered is listed");
+    let mut counted = Counts::default();
+    for run in runtime().block_on(stage.store.runs(None, 100)).expect("runs") {
+        counted += run.counts;
+    }
+    assert_eq!(
+        [counted.delivered, counted.rejected, counted.in_doubt],
+        totals,
+        "{context}: the runs count the fates"
+    );
+}
+
+#[test]
+fn whatever_happens_each_row_has_one_fate_and_the_ledger_is_right() {
+    for seed in 0..100 {
+        for (repeat, resend) in [
+            (Repeat::Unsafe, false),
+            (Repeat::Unsafe, true),
+            (Repeat::Keyed(Duration::from_secs(3_600)), false),
+            (Repeat::Safe, false),
+        ] {
+            play(seed, repeat, resend);
+        }
+    }
+}
