@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer};
 use crate::{Error, ErrorKind};
 
 /// A piece of configuration that only its connector can read.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Settings(serde_json::Map<String, serde_json::Value>);
 
 impl Settings {
@@ -36,6 +36,13 @@ impl Settings {
             let place = if path == "." { String::new() } else { format!("`{path}`: ") };
             Error::new(ErrorKind::Settings, format!("{place}{message}"))
         })
+    }
+}
+
+/// Shows the names of the members only: a value may be a secret.
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
     }
 }
 

@@ -21,8 +21,12 @@ pub(super) async fn setup(place: &Place, name: &str, set: &[String]) -> Result<u
         Error::settings(format!("`{name}` is neither a connection of the project nor a connector"))
             .hint("`tidegate connectors` lists the connectors")
     })?;
-    // Secrets are not needed to print statements; references to them stay as they are.
-    members.retain(|_, member| !member.is_object());
+    // References are not looked up to print statements: a name stands in their place.
+    let schema = serde_json::json!((connector.settings)());
+    members.retain(|name, member| !member.is_object() || schema["properties"][name]["type"] == "string");
+    for (name, member) in members.iter_mut().filter(|(_, member)| member.is_object()) {
+        *member = Value::String(format!("<{name}>"));
+    }
     for pair in set {
         let (key, value) = pair.split_once('=').ok_or_else(|| {
             Error::settings(format!("`--set {pair}` is not NAME=VALUE"))

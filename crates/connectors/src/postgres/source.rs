@@ -147,7 +147,7 @@ impl PostgresSource {
                 Ok((vec![nulls, rows], cursor.beyond()))
             }
             Reach::After(_) => Err(Error::settings("PostgreSQL keeps no place of its own")
-                .hint("say how changes are found: `detect: { cursor: … }`, `diff` or `full`")),
+                .hint("say how changes are found: `detect: { cursor: … }` or `detect: full`")),
         }
     }
 }

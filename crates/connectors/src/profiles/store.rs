@@ -1,5 +1,6 @@
 //! The file, and one transaction at a time in it.
 
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -82,7 +83,7 @@ impl Profiles {
 fn open_file(path: &Path) -> Result<Connection> {
     let doing = format!("opening {}", path.display());
     if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
             .map_err(|cause| Error::new(ErrorKind::Storage, doing.clone()).caused_by(cause))?;
     }
     Connection::open(path).map_err(|cause| Error::new(ErrorKind::Storage, doing).caused_by(cause))

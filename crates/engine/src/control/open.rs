@@ -124,6 +124,10 @@ impl Engine {
                 Detection::Cursor { column, .. } if is_time(column) => Some(column.name.clone()),
                 _ => None,
             },
+            place: match &detection {
+                Detection::Cursor { column, .. } => Some(column.name.clone()),
+                Detection::Full | Detection::Place => None,
+            },
             time_zone: TimeZone::get(&sync.time_zone)
                 .map_err(|cause| Error::settings(format!("`time_zone` of `{id}`")).caused_by(cause))?,
         };

@@ -1,7 +1,7 @@
 //! Real rows and what they would become, without sending anything.
 
 use futures_util::StreamExt;
-use tidegate_model::{Error, Fingerprint, Reach, Reason, Record, Row, SyncId};
+use tidegate_model::{Error, Reach, Reason, Record, Row, SyncId};
 
 use super::Engine;
 use super::rehearsal::Recorder;
@@ -29,7 +29,7 @@ impl Engine {
         let mut scratch = Vec::new();
         while let Some(batch) = feed.next().await {
             for row in batch?.items {
-                let whole: Fingerprint = row.fingerprint(&mut scratch);
+                let whole = import.mapping.version_of(&row, &mut scratch);
                 let key = import.mapping.key_of(&row, whole, &mut scratch);
                 let record = import.mapping.apply(&row, key, whole);
                 let record = record.and_then(|record| import.platform.admit(&record).map(|()| record));

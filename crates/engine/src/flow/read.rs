@@ -140,7 +140,7 @@ impl Reader {
             {
                 highest = Some(place.clone());
             }
-            let whole = row.fingerprint(scratch);
+            let whole = self.mapping.version_of(&row, scratch);
             let key = self.mapping.key_of(&row, whole, scratch);
             let known = if self.recall { self.memory.recall(whole) } else { self.memory.recall_sent(whole) };
             match known {

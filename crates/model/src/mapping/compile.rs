@@ -19,6 +19,8 @@ pub struct Target {
     pub key: Vec<String>,
     /// The cursor column where it is a time: the default for `time`.
     pub cursor: Option<String>,
+    /// The column that changes are detected by: another value of it is another version of the row.
+    pub place: Option<String>,
     /// The zone of times that have none.
     pub time_zone: TimeZone,
 }
@@ -28,6 +30,8 @@ pub struct Target {
 pub struct Mapping {
     pub(super) sync: SyncId,
     pub(super) key: Vec<usize>,
+    /// The columns that make a version of a row: key, cursor and what the mapping uses.
+    version: Vec<usize>,
     pub(super) time_zone: TimeZone,
     pub(super) plan: Plan,
 }
@@ -133,8 +137,24 @@ impl Mapping {
 
     fn with_plan(target: &Target, columns: &Columns, plan: Plan) -> Result<Mapping, Error> {
         let finder = Finder { columns };
-        let key = target.key.iter().map(|name| finder.position(name)).collect::<Result<_, _>>()?;
-        Ok(Mapping { sync: target.sync.clone(), key, time_zone: target.time_zone.clone(), plan })
+        let key = target.key.iter().map(|name| finder.position(name)).collect::<Result<Vec<_>, _>>()?;
+        let place = target.place.as_deref().map(|name| finder.position(name)).transpose()?;
+        let mut version: Vec<usize> = plan.columns();
+        version.extend_from_slice(&key);
+        version.extend(place);
+        version.sort_unstable();
+        version.dedup();
+        Ok(Mapping { sync: target.sync.clone(), key, version, time_zone: target.time_zone.clone(), plan })
+    }
+
+    /// Hash of what makes a version of the row: its key, its cursor and the
+    /// columns that the mapping uses, so that another column that comes or
+    /// changes sends nothing. Without a key only the whole row tells rows apart.
+    pub fn version_of(&self, row: &Row, scratch: &mut Vec<u8>) -> Fingerprint {
+        if self.key.is_empty() {
+            return row.fingerprint(scratch);
+        }
+        Fingerprint::of_values(self.version.iter().filter_map(|&at| row.values.get(at)), scratch)
     }
 
     /// Hash of the row's key columns; of the whole row where there are none.
@@ -160,6 +180,20 @@ impl Mapping {
                 joined.into()
             }
             _ => crate::Text::new(),
+        }
+    }
+}
+
+impl Plan {
+    /// Every column that the plan takes something from.
+    fn columns(&self) -> Vec<usize> {
+        match self {
+            Plan::Fields(plan) => {
+                let members = plan.members.members.iter().filter_map(|(_, take)| take.column());
+                let spread = plan.members.spread.iter().map(|(at, _)| *at);
+                plan.columns().into_iter().chain(members).chain(spread).collect()
+            }
+            Plan::Contract(plan) => plan.columns(),
         }
     }
 }

@@ -84,6 +84,22 @@ impl ContractPlan {
         Ok(plan)
     }
 
+    /// The columns of the contract that are there.
+    pub(super) fn columns(&self) -> Vec<usize> {
+        let optional = [
+            self.external_id,
+            self.alias_name,
+            self.alias_label,
+            self.braze_id,
+            self.email,
+            self.phone,
+            self.id,
+            self.payload,
+            self.deleted,
+        ];
+        optional.into_iter().flatten().chain([self.updated_at]).collect()
+    }
+
     pub(super) fn apply(&self, row: &Row, zone: &TimeZone) -> Result<(Identity, Body), Reason> {
         let text = |at: Option<usize>| {
             at.and_then(|at| row.values.get(at)).and_then(Value::to_text).filter(|text| !text.is_empty())

@@ -8,7 +8,14 @@ use crate::{
 };
 
 fn target(object: ObjectKind) -> Target {
-    Target { sync: SyncId::new("s"), object, key: Vec::new(), cursor: None, time_zone: TimeZone::UTC }
+    Target {
+        sync: SyncId::new("s"),
+        object,
+        key: Vec::new(),
+        cursor: None,
+        place: None,
+        time_zone: TimeZone::UTC,
+    }
 }
 
 fn spec(text: &str) -> MappingSpec {
@@ -219,4 +226,19 @@ fn the_contract_removes_catalog_items_and_refuses_payloads_of_deletions() {
     let columns = Columns::new(["UPDATED_AT", "EXTERNAL_ID", "PAYLOAD"]);
     let error = Mapping::contract(&target(ObjectKind::Deletion), &columns).expect_err("payload");
     assert!(error.message().contains("must not have a column PAYLOAD"), "{error}");
+}
+
+#[test]
+fn a_column_that_nothing_uses_makes_no_new_version_of_a_row() {
+    let columns = Columns::new(["id", "user", "at", "other"]);
+    let target = Target { key: vec!["id".into()], place: Some("at".into()), ..target(ObjectKind::User) };
+    let mapping = Mapping::compile(&spec(r#"{"external_id":"user"}"#), &target, &columns).expect("compiles");
+    let version = |values: [i64; 4]| {
+        let row = row(&columns, &values.map(Value::Int));
+        mapping.version_of(&row, &mut Vec::new())
+    };
+    assert_eq!(version([1, 2, 3, 4]), version([1, 2, 3, 5]));
+    for changed in [[9, 2, 3, 4], [1, 9, 3, 4], [1, 2, 9, 4]] {
+        assert_ne!(version([1, 2, 3, 4]), version(changed), "{changed:?}");
+    }
 }

@@ -161,6 +161,7 @@ impl Stage {
             object: ObjectKind::Event,
             key: vec!["id".into()],
             cursor: None,
+            place: Some("at".into()),
             time_zone: TimeZone::UTC,
         };
         let spec: MappingSpec =
