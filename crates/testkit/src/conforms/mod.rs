@@ -6,6 +6,7 @@
 
 pub mod faults;
 mod log;
+pub mod opening;
 pub mod platform;
 pub mod repeat;
 pub mod secrets;
@@ -156,10 +157,10 @@ macro_rules! connectors_conform {
             settings::every_setting_has_its_help_text
             settings::every_setting_stands_in_the_readme
             settings::every_secret_is_write_only
-            settings::unknown_members_are_refused
-            settings::opening_does_no_io
-            settings::no_settings_make_opening_panic
-            settings::no_selection_panics
+            opening::unknown_members_are_refused
+            opening::opening_does_no_io
+            opening::no_settings_make_opening_panic
+            opening::no_selection_panics
             platform::good_records_are_admitted
             platform::nothing_is_delivered_without_a_request
             platform::every_record_has_its_outcome

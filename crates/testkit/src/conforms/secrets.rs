@@ -9,7 +9,8 @@ use http::{Request, Response, StatusCode};
 use serde_json::json;
 use tidegate_model::{Checks, Error, Faults, Http, HttpFailure, Reach, Selection, Source};
 
-use super::settings::{NOWHERE, secrets};
+use super::opening::NOWHERE;
+use super::settings::secrets;
 use super::{PRIVATE, Suite, log, settings_of, tools};
 
 /// Everything that people can get to see of an error.
