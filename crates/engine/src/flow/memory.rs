@@ -72,6 +72,11 @@ impl Memory {
         self.recall_sent(row)
     }
 
+    /// Whether every settled row was recalled.
+    pub(super) fn is_spent(&self) -> bool {
+        self.settled.is_empty()
+    }
+
     /// As [`Memory::recall`], where rows are sent though they were settled.
     pub(super) fn recall_sent(&mut self, row: Fingerprint) -> Known {
         if self.intended.is_empty() {

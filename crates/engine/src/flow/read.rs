@@ -163,6 +163,7 @@ impl Reader {
             decided,
             unplaced,
             highest,
+            spent: self.memory.is_spent(),
             recalled,
             counts,
             permit,
