@@ -53,7 +53,7 @@ impl Memory {
                 memory.intended.entry(row.row).or_default().push_back((row, fate));
             }
         }
-        memory.problems = store.problems(sync).await?.into_iter().map(|problem| problem.key).collect();
+        memory.problems = store.problem_keys(sync).await?.into_iter().collect();
         Ok(memory)
     }
 
