@@ -297,6 +297,11 @@ pub trait Store: Send + Sync {
     /// Rows of a sync that were rejected or are in doubt and still open.
     async fn problems(&self, sync: &SyncId) -> Result<Vec<Problem>, Error>;
 
+    /// The keys of [`Store::problems`], without the rows.
+    async fn problem_keys(&self, sync: &SyncId) -> Result<Vec<Fingerprint>, Error> {
+        Ok(self.problems(sync).await?.into_iter().map(|problem| problem.key).collect())
+    }
+
     /// Removes history older than `before`.
     async fn trim_history(&self, before: Timestamp) -> Result<(), Error>;
 

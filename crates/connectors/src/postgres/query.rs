@@ -182,7 +182,9 @@ impl Table {
                     column.name,
                     other.name()
                 ))
-                .hint("take a timestamp, a date, a number, a text or a uuid that only grows, or `detect: full`"));
+                .hint(
+                    "take a timestamp, a date, a number, a text or a uuid that only grows, or `detect: full`",
+                ));
             }
         };
         let cast = match column.column_type {

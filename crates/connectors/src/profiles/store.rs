@@ -83,7 +83,10 @@ impl Profiles {
 fn open_file(path: &Path) -> Result<Connection> {
     let doing = format!("opening {}", path.display());
     if let Some(folder) = path.parent() {
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
             .map_err(|cause| Error::new(ErrorKind::Storage, doing.clone()).caused_by(cause))?;
     }
     Connection::open(path).map_err(|cause| Error::new(ErrorKind::Storage, doing).caused_by(cause))

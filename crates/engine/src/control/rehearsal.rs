@@ -11,7 +11,8 @@ use tidegate_model::store::{
     SyncState,
 };
 use tidegate_model::{
-    Cause, Counts, Ending, Error, Http, HttpFailure, ObjectKind, Run, RunId, Secret, Store, SyncId,
+    Cause, Counts, Ending, Error, Fingerprint, Http, HttpFailure, ObjectKind, Run, RunId, Secret, Store,
+    SyncId,
 };
 
 use super::Engine;
@@ -207,6 +208,10 @@ impl Store for Rehearsal {
 
     async fn problems(&self, sync: &SyncId) -> Result<Vec<Problem>, Error> {
         self.real.problems(sync).await
+    }
+
+    async fn problem_keys(&self, sync: &SyncId) -> Result<Vec<Fingerprint>, Error> {
+        self.real.problem_keys(sync).await
     }
 
     async fn trim_history(&self, _: Timestamp) -> Result<(), Error> {

@@ -190,7 +190,7 @@ impl Engine {
                 route: format!("{} → {}", sync.from.connection, sync.to.connection),
                 paused: self.config.store.sync_state(id).await?.paused,
                 last_run: last.remove(id),
-                problems: self.config.store.problems(id).await?.len() as u64,
+                problems: self.config.store.problem_keys(id).await?.len() as u64,
             });
         }
         Ok(statuses)

@@ -53,7 +53,7 @@ impl Memory {
                 memory.intended.entry(row.row).or_default().push_back((row, fate));
             }
         }
-        memory.problems = store.problems(sync).await?.into_iter().map(|problem| problem.key).collect();
+        memory.problems = store.problem_keys(sync).await?.into_iter().collect();
         Ok(memory)
     }
 
@@ -70,6 +70,11 @@ impl Memory {
             return Known::Settled;
         }
         self.recall_sent(row)
+    }
+
+    /// Whether every settled row was recalled.
+    pub(super) fn is_spent(&self) -> bool {
+        self.settled.is_empty()
     }
 
     /// As [`Memory::recall`], where rows are sent though they were settled.

@@ -175,9 +175,18 @@ impl Reader {
                 }
             }
         }
-        let checkpoint = read.checkpoint;
-        let opened =
-            Opened { batch, checkpoint, under_way, decided, unplaced, highest, recalled, counts, permit };
+        let opened = Opened {
+            batch,
+            checkpoint: read.checkpoint,
+            under_way,
+            decided,
+            unplaced,
+            highest,
+            spent: self.memory.is_spent(),
+            recalled,
+            counts,
+            permit,
+        };
         if self.notes.send(Note::Opened(opened)).await.is_err() {
             return false;
         }

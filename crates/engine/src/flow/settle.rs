@@ -25,6 +25,8 @@ pub(super) struct Opened {
     pub(super) unplaced: Vec<Placed>,
     /// The highest cursor value of the batch.
     pub(super) highest: Option<Value>,
+    /// Whether every row that earlier runs settled was read again by now.
+    pub(super) spent: bool,
     /// Rows that earlier runs were about to send.
     pub(super) recalled: Vec<Fingerprint>,
     /// Read, unchanged and waiting rows.
@@ -150,7 +152,15 @@ impl Settler {
             };
         }
         settlement.remember = self.chunk(&rows, opened.highest, whole);
-        settlement.forget_through = self.forget();
+        settlement.forget_through = match self.remember {
+            // The place is behind them now: a line that looks the same is another one.
+            Remember::Torn if whole && self.moves && opened.spent => {
+                let last = self.chunks.back().map(|(seq, _)| *seq);
+                self.chunks.clear();
+                last
+            }
+            _ => self.forget(),
+        };
         // A retry settles rows that no run will read again.
         let forgotten = settlement.forget_through;
         settlement.remember = settlement.remember.filter(|chunk| forgotten.is_none_or(|seq| seq < chunk.seq));

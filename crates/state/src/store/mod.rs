@@ -25,7 +25,9 @@ use tidegate_model::store::{
     Claim, Fate, Intent, IntentId, IntentRow, OverlapChunk, Pause, Problem, RowEntry, RowQuery, Settlement,
     SyncState,
 };
-use tidegate_model::{Cause, Clock, Ending, Error, ObjectKind, Run, RunId, Secret, Store, SyncId};
+use tidegate_model::{
+    Cause, Clock, Ending, Error, Fingerprint, ObjectKind, Run, RunId, Secret, Store, SyncId,
+};
 
 use crate::history::History;
 use crate::seal::Seal;
@@ -143,6 +145,10 @@ impl Store for SqlStore {
 
     async fn problems(&self, sync: &SyncId) -> Result<Vec<Problem>, Error> {
         problems::list(&self.database, sync).await
+    }
+
+    async fn problem_keys(&self, sync: &SyncId) -> Result<Vec<Fingerprint>, Error> {
+        problems::keys(&self.database, sync).await
     }
 
     async fn trim_history(&self, before: Timestamp) -> Result<(), Error> {

@@ -121,6 +121,12 @@ pub(super) async fn list(database: &Database, sync: &SyncId) -> Result<Vec<Probl
     database.all(statement.bind(sync)).await?.iter().map(from_record).collect()
 }
 
+/// The keys of a sync's open problems.
+pub(super) async fn keys(database: &Database, sync: &SyncId) -> Result<Vec<Fingerprint>, Error> {
+    let statement = sql("SELECT key_hash FROM problems WHERE sync = $1 ORDER BY first_at, place, key_hash");
+    database.all(statement.bind(sync)).await?.iter().map(|record| record.fingerprint("key_hash")).collect()
+}
+
 fn from_record(record: &Record) -> Result<Problem, Error> {
     let payload: Option<String> = record.get("payload")?;
     let entry = RowEntry {

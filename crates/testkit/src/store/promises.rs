@@ -464,6 +464,10 @@ pub async fn a_problem_stays_open_until_it_is_solved(place: &dyn Place) {
 
     let retry = start(&*store, &orders(), place.clock().now()).await;
     let solved = vec![key(3), key(999)];
+    let keys: Vec<_> =
+        store.problems(&orders()).await.expect("problems").iter().map(|open| open.key).collect();
+    assert_eq!(store.problem_keys(&orders()).await.expect("keys"), keys);
+
     settle(&*store, &retry.id, Settlement { solved, ..fates([(3, Fate::Delivered)]) }).await;
     let open = store.problems(&orders()).await.expect("problems");
     assert_eq!(open.iter().map(|problem| problem.key).collect::<Vec<_>>(), [key(2), key(4)]);

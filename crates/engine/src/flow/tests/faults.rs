@@ -247,3 +247,66 @@ async fn a_key_whose_last_row_failed_stays_open_whatever_came_before_it() {
     assert_eq!((run.counts.delivered, run.counts.rejected), (1, 1));
     assert_eq!(stage.problems().await, ["7"]);
 }
+
+/// Lines that all look the same, from a source that keeps its own place.
+struct Lines(u64);
+
+#[async_trait]
+impl Source for Lines {
+    async fn check(&self, _: Option<&Selection>) -> Result<Checks, Error> {
+        Ok(Checks::default())
+    }
+
+    async fn discover(&self) -> Result<Vec<Dataset>, Error> {
+        Ok(Vec::new())
+    }
+
+    async fn describe(&self, selection: &Selection) -> Result<Dataset, Error> {
+        Table::default().describe(selection).await
+    }
+
+    async fn read(&self, _: &Selection, reach: &Reach, _: usize) -> Result<Feed<Row>, Error> {
+        let Reach::After(place) = reach else { panic!("it keeps its place") };
+        let first = place.as_ref().and_then(|place| place.0.as_u64()).unwrap_or(0);
+        let columns = columns();
+        let row = Row { columns, values: vec![Value::Int(1), Value::Text("u".into()), Value::Int(1)] };
+        let batches = (first..self.0).map(move |line| {
+            let place = tidegate_model::Checkpoint(serde_json::json!(line + 1));
+            Ok(Batch { checkpoint: Some(place), ..Batch::of(vec![row.clone()]) })
+        });
+        Ok(futures_util::stream::iter(batches).boxed())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn lines_that_look_the_same_are_all_sent_however_often_the_read_is_stopped() {
+    let limits = Limits { items_max: 3, ..one_slot() };
+    // Something of a request is left over: its batches are torn from the place.
+    let mut calls = 0_u32;
+    let answer: Answer = Box::new(move |ids| {
+        calls += 1;
+        let mut outcomes = vec![Outcome::Delivered; ids.len()];
+        if calls % 3 == 0 {
+            outcomes[0] = Outcome::Deferred(Reason::new("busy", "later"));
+        }
+        Ok(outcomes)
+    });
+    let delivered = Arc::new(Mutex::new(0_usize));
+    let count = delivered.clone();
+    let mut answer = answer;
+    let counting: Answer = Box::new(move |ids| {
+        let outcomes = answer(ids)?;
+        *count.lock().expect("no panic") +=
+            outcomes.iter().filter(|outcome| **outcome == Outcome::Delivered).count();
+        Ok(outcomes)
+    });
+    let mut stage = Stage::new(&Table::default(), Repeat::Unsafe, limits, counting);
+    stage.import.source = Arc::new(Lines(200));
+    stage.import.detection = Detection::Place;
+    for _ in 0..8 {
+        // The third answer has come, the row that it deferred waits for its turn.
+        stage.run_until(stop_after(Duration::from_millis(35)), Input::Changes).await;
+    }
+    stage.run().await;
+    assert_eq!(*delivered.lock().expect("no panic"), 200);
+}
