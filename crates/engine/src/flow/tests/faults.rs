@@ -286,7 +286,7 @@ async fn lines_that_look_the_same_are_all_sent_however_often_the_read_is_stopped
     let answer: Answer = Box::new(move |ids| {
         calls += 1;
         let mut outcomes = vec![Outcome::Delivered; ids.len()];
-        if calls % 3 == 0 {
+        if calls.is_multiple_of(3) {
             outcomes[0] = Outcome::Deferred(Reason::new("busy", "later"));
         }
         Ok(outcomes)
