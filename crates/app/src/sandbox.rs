@@ -1,7 +1,7 @@
 //! Serves the vendors' sandboxes on a port.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -44,13 +44,13 @@ impl std::error::Error for Dropped {}
 
 impl Sandboxes {
     /// Opens all of them; in memory where no folder is given.
-    pub(crate) fn open(folder: Option<PathBuf>, faults: Faults, limits: bool) -> Result<Sandboxes, Error> {
+    pub(crate) fn open(folder: Option<&Path>, faults: Faults, limits: bool) -> Result<Sandboxes, Error> {
         let faults = Arc::new(Mutex::new(faults));
         let mut vendors = Vec::new();
         for connector in CONNECTORS {
             let Some(role) = connector.sandbox else { continue };
             let tools = SandboxTools {
-                data: folder.as_ref().map(|folder| folder.join(connector.kind)),
+                data: folder.map(|folder| folder.join(connector.kind)),
                 clock: Arc::new(SystemClock),
                 faults: faults.clone(),
                 limits,

@@ -15,7 +15,7 @@ pub(super) async fn sandbox(place: &Place, options: Sandbox) -> Result<u8, Error
         })?,
     };
     let folder = (!options.memory).then(|| place.data_folder().join("sandbox"));
-    let sandboxes = Sandboxes::open(folder, faults, !options.no_limits)?;
+    let sandboxes = Sandboxes::open(folder.as_deref(), faults, !options.no_limits)?;
     let stop = super::stop_on_signals();
     sandboxes
         .serve(options.listen, stop, |address, sandboxes| {

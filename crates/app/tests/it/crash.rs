@@ -68,7 +68,7 @@ impl Victim {
             // Random, but never so early that nothing was sent at all.
             let share = RandomState::new().hash_one(kill) % 1_000;
             let moment = whole / 5 + whole * u32::try_from(share).expect("small") / 1_000;
-            tokio::time::sleep(moment).await;
+            crate::support::pause(moment).await;
             died += u64::from(process.try_wait().expect("a state").is_none());
             process.kill().expect("killed");
             process.wait().expect("ended");
@@ -77,7 +77,7 @@ impl Victim {
         let last = self.project.done(&["run", self.sync]);
         assert!(matches!(last.code, 0 | 3), "{last:?}");
         // Requests of processes that died may still be on their way to their effect.
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        crate::support::pause(Duration::from_millis(500)).await;
         eprintln!("{}: {died} processes were killed while they ran", self.sync);
     }
 

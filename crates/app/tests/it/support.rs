@@ -326,3 +326,9 @@ pub(crate) fn same<K: Ord + Debug, V: PartialEq + Debug>(
 pub(crate) fn once(count: u32) -> BTreeMap<String, u32> {
     (1..=count).map(|id| (id.to_string(), 1)).collect()
 }
+
+/// Lets other processes get on.
+#[expect(clippy::disallowed_methods, reason = "a journey waits for processes, not for the engine")]
+pub(crate) async fn pause(span: std::time::Duration) {
+    tokio::time::sleep(span).await;
+}

@@ -184,7 +184,6 @@ impl Delivery {
     /// Gives each row its fate, or puts it among those to send again. Returns
     /// the fates in the order of the rows and what is left, with whether
     /// anything of the request was settled.
-    #[expect(clippy::type_complexity, reason = "named where it is used, once")]
     fn decide(
         &self,
         part: Part,

@@ -187,7 +187,7 @@ impl Reader {
             counts,
             permit,
         };
-        if self.notes.send(Note::Opened(opened)).await.is_err() {
+        if self.notes.send(Note::Opened(Box::new(opened))).await.is_err() {
             return false;
         }
         for (slot, parcels) in self.slots.iter().zip(dealt) {
@@ -263,6 +263,10 @@ impl Reader {
     }
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every row is sent: a box would be an allocation for each"
+)]
 enum Sorted {
     Decided(Box<RowFate>),
     Send(Record, Row),

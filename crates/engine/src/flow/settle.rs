@@ -37,7 +37,7 @@ pub(super) struct Opened {
 
 /// What the settler is told.
 pub(super) enum Note {
-    Opened(Opened),
+    Opened(Box<Opened>),
     Decided { batch: u64, rows: Vec<Placed> },
 }
 
@@ -100,7 +100,7 @@ impl Settler {
             match note {
                 Note::Opened(opened) => {
                     let entry = open.entry(opened.batch).or_default();
-                    entry.opened = Some(opened);
+                    entry.opened = Some(*opened);
                 }
                 Note::Decided { batch, rows } => {
                     let entry = open.entry(batch).or_default();

@@ -27,7 +27,7 @@ impl Document {
         let mut places = HashMap::new();
         let root = match nodes.first() {
             None => Member::Object(Map::new()),
-            Some(node) => member(node, String::new(), &mut places)?,
+            Some(node) => member(node, "", &mut places)?,
         };
         if let Some((place, key, first)) = keys::repeated(text) {
             return Err((
@@ -65,11 +65,11 @@ fn place(node: &MarkedYaml<'_>) -> Place {
 
 fn member(
     node: &MarkedYaml<'_>,
-    path: String,
+    path: &str,
     places: &mut HashMap<String, Place>,
 ) -> Result<Member, (Place, String)> {
     let here = place(node);
-    places.entry(path.clone()).or_insert(here);
+    places.entry(path.to_owned()).or_insert(here);
     Ok(match &node.data {
         YamlData::Value(Scalar::Null) => Member::Null,
         YamlData::Value(Scalar::Boolean(value)) => Member::Bool(*value),
@@ -81,7 +81,7 @@ fn member(
         YamlData::Sequence(items) => {
             let mut list = Vec::with_capacity(items.len());
             for (at, item) in items.iter().enumerate() {
-                list.push(member(item, format!("{path}[{at}]"), places)?);
+                list.push(member(item, &format!("{path}[{at}]"), places)?);
             }
             Member::Array(list)
         }
@@ -95,7 +95,7 @@ fn member(
                 };
                 let inner = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
                 places.insert(inner.clone(), place(key));
-                object.insert(name, member(value, inner, places)?);
+                object.insert(name, member(value, &inner, places)?);
             }
             Member::Object(object)
         }

@@ -76,7 +76,7 @@ impl Scene {
             if self.sandbox.stats("braze").await["events"].as_u64() > Some(0) {
                 return;
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            crate::support::pause(Duration::from_millis(20)).await;
         }
         panic!("no event arrived");
     }

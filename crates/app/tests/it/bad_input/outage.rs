@@ -61,7 +61,7 @@ impl Platform {
             if stats["users"].as_u64() > Some(0) {
                 return;
             }
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            crate::support::pause(Duration::from_millis(10)).await;
         }
     }
 
@@ -109,7 +109,7 @@ async fn bad_input_a_platform_that_comes_back_within_the_budget_is_waited_for() 
     let running = spawn(&project);
     platform.until_busy().await;
     platform.kill();
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    crate::support::pause(Duration::from_secs(1)).await;
     platform.start_again();
     says(&ended(running), 0, &[]);
     let stats: Value = serde_json::from_str(&platform.get("stats").await).expect("JSON");

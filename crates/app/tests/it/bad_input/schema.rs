@@ -63,7 +63,7 @@ async fn bad_input_a_column_that_goes_away_during_the_plan_is_told_by_it() {
     let waits = "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) \
                  WHERE application_name = 'tidegate' AND NOT granted AND datname = current_database()";
     while scene.database.count(waits).await == 0 {
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        crate::support::pause(std::time::Duration::from_millis(10)).await;
     }
     change.commit().await.expect("committed");
     says(&ended(planning), 1, &["sync `s`: the source has no column `note`", "→ the columns are: id, at"]);
