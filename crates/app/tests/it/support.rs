@@ -329,6 +329,6 @@ pub(crate) fn once(count: u32) -> BTreeMap<String, u32> {
 
 /// Lets other processes get on.
 #[expect(clippy::disallowed_methods, reason = "a journey waits for processes, not for the engine")]
-pub(crate) async fn pause(span: std::time::Duration) {
+pub(crate) async fn pause(span: Duration) {
     tokio::time::sleep(span).await;
 }

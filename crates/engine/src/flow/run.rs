@@ -24,7 +24,7 @@ use super::slot::Slot;
 
 /// Batches under way at once: enough that reading, delivering and settling
 /// overlap, few enough that memory stays small.
-pub(super) const BATCHES_UNDER_WAY: usize = 6;
+pub(super) const BATCHES_UNDER_WAY: usize = 4;
 
 /// How new rows are found.
 #[derive(Clone, Debug, PartialEq)]

@@ -24,7 +24,7 @@ use crate::store::failure;
 /// The ending of a file that is being written.
 pub(crate) const UNFINISHED: &str = "tmp";
 /// Memory holds one row group at a time.
-const GROUP_ROWS: usize = 100_000;
+const GROUP_ROWS: usize = 50_000;
 pub(super) const SYNC_KEY: &str = "tidegate.sync";
 
 /// A file under construction.
@@ -54,7 +54,10 @@ impl HistoryWriter {
             .set_created_by(concat!("tidegate ", env!("CARGO_PKG_VERSION")).to_owned())
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
             .set_max_row_group_row_count(Some(GROUP_ROWS))
-            .set_statistics_enabled(EnabledStatistics::Chunk)
+            // Only users are looked for; comparing every other text costs more than its writing.
+            .set_statistics_enabled(EnabledStatistics::None)
+            .set_column_statistics_enabled(ColumnPath::from("user"), EnabledStatistics::Chunk)
+            .set_column_statistics_enabled(ColumnPath::from("at"), EnabledStatistics::Chunk)
             // Hashes do not repeat and do not compress.
             .set_column_dictionary_enabled(ColumnPath::from("row_hash"), false)
             .set_column_compression(ColumnPath::from("row_hash"), Compression::UNCOMPRESSED)

@@ -21,7 +21,7 @@ use crate::history::{History, block::Block, parquet::HistoryWriter};
 /// Rows of a run that wait in tables before a file is made of them.
 pub(super) const PENDING_ROWS_MAX: u64 = 500_000;
 /// Rows in memory at a time.
-const PAGE_ROWS: u64 = 50_000;
+const PAGE_ROWS: u64 = 20_000;
 
 /// Hands runs to the task.
 pub(super) struct Archive {

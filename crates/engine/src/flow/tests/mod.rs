@@ -86,12 +86,15 @@ impl Source for Table {
 /// What the platform does with a request.
 type Answer = Box<dyn FnMut(&[i64]) -> Result<Vec<Outcome>, Error> + Send>;
 
+/// When a request came, and the user and id of each of its rows.
+type Request = (Instant, Vec<(String, i64)>);
+
 /// Remembers what took effect, and answers as it is told.
 struct Recording {
     spec: ObjectSpec,
     limits: Limits,
     answer: Mutex<Answer>,
-    requests: Mutex<Vec<(Instant, Vec<(String, i64)>)>>,
+    requests: Mutex<Vec<Request>>,
     latency: Duration,
 }
 
