@@ -70,12 +70,16 @@ fn healthy(effects: Effects) -> Answer {
 
 /// Everything that a platform can do to a request. What is deferred or lost is
 /// the end of a request, so that the platform itself keeps the order.
-fn moody(mut dice: Dice, effects: Effects) -> Answer {
+fn moody(mut dice: Dice, effects: Effects, refused: Effects) -> Answer {
     let mut take = healthy(effects);
     Box::new(move |ids| {
         let fail = |kind| Err(Error::new(kind, "a mood"));
         let cut = usize::try_from(dice.roll(ids.len() as u64 + 1)).expect("small");
-        match dice.roll(40) {
+        let mood = dice.roll(40);
+        if matches!((mood, ids), (6 | 7, [_])) {
+            refused.lock().expect("no panic").extend(ids);
+        }
+        match mood {
             0 => fail(ErrorKind::Unexpected),
             1 => fail(ErrorKind::Denied),
             2 | 3 => fail(ErrorKind::Unavailable),
@@ -121,6 +125,7 @@ fn grow(table: &Table, dice: &mut Dice, next: &mut i64) {
 fn play(seed: u64, repeat: Repeat, resend: bool) {
     let mut dice = Dice(seed);
     let (table, mut next, effects) = (Table::default(), 0, Effects::default());
+    let refused = Effects::default();
     let limits = Limits {
         items_max: usize::try_from(1 + dice.roll(6)).expect("small"),
         requests_at_once: usize::try_from(1 + dice.roll(3)).expect("small"),
@@ -135,7 +140,8 @@ fn play(seed: u64, repeat: Repeat, resend: bool) {
     stage.import.retry_for = Duration::from_secs(5);
     for _ in 0..=dice.roll(6) {
         grow(&table, &mut dice, &mut next);
-        *stage.platform.answer.lock().expect("no panic") = moody(Dice(dice.roll(u64::MAX)), effects.clone());
+        *stage.platform.answer.lock().expect("no panic") =
+            moody(Dice(dice.roll(u64::MAX)), effects.clone(), refused.clone());
         stage.parts.lanes = Arc::default();
         let span = Duration::from_millis(1 + dice.roll(250));
         let stopped = dice.roll(2) == 0;
@@ -161,11 +167,16 @@ fn play(seed: u64, repeat: Repeat, resend: bool) {
         assert_eq!(read, unchanged + delivered + rejected + in_doubt, "{context}: {run:?}");
     }
     assert_eq!(again.counts.read, again.counts.unchanged, "{context}: {again:?}");
-    judge(&stage, &table, &effects.lock().expect("no panic"), repeat == Repeat::Unsafe && !resend, &context);
+    let once = repeat == Repeat::Unsafe && !resend;
+    let refused = refused.lock().expect("no panic");
+    judge(&stage, &table, &effects.lock().expect("no panic"), &refused, once, &context);
 }
 
 /// Holds what took effect and what the ledger says against the rows.
-fn judge(stage: &Stage, table: &Table, effects: &[i64], once: bool, context: &str) {
+///
+/// A row that was `refused` by itself and passed over, by a run that died before
+/// it could write that down, may be taken by the next run: behind later ones.
+fn judge(stage: &Stage, table: &Table, effects: &[i64], refused: &[i64], once: bool, context: &str) {
     let mut rows: HashMap<i64, (u64, u64, u64, String)> = HashMap::new();
     for (id, user, _) in table.0.lock().expect("no panic").iter() {
         let row = rows.entry(*id).or_insert((0, 0, 0, user.clone()));
@@ -193,7 +204,7 @@ fn judge(stage: &Stage, table: &Table, effects: &[i64], once: bool, context: &st
         let times = seen.entry(*id).or_default();
         *times += 1;
         let user = &rows[id].3;
-        if *times == 1 && user != "late" {
+        if *times == 1 && user != "late" && !refused.contains(id) {
             let before = order.insert(user, *id);
             assert!(before.is_none_or(|before| before < *id), "{context}: {user}: {before:?} before {id}");
         }
