@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tidegate_connectors::CONNECTORS;
-use tidegate_model::{Error, ErrorKind, Faults, Http, HttpFailure, SandboxTools, SystemClock};
+use tidegate_model::{Error, ErrorKind, Faults, Http, HttpFailure, SandboxTools, Settings, SystemClock};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -54,6 +54,8 @@ impl Sandboxes {
                 clock: Arc::new(SystemClock),
                 faults: faults.clone(),
                 limits,
+                settings: Settings::default(),
+                http: None,
             };
             vendors.push(Vendor { kind: connector.kind, paths: role.paths, http: (role.open)(&tools)? });
         }

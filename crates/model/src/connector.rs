@@ -6,16 +6,24 @@ use std::sync::{Arc, Mutex};
 use schemars::Schema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Clock, Error, Http, ObjectKind, Platform, Settings, Source};
+use crate::{
+    Clock, ConnectionId, Error, Http, Ingest, Layout, ObjectKind, Platform, Settings, Sink, Source, StreamId,
+    SyncId,
+};
 
 /// Opens a source from the settings of its connection.
 pub type OpenSource = fn(&Settings, &Tools) -> Result<Arc<dyn Source>, Error>;
 /// Opens a platform for one kind of object: connection settings, target settings.
 pub type OpenPlatform = fn(&Settings, ObjectKind, &Settings, &Tools) -> Result<Arc<dyn Platform>, Error>;
+/// Opens a sink for one export: connection settings, what is exported.
+pub type OpenSink = fn(&Settings, &SinkTarget, &Tools) -> Result<Arc<Sink>, Error>;
+/// Opens an ingest from the settings of its connection.
+pub type OpenIngest = fn(&Settings, &Tools) -> Result<Arc<dyn Ingest>, Error>;
 /// Answers as the platform does when it takes everything.
 pub type Rehearse = fn(&http::Request<bytes::Bytes>) -> http::Response<bytes::Bytes>;
-/// Writes the steps of an administrator for these settings and this selection.
-pub type Setup = fn(&Settings, Option<&Settings>) -> Result<String, Error>;
+/// Writes the steps of an administrator for a connection of this name, with
+/// these settings and this selection.
+pub type Setup = fn(&ConnectionId, &Settings, Option<&Settings>) -> Result<String, Error>;
 
 /// What every connector is handed instead of making its own.
 #[derive(Clone)]
@@ -54,6 +62,40 @@ pub struct PlatformRole {
     pub rehearse: Rehearse,
 }
 
+/// What one export writes, and where.
+#[derive(Clone, Debug)]
+pub struct SinkTarget {
+    /// The export: part of what its places at the far side are named by.
+    pub sync: SyncId,
+    /// The stream that its events come from.
+    pub stream: StreamId,
+    /// The columns, where the sink writes tables.
+    pub layout: Layout,
+    /// The export's own settings under `to:`, such as a table's name.
+    pub settings: Settings,
+}
+
+/// How to open a system that events are exported to. Opening does no I/O.
+#[derive(Clone, Copy)]
+pub struct SinkRole {
+    /// The schema of an export's own settings under `to:`.
+    pub target: fn() -> Schema,
+    /// Opens it for one export.
+    pub open: OpenSink,
+}
+
+/// How to receive events by HTTP. Opening does no network I/O.
+#[derive(Clone, Copy)]
+pub struct IngestRole {
+    /// The first path segments that belong to this API alone, besides
+    /// `/in/{kind}/{connection}`: for clients whose paths are fixed.
+    pub paths: &'static [&'static str],
+    /// The layout of its events where they are written to tables.
+    pub layout: Layout,
+    /// Opens it.
+    pub open: OpenIngest,
+}
+
 /// How to serve a vendor's HTTP API locally, on the embedded platform.
 #[derive(Clone, Copy)]
 pub struct SandboxRole {
@@ -74,6 +116,10 @@ pub struct SandboxTools {
     pub faults: Arc<Mutex<Faults>>,
     /// Whether the documented rate limits are enforced.
     pub limits: bool,
+    /// The connection's settings under `sandbox:`, empty where there are none.
+    pub settings: Settings,
+    /// The way to post webhooks to others; none are posted where absent.
+    pub http: Option<Arc<dyn Http>>,
 }
 
 /// How a sandbox misbehaves. Shares are between 0 and 1; choices follow from `seed`.
@@ -113,6 +159,10 @@ pub struct Connector {
     pub source: Option<SourceRole>,
     /// Records can be sent to it.
     pub platform: Option<PlatformRole>,
+    /// Events can be exported to it.
+    pub sink: Option<SinkRole>,
+    /// Events come in through it.
+    pub ingest: Option<IngestRole>,
     /// Its HTTP API can be served locally.
     pub sandbox: Option<SandboxRole>,
     /// The statements and steps that a customer's administrator runs, for the

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use crate::{Checks, Error, Limits, ObjectSpec, Reason, Receipt, Record};
+use crate::{Checks, Error, Limits, LoggedEvent, ObjectSpec, Reason, Receipt, Record};
 
 /// Anything that takes deliveries of `T`.
 #[async_trait]
@@ -42,3 +42,9 @@ pub trait Platform: Destination<Record> {
     /// The kind it was opened for and how it treats it.
     fn object(&self) -> ObjectSpec;
 }
+
+/// A system that events are exported to, opened for one export.
+///
+/// Sending an event twice does no harm that its readers cannot mend: each
+/// carries its id. A sink that can do better says so in its documentation.
+pub type Sink = dyn Destination<LoggedEvent>;

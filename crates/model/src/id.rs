@@ -38,6 +38,10 @@ name! {
     ConnectionId
 }
 name! {
+    /// The name of a stream of events: the connection that they come in through.
+    StreamId
+}
+name! {
     /// The name of a sync in the project.
     SyncId
 }

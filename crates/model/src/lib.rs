@@ -1,8 +1,8 @@
 //! The nouns and contracts of Tidegate, in reading order.
 //!
 //! A *sync* is a feed, a destination and a ledger. This crate names the things
-//! that flow ([`Value`], [`Row`], [`Record`]), the contracts that parts keep
-//! ([`Source`], [`Platform`], [`Store`], [`Http`]) and what is said about what
+//! that flow ([`Value`], [`Row`], [`Record`], [`Event`]), the contracts that parts keep
+//! ([`Source`], [`Platform`], [`Sink`], [`Store`], [`EventLog`], [`Http`]) and what is said about what
 //! happened ([`Outcome`], [`Run`], [`Error`]). It opens no sockets, speaks no
 //! SQL and starts no runtime.
 
@@ -12,10 +12,13 @@ pub mod connector;
 pub mod cursor;
 pub mod destination;
 pub mod error;
+pub mod event;
+pub mod event_log;
 pub mod feed;
 pub mod fingerprint;
 pub mod http;
 pub mod id;
+pub mod ingest;
 pub mod json;
 pub mod limits;
 pub mod mapping;
@@ -31,14 +34,20 @@ pub mod value;
 
 pub use checks::{Check, Checks};
 pub use clock::{Clock, SystemClock};
-pub use connector::{Connector, Faults, PlatformRole, SandboxRole, SandboxTools, SourceRole, Tools};
+pub use connector::{
+    Connector, Faults, IngestRole, PlatformRole, SandboxRole, SandboxTools, SinkRole, SinkTarget, SourceRole,
+    Tools,
+};
 pub use cursor::{Overlap, Position};
-pub use destination::{Destination, Platform};
+pub use destination::{Destination, Platform, Sink};
 pub use error::{Error, ErrorKind, Reaction, Result};
+pub use event::{Event, EventSelection, Layout, LoggedEvent, Offset};
+pub use event_log::{Appended, EventLog, Lag, Reading};
 pub use feed::{Batch, Checkpoint, Feed, Unreadable};
 pub use fingerprint::Fingerprint;
 pub use http::{Http, HttpFailure};
-pub use id::{ConnectionId, RunId, SyncId};
+pub use id::{ConnectionId, RunId, StreamId, SyncId};
+pub use ingest::{ExportRequest, Ingest, IngestPlace, Received};
 pub use json::Json;
 pub use limits::{Limits, Rate};
 pub use mapping::{Mapping, MappingSpec};

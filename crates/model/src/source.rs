@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::{Checkpoint, Checks, Error, Feed, Row, Settings, Value};
+use crate::{Checkpoint, Checks, Error, Feed, Lag, Row, Settings, Value};
 
 /// What a sync reads: the part of `from:` that belongs to the source, for
 /// example `table: public.orders` or `path: orders/*.csv`.
@@ -45,7 +45,12 @@ pub enum Reach {
         time_zone: String,
     },
     /// What the source itself knows to be behind a checkpoint that it made.
-    After(Option<Checkpoint>),
+    After {
+        /// The checkpoint; from the beginning where there is none.
+        checkpoint: Option<Checkpoint>,
+        /// Whether the feed waits for what comes later, until it is dropped.
+        follow: bool,
+    },
 }
 
 /// A system that rows can be read from.
@@ -83,6 +88,18 @@ pub trait Source: Send + Sync {
     /// Whether the source keeps its own place ([`Reach::After`]), as files do.
     fn keeps_place(&self) -> bool {
         false
+    }
+
+    /// Whether [`Reach::After`] can follow, as streams can.
+    fn follows(&self) -> bool {
+        false
+    }
+
+    /// How far behind a checkpoint a selection is, by partition; empty where
+    /// the source has no such notion.
+    async fn lag(&self, selection: &Selection, after: Option<&Checkpoint>) -> Result<Vec<Lag>, Error> {
+        let _ = (selection, after);
+        Ok(Vec::new())
     }
 
     /// Told that everything up to `checkpoint` is settled. A courtesy: never

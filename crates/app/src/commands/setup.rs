@@ -7,8 +7,9 @@ use crate::cli::Place;
 use crate::{DONE, output};
 
 pub(super) async fn setup(place: &Place, name: &str, set: &[String]) -> Result<u8, Error> {
+    let connection = ConnectionId::new(name);
     let (kind, mut members, selection) = match place.project() {
-        Ok(project) => match project.connections.get(&ConnectionId::new(name)) {
+        Ok(project) => match project.connections.get(&connection) {
             Some(spec) => {
                 let reads = project.syncs.values().find(|sync| sync.from.connection.as_str() == name);
                 (spec.kind.clone(), spec.settings.clone(), reads.map(|sync| sync.from.selection.clone()))
@@ -35,7 +36,7 @@ pub(super) async fn setup(place: &Place, name: &str, set: &[String]) -> Result<u
         members.insert(key.to_owned(), Value::String(value.to_owned()));
     }
     let text = match connector.setup {
-        Some(setup) => setup(&Settings::new(members), selection.map(Settings::new).as_ref())?,
+        Some(setup) => setup(&connection, &Settings::new(members), selection.map(Settings::new).as_ref())?,
         None => connector.readme.to_owned(),
     };
     output::line(text);

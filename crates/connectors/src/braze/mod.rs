@@ -36,6 +36,8 @@ pub(crate) const CONNECTOR: Connector = Connector {
         open: platform::open,
         rehearse: platform::rehearse,
     }),
+    sink: None,
+    ingest: None,
     sandbox: Some(SandboxRole { paths: &["users", "catalogs", "_sandbox"], open: sandbox::open }),
     setup: Some(setup::setup),
 };

@@ -1,9 +1,9 @@
 //! What a customer's administrator does at Braze.
 
-use tidegate_model::{Result, Settings};
+use tidegate_model::{ConnectionId, Result, Settings};
 
 /// The steps, for people.
-pub(super) fn setup(_: &Settings, _: Option<&Settings>) -> Result<String> {
+pub(super) fn setup(_: &ConnectionId, _: &Settings, _: Option<&Settings>) -> Result<String> {
     Ok("\
 1. Open Settings → APIs and Identifiers → API Keys and create a REST API key.
 2. Give it the permissions of what you send, and no more:

@@ -35,6 +35,8 @@ pub const CONNECTOR: Connector = Connector {
         open: |settings, tools| Ok(Arc::new(source::FilesSource::open(settings, tools)?)),
     }),
     platform: None,
+    sink: None,
+    ingest: None,
     sandbox: None,
     setup: None,
 };

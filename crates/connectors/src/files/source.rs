@@ -127,7 +127,7 @@ async fn blocking<T: Send + 'static>(
 fn kept_place(folder: &Path, reach: &Reach) -> Result<Place, Error> {
     match reach {
         Reach::Everything => Ok(Place::default()),
-        Reach::After(checkpoint) => Place::of(checkpoint.as_ref()),
+        Reach::After { checkpoint, .. } => Place::of(checkpoint.as_ref()),
         Reach::Cursor { .. } => Err(Error::settings(format!("files in {} have no cursor", folder.display()))
             .hint("leave `detect` out: a run reads what is new by itself")),
     }

@@ -49,7 +49,10 @@ async fn read(
     after: Option<Checkpoint>,
     batch_rows: usize,
 ) -> Vec<Batch<Row>> {
-    let feed = source(folder).read(selection, &Reach::After(after), batch_rows).await.expect("a read");
+    let feed = source(folder)
+        .read(selection, &Reach::After { checkpoint: after, follow: false }, batch_rows)
+        .await
+        .expect("a read");
     feed.try_collect().await.expect("batches")
 }
 

@@ -40,6 +40,8 @@ pub(crate) const CONNECTOR: Connector = Connector {
         open: platform::open,
         rehearse: platform::rehearse,
     }),
+    sink: None,
+    ingest: None,
     sandbox: Some(SandboxRole { paths: sandbox::PATHS, open: sandbox::open }),
     setup: Some(setup::setup),
 };

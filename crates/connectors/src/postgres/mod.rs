@@ -38,6 +38,8 @@ pub const CONNECTOR: Connector = Connector {
         open: |settings, tools| Ok(Arc::new(source::PostgresSource::open(settings, tools)?)),
     }),
     platform: None,
+    sink: None,
+    ingest: None,
     sandbox: None,
     setup: Some(setup::setup),
 };

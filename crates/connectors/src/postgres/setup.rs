@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use tidegate_model::{Error, Settings};
+use tidegate_model::{ConnectionId, Error, Settings};
 
 use super::query::Relation;
 use super::settings::{PostgresSelection, PostgresSettings};
@@ -13,7 +13,7 @@ use crate::sql::quote;
 ///
 /// # Errors
 /// Settings or a selection that cannot work.
-pub fn setup(settings: &Settings, selection: Option<&Settings>) -> Result<String, Error> {
+pub fn setup(_: &ConnectionId, settings: &Settings, selection: Option<&Settings>) -> Result<String, Error> {
     let settings = settings.parse::<PostgresSettings>()?.checked()?;
     let relation = selection.map(PostgresSelection::relation).transpose()?;
     let schema = match relation {

@@ -146,7 +146,7 @@ impl PostgresSource {
                 let rows = Step { sql, parameters };
                 Ok((vec![nulls, rows], cursor.beyond()))
             }
-            Reach::After(_) => Err(Error::settings("PostgreSQL keeps no place of its own")
+            Reach::After { .. } => Err(Error::settings("PostgreSQL keeps no place of its own")
                 .hint("say how changes are found: `detect: { cursor: … }` or `detect: full`")),
         }
     }

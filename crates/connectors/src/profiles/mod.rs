@@ -42,6 +42,8 @@ pub(crate) const CONNECTOR: Connector = Connector {
         // It speaks no HTTP: in a rehearsal it works in memory.
         rehearse: |_| ::http::Response::default(),
     }),
+    sink: None,
+    ingest: None,
     sandbox: None,
     setup: None,
 };

@@ -176,8 +176,12 @@ async fn the_printed_setup_gives_a_user_that_can_read() {
     database.run("CREATE SCHEMA shop; CREATE TABLE shop.orders (id int)").await;
     let user = crate::postgres_server::unique("Gate \"1\"");
     let setup = find("postgres").and_then(|connector| connector.setup).expect("a setup");
-    let printed =
-        setup(&database.settings(json!({ "user": user })), Some(&table("shop.orders"))).expect("text");
+    let printed = setup(
+        &tidegate_model::ConnectionId::new("shop"),
+        &database.settings(json!({ "user": user })),
+        Some(&table("shop.orders")),
+    )
+    .expect("text");
     assert!(!printed.contains("pgpass"), "{printed}");
     database.run(&printed.replace("<strong-unique-password>", "chosen")).await;
     let source = database.source_with(json!({ "user": user, "password": "chosen" }));

@@ -66,6 +66,11 @@ impl Engine {
             clock: self.config.clock.clone(),
             faults: self.faults.clone(),
             limits: true,
+            settings: match settings.members().get(SANDBOX) {
+                Some(serde_json::Value::Object(members)) => Settings::new(members.clone()),
+                _ => Settings::default(),
+            },
+            http: Some(self.config.http.clone()),
         })?;
         sandboxes.insert(connector.kind, opened.clone());
         Ok(opened)

@@ -23,7 +23,11 @@ impl Engine {
     pub async fn preview(&self, id: &SyncId, rows: usize) -> Result<Vec<Preview>, Error> {
         let recorder = Recorder::for_platform(self, id).await?;
         let import = self.import(id, Some(recorder)).await?;
-        let reach = if import.source.keeps_place() { Reach::After(None) } else { Reach::Everything };
+        let reach = if import.source.keeps_place() {
+            Reach::After { checkpoint: None, follow: false }
+        } else {
+            Reach::Everything
+        };
         let mut feed = import.source.read(&import.selection, &reach, rows.clamp(1, 1_000)).await?;
         let mut previews = Vec::new();
         let mut scratch = Vec::new();

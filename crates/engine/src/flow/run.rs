@@ -174,7 +174,7 @@ async fn open(
     }
     let reach = match &import.detection {
         Detection::Full => Reach::Everything,
-        Detection::Place => Reach::After(checkpoint.cloned()),
+        Detection::Place => Reach::After { checkpoint: checkpoint.cloned(), follow: false },
         Detection::Cursor { column, overlap, .. } => Reach::Cursor {
             column: column.name.clone(),
             from: place.as_ref().map(|place| place.low(*overlap)),

@@ -212,6 +212,8 @@ mod tests {
         settings: tidegate_model::settings::schema_of::<()>,
         source: None,
         platform: None,
+        sink: None,
+        ingest: None,
         sandbox: None,
         setup: None,
     };

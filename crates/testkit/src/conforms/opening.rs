@@ -6,7 +6,9 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
-use tidegate_model::{Connector, Error, ErrorKind, ObjectKind, Platform, Settings, Source, Tools};
+use tidegate_model::{
+    ConnectionId, Connector, Error, ErrorKind, ObjectKind, Platform, Settings, Source, Tools,
+};
 
 use super::settings::{each_object, schemas};
 use super::{Example, Suite, settings_of, tools};
@@ -110,7 +112,9 @@ pub async fn no_settings_make_opening_panic(suite: &Suite) {
         try_each(&mangled(&example.settings), |settings| {
             settings_or_fine(open_each(connector, &example, &settings, None))?;
             if let Some(setup) = connector.setup {
-                settings_or_fine(setup(&settings_of(&settings), None).map(|_| ()))?;
+                settings_or_fine(
+                    setup(&ConnectionId::new("example"), &settings_of(&settings), None).map(|_| ()),
+                )?;
             }
             Ok(())
         });
@@ -137,7 +141,9 @@ pub async fn no_selection_panics(suite: &Suite) {
             move || {
                 try_each(&mangled(&selection), |selection| {
                     let selection = settings_of(&selection);
-                    if let Some(Err(error)) = setup.map(|setup| setup(&settings, Some(&selection))) {
+                    if let Some(Err(error)) =
+                        setup.map(|setup| setup(&ConnectionId::new("example"), &settings, Some(&selection)))
+                    {
                         prop_assert_eq!(error.kind(), ErrorKind::Settings, "{:?}", error);
                     }
                     let error = runtime.block_on(source.describe(&selection)).expect_err("nothing is there");

@@ -61,7 +61,7 @@ impl Spot {
     fn all(&self) -> Reach {
         match self.place.cursor {
             Some(column) => self.cursor(column, None),
-            None if self.source.keeps_place() => Reach::After(None),
+            None if self.source.keeps_place() => Reach::After { checkpoint: None, follow: false },
             None => Reach::Everything,
         }
     }
@@ -123,14 +123,19 @@ pub async fn reading_twice_gives_the_same_rows(suite: &Suite) {
 /// From each checkpoint on come exactly the rows behind it, in the same order.
 pub async fn a_restart_from_any_checkpoint_loses_nothing(suite: &Suite) {
     for spot in spots(suite).await.into_iter().filter(|spot| spot.source.keeps_place()) {
-        let mut rest = spot.rows(&Reach::After(None)).await;
-        for batch in spot.batches(&Reach::After(None)).await {
+        let mut rest = spot.rows(&Reach::After { checkpoint: None, follow: false }).await;
+        for batch in spot.batches(&Reach::After { checkpoint: None, follow: false }).await {
             rest.drain(..batch.items.len());
             let checkpoint = batch.checkpoint.expect("a source that keeps its place says where it is");
             // A checkpoint goes through storage as text.
             let text = serde_json::to_string(&checkpoint).expect("JSON");
             let checkpoint: Checkpoint = serde_json::from_str(&text).expect("JSON");
-            assert_eq!(spot.rows(&Reach::After(Some(checkpoint))).await, rest, "{}", spot.name);
+            assert_eq!(
+                spot.rows(&Reach::After { checkpoint: Some(checkpoint), follow: false }).await,
+                rest,
+                "{}",
+                spot.name
+            );
         }
         assert!(rest.is_empty(), "{}", spot.name);
     }
@@ -200,7 +205,7 @@ pub async fn a_reach_that_it_does_not_have_is_refused(suite: &Suite) {
     for spot in spots(suite).await {
         let mut refused = Vec::new();
         if !spot.source.keeps_place() {
-            refused.push((Reach::After(None), ErrorKind::Settings));
+            refused.push((Reach::After { checkpoint: None, follow: false }, ErrorKind::Settings));
         }
         match spot.place.cursor {
             None => refused.push((spot.cursor("id", None), ErrorKind::Settings)),
@@ -222,7 +227,7 @@ pub async fn no_checkpoint_panics(suite: &Suite) {
         let foreign =
             [json!(null), json!(7), json!([]), json!({ "lsn": "0/16B3748" }), json!({ "files": 1 })];
         for torn in foreign.into_iter().chain(torn(&good.0)) {
-            let reach = Reach::After(Some(Checkpoint(torn.clone())));
+            let reach = Reach::After { checkpoint: Some(Checkpoint(torn.clone())), follow: false };
             if let Err(error) = spot.read(&reach, BATCH_ROWS).await {
                 assert_ne!(error.kind(), ErrorKind::Internal, "{}: {torn}: {error:?}", spot.name);
             }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tidegate_model::{
     Connector, Faults, Http, HttpFailure, ObjectKind, Outcome, Platform, PlatformRole, Reaction, Reason,
-    Record, SandboxTools, Tools,
+    Record, SandboxTools, Settings, Tools,
 };
 
 use super::{Example, PlatformExample, settings_of};
@@ -94,7 +94,8 @@ impl World {
             Some(sandbox) => {
                 let clock = Arc::new(clock.clone());
                 let faults = Arc::clone(&faults);
-                let tools = SandboxTools { data: None, clock, faults, limits: false };
+                let settings = Settings::default();
+                let tools = SandboxTools { data: None, clock, faults, limits: false, settings, http: None };
                 (sandbox.open)(&tools).unwrap_or_else(|error| panic!("{}: {error:?}", connector.kind))
             }
         };

@@ -89,6 +89,8 @@ fn sandbox(faults: Faults) -> Arc<dyn Http> {
         clock: Arc::new(Stopped),
         faults: Arc::new(Mutex::new(faults)),
         limits: true,
+        settings: Settings::default(),
+        http: None,
     };
     (CONNECTOR.sandbox.expect("a sandbox").open)(&tools).expect("opened")
 }

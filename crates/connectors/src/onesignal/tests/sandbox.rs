@@ -39,6 +39,8 @@ impl World {
             clock: Arc::clone(&watch) as Arc<dyn Clock>,
             faults: Arc::clone(&faults),
             limits,
+            settings: Settings::default(),
+            http: None,
         };
         let http = super::super::sandbox::open(&tools).expect("a place to keep users");
         World { http, watch, faults }

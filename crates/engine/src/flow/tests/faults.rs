@@ -266,7 +266,7 @@ impl Source for Lines {
     }
 
     async fn read(&self, _: &Selection, reach: &Reach, _: usize) -> Result<Feed<Row>, Error> {
-        let Reach::After(place) = reach else { panic!("it keeps its place") };
+        let Reach::After { checkpoint: place, .. } = reach else { panic!("it keeps its place") };
         let first = place.as_ref().and_then(|place| place.0.as_u64()).unwrap_or(0);
         let columns = columns();
         let row = Row { columns, values: vec![Value::Int(1), Value::Text("u".into()), Value::Int(1)] };

@@ -1,0 +1,1 @@
+//! Kafka and Confluent Cloud: topics as sources, sinks and as the event log.

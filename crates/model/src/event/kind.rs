@@ -1,0 +1,83 @@
+//! The kinds of message event.
+
+use serde::{Deserialize, Serialize};
+
+/// The 21 kinds of message event that are exported to tables, and the five of
+/// live activities that are streamed besides.
+///
+/// Source: OneSignal docs, Databricks integration (21 kinds) and Event Streams (26).
+pub const MESSAGE_KINDS: &[&str] = &[
+    "message.push.sent",
+    "message.push.received",
+    "message.push.clicked",
+    "message.push.failed",
+    "message.push.unsubscribed",
+    "message.iam.impression",
+    "message.iam.clicked",
+    "message.iam.page_displayed",
+    "message.email.sent",
+    "message.email.received",
+    "message.email.opened",
+    "message.email.clicked",
+    "message.email.unsubscribed",
+    "message.email.reported_as_spam",
+    "message.email.bounced",
+    "message.email.failed",
+    "message.email.suppressed",
+    "message.sms.sent",
+    "message.sms.delivered",
+    "message.sms.failed",
+    "message.sms.undelivered",
+    "message.live_activity.sent",
+    "message.live_activity.delivered",
+    "message.live_activity.unsubscribed",
+    "message.live_activity.failed",
+    "message.live_activity.clicked",
+];
+
+/// How a message reaches people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Channel {
+    /// Push notification.
+    Push,
+    /// Message inside the app.
+    InApp,
+    /// E-mail.
+    Email,
+    /// Text message.
+    Sms,
+    /// Live activity on a lock screen.
+    LiveActivity,
+}
+
+/// The channel of a kind; `None` where it is no message event.
+pub fn channel_of(kind: &str) -> Option<Channel> {
+    match kind.strip_prefix("message.")?.split('.').next()? {
+        "push" => Some(Channel::Push),
+        "iam" => Some(Channel::InApp),
+        "email" => Some(Channel::Email),
+        "sms" => Some(Channel::Sms),
+        "live_activity" => Some(Channel::LiveActivity),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_message_kind_has_a_channel_and_is_listed_once() {
+        for (at, kind) in MESSAGE_KINDS.iter().enumerate() {
+            assert!(channel_of(kind).is_some(), "{kind}");
+            assert!(!MESSAGE_KINDS[..at].contains(kind), "{kind}");
+        }
+        assert_eq!(
+            MESSAGE_KINDS.iter().filter(|kind| channel_of(kind) != Some(Channel::LiveActivity)).count(),
+            21
+        );
+        assert_eq!(channel_of("purchase"), None);
+        assert_eq!(channel_of("message.fax.sent"), None);
+    }
+}

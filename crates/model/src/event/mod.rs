@@ -1,0 +1,98 @@
+//! What happens at platforms and in apps.
+
+pub mod kind;
+pub mod selection;
+pub mod table;
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{Fingerprint, Json, Text, Value};
+
+pub use kind::{Channel, MESSAGE_KINDS, channel_of};
+pub use selection::{EventSelection, KindPattern};
+pub use table::{Cell, ColumnType, Layout, TableColumn};
+
+/// Something that happened at a platform or in an app.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Unique in its stream: a repetition is known by it.
+    pub id: Text,
+    /// What happened: one of [`MESSAGE_KINDS`], or a name of the app's own.
+    pub kind: Text,
+    /// When it happened.
+    pub at: Timestamp,
+    /// The user's identifier: events of one user keep their order. Empty where
+    /// nobody is known.
+    pub user: Text,
+    /// The app it happened in. Empty where there is none.
+    pub app: Text,
+    /// The message it is about. Empty where there is none.
+    pub message: Text,
+    /// The template that message was made from. Empty where there is none.
+    pub template: Text,
+    /// The whole event as sinks write it: a JSON object.
+    pub payload: Json,
+}
+
+impl Event {
+    /// About how many bytes it takes.
+    pub fn weight(&self) -> usize {
+        const ENVELOPE: usize = 32;
+        ENVELOPE
+            + self.id.len()
+            + self.kind.len()
+            + self.user.len()
+            + self.app.len()
+            + self.message.len()
+            + self.template.len()
+            + self.payload.as_str().len()
+    }
+
+    /// The channel of its message, where it is about one.
+    pub fn channel(&self) -> Option<Channel> {
+        channel_of(&self.kind)
+    }
+}
+
+/// The place of an event in its stream. Offsets of one partition rise, with gaps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Offset {
+    /// The partition; the embedded log has one, 0.
+    pub partition: u32,
+    /// The place inside it.
+    pub at: u64,
+}
+
+impl fmt::Display for Offset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.partition, self.at)
+    }
+}
+
+/// An event that is durable, and its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoggedEvent {
+    /// Where it stands.
+    pub offset: Offset,
+    /// When it was logged.
+    pub logged_at: Timestamp,
+    /// What happened.
+    pub event: Event,
+}
+
+impl LoggedEvent {
+    /// What the ledger calls it.
+    pub fn key(&self, scratch: &mut Vec<u8>) -> Fingerprint {
+        Fingerprint::of_values([&Value::Text(self.event.id.clone())], scratch)
+    }
+
+    /// This place of this event: an event that was logged twice has two.
+    pub fn version(&self, scratch: &mut Vec<u8>) -> Fingerprint {
+        let place = (i128::from(self.offset.partition) << 64) | i128::from(self.offset.at);
+        let place = Value::Decimal(place.to_string().into());
+        Fingerprint::of_values([&Value::Text(self.event.id.clone()), &place], scratch)
+    }
+}

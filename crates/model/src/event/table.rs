@@ -1,0 +1,285 @@
+//! Events as rows of a table: the columns that warehouses and lakes get.
+
+use std::borrow::Cow;
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::LoggedEvent;
+
+/// What a column holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ColumnType {
+    /// Text; UUIDs and JSON are text too.
+    Text,
+    /// A 64-bit integer.
+    Int,
+    /// True or false.
+    Bool,
+    /// A moment, microseconds, UTC.
+    Timestamp,
+    /// A day in UTC, `2026-11-22`.
+    Date,
+}
+
+/// A column of an event table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TableColumn {
+    /// Its name.
+    pub name: &'static str,
+    /// What it holds.
+    pub kind: ColumnType,
+    /// Whether it may be empty.
+    pub nullable: bool,
+}
+
+/// The columns of an event table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Layout {
+    /// A column for each documented member of a message event, and the four
+    /// columns that tables of the usual vendor have.
+    Messages,
+    /// A few columns that all events have, and the whole event as JSON.
+    Events,
+}
+
+/// The day of the event: tables are partitioned by it.
+pub const PARTITION_COLUMN: &str = "event_date";
+
+const fn column(name: &'static str, kind: ColumnType, nullable: bool) -> TableColumn {
+    TableColumn { name, kind, nullable }
+}
+
+/// Source: OneSignal docs, Databricks integration, "message events" schema;
+/// `_created`, `_id`, `_index` and `_fivetran_synced` stand for the columns that
+/// Fivetran adds to it, so that queries written for such a table keep working.
+const MESSAGES: &[TableColumn] = &[
+    column("event_id", ColumnType::Text, false),
+    column("event_timestamp", ColumnType::Timestamp, false),
+    column("event_kind", ColumnType::Text, false),
+    column("subscription_device_type", ColumnType::Text, true),
+    column("language", ColumnType::Text, true),
+    column("version", ColumnType::Text, true),
+    column("device_os", ColumnType::Text, true),
+    column("device_type", ColumnType::Int, true),
+    column("token", ColumnType::Text, true),
+    column("subscription_id", ColumnType::Text, true),
+    column("subscribed", ColumnType::Bool, true),
+    column("onesignal_id", ColumnType::Text, true),
+    column("last_active", ColumnType::Text, true),
+    column("sdk", ColumnType::Text, true),
+    column("external_id", ColumnType::Text, true),
+    column("app_id", ColumnType::Text, true),
+    column("template_id", ColumnType::Text, true),
+    column("message_id", ColumnType::Text, true),
+    column("message_name", ColumnType::Text, true),
+    column("message_title", ColumnType::Text, true),
+    column("message_contents", ColumnType::Text, true),
+    column("failure_reason", ColumnType::Text, true),
+    column("_created", ColumnType::Timestamp, false),
+    column("_id", ColumnType::Text, false),
+    column("_index", ColumnType::Int, false),
+    column("_fivetran_synced", ColumnType::Timestamp, false),
+    column(PARTITION_COLUMN, ColumnType::Date, false),
+];
+
+const EVENTS: &[TableColumn] = &[
+    column("event_id", ColumnType::Text, false),
+    column("event_timestamp", ColumnType::Timestamp, false),
+    column("event_kind", ColumnType::Text, false),
+    column("user_id", ColumnType::Text, true),
+    column("app_id", ColumnType::Text, true),
+    column("message_id", ColumnType::Text, true),
+    column("template_id", ColumnType::Text, true),
+    column("payload", ColumnType::Text, false),
+    column("logged_at", ColumnType::Timestamp, false),
+    column(PARTITION_COLUMN, ColumnType::Date, false),
+];
+
+/// One value of an event's row.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Cell<'a> {
+    /// Nothing.
+    Null,
+    /// Of a text column.
+    Text(Cow<'a, str>),
+    /// Of an integer column.
+    Int(i64),
+    /// Of a boolean column.
+    Bool(bool),
+    /// Of a timestamp column.
+    Timestamp(Timestamp),
+    /// Of the day's column.
+    Date(jiff::civil::Date),
+}
+
+/// The members of a message event that have a column of their own.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Message<'a> {
+    #[serde(borrow, deserialize_with = "text")]
+    subscription_device_type: Option<Cow<'a, str>>,
+    #[serde(borrow, deserialize_with = "text")]
+    language: Option<Cow<'a, str>>,
+    #[serde(borrow, deserialize_with = "text")]
+    version: Option<Cow<'a, str>>,
+    #[serde(borrow, deserialize_with = "text")]
+    device_os: Option<Cow<'a, str>>,
+    device_type: Option<i64>,
+    #[serde(borrow, deserialize_with = "text")]
+    token: Option<Cow<'a, str>>,
+    #[serde(borrow, deserialize_with = "text")]
+    subscription_id: Option<Cow<'a, str>>,
+    subscribed: Option<bool>,
+    #[serde(borrow, deserialize_with = "text")]
+    onesignal_id: Option<Cow<'a, str>>,
+    #[serde(borrow, deserialize_with = "text")]
+    last_active: Option<Cow<'a, str>>,
+    #[serde(borrow, deserialize_with = "text")]
+    sdk: Option<Cow<'a, str>>,
+    #[serde(borrow, deserialize_with = "text")]
+    external_id: Option<Cow<'a, str>>,
+    #[serde(borrow, deserialize_with = "text")]
+    message_name: Option<Cow<'a, str>>,
+    #[serde(borrow, deserialize_with = "text")]
+    message_title: Option<Cow<'a, str>>,
+    #[serde(borrow, deserialize_with = "text")]
+    message_contents: Option<Cow<'a, str>>,
+    #[serde(borrow, deserialize_with = "text")]
+    failure_reason: Option<Cow<'a, str>>,
+}
+
+/// Text without a copy where it has no escapes.
+fn text<'de: 'a, 'a, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Cow<'a, str>>, D::Error> {
+    #[derive(Deserialize)]
+    struct Borrowed<'a>(#[serde(borrow)] Cow<'a, str>);
+    Ok(Option::<Borrowed<'a>>::deserialize(deserializer)?.map(|text| text.0))
+}
+
+impl Layout {
+    /// The columns in order.
+    pub fn columns(self) -> &'static [TableColumn] {
+        match self {
+            Layout::Messages => MESSAGES,
+            Layout::Events => EVENTS,
+        }
+    }
+
+    /// Appends the event's values in the order of [`Layout::columns`]. `synced`
+    /// is the time of this delivery.
+    ///
+    /// A payload that does not have the documented shape leaves the columns
+    /// empty that it does not fill.
+    pub fn cells<'a>(self, logged: &'a LoggedEvent, synced: Timestamp, out: &mut Vec<Cell<'a>>) {
+        let event = &logged.event;
+        let day = Cell::Date(jiff::tz::Offset::UTC.to_datetime(event.at).date());
+        let known = |id: &'a str| if id.is_empty() { Cell::Null } else { Cell::Text(Cow::Borrowed(id)) };
+        let head = [
+            Cell::Text(Cow::Borrowed(&event.id)),
+            Cell::Timestamp(event.at),
+            Cell::Text(Cow::Borrowed(&event.kind)),
+        ];
+        out.extend(head);
+        match self {
+            Layout::Messages => {
+                let message: Message<'a> = serde_json::from_str(event.payload.as_str()).unwrap_or_default();
+                let text = |text: Option<Cow<'a, str>>| text.map_or(Cell::Null, Cell::Text);
+                out.extend([
+                    text(message.subscription_device_type),
+                    text(message.language),
+                    text(message.version),
+                    text(message.device_os),
+                    message.device_type.map_or(Cell::Null, Cell::Int),
+                    text(message.token),
+                    text(message.subscription_id),
+                    message.subscribed.map_or(Cell::Null, Cell::Bool),
+                    text(message.onesignal_id),
+                    text(message.last_active),
+                    text(message.sdk),
+                    text(message.external_id),
+                    known(&event.app),
+                    known(&event.template),
+                    known(&event.message),
+                    text(message.message_name),
+                    text(message.message_title),
+                    text(message.message_contents),
+                    text(message.failure_reason),
+                    Cell::Timestamp(logged.logged_at),
+                    Cell::Text(Cow::Borrowed(&event.id)),
+                    Cell::Int(i64::try_from(logged.offset.at).unwrap_or(i64::MAX)),
+                    Cell::Timestamp(synced),
+                    day,
+                ]);
+            }
+            Layout::Events => out.extend([
+                known(&event.user),
+                known(&event.app),
+                known(&event.message),
+                known(&event.template),
+                Cell::Text(Cow::Borrowed(event.payload.as_str())),
+                Cell::Timestamp(logged.logged_at),
+                day,
+            ]),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Event, Offset};
+    use crate::{Json, Text};
+
+    fn logged(payload: &str) -> LoggedEvent {
+        let at: Timestamp = "2026-03-01T23:59:59.5Z".parse().expect("timestamp");
+        let event = Event {
+            id: "e1".into(),
+            kind: "message.push.clicked".into(),
+            at,
+            user: "u1".into(),
+            app: "a1".into(),
+            message: "m1".into(),
+            template: Text::new(),
+            payload: Json::parse(payload.into()).expect("JSON"),
+        };
+        LoggedEvent { offset: Offset { partition: 0, at: 7 }, logged_at: at, event }
+    }
+
+    #[test]
+    fn a_row_has_a_value_of_the_right_type_for_each_column() {
+        let logged =
+            logged(r#"{"language":"e\u006e","device_type":1,"subscribed":true,"token":null,"more":[1]}"#);
+        for layout in [Layout::Messages, Layout::Events] {
+            let mut cells = Vec::new();
+            layout.cells(&logged, logged.logged_at, &mut cells);
+            assert_eq!(cells.len(), layout.columns().len());
+            for (cell, column) in cells.iter().zip(layout.columns()) {
+                let fits = match cell {
+                    Cell::Null => column.nullable,
+                    Cell::Text(_) => column.kind == ColumnType::Text,
+                    Cell::Int(_) => column.kind == ColumnType::Int,
+                    Cell::Bool(_) => column.kind == ColumnType::Bool,
+                    Cell::Timestamp(_) => column.kind == ColumnType::Timestamp,
+                    Cell::Date(_) => column.kind == ColumnType::Date,
+                };
+                assert!(fits, "{}: {cell:?}", column.name);
+            }
+            let at = |name: &str| layout.columns().iter().position(|column| column.name == name);
+            assert_eq!(cells[at("event_date").expect("column")], Cell::Date(jiff::civil::date(2026, 3, 1)));
+            if let Some(language) = at("language") {
+                assert_eq!(cells[language], Cell::Text("en".into()));
+            }
+        }
+    }
+
+    #[test]
+    fn a_payload_of_another_shape_leaves_columns_empty() {
+        let logged = logged(r#"{"language":5}"#);
+        let mut cells = Vec::new();
+        Layout::Messages.cells(&logged, logged.logged_at, &mut cells);
+        assert_eq!(cells[4], Cell::Null);
+        assert_eq!(cells[0], Cell::Text("e1".into()));
+    }
+}

@@ -1,0 +1,76 @@
+//! Where events are durable before anybody is told that they are.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{Checkpoint, Error, Event, Feed, LoggedEvent, StreamId};
+
+/// What one append did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Appended {
+    /// Events that are durable now.
+    pub events: u64,
+    /// Events that were durable before, known by their id.
+    pub repeated: u64,
+}
+
+/// How a stream is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// About how many events a batch holds at most.
+    pub batch_events: usize,
+    /// Whether the feed waits for what comes later, until it is dropped. Else it
+    /// ends when nothing is left for now.
+    pub follow: bool,
+}
+
+/// How far behind one partition of a stream is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lag {
+    /// The partition, for example `orders[3]`.
+    pub partition: String,
+    /// The next place to read.
+    pub position: u64,
+    /// The place behind the last item.
+    pub end: u64,
+    /// How many items wait; of a log with gaps, at most this many.
+    pub behind: u64,
+    /// When the last settled item was made, where that is known.
+    pub last_seen: Option<Timestamp>,
+    /// Items settled in the last minute, where that is known.
+    pub per_minute: Option<u64>,
+}
+
+/// An append-only log of events, by stream. A stream exists once something was
+/// appended to it; reading another one gives nothing.
+#[async_trait]
+pub trait EventLog: Send + Sync {
+    /// Makes events durable, in their order. An event whose id was logged in the
+    /// same stream within the window of repetition is passed over.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Throttled`] where too much is waiting already: nothing
+    /// was logged, the same may be tried soon. [`crate::ErrorKind::Storage`]
+    /// where it could not be made durable: then it is not known whether it was
+    /// logged, and sending it again does no harm.
+    async fn append(&self, stream: &StreamId, events: Vec<Event>) -> Result<Appended, Error>;
+
+    /// Reads a stream behind a checkpoint that one of its batches gave, from its
+    /// beginning where there is none. What retention removed is passed over.
+    async fn read(
+        &self,
+        stream: &StreamId,
+        after: Option<&Checkpoint>,
+        reading: Reading,
+    ) -> Result<Feed<LoggedEvent>, Error>;
+
+    /// How far behind a checkpoint is, by partition.
+    async fn lag(&self, stream: &StreamId, after: Option<&Checkpoint>) -> Result<Vec<Lag>, Error>;
+
+    /// The streams that exist.
+    async fn streams(&self) -> Result<Vec<StreamId>, Error>;
+
+    /// Removes events that were logged before `before`; keeps more where that is cheaper.
+    async fn trim(&self, before: Timestamp) -> Result<(), Error>;
+}

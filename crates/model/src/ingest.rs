@@ -1,0 +1,74 @@
+//! Events that come in by HTTP.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::{ConnectionId, Error, Event, EventSelection, Settings};
+
+/// What was read from one request.
+#[derive(Debug)]
+pub struct Received {
+    /// The events to make durable, in order.
+    pub events: Vec<Event>,
+    /// The answer, to be given once they are.
+    pub answer: http::Response<Bytes>,
+}
+
+impl Received {
+    /// An answer to a request that brought no events.
+    pub fn only(answer: http::Response<Bytes>) -> Received {
+        Received { events: Vec::new(), answer }
+    }
+}
+
+/// An export that somebody asked for through the API of an ingest itself, as
+/// with `PutEventStream`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExportRequest {
+    /// Unique in the connection, and the same after a restart.
+    pub name: String,
+    /// Which events.
+    pub selection: EventSelection,
+    /// The kind of the sink, for example `kinesis`.
+    pub kind: String,
+    /// The settings of that sink's connection.
+    pub settings: Settings,
+    /// The settings of the export under `to:`.
+    pub target: Settings,
+}
+
+/// One API under which events come in: OneSignal's event streams, the Pinpoint
+/// data plane, plain JSON.
+#[async_trait]
+pub trait Ingest: Send + Sync {
+    /// Reads one request: proves who sent it, splits it into events.
+    ///
+    /// The path is that behind the connection's own place, for example `/` or
+    /// `/v1/apps/a1/events`; the query is left as it was. A request that is not
+    /// acceptable gets its answer in the vendor's own shape, and no events.
+    async fn receive(&self, request: &http::Request<Bytes>) -> Received;
+
+    /// The answer when events could not be made durable: the vendor's own shape,
+    /// 429 or 503 with a hint where the error is [`crate::ErrorKind::Throttled`].
+    fn refuse(&self, error: &Error) -> http::Response<Bytes>;
+
+    /// The exports that callers asked for through this API. Looked at again
+    /// after each request that changed something.
+    fn exports(&self) -> Vec<ExportRequest> {
+        Vec::new()
+    }
+
+    /// Counts the changes of [`Ingest::exports`].
+    fn exports_version(&self) -> u64 {
+        0
+    }
+}
+
+/// Where requests of a connection come in, and what it is called in steps for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IngestPlace {
+    /// The connection.
+    pub connection: ConnectionId,
+    /// The path in front of its own paths, for example `/in/onesignal/shop`.
+    pub path: String,
+}
