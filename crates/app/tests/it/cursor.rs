@@ -73,6 +73,8 @@ const COUNTING: Connector = Connector {
         open: |_: &Settings, _, _: &Settings, _: &Tools| Ok(Arc::new(Counting)),
         rehearse: |_| http::Response::new(bytes::Bytes::new()),
     }),
+    sink: None,
+    ingest: None,
     sandbox: None,
     setup: None,
 };

@@ -53,6 +53,8 @@ const SHIFTING: Connector = Connector {
         open: |_: &Settings, _: &Tools| Ok(Arc::new(Shifting)),
     }),
     platform: None,
+    sink: None,
+    ingest: None,
     sandbox: None,
     setup: None,
 };
