@@ -31,6 +31,8 @@ const DEMO: Connector = Connector {
         open: |_, _, _, _| Err(Error::internal("never opened")),
         rehearse: |_| http::Response::new(bytes::Bytes::new()),
     }),
+    sink: None,
+    ingest: None,
     sandbox: None,
     setup: None,
 };
