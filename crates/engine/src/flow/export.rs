@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::StreamExt;
+use jiff::Timestamp;
 use tidegate_model::store::{Fate, IntentRow, RowFate};
 use tidegate_model::{
     Batch, Cause, Checkpoint, Columns, ConnectionId, Counts, Error, EventLog, EventSelection, LoggedEvent,
@@ -29,6 +30,8 @@ pub struct Export {
     pub stream: StreamId,
     /// Which of its events are taken.
     pub selection: EventSelection,
+    /// Events that were logged before are passed over.
+    pub since: Timestamp,
     /// The connection that events go to, for its lane.
     pub connection: ConnectionId,
     /// Where events go.
@@ -68,10 +71,10 @@ pub async fn run_export(
     let feed = async {
         let reading = Reading { batch_events: batch_items(&export.sink.limits()), follow };
         let feed = export.log.read(&export.stream, state.checkpoint.as_ref(), reading).await?;
-        let selection = export.selection.clone();
+        let (selection, since) = (export.selection.clone(), export.since);
         let chosen = feed.map(move |batch| {
             batch.map(|mut batch| {
-                batch.items.retain(|logged| selection.takes(&logged.event));
+                batch.items.retain(|logged| logged.logged_at >= since && selection.takes(&logged.event));
                 batch
             })
         });

@@ -30,7 +30,7 @@ mod settle;
 mod slot;
 #[cfg(test)]
 mod tests;
-mod wait;
+pub(crate) mod wait;
 
 pub use export::{Export, run_export};
 pub use import::{Detection, Import, Input, run};

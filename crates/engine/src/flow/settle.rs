@@ -194,9 +194,24 @@ impl<F: Freight> Settler<F> {
             let (sync, error) = (&self.sync, error.chain());
             tracing::warn!(%sync, error, "the source could not be told what is settled");
         }
+        self.measure(counts);
         *total += counts;
         self.progress.send_modify(|progress| *progress += counts);
         true
+    }
+
+    fn measure(&self, counts: Counts) {
+        let sync = self.sync.as_str();
+        for (fate, rows) in
+            [("delivered", counts.delivered), ("rejected", counts.rejected), ("in_doubt", counts.in_doubt)]
+        {
+            if rows > 0 {
+                metrics::counter!("tidegate_rows_total", "sync" => sync.to_owned(), "fate" => fate)
+                    .increment(rows);
+            }
+        }
+        metrics::counter!("tidegate_requests_total", "sync" => sync.to_owned()).increment(counts.requests);
+        metrics::counter!("tidegate_retries_total", "sync" => sync.to_owned()).increment(counts.retries);
     }
 
     /// The settled rows that a later run may read again.
