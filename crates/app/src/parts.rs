@@ -11,10 +11,10 @@ use tidegate_connectors::CONNECTORS;
 use tidegate_engine::control::{Config, Engine, Rehearsal};
 use tidegate_engine::project::{self, Project};
 use tidegate_model::{
-    Appended, Checkpoint, Clock, Error, Event, EventLog, Feed, Lag, LoggedEvent, Reading, Secret, Store, StreamId,
-    SystemClock,
+    Appended, Checkpoint, Clock, Error, Event, EventLog, Feed, Lag, LoggedEvent, Reading, Secret, Store,
+    StreamId, SystemClock,
 };
-use tidegate_state::{LogConfig, StateConfig, StoreLocation};
+use tidegate_state::{LogAccess, LogConfig, StateConfig, StoreLocation};
 
 use crate::cli::Place;
 use crate::owner;
@@ -62,15 +62,28 @@ impl Place {
     }
 
     /// Where events are durable.
-    pub(crate) fn open_log(&self, clock: Arc<dyn Clock>) -> Result<Arc<dyn EventLog>, Error> {
+    pub(crate) fn open_log(
+        &self,
+        clock: Arc<dyn Clock>,
+        access: LogAccess,
+    ) -> Result<Arc<dyn EventLog>, Error> {
         if std::env::var(BENCH_LOG).is_ok_and(|log| log == "off") {
             return Ok(Arc::new(Forgetful));
         }
-        tidegate_state::open_log(LogConfig::new(self.data_folder().join("events"), clock))
+        tidegate_state::open_log(LogConfig::new(self.data_folder().join("events"), clock, access))
     }
 
     /// The engine of this project.
     pub(crate) async fn engine(&self) -> Result<Engine, Error> {
+        self.engine_that(LogAccess::Read).await
+    }
+
+    /// The engine of the one process that events come in to.
+    pub(crate) async fn serving_engine(&self) -> Result<Engine, Error> {
+        self.engine_that(LogAccess::Append).await
+    }
+
+    async fn engine_that(&self, access: LogAccess) -> Result<Engine, Error> {
         let project = self.project()?;
         let store = self.open_store().await?;
         owner::claim(&self.project, &self.data_folder())?;
@@ -79,7 +92,7 @@ impl Place {
             connectors: CONNECTORS,
             store,
             http: Arc::new(tidegate_connectors::http::RealHttp::new()?),
-            log: self.open_log(clock.clone())?,
+            log: self.open_log(clock.clone(), access)?,
             clock,
             project,
             folder: self.project.clone(),

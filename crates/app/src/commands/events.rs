@@ -41,7 +41,12 @@ pub(super) async fn events(place: &Place, query: Events, out: Output) -> Result<
 fn table(counts: &[KindCount]) -> Table {
     let mut table = output::table(&["stream", "kind", "events", "last"]);
     for count in counts {
-        table.add_row([count.stream.to_string(), count.kind.clone(), number(count.events), moment(count.last)]);
+        table.add_row([
+            count.stream.to_string(),
+            count.kind.clone(),
+            number(count.events),
+            moment(count.last),
+        ]);
     }
     table
 }

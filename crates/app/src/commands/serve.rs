@@ -14,7 +14,7 @@ pub(super) async fn serve(place: &Place, address: SocketAddr) -> Result<u8, Erro
     let metrics = PrometheusBuilder::new()
         .install_recorder()
         .map_err(|cause| Error::internal("metrics cannot be recorded").caused_by(cause))?;
-    let engine = Arc::new(place.engine().await?);
+    let engine = Arc::new(place.serving_engine().await?);
     engine.open_inlets().await?;
     let listener = web::listen(address).await?;
     let address = listener.local_addr().unwrap_or(address);

@@ -56,9 +56,10 @@ impl Ingest {
         if let Some(rest) = path.strip_prefix("/in/") {
             let (kind, rest) = rest.split_once('/')?;
             let (connection, rest) = rest.split_once('/').unwrap_or((rest, ""));
-            let inlet = self.inlets.iter().find(|inlet| {
-                inlet.kind == kind && inlet.connection.as_str() == connection
-            })?;
+            let inlet = self
+                .inlets
+                .iter()
+                .find(|inlet| inlet.kind == kind && inlet.connection.as_str() == connection)?;
             return Some((inlet.connection.clone(), format!("/{rest}")));
         }
         let first = path.trim_start_matches('/').split('/').next()?;
@@ -68,13 +69,14 @@ impl Ingest {
 
     async fn take(&self, connection: &ConnectionId, path: &str, request: Request) -> Result<Response, Error> {
         let (mut head, body) = request.into_parts();
-        let announced = head.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        let announced =
+            head.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         let _held = self.hold(announced.unwrap_or(UNKNOWN_BYTES))?;
         let body = read(body).await?;
         let query = head.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
-        head.uri = format!("{path}{query}").parse().map_err(|cause| {
-            Error::new(ErrorKind::Refused, "the path is not valid").caused_by(cause)
-        })?;
+        head.uri = format!("{path}{query}")
+            .parse()
+            .map_err(|cause| Error::new(ErrorKind::Refused, "the path is not valid").caused_by(cause))?;
         let answer = self.engine.receive(connection, &Request::from_parts(head, body)).await?;
         Ok(answer.map(Body::from))
     }
@@ -86,7 +88,8 @@ impl Ingest {
         }
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         self.held.clone().try_acquire_many_owned(bytes).map_err(|_| {
-            Error::new(ErrorKind::Throttled(None), "too many requests are under way").hint("send it again in a second")
+            Error::new(ErrorKind::Throttled(None), "too many requests are under way")
+                .hint("send it again in a second")
         })
     }
 

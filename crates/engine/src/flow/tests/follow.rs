@@ -3,9 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use jiff::Timestamp;
-use tidegate_model::{
-    Checkpoint, Event, EventLog, EventSelection, Json, LoggedEvent, Reading, Sink, StreamId, Text,
-};
+use tidegate_model::{Checkpoint, Event, EventLog, EventSelection, Json, LoggedEvent, Sink, StreamId, Text};
 use tidegate_testkit::MemoryEventLog;
 
 use super::*;
@@ -58,7 +56,7 @@ impl Source for Topic {
 #[tokio::test(start_paused = true)]
 async fn a_run_that_follows_sends_what_comes_and_tells_the_source_after_the_effect() {
     let (write, rows) = tokio::sync::mpsc::unbounded_channel();
-    let settled = Arc::new(Mutex::new(Vec::new()));
+    let settled = Arc::new(Mutex::new(Vec::<i64>::new()));
     let told = settled.clone();
     // When an answer is given, nothing of it may have been told to the source.
     let early = Arc::new(AtomicU64::new(0));
@@ -181,7 +179,9 @@ impl Outlet {
 
     async fn run(&self, follow: bool, stop: CancellationToken) -> Run {
         let (progress, _) = watch::channel(Counts::default());
-        run_export(&self.export, &self.parts, Cause::Schedule, follow, stop, progress).await.expect("the ledger works")
+        run_export(&self.export, &self.parts, Cause::Schedule, follow, stop, progress)
+            .await
+            .expect("the ledger works")
     }
 }
 
@@ -210,11 +210,13 @@ async fn an_export_takes_what_is_chosen_once_and_goes_on_where_it_was() {
 #[tokio::test(start_paused = true)]
 async fn a_request_waits_for_others_only_while_others_can_come() {
     // Larger than everything that may be under way, and patient for an hour.
-    let limits =
-        Limits { items_max: 1_000_000, requests_at_once: 1, fill: Duration::from_secs(3_600), ..Limits::UNBOUNDED };
+    let limits = Limits {
+        items_max: 1_000_000,
+        requests_at_once: 1,
+        fill: Duration::from_secs(3_600),
+        ..Limits::UNBOUNDED
+    };
     let outlet = Outlet::new(limits);
-    let reading = Reading { batch_events: 0, follow: false };
-    assert!(!reading.follow);
     for part in 0..100 {
         outlet.log((0..100).map(|id| event(part * 100 + id, "a"))).await;
     }
