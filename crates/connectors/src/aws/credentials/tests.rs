@@ -16,7 +16,7 @@ use tidegate_testkit::ManualClock;
 use super::Wallet;
 use crate::aws::tests::{Canned, settings, tools};
 
-fn wallet(members: Value, variables: &[(&str, &str)], http: Arc<dyn Http>, clock: &ManualClock) -> Wallet {
+fn wallet(members: &Value, variables: &[(&str, &str)], http: Arc<dyn Http>, clock: &ManualClock) -> Wallet {
     let mut whole = json!({ "region": "eu-west-1" });
     whole.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
     let variables: BTreeMap<String, String> =
@@ -27,7 +27,7 @@ fn wallet(members: Value, variables: &[(&str, &str)], http: Arc<dyn Http>, clock
 
 /// The id of the key that is found.
 async fn found(members: Value, variables: &[(&str, &str)], http: Arc<dyn Http>) -> Result<String> {
-    wallet(members, variables, http, &ManualClock::default()).keys().await.map(|keys| keys.id)
+    wallet(&members, variables, http, &ManualClock::default()).keys().await.map(|keys| keys.id)
 }
 
 fn nobody() -> Arc<Canned> {
@@ -191,7 +191,7 @@ fn with_role() -> Value {
 async fn credentials_are_kept_and_renewed_before_they_run_out() {
     let clock = ManualClock::default();
     let far = Canned::new([role("ONE", LATER), role("TWO", "2026-03-01T14:00:00Z")]);
-    let wallet = wallet(with_role(), &[], far.clone(), &clock);
+    let wallet = wallet(&with_role(), &[], far.clone(), &clock);
 
     for _ in 0..3 {
         assert_eq!(wallet.keys().await.expect("keys").id, "ONE");
@@ -207,7 +207,7 @@ async fn old_credentials_serve_while_new_ones_cannot_be_had() {
     let clock = ManualClock::default();
     let down = || Err(HttpFailure::NotSent("refused".into()));
     let far = Canned::new([role("ONE", LATER), down(), down()]);
-    let wallet = wallet(with_role(), &[], far.clone(), &clock);
+    let wallet = wallet(&with_role(), &[], far.clone(), &clock);
     wallet.keys().await.expect("keys");
 
     clock.advance(SignedDuration::from_mins(56));
@@ -236,7 +236,7 @@ impl Http for Slow {
 #[tokio::test]
 async fn many_who_need_credentials_at_once_ask_once() {
     let far = Arc::new(Slow(AtomicUsize::new(0)));
-    let wallet = wallet(with_role(), &[], far.clone(), &ManualClock::default());
+    let wallet = wallet(&with_role(), &[], far.clone(), &ManualClock::default());
 
     let all = futures_util::future::join_all((0..20).map(|_| wallet.keys())).await;
 
