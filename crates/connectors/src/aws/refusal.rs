@@ -91,11 +91,13 @@ impl Refusal {
         struct Json {
             #[serde(rename = "__type")]
             code: String,
-            #[serde(default, alias = "Message")]
-            message: String,
+            // Some write it twice.
+            message: Option<String>,
+            #[serde(rename = "Message")]
+            message_too: Option<String>,
         }
         let (code, message) = match serde_json::from_slice::<Json>(answer.body()) {
-            Ok(Json { code, message }) => (code, message),
+            Ok(Json { code, message, message_too }) => (code, message.or(message_too).unwrap_or_default()),
             Err(_) => {
                 let text = std::str::from_utf8(answer.body()).ok()?;
                 (element(text, "Code")?.to_owned(), element(text, "Message").unwrap_or_default().to_owned())
@@ -222,6 +224,7 @@ mod tests {
         for body in [
             r#"{"__type":"com.amazonaws.kinesis.v20131202#ResourceNotFoundException","Message":"no"}"#,
             r#"{"__type":"ResourceNotFoundException:http://internal.amazon.com/","message":"no"}"#,
+            r#"{"__type":"ResourceNotFoundException","message":"no","Message":"no"}"#,
             "<ErrorResponse><Error><Type>Sender</Type><Code>ResourceNotFoundException</Code>\
              <Message>no</Message></Error></ErrorResponse>",
         ] {

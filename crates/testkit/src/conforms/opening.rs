@@ -33,7 +33,10 @@ pub async fn unknown_members_are_refused(suite: &Suite) {
             assert_eq!(error.kind(), ErrorKind::Settings, "{}: {error:?}", connector.kind);
             assert!(error.message().contains("no_such_setting"), "{}: {error:?}", connector.kind);
         };
-        refused("settings", open_each(connector, &example, &with_typo(&example.settings), None));
+        // The roles that need more to be opened have suites of their own.
+        if connector.source.is_some() || connector.platform.is_some() {
+            refused("settings", open_each(connector, &example, &with_typo(&example.settings), None));
+        }
         if let Some(platform) = &example.platform {
             let target = with_typo(&(platform.target)(connector.platform.expect("a platform").objects[0]));
             refused("target", open_each(connector, &example, &example.settings, Some(&target)));
