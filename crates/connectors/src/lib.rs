@@ -3,9 +3,12 @@
 //! Adding a connector is one folder, two lines here, and an example of it in
 //! `tests/it/fixtures`: the suite that every connector passes does the rest.
 
+mod aws;
 mod braze;
 mod files;
+mod firehose;
 pub mod http;
+mod kinesis;
 mod onesignal;
 mod postgres;
 mod profiles;
@@ -14,8 +17,15 @@ mod sql;
 use tidegate_model::Connector;
 
 /// Every connector, by kind.
-pub const CONNECTORS: &[Connector] =
-    &[braze::CONNECTOR, files::CONNECTOR, onesignal::CONNECTOR, postgres::CONNECTOR, profiles::CONNECTOR];
+pub const CONNECTORS: &[Connector] = &[
+    braze::CONNECTOR,
+    files::CONNECTOR,
+    firehose::CONNECTOR,
+    kinesis::CONNECTOR,
+    onesignal::CONNECTOR,
+    postgres::CONNECTOR,
+    profiles::CONNECTOR,
+];
 
 /// The connector of a kind.
 pub fn find(kind: &str) -> Option<&'static Connector> {

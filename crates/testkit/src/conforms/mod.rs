@@ -11,6 +11,7 @@ pub mod platform;
 pub mod repeat;
 pub mod secrets;
 pub mod settings;
+pub mod sink;
 pub mod source;
 mod world;
 

@@ -14,11 +14,11 @@ use super::settings::secrets;
 use super::{PRIVATE, Suite, log, settings_of, tools};
 
 /// Everything that people can get to see of an error.
-fn told(error: &Error) -> String {
+pub(super) fn told(error: &Error) -> String {
     format!("{error} {error:?} {} {}", error.chain(), error.next_step())
 }
 
-fn assert_silent(place: &str, text: &str, secrets: &[(String, String)]) {
+pub(super) fn assert_silent(place: &str, text: &str, secrets: &[(String, String)]) {
     for (name, secret) in secrets {
         assert!(!text.contains(secret), "{place}: the value of `{name}` is told:\n{text}");
     }
