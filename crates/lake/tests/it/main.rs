@@ -1,0 +1,6 @@
+//! Lakes as their readers see them.
+
+mod delta;
+mod delta_tables;
+mod files;
+mod support;
