@@ -3,4 +3,5 @@
 mod delta;
 mod delta_tables;
 mod files;
+mod readers;
 mod support;
