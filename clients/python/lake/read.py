@@ -18,6 +18,7 @@ from urllib.parse import urlparse
 import deltalake
 import duckdb
 import duckdb_extension_delta
+import duckdb_extension_httpfs
 import polars
 
 
@@ -53,9 +54,9 @@ def by_polars(table):
 
 def by_duckdb(table):
     session = duckdb.connect()
-    # The extension was installed as a Python package: nothing is fetched.
-    folder = Path(duckdb_extension_delta.__file__).parent
-    session.load_extension(str(next(folder.rglob("delta.duckdb_extension"))))
+    # The extensions were installed as Python packages: nothing is fetched.
+    for package in (duckdb_extension_httpfs, duckdb_extension_delta):
+        session.load_extension(str(next(Path(package.__file__).parent.rglob("*.duckdb_extension"))))
     if table.startswith("s3://"):
         endpoint = urlparse(os.environ.get("AWS_ENDPOINT_URL", "https://s3.amazonaws.com"))
         session.execute(

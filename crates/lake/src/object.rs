@@ -28,7 +28,7 @@ pub(crate) fn explain(doing: &str, cause: object_store::Error) -> Error {
         Answer::AlreadyExists { .. } | Answer::Precondition { .. } => (ErrorKind::Unavailable, None),
         _ => (ErrorKind::Unexpected, None),
     };
-    let error = Error::new(kind, format!("{doing}: {}", shortened(&innermost(&cause)))).caused_by(cause);
+    let error = Error::new(kind, format!("{doing}: {}", shortened(&told(&cause))));
     match hint {
         Some(hint) => error.hint(hint),
         None => error,
@@ -55,6 +55,13 @@ fn by_causes(first: &(dyn std::error::Error + 'static)) -> (ErrorKind, Option<&'
             return (ErrorKind::Unavailable, None);
         }
         let text = cause.to_string();
+        // Listing does not tell these apart by itself.
+        if text.contains("status code: 404") {
+            return (ErrorKind::Missing, Some(GONE));
+        }
+        if text.contains("status code: 403") || text.contains("status code: 401") {
+            return (ErrorKind::Denied, Some(PERMISSIONS));
+        }
         if EXPIRED.iter().any(|word| text.contains(word)) {
             return (ErrorKind::Denied, Some(EXPIRED_HINT));
         }
@@ -83,15 +90,30 @@ fn by_disk(kind: io::ErrorKind) -> Option<(ErrorKind, Option<&'static str>)> {
     }
 }
 
-/// The sentence of the last cause: the outer ones repeat it with paths in front.
-fn innermost(cause: &dyn std::error::Error) -> String {
+/// The sentence that says most: on a disk the one with the path, of a store its
+/// own words. The causes around it repeat each other.
+fn told(cause: &object_store::Error) -> String {
+    use std::error::Error as _;
+
+    if let object_store::Error::Generic { store: "LocalFileSystem", source } = cause {
+        return source.to_string();
+    }
     let mut last = cause.to_string();
     let mut next = cause.source();
     while let Some(inner) = next {
         last = inner.to_string();
         next = inner.source();
     }
-    last
+    match (member(&last, "Code"), member(&last, "Message")) {
+        (Some(code), Some(message)) => format!("{code}: {message}"),
+        _ => last,
+    }
+}
+
+/// What stands in an element of an XML answer.
+fn member<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(&format!("<{name}>"))?;
+    Some(rest.split_once(&format!("</{name}>"))?.0)
 }
 
 fn shortened(text: &str) -> String {
@@ -118,6 +140,17 @@ mod tests {
         assert_eq!(kind_of("status code: 400: <Code>ExpiredToken</Code>"), ErrorKind::Denied);
         assert_eq!(kind_of("Server returned non-2xx status code: 503: x"), ErrorKind::Unavailable);
         assert_eq!(kind_of("something else"), ErrorKind::Unexpected);
+    }
+
+    #[test]
+    fn a_store_is_quoted_in_its_own_words() {
+        let answer = "status code: 404 Not Found: <Error><Code>NoSuchBucket</Code><Message>It is gone</Message></Error>";
+        let error =
+            explain("listing s3://x", object_store::Error::Generic { store: "S3", source: answer.into() });
+        assert_eq!(
+            (error.kind(), error.message()),
+            (ErrorKind::Missing, "listing s3://x: NoSuchBucket: It is gone")
+        );
     }
 
     #[test]

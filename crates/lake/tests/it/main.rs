@@ -4,4 +4,5 @@ mod delta;
 mod delta_tables;
 mod files;
 mod readers;
+mod s3;
 mod support;

@@ -10,9 +10,19 @@ use crate::support::{all_delivered, delta, event_on, events, open, target};
 
 /// Runs one of the programs in `clients/python/lake` and gives what it printed.
 fn run(program: &str, arguments: &[&str]) -> Value {
+    run_with(program, arguments, &[])
+}
+
+/// The same with these variables.
+pub fn run_with(program: &str, arguments: &[&str], variables: &[(&str, String)]) -> Value {
     let python = std::env::var("TIDEGATE_TEST_LAKE_PYTHON").expect("scripts/test sets it");
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../clients/python/lake").join(program);
-    let done = Command::new(python).arg(script).args(arguments).output().expect("Python");
+    let done = Command::new(python)
+        .arg(script)
+        .args(arguments)
+        .envs(variables.iter().cloned())
+        .output()
+        .expect("Python");
     assert!(done.status.success(), "{program}: {}", String::from_utf8_lossy(&done.stderr));
     serde_json::from_slice(&done.stdout).expect("JSON")
 }
@@ -27,7 +37,9 @@ async fn deltalake_polars_and_duckdb_read_the_same_rows() {
     let target = target("export", json!({}));
     let sink = open(delta(), project.path(), &target);
     sink.deliver(&events(1..=300)).await.expect("a receipt");
-    sink.deliver(&[event_on(301, -86_400), event_on(302, 0), event_on(303, 86_400)]).await.expect("a receipt");
+    sink.deliver(&[event_on(301, -86_400), event_on(302, 0), event_on(303, 86_400)])
+        .await
+        .expect("a receipt");
     // A crash: the same again, cut in another way.
     let again = open(delta(), project.path(), &target);
     again.deliver(&events(250..=600)).await.expect("a receipt");
