@@ -19,6 +19,7 @@ use tidegate_model::Connector;
 /// Every connector, by kind.
 pub const CONNECTORS: &[Connector] = &[
     braze::CONNECTOR,
+    tidegate_lake::CONNECTOR,
     files::CONNECTOR,
     firehose::CONNECTOR,
     kinesis::CONNECTOR,
