@@ -4,9 +4,11 @@
 //! `tests/it/fixtures`: the suite that every connector passes does the rest.
 
 mod braze;
+mod events;
 mod files;
 pub mod http;
 mod onesignal;
+mod pinpoint;
 mod postgres;
 mod profiles;
 mod sql;
@@ -14,8 +16,15 @@ mod sql;
 use tidegate_model::Connector;
 
 /// Every connector, by kind.
-pub const CONNECTORS: &[Connector] =
-    &[braze::CONNECTOR, files::CONNECTOR, onesignal::CONNECTOR, postgres::CONNECTOR, profiles::CONNECTOR];
+pub const CONNECTORS: &[Connector] = &[
+    braze::CONNECTOR,
+    events::CONNECTOR,
+    files::CONNECTOR,
+    onesignal::CONNECTOR,
+    pinpoint::CONNECTOR,
+    postgres::CONNECTOR,
+    profiles::CONNECTOR,
+];
 
 /// The connector of a kind.
 pub fn find(kind: &str) -> Option<&'static Connector> {

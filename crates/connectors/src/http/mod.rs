@@ -6,6 +6,7 @@ pub(crate) mod answer;
 mod client;
 pub(crate) mod faults;
 pub(crate) mod ingest;
+pub(crate) mod path;
 pub(crate) mod window;
 
 pub use client::RealHttp;
