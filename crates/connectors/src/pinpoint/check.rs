@@ -85,7 +85,8 @@ fn check_session(session: &Object) -> Result<(), String> {
     Ok(())
 }
 
-fn members<'a>(event: &'a Object, name: &str) -> Result<Option<&'a Object>, String> {
+/// The members of an object that may be absent.
+pub(super) fn members<'a>(event: &'a Object, name: &str) -> Result<Option<&'a Object>, String> {
     match event.get(name) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::Object(members)) => Ok(Some(members)),

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tidegate_model::{Error, Fingerprint, Value as Cell};
 
+use super::check::members;
 use super::store::{Object, Session};
 
 /// Bytes of an endpoint.
@@ -182,7 +183,7 @@ fn check(request: &Object) -> Result<(), String> {
         }
     }
     lists(request, "Attributes")?;
-    for (name, value) in members(request, "Metrics")? {
+    for (name, value) in members(request, "Metrics")?.into_iter().flatten() {
         if !value.is_number() {
             return Err(format!("Metrics.{name} must be a number"));
         }
@@ -205,20 +206,9 @@ fn one_of(request: &Object, name: &str, allowed: &[&str]) -> Result<(), String> 
     }
 }
 
-fn members<'a>(
-    request: &'a Object,
-    name: &str,
-) -> Result<impl Iterator<Item = (&'a String, &'a Value)> + use<'a>, String> {
-    match request.get(name) {
-        None | Some(Value::Null) => Ok(None.into_iter().flatten()),
-        Some(Value::Object(members)) => Ok(Some(members).into_iter().flatten()),
-        Some(_) => Err(format!("{name} must be an object")),
-    }
-}
-
 fn lists(request: &Object, name: &str) -> Result<(), String> {
     let mut count = 0;
-    for (member, value) in members(request, name)? {
+    for (member, value) in members(request, name)?.into_iter().flatten() {
         count += 1;
         if member.chars().count() > NAME_MAX {
             return Err(format!("{name} has a name of more than {NAME_MAX} characters"));
