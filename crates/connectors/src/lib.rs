@@ -5,11 +5,13 @@
 
 mod aws;
 mod braze;
+mod events;
 mod files;
 mod firehose;
 pub mod http;
 mod kinesis;
 mod onesignal;
+mod pinpoint;
 mod postgres;
 mod profiles;
 mod sql;
@@ -20,10 +22,12 @@ use tidegate_model::Connector;
 pub const CONNECTORS: &[Connector] = &[
     braze::CONNECTOR,
     tidegate_lake::CONNECTOR,
+    events::CONNECTOR,
     files::CONNECTOR,
     firehose::CONNECTOR,
     kinesis::CONNECTOR,
     onesignal::CONNECTOR,
+    pinpoint::CONNECTOR,
     postgres::CONNECTOR,
     profiles::CONNECTOR,
 ];
