@@ -1,1 +1,8 @@
 //! Kafka and Confluent Cloud: topics as sources, sinks and as the event log.
+
+mod cluster;
+mod log;
+mod producer;
+mod record;
+mod refusal;
+mod sink;
