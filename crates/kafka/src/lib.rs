@@ -6,3 +6,5 @@ mod producer;
 mod record;
 mod refusal;
 mod sink;
+#[cfg(test)]
+mod tests;

@@ -18,10 +18,11 @@ use crate::cluster::{Cluster, blocking, code, partitions};
 /// The largest record that is sent at all; the topic's own limit is mostly lower.
 pub(crate) const RECORD_BYTES_MAX: usize = 8 << 20;
 
-/// What a producer does besides the settings of its cluster.
+/// What no setting may change: written once, kept by all replicas in sync.
+const PROMISED: &[(&str, &str)] = &[("enable.idempotence", "true"), ("acks", "all")];
+
+/// What a producer does where the settings of its cluster do not say otherwise.
 const WRITING: &[(&str, &str)] = &[
-    ("enable.idempotence", "true"),
-    ("acks", "all"),
     // A topic is made on purpose, with its retention.
     ("allow.auto.create.topics", "false"),
     ("compression.type", "lz4"),
@@ -84,7 +85,8 @@ impl Producer {
             return Ok(producer.clone());
         }
         let mut config = self.cluster.config.clone();
-        for (name, value) in WRITING {
+        let silent = |name: &str| self.cluster.config.get(name).is_none();
+        for (name, value) in WRITING.iter().filter(|(name, _)| silent(name)).chain(PROMISED) {
             config.set(*name, *value);
         }
         let started: Running = config.create_with_context(Answers::default()).map_err(|cause| {
@@ -129,6 +131,11 @@ impl Producer {
             if let Some(known) = fates.get_mut(at) {
                 *known = fate;
             }
+        }
+        if fates.iter().any(|fate| matches!(fate, Fate::Refused(_))) {
+            // Librdkafka remembers what a broker refused, for minutes, unless it
+            // looks at the topic again. What it finds is told by the next request.
+            let _ = self.partitions(topic).await;
         }
         Ok(fates)
     }
