@@ -42,7 +42,7 @@ const SMS: &str = r#"{"event_type":"_SMS.SUCCESS","event_timestamp":155310495432
 "number_of_message_parts":"1","message_id":"1111-2222-3333","message_type":"Transactional","campaign_id":"52dc"},
 "metrics":{"price_in_millicents_usd":645.0},"awsAccountId":"123456789012"}"#;
 
-fn logged(kind: &str, payload: Value) -> LoggedEvent {
+fn logged(kind: &str, payload: &Value) -> LoggedEvent {
     let at = "2026-03-01T12:00:00.250Z".parse().expect("a time");
     let event = Event {
         id: "e1".into(),
@@ -59,7 +59,7 @@ fn logged(kind: &str, payload: Value) -> LoggedEvent {
 }
 
 fn made(kind: &str, payload: Value) -> Value {
-    serde_json::from_str(record(&logged(kind, payload), "123456789012").as_str()).expect("JSON")
+    serde_json::from_str(record(&logged(kind, &payload), "123456789012").as_str()).expect("JSON")
 }
 
 /// The path and type of each member; of lists, those of the first element.
@@ -116,7 +116,7 @@ fn message_events_have_the_shape_of_the_documented_records() {
 fn an_apps_record_stays_as_it_is() {
     let payload =
         json!({ "event_type": "buy", "event_version": "3.1", "awsAccountId": "000000000000", "more": [1] });
-    let logged = logged("buy", payload);
+    let logged = logged("buy", &payload);
     assert_eq!(record(&logged, "123456789012"), logged.event.payload);
 }
 
