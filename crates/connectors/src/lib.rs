@@ -5,11 +5,13 @@
 
 mod aws;
 mod braze;
+mod events;
 mod files;
 mod firehose;
 pub mod http;
 mod kinesis;
 mod onesignal;
+mod pinpoint;
 mod postgres;
 mod profiles;
 mod sql;
@@ -19,10 +21,12 @@ use tidegate_model::Connector;
 /// Every connector, by kind.
 pub const CONNECTORS: &[Connector] = &[
     braze::CONNECTOR,
+    events::CONNECTOR,
     files::CONNECTOR,
     firehose::CONNECTOR,
     kinesis::CONNECTOR,
     onesignal::CONNECTOR,
+    pinpoint::CONNECTOR,
     postgres::CONNECTOR,
     profiles::CONNECTOR,
 ];

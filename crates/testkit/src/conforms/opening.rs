@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
 use tidegate_model::{
-    ConnectionId, Connector, Error, ErrorKind, ObjectKind, Platform, Settings, Source, Tools,
+    ConnectionId, Connector, Error, ErrorKind, Ingest, ObjectKind, Platform, Settings, Source, Tools,
 };
 
 use super::settings::{each_object, schemas};
@@ -72,6 +72,9 @@ fn open_each(
     let settings = settings_of(settings);
     if let Some(role) = connector.source {
         let _: Arc<dyn Source> = (role.open)(&settings, &nowhere())?;
+    }
+    if let Some(role) = connector.ingest {
+        let _: Arc<dyn Ingest> = (role.open)(&settings, &nowhere())?;
     }
     if let (Some(role), Some(example)) = (connector.platform, &example.platform) {
         for kind in role.objects {

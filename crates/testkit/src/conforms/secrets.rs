@@ -118,6 +118,7 @@ pub async fn a_key_that_cannot_be_one_is_not_repeated(suite: &Suite) {
                 let tools = tools(NOWHERE.as_ref());
                 let mut results = Vec::new();
                 results.extend(connector.source.map(|role| (role.open)(&settings, &tools).map(|_| ())));
+                results.extend(connector.ingest.map(|role| (role.open)(&settings, &tools).map(|_| ())));
                 if let (Some(role), Some(platform)) = (connector.platform, &example.platform) {
                     results.extend(role.objects.iter().map(|kind| {
                         let target = settings_of(&(platform.target)(*kind));
