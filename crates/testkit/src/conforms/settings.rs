@@ -31,13 +31,8 @@ pub async fn a_connector_introduces_itself(suite: &Suite) {
         for foreign in ["<script", "href=", "<!", "url(http", " on"] {
             assert!(!icon.contains(foreign), "{kind}: the icon holds `{foreign}`");
         }
-<<<<<<< HEAD
-        let roles = [platform.is_some(), source.is_some(), sink.is_some(), ingest.is_some()];
-        assert!(roles.contains(&true), "{kind} plays no role");
-=======
         let events = sink.is_some() || ingest.is_some();
         assert!(platform.is_some() || source.is_some() || events, "{kind} plays no role");
->>>>>>> ingest
         assert!(platform.is_none_or(|role| !role.objects.is_empty()), "{kind} takes no objects");
     }
 }
