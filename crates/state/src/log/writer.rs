@@ -124,7 +124,7 @@ impl<'a> Writer<'a> {
                     next = jobs.try_recv().ok();
                 }
             }
-            self.settle(waiting, added, now);
+            self.settle(waiting, &added, now);
             // One large append is no reason to keep so much memory.
             self.frame.clear();
             self.frame.shrink_to(2 * FRAME_BYTES);
@@ -147,11 +147,11 @@ impl<'a> Writer<'a> {
         appended
     }
 
-    fn settle(&mut self, waiting: Vec<Waiting>, added: Vec<Seen>, now: Timestamp) {
+    fn settle(&mut self, waiting: Vec<Waiting>, added: &[Seen], now: Timestamp) {
         let written = match &self.stopped {
             Some(failure) => Err(failure.clone()),
             None if added.is_empty() => Ok(()),
-            None => self.write(&added, now),
+            None => self.write(added, now),
         };
         if written.is_err() {
             added.iter().for_each(|&seen| self.repeats.forget(seen));
