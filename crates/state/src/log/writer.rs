@@ -61,7 +61,7 @@ pub(super) struct Setup {
 /// Serves a stream until nobody can ask any more.
 pub(super) fn run(setup: Setup, jobs: &Receiver<Job>, progress: &watch::Sender<Progress>) {
     recovery::sweep(&setup.folder);
-    let found = recovery::recover(&*setup.disk, &setup.folder, setup.clock.now(), setup.window_seconds);
+    let found = recovery::recover(&setup);
     match found {
         Ok(found) => Writer::new(setup, found, progress).serve(jobs),
         Err(error) => {
@@ -225,6 +225,7 @@ impl<'a> Writer<'a> {
         // Under another name until it is durable: a segment always has its header.
         let made = (|| {
             self.make_folder()?;
+            ids::remove(&self.setup.folder, self.next);
             let mut file = self.setup.disk.create(&half)?;
             file.write_at(&header, 0)?;
             file.sync()?;
@@ -240,10 +241,8 @@ impl<'a> Writer<'a> {
     }
 
     fn make_folder(&self) -> io::Result<()> {
-        if self.setup.folder.is_dir() {
-            return Ok(());
-        }
         folder::create(&self.setup.folder)?;
+        // Also where it is there: a process that died may not have come so far.
         self.setup.folder.parent().map_or(Ok(()), folder::sync)
     }
 
