@@ -1,1 +1,5 @@
 //! Kafka and Confluent Cloud: topics as sources, sinks and as the event log.
+
+mod decode;
+mod message;
+mod registry;

@@ -1,0 +1,1 @@
+//! The client against answers written by hand.
