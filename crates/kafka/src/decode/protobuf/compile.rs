@@ -8,8 +8,9 @@ use prost_reflect::FileDescriptor;
 use protox::Compiler;
 use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver, IncludeFileResolver};
 
-/// The name of the file that is asked for; no import can have it.
-const MAIN: &str = "//message.proto";
+/// The name of the file that is asked for, as it stands in messages of the
+/// compiler. No import is called like that.
+const MAIN: &str = "this schema.proto";
 
 /// What Confluent's registry knows without being told.
 ///
@@ -57,6 +58,10 @@ fn compile(resolver: impl FileResolver + 'static, name: &str) -> Result<FileDesc
 struct Texts(Vec<(String, String)>);
 
 impl FileResolver for Texts {
+    fn resolve_path(&self, path: &Path) -> Option<String> {
+        self.0.iter().map(|(name, _)| name).find(|name| Path::new(name) == path).cloned()
+    }
+
     fn open_file(&self, name: &str) -> Result<File, protox::Error> {
         let found = self.0.iter().find(|(known, _)| known == name);
         let (_, text) = found.ok_or_else(|| protox::Error::file_not_found(name))?;
