@@ -1,5 +1,9 @@
 //! Whole messages to whole rows.
 
+mod confluent;
+mod registry;
+mod speed;
+
 use std::path::Path;
 use std::sync::Arc;
 
