@@ -6,10 +6,15 @@
 //! is only carried along. A message that cannot be decoded has a reason and
 //! stops nothing; only a registry that cannot be asked ends the feed.
 
+mod avro;
 mod codec;
 mod convert;
+mod decimal;
 mod fields;
 mod headers;
+mod protobuf;
+mod schemas;
+mod scratch;
 mod settings;
 #[cfg(test)]
 mod tests;

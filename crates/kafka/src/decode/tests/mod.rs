@@ -1,5 +1,9 @@
 //! Whole messages to whole rows.
 
+mod confluent;
+mod registry;
+mod speed;
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -173,7 +177,12 @@ fn settings_that_cannot_work_are_named() {
         (serde_json::json!({ "fields": { "Key": "a" } }), "`fields.Key`"),
         (serde_json::json!({ "fields": { "a": "b..c" } }), "`fields.a`"),
         (serde_json::json!({ "format": "text", "fields": { "a": "b" } }), "`fields`"),
-        (serde_json::json!({ "format": "avro" }), "`format`"),
+        (serde_json::json!({ "format": "avro" }), "`format: avro`"),
+        (serde_json::json!({ "key_format": "protobuf" }), "`key_format: protobuf`"),
+        (serde_json::json!({ "schema": { "text": "" } }), "`schema`"),
+        (serde_json::json!({ "format": "avro", "schema": {} }), "`schema`"),
+        (serde_json::json!({ "format": "avro", "schema": { "file": "nowhere.avsc" } }), "nowhere.avsc"),
+        (serde_json::json!({ "format": "protobuf", "schema": { "text": "message" } }), "`schema`"),
     ] {
         let error = decoder(json).err().expect(named);
         assert!(error.message().contains(named), "{error}");
