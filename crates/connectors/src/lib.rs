@@ -14,8 +14,14 @@ mod sql;
 use tidegate_model::Connector;
 
 /// Every connector, by kind.
-pub const CONNECTORS: &[Connector] =
-    &[braze::CONNECTOR, files::CONNECTOR, onesignal::CONNECTOR, postgres::CONNECTOR, profiles::CONNECTOR];
+pub const CONNECTORS: &[Connector] = &[
+    braze::CONNECTOR,
+    files::CONNECTOR,
+    tidegate_kafka::CONNECTOR,
+    onesignal::CONNECTOR,
+    postgres::CONNECTOR,
+    profiles::CONNECTOR,
+];
 
 /// The connector of a kind.
 pub fn find(kind: &str) -> Option<&'static Connector> {

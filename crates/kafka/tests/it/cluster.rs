@@ -56,13 +56,14 @@ impl Topic {
         let producer = ClientConfig::new()
             .set("bootstrap.servers", brokers)
             .set("linger.ms", "0")
+            .set("batch.num.messages", "1")
             .create()
             .expect("a producer");
         Topic { brokers: brokers.to_owned(), name: name.to_owned(), partitions, producer }
     }
 
-    /// Writes messages one after the other, each in a request of its own: the
-    /// broker's edges are only right then.
+    /// Writes messages one after the other. Each is a batch of its own: Tansu
+    /// tells the base of the last batch where it is asked for the end.
     pub async fn write(&self, partition: i32, payloads: impl IntoIterator<Item = Option<String>>) {
         for payload in payloads {
             let record = FutureRecord::<str, str> {
