@@ -163,7 +163,10 @@ impl Source for KafkaSource {
         let columns = self.shared.decoder(&selection)?.columns();
         let name = selection.topics.join(",");
         let shared = Arc::clone(&self.shared);
-        blocking(move || shared.look(None, |look| look.all_partitions(&selection.topics).map(drop))).await?;
+        blocking(move || {
+            shared.look(Some(&selection), |look| look.all_partitions(&selection.topics).map(drop))
+        })
+        .await?;
         Ok(Dataset { name, columns, key: key() })
     }
 

@@ -32,6 +32,8 @@ use crate::selection::{KafkaSelection, Tombstones};
 
 /// Batches between the thread and the engine.
 const BATCHES_AHEAD: usize = 2;
+/// How often the group learns what is settled.
+const COMMIT_EVERY_MS: &str = "100";
 /// How long the end of a feed waits for the client to leave its group.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -62,7 +64,14 @@ pub(crate) fn open(
     let runtime = Handle::try_current()
         .map_err(|cause| Error::internal("reading Kafka outside of the runtime").caused_by(cause))?;
     let figures = if reading.follow { "1000" } else { "100" };
-    let settings = [("group.id", selection.group.as_str()), ("statistics.interval.ms", figures)];
+    // Only what is stored is committed, and only what is settled is stored.
+    let commits = if session.plan.commits { "true" } else { "false" };
+    let settings = [
+        ("group.id", selection.group.as_str()),
+        ("statistics.interval.ms", figures),
+        ("enable.auto.commit", commits),
+        ("auto.commit.interval.ms", COMMIT_EVERY_MS),
+    ];
     let consumer = client.consumer(&settings, Some(Arc::clone(session)))?;
     begin(&consumer, selection, session, reading.follow)?;
     let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);

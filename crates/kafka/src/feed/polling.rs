@@ -7,7 +7,7 @@ use std::task::{Context as TaskContext, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Headers, Message as _};
 use rdkafka::topic_partition_list::Offset;
@@ -33,8 +33,8 @@ const LINGER: Duration = Duration::from_millis(5);
 const IDLE: Duration = Duration::from_millis(50);
 /// As while nothing comes, but somebody waits for the end.
 const HASTE: Duration = Duration::from_millis(5);
-/// How often settled offsets are committed at most.
-const COMMIT_EVERY: Duration = Duration::from_millis(100);
+/// How often settled offsets are given to the library.
+const STORE_EVERY: Duration = Duration::from_millis(20);
 /// How long the engine may take a batch before partitions are paused. Pausing
 /// throws away what was read ahead, so a short wait is cheaper.
 const BEFORE_PAUSE: Duration = Duration::from_millis(500);
@@ -112,7 +112,7 @@ impl Polling {
 
     fn read_on(&self, gathered: &mut Gathered) -> Result<std::convert::Infallible, Stop> {
         let mut deadline = Instant::now();
-        let mut last_commit = Instant::now();
+        let mut last_store = Instant::now();
         let mut lost_since = None;
         loop {
             if self.sender.is_closed() || self.session.is_closing() {
@@ -143,7 +143,7 @@ impl Polling {
                 *gathered = self.offer(std::mem::take(gathered))?;
                 deadline = Instant::now() + LINGER;
             }
-            commit_sometimes(&self.consumer, &self.session, &mut last_commit);
+            store_sometimes(&self.consumer, &self.session, &mut last_store);
             if self.ends && gathered.is_empty() && self.session.is_at_end() {
                 return Err(Stop::Over);
             }
@@ -260,7 +260,7 @@ impl Polling {
         }
         tracing::debug!("kafka partitions are paused: the batches before are not taken yet");
         let mut gathered = gathered;
-        let (mut paused_at, mut last_commit, mut lost_since) = (None, Instant::now(), None);
+        let (mut paused_at, mut last_store, mut lost_since) = (None, Instant::now(), None);
         loop {
             let tenure = self.session.tenure();
             // Partitions that came meanwhile are not paused yet.
@@ -276,7 +276,7 @@ impl Polling {
             if let Some(error) = self.session.failure() {
                 return Err(Stop::Failed(error));
             }
-            commit_sometimes(&self.consumer, &self.session, &mut last_commit);
+            store_sometimes(&self.consumer, &self.session, &mut last_store);
             if self.session.is_closing() {
                 return Err(Stop::Over);
             }
@@ -339,20 +339,21 @@ fn is_full(gathered: &Gathered, batch_rows: usize) -> bool {
     gathered.rows.len() + gathered.unreadable.len() >= batch_rows.max(1) || gathered.bytes >= BATCH_BYTES
 }
 
-/// Commits what is settled, not too often, without waiting for the answer.
-fn commit_sometimes(consumer: &BaseConsumer<Context>, session: &Session, last: &mut Instant) {
-    if last.elapsed() < COMMIT_EVERY {
+/// Gives the library what is settled to commit. It does so at intervals, and
+/// again where it fails: what is not given to it is never committed.
+fn store_sometimes(consumer: &BaseConsumer<Context>, session: &Session, last: &mut Instant) {
+    if last.elapsed() < STORE_EVERY {
         return;
     }
     *last = Instant::now();
-    let offsets = session.to_commit();
+    let offsets = session.to_store();
     if offsets.is_empty() {
         return;
     }
     let Ok(list) = list(offsets.iter().map(|(part, offset)| (part, Offset::Offset(*offset)))) else { return };
-    session.committing();
-    if let Err(error) = consumer.commit(&list, CommitMode::Async) {
-        session.committed(Err(error), &list);
+    if let Err(error) = consumer.store_offsets(&list) {
+        // A partition that is being taken back: it is committed as it goes.
+        tracing::debug!(%error, "settled offsets were not stored");
     }
 }
 

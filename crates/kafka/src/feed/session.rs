@@ -61,7 +61,6 @@ struct State {
     /// Nobody will settle any more.
     leaving: bool,
     finished: bool,
-    committing: bool,
     failure: Option<Error>,
     lost: bool,
 }
@@ -75,6 +74,8 @@ struct Held {
     taken: i64,
     emitted: i64,
     settled: i64,
+    /// Given to the library, which commits it soon.
+    stored: Option<i64>,
     committed: Option<i64>,
     /// The end that was seen first: a feed that ends reads up to there.
     target: Option<i64>,
@@ -120,6 +121,7 @@ impl Session {
                     taken: from,
                     emitted: from,
                     settled: from,
+                    stored: opening.committed,
                     committed: opening.committed,
                     target: None,
                     reached: false,
@@ -234,10 +236,20 @@ impl Session {
         lock(&self.state).held.values().all(Held::is_settled)
     }
 
-    /// What is settled and not committed; nothing while a commit is on its way.
-    pub(crate) fn to_commit(&self) -> Vec<(Part, i64)> {
-        let state = lock(&self.state);
-        if !self.plan.commits || state.committing { Vec::new() } else { uncommitted(&state) }
+    /// What was settled since the last time, for the library to commit.
+    pub(crate) fn to_store(&self) -> Vec<(Part, i64)> {
+        if !self.plan.commits {
+            return Vec::new();
+        }
+        let mut state = lock(&self.state);
+        let news = |(part, held): (&Part, &mut Held)| {
+            let moved = !held.revoked && held.settled > held.stored.unwrap_or(-1);
+            moved.then(|| {
+                held.stored = Some(held.settled);
+                (part.clone(), held.settled)
+            })
+        };
+        state.held.iter_mut().filter_map(news).collect()
     }
 
     /// What is settled and not known to be committed.
@@ -245,15 +257,9 @@ impl Session {
         if self.plan.commits { uncommitted(&lock(&self.state)) } else { Vec::new() }
     }
 
-    /// A commit is on its way.
-    pub(crate) fn committing(&self) {
-        lock(&self.state).committing = true;
-    }
-
     /// A commit came back.
     pub(crate) fn committed(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
         let mut state = lock(&self.state);
-        state.committing = false;
         match result {
             Ok(()) => {
                 for element in offsets.elements() {
