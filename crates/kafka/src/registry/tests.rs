@@ -30,7 +30,8 @@ impl Http for Script {
 }
 
 fn registry(settings: serde_json::Value, http: &Arc<Script>) -> Result<Registry, tidegate_model::Error> {
-    let settings = Settings::new(settings.as_object().expect("object").clone()).parse().expect("settings");
+    let serde_json::Value::Object(members) = settings else { panic!("an object") };
+    let settings = Settings::new(members).parse().expect("settings");
     Registry::new(&settings, Arc::clone(http) as Arc<dyn Http>)
 }
 

@@ -225,7 +225,7 @@ proptest! {
     fn no_bytes_make_the_reader_panic((schema, value, _) in case(), noise: Vec<u8>, cut: prop::sample::Index) {
         let schema_text = AvroSchema::compile(&schema.to_string(), &[]).expect("schema");
         let mut body = body(&schema, value);
-        let mut check = |body: &[u8]| {
+        let check = |body: &[u8]| {
             let mut out = String::new();
             let fine = schema_text.write(body, &mut out).is_err() || serde_json::from_str::<Tree>(&out).is_ok();
             prop_assert!(fine, "{out}");
