@@ -84,6 +84,20 @@ async fn schemas_that_need_each_other_end() {
 }
 
 #[tokio::test]
+async fn a_reference_that_is_gone_ends_no_feed() {
+    let http = script(&[(
+        "/schemas/ids/1",
+        200,
+        r#"{"schema":"A","references":[{"name":"b","subject":"b","version":1}]}"#,
+    )]);
+    let registry = registry(serde_json::json!({ "url": "http://r.example" }), &http).expect("registry");
+
+    let found = registry.schema(SchemaId::Number(1), None).await.expect("answers").expect("known");
+
+    assert_eq!(found.references, []);
+}
+
+#[tokio::test]
 async fn every_answer_has_its_meaning() {
     let cases = [
         (200, r#"{"no":"schema"}"#, Some(ErrorKind::Unexpected)),

@@ -159,7 +159,7 @@ fn scalar() -> impl Strategy<Value = Case> {
         )),
         any::<f32>().prop_filter("finite", |it| it.is_finite()).prop_map(|it| {
             // Of two shortest forms of a float, Rust and others may choose differently.
-            let shortest = serde_json::from_str(&it.to_string()).expect("number");
+            let shortest = serde_json::from_str(&format!("{it:?}")).expect("number");
             (json!("float"), Value::Float(it), shortest)
         }),
         any::<String>().prop_map(|it| (json!("string"), Value::String(it.clone()), json!(it))),
