@@ -58,6 +58,28 @@ impl Access {
         self.commands(&["READ"], "consumer-group", self.group.as_deref().unwrap_or("<group>"))
     }
 
+    /// The brokers, for messages.
+    pub(crate) fn brokers(&self) -> &str {
+        &self.brokers
+    }
+
+    /// The commands for one topic that is written.
+    pub(crate) fn write_command(&self, operations: &[&str], topic: &str) -> String {
+        self.commands(operations, "topic", topic)
+    }
+
+    /// The command that makes a topic.
+    pub(crate) fn create_command(&self, topic: &str) -> String {
+        if self.cloud {
+            return format!("confluent kafka topic create {} --partitions 12", quoted(topic));
+        }
+        format!(
+            "kafka-topics --bootstrap-server {} --create --topic {} --partitions 12",
+            quoted(&self.brokers),
+            quoted(topic)
+        )
+    }
+
     // Source: Confluent docs, `confluent kafka acl create`; Apache Kafka docs, `kafka-acls.sh`.
     fn commands(&self, operations: &[&str], resource: &str, name: &str) -> String {
         if self.cloud {
@@ -132,16 +154,22 @@ kafka-configs --bootstrap-server {} --alter --entity-type users --entity-name {}
     }
     let _ = write!(
         text,
-        "# 2. The topics: read and describe. Nothing is ever written.
+        "# 2. The topics: read and describe.
 {}
 
 # 3. The consumer group: its committed offsets are where all processes of a sync meet.
 {}
 
-# 4. The way there. Let this machine through to every broker, not to the bootstrap servers alone.
+# 4. Only for exports of events to a topic: make it, and let it be written.
+{}
+{}
+
+# 5. The way there. Let this machine through to every broker, not to the bootstrap servers alone.
 ",
         access.topic_commands(),
         access.group_commands(),
+        access.create_command("<export-topic>"),
+        access.write_command(&["WRITE", "DESCRIBE"], "<export-topic>"),
     );
     Ok(text)
 }

@@ -4,7 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rdkafka::ClientConfig;
-use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::client::ClientContext;
+use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::BaseConsumer;
 use tidegate_model::{Error, Tools};
 use tokio::runtime::Handle;
@@ -21,19 +22,24 @@ use crate::token::Tokens;
 /// Source: librdkafka 2.12, CONFIGURATION.md.
 const FREE: &[&str] = &[
     "api.version.",
+    "batch.",
     "broker.address.",
     "check.crcs",
     "client.dns.lookup",
     "client.id",
     "client.rack",
+    "compression.",
     "connections.max.idle.ms",
     "fetch.",
     "group.instance.id",
     "heartbeat.interval.ms",
     "isolation.level",
+    "linger.ms",
     "max.partition.fetch.bytes",
     "max.poll.interval.ms",
+    "message.timeout.ms",
     "metadata.",
+    "queue.buffering.",
     "queued.max.messages.kbytes",
     "queued.min.messages",
     "receive.message.max.bytes",
@@ -94,14 +100,32 @@ impl Client {
         more: &[(&str, &str)],
         session: Option<Arc<Session>>,
     ) -> Result<BaseConsumer<Context>, Error> {
+        self.create(more, session, |context| context)
+    }
+
+    /// Any client of the library with these settings besides; `wrap` makes its context.
+    ///
+    /// # Errors
+    /// Settings that the library refuses, such as a certificate that cannot be read.
+    pub(crate) fn create<C: ClientContext, T: FromClientConfigAndContext<C>>(
+        &self,
+        more: &[(&str, &str)],
+        session: Option<Arc<Session>>,
+        wrap: impl FnOnce(Context) -> C,
+    ) -> Result<T, Error> {
         let runtime = Handle::try_current()
             .map_err(|cause| Error::internal("opening Kafka outside of the runtime").caused_by(cause))?;
         let mut config = self.config.clone();
         for (name, value) in more {
             config.set(*name, *value);
         }
-        let context = Context::new(self.tokens.clone(), runtime, session);
+        let context = wrap(Context::new(self.tokens.clone(), runtime, session));
         config.create_with_context(context).map_err(|error| unusable(&error))
+    }
+
+    /// Whether a setting of the library is made already.
+    pub(crate) fn sets(&self, name: &str) -> bool {
+        self.config.get(name).is_some()
     }
 
     /// A setting of the library in milliseconds.

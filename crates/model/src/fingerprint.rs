@@ -22,6 +22,11 @@ impl Fingerprint {
         Fingerprint(xxh3_128(scratch))
     }
 
+    /// The hash of bytes.
+    pub fn of_bytes(bytes: &[u8]) -> Fingerprint {
+        Fingerprint(xxh3_128(bytes))
+    }
+
     /// The name under which one version of one row is sent by one sync.
     ///
     /// It becomes the idempotency key, so it is derived, never random.

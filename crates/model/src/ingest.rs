@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use jiff::Timestamp;
 
 use crate::{ConnectionId, Error, Event, EventSelection, Settings};
 
@@ -29,6 +30,8 @@ pub struct ExportRequest {
     pub name: String,
     /// Which events.
     pub selection: EventSelection,
+    /// Events that were logged before are not exported.
+    pub since: Timestamp,
     /// The kind of the sink, for example `kinesis`.
     pub kind: String,
     /// The settings of that sink's connection.

@@ -11,7 +11,8 @@ pub(super) async fn setup(place: &Place, name: &str, set: &[String]) -> Result<u
     let (kind, mut members, selection) = match place.project() {
         Ok(project) => match project.connections.get(&connection) {
             Some(spec) => {
-                let reads = project.syncs.values().find(|sync| sync.from.connection.as_str() == name);
+                let mut imports = project.syncs.values().filter_map(|sync| sync.as_import());
+                let reads = imports.find(|sync| sync.from.connection == connection);
                 (spec.kind.clone(), spec.settings.clone(), reads.map(|sync| sync.from.selection.clone()))
             }
             None => (name.to_owned(), Map::new(), None),

@@ -1,9 +1,12 @@
 //! Proving that connections work and that syncs could run.
 
+use std::sync::Arc;
+
 use serde::Serialize;
-use tidegate_model::{Checks, Columns, ConnectionId, Error, Settings, SyncId};
+use tidegate_model::{Checks, Columns, ConnectionId, Error, Platform, Settings, Sink, SyncId};
 
 use super::Engine;
+use crate::project::SyncSpec;
 
 /// What was checked.
 #[derive(Clone, Debug, Serialize)]
@@ -33,20 +36,20 @@ impl Engine {
         let mut checks = Checks::default();
         let (connector, _) = self.connection(id).await?;
         if connector.source.is_some() {
-            match self.source(id).await {
+            match self.source(id, true).await {
                 Ok(source) => note(&mut checks, "reading", source.check(None).await),
                 Err(error) => note(&mut checks, "reading", Err(error)),
             }
         }
         // What a platform has to prove depends on the object: every sync of the connection is asked.
-        for (sync_id, sync) in &self.config.project.syncs {
-            if sync.to.connection == *id {
-                let found = match self.platform(sync, None).await {
-                    Ok(platform) => platform.check().await,
-                    Err(error) => Err(error),
-                };
-                note(&mut checks, &format!("delivering {} ({sync_id})", sync.to.object), found);
-            }
+        for (sync_id, sync) in self.config.project.syncs.iter().filter(|(_, sync)| sync.to() == id) {
+            let (what, found) = match sync {
+                SyncSpec::Import(import) => {
+                    (import.to.object.as_str(), check_of(self.platform(import, None).await).await)
+                }
+                SyncSpec::Export(export) => ("events", check_of_sink(self.sink(sync_id, export).await).await),
+            };
+            note(&mut checks, &format!("delivering {what} ({sync_id})"), found);
         }
         Ok(Report { subject: Subject::Connection(id.clone()), checks })
     }
@@ -56,17 +59,25 @@ impl Engine {
     /// # Errors
     /// Where there is no such sync.
     pub async fn check_sync(&self, id: &SyncId) -> Result<Report, Error> {
-        let sync = self.sync(id)?;
         let mut checks = Checks::default();
+        let sync = match self.sync(id)? {
+            SyncSpec::Import(import) => import,
+            SyncSpec::Export(export) => {
+                note(
+                    &mut checks,
+                    "events",
+                    self.ingest(&export.from.events).await.map(|_| Checks::default()),
+                );
+                note(&mut checks, "sink", check_of_sink(self.sink(id, export).await).await);
+                return Ok(Report { subject: Subject::Sync(id.clone()), checks });
+            }
+        };
         let selection = Settings::new(sync.from.selection.clone());
-        match self.source(&sync.from.connection).await {
+        match self.source(&sync.from.connection, true).await {
             Ok(source) => note(&mut checks, "source", source.check(Some(&selection)).await),
             Err(error) => note(&mut checks, "source", Err(error)),
         }
-        match self.platform(sync, None).await {
-            Ok(platform) => note(&mut checks, "platform", platform.check().await),
-            Err(error) => note(&mut checks, "platform", Err(error)),
-        }
+        note(&mut checks, "platform", check_of(self.platform(sync, None).await).await);
         if checks.passed() {
             match self.import(id, None).await {
                 Ok(import) => {
@@ -79,6 +90,14 @@ impl Engine {
         }
         Ok(Report { subject: Subject::Sync(id.clone()), checks })
     }
+}
+
+async fn check_of(platform: Result<Arc<dyn Platform>, Error>) -> Result<Checks, Error> {
+    platform?.check().await
+}
+
+async fn check_of_sink(sink: Result<Arc<Sink>, Error>) -> Result<Checks, Error> {
+    sink?.check().await
 }
 
 /// Adds what was found; what prevented looking is a failed check of its own.

@@ -2,9 +2,13 @@
 //! touches the store or a connector by itself.
 
 mod check;
+mod events;
+mod export;
+mod keep;
 mod open;
 mod plan;
 mod preview;
+mod receive;
 mod rehearsal;
 mod runs;
 
@@ -12,16 +16,21 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use tidegate_model::{Clock, Connector, Error, ErrorKind, Faults, Http, Store, SyncId};
+use tidegate_model::{
+    Clock, ConnectionId, Connector, Error, ErrorKind, EventLog, Faults, Http, Ingest, Store, SyncId,
+};
+use tokio::sync::watch;
 
 pub use check::{Report, Subject};
+pub use events::KindCount;
 pub use plan::{Plan, PlannedRequest, Refusal};
 pub use preview::Preview;
+pub use receive::Inlet;
 pub use rehearsal::Rehearsal;
 pub use runs::{Retried, SyncStatus, Which};
 
 use crate::flow::{Lanes, Parts};
-use crate::project::{Project, SyncSpec};
+use crate::project::{ImportSpec, Project, SyncSpec};
 
 /// What an engine is made from.
 pub struct Config {
@@ -29,6 +38,8 @@ pub struct Config {
     pub connectors: &'static [Connector],
     /// What is remembered.
     pub store: Arc<dyn Store>,
+    /// Where events are durable.
+    pub log: Arc<dyn EventLog>,
     /// The way to speak HTTP.
     pub http: Arc<dyn Http>,
     /// The time.
@@ -39,6 +50,8 @@ pub struct Config {
     pub folder: PathBuf,
     /// Where embedded parts keep their state.
     pub data: PathBuf,
+    /// Days that events are kept.
+    pub log_days: u32,
 }
 
 /// The one who runs syncs and answers questions about them.
@@ -49,12 +62,23 @@ pub struct Engine {
     sandboxes: Mutex<HashMap<&'static str, Arc<dyn Http>>>,
     /// How those sandboxes misbehave.
     faults: Arc<Mutex<Faults>>,
+    /// The APIs under which events come in, opened once.
+    ingests: Mutex<HashMap<ConnectionId, Arc<dyn Ingest>>>,
+    /// Counts the changes of what is exported on request of an API's callers.
+    requested: watch::Sender<u64>,
 }
 
 impl Engine {
     /// An engine over its parts.
     pub fn new(config: Config) -> Engine {
-        Engine { config, lanes: Arc::default(), sandboxes: Mutex::default(), faults: Arc::default() }
+        Engine {
+            config,
+            lanes: Arc::default(),
+            sandboxes: Mutex::default(),
+            faults: Arc::default(),
+            ingests: Mutex::default(),
+            requested: watch::Sender::default(),
+        }
     }
 
     /// What people wrote down.
@@ -87,6 +111,17 @@ impl Engine {
                 _ => format!("the syncs are: {}", names.join(", ")),
             };
             Error::new(ErrorKind::Settings, format!("there is no sync `{id}`")).hint(hint)
+        })
+    }
+
+    /// An import by its name.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Settings`] where the project has no such sync, or it is an export.
+    pub fn import_spec(&self, id: &SyncId) -> Result<&ImportSpec, Error> {
+        self.sync(id)?.as_import().ok_or_else(|| {
+            Error::settings(format!("the sync `{id}` is an export"))
+                .hint("its events are shown by `tidegate events`, where it stands by `tidegate status`")
         })
     }
 }

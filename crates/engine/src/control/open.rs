@@ -12,7 +12,7 @@ use tidegate_model::{
 
 use super::Engine;
 use crate::flow::{Detection, Import};
-use crate::project::{self, Contract, Detect, InDoubt, SyncSpec};
+use crate::project::{self, Contract, Detect, ImportSpec, InDoubt};
 
 /// The endpoint that stands for the vendor's API served by this process.
 const SANDBOX: &str = "sandbox";
@@ -52,7 +52,11 @@ impl Engine {
     }
 
     /// The way to speak HTTP with a connection: the network, or a sandbox here.
-    fn http(&self, connector: &'static Connector, settings: &Settings) -> Result<Arc<dyn Http>, Error> {
+    pub(super) fn http(
+        &self,
+        connector: &'static Connector,
+        settings: &Settings,
+    ) -> Result<Arc<dyn Http>, Error> {
         let endpoint = settings.members().get("endpoint").and_then(|endpoint| endpoint.as_str());
         let (Some(SANDBOX), Some(sandbox)) = (endpoint, connector.sandbox) else {
             return Ok(self.config.http.clone());
@@ -76,13 +80,13 @@ impl Engine {
         Ok(opened)
     }
 
-    /// Opens a connection as a source.
-    pub(super) async fn source(&self, id: &ConnectionId) -> Result<Arc<dyn Source>, Error> {
+    /// Opens a connection as a source; a rehearsal leaves no trace there.
+    pub(super) async fn source(&self, id: &ConnectionId, rehearsal: bool) -> Result<Arc<dyn Source>, Error> {
         let (connector, settings) = self.connection(id).await?;
         let role = connector.source.ok_or_else(|| {
             Error::settings(format!("rows cannot be read from `{id}` ({})", connector.title))
         })?;
-        (role.open)(&settings, &self.tools(self.http(connector, &settings)?, false))
+        (role.open)(&settings, &self.tools(self.http(connector, &settings)?, rehearsal))
             .map_err(|error| error.context(format!("connection `{id}`")))
     }
 
@@ -90,7 +94,7 @@ impl Engine {
     /// the network for a rehearsal.
     pub(super) async fn platform(
         &self,
-        sync: &SyncSpec,
+        sync: &ImportSpec,
         rehearsal: Option<Arc<dyn Http>>,
     ) -> Result<Arc<dyn Platform>, Error> {
         let id = &sync.to.connection;
@@ -112,8 +116,8 @@ impl Engine {
         id: &SyncId,
         rehearsal: Option<Arc<dyn Http>>,
     ) -> Result<Import, Error> {
-        let sync = self.sync(id)?;
-        let source = self.source(&sync.from.connection).await?;
+        let sync = self.import_spec(id)?;
+        let source = self.source(&sync.from.connection, rehearsal.is_some()).await?;
         let platform = self.platform(sync, rehearsal).await?;
         let selection = Settings::new(sync.from.selection.clone());
         let dataset =
@@ -159,7 +163,7 @@ impl Engine {
 
 /// How new rows of this sync are found.
 fn detection(
-    sync: &SyncSpec,
+    sync: &ImportSpec,
     source: &dyn Source,
     dataset: &Dataset,
     columns: &Columns,

@@ -4,12 +4,15 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 use tidegate_model::store::{Claim, FateKind, Pause, Problem, RowEntry, RowQuery, SyncState};
-use tidegate_model::{Cause, Counts, Error, ErrorKind, Row, Run, SyncId, Value};
+use tidegate_model::{
+    Cause, Checkpoint, Counts, Error, ErrorKind, Lag, ObjectKind, Row, Run, Settings, SyncId, Value,
+};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::Engine;
-use crate::flow::{self, Import, Input};
+use crate::flow::{self, Export, Import, Input};
+use crate::project::SyncSpec;
 
 /// A sync and where it stands.
 #[derive(Clone, Debug, Serialize)]
@@ -26,6 +29,26 @@ pub struct SyncStatus {
     pub last_run: Option<Run>,
     /// Rows that were rejected or are in doubt and still open.
     pub problems: u64,
+    /// How far behind a stream it is, by partition; empty where it reads none,
+    /// or where the stream cannot be asked.
+    pub lag: Vec<Lag>,
+}
+
+/// A sync with both of its ends opened.
+pub(super) enum Work {
+    /// Rows to a platform.
+    Import(Box<Import>),
+    /// Events to a sink.
+    Export(Box<Export>),
+}
+
+/// How a run goes about its sync.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pass {
+    /// What is there now.
+    Once,
+    /// What is there and what comes, until it is stopped.
+    Follow,
 }
 
 /// Which problems to send again.
@@ -63,8 +86,44 @@ impl Engine {
         stop: CancellationToken,
         progress: watch::Sender<Counts>,
     ) -> Result<Run, Error> {
-        let (import, _claim) = self.ready(id).await?;
-        flow::run(&import, &self.parts(), cause, Input::Changes, stop, progress).await
+        self.pass(id, Pass::Once, cause, stop, progress).await
+    }
+
+    /// Runs a sync in one of the two ways.
+    pub(super) async fn pass(
+        &self,
+        id: &SyncId,
+        pass: Pass,
+        cause: Cause,
+        stop: CancellationToken,
+        progress: watch::Sender<Counts>,
+    ) -> Result<Run, Error> {
+        let (work, _claim) = self.ready(id).await?;
+        self.do_work(&work, pass, cause, stop, progress).await
+    }
+
+    /// Runs what is opened.
+    pub(super) async fn do_work(
+        &self,
+        work: &Work,
+        pass: Pass,
+        cause: Cause,
+        stop: CancellationToken,
+        progress: watch::Sender<Counts>,
+    ) -> Result<Run, Error> {
+        match work {
+            Work::Import(import) => {
+                let input = match pass {
+                    Pass::Follow if import.source.follows() => Input::Following,
+                    _ => Input::Changes,
+                };
+                flow::run(import, &self.parts(), cause, input, stop, progress).await
+            }
+            Work::Export(export) => {
+                let follow = pass == Pass::Follow;
+                flow::run_export(export, &self.parts(), cause, follow, stop, progress).await
+            }
+        }
     }
 
     /// Sends rejected rows, or rows in doubt, again: as the source has them
@@ -79,7 +138,10 @@ impl Engine {
         stop: CancellationToken,
         progress: watch::Sender<Counts>,
     ) -> Result<Retried, Error> {
-        let (import, _claim) = self.ready(id).await?;
+        self.import_spec(id)?;
+        let (Work::Import(import), _claim) = self.ready(id).await? else {
+            return Err(Error::internal(format!("the import `{id}` was opened as an export")));
+        };
         let wanted = if which.in_doubt { FateKind::InDoubt } else { FateKind::Rejected };
         let problems: Vec<Problem> = (self.config.store.problems(id).await?.into_iter())
             .filter(|problem| problem.entry.fate == wanted)
@@ -94,8 +156,12 @@ impl Engine {
     }
 
     /// Everything a run needs, and the sync held for this process.
-    async fn ready(&self, id: &SyncId) -> Result<(Import, Claim), Error> {
+    pub(super) async fn ready(&self, id: &SyncId) -> Result<(Work, Claim), Error> {
         let sync = self.sync(id)?;
+        let object = match sync {
+            SyncSpec::Import(import) => import.to.object,
+            SyncSpec::Export(_) => ObjectKind::Event,
+        };
         let claim = self.config.store.claim(id).await?.ok_or_else(|| {
             Error::new(ErrorKind::Unavailable, format!("the sync `{id}` is running in another process"))
                 .hint("wait for it to end; `tidegate status` shows it")
@@ -108,15 +174,20 @@ impl Engine {
             )
             .hint(format!("run `tidegate resume {id}`")));
         }
-        if let Some(object) = state.object.filter(|object| *object != sync.to.object) {
+        if let Some(before) = state.object.filter(|before| *before != object) {
             return Err(Error::settings(format!(
-                "the sync `{id}` has run with the object `{object}`; it cannot become `{}`",
-                sync.to.object
+                "the sync `{id}` has run with the object `{before}`; it cannot become `{object}`"
             ))
             .hint("give the new sync a new name"));
         }
-        match self.import(id, None).await {
-            Ok(import) => Ok((import, claim)),
+        let opened = match sync {
+            SyncSpec::Import(_) => self.import(id, None).await.map(|import| Work::Import(Box::new(import))),
+            SyncSpec::Export(export) => {
+                self.export(id, export).await.map(|export| Work::Export(Box::new(export)))
+            }
+        };
+        match opened {
+            Ok(work) => Ok((work, claim)),
             Err(error) => {
                 self.note_pause(id, &state, &error).await?;
                 Err(error)
@@ -137,7 +208,7 @@ impl Engine {
     /// The rows behind problems, as they are now.
     async fn current(&self, import: &Import, problems: Vec<Problem>) -> Result<Current, Error> {
         let mut current = Current { rows: Vec::new(), gone: 0, unreadable: 0 };
-        let sync = self.sync(&import.sync)?;
+        let sync = self.import_spec(&import.sync)?;
         let dataset = import.source.describe(&import.selection).await?;
         let key = sync.key.clone().unwrap_or(dataset.key);
         // A kept row has the columns of its time; what was no row at all has none of them.
@@ -184,16 +255,42 @@ impl Engine {
             if let Some(run) = self.config.store.runs(Some(id), 1).await?.pop() {
                 last.insert(id.clone(), run);
             }
+            let state = self.config.store.sync_state(id).await?;
             statuses.push(SyncStatus {
                 sync: id.clone(),
-                object: sync.to.object.as_str(),
-                route: format!("{} → {}", sync.from.connection, sync.to.connection),
-                paused: self.config.store.sync_state(id).await?.paused,
+                object: match sync {
+                    SyncSpec::Import(import) => import.to.object.as_str(),
+                    SyncSpec::Export(_) => "events",
+                },
+                route: format!("{} → {}", sync.from(), sync.to()),
+                lag: self.lag(sync, state.checkpoint.as_ref()).await,
+                paused: state.paused,
                 last_run: last.remove(id),
                 problems: self.config.store.problem_keys(id).await?.len() as u64,
             });
         }
         Ok(statuses)
+    }
+
+    /// How far behind its stream a sync is. Nothing where the stream cannot be
+    /// asked: `status` tells what is known, `check` what is wrong.
+    pub(super) async fn lag(&self, sync: &SyncSpec, place: Option<&Checkpoint>) -> Vec<Lag> {
+        let asked = match sync {
+            SyncSpec::Import(import) => {
+                let selection = Settings::new(import.from.selection.clone());
+                match self.source(&import.from.connection, true).await {
+                    Ok(source) => source.lag(&selection, place).await,
+                    Err(error) => Err(error),
+                }
+            }
+            SyncSpec::Export(export) => {
+                self.config.log.lag(&super::export::stream_of(&export.from.events), place).await
+            }
+        };
+        asked.unwrap_or_else(|error| {
+            tracing::warn!(error = error.chain(), "how far a stream is could not be found out");
+            Vec::new()
+        })
     }
 
     /// Runs, newest first.

@@ -6,21 +6,19 @@ use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use tidegate_model::store::{Fate, IntentId, IntentRow};
-use tidegate_model::{
-    Clock, Error, Mapping, Outcome, Platform, Reaction, Reason, Receipt, Record, Repeat, RunId, Store,
-};
+use tidegate_model::{Clock, Destination, Error, Outcome, Reaction, Reason, Receipt, Repeat, RunId, Store};
 use tokio::time::Instant;
 
 use super::control::Control;
+use super::freight::Freight;
 use super::lane::Lane;
-use super::read::{self, Item, Placed};
+use super::read::{Item, Placed};
 use super::wait;
 
 /// Delivers the requests of one run.
-#[derive(Clone)]
-pub(super) struct Delivery {
-    pub(super) platform: Arc<dyn Platform>,
-    pub(super) mapping: Arc<Mapping>,
+pub(super) struct Delivery<F: Freight> {
+    pub(super) destination: Arc<dyn Destination<F::Sent>>,
+    pub(super) freight: Arc<F>,
     pub(super) lane: Arc<Lane>,
     pub(super) store: Arc<dyn Store>,
     pub(super) run: RunId,
@@ -35,6 +33,21 @@ pub(super) struct Delivery {
     pub(super) retry_for: Duration,
 }
 
+impl<F: Freight> Clone for Delivery<F> {
+    fn clone(&self) -> Delivery<F> {
+        Delivery {
+            destination: self.destination.clone(),
+            freight: self.freight.clone(),
+            lane: self.lane.clone(),
+            store: self.store.clone(),
+            run: self.run.clone(),
+            control: self.control.clone(),
+            clock: self.clock.clone(),
+            ..*self
+        }
+    }
+}
+
 /// What became of a request.
 pub(super) struct Delivered {
     /// Decided rows, those of one batch together.
@@ -44,9 +57,9 @@ pub(super) struct Delivered {
 }
 
 /// A request, or what is left of one.
-struct Part {
-    records: Vec<Record>,
-    items: Vec<Item>,
+struct Part<F: Freight> {
+    records: Vec<F::Sent>,
+    items: Vec<Item<F>>,
     /// When an answer to it was lost first, for repeat windows.
     unsure_since: Option<Instant>,
     /// When it first failed, for the retry budget.
@@ -54,12 +67,12 @@ struct Part {
     attempts: u32,
 }
 
-impl Part {
-    fn new(records: Vec<Record>, items: Vec<Item>) -> Part {
+impl<F: Freight> Part<F> {
+    fn new(records: Vec<F::Sent>, items: Vec<Item<F>>) -> Part<F> {
         Part { records, items, unsure_since: None, failing_since: None, attempts: 0 }
     }
 
-    fn halve(mut self) -> (Part, Part) {
+    fn halve(mut self) -> (Part<F>, Part<F>) {
         let middle = self.records.len() / 2;
         let (records, items) = (self.records.split_off(middle), self.items.split_off(middle));
         let second = Part { unsure_since: self.unsure_since, ..Part::new(records, items) };
@@ -80,10 +93,10 @@ impl Decided {
     }
 }
 
-impl Delivery {
+impl<F: Freight> Delivery<F> {
     /// Sends until every row has its fate. Rows that the halt of the run left
     /// without one are missing from what is returned.
-    pub(super) async fn deliver(&self, records: Vec<Record>, items: Vec<Item>) -> Delivered {
+    pub(super) async fn deliver(&self, records: Vec<F::Sent>, items: Vec<Item<F>>) -> Delivered {
         let mut decided = Decided::default();
         let mut parts = VecDeque::from([Part::new(records, items)]);
         let mut last_sent: Option<Instant> = None;
@@ -166,9 +179,9 @@ impl Delivery {
     }
 
     /// Sends once; an answer that does not come in time after a halt is lost.
-    async fn send(&self, records: &[Record]) -> Result<Receipt, Error> {
+    async fn send(&self, records: &[F::Sent]) -> Result<Receipt, Error> {
         let receipt = tokio::select! {
-            receipt = self.platform.deliver(records) => receipt?,
+            receipt = self.destination.deliver(records) => receipt?,
             () = self.control.out_of_grace() => {
                 Receipt::unknown(records.len(), &Reason::new("answer_lost", "the run was stopped before the answer came"))
             }
@@ -186,11 +199,11 @@ impl Delivery {
     /// anything of the request was settled.
     fn decide(
         &self,
-        part: Part,
+        part: Part<F>,
         receipt: Receipt,
         sent_at: Instant,
         decided: &mut Decided,
-    ) -> (Vec<Fate>, Option<(Part, bool)>) {
+    ) -> (Vec<Fate>, Option<(Part<F>, bool)>) {
         let total = part.records.len();
         // Only an intent has to be told the fates in order.
         let mut fates = Vec::new();
@@ -219,7 +232,8 @@ impl Delivery {
                 Outcome::Unknown(reason) => Fate::InDoubt(reason),
             };
             told.then(|| fates.push(fate.clone()));
-            decided.add(item.batch, (item.at, read::fate_of(item, &record, fate, &self.mapping)));
+            let row = self.freight.fate(item.names, item.kept, Some(&record), fate);
+            decided.add(item.batch, (item.at, row));
         }
         if uncertain {
             rest.unsure_since = Some(sent_at);
@@ -238,18 +252,17 @@ impl Delivery {
     }
 
     /// Prepares what is left of a request to be sent again.
-    async fn again(&self, rest: Part, progress: bool) -> Option<Part> {
+    async fn again(&self, rest: Part<F>, progress: bool) -> Option<Part<F>> {
         if progress {
             self.control.count_retry();
             return Some(Part { attempts: 0, failing_since: None, ..rest });
         }
-        let lost =
-            Error::new(tidegate_model::ErrorKind::Unavailable, "answers of the platform do not arrive");
+        let lost = Error::new(tidegate_model::ErrorKind::Unavailable, "its answers do not arrive");
         self.back_off(rest, lost).await
     }
 
     /// Waits before the next attempt; `None` where the budget is spent or the run halts.
-    async fn back_off(&self, mut part: Part, error: Error) -> Option<Part> {
+    async fn back_off(&self, mut part: Part<F>, error: Error) -> Option<Part<F>> {
         let since = *part.failing_since.get_or_insert_with(Instant::now);
         part.attempts += 1;
         let wait = wait::backoff(part.attempts);
@@ -261,10 +274,10 @@ impl Delivery {
         self.control.pause(wait).await.then_some(part)
     }
 
-    fn settle_all(&self, part: Part, fate: &Fate, decided: &mut Decided) {
+    fn settle_all(&self, part: Part<F>, fate: &Fate, decided: &mut Decided) {
         for (record, item) in part.records.iter().zip(part.items) {
             let (batch, at) = (item.batch, item.at);
-            let row = read::fate_of(item, record, fate.clone(), &self.mapping);
+            let row = self.freight.fate(item.names, item.kept, Some(record), fate.clone());
             decided.add(batch, (at, row));
         }
     }
@@ -276,19 +289,15 @@ impl Delivery {
 
     /// Writes down what is about to be sent: an intent for each batch in the
     /// request, so that a settled batch leaves none of its rows in one.
-    async fn intend(&self, part: &Part) -> Result<Vec<(IntentId, usize)>, Error> {
+    async fn intend(&self, part: &Part<F>) -> Result<Vec<(IntentId, usize)>, Error> {
         if !self.needs_intent() {
             return Ok(Vec::new());
         }
         let mut records = part.records.iter();
         let intents = part.items.chunk_by(|a, b| a.batch == b.batch).map(|items| {
-            let rows = items.iter().zip(records.by_ref()).map(|(item, record)| IntentRow {
-                key: item.key,
-                row: item.whole,
-                key_text: self.mapping.key_text(&item.row),
-                user: read::user_of(record),
-            });
-            let (rows, batch) = (rows.collect(), items[0].batch);
+            let rows = items.iter().zip(records.by_ref());
+            let rows = rows.map(|(item, record)| self.freight.intent(item.names, &item.kept, record));
+            let (rows, batch): (Vec<IntentRow>, u64) = (rows.collect(), items[0].batch);
             async move { Ok((self.store.intend(&self.run, batch, rows).await?, items.len())) }
         });
         try_join_all(intents).await

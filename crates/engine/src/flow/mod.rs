@@ -6,6 +6,10 @@
 //!                          └──▶ slot n …
 //! ```
 //!
+//! What is moved is *freight*: rows that a mapping makes records (an import), or
+//! events of the log (an export: the log in the place of the source, a sink in
+//! that of the platform). Both go through the same loop.
+//!
 //! Reading, delivering and settling overlap; a few batches are under way at
 //! once. Rows of one user always meet the same slot and so keep their order. A
 //! batch is settled once every row of it has its fate, batches are settled in
@@ -14,6 +18,9 @@
 
 mod control;
 mod delivery;
+mod export;
+mod freight;
+mod import;
 mod lane;
 mod memory;
 mod place;
@@ -23,7 +30,9 @@ mod settle;
 mod slot;
 #[cfg(test)]
 mod tests;
-mod wait;
+pub(crate) mod wait;
 
+pub use export::{Export, run_export};
+pub use import::{Detection, Import, Input, run};
 pub use lane::Lanes;
-pub use run::{Detection, Import, Input, Parts, run};
+pub use run::Parts;

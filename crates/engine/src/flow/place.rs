@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use tidegate_model::{Checkpoint, Error, ErrorKind, Overlap, Position, SyncId, Value};
 
-use super::run::Detection;
+use super::import::Detection;
 
 /// Where a cursor stands: its checkpoint.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]

@@ -1,56 +1,47 @@
-//! Reads the feed, finds what is new, makes records and deals them to the slots.
+//! Reads the feed, finds what is new, makes it ready and deals it to the slots.
 
 use std::cmp::Ordering;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
 
 use futures_util::StreamExt;
 use tidegate_model::store::{Fate, RowFate};
 use tidegate_model::{
-    Batch, Columns, Counts, Error, ErrorKind, Feed, Fingerprint, Identity, Mapping, Platform, Position,
-    Reason, Record, Row, SyncId, Text, Unreadable, Value,
+    Batch, Columns, Counts, Destination, Feed, Fingerprint, Reason, Row, Text, Unreadable, Value,
 };
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use super::control::Control;
+use super::freight::{Freight, Loaded, Names};
 use super::memory::{self, Known, Memory};
-use super::place;
 use super::run::BATCHES_UNDER_WAY;
 use super::settle::{Note, Opened};
 use super::slot::Parcel;
 
-/// A row on its way, beside its record.
-pub(super) struct Item {
+/// What is known of something on its way, beside what is sent of it.
+pub(super) struct Item<F: Freight> {
     /// The batch it belongs to.
     pub(super) batch: u64,
-    /// Its place among the rows of the batch.
+    /// Its place among the items of the batch.
     pub(super) at: u32,
-    pub(super) key: Fingerprint,
-    pub(super) whole: Fingerprint,
-    pub(super) row: Row,
+    pub(super) names: Names,
+    pub(super) kept: F::Kept,
 }
 
 /// A row's fate and its place in the batch.
 pub(super) type Placed = (u32, RowFate);
 
 /// Everything the reading side of a run needs.
-pub(super) struct Reader {
-    pub(super) sync: SyncId,
-    /// The columns that the mapping was made for.
-    pub(super) columns: Arc<Columns>,
-    /// The name of the cursor column and where it stood before this run.
-    pub(super) standing: Option<(String, Position)>,
-    pub(super) mapping: Arc<Mapping>,
-    pub(super) platform: Arc<dyn Platform>,
+pub(super) struct Reader<F: Freight> {
+    pub(super) freight: Arc<F>,
+    pub(super) destination: Arc<dyn Destination<F::Sent>>,
     pub(super) control: Arc<Control>,
     pub(super) memory: Memory,
-    /// The place of the cursor column among the columns.
-    pub(super) cursor: Option<usize>,
-    /// Whether a row in doubt is sent again without asking.
+    /// Whether an item in doubt is sent again without asking.
     pub(super) resend: bool,
-    /// Whether rows that were settled before are passed over.
+    /// Whether items that were settled before are passed over.
     pub(super) recall: bool,
-    pub(super) slots: Vec<mpsc::Sender<Vec<Parcel>>>,
+    pub(super) slots: Vec<mpsc::Sender<Vec<Parcel<F>>>>,
     /// Items that one request holds.
     pub(super) items_max: usize,
     /// Over how many of the slots users are spread; none before the first batch.
@@ -58,12 +49,14 @@ pub(super) struct Reader {
     pub(super) notes: mpsc::Sender<Note>,
     /// One permit for each batch that may be under way.
     pub(super) window: Arc<Semaphore>,
+    /// Tells the slots that nothing more comes before something is settled.
+    pub(super) pressed: watch::Sender<bool>,
 }
 
-impl Reader {
+impl<F: Freight> Reader<F> {
     /// Reads until the feed ends or the run halts. Returns the memory and the
     /// number of batches.
-    pub(super) async fn read_all(mut self, mut feed: Feed<Row>) -> (Memory, u64) {
+    pub(super) async fn read_all(mut self, mut feed: Feed<F::Read>) -> (Memory, u64) {
         let mut scratch = Vec::with_capacity(512);
         let mut batch = 0;
         loop {
@@ -80,7 +73,7 @@ impl Reader {
                     break;
                 }
             };
-            if let Err(error) = self.still_fits(&read) {
+            if let Err(error) = self.freight.fits(&read) {
                 self.control.fail(error);
                 break;
             }
@@ -92,66 +85,35 @@ impl Reader {
         (self.memory, batch)
     }
 
-    /// The source may have changed since its columns were looked at: no value may
-    /// slip into the place of another, no cursor be compared with what it was not.
-    /// More columns behind those that are known do no harm.
-    fn still_fits(&self, read: &Batch<Row>) -> Result<(), Error> {
-        let mut checked: Option<&Arc<Columns>> = None;
-        for row in &read.items {
-            if !checked.is_some_and(|checked| Arc::ptr_eq(checked, &row.columns)) {
-                if !row.columns.names().starts_with(self.columns.names()) {
-                    return Err(Error::new(
-                        ErrorKind::Unexpected,
-                        format!("the columns of the source changed while `{}` began to read", self.sync),
-                    )
-                    .hint("run it again: none of these rows was sent"));
-                }
-                checked = Some(&row.columns);
-            }
-            if let (Some((name, place)), Some(at)) = (&self.standing, self.cursor)
-                && let Some(value) = row.values.get(at).filter(|value| !value.is_null())
-                && value.type_name() != place.0.type_name()
-                && value.compare(&place.0).is_none()
-            {
-                return Err(place::misfit(&self.sync, name, value.type_name(), place));
-            }
-        }
-        Ok(())
-    }
-
     /// Deals one batch. Returns whether the run goes on.
-    async fn deal(&mut self, batch: u64, read: Batch<Row>, scratch: &mut Vec<u8>) -> bool {
-        let permit = tokio::select! {
-            () = self.control.halt() => return false,
-            permit = self.window.clone().acquire_owned() => match permit {
-                Ok(permit) => permit,
-                Err(_) => return false,
-            },
-        };
+    async fn deal(&mut self, batch: u64, read: Batch<F::Read>, scratch: &mut Vec<u8>) -> bool {
+        let Some(permit) = self.enter().await else { return false };
         let mut counts = Counts { waiting: read.waiting, ..Counts::default() };
         counts.read = (read.items.len() + read.unreadable.len()) as u64;
         let mut highest: Option<Value> = None;
         let mut recalled = Vec::new();
         let mut fresh = Vec::with_capacity(read.items.len());
-        for (at, row) in (0..).zip(read.items) {
-            if let Some(place) = self.cursor.and_then(|at| row.values.get(at))
+        for (at, item) in (0..).zip(read.items) {
+            if let Some(place) = self.freight.cursor(&item)
                 && highest.as_ref().is_none_or(|high| place.compare(high) == Some(Ordering::Greater))
                 && !place.is_null()
             {
                 highest = Some(place.clone());
             }
-            let whole = self.mapping.version_of(&row, scratch);
-            let key = self.mapping.key_of(&row, whole, scratch);
-            let known = if self.recall { self.memory.recall(whole) } else { self.memory.recall_sent(whole) };
+            let names = self.freight.names(&item, scratch);
+            let known = match self.recall {
+                true => self.memory.recall(names.version),
+                false => self.memory.recall_sent(names.version),
+            };
             match known {
                 Known::Settled => {
                     counts.unchanged += 1;
                     continue;
                 }
-                Known::Sent(_) | Known::InDoubt => recalled.push(whole),
+                Known::Sent(_) | Known::InDoubt => recalled.push(names.version),
                 Known::New => {}
             }
-            fresh.push((at, row, key, whole, known));
+            fresh.push((at, item, names, known));
         }
         if !self.spread(fresh.len()).await {
             return false;
@@ -160,18 +122,25 @@ impl Reader {
             read.unreadable.into_iter().map(|piece| (0, unreadable(piece))).collect();
         let mut unplaced = Vec::new();
         let share = fresh.len() / self.spread;
-        let mut dealt: Vec<Vec<Parcel>> =
+        let mut dealt: Vec<Vec<Parcel<F>>> =
             (0..self.spread).map(|_| Vec::with_capacity(share + share / 4 + 1)).collect();
         let mut under_way = 0;
-        for (at, row, key, whole, known) in fresh {
-            let is_placed = !self.cursor.and_then(|at| row.values.get(at)).is_some_and(Value::is_null);
-            match self.sort(row, key, whole, known) {
-                Sorted::Decided(row) if is_placed => decided.push((at, *row)),
-                Sorted::Decided(row) => unplaced.push((at, *row)),
-                Sorted::Send(record, row) => {
-                    let slot = slot_of(&record, dealt.len());
-                    dealt[slot].push((record, Item { batch, at, key, whole, row }));
+        for (at, item, names, known) in fresh {
+            let is_placed = !self.freight.cursor(&item).is_some_and(Value::is_null);
+            let Loaded { sent, kept } = self.freight.load(item, names);
+            let fate = self.decide(sent.as_ref(), known, is_placed);
+            match (sent, fate) {
+                (sent, Some(fate)) => {
+                    let row = (at, self.freight.fate(names, kept, sent.as_ref().ok(), fate));
+                    if is_placed { decided.push(row) } else { unplaced.push(row) }
+                }
+                (Ok(sent), None) => {
+                    let slot = self.slot_of(&sent);
+                    dealt[slot].push((sent, Item { batch, at, names, kept }));
                     under_way += 1;
+                }
+                (Err(reason), None) => {
+                    decided.push((at, self.freight.fate(names, kept, None, Fate::Rejected(reason))));
                 }
             }
         }
@@ -198,6 +167,20 @@ impl Reader {
         true
     }
 
+    /// Waits until one more batch may be under way; `None` where the run halts.
+    async fn enter(&self) -> Option<OwnedSemaphorePermit> {
+        if let Ok(permit) = self.window.clone().try_acquire_owned() {
+            return Some(permit);
+        }
+        self.pressed.send_replace(true);
+        let permit = tokio::select! {
+            () = self.control.halt() => None,
+            permit = self.window.clone().acquire_owned() => permit.ok(),
+        };
+        self.pressed.send_replace(false);
+        permit
+    }
+
     /// Settles over how many slots users are spread: few rows fill few requests
     /// instead of many half-empty ones. A user changes its slot only while
     /// nothing is under way, so that its rows keep their order. Returns whether
@@ -210,93 +193,47 @@ impl Reader {
         if self.spread > 0 {
             // All permits but our own are back once every earlier batch is settled.
             let others = u32::try_from(BATCHES_UNDER_WAY - 1).unwrap_or(0);
-            tokio::select! {
-                () = self.control.halt() => return false,
-                idle = self.window.acquire_many(others) => if idle.is_err() {
-                    return false;
-                },
+            self.pressed.send_replace(true);
+            let idle = tokio::select! {
+                () = self.control.halt() => false,
+                idle = self.window.acquire_many(others) => idle.is_ok(),
+            };
+            self.pressed.send_replace(false);
+            if !idle {
+                return false;
             }
         }
         self.spread = wanted;
         true
     }
 
-    /// Decides about one row what can be decided without sending it.
-    fn sort(&mut self, row: Row, key: Fingerprint, whole: Fingerprint, known: Known) -> Sorted {
-        let cursor = self.cursor.and_then(|at| row.values.get(at));
-        let made = match (known, cursor) {
-            (_, Some(Value::Null)) => Err(Reason::new(
+    /// The fate of an item where it can be told without sending it.
+    fn decide(&self, sent: Result<&F::Sent, &Reason>, known: Known, is_placed: bool) -> Option<Fate> {
+        if !is_placed {
+            return Some(Fate::Rejected(Reason::new(
                 "null_cursor",
                 "the cursor column is empty: the row has no place in the order of changes",
-            )),
-            (Known::Sent(fate), _) => return self.decide(row, key, whole, fate, None),
-            (Known::InDoubt, _) if !self.resend => {
-                return self.decide(row, key, whole, Fate::InDoubt(memory::crashed()), None);
-            }
-            (Known::InDoubt | Known::New | Known::Settled, _) => self.mapping.apply(&row, key, whole),
-        };
-        match made {
-            Ok(record) => match self.platform.admit(&record) {
-                Ok(()) => Sorted::Send(record, row),
-                Err(reason) => self.decide(row, key, whole, Fate::Rejected(reason), Some(&record)),
+            )));
+        }
+        match known {
+            Known::Sent(fate) => Some(fate),
+            Known::InDoubt if !self.resend => Some(Fate::InDoubt(memory::crashed())),
+            Known::InDoubt | Known::New | Known::Settled => match sent {
+                Ok(sent) => self.destination.admit(sent).err().map(Fate::Rejected),
+                Err(reason) => Some(Fate::Rejected(reason.clone())),
             },
-            Err(reason) => self.decide(row, key, whole, Fate::Rejected(reason), None),
         }
     }
 
-    fn decide(
-        &self,
-        row: Row,
-        key: Fingerprint,
-        whole: Fingerprint,
-        fate: Fate,
-        record: Option<&Record>,
-    ) -> Sorted {
-        let user = match record {
-            Some(record) => user_of(record),
-            // Where the row is not acceptable its user may still be told.
-            None => self.mapping.apply(&row, key, whole).map(|record| user_of(&record)).unwrap_or_default(),
-        };
-        let key_text = self.mapping.key_text(&row);
-        let payload = (!matches!(fate, Fate::Delivered)).then_some(row);
-        Sorted::Decided(Box::new(RowFate { key, key_text, row: whole, user, fate, payload }))
-    }
-}
-
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly every row is sent: a box would be an allocation for each"
-)]
-enum Sorted {
-    Decided(Box<RowFate>),
-    Send(Record, Row),
-}
-
-/// The row's fate in the form the ledger keeps.
-pub(super) fn fate_of(item: Item, record: &Record, fate: Fate, mapping: &Mapping) -> RowFate {
-    let key_text = mapping.key_text(&item.row);
-    let payload = (!matches!(fate, Fate::Delivered)).then_some(item.row);
-    RowFate { key: item.key, key_text, row: item.whole, user: user_of(record), fate, payload }
-}
-
-/// What people search for, without a copy where there is one to share.
-pub(super) fn user_of(record: &Record) -> Text {
-    match &record.identity {
-        Identity::ExternalId(id) | Identity::PlatformId(id) | Identity::Email(id) | Identity::Phone(id) => {
-            id.clone()
+    /// The slot that all items of one user go through.
+    fn slot_of(&self, sent: &F::Sent) -> usize {
+        if self.spread == 1 {
+            return 0;
         }
-        _ => record.label().into_owned().into(),
+        let mut hasher = DefaultHasher::new();
+        self.freight.deal(sent, &mut hasher);
+        (hasher.finish() % self.spread as u64) as usize
     }
-}
-
-/// The slot that all records of one user go through.
-fn slot_of(record: &Record, slots: usize) -> usize {
-    let mut hasher = DefaultHasher::new();
-    match &record.identity {
-        Identity::None => record.label().hash(&mut hasher),
-        identity => identity.hash(&mut hasher),
-    }
-    (hasher.finish() % slots.max(1) as u64) as usize
 }
 
 fn unreadable(piece: Unreadable) -> RowFate {

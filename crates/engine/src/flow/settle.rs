@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use tidegate_model::store::{Fate, FateKind, OverlapChunk, Settlement};
-use tidegate_model::{Checkpoint, Counts, Fingerprint, Overlap, RunId, Store, Value};
+use tidegate_model::{Checkpoint, Counts, Fingerprint, Overlap, RunId, Store, SyncId, Value};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 
 use super::control::{Control, Watch};
+use super::freight::Freight;
 use super::place::Place;
 use super::read::Placed;
 
@@ -53,8 +54,10 @@ pub(super) enum Remember {
 }
 
 /// Settles the batches of one run.
-pub(super) struct Settler {
+pub(super) struct Settler<F> {
     pub(super) store: Arc<dyn Store>,
+    pub(super) freight: Arc<F>,
+    pub(super) sync: SyncId,
     pub(super) run: RunId,
     pub(super) control: Arc<Control>,
     pub(super) remember: Remember,
@@ -89,7 +92,7 @@ pub(super) fn count(counts: &mut Counts, fate: &Fate) {
     }
 }
 
-impl Settler {
+impl<F: Freight> Settler<F> {
     /// Settles until every sender of notes is gone. Returns the counts of the run.
     pub(super) async fn settle_all(mut self, mut notes: mpsc::Receiver<Note>) -> Counts {
         let _watch = Watch(self.control.clone());
@@ -172,15 +175,43 @@ impl Settler {
         }
         settlement.solved = self.solved(&rows);
         rows.iter().for_each(|(_, row)| count(&mut settlement.counts, &row.fate));
-        settlement.fates = rows.into_iter().map(|(_, row)| row).collect();
+        let listed = self.freight.lists_delivered();
+        settlement.fates = rows
+            .into_iter()
+            .map(|(_, row)| row)
+            .filter(|row| listed || row.fate != Fate::Delivered)
+            .collect();
         let counts = settlement.counts;
+        let checkpoint = settlement.checkpoint.clone();
         if let Err(error) = self.store.settle(&self.run, settlement).await {
             self.control.fail(error.context("the ledger could not be written"));
             return false;
         }
+        if let Some(checkpoint) = checkpoint
+            && let Err(error) = self.freight.settled(&checkpoint).await
+        {
+            // The place is kept here; what the source knows of it may lag behind.
+            let (sync, error) = (&self.sync, error.chain());
+            tracing::warn!(%sync, error, "the source could not be told what is settled");
+        }
+        self.measure(counts);
         *total += counts;
         self.progress.send_modify(|progress| *progress += counts);
         true
+    }
+
+    fn measure(&self, counts: Counts) {
+        let sync = self.sync.as_str();
+        for (fate, rows) in
+            [("delivered", counts.delivered), ("rejected", counts.rejected), ("in_doubt", counts.in_doubt)]
+        {
+            if rows > 0 {
+                metrics::counter!("tidegate_rows_total", "sync" => sync.to_owned(), "fate" => fate)
+                    .increment(rows);
+            }
+        }
+        metrics::counter!("tidegate_requests_total", "sync" => sync.to_owned()).increment(counts.requests);
+        metrics::counter!("tidegate_retries_total", "sync" => sync.to_owned()).increment(counts.retries);
     }
 
     /// The settled rows that a later run may read again.

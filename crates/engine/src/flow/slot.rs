@@ -1,48 +1,56 @@
 //! One of a lane's slots: packs rows into requests, one request at a time.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_model::{Identity, Limits, Platform, Record};
-use tokio::sync::mpsc;
+use tidegate_model::Limits;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::control::{Control, Watch};
 use super::delivery::Delivery;
+use super::freight::Freight;
 use super::read::{Item, Placed};
 use super::settle::Note;
 use super::wait;
 
-/// A record and the row it came from.
-pub(super) type Parcel = (Record, Item);
+/// What is sent, and what is known of it.
+pub(super) type Parcel<F> = (<F as Freight>::Sent, Item<F>);
 
-/// Sends the rows of some users, in their order.
-pub(super) struct Slot {
-    pub(super) platform: Arc<dyn Platform>,
+/// Sends the items of some users, in their order.
+pub(super) struct Slot<F: Freight> {
     pub(super) limits: Limits,
-    pub(super) delivery: Delivery,
+    pub(super) delivery: Delivery<F>,
     pub(super) control: Arc<Control>,
-    pub(super) incoming: mpsc::Receiver<Vec<Parcel>>,
+    pub(super) incoming: mpsc::Receiver<Vec<Parcel<F>>>,
+    /// Whether nothing more comes before something is settled.
+    pub(super) pressure: watch::Receiver<bool>,
     pub(super) notes: mpsc::Sender<Note>,
 }
 
 /// What to do next with the queue.
-enum Next {
-    Send(Vec<Record>, Vec<Item>),
-    /// Nothing may be sent before this span is over; more rows may come meanwhile.
-    Wait(Duration),
+enum Next<F: Freight> {
+    Send(Vec<F::Sent>, Vec<Item<F>>),
+    /// The request is not full: for this span, more rows may still come.
+    Fill(Duration),
+    /// Nothing may be sent before this span is over.
+    Rest(Duration),
 }
 
-impl Slot {
+impl<F: Freight> Slot<F> {
     /// Sends until the reader is done and the queue is empty, or the run halts.
     pub(super) async fn send_all(mut self) {
         let _watch = Watch(self.control.clone());
-        let mut queue: VecDeque<Parcel> = VecDeque::new();
-        let mut users = Users::default();
+        let mut queue: VecDeque<Parcel<F>> = VecDeque::new();
+        let mut users = Users::<F::User>::default();
         let mut open = true;
+        // Since when the first of the queue waits for others.
+        let mut waiting: Option<Instant> = None;
         while !self.control.halted() {
             if queue.is_empty() {
+                waiting = None;
                 let more = tokio::select! {
                     () = self.control.halt() => return,
                     more = self.incoming.recv() => more,
@@ -55,31 +63,39 @@ impl Slot {
             while let Ok(parcels) = self.incoming.try_recv() {
                 queue.extend(parcels);
             }
-            match self.next(&mut queue, &users, open) {
-                Next::Send(records, items) => {
-                    let user =
-                        self.limits.one_user.then(|| records.first().map(|record| record.identity.clone()));
-                    let delivered = self.delivery.deliver(records, items).await;
-                    if let (Some(Some(user)), Some(sent)) = (user, delivered.last_sent) {
+            let since = *waiting.get_or_insert_with(Instant::now);
+            let patience = match open && !self.incoming.is_closed() && !*self.pressure.borrow_and_update() {
+                true => self.limits.fill.saturating_sub(since.elapsed()),
+                false => Duration::ZERO,
+            };
+            match self.next(&mut queue, &users, patience) {
+                Next::Send(sent, items) => {
+                    waiting = None;
+                    let user = self.limits.one_user.then(|| sent.first()).flatten();
+                    let user = user.map(|first| self.delivery.freight.user(first).clone());
+                    let delivered = self.delivery.deliver(sent, items).await;
+                    if let (Some(user), Some(sent)) = (user, delivered.last_sent) {
                         users.occupy(user, sent + self.limits.user_interval, Instant::now());
                     }
                     if !self.report(delivered.decided).await {
                         return;
                     }
                 }
-                Next::Wait(span) => {
+                Next::Fill(span) => {
                     tokio::select! {
                         () = self.control.halt() => return,
-                        () = wait::span(span) => {
-                            if !self.limits.one_user {
-                                // Waited for more rows long enough: send what is there.
-                                let (records, items) = take(&mut queue, |_| true, &self.limits, self.platform.as_ref());
-                                let delivered = self.delivery.deliver(records, items).await;
-                                if !self.report(delivered.decided).await {
-                                    return;
-                                }
-                            }
-                        }
+                        () = wait::span(span) => {}
+                        changed = self.pressure.changed() => open &= changed.is_ok(),
+                        more = self.incoming.recv() => match more {
+                            Some(parcels) => queue.extend(parcels),
+                            None => open = false,
+                        },
+                    }
+                }
+                Next::Rest(span) => {
+                    tokio::select! {
+                        () = self.control.halt() => return,
+                        () = wait::span(span) => {}
                         more = self.incoming.recv(), if open => match more {
                             Some(parcels) => queue.extend(parcels),
                             None => open = false,
@@ -90,26 +106,58 @@ impl Slot {
         }
     }
 
-    /// The next request, or how long to wait for it.
-    fn next(&self, queue: &mut VecDeque<Parcel>, users: &Users, open: bool) -> Next {
+    /// The next request, or how long to wait for it; `patience` says how long a
+    /// request that is not full may wait for more.
+    fn next(&self, queue: &mut VecDeque<Parcel<F>>, users: &Users<F::User>, patience: Duration) -> Next<F> {
+        let freight = &self.delivery.freight;
         if self.limits.one_user {
             let now = Instant::now();
-            let Some(at) = queue.iter().position(|(record, _)| users.is_free(&record.identity, now)) else {
-                return Next::Wait(users.next_free(queue, now));
+            let Some(at) = queue.iter().position(|(sent, _)| users.is_free(freight.user(sent), now)) else {
+                let queued = queue.iter().map(|(sent, _)| freight.user(sent));
+                return Next::Rest(users.next_free(queued, now));
             };
-            let user = queue[at].0.identity.clone();
-            let (records, items) =
-                take(queue, |record| record.identity == user, &self.limits, self.platform.as_ref());
-            return Next::Send(records, items);
+            let user = freight.user(&queue[at].0).clone();
+            let (sent, items) = self.take(queue, |sent| *freight.user(sent) == user);
+            return Next::Send(sent, items);
         }
         let full = queue.len() >= self.limits.items_max
-            || queue.iter().map(|(record, _)| self.platform.weigh(record)).sum::<usize>()
+            || queue.iter().map(|(sent, _)| self.delivery.destination.weigh(sent)).sum::<usize>()
                 >= self.limits.bytes_max;
-        if !full && open && !self.limits.fill.is_zero() && !self.incoming.is_closed() {
-            return Next::Wait(self.limits.fill);
+        if !full && !patience.is_zero() {
+            return Next::Fill(patience);
         }
-        let (records, items) = take(queue, |_| true, &self.limits, self.platform.as_ref());
-        Next::Send(records, items)
+        let (sent, items) = self.take(queue, |_| true);
+        Next::Send(sent, items)
+    }
+
+    /// Takes from the queue, in order, what fits into one request.
+    fn take(
+        &self,
+        queue: &mut VecDeque<Parcel<F>>,
+        wanted: impl Fn(&F::Sent) -> bool,
+    ) -> (Vec<F::Sent>, Vec<Item<F>>) {
+        let most = self.limits.items_max.min(queue.len());
+        let (mut taken, mut items) = (Vec::with_capacity(most), Vec::with_capacity(most));
+        let mut bytes = 0;
+        let mut passed = VecDeque::new();
+        while taken.len() < self.limits.items_max {
+            let Some((sent, item)) = queue.pop_front() else { break };
+            if !wanted(&sent) {
+                passed.push_back((sent, item));
+                continue;
+            }
+            bytes += self.delivery.destination.weigh(&sent);
+            if bytes > self.limits.bytes_max && !taken.is_empty() {
+                queue.push_front((sent, item));
+                break;
+            }
+            taken.push(sent);
+            items.push(item);
+        }
+        while let Some(parcel) = passed.pop_back() {
+            queue.push_front(parcel);
+        }
+        (taken, items)
     }
 
     /// Tells the settler. Returns whether it still listens.
@@ -123,49 +171,23 @@ impl Slot {
     }
 }
 
-/// Takes from the queue, in order, what fits into one request.
-fn take(
-    queue: &mut VecDeque<Parcel>,
-    wanted: impl Fn(&Record) -> bool,
-    limits: &Limits,
-    platform: &dyn Platform,
-) -> (Vec<Record>, Vec<Item>) {
-    let most = limits.items_max.min(queue.len());
-    let (mut records, mut items) = (Vec::with_capacity(most), Vec::with_capacity(most));
-    let mut bytes = 0;
-    let mut passed = VecDeque::new();
-    while records.len() < limits.items_max {
-        let Some((record, item)) = queue.pop_front() else { break };
-        if !wanted(&record) {
-            passed.push_back((record, item));
-            continue;
-        }
-        bytes += platform.weigh(&record);
-        if bytes > limits.bytes_max && !records.is_empty() {
-            queue.push_front((record, item));
-            break;
-        }
-        records.push(record);
-        items.push(item);
-    }
-    while let Some(parcel) = passed.pop_back() {
-        queue.push_front(parcel);
-    }
-    (records, items)
-}
-
 /// When each user may be written to again.
-#[derive(Default)]
-struct Users {
-    free_at: HashMap<Identity, Instant>,
+struct Users<U> {
+    free_at: HashMap<U, Instant>,
 }
 
-impl Users {
-    fn is_free(&self, user: &Identity, now: Instant) -> bool {
+impl<U> Default for Users<U> {
+    fn default() -> Users<U> {
+        Users { free_at: HashMap::new() }
+    }
+}
+
+impl<U: Eq + Hash> Users<U> {
+    fn is_free(&self, user: &U, now: Instant) -> bool {
         self.free_at.get(user).is_none_or(|free_at| *free_at <= now)
     }
 
-    fn occupy(&mut self, user: Identity, until: Instant, now: Instant) {
+    fn occupy(&mut self, user: U, until: Instant, now: Instant) {
         /// Above this, users that are free again are forgotten.
         const REMEMBERED_MAX: usize = 4_096;
         if self.free_at.len() >= REMEMBERED_MAX {
@@ -174,8 +196,11 @@ impl Users {
         self.free_at.insert(user, until);
     }
 
-    fn next_free(&self, queue: &VecDeque<Parcel>, now: Instant) -> Duration {
-        let earliest = queue.iter().filter_map(|(record, _)| self.free_at.get(&record.identity)).min();
+    fn next_free<'a>(&self, queued: impl Iterator<Item = &'a U>, now: Instant) -> Duration
+    where
+        U: 'a,
+    {
+        let earliest = queued.filter_map(|user| self.free_at.get(user)).min();
         earliest.map_or(Duration::ZERO, |free_at| free_at.saturating_duration_since(now))
     }
 }

@@ -10,13 +10,13 @@ const LONGEST: Duration = Duration::from_secs(20);
 
 /// Waits.
 #[expect(clippy::disallowed_methods, reason = "this is the one place that waits")]
-pub(super) async fn span(span: Duration) {
+pub(crate) async fn span(span: Duration) {
     tokio::time::sleep(span).await;
 }
 
 /// How long to wait before attempt number `attempt` (from 1): doubling, with
 /// jitter between a half and the whole so that many senders spread out.
-pub(super) fn backoff(attempt: u32) -> Duration {
+pub(crate) fn backoff(attempt: u32) -> Duration {
     let whole = FIRST.saturating_mul(1 << attempt.saturating_sub(1).min(16)).min(LONGEST);
     let share = RandomState::new().hash_one(attempt) % 1_000;
     whole / 2 + whole / 2 * u32::try_from(share).unwrap_or(0) / 1_000

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
-use tidegate_model::{Connector, Error, Settings};
+use tidegate_model::{ConnectionId, Connector, Error, Settings};
 
-use super::spec::{Contract, Detect, Project, SyncSpec};
+use super::spec::{Contract, Detect, ExportSpec, ImportSpec, Project, SyncSpec, Written};
 use super::yaml::Document;
 
 /// The file that makes a folder a project.
@@ -35,12 +35,26 @@ pub fn parse(text: &str, name: &str, connectors: &'static [Connector]) -> Result
             .hint("correct the YAML, then run `tidegate validate`")
     })?;
     let reader = Reader { document, name };
-    let project: Project = reader.read("", reader.document.root.clone())?;
+    let Written { connections, syncs } = reader.read("", reader.document.root.clone())?;
+    let mut project = Project { connections, ..Project::default() };
     for (id, connection) in &project.connections {
         reader.connection(id.as_str(), connection, connectors)?;
     }
-    for (id, sync) in &project.syncs {
-        reader.sync(id.as_str(), sync, &project, connectors)?;
+    for (id, sync) in syncs {
+        let path = format!("syncs.{id}");
+        let sync = match sync.get("from").and_then(|from| from.get("events")) {
+            Some(_) => {
+                let export: ExportSpec = reader.read(&path, sync)?;
+                reader.export(&path, &export, &project, connectors)?;
+                SyncSpec::Export(Box::new(export))
+            }
+            None => {
+                let import: ImportSpec = reader.read(&path, sync)?;
+                reader.import(&path, &import, &project, connectors)?;
+                SyncSpec::Import(Box::new(import))
+            }
+        };
+        project.syncs.insert(id, sync);
     }
     Ok(project)
 }
@@ -111,25 +125,57 @@ impl Reader<'_> {
         self.known_keys(&path, connection.settings.keys(), &allowed, &["kind"])
     }
 
-    fn sync(
+    /// The connector of a connection that `at` names.
+    fn end(
         &self,
-        id: &str,
-        sync: &SyncSpec,
+        at: &str,
+        connection: &ConnectionId,
+        project: &Project,
+        connectors: &'static [Connector],
+    ) -> Result<Option<&'static Connector>, Error> {
+        let Some(spec) = project.connections.get(connection) else {
+            let names: Vec<&str> = project.connections.keys().map(|id| id.as_str()).collect();
+            let error = self.misfit(at, &format!("there is no connection `{connection}`"));
+            return Err(match nearest(connection.as_str(), &names) {
+                Some(name) => error.hint(format!("did you mean `{name}`?")),
+                None => error.hint("add it under `connections`"),
+            });
+        };
+        Ok(connectors.iter().find(|connector| connector.kind == spec.kind))
+    }
+
+    fn export(
+        &self,
+        path: &str,
+        export: &ExportSpec,
         project: &Project,
         connectors: &'static [Connector],
     ) -> Result<(), Error> {
-        let path = format!("syncs.{id}");
-        let find = |end: &str, connection: &tidegate_model::ConnectionId| {
+        let at = format!("{path}.from.events");
+        let ingest = self.end(&at, &export.from.events, project, connectors)?;
+        if ingest.is_none_or(|connector| connector.ingest.is_none()) {
+            return Err(self.misfit(&at, &format!("no events come in through `{}`", export.from.events)));
+        }
+        let at = format!("{path}.to.connection");
+        let sink = self.end(&at, &export.to.connection, project, connectors)?;
+        let Some(sink) = sink.and_then(|connector| connector.sink) else {
+            return Err(self.misfit(&at, &format!("`{}` takes no events", export.to.connection)));
+        };
+        let allowed = property_names(&(sink.target)());
+        self.known_keys(&format!("{path}.to"), export.to.target.keys(), &allowed, &["connection", "layout"])
+    }
+
+    fn import(
+        &self,
+        path: &str,
+        sync: &ImportSpec,
+        project: &Project,
+        connectors: &'static [Connector],
+    ) -> Result<(), Error> {
+        let find = |end: &str, connection: &ConnectionId| {
             let at = format!("{path}.{end}.connection");
-            let Some(spec) = project.connections.get(connection) else {
-                let names: Vec<&str> = project.connections.keys().map(|id| id.as_str()).collect();
-                let error = self.misfit(&at, &format!("there is no connection `{connection}`"));
-                return Err(match nearest(connection.as_str(), &names) {
-                    Some(name) => error.hint(format!("did you mean `{name}`?")),
-                    None => error.hint("add it under `connections`"),
-                });
-            };
-            Ok((at, connectors.iter().find(|connector| connector.kind == spec.kind)))
+            let found = self.end(&at, connection, project, connectors)?;
+            Ok((at, found))
         };
         let (at, source) = find("from", &sync.from.connection)?;
         let Some(source) = source.and_then(|connector| connector.source) else {
@@ -157,7 +203,7 @@ impl Reader<'_> {
         }
         match (&sync.map, sync.contract, &sync.detect) {
             (None, None, _) => Err(self
-                .misfit(&path, "neither `map` nor `contract` is given")
+                .misfit(path, "neither `map` nor `contract` is given")
                 .hint("add `map:` with at least `external_id`, or `contract: braze_cdi`")),
             (Some(_), Some(_), _) => {
                 Err(self.misfit(&format!("{path}.map"), "`map` and `contract` exclude each other"))

@@ -12,4 +12,7 @@ mod yaml;
 pub use load::{FILE_NAME, load, parse};
 pub use schema::json_schema;
 pub use secrets::resolve;
-pub use spec::{ConnectionSpec, Contract, Detect, From, InDoubt, Project, SyncSpec, To};
+pub use spec::{
+    ConnectionSpec, Contract, Detect, ExportSpec, From, FromEvents, ImportSpec, InDoubt, Project, Schedule,
+    SyncSpec, To, ToSink,
+};

@@ -62,6 +62,7 @@ fn error(text: &str) -> (String, String) {
 fn a_project_is_read_with_its_defaults() {
     let project = parse(GOOD, "tidegate.yaml", CONNECTORS).expect("good");
     let (_, sync) = project.syncs.iter().next().expect("one sync");
+    let sync = sync.as_import().expect("an import");
     let overlap = Some(Overlap::Time(Duration::from_secs(300)));
     assert_eq!(sync.detect, Some(Detect::Cursor { cursor: "ordered_at".into(), overlap }));
     assert_eq!(sync.in_doubt, InDoubt::Hold);

@@ -10,8 +10,10 @@ use super::Part;
 use super::settings::SubjectStrategy;
 use crate::registry::{Registered, Registry, SchemaId};
 
-/// An id that the registry does not know is asked for again after this.
-const UNKNOWN_FOR: Duration = Duration::from_secs(60);
+/// What cannot be used is asked for again after this: it may have been mended.
+const REFUSED_FOR: Duration = Duration::from_secs(60);
+/// How many ids of a topic that cannot be used are kept in mind.
+const REFUSED_MAX: usize = 10_000;
 
 /// Makes a schema ready; a reason where that is impossible.
 pub(super) type Compile<T> = fn(&str, &[(String, String)]) -> Result<T, Reason>;
@@ -32,10 +34,10 @@ pub(super) struct Schemas<T> {
 
 /// What is known of an id.
 enum Known<T> {
-    /// Its schema, or why it cannot be used.
-    Schema(Result<Arc<T>, Reason>),
-    /// The registry did not know it then.
-    Unknown(Instant),
+    /// Its schema.
+    Schema(Arc<T>),
+    /// Why there was none that can be used, and when that was.
+    Refused(Reason, Instant),
 }
 
 impl<T> Schemas<T> {
@@ -71,19 +73,29 @@ impl<T> Schemas<T> {
             return Ok(known);
         }
         let found = self.registry.schema(id, self.subject(topic).as_deref()).await?;
-        let known = match found {
-            Some(registered) => Known::Schema(self.prepare(id, &registered)),
-            None => Known::Unknown(Instant::now()),
+        let schema = match found {
+            Some(registered) => self.prepare(id, &registered),
+            None => Err(Reason::new("unknown_schema", format!("the schema registry knows no schema {id}"))),
         };
-        let answer = known.answer(id).unwrap_or_else(|| Err(unknown(id)));
+        let known = match &schema {
+            Ok(schema) => Known::Schema(Arc::clone(schema)),
+            Err(reason) => Known::Refused(reason.clone(), Instant::now()),
+        };
         let mut all = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        all.entry(topic.to_owned()).or_default().insert(id, known);
-        Ok(answer)
+        let of_topic = all.entry(topic.to_owned()).or_default();
+        if of_topic.len() >= REFUSED_MAX {
+            of_topic.retain(|_, known| matches!(known, Known::Schema(_)));
+        }
+        of_topic.insert(id, known);
+        Ok(schema)
     }
 
     fn known(&self, id: SchemaId, topic: &str) -> Option<Result<Arc<T>, Reason>> {
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        known.get(topic)?.get(&id)?.answer(id)
+        let all = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        match all.get(topic)?.get(&id)? {
+            Known::Schema(schema) => Some(Ok(Arc::clone(schema))),
+            Known::Refused(reason, since) => (since.elapsed() < REFUSED_FOR).then(|| Err(reason.clone())),
+        }
     }
 
     fn prepare(&self, id: SchemaId, registered: &Registered) -> Result<Arc<T>, Reason> {
@@ -106,17 +118,4 @@ impl<T> Schemas<T> {
         };
         (self.strategy == SubjectStrategy::TopicName).then(|| format!("{topic}-{part}"))
     }
-}
-
-impl<T> Known<T> {
-    fn answer(&self, id: SchemaId) -> Option<Result<Arc<T>, Reason>> {
-        match self {
-            Known::Schema(schema) => Some(schema.clone()),
-            Known::Unknown(since) => (since.elapsed() < UNKNOWN_FOR).then(|| Err(unknown(id))),
-        }
-    }
-}
-
-fn unknown(id: SchemaId) -> Reason {
-    Reason::new("unknown_schema", format!("the schema registry knows no schema {id}"))
 }

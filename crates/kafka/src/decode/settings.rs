@@ -83,6 +83,7 @@ impl Format {
 /// How producers name the subjects of their schemas.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[expect(clippy::enum_variant_names, reason = "the names that Confluent's serializers have for them")]
 pub(crate) enum SubjectStrategy {
     /// `<topic>-value` and `<topic>-key`: the registry is told the subject with the id.
     #[default]

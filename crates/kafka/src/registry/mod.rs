@@ -15,7 +15,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, HeaderValue};
 use serde::de::DeserializeOwned;
-use tidegate_model::{Error, ErrorKind, Http};
+use tidegate_model::{Error, Http};
 
 pub(crate) use self::settings::RegistrySettings;
 
@@ -128,6 +128,9 @@ impl Registry {
     }
 
     /// All that is referred to, directly or not, each before those that need it.
+    ///
+    /// What is not there is left out: the schema then does not compile, which
+    /// concerns the messages that use it and no others.
     async fn references(&self, first: Vec<Reference>) -> Result<Vec<(String, String)>, Error> {
         enum Step {
             Fetch(Reference, usize),
@@ -145,11 +148,8 @@ impl Registry {
                 }
                 Step::Fetch(reference, depth) => (reference, depth),
             };
-            if seen.contains(&reference) {
+            if seen.contains(&reference) || depth > DEPTH_MAX || seen.len() >= REFERENCES_MAX {
                 continue;
-            }
-            if depth > DEPTH_MAX || seen.len() >= REFERENCES_MAX {
-                return Err(self.unexpected("schemas refer to each other without end"));
             }
             // A reference stays readable when its version was deleted softly.
             let path = format!(
@@ -157,18 +157,10 @@ impl Registry {
                 escaped(&reference.subject),
                 reference.version
             );
-            let schema = self.get::<Schema>(&path).await?.ok_or_else(|| {
-                Error::new(
-                    ErrorKind::Missing,
-                    format!(
-                        "the schema registry at {} has no version {} of `{}`, which another schema refers to",
-                        self.url, reference.version, reference.subject
-                    ),
-                )
-                .hint("register that version again, then resume the sync")
-            })?;
-            steps.push(Step::Done(reference.name.clone(), schema.schema));
-            steps.extend(schema.references.into_iter().rev().map(|inner| Step::Fetch(inner, depth + 1)));
+            if let Some(schema) = self.get::<Schema>(&path).await? {
+                steps.push(Step::Done(reference.name.clone(), schema.schema));
+                steps.extend(schema.references.into_iter().rev().map(|inner| Step::Fetch(inner, depth + 1)));
+            }
             seen.push(reference);
         }
         Ok(ready)
@@ -184,10 +176,6 @@ impl Registry {
             .body(Bytes::new())
             .map_err(|cause| Error::settings("`registry.url` is not an address").caused_by(cause))?;
         answer::read(&self.url, self.http.send(request).await)
-    }
-
-    fn unexpected(&self, what: &str) -> Error {
-        Error::new(ErrorKind::Unexpected, format!("the schema registry at {}: {what}", self.url))
     }
 }
 

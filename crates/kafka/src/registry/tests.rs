@@ -30,7 +30,8 @@ impl Http for Script {
 }
 
 fn registry(settings: serde_json::Value, http: &Arc<Script>) -> Result<Registry, tidegate_model::Error> {
-    let settings = Settings::new(settings.as_object().expect("object").clone()).parse().expect("settings");
+    let serde_json::Value::Object(members) = settings else { panic!("an object") };
+    let settings = Settings::new(members).parse().expect("settings");
     Registry::new(&settings, Arc::clone(http) as Arc<dyn Http>)
 }
 
@@ -80,6 +81,20 @@ async fn schemas_that_need_each_other_end() {
     let found = registry.schema(SchemaId::Number(1), None).await.expect("answers").expect("known");
 
     assert_eq!(found.references.len(), 1);
+}
+
+#[tokio::test]
+async fn a_reference_that_is_gone_ends_no_feed() {
+    let http = script(&[(
+        "/schemas/ids/1",
+        200,
+        r#"{"schema":"A","references":[{"name":"b","subject":"b","version":1}]}"#,
+    )]);
+    let registry = registry(serde_json::json!({ "url": "http://r.example" }), &http).expect("registry");
+
+    let found = registry.schema(SchemaId::Number(1), None).await.expect("answers").expect("known");
+
+    assert_eq!(found.references, []);
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Fingerprint, Json, Text, Value};
+use crate::{Fingerprint, Json, Text};
 
 pub use kind::{Channel, MESSAGE_KINDS, channel_of};
 pub use selection::{EventSelection, KindPattern};
@@ -84,15 +84,18 @@ pub struct LoggedEvent {
 }
 
 impl LoggedEvent {
-    /// What the ledger calls it.
-    pub fn key(&self, scratch: &mut Vec<u8>) -> Fingerprint {
-        Fingerprint::of_values([&Value::Text(self.event.id.clone())], scratch)
+    /// The hash of its id: two events with the same id have the same one.
+    pub fn key(&self) -> Fingerprint {
+        Fingerprint::of_bytes(self.event.id.as_bytes())
     }
 
-    /// This place of this event: an event that was logged twice has two.
+    /// The hash of its id and its place: an event that was logged twice has two.
+    /// `scratch` is reused between events.
     pub fn version(&self, scratch: &mut Vec<u8>) -> Fingerprint {
-        let place = (i128::from(self.offset.partition) << 64) | i128::from(self.offset.at);
-        let place = Value::Decimal(place.to_string().into());
-        Fingerprint::of_values([&Value::Text(self.event.id.clone()), &place], scratch)
+        scratch.clear();
+        scratch.extend_from_slice(&self.offset.partition.to_le_bytes());
+        scratch.extend_from_slice(&self.offset.at.to_le_bytes());
+        scratch.extend_from_slice(self.event.id.as_bytes());
+        Fingerprint::of_bytes(scratch)
     }
 }

@@ -158,8 +158,9 @@ fn scalar() -> impl Strategy<Value = Case> {
             json!(it)
         )),
         any::<f32>().prop_filter("finite", |it| it.is_finite()).prop_map(|it| {
-            let shortest = serde_json::to_string(&it).expect("number");
-            (json!("float"), Value::Float(it), serde_json::from_str(&shortest).expect("number"))
+            // Of two shortest forms of a float, Rust and others may choose differently.
+            let shortest = serde_json::from_str(&format!("{it:?}")).expect("number");
+            (json!("float"), Value::Float(it), shortest)
         }),
         any::<String>().prop_map(|it| (json!("string"), Value::String(it.clone()), json!(it))),
     ]
@@ -225,7 +226,7 @@ proptest! {
     fn no_bytes_make_the_reader_panic((schema, value, _) in case(), noise: Vec<u8>, cut: prop::sample::Index) {
         let schema_text = AvroSchema::compile(&schema.to_string(), &[]).expect("schema");
         let mut body = body(&schema, value);
-        let mut check = |body: &[u8]| {
+        let check = |body: &[u8]| {
             let mut out = String::new();
             let fine = schema_text.write(body, &mut out).is_err() || serde_json::from_str::<Tree>(&out).is_ok();
             prop_assert!(fine, "{out}");

@@ -58,10 +58,6 @@ fn compile(resolver: impl FileResolver + 'static, name: &str) -> Result<FileDesc
 struct Texts(Vec<(String, String)>);
 
 impl FileResolver for Texts {
-    fn resolve_path(&self, path: &Path) -> Option<String> {
-        self.0.iter().map(|(name, _)| name).find(|name| Path::new(name) == path).cloned()
-    }
-
     fn open_file(&self, name: &str) -> Result<File, protox::Error> {
         let found = self.0.iter().find(|(known, _)| known == name);
         let (_, text) = found.ok_or_else(|| protox::Error::file_not_found(name))?;

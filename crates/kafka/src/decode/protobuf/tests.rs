@@ -3,8 +3,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
-use prost_reflect::prost::Message as _;
-use prost_reflect::{DynamicMessage, ReflectMessage as _};
+use prost_reflect::DynamicMessage;
+use prost_reflect::prost::{Message as _, encoding::encode_varint};
 use serde_json::{Value as Tree, json};
 
 use super::ProtobufSchema;
@@ -143,7 +143,7 @@ fn deep_and_broken_bodies_are_reasons() {
     let mut deep = Vec::new();
     for _ in 0..200 {
         let mut outer = vec![10];
-        prost_reflect::prost::encoding::encode_varint(deep.len() as u64, &mut outer);
+        encode_varint(deep.len() as u64, &mut outer);
         outer.extend(&deep);
         deep = outer;
     }

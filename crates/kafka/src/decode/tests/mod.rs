@@ -1,5 +1,6 @@
 //! Whole messages to whole rows.
 
+mod any_input;
 mod confluent;
 mod registry;
 mod speed;
@@ -25,7 +26,8 @@ impl Http for NoHttp {
 }
 
 fn settings(json: serde_json::Value) -> FormatSettings {
-    Settings::new(json.as_object().expect("object").clone()).parse().expect("settings")
+    let serde_json::Value::Object(members) = json else { panic!("an object") };
+    Settings::new(members).parse().expect("settings")
 }
 
 fn decoder(json: serde_json::Value) -> Result<Decoder, Error> {

@@ -64,7 +64,7 @@ fn speed_of_avro() {
         ] } },
     ] });
     let mut body = Vec::new();
-    let mut text = |words: &str| [&[(words.len() * 2) as u8], words.as_bytes()].concat();
+    let text = |words: &str| [&[(words.len() * 2) as u8], words.as_bytes()].concat();
     body.extend(text("user_event_schema_v1"));
     body.extend(text("purchase"));
     body.extend(text("user_12345"));

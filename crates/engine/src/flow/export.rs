@@ -1,0 +1,158 @@
+//! Exports: events of the log go to a sink.
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::StreamExt;
+use jiff::Timestamp;
+use tidegate_model::store::{Fate, IntentRow, RowFate};
+use tidegate_model::{
+    Batch, Cause, Checkpoint, Columns, ConnectionId, Counts, Error, EventLog, EventSelection, LoggedEvent,
+    ObjectKind, Reading, Repeat, Row, Run, Sink, StreamId, SyncId, Text, Value,
+};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::freight::{Freight, Loaded, Names};
+use super::run::{self, Job, Parts, batch_items};
+use super::settle::Remember;
+
+/// An export with both of its ends opened.
+#[derive(Clone)]
+pub struct Export {
+    /// The sync.
+    pub sync: SyncId,
+    /// Where events are read.
+    pub log: Arc<dyn EventLog>,
+    /// The stream that is read there.
+    pub stream: StreamId,
+    /// Which of its events are taken.
+    pub selection: EventSelection,
+    /// Events that were logged before are passed over.
+    pub since: Timestamp,
+    /// The connection that events go to, for its lane.
+    pub connection: ConnectionId,
+    /// Where events go.
+    pub sink: Arc<Sink>,
+    /// How long an unreachable system is tried.
+    pub retry_for: Duration,
+}
+
+/// Runs an export: to the end of what is logged, or, where it follows, until
+/// `stop` fires.
+///
+/// # Errors
+/// As [`super::run`].
+pub async fn run_export(
+    export: &Export,
+    parts: &Parts,
+    cause: Cause,
+    follow: bool,
+    stop: CancellationToken,
+    progress: watch::Sender<Counts>,
+) -> Result<Run, Error> {
+    let state = parts.store.sync_state(&export.sync).await?;
+    let job = Job {
+        sync: export.sync.clone(),
+        freight: Arc::new(Events),
+        destination: export.sink.clone(),
+        connection: export.connection.clone(),
+        object: ObjectKind::Event,
+        repeat: Repeat::Safe,
+        resend: true,
+        retry_for: export.retry_for,
+        remember: Remember::Torn,
+        moves: true,
+        follows: follow,
+        place: None,
+    };
+    let feed = async {
+        let reading = Reading { batch_events: batch_items(&export.sink.limits()), follow };
+        let feed = export.log.read(&export.stream, state.checkpoint.as_ref(), reading).await?;
+        let (selection, since) = (export.selection.clone(), export.since);
+        let chosen = feed.map(move |batch| {
+            batch.map(|mut batch| {
+                batch.items.retain(|logged| logged.logged_at >= since && selection.takes(&logged.event));
+                batch
+            })
+        });
+        Ok(chosen.boxed())
+    };
+    run::run_job(&job, parts, cause, feed, stop, progress).await
+}
+
+/// Events as freight: sent as they are read.
+struct Events;
+
+/// What the ledger shows of an event that was not taken.
+const COLUMNS: [&str; 4] = ["event_id", "event_kind", "event_timestamp", "payload"];
+
+#[async_trait]
+impl Freight for Events {
+    type Read = LoggedEvent;
+    type Sent = LoggedEvent;
+    type Kept = ();
+    type User = Text;
+
+    fn fits(&self, _: &Batch<LoggedEvent>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn names(&self, logged: &LoggedEvent, scratch: &mut Vec<u8>) -> Names {
+        Names { key: logged.key(), version: logged.version(scratch) }
+    }
+
+    fn cursor<'a>(&self, _: &'a LoggedEvent) -> Option<&'a Value> {
+        None
+    }
+
+    fn load(&self, logged: LoggedEvent, _: Names) -> Loaded<LoggedEvent, ()> {
+        Loaded { sent: Ok(logged), kept: () }
+    }
+
+    fn user<'a>(&self, logged: &'a LoggedEvent) -> &'a Text {
+        &logged.event.user
+    }
+
+    fn deal(&self, logged: &LoggedEvent, hasher: &mut impl Hasher) {
+        // Events of nobody have no order among themselves.
+        let event = &logged.event;
+        if event.user.is_empty() { event.id.hash(hasher) } else { event.user.hash(hasher) }
+    }
+
+    fn intent(&self, names: Names, (): &(), logged: &LoggedEvent) -> IntentRow {
+        let event = &logged.event;
+        IntentRow { key: names.key, row: names.version, key_text: event.id.clone(), user: event.user.clone() }
+    }
+
+    fn fate(&self, names: Names, (): (), logged: Option<&LoggedEvent>, fate: Fate) -> RowFate {
+        let event = logged.map(|logged| &logged.event);
+        let payload = event.filter(|_| !matches!(fate, Fate::Delivered)).map(|event| Row {
+            columns: Columns::new(COLUMNS),
+            values: vec![
+                Value::Text(event.id.clone()),
+                Value::Text(event.kind.clone()),
+                Value::Timestamp(event.at),
+                Value::Json(event.payload.clone()),
+            ],
+        });
+        RowFate {
+            key: names.key,
+            key_text: event.map(|event| event.id.clone()).unwrap_or_default(),
+            row: names.version,
+            user: event.map(|event| event.user.clone()).unwrap_or_default(),
+            fate,
+            payload,
+        }
+    }
+
+    fn lists_delivered(&self) -> bool {
+        false
+    }
+
+    async fn settled(&self, _: &Checkpoint) -> Result<(), Error> {
+        Ok(())
+    }
+}

@@ -1,0 +1,51 @@
+//! Writing and the event log against a broker, and against librdkafka's mock
+//! cluster where a broker has to fail on command.
+
+mod log;
+mod sink;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use rdkafka::ClientConfig;
+use serde_json::json;
+use tidegate_model::{Clock, Http, HttpFailure, Settings, Tools};
+
+/// The settings of a connection that gives up soon.
+fn settings(brokers: &str) -> Settings {
+    let settings = json!({ "brokers": brokers, "properties": { "message.timeout.ms": 1_500 } });
+    Settings::new(settings.as_object().expect("an object").clone())
+}
+
+/// Another client, to look at what was done.
+fn other(brokers: &str) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", brokers).set("group.id", "reader").set("auto.offset.reset", "earliest");
+    config
+}
+
+fn broker() -> String {
+    std::env::var("TIDEGATE_TEST_KAFKA").expect("scripts/test sets it")
+}
+
+fn tools(clock: Arc<dyn Clock>, rehearsal: bool) -> Tools {
+    struct NoHttp;
+    #[async_trait]
+    impl Http for NoHttp {
+        async fn send(
+            &self,
+            _: http::Request<bytes::Bytes>,
+        ) -> Result<http::Response<bytes::Bytes>, HttpFailure> {
+            panic!("Kafka is not spoken to by HTTP")
+        }
+    }
+    Tools { http: Arc::new(NoHttp), clock, project: ".".into(), data: ".".into(), rehearsal }
+}
+
+/// Any name that no other test has.
+fn unique(prefix: &str) -> String {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let now = std::time::UNIX_EPOCH.elapsed().expect("after 1970").as_nanos();
+    format!("{prefix}-{now:x}-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
+}
