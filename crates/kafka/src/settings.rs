@@ -21,7 +21,7 @@ pub(crate) struct KafkaSettings {
     /// How to log in.
     pub(crate) sasl: Option<Sasl>,
     /// Confluent Cloud: the API key. Short for SASL PLAIN over TLS.
-    pub(crate) api_key: Option<String>,
+    pub(crate) api_key: Option<Secret>,
     /// Confluent Cloud: the secret of the API key.
     pub(crate) api_secret: Option<Secret>,
     /// Certificates, where those of the machine are not enough.
@@ -113,7 +113,7 @@ impl Mechanism {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Oidc {
     /// The provider's token endpoint, for example `https://login.example.com/oauth2/token`.
-    pub(crate) token_url: String,
+    pub(crate) url: String,
     /// The client.
     pub(crate) client_id: String,
     /// The client's secret.
@@ -183,7 +183,7 @@ impl KafkaSettings {
             (sasl, None, None) => sasl.clone(),
             (None, Some(key), Some(secret)) => Some(Sasl {
                 mechanism: Mechanism::Plain,
-                username: Some(key.clone()),
+                username: Some(key.expose().to_owned()),
                 password: Some(secret.clone()),
                 token: None,
                 oidc: None,
@@ -207,7 +207,27 @@ impl KafkaSettings {
         if let Some(sasl) = &sasl {
             sasl.check()?;
         }
+        self.check_bytes()?;
         Ok(sasl)
+    }
+
+    /// The library takes texts that end with a zero byte, so none can hold one.
+    fn check_bytes(&self) -> Result<(), Error> {
+        let sasl = self.sasl.as_ref();
+        let hidden = |secret: &Option<Secret>| secret.as_ref().map(|secret| secret.expose().to_owned());
+        let all = [
+            ("api_key", hidden(&self.api_key)),
+            ("api_secret", hidden(&self.api_secret)),
+            ("sasl.username", sasl.and_then(|sasl| sasl.username.clone())),
+            ("sasl.password", sasl.and_then(|sasl| hidden(&sasl.password))),
+            ("sasl.token", sasl.and_then(|sasl| hidden(&sasl.token))),
+            ("tls.key", self.tls.as_ref().and_then(|tls| hidden(&tls.key))),
+            ("tls.key_password", self.tls.as_ref().and_then(|tls| hidden(&tls.key_password))),
+        ];
+        match all.iter().find(|(_, text)| text.as_ref().is_some_and(|text| text.contains('\0'))) {
+            Some((name, _)) => Err(Error::settings(format!("`{name}`: holds a zero byte"))),
+            None => Ok(()),
+        }
     }
 
     /// Who is logged in, as access rules name it.
