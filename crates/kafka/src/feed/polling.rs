@@ -370,10 +370,11 @@ fn see_off(consumer: &BaseConsumer<Context>, session: &Session, patience: Durati
     }
     loop {
         rebalance::commit(session, consumer);
-        // A commit that failed is tried again, but not for long: the sync's own place guards against its loss.
+        let done = !session.plan.commits || session.is_done();
+        // A commit that failed is tried again, but not for long: the sync's own place guards
+        // against its loss. Looked at last: what is settled meanwhile has to be committed too.
         let known = session.uncommitted().is_empty() || since.elapsed() > COMMIT_AT_MOST;
-        let settled = !session.plan.commits || session.is_settled();
-        if (settled && known) || session.is_leaving() || since.elapsed() > patience {
+        if (done && known) || session.is_leaving() || since.elapsed() > patience {
             return;
         }
         let _ = consumer.poll(HASTE);
