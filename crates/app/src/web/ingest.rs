@@ -10,7 +10,7 @@ use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt, Limited};
 use tidegate_engine::control::{Engine, Inlet};
-use tidegate_model::{ConnectionId, Error, ErrorKind};
+use tidegate_model::{ConnectionId, Error, ErrorKind, IngestPlace};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The largest body. The largest that a vendor documents is 7 MB.
@@ -40,18 +40,18 @@ pub(super) fn routes(engine: Arc<Engine>) -> Router {
 }
 
 async fn receive(State(ingest): State<Ingest>, request: Request) -> Response {
-    let Some((connection, path)) = ingest.inlet(request.uri()) else {
+    let Some((place, path)) = ingest.inlet(request.uri()) else {
         return (StatusCode::NOT_FOUND, "there is nothing at this path\n").into_response();
     };
-    match ingest.take(&connection, &path, request).await {
+    match ingest.take(&place, &path, request).await {
         Ok(answer) => answer,
-        Err(error) => ingest.refuse(&connection, &error).await,
+        Err(error) => ingest.refuse(&place.connection, &error).await,
     }
 }
 
 impl Ingest {
     /// The connection that a request belongs to, and the path behind its place.
-    fn inlet(&self, uri: &Uri) -> Option<(ConnectionId, String)> {
+    fn inlet(&self, uri: &Uri) -> Option<(IngestPlace, String)> {
         let path = uri.path();
         if let Some(rest) = path.strip_prefix("/in/") {
             let (kind, rest) = rest.split_once('/')?;
@@ -60,14 +60,16 @@ impl Ingest {
                 .inlets
                 .iter()
                 .find(|inlet| inlet.kind == kind && inlet.connection.as_str() == connection)?;
-            return Some((inlet.connection.clone(), format!("/{rest}")));
+            let path = format!("/in/{kind}/{connection}");
+            return Some((IngestPlace { connection: inlet.connection.clone(), path }, format!("/{rest}")));
         }
         let first = path.trim_start_matches('/').split('/').next()?;
         let inlet = self.inlets.iter().find(|inlet| inlet.paths.contains(&first))?;
-        Some((inlet.connection.clone(), path.to_owned()))
+        let place = IngestPlace { connection: inlet.connection.clone(), path: String::new() };
+        Some((place, path.to_owned()))
     }
 
-    async fn take(&self, connection: &ConnectionId, path: &str, request: Request) -> Result<Response, Error> {
+    async fn take(&self, place: &IngestPlace, path: &str, request: Request) -> Result<Response, Error> {
         let (mut head, body) = request.into_parts();
         let announced =
             head.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
@@ -77,7 +79,9 @@ impl Ingest {
         head.uri = format!("{path}{query}")
             .parse()
             .map_err(|cause| Error::new(ErrorKind::Refused, "the path is not valid").caused_by(cause))?;
-        let answer = self.engine.receive(connection, &Request::from_parts(head, body)).await?;
+        // A signature covers the path that the sender used.
+        head.extensions.insert(place.clone());
+        let answer = self.engine.receive(&place.connection, &Request::from_parts(head, body)).await?;
         Ok(answer.map(Body::from))
     }
 

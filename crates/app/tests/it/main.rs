@@ -10,6 +10,7 @@ mod crash;
 mod cursor;
 mod journey;
 mod mending;
+mod outside;
 mod reference;
 mod serve;
 mod served;
