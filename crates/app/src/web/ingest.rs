@@ -43,25 +43,25 @@ async fn receive(State(ingest): State<Ingest>, request: Request) -> Response {
     let Some((place, path)) = ingest.inlet(request.uri()) else {
         return (StatusCode::NOT_FOUND, "there is nothing at this path\n").into_response();
     };
-    match ingest.take(&place, &path, request).await {
+    let connection = place.connection.clone();
+    match ingest.take(place, &path, request).await {
         Ok(answer) => answer,
-        Err(error) => ingest.refuse(&place.connection, &error).await,
+        Err(error) => ingest.refuse(&connection, &error).await,
     }
 }
 
 impl Ingest {
-    /// The connection that a request belongs to, and the path behind its place.
+    /// The place that a request belongs to, and the path behind it.
     fn inlet(&self, uri: &Uri) -> Option<(IngestPlace, String)> {
         let path = uri.path();
         if let Some(rest) = path.strip_prefix("/in/") {
             let (kind, rest) = rest.split_once('/')?;
-            let (connection, rest) = rest.split_once('/').unwrap_or((rest, ""));
-            let inlet = self
-                .inlets
-                .iter()
-                .find(|inlet| inlet.kind == kind && inlet.connection.as_str() == connection)?;
-            let path = format!("/in/{kind}/{connection}");
-            return Some((IngestPlace { connection: inlet.connection.clone(), path }, format!("/{rest}")));
+            let (name, rest) = rest.split_once('/').unwrap_or((rest, ""));
+            let inlet =
+                self.inlets.iter().find(|inlet| inlet.kind == kind && inlet.connection.as_str() == name)?;
+            let place =
+                IngestPlace { connection: inlet.connection.clone(), path: format!("/in/{kind}/{name}") };
+            return Some((place, format!("/{rest}")));
         }
         let first = path.trim_start_matches('/').split('/').next()?;
         let inlet = self.inlets.iter().find(|inlet| inlet.paths.contains(&first))?;
@@ -69,19 +69,21 @@ impl Ingest {
         Some((place, path.to_owned()))
     }
 
-    async fn take(&self, place: &IngestPlace, path: &str, request: Request) -> Result<Response, Error> {
+    async fn take(&self, place: IngestPlace, path: &str, request: Request) -> Result<Response, Error> {
         let (mut head, body) = request.into_parts();
-        let announced =
-            head.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        let announced = head.headers.get(header::CONTENT_LENGTH);
+        let announced = announced.and_then(|length| length.to_str().ok()?.parse().ok());
         let _held = self.hold(announced.unwrap_or(UNKNOWN_BYTES))?;
         let body = read(body).await?;
         let query = head.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
         head.uri = format!("{path}{query}")
             .parse()
             .map_err(|cause| Error::new(ErrorKind::Refused, "the path is not valid").caused_by(cause))?;
-        // A signature covers the path that the sender used.
-        head.extensions.insert(place.clone());
-        let answer = self.engine.receive(&place.connection, &Request::from_parts(head, body)).await?;
+        let connection = place.connection.clone();
+        if !place.path.is_empty() {
+            head.extensions.insert(place);
+        }
+        let answer = self.engine.receive(&connection, &Request::from_parts(head, body)).await?;
         Ok(answer.map(Body::from))
     }
 
