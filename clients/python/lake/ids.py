@@ -26,7 +26,7 @@ def parquet(folder: str):
 
 
 def jsonl(folder: str):
-    files = f"{folder}/**/*.jsonl*"
+    files = f"{folder}/**/*.jsonl"
     found = duckdb.execute("SELECT event_id, event_kind FROM read_json($files, format = 'nd')", {"files": files})
     return [dict(zip(COLUMNS, row)) for row in found.fetchall()]
 

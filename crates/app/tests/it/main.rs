@@ -7,6 +7,7 @@ mod bad_input;
 mod cli;
 mod clients;
 mod crash;
+mod crash_out;
 mod cursor;
 mod journey;
 mod mending;

@@ -36,7 +36,7 @@ fn records(told: &str) -> Vec<Value> {
 
 /// A stream of an emulator of AWS.
 pub(crate) struct Stream {
-    kind: &'static str,
+    pub(crate) kind: &'static str,
     pub(crate) endpoint: String,
     pub(crate) name: String,
 }
@@ -56,6 +56,12 @@ impl Stream {
         let stream = Stream { kind, endpoint: variable(server), name: unique("stream") };
         stream.call("make");
         stream
+    }
+
+    /// The name by which a client asks for it.
+    pub(crate) fn arn(&self) -> String {
+        let place = if self.kind == "kinesis" { "stream" } else { "deliverystream" };
+        format!("arn:aws:{}:us-east-1:123456789012:{place}/{}", self.kind, self.name)
     }
 
     fn call(&self, action: &str) -> String {

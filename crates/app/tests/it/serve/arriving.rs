@@ -116,7 +116,7 @@ async fn journey_message_events_have_the_columns_of_the_vendors_table() {
     let database = Database::create().await;
     let project = Project::new(&format!(
         "connections:
-  push: {{ kind: onesignal, api_key: k, app_id: 7a1d6b3e-52f4-4c0b-9a86-0c5e2f9d4b17, event_stream: {{ secret: the-secret-of-the-stream }} }}
+  push: {{ kind: onesignal, api_key: k, app_id: 7a1d6b3e-52f4-4c0b-9a86-0c5e2f9d4b17, event_stream: {{ token: the-secret-of-the-stream }} }}
   db: {}
 syncs:
   messages: {{ from: {{ events: push, kinds: [\"message.push.*\"] }}, to: {{ connection: db }} }}

@@ -7,7 +7,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::{BEARER, SHOP, TOKEN, events, send};
 use crate::bad_input::disk::Mount;
-use crate::served::Served;
+use crate::served::{Served, until};
 use crate::support::Project;
 
 fn project() -> Project {
@@ -95,7 +95,7 @@ async fn journey_more_than_memory_is_given_to_is_refused_and_taken_later() {
     assert_eq!(served.get("/healthz").await.status, 200);
 
     drop(held);
-    crate::served::until("room", async || {
+    until("room", async || {
         let answer = served.post("/in/events/shop", &[BEARER], events(2..3)).await;
         (answer.status == 202).then_some(())
     })
@@ -129,7 +129,7 @@ async fn journey_on_a_full_disk_events_are_answered_503_until_there_is_room() {
         assert!(taken < 1_000_000, "4 MiB are never full");
     };
     assert_eq!((refused.status, refused.header("retry-after")), (503, "10"), "{refused:?}");
-    assert!(served.said().contains("the disk is full"), "{}", served.said());
+    until("the reason", async || served.said().contains("the disk is full").then_some(())).await;
     assert_eq!(served.get("/healthz").await.status, 200);
 
     let grown = Command::new("mount").args(["-o", "remount,size=64m"]).arg(&data).status().expect("mount");
