@@ -11,4 +11,6 @@ mod cursor;
 mod journey;
 mod mending;
 mod reference;
+mod serve;
+mod served;
 mod support;

@@ -125,12 +125,27 @@ impl Engine {
                 Ok(run) => run.error.unwrap_or_default(),
                 Err(error) => format!("{}. Next: {}", error.chain(), error.next_step()),
             };
-            let pause = match self.paused(&id).await {
-                Some(_) => MENDED,
-                None => wait::backoff(failures).min(FAILED_MAX),
-            };
-            tracing::warn!(sync = %id, why, again_in = ?pause, "the sync stands still");
-            rest(pause, &stop, &gone).await;
+            if self.paused(&id).await.is_some() {
+                tracing::warn!(sync = %id, why, again_in = ?MENDED, "the sync stands still");
+                self.until_mended(&id, &stop, &gone).await;
+            } else {
+                let pause = wait::backoff(failures).min(FAILED_MAX);
+                tracing::warn!(sync = %id, why, again_in = ?pause, "the sync stands still");
+                rest(pause, &stop, &gone).await;
+            }
+        }
+    }
+
+    /// Waits before a paused sync is tried again, less long where a person resumes it.
+    async fn until_mended(&self, id: &SyncId, stop: &CancellationToken, gone: &CancellationToken) {
+        let mended = async {
+            while self.paused(id).await.is_some() {
+                wait::span(LOOK).await;
+            }
+        };
+        tokio::select! {
+            () = mended => {}
+            () = rest(MENDED, stop, gone) => {}
         }
     }
 

@@ -67,6 +67,9 @@ pub(super) struct Settler<F> {
     pub(super) progress: watch::Sender<Counts>,
     /// Whether the place moves at all; a retry leaves it where it is.
     pub(super) moves: bool,
+    /// Whether a delivery is still to prove that what paused the sync is mended: a
+    /// run that follows has no end that could.
+    pub(super) unproved: bool,
 }
 
 #[derive(Default)]
@@ -194,10 +197,27 @@ impl<F: Freight> Settler<F> {
             let (sync, error) = (&self.sync, error.chain());
             tracing::warn!(%sync, error, "the source could not be told what is settled");
         }
+        if self.unproved && counts.delivered > 0 {
+            self.unproved = false;
+            self.lift_pause().await;
+        }
         self.measure(counts);
         *total += counts;
         self.progress.send_modify(|progress| *progress += counts);
         true
+    }
+
+    /// The sync is active again, unless a person paused it.
+    async fn lift_pause(&self) {
+        let lifted = async {
+            match self.store.sync_state(&self.sync).await?.paused {
+                Some(pause) if pause.by == "tidegate" => self.store.set_paused(&self.sync, None).await,
+                _ => Ok(()),
+            }
+        };
+        if let Err(error) = lifted.await {
+            tracing::warn!(sync = %self.sync, error = error.chain(), "a sync that delivers still counts as paused");
+        }
     }
 
     fn measure(&self, counts: Counts) {

@@ -1,0 +1,1 @@
+//! Events come in by HTTP, are durable, and go out.
