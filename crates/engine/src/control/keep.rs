@@ -22,10 +22,11 @@ use crate::project::{Schedule, SyncSpec};
 
 /// How often it is looked whether a person paused or resumed a sync.
 const LOOK: Duration = Duration::from_secs(1);
-/// How often a sync is tried that was paused because something must be mended.
-const MENDED: Duration = Duration::from_secs(60);
-/// The longest wait after a run that failed.
-const FAILED_MAX: Duration = Duration::from_secs(60);
+/// How soon a sync is tried again that was paused because something must be
+/// mended; it waits twice as long each time.
+const MENDED_FIRST: Duration = Duration::from_secs(10);
+/// The longest of these waits.
+const MENDED_LONGEST: Duration = Duration::from_secs(60);
 /// How often lag is measured.
 const LAG: Duration = Duration::from_secs(15);
 /// How often events beyond their retention are removed.
@@ -94,7 +95,7 @@ impl Engine {
     /// then an export is brought to its end once more.
     async fn keep_one(self: Arc<Self>, kept: Kept, stop: CancellationToken, gone: CancellationToken) {
         let id = kept.id();
-        let mut failures = 0;
+        let mut failures: u32 = 0;
         while !stop.is_cancelled() && !gone.is_cancelled() {
             match self.paused(&id).await {
                 Some(by) if by != "tidegate" => {
@@ -126,10 +127,11 @@ impl Engine {
                 Err(error) => format!("{}. Next: {}", error.chain(), error.next_step()),
             };
             if self.paused(&id).await.is_some() {
-                tracing::warn!(sync = %id, why, again_in = ?MENDED, "the sync stands still");
-                self.until_mended(&id, &stop, &gone).await;
+                let pause = mended(failures);
+                tracing::warn!(sync = %id, why, again_in = ?pause, "the sync stands still");
+                self.until_mended(&id, pause, &stop, &gone).await;
             } else {
-                let pause = wait::backoff(failures).min(FAILED_MAX);
+                let pause = wait::backoff(failures);
                 tracing::warn!(sync = %id, why, again_in = ?pause, "the sync stands still");
                 rest(pause, &stop, &gone).await;
             }
@@ -137,7 +139,13 @@ impl Engine {
     }
 
     /// Waits before a paused sync is tried again, less long where a person resumes it.
-    async fn until_mended(&self, id: &SyncId, stop: &CancellationToken, gone: &CancellationToken) {
+    async fn until_mended(
+        &self,
+        id: &SyncId,
+        span: Duration,
+        stop: &CancellationToken,
+        gone: &CancellationToken,
+    ) {
         let mended = async {
             while self.paused(id).await.is_some() {
                 wait::span(LOOK).await;
@@ -145,7 +153,7 @@ impl Engine {
         };
         tokio::select! {
             () = mended => {}
-            () = rest(MENDED, stop, gone) => {}
+            () = rest(span, stop, gone) => {}
         }
     }
 
@@ -307,6 +315,11 @@ fn measure(id: &SyncId, lag: &Lag) {
     if let Some(rate) = lag.per_minute {
         metrics::gauge!("tidegate_items_per_minute", &labels).set(rate as f64);
     }
+}
+
+/// How long to wait until it is looked whether the cause of a pause is mended.
+fn mended(failures: u32) -> Duration {
+    MENDED_FIRST.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(MENDED_LONGEST)
 }
 
 fn progress() -> watch::Sender<Counts> {
