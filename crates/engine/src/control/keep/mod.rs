@@ -1,15 +1,14 @@
 //! Keeps syncs running as their schedules say: what `tidegate serve` does
 //! besides answering.
 
-use std::collections::HashMap;
+mod chores;
+mod requested;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
 use tidegate_model::store::Claim;
-use tidegate_model::{
-    Cause, ConnectionId, Counts, Ending, Error, ErrorKind, ExportRequest, Lag, Run, SyncId,
-};
+use tidegate_model::{Cause, ConnectionId, Counts, Ending, Error, ErrorKind, ExportRequest, Run, SyncId};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -27,10 +26,6 @@ const LOOK: Duration = Duration::from_secs(1);
 const MENDED_FIRST: Duration = Duration::from_secs(10);
 /// The longest of these waits.
 const MENDED_LONGEST: Duration = Duration::from_secs(60);
-/// How often lag is measured.
-const LAG: Duration = Duration::from_secs(15);
-/// How often events beyond their retention are removed.
-const TRIM: Duration = Duration::from_secs(3_600);
 
 /// Which sync is kept running.
 #[derive(Clone)]
@@ -38,7 +33,7 @@ enum Kept {
     /// One of the project.
     Written(SyncId, Schedule),
     /// An export that a caller of a connection's API asked for.
-    Requested(ConnectionId, ExportRequest),
+    Requested(ConnectionId, Box<ExportRequest>),
 }
 
 impl Kept {
@@ -210,84 +205,6 @@ impl Engine {
         }
     }
 
-    /// Starts and ends the exports that callers of an API asked for.
-    async fn keep_requested(self: Arc<Self>, stop: CancellationToken) {
-        let mut changes = self.requested.subscribe();
-        let mut running: HashMap<SyncId, (ExportRequest, CancellationToken, tokio::task::JoinHandle<()>)> =
-            HashMap::new();
-        loop {
-            let mut wanted: HashMap<SyncId, Kept> = HashMap::new();
-            for inlet in self.inlets() {
-                let Ok(ingest) = self.ingest(&inlet.connection).await else { continue };
-                for request in ingest.exports() {
-                    let kept = Kept::Requested(inlet.connection.clone(), request);
-                    wanted.insert(kept.id(), kept);
-                }
-            }
-            let stale: Vec<SyncId> = running
-                .iter()
-                .filter(|(id, (request, ..))| {
-                    !matches!(wanted.get(*id), Some(Kept::Requested(_, new)) if new == request)
-                })
-                .map(|(id, _)| id.clone())
-                .collect();
-            for id in stale {
-                if let Some((_, gone, task)) = running.remove(&id) {
-                    gone.cancel();
-                    // The next one begins where this one ends.
-                    if let Err(fault) = task.await {
-                        tracing::error!(sync = %id, %fault, "an export ended by a fault of this program");
-                    }
-                }
-            }
-            for (id, kept) in wanted {
-                let Kept::Requested(_, request) = &kept else { continue };
-                if !running.contains_key(&id) {
-                    let gone = CancellationToken::new();
-                    let request = request.clone();
-                    let task = tokio::spawn(self.clone().keep_one(kept, stop.clone(), gone.clone()));
-                    running.insert(id, (request, gone, task));
-                }
-            }
-            tokio::select! {
-                () = stop.cancelled() => break,
-                changed = changes.changed() => if changed.is_err() { break },
-            }
-        }
-        for (_, (_, _, task)) in running {
-            if let Err(fault) = task.await {
-                tracing::error!(%fault, "an export ended by a fault of this program");
-            }
-        }
-    }
-
-    /// Removes events beyond their retention.
-    async fn keep_log(self: Arc<Self>, stop: CancellationToken) {
-        while !stop.is_cancelled() {
-            let kept = SignedDuration::from_hours(24 * i64::from(self.config.log_days));
-            let before = self.config.clock.now().saturating_sub(kept).unwrap_or(Timestamp::MIN);
-            if let Err(error) = self.config.log.trim(before).await {
-                tracing::warn!(error = error.chain(), "old events could not be removed");
-            }
-            rest(TRIM, &stop, &stop).await;
-        }
-    }
-
-    /// Measures how far behind their streams syncs are.
-    async fn keep_measuring(self: Arc<Self>, stop: CancellationToken) {
-        while !stop.is_cancelled() {
-            for (id, sync) in &self.config.project.syncs {
-                let state = self.config.store.sync_state(id).await.unwrap_or_default();
-                let paused = metrics::gauge!("tidegate_sync_paused", "sync" => id.to_string());
-                paused.set(f64::from(u8::from(state.paused.is_some())));
-                for lag in self.lag(sync, state.checkpoint.as_ref()).await {
-                    measure(id, &lag);
-                }
-            }
-            rest(LAG, &stop, &stop).await;
-        }
-    }
-
     /// Who paused a sync, if somebody did. What cannot be read counts as not paused:
     /// the run itself will say what is wrong.
     async fn paused(&self, id: &SyncId) -> Option<String> {
@@ -301,19 +218,6 @@ impl Engine {
         let Some(last) = last else { return Duration::ZERO };
         let since = self.config.clock.now().duration_since(last.started_at);
         span.saturating_sub(Duration::try_from(since).unwrap_or(Duration::ZERO))
-    }
-}
-
-fn measure(id: &SyncId, lag: &Lag) {
-    let labels = [("sync", id.to_string()), ("partition", lag.partition.clone())];
-    // Beyond 2^53 a gauge is not exact any more, and nobody minds.
-    metrics::gauge!("tidegate_lag_items", &labels).set(lag.behind as f64);
-    metrics::gauge!("tidegate_position", &labels).set(lag.position as f64);
-    if let Some(seen) = lag.last_seen {
-        metrics::gauge!("tidegate_last_seen_timestamp_seconds", &labels).set(seen.as_second() as f64);
-    }
-    if let Some(rate) = lag.per_minute {
-        metrics::gauge!("tidegate_items_per_minute", &labels).set(rate as f64);
     }
 }
 
