@@ -93,7 +93,8 @@ async fn a_run_that_follows_ends_the_pause_with_what_it_delivers_and_not_before(
     stage.import.source = Arc::new(Topic { rows: Arc::new(rows.into()), settled: Arc::default() });
     stage.import.detection = Detection::Place;
     let sync = SyncId::new("s");
-    let pause = Pause { by: "tidegate".to_owned(), why: "the key was revoked".to_owned(), at: Timestamp::MIN };
+    let pause =
+        Pause { by: "tidegate".to_owned(), why: "the key was revoked".to_owned(), at: Timestamp::MIN };
     stage.store.set_paused(&sync, Some(pause.clone())).await.expect("paused");
 
     let idle = stage.run_until(stop_after(Duration::from_secs(1)), Input::Following).await;

@@ -1,15 +1,14 @@
 //! Keeps syncs running as their schedules say: what `tidegate serve` does
 //! besides answering.
 
-use std::collections::HashMap;
+mod chores;
+mod requested;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
 use tidegate_model::store::Claim;
-use tidegate_model::{
-    Cause, ConnectionId, Counts, Ending, Error, ErrorKind, ExportRequest, Lag, Run, SyncId,
-};
+use tidegate_model::{Cause, ConnectionId, Counts, Ending, Error, ErrorKind, ExportRequest, Run, SyncId};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -22,14 +21,11 @@ use crate::project::{Schedule, SyncSpec};
 
 /// How often it is looked whether a person paused or resumed a sync.
 const LOOK: Duration = Duration::from_secs(1);
-/// How often a sync is tried that was paused because something must be mended.
-const MENDED: Duration = Duration::from_secs(60);
-/// The longest wait after a run that failed.
-const FAILED_MAX: Duration = Duration::from_secs(60);
-/// How often lag is measured.
-const LAG: Duration = Duration::from_secs(15);
-/// How often events beyond their retention are removed.
-const TRIM: Duration = Duration::from_secs(3_600);
+/// How soon a sync is tried again that was paused because something must be
+/// mended; it waits twice as long each time.
+const MENDED_FIRST: Duration = Duration::from_secs(10);
+/// The longest of these waits.
+const MENDED_LONGEST: Duration = Duration::from_secs(60);
 
 /// Which sync is kept running.
 #[derive(Clone)]
@@ -37,7 +33,7 @@ enum Kept {
     /// One of the project.
     Written(SyncId, Schedule),
     /// An export that a caller of a connection's API asked for.
-    Requested(ConnectionId, ExportRequest),
+    Requested(ConnectionId, Box<ExportRequest>),
 }
 
 impl Kept {
@@ -94,7 +90,7 @@ impl Engine {
     /// then an export is brought to its end once more.
     async fn keep_one(self: Arc<Self>, kept: Kept, stop: CancellationToken, gone: CancellationToken) {
         let id = kept.id();
-        let mut failures = 0;
+        let mut failures: u32 = 0;
         while !stop.is_cancelled() && !gone.is_cancelled() {
             match self.paused(&id).await {
                 Some(by) if by != "tidegate" => {
@@ -126,10 +122,11 @@ impl Engine {
                 Err(error) => format!("{}. Next: {}", error.chain(), error.next_step()),
             };
             if self.paused(&id).await.is_some() {
-                tracing::warn!(sync = %id, why, again_in = ?MENDED, "the sync stands still");
-                self.until_mended(&id, &stop, &gone).await;
+                let pause = mended(failures);
+                tracing::warn!(sync = %id, why, again_in = ?pause, "the sync stands still");
+                self.until_mended(&id, pause, &stop, &gone).await;
             } else {
-                let pause = wait::backoff(failures).min(FAILED_MAX);
+                let pause = wait::backoff(failures);
                 tracing::warn!(sync = %id, why, again_in = ?pause, "the sync stands still");
                 rest(pause, &stop, &gone).await;
             }
@@ -137,7 +134,13 @@ impl Engine {
     }
 
     /// Waits before a paused sync is tried again, less long where a person resumes it.
-    async fn until_mended(&self, id: &SyncId, stop: &CancellationToken, gone: &CancellationToken) {
+    async fn until_mended(
+        &self,
+        id: &SyncId,
+        span: Duration,
+        stop: &CancellationToken,
+        gone: &CancellationToken,
+    ) {
         let mended = async {
             while self.paused(id).await.is_some() {
                 wait::span(LOOK).await;
@@ -145,7 +148,7 @@ impl Engine {
         };
         tokio::select! {
             () = mended => {}
-            () = rest(MENDED, stop, gone) => {}
+            () = rest(span, stop, gone) => {}
         }
     }
 
@@ -202,84 +205,6 @@ impl Engine {
         }
     }
 
-    /// Starts and ends the exports that callers of an API asked for.
-    async fn keep_requested(self: Arc<Self>, stop: CancellationToken) {
-        let mut changes = self.requested.subscribe();
-        let mut running: HashMap<SyncId, (ExportRequest, CancellationToken, tokio::task::JoinHandle<()>)> =
-            HashMap::new();
-        loop {
-            let mut wanted: HashMap<SyncId, Kept> = HashMap::new();
-            for inlet in self.inlets() {
-                let Ok(ingest) = self.ingest(&inlet.connection).await else { continue };
-                for request in ingest.exports() {
-                    let kept = Kept::Requested(inlet.connection.clone(), request);
-                    wanted.insert(kept.id(), kept);
-                }
-            }
-            let stale: Vec<SyncId> = running
-                .iter()
-                .filter(|(id, (request, ..))| {
-                    !matches!(wanted.get(*id), Some(Kept::Requested(_, new)) if new == request)
-                })
-                .map(|(id, _)| id.clone())
-                .collect();
-            for id in stale {
-                if let Some((_, gone, task)) = running.remove(&id) {
-                    gone.cancel();
-                    // The next one begins where this one ends.
-                    if let Err(fault) = task.await {
-                        tracing::error!(sync = %id, %fault, "an export ended by a fault of this program");
-                    }
-                }
-            }
-            for (id, kept) in wanted {
-                let Kept::Requested(_, request) = &kept else { continue };
-                if !running.contains_key(&id) {
-                    let gone = CancellationToken::new();
-                    let request = request.clone();
-                    let task = tokio::spawn(self.clone().keep_one(kept, stop.clone(), gone.clone()));
-                    running.insert(id, (request, gone, task));
-                }
-            }
-            tokio::select! {
-                () = stop.cancelled() => break,
-                changed = changes.changed() => if changed.is_err() { break },
-            }
-        }
-        for (_, (_, _, task)) in running {
-            if let Err(fault) = task.await {
-                tracing::error!(%fault, "an export ended by a fault of this program");
-            }
-        }
-    }
-
-    /// Removes events beyond their retention.
-    async fn keep_log(self: Arc<Self>, stop: CancellationToken) {
-        while !stop.is_cancelled() {
-            let kept = SignedDuration::from_hours(24 * i64::from(self.config.log_days));
-            let before = self.config.clock.now().saturating_sub(kept).unwrap_or(Timestamp::MIN);
-            if let Err(error) = self.config.log.trim(before).await {
-                tracing::warn!(error = error.chain(), "old events could not be removed");
-            }
-            rest(TRIM, &stop, &stop).await;
-        }
-    }
-
-    /// Measures how far behind their streams syncs are.
-    async fn keep_measuring(self: Arc<Self>, stop: CancellationToken) {
-        while !stop.is_cancelled() {
-            for (id, sync) in &self.config.project.syncs {
-                let state = self.config.store.sync_state(id).await.unwrap_or_default();
-                let paused = metrics::gauge!("tidegate_sync_paused", "sync" => id.to_string());
-                paused.set(f64::from(u8::from(state.paused.is_some())));
-                for lag in self.lag(sync, state.checkpoint.as_ref()).await {
-                    measure(id, &lag);
-                }
-            }
-            rest(LAG, &stop, &stop).await;
-        }
-    }
-
     /// Who paused a sync, if somebody did. What cannot be read counts as not paused:
     /// the run itself will say what is wrong.
     async fn paused(&self, id: &SyncId) -> Option<String> {
@@ -296,17 +221,9 @@ impl Engine {
     }
 }
 
-fn measure(id: &SyncId, lag: &Lag) {
-    let labels = [("sync", id.to_string()), ("partition", lag.partition.clone())];
-    // Beyond 2^53 a gauge is not exact any more, and nobody minds.
-    metrics::gauge!("tidegate_lag_items", &labels).set(lag.behind as f64);
-    metrics::gauge!("tidegate_position", &labels).set(lag.position as f64);
-    if let Some(seen) = lag.last_seen {
-        metrics::gauge!("tidegate_last_seen_timestamp_seconds", &labels).set(seen.as_second() as f64);
-    }
-    if let Some(rate) = lag.per_minute {
-        metrics::gauge!("tidegate_items_per_minute", &labels).set(rate as f64);
-    }
+/// How long to wait until it is looked whether the cause of a pause is mended.
+fn mended(failures: u32) -> Duration {
+    MENDED_FIRST.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(MENDED_LONGEST)
 }
 
 fn progress() -> watch::Sender<Counts> {
