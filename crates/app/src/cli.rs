@@ -45,6 +45,10 @@ pub(crate) struct Place {
     /// Days that the fate of every row is kept.
     #[arg(long, global = true, env = "TIDEGATE_HISTORY_DAYS", default_value_t = 90)]
     pub(crate) history_days: u32,
+
+    /// Days that events are kept.
+    #[arg(long, global = true, env = "TIDEGATE_EVENT_DAYS", default_value_t = 90)]
+    pub(crate) event_days: u32,
 }
 
 /// How results are printed.
@@ -109,8 +113,19 @@ pub(crate) enum Command {
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
         parallel: u8,
     },
-    /// Shows every sync and where it stands.
-    Status,
+    /// Takes events that come in by HTTP and runs syncs as their schedules say.
+    Serve {
+        /// The address to listen on.
+        #[arg(long, default_value = "127.0.0.1:8080")]
+        listen: SocketAddr,
+    },
+    /// Shows every sync and where it stands; of one sync, every partition of its stream.
+    Status {
+        /// The sync [default: every one].
+        sync: Option<String>,
+    },
+    /// Counts the events that came in by kind, or shows the last ones.
+    Events(Events),
     /// Lists runs, newest first.
     Runs {
         /// Of one sync.
@@ -167,6 +182,19 @@ pub(crate) enum Command {
         /// The shell.
         shell: clap_complete::Shell,
     },
+}
+
+/// Which events.
+#[derive(Debug, Args)]
+pub(crate) struct Events {
+    /// The connection that they came in through [default: every one].
+    pub(crate) stream: Option<String>,
+    /// Shows the last ones, a line each, instead of counting.
+    #[arg(long, value_name = "N", requires = "stream")]
+    pub(crate) last: Option<usize>,
+    /// Of one kind only; `*` stands for any text.
+    #[arg(long, requires = "last")]
+    pub(crate) kind: Option<String>,
 }
 
 /// Which rows to list.

@@ -7,6 +7,7 @@ mod owner;
 mod parts;
 mod progress;
 mod sandbox;
+mod web;
 
 use std::process::ExitCode;
 

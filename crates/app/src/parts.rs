@@ -3,17 +3,28 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use async_trait::async_trait;
+use futures_util::StreamExt;
+use jiff::Timestamp;
+
 use tidegate_connectors::CONNECTORS;
 use tidegate_engine::control::{Config, Engine, Rehearsal};
 use tidegate_engine::project::{self, Project};
-use tidegate_model::{Clock, Error, Secret, Store, SystemClock};
-use tidegate_state::{StateConfig, StoreLocation};
+use tidegate_model::{
+    Appended, Checkpoint, Clock, Error, Event, EventLog, Feed, Lag, LoggedEvent, Reading, Secret, Store,
+    StreamId, SystemClock,
+};
+use tidegate_state::{LogAccess, LogConfig, StateConfig, StoreLocation};
 
 use crate::cli::Place;
 use crate::owner;
 
 /// Set to `off` by the benchmark suite to measure what the ledger costs.
 const BENCH_LEDGER: &str = "TIDEGATE_BENCH_LEDGER";
+
+/// Set to `off` by the benchmark suite to measure what durable events cost:
+/// they are acknowledged and forgotten.
+const BENCH_LOG: &str = "TIDEGATE_BENCH_LOG";
 
 /// The master key of the sealed secrets, where it is not kept beside them.
 const MASTER_KEY: &str = "TIDEGATE_MASTER_KEY";
@@ -50,19 +61,77 @@ impl Place {
         Ok(store)
     }
 
+    /// Where events are durable.
+    pub(crate) fn open_log(
+        &self,
+        clock: Arc<dyn Clock>,
+        access: LogAccess,
+    ) -> Result<Arc<dyn EventLog>, Error> {
+        if std::env::var(BENCH_LOG).is_ok_and(|log| log == "off") {
+            return Ok(Arc::new(Forgetful));
+        }
+        tidegate_state::open_log(LogConfig::new(self.data_folder().join("events"), clock, access))
+    }
+
     /// The engine of this project.
     pub(crate) async fn engine(&self) -> Result<Engine, Error> {
+        self.engine_that(LogAccess::Read).await
+    }
+
+    /// The engine of the one process that events come in to.
+    pub(crate) async fn serving_engine(&self) -> Result<Engine, Error> {
+        self.engine_that(LogAccess::Append).await
+    }
+
+    async fn engine_that(&self, access: LogAccess) -> Result<Engine, Error> {
         let project = self.project()?;
         let store = self.open_store().await?;
         owner::claim(&self.project, &self.data_folder())?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         Ok(Engine::new(Config {
             connectors: CONNECTORS,
             store,
             http: Arc::new(tidegate_connectors::http::RealHttp::new()?),
-            clock: Arc::new(SystemClock),
+            log: self.open_log(clock.clone(), access)?,
+            clock,
             project,
             folder: self.project.clone(),
             data: self.data_folder(),
+            log_days: self.event_days,
         }))
+    }
+}
+
+/// A log that keeps nothing.
+struct Forgetful;
+
+#[async_trait]
+impl EventLog for Forgetful {
+    async fn append(&self, _: &StreamId, events: Vec<Event>) -> Result<Appended, Error> {
+        Ok(Appended { events: events.len() as u64, repeated: 0 })
+    }
+
+    async fn read(
+        &self,
+        _: &StreamId,
+        _: Option<&Checkpoint>,
+        reading: Reading,
+    ) -> Result<Feed<LoggedEvent>, Error> {
+        Ok(match reading.follow {
+            true => futures_util::stream::pending().boxed(),
+            false => futures_util::stream::empty().boxed(),
+        })
+    }
+
+    async fn lag(&self, _: &StreamId, _: Option<&Checkpoint>) -> Result<Vec<Lag>, Error> {
+        Ok(Vec::new())
+    }
+
+    async fn streams(&self) -> Result<Vec<StreamId>, Error> {
+        Ok(Vec::new())
+    }
+
+    async fn trim(&self, _: Timestamp) -> Result<(), Error> {
+        Ok(())
     }
 }

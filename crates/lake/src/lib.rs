@@ -1,1 +1,44 @@
-//! Tables and files in lakes: Delta tables, Parquet and JSON files, on disk and in object stores.
+//! Tables and files in lakes: Delta tables, Parquet and JSON files, on disk and
+//! in object stores.
+//!
+//! Both sinks write each event exactly once: what was written stands beside the
+//! events themselves (`progress`), and a repetition is known by it. Neither
+//! keeps anything here.
+
+mod batch;
+pub mod delta;
+pub mod files;
+mod object;
+mod parquet;
+mod place;
+mod probe;
+mod progress;
+mod settings;
+
+use tidegate_model::{Error, LoggedEvent, Reason};
+
+pub use delta::CONNECTOR;
+pub use settings::LakeSettings;
+
+/// Whether readers of tables understand the time of an event: most count years
+/// from 1 to 9999.
+///
+/// # Errors
+/// Why they would not.
+fn admit(event: &LoggedEvent) -> Result<(), Reason> {
+    let year = jiff::tz::Offset::UTC.to_datetime(event.event.at).year();
+    if (1..=9999).contains(&year) {
+        return Ok(());
+    }
+    Err(Reason::new("time_out_of_range", format!("the year {year} cannot be written to a table")))
+}
+
+/// Runs what blocks on a thread that may.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(cause) => Err(Error::internal("writing to the lake ended abnormally").caused_by(cause)),
+    }
+}

@@ -3,13 +3,16 @@
 //! [`open`] gives the [`Store`] that the engine asks. It keeps its tables in one
 //! SQLite file in the data folder, or on a PostgreSQL server where several
 //! processes share the work, and the history of rows in Parquet files that other
-//! programs can read.
+//! programs can read. [`open_log`] gives the event log in files.
 
 mod codec;
 mod folder;
 mod history;
+mod log;
 mod seal;
 mod store;
+
+pub use log::{LogAccess, LogConfig, open_log};
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -3,8 +3,10 @@
 
 mod clock;
 pub mod conforms;
+pub mod event_log;
 pub mod rows;
 pub mod store;
 
 pub use clock::ManualClock;
+pub use event_log::MemoryEventLog;
 pub use store::MemoryStore;

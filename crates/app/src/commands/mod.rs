@@ -2,6 +2,7 @@
 
 mod check;
 mod connectors;
+mod events;
 mod init;
 mod plan;
 mod preview;
@@ -9,6 +10,7 @@ mod rows;
 mod run;
 mod sandbox;
 mod secret;
+mod serve;
 mod setup;
 mod status;
 mod validate;
@@ -31,7 +33,9 @@ pub(crate) async fn execute(cli: Cli) -> Result<u8, Error> {
         Command::Setup { name, set } => setup::setup(&place, &name, &set).await,
         Command::Preview { sync, rows } => preview::preview(&place, &SyncId::new(sync), rows, output).await,
         Command::Run { syncs, all, parallel } => run::run(&place, syncs, all, parallel, output).await,
-        Command::Status => status::status(&place, output).await,
+        Command::Serve { listen } => serve::serve(&place, listen).await,
+        Command::Status { sync } => status::status(&place, sync.map(SyncId::new), output).await,
+        Command::Events(query) => events::events(&place, query, output).await,
         Command::Runs { sync, limit } => status::runs(&place, sync.map(SyncId::new), limit, output).await,
         Command::Rows(query) => rows::rows(&place, query, output).await,
         Command::Retry { sync, user, in_doubt } => {

@@ -2,16 +2,26 @@
 
 use comfy_table::Table;
 use tidegate_engine::control::SyncStatus;
-use tidegate_model::{Ending, Error, Run, SyncId};
+use tidegate_model::{Ending, Error, Lag, Run, SyncId};
 
 use crate::DONE;
 use crate::cli::{Output, Place};
 use crate::output::{self, moment, number};
 
-pub(super) async fn status(place: &Place, out: Output) -> Result<u8, Error> {
-    let statuses = place.engine().await?.status().await?;
+pub(super) async fn status(place: &Place, sync: Option<SyncId>, out: Output) -> Result<u8, Error> {
+    let engine = place.engine().await?;
+    if let Some(sync) = &sync {
+        engine.sync(sync)?;
+    }
+    let mut statuses = engine.status().await?;
+    statuses.retain(|status| sync.as_ref().is_none_or(|sync| status.sync == *sync));
     output::print(out, &statuses, |statuses| status_table(statuses));
     if out == Output::Text {
+        if sync.is_some() {
+            for status in statuses.iter().filter(|status| !status.lag.is_empty()) {
+                output::line(lag_table(&status.lag).to_string());
+            }
+        }
         for status in &statuses {
             if let Some(pause) = &status.paused {
                 eprintln!("{} is paused by {}: {}", status.sync, pause.by, pause.why);
@@ -31,6 +41,7 @@ fn status_table(statuses: &[SyncStatus]) -> Table {
         "ended",
         "delivered",
         "open problems",
+        "behind",
     ]);
     for status in statuses {
         let run = status.last_run.as_ref();
@@ -43,6 +54,25 @@ fn status_table(statuses: &[SyncStatus]) -> Table {
             run.map_or_else(String::new, |run| run.ending.map_or("running", Ending::as_str).to_owned()),
             run.map_or_else(String::new, |run| number(run.counts.delivered)),
             number(status.problems),
+            match status.lag.as_slice() {
+                [] => String::new(),
+                lag => number(lag.iter().map(|lag| lag.behind).sum()),
+            },
+        ]);
+    }
+    table
+}
+
+fn lag_table(lag: &[Lag]) -> Table {
+    let mut table = output::table(&["partition", "position", "end", "behind", "last seen", "in a minute"]);
+    for lag in lag {
+        table.add_row([
+            lag.partition.clone(),
+            number(lag.position),
+            number(lag.end),
+            number(lag.behind),
+            lag.last_seen.map(moment).unwrap_or_default(),
+            lag.per_minute.map(number).unwrap_or_default(),
         ]);
     }
     table

@@ -7,18 +7,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use proptest::prelude::*;
 use proptest::test_runner::{Config as Cases, TestRunner};
-use tidegate_connectors::CONNECTORS;
-use tidegate_engine::control::{Config, Engine};
-use tidegate_engine::project;
+use tidegate_engine::control::Engine;
 use tidegate_model::{
     Body, Cause, Checks, Connector, Counts, Destination, Ending, Error, Limits, ObjectKind, ObjectSpec,
-    Platform, PlatformRole, Reason, Receipt, Record, Repeat, Run, Settings, Store, SyncId, SystemClock,
-    Tools,
+    Platform, PlatformRole, Reason, Receipt, Record, Repeat, Run, Settings, SyncId, Tools,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::Database;
+use crate::support::{self, Database};
 
 /// Counts how often each row took effect.
 static EFFECTS: Mutex<Option<HashMap<String, u32>>> = Mutex::new(None);
@@ -88,8 +85,6 @@ struct Bench {
 
 impl Bench {
     async fn new(database: &Database, name: &str, rest: &str) -> Bench {
-        let connectors: &'static [Connector] =
-            Vec::leak(CONNECTORS.iter().copied().chain([COUNTING]).collect());
         let yaml = format!(
             "connections:\n  db: {}\n  platform: {{ kind: counting }}\nsyncs:\n  {name}:\n{rest}    \
              to: {{ connection: platform, object: event }}\n    \
@@ -97,23 +92,7 @@ impl Bench {
             database.connection().replace("tls: require", "tls: disable")
         );
         let folder = tempfile::tempdir().expect("a folder");
-        let state = tidegate_state::StateConfig {
-            data: folder.path().to_owned(),
-            store: tidegate_state::StoreLocation::Embedded,
-            clock: Arc::new(SystemClock),
-            history_days: 90,
-            master_key: None,
-        };
-        let store: Arc<dyn Store> = tidegate_state::open(state).await.expect("a store");
-        let engine = Engine::new(Config {
-            connectors,
-            store,
-            http: Arc::new(tidegate_connectors::http::RealHttp::new().expect("a client")),
-            clock: Arc::new(SystemClock),
-            project: project::parse(&yaml, "tidegate.yaml", connectors).expect("a project"),
-            folder: folder.path().to_owned(),
-            data: folder.path().to_owned(),
-        });
+        let engine = support::engine(COUNTING, &yaml, folder.path()).await;
         Bench { engine, sync: SyncId::new(name), _folder: folder }
     }
 

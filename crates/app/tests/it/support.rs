@@ -5,10 +5,16 @@ use std::fmt::Debug;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tidegate_connectors::CONNECTORS;
+use tidegate_engine::control::{Config as Parts, Engine};
+use tidegate_engine::project;
+use tidegate_model::{Clock, Connector, SystemClock};
+use tidegate_state::{LogAccess, LogConfig, StateConfig, StoreLocation};
 use tokio_postgres::{Client, Config, NoTls};
 
 /// A variable that `scripts/test` sets.
@@ -331,4 +337,29 @@ pub(crate) fn once(count: u32) -> BTreeMap<String, u32> {
 #[expect(clippy::disallowed_methods, reason = "a journey waits for processes, not for the engine")]
 pub(crate) async fn pause(span: Duration) {
     tokio::time::sleep(span).await;
+}
+
+/// An engine inside the test, over one connector more than the program has.
+pub(crate) async fn engine(connector: Connector, yaml: &str, folder: &Path) -> Engine {
+    let connectors: &'static [Connector] = Vec::leak(CONNECTORS.iter().copied().chain([connector]).collect());
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let state = StateConfig {
+        data: folder.to_owned(),
+        store: StoreLocation::Embedded,
+        clock: clock.clone(),
+        history_days: 90,
+        master_key: None,
+    };
+    let log = LogConfig::new(folder.join("events"), clock.clone(), LogAccess::Append);
+    Engine::new(Parts {
+        connectors,
+        store: tidegate_state::open(state).await.expect("a store"),
+        log: tidegate_state::open_log(log).expect("a log"),
+        http: Arc::new(tidegate_connectors::http::RealHttp::new().expect("a client")),
+        clock,
+        project: project::parse(yaml, "tidegate.yaml", connectors).expect("a project"),
+        folder: folder.to_owned(),
+        data: folder.to_owned(),
+        log_days: 90,
+    })
 }

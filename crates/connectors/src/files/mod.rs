@@ -1,4 +1,5 @@
-//! Files in a folder as a source of rows: CSV, JSON Lines and Parquet.
+//! Files in a folder as a source of rows: CSV, JSON Lines and Parquet; and as a
+//! sink of events, which is in [`tidegate_lake::files`].
 //!
 //! Files keep their own place: a run reads new files, and what was appended to
 //! those it knows. Where to read on stands in the checkpoint of each batch;
@@ -21,7 +22,9 @@ use std::sync::Arc;
 
 use tidegate_model::{Connector, SourceRole, settings::schema_of};
 
-use settings::{FilesSelection, FilesSettings};
+use tidegate_lake::LakeSettings;
+
+use settings::FilesSelection;
 
 /// Files in a folder.
 pub const CONNECTOR: Connector = Connector {
@@ -29,13 +32,13 @@ pub const CONNECTOR: Connector = Connector {
     title: "Files",
     readme: include_str!("README.md"),
     icon: include_str!("icon.svg"),
-    settings: schema_of::<FilesSettings>,
+    settings: schema_of::<LakeSettings>,
     source: Some(SourceRole {
         selection: schema_of::<FilesSelection>,
         open: |settings, tools| Ok(Arc::new(source::FilesSource::open(settings, tools)?)),
     }),
     platform: None,
-    sink: None,
+    sink: Some(tidegate_lake::files::SINK),
     ingest: None,
     sandbox: None,
     setup: None,

@@ -1,20 +1,10 @@
 //! What a person types in.
 
-use std::path::PathBuf;
-
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tidegate_model::{Error, Selection};
 
 use super::listing::Pattern;
-
-/// A folder on this machine.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct FilesSettings {
-    /// The folder. Relative paths start at the project's folder, which is also the default.
-    pub path: PathBuf,
-}
 
 /// Which files to read and how.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]

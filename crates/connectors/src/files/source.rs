@@ -5,6 +5,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
+use tidegate_lake::LakeSettings;
 use tidegate_model::source::Column;
 use tidegate_model::{
     Checks, Columns, Dataset, Error, ErrorKind, Feed, Reach, Row, Selection, Settings, Source, Tools,
@@ -13,7 +14,7 @@ use tidegate_model::{
 use super::listing::{Found, Pattern, explain};
 use super::place::Place;
 use super::reading::Reading;
-use super::settings::{Files, FilesSettings, Format};
+use super::settings::{Files, Format};
 use super::shape::merge;
 use super::{csv, jsonl, parquet};
 
@@ -32,7 +33,11 @@ impl FilesSource {
     /// # Errors
     /// [`ErrorKind::Settings`] for settings that cannot work.
     pub fn open(settings: &Settings, tools: &Tools) -> Result<FilesSource, Error> {
-        let settings: FilesSettings = settings.parse()?;
+        let settings: LakeSettings = settings.parse()?;
+        if settings.path.contains("://") {
+            return Err(Error::settings("`path`: rows are read from folders on this machine only")
+                .hint("copy the files here, or read them through a warehouse"));
+        }
         Ok(FilesSource { folder: tools.project.join(settings.path) })
     }
 

@@ -6,11 +6,19 @@
 //! - `admit` knows what OneSignal would refuse without being asked,
 //! - `platform` puts them together; `sandbox` stands on the other end.
 //!
+//! The other way, message events come from OneSignal's event streams:
+//!
+//! - `template` is the body to paste there, `events` and `mend` read what it makes,
+//! - `ingest` receives it.
+//!
 //! Waiting and sending again are the engine's.
 
 mod admit;
 mod client;
 mod encode;
+mod events;
+mod ingest;
+mod mend;
 mod outcome;
 mod partial;
 mod platform;
@@ -18,11 +26,12 @@ mod profile;
 mod sandbox;
 mod settings;
 mod setup;
+mod template;
 #[cfg(test)]
 mod tests;
 
 use tidegate_model::settings::schema_of;
-use tidegate_model::{Connector, ObjectKind, PlatformRole, SandboxRole};
+use tidegate_model::{Connector, IngestRole, Layout, ObjectKind, PlatformRole, SandboxRole};
 
 use settings::{OneSignalSettings, Target};
 
@@ -41,7 +50,7 @@ pub(crate) const CONNECTOR: Connector = Connector {
         rehearse: platform::rehearse,
     }),
     sink: None,
-    ingest: None,
+    ingest: Some(IngestRole { paths: &[], layout: Layout::Messages, open: ingest::open }),
     sandbox: Some(SandboxRole { paths: sandbox::PATHS, open: sandbox::open }),
     setup: Some(setup::setup),
 };

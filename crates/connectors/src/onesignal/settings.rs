@@ -20,6 +20,37 @@ pub(super) struct OneSignalSettings {
     /// publishes no limit for them; the default is the one for users.
     #[serde(default = "user_rate")]
     pub(super) requests_per_second: u32,
+    /// Receives message events from an event stream of the app. Without it,
+    /// everything that comes in is refused.
+    pub(super) event_stream: Option<EventStreamSettings>,
+    /// What the sandbox does besides; only with `endpoint: sandbox`.
+    pub(super) sandbox: Option<SandboxSettings>,
+}
+
+/// How OneSignal proves that an event stream is its own.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EventStreamSettings {
+    /// The secret in the header `Authorization: Bearer …` of the event stream.
+    pub(super) secret: Secret,
+}
+
+/// What the sandbox does besides answering.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct SandboxSettings {
+    /// Answers custom events with message events, as a journey would.
+    pub(super) message_events: Option<MessageEvents>,
+}
+
+/// Where the sandbox posts message events.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MessageEvents {
+    /// The address of an ingest, for example `http://127.0.0.1:7700/in/onesignal/push`.
+    pub(super) url: String,
+    /// The secret of that ingest: `event_stream.secret` of its connection.
+    pub(super) secret: Secret,
 }
 
 /// Where the records of a sync go.
@@ -33,6 +64,9 @@ pub(super) struct Target {
 /// Requests a second that write users of one app.
 /// Source: OneSignal docs, Rate limits.
 pub(super) const USER_RATE: u32 = 1_000;
+
+/// Anything shorter can be guessed.
+const SECRET_LENGTH_MIN: usize = 16;
 
 fn public_endpoint() -> String {
     "https://api.onesignal.com".to_owned()
@@ -83,6 +117,47 @@ impl OneSignalSettings {
         if self.requests_per_second == 0 {
             return Err(Error::settings("`requests_per_second` must be greater than 0"));
         }
+        if let Some(stream) = &self.event_stream {
+            stream.validate()?;
+        }
+        let Some(sandbox) = &self.sandbox else { return Ok(()) };
+        if self.endpoint.trim_end_matches('/') != "sandbox" {
+            return Err(Error::settings("`sandbox` works with `endpoint: sandbox` only")
+                .hint("remove `sandbox`, or set `endpoint: sandbox`"));
+        }
+        sandbox.message_events.as_ref().map_or(Ok(()), MessageEvents::validate)
+    }
+}
+
+impl EventStreamSettings {
+    fn validate(&self) -> Result<()> {
+        if SECRET_LENGTH_MIN <= self.secret.expose().len() && is_header_safe(&self.secret) {
+            return Ok(());
+        }
+        Err(Error::settings(format!(
+            "`event_stream.secret` is shorter than {SECRET_LENGTH_MIN} characters or has some that no header takes"
+        ))
+        .hint("make one with `openssl rand -hex 32`"))
+    }
+}
+
+impl MessageEvents {
+    /// Checks what the types cannot say.
+    pub(super) fn validate(&self) -> Result<()> {
+        let uri = self.url.parse::<http::Uri>().ok();
+        if uri.is_none_or(|uri| !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none()) {
+            return Err(Error::settings("`sandbox.message_events.url` is no address that starts with http"));
+        }
+        if !is_header_safe(&self.secret) {
+            return Err(Error::settings(
+                "`sandbox.message_events.secret` is empty or has characters that no header takes",
+            ));
+        }
         Ok(())
     }
+}
+
+fn is_header_safe(secret: &Secret) -> bool {
+    let secret = secret.expose();
+    !secret.is_empty() && secret.bytes().all(|byte| byte.is_ascii_graphic())
 }

@@ -2,15 +2,30 @@
 
 use tidegate_model::{ConnectionId, Result, Settings};
 
+use super::template::template;
+
 /// The steps, for people.
-pub(super) fn setup(_: &ConnectionId, _: &Settings, _: Option<&Settings>) -> Result<String> {
-    Ok("\
+pub(super) fn setup(connection: &ConnectionId, _: &Settings, _: Option<&Settings>) -> Result<String> {
+    Ok(format!(
+        "\
 1. Open Settings → Keys & IDs of the app and copy the OneSignal App ID.
 2. Add an App API key there. If it has an IP allow list, add the address this
    machine goes out with.
 3. For events, see that the plan has custom events.
 4. For users, see that the plan has room for the tags that will be set.
 5. Run `tidegate check`.
-"
-    .to_owned())
+
+To receive message events (the plan needs Event Streams):
+
+6. Make a secret, for example with `openssl rand -hex 32`, and set it on the
+   connection: `event_stream: {{ secret: {{ env: … }} }}`.
+7. At OneSignal, open Data → Event Streams → New Event Stream and choose the events.
+8. Method POST, URL: https://YOUR-HOST/in/onesignal/{connection}
+9. Headers: `Authorization` with the value `Bearer ` and the secret;
+   `Content-Type` with the value `application/json`.
+10. Body: Custom Body, and in it exactly this, one member a line:
+
+{}",
+        template()
+    ))
 }

@@ -2,6 +2,7 @@
 //! touches the store or a connector by itself.
 
 mod check;
+mod events;
 mod export;
 mod keep;
 mod open;
@@ -21,6 +22,7 @@ use tidegate_model::{
 use tokio::sync::watch;
 
 pub use check::{Report, Subject};
+pub use events::KindCount;
 pub use plan::{Plan, PlannedRequest, Refusal};
 pub use preview::Preview;
 pub use receive::Inlet;

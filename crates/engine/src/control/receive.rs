@@ -67,6 +67,15 @@ impl Engine {
         Ok(())
     }
 
+    /// The answer to a request that cannot be taken, in the shape of the
+    /// connection's API.
+    ///
+    /// # Errors
+    /// Where the connection's API cannot be opened.
+    pub async fn refuse(&self, connection: &ConnectionId, error: &Error) -> Result<Response<Bytes>, Error> {
+        Ok(self.ingest(connection).await?.refuse(error))
+    }
+
     /// Takes one request of a connection: its events are durable when the answer
     /// says so.
     ///

@@ -1,4 +1,4 @@
-//! The store keeps its promises on SQLite and on PostgreSQL.
+//! The store keeps its promises on SQLite and on PostgreSQL, the event log in files.
 //!
 //! The tests on PostgreSQL need `TIDEGATE_TEST_POSTGRES`: the URL of a server
 //! where databases can be made and dropped. Without it they fail.
@@ -6,5 +6,6 @@
 mod crash;
 mod embedded;
 mod failures;
+mod log;
 mod postgres;
 mod secrets;

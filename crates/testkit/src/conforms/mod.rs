@@ -5,12 +5,14 @@
 //! kind: settings that work, and where they lead.
 
 pub mod faults;
+pub mod ingest;
 mod log;
 pub mod opening;
 pub mod platform;
 pub mod repeat;
 pub mod secrets;
 pub mod settings;
+pub mod sink;
 pub mod source;
 mod world;
 
@@ -18,7 +20,9 @@ use std::any::Any;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use http::Request;
 use serde_json::Value;
 use tidegate_model::{Connector, ObjectKind, Record, Settings, Tools};
 
@@ -31,6 +35,7 @@ use crate::ManualClock;
 pub const PRIVATE: &str = "zanzibar";
 
 /// What the suite has to know about one kind of connector.
+#[derive(Default)]
 pub struct Example {
     /// Settings that can be opened. Nothing has to listen where they lead.
     pub settings: Value,
@@ -38,6 +43,8 @@ pub struct Example {
     pub platform: Option<PlatformExample>,
     /// For connectors that rows are read from.
     pub source: Option<SourceExample>,
+    /// For connectors that events come in through.
+    pub ingest: Option<IngestExample>,
 }
 
 /// A platform that can be sent to inside this process.
@@ -53,6 +60,17 @@ pub struct PlatformExample {
     pub prepare: &'static [(&'static str, &'static str, &'static str)],
     /// Everything that deliveries have changed, entry by entry.
     pub state: for<'a> fn(&'a World) -> BoxFuture<'a, Vec<Value>>,
+}
+
+/// Requests that bring events.
+pub struct IngestExample {
+    /// A good request without credentials, at the connector's own place; different
+    /// numbers make requests that differ. Its events hold [`PRIVATE`].
+    pub request: fn(usize) -> Request<Bytes>,
+    /// How many events it brings.
+    pub events: usize,
+    /// Adds the credentials, as a client does, at the time of [`ManualClock::default`].
+    pub prove: fn(Request<Bytes>) -> Request<Bytes>,
 }
 
 /// Selections to read.
@@ -105,6 +123,7 @@ impl Suite {
                 .unwrap_or_else(|| panic!("`{kind}` has no example: add one to `fixtures::of`"));
             assert_eq!(connector.platform.is_some(), example.platform.is_some(), "{kind}: platform example");
             assert_eq!(connector.source.is_some(), example.source.is_some(), "{kind}: source example");
+            assert_eq!(connector.ingest.is_some(), example.ingest.is_some(), "{kind}: ingest example");
             (connector, example)
         };
         self.connectors.iter().map(with_example).collect()
@@ -187,6 +206,11 @@ macro_rules! connectors_conform {
             source::no_checkpoint_panics
             source::a_lookup_gives_the_rows_that_were_asked_for
             source::a_check_passes_where_reads_do
+            ingest::a_good_request_brings_its_events
+            ingest::a_repeated_request_has_the_same_ids
+            ingest::a_sender_without_credentials_is_refused
+            ingest::no_request_panics_or_is_half_accepted
+            ingest::an_overloaded_log_makes_senders_come_back
         }
     };
     (@each $connectors:expr, $example:expr; $($subject:ident :: $promise:ident)*) => {
@@ -234,7 +258,7 @@ mod tests {
             }),
             ..NOTHING
         };
-        let example = |_: &str| Some(Example { settings: Value::Null, platform: None, source: None });
+        let example = |_: &str| Some(Example::default());
         assert_eq!(Suite { connectors: &[NOTHING], example }.each().len(), 1);
         Suite { connectors: &[READABLE], example }.each();
     }

@@ -14,11 +14,11 @@ use super::settings::secrets;
 use super::{PRIVATE, Suite, log, settings_of, tools};
 
 /// Everything that people can get to see of an error.
-fn told(error: &Error) -> String {
+pub(super) fn told(error: &Error) -> String {
     format!("{error} {error:?} {} {}", error.chain(), error.next_step())
 }
 
-fn assert_silent(place: &str, text: &str, secrets: &[(String, String)]) {
+pub(super) fn assert_silent(place: &str, text: &str, secrets: &[(String, String)]) {
     for (name, secret) in secrets {
         assert!(!text.contains(secret), "{place}: the value of `{name}` is told:\n{text}");
     }
@@ -118,6 +118,7 @@ pub async fn a_key_that_cannot_be_one_is_not_repeated(suite: &Suite) {
                 let tools = tools(NOWHERE.as_ref());
                 let mut results = Vec::new();
                 results.extend(connector.source.map(|role| (role.open)(&settings, &tools).map(|_| ())));
+                results.extend(connector.ingest.map(|role| (role.open)(&settings, &tools).map(|_| ())));
                 if let (Some(role), Some(platform)) = (connector.platform, &example.platform) {
                     results.extend(role.objects.iter().map(|kind| {
                         let target = settings_of(&(platform.target)(*kind));

@@ -22,7 +22,7 @@ pub async fn a_kind_is_one_lowercase_word_of_its_own(suite: &Suite) {
 
 /// It has a title, a page and a picture that needs nothing from elsewhere.
 pub async fn a_connector_introduces_itself(suite: &Suite) {
-    for Connector { kind, title, readme, icon, platform, source, .. } in suite.connectors {
+    for Connector { kind, title, readme, icon, platform, source, sink, ingest, .. } in suite.connectors {
         assert!(!title.trim().is_empty(), "{kind}: title");
         assert!(readme.starts_with("# ") && readme.contains(&format!("kind: {kind}")), "{kind}: README");
         let icon = icon.trim();
@@ -31,7 +31,8 @@ pub async fn a_connector_introduces_itself(suite: &Suite) {
         for foreign in ["<script", "href=", "<!", "url(http", " on"] {
             assert!(!icon.contains(foreign), "{kind}: the icon holds `{foreign}`");
         }
-        assert!(platform.is_some() || source.is_some(), "{kind} plays no role");
+        let roles = [platform.is_some(), source.is_some(), sink.is_some(), ingest.is_some()];
+        assert!(roles.contains(&true), "{kind} plays no role");
         assert!(platform.is_none_or(|role| !role.objects.is_empty()), "{kind} takes no objects");
     }
 }
@@ -42,6 +43,7 @@ pub(super) fn schemas(connector: &Connector) -> Vec<(String, Value)> {
     let mut schemas = vec![named("settings", (connector.settings)().to_value())];
     schemas.extend(connector.source.map(|role| named("selection", (role.selection)().to_value())));
     schemas.extend(connector.platform.map(|role| named("target", (role.target)().to_value())));
+    schemas.extend(connector.sink.map(|role| named("sink target", (role.target)().to_value())));
     schemas
 }
 

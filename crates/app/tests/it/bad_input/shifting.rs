@@ -4,13 +4,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
-use tidegate_connectors::CONNECTORS;
-use tidegate_engine::control::{Config, Engine};
-use tidegate_engine::project;
 use tidegate_model::source::{Column, Dataset, Reach, Source};
 use tidegate_model::{
     Batch, Cause, Checks, Columns, Connector, Counts, Ending, Error, Feed, Row, Selection, Settings,
-    SourceRole, SyncId, SystemClock, Tools, Value,
+    SourceRole, SyncId, Tools, Value,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -61,27 +58,11 @@ const SHIFTING: Connector = Connector {
 
 #[tokio::test]
 async fn bad_input_columns_that_change_between_looking_and_reading_send_nothing() {
-    let connectors: &'static [Connector] = Vec::leak(CONNECTORS.iter().copied().chain([SHIFTING]).collect());
     let yaml = "connections:\n  db: { kind: shifting }\n  braze: { kind: braze, endpoint: sandbox, api_key: k }\n\
                 syncs:\n  s:\n    from: { connection: db }\n    to: { connection: braze, object: event }\n    \
                 map: { external_id: id, name: { value: x }, properties: { columns: [secret] } }\n";
     let folder = tempfile::tempdir().expect("a folder");
-    let state = tidegate_state::StateConfig {
-        data: folder.path().to_owned(),
-        store: tidegate_state::StoreLocation::Embedded,
-        clock: Arc::new(SystemClock),
-        history_days: 90,
-        master_key: None,
-    };
-    let engine = Engine::new(Config {
-        connectors,
-        store: tidegate_state::open(state).await.expect("a store"),
-        http: Arc::new(tidegate_connectors::http::RealHttp::new().expect("a client")),
-        clock: Arc::new(SystemClock),
-        project: project::parse(yaml, "tidegate.yaml", connectors).expect("a project"),
-        folder: folder.path().to_owned(),
-        data: folder.path().to_owned(),
-    });
+    let engine = crate::support::engine(SHIFTING, yaml, folder.path()).await;
     let (progress, _) = watch::channel(Counts::default());
     let sync = SyncId::new("s");
     let run = engine.run(&sync, Cause::Manual, CancellationToken::new(), progress);

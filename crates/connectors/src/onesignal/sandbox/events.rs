@@ -9,9 +9,10 @@ use serde_json::{Value, json};
 use tidegate_model::Identity;
 
 use super::super::admit::{EVENT_BYTES_MAX, EVENT_NAME_MAX};
+use super::journey::Happened;
 use super::reply::{Reply, Stop};
 use crate::http::faults::Turn;
-use crate::profiles::{Event, Key, Session};
+use crate::profiles::{Event, Key, Session, UserId};
 
 /// Bytes of a request.
 const REQUEST_BYTES_MAX: usize = 1_000_000;
@@ -37,8 +38,14 @@ struct Arrival<'a> {
     properties: Option<&'a RawValue>,
 }
 
-/// Records the events of known users and lists those of unknown ones.
-pub(super) fn create(session: &Session<'_>, body: &Bytes, turn: Turn) -> Result<Reply, Stop> {
+/// Records the events of known users and lists those of unknown ones. Where
+/// somebody is `listening`, the reply carries those that took effect.
+pub(super) fn create(
+    session: &Session<'_>,
+    body: &Bytes,
+    turn: Turn,
+    listening: bool,
+) -> Result<Reply, Stop> {
     if body.len() > REQUEST_BYTES_MAX {
         return Err(Stop::too_large());
     }
@@ -47,15 +54,24 @@ pub(super) fn create(session: &Session<'_>, body: &Bytes, turn: Turn) -> Result<
     if events.is_empty() {
         return Err(Stop::bad("events must not be empty"));
     }
-    let mut errors = Vec::new();
+    let (mut errors, mut happened) = (Vec::new(), Vec::new());
     for (at, event) in events.iter().enumerate() {
         let arrival = Arrival::read(event).map_err(|why| Stop::bad(format!("events[{at}]: {why}")))?;
-        if let Some(error) = arrival.take_effect(session, turn.refuses(at))? {
-            errors.push(error);
+        match arrival.take_effect(session, turn.refuses(at))? {
+            Effect::Recorded(user) if listening => happened.push(arrival.happened(session, user, event)?),
+            Effect::Recorded(_) | Effect::Repeated => {}
+            Effect::None(error) => errors.push(error),
         }
     }
     let body = if errors.is_empty() { json!({}) } else { json!({ "errors": errors }) };
-    Ok(Reply::new(StatusCode::ACCEPTED, &body))
+    Ok(Reply::new(StatusCode::ACCEPTED, &body).with_happened(happened))
+}
+
+/// What became of an event.
+enum Effect {
+    Recorded(UserId),
+    Repeated,
+    None(Value),
 }
 
 impl<'a> Arrival<'a> {
@@ -81,10 +97,10 @@ impl<'a> Arrival<'a> {
         Ok(arrival)
     }
 
-    /// The error of this event, if it has one.
-    fn take_effect(&self, session: &Session<'_>, refused: bool) -> Result<Option<Value>, Stop> {
+    fn take_effect(&self, session: &Session<'_>, refused: bool) -> Result<Effect, Stop> {
         if refused {
-            return Ok(Some(self.error("invalid", "the sandbox refuses this event, as its faults ask for")));
+            let title = "the sandbox refuses this event, as its faults ask for";
+            return Ok(Effect::None(self.error("invalid", title)));
         }
         let user = match (&self.external_id, &self.onesignal_id) {
             (Some(id), _) => session.find(&Identity::ExternalId(id.as_str().into()))?,
@@ -93,11 +109,11 @@ impl<'a> Arrival<'a> {
         };
         let Some(user) = user else {
             let title = format!("failed to find a onesignal_id for user_id {}", self.user_id());
-            return Ok(Some(self.error("not found", &title)));
+            return Ok(Effect::None(self.error("not found", &title)));
         };
         let time = self.timestamp.as_ref().and_then(|at| at.parse().ok()).unwrap_or(session.now);
         let since = session.now.checked_sub(KEY_WINDOW).ok();
-        session.record_event(
+        let recorded = session.record_event(
             user,
             &Event {
                 name: &self.name,
@@ -108,7 +124,18 @@ impl<'a> Arrival<'a> {
                 key: self.idempotency_key.as_deref().map(|name| Key { name, since }),
             },
         )?;
-        Ok(None)
+        Ok(if recorded { Effect::Recorded(user) } else { Effect::Repeated })
+    }
+
+    fn happened(&self, session: &Session<'_>, user: UserId, text: &RawValue) -> Result<Happened, Stop> {
+        let user = session.user(user)?.ok_or_else(Stop::no_such_user)?;
+        Ok(Happened {
+            id: self.idempotency_key.clone().unwrap_or_else(|| text.get().to_owned()),
+            name: self.name.clone(),
+            onesignal_id: user.platform_id,
+            external_id: user.external_id,
+            at: session.now,
+        })
     }
 
     fn user_id(&self) -> &str {

@@ -9,6 +9,7 @@
 
 mod aliases;
 mod events;
+mod journey;
 mod limits;
 mod reply;
 mod route;
@@ -26,6 +27,7 @@ use tidegate_model::{Clock, Error, ErrorKind, Http, HttpFailure, SandboxTools};
 
 use crate::http::faults::{Fate, FaultPlan, Turn};
 use crate::profiles::{Durability, Export, Profiles, Session};
+use journey::Journeys;
 use limits::RateLimits;
 use reply::{Reply, Stop};
 use route::Route;
@@ -39,6 +41,7 @@ struct Sandbox {
     clock: Arc<dyn Clock>,
     faults: FaultPlan,
     limits: RateLimits,
+    journeys: Option<Journeys>,
 }
 
 /// Opens the sandbox; its file is `onesignal-sandbox.db` in the data folder.
@@ -49,6 +52,7 @@ pub(super) fn open(tools: &SandboxTools) -> Result<Arc<dyn Http>, Error> {
         clock: Arc::clone(&tools.clock),
         faults: FaultPlan::new(Arc::clone(&tools.faults)),
         limits: RateLimits::new(tools.limits),
+        journeys: Journeys::open(tools)?,
     }))
 }
 
@@ -82,7 +86,15 @@ impl Sandbox {
         if !self.limits.allow(&route, request.body(), now) {
             return Reply::slow_down();
         }
-        self.transact(now, move |session| answer(session, route, request.body(), turn)).await
+        // Who listens learns what happened; nobody else pays for it.
+        let listening = self.journeys.is_some();
+        let app_id = request.uri().path().split('/').nth(2).unwrap_or_default().to_owned();
+        let work = move |session: &Session<'_>| answer(session, route, request.body(), turn, listening);
+        let mut reply = self.transact(now, work).await;
+        if let Some(journeys) = &self.journeys {
+            journeys.start(&app_id, reply.take_happened());
+        }
+        reply
     }
 
     /// Runs `work` in one transaction; what is refused has no effect.
@@ -124,11 +136,15 @@ impl Sandbox {
             _ => return Reply::no_such_path(),
         };
         let requests = self.faults.requests();
+        let journeys = self.journeys.as_ref().map(Journeys::stats);
         let work = move |session: &Session<'_>| match export {
             Some(export) => Ok(Reply::lines(session.export(export)?)),
             None => {
                 let mut stats = serde_json::to_value(session.totals()?).unwrap_or_default();
                 stats["requests"] = requests.into();
+                if let Some(journeys) = journeys {
+                    stats["message_events"] = journeys;
+                }
                 Ok(Reply::new(StatusCode::OK, &stats))
             }
         };
@@ -143,13 +159,19 @@ fn authorized(headers: &HeaderMap) -> bool {
     key.is_some_and(|(_, key)| !key.trim().is_empty() && key.trim() != "revoked")
 }
 
-fn answer(session: &Session<'_>, route: Route, body: &Bytes, turn: Turn) -> Result<Reply, Stop> {
+fn answer(
+    session: &Session<'_>,
+    route: Route,
+    body: &Bytes,
+    turn: Turn,
+    listening: bool,
+) -> Result<Reply, Stop> {
     let one_user = matches!(route, Route::CreateUser | Route::UpdateUser(_) | Route::DeleteUser(_));
     if one_user && turn.refuses(0) {
         return Err(Stop::bad("the sandbox refuses this user, as its faults ask for"));
     }
     match route {
-        Route::CreateEvents => events::create(session, body, turn),
+        Route::CreateEvents => events::create(session, body, turn, listening),
         Route::CreateUser => users::create(session, body),
         Route::ViewUser(who) => users::view(session, &who),
         Route::UpdateUser(who) => users::update(session, &who, body),

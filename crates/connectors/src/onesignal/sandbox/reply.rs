@@ -9,6 +9,8 @@ use http::{HeaderValue, Response, StatusCode};
 use serde_json::{Value, json};
 use tidegate_model::Error;
 
+use super::journey::Happened;
+
 /// One answer.
 #[derive(Debug)]
 pub(super) struct Reply {
@@ -16,6 +18,7 @@ pub(super) struct Reply {
     body: Bytes,
     content_type: &'static str,
     retry_after: Option<u32>,
+    happened: Vec<Happened>,
 }
 
 /// Why a request ends without effect.
@@ -66,7 +69,7 @@ impl Reply {
     /// A JSON object.
     pub(super) fn new(status: StatusCode, body: &Value) -> Reply {
         let body = Bytes::from(body.to_string());
-        Reply { status, body, content_type: "application/json", retry_after: None }
+        Reply { status, body, content_type: "application/json", retry_after: None, happened: Vec::new() }
     }
 
     /// Lines of JSON.
@@ -76,7 +79,18 @@ impl Reply {
             body: lines.into(),
             content_type: "application/x-ndjson",
             retry_after: None,
+            happened: Vec::new(),
         }
+    }
+
+    /// The answer to custom events of which these took effect.
+    pub(super) fn with_happened(self, happened: Vec<Happened>) -> Reply {
+        Reply { happened, ..self }
+    }
+
+    /// The custom events that took effect.
+    pub(super) fn take_happened(&mut self) -> Vec<Happened> {
+        std::mem::take(&mut self.happened)
     }
 
     fn errors(status: StatusCode, message: &str) -> Reply {

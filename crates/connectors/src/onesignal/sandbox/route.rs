@@ -4,6 +4,8 @@ use bytes::Bytes;
 use http::{Method, Request};
 use tidegate_model::Identity;
 
+use crate::http::path::segments;
+
 /// One of the calls that are served.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Route {
@@ -38,8 +40,7 @@ pub(super) enum Route {
 impl Route {
     /// The call that `request` makes.
     pub(super) fn of(request: &Request<Bytes>) -> Route {
-        let segments: Option<Vec<String>> = request.uri().path().split('/').skip(1).map(decoded).collect();
-        let Some(segments) = segments else { return Route::Unknown };
+        let Some(segments) = segments(request.uri().path()) else { return Route::Unknown };
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
         let method = request.method();
         match segments.as_slice() {
@@ -75,44 +76,5 @@ pub(super) fn identity(label: &str, name: &str) -> Identity {
         "external_id" => Identity::ExternalId(name.into()),
         "onesignal_id" => Identity::PlatformId(name.into()),
         _ => Identity::Alias { label: label.into(), name: name.into() },
-    }
-}
-
-/// A percent-encoded segment; `None` where it is not UTF-8.
-fn decoded(segment: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(segment.len());
-    let mut rest = segment.as_bytes();
-    while let [first, after @ ..] = rest {
-        let byte = match after {
-            [high, low, ..] if *first == b'%' => {
-                let digit = |byte: u8| char::from(byte).to_digit(16);
-                digit(*high).zip(digit(*low)).and_then(|(high, low)| u8::try_from(high * 16 + low).ok())
-            }
-            _ => None,
-        };
-        match byte {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &rest[3..];
-            }
-            None => {
-                bytes.push(*first);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8(bytes).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn segments_are_decoded_once() {
-        assert_eq!(decoded("u%2F1%20%C3%A9").as_deref(), Some("u/1 é"));
-        assert_eq!(decoded("%2525%").as_deref(), Some("%25%"));
-        assert_eq!(decoded("%zz%4").as_deref(), Some("%zz%4"));
-        assert_eq!(decoded("%ff"), None);
     }
 }

@@ -3,6 +3,8 @@
 mod admit;
 mod events;
 mod faults;
+mod ingest;
+mod journey;
 mod sandbox;
 mod users;
 

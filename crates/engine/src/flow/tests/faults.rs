@@ -11,16 +11,6 @@ fn die(stage: &Stage, after: u64, input: Input) {
         .expect_err("it was to die before its end");
 }
 
-fn stop_after(span: Duration) -> CancellationToken {
-    let stop = CancellationToken::new();
-    let fuse = stop.clone();
-    tokio::spawn(async move {
-        crate::flow::wait::span(span).await;
-        fuse.cancel();
-    });
-    stop
-}
-
 async fn kept_row(stage: &Stage) -> Row {
     let problem = stage.store.problems(&SyncId::new("s")).await.expect("problems").remove(0);
     problem.entry.payload.expect("the row is kept")
@@ -35,10 +25,6 @@ fn rejecting(bad: i64) -> Answer {
     Box::new(move |ids| {
         Ok(ids.iter().map(|id| if *id == bad { reject() } else { Outcome::Delivered }).collect())
     })
-}
-
-fn one_slot() -> Limits {
-    Limits { requests_at_once: 1, fill: Duration::ZERO, ..limits() }
 }
 
 #[test]

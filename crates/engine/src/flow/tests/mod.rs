@@ -23,6 +23,7 @@ use super::{Detection, Import, Input, Lanes, Parts, run};
 
 mod chance;
 mod faults;
+mod follow;
 
 /// Rows of `(id, user, at)` that a test changes between runs.
 #[derive(Clone, Default)]
@@ -229,6 +230,21 @@ impl Stage {
 
 fn all_delivered() -> Answer {
     Box::new(|ids| Ok(vec![Outcome::Delivered; ids.len()]))
+}
+
+/// Fires after this long.
+fn stop_after(span: Duration) -> CancellationToken {
+    let stop = CancellationToken::new();
+    let fuse = stop.clone();
+    tokio::spawn(async move {
+        crate::flow::wait::span(span).await;
+        fuse.cancel();
+    });
+    stop
+}
+
+fn one_slot() -> Limits {
+    Limits { requests_at_once: 1, fill: Duration::ZERO, ..limits() }
 }
 
 fn once(ids: impl IntoIterator<Item = i64>) -> HashMap<i64, u32> {

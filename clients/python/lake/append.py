@@ -1,0 +1,28 @@
+"""Appends rows to a Delta table with deltalake, one commit each, beside other writers.
+
+usage: append.py TABLE COMMITS
+
+The rows have the ids other-0, other-1 … and the kind `other`.
+"""
+
+import datetime
+import sys
+
+import deltalake
+import pyarrow
+
+
+def main():
+    table, commits = sys.argv[1], int(sys.argv[2])
+    for at in range(commits):
+        row = {
+            "event_id": [f"other-{at}"],
+            "event_kind": ["other"],
+            "event_date": pyarrow.array([datetime.date(2026, 3, 1)], pyarrow.date32()),
+        }
+        deltalake.write_deltalake(table, pyarrow.table(row), mode="append", schema_mode="merge")
+    print(commits)
+
+
+if __name__ == "__main__":
+    main()

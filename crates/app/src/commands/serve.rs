@@ -1,0 +1,53 @@
+//! `tidegate serve`
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use metrics_exporter_prometheus::PrometheusBuilder;
+use tidegate_engine::project::Schedule;
+use tidegate_model::Error;
+
+use crate::cli::Place;
+use crate::{DONE, web};
+
+pub(super) async fn serve(place: &Place, address: SocketAddr) -> Result<u8, Error> {
+    let metrics = PrometheusBuilder::new()
+        .install_recorder()
+        .map_err(|cause| Error::internal("metrics cannot be recorded").caused_by(cause))?;
+    let engine = Arc::new(place.serving_engine().await?);
+    engine.open_inlets().await?;
+    let listener = web::listen(address).await?;
+    let address = listener.local_addr().unwrap_or(address);
+    let stop = super::stop_on_signals();
+    announce(&engine, address);
+    let kept = tokio::spawn({
+        let (engine, stop) = (engine.clone(), stop.clone());
+        async move { engine.keep(stop).await }
+    });
+    let served = web::serve(engine, metrics, listener, stop.clone()).await;
+    // Nothing is kept running behind a server that is gone.
+    stop.cancel();
+    if let Err(fault) = kept.await {
+        tracing::error!(%fault, "the syncs ended by a fault of this program");
+    }
+    served.map(|()| DONE)
+}
+
+/// Says where everything is: on stderr, for stdout is for data.
+fn announce(engine: &tidegate_engine::control::Engine, address: SocketAddr) {
+    eprintln!("listening on http://{address}");
+    for inlet in engine.inlets() {
+        eprintln!("  events  /in/{}/{}", inlet.kind, inlet.connection);
+        for path in inlet.paths {
+            eprintln!("          /{path}/…");
+        }
+    }
+    for (id, sync) in &engine.project().syncs {
+        let when = match sync.schedule() {
+            Some(Schedule::Continuous) => "continuous".to_owned(),
+            Some(Schedule::Every(span)) => format!("every {span:?}"),
+            None => continue,
+        };
+        eprintln!("  sync    {id}: {} → {}, {when}", sync.from(), sync.to());
+    }
+}

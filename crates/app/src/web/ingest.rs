@@ -1,0 +1,121 @@
+//! Events that come in by HTTP: which connection they belong to, and how much
+//! of them is held at once.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use http_body_util::{BodyExt, Limited};
+use tidegate_engine::control::{Engine, Inlet};
+use tidegate_model::{ConnectionId, Error, ErrorKind};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// The largest body. The largest that a vendor documents is 7 MB.
+///
+/// Source: Amazon Pinpoint developer guide, quotas.
+const BODY_BYTES_MAX: usize = 8 << 20;
+
+/// Bytes of all bodies that are held at once. Beyond it requests are refused, so
+/// that memory stays bounded whatever comes in.
+const HELD_BYTES_MAX: usize = 64 << 20;
+
+/// What a body takes that does not tell its length.
+const UNKNOWN_BYTES: usize = 256 << 10;
+
+#[derive(Clone)]
+struct Ingest {
+    engine: Arc<Engine>,
+    inlets: Arc<[Inlet]>,
+    held: Arc<Semaphore>,
+}
+
+/// Every path that does not belong to anybody else.
+pub(super) fn routes(engine: Arc<Engine>) -> Router {
+    let inlets = engine.inlets().into();
+    let held = Arc::new(Semaphore::new(HELD_BYTES_MAX));
+    Router::new().fallback(receive).with_state(Ingest { engine, inlets, held })
+}
+
+async fn receive(State(ingest): State<Ingest>, request: Request) -> Response {
+    let Some((connection, path)) = ingest.inlet(request.uri()) else {
+        return (StatusCode::NOT_FOUND, "there is nothing at this path\n").into_response();
+    };
+    match ingest.take(&connection, &path, request).await {
+        Ok(answer) => answer,
+        Err(error) => ingest.refuse(&connection, &error).await,
+    }
+}
+
+impl Ingest {
+    /// The connection that a request belongs to, and the path behind its place.
+    fn inlet(&self, uri: &Uri) -> Option<(ConnectionId, String)> {
+        let path = uri.path();
+        if let Some(rest) = path.strip_prefix("/in/") {
+            let (kind, rest) = rest.split_once('/')?;
+            let (connection, rest) = rest.split_once('/').unwrap_or((rest, ""));
+            let inlet = self
+                .inlets
+                .iter()
+                .find(|inlet| inlet.kind == kind && inlet.connection.as_str() == connection)?;
+            return Some((inlet.connection.clone(), format!("/{rest}")));
+        }
+        let first = path.trim_start_matches('/').split('/').next()?;
+        let inlet = self.inlets.iter().find(|inlet| inlet.paths.contains(&first))?;
+        Some((inlet.connection.clone(), path.to_owned()))
+    }
+
+    async fn take(&self, connection: &ConnectionId, path: &str, request: Request) -> Result<Response, Error> {
+        let (mut head, body) = request.into_parts();
+        let announced =
+            head.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        let _held = self.hold(announced.unwrap_or(UNKNOWN_BYTES))?;
+        let body = read(body).await?;
+        let query = head.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+        head.uri = format!("{path}{query}")
+            .parse()
+            .map_err(|cause| Error::new(ErrorKind::Refused, "the path is not valid").caused_by(cause))?;
+        let answer = self.engine.receive(connection, &Request::from_parts(head, body)).await?;
+        Ok(answer.map(Body::from))
+    }
+
+    /// Room for a body.
+    fn hold(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Error> {
+        if bytes > BODY_BYTES_MAX {
+            return Err(too_large());
+        }
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.held.clone().try_acquire_many_owned(bytes).map_err(|_| {
+            Error::new(ErrorKind::Throttled(None), "too many requests are under way")
+                .hint("send it again in a second")
+        })
+    }
+
+    async fn refuse(&self, connection: &ConnectionId, error: &Error) -> Response {
+        match self.engine.refuse(connection, error).await {
+            Ok(answer) => answer.map(Body::from),
+            Err(broken) => {
+                tracing::error!(%connection, error = broken.chain(), "a request could not be taken");
+                let mut answer = (StatusCode::SERVICE_UNAVAILABLE, "not ready\n").into_response();
+                answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+                answer
+            }
+        }
+    }
+}
+
+fn too_large() -> Error {
+    Error::new(ErrorKind::TooLarge, format!("the body is larger than {} MiB", BODY_BYTES_MAX >> 20))
+}
+
+async fn read(body: Body) -> Result<Bytes, Error> {
+    match Limited::new(body, BODY_BYTES_MAX).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(cause) if cause.is::<http_body_util::LengthLimitError>() => Err(too_large()),
+        Err(cause) => {
+            Err(Error::new(ErrorKind::Refused, "the request ended before its body did").caused_by(cause))
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! A request's body, split into events. Nothing is copied: each event is a piece
+//! of the body.
+
+use std::fmt;
+
+use serde_json::Deserializer;
+use serde_json::value::RawValue;
+
+/// What a refused body is told: which event or line, and why.
+pub(super) type Bad = String;
+
+/// How the body says that it is split.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// One event a line, as the content type says.
+    Lines,
+    /// JSON: an object, an array, or several objects one behind the other.
+    Json,
+}
+
+impl Form {
+    /// The form that a content type means.
+    pub(super) fn of(content_type: &str) -> Form {
+        let essence = content_type.split(';').next().unwrap_or_default().trim();
+        let lines =
+            ["application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"];
+        if lines.iter().any(|name| essence.eq_ignore_ascii_case(name)) { Form::Lines } else { Form::Json }
+    }
+}
+
+/// Where an event stands, for messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// The line, from 1.
+    Line(usize),
+    /// The place in the request, from 0.
+    Event(usize),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Line(number) => write!(f, "line {number}"),
+            Place::Event(number) => write!(f, "event {number}"),
+        }
+    }
+}
+
+/// The events in order, each with its place.
+pub(super) fn split(body: &str, form: Form) -> Result<Vec<(Place, &str)>, Bad> {
+    let mut events = Vec::new();
+    if form == Form::Lines {
+        for (at, line) in body.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+            let place = Place::Line(at + 1);
+            let event = serde_json::from_str(line)
+                .map_err(|cause| format!("{place} is not JSON at column {}", cause.column()))?;
+            events.push(object(place, event)?);
+        }
+    } else if body.trim_start().starts_with('[') {
+        let list: Vec<&RawValue> = serde_json::from_str(body).map_err(|cause| broken(&cause))?;
+        for (at, event) in list.into_iter().enumerate() {
+            events.push(object(Place::Event(at), event)?);
+        }
+    } else {
+        for (at, event) in Deserializer::from_str(body).into_iter::<&RawValue>().enumerate() {
+            events.push(object(Place::Event(at), event.map_err(|cause| broken(&cause))?)?);
+        }
+        if events.is_empty() {
+            return Err("the body is empty".to_owned());
+        }
+    }
+    Ok(events)
+}
+
+fn object(place: Place, event: &RawValue) -> Result<(Place, &str), Bad> {
+    if event.get().starts_with('{') {
+        Ok((place, event.get()))
+    } else {
+        Err(format!("{place} is not an object"))
+    }
+}
+
+fn broken(cause: &serde_json::Error) -> Bad {
+    format!("the body is not JSON at line {}, column {}", cause.line(), cause.column())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn events(body: &str, form: Form) -> Result<Vec<&str>, Bad> {
+        Ok(split(body, form)?.into_iter().map(|(_, event)| event).collect())
+    }
+
+    #[test]
+    fn a_body_is_an_object_an_array_or_lines() {
+        for (body, form, expected) in [
+            (" {\n\"a\": 1\n} ", Form::Json, vec!["{\n\"a\": 1\n}"]),
+            ("[{\"a\":1}, {}]", Form::Json, vec!["{\"a\":1}", "{}"]),
+            ("[]", Form::Json, vec![]),
+            ("{\"a\":1}\n{}\n", Form::Json, vec!["{\"a\":1}", "{}"]),
+            ("{\"a\":1}\r\n\r\n {}", Form::Lines, vec!["{\"a\":1}", "{}"]),
+            ("", Form::Lines, vec![]),
+        ] {
+            assert_eq!(events(body, form).expect(body), expected);
+        }
+        assert_eq!(Form::of("application/X-NDJSON; charset=utf-8"), Form::Lines);
+        assert_eq!(Form::of("application/json"), Form::Json);
+    }
+
+    #[test]
+    fn a_broken_piece_is_named() {
+        for (body, form, said) in [
+            ("", Form::Json, "the body is empty"),
+            ("{\"a\":1} x", Form::Json, "the body is not JSON at line 1, column 9"),
+            ("[{}, 5]", Form::Json, "event 1 is not an object"),
+            ("{}\n7", Form::Json, "event 1 is not an object"),
+            ("{}\n\n{\"a\":}", Form::Lines, "line 3 is not JSON at column 6"),
+            ("{}\n[]", Form::Lines, "line 2 is not an object"),
+        ] {
+            assert_eq!(events(body, form), Err(said.to_owned()), "{body}");
+        }
+    }
+}

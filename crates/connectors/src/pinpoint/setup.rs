@@ -1,0 +1,43 @@
+//! What a customer's administrator does.
+
+use tidegate_model::{ConnectionId, Result, Settings};
+
+use super::settings::PinpointSettings;
+
+/// The steps, for people.
+pub(super) fn setup(connection: &ConnectionId, settings: &Settings, _: Option<&Settings>) -> Result<String> {
+    let settings: PinpointSettings = settings.parse()?;
+    let warning = if settings.access_keys.is_empty() {
+        "\
+WARNING: this connection has no `access_keys`, so EVERYBODY who reaches it may send
+events and redirect event streams. That is fine on this machine alone.
+
+"
+    } else {
+        ""
+    };
+    Ok(format!(
+        "\
+{warning}1. Make a key pair for the senders, for example an id of your own and a secret from
+   `openssl rand -base64 30`, and set it on the connection:
+
+   access_keys:
+     - id: AKIDAPPS
+       secret: {{ env: … }}
+
+2. Point the clients at this address and give them that key; the rest stays as it is:
+
+   boto3.client(\"pinpoint\", endpoint_url=\"https://YOUR-HOST/in/pinpoint/{connection}\")
+   new PinpointClient({{ endpoint: \"https://YOUR-HOST/in/pinpoint/{connection}\" }})
+
+   Where a client cannot have a path in its address, https://YOUR-HOST serves the same,
+   as long as this is the only connection of its kind.
+3. Let the role of each event stream trust us. Its policy needs
+   `kinesis:PutRecords` and `kinesis:DescribeStream`, or `firehose:PutRecordBatch` and
+   `firehose:DescribeDeliveryStream`, as Pinpoint asked for. In its trust policy, put our
+   own identity in the place of `pinpoint.amazonaws.com`; or set
+   `streams: {{ assume_role: false }}` and give our identity the permissions.
+4. Call PutEventStream, or run what calls it: the export starts by itself.
+"
+    ))
+}

@@ -1,0 +1,269 @@
+//! Calls and what becomes of them.
+
+use super::*;
+
+const STREAM: &str = "arn:aws:kinesis:eu-west-1:123456789012:stream/clicks";
+const ROLE: &str = "arn:aws:iam::123456789012:role/streams";
+
+#[tokio::test]
+async fn an_event_becomes_the_record_of_an_app() {
+    let plane = Plane::new(json!({ "account_id": "123456789012" }));
+    let (received, results) = plane
+        .put_events(json!({ "ep1": {
+            "Endpoint": {
+                "ChannelType": "GCM", "Address": "token",
+                "Demographic": { "AppVersion": "1.0", "Locale": "en_US", "Make": "generic", "Model": "Unknown",
+                                 "Platform": "android", "PlatformVersion": "10.10" },
+                "User": { "UserId": "u1", "UserAttributes": { "plan": ["pro"] } }
+            },
+            "Events": { "ev1": {
+                "EventType": "_session.stop", "Timestamp": "2026-03-01T11:59:58.250Z",
+                "AppPackageName": "main.page", "AppTitle": "title", "AppVersionCode": "1",
+                "SdkName": "aws-sdk-mobile-analytics-js", "ClientSdkVersion": "0.9.1",
+                "Attributes": { "sku": "x" }, "Metrics": { "price": 9.90 },
+                "Session": { "Id": "s1", "StartTimestamp": "2026-03-01T11:59:00Z", "Duration": 1000,
+                             "StopTimestamp": "2026-03-01T11:59:58.250" }
+            } }
+        } }))
+        .await;
+
+    let accepted = json!({ "StatusCode": 202, "Message": "Accepted" });
+    assert_eq!(
+        results,
+        json!({ "ep1": { "EndpointItemResponse": accepted, "EventsItemResponse": { "ev1": accepted } } })
+    );
+    let [event] = received.events.as_slice() else { panic!("one event") };
+    assert_eq!((&*event.kind, &*event.user, &*event.app), ("_session.stop", "u1", "app1"));
+    let mut record: Value = serde_json::from_str(event.payload.as_str()).expect("JSON");
+    let endpoint = record.as_object_mut().expect("an object").shift_remove("endpoint").expect("an endpoint");
+    assert_eq!(
+        record,
+        json!({
+            "event_type": "_session.stop", "event_timestamp": 1_772_366_398_250_i64,
+            "arrival_timestamp": 1_772_366_400_000_i64, "event_version": "3.1",
+            "application": { "app_id": "app1", "package_name": "main.page", "title": "title",
+                "version_name": "1.0", "version_code": "1",
+                "sdk": { "name": "aws-sdk-mobile-analytics-js", "version": "0.9.1" } },
+            "client": { "client_id": "ep1" },
+            "device": { "locale": { "code": "en_US", "country": "US", "language": "en" }, "make": "generic",
+                "model": "Unknown", "platform": { "name": "android", "version": "10.10" } },
+            "session": { "session_id": "s1", "duration": 1000, "start_timestamp": 1_772_366_340_000_i64,
+                "stop_timestamp": 1_772_366_398_250_i64 },
+            "attributes": { "sku": "x" }, "metrics": { "price": 9.9 }, "awsAccountId": "123456789012"
+        })
+    );
+    for name in [
+        "ChannelType",
+        "Address",
+        "EndpointStatus",
+        "OptOut",
+        "RequestId",
+        "Location",
+        "Demographic",
+        "EffectiveDate",
+        "Attributes",
+        "Metrics",
+        "User",
+        "ApplicationId",
+        "Id",
+        "CohortId",
+        "CreationDate",
+    ] {
+        assert!(endpoint.get(name).is_some(), "{name}: {endpoint}");
+    }
+    let (received, _) = plane
+        .put_events(json!({ "ep1": { "Endpoint": {}, "Events": { "e": super::event("visit") } } }))
+        .await;
+    assert_eq!(received.events[0].user, "u1", "the endpoint is remembered");
+    let record: Value = serde_json::from_str(received.events[0].payload.as_str()).expect("JSON");
+    assert_eq!((&record["session"], &record["device"]["platform"]["name"]), (&json!({}), &json!("android")));
+}
+
+#[tokio::test]
+async fn each_event_has_a_status_of_its_own() {
+    let plane = Plane::new(json!({}));
+    let with = |name: &str, value: Value| {
+        let mut event = event("buy");
+        event[name] = value;
+        event
+    };
+    let many = |count: usize| Value::Object((0..count).map(|n| (format!("a{n}"), json!("v"))).collect());
+    let cases = [
+        ("good", event("buy"), ""),
+        ("unlimited", with("Attributes", many(40)), ""),
+        ("nothing", json!({}), "EventType is required"),
+        ("text", json!("x"), "must be an object"),
+        ("timeless", json!({ "EventType": "buy" }), "Timestamp is required"),
+        ("untimely", with("Timestamp", json!("soon")), "Timestamp must be in ISO 8601"),
+        ("keys", with("Attributes", many(41)), "at most 40"),
+        ("long", with("Attributes", json!({ "a": "x".repeat(201) })), "at most 200"),
+        ("named", with("Attributes", json!({ "n".repeat(51): "x" })), "at most 50"),
+        ("typed", with("Attributes", json!({ "a": 1 })), "Attributes must hold strings"),
+        ("measured", with("Metrics", json!({ "a": "1" })), "Metrics must hold numbers"),
+        ("session", with("Session", json!({ "Id": "s" })), "Session.StartTimestamp is required"),
+    ];
+    let events: Value = cases.iter().map(|(id, event, _)| ((*id).to_owned(), event.clone())).collect();
+    let (received, results) = plane.put_events(json!({ "ep1": { "Endpoint": {}, "Events": events } })).await;
+
+    for (id, _, message) in &cases {
+        let result = &results["ep1"]["EventsItemResponse"][id];
+        let status = if message.is_empty() { 202 } else { 400 };
+        assert_eq!(result["StatusCode"], status, "{id}: {result}");
+        assert!(result["Message"].as_str().is_some_and(|said| said.contains(message)), "{id}: {result}");
+    }
+    assert_eq!(received.events.len(), 2);
+}
+
+#[tokio::test]
+async fn events_are_taken_although_their_endpoint_is_not() {
+    let plane = Plane::new(json!({}));
+    let (received, results) = plane
+        .put_events(json!({
+            "ep1": { "Endpoint": { "ChannelType": "FAX" }, "Events": { "e": event("a") } },
+            "ep2": { "Events": { "e": event("a") } },
+        }))
+        .await;
+    assert_eq!(received.events.len(), 2);
+    assert_eq!(results["ep1"]["EndpointItemResponse"]["StatusCode"], 400);
+    assert_eq!(results["ep2"]["EndpointItemResponse"]["StatusCode"], 400);
+    assert_eq!(results["ep1"]["EventsItemResponse"]["e"]["StatusCode"], 202);
+    assert_eq!(plane.call("GET", "/v1/apps/app1/endpoints/ep1", Value::Null).await.0, 404);
+}
+
+#[tokio::test]
+async fn only_a_repetition_has_the_same_id() {
+    let plane = Plane::new(json!({}));
+    let mut ids = Vec::new();
+    for (endpoint, id, kind) in
+        [("a", "1", "x"), ("a", "1", "x"), ("a", "1", "y"), ("a", "2", "x"), ("b", "1", "x")]
+    {
+        let items = json!({ endpoint: { "Endpoint": {}, "Events": { id: event(kind) } } });
+        ids.push(plane.put_events(items).await.0.events[0].id.clone());
+    }
+    assert_eq!(ids.remove(0), ids[0]);
+    let different: std::collections::BTreeSet<_> = ids.iter().map(|id| id.to_string()).collect();
+    assert_eq!(different.len(), 4);
+}
+
+#[tokio::test]
+async fn requests_beyond_the_limits_are_refused_as_a_whole() {
+    let plane = Plane::new(json!({ "apps": ["app1"] }));
+    let events: Value = (0..101).map(|n| (format!("e{n}"), event("a"))).collect();
+    let path = "/v1/apps/app1/events";
+    for (path, method, body, status) in [
+        (path, "POST", json!({ "BatchItem": { "ep1": { "Endpoint": {}, "Events": events } } }), 400),
+        (path, "POST", json!({ "BatchItem": [] }), 400),
+        (path, "POST", json!([]), 400),
+        (path, "POST", json!({ "BatchItem": {}, "pad": " ".repeat(4 << 20) }), 413),
+        (path, "GET", Value::Null, 405),
+        ("/v1/apps/app2/events", "POST", json!({ "BatchItem": {} }), 404),
+        ("/v1/apps/app1/segments", "GET", Value::Null, 404),
+        ("/v1/apps/%ff/events", "POST", json!({ "BatchItem": {} }), 404),
+        ("/", "GET", Value::Null, 404),
+    ] {
+        assert_eq!(plane.call(method, path, body).await.0, status, "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn endpoints_are_merged_and_found_by_user() {
+    let plane = Plane::new(json!({}));
+    let path = "/v1/apps/app1/endpoints/ep%2F1";
+    let first = json!({ "ChannelType": "EMAIL", "Address": "a@b.c", "Attributes": { "a": ["1"], "b": ["2"] },
+        "User": { "UserId": "u 1", "UserAttributes": { "x": ["y"] } } });
+    let (status, answer) = plane.call("PUT", path, first).await;
+    assert_eq!((status, &answer["Message"]), (202, &json!("Accepted")));
+    let second = json!({ "OptOut": "ALL", "Attributes": { "a": ["3"], "b": [] }, "Metrics": { "m": 1.5 } });
+    assert_eq!(plane.call("PUT", path, second).await.0, 202);
+
+    let plane = plane.again();
+    let (status, endpoint) = plane.call("GET", path, Value::Null).await;
+    assert_eq!((status, &endpoint["Id"], &endpoint["OptOut"]), (200, &json!("ep/1"), &json!("ALL")));
+    assert_eq!(
+        (&endpoint["Attributes"], &endpoint["Metrics"]),
+        (&json!({ "a": ["3"] }), &json!({ "m": 1.5 }))
+    );
+    assert_eq!(endpoint["CreationDate"], "2026-03-01T12:00:00.000Z");
+    let (_, users) = plane.call("GET", "/v1/apps/app1/users/u%201", Value::Null).await;
+    assert_eq!(users["Item"], json!([endpoint]));
+
+    assert_eq!(plane.call("DELETE", "/v1/apps/app1/users/u%201", Value::Null).await, (202, users));
+    assert_eq!(plane.call("GET", path, Value::Null).await.0, 404);
+    assert_eq!(plane.call("DELETE", path, Value::Null).await.0, 404);
+}
+
+#[tokio::test]
+async fn a_batch_of_endpoints_is_taken_as_a_whole() {
+    let plane = Plane::new(json!({}));
+    let path = "/v1/apps/app1/endpoints";
+    let bad = json!({ "Item": [{ "Id": "a" }, { "Id": "b", "OptOut": "MAYBE" }] });
+    let (status, answer) = plane.call("PUT", path, bad).await;
+    assert_eq!(status, 400);
+    assert!(
+        answer["Message"].as_str().is_some_and(|said| said.starts_with("Item[1]: OptOut must be")),
+        "{answer}"
+    );
+    assert_eq!(plane.call("GET", "/v1/apps/app1/endpoints/a", Value::Null).await.0, 404);
+
+    let of_user = |n: usize| json!({ "Id": format!("e{n}"), "User": { "UserId": "u" } });
+    let fifteen: Vec<Value> = (0..15).map(of_user).collect();
+    assert_eq!(plane.call("PUT", path, json!({ "Item": fifteen })).await.0, 202);
+    assert_eq!(plane.call("PUT", path, json!({ "Item": [of_user(3)] })).await.0, 202);
+    let (status, answer) = plane.call("PUT", path, json!({ "Item": [of_user(15)] })).await;
+    assert_eq!(status, 400, "{answer}");
+}
+
+#[tokio::test]
+async fn an_event_stream_is_an_export() {
+    let streams = json!({ "kinesis_endpoint": "http://127.0.0.1:4567", "external_id": "shop" });
+    let plane = Plane::new(json!({ "streams": streams }));
+    let path = "/v1/apps/app1/eventstream";
+    assert_eq!(plane.call("GET", path, Value::Null).await.0, 404);
+    let (status, stream) =
+        plane.call("POST", path, json!({ "DestinationStreamArn": STREAM, "RoleArn": ROLE })).await;
+    assert_eq!((status, &stream["DestinationStreamArn"]), (200, &json!(STREAM)));
+    assert_eq!(
+        (&stream["LastModifiedDate"], &stream["ApplicationId"]),
+        (&json!("2026-03-01T12:00:00.000Z"), &json!("app1"))
+    );
+    assert_eq!(plane.ingest.exports_version(), 1);
+
+    let plane = plane.again();
+    assert_eq!(plane.call("GET", path, Value::Null).await, (200, stream.clone()));
+    let [export] = &plane.ingest.exports()[..] else { panic!("one export") };
+    assert_eq!((&*export.name, &*export.kind), ("eventstream-app1", "kinesis"));
+    assert_eq!(export.selection.apps, ["app1"]);
+    let expected = json!({ "region": "eu-west-1", "endpoint": "http://127.0.0.1:4567", "role_arn": ROLE, "external_id": "shop" });
+    assert_eq!(json!(export.settings.members()), expected);
+    assert_eq!(json!(export.target.members()), json!({ "stream": "clicks", "shape": "pinpoint" }));
+
+    let firehose = "arn:aws:firehose:eu-west-1:123456789012:deliverystream/lake";
+    assert_eq!(
+        plane.call("POST", path, json!({ "DestinationStreamArn": firehose, "RoleArn": ROLE })).await.0,
+        200
+    );
+    let exports = plane.ingest.exports();
+    assert_eq!(json!(exports[0].target.members()), json!({ "delivery_stream": "lake", "shape": "pinpoint" }));
+
+    assert_eq!(plane.call("DELETE", path, Value::Null).await.1["DestinationStreamArn"], firehose);
+    assert!(plane.ingest.exports().is_empty());
+    assert_eq!(plane.ingest.exports_version(), 2);
+}
+
+#[tokio::test]
+async fn an_event_stream_that_leads_nowhere_is_refused() {
+    let plane = Plane::new(json!({}));
+    for (stream, role) in [
+        ("", ROLE),
+        (STREAM, ""),
+        ("arn:aws:sqs:eu-west-1:123456789012:stream/a", ROLE),
+        ("arn:aws:kinesis:eu-west-1:123456789012:deliverystream/a", ROLE),
+        ("arn:aws:kinesis:eu-west-1:123456789012:stream/a b", ROLE),
+        (STREAM, "arn:aws:iam::123456789012:user/a"),
+        (STREAM, "role/streams"),
+    ] {
+        let body = json!({ "DestinationStreamArn": stream, "RoleArn": role });
+        assert_eq!(plane.call("POST", "/v1/apps/app1/eventstream", body).await.0, 400, "{stream} {role}");
+    }
+    assert_eq!(plane.ingest.exports_version(), 0);
+}

@@ -1,0 +1,119 @@
+//! One table: whether it is there, opening it, making it.
+
+use std::sync::Arc;
+
+use delta_kernel::Snapshot;
+use delta_kernel::committer::FileSystemCommitter;
+use delta_kernel::snapshot::SnapshotRef;
+use delta_kernel::transaction::CommitResult;
+use delta_kernel::transaction::create_table::create_table;
+use delta_kernel::transaction::data_layout::DataLayout;
+use delta_kernel_default_engine::{DefaultEngine, DefaultEngineBuilder};
+use futures_util::StreamExt as _;
+use tidegate_model::event::table::PARTITION_COLUMN;
+use tidegate_model::{Error, Layout};
+use tokio::runtime::Handle;
+
+use super::errors::kernel;
+use super::fit;
+use super::runtime::Borrowed;
+use crate::object::explain;
+use crate::place::Place;
+
+/// The library with our store and our runtime.
+pub(super) type Engine = DefaultEngine<Borrowed>;
+
+/// What stands in a commit as its maker.
+pub(super) const MAKER: &str = concat!("tidegate/", env!("CARGO_PKG_VERSION"));
+
+const LOG: &str = "_delta_log";
+
+/// Columns that queries skip files by. Of an identifier every file holds nearly
+/// the whole range, so its bounds would only make the log longer.
+fn bounded(layout: Layout) -> &'static str {
+    match layout {
+        Layout::Messages => "event_timestamp,event_kind,app_id,template_id,message_id,_created,_index",
+        Layout::Events => "event_timestamp,event_kind,app_id,template_id,message_id,logged_at",
+    }
+}
+
+/// A table and where it lies. All of it blocks.
+#[derive(Debug)]
+pub(super) struct Table {
+    /// Its folder.
+    pub(super) place: Place,
+    /// The columns of its events.
+    pub(super) layout: Layout,
+    /// Whether it is partitioned by day when it is made.
+    pub(super) partition_by_date: bool,
+}
+
+impl Table {
+    /// What people call it.
+    pub(super) fn name(&self) -> String {
+        self.place.name()
+    }
+
+    /// The library, for calls from this thread.
+    pub(super) fn engine(&self, runtime: &Handle) -> Engine {
+        DefaultEngineBuilder::new(Arc::clone(&self.place.store))
+            .with_task_executor(Arc::new(Borrowed(runtime.clone())))
+            .build()
+    }
+
+    /// The table as it is now, `None` where there is none.
+    pub(super) fn open(&self, engine: &Engine, runtime: &Handle) -> Result<Option<SnapshotRef>, Error> {
+        let doing = format!("opening the table {}", self.name());
+        let log = self.place.file(LOG)?;
+        let first = runtime.block_on(self.place.store.list(Some(&log)).next());
+        match first {
+            None => return Ok(None),
+            Some(Err(cause)) => return Err(explain(&doing, cause)),
+            Some(Ok(_)) => {}
+        }
+        let snapshot = Snapshot::builder_for(&self.place.url).build(engine);
+        snapshot.map(Some).map_err(|cause| kernel(&doing, cause))
+    }
+
+    /// The table as it is now; makes it where there is none.
+    pub(super) fn open_or_make(&self, engine: &Engine, runtime: &Handle) -> Result<SnapshotRef, Error> {
+        if let Some(snapshot) = self.open(engine, runtime)? {
+            return Ok(snapshot);
+        }
+        // The library opens only folders that are there.
+        runtime.block_on(self.place.make())?;
+        self.make(engine)?;
+        self.open(engine, runtime)?.ok_or_else(|| {
+            let message = format!("the table {} was made and is not there", self.name());
+            Error::new(tidegate_model::ErrorKind::Unexpected, message)
+        })
+    }
+
+    fn make(&self, engine: &Engine) -> Result<(), Error> {
+        let doing = format!("making the table {}", self.name());
+        let schema = fit::schema_of(self.layout)?;
+        let mut builder = create_table(&self.place.url, schema, MAKER, false)
+            .with_table_properties([("delta.dataSkippingStatsColumns", bounded(self.layout))]);
+        if self.partition_by_date {
+            builder = builder.with_data_layout(DataLayout::partitioned([PARTITION_COLUMN]));
+        }
+        let made = builder
+            .build(engine, Box::new(FileSystemCommitter::new()))
+            .and_then(|transaction| transaction.commit(engine));
+        match made {
+            // Somebody else was quicker: their table is as good.
+            Ok(CommitResult::Committed(_) | CommitResult::Conflicted(_)) => Ok(()),
+            Err(delta_kernel::KernelError::TableAlreadyExistsAtPath(_)) => Ok(()),
+            Ok(CommitResult::Retryable(failed)) => Err(kernel(&doing, failed.error)),
+            Err(cause) => Err(kernel(&doing, cause)),
+        }
+    }
+
+    /// Whether the log still ends with this version or goes on behind it.
+    ///
+    /// A table that was removed under an open export would otherwise get a log
+    /// that begins in its middle.
+    pub(super) fn still_has(&self, version: u64, runtime: &Handle) -> Result<bool, Error> {
+        runtime.block_on(self.place.has(&format!("{LOG}/{version:020}.json")))
+    }
+}

@@ -1,0 +1,56 @@
+//! Proving that a place can be written to.
+
+use object_store::{PutMode, PutOptions};
+use tidegate_model::{Checks, Error};
+use uuid::Uuid;
+
+use crate::object::explain;
+use crate::place::Place;
+
+/// What a sink asks of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// Files are written, read and removed.
+    Files,
+    /// Besides, a file is written only where none is: commits depend on it.
+    Commits,
+}
+
+/// Writes a small file, reads it back and removes it.
+pub(crate) async fn prove(place: &Place, need: Need, checks: &mut Checks) {
+    let name = format!("_tidegate_probe_{}", Uuid::new_v4().simple());
+    let folder = place.name();
+    if let Err(error) = place.put(&name, "probe".into()).await {
+        checks.fail(format!("write {folder}"), error.message(), error.next_step());
+        return;
+    }
+    checks.pass(format!("write {folder}"), "a file was written");
+    if need == Need::Commits {
+        match refuses_second(place, &name).await {
+            Ok(true) => checks.pass("commits", "a file that is there is not written over"),
+            Ok(false) => checks.fail(
+                "commits",
+                "the store wrote over a file that was to be written only where none is",
+                "two writers would destroy each other's commits: use a store that knows `If-None-Match`",
+            ),
+            Err(error) => checks.fail("commits", error.message(), error.next_step()),
+        }
+    }
+    match place.get(&name).await {
+        Ok(_) => checks.pass(format!("read {folder}"), "the file was read"),
+        Err(error) => checks.fail(format!("read {folder}"), error.message(), error.next_step()),
+    }
+    match place.remove(&name).await {
+        Ok(()) => checks.pass(format!("remove in {folder}"), "the file was removed"),
+        Err(error) => checks.fail(format!("remove in {folder}"), error.message(), error.next_step()),
+    }
+}
+
+async fn refuses_second(place: &Place, name: &str) -> Result<bool, Error> {
+    let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+    match place.store.put_opts(&place.file(name)?, "second".into(), options).await {
+        Ok(_) => Ok(false),
+        Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => Ok(true),
+        Err(cause) => Err(explain(&format!("writing to {}", place.name()), cause)),
+    }
+}

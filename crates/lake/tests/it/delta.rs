@@ -1,0 +1,186 @@
+//! What a Delta table holds after deliveries, crashes and other writers.
+
+use serde_json::json;
+use tempfile::tempdir;
+use tidegate_model::ErrorKind;
+
+use crate::support::{
+    all_delivered, counts, data_files, delta, event_on, events, log_of, once, open, parquet_rows, target,
+};
+
+#[tokio::test]
+async fn the_first_delivery_makes_the_table_with_a_folder_for_each_day() {
+    let project = tempdir().expect("folder");
+    let sink = open(delta(), project.path(), &target("export", json!({})));
+    let events = [event_on(1, 0), event_on(2, 86_400), event_on(3, 5)];
+
+    let receipt = sink.deliver(&events).await.expect("a receipt");
+
+    assert!(all_delivered(&receipt, 3));
+    let table = project.path().join("lake/onesignal_events/message_events");
+    let files = data_files(&table);
+    assert_eq!(files.len(), 2);
+    assert!(files.iter().any(|file| file.to_string_lossy().contains("/event_date=2026-03-02/")));
+    assert_eq!(counts(&files), once(&events));
+    let columns = parquet_rows(&files[0])[0].schema();
+    assert!(columns.column_with_name("event_date").is_none(), "the folder says it");
+    assert!(columns.column_with_name("_fivetran_synced").is_some());
+}
+
+#[tokio::test]
+async fn a_delivery_repeated_after_a_crash_is_written_once() {
+    let project = tempdir().expect("folder");
+    let target = target("export", json!({}));
+    let first = open(delta(), project.path(), &target);
+    first.deliver(&events(1..=5)).await.expect("a receipt");
+    drop(first);
+
+    let second = open(delta(), project.path(), &target);
+    // The engine cuts its requests anew.
+    let receipt = second.deliver(&events(1..=8)).await.expect("a receipt");
+    second.deliver(&events(7..=9)).await.expect("a receipt");
+
+    assert!(all_delivered(&receipt, 8));
+    let table = project.path().join("lake/onesignal_events/message_events");
+    assert_eq!(counts(&data_files(&table)), once(&events(1..=9)));
+}
+
+#[tokio::test]
+async fn a_log_that_began_anew_is_written_although_its_offsets_are_known() {
+    let project = tempdir().expect("folder");
+    let sink = open(delta(), project.path(), &target("export", json!({})));
+    sink.deliver(&events(100..=105)).await.expect("a receipt");
+    let mut anew = events(1..=3);
+    for event in &mut anew {
+        event.logged_at = "2026-06-01T00:00:00Z".parse().expect("timestamp");
+        event.event.id = format!("anew-{}", event.offset.at).into();
+    }
+
+    sink.deliver(&anew).await.expect("a receipt");
+    sink.deliver(&anew).await.expect("a receipt");
+
+    let table = project.path().join("lake/onesignal_events/message_events");
+    let mut expected = once(&events(100..=105));
+    expected.extend(once(&anew));
+    assert_eq!(counts(&data_files(&table)), expected);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn exports_that_write_one_table_at_the_same_time_lose_nothing() {
+    let project = tempdir().expect("folder");
+    let table = json!({ "table": "shared" });
+    let mut writers = Vec::new();
+    for name in ["a", "b", "c"] {
+        let sink = open(delta(), project.path(), &target(name, table.clone()));
+        writers.push(tokio::spawn(async move {
+            for round in 0..6u64 {
+                let mut batch = events(round * 10..round * 10 + 10);
+                for event in &mut batch {
+                    event.event.id = format!("{name}-{}", event.offset.at).into();
+                }
+                let receipt = sink.deliver(&batch).await.expect("a receipt");
+                assert!(all_delivered(&receipt, 10));
+            }
+        }));
+    }
+    for writer in writers {
+        writer.await.expect("no panic");
+    }
+
+    let counts = counts(&data_files(&project.path().join("lake/onesignal_events/shared")));
+    assert_eq!(counts.len(), 180);
+    assert!(counts.values().all(|times| *times == 1), "{counts:?}");
+}
+
+#[tokio::test]
+async fn a_table_that_was_removed_is_made_anew() {
+    let project = tempdir().expect("folder");
+    let sink = open(delta(), project.path(), &target("export", json!({})));
+    sink.deliver(&events(1..=2)).await.expect("a receipt");
+    let table = project.path().join("lake/onesignal_events/message_events");
+    std::fs::remove_dir_all(&table).expect("removed");
+
+    sink.deliver(&events(3..=4)).await.expect("a receipt");
+
+    assert!(table.join("_delta_log/00000000000000000000.json").exists());
+    assert_eq!(counts(&data_files(&table)), once(&events(3..=4)));
+}
+
+#[tokio::test]
+async fn a_checkpoint_comes_as_often_as_the_table_says() {
+    let project = tempdir().expect("folder");
+    let sink = open(delta(), project.path(), &target("export", json!({})));
+    for at in 1..=101 {
+        sink.deliver(&events([at])).await.expect("a receipt");
+    }
+
+    let log = project.path().join("lake/onesignal_events/message_events/_delta_log");
+    assert!(log.join("_last_checkpoint").exists());
+    let again = open(delta(), project.path(), &target("export", json!({})));
+    again.deliver(&events(95..=103)).await.expect("a receipt");
+    assert_eq!(counts(&data_files(log.parent().expect("table"))), once(&events(1..=103)));
+}
+
+#[tokio::test]
+async fn a_commit_names_the_export_and_the_place_in_its_log() {
+    let project = tempdir().expect("folder");
+    let sink = open(delta(), project.path(), &target("export", json!({})));
+    sink.deliver(&events(1..=7)).await.expect("a receipt");
+
+    let log = log_of(&project.path().join("lake/onesignal_events/message_events"));
+
+    let txn = |id: &str| {
+        log.iter().find(|action| action["txn"]["appId"] == id).map(|action| &action["txn"]["version"])
+    };
+    assert_eq!(txn("tidegate/onesignal/export/0"), Some(&json!(7)));
+    assert!(txn("tidegate/onesignal/export/0/logged").is_some());
+}
+
+#[tokio::test]
+async fn a_rehearsal_writes_nothing() {
+    let project = tempdir().expect("folder");
+    let mut tools = crate::support::tools(project.path());
+    tools.rehearsal = true;
+    let sink = (delta().open)(
+        &crate::support::settings(json!({ "path": "lake" })),
+        &target("export", json!({})),
+        &tools,
+    )
+    .expect("a sink");
+
+    let receipt = sink.deliver(&events(1..=3)).await.expect("a receipt");
+
+    assert!(all_delivered(&receipt, 3));
+    assert_eq!(std::fs::read_dir(project.path()).expect("folder").count(), 0);
+}
+
+#[tokio::test]
+async fn the_check_proves_writing_and_says_what_becomes_of_the_table() {
+    let project = tempdir().expect("folder");
+    let sink = open(delta(), project.path(), &target("export", json!({})));
+
+    let before = sink.check().await.expect("checks");
+    sink.deliver(&events(1..=1)).await.expect("a receipt");
+    let after = sink.check().await.expect("checks");
+
+    assert!(before.passed() && after.passed(), "{before:?} {after:?}");
+    assert_eq!(before.0.last().expect("check").detail, "is made with the first delivery");
+    assert_eq!(after.0.last().expect("check").detail, "is at version 1 and has every column");
+    assert!(
+        crate::support::files_below(&project.path().join("lake"), "")
+            .iter()
+            .all(|file| { !file.to_string_lossy().contains("probe") })
+    );
+}
+
+#[tokio::test]
+async fn a_folder_that_is_a_file_is_named() {
+    let project = tempdir().expect("folder");
+    std::fs::write(project.path().join("lake"), "no folder").expect("file");
+    let sink = open(delta(), project.path(), &target("export", json!({})));
+
+    let error = sink.deliver(&events(1..=1)).await.expect_err("no folder");
+
+    assert!(error.message().contains("lake"), "{error}");
+    assert_eq!(error.kind(), ErrorKind::Settings, "{error:?}");
+}

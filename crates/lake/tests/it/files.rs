@@ -1,0 +1,148 @@
+//! What a folder of files holds after deliveries and crashes.
+
+use serde_json::{Value, json};
+use tempfile::tempdir;
+use tidegate_model::ErrorKind;
+
+use crate::support::{all_delivered, counts, event_on, events, files_below, once, open, target};
+
+const FILES: tidegate_model::SinkRole = tidegate_lake::files::SINK;
+
+#[tokio::test]
+async fn each_day_has_its_own_file_named_after_the_export_and_its_offsets() {
+    let project = tempdir().expect("folder");
+    let sink = open(FILES, project.path(), &target("export", json!({})));
+    let events = [event_on(1, 0), event_on(2, 86_400), event_on(3, 5)];
+
+    let receipt = sink.deliver(&events).await.expect("a receipt");
+
+    assert!(all_delivered(&receipt, 3));
+    let folder = project.path().join("lake/onesignal_events/message_events");
+    let files = files_below(&folder, ".parquet");
+    let names: Vec<String> =
+        files.iter().map(|file| file.strip_prefix(&folder).expect("below").display().to_string()).collect();
+    assert_eq!(
+        names,
+        [
+            "event_date=2026-03-01/20260301T120000000001Z-onesignal.export-0-1-3.parquet",
+            "event_date=2026-03-02/20260301T120000000001Z-onesignal.export-0-1-3.parquet",
+        ]
+    );
+    assert_eq!(counts(&files), once(&events));
+}
+
+#[tokio::test]
+async fn a_delivery_repeated_after_a_crash_is_written_once() {
+    let project = tempdir().expect("folder");
+    let target = target("export", json!({ "path": "a/b", "compression": "zstd" }));
+    open(FILES, project.path(), &target).deliver(&events(1..=5)).await.expect("a receipt");
+
+    let again = open(FILES, project.path(), &target);
+    again.deliver(&events(1..=3)).await.expect("a receipt");
+    again.deliver(&events(4..=8)).await.expect("a receipt");
+    again.deliver(&events(8..=9)).await.expect("a receipt");
+
+    let files = files_below(&project.path().join("lake/a/b"), ".parquet");
+    assert_eq!(counts(&files), once(&events(1..=9)));
+}
+
+#[tokio::test]
+async fn what_a_crash_between_two_files_left_is_written_anew() {
+    let project = tempdir().expect("folder");
+    let target = target("export", json!({}));
+    open(FILES, project.path(), &target).deliver(&events(1..=2)).await.expect("a receipt");
+    let torn = [event_on(3, 200), event_on(4, 86_400), event_on(5, 2 * 86_400)];
+    open(FILES, project.path(), &target).deliver(&torn).await.expect("a receipt");
+    let folder = project.path().join("lake/onesignal_events/message_events");
+    // As if the machine had stopped before the last file of three.
+    std::fs::remove_file(&files_below(&folder, "3-5.parquet")[2]).expect("removed");
+
+    let again = open(FILES, project.path(), &target);
+    again.deliver(&torn[..2]).await.expect("a receipt");
+    again.deliver(&torn[2..]).await.expect("a receipt");
+
+    let mut expected = once(&events(1..=2));
+    expected.extend(once(&torn));
+    assert_eq!(counts(&files_below(&folder, ".parquet")), expected);
+}
+
+#[tokio::test]
+async fn files_that_a_reader_took_away_are_not_missed_once_the_export_went_on() {
+    let project = tempdir().expect("folder");
+    let target = target("export", json!({}));
+    let two_days = [event_on(1, 0), event_on(2, 86_400)];
+    open(FILES, project.path(), &target).deliver(&two_days).await.expect("a receipt");
+    let folder = project.path().join("lake/onesignal_events/message_events");
+    std::fs::remove_file(&files_below(&folder, ".parquet")[0]).expect("taken away");
+
+    open(FILES, project.path(), &target).deliver(&events(3..=4)).await.expect("a receipt");
+
+    let mut expected = once(&two_days[1..]);
+    expected.extend(once(&events(3..=4)));
+    assert_eq!(counts(&files_below(&folder, ".parquet")), expected);
+}
+
+#[tokio::test]
+async fn partitions_of_the_log_go_on_by_themselves() {
+    let project = tempdir().expect("folder");
+    let target = target("export", json!({}));
+    let mut both = events(1..=4);
+    for event in &mut both[2..] {
+        event.offset.partition = 1;
+    }
+    open(FILES, project.path(), &target).deliver(&both).await.expect("a receipt");
+
+    open(FILES, project.path(), &target).deliver(&both[2..]).await.expect("a receipt");
+
+    let files = files_below(&project.path().join("lake"), ".parquet");
+    assert_eq!(files.len(), 2);
+    assert_eq!(counts(&files), once(&both));
+}
+
+#[tokio::test]
+async fn json_lines_hold_one_event_each() {
+    let project = tempdir().expect("folder");
+    let sink = open(
+        FILES,
+        project.path(),
+        &target("export", json!({ "format": "jsonl", "partition_by_date": false })),
+    );
+
+    sink.deliver(&events(1..=3)).await.expect("a receipt");
+
+    let files = files_below(&project.path().join("lake"), ".jsonl");
+    let text = std::fs::read_to_string(&files[0]).expect("file");
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(lines.len(), 3);
+    assert_eq!(lines[0]["event_id"], "event-1");
+    assert_eq!(lines[0]["message_title"], "Grüße \"you\"");
+    assert!(lines[0].get("template_id").is_none(), "empty columns are left out");
+}
+
+#[tokio::test]
+async fn a_broken_journal_stops_the_export() {
+    let project = tempdir().expect("folder");
+    let target = target("export", json!({}));
+    open(FILES, project.path(), &target).deliver(&events(1..=2)).await.expect("a receipt");
+    let journal = files_below(&project.path().join("lake"), ".json").remove(0);
+    std::fs::write(&journal, "{").expect("broken");
+
+    let error = open(FILES, project.path(), &target).deliver(&events(3..=3)).await.expect_err("broken");
+
+    assert_eq!(error.kind(), ErrorKind::Unexpected);
+    assert!(error.message().contains("_tidegate/onesignal.export.0.json"), "{error}");
+}
+
+#[tokio::test]
+async fn a_path_cannot_lead_out_of_the_lake() {
+    let project = tempdir().expect("folder");
+    for path in ["../x", "a//b", "/etc", "_hidden"] {
+        let target = target("export", json!({ "path": path }));
+        let opened = (FILES.open)(
+            &crate::support::settings(json!({ "path": "lake" })),
+            &target,
+            &crate::support::tools(project.path()),
+        );
+        assert_eq!(opened.map(drop).expect_err(path).kind(), ErrorKind::Settings);
+    }
+}

@@ -1,0 +1,8 @@
+//! Lakes as their readers see them.
+
+mod delta;
+mod delta_tables;
+mod files;
+mod readers;
+mod s3;
+mod support;

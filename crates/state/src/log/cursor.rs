@@ -1,0 +1,97 @@
+//! A place in a stream that moves through its segments.
+
+use std::path::PathBuf;
+
+use tidegate_model::{Error, ErrorKind, LoggedEvent};
+use tracing::warn;
+
+use super::failure;
+use super::recovery::Tail;
+use super::segment::{self, SegmentReader};
+
+/// Reads a stream in order. Asks the disk and waits for it.
+pub(super) struct Cursor {
+    folder: PathBuf,
+    next: u64,
+    at: At,
+}
+
+enum At {
+    /// Nowhere yet: the segment of the next offset is to be found.
+    Start,
+    Inside(Box<SegmentReader>),
+    /// At the end of the segment with this first offset.
+    Behind(u64),
+}
+
+impl Cursor {
+    /// Stands in front of an offset.
+    pub(super) fn new(folder: PathBuf, next: u64) -> Cursor {
+        Cursor { folder, next, at: At::Start }
+    }
+
+    /// The offset that is read next.
+    pub(super) fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// Reads about a block of events; none only where nothing is left before the tail.
+    pub(super) fn read(&mut self, tail: Tail) -> Result<Vec<LoggedEvent>, Error> {
+        let mut events = Vec::new();
+        while events.is_empty() && self.next < tail.next {
+            let At::Inside(reader) = &mut self.at else {
+                self.enter(tail)?;
+                continue;
+            };
+            let end = end_of(reader, tail)?;
+            if reader.position() >= end {
+                self.at = At::Behind(reader.first());
+                continue;
+            }
+            if let Err(failed) = reader.read(end, &mut events) {
+                return Err(reader.error(failed));
+            }
+            self.next = reader.next();
+        }
+        Ok(events)
+    }
+
+    /// Opens the segment that has the next offset.
+    fn enter(&mut self, tail: Tail) -> Result<(), Error> {
+        loop {
+            let firsts =
+                segment::list(&self.folder).map_err(|cause| failure::reading(cause, &self.folder))?;
+            let found = match self.at {
+                At::Behind(done) => firsts.iter().find(|&&first| first > done),
+                _ => firsts.iter().rev().find(|&&first| first <= self.next).or(firsts.first()),
+            };
+            let Some(&first) = found else {
+                let shown = self.folder.display();
+                return Err(Error::new(
+                    ErrorKind::Storage,
+                    format!("the event log in {shown} has lost its files"),
+                )
+                .hint("restore the folder from a copy, or restart tidegate to begin a new one"));
+            };
+            // Retention may have taken it a moment ago.
+            let Some(mut reader) = SegmentReader::open(&self.folder, first)? else { continue };
+            if first > self.next {
+                if matches!(self.at, At::Behind(_)) {
+                    let folder = self.folder.display();
+                    warn!(%folder, from = self.next, to = first, "events are gone from the log and passed over");
+                }
+                self.next = first;
+            } else {
+                let end = end_of(&reader, tail)?;
+                reader.skip_to(self.next, end)?;
+            }
+            self.at = At::Inside(Box::new(reader));
+            return Ok(());
+        }
+    }
+}
+
+/// The byte up to which a segment may be read.
+fn end_of(reader: &SegmentReader, tail: Tail) -> Result<u64, Error> {
+    if reader.first() == tail.segment { Ok(tail.bytes) } else { reader.length() }
+}

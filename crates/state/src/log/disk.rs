@@ -1,0 +1,58 @@
+//! What the writer asks of a disk, so that tests can have one that fails.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Seek as _, SeekFrom, Write as _};
+use std::path::Path;
+
+use crate::folder;
+
+/// Files that are written. Reading needs no double: damage is made in the files.
+pub(super) trait Disk: Send + Sync {
+    /// A new, empty file that only its owner can read.
+    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
+    /// A file that is there, to write on.
+    fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
+    /// Gives a file its name, and makes the name durable.
+    fn name(&self, from: &Path, to: &Path) -> io::Result<()>;
+}
+
+/// A file that is written.
+pub(super) trait DiskFile: Send {
+    fn write_at(&mut self, bytes: &[u8], at: u64) -> io::Result<()>;
+    /// Makes what was written durable.
+    fn sync(&mut self) -> io::Result<()>;
+    fn cut(&mut self, length: u64) -> io::Result<()>;
+}
+
+/// The machine's own.
+pub(super) struct RealDisk;
+
+impl Disk for RealDisk {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        Ok(Box::new(folder::create_file(path)?))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        Ok(Box::new(OpenOptions::new().write(true).open(path)?))
+    }
+
+    fn name(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)?;
+        to.parent().map_or(Ok(()), folder::sync)
+    }
+}
+
+impl DiskFile for File {
+    fn write_at(&mut self, bytes: &[u8], at: u64) -> io::Result<()> {
+        self.seek(SeekFrom::Start(at))?;
+        self.write_all(bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.sync_data()
+    }
+
+    fn cut(&mut self, length: u64) -> io::Result<()> {
+        self.set_len(length)
+    }
+}

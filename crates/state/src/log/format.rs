@@ -1,0 +1,304 @@
+//! Events as bytes.
+//!
+//! A segment file is a header and frames. A frame is what one write made durable:
+//! all of it counts or nothing does. Numbers are little-endian; a checksum is CRC-32.
+//!
+//! ```text
+//! segment   magic 8 | version u32 | first offset u64 | name length u32 | stream's name | checksum u32
+//! frame     magic 4 | checksum u32 of the rest of this header
+//!           first offset u64 | logged at, microseconds, i64 | records u32 | bytes of all records u32
+//! record    bytes of the body u32 | checksum u32 of the body
+//! body      at: seconds i64, nanoseconds i32
+//!           six lengths, seven bits a byte: id, kind, user, app, message, template
+//!           these six texts, then the payload up to the end
+//! ```
+//!
+//! The records of a frame have consecutive offsets. The first byte of a frame
+//! cannot occur in UTF-8, so no payload can pretend to be one.
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use tidegate_model::{Event, Json, LoggedEvent, Offset, Text};
+
+const SEGMENT_MAGIC: &[u8; 8] = b"\xF5TIDELOG";
+const VERSION: u32 = 1;
+const FRAME_MAGIC: &[u8; 4] = b"\xF5TGF";
+
+/// Bytes of a frame's header.
+pub(super) const FRAME_HEADER: usize = 32;
+/// Bytes in front of a record's body.
+const RECORD_HEADER: usize = 8;
+/// The longest header of a segment that is looked at.
+pub(super) const SEGMENT_HEADER_MAX: usize = 64 * 1024;
+
+/// What a segment says about itself.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct SegmentHeader {
+    /// The offset of its first event.
+    pub(super) first: u64,
+    /// The stream it belongs to.
+    pub(super) stream: String,
+}
+
+impl SegmentHeader {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut out = SEGMENT_MAGIC.to_vec();
+        out.extend_from_slice(&VERSION.to_le_bytes());
+        out.extend_from_slice(&self.first.to_le_bytes());
+        out.extend_from_slice(&(self.stream.len() as u32).to_le_bytes());
+        out.extend_from_slice(self.stream.as_bytes());
+        out.extend_from_slice(&crc32fast::hash(&out).to_le_bytes());
+        out
+    }
+
+    /// The header at the start of a file and its length; `None` where it is damaged.
+    pub(super) fn decode(file: &[u8]) -> Option<(SegmentHeader, usize)> {
+        let mut rest = file.strip_prefix(SEGMENT_MAGIC)?;
+        let version = take_u32(&mut rest)?;
+        let first = take_u64(&mut rest)?;
+        let length = usize::try_from(take_u32(&mut rest)?).ok()?;
+        let name = rest.get(..length)?;
+        rest = &rest[length..];
+        let hashed = file.len() - rest.len();
+        let checksum = take_u32(&mut rest)?;
+        if version != VERSION || crc32fast::hash(&file[..hashed]) != checksum {
+            return None;
+        }
+        let stream = std::str::from_utf8(name).ok()?.to_owned();
+        Some((SegmentHeader { first, stream }, hashed + 4))
+    }
+}
+
+/// What a frame says about its records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FrameHeader {
+    /// The offset of its first record.
+    pub(super) first: u64,
+    /// When it was written.
+    pub(super) logged_at: Timestamp,
+    /// How many records it has; never none.
+    pub(super) records: u32,
+    /// The bytes of them all.
+    pub(super) bytes: u32,
+}
+
+impl FrameHeader {
+    pub(super) fn encode(&self) -> [u8; FRAME_HEADER] {
+        let mut out = [0; FRAME_HEADER];
+        out[..4].copy_from_slice(FRAME_MAGIC);
+        out[8..16].copy_from_slice(&self.first.to_le_bytes());
+        out[16..24].copy_from_slice(&self.logged_at.as_microsecond().to_le_bytes());
+        out[24..28].copy_from_slice(&self.records.to_le_bytes());
+        out[28..32].copy_from_slice(&self.bytes.to_le_bytes());
+        let checksum = crc32fast::hash(&out[8..]);
+        out[4..8].copy_from_slice(&checksum.to_le_bytes());
+        out
+    }
+
+    /// The header at the start of `bytes`; `None` where it is damaged or cut off.
+    pub(super) fn decode(bytes: &[u8]) -> Option<FrameHeader> {
+        let header = bytes.get(..FRAME_HEADER)?;
+        let mut rest = header.strip_prefix(FRAME_MAGIC)?;
+        let checksum = take_u32(&mut rest)?;
+        if crc32fast::hash(rest) != checksum {
+            return None;
+        }
+        let first = take_u64(&mut rest)?;
+        let logged_at = Timestamp::from_microsecond(take_i64(&mut rest)?).ok()?;
+        let records = take_u32(&mut rest)?;
+        let bytes = take_u32(&mut rest)?;
+        (records > 0).then_some(FrameHeader { first, logged_at, records, bytes })
+    }
+
+    /// The first whole header behind `at`, and where it stands.
+    pub(super) fn find(bytes: &[u8], at: usize) -> Option<(FrameHeader, usize)> {
+        (at..bytes.len().saturating_sub(FRAME_HEADER - 1))
+            .find_map(|at| FrameHeader::decode(&bytes[at..]).map(|header| (header, at)))
+    }
+}
+
+/// Appends a record.
+pub(super) fn write_record(event: &Event, out: &mut Vec<u8>) {
+    let start = out.len();
+    out.extend_from_slice(&[0; RECORD_HEADER]);
+    out.extend_from_slice(&event.at.as_second().to_le_bytes());
+    out.extend_from_slice(&event.at.subsec_nanosecond().to_le_bytes());
+    let texts = [&event.id, &event.kind, &event.user, &event.app, &event.message, &event.template];
+    for text in texts {
+        put_length(text.len(), out);
+    }
+    for text in texts {
+        out.extend_from_slice(text.as_bytes());
+    }
+    out.extend_from_slice(event.payload.as_str().as_bytes());
+    let body = &out[start + RECORD_HEADER..];
+    let (length, checksum) = (body.len() as u32, crc32fast::hash(body));
+    out[start..start + 4].copy_from_slice(&length.to_le_bytes());
+    out[start + 4..start + 8].copy_from_slice(&checksum.to_le_bytes());
+}
+
+/// What stands at some place of a block.
+pub(super) enum Record {
+    /// An event and the bytes of its record.
+    Whole(Event, usize),
+    /// The block ends too early: the record has this many bytes.
+    Longer(usize),
+    /// No record that was ever written like this.
+    Damaged,
+}
+
+/// The record at `at`; its texts share the block's memory.
+pub(super) fn read_record(block: &Bytes, at: usize) -> Record {
+    let mut rest = &block[at..];
+    let (Some(length), Some(checksum)) = (take_u32(&mut rest), take_u32(&mut rest)) else {
+        return Record::Longer(RECORD_HEADER);
+    };
+    let Ok(length) = usize::try_from(length) else { return Record::Damaged };
+    let Some(body) = rest.get(..length) else { return Record::Longer(RECORD_HEADER + length) };
+    if crc32fast::hash(body) != checksum {
+        return Record::Damaged;
+    }
+    match read_body(block, at + RECORD_HEADER, length) {
+        Some(event) => Record::Whole(event, RECORD_HEADER + length),
+        None => Record::Damaged,
+    }
+}
+
+fn read_body(block: &Bytes, start: usize, length: usize) -> Option<Event> {
+    let mut rest = block.get(start..start + length)?;
+    let seconds = take_i64(&mut rest)?;
+    let nanoseconds = i32::from_le_bytes(take(&mut rest)?);
+    let at = Timestamp::new(seconds, nanoseconds).ok()?;
+    let mut lengths = [0; 6];
+    for length in &mut lengths {
+        *length = take_length(&mut rest)?;
+    }
+    // One check for all texts of the event, then slices of it.
+    let end = start + length;
+    let all = Text::try_from(block.slice(end - rest.len()..end)).ok()?;
+    let mut left: &str = &all;
+    let mut text = |length: usize| {
+        let (text, behind) = left.split_at_checked(length)?;
+        left = behind;
+        Some(if text.is_empty() { Text::new() } else { all.slice_ref(text) })
+    };
+    Some(Event {
+        id: text(lengths[0])?,
+        kind: text(lengths[1])?,
+        at,
+        user: text(lengths[2])?,
+        app: text(lengths[3])?,
+        message: text(lengths[4])?,
+        template: text(lengths[5])?,
+        payload: Json::trusted(all.slice_ref(left)),
+    })
+}
+
+/// An event of a frame at its place.
+pub(super) fn logged(event: Event, offset: u64, logged_at: Timestamp) -> LoggedEvent {
+    LoggedEvent { offset: Offset { partition: 0, at: offset }, logged_at, event }
+}
+
+fn put_length(mut length: usize, out: &mut Vec<u8>) {
+    while length >= 0x80 {
+        out.push((length & 0x7f) as u8 | 0x80);
+        length >>= 7;
+    }
+    out.push(length as u8);
+}
+
+fn take_length(rest: &mut &[u8]) -> Option<usize> {
+    let mut length = 0;
+    for shift in (0..35).step_by(7) {
+        let [byte] = take(rest)?;
+        length |= usize::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return Some(length);
+        }
+    }
+    None
+}
+
+fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
+    let (taken, behind) = rest.split_first_chunk()?;
+    *rest = behind;
+    Some(*taken)
+}
+
+pub(super) fn take_u32(rest: &mut &[u8]) -> Option<u32> {
+    take(rest).map(u32::from_le_bytes)
+}
+
+fn take_u64(rest: &mut &[u8]) -> Option<u64> {
+    take(rest).map(u64::from_le_bytes)
+}
+
+fn take_i64(rest: &mut &[u8]) -> Option<i64> {
+    take(rest).map(i64::from_le_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn event(texts: &[String; 6], payload: &str, at: Timestamp) -> Event {
+        let [id, kind, user, app, message, template] = texts.each_ref().map(|text| Text::from(text.as_str()));
+        Event { id, kind, at, user, app, message, template, payload: Json::trusted(payload) }
+    }
+
+    proptest! {
+        #[test]
+        fn an_event_is_read_as_it_was_written(
+            texts in proptest::array::uniform6("\\PC{0,40}"), payload in "\\PC{0,300}", second in -1_000_000_i64..9_000_000_000, nanosecond in 0..1_000_000_000,
+        ) {
+            let event = event(&texts, &payload, Timestamp::new(second, nanosecond).expect("timestamp"));
+            let mut out = b"before".to_vec();
+            write_record(&event, &mut out);
+            let block = Bytes::from(out);
+            let Record::Whole(read, length) = read_record(&block, 6) else { panic!("unreadable") };
+            prop_assert_eq!(read, event);
+            prop_assert_eq!(length, block.len() - 6);
+        }
+
+        #[test]
+        fn no_bytes_make_a_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), at in 0_usize..200) {
+            let mut framed = (bytes.len() as u32).to_le_bytes().to_vec();
+            framed.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
+            framed.extend_from_slice(&bytes);
+            let block = Bytes::from(framed);
+            let _ = read_record(&block, at.min(block.len()));
+            let _ = FrameHeader::decode(&block);
+            let _ = SegmentHeader::decode(&block);
+        }
+    }
+
+    #[test]
+    fn a_flipped_bit_of_a_header_is_noticed() {
+        let segment = SegmentHeader { first: 7, stream: "shop".to_owned() };
+        let frame = FrameHeader { first: 7, logged_at: Timestamp::UNIX_EPOCH, records: 3, bytes: 90 };
+        let (segment_bytes, frame_bytes) = (segment.encode(), frame.encode());
+        assert_eq!(SegmentHeader::decode(&segment_bytes), Some((segment, segment_bytes.len())));
+        assert_eq!(FrameHeader::decode(&frame_bytes), Some(frame));
+        for bit in 0..segment_bytes.len() * 8 {
+            let mut flipped = segment_bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(SegmentHeader::decode(&flipped), None, "bit {bit}");
+        }
+        for bit in 0..FRAME_HEADER * 8 {
+            let mut flipped = frame_bytes;
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(FrameHeader::decode(&flipped), None, "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_header_is_found_behind_damage() {
+        let frame = FrameHeader { first: 9, logged_at: Timestamp::UNIX_EPOCH, records: 1, bytes: 1 };
+        let mut bytes = FRAME_MAGIC.to_vec();
+        bytes.extend_from_slice(&frame.encode());
+        assert_eq!(FrameHeader::find(&bytes, 0), Some((frame, 4)));
+        assert_eq!(FrameHeader::find(&bytes, 5), None);
+    }
+}

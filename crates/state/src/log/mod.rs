@@ -1,0 +1,299 @@
+//! The embedded event log: segment files, one folder for each stream.
+//!
+//! Every event is checked by a sum of its own and known by its id. One thread
+//! for each stream writes (`writer`), any number of readers read (`cursor`,
+//! `feed`), and no reader sees what a failure of power could take back. What a
+//! crash left unfinished is cut off on opening (`recovery`). How the files look
+//! is told in `format` and `ids`.
+
+mod cursor;
+mod disk;
+mod failure;
+mod feed;
+mod format;
+mod ids;
+mod queue;
+mod recovery;
+mod repeats;
+mod segment;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use tidegate_model::{
+    Appended, Checkpoint, Clock, Error, ErrorKind, Event, EventLog, Feed, Lag, LoggedEvent, Reading, StreamId,
+};
+use tokio::sync::{oneshot, watch};
+use tokio::task;
+
+use self::cursor::Cursor;
+use self::disk::{Disk, RealDisk};
+use self::queue::Queue;
+use self::recovery::Tail;
+use self::segment::SegmentReader;
+use self::stream::Stream;
+use self::writer::{Job, Progress, Setup};
+use crate::folder;
+use crate::store::failure::of_io;
+
+/// The most that one append may bring.
+const APPEND_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// Where events are logged, and how.
+pub struct LogConfig {
+    /// The folder; made on first use, closed to other users.
+    pub folder: PathBuf,
+    /// Tells when events were logged.
+    pub clock: Arc<dyn Clock>,
+    /// What this process does with it.
+    pub access: LogAccess,
+    /// For how long an event is known by its id. Each event takes up to 21
+    /// bytes of memory for so long.
+    pub repetition: Duration,
+    /// The size at which a segment is closed. Retention removes whole segments.
+    pub segment_bytes: u64,
+    /// How much may wait to be written before appends are throttled.
+    pub queue_bytes: usize,
+}
+
+/// What a process does with a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogAccess {
+    /// Appends and reads; one process at a time.
+    Append,
+    /// Reads what is whole on the disk, beside a process that appends.
+    Read,
+}
+
+impl LogConfig {
+    /// A log in `folder` with the usual sizes: ids are known for a day, segments
+    /// have 64 MiB, and 64 MiB may wait.
+    pub fn new(folder: impl Into<PathBuf>, clock: Arc<dyn Clock>, access: LogAccess) -> LogConfig {
+        LogConfig {
+            folder: folder.into(),
+            clock,
+            access,
+            repetition: Duration::from_hours(24),
+            segment_bytes: 64 * 1024 * 1024,
+            queue_bytes: 64 * 1024 * 1024,
+        }
+    }
+}
+
+/// Opens the embedded event log.
+///
+/// A stream is opened when it is first used, so a damaged one fails there and
+/// holds up no other.
+///
+/// # Errors
+/// [`Storage`](ErrorKind::Storage) where the folder cannot be used, or another
+/// process appends to it already.
+pub fn open_log(config: LogConfig) -> Result<Arc<dyn EventLog>, Error> {
+    Ok(Arc::new(EmbeddedLog::open(config, Arc::new(RealDisk))?))
+}
+
+struct EmbeddedLog {
+    config: LogConfig,
+    disk: Arc<dyn Disk>,
+    queue: Queue,
+    streams: Mutex<HashMap<StreamId, Stream>>,
+    // Held as long as threads write; the system gives it back when the process ends.
+    _lock: Option<File>,
+}
+
+impl EmbeddedLog {
+    fn open(config: LogConfig, disk: Arc<dyn Disk>) -> Result<EmbeddedLog, Error> {
+        let lock = match config.access {
+            LogAccess::Append => Some(lock(&config)?),
+            LogAccess::Read => None,
+        };
+        let queue = Queue::new(config.queue_bytes);
+        Ok(EmbeddedLog { config, disk, queue, streams: Mutex::default(), _lock: lock })
+    }
+
+    fn writes(&self) -> Result<(), Error> {
+        match self.config.access {
+            LogAccess::Append => Ok(()),
+            LogAccess::Read => Err(Error::new(
+                ErrorKind::Storage,
+                format!("the event log in {} is open for reading only", self.config.folder.display()),
+            )
+            .hint("ask the process that serves it")),
+        }
+    }
+
+    fn folder(&self, stream: &StreamId) -> PathBuf {
+        self.config.folder.join(folder::file_name(stream.as_str()))
+    }
+
+    /// Uses a stream, opening it the first time.
+    fn with<T>(&self, stream: &StreamId, ask: impl FnOnce(&Stream) -> T) -> Result<T, Error> {
+        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(stream) = streams.get(stream) {
+            return Ok(ask(stream));
+        }
+        let opened = Stream::start(Setup {
+            stream: stream.clone(),
+            folder: self.folder(stream),
+            disk: Arc::clone(&self.disk),
+            clock: Arc::clone(&self.config.clock),
+            window_seconds: u32::try_from(self.config.repetition.as_secs()).unwrap_or(u32::MAX),
+            segment_bytes: self.config.segment_bytes,
+        })?;
+        Ok(ask(streams.entry(stream.clone()).or_insert(opened)))
+    }
+
+    /// How far a stream is, and where one is told of more.
+    async fn progress(&self, stream: &StreamId) -> Result<(Tail, watch::Receiver<Progress>), Error> {
+        let mut progress = match self.config.access {
+            LogAccess::Append => self.with(stream, Stream::progress)?,
+            LogAccess::Read => {
+                let folder = self.folder(stream);
+                let tail = blocking(move || recovery::look(&folder)).await?;
+                watch::channel(Progress::Durable(tail)).1
+            }
+        };
+        let known = progress
+            .wait_for(|progress| !matches!(progress, Progress::Opening))
+            .await
+            .map_err(|_| stream::gone(stream))?
+            .clone();
+        match known {
+            Progress::Durable(tail) => Ok((tail, progress)),
+            Progress::Unusable(failure) => Err(failure.error()),
+            Progress::Opening => Err(Error::internal("an event log is opening for ever")),
+        }
+    }
+}
+
+#[async_trait]
+impl EventLog for EmbeddedLog {
+    async fn append(&self, stream: &StreamId, events: Vec<Event>) -> Result<Appended, Error> {
+        self.writes()?;
+        if events.is_empty() {
+            return Ok(Appended::default());
+        }
+        let bytes = events.iter().map(Event::weight).sum();
+        if bytes > APPEND_BYTES_MAX {
+            return Err(Error::new(
+                ErrorKind::TooLarge,
+                format!("{bytes} bytes of events at once, and the event log takes {APPEND_BYTES_MAX}"),
+            )
+            .hint("send fewer events at once"));
+        }
+        let claim = self.queue.claim(bytes)?;
+        let (answer, answered) = oneshot::channel();
+        self.with(stream, |known| known.ask(Job::Append { events, claim, answer }))?;
+        answered.await.map_err(|_| stream::gone(stream))?
+    }
+
+    async fn read(
+        &self,
+        stream: &StreamId,
+        after: Option<&Checkpoint>,
+        reading: Reading,
+    ) -> Result<Feed<LoggedEvent>, Error> {
+        if reading.follow {
+            self.writes()?;
+        }
+        let offset = feed::offset_of(after)?;
+        let (tail, progress) = self.progress(stream).await?;
+        if offset > tail.next {
+            return Err(Error::new(
+                ErrorKind::Storage,
+                format!("the event log `{stream}` ends at {}, before the checkpoint at {offset}", tail.next),
+            )
+            .hint("the log was replaced by an older one: restore it, or reset the sync to read from its beginning"));
+        }
+        Ok(feed::feed(Cursor::new(self.folder(stream), offset), progress, reading))
+    }
+
+    async fn lag(&self, stream: &StreamId, after: Option<&Checkpoint>) -> Result<Vec<Lag>, Error> {
+        let offset = feed::offset_of(after)?;
+        let (tail, _) = self.progress(stream).await?;
+        let folder = self.folder(stream);
+        let firsts =
+            blocking(move || segment::list(&folder).map_err(|cause| failure::reading(cause, &folder)))
+                .await?;
+        let Some(&first) = firsts.first() else { return Ok(Vec::new()) };
+        let position = offset.max(first);
+        Ok(vec![Lag {
+            partition: format!("{stream}[0]"),
+            position,
+            end: tail.next,
+            behind: tail.next.saturating_sub(position),
+            last_seen: None,
+            per_minute: None,
+        }])
+    }
+
+    async fn streams(&self) -> Result<Vec<StreamId>, Error> {
+        let folder = self.config.folder.clone();
+        blocking(move || {
+            let failed = |cause| failure::reading(cause, &folder);
+            let mut found = Vec::new();
+            for entry in fs::read_dir(&folder).map_err(failed)? {
+                let path = entry.map_err(failed)?.path();
+                if !path.is_dir() {
+                    continue;
+                }
+                // Each segment tells the name; a damaged one is told by those who read it.
+                let firsts = segment::list(&path).map_err(failed)?;
+                let mut readers = firsts.iter().map(|&first| SegmentReader::open(&path, first));
+                let named = readers.find_map(|reader| reader.ok().flatten());
+                found.extend(named.map(|reader| StreamId::new(reader.stream())));
+            }
+            found.sort();
+            Ok(found)
+        })
+        .await
+    }
+
+    async fn trim(&self, before: Timestamp) -> Result<(), Error> {
+        self.writes()?;
+        let mut failed = None;
+        for stream in self.streams().await? {
+            let (answer, answered) = oneshot::channel();
+            self.with(&stream, |known| known.ask(Job::Trim { before, answer }))?;
+            let trimmed = answered.await.map_err(|_| stream::gone(&stream)).flatten();
+            // One stream that cannot be trimmed keeps no other from it.
+            failed = trimmed.err().or(failed);
+        }
+        failed.map_or(Ok(()), Err)
+    }
+}
+
+/// Makes the folder and keeps other processes from appending to it.
+fn lock(config: &LogConfig) -> Result<File, Error> {
+    folder::create(&config.folder).map_err(|cause| of_io(cause, "making the folder", &config.folder))?;
+    let path = config.folder.join("lock");
+    let file = folder::ensure_file(&path).map_err(|cause| of_io(cause, "opening", &path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => Err(Error::new(
+            ErrorKind::Storage,
+            format!("another process appends to the event log in {}", config.folder.display()),
+        )
+        .hint("stop it, or give this one another data folder")),
+        Err(fs::TryLockError::Error(cause)) => Err(of_io(cause, "locking", &path)),
+    }
+}
+
+/// Asks the disk on a thread that may wait for it.
+async fn blocking<T: Send + 'static>(
+    ask: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    match task::spawn_blocking(ask).await {
+        Ok(answer) => answer,
+        Err(cause) => Err(Error::internal("asking the event log").caused_by(cause)),
+    }
+}

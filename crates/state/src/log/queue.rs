@@ -1,0 +1,65 @@
+//! How much may wait to be written.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tidegate_model::{Error, ErrorKind};
+
+/// The bytes that all streams may have waiting together.
+#[derive(Clone)]
+pub(super) struct Queue {
+    waiting: Arc<AtomicUsize>,
+    bytes_max: usize,
+}
+
+impl Queue {
+    pub(super) fn new(bytes_max: usize) -> Queue {
+        Queue { waiting: Arc::default(), bytes_max }
+    }
+
+    /// Claims memory until the claim is dropped. Something that is greater than
+    /// all there is has its turn when nothing else waits.
+    pub(super) fn claim(&self, bytes: usize) -> Result<Claim, Error> {
+        let fits = |waiting: usize| {
+            let after = waiting.saturating_add(bytes);
+            (waiting == 0 || after <= self.bytes_max).then_some(after)
+        };
+        match self.waiting.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits) {
+            Ok(_) => Ok(Claim { waiting: Arc::clone(&self.waiting), bytes }),
+            Err(_) => Err(Error::new(
+                ErrorKind::Throttled(None),
+                format!("{} bytes of events wait to be written, and that is the limit", self.bytes_max),
+            )),
+        }
+    }
+}
+
+/// Memory that is taken as long as this lives.
+pub(super) struct Claim {
+    waiting: Arc<AtomicUsize>,
+    bytes: usize,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.waiting.fetch_sub(self.bytes, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_greater_than_the_limit_waits_alone() {
+        let queue = Queue::new(100);
+        let small = queue.claim(60).expect("fits");
+        assert_eq!(queue.claim(60).map(drop).expect_err("full").kind(), ErrorKind::Throttled(None));
+        let rest = queue.claim(40).expect("fits");
+        drop((small, rest));
+        let large = queue.claim(1_000).expect("alone");
+        assert!(queue.claim(1).is_err());
+        drop(large);
+        assert!(queue.claim(1).is_ok());
+    }
+}

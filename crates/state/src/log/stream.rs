@@ -1,0 +1,60 @@
+//! A stream that is open: its thread, and how it is asked.
+
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
+
+use tidegate_model::{Error, ErrorKind, StreamId};
+use tokio::sync::watch;
+
+use super::writer::{self, Job, Progress, Setup};
+
+/// The thread that writes a stream. Dropping this waits until all is written
+/// that was asked.
+pub(super) struct Stream {
+    jobs: Option<mpsc::Sender<Job>>,
+    progress: watch::Receiver<Progress>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Stream {
+    /// Starts the thread; it opens the stream first.
+    pub(super) fn start(setup: Setup) -> Result<Stream, Error> {
+        let (sender, jobs) = mpsc::channel();
+        let (progress, watched) = watch::channel(Progress::Opening);
+        let thread = thread::Builder::new()
+            .name(format!("log {}", setup.stream))
+            .spawn(move || writer::run(setup, &jobs, &progress))
+            .map_err(|cause| {
+                Error::new(ErrorKind::Storage, "no thread could be started for the event log")
+                    .caused_by(cause)
+            })?;
+        Ok(Stream { jobs: Some(sender), progress: watched, thread: Some(thread) })
+    }
+
+    /// Asks the thread. Where it is gone the job is dropped, and with it the answer.
+    pub(super) fn ask(&self, job: Job) {
+        if let Some(jobs) = &self.jobs {
+            let _ = jobs.send(job);
+        }
+    }
+
+    /// How far it is, now and later.
+    pub(super) fn progress(&self) -> watch::Receiver<Progress> {
+        self.progress.clone()
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic has been told where it happened.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The error of those who asked a thread that has ended.
+pub(super) fn gone(stream: &StreamId) -> Error {
+    Error::internal(format!("the thread of the event log `{stream}` has ended"))
+}

@@ -1,0 +1,1 @@
+//! What only a failing disk can show.

@@ -1,0 +1,293 @@
+//! The one thread that writes a stream.
+//!
+//! It takes everything that waits, writes it as one frame, waits once for the
+//! disk and answers all: many appenders share one sync. Nothing is tried twice.
+//! A write that found the disk full leaves nothing behind, and the next one may
+//! succeed. Any other failure, and each failed sync, stops the stream until a
+//! restart: after a failed sync nobody knows what the disk holds.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+
+use jiff::Timestamp;
+use tidegate_model::{Appended, Clock, Error, Event, StreamId};
+use tokio::sync::{oneshot, watch};
+use tracing::warn;
+
+use super::disk::Disk;
+use super::failure::{self, Failure};
+use super::format::{self, FRAME_HEADER, FrameHeader, SegmentHeader};
+use super::ids::{self, Closed};
+use super::queue::Claim;
+use super::recovery::{self, Active, Recovered, Tail, second};
+use super::repeats::{Repeats, Seen};
+use super::segment;
+use crate::folder;
+
+/// About how much one frame takes: bounds the memory of a write.
+const FRAME_BYTES: usize = 8 * 1024 * 1024;
+
+/// What a stream's thread is asked to do.
+pub(super) enum Job {
+    Append { events: Vec<Event>, claim: Claim, answer: oneshot::Sender<Result<Appended, Error>> },
+    Trim { before: Timestamp, answer: oneshot::Sender<Result<(), Error>> },
+}
+
+/// What everybody may know of a stream.
+#[derive(Clone, Debug)]
+pub(super) enum Progress {
+    /// Its files are being looked at.
+    Opening,
+    /// Everything before this is durable.
+    Durable(Tail),
+    /// Its files cannot be used.
+    Unusable(Failure),
+}
+
+/// What a writer works with.
+pub(super) struct Setup {
+    pub(super) stream: StreamId,
+    pub(super) folder: PathBuf,
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) window_seconds: u32,
+    pub(super) segment_bytes: u64,
+}
+
+/// Serves a stream until nobody can ask any more.
+pub(super) fn run(setup: Setup, jobs: &Receiver<Job>, progress: &watch::Sender<Progress>) {
+    recovery::sweep(&setup.folder);
+    let found = recovery::recover(&*setup.disk, &setup.folder, setup.clock.now(), setup.window_seconds);
+    match found {
+        Ok(found) => Writer::new(setup, found, progress).serve(jobs),
+        Err(error) => {
+            let failure = Failure::opening(&error);
+            warn!(stream = %setup.stream, error = error.chain(), "the event log cannot be opened");
+            progress.send_replace(Progress::Unusable(failure.clone()));
+            for job in jobs {
+                match job {
+                    Job::Append { answer, .. } => drop(answer.send(Err(failure.error()))),
+                    Job::Trim { answer, .. } => drop(answer.send(Err(failure.error()))),
+                }
+            }
+        }
+    }
+}
+
+struct Writer<'a> {
+    setup: Setup,
+    closed: VecDeque<Closed>,
+    active: Option<Active>,
+    next: u64,
+    repeats: Repeats,
+    progress: &'a watch::Sender<Progress>,
+    stopped: Option<Failure>,
+    frame: Vec<u8>,
+}
+
+struct Waiting {
+    appended: Appended,
+    answer: oneshot::Sender<Result<Appended, Error>>,
+    // Held until the answer: what waits for the disk is still in memory.
+    _claim: Claim,
+}
+
+impl<'a> Writer<'a> {
+    fn new(setup: Setup, found: Recovered, progress: &'a watch::Sender<Progress>) -> Writer<'a> {
+        let Recovered { closed, active, next, repeats } = found;
+        let closed = closed.into();
+        let writer =
+            Writer { setup, closed, active, next, repeats, progress, stopped: None, frame: Vec::new() };
+        writer.publish();
+        writer
+    }
+
+    fn serve(mut self, jobs: &Receiver<Job>) {
+        while let Ok(first) = jobs.recv() {
+            let mut next = Some(first);
+            let (mut waiting, mut added) = (Vec::new(), Vec::new());
+            self.frame.clear();
+            self.frame.resize(FRAME_HEADER, 0);
+            let now = self.setup.clock.now();
+            while let Some(job) = next.take() {
+                match job {
+                    Job::Append { events, claim, answer } => {
+                        let appended = self.encode(events, now, &mut added);
+                        waiting.push(Waiting { appended, answer, _claim: claim });
+                    }
+                    Job::Trim { before, answer } => drop(answer.send(self.trim(before))),
+                }
+                if self.frame.len() < FRAME_BYTES {
+                    next = jobs.try_recv().ok();
+                }
+            }
+            self.settle(waiting, added, now);
+        }
+    }
+
+    /// Adds to the frame what was not logged before.
+    fn encode(&mut self, events: Vec<Event>, now: Timestamp, added: &mut Vec<Seen>) -> Appended {
+        let mut appended = Appended::default();
+        for event in events {
+            let seen = Seen::new(&event.id, second(now));
+            if self.repeats.insert(seen) {
+                format::write_record(&event, &mut self.frame);
+                added.push(seen);
+                appended.events += 1;
+            } else {
+                appended.repeated += 1;
+            }
+        }
+        appended
+    }
+
+    fn settle(&mut self, waiting: Vec<Waiting>, added: Vec<Seen>, now: Timestamp) {
+        let written = match &self.stopped {
+            Some(failure) => Err(failure.clone()),
+            None if added.is_empty() => Ok(()),
+            None => self.write(&added, now),
+        };
+        if written.is_err() {
+            added.iter().for_each(|&seen| self.repeats.forget(seen));
+        }
+        for Waiting { appended, answer, _claim } in waiting {
+            // Nobody may be waiting any more.
+            let _ = answer.send(written.as_ref().map(|()| appended).map_err(Failure::error));
+        }
+    }
+
+    fn write(&mut self, added: &[Seen], now: Timestamp) -> Result<(), Failure> {
+        let records = added.len() as u32;
+        let bytes = (self.frame.len() - FRAME_HEADER) as u32;
+        let header = FrameHeader { first: self.next, logged_at: now, records, bytes };
+        self.frame[..FRAME_HEADER].copy_from_slice(&header.encode());
+        let mut active = match self.active.take() {
+            Some(active) if active.end < self.setup.segment_bytes => active,
+            full => self.roll(full)?,
+        };
+        let path = segment::path(&self.setup.folder, active.first);
+        let result = match active.file.write_at(&self.frame, active.end) {
+            Err(cause) => {
+                let cut = active.file.cut(active.end);
+                if failure::is_full(&cause) && cut.is_ok() {
+                    Err(Failure::of(&failure::writing(cause, &path)))
+                } else {
+                    Err(self.stop(&cause, &path))
+                }
+            }
+            Ok(()) => active.file.sync().map_err(|cause| {
+                // The system holds these bytes for written. A restart must not
+                // find them in its memory and take them for durable.
+                let _ = active.file.cut(active.end);
+                self.stop(&cause, &path)
+            }),
+        };
+        if result.is_ok() {
+            active.end += self.frame.len() as u64;
+            active.seen.extend_from_slice(added);
+            self.next += u64::from(records);
+        }
+        self.active = Some(active);
+        self.publish();
+        result
+    }
+
+    /// Begins a segment, and closes the one before it.
+    fn roll(&mut self, before: Option<Active>) -> Result<Active, Failure> {
+        match self.create() {
+            Ok(active) => {
+                if let Some(before) = before {
+                    let newest = newest(&before);
+                    let closed = Closed { first: before.first, newest };
+                    ids::write(&self.setup.folder, closed, &before.seen);
+                    self.closed.push_back(closed);
+                }
+                Ok(active)
+            }
+            Err(failure) => {
+                self.active = before;
+                Err(failure)
+            }
+        }
+    }
+
+    fn create(&mut self) -> Result<Active, Failure> {
+        let path = segment::path(&self.setup.folder, self.next);
+        let half = path.with_extension("tmp");
+        let header =
+            SegmentHeader { first: self.next, stream: self.setup.stream.as_str().to_owned() }.encode();
+        // Under another name until it is durable: a segment always has its header.
+        let made = (|| {
+            self.make_folder()?;
+            let mut file = self.setup.disk.create(&half)?;
+            file.write_at(&header, 0)?;
+            file.sync()?;
+            Ok(file)
+        })();
+        let file = made.map_err(|cause| {
+            // Nothing was named yet, so nothing has changed.
+            let _ = fs::remove_file(&half);
+            Failure::of(&failure::writing(cause, &path))
+        })?;
+        self.setup.disk.name(&half, &path).map_err(|cause| self.stop(&cause, &path))?;
+        Ok(Active { file, first: self.next, end: header.len() as u64, seen: Vec::new() })
+    }
+
+    fn make_folder(&self) -> io::Result<()> {
+        if self.setup.folder.is_dir() {
+            return Ok(());
+        }
+        folder::create(&self.setup.folder)?;
+        self.setup.folder.parent().map_or(Ok(()), folder::sync)
+    }
+
+    /// Removes segments that are older as a whole, and never what repetitions are
+    /// known by.
+    fn trim(&mut self, before: Timestamp) -> Result<(), Error> {
+        let window = second(self.setup.clock.now()).saturating_sub(self.setup.window_seconds);
+        let oldest = second(before).min(window);
+        let outdated = |active: &mut Active| !active.seen.is_empty() && newest(active) < oldest;
+        if self.stopped.is_none()
+            && let Some(active) = self.active.take_if(outdated)
+        {
+            let fresh = self.roll(Some(active)).map_err(|failure| failure.error())?;
+            self.active = Some(fresh);
+            self.publish();
+        }
+        while let Some(closed) = self.closed.front().filter(|closed| closed.newest < oldest) {
+            ids::remove(&self.setup.folder, closed.first);
+            let path = segment::path(&self.setup.folder, closed.first);
+            match fs::remove_file(&path) {
+                Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
+                    return Err(crate::store::failure::of_io(cause, "removing", &path));
+                }
+                _ => self.closed.pop_front(),
+            };
+        }
+        Ok(())
+    }
+
+    fn stop(&mut self, cause: &io::Error, path: &std::path::Path) -> Failure {
+        let failure = Failure::stopped(cause, path);
+        warn!(stream = %self.setup.stream, file = %path.display(), %cause, "the event log has stopped");
+        self.stopped = Some(failure.clone());
+        failure
+    }
+
+    fn publish(&self) {
+        let tail = match &self.active {
+            Some(active) => Tail { segment: active.first, bytes: active.end, next: self.next },
+            // Only closed segments: they are read to their ends.
+            None => Tail { segment: self.next, bytes: 0, next: self.next },
+        };
+        self.progress.send_replace(Progress::Durable(tail));
+    }
+}
+
+fn newest(active: &Active) -> u32 {
+    active.seen.iter().map(|seen| seen.second()).max().unwrap_or_default()
+}

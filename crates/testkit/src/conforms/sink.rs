@@ -1,0 +1,400 @@
+//! What a sink promises, as tests: [`crate::sinks_conform`].
+//!
+//! Each sink brings a way to make new places that events can be delivered to,
+//! and to see which events are there. The far side is a real one, or one that
+//! nobody here wrote, wherever that can be had.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+use tidegate_model::{
+    Connector, Error, ErrorKind, Event, Http, Json, Layout, LoggedEvent, Offset, Outcome, Reaction, Sink,
+    SinkTarget, StreamId, SyncId, Text, Tools,
+};
+
+use super::opening::{NOWHERE, mangled, nowhere, try_each, with_typo};
+use super::secrets::{assert_silent, told};
+use super::settings::secrets;
+use super::{NoHttp, PRIVATE, log, settings_of};
+use crate::ManualClock;
+
+/// Makes a new place, with nothing in it.
+pub type MakePlace = fn() -> BoxFuture<'static, SinkPlace>;
+
+/// Somewhere to deliver to.
+pub struct SinkPlace {
+    /// Connection settings that reach it.
+    pub settings: Value,
+    /// The export's own settings under `to:`.
+    pub target: Value,
+    /// The project's folder, and that of embedded parts.
+    pub folder: PathBuf,
+    /// The way to speak HTTP, for sinks that do.
+    pub http: Option<Arc<dyn Http>>,
+    /// The ids of the events that are there, each as often as it is.
+    pub ids: Box<dyn Fn() -> BoxFuture<'static, Vec<String>> + Send + Sync>,
+    /// Whether a repetition leaves each event there once.
+    pub exactly_once: bool,
+    /// Bytes of a payload that the sink does not take, where there is such a limit.
+    pub too_large: Option<usize>,
+    /// Ways to be set up wrongly, with what `deliver` then says.
+    pub wrong: Vec<WrongPlace>,
+    /// What has to live as long as the place.
+    pub keep: Box<dyn Any + Send + Sync>,
+}
+
+/// A place that cannot be delivered to.
+pub struct WrongPlace {
+    /// What is wrong, for messages.
+    pub what: &'static str,
+    /// Connection settings.
+    pub settings: Value,
+    /// The export's own settings.
+    pub target: Value,
+    /// The kind of the error.
+    pub kind: ErrorKind,
+}
+
+/// The registry and its places.
+pub struct SinkSuite {
+    /// Every connector.
+    pub connectors: &'static [Connector],
+    /// How a place for a kind is made.
+    pub place: fn(&str) -> Option<MakePlace>,
+}
+
+/// A place and who delivers to it.
+struct World {
+    connector: &'static Connector,
+    place: SinkPlace,
+}
+
+impl SinkSuite {
+    /// A new world for each sink.
+    ///
+    /// # Panics
+    /// When a sink has no place.
+    async fn worlds(&self) -> Vec<World> {
+        let mut worlds = Vec::new();
+        for connector in self.connectors.iter().filter(|connector| connector.sink.is_some()) {
+            let make = (self.place)(connector.kind)
+                .unwrap_or_else(|| panic!("`{}` has no place to deliver to", connector.kind));
+            worlds.push(World { connector, place: make().await });
+        }
+        worlds
+    }
+}
+
+impl World {
+    fn open_with(&self, settings: &Value, target: &Value, tools: &Tools) -> Result<Arc<Sink>, Error> {
+        let target = SinkTarget {
+            sync: SyncId::new("export"),
+            stream: StreamId::new("shop"),
+            layout: Layout::Events,
+            settings: settings_of(target),
+        };
+        (self.connector.sink.expect("a sink").open)(&settings_of(settings), &target, tools)
+    }
+
+    fn tools(&self, rehearsal: bool) -> Tools {
+        Tools {
+            http: self.place.http.clone().unwrap_or_else(|| Arc::new(NoHttp)),
+            clock: Arc::new(ManualClock::default()),
+            project: self.place.folder.clone(),
+            data: self.place.folder.clone(),
+            rehearsal,
+        }
+    }
+
+    fn open(&self, rehearsal: bool) -> Arc<Sink> {
+        self.open_with(&self.place.settings, &self.place.target, &self.tools(rehearsal))
+            .unwrap_or_else(|error| panic!("{}: {error:?}", self.connector.kind))
+    }
+
+    /// How often each event is there.
+    async fn there(&self) -> BTreeMap<String, usize> {
+        let mut there = BTreeMap::new();
+        for id in (self.place.ids)().await {
+            *there.entry(id).or_default() += 1;
+        }
+        there
+    }
+}
+
+/// Event number `at` of the log, of one of five users, with [`PRIVATE`] in it.
+fn event(at: u64, more: &str) -> LoggedEvent {
+    let id = format!("e-{at}");
+    let payload = format!(r#"{{"event_id":"{id}","note":"{PRIVATE} \"é\"","more":"{more}"}}"#);
+    let logged_at = Timestamp::constant(1_772_366_400, 0) + SignedDuration::from_micros(at as i64);
+    let event = Event {
+        id: id.into(),
+        kind: "order_placed".into(),
+        at: logged_at,
+        user: format!("{PRIVATE}-{}", at % 5).into(),
+        app: Text::new(),
+        message: Text::new(),
+        template: Text::new(),
+        payload: Json::trusted(payload),
+    };
+    LoggedEvent { offset: Offset { partition: 0, at }, logged_at, event }
+}
+
+fn events(count: usize) -> Vec<LoggedEvent> {
+    (0..count as u64).map(|at| event(at, "")).collect()
+}
+
+fn once_each(events: &[LoggedEvent]) -> BTreeMap<String, usize> {
+    events.iter().map(|logged| (logged.event.id.to_string(), 1)).collect()
+}
+
+/// Delivers as the engine does: again what was deferred, in its order.
+async fn settle(kind: &str, sink: &Sink, events: &[LoggedEvent]) {
+    let mut waiting = events.to_vec();
+    for _ in 0..1_000 {
+        let receipt = match sink.deliver(&waiting).await {
+            Ok(receipt) => receipt,
+            Err(error) if matches!(error.reaction(), Reaction::Wait(_)) => continue,
+            Err(error) => panic!("{kind}: {error:?}"),
+        };
+        assert_eq!(receipt.outcomes.len(), waiting.len(), "{kind}: one outcome for each event");
+        let mut again = Vec::new();
+        for (logged, outcome) in waiting.into_iter().zip(receipt.outcomes) {
+            match outcome {
+                Outcome::Delivered => {}
+                Outcome::Deferred(_) => again.push(logged),
+                outcome => panic!("{kind}: {} is {outcome:?}", logged.event.id),
+            }
+        }
+        waiting = again;
+        if waiting.is_empty() {
+            return;
+        }
+    }
+    panic!("{kind}: the events never come to an outcome");
+}
+
+/// On a thread without a runtime, with HTTP that panics, in folders that are not there.
+pub async fn opening_does_no_io(suite: &SinkSuite) {
+    for world in suite.worlds().await {
+        let kind = world.connector.kind;
+        let SinkPlace { settings, target, .. } = &world.place;
+        std::thread::scope(|scope| {
+            let opened = scope.spawn(|| world.open_with(settings, target, &nowhere()).map(|_| ())).join();
+            let opened = opened.unwrap_or_else(|_| panic!("{kind}: opening panicked"));
+            opened.unwrap_or_else(|error| panic!("{kind}: {error:?}"));
+        });
+        assert!(!Path::new(NOWHERE).exists(), "{kind}: opening made a folder");
+        assert!(world.there().await.is_empty(), "{kind}: opening wrote something");
+    }
+}
+
+/// In the connection's settings and in the export's own: a typo is never passed over.
+pub async fn unknown_members_are_refused(suite: &SinkSuite) {
+    for world in suite.worlds().await {
+        let SinkPlace { settings, target, .. } = &world.place;
+        for (settings, target) in
+            [(with_typo(settings), target.clone()), (settings.clone(), with_typo(target))]
+        {
+            let kind = world.connector.kind;
+            let Err(error) = world.open_with(&settings, &target, &nowhere()) else {
+                panic!("{kind}: an unknown member is passed over")
+            };
+            assert_eq!(error.kind(), ErrorKind::Settings, "{kind}: {error:?}");
+            assert!(error.message().contains("no_such_setting"), "{kind}: {error:?}");
+        }
+    }
+}
+
+/// Any JSON at all: the result is an opened sink or an error about a setting.
+pub async fn no_settings_make_opening_panic(suite: &SinkSuite) {
+    for world in suite.worlds().await {
+        let SinkPlace { settings, target, .. } = &world.place;
+        let settings_or_fine = |result: Result<Arc<Sink>, Error>| match result {
+            Err(error) if error.kind() != ErrorKind::Settings => {
+                let kind = world.connector.kind;
+                Err(proptest::test_runner::TestCaseError::fail(format!("{kind}: {error:?}")))
+            }
+            _ => Ok(()),
+        };
+        try_each(&mangled(settings), |settings| {
+            settings_or_fine(world.open_with(&settings, target, &nowhere()))
+        });
+        try_each(&mangled(target), |target| settings_or_fine(world.open_with(settings, &target, &nowhere())));
+    }
+}
+
+/// An empty delivery has an empty receipt, and nothing comes of it.
+pub async fn nothing_is_delivered_without_an_effect(suite: &SinkSuite) {
+    for world in suite.worlds().await {
+        let kind = world.connector.kind;
+        let receipt = world.open(false).deliver(&[]).await;
+        let receipt = receipt.unwrap_or_else(|error| panic!("{kind}: {error:?}"));
+        assert!(receipt.outcomes.is_empty(), "{kind}: {receipt:?}");
+        assert!(world.there().await.is_empty(), "{kind}: something was delivered");
+    }
+}
+
+/// What is `Delivered` is there, once.
+pub async fn every_event_arrives(suite: &SinkSuite) {
+    for world in suite.worlds().await {
+        let (kind, sink, events) = (world.connector.kind, world.open(false), events(40));
+        for logged in &events {
+            assert_eq!(sink.admit(logged), Ok(()), "{kind}");
+        }
+
+        settle(kind, &*sink, &events).await;
+
+        assert_eq!(world.there().await, once_each(&events), "{kind}");
+    }
+}
+
+/// As many events as the limits allow, by number and by weight, are taken.
+pub async fn a_full_request_is_taken(suite: &SinkSuite) {
+    for world in suite.worlds().await {
+        let (kind, sink) = (world.connector.kind, world.open(false));
+        let limits = sink.limits();
+        assert!(limits.items_max > 0 && limits.requests_at_once > 0, "{kind}: {limits:?}");
+        // No more than can be read back in a test, of sinks that take any number.
+        let mut full = events(limits.items_max.min(2_000));
+        let room = limits.bytes_max.min(3 << 20);
+        let each = room / full.len();
+        let weight = |logged: &LoggedEvent| sink.weigh(logged);
+        let filler = "x".repeat(each.saturating_sub(weight(&full[0])) / 2);
+        full = (0..full.len() as u64).map(|at| event(at, &filler)).collect();
+        let whole: usize = full.iter().map(weight).sum();
+        assert!(whole <= limits.bytes_max, "{kind}: {whole} of {limits:?}");
+
+        settle(kind, &*sink, &full).await;
+
+        assert_eq!(world.there().await, once_each(&full), "{kind}");
+    }
+}
+
+/// Before it is sent, with a reason that does not repeat it.
+pub async fn what_is_too_large_is_not_admitted(suite: &SinkSuite) {
+    for world in suite.worlds().await {
+        let Some(bytes) = world.place.too_large else { continue };
+        let (kind, sink) = (world.connector.kind, world.open(false));
+
+        let refused = sink.admit(&event(0, &"x".repeat(bytes)));
+
+        let reason = refused.expect_err(kind);
+        assert!(!reason.code.is_empty() && reason.message.len() < 200, "{kind}: {}", reason.code);
+        assert_silent(kind, &reason.message, &[]);
+        assert_eq!(sink.admit(&event(0, &"x".repeat(1_000))), Ok(()), "{kind}");
+    }
+}
+
+/// As after a crash: by another instance, what was there already and what was not.
+pub async fn a_repetition_loses_nothing(suite: &SinkSuite) {
+    for world in suite.worlds().await {
+        let (kind, events) = (world.connector.kind, events(30));
+        settle(kind, &*world.open(false), &events[..20]).await;
+
+        settle(kind, &*world.open(false), &events[10..]).await;
+
+        let there = world.there().await;
+        let ids: Vec<&String> = there.keys().collect();
+        assert_eq!(ids, once_each(&events).keys().collect::<Vec<_>>(), "{kind}");
+        if world.place.exactly_once {
+            assert_eq!(there, once_each(&events), "{kind}: repeated");
+        }
+    }
+}
+
+/// It says what would be delivered, and nothing changes.
+pub async fn a_rehearsal_changes_nothing(suite: &SinkSuite) {
+    for world in suite.worlds().await {
+        let (kind, sink, events) = (world.connector.kind, world.open(true), events(5));
+
+        let receipt = sink.deliver(&events).await.unwrap_or_else(|error| panic!("{kind}: {error:?}"));
+
+        assert_eq!(receipt.outcomes, vec![Outcome::Delivered; events.len()], "{kind}");
+        assert!(world.there().await.is_empty(), "{kind}: a rehearsal wrote something");
+    }
+}
+
+/// A check passes where deliveries do and leaves nothing behind.
+pub async fn a_check_passes_where_deliveries_do(suite: &SinkSuite) {
+    for world in suite.worlds().await {
+        let kind = world.connector.kind;
+
+        let checks = world.open(false).check().await.unwrap_or_else(|error| panic!("{kind}: {error:?}"));
+
+        assert!(checks.passed() && !checks.0.is_empty(), "{kind}: {checks:?}");
+        assert!(world.there().await.is_empty(), "{kind}: a check wrote something");
+    }
+}
+
+/// Each by its kind, with a next step, without an effect; and neither errors,
+/// nor checks, nor the log tell a secret or a value.
+pub async fn what_is_wrong_is_said_without_secrets(suite: &SinkSuite) {
+    log::start();
+    for world in suite.worlds().await {
+        let kind = world.connector.kind;
+        assert!(!world.place.wrong.is_empty(), "{kind}: nothing can go wrong?");
+        for WrongPlace { what, settings, target, kind: expected } in &world.place.wrong {
+            let place = format!("{kind}, {what}");
+            let secrets = secrets(world.connector, settings);
+            let sink = world
+                .open_with(settings, target, &world.tools(false))
+                .unwrap_or_else(|error| panic!("{place}: {error:?}"));
+
+            let error = match sink.deliver(&events(3)).await {
+                Err(error) => error,
+                Ok(receipt) => panic!("{place}: {receipt:?}"),
+            };
+
+            assert_eq!(error.kind(), *expected, "{place}: {error:?}");
+            assert!(!error.next_step().is_empty(), "{place}: {error:?}");
+            assert_silent(&place, &told(&error), &secrets);
+            let checked = match sink.check().await {
+                Err(error) => told(&error),
+                Ok(checks) => {
+                    assert!(!checks.passed(), "{place}: {checks:?}");
+                    let failed = checks.0.iter().filter(|check| !check.passed);
+                    assert!(failed.clone().all(|check| check.remedy.is_some()), "{place}: {checks:?}");
+                    format!("{checks:?}")
+                }
+            };
+            assert_silent(&place, &checked, &secrets);
+            assert_silent("the log", &log::written(), &secrets);
+        }
+        assert!(world.there().await.is_empty(), "{kind}: an error had an effect");
+    }
+}
+
+/// Makes one test of each promise of a sink, each over all sinks of `$connectors`.
+/// `$place` is a function from a kind to a [`MakePlace`].
+#[macro_export]
+macro_rules! sinks_conform {
+    ($connectors:expr, $place:expr) => {
+        $crate::sinks_conform! { @each $connectors, $place;
+            opening_does_no_io
+            unknown_members_are_refused
+            no_settings_make_opening_panic
+            nothing_is_delivered_without_an_effect
+            every_event_arrives
+            a_full_request_is_taken
+            what_is_too_large_is_not_admitted
+            a_repetition_loses_nothing
+            a_rehearsal_changes_nothing
+            a_check_passes_where_deliveries_do
+            what_is_wrong_is_said_without_secrets
+        }
+    };
+    (@each $connectors:expr, $place:expr; $($promise:ident)*) => {
+        $(
+            #[tokio::test]
+            async fn $promise() {
+                let suite = $crate::conforms::sink::SinkSuite { connectors: $connectors, place: $place };
+                $crate::conforms::sink::$promise(&suite).await;
+            }
+        )*
+    };
+}

@@ -1,0 +1,131 @@
+//! What an [`EventLog`] promises, as tests: [`crate::event_logs_conform`].
+
+mod memory;
+pub mod promises;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jiff::SignedDuration;
+use tidegate_model::{Event, EventLog, Json, StreamId, Text};
+
+use crate::ManualClock;
+
+pub use memory::MemoryEventLog;
+
+/// A place where an event log keeps its things, for one test.
+#[async_trait]
+pub trait Place: Send + Sync {
+    /// Opens the log, anew each time, on what earlier ones left behind: as after
+    /// a restart of the process. The one before was dropped.
+    async fn open(&self) -> Arc<dyn EventLog>;
+
+    /// The clock that the log is handed.
+    fn clock(&self) -> &ManualClock;
+
+    /// For how long the log knows an event by its id.
+    fn repetition(&self) -> SignedDuration;
+
+    /// The stream that a test calls by this name: a shared server has others of that name.
+    fn stream(&self, name: &str) -> StreamId {
+        StreamId::new(name)
+    }
+}
+
+/// An event of the one user whose order counts.
+pub fn event(id: &str) -> Event {
+    Event {
+        id: id.into(),
+        kind: "message.push.clicked".into(),
+        at: jiff::Timestamp::constant(1_772_366_399, 123_456_789),
+        user: "ada".into(),
+        app: "shop".into(),
+        message: "spring".into(),
+        template: Text::new(),
+        payload: Json::trusted(format!(r#"{{"id":"{id}","text":"größer 🎈"}}"#)),
+    }
+}
+
+/// Events with the ids `from` to `to`, without `to`.
+pub fn events(from: usize, to: usize) -> Vec<Event> {
+    (from..to).map(|id| event(&id.to_string())).collect()
+}
+
+/// Makes one test of each promise of an event log. `$place` is evaluated in each
+/// test, inside a tokio runtime, and gives a new, empty [`Place`].
+#[macro_export]
+macro_rules! event_logs_conform {
+    ($place:expr) => {
+        $crate::event_logs_conform! { @each $place;
+            events_are_read_as_they_were_appended
+            events_survive_a_restart
+            an_event_that_was_logged_is_passed_over
+            an_event_is_known_by_its_id_after_a_restart
+            an_event_is_new_again_after_the_window
+            streams_have_nothing_to_do_with_each_other
+            a_stream_without_events_gives_nothing
+            every_checkpoint_goes_on_where_its_batch_ended
+            batches_hold_no_more_than_was_asked_for
+            a_feed_ends_where_nothing_is_left
+            a_feed_that_follows_waits_for_what_comes
+            a_feed_can_follow_a_stream_that_does_not_exist_yet
+            readers_do_not_disturb_each_other
+            appends_at_once_are_all_kept_in_their_order
+            lag_counts_what_waits
+            retention_keeps_what_is_younger
+            a_reader_behind_retention_goes_on_with_what_is_there
+            large_and_empty_texts_are_kept
+        }
+    };
+    (@each $place:expr; $($promise:ident)*) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $promise() {
+                let place = $place;
+                $crate::event_log::promises::$promise(&place).await;
+            }
+        )*
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Memory(MemoryEventLog, ManualClock);
+
+    #[async_trait]
+    impl Place for Memory {
+        async fn open(&self) -> Arc<dyn EventLog> {
+            Arc::new(self.0.clone())
+        }
+
+        fn clock(&self) -> &ManualClock {
+            &self.1
+        }
+
+        fn repetition(&self) -> SignedDuration {
+            SignedDuration::from_hours(24)
+        }
+    }
+
+    crate::event_logs_conform! {{
+        let clock = ManualClock::default();
+        Memory(MemoryEventLog::new(Arc::new(clock.clone())), clock)
+    }}
+
+    #[tokio::test]
+    async fn a_log_that_refuses_logs_nothing_until_it_is_mended() {
+        use tidegate_model::ErrorKind;
+
+        let log = MemoryEventLog::new(Arc::new(ManualClock::default()));
+        let stream = StreamId::new("shop");
+
+        log.refuse(Some(ErrorKind::Throttled(None)));
+        let refused = log.append(&stream, events(0, 1)).await.expect_err("refused");
+        log.refuse(None);
+
+        assert_eq!(refused.kind(), ErrorKind::Throttled(None));
+        assert_eq!(log.append(&stream, events(0, 1)).await.expect("appended").events, 1);
+    }
+}
