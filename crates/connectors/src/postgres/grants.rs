@@ -13,6 +13,26 @@ pub fn usage(schema: &str, role: &str) -> String {
     format!("GRANT USAGE ON SCHEMA {} TO {};", quote(schema), quote(role))
 }
 
+/// Lets `role` add events to a table and find those that are there.
+pub fn insert(table: &str, role: &str) -> String {
+    format!("GRANT SELECT, INSERT ON {table} TO {};", quote(role))
+}
+
+/// Lets `role` make tables in a schema that is there.
+pub fn make_tables(schema: &str, role: &str) -> String {
+    format!("GRANT USAGE, CREATE ON SCHEMA {} TO {};", quote(schema), quote(role))
+}
+
+/// Gives `role` a schema to make tables in, without the right to make others.
+pub fn own_schema(schema: &str, role: &str) -> String {
+    format!("CREATE SCHEMA IF NOT EXISTS {}; {}", quote(schema), make_tables(schema, role))
+}
+
+/// Lets `role` make temporary tables.
+pub fn temporary(database: &str, role: &str) -> String {
+    format!("GRANT TEMPORARY ON DATABASE {} TO {};", quote(database), quote(role))
+}
+
 /// Lets `role` log in to a database.
 pub fn connect(database: &str, role: &str) -> String {
     format!("GRANT CONNECT ON DATABASE {} TO {};", quote(database), quote(role))

@@ -1,8 +1,9 @@
-//! PostgreSQL, 9.6 and newer, as a source of rows.
+//! PostgreSQL, 9.6 and newer, as a source of rows and a sink of events.
 //!
-//! Reads only: every statement runs in a read-only transaction, so that this
-//! connector can change nothing even where its user could. It keeps no place and
-//! never tries again; both belong to the engine.
+//! The source reads only: each of its statements runs in a read-only
+//! transaction, so that it can change nothing even where its user could. The
+//! sink writes one table. Neither keeps a place nor tries again; both belong to
+//! the engine.
 
 mod array;
 mod checks;
@@ -15,6 +16,7 @@ mod query;
 mod reading;
 mod settings;
 mod setup;
+mod sink;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -22,9 +24,10 @@ mod tls;
 
 use std::sync::Arc;
 
-use tidegate_model::{Connector, SourceRole, settings::schema_of};
+use tidegate_model::{Connector, SinkRole, SourceRole, settings::schema_of};
 
 use settings::{PostgresSelection, PostgresSettings};
+use sink::PostgresTarget;
 
 /// PostgreSQL.
 pub const CONNECTOR: Connector = Connector {
@@ -38,7 +41,10 @@ pub const CONNECTOR: Connector = Connector {
         open: |settings, tools| Ok(Arc::new(source::PostgresSource::open(settings, tools)?)),
     }),
     platform: None,
-    sink: None,
+    sink: Some(SinkRole {
+        target: schema_of::<PostgresTarget>,
+        open: |settings, target, tools| Ok(Arc::new(sink::PostgresSink::open(settings, target, tools)?)),
+    }),
     ingest: None,
     sandbox: None,
     setup: Some(setup::setup),

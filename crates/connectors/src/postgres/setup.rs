@@ -43,7 +43,13 @@ CREATE SCHEMA IF NOT EXISTS \"tidegate\";
 GRANT ALL ON SCHEMA \"tidegate\" TO {user};
 GRANT ALL PRIVILEGES ON ALL TABLES IN SCHEMA \"tidegate\" TO {user};
 
--- 3. The way to the server.
+-- 3. Only for exports of events to this database: a schema to make the table in,
+--    and temporary tables. Put the export's `schema` in the place of the name.
+-- CREATE SCHEMA IF NOT EXISTS \"<stream>_events\";
+-- GRANT USAGE, CREATE ON SCHEMA \"<stream>_events\" TO {user};
+-- GRANT TEMPORARY ON DATABASE {database} TO {user};
+
+-- 4. The way to the server.
 -- Let this machine's address through the firewall or the provider's allow list, and in pg_hba.conf:
 --   hostssl {database} {user} <address of this machine>/32 scram-sha-256
 -- Large reads are analytical: a replica keeps them away from the production server.

@@ -6,5 +6,6 @@ mod fixtures;
 mod postgres_errors;
 mod postgres_reading;
 mod postgres_server;
+mod postgres_sink;
 mod postgres_types;
 mod sinks;

@@ -221,17 +221,22 @@ impl EventLog for EmbeddedLog {
         let offset = feed::offset_of(after)?;
         let (tail, _) = self.progress(stream).await?;
         let folder = self.folder(stream);
-        let firsts =
-            blocking(move || segment::list(&folder).map_err(|cause| failure::reading(cause, &folder)))
-                .await?;
-        let Some(&first) = firsts.first() else { return Ok(Vec::new()) };
+        let looked = blocking(move || {
+            let firsts = segment::list(&folder).map_err(|cause| failure::reading(cause, &folder))?;
+            let Some(&first) = firsts.first() else { return Ok(None) };
+            let settled = (offset > first).then(|| Cursor::new(folder, offset - 1).read(tail));
+            // What cannot be read is told to those who read it.
+            let last = settled.and_then(Result::ok).and_then(|events| events.into_iter().next());
+            Ok(Some((first, last)))
+        });
+        let Some((first, last)) = looked.await? else { return Ok(Vec::new()) };
         let position = offset.max(first);
         Ok(vec![Lag {
             partition: format!("{stream}[0]"),
             position,
             end: tail.next,
             behind: tail.next.saturating_sub(position),
-            last_seen: None,
+            last_seen: last.map(|logged| logged.logged_at),
             per_minute: None,
         }])
     }
@@ -241,6 +246,9 @@ impl EventLog for EmbeddedLog {
         blocking(move || {
             let failed = |cause| failure::reading(cause, &folder);
             let mut found = Vec::new();
+            if !folder.exists() {
+                return Ok(found);
+            }
             for entry in fs::read_dir(&folder).map_err(failed)? {
                 let path = entry.map_err(failed)?.path();
                 if !path.is_dir() {

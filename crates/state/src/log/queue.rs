@@ -34,6 +34,14 @@ impl Queue {
     }
 }
 
+#[cfg(test)]
+impl Queue {
+    /// The bytes that wait now.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Acquire)
+    }
+}
+
 /// Memory that is taken as long as this lives.
 pub(super) struct Claim {
     waiting: Arc<AtomicUsize>,

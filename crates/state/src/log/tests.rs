@@ -1,1 +1,322 @@
-//! What only a failing disk can show.
+//! What only a failing or a counting disk can show.
+
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+
+use futures_util::StreamExt as _;
+use tempfile::TempDir;
+use tidegate_model::{ErrorKind, EventLog as _, Reading, StreamId};
+use tidegate_testkit::ManualClock;
+use tidegate_testkit::event_log::{event, events};
+
+use super::disk::{Disk, DiskFile, RealDisk};
+use super::{EmbeddedLog, LogAccess, LogConfig};
+
+/// What happens at the next write or sync.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Fault {
+    #[default]
+    None,
+    /// Some bytes are written, then there is no space.
+    Full,
+    /// No space, and the part that was written cannot be taken back.
+    FullForGood,
+    /// The device fails in the middle.
+    Write,
+    /// What was written does not reach the device.
+    Sync,
+    /// A new file does not get its name.
+    Name,
+}
+
+#[derive(Default)]
+struct Faults {
+    fault: Mutex<Fault>,
+    syncs: AtomicU64,
+    /// While it is shut, a sync waits.
+    shut: Mutex<bool>,
+    opened: Condvar,
+}
+
+impl Faults {
+    fn set(&self, fault: Fault) {
+        *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = fault;
+    }
+
+    fn is(&self, fault: Fault) -> bool {
+        *self.fault.lock().unwrap_or_else(PoisonError::into_inner) == fault
+    }
+
+    fn shut(&self, shut: bool) {
+        *self.shut.lock().unwrap_or_else(PoisonError::into_inner) = shut;
+        self.opened.notify_all();
+    }
+}
+
+struct FaultyDisk(Arc<Faults>);
+
+struct FaultyFile(Box<dyn DiskFile>, Arc<Faults>);
+
+impl Disk for FaultyDisk {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        Ok(Box::new(FaultyFile(RealDisk.create(path)?, Arc::clone(&self.0))))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        Ok(Box::new(FaultyFile(RealDisk.open(path)?, Arc::clone(&self.0))))
+    }
+
+    fn name(&self, from: &Path, to: &Path) -> io::Result<()> {
+        if self.0.is(Fault::Name) {
+            return Err(io::Error::other("injected"));
+        }
+        RealDisk.name(from, to)
+    }
+}
+
+impl DiskFile for FaultyFile {
+    fn write_at(&mut self, bytes: &[u8], at: u64) -> io::Result<()> {
+        if self.1.is(Fault::Full) || self.1.is(Fault::FullForGood) {
+            self.0.write_at(&bytes[..bytes.len() / 2], at)?;
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        if self.1.is(Fault::Write) {
+            self.0.write_at(&bytes[..bytes.len() / 2], at)?;
+            return Err(io::Error::other("injected"));
+        }
+        self.0.write_at(bytes, at)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        if self.1.is(Fault::Sync) {
+            return Err(io::Error::other("injected"));
+        }
+        let mut shut = self.1.shut.lock().unwrap_or_else(PoisonError::into_inner);
+        while *shut {
+            shut = self.1.opened.wait(shut).unwrap_or_else(PoisonError::into_inner);
+        }
+        drop(shut);
+        self.1.syncs.fetch_add(1, Ordering::Relaxed);
+        self.0.sync()
+    }
+
+    fn cut(&mut self, length: u64) -> io::Result<()> {
+        if self.1.is(Fault::FullForGood) {
+            return Err(io::Error::other("injected"));
+        }
+        self.0.cut(length)
+    }
+}
+
+struct Place {
+    root: TempDir,
+    faults: Arc<Faults>,
+}
+
+impl Place {
+    fn new() -> Place {
+        Place { root: tempfile::tempdir().expect("folder"), faults: Arc::default() }
+    }
+
+    fn config(&self) -> LogConfig {
+        let clock = Arc::new(ManualClock::default());
+        LogConfig::new(self.root.path().join("log"), clock, LogAccess::Append)
+    }
+
+    fn open_with(&self, config: LogConfig) -> EmbeddedLog {
+        EmbeddedLog::open(config, Arc::new(FaultyDisk(Arc::clone(&self.faults)))).expect("opened")
+    }
+
+    fn open(&self) -> EmbeddedLog {
+        self.open_with(self.config())
+    }
+}
+
+fn shop() -> StreamId {
+    StreamId::new("shop")
+}
+
+async fn ids(log: &EmbeddedLog) -> Vec<usize> {
+    let reading = Reading { batch_events: 100, follow: false };
+    let mut feed = log.read(&shop(), None, reading).await.expect("feed");
+    let mut found = Vec::new();
+    while let Some(batch) = feed.next().await {
+        let items = batch.expect("batch").items;
+        found.extend(items.iter().map(|logged| logged.event.id.parse::<usize>().expect("number")));
+    }
+    found
+}
+
+#[tokio::test]
+async fn a_full_disk_keeps_what_was_confirmed_and_goes_on_when_there_is_space() {
+    let place = Place::new();
+    let log = place.open();
+    log.append(&shop(), events(0, 3)).await.expect("appended");
+
+    place.faults.set(Fault::Full);
+    let error = log.append(&shop(), events(3, 6)).await.expect_err("full");
+    assert_eq!(error.kind(), ErrorKind::Storage);
+    assert!(error.message().starts_with("the disk is full"), "{}", error.message());
+    assert!(error.next_step().contains("free space"), "{}", error.next_step());
+    assert_eq!(ids(&log).await, [0, 1, 2]);
+
+    place.faults.set(Fault::None);
+    let appended = log.append(&shop(), events(2, 6)).await.expect("appended");
+    assert_eq!((appended.events, appended.repeated), (3, 1));
+    drop(log);
+    assert_eq!(ids(&place.open()).await, [0, 1, 2, 3, 4, 5]);
+}
+
+#[tokio::test]
+async fn a_disk_that_is_full_from_the_start_leaves_no_stream() {
+    let place = Place::new();
+    let log = place.open();
+
+    place.faults.set(Fault::Full);
+    log.append(&shop(), events(0, 3)).await.expect_err("full");
+    assert!(log.streams().await.expect("streams").is_empty());
+
+    place.faults.set(Fault::None);
+    assert_eq!(log.append(&shop(), events(0, 3)).await.expect("appended").events, 3);
+}
+
+#[tokio::test]
+async fn a_segment_that_could_not_be_made_is_made_by_the_next_append() {
+    for fault in [Fault::Full, Fault::Write, Fault::Sync] {
+        let place = Place::new();
+        let log = place.open_with(LogConfig { segment_bytes: 1, ..place.config() });
+        log.append(&shop(), events(0, 3)).await.expect("appended");
+
+        // The second append needs a new segment.
+        place.faults.set(fault);
+        log.append(&shop(), events(3, 6)).await.expect_err("failed");
+        place.faults.set(Fault::None);
+
+        log.append(&shop(), events(3, 6)).await.expect("appended");
+        assert_eq!(ids(&log).await, [0, 1, 2, 3, 4, 5], "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_segment_whose_name_may_be_lost_stops_the_stream_until_a_restart() {
+    let place = Place::new();
+    let config = || LogConfig { segment_bytes: 1, ..place.config() };
+    let log = place.open_with(config());
+    log.append(&shop(), events(0, 3)).await.expect("appended");
+
+    place.faults.set(Fault::Name);
+    log.append(&shop(), events(3, 6)).await.expect_err("failed");
+    place.faults.set(Fault::None);
+    log.append(&shop(), events(3, 6)).await.expect_err("stopped");
+    drop(log);
+
+    let log = place.open_with(config());
+    log.append(&shop(), events(0, 6)).await.expect("appended");
+    assert_eq!(ids(&log).await, [0, 1, 2, 3, 4, 5]);
+}
+
+#[tokio::test]
+async fn a_failed_write_or_sync_is_final_and_says_so() {
+    for fault in [Fault::FullForGood, Fault::Write, Fault::Sync] {
+        let place = Place::new();
+        let log = place.open();
+        log.append(&shop(), events(0, 3)).await.expect("appended");
+
+        place.faults.set(fault);
+        log.append(&shop(), events(3, 6)).await.expect_err("failed");
+        place.faults.set(Fault::None);
+
+        let later = log.append(&shop(), events(6, 9)).await.expect_err("stopped");
+        assert_eq!(later.kind(), ErrorKind::Storage, "{fault:?}");
+        assert!(later.message().contains("00000000000000000000.log"), "{}", later.message());
+        assert!(later.next_step().contains("restart"), "{}", later.next_step());
+        // What was confirmed can still be read; another stream knows nothing of it.
+        assert_eq!(ids(&log).await, [0, 1, 2], "{fault:?}");
+        log.append(&StreamId::new("other"), events(0, 3)).await.expect("appended");
+        drop(log);
+        let log = place.open();
+        assert_eq!(ids(&log).await, [0, 1, 2], "{fault:?}");
+        assert_eq!(log.append(&shop(), events(0, 9)).await.expect("appended").events, 6);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn appenders_share_their_syncs() {
+    let place = Place::new();
+    let log = Arc::new(place.open());
+    log.append(&shop(), vec![event("first")]).await.expect("appended");
+    let before = place.faults.syncs.load(Ordering::Relaxed);
+
+    // All wait while one sync is held.
+    place.faults.shut(true);
+    let mut tasks = Vec::new();
+    for task in 0..64 {
+        let log = Arc::clone(&log);
+        tasks.push(tokio::spawn(async move { log.append(&shop(), vec![event(&task.to_string())]).await }));
+    }
+    let one = event("1").weight();
+    while log.queue.waiting() < 64 * one {
+        tokio::task::yield_now().await;
+    }
+    place.faults.shut(false);
+    for task in tasks {
+        task.await.expect("task").expect("appended");
+    }
+
+    let syncs = place.faults.syncs.load(Ordering::Relaxed) - before;
+    assert!(syncs <= 4, "{syncs} syncs for 64 appends");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_see_only_what_is_durable() {
+    let place = Place::new();
+    let log = Arc::new(place.open());
+    log.append(&shop(), events(0, 3)).await.expect("appended");
+    let written = || std::fs::metadata(place.root.path().join("log/shop/00000000000000000000.log"));
+    let before = written().expect("file").len();
+    place.faults.shut(true);
+    let appending = tokio::spawn({
+        let log = Arc::clone(&log);
+        async move { log.append(&shop(), events(3, 6)).await }
+    });
+    while written().expect("file").len() == before {
+        tokio::task::yield_now().await;
+    }
+
+    assert_eq!(ids(&log).await, [0, 1, 2]);
+
+    place.faults.shut(false);
+    appending.await.expect("task").expect("appended");
+    assert_eq!(ids(&log).await, [0, 1, 2, 3, 4, 5]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_that_does_not_keep_up_throttles_before_memory_grows() {
+    let place = Place::new();
+    let log = Arc::new(place.open_with(LogConfig { queue_bytes: 1_000, ..place.config() }));
+    log.append(&shop(), events(0, 1)).await.expect("appended");
+    place.faults.shut(true);
+    let mut tasks = Vec::new();
+    for task in 1..=100 {
+        let log = Arc::clone(&log);
+        tasks.push(tokio::spawn(async move { log.append(&shop(), events(task, task + 1)).await }));
+    }
+    while tasks.iter().filter(|task| task.is_finished()).count() < 85 {
+        tokio::task::yield_now().await;
+    }
+    place.faults.shut(false);
+
+    let mut expected = vec![0];
+    for (task, id) in tasks.into_iter().zip(1..) {
+        match task.await.expect("task") {
+            Ok(appended) => expected.extend((appended.events == 1).then_some(id)),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Throttled(None)),
+        }
+    }
+    let mut found = ids(&log).await;
+    found.sort_unstable();
+    assert_eq!(found, expected);
+    assert!(found.len() < 16, "{}", found.len());
+}

@@ -9,7 +9,7 @@
 use std::collections::VecDeque;
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
@@ -110,7 +110,6 @@ impl<'a> Writer<'a> {
         while let Ok(first) = jobs.recv() {
             let mut next = Some(first);
             let (mut waiting, mut added) = (Vec::new(), Vec::new());
-            self.frame.clear();
             self.frame.resize(FRAME_HEADER, 0);
             let now = self.setup.clock.now();
             while let Some(job) = next.take() {
@@ -126,6 +125,9 @@ impl<'a> Writer<'a> {
                 }
             }
             self.settle(waiting, added, now);
+            // One large append is no reason to keep so much memory.
+            self.frame.clear();
+            self.frame.shrink_to(2 * FRAME_BYTES);
         }
     }
 
@@ -271,7 +273,7 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    fn stop(&mut self, cause: &io::Error, path: &std::path::Path) -> Failure {
+    fn stop(&mut self, cause: &io::Error, path: &Path) -> Failure {
         let failure = Failure::stopped(cause, path);
         warn!(stream = %self.setup.stream, file = %path.display(), %cause, "the event log has stopped");
         self.stopped = Some(failure.clone());

@@ -8,6 +8,9 @@ use tidegate_testkit::event_log::events;
 
 use super::{Folder, ids, read_all, shop};
 
+/// The bytes of a segment's header with this stream's name.
+const HEADER: usize = 8 + 4 + 8 + 4 + "shop".len() + 4;
+
 /// A log of three writes of two events, and its one segment file.
 async fn three_writes() -> (Folder, Vec<u8>) {
     let folder = Folder::new();
@@ -24,10 +27,9 @@ async fn three_writes() -> (Folder, Vec<u8>) {
 async fn a_file_that_was_cut_anywhere_keeps_whole_writes_and_takes_more() {
     let (folder, bytes) = three_writes().await;
     let file = folder.files("log").remove(0);
-    let header = 8 + 4 + 8 + 4 + "shop".len() + 4;
     let mut kept = Vec::new();
 
-    for length in header..=bytes.len() {
+    for length in HEADER..=bytes.len() {
         fs::write(&file, &bytes[..length]).expect("cut");
 
         let reader = folder.try_open(LogAccess::Read).expect("opened");
@@ -97,7 +99,7 @@ async fn no_flipped_bit_goes_unnoticed_and_none_holds_up_new_events() {
         }
         let appended = log.append(&shop(), events(100, 102)).await;
         // Without its header nobody knows where the segment would go on.
-        let known = at >= 28;
+        let known = at >= HEADER;
         assert_eq!(appended.is_ok(), known, "flipped at {at}");
         drop(log);
         for file in folder.files("log").iter().chain(&folder.files("ids")) {
