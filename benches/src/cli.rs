@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::events_out::{self, Part};
+use crate::topic::Registry;
 use crate::{rows_in, stream_in};
 
 /// Measures how fast rows and events move.
@@ -106,6 +107,12 @@ pub(crate) struct StreamInArgs {
     /// The schema registry, as `http://<ip>:<port>`; Avro is left out without one.
     #[arg(long, env = "TIDEGATE_TEST_REGISTRY")]
     registry: Option<String>,
+    /// The user at the registry, where it asks for one.
+    #[arg(long, env = "TIDEGATE_TEST_REGISTRY_USER", requires = "registry_password")]
+    registry_user: Option<String>,
+    /// The password of that user.
+    #[arg(long, env = "TIDEGATE_TEST_REGISTRY_PASSWORD", hide_env_values = true)]
+    registry_password: Option<String>,
     /// Messages in the topic, smallest first; 0 leaves the throughput out.
     #[arg(long, value_delimiter = ',', default_value = "2000000")]
     messages: Vec<u64>,
@@ -122,7 +129,9 @@ impl StreamInArgs {
         stream_in::Plan {
             tidegate: self.tidegate,
             brokers: self.brokers,
-            registry: self.registry,
+            registry: self
+                .registry
+                .map(|url| Registry { url, login: self.registry_user.zip(self.registry_password) }),
             messages: self.messages,
             rounds: self.rounds,
             seconds: self.seconds,

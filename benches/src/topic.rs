@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::{ClientContext, DefaultClientContext};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -175,19 +177,34 @@ pub(crate) fn consume(brokers: &str, topic: &str, messages: u64) -> Result<()> {
 /// The broker of the tests lets a group wait for half of it whenever somebody joins.
 pub(crate) const SESSION_MS: &str = "6000";
 
-/// Makes the Avro schema known to the registry, as the schema of this topic's values.
-pub(crate) fn register(registry: &str, topic: &str) -> Result<u32> {
-    let address: SocketAddr = registry
-        .strip_prefix("http://")
-        .and_then(|rest| rest.trim_end_matches('/').parse().ok())
-        .with_context(|| format!("the registry's address is not http://<ip>:<port> but {registry}"))?;
-    let body = serde_json::json!({ "schema": samples::AVRO }).to_string();
-    let request = http::head(&format!("/subjects/{topic}-value/versions"), body.len(), "") + &body;
-    let mut connection = Connection::open(address)?;
-    let answer = connection.send(request.as_bytes())?;
-    let told: serde_json::Value = serde_json::from_slice(answer.body).unwrap_or_default();
-    match told["id"].as_u64().and_then(|id| u32::try_from(id).ok()) {
-        Some(id) if answer.status == 200 => Ok(id),
-        _ => bail!("the registry answered {}: {told}", answer.status),
+/// A schema registry.
+#[derive(Clone, Debug)]
+pub(crate) struct Registry {
+    /// Its address, `http://<ip>:<port>`.
+    pub(crate) url: String,
+    /// User and password, where it asks for them.
+    pub(crate) login: Option<(String, String)>,
+}
+
+impl Registry {
+    /// Makes the Avro schema of the events known; its id.
+    pub(crate) fn register(&self) -> Result<u32> {
+        let address: SocketAddr = self
+            .url
+            .strip_prefix("http://")
+            .and_then(|rest| rest.trim_end_matches('/').parse().ok())
+            .with_context(|| format!("the registry's address is not http://<ip>:<port> but {}", self.url))?;
+        let body = serde_json::json!({ "schema": samples::AVRO }).to_string();
+        let secret = self.login.as_ref().map_or(String::new(), |(user, password)| {
+            format!("Authorization: Basic {}\r\n", STANDARD.encode(format!("{user}:{password}")))
+        });
+        let request = http::head("/subjects/bench-value/versions", body.len(), &secret) + &body;
+        let mut connection = Connection::open(address)?;
+        let answer = connection.send(request.as_bytes())?;
+        let told: serde_json::Value = serde_json::from_slice(answer.body).unwrap_or_default();
+        match told["id"].as_u64().and_then(|id| u32::try_from(id).ok()) {
+            Some(id) if answer.status == 200 => Ok(id),
+            _ => bail!("the registry answered {}: {told}", answer.status),
+        }
     }
 }

@@ -10,7 +10,7 @@ use anyhow::{Result, ensure};
 
 use crate::report;
 use crate::tidegate::Tidegate;
-use crate::topic::{Format, PARTITIONS, SESSION_MS, Topic};
+use crate::topic::{Format, PARTITIONS, Registry, SESSION_MS, Topic};
 
 /// What is measured with what.
 pub(crate) struct Plan {
@@ -19,7 +19,7 @@ pub(crate) struct Plan {
     /// The broker.
     pub(crate) brokers: String,
     /// The schema registry: no Avro without one.
-    pub(crate) registry: Option<String>,
+    pub(crate) registry: Option<Registry>,
     /// Messages in the topic.
     pub(crate) messages: Vec<u64>,
     /// Rounds of each way.
@@ -47,14 +47,22 @@ pub(crate) async fn run(plan: &Plan) -> Result<()> {
     Ok(())
 }
 
+/// The variable that the program reads the registry's password from.
+const REGISTRY_PASSWORD: &str = "TIDEGATE_BENCH_REGISTRY_PASSWORD";
+
 /// The project that reads a topic and sends events to Braze.
-fn project(topic: &Topic, group: &str, registry: Option<&str>, braze: SocketAddr) -> String {
+fn project(topic: &Topic, group: &str, registry: Option<&Registry>, braze: SocketAddr) -> String {
     let Topic { brokers, name, format } = topic;
     let (format, at) = match format {
         Format::Json => ("json", "{ path: timestamp, as: epoch_ms }"),
         Format::Avro { .. } => ("avro", "timestamp"),
     };
-    let registry = registry.map_or(String::new(), |url| format!("\n    registry: {{ url: \"{url}\" }}"));
+    let registry = registry.map_or(String::new(), |Registry { url, login }| {
+        let login = login.as_ref().map_or(String::new(), |(user, _)| {
+            format!(", username: {user}, password: {{ env: {REGISTRY_PASSWORD} }}")
+        });
+        format!("\n    registry: {{ url: \"{url}\"{login} }}")
+    });
     format!(
         "connections:
   topic:
