@@ -30,7 +30,7 @@ pub(crate) fn resident(id: u32) -> Option<u64> {
 }
 
 /// The high-water mark of resident memory, `None` once the process is gone.
-fn peak_resident(id: u32) -> Option<u64> {
+pub(crate) fn peak_resident(id: u32) -> Option<u64> {
     line(id, "VmHWM:")
 }
 

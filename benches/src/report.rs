@@ -2,8 +2,11 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::time::Duration;
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::time::{Duration, Instant};
 
+use crate::latency::{Latencies, Millis};
 use crate::receiver::Counts;
 
 /// One way of moving the rows once.
@@ -102,6 +105,36 @@ pub(crate) fn machine() -> String {
         .find_map(|line| line.strip_prefix("model name"))
         .map_or("an unknown processor", |rest| rest.trim_start_matches([' ', '\t', ':']));
     format!("{cores} cores of {model}")
+}
+
+/// The file system of a folder, and what making data durable costs there.
+///
+/// # Errors
+/// Nothing can be written to the folder.
+pub(crate) fn disk(folder: &Path) -> io::Result<String> {
+    let folder = folder.canonicalize()?;
+    let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
+    let kind = mounts
+        .lines()
+        .filter_map(|line| {
+            let mut words = line.split(' ').skip(1);
+            Some((Path::new(words.next()?), words.next()?))
+        })
+        .filter(|(place, _)| folder.starts_with(place))
+        .max_by_key(|(place, _)| place.as_os_str().len())
+        .map_or("an unknown file system", |(_, kind)| kind);
+    let path = folder.join("synced");
+    let mut file = fs::File::create(&path)?;
+    let mut times = Vec::new();
+    for _ in 0..50 {
+        let began = Instant::now();
+        file.write_all(&[0; 4096])?;
+        file.sync_data()?;
+        times.push(u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX));
+    }
+    fs::remove_file(path)?;
+    let median = Millis(Latencies::of(times).at(0.5));
+    Ok(format!("{kind}, where 4 KiB are durable after {median}"))
 }
 
 /// A number with a comma before each third digit.

@@ -157,12 +157,14 @@ impl Serving {
     /// Asks it to stop and waits until it has; its peak memory in bytes.
     pub(crate) async fn stop(mut self) -> Result<u64> {
         let id = self.child.id().context("`tidegate serve` ended by itself")?;
+        // It ends sooner than anybody could look.
+        let before = memory::peak_resident(id).unwrap_or_default();
         let asked = Command::new("kill").arg(id.to_string()).status().await?;
         ensure!(asked.success(), "`tidegate serve` ended by itself");
         let (status, memory) = time::timeout(PATIENCE, memory::wait(&mut self.child))
             .await
             .context("`tidegate serve` does not stop")??;
         ensure!(status.success(), "`tidegate serve` ended with {status}");
-        Ok(memory)
+        Ok(memory.max(before))
     }
 }

@@ -73,11 +73,11 @@ pub(crate) async fn run(plan: &Plan) -> Result<()> {
     println!("## Events out: ingest, log, sinks\n");
     println!(
         "{}. Events of {} bytes as JSON. Rounds of each way: {}, taking turns; the median stands here. \
-         Load, program and receiver share the cores; the log lies in {}.\n",
+         Load, program and receiver share the cores; the log lies on {}.\n",
         report::machine(),
         crate::samples::Samples::new().bytes(),
         plan.rounds,
-        folder.path().parent().unwrap_or(folder.path()).display()
+        report::disk(folder.path())?
     );
     for part in &plan.parts {
         match part {
