@@ -25,6 +25,7 @@ pub const CONNECTORS: &[Connector] = &[
     events::CONNECTOR,
     files::CONNECTOR,
     firehose::CONNECTOR,
+    tidegate_kafka::CONNECTOR,
     kinesis::CONNECTOR,
     onesignal::CONNECTOR,
     pinpoint::CONNECTOR,

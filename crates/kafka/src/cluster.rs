@@ -2,25 +2,44 @@
 
 use std::time::Duration;
 
-use rdkafka::ClientConfig;
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use tidegate_model::Error;
+use tidegate_model::{Error, Settings, Tools};
+
+use crate::access::Access;
+use crate::client::Client as Clients;
+use crate::settings::KafkaSettings;
 
 /// The longest wait for an answer about a topic.
 pub(crate) const ANSWER: Duration = Duration::from_secs(10);
 /// The longest name of a topic. Source: Kafka, `Topic.MAX_NAME_LENGTH`.
 const TOPIC_BYTES_MAX: usize = 249;
 
-/// Brokers and credentials.
+/// Brokers, credentials, and the rights that are needed there.
 #[derive(Clone)]
 pub(crate) struct Cluster {
-    /// What librdkafka is told: brokers, credentials, TLS.
-    pub(crate) config: ClientConfig,
-    /// The brokers, for messages.
-    pub(crate) brokers: String,
-    /// Who we are to them, for messages, for example `User:tidegate`.
-    pub(crate) principal: String,
+    /// Makes clients.
+    pub(crate) client: Clients,
+    /// Who we are, for messages.
+    pub(crate) access: Access,
+    /// What has to be allowed on a topic.
+    pub(crate) operations: &'static [&'static str],
+}
+
+impl Cluster {
+    /// Remembers how to connect. Nothing is reached yet.
+    ///
+    /// # Errors
+    /// Settings that cannot work.
+    pub(crate) fn new(
+        settings: &Settings,
+        operations: &'static [&'static str],
+        tools: &Tools,
+    ) -> Result<Cluster, Error> {
+        let settings: KafkaSettings = settings.parse()?;
+        let client = Clients::new(&settings, tools)?;
+        Ok(Cluster { client, access: Access::new(&settings, None), operations })
+    }
 }
 
 /// Whether Kafka takes a name for a topic.

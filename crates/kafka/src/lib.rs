@@ -1,10 +1,58 @@
 //! Kafka and Confluent Cloud: topics as sources, sinks and as the event log.
 
+mod access;
+mod beginning;
+mod check;
+mod client;
 mod cluster;
+mod context;
+mod decode;
+mod errors;
+mod feed;
 mod log;
+mod look;
+mod message;
+mod names;
 mod producer;
+mod progress;
 mod record;
 mod refusal;
+mod registry;
+mod selection;
+mod settings;
 mod sink;
+mod source;
 #[cfg(test)]
 mod tests;
+mod token;
+
+use std::sync::Arc;
+
+use tidegate_model::{Connector, SinkRole, SourceRole, settings::schema_of};
+
+use crate::selection::KafkaSelection;
+use crate::settings::KafkaSettings;
+use crate::sink::{KafkaSink, KafkaTarget};
+
+pub use crate::log::{LogSettings, event_log};
+
+/// Kafka and Confluent Cloud.
+pub const CONNECTOR: Connector = Connector {
+    kind: "kafka",
+    title: "Kafka",
+    readme: include_str!("README.md"),
+    icon: include_str!("icon.svg"),
+    settings: schema_of::<KafkaSettings>,
+    source: Some(SourceRole {
+        selection: KafkaSelection::schema,
+        open: |settings, tools| Ok(Arc::new(source::KafkaSource::open(settings, tools)?)),
+    }),
+    platform: None,
+    sink: Some(SinkRole {
+        target: schema_of::<KafkaTarget>,
+        open: |settings, target, tools| Ok(Arc::new(KafkaSink::open(settings, target, tools)?)),
+    }),
+    ingest: None,
+    sandbox: None,
+    setup: Some(access::setup),
+};

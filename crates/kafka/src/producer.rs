@@ -3,9 +3,9 @@
 //! Idempotent and acknowledged by all replicas in sync: what is written is there
 //! once, in order, and stays.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
-use rdkafka::ClientContext;
+use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{DeliveryResult, OwnedHeaders};
@@ -14,6 +14,8 @@ use tidegate_model::Error;
 use tokio::sync::mpsc;
 
 use crate::cluster::{Cluster, blocking, code, partitions};
+use crate::context::Context;
+use crate::errors;
 
 /// The largest record that is sent at all; the topic's own limit is mostly lower.
 pub(crate) const RECORD_BYTES_MAX: usize = 8 << 20;
@@ -84,17 +86,10 @@ impl Producer {
         if let Some(producer) = usable {
             return Ok(producer.clone());
         }
-        let mut config = self.cluster.config.clone();
-        let silent = |name: &str| self.cluster.config.get(name).is_none();
-        for (name, value) in WRITING.iter().filter(|(name, _)| silent(name)).chain(PROMISED) {
-            config.set(*name, *value);
-        }
-        let started: Running = config.create_with_context(Answers::default()).map_err(|cause| {
-            Error::settings(format!(
-                "the settings for Kafka at {} do not work: {cause}",
-                self.cluster.brokers
-            ))
-        })?;
+        let client = &self.cluster.client;
+        let more: Vec<(&str, &str)> =
+            WRITING.iter().filter(|(name, _)| !client.sets(name)).chain(PROMISED).copied().collect();
+        let started: Running = client.create(&more, None, Answers)?;
         *running = Some(started.clone());
         Ok(started)
     }
@@ -171,28 +166,32 @@ pub(crate) struct Slot {
 }
 
 /// Hands answers on.
-#[derive(Clone, Default)]
-pub(crate) struct Answers {
-    met: Arc<Mutex<Option<Code>>>,
-}
+pub(crate) struct Answers(Context);
 
 impl Answers {
-    /// What the connection met last that does not pass by itself.
+    /// What the connection met that waiting cannot mend.
     fn met(&self) -> Option<Code> {
-        *self.met.lock().unwrap_or_else(PoisonError::into_inner)
+        let said = self.0.take_said();
+        said.into_iter()
+            .rev()
+            .map(|(code, _)| code)
+            .find(|code| errors::is_final(*code) || *code == Code::SSL)
     }
 }
 
 impl ClientContext for Answers {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(%error, reason, "Kafka producer");
-        if let Code::Authentication | Code::SaslAuthenticationFailed | Code::SSL = code(&error) {
-            *self.met.lock().unwrap_or_else(PoisonError::into_inner) = Some(code(&error));
-        }
+        self.0.error(error, reason);
     }
 
-    fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
-        tracing::debug!(facility, message, "Kafka producer");
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.0.log(level, facility, message);
+    }
+
+    fn generate_oauth_token(&self, config: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        self.0.generate_oauth_token(config)
     }
 }
 

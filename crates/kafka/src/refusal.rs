@@ -8,31 +8,24 @@ use crate::cluster::Cluster;
 impl Cluster {
     /// What kept us from doing something with a topic, and what to do about it.
     pub(crate) fn explain(&self, doing: &str, topic: &str, code: Code) -> Error {
-        let (brokers, principal) = (&self.brokers, &self.principal);
+        let (brokers, user) = (self.access.brokers(), self.access.user());
         let doing = format!("{doing} the topic `{topic}`");
-        let acl = |operations: &str| {
-            format!(
-                "run: kafka-acls --bootstrap-server {brokers} --add --allow-principal {principal} {operations}"
-            )
-        };
         match code {
             Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => {
                 Error::new(ErrorKind::Missing, format!("{doing}: Kafka at {brokers} has no such topic"))
-                    .hint(format!("run: {}", self.create_command(topic)))
+                    .hint(format!("run: {}", self.access.create_command(topic)))
             }
             Code::TopicAuthorizationFailed => {
-                Error::new(ErrorKind::Denied, format!("{doing}: Kafka at {brokers} denies it to {principal}"))
-                    .hint(acl(&format!(
-                        "--operation Describe --operation Read --operation Write --topic {topic}"
-                    )))
+                Error::new(ErrorKind::Denied, format!("{doing}: Kafka at {brokers} denies it to {user}"))
+.hint(format!("run: {}", self.access.write_command(self.operations, topic)))
             }
             Code::ClusterAuthorizationFailed => Error::new(
                 ErrorKind::Denied,
                 format!(
-                    "{doing}: Kafka at {brokers} denies {principal} to write idempotently or to make topics"
+                    "{doing}: Kafka at {brokers} denies {user} to write idempotently or to make topics"
                 ),
             )
-            .hint(acl("--operation IdempotentWrite --cluster")),
+            .hint(format!("allow {user} IDEMPOTENT_WRITE on the cluster, which brokers before 2.8 ask for, and CREATE, or make the topic yourself: {}", self.access.create_command(topic))),
             Code::Authentication | Code::SaslAuthenticationFailed => {
                 Error::new(ErrorKind::Denied, format!("Kafka at {brokers} refuses our credentials"))
                     .hint("correct the key or the password, and the SASL mechanism")
@@ -75,10 +68,5 @@ impl Cluster {
             .hint("check `brokers` and the firewall in between; it goes on by itself"),
             _ => Error::new(ErrorKind::Unexpected, format!("{doing}: Kafka at {brokers} answered {code}")),
         }
-    }
-
-    /// What makes a topic.
-    pub(crate) fn create_command(&self, topic: &str) -> String {
-        format!("kafka-topics --bootstrap-server {} --create --topic {topic} --partitions 12", self.brokers)
     }
 }

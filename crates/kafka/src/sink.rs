@@ -7,7 +7,9 @@ use async_trait::async_trait;
 use rdkafka::error::RDKafkaErrorCode as Code;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tidegate_model::{Checks, Destination, Error, Limits, LoggedEvent, Outcome, Reason, Receipt, SinkTarget};
+use tidegate_model::{
+    Checks, Destination, Error, Limits, LoggedEvent, Outcome, Reason, Receipt, Settings, SinkTarget, Tools,
+};
 
 use crate::cluster::{Cluster, check_topic};
 use crate::producer::{Fate, Outgoing, Producer, RECORD_BYTES_MAX};
@@ -38,11 +40,13 @@ impl KafkaSink {
     /// Opens the sink. Nothing is connected yet.
     ///
     /// # Errors
-    /// A name that Kafka takes for no topic.
-    pub(crate) fn open(cluster: Cluster, target: &SinkTarget, rehearsal: bool) -> Result<KafkaSink, Error> {
+    /// Settings that cannot work, or a name that Kafka takes for no topic.
+    pub(crate) fn open(settings: &Settings, target: &SinkTarget, tools: &Tools) -> Result<KafkaSink, Error> {
+        let cluster = Cluster::new(settings, &["WRITE", "DESCRIBE"], tools)?;
         let written: KafkaTarget = target.settings.parse()?;
         let topic = written.topic.unwrap_or_else(|| format!("{}_events", target.stream));
         check_topic("topic", &topic)?;
+        let rehearsal = tools.rehearsal;
         Ok(KafkaSink { producer: Producer::new(cluster), topic, rehearsal, found: AtomicBool::new(false) })
     }
 
@@ -103,15 +107,15 @@ fn reason(name: &'static str, said: &str, code: Code) -> Reason {
 impl Destination<LoggedEvent> for KafkaSink {
     async fn check(&self) -> Result<Checks, Error> {
         let mut checks = Checks::default();
-        let cluster = self.producer.cluster();
+        let access = &self.producer.cluster().access;
         let name = format!("topic {}", self.topic);
         match self.producer.partitions(&self.topic).await? {
             Some(partitions) => {
-                checks.pass("connection", format!("Kafka at {}, as {}", cluster.brokers, cluster.principal));
+                checks.pass("connection", format!("Kafka at {}, as {}", access.brokers(), access.user()));
                 checks.pass(name, format!("{partitions} partitions; WRITE is proved by the first event"));
             }
             None => {
-                let remedy = cluster.create_command(&self.topic);
+                let remedy = access.create_command(&self.topic);
                 checks.fail(name, "there is no such topic, or it may not be described", remedy);
             }
         }

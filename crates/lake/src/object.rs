@@ -13,10 +13,10 @@ const EXPIRED: &[&str] = &["ExpiredToken", "TokenRefreshRequired", "InvalidToken
 const BUSY: &[&str] = &["SlowDown", "RequestTimeout", "InternalError", "ServiceUnavailable", "ServerBusy"];
 
 /// Explains what a store answered. `doing` names the thing: `writing to s3://lake/events`.
-pub(crate) fn explain(doing: &str, cause: object_store::Error) -> Error {
+pub(crate) fn explain(doing: &str, cause: &object_store::Error) -> Error {
     use object_store::Error as Answer;
 
-    let (kind, hint) = match &cause {
+    let (kind, hint) = match cause {
         Answer::NotFound { .. } => (ErrorKind::Missing, Some(GONE)),
         Answer::PermissionDenied { .. } | Answer::Unauthenticated { .. } => {
             (ErrorKind::Denied, Some(PERMISSIONS))
@@ -28,7 +28,7 @@ pub(crate) fn explain(doing: &str, cause: object_store::Error) -> Error {
         Answer::AlreadyExists { .. } | Answer::Precondition { .. } => (ErrorKind::Unavailable, None),
         _ => (ErrorKind::Unexpected, None),
     };
-    let error = Error::new(kind, format!("{doing}: {}", shortened(&told(&cause))));
+    let error = Error::new(kind, format!("{doing}: {}", shortened(&told(cause))));
     match hint {
         Some(hint) => error.hint(hint),
         None => error,
@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     fn kind_of(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> ErrorKind {
-        explain("writing", object_store::Error::Generic { store: "x", source: source.into() }).kind()
+        explain("writing", &object_store::Error::Generic { store: "x", source: source.into() }).kind()
     }
 
     #[test]
@@ -146,7 +146,7 @@ mod tests {
     fn a_store_is_quoted_in_its_own_words() {
         let answer = "status code: 404 Not Found: <Error><Code>NoSuchBucket</Code><Message>It is gone</Message></Error>";
         let error =
-            explain("listing s3://x", object_store::Error::Generic { store: "S3", source: answer.into() });
+            explain("listing s3://x", &object_store::Error::Generic { store: "S3", source: answer.into() });
         assert_eq!(
             (error.kind(), error.message()),
             (ErrorKind::Missing, "listing s3://x: NoSuchBucket: It is gone")
@@ -157,7 +157,7 @@ mod tests {
     fn the_innermost_cause_is_what_people_read() {
         let inner = io::Error::other("no space left");
         let error =
-            explain("writing to /lake", object_store::Error::Generic { store: "x", source: inner.into() });
+            explain("writing to /lake", &object_store::Error::Generic { store: "x", source: inner.into() });
         assert_eq!(error.message(), "writing to /lake: no space left");
     }
 }

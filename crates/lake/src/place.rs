@@ -11,7 +11,7 @@ use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::{BackoffConfig, ClientOptions, DynObjectStore, ObjectStoreExt as _, RetryConfig};
-use tidegate_model::{Error, ErrorKind, Secret, Tools};
+use tidegate_model::{Error, Secret, Tools};
 use url::Url;
 
 use crate::object::explain;
@@ -57,14 +57,17 @@ impl Place {
         }
         let folder = format!("{}/", url.path().trim_end_matches('/'));
         url.set_path(&folder);
+        plain(settings)?;
         let store: Result<Arc<DynObjectStore>, object_store::Error> = match scheme {
             "s3" | "s3a" => s3(settings).map(|store| Arc::new(store) as _),
             "gs" => google(settings).map(|store| Arc::new(store) as _),
             "az" | "azure" | "abfs" | "abfss" => azure(settings).map(|store| Arc::new(store) as _),
             _ => return Err(wrong(&format!("{scheme}:// is no store that is known"))),
         };
-        let store = store.map_err(|cause| {
-            Error::new(ErrorKind::Settings, format!("`path`: {}", cause)).hint(EXAMPLES).caused_by(cause)
+        // The cause may quote a credential.
+        let store = store.map_err(|_| {
+            Error::settings(format!("the settings do not make an access to {}", settings.path))
+                .hint(CREDENTIALS)
         })?;
         Ok(Place { store, url })
     }
@@ -84,7 +87,7 @@ impl Place {
     /// [`ErrorKind::Settings`] for a name that no store can hold.
     pub(crate) fn file(&self, name: &str) -> Result<object_store::path::Path, Error> {
         let folder = object_store::path::Path::from_url_path(self.url.path())
-            .map_err(|cause| explain("`path`", cause.into()))?;
+            .map_err(|cause| explain("`path`", &cause.into()))?;
         Ok(name.split('/').fold(folder, |folder, part| folder.join(part)))
     }
 
@@ -111,12 +114,12 @@ impl Place {
     /// Writes a file as a whole: readers see all of it or nothing.
     pub(crate) async fn put(&self, name: &str, content: Bytes) -> Result<(), Error> {
         let put = self.store.put(&self.file(name)?, content.into()).await;
-        put.map(drop).map_err(|cause| explain(&format!("writing to {}", self.name()), cause))
+        put.map(drop).map_err(|cause| explain(&format!("writing to {}", self.name()), &cause))
     }
 
     /// The content of a file, `None` where there is none.
     pub(crate) async fn get(&self, name: &str) -> Result<Option<Bytes>, Error> {
-        let reading = |cause| explain(&format!("reading from {}", self.name()), cause);
+        let reading = |cause| explain(&format!("reading from {}", self.name()), &cause);
         match self.store.get(&self.file(name)?).await {
             Ok(found) => found.bytes().await.map(Some).map_err(reading),
             // A bucket that is gone is noticed when it is written to.
@@ -130,7 +133,7 @@ impl Place {
         match self.store.head(&self.file(name)?).await {
             Ok(_) => Ok(true),
             Err(object_store::Error::NotFound { .. }) => Ok(false),
-            Err(cause) => Err(explain(&format!("reading from {}", self.name()), cause)),
+            Err(cause) => Err(explain(&format!("reading from {}", self.name()), &cause)),
         }
     }
 
@@ -138,13 +141,48 @@ impl Place {
     pub(crate) async fn remove(&self, name: &str) -> Result<(), Error> {
         match self.store.delete(&self.file(name)?).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(cause) => Err(explain(&format!("removing from {}", self.name()), cause)),
+            Err(cause) => Err(explain(&format!("removing from {}", self.name()), &cause)),
         }
     }
 }
 
 const EXAMPLES: &str = "write a folder (`./lake`), `s3://bucket/folder`, `gs://bucket/folder` or \
                         `az://container/folder`";
+
+const CREDENTIALS: &str = "on S3 set `region`; for Google `service_account_key` is the key's JSON text; for Azure \
+                           set `account`, and `account_key` as the portal shows it";
+
+/// Credentials and names go into headers and addresses as they are.
+fn plain(settings: &LakeSettings) -> Result<(), Error> {
+    let secret = |secret: &'_ Option<Secret>| secret.as_ref().map(|secret| secret.expose().to_owned());
+    let written = [
+        ("region", settings.region.clone()),
+        ("account", settings.account.clone()),
+        ("access_key_id", secret(&settings.access_key_id)),
+        ("secret_access_key", secret(&settings.secret_access_key)),
+        ("session_token", secret(&settings.session_token)),
+        ("account_key", secret(&settings.account_key)),
+    ];
+    for (name, text) in written {
+        let fits = |text: &String| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+        if !text.as_ref().is_none_or(fits) {
+            return Err(Error::settings(format!(
+                "`{name}`: a space, a line break or another sign that it cannot hold"
+            ))
+            .hint("copy the value again, without what stands around it"));
+        }
+    }
+    let served = |endpoint: &str| {
+        Url::parse(endpoint).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+    };
+    match &settings.endpoint {
+        Some(endpoint) if !served(endpoint) => {
+            Err(Error::settings("`endpoint` is no address")
+                .hint("write for example `https://minio.example.com`"))
+        }
+        _ => Ok(()),
+    }
+}
 
 /// Only the engine tries again.
 fn once() -> RetryConfig {
@@ -228,6 +266,7 @@ fn straight(path: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use tidegate_model::ErrorKind;
     use tidegate_testkit::ManualClock;
     use tidegate_testkit::conforms::NoHttp;
 
@@ -263,6 +302,22 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::Settings, "{wrong}");
             assert!(!error.message().contains("secret"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_credential_with_a_line_break_is_refused_by_name() {
+        let settings = LakeSettings {
+            path: "s3://bucket".into(),
+            session_token: Some(Secret::new("hidden\n")),
+            ..LakeSettings::default()
+        };
+
+        let error = plain(&settings).expect_err("a line break");
+
+        assert!(
+            error.message().contains("`session_token`") && !error.message().contains("hidden"),
+            "{error}"
+        );
     }
 
     #[test]

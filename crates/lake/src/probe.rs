@@ -51,6 +51,6 @@ async fn refuses_second(place: &Place, name: &str) -> Result<bool, Error> {
     match place.store.put_opts(&place.file(name)?, "second".into(), options).await {
         Ok(_) => Ok(false),
         Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => Ok(true),
-        Err(cause) => Err(explain(&format!("writing to {}", place.name()), cause)),
+        Err(cause) => Err(explain(&format!("writing to {}", place.name()), &cause)),
     }
 }

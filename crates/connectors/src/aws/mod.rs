@@ -18,4 +18,4 @@ pub(crate) use arn::Arn;
 pub(crate) use batch::receipt;
 pub(crate) use policy::Grant;
 pub(crate) use settings::AwsSettings;
-pub(crate) use shape::{Shape, base64_len};
+pub(crate) use shape::{Shape, Writer, base64_len};

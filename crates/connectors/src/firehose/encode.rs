@@ -7,24 +7,26 @@ use tidegate_model::LoggedEvent;
 use tidegate_model::json::write_string;
 
 use super::settings::Target;
-use crate::aws::base64_len;
+use crate::aws::{Writer, base64_len};
 
+/// Bytes of a record before base64. Source: AWS docs, PutRecordBatch: 1,000 KiB.
+pub(super) const RECORD_MAX: usize = 1_000 << 10;
 /// Bytes around a record: `{"Data":""},`.
 const AROUND: usize = 12;
 
 /// Bytes of a record as the service counts them, before base64.
-pub(super) fn size(target: &Target, logged: &LoggedEvent) -> usize {
-    target.shape.weigh(logged) + usize::from(target.newline)
+pub(super) fn size(target: &Target, writer: &Writer, logged: &LoggedEvent) -> usize {
+    writer.size(logged, RECORD_MAX) + usize::from(target.newline)
 }
 
 /// About how many bytes a record takes in a request.
-pub(super) fn weigh(target: &Target, logged: &LoggedEvent) -> usize {
-    AROUND + base64_len(size(target, logged))
+pub(super) fn weigh(target: &Target, writer: &Writer, logged: &LoggedEvent) -> usize {
+    AROUND + base64_len(writer.weigh(logged) + usize::from(target.newline))
 }
 
 /// `PutRecordBatch`. Source: AWS docs, Firehose API reference, PutRecordBatch.
-pub(super) fn put_record_batch(target: &Target, events: &[LoggedEvent]) -> Bytes {
-    let bytes: usize = events.iter().map(|logged| weigh(target, logged)).sum();
+pub(super) fn put_record_batch(target: &Target, writer: &Writer, events: &[LoggedEvent]) -> Bytes {
+    let bytes: usize = events.iter().map(|logged| weigh(target, writer, logged)).sum();
     let mut body = String::with_capacity(bytes + 256);
     body.push_str("{\"DeliveryStreamName\":");
     write_string(&target.delivery_stream, &mut body);
@@ -32,7 +34,7 @@ pub(super) fn put_record_batch(target: &Target, events: &[LoggedEvent]) -> Bytes
     let mut line = Vec::new();
     for (at, logged) in events.iter().enumerate() {
         body.push_str(if at == 0 { "{\"Data\":\"" } else { ",{\"Data\":\"" });
-        let text = target.shape.encode(logged);
+        let text = writer.write(logged);
         if target.newline {
             line.clear();
             line.extend(text.bytes().map(on_one_line));

@@ -18,6 +18,8 @@ pub(super) struct Target {
     /// How an event is written. Default: `event`.
     #[serde(default)]
     pub(super) shape: Shape,
+    /// The number of the account, as `shape: pinpoint` writes it. Default: that of the role.
+    pub(super) account_id: Option<String>,
 }
 
 fn yes() -> bool {

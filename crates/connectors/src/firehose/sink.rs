@@ -13,7 +13,7 @@ use tidegate_model::{
 
 use super::settings::Target;
 use super::{encode, setup};
-use crate::aws::{self, Account, AwsSettings, Help, Service};
+use crate::aws::{self, Account, AwsSettings, Help, Service, Writer};
 use crate::http::answer::{self, Miss};
 
 pub(super) const SERVICE: Service =
@@ -23,25 +23,25 @@ pub(super) const SERVICE: Service =
 const RECORDS_MAX: usize = 500;
 /// Bytes of a request. Source: AWS docs, PutRecordBatch: 4 MB.
 const REQUEST_MAX: usize = 4_000_000;
-/// Bytes of a record before base64. Source: AWS docs, PutRecordBatch: 1,000 KiB.
-const RECORD_MAX: usize = 1_000 << 10;
 
 /// Opens a Firehose stream for one export.
 pub(super) fn open(settings: &Settings, target: &SinkTarget, tools: &Tools) -> Result<Arc<Sink>> {
     let settings: AwsSettings = settings.parse()?;
     let target: Target = target.settings.parse()?;
     target.validate()?;
+    let writer = Writer::new(target.shape, target.account_id.as_deref(), "", &settings)?;
     let help = Help {
         missing: format!("create the stream: {}", setup::create(&settings, &target.delivery_stream)),
         denied: setup::grant(&settings, &target.delivery_stream).denied(),
     };
     let account = Account::open(&settings, &SERVICE, help, tools)?;
-    Ok(Arc::new(Firehose { account, target, rehearsal: tools.rehearsal }))
+    Ok(Arc::new(Firehose { account, target, writer, rehearsal: tools.rehearsal }))
 }
 
 struct Firehose {
     account: Account,
     target: Target,
+    writer: Writer,
     rehearsal: bool,
 }
 
@@ -71,15 +71,15 @@ impl Destination<LoggedEvent> for Firehose {
     }
 
     fn weigh(&self, logged: &LoggedEvent) -> usize {
-        encode::weigh(&self.target, logged)
+        encode::weigh(&self.target, &self.writer, logged)
     }
 
     fn admit(&self, logged: &LoggedEvent) -> Result<(), Reason> {
-        let size = encode::size(&self.target, logged);
-        if size <= RECORD_MAX {
+        let size = encode::size(&self.target, &self.writer, logged);
+        if size <= encode::RECORD_MAX {
             return Ok(());
         }
-        let message = format!("the record has {size} bytes; Firehose takes {RECORD_MAX}");
+        let message = format!("the record has {size} bytes; Firehose takes {}", encode::RECORD_MAX);
         Err(Reason::new("record_too_large", message))
     }
 
@@ -88,7 +88,7 @@ impl Destination<LoggedEvent> for Firehose {
         if events.is_empty() || self.rehearsal {
             return Ok(Receipt::delivered(events.len()));
         }
-        let body = encode::put_record_batch(&self.target, events);
+        let body = encode::put_record_batch(&self.target, &self.writer, events);
         match self.account.call("PutRecordBatch", body).await {
             Ok(answer) => aws::receipt(SERVICE.title, &answer, events.len(), self.account.clock().now()),
             Err(miss) => miss.settle(events.len()),

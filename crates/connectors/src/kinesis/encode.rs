@@ -7,7 +7,7 @@ use tidegate_model::LoggedEvent;
 use tidegate_model::json::write_string;
 
 use super::settings::{PartitionBy, Target};
-use crate::aws::base64_len;
+use crate::aws::{Writer, base64_len};
 
 /// Characters of a partition key. Source: AWS docs, PutRecordsRequestEntry.
 const KEY_CHARS_MAX: usize = 256;
@@ -29,21 +29,22 @@ pub(super) fn key(by: PartitionBy, logged: &LoggedEvent) -> &str {
 }
 
 /// Bytes of a record as the service counts them: data before base64, and key.
-pub(super) fn size(target: &Target, logged: &LoggedEvent) -> usize {
-    target.shape.weigh(logged) + key(target.partition_by, logged).len()
+pub(super) fn size(target: &Target, writer: &Writer, logged: &LoggedEvent) -> usize {
+    writer.size(logged, target.limits.record_max()) + key(target.partition_by, logged).len()
 }
 
 /// About how many bytes a record takes in a request.
-pub(super) fn weigh(target: &Target, logged: &LoggedEvent) -> usize {
-    AROUND + base64_len(target.shape.weigh(logged)) + key(target.partition_by, logged).len()
+pub(super) fn weigh(target: &Target, writer: &Writer, logged: &LoggedEvent) -> usize {
+    AROUND + base64_len(writer.weigh(logged)) + key(target.partition_by, logged).len()
 }
 
 /// `PutRecords`. Source: AWS docs, Kinesis API reference, PutRecords.
 pub(super) fn put_records<'a>(
     target: &Target,
+    writer: &Writer,
     events: impl Iterator<Item = &'a LoggedEvent> + Clone,
 ) -> Bytes {
-    let bytes: usize = events.clone().map(|logged| weigh(target, logged)).sum();
+    let bytes: usize = events.clone().map(|logged| weigh(target, writer, logged)).sum();
     let mut body = String::with_capacity(bytes + 256);
     let (member, stream) = target.addressed();
     body.push_str("{\"");
@@ -53,7 +54,7 @@ pub(super) fn put_records<'a>(
     body.push_str(",\"Records\":[");
     for (at, logged) in events.enumerate() {
         body.push_str(if at == 0 { "{\"Data\":\"" } else { ",{\"Data\":\"" });
-        STANDARD.encode_string(target.shape.encode(logged).as_bytes(), &mut body);
+        STANDARD.encode_string(writer.write(logged).as_bytes(), &mut body);
         body.push_str("\",\"PartitionKey\":");
         write_string(key(target.partition_by, logged), &mut body);
         body.push('}');

@@ -18,6 +18,9 @@ pub(super) struct Target {
     /// How an event is written. Default: `event`.
     #[serde(default)]
     pub(super) shape: Shape,
+    /// The number of the account, as `shape: pinpoint` writes it. Default: that of the stream's
+    /// ARN, or of the role.
+    pub(super) account_id: Option<String>,
     /// Whether events of a user may overtake one that the stream did not take. Default: `relaxed`.
     #[serde(default)]
     pub(super) order: Order,

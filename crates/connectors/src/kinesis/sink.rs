@@ -15,7 +15,7 @@ use tidegate_model::{
 
 use super::settings::{Order, Target};
 use super::{encode, setup};
-use crate::aws::{self, Account, AwsSettings, Help, Service};
+use crate::aws::{self, Account, AwsSettings, Help, Service, Writer};
 use crate::http::answer::{self, Miss};
 
 pub(super) const SERVICE: Service = Service { title: "Kinesis", name: "kinesis", target: "Kinesis_20131202" };
@@ -28,17 +28,19 @@ pub(super) fn open(settings: &Settings, target: &SinkTarget, tools: &Tools) -> R
     let settings: AwsSettings = settings.parse()?;
     let target: Target = target.settings.parse()?;
     target.validate(&settings)?;
+    let writer = Writer::new(target.shape, target.account_id.as_deref(), &target.stream, &settings)?;
     let help = Help {
         missing: format!("create the stream: {}", setup::create(&settings, &target)),
         denied: setup::grant(&settings, &target).denied(),
     };
     let account = Account::open(&settings, &SERVICE, help, tools)?;
-    Ok(Arc::new(Kinesis { account, target, rehearsal: tools.rehearsal }))
+    Ok(Arc::new(Kinesis { account, target, writer, rehearsal: tools.rehearsal }))
 }
 
 struct Kinesis {
     account: Account,
     target: Target,
+    writer: Writer,
     rehearsal: bool,
 }
 
@@ -68,11 +70,11 @@ impl Destination<LoggedEvent> for Kinesis {
     }
 
     fn weigh(&self, logged: &LoggedEvent) -> usize {
-        encode::weigh(&self.target, logged)
+        encode::weigh(&self.target, &self.writer, logged)
     }
 
     fn admit(&self, logged: &LoggedEvent) -> Result<(), Reason> {
-        let (size, max) = (encode::size(&self.target, logged), self.target.limits.record_max());
+        let (size, max) = (encode::size(&self.target, &self.writer, logged), self.target.limits.record_max());
         if size <= max {
             return Ok(());
         }
@@ -86,7 +88,9 @@ impl Destination<LoggedEvent> for Kinesis {
             return Ok(Receipt::delivered(events.len()));
         }
         match self.target.order {
-            Order::Relaxed => self.put(events.len(), encode::put_records(&self.target, events.iter())).await,
+            Order::Relaxed => {
+                self.put(events.len(), encode::put_records(&self.target, &self.writer, events.iter())).await
+            }
             Order::Strict => self.deliver_one_of_each_user(events).await,
         }
     }
@@ -99,7 +103,8 @@ impl Kinesis {
         let chosen: Vec<bool> =
             events.iter().map(|logged| seen.insert(encode::key(self.target.partition_by, logged))).collect();
         let taken = events.iter().zip(&chosen).filter(|(_, chosen)| **chosen).map(|(logged, _)| logged);
-        let receipt = self.put(taken.clone().count(), encode::put_records(&self.target, taken)).await?;
+        let receipt =
+            self.put(taken.clone().count(), encode::put_records(&self.target, &self.writer, taken)).await?;
         let mut outcomes = receipt.outcomes.into_iter();
         let later = Reason::new("next_request", "an earlier event of the same user goes first");
         let outcomes = chosen
@@ -150,7 +155,7 @@ impl Kinesis {
         match &*summary.stream_status {
             "ACTIVE" | "UPDATING" => checks.pass(name, detail),
             _ => {
-                checks.fail(name, detail, "wait until the stream is active, then run `tidegate check` again")
+                checks.fail(name, detail, "wait until the stream is active, then run `tidegate check` again");
             }
         }
         Ok(())

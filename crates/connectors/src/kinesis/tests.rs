@@ -89,6 +89,40 @@ async fn a_stream_of_another_account_is_named_by_its_arn() {
     assert_eq!(body.get("StreamName"), None);
 }
 
+#[tokio::test]
+async fn records_have_the_shape_of_pinpoint_where_that_is_asked_for() {
+    let far = Canned::once(200, format!(r#"{{"Records":[{DONE}]}}"#));
+    let arn = "arn:aws:kinesis:eu-west-1:123456789012:stream/events";
+    let target = json!({ "stream": arn, "shape": "pinpoint" });
+
+    let sink = sink_of(connection(), target, far.clone());
+    sink.deliver(&three()[..1]).await.expect("a receipt");
+
+    let body: Value = serde_json::from_slice(far.requests()[0].body()).expect("JSON");
+    let data = STANDARD.decode(body["Records"][0]["Data"].as_str().expect("data")).expect("base64");
+    let record: Value = serde_json::from_slice(&data).expect("JSON");
+    assert_eq!(record["event_type"], "order_placed");
+    assert_eq!(record["awsAccountId"], "123456789012");
+    assert!(data.len() < sink.weigh(&three()[0]), "it is not heavier than it was weighed");
+}
+
+#[test]
+fn an_account_is_twelve_digits() {
+    let target =
+        |account: &str| raw(json!({ "stream": "events", "shape": "pinpoint", "account_id": account }));
+    let open = |account: &str| {
+        let target = SinkTarget {
+            sync: SyncId::new("export"),
+            stream: StreamId::new("shop"),
+            layout: Layout::Events,
+            settings: target(account),
+        };
+        super::sink::open(&raw(connection()), &target, &tools(Canned::new([]), &ManualClock::default()))
+    };
+    assert!(open("123456789012").is_ok());
+    assert!(open("1234-5678-9012").is_err_and(|error| error.message().contains("`account_id`")));
+}
+
 #[test]
 fn a_key_is_never_empty_and_never_too_long() {
     let long = "é".repeat(300);

@@ -18,7 +18,6 @@ mod batch;
 mod check;
 mod endpoints;
 mod ingest;
-#[cfg_attr(not(test), expect(dead_code, reason = "the sinks that ask for this shape join later"))]
 pub(crate) mod records;
 mod route;
 mod settings;

@@ -9,22 +9,22 @@ mod repeats;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 use rdkafka::Offset;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::RDKafkaErrorCode as Code;
 use tidegate_model::{
     Appended, Checkpoint, Clock, Error, ErrorKind, Event, EventLog, Feed, Fingerprint, Lag, LoggedEvent,
-    Reading, StreamId,
+    Reading, Settings, StreamId, Tools,
 };
 
 use crate::cluster::{ANSWER, Cluster, blocking, check_topic, code};
+use crate::context::Context;
 use crate::producer::{Fate, Outgoing, Producer, RECORD_BYTES_MAX};
 use crate::record;
 use reading::{Reader, places, places_since, watcher};
@@ -63,6 +63,20 @@ impl Default for LogSettings {
     }
 }
 
+/// An event log on the cluster of a connection of kind `kafka`. Nothing is
+/// reached yet.
+///
+/// # Errors
+/// Settings that cannot work.
+pub fn event_log(
+    connection: &Settings,
+    settings: LogSettings,
+    tools: &Tools,
+) -> Result<Arc<dyn EventLog>, Error> {
+    let cluster = Cluster::new(connection, &["CREATE", "READ", "WRITE", "DESCRIBE"], tools)?;
+    Ok(Arc::new(KafkaLog::new(cluster, settings, Arc::clone(&tools.clock))))
+}
+
 /// An event log on a Kafka cluster.
 pub(crate) struct KafkaLog {
     producer: Producer,
@@ -99,8 +113,7 @@ impl KafkaLog {
         }
         let cluster = self.producer.cluster();
         let refused = |code| cluster.explain("making", topic, code);
-        let admin: AdminClient<DefaultClientContext> =
-            cluster.config.create().map_err(|error| refused(code(&error)))?;
+        let admin: AdminClient<Context> = cluster.client.create(&[], None, |context| context)?;
         let retention = self.settings.retention.as_millis().to_string();
         let largest = RECORD_BYTES_MAX.to_string();
         let replicas = self.settings.replicas.map_or(-1, i32::from);

@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, HashSet};
 
 use futures_util::{FutureExt, StreamExt, stream};
-use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{Consumer, ConsumerContext, StreamConsumer};
+use rdkafka::consumer::{Consumer, StreamConsumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Message};
-use rdkafka::{ClientContext, Offset, TopicPartitionList};
+use rdkafka::{Offset, TopicPartitionList};
 use tidegate_model::{Batch, Checkpoint, Error, Feed, LoggedEvent, Reading, Unreadable};
 
 use crate::cluster::{ANSWER, Cluster, code};
+use crate::context::Context;
 use crate::record;
 
 /// The bytes of a batch: it ends with the event that reaches them.
@@ -22,9 +22,6 @@ const SHOWN_BYTES: usize = 200;
 const READING: &[(&str, &str)] = &[
     // Librdkafka wants a name; nothing is joined and nothing committed.
     ("group.id", "tidegate-event-log"),
-    ("enable.auto.commit", "false"),
-    ("enable.auto.offset.store", "false"),
-    ("enable.partition.eof", "true"),
     // What retention removed is passed over.
     ("auto.offset.reset", "earliest"),
     ("queued.max.messages.kbytes", "16384"),
@@ -34,36 +31,16 @@ const READING: &[(&str, &str)] = &[
 pub(super) type Places = BTreeMap<i32, i64>;
 
 /// A consumer that leaves no trace at the brokers.
-pub(super) type Watcher = StreamConsumer<Quiet>;
-
-/// Keeps librdkafka's words out of the way.
-pub(super) struct Quiet;
-
-impl ClientContext for Quiet {
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(%error, reason, "Kafka event log");
-    }
-
-    fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
-        tracing::debug!(facility, message, "Kafka event log");
-    }
-}
-
-impl ConsumerContext for Quiet {}
+pub(super) type Watcher = StreamConsumer<Context>;
 
 /// Starts a consumer.
 pub(super) fn watcher(cluster: &Cluster, follow: bool) -> Result<Watcher, Error> {
-    let mut config = cluster.config.clone();
+    let mut more = READING.to_vec();
     if !follow {
         // The end is told by an answer without records: that one must not wait for some.
-        config.set("fetch.wait.max.ms", "10");
+        more.push(("fetch.wait.max.ms", "10"));
     }
-    for (name, value) in READING {
-        config.set(*name, *value);
-    }
-    config.create_with_context(Quiet).map_err(|cause| {
-        Error::settings(format!("the settings for Kafka at {} do not work: {cause}", cluster.brokers))
-    })
+    cluster.client.create(&more, None, |context| context)
 }
 
 /// The places of a checkpoint.

@@ -12,8 +12,12 @@ use tidegate_model::{ErrorKind, EventLog, Reading, StreamId};
 use tidegate_testkit::ManualClock;
 use tidegate_testkit::event_log::{Place, event, events};
 
-use super::{broker, cluster, unique};
-use crate::log::{KafkaLog, LogSettings};
+use super::{broker, other, settings, tools, unique};
+use crate::{LogSettings, event_log};
+
+fn open(brokers: &str, log: LogSettings, clock: &ManualClock) -> Arc<dyn EventLog> {
+    event_log(&settings(brokers), log, &tools(Arc::new(clock.clone()), false)).expect("settings that work")
+}
 
 struct Topics {
     prefix: String,
@@ -38,7 +42,7 @@ impl Topics {
 #[async_trait]
 impl Place for Topics {
     async fn open(&self) -> Arc<dyn EventLog> {
-        Arc::new(KafkaLog::new(broker(), self.settings(), Arc::new(self.clock.clone())))
+        open(&broker(), self.settings(), &self.clock)
     }
 
     fn clock(&self) -> &ManualClock {
@@ -89,7 +93,7 @@ async fn a_record_that_is_no_event_is_told_and_passed_over() {
     let stream = StreamId::new("shop");
     log.append(&stream, events(0, 2)).await.expect("appended");
     let topic = format!("{}shop", place.prefix);
-    let foreign: ThreadedProducer<DefaultProducerContext> = broker().config.create().expect("producer");
+    let foreign: ThreadedProducer<DefaultProducerContext> = other(&broker()).create().expect("producer");
     foreign
         .send(BaseRecord::to(&topic).key("ada").payload("hello"))
         .map_err(|(error, _)| error)
@@ -109,8 +113,7 @@ async fn a_record_that_is_no_event_is_told_and_passed_over() {
 
 #[tokio::test]
 async fn a_cluster_that_does_not_answer_makes_nothing_durable() {
-    let settings = Topics::new().settings();
-    let log = KafkaLog::new(cluster("127.0.0.1:1"), settings, Arc::new(ManualClock::default()));
+    let log = open("127.0.0.1:1", LogSettings::default(), &ManualClock::default());
     let error = log.append(&StreamId::new("shop"), events(0, 1)).await.expect_err("nobody answers");
     assert_eq!(error.kind(), ErrorKind::Storage, "{error:?}");
     assert!(error.message().contains("127.0.0.1:1"), "{error:?}");
@@ -121,7 +124,7 @@ async fn an_append_that_was_refused_may_be_sent_again() {
     let mock = MockCluster::new(1).expect("mock");
     mock.create_topic("t.shop", 1, 1).expect("topic");
     let settings = LogSettings { prefix: "t.".to_owned(), ..LogSettings::default() };
-    let log = KafkaLog::new(cluster(&mock.bootstrap_servers()), settings, Arc::new(ManualClock::default()));
+    let log = open(&mock.bootstrap_servers(), settings, &ManualClock::default());
     let stream = StreamId::new("shop");
     log.append(&stream, events(0, 1)).await.expect("appended");
 

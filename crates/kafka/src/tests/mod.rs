@@ -4,18 +4,42 @@
 mod log;
 mod sink;
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
 use rdkafka::ClientConfig;
+use serde_json::json;
+use tidegate_model::{Clock, Http, HttpFailure, Settings, Tools};
 
-use crate::cluster::Cluster;
-
-fn cluster(brokers: &str) -> Cluster {
-    let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", brokers).set("message.timeout.ms", "1500");
-    Cluster { config, brokers: brokers.to_owned(), principal: "User:tidegate".to_owned() }
+/// The settings of a connection that gives up soon.
+fn settings(brokers: &str) -> Settings {
+    let settings = json!({ "brokers": brokers, "properties": { "message.timeout.ms": 1_500 } });
+    Settings::new(settings.as_object().expect("an object").clone())
 }
 
-fn broker() -> Cluster {
-    cluster(&std::env::var("TIDEGATE_TEST_KAFKA").expect("scripts/test sets it"))
+/// Another client, to look at what was done.
+fn other(brokers: &str) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", brokers).set("group.id", "reader").set("auto.offset.reset", "earliest");
+    config
+}
+
+fn broker() -> String {
+    std::env::var("TIDEGATE_TEST_KAFKA").expect("scripts/test sets it")
+}
+
+fn tools(clock: Arc<dyn Clock>, rehearsal: bool) -> Tools {
+    struct NoHttp;
+    #[async_trait]
+    impl Http for NoHttp {
+        async fn send(
+            &self,
+            _: http::Request<bytes::Bytes>,
+        ) -> Result<http::Response<bytes::Bytes>, HttpFailure> {
+            panic!("Kafka is not spoken to by HTTP")
+        }
+    }
+    Tools { http: Arc::new(NoHttp), clock, project: ".".into(), data: ".".into(), rehearsal }
 }
 
 /// Any name that no other test has.

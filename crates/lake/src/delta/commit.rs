@@ -83,7 +83,10 @@ impl Export {
                     *open = self.settle(at, &done, marks);
                     return Ok(Receipt::delivered(events.len()));
                 }
-                Ok(CommitResult::Conflicted(_)) => at = self.open(runtime)?,
+                Ok(CommitResult::Conflicted(_)) => {
+                    let snapshot = self.table.refresh(&at.engine, at.snapshot)?;
+                    at = Open { snapshot, marks: Marks::new(), ..at };
+                }
                 Ok(CommitResult::Retryable(failed)) => return self.resolve(runtime, events, failed.error),
                 Err(cause) => return self.resolve(runtime, events, cause),
             }

@@ -9,9 +9,9 @@ use crate::object::explain;
 pub(super) fn kernel(doing: &str, cause: KernelError) -> Error {
     match cause {
         KernelError::Backtraced { source, .. } => kernel(doing, *source),
-        KernelError::ObjectStore(cause) => explain(doing, cause),
+        KernelError::ObjectStore(cause) => explain(doing, &cause),
         KernelError::IOError(cause) => {
-            explain(doing, object_store::Error::Generic { store: "disk", source: Box::new(cause) })
+            explain(doing, &object_store::Error::Generic { store: "disk", source: Box::new(cause) })
         }
         KernelError::FileNotFound(file) => {
             Error::new(ErrorKind::Missing, format!("{doing}: its file {file} is not there"))

@@ -130,9 +130,11 @@ fn file(
         .write_dir()
         .join(&format!("{}.parquet", Uuid::new_v4()))
         .map_err(|cause| Error::internal(doing.clone()).caused_by(cause))?;
-    let path =
-        object_store::path::Path::from_url_path(url.path()).map_err(|cause| explain(&doing, cause.into()))?;
-    runtime.block_on(table.place.store.put(&path, content.into())).map_err(|cause| explain(&doing, cause))?;
+    let path = object_store::path::Path::from_url_path(url.path())
+        .map_err(|cause| explain(&doing, &cause.into()))?;
+    runtime
+        .block_on(table.place.store.put(&path, content.into()))
+        .map_err(|cause| explain(&doing, &cause))?;
     let stats =
         collect_stats(rows, context.stats_columns(), context.physical_data_schema()).map_err(fault)?;
     let described = DataFileMetadata::new(FileMeta::new(url, now.as_millisecond(), size), stats);

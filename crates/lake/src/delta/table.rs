@@ -68,7 +68,7 @@ impl Table {
         let first = runtime.block_on(self.place.store.list(Some(&log)).next());
         match first {
             None => return Ok(None),
-            Some(Err(cause)) => return Err(explain(&doing, cause)),
+            Some(Err(cause)) => return Err(explain(&doing, &cause)),
             Some(Ok(_)) => {}
         }
         let snapshot = Snapshot::builder_for(&self.place.url).build(engine);
@@ -87,6 +87,12 @@ impl Table {
             let message = format!("the table {} was made and is not there", self.name());
             Error::new(tidegate_model::ErrorKind::Unexpected, message)
         })
+    }
+
+    /// The table as it is now, from what is known of it.
+    pub(super) fn refresh(&self, engine: &Engine, known: SnapshotRef) -> Result<SnapshotRef, Error> {
+        let doing = format!("opening the table {}", self.name());
+        Snapshot::builder_from(known).build(engine).map_err(|cause| kernel(&doing, cause))
     }
 
     fn make(&self, engine: &Engine) -> Result<(), Error> {

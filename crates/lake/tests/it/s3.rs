@@ -40,7 +40,7 @@ fn bucket(name: &str) -> String {
 fn connection(path: &str) -> Value {
     json!({
         "path": path, "region": "us-east-1", "endpoint": endpoint(),
-        "access_key_id": "AKIAIOSFODNN7EXAMPLE", "secret_access_key": "not so secret",
+        "access_key_id": "AKIAIOSFODNN7EXAMPLE", "secret_access_key": "not-so-secret",
     })
 }
 

@@ -21,7 +21,8 @@ const BEGINNING_US: i64 = 1_772_366_400_000_000;
 
 /// Settings from a JSON object.
 pub fn settings(members: Value) -> Settings {
-    Settings::new(members.as_object().expect("object").clone())
+    let Value::Object(members) = members else { panic!("settings are an object") };
+    Settings::new(members)
 }
 
 /// What a sink is handed in a project that lies in this folder.
@@ -67,7 +68,7 @@ pub fn event_on(at: u64, seconds: i64) -> LoggedEvent {
     let kinds = ["message.push.sent", "message.push.clicked", "message.email.opened"];
     let payload = json!({
         "subscription_id": format!("s{at}"), "external_id": format!("u{}", at % 10), "language": "en",
-        "device_type": at % 3, "subscribed": at % 2 == 0, "message_title": "Grüße \"you\"",
+        "device_type": at % 3, "subscribed": at.is_multiple_of(2), "message_title": "Grüße \"you\"",
     });
     LoggedEvent {
         offset: Offset { partition: 0, at },

@@ -137,31 +137,27 @@ pub(super) fn write_record(event: &Event, out: &mut Vec<u8>) {
     out[start + 4..start + 8].copy_from_slice(&checksum.to_le_bytes());
 }
 
-/// What stands at some place of a block.
-pub(super) enum Record {
-    /// An event and the bytes of its record.
-    Whole(Event, usize),
+/// Why there is no record at some place of a block.
+pub(super) enum NoRecord {
     /// The block ends too early: the record has this many bytes.
     Longer(usize),
-    /// No record that was ever written like this.
+    /// Nothing was ever written like this.
     Damaged,
 }
 
-/// The record at `at`; its texts share the block's memory.
-pub(super) fn read_record(block: &Bytes, at: usize) -> Record {
+/// The event at `at` and the bytes of its record; its texts share the block's memory.
+pub(super) fn read_record(block: &Bytes, at: usize) -> Result<(Event, usize), NoRecord> {
     let mut rest = &block[at..];
     let (Some(length), Some(checksum)) = (take_u32(&mut rest), take_u32(&mut rest)) else {
-        return Record::Longer(RECORD_HEADER);
+        return Err(NoRecord::Longer(RECORD_HEADER));
     };
-    let Ok(length) = usize::try_from(length) else { return Record::Damaged };
-    let Some(body) = rest.get(..length) else { return Record::Longer(RECORD_HEADER + length) };
+    let length = usize::try_from(length).map_err(|_| NoRecord::Damaged)?;
+    let body = rest.get(..length).ok_or(NoRecord::Longer(RECORD_HEADER + length))?;
     if crc32fast::hash(body) != checksum {
-        return Record::Damaged;
+        return Err(NoRecord::Damaged);
     }
-    match read_body(block, at + RECORD_HEADER, length) {
-        Some(event) => Record::Whole(event, RECORD_HEADER + length),
-        None => Record::Damaged,
-    }
+    let event = read_body(block, at + RECORD_HEADER, length).ok_or(NoRecord::Damaged)?;
+    Ok((event, RECORD_HEADER + length))
 }
 
 fn read_body(block: &Bytes, start: usize, length: usize) -> Option<Event> {
@@ -257,7 +253,7 @@ mod tests {
             let mut out = b"before".to_vec();
             write_record(&event, &mut out);
             let block = Bytes::from(out);
-            let Record::Whole(read, length) = read_record(&block, 6) else { panic!("unreadable") };
+            let Ok((read, length)) = read_record(&block, 6) else { panic!("unreadable") };
             prop_assert_eq!(read, event);
             prop_assert_eq!(length, block.len() - 6);
         }

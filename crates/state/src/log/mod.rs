@@ -6,6 +6,7 @@
 //! crash left unfinished is cut off on opening (`recovery`). How the files look
 //! is told in `format` and `ids`.
 
+mod config;
 mod cursor;
 mod disk;
 mod failure;
@@ -25,16 +26,16 @@ use std::collections::HashMap;
 use std::fs::{self, File};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use tidegate_model::{
-    Appended, Checkpoint, Clock, Error, ErrorKind, Event, EventLog, Feed, Lag, LoggedEvent, Reading, StreamId,
+    Appended, Checkpoint, Error, ErrorKind, Event, EventLog, Feed, Lag, LoggedEvent, Reading, StreamId,
 };
 use tokio::sync::{oneshot, watch};
 use tokio::task;
 
+pub use self::config::{LogAccess, LogConfig};
 use self::cursor::Cursor;
 use self::disk::{Disk, RealDisk};
 use self::queue::Queue;
@@ -47,47 +48,6 @@ use crate::store::failure::of_io;
 
 /// The most that one append may bring.
 const APPEND_BYTES_MAX: usize = 256 * 1024 * 1024;
-
-/// Where events are logged, and how.
-pub struct LogConfig {
-    /// The folder; made on first use, closed to other users.
-    pub folder: PathBuf,
-    /// Tells when events were logged.
-    pub clock: Arc<dyn Clock>,
-    /// What this process does with it.
-    pub access: LogAccess,
-    /// For how long an event is known by its id. Each event takes up to 21
-    /// bytes of memory for so long.
-    pub repetition: Duration,
-    /// The size at which a segment is closed. Retention removes whole segments.
-    pub segment_bytes: u64,
-    /// How much may wait to be written before appends are throttled.
-    pub queue_bytes: usize,
-}
-
-/// What a process does with a log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogAccess {
-    /// Appends and reads; one process at a time.
-    Append,
-    /// Reads what is whole on the disk, beside a process that appends.
-    Read,
-}
-
-impl LogConfig {
-    /// A log in `folder` with the usual sizes: ids are known for a day, segments
-    /// have 64 MiB, and 64 MiB may wait.
-    pub fn new(folder: impl Into<PathBuf>, clock: Arc<dyn Clock>, access: LogAccess) -> LogConfig {
-        LogConfig {
-            folder: folder.into(),
-            clock,
-            access,
-            repetition: Duration::from_hours(24),
-            segment_bytes: 64 * 1024 * 1024,
-            queue_bytes: 64 * 1024 * 1024,
-        }
-    }
-}
 
 /// Opens the embedded event log.
 ///
@@ -282,7 +242,14 @@ impl EventLog for EmbeddedLog {
 
 /// Makes the folder and keeps other processes from appending to it.
 fn lock(config: &LogConfig) -> Result<File, Error> {
-    folder::create(&config.folder).map_err(|cause| of_io(cause, "making the folder", &config.folder))?;
+    if !config.folder.is_dir() {
+        folder::create(&config.folder)
+            .and_then(|()| {
+                let parent = config.folder.parent().filter(|parent| !parent.as_os_str().is_empty());
+                parent.map_or(Ok(()), folder::sync)
+            })
+            .map_err(|cause| of_io(cause, "making the folder", &config.folder))?;
+    }
     let path = config.folder.join("lock");
     let file = folder::ensure_file(&path).map_err(|cause| of_io(cause, "opening", &path))?;
     match file.try_lock() {

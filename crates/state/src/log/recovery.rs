@@ -4,14 +4,15 @@ use std::fs;
 use std::path::Path;
 
 use jiff::Timestamp;
-use tidegate_model::Error;
+use tidegate_model::{Error, ErrorKind};
 use tracing::warn;
 
-use super::disk::{Disk, DiskFile};
+use super::disk::DiskFile;
 use super::failure::{self, Damage};
 use super::ids::{self, Closed};
 use super::repeats::{Repeats, Seen};
 use super::segment::{self, ReadFailure, SegmentReader};
+use super::writer::Setup;
 
 /// How far a stream is durable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,16 +52,12 @@ pub(super) fn second(at: Timestamp) -> u32 {
 ///
 /// A last segment that is damaged before its end is closed as it is, so that new
 /// events have a place; reading it tells the damage.
-pub(super) fn recover(
-    disk: &dyn Disk,
-    folder: &Path,
-    now: Timestamp,
-    window_seconds: u32,
-) -> Result<Recovered, Error> {
-    let since = second(now).saturating_sub(window_seconds);
+pub(super) fn recover(setup: &Setup) -> Result<Recovered, Error> {
+    let Setup { stream, folder, disk, window_seconds, .. } = setup;
+    let since = second(setup.clock.now()).saturating_sub(*window_seconds);
     let mut firsts = segment::list(folder).map_err(|cause| failure::reading(cause, folder))?;
     let last = firsts.pop();
-    let mut repeats = Repeats::new(window_seconds);
+    let mut repeats = Repeats::new(*window_seconds);
     let mut closed = Vec::new();
     for first in firsts {
         let (known, seen) = match ids::read(folder, first, since) {
@@ -76,6 +73,15 @@ pub(super) fn recover(
     let Some(mut reader) = SegmentReader::open(folder, last)? else {
         return Err(Error::internal(format!("{} vanished while it was opened", folder.display())));
     };
+    if reader.stream() != stream.as_str() {
+        // A file system that takes upper and lower case for the same.
+        let shown = folder.display();
+        return Err(Error::new(
+            ErrorKind::Storage,
+            format!("{shown} belongs to the stream `{}` and not to `{stream}`", reader.stream()),
+        )
+        .hint("rename one of the two connections"));
+    }
     let scan = scan(&mut reader)?;
     for &seen in scan.seen.iter().filter(|seen| seen.second() >= since) {
         repeats.insert(seen);
@@ -93,7 +99,7 @@ pub(super) fn recover(
         file.cut(scan.end).map_err(|cause| failure::writing(cause, &path))?;
     }
     // A process that was killed may have written what no disk has seen yet.
-    file.sync().map_err(|cause| failure::writing(cause, &path))?;
+    file.sync().and_then(|()| crate::folder::sync(folder)).map_err(|cause| failure::writing(cause, &path))?;
     let active = Active { file, first: last, end: scan.end, seen: scan.seen };
     Ok(Recovered { closed, active: Some(active), next: scan.next, repeats })
 }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use tidegate_model::{Error, LoggedEvent};
 
 use super::failure::{self, Damage};
-use super::format::{self, FRAME_HEADER, FrameHeader, Record, SEGMENT_HEADER_MAX, SegmentHeader};
+use super::format::{self, FRAME_HEADER, FrameHeader, NoRecord, SEGMENT_HEADER_MAX, SegmentHeader};
 
 /// About how much is read at once; its events share this memory.
 const BLOCK_BYTES: u64 = 1024 * 1024;
@@ -235,10 +235,10 @@ impl SegmentReader {
                 self.position += FRAME_HEADER as u64;
             }
             match format::read_record(block, at) {
-                Record::Longer(bytes) if self.position + bytes as u64 <= self.frame.end => {
+                Err(NoRecord::Longer(bytes)) if self.position + bytes as u64 <= self.frame.end => {
                     return Parsed::Longer(bytes as u64);
                 }
-                Record::Whole(event, bytes) if self.position + bytes as u64 <= self.frame.end => {
+                Ok((event, bytes)) if self.position + bytes as u64 <= self.frame.end => {
                     if self.next >= self.wanted {
                         out.push(format::logged(event, self.next, self.frame.logged_at));
                     }
@@ -247,7 +247,7 @@ impl SegmentReader {
                     self.next += 1;
                     self.frame.records_left -= 1;
                 }
-                Record::Longer(_) | Record::Whole(..) | Record::Damaged => return Parsed::Damaged,
+                _ => return Parsed::Damaged,
             }
             if self.frame.records_left == 0 && self.position != self.frame.end {
                 return Parsed::Damaged;

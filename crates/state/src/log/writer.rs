@@ -61,7 +61,7 @@ pub(super) struct Setup {
 /// Serves a stream until nobody can ask any more.
 pub(super) fn run(setup: Setup, jobs: &Receiver<Job>, progress: &watch::Sender<Progress>) {
     recovery::sweep(&setup.folder);
-    let found = recovery::recover(&*setup.disk, &setup.folder, setup.clock.now(), setup.window_seconds);
+    let found = recovery::recover(&setup);
     match found {
         Ok(found) => Writer::new(setup, found, progress).serve(jobs),
         Err(error) => {
@@ -124,7 +124,7 @@ impl<'a> Writer<'a> {
                     next = jobs.try_recv().ok();
                 }
             }
-            self.settle(waiting, added, now);
+            self.settle(waiting, &added, now);
             // One large append is no reason to keep so much memory.
             self.frame.clear();
             self.frame.shrink_to(2 * FRAME_BYTES);
@@ -147,11 +147,11 @@ impl<'a> Writer<'a> {
         appended
     }
 
-    fn settle(&mut self, waiting: Vec<Waiting>, added: Vec<Seen>, now: Timestamp) {
+    fn settle(&mut self, waiting: Vec<Waiting>, added: &[Seen], now: Timestamp) {
         let written = match &self.stopped {
             Some(failure) => Err(failure.clone()),
             None if added.is_empty() => Ok(()),
-            None => self.write(&added, now),
+            None => self.write(added, now),
         };
         if written.is_err() {
             added.iter().for_each(|&seen| self.repeats.forget(seen));
@@ -225,6 +225,7 @@ impl<'a> Writer<'a> {
         // Under another name until it is durable: a segment always has its header.
         let made = (|| {
             self.make_folder()?;
+            ids::remove(&self.setup.folder, self.next);
             let mut file = self.setup.disk.create(&half)?;
             file.write_at(&header, 0)?;
             file.sync()?;
@@ -240,10 +241,8 @@ impl<'a> Writer<'a> {
     }
 
     fn make_folder(&self) -> io::Result<()> {
-        if self.setup.folder.is_dir() {
-            return Ok(());
-        }
         folder::create(&self.setup.folder)?;
+        // Also where it is there: a process that died may not have come so far.
         self.setup.folder.parent().map_or(Ok(()), folder::sync)
     }
 

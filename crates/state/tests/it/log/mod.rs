@@ -167,6 +167,29 @@ async fn following_ends_when_the_log_is_closed() {
     assert!(feed.next().await.is_none());
 }
 
+#[tokio::test]
+async fn a_folder_of_another_stream_is_not_written_on() {
+    let folder = Folder::new();
+    folder.append().append(&shop(), events(0, 1)).await.expect("appended");
+    fs::rename(folder.log().join("shop"), folder.log().join("other")).expect("renamed");
+
+    let log = folder.append();
+    let error = log.append(&StreamId::new("other"), events(0, 1)).await.expect_err("refused");
+
+    assert!(error.message().contains("belongs to the stream `shop`"), "{}", error.message());
+}
+
+#[tokio::test]
+async fn a_folder_that_is_not_there_is_an_empty_log_to_readers() {
+    let folder = Folder::new();
+
+    let log = folder.try_open(LogAccess::Read).expect("opened");
+
+    assert!(log.streams().await.expect("streams").is_empty());
+    assert!(read_all(&*log, None).await.0.is_empty());
+    assert!(!folder.log().exists());
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn only_the_owner_can_look_into_the_log() {

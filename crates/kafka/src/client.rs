@@ -1,0 +1,200 @@
+//! The client library, set up for one connection.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rdkafka::ClientConfig;
+use rdkafka::client::ClientContext;
+use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::consumer::BaseConsumer;
+use tidegate_model::{Error, Tools};
+use tokio::runtime::Handle;
+
+use crate::context::Context;
+use crate::feed::Session;
+use crate::settings::{KafkaSettings, Mechanism, Sasl};
+use crate::token::Tokens;
+
+/// Settings of the library that a person may change: all about speed and
+/// patience. What decides where reading stands, who we are and which programs
+/// run is not among them.
+///
+/// Source: librdkafka 2.12, CONFIGURATION.md.
+const FREE: &[&str] = &[
+    "api.version.",
+    "batch.",
+    "broker.address.",
+    "check.crcs",
+    "client.dns.lookup",
+    "client.id",
+    "client.rack",
+    "compression.",
+    "connections.max.idle.ms",
+    "fetch.",
+    "group.instance.id",
+    "heartbeat.interval.ms",
+    "isolation.level",
+    "linger.ms",
+    "max.partition.fetch.bytes",
+    "max.poll.interval.ms",
+    "message.timeout.ms",
+    "metadata.",
+    "queue.buffering.",
+    "queued.max.messages.kbytes",
+    "queued.min.messages",
+    "receive.message.max.bytes",
+    "reconnect.",
+    "retry.",
+    "session.timeout.ms",
+    "socket.",
+    "ssl.cipher.suites",
+    "ssl.endpoint.identification.algorithm",
+    "topic.metadata.",
+];
+
+/// Makes clients of one connection.
+#[derive(Clone)]
+pub(crate) struct Client {
+    config: ClientConfig,
+    tokens: Option<Arc<Tokens>>,
+}
+
+impl Client {
+    /// Sets the library up. Nothing is reached yet.
+    ///
+    /// # Errors
+    /// Settings that cannot work.
+    pub(crate) fn new(settings: &KafkaSettings, tools: &Tools) -> Result<Client, Error> {
+        let sasl = settings.login()?;
+        let mut config = ClientConfig::new();
+        for (name, value) in DEFAULTS {
+            config.set(*name, *value);
+        }
+        for (name, value) in &settings.properties {
+            let free =
+                FREE.iter().any(|free| free == name || (free.ends_with('.') && name.starts_with(free)));
+            if !free {
+                return Err(Error::settings(format!("`properties`: `{name}` cannot be set here"))
+                    .hint("connection, login and certificates have settings of their own"));
+            }
+            config.set(name, value.text());
+        }
+        config.set("bootstrap.servers", settings.brokers.0.join(","));
+        config.set("security.protocol", settings.security().name());
+        let tokens = sasl.as_ref().and_then(|sasl| {
+            log_in(&mut config, sasl);
+            Tokens::of(sasl, &tools.http, &tools.clock).map(Arc::new)
+        });
+        trust(&mut config, settings, &tools.project);
+        config.set_log_level(RDKafkaLogLevel::Warning);
+        config.create_native_config().map_err(|error| unusable(&error))?;
+        Ok(Client { config, tokens })
+    }
+
+    /// A consumer with these settings besides; `session` learns of its partitions.
+    ///
+    /// # Errors
+    /// Settings that the library refuses, such as a certificate that cannot be read.
+    pub(crate) fn consumer(
+        &self,
+        more: &[(&str, &str)],
+        session: Option<Arc<Session>>,
+    ) -> Result<BaseConsumer<Context>, Error> {
+        self.create(more, session, |context| context)
+    }
+
+    /// Any client of the library with these settings besides; `wrap` makes its context.
+    ///
+    /// # Errors
+    /// Settings that the library refuses, such as a certificate that cannot be read.
+    pub(crate) fn create<C: ClientContext, T: FromClientConfigAndContext<C>>(
+        &self,
+        more: &[(&str, &str)],
+        session: Option<Arc<Session>>,
+        wrap: impl FnOnce(Context) -> C,
+    ) -> Result<T, Error> {
+        let runtime = Handle::try_current()
+            .map_err(|cause| Error::internal("opening Kafka outside of the runtime").caused_by(cause))?;
+        let mut config = self.config.clone();
+        for (name, value) in more {
+            config.set(*name, *value);
+        }
+        let context = wrap(Context::new(self.tokens.clone(), runtime, session));
+        config.create_with_context(context).map_err(|error| unusable(&error))
+    }
+
+    /// Whether a setting of the library is made already.
+    pub(crate) fn sets(&self, name: &str) -> bool {
+        self.config.get(name).is_some()
+    }
+
+    /// A setting of the library in milliseconds.
+    pub(crate) fn millis(&self, name: &str) -> Option<u64> {
+        self.config.get(name)?.parse().ok()
+    }
+}
+
+const DEFAULTS: &[(&str, &str)] = &[
+    ("client.id", "tidegate"),
+    ("enable.auto.commit", "false"),
+    ("enable.auto.offset.store", "false"),
+    ("enable.partition.eof", "true"),
+    ("auto.offset.reset", "earliest"),
+    ("allow.auto.create.topics", "false"),
+    ("partition.assignment.strategy", "cooperative-sticky"),
+    ("isolation.level", "read_committed"),
+    // A process that was killed frees its partitions after this time.
+    ("session.timeout.ms", "15000"),
+    ("heartbeat.interval.ms", "3000"),
+    // What is read ahead is bounded; what waits for room asks again soon.
+    ("queued.max.messages.kbytes", "16384"),
+    ("fetch.queue.backoff.ms", "10"),
+    ("reconnect.backoff.ms", "100"),
+    ("reconnect.backoff.max.ms", "10000"),
+    ("socket.connection.setup.timeout.ms", "10000"),
+    ("log.connection.close", "false"),
+    ("socket.nagle.disable", "true"),
+];
+
+fn log_in(config: &mut ClientConfig, sasl: &Sasl) {
+    config.set("sasl.mechanism", sasl.mechanism.name());
+    if sasl.mechanism != Mechanism::Oauthbearer {
+        config.set("sasl.username", sasl.username.as_deref().unwrap_or_default());
+        config.set("sasl.password", sasl.password.as_ref().map(|secret| secret.expose()).unwrap_or_default());
+    }
+}
+
+fn trust(config: &mut ClientConfig, settings: &KafkaSettings, project: &Path) {
+    let Some(tls) = &settings.tls else { return };
+    let place = |path: &Path| project.join(path).display().to_string();
+    if let Some(ca) = &tls.ca {
+        config.set("ssl.ca.location", place(ca));
+    }
+    if let Some(certificate) = &tls.certificate {
+        config.set("ssl.certificate.location", place(certificate));
+    }
+    if let Some(key) = &tls.key {
+        config.set("ssl.key.pem", key.expose());
+    }
+    if let Some(password) = &tls.key_password {
+        config.set("ssl.key.password", password.expose());
+    }
+}
+
+/// The library names the setting it dislikes, never a value that is secret.
+fn unusable(error: &rdkafka::error::KafkaError) -> Error {
+    use rdkafka::error::KafkaError;
+    match error {
+        // Its third and fourth parts are the name and the value.
+        KafkaError::ClientConfig(_, cause, name, _) if !cause.contains('"') => {
+            Error::settings(format!("the Kafka client refuses `{name}`: {cause}"))
+        }
+        KafkaError::ClientConfig(_, _, name, _) => {
+            Error::settings(format!("the Kafka client refuses the value of `{name}`"))
+        }
+        KafkaError::ClientCreation(cause) => {
+            Error::settings(format!("the Kafka client refuses its settings: {cause}"))
+        }
+        _ => Error::settings("the Kafka client refuses its settings"),
+    }
+}

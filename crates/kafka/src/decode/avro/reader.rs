@@ -1,0 +1,65 @@
+//! Avro's binary encoding, value by value.
+//!
+//! Source: Apache Avro 1.12 specification, "Binary encoding".
+
+use tidegate_model::Reason;
+
+use crate::decode::wire;
+
+/// What is left of a body.
+#[derive(Debug)]
+pub(super) struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    /// Starts at the front.
+    pub(super) fn new(body: &'a [u8]) -> Reader<'a> {
+        Reader { rest: body }
+    }
+
+    /// How many bytes are left.
+    pub(super) fn left(&self) -> usize {
+        self.rest.len()
+    }
+
+    /// A `long`: zigzag, variable length.
+    pub(super) fn long(&mut self) -> Result<i64, Reason> {
+        let raw = wire::varint(&mut self.rest)?;
+        Ok((raw >> 1) as i64 ^ -((raw & 1) as i64))
+    }
+
+    /// An `int`.
+    pub(super) fn int(&mut self) -> Result<i32, Reason> {
+        i32::try_from(self.long()?).map_err(|_| mismatch("an int has more than 32 bits"))
+    }
+
+    /// Exactly `N` bytes.
+    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], Reason> {
+        wire::take(&mut self.rest)
+    }
+
+    /// Exactly `size` bytes.
+    pub(super) fn fixed(&mut self, size: usize) -> Result<&'a [u8], Reason> {
+        let Some((head, rest)) = self.rest.split_at_checked(size) else { return Err(wire::truncated()) };
+        self.rest = rest;
+        Ok(head)
+    }
+
+    /// `bytes`: a length, then as many bytes.
+    pub(super) fn bytes(&mut self) -> Result<&'a [u8], Reason> {
+        let size = self.long()?;
+        let size = usize::try_from(size).map_err(|_| mismatch("a length is negative"))?;
+        self.fixed(size)
+    }
+
+    /// `string`: bytes that are UTF-8.
+    pub(super) fn string(&mut self) -> Result<&'a str, Reason> {
+        std::str::from_utf8(self.bytes()?).map_err(|_| mismatch("a string is not UTF-8"))
+    }
+}
+
+/// The bytes are not what the schema says.
+pub(super) fn mismatch(what: &str) -> Reason {
+    Reason::new("schema_mismatch", format!("{what}: the message was written with another schema"))
+}

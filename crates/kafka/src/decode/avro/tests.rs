@@ -1,0 +1,241 @@
+//! Bodies that `apache-avro` writes, read by us.
+
+use std::collections::HashMap;
+
+use apache_avro::types::Value;
+use apache_avro::writer::datum::GenericDatumWriter;
+use apache_avro::{Days, Decimal, Duration, Millis, Months, Schema, Uuid};
+use proptest::prelude::*;
+use serde_json::{Value as Tree, json};
+
+use super::AvroSchema;
+
+fn body(schema: &Tree, value: Value) -> Vec<u8> {
+    let schema = Schema::parse(schema).expect("schema");
+    let writer = GenericDatumWriter::builder(&schema).build().expect("writer");
+    writer.write_value_to_vec(value).expect("value fits")
+}
+
+fn text(schema: &Tree, body: &[u8]) -> Result<String, String> {
+    let schema = AvroSchema::compile(&schema.to_string(), &[]).expect("schema");
+    let mut out = String::new();
+    schema.write(body, &mut out).map(|()| out).map_err(|reason| reason.code.into_owned())
+}
+
+#[test]
+fn each_logical_type_is_written_as_people_write_it() {
+    let fixed = |name: &str, size: usize| json!({ "type": "fixed", "name": name, "size": size });
+    let with = |mut schema: Tree, logical: &str| {
+        schema["logicalType"] = logical.into();
+        schema
+    };
+    let of = |plain: &str, logical: &str| json!({ "type": plain, "logicalType": logical });
+    let price = json!({ "type": "bytes", "logicalType": "decimal", "precision": 10, "scale": 2 });
+    let mut wide = with(fixed("wide", 9), "decimal");
+    wide["precision"] = 20.into();
+    let id = Uuid::parse_str("12345678-9abc-def0-1234-56789abcdef0").expect("UUID");
+    let duration = Duration::new(Months::new(1), Days::new(2), Millis::new(3));
+    let micros = 1_640_995_200_123_456_i64;
+    let cases = [
+        (json!("bytes"), Value::Bytes(vec![0xff, 0xfe]), r#""//4=""#),
+        (fixed("f", 2), Value::Fixed(2, vec![0xff, 0xfe]), r#""//4=""#),
+        (price, Value::Decimal(Decimal::from(vec![0xfb, 0x2e])), "-12.34"),
+        (wide, Value::Decimal(Decimal::from(vec![1, 0, 0, 0, 0, 0, 0, 0, 0])), "18446744073709551616"),
+        (of("int", "date"), Value::Date(18_993), r#""2022-01-01""#),
+        (of("int", "time-millis"), Value::TimeMillis(3_723_004), r#""01:02:03.004""#),
+        (of("long", "time-micros"), Value::TimeMicros(3_723_000_004), r#""01:02:03.000004""#),
+        (of("long", "time-micros"), Value::TimeMicros(-1), "-1"),
+        (
+            of("long", "timestamp-millis"),
+            Value::TimestampMillis(micros / 1_000),
+            r#""2022-01-01T00:00:00.123Z""#,
+        ),
+        (of("long", "timestamp-micros"), Value::TimestampMicros(micros), r#""2022-01-01T00:00:00.123456Z""#),
+        (of("long", "timestamp-nanos"), Value::TimestampNanos(1), r#""1970-01-01T00:00:00.000000001Z""#),
+        (of("long", "timestamp-millis"), Value::TimestampMillis(i64::MAX), "9223372036854775807"),
+        (of("long", "local-timestamp-millis"), Value::LocalTimestampMillis(0), r#""1970-01-01T00:00:00""#),
+        (
+            of("long", "local-timestamp-micros"),
+            Value::LocalTimestampMicros(1),
+            r#""1970-01-01T00:00:00.000001""#,
+        ),
+        (of("string", "uuid"), Value::Uuid(id), r#""12345678-9abc-def0-1234-56789abcdef0""#),
+        (with(fixed("u", 16), "uuid"), Value::Uuid(id), r#""12345678-9abc-def0-1234-56789abcdef0""#),
+        (
+            with(fixed("d", 12), "duration"),
+            Value::Duration(duration),
+            r#"{"months":1,"days":2,"milliseconds":3}"#,
+        ),
+        (json!("float"), Value::Float(0.1), "0.1"),
+        (json!("double"), Value::Double(1e300), "1e300"),
+        (json!("double"), Value::Double(f64::NEG_INFINITY), r#""-Infinity""#),
+        (json!("float"), Value::Float(f32::NAN), r#""NaN""#),
+        (json!("long"), Value::Long(i64::MIN), "-9223372036854775808"),
+    ];
+    for (schema, value, expected) in cases {
+        let written = text(&schema, &body(&schema, value)).expect("readable");
+        assert_eq!(written, expected, "{schema}");
+    }
+}
+
+#[test]
+fn a_record_may_hold_itself_and_name_its_neighbours_shortly() {
+    let schema = json!({ "type": "record", "name": "shop.Node", "fields": [
+        { "name": "kind", "type": { "type": "enum", "name": "Kind", "symbols": ["LEAF", "INNER"] } },
+        { "name": "other", "type": "Kind" },
+        { "name": "next", "type": ["null", "Node"] },
+    ] });
+    let leaf = |kind: &str, at| Value::Enum(at, kind.into());
+    let node = |next: Value| {
+        Value::Record(vec![
+            ("kind".into(), leaf("LEAF", 0)),
+            ("other".into(), leaf("INNER", 1)),
+            ("next".into(), next),
+        ])
+    };
+    let inner = node(Value::Union(0, Box::new(Value::Null)));
+    let outer = node(Value::Union(1, Box::new(inner)));
+
+    let written = text(&schema, &body(&schema, outer)).expect("readable");
+
+    assert_eq!(
+        written,
+        r#"{"kind":"LEAF","other":"INNER","next":{"kind":"LEAF","other":"INNER","next":null}}"#
+    );
+}
+
+#[test]
+fn a_schema_may_use_types_of_other_schemas() {
+    let money = r#"{"type":"record","name":"shop.Money","fields":[{"name":"cents","type":"long"}]}"#;
+    let line = r#"{"type":"record","name":"shop.Line","fields":[{"name":"price","type":"shop.Money"}]}"#;
+    let order = r#"{"type":"record","name":"shop.Order","fields":[
+        {"name":"total","type":"Money"},{"name":"lines","type":{"type":"array","items":"shop.Line"}}]}"#;
+    let references = [("shop.Money".to_owned(), money.to_owned()), ("shop.Line".to_owned(), line.to_owned())];
+    let schema = AvroSchema::compile(order, &references).expect("schema");
+
+    let mut out = String::new();
+    schema.write(&[10, 4, 2, 4, 0], &mut out).expect("readable");
+
+    assert_eq!(out, r#"{"total":{"cents":5},"lines":[{"price":{"cents":1}},{"price":{"cents":2}}]}"#);
+    let missing = AvroSchema::compile(order, &references[1..]).expect_err("a type is missing");
+    assert_eq!(missing.code, "invalid_schema");
+}
+
+#[test]
+fn bytes_of_another_schema_are_told_from_good_ones() {
+    let record = json!({ "type": "record", "name": "R", "fields": [{ "name": "a", "type": "int" }] });
+    let nulls = json!({ "type": "array", "items": "null" });
+    let endless =
+        json!({ "type": "record", "name": "L", "fields": [{ "name": "l", "type": ["L", "null"] }] });
+    let billions = [0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f];
+    let cases: [(&Tree, &[u8], &str); 8] = [
+        (&record, &[], "truncated"),
+        (&record, &[0x80], "truncated"),
+        (&record, &[2, 2], "schema_mismatch"),
+        (&record, &[0xff, 0xff, 0xff, 0xff, 0xff, 0x7f], "schema_mismatch"),
+        (&record, &[0xff; 12], "schema_mismatch"),
+        (&nulls, &billions, "schema_mismatch"),
+        (&endless, &[0; 500], "too_deep"),
+        (&json!("string"), &[1], "schema_mismatch"),
+    ];
+    for (schema, body, code) in cases {
+        assert_eq!(text(schema, body).expect_err(code), code, "{schema} {body:?}");
+    }
+}
+
+/// A schema, a value of it and the JSON that it means.
+type Case = (Tree, Value, Tree);
+
+fn scalar() -> impl Strategy<Value = Case> {
+    prop_oneof![
+        Just((json!("null"), Value::Null, Tree::Null)),
+        any::<bool>().prop_map(|it| (json!("boolean"), Value::Boolean(it), json!(it))),
+        any::<i32>().prop_map(|it| (json!("int"), Value::Int(it), json!(it))),
+        any::<i64>().prop_map(|it| (json!("long"), Value::Long(it), json!(it))),
+        any::<f64>().prop_filter("finite", |it| it.is_finite()).prop_map(|it| (
+            json!("double"),
+            Value::Double(it),
+            json!(it)
+        )),
+        any::<f32>().prop_filter("finite", |it| it.is_finite()).prop_map(|it| {
+            // Of two shortest forms of a float, Rust and others may choose differently.
+            let shortest = serde_json::from_str(&format!("{it:?}")).expect("number");
+            (json!("float"), Value::Float(it), shortest)
+        }),
+        any::<String>().prop_map(|it| (json!("string"), Value::String(it.clone()), json!(it))),
+    ]
+}
+
+fn name() -> impl Strategy<Value = String> {
+    any::<u64>().prop_map(|number| format!("n{number}"))
+}
+
+fn case() -> impl Strategy<Value = Case> {
+    scalar().prop_recursive(4, 32, 6, |inner| {
+        prop_oneof![
+            (name(), prop::collection::vec(inner.clone(), 0..6)).prop_map(|(name, fields)| {
+                let label = |at: usize| format!("f{at}");
+                let schemas: Vec<Tree> = (fields.iter().enumerate())
+                    .map(|(at, (schema, ..))| json!({ "name": label(at), "type": schema }))
+                    .collect();
+                let values = fields.iter().enumerate().map(|(at, (_, value, _))| (label(at), value.clone()));
+                let trees = fields.iter().enumerate().map(|(at, (_, _, tree))| (label(at), tree.clone()));
+                (
+                    json!({ "type": "record", "name": name, "fields": schemas }),
+                    Value::Record(values.collect()),
+                    Tree::Object(trees.collect()),
+                )
+            }),
+            (inner.clone(), 0..4_usize).prop_map(|((schema, value, tree), count)| (
+                json!({ "type": "array", "items": schema }),
+                Value::Array(vec![value; count]),
+                Tree::Array(vec![tree; count]),
+            )),
+            (inner.clone(), any::<String>()).prop_map(|((schema, value, tree), key)| (
+                json!({ "type": "map", "values": schema }),
+                Value::Map(HashMap::from([(key.clone(), value)])),
+                json!({ key: tree }),
+            )),
+            (name(), 0..3_u32).prop_map(|(name, at)| (
+                json!({ "type": "enum", "name": name, "symbols": ["A", "B", "C"] }),
+                Value::Enum(at, ["A", "B", "C"][at as usize].into()),
+                json!(["A", "B", "C"][at as usize]),
+            )),
+            (inner, any::<bool>()).prop_filter_map("no union of unions", |((schema, value, tree), set)| {
+                let union = json!(["null", schema]);
+                (schema != json!("null") && !schema.is_array()).then(|| match set {
+                    true => (union, Value::Union(1, Box::new(value)), tree),
+                    false => (union, Value::Union(0, Box::new(Value::Null)), Tree::Null),
+                })
+            }),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn what_apache_avro_writes_arrives_value_by_value((schema, value, tree) in case()) {
+        let body = body(&schema, value);
+
+        let written = text(&schema, &body).expect("readable");
+
+        prop_assert_eq!(serde_json::from_str::<Tree>(&written).expect("JSON"), tree);
+    }
+
+    #[test]
+    fn no_bytes_make_the_reader_panic((schema, value, _) in case(), noise: Vec<u8>, cut: prop::sample::Index) {
+        let schema_text = AvroSchema::compile(&schema.to_string(), &[]).expect("schema");
+        let mut body = body(&schema, value);
+        let check = |body: &[u8]| {
+            let mut out = String::new();
+            let fine = schema_text.write(body, &mut out).is_err() || serde_json::from_str::<Tree>(&out).is_ok();
+            prop_assert!(fine, "{out}");
+            Ok(())
+        };
+        check(&noise)?;
+        let at = cut.index(body.len() + 1);
+        body.truncate(at);
+        body.extend(&noise);
+        check(&body)?;
+    }
+}

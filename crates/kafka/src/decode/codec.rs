@@ -1,0 +1,182 @@
+//! One part of a message, key or value, to text.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tidegate_model::{Error, Json, Reason, Text, Value};
+
+use super::avro::AvroSchema;
+use super::protobuf::ProtobufSchema;
+use super::schemas::Schemas;
+use super::settings::{Format, FormatSettings, SchemaSource};
+use super::wire::{self, Indexes};
+use super::{Part, convert, scratch};
+use crate::message::Message;
+use crate::registry::Registry;
+
+/// How one part is read.
+pub(super) enum Codec {
+    /// As text.
+    Text,
+    /// As JSON without framing.
+    Json,
+    /// As JSON behind Confluent's framing.
+    JsonSchema(Part),
+    /// As Avro behind Confluent's framing.
+    Avro(Part, Schemas<AvroSchema>),
+    /// As Avro alone, all with one schema.
+    PlainAvro(AvroSchema),
+    /// As Protobuf behind Confluent's framing.
+    Protobuf(Part, Schemas<ProtobufSchema>),
+    /// As Protobuf alone, all with one schema.
+    PlainProtobuf(ProtobufSchema),
+}
+
+impl Codec {
+    /// Prepares the codec of a part.
+    ///
+    /// # Errors
+    /// A format that needs a schema has neither a registry nor a schema, or a
+    /// schema that cannot be used.
+    pub(super) fn new(
+        settings: &FormatSettings,
+        part: Part,
+        registry: Option<&Arc<Registry>>,
+        project: &Path,
+    ) -> Result<Codec, Error> {
+        let (format, source, setting, schema) = match part {
+            Part::Key => (settings.key_format, &settings.key_schema, "key_format", "key_schema"),
+            Part::Value => (settings.format, &settings.schema, "format", "schema"),
+        };
+        if source.is_some() && !format.needs_schema() {
+            return Err(Error::settings(format!(
+                "`{schema}`: `{setting}: {}` needs no schema",
+                format.name()
+            )));
+        }
+        let missing = || {
+            Error::settings(format!("`{setting}: {}` needs a schema", format.name()))
+                .hint(format!("give the connection a `registry`, or the sync a `{schema}`"))
+        };
+        let strategy = settings.subject;
+        Ok(match (format, source, registry) {
+            (Format::Text, ..) => Codec::Text,
+            (Format::Json, ..) => Codec::Json,
+            (Format::JsonSchema, ..) => Codec::JsonSchema(part),
+            (Format::Avro, Some(source), _) => {
+                let (_, text) = read(source, schema, project)?;
+                let compiled = AvroSchema::compile(&text, &[]);
+                Codec::PlainAvro(
+                    compiled.map_err(|reason| Error::settings(format!("`{schema}`: {}", reason.message)))?,
+                )
+            }
+            (Format::Protobuf, Some(source), _) => {
+                let (file, text) = read(source, schema, project)?;
+                Codec::PlainProtobuf(
+                    ProtobufSchema::given(file.as_deref(), &text, source.message.as_deref())
+                        .map_err(|error| error.context(format_args!("`{schema}`")))?,
+                )
+            }
+            (Format::Avro, None, Some(registry)) => {
+                Codec::Avro(part, Schemas::new(registry, "AVRO", AvroSchema::compile, strategy, part))
+            }
+            (Format::Protobuf, None, Some(registry)) => Codec::Protobuf(
+                part,
+                Schemas::new(registry, "PROTOBUF", ProtobufSchema::compile, strategy, part),
+            ),
+            (Format::Avro | Format::Protobuf, None, None) => return Err(missing()),
+        })
+    }
+
+    /// Whether the text is text and not JSON.
+    pub(super) fn is_text(&self) -> bool {
+        matches!(self, Codec::Text)
+    }
+
+    /// The text of `bytes`. Plain JSON is not checked yet: whoever looks into
+    /// it does that in the same pass.
+    pub(super) async fn text(
+        &self,
+        bytes: &[u8],
+        message: &Message<'_>,
+    ) -> Result<Result<Text, Reason>, Error> {
+        match self {
+            Codec::Text => Ok(utf8(bytes, "invalid_text")),
+            Codec::Json => Ok(plain_json(bytes)),
+            Codec::JsonSchema(part) => Ok(wire::framed(bytes, message, *part, false)
+                .and_then(|framed| utf8(framed.body, "invalid_json"))),
+            Codec::PlainAvro(schema) => Ok(scratch::text(|out| schema.write(bytes, out))),
+            Codec::PlainProtobuf(schema) => Ok(scratch::text(|out| schema.write(&Indexes::None, bytes, out))),
+            Codec::Avro(part, schemas) => {
+                let framed = match wire::framed(bytes, message, *part, false) {
+                    Ok(framed) => framed,
+                    Err(reason) => return Ok(Err(reason)),
+                };
+                let schema = schemas.get(framed.id, message.topic).await?;
+                Ok(schema.and_then(|schema| scratch::text(|out| schema.write(framed.body, out))))
+            }
+            Codec::Protobuf(part, schemas) => {
+                let framed = match wire::framed(bytes, message, *part, true) {
+                    Ok(framed) => framed,
+                    Err(reason) => return Ok(Err(reason)),
+                };
+                let schema = schemas.get(framed.id, message.topic).await?;
+                let write =
+                    |schema: &ProtobufSchema, out: &mut _| schema.write(&framed.indexes, framed.body, out);
+                Ok(schema.and_then(|schema| scratch::text(|out| write(&schema, out))))
+            }
+        }
+    }
+
+    /// `bytes` as one cell, as a key is wanted.
+    pub(super) async fn cell(
+        &self,
+        bytes: &[u8],
+        message: &Message<'_>,
+    ) -> Result<Result<Value, Reason>, Error> {
+        // Nothing says that a key is text: other bytes are as good a key.
+        if self.is_text() {
+            return Ok(Ok(match std::str::from_utf8(bytes) {
+                Ok(text) => Value::Text(text.into()),
+                Err(_) => Value::Bytes(Bytes::copy_from_slice(bytes)),
+            }));
+        }
+        let text = self.text(bytes, message).await?;
+        Ok(text
+            .and_then(Json::parse)
+            .and_then(|json| convert::scalar(json.as_str().trim_ascii(), json.text())))
+    }
+}
+
+/// The text of a schema that was given, and its file where it has one.
+fn read(source: &SchemaSource, name: &str, project: &Path) -> Result<(Option<PathBuf>, String), Error> {
+    match (&source.file, &source.text) {
+        (None, Some(text)) => Ok((None, text.clone())),
+        (Some(file), None) => {
+            let path = project.join(file);
+            let text = std::fs::read_to_string(&path).map_err(|cause| {
+                Error::settings(format!("`{name}.file`: {} cannot be read", path.display())).caused_by(cause)
+            })?;
+            Ok((Some(path), text))
+        }
+        _ => Err(Error::settings(format!("`{name}` needs either `file` or `text`"))),
+    }
+}
+
+fn plain_json(bytes: &[u8]) -> Result<Text, Reason> {
+    if bytes.first() == Some(&0) {
+        return Err(Reason::new(
+            "schema_header",
+            "has a schema registry header: set `format` to `avro`, `protobuf` or `json_schema`",
+        ));
+    }
+    utf8(bytes, "invalid_json")
+}
+
+/// The one copy of the bytes, shared by all that is taken out of them.
+fn utf8(bytes: &[u8], code: &'static str) -> Result<Text, Reason> {
+    std::str::from_utf8(bytes)
+        .map(Text::from)
+        .map_err(|cause| Reason::new(code, format!("not UTF-8 at byte {}", cause.valid_up_to())))
+}

@@ -1,0 +1,118 @@
+//! From a piece of JSON text to a cell.
+
+use jiff::{Timestamp, civil};
+use tidegate_model::{Json, Reason, Text, Value};
+
+use super::settings::Reading;
+
+/// The cell of `raw`, a piece of JSON inside `whole` whose bytes it shares.
+pub(super) fn value(raw: &str, whole: &Text, reading: Reading) -> Result<Value, Reason> {
+    if raw == "null" {
+        return Ok(Value::Null);
+    }
+    match reading {
+        Reading::Auto => scalar(raw, whole),
+        Reading::EpochS => instant(raw, whole, 1_000_000_000),
+        Reading::EpochMs => instant(raw, whole, 1_000_000),
+        Reading::EpochUs => instant(raw, whole, 1_000),
+        Reading::Iso => iso(raw, whole),
+        Reading::Text => Ok(Value::Text(match raw.starts_with('"') {
+            true => unquoted(raw, whole)?,
+            false => whole.slice_ref(raw),
+        })),
+        Reading::Json => Ok(Value::Json(match raw.starts_with('"') {
+            true => Json::parse(unquoted(raw, whole)?)?,
+            false => Json::trusted(whole.slice_ref(raw)),
+        })),
+    }
+}
+
+/// Scalars as such, objects and arrays as JSON.
+pub(super) fn scalar(raw: &str, whole: &Text) -> Result<Value, Reason> {
+    Ok(match raw.as_bytes().first() {
+        Some(b'"') => Value::Text(unquoted(raw, whole)?),
+        Some(b't') => Value::Bool(true),
+        Some(b'f') => Value::Bool(false),
+        Some(b'n') | None => Value::Null,
+        Some(b'{' | b'[') => Value::Json(Json::trusted(whole.slice_ref(raw))),
+        Some(_) => match raw.parse::<i64>() {
+            Ok(number) => Value::Int(number),
+            Err(_) => Value::Decimal(whole.slice_ref(raw)),
+        },
+    })
+}
+
+/// The content of a JSON string; without escapes it shares the bytes.
+fn unquoted(raw: &str, whole: &Text) -> Result<Text, Reason> {
+    let inner = &raw[1..raw.len() - 1];
+    if memchr::memchr(b'\\', inner.as_bytes()).is_none() {
+        return Ok(whole.slice_ref(inner));
+    }
+    serde_json::from_str::<String>(raw)
+        .map(Text::from)
+        .map_err(|_| Reason::new("invalid_json", "a text has an escape that means no character"))
+}
+
+/// The number or the number in a text, as digits.
+fn digits(raw: &str, whole: &Text) -> Result<Text, Reason> {
+    match raw.as_bytes().first() {
+        Some(b'"') => unquoted(raw, whole),
+        _ => Ok(whole.slice_ref(raw)),
+    }
+}
+
+/// The point in time that is `raw` units of `unit` nanoseconds after 1970.
+fn instant(raw: &str, whole: &Text, unit: i128) -> Result<Value, Reason> {
+    let text = digits(raw, whole)?;
+    if text.is_empty() {
+        return Ok(Value::Null);
+    }
+    nanoseconds(&text, unit)
+        .and_then(|at| Timestamp::from_nanosecond(at).ok())
+        .map(Value::Timestamp)
+        .ok_or_else(|| Reason::new("not_a_time", "is no number of seconds or milliseconds since 1970"))
+}
+
+/// `text` times `unit`, exact; digits below a nanosecond are dropped.
+fn nanoseconds(text: &str, unit: i128) -> Option<i128> {
+    if text.contains(['e', 'E']) {
+        // Written by a printer of floats: what it means is a float.
+        let number: f64 = text.parse().ok()?;
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a cast of what is out of range ends at the limit"
+        )]
+        return number.is_finite().then(|| (number * unit as f64).round() as i128);
+    }
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let negative = whole.starts_with('-');
+    let mut nanoseconds = whole.parse::<i64>().ok().map(i128::from)? * unit;
+    let mut place = unit;
+    for digit in fraction.bytes() {
+        let digit = digit.is_ascii_digit().then(|| i128::from(digit - b'0'))?;
+        place /= 10;
+        nanoseconds += if negative { -digit * place } else { digit * place };
+    }
+    Some(nanoseconds)
+}
+
+/// A time in ISO 8601, with or without a zone; also a day alone.
+fn iso(raw: &str, whole: &Text) -> Result<Value, Reason> {
+    let wrong = || Reason::new("not_a_time", "is not a time in ISO 8601");
+    if !raw.starts_with('"') {
+        return Err(wrong());
+    }
+    let text = unquoted(raw, whole)?;
+    if text.is_empty() {
+        return Ok(Value::Null);
+    }
+    if let Ok(at) = text.parse::<Timestamp>() {
+        return Ok(Value::Timestamp(at));
+    }
+    // `2026-01-02T03:04:05Z` never gets here: jiff reads a zone before this.
+    if text.contains(['T', 't', ' ']) {
+        text.parse::<civil::DateTime>().map(Value::DateTime).map_err(|_| wrong())
+    } else {
+        text.parse::<civil::Date>().map(Value::Date).map_err(|_| wrong())
+    }
+}

@@ -1,0 +1,210 @@
+//! Finding fields in JSON text in one pass, without building a tree of it.
+
+use std::fmt;
+
+use indexmap::IndexMap;
+use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+use tidegate_model::{Reason, Text, Value};
+
+use super::convert;
+use super::settings::{Field, Reading};
+
+/// The fields of a selection, ready to be looked for together.
+#[derive(Debug)]
+pub(super) struct Fields {
+    wanted: Vec<(String, Reading)>,
+    root: Node,
+}
+
+/// A place in the value. Paths that start alike share their first nodes.
+#[derive(Debug, Default)]
+struct Node {
+    /// The fields that want what stands here, by position.
+    here: Vec<usize>,
+    /// The places inside.
+    inside: Vec<(String, Node)>,
+}
+
+impl Fields {
+    /// Prepares the paths.
+    pub(super) fn new(fields: &IndexMap<String, Field>) -> Fields {
+        let mut root = Node::default();
+        for (position, field) in fields.values().enumerate() {
+            let mut node = &mut root;
+            for step in &field.steps {
+                let at = node.inside.iter().position(|(name, _)| name == step).unwrap_or_else(|| {
+                    node.inside.push((step.clone(), Node::default()));
+                    node.inside.len() - 1
+                });
+                node = &mut node.inside[at].1;
+            }
+            node.here.push(position);
+        }
+        let wanted = fields.iter().map(|(name, field)| (name.clone(), field.reading)).collect();
+        Fields { wanted, root }
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.wanted.len()
+    }
+
+    /// The type of each, as far as it is known beforehand.
+    pub(super) fn type_names(&self) -> impl Iterator<Item = &'static str> {
+        self.wanted.iter().map(|(_, reading)| match reading {
+            Reading::Auto => "any",
+            Reading::EpochS | Reading::EpochMs | Reading::EpochUs | Reading::Iso => "timestamp",
+            Reading::Json => "json",
+            Reading::Text => "text",
+        })
+    }
+
+    /// Checks that `text` is JSON and appends the value of each field, null
+    /// where there is none. Where a member stands twice, the last one counts.
+    pub(super) fn find(&self, text: &Text, out: &mut Vec<Value>) -> Result<(), Reason> {
+        let mut found = vec![None; self.wanted.len()];
+        self.root.look(text, &mut found).map_err(|cause| {
+            Reason::new(
+                "invalid_json",
+                format!("not valid JSON at line {}, column {}", cause.line(), cause.column()),
+            )
+        })?;
+        for (raw, (name, reading)) in found.into_iter().zip(&self.wanted) {
+            out.push(match raw {
+                None => Value::Null,
+                Some(raw) => convert::value(raw.get(), text, *reading)
+                    .map_err(|reason| Reason::new(reason.code, format!("`{name}`: {}", reason.message)))?,
+            });
+        }
+        Ok(())
+    }
+}
+
+impl Node {
+    /// Looks through one whole text.
+    fn look<'de>(&self, text: &'de str, found: &mut [Option<&'de RawValue>]) -> serde_json::Result<()> {
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        if self.inside.is_empty() {
+            IgnoredAny::deserialize(&mut deserializer)?;
+        } else {
+            deserializer.deserialize_any(Inside { node: self, found })?;
+        }
+        deserializer.end()
+    }
+}
+
+/// The value at a node, on its way.
+struct At<'a, 'de> {
+    node: &'a Node,
+    found: &'a mut [Option<&'de RawValue>],
+}
+
+impl<'de> DeserializeSeed<'de> for At<'_, 'de> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        let At { node, found } = self;
+        if node.here.is_empty() {
+            return deserializer.deserialize_any(Inside { node, found });
+        }
+        let raw = <&RawValue>::deserialize(deserializer)?;
+        for &position in &node.here {
+            found[position] = Some(raw);
+        }
+        // A field and a field inside it: rare enough to read that part twice.
+        if !node.inside.is_empty() {
+            node.look(raw.get(), found).map_err(D::Error::custom)?;
+        }
+        Ok(())
+    }
+}
+
+/// What stands inside the value at a node.
+struct Inside<'a, 'de> {
+    node: &'a Node,
+    found: &'a mut [Option<&'de RawValue>],
+}
+
+impl<'de> Visitor<'de> for Inside<'_, 'de> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+        while let Some(next) = members.next_key_seed(Name(self.node))? {
+            match next {
+                Some(node) => members.next_value_seed(At { node, found: self.found })?,
+                None => {
+                    members.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        for index in 0_usize.. {
+            let wanted = self.node.inside.iter().find(|(step, _)| step.parse() == Ok(index));
+            let more = match wanted {
+                Some((_, node)) => items.next_element_seed(At { node, found: self.found })?.is_some(),
+                None => items.next_element::<IgnoredAny>()?.is_some(),
+            };
+            if !more {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    // A scalar has nothing inside: the fields stay absent.
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+}
+
+/// The name of a member: the node that it leads to, if any.
+struct Name<'a>(&'a Node);
+
+impl<'de, 'a> DeserializeSeed<'de> for Name<'a> {
+    type Value = Option<&'a Node>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'a> Visitor<'_> for Name<'a> {
+    type Value = Option<&'a Node>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name of a member")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+        Ok(self.0.inside.iter().find(|(step, _)| step == name).map(|(_, node)| node))
+    }
+}

@@ -1,0 +1,149 @@
+//! From the bytes of a message to a row.
+//!
+//! Whatever the format, a value becomes JSON text once: JSON is shared as it
+//! came, Avro and Protobuf are written as JSON straight from their bytes.
+//! Fields are then found in that text in one pass, and what nobody asked for
+//! is only carried along. A message that cannot be decoded has a reason and
+//! stops nothing; only a registry that cannot be asked ends the feed.
+
+mod avro;
+mod codec;
+mod convert;
+mod decimal;
+mod fields;
+mod headers;
+mod protobuf;
+mod schemas;
+mod scratch;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tidegate_model::source::Column;
+use tidegate_model::{Columns, Error, Http, Json, Reason, Row, Text, Value};
+
+pub(crate) use self::settings::FormatSettings;
+
+use self::codec::Codec;
+use self::fields::Fields;
+use crate::message::Message;
+use crate::registry::{Registry, RegistrySettings};
+
+/// The columns that every message has, behind the fields, with their types.
+const FIXED: [(&str, &str); 8] = [
+    ("key", "any"),
+    ("value", "json"),
+    ("headers", "json"),
+    ("topic", "text"),
+    ("partition", "integer"),
+    ("offset", "integer"),
+    ("timestamp", "timestamp"),
+    ("tombstone", "boolean"),
+];
+
+/// Which part of a message is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// The key.
+    Key,
+    /// The value.
+    Value,
+}
+
+/// Makes rows of messages.
+pub(crate) struct Decoder {
+    columns: Arc<Columns>,
+    fields: Fields,
+    key: Codec,
+    value: Codec,
+}
+
+impl Decoder {
+    /// Reads schema files, relative ones from the folder `project`; asks the
+    /// registry nothing yet.
+    ///
+    /// # Errors
+    /// Settings that cannot work together, and schemas that cannot be read.
+    pub(crate) fn new(
+        settings: &FormatSettings,
+        registry: Option<&RegistrySettings>,
+        http: Arc<dyn Http>,
+        project: &Path,
+    ) -> Result<Decoder, Error> {
+        settings.check()?;
+        let registry = registry.map(|registry| Registry::new(registry, http)).transpose()?.map(Arc::new);
+        let codec = |part| Codec::new(settings, part, registry.as_ref(), project);
+        let names = settings.fields.keys().map(String::as_str).chain(FIXED.map(|(name, _)| name));
+        Ok(Decoder {
+            columns: Columns::new(names),
+            fields: Fields::new(&settings.fields),
+            key: codec(Part::Key)?,
+            value: codec(Part::Value)?,
+        })
+    }
+
+    /// The columns of every row: the fields asked for, then what every message has.
+    pub(crate) fn columns(&self) -> Vec<Column> {
+        let own = self.columns.names().iter().zip(self.fields.type_names());
+        own.map(|(name, type_name)| (name.as_str(), type_name))
+            .chain(FIXED)
+            .map(|(name, type_name)| Column { name: name.to_owned(), type_name: type_name.to_owned() })
+            .collect()
+    }
+
+    /// The row of a message, or the reason why it is none.
+    ///
+    /// # Errors
+    /// Only what concerns the whole feed: the registry cannot be reached or
+    /// refuses us. Nothing of the message was used then; ask again later.
+    pub(crate) async fn row(&self, message: &Message<'_>) -> Result<Result<Row, Reason>, Error> {
+        let value = match message.payload {
+            None => None,
+            Some(payload) => match self.value.text(payload, message).await? {
+                Ok(text) => Some(text),
+                Err(reason) => return Ok(Err(reason)),
+            },
+        };
+        let key = match message.key {
+            None => Value::Null,
+            Some(key) => match self.key.cell(key, message).await? {
+                Ok(key) => key,
+                Err(reason) => {
+                    return Ok(Err(Reason::new(reason.code, format!("the key: {}", reason.message))));
+                }
+            },
+        };
+        Ok(self.assemble(message, key, value))
+    }
+
+    fn assemble(&self, message: &Message<'_>, key: Value, value: Option<Text>) -> Result<Row, Reason> {
+        let tombstone = value.is_none();
+        let mut values = Vec::with_capacity(self.columns.len());
+        let value = match value {
+            None => {
+                values.resize(self.fields.len(), Value::Null);
+                Value::Null
+            }
+            Some(text) if self.value.is_text() => Value::Text(text),
+            Some(text) => {
+                self.fields.find(&text, &mut values)?;
+                Value::Json(Json::trusted(text))
+            }
+        };
+        values.extend([
+            key,
+            value,
+            Value::Json(headers::object(&message.headers)),
+            Value::Text(message.topic.into()),
+            Value::Int(message.partition.into()),
+            Value::Int(message.offset),
+            message.timestamp.map_or(Value::Null, Value::Timestamp),
+            Value::Bool(tombstone),
+        ]);
+        Ok(Row { columns: Arc::clone(&self.columns), values })
+    }
+}

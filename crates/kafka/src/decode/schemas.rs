@@ -1,0 +1,121 @@
+//! The schemas of one part, by the id that its messages carry.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use tidegate_model::{Error, Reason};
+
+use super::Part;
+use super::settings::SubjectStrategy;
+use crate::registry::{Registered, Registry, SchemaId};
+
+/// What cannot be used is asked for again after this: it may have been mended.
+const REFUSED_FOR: Duration = Duration::from_secs(60);
+/// How many ids of a topic that cannot be used are kept in mind.
+const REFUSED_MAX: usize = 10_000;
+
+/// Makes a schema ready; a reason where that is impossible.
+pub(super) type Compile<T> = fn(&str, &[(String, String)]) -> Result<T, Reason>;
+
+/// The schemas of a registry, each asked for once and kept for ever.
+pub(super) struct Schemas<T> {
+    registry: Arc<Registry>,
+    /// What the registry calls schemas of this format.
+    kind: &'static str,
+    compile: Compile<T>,
+    strategy: SubjectStrategy,
+    part: Part,
+    /// By topic, as one id may mean another schema in another context.
+    known: RwLock<HashMap<String, HashMap<SchemaId, Known<T>>>>,
+    /// Held while asking, so that many messages ask once.
+    asking: tokio::sync::Mutex<()>,
+}
+
+/// What is known of an id.
+enum Known<T> {
+    /// Its schema.
+    Schema(Arc<T>),
+    /// Why there was none that can be used, and when that was.
+    Refused(Reason, Instant),
+}
+
+impl<T> Schemas<T> {
+    /// No schema is known yet.
+    pub(super) fn new(
+        registry: &Arc<Registry>,
+        kind: &'static str,
+        compile: Compile<T>,
+        strategy: SubjectStrategy,
+        part: Part,
+    ) -> Schemas<T> {
+        Schemas {
+            registry: Arc::clone(registry),
+            kind,
+            compile,
+            strategy,
+            part,
+            known: RwLock::default(),
+            asking: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// The schema of an id in a topic.
+    ///
+    /// # Errors
+    /// The registry cannot be asked now.
+    pub(super) async fn get(&self, id: SchemaId, topic: &str) -> Result<Result<Arc<T>, Reason>, Error> {
+        if let Some(known) = self.known(id, topic) {
+            return Ok(known);
+        }
+        let _asking = self.asking.lock().await;
+        if let Some(known) = self.known(id, topic) {
+            return Ok(known);
+        }
+        let found = self.registry.schema(id, self.subject(topic).as_deref()).await?;
+        let schema = match found {
+            Some(registered) => self.prepare(id, &registered),
+            None => Err(Reason::new("unknown_schema", format!("the schema registry knows no schema {id}"))),
+        };
+        let known = match &schema {
+            Ok(schema) => Known::Schema(Arc::clone(schema)),
+            Err(reason) => Known::Refused(reason.clone(), Instant::now()),
+        };
+        let mut all = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let of_topic = all.entry(topic.to_owned()).or_default();
+        if of_topic.len() >= REFUSED_MAX {
+            of_topic.retain(|_, known| matches!(known, Known::Schema(_)));
+        }
+        of_topic.insert(id, known);
+        Ok(schema)
+    }
+
+    fn known(&self, id: SchemaId, topic: &str) -> Option<Result<Arc<T>, Reason>> {
+        let all = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        match all.get(topic)?.get(&id)? {
+            Known::Schema(schema) => Some(Ok(Arc::clone(schema))),
+            Known::Refused(reason, since) => (since.elapsed() < REFUSED_FOR).then(|| Err(reason.clone())),
+        }
+    }
+
+    fn prepare(&self, id: SchemaId, registered: &Registered) -> Result<Arc<T>, Reason> {
+        if registered.kind != self.kind {
+            return Err(Reason::new(
+                "wrong_schema_type",
+                format!("schema {id} is of type {}, not {}: correct the format", registered.kind, self.kind),
+            ));
+        }
+        (self.compile)(&registered.text, &registered.references)
+            .map(Arc::new)
+            .map_err(|reason| Reason::new(reason.code, format!("schema {id}: {}", reason.message)))
+    }
+
+    /// The subject, where it follows from the topic alone.
+    fn subject(&self, topic: &str) -> Option<String> {
+        let part = match self.part {
+            Part::Key => "key",
+            Part::Value => "value",
+        };
+        (self.strategy == SubjectStrategy::TopicName).then(|| format!("{topic}-{part}"))
+    }
+}

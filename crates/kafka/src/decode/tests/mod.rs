@@ -1,0 +1,192 @@
+//! Whole messages to whole rows.
+
+mod any_input;
+mod confluent;
+mod registry;
+mod speed;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tidegate_model::{Error, Http, HttpFailure, Reason, Row, Settings, Value};
+
+use super::{Decoder, FormatSettings};
+use crate::message::Message;
+
+/// HTTP that nobody may use.
+struct NoHttp;
+
+#[async_trait]
+impl Http for NoHttp {
+    async fn send(&self, _: http::Request<Bytes>) -> Result<http::Response<Bytes>, HttpFailure> {
+        panic!("nothing is to be asked");
+    }
+}
+
+fn settings(json: serde_json::Value) -> FormatSettings {
+    let serde_json::Value::Object(members) = json else { panic!("an object") };
+    Settings::new(members).parse().expect("settings")
+}
+
+fn decoder(json: serde_json::Value) -> Result<Decoder, Error> {
+    Decoder::new(&settings(json), None, Arc::new(NoHttp), Path::new("."))
+}
+
+fn message(payload: Option<&[u8]>) -> Message<'_> {
+    Message {
+        topic: "shop",
+        partition: 3,
+        offset: 42,
+        timestamp: Some("2026-01-02T03:04:05.006Z".parse().expect("time")),
+        key: Some(b"k1"),
+        payload,
+        headers: Vec::new(),
+    }
+}
+
+fn decode(decoder: &Decoder, message: &Message<'_>) -> Result<Row, Reason> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("runtime");
+    runtime.block_on(decoder.row(message)).expect("no registry is asked")
+}
+
+/// The envelope of seed S1's kind: names, ids and times inside `data`.
+const ENVELOPE: &[u8] = br#" {"schema": "user_event_schema_v1", "data": {"event_name": "purchase",
+  "user_id": "user_\u00e9", "event_timestamp": 1640995200000, "at": "2022-01-01T00:00:00Z",
+  "seconds": "1640995200.25", "items": [{"id": 7}, {"id": 12345678901234567890}],
+  "inner": "{\"deep\":true}", "amount": 29.90, "nothing": null}} "#;
+
+#[test]
+fn fields_are_found_in_an_envelope() {
+    let decoder = decoder(serde_json::json!({ "fields": {
+        "name": "data.event_name",
+        "user": "data.user_id",
+        "time": { "path": "data.event_timestamp", "as": "epoch_ms" },
+        "at": { "path": ["data", "at"], "as": "iso" },
+        "seconds": { "path": "data.seconds", "as": "epoch_s" },
+        "second": "data.items.1.id",
+        "items": "data.items",
+        "first": "data.items.0.id",
+        "inner": { "path": "data.inner", "as": "json" },
+        "amount": "data.amount",
+        "amount_text": { "path": "data.amount", "as": "text" },
+        "nothing": "data.nothing",
+        "missing": "data.event_name.deeper",
+    } }))
+    .expect("decoder");
+
+    let row = decode(&decoder, &message(Some(ENVELOPE))).expect("row");
+
+    let time = |text: &str| Value::Timestamp(text.parse().expect("time"));
+    let get = |name: &str| row.get(name).expect("column").clone();
+    assert_eq!(get("name"), Value::Text("purchase".into()));
+    assert_eq!(get("user"), Value::Text("user_é".into()));
+    assert_eq!(get("time"), time("2022-01-01T00:00:00Z"));
+    assert_eq!(get("at"), time("2022-01-01T00:00:00Z"));
+    assert_eq!(get("seconds"), time("2022-01-01T00:00:00.25Z"));
+    assert_eq!(get("second"), Value::Decimal("12345678901234567890".into()));
+    assert_eq!(get("first"), Value::Int(7));
+    assert_eq!(get("items").to_text().expect("text"), r#"[{"id": 7}, {"id": 12345678901234567890}]"#);
+    assert_eq!(get("inner").to_text().expect("text"), r#"{"deep":true}"#);
+    assert_eq!(get("amount"), Value::Decimal("29.90".into()));
+    assert_eq!(get("amount_text"), Value::Text("29.90".into()));
+    assert_eq!(get("nothing"), Value::Null);
+    assert_eq!(get("missing"), Value::Null);
+}
+
+#[test]
+fn every_message_has_its_place_key_time_and_headers() {
+    let decoder = decoder(serde_json::json!({ "fields": { "a": "a" } })).expect("decoder");
+    let mut message = message(Some(br#"{"a":1}"#));
+    message.headers = vec![("trace", Some(b"t1"))];
+
+    let row = decode(&decoder, &message).expect("row");
+
+    assert_eq!(
+        row.to_json().as_str(),
+        r#"{"a":1,"key":"k1","value":{"a":1},"headers":{"trace":"t1"},"topic":"shop","partition":3,"offset":42,"timestamp":"2026-01-02T03:04:05.006Z","tombstone":false}"#
+    );
+    let names: Vec<_> = decoder.columns().into_iter().map(|column| column.name).collect();
+    assert_eq!(names, row.columns.names());
+}
+
+#[test]
+fn a_tombstone_is_a_row_with_its_key_alone() {
+    let decoder = decoder(serde_json::json!({ "fields": { "a": "a" } })).expect("decoder");
+
+    let row = decode(&decoder, &message(None)).expect("row");
+
+    assert_eq!(row.get("a"), Some(&Value::Null));
+    assert_eq!(row.get("value"), Some(&Value::Null));
+    assert_eq!(row.get("key"), Some(&Value::Text("k1".into())));
+    assert_eq!(row.get("tombstone"), Some(&Value::Bool(true)));
+}
+
+#[test]
+fn a_key_may_be_bytes_or_json() {
+    let mut message = message(Some(b"{}"));
+    message.key = Some(&[0xff, 0]);
+    let row = decode(&decoder(serde_json::json!({})).expect("decoder"), &message).expect("row");
+    assert_eq!(row.get("key"), Some(&Value::Bytes(Bytes::from_static(&[0xff, 0]))));
+
+    let json = decoder(serde_json::json!({ "key_format": "json" })).expect("decoder");
+    message.key = Some(b" 17 ");
+    assert_eq!(decode(&json, &message).expect("row").get("key"), Some(&Value::Int(17)));
+    message.key = Some(b"17x");
+    assert_eq!(decode(&json, &message).expect_err("no JSON").code, "invalid_json");
+}
+
+#[test]
+fn what_cannot_be_decoded_has_a_reason_without_its_content() {
+    let json = decoder(serde_json::json!({ "fields": { "at": { "path": "at", "as": "epoch_ms" } } }));
+    let json = json.expect("decoder");
+    let schema = decoder(serde_json::json!({ "format": "json_schema" })).expect("decoder");
+    let text = decoder(serde_json::json!({ "format": "text" })).expect("decoder");
+    let cases: [(&Decoder, &[u8], &str); 10] = [
+        (&json, b"{\"secret\": ", "invalid_json"),
+        (&json, b"{} {}", "invalid_json"),
+        (&json, b"", "invalid_json"),
+        (&json, b"\xff", "invalid_json"),
+        (&json, b"\0\0\0\0\x01{}", "schema_header"),
+        (&json, b"{\"at\": \"secret\"}", "not_a_time"),
+        (&json, b"{\"at\": 99999999999999999999}", "not_a_time"),
+        (&schema, b"{\"secret\":1}", "wrong_magic"),
+        (&schema, b"\0\0\0", "truncated"),
+        (&text, b"\xff", "invalid_text"),
+    ];
+    for (decoder, payload, code) in cases {
+        let reason = decode(decoder, &message(Some(payload))).expect_err(code);
+        assert_eq!(reason.code, code, "{payload:?}");
+        assert!(!reason.message.contains("secret"), "{}", reason.message);
+    }
+}
+
+#[test]
+fn json_schema_framing_is_taken_off() {
+    let decoder = decoder(serde_json::json!({ "format": "json_schema", "fields": { "a": "a" } }));
+    let decoder = decoder.expect("decoder");
+
+    let row = decode(&decoder, &message(Some(b"\0\0\0\0\x07{\"a\":\"b\"}"))).expect("row");
+
+    assert_eq!(row.get("a"), Some(&Value::Text("b".into())));
+    assert_eq!(row.get("value").and_then(Value::to_text).as_deref(), Some(r#"{"a":"b"}"#));
+}
+
+#[test]
+fn settings_that_cannot_work_are_named() {
+    for (json, named) in [
+        (serde_json::json!({ "fields": { "Key": "a" } }), "`fields.Key`"),
+        (serde_json::json!({ "fields": { "a": "b..c" } }), "`fields.a`"),
+        (serde_json::json!({ "format": "text", "fields": { "a": "b" } }), "`fields`"),
+        (serde_json::json!({ "format": "avro" }), "`format: avro`"),
+        (serde_json::json!({ "key_format": "protobuf" }), "`key_format: protobuf`"),
+        (serde_json::json!({ "schema": { "text": "" } }), "`schema`"),
+        (serde_json::json!({ "format": "avro", "schema": {} }), "`schema`"),
+        (serde_json::json!({ "format": "avro", "schema": { "file": "nowhere.avsc" } }), "nowhere.avsc"),
+        (serde_json::json!({ "format": "protobuf", "schema": { "text": "message" } }), "`schema`"),
+    ] {
+        let error = decoder(json).err().expect(named);
+        assert!(error.message().contains(named), "{error}");
+    }
+}

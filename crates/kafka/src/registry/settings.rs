@@ -1,0 +1,22 @@
+//! Where the schema registry is and who we are to it.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use tidegate_model::Secret;
+
+/// A Confluent Schema Registry, or what speaks like one.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RegistrySettings {
+    /// Its address, such as `https://psrc-1234.eu-central-1.aws.confluent.cloud`.
+    pub(crate) url: String,
+    /// User name, or the API key of a registry in Confluent Cloud.
+    #[serde(default, alias = "api_key")]
+    pub(crate) username: Option<String>,
+    /// Password, or the API secret of a registry in Confluent Cloud.
+    #[serde(default, alias = "api_secret")]
+    pub(crate) password: Option<Secret>,
+    /// A bearer token, instead of user name and password.
+    #[serde(default)]
+    pub(crate) token: Option<Secret>,
+}

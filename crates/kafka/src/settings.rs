@@ -1,0 +1,236 @@
+//! What a person types in to reach a cluster.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use tidegate_model::{Error, Secret};
+
+use crate::names::Names;
+use crate::registry::RegistrySettings;
+
+/// A Kafka cluster, or one on Confluent Cloud.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct KafkaSettings {
+    /// Bootstrap servers, for example `broker-1.example.com:9092, broker-2.example.com:9092`; a list or one text.
+    pub(crate) brokers: Names,
+    /// How the brokers are spoken to. Default: `sasl_ssl` with `sasl` or `api_key`, `ssl` with `tls`, else `plaintext`.
+    pub(crate) security: Option<Security>,
+    /// How to log in.
+    pub(crate) sasl: Option<Sasl>,
+    /// Confluent Cloud: the API key. Short for SASL PLAIN over TLS.
+    pub(crate) api_key: Option<String>,
+    /// Confluent Cloud: the secret of the API key.
+    pub(crate) api_secret: Option<Secret>,
+    /// Certificates, where those of the machine are not enough.
+    pub(crate) tls: Option<Tls>,
+    /// The schema registry, for messages that carry the id of a schema.
+    pub(crate) registry: Option<RegistrySettings>,
+    /// Settings of the client library by their own names, for example `session.timeout.ms`.
+    #[serde(default)]
+    pub(crate) properties: BTreeMap<String, Property>,
+}
+
+/// How the brokers are spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Security {
+    /// Neither encrypted nor logged in.
+    Plaintext,
+    /// Encrypted; who we are is told by a certificate, if at all.
+    Ssl,
+    /// Logged in, not encrypted.
+    SaslPlaintext,
+    /// Logged in and encrypted.
+    SaslSsl,
+}
+
+impl Security {
+    /// The word of the client library.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Security::Plaintext => "plaintext",
+            Security::Ssl => "ssl",
+            Security::SaslPlaintext => "sasl_plaintext",
+            Security::SaslSsl => "sasl_ssl",
+        }
+    }
+
+    /// Whether somebody logs in.
+    pub(crate) fn logs_in(self) -> bool {
+        matches!(self, Security::SaslPlaintext | Security::SaslSsl)
+    }
+}
+
+/// How to log in.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Sasl {
+    /// The mechanism that the brokers ask for.
+    pub(crate) mechanism: Mechanism,
+    /// User, for `plain` and `scram_…`.
+    pub(crate) username: Option<String>,
+    /// Password, for `plain` and `scram_…`.
+    pub(crate) password: Option<Secret>,
+    /// A token that is renewed by others, for `oauthbearer`.
+    pub(crate) token: Option<Secret>,
+    /// Where tokens are asked for with client credentials, for `oauthbearer`.
+    pub(crate) oidc: Option<Oidc>,
+}
+
+/// A SASL mechanism.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Mechanism {
+    /// User and password as they are; only over TLS.
+    Plain,
+    /// Salted and hashed, SHA-256.
+    #[serde(rename = "scram_sha_256")]
+    ScramSha256,
+    /// Salted and hashed, SHA-512.
+    #[serde(rename = "scram_sha_512")]
+    ScramSha512,
+    /// A bearer token.
+    Oauthbearer,
+}
+
+impl Mechanism {
+    /// The word of the protocol.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Mechanism::Plain => "PLAIN",
+            Mechanism::ScramSha256 => "SCRAM-SHA-256",
+            Mechanism::ScramSha512 => "SCRAM-SHA-512",
+            Mechanism::Oauthbearer => "OAUTHBEARER",
+        }
+    }
+}
+
+/// Client credentials at an identity provider (OAuth 2.0, RFC 6749 section 4.4).
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Oidc {
+    /// The provider's token endpoint, for example `https://login.example.com/oauth2/token`.
+    pub(crate) token_url: String,
+    /// The client.
+    pub(crate) client_id: String,
+    /// The client's secret.
+    pub(crate) client_secret: Secret,
+    /// The scope to ask for.
+    pub(crate) scope: Option<String>,
+}
+
+/// Certificates.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Tls {
+    /// File with the authorities to trust (PEM). Default: those of the machine.
+    pub(crate) ca: Option<PathBuf>,
+    /// File with our own certificate (PEM), where the brokers ask for one.
+    pub(crate) certificate: Option<PathBuf>,
+    /// Its private key (PEM), best as `{ file: client.key }`.
+    pub(crate) key: Option<Secret>,
+    /// The password of the private key.
+    pub(crate) key_password: Option<Secret>,
+}
+
+/// A setting of the client library.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(crate) enum Property {
+    /// On or off.
+    Switch(bool),
+    /// A number.
+    Number(i64),
+    /// A word.
+    Text(String),
+}
+
+impl Property {
+    /// As the client library takes it.
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Property::Switch(on) => on.to_string(),
+            Property::Number(number) => number.to_string(),
+            Property::Text(text) => text.clone(),
+        }
+    }
+}
+
+impl KafkaSettings {
+    /// How the brokers are spoken to, said or derived.
+    pub(crate) fn security(&self) -> Security {
+        self.security.unwrap_or(match (self.sasl.is_some() || self.api_key.is_some(), &self.tls) {
+            (true, _) => Security::SaslSsl,
+            (false, Some(_)) => Security::Ssl,
+            (false, None) => Security::Plaintext,
+        })
+    }
+
+    /// How to log in: `sasl`, or what an API key stands for.
+    ///
+    /// # Errors
+    /// Settings that do not fit together.
+    pub(crate) fn login(&self) -> Result<Option<Sasl>, Error> {
+        let sasl = match (&self.sasl, &self.api_key, &self.api_secret) {
+            (Some(_), Some(_), _) => {
+                return Err(Error::settings("`sasl` and `api_key`: only one of them says how to log in"));
+            }
+            (_, Some(_), None) => return Err(Error::settings("`api_secret`: missing beside `api_key`")),
+            (_, None, Some(_)) => return Err(Error::settings("`api_key`: missing beside `api_secret`")),
+            (sasl, None, None) => sasl.clone(),
+            (None, Some(key), Some(secret)) => Some(Sasl {
+                mechanism: Mechanism::Plain,
+                username: Some(key.clone()),
+                password: Some(secret.clone()),
+                token: None,
+                oidc: None,
+            }),
+        };
+        match (&sasl, self.security()) {
+            (None, security) if security.logs_in() => {
+                return Err(Error::settings(format!(
+                    "`sasl`: missing, but `security` is {}",
+                    security.name()
+                )));
+            }
+            (Some(_), security) if !security.logs_in() => {
+                return Err(Error::settings(format!(
+                    "`security`: {} logs nobody in; use sasl_ssl",
+                    security.name()
+                )));
+            }
+            _ => {}
+        }
+        if let Some(sasl) = &sasl {
+            sasl.check()?;
+        }
+        Ok(sasl)
+    }
+
+    /// Who is logged in, as access rules name it.
+    pub(crate) fn principal(&self) -> Option<&str> {
+        let sasl = self.sasl.as_ref();
+        let user = sasl.and_then(|sasl| sasl.username.as_deref());
+        let client = sasl.and_then(|sasl| sasl.oidc.as_ref()).map(|oidc| oidc.client_id.as_str());
+        user.or(client).filter(|name| !name.is_empty())
+    }
+}
+
+impl Sasl {
+    fn check(&self) -> Result<(), Error> {
+        let wrong = |what: &str| Err(Error::settings(format!("`sasl`: {} {what}", self.mechanism.name())));
+        match self.mechanism {
+            Mechanism::Oauthbearer => match (&self.token, &self.oidc) {
+                (Some(_), Some(_)) => wrong("takes `token` or `oidc`, not both"),
+                (None, None) => wrong("needs `token` or `oidc`"),
+                _ => Ok(()),
+            },
+            _ if self.username.as_deref().is_none_or(str::is_empty) => wrong("needs `username`"),
+            _ if self.password.is_none() => wrong("needs `password`"),
+            _ => Ok(()),
+        }
+    }
+}

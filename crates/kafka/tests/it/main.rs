@@ -1,0 +1,9 @@
+//! Topics as a source, against a broker (Tansu) and against the client
+//! library's mock cluster, which can be made to misbehave.
+
+mod access;
+mod cluster;
+mod faults;
+mod places;
+mod reading;
+mod sharing;

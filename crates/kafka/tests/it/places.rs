@@ -1,0 +1,82 @@
+//! Where reading begins.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tidegate_model::Checkpoint;
+
+use crate::cluster::{Reader, Topic, source, unique};
+
+async fn read(topic: &Topic, group: &str, more: Value, checkpoint: Option<Value>) -> Vec<i64> {
+    let source = source(&topic.settings());
+    let selection = topic.selection(group, more);
+    Reader::after(&source, &selection, checkpoint.map(Checkpoint), false).await.settle_all().await
+}
+
+#[tokio::test]
+async fn a_group_without_a_place_begins_where_start_says() {
+    let topic = Topic::new(1).await;
+    topic.write_numbers(0..3).await;
+    tokio::time::timeout(Duration::from_millis(20), std::future::pending::<()>()).await.expect_err("a pause");
+    let source = source(&topic.settings());
+    let mut reader = Reader::open(&source, &topic.selection(&unique("group"), json!({})), false).await;
+    let last = reader.next().await.expect("a batch").expect("rows");
+    let Some(tidegate_model::Value::Timestamp(seen)) = last.items[2].get("timestamp") else {
+        panic!("a message has its time");
+    };
+    let later = *seen + Duration::from_millis(1);
+    topic.write_numbers(3..6).await;
+
+    let start = |start: Value| json!({ "start": start });
+    let cases = [
+        (json!("earliest"), vec![0, 1, 2, 3, 4, 5]),
+        (json!("latest"), vec![]),
+        (json!({ "timestamp": later.to_string() }), vec![3, 4, 5]),
+        (json!({ "timestamp": "2999-01-01T00:00:00Z" }), vec![]),
+        (json!({ "offsets": { &topic.name: { "0": 4 } } }), vec![4, 5]),
+        (json!({ "offsets": {} }), vec![0, 1, 2, 3, 4, 5]),
+    ];
+    for (place, wanted) in cases {
+        let rows = read(&topic, &unique("group"), start(place.clone()), None).await;
+        assert_eq!(rows, wanted, "{place}");
+    }
+}
+
+#[tokio::test]
+async fn the_place_of_the_group_counts_more_than_the_start() {
+    let topic = Topic::new(1).await;
+    topic.write_numbers(0..3).await;
+    let group = unique("group");
+    assert_eq!(read(&topic, &group, json!({}), None).await, [0, 1, 2]);
+    topic.write_numbers(3..5).await;
+
+    assert_eq!(read(&topic, &group, json!({ "start": "latest" }), None).await, [3, 4]);
+    assert_eq!(read(&topic, &group, json!({}), None).await, [0; 0]);
+}
+
+#[tokio::test]
+async fn messages_after_latest_are_not_passed_over_by_a_restart() {
+    let topic = Topic::new(1).await;
+    topic.write_numbers(0..3).await;
+    let group = unique("group");
+    assert_eq!(read(&topic, &group, json!({ "start": "latest" }), None).await, [0; 0]);
+
+    topic.write_numbers(3..5).await;
+
+    assert_eq!(read(&topic, &group, json!({ "start": "latest" }), None).await, [3, 4]);
+}
+
+#[tokio::test]
+async fn a_checkpoint_stands_in_for_a_commit_that_was_lost() {
+    let topic = Topic::new(1).await;
+    topic.write_numbers(0..6).await;
+    let at = |next: i64| Some(json!({ "kafka": { &topic.name: { "0": { "next": next } } } }));
+    let group = unique("group");
+
+    assert_eq!(read(&topic, &group, json!({}), at(4)).await, [4, 5]);
+    assert_eq!(topic.committed(&group).await, [Some(6)]);
+    // Lower than the commit: the commit counts.
+    assert_eq!(read(&topic, &group, json!({}), at(4)).await, [0; 0]);
+    // Beyond the end: of a topic that was there before.
+    assert_eq!(read(&topic, &unique("group"), json!({}), at(7)).await, [0, 1, 2, 3, 4, 5]);
+}

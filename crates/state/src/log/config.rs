@@ -1,0 +1,48 @@
+//! Where events are logged, and how.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidegate_model::Clock;
+
+/// Where events are logged, and how.
+pub struct LogConfig {
+    /// The folder; made on first use, closed to other users.
+    pub folder: PathBuf,
+    /// Tells when events were logged.
+    pub clock: Arc<dyn Clock>,
+    /// What this process does with it.
+    pub access: LogAccess,
+    /// For how long an event is known by its id. Each event takes up to 21
+    /// bytes of memory for so long.
+    pub repetition: Duration,
+    /// The size at which a segment is closed. Retention removes whole segments.
+    pub segment_bytes: u64,
+    /// How much may wait to be written before appends are throttled.
+    pub queue_bytes: usize,
+}
+
+/// What a process does with a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogAccess {
+    /// Appends and reads; one process at a time.
+    Append,
+    /// Reads what is whole on the disk, beside a process that appends.
+    Read,
+}
+
+impl LogConfig {
+    /// A log in `folder` with the usual sizes: ids are known for a day, segments
+    /// have 64 MiB, and 64 MiB may wait.
+    pub fn new(folder: impl Into<PathBuf>, clock: Arc<dyn Clock>, access: LogAccess) -> LogConfig {
+        LogConfig {
+            folder: folder.into(),
+            clock,
+            access,
+            repetition: Duration::from_hours(24),
+            segment_bytes: 64 * 1024 * 1024,
+            queue_bytes: 64 * 1024 * 1024,
+        }
+    }
+}
