@@ -47,9 +47,6 @@ pub(crate) async fn run(plan: &Plan) -> Result<()> {
     Ok(())
 }
 
-/// The variable that the program reads the registry's password from.
-const REGISTRY_PASSWORD: &str = "TIDEGATE_BENCH_REGISTRY_PASSWORD";
-
 /// The project that reads a topic and sends events to Braze.
 fn project(topic: &Topic, group: &str, registry: Option<&Registry>, braze: SocketAddr) -> String {
     let Topic { brokers, name, format } = topic;
@@ -58,8 +55,8 @@ fn project(topic: &Topic, group: &str, registry: Option<&Registry>, braze: Socke
         Format::Avro { .. } => ("avro", "timestamp"),
     };
     let registry = registry.map_or(String::new(), |Registry { url, login }| {
-        let login = login.as_ref().map_or(String::new(), |(user, _)| {
-            format!(", username: {user}, password: {{ env: {REGISTRY_PASSWORD} }}")
+        let login = login.as_ref().map_or(String::new(), |(user, password)| {
+            format!(", username: \"{user}\", password: \"{password}\"")
         });
         format!("\n    registry: {{ url: \"{url}\"{login} }}")
     });

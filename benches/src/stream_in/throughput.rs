@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use tokio::process::Command;
 
-use super::{Plan, REGISTRY_PASSWORD, project};
+use super::{Plan, project};
 use crate::load::beside;
 use crate::receiver::{Counting, Receiver};
 use crate::report::{self, Heading, Measure, Series};
@@ -64,7 +64,7 @@ async fn one_topic(
         let bare = bare(&topic, messages).await?;
         let group = format!("tidegate-bench-{}", clock::micros());
         tidegate.project(&project(&topic, &group, plan.registry.as_ref(), address))?;
-        let ours = ours(plan, tidegate, &topic, &group, &receiver, messages).await?;
+        let ours = ours(tidegate, &topic, &group, &receiver, messages).await?;
         for (series, measure) in ways.iter_mut().zip([bare, ours]) {
             eprintln!(
                 "{messages} messages, round {round}, {}: {:.2} s",
@@ -103,7 +103,6 @@ async fn bare(topic: &Topic, messages: u64) -> Result<Measure> {
 }
 
 async fn ours(
-    plan: &Plan,
     tidegate: &Tidegate,
     topic: &Topic,
     group: &str,
@@ -112,9 +111,7 @@ async fn ours(
 ) -> Result<Measure> {
     tidegate.forget()?;
     receiver.reset();
-    let login = plan.registry.as_ref().and_then(|registry| registry.login.as_ref());
-    let password = login.map_or("", |(_, password)| password);
-    let serving = tidegate.serve(&[(REGISTRY_PASSWORD, password)]).await?;
+    let serving = tidegate.serve(&[]).await?;
     receiver.wait_for(messages, PATIENCE).await?;
     let took = receiver.moving();
     let memory = serving.stop().await?;
