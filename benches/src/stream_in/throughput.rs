@@ -1,7 +1,7 @@
 //! How many messages a second.
 
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use tokio::process::Command;
@@ -16,6 +16,9 @@ use crate::{clock, memory};
 
 /// Nothing arrived for so long: nothing will.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Offsets that are not committed so long after the effect will never be.
+const SETTLED_WITHIN: Duration = Duration::from_secs(10);
 
 /// Measures JSON, and Avro where there is a registry.
 pub(super) async fn measure(plan: &Plan, tidegate: &Tidegate) -> Result<()> {
@@ -114,13 +117,26 @@ async fn ours(
     let serving = tidegate.serve(&[]).await?;
     receiver.wait_for(messages, PATIENCE).await?;
     let took = receiver.moving();
+    settled(topic, group, messages).await?;
     let memory = serving.stop().await?;
     let arrived = receiver.counts();
     ensure!(arrived.objects == messages, "{} of {messages} messages arrived", arrived.objects);
-    let settled = topic.settled(group)?;
-    ensure!(
-        settled == messages,
-        "{settled} of {messages} offsets were committed when the program had stopped"
-    );
     Ok(Measure { took, memory: Some(memory), arrived: Some(arrived) })
+}
+
+/// Waits until another client sees all offsets committed.
+async fn settled(topic: &Topic, group: &str, messages: u64) -> Result<()> {
+    let started = Instant::now();
+    loop {
+        let (topic, group) = (topic.clone(), group.to_owned());
+        let settled = beside(move || topic.settled(&group)).await?;
+        if settled == messages {
+            return Ok(());
+        }
+        ensure!(
+            settled < messages && started.elapsed() < SETTLED_WITHIN,
+            "{settled} of {messages} offsets were committed {} s after the last message arrived",
+            started.elapsed().as_secs()
+        );
+    }
 }
