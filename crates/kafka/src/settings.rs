@@ -21,7 +21,7 @@ pub(crate) struct KafkaSettings {
     /// How to log in.
     pub(crate) sasl: Option<Sasl>,
     /// Confluent Cloud: the API key. Short for SASL PLAIN over TLS.
-    pub(crate) api_key: Option<String>,
+    pub(crate) api_key: Option<Secret>,
     /// Confluent Cloud: the secret of the API key.
     pub(crate) api_secret: Option<Secret>,
     /// Certificates, where those of the machine are not enough.
@@ -113,7 +113,7 @@ impl Mechanism {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Oidc {
     /// The provider's token endpoint, for example `https://login.example.com/oauth2/token`.
-    pub(crate) token_url: String,
+    pub(crate) url: String,
     /// The client.
     pub(crate) client_id: String,
     /// The client's secret.
@@ -183,7 +183,7 @@ impl KafkaSettings {
             (sasl, None, None) => sasl.clone(),
             (None, Some(key), Some(secret)) => Some(Sasl {
                 mechanism: Mechanism::Plain,
-                username: Some(key.clone()),
+                username: Some(key.expose().to_owned()),
                 password: Some(secret.clone()),
                 token: None,
                 oidc: None,

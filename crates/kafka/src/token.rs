@@ -81,7 +81,7 @@ impl Tokens {
     }
 
     async fn ask(&self, oidc: &Oidc) -> Result<Answer, Error> {
-        let place = &oidc.token_url;
+        let place = &oidc.url;
         let mut body = "grant_type=client_credentials".to_owned();
         if let Some(scope) = &oidc.scope {
             body.push_str("&scope=");
@@ -96,7 +96,7 @@ impl Tokens {
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .header(ACCEPT, "application/json")
             .body(Bytes::from(body))
-            .map_err(|_| Error::settings(format!("`sasl.oidc.token_url`: {place} is no address")))?;
+            .map_err(|_| Error::settings(format!("`sasl.oidc.url`: {place} is no address")))?;
         let answer = self.http.send(request).await.map_err(|failure| {
             Error::new(ErrorKind::Unavailable, format!("{place} gave no token: {failure:?}"))
         })?;

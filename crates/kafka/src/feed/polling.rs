@@ -42,6 +42,8 @@ const BEFORE_PAUSE: Duration = Duration::from_millis(500);
 const LOST_AT_MOST: Duration = Duration::from_secs(30);
 /// How long after its end a feed waits for the settling of what it emitted.
 const SETTLE_AT_MOST: Duration = Duration::from_secs(60);
+/// How long the last commit of a feed is tried again.
+const COMMIT_AT_MOST: Duration = Duration::from_secs(5);
 /// Keys and values in a batch, so that large messages do not fill the memory.
 const BATCH_BYTES: usize = 4 << 20;
 /// How much of a message that cannot be read is shown.
@@ -365,8 +367,10 @@ fn see_off(consumer: &BaseConsumer<Context>, session: &Session) {
     }
     loop {
         rebalance::commit(session, consumer);
+        // A commit that failed is tried again, but not for long: the sync's own place guards against its loss.
+        let known = session.uncommitted().is_empty() || since.elapsed() > COMMIT_AT_MOST;
         let settled = !session.plan.commits || session.is_settled();
-        if settled || session.is_leaving() || since.elapsed() > SETTLE_AT_MOST {
+        if (settled && known) || session.is_leaving() || since.elapsed() > SETTLE_AT_MOST {
             return;
         }
         let _ = consumer.poll(HASTE);

@@ -67,6 +67,8 @@ pub(super) fn commit(session: &Session, consumer: &BaseConsumer<Context>) {
         return;
     }
     let Ok(list) = list(offsets.iter().map(|(part, offset)| (part, Offset::Offset(*offset)))) else { return };
+    // What the library commits by itself from now on is not older than this.
+    let _ = consumer.store_offsets(&list);
     let result = consumer.commit(&list, CommitMode::Sync);
     session.committed(result, &list);
 }
