@@ -106,7 +106,7 @@ pub(crate) enum Command {
         /// Syncs, in this order.
         #[arg(group = "which")]
         syncs: Vec<String>,
-        /// Every sync, in the order of the project file.
+        /// Every sync but those that run continuously, in the order of the project file.
         #[arg(long, group = "which")]
         all: bool,
         /// How many run at the same time.
@@ -243,6 +243,9 @@ pub(crate) struct Sandbox {
     /// How it misbehaves, as JSON: latency_ms, throttled, unavailable, dropped, refused, revoked, seed.
     #[arg(long, value_name = "JSON")]
     pub(crate) faults: Option<String>,
+    /// The settings under `sandbox:` of a connection, as JSON: {"message_events": {"url": …, "token": …}}.
+    #[arg(long, value_name = "JSON")]
+    pub(crate) settings: Option<String>,
     /// Does not enforce the documented rate limits.
     #[arg(long)]
     pub(crate) no_limits: bool,

@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tidegate_connectors::CONNECTORS;
+use tidegate_connectors::http::RealHttp;
 use tidegate_model::{Error, ErrorKind, Faults, Http, HttpFailure, SandboxTools, Settings, SystemClock};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -44,8 +45,14 @@ impl std::error::Error for Dropped {}
 
 impl Sandboxes {
     /// Opens all of them; in memory where no folder is given.
-    pub(crate) fn open(folder: Option<&Path>, faults: Faults, limits: bool) -> Result<Sandboxes, Error> {
+    pub(crate) fn open(
+        folder: Option<&Path>,
+        faults: Faults,
+        limits: bool,
+        settings: &Settings,
+    ) -> Result<Sandboxes, Error> {
         let faults = Arc::new(Mutex::new(faults));
+        let http: Arc<dyn Http> = Arc::new(RealHttp::new()?);
         let mut vendors = Vec::new();
         for connector in CONNECTORS {
             let Some(role) = connector.sandbox else { continue };
@@ -54,8 +61,9 @@ impl Sandboxes {
                 clock: Arc::new(SystemClock),
                 faults: faults.clone(),
                 limits,
-                settings: Settings::default(),
-                http: None,
+                settings: settings.clone(),
+                http: Some(http.clone()),
+                webhooks: Arc::default(),
             };
             vendors.push(Vendor { kind: connector.kind, paths: role.paths, http: (role.open)(&tools)? });
         }

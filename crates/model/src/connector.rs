@@ -1,6 +1,7 @@
 //! What a system can be to us, as data.
 
 use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
 use schemars::Schema;
@@ -120,6 +121,8 @@ pub struct SandboxTools {
     pub settings: Settings,
     /// The way to post webhooks to others; none are posted where absent.
     pub http: Option<Arc<dyn Http>>,
+    /// How many webhooks wait to be posted: who ends the process waits for them.
+    pub webhooks: Arc<AtomicU64>,
 }
 
 /// How a sandbox misbehaves. Shares are between 0 and 1; choices follow from `seed`.

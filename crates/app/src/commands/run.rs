@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use serde_json::json;
 use tidegate_engine::control::{Engine, Retried, Which};
+use tidegate_engine::project::Schedule;
 use tidegate_model::{Cause, Ending, Error, ErrorKind, Run, SyncId};
 
 use crate::cli::{Output, Place};
@@ -21,7 +22,11 @@ pub(super) async fn run(
 ) -> Result<u8, Error> {
     let engine = Arc::new(place.engine().await?);
     let syncs: Vec<SyncId> = match all {
-        true => engine.project().syncs.keys().cloned().collect(),
+        // What runs all the time belongs to `tidegate serve`.
+        true => (engine.project().syncs.iter())
+            .filter(|(_, sync)| sync.schedule() != Some(Schedule::Continuous))
+            .map(|(id, _)| id.clone())
+            .collect(),
         false => names.iter().map(SyncId::new).collect(),
     };
     if syncs.is_empty() {
@@ -64,6 +69,7 @@ pub(super) async fn run(
             }
         }
     }
+    engine.quiesce().await;
     if out == Output::Json {
         output::json(&runs);
     }
@@ -81,6 +87,7 @@ pub(super) async fn retry(
     let progress = Lines::default().follow(sync);
     let which = Which { user, in_doubt };
     let retried = engine.retry(sync, &which, super::stop_on_signals(), progress).await?;
+    engine.quiesce().await;
     match out {
         Output::Json => output::json(&retried),
         Output::Text => print_retried(sync, &retried),

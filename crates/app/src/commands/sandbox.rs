@@ -1,6 +1,6 @@
 //! `tidegate sandbox`
 
-use tidegate_model::{Error, Faults};
+use tidegate_model::{Error, Faults, Settings};
 
 use crate::cli::{Place, Sandbox};
 use crate::sandbox::Sandboxes;
@@ -14,8 +14,15 @@ pub(super) async fn sandbox(place: &Place, options: Sandbox) -> Result<u8, Error
                 .hint(r#"write for example --faults '{"latency_ms": 50, "throttled": 0.01}'"#)
         })?,
     };
+    let settings =
+        match &options.settings {
+            None => Settings::default(),
+            Some(text) => Settings::new(serde_json::from_str(text).map_err(|cause| {
+                Error::settings(format!("--settings: {cause}")).hint("write a JSON object")
+            })?),
+        };
     let folder = (!options.memory).then(|| place.data_folder().join("sandbox"));
-    let sandboxes = Sandboxes::open(folder.as_deref(), faults, !options.no_limits)?;
+    let sandboxes = Sandboxes::open(folder.as_deref(), faults, !options.no_limits, &settings)?;
     let stop = super::stop_on_signals();
     sandboxes
         .serve(options.listen, stop, |address, sandboxes| {

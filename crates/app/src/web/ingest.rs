@@ -10,7 +10,7 @@ use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt, Limited};
 use tidegate_engine::control::{Engine, Inlet};
-use tidegate_model::{ConnectionId, Error, ErrorKind};
+use tidegate_model::{ConnectionId, Error, ErrorKind, IngestPlace};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The largest body. The largest that a vendor documents is 7 MB.
@@ -40,44 +40,50 @@ pub(super) fn routes(engine: Arc<Engine>) -> Router {
 }
 
 async fn receive(State(ingest): State<Ingest>, request: Request) -> Response {
-    let Some((connection, path)) = ingest.inlet(request.uri()) else {
+    let Some((place, path)) = ingest.inlet(request.uri()) else {
         return (StatusCode::NOT_FOUND, "there is nothing at this path\n").into_response();
     };
-    match ingest.take(&connection, &path, request).await {
+    let connection = place.connection.clone();
+    match ingest.take(place, &path, request).await {
         Ok(answer) => answer,
         Err(error) => ingest.refuse(&connection, &error).await,
     }
 }
 
 impl Ingest {
-    /// The connection that a request belongs to, and the path behind its place.
-    fn inlet(&self, uri: &Uri) -> Option<(ConnectionId, String)> {
+    /// The place that a request belongs to, and the path behind it.
+    fn inlet(&self, uri: &Uri) -> Option<(IngestPlace, String)> {
         let path = uri.path();
         if let Some(rest) = path.strip_prefix("/in/") {
             let (kind, rest) = rest.split_once('/')?;
-            let (connection, rest) = rest.split_once('/').unwrap_or((rest, ""));
-            let inlet = self
-                .inlets
-                .iter()
-                .find(|inlet| inlet.kind == kind && inlet.connection.as_str() == connection)?;
-            return Some((inlet.connection.clone(), format!("/{rest}")));
+            let (name, rest) = rest.split_once('/').unwrap_or((rest, ""));
+            let inlet =
+                self.inlets.iter().find(|inlet| inlet.kind == kind && inlet.connection.as_str() == name)?;
+            let place =
+                IngestPlace { connection: inlet.connection.clone(), path: format!("/in/{kind}/{name}") };
+            return Some((place, format!("/{rest}")));
         }
         let first = path.trim_start_matches('/').split('/').next()?;
         let inlet = self.inlets.iter().find(|inlet| inlet.paths.contains(&first))?;
-        Some((inlet.connection.clone(), path.to_owned()))
+        let place = IngestPlace { connection: inlet.connection.clone(), path: String::new() };
+        Some((place, path.to_owned()))
     }
 
-    async fn take(&self, connection: &ConnectionId, path: &str, request: Request) -> Result<Response, Error> {
+    async fn take(&self, place: IngestPlace, path: &str, request: Request) -> Result<Response, Error> {
         let (mut head, body) = request.into_parts();
-        let announced =
-            head.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        let announced = head.headers.get(header::CONTENT_LENGTH);
+        let announced = announced.and_then(|length| length.to_str().ok()?.parse().ok());
         let _held = self.hold(announced.unwrap_or(UNKNOWN_BYTES))?;
         let body = read(body).await?;
         let query = head.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
         head.uri = format!("{path}{query}")
             .parse()
             .map_err(|cause| Error::new(ErrorKind::Refused, "the path is not valid").caused_by(cause))?;
-        let answer = self.engine.receive(connection, &Request::from_parts(head, body)).await?;
+        let connection = place.connection.clone();
+        if !place.path.is_empty() {
+            head.extensions.insert(place);
+        }
+        let answer = self.engine.receive(&connection, &Request::from_parts(head, body)).await?;
         Ok(answer.map(Body::from))
     }
 

@@ -14,7 +14,7 @@ use super::settings::OneSignalSettings;
 use crate::http::ingest::{bears, json, status_of, wait_for};
 
 struct EventStream {
-    secret: Option<Secret>,
+    token: Option<Secret>,
     clock: Arc<dyn Clock>,
 }
 
@@ -22,25 +22,25 @@ struct EventStream {
 pub(super) fn open(settings: &Settings, tools: &Tools) -> Result<Arc<dyn Ingest>> {
     let settings: OneSignalSettings = settings.parse()?;
     settings.validate()?;
-    let secret = settings.event_stream.map(|stream| stream.secret);
-    Ok(Arc::new(EventStream { secret, clock: Arc::clone(&tools.clock) }))
+    let token = settings.event_stream.map(|stream| stream.token);
+    Ok(Arc::new(EventStream { token, clock: Arc::clone(&tools.clock) }))
 }
 
 #[async_trait]
 impl Ingest for EventStream {
     async fn receive(&self, request: &Request<Bytes>) -> Received {
-        let Some(secret) = &self.secret else {
+        let Some(token) = &self.token else {
             return Received::only(refused(
                 StatusCode::FORBIDDEN,
                 "this connection takes no events",
-                "set `event_stream: { secret: … }` on it; `tidegate setup` prints the rest",
+                "set `event_stream: { token: … }` on it; `tidegate setup` prints the rest",
             ));
         };
-        if !bears(request.headers(), secret) {
+        if !bears(request.headers(), token) {
             let mut answer = refused(
                 StatusCode::UNAUTHORIZED,
-                "the request does not carry the secret of this connection",
-                "send the header `Authorization: Bearer …` with the value of `event_stream.secret`",
+                "the request does not carry the token of this connection",
+                "send the header `Authorization: Bearer …` with the value of `event_stream.token`",
             );
             answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             return Received::only(answer);

@@ -31,8 +31,8 @@ pub(super) struct OneSignalSettings {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct EventStreamSettings {
-    /// The secret in the header `Authorization: Bearer …` of the event stream.
-    pub(super) secret: Secret,
+    /// What the header `Authorization: Bearer …` of the event stream carries.
+    pub(super) token: Secret,
 }
 
 /// What the sandbox does besides answering.
@@ -49,8 +49,8 @@ pub(super) struct SandboxSettings {
 pub(super) struct MessageEvents {
     /// The address of an ingest, for example `http://127.0.0.1:7700/in/onesignal/push`.
     pub(super) url: String,
-    /// The secret of that ingest: `event_stream.secret` of its connection.
-    pub(super) secret: Secret,
+    /// The token of that ingest: `event_stream.token` of its connection.
+    pub(super) token: Secret,
 }
 
 /// Where the records of a sync go.
@@ -66,7 +66,7 @@ pub(super) struct Target {
 pub(super) const USER_RATE: u32 = 1_000;
 
 /// Anything shorter can be guessed.
-const SECRET_LENGTH_MIN: usize = 16;
+const TOKEN_LENGTH_MIN: usize = 16;
 
 fn public_endpoint() -> String {
     "https://api.onesignal.com".to_owned()
@@ -131,11 +131,11 @@ impl OneSignalSettings {
 
 impl EventStreamSettings {
     fn validate(&self) -> Result<()> {
-        if SECRET_LENGTH_MIN <= self.secret.expose().len() && is_header_safe(&self.secret) {
+        if TOKEN_LENGTH_MIN <= self.token.expose().len() && is_header_safe(&self.token) {
             return Ok(());
         }
         Err(Error::settings(format!(
-            "`event_stream.secret` is shorter than {SECRET_LENGTH_MIN} characters or has some that no header takes"
+            "`event_stream.token` is shorter than {TOKEN_LENGTH_MIN} characters or has some that no header takes"
         ))
         .hint("make one with `openssl rand -hex 32`"))
     }
@@ -148,9 +148,9 @@ impl MessageEvents {
         if uri.is_none_or(|uri| !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none()) {
             return Err(Error::settings("`sandbox.message_events.url` is no address that starts with http"));
         }
-        if !is_header_safe(&self.secret) {
+        if !is_header_safe(&self.token) {
             return Err(Error::settings(
-                "`sandbox.message_events.secret` is empty or has characters that no header takes",
+                "`sandbox.message_events.token` is empty or has characters that no header takes",
             ));
         }
         Ok(())

@@ -17,11 +17,11 @@ pub(super) fn setup(connection: &ConnectionId, _: &Settings, _: Option<&Settings
 
 To receive message events (the plan needs Event Streams):
 
-6. Make a secret, for example with `openssl rand -hex 32`, and set it on the
-   connection: `event_stream: {{ secret: {{ env: … }} }}`.
+6. Make a token, for example with `openssl rand -hex 32`, and set it on the
+   connection: `event_stream: {{ token: {{ env: … }} }}`.
 7. At OneSignal, open Data → Event Streams → New Event Stream and choose the events.
 8. Method POST, URL: https://YOUR-HOST/in/onesignal/{connection}
-9. Headers: `Authorization` with the value `Bearer ` and the secret;
+9. Headers: `Authorization` with the value `Bearer ` and the token;
    `Content-Type` with the value `application/json`.
 10. Body: Custom Body, and in it exactly this, one member a line:
 

@@ -14,7 +14,9 @@ mod runs;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tidegate_model::{
     Clock, ConnectionId, Connector, Error, ErrorKind, EventLog, Faults, Http, Ingest, Store, SyncId,
@@ -29,7 +31,7 @@ pub use receive::Inlet;
 pub use rehearsal::Rehearsal;
 pub use runs::{Retried, SyncStatus, Which};
 
-use crate::flow::{Lanes, Parts};
+use crate::flow::{Lanes, Parts, wait};
 use crate::project::{ImportSpec, Project, SyncSpec};
 
 /// What an engine is made from.
@@ -62,6 +64,8 @@ pub struct Engine {
     sandboxes: Mutex<HashMap<&'static str, Arc<dyn Http>>>,
     /// How those sandboxes misbehave.
     faults: Arc<Mutex<Faults>>,
+    /// How many webhooks of those sandboxes wait to be posted.
+    webhooks: Arc<AtomicU64>,
     /// The APIs under which events come in, opened once.
     ingests: Mutex<HashMap<ConnectionId, Arc<dyn Ingest>>>,
     /// Counts the changes of what is exported on request of an API's callers.
@@ -76,6 +80,7 @@ impl Engine {
             lanes: Arc::default(),
             sandboxes: Mutex::default(),
             faults: Arc::default(),
+            webhooks: Arc::default(),
             ingests: Mutex::default(),
             requested: watch::Sender::default(),
         }
@@ -89,6 +94,19 @@ impl Engine {
     /// What is remembered.
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.config.store
+    }
+
+    /// Waits until the sandboxes of this process have posted what they owe, for
+    /// ten seconds at most.
+    pub async fn quiesce(&self) {
+        const LOOKS: u32 = 200;
+        const LOOK: Duration = Duration::from_millis(50);
+        for _ in 0..LOOKS {
+            if self.webhooks.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            wait::span(LOOK).await;
+        }
     }
 
     fn parts(&self) -> Parts {

@@ -75,6 +75,7 @@ impl Engine {
                 _ => Settings::default(),
             },
             http: Some(self.config.http.clone()),
+            webhooks: self.webhooks.clone(),
         })?;
         sandboxes.insert(connector.kind, opened.clone());
         Ok(opened)

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
+use futures_util::future::BoxFuture;
 use serde_json::{Map, Value as Member};
 use tidegate_model::{Error, ErrorKind, Settings, Store};
 
 /// Replaces every `{ env: NAME }`, `{ file: path }` and `{ secret: name }` in
-/// the settings of a connection by what it names.
+/// the settings of a connection, however deep, by what it names.
 ///
 /// # Errors
 /// [`ErrorKind::Settings`] naming the setting and the variable, file or secret
@@ -14,13 +15,41 @@ use tidegate_model::{Error, ErrorKind, Settings, Store};
 pub async fn resolve(settings: &Settings, project: &Path, store: &dyn Store) -> Result<Settings, Error> {
     let mut resolved = Map::new();
     for (name, member) in settings.members() {
-        let value = match reference(member) {
-            None => member.clone(),
-            Some((how, what)) => Member::String(look_up(name, how, what, project, store).await?),
-        };
-        resolved.insert(name.clone(), value);
+        resolved.insert(name.clone(), resolve_member(name.clone(), member, project, store).await?);
     }
     Ok(Settings::new(resolved))
+}
+
+/// One member at `path`, and everything below it.
+fn resolve_member<'a>(
+    path: String,
+    member: &'a Member,
+    project: &'a Path,
+    store: &'a dyn Store,
+) -> BoxFuture<'a, Result<Member, Error>> {
+    Box::pin(async move {
+        if let Some((how, what)) = reference(member) {
+            return Ok(Member::String(look_up(&path, how, what, project, store).await?));
+        }
+        Ok(match member {
+            Member::Object(members) => {
+                let mut resolved = Map::new();
+                for (name, member) in members {
+                    let below = format!("{path}.{name}");
+                    resolved.insert(name.clone(), resolve_member(below, member, project, store).await?);
+                }
+                Member::Object(resolved)
+            }
+            Member::Array(members) => {
+                let mut resolved = Vec::with_capacity(members.len());
+                for (at, member) in members.iter().enumerate() {
+                    resolved.push(resolve_member(format!("{path}[{at}]"), member, project, store).await?);
+                }
+                Member::Array(resolved)
+            }
+            plain => plain.clone(),
+        })
+    })
 }
 
 /// `{ env: X }` → `("env", "X")`.

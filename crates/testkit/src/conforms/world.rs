@@ -95,7 +95,15 @@ impl World {
                 let clock = Arc::new(clock.clone());
                 let faults = Arc::clone(&faults);
                 let settings = Settings::default();
-                let tools = SandboxTools { data: None, clock, faults, limits: false, settings, http: None };
+                let tools = SandboxTools {
+                    data: None,
+                    clock,
+                    faults,
+                    limits: false,
+                    settings,
+                    http: None,
+                    webhooks: Arc::default(),
+                };
                 (sandbox.open)(&tools).unwrap_or_else(|error| panic!("{}: {error:?}", connector.kind))
             }
         };

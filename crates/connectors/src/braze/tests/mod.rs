@@ -91,6 +91,7 @@ fn sandbox(faults: Faults) -> Arc<dyn Http> {
         limits: true,
         settings: Settings::default(),
         http: None,
+        webhooks: Arc::default(),
     };
     (CONNECTOR.sandbox.expect("a sandbox").open)(&tools).expect("opened")
 }

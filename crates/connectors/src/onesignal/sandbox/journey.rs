@@ -44,6 +44,8 @@ pub(super) struct Happened {
 pub(super) struct Journeys {
     target: MessageEvents,
     http: Arc<dyn Http>,
+    /// Journeys that are not at their end.
+    waiting: Arc<AtomicU64>,
     posters: OnceLock<Vec<mpsc::Sender<(String, Happened)>>>,
     counts: Arc<Counts>,
 }
@@ -63,7 +65,8 @@ impl Journeys {
         let (Some(target), Some(http)) = (settings.message_events, &tools.http) else { return Ok(None) };
         target.validate()?;
         let (posters, counts) = (OnceLock::new(), Arc::default());
-        Ok(Some(Journeys { target, http: Arc::clone(http), posters, counts }))
+        let waiting = Arc::clone(&tools.webhooks);
+        Ok(Some(Journeys { target, http: Arc::clone(http), waiting, posters, counts }))
     }
 
     /// Starts the journeys of what happened in an app; does not wait for them.
@@ -72,7 +75,9 @@ impl Journeys {
         for event in happened {
             let user = hash(&[&event.onesignal_id]).0;
             let poster = &posters[usize::try_from(user % POSTERS as u128).unwrap_or_default()];
+            self.waiting.fetch_add(1, Ordering::AcqRel);
             if poster.try_send((app_id.to_owned(), event)).is_err() {
+                self.waiting.fetch_sub(1, Ordering::AcqRel);
                 self.counts.left_out.fetch_add(1, Ordering::Relaxed);
             }
         }
@@ -91,6 +96,7 @@ impl Journeys {
     fn spawn_poster(&self) -> mpsc::Sender<(String, Happened)> {
         let (sender, mut waiting) = mpsc::channel::<(String, Happened)>(WAITING_MAX);
         let (target, http, counts) = (self.target.clone(), Arc::clone(&self.http), Arc::clone(&self.counts));
+        let under_way = Arc::clone(&self.waiting);
         tokio::spawn(async move {
             while let Some((app_id, event)) = waiting.recv().await {
                 for body in message_events(&app_id, &event) {
@@ -102,6 +108,7 @@ impl Journeys {
                     let count = if accepted { &counts.accepted } else { &counts.refused };
                     count.fetch_add(1, Ordering::Relaxed);
                 }
+                under_way.fetch_sub(1, Ordering::AcqRel);
             }
         });
         sender
@@ -110,7 +117,7 @@ impl Journeys {
 
 fn request(target: &MessageEvents, body: String) -> Option<Request<Bytes>> {
     Request::post(&target.url)
-        .header(AUTHORIZATION, format!("Bearer {}", target.secret.expose()))
+        .header(AUTHORIZATION, format!("Bearer {}", target.token.expose()))
         .header(CONTENT_TYPE, "application/json")
         .body(body.into())
         .ok()

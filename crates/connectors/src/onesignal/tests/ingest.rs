@@ -17,7 +17,7 @@ fn ingest(event_stream: Value) -> Arc<dyn Ingest> {
 async fn post(secret: &str, body: &str) -> Received {
     let request = http::Request::post("/").header("authorization", format!("Bearer {secret}"));
     let request = request.body(Bytes::copy_from_slice(body.as_bytes())).unwrap();
-    ingest(json!({ "secret": SECRET })).receive(&request).await
+    ingest(json!({ "token": SECRET })).receive(&request).await
 }
 
 async fn accepted(body: &str) -> Vec<Event> {
@@ -160,8 +160,8 @@ async fn nobody_gets_in_without_the_secret() {
     assert_eq!(closed.answer.status(), 403);
     assert!(String::from_utf8_lossy(closed.answer.body()).contains("event_stream"));
     let error = super::super::ingest::open(
-        &settings(json!({ "app_id": APP, "api_key": "k-1", "event_stream": { "secret": "short" } })),
+        &settings(json!({ "app_id": APP, "api_key": "k-1", "event_stream": { "token": "short" } })),
         &tools(Script::answering(200, "{}")),
     );
-    assert!(error.err().expect("too short").message().contains("event_stream.secret"));
+    assert!(error.err().expect("too short").message().contains("event_stream.token"));
 }

@@ -31,7 +31,7 @@ async fn call(sandbox: &Arc<dyn Http>, path: &str, body: &Value) -> http::Respon
 
 #[tokio::test]
 async fn custom_events_come_back_as_message_events_in_order() {
-    let connection = json!({ "app_id": APP, "api_key": "k-1", "event_stream": { "secret": SECRET } });
+    let connection = json!({ "app_id": APP, "api_key": "k-1", "event_stream": { "token": SECRET } });
     let ingest =
         super::super::ingest::open(&settings(connection), &tools(Script::answering(200, "{}"))).unwrap();
     let (sender, mut arrived) = mpsc::unbounded_channel();
@@ -41,8 +41,9 @@ async fn custom_events_come_back_as_message_events_in_order() {
         clock: Arc::new(Noon),
         faults: Arc::default(),
         limits: false,
-        settings: settings(json!({ "message_events": { "url": url, "secret": SECRET } })),
+        settings: settings(json!({ "message_events": { "url": url, "token": SECRET } })),
         http: Some(Arc::new(ToIngest(ingest, sender))),
+        webhooks: Arc::default(),
     })
     .expect("a sandbox");
     let user = json!({ "identity": { "external_id": "u1" }, "subscriptions": [{ "type": "Email", "token": "a@b.c" }] });
@@ -75,6 +76,7 @@ fn a_sandbox_with_unknown_settings_says_so() {
         limits: false,
         settings: settings(json!({ "mesage_events": {} })),
         http: None,
+        webhooks: Arc::default(),
     };
     let error = super::super::sandbox::open(&tools).err().expect("a typo");
     assert!(error.message().contains("mesage_events"), "{error:?}");

@@ -41,6 +41,7 @@ impl World {
             limits,
             settings: Settings::default(),
             http: None,
+            webhooks: Arc::default(),
         };
         let http = super::super::sandbox::open(&tools).expect("a place to keep users");
         World { http, watch, faults }
