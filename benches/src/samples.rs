@@ -123,7 +123,7 @@ pub(crate) fn write_avro(number: u64, sent: u64, schema: u32, out: &mut Vec<u8>)
     text(KINDS[(number % KINDS.len() as u64) as usize].0, out);
     text(&key(number), out);
     long(time_ms(number), out);
-    text(&format!("{sent:0width$}", width = SENT_DIGITS), out);
+    text(&format!("{sent:0SENT_DIGITS$}"), out);
     text("pro", out);
     long(2, out);
     text("spring", out);

@@ -6,11 +6,11 @@
 
 mod head;
 mod kinesis;
+mod tally;
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,9 @@ use crate::clock;
 use crate::latency::Latencies;
 use crate::samples;
 use head::{Ask, Head};
+use tally::Tally;
+
+pub(crate) use tally::Counts;
 
 /// A head larger than this is no request of ours.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
@@ -36,40 +39,17 @@ pub(crate) enum Counting {
     Records,
 }
 
-/// What arrived so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counts {
-    /// Requests with a body.
-    pub(crate) requests: u64,
-    /// Bytes of their bodies.
-    pub(crate) bytes: u64,
-    /// Objects or records in their bodies.
-    pub(crate) objects: u64,
-}
-
-#[derive(Default)]
-struct Counters {
-    requests: AtomicU64,
-    bytes: AtomicU64,
-    objects: AtomicU64,
-    /// When the first and the last request came, in microseconds; 0 for never.
-    first: AtomicU64,
-    last: AtomicU64,
-    /// How long each object was under way, in microseconds.
-    latencies: Mutex<Vec<u64>>,
-}
-
 /// The server. Clones share their counts.
 #[derive(Clone)]
 pub(crate) struct Receiver {
     counting: Counting,
     timed: bool,
-    counters: Arc<Counters>,
+    tally: Arc<Tally>,
 }
 
 impl Receiver {
     pub(crate) fn new(counting: Counting) -> Receiver {
-        Receiver { counting, timed: false, counters: Arc::default() }
+        Receiver { counting, timed: false, tally: Arc::default() }
     }
 
     /// Looks for the time of sending in each object, too.
@@ -88,32 +68,22 @@ impl Receiver {
 
     /// What arrived since the start or the last [`Receiver::reset`].
     pub(crate) fn counts(&self) -> Counts {
-        Counts {
-            requests: self.counters.requests.load(Ordering::Relaxed),
-            bytes: self.counters.bytes.load(Ordering::Relaxed),
-            objects: self.counters.objects.load(Ordering::Relaxed),
-        }
+        self.tally.counts()
     }
 
     /// From the first request to the last one.
     pub(crate) fn moving(&self) -> Duration {
-        let [first, last] =
-            [&self.counters.first, &self.counters.last].map(|time| time.load(Ordering::Relaxed));
-        Duration::from_micros(last.saturating_sub(first))
+        self.tally.moving()
     }
 
     /// How long the objects were under way that told when they were sent.
     pub(crate) fn latencies(&self) -> Latencies {
-        Latencies::of(self.counters.latencies.lock().unwrap_or_else(PoisonError::into_inner).clone())
+        self.tally.latencies()
     }
 
     /// Forgets what arrived.
     pub(crate) fn reset(&self) {
-        let Counters { requests, bytes, objects, first, last, latencies } = &*self.counters;
-        for counter in [requests, bytes, objects, first, last] {
-            counter.store(0, Ordering::Relaxed);
-        }
-        latencies.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.tally.reset();
     }
 
     /// Waits until so many objects have come.
@@ -210,14 +180,7 @@ impl Receiver {
             Counting::Records => kinesis::taken(objects, answer),
             Counting::Requests | Counting::Objects => answer.extend_from_slice(CREATED),
         }
-        if self.timed {
-            self.counters.latencies.lock().unwrap_or_else(PoisonError::into_inner).extend(latencies);
-        }
-        self.counters.first.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed).ok();
-        self.counters.last.fetch_max(clock::micros(), Ordering::Relaxed);
-        self.counters.requests.fetch_add(1, Ordering::Relaxed);
-        self.counters.bytes.fetch_add(body.len() as u64, Ordering::Relaxed);
-        self.counters.objects.fetch_add(objects as u64, Ordering::Relaxed);
+        self.tally.add(now, body.len(), objects, latencies);
     }
 }
 
@@ -243,15 +206,6 @@ const CREATED: &[u8] = b"HTTP/1.1 201 Created\r\n\
     {\"message\":\"success\"}";
 
 const BAD_REQUEST: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-
-impl Counts {
-    fn to_answer(self) -> String {
-        let Counts { requests, bytes, objects } = self;
-        let body = format!(r#"{{"requests":{requests},"bytes":{bytes},"objects":{objects}}}"#);
-        let length = body.len();
-        format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}")
-    }
-}
 
 #[cfg(test)]
 mod tests {
