@@ -78,7 +78,7 @@ impl Contents {
 
 impl Content {
     fn finish(self, codec: Codec) -> Result<Bytes, Error> {
-        let mut writer = match self {
+        let writer = match self {
             Content::Growing(writer) => writer,
             Content::Waiting(waiting) => {
                 let schema =
@@ -88,7 +88,6 @@ impl Content {
                 writer
             }
         };
-        writer.finish().map_err(fault)?;
         Ok(writer.into_inner().map_err(fault)?.into())
     }
 }
