@@ -10,7 +10,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -36,6 +36,10 @@ pub(crate) enum Codec {
 const GROWING: usize = 16;
 /// Columns whose values hardly repeat: looking for repetitions would only cost.
 const UNIQUE: &[&str] = &["event_id", "_id", "_index", "payload"];
+/// Columns of which every file holds nearly the whole range: no reader could
+/// skip a page by their bounds.
+const UNBOUNDED: &[&str] =
+    &["event_id", "_id", "payload", "token", "subscription_id", "onesignal_id", "external_id", "user_id"];
 
 /// The contents of files that grow, one for each day.
 pub(crate) struct Contents {
@@ -44,7 +48,7 @@ pub(crate) struct Contents {
 }
 
 enum Content {
-    Growing(ArrowWriter<Vec<u8>>),
+    Growing(Box<ArrowWriter<Vec<u8>>>),
     Waiting(Vec<RecordBatch>),
 }
 
@@ -60,7 +64,9 @@ impl Contents {
         let content = match self.days.entry(day) {
             Entry::Occupied(content) => content.into_mut(),
             Entry::Vacant(place) if full => place.insert(Content::Waiting(Vec::new())),
-            Entry::Vacant(place) => place.insert(Content::Growing(writer(self.codec, rows.schema())?)),
+            Entry::Vacant(place) => {
+                place.insert(Content::Growing(Box::new(writer(self.codec, rows.schema())?)))
+            }
         };
         match content {
             Content::Growing(writer) => writer.write(&rows).map_err(fault)?,
@@ -79,7 +85,7 @@ impl Contents {
 impl Content {
     fn finish(self, codec: Codec) -> Result<Bytes, Error> {
         let writer = match self {
-            Content::Growing(writer) => writer,
+            Content::Growing(writer) => *writer,
             Content::Waiting(waiting) => {
                 let schema =
                     waiting.first().map(RecordBatch::schema).unwrap_or_else(|| Schema::empty().into());
@@ -104,6 +110,9 @@ fn writer(codec: Codec, schema: SchemaRef) -> Result<ArrowWriter<Vec<u8>>, Error
         .set_created_by(concat!("tidegate ", env!("CARGO_PKG_VERSION")).to_owned());
     let properties = UNIQUE.iter().fold(properties, |properties, column| {
         properties.set_column_dictionary_enabled(ColumnPath::from(*column), false)
+    });
+    let properties = UNBOUNDED.iter().fold(properties, |properties, column| {
+        properties.set_column_statistics_enabled(ColumnPath::from(*column), EnabledStatistics::None)
     });
     let options =
         ArrowWriterOptions::new().with_properties(properties.build()).with_skip_arrow_metadata(true);
