@@ -122,3 +122,36 @@ fn writer(codec: Codec, schema: SchemaRef) -> Result<ArrowWriter<Vec<u8>>, Error
 fn fault(cause: ParquetError) -> Error {
     Error::internal("writing a Parquet file").caused_by(cause)
 }
+
+#[cfg(test)]
+mod tests {
+    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+    use super::*;
+    use crate::batch::Days;
+    use crate::batch::tests::logged;
+    use crate::stream::Shape;
+
+    #[test]
+    fn files_of_more_days_than_grow_at_once_are_whole() {
+        let mut contents = Contents::new(Codec::Snappy);
+        let days = i32::try_from(GROWING).expect("small") + 3;
+        for at in 0..2 {
+            let event = logged(at, "2026-03-01T00:00:00Z");
+            let shape =
+                Shape { layout: tidegate_model::Layout::Messages, synced: event.logged_at, split: false };
+            let mut rows = Days::new(shape, 1);
+            rows.push(&event);
+            let (_, rows) = rows.finish().expect("rows").remove(0);
+            (0..days).for_each(|day| contents.write(Day(day), rows.clone()).expect("written"));
+        }
+
+        let files: Vec<(Day, Bytes)> = contents.finish().collect::<Result<_, _>>().expect("files");
+
+        assert_eq!(files.iter().map(|(day, _)| day.0).collect::<Vec<_>>(), (0..days).collect::<Vec<_>>());
+        for (_, file) in files {
+            let reader = ParquetRecordBatchReaderBuilder::try_new(file).expect("a Parquet file");
+            assert_eq!(reader.metadata().file_metadata().num_rows(), 2);
+        }
+    }
+}
