@@ -10,7 +10,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -36,6 +36,10 @@ pub(crate) enum Codec {
 const GROWING: usize = 16;
 /// Columns whose values hardly repeat: looking for repetitions would only cost.
 const UNIQUE: &[&str] = &["event_id", "_id", "_index", "payload"];
+/// Columns of which every file holds nearly the whole range: no reader could
+/// skip a page by their bounds.
+const UNBOUNDED: &[&str] =
+    &["event_id", "_id", "payload", "token", "subscription_id", "onesignal_id", "external_id", "user_id"];
 
 /// The contents of files that grow, one for each day.
 pub(crate) struct Contents {
@@ -44,7 +48,7 @@ pub(crate) struct Contents {
 }
 
 enum Content {
-    Growing(ArrowWriter<Vec<u8>>),
+    Growing(Box<ArrowWriter<Vec<u8>>>),
     Waiting(Vec<RecordBatch>),
 }
 
@@ -60,7 +64,9 @@ impl Contents {
         let content = match self.days.entry(day) {
             Entry::Occupied(content) => content.into_mut(),
             Entry::Vacant(place) if full => place.insert(Content::Waiting(Vec::new())),
-            Entry::Vacant(place) => place.insert(Content::Growing(writer(self.codec, rows.schema())?)),
+            Entry::Vacant(place) => {
+                place.insert(Content::Growing(Box::new(writer(self.codec, rows.schema())?)))
+            }
         };
         match content {
             Content::Growing(writer) => writer.write(&rows).map_err(fault)?,
@@ -79,7 +85,7 @@ impl Contents {
 impl Content {
     fn finish(self, codec: Codec) -> Result<Bytes, Error> {
         let writer = match self {
-            Content::Growing(writer) => writer,
+            Content::Growing(writer) => *writer,
             Content::Waiting(waiting) => {
                 let schema =
                     waiting.first().map(RecordBatch::schema).unwrap_or_else(|| Schema::empty().into());
@@ -105,6 +111,9 @@ fn writer(codec: Codec, schema: SchemaRef) -> Result<ArrowWriter<Vec<u8>>, Error
     let properties = UNIQUE.iter().fold(properties, |properties, column| {
         properties.set_column_dictionary_enabled(ColumnPath::from(*column), false)
     });
+    let properties = UNBOUNDED.iter().fold(properties, |properties, column| {
+        properties.set_column_statistics_enabled(ColumnPath::from(*column), EnabledStatistics::None)
+    });
     let options =
         ArrowWriterOptions::new().with_properties(properties.build()).with_skip_arrow_metadata(true);
     ArrowWriter::try_new_with_options(Vec::new(), schema, options).map_err(fault)
@@ -112,4 +121,37 @@ fn writer(codec: Codec, schema: SchemaRef) -> Result<ArrowWriter<Vec<u8>>, Error
 
 fn fault(cause: ParquetError) -> Error {
     Error::internal("writing a Parquet file").caused_by(cause)
+}
+
+#[cfg(test)]
+mod tests {
+    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+    use super::*;
+    use crate::batch::Days;
+    use crate::batch::tests::logged;
+    use crate::stream::Shape;
+
+    #[test]
+    fn files_of_more_days_than_grow_at_once_are_whole() {
+        let mut contents = Contents::new(Codec::Snappy);
+        let days = i32::try_from(GROWING).expect("small") + 3;
+        for at in 0..2 {
+            let event = logged(at, "2026-03-01T00:00:00Z");
+            let shape =
+                Shape { layout: tidegate_model::Layout::Messages, synced: event.logged_at, split: false };
+            let mut rows = Days::new(shape, 1);
+            rows.push(&event);
+            let (_, rows) = rows.finish().expect("rows").remove(0);
+            (0..days).for_each(|day| contents.write(Day(day), rows.clone()).expect("written"));
+        }
+
+        let files: Vec<(Day, Bytes)> = contents.finish().collect::<Result<_, _>>().expect("files");
+
+        assert_eq!(files.iter().map(|(day, _)| day.0).collect::<Vec<_>>(), (0..days).collect::<Vec<_>>());
+        for (_, file) in files {
+            let reader = ParquetRecordBatchReaderBuilder::try_new(file).expect("a Parquet file");
+            assert_eq!(reader.metadata().file_metadata().num_rows(), 2);
+        }
+    }
 }

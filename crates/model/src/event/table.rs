@@ -223,6 +223,42 @@ mod tests {
         }
     }
 
+    fn filled(payload: &str) -> Vec<(&'static str, String)> {
+        let logged = logged(payload);
+        let mut cells = Vec::new();
+        Layout::Messages.cells(&logged, logged.logged_at, &mut cells);
+        let cells = cells.iter().zip(MESSAGES).take(MEMBERS.end).skip(MEMBERS.start);
+        let filled = cells.filter(|(cell, _)| **cell != Cell::Null);
+        filled.map(|(cell, column)| (column.name, format!("{cell:?}"))).collect()
+    }
+
+    #[test]
+    fn members_come_into_their_columns_in_any_order_and_ids_only_from_the_event() {
+        let payload = r#"{"failure_reason":"no","app_id":"other","event_id":"x","device_type":-1,
+            "template_id":"other","subscribed":false,"subscription_device_type":"iOSPush"}"#;
+        let expected = [
+            ("subscription_device_type", "Text(\"iOSPush\")"),
+            ("device_type", "Int(-1)"),
+            ("subscribed", "Bool(false)"),
+            ("app_id", "Text(\"a1\")"),
+            ("message_id", "Text(\"m1\")"),
+            ("failure_reason", "Text(\"no\")"),
+        ];
+        assert_eq!(filled(payload), expected.map(|(name, cell)| (name, cell.to_owned())));
+    }
+
+    #[test]
+    fn a_member_of_another_type_leaves_only_its_own_column_empty() {
+        let payload = r#"{"language":5,"device_type":18446744073709551615,"subscribed":"yes","token":{"a":[1]},
+            "sdk":[{"b":null}],"device_os":1.5,"version":null,"message_name":"Spring"}"#;
+        let own = [
+            ("app_id", "Text(\"a1\")"),
+            ("message_id", "Text(\"m1\")"),
+            ("message_name", "Text(\"Spring\")"),
+        ];
+        assert_eq!(filled(payload), own.map(|(name, cell)| (name, cell.to_owned())));
+    }
+
     #[test]
     fn a_payload_of_another_shape_leaves_columns_empty() {
         let logged = logged(r#"{"language":5}"#);
