@@ -117,6 +117,10 @@ impl Engine {
             };
             if !failed {
                 failures = 0;
+                if kept.schedule() == Schedule::Continuous {
+                    // It came to its end by itself: its source does not follow, or is gone.
+                    rest(LOOK, &stop, &gone).await;
+                }
                 continue;
             }
             let moved = ended.as_ref().is_ok_and(|run| run.counts.delivered > 0);
@@ -156,7 +160,9 @@ impl Engine {
                 () = gone.cancelled() => break,
                 () = wait::span(LOOK) => {
                     if self.paused(&id).await.is_some_and(|by| by != "tidegate") {
-                        break;
+                        // Whoever pauses a sync wants nothing more to be sent.
+                        halt.cancel();
+                        return run.await;
                     }
                 }
             }
@@ -257,9 +263,12 @@ impl Engine {
                 let state = self.config.store.sync_state(id).await.unwrap_or_default();
                 let paused = metrics::gauge!("tidegate_sync_paused", "sync" => id.to_string());
                 paused.set(f64::from(u8::from(state.paused.is_some())));
-                for lag in self.lag(sync, state.checkpoint.as_ref()).await {
-                    measure(id, &lag);
-                }
+                // A stream that does not answer holds up no end of the process.
+                let lags = tokio::select! {
+                    lags = self.lag(sync, state.checkpoint.as_ref()) => lags,
+                    () = stop.cancelled() => return,
+                };
+                lags.iter().for_each(|lag| measure(id, lag));
             }
             rest(LAG, &stop, &stop).await;
         }
