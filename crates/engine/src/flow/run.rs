@@ -116,7 +116,10 @@ pub(super) async fn run_job<F: Freight>(
             parts.store.set_paused(&job.sync, Some(pause)).await?;
         }
         // Only a run that came to its end proves that the cause is mended.
-        (None, Some(_)) if matches!(ending, Ending::Succeeded | Ending::Partial) => {
+        (None, Some(_))
+            if matches!(ending, Ending::Succeeded | Ending::Partial)
+                && (!job.follows || counts.delivered > 0) =>
+        {
             parts.store.set_paused(&job.sync, None).await?;
         }
         _ => {}
@@ -154,6 +157,7 @@ async fn move_items<F: Freight>(
         problems: std::mem::take(&mut memory.problems),
         progress,
         moves: job.moves,
+        proves: job.follows,
     };
     let (notes, noted) = mpsc::channel(256);
     let settler = tokio::spawn(settler.settle_all(noted));
@@ -195,6 +199,7 @@ async fn move_items<F: Freight>(
         memory,
         resend: job.resend || job.repeat != Repeat::Unsafe,
         recall: job.moves,
+        forgets: job.moves && job.remember == Remember::Torn,
         slots: senders,
         items_max: limits.items_max,
         spread: 0,
