@@ -197,6 +197,7 @@ async fn move_items<F: Freight>(
         memory,
         resend: job.resend || job.repeat != Repeat::Unsafe,
         recall: job.moves,
+        forgets: job.moves && job.remember == Remember::Torn,
         slots: senders,
         items_max: limits.items_max,
         spread: 0,

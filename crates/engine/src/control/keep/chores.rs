@@ -35,9 +35,12 @@ impl Engine {
                 let state = self.config.store.sync_state(id).await.unwrap_or_default();
                 let paused = metrics::gauge!("tidegate_sync_paused", "sync" => id.to_string());
                 paused.set(f64::from(u8::from(state.paused.is_some())));
-                for lag in self.lag(sync, state.checkpoint.as_ref()).await {
-                    measure(id, &lag);
-                }
+                // A stream that does not answer holds up no end of the process.
+                let lags = tokio::select! {
+                    lags = self.lag(sync, state.checkpoint.as_ref()) => lags,
+                    () = stop.cancelled() => return,
+                };
+                lags.iter().for_each(|lag| measure(id, lag));
             }
             rest(LAG, &stop, &stop).await;
         }

@@ -132,6 +132,10 @@ impl Engine {
                     tracing::info!(sync = %id, "the sync goes on");
                 }
                 failures = 0;
+                if kept.schedule() == Schedule::Continuous {
+                    // It came to its end by itself: its source does not follow, or is gone.
+                    rest(LOOK, &stop, &gone).await;
+                }
                 continue;
             }
             let moved = ended.as_ref().is_ok_and(|run| run.counts.delivered > 0);
@@ -195,7 +199,9 @@ impl Engine {
                 () = gone.cancelled() => break,
                 () = wait::span(LOOK) => {
                     if self.paused(&id).await.is_some_and(|by| by != "tidegate") {
-                        break;
+                        // Whoever pauses a sync wants nothing more to be sent.
+                        halt.cancel();
+                        return run.await;
                     }
                 }
             }
