@@ -8,6 +8,7 @@ mod cli;
 mod clients;
 mod crash;
 mod cursor;
+mod export_faults;
 mod journey;
 mod mending;
 mod reference;
