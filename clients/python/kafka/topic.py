@@ -2,6 +2,7 @@
 
 usage: topic.py make BROKERS TOPIC PARTITIONS
        topic.py produce BROKERS [--apart]
+       topic.py load BROKERS TOPIC --per-second RATE --users COUNT
        topic.py committed BROKERS GROUP TOPIC PARTITIONS
 
 `produce` reads a JSON line for each message: topic, value (null is a tombstone)
@@ -9,14 +10,18 @@ and, where wanted, key, partition, headers and time in milliseconds. Text with a
 byte that is no text is given as base64 under `value64`. It ends when all
 messages are acknowledged, and prints how many. `--apart` sends each message as
 a batch of its own: the test broker names the base of the last batch where it is
-asked for the end of a partition. `committed` prints the group's offsets, one for
+asked for the end of a partition. `load` writes `{"n": 0}`, `{"n": 1}` and so on,
+each under the key of one of its users, until its stdin ends, and prints how
+many. `committed` prints the group's offsets, one for
 each partition, null where there is none.
 """
 
 import argparse
 import base64
 import json
+import select
 import sys
+import time
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
@@ -31,24 +36,42 @@ def make(options) -> None:
         made.result(PATIENCE_SECONDS)
 
 
-def produce(options) -> None:
-    settings = {
-        "bootstrap.servers": options.brokers,
-        "enable.idempotence": True,
-        "message.timeout.ms": PATIENCE_SECONDS * 1000,
-        "queue.buffering.max.messages": 200_000,
-        "reconnect.backoff.max.ms": 1000,
-    }
-    if options.apart:
-        settings |= {"linger.ms": 0, "batch.num.messages": 1}
-    producer = Producer(settings)
-    failures = []
-    count = 0
+class Writer:
+    """A producer that ends only when everything is acknowledged."""
 
-    def delivered(error, _):
+    def __init__(self, brokers: str, more: dict):
+        settings = {
+            "bootstrap.servers": brokers,
+            "enable.idempotence": True,
+            "message.timeout.ms": PATIENCE_SECONDS * 1000,
+            "reconnect.backoff.max.ms": 1000,
+        }
+        self.producer = Producer(settings | more)
+        self.failures = []
+        self.count = 0
+
+    def write(self, parts: dict) -> None:
+        while True:
+            try:
+                self.producer.produce(**parts, on_delivery=self.delivered)
+                break
+            except BufferError:
+                self.producer.poll(0.1)
+        self.producer.poll(0)
+        self.count += 1
+
+    def delivered(self, error, _) -> None:
         if error:
-            failures.append(error)
+            self.failures.append(error)
 
+    def finish(self) -> None:
+        if self.producer.flush(PATIENCE_SECONDS) or self.failures:
+            raise SystemExit(f"not every message was acknowledged: {self.failures[:1]}")
+        print(self.count)
+
+
+def produce(options) -> None:
+    writer = Writer(options.brokers, {"linger.ms": 0, "batch.num.messages": 1} if options.apart else {})
     for line in sys.stdin:
         message = json.loads(line)
         parts = {
@@ -56,23 +79,23 @@ def produce(options) -> None:
             "value": base64.b64decode(message["value64"]) if "value64" in message else message.get("value"),
             "key": message.get("key"),
             "headers": [tuple(header) for header in message.get("headers") or []],
-            "on_delivery": delivered,
         }
         if "partition" in message:
             parts["partition"] = message["partition"]
         if "time" in message:
             parts["timestamp"] = message["time"]
-        while True:
-            try:
-                producer.produce(**parts)
-                break
-            except BufferError:
-                producer.poll(0.1)
-        producer.poll(0)
-        count += 1
-    if producer.flush(PATIENCE_SECONDS) or failures:
-        raise SystemExit(f"not every message was acknowledged: {failures[:1]}")
-    print(count)
+        writer.write(parts)
+    writer.finish()
+
+
+def load(options) -> None:
+    writer = Writer(options.brokers, {"linger.ms": 5})
+    started = time.monotonic()
+    while not select.select([sys.stdin], [], [], 0.02)[0]:
+        while writer.count < (time.monotonic() - started) * options.per_second:
+            key, value = f"u{writer.count % options.users}", json.dumps({"n": writer.count})
+            writer.write({"topic": options.topic, "key": key, "value": value})
+    writer.finish()
 
 
 def committed(options) -> None:
@@ -89,6 +112,7 @@ def main() -> None:
     for verb, names in {
         make: ["brokers", "topic", "partitions"],
         produce: ["brokers"],
+        load: ["brokers", "topic"],
         committed: ["brokers", "group", "topic", "partitions"],
     }.items():
         known = verbs.add_parser(verb.__name__)
@@ -97,6 +121,9 @@ def main() -> None:
             known.add_argument(name, type=int if name == "partitions" else str)
         if verb is produce:
             known.add_argument("--apart", action="store_true")
+        if verb is load:
+            known.add_argument("--per-second", type=int, required=True)
+            known.add_argument("--users", type=int, required=True)
     options = parser.parse_args()
     options.run(options)
 

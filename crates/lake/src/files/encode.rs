@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use arrow_array::RecordBatch;
 use bytes::Bytes;
 use jiff::Timestamp;
+use tidegate_model::event::table::PARTITION_COLUMN;
 use tidegate_model::event::{Cell, TableColumn};
 use tidegate_model::{Error, Layout, LoggedEvent, json};
 
@@ -25,7 +27,12 @@ pub(super) fn encode(
     match target.format {
         Format::Parquet => batch::batches(layout, events.iter().copied(), now, target.partition_by_date)?
             .into_iter()
-            .map(|(day, rows)| Ok((day, parquet::encode(&rows, target.compression)?)))
+            .map(|(day, mut rows)| {
+                if target.partition_by_date {
+                    leave_out_the_day(&mut rows);
+                }
+                Ok((day, parquet::encode(&rows, target.compression)?))
+            })
             .collect(),
         Format::Jsonl => {
             let mut days: BTreeMap<Day, String> = BTreeMap::new();
@@ -38,6 +45,14 @@ pub(super) fn encode(
             }
             Ok(days.into_iter().map(|(day, lines)| (day, Bytes::from(lines))).collect())
         }
+    }
+}
+
+/// The folder says it. Where a file said it too, pyarrow and pandas would find
+/// two types for one column and refuse the whole folder.
+fn leave_out_the_day(rows: &mut RecordBatch) {
+    if let Ok(at) = rows.schema().index_of(PARTITION_COLUMN) {
+        rows.remove_column(at);
     }
 }
 

@@ -1,1 +1,0 @@
-//! Events come in by HTTP, are durable, and go out.
