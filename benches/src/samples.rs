@@ -5,6 +5,8 @@
 
 use std::ops::Range;
 
+use memchr::memmem;
+
 /// How many users the events are about.
 const USERS: u64 = 400_000;
 
@@ -33,9 +35,7 @@ const TIME: &str = "TTTTTTTTTTTTT";
 const SENT: &str = "SSSSSSSSSSSSSSSS";
 
 /// What stands before the time of sending: what receives looks for it.
-pub(crate) const SENT_MARK: &[u8] = b"\"sent\":\"";
-/// How many digits stand behind it.
-pub(crate) const SENT_DIGITS: usize = SENT.len();
+const SENT_MARK: &[u8] = b"\"sent\":\"";
 
 /// The events.
 pub(crate) struct Samples(Vec<Sample>);
@@ -105,9 +105,19 @@ fn digits(place: &mut [u8], mut number: u64) {
     }
 }
 
-/// When the event was sent that begins behind [`SENT_MARK`].
-pub(crate) fn sent(behind_mark: &[u8]) -> Option<u64> {
-    std::str::from_utf8(behind_mark.get(..SENT_DIGITS)?).ok()?.parse().ok()
+/// When the events of a text were sent.
+pub(crate) fn all_sent(text: &[u8]) -> impl Iterator<Item = u64> {
+    memmem::find_iter(text, SENT_MARK).filter_map(|at| digits_at(text, at + SENT_MARK.len(), SENT.len()))
+}
+
+/// The number of the event that a text begins with.
+pub(crate) fn number(text: &[u8]) -> Option<u64> {
+    let mark = b"\"id\":\"bench-";
+    digits_at(text, memmem::find(text, mark)? + mark.len(), NUMBER.len())
+}
+
+fn digits_at(text: &[u8], start: usize, count: usize) -> Option<u64> {
+    std::str::from_utf8(text.get(start..start + count)?).ok()?.parse().ok()
 }
 
 /// The Avro schema of the same events.
@@ -123,7 +133,7 @@ pub(crate) fn write_avro(number: u64, sent: u64, schema: u32, out: &mut Vec<u8>)
     text(KINDS[(number % KINDS.len() as u64) as usize].0, out);
     text(&key(number), out);
     long(time_ms(number), out);
-    text(&format!("{sent:0SENT_DIGITS$}"), out);
+    text(&format!("{sent:0width$}", width = SENT.len()), out);
     text("pro", out);
     long(2, out);
     text("spring", out);
@@ -166,8 +176,8 @@ mod tests {
         assert_eq!(event["event_name"], "cart_updated");
         assert_eq!(event["external_id"], *key(9));
         assert_eq!(event["timestamp"], FIRST_MS + 9);
-        let mark = memchr::memmem::find(&written, SENT_MARK).unwrap();
-        assert_eq!(sent(&written[mark + SENT_MARK.len()..]), Some(1_234));
+        assert_eq!(number(&written), Some(9));
+        assert_eq!(all_sent(&written).collect::<Vec<_>>(), [1_234]);
     }
 
     #[test]

@@ -18,6 +18,7 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::clock;
 use crate::http::{self, Connection};
+use crate::latency::Latencies;
 use crate::samples::{self, Samples};
 
 /// As many as the topic has.
@@ -106,6 +107,36 @@ impl Topic {
             Format::Json => samples.write(number, clock::micros(), out),
             Format::Avro { schema } => samples::write_avro(number, clock::micros(), schema, out),
         }
+    }
+
+    /// Reads messages as they come, without a group, and notes how long each was
+    /// under way: the limit of the client library and the broker. Those of
+    /// numbers below `from` do not count.
+    pub(crate) fn watch(&self, from: u64, messages: u64) -> Result<Latencies> {
+        let consumer: BaseConsumer = client(&self.brokers).set("group.id", "bench-watch").create()?;
+        let mut partitions = TopicPartitionList::new();
+        for partition in 0..PARTITIONS {
+            partitions.add_partition_offset(&self.name, partition, Offset::Beginning)?;
+        }
+        consumer.assign(&partitions)?;
+        let (mut latencies, mut seen, mut last) = (Vec::new(), 0, Instant::now());
+        while seen < from + messages {
+            let Some(message) = consumer.poll(Duration::from_secs(1)) else {
+                ensure!(
+                    last.elapsed() < PATIENCE,
+                    "{seen} of {messages} messages came, and none for a long time"
+                );
+                continue;
+            };
+            let message = message?;
+            last = Instant::now();
+            seen += 1;
+            let text = rdkafka::Message::payload(&message).unwrap_or_default();
+            if samples::number(text).is_some_and(|number| number >= from) {
+                latencies.extend(samples::all_sent(text).map(|sent| clock::micros().saturating_sub(sent)));
+            }
+        }
+        Ok(Latencies::of(latencies))
     }
 
     /// How many messages a group has settled: the sum of its committed offsets.

@@ -186,11 +186,7 @@ impl Receiver {
 
 /// Notes for each object how long it was under way.
 fn note(body: &[u8], now: u64, latencies: &mut Vec<u64>) {
-    for at in memmem::find_iter(body, samples::SENT_MARK) {
-        latencies.extend(
-            samples::sent(&body[at + samples::SENT_MARK.len()..]).map(|sent| now.saturating_sub(sent)),
-        );
-    }
+    latencies.extend(samples::all_sent(body).map(|sent| now.saturating_sub(sent)));
 }
 
 /// What Braze answers, with a limit that is never reached.

@@ -33,34 +33,44 @@ pub(super) async fn measure(plan: &Plan, tidegate: &Tidegate) -> Result<()> {
     let before = serving.memory();
 
     let messages = u64::from(PACE) * u64::from(plan.seconds);
+    let watched = topic.clone();
+    let bare = tokio::spawn(beside(move || watched.watch(warm, messages)));
     let filled = topic.clone();
     beside(move || filled.fill(warm, messages, Some(PACE))).await?;
     receiver.wait_for(messages, PATIENCE).await?;
 
+    let bare = bare.await??;
     let after = serving.memory();
     serving.stop().await?;
     let (latencies, arrived) = (receiver.latencies(), receiver.counts());
+    ensure!(bare.count() == messages, "{} of {messages} messages came to the bare consumer", bare.count());
     ensure!(
         arrived.objects == messages && latencies.count() == messages,
         "{} of {messages} messages arrived",
         arrived.objects
     );
     println!(
-        "### Latency\n\nFrom the producer's call to the request, at {} messages a second for {} s.\n",
+        "### Latency\n\nFrom the producer's call to the consumer, at {} messages a second for {} s; both read at the \
+         same time. Memory of ours: {} at the start, {} at the end.\n",
         grouped(PACE.into()),
-        plan.seconds
-    );
-    println!("| messages | median | p99 | longest | memory at the start | at the end | requests |");
-    println!("|---:|---:|---:|---:|---:|---:|---:|");
-    println!(
-        "| {} | {} | {} | {} | {} | {} | {} |\n",
-        grouped(messages),
-        Millis(latencies.at(0.5)),
-        Millis(latencies.at(0.99)),
-        Millis(latencies.at(1.0)),
+        plan.seconds,
         mebibytes(before),
-        mebibytes(after),
-        grouped(arrived.requests)
+        mebibytes(after)
     );
+    println!("| messages | to | median | p99 | longest | requests |");
+    println!("|---:|---|---:|---:|---:|---:|");
+    let requests = grouped(arrived.requests);
+    for (to, times, requests) in
+        [("a bare consumer", &bare, ""), ("the request of `tidegate serve`", &latencies, &requests)]
+    {
+        println!(
+            "| {} | {to} | {} | {} | {} | {requests} |",
+            grouped(messages),
+            Millis(times.at(0.5)),
+            Millis(times.at(0.99)),
+            Millis(times.at(1.0)),
+        );
+    }
+    println!();
     topic.remove().await
 }

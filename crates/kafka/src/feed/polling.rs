@@ -228,6 +228,8 @@ impl Polling {
     /// Nearly every message is decoded without waiting; only a schema that is
     /// seen for the first time is asked for.
     fn now_or_soon<T>(&self, work: impl Future<Output = T>) -> T {
+        // A registry is asked by a client that wants the runtime around it.
+        let _entered = self.runtime.enter();
         let mut work = pin!(work);
         match work.as_mut().poll(&mut TaskContext::from_waker(Waker::noop())) {
             Poll::Ready(done) => done,

@@ -57,14 +57,9 @@ impl Engine {
     /// Returns after `stop` fired and every run has ended.
     pub async fn keep(self: &Arc<Self>, stop: CancellationToken) {
         let mut tasks = JoinSet::new();
-        for (id, sync) in &self.config.project.syncs {
-            if let Some(schedule) = self.schedule(sync).await {
-                tasks.spawn(self.clone().keep_one(
-                    Kept::Written(id.clone(), schedule),
-                    stop.clone(),
-                    CancellationToken::new(),
-                ));
-            }
+        for (id, schedule) in self.kept().await {
+            let kept = Kept::Written(id, schedule);
+            tasks.spawn(self.clone().keep_one(kept, stop.clone(), CancellationToken::new()));
         }
         tasks.spawn(self.clone().keep_requested(stop.clone()));
         tasks.spawn(self.clone().keep_log(stop.clone()));
@@ -74,6 +69,17 @@ impl Engine {
                 tracing::error!(%fault, "a sync is no longer kept running: a fault of this program");
             }
         }
+    }
+
+    /// The syncs that are kept running, and when they run.
+    pub async fn kept(&self) -> Vec<(SyncId, Schedule)> {
+        let mut kept = Vec::new();
+        for (id, sync) in &self.config.project.syncs {
+            if let Some(schedule) = self.schedule(sync).await {
+                kept.push((id.clone(), schedule));
+            }
+        }
+        kept
     }
 
     /// When a sync runs by itself.
@@ -91,13 +97,23 @@ impl Engine {
     async fn keep_one(self: Arc<Self>, kept: Kept, stop: CancellationToken, gone: CancellationToken) {
         let id = kept.id();
         let mut failures: u32 = 0;
+        // Why it stands still, told once for as long as it stays the same.
+        let mut told = String::new();
+        // Whether it was switched on since it was brought to its end the last time.
+        let mut on = false;
         while !stop.is_cancelled() && !gone.is_cancelled() {
             match self.paused(&id).await {
                 Some(by) if by != "tidegate" => {
+                    if std::mem::take(&mut on)
+                        && let (Kept::Written(id, _), Schedule::Every(_)) = (&kept, kept.schedule())
+                        && let Err(error) = self.last_pass(id, &stop).await
+                    {
+                        tracing::warn!(sync = %id, why = error.chain(), "the last run before the pause failed");
+                    }
                     rest(LOOK, &stop, &gone).await;
                     continue;
                 }
-                _ => {}
+                _ => on = true,
             }
             if let Schedule::Every(span) = kept.schedule() {
                 let due = self.due(&id, span).await;
@@ -112,6 +128,9 @@ impl Engine {
                 Err(_) => true,
             };
             if !failed {
+                if !std::mem::take(&mut told).is_empty() {
+                    tracing::info!(sync = %id, "the sync goes on");
+                }
                 failures = 0;
                 continue;
             }
@@ -121,14 +140,16 @@ impl Engine {
                 Ok(run) => run.error.unwrap_or_default(),
                 Err(error) => format!("{}. Next: {}", error.chain(), error.next_step()),
             };
-            if self.paused(&id).await.is_some() {
-                let pause = mended(failures);
-                tracing::warn!(sync = %id, why, again_in = ?pause, "the sync stands still");
-                self.until_mended(&id, pause, &stop, &gone).await;
+            if told == why && !moved {
+                tracing::debug!(sync = %id, why, "the sync still stands still");
             } else {
-                let pause = wait::backoff(failures);
-                tracing::warn!(sync = %id, why, again_in = ?pause, "the sync stands still");
-                rest(pause, &stop, &gone).await;
+                tracing::warn!(sync = %id, why, "the sync stands still; it is tried again by itself");
+                told = why;
+            }
+            if self.paused(&id).await.is_some() {
+                self.until_mended(&id, mended(failures), &stop, &gone).await;
+            } else {
+                rest(wait::backoff(failures), &stop, &gone).await;
             }
         }
     }
@@ -187,6 +208,15 @@ impl Engine {
             return self.do_work(&work, Pass::Once, Cause::Schedule, stop.child_token(), progress()).await;
         }
         Ok(ended)
+    }
+
+    /// The last run of an export that was switched off while it rested.
+    async fn last_pass(&self, id: &SyncId, stop: &CancellationToken) -> Result<(), Error> {
+        let SyncSpec::Export(export) = self.sync(id)? else { return Ok(()) };
+        let Some(_claim) = self.config.store.claim(id).await? else { return Ok(()) };
+        let work = Work::Export(Box::new(self.export(id, export).await?));
+        self.do_work(&work, Pass::Once, Cause::Schedule, stop.child_token(), progress()).await?;
+        Ok(())
     }
 
     async fn open_kept(&self, kept: &Kept) -> Result<(Work, Claim), Error> {
