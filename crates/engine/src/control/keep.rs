@@ -7,11 +7,9 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tidegate_model::store::Claim;
-use tidegate_model::{
-    Cause, ConnectionId, Counts, Ending, Error, ErrorKind, ExportRequest, Lag, Run, SyncId,
-};
+use tidegate_model::{Cause, ConnectionId, Counts, Ending, Error, ExportRequest, Lag, Run, SyncId};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::Engine;
@@ -90,19 +88,23 @@ impl Engine {
         sync.schedule()
     }
 
-    /// Runs one sync again and again. `gone` says that it is no longer wanted:
-    /// then an export is brought to its end once more.
+    /// Runs one sync again and again. `gone` says that it is no longer wanted.
+    /// Where it is switched off, an export is brought to its end once more.
     async fn keep_one(self: Arc<Self>, kept: Kept, stop: CancellationToken, gone: CancellationToken) {
         let id = kept.id();
         let mut failures = 0;
+        // Whether it was on when it was looked at last.
+        let mut on = false;
         while !stop.is_cancelled() && !gone.is_cancelled() {
-            match self.paused(&id).await {
-                Some(by) if by != "tidegate" => {
-                    rest(LOOK, &stop, &gone).await;
-                    continue;
+            if self.paused(&id).await.is_some_and(|by| by != "tidegate") {
+                if on && failures == 0 {
+                    self.last_run(&kept, &stop).await;
                 }
-                _ => {}
+                on = false;
+                rest(LOOK, &stop, &gone).await;
+                continue;
             }
+            on = true;
             if let Schedule::Every(span) = kept.schedule() {
                 let due = self.due(&id, span).await;
                 if !due.is_zero() {
@@ -132,9 +134,26 @@ impl Engine {
             tracing::warn!(sync = %id, why, again_in = ?pause, "the sync stands still");
             rest(pause, &stop, &gone).await;
         }
+        if on && failures == 0 && !stop.is_cancelled() {
+            self.last_run(&kept, &stop).await;
+        }
     }
 
-    /// One run of a sync, and where it is switched off, a last one.
+    /// Brings an export to its end: what came in before it was switched off arrives.
+    async fn last_run(&self, kept: &Kept, stop: &CancellationToken) {
+        let last = async {
+            let (work, _claim) = self.open_kept(kept, true).await?;
+            if matches!(work, Work::Export(_)) {
+                self.do_work(&work, Pass::Once, Cause::Schedule, stop.child_token(), progress()).await?;
+            }
+            Ok::<(), Error>(())
+        };
+        if let Err(error) = last.await {
+            tracing::warn!(sync = %kept.id(), error = error.chain(), "the last run could not begin");
+        }
+    }
+
+    /// One run of a sync; it ends early where the sync is switched off.
     async fn one_pass(
         &self,
         kept: &Kept,
@@ -142,7 +161,7 @@ impl Engine {
         gone: &CancellationToken,
     ) -> Result<Run, Error> {
         let id = kept.id();
-        let (work, _claim) = self.open_kept(kept).await?;
+        let (work, _claim) = self.open_kept(kept, false).await?;
         let halt = stop.child_token();
         let pass = match kept.schedule() {
             Schedule::Continuous => Pass::Follow,
@@ -161,27 +180,16 @@ impl Engine {
                 }
             }
         }
-        // It was switched off: an export is brought to its end once more.
         halt.cancel();
-        let ended = run.await?;
-        let failed = ended.ending == Some(Ending::Failed);
-        if !failed && matches!(work, Work::Export(_)) && !stop.is_cancelled() {
-            return self.do_work(&work, Pass::Once, Cause::Schedule, stop.child_token(), progress()).await;
-        }
-        Ok(ended)
+        run.await
     }
 
-    async fn open_kept(&self, kept: &Kept) -> Result<(Work, Claim), Error> {
+    async fn open_kept(&self, kept: &Kept, last: bool) -> Result<(Work, Claim), Error> {
         match kept {
+            Kept::Written(id, _) if last => self.ready_for_the_last(id).await,
             Kept::Written(id, _) => self.ready(id).await,
             Kept::Requested(connection, request) => {
-                let id = kept.id();
-                let claim = self.config.store.claim(&id).await?.ok_or_else(|| {
-                    Error::new(
-                        ErrorKind::Unavailable,
-                        format!("the export `{id}` is running in another process"),
-                    )
-                })?;
+                let claim = self.claim(&kept.id()).await?;
                 Ok((Work::Export(Box::new(self.requested_export(connection, request)?)), claim))
             }
         }
@@ -190,8 +198,10 @@ impl Engine {
     /// Starts and ends the exports that callers of an API asked for.
     async fn keep_requested(self: Arc<Self>, stop: CancellationToken) {
         let mut changes = self.requested.subscribe();
-        let mut running: HashMap<SyncId, (ExportRequest, CancellationToken, tokio::task::JoinHandle<()>)> =
-            HashMap::new();
+        let mut running: HashMap<SyncId, (ExportRequest, CancellationToken, JoinHandle<()>)> = HashMap::new();
+        // Those that are no longer wanted and may be at their last run: nobody waits
+        // for them but their successors, for their sinks may be down.
+        let mut ending: HashMap<SyncId, JoinHandle<()>> = HashMap::new();
         loop {
             let mut wanted: HashMap<SyncId, Kept> = HashMap::new();
             for inlet in self.inlets() {
@@ -211,10 +221,7 @@ impl Engine {
             for id in stale {
                 if let Some((_, gone, task)) = running.remove(&id) {
                     gone.cancel();
-                    // The next one begins where this one ends.
-                    if let Err(fault) = task.await {
-                        tracing::error!(sync = %id, %fault, "an export ended by a fault of this program");
-                    }
+                    ending.insert(id, task);
                 }
             }
             for (id, kept) in wanted {
@@ -222,7 +229,15 @@ impl Engine {
                 if !running.contains_key(&id) {
                     let gone = CancellationToken::new();
                     let request = request.clone();
-                    let task = tokio::spawn(self.clone().keep_one(kept, stop.clone(), gone.clone()));
+                    let kept = self.clone().keep_one(kept, stop.clone(), gone.clone());
+                    let before = ending.remove(&id);
+                    let task = tokio::spawn(async move {
+                        // It begins where that one ends.
+                        if let Some(before) = before {
+                            ended(before).await;
+                        }
+                        kept.await;
+                    });
                     running.insert(id, (request, gone, task));
                 }
             }
@@ -231,10 +246,8 @@ impl Engine {
                 changed = changes.changed() => if changed.is_err() { break },
             }
         }
-        for (_, (_, _, task)) in running {
-            if let Err(fault) = task.await {
-                tracing::error!(%fault, "an export ended by a fault of this program");
-            }
+        for task in running.into_values().map(|(_, _, task)| task).chain(ending.into_values()) {
+            ended(task).await;
         }
     }
 
@@ -291,6 +304,12 @@ fn measure(id: &SyncId, lag: &Lag) {
     }
     if let Some(rate) = lag.per_minute {
         metrics::gauge!("tidegate_items_per_minute", &labels).set(rate as f64);
+    }
+}
+
+async fn ended(export: JoinHandle<()>) {
+    if let Err(fault) = export.await {
+        tracing::error!(%fault, "an export ended by a fault of this program");
     }
 }
 
