@@ -52,7 +52,8 @@ pub(super) async fn setup(place: &Place, name: &str, set: &[String]) -> Result<u
         Some(setup) => {
             let (settings, selection) = (Settings::new(members), selection.map(Settings::new));
             // Of a connection with several roles, the text may be about another one.
-            setup(&connection, &settings, selection.as_ref()).or_else(|_| setup(&connection, &settings, None))?
+            setup(&connection, &settings, selection.as_ref())
+                .or_else(|_| setup(&connection, &settings, None))?
         }
         None => connector.readme.to_owned(),
     };

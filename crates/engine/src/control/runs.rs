@@ -157,15 +157,7 @@ impl Engine {
 
     /// Everything a run needs, and the sync held for this process.
     pub(super) async fn ready(&self, id: &SyncId) -> Result<(Work, Claim), Error> {
-        let sync = self.sync(id)?;
-        let object = match sync {
-            SyncSpec::Import(import) => import.to.object,
-            SyncSpec::Export(_) => ObjectKind::Event,
-        };
-        let claim = self.config.store.claim(id).await?.ok_or_else(|| {
-            Error::new(ErrorKind::Unavailable, format!("the sync `{id}` is running in another process"))
-                .hint("wait for it to end; `tidegate status` shows it")
-        })?;
+        let claim = self.claim(id).await?;
         let state = self.config.store.sync_state(id).await?;
         if let Some(pause) = state.paused.as_ref().filter(|pause| pause.by != "tidegate") {
             return Err(Error::new(
@@ -174,6 +166,30 @@ impl Engine {
             )
             .hint(format!("run `tidegate resume {id}`")));
         }
+        Ok((self.open(id, &state).await?, claim))
+    }
+
+    /// The same for the last run of a sync that a person paused.
+    pub(super) async fn ready_for_the_last(&self, id: &SyncId) -> Result<(Work, Claim), Error> {
+        let claim = self.claim(id).await?;
+        let state = self.config.store.sync_state(id).await?;
+        Ok((self.open(id, &state).await?, claim))
+    }
+
+    pub(super) async fn claim(&self, id: &SyncId) -> Result<Claim, Error> {
+        self.config.store.claim(id).await?.ok_or_else(|| {
+            Error::new(ErrorKind::Unavailable, format!("the sync `{id}` is running in another process"))
+                .hint("wait for it to end; `tidegate status` shows it")
+        })
+    }
+
+    /// Opens both ends of a sync.
+    async fn open(&self, id: &SyncId, state: &SyncState) -> Result<Work, Error> {
+        let sync = self.sync(id)?;
+        let object = match sync {
+            SyncSpec::Import(import) => import.to.object,
+            SyncSpec::Export(_) => ObjectKind::Event,
+        };
         if let Some(before) = state.object.filter(|before| *before != object) {
             return Err(Error::settings(format!(
                 "the sync `{id}` has run with the object `{before}`; it cannot become `{object}`"
@@ -186,18 +202,17 @@ impl Engine {
                 self.export(id, export).await.map(|export| Work::Export(Box::new(export)))
             }
         };
-        match opened {
-            Ok(work) => Ok((work, claim)),
-            Err(error) => {
-                self.note_pause(id, &state, &error).await?;
-                Err(error)
-            }
+        if let Err(error) = &opened {
+            self.note_pause(id, state, error).await?;
         }
+        opened
     }
 
-    /// A sync that cannot even be opened is paused with the reason.
+    /// A sync that cannot even be opened is paused with the reason. What a person
+    /// paused stays as it is.
     async fn note_pause(&self, id: &SyncId, state: &SyncState, error: &Error) -> Result<(), Error> {
-        if error.reaction() != tidegate_model::Reaction::Pause || state.object.is_none() {
+        let by_a_person = state.paused.as_ref().is_some_and(|pause| pause.by != "tidegate");
+        if error.reaction() != tidegate_model::Reaction::Pause || state.object.is_none() || by_a_person {
             return Ok(());
         }
         let why = format!("{}. Next: {}", error.chain(), error.next_step());

@@ -3,6 +3,7 @@
 mod arriving;
 mod asking;
 mod refusing;
+mod requested;
 mod standing;
 
 use std::collections::BTreeMap;

@@ -98,7 +98,7 @@ async fn journey_a_server_that_is_started_again_goes_on_where_each_export_stood(
 }
 
 #[tokio::test]
-async fn journey_an_export_on_an_interval_runs_once_in_each() {
+async fn journey_an_export_on_an_interval_runs_once_in_each_and_a_last_time_when_it_is_paused() {
     let project = Project::new(&format!(
         "connections:\n{SHOP}  lake: {{ kind: delta, path: lake }}\nsyncs:
   often: {{ from: {{ events: shop }}, to: {{ connection: lake, table: often }}, schedule: {{ every: 2s }} }}
@@ -121,4 +121,11 @@ async fn journey_an_export_on_an_interval_runs_once_in_each() {
     // Asked for, it does not wait for its hour.
     project.run_to("seldom", "succeeded", &[("delivered", 10)]);
     arrived(&project, "seldom", &ids(1..11)).await;
+    // Switched off, neither.
+    send(&served, 11..21).await;
+    assert_eq!(project.done(&["pause", "seldom"]).code, 0);
+    arrived(&project, "seldom", &ids(1..21)).await;
+    send(&served, 21..31).await;
+    arrived(&project, "often", &ids(1..31)).await;
+    assert_eq!(table_ids("delta", &table(&project, "seldom")), ids(1..21));
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_model::store::Claim;
-use tidegate_model::{Cause, ConnectionId, Counts, Ending, Error, ErrorKind, ExportRequest, Run, SyncId};
+use tidegate_model::{Cause, ConnectionId, Counts, Ending, Error, ExportRequest, Run, SyncId};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -92,29 +92,25 @@ impl Engine {
         sync.schedule()
     }
 
-    /// Runs one sync again and again. `gone` says that it is no longer wanted:
-    /// then an export is brought to its end once more.
+    /// Runs one sync again and again. `gone` says that it is no longer wanted.
+    /// Where it is switched off, an export is brought to its end once more.
     async fn keep_one(self: Arc<Self>, kept: Kept, stop: CancellationToken, gone: CancellationToken) {
         let id = kept.id();
         let mut failures: u32 = 0;
         // Why it stands still, told once for as long as it stays the same.
         let mut told = String::new();
-        // Whether it was switched on since it was brought to its end the last time.
+        // Whether it was on when it was looked at last.
         let mut on = false;
         while !stop.is_cancelled() && !gone.is_cancelled() {
-            match self.paused(&id).await {
-                Some(by) if by != "tidegate" => {
-                    if std::mem::take(&mut on)
-                        && let (Kept::Written(id, _), Schedule::Every(_)) = (&kept, kept.schedule())
-                        && let Err(error) = self.last_pass(id, &stop).await
-                    {
-                        tracing::warn!(sync = %id, why = error.chain(), "the last run before the pause failed");
-                    }
-                    rest(LOOK, &stop, &gone).await;
-                    continue;
+            if self.paused(&id).await.is_some_and(|by| by != "tidegate") {
+                if on && failures == 0 {
+                    self.last_run(&kept, &stop).await;
                 }
-                _ => on = true,
+                on = false;
+                rest(LOOK, &stop, &gone).await;
+                continue;
             }
+            on = true;
             if let Schedule::Every(span) = kept.schedule() {
                 let due = self.due(&id, span).await;
                 if !due.is_zero() {
@@ -156,6 +152,9 @@ impl Engine {
                 rest(wait::backoff(failures), &stop, &gone).await;
             }
         }
+        if on && failures == 0 && !stop.is_cancelled() {
+            self.last_run(&kept, &stop).await;
+        }
     }
 
     /// Waits before a paused sync is tried again, less long where a person resumes it.
@@ -177,7 +176,21 @@ impl Engine {
         }
     }
 
-    /// One run of a sync, and where it is switched off, a last one.
+    /// Brings an export to its end: what came in before it was switched off arrives.
+    async fn last_run(&self, kept: &Kept, stop: &CancellationToken) {
+        let last = async {
+            let (work, _claim) = self.open_kept(kept, true).await?;
+            if matches!(work, Work::Export(_)) {
+                self.do_work(&work, Pass::Once, Cause::Schedule, stop.child_token(), progress()).await?;
+            }
+            Ok::<(), Error>(())
+        };
+        if let Err(error) = last.await {
+            tracing::warn!(sync = %kept.id(), error = error.chain(), "the last run could not begin");
+        }
+    }
+
+    /// One run of a sync; it ends early where the sync is switched off.
     async fn one_pass(
         &self,
         kept: &Kept,
@@ -185,7 +198,7 @@ impl Engine {
         gone: &CancellationToken,
     ) -> Result<Run, Error> {
         let id = kept.id();
-        let (work, _claim) = self.open_kept(kept).await?;
+        let (work, _claim) = self.open_kept(kept, false).await?;
         let halt = stop.child_token();
         let pass = match kept.schedule() {
             Schedule::Continuous => Pass::Follow,
@@ -206,36 +219,16 @@ impl Engine {
                 }
             }
         }
-        // It was switched off: an export is brought to its end once more.
         halt.cancel();
-        let ended = run.await?;
-        let failed = ended.ending == Some(Ending::Failed);
-        if !failed && matches!(work, Work::Export(_)) && !stop.is_cancelled() {
-            return self.do_work(&work, Pass::Once, Cause::Schedule, stop.child_token(), progress()).await;
-        }
-        Ok(ended)
+        run.await
     }
 
-    /// The last run of an export that was switched off while it rested.
-    async fn last_pass(&self, id: &SyncId, stop: &CancellationToken) -> Result<(), Error> {
-        let SyncSpec::Export(export) = self.sync(id)? else { return Ok(()) };
-        let Some(_claim) = self.config.store.claim(id).await? else { return Ok(()) };
-        let work = Work::Export(Box::new(self.export(id, export).await?));
-        self.do_work(&work, Pass::Once, Cause::Schedule, stop.child_token(), progress()).await?;
-        Ok(())
-    }
-
-    async fn open_kept(&self, kept: &Kept) -> Result<(Work, Claim), Error> {
+    async fn open_kept(&self, kept: &Kept, last: bool) -> Result<(Work, Claim), Error> {
         match kept {
+            Kept::Written(id, _) if last => self.ready_for_the_last(id).await,
             Kept::Written(id, _) => self.ready(id).await,
             Kept::Requested(connection, request) => {
-                let id = kept.id();
-                let claim = self.config.store.claim(&id).await?.ok_or_else(|| {
-                    Error::new(
-                        ErrorKind::Unavailable,
-                        format!("the export `{id}` is running in another process"),
-                    )
-                })?;
+                let claim = self.claim(&kept.id()).await?;
                 Ok((Work::Export(Box::new(self.requested_export(connection, request)?)), claim))
             }
         }

@@ -310,11 +310,7 @@ async fn a_slow_stream_fills_requests_for_as_long_as_they_may_wait() {
 #[tokio::test(start_paused = true)]
 async fn a_run_that_follows_is_no_longer_called_paused_once_something_was_delivered() {
     let outlet = Outlet::new(Limits { requests_at_once: 1, ..Limits::UNBOUNDED });
-    let why = Pause {
-        by: "tidegate".into(),
-        why: "denied".into(),
-        at: Timestamp::UNIX_EPOCH,
-    };
+    let why = Pause { by: "tidegate".into(), why: "denied".into(), at: Timestamp::UNIX_EPOCH };
     outlet.store.set_paused(&outlet.export.sync, Some(why)).await.expect("paused");
     let paused = || async { outlet.store.sync_state(&outlet.export.sync).await.expect("state").paused };
     // One that only waited has proved nothing.

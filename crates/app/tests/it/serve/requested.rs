@@ -1,0 +1,99 @@
+//! Exports that the callers of a connection's API ask for.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::outside::Stream;
+use crate::served::{Served, until};
+use crate::support::{Project, pause};
+
+/// A Pinpoint data plane whose streams of Firehose lead nowhere.
+fn project(stream: &Stream) -> Project {
+    Project::new(&format!(
+        "connections:
+  apps:
+    kind: pinpoint
+    streams:
+      assume_role: false
+      access_key_id: AKIDEXAMPLE
+      secret_access_key: example
+      kinesis_endpoint: \"{}\"
+      firehose_endpoint: http://127.0.0.1:9
+",
+        stream.endpoint
+    ))
+}
+
+async fn lead(served: &Served, app: &str, arn: &str) {
+    let body = json!({ "DestinationStreamArn": arn, "RoleArn": "arn:aws:iam::123456789012:role/streams" });
+    let answer = served.post(&format!("/v1/apps/{app}/eventstream"), &[], body.to_string()).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+}
+
+async fn put(served: &Served, app: &str, event: &str) {
+    let events = json!({ event: { "EventType": event, "Timestamp": "2026-01-02T03:04:05.678Z" } });
+    let body = json!({ "BatchItem": { "phone": { "Endpoint": {}, "Events": events } } });
+    let answer = served.post(&format!("/v1/apps/{app}/events"), &[], body.to_string()).await;
+    assert_eq!(answer.status, 202, "{answer:?}");
+}
+
+/// Waits until a stream holds events of exactly these types.
+async fn holds(stream: &Stream, expected: &[&str]) {
+    let expected: BTreeSet<String> = expected.iter().map(|kind| (*kind).to_owned()).collect();
+    until(&format!("{expected:?}"), async || {
+        let kinds: BTreeSet<String> = stream
+            .read()
+            .iter()
+            .filter_map(|record| {
+                let data: Value = serde_json::from_str(record["data"].as_str()?).ok()?;
+                Some(data["event_type"].as_str()?.to_owned())
+            })
+            .collect();
+        assert!(kinds.is_subset(&expected), "{kinds:?}");
+        (kinds == expected).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn journey_an_event_stream_that_leads_nowhere_delays_no_other_even_when_it_is_deleted() {
+    let stream = Stream::kinesis();
+    let project = project(&stream);
+    let served = Served::start(&project);
+    lead(&served, "dead", "arn:aws:firehose:us-east-1:123456789012:deliverystream/nowhere").await;
+    put(&served, "dead", "lost").await;
+    lead(&served, "live", &stream.arn()).await;
+    put(&served, "live", "first").await;
+    holds(&stream, &["first"]).await;
+
+    let gone = reqwest::Client::new().delete(format!("{}/v1/apps/dead/eventstream", served.url)).send().await;
+    assert_eq!(gone.expect("an answer").status().as_u16(), 200);
+    lead(&served, "late", &stream.arn()).await;
+    put(&served, "late", "second").await;
+
+    holds(&stream, &["first", "second"]).await;
+}
+
+#[tokio::test]
+async fn journey_an_event_stream_goes_on_after_a_new_start_and_ends_with_what_came_before_its_deletion() {
+    let stream = Stream::kinesis();
+    let project = project(&stream);
+    let served = Served::start(&project);
+    put(&served, "shop", "before").await;
+    lead(&served, "shop", &stream.arn()).await;
+    put(&served, "shop", "first").await;
+    holds(&stream, &["first"]).await;
+    drop(served);
+
+    let served = Served::start(&project);
+    put(&served, "shop", "second").await;
+    let gone = reqwest::Client::new().delete(format!("{}/v1/apps/shop/eventstream", served.url)).send().await;
+    assert_eq!(gone.expect("an answer").status().as_u16(), 200);
+
+    holds(&stream, &["first", "second"]).await;
+    put(&served, "shop", "after").await;
+    pause(Duration::from_secs(1)).await;
+    holds(&stream, &["first", "second"]).await;
+}
