@@ -4,6 +4,7 @@ usage: topic.py make BROKERS TOPIC PARTITIONS
        topic.py produce BROKERS [--apart]
        topic.py load BROKERS TOPIC --per-second RATE --users COUNT
        topic.py committed BROKERS GROUP TOPIC PARTITIONS
+       topic.py numbers BROKERS TOPIC PARTITIONS
 
 `produce` reads a JSON line for each message: topic, value (null is a tombstone)
 and, where wanted, key, partition, headers and time in milliseconds. Text with a
@@ -13,7 +14,8 @@ a batch of its own: the test broker names the base of the last batch where it is
 asked for the end of a partition. `load` writes `{"n": 0}`, `{"n": 1}` and so on,
 each under the key of one of its users, until its stdin ends, and prints how
 many. `committed` prints the group's offsets, one for
-each partition, null where there is none.
+each partition, null where there is none. `numbers` prints what `load` wrote, as
+the topic has it.
 """
 
 import argparse
@@ -23,7 +25,7 @@ import select
 import sys
 import time
 
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 # Longer than any broker of a test is gone.
@@ -106,6 +108,24 @@ def committed(options) -> None:
     consumer.close()
 
 
+def numbers(options) -> None:
+    settings = {"group.id": "numbers", "enable.auto.commit": False, "enable.partition.eof": True}
+    consumer = Consumer({"bootstrap.servers": options.brokers, **settings})
+    consumer.assign([TopicPartition(options.topic, number, 0) for number in range(options.partitions)])
+    found, ends = [], set()
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while len(ends) < options.partitions and time.monotonic() < deadline:
+        message = consumer.poll(1)
+        if message is not None and message.error() is None:
+            found.append(json.loads(message.value())["n"])
+        elif message is not None and message.error().code() == KafkaError._PARTITION_EOF:
+            ends.add(message.partition())
+    consumer.close()
+    if len(ends) < options.partitions:
+        raise SystemExit("the topic could not be read to its end")
+    print(json.dumps(sorted(found)))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(dest="verb", required=True)
@@ -114,6 +134,7 @@ def main() -> None:
         produce: ["brokers"],
         load: ["brokers", "topic"],
         committed: ["brokers", "group", "topic", "partitions"],
+        numbers: ["brokers", "topic", "partitions"],
     }.items():
         known = verbs.add_parser(verb.__name__)
         known.set_defaults(run=verb)

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::served::{Served, until};
-use crate::support::{Ended, pause, variable};
+use crate::support::{Ended, Sandbox, pause, variable};
 
 /// A name that no other test has, nor the same one an hour ago.
 pub(crate) fn unique(what: &str) -> String {
@@ -80,16 +80,28 @@ impl Topic {
         Producer { process, lines, topic: self.name.clone() }
     }
 
-    /// What the group committed, partition by partition.
-    pub(crate) fn committed(&self, group: &str) -> Vec<Option<u64>> {
+    /// The group of a sync, which no other test is in.
+    pub(crate) fn group(&self, sync: &str) -> String {
+        format!("{sync}-{}", self.name)
+    }
+
+    /// The numbers that `load` wrote, as the topic has them now.
+    pub(crate) fn numbers(&self) -> Vec<u64> {
+        let said = client("topic.py", &["numbers", &self.brokers, &self.name, &self.partitions.to_string()]);
+        serde_json::from_str(&said).expect("a list of numbers")
+    }
+
+    /// What the group of a sync committed, partition by partition.
+    pub(crate) fn committed(&self, sync: &str) -> Vec<Option<u64>> {
+        let group = self.group(sync);
         let partitions = self.partitions.to_string();
-        let said = client("topic.py", &["committed", &self.brokers, group, &self.name, &partitions]);
+        let said = client("topic.py", &["committed", &self.brokers, &group, &self.name, &partitions]);
         serde_json::from_str(&said).expect("a list of offsets")
     }
 
-    /// How many messages the group is done with.
-    pub(crate) fn done(&self, group: &str) -> u64 {
-        self.committed(group).into_iter().flatten().sum()
+    /// How many messages the group of a sync is done with.
+    pub(crate) fn done(&self, sync: &str) -> u64 {
+        self.committed(sync).into_iter().flatten().sum()
     }
 }
 
@@ -197,6 +209,17 @@ impl Broker {
 impl Drop for Broker {
     fn drop(&mut self) {
         self.kill();
+    }
+}
+
+/// Makes OneSignal know the users `prefix0`, `prefix1` and so on: it takes no event of others.
+pub(crate) async fn know_users(sandbox: &Sandbox, prefix: &str, count: u32) {
+    for user in 0..count {
+        let body = format!(
+            r#"{{"identity":{{"external_id":"{prefix}{user}"}},"subscriptions":[{{"type":"Email","token":"u{user}@example.com"}}]}}"#
+        );
+        let path = "/apps/7a1d6b3e-52f4-4c0b-9a86-0c5e2f9d4b17/users";
+        assert_eq!(sandbox.post(path, "Key test", &body).await, 201);
     }
 }
 

@@ -69,6 +69,9 @@ struct End(Arc<Session>);
 
 impl Drop for End {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.break_off();
+        }
         self.0.finish();
     }
 }
@@ -91,6 +94,9 @@ impl Polling {
     /// committed.
     pub(super) fn run(self) {
         let _end = End(Arc::clone(&self.session));
+        // A registry is asked from here: its client needs the runtime's clock.
+        let runtime = self.runtime.clone();
+        let _inside = runtime.enter();
         let mut gathered = Gathered::default();
         if let Stop::Failed(error) = self.read(&mut gathered) {
             // What was read before the failure is good.
@@ -256,6 +262,11 @@ impl Polling {
     /// nothing more is read.
     fn pass_on(&self, gathered: Gathered) -> Result<(), Stop> {
         self.session.taken(&gathered);
+        if self.ends {
+            // No group waits for a sign of life. Pausing would throw away what was read ahead, and
+            // with it the difference between what was met and what was taken: the end itself.
+            return self.hand_over(gathered);
+        }
         let soon = async { tokio::time::timeout(BEFORE_PAUSE, self.sender.reserve()).await };
         match self.runtime.block_on(soon) {
             Ok(Ok(room)) => {

@@ -64,6 +64,7 @@ struct State {
     leaving: bool,
     finished: bool,
     failure: Option<Error>,
+    broken: bool,
     lost: bool,
 }
 
@@ -344,6 +345,17 @@ impl Session {
         lock(&self.state).finished = true;
         self.changed.notify_all();
         self.commits.notify_waiters();
+    }
+
+    /// The client's thread ended by a fault of this program.
+    pub(crate) fn break_off(&self) {
+        lock(&self.state).broken = true;
+    }
+
+    /// What the feed has to say at its end where the client's thread did not get there.
+    pub(crate) fn take_fault(&self) -> Option<Error> {
+        let broken = std::mem::take(&mut lock(&self.state).broken);
+        broken.then(|| Error::internal("the thread that reads from Kafka ended by a fault"))
     }
 
     /// Waits for the end of the client's thread.

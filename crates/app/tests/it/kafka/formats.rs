@@ -7,7 +7,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::support::{Project, Sandbox, variable};
-use crate::topics::{Topic, client, unique};
+use crate::topics::{Topic, client, know_users, unique};
 
 /// What `produce.py` names its topics after, and the format of their values.
 const KINDS: &[(&str, &str)] = &[
@@ -46,11 +46,7 @@ async fn kafka_messages_of_confluents_serializers_arrive_field_by_field() {
     let written: Vec<Written> = produce(&prefix, &broker);
     assert_eq!(written.len(), KINDS.len() * MESSAGES);
     let sandbox = Sandbox::start(&["--memory", "--no-limits"]);
-    for number in 0..MESSAGES {
-        let body = format!(r#"{{"identity":{{"external_id":"user-{number}"}}}}"#);
-        let path = "/apps/7a1d6b3e-52f4-4c0b-9a86-0c5e2f9d4b17/users";
-        assert!(matches!(sandbox.post(path, "Key test", &body).await, 200..=202));
-    }
+    know_users(&sandbox, "user-", MESSAGES as u32).await;
 
     let project = project(&prefix, &broker, &sandbox);
     let runs = project.json(&["run", "--all", "--parallel", "4"]);
@@ -109,7 +105,7 @@ fn project(prefix: &str, broker: &str, sandbox: &Sandbox) -> Project {
     for vendor in ["braze", "onesignal"] {
         for (kind, format) in KINDS {
             yaml.push_str(&format!(
-                "  {kind}_to_{vendor}:\n    from: {{ connection: stream, topics: {prefix}-{kind}, group: {kind}_to_{vendor}, format: {format} }}\n    \
+                "  {kind}_to_{vendor}:\n    from: {{ connection: stream, topics: {prefix}-{kind}, group: {kind}_to_{vendor}-{prefix}-{kind}, format: {format} }}\n    \
                  to: {{ connection: {vendor}, object: event }}\n    \
                  map: {{ external_id: key, name: {{ value: {kind} }}, time: timestamp, properties: {{ json: value }} }}\n"
             ));

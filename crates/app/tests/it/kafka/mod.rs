@@ -34,11 +34,12 @@ impl Scene {
         Project::new(&format!("connections:\n{stream}{platforms}syncs:\n{syncs}"))
     }
 
-    /// A sync `name` in the group of its name, whose `from` has this besides.
+    /// A sync `name` in a group of its own, whose `from` has this besides.
     fn sync(&self, name: &str, from: &str, rest: &str) -> String {
         format!(
-            "  {name}:\n    from: {{ connection: stream, topics: {}, group: {name}, {from} }}\n{rest}",
-            self.topic.name
+            "  {name}:\n    from: {{ connection: stream, topics: {}, group: {}, {from} }}\n{rest}",
+            self.topic.name,
+            self.topic.group(name)
         )
     }
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::{Scene, status};
 use crate::served::{Served, until};
 use crate::support::{once, pause};
+use crate::topics::know_users;
 
 /// Seconds that the key is refused. Where somebody says how many, nobody resumes
 /// the sync: it has to find out by itself.
@@ -26,11 +27,7 @@ async fn kafka_a_refused_key_stops_the_offsets_and_every_message_arrives_once_it
     let by_itself: Option<u64> = std::env::var(SECONDS).ok().map(|seconds| seconds.parse().expect("seconds"));
     let outage = Duration::from_secs(by_itself.unwrap_or(6));
     let scene = Scene::new(4);
-    for user in 0..10 {
-        let body = format!(r#"{{"identity":{{"external_id":"u{user}"}}}}"#);
-        let path = "/apps/7a1d6b3e-52f4-4c0b-9a86-0c5e2f9d4b17/users";
-        assert!(matches!(scene.sandbox.post(path, "Key test", &body).await, 200..=202));
-    }
+    know_users(&scene.sandbox, "u", 10).await;
     let project = scene.project(&scene.sync(
         "events",
         "fields: { id: id }",

@@ -43,7 +43,7 @@ async fn kafka_the_envelope_of_a_shop_becomes_events_with_their_own_time() {
         assert!(line["record"]["identity"].to_string().contains("user_"), "{line:#}");
     }
     let planned = project.json(&["plan", "purchases"]);
-    assert_eq!(planned["counts"]["read"], 10, "{planned:#}");
+    assert_eq!(planned["run"]["counts"]["read"], 10, "{planned:#}");
     let lag = status(&project, "purchases")["lag"].clone();
     for (partition, lag) in lag.as_array().expect("two partitions").iter().enumerate() {
         assert_eq!(lag["partition"], format!("{}[{partition}]", scene.topic.name));
@@ -54,12 +54,14 @@ async fn kafka_the_envelope_of_a_shop_becomes_events_with_their_own_time() {
     project.run_to("purchases", "succeeded", &[("read", 10), ("delivered", 10)]);
     assert_eq!(scene.topic.committed("purchases"), [Some(5), Some(5)]);
     let mut events = scene.sandbox.effects("braze/events").await;
-    events.sort_by_key(|event| event["time"].to_string());
+    let time = |event: &Value| -> jiff::Timestamp {
+        event["time"].as_str().expect("a time").parse().expect("a time")
+    };
+    events.sort_by_key(time);
     for (number, event) in (0..10_u64).zip(&events) {
         assert_eq!(event["external_id"], format!("user_{}", number % 3), "{event:#}");
         assert_eq!(event["name"], "purchase");
-        let at: jiff::Timestamp = event["time"].as_str().expect("a time").parse().expect("a time");
-        assert_eq!(at.as_millisecond().unsigned_abs(), 1_640_995_200_000 + number);
+        assert_eq!(time(event).as_millisecond().unsigned_abs(), 1_640_995_200_000 + number);
         let expected =
             json!({ "product_id": "prod_abc123", "amount": 29.99, "currency": "USD", "place": number / 2 });
         assert_eq!(event["properties"], expected);
@@ -108,7 +110,7 @@ async fn names(scene: &Scene) -> Vec<String> {
 async fn kafka_check_proves_each_right_and_setup_prints_how_to_give_it() {
     let scene = Scene::new(3);
     let good = scene.sync("purchases", ENVELOPE, EVENTS);
-    let bad = good.replace("purchases", "nothing").replace(&scene.topic.name, "no-such-topic");
+    let bad = good.replace("purchases:", "nothing:").replace(&scene.topic.name, "no-such-topic");
     let project = scene.project(&format!("{good}{bad}"));
 
     let checked = project.done(&["check", "purchases"]);
@@ -117,7 +119,7 @@ async fn kafka_check_proves_each_right_and_setup_prints_how_to_give_it() {
     for line in [
         format!("ok   DESCRIBE on topic {topic}: 3 partitions"),
         format!("ok   READ on topic {topic}: there is no message yet"),
-        "ok   READ on group purchases: its committed offsets can be read".to_owned(),
+        format!("ok   READ on group purchases-{topic}: its committed offsets can be read"),
     ] {
         assert!(checked.stdout.contains(&line), "{line} in {}", checked.stdout);
     }
@@ -128,7 +130,7 @@ async fn kafka_check_proves_each_right_and_setup_prints_how_to_give_it() {
     let steps = project.done(&["setup", "stream"]).stdout;
     for command in [
         format!("--operation READ --operation DESCRIBE --topic {topic}"),
-        "--operation READ --group purchases".to_owned(),
+        format!("--operation READ --group purchases-{topic}"),
     ] {
         assert!(steps.contains(&command), "{command} in {steps}");
     }
