@@ -22,6 +22,10 @@ const BODY_BYTES_MAX: usize = 8 << 20;
 /// that memory stays bounded whatever comes in.
 const HELD_BYTES_MAX: usize = 64 << 20;
 
+/// How much of a refused body is read and thrown away: a sender that is still
+/// writing when the connection ends never sees the answer.
+const THROWN_AWAY_BYTES_MAX: usize = 64 << 20;
+
 /// What a body takes that does not tell its length.
 const UNKNOWN_BYTES: usize = 256 << 10;
 
@@ -70,11 +74,15 @@ impl Ingest {
     }
 
     async fn take(&self, place: IngestPlace, path: &str, request: Request) -> Result<Response, Error> {
-        let (mut head, body) = request.into_parts();
+        let (mut head, mut body) = request.into_parts();
         let announced = head.headers.get(header::CONTENT_LENGTH);
         let announced = announced.and_then(|length| length.to_str().ok()?.parse().ok());
-        let _held = self.hold(announced.unwrap_or(UNKNOWN_BYTES))?;
-        let body = read(body).await?;
+        let held = self.hold(announced.unwrap_or(UNKNOWN_BYTES));
+        if held.is_err() {
+            throw_away(&mut body).await;
+        }
+        let _held = held?;
+        let body = read(&mut body).await?;
         let query = head.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
         head.uri = format!("{path}{query}")
             .parse()
@@ -116,12 +124,25 @@ fn too_large() -> Error {
     Error::new(ErrorKind::TooLarge, format!("the body is larger than {} MiB", BODY_BYTES_MAX >> 20))
 }
 
-async fn read(body: Body) -> Result<Bytes, Error> {
-    match Limited::new(body, BODY_BYTES_MAX).collect().await {
+async fn read(body: &mut Body) -> Result<Bytes, Error> {
+    match Limited::new(&mut *body, BODY_BYTES_MAX).collect().await {
         Ok(body) => Ok(body.to_bytes()),
-        Err(cause) if cause.is::<http_body_util::LengthLimitError>() => Err(too_large()),
+        Err(cause) if cause.is::<http_body_util::LengthLimitError>() => {
+            throw_away(body).await;
+            Err(too_large())
+        }
         Err(cause) => {
             Err(Error::new(ErrorKind::Refused, "the request ended before its body did").caused_by(cause))
+        }
+    }
+}
+
+async fn throw_away(body: &mut Body) {
+    let mut read = 0;
+    while let Some(Ok(frame)) = body.frame().await {
+        read += frame.data_ref().map_or(0, Bytes::len);
+        if read > THROWN_AWAY_BYTES_MAX {
+            return;
         }
     }
 }

@@ -1,9 +1,12 @@
-//! Clients that nobody here wrote work against the sandbox, unchanged but for the base URL.
+//! Clients that nobody here wrote work against the sandbox and the server, unchanged but for the
+//! base URL.
 
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::{Sandbox, repository, variable};
+use crate::outside::{Stream, program};
+use crate::served::Served;
+use crate::support::{Project, Sandbox, repository, variable};
 
 /// Runs a program against a sandbox of its own.
 fn prove(interpreter: &Path, program: &Path) {
@@ -42,4 +45,64 @@ fn clients_the_official_node_client_of_onesignal_works() {
 #[test]
 fn clients_the_node_client_of_braze_works() {
     node("braze.mjs");
+}
+
+/// Has a Pinpoint client configure an event stream and put events, then looks at the stream with
+/// another program.
+fn event_stream(sender: &str, stream: &Stream, keys: &str) {
+    let project = Project::new(&format!(
+        "connections:
+  apps:
+    kind: pinpoint
+{keys}    streams:
+      assume_role: false
+      access_key_id: AKIDEXAMPLE
+      secret_access_key: example
+      {}_endpoint: \"{}\"
+",
+        stream.kind, stream.endpoint
+    ));
+    let served = Served::start(&project);
+    let url = format!("{}/in/pinpoint/apps", served.url);
+    let arn = stream.arn();
+    let mut environment =
+        vec![("AWS_ACCESS_KEY_ID", "AKIDSENDER"), ("AWS_SECRET_ACCESS_KEY", "s3cret"), ("STREAM_ARN", &arn)];
+    if !keys.is_empty() {
+        environment.push(("SIGNED", "yes"));
+    }
+    let python = variable("TIDEGATE_TEST_PYTHON");
+    let told = match sender {
+        "boto3" => program(&python, "python/pinpoint_client.py", &[&url], &environment),
+        _ => {
+            let script = Path::new(&variable("TIDEGATE_TEST_NODE_CLIENTS")).join("pinpoint.mjs");
+            program("node", script.to_str().expect("a path of text"), &[&url], &environment)
+        }
+    };
+    let app = told.lines().last().and_then(|line| line.strip_prefix("app ")).expect("the app's name");
+    let arguments = [stream.kind, &stream.endpoint, &stream.name, app, sender];
+    let proved = program(&python, "python/aws/app_records.py", &arguments, &[]);
+    let proofs = |told: &str| told.lines().filter(|line| line.starts_with("ok  ")).count();
+    assert!(proofs(&told) >= 12 && proofs(&proved) >= 15, "{told}\n{proved}");
+}
+
+const ACCESS_KEYS: &str = "    access_keys: [{ id: AKIDSENDER, secret: s3cret }]\n";
+
+#[test]
+fn clients_amazons_python_client_streams_events_to_kinesis_under_its_signature() {
+    event_stream("boto3", &Stream::kinesis(), ACCESS_KEYS);
+}
+
+#[test]
+fn clients_amazons_python_client_streams_events_to_firehose() {
+    event_stream("boto3", &Stream::firehose(), "");
+}
+
+#[test]
+fn clients_amazons_node_client_streams_events_to_kinesis() {
+    event_stream("node", &Stream::kinesis(), "");
+}
+
+#[test]
+fn clients_amazons_node_client_streams_events_to_firehose_under_its_signature() {
+    event_stream("node", &Stream::firehose(), ACCESS_KEYS);
 }

@@ -107,7 +107,8 @@ impl Engine {
             Err(error) => {
                 metrics::counter!("tidegate_events_refused_total", "stream" => name).increment(1);
                 if error.kind() == tidegate_model::ErrorKind::Storage {
-                    tracing::error!(%connection, error = error.chain(), "events could not be made durable");
+                    let (error, next) = (error.chain(), error.next_step());
+                    tracing::error!(%connection, error, next, "events could not be made durable");
                 }
                 Ok(ingest.refuse(&error))
             }

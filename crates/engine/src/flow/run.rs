@@ -115,11 +115,9 @@ pub(super) async fn run_job<F: Freight>(
             let pause = Pause { by: "tidegate".to_owned(), why: sentence(error), at: parts.clock.now() };
             parts.store.set_paused(&job.sync, Some(pause)).await?;
         }
-        // Only a run that came to its end proves that the cause is mended.
-        (None, Some(_))
-            if matches!(ending, Ending::Succeeded | Ending::Partial)
-                && (!job.follows || counts.delivered > 0) =>
-        {
+        // Only a run that came to its end proves that the cause is mended; one that
+        // follows has none, and proved it by what it delivered.
+        (None, Some(_)) if !job.follows && matches!(ending, Ending::Succeeded | Ending::Partial) => {
             parts.store.set_paused(&job.sync, None).await?;
         }
         _ => {}
@@ -157,7 +155,7 @@ async fn move_items<F: Freight>(
         problems: std::mem::take(&mut memory.problems),
         progress,
         moves: job.moves,
-        proves: job.follows,
+        unproved: job.follows,
     };
     let (notes, noted) = mpsc::channel(256);
     let settler = tokio::spawn(settler.settle_all(noted));

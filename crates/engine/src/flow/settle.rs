@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use tidegate_model::store::{Fate, FateKind, OverlapChunk, Settlement};
-use tidegate_model::{Checkpoint, Counts, Error, Fingerprint, Overlap, RunId, Store, SyncId, Value};
+use tidegate_model::{Checkpoint, Counts, Fingerprint, Overlap, RunId, Store, SyncId, Value};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 
 use super::control::{Control, Watch};
@@ -68,9 +68,9 @@ pub(super) struct Settler<F> {
     pub(super) progress: watch::Sender<Counts>,
     /// Whether the place moves at all; a retry leaves it where it is.
     pub(super) moves: bool,
-    /// Whether the first delivery proves that the cause of a pause is mended: a
-    /// run that follows does not come to an end that could.
-    pub(super) proves: bool,
+    /// Whether a delivery is still to prove that what paused the sync is mended: a
+    /// run that follows has no end that could.
+    pub(super) unproved: bool,
 }
 
 #[derive(Default)]
@@ -190,13 +190,6 @@ impl<F: Freight> Settler<F> {
             self.control.fail(error.context("the ledger could not be written"));
             return false;
         }
-        if self.proves && counts.delivered > 0 {
-            self.proves = false;
-            if let Err(error) = self.resume().await {
-                self.control.fail(error.context("the ledger could not be written"));
-                return false;
-            }
-        }
         if let Some(checkpoint) = checkpoint
             && let Err(error) = self.freight.settled(&checkpoint).await
         {
@@ -204,17 +197,26 @@ impl<F: Freight> Settler<F> {
             let (sync, error) = (&self.sync, error.chain());
             tracing::warn!(%sync, error, "the source could not be told what is settled");
         }
+        if self.unproved && counts.delivered > 0 {
+            self.unproved = false;
+            self.lift_pause().await;
+        }
         self.measure(counts);
         *total += counts;
         self.progress.send_modify(|progress| *progress += counts);
         true
     }
 
-    /// Takes back a pause of our own.
-    async fn resume(&self) -> Result<(), Error> {
-        match self.store.sync_state(&self.sync).await?.paused {
-            Some(pause) if pause.by == "tidegate" => self.store.set_paused(&self.sync, None).await,
-            _ => Ok(()),
+    /// The sync is active again, unless a person paused it.
+    async fn lift_pause(&self) {
+        let lifted = async {
+            match self.store.sync_state(&self.sync).await?.paused {
+                Some(pause) if pause.by == "tidegate" => self.store.set_paused(&self.sync, None).await,
+                _ => Ok(()),
+            }
+        };
+        if let Err(error) = lifted.await {
+            tracing::warn!(sync = %self.sync, error = error.chain(), "a sync that delivers still counts as paused");
         }
     }
 

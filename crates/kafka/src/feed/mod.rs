@@ -116,7 +116,7 @@ struct Over(Arc<Session>);
 
 impl Drop for Over {
     fn drop(&mut self) {
-        self.0.close();
+        self.0.end();
         // Leaving the group and the last commit take a few milliseconds. Without
         // this wait the end of the process would cut them off, and the next
         // reader would wait for the session to time out. Nothing is waited for

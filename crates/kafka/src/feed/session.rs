@@ -56,8 +56,10 @@ struct State {
     held: HashMap<Part, Held>,
     emitted: Progress,
     settled: Progress,
-    /// The feed is over: nothing is emitted any more.
+    /// Nothing more is read.
     closing: bool,
+    /// The feed is gone: nothing is emitted any more.
+    over: bool,
     /// Nobody will settle any more.
     leaving: bool,
     finished: bool,
@@ -236,6 +238,13 @@ impl Session {
         lock(&self.state).held.values().all(Held::is_settled)
     }
 
+    /// Whether nothing is left to settle: all is settled, and no batch is still
+    /// on its way into the feed.
+    pub(crate) fn is_done(&self) -> bool {
+        let state = lock(&self.state);
+        state.over && state.held.values().all(Held::is_settled)
+    }
+
     /// What was settled since the last time, for the library to commit.
     pub(crate) fn to_store(&self) -> Vec<(Part, i64)> {
         if !self.plan.commits {
@@ -300,13 +309,21 @@ impl Session {
         }
     }
 
-    /// The feed is over.
+    /// Nothing more is read.
     pub(crate) fn close(&self) {
         lock(&self.state).closing = true;
         self.changed.notify_all();
     }
 
-    /// Whether the feed is over.
+    /// The feed is gone, read to its end or dropped before.
+    pub(crate) fn end(&self) {
+        let mut state = lock(&self.state);
+        (state.closing, state.over) = (true, true);
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Whether nothing more is read.
     pub(crate) fn is_closing(&self) -> bool {
         lock(&self.state).closing
     }

@@ -4,7 +4,9 @@ use serde_json::{Value, json};
 use tempfile::tempdir;
 use tidegate_model::ErrorKind;
 
-use crate::support::{all_delivered, counts, event_on, events, files_below, once, open, target};
+use crate::support::{
+    all_delivered, counts, event_on, events, files_below, once, open, parquet_rows, target,
+};
 
 const FILES: tidegate_model::SinkRole = tidegate_lake::files::SINK;
 
@@ -29,6 +31,8 @@ async fn each_day_has_its_own_file_named_after_the_export_and_its_offsets() {
         ]
     );
     assert_eq!(counts(&files), once(&events));
+    let columns = parquet_rows(&files[0])[0].schema();
+    assert!(columns.column_with_name("event_date").is_none(), "the folder says it");
 }
 
 #[tokio::test]

@@ -12,12 +12,12 @@ pub(super) fn is_root() -> bool {
 }
 
 /// A small disk of its own, unmounted at the end.
-pub(super) struct Mount {
+pub(crate) struct Mount {
     folder: PathBuf,
 }
 
 impl Mount {
-    pub(super) fn new(folder: &Path, options: &str) -> Mount {
+    pub(crate) fn new(folder: &Path, options: &str) -> Mount {
         std::fs::create_dir_all(folder).expect("made");
         let mounted = Command::new("mount")
             .args(["-t", "tmpfs", "-o", options, "tmpfs"])

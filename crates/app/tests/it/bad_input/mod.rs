@@ -4,7 +4,7 @@
 //! thing, the cause and the next step; then the cause is mended, and all rows
 //! arrive exactly once.
 
-mod disk;
+pub(crate) mod disk;
 mod outage;
 mod project;
 mod query;

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use jiff::Timestamp;
+use tidegate_model::store::Pause;
 use tidegate_model::{Checkpoint, Event, EventLog, EventSelection, Json, LoggedEvent, Sink, StreamId, Text};
 use tidegate_testkit::MemoryEventLog;
 
@@ -83,6 +84,32 @@ async fn a_run_that_follows_sends_what_comes_and_tells_the_source_after_the_effe
     assert_eq!(run.counts.delivered, 50);
     assert_eq!(early.load(Ordering::Relaxed), 0);
     assert_eq!(*settled.lock().expect("no panic"), (0..50).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_follows_ends_the_pause_with_what_it_delivers_and_not_before() {
+    let (write, rows) = tokio::sync::mpsc::unbounded_channel();
+    let mut stage = Stage::new(&Table::default(), Repeat::Safe, one_slot(), all_delivered());
+    stage.import.source = Arc::new(Topic { rows: Arc::new(rows.into()), settled: Arc::default() });
+    stage.import.detection = Detection::Place;
+    let sync = SyncId::new("s");
+    let pause =
+        Pause { by: "tidegate".to_owned(), why: "the key was revoked".to_owned(), at: Timestamp::MIN };
+    stage.store.set_paused(&sync, Some(pause.clone())).await.expect("paused");
+
+    let idle = stage.run_until(stop_after(Duration::from_secs(1)), Input::Following).await;
+    assert_eq!(idle.ending, Some(Ending::Succeeded), "{:?}", idle.error);
+    assert_eq!(stage.store.sync_state(&sync).await.expect("state").paused, Some(pause));
+
+    let values = vec![Value::Int(1), Value::Text("u".into()), Value::Int(1)];
+    write.send(Row { columns: columns(), values }).expect("somebody reads");
+    let stop = stop_after(Duration::from_secs(60));
+    let (run, paused) = tokio::join!(stage.run_until(stop, Input::Following), async {
+        crate::flow::wait::span(Duration::from_secs(5)).await;
+        stage.store.sync_state(&sync).await.expect("state").paused
+    });
+    assert_eq!(paused, None, "it is active while it goes on");
+    assert_eq!(run.counts.delivered, 1);
 }
 
 /// Takes events, and answers as it is told.
@@ -278,27 +305,6 @@ async fn a_slow_stream_fills_requests_for_as_long_as_they_may_wait() {
     assert!(taken.len() <= 6, "{} requests for 300 events in five minutes", taken.len());
     let first = taken[0].0 - began;
     assert!(first < fill + fill / 2, "{first:?}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_run_that_follows_is_no_longer_called_paused_once_something_was_delivered() {
-    let outlet = Outlet::new(Limits { requests_at_once: 1, ..Limits::UNBOUNDED });
-    let why = tidegate_model::store::Pause {
-        by: "tidegate".into(),
-        why: "denied".into(),
-        at: Timestamp::UNIX_EPOCH,
-    };
-    outlet.store.set_paused(&outlet.export.sync, Some(why)).await.expect("paused");
-    let paused = || async { outlet.store.sync_state(&outlet.export.sync).await.expect("state").paused };
-    // One that only waited has proved nothing.
-    outlet.run(true, stop_after(Duration::from_secs(5))).await;
-    assert!(paused().await.is_some());
-    let look = async {
-        outlet.log([event(1, "a")]).await;
-        crate::flow::wait::span(Duration::from_secs(5)).await;
-        assert!(paused().await.is_none(), "it delivers and is still called paused");
-    };
-    tokio::join!(outlet.run(true, stop_after(Duration::from_secs(10))), look);
 }
 
 /// Lines of a file: equal ones are different rows, and some are none. The place

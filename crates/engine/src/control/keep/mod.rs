@@ -1,15 +1,14 @@
 //! Keeps syncs running as their schedules say: what `tidegate serve` does
 //! besides answering.
 
-use std::collections::HashMap;
+mod chores;
+mod requested;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
 use tidegate_model::store::Claim;
-use tidegate_model::{
-    Cause, ConnectionId, Counts, Ending, Error, ErrorKind, ExportRequest, Lag, Run, SyncId,
-};
+use tidegate_model::{Cause, ConnectionId, Counts, Ending, Error, ErrorKind, ExportRequest, Run, SyncId};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -22,14 +21,11 @@ use crate::project::{Schedule, SyncSpec};
 
 /// How often it is looked whether a person paused or resumed a sync.
 const LOOK: Duration = Duration::from_secs(1);
-/// How often a sync is tried that was paused because something must be mended.
-const MENDED: Duration = Duration::from_secs(60);
-/// The longest wait after a run that failed.
-const FAILED_MAX: Duration = Duration::from_secs(60);
-/// How often lag is measured.
-const LAG: Duration = Duration::from_secs(15);
-/// How often events beyond their retention are removed.
-const TRIM: Duration = Duration::from_secs(3_600);
+/// How soon a sync is tried again that was paused because something must be
+/// mended; it waits twice as long each time.
+const MENDED_FIRST: Duration = Duration::from_secs(10);
+/// The longest of these waits.
+const MENDED_LONGEST: Duration = Duration::from_secs(60);
 
 /// Which sync is kept running.
 #[derive(Clone)]
@@ -37,7 +33,7 @@ enum Kept {
     /// One of the project.
     Written(SyncId, Schedule),
     /// An export that a caller of a connection's API asked for.
-    Requested(ConnectionId, ExportRequest),
+    Requested(ConnectionId, Box<ExportRequest>),
 }
 
 impl Kept {
@@ -61,14 +57,9 @@ impl Engine {
     /// Returns after `stop` fired and every run has ended.
     pub async fn keep(self: &Arc<Self>, stop: CancellationToken) {
         let mut tasks = JoinSet::new();
-        for (id, sync) in &self.config.project.syncs {
-            if let Some(schedule) = self.schedule(sync).await {
-                tasks.spawn(self.clone().keep_one(
-                    Kept::Written(id.clone(), schedule),
-                    stop.clone(),
-                    CancellationToken::new(),
-                ));
-            }
+        for (id, schedule) in self.kept().await {
+            let kept = Kept::Written(id, schedule);
+            tasks.spawn(self.clone().keep_one(kept, stop.clone(), CancellationToken::new()));
         }
         tasks.spawn(self.clone().keep_requested(stop.clone()));
         tasks.spawn(self.clone().keep_log(stop.clone()));
@@ -78,6 +69,17 @@ impl Engine {
                 tracing::error!(%fault, "a sync is no longer kept running: a fault of this program");
             }
         }
+    }
+
+    /// The syncs that are kept running, and when they run.
+    pub async fn kept(&self) -> Vec<(SyncId, Schedule)> {
+        let mut kept = Vec::new();
+        for (id, sync) in &self.config.project.syncs {
+            if let Some(schedule) = self.schedule(sync).await {
+                kept.push((id.clone(), schedule));
+            }
+        }
+        kept
     }
 
     /// When a sync runs by itself.
@@ -94,14 +96,24 @@ impl Engine {
     /// then an export is brought to its end once more.
     async fn keep_one(self: Arc<Self>, kept: Kept, stop: CancellationToken, gone: CancellationToken) {
         let id = kept.id();
-        let mut failures = 0;
+        let mut failures: u32 = 0;
+        // Why it stands still, told once for as long as it stays the same.
+        let mut told = String::new();
+        // Whether it was switched on since it was brought to its end the last time.
+        let mut on = false;
         while !stop.is_cancelled() && !gone.is_cancelled() {
             match self.paused(&id).await {
                 Some(by) if by != "tidegate" => {
+                    if std::mem::take(&mut on)
+                        && let (Kept::Written(id, _), Schedule::Every(_)) = (&kept, kept.schedule())
+                        && let Err(error) = self.last_pass(id, &stop).await
+                    {
+                        tracing::warn!(sync = %id, why = error.chain(), "the last run before the pause failed");
+                    }
                     rest(LOOK, &stop, &gone).await;
                     continue;
                 }
-                _ => {}
+                _ => on = true,
             }
             if let Schedule::Every(span) = kept.schedule() {
                 let due = self.due(&id, span).await;
@@ -116,6 +128,9 @@ impl Engine {
                 Err(_) => true,
             };
             if !failed {
+                if !std::mem::take(&mut told).is_empty() {
+                    tracing::info!(sync = %id, "the sync goes on");
+                }
                 failures = 0;
                 if kept.schedule() == Schedule::Continuous {
                     // It came to its end by itself: its source does not follow, or is gone.
@@ -129,12 +144,36 @@ impl Engine {
                 Ok(run) => run.error.unwrap_or_default(),
                 Err(error) => format!("{}. Next: {}", error.chain(), error.next_step()),
             };
-            let pause = match self.paused(&id).await {
-                Some(_) => MENDED,
-                None => wait::backoff(failures).min(FAILED_MAX),
-            };
-            tracing::warn!(sync = %id, why, again_in = ?pause, "the sync stands still");
-            rest(pause, &stop, &gone).await;
+            if told == why && !moved {
+                tracing::debug!(sync = %id, why, "the sync still stands still");
+            } else {
+                tracing::warn!(sync = %id, why, "the sync stands still; it is tried again by itself");
+                told = why;
+            }
+            if self.paused(&id).await.is_some() {
+                self.until_mended(&id, mended(failures), &stop, &gone).await;
+            } else {
+                rest(wait::backoff(failures), &stop, &gone).await;
+            }
+        }
+    }
+
+    /// Waits before a paused sync is tried again, less long where a person resumes it.
+    async fn until_mended(
+        &self,
+        id: &SyncId,
+        span: Duration,
+        stop: &CancellationToken,
+        gone: &CancellationToken,
+    ) {
+        let mended = async {
+            while self.paused(id).await.is_some() {
+                wait::span(LOOK).await;
+            }
+        };
+        tokio::select! {
+            () = mended => {}
+            () = rest(span, stop, gone) => {}
         }
     }
 
@@ -160,9 +199,7 @@ impl Engine {
                 () = gone.cancelled() => break,
                 () = wait::span(LOOK) => {
                     if self.paused(&id).await.is_some_and(|by| by != "tidegate") {
-                        // Whoever pauses a sync wants nothing more to be sent.
-                        halt.cancel();
-                        return run.await;
+                        break;
                     }
                 }
             }
@@ -175,6 +212,15 @@ impl Engine {
             return self.do_work(&work, Pass::Once, Cause::Schedule, stop.child_token(), progress()).await;
         }
         Ok(ended)
+    }
+
+    /// The last run of an export that was switched off while it rested.
+    async fn last_pass(&self, id: &SyncId, stop: &CancellationToken) -> Result<(), Error> {
+        let SyncSpec::Export(export) = self.sync(id)? else { return Ok(()) };
+        let Some(_claim) = self.config.store.claim(id).await? else { return Ok(()) };
+        let work = Work::Export(Box::new(self.export(id, export).await?));
+        self.do_work(&work, Pass::Once, Cause::Schedule, stop.child_token(), progress()).await?;
+        Ok(())
     }
 
     async fn open_kept(&self, kept: &Kept) -> Result<(Work, Claim), Error> {
@@ -190,87 +236,6 @@ impl Engine {
                 })?;
                 Ok((Work::Export(Box::new(self.requested_export(connection, request)?)), claim))
             }
-        }
-    }
-
-    /// Starts and ends the exports that callers of an API asked for.
-    async fn keep_requested(self: Arc<Self>, stop: CancellationToken) {
-        let mut changes = self.requested.subscribe();
-        let mut running: HashMap<SyncId, (ExportRequest, CancellationToken, tokio::task::JoinHandle<()>)> =
-            HashMap::new();
-        loop {
-            let mut wanted: HashMap<SyncId, Kept> = HashMap::new();
-            for inlet in self.inlets() {
-                let Ok(ingest) = self.ingest(&inlet.connection).await else { continue };
-                for request in ingest.exports() {
-                    let kept = Kept::Requested(inlet.connection.clone(), request);
-                    wanted.insert(kept.id(), kept);
-                }
-            }
-            let stale: Vec<SyncId> = running
-                .iter()
-                .filter(|(id, (request, ..))| {
-                    !matches!(wanted.get(*id), Some(Kept::Requested(_, new)) if new == request)
-                })
-                .map(|(id, _)| id.clone())
-                .collect();
-            for id in stale {
-                if let Some((_, gone, task)) = running.remove(&id) {
-                    gone.cancel();
-                    // The next one begins where this one ends.
-                    if let Err(fault) = task.await {
-                        tracing::error!(sync = %id, %fault, "an export ended by a fault of this program");
-                    }
-                }
-            }
-            for (id, kept) in wanted {
-                let Kept::Requested(_, request) = &kept else { continue };
-                if !running.contains_key(&id) {
-                    let gone = CancellationToken::new();
-                    let request = request.clone();
-                    let task = tokio::spawn(self.clone().keep_one(kept, stop.clone(), gone.clone()));
-                    running.insert(id, (request, gone, task));
-                }
-            }
-            tokio::select! {
-                () = stop.cancelled() => break,
-                changed = changes.changed() => if changed.is_err() { break },
-            }
-        }
-        for (_, (_, _, task)) in running {
-            if let Err(fault) = task.await {
-                tracing::error!(%fault, "an export ended by a fault of this program");
-            }
-        }
-    }
-
-    /// Removes events beyond their retention.
-    async fn keep_log(self: Arc<Self>, stop: CancellationToken) {
-        while !stop.is_cancelled() {
-            let kept = SignedDuration::from_hours(24 * i64::from(self.config.log_days));
-            let before = self.config.clock.now().saturating_sub(kept).unwrap_or(Timestamp::MIN);
-            if let Err(error) = self.config.log.trim(before).await {
-                tracing::warn!(error = error.chain(), "old events could not be removed");
-            }
-            rest(TRIM, &stop, &stop).await;
-        }
-    }
-
-    /// Measures how far behind their streams syncs are.
-    async fn keep_measuring(self: Arc<Self>, stop: CancellationToken) {
-        while !stop.is_cancelled() {
-            for (id, sync) in &self.config.project.syncs {
-                let state = self.config.store.sync_state(id).await.unwrap_or_default();
-                let paused = metrics::gauge!("tidegate_sync_paused", "sync" => id.to_string());
-                paused.set(f64::from(u8::from(state.paused.is_some())));
-                // A stream that does not answer holds up no end of the process.
-                let lags = tokio::select! {
-                    lags = self.lag(sync, state.checkpoint.as_ref()) => lags,
-                    () = stop.cancelled() => return,
-                };
-                lags.iter().for_each(|lag| measure(id, lag));
-            }
-            rest(LAG, &stop, &stop).await;
         }
     }
 
@@ -290,17 +255,9 @@ impl Engine {
     }
 }
 
-fn measure(id: &SyncId, lag: &Lag) {
-    let labels = [("sync", id.to_string()), ("partition", lag.partition.clone())];
-    // Beyond 2^53 a gauge is not exact any more, and nobody minds.
-    metrics::gauge!("tidegate_lag_items", &labels).set(lag.behind as f64);
-    metrics::gauge!("tidegate_position", &labels).set(lag.position as f64);
-    if let Some(seen) = lag.last_seen {
-        metrics::gauge!("tidegate_last_seen_timestamp_seconds", &labels).set(seen.as_second() as f64);
-    }
-    if let Some(rate) = lag.per_minute {
-        metrics::gauge!("tidegate_items_per_minute", &labels).set(rate as f64);
-    }
+/// How long to wait until it is looked whether the cause of a pause is mended.
+fn mended(failures: u32) -> Duration {
+    MENDED_FIRST.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(MENDED_LONGEST)
 }
 
 fn progress() -> watch::Sender<Counts> {

@@ -1,0 +1,161 @@
+//! `kill -9` of `tidegate serve` at random moments, while many write to it: what
+//! got a 2xx is exported, to Delta exactly once, to Kinesis at least once.
+
+use std::collections::{BTreeMap, HashSet};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::outside::{Stream, record_ids, table_ids};
+use crate::served::{Served, until};
+use crate::support::{Project, pause};
+
+/// How often it is killed; `TIDEGATE_TEST_KILLS` sets another number.
+const KILLS: u64 = 200;
+/// Connections that write at the same time.
+const WRITERS: u64 = 4;
+/// Events of a request.
+const EVENTS: u64 = 20;
+/// The longest life of a server.
+const LIFE_MS: u64 = 600;
+
+/// Those who write, and what they were promised.
+struct Writers {
+    address: Arc<Mutex<String>>,
+    stop: Arc<AtomicBool>,
+    tasks: Vec<tokio::task::JoinHandle<Promised>>,
+}
+
+#[derive(Default)]
+struct Promised {
+    /// Ids of events of which the server said that they are durable.
+    kept: HashSet<String>,
+    /// How many were sent, heard of or not.
+    sent: HashSet<String>,
+    /// Requests whose answer never came.
+    unheard: u64,
+}
+
+impl Writers {
+    fn start(url: &str) -> Writers {
+        let address = Arc::new(Mutex::new(url.to_owned()));
+        let (stop, next) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let tasks =
+            (0..WRITERS).map(|_| tokio::spawn(write(address.clone(), stop.clone(), next.clone()))).collect();
+        Writers { address, stop, tasks }
+    }
+
+    fn turn_to(&self, url: &str) {
+        url.clone_into(&mut self.address.lock().expect("nobody panicked"));
+    }
+
+    async fn end(self) -> Promised {
+        self.stop.store(true, Ordering::Relaxed);
+        let mut all = Promised::default();
+        for task in self.tasks {
+            let one = task.await.expect("a writer");
+            all.kept.extend(one.kept);
+            all.sent.extend(one.sent);
+            all.unheard += one.unheard;
+        }
+        all
+    }
+}
+
+/// Sends events until it is told to stop. A request without an answer is sent again
+/// sometimes, as a sender does; sometimes it is given up, as when the sender dies.
+async fn write(address: Arc<Mutex<String>>, stop: Arc<AtomicBool>, next: Arc<AtomicU64>) -> Promised {
+    let client = reqwest::Client::builder().timeout(Duration::from_secs(5)).build().expect("a client");
+    let mut promised = Promised::default();
+    let mut again = None;
+    while !stop.load(Ordering::Relaxed) {
+        let first = again.take().unwrap_or_else(|| next.fetch_add(EVENTS, Ordering::Relaxed));
+        let ids: Vec<String> = (first..first + EVENTS).map(|number| format!("e{number}")).collect();
+        let lines = ids.iter().enumerate().map(|(at, id)| {
+            json!({ "id": id, "kind": "order.placed", "user_id": format!("u{}", at % 7) }).to_string() + "\n"
+        });
+        let url = format!("{}/in/events/shop", address.lock().expect("nobody panicked"));
+        let request = client.post(url).bearer_auth(super::serve::TOKEN).body(lines.collect::<String>());
+        promised.sent.extend(ids.iter().cloned());
+        match request.send().await {
+            Ok(answer) if answer.status().is_success() => promised.kept.extend(ids),
+            Ok(answer) => panic!("{}: {:?}", answer.status(), answer.text().await),
+            Err(_) => {
+                promised.unheard += 1;
+                again = (first / EVENTS % 2 == 0).then_some(first);
+                pause(Duration::from_millis(20)).await;
+            }
+        }
+        pause(Duration::from_millis(15)).await;
+    }
+    promised
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn crash_out_every_acknowledged_event_is_exported_whenever_the_server_dies() {
+    let kills = std::env::var("TIDEGATE_TEST_KILLS").map_or(KILLS, |kills| kills.parse().expect("a number"));
+    let stream = Stream::kinesis();
+    let project = Project::new(&format!(
+        "connections:
+{}  lake: {{ kind: delta, path: lake }}
+  kinesis: {}
+syncs:
+  delta: {{ from: {{ events: shop }}, to: {{ connection: lake, commit_every: 100ms }} }}
+  records: {{ from: {{ events: shop }}, to: {{ connection: kinesis, stream: {} }} }}
+",
+        super::serve::SHOP,
+        stream.connection(),
+        stream.name,
+    ));
+    let mut served = Served::start(&project);
+    let writers = Writers::start(&served.url);
+
+    let mut met = 0;
+    for kill in 0..kills {
+        let moment = RandomState::new().hash_one(kill) % LIFE_MS;
+        pause(Duration::from_millis(moment)).await;
+        met += u64::from(served.kill());
+        served = Served::start(&project);
+        writers.turn_to(&served.url);
+    }
+    assert_eq!(met, kills, "it died by itself");
+    let promised = writers.end().await;
+    until("the end of the log", async || {
+        let status = project.json(&["status"]);
+        let done = |status: &serde_json::Value| status["lag"][0]["behind"] == 0;
+        status.as_array().is_some_and(|all| all.iter().all(done)).then_some(())
+    })
+    .await;
+
+    let table = table_ids("delta", &project.path().join("lake/shop_events/events"));
+    let records = record_ids(&stream.read());
+    let repeated = records.values().filter(|times| **times > 1).count();
+    eprintln!(
+        "{kills} kills: {} events acknowledged, {} sent, {} requests unheard; {} in Delta, {} in Kinesis, {repeated} of them more than once",
+        promised.kept.len(),
+        promised.sent.len(),
+        promised.unheard,
+        table.len(),
+        records.len(),
+    );
+    missing("Delta", &promised, &table);
+    missing("Kinesis", &promised, &records);
+    let doubled: Vec<_> = table.iter().filter(|(_, times)| **times > 1).take(5).collect();
+    assert!(doubled.is_empty(), "more than once in Delta: {doubled:?}");
+    assert!(promised.kept.len() as u64 > kills, "there was hardly any load");
+}
+
+fn missing(what: &str, promised: &Promised, found: &BTreeMap<String, u32>) {
+    let lost: Vec<_> = promised.kept.iter().filter(|id| !found.contains_key(*id)).collect();
+    assert!(
+        lost.is_empty(),
+        "{} lost on the way to {what}, such as {:?}",
+        lost.len(),
+        &lost[..lost.len().min(5)]
+    );
+    let strangers: Vec<_> = found.keys().filter(|id| !promised.sent.contains(*id)).take(5).collect();
+    assert!(strangers.is_empty(), "nobody sent {strangers:?}");
+}
