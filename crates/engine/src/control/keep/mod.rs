@@ -212,9 +212,7 @@ impl Engine {
                 () = gone.cancelled() => break,
                 () = wait::span(LOOK) => {
                     if self.paused(&id).await.is_some_and(|by| by != "tidegate") {
-                        // Whoever pauses a sync wants nothing more to be sent.
-                        halt.cancel();
-                        return run.await;
+                        break;
                     }
                 }
             }
