@@ -59,8 +59,11 @@ pub trait Ingest: Send + Sync {
 
     /// The exports that callers asked for through this API. Looked at again
     /// after each request that changed something.
-    fn exports(&self) -> Vec<ExportRequest> {
-        Vec::new()
+    ///
+    /// # Errors
+    /// Where they cannot be told now: what runs goes on.
+    fn exports(&self) -> Result<Vec<ExportRequest>, Error> {
+        Ok(Vec::new())
     }
 
     /// Counts the changes of [`Ingest::exports`].

@@ -2,6 +2,7 @@
 
 mod ingest;
 
+use std::future::IntoFuture;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,9 @@ use tower_http::timeout::TimeoutLayer;
 
 /// A request that takes longer is answered 408: nobody holds a place for ever.
 const REQUEST_MAX: Duration = Duration::from_secs(60);
+
+/// How long requests under way may still take once the process is to end.
+const GRACE: Duration = Duration::from_secs(10);
 
 /// Listens on an address.
 ///
@@ -52,10 +56,18 @@ pub(crate) async fn serve(
             tracing::debug!(%cause, "TCP_NODELAY could not be set");
         }
     });
-    axum::serve(listener, routes)
-        .with_graceful_shutdown(stop.cancelled_owned())
-        .await
-        .map_err(|cause| Error::new(ErrorKind::Unexpected, "the HTTP server ended").caused_by(cause))
+    let serving = axum::serve(listener, routes).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let late = async {
+        stop.cancelled().await;
+        // Who holds half a request open does not hold the process.
+        tokio::time::timeout(GRACE, std::future::pending::<()>()).await
+    };
+    tokio::select! {
+        served = serving.into_future() => {
+            served.map_err(|cause| Error::new(ErrorKind::Unexpected, "the HTTP server ended").caused_by(cause))
+        }
+        _ = late => Ok(()),
+    }
 }
 
 async fn render(metrics: PrometheusHandle) -> impl IntoResponse {

@@ -117,16 +117,9 @@ impl Ingest for DataPlane {
         answer
     }
 
-    fn exports(&self) -> Vec<ExportRequest> {
-        match self.store.transact(|session| session.streams()) {
-            Ok(streams) => {
-                streams.iter().filter_map(|stream| streams::export(stream, &self.settings.streams)).collect()
-            }
-            Err(error) => {
-                tracing::error!(error = %error.chain(), "the event streams cannot be read");
-                Vec::new()
-            }
-        }
+    fn exports(&self) -> Result<Vec<ExportRequest>, Error> {
+        let streams = self.store.transact(|session| session.streams())?;
+        Ok(streams.iter().filter_map(|stream| streams::export(stream, &self.settings.streams)).collect())
     }
 
     fn exports_version(&self) -> u64 {

@@ -230,7 +230,7 @@ async fn an_event_stream_is_an_export() {
 
     let plane = plane.again();
     assert_eq!(plane.call("GET", path, Value::Null).await, (200, stream.clone()));
-    let [export] = &plane.ingest.exports()[..] else { panic!("one export") };
+    let [export] = &plane.exports()[..] else { panic!("one export") };
     assert_eq!((&*export.name, &*export.kind), ("eventstream-app1", "kinesis"));
     assert_eq!(export.selection.apps, ["app1"]);
     let expected = json!({ "region": "eu-west-1", "endpoint": "http://127.0.0.1:4567", "role_arn": ROLE, "external_id": "shop" });
@@ -242,11 +242,11 @@ async fn an_event_stream_is_an_export() {
         plane.call("POST", path, json!({ "DestinationStreamArn": firehose, "RoleArn": ROLE })).await.0,
         200
     );
-    let exports = plane.ingest.exports();
+    let exports = plane.exports();
     assert_eq!(json!(exports[0].target.members()), json!({ "delivery_stream": "lake", "shape": "pinpoint" }));
 
     assert_eq!(plane.call("DELETE", path, Value::Null).await.1["DestinationStreamArn"], firehose);
-    assert!(plane.ingest.exports().is_empty());
+    assert!(plane.exports().is_empty());
     assert_eq!(plane.ingest.exports_version(), 2);
 }
 

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::Request;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tidegate_model::{Ingest, Received};
+use tidegate_model::{ExportRequest, Ingest, Received};
 use tidegate_testkit::conforms::{settings_of, tools};
 
 /// A data plane in a folder of its own, on a clock that stands at 2026-03-01T12:00:00Z.
@@ -30,6 +30,10 @@ impl Plane {
     /// The same, as after a restart.
     fn again(self) -> Plane {
         Plane { ingest: open(&self.settings, &self.folder), ..self }
+    }
+
+    fn exports(&self) -> Vec<ExportRequest> {
+        self.ingest.exports().map_err(|error| error.chain()).expect("told")
     }
 
     async fn receive(&self, method: &str, path: &str, body: &str) -> Received {

@@ -3,15 +3,19 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
+use std::time::Duration;
 
-use tidegate_model::{ConnectionId, ExportRequest, SyncId};
+use tidegate_model::{ConnectionId, Error, ExportRequest, SyncId};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::super::Engine;
 use super::super::export::requested_id;
 use super::super::receive::Inlet;
-use super::Kept;
+use super::{Kept, rest};
+
+/// How soon it is looked again where it could not be told what is asked for.
+const AGAIN: Duration = Duration::from_secs(5);
 
 /// An export that is kept running because a caller asked for it.
 struct Requested {
@@ -29,7 +33,18 @@ impl Engine {
         let mut running: HashMap<SyncId, Requested> = HashMap::new();
         let mut ending: HashMap<SyncId, JoinHandle<()>> = HashMap::new();
         loop {
-            let wanted = self.requested_now().await;
+            let wanted = match self.requested_now().await {
+                Ok(wanted) => wanted,
+                Err(error) => {
+                    // Nobody took anything back: what runs goes on.
+                    tracing::error!(error = error.chain(), "what was asked to be exported cannot be told");
+                    rest(AGAIN, &stop, &stop).await;
+                    match stop.is_cancelled() {
+                        true => break,
+                        false => continue,
+                    }
+                }
+            };
             ending.retain(|_, task| !task.is_finished());
             let stale = running
                 .extract_if(|id, known| wanted.get(id).is_none_or(|(_, request)| *request != known.request));
@@ -62,16 +77,14 @@ impl Engine {
     }
 
     /// What callers of APIs ask for now.
-    async fn requested_now(&self) -> HashMap<SyncId, (ConnectionId, ExportRequest)> {
+    async fn requested_now(&self) -> Result<HashMap<SyncId, (ConnectionId, ExportRequest)>, Error> {
         let mut wanted = HashMap::new();
         for Inlet { connection, .. } in self.inlets() {
-            // It is told where requests come in that it cannot be opened.
-            let Ok(ingest) = self.ingest(&connection).await else { continue };
-            for request in ingest.exports() {
+            for request in self.ingest(&connection).await?.exports()? {
                 wanted.insert(requested_id(&connection, &request.name), (connection.clone(), request));
             }
         }
-        wanted
+        Ok(wanted)
     }
 }
 
