@@ -1,7 +1,6 @@
 //! Keeps syncs running as their schedules say: what `tidegate serve` does
 //! besides answering.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use tidegate_model::store::Claim;
 use tidegate_model::{Cause, ConnectionId, Counts, Ending, Error, ExportRequest, Lag, Run, SyncId};
 use tokio::sync::watch;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::Engine;
@@ -31,15 +30,15 @@ const TRIM: Duration = Duration::from_secs(3_600);
 
 /// Which sync is kept running.
 #[derive(Clone)]
-enum Kept {
+pub(super) enum Kept {
     /// One of the project.
     Written(SyncId, Schedule),
     /// An export that a caller of a connection's API asked for.
-    Requested(ConnectionId, ExportRequest),
+    Requested(ConnectionId, Box<ExportRequest>),
 }
 
 impl Kept {
-    fn id(&self) -> SyncId {
+    pub(super) fn id(&self) -> SyncId {
         match self {
             Kept::Written(id, _) => id.clone(),
             Kept::Requested(connection, request) => requested_id(connection, &request.name),
@@ -90,7 +89,12 @@ impl Engine {
 
     /// Runs one sync again and again. `gone` says that it is no longer wanted.
     /// Where it is switched off, an export is brought to its end once more.
-    async fn keep_one(self: Arc<Self>, kept: Kept, stop: CancellationToken, gone: CancellationToken) {
+    pub(super) async fn keep_one(
+        self: Arc<Self>,
+        kept: Kept,
+        stop: CancellationToken,
+        gone: CancellationToken,
+    ) {
         let id = kept.id();
         let mut failures = 0;
         // Whether it was on when it was looked at last.
@@ -195,62 +199,6 @@ impl Engine {
         }
     }
 
-    /// Starts and ends the exports that callers of an API asked for.
-    async fn keep_requested(self: Arc<Self>, stop: CancellationToken) {
-        let mut changes = self.requested.subscribe();
-        let mut running: HashMap<SyncId, (ExportRequest, CancellationToken, JoinHandle<()>)> = HashMap::new();
-        // Those that are no longer wanted and may be at their last run: nobody waits
-        // for them but their successors, for their sinks may be down.
-        let mut ending: HashMap<SyncId, JoinHandle<()>> = HashMap::new();
-        loop {
-            let mut wanted: HashMap<SyncId, Kept> = HashMap::new();
-            for inlet in self.inlets() {
-                let Ok(ingest) = self.ingest(&inlet.connection).await else { continue };
-                for request in ingest.exports() {
-                    let kept = Kept::Requested(inlet.connection.clone(), request);
-                    wanted.insert(kept.id(), kept);
-                }
-            }
-            let stale: Vec<SyncId> = running
-                .iter()
-                .filter(|(id, (request, ..))| {
-                    !matches!(wanted.get(*id), Some(Kept::Requested(_, new)) if new == request)
-                })
-                .map(|(id, _)| id.clone())
-                .collect();
-            for id in stale {
-                if let Some((_, gone, task)) = running.remove(&id) {
-                    gone.cancel();
-                    ending.insert(id, task);
-                }
-            }
-            for (id, kept) in wanted {
-                let Kept::Requested(_, request) = &kept else { continue };
-                if !running.contains_key(&id) {
-                    let gone = CancellationToken::new();
-                    let request = request.clone();
-                    let kept = self.clone().keep_one(kept, stop.clone(), gone.clone());
-                    let before = ending.remove(&id);
-                    let task = tokio::spawn(async move {
-                        // It begins where that one ends.
-                        if let Some(before) = before {
-                            ended(before).await;
-                        }
-                        kept.await;
-                    });
-                    running.insert(id, (request, gone, task));
-                }
-            }
-            tokio::select! {
-                () = stop.cancelled() => break,
-                changed = changes.changed() => if changed.is_err() { break },
-            }
-        }
-        for task in running.into_values().map(|(_, _, task)| task).chain(ending.into_values()) {
-            ended(task).await;
-        }
-    }
-
     /// Removes events beyond their retention.
     async fn keep_log(self: Arc<Self>, stop: CancellationToken) {
         while !stop.is_cancelled() {
@@ -304,12 +252,6 @@ fn measure(id: &SyncId, lag: &Lag) {
     }
     if let Some(rate) = lag.per_minute {
         metrics::gauge!("tidegate_items_per_minute", &labels).set(rate as f64);
-    }
-}
-
-async fn ended(export: JoinHandle<()>) {
-    if let Err(fault) = export.await {
-        tracing::error!(%fault, "an export ended by a fault of this program");
     }
 }
 

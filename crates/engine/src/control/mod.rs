@@ -10,6 +10,7 @@ mod plan;
 mod preview;
 mod receive;
 mod rehearsal;
+mod requested;
 mod runs;
 
 use std::collections::HashMap;
