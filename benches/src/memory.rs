@@ -1,4 +1,4 @@
-//! How much memory a process held at its peak.
+//! How much memory a process holds.
 
 use std::fs;
 use std::process::ExitStatus;
@@ -24,10 +24,19 @@ pub(crate) async fn wait(child: &mut Child) -> Result<(ExitStatus, u64)> {
     }
 }
 
+/// Resident memory now, in bytes; `None` once the process is gone.
+pub(crate) fn resident(id: u32) -> Option<u64> {
+    line(id, "VmRSS:")
+}
+
 /// The high-water mark of resident memory, `None` once the process is gone.
-fn peak_resident(id: u32) -> Option<u64> {
+pub(crate) fn peak_resident(id: u32) -> Option<u64> {
+    line(id, "VmHWM:")
+}
+
+fn line(id: u32, name: &str) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     let kibibytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
     Some(kibibytes * 1024)
 }
@@ -37,13 +46,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_running_process_has_a_peak() {
-        let own = peak_resident(std::process::id()).unwrap();
-        assert!(own > 100 * 1024, "{own} bytes");
+    fn a_running_process_holds_no_more_than_its_peak() {
+        let (now, peak) = (resident(std::process::id()).unwrap(), peak_resident(std::process::id()).unwrap());
+        assert!(now > 100 * 1024, "{now} bytes");
+        assert!(peak > 100 * 1024, "{peak} bytes");
     }
 
     #[test]
-    fn a_process_that_is_gone_has_none() {
-        assert_eq!(peak_resident(u32::MAX), None);
+    fn a_process_that_is_gone_holds_none() {
+        assert_eq!((resident(u32::MAX), peak_resident(u32::MAX)), (None, None));
     }
 }

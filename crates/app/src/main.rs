@@ -27,7 +27,9 @@ const PARTIAL: u8 = 3;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    output::start_logging(cli.verbose);
+    // What runs for weeks says when it stops and when it goes on.
+    let serves = matches!(cli.command, cli::Command::Serve { .. });
+    output::start_logging(cli.verbose.saturating_add(u8::from(serves)));
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
         tracing::debug!("a TLS provider was installed before");
     }

@@ -62,7 +62,7 @@ pub(crate) fn run(shared: &Shared, selection: Option<&KafkaSelection>) -> Result
             match fetch(look, &parts) {
                 Ok(found) => checks.pass(name, found),
                 Err(error) => {
-                    checks.fail(name, error.chain(), remedy(&error, &look.access.topic_command(topic)))
+                    checks.fail(name, error.chain(), remedy(&error, &look.access.topic_command(topic)));
                 }
             }
         }

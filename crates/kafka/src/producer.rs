@@ -152,7 +152,9 @@ impl Producer {
                 .headers(outgoing.headers);
             record.timestamp = outgoing.timestamp;
             if let Err((error, _)) = producer.send(record) {
-                fates[at] = Fate::Refused(code(&error));
+                // What stands behind it may be of the same user, and overtakes nothing.
+                fates[at..].fill(Fate::Refused(code(&error)));
+                break;
             }
         }
         Ok(incoming)

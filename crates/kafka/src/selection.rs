@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use schemars::{JsonSchema, Schema};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde_json::Value;
 use tidegate_model::settings::schema_of;
@@ -30,7 +30,7 @@ struct TopicSettings {
 }
 
 /// Where to begin while the group has no place of its own.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Start {
     /// With the oldest message there is.
@@ -39,13 +39,54 @@ pub(crate) enum Start {
     /// With the next message that comes.
     Latest,
     /// With the first message of this time or later.
-    Timestamp(
-        /// A time with its zone, for example `2026-11-01T00:00:00Z`.
-        #[schemars(with = "String")]
-        Timestamp,
-    ),
-    /// With these offsets: topic → partition → offset. Partitions that are not named begin with the oldest message.
+    Timestamp(Timestamp),
+    /// With these offsets: topic → partition → offset. Partitions that are not
+    /// named begin with the oldest message.
     Offsets(BTreeMap<String, BTreeMap<i32, i64>>),
+}
+
+/// Written by hand, so that each form has its help.
+impl JsonSchema for Start {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Start".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "Where to begin while the group has no place of its own.",
+            "oneOf": [
+                { "const": "earliest", "description": "With the oldest message there is." },
+                { "const": "latest", "description": "With the next message that comes." },
+                {
+                    "type": "object",
+                    "properties": {
+                        "timestamp": {
+                            "type": "string",
+                            "format": "date-time",
+                            "description": "With the first message of this time or later, for example `2026-11-01T00:00:00Z`."
+                        }
+                    },
+                    "required": ["timestamp"],
+                    "additionalProperties": false
+                },
+                {
+                    "type": "object",
+                    "properties": {
+                        "offsets": {
+                            "type": "object",
+                            "description": "With these offsets: topic, then partition, then offset. Other partitions begin with the oldest message.",
+                            "additionalProperties": {
+                                "type": "object",
+                                "additionalProperties": { "type": "integer", "minimum": 0 }
+                            }
+                        }
+                    },
+                    "required": ["offsets"],
+                    "additionalProperties": false
+                }
+            ]
+        })
+    }
 }
 
 /// What becomes of messages without a value.

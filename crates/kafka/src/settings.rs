@@ -207,7 +207,27 @@ impl KafkaSettings {
         if let Some(sasl) = &sasl {
             sasl.check()?;
         }
+        self.check_bytes()?;
         Ok(sasl)
+    }
+
+    /// The library takes texts that end with a zero byte, so none can hold one.
+    fn check_bytes(&self) -> Result<(), Error> {
+        let sasl = self.sasl.as_ref();
+        let hidden = |secret: &Option<Secret>| secret.as_ref().map(|secret| secret.expose().to_owned());
+        let all = [
+            ("api_key", hidden(&self.api_key)),
+            ("api_secret", hidden(&self.api_secret)),
+            ("sasl.username", sasl.and_then(|sasl| sasl.username.clone())),
+            ("sasl.password", sasl.and_then(|sasl| hidden(&sasl.password))),
+            ("sasl.token", sasl.and_then(|sasl| hidden(&sasl.token))),
+            ("tls.key", self.tls.as_ref().and_then(|tls| hidden(&tls.key))),
+            ("tls.key_password", self.tls.as_ref().and_then(|tls| hidden(&tls.key_password))),
+        ];
+        match all.iter().find(|(_, text)| text.as_ref().is_some_and(|text| text.contains('\0'))) {
+            Some((name, _)) => Err(Error::settings(format!("`{name}`: holds a zero byte"))),
+            None => Ok(()),
+        }
     }
 
     /// Who is logged in, as access rules name it.

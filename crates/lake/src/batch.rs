@@ -12,6 +12,8 @@ use jiff::{Timestamp, civil};
 use tidegate_model::event::{Cell, ColumnType};
 use tidegate_model::{Error, Layout, LoggedEvent};
 
+use crate::stream::Shape;
+
 /// Bytes that a text takes on average; a column grows where that is too few.
 const TEXT_BYTES: usize = 24;
 const DAY_SECONDS: i64 = 24 * 60 * 60;
@@ -49,30 +51,40 @@ pub(crate) fn schema(layout: Layout) -> SchemaRef {
     Arc::new(Schema::new(layout.columns().iter().map(field).collect::<Vec<_>>()))
 }
 
-/// The events of each day as one batch, in their order. `synced` is the time of
-/// this delivery. With `split` unset all days are one batch.
-pub(crate) fn batches<'a>(
-    layout: Layout,
-    events: impl IntoIterator<Item = &'a LoggedEvent>,
-    synced: Timestamp,
-    split: bool,
-) -> Result<Vec<(Day, RecordBatch)>, Error> {
-    let events = events.into_iter();
-    let expected = events.size_hint().0.max(events.size_hint().1.unwrap_or(0));
-    let mut days: BTreeMap<Day, Rows> = BTreeMap::new();
-    let mut cells = Vec::with_capacity(layout.columns().len());
-    for event in events {
-        cells.clear();
-        layout.cells(event, synced, &mut cells);
-        let day = Day::of(event.event.at);
-        let fresh = days.is_empty();
-        // Nearly all events of a batch happened on one day: that one gets the room.
-        let rows = days
-            .entry(if split { day } else { Day(0) })
-            .or_insert_with(|| Rows::with_capacity(layout, if fresh { expected } else { 64 }));
-        rows.push(&cells, day);
+/// Events of one step as columns, by day.
+pub(crate) struct Days<'a> {
+    shape: Shape,
+    expected: usize,
+    days: BTreeMap<Day, Rows>,
+    /// The values of one event.
+    cells: Vec<Cell<'a>>,
+}
+
+impl<'a> Days<'a> {
+    /// No events yet; about as many are expected.
+    pub(crate) fn new(shape: Shape, expected: usize) -> Days<'a> {
+        let cells = Vec::with_capacity(shape.layout.columns().len());
+        Days { shape, expected, days: BTreeMap::new(), cells }
     }
-    days.into_iter().map(|(day, rows)| Ok((day, rows.finish(layout)?))).collect()
+
+    /// Appends an event to its day.
+    pub(crate) fn push(&mut self, event: &'a LoggedEvent) {
+        let Shape { layout, synced, split } = self.shape;
+        self.cells.clear();
+        layout.cells(event, synced, &mut self.cells);
+        let day = Day::of(event.event.at);
+        // Nearly all events of a step happened on one day: that one gets the room.
+        let room = if self.days.is_empty() { self.expected } else { 0 };
+        let rows = self.days.entry(if split { day } else { Day(0) });
+        rows.or_insert_with(|| Rows::with_capacity(layout, room)).push(&self.cells, day);
+    }
+
+    /// The events of each day as one batch, in their order. Without a split all
+    /// days are one batch.
+    pub(crate) fn finish(self) -> Result<Vec<(Day, RecordBatch)>, Error> {
+        let schema = schema(self.shape.layout);
+        self.days.into_iter().map(|(day, rows)| Ok((day, rows.finish(schema.clone())?))).collect()
+    }
 }
 
 /// The columns of a batch while they grow.
@@ -117,9 +129,9 @@ impl Rows {
         }
     }
 
-    fn finish(self, layout: Layout) -> Result<RecordBatch, Error> {
+    fn finish(self, schema: SchemaRef) -> Result<RecordBatch, Error> {
         let arrays = self.0.into_iter().map(Column::finish).collect();
-        RecordBatch::try_new(schema(layout), arrays)
+        RecordBatch::try_new(schema, arrays)
             .map_err(|cause| Error::internal("events do not fit their columns").caused_by(cause))
     }
 }
@@ -169,6 +181,12 @@ pub(crate) mod tests {
         LoggedEvent { offset: Offset { partition: 0, at }, logged_at: time, event }
     }
 
+    fn batches(layout: Layout, events: &[LoggedEvent], split: bool) -> Vec<(Day, RecordBatch)> {
+        let mut days = Days::new(Shape { layout, synced: Timestamp::UNIX_EPOCH, split }, events.len());
+        events.iter().for_each(|event| days.push(event));
+        days.finish().expect("batches")
+    }
+
     #[test]
     fn events_are_split_by_day_and_keep_their_order() {
         let events = [
@@ -177,7 +195,7 @@ pub(crate) mod tests {
             logged(3, "2026-03-01T00:00:00Z"),
         ];
 
-        let batches = batches(Layout::Messages, &events, events[0].logged_at, true).expect("batches");
+        let batches = batches(Layout::Messages, &events, true);
 
         let days: Vec<String> = batches.iter().map(|(day, _)| day.date().to_string()).collect();
         assert_eq!(days, ["2026-03-01", "2026-03-02"]);
@@ -193,7 +211,7 @@ pub(crate) mod tests {
     fn without_a_split_all_days_are_one_batch() {
         let events = [logged(1, "1969-12-31T23:59:59Z"), logged(2, "2026-03-02T00:00:00Z")];
 
-        let batches = batches(Layout::Events, &events, events[0].logged_at, false).expect("batches");
+        let batches = batches(Layout::Events, &events, false);
 
         assert_eq!(batches.len(), 1);
         let days = batches[0].1["event_date"].as_primitive::<Date32Type>();

@@ -14,6 +14,7 @@ mod place;
 mod probe;
 mod progress;
 mod settings;
+mod stream;
 
 use tidegate_model::{Error, LoggedEvent, Reason};
 

@@ -15,21 +15,38 @@ pub(crate) struct Mark {
     pub(crate) logged_us: i64,
 }
 
+/// What of an event a mark is about.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entry {
+    /// The partition of the log.
+    pub(crate) partition: u32,
+    at: u64,
+    logged_us: i64,
+}
+
+impl From<&LoggedEvent> for Entry {
+    fn from(event: &LoggedEvent) -> Entry {
+        let offset = event.offset;
+        Entry { partition: offset.partition, at: offset.at, logged_us: event.logged_at.as_microsecond() }
+    }
+}
+
 impl Mark {
     /// Whether an event was written before.
     ///
     /// A log that was begun anew counts from the beginning again. Its events were
     /// logged later than any event that was written, so they are not taken for
     /// those of the old log.
-    pub(crate) fn covers(self, event: &LoggedEvent) -> bool {
-        event.offset.at <= self.at && event.logged_at.as_microsecond() <= self.logged_us
+    pub(crate) fn covers(self, event: impl Into<Entry>) -> bool {
+        let event = event.into();
+        event.at <= self.at && event.logged_us <= self.logged_us
     }
 
     /// The mark once this event is written too.
-    pub(crate) fn after(mark: Option<Mark>, event: &LoggedEvent) -> Mark {
-        let logged_us = event.logged_at.as_microsecond();
-        let earlier = mark.map_or(logged_us, |mark| mark.logged_us);
-        Mark { at: event.offset.at, logged_us: earlier.max(logged_us) }
+    pub(crate) fn after(mark: Option<Mark>, event: impl Into<Entry>) -> Mark {
+        let event = event.into();
+        let earlier = mark.map_or(event.logged_us, |mark| mark.logged_us);
+        Mark { at: event.at, logged_us: earlier.max(event.logged_us) }
     }
 }
 

@@ -19,7 +19,7 @@ pub(super) async fn serve(place: &Place, address: SocketAddr) -> Result<u8, Erro
     let listener = web::listen(address).await?;
     let address = listener.local_addr().unwrap_or(address);
     let stop = super::stop_on_signals();
-    announce(&engine, address);
+    announce(&engine, address).await;
     let kept = tokio::spawn({
         let (engine, stop) = (engine.clone(), stop.clone());
         async move { engine.keep(stop).await }
@@ -34,7 +34,7 @@ pub(super) async fn serve(place: &Place, address: SocketAddr) -> Result<u8, Erro
 }
 
 /// Says where everything is: on stderr, for stdout is for data.
-fn announce(engine: &tidegate_engine::control::Engine, address: SocketAddr) {
+async fn announce(engine: &tidegate_engine::control::Engine, address: SocketAddr) {
     eprintln!("listening on http://{address}");
     for inlet in engine.inlets() {
         eprintln!("  events  /in/{}/{}", inlet.kind, inlet.connection);
@@ -42,11 +42,11 @@ fn announce(engine: &tidegate_engine::control::Engine, address: SocketAddr) {
             eprintln!("          /{path}/…");
         }
     }
-    for (id, sync) in &engine.project().syncs {
-        let when = match sync.schedule() {
-            Some(Schedule::Continuous) => "continuous".to_owned(),
-            Some(Schedule::Every(span)) => format!("every {span:?}"),
-            None => continue,
+    for (id, schedule) in engine.kept().await {
+        let Some(sync) = engine.project().syncs.get(&id) else { continue };
+        let when = match schedule {
+            Schedule::Continuous => "continuous".to_owned(),
+            Schedule::Every(span) => format!("every {span:?}"),
         };
         eprintln!("  sync    {id}: {} → {}, {when}", sync.from(), sync.to());
     }

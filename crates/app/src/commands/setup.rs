@@ -1,6 +1,7 @@
 //! `tidegate setup`
 
 use serde_json::{Map, Value};
+use tidegate_engine::project::SyncSpec;
 use tidegate_model::{ConnectionId, Error, Settings};
 
 use crate::cli::Place;
@@ -11,9 +12,17 @@ pub(super) async fn setup(place: &Place, name: &str, set: &[String]) -> Result<u
     let (kind, mut members, selection) = match place.project() {
         Ok(project) => match project.connections.get(&connection) {
             Some(spec) => {
-                let mut imports = project.syncs.values().filter_map(|sync| sync.as_import());
-                let reads = imports.find(|sync| sync.from.connection == connection);
-                (spec.kind.clone(), spec.settings.clone(), reads.map(|sync| sync.from.selection.clone()))
+                // What the first sync of this connection reads or writes there.
+                let used = project.syncs.values().find_map(|sync| match sync {
+                    SyncSpec::Import(import) if import.from.connection == connection => {
+                        Some(import.from.selection.clone())
+                    }
+                    SyncSpec::Export(export) if export.to.connection == connection => {
+                        Some(export.to.target.clone())
+                    }
+                    _ => None,
+                });
+                (spec.kind.clone(), spec.settings.clone(), used)
             }
             None => (name.to_owned(), Map::new(), None),
         },
@@ -24,10 +33,13 @@ pub(super) async fn setup(place: &Place, name: &str, set: &[String]) -> Result<u
             .hint("`tidegate connectors` lists the connectors")
     })?;
     // References are not looked up to print statements: a name stands in their place.
-    let schema = serde_json::json!((connector.settings)());
-    members.retain(|name, member| !member.is_object() || schema["properties"][name]["type"] == "string");
-    for (name, member) in members.iter_mut().filter(|(_, member)| member.is_object()) {
-        *member = Value::String(format!("<{name}>"));
+    for (name, member) in &mut members {
+        let is_reference = member.as_object().is_some_and(|object| {
+            object.len() == 1 && ["env", "file", "secret"].iter().any(|how| object.contains_key(*how))
+        });
+        if is_reference {
+            *member = Value::String(format!("<{name}>"));
+        }
     }
     for pair in set {
         let (key, value) = pair.split_once('=').ok_or_else(|| {
@@ -37,7 +49,12 @@ pub(super) async fn setup(place: &Place, name: &str, set: &[String]) -> Result<u
         members.insert(key.to_owned(), Value::String(value.to_owned()));
     }
     let text = match connector.setup {
-        Some(setup) => setup(&connection, &Settings::new(members), selection.map(Settings::new).as_ref())?,
+        Some(setup) => {
+            let (settings, selection) = (Settings::new(members), selection.map(Settings::new));
+            // Of a connection with several roles, the text may be about another one.
+            setup(&connection, &settings, selection.as_ref())
+                .or_else(|_| setup(&connection, &settings, None))?
+        }
         None => connector.readme.to_owned(),
     };
     output::line(text);

@@ -135,6 +135,8 @@ pub(super) async fn resume(place: &Place, sync: &SyncId) -> Result<u8, Error> {
 
 pub(super) async fn reset(place: &Place, sync: &SyncId) -> Result<u8, Error> {
     place.engine().await?.reset(sync).await?;
-    output::line(format!("{sync} reads from the beginning with its next run"));
+    output::line(format!(
+        "{sync} forgot where it stood: its next run reads from the beginning; of a topic, from where its consumer group stands"
+    ));
     Ok(DONE)
 }

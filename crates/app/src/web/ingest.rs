@@ -8,7 +8,8 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use http_body_util::{BodyExt, Limited};
+use bytes::BytesMut;
+use http_body_util::BodyExt;
 use tidegate_engine::control::{Engine, Inlet};
 use tidegate_model::{ConnectionId, Error, ErrorKind, IngestPlace};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -25,9 +26,6 @@ const HELD_BYTES_MAX: usize = 64 << 20;
 /// How much of a refused body is read and thrown away: a sender that is still
 /// writing when the connection ends never sees the answer.
 const THROWN_AWAY_BYTES_MAX: usize = 64 << 20;
-
-/// What a body takes that does not tell its length.
-const UNKNOWN_BYTES: usize = 256 << 10;
 
 #[derive(Clone)]
 struct Ingest {
@@ -77,12 +75,11 @@ impl Ingest {
         let (mut head, mut body) = request.into_parts();
         let announced = head.headers.get(header::CONTENT_LENGTH);
         let announced = announced.and_then(|length| length.to_str().ok()?.parse().ok());
-        let held = self.hold(announced.unwrap_or(UNKNOWN_BYTES));
-        if held.is_err() {
+        let read = self.read(announced.unwrap_or_default(), &mut body).await;
+        if read.is_err() {
             throw_away(&mut body).await;
         }
-        let _held = held?;
-        let body = read(&mut body).await?;
+        let (body, _held) = read?;
         let query = head.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
         head.uri = format!("{path}{query}")
             .parse()
@@ -95,11 +92,30 @@ impl Ingest {
         Ok(answer.map(Body::from))
     }
 
-    /// Room for a body.
-    fn hold(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Error> {
-        if bytes > BODY_BYTES_MAX {
+    /// Reads a body, and holds room for what came of it: who announces much and
+    /// sends nothing takes nothing from others.
+    async fn read(&self, announced: usize, body: &mut Body) -> Result<(Bytes, OwnedSemaphorePermit), Error> {
+        let mut held = self.hold(0)?;
+        let mut read = BytesMut::new();
+        if announced > BODY_BYTES_MAX {
             return Err(too_large());
         }
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|cause| {
+                Error::new(ErrorKind::Refused, "the request ended before its body did").caused_by(cause)
+            })?;
+            let Ok(piece) = frame.into_data() else { continue };
+            if read.len() + piece.len() > BODY_BYTES_MAX {
+                return Err(too_large());
+            }
+            held.merge(self.hold(piece.len())?);
+            read.extend_from_slice(&piece);
+        }
+        Ok((read.freeze(), held))
+    }
+
+    /// Room for so many bytes.
+    fn hold(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Error> {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         self.held.clone().try_acquire_many_owned(bytes).map_err(|_| {
             Error::new(ErrorKind::Throttled(None), "too many requests are under way")
@@ -122,19 +138,6 @@ impl Ingest {
 
 fn too_large() -> Error {
     Error::new(ErrorKind::TooLarge, format!("the body is larger than {} MiB", BODY_BYTES_MAX >> 20))
-}
-
-async fn read(body: &mut Body) -> Result<Bytes, Error> {
-    match Limited::new(&mut *body, BODY_BYTES_MAX).collect().await {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(cause) if cause.is::<http_body_util::LengthLimitError>() => {
-            throw_away(body).await;
-            Err(too_large())
-        }
-        Err(cause) => {
-            Err(Error::new(ErrorKind::Refused, "the request ended before its body did").caused_by(cause))
-        }
-    }
 }
 
 async fn throw_away(body: &mut Body) {

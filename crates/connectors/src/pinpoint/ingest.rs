@@ -156,7 +156,7 @@ impl DataPlane {
                 }
                 Action::PutEventStream => {
                     let stream = streams::requested(&app, &object_of(&body)?, &sender, now)?;
-                    store.transact(|session| session.save_stream(&app, &stream))?;
+                    store.transact(|session| session.save_stream(&app, &stream, &now.to_string()))?;
                     Ok(Done::Stream(stream))
                 }
                 action => store.transact(|session| perform(session, context, action, &body)),

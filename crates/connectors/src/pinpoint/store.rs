@@ -20,7 +20,8 @@ CREATE TABLE IF NOT EXISTS endpoints (
 CREATE INDEX IF NOT EXISTS endpoints_by_user ON endpoints (app, user) WHERE user IS NOT NULL;
 CREATE TABLE IF NOT EXISTS streams (
     app  TEXT PRIMARY KEY,
-    body TEXT NOT NULL
+    body TEXT NOT NULL,
+    since TEXT NOT NULL
 ) WITHOUT ROWID;
 ";
 
@@ -111,16 +112,19 @@ impl Session<'_> {
         self.one("SELECT body FROM streams WHERE app = ?1", params![app])
     }
 
-    /// All event streams, by app.
+    /// All event streams, by app; `Since` tells from when on events go to this destination.
     pub(super) fn streams(&self) -> Result<Vec<Object>> {
-        self.all("SELECT body FROM streams ORDER BY app", params![])
+        self.all("SELECT json_set(body, '$.Since', since) FROM streams ORDER BY app", params![])
     }
 
-    /// Sets the event stream of an app.
-    pub(super) fn save_stream(&self, app: &str, body: &Object) -> Result<()> {
-        let sql = "INSERT INTO streams (app, body) VALUES (?1, ?2)
-                   ON CONFLICT DO UPDATE SET body = excluded.body";
-        self.run(sql, params![app, text(body)])
+    /// Sets the event stream of an app. Who sets the same destination again, to
+    /// mend its role, loses no event that still waits for it.
+    pub(super) fn save_stream(&self, app: &str, body: &Object, now: &str) -> Result<()> {
+        let sql = "INSERT INTO streams (app, body, since) VALUES (?1, ?2, ?3)
+                   ON CONFLICT DO UPDATE SET body = excluded.body, since = CASE
+                       WHEN body ->> 'DestinationStreamArn' = excluded.body ->> 'DestinationStreamArn'
+                       THEN since ELSE excluded.since END";
+        self.run(sql, params![app, text(body), now])
     }
 
     /// Removes the event stream of an app.
@@ -160,4 +164,31 @@ fn text(body: &Object) -> String {
 
 fn storage(doing: &'static str) -> impl Fn(rusqlite::Error) -> Error {
     move |cause| Error::new(ErrorKind::Storage, doing).caused_by(cause)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn who_sets_the_same_destination_again_loses_no_event_that_waits_for_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::new(folder.path().join("pinpoint.db"));
+        let set = |arn: &str, role: &str, at: &str| {
+            let body = json!({ "DestinationStreamArn": arn, "RoleArn": role });
+            let body = body.as_object().expect("an object").clone();
+            let set = store.transact(|session| {
+                session.save_stream("app", &body, at)?;
+                session.streams()
+            });
+            let stream = set.map_err(|error: Error| error.chain()).expect("kept").remove(0);
+            (stream["Since"].clone(), stream["RoleArn"].clone())
+        };
+        assert_eq!(set("arn:1", "old", "t1"), (json!("t1"), json!("old")));
+        assert_eq!(set("arn:1", "mended", "t2"), (json!("t1"), json!("mended")));
+        assert_eq!(set("arn:2", "mended", "t3"), (json!("t3"), json!("mended")));
+        assert_eq!(set("arn:1", "mended", "t4"), (json!("t4"), json!("mended")));
+    }
 }

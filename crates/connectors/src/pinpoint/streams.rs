@@ -79,7 +79,7 @@ pub(super) fn export(stream: &Object, access: &StreamAccess) -> Option<ExportReq
     Some(ExportRequest {
         name: format!("eventstream-{app}"),
         selection: EventSelection { apps: vec![app.to_owned()], ..EventSelection::default() },
-        since: text("LastModifiedDate").and_then(|date| date.parse().ok()).unwrap_or(Timestamp::MIN),
+        since: text("Since").and_then(|since| since.parse().ok()).unwrap_or(Timestamp::MIN),
         kind: target.kind.to_owned(),
         settings: Settings::new(settings),
         target: Settings::new(target_settings.as_object().cloned().unwrap_or_default()),

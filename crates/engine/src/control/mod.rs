@@ -10,7 +10,6 @@ mod plan;
 mod preview;
 mod receive;
 mod rehearsal;
-mod requested;
 mod runs;
 
 use std::collections::HashMap;

@@ -23,13 +23,20 @@ pub struct Inlet {
 impl Engine {
     /// Every connection through which events come in.
     pub fn inlets(&self) -> Vec<Inlet> {
-        let connections = self.config.project.connections.iter();
-        let inlet = connections.filter_map(|(id, spec)| {
-            let connector = self.config.connectors.iter().find(|connector| connector.kind == spec.kind)?;
-            let paths = connector.ingest?.paths;
-            Some(Inlet { connection: id.clone(), kind: connector.kind, paths })
-        });
-        inlet.collect()
+        let mut inlets: Vec<Inlet> = Vec::new();
+        for (id, spec) in &self.config.project.connections {
+            let connector = self.config.connectors.iter().find(|connector| connector.kind == spec.kind);
+            let Some((kind, role)) =
+                connector.and_then(|connector| Some((connector.kind, connector.ingest?)))
+            else {
+                continue;
+            };
+            // The first of a kind has them; the others are reached by their own places.
+            let taken = inlets.iter().any(|other| other.kind == kind);
+            let paths = if taken { &[] } else { role.paths };
+            inlets.push(Inlet { connection: id.clone(), kind, paths });
+        }
+        inlets
     }
 
     /// The API of a connection, opened on first use.
@@ -107,7 +114,8 @@ impl Engine {
             Err(error) => {
                 metrics::counter!("tidegate_events_refused_total", "stream" => name).increment(1);
                 if error.kind() == tidegate_model::ErrorKind::Storage {
-                    tracing::error!(%connection, error = error.chain(), "events could not be made durable");
+                    let (error, next) = (error.chain(), error.next_step());
+                    tracing::error!(%connection, error, next, "events could not be made durable");
                 }
                 Ok(ingest.refuse(&error))
             }

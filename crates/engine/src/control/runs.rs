@@ -303,7 +303,8 @@ impl Engine {
             }
         };
         asked.unwrap_or_else(|error| {
-            tracing::warn!(error = error.chain(), "how far a stream is could not be found out");
+            // The sync itself says what is wrong; this is asked again and again.
+            tracing::debug!(error = error.chain(), "how far a stream is could not be found out");
             Vec::new()
         })
     }

@@ -16,7 +16,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::freight::{Freight, Loaded, Names};
-use super::run::{self, Job, Parts, batch_items};
+use super::gather::gather;
+use super::run::{self, BATCHES_UNDER_WAY, Job, Parts, batch_items};
 use super::settle::Remember;
 
 /// An export with both of its ends opened.
@@ -69,16 +70,23 @@ pub async fn run_export(
         place: None,
     };
     let feed = async {
-        let reading = Reading { batch_events: batch_items(&export.sink.limits()), follow };
+        let limits = export.sink.limits();
+        let batch_events = batch_items(&limits);
+        let reading = Reading { batch_events, follow };
         let feed = export.log.read(&export.stream, state.checkpoint.as_ref(), reading).await?;
         let (selection, since) = (export.selection.clone(), export.since);
         let chosen = feed.map(move |batch| {
             batch.map(|mut batch| {
+                // Weighed whole: what is chosen may share its memory with the rest.
+                let bytes = batch.items.iter().map(|logged| logged.event.weight()).sum::<usize>();
                 batch.items.retain(|logged| logged.logged_at >= since && selection.takes(&logged.event));
-                batch
+                (batch, bytes)
             })
         });
-        Ok(chosen.boxed())
+        Ok(match follow {
+            true => gather(chosen.boxed(), batch_events, limits.fill / BATCHES_UNDER_WAY as u32),
+            false => chosen.map(|batch| batch.map(|(batch, _)| batch)).boxed(),
+        })
     };
     run::run_job(&job, parts, cause, feed, stop, progress).await
 }

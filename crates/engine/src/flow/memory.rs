@@ -72,9 +72,10 @@ impl Memory {
         self.recall_sent(row)
     }
 
-    /// Whether every settled row was recalled.
-    pub(super) fn is_spent(&self) -> bool {
-        self.settled.is_empty()
+    /// The settled rows that were not recalled.
+    pub(super) fn not_recalled(&self) -> Vec<Fingerprint> {
+        let rows = self.settled.iter();
+        rows.flat_map(|(row, count)| std::iter::repeat_n(*row, *count as usize)).collect()
     }
 
     /// As [`Memory::recall`], where rows are sent though they were settled.

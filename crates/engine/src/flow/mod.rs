@@ -20,6 +20,7 @@ mod control;
 mod delivery;
 mod export;
 mod freight;
+mod gather;
 mod import;
 mod lane;
 mod memory;

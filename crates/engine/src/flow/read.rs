@@ -41,6 +41,9 @@ pub(super) struct Reader<F: Freight> {
     pub(super) resend: bool,
     /// Whether items that were settled before are passed over.
     pub(super) recall: bool,
+    /// Whether what was recalled is forgotten batch by batch: the place of the
+    /// sync moves behind it.
+    pub(super) forgets: bool,
     pub(super) slots: Vec<mpsc::Sender<Vec<Parcel<F>>>>,
     /// Items that one request holds.
     pub(super) items_max: usize,
@@ -118,8 +121,15 @@ impl<F: Freight> Reader<F> {
         if !self.spread(fresh.len()).await {
             return false;
         }
-        let mut decided: Vec<Placed> =
-            read.unreadable.into_iter().map(|piece| (0, unreadable(piece))).collect();
+        let mut decided: Vec<Placed> = Vec::new();
+        for piece in read.unreadable {
+            let piece = unreadable(piece);
+            if self.recall && self.memory.recall(piece.row) == Known::Settled {
+                counts.unchanged += 1;
+            } else {
+                decided.push((0, piece));
+            }
+        }
         let mut unplaced = Vec::new();
         let share = fresh.len() / self.spread;
         let mut dealt: Vec<Vec<Parcel<F>>> =
@@ -151,7 +161,7 @@ impl<F: Freight> Reader<F> {
             decided,
             unplaced,
             highest,
-            spent: self.memory.is_spent(),
+            left: (self.forgets && counts.unchanged > 0).then(|| self.memory.not_recalled()),
             recalled,
             counts,
             permit,

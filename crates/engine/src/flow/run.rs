@@ -115,8 +115,9 @@ pub(super) async fn run_job<F: Freight>(
             let pause = Pause { by: "tidegate".to_owned(), why: sentence(error), at: parts.clock.now() };
             parts.store.set_paused(&job.sync, Some(pause)).await?;
         }
-        // Only a run that came to its end proves that the cause is mended.
-        (None, Some(_)) if matches!(ending, Ending::Succeeded | Ending::Partial) => {
+        // Only a run that came to its end proves that the cause is mended; one that
+        // follows has none, and proved it by what it delivered.
+        (None, Some(_)) if !job.follows && matches!(ending, Ending::Succeeded | Ending::Partial) => {
             parts.store.set_paused(&job.sync, None).await?;
         }
         _ => {}
@@ -154,6 +155,7 @@ async fn move_items<F: Freight>(
         problems: std::mem::take(&mut memory.problems),
         progress,
         moves: job.moves,
+        unproved: job.follows,
     };
     let (notes, noted) = mpsc::channel(256);
     let settler = tokio::spawn(settler.settle_all(noted));
@@ -195,6 +197,7 @@ async fn move_items<F: Freight>(
         memory,
         resend: job.resend || job.repeat != Repeat::Unsafe,
         recall: job.moves,
+        forgets: job.moves && job.remember == Remember::Torn,
         slots: senders,
         items_max: limits.items_max,
         spread: 0,

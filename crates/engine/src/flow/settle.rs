@@ -26,8 +26,9 @@ pub(super) struct Opened {
     pub(super) unplaced: Vec<Placed>,
     /// The highest cursor value of the batch.
     pub(super) highest: Option<Value>,
-    /// Whether every row that earlier runs settled was read again by now.
-    pub(super) spent: bool,
+    /// The rows that earlier runs settled and that were not read again by now;
+    /// none where the batch changed nothing about them.
+    pub(super) left: Option<Vec<Fingerprint>>,
     /// Rows that earlier runs were about to send.
     pub(super) recalled: Vec<Fingerprint>,
     /// Read, unchanged and waiting rows.
@@ -67,6 +68,9 @@ pub(super) struct Settler<F> {
     pub(super) progress: watch::Sender<Counts>,
     /// Whether the place moves at all; a retry leaves it where it is.
     pub(super) moves: bool,
+    /// Whether a delivery is still to prove that what paused the sync is mended: a
+    /// run that follows has no end that could.
+    pub(super) unproved: bool,
 }
 
 #[derive(Default)]
@@ -155,14 +159,13 @@ impl<F: Freight> Settler<F> {
             };
         }
         settlement.remember = self.chunk(&rows, opened.highest, whole);
-        settlement.forget_through = match self.remember {
-            // The place is behind them now: a line that looks the same is another one.
-            Remember::Torn if whole && self.moves && opened.spent => {
+        settlement.forget_through = match opened.left.filter(|_| whole) {
+            Some(left) => {
                 let last = self.chunks.back().map(|(seq, _)| *seq);
-                self.chunks.clear();
+                settlement.remember = self.replace(left);
                 last
             }
-            _ => self.forget(),
+            None => self.forget(),
         };
         // A retry settles rows that no run will read again.
         let forgotten = settlement.forget_through;
@@ -194,10 +197,27 @@ impl<F: Freight> Settler<F> {
             let (sync, error) = (&self.sync, error.chain());
             tracing::warn!(%sync, error, "the source could not be told what is settled");
         }
+        if self.unproved && counts.delivered > 0 {
+            self.unproved = false;
+            self.lift_pause().await;
+        }
         self.measure(counts);
         *total += counts;
         self.progress.send_modify(|progress| *progress += counts);
         true
+    }
+
+    /// The sync is active again, unless a person paused it.
+    async fn lift_pause(&self) {
+        let lifted = async {
+            match self.store.sync_state(&self.sync).await?.paused {
+                Some(pause) if pause.by == "tidegate" => self.store.set_paused(&self.sync, None).await,
+                _ => Ok(()),
+            }
+        };
+        if let Err(error) = lifted.await {
+            tracing::warn!(sync = %self.sync, error = error.chain(), "a sync that delivers still counts as paused");
+        }
     }
 
     fn measure(&self, counts: Counts) {
@@ -227,6 +247,18 @@ impl<F: Freight> Settler<F> {
         let seq = self.chunks.back().map_or(0, |(seq, _)| seq + 1);
         self.chunks.push_back((seq, high.clone()));
         Some(OverlapChunk { seq, high, rows: rows.iter().map(|(_, row)| row.row).collect() })
+    }
+
+    /// Puts these rows in the place of all chunks. The place of the sync is behind
+    /// the others now: a line that looks like one of them is another one.
+    fn replace(&mut self, rows: Vec<Fingerprint>) -> Option<OverlapChunk> {
+        let seq = self.chunks.back().map_or(0, |(seq, _)| seq + 1);
+        self.chunks.clear();
+        if rows.is_empty() {
+            return None;
+        }
+        self.chunks.push_back((seq, None));
+        Some(OverlapChunk { seq, high: None, rows })
     }
 
     /// The chunks that lie wholly below what the next run reads again.

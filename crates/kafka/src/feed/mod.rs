@@ -116,7 +116,7 @@ struct Over(Arc<Session>);
 
 impl Drop for Over {
     fn drop(&mut self) {
-        self.0.close();
+        self.0.end();
         // Leaving the group and the last commit take a few milliseconds. Without
         // this wait the end of the process would cut them off, and the next
         // reader would wait for the session to time out. Nothing is waited for
@@ -130,9 +130,11 @@ impl Drop for Over {
 fn feed(receiver: mpsc::Receiver<Result<Gathered, Error>>, session: Arc<Session>) -> Feed {
     stream::unfold((receiver, Over(session)), async |(mut receiver, over)| {
         loop {
-            let batch = match receiver.recv().await? {
-                Ok(gathered) => over.0.emit(gathered).transpose(),
-                Err(error) => Some(Err(error)),
+            let batch = match receiver.recv().await {
+                Some(Ok(gathered)) => over.0.emit(gathered).transpose(),
+                Some(Err(error)) => Some(Err(error)),
+                // An end that is none must not look like one.
+                None => Some(Err(over.0.take_fault()?)),
             };
             if let Some(batch) = batch {
                 return Some((batch, (receiver, over)));

@@ -42,6 +42,8 @@ const BEFORE_PAUSE: Duration = Duration::from_millis(500);
 const LOST_AT_MOST: Duration = Duration::from_secs(30);
 /// How long after its end a feed waits for the settling of what it emitted.
 const SETTLE_AT_MOST: Duration = Duration::from_secs(60);
+/// The same where it was dropped early and no group waits for the partitions.
+const SETTLE_EARLY: Duration = Duration::from_secs(5);
 /// How long the last commit of a feed is tried again.
 const COMMIT_AT_MOST: Duration = Duration::from_secs(5);
 /// Keys and values in a batch, so that large messages do not fill the memory.
@@ -67,6 +69,9 @@ struct End(Arc<Session>);
 
 impl Drop for End {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.break_off();
+        }
         self.0.finish();
     }
 }
@@ -89,6 +94,9 @@ impl Polling {
     /// committed.
     pub(super) fn run(self) {
         let _end = End(Arc::clone(&self.session));
+        // A registry is asked from here: its client needs the runtime's clock.
+        let runtime = self.runtime.clone();
+        let _inside = runtime.enter();
         let mut gathered = Gathered::default();
         if let Stop::Failed(error) = self.read(&mut gathered) {
             // What was read before the failure is good.
@@ -96,10 +104,11 @@ impl Polling {
                 let _ = self.runtime.block_on(self.sender.send(Err(error)));
             }
         }
-        let Polling { consumer, session, sender, .. } = self;
+        let Polling { consumer, session, sender, ends, .. } = self;
+        let early = ends && sender.is_closed();
         session.close();
         drop(sender);
-        see_off(&consumer, &session);
+        see_off(&consumer, &session, if early { SETTLE_EARLY } else { SETTLE_AT_MOST });
         // Closing asks the partitions back; nobody is waited for then.
         session.leave();
         drop(consumer);
@@ -225,6 +234,8 @@ impl Polling {
     /// Nearly every message is decoded without waiting; only a schema that is
     /// seen for the first time is asked for.
     fn now_or_soon<T>(&self, work: impl Future<Output = T>) -> T {
+        // A registry is asked by a client that wants the runtime around it.
+        let _entered = self.runtime.enter();
         let mut work = pin!(work);
         match work.as_mut().poll(&mut TaskContext::from_waker(Waker::noop())) {
             Poll::Ready(done) => done,
@@ -251,6 +262,11 @@ impl Polling {
     /// nothing more is read.
     fn pass_on(&self, gathered: Gathered) -> Result<(), Stop> {
         self.session.taken(&gathered);
+        if self.ends {
+            // No group waits for a sign of life. Pausing would throw away what was read ahead, and
+            // with it the difference between what was met and what was taken: the end itself.
+            return self.hand_over(gathered);
+        }
         let soon = async { tokio::time::timeout(BEFORE_PAUSE, self.sender.reserve()).await };
         match self.runtime.block_on(soon) {
             Ok(Ok(room)) => {
@@ -360,17 +376,18 @@ fn store_sometimes(consumer: &BaseConsumer<Context>, session: &Session, last: &m
 }
 
 /// After the end: stays in the group until all is settled, then commits.
-fn see_off(consumer: &BaseConsumer<Context>, session: &Session) {
+fn see_off(consumer: &BaseConsumer<Context>, session: &Session, patience: Duration) {
     let since = Instant::now();
     if session.plan.commits && !session.is_settled() {
         let _ = consumer.assignment().and_then(|parts| consumer.pause(&parts));
     }
     loop {
         rebalance::commit(session, consumer);
-        // A commit that failed is tried again, but not for long: the sync's own place guards against its loss.
+        let done = !session.plan.commits || session.is_done();
+        // A commit that failed is tried again, but not for long: the sync's own place guards
+        // against its loss. Looked at last: what is settled meanwhile has to be committed too.
         let known = session.uncommitted().is_empty() || since.elapsed() > COMMIT_AT_MOST;
-        let settled = !session.plan.commits || session.is_settled();
-        if (settled && known) || session.is_leaving() || since.elapsed() > SETTLE_AT_MOST {
+        if (done && known) || session.is_leaving() || since.elapsed() > patience {
             return;
         }
         let _ = consumer.poll(HASTE);

@@ -56,12 +56,15 @@ struct State {
     held: HashMap<Part, Held>,
     emitted: Progress,
     settled: Progress,
-    /// The feed is over: nothing is emitted any more.
+    /// Nothing more is read.
     closing: bool,
+    /// The feed is gone: nothing is emitted any more.
+    over: bool,
     /// Nobody will settle any more.
     leaving: bool,
     finished: bool,
     failure: Option<Error>,
+    broken: bool,
     lost: bool,
 }
 
@@ -236,6 +239,13 @@ impl Session {
         lock(&self.state).held.values().all(Held::is_settled)
     }
 
+    /// Whether nothing is left to settle: all is settled, and no batch is still
+    /// on its way into the feed.
+    pub(crate) fn is_done(&self) -> bool {
+        let state = lock(&self.state);
+        state.over && state.held.values().all(Held::is_settled)
+    }
+
     /// What was settled since the last time, for the library to commit.
     pub(crate) fn to_store(&self) -> Vec<(Part, i64)> {
         if !self.plan.commits {
@@ -300,13 +310,21 @@ impl Session {
         }
     }
 
-    /// The feed is over.
+    /// Nothing more is read.
     pub(crate) fn close(&self) {
         lock(&self.state).closing = true;
         self.changed.notify_all();
     }
 
-    /// Whether the feed is over.
+    /// The feed is gone, read to its end or dropped before.
+    pub(crate) fn end(&self) {
+        let mut state = lock(&self.state);
+        (state.closing, state.over) = (true, true);
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Whether nothing more is read.
     pub(crate) fn is_closing(&self) -> bool {
         lock(&self.state).closing
     }
@@ -327,6 +345,17 @@ impl Session {
         lock(&self.state).finished = true;
         self.changed.notify_all();
         self.commits.notify_waiters();
+    }
+
+    /// The client's thread ended by a fault of this program.
+    pub(crate) fn break_off(&self) {
+        lock(&self.state).broken = true;
+    }
+
+    /// What the feed has to say at its end where the client's thread did not get there.
+    pub(crate) fn take_fault(&self) -> Option<Error> {
+        let broken = std::mem::take(&mut lock(&self.state).broken);
+        broken.then(|| Error::internal("the thread that reads from Kafka ended by a fault"))
     }
 
     /// Waits for the end of the client's thread.

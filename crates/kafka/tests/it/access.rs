@@ -14,7 +14,7 @@ async fn a_check_proves_topics_and_group() {
     let group = unique("group");
 
     let checks = source(&topic.settings())
-        .check(Some(&settings_of(&topic.selection(&group, json!({})))))
+        .check(Some(&settings_of(&topic.selection(&group, &json!({})))))
         .await
         .expect("checked");
 
@@ -60,7 +60,7 @@ async fn a_missing_right_comes_with_the_command_that_gives_it() {
     let topic = Topic::at(&cluster.bootstrap_servers(), "events", 1);
     topic.write_numbers(0..3).await;
     let source = source(&topic.settings());
-    let selection = topic.selection("tidegate-events", json!({}));
+    let selection = topic.selection("tidegate-events", &json!({}));
 
     cluster.request_errors(RDKafkaApiKey::OffsetFetch, &[denied; 8]);
     let checks = source.check(Some(&settings_of(&selection))).await.expect("checked");

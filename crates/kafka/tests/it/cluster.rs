@@ -93,7 +93,7 @@ impl Topic {
     }
 
     /// A selection of the topic, with `n` taken out.
-    pub fn selection(&self, group: &str, more: Value) -> Value {
+    pub fn selection(&self, group: &str, more: &Value) -> Value {
         let mut selection = json!({ "topics": self.name, "group": group, "fields": { "n": "n" } });
         let members = selection.as_object_mut().expect("an object");
         members.extend(more.as_object().expect("an object").clone());

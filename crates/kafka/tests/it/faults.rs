@@ -22,7 +22,7 @@ async fn reading_goes_on_when_the_brokers_are_back() {
     let topic = Topic::at(&cluster.bootstrap_servers(), "events", 4);
     topic.write_numbers(0..40).await;
     let source = source(&topic.settings());
-    let mut reader = Reader::open(&source, &topic.selection(&unique("group"), json!({})), true).await;
+    let mut reader = Reader::open(&source, &topic.selection(&unique("group"), &json!({})), true).await;
     let (mut read, checkpoint) = reader.rows(40).await;
     source.settled(&checkpoint).await.expect("settled");
 
@@ -63,7 +63,7 @@ async fn a_commit_that_fails_is_tried_again() {
     topic.write_numbers(0..5).await;
     let group = unique("group");
     let source = source(&topic.settings());
-    let mut reader = Reader::open(&source, &topic.selection(&group, json!({})), true).await;
+    let mut reader = Reader::open(&source, &topic.selection(&group, &json!({})), true).await;
     let (_, checkpoint) = reader.rows(5).await;
     let loading = RDKafkaRespErr::RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS;
     cluster.request_errors(RDKafkaApiKey::OffsetCommit, &[loading; 3]);

@@ -9,7 +9,7 @@ use crate::cluster::{Reader, Topic, source, unique};
 
 async fn read(topic: &Topic, group: &str, more: Value, checkpoint: Option<Value>) -> Vec<i64> {
     let source = source(&topic.settings());
-    let selection = topic.selection(group, more);
+    let selection = topic.selection(group, &more);
     Reader::after(&source, &selection, checkpoint.map(Checkpoint), false).await.settle_all().await
 }
 
@@ -21,7 +21,7 @@ async fn a_group_without_a_place_begins_where_start_says() {
     assert!(pause.is_err());
     topic.write_numbers(3..6).await;
     let source = source(&topic.settings());
-    let mut reader = Reader::open(&source, &topic.selection(&unique("group"), json!({})), false).await;
+    let mut reader = Reader::open(&source, &topic.selection(&unique("group"), &json!({})), false).await;
     let batch = reader.next().await.expect("a batch").expect("rows");
     // Tansu tells the first offset only for times that a message has.
     let Some(tidegate_model::Value::Timestamp(fourth)) = batch.items[3].get("timestamp") else {

@@ -10,7 +10,7 @@ async fn a_read_ends_with_every_message_of_every_partition() {
     let topic = Topic::new(12).await;
     topic.write_numbers(0..300).await;
     let source = source(&topic.settings());
-    let selection = topic.selection(&unique("group"), json!({}));
+    let selection = topic.selection(&unique("group"), &json!({}));
 
     let rows = Reader::open(&source, &selection, false).await.settle_all().await;
 
@@ -23,7 +23,7 @@ async fn several_topics_are_one_feed() {
     first.write_numbers(0..20).await;
     second.write_numbers(20..50).await;
     let names = format!("{}, {}", first.name, second.name);
-    let selection = first.selection(&unique("group"), json!({ "topics": names }));
+    let selection = first.selection(&unique("group"), &json!({ "topics": names }));
 
     let rows = Reader::open(&source(&first.settings()), &selection, false).await.settle_all().await;
 
@@ -36,7 +36,7 @@ async fn offsets_are_committed_after_the_effect_and_not_before() {
     topic.write_numbers(0..10).await;
     let group = unique("group");
     let source = source(&topic.settings());
-    let mut reader = Reader::open(&source, &topic.selection(&group, json!({})), false).await;
+    let mut reader = Reader::open(&source, &topic.selection(&group, &json!({})), false).await;
 
     let (_, checkpoint) = reader.rows(10).await;
     assert!(reader.next().await.is_none());
@@ -52,7 +52,7 @@ async fn a_feed_that_follows_commits_by_and_by_and_gives_what_comes() {
     topic.write_numbers(0..3).await;
     let group = unique("group");
     let source = source(&topic.settings());
-    let mut reader = Reader::open(&source, &topic.selection(&group, json!({})), true).await;
+    let mut reader = Reader::open(&source, &topic.selection(&group, &json!({})), true).await;
 
     let (rows, checkpoint) = reader.rows(3).await;
     assert_eq!(rows, [0, 1, 2]);
@@ -65,7 +65,7 @@ async fn a_feed_that_follows_commits_by_and_by_and_gives_what_comes() {
     drop(reader);
     drop(source);
     let source = self::source(&topic.settings());
-    let rows = Reader::open(&source, &topic.selection(&group, json!({})), false).await.settle_all().await;
+    let rows = Reader::open(&source, &topic.selection(&group, &json!({})), false).await.settle_all().await;
     assert_eq!(rows, [3, 4]);
 }
 
@@ -75,7 +75,7 @@ async fn a_feed_that_is_dropped_leaves_its_offsets_behind() {
     topic.write_numbers(0..3).await;
     let group = unique("group");
     let source = source(&topic.settings());
-    let mut reader = Reader::open(&source, &topic.selection(&group, json!({})), true).await;
+    let mut reader = Reader::open(&source, &topic.selection(&group, &json!({})), true).await;
     let (_, checkpoint) = reader.rows(3).await;
 
     source.settled(&checkpoint).await.expect("settled");
@@ -90,7 +90,7 @@ async fn a_message_that_cannot_be_read_is_reported_and_passed_over() {
     let good = |n: i64| Some(format!(r#"{{"n":{n}}}"#));
     topic.write(0, [good(1), Some("{torn".to_owned()), good(2)]).await;
     let source = source(&topic.settings());
-    let mut reader = Reader::open(&source, &topic.selection(&unique("group"), json!({})), false).await;
+    let mut reader = Reader::open(&source, &topic.selection(&unique("group"), &json!({})), false).await;
 
     let (mut rows, mut unreadable) = (Vec::new(), Vec::new());
     while let Some(batch) = reader.next().await {
@@ -114,7 +114,7 @@ async fn tombstones_are_rows_or_the_only_rows_or_none() {
         [("rows", vec![false, true, false, true]), ("only", vec![true; 2]), ("skip", vec![false; 2])]
     {
         let group = unique("group");
-        let selection = topic.selection(&group, json!({ "tombstones": word }));
+        let selection = topic.selection(&group, &json!({ "tombstones": word }));
         let mut reader = Reader::open(&source, &selection, false).await;
         let mut found = Vec::new();
         while let Some(batch) = reader.next().await {
@@ -134,7 +134,7 @@ async fn a_rehearsal_reads_the_same_and_moves_nothing() {
     let group = unique("group");
     let source = rehearsal(&topic.settings());
     for follow in [false, true] {
-        let reader = Reader::open(&source, &topic.selection(&group, json!({})), follow).await;
+        let reader = Reader::open(&source, &topic.selection(&group, &json!({})), follow).await;
         assert_eq!(reader.settle_all().await, (0..20).collect::<Vec<_>>());
     }
     assert_eq!(topic.committed(&group).await, [None, None]);
@@ -145,7 +145,7 @@ async fn lag_is_told_by_partition() {
     let topic = Topic::new(2).await;
     topic.write_numbers(0..20).await;
     let source = source(&topic.settings());
-    let selection = topic.selection(&unique("group"), json!({}));
+    let selection = topic.selection(&unique("group"), &json!({}));
     let mut reader = Reader::open(&source, &selection, false).await;
     let (_, checkpoint) = reader.rows(20).await;
     topic.write_numbers([20, 22]).await;
@@ -165,7 +165,7 @@ async fn everything_is_read_without_the_group() {
     topic.write_numbers(0..5).await;
     let source = source(&topic.settings());
     let group = unique("group");
-    let selection = topic.selection(&group, json!({}));
+    let selection = topic.selection(&group, &json!({}));
     assert_eq!(Reader::open(&source, &selection, false).await.settle_all().await.len(), 5);
 
     let feed = source.read(&settings_of(&selection), &Reach::Everything, 100).await.expect("a feed");

@@ -44,7 +44,7 @@ async fn until_shared(topic: &Topic, next: &mut i64, readers: &mut [Reader; 2]) 
 async fn a_partition_is_settled_before_its_next_owner_reads() {
     let topic = Topic::new(PARTITIONS).await;
     topic.write_numbers(0..200).await;
-    let selection = topic.selection(&unique("group"), json!({}));
+    let selection = topic.selection(&unique("group"), &json!({}));
     let mut one = Reader::open(&source(&topic.settings()), &selection, true).await;
     let (mut read, checkpoint) = one.rows(200).await;
 
@@ -69,7 +69,7 @@ async fn a_partition_is_settled_before_its_next_owner_reads() {
 async fn a_partition_that_is_not_settled_in_time_is_read_again_by_its_next_owner() {
     let topic = Topic::new(PARTITIONS).await;
     topic.write_numbers(0..40).await;
-    let selection = topic.selection(&unique("group"), json!({}));
+    let selection = topic.selection(&unique("group"), &json!({}));
     let mut one = Reader::open(&source(&topic.settings()), &selection, true).await;
     let (_, checkpoint) = one.rows(40).await;
 
@@ -90,7 +90,7 @@ async fn a_partition_that_is_not_settled_in_time_is_read_again_by_its_next_owner
 #[tokio::test]
 async fn a_member_that_leaves_hands_its_partitions_over_at_once() {
     let topic = Topic::new(PARTITIONS).await;
-    let selection = topic.selection(&unique("group"), json!({}));
+    let selection = topic.selection(&unique("group"), &json!({}));
     let one = Reader::open(&source(&topic.settings()), &selection, true).await;
     let two = Reader::open(&source(&topic.settings()), &selection, true).await;
     let mut readers = [one, two];
@@ -120,7 +120,7 @@ async fn a_slow_platform_neither_loses_the_group_nor_fills_the_memory() {
     let mut settings = topic.settings();
     settings["properties"]["max.poll.interval.ms"] = json!(6_000);
     let source = source(&settings);
-    let mut reader = Reader::open(&source, &topic.selection(&group, json!({})), true).await;
+    let mut reader = Reader::open(&source, &topic.selection(&group, &json!({})), true).await;
     let (mut read, checkpoint) = reader.rows(1).await;
     source.settled(&checkpoint).await.expect("settled");
 

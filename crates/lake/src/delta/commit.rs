@@ -8,14 +8,15 @@ use delta_kernel::schema::StructField;
 use delta_kernel::snapshot::SnapshotRef;
 use delta_kernel::transaction::{CommitResult, CommittedTransaction, Transaction, UpdateTableOperation};
 use jiff::Timestamp;
-use tidegate_model::{Error, ErrorKind, LoggedEvent, Outcome, Reason, Receipt, SinkTarget};
+use tidegate_model::{Error, ErrorKind, Outcome, Reason, Receipt, SinkTarget};
 use tokio::runtime::Handle;
 
 use super::errors::kernel;
 use super::fit;
-use super::stage::Stage;
+use super::stage::{Files, Stage};
 use super::table::{Engine, MAKER, Table};
-use crate::progress::Mark;
+use crate::progress::{Entry, Mark};
+use crate::stream::Supply;
 
 /// How often a commit is tried when other writers are quicker.
 const ATTEMPTS: usize = 16;
@@ -61,7 +62,8 @@ impl Export {
         &self,
         open: &mut Option<Open>,
         runtime: &Handle,
-        events: &[LoggedEvent],
+        events: &[Entry],
+        supply: &Supply,
         now: Timestamp,
     ) -> Result<Receipt, Error> {
         let mut at = match open.take() {
@@ -71,13 +73,13 @@ impl Export {
         let mut stage = None;
         for _ in 0..ATTEMPTS {
             self.look_up_marks(&mut at, events)?;
-            let fresh: Vec<&LoggedEvent> = events.iter().filter(|event| !at.covers(event)).collect();
+            let fresh: Vec<usize> = (0..events.len()).filter(|&place| !at.covers(events[place])).collect();
             if fresh.is_empty() {
                 *open = Some(at);
                 return Ok(Receipt::delivered(events.len()));
             }
-            let marks = after(&at.marks, &fresh);
-            let transaction = self.stage(&at, &mut stage, &fresh, &marks, now)?;
+            let marks = after(&at.marks, fresh.iter().map(|&place| events[place]));
+            let transaction = self.stage(&at, &mut stage, fresh, supply, &marks, now)?;
             match transaction.commit(&at.engine) {
                 Ok(CommitResult::Committed(done)) => {
                     *open = self.settle(at, &done, marks);
@@ -102,7 +104,8 @@ impl Export {
         &self,
         at: &Open,
         stage: &mut Option<Stage>,
-        fresh: &[&LoggedEvent],
+        fresh: Vec<usize>,
+        supply: &Supply,
         marks: &Marks,
         now: Timestamp,
     ) -> Result<Transaction, Error> {
@@ -113,7 +116,12 @@ impl Export {
             .map_err(|cause| kernel(&format!("writing the table {}", self.table.name()), cause))?;
         let ready = match stage.take() {
             Some(ready) if ready.fits(&transaction, &schema, fresh.len()) => ready,
-            _ => Stage::write(&self.table, &at.engine, &at.runtime, &transaction, schema, fresh, now)?,
+            _ => Files { table: &self.table, engine: &at.engine, runtime: &at.runtime, now }.write(
+                &transaction,
+                schema,
+                fresh,
+                supply,
+            )?,
         };
         ready.offer(&mut transaction);
         *stage = Some(ready);
@@ -147,9 +155,9 @@ impl Export {
     }
 
     /// Reads how far the partitions of these events are written.
-    fn look_up_marks(&self, at: &mut Open, events: &[LoggedEvent]) -> Result<(), Error> {
+    fn look_up_marks(&self, at: &mut Open, events: &[Entry]) -> Result<(), Error> {
         for event in events {
-            let partition = event.offset.partition;
+            let partition = event.partition;
             if at.marks.contains_key(&partition) {
                 continue;
             }
@@ -188,19 +196,14 @@ impl Export {
     }
 
     /// A commit failed: whether it took effect is seen in the table itself.
-    fn resolve(
-        &self,
-        runtime: &Handle,
-        events: &[LoggedEvent],
-        cause: KernelError,
-    ) -> Result<Receipt, Error> {
+    fn resolve(&self, runtime: &Handle, events: &[Entry], cause: KernelError) -> Result<Receipt, Error> {
         let error = kernel(&format!("committing to the table {}", self.table.name()), cause);
         let looked = self.open(runtime).and_then(|mut at| {
             self.look_up_marks(&mut at, events)?;
             Ok(at)
         });
         match looked {
-            Ok(at) if events.iter().all(|event| at.covers(event)) => Ok(Receipt::delivered(events.len())),
+            Ok(at) if events.iter().all(|event| at.covers(*event)) => Ok(Receipt::delivered(events.len())),
             Ok(_) => Err(error),
             Err(_) => {
                 let doubt = Outcome::Unknown(Reason::new("commit_in_doubt", error.message()));
@@ -219,17 +222,17 @@ impl Export {
 }
 
 impl Open {
-    fn covers(&self, event: &LoggedEvent) -> bool {
-        let mark = self.marks.get(&event.offset.partition).copied().flatten();
+    fn covers(&self, event: Entry) -> bool {
+        let mark = self.marks.get(&event.partition).copied().flatten();
         mark.is_some_and(|mark| mark.covers(event))
     }
 }
 
 /// The marks once these events are written.
-fn after(marks: &Marks, fresh: &[&LoggedEvent]) -> Marks {
+fn after(marks: &Marks, fresh: impl Iterator<Item = Entry>) -> Marks {
     let mut marks = marks.clone();
     for event in fresh {
-        let mark = marks.entry(event.offset.partition).or_default();
+        let mark = marks.entry(event.partition).or_default();
         *mark = Some(Mark::after(*mark, event));
     }
     marks

@@ -15,8 +15,9 @@ use super::settings::DeltaTarget;
 use super::table::Table;
 use crate::place::Place;
 use crate::probe::{self, Need};
+use crate::progress::Entry;
 use crate::settings::LakeSettings;
-use crate::{admit, blocking};
+use crate::{admit, blocking, stream};
 
 /// Events and bytes of one commit: enough that many rows make few files, few
 /// enough that they are no burden to memory.
@@ -98,14 +99,21 @@ impl Destination<LoggedEvent> for DeltaSink {
         if items.is_empty() {
             return Ok(Receipt::delivered(0));
         }
-        // The copies share their bytes with the originals.
-        let (events, now) = (items.to_vec(), self.clock.now());
+        let entries: Vec<Entry> = items.iter().map(Entry::from).collect();
         let (export, open, runtime) = (Arc::clone(&self.export), Arc::clone(&self.open), Handle::current());
-        blocking(move || {
+        let (supply, mut orders) = stream::supply();
+        let now = self.clock.now();
+        let written = blocking(move || {
             let mut open = open.lock().unwrap_or_else(PoisonError::into_inner);
-            export.write(&mut open, &runtime, &events, now)
-        })
-        .await
+            export.write(&mut open, &runtime, &entries, &supply, now)
+        });
+        let served = async {
+            while let Some(order) = orders.recv().await {
+                order.serve(items).await;
+            }
+        };
+        let (receipt, ()) = tokio::join!(written, served);
+        receipt
     }
 }
 

@@ -5,47 +5,50 @@ use std::fmt::Write as _;
 
 use arrow_array::RecordBatch;
 use bytes::Bytes;
-use jiff::Timestamp;
 use tidegate_model::event::table::PARTITION_COLUMN;
 use tidegate_model::event::{Cell, TableColumn};
-use tidegate_model::{Error, Layout, LoggedEvent, json};
+use tidegate_model::{Error, LoggedEvent, json};
 
-use super::settings::{FilesTarget, Format};
-use crate::batch::{self, Day};
-use crate::parquet;
+use crate::batch::Day;
+use crate::parquet::{Codec, Contents};
+use crate::stream::{Arriving, Shape};
 
 /// The member of a line that is JSON itself.
 const PAYLOAD: &str = "payload";
 
-/// The content of one file for each day.
-pub(super) fn encode(
-    target: &FilesTarget,
-    layout: Layout,
-    events: &[&LoggedEvent],
-    now: Timestamp,
-) -> Result<Vec<(Day, Bytes)>, Error> {
-    match target.format {
-        Format::Parquet => batch::batches(layout, events.iter().copied(), now, target.partition_by_date)?
-            .into_iter()
-            .map(|(day, mut rows)| {
-                if target.partition_by_date {
-                    leave_out_the_day(&mut rows);
-                }
-                Ok((day, parquet::encode(&rows, target.compression)?))
-            })
-            .collect(),
-        Format::Jsonl => {
-            let mut days: BTreeMap<Day, String> = BTreeMap::new();
-            let mut cells = Vec::new();
-            for event in events {
-                let day = if target.partition_by_date { Day::of(event.event.at) } else { Day(0) };
-                cells.clear();
-                layout.cells(event, now, &mut cells);
-                line(layout.columns(), &cells, days.entry(day).or_default());
+/// Events after which other tasks have their turn.
+const TURN: usize = 1024;
+
+/// The Parquet file of each day; `split` says that each day has a folder of its
+/// own. Blocks until all rows are there.
+pub(super) fn parquet(rows: Arriving, codec: Codec, split: bool) -> Result<Vec<(Day, Bytes)>, Error> {
+    let mut contents = Contents::new(codec);
+    for step in rows {
+        for (day, mut rows) in step? {
+            if split {
+                leave_out_the_day(&mut rows);
             }
-            Ok(days.into_iter().map(|(day, lines)| (day, Bytes::from(lines))).collect())
+            contents.write(day, rows)?;
         }
     }
+    contents.finish().collect()
+}
+
+/// The file of JSON lines of each day.
+pub(super) async fn lines(events: &[&LoggedEvent], shape: Shape) -> Vec<(Day, Bytes)> {
+    let columns = shape.layout.columns();
+    let mut days: BTreeMap<Day, String> = BTreeMap::new();
+    let mut cells = Vec::with_capacity(columns.len());
+    for turn in events.chunks(TURN) {
+        for event in turn {
+            let day = if shape.split { Day::of(event.event.at) } else { Day(0) };
+            cells.clear();
+            shape.layout.cells(event, shape.synced, &mut cells);
+            line(columns, &cells, days.entry(day).or_default());
+        }
+        tokio::task::yield_now().await;
+    }
+    days.into_iter().map(|(day, lines)| (day, Bytes::from(lines))).collect()
 }
 
 /// The folder says it. Where a file said it too, pyarrow and pandas would find
@@ -86,15 +89,17 @@ fn line(columns: &[TableColumn], cells: &[Cell<'_>], out: &mut String) {
 
 #[cfg(test)]
 mod tests {
+    use tidegate_model::Layout;
+
     use super::*;
     use crate::batch::tests::logged;
 
-    #[test]
-    fn a_line_is_an_object_with_the_payload_inside() {
-        let target = FilesTarget { format: Format::Jsonl, ..FilesTarget::default() };
+    #[tokio::test]
+    async fn a_line_is_an_object_with_the_payload_inside() {
         let event = logged(7, "2026-03-01T23:59:59.5Z");
 
-        let files = encode(&target, Layout::Events, &[&event], event.logged_at).expect("files");
+        let shape = Shape { layout: Layout::Events, synced: event.logged_at, split: true };
+        let files = lines(&[&event], shape).await;
 
         let lines = std::str::from_utf8(&files[0].1).expect("UTF-8");
         let line: serde_json::Value = serde_json::from_str(lines.trim_end()).expect("JSON");

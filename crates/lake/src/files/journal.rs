@@ -54,7 +54,7 @@ impl Journal {
         let Some(begun) = &self.writing else { return Ok(()) };
         let Some(first) = events.iter().find(|event| !self.covers(event)) else { return Ok(()) };
         // The log is read in order: what comes first now is the oldest that is not settled.
-        if begun.mark.covers(first) && !all_there(place, &begun.files).await? {
+        if begun.mark.covers(*first) && !all_there(place, &begun.files).await? {
             for file in &begun.files {
                 place.remove(file).await?;
             }

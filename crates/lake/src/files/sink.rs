@@ -12,7 +12,7 @@ use tidegate_model::{
 };
 use tokio::sync::Mutex;
 
-use super::encode::encode;
+use super::encode;
 use super::journal::{Begun, Journal};
 use super::settings::{FilesTarget, Format};
 use crate::batch::Day;
@@ -20,7 +20,8 @@ use crate::place::Place;
 use crate::probe::{self, Need};
 use crate::progress::Mark;
 use crate::settings::LakeSettings;
-use crate::{admit, blocking};
+use crate::stream::Shape;
+use crate::{admit, blocking, stream};
 
 /// Events and bytes of one delivery.
 const EVENTS_MAX: usize = 50_000;
@@ -35,7 +36,7 @@ pub(super) struct FilesSink {
     /// The stream and the export, as the names of files begin.
     name: String,
     layout: Layout,
-    target: Arc<FilesTarget>,
+    target: FilesTarget,
     clock: Arc<dyn Clock>,
     journals: Mutex<BTreeMap<u32, Journal>>,
 }
@@ -55,7 +56,7 @@ impl FilesSink {
             lake,
             name: format!("{}.{}", plain(target.stream.as_str()), plain(target.sync.as_str())),
             layout: target.layout,
-            target: Arc::new(written),
+            target: written,
             clock: Arc::clone(&tools.clock),
             journals: Mutex::default(),
         })
@@ -83,7 +84,7 @@ impl FilesSink {
         };
         let span = format!("{}-{partition}-{}-{}", self.name, first.offset.at, last.offset.at);
         let stem = format!("{}-{span}", first.logged_at.strftime("%Y%m%dT%H%M%S%6fZ"));
-        let mark = fresh.iter().fold(journal.written, |mark, event| Some(Mark::after(mark, event)));
+        let mark = fresh.iter().fold(journal.written, |mark, event| Some(Mark::after(mark, *event)));
         let files: Vec<(String, Bytes)> = self
             .encode(&fresh)
             .await?
@@ -102,10 +103,18 @@ impl FilesSink {
     }
 
     async fn encode(&self, events: &[&LoggedEvent]) -> Result<Vec<(Day, Bytes)>, Error> {
-        // The copies share their bytes with the originals.
-        let events: Vec<LoggedEvent> = events.iter().copied().cloned().collect();
-        let (target, layout, now) = (Arc::clone(&self.target), self.layout, self.clock.now());
-        blocking(move || encode(&target, layout, &events.iter().collect::<Vec<_>>(), now)).await
+        let split = self.target.partition_by_date;
+        let shape = Shape { layout: self.layout, synced: self.clock.now(), split };
+        match self.target.format {
+            Format::Jsonl => Ok(encode::lines(events, shape).await),
+            Format::Parquet => {
+                let (sending, arriving) = stream::rows(events.len());
+                let codec = self.target.compression;
+                let encoded = blocking(move || encode::parquet(arriving, codec, shape.split));
+                let (files, ()) = tokio::join!(encoded, sending.all(events, shape));
+                files
+            }
+        }
     }
 
     fn file(&self, day: Day, stem: &str) -> String {

@@ -1,6 +1,7 @@
 //! What happens at platforms and in apps.
 
 pub mod kind;
+mod members;
 pub mod selection;
 pub mod table;
 

@@ -1,12 +1,13 @@
 //! Events as rows of a table: the columns that warehouses and lakes get.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::LoggedEvent;
+use super::{LoggedEvent, members};
 
 /// What a column holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +86,11 @@ const MESSAGES: &[TableColumn] = &[
     column(PARTITION_COLUMN, ColumnType::Date, false),
 ];
 
+/// The places of the columns that the payload fills.
+const MEMBERS: Range<usize> = 3..22;
+/// The places of `app_id`, `template_id` and `message_id` among them: the event knows these itself.
+const IDS: Range<usize> = 15..18;
+
 const EVENTS: &[TableColumn] = &[
     column("event_id", ColumnType::Text, false),
     column("event_timestamp", ColumnType::Timestamp, false),
@@ -115,49 +121,6 @@ pub enum Cell<'a> {
     Date(jiff::civil::Date),
 }
 
-/// The members of a message event that have a column of their own.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Message<'a> {
-    #[serde(borrow, deserialize_with = "text")]
-    subscription_device_type: Option<Cow<'a, str>>,
-    #[serde(borrow, deserialize_with = "text")]
-    language: Option<Cow<'a, str>>,
-    #[serde(borrow, deserialize_with = "text")]
-    version: Option<Cow<'a, str>>,
-    #[serde(borrow, deserialize_with = "text")]
-    device_os: Option<Cow<'a, str>>,
-    device_type: Option<i64>,
-    #[serde(borrow, deserialize_with = "text")]
-    token: Option<Cow<'a, str>>,
-    #[serde(borrow, deserialize_with = "text")]
-    subscription_id: Option<Cow<'a, str>>,
-    subscribed: Option<bool>,
-    #[serde(borrow, deserialize_with = "text")]
-    onesignal_id: Option<Cow<'a, str>>,
-    #[serde(borrow, deserialize_with = "text")]
-    last_active: Option<Cow<'a, str>>,
-    #[serde(borrow, deserialize_with = "text")]
-    sdk: Option<Cow<'a, str>>,
-    #[serde(borrow, deserialize_with = "text")]
-    external_id: Option<Cow<'a, str>>,
-    #[serde(borrow, deserialize_with = "text")]
-    message_name: Option<Cow<'a, str>>,
-    #[serde(borrow, deserialize_with = "text")]
-    message_title: Option<Cow<'a, str>>,
-    #[serde(borrow, deserialize_with = "text")]
-    message_contents: Option<Cow<'a, str>>,
-    #[serde(borrow, deserialize_with = "text")]
-    failure_reason: Option<Cow<'a, str>>,
-}
-
-/// Text without a copy where it has no escapes.
-fn text<'de: 'a, 'a, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Cow<'a, str>>, D::Error> {
-    #[derive(Deserialize)]
-    struct Borrowed<'a>(#[serde(borrow)] Cow<'a, str>);
-    Ok(Option::<Borrowed<'a>>::deserialize(deserializer)?.map(|text| text.0))
-}
-
 impl Layout {
     /// The columns in order.
     pub fn columns(self) -> &'static [TableColumn] {
@@ -176,36 +139,22 @@ impl Layout {
         let event = &logged.event;
         let day = Cell::Date(jiff::tz::Offset::UTC.to_datetime(event.at).date());
         let known = |id: &'a str| if id.is_empty() { Cell::Null } else { Cell::Text(Cow::Borrowed(id)) };
-        let head = [
+        out.extend([
             Cell::Text(Cow::Borrowed(&event.id)),
             Cell::Timestamp(event.at),
             Cell::Text(Cow::Borrowed(&event.kind)),
-        ];
-        out.extend(head);
+        ]);
         match self {
             Layout::Messages => {
-                let message: Message<'a> = serde_json::from_str(event.payload.as_str()).unwrap_or_default();
-                let text = |text: Option<Cow<'a, str>>| text.map_or(Cell::Null, Cell::Text);
-                out.extend([
-                    text(message.subscription_device_type),
-                    text(message.language),
-                    text(message.version),
-                    text(message.device_os),
-                    message.device_type.map_or(Cell::Null, Cell::Int),
-                    text(message.token),
-                    text(message.subscription_id),
-                    message.subscribed.map_or(Cell::Null, Cell::Bool),
-                    text(message.onesignal_id),
-                    text(message.last_active),
-                    text(message.sdk),
-                    text(message.external_id),
+                let members = out.len();
+                out.resize(members + MEMBERS.len(), Cell::Null);
+                members::fill(event.payload.as_str(), &MESSAGES[MEMBERS], &mut out[members..]);
+                out[members + IDS.start - MEMBERS.start..][..IDS.len()].clone_from_slice(&[
                     known(&event.app),
                     known(&event.template),
                     known(&event.message),
-                    text(message.message_name),
-                    text(message.message_title),
-                    text(message.message_contents),
-                    text(message.failure_reason),
+                ]);
+                out.extend([
                     Cell::Timestamp(logged.logged_at),
                     Cell::Text(Cow::Borrowed(&event.id)),
                     Cell::Int(i64::try_from(logged.offset.at).unwrap_or(i64::MAX)),
@@ -272,6 +221,42 @@ mod tests {
                 assert_eq!(cells[language], Cell::Text("en".into()));
             }
         }
+    }
+
+    fn filled(payload: &str) -> Vec<(&'static str, String)> {
+        let logged = logged(payload);
+        let mut cells = Vec::new();
+        Layout::Messages.cells(&logged, logged.logged_at, &mut cells);
+        let cells = cells.iter().zip(MESSAGES).take(MEMBERS.end).skip(MEMBERS.start);
+        let filled = cells.filter(|(cell, _)| **cell != Cell::Null);
+        filled.map(|(cell, column)| (column.name, format!("{cell:?}"))).collect()
+    }
+
+    #[test]
+    fn members_come_into_their_columns_in_any_order_and_ids_only_from_the_event() {
+        let payload = r#"{"failure_reason":"no","app_id":"other","event_id":"x","device_type":-1,
+            "template_id":"other","subscribed":false,"subscription_device_type":"iOSPush"}"#;
+        let expected = [
+            ("subscription_device_type", "Text(\"iOSPush\")"),
+            ("device_type", "Int(-1)"),
+            ("subscribed", "Bool(false)"),
+            ("app_id", "Text(\"a1\")"),
+            ("message_id", "Text(\"m1\")"),
+            ("failure_reason", "Text(\"no\")"),
+        ];
+        assert_eq!(filled(payload), expected.map(|(name, cell)| (name, cell.to_owned())));
+    }
+
+    #[test]
+    fn a_member_of_another_type_leaves_only_its_own_column_empty() {
+        let payload = r#"{"language":5,"device_type":18446744073709551615,"subscribed":"yes","token":{"a":[1]},
+            "sdk":[{"b":null}],"device_os":1.5,"version":null,"message_name":"Spring"}"#;
+        let own = [
+            ("app_id", "Text(\"a1\")"),
+            ("message_id", "Text(\"m1\")"),
+            ("message_name", "Text(\"Spring\")"),
+        ];
+        assert_eq!(filled(payload), own.map(|(name, cell)| (name, cell.to_owned())));
     }
 
     #[test]

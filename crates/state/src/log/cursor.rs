@@ -76,7 +76,8 @@ impl Cursor {
             // Retention may have taken it a moment ago.
             let Some(mut reader) = SegmentReader::open(&self.folder, first)? else { continue };
             if first > self.next {
-                if matches!(self.at, At::Behind(_)) {
+                // Who begins at the beginning never knew what retention has removed.
+                if self.next > 0 {
                     let folder = self.folder.display();
                     warn!(%folder, from = self.next, to = first, "events are gone from the log and passed over");
                 }

@@ -57,7 +57,17 @@ pub(super) fn each_object(schema: &Value, see: &mut impl FnMut(&Map<String, Valu
         see(object, properties);
     }
     match schema {
-        Value::Object(members) => members.values().for_each(|member| each_object(member, see)),
+        Value::Object(members) => {
+            for (name, member) in members {
+                match member {
+                    // What stands here are settings by name: one may be called `properties`.
+                    Value::Object(named) if name == "properties" || name == "$defs" => {
+                        named.values().for_each(|member| each_object(member, see));
+                    }
+                    _ => each_object(member, see),
+                }
+            }
+        }
         Value::Array(list) => list.iter().for_each(|member| each_object(member, see)),
         _ => {}
     }

@@ -81,10 +81,15 @@ async fn journey_more_than_memory_is_given_to_is_refused_and_taken_later() {
     let project = project();
     let served = Served::start(&project);
 
-    // Bodies that announce 8 MiB and do not come, until 64 MiB are promised.
+    // Who announces and does not send keeps nobody out.
     let mut held = Vec::new();
+    for _ in 0..20 {
+        held.push(begin(served.address(), 0).await);
+    }
+    assert_eq!(served.post("/in/events/shop", &[BEARER], events(0..1)).await.status, 202);
+    // Bodies that come but for their last byte, until there is no room for more.
     let refused = loop {
-        held.push(announce(served.address(), 8 << 20).await);
+        held.push(begin(served.address(), (8 << 20) - 1).await);
         let answer = served.post("/in/events/shop", &[BEARER], events(1..2)).await;
         if answer.status != 202 {
             break answer;
@@ -102,13 +107,15 @@ async fn journey_more_than_memory_is_given_to_is_refused_and_taken_later() {
     .await;
 }
 
-/// Begins a request and never sends its body.
-async fn announce(address: &str, bytes: usize) -> tokio::net::TcpStream {
+/// Begins a request of 8 MiB and sends so many bytes of its body.
+async fn begin(address: &str, bytes: usize) -> tokio::net::TcpStream {
     let mut socket = tokio::net::TcpStream::connect(address).await.expect("it listens");
     let head = format!(
-        "POST /in/events/shop HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {TOKEN}\r\ncontent-length: {bytes}\r\n\r\n"
+        "POST /in/events/shop HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {TOKEN}\r\ncontent-length: {}\r\n\r\n",
+        8 << 20
     );
     socket.write_all(head.as_bytes()).await.expect("written");
+    socket.write_all(&vec![b' '; bytes]).await.expect("written");
     socket
 }
 

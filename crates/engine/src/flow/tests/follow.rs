@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use jiff::Timestamp;
+use tidegate_model::store::Pause;
 use tidegate_model::{Checkpoint, Event, EventLog, EventSelection, Json, LoggedEvent, Sink, StreamId, Text};
 use tidegate_testkit::MemoryEventLog;
 
@@ -83,6 +84,32 @@ async fn a_run_that_follows_sends_what_comes_and_tells_the_source_after_the_effe
     assert_eq!(run.counts.delivered, 50);
     assert_eq!(early.load(Ordering::Relaxed), 0);
     assert_eq!(*settled.lock().expect("no panic"), (0..50).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_follows_ends_the_pause_with_what_it_delivers_and_not_before() {
+    let (write, rows) = tokio::sync::mpsc::unbounded_channel();
+    let mut stage = Stage::new(&Table::default(), Repeat::Safe, one_slot(), all_delivered());
+    stage.import.source = Arc::new(Topic { rows: Arc::new(rows.into()), settled: Arc::default() });
+    stage.import.detection = Detection::Place;
+    let sync = SyncId::new("s");
+    let pause =
+        Pause { by: "tidegate".to_owned(), why: "the key was revoked".to_owned(), at: Timestamp::MIN };
+    stage.store.set_paused(&sync, Some(pause.clone())).await.expect("paused");
+
+    let idle = stage.run_until(stop_after(Duration::from_secs(1)), Input::Following).await;
+    assert_eq!(idle.ending, Some(Ending::Succeeded), "{:?}", idle.error);
+    assert_eq!(stage.store.sync_state(&sync).await.expect("state").paused, Some(pause));
+
+    let values = vec![Value::Int(1), Value::Text("u".into()), Value::Int(1)];
+    write.send(Row { columns: columns(), values }).expect("somebody reads");
+    let stop = stop_after(Duration::from_secs(60));
+    let (run, paused) = tokio::join!(stage.run_until(stop, Input::Following), async {
+        crate::flow::wait::span(Duration::from_secs(5)).await;
+        stage.store.sync_state(&sync).await.expect("state").paused
+    });
+    assert_eq!(paused, None, "it is active while it goes on");
+    assert_eq!(run.counts.delivered, 1);
 }
 
 /// Takes events, and answers as it is told.
@@ -259,4 +286,144 @@ async fn an_export_that_ends_early_sends_the_rest_with_its_next_run() {
     let ids = outlet.tank.ids();
     assert_eq!(ids.len(), 5_000);
     assert_eq!(ids.iter().collect::<std::collections::HashSet<_>>().len(), 5_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_stream_fills_requests_for_as_long_as_they_may_wait() {
+    let fill = Duration::from_secs(60);
+    let outlet = Outlet::new(Limits { items_max: 50_000, requests_at_once: 1, fill, ..Limits::UNBOUNDED });
+    let began = Instant::now();
+    let trickle = async {
+        for id in 0..300 {
+            outlet.log([event(id, "a")]).await;
+            crate::flow::wait::span(Duration::from_secs(1)).await;
+        }
+    };
+    let (run, ()) = tokio::join!(outlet.run(true, stop_after(Duration::from_secs(400))), trickle);
+    assert_eq!((run.ending, run.counts.delivered), (Some(Ending::Succeeded), 300));
+    let taken = outlet.tank.taken.lock().expect("no panic");
+    assert!(taken.len() <= 6, "{} requests for 300 events in five minutes", taken.len());
+    let first = taken[0].0 - began;
+    assert!(first < fill + fill / 2, "{first:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_follows_is_no_longer_called_paused_once_something_was_delivered() {
+    let outlet = Outlet::new(Limits { requests_at_once: 1, ..Limits::UNBOUNDED });
+    let why = Pause { by: "tidegate".into(), why: "denied".into(), at: Timestamp::UNIX_EPOCH };
+    outlet.store.set_paused(&outlet.export.sync, Some(why)).await.expect("paused");
+    let paused = || async { outlet.store.sync_state(&outlet.export.sync).await.expect("state").paused };
+    // One that only waited has proved nothing.
+    outlet.run(true, stop_after(Duration::from_secs(5))).await;
+    assert!(paused().await.is_some());
+    let look = async {
+        outlet.log([event(1, "a")]).await;
+        crate::flow::wait::span(Duration::from_secs(5)).await;
+        assert!(paused().await.is_none(), "it delivers and is still called paused");
+    };
+    tokio::join!(outlet.run(true, stop_after(Duration::from_secs(10))), look);
+}
+
+/// Lines of a file: equal ones are different rows, and some are none. The place
+/// is the number of lines before it.
+struct Lines {
+    lines: Mutex<Vec<&'static str>>,
+    batch: usize,
+}
+
+#[async_trait]
+impl Source for Lines {
+    async fn check(&self, _: Option<&Selection>) -> Result<Checks, Error> {
+        Ok(Checks::default())
+    }
+
+    async fn discover(&self) -> Result<Vec<Dataset>, Error> {
+        Ok(Vec::new())
+    }
+
+    async fn describe(&self, selection: &Selection) -> Result<Dataset, Error> {
+        Table::default().describe(selection).await
+    }
+
+    async fn read(&self, _: &Selection, reach: &Reach, _: usize) -> Result<Feed<Row>, Error> {
+        let Reach::After { checkpoint, .. } = reach else { panic!("{reach:?}") };
+        let from = checkpoint.as_ref().and_then(|place| place.0.as_u64()).unwrap_or(0) as usize;
+        let columns = columns();
+        let lines = self.lines.lock().expect("no panic")[from..].to_vec();
+        let batches: Vec<_> = (lines.chunks(self.batch).enumerate())
+            .map(|(at, lines)| {
+                let row = |id: i64| Row {
+                    columns: columns.clone(),
+                    values: vec![Value::Int(id), Value::Text(format!("u{id}").into()), Value::Int(0)],
+                };
+                let place = from + (at * self.batch) + lines.len();
+                Ok(Batch {
+                    items: lines.iter().filter_map(|line| line.parse().ok()).map(row).collect(),
+                    unreadable: (lines.iter().filter(|line| line.parse::<i64>().is_err()))
+                        .map(|line| tidegate_model::Unreadable {
+                            place: (*line).into(),
+                            payload: (*line).into(),
+                            reason: Reason::new("torn", "no row"),
+                        })
+                        .collect(),
+                    checkpoint: Some(Checkpoint(serde_json::json!(place))),
+                    waiting: 0,
+                })
+            })
+            .collect();
+        Ok(futures_util::stream::iter(batches).boxed())
+    }
+
+    fn keeps_place(&self) -> bool {
+        true
+    }
+}
+
+/// An import of lines; the ids in `stuck` end the run as often as they stand there.
+fn lines(lines: &[&'static str], batch: usize, stuck: &[i64]) -> (Stage, Arc<Mutex<Vec<i64>>>) {
+    let stuck = Arc::new(Mutex::new(stuck.to_vec()));
+    let fatal = stuck.clone();
+    let answer: Answer = Box::new(move |ids| {
+        let mut stuck = stuck.lock().expect("no panic");
+        match stuck.iter().position(|id| ids.contains(id)) {
+            Some(at) => {
+                stuck.remove(at);
+                Err(Error::new(ErrorKind::Denied, "no"))
+            }
+            None => Ok(vec![Outcome::Delivered; ids.len()]),
+        }
+    });
+    let limits = Limits { items_max: 1, requests_at_once: 2, fill: Duration::ZERO, ..Limits::UNBOUNDED };
+    let mut stage = Stage::new(&Table::default(), Repeat::Safe, limits, answer);
+    stage.import.source = Arc::new(Lines { lines: Mutex::new(lines.to_vec()), batch });
+    stage.import.detection = Detection::Place;
+    (stage, fatal)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_line_that_looks_like_one_settled_before_an_early_end_is_sent() {
+    // Wherever two runs in a row end early: the lines 1 and 2 at the end are new ones.
+    for first in 1..8 {
+        for second in first..8 {
+            let (stage, _) = lines(&["1", "2", "x", "3", "4", "5", "6", "7", "1", "2"], 2, &[first, second]);
+            for _ in 0..3 {
+                stage.run().await;
+            }
+            let sent = stage.sent();
+            let failed = |id| u32::from(id == first) + u32::from(id == second);
+            for (id, times) in [(1, 2), (2, 2), (3, 1), (4, 1), (5, 1), (6, 1), (7, 1)] {
+                assert_eq!(sent[&id], times + failed(id), "{id} after {first} and {second}");
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_could_not_be_read_is_told_once() {
+    let (stage, _) = lines(&["1", "x", "2", "3"], 4, &[3]);
+    stage.run().await;
+    stage.run().await;
+    let query = tidegate_model::store::RowQuery { limit: 100, ..Default::default() };
+    let told = stage.store.rows(&query).await.expect("rows");
+    assert_eq!(told.iter().filter(|row| row.key == "x").count(), 1);
 }

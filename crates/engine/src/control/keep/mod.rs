@@ -1,12 +1,14 @@
 //! Keeps syncs running as their schedules say: what `tidegate serve` does
 //! besides answering.
 
+mod chores;
+mod requested;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
 use tidegate_model::store::Claim;
-use tidegate_model::{Cause, ConnectionId, Counts, Ending, Error, ExportRequest, Lag, Run, SyncId};
+use tidegate_model::{Cause, ConnectionId, Counts, Ending, Error, ExportRequest, Run, SyncId};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -19,18 +21,15 @@ use crate::project::{Schedule, SyncSpec};
 
 /// How often it is looked whether a person paused or resumed a sync.
 const LOOK: Duration = Duration::from_secs(1);
-/// How often a sync is tried that was paused because something must be mended.
-const MENDED: Duration = Duration::from_secs(60);
-/// The longest wait after a run that failed.
-const FAILED_MAX: Duration = Duration::from_secs(60);
-/// How often lag is measured.
-const LAG: Duration = Duration::from_secs(15);
-/// How often events beyond their retention are removed.
-const TRIM: Duration = Duration::from_secs(3_600);
+/// How soon a sync is tried again that was paused because something must be
+/// mended; it waits twice as long each time.
+const MENDED_FIRST: Duration = Duration::from_secs(10);
+/// The longest of these waits.
+const MENDED_LONGEST: Duration = Duration::from_secs(60);
 
 /// Which sync is kept running.
 #[derive(Clone)]
-pub(super) enum Kept {
+enum Kept {
     /// One of the project.
     Written(SyncId, Schedule),
     /// An export that a caller of a connection's API asked for.
@@ -38,7 +37,7 @@ pub(super) enum Kept {
 }
 
 impl Kept {
-    pub(super) fn id(&self) -> SyncId {
+    fn id(&self) -> SyncId {
         match self {
             Kept::Written(id, _) => id.clone(),
             Kept::Requested(connection, request) => requested_id(connection, &request.name),
@@ -58,14 +57,9 @@ impl Engine {
     /// Returns after `stop` fired and every run has ended.
     pub async fn keep(self: &Arc<Self>, stop: CancellationToken) {
         let mut tasks = JoinSet::new();
-        for (id, sync) in &self.config.project.syncs {
-            if let Some(schedule) = self.schedule(sync).await {
-                tasks.spawn(self.clone().keep_one(
-                    Kept::Written(id.clone(), schedule),
-                    stop.clone(),
-                    CancellationToken::new(),
-                ));
-            }
+        for (id, schedule) in self.kept().await {
+            let kept = Kept::Written(id, schedule);
+            tasks.spawn(self.clone().keep_one(kept, stop.clone(), CancellationToken::new()));
         }
         tasks.spawn(self.clone().keep_requested(stop.clone()));
         tasks.spawn(self.clone().keep_log(stop.clone()));
@@ -75,6 +69,17 @@ impl Engine {
                 tracing::error!(%fault, "a sync is no longer kept running: a fault of this program");
             }
         }
+    }
+
+    /// The syncs that are kept running, and when they run.
+    pub async fn kept(&self) -> Vec<(SyncId, Schedule)> {
+        let mut kept = Vec::new();
+        for (id, sync) in &self.config.project.syncs {
+            if let Some(schedule) = self.schedule(sync).await {
+                kept.push((id.clone(), schedule));
+            }
+        }
+        kept
     }
 
     /// When a sync runs by itself.
@@ -89,14 +94,11 @@ impl Engine {
 
     /// Runs one sync again and again. `gone` says that it is no longer wanted.
     /// Where it is switched off, an export is brought to its end once more.
-    pub(super) async fn keep_one(
-        self: Arc<Self>,
-        kept: Kept,
-        stop: CancellationToken,
-        gone: CancellationToken,
-    ) {
+    async fn keep_one(self: Arc<Self>, kept: Kept, stop: CancellationToken, gone: CancellationToken) {
         let id = kept.id();
-        let mut failures = 0;
+        let mut failures: u32 = 0;
+        // Why it stands still, told once for as long as it stays the same.
+        let mut told = String::new();
         // Whether it was on when it was looked at last.
         let mut on = false;
         while !stop.is_cancelled() && !gone.is_cancelled() {
@@ -122,7 +124,14 @@ impl Engine {
                 Err(_) => true,
             };
             if !failed {
+                if !std::mem::take(&mut told).is_empty() {
+                    tracing::info!(sync = %id, "the sync goes on");
+                }
                 failures = 0;
+                if kept.schedule() == Schedule::Continuous {
+                    // It came to its end by itself: its source does not follow, or is gone.
+                    rest(LOOK, &stop, &gone).await;
+                }
                 continue;
             }
             let moved = ended.as_ref().is_ok_and(|run| run.counts.delivered > 0);
@@ -131,15 +140,39 @@ impl Engine {
                 Ok(run) => run.error.unwrap_or_default(),
                 Err(error) => format!("{}. Next: {}", error.chain(), error.next_step()),
             };
-            let pause = match self.paused(&id).await {
-                Some(_) => MENDED,
-                None => wait::backoff(failures).min(FAILED_MAX),
-            };
-            tracing::warn!(sync = %id, why, again_in = ?pause, "the sync stands still");
-            rest(pause, &stop, &gone).await;
+            if told == why && !moved {
+                tracing::debug!(sync = %id, why, "the sync still stands still");
+            } else {
+                tracing::warn!(sync = %id, why, "the sync stands still; it is tried again by itself");
+                told = why;
+            }
+            if self.paused(&id).await.is_some() {
+                self.until_mended(&id, mended(failures), &stop, &gone).await;
+            } else {
+                rest(wait::backoff(failures), &stop, &gone).await;
+            }
         }
         if on && failures == 0 && !stop.is_cancelled() {
             self.last_run(&kept, &stop).await;
+        }
+    }
+
+    /// Waits before a paused sync is tried again, less long where a person resumes it.
+    async fn until_mended(
+        &self,
+        id: &SyncId,
+        span: Duration,
+        stop: &CancellationToken,
+        gone: &CancellationToken,
+    ) {
+        let mended = async {
+            while self.paused(id).await.is_some() {
+                wait::span(LOOK).await;
+            }
+        };
+        tokio::select! {
+            () = mended => {}
+            () = rest(span, stop, gone) => {}
         }
     }
 
@@ -179,7 +212,9 @@ impl Engine {
                 () = gone.cancelled() => break,
                 () = wait::span(LOOK) => {
                     if self.paused(&id).await.is_some_and(|by| by != "tidegate") {
-                        break;
+                        // Whoever pauses a sync wants nothing more to be sent.
+                        halt.cancel();
+                        return run.await;
                     }
                 }
             }
@@ -199,33 +234,6 @@ impl Engine {
         }
     }
 
-    /// Removes events beyond their retention.
-    async fn keep_log(self: Arc<Self>, stop: CancellationToken) {
-        while !stop.is_cancelled() {
-            let kept = SignedDuration::from_hours(24 * i64::from(self.config.log_days));
-            let before = self.config.clock.now().saturating_sub(kept).unwrap_or(Timestamp::MIN);
-            if let Err(error) = self.config.log.trim(before).await {
-                tracing::warn!(error = error.chain(), "old events could not be removed");
-            }
-            rest(TRIM, &stop, &stop).await;
-        }
-    }
-
-    /// Measures how far behind their streams syncs are.
-    async fn keep_measuring(self: Arc<Self>, stop: CancellationToken) {
-        while !stop.is_cancelled() {
-            for (id, sync) in &self.config.project.syncs {
-                let state = self.config.store.sync_state(id).await.unwrap_or_default();
-                let paused = metrics::gauge!("tidegate_sync_paused", "sync" => id.to_string());
-                paused.set(f64::from(u8::from(state.paused.is_some())));
-                for lag in self.lag(sync, state.checkpoint.as_ref()).await {
-                    measure(id, &lag);
-                }
-            }
-            rest(LAG, &stop, &stop).await;
-        }
-    }
-
     /// Who paused a sync, if somebody did. What cannot be read counts as not paused:
     /// the run itself will say what is wrong.
     async fn paused(&self, id: &SyncId) -> Option<String> {
@@ -242,17 +250,9 @@ impl Engine {
     }
 }
 
-fn measure(id: &SyncId, lag: &Lag) {
-    let labels = [("sync", id.to_string()), ("partition", lag.partition.clone())];
-    // Beyond 2^53 a gauge is not exact any more, and nobody minds.
-    metrics::gauge!("tidegate_lag_items", &labels).set(lag.behind as f64);
-    metrics::gauge!("tidegate_position", &labels).set(lag.position as f64);
-    if let Some(seen) = lag.last_seen {
-        metrics::gauge!("tidegate_last_seen_timestamp_seconds", &labels).set(seen.as_second() as f64);
-    }
-    if let Some(rate) = lag.per_minute {
-        metrics::gauge!("tidegate_items_per_minute", &labels).set(rate as f64);
-    }
+/// How long to wait until it is looked whether the cause of a pause is mended.
+fn mended(failures: u32) -> Duration {
+    MENDED_FIRST.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(MENDED_LONGEST)
 }
 
 fn progress() -> watch::Sender<Counts> {

@@ -1,15 +1,18 @@
 //! Rows in: PostgreSQL to requests, against `psql \copy` of the same rows to a file.
 
-use std::net::{SocketAddr, TcpListener};
+mod table;
+mod ways;
+
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
 use tokio_postgres::Config;
 
-use crate::events;
 use crate::receiver::{Counting, Receiver};
-use crate::report::{self, Series};
-use crate::ways::{Server, Stage, Way};
+use crate::report::{self, Heading, Series};
+use ways::{Server, Stage, Way};
+
+pub(crate) use table::{connect, fill};
 
 /// What is measured with what.
 pub(crate) struct Plan {
@@ -33,9 +36,11 @@ pub(crate) async fn run(plan: &Plan) -> Result<()> {
         .canonicalize()
         .with_context(|| format!("no program at {}: run cargo build --release", plan.tidegate.display()))?;
     let postgres: Config = plan.postgres.parse().context("--postgres is no address of a database")?;
-    let client = events::connect(&postgres).await?;
+    let client = connect(&postgres).await?;
     let folder = tempfile::Builder::new().prefix("tidegate-bench-").tempdir()?;
-    let stage = Stage::new(tidegate, Server::of(&postgres)?, receive()?, folder.path())?;
+    let receiver = Receiver::new(Counting::Objects);
+    let address = receiver.start()?;
+    let stage = Stage::new(tidegate, Server::of(&postgres)?, (receiver, address), folder.path())?;
 
     let mut ways = vec![Way::Copy, Way::Tidegate { ledger: false }, Way::Tidegate { ledger: true }];
     for peer in &plan.peers {
@@ -45,7 +50,7 @@ pub(crate) async fn run(plan: &Plan) -> Result<()> {
 
     let mut all = Vec::new();
     for &rows in &plan.rows {
-        events::fill(&client, rows).await?;
+        fill(&client, rows).await?;
         let mut series: Vec<Series> =
             ways.iter().map(|way| Series { name: way.name(), rows, rounds: Vec::new() }).collect();
         for round in 1..=plan.rounds {
@@ -59,22 +64,13 @@ pub(crate) async fn run(plan: &Plan) -> Result<()> {
     }
 
     println!("## Rows in: PostgreSQL to requests\n");
-    println!("{}. {}.", report::machine(), events::describe(&client).await?);
+    println!("{}. {}.", report::machine(), table::describe(&client).await?);
     println!(
         "Rounds of each way: {}, taking turns; the median stands here. Whole processes, start included, \
          without TLS on loopback. The receiver runs on the same cores and counts every object.\n",
         plan.rounds
     );
-    print!("{}", report::table(&all));
+    let heading = Heading { items: "rows", limit: Some("`\\copy`") };
+    print!("{}", report::table(&heading, &all));
     Ok(())
-}
-
-/// Starts the receiver on a port of its own.
-fn receive() -> Result<(Receiver, SocketAddr)> {
-    let listener = TcpListener::bind("127.0.0.1:0")?;
-    let address = listener.local_addr()?;
-    let receiver = Receiver::new(Counting::Objects);
-    let serving = receiver.clone();
-    std::thread::spawn(move || serving.serve(&listener));
-    Ok((receiver, address))
 }

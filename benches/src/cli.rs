@@ -1,0 +1,192 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::events_out::{self, Part};
+use crate::topic::Registry;
+use crate::{rows_in, stream_in};
+
+/// Measures how fast rows and events move.
+#[derive(Parser)]
+#[command(version)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) bench: Bench,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Bench {
+    /// Counts what is posted to it and answers at once, until it is stopped.
+    Receiver(ReceiverArgs),
+    /// Makes the table `bench_events`.
+    Fill(FillArgs),
+    /// Reads messages of a topic and does nothing with them.
+    Consume(ConsumeArgs),
+    /// PostgreSQL to requests, against `psql \copy` of the same rows.
+    RowsIn(RowsInArgs),
+    /// A topic to requests, against a bare consumer of the same topic; and how long a message takes.
+    StreamIn(StreamInArgs),
+    /// Events by HTTP to the log, and from the log to files, tables and streams.
+    EventsOut(EventsOutArgs),
+}
+
+#[derive(Args)]
+pub(crate) struct ReceiverArgs {
+    /// Where to listen; `GET /counts` on the same address tells what arrived.
+    #[arg(long, default_value = "127.0.0.1:8790")]
+    pub(crate) listen: String,
+    /// Counts requests and bytes only, without looking into the bodies.
+    #[arg(long)]
+    pub(crate) blind: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct FillArgs {
+    /// The database.
+    #[arg(long, env = "TIDEGATE_TEST_POSTGRES", hide_env_values = true)]
+    pub(crate) postgres: String,
+    /// How many rows the table has afterwards.
+    #[arg(long, default_value_t = 2_000_000)]
+    pub(crate) rows: u64,
+}
+
+#[derive(Args)]
+pub(crate) struct ConsumeArgs {
+    /// The bootstrap servers.
+    #[arg(long, env = "TIDEGATE_TEST_KAFKA")]
+    pub(crate) brokers: String,
+    /// The topic.
+    #[arg(long)]
+    pub(crate) topic: String,
+    /// How many messages it ends after.
+    #[arg(long)]
+    pub(crate) messages: u64,
+}
+
+#[derive(Args)]
+pub(crate) struct RowsInArgs {
+    /// The program under test, built with `--release`.
+    #[arg(long)]
+    tidegate: PathBuf,
+    /// The database.
+    #[arg(long, env = "TIDEGATE_TEST_POSTGRES", hide_env_values = true)]
+    postgres: String,
+    /// Sizes of the table, smallest first: memory must not grow with them.
+    #[arg(long, value_delimiter = ',', default_value = "2000000,10000000")]
+    rows: Vec<u64>,
+    /// How often each way is measured, taking turns; the median counts.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// A program of another project that moves the same rows; may be given again.
+    #[arg(long = "peer")]
+    peers: Vec<PathBuf>,
+}
+
+impl RowsInArgs {
+    pub(crate) fn plan(self) -> rows_in::Plan {
+        rows_in::Plan {
+            tidegate: self.tidegate,
+            postgres: self.postgres,
+            rows: self.rows,
+            rounds: self.rounds,
+            peers: self.peers,
+        }
+    }
+}
+
+#[derive(Args)]
+pub(crate) struct StreamInArgs {
+    /// The program under test, built with `--release`.
+    #[arg(long)]
+    tidegate: PathBuf,
+    /// The bootstrap servers.
+    #[arg(long, env = "TIDEGATE_TEST_KAFKA")]
+    brokers: String,
+    /// The schema registry, as `http://<ip>:<port>`; Avro is left out without one.
+    #[arg(long, env = "TIDEGATE_TEST_REGISTRY")]
+    registry: Option<String>,
+    /// The user at the registry, where it asks for one.
+    #[arg(long, env = "TIDEGATE_TEST_REGISTRY_USER", requires = "registry_password")]
+    registry_user: Option<String>,
+    /// The password of that user.
+    #[arg(long, env = "TIDEGATE_TEST_REGISTRY_PASSWORD", hide_env_values = true)]
+    registry_password: Option<String>,
+    /// Messages in the topic, smallest first; 0 leaves the throughput out.
+    #[arg(long, value_delimiter = ',', default_value = "2000000")]
+    messages: Vec<u64>,
+    /// How often each way is measured, taking turns; the median counts.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// For how many seconds the latency is measured; 0 leaves it out.
+    #[arg(long, default_value_t = 30)]
+    seconds: u32,
+}
+
+impl StreamInArgs {
+    pub(crate) fn plan(self) -> stream_in::Plan {
+        stream_in::Plan {
+            tidegate: self.tidegate,
+            brokers: self.brokers,
+            registry: self
+                .registry
+                .map(|url| Registry { url, login: self.registry_user.zip(self.registry_password) }),
+            messages: self.messages,
+            rounds: self.rounds,
+            seconds: self.seconds,
+        }
+    }
+}
+
+#[derive(Args)]
+pub(crate) struct EventsOutArgs {
+    /// The program under test, built with `--release`.
+    #[arg(long)]
+    tidegate: PathBuf,
+    /// Events in the log, smallest first: memory must not grow with them.
+    #[arg(long, value_delimiter = ',', default_value = "2000000")]
+    events: Vec<u64>,
+    /// Events that come one a request.
+    #[arg(long, default_value_t = 200_000)]
+    singles: u64,
+    /// How often each way is measured, taking turns; the median counts.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// For how many seconds the latency is measured.
+    #[arg(long, default_value_t = 30)]
+    seconds: u32,
+    /// Which parts are measured.
+    #[arg(
+        long = "part",
+        value_enum,
+        value_delimiter = ',',
+        default_value = "ingest,lake,kinesis,latency,peer"
+    )]
+    parts: Vec<Part>,
+    /// The bootstrap servers of the broker that the peer reads from.
+    #[arg(long, env = "TIDEGATE_TEST_KAFKA")]
+    brokers: Option<String>,
+    /// A program of another project that moves a topic to Kinesis.
+    #[arg(long)]
+    peer: Option<PathBuf>,
+    /// Events that the peer moves.
+    #[arg(long, default_value_t = 100_000)]
+    peer_events: u64,
+}
+
+impl EventsOutArgs {
+    pub(crate) fn plan(self) -> events_out::Plan {
+        events_out::Plan {
+            tidegate: self.tidegate,
+            events: self.events,
+            singles: self.singles,
+            rounds: self.rounds,
+            seconds: self.seconds,
+            parts: self.parts,
+            brokers: self.brokers,
+            peer: self.peer,
+            peer_events: self.peer_events,
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Stream in: a topic to requests, against a bare consumer of the same topic.
+
+mod latency;
+mod throughput;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::{Result, ensure};
+
+use crate::report;
+use crate::tidegate::Tidegate;
+use crate::topic::{Format, PARTITIONS, Registry, SESSION_MS, Topic};
+
+/// What is measured with what.
+pub(crate) struct Plan {
+    /// The program under test.
+    pub(crate) tidegate: PathBuf,
+    /// The broker.
+    pub(crate) brokers: String,
+    /// The schema registry: no Avro without one.
+    pub(crate) registry: Option<Registry>,
+    /// Messages in the topic.
+    pub(crate) messages: Vec<u64>,
+    /// Rounds of each way.
+    pub(crate) rounds: usize,
+    /// For how long the latency is measured.
+    pub(crate) seconds: u32,
+}
+
+/// Measures, and prints the report on stdout; progress goes to stderr.
+pub(crate) async fn run(plan: &Plan) -> Result<()> {
+    ensure!(plan.rounds > 0, "--rounds must be at least 1");
+    let folder = tempfile::Builder::new().prefix("tidegate-bench-").tempdir()?;
+    let tidegate = Tidegate::new(&plan.tidegate, folder.path())?;
+    println!("## Stream in: a topic to requests\n");
+    println!(
+        "{}. Tansu in memory, {PARTITIONS} partitions, no compression, session timeout {SESSION_MS} ms.",
+        report::machine()
+    );
+    if plan.messages.iter().any(|messages| *messages > 0) {
+        throughput::measure(plan, &tidegate).await?;
+    }
+    if plan.seconds > 0 {
+        latency::measure(plan, &tidegate).await?;
+    }
+    Ok(())
+}
+
+/// The project that reads a topic and sends events to Braze.
+fn project(topic: &Topic, group: &str, registry: Option<&Registry>, braze: SocketAddr) -> String {
+    let Topic { brokers, name, format } = topic;
+    let (format, at) = match format {
+        Format::Json => ("json", "{ path: timestamp, as: epoch_ms }"),
+        Format::Avro { .. } => ("avro", "timestamp"),
+    };
+    let registry = registry.map_or(String::new(), |Registry { url, login }| {
+        let login = login.as_ref().map_or(String::new(), |(user, password)| {
+            format!(", username: \"{user}\", password: \"{password}\"")
+        });
+        format!("\n    registry: {{ url: \"{url}\"{login} }}")
+    });
+    format!(
+        "connections:
+  topic:
+    kind: kafka
+    brokers: {brokers}
+    properties: {{ session.timeout.ms: {SESSION_MS} }}{registry}
+  braze:
+    kind: braze
+    endpoint: http://{braze}
+    api_key: bench
+    rates: {{ track_per_3s: 4000000000 }} # unlimited
+
+syncs:
+  stream_in:
+    from:
+      connection: topic
+      topics: {name}
+      group: {group}
+      format: {format}
+      fields:
+        name: event_name
+        user: external_id
+        at: {at}
+        properties: properties
+    to: {{ connection: braze, object: event }}
+    map:
+      name: name
+      external_id: user
+      time: at
+      properties: {{ json: properties }}
+    in_doubt: resend
+    schedule: continuous
+"
+    )
+}

@@ -1,0 +1,170 @@
+//! The program under test, run once or kept serving.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+use tokio::time;
+
+use crate::memory;
+
+/// A program that does not start or stop in so long has failed.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The program, and the folder that it works in.
+#[derive(Clone, Debug)]
+pub(crate) struct Tidegate {
+    program: PathBuf,
+    folder: PathBuf,
+}
+
+impl Tidegate {
+    /// The program, working in a folder of its own.
+    pub(crate) fn new(program: &Path, folder: &Path) -> Result<Tidegate> {
+        let program = program
+            .canonicalize()
+            .with_context(|| format!("no program at {}: run cargo build --release", program.display()))?;
+        fs::create_dir_all(folder)?;
+        Ok(Tidegate { program, folder: folder.to_owned() })
+    }
+
+    /// Where it works: the project file, its data and what it writes.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Writes the project file.
+    pub(crate) fn project(&self, text: &str) -> Result<()> {
+        fs::write(self.folder.join("tidegate.yaml"), text)?;
+        Ok(())
+    }
+
+    /// Forgets everything that it remembers.
+    pub(crate) fn forget(&self) -> Result<()> {
+        self.forget_all_but(&[])
+    }
+
+    /// Forgets where its syncs stand, and keeps the events.
+    pub(crate) fn forget_progress(&self) -> Result<()> {
+        self.forget_all_but(&["events"])
+    }
+
+    fn forget_all_but(&self, kept: &[&str]) -> Result<()> {
+        let data = self.data();
+        if !data.exists() {
+            return Ok(());
+        }
+        for entry in fs::read_dir(&data)? {
+            let entry = entry?;
+            if kept.iter().any(|kept| entry.file_name() == *kept) {
+                continue;
+            }
+            match entry.file_type()?.is_dir() {
+                true => fs::remove_dir_all(entry.path())?,
+                false => fs::remove_file(entry.path())?,
+            }
+        }
+        Ok(())
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
+    /// A command of the program, in its folder.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command
+            .args(arguments)
+            .arg("--project")
+            .arg(&self.folder)
+            .arg("--data")
+            .arg(self.data())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .kill_on_drop(true);
+        command
+    }
+
+    /// Runs a sync to its end; how long it took and its peak memory in bytes.
+    pub(crate) async fn run(&self, sync: &str) -> Result<(Duration, u64)> {
+        let started = Instant::now();
+        let mut child = self.command(&["run", sync]).spawn().context("tidegate does not start")?;
+        let (status, memory) = memory::wait(&mut child).await?;
+        let took = started.elapsed();
+        ensure!(status.success(), "`tidegate run {sync}` ended with {status}: its reason stands above");
+        Ok((took, memory))
+    }
+
+    /// How many events are in its log.
+    pub(crate) async fn events(&self) -> Result<u64> {
+        let said = self.command(&["events", "--output", "json"]).stdout(Stdio::piped()).output().await?;
+        ensure!(said.status.success(), "`tidegate events` ended with {}", said.status);
+        let counts: serde_json::Value = serde_json::from_slice(&said.stdout)?;
+        let counts = counts.as_array().context("`tidegate events` gives a list")?;
+        Ok(counts.iter().filter_map(|count| count["events"].as_u64()).sum())
+    }
+
+    /// Starts serving on a free port.
+    pub(crate) async fn serve(&self, variables: &[(&str, &str)]) -> Result<Serving> {
+        let mut child = self
+            .command(&["serve", "--listen", "127.0.0.1:0"])
+            .envs(variables.iter().copied())
+            .stderr(Stdio::piped())
+            .spawn()
+            .context("tidegate does not start")?;
+        let said = child.stderr.take().context("the program's stderr is piped")?;
+        let mut lines = BufReader::new(said).lines();
+        let address = time::timeout(PATIENCE, async {
+            while let Some(line) = lines.next_line().await? {
+                if let Some(address) = line.strip_prefix("listening on http://") {
+                    return address.trim().parse().context("`tidegate serve` says where it listens");
+                }
+                eprintln!("tidegate: {line}");
+            }
+            bail!("`tidegate serve` ended before it listened: its reason stands above")
+        })
+        .await
+        .context("`tidegate serve` does not listen")??;
+        // What it says later is passed on, so that it never waits for a reader.
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                eprintln!("tidegate: {line}");
+            }
+        });
+        Ok(Serving { child, address })
+    }
+}
+
+/// The program while it serves. It is killed where it is dropped.
+pub(crate) struct Serving {
+    child: Child,
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+}
+
+impl Serving {
+    /// Resident memory now, in bytes.
+    pub(crate) fn memory(&self) -> u64 {
+        self.child.id().and_then(memory::resident).unwrap_or_default()
+    }
+
+    /// Asks it to stop and waits until it has; its peak memory in bytes.
+    pub(crate) async fn stop(mut self) -> Result<u64> {
+        let id = self.child.id().context("`tidegate serve` ended by itself")?;
+        // It ends sooner than anybody could look.
+        let before = memory::peak_resident(id).unwrap_or_default();
+        let asked = Command::new("kill").arg(id.to_string()).status().await?;
+        ensure!(asked.success(), "`tidegate serve` ended by itself");
+        let (status, memory) = time::timeout(PATIENCE, memory::wait(&mut self.child))
+            .await
+            .context("`tidegate serve` does not stop")??;
+        ensure!(status.success(), "`tidegate serve` ended with {status}");
+        Ok(memory.max(before))
+    }
+}
