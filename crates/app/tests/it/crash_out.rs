@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -19,8 +20,10 @@ const KILLS: u64 = 200;
 const WRITERS: u64 = 4;
 /// Events of a request.
 const EVENTS: u64 = 20;
-/// The longest life of a server.
-const LIFE_MS: u64 = 600;
+/// The longest life of a server once it listens.
+const LIFE_MS: u64 = 400;
+/// The longest life of one that is killed while it starts: each fourth.
+const START_MS: u64 = 120;
 
 /// Those who write, and what they were promised.
 struct Writers {
@@ -85,7 +88,7 @@ async fn write(address: Arc<Mutex<String>>, stop: Arc<AtomicBool>, next: Arc<Ato
             Ok(answer) => panic!("{}: {:?}", answer.status(), answer.text().await),
             Err(_) => {
                 promised.unheard += 1;
-                again = (first / EVENTS % 2 == 0).then_some(first);
+                again = (first / EVENTS).is_multiple_of(2).then_some(first);
                 pause(Duration::from_millis(20)).await;
             }
         }
@@ -110,17 +113,22 @@ syncs:
         stream.connection(),
         stream.name,
     ));
-    let mut served = Served::start(&project);
-    let writers = Writers::start(&served.url);
+    let writers = Writers::start("http://127.0.0.1:9");
 
     let mut met = 0;
     for kill in 0..kills {
-        let moment = RandomState::new().hash_one(kill) % LIFE_MS;
-        pause(Duration::from_millis(moment)).await;
-        met += u64::from(served.kill());
-        served = Served::start(&project);
-        writers.turn_to(&served.url);
+        if kill % 4 == 3 {
+            met += u64::from(dies_at_its_start(&project, kill).await);
+        } else {
+            let mut served = Served::start(&project);
+            writers.turn_to(&served.url);
+            pause(at_random(kill, LIFE_MS)).await;
+            met += u64::from(served.kill());
+        }
     }
+    let served = Served::start(&project);
+    writers.turn_to(&served.url);
+    pause(Duration::from_millis(LIFE_MS)).await;
     assert_eq!(met, kills, "it died by itself");
     let promised = writers.end().await;
     until("the end of the log", async || {
@@ -146,6 +154,25 @@ syncs:
     let doubled: Vec<_> = table.iter().filter(|(_, times)| **times > 1).take(5).collect();
     assert!(doubled.is_empty(), "more than once in Delta: {doubled:?}");
     assert!(promised.kept.len() as u64 > kills, "there was hardly any load");
+}
+
+fn at_random(seed: u64, most_ms: u64) -> Duration {
+    Duration::from_millis(RandomState::new().hash_one(seed) % most_ms)
+}
+
+/// Kills a server that may not even listen yet: whatever it was mending stays half mended.
+async fn dies_at_its_start(project: &Project, kill: u64) -> bool {
+    let mut starting = project
+        .tidegate(&["serve", "--listen", "127.0.0.1:0"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("tidegate starts");
+    pause(at_random(kill, START_MS)).await;
+    let running = starting.try_wait().expect("a state").is_none();
+    starting.kill().expect("killed");
+    starting.wait().expect("ended");
+    running
 }
 
 fn missing(what: &str, promised: &Promised, found: &BTreeMap<String, u32>) {

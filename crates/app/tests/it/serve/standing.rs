@@ -15,6 +15,16 @@ fn project(connections: &str, to: &str) -> Project {
     ))
 }
 
+/// Waits until the run that followed has ended, and the one behind it: nothing is under way any more.
+async fn last_run_of(project: &Project, sync: &str) {
+    until("the last run", async || {
+        let runs = project.json(&["runs", sync]);
+        let ended = runs.as_array()?.iter().filter(|run| run["ending"] == "succeeded").count();
+        (ended == 2).then_some(())
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn journey_a_sink_that_is_down_delays_no_other() {
     let project = project(
@@ -54,11 +64,7 @@ async fn journey_an_export_that_a_person_pauses_is_brought_to_its_end_and_goes_o
     send(&served, 11..21).await;
     assert_eq!(project.done(&["pause", "one", "--why", "the table is moved"]).code, 0);
     arrived(&project, "one", &ids(1..21)).await;
-    until("the last run", async || {
-        let status = &project.json(&["status", "one"])[0];
-        (status["last_run"]["ending"] == "succeeded" && status["lag"][0]["behind"] == 0).then_some(())
-    })
-    .await;
+    last_run_of(&project, "one").await;
 
     send(&served, 21..31).await;
     arrived(&project, "two", &ids(1..31)).await;
@@ -79,10 +85,7 @@ async fn journey_a_server_that_is_started_again_goes_on_where_each_export_stood(
     arrived(&project, "one", &ids(1..11)).await;
     arrived(&project, "two", &ids(1..11)).await;
     assert_eq!(project.done(&["pause", "two"]).code, 0);
-    until("the pause", async || {
-        (project.json(&["status", "two"])[0]["last_run"]["ending"] == "succeeded").then_some(())
-    })
-    .await;
+    last_run_of(&project, "two").await;
     send(&served, 11..21).await;
     arrived(&project, "one", &ids(1..21)).await;
     let (code, said) = served.stop().await;
@@ -125,6 +128,10 @@ async fn journey_an_export_on_an_interval_runs_once_in_each_and_a_last_time_when
     send(&served, 11..21).await;
     assert_eq!(project.done(&["pause", "seldom"]).code, 0);
     arrived(&project, "seldom", &ids(1..21)).await;
+    until("the last run", async || {
+        (project.json(&["status", "seldom"])[0]["last_run"]["ending"] == "succeeded").then_some(())
+    })
+    .await;
     send(&served, 21..31).await;
     arrived(&project, "often", &ids(1..31)).await;
     assert_eq!(table_ids("delta", &table(&project, "seldom")), ids(1..21));
