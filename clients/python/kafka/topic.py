@@ -15,7 +15,8 @@ asked for the end of a partition. `load` writes `{"n": 0}`, `{"n": 1}` and so on
 each under the key of one of its users, until its stdin ends, and prints how
 many. `committed` prints the group's offsets, one for
 each partition, null where there is none. `numbers` prints what `load` wrote, as
-the topic has it.
+the topic has it, and the sum of the offsets behind the last messages: a broker
+that lost messages leaves gaps.
 """
 
 import argparse
@@ -112,18 +113,18 @@ def numbers(options) -> None:
     settings = {"group.id": "numbers", "enable.auto.commit": False, "enable.partition.eof": True}
     consumer = Consumer({"bootstrap.servers": options.brokers, **settings})
     consumer.assign([TopicPartition(options.topic, number, 0) for number in range(options.partitions)])
-    found, ends = [], set()
+    found, ends = [], {}
     deadline = time.monotonic() + PATIENCE_SECONDS
     while len(ends) < options.partitions and time.monotonic() < deadline:
         message = consumer.poll(1)
         if message is not None and message.error() is None:
             found.append(json.loads(message.value())["n"])
         elif message is not None and message.error().code() == KafkaError._PARTITION_EOF:
-            ends.add(message.partition())
+            ends[message.partition()] = message.offset()
     consumer.close()
     if len(ends) < options.partitions:
         raise SystemExit("the topic could not be read to its end")
-    print(json.dumps(sorted(found)))
+    print(json.dumps({"numbers": sorted(found), "ends": sum(ends.values())}))
 
 
 def main() -> None:

@@ -161,10 +161,10 @@ async fn crash_kafka_of_the_broker_loses_and_doubles_nothing() {
     eprintln!("5 restarts of the broker: {delivered} of {written} messages delivered meanwhile");
 
     // A broker that is killed may forget what it acknowledged, or keep it twice: what it has now counts.
-    let kept = fleet.topic.numbers();
-    eprintln!("the topic has {} messages of {written}", kept.len());
-    let said = fleet.settle(kept.len() as u64).await;
-    fleet.lost_and_doubled(&kept).await;
+    let kept = fleet.topic.kept();
+    eprintln!("the topic has {} messages of {written}", kept.numbers.len());
+    let said = fleet.settle(kept.ends).await;
+    fleet.lost_and_doubled(&kept.numbers).await;
     for said in said {
         let count = |words: &str| said.lines().filter(|line| line.contains(words)).count();
         let (gone, back) = (count("brokers are gone"), count("brokers are back"));

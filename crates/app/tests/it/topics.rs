@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::Duration;
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::served::{Served, until};
@@ -41,7 +42,7 @@ impl Topic {
     pub(crate) fn connection(&self, session: Duration) -> String {
         let session = session.as_millis();
         format!(
-            "  stream: {{ kind: kafka, brokers: \"{}\", properties: {{ session.timeout.ms: {session}, heartbeat.interval.ms: {} }} }}\n",
+            "  stream: {{ kind: kafka, brokers: \"{}\", properties: {{ session.timeout.ms: {session}, heartbeat.interval.ms: {}, reconnect.backoff.max.ms: 500 }} }}\n",
             self.brokers,
             session / 6
         )
@@ -85,10 +86,10 @@ impl Topic {
         format!("{sync}-{}", self.name)
     }
 
-    /// The numbers that `load` wrote, as the topic has them now.
-    pub(crate) fn numbers(&self) -> Vec<u64> {
+    /// What `load` wrote, as the topic has it now.
+    pub(crate) fn kept(&self) -> Kept {
         let said = client("topic.py", &["numbers", &self.brokers, &self.name, &self.partitions.to_string()]);
-        serde_json::from_str(&said).expect("a list of numbers")
+        serde_json::from_str(&said).expect("numbers and ends")
     }
 
     /// What the group of a sync committed, partition by partition.
@@ -103,6 +104,15 @@ impl Topic {
     pub(crate) fn done(&self, sync: &str) -> u64 {
         self.committed(sync).into_iter().flatten().sum()
     }
+}
+
+/// What a topic has.
+#[derive(Deserialize)]
+pub(crate) struct Kept {
+    /// The numbers of its messages.
+    pub(crate) numbers: Vec<u64>,
+    /// The offsets behind its last messages, added up: a broker that lost messages leaves gaps.
+    pub(crate) ends: u64,
 }
 
 /// A process that writes to a topic.
