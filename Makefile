@@ -21,7 +21,7 @@ fix: ## let the tools mend formatting and simple lints
 	cargo clippy --workspace --all-targets --fix --allow-dirty --allow-staged
 	cargo fmt --all
 
-bench: ## rows per second against psql \copy; ROWS=200000 ROUNDS=1 for a first look, PEERS=1 adds rivals
+bench: ## rows, streams and events against what the machine can do at best; QUICK=1 for a first look, WHAT=… for a part, PEERS=1 adds rivals
 	scripts/bench
 
 clean: ## stop the servers, remove what setup, runs and benches made; keep the build
