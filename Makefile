@@ -6,7 +6,8 @@
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: ## build, move the rows of examples/quickstart into the sandbox, show what arrived
+run: ## build, move the rows of examples/quickstart into the sandbox and message events back, show what arrived
+	@scripts/setup build
 	cargo build
 	@scripts/quickstart
 
