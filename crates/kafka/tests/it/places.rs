@@ -80,3 +80,24 @@ async fn a_checkpoint_stands_in_for_a_commit_that_was_lost() {
     // Beyond the end: of a topic that was there before.
     assert_eq!(read(&topic, &unique("group"), json!({}), at(7)).await, [0, 1, 2, 3, 4, 5]);
 }
+
+#[tokio::test]
+async fn an_engine_that_stops_for_a_while_still_gets_everything_and_all_of_it_is_committed() {
+    // All of the rest waits between client and engine; more than that does.
+    for messages in [250, 700] {
+        let topic = Topic::new(1).await;
+        topic.write_numbers(0..messages).await;
+        let group = unique("group");
+        let source = source(&topic.settings());
+        let mut reader = Reader::open(&source, &topic.selection(&group, &json!({})), false).await;
+        let (mut read, checkpoint) = reader.rows(1).await;
+        source.settled(&checkpoint).await.expect("settled");
+
+        let pause = tokio::time::timeout(Duration::from_millis(1_500), std::future::pending::<()>()).await;
+        assert!(pause.is_err());
+
+        read.extend(reader.settle_all().await);
+        assert_eq!(read, (0..messages).collect::<Vec<_>>());
+        assert_eq!(topic.committed(&group).await, [Some(messages)]);
+    }
+}
