@@ -1,7 +1,7 @@
 //! The data plane's calls.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -27,6 +27,8 @@ struct DataPlane {
     store: Arc<Store>,
     clock: Arc<dyn Clock>,
     streams_version: AtomicU64,
+    /// The exports that were asked for when they could be read the last time.
+    known: Mutex<Vec<ExportRequest>>,
 }
 
 /// What a call came to.
@@ -84,6 +86,7 @@ pub(super) fn open(settings: &Settings, tools: &Tools) -> Result<Arc<dyn Ingest>
         store: Arc::new(Store::new(file)),
         clock: Arc::clone(&tools.clock),
         streams_version: AtomicU64::new(0),
+        known: Mutex::default(),
     }))
 }
 
@@ -120,11 +123,16 @@ impl Ingest for DataPlane {
     fn exports(&self) -> Vec<ExportRequest> {
         match self.store.transact(|session| session.streams()) {
             Ok(streams) => {
-                streams.iter().filter_map(|stream| streams::export(stream, &self.settings.streams)).collect()
+                let read =
+                    streams.iter().filter_map(|stream| streams::export(stream, &self.settings.streams));
+                let exports: Vec<ExportRequest> = read.collect();
+                self.known.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&exports);
+                exports
             }
             Err(error) => {
+                // An export that nobody took back goes on.
                 tracing::error!(error = %error.chain(), "the event streams cannot be read");
-                Vec::new()
+                self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
             }
         }
     }

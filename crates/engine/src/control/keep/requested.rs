@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tidegate_model::{ConnectionId, ExportRequest, SyncId};
 use tokio::task::JoinHandle;
@@ -12,6 +13,10 @@ use super::super::Engine;
 use super::super::export::requested_id;
 use super::super::receive::Inlet;
 use super::Kept;
+use crate::flow::wait;
+
+/// How often it is looked what is asked for, though nobody told of a change.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 /// An export that is kept running because a caller asked for it.
 struct Requested {
@@ -54,6 +59,8 @@ impl Engine {
             tokio::select! {
                 () = stop.cancelled() => break,
                 changed = changes.changed() => if changed.is_err() { break },
+                // What could not be read is read now.
+                () = wait::span(LOOK_AGAIN) => {}
             }
         }
         for task in running.into_values().map(|known| known.task).chain(ending.into_values()) {
