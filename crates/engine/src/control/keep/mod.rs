@@ -118,15 +118,13 @@ impl Engine {
                     continue;
                 }
             }
-            let ended = self.one_pass(&kept, &stop, &gone).await;
+            let ended = self.one_pass(&kept, &mut told, &stop, &gone).await;
             let failed = match &ended {
                 Ok(run) => run.ending == Some(Ending::Failed),
                 Err(_) => true,
             };
             if !failed {
-                if !std::mem::take(&mut told).is_empty() {
-                    tracing::info!(sync = %id, "the sync goes on");
-                }
+                goes_on(&id, &mut told);
                 failures = 0;
                 if kept.schedule() == Schedule::Continuous {
                     // It came to its end by itself: its source does not follow, or is gone.
@@ -194,6 +192,7 @@ impl Engine {
     async fn one_pass(
         &self,
         kept: &Kept,
+        told: &mut String,
         stop: &CancellationToken,
         gone: &CancellationToken,
     ) -> Result<Run, Error> {
@@ -204,12 +203,16 @@ impl Engine {
             Schedule::Continuous => Pass::Follow,
             Schedule::Every(_) => Pass::Once,
         };
-        let run = self.do_work(&work, pass, Cause::Schedule, halt.clone(), progress());
+        let progress = progress();
+        let mut moved = progress.subscribe();
+        let run = self.do_work(&work, pass, Cause::Schedule, halt.clone(), progress);
         tokio::pin!(run);
         loop {
             tokio::select! {
                 ended = &mut run => return ended,
                 () = gone.cancelled() => break,
+                // A run that follows does not end to say so.
+                true = delivers(&mut moved), if !told.is_empty() => goes_on(&id, told),
                 () = wait::span(LOOK) => {
                     if self.paused(&id).await.is_some_and(|by| by != "tidegate") {
                         break;
@@ -251,6 +254,18 @@ impl Engine {
 /// How long to wait until it is looked whether the cause of a pause is mended.
 fn mended(failures: u32) -> Duration {
     MENDED_FIRST.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(MENDED_LONGEST)
+}
+
+/// Waits until something was delivered. Returns whether it was.
+async fn delivers(moved: &mut watch::Receiver<Counts>) -> bool {
+    moved.wait_for(|counts| counts.delivered > 0).await.is_ok()
+}
+
+/// Says that a sync goes on, where it was told that it stands still.
+fn goes_on(id: &SyncId, told: &mut String) {
+    if !std::mem::take(told).is_empty() {
+        tracing::info!(sync = %id, "the sync goes on");
+    }
 }
 
 fn progress() -> watch::Sender<Counts> {
