@@ -16,6 +16,11 @@ use tidegate_model::ErrorKind;
 
 use crate::cli::Cli;
 
+/// Rows are made on one thread and forgotten on another, which is what the
+/// system's allocator is slowest at: see `docs/decisions/0017`.
+#[global_allocator]
+static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Everything was done.
 const DONE: u8 = 0;
 /// It failed.

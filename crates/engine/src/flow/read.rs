@@ -52,8 +52,10 @@ pub(super) struct Reader<F: Freight> {
     pub(super) notes: mpsc::Sender<Note>,
     /// One permit for each batch that may be under way.
     pub(super) window: Arc<Semaphore>,
-    /// Tells the slots that nothing more comes before something is settled.
-    pub(super) pressed: watch::Sender<bool>,
+    /// Tells the slots the last batch whose items wait for no others: nothing
+    /// more is read before it is settled. Items of later batches still fill
+    /// their requests, for they hold nobody up.
+    pub(super) hurry: watch::Sender<u64>,
 }
 
 impl<F: Freight> Reader<F> {
@@ -90,7 +92,7 @@ impl<F: Freight> Reader<F> {
 
     /// Deals one batch. Returns whether the run goes on.
     async fn deal(&mut self, batch: u64, read: Batch<F::Read>, scratch: &mut Vec<u8>) -> bool {
-        let Some(permit) = self.enter().await else { return false };
+        let Some(permit) = self.enter(batch).await else { return false };
         let mut counts = Counts { waiting: read.waiting, ..Counts::default() };
         counts.read = (read.items.len() + read.unreadable.len()) as u64;
         let mut highest: Option<Value> = None;
@@ -118,7 +120,7 @@ impl<F: Freight> Reader<F> {
             }
             fresh.push((at, item, names, known));
         }
-        if !self.spread(fresh.len()).await {
+        if !self.spread(batch, fresh.len()).await {
             return false;
         }
         let mut decided: Vec<Placed> = Vec::new();
@@ -177,25 +179,24 @@ impl<F: Freight> Reader<F> {
         true
     }
 
-    /// Waits until one more batch may be under way; `None` where the run halts.
-    async fn enter(&self) -> Option<OwnedSemaphorePermit> {
+    /// Waits until this batch may be under way too; `None` where the run halts.
+    async fn enter(&self, batch: u64) -> Option<OwnedSemaphorePermit> {
         if let Ok(permit) = self.window.clone().try_acquire_owned() {
             return Some(permit);
         }
-        self.pressed.send_replace(true);
-        let permit = tokio::select! {
+        // Batches are settled in their order: it is the first of those under way that is waited for.
+        self.hurry.send_replace(batch.saturating_sub(BATCHES_UNDER_WAY as u64));
+        tokio::select! {
             () = self.control.halt() => None,
             permit = self.window.clone().acquire_owned() => permit.ok(),
-        };
-        self.pressed.send_replace(false);
-        permit
+        }
     }
 
     /// Settles over how many slots users are spread: few rows fill few requests
     /// instead of many half-empty ones. A user changes its slot only while
     /// nothing is under way, so that its rows keep their order. Returns whether
     /// the run goes on.
-    async fn spread(&mut self, rows: usize) -> bool {
+    async fn spread(&mut self, batch: u64, rows: usize) -> bool {
         let wanted = rows.div_ceil(self.items_max.max(1)).clamp(1, self.slots.len());
         if wanted <= self.spread {
             return true;
@@ -203,12 +204,11 @@ impl<F: Freight> Reader<F> {
         if self.spread > 0 {
             // All permits but our own are back once every earlier batch is settled.
             let others = u32::try_from(BATCHES_UNDER_WAY - 1).unwrap_or(0);
-            self.pressed.send_replace(true);
+            self.hurry.send_replace(batch.saturating_sub(1));
             let idle = tokio::select! {
                 () = self.control.halt() => false,
                 idle = self.window.acquire_many(others) => idle.is_ok(),
             };
-            self.pressed.send_replace(false);
             if !idle {
                 return false;
             }

@@ -172,9 +172,7 @@ async fn move_items<F: Freight>(
         interval: if limits.one_user { limits.user_interval } else { Duration::ZERO },
         retry_for: job.retry_for,
     };
-    // Whether the reader waits for batches to be settled: then nothing more comes
-    // that a request could wait for.
-    let (pressed, pressure) = watch::channel(false);
+    let (hurry, hurried) = watch::channel(0);
     let mut slots = Vec::new();
     let mut senders = Vec::new();
     for _ in 0..limits.requests_at_once.max(1) {
@@ -184,7 +182,7 @@ async fn move_items<F: Freight>(
             delivery: delivery.clone(),
             control: control.clone(),
             incoming,
-            pressure: pressure.clone(),
+            hurry: hurried.clone(),
             notes: notes.clone(),
         };
         slots.push(tokio::spawn(slot.send_all()));
@@ -203,7 +201,7 @@ async fn move_items<F: Freight>(
         spread: 0,
         notes,
         window: Arc::new(Semaphore::new(BATCHES_UNDER_WAY)),
-        pressed,
+        hurry,
     };
     let (memory, batches) = reader.read_all(feed).await;
     for slot in slots {

@@ -25,8 +25,8 @@ pub(super) struct Slot<F: Freight> {
     pub(super) delivery: Delivery<F>,
     pub(super) control: Arc<Control>,
     pub(super) incoming: mpsc::Receiver<Vec<Parcel<F>>>,
-    /// Whether nothing more comes before something is settled.
-    pub(super) pressure: watch::Receiver<bool>,
+    /// The last batch whose items wait for no others: see [`super::read::Reader::hurry`].
+    pub(super) hurry: watch::Receiver<u64>,
     pub(super) notes: mpsc::Sender<Note>,
 }
 
@@ -64,7 +64,9 @@ impl<F: Freight> Slot<F> {
                 queue.extend(parcels);
             }
             let since = *waiting.get_or_insert_with(Instant::now);
-            let patience = match open && !self.incoming.is_closed() && !*self.pressure.borrow_and_update() {
+            let hurried = *self.hurry.borrow_and_update();
+            let urgent = queue.front().is_some_and(|(_, first)| first.batch <= hurried);
+            let patience = match open && !self.incoming.is_closed() && !urgent {
                 true => self.limits.fill.saturating_sub(since.elapsed()),
                 false => Duration::ZERO,
             };
@@ -85,7 +87,7 @@ impl<F: Freight> Slot<F> {
                     tokio::select! {
                         () = self.control.halt() => return,
                         () = wait::span(span) => {}
-                        changed = self.pressure.changed() => open &= changed.is_ok(),
+                        changed = self.hurry.changed() => open &= changed.is_ok(),
                         more = self.incoming.recv() => match more {
                             Some(parcels) => queue.extend(parcels),
                             None => open = false,
