@@ -122,6 +122,9 @@ pub(crate) struct StreamInArgs {
     /// For how many seconds the latency is measured; 0 leaves it out.
     #[arg(long, default_value_t = 30)]
     seconds: u32,
+    /// A program of another project that reads the topic; may be given again.
+    #[arg(long = "peer")]
+    peers: Vec<PathBuf>,
 }
 
 impl StreamInArgs {
@@ -135,6 +138,7 @@ impl StreamInArgs {
             messages: self.messages,
             rounds: self.rounds,
             seconds: self.seconds,
+            peers: self.peers,
         }
     }
 }

@@ -11,6 +11,7 @@ mod http;
 mod latency;
 mod load;
 mod memory;
+mod peer;
 mod receiver;
 mod report;
 mod rows_in;

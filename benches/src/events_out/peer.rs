@@ -1,16 +1,13 @@
 //! A program of another project that moves the same records to the same place.
 
-use std::ffi::OsStr;
 use std::net::SocketAddr;
-use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
-use tokio::process::Command;
+use anyhow::{Result, ensure};
 
 use super::{Plan, fill, kinesis, project, to_kinesis};
 use crate::load::beside;
-use crate::memory;
+use crate::peer::Peer;
 use crate::receiver::{Counting, Receiver};
 use crate::report::{self, Heading, Measure, Series};
 use crate::tidegate::Tidegate;
@@ -19,9 +16,8 @@ use crate::topic::{Format, Topic};
 /// Measures, where there is a peer and a broker.
 pub(super) async fn measure(plan: &Plan, tidegate: &Tidegate) -> Result<()> {
     let (Some(program), Some(brokers)) = (&plan.peer, &plan.brokers) else { return Ok(()) };
-    let program = program.canonicalize().with_context(|| format!("no program at {}", program.display()))?;
-    let name = program.file_stem().unwrap_or(OsStr::new("a peer")).to_string_lossy().into_owned();
-    let events = plan.peer_events;
+    let peer = Peer::find(program)?;
+    let (name, events) = (&peer.name, plan.peer_events);
     let receiver = Receiver::new(Counting::Records);
     let address = receiver.start()?;
     let topic = Topic::make(brokers, "peer", Format::Json).await?;
@@ -36,10 +32,10 @@ pub(super) async fn measure(plan: &Plan, tidegate: &Tidegate) -> Result<()> {
     let mut ways =
         vec![series(format!("{name}, topic to Kinesis")), series("`tidegate run`, log to Kinesis".into())];
     for round in 1..=plan.rounds {
-        let peer = peer(&program, &topic, address, &receiver, events).await?;
+        let theirs = run(&peer, &topic, address, &receiver, events).await?;
         let mut ours = kinesis::one(tidegate, &receiver, events).await?;
         ours.took = receiver.moving();
-        for (series, measure) in ways.iter_mut().zip([peer, ours]) {
+        for (series, measure) in ways.iter_mut().zip([theirs, ours]) {
             eprintln!("{events} events, round {round}, {}: {:.2} s", series.name, measure.took.as_secs_f64());
             series.rounds.push(measure);
         }
@@ -50,34 +46,22 @@ pub(super) async fn measure(plan: &Plan, tidegate: &Tidegate) -> Result<()> {
          to the last one, so that nobody pays for starting or for joining a group. What arrived beyond the number of \
          events was sent twice.\n"
     );
-    println!("{}", report::table(&Heading { items: "events", limit: Some(&name) }, &ways));
+    println!("{}", report::table(&Heading { items: "events", limit: Some(name) }, &ways));
     Ok(())
 }
 
 /// Runs the peer until everything arrived and it has ended.
-async fn peer(
-    program: &std::path::Path,
+async fn run(
+    peer: &Peer,
     topic: &Topic,
     kinesis: SocketAddr,
     receiver: &Receiver,
     events: u64,
 ) -> Result<Measure> {
     receiver.reset();
-    let folder = tempfile::Builder::new().prefix("tidegate-bench-peer-").tempdir()?;
-    let started = Instant::now();
-    let mut child = Command::new(program)
-        .current_dir(folder.path())
-        .env("BENCH_BROKERS", &topic.brokers)
-        .env("BENCH_TOPIC", &topic.name)
-        .env("BENCH_EVENTS", events.to_string())
-        .env("BENCH_ENDPOINT", format!("http://{kinesis}"))
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()?;
-    let (status, memory) = memory::wait(&mut child).await?;
-    ensure!(status.success(), "{} ended with {status}: its reason stands above", program.display());
-    eprintln!("{}: {:.2} s with start and end", program.display(), started.elapsed().as_secs_f64());
+    let endpoint = ("BENCH_ENDPOINT", format!("http://{kinesis}"));
+    let (took, memory) = peer.read(topic, events, &[endpoint]).await?;
+    eprintln!("{}: {:.2} s with start and end", peer.name, took.as_secs_f64());
     let arrived = receiver.counts();
     ensure!(arrived.objects >= events, "{} of {events} events arrived", arrived.objects);
     Ok(Measure {

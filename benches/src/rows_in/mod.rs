@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, ensure};
 use tokio_postgres::Config;
 
+use crate::peer::Peer;
 use crate::receiver::{Counting, Receiver};
 use crate::report::{self, Heading, Series};
 use ways::{Server, Stage, Way};
@@ -44,8 +45,7 @@ pub(crate) async fn run(plan: &Plan) -> Result<()> {
 
     let mut ways = vec![Way::Copy, Way::Tidegate { ledger: false }, Way::Tidegate { ledger: true }];
     for peer in &plan.peers {
-        let program = peer.canonicalize().with_context(|| format!("no program at {}", peer.display()))?;
-        ways.push(Way::Peer(program));
+        ways.push(Way::Peer(Peer::find(peer)?));
     }
 
     let mut all = Vec::new();

@@ -13,6 +13,7 @@ use tokio_postgres::Config;
 use tokio_postgres::config::Host;
 
 use crate::memory;
+use crate::peer::Peer;
 use crate::receiver::Receiver;
 use crate::report::Measure;
 
@@ -26,7 +27,7 @@ pub(crate) enum Way {
     /// The program under test, with or without writing down the fate of each row.
     Tidegate { ledger: bool },
     /// A program that another project made; `benches/README.md` says what it is handed.
-    Peer(PathBuf),
+    Peer(Peer),
 }
 
 impl Way {
@@ -36,9 +37,7 @@ impl Way {
             Way::Copy => "`psql \\copy` to a file".into(),
             Way::Tidegate { ledger: false } => "`tidegate run`, ledger off".into(),
             Way::Tidegate { ledger: true } => "`tidegate run`".into(),
-            Way::Peer(program) => {
-                program.file_stem().unwrap_or(OsStr::new("a peer")).to_string_lossy().into_owned()
-            }
+            Way::Peer(peer) => peer.name.clone(),
         }
     }
 }
@@ -154,8 +153,8 @@ impl Stage {
                     .env("TIDEGATE_BENCH_API_KEY", "bench");
                 self.send(tidegate, rows).await
             }
-            Way::Peer(program) => {
-                let mut peer = self.server.command(program);
+            Way::Peer(peer) => {
+                let mut peer = self.server.command(&peer.program);
                 peer.current_dir(self.empty_folder()?)
                     .env("BENCH_ENDPOINT", format!("http://{}/users/track", self.address));
                 self.send(peer, rows).await

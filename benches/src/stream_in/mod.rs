@@ -26,6 +26,8 @@ pub(crate) struct Plan {
     pub(crate) rounds: usize,
     /// For how long the latency is measured.
     pub(crate) seconds: u32,
+    /// Other programs that read the topic.
+    pub(crate) peers: Vec<PathBuf>,
 }
 
 /// Measures, and prints the report on stdout; progress goes to stderr.

@@ -8,6 +8,7 @@ use tokio::process::Command;
 
 use super::{Plan, project};
 use crate::load::beside;
+use crate::peer::Peer;
 use crate::receiver::{Counting, Receiver};
 use crate::report::{self, Heading, Measure, Series};
 use crate::tidegate::Tidegate;
@@ -35,9 +36,10 @@ pub(super) async fn measure(plan: &Plan, tidegate: &Tidegate) -> Result<()> {
         }
     }
     println!(
-        "Rounds of each way: {}, taking turns; the median stands here. Both join a group; the seconds are those \
-         from the first message to the last one. Each round of ours ends with every message at the receiver, \
-         which runs on the same cores, and with every offset committed: a bare client looks.\n",
+        "Rounds of each way: {}, taking turns; the median stands here. The bare consumer and ours join a group; \
+         their seconds are those from the first message to the last one, those of any other program are its \
+         whole life. Each round of ours ends with every message at the receiver, which runs on the same cores, \
+         and with every offset committed: a bare client looks.\n",
         plan.rounds
     );
     let heading = Heading { items: "messages", limit: Some("bare") };
@@ -62,13 +64,20 @@ async fn one_topic(
     let receiver = Receiver::new(Counting::Objects);
     let address = receiver.start()?;
     let series = |way: &str| Series { name: format!("{way}, {name}"), rows: messages, rounds: Vec::new() };
-    let mut ways = vec![series("bare consumer"), series("`tidegate serve`")];
+    let mut ways = vec![series("bare consumer")];
+    let peers = plan.peers.iter().map(|path| Peer::find(path)).collect::<Result<Vec<Peer>>>()?;
+    ways.extend(peers.iter().map(|peer| series(&peer.name)));
+    ways.push(series("`tidegate serve`"));
     for round in 1..=plan.rounds {
-        let bare = bare(&topic, messages).await?;
+        let mut measures = vec![bare(&topic, messages).await?];
+        for peer in &peers {
+            let (took, memory) = peer.read(&topic, messages, &[]).await?;
+            measures.push(Measure { took, memory: Some(memory), arrived: None });
+        }
         let group = format!("tidegate-bench-{}", clock::micros());
         tidegate.project(&project(&topic, &group, plan.registry.as_ref(), address))?;
-        let ours = ours(tidegate, &topic, &group, &receiver, messages).await?;
-        for (series, measure) in ways.iter_mut().zip([bare, ours]) {
+        measures.push(ours(tidegate, &topic, &group, &receiver, messages).await?);
+        for (series, measure) in ways.iter_mut().zip(measures) {
             eprintln!(
                 "{messages} messages, round {round}, {}: {:.2} s",
                 series.name,

@@ -1,14 +1,13 @@
 //! What brokers tell without a group being joined: topics, edges, committed offsets.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{IsError, RDKafkaErrorCode as Code};
 use rdkafka::metadata::{Metadata, MetadataTopic};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use tidegate_model::{Error, ErrorKind};
+use tidegate_model::{Error, ErrorKind, Text};
 
 use crate::access::Access;
 use crate::context::Context;
@@ -55,9 +54,9 @@ impl Look<'_> {
         if let Some(code) = error_of(found) {
             return Err(errors::explain(&format!("looking for the topic {topic}"), code, None, self.access));
         }
-        let name: Arc<str> = topic.into();
+        let name: Text = topic.into();
         let mut parts: Vec<Part> =
-            found.partitions().iter().map(|partition| (Arc::clone(&name), partition.id())).collect();
+            found.partitions().iter().map(|partition| (name.clone(), partition.id())).collect();
         parts.sort_unstable();
         if parts.is_empty() { Err(missing()) } else { Ok(parts) }
     }

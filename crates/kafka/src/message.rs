@@ -1,12 +1,13 @@
 //! A message as the consumer has it.
 
 use jiff::Timestamp;
+use tidegate_model::Text;
 
 /// One message, borrowed from the client's own buffers.
 #[derive(Clone, Debug)]
 pub(crate) struct Message<'a> {
-    /// Topic.
-    pub(crate) topic: &'a str,
+    /// Topic, shared by the rows of many messages.
+    pub(crate) topic: &'a Text,
     /// Partition of the topic.
     pub(crate) partition: i32,
     /// Offset in the partition.

@@ -1,14 +1,13 @@
 //! How far a sync has come, partition by partition.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use tidegate_model::{Checkpoint, Error};
+use tidegate_model::{Checkpoint, Error, Text};
 
 /// A partition of a topic.
-pub(crate) type Part = (Arc<str>, i32);
+pub(crate) type Part = (Text, i32);
 
 /// The partition as people write it: `orders[3]`.
 pub(crate) fn name_of(part: &Part) -> String {
@@ -22,7 +21,7 @@ pub(crate) fn name_of(part: &Part) -> String {
 /// of the two.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Progress {
-    kafka: BTreeMap<Arc<str>, BTreeMap<i32, Place>>,
+    kafka: BTreeMap<Text, BTreeMap<i32, Place>>,
 }
 
 /// How far one partition was read.
@@ -78,7 +77,7 @@ impl Progress {
     /// Every partition and where it stands.
     pub(crate) fn places(&self) -> impl Iterator<Item = (Part, &Place)> {
         self.kafka.iter().flat_map(|(topic, places)| {
-            places.iter().map(|(partition, place)| ((Arc::clone(topic), *partition), place))
+            places.iter().map(|(partition, place)| ((topic.clone(), *partition), place))
         })
     }
 
@@ -91,7 +90,7 @@ impl Progress {
         seen: Option<Timestamp>,
         now: Timestamp,
     ) {
-        let place = self.kafka.entry(Arc::clone(&part.0)).or_default().entry(part.1).or_default();
+        let place = self.kafka.entry(part.0.clone()).or_default().entry(part.1).or_default();
         let minute = now.as_second().div_euclid(60);
         if minute != place.minute {
             place.before = if minute == place.minute.saturating_add(1) { place.count } else { 0 };

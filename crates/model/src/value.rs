@@ -76,16 +76,32 @@ impl Value {
             Value::Null => return None,
             Value::Bool(true) => Text::from_static("true"),
             Value::Bool(false) => Text::from_static("false"),
-            Value::Int(number) => number.to_string().into(),
-            Value::Float(number) => number.to_string().into(),
             Value::Decimal(text) | Value::Text(text) => text.clone(),
             Value::Json(json) => json.text().clone(),
-            Value::Bytes(bytes) => json::base64(bytes).into(),
-            Value::Timestamp(at) => at.to_string().into(),
-            Value::DateTime(at) => at.to_string().into(),
-            Value::Date(day) => day.to_string().into(),
-            Value::Time(time) => time.to_string().into(),
+            other => {
+                let mut text = String::new();
+                other.write_text(&mut text);
+                text.into()
+            }
         })
+    }
+
+    /// Appends what [`Value::to_text`] gives; nothing for null.
+    pub fn write_text(&self, out: &mut String) {
+        // Writing to a `String` cannot fail.
+        let _ = match self {
+            Value::Null => Ok(()),
+            Value::Bool(value) => write!(out, "{value}"),
+            Value::Int(number) => write!(out, "{number}"),
+            Value::Float(number) => write!(out, "{number}"),
+            Value::Decimal(text) | Value::Text(text) => out.write_str(text),
+            Value::Json(json) => out.write_str(json.as_str()),
+            Value::Bytes(bytes) => out.write_str(&json::base64(bytes)),
+            Value::Timestamp(at) => write!(out, "{at}"),
+            Value::DateTime(at) => write!(out, "{at}"),
+            Value::Date(day) => write!(out, "{day}"),
+            Value::Time(time) => write!(out, "{time}"),
+        };
     }
 
     /// Appends the value as JSON.

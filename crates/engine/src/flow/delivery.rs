@@ -81,14 +81,21 @@ impl<F: Freight> Part<F> {
 }
 
 /// Decided rows, those of one batch together.
-#[derive(Default)]
-struct Decided(Vec<(u64, Vec<Placed>)>);
+struct Decided {
+    batches: Vec<(u64, Vec<Placed>)>,
+    /// How many rows there may be in all.
+    most: usize,
+}
 
 impl Decided {
     fn add(&mut self, batch: u64, row: Placed) {
-        match self.0.last_mut() {
+        match self.batches.last_mut() {
             Some((last, rows)) if *last == batch => rows.push(row),
-            _ => self.0.push((batch, vec![row])),
+            _ => {
+                let mut rows = Vec::with_capacity(self.most);
+                rows.push(row);
+                self.batches.push((batch, rows));
+            }
         }
     }
 }
@@ -97,7 +104,7 @@ impl<F: Freight> Delivery<F> {
     /// Sends until every row has its fate. Rows that the halt of the run left
     /// without one are missing from what is returned.
     pub(super) async fn deliver(&self, records: Vec<F::Sent>, items: Vec<Item<F>>) -> Delivered {
-        let mut decided = Decided::default();
+        let mut decided = Decided { batches: Vec::new(), most: records.len() };
         let mut parts = VecDeque::from([Part::new(records, items)]);
         let mut last_sent: Option<Instant> = None;
         while let Some(mut part) = parts.pop_front() {
@@ -175,7 +182,7 @@ impl<F: Freight> Delivery<F> {
                 }
             }
         }
-        Delivered { decided: decided.0, last_sent }
+        Delivered { decided: decided.batches, last_sent }
     }
 
     /// Sends once; an answer that does not come in time after a halt is lost.

@@ -58,10 +58,14 @@ pub(super) struct Job<F: Freight> {
     pub(super) place: Option<Place>,
 }
 
+/// Items of a batch where no request holds more: those of the batches under way
+/// should still be in the processor's caches when their fates are written.
+const BATCH_ITEMS_MAX: usize = 2_400;
+
 /// Items of a batch: a few requests for each slot.
 pub(super) fn batch_items(limits: &Limits) -> usize {
     let wanted = limits.items_max.saturating_mul(limits.requests_at_once).saturating_mul(4);
-    wanted.clamp(500, limits.items_max.max(4_800))
+    wanted.clamp(500, limits.items_max.max(BATCH_ITEMS_MAX))
 }
 
 /// Runs a job to the end of its feed, or until `stop` fires.

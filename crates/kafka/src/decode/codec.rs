@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use tidegate_model::{Error, Json, Reason, Text, Value};
 
 use super::avro::AvroSchema;
@@ -137,9 +136,10 @@ impl Codec {
     ) -> Result<Result<Value, Reason>, Error> {
         // Nothing says that a key is text: other bytes are as good a key.
         if self.is_text() {
-            return Ok(Ok(match std::str::from_utf8(bytes) {
-                Ok(text) => Value::Text(text.into()),
-                Err(_) => Value::Bytes(Bytes::copy_from_slice(bytes)),
+            let kept = scratch::keep(bytes);
+            return Ok(Ok(match Text::try_from(kept.clone()) {
+                Ok(text) => Value::Text(text),
+                Err(_) => Value::Bytes(kept),
             }));
         }
         let text = self.text(bytes, message).await?;
@@ -176,7 +176,6 @@ fn plain_json(bytes: &[u8]) -> Result<Text, Reason> {
 
 /// The one copy of the bytes, shared by all that is taken out of them.
 fn utf8(bytes: &[u8], code: &'static str) -> Result<Text, Reason> {
-    std::str::from_utf8(bytes)
-        .map(Text::from)
+    Text::try_from(scratch::keep(bytes))
         .map_err(|cause| Reason::new(code, format!("not UTF-8 at byte {}", cause.valid_up_to())))
 }

@@ -11,6 +11,9 @@ use tidegate_model::{Reason, Text, Value};
 use super::convert;
 use super::settings::{Field, Reading};
 
+/// So many fields are looked for without an allocation.
+const FEW: usize = 16;
+
 /// The fields of a selection, ready to be looked for together.
 #[derive(Debug)]
 pub(super) struct Fields {
@@ -64,14 +67,21 @@ impl Fields {
     /// Checks that `text` is JSON and appends the value of each field, null
     /// where there is none. Where a member stands twice, the last one counts.
     pub(super) fn find(&self, text: &Text, out: &mut Vec<Value>) -> Result<(), Reason> {
-        let mut found = vec![None; self.wanted.len()];
-        self.root.look(text, &mut found).map_err(|cause| {
+        let (mut few, mut many) = ([None; FEW], Vec::new());
+        let found = match few.get_mut(..self.wanted.len()) {
+            Some(found) => found,
+            None => {
+                many.resize(self.wanted.len(), None);
+                &mut many
+            }
+        };
+        self.root.look(text, found).map_err(|cause| {
             Reason::new(
                 "invalid_json",
                 format!("not valid JSON at line {}, column {}", cause.line(), cause.column()),
             )
         })?;
-        for (raw, (name, reading)) in found.into_iter().zip(&self.wanted) {
+        for (raw, (name, reading)) in found.iter().zip(&self.wanted) {
             out.push(match raw {
                 None => Value::Null,
                 Some(raw) => convert::value(raw.get(), text, *reading)

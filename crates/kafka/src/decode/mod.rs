@@ -138,7 +138,7 @@ impl Decoder {
             key,
             value,
             Value::Json(headers::object(&message.headers)),
-            Value::Text(message.topic.into()),
+            Value::Text(message.topic.clone()),
             Value::Int(message.partition.into()),
             Value::Int(message.offset),
             message.timestamp.map_or(Value::Null, Value::Timestamp),

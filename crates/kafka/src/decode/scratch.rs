@@ -1,26 +1,65 @@
-//! Where texts are written before they get their own bytes.
+//! Where the texts of messages get their bytes.
+//!
+//! A row is made on the thread that polls and forgotten on another one, and a
+//! message has several small texts: allocating each of them costs more than
+//! decoding it. Many share one chunk, which goes when the last of them is gone.
 
 use std::cell::RefCell;
 
+use bytes::{Bytes, BytesMut};
 use tidegate_model::{Reason, Text};
 
 /// What a thread keeps between messages; a larger buffer is given back.
 const KEPT_MAX: usize = 1 << 20;
+/// The bytes of a chunk.
+const CHUNK: usize = 128 << 10;
+/// From this size on, bytes stand alone: no chunk stays for a large message,
+/// and none is given up for one.
+const ALONE: usize = CHUNK / 16;
 
 thread_local! {
     static SCRATCH: RefCell<String> = const { RefCell::new(String::new()) };
+    static CHUNKS: RefCell<BytesMut> = RefCell::new(BytesMut::new());
 }
 
-/// What `write` wrote, in bytes of exactly its size: rows wait in batches, and
-/// a buffer that grew by doubling would wait with them.
+/// A copy of `bytes` that can be shared.
+pub(super) fn keep(bytes: &[u8]) -> Bytes {
+    if bytes.len() >= ALONE {
+        return Bytes::copy_from_slice(bytes);
+    }
+    CHUNKS.with_borrow_mut(|chunk| {
+        if chunk.capacity() < bytes.len() {
+            *chunk = BytesMut::with_capacity(CHUNK);
+        }
+        chunk.extend_from_slice(bytes);
+        chunk.split().freeze()
+    })
+}
+
+/// What `write` wrote.
 pub(super) fn text(write: impl FnOnce(&mut String) -> Result<(), Reason>) -> Result<Text, Reason> {
     SCRATCH.with_borrow_mut(|scratch| {
         scratch.clear();
         let written = write(scratch);
-        let text = written.map(|()| Text::from(scratch.as_str()));
+        let kept = written.map(|()| keep(scratch.as_bytes()));
         if scratch.capacity() > KEPT_MAX {
             *scratch = String::new();
         }
-        text
+        Ok(Text::try_from(kept?).expect("what was a text is one"))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_stays_as_it_was_while_chunks_come_and_go() {
+        let written: Vec<Vec<u8>> =
+            (0..2_000_usize).map(|at| vec![u8::try_from(at % 251).expect("small"); at * 7 % ALONE]).collect();
+        let kept: Vec<Bytes> = written.iter().map(|bytes| keep(bytes)).collect();
+        assert_eq!(written, kept);
+        let large = vec![7; 3 * CHUNK];
+        assert_eq!(keep(&large), large);
+    }
 }

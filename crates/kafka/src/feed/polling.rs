@@ -48,6 +48,9 @@ const SETTLE_EARLY: Duration = Duration::from_secs(5);
 const COMMIT_AT_MOST: Duration = Duration::from_secs(5);
 /// Keys and values in a batch, so that large messages do not fill the memory.
 const BATCH_BYTES: usize = 4 << 20;
+/// Messages that are there already are taken so many at a time: what else the
+/// thread has to look at can wait for a moment.
+const BURST: usize = 64;
 /// How much of a message that cannot be read is shown.
 const SHOWN_BYTES: usize = 64 << 10;
 
@@ -129,18 +132,27 @@ impl Polling {
             if self.sender.is_closed() || self.session.is_closing() {
                 return Err(Stop::Over);
             }
-            let wait =
+            let mut wait =
                 if gathered.is_empty() { IDLE } else { deadline.saturating_duration_since(Instant::now()) };
-            match self.consumer.poll(wait) {
-                Some(Ok(message)) => {
-                    if gathered.is_empty() {
-                        deadline = Instant::now() + LINGER;
+            for _ in 0..BURST {
+                match self.consumer.poll(wait) {
+                    Some(Ok(message)) => {
+                        if gathered.is_empty() {
+                            deadline = Instant::now() + LINGER;
+                        }
+                        lost_since = None;
+                        self.take(&message, gathered)?;
                     }
-                    lost_since = None;
-                    self.take(&message, gathered)?;
+                    Some(Err(error)) => {
+                        self.hear(&error, &mut lost_since)?;
+                        break;
+                    }
+                    None => break,
                 }
-                Some(Err(error)) => self.hear(&error, &mut lost_since)?,
-                None => {}
+                if is_full(gathered, self.batch_rows) {
+                    break;
+                }
+                wait = Duration::ZERO;
             }
             if let Some(error) = self.session.failure() {
                 return Err(Stop::Failed(error));
@@ -165,6 +177,8 @@ impl Polling {
     fn take(&self, message: &BorrowedMessage<'_>, gathered: &mut Gathered) -> Result<(), Error> {
         let seen = message.timestamp().to_millis().and_then(|at| Timestamp::from_millisecond(at).ok());
         let Some(stretch) = self.stretch(message, gathered) else { return Ok(()) };
+        let Gathered { rows, unreadable, stretches, bytes } = gathered;
+        let stretch = &mut stretches[stretch];
         let payload = message.payload();
         let wanted = match self.tombstones {
             Tombstones::Rows => true,
@@ -174,7 +188,7 @@ impl Polling {
         if wanted {
             let headers = message.headers();
             let borrowed = Message {
-                topic: message.topic(),
+                topic: &stretch.part.0,
                 partition: message.partition(),
                 offset: message.offset(),
                 timestamp: seen,
@@ -186,21 +200,20 @@ impl Polling {
             };
             match self.now_or_soon(self.decoder.row(&borrowed))? {
                 Ok(row) => {
-                    gathered.rows.push(row);
-                    gathered.stretches[stretch].rows += 1;
+                    rows.push(row);
+                    stretch.rows += 1;
                 }
                 Err(reason) => {
-                    gathered.unreadable.push(Unreadable {
+                    unreadable.push(Unreadable {
                         place: format!("{}[{}]@{}", borrowed.topic, borrowed.partition, borrowed.offset),
                         payload: shown(payload.unwrap_or_default()),
                         reason,
                     });
-                    gathered.stretches[stretch].unreadable += 1;
+                    stretch.unreadable += 1;
                 }
             }
         }
-        gathered.bytes += message.key_len() + message.payload_len();
-        let stretch = &mut gathered.stretches[stretch];
+        *bytes += message.key_len() + message.payload_len();
         stretch.messages += 1;
         stretch.next = message.offset() + 1;
         stretch.seen = seen.or(stretch.seen);
@@ -234,8 +247,6 @@ impl Polling {
     /// Nearly every message is decoded without waiting; only a schema that is
     /// seen for the first time is asked for.
     fn now_or_soon<T>(&self, work: impl Future<Output = T>) -> T {
-        // A registry is asked by a client that wants the runtime around it.
-        let _entered = self.runtime.enter();
         let mut work = pin!(work);
         match work.as_mut().poll(&mut TaskContext::from_waker(Waker::noop())) {
             Poll::Ready(done) => done,

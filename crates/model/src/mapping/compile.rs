@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 
 use super::spec::{Field, MappingSpec, Members};
-use crate::{Columns, Error, ErrorKind, Fingerprint, Json, ObjectKind, Row, SyncId, Value, json};
+use crate::{Columns, Error, ErrorKind, Fingerprint, Json, ObjectKind, Row, SyncId, Text, Value, json};
 
 /// What a mapping is made for.
 #[derive(Clone, Debug)]
@@ -166,21 +166,19 @@ impl Mapping {
     }
 
     /// The row's key columns as text, for people; empty where there are none.
-    pub fn key_text(&self, row: &Row) -> crate::Text {
-        let mut texts =
-            self.key.iter().map(|&at| row.values.get(at).and_then(Value::to_text).unwrap_or_default());
-        match (self.key.len(), texts.next()) {
-            (1, Some(only)) => only,
-            (_, Some(first)) => {
-                let mut joined = first.to_string();
-                for text in texts {
-                    joined.push('/');
-                    joined.push_str(&text);
-                }
-                joined.into()
-            }
-            _ => crate::Text::new(),
+    pub fn key_text(&self, row: &Row) -> Text {
+        if let [only] = *self.key {
+            return row.values.get(only).and_then(Value::to_text).unwrap_or_default();
         }
+        let mut joined = String::with_capacity(64);
+        for (place, value) in self.key.iter().filter_map(|&at| row.values.get(at)).enumerate() {
+            if place > 0 {
+                joined.push('/');
+            }
+            value.write_text(&mut joined);
+        }
+        // A copy of the right size is cheaper than to share what has room to spare.
+        joined.as_str().into()
     }
 }
 

@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde::Deserialize;
-use tidegate_model::{ErrorKind, Http, HttpFailure, Settings, Value};
+use tidegate_model::{ErrorKind, Http, HttpFailure, Settings, Text, Value};
 
 use super::{message, settings};
 use crate::decode::Decoder;
@@ -91,7 +91,8 @@ async fn what_confluents_serializers_write_arrives_field_by_field() {
         let headers: Vec<_> =
             line.headers.iter().map(|(name, value)| (name.as_str(), bytes(value))).collect();
         let mut message = message(Some(&value));
-        message.topic = &line.topic;
+        let topic = Text::from(line.topic.as_str());
+        message.topic = &topic;
         message.key = Some(&key);
         message.headers = headers.iter().map(|(name, value)| (*name, Some(value.as_slice()))).collect();
 

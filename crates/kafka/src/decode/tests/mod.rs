@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use tidegate_model::{Error, Http, HttpFailure, Reason, Row, Settings, Value};
+use tidegate_model::{Error, Http, HttpFailure, Reason, Row, Settings, Text, Value};
 
 use super::{Decoder, FormatSettings};
 use crate::message::Message;
@@ -34,9 +34,11 @@ fn decoder(json: serde_json::Value) -> Result<Decoder, Error> {
     Decoder::new(&settings(json), None, Arc::new(NoHttp), Path::new("."))
 }
 
+static SHOP: Text = Text::from_static("shop");
+
 fn message(payload: Option<&[u8]>) -> Message<'_> {
     Message {
-        topic: "shop",
+        topic: &SHOP,
         partition: 3,
         offset: 42,
         timestamp: Some("2026-01-02T03:04:05.006Z".parse().expect("time")),
