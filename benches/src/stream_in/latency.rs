@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use super::{Plan, project};
+use super::{Plan, Platform, project};
 use crate::latency::Millis;
 use crate::load::beside;
 use crate::receiver::{Counting, Receiver};
@@ -22,7 +22,7 @@ pub(super) async fn measure(plan: &Plan, tidegate: &Tidegate) -> Result<()> {
     let receiver = Receiver::timed(Counting::Objects);
     let address = receiver.start()?;
     tidegate.forget()?;
-    tidegate.project(&project(&topic, "tidegate-bench-latency", None, address))?;
+    tidegate.project(&project(&topic, "tidegate-bench-latency", None, Platform::Braze, address))?;
     let serving = tidegate.serve(&[]).await?;
     // A first second of load: the group is joined, everything is warm.
     let warm = u64::from(PACE);

@@ -49,8 +49,54 @@ pub(crate) async fn run(plan: &Plan) -> Result<()> {
     Ok(())
 }
 
-/// The project that reads a topic and sends events to Braze.
-fn project(topic: &Topic, group: &str, registry: Option<&Registry>, braze: SocketAddr) -> String {
+/// Where events go.
+#[derive(Clone, Copy)]
+enum Platform {
+    /// 75 events a request, each as its vendor counts them: once.
+    Braze,
+    /// 400 events a request, each with an idempotency key.
+    OneSignal,
+}
+
+impl Platform {
+    const ALL: [Platform; 2] = [Platform::Braze, Platform::OneSignal];
+
+    fn name(self) -> &'static str {
+        match self {
+            Platform::Braze => "Braze",
+            Platform::OneSignal => "OneSignal",
+        }
+    }
+
+    /// A connection without a limit, and what its syncs say besides.
+    fn settings(self, address: SocketAddr) -> (String, &'static str) {
+        match self {
+            Platform::Braze => (
+                format!(
+                    "{{ kind: braze, endpoint: \"http://{address}\", api_key: bench, rates: {{ track_per_3s: 4000000000 }} }}"
+                ),
+                "in_doubt: resend",
+            ),
+            Platform::OneSignal => (
+                format!(
+                    "{{ kind: onesignal, endpoint: \"http://{address}\", app_id: 0190b1f2-0000-7000-8000-000000000000, \
+                     api_key: bench, requests_per_second: 4000000000 }}"
+                ),
+                "in_doubt: hold",
+            ),
+        }
+    }
+}
+
+/// The project that reads a topic and sends events to a platform.
+fn project(
+    topic: &Topic,
+    group: &str,
+    registry: Option<&Registry>,
+    platform: Platform,
+    address: SocketAddr,
+) -> String {
+    let (settings, more) = platform.settings(address);
     let Topic { brokers, name, format } = topic;
     let (format, at) = match format {
         Format::Json => ("json", "{ path: timestamp, as: epoch_ms }"),
@@ -68,11 +114,7 @@ fn project(topic: &Topic, group: &str, registry: Option<&Registry>, braze: Socke
     kind: kafka
     brokers: {brokers}
     properties: {{ session.timeout.ms: {SESSION_MS} }}{registry}
-  braze:
-    kind: braze
-    endpoint: http://{braze}
-    api_key: bench
-    rates: {{ track_per_3s: 4000000000 }} # unlimited
+  platform: {settings}
 
 syncs:
   stream_in:
@@ -86,13 +128,13 @@ syncs:
         user: external_id
         at: {at}
         properties: properties
-    to: {{ connection: braze, object: event }}
+    to: {{ connection: platform, object: event }}
     map:
       name: name
       external_id: user
       time: at
       properties: {{ json: properties }}
-    in_doubt: resend
+    {more}
     schedule: continuous
 "
     )

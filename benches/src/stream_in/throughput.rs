@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use tokio::process::Command;
 
-use super::{Plan, project};
+use super::{Plan, Platform, project};
 use crate::load::beside;
 use crate::peer::Peer;
 use crate::receiver::{Counting, Receiver};
@@ -67,16 +67,18 @@ async fn one_topic(
     let mut ways = vec![series("bare consumer")];
     let peers = plan.peers.iter().map(|path| Peer::find(path)).collect::<Result<Vec<Peer>>>()?;
     ways.extend(peers.iter().map(|peer| series(&peer.name)));
-    ways.push(series("`tidegate serve`"));
+    ways.extend(Platform::ALL.map(|platform| series(&format!("`tidegate serve` to {}", platform.name()))));
     for round in 1..=plan.rounds {
         let mut measures = vec![bare(&topic, messages).await?];
         for peer in &peers {
             let (took, memory) = peer.read(&topic, messages, &[]).await?;
             measures.push(Measure { took, memory: Some(memory), arrived: None });
         }
-        let group = format!("tidegate-bench-{}", clock::micros());
-        tidegate.project(&project(&topic, &group, plan.registry.as_ref(), address))?;
-        measures.push(ours(tidegate, &topic, &group, &receiver, messages).await?);
+        for platform in Platform::ALL {
+            let group = format!("tidegate-bench-{}", clock::micros());
+            tidegate.project(&project(&topic, &group, plan.registry.as_ref(), platform, address))?;
+            measures.push(ours(tidegate, &topic, &group, &receiver, messages).await?);
+        }
         for (series, measure) in ways.iter_mut().zip(measures) {
             eprintln!(
                 "{messages} messages, round {round}, {}: {:.2} s",
