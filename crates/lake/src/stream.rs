@@ -10,12 +10,10 @@ use tokio::sync::mpsc;
 
 use crate::batch::{Day, Days};
 
-/// Events of one step: enough for columns, few enough that memory stays small.
-const STEP: usize = 4096;
-/// Events after which other tasks have their turn.
-const TURN: usize = 1024;
+/// Events of one step: enough for columns, few enough that they stay in the cache.
+const STEP: usize = 1024;
 /// Steps that may wait for the thread.
-const WAITING: usize = 2;
+const WAITING: usize = 4;
 
 /// How events become rows.
 #[derive(Clone, Copy, Debug)]
@@ -53,13 +51,12 @@ impl Sending {
     pub(crate) async fn all(self, events: &[&LoggedEvent], shape: Shape) {
         for step in events.chunks(STEP) {
             let mut days = Days::new(shape, step.len());
-            for turn in step.chunks(TURN) {
-                turn.iter().for_each(|event| days.push(event));
-                tokio::task::yield_now().await;
-            }
+            step.iter().for_each(|event| days.push(event));
             if self.0.send(days.finish()).await.is_err() {
                 return;
             }
+            // Other tasks have their turn.
+            tokio::task::yield_now().await;
         }
     }
 }

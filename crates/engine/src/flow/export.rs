@@ -9,14 +9,15 @@ use futures_util::StreamExt;
 use jiff::Timestamp;
 use tidegate_model::store::{Fate, IntentRow, RowFate};
 use tidegate_model::{
-    Batch, Cause, Checkpoint, Columns, ConnectionId, Counts, Error, EventLog, EventSelection, LoggedEvent,
-    ObjectKind, Reading, Repeat, Row, Run, Sink, StreamId, SyncId, Text, Value,
+    Batch, Cause, Checkpoint, Columns, ConnectionId, Counts, Error, EventLog, EventSelection, Limits,
+    LoggedEvent, ObjectKind, Reading, Repeat, Row, Run, Sink, StreamId, SyncId, Text, Value,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::freight::{Freight, Loaded, Names};
 use super::gather::gather;
+use super::held::{Held, Holding};
 use super::run::{self, BATCHES_UNDER_WAY, Job, Parts, batch_items};
 use super::settle::Remember;
 
@@ -58,7 +59,7 @@ pub async fn run_export(
     let job = Job {
         sync: export.sync.clone(),
         freight: Arc::new(Events),
-        destination: export.sink.clone(),
+        destination: Arc::new(Holding(export.sink.clone())),
         connection: export.connection.clone(),
         object: ObjectKind::Event,
         repeat: Repeat::Safe,
@@ -71,7 +72,7 @@ pub async fn run_export(
     };
     let feed = async {
         let limits = export.sink.limits();
-        let batch_events = batch_items(&limits);
+        let batch_events = batch_events(&limits);
         let reading = Reading { batch_events, follow };
         let feed = export.log.read(&export.stream, state.checkpoint.as_ref(), reading).await?;
         let (selection, since) = (export.selection.clone(), export.since);
@@ -80,7 +81,7 @@ pub async fn run_export(
                 // Weighed whole: what is chosen may share its memory with the rest.
                 let bytes = batch.items.iter().map(|logged| logged.event.weight()).sum::<usize>();
                 batch.items.retain(|logged| logged.logged_at >= since && selection.takes(&logged.event));
-                (batch, bytes)
+                (hold(batch), bytes)
             })
         });
         Ok(match follow {
@@ -91,6 +92,19 @@ pub async fn run_export(
     run::run_job(&job, parts, cause, feed, stop, progress).await
 }
 
+/// Events of a batch. Where one large request at a time is sent, a batch is a part
+/// of it, so that the next one is read meanwhile.
+fn batch_events(limits: &Limits) -> usize {
+    const SMALL: usize = 5_000;
+    let items = batch_items(limits);
+    if limits.requests_at_once > 1 { items } else { items.min(SMALL.max(limits.items_max / 2)) }
+}
+
+fn hold(batch: Batch<LoggedEvent>) -> Batch<Held> {
+    let Batch { items, unreadable, checkpoint, waiting } = batch;
+    Batch { items: Held::all(items), unreadable, checkpoint, waiting }
+}
+
 /// Events as freight: sent as they are read.
 struct Events;
 
@@ -99,45 +113,46 @@ const COLUMNS: [&str; 4] = ["event_id", "event_kind", "event_timestamp", "payloa
 
 #[async_trait]
 impl Freight for Events {
-    type Read = LoggedEvent;
-    type Sent = LoggedEvent;
+    type Read = Held;
+    type Sent = Held;
     type Kept = ();
     type User = Text;
 
-    fn fits(&self, _: &Batch<LoggedEvent>) -> Result<(), Error> {
+    fn fits(&self, _: &Batch<Held>) -> Result<(), Error> {
         Ok(())
     }
 
-    fn names(&self, logged: &LoggedEvent, scratch: &mut Vec<u8>) -> Names {
+    fn names(&self, logged: &Held, scratch: &mut Vec<u8>) -> Names {
         Names { key: logged.key(), version: logged.version(scratch) }
     }
 
-    fn cursor<'a>(&self, _: &'a LoggedEvent) -> Option<&'a Value> {
+    fn cursor<'a>(&self, _: &'a Held) -> Option<&'a Value> {
         None
     }
 
-    fn load(&self, logged: LoggedEvent, _: Names) -> Loaded<LoggedEvent, ()> {
+    fn load(&self, logged: Held, _: Names) -> Loaded<Held, ()> {
         Loaded { sent: Ok(logged), kept: () }
     }
 
-    fn user<'a>(&self, logged: &'a LoggedEvent) -> &'a Text {
+    fn user<'a>(&self, logged: &'a Held) -> &'a Text {
         &logged.event.user
     }
 
-    fn deal(&self, logged: &LoggedEvent, hasher: &mut impl Hasher) {
+    fn deal(&self, logged: &Held, hasher: &mut impl Hasher) {
         // Events of nobody have no order among themselves.
         let event = &logged.event;
         if event.user.is_empty() { event.id.hash(hasher) } else { event.user.hash(hasher) }
     }
 
-    fn intent(&self, names: Names, (): &(), logged: &LoggedEvent) -> IntentRow {
+    fn intent(&self, names: Names, (): &(), logged: &Held) -> IntentRow {
         let event = &logged.event;
         IntentRow { key: names.key, row: names.version, key_text: event.id.clone(), user: event.user.clone() }
     }
 
-    fn fate(&self, names: Names, (): (), logged: Option<&LoggedEvent>, fate: Fate) -> RowFate {
-        let event = logged.map(|logged| &logged.event);
-        let payload = event.filter(|_| !matches!(fate, Fate::Delivered)).map(|event| Row {
+    fn fate(&self, names: Names, (): (), logged: Option<&Held>, fate: Fate) -> RowFate {
+        // An event that was delivered is only counted.
+        let event = logged.filter(|_| fate != Fate::Delivered).map(|logged| &logged.event);
+        let payload = event.map(|event| Row {
             columns: Columns::new(COLUMNS),
             values: vec![
                 Value::Text(event.id.clone()),

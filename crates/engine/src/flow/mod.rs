@@ -21,6 +21,7 @@ mod delivery;
 mod export;
 mod freight;
 mod gather;
+mod held;
 mod import;
 mod lane;
 mod memory;

@@ -14,6 +14,8 @@ pub(super) struct Cursor {
     folder: PathBuf,
     next: u64,
     at: At,
+    /// Events of the block before: the next one is likely to have as many.
+    expected: usize,
 }
 
 enum At {
@@ -27,7 +29,7 @@ enum At {
 impl Cursor {
     /// Stands in front of an offset.
     pub(super) fn new(folder: PathBuf, next: u64) -> Cursor {
-        Cursor { folder, next, at: At::Start }
+        Cursor { folder, next, at: At::Start, expected: 0 }
     }
 
     /// The offset that is read next.
@@ -37,7 +39,7 @@ impl Cursor {
 
     /// Reads about a block of events; none only where nothing is left before the tail.
     pub(super) fn read(&mut self, tail: Tail) -> Result<Vec<LoggedEvent>, Error> {
-        let mut events = Vec::new();
+        let mut events = Vec::with_capacity(self.expected + self.expected / 8);
         while events.is_empty() && self.next < tail.next {
             let At::Inside(reader) = &mut self.at else {
                 self.enter(tail)?;
@@ -53,6 +55,7 @@ impl Cursor {
             }
             self.next = reader.next();
         }
+        self.expected = events.len();
         Ok(events)
     }
 

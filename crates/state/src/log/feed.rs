@@ -1,6 +1,6 @@
 //! A stream as batches.
 
-use std::collections::VecDeque;
+use std::vec;
 
 use futures_util::{StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
@@ -41,7 +41,7 @@ pub(super) fn feed(
     reading: Reading,
 ) -> Feed<LoggedEvent> {
     let reader =
-        Reader { ahead: Ahead::Idle(cursor), pending: VecDeque::new(), weight: 0, progress, reading };
+        Reader { ahead: Ahead::Idle(cursor), block: Vec::new().into_iter(), expected: 0, progress, reading };
     stream::unfold(Some(reader), |reader| async {
         let mut reader = reader?;
         match reader.batch().await {
@@ -55,8 +55,10 @@ pub(super) fn feed(
 
 struct Reader {
     ahead: Ahead,
-    pending: VecDeque<LoggedEvent>,
-    weight: usize,
+    /// What is left of the block that was read last.
+    block: vec::IntoIter<LoggedEvent>,
+    /// Events of the batch before: the next one is likely to have as many.
+    expected: usize,
     progress: watch::Receiver<Progress>,
     reading: Reading,
 }
@@ -70,15 +72,19 @@ enum Ahead {
 
 impl Reader {
     async fn batch(&mut self) -> Result<Option<Batch<LoggedEvent>>, Error> {
+        let mut items = Vec::with_capacity(self.expected);
+        let mut bytes = 0;
         loop {
             // Look before reading, so that what comes in between wakes the wait below.
             let tail = self.tail();
-            let full = self.pending.len() >= self.reading.batch_events.max(1) || self.weight >= BATCH_BYTES;
+            let full = self.take(&mut items, &mut bytes);
             if !full && self.load(tail).await? {
                 continue;
             }
-            if !self.pending.is_empty() {
-                return Ok(Some(self.take()));
+            if let Some(last) = items.last() {
+                self.expected = items.len();
+                let checkpoint = Some(checkpoint(last.offset.at + 1));
+                return Ok(Some(Batch { checkpoint, ..Batch::of(items) }));
             }
             if let Ahead::Failed(error) = &mut self.ahead {
                 return error.take().map_or(Ok(None), Err);
@@ -90,6 +96,19 @@ impl Reader {
         }
     }
 
+    /// Moves events of the block into a batch. Returns whether it is full.
+    fn take(&mut self, items: &mut Vec<LoggedEvent>, bytes: &mut usize) -> bool {
+        let most = self.reading.batch_events.max(1);
+        while let Some(next) = self.block.as_slice().first() {
+            *bytes += next.event.weight();
+            if items.len() >= most || (*bytes > BATCH_BYTES && !items.is_empty()) {
+                return true;
+            }
+            items.extend(self.block.next());
+        }
+        items.len() >= most
+    }
+
     fn tail(&mut self) -> Tail {
         match &*self.progress.borrow_and_update() {
             Progress::Durable(tail) => *tail,
@@ -97,18 +116,17 @@ impl Reader {
         }
     }
 
-    /// Adds a block to what is pending; `false` where there is none for now.
+    /// Waits for the next block; `false` where there is none for now.
     async fn load(&mut self, tail: Tail) -> Result<bool, Error> {
         self.start(tail);
         let Ahead::Reading(task) = &mut self.ahead else { return Ok(false) };
         let done = task.await.map_err(|cause| Error::internal("reading the event log").caused_by(cause));
         self.ahead = match done {
             Ok((cursor, Ok(events))) => {
-                self.weight += events.iter().map(|logged| logged.event.weight()).sum::<usize>();
-                self.pending.extend(events);
+                self.block = events.into_iter();
                 Ahead::Idle(cursor)
             }
-            // Told once what is pending was given out.
+            // Told once what came before it was given out.
             Ok((_, Err(error))) | Err(error) => Ahead::Failed(Some(error)),
         };
         self.start(tail);
@@ -126,20 +144,5 @@ impl Reader {
             }
             other => other,
         };
-    }
-
-    fn take(&mut self) -> Batch<LoggedEvent> {
-        let most = self.reading.batch_events.max(1);
-        let mut bytes = 0;
-        let fits = self.pending.iter().take(most).take_while(|logged| {
-            let first = bytes == 0;
-            bytes += logged.event.weight();
-            first || bytes <= BATCH_BYTES
-        });
-        let count = fits.count();
-        let items: Vec<LoggedEvent> = self.pending.drain(..count).collect();
-        self.weight -= items.iter().map(|logged| logged.event.weight()).sum::<usize>();
-        let checkpoint = items.last().map(|last| checkpoint(last.offset.at + 1));
-        Batch { checkpoint, ..Batch::of(items) }
     }
 }

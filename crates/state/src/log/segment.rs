@@ -12,7 +12,7 @@ use super::failure::{self, Damage};
 use super::format::{self, FRAME_HEADER, FrameHeader, NoRecord, SEGMENT_HEADER_MAX, SegmentHeader};
 
 /// About how much is read at once; its events share this memory.
-const BLOCK_BYTES: u64 = 1024 * 1024;
+const BLOCK_BYTES: u64 = 256 * 1024;
 
 /// Where the segment with this first offset is.
 pub(super) fn path(folder: &Path, first: u64) -> PathBuf {
