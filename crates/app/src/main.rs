@@ -19,7 +19,7 @@ use crate::cli::Cli;
 /// Rows are made on one thread and forgotten on another, which is what the
 /// system's allocator is slowest at: see `docs/decisions/0017`.
 #[global_allocator]
-static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static MEMORY: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Everything was done.
 const DONE: u8 = 0;

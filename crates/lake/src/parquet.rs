@@ -31,6 +31,8 @@ pub(crate) enum Codec {
     None,
 }
 
+/// About as many bytes as a file of one request has.
+const FILE_BYTES: usize = 1 << 20;
 /// Files that grow at the same time. Rows of further days wait, so that events
 /// of many days do not take much memory.
 const GROWING: usize = 16;
@@ -116,7 +118,7 @@ fn writer(codec: Codec, schema: SchemaRef) -> Result<ArrowWriter<Vec<u8>>, Error
     });
     let options =
         ArrowWriterOptions::new().with_properties(properties.build()).with_skip_arrow_metadata(true);
-    ArrowWriter::try_new_with_options(Vec::new(), schema, options).map_err(fault)
+    ArrowWriter::try_new_with_options(Vec::with_capacity(FILE_BYTES), schema, options).map_err(fault)
 }
 
 fn fault(cause: ParquetError) -> Error {

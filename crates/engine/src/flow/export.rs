@@ -79,7 +79,8 @@ pub async fn run_export(
         let chosen = feed.map(move |batch| {
             batch.map(|mut batch| {
                 // Weighed whole: what is chosen may share its memory with the rest.
-                let bytes = batch.items.iter().map(|logged| logged.event.weight()).sum::<usize>();
+                let all = batch.items.iter().map(|logged| logged.event.weight());
+                let bytes = if follow { all.sum() } else { 0 };
                 batch.items.retain(|logged| logged.logged_at >= since && selection.takes(&logged.event));
                 (hold(batch), bytes)
             })

@@ -43,7 +43,7 @@ impl<F: Freight> Slot<F> {
     /// Sends until the reader is done and the queue is empty, or the run halts.
     pub(super) async fn send_all(mut self) {
         let _watch = Watch(self.control.clone());
-        let mut queue: VecDeque<Parcel<F>> = VecDeque::new();
+        let mut queue = Queue::<F>::new();
         let mut users = Users::<F::User>::default();
         let mut open = true;
         // Since when the first of the queue waits for others.
@@ -56,16 +56,16 @@ impl<F: Freight> Slot<F> {
                     more = self.incoming.recv() => more,
                 };
                 match more {
-                    Some(parcels) => queue.extend(parcels),
+                    Some(parcels) => self.line_up(&mut queue, parcels),
                     None => return,
                 }
             }
             while let Ok(parcels) = self.incoming.try_recv() {
-                queue.extend(parcels);
+                self.line_up(&mut queue, parcels);
             }
             let since = *waiting.get_or_insert_with(Instant::now);
             let hurried = *self.hurry.borrow_and_update();
-            let urgent = queue.front().is_some_and(|(_, first)| first.batch <= hurried);
+            let urgent = queue.first().is_some_and(|(_, first)| first.batch <= hurried);
             let patience = match open && !self.incoming.is_closed() && !urgent {
                 true => self.limits.fill.saturating_sub(since.elapsed()),
                 false => Duration::ZERO,
@@ -89,7 +89,7 @@ impl<F: Freight> Slot<F> {
                         () = wait::span(span) => {}
                         changed = self.hurry.changed() => open &= changed.is_ok(),
                         more = self.incoming.recv() => match more {
-                            Some(parcels) => queue.extend(parcels),
+                            Some(parcels) => self.line_up(&mut queue, parcels),
                             None => open = false,
                         },
                     }
@@ -99,7 +99,7 @@ impl<F: Freight> Slot<F> {
                         () = self.control.halt() => return,
                         () = wait::span(span) => {}
                         more = self.incoming.recv(), if open => match more {
-                            Some(parcels) => queue.extend(parcels),
+                            Some(parcels) => self.line_up(&mut queue, parcels),
                             None => open = false,
                         },
                     }
@@ -110,55 +110,65 @@ impl<F: Freight> Slot<F> {
 
     /// The next request, or how long to wait for it; `patience` says how long a
     /// request that is not full may wait for more.
-    fn next(&self, queue: &mut VecDeque<Parcel<F>>, users: &Users<F::User>, patience: Duration) -> Next<F> {
+    fn next(&self, queue: &mut Queue<F>, users: &Users<F::User>, patience: Duration) -> Next<F> {
         let freight = &self.delivery.freight;
         if self.limits.one_user {
             let now = Instant::now();
-            let Some(at) = queue.iter().position(|(sent, _)| users.is_free(freight.user(sent), now)) else {
+            let free = queue.iter().map(|(sent, _)| freight.user(sent)).find(|user| users.is_free(user, now));
+            let Some(user) = free.cloned() else {
                 let queued = queue.iter().map(|(sent, _)| freight.user(sent));
                 return Next::Rest(users.next_free(queued, now));
             };
-            let user = freight.user(&queue[at].0).clone();
             let (sent, items) = self.take(queue, |sent| *freight.user(sent) == user);
             return Next::Send(sent, items);
         }
-        let full = queue.len() >= self.limits.items_max
-            || queue.iter().map(|(sent, _)| self.delivery.destination.weigh(sent)).sum::<usize>()
-                >= self.limits.bytes_max;
-        if !full && !patience.is_zero() {
+        if !self.is_worth_it(queue.parcels.len(), queue.bytes) && !patience.is_zero() {
             return Next::Fill(patience);
         }
         let (sent, items) = self.take(queue, |_| true);
         Next::Send(sent, items)
     }
 
-    /// Takes from the queue, in order, what fits into one request.
-    fn take(
-        &self,
-        queue: &mut VecDeque<Parcel<F>>,
-        wanted: impl Fn(&F::Sent) -> bool,
-    ) -> (Vec<F::Sent>, Vec<Item<F>>) {
-        let most = self.limits.items_max.min(queue.len());
-        let (mut taken, mut items) = (Vec::with_capacity(most), Vec::with_capacity(most));
+    /// Whether so many items are a request that need not wait for more: a full one,
+    /// or half of one where no other is sent meanwhile. Waiting for the other half
+    /// would cost the time in which the first one is written.
+    fn is_worth_it(&self, items: usize, bytes: usize) -> bool {
+        let Limits { items_max, bytes_max, requests_at_once, .. } = self.limits;
+        let share = if requests_at_once > 1 { 1 } else { 2 };
+        items >= items_max / share || bytes >= bytes_max / share
+    }
+
+    fn line_up(&self, queue: &mut Queue<F>, parcels: Vec<Parcel<F>>) {
+        queue.extend(parcels, |sent| self.delivery.destination.weigh(sent));
+    }
+
+    /// Takes from the queue, in order, what fits into one request. One that is worth
+    /// it ends where its batch ends, so that the batch can be settled; where several
+    /// are sent at once, each is filled.
+    fn take(&self, queue: &mut Queue<F>, wanted: impl Fn(&F::Sent) -> bool) -> (Vec<F::Sent>, Vec<Item<F>>) {
+        let whole = self.limits.requests_at_once == 1;
+        let most = self.limits.items_max.min(queue.parcels.len());
+        let (mut taken, mut items) = (Vec::with_capacity(most), Vec::<Item<F>>::with_capacity(most));
         let mut bytes = 0;
-        let mut passed = VecDeque::new();
+        let mut passed = Vec::new();
         while taken.len() < self.limits.items_max {
-            let Some((sent, item)) = queue.pop_front() else { break };
+            let Some((weight, (sent, item))) = queue.pop() else { break };
             if !wanted(&sent) {
-                passed.push_back((sent, item));
+                passed.push((weight, (sent, item)));
                 continue;
             }
-            bytes += self.delivery.destination.weigh(&sent);
-            if bytes > self.limits.bytes_max && !taken.is_empty() {
-                queue.push_front((sent, item));
+            let ends = whole && items.last().is_some_and(|last| last.batch != item.batch);
+            if (bytes + weight > self.limits.bytes_max && !taken.is_empty())
+                || (ends && self.is_worth_it(taken.len(), bytes))
+            {
+                queue.give_back((weight, (sent, item)));
                 break;
             }
+            bytes += weight;
             taken.push(sent);
             items.push(item);
         }
-        while let Some(parcel) = passed.pop_back() {
-            queue.push_front(parcel);
-        }
+        passed.into_iter().rev().for_each(|parcel| queue.give_back(parcel));
         (taken, items)
     }
 
@@ -170,6 +180,51 @@ impl<F: Freight> Slot<F> {
             }
         }
         true
+    }
+}
+
+/// What waits to be sent, each with its weight.
+struct Queue<F: Freight> {
+    parcels: VecDeque<(usize, Parcel<F>)>,
+    /// The weight of all.
+    bytes: usize,
+}
+
+impl<F: Freight> Queue<F> {
+    fn new() -> Queue<F> {
+        Queue { parcels: VecDeque::new(), bytes: 0 }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.parcels.is_empty()
+    }
+
+    fn first(&self) -> Option<&Parcel<F>> {
+        self.parcels.front().map(|(_, parcel)| parcel)
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Parcel<F>> {
+        self.parcels.iter().map(|(_, parcel)| parcel)
+    }
+
+    fn extend(&mut self, parcels: Vec<Parcel<F>>, weigh: impl Fn(&F::Sent) -> usize) {
+        let bytes = &mut self.bytes;
+        self.parcels.extend(parcels.into_iter().map(|parcel| {
+            let weight = weigh(&parcel.0);
+            *bytes += weight;
+            (weight, parcel)
+        }));
+    }
+
+    fn pop(&mut self) -> Option<(usize, Parcel<F>)> {
+        let first = self.parcels.pop_front()?;
+        self.bytes -= first.0;
+        Some(first)
+    }
+
+    fn give_back(&mut self, parcel: (usize, Parcel<F>)) {
+        self.bytes += parcel.0;
+        self.parcels.push_front(parcel);
     }
 }
 

@@ -22,7 +22,7 @@ use crate::{admit, blocking, stream};
 /// Events and bytes of one commit: enough that many rows make few files, few
 /// enough that they are no burden to memory.
 const EVENTS_MAX: usize = 50_000;
-const BYTES_MAX: usize = 10 << 20;
+const BYTES_MAX: usize = 12 << 20;
 
 /// An export into a Delta table.
 pub(super) struct DeltaSink {

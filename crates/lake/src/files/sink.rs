@@ -25,7 +25,7 @@ use crate::{admit, blocking, stream};
 
 /// Events and bytes of one delivery.
 const EVENTS_MAX: usize = 50_000;
-const BYTES_MAX: usize = 10 << 20;
+const BYTES_MAX: usize = 12 << 20;
 /// Where journals lie: readers of lakes skip names that begin with `_`.
 const JOURNALS: &str = "_tidegate";
 

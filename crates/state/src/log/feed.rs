@@ -13,7 +13,7 @@ use super::recovery::Tail;
 use super::writer::Progress;
 
 /// About how much one batch holds at most.
-const BATCH_BYTES: usize = 4 * 1024 * 1024;
+const BATCH_BYTES: usize = 8 * 1024 * 1024;
 
 /// The place behind a batch.
 #[derive(Serialize, Deserialize)]
