@@ -17,7 +17,7 @@ use tidegate_model::ErrorKind;
 use crate::cli::Cli;
 
 /// Rows are made on one thread and forgotten on another, which is what the
-/// system's allocator is slowest at: see `docs/decisions/0017`.
+/// system's allocator is slowest at: see `docs/decisions/0017-jemalloc.md`.
 #[global_allocator]
 static MEMORY: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

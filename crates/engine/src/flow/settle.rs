@@ -141,9 +141,9 @@ impl<F: Freight> Settler<F> {
     async fn settle(&mut self, batch: u64, open: Open, whole: bool, total: &mut Counts) -> bool {
         let Some(opened) = open.opened else { return true };
         let _permit = opened.permit;
-        let mut rows = Vec::with_capacity(open.rows + opened.decided.len() + opened.unplaced.len());
-        rows.extend(opened.decided);
-        rows.extend(open.decided.into_iter().flatten());
+        // As the requests left them: nearly always nothing has to be moved.
+        let mut rows = open.decided;
+        rows.push(opened.decided);
         let mut counts = opened.counts;
         (counts.requests, counts.retries) = self.control.take_counts();
         let mut settlement = Settlement { batch, counts, ..Settlement::default() };
@@ -171,19 +171,20 @@ impl<F: Freight> Settler<F> {
         let forgotten = settlement.forget_through;
         settlement.remember = settlement.remember.filter(|chunk| forgotten.is_none_or(|seq| seq < chunk.seq));
         settlement.recalled = opened.recalled;
-        rows.extend(opened.unplaced);
-        if rows.iter().any(|(_, row)| row.fate.reason().is_some()) {
+        rows.push(opened.unplaced);
+        if rows.iter().flatten().any(|(_, row)| row.fate.reason().is_some()) {
             // Of rows under one key the last one tells whether it is a problem.
-            rows.sort_by_key(|(at, _)| *at);
+            let mut sorted: Vec<Placed> = rows.into_iter().flatten().collect();
+            sorted.sort_by_key(|(at, _)| *at);
+            rows = vec![sorted];
         }
         settlement.solved = self.solved(&rows);
-        rows.iter().for_each(|(_, row)| count(&mut settlement.counts, &row.fate));
+        rows.iter().flatten().for_each(|(_, row)| count(&mut settlement.counts, &row.fate));
         let listed = self.freight.lists_delivered();
-        settlement.fates = rows
-            .into_iter()
-            .map(|(_, row)| row)
-            .filter(|row| listed || row.fate != Fate::Delivered)
-            .collect();
+        let all = if listed { rows.iter().map(Vec::len).sum() } else { 0 };
+        settlement.fates.reserve_exact(all);
+        let told = rows.into_iter().flatten().map(|(_, row)| row);
+        settlement.fates.extend(told.filter(|row| listed || row.fate != Fate::Delivered));
         let counts = settlement.counts;
         let checkpoint = settlement.checkpoint.clone();
         if let Err(error) = self.store.settle(&self.run, settlement).await {
@@ -235,18 +236,19 @@ impl<F: Freight> Settler<F> {
     }
 
     /// The settled rows that a later run may read again.
-    fn chunk(&mut self, rows: &[Placed], high: Option<Value>, whole: bool) -> Option<OverlapChunk> {
+    fn chunk(&mut self, rows: &[Vec<Placed>], high: Option<Value>, whole: bool) -> Option<OverlapChunk> {
         let by_cursor = matches!(self.remember, Remember::Overlap(_));
         if by_cursor && high.is_none() {
             // Pieces that could not be read: nothing would ever forget them.
             return None;
         }
-        if rows.is_empty() || (whole && self.remember == Remember::Torn) || (!self.moves && !by_cursor) {
+        let none = rows.iter().all(Vec::is_empty);
+        if none || (whole && self.remember == Remember::Torn) || (!self.moves && !by_cursor) {
             return None;
         }
         let seq = self.chunks.back().map_or(0, |(seq, _)| seq + 1);
         self.chunks.push_back((seq, high.clone()));
-        Some(OverlapChunk { seq, high, rows: rows.iter().map(|(_, row)| row.row).collect() })
+        Some(OverlapChunk { seq, high, rows: rows.iter().flatten().map(|(_, row)| row.row).collect() })
     }
 
     /// Puts these rows in the place of all chunks. The place of the sync is behind
@@ -277,9 +279,9 @@ impl<F: Freight> Settler<F> {
         through
     }
 
-    fn solved(&mut self, rows: &[Placed]) -> Vec<Fingerprint> {
+    fn solved(&mut self, rows: &[Vec<Placed>]) -> Vec<Fingerprint> {
         let mut solved = Vec::new();
-        for (_, row) in rows {
+        for (_, row) in rows.iter().flatten() {
             match row.fate {
                 Fate::Delivered if !self.problems.is_empty() && self.problems.remove(&row.key) => {
                     solved.push(row.key);
