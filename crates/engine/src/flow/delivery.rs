@@ -10,9 +10,9 @@ use tidegate_model::{Clock, Destination, Error, Outcome, Reaction, Reason, Recei
 use tokio::time::Instant;
 
 use super::control::Control;
-use super::freight::Freight;
+use super::freight::{Freight, Names};
 use super::lane::Lane;
-use super::read::{Item, Placed};
+use super::read::{Fates, Item, Placed};
 use super::wait;
 
 /// Delivers the requests of one run.
@@ -50,8 +50,8 @@ impl<F: Freight> Clone for Delivery<F> {
 
 /// What became of a request.
 pub(super) struct Delivered {
-    /// Decided rows, those of one batch together.
-    pub(super) decided: Vec<(u64, Vec<Placed>)>,
+    /// What is decided, that of one batch together.
+    pub(super) decided: Vec<(u64, Fates)>,
     /// When anything of it was sent last.
     pub(super) last_sent: Option<Instant>,
 }
@@ -80,23 +80,32 @@ impl<F: Freight> Part<F> {
     }
 }
 
-/// Decided rows, those of one batch together.
+/// What is decided of a request, that of one batch together.
 struct Decided {
-    batches: Vec<(u64, Vec<Placed>)>,
-    /// How many rows there may be in all.
+    batches: Vec<(u64, Fates)>,
+    /// How many items there may be in all.
     most: usize,
 }
 
 impl Decided {
-    fn add(&mut self, batch: u64, row: Placed) {
-        match self.batches.last_mut() {
-            Some((last, rows)) if *last == batch => rows.push(row),
-            _ => {
-                let mut rows = Vec::with_capacity(self.most);
-                rows.push(row);
-                self.batches.push((batch, rows));
-            }
+    fn of(&mut self, batch: u64) -> &mut Fates {
+        if self.batches.last().is_none_or(|(last, _)| *last != batch) {
+            self.batches.push((batch, Fates::default()));
         }
+        &mut self.batches.last_mut().expect("it was just added").1
+    }
+
+    fn list(&mut self, batch: u64, row: Placed) {
+        let most = self.most;
+        let Fates { listed, .. } = self.of(batch);
+        if listed.capacity() == 0 {
+            listed.reserve_exact(most);
+        }
+        listed.push(row);
+    }
+
+    fn pass(&mut self, batch: u64, names: Names) {
+        self.of(batch).unlisted.push(names);
     }
 }
 
@@ -215,6 +224,7 @@ impl<F: Freight> Delivery<F> {
         // Only an intent has to be told the fates in order.
         let mut fates = Vec::new();
         let told = self.needs_intent();
+        let lists_delivered = self.freight.lists_delivered();
         let mut rest = Part::new(Vec::new(), Vec::new());
         (rest.attempts, rest.failing_since) = (part.attempts, part.failing_since);
         rest.unsure_since = part.unsure_since;
@@ -239,8 +249,12 @@ impl<F: Freight> Delivery<F> {
                 Outcome::Unknown(reason) => Fate::InDoubt(reason),
             };
             told.then(|| fates.push(fate.clone()));
+            if fate == Fate::Delivered && !lists_delivered {
+                decided.pass(item.batch, item.names);
+                continue;
+            }
             let row = self.freight.fate(item.names, item.kept, Some(&record), fate);
-            decided.add(item.batch, (item.at, row));
+            decided.list(item.batch, (item.at, row));
         }
         if uncertain {
             rest.unsure_since = Some(sent_at);
@@ -285,7 +299,7 @@ impl<F: Freight> Delivery<F> {
         for (record, item) in part.records.iter().zip(part.items) {
             let (batch, at) = (item.batch, item.at);
             let row = self.freight.fate(item.names, item.kept, Some(record), fate.clone());
-            decided.add(batch, (at, row));
+            decided.list(batch, (at, row));
         }
     }
 

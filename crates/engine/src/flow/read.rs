@@ -31,6 +31,22 @@ pub(super) struct Item<F: Freight> {
 /// A row's fate and its place in the batch.
 pub(super) type Placed = (u32, RowFate);
 
+/// What was decided of a batch by one request.
+#[derive(Default)]
+pub(super) struct Fates {
+    /// The fates that the ledger lists.
+    pub(super) listed: Vec<Placed>,
+    /// Items that were delivered, where the ledger lists only the others.
+    pub(super) unlisted: Vec<Names>,
+}
+
+impl Fates {
+    /// How many items were decided.
+    pub(super) fn len(&self) -> usize {
+        self.listed.len() + self.unlisted.len()
+    }
+}
+
 /// Everything the reading side of a run needs.
 pub(super) struct Reader<F: Freight> {
     pub(super) freight: Arc<F>,

@@ -9,9 +9,9 @@ use tidegate_model::{Checkpoint, Counts, Fingerprint, Overlap, RunId, Store, Syn
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 
 use super::control::{Control, Watch};
-use super::freight::Freight;
+use super::freight::{Freight, Names};
 use super::place::Place;
-use super::read::Placed;
+use super::read::{Fates, Placed};
 
 /// A batch that was read; its rows are on their way.
 pub(super) struct Opened {
@@ -40,7 +40,7 @@ pub(super) struct Opened {
 /// What the settler is told.
 pub(super) enum Note {
     Opened(Box<Opened>),
-    Decided { batch: u64, rows: Vec<Placed> },
+    Decided { batch: u64, fates: Fates },
 }
 
 /// Which settled rows later runs have to know.
@@ -76,14 +76,14 @@ pub(super) struct Settler<F> {
 #[derive(Default)]
 struct Open {
     opened: Option<Opened>,
-    /// Rows that a slot decided, a request each.
-    decided: Vec<Vec<Placed>>,
-    rows: usize,
+    /// What slots decided, a request each.
+    decided: Vec<Fates>,
+    items: usize,
 }
 
 impl Open {
     fn is_complete(&self) -> bool {
-        self.opened.as_ref().is_some_and(|opened| self.rows == opened.under_way)
+        self.opened.as_ref().is_some_and(|opened| self.items == opened.under_way)
     }
 }
 
@@ -109,10 +109,10 @@ impl<F: Freight> Settler<F> {
                     let entry = open.entry(opened.batch).or_default();
                     entry.opened = Some(*opened);
                 }
-                Note::Decided { batch, rows } => {
+                Note::Decided { batch, fates } => {
                     let entry = open.entry(batch).or_default();
-                    entry.rows += rows.len();
-                    entry.decided.push(rows);
+                    entry.items += fates.len();
+                    entry.decided.push(fates);
                 }
             }
             while open
@@ -142,7 +142,8 @@ impl<F: Freight> Settler<F> {
         let Some(opened) = open.opened else { return true };
         let _permit = opened.permit;
         // As the requests left them: nearly always nothing has to be moved.
-        let mut rows = open.decided;
+        let (mut rows, unlisted): (Vec<Vec<Placed>>, Vec<Vec<Names>>) =
+            open.decided.into_iter().map(|fates| (fates.listed, fates.unlisted)).unzip();
         rows.push(opened.decided);
         let mut counts = opened.counts;
         (counts.requests, counts.retries) = self.control.take_counts();
@@ -158,7 +159,7 @@ impl<F: Freight> Settler<F> {
                 _ => opened.checkpoint,
             };
         }
-        settlement.remember = self.chunk(&rows, opened.highest, whole);
+        settlement.remember = self.chunk(&rows, &unlisted, opened.highest, whole);
         settlement.forget_through = match opened.left.filter(|_| whole) {
             Some(left) => {
                 let last = self.chunks.back().map(|(seq, _)| *seq);
@@ -178,13 +179,11 @@ impl<F: Freight> Settler<F> {
             sorted.sort_by_key(|(at, _)| *at);
             rows = vec![sorted];
         }
-        settlement.solved = self.solved(&rows);
+        settlement.solved = self.solved(&rows, &unlisted);
         rows.iter().flatten().for_each(|(_, row)| count(&mut settlement.counts, &row.fate));
-        let listed = self.freight.lists_delivered();
-        let all = if listed { rows.iter().map(Vec::len).sum() } else { 0 };
-        settlement.fates.reserve_exact(all);
-        let told = rows.into_iter().flatten().map(|(_, row)| row);
-        settlement.fates.extend(told.filter(|row| listed || row.fate != Fate::Delivered));
+        settlement.counts.delivered += unlisted.iter().map(Vec::len).sum::<usize>() as u64;
+        settlement.fates.reserve_exact(rows.iter().map(Vec::len).sum());
+        settlement.fates.extend(rows.into_iter().flatten().map(|(_, row)| row));
         let counts = settlement.counts;
         let checkpoint = settlement.checkpoint.clone();
         if let Err(error) = self.store.settle(&self.run, settlement).await {
@@ -236,19 +235,27 @@ impl<F: Freight> Settler<F> {
     }
 
     /// The settled rows that a later run may read again.
-    fn chunk(&mut self, rows: &[Vec<Placed>], high: Option<Value>, whole: bool) -> Option<OverlapChunk> {
+    fn chunk(
+        &mut self,
+        rows: &[Vec<Placed>],
+        unlisted: &[Vec<Names>],
+        high: Option<Value>,
+        whole: bool,
+    ) -> Option<OverlapChunk> {
         let by_cursor = matches!(self.remember, Remember::Overlap(_));
         if by_cursor && high.is_none() {
             // Pieces that could not be read: nothing would ever forget them.
             return None;
         }
-        let none = rows.iter().all(Vec::is_empty);
+        let none = rows.iter().all(Vec::is_empty) && unlisted.iter().all(Vec::is_empty);
         if none || (whole && self.remember == Remember::Torn) || (!self.moves && !by_cursor) {
             return None;
         }
         let seq = self.chunks.back().map_or(0, |(seq, _)| seq + 1);
         self.chunks.push_back((seq, high.clone()));
-        Some(OverlapChunk { seq, high, rows: rows.iter().flatten().map(|(_, row)| row.row).collect() })
+        let versions = unlisted.iter().flatten().map(|names| names.version);
+        let rows = rows.iter().flatten().map(|(_, row)| row.row).chain(versions).collect();
+        Some(OverlapChunk { seq, high, rows })
     }
 
     /// Puts these rows in the place of all chunks. The place of the sync is behind
@@ -279,8 +286,12 @@ impl<F: Freight> Settler<F> {
         through
     }
 
-    fn solved(&mut self, rows: &[Vec<Placed>]) -> Vec<Fingerprint> {
+    fn solved(&mut self, rows: &[Vec<Placed>], unlisted: &[Vec<Names>]) -> Vec<Fingerprint> {
         let mut solved = Vec::new();
+        if !self.problems.is_empty() {
+            let keys = unlisted.iter().flatten().map(|names| names.key);
+            solved.extend(keys.filter(|key| self.problems.remove(key)));
+        }
         for (_, row) in rows.iter().flatten() {
             match row.fate {
                 Fate::Delivered if !self.problems.is_empty() && self.problems.remove(&row.key) => {

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::control::{Control, Watch};
 use super::delivery::Delivery;
 use super::freight::Freight;
-use super::read::{Item, Placed};
+use super::read::{Fates, Item};
 use super::settle::Note;
 use super::wait;
 
@@ -173,9 +173,9 @@ impl<F: Freight> Slot<F> {
     }
 
     /// Tells the settler. Returns whether it still listens.
-    async fn report(&self, decided: Vec<(u64, Vec<Placed>)>) -> bool {
-        for (batch, rows) in decided {
-            if self.notes.send(Note::Decided { batch, rows }).await.is_err() {
+    async fn report(&self, decided: Vec<(u64, Fates)>) -> bool {
+        for (batch, fates) in decided {
+            if self.notes.send(Note::Decided { batch, fates }).await.is_err() {
                 return false;
             }
         }
