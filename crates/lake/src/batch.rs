@@ -9,7 +9,7 @@ use arrow_array::builder::{
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use jiff::{Timestamp, civil};
-use tidegate_model::event::{Cell, ColumnType};
+use tidegate_model::event::{Cell, ColumnType, table};
 use tidegate_model::{Error, Layout, LoggedEvent};
 
 use crate::stream::Shape;
@@ -25,8 +25,7 @@ pub(crate) struct Day(pub(crate) i32);
 impl Day {
     /// The day of a moment.
     pub(crate) fn of(moment: Timestamp) -> Day {
-        // No moment is as many days away as do not fit.
-        Day(i32::try_from(moment.as_second().div_euclid(DAY_SECONDS)).unwrap_or_default())
+        Day(table::days(moment))
     }
 
     /// The day, for people and paths.
@@ -76,7 +75,7 @@ impl<'a> Days<'a> {
         // Nearly all events of a step happened on one day: that one gets the room.
         let room = if self.days.is_empty() { self.expected } else { 0 };
         let rows = self.days.entry(if split { day } else { Day(0) });
-        rows.or_insert_with(|| Rows::with_capacity(layout, room)).push(&self.cells, day);
+        rows.or_insert_with(|| Rows::with_capacity(layout, room)).push(&self.cells);
     }
 
     /// The events of each day as one batch, in their order. Without a split all
@@ -113,7 +112,7 @@ impl Rows {
     }
 
     /// Appends a row. A cell of another type than its column's is left empty.
-    fn push(&mut self, cells: &[Cell<'_>], day: Day) {
+    fn push(&mut self, cells: &[Cell<'_>]) {
         for (column, cell) in self.0.iter_mut().zip(cells) {
             match (column, cell) {
                 (Column::Text(column), Cell::Text(text)) => column.append_value(text),
@@ -122,8 +121,7 @@ impl Rows {
                 (Column::Timestamp(column), Cell::Timestamp(moment)) => {
                     column.append_value(moment.as_microsecond());
                 }
-                // The only date of a layout is the day of the event.
-                (Column::Date(column), Cell::Date(_)) => column.append_value(day.0),
+                (Column::Date(column), Cell::Date(day)) => column.append_value(*day),
                 (column, _) => column.append_null(),
             }
         }

@@ -27,10 +27,13 @@ pub use settings::LakeSettings;
 /// # Errors
 /// Why they would not.
 fn admit(event: &LoggedEvent) -> Result<(), Reason> {
-    let year = jiff::tz::Offset::UTC.to_datetime(event.event.at).year();
-    if (1..=9999).contains(&year) {
+    /// The first second of the year 1; no moment is behind the year 9999.
+    const FIRST: i64 = -62_135_596_800;
+    let at = event.event.at;
+    if at.as_second() >= FIRST {
         return Ok(());
     }
+    let year = jiff::tz::Offset::UTC.to_datetime(at).year();
     Err(Reason::new("time_out_of_range", format!("the year {year} cannot be written to a table")))
 }
 

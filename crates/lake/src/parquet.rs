@@ -31,7 +31,7 @@ pub(crate) enum Codec {
     None,
 }
 
-/// About as many bytes as a file of one request has.
+/// About as many bytes as the file of one request has, where all is of one day.
 const FILE_BYTES: usize = 1 << 20;
 /// Files that grow at the same time. Rows of further days wait, so that events
 /// of many days do not take much memory.
@@ -96,7 +96,10 @@ impl Content {
                 writer
             }
         };
-        Ok(writer.into_inner().map_err(fault)?.into())
+        let mut file = writer.into_inner().map_err(fault)?;
+        // It waits for the files of other days.
+        file.shrink_to_fit();
+        Ok(file.into())
     }
 }
 

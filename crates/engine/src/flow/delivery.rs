@@ -83,8 +83,8 @@ impl<F: Freight> Part<F> {
 /// What is decided of a request, that of one batch together.
 struct Decided {
     batches: Vec<(u64, Fates)>,
-    /// How many items there may be in all.
-    most: usize,
+    /// How many items are not decided yet, where all will be listed.
+    left: usize,
 }
 
 impl Decided {
@@ -96,12 +96,13 @@ impl Decided {
     }
 
     fn list(&mut self, batch: u64, row: Placed) {
-        let most = self.most;
+        let left = self.left;
         let Fates { listed, .. } = self.of(batch);
-        if listed.capacity() == 0 {
-            listed.reserve_exact(most);
+        if listed.is_empty() {
+            listed.reserve_exact(left);
         }
         listed.push(row);
+        self.left = left.saturating_sub(1);
     }
 
     fn pass(&mut self, batch: u64, names: Names) {
@@ -113,7 +114,10 @@ impl<F: Freight> Delivery<F> {
     /// Sends until every row has its fate. Rows that the halt of the run left
     /// without one are missing from what is returned.
     pub(super) async fn deliver(&self, records: Vec<F::Sent>, items: Vec<Item<F>>) -> Delivered {
-        let mut decided = Decided { batches: Vec::new(), most: records.len() };
+        let mut decided = Decided {
+            batches: Vec::new(),
+            left: if self.freight.lists_delivered() { records.len() } else { 0 },
+        };
         let mut parts = VecDeque::from([Part::new(records, items)]);
         let mut last_sent: Option<Instant> = None;
         while let Some(mut part) = parts.pop_front() {

@@ -102,7 +102,11 @@ fn batch_events(limits: &Limits) -> usize {
 }
 
 fn hold(batch: Batch<LoggedEvent>) -> Batch<Held> {
-    let Batch { items, unreadable, checkpoint, waiting } = batch;
+    let Batch { mut items, unreadable, checkpoint, waiting } = batch;
+    // They stay until they are settled: where few are chosen, so does little room.
+    if items.len() < items.capacity() / 2 {
+        items.shrink_to_fit();
+    }
     Batch { items: Held::all(items), unreadable, checkpoint, waiting }
 }
 

@@ -63,6 +63,8 @@ pub(super) struct Reader<F: Freight> {
     pub(super) slots: Vec<mpsc::Sender<Vec<Parcel<F>>>>,
     /// Items that one request holds.
     pub(super) items_max: usize,
+    /// Items of a full batch.
+    pub(super) batch_items: usize,
     /// Over how many of the slots users are spread; none before the first batch.
     pub(super) spread: usize,
     pub(super) notes: mpsc::Sender<Note>,
@@ -71,7 +73,7 @@ pub(super) struct Reader<F: Freight> {
     /// Tells the slots the last batch whose items wait for no others: nothing
     /// more is read before it is settled. Items of later batches still fill
     /// their requests, for they hold nobody up.
-    pub(super) hurry: watch::Sender<u64>,
+    pub(super) urgent_through: watch::Sender<u64>,
 }
 
 impl<F: Freight> Reader<F> {
@@ -201,7 +203,7 @@ impl<F: Freight> Reader<F> {
             return Some(permit);
         }
         // Batches are settled in their order: it is the first of those under way that is waited for.
-        self.hurry.send_replace(batch.saturating_sub(BATCHES_UNDER_WAY as u64));
+        self.urgent_through.send_replace(batch.saturating_sub(BATCHES_UNDER_WAY as u64));
         tokio::select! {
             () = self.control.halt() => None,
             permit = self.window.clone().acquire_owned() => permit.ok(),
@@ -213,14 +215,18 @@ impl<F: Freight> Reader<F> {
     /// nothing is under way, so that its rows keep their order. Returns whether
     /// the run goes on.
     async fn spread(&mut self, batch: u64, rows: usize) -> bool {
-        let wanted = rows.div_ceil(self.items_max.max(1)).clamp(1, self.slots.len());
+        let wanted = match rows < self.batch_items {
+            true => rows.div_ceil(self.items_max.max(1)).clamp(1, self.slots.len()),
+            // More follow: those of later batches fill the requests.
+            false => self.slots.len(),
+        };
         if wanted <= self.spread {
             return true;
         }
         if self.spread > 0 {
             // All permits but our own are back once every earlier batch is settled.
             let others = u32::try_from(BATCHES_UNDER_WAY - 1).unwrap_or(0);
-            self.hurry.send_replace(batch.saturating_sub(1));
+            self.urgent_through.send_replace(batch.saturating_sub(1));
             let idle = tokio::select! {
                 () = self.control.halt() => false,
                 idle = self.window.acquire_many(others) => idle.is_ok(),

@@ -176,7 +176,7 @@ async fn move_items<F: Freight>(
         interval: if limits.one_user { limits.user_interval } else { Duration::ZERO },
         retry_for: job.retry_for,
     };
-    let (hurry, hurried) = watch::channel(0);
+    let (urgent_through, urgent) = watch::channel(0);
     let mut slots = Vec::new();
     let mut senders = Vec::new();
     for _ in 0..limits.requests_at_once.max(1) {
@@ -186,7 +186,7 @@ async fn move_items<F: Freight>(
             delivery: delivery.clone(),
             control: control.clone(),
             incoming,
-            hurry: hurried.clone(),
+            urgent_through: urgent.clone(),
             notes: notes.clone(),
         };
         slots.push(tokio::spawn(slot.send_all()));
@@ -202,10 +202,11 @@ async fn move_items<F: Freight>(
         forgets: job.moves && job.remember == Remember::Torn,
         slots: senders,
         items_max: limits.items_max,
+        batch_items: batch_items(&limits),
         spread: 0,
         notes,
         window: Arc::new(Semaphore::new(BATCHES_UNDER_WAY)),
-        hurry,
+        urgent_through,
     };
     let (memory, batches) = reader.read_all(feed).await;
     for slot in slots {

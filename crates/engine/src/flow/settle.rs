@@ -288,6 +288,7 @@ impl<F: Freight> Settler<F> {
 
     fn solved(&mut self, rows: &[Vec<Placed>], unlisted: &[Vec<Names>]) -> Vec<Fingerprint> {
         let mut solved = Vec::new();
+        // No batch that leaves some unlisted has a key twice: the log knows the ids of its events.
         if !self.problems.is_empty() {
             let keys = unlisted.iter().flatten().map(|names| names.key);
             solved.extend(keys.filter(|key| self.problems.remove(key)));

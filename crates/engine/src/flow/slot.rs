@@ -1,7 +1,7 @@
 //! One of a lane's slots: packs rows into requests, one request at a time.
 
 use std::collections::{HashMap, VecDeque};
-use std::hash::Hash;
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,8 +25,8 @@ pub(super) struct Slot<F: Freight> {
     pub(super) delivery: Delivery<F>,
     pub(super) control: Arc<Control>,
     pub(super) incoming: mpsc::Receiver<Vec<Parcel<F>>>,
-    /// The last batch whose items wait for no others: see [`super::read::Reader::hurry`].
-    pub(super) hurry: watch::Receiver<u64>,
+    /// The last batch whose items wait for no others: see [`super::read::Reader`].
+    pub(super) urgent_through: watch::Receiver<u64>,
     pub(super) notes: mpsc::Sender<Note>,
 }
 
@@ -44,7 +44,7 @@ impl<F: Freight> Slot<F> {
     pub(super) async fn send_all(mut self) {
         let _watch = Watch(self.control.clone());
         let mut queue = Queue::<F>::new();
-        let mut users = Users::<F::User>::default();
+        let mut users = Users::default();
         let mut open = true;
         // Since when the first of the queue waits for others.
         let mut waiting: Option<Instant> = None;
@@ -64,8 +64,8 @@ impl<F: Freight> Slot<F> {
                 self.line_up(&mut queue, parcels);
             }
             let since = *waiting.get_or_insert_with(Instant::now);
-            let hurried = *self.hurry.borrow_and_update();
-            let urgent = queue.first().is_some_and(|(_, first)| first.batch <= hurried);
+            let through = *self.urgent_through.borrow_and_update();
+            let urgent = queue.first().is_some_and(|(_, first)| first.batch <= through);
             let patience = match open && !self.incoming.is_closed() && !urgent {
                 true => self.limits.fill.saturating_sub(since.elapsed()),
                 false => Duration::ZERO,
@@ -77,7 +77,7 @@ impl<F: Freight> Slot<F> {
                     let user = user.map(|first| self.delivery.freight.user(first).clone());
                     let delivered = self.delivery.deliver(sent, items).await;
                     if let (Some(user), Some(sent)) = (user, delivered.last_sent) {
-                        users.occupy(user, sent + self.limits.user_interval, Instant::now());
+                        users.occupy(&user, sent + self.limits.user_interval, Instant::now());
                     }
                     if !self.report(delivered.decided).await {
                         return;
@@ -87,7 +87,7 @@ impl<F: Freight> Slot<F> {
                     tokio::select! {
                         () = self.control.halt() => return,
                         () = wait::span(span) => {}
-                        changed = self.hurry.changed() => open &= changed.is_ok(),
+                        changed = self.urgent_through.changed() => open &= changed.is_ok(),
                         more = self.incoming.recv() => match more {
                             Some(parcels) => self.line_up(&mut queue, parcels),
                             None => open = false,
@@ -110,7 +110,7 @@ impl<F: Freight> Slot<F> {
 
     /// The next request, or how long to wait for it; `patience` says how long a
     /// request that is not full may wait for more.
-    fn next(&self, queue: &mut Queue<F>, users: &Users<F::User>, patience: Duration) -> Next<F> {
+    fn next(&self, queue: &mut Queue<F>, users: &Users, patience: Duration) -> Next<F> {
         let freight = &self.delivery.freight;
         if self.limits.one_user {
             let now = Instant::now();
@@ -122,7 +122,7 @@ impl<F: Freight> Slot<F> {
             let (sent, items) = self.take(queue, |sent| *freight.user(sent) == user);
             return Next::Send(sent, items);
         }
-        if !self.is_worth_it(queue.parcels.len(), queue.bytes) && !patience.is_zero() {
+        if !self.is_enough(queue.parcels.len(), queue.bytes) && !patience.is_zero() {
             return Next::Fill(patience);
         }
         let (sent, items) = self.take(queue, |_| true);
@@ -132,21 +132,26 @@ impl<F: Freight> Slot<F> {
     /// Whether so many items are a request that need not wait for more: a full one,
     /// or half of one where no other is sent meanwhile. Waiting for the other half
     /// would cost the time in which the first one is written.
-    fn is_worth_it(&self, items: usize, bytes: usize) -> bool {
-        let Limits { items_max, bytes_max, requests_at_once, .. } = self.limits;
-        let share = if requests_at_once > 1 { 1 } else { 2 };
-        items >= items_max / share || bytes >= bytes_max / share
+    fn is_enough(&self, items: usize, bytes: usize) -> bool {
+        let Limits { items_max, bytes_max, .. } = self.limits;
+        let share = if self.is_alone() { 2 } else { 1 };
+        items >= items_max.div_ceil(share) || bytes >= bytes_max.div_ceil(share)
+    }
+
+    /// Whether its request is the only one under way.
+    fn is_alone(&self) -> bool {
+        self.limits.requests_at_once <= 1
     }
 
     fn line_up(&self, queue: &mut Queue<F>, parcels: Vec<Parcel<F>>) {
         queue.extend(parcels, |sent| self.delivery.destination.weigh(sent));
     }
 
-    /// Takes from the queue, in order, what fits into one request. One that is worth
-    /// it ends where its batch ends, so that the batch can be settled; where several
+    /// Takes from the queue, in order, what fits into one request. One that is enough
+    /// ends where its batch ends, so that the batch can be settled; where several
     /// are sent at once, each is filled.
     fn take(&self, queue: &mut Queue<F>, wanted: impl Fn(&F::Sent) -> bool) -> (Vec<F::Sent>, Vec<Item<F>>) {
-        let whole = self.limits.requests_at_once == 1;
+        let whole = self.is_alone();
         let most = self.limits.items_max.min(queue.parcels.len());
         let (mut taken, mut items) = (Vec::with_capacity(most), Vec::<Item<F>>::with_capacity(most));
         let mut bytes = 0;
@@ -159,7 +164,7 @@ impl<F: Freight> Slot<F> {
             }
             let ends = whole && items.last().is_some_and(|last| last.batch != item.batch);
             if (bytes + weight > self.limits.bytes_max && !taken.is_empty())
-                || (ends && self.is_worth_it(taken.len(), bytes))
+                || (ends && self.is_enough(taken.len(), bytes))
             {
                 queue.give_back((weight, (sent, item)));
                 break;
@@ -229,35 +234,35 @@ impl<F: Freight> Queue<F> {
 }
 
 /// When each user may be written to again.
-struct Users<U> {
-    free_at: HashMap<U, Instant>,
+///
+/// Only hashes are remembered: a user's name may share its memory with all that
+/// was read with it. Where two are the same, one user waits for the other.
+#[derive(Default)]
+struct Users {
+    hashes: RandomState,
+    free_at: HashMap<u64, Instant>,
 }
 
-impl<U> Default for Users<U> {
-    fn default() -> Users<U> {
-        Users { free_at: HashMap::new() }
-    }
-}
-
-impl<U: Eq + Hash> Users<U> {
-    fn is_free(&self, user: &U, now: Instant) -> bool {
-        self.free_at.get(user).is_none_or(|free_at| *free_at <= now)
+impl Users {
+    fn is_free(&self, user: &impl Hash, now: Instant) -> bool {
+        self.free_at(user).is_none_or(|free_at| free_at <= now)
     }
 
-    fn occupy(&mut self, user: U, until: Instant, now: Instant) {
+    fn occupy(&mut self, user: &impl Hash, until: Instant, now: Instant) {
         /// Above this, users that are free again are forgotten.
         const REMEMBERED_MAX: usize = 4_096;
         if self.free_at.len() >= REMEMBERED_MAX {
             self.free_at.retain(|_, free_at| *free_at > now);
         }
-        self.free_at.insert(user, until);
+        self.free_at.insert(self.hashes.hash_one(user), until);
     }
 
-    fn next_free<'a>(&self, queued: impl Iterator<Item = &'a U>, now: Instant) -> Duration
-    where
-        U: 'a,
-    {
-        let earliest = queued.filter_map(|user| self.free_at.get(user)).min();
+    fn next_free<'a, U: Hash + 'a>(&self, queued: impl Iterator<Item = &'a U>, now: Instant) -> Duration {
+        let earliest = queued.filter_map(|user| self.free_at(user)).min();
         earliest.map_or(Duration::ZERO, |free_at| free_at.saturating_duration_since(now))
+    }
+
+    fn free_at(&self, user: &impl Hash) -> Option<Instant> {
+        self.free_at.get(&self.hashes.hash_one(user)).copied()
     }
 }

@@ -19,15 +19,15 @@ const ALONE: usize = CHUNK / 16;
 
 thread_local! {
     static SCRATCH: RefCell<String> = const { RefCell::new(String::new()) };
-    static CHUNKS: RefCell<BytesMut> = RefCell::new(BytesMut::new());
+    static CHUNK_LEFT: RefCell<BytesMut> = RefCell::new(BytesMut::new());
 }
 
 /// A copy of `bytes` that can be shared.
 pub(super) fn keep(bytes: &[u8]) -> Bytes {
-    if bytes.len() >= ALONE {
+    if bytes.is_empty() || bytes.len() >= ALONE {
         return Bytes::copy_from_slice(bytes);
     }
-    CHUNKS.with_borrow_mut(|chunk| {
+    CHUNK_LEFT.with_borrow_mut(|chunk| {
         if chunk.capacity() < bytes.len() {
             *chunk = BytesMut::with_capacity(CHUNK);
         }

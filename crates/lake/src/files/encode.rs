@@ -81,7 +81,7 @@ fn line(columns: &[TableColumn], cells: &[Cell<'_>], out: &mut String) {
             Cell::Int(number) => write!(out, "{number}"),
             Cell::Bool(truth) => write!(out, "{truth}"),
             Cell::Timestamp(moment) => write!(out, "\"{moment}\""),
-            Cell::Date(date) => write!(out, "\"{date}\""),
+            Cell::Date(day) => write!(out, "\"{}\"", Day(*day).date()),
         };
     }
     out.push_str("}\n");

@@ -72,7 +72,7 @@ enum Ahead {
 
 impl Reader {
     async fn batch(&mut self) -> Result<Option<Batch<LoggedEvent>>, Error> {
-        let mut items = Vec::with_capacity(self.expected);
+        let mut items = Vec::new();
         let mut bytes = 0;
         loop {
             // Look before reading, so that what comes in between wakes the wait below.
@@ -99,6 +99,9 @@ impl Reader {
     /// Moves events of the block into a batch. Returns whether it is full.
     fn take(&mut self, items: &mut Vec<LoggedEvent>, bytes: &mut usize) -> bool {
         let most = self.reading.batch_events.max(1);
+        if items.is_empty() && self.block.len() > 0 {
+            items.reserve(self.expected.max(self.block.len()).min(most));
+        }
         while let Some(next) = self.block.as_slice().first() {
             *bytes += next.event.weight();
             if items.len() >= most || (*bytes > BATCH_BYTES && !items.is_empty()) {

@@ -3,14 +3,15 @@
 //! Source: PostgreSQL handbook, COPY, "Binary Format".
 
 use bytes::{BufMut, Bytes, BytesMut};
-use jiff::{Timestamp, civil};
+use jiff::Timestamp;
 use tidegate_model::event::Cell;
 use tidegate_model::{Layout, LoggedEvent};
 
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
 /// Microseconds from 1970 to 2000, where PostgreSQL counts from.
 const EPOCH_MICROSECONDS: i64 = 946_684_800_000_000;
-const EPOCH_DAY: civil::Date = civil::date(2000, 1, 1);
+/// Days between the same two.
+const EPOCH_DAY: i32 = 10_957;
 /// The first moment that is safe in any time zone of the server's.
 const FIRST_YEAR: i16 = -4711;
 
@@ -62,7 +63,7 @@ fn field(cell: &Cell<'_>, out: &mut BytesMut) {
         }
         Cell::Date(day) => {
             out.put_i32(4);
-            out.put_i32(EPOCH_DAY.until(*day).map_or(0, |span| span.get_days()));
+            out.put_i32(day - EPOCH_DAY);
         }
     }
 }
