@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::freight::{Freight, Loaded, Names};
 use super::gather::gather;
 use super::held::{Held, Holding};
-use super::run::{self, BATCHES_UNDER_WAY, Job, Parts, batch_items};
+use super::run::{self, Job, Parts, batch_items, batches_under_way};
 use super::settle::Remember;
 
 /// An export with both of its ends opened.
@@ -73,6 +73,8 @@ pub async fn run_export(
     let feed = async {
         let limits = export.sink.limits();
         let batch_events = batch_events(&limits);
+        // All that may be under way is read in the time in which a request fills.
+        let span = u32::try_from(batches_under_way(&limits)).unwrap_or(1);
         let reading = Reading { batch_events, follow };
         let feed = export.log.read(&export.stream, state.checkpoint.as_ref(), reading).await?;
         let (selection, since) = (export.selection.clone(), export.since);
@@ -86,7 +88,7 @@ pub async fn run_export(
             })
         });
         Ok(match follow {
-            true => gather(chosen.boxed(), batch_events, limits.fill / BATCHES_UNDER_WAY as u32),
+            true => gather(chosen.boxed(), batch_events, limits.fill / span),
             false => chosen.map(|batch| batch.map(|(batch, _)| batch)).boxed(),
         })
     };

@@ -14,7 +14,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use super::control::Control;
 use super::freight::{Freight, Loaded, Names};
 use super::memory::{self, Known, Memory};
-use super::run::BATCHES_UNDER_WAY;
 use super::settle::{Note, Opened};
 use super::slot::Parcel;
 
@@ -68,7 +67,9 @@ pub(super) struct Reader<F: Freight> {
     /// Over how many of the slots users are spread; none before the first batch.
     pub(super) spread: usize,
     pub(super) notes: mpsc::Sender<Note>,
-    /// One permit for each batch that may be under way.
+    /// Batches that may be under way.
+    pub(super) under_way: usize,
+    /// One permit for each of them.
     pub(super) window: Arc<Semaphore>,
     /// Tells the slots the last batch whose items wait for no others: nothing
     /// more is read before it is settled. Items of later batches still fill
@@ -203,7 +204,7 @@ impl<F: Freight> Reader<F> {
             return Some(permit);
         }
         // Batches are settled in their order: it is the first of those under way that is waited for.
-        self.urgent_through.send_replace(batch.saturating_sub(BATCHES_UNDER_WAY as u64));
+        self.urgent_through.send_replace(batch.saturating_sub(self.under_way as u64));
         tokio::select! {
             () = self.control.halt() => None,
             permit = self.window.clone().acquire_owned() => permit.ok(),
@@ -225,7 +226,7 @@ impl<F: Freight> Reader<F> {
         }
         if self.spread > 0 {
             // All permits but our own are back once every earlier batch is settled.
-            let others = u32::try_from(BATCHES_UNDER_WAY - 1).unwrap_or(0);
+            let others = u32::try_from(self.under_way - 1).unwrap_or(0);
             self.urgent_through.send_replace(batch.saturating_sub(1));
             let idle = tokio::select! {
                 () = self.control.halt() => false,

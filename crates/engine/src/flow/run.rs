@@ -22,8 +22,11 @@ use super::settle::{self, Remember, Settler};
 use super::slot::Slot;
 
 /// Batches under way at once: enough that reading, delivering and settling
-/// overlap, few enough that memory stays small.
-pub(super) const BATCHES_UNDER_WAY: usize = 4;
+/// overlap and that every slot has a request while another is being filled; few
+/// enough that memory stays small, where a batch is one large request.
+pub(super) fn batches_under_way(limits: &Limits) -> usize {
+    if limits.requests_at_once > 1 { 8 } else { 4 }
+}
 
 /// What every run is handed.
 #[derive(Clone)]
@@ -176,11 +179,12 @@ async fn move_items<F: Freight>(
         interval: if limits.one_user { limits.user_interval } else { Duration::ZERO },
         retry_for: job.retry_for,
     };
+    let under_way = batches_under_way(&limits);
     let (urgent_through, urgent) = watch::channel(0);
     let mut slots = Vec::new();
     let mut senders = Vec::new();
     for _ in 0..limits.requests_at_once.max(1) {
-        let (sender, incoming) = mpsc::channel(BATCHES_UNDER_WAY);
+        let (sender, incoming) = mpsc::channel(under_way);
         let slot = Slot {
             limits,
             delivery: delivery.clone(),
@@ -205,7 +209,8 @@ async fn move_items<F: Freight>(
         batch_items: batch_items(&limits),
         spread: 0,
         notes,
-        window: Arc::new(Semaphore::new(BATCHES_UNDER_WAY)),
+        under_way,
+        window: Arc::new(Semaphore::new(under_way)),
         urgent_through,
     };
     let (memory, batches) = reader.read_all(feed).await;
