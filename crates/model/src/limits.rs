@@ -18,7 +18,8 @@ pub struct Limits {
     pub items_max: usize,
     /// Bytes in a request, measured by [`crate::Destination::weigh`].
     pub bytes_max: usize,
-    /// How long a request that is not full waits for more items.
+    /// How long a request that is not full waits for more items. Where only one is
+    /// sent at once, half of one does not wait.
     pub fill: Duration,
     /// Requests under way at once.
     pub requests_at_once: usize,

@@ -17,7 +17,7 @@ pub(super) struct DeltaTarget {
     pub(super) table: Option<String>,
     /// Whether a table that is made here is partitioned by the day of its events (`event_date`).
     pub(super) partition_by_date: bool,
-    /// How long events are gathered for one commit.
+    /// How long events are gathered for one commit at most: 25,000 of them, or 6 MiB, do not wait.
     pub(super) commit_every: CommitEvery,
 }
 

@@ -21,7 +21,7 @@ pub(super) struct FilesTarget {
     pub(super) compression: Codec,
     /// Whether each day has its own folder, `event_date=2026-11-22`.
     pub(super) partition_by_date: bool,
-    /// How long events are gathered for one file.
+    /// How long events are gathered for one file at most: 25,000 of them, or 6 MiB, do not wait.
     pub(super) commit_every: CommitEvery,
 }
 
