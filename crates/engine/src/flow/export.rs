@@ -95,8 +95,8 @@ pub async fn run_export(
     run::run_job(&job, parts, cause, feed, stop, progress).await
 }
 
-/// Events of a batch. Where one large request at a time is sent, a batch is a part
-/// of it, so that the next one is read meanwhile.
+/// Events of a batch. Where one large request at a time is sent, a batch is enough
+/// for one, so that the next is read while it is written.
 fn batch_events(limits: &Limits) -> usize {
     const SMALL: usize = 5_000;
     let items = batch_items(limits);

@@ -39,10 +39,9 @@ fn only_refused_ones_came_again(double: &Double) {
     assert_eq!(double.taken(), EVENTS as usize);
 }
 
-#[tokio::test]
-async fn export_of_records_that_a_stream_refuses_sends_only_these_again() {
+async fn only_refused_records_come_again(service: &str, target: &str) {
     let double = Double::start(some).await;
-    let project = project(&aws::account("kinesis", &double.url), "stream: s");
+    let project = project(&aws::account(service, &double.url), target);
     let served = Served::start(&project);
 
     send(&served, 0..EVENTS).await;
@@ -50,6 +49,11 @@ async fn export_of_records_that_a_stream_refuses_sends_only_these_again() {
 
     settled(&project).await;
     only_refused_ones_came_again(&double);
+}
+
+#[tokio::test]
+async fn export_of_records_that_a_stream_refuses_sends_only_these_again() {
+    only_refused_records_come_again("kinesis", "stream: s").await;
 }
 
 #[tokio::test]
@@ -75,15 +79,7 @@ async fn export_in_strict_order_keeps_the_order_of_a_user_though_records_are_ref
 
 #[tokio::test]
 async fn export_to_firehose_sends_only_refused_records_again() {
-    let double = Double::start(some).await;
-    let project = project(&aws::account("firehose", &double.url), "delivery_stream: s");
-    let served = Served::start(&project);
-
-    send(&served, 0..EVENTS).await;
-    all_taken(&double).await;
-
-    settled(&project).await;
-    only_refused_ones_came_again(&double);
+    only_refused_records_come_again("firehose", "delivery_stream: s").await;
 }
 
 /// Whole requests are throttled by a proxy that nobody here wrote.
