@@ -6,12 +6,14 @@
 //! crash left unfinished is cut off on opening (`recovery`). How the files look
 //! is told in `format` and `ids`.
 
+mod chunk;
 mod config;
 mod cursor;
 mod disk;
 mod failure;
 mod feed;
 mod format;
+mod frame;
 mod ids;
 mod queue;
 mod recovery;
@@ -35,6 +37,7 @@ use tidegate_model::{
 use tokio::sync::{oneshot, watch};
 use tokio::task;
 
+use self::chunk::Chunk;
 pub use self::config::{LogAccess, LogConfig};
 use self::cursor::Cursor;
 use self::disk::{Disk, RealDisk};
@@ -151,8 +154,9 @@ impl EventLog for EmbeddedLog {
             .hint("send fewer events at once"));
         }
         let claim = self.queue.claim(bytes)?;
+        let chunk = Chunk::of(events, bytes);
         let (answer, answered) = oneshot::channel();
-        self.with(stream, |known| known.ask(Job::Append { events, claim, answer }))?;
+        self.with(stream, |known| known.ask(Job::Append { chunk, claim, answer }))?;
         answered.await.map_err(|_| stream::gone(stream))?
     }
 
