@@ -17,7 +17,7 @@ pub(super) struct Chunk {
 
 impl Chunk {
     /// Encodes events that weigh so much together.
-    pub(super) fn of(events: Vec<Event>, bytes: usize) -> Chunk {
+    pub(super) fn of(events: &[Event], bytes: usize) -> Chunk {
         let mut records = Vec::with_capacity(bytes);
         let ids = events.iter().map(|event| {
             format::write_record(event, &mut records);
@@ -32,7 +32,7 @@ impl Chunk {
         &self.ids
     }
 
-    /// The records of the events that `wanted` says are; it is asked about each, in order.
+    /// The records of the events that are `wanted`, which is asked about each in order.
     pub(super) fn into_records(self, wanted: impl FnMut(Id) -> bool) -> Vec<u8> {
         let wanted: Vec<bool> = self.ids.iter().copied().map(wanted).collect();
         // Repetitions are rare, so the bytes are nearly always taken as they are.
@@ -64,7 +64,7 @@ mod tests {
         for out in 0..1 << 4_u32 {
             let mut at = 0;
             let mut wanted = Vec::new();
-            let chunk = Chunk::of(events(0, 4), 0);
+            let chunk = Chunk::of(&events(0, 4), 0);
             let records = chunk.into_records(|_| {
                 let keep = out & (1 << at) == 0;
                 wanted.extend(keep.then(|| events(at, at + 1)).into_iter().flatten());

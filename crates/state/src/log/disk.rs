@@ -67,3 +67,23 @@ impl DiskFile for File {
         self.set_len(length)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_pieces_than_the_system_takes_at_once_are_all_written() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("file");
+        let numbers: Vec<String> = (0..5_000).map(|number| format!("{number} ")).collect();
+        let pieces: Vec<&[u8]> = numbers.iter().map(String::as_bytes).collect();
+
+        let mut file = RealDisk.create(&path).expect("file");
+        file.write_at(&[b"before and what is written over"], 0).expect("written");
+        file.write_at(&pieces, 7).expect("written");
+
+        let written = fs::read_to_string(&path).expect("file");
+        assert_eq!(written, format!("before {}", numbers.concat()));
+    }
+}

@@ -1,10 +1,11 @@
 //! The embedded event log: segment files, one folder for each stream.
 //!
-//! Every event is checked by a sum of its own and known by its id. One thread
-//! for each stream writes (`writer`), any number of readers read (`cursor`,
-//! `feed`), and no reader sees what a failure of power could take back. What a
-//! crash left unfinished is cut off on opening (`recovery`). How the files look
-//! is told in `format` and `ids`.
+//! Every event is checked by a sum of its own and known by its id. Appenders
+//! encode what they bring (`chunk`), one thread for each stream writes it
+//! (`writer`, `frame`), any number of readers read (`cursor`, `feed`), and no
+//! reader sees what a failure of power could take back. What a crash left
+//! unfinished is cut off on opening (`recovery`). How the files look is told in
+//! `format` and `ids`.
 
 mod chunk;
 mod config;
@@ -154,7 +155,9 @@ impl EventLog for EmbeddedLog {
             .hint("send fewer events at once"));
         }
         let claim = self.queue.claim(bytes)?;
-        let chunk = Chunk::of(events, bytes);
+        let chunk = Chunk::of(&events, bytes);
+        // Not kept beside their records until the disk has these.
+        drop(events);
         let (answer, answered) = oneshot::channel();
         self.with(stream, |known| known.ask(Job::Append { chunk, claim, answer }))?;
         answered.await.map_err(|_| stream::gone(stream))?

@@ -9,7 +9,8 @@ use xxhash_rust::xxh3::xxh3_128;
 const SHARDS: usize = 64;
 const EMPTY: Seen = Seen(0);
 const SECOND: u128 = u32::MAX as u128;
-/// Entries of a cache line and a half: as far as most searches go.
+/// How many entries behind its home one is read ahead: that is in the next cache
+/// line, and most searches end before.
 const NEAR: usize = 6;
 
 /// 96 bits of hash over an event's id.
@@ -68,9 +69,9 @@ impl Repeats {
         Repeats { window_seconds, shards: (0..SHARDS).map(Shard::new).collect() }
     }
 
-    /// Reads where these events are going to be looked for. None waits for the one
-    /// before it, so the memory is asked for many at once; one by one they would
-    /// wait for it each time.
+    /// Reads where these events are going to be looked for. No reading waits for the
+    /// one before it, so the memory answers many in the time of one; inserting event
+    /// after event waits for it each time.
     pub(super) fn fetch(&self, ids: &[Id]) {
         let read = ids.iter().fold(0, |read, &id| read ^ self.shards[id.shard()].near(id));
         hint::black_box(read);
@@ -100,9 +101,9 @@ struct Shard {
     slots: Vec<Seen>,
     places: usize,
     used: usize,
-    /// The fewest places that it has. It grows by half, and no two shards begin
-    /// alike: so they grow one after the other, and all of them together are
-    /// always about equally full.
+    /// The fewest places that it has. It grows by half, and the shards begin with
+    /// differently many: so they grow one after the other, and all of them
+    /// together are always about equally full.
     fewest: usize,
 }
 
