@@ -14,7 +14,7 @@ pub struct LogConfig {
     pub clock: Arc<dyn Clock>,
     /// What this process does with it.
     pub access: LogAccess,
-    /// For how long an event is known by its id. Each event takes up to 21
+    /// For how long an event is known by its id. Each event takes up to 24
     /// bytes of memory for so long.
     pub repetition: Duration,
     /// The size at which a segment is closed. Retention removes whole segments.

@@ -1,7 +1,7 @@
 //! What the writer asks of a disk, so that tests can have one that fails.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Seek as _, SeekFrom, Write as _};
+use std::io::{self, IoSlice, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 
 use crate::folder;
@@ -18,7 +18,8 @@ pub(super) trait Disk: Send + Sync {
 
 /// A file that is written.
 pub(super) trait DiskFile: Send {
-    fn write_at(&mut self, bytes: &[u8], at: u64) -> io::Result<()>;
+    /// Writes pieces, none of them empty, one behind the other from a place on.
+    fn write_at(&mut self, pieces: &[&[u8]], at: u64) -> io::Result<()>;
     /// Makes what was written durable.
     fn sync(&mut self) -> io::Result<()>;
     fn cut(&mut self, length: u64) -> io::Result<()>;
@@ -43,9 +44,19 @@ impl Disk for RealDisk {
 }
 
 impl DiskFile for File {
-    fn write_at(&mut self, bytes: &[u8], at: u64) -> io::Result<()> {
+    fn write_at(&mut self, pieces: &[&[u8]], at: u64) -> io::Result<()> {
         self.seek(SeekFrom::Start(at))?;
-        self.write_all(bytes)
+        let mut pieces: Vec<IoSlice<'_>> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
+        let mut left = &mut pieces[..];
+        while !left.is_empty() {
+            match self.write_vectored(left) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => IoSlice::advance_slices(&mut left, written),
+                Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
+                Err(cause) => return Err(cause),
+            }
+        }
+        Ok(())
     }
 
     fn sync(&mut self) -> io::Result<()> {
@@ -54,5 +65,25 @@ impl DiskFile for File {
 
     fn cut(&mut self, length: u64) -> io::Result<()> {
         self.set_len(length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_pieces_than_the_system_takes_at_once_are_all_written() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("file");
+        let numbers: Vec<String> = (0..5_000).map(|number| format!("{number} ")).collect();
+        let pieces: Vec<&[u8]> = numbers.iter().map(String::as_bytes).collect();
+
+        let mut file = RealDisk.create(&path).expect("file");
+        file.write_at(&[b"before and what is written over"], 0).expect("written");
+        file.write_at(&pieces, 7).expect("written");
+
+        let written = fs::read_to_string(&path).expect("file");
+        assert_eq!(written, format!("before {}", numbers.concat()));
     }
 }

@@ -137,6 +137,11 @@ pub(super) fn write_record(event: &Event, out: &mut Vec<u8>) {
     out[start + 4..start + 8].copy_from_slice(&checksum.to_le_bytes());
 }
 
+/// The bytes of the record at the start of `records`, which this process has written.
+pub(super) fn record_bytes(mut records: &[u8]) -> usize {
+    take_u32(&mut records).map_or(0, |body| RECORD_HEADER + body as usize)
+}
+
 /// Why there is no record at some place of a block.
 pub(super) enum NoRecord {
     /// The block ends too early: the record has this many bytes.

@@ -1,17 +1,20 @@
 //! The embedded event log: segment files, one folder for each stream.
 //!
-//! Every event is checked by a sum of its own and known by its id. One thread
-//! for each stream writes (`writer`), any number of readers read (`cursor`,
-//! `feed`), and no reader sees what a failure of power could take back. What a
-//! crash left unfinished is cut off on opening (`recovery`). How the files look
-//! is told in `format` and `ids`.
+//! Every event is checked by a sum of its own and known by its id. Appenders
+//! encode what they bring (`chunk`), one thread for each stream writes it
+//! (`writer`, `frame`), any number of readers read (`cursor`, `feed`), and no
+//! reader sees what a failure of power could take back. What a crash left
+//! unfinished is cut off on opening (`recovery`). How the files look is told in
+//! `format` and `ids`.
 
+mod chunk;
 mod config;
 mod cursor;
 mod disk;
 mod failure;
 mod feed;
 mod format;
+mod frame;
 mod ids;
 mod queue;
 mod recovery;
@@ -35,6 +38,7 @@ use tidegate_model::{
 use tokio::sync::{oneshot, watch};
 use tokio::task;
 
+use self::chunk::Chunk;
 pub use self::config::{LogAccess, LogConfig};
 use self::cursor::Cursor;
 use self::disk::{Disk, RealDisk};
@@ -151,8 +155,11 @@ impl EventLog for EmbeddedLog {
             .hint("send fewer events at once"));
         }
         let claim = self.queue.claim(bytes)?;
+        let chunk = Chunk::of(&events, bytes);
+        // Not kept beside their records until the disk has these.
+        drop(events);
         let (answer, answered) = oneshot::channel();
-        self.with(stream, |known| known.ask(Job::Append { events, claim, answer }))?;
+        self.with(stream, |known| known.ask(Job::Append { chunk, claim, answer }))?;
         answered.await.map_err(|_| stream::gone(stream))?
     }
 

@@ -4,13 +4,13 @@ use std::fs;
 use std::path::Path;
 
 use jiff::Timestamp;
-use tidegate_model::{Error, ErrorKind};
+use tidegate_model::{Error, ErrorKind, LoggedEvent};
 use tracing::warn;
 
 use super::disk::DiskFile;
 use super::failure::{self, Damage};
 use super::ids::{self, Closed};
-use super::repeats::{Repeats, Seen};
+use super::repeats::{Id, Repeats, Seen};
 use super::segment::{self, ReadFailure, SegmentReader};
 use super::writer::Setup;
 
@@ -154,7 +154,8 @@ fn scan(reader: &mut SegmentReader) -> Result<Scan, Error> {
             Err(ReadFailure::Damaged(damage)) => break Some(damage),
             Err(failed) => return Err(reader.error(failed)),
         }
-        seen.extend(events.drain(..).map(|logged| Seen::new(&logged.event.id, second(logged.logged_at))));
+        let seen_in = |logged: LoggedEvent| Seen::new(Id::of(&logged.event.id), second(logged.logged_at));
+        seen.extend(events.drain(..).map(seen_in));
     };
     let (end, next) = reader.frame();
     seen.truncate(usize::try_from(next - reader.first()).unwrap_or(usize::MAX));

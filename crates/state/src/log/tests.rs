@@ -77,16 +77,18 @@ impl Disk for FaultyDisk {
 }
 
 impl DiskFile for FaultyFile {
-    fn write_at(&mut self, bytes: &[u8], at: u64) -> io::Result<()> {
+    fn write_at(&mut self, pieces: &[&[u8]], at: u64) -> io::Result<()> {
+        let all = pieces.concat();
+        let half = &[&all[..all.len() / 2]];
         if self.1.is(Fault::Full) || self.1.is(Fault::FullForGood) {
-            self.0.write_at(&bytes[..bytes.len() / 2], at)?;
+            self.0.write_at(half, at)?;
             return Err(io::ErrorKind::StorageFull.into());
         }
         if self.1.is(Fault::Write) {
-            self.0.write_at(&bytes[..bytes.len() / 2], at)?;
+            self.0.write_at(half, at)?;
             return Err(io::Error::other("injected"));
         }
-        self.0.write_at(bytes, at)
+        self.0.write_at(pieces, at)
     }
 
     fn sync(&mut self) -> io::Result<()> {

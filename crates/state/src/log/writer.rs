@@ -14,26 +14,25 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
 use jiff::Timestamp;
-use tidegate_model::{Appended, Clock, Error, Event, StreamId};
+use tidegate_model::{Clock, Error, StreamId};
 use tokio::sync::{oneshot, watch};
 use tracing::warn;
 
+use super::chunk::Chunk;
 use super::disk::Disk;
 use super::failure::{self, Failure};
-use super::format::{self, FRAME_HEADER, FrameHeader, SegmentHeader};
+use super::format::SegmentHeader;
+use super::frame::{Answer, Frame};
 use super::ids::{self, Closed};
 use super::queue::Claim;
 use super::recovery::{self, Active, Recovered, Tail, second};
-use super::repeats::{Repeats, Seen};
+use super::repeats::Repeats;
 use super::segment;
 use crate::folder;
 
-/// About how much one frame takes: bounds the memory of a write.
-const FRAME_BYTES: usize = 8 * 1024 * 1024;
-
 /// What a stream's thread is asked to do.
 pub(super) enum Job {
-    Append { events: Vec<Event>, claim: Claim, answer: oneshot::Sender<Result<Appended, Error>> },
+    Append { chunk: Chunk, claim: Claim, answer: Answer },
     Trim { before: Timestamp, answer: oneshot::Sender<Result<(), Error>> },
 }
 
@@ -86,22 +85,13 @@ struct Writer<'a> {
     repeats: Repeats,
     progress: &'a watch::Sender<Progress>,
     stopped: Option<Failure>,
-    frame: Vec<u8>,
-}
-
-struct Waiting {
-    appended: Appended,
-    answer: oneshot::Sender<Result<Appended, Error>>,
-    // Held until the answer: what waits for the disk is still in memory.
-    _claim: Claim,
 }
 
 impl<'a> Writer<'a> {
     fn new(setup: Setup, found: Recovered, progress: &'a watch::Sender<Progress>) -> Writer<'a> {
         let Recovered { closed, active, next, repeats } = found;
         let closed = closed.into();
-        let writer =
-            Writer { setup, closed, active, next, repeats, progress, stopped: None, frame: Vec::new() };
+        let writer = Writer { setup, closed, active, next, repeats, progress, stopped: None };
         writer.publish();
         writer
     }
@@ -109,70 +99,43 @@ impl<'a> Writer<'a> {
     fn serve(mut self, jobs: &Receiver<Job>) {
         while let Ok(first) = jobs.recv() {
             let mut next = Some(first);
-            let (mut waiting, mut added) = (Vec::new(), Vec::new());
-            self.frame.resize(FRAME_HEADER, 0);
-            let now = self.setup.clock.now();
+            let mut frame = Frame::new(self.setup.clock.now());
             while let Some(job) = next.take() {
                 match job {
-                    Job::Append { events, claim, answer } => {
-                        let appended = self.encode(events, now, &mut added);
-                        waiting.push(Waiting { appended, answer, _claim: claim });
+                    Job::Append { chunk, claim, answer } => {
+                        frame.add(chunk, claim, answer, &mut self.repeats);
                     }
                     Job::Trim { before, answer } => drop(answer.send(self.trim(before))),
                 }
-                if self.frame.len() < FRAME_BYTES {
+                if !frame.is_full() {
                     next = jobs.try_recv().ok();
                 }
             }
-            self.settle(waiting, &added, now);
-            // One large append is no reason to keep so much memory.
-            self.frame.clear();
-            self.frame.shrink_to(2 * FRAME_BYTES);
+            self.settle(frame);
         }
     }
 
-    /// Adds to the frame what was not logged before.
-    fn encode(&mut self, events: Vec<Event>, now: Timestamp, added: &mut Vec<Seen>) -> Appended {
-        let mut appended = Appended::default();
-        for event in events {
-            let seen = Seen::new(&event.id, second(now));
-            if self.repeats.insert(seen) {
-                format::write_record(&event, &mut self.frame);
-                added.push(seen);
-                appended.events += 1;
-            } else {
-                appended.repeated += 1;
-            }
-        }
-        appended
-    }
-
-    fn settle(&mut self, waiting: Vec<Waiting>, added: &[Seen], now: Timestamp) {
+    fn settle(&mut self, frame: Frame) {
         let written = match &self.stopped {
             Some(failure) => Err(failure.clone()),
-            None if added.is_empty() => Ok(()),
-            None => self.write(added, now),
+            None if frame.added().is_empty() => Ok(()),
+            None => self.write(&frame),
         };
         if written.is_err() {
-            added.iter().for_each(|&seen| self.repeats.forget(seen));
+            frame.added().iter().for_each(|&seen| self.repeats.forget(seen));
         }
-        for Waiting { appended, answer, _claim } in waiting {
-            // Nobody may be waiting any more.
-            let _ = answer.send(written.as_ref().map(|()| appended).map_err(Failure::error));
-        }
+        frame.answer(&written);
     }
 
-    fn write(&mut self, added: &[Seen], now: Timestamp) -> Result<(), Failure> {
-        let records = added.len() as u32;
-        let bytes = (self.frame.len() - FRAME_HEADER) as u32;
-        let header = FrameHeader { first: self.next, logged_at: now, records, bytes };
-        self.frame[..FRAME_HEADER].copy_from_slice(&header.encode());
+    fn write(&mut self, frame: &Frame) -> Result<(), Failure> {
+        let header = frame.header(self.next);
+        let pieces = frame.pieces(&header);
         let mut active = match self.active.take() {
             Some(active) if active.end < self.setup.segment_bytes => active,
             full => self.roll(full)?,
         };
         let path = segment::path(&self.setup.folder, active.first);
-        let result = match active.file.write_at(&self.frame, active.end) {
+        let result = match active.file.write_at(&pieces, active.end) {
             Err(cause) => {
                 let cut = active.file.cut(active.end);
                 if failure::is_full(&cause) && cut.is_ok() {
@@ -189,9 +152,9 @@ impl<'a> Writer<'a> {
             }),
         };
         if result.is_ok() {
-            active.end += self.frame.len() as u64;
-            active.seen.extend_from_slice(added);
-            self.next += u64::from(records);
+            active.end += pieces.iter().map(|piece| piece.len() as u64).sum::<u64>();
+            active.seen.extend_from_slice(frame.added());
+            self.next += frame.added().len() as u64;
         }
         self.active = Some(active);
         self.publish();
@@ -227,7 +190,7 @@ impl<'a> Writer<'a> {
             self.make_folder()?;
             ids::remove(&self.setup.folder, self.next);
             let mut file = self.setup.disk.create(&half)?;
-            file.write_at(&header, 0)?;
+            file.write_at(&[&header], 0)?;
             file.sync()?;
             Ok(file)
         })();
