@@ -11,8 +11,10 @@ use crate::load::{Load, Posted, beside};
 use crate::report::{grouped, mebibytes};
 use crate::tidegate::Tidegate;
 
-/// Connections that post one event a request.
-const SINGLE_CONNECTIONS: u32 = 64;
+/// Connections of a busy server, and of a quiet one, where few requests share one
+/// flush of the disk.
+const BUSY: u32 = 64;
+const QUIET: u32 = CONNECTIONS;
 
 /// A shape of load.
 struct Shape {
@@ -29,17 +31,18 @@ struct Round {
     memory: u64,
 }
 
-/// Measures both shapes of load.
+/// Measures all shapes of load.
 pub(super) async fn measure(plan: &Plan, tidegate: &Tidegate) -> Result<()> {
     let mut shapes = Vec::new();
     for &events in &plan.events {
-        let name = format!("{EVENTS_PER_REQUEST} a request, {CONNECTIONS} connections");
-        shapes.push(Shape { name, events, events_per_request: EVENTS_PER_REQUEST, connections: CONNECTIONS });
+        for connections in [BUSY, QUIET] {
+            let name = format!("{EVENTS_PER_REQUEST} a request, {connections} connections");
+            shapes.push(Shape { name, events, events_per_request: EVENTS_PER_REQUEST, connections });
+        }
     }
     if plan.singles > 0 {
-        let name = format!("1 a request, {SINGLE_CONNECTIONS} connections");
-        let connections = SINGLE_CONNECTIONS;
-        shapes.push(Shape { name, events: plan.singles, events_per_request: 1, connections });
+        let name = format!("1 a request, {BUSY} connections");
+        shapes.push(Shape { name, events: plan.singles, events_per_request: 1, connections: BUSY });
     }
     tidegate.project(&project("", "  {}\n"))?;
     let mut text = String::from(
