@@ -55,6 +55,12 @@ impl Json {
 
     /// Whether the value is an object without members.
     pub fn is_empty_object(&self) -> bool {
+        // Nearly every object begins with a member, or is this.
+        match self.as_str().as_bytes() {
+            [b'{', b'}'] => return true,
+            [b'{', b'"', ..] => return false,
+            _ => {}
+        }
         let inner = self.0.trim().strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
         inner.is_some_and(|inner| inner.trim().is_empty())
     }
@@ -217,6 +223,15 @@ mod tests {
                 assert_eq!(string, expected);
                 assert_eq!(bytes, expected.as_bytes());
             }
+        }
+    }
+
+    #[test]
+    fn an_object_without_members_is_told_from_others() {
+        for (text, empty) in
+            [("{}", true), (" { } ", true), ("{\"a\":1}", false), ("{ \"a\":1}", false), ("[]", false)]
+        {
+            assert_eq!(Json::trusted(text).is_empty_object(), empty, "{text}");
         }
     }
 

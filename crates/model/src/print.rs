@@ -2,50 +2,45 @@
 //! of them for each row.
 
 use jiff::Timestamp;
-use jiff::civil::DateTime;
 use jiff::tz::Offset;
 
-/// The longest text of [`Printed`]: `-009999-01-02T01:59:59.999999999Z`.
 const LONGEST: usize = 33;
+/// The longest text there is.
+const PATTERN: [u8; LONGEST] = *b"-000000-00-00T00:00:00.000000000Z";
+/// Where the year has four digits, as nearly always, the text begins here.
+const FOUR_DIGITS: usize = 3;
 /// Digits behind the point of a second.
 const FRACTION: usize = 9;
 
 /// A time as ISO 8601 text in UTC, with as many digits of a second as it has.
 pub struct Printed {
     bytes: [u8; LONGEST],
-    length: usize,
+    start: usize,
+    end: usize,
 }
 
 impl Printed {
     /// Prints a moment as its `Display` does.
     pub fn moment(at: Timestamp) -> Printed {
         let at = Offset::UTC.to_datetime(at);
-        let mut printed = Printed::second(at);
-        printed.fraction(at.subsec_nanosecond().unsigned_abs());
-        printed.push(b"Z");
-        printed
-    }
-
-    fn second(at: DateTime) -> Printed {
-        let mut printed = Printed { bytes: [0; LONGEST], length: 0 };
+        let mut bytes = PATTERN;
         let year = at.year().unsigned_abs();
-        if at.year() < 0 {
-            printed.push(b"-00");
-        }
-        printed.push(&two(year / 100));
-        printed.push(&two(year % 100));
         let parts = [
-            (b'-', at.month()),
-            (b'-', at.day()),
-            (b'T', at.hour()),
-            (b':', at.minute()),
-            (b':', at.second()),
+            (3, year / 100),
+            (5, year % 100),
+            (8, at.month().unsigned_abs().into()),
+            (11, at.day().unsigned_abs().into()),
+            (14, at.hour().unsigned_abs().into()),
+            (17, at.minute().unsigned_abs().into()),
+            (20, at.second().unsigned_abs().into()),
         ];
-        for (before, part) in parts {
-            let [tens, ones] = two(part.unsigned_abs().into());
-            printed.push(&[before, tens, ones]);
+        for (place, number) in parts {
+            bytes[place] = b'0' + (number / 10) as u8;
+            bytes[place + 1] = b'0' + (number % 10) as u8;
         }
-        printed
+        let start = if at.year() < 0 { 0 } else { FOUR_DIGITS };
+        let end = seconds_end(at.subsec_nanosecond().unsigned_abs(), &mut bytes);
+        Printed { bytes, start, end }
     }
 
     /// The text.
@@ -55,32 +50,24 @@ impl Printed {
 
     /// The text as bytes.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..self.length]
+        &self.bytes[self.start..self.end]
     }
+}
 
-    fn fraction(&mut self, mut nanoseconds: u32) {
-        if nanoseconds == 0 {
-            return;
-        }
-        let mut digits = [0; FRACTION];
+/// Writes the digits behind the whole seconds, and the zone. Returns where the text ends.
+fn seconds_end(mut nanoseconds: u32, bytes: &mut [u8; LONGEST]) -> usize {
+    const POINT: usize = 22;
+    let mut end = POINT;
+    if nanoseconds > 0 {
+        let digits = &mut bytes[POINT + 1..=POINT + FRACTION];
         for digit in digits.iter_mut().rev() {
             *digit = b'0' + (nanoseconds % 10) as u8;
             nanoseconds /= 10;
         }
-        let used = digits.iter().rposition(|&digit| digit != b'0').map_or(0, |last| last + 1);
-        self.push(b".");
-        self.push(&digits[..used]);
+        end += 1 + digits.iter().rposition(|&digit| digit != b'0').map_or(0, |last| last + 1);
     }
-
-    fn push(&mut self, text: &[u8]) {
-        self.bytes[self.length..self.length + text.len()].copy_from_slice(text);
-        self.length += text.len();
-    }
-}
-
-/// Two digits of a number below 100.
-fn two(number: u16) -> [u8; 2] {
-    [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8]
+    bytes[end] = b'Z';
+    end + 1
 }
 
 /// Appends a whole number.

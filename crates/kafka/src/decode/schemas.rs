@@ -1,10 +1,10 @@
 //! The schemas of one part, by the id that its messages carry.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use tidegate_model::{Error, Reason};
+use tidegate_model::{Error, Reason, Text};
 
 use super::Part;
 use super::settings::SubjectStrategy;
@@ -28,6 +28,8 @@ pub(super) struct Schemas<T> {
     part: Part,
     /// By topic, as one id may mean another schema in another context.
     known: RwLock<HashMap<String, HashMap<SchemaId, Known<T>>>>,
+    /// The schema that was used last: the next message nearly always has it too.
+    last: Mutex<Option<(SchemaId, Text, Arc<T>)>>,
     /// Held while asking, so that many messages ask once.
     asking: tokio::sync::Mutex<()>,
 }
@@ -56,6 +58,7 @@ impl<T> Schemas<T> {
             strategy,
             part,
             known: RwLock::default(),
+            last: Mutex::default(),
             asking: tokio::sync::Mutex::default(),
         }
     }
@@ -64,7 +67,25 @@ impl<T> Schemas<T> {
     ///
     /// # Errors
     /// The registry cannot be asked now.
-    pub(super) async fn get(&self, id: SchemaId, topic: &str) -> Result<Result<Arc<T>, Reason>, Error> {
+    pub(super) async fn get(&self, id: SchemaId, topic: &Text) -> Result<Result<Arc<T>, Reason>, Error> {
+        if let Some((last, of, schema)) = &*self.last()
+            && *last == id
+            && of == topic
+        {
+            return Ok(Ok(Arc::clone(schema)));
+        }
+        let schema = self.look_up(id, topic).await?;
+        if let Ok(schema) = &schema {
+            *self.last() = Some((id, topic.clone(), Arc::clone(schema)));
+        }
+        Ok(schema)
+    }
+
+    fn last(&self) -> MutexGuard<'_, Option<(SchemaId, Text, Arc<T>)>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn look_up(&self, id: SchemaId, topic: &str) -> Result<Result<Arc<T>, Reason>, Error> {
         if let Some(known) = self.known(id, topic) {
             return Ok(known);
         }
