@@ -10,7 +10,7 @@ use tokio::task::{self, JoinHandle};
 use tokio::time::Instant;
 
 use super::control::{Control, Watch};
-use super::delivery::{Delivered, Delivery};
+use super::delivery::Delivery;
 use super::freight::Freight;
 use super::queue::Queue;
 use super::read::{Fates, Item};
@@ -41,6 +41,21 @@ struct Request<F: Freight> {
 /// A request that is made ready on a thread of its own.
 type Preparing<F> = JoinHandle<Request<F>>;
 
+/// What is behind the request that is delivered.
+struct Ahead<F: Freight> {
+    /// The request behind it.
+    preparing: Option<Preparing<F>>,
+    /// The one behind that, already packed: preparing goes on without a pause.
+    packed: Option<Request<F>>,
+}
+
+/// What a slot is busy with: one request is prepared at a time.
+#[derive(Clone, Copy, PartialEq)]
+enum Busy {
+    Preparing,
+    Delivering,
+}
+
 /// What to do next with the queue.
 enum Next<F: Freight> {
     Send(Request<F>),
@@ -56,26 +71,55 @@ impl<F: Freight> Slot<F> {
         let _watch = Watch(self.control.clone());
         let mut queue = Queue::<F>::new();
         let mut users = Users::default();
-        // The request behind the one that is delivered.
-        let mut ahead: Option<Preparing<F>> = None;
+        let mut ahead = Ahead::<F> { preparing: None, packed: None };
         while !self.control.halted() {
-            let request = match ahead.take() {
-                Some(preparing) => self.ready(preparing).await,
-                None => match self.wait_for_request(&mut queue, &users).await {
-                    Some(request) if self.is_alone() => self.ready(self.prepare(request)).await,
-                    request => request,
-                },
-            };
-            let Some(request) = request else { return };
+            let Some(request) = self.next_request(&mut queue, &users, &mut ahead).await else { return };
             let user = self.limits.one_user.then(|| request.sent.first()).flatten();
             let user = user.map(|first| self.delivery.freight.user(first).clone());
-            let delivered;
-            (delivered, ahead) = self.deliver(request, &mut queue).await;
+            let delivery = self.delivery.clone();
+            let delivering = delivery.deliver(request.sent, request.items);
+            let delivered = self.meanwhile(&mut queue, &mut ahead, Busy::Delivering, delivering).await;
             if let (Some(user), Some(sent)) = (user, delivered.last_sent) {
                 users.occupy(&user, sent + self.limits.user_interval, Instant::now());
             }
             if !self.report(delivered.decided).await {
                 return;
+            }
+        }
+    }
+
+    /// The next request, prepared where only one is under way at a time; `None`
+    /// where the reader is done and the queue is empty, or the run halts.
+    async fn next_request(
+        &mut self,
+        queue: &mut Queue<F>,
+        users: &Users,
+        ahead: &mut Ahead<F>,
+    ) -> Option<Request<F>> {
+        let packed = || ahead.packed.take().map(|request| self.prepare(request));
+        let preparing = match ahead.preparing.take().or_else(packed) {
+            Some(preparing) => preparing,
+            None => {
+                let request = self.wait_for_request(queue, users).await?;
+                if !self.is_alone() {
+                    return Some(request);
+                }
+                self.prepare(request)
+            }
+        };
+        let control = self.control.clone();
+        let prepared = async {
+            tokio::select! {
+                () = control.halt() => None,
+                done = preparing => Some(done),
+            }
+        };
+        let fault = |cause| Error::internal("preparing a request ended by a fault").caused_by(cause);
+        match self.meanwhile(queue, ahead, Busy::Preparing, prepared).await? {
+            Ok(request) => Some(request),
+            Err(cause) => {
+                self.control.fail(fault(cause));
+                None
             }
         }
     }
@@ -133,26 +177,36 @@ impl<F: Freight> Slot<F> {
         None
     }
 
-    /// Delivers a request. Where it is the only one under way, the request behind it
-    /// is prepared meanwhile, once enough for it has come.
-    async fn deliver(
+    /// Waits for `what`. Where only one request is under way at a time, those behind
+    /// it are packed and prepared meanwhile, once enough for them has come.
+    async fn meanwhile<T>(
         &mut self,
-        Request { sent, items }: Request<F>,
         queue: &mut Queue<F>,
-    ) -> (Delivered, Option<Preparing<F>>) {
+        ahead: &mut Ahead<F>,
+        busy: Busy,
+        what: impl Future<Output = T>,
+    ) -> T {
         let looks_ahead = self.is_alone() && !self.limits.one_user;
-        let mut ahead = None;
-        let mut delivered = pin!(self.delivery.deliver(sent, items));
+        let mut what = pin!(what);
         loop {
-            if looks_ahead && ahead.is_none() && self.is_enough(queue.len(), queue.bytes()) {
-                ahead = Some(self.prepare(self.take(queue, |_| true)));
+            if looks_ahead {
+                self.look_ahead(queue, ahead, busy);
             }
             tokio::select! {
-                delivered = &mut delivered => return (delivered, ahead),
-                Some(parcels) = self.incoming.recv(), if looks_ahead && ahead.is_none() => {
+                done = &mut what => return done,
+                Some(parcels) = self.incoming.recv(), if looks_ahead && ahead.packed.is_none() => {
                     self.line_up(queue, parcels);
                 }
             }
+        }
+    }
+
+    fn look_ahead(&self, queue: &mut Queue<F>, ahead: &mut Ahead<F>, busy: Busy) {
+        if ahead.packed.is_none() && self.is_enough(queue.len(), queue.bytes()) {
+            ahead.packed = Some(self.take(queue, |_| true));
+        }
+        if busy == Busy::Delivering && ahead.preparing.is_none() {
+            ahead.preparing = ahead.packed.take().map(|request| self.prepare(request));
         }
     }
 
@@ -163,16 +217,6 @@ impl<F: Freight> Slot<F> {
             destination.prepare(&request.sent);
             request
         })
-    }
-
-    /// Waits until a request is prepared; `None` where the run halts.
-    async fn ready(&self, preparing: Preparing<F>) -> Option<Request<F>> {
-        let done = tokio::select! {
-            () = self.control.halt() => return None,
-            done = preparing => done,
-        };
-        let fault = |fault| Error::internal("preparing a request ended by a fault").caused_by(fault);
-        done.map_err(|cause| self.control.fail(fault(cause))).ok()
     }
 
     /// The next request, or how long to wait for it; `patience` says how long a

@@ -165,26 +165,35 @@ impl Destination<LoggedEvent> for FilesSink {
 
     fn prepare(&self, items: &[LoggedEvent]) {
         let synced = self.clock.now();
-        let partitions = by_partition(items).into_iter().map(|(partition, events)| {
+        let partitions = by_partition(items);
+        let known = entries(&partitions).collect();
+        let mut files = BTreeMap::new();
+        for (partition, events) in partitions {
             let events: Vec<&LoggedEvent> = events.into_iter().map(|(_, event)| event).collect();
-            Ok((partition, self.form.encode(&events, synced)?))
-        });
-        // What fails here is told by the delivery, which tries it again.
-        if let Ok(files) = partitions.collect::<Result<_, Error>>() {
-            self.drafts.keep(items.iter().map(Entry::from).collect(), synced, files);
+            // What fails here is told by the delivery, which tries it again.
+            let Ok(encoded) = self.form.encode(&events, synced) else { return };
+            files.insert(partition, encoded);
         }
+        self.drafts.keep(known, synced, files);
     }
 
     async fn deliver(&self, items: &[LoggedEvent]) -> Result<Receipt, Error> {
-        let entries: Vec<Entry> = items.iter().map(Entry::from).collect();
-        let mut drafts = self.drafts.take(&entries).unwrap_or_default();
+        let partitions = by_partition(items);
+        let mut drafts = self.drafts.take(entries(&partitions)).unwrap_or_default();
         let mut journals = self.journals.lock().await;
-        for (partition, events) in by_partition(items) {
+        for (partition, events) in partitions {
             // What an earlier partition wrote is known when the same comes again.
             self.write(&mut journals, partition, events, drafts.remove(&partition)).await?;
         }
         Ok(Receipt::delivered(items.len()))
     }
+}
+
+/// What the events of all partitions are known by.
+fn entries<'a>(
+    partitions: &'a BTreeMap<u32, Vec<(Entry, &LoggedEvent)>>,
+) -> impl Iterator<Item = Entry> + Clone + 'a {
+    partitions.values().flatten().map(|(entry, _)| *entry)
 }
 
 /// The events of each partition of the log.
