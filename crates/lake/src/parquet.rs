@@ -32,7 +32,7 @@ pub(crate) enum Codec {
 }
 
 /// About as many bytes as the file of one request has, where all is of one day.
-const FILE_BYTES: usize = 1 << 20;
+const FILE_BYTES: usize = 3 << 19;
 /// Files that grow at the same time. Rows of further days wait, so that events
 /// of many days do not take much memory.
 const GROWING: usize = 16;
