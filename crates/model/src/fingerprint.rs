@@ -48,15 +48,21 @@ impl Fingerprint {
     /// Appends [`Fingerprint::to_uuid`].
     pub fn write_uuid(self, out: &mut String) {
         const HEX: &[u8; 16] = b"0123456789abcdef";
+        /// Where each group of digits begins, without the dashes.
+        const GROUPS: [(usize, usize); 5] = [(0, 8), (8, 12), (12, 16), (16, 20), (20, 32)];
         let mut bytes = self.0.to_be_bytes();
         bytes[6] = (bytes[6] & 0x0f) | 0x80;
         bytes[8] = (bytes[8] & 0x3f) | 0x80;
-        for (at, byte) in bytes.into_iter().enumerate() {
-            if matches!(at, 4 | 6 | 8 | 10) {
+        let mut digits = [0; 32];
+        for (two, byte) in digits.as_chunks_mut::<2>().0.iter_mut().zip(bytes) {
+            *two = [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]];
+        }
+        let digits = std::str::from_utf8(&digits).expect("hexadecimal digits are ASCII");
+        for (from, to) in GROUPS {
+            if from > 0 {
                 out.push('-');
             }
-            out.push(char::from(HEX[usize::from(byte >> 4)]));
-            out.push(char::from(HEX[usize::from(byte & 15)]));
+            out.push_str(&digits[from..to]);
         }
     }
 }

@@ -75,39 +75,87 @@ impl<'de> Deserialize<'de> for Json {
 
 /// Appends `text` as a JSON string, quotes included.
 pub fn write_string(text: &str, out: &mut String) {
+    out.reserve(text.len() + 2);
     out.push('"');
-    let bytes = text.as_bytes();
-    // Nearly every text needs no escape; a fold without early exit is vectorised.
-    let escapes =
-        bytes.iter().fold(false, |found, &byte| found | (byte < 0x20) | (byte == b'"') | (byte == b'\\'));
-    if !escapes {
-        out.push_str(text);
-        out.push('"');
-        return;
-    }
     let mut written = 0;
-    for (at, &byte) in bytes.iter().enumerate() {
-        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
-            continue;
-        }
+    for (at, escape) in escapes(text.as_bytes()) {
         out.push_str(&text[written..at]);
+        escape.bytes().iter().for_each(|&byte| out.push(char::from(byte)));
         written = at + 1;
-        match byte {
-            b'"' => out.push_str("\\\""),
-            b'\\' => out.push_str("\\\\"),
-            b'\n' => out.push_str("\\n"),
-            b'\r' => out.push_str("\\r"),
-            b'\t' => out.push_str("\\t"),
-            _ => {
-                const HEX: &[u8; 16] = b"0123456789abcdef";
-                out.push_str("\\u00");
-                out.push(char::from(HEX[usize::from(byte >> 4)]));
-                out.push(char::from(HEX[usize::from(byte & 15)]));
-            }
-        }
     }
     out.push_str(&text[written..]);
     out.push('"');
+}
+
+/// Appends bytes as a JSON string, quotes included. Where they are no UTF-8, nor
+/// is what was appended.
+pub fn write_bytes(text: &[u8], out: &mut Vec<u8>) {
+    out.reserve(text.len() + 2);
+    out.push(b'"');
+    let mut written = 0;
+    for (at, escape) in escapes(text) {
+        out.extend_from_slice(&text[written..at]);
+        out.extend_from_slice(escape.bytes());
+        written = at + 1;
+    }
+    out.extend_from_slice(&text[written..]);
+    out.push(b'"');
+}
+
+/// The bytes that cannot stand in a JSON string as they are: where, and what stands
+/// there instead.
+fn escapes(text: &[u8]) -> impl Iterator<Item = (usize, Escape)> {
+    // Nearly every text needs no escape.
+    let looked_at = if needs_escape(text) { text } else { &[] };
+    looked_at.iter().enumerate().filter_map(|(at, &byte)| Some((at, escape(byte)?)))
+}
+
+/// ASCII characters: so many of six.
+struct Escape([u8; 6], usize);
+
+impl Escape {
+    fn bytes(&self) -> &[u8] {
+        &self.0[..self.1]
+    }
+}
+
+fn escape(byte: u8) -> Option<Escape> {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let letter = match byte {
+        b'"' | b'\\' => byte,
+        0x08 => b'b',
+        0x0c => b'f',
+        b'\n' => b'n',
+        b'\r' => b'r',
+        b'\t' => b't',
+        0..0x20 => {
+            let digits = [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]];
+            return Some(Escape([b'\\', b'u', b'0', b'0', digits[0], digits[1]], 6));
+        }
+        _ => return None,
+    };
+    Some(Escape([b'\\', letter, 0, 0, 0, 0], 2))
+}
+
+/// Whether any byte is a quote, a backslash or a control character. Looks at eight
+/// bytes at a time.
+fn needs_escape(text: &[u8]) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHS: u64 = ONES << 7;
+    /// What subtracting borrows from a byte that is zero, or less than `less`.
+    fn borrows(word: u64, less: u64) -> u64 {
+        word.wrapping_sub(ONES * less) & !word
+    }
+    let special = |bytes: [u8; 8]| {
+        let word = u64::from_le_bytes(bytes);
+        let quote = borrows(word ^ (ONES * u64::from(b'"')), 1);
+        let backslash = borrows(word ^ (ONES * u64::from(b'\\')), 1);
+        (borrows(word, 0x20) | quote | backslash) & HIGHS != 0
+    };
+    let (words, rest) = text.as_chunks();
+    let mut last = [b' '; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    words.iter().any(|&word| special(word)) || special(last)
 }
 
 /// Whether `text` is a number as JSON writes numbers.
@@ -153,6 +201,22 @@ mod tests {
             let mut out = String::new();
             write_string(text, &mut out);
             assert_eq!(out, serde_json::to_string(text).expect("text"));
+        }
+    }
+
+    #[test]
+    fn each_character_is_escaped_wherever_it_stands() {
+        for byte in 0..128_u8 {
+            for at in 0..20 {
+                let mut text = "x".repeat(20);
+                text.replace_range(at..=at, &char::from(byte).to_string());
+                let (mut string, mut bytes) = (String::new(), Vec::new());
+                write_string(&text, &mut string);
+                write_bytes(text.as_bytes(), &mut bytes);
+                let expected = serde_json::to_string(&text).expect("text");
+                assert_eq!(string, expected);
+                assert_eq!(bytes, expected.as_bytes());
+            }
         }
     }
 

@@ -23,6 +23,7 @@ pub mod json;
 pub mod limits;
 pub mod mapping;
 pub mod object;
+pub mod print;
 pub mod receipt;
 pub mod record;
 pub mod row;

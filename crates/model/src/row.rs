@@ -19,6 +19,12 @@ impl Columns {
         Arc::new(Columns { names: names.into_iter().map(Into::into).collect() })
     }
 
+    /// The same columns once more. Threads that make and drop rows of one feed wait
+    /// for each other where all rows count on one list; so each batch has its own.
+    pub fn apart(&self) -> Arc<Columns> {
+        Arc::new(Columns { names: self.names.clone() })
+    }
+
     /// The names in order.
     pub fn names(&self) -> &[String] {
         &self.names

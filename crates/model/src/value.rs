@@ -7,6 +7,7 @@ use bytes::Bytes;
 use jiff::{Timestamp, civil};
 use serde::{Deserialize, Serialize};
 
+use crate::print::{self, Printed};
 use crate::{Json, Reason, json};
 
 /// Text as a shared slice of the bytes that were read; cloning does not copy.
@@ -92,12 +93,15 @@ impl Value {
         let _ = match self {
             Value::Null => Ok(()),
             Value::Bool(value) => write!(out, "{value}"),
-            Value::Int(number) => write!(out, "{number}"),
+            Value::Int(number) => {
+                print::number(*number, out);
+                Ok(())
+            }
             Value::Float(number) => write!(out, "{number}"),
             Value::Decimal(text) | Value::Text(text) => out.write_str(text),
             Value::Json(json) => out.write_str(json.as_str()),
             Value::Bytes(bytes) => out.write_str(&json::base64(bytes)),
-            Value::Timestamp(at) => write!(out, "{at}"),
+            Value::Timestamp(at) => out.write_str(Printed::moment(*at).as_str()),
             Value::DateTime(at) => write!(out, "{at}"),
             Value::Date(day) => write!(out, "{day}"),
             Value::Time(time) => write!(out, "{time}"),
@@ -113,9 +117,7 @@ impl Value {
             Value::Null => out.push_str("null"),
             Value::Bool(true) => out.push_str("true"),
             Value::Bool(false) => out.push_str("false"),
-            Value::Int(number) => {
-                let _ = write!(out, "{number}");
-            }
+            Value::Int(number) => print::number(*number, out),
             Value::Float(number) if number.is_finite() => {
                 let _ = write!(out, "{number}");
             }
@@ -133,9 +135,7 @@ impl Value {
                 out.push_str(&json::base64(bytes));
                 out.push('"');
             }
-            Value::Timestamp(at) => {
-                let _ = write!(out, "\"{at}\"");
-            }
+            Value::Timestamp(at) => json::write_string(Printed::moment(*at).as_str(), out),
             Value::DateTime(at) => {
                 let _ = write!(out, "\"{at}\"");
             }

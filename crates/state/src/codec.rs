@@ -5,6 +5,7 @@
 //! memory than its body can unfold to.
 
 use bytes::{Buf, Bytes};
+use tidegate_model::store::TextColumn;
 use tidegate_model::{Error, ErrorKind, Fingerprint, Text};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -43,12 +44,19 @@ impl Writer {
 
     /// A column of texts: all lengths, then all characters.
     pub(crate) fn texts<'a>(&mut self, texts: impl Iterator<Item = &'a str> + Clone) {
-        for text in texts.clone() {
-            self.number(text.len());
-        }
-        for text in texts {
-            self.body.extend_from_slice(text.as_bytes());
-        }
+        self.columns(std::iter::empty(), texts);
+    }
+
+    /// The same for texts of which the first ones lie in columns.
+    pub(crate) fn columns<'a>(
+        &mut self,
+        columns: impl Iterator<Item = &'a TextColumn> + Clone,
+        texts: impl Iterator<Item = &'a str> + Clone,
+    ) {
+        columns.clone().flat_map(TextColumn::lengths).for_each(|length| self.number(length));
+        texts.clone().for_each(|text| self.number(text.len()));
+        columns.for_each(|column| self.body.extend_from_slice(column.joined().as_bytes()));
+        texts.for_each(|text| self.body.extend_from_slice(text.as_bytes()));
     }
 
     /// Closes the body into a frame.

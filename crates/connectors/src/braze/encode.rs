@@ -6,10 +6,8 @@ use std::fmt::Write as _;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use jiff::fmt::temporal::DateTimePrinter;
+use tidegate_model::print::Printed;
 use tidegate_model::{Body, Identity, ObjectKind, Record, json};
-
-const TIME: DateTimePrinter = DateTimePrinter::new();
 
 /// The body of `POST /users/track` for records of one kind.
 ///
@@ -93,7 +91,7 @@ fn body(body: &Body, now: Timestamp, out: &mut String) {
 /// What events and purchases have in common.
 fn happening(time: Timestamp, properties: &tidegate_model::Json, app_id: Option<&str>, out: &mut String) {
     out.push_str(",\"time\":\"");
-    let _ = TIME.print_timestamp(&time, &mut *out);
+    out.push_str(Printed::moment(time).as_str());
     out.push('"');
     if !properties.is_empty_object() {
         out.push_str(",\"properties\":");

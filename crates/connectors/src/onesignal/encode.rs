@@ -4,6 +4,7 @@
 
 use std::fmt::Write as _;
 
+use tidegate_model::print::Printed;
 use tidegate_model::{Body, Identity, Record, json};
 
 use super::client::alias;
@@ -34,8 +35,9 @@ pub(super) fn event(record: &Record, out: &mut String) {
     json::write_string(name, out);
     write_user(&record.identity, out);
     if let Some(time) = time {
-        // Display writes UTC with as many digits of a second as there are.
-        let _ = write!(out, ",\"timestamp\":\"{time}\"");
+        out.push_str(",\"timestamp\":\"");
+        out.push_str(Printed::moment(*time).as_str());
+        out.push('"');
     }
     let id = record.id.to_uuid();
     out.push_str(",\"idempotency_key\":\"");

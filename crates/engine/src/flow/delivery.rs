@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
-use tidegate_model::store::{Fate, IntentId, IntentRow};
+use tidegate_model::store::{self, Fate, IntentId, IntentRow};
 use tidegate_model::{Clock, Destination, Error, Outcome, Reaction, Reason, Receipt, Repeat, RunId, Store};
 use tokio::time::Instant;
 
 use super::control::Control;
-use super::freight::{Freight, Names};
+use super::freight::Freight;
 use super::lane::Lane;
-use super::read::{Fates, Item, Placed};
+use super::read::{Fates, Item};
 use super::wait;
 
 /// Delivers the requests of one run.
@@ -83,30 +83,18 @@ impl<F: Freight> Part<F> {
 /// What is decided of a request, that of one batch together.
 struct Decided {
     batches: Vec<(u64, Fates)>,
-    /// How many items are not decided yet, where all will be listed.
+    /// How many items are not decided yet.
     left: usize,
 }
 
 impl Decided {
     fn of(&mut self, batch: u64) -> &mut Fates {
         if self.batches.last().is_none_or(|(last, _)| *last != batch) {
-            self.batches.push((batch, Fates::default()));
+            let delivered = store::Delivered::with_capacity(self.left);
+            self.batches.push((batch, Fates { delivered, others: Vec::new() }));
         }
+        self.left = self.left.saturating_sub(1);
         &mut self.batches.last_mut().expect("it was just added").1
-    }
-
-    fn list(&mut self, batch: u64, row: Placed) {
-        let left = self.left;
-        let Fates { listed, .. } = self.of(batch);
-        if listed.is_empty() {
-            listed.reserve_exact(left);
-        }
-        listed.push(row);
-        self.left = left.saturating_sub(1);
-    }
-
-    fn pass(&mut self, batch: u64, names: Names) {
-        self.of(batch).unlisted.push(names);
     }
 }
 
@@ -114,10 +102,7 @@ impl<F: Freight> Delivery<F> {
     /// Sends until every row has its fate. Rows that the halt of the run left
     /// without one are missing from what is returned.
     pub(super) async fn deliver(&self, records: Vec<F::Sent>, items: Vec<Item<F>>) -> Delivered {
-        let mut decided = Decided {
-            batches: Vec::new(),
-            left: if self.freight.lists_delivered() { records.len() } else { 0 },
-        };
+        let mut decided = Decided { batches: Vec::new(), left: records.len() };
         let mut parts = VecDeque::from([Part::new(records, items)]);
         let mut last_sent: Option<Instant> = None;
         while let Some(mut part) = parts.pop_front() {
@@ -228,7 +213,6 @@ impl<F: Freight> Delivery<F> {
         // Only an intent has to be told the fates in order.
         let mut fates = Vec::new();
         let told = self.needs_intent();
-        let lists_delivered = self.freight.lists_delivered();
         let mut rest = Part::new(Vec::new(), Vec::new());
         (rest.attempts, rest.failing_since) = (part.attempts, part.failing_since);
         rest.unsure_since = part.unsure_since;
@@ -253,12 +237,13 @@ impl<F: Freight> Delivery<F> {
                 Outcome::Unknown(reason) => Fate::InDoubt(reason),
             };
             told.then(|| fates.push(fate.clone()));
-            if fate == Fate::Delivered && !lists_delivered {
-                decided.pass(item.batch, item.names);
-                continue;
+            let Item { batch, at, names, kept } = item;
+            let fates = decided.of(batch);
+            if fate == Fate::Delivered {
+                self.freight.delivered(at, names, kept, &record, &mut fates.delivered);
+            } else {
+                fates.others.push((at, self.freight.fate(names, kept, Some(&record), fate)));
             }
-            let row = self.freight.fate(item.names, item.kept, Some(&record), fate);
-            decided.list(item.batch, (item.at, row));
         }
         if uncertain {
             rest.unsure_since = Some(sent_at);
@@ -301,9 +286,8 @@ impl<F: Freight> Delivery<F> {
 
     fn settle_all(&self, part: Part<F>, fate: &Fate, decided: &mut Decided) {
         for (record, item) in part.records.iter().zip(part.items) {
-            let (batch, at) = (item.batch, item.at);
             let row = self.freight.fate(item.names, item.kept, Some(record), fate.clone());
-            decided.list(batch, (at, row));
+            decided.of(item.batch).others.push((item.at, row));
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use jiff::Timestamp;
-use tidegate_model::store::{Fate, IntentRow, RowFate};
+use tidegate_model::store::{Delivered, Fate, IntentRow, RowFate};
 use tidegate_model::{
     Batch, Cause, Checkpoint, Columns, ConnectionId, Counts, Error, EventLog, EventSelection, Limits,
     LoggedEvent, ObjectKind, Reading, Repeat, Row, Run, Sink, StreamId, SyncId, Text, Value,
@@ -156,8 +156,12 @@ impl Freight for Events {
         IntentRow { key: names.key, row: names.version, key_text: event.id.clone(), user: event.user.clone() }
     }
 
-    fn fate(&self, names: Names, (): (), logged: Option<&Held>, fate: Fate) -> RowFate {
+    fn delivered(&self, place: u32, names: Names, (): (), _: &Held, delivered: &mut Delivered) {
         // An event that was delivered is only counted.
+        delivered.push(place, names.key, names.version, |_| {}, "");
+    }
+
+    fn fate(&self, names: Names, (): (), logged: Option<&Held>, fate: Fate) -> RowFate {
         let event = logged.filter(|_| fate != Fate::Delivered).map(|logged| &logged.event);
         let payload = event.map(|event| Row {
             columns: Columns::new(COLUMNS),

@@ -3,7 +3,7 @@
 use std::hash::{Hash, Hasher};
 
 use async_trait::async_trait;
-use tidegate_model::store::{Fate, IntentRow, RowFate};
+use tidegate_model::store::{Delivered, Fate, IntentRow, RowFate};
 use tidegate_model::{Batch, Checkpoint, Error, Fingerprint, Reason, Value};
 
 /// The two names of an item: of its key, and of this version of it.
@@ -54,7 +54,17 @@ pub(super) trait Freight: Send + Sync + 'static {
     /// What is written down before an item is sent that could not be repeated safely.
     fn intent(&self, names: Names, kept: &Self::Kept, sent: &Self::Sent) -> IntentRow;
 
-    /// The fate of an item as the ledger keeps it; `sent` where it could be loaded.
+    /// Adds an item that was delivered, and its place in the batch, to those that were.
+    fn delivered(
+        &self,
+        place: u32,
+        names: Names,
+        kept: Self::Kept,
+        sent: &Self::Sent,
+        delivered: &mut Delivered,
+    );
+
+    /// The fate of another item as the ledger keeps it; `sent` where it could be loaded.
     fn fate(&self, names: Names, kept: Self::Kept, sent: Option<&Self::Sent>, fate: Fate) -> RowFate;
 
     /// Whether the ledger lists items that were delivered; where not, the feed

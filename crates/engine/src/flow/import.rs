@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use tidegate_model::source::Column;
-use tidegate_model::store::{Fate, IntentRow, RowFate};
+use tidegate_model::store::{Delivered, Fate, IntentRow, RowFate};
 use tidegate_model::{
     Batch, Cause, Checkpoint, Columns, ConnectionId, Counts, Error, ErrorKind, Feed, Identity, Mapping,
     Overlap, Platform, Position, Reach, Record, Repeat, Row, Run, Selection, Source, SyncId, Text, Value,
@@ -248,6 +248,11 @@ impl Freight for Rows {
     fn intent(&self, names: Names, row: &Row, record: &Record) -> IntentRow {
         let key_text = self.mapping.key_text(row);
         IntentRow { key: names.key, row: names.version, key_text, user: user_of(record) }
+    }
+
+    fn delivered(&self, place: u32, names: Names, row: Row, record: &Record, delivered: &mut Delivered) {
+        let key_text = |out: &mut String| self.mapping.write_key_text(&row, out);
+        delivered.push(place, names.key, names.version, key_text, &record.label());
     }
 
     fn fate(&self, names: Names, row: Row, record: Option<&Record>, fate: Fate) -> RowFate {

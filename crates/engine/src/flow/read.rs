@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
 
 use futures_util::StreamExt;
-use tidegate_model::store::{Fate, RowFate};
+use tidegate_model::store::{Delivered, Fate, RowFate};
 use tidegate_model::{
     Batch, Columns, Counts, Destination, Feed, Fingerprint, Reason, Row, Text, Unreadable, Value,
 };
@@ -33,16 +33,16 @@ pub(super) type Placed = (u32, RowFate);
 /// What was decided of a batch by one request.
 #[derive(Default)]
 pub(super) struct Fates {
-    /// The fates that the ledger lists.
-    pub(super) listed: Vec<Placed>,
-    /// Items that were delivered, where the ledger lists only the others.
-    pub(super) unlisted: Vec<Names>,
+    /// Items that were delivered.
+    pub(super) delivered: Delivered,
+    /// The fates of the others.
+    pub(super) others: Vec<Placed>,
 }
 
 impl Fates {
     /// How many items were decided.
     pub(super) fn len(&self) -> usize {
-        self.listed.len() + self.unlisted.len()
+        self.delivered.len() + self.others.len()
     }
 }
 

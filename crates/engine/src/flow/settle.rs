@@ -4,12 +4,12 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use tidegate_model::store::{Fate, FateKind, OverlapChunk, Settlement};
+use tidegate_model::store::{Delivered, Fate, FateKind, OverlapChunk, Settlement};
 use tidegate_model::{Checkpoint, Counts, Fingerprint, Overlap, RunId, Store, SyncId, Value};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 
 use super::control::{Control, Watch};
-use super::freight::{Freight, Names};
+use super::freight::Freight;
 use super::place::Place;
 use super::read::{Fates, Placed};
 
@@ -142,8 +142,8 @@ impl<F: Freight> Settler<F> {
         let Some(opened) = open.opened else { return true };
         let _permit = opened.permit;
         // As the requests left them: nearly always nothing has to be moved.
-        let (mut rows, unlisted): (Vec<Vec<Placed>>, Vec<Vec<Names>>) =
-            open.decided.into_iter().map(|fates| (fates.listed, fates.unlisted)).unzip();
+        let (mut delivered, mut rows): (Vec<Delivered>, Vec<Vec<Placed>>) =
+            open.decided.into_iter().map(|fates| (fates.delivered, fates.others)).unzip();
         rows.push(opened.decided);
         let mut counts = opened.counts;
         (counts.requests, counts.retries) = self.control.take_counts();
@@ -159,7 +159,7 @@ impl<F: Freight> Settler<F> {
                 _ => opened.checkpoint,
             };
         }
-        settlement.remember = self.chunk(&rows, &unlisted, opened.highest, whole);
+        settlement.remember = self.chunk(&rows, &delivered, opened.highest, whole);
         settlement.forget_through = match opened.left.filter(|_| whole) {
             Some(left) => {
                 let last = self.chunks.back().map(|(seq, _)| *seq);
@@ -176,12 +176,18 @@ impl<F: Freight> Settler<F> {
         if rows.iter().flatten().any(|(_, row)| row.fate.reason().is_some()) {
             // Of rows under one key the last one tells whether it is a problem.
             let mut sorted: Vec<Placed> = rows.into_iter().flatten().collect();
+            if self.freight.lists_delivered() {
+                sorted.extend(std::mem::take(&mut delivered).iter().flat_map(Delivered::fates));
+            }
             sorted.sort_by_key(|(at, _)| *at);
             rows = vec![sorted];
         }
-        settlement.solved = self.solved(&rows, &unlisted);
+        settlement.solved = self.solved(&rows, &delivered);
         rows.iter().flatten().for_each(|(_, row)| count(&mut settlement.counts, &row.fate));
-        settlement.counts.delivered += unlisted.iter().map(Vec::len).sum::<usize>() as u64;
+        settlement.counts.delivered += delivered.iter().map(Delivered::len).sum::<usize>() as u64;
+        if self.freight.lists_delivered() {
+            settlement.delivered = delivered;
+        }
         settlement.fates.reserve_exact(rows.iter().map(Vec::len).sum());
         settlement.fates.extend(rows.into_iter().flatten().map(|(_, row)| row));
         let counts = settlement.counts;
@@ -238,7 +244,7 @@ impl<F: Freight> Settler<F> {
     fn chunk(
         &mut self,
         rows: &[Vec<Placed>],
-        unlisted: &[Vec<Names>],
+        delivered: &[Delivered],
         high: Option<Value>,
         whole: bool,
     ) -> Option<OverlapChunk> {
@@ -247,14 +253,14 @@ impl<F: Freight> Settler<F> {
             // Pieces that could not be read: nothing would ever forget them.
             return None;
         }
-        let none = rows.iter().all(Vec::is_empty) && unlisted.iter().all(Vec::is_empty);
+        let none = rows.iter().all(Vec::is_empty) && delivered.iter().all(Delivered::is_empty);
         if none || (whole && self.remember == Remember::Torn) || (!self.moves && !by_cursor) {
             return None;
         }
         let seq = self.chunks.back().map_or(0, |(seq, _)| seq + 1);
         self.chunks.push_back((seq, high.clone()));
-        let versions = unlisted.iter().flatten().map(|names| names.version);
-        let rows = rows.iter().flatten().map(|(_, row)| row.row).chain(versions).collect();
+        let delivered = delivered.iter().flat_map(Delivered::rows).copied();
+        let rows = rows.iter().flatten().map(|(_, row)| row.row).chain(delivered).collect();
         Some(OverlapChunk { seq, high, rows })
     }
 
@@ -286,11 +292,11 @@ impl<F: Freight> Settler<F> {
         through
     }
 
-    fn solved(&mut self, rows: &[Vec<Placed>], unlisted: &[Vec<Names>]) -> Vec<Fingerprint> {
+    fn solved(&mut self, rows: &[Vec<Placed>], delivered: &[Delivered]) -> Vec<Fingerprint> {
         let mut solved = Vec::new();
-        // No batch that leaves some unlisted has a key twice: the log knows the ids of its events.
+        // Either no other row has a reason, or no key stands there twice: the log knows the ids of its events.
         if !self.problems.is_empty() {
-            let keys = unlisted.iter().flatten().map(|names| names.key);
+            let keys = delivered.iter().flat_map(Delivered::keys).copied();
             solved.extend(keys.filter(|key| self.problems.remove(key)));
         }
         for (_, row) in rows.iter().flatten() {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tidegate_model::{Error, Json, Reason, Text, Value};
 
 use super::avro::AvroSchema;
+use super::fields::{Fields, Span};
 use super::protobuf::ProtobufSchema;
 use super::schemas::Schemas;
 use super::settings::{Format, FormatSettings, SchemaSource};
@@ -30,6 +31,19 @@ pub(super) enum Codec {
     Protobuf(Part, Schemas<ProtobufSchema>),
     /// As Protobuf alone, all with one schema.
     PlainProtobuf(ProtobufSchema),
+}
+
+/// A part as text.
+pub(super) struct Decoded {
+    pub(super) text: Text,
+    /// Where the fields stand, if that is known already.
+    pub(super) found: Option<Vec<Span>>,
+}
+
+impl Decoded {
+    fn plain(text: Text) -> Decoded {
+        Decoded { text, found: None }
+    }
 }
 
 impl Codec {
@@ -94,26 +108,36 @@ impl Codec {
     }
 
     /// The text of `bytes`. Plain JSON is not checked yet: whoever looks into
-    /// it does that in the same pass.
+    /// it does that in the same pass. What is written as JSON here is not looked
+    /// through again: it is said where the fields stand.
     pub(super) async fn text(
         &self,
         bytes: &[u8],
         message: &Message<'_>,
-    ) -> Result<Result<Text, Reason>, Error> {
+        fields: &Fields,
+    ) -> Result<Result<Decoded, Reason>, Error> {
+        let avro = |schema: &AvroSchema, body: &[u8]| {
+            let written = scratch::text(|out| schema.write(body, fields, out));
+            written.map(|(text, found)| Decoded { text, found: Some(found) })
+        };
+        let protobuf = |schema: &ProtobufSchema, indexes: &Indexes, body: &[u8]| {
+            scratch::text(|out| schema.write(indexes, body, out)).map(|(text, ())| Decoded::plain(text))
+        };
         match self {
-            Codec::Text => Ok(utf8(bytes, "invalid_text")),
-            Codec::Json => Ok(plain_json(bytes)),
+            Codec::Text => Ok(utf8(bytes, "invalid_text").map(Decoded::plain)),
+            Codec::Json => Ok(plain_json(bytes).map(Decoded::plain)),
             Codec::JsonSchema(part) => Ok(wire::framed(bytes, message, *part, false)
-                .and_then(|framed| utf8(framed.body, "invalid_json"))),
-            Codec::PlainAvro(schema) => Ok(scratch::text(|out| schema.write(bytes, out))),
-            Codec::PlainProtobuf(schema) => Ok(scratch::text(|out| schema.write(&Indexes::None, bytes, out))),
+                .and_then(|framed| utf8(framed.body, "invalid_json"))
+                .map(Decoded::plain)),
+            Codec::PlainAvro(schema) => Ok(avro(schema, bytes)),
+            Codec::PlainProtobuf(schema) => Ok(protobuf(schema, &Indexes::None, bytes)),
             Codec::Avro(part, schemas) => {
                 let framed = match wire::framed(bytes, message, *part, false) {
                     Ok(framed) => framed,
                     Err(reason) => return Ok(Err(reason)),
                 };
                 let schema = schemas.get(framed.id, message.topic).await?;
-                Ok(schema.and_then(|schema| scratch::text(|out| schema.write(framed.body, out))))
+                Ok(schema.and_then(|schema| avro(&schema, framed.body)))
             }
             Codec::Protobuf(part, schemas) => {
                 let framed = match wire::framed(bytes, message, *part, true) {
@@ -121,9 +145,7 @@ impl Codec {
                     Err(reason) => return Ok(Err(reason)),
                 };
                 let schema = schemas.get(framed.id, message.topic).await?;
-                let write =
-                    |schema: &ProtobufSchema, out: &mut _| schema.write(&framed.indexes, framed.body, out);
-                Ok(schema.and_then(|schema| scratch::text(|out| write(&schema, out))))
+                Ok(schema.and_then(|schema| protobuf(&schema, &framed.indexes, framed.body)))
             }
         }
     }
@@ -142,9 +164,9 @@ impl Codec {
                 Err(_) => Value::Bytes(kept),
             }));
         }
-        let text = self.text(bytes, message).await?;
-        Ok(text
-            .and_then(Json::parse)
+        let decoded = self.text(bytes, message, &Fields::default()).await?;
+        Ok(decoded
+            .and_then(|decoded| Json::parse(decoded.text))
             .and_then(|json| convert::scalar(json.as_str().trim_ascii(), json.text())))
     }
 }

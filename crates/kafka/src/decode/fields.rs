@@ -15,15 +15,18 @@ use super::settings::{Field, Reading};
 const FEW: usize = 16;
 
 /// The fields of a selection, ready to be looked for together.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Fields {
     wanted: Vec<(String, Reading)>,
     root: Node,
 }
 
+/// From where to where a field stands in a text; none where it is missing.
+pub(super) type Span = Option<(usize, usize)>;
+
 /// A place in the value. Paths that start alike share their first nodes.
 #[derive(Debug, Default)]
-struct Node {
+pub(super) struct Node {
     /// The fields that want what stands here, by position.
     here: Vec<usize>,
     /// The places inside.
@@ -81,10 +84,31 @@ impl Fields {
                 format!("not valid JSON at line {}, column {}", cause.line(), cause.column()),
             )
         })?;
-        for (raw, (name, reading)) in found.iter().zip(&self.wanted) {
+        self.cells(found.iter().map(|raw| raw.map(RawValue::get)), text, out)
+    }
+
+    /// Where whoever writes a value as JSON finds out which parts of it are wanted.
+    pub(super) fn root(&self) -> &Node {
+        &self.root
+    }
+
+    /// Appends the value of each field, null where there is none. `found` says where
+    /// each of them was written.
+    pub(super) fn read(&self, text: &Text, found: &[Span], out: &mut Vec<Value>) -> Result<(), Reason> {
+        let raw = |span: &Span| span.and_then(|(from, to)| text.get(from..to));
+        self.cells(found.iter().map(raw), text, out)
+    }
+
+    fn cells<'a>(
+        &self,
+        found: impl Iterator<Item = Option<&'a str>>,
+        text: &Text,
+        out: &mut Vec<Value>,
+    ) -> Result<(), Reason> {
+        for (raw, (name, reading)) in found.zip(&self.wanted) {
             out.push(match raw {
                 None => Value::Null,
-                Some(raw) => convert::value(raw.get(), text, *reading)
+                Some(raw) => convert::value(raw, text, *reading)
                     .map_err(|reason| Reason::new(reason.code, format!("`{name}`: {}", reason.message)))?,
             });
         }
@@ -93,6 +117,23 @@ impl Fields {
 }
 
 impl Node {
+    /// The place of a member.
+    pub(super) fn member(&self, name: &[u8]) -> Option<&Node> {
+        self.inside.iter().find(|(step, _)| step.as_bytes() == name).map(|(_, node)| node)
+    }
+
+    /// The place of an item of an array.
+    pub(super) fn item(&self, index: usize) -> Option<&Node> {
+        self.inside.iter().find(|(step, _)| step.parse() == Ok(index)).map(|(_, node)| node)
+    }
+
+    /// Notes that what is wanted here stands there.
+    pub(super) fn mark(&self, from: usize, to: usize, found: &mut [Span]) {
+        for &position in &self.here {
+            found[position] = Some((from, to));
+        }
+    }
+
     /// Looks through one whole text.
     fn look<'de>(&self, text: &'de str, found: &mut [Option<&'de RawValue>]) -> serde_json::Result<()> {
         let mut deserializer = serde_json::Deserializer::from_str(text);
@@ -158,9 +199,8 @@ impl<'de> Visitor<'de> for Inside<'_, 'de> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
         for index in 0_usize.. {
-            let wanted = self.node.inside.iter().find(|(step, _)| step.parse() == Ok(index));
-            let more = match wanted {
-                Some((_, node)) => items.next_element_seed(At { node, found: self.found })?.is_some(),
+            let more = match self.node.item(index) {
+                Some(node) => items.next_element_seed(At { node, found: self.found })?.is_some(),
                 None => items.next_element::<IgnoredAny>()?.is_some(),
             };
             if !more {
@@ -215,6 +255,6 @@ impl<'a> Visitor<'_> for Name<'a> {
     }
 
     fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
-        Ok(self.0.inside.iter().find(|(step, _)| step == name).map(|(_, node)| node))
+        Ok(self.0.member(name.as_bytes()))
     }
 }

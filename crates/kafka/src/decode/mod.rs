@@ -2,8 +2,8 @@
 //!
 //! Whatever the format, a value becomes JSON text once: JSON is shared as it
 //! came, Avro and Protobuf are written as JSON straight from their bytes.
-//! Fields are then found in that text in one pass, and what nobody asked for
-//! is only carried along. A message that cannot be decoded has a reason and
+//! Fields are found in that text in one pass, those of Avro while it is written,
+//! and what nobody asked for is only carried along. A message that cannot be decoded has a reason and
 //! stops nothing; only a registry that cannot be asked ends the feed.
 
 mod avro;
@@ -24,11 +24,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tidegate_model::source::Column;
-use tidegate_model::{Columns, Error, Http, Json, Reason, Row, Text, Value};
+use tidegate_model::{Columns, Error, Http, Json, Reason, Row, Value};
 
 pub(crate) use self::settings::FormatSettings;
 
-use self::codec::Codec;
+use self::codec::{Codec, Decoded};
 use self::fields::Fields;
 use crate::message::Message;
 use crate::registry::{Registry, RegistrySettings};
@@ -103,8 +103,8 @@ impl Decoder {
     pub(crate) async fn row(&self, message: &Message<'_>) -> Result<Result<Row, Reason>, Error> {
         let value = match message.payload {
             None => None,
-            Some(payload) => match self.value.text(payload, message).await? {
-                Ok(text) => Some(text),
+            Some(payload) => match self.value.text(payload, message, &self.fields).await? {
+                Ok(decoded) => Some(decoded),
                 Err(reason) => return Ok(Err(reason)),
             },
         };
@@ -120,7 +120,7 @@ impl Decoder {
         Ok(self.assemble(message, key, value))
     }
 
-    fn assemble(&self, message: &Message<'_>, key: Value, value: Option<Text>) -> Result<Row, Reason> {
+    fn assemble(&self, message: &Message<'_>, key: Value, value: Option<Decoded>) -> Result<Row, Reason> {
         let tombstone = value.is_none();
         let mut values = Vec::with_capacity(self.columns.len());
         let value = match value {
@@ -128,9 +128,12 @@ impl Decoder {
                 values.resize(self.fields.len(), Value::Null);
                 Value::Null
             }
-            Some(text) if self.value.is_text() => Value::Text(text),
-            Some(text) => {
-                self.fields.find(&text, &mut values)?;
+            Some(Decoded { text, .. }) if self.value.is_text() => Value::Text(text),
+            Some(Decoded { text, found }) => {
+                match found {
+                    Some(found) => self.fields.read(&text, &found, &mut values)?,
+                    None => self.fields.find(&text, &mut values)?,
+                }
                 Value::Json(Json::trusted(text))
             }
         };

@@ -17,8 +17,10 @@ const CHUNK: usize = 128 << 10;
 /// and none is given up for one.
 const ALONE: usize = CHUNK / 16;
 
+const NOT_UTF8: &str = "a string is not UTF-8: the message was written with another schema";
+
 thread_local! {
-    static SCRATCH: RefCell<String> = const { RefCell::new(String::new()) };
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
     static CHUNK_LEFT: RefCell<BytesMut> = RefCell::new(BytesMut::new());
 }
 
@@ -36,16 +38,19 @@ pub(super) fn keep(bytes: &[u8]) -> Bytes {
     })
 }
 
-/// What `write` wrote.
-pub(super) fn text(write: impl FnOnce(&mut String) -> Result<(), Reason>) -> Result<Text, Reason> {
+/// What `write` wrote, and what it returned.
+pub(super) fn text<R>(write: impl FnOnce(&mut Vec<u8>) -> Result<R, Reason>) -> Result<(Text, R), Reason> {
     SCRATCH.with_borrow_mut(|scratch| {
         scratch.clear();
         let written = write(scratch);
-        let kept = written.map(|()| keep(scratch.as_bytes()));
+        let kept = written.map(|written| (keep(scratch), written));
         if scratch.capacity() > KEPT_MAX {
-            *scratch = String::new();
+            *scratch = Vec::new();
         }
-        Ok(Text::try_from(kept?).expect("what was a text is one"))
+        let (kept, written) = kept?;
+        // One check for all strings of the message.
+        let text = Text::try_from(kept).map_err(|_| Reason::new("schema_mismatch", NOT_UTF8))?;
+        Ok((text, written))
     })
 }
 

@@ -1,7 +1,9 @@
 //! Messages on their way from the client's thread to the engine.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
-use tidegate_model::{Row, Unreadable};
+use tidegate_model::{Columns, Row, Unreadable};
 
 use crate::progress::Part;
 
@@ -13,6 +15,8 @@ pub(crate) struct Gathered {
     pub(crate) stretches: Vec<Stretch>,
     /// Bytes of keys and values.
     pub(crate) bytes: usize,
+    /// The columns of the rows.
+    columns: Option<Arc<Columns>>,
 }
 
 /// Messages of one partition that follow each other.
@@ -34,6 +38,12 @@ pub(crate) struct Stretch {
 }
 
 impl Gathered {
+    /// Adds a row.
+    pub(crate) fn push(&mut self, mut row: Row) {
+        row.columns = Arc::clone(self.columns.get_or_insert_with(|| row.columns.apart()));
+        self.rows.push(row);
+    }
+
     /// Whether no message was seen at all.
     pub(crate) fn is_empty(&self) -> bool {
         self.stretches.is_empty()
@@ -71,7 +81,7 @@ mod tests {
     #[test]
     fn what_is_taken_out_takes_only_its_own_rows_along() {
         let columns = Columns::new(["n"]);
-        let row = |n| Row { columns: std::sync::Arc::clone(&columns), values: vec![Value::Int(n)] };
+        let row = |n| Row { columns: Arc::clone(&columns), values: vec![Value::Int(n)] };
         let stretch = |partition, rows, next| Stretch {
             part: ("t".into(), partition),
             tenure: 1,

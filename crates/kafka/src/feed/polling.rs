@@ -177,8 +177,6 @@ impl Polling {
     fn take(&self, message: &BorrowedMessage<'_>, gathered: &mut Gathered) -> Result<(), Error> {
         let seen = message.timestamp().to_millis().and_then(|at| Timestamp::from_millisecond(at).ok());
         let Some(stretch) = self.stretch(message, gathered) else { return Ok(()) };
-        let Gathered { rows, unreadable, stretches, bytes } = gathered;
-        let stretch = &mut stretches[stretch];
         let payload = message.payload();
         let wanted = match self.tombstones {
             Tombstones::Rows => true,
@@ -188,7 +186,7 @@ impl Polling {
         if wanted {
             let headers = message.headers();
             let borrowed = Message {
-                topic: &stretch.part.0,
+                topic: &gathered.stretches[stretch].part.0,
                 partition: message.partition(),
                 offset: message.offset(),
                 timestamp: seen,
@@ -200,20 +198,21 @@ impl Polling {
             };
             match self.now_or_soon(self.decoder.row(&borrowed))? {
                 Ok(row) => {
-                    rows.push(row);
-                    stretch.rows += 1;
+                    gathered.push(row);
+                    gathered.stretches[stretch].rows += 1;
                 }
                 Err(reason) => {
-                    unreadable.push(Unreadable {
+                    gathered.unreadable.push(Unreadable {
                         place: format!("{}[{}]@{}", borrowed.topic, borrowed.partition, borrowed.offset),
                         payload: shown(payload.unwrap_or_default()),
                         reason,
                     });
-                    stretch.unreadable += 1;
+                    gathered.stretches[stretch].unreadable += 1;
                 }
             }
         }
-        *bytes += message.key_len() + message.payload_len();
+        gathered.bytes += message.key_len() + message.payload_len();
+        let stretch = &mut gathered.stretches[stretch];
         stretch.messages += 1;
         stretch.next = message.offset() + 1;
         stretch.seen = seen.or(stretch.seen);

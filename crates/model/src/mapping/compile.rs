@@ -171,14 +171,19 @@ impl Mapping {
             return row.values.get(only).and_then(Value::to_text).unwrap_or_default();
         }
         let mut joined = String::with_capacity(64);
-        for (place, value) in self.key.iter().filter_map(|&at| row.values.get(at)).enumerate() {
-            if place > 0 {
-                joined.push('/');
-            }
-            value.write_text(&mut joined);
-        }
+        self.write_key_text(row, &mut joined);
         // A copy of the right size is cheaper than to share what has room to spare.
         joined.as_str().into()
+    }
+
+    /// Appends [`Mapping::key_text`].
+    pub fn write_key_text(&self, row: &Row, out: &mut String) {
+        for (place, value) in self.key.iter().filter_map(|&at| row.values.get(at)).enumerate() {
+            if place > 0 {
+                out.push('/');
+            }
+            value.write_text(out);
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use tidegate_model::store::{Fate, IntentRow, RowFate};
+use tidegate_model::store::{Delivered, Fate, IntentRow, RowFate};
 use tidegate_model::{Error, Fingerprint, Reason};
 
 use crate::codec::{Reader, Texts, Writer, damaged};
@@ -13,16 +13,25 @@ const REJECTED: u8 = 1;
 const IN_DOUBT: u8 = 2;
 
 /// All rows of a batch, column by column; keys and payloads are kept elsewhere.
-pub(crate) fn encode(rows: &[RowFate]) -> Result<Vec<u8>, Error> {
-    let texts: usize = rows.iter().map(|row| row.user.len() + row.key_text.len() + 4).sum();
-    let mut writer = Writer::with_capacity(16 + rows.len() * 17 + texts);
-    write_fates(&mut writer, rows.iter().map(|row| &row.fate));
-    for row in rows {
-        writer.fingerprint(row.row);
-    }
-    writer.texts(rows.iter().map(|row| &*row.key_text));
-    writer.texts(rows.iter().map(|row| &*row.user));
+pub(crate) fn encode(delivered: &[Delivered], others: &[RowFate]) -> Result<Vec<u8>, Error> {
+    let joined: usize =
+        delivered.iter().map(|rows| rows.key_texts().joined().len() + rows.users().joined().len()).sum();
+    let texts: usize = others.iter().map(|row| row.user.len() + row.key_text.len()).sum();
+    let count = count(delivered, others);
+    let mut writer = Writer::with_capacity(16 + count * 21 + joined + texts);
+    write_fates(&mut writer, count - others.len(), others.iter().map(|row| &row.fate));
+    delivered.iter().flat_map(Delivered::rows).for_each(|row| writer.fingerprint(*row));
+    others.iter().for_each(|row| writer.fingerprint(row.row));
+    let key_texts = delivered.iter().map(Delivered::key_texts);
+    writer.columns(key_texts, others.iter().map(|row| &*row.key_text));
+    let users = delivered.iter().map(Delivered::users);
+    writer.columns(users, others.iter().map(|row| &*row.user));
     writer.finish(VERSION)
+}
+
+/// How many rows these are.
+pub(crate) fn count(delivered: &[Delivered], others: &[RowFate]) -> usize {
+    delivered.iter().map(Delivered::len).sum::<usize>() + others.len()
 }
 
 /// The rows of a batch, column by column as they were written.
@@ -109,7 +118,7 @@ pub(crate) fn decode_intent(block: &[u8]) -> Result<Vec<IntentRow>, Error> {
 /// The answer to an intent.
 pub(crate) fn encode_fates(fates: &[Fate]) -> Result<Vec<u8>, Error> {
     let mut writer = Writer::with_capacity(16 + fates.len());
-    write_fates(&mut writer, fates.iter());
+    write_fates(&mut writer, 0, fates.iter());
     writer.finish(VERSION)
 }
 
@@ -121,9 +130,15 @@ pub(crate) fn decode_fates(block: &[u8]) -> Result<Vec<Fate>, Error> {
     Ok(fates)
 }
 
-/// A byte for each fate, then the place of each reason in a list of different ones.
-fn write_fates<'a>(writer: &mut Writer, fates: impl ExactSizeIterator<Item = &'a Fate> + Clone) {
-    writer.number(fates.len());
+/// A byte for each fate, so many delivered ones first, then the place of each reason in a
+/// list of different ones.
+fn write_fates<'a>(
+    writer: &mut Writer,
+    delivered: usize,
+    fates: impl ExactSizeIterator<Item = &'a Fate> + Clone,
+) {
+    writer.number(delivered + fates.len());
+    (0..delivered).for_each(|_| writer.byte(DELIVERED));
     for fate in fates.clone() {
         writer.byte(match fate {
             Fate::Delivered => DELIVERED,
@@ -200,9 +215,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_block_gives_back_the_rows_it_was_made_of(rows in prop::collection::vec(row(), 0..40)) {
-            let block = encode(&rows).expect("small");
+        fn a_block_gives_back_the_rows_it_was_made_of(
+            first in prop::collection::vec(row(), 0..40), rest in prop::collection::vec(row(), 0..40),
+        ) {
+            let mut delivered = [Delivered::default(), Delivered::with_capacity(first.len())];
+            for (at, row) in first.iter().enumerate() {
+                delivered[at % 2].push(0, row.key, row.row, |out| out.push_str(&row.key_text), &row.user);
+            }
+            let block = encode(&delivered, &rest).expect("small");
             let read = Block::decode(&block).expect("whole");
+            let mut rows: Vec<RowFate> = delivered.iter().flat_map(Delivered::fates).map(|(_, row)| row).collect();
+            rows.extend(rest);
             let written: Vec<_> = rows.iter().map(|row| (&row.fate, row.row, &*row.key_text, &*row.user)).collect();
             let read: Vec<_> = read.iter().map(|row| (row.fate, row.row, row.key_text, row.user)).collect();
             prop_assert_eq!(written, read);
@@ -220,7 +243,7 @@ mod tests {
             at in any::<prop::sample::Index>(),
             flip in 1..=255_u8,
         ) {
-            let mut block = encode(&rows).expect("small");
+            let mut block = encode(&[], &rows).expect("small");
             let at = at.index(block.len());
             block[at] ^= flip;
             prop_assert!(Block::decode(&block).is_err());

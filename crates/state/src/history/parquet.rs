@@ -58,6 +58,8 @@ impl HistoryWriter {
             .set_statistics_enabled(EnabledStatistics::None)
             .set_column_statistics_enabled(ColumnPath::from("user"), EnabledStatistics::Chunk)
             .set_column_statistics_enabled(ColumnPath::from("at"), EnabledStatistics::Chunk)
+            // Keys hardly repeat.
+            .set_column_dictionary_enabled(ColumnPath::from("key"), false)
             // Hashes do not repeat and do not compress.
             .set_column_dictionary_enabled(ColumnPath::from("row_hash"), false)
             .set_column_compression(ColumnPath::from("row_hash"), Compression::UNCOMPRESSED)

@@ -18,8 +18,9 @@ pub(super) async fn settle(
     settlement: Settlement,
 ) -> Result<u64, Error> {
     // Everything that takes time is done before the one writer is taken.
-    let block = if settlement.fates.is_empty() { None } else { Some(block::encode(&settlement.fates)?) };
-    let row_count = settlement.fates.len() as u64;
+    let Settlement { delivered, fates, .. } = &settlement;
+    let row_count = block::count(delivered, fates) as u64;
+    let block = if row_count == 0 { None } else { Some(block::encode(delivered, fates)?) };
     let place = settlement.checkpoint.map(|Checkpoint(place)| to_json(&place, "a checkpoint")).transpose()?;
     let open = problems::of_batch(&settlement.fates, &settlement.solved)?;
 

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tidegate_model::store::{
-    Claim, Fate, Intent, IntentId, IntentRow, OverlapChunk, Pause, Problem, RowEntry, RowFate, RowQuery,
-    Settlement, SyncState,
+    Claim, Delivered, Fate, Intent, IntentId, IntentRow, OverlapChunk, Pause, Problem, RowEntry, RowFate,
+    RowQuery, Settlement, SyncState,
 };
 use tidegate_model::{
     Cause, Clock, Counts, Ending, Error, Fingerprint, ObjectKind, Run, RunId, Secret, Store, SyncId,
@@ -231,7 +231,8 @@ impl Store for MemoryStore {
             memory.overlap.insert((sync.clone(), chunk.seq), chunk);
         }
         memory.solve(&sync, &settlement.solved);
-        for row in settlement.fates {
+        let delivered = settlement.delivered.iter().flat_map(Delivered::fates).map(|(_, row)| row);
+        for row in delivered.chain(settlement.fates) {
             let entry = entry(at, run, &sync, object, &row);
             if row.fate.reason().is_some() {
                 memory.note_problem(&sync, &row, entry.clone());

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use tidegate_model::store::{
-    Fate, FateKind, Intent, OverlapChunk, Pause, RowEntry, RowQuery, Settlement, SyncState,
+    Delivered, Fate, FateKind, Intent, OverlapChunk, Pause, RowEntry, RowQuery, Settlement, SyncState,
 };
 use tidegate_model::{
     Cause, Checkpoint, Clock, Counts, Ending, Fingerprint, ObjectKind, Reason, Run, RunId, Secret, Store,
@@ -549,6 +549,34 @@ pub async fn the_fate_of_every_row_is_found_newest_first(place: &dyn Place) {
     assert_eq!(at_the_end, while_on);
     assert_eq!(reopened, while_on);
     assert_eq!(keys(&rows(&*store, RowQuery { limit: 3, ..everything }).await), ["6", "5", "4"]);
+}
+
+/// In one batch or in several, beside rows that were not delivered.
+pub async fn rows_that_come_as_columns_are_listed_like_others(place: &dyn Place) {
+    let store = place.open().await;
+    let run = start(&*store, &orders(), place.clock().now()).await;
+    let columns = |ids: &[i64]| {
+        let mut delivered = Delivered::with_capacity(ids.len());
+        for row in ids.iter().map(|&id| fate(id, Fate::Delivered)) {
+            delivered.push(0, row.key, row.row, |out| out.push_str(&row.key_text), &row.user);
+        }
+        delivered
+    };
+    let settlement = Settlement {
+        delivered: vec![columns(&[1, 2]), Delivered::default(), columns(&[3])],
+        ..fates([(4, rejected())])
+    };
+
+    settle(&*store, &run.id, settlement).await;
+    let while_on = rows(&*store, RowQuery { limit: 100, ..RowQuery::default() }).await;
+    finish(&*store, &run.id, true, place.clock().now()).await;
+    let at_the_end = rows(&*store, RowQuery { limit: 100, ..RowQuery::default() }).await;
+
+    assert_eq!(keys(&while_on), ["4", "3", "2", "1"]);
+    assert_eq!(at_the_end, while_on);
+    let listed = |at: usize| (while_on[at].user.as_str(), while_on[at].fate);
+    assert_eq!(listed(0), ("user-4", FateKind::Rejected));
+    assert_eq!(listed(1), ("user-3", FateKind::Delivered));
 }
 
 /// Each by itself and together, in tables and in files.

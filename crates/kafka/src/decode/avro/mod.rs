@@ -16,6 +16,7 @@ use tidegate_model::Reason;
 use self::plan::{Named, Node};
 use self::reader::Reader;
 use self::write::Writer;
+use super::fields::{Fields, Span};
 
 /// A schema, ready to write bodies as JSON.
 #[derive(Debug)]
@@ -30,12 +31,13 @@ impl AvroSchema {
         plan::compile(text, references.iter().map(|(_, text)| text.as_str()))
     }
 
-    /// Appends the JSON of one body.
-    pub(super) fn write(&self, body: &[u8], out: &mut String) -> Result<(), Reason> {
-        let mut writer = Writer::new(&self.named, Reader::new(body), out);
-        writer.value(&self.root)?;
+    /// Appends the JSON of one body. Returns where the fields that are wanted stand.
+    /// A string that is no UTF-8 is appended as it is.
+    pub(super) fn write(&self, body: &[u8], fields: &Fields, out: &mut Vec<u8>) -> Result<Vec<Span>, Reason> {
+        let mut writer = Writer::new(&self.named, Reader::new(body), fields.len(), out);
+        writer.value(&self.root, Some(fields.root()))?;
         match writer.left() {
-            0 => Ok(()),
+            0 => Ok(writer.found()),
             left => Err(Reason::new(
                 "schema_mismatch",
                 format!("{left} bytes are left over behind the value: it was written with another schema"),

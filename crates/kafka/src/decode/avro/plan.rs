@@ -40,12 +40,21 @@ pub(super) enum Node {
 /// A type with a name.
 #[derive(Debug)]
 pub(super) enum Named {
-    /// Fields: what stands before each value (`,"name":`), and its type.
-    Record(Vec<(String, Node)>),
+    /// Fields in order.
+    Record(Vec<Field>),
     /// Symbols, quoted.
     Enum(Vec<String>),
     /// A `fixed` of some kind.
     Other(Node),
+}
+
+/// A field of a record.
+#[derive(Debug)]
+pub(super) struct Field {
+    pub(super) name: String,
+    /// What stands before its value: `,"name":`.
+    pub(super) before: String,
+    pub(super) node: Node,
 }
 
 /// Resolves a schema and what it refers to.
@@ -112,7 +121,8 @@ impl Names {
                     let mut before = String::from(if fields.is_empty() { "" } else { "," });
                     json::write_string(&field.name, &mut before);
                     before.push(':');
-                    fields.push((before, self.node(&field.schema, inner)?));
+                    let node = self.node(&field.schema, inner)?;
+                    fields.push(Field { name: field.name.clone(), before, node });
                 }
                 self.define(&record.name, namespace, Named::Record(fields))
             }

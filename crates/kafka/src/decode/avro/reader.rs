@@ -46,16 +46,11 @@ impl<'a> Reader<'a> {
         Ok(head)
     }
 
-    /// `bytes`: a length, then as many bytes.
+    /// `bytes`, or `string`: a length, then as many bytes.
     pub(super) fn bytes(&mut self) -> Result<&'a [u8], Reason> {
         let size = self.long()?;
         let size = usize::try_from(size).map_err(|_| mismatch("a length is negative"))?;
         self.fixed(size)
-    }
-
-    /// `string`: bytes that are UTF-8.
-    pub(super) fn string(&mut self) -> Result<&'a str, Reason> {
-        std::str::from_utf8(self.bytes()?).map_err(|_| mismatch("a string is not UTF-8"))
     }
 }
 

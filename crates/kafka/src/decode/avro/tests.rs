@@ -8,7 +8,12 @@ use apache_avro::{Days, Decimal, Duration, Millis, Months, Schema, Uuid};
 use proptest::prelude::*;
 use serde_json::{Value as Tree, json};
 
+use tidegate_model::Reason;
+
 use super::AvroSchema;
+use crate::decode::fields::Fields;
+use crate::decode::scratch;
+use crate::decode::settings::{Field, Reading};
 
 fn body(schema: &Tree, value: Value) -> Vec<u8> {
     let schema = Schema::parse(schema).expect("schema");
@@ -18,8 +23,12 @@ fn body(schema: &Tree, value: Value) -> Vec<u8> {
 
 fn text(schema: &Tree, body: &[u8]) -> Result<String, String> {
     let schema = AvroSchema::compile(&schema.to_string(), &[]).expect("schema");
-    let mut out = String::new();
-    schema.write(body, &mut out).map(|()| out).map_err(|reason| reason.code.into_owned())
+    written(&schema, body).map_err(|reason| reason.code.into_owned())
+}
+
+fn written(schema: &AvroSchema, body: &[u8]) -> Result<String, Reason> {
+    let (text, _) = scratch::text(|out| schema.write(body, &Fields::default(), out))?;
+    Ok(text.to_string())
 }
 
 #[test]
@@ -67,7 +76,7 @@ fn each_logical_type_is_written_as_people_write_it() {
             r#"{"months":1,"days":2,"milliseconds":3}"#,
         ),
         (json!("float"), Value::Float(0.1), "0.1"),
-        (json!("double"), Value::Double(1e300), "1e300"),
+        (json!("double"), Value::Double(1e300), "1e+300"),
         (json!("double"), Value::Double(f64::NEG_INFINITY), r#""-Infinity""#),
         (json!("float"), Value::Float(f32::NAN), r#""NaN""#),
         (json!("long"), Value::Long(i64::MIN), "-9223372036854775808"),
@@ -113,8 +122,7 @@ fn a_schema_may_use_types_of_other_schemas() {
     let references = [("shop.Money".to_owned(), money.to_owned()), ("shop.Line".to_owned(), line.to_owned())];
     let schema = AvroSchema::compile(order, &references).expect("schema");
 
-    let mut out = String::new();
-    schema.write(&[10, 4, 2, 4, 0], &mut out).expect("readable");
+    let out = written(&schema, &[10, 4, 2, 4, 0]).expect("readable");
 
     assert_eq!(out, r#"{"total":{"cents":5},"lines":[{"price":{"cents":1}},{"price":{"cents":2}}]}"#);
     let missing = AvroSchema::compile(order, &references[1..]).expect_err("a type is missing");
@@ -212,6 +220,43 @@ fn case() -> impl Strategy<Value = Case> {
     })
 }
 
+/// The ways to all values inside a value.
+fn list_paths(tree: &Tree, here: &mut Vec<String>, paths: &mut Vec<Vec<String>>) {
+    let inside: Vec<(String, &Tree)> = match tree {
+        Tree::Object(members) => members.iter().map(|(name, tree)| (name.clone(), tree)).collect(),
+        Tree::Array(items) => items.iter().enumerate().map(|(at, tree)| (at.to_string(), tree)).collect(),
+        _ => Vec::new(),
+    };
+    for (step, tree) in inside {
+        here.push(step);
+        paths.push(here.clone());
+        list_paths(tree, here, paths);
+        here.pop();
+    }
+}
+
+#[test]
+fn the_parts_of_a_duration_can_be_fields() {
+    let fixed = json!({ "type": "fixed", "name": "d", "size": 12, "logicalType": "duration" });
+    let schema = json!({ "type": "record", "name": "R", "fields": [{ "name": "every", "type": fixed }] });
+    let schema = AvroSchema::compile(&schema.to_string(), &[]).expect("schema");
+    let steps = vec!["every".to_owned(), "days".to_owned()];
+    let fields = Fields::new(&[("days".to_owned(), Field { steps, reading: Reading::Auto })].into());
+
+    let (text, found) =
+        scratch::text(|out| schema.write(&[1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0], &fields, out))
+            .expect("readable");
+
+    let mut values = Vec::new();
+    fields.read(&text, &found, &mut values).expect("values");
+    assert_eq!(values, [tidegate_model::Value::Int(2)]);
+}
+
+#[test]
+fn a_string_that_is_no_utf_8_is_told() {
+    assert_eq!(text(&json!("string"), &[4, 0xc3, 0x28]).expect_err("not UTF-8"), "schema_mismatch");
+}
+
 proptest! {
     #[test]
     fn what_apache_avro_writes_arrives_value_by_value((schema, value, tree) in case()) {
@@ -223,13 +268,31 @@ proptest! {
     }
 
     #[test]
+    fn fields_are_found_where_a_reader_of_the_text_finds_them((schema, value, tree) in case()) {
+        let mut paths = vec![vec!["f0".to_owned(), "nowhere".to_owned()]];
+        list_paths(&tree, &mut Vec::new(), &mut paths);
+        let field = |steps| Field { steps, reading: Reading::Auto };
+        let named = paths.into_iter().enumerate().map(|(at, steps)| (at.to_string(), field(steps)));
+        let fields = Fields::new(&named.collect());
+        let avro = AvroSchema::compile(&schema.to_string(), &[]).expect("schema");
+
+        let written = scratch::text(|out| avro.write(&body(&schema, value), &fields, out));
+
+        let (text, found) = written.expect("readable");
+        let (mut marked, mut looked_up) = (Vec::new(), Vec::new());
+        fields.read(&text, &found, &mut marked).expect("values");
+        fields.find(&text, &mut looked_up).expect("values");
+        prop_assert_eq!(marked, looked_up);
+    }
+
+    #[test]
     fn no_bytes_make_the_reader_panic((schema, value, _) in case(), noise: Vec<u8>, cut: prop::sample::Index) {
         let schema_text = AvroSchema::compile(&schema.to_string(), &[]).expect("schema");
         let mut body = body(&schema, value);
         let check = |body: &[u8]| {
-            let mut out = String::new();
-            let fine = schema_text.write(body, &mut out).is_err() || serde_json::from_str::<Tree>(&out).is_ok();
-            prop_assert!(fine, "{out}");
+            if let Ok(out) = written(&schema_text, body) {
+                prop_assert!(serde_json::from_str::<Tree>(&out).is_ok(), "{out}");
+            }
             Ok(())
         };
         check(&noise)?;

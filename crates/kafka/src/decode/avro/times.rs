@@ -1,10 +1,11 @@
 //! Times as text.
 
-use std::fmt::Write as _;
+use std::io::Write as _;
 
 use jiff::civil::{self, Date};
 use jiff::tz::Offset;
 use jiff::{SignedDuration, Span, Timestamp};
+use tidegate_model::print::Printed;
 
 /// The logical types that are times, each a whole number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,10 +38,10 @@ impl Time {
 
     /// Appends the time as ISO 8601 text. What lies outside the years -9999 to
     /// 9999 (some use the largest number for "never") stays the number it is.
-    pub(super) fn write(self, number: i64, out: &mut String) {
+    pub(super) fn write(self, number: i64, out: &mut Vec<u8>) {
         const EPOCH: Date = civil::date(1970, 1, 1);
         let local = |at: Timestamp| Offset::UTC.to_datetime(at);
-        // Writing to a String cannot fail.
+        // Writing to memory cannot fail.
         let _ = match self {
             Time::Date => match Span::new().try_days(number).and_then(|days| EPOCH.checked_add(days)) {
                 Ok(day) => write!(out, "\"{day}\""),
@@ -57,7 +58,12 @@ impl Time {
                 }
             }
             Time::Millis | Time::Micros | Time::Nanos => match self.instant(number) {
-                Ok(at) => write!(out, "\"{at}\""),
+                Ok(at) => {
+                    out.push(b'"');
+                    out.extend_from_slice(Printed::moment(at).as_bytes());
+                    out.push(b'"');
+                    Ok(())
+                }
                 Err(_) => write!(out, "{number}"),
             },
             Time::LocalMillis | Time::LocalMicros | Time::LocalNanos => match self.instant(number) {

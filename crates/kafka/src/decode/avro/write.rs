@@ -1,6 +1,6 @@
 //! From a body to JSON text.
 
-use std::fmt::Write as _;
+use std::io::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,6 +9,7 @@ use tidegate_model::{Reason, json};
 use super::plan::{Named, Node};
 use super::reader::{Reader, mismatch};
 use crate::decode::decimal;
+use crate::decode::fields::{self, Span};
 
 /// How deep values may lie inside each other.
 const DEPTH_MAX: usize = 100;
@@ -20,15 +21,22 @@ const EMPTY_ITEMS_MAX: usize = 10_000;
 pub(super) struct Writer<'a> {
     named: &'a [Named],
     reader: Reader<'a>,
-    out: &'a mut String,
+    out: &'a mut Vec<u8>,
+    /// Where the fields that are wanted stand.
+    found: Vec<Span>,
     depth: usize,
     empty_items: usize,
 }
 
 impl<'a> Writer<'a> {
-    /// Prepares to write what `reader` holds.
-    pub(super) fn new(named: &'a [Named], reader: Reader<'a>, out: &'a mut String) -> Writer<'a> {
-        Writer { named, reader, out, depth: 0, empty_items: 0 }
+    /// Prepares to write what `reader` holds; so many fields are wanted of it.
+    pub(super) fn new(
+        named: &'a [Named],
+        reader: Reader<'a>,
+        fields: usize,
+        out: &'a mut Vec<u8>,
+    ) -> Writer<'a> {
+        Writer { named, reader, out, found: vec![None; fields], depth: 0, empty_items: 0 }
     }
 
     /// How many bytes were not read.
@@ -36,18 +44,32 @@ impl<'a> Writer<'a> {
         self.reader.left()
     }
 
-    /// Writes the value of one node.
-    pub(super) fn value(&mut self, node: &Node) -> Result<(), Reason> {
+    /// Where the fields stand.
+    pub(super) fn found(self) -> Vec<Span> {
+        self.found
+    }
+
+    /// Writes the value of one node, and notes where it stands if it is wanted.
+    pub(super) fn value(&mut self, node: &Node, wanted: Option<&fields::Node>) -> Result<(), Reason> {
+        let from = self.out.len();
+        self.plain(node, wanted)?;
+        if let Some(wanted) = wanted {
+            wanted.mark(from, self.out.len(), &mut self.found);
+        }
+        Ok(())
+    }
+
+    fn plain(&mut self, node: &Node, wanted: Option<&fields::Node>) -> Result<(), Reason> {
         match node {
-            Node::Null => self.out.push_str("null"),
-            Node::Boolean => self.out.push_str(match self.reader.array::<1>()? {
-                [0] => "false",
-                [1] => "true",
+            Node::Null => self.text("null"),
+            Node::Boolean => match self.reader.array::<1>()? {
+                [0] => self.text("false"),
+                [1] => self.text("true"),
                 _ => return Err(mismatch("a boolean is neither 0 nor 1")),
-            }),
+            },
             Node::Int => {
                 let number = self.reader.int()?;
-                self.number(number.into());
+                self.number(number);
             }
             Node::Long => {
                 let number = self.reader.long()?;
@@ -56,13 +78,13 @@ impl<'a> Writer<'a> {
             Node::Float => {
                 let number = f32::from_le_bytes(self.reader.array()?);
                 // Shortest digits of the float itself, not of a wider one.
-                self.float(number.into(), |out| write!(out, "{number:?}"));
+                self.float(number.into(), zmij::Buffer::new().format(number));
             }
             Node::Double => {
                 let number = f64::from_le_bytes(self.reader.array()?);
-                self.float(number, |out| write!(out, "{number:?}"));
+                self.float(number, zmij::Buffer::new().format(number));
             }
-            Node::String => json::write_string(self.reader.string()?, self.out),
+            Node::String => json::write_bytes(self.reader.bytes()?, self.out),
             Node::Bytes => {
                 let bytes = self.reader.bytes()?;
                 self.base64(bytes);
@@ -76,31 +98,26 @@ impl<'a> Writer<'a> {
                     Some(size) => self.reader.fixed(*size)?,
                     None => self.reader.bytes()?,
                 };
-                decimal::write(bytes, *scale as i64, self.out)?;
+                self.decimal(bytes, *scale as i64)?;
             }
             Node::BigDecimal => {
                 let mut inner = Reader::new(self.reader.bytes()?);
                 let unscaled = inner.bytes()?;
-                decimal::write(unscaled, inner.long()?, self.out)?;
+                self.decimal(unscaled, inner.long()?)?;
             }
             Node::UuidBytes { fixed } => self.uuid(*fixed)?,
             Node::Time(time) => {
                 let number = if time.is_int() { self.reader.int()?.into() } else { self.reader.long()? };
                 time.write(number, self.out);
             }
-            Node::Duration => {
-                let [months, days, millis] =
-                    [self.reader.array()?, self.reader.array()?, self.reader.array()?]
-                        .map(u32::from_le_bytes);
-                let _ = write!(self.out, "{{\"months\":{months},\"days\":{days},\"milliseconds\":{millis}}}");
-            }
-            Node::Array(_) | Node::Map(_) | Node::Union(_) | Node::Named(_) => self.inside(node)?,
+            Node::Duration => self.duration(wanted)?,
+            Node::Array(_) | Node::Map(_) | Node::Union(_) | Node::Named(_) => self.inside(node, wanted)?,
         }
         Ok(())
     }
 
     /// Writes what holds other values, unless it lies too deep.
-    fn inside(&mut self, node: &Node) -> Result<(), Reason> {
+    fn inside(&mut self, node: &Node, wanted: Option<&fields::Node>) -> Result<(), Reason> {
         if self.depth == DEPTH_MAX {
             return Err(Reason::new(
                 "too_deep",
@@ -110,50 +127,70 @@ impl<'a> Writer<'a> {
         self.depth += 1;
         match node {
             Node::Array(items) => {
-                self.out.push('[');
-                self.blocks(|writer| writer.value(items))?;
-                self.out.push(']');
+                self.text("[");
+                self.blocks(|writer, index| {
+                    writer.value(items, wanted.and_then(|wanted| wanted.item(index)))
+                })?;
+                self.text("]");
             }
             Node::Map(values) => {
-                self.out.push('{');
-                self.blocks(|writer| {
-                    json::write_string(writer.reader.string()?, writer.out);
-                    writer.out.push(':');
-                    writer.value(values)
+                self.text("{");
+                self.blocks(|writer, _| {
+                    let key = writer.reader.bytes()?;
+                    json::write_bytes(key, writer.out);
+                    writer.text(":");
+                    writer.value(values, wanted.and_then(|wanted| wanted.member(key)))
                 })?;
-                self.out.push('}');
+                self.text("}");
             }
             Node::Union(variants) => {
                 let index = self.reader.long()?;
                 let variant = usize::try_from(index).ok().and_then(|index| variants.get(index));
-                self.value(variant.ok_or_else(|| mismatch("a union has no such branch"))?)?;
+                self.plain(variant.ok_or_else(|| mismatch("a union has no such branch"))?, wanted)?;
             }
             Node::Named(place) => match &self.named[*place] {
                 Named::Record(fields) => {
-                    self.out.push('{');
-                    for (before, field) in fields {
-                        self.out.push_str(before);
-                        self.value(field)?;
+                    self.text("{");
+                    for field in fields {
+                        self.text(&field.before);
+                        let wanted = wanted.and_then(|wanted| wanted.member(field.name.as_bytes()));
+                        self.value(&field.node, wanted)?;
                     }
-                    self.out.push('}');
+                    self.text("}");
                 }
                 Named::Enum(symbols) => {
                     let index = self.reader.int()?;
                     let symbol = usize::try_from(index).ok().and_then(|index| symbols.get(index));
-                    self.out.push_str(symbol.ok_or_else(|| mismatch("an enum has no such symbol"))?);
+                    self.text(symbol.ok_or_else(|| mismatch("an enum has no such symbol"))?);
                 }
-                Named::Other(node) => self.value(node)?,
+                Named::Other(node) => self.plain(node, wanted)?,
             },
-            scalar => self.value(scalar)?,
+            scalar => self.plain(scalar, wanted)?,
         }
         self.depth -= 1;
         Ok(())
     }
 
+    fn duration(&mut self, wanted: Option<&fields::Node>) -> Result<(), Reason> {
+        for (before, name) in [("{", "months"), (",", "days"), (",", "milliseconds")] {
+            let number = u32::from_le_bytes(self.reader.array()?);
+            self.text(before);
+            json::write_bytes(name.as_bytes(), self.out);
+            self.text(":");
+            let from = self.out.len();
+            self.number(number);
+            if let Some(wanted) = wanted.and_then(|wanted| wanted.member(name.as_bytes())) {
+                wanted.mark(from, self.out.len(), &mut self.found);
+            }
+        }
+        self.text("}");
+        Ok(())
+    }
+
     /// Writes the items of an array or a map: blocks of a count and as many
     /// items, until the count is 0. A negative count has its bytes behind it.
-    fn blocks(&mut self, mut item: impl FnMut(&mut Self) -> Result<(), Reason>) -> Result<(), Reason> {
-        let mut first = true;
+    fn blocks(&mut self, mut item: impl FnMut(&mut Self, usize) -> Result<(), Reason>) -> Result<(), Reason> {
+        let mut index = 0;
         loop {
             let count = self.reader.long()?;
             if count == 0 {
@@ -163,12 +200,12 @@ impl<'a> Writer<'a> {
                 self.reader.long()?;
             }
             for _ in 0..count.unsigned_abs() {
-                if !first {
-                    self.out.push(',');
+                if index > 0 {
+                    self.text(",");
                 }
-                first = false;
                 let before = self.reader.left();
-                item(self)?;
+                item(self, index)?;
+                index += 1;
                 if self.reader.left() == before {
                     self.empty_items += 1;
                     if self.empty_items > EMPTY_ITEMS_MAX {
@@ -179,25 +216,37 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn number(&mut self, number: i64) {
-        let _ = write!(self.out, "{number}");
+    fn text(&mut self, text: &str) {
+        self.out.extend_from_slice(text.as_bytes());
+    }
+
+    fn number(&mut self, number: impl itoa::Integer) {
+        self.text(itoa::Buffer::new().format(number));
     }
 
     /// JSON has no word for what is no number: text as in Protobuf's JSON mapping.
-    fn float(&mut self, number: f64, digits: impl FnOnce(&mut String) -> std::fmt::Result) {
-        if number.is_finite() {
-            let _ = digits(self.out);
+    fn float(&mut self, number: f64, digits: &str) {
+        self.text(if number.is_finite() {
+            digits
         } else if number.is_nan() {
-            self.out.push_str("\"NaN\"");
+            "\"NaN\""
+        } else if number > 0.0 {
+            "\"Infinity\""
         } else {
-            self.out.push_str(if number > 0.0 { "\"Infinity\"" } else { "\"-Infinity\"" });
-        }
+            "\"-Infinity\""
+        });
+    }
+
+    fn decimal(&mut self, unscaled: &[u8], scale: i64) -> Result<(), Reason> {
+        let mut digits = String::new();
+        decimal::write(unscaled, scale, &mut digits)?;
+        self.text(&digits);
+        Ok(())
     }
 
     fn base64(&mut self, bytes: &[u8]) {
-        self.out.push('"');
-        STANDARD.encode_string(bytes, self.out);
-        self.out.push('"');
+        let text = STANDARD.encode(bytes);
+        json::write_bytes(text.as_bytes(), self.out);
     }
 
     fn uuid(&mut self, fixed: bool) -> Result<(), Reason> {
@@ -205,12 +254,13 @@ impl<'a> Writer<'a> {
         if bytes.len() != 16 {
             return Err(mismatch("a UUID has not 16 bytes"));
         }
-        self.out.push('"');
+        self.text("\"");
         for (at, byte) in bytes.iter().enumerate() {
             let dash = if matches!(at, 4 | 6 | 8 | 10) { "-" } else { "" };
+            // Writing to memory cannot fail.
             let _ = write!(self.out, "{dash}{byte:02x}");
         }
-        self.out.push('"');
+        self.text("\"");
         Ok(())
     }
 }

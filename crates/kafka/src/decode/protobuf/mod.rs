@@ -69,16 +69,14 @@ impl ProtobufSchema {
     }
 
     /// Appends the JSON of one body.
-    pub(super) fn write(&self, indexes: &Indexes, body: &[u8], out: &mut String) -> Result<(), Reason> {
+    pub(super) fn write(&self, indexes: &Indexes, body: &[u8], out: &mut Vec<u8>) -> Result<(), Reason> {
         let descriptor = self.message(indexes).ok_or_else(|| {
             Reason::new("schema_mismatch", "the message indexes lead to no message of the schema")
         })?;
         let message = DynamicMessage::decode(descriptor, body).map_err(|cause| {
             Reason::new("schema_mismatch", format!("the Protobuf message cannot be decoded: {cause}"))
         })?;
-        let mut bytes = std::mem::take(out).into_bytes();
-        let written = message.serialize_with_options(&mut serde_json::Serializer::new(&mut bytes), &OPTIONS);
-        *out = String::from_utf8(bytes).expect("serde_json writes UTF-8");
+        let written = message.serialize_with_options(&mut serde_json::Serializer::new(out), &OPTIONS);
         written.map_err(|cause| {
             Reason::new("schema_mismatch", format!("the Protobuf message has no JSON form: {cause}"))
         })
