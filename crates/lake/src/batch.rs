@@ -55,7 +55,7 @@ pub(crate) fn schema(layout: Layout) -> SchemaRef {
 pub(crate) struct Shape {
     /// Their columns.
     pub(crate) layout: Layout,
-    /// The time of the delivery.
+    /// The time at which the rows are made.
     pub(crate) synced: Timestamp,
     /// Whether each day has rows of its own.
     pub(crate) split: bool,
