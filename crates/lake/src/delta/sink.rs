@@ -112,7 +112,7 @@ impl Destination<LoggedEvent> for DeltaSink {
             return Ok(Receipt::delivered(0));
         }
         let entries: Arc<[Entry]> = items.iter().map(Entry::from).collect();
-        let mut draft = self.drafts.take(entries.iter().copied());
+        let mut draft = self.drafts.take(&entries.iter().copied());
         loop {
             let now = self.clock.now();
             let material = match draft.take() {

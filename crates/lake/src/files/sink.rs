@@ -179,7 +179,7 @@ impl Destination<LoggedEvent> for FilesSink {
 
     async fn deliver(&self, items: &[LoggedEvent]) -> Result<Receipt, Error> {
         let partitions = by_partition(items);
-        let mut drafts = self.drafts.take(entries(&partitions)).unwrap_or_default();
+        let mut drafts = self.drafts.take(&entries(&partitions)).unwrap_or_default();
         let mut journals = self.journals.lock().await;
         for (partition, events) in partitions {
             // What an earlier partition wrote is known when the same comes again.
