@@ -12,9 +12,9 @@ use jiff::{Timestamp, civil};
 use tidegate_model::event::{Cell, ColumnType, table};
 use tidegate_model::{Error, Layout, LoggedEvent};
 
-use crate::stream::Shape;
-
-/// Bytes that a text takes on average; a column grows where that is too few.
+/// Events of one step: enough for columns, few enough that they stay in the cache.
+const STEP: usize = 1024;
+/// Bytes that a text takes on average, as long as nothing is known of a column.
 const TEXT_BYTES: usize = 24;
 const DAY_SECONDS: i64 = 24 * 60 * 60;
 
@@ -50,40 +50,43 @@ pub(crate) fn schema(layout: Layout) -> SchemaRef {
     Arc::new(Schema::new(layout.columns().iter().map(field).collect::<Vec<_>>()))
 }
 
-/// Events of one step as columns, by day.
-pub(crate) struct Days<'a> {
-    shape: Shape,
-    expected: usize,
-    days: BTreeMap<Day, Rows>,
-    /// The values of one event.
-    cells: Vec<Cell<'a>>,
+/// How events become rows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    /// Their columns.
+    pub(crate) layout: Layout,
+    /// The time at which the rows are made.
+    pub(crate) synced: Timestamp,
+    /// Whether each day has rows of its own.
+    pub(crate) split: bool,
 }
 
-impl<'a> Days<'a> {
-    /// No events yet; about as many are expected.
-    pub(crate) fn new(shape: Shape, expected: usize) -> Days<'a> {
-        let cells = Vec::with_capacity(shape.layout.columns().len());
-        Days { shape, expected, days: BTreeMap::new(), cells }
-    }
+/// The rows of one step, by day and in their order. Without a split all days are one.
+pub(crate) type Step = Vec<(Day, RecordBatch)>;
 
-    /// Appends an event to its day.
-    pub(crate) fn push(&mut self, event: &'a LoggedEvent) {
-        let Shape { layout, synced, split } = self.shape;
-        self.cells.clear();
-        layout.cells(event, synced, &mut self.cells);
-        let day = Day::of(event.event.at);
-        // Nearly all events of a step happened on one day: that one gets the room.
-        let room = if self.days.is_empty() { self.expected } else { 0 };
-        let rows = self.days.entry(if split { day } else { Day(0) });
-        rows.or_insert_with(|| Rows::with_capacity(layout, room)).push(&self.cells);
-    }
-
-    /// The events of each day as one batch, in their order. Without a split all
-    /// days are one batch.
-    pub(crate) fn finish(self) -> Result<Vec<(Day, RecordBatch)>, Error> {
-        let schema = schema(self.shape.layout);
-        self.days.into_iter().map(|(day, rows)| Ok((day, rows.finish(schema.clone())?))).collect()
-    }
+/// The rows of events, a few at a time.
+pub(crate) fn steps<'a>(
+    events: &'a [&'a LoggedEvent],
+    shape: Shape,
+) -> impl Iterator<Item = Result<Step, Error>> + 'a {
+    let schema = schema(shape.layout);
+    let mut cells = Vec::with_capacity(schema.fields().len());
+    let mut room = vec![STEP * TEXT_BYTES; schema.fields().len()];
+    events.chunks(STEP).map(move |step| {
+        let mut days: BTreeMap<Day, Rows> = BTreeMap::new();
+        for &event in step {
+            cells.clear();
+            shape.layout.cells(event, shape.synced, &mut cells);
+            let day = if shape.split { Day::of(event.event.at) } else { Day(0) };
+            // Nearly all events of a step happened on one day: that one gets the room.
+            let rows = if days.is_empty() { step.len() } else { 0 };
+            days.entry(day).or_insert_with(|| Rows::with_capacity(shape.layout, rows, &room)).push(&cells);
+        }
+        // The next step is likely to need as much.
+        room.fill(0);
+        days.values().for_each(|rows| rows.note(&mut room));
+        days.into_iter().map(|(day, rows)| Ok((day, rows.finish(schema.clone())?))).collect()
+    })
 }
 
 /// The columns of a batch while they grow.
@@ -98,9 +101,13 @@ enum Column {
 }
 
 impl Rows {
-    fn with_capacity(layout: Layout, rows: usize) -> Rows {
-        let column = |kind| match kind {
-            ColumnType::Text => Column::Text(StringBuilder::with_capacity(rows, rows * TEXT_BYTES)),
+    /// `room` says how many bytes the texts of each column take, where there are rows.
+    fn with_capacity(layout: Layout, rows: usize, room: &[usize]) -> Rows {
+        let column = |kind, room: usize| match kind {
+            ColumnType::Text => {
+                let bytes = if rows == 0 { 0 } else { room + room / 8 };
+                Column::Text(StringBuilder::with_capacity(rows, bytes))
+            }
             ColumnType::Int => Column::Int(Int64Builder::with_capacity(rows)),
             ColumnType::Bool => Column::Bool(BooleanBuilder::with_capacity(rows)),
             ColumnType::Timestamp => {
@@ -108,7 +115,23 @@ impl Rows {
             }
             ColumnType::Date => Column::Date(Date32Builder::with_capacity(rows)),
         };
-        Rows(layout.columns().iter().map(|described| column(described.kind)).collect())
+        Rows(
+            layout
+                .columns()
+                .iter()
+                .zip(room)
+                .map(|(described, room)| column(described.kind, *room))
+                .collect(),
+        )
+    }
+
+    /// Raises `room` to what the texts of each column take.
+    fn note(&self, room: &mut [usize]) {
+        for (column, room) in self.0.iter().zip(room) {
+            if let Column::Text(column) = column {
+                *room = column.values_slice().len().max(*room);
+            }
+        }
     }
 
     /// Appends a row. A cell of another type than its column's is left empty.
@@ -179,10 +202,10 @@ pub(crate) mod tests {
         LoggedEvent { offset: Offset { partition: 0, at }, logged_at: time, event }
     }
 
-    fn batches(layout: Layout, events: &[LoggedEvent], split: bool) -> Vec<(Day, RecordBatch)> {
-        let mut days = Days::new(Shape { layout, synced: Timestamp::UNIX_EPOCH, split }, events.len());
-        events.iter().for_each(|event| days.push(event));
-        days.finish().expect("batches")
+    fn batches(layout: Layout, events: &[LoggedEvent], split: bool) -> Step {
+        let events: Vec<&LoggedEvent> = events.iter().collect();
+        let shape = Shape { layout, synced: Timestamp::UNIX_EPOCH, split };
+        steps(&events, shape).flat_map(|step| step.expect("rows")).collect()
     }
 
     #[test]
@@ -215,5 +238,16 @@ pub(crate) mod tests {
         let days = batches[0].1["event_date"].as_primitive::<Date32Type>();
         assert_eq!(days.values(), &[-1, 20514]);
         assert_eq!(Day(-1).date().to_string(), "1969-12-31");
+    }
+
+    #[test]
+    fn steps_keep_the_order_of_the_events() {
+        let events: Vec<LoggedEvent> = (0..3_000).map(|at| logged(at, "2026-03-01T00:00:00Z")).collect();
+
+        let batches = batches(Layout::Events, &events, true);
+
+        assert_eq!(batches.len(), 3);
+        let ids = batches.iter().flat_map(|(_, rows)| rows["event_id"].as_string::<i32>().iter().flatten());
+        assert!(ids.eq(events.iter().map(|logged| &*logged.event.id)));
     }
 }

@@ -7,6 +7,7 @@
 
 mod batch;
 pub mod delta;
+mod draft;
 pub mod files;
 mod object;
 mod parquet;
@@ -14,7 +15,6 @@ mod place;
 mod probe;
 mod progress;
 mod settings;
-mod stream;
 
 use tidegate_model::{Error, LoggedEvent, Reason};
 

@@ -32,7 +32,7 @@ pub(crate) enum Codec {
 }
 
 /// About as many bytes as the file of one request has, where all is of one day.
-const FILE_BYTES: usize = 1 << 20;
+const FILE_BYTES: usize = 3 << 19;
 /// Files that grow at the same time. Rows of further days wait, so that events
 /// of many days do not take much memory.
 const GROWING: usize = 16;
@@ -133,9 +133,8 @@ mod tests {
     use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
     use super::*;
-    use crate::batch::Days;
     use crate::batch::tests::logged;
-    use crate::stream::Shape;
+    use crate::batch::{Shape, steps};
 
     #[test]
     fn files_of_more_days_than_grow_at_once_are_whole() {
@@ -145,9 +144,7 @@ mod tests {
             let event = logged(at, "2026-03-01T00:00:00Z");
             let shape =
                 Shape { layout: tidegate_model::Layout::Messages, synced: event.logged_at, split: false };
-            let mut rows = Days::new(shape, 1);
-            rows.push(&event);
-            let (_, rows) = rows.finish().expect("rows").remove(0);
+            let (_, rows) = steps(&[&event], shape).next().expect("a step").expect("rows").remove(0);
             (0..days).for_each(|day| contents.write(Day(day), rows.clone()).expect("written"));
         }
 

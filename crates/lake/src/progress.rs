@@ -16,7 +16,7 @@ pub(crate) struct Mark {
 }
 
 /// What of an event a mark is about.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
     /// The partition of the log.
     pub(crate) partition: u32,

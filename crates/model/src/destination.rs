@@ -29,6 +29,16 @@ where
     /// Why it would not.
     fn admit(&self, item: &T) -> Result<(), Reason>;
 
+    /// Does work on a request that has no effect outside, such as encoding it.
+    ///
+    /// Called where one request is sent at a time, on a thread that may block,
+    /// and as a rule while the request before it is delivered. The destination
+    /// keeps what comes of it until `deliver` asks for the same items. They may
+    /// never come, or others in their place: a request can be halved.
+    fn prepare(&self, items: &[T]) {
+        let _ = items;
+    }
+
     /// Delivers `items` once and reports one outcome for each, in order.
     ///
     /// Neither retries nor buffers: what is `Delivered` is durable at the far

@@ -53,16 +53,24 @@ impl Destination<Held> for Holding {
         self.0.admit(item)
     }
 
+    fn prepare(&self, items: &[Held]) {
+        match side_by_side(items) {
+            Some(events) => self.0.prepare(events),
+            None => self.0.prepare(&cloned(items)),
+        }
+    }
+
     async fn deliver(&self, items: &[Held]) -> Result<Receipt, Error> {
         match side_by_side(items) {
             Some(events) => self.0.deliver(events).await,
-            None => {
-                // A clone shares the texts.
-                let events: Vec<LoggedEvent> = items.iter().map(|held| LoggedEvent::clone(held)).collect();
-                self.0.deliver(&events).await
-            }
+            None => self.0.deliver(&cloned(items)).await,
         }
     }
+}
+
+/// A clone shares the texts.
+fn cloned(items: &[Held]) -> Vec<LoggedEvent> {
+    items.iter().map(|held| LoggedEvent::clone(held)).collect()
 }
 
 /// The events as they lie in their batch, where they are neighbours there.

@@ -26,12 +26,14 @@ mod import;
 mod lane;
 mod memory;
 mod place;
+mod queue;
 mod read;
 mod run;
 mod settle;
 mod slot;
 #[cfg(test)]
 mod tests;
+mod users;
 pub(crate) mod wait;
 
 pub use export::{Export, run_export};

@@ -1,19 +1,21 @@
 //! One of a lane's slots: packs rows into requests, one request at a time.
 
-use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasher, Hash, RandomState};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_model::Limits;
+use tidegate_model::{Error, Limits};
 use tokio::sync::{mpsc, watch};
+use tokio::task::{self, JoinHandle};
 use tokio::time::Instant;
 
 use super::control::{Control, Watch};
 use super::delivery::Delivery;
 use super::freight::Freight;
+use super::queue::Queue;
 use super::read::{Fates, Item};
 use super::settle::Note;
+use super::users::Users;
 use super::wait;
 
 /// What is sent, and what is known of it.
@@ -30,9 +32,33 @@ pub(super) struct Slot<F: Freight> {
     pub(super) notes: mpsc::Sender<Note>,
 }
 
+/// What is sent together.
+struct Request<F: Freight> {
+    sent: Vec<F::Sent>,
+    items: Vec<Item<F>>,
+}
+
+/// A request that is made ready on a thread of its own.
+type Preparing<F> = JoinHandle<Request<F>>;
+
+/// What is behind the request that is delivered.
+struct Ahead<F: Freight> {
+    /// The request behind it.
+    preparing: Option<Preparing<F>>,
+    /// The one behind that, already packed: preparing goes on without a pause.
+    packed: Option<Request<F>>,
+}
+
+/// What a slot is busy with: one request is prepared at a time.
+#[derive(Clone, Copy, PartialEq)]
+enum Busy {
+    Preparing,
+    Delivering,
+}
+
 /// What to do next with the queue.
 enum Next<F: Freight> {
-    Send(Vec<F::Sent>, Vec<Item<F>>),
+    Send(Request<F>),
     /// The request is not full: for this span, more rows may still come.
     Fill(Duration),
     /// Nothing may be sent before this span is over.
@@ -45,6 +71,62 @@ impl<F: Freight> Slot<F> {
         let _watch = Watch(self.control.clone());
         let mut queue = Queue::<F>::new();
         let mut users = Users::default();
+        let mut ahead = Ahead::<F> { preparing: None, packed: None };
+        while !self.control.halted() {
+            let Some(request) = self.next_request(&mut queue, &users, &mut ahead).await else { return };
+            let user = self.limits.one_user.then(|| request.sent.first()).flatten();
+            let user = user.map(|first| self.delivery.freight.user(first).clone());
+            let delivery = self.delivery.clone();
+            let delivering = delivery.deliver(request.sent, request.items);
+            let delivered = self.meanwhile(&mut queue, &mut ahead, Busy::Delivering, delivering).await;
+            if let (Some(user), Some(sent)) = (user, delivered.last_sent) {
+                users.occupy(&user, sent + self.limits.user_interval, Instant::now());
+            }
+            if !self.report(delivered.decided).await {
+                return;
+            }
+        }
+    }
+
+    /// The next request, prepared where only one is under way at a time; `None`
+    /// where the reader is done and the queue is empty, or the run halts.
+    async fn next_request(
+        &mut self,
+        queue: &mut Queue<F>,
+        users: &Users,
+        ahead: &mut Ahead<F>,
+    ) -> Option<Request<F>> {
+        let packed = || ahead.packed.take().map(|request| self.prepare(request));
+        let preparing = match ahead.preparing.take().or_else(packed) {
+            Some(preparing) => preparing,
+            None => {
+                let request = self.wait_for_request(queue, users).await?;
+                if !self.is_alone() {
+                    return Some(request);
+                }
+                self.prepare(request)
+            }
+        };
+        let control = self.control.clone();
+        let prepared = async {
+            tokio::select! {
+                () = control.halt() => None,
+                done = preparing => Some(done),
+            }
+        };
+        let fault = |cause| Error::internal("preparing a request ended by a fault").caused_by(cause);
+        match self.meanwhile(queue, ahead, Busy::Preparing, prepared).await? {
+            Ok(request) => Some(request),
+            Err(cause) => {
+                self.control.fail(fault(cause));
+                None
+            }
+        }
+    }
+
+    /// Waits until a request may be sent; `None` where the reader is done and the
+    /// queue is empty, or the run halts.
+    async fn wait_for_request(&mut self, queue: &mut Queue<F>, users: &Users) -> Option<Request<F>> {
         let mut open = true;
         // Since when the first of the queue waits for others.
         let mut waiting: Option<Instant> = None;
@@ -52,16 +134,13 @@ impl<F: Freight> Slot<F> {
             if queue.is_empty() {
                 waiting = None;
                 let more = tokio::select! {
-                    () = self.control.halt() => return,
+                    () = self.control.halt() => return None,
                     more = self.incoming.recv() => more,
                 };
-                match more {
-                    Some(parcels) => self.line_up(&mut queue, parcels),
-                    None => return,
-                }
+                self.line_up(queue, more?);
             }
             while let Ok(parcels) = self.incoming.try_recv() {
-                self.line_up(&mut queue, parcels);
+                self.line_up(queue, parcels);
             }
             let since = *waiting.get_or_insert_with(Instant::now);
             let through = *self.urgent_through.borrow_and_update();
@@ -70,42 +149,74 @@ impl<F: Freight> Slot<F> {
                 true => self.limits.fill.saturating_sub(since.elapsed()),
                 false => Duration::ZERO,
             };
-            match self.next(&mut queue, &users, patience) {
-                Next::Send(sent, items) => {
-                    waiting = None;
-                    let user = self.limits.one_user.then(|| sent.first()).flatten();
-                    let user = user.map(|first| self.delivery.freight.user(first).clone());
-                    let delivered = self.delivery.deliver(sent, items).await;
-                    if let (Some(user), Some(sent)) = (user, delivered.last_sent) {
-                        users.occupy(&user, sent + self.limits.user_interval, Instant::now());
-                    }
-                    if !self.report(delivered.decided).await {
-                        return;
-                    }
-                }
+            match self.next(queue, users, patience) {
+                Next::Send(request) => return Some(request),
                 Next::Fill(span) => {
                     tokio::select! {
-                        () = self.control.halt() => return,
+                        () = self.control.halt() => return None,
                         () = wait::span(span) => {}
                         changed = self.urgent_through.changed() => open &= changed.is_ok(),
                         more = self.incoming.recv() => match more {
-                            Some(parcels) => self.line_up(&mut queue, parcels),
+                            Some(parcels) => self.line_up(queue, parcels),
                             None => open = false,
                         },
                     }
                 }
                 Next::Rest(span) => {
                     tokio::select! {
-                        () = self.control.halt() => return,
+                        () = self.control.halt() => return None,
                         () = wait::span(span) => {}
                         more = self.incoming.recv(), if open => match more {
-                            Some(parcels) => self.line_up(&mut queue, parcels),
+                            Some(parcels) => self.line_up(queue, parcels),
                             None => open = false,
                         },
                     }
                 }
             }
         }
+        None
+    }
+
+    /// Waits for `what`. Where only one request is under way at a time, those behind
+    /// it are packed and prepared meanwhile, once enough for them has come.
+    async fn meanwhile<T>(
+        &mut self,
+        queue: &mut Queue<F>,
+        ahead: &mut Ahead<F>,
+        busy: Busy,
+        what: impl Future<Output = T>,
+    ) -> T {
+        let looks_ahead = self.is_alone() && !self.limits.one_user;
+        let mut what = pin!(what);
+        loop {
+            if looks_ahead {
+                self.look_ahead(queue, ahead, busy);
+            }
+            tokio::select! {
+                done = &mut what => return done,
+                Some(parcels) = self.incoming.recv(), if looks_ahead && ahead.packed.is_none() => {
+                    self.line_up(queue, parcels);
+                }
+            }
+        }
+    }
+
+    fn look_ahead(&self, queue: &mut Queue<F>, ahead: &mut Ahead<F>, busy: Busy) {
+        if ahead.packed.is_none() && self.is_enough(queue.len(), queue.bytes()) {
+            ahead.packed = Some(self.take(queue, |_| true));
+        }
+        if busy == Busy::Delivering && ahead.preparing.is_none() {
+            ahead.preparing = ahead.packed.take().map(|request| self.prepare(request));
+        }
+    }
+
+    /// Begins to do what can be done of a request before its turn.
+    fn prepare(&self, request: Request<F>) -> Preparing<F> {
+        let destination = self.delivery.destination.clone();
+        task::spawn_blocking(move || {
+            destination.prepare(&request.sent);
+            request
+        })
     }
 
     /// The next request, or how long to wait for it; `patience` says how long a
@@ -119,14 +230,12 @@ impl<F: Freight> Slot<F> {
                 let queued = queue.iter().map(|(sent, _)| freight.user(sent));
                 return Next::Rest(users.next_free(queued, now));
             };
-            let (sent, items) = self.take(queue, |sent| *freight.user(sent) == user);
-            return Next::Send(sent, items);
+            return Next::Send(self.take(queue, |sent| *freight.user(sent) == user));
         }
-        if !self.is_enough(queue.parcels.len(), queue.bytes) && !patience.is_zero() {
+        if !self.is_enough(queue.len(), queue.bytes()) && !patience.is_zero() {
             return Next::Fill(patience);
         }
-        let (sent, items) = self.take(queue, |_| true);
-        Next::Send(sent, items)
+        Next::Send(self.take(queue, |_| true))
     }
 
     /// Whether so many items are a request that need not wait for more: a full one,
@@ -150,9 +259,9 @@ impl<F: Freight> Slot<F> {
     /// Takes from the queue, in order, what fits into one request. One that is enough
     /// ends where its batch ends, so that the batch can be settled; where several
     /// are sent at once, each is filled.
-    fn take(&self, queue: &mut Queue<F>, wanted: impl Fn(&F::Sent) -> bool) -> (Vec<F::Sent>, Vec<Item<F>>) {
+    fn take(&self, queue: &mut Queue<F>, wanted: impl Fn(&F::Sent) -> bool) -> Request<F> {
         let whole = self.is_alone();
-        let most = self.limits.items_max.min(queue.parcels.len());
+        let most = self.limits.items_max.min(queue.len());
         let (mut taken, mut items) = (Vec::with_capacity(most), Vec::<Item<F>>::with_capacity(most));
         let mut bytes = 0;
         let mut passed = Vec::new();
@@ -174,7 +283,7 @@ impl<F: Freight> Slot<F> {
             items.push(item);
         }
         passed.into_iter().rev().for_each(|parcel| queue.give_back(parcel));
-        (taken, items)
+        Request { sent: taken, items }
     }
 
     /// Tells the settler. Returns whether it still listens.
@@ -185,84 +294,5 @@ impl<F: Freight> Slot<F> {
             }
         }
         true
-    }
-}
-
-/// What waits to be sent, each with its weight.
-struct Queue<F: Freight> {
-    parcels: VecDeque<(usize, Parcel<F>)>,
-    /// The weight of all.
-    bytes: usize,
-}
-
-impl<F: Freight> Queue<F> {
-    fn new() -> Queue<F> {
-        Queue { parcels: VecDeque::new(), bytes: 0 }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.parcels.is_empty()
-    }
-
-    fn first(&self) -> Option<&Parcel<F>> {
-        self.parcels.front().map(|(_, parcel)| parcel)
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &Parcel<F>> {
-        self.parcels.iter().map(|(_, parcel)| parcel)
-    }
-
-    fn extend(&mut self, parcels: Vec<Parcel<F>>, weigh: impl Fn(&F::Sent) -> usize) {
-        let bytes = &mut self.bytes;
-        self.parcels.extend(parcels.into_iter().map(|parcel| {
-            let weight = weigh(&parcel.0);
-            *bytes += weight;
-            (weight, parcel)
-        }));
-    }
-
-    fn pop(&mut self) -> Option<(usize, Parcel<F>)> {
-        let first = self.parcels.pop_front()?;
-        self.bytes -= first.0;
-        Some(first)
-    }
-
-    fn give_back(&mut self, parcel: (usize, Parcel<F>)) {
-        self.bytes += parcel.0;
-        self.parcels.push_front(parcel);
-    }
-}
-
-/// When each user may be written to again.
-///
-/// Only hashes are remembered: a user's name may share its memory with all that
-/// was read with it. Where two are the same, one user waits for the other.
-#[derive(Default)]
-struct Users {
-    hashes: RandomState,
-    free_at: HashMap<u64, Instant>,
-}
-
-impl Users {
-    fn is_free(&self, user: &impl Hash, now: Instant) -> bool {
-        self.free_at(user).is_none_or(|free_at| free_at <= now)
-    }
-
-    fn occupy(&mut self, user: &impl Hash, until: Instant, now: Instant) {
-        /// Above this, users that are free again are forgotten.
-        const REMEMBERED_MAX: usize = 4_096;
-        if self.free_at.len() >= REMEMBERED_MAX {
-            self.free_at.retain(|_, free_at| *free_at > now);
-        }
-        self.free_at.insert(self.hashes.hash_one(user), until);
-    }
-
-    fn next_free<'a, U: Hash + 'a>(&self, queued: impl Iterator<Item = &'a U>, now: Instant) -> Duration {
-        let earliest = queued.filter_map(|user| self.free_at(user)).min();
-        earliest.map_or(Duration::ZERO, |free_at| free_at.saturating_duration_since(now))
-    }
-
-    fn free_at(&self, user: &impl Hash) -> Option<Instant> {
-        self.free_at.get(&self.hashes.hash_one(user)).copied()
     }
 }

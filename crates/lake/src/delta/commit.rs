@@ -1,22 +1,22 @@
 //! One delivery as one commit.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 use delta_kernel::KernelError;
 use delta_kernel::committer::FileSystemCommitter;
-use delta_kernel::schema::StructField;
 use delta_kernel::snapshot::SnapshotRef;
 use delta_kernel::transaction::{CommitResult, CommittedTransaction, Transaction, UpdateTableOperation};
 use jiff::Timestamp;
-use tidegate_model::{Error, ErrorKind, Outcome, Reason, Receipt, SinkTarget};
+use tidegate_model::{Error, ErrorKind, LoggedEvent, Outcome, Reason, Receipt, SinkTarget};
 use tokio::runtime::Handle;
 
 use super::errors::kernel;
 use super::fit;
-use super::stage::{Files, Stage};
+use super::form::{Encoded, Form};
+use super::stage::Stage;
 use super::table::{Engine, MAKER, Table};
 use crate::progress::{Entry, Mark};
-use crate::stream::Supply;
 
 /// How often a commit is tried when other writers are quicker.
 const ATTEMPTS: usize = 16;
@@ -27,45 +27,65 @@ const CHECKPOINT_EVERY: u64 = 100;
 /// A table that is open, and how far each partition of the log is written to it.
 pub(super) struct Open {
     engine: Engine,
-    runtime: Handle,
     snapshot: SnapshotRef,
     marks: Marks,
 }
 
 type Marks = BTreeMap<u32, Option<Mark>>;
 
+/// What a delivery is written from.
+pub(super) enum Material {
+    /// Files of all of its events, encoded before its turn; they can be used once.
+    Encoded(Option<Encoded>),
+    /// The events themselves.
+    Events(Vec<LoggedEvent>),
+}
+
 /// An export into a table.
-#[derive(Debug)]
 pub(super) struct Export {
     /// The table.
     pub(super) table: Table,
     /// What the export's `txn` actions are named by, without the partition of the log.
     prefix: String,
+    /// How the table's files looked when it was last written to.
+    form: Mutex<Option<Form>>,
 }
 
 impl Export {
     /// The export of this target.
     pub(super) fn new(table: Table, target: &SinkTarget) -> Export {
-        Export { table, prefix: format!("tidegate/{}/{}", target.stream, target.sync) }
+        Export {
+            table,
+            prefix: format!("tidegate/{}/{}", target.stream, target.sync),
+            form: Mutex::default(),
+        }
     }
 
     /// Opens the table, making it where there is none.
     pub(super) fn open(&self, runtime: &Handle) -> Result<Open, Error> {
         let engine = self.table.engine(runtime);
         let snapshot = self.table.open_or_make(&engine, runtime)?;
-        Ok(Open { engine, runtime: runtime.clone(), snapshot, marks: Marks::new() })
+        Ok(Open { engine, snapshot, marks: Marks::new() })
     }
 
-    /// Writes the events that were not written before. `open` stays empty where
+    /// Encodes events for the table as it was last; nothing where it was not written to yet.
+    pub(super) fn encode(&self, events: &[LoggedEvent], now: Timestamp) -> Result<Option<Encoded>, Error> {
+        let form = self.form.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let events: Vec<&LoggedEvent> = events.iter().collect();
+        form.map(|form| form.encode(&self.table, &events, now)).transpose()
+    }
+
+    /// Writes the events that were not written before; `None` where the material
+    /// does not do and the events themselves are needed. `open` stays empty where
     /// the state of the table is not certain any more.
     pub(super) fn write(
         &self,
         open: &mut Option<Open>,
         runtime: &Handle,
         events: &[Entry],
-        supply: &Supply,
+        mut material: Material,
         now: Timestamp,
-    ) -> Result<Receipt, Error> {
+    ) -> Result<Option<Receipt>, Error> {
         let mut at = match open.take() {
             Some(at) if self.table.still_has(at.snapshot.version(), runtime)? => at,
             _ => self.open(runtime)?,
@@ -76,21 +96,39 @@ impl Export {
             let fresh: Vec<usize> = (0..events.len()).filter(|&place| !at.covers(events[place])).collect();
             if fresh.is_empty() {
                 *open = Some(at);
-                return Ok(Receipt::delivered(events.len()));
+                return Ok(Some(Receipt::delivered(events.len())));
+            }
+            if fresh.len() < events.len() && matches!(material, Material::Encoded(_)) {
+                return Ok(None);
             }
             let marks = after(&at.marks, fresh.iter().map(|&place| events[place]));
-            let transaction = self.stage(&at, &mut stage, fresh, supply, &marks, now)?;
+            let mut transaction = self.transaction(&at, &marks)?;
+            let form = Form::of(&self.table, &transaction, &at.engine)?;
+            self.form.lock().unwrap_or_else(PoisonError::into_inner).replace(form.clone());
+            let ready = match stage.take().filter(|ready: &Stage| ready.fits(&form, fresh.len())) {
+                Some(ready) => ready,
+                None => {
+                    let Some(encoded) = self.encoded(&form, &mut material, &fresh, now)? else {
+                        return Ok(None);
+                    };
+                    Stage::put(&self.table, runtime, encoded, fresh.len(), now)?
+                }
+            };
+            ready.offer(&mut transaction);
+            stage = Some(ready);
             match transaction.commit(&at.engine) {
                 Ok(CommitResult::Committed(done)) => {
                     *open = self.settle(at, &done, marks);
-                    return Ok(Receipt::delivered(events.len()));
+                    return Ok(Some(Receipt::delivered(events.len())));
                 }
                 Ok(CommitResult::Conflicted(_)) => {
                     let snapshot = self.table.refresh(&at.engine, at.snapshot)?;
                     at = Open { snapshot, marks: Marks::new(), ..at };
                 }
-                Ok(CommitResult::Retryable(failed)) => return self.resolve(runtime, events, failed.error),
-                Err(cause) => return self.resolve(runtime, events, cause),
+                Ok(CommitResult::Retryable(failed)) => {
+                    return self.resolve(runtime, events, failed.error).map(Some);
+                }
+                Err(cause) => return self.resolve(runtime, events, cause).map(Some),
             }
         }
         let message =
@@ -99,41 +137,27 @@ impl Export {
             .hint("write less often to it, or run its maintenance later"))
     }
 
-    /// A transaction with the files of these events, ready to be committed.
-    fn stage(
+    /// Files of these events of the delivery that the table can take; `None` where
+    /// the material has none.
+    fn encoded(
         &self,
-        at: &Open,
-        stage: &mut Option<Stage>,
-        fresh: Vec<usize>,
-        supply: &Supply,
-        marks: &Marks,
+        form: &Form,
+        material: &mut Material,
+        fresh: &[usize],
         now: Timestamp,
-    ) -> Result<Transaction, Error> {
-        let schema = at.snapshot.schema();
-        let missing = fit::missing(&self.table.name(), &schema, self.table.layout)?;
-        let mut transaction = self
-            .transaction(at, missing, marks)
-            .map_err(|cause| kernel(&format!("writing the table {}", self.table.name()), cause))?;
-        let ready = match stage.take() {
-            Some(ready) if ready.fits(&transaction, &schema, fresh.len()) => ready,
-            _ => Files { table: &self.table, engine: &at.engine, runtime: &at.runtime, now }.write(
-                &transaction,
-                schema,
-                fresh,
-                supply,
-            )?,
-        };
-        ready.offer(&mut transaction);
-        *stage = Some(ready);
-        Ok(transaction)
+    ) -> Result<Option<Encoded>, Error> {
+        match material {
+            Material::Encoded(encoded) => Ok(encoded.take().filter(|encoded| form.is(&encoded.form))),
+            Material::Events(events) => {
+                let events: Vec<&LoggedEvent> = fresh.iter().filter_map(|&place| events.get(place)).collect();
+                form.encode(&self.table, &events, now).map(Some)
+            }
+        }
     }
 
-    fn transaction(
-        &self,
-        at: &Open,
-        missing: Vec<StructField>,
-        marks: &Marks,
-    ) -> delta_kernel::KernelResult<Transaction> {
+    /// A transaction that appends to the table, adding the columns that it lacks.
+    fn transaction(&self, at: &Open, marks: &Marks) -> Result<Transaction, Error> {
+        let missing = fit::missing(&self.table.name(), &at.snapshot.schema(), self.table.layout)?;
         let mut builder =
             at.snapshot.clone().update_table(UpdateTableOperation::StreamingUpdate, MAKER, true);
         // It depends on nothing in the table, so that a merge of somebody else need not begin anew.
@@ -151,7 +175,8 @@ impl Export {
                     .with_transaction_id(self.time_id(*partition), mark.logged_us);
             }
         }
-        builder.build(&at.engine, Box::new(FileSystemCommitter::new()))
+        let built = builder.build(&at.engine, Box::new(FileSystemCommitter::new()));
+        built.map_err(|cause| kernel(&self.table.writing(), cause))
     }
 
     /// Reads how far the partitions of these events are written.

@@ -6,6 +6,7 @@
 mod commit;
 mod errors;
 mod fit;
+mod form;
 mod runtime;
 mod settings;
 mod sink;

@@ -9,15 +9,17 @@ use tidegate_model::{
 };
 use tokio::runtime::Handle;
 
-use super::commit::{Export, Open};
+use super::commit::{Export, Material, Open};
 use super::fit;
+use super::form::Encoded;
 use super::settings::DeltaTarget;
 use super::table::Table;
+use crate::draft::Drafts;
 use crate::place::Place;
 use crate::probe::{self, Need};
 use crate::progress::Entry;
 use crate::settings::LakeSettings;
-use crate::{admit, blocking, stream};
+use crate::{admit, blocking};
 
 /// Events and bytes of one commit: enough that many rows make few files, few
 /// enough that they are no burden to memory.
@@ -29,6 +31,7 @@ pub(super) struct DeltaSink {
     lake: Place,
     export: Arc<Export>,
     open: Arc<Mutex<Option<Open>>>,
+    drafts: Drafts<Encoded>,
     clock: Arc<dyn Clock>,
     fill: Duration,
 }
@@ -51,6 +54,7 @@ impl DeltaSink {
             lake,
             export: Arc::new(Export::new(table, target)),
             open: Arc::default(),
+            drafts: Drafts::default(),
             clock: Arc::clone(&tools.clock),
             fill: written.commit_every.0,
         })
@@ -95,25 +99,41 @@ impl Destination<LoggedEvent> for DeltaSink {
         admit(item)
     }
 
+    fn prepare(&self, items: &[LoggedEvent]) {
+        let synced = self.clock.now();
+        // What fails here is told by the delivery, which tries it again.
+        if let Ok(Some(encoded)) = self.export.encode(items, synced) {
+            self.drafts.keep(items.iter().map(Entry::from).collect(), synced, encoded);
+        }
+    }
+
     async fn deliver(&self, items: &[LoggedEvent]) -> Result<Receipt, Error> {
         if items.is_empty() {
             return Ok(Receipt::delivered(0));
         }
-        let entries: Vec<Entry> = items.iter().map(Entry::from).collect();
-        let (export, open, runtime) = (Arc::clone(&self.export), Arc::clone(&self.open), Handle::current());
-        let (supply, mut orders) = stream::supply();
-        let now = self.clock.now();
-        let written = blocking(move || {
-            let mut open = open.lock().unwrap_or_else(PoisonError::into_inner);
-            export.write(&mut open, &runtime, &entries, &supply, now)
-        });
-        let served = async {
-            while let Some(order) = orders.recv().await {
-                order.serve(items).await;
+        let entries: Arc<[Entry]> = items.iter().map(Entry::from).collect();
+        let mut draft = self.drafts.take(&entries.iter().copied());
+        loop {
+            let now = self.clock.now();
+            let material = match draft.take() {
+                Some(encoded) => Material::Encoded(Some(encoded)),
+                None => {
+                    self.drafts.encoding(now);
+                    // A clone shares the texts.
+                    Material::Events(items.to_vec())
+                }
+            };
+            let (export, open, entries) =
+                (Arc::clone(&self.export), Arc::clone(&self.open), Arc::clone(&entries));
+            let runtime = Handle::current();
+            let written = blocking(move || {
+                let mut open = open.lock().unwrap_or_else(PoisonError::into_inner);
+                export.write(&mut open, &runtime, &entries, material, now)
+            });
+            if let Some(receipt) = written.await? {
+                return Ok(receipt);
             }
-        };
-        let (receipt, ()) = tokio::join!(written, served);
-        receipt
+        }
     }
 }
 

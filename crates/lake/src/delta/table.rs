@@ -54,6 +54,11 @@ impl Table {
         self.place.name()
     }
 
+    /// What is done when it is written to, for errors.
+    pub(super) fn writing(&self) -> String {
+        format!("writing the table {}", self.name())
+    }
+
     /// The library, for calls from this thread.
     pub(super) fn engine(&self, runtime: &Handle) -> Engine {
         DefaultEngineBuilder::new(Arc::clone(&self.place.store))

@@ -5,27 +5,48 @@ use std::fmt::Write as _;
 
 use arrow_array::RecordBatch;
 use bytes::Bytes;
+use jiff::Timestamp;
 use tidegate_model::event::table::PARTITION_COLUMN;
 use tidegate_model::event::{Cell, TableColumn};
-use tidegate_model::{Error, LoggedEvent, json};
+use tidegate_model::{Error, Layout, LoggedEvent, json};
 
-use crate::batch::Day;
+use super::settings::Format;
+use crate::batch::{Day, Shape, steps};
 use crate::parquet::{Codec, Contents};
-use crate::stream::{Arriving, Shape};
 
 /// The member of a line that is JSON itself.
 const PAYLOAD: &str = "payload";
 
-/// Events after which other tasks have their turn.
-const TURN: usize = 1024;
+/// The files of some days.
+pub(super) type Files = Vec<(Day, Bytes)>;
 
-/// The Parquet file of each day; `split` says that each day has a folder of its
-/// own. Blocks until all rows are there.
-pub(super) fn parquet(rows: Arriving, codec: Codec, split: bool) -> Result<Vec<(Day, Bytes)>, Error> {
+/// What files look like.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Form {
+    pub(super) layout: Layout,
+    pub(super) format: Format,
+    pub(super) codec: Codec,
+    /// Whether each day has files of its own.
+    pub(super) split: bool,
+}
+
+impl Form {
+    /// Makes files of events.
+    pub(super) fn encode(self, events: &[&LoggedEvent], synced: Timestamp) -> Result<Files, Error> {
+        let shape = Shape { layout: self.layout, synced, split: self.split };
+        match self.format {
+            Format::Jsonl => Ok(lines(events, shape)),
+            Format::Parquet => parquet(events, shape, self.codec),
+        }
+    }
+}
+
+/// The Parquet file of each day. Where days are split, each has a folder of its own.
+fn parquet(events: &[&LoggedEvent], shape: Shape, codec: Codec) -> Result<Files, Error> {
     let mut contents = Contents::new(codec);
-    for step in rows {
+    for step in steps(events, shape) {
         for (day, mut rows) in step? {
-            if split {
+            if shape.split {
                 leave_out_the_day(&mut rows);
             }
             contents.write(day, rows)?;
@@ -35,18 +56,15 @@ pub(super) fn parquet(rows: Arriving, codec: Codec, split: bool) -> Result<Vec<(
 }
 
 /// The file of JSON lines of each day.
-pub(super) async fn lines(events: &[&LoggedEvent], shape: Shape) -> Vec<(Day, Bytes)> {
+fn lines(events: &[&LoggedEvent], shape: Shape) -> Files {
     let columns = shape.layout.columns();
     let mut days: BTreeMap<Day, String> = BTreeMap::new();
     let mut cells = Vec::with_capacity(columns.len());
-    for turn in events.chunks(TURN) {
-        for event in turn {
-            let day = if shape.split { Day::of(event.event.at) } else { Day(0) };
-            cells.clear();
-            shape.layout.cells(event, shape.synced, &mut cells);
-            line(columns, &cells, days.entry(day).or_default());
-        }
-        tokio::task::yield_now().await;
+    for event in events {
+        let day = if shape.split { Day::of(event.event.at) } else { Day(0) };
+        cells.clear();
+        shape.layout.cells(event, shape.synced, &mut cells);
+        line(columns, &cells, days.entry(day).or_default());
     }
     days.into_iter().map(|(day, lines)| (day, Bytes::from(lines))).collect()
 }
@@ -89,17 +107,15 @@ fn line(columns: &[TableColumn], cells: &[Cell<'_>], out: &mut String) {
 
 #[cfg(test)]
 mod tests {
-    use tidegate_model::Layout;
-
     use super::*;
     use crate::batch::tests::logged;
 
-    #[tokio::test]
-    async fn a_line_is_an_object_with_the_payload_inside() {
+    #[test]
+    fn a_line_is_an_object_with_the_payload_inside() {
         let event = logged(7, "2026-03-01T23:59:59.5Z");
 
         let shape = Shape { layout: Layout::Events, synced: event.logged_at, split: true };
-        let files = lines(&[&event], shape).await;
+        let files = lines(&[&event], shape);
 
         let lines = std::str::from_utf8(&files[0].1).expect("UTF-8");
         let line: serde_json::Value = serde_json::from_str(lines.trim_end()).expect("JSON");

@@ -7,10 +7,10 @@
 //! files are there, or those that are there are removed and written anew.
 
 use serde::{Deserialize, Serialize};
-use tidegate_model::{Error, ErrorKind, LoggedEvent};
+use tidegate_model::{Error, ErrorKind};
 
 use crate::place::Place;
-use crate::progress::Mark;
+use crate::progress::{Entry, Mark};
 
 /// The journal of one partition.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -50,11 +50,15 @@ impl Journal {
 
     /// Finds out what became of the delivery that was begun, now that these
     /// events are delivered. Afterwards `written` is true for them.
-    pub(super) async fn resolve(&mut self, place: &Place, events: &[&LoggedEvent]) -> Result<(), Error> {
+    pub(super) async fn resolve(
+        &mut self,
+        place: &Place,
+        mut events: impl Iterator<Item = Entry>,
+    ) -> Result<(), Error> {
         let Some(begun) = &self.writing else { return Ok(()) };
-        let Some(first) = events.iter().find(|event| !self.covers(event)) else { return Ok(()) };
+        let Some(first) = events.find(|event| !self.covers(*event)) else { return Ok(()) };
         // The log is read in order: what comes first now is the oldest that is not settled.
-        if begun.mark.covers(*first) && !all_there(place, &begun.files).await? {
+        if begun.mark.covers(first) && !all_there(place, &begun.files).await? {
             for file in &begun.files {
                 place.remove(file).await?;
             }
@@ -66,7 +70,7 @@ impl Journal {
     }
 
     /// Whether an event was written before.
-    pub(super) fn covers(&self, event: &LoggedEvent) -> bool {
+    pub(super) fn covers(&self, event: Entry) -> bool {
         self.written.is_some_and(|mark| mark.covers(event))
     }
 }

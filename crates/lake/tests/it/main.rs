@@ -1,5 +1,6 @@
 //! Lakes as their readers see them.
 
+mod ahead;
 mod delta;
 mod delta_tables;
 mod files;

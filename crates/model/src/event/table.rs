@@ -138,7 +138,7 @@ impl Layout {
     }
 
     /// Appends the event's values in the order of [`Layout::columns`]. `synced`
-    /// is the time of this delivery.
+    /// is the time at which the row is made.
     ///
     /// A payload that does not have the documented shape leaves the columns
     /// empty that it does not fill.

@@ -7,15 +7,13 @@ use tracing::warn;
 
 use super::failure;
 use super::recovery::Tail;
-use super::segment::{self, SegmentReader};
+use super::segment::{self, Room, SegmentReader};
 
 /// Reads a stream in order. Asks the disk and waits for it.
 pub(super) struct Cursor {
     folder: PathBuf,
     next: u64,
     at: At,
-    /// Events of the block before: the next one is likely to have as many.
-    expected: usize,
 }
 
 enum At {
@@ -29,7 +27,7 @@ enum At {
 impl Cursor {
     /// Stands in front of an offset.
     pub(super) fn new(folder: PathBuf, next: u64) -> Cursor {
-        Cursor { folder, next, at: At::Start, expected: 0 }
+        Cursor { folder, next, at: At::Start }
     }
 
     /// The offset that is read next.
@@ -37,10 +35,22 @@ impl Cursor {
         self.next
     }
 
-    /// Reads about a block of events; none only where nothing is left before the tail.
-    pub(super) fn read(&mut self, tail: Tail) -> Result<Vec<LoggedEvent>, Error> {
-        let mut events = Vec::with_capacity(self.expected + self.expected / 8);
-        while events.is_empty() && self.next < tail.next {
+    /// Reads one event; none where nothing is left before the tail.
+    pub(super) fn first(mut self, tail: Tail) -> Result<Option<LoggedEvent>, Error> {
+        let mut events = Vec::new();
+        self.read(tail, &mut Room { events: 1, bytes: usize::MAX }, &mut events)?;
+        Ok(events.pop())
+    }
+
+    /// Reads until there is no room, or nothing is left before the tail. What came
+    /// before an error is read all the same.
+    pub(super) fn read(
+        &mut self,
+        tail: Tail,
+        room: &mut Room,
+        events: &mut Vec<LoggedEvent>,
+    ) -> Result<(), Error> {
+        while !room.is_full() && self.next < tail.next {
             let At::Inside(reader) = &mut self.at else {
                 self.enter(tail)?;
                 continue;
@@ -50,13 +60,12 @@ impl Cursor {
                 self.at = At::Behind(reader.first());
                 continue;
             }
-            if let Err(failed) = reader.read(end, &mut events) {
+            if let Err(failed) = reader.read_some(end, room, events) {
                 return Err(reader.error(failed));
             }
             self.next = reader.next();
         }
-        self.expected = events.len();
-        Ok(events)
+        Ok(())
     }
 
     /// Opens the segment that has the next offset.

@@ -1,7 +1,5 @@
 //! A stream as batches.
 
-use std::vec;
-
 use futures_util::{StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 use tidegate_model::{Batch, Checkpoint, Error, Feed, LoggedEvent, Reading};
@@ -10,6 +8,7 @@ use tokio::task::{self, JoinHandle};
 
 use super::cursor::Cursor;
 use super::recovery::Tail;
+use super::segment::Room;
 use super::writer::Progress;
 
 /// About how much one batch holds at most.
@@ -40,8 +39,7 @@ pub(super) fn feed(
     progress: watch::Receiver<Progress>,
     reading: Reading,
 ) -> Feed<LoggedEvent> {
-    let reader =
-        Reader { ahead: Ahead::Idle(cursor), block: Vec::new().into_iter(), expected: 0, progress, reading };
+    let reader = Reader { ahead: Ahead::Idle(cursor), progress, reading };
     stream::unfold(Some(reader), |reader| async {
         let mut reader = reader?;
         match reader.batch().await {
@@ -55,61 +53,84 @@ pub(super) fn feed(
 
 struct Reader {
     ahead: Ahead,
-    /// What is left of the block that was read last.
-    block: vec::IntoIter<LoggedEvent>,
-    /// Events of the batch before: the next one is likely to have as many.
-    expected: usize,
     progress: watch::Receiver<Progress>,
     reading: Reading,
 }
 
-/// The next block: it is read while the one before it is used.
+/// The next batch: it is read while the one before it is used.
 enum Ahead {
     Idle(Cursor),
-    Reading(JoinHandle<(Cursor, Result<Vec<LoggedEvent>, Error>)>),
+    Reading(JoinHandle<Growing>),
+    /// Told once what came before it was given out.
     Failed(Option<Error>),
+}
+
+/// A batch while it is read, on a thread that waits for the disk.
+struct Growing {
+    cursor: Cursor,
+    items: Vec<LoggedEvent>,
+    room: Room,
+    failed: Option<Error>,
+}
+
+impl Growing {
+    /// Reads until the batch is full or the tail is reached.
+    fn grow(mut self, tail: Tail) -> JoinHandle<Growing> {
+        task::spawn_blocking(move || {
+            self.failed = self.cursor.read(tail, &mut self.room, &mut self.items).err();
+            self
+        })
+    }
+
+    /// Whether more would fit that is there.
+    fn lacks(&self, tail: Tail) -> bool {
+        self.failed.is_none() && !self.room.is_full() && self.cursor.next() < tail.next
+    }
 }
 
 impl Reader {
     async fn batch(&mut self) -> Result<Option<Batch<LoggedEvent>>, Error> {
-        let mut items = Vec::new();
-        let mut bytes = 0;
         loop {
             // Look before reading, so that what comes in between wakes the wait below.
             let tail = self.tail();
-            let full = self.take(&mut items, &mut bytes);
-            if !full && self.load(tail).await? {
-                continue;
+            let reading = match std::mem::replace(&mut self.ahead, Ahead::Failed(None)) {
+                Ahead::Reading(task) => task,
+                Ahead::Idle(cursor) if cursor.next() < tail.next => self.begin(cursor, 0).grow(tail),
+                Ahead::Idle(cursor) => {
+                    self.ahead = Ahead::Idle(cursor);
+                    // The log was closed when nobody tells any more.
+                    if !self.reading.follow || self.progress.changed().await.is_err() {
+                        return Ok(None);
+                    }
+                    continue;
+                }
+                Ahead::Failed(error) => return error.map_or(Ok(None), Err),
+            };
+            let mut read = finished(reading).await?;
+            // It was begun when less was there.
+            while read.lacks(tail) {
+                read = finished(read.grow(tail)).await?;
             }
+            let Growing { cursor, items, failed, .. } = read;
+            self.ahead = match failed {
+                Some(error) => Ahead::Failed(Some(error)),
+                None if cursor.next() < tail.next => {
+                    Ahead::Reading(self.begin(cursor, items.len()).grow(tail))
+                }
+                None => Ahead::Idle(cursor),
+            };
             if let Some(last) = items.last() {
-                self.expected = items.len();
                 let checkpoint = Some(checkpoint(last.offset.at + 1));
                 return Ok(Some(Batch { checkpoint, ..Batch::of(items) }));
-            }
-            if let Ahead::Failed(error) = &mut self.ahead {
-                return error.take().map_or(Ok(None), Err);
-            }
-            // The log was closed when nobody tells any more.
-            if !self.reading.follow || self.progress.changed().await.is_err() {
-                return Ok(None);
             }
         }
     }
 
-    /// Moves events of the block into a batch. Returns whether it is full.
-    fn take(&mut self, items: &mut Vec<LoggedEvent>, bytes: &mut usize) -> bool {
-        let most = self.reading.batch_events.max(1);
-        if items.is_empty() && self.block.len() > 0 {
-            items.reserve(self.expected.max(self.block.len()).min(most));
-        }
-        while let Some(next) = self.block.as_slice().first() {
-            *bytes += next.event.weight();
-            if items.len() >= most || (*bytes > BATCH_BYTES && !items.is_empty()) {
-                return true;
-            }
-            items.extend(self.block.next());
-        }
-        items.len() >= most
+    /// An empty batch behind one with so many events: it is likely to have as many.
+    fn begin(&self, cursor: Cursor, before: usize) -> Growing {
+        let events = self.reading.batch_events.max(1);
+        let items = Vec::with_capacity((before + before / 64).min(events));
+        Growing { cursor, items, room: Room { events, bytes: BATCH_BYTES }, failed: None }
     }
 
     fn tail(&mut self) -> Tail {
@@ -118,34 +139,8 @@ impl Reader {
             Progress::Opening | Progress::Unusable(_) => Tail::default(),
         }
     }
+}
 
-    /// Waits for the next block; `false` where there is none for now.
-    async fn load(&mut self, tail: Tail) -> Result<bool, Error> {
-        self.start(tail);
-        let Ahead::Reading(task) = &mut self.ahead else { return Ok(false) };
-        let done = task.await.map_err(|cause| Error::internal("reading the event log").caused_by(cause));
-        self.ahead = match done {
-            Ok((cursor, Ok(events))) => {
-                self.block = events.into_iter();
-                Ahead::Idle(cursor)
-            }
-            // Told once what came before it was given out.
-            Ok((_, Err(error))) | Err(error) => Ahead::Failed(Some(error)),
-        };
-        self.start(tail);
-        Ok(true)
-    }
-
-    /// Begins to read the next block, where there is one.
-    fn start(&mut self, tail: Tail) {
-        self.ahead = match std::mem::replace(&mut self.ahead, Ahead::Failed(None)) {
-            Ahead::Idle(mut cursor) if cursor.next() < tail.next => {
-                Ahead::Reading(task::spawn_blocking(move || {
-                    let events = cursor.read(tail);
-                    (cursor, events)
-                }))
-            }
-            other => other,
-        };
-    }
+async fn finished(reading: JoinHandle<Growing>) -> Result<Growing, Error> {
+    reading.await.map_err(|cause| Error::internal("reading the event log").caused_by(cause))
 }

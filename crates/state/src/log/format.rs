@@ -174,14 +174,11 @@ fn read_body(block: &Bytes, start: usize, length: usize) -> Option<Event> {
     for length in &mut lengths {
         *length = take_length(&mut rest)?;
     }
-    // One check for all texts of the event, then slices of it.
-    let end = start + length;
-    let all = Text::try_from(block.slice(end - rest.len()..end)).ok()?;
-    let mut left: &str = &all;
+    // Slices of the block; what is empty holds on to nothing.
     let mut text = |length: usize| {
-        let (text, behind) = left.split_at_checked(length)?;
-        left = behind;
-        Some(if text.is_empty() { Text::new() } else { all.slice_ref(text) })
+        let (text, behind) = rest.split_at_checked(length)?;
+        rest = behind;
+        if text.is_empty() { Some(Text::new()) } else { Text::try_from(block.slice_ref(text)).ok() }
     };
     Some(Event {
         id: text(lengths[0])?,
@@ -191,7 +188,7 @@ fn read_body(block: &Bytes, start: usize, length: usize) -> Option<Event> {
         app: text(lengths[3])?,
         message: text(lengths[4])?,
         template: text(lengths[5])?,
-        payload: Json::trusted(all.slice_ref(left)),
+        payload: Json::trusted(Text::try_from(block.slice_ref(rest)).ok()?),
     })
 }
 

@@ -191,10 +191,9 @@ impl EventLog for EmbeddedLog {
         let looked = blocking(move || {
             let firsts = segment::list(&folder).map_err(|cause| failure::reading(cause, &folder))?;
             let Some(&first) = firsts.first() else { return Ok(None) };
-            let settled = (offset > first).then(|| Cursor::new(folder, offset - 1).read(tail));
+            let settled = (offset > first).then(|| Cursor::new(folder, offset - 1).first(tail));
             // What cannot be read is told to those who read it.
-            let last = settled.and_then(Result::ok).and_then(|events| events.into_iter().next());
-            Ok(Some((first, last)))
+            Ok(Some((first, settled.and_then(Result::ok).flatten())))
         });
         let Some((first, last)) = looked.await? else { return Ok(Vec::new()) };
         let position = offset.max(first);

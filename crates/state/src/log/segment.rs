@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use tidegate_model::{Error, LoggedEvent};
+use tidegate_model::{Error, Event, LoggedEvent};
 
 use super::failure::{self, Damage};
 use super::format::{self, FRAME_HEADER, FrameHeader, NoRecord, SEGMENT_HEADER_MAX, SegmentHeader};
@@ -155,11 +155,21 @@ impl SegmentReader {
     /// # Errors
     /// Damage is told when nothing before it is left to give out.
     pub(super) fn read(&mut self, end: u64, out: &mut Vec<LoggedEvent>) -> Result<(), ReadFailure> {
+        self.read_some(end, &mut Room { events: usize::MAX, bytes: usize::MAX }, out)
+    }
+
+    /// As [`SegmentReader::read`], as long as there is room.
+    pub(super) fn read_some(
+        &mut self,
+        end: u64,
+        room: &mut Room,
+        out: &mut Vec<LoggedEvent>,
+    ) -> Result<(), ReadFailure> {
         let had = out.len();
         let mut wanted = BLOCK_BYTES;
-        while out.len() == had && self.position < end {
+        while out.len() == had && self.position < end && !room.is_full() {
             let block = self.block(wanted.min(end - self.position))?;
-            match self.parse(&block, end, out) {
+            match self.parse(&block, end, room, out) {
                 // Only a record longer than the block stops it before its end.
                 Parsed::Longer(bytes) => wanted = bytes.max(BLOCK_BYTES),
                 Parsed::Block => wanted = BLOCK_BYTES,
@@ -208,9 +218,13 @@ impl SegmentReader {
         Ok(block.into())
     }
 
-    fn parse(&mut self, block: &Bytes, end: u64, out: &mut Vec<LoggedEvent>) -> Parsed {
+    fn parse(&mut self, block: &Bytes, end: u64, room: &mut Room, out: &mut Vec<LoggedEvent>) -> Parsed {
         let mut at = 0;
         loop {
+            // What is left of the block is read again with the next one.
+            if room.is_full() {
+                return Parsed::Block;
+            }
             if self.frame.records_left == 0 {
                 let Some(rest) = block.get(at..at + FRAME_HEADER) else {
                     let whole = self.position + FRAME_HEADER as u64 <= end;
@@ -240,6 +254,7 @@ impl SegmentReader {
                 }
                 Ok((event, bytes)) if self.position + bytes as u64 <= self.frame.end => {
                     if self.next >= self.wanted {
+                        room.take(&event);
                         out.push(format::logged(event, self.next, self.frame.logged_at));
                     }
                     at += bytes;
@@ -253,6 +268,27 @@ impl SegmentReader {
                 return Parsed::Damaged;
             }
         }
+    }
+}
+
+/// How much may still be read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    /// Events.
+    pub(super) events: usize,
+    /// About how many bytes of them; the last event may have more.
+    pub(super) bytes: usize,
+}
+
+impl Room {
+    /// Whether nothing more may be read.
+    pub(super) fn is_full(self) -> bool {
+        self.events == 0 || self.bytes == 0
+    }
+
+    fn take(&mut self, event: &Event) {
+        self.events = self.events.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(event.weight());
     }
 }
 

@@ -152,9 +152,20 @@ fn once_each(events: &[LoggedEvent]) -> BTreeMap<String, usize> {
     events.iter().map(|logged| (logged.event.id.to_string(), 1)).collect()
 }
 
-/// Delivers as the engine does: again what was deferred, in its order.
-async fn settle(kind: &str, sink: &Sink, events: &[LoggedEvent]) {
+/// Prepares as the engine does: on a thread that may block.
+async fn prepare(kind: &str, sink: &Arc<Sink>, events: &[LoggedEvent]) {
+    let (sink, events) = (sink.clone(), events.to_vec());
+    let prepared = tokio::task::spawn_blocking(move || sink.prepare(&events)).await;
+    prepared.unwrap_or_else(|fault| panic!("{kind}: preparing panicked: {fault}"));
+}
+
+/// Delivers as the engine does: prepared where one request is sent at a time, and
+/// again what was deferred, in its order.
+async fn settle(kind: &str, sink: &Arc<Sink>, events: &[LoggedEvent]) {
     let mut waiting = events.to_vec();
+    if sink.limits().requests_at_once == 1 {
+        prepare(kind, sink, &waiting).await;
+    }
     for _ in 0..1_000 {
         let receipt = match sink.deliver(&waiting).await {
             Ok(receipt) => receipt,
@@ -247,9 +258,36 @@ pub async fn every_event_arrives(suite: &SinkSuite) {
             assert_eq!(sink.admit(logged), Ok(()), "{kind}");
         }
 
-        settle(kind, &*sink, &events).await;
+        settle(kind, &sink, &events).await;
 
         assert_eq!(world.there().await, once_each(&events), "{kind}");
+    }
+}
+
+/// Before the first delivery and behind it, and when others come in its place: half
+/// of it, or what is not prepared at all.
+pub async fn what_is_prepared_and_not_delivered_has_no_effect(suite: &SinkSuite) {
+    for world in suite.worlds().await {
+        let (kind, sink, events) = (world.connector.kind, world.open(false), events(40));
+        prepare(kind, &sink, &events[..20]).await;
+        assert!(world.there().await.is_empty(), "{kind}: preparing delivered something");
+        settle(kind, &sink, &events[..10]).await;
+
+        prepare(kind, &sink, &events[10..30]).await;
+        assert_eq!(world.there().await, once_each(&events[..10]), "{kind}");
+
+        for half in [&events[10..20], &events[20..30]] {
+            let receipt = sink.deliver(half).await.unwrap_or_else(|error| panic!("{kind}: {error:?}"));
+            assert_eq!(receipt.outcomes.len(), half.len(), "{kind}");
+        }
+        settle(kind, &sink, &events[30..]).await;
+        // A sink that defers some leaves them out here, for they are not sent again.
+        let there = world.there().await;
+        assert!(there.values().all(|times| *times == 1), "{kind}: {there:?}");
+        assert!(events[30..].iter().all(|logged| there.contains_key(&*logged.event.id)), "{kind}");
+        drop(sink);
+        prepare(kind, &world.open(false), &events[..5]).await;
+        assert_eq!(world.there().await, there, "{kind}: preparing alone delivered something");
     }
 }
 
@@ -269,7 +307,7 @@ pub async fn a_full_request_is_taken(suite: &SinkSuite) {
         let whole: usize = full.iter().map(weight).sum();
         assert!(whole <= limits.bytes_max, "{kind}: {whole} of {limits:?}");
 
-        settle(kind, &*sink, &full).await;
+        settle(kind, &sink, &full).await;
 
         assert_eq!(world.there().await, once_each(&full), "{kind}");
     }
@@ -294,9 +332,9 @@ pub async fn what_is_too_large_is_not_admitted(suite: &SinkSuite) {
 pub async fn a_repetition_loses_nothing(suite: &SinkSuite) {
     for world in suite.worlds().await {
         let (kind, events) = (world.connector.kind, events(30));
-        settle(kind, &*world.open(false), &events[..20]).await;
+        settle(kind, &world.open(false), &events[..20]).await;
 
-        settle(kind, &*world.open(false), &events[10..]).await;
+        settle(kind, &world.open(false), &events[10..]).await;
 
         let there = world.there().await;
         let ids: Vec<&String> = there.keys().collect();
@@ -380,6 +418,7 @@ macro_rules! sinks_conform {
             no_settings_make_opening_panic
             nothing_is_delivered_without_an_effect
             every_event_arrives
+            what_is_prepared_and_not_delivered_has_no_effect
             a_full_request_is_taken
             what_is_too_large_is_not_admitted
             a_repetition_loses_nothing

@@ -157,7 +157,7 @@ impl Tank {
     }
 }
 
-fn event(id: u64, kind: &str) -> Event {
+pub(super) fn event(id: u64, kind: &str) -> Event {
     Event {
         id: id.to_string().into(),
         kind: kind.into(),
@@ -171,8 +171,8 @@ fn event(id: u64, kind: &str) -> Event {
 }
 
 /// An export of a log in memory.
-struct Outlet {
-    export: Export,
+pub(super) struct Outlet {
+    pub(super) export: Export,
     log: Arc<MemoryEventLog>,
     tank: Arc<Tank>,
     store: MemoryStore,
@@ -180,7 +180,7 @@ struct Outlet {
 }
 
 impl Outlet {
-    fn new(limits: Limits) -> Outlet {
+    pub(super) fn new(limits: Limits) -> Outlet {
         let clock = Arc::new(ManualClock::default());
         let store = MemoryStore::new(clock.clone());
         let log = Arc::new(MemoryEventLog::new(clock.clone()));
@@ -200,11 +200,11 @@ impl Outlet {
         Outlet { export, log, tank, store, parts }
     }
 
-    async fn log(&self, events: impl IntoIterator<Item = Event>) {
+    pub(super) async fn log(&self, events: impl IntoIterator<Item = Event>) {
         self.log.append(&self.export.stream, events.into_iter().collect()).await.expect("logged");
     }
 
-    async fn run(&self, follow: bool, stop: CancellationToken) -> Run {
+    pub(super) async fn run(&self, follow: bool, stop: CancellationToken) -> Run {
         let (progress, _) = watch::channel(Counts::default());
         run_export(&self.export, &self.parts, Cause::Schedule, follow, stop, progress)
             .await

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Detection, Import, Input, Lanes, Parts, run};
 
+mod ahead;
 mod chance;
 mod faults;
 mod follow;
