@@ -49,13 +49,6 @@ struct Ahead<F: Freight> {
     packed: Option<Request<F>>,
 }
 
-/// What a slot is busy with: one request is prepared at a time.
-#[derive(Clone, Copy, PartialEq)]
-enum Busy {
-    Preparing,
-    Delivering,
-}
-
 /// What to do next with the queue.
 enum Next<F: Freight> {
     Send(Request<F>),
@@ -78,7 +71,7 @@ impl<F: Freight> Slot<F> {
             let user = user.map(|first| self.delivery.freight.user(first).clone());
             let delivery = self.delivery.clone();
             let delivering = delivery.deliver(request.sent, request.items);
-            let delivered = self.meanwhile(&mut queue, &mut ahead, Busy::Delivering, delivering).await;
+            let delivered = self.meanwhile(&mut queue, &mut ahead, delivering).await;
             if let (Some(user), Some(sent)) = (user, delivered.last_sent) {
                 users.occupy(&user, sent + self.limits.user_interval, Instant::now());
             }
@@ -115,7 +108,7 @@ impl<F: Freight> Slot<F> {
             }
         };
         let fault = |cause| Error::internal("preparing a request ended by a fault").caused_by(cause);
-        match self.meanwhile(queue, ahead, Busy::Preparing, prepared).await? {
+        match self.meanwhile(queue, ahead, prepared).await? {
             Ok(request) => Some(request),
             Err(cause) => {
                 self.control.fail(fault(cause));
@@ -183,14 +176,13 @@ impl<F: Freight> Slot<F> {
         &mut self,
         queue: &mut Queue<F>,
         ahead: &mut Ahead<F>,
-        busy: Busy,
         what: impl Future<Output = T>,
     ) -> T {
         let looks_ahead = self.is_alone() && !self.limits.one_user;
         let mut what = pin!(what);
         loop {
             if looks_ahead {
-                self.look_ahead(queue, ahead, busy);
+                self.look_ahead(queue, ahead);
             }
             tokio::select! {
                 done = &mut what => return done,
@@ -201,11 +193,11 @@ impl<F: Freight> Slot<F> {
         }
     }
 
-    fn look_ahead(&self, queue: &mut Queue<F>, ahead: &mut Ahead<F>, busy: Busy) {
+    fn look_ahead(&self, queue: &mut Queue<F>, ahead: &mut Ahead<F>) {
         if ahead.packed.is_none() && self.is_enough(queue.len(), queue.bytes()) {
             ahead.packed = Some(self.take(queue, |_| true));
         }
-        if busy == Busy::Delivering && ahead.preparing.is_none() {
+        if ahead.preparing.is_none() {
             ahead.preparing = ahead.packed.take().map(|request| self.prepare(request));
         }
     }
