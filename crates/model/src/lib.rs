@@ -10,6 +10,7 @@ pub mod checks;
 pub mod clock;
 pub mod connector;
 pub mod cursor;
+mod delivered;
 pub mod destination;
 pub mod error;
 pub mod event;

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use crate::delivered::{Delivered, TextColumn};
 use crate::{
     Cause, Checkpoint, Counts, Ending, Error, Fingerprint, ObjectKind, Reason, Row, Run, RunId, Secret,
     SyncId, Text, Value,
@@ -61,120 +62,6 @@ pub struct RowFate {
     pub fate: Fate,
     /// The row itself; kept where it was not delivered.
     pub payload: Option<Row>,
-}
-
-/// Rows that were delivered, column by column: they are nearly all, and nothing more
-/// is to be said of them.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Delivered {
-    places: Vec<u32>,
-    keys: Vec<Fingerprint>,
-    rows: Vec<Fingerprint>,
-    key_texts: TextColumn,
-    users: TextColumn,
-}
-
-impl Delivered {
-    /// None yet; so many are expected.
-    pub fn with_capacity(rows: usize) -> Delivered {
-        Delivered {
-            places: Vec::with_capacity(rows),
-            keys: Vec::with_capacity(rows),
-            rows: Vec::with_capacity(rows),
-            key_texts: TextColumn { text: String::new(), ends: Vec::with_capacity(rows) },
-            users: TextColumn { text: String::new(), ends: Vec::with_capacity(rows) },
-        }
-    }
-
-    /// Adds the row at this place of its batch; see [`RowFate`] for the rest.
-    pub fn push(
-        &mut self,
-        place: u32,
-        key: Fingerprint,
-        row: Fingerprint,
-        key_text: impl FnOnce(&mut String),
-        user: &str,
-    ) {
-        self.places.push(place);
-        self.keys.push(key);
-        self.rows.push(row);
-        self.key_texts.push(key_text);
-        self.users.push(|text| text.push_str(user));
-    }
-
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.rows.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
-
-    /// The hashes of their keys.
-    pub fn keys(&self) -> &[Fingerprint] {
-        &self.keys
-    }
-
-    /// The hashes of the rows.
-    pub fn rows(&self) -> &[Fingerprint] {
-        &self.rows
-    }
-
-    /// Their keys as text.
-    pub fn key_texts(&self) -> &TextColumn {
-        &self.key_texts
-    }
-
-    /// Their users.
-    pub fn users(&self) -> &TextColumn {
-        &self.users
-    }
-
-    /// Each with its place in the batch, as others are kept.
-    pub fn fates(&self) -> impl Iterator<Item = (u32, RowFate)> {
-        let texts = self.key_texts.iter().zip(self.users.iter());
-        let hashes = self.keys.iter().zip(&self.rows);
-        self.places.iter().zip(hashes.zip(texts)).map(|(&place, ((&key, &row), (key_text, user)))| {
-            let fate = Fate::Delivered;
-            (place, RowFate { key, key_text: key_text.into(), row, user: user.into(), fate, payload: None })
-        })
-    }
-}
-
-/// Texts one behind the other.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct TextColumn {
-    text: String,
-    ends: Vec<usize>,
-}
-
-impl TextColumn {
-    fn push(&mut self, write: impl FnOnce(&mut String)) {
-        write(&mut self.text);
-        self.ends.push(self.text.len());
-    }
-
-    /// All of them, without anything between.
-    pub fn joined(&self) -> &str {
-        &self.text
-    }
-
-    /// The bytes of each.
-    pub fn lengths(&self) -> impl Iterator<Item = usize> {
-        self.spans().map(|(start, end)| end - start)
-    }
-
-    /// One after the other.
-    pub fn iter(&self) -> impl Iterator<Item = &str> {
-        self.spans().map(|(start, end)| &self.text[start..end])
-    }
-
-    fn spans(&self) -> impl Iterator<Item = (usize, usize)> {
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        starts.zip(self.ends.iter().copied())
-    }
 }
 
 /// Rows of one span of the cursor that are settled, kept while a later run may

@@ -1,0 +1,141 @@
+//! Rows that were delivered, as the ledger gets them.
+
+use crate::Fingerprint;
+use crate::store::{Fate, RowFate};
+
+/// Rows that were delivered, column by column: they are nearly all, and nothing more
+/// is to be said of them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Delivered {
+    places: Vec<u32>,
+    keys: Vec<Fingerprint>,
+    rows: Vec<Fingerprint>,
+    key_texts: TextColumn,
+    users: TextColumn,
+}
+
+impl Delivered {
+    /// None yet; so many are expected.
+    pub fn with_capacity(rows: usize) -> Delivered {
+        Delivered {
+            places: Vec::with_capacity(rows),
+            keys: Vec::with_capacity(rows),
+            rows: Vec::with_capacity(rows),
+            key_texts: TextColumn { text: String::new(), ends: Vec::with_capacity(rows) },
+            users: TextColumn { text: String::new(), ends: Vec::with_capacity(rows) },
+        }
+    }
+
+    /// Adds the row at this place of its batch; see [`RowFate`] for the rest.
+    pub fn push(
+        &mut self,
+        place: u32,
+        key: Fingerprint,
+        row: Fingerprint,
+        key_text: impl FnOnce(&mut String),
+        user: &str,
+    ) {
+        self.places.push(place);
+        self.keys.push(key);
+        self.rows.push(row);
+        self.key_texts.push(key_text);
+        self.users.push(|text| text.push_str(user));
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// The hashes of their keys.
+    pub fn keys(&self) -> &[Fingerprint] {
+        &self.keys
+    }
+
+    /// The hashes of the rows.
+    pub fn rows(&self) -> &[Fingerprint] {
+        &self.rows
+    }
+
+    /// Their keys as text.
+    pub fn key_texts(&self) -> &TextColumn {
+        &self.key_texts
+    }
+
+    /// Their users.
+    pub fn users(&self) -> &TextColumn {
+        &self.users
+    }
+
+    /// Each with its place in the batch, as others are kept.
+    pub fn fates(&self) -> impl Iterator<Item = (u32, RowFate)> {
+        let texts = self.key_texts.iter().zip(self.users.iter());
+        let hashes = self.keys.iter().zip(&self.rows);
+        self.places.iter().zip(hashes.zip(texts)).map(|(&place, ((&key, &row), (key_text, user)))| {
+            let fate = Fate::Delivered;
+            (place, RowFate { key, key_text: key_text.into(), row, user: user.into(), fate, payload: None })
+        })
+    }
+}
+
+/// Texts one behind the other.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TextColumn {
+    text: String,
+    ends: Vec<usize>,
+}
+
+impl TextColumn {
+    fn push(&mut self, write: impl FnOnce(&mut String)) {
+        write(&mut self.text);
+        self.ends.push(self.text.len());
+    }
+
+    /// All of them, without anything between.
+    pub fn joined(&self) -> &str {
+        &self.text
+    }
+
+    /// The bytes of each.
+    pub fn lengths(&self) -> impl Iterator<Item = usize> {
+        self.spans().map(|(start, end)| end - start)
+    }
+
+    /// One after the other.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.spans().map(|(start, end)| &self.text[start..end])
+    }
+
+    fn spans(&self) -> impl Iterator<Item = (usize, usize)> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(self.ends.iter().copied())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_added_comes_back_row_by_row() {
+        let mut delivered = Delivered::with_capacity(1);
+        for (place, key_text, user) in [(3, "a/1", "ann"), (0, "", ""), (7, "é", "bob")] {
+            let hash = Fingerprint(u128::from(place));
+            delivered.push(place, hash, Fingerprint(hash.0 + 1), |out| out.push_str(key_text), user);
+        }
+
+        let fates: Vec<_> = delivered.fates().collect();
+
+        let told: Vec<_> =
+            fates.iter().map(|(at, row)| (*at, &*row.key_text, &*row.user, row.key.0)).collect();
+        assert_eq!(told, [(3, "a/1", "ann", 3), (0, "", "", 0), (7, "é", "bob", 7)]);
+        assert!(fates.iter().all(|(_, row)| row.fate == Fate::Delivered && row.row.0 == row.key.0 + 1));
+        assert_eq!(delivered.key_texts().joined(), "a/1é");
+        assert_eq!(delivered.users().lengths().collect::<Vec<_>>(), [3, 0, 3]);
+    }
+}
