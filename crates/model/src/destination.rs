@@ -32,7 +32,8 @@ where
     /// Does work on a request that has no effect outside, such as encoding it.
     ///
     /// Called where one request is sent at a time, on a thread that may block,
-    /// and as a rule while the request before it is delivered. The destination
+    /// and as a rule while the request before it is delivered or prepared, so that
+    /// two may be prepared at once. The destination
     /// keeps what comes of it until `deliver` asks for the same items. They may
     /// never come, or others in their place: a request can be halved.
     fn prepare(&self, items: &[T]) {
