@@ -40,30 +40,23 @@ impl Fingerprint {
 
     /// The fingerprint in the form of a UUID (RFC 9562 version 8).
     pub fn to_uuid(self) -> String {
-        let mut text = String::with_capacity(36);
-        self.write_uuid(&mut text);
-        text
+        String::from_utf8(self.uuid().to_vec()).expect("hexadecimal digits are ASCII")
     }
 
-    /// Appends [`Fingerprint::to_uuid`].
-    pub fn write_uuid(self, out: &mut String) {
+    /// The bytes of [`Fingerprint::to_uuid`].
+    pub fn uuid(self) -> [u8; 36] {
         const HEX: &[u8; 16] = b"0123456789abcdef";
-        /// Where each group of digits begins, without the dashes.
-        const GROUPS: [(usize, usize); 5] = [(0, 8), (8, 12), (12, 16), (16, 20), (20, 32)];
+        /// Where the two digits of each byte stand.
+        const PLACES: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
         let mut bytes = self.0.to_be_bytes();
         bytes[6] = (bytes[6] & 0x0f) | 0x80;
         bytes[8] = (bytes[8] & 0x3f) | 0x80;
-        let mut digits = [0; 32];
-        for (two, byte) in digits.as_chunks_mut::<2>().0.iter_mut().zip(bytes) {
-            *two = [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]];
+        let mut text = [b'-'; 36];
+        for (place, byte) in PLACES.into_iter().zip(bytes) {
+            text[place] = HEX[usize::from(byte >> 4)];
+            text[place + 1] = HEX[usize::from(byte & 15)];
         }
-        let digits = std::str::from_utf8(&digits).expect("hexadecimal digits are ASCII");
-        for (from, to) in GROUPS {
-            if from > 0 {
-                out.push('-');
-            }
-            out.push_str(&digits[from..to]);
-        }
+        text
     }
 }
 
@@ -93,5 +86,7 @@ mod tests {
         let uuid = first.to_uuid();
         assert_eq!(uuid.len(), 36);
         assert_eq!(uuid.as_bytes()[14], b'8');
+        let shown = Fingerprint(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef).to_uuid();
+        assert_eq!(shown, "01234567-89ab-8def-8123-456789abcdef");
     }
 }

@@ -159,9 +159,12 @@ fn needs_escape(text: &[u8]) -> bool {
         (borrows(word, 0x20) | quote | backslash) & HIGHS != 0
     };
     let (words, rest) = text.as_chunks();
-    let mut last = [b' '; 8];
-    last[..rest.len()].copy_from_slice(rest);
-    words.iter().any(|&word| special(word)) || special(last)
+    // The last eight bytes may overlap with those before; only short texts have no eight.
+    let last = || match text.last_chunk() {
+        Some(&last) => special(last),
+        None => rest.iter().any(|&byte| byte < 0x20 || matches!(byte, b'"' | b'\\')),
+    };
+    words.iter().any(|&word| special(word)) || (!rest.is_empty() && last())
 }
 
 /// Whether `text` is a number as JSON writes numbers.

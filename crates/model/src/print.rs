@@ -25,19 +25,18 @@ impl Printed {
         let at = Offset::UTC.to_datetime(at);
         let mut bytes = PATTERN;
         let year = at.year().unsigned_abs();
-        let parts = [
-            (3, year / 100),
-            (5, year % 100),
-            (8, at.month().unsigned_abs().into()),
-            (11, at.day().unsigned_abs().into()),
-            (14, at.hour().unsigned_abs().into()),
-            (17, at.minute().unsigned_abs().into()),
-            (20, at.second().unsigned_abs().into()),
-        ];
-        for (place, number) in parts {
-            bytes[place] = b'0' + (number / 10) as u8;
-            bytes[place + 1] = b'0' + (number % 10) as u8;
-        }
+        // One place after the other, so that nothing is looked up in a list.
+        let mut put = |place: usize, number: u8| {
+            bytes[place] = b'0' + number / 10;
+            bytes[place + 1] = b'0' + number % 10;
+        };
+        put(3, (year / 100) as u8);
+        put(5, (year % 100) as u8);
+        put(8, at.month().unsigned_abs());
+        put(11, at.day().unsigned_abs());
+        put(14, at.hour().unsigned_abs());
+        put(17, at.minute().unsigned_abs());
+        put(20, at.second().unsigned_abs());
         let start = if at.year() < 0 { 0 } else { FOUR_DIGITS };
         let end = seconds_end(at.subsec_nanosecond().unsigned_abs(), &mut bytes);
         Printed { bytes, start, end }
@@ -55,17 +54,27 @@ impl Printed {
 }
 
 /// Writes the digits behind the whole seconds, and the zone. Returns where the text ends.
-fn seconds_end(mut nanoseconds: u32, bytes: &mut [u8; LONGEST]) -> usize {
+fn seconds_end(nanoseconds: u32, bytes: &mut [u8; LONGEST]) -> usize {
     const POINT: usize = 22;
-    let mut end = POINT;
-    if nanoseconds > 0 {
-        let digits = &mut bytes[POINT + 1..=POINT + FRACTION];
-        for digit in digits.iter_mut().rev() {
-            *digit = b'0' + (nanoseconds % 10) as u8;
-            nanoseconds /= 10;
-        }
-        end += 1 + digits.iter().rposition(|&digit| digit != b'0').map_or(0, |last| last + 1);
+    if nanoseconds == 0 {
+        bytes[POINT] = b'Z';
+        return POINT + 1;
     }
+    // Most clocks count in milliseconds, many in microseconds.
+    let (mut number, mut digits) = match nanoseconds {
+        whole if whole % 1_000_000 == 0 => (whole / 1_000_000, 3),
+        whole if whole % 1_000 == 0 => (whole / 1_000, 6),
+        whole => (whole, FRACTION),
+    };
+    while number % 10 == 0 {
+        number /= 10;
+        digits -= 1;
+    }
+    for place in (POINT + 1..=POINT + digits).rev() {
+        bytes[place] = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
+    let end = POINT + digits + 1;
     bytes[end] = b'Z';
     end + 1
 }

@@ -148,8 +148,9 @@ impl Rules {
 }
 
 fn admit_event(name: &str, record: &Record) -> Result<(), Reason> {
-    let characters = name.chars().count();
-    if characters > EVENT_NAME_MAX {
+    // No text has more characters than bytes.
+    if name.len() > EVENT_NAME_MAX && name.chars().count() > EVENT_NAME_MAX {
+        let characters = name.chars().count();
         return Err(Reason::new(
             "event_name_too_long",
             format!("the name of the event has {characters} characters; OneSignal takes {EVENT_NAME_MAX}"),

@@ -38,7 +38,7 @@ impl Client {
     }
 
     /// `POST /apps/{app_id}/custom_events`.
-    pub(super) async fn create_events(&self, body: String) -> Answer {
+    pub(super) async fn create_events(&self, body: Vec<u8>) -> Answer {
         self.send(Method::POST, &format!("{}/custom_events", self.app), body).await
     }
 
@@ -71,7 +71,8 @@ impl Client {
         address
     }
 
-    async fn send(&self, method: Method, address: &str, body: String) -> Answer {
+    async fn send(&self, method: Method, address: &str, body: impl Into<Bytes>) -> Answer {
+        let body = body.into();
         let mut request = Request::builder()
             .method(method)
             .uri(address)
@@ -81,7 +82,7 @@ impl Client {
             request = request.header(CONTENT_TYPE, "application/json");
         }
         let request = request
-            .body(Bytes::from(body))
+            .body(body)
             // `admit` keeps identifiers out that make an address too long.
             .map_err(|cause| {
                 Miss::NoEffect(Error::internal("an identifier makes no address").caused_by(cause))

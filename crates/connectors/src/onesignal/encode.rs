@@ -11,16 +11,16 @@ use super::client::alias;
 use super::profile::Profile;
 
 /// The body of a custom events request.
-pub(super) fn events(records: &[Record]) -> String {
-    let mut out = String::with_capacity(16 + records.iter().map(event_bound).sum::<usize>());
-    out.push_str("{\"events\":[");
+pub(super) fn events(records: &[Record]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(16 + records.iter().map(event_bound).sum::<usize>());
+    out.extend_from_slice(b"{\"events\":[");
     for (at, record) in records.iter().enumerate() {
         if at > 0 {
-            out.push(',');
+            out.push(b',');
         }
         event(record, &mut out);
     }
-    out.push_str("]}");
+    out.extend_from_slice(b"]}");
     out
 }
 
@@ -29,27 +29,31 @@ pub(super) fn events(records: &[Record]) -> String {
 /// `event_id` is not in the published request; OneSignal repeats it in the
 /// error of an event that failed, which has no index.
 /// Source: OneSignal docs, Create custom events, `errors.event_id`.
-pub(super) fn event(record: &Record, out: &mut String) {
+pub(super) fn event(record: &Record, out: &mut Vec<u8>) {
     let Body::Event { name, time, properties, .. } = &record.body else { return };
-    out.push_str("{\"name\":");
-    json::write_string(name, out);
-    write_user(&record.identity, out);
+    out.extend_from_slice(b"{\"name\":");
+    json::write_bytes(name.as_bytes(), out);
+    let (label, user) = alias(&record.identity);
+    out.extend_from_slice(b",\"");
+    out.extend_from_slice(label.as_bytes());
+    out.extend_from_slice(b"\":");
+    json::write_bytes(user.as_bytes(), out);
     if let Some(time) = time {
-        out.push_str(",\"timestamp\":\"");
-        out.push_str(Printed::moment(*time).as_str());
-        out.push('"');
+        out.extend_from_slice(b",\"timestamp\":\"");
+        out.extend_from_slice(Printed::moment(*time).as_bytes());
+        out.push(b'"');
     }
-    let id = record.id.to_uuid();
-    out.push_str(",\"idempotency_key\":\"");
-    out.push_str(&id);
-    out.push_str("\",\"event_id\":\"");
-    out.push_str(&id);
-    out.push('"');
+    let id = record.id.uuid();
+    out.extend_from_slice(b",\"idempotency_key\":\"");
+    out.extend_from_slice(&id);
+    out.extend_from_slice(b"\",\"event_id\":\"");
+    out.extend_from_slice(&id);
+    out.push(b'"');
     if !properties.is_empty_object() {
-        out.push_str(",\"properties\":");
-        out.push_str(properties.as_str());
+        out.extend_from_slice(b",\"properties\":");
+        out.extend_from_slice(properties.as_str().as_bytes());
     }
-    out.push('}');
+    out.push(b'}');
 }
 
 /// At least as many bytes as the event takes when nothing in it needs escaping.
@@ -62,7 +66,7 @@ pub(super) fn event_bound(record: &Record) -> usize {
 
 /// The exact size of an event in its request.
 pub(super) fn event_length(record: &Record) -> usize {
-    let mut out = String::with_capacity(event_bound(record));
+    let mut out = Vec::with_capacity(event_bound(record));
     event(record, &mut out);
     out.len()
 }
@@ -115,12 +119,4 @@ pub(super) fn update(profile: &Profile<'_>) -> String {
     profile.write_properties(&mut out);
     out.push('}');
     out
-}
-
-fn write_user(user: &Identity, out: &mut String) {
-    let (label, id) = alias(user);
-    out.push_str(",\"");
-    out.push_str(label);
-    out.push_str("\":");
-    json::write_string(id, out);
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tidegate_model::{Error, Json, Reason, Text, Value};
 
 use super::avro::AvroSchema;
-use super::fields::{Fields, Span};
+use super::fields::{Fields, Found};
 use super::protobuf::ProtobufSchema;
 use super::schemas::Schemas;
 use super::settings::{Format, FormatSettings, SchemaSource};
@@ -37,7 +37,7 @@ pub(super) enum Codec {
 pub(super) struct Decoded {
     pub(super) text: Text,
     /// Where the fields stand, if that is known already.
-    pub(super) found: Option<Vec<Span>>,
+    pub(super) found: Option<Vec<Found>>,
 }
 
 impl Decoded {

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use indexmap::IndexMap;
+use jiff::Timestamp;
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
@@ -21,8 +22,14 @@ pub(super) struct Fields {
     root: Node,
 }
 
-/// From where to where a field stands in a text; none where it is missing.
-pub(super) type Span = Option<(usize, usize)>;
+/// What is known of a field of a value that was written as JSON.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Found {
+    /// From where to where it stands in the text; none where it is missing.
+    pub(super) at: Option<(usize, usize)>,
+    /// The instant that stands there: nobody has to read it out of the text again.
+    pub(super) instant: Option<Timestamp>,
+}
 
 /// A place in the value. Paths that start alike share their first nodes.
 #[derive(Debug, Default)]
@@ -84,7 +91,10 @@ impl Fields {
                 format!("not valid JSON at line {}, column {}", cause.line(), cause.column()),
             )
         })?;
-        self.cells(found.iter().map(|raw| raw.map(RawValue::get)), text, out)
+        for (raw, wanted) in found.iter().zip(&self.wanted) {
+            out.push(cell(raw.map(RawValue::get), text, wanted)?);
+        }
+        Ok(())
     }
 
     /// Where whoever writes a value as JSON finds out which parts of it are wanted.
@@ -94,26 +104,25 @@ impl Fields {
 
     /// Appends the value of each field, null where there is none. `found` says where
     /// each of them was written.
-    pub(super) fn read(&self, text: &Text, found: &[Span], out: &mut Vec<Value>) -> Result<(), Reason> {
-        let raw = |span: &Span| span.and_then(|(from, to)| text.get(from..to));
-        self.cells(found.iter().map(raw), text, out)
-    }
-
-    fn cells<'a>(
-        &self,
-        found: impl Iterator<Item = Option<&'a str>>,
-        text: &Text,
-        out: &mut Vec<Value>,
-    ) -> Result<(), Reason> {
-        for (raw, (name, reading)) in found.zip(&self.wanted) {
-            out.push(match raw {
-                None => Value::Null,
-                Some(raw) => convert::value(raw, text, *reading)
-                    .map_err(|reason| Reason::new(reason.code, format!("`{name}`: {}", reason.message)))?,
+    pub(super) fn read(&self, text: &Text, found: &[Found], out: &mut Vec<Value>) -> Result<(), Reason> {
+        for (found, wanted) in found.iter().zip(&self.wanted) {
+            out.push(match (found.instant, wanted.1) {
+                (None, _) | (_, Reading::Text | Reading::Json) => {
+                    cell(found.at.and_then(|(from, to)| text.get(from..to)), text, wanted)?
+                }
+                (Some(instant), _) => Value::Timestamp(instant),
             });
         }
         Ok(())
     }
+}
+
+/// The value of a field, from its piece of the text.
+fn cell(raw: Option<&str>, text: &Text, (name, reading): &(String, Reading)) -> Result<Value, Reason> {
+    raw.map_or(Ok(Value::Null), |raw| {
+        convert::value(raw, text, *reading)
+            .map_err(|reason| Reason::new(reason.code, format!("`{name}`: {}", reason.message)))
+    })
 }
 
 impl Node {
@@ -127,10 +136,10 @@ impl Node {
         self.inside.iter().find(|(step, _)| step.parse() == Ok(index)).map(|(_, node)| node)
     }
 
-    /// Notes that what is wanted here stands there.
-    pub(super) fn mark(&self, from: usize, to: usize, found: &mut [Span]) {
+    /// Notes what was written here.
+    pub(super) fn mark(&self, this: Found, found: &mut [Found]) {
         for &position in &self.here {
-            found[position] = Some((from, to));
+            found[position] = this;
         }
     }
 

@@ -137,16 +137,15 @@ impl Decoder {
                 Value::Json(Json::trusted(text))
             }
         };
-        values.extend([
-            key,
-            value,
-            Value::Json(headers::object(&message.headers)),
-            Value::Text(message.topic.clone()),
-            Value::Int(message.partition.into()),
-            Value::Int(message.offset),
-            message.timestamp.map_or(Value::Null, Value::Timestamp),
-            Value::Bool(tombstone),
-        ]);
+        // One after the other: a list of them would be made first and copied then.
+        values.push(key);
+        values.push(value);
+        values.push(Value::Json(headers::object(&message.headers)));
+        values.push(Value::Text(message.topic.clone()));
+        values.push(Value::Int(message.partition.into()));
+        values.push(Value::Int(message.offset));
+        values.push(message.timestamp.map_or(Value::Null, Value::Timestamp));
+        values.push(Value::Bool(tombstone));
         Ok(Row { columns: Arc::clone(&self.columns), values })
     }
 }

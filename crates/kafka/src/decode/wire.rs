@@ -98,7 +98,17 @@ fn index(bytes: &mut &[u8]) -> Result<u32, Reason> {
 }
 
 /// An unsigned number of up to 64 bits, seven a byte, lowest first.
+#[inline]
 pub(super) fn varint(bytes: &mut &[u8]) -> Result<u64, Reason> {
+    // Lengths and small numbers take one byte.
+    if let Some((&byte @ ..0x80, rest)) = bytes.split_first() {
+        *bytes = rest;
+        return Ok(byte.into());
+    }
+    long_varint(bytes)
+}
+
+fn long_varint(bytes: &mut &[u8]) -> Result<u64, Reason> {
     let mut value = 0_u64;
     for place in 0..10 {
         let Some((&byte, rest)) = bytes.split_first() else { return Err(truncated()) };

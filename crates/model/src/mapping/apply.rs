@@ -33,6 +33,11 @@ pub(super) fn one_identity(
     email: Option<Text>,
     phone: Option<Text>,
 ) -> Result<Identity, Reason> {
+    // Nearly always this one, and nothing else.
+    if alias.is_none() && platform_id.is_none() && email.is_none() && phone.is_none() {
+        let id = external_id.ok_or_else(no_identifier)?;
+        return Ok(Identity::ExternalId(id));
+    }
     let mut found: Vec<(&str, Identity)> = Vec::with_capacity(2);
     if let Some(id) = external_id {
         found.push(("external_id", Identity::ExternalId(id)));
@@ -50,7 +55,7 @@ pub(super) fn one_identity(
     }
     match found.len() {
         1 => Ok(found.remove(0).1),
-        0 => Err(Reason::new("no_identifier", "the row has no identifier of a user: the column is empty")),
+        0 => Err(no_identifier()),
         _ => {
             let names: Vec<&str> = found.iter().map(|(name, _)| *name).collect();
             Err(Reason::new(
@@ -63,6 +68,10 @@ pub(super) fn one_identity(
             ))
         }
     }
+}
+
+fn no_identifier() -> Reason {
+    Reason::new("no_identifier", "the row has no identifier of a user: the column is empty")
 }
 
 impl FieldPlan {
@@ -81,7 +90,6 @@ impl FieldPlan {
                 return Err(Reason::new("no_identifier", "the row has an alias name without its label"));
             }
         };
-        // The common case needs no list of candidates.
         one_identity(
             text(&self.external_id)?,
             alias,

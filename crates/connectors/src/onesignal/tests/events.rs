@@ -215,7 +215,7 @@ proptest::proptest! {
         let record = record(1, &user, body);
 
         let body = super::super::encode::events(std::slice::from_ref(&record));
-        let parsed: Value = serde_json::from_str(&body).expect("JSON");
+        let parsed: Value = serde_json::from_slice(&body).expect("JSON");
 
         let event = &parsed["events"][0];
         proptest::prop_assert_eq!(&event["name"], &json!(name));

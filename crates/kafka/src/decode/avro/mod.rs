@@ -16,7 +16,7 @@ use tidegate_model::Reason;
 use self::plan::{Named, Node};
 use self::reader::Reader;
 use self::write::Writer;
-use super::fields::{Fields, Span};
+use super::fields::{Fields, Found};
 
 /// A schema, ready to write bodies as JSON.
 #[derive(Debug)]
@@ -33,7 +33,12 @@ impl AvroSchema {
 
     /// Appends the JSON of one body. Returns where the fields that are wanted stand.
     /// A string that is no UTF-8 is appended as it is.
-    pub(super) fn write(&self, body: &[u8], fields: &Fields, out: &mut Vec<u8>) -> Result<Vec<Span>, Reason> {
+    pub(super) fn write(
+        &self,
+        body: &[u8],
+        fields: &Fields,
+        out: &mut Vec<u8>,
+    ) -> Result<Vec<Found>, Reason> {
         let mut writer = Writer::new(&self.named, Reader::new(body), fields.len(), out);
         writer.value(&self.root, Some(fields.root()))?;
         match writer.left() {

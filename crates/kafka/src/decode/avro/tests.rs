@@ -8,7 +8,7 @@ use apache_avro::{Days, Decimal, Duration, Millis, Months, Schema, Uuid};
 use proptest::prelude::*;
 use serde_json::{Value as Tree, json};
 
-use tidegate_model::Reason;
+use tidegate_model::{Json, Reason, Value as Cell};
 
 use super::AvroSchema;
 use crate::decode::fields::Fields;
@@ -250,7 +250,54 @@ fn the_parts_of_a_duration_can_be_fields() {
 
     let mut values = Vec::new();
     fields.read(&text, &found, &mut values).expect("values");
-    assert_eq!(values, [tidegate_model::Value::Int(2)]);
+    assert_eq!(values, [Cell::Int(2)]);
+}
+
+#[test]
+fn an_instant_is_a_timestamp_and_what_holds_one_is_not() {
+    let millis = json!({ "type": "long", "logicalType": "timestamp-millis" });
+    let maybe = json!(["null", millis]);
+    let local = json!({ "type": "long", "logicalType": "local-timestamp-micros" });
+    let all = json!({ "type": "array", "items": maybe });
+    let schema = json!({ "type": "record", "name": "R", "fields": [
+        { "name": "at", "type": maybe }, { "name": "local", "type": local }, { "name": "all", "type": all },
+    ] });
+    let schema = AvroSchema::compile(&schema.to_string(), &[]).expect("schema");
+    let field = |name: &str, reading| {
+        let steps = name.split('.').map(str::to_owned).collect();
+        (format!("{name} as {reading:?}"), Field { steps, reading })
+    };
+    let fields = Fields::new(
+        &[
+            field("at", Reading::Auto),
+            field("at", Reading::EpochMs),
+            field("at", Reading::Text),
+            field("local", Reading::Auto),
+            field("all", Reading::Auto),
+            field("all.0", Reading::Auto),
+        ]
+        .into(),
+    );
+
+    // 1 ms twice, in a union; 0 µs on a wall clock.
+    let (text, found) =
+        scratch::text(|out| schema.write(&[2, 2, 0, 2, 2, 2, 0], &fields, out)).expect("readable");
+
+    let mut values = Vec::new();
+    fields.read(&text, &found, &mut values).expect("values");
+    let first: jiff::Timestamp = "1970-01-01T00:00:00.001Z".parse().expect("timestamp");
+    let listed = Cell::Json(Json::trusted(r#"["1970-01-01T00:00:00.001Z"]"#));
+    assert_eq!(
+        values,
+        [
+            Cell::Timestamp(first),
+            Cell::Timestamp(first),
+            Cell::Text("1970-01-01T00:00:00.001Z".into()),
+            Cell::Text("1970-01-01T00:00:00".into()),
+            listed,
+            Cell::Timestamp(first),
+        ]
+    );
 }
 
 #[test]
@@ -283,6 +330,12 @@ proptest! {
         let (mut marked, mut looked_up) = (Vec::new(), Vec::new());
         fields.read(&text, &found, &mut marked).expect("values");
         fields.find(&text, &mut looked_up).expect("values");
+        // Only the schema says that a text is an instant.
+        for value in &mut looked_up {
+            if let Cell::Text(text) = value && let Ok(at) = text.parse() {
+                *value = Cell::Timestamp(at);
+            }
+        }
         prop_assert_eq!(marked, looked_up);
     }
 

@@ -36,9 +36,10 @@ impl Time {
         matches!(self, Time::Date | Time::OfDayMillis)
     }
 
-    /// Appends the time as ISO 8601 text. What lies outside the years -9999 to
-    /// 9999 (some use the largest number for "never") stays the number it is.
-    pub(super) fn write(self, number: i64, out: &mut Vec<u8>) {
+    /// Appends the time as ISO 8601 text; returns the instant where it is one.
+    /// What lies outside the years -9999 to 9999 (some use the largest number
+    /// for "never") stays the number it is.
+    pub(super) fn write(self, number: i64, out: &mut Vec<u8>) -> Option<Timestamp> {
         const EPOCH: Date = civil::date(1970, 1, 1);
         let local = |at: Timestamp| Offset::UTC.to_datetime(at);
         // Writing to memory cannot fail.
@@ -62,7 +63,7 @@ impl Time {
                     out.push(b'"');
                     out.extend_from_slice(Printed::moment(at).as_bytes());
                     out.push(b'"');
-                    Ok(())
+                    return Some(at);
                 }
                 Err(_) => write!(out, "{number}"),
             },
@@ -71,6 +72,7 @@ impl Time {
                 Err(_) => write!(out, "{number}"),
             },
         };
+        None
     }
 
     fn instant(self, number: i64) -> Result<Timestamp, jiff::Error> {

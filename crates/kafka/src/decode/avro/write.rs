@@ -4,12 +4,13 @@ use std::io::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
 use tidegate_model::{Reason, json};
 
 use super::plan::{Named, Node};
 use super::reader::{Reader, mismatch};
 use crate::decode::decimal;
-use crate::decode::fields::{self, Span};
+use crate::decode::fields::{self, Found};
 
 /// How deep values may lie inside each other.
 const DEPTH_MAX: usize = 100;
@@ -23,7 +24,9 @@ pub(super) struct Writer<'a> {
     reader: Reader<'a>,
     out: &'a mut Vec<u8>,
     /// Where the fields that are wanted stand.
-    found: Vec<Span>,
+    found: Vec<Found>,
+    /// The instant that was written last.
+    instant: Option<Timestamp>,
     depth: usize,
     empty_items: usize,
 }
@@ -36,7 +39,15 @@ impl<'a> Writer<'a> {
         fields: usize,
         out: &'a mut Vec<u8>,
     ) -> Writer<'a> {
-        Writer { named, reader, out, found: vec![None; fields], depth: 0, empty_items: 0 }
+        Writer {
+            named,
+            reader,
+            out,
+            found: vec![Found::default(); fields],
+            instant: None,
+            depth: 0,
+            empty_items: 0,
+        }
     }
 
     /// How many bytes were not read.
@@ -45,17 +56,19 @@ impl<'a> Writer<'a> {
     }
 
     /// Where the fields stand.
-    pub(super) fn found(self) -> Vec<Span> {
+    pub(super) fn found(self) -> Vec<Found> {
         self.found
     }
 
     /// Writes the value of one node, and notes where it stands if it is wanted.
     pub(super) fn value(&mut self, node: &Node, wanted: Option<&fields::Node>) -> Result<(), Reason> {
+        let Some(wanted) = wanted else { return self.plain(node, None) };
         let from = self.out.len();
-        self.plain(node, wanted)?;
-        if let Some(wanted) = wanted {
-            wanted.mark(from, self.out.len(), &mut self.found);
-        }
+        self.instant = None;
+        self.plain(node, Some(wanted))?;
+        // An instant inside an object or a list is not this value.
+        let instant = self.instant.filter(|_| self.out.get(from) == Some(&b'"'));
+        wanted.mark(Found { at: Some((from, self.out.len())), instant }, &mut self.found);
         Ok(())
     }
 
@@ -108,7 +121,7 @@ impl<'a> Writer<'a> {
             Node::UuidBytes { fixed } => self.uuid(*fixed)?,
             Node::Time(time) => {
                 let number = if time.is_int() { self.reader.int()?.into() } else { self.reader.long()? };
-                time.write(number, self.out);
+                self.instant = time.write(number, self.out);
             }
             Node::Duration => self.duration(wanted)?,
             Node::Array(_) | Node::Map(_) | Node::Union(_) | Node::Named(_) => self.inside(node, wanted)?,
@@ -180,7 +193,7 @@ impl<'a> Writer<'a> {
             let from = self.out.len();
             self.number(number);
             if let Some(wanted) = wanted.and_then(|wanted| wanted.member(name.as_bytes())) {
-                wanted.mark(from, self.out.len(), &mut self.found);
+                wanted.mark(Found { at: Some((from, self.out.len())), instant: None }, &mut self.found);
             }
         }
         self.text("}");
