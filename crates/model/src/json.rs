@@ -83,13 +83,17 @@ impl<'de> Deserialize<'de> for Json {
 pub fn write_string(text: &str, out: &mut String) {
     out.reserve(text.len() + 2);
     out.push('"');
-    let mut written = 0;
-    for (at, escape) in escapes(text.as_bytes()) {
-        out.push_str(&text[written..at]);
-        escape.bytes().iter().for_each(|&byte| out.push(char::from(byte)));
-        written = at + 1;
+    if needs_escape(text.as_bytes()) {
+        let mut written = 0;
+        for (at, escape) in escapes(text.as_bytes()) {
+            out.push_str(&text[written..at]);
+            escape.bytes().iter().for_each(|&byte| out.push(char::from(byte)));
+            written = at + 1;
+        }
+        out.push_str(&text[written..]);
+    } else {
+        out.push_str(text);
     }
-    out.push_str(&text[written..]);
     out.push('"');
 }
 
@@ -98,6 +102,16 @@ pub fn write_string(text: &str, out: &mut String) {
 pub fn write_bytes(text: &[u8], out: &mut Vec<u8>) {
     out.reserve(text.len() + 2);
     out.push(b'"');
+    if needs_escape(text) {
+        write_escaped(text, out);
+    } else {
+        out.extend_from_slice(text);
+    }
+    out.push(b'"');
+}
+
+#[cold]
+fn write_escaped(text: &[u8], out: &mut Vec<u8>) {
     let mut written = 0;
     for (at, escape) in escapes(text) {
         out.extend_from_slice(&text[written..at]);
@@ -105,15 +119,12 @@ pub fn write_bytes(text: &[u8], out: &mut Vec<u8>) {
         written = at + 1;
     }
     out.extend_from_slice(&text[written..]);
-    out.push(b'"');
 }
 
 /// The bytes that cannot stand in a JSON string as they are: where, and what stands
 /// there instead.
 fn escapes(text: &[u8]) -> impl Iterator<Item = (usize, Escape)> {
-    // Nearly every text needs no escape.
-    let looked_at = if needs_escape(text) { text } else { &[] };
-    looked_at.iter().enumerate().filter_map(|(at, &byte)| Some((at, escape(byte)?)))
+    text.iter().enumerate().filter_map(|(at, &byte)| Some((at, escape(byte)?)))
 }
 
 /// ASCII characters: so many of six.
@@ -143,8 +154,8 @@ fn escape(byte: u8) -> Option<Escape> {
     Some(Escape([b'\\', letter, 0, 0, 0, 0], 2))
 }
 
-/// Whether any byte is a quote, a backslash or a control character. Looks at eight
-/// bytes at a time.
+/// Whether any byte is a quote, a backslash or a control character: nearly no text
+/// has one. Looks at eight bytes at a time.
 fn needs_escape(text: &[u8]) -> bool {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGHS: u64 = ONES << 7;
@@ -156,15 +167,16 @@ fn needs_escape(text: &[u8]) -> bool {
         let word = u64::from_le_bytes(bytes);
         let quote = borrows(word ^ (ONES * u64::from(b'"')), 1);
         let backslash = borrows(word ^ (ONES * u64::from(b'\\')), 1);
-        (borrows(word, 0x20) | quote | backslash) & HIGHS != 0
+        (borrows(word, 0x20) | quote | backslash) & HIGHS
     };
-    let (words, rest) = text.as_chunks();
-    // The last eight bytes may overlap with those before; only short texts have no eight.
-    let last = || match text.last_chunk() {
-        Some(&last) => special(last),
-        None => rest.iter().any(|&byte| byte < 0x20 || matches!(byte, b'"' | b'\\')),
-    };
-    words.iter().any(|&word| special(word)) || (!rest.is_empty() && last())
+    // The last bytes overlap with those before, which costs less than to look at single ones.
+    if let Some(&last) = text.last_chunk() {
+        text.as_chunks().0.iter().fold(special(last), |any, &word| any | special(word)) != 0
+    } else if let (Some(&[a, b, c, d]), Some(&[e, f, g, h])) = (text.first_chunk(), text.last_chunk()) {
+        special([a, b, c, d, e, f, g, h]) != 0
+    } else {
+        text.iter().any(|&byte| escape(byte).is_some())
+    }
 }
 
 /// Whether `text` is a number as JSON writes numbers.
@@ -215,9 +227,11 @@ mod tests {
 
     #[test]
     fn each_character_is_escaped_wherever_it_stands() {
-        for byte in 0..128_u8 {
-            for at in 0..20 {
-                let mut text = "x".repeat(20);
+        let places =
+            [1, 3, 4, 7, 8, 13, 20].into_iter().flat_map(|length| (0..length).map(move |at| (length, at)));
+        for (length, at) in places {
+            for byte in 0..128_u8 {
+                let mut text = "x".repeat(length);
                 text.replace_range(at..=at, &char::from(byte).to_string());
                 let (mut string, mut bytes) = (String::new(), Vec::new());
                 write_string(&text, &mut string);

@@ -6,6 +6,7 @@ use tidegate_model::{Json, Reason, Text, Value};
 use super::settings::Reading;
 
 /// The cell of `raw`, a piece of JSON inside `whole` whose bytes it shares.
+#[inline]
 pub(super) fn value(raw: &str, whole: &Text, reading: Reading) -> Result<Value, Reason> {
     if raw == "null" {
         return Ok(Value::Null);
@@ -28,6 +29,7 @@ pub(super) fn value(raw: &str, whole: &Text, reading: Reading) -> Result<Value, 
 }
 
 /// Scalars as such, objects and arrays as JSON.
+#[inline]
 pub(super) fn scalar(raw: &str, whole: &Text) -> Result<Value, Reason> {
     Ok(match raw.as_bytes().first() {
         Some(b'"') => Value::Text(unquoted(raw, whole)?),
@@ -43,6 +45,7 @@ pub(super) fn scalar(raw: &str, whole: &Text) -> Result<Value, Reason> {
 }
 
 /// The content of a JSON string; without escapes it shares the bytes.
+#[inline]
 fn unquoted(raw: &str, whole: &Text) -> Result<Text, Reason> {
     let inner = &raw[1..raw.len() - 1];
     if memchr::memchr(b'\\', inner.as_bytes()).is_none() {

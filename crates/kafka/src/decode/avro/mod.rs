@@ -40,7 +40,7 @@ impl AvroSchema {
         out: &mut Vec<u8>,
     ) -> Result<Vec<Found>, Reason> {
         let mut writer = Writer::new(&self.named, Reader::new(body), fields.len(), out);
-        writer.value(&self.root, Some(fields.root()))?;
+        writer.value(&self.root, Some(fields.root())).map_err(|reason| *reason)?;
         match writer.left() {
             0 => Ok(writer.found()),
             left => Err(Reason::new(

@@ -61,7 +61,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Writes the value of one node, and notes where it stands if it is wanted.
-    pub(super) fn value(&mut self, node: &Node, wanted: Option<&fields::Node>) -> Result<(), Reason> {
+    pub(super) fn value(&mut self, node: &Node, wanted: Option<&fields::Node>) -> Result<(), Box<Reason>> {
         let Some(wanted) = wanted else { return self.plain(node, None) };
         let from = self.out.len();
         self.instant = None;
@@ -72,7 +72,7 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    fn plain(&mut self, node: &Node, wanted: Option<&fields::Node>) -> Result<(), Reason> {
+    fn plain(&mut self, node: &Node, wanted: Option<&fields::Node>) -> Result<(), Box<Reason>> {
         match node {
             Node::Null => self.text("null"),
             Node::Boolean => match self.reader.array::<1>()? {
@@ -88,16 +88,30 @@ impl<'a> Writer<'a> {
                 let number = self.reader.long()?;
                 self.number(number);
             }
-            Node::Float => {
-                let number = f32::from_le_bytes(self.reader.array()?);
-                // Shortest digits of the float itself, not of a wider one.
-                self.float(number.into(), zmij::Buffer::new().format(number));
-            }
             Node::Double => {
                 let number = f64::from_le_bytes(self.reader.array()?);
                 self.float(number, zmij::Buffer::new().format(number));
             }
             Node::String => json::write_bytes(self.reader.bytes()?, self.out),
+            Node::Time(time) => {
+                let number = if time.is_int() { self.reader.int()?.into() } else { self.reader.long()? };
+                self.instant = time.write(number, self.out);
+            }
+            Node::Array(_) | Node::Map(_) | Node::Union(_) | Node::Named(_) => self.inside(node, wanted)?,
+            _ => self.rare(node, wanted)?,
+        }
+        Ok(())
+    }
+
+    /// Writes a scalar that few values have: what all of them pass through stays small.
+    #[inline(never)]
+    fn rare(&mut self, node: &Node, wanted: Option<&fields::Node>) -> Result<(), Box<Reason>> {
+        match node {
+            Node::Float => {
+                let number = f32::from_le_bytes(self.reader.array()?);
+                // Shortest digits of the float itself, not of a wider one.
+                self.float(number.into(), zmij::Buffer::new().format(number));
+            }
             Node::Bytes => {
                 let bytes = self.reader.bytes()?;
                 self.base64(bytes);
@@ -119,23 +133,21 @@ impl<'a> Writer<'a> {
                 self.decimal(unscaled, inner.long()?)?;
             }
             Node::UuidBytes { fixed } => self.uuid(*fixed)?,
-            Node::Time(time) => {
-                let number = if time.is_int() { self.reader.int()?.into() } else { self.reader.long()? };
-                self.instant = time.write(number, self.out);
-            }
             Node::Duration => self.duration(wanted)?,
-            Node::Array(_) | Node::Map(_) | Node::Union(_) | Node::Named(_) => self.inside(node, wanted)?,
+            common => self.plain(common, wanted)?,
         }
         Ok(())
     }
 
     /// Writes what holds other values, unless it lies too deep.
-    fn inside(&mut self, node: &Node, wanted: Option<&fields::Node>) -> Result<(), Reason> {
+    #[inline(never)]
+    fn inside(&mut self, node: &Node, wanted: Option<&fields::Node>) -> Result<(), Box<Reason>> {
         if self.depth == DEPTH_MAX {
             return Err(Reason::new(
                 "too_deep",
                 format!("more than {DEPTH_MAX} values lie inside each other"),
-            ));
+            )
+            .into());
         }
         self.depth += 1;
         match node {
@@ -184,7 +196,7 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    fn duration(&mut self, wanted: Option<&fields::Node>) -> Result<(), Reason> {
+    fn duration(&mut self, wanted: Option<&fields::Node>) -> Result<(), Box<Reason>> {
         for (before, name) in [("{", "months"), (",", "days"), (",", "milliseconds")] {
             let number = u32::from_le_bytes(self.reader.array()?);
             self.text(before);
@@ -202,7 +214,10 @@ impl<'a> Writer<'a> {
 
     /// Writes the items of an array or a map: blocks of a count and as many
     /// items, until the count is 0. A negative count has its bytes behind it.
-    fn blocks(&mut self, mut item: impl FnMut(&mut Self, usize) -> Result<(), Reason>) -> Result<(), Reason> {
+    fn blocks(
+        &mut self,
+        mut item: impl FnMut(&mut Self, usize) -> Result<(), Box<Reason>>,
+    ) -> Result<(), Box<Reason>> {
         let mut index = 0;
         loop {
             let count = self.reader.long()?;
@@ -250,7 +265,7 @@ impl<'a> Writer<'a> {
         });
     }
 
-    fn decimal(&mut self, unscaled: &[u8], scale: i64) -> Result<(), Reason> {
+    fn decimal(&mut self, unscaled: &[u8], scale: i64) -> Result<(), Box<Reason>> {
         let mut digits = String::new();
         decimal::write(unscaled, scale, &mut digits)?;
         self.text(&digits);
@@ -262,7 +277,7 @@ impl<'a> Writer<'a> {
         json::write_bytes(text.as_bytes(), self.out);
     }
 
-    fn uuid(&mut self, fixed: bool) -> Result<(), Reason> {
+    fn uuid(&mut self, fixed: bool) -> Result<(), Box<Reason>> {
         let bytes = if fixed { self.reader.fixed(16)? } else { self.reader.bytes()? };
         if bytes.len() != 16 {
             return Err(mismatch("a UUID has not 16 bytes"));
