@@ -5,6 +5,9 @@ use tidegate_model::{Json, Reason, Text, Value};
 
 use super::settings::Reading;
 
+/// In a second.
+const NANOSECONDS: i64 = 1_000_000_000;
+
 /// The cell of `raw`, a piece of JSON inside `whole` whose bytes it shares.
 #[inline]
 pub(super) fn value(raw: &str, whole: &Text, reading: Reading) -> Result<Value, Reason> {
@@ -13,9 +16,9 @@ pub(super) fn value(raw: &str, whole: &Text, reading: Reading) -> Result<Value, 
     }
     match reading {
         Reading::Auto => scalar(raw, whole),
-        Reading::EpochS => instant(raw, whole, 1_000_000_000),
-        Reading::EpochMs => instant(raw, whole, 1_000_000),
-        Reading::EpochUs => instant(raw, whole, 1_000),
+        Reading::EpochS => instant(raw, whole, 1),
+        Reading::EpochMs => instant(raw, whole, 1_000),
+        Reading::EpochUs => instant(raw, whole, 1_000_000),
         Reading::Iso => iso(raw, whole),
         Reading::Text => Ok(Value::Text(match raw.starts_with('"') {
             true => unquoted(raw, whole)?,
@@ -64,15 +67,22 @@ fn digits(raw: &str, whole: &Text) -> Result<Text, Reason> {
     }
 }
 
-/// The point in time that is `raw` units of `unit` nanoseconds after 1970.
-fn instant(raw: &str, whole: &Text, unit: i128) -> Result<Value, Reason> {
+/// The point in time that is `raw` units after 1970; a second has so many.
+fn instant(raw: &str, whole: &Text, a_second: i64) -> Result<Value, Reason> {
     let text = digits(raw, whole)?;
     if text.is_empty() {
         return Ok(Value::Null);
     }
-    nanoseconds(&text, unit)
-        .and_then(|at| Timestamp::from_nanosecond(at).ok())
-        .map(Value::Timestamp)
+    let unit = NANOSECONDS / a_second;
+    let at = match text.parse::<i64>() {
+        // Nearly every one: needs no number of 128 bits.
+        Ok(whole) => {
+            let rest = i32::try_from(whole.rem_euclid(a_second) * unit).ok();
+            rest.and_then(|rest| Timestamp::new(whole.div_euclid(a_second), rest).ok())
+        }
+        Err(_) => nanoseconds(&text, unit.into()).and_then(|at| Timestamp::from_nanosecond(at).ok()),
+    };
+    at.map(Value::Timestamp)
         .ok_or_else(|| Reason::new("not_a_time", "is no number of seconds or milliseconds since 1970"))
 }
 
@@ -117,5 +127,26 @@ fn iso(raw: &str, whole: &Text) -> Result<Value, Reason> {
         text.parse::<civil::DateTime>().map(Value::DateTime).map_err(|_| wrong())
     } else {
         text.parse::<civil::Date>().map(Value::Date).map_err(|_| wrong())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_whole_number_is_the_instant_that_its_nanoseconds_are(number: i64, small in -99_999_i64..99_999) {
+            for (number, unit) in
+                [number, small, small * 1_000_000_000_000].into_iter().flat_map(|it| [1, 1_000, 1_000_000].map(|unit| (it, unit)))
+            {
+                let text = Text::from(number.to_string());
+                let exact = i128::from(number) * i128::from(NANOSECONDS / unit);
+                let expected = Timestamp::from_nanosecond(exact).ok().map(Value::Timestamp);
+                prop_assert_eq!(instant(&text, &text, unit).ok(), expected);
+            }
+        }
     }
 }

@@ -75,8 +75,13 @@ pub(crate) fn open(
     let consumer = client.consumer(&settings, Some(Arc::clone(session)))?;
     begin(&consumer, selection, session, reading.follow)?;
     let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);
+    let only_topic = match &selection.topics[..] {
+        [only] => Some(only.clone()),
+        _ => None,
+    };
     let polling = Polling {
         consumer,
+        only_topic,
         session: Arc::clone(session),
         decoder,
         sender,

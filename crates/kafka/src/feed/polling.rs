@@ -58,6 +58,8 @@ const SHOWN_BYTES: usize = 64 << 10;
 pub(super) struct Polling {
     pub(super) consumer: BaseConsumer<Context>,
     pub(super) session: Arc<Session>,
+    /// The topic of every message, where there is only one: nobody has to look.
+    pub(super) only_topic: Option<String>,
     pub(super) decoder: Decoder,
     pub(super) sender: Sender<Result<Gathered, Error>>,
     pub(super) runtime: Handle,
@@ -221,7 +223,8 @@ impl Polling {
 
     /// The stretch that a message belongs to; none where its partition is no longer ours.
     fn stretch(&self, message: &BorrowedMessage<'_>, gathered: &mut Gathered) -> Option<usize> {
-        let (topic, partition) = (message.topic(), message.partition());
+        let topic = self.only_topic.as_deref().unwrap_or_else(|| message.topic());
+        let partition = message.partition();
         let last = gathered.stretches.last();
         let same = last.is_some_and(|last| {
             last.part.1 == partition && *last.part.0 == *topic && last.tenure == self.session.tenure()
