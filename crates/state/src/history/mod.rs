@@ -6,6 +6,7 @@
 //! block that is also still in the store is never counted twice.
 
 pub(crate) mod block;
+mod fates;
 pub(crate) mod parquet;
 pub(crate) mod read;
 

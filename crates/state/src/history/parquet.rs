@@ -5,8 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow_array::builder::{FixedSizeBinaryBuilder, StringBuilder, TimestampMicrosecondBuilder};
-use arrow_array::{ArrayRef, RecordBatch};
+use arrow_array::builder::StringBuilder;
+use arrow_array::{ArrayRef, FixedSizeBinaryArray, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow_schema::{ArrowError, DataType, Field, Schema, TimeUnit};
 use jiff::Timestamp;
 use parquet::arrow::ArrowWriter;
@@ -15,7 +15,7 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
-use tidegate_model::{Error, ErrorKind, ObjectKind, RunId, SyncId};
+use tidegate_model::{Error, ErrorKind, ObjectKind, Reason, RunId, SyncId};
 
 use super::block::Block;
 use crate::folder;
@@ -74,7 +74,7 @@ impl HistoryWriter {
     }
 
     /// Adds the rows of one block, settled at `at`.
-    pub(crate) fn write(&mut self, at: Timestamp, rows: &Block) -> Result<(), Error> {
+    pub(crate) fn write(&mut self, at: Timestamp, rows: Block) -> Result<(), Error> {
         let batch = batch(&self.schema, at, &self.run, self.object, rows)
             .map_err(|cause| Error::internal("rows do not fit their columns").caused_by(cause))?;
         self.writer.write(&batch).map_err(|cause| of_parquet(cause, "writing", &self.unfinished))
@@ -123,47 +123,40 @@ fn batch(
     at: Timestamp,
     run: &RunId,
     object: ObjectKind,
-    block: &Block,
+    block: Block,
 ) -> Result<RecordBatch, ArrowError> {
-    let count = block.fates.len();
-    let mut times = TimestampMicrosecondBuilder::with_capacity(count).with_timezone("UTC");
-    times.append_value_n(at.as_microsecond(), count);
-    let repeated = |text: &str| {
-        let mut builder = StringBuilder::with_capacity(count, count * text.len());
-        builder.append_value_n(text, count);
-        builder
+    let Block { fates, rows, key_texts, users } = block;
+    let count = fates.len();
+    let times = TimestampMicrosecondArray::from_value(at.as_microsecond(), count).with_timezone("UTC");
+    let repeated = |text: &str| texts(fates.runs().map(|(_, rows)| (Some(text), rows)), count);
+    let reasons = |part: for<'a> fn(&'a Reason) -> &'a str| {
+        texts(fates.runs().map(|(fate, rows)| (fate.reason().map(part), rows)), count)
     };
-    let mut runs = repeated(run.as_str());
-    let mut objects = repeated(object.as_str());
-    let mut users = StringBuilder::with_capacity(count, block.users.bytes());
-    let mut keys = StringBuilder::with_capacity(count, block.key_texts.bytes());
-    let mut fates = StringBuilder::with_capacity(count, count * 9);
-    let mut codes = StringBuilder::with_capacity(count, 0);
-    let mut reasons = StringBuilder::with_capacity(count, 0);
-    let mut hashes = FixedSizeBinaryBuilder::with_capacity(count, 16);
-    block.users.iter().for_each(|user| users.append_value(user));
-    block.key_texts.iter().for_each(|key| keys.append_value(key));
-    for fate in &block.fates {
-        let reason = fate.reason();
-        fates.append_value(fate.kind().as_str());
-        codes.append_option(reason.map(|reason| &reason.code));
-        reasons.append_option(reason.map(|reason| &reason.message));
-    }
-    for row in &block.rows {
-        hashes.append_value(row.0.to_be_bytes())?;
-    }
+    let hashes: Vec<u8> = rows.iter().flat_map(|row| row.0.to_be_bytes()).collect();
     let columns: Vec<ArrayRef> = vec![
-        Arc::new(times.finish()),
-        Arc::new(runs.finish()),
-        Arc::new(objects.finish()),
-        Arc::new(users.finish()),
-        Arc::new(keys.finish()),
-        Arc::new(fates.finish()),
-        Arc::new(codes.finish()),
-        Arc::new(reasons.finish()),
-        Arc::new(hashes.finish()),
+        Arc::new(times),
+        Arc::new(repeated(run.as_str())),
+        Arc::new(repeated(object.as_str())),
+        Arc::new(users.into_array()?),
+        Arc::new(key_texts.into_array()?),
+        Arc::new(texts(fates.runs().map(|(fate, rows)| (Some(fate.kind().as_str()), rows)), count)),
+        Arc::new(reasons(|reason| &reason.code)),
+        Arc::new(reasons(|reason| &reason.message)),
+        Arc::new(FixedSizeBinaryArray::try_new(16, hashes.into(), None)?),
     ];
     RecordBatch::try_new(Arc::clone(schema), columns)
+}
+
+/// Texts that stand in so many rows each.
+fn texts<'a>(runs: impl Iterator<Item = (Option<&'a str>, usize)>, count: usize) -> StringArray {
+    let mut builder = StringBuilder::with_capacity(count, 0);
+    for (text, rows) in runs {
+        match text {
+            Some(text) => builder.append_value_n(text, rows),
+            None => builder.append_nulls(rows),
+        }
+    }
+    builder.finish()
 }
 
 pub(super) fn strange(path: &Path) -> Error {
