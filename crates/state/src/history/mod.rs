@@ -7,8 +7,10 @@
 
 pub(crate) mod block;
 mod fates;
+mod group;
 pub(crate) mod parquet;
 pub(crate) mod read;
+mod words;
 
 use std::fs::{self, DirEntry};
 use std::io;

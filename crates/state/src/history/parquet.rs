@@ -5,26 +5,27 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow_array::builder::StringBuilder;
-use arrow_array::{ArrayRef, FixedSizeBinaryArray, RecordBatch, StringArray, TimestampMicrosecondArray};
-use arrow_schema::{ArrowError, DataType, Field, Schema, TimeUnit};
+use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use jiff::Timestamp;
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::ArrowRowGroupWriterFactory;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::ColumnPath;
-use tidegate_model::{Error, ErrorKind, ObjectKind, Reason, RunId, SyncId};
+use tidegate_model::{Error, ErrorKind, ObjectKind, RunId, SyncId};
 
 use super::block::Block;
+use super::group::{Group, Rows};
 use crate::folder;
 use crate::store::failure;
 
 /// The ending of a file that is being written.
 pub(crate) const UNFINISHED: &str = "tmp";
 /// Memory holds one row group at a time.
-const GROUP_ROWS: usize = 50_000;
+pub(super) const GROUP_ROWS: usize = 50_000;
 pub(super) const SYNC_KEY: &str = "tidegate.sync";
 
 /// A file under construction.
@@ -34,7 +35,9 @@ pub(crate) struct HistoryWriter {
     run: RunId,
     object: ObjectKind,
     schema: Arc<Schema>,
-    writer: ArrowWriter<File>,
+    columns: ArrowRowGroupWriterFactory,
+    group: Option<Group>,
+    file: SerializedFileWriter<File>,
 }
 
 impl HistoryWriter {
@@ -53,7 +56,6 @@ impl HistoryWriter {
         let properties = WriterProperties::builder()
             .set_created_by(concat!("tidegate ", env!("CARGO_PKG_VERSION")).to_owned())
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
-            .set_max_row_group_row_count(Some(GROUP_ROWS))
             // Only users are looked for; comparing every other text costs more than its writing.
             .set_statistics_enabled(EnabledStatistics::None)
             .set_column_statistics_enabled(ColumnPath::from("user"), EnabledStatistics::Chunk)
@@ -68,22 +70,38 @@ impl HistoryWriter {
             .set_column_bloom_filter_max_ndv(ColumnPath::from("user"), GROUP_ROWS as u64)
             .set_key_value_metadata(Some(vec![KeyValue::new(SYNC_KEY.to_owned(), sync.to_string())]))
             .build();
-        let writer = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties))
+        let (file, columns) = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties))
+            .and_then(ArrowWriter::into_serialized_writer)
             .map_err(|cause| of_parquet(cause, "writing", &unfinished))?;
-        Ok(HistoryWriter { path, unfinished, run, object, schema, writer })
+        Ok(HistoryWriter { path, unfinished, run, object, schema, columns, group: None, file })
     }
 
     /// Adds the rows of one block, settled at `at`.
     pub(crate) fn write(&mut self, at: Timestamp, rows: Block) -> Result<(), Error> {
-        let batch = batch(&self.schema, at, &self.run, self.object, rows)
+        let rows = Rows::of(at, rows)
             .map_err(|cause| Error::internal("rows do not fit their columns").caused_by(cause))?;
-        self.writer.write(&batch).map_err(|cause| of_parquet(cause, "writing", &self.unfinished))
+        self.add(&rows).map_err(|cause| of_parquet(cause, "writing", &self.unfinished))
+    }
+
+    fn add(&mut self, rows: &Rows) -> Result<(), ParquetError> {
+        if let Some(group) = self.group.take_if(|group| group.len() + rows.len() > GROUP_ROWS) {
+            group.finish(&mut self.file)?;
+        }
+        let group = match &mut self.group {
+            Some(group) => group,
+            none => {
+                let number = self.file.flushed_row_groups().len();
+                none.insert(Group::begin(&self.schema, &self.columns, number)?)
+            }
+        };
+        group.add(&self.run, self.object, rows)
     }
 
     /// Closes the file and makes it appear, for good.
     pub(crate) fn finish(self) -> Result<(), Error> {
-        let HistoryWriter { path, unfinished, writer, .. } = self;
-        let file = writer.into_inner().map_err(|cause| of_parquet(cause, "writing", &unfinished))?;
+        let HistoryWriter { path, unfinished, group, mut file, .. } = self;
+        let written = group.map_or(Ok(()), |group| group.finish(&mut file)).and_then(|()| file.into_inner());
+        let file = written.map_err(|cause| of_parquet(cause, "writing", &unfinished))?;
         let appear = || {
             file.sync_all()?;
             fs::rename(&unfinished, &path)?;
@@ -116,47 +134,6 @@ pub(super) fn schema() -> Arc<Schema> {
         text("reason", true),
         Field::new("row_hash", DataType::FixedSizeBinary(16), false),
     ]))
-}
-
-fn batch(
-    schema: &Arc<Schema>,
-    at: Timestamp,
-    run: &RunId,
-    object: ObjectKind,
-    block: Block,
-) -> Result<RecordBatch, ArrowError> {
-    let Block { fates, rows, key_texts, users } = block;
-    let count = fates.len();
-    let times = TimestampMicrosecondArray::from_value(at.as_microsecond(), count).with_timezone("UTC");
-    let repeated = |text: &str| texts(fates.runs().map(|(_, rows)| (Some(text), rows)), count);
-    let reasons = |part: for<'a> fn(&'a Reason) -> &'a str| {
-        texts(fates.runs().map(|(fate, rows)| (fate.reason().map(part), rows)), count)
-    };
-    let hashes: Vec<u8> = rows.iter().flat_map(|row| row.0.to_be_bytes()).collect();
-    let columns: Vec<ArrayRef> = vec![
-        Arc::new(times),
-        Arc::new(repeated(run.as_str())),
-        Arc::new(repeated(object.as_str())),
-        Arc::new(users.into_array()?),
-        Arc::new(key_texts.into_array()?),
-        Arc::new(texts(fates.runs().map(|(fate, rows)| (Some(fate.kind().as_str()), rows)), count)),
-        Arc::new(reasons(|reason| &reason.code)),
-        Arc::new(reasons(|reason| &reason.message)),
-        Arc::new(FixedSizeBinaryArray::try_new(16, hashes.into(), None)?),
-    ];
-    RecordBatch::try_new(Arc::clone(schema), columns)
-}
-
-/// Texts that stand in so many rows each.
-fn texts<'a>(runs: impl Iterator<Item = (Option<&'a str>, usize)>, count: usize) -> StringArray {
-    let mut builder = StringBuilder::with_capacity(count, 0);
-    for (text, rows) in runs {
-        match text {
-            Some(text) => builder.append_value_n(text, rows),
-            None => builder.append_nulls(rows),
-        }
-    }
-    builder.finish()
 }
 
 pub(super) fn strange(path: &Path) -> Error {
