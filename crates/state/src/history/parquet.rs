@@ -9,7 +9,7 @@ use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use jiff::Timestamp;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowRowGroupWriterFactory;
-use parquet::basic::{Compression, ZstdLevel};
+use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
@@ -26,6 +26,9 @@ use crate::store::failure;
 pub(crate) const UNFINISHED: &str = "tmp";
 /// Memory holds one row group at a time.
 pub(super) const GROUP_ROWS: usize = 50_000;
+/// Users of a row group are numbered while they take no more than this: where they hardly
+/// repeat, a list of them all costs more time and more bytes than naming each row's.
+const USERS_BYTES_MAX: usize = 128 * 1024;
 pub(super) const SYNC_KEY: &str = "tidegate.sync";
 
 /// A file under construction.
@@ -60,8 +63,12 @@ impl HistoryWriter {
             .set_statistics_enabled(EnabledStatistics::None)
             .set_column_statistics_enabled(ColumnPath::from("user"), EnabledStatistics::Chunk)
             .set_column_statistics_enabled(ColumnPath::from("at"), EnabledStatistics::Chunk)
-            // Keys hardly repeat.
+            // A block has one time: compressing its repetitions is cheaper than looking each up.
+            .set_column_dictionary_enabled(ColumnPath::from("at"), false)
+            // Keys hardly repeat, but neighbours begin alike.
             .set_column_dictionary_enabled(ColumnPath::from("key"), false)
+            .set_column_encoding(ColumnPath::from("key"), Encoding::DELTA_BYTE_ARRAY)
+            .set_column_dictionary_page_size_limit(ColumnPath::from("user"), USERS_BYTES_MAX)
             // Hashes do not repeat and do not compress.
             .set_column_dictionary_enabled(ColumnPath::from("row_hash"), false)
             .set_column_compression(ColumnPath::from("row_hash"), Compression::UNCOMPRESSED)
