@@ -143,22 +143,11 @@ impl Reader {
         Ok(self.rest.split_to(bytes))
     }
 
-    pub(crate) fn byte(&mut self) -> Result<u8, Error> {
-        let byte = *self.rest.first().ok_or_else(damaged)?;
-        self.rest.advance(1);
-        Ok(byte)
-    }
-
     pub(crate) fn number(&mut self) -> Result<usize, Error> {
-        let mut value = 0_usize;
-        for shift in (0..=56).step_by(7) {
-            let byte = self.byte()?;
-            value |= usize::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                return Ok(value);
-            }
-        }
-        Err(damaged())
+        let mut rest = &self.rest[..];
+        let value = number(&mut rest)?;
+        self.rest.advance(self.rest.len() - rest.len());
+        Ok(value)
     }
 
     /// How many items of at least `bytes_each` follow; never more than there is room for.
@@ -188,14 +177,16 @@ impl Reader {
         let mut bounds = Vec::with_capacity(count + 1);
         let mut end = 0_i32;
         bounds.push(end);
+        let mut rest = &self.rest[..];
         for _ in 0..count {
-            let length = i32::try_from(self.number()?).map_err(|_| damaged())?;
+            let length = i32::try_from(number(&mut rest)?).map_err(|_| damaged())?;
             end = end.checked_add(length).ok_or_else(damaged)?;
             bounds.push(end);
         }
+        self.rest.advance(self.rest.len() - rest.len());
         let characters = self.take(end as usize)?;
         let characters = Text::try_from(characters).map_err(|cause| damaged().caused_by(cause))?;
-        if bounds.iter().all(|end| characters.is_char_boundary(*end as usize)) {
+        if characters.is_ascii() || bounds.iter().all(|end| characters.is_char_boundary(*end as usize)) {
             Ok(Texts { bounds, characters })
         } else {
             Err(damaged())
@@ -206,6 +197,20 @@ impl Reader {
     pub(crate) fn end(self) -> Result<(), Error> {
         if self.rest.is_empty() { Ok(()) } else { Err(damaged()) }
     }
+}
+
+/// Takes a number as [`Writer::number`] wrote it.
+fn number(rest: &mut &[u8]) -> Result<usize, Error> {
+    let mut value = 0_usize;
+    for shift in (0..=56).step_by(7) {
+        let (&byte, behind) = rest.split_first().ok_or_else(damaged)?;
+        *rest = behind;
+        value |= usize::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Ok(value);
+        }
+    }
+    Err(damaged())
 }
 
 pub(crate) fn damaged() -> Error {
