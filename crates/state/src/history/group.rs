@@ -4,21 +4,24 @@ use std::fs::File;
 use std::sync::Arc;
 
 use arrow_array::builder::StringBuilder;
-use arrow_array::{ArrayRef, FixedSizeBinaryArray, StringArray, TimestampMicrosecondArray};
+use arrow_array::{ArrayRef, StringArray, TimestampMicrosecondArray};
 use arrow_schema::{ArrowError, FieldRef, Schema};
 use jiff::Timestamp;
 use parquet::arrow::arrow_writer::{ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves};
+use parquet::basic::Encoding;
 use parquet::errors::ParquetError;
 use parquet::file::writer::SerializedFileWriter;
-use tidegate_model::{ObjectKind, Reason, RunId};
+use tidegate_model::{Fingerprint, ObjectKind, Reason, RunId};
 
 use super::block::Block;
 use super::fates::Fates;
+use super::pages;
 use super::words::Words;
 
 const RUN: &str = "run";
 const OBJECT: &str = "object";
 const FATE: &str = "fate";
+const ROW_HASH: &str = "row_hash";
 
 /// A row group under construction.
 pub(super) struct Group {
@@ -26,6 +29,8 @@ pub(super) struct Group {
     run: Words,
     object: Words,
     fate: Words,
+    /// All hashes, one after the other.
+    hashes: Vec<u8>,
     /// The other columns, in the order of the schema.
     values: Vec<(FieldRef, ArrowColumnWriter)>,
 }
@@ -33,8 +38,9 @@ pub(super) struct Group {
 /// The rows of one block as columns.
 pub(super) struct Rows {
     fates: Fates,
+    hashes: Vec<Fingerprint>,
     /// Those of [`Group::values`].
-    values: [ArrayRef; 6],
+    values: [ArrayRef; 5],
 }
 
 impl Rows {
@@ -42,16 +48,14 @@ impl Rows {
     pub(super) fn of(at: Timestamp, block: Block) -> Result<Rows, ArrowError> {
         let Block { fates, rows, key_texts, users } = block;
         let times = TimestampMicrosecondArray::from_value(at.as_microsecond(), fates.len());
-        let hashes: Vec<u8> = rows.iter().flat_map(|row| row.0.to_be_bytes()).collect();
-        let values: [ArrayRef; 6] = [
+        let values: [ArrayRef; 5] = [
             Arc::new(times.with_timezone("UTC")),
             Arc::new(users.into_array()?),
             Arc::new(key_texts.into_array()?),
             Arc::new(reasons(&fates, |reason| &reason.code)),
             Arc::new(reasons(&fates, |reason| &reason.message)),
-            Arc::new(FixedSizeBinaryArray::try_new(16, hashes.into(), None)?),
         ];
-        Ok(Rows { fates, values })
+        Ok(Rows { fates, hashes: rows, values })
     }
 
     /// How many these are.
@@ -80,9 +84,9 @@ impl Group {
     ) -> Result<Group, ParquetError> {
         let fields = schema.fields().iter().cloned();
         let mut values: Vec<_> = fields.zip(columns.create_column_writers(number)?).collect();
-        values.retain(|(field, _)| ![RUN, OBJECT, FATE].contains(&field.name().as_str()));
+        values.retain(|(field, _)| ![RUN, OBJECT, FATE, ROW_HASH].contains(&field.name().as_str()));
         let (run, object, fate) = Default::default();
-        Ok(Group { rows: 0, run, object, fate, values })
+        Ok(Group { rows: 0, run, object, fate, hashes: Vec::new(), values })
     }
 
     /// How many rows it has.
@@ -98,6 +102,7 @@ impl Group {
         for (fate, rows) in rows.fates.runs() {
             self.fate.add(fate.kind().as_str(), rows);
         }
+        self.hashes.extend(rows.hashes.iter().flat_map(|hash| hash.0.to_be_bytes()));
         for ((field, column), values) in self.values.iter_mut().zip(&rows.values) {
             for leaf in compute_leaves(field, values)? {
                 column.write(&leaf)?;
@@ -110,12 +115,17 @@ impl Group {
     pub(super) fn finish(self, file: &mut SerializedFileWriter<File>) -> Result<(), ParquetError> {
         let columns = file.schema_descr().columns().to_vec();
         let mut group = file.next_row_group()?;
-        let mut values = self.values.into_iter();
+        let Group { rows, run, object, fate, mut hashes, values } = self;
+        let mut values = values.into_iter();
         for column in columns {
             match column.name() {
-                RUN => self.run.append(&column, &mut group)?,
-                OBJECT => self.object.append(&column, &mut group)?,
-                FATE => self.fate.append(&column, &mut group)?,
+                RUN => run.append(&column, &mut group)?,
+                OBJECT => object.append(&column, &mut group)?,
+                FATE => fate.append(&column, &mut group)?,
+                ROW_HASH => {
+                    let hashes = pages::values(std::mem::take(&mut hashes), rows, Encoding::PLAIN);
+                    pages::append(&column, None, hashes, &mut group)?;
+                }
                 _ => {
                     if let Some((_, column)) = values.next() {
                         column.close()?.append_to_row_group(&mut group)?;
@@ -130,8 +140,8 @@ impl Group {
 
 #[cfg(test)]
 mod tests {
+    use tidegate_model::SyncId;
     use tidegate_model::store::{Delivered, Fate, FateKind, RowFate};
-    use tidegate_model::{Fingerprint, SyncId};
 
     use super::*;
     use crate::history::parquet::{GROUP_ROWS, HistoryWriter};

@@ -69,9 +69,6 @@ impl HistoryWriter {
             .set_column_dictionary_enabled(ColumnPath::from("key"), false)
             .set_column_encoding(ColumnPath::from("key"), Encoding::DELTA_BYTE_ARRAY)
             .set_column_dictionary_page_size_limit(ColumnPath::from("user"), USERS_BYTES_MAX)
-            // Hashes do not repeat and do not compress.
-            .set_column_dictionary_enabled(ColumnPath::from("row_hash"), false)
-            .set_column_compression(ColumnPath::from("row_hash"), Compression::UNCOMPRESSED)
             // People look for one user among millions of rows.
             .set_column_bloom_filter_enabled(ColumnPath::from("user"), true)
             .set_column_bloom_filter_max_ndv(ColumnPath::from("user"), GROUP_ROWS as u64)

@@ -6,14 +6,13 @@
 
 use std::fs::File;
 
-use bytes::Bytes;
-use parquet::basic::{Compression, Encoding, PageType};
-use parquet::column::page::{CompressedPage, Page, PageWriter as _};
-use parquet::column::writer::ColumnCloseResult;
+use parquet::basic::Encoding;
+use parquet::column::page::{CompressedPage, Page};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{ColumnChunkMetaData, OffsetIndexBuilder, PageEncodingStats};
-use parquet::file::writer::{SerializedPageWriter, SerializedRowGroupWriter, TrackedWrite};
+use parquet::file::writer::SerializedRowGroupWriter;
 use parquet::schema::types::ColumnDescPtr;
+
+use super::pages;
 
 /// Rows that make up one unit of the bit-packed form.
 const PACKED_ROWS: usize = 8;
@@ -46,38 +45,7 @@ impl Words {
         column: &ColumnDescPtr,
         group: &mut SerializedRowGroupWriter<'_, File>,
     ) -> Result<(), ParquetError> {
-        let rows: usize = self.runs.iter().map(|(_, rows)| rows).sum();
-        let mut sink = TrackedWrite::new(Vec::new());
-        let mut pages = SerializedPageWriter::new(&mut sink);
-        let dictionary = pages.write_page(self.dictionary())?;
-        let data = pages.write_page(self.data(rows))?;
-        let size = dictionary.compressed_size + data.compressed_size;
-        let page = |page_type, encoding| PageEncodingStats { page_type, encoding, count: 1 };
-        let metadata = ColumnChunkMetaData::builder(column.clone())
-            .set_compression(Compression::UNCOMPRESSED)
-            .set_encodings(vec![Encoding::PLAIN, Encoding::RLE, Encoding::RLE_DICTIONARY])
-            .set_page_encoding_stats(vec![
-                page(PageType::DICTIONARY_PAGE, Encoding::PLAIN),
-                page(PageType::DATA_PAGE, Encoding::RLE_DICTIONARY),
-            ])
-            .set_total_compressed_size(size as i64)
-            .set_total_uncompressed_size(size as i64)
-            .set_num_values(rows as i64)
-            .set_dictionary_page_offset(Some(dictionary.offset as i64))
-            .set_data_page_offset(data.offset as i64)
-            .build()?;
-        let mut offsets = OffsetIndexBuilder::new();
-        offsets.append_row_count(rows as i64);
-        offsets.append_offset_and_size(data.offset as i64, data.compressed_size as i32);
-        let close = ColumnCloseResult {
-            bytes_written: size as u64,
-            rows_written: rows as u64,
-            metadata,
-            bloom_filter: None,
-            column_index: None,
-            offset_index: Some(offsets.build()),
-        };
-        group.append_column(&Bytes::from(sink.into_inner()?), close)
+        pages::append(column, Some(self.dictionary()), self.values(), group)
     }
 
     fn dictionary(&self) -> CompressedPage {
@@ -92,20 +60,12 @@ impl Words {
         CompressedPage::new(page, size)
     }
 
-    fn data(&self, rows: usize) -> CompressedPage {
+    fn values(&self) -> CompressedPage {
+        let rows = self.runs.iter().map(|(_, rows)| rows).sum();
         let width = u8::BITS - (self.words.len().saturating_sub(1) as u8).leading_zeros();
         let mut body = vec![width as u8];
         hybrid(&self.runs, width, &mut body);
-        let size = body.len();
-        let page = Page::DataPage {
-            buf: body.into(),
-            num_values: rows as u32,
-            encoding: Encoding::RLE_DICTIONARY,
-            def_level_encoding: Encoding::RLE,
-            rep_level_encoding: Encoding::RLE,
-            statistics: None,
-        };
-        CompressedPage::new(page, size)
+        pages::values(body, rows, Encoding::RLE_DICTIONARY)
     }
 }
 
