@@ -103,7 +103,8 @@ impl TextColumn {
 
     /// The bytes of each.
     pub fn lengths(&self) -> impl Iterator<Item = usize> {
-        self.spans().map(|(start, end)| end - start)
+        let mut start = 0;
+        self.ends.iter().map(move |&end| end - std::mem::replace(&mut start, end))
     }
 
     /// One after the other.

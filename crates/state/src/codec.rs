@@ -4,6 +4,9 @@
 //! frame holds, reading it gives values or an error: no panic, and no more
 //! memory than its body can unfold to.
 
+use arrow_array::StringArray;
+use arrow_buffer::OffsetBuffer;
+use arrow_schema::ArrowError;
 use bytes::{Buf, Bytes};
 use tidegate_model::store::TextColumn;
 use tidegate_model::{Error, ErrorKind, Fingerprint, Text};
@@ -27,6 +30,11 @@ impl Writer {
 
     pub(crate) fn byte(&mut self, value: u8) {
         self.body.push(value);
+    }
+
+    /// The same byte so many times.
+    pub(crate) fn repeated(&mut self, value: u8, count: usize) {
+        self.body.resize(self.body.len() + count, value);
     }
 
     /// A number, seven bits a byte, low ones first.
@@ -75,27 +83,28 @@ impl Writer {
 
 /// A column of texts.
 pub(crate) struct Texts {
-    /// Where each text ends among the characters; always between two of them.
-    ends: Vec<usize>,
+    /// Where the first text begins and each one ends among the characters; always between
+    /// two of them. Arrow wants them like that.
+    bounds: Vec<i32>,
     characters: Text,
 }
 
 impl Texts {
     /// The text at a place; `None` behind the last one.
     pub(crate) fn get(&self, at: usize) -> Option<&str> {
-        let end = *self.ends.get(at)?;
-        let start = at.checked_sub(1).map_or(0, |before| self.ends[before]);
-        self.characters.get(start..end)
+        let end = *self.bounds.get(at + 1)?;
+        self.characters.get(self.bounds[at] as usize..end as usize)
     }
 
     /// The texts in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
-        (0..self.ends.len()).filter_map(|at| self.get(at))
+        (0..self.bounds.len() - 1).filter_map(|at| self.get(at))
     }
 
-    /// All texts together, in bytes.
-    pub(crate) fn bytes(&self) -> usize {
-        self.characters.len()
+    /// The same memory as a column of Arrow.
+    pub(crate) fn into_array(self) -> Result<StringArray, ArrowError> {
+        let bounds = OffsetBuffer::new(self.bounds.into());
+        StringArray::try_new(bounds, self.characters.into_bytes().into(), None)
     }
 }
 
@@ -134,22 +143,11 @@ impl Reader {
         Ok(self.rest.split_to(bytes))
     }
 
-    pub(crate) fn byte(&mut self) -> Result<u8, Error> {
-        let byte = *self.rest.first().ok_or_else(damaged)?;
-        self.rest.advance(1);
-        Ok(byte)
-    }
-
     pub(crate) fn number(&mut self) -> Result<usize, Error> {
-        let mut value = 0_usize;
-        for shift in (0..=56).step_by(7) {
-            let byte = self.byte()?;
-            value |= usize::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                return Ok(value);
-            }
-        }
-        Err(damaged())
+        let mut rest = &self.rest[..];
+        let value = number(&mut rest)?;
+        self.rest.advance(self.rest.len() - rest.len());
+        Ok(value)
     }
 
     /// How many items of at least `bytes_each` follow; never more than there is room for.
@@ -176,15 +174,20 @@ impl Reader {
         if count > self.rest.len() {
             return Err(damaged());
         }
-        let mut ends = Vec::with_capacity(count);
-        let mut end = 0_usize;
+        let mut bounds = Vec::with_capacity(count + 1);
+        let mut end = 0_i32;
+        bounds.push(end);
+        let mut rest = &self.rest[..];
         for _ in 0..count {
-            end = end.checked_add(self.number()?).ok_or_else(damaged)?;
-            ends.push(end);
+            let length = i32::try_from(number(&mut rest)?).map_err(|_| damaged())?;
+            end = end.checked_add(length).ok_or_else(damaged)?;
+            bounds.push(end);
         }
-        let characters = Text::try_from(self.take(end)?).map_err(|cause| damaged().caused_by(cause))?;
-        if ends.iter().all(|end| characters.is_char_boundary(*end)) {
-            Ok(Texts { ends, characters })
+        self.rest.advance(self.rest.len() - rest.len());
+        let characters = self.take(end as usize)?;
+        let characters = Text::try_from(characters).map_err(|cause| damaged().caused_by(cause))?;
+        if characters.is_ascii() || bounds.iter().all(|end| characters.is_char_boundary(*end as usize)) {
+            Ok(Texts { bounds, characters })
         } else {
             Err(damaged())
         }
@@ -194,6 +197,20 @@ impl Reader {
     pub(crate) fn end(self) -> Result<(), Error> {
         if self.rest.is_empty() { Ok(()) } else { Err(damaged()) }
     }
+}
+
+/// Takes a number as [`Writer::number`] wrote it.
+fn number(rest: &mut &[u8]) -> Result<usize, Error> {
+    let mut value = 0_usize;
+    for shift in (0..=56).step_by(7) {
+        let (&byte, behind) = rest.split_first().ok_or_else(damaged)?;
+        *rest = behind;
+        value |= usize::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Ok(value);
+        }
+    }
+    Err(damaged())
 }
 
 pub(crate) fn damaged() -> Error {

@@ -1,16 +1,12 @@
 //! The fates of one batch, and the rows of one intent, as bytes.
 
-use std::collections::HashMap;
-
 use tidegate_model::store::{Delivered, Fate, IntentRow, RowFate};
-use tidegate_model::{Error, Fingerprint, Reason};
+use tidegate_model::{Error, Fingerprint};
 
-use crate::codec::{Reader, Texts, Writer, damaged};
+use super::fates::{self, Fates};
+use crate::codec::{Reader, Texts, Writer};
 
 const VERSION: u8 = 1;
-const DELIVERED: u8 = 0;
-const REJECTED: u8 = 1;
-const IN_DOUBT: u8 = 2;
 
 /// All rows of a batch, column by column; keys and payloads are kept elsewhere.
 pub(crate) fn encode(delivered: &[Delivered], others: &[RowFate]) -> Result<Vec<u8>, Error> {
@@ -19,7 +15,7 @@ pub(crate) fn encode(delivered: &[Delivered], others: &[RowFate]) -> Result<Vec<
     let texts: usize = others.iter().map(|row| row.user.len() + row.key_text.len()).sum();
     let count = count(delivered, others);
     let mut writer = Writer::with_capacity(16 + count * 21 + joined + texts);
-    write_fates(&mut writer, count - others.len(), others.iter().map(|row| &row.fate));
+    fates::write(&mut writer, count - others.len(), others.iter().map(|row| &row.fate));
     delivered.iter().flat_map(Delivered::rows).for_each(|row| writer.fingerprint(*row));
     others.iter().for_each(|row| writer.fingerprint(row.row));
     let key_texts = delivered.iter().map(Delivered::key_texts);
@@ -37,7 +33,7 @@ pub(crate) fn count(delivered: &[Delivered], others: &[RowFate]) -> usize {
 /// The rows of a batch, column by column as they were written.
 pub(crate) struct Block {
     /// What became of each row.
-    pub(crate) fates: Vec<Fate>,
+    pub(crate) fates: Fates,
     /// The hash of each row.
     pub(crate) rows: Vec<Fingerprint>,
     /// The key of each row as text.
@@ -58,7 +54,7 @@ impl Block {
     /// Reads a block.
     pub(crate) fn decode(block: &[u8]) -> Result<Block, Error> {
         let mut reader = Reader::open(block, VERSION)?;
-        let fates = read_fates(&mut reader)?;
+        let fates = fates::read(&mut reader)?;
         let rows = reader.fingerprints(fates.len())?;
         let key_texts = reader.texts(fates.len())?;
         let users = reader.texts(fates.len())?;
@@ -68,8 +64,8 @@ impl Block {
 
     /// The rows in order.
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = BlockRow<'_>> {
-        self.fates.iter().zip(&self.rows).enumerate().map(|(at, (fate, row))| BlockRow {
-            fate,
+        self.rows.iter().enumerate().map(|(at, row)| BlockRow {
+            fate: self.fates.get(at).unwrap_or(&Fate::Delivered),
             row: *row,
             key_text: self.key_texts.get(at).unwrap_or_default(),
             user: self.users.get(at).unwrap_or_default(),
@@ -118,75 +114,22 @@ pub(crate) fn decode_intent(block: &[u8]) -> Result<Vec<IntentRow>, Error> {
 /// The answer to an intent.
 pub(crate) fn encode_fates(fates: &[Fate]) -> Result<Vec<u8>, Error> {
     let mut writer = Writer::with_capacity(16 + fates.len());
-    write_fates(&mut writer, 0, fates.iter());
+    fates::write(&mut writer, 0, fates.iter());
     writer.finish(VERSION)
 }
 
 /// The answer to an intent.
 pub(crate) fn decode_fates(block: &[u8]) -> Result<Vec<Fate>, Error> {
     let mut reader = Reader::open(block, VERSION)?;
-    let fates = read_fates(&mut reader)?;
+    let fates = fates::read(&mut reader)?;
     reader.end()?;
-    Ok(fates)
-}
-
-/// A byte for each fate, so many delivered ones first, then the place of each reason in a
-/// list of different ones.
-fn write_fates<'a>(
-    writer: &mut Writer,
-    delivered: usize,
-    fates: impl ExactSizeIterator<Item = &'a Fate> + Clone,
-) {
-    writer.number(delivered + fates.len());
-    (0..delivered).for_each(|_| writer.byte(DELIVERED));
-    for fate in fates.clone() {
-        writer.byte(match fate {
-            Fate::Delivered => DELIVERED,
-            Fate::Rejected(_) => REJECTED,
-            Fate::InDoubt(_) => IN_DOUBT,
-        });
-    }
-    let mut places: HashMap<(&str, &str), usize> = HashMap::new();
-    let mut reasons: Vec<&Reason> = Vec::new();
-    let mut uses: Vec<usize> = Vec::new();
-    for reason in fates.filter_map(Fate::reason) {
-        let place = *places.entry((&reason.code, &reason.message)).or_insert_with(|| {
-            reasons.push(reason);
-            reasons.len() - 1
-        });
-        uses.push(place);
-    }
-    writer.number(reasons.len());
-    writer.texts(reasons.iter().map(|reason| &*reason.code));
-    writer.texts(reasons.iter().map(|reason| reason.message.as_str()));
-    for place in uses {
-        writer.number(place);
-    }
-}
-
-fn read_fates(reader: &mut Reader) -> Result<Vec<Fate>, Error> {
-    let count = reader.count(1)?;
-    let kinds = reader.bytes(count)?;
-    let different = reader.count(2)?;
-    let codes = reader.texts(different)?;
-    let messages = reader.texts(different)?;
-    let mut reason = || {
-        let place = reader.number()?;
-        let (code, message) = codes.get(place).zip(messages.get(place)).ok_or_else(damaged)?;
-        Ok::<Reason, Error>(Reason::new(code.to_string(), message.to_string()))
-    };
-    let fate = |kind: &u8| match *kind {
-        DELIVERED => Ok(Fate::Delivered),
-        REJECTED => Ok(Fate::Rejected(reason()?)),
-        IN_DOUBT => Ok(Fate::InDoubt(reason()?)),
-        _ => Err(damaged()),
-    };
-    kinds.iter().map(fate).collect()
+    Ok(fates.into_rows())
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use tidegate_model::Reason;
 
     use super::*;
     use crate::codec::tests::frame_of;

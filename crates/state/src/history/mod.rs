@@ -6,8 +6,12 @@
 //! block that is also still in the store is never counted twice.
 
 pub(crate) mod block;
+mod fates;
+mod group;
+mod pages;
 pub(crate) mod parquet;
 pub(crate) mod read;
+mod words;
 
 use std::fs::{self, DirEntry};
 use std::io;

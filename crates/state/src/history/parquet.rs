@@ -5,26 +5,30 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow_array::builder::{FixedSizeBinaryBuilder, StringBuilder, TimestampMicrosecondBuilder};
-use arrow_array::{ArrayRef, RecordBatch};
-use arrow_schema::{ArrowError, DataType, Field, Schema, TimeUnit};
+use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use jiff::Timestamp;
 use parquet::arrow::ArrowWriter;
-use parquet::basic::{Compression, ZstdLevel};
+use parquet::arrow::arrow_writer::ArrowRowGroupWriterFactory;
+use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::ColumnPath;
 use tidegate_model::{Error, ErrorKind, ObjectKind, RunId, SyncId};
 
 use super::block::Block;
+use super::group::{Group, Rows};
 use crate::folder;
 use crate::store::failure;
 
 /// The ending of a file that is being written.
 pub(crate) const UNFINISHED: &str = "tmp";
 /// Memory holds one row group at a time.
-const GROUP_ROWS: usize = 50_000;
+pub(super) const GROUP_ROWS: usize = 50_000;
+/// Users of a row group are numbered while they take no more than this: where they hardly
+/// repeat, a list of them all costs more time and more bytes than naming each row's.
+const USERS_BYTES_MAX: usize = 128 * 1024;
 pub(super) const SYNC_KEY: &str = "tidegate.sync";
 
 /// A file under construction.
@@ -34,7 +38,9 @@ pub(crate) struct HistoryWriter {
     run: RunId,
     object: ObjectKind,
     schema: Arc<Schema>,
-    writer: ArrowWriter<File>,
+    columns: ArrowRowGroupWriterFactory,
+    group: Option<Group>,
+    file: SerializedFileWriter<File>,
 }
 
 impl HistoryWriter {
@@ -53,37 +59,53 @@ impl HistoryWriter {
         let properties = WriterProperties::builder()
             .set_created_by(concat!("tidegate ", env!("CARGO_PKG_VERSION")).to_owned())
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
-            .set_max_row_group_row_count(Some(GROUP_ROWS))
             // Only users are looked for; comparing every other text costs more than its writing.
             .set_statistics_enabled(EnabledStatistics::None)
             .set_column_statistics_enabled(ColumnPath::from("user"), EnabledStatistics::Chunk)
             .set_column_statistics_enabled(ColumnPath::from("at"), EnabledStatistics::Chunk)
-            // Keys hardly repeat.
+            // A block has one time: compressing its repetitions is cheaper than looking each up.
+            .set_column_dictionary_enabled(ColumnPath::from("at"), false)
+            // Keys hardly repeat, but neighbours begin alike.
             .set_column_dictionary_enabled(ColumnPath::from("key"), false)
-            // Hashes do not repeat and do not compress.
-            .set_column_dictionary_enabled(ColumnPath::from("row_hash"), false)
-            .set_column_compression(ColumnPath::from("row_hash"), Compression::UNCOMPRESSED)
+            .set_column_encoding(ColumnPath::from("key"), Encoding::DELTA_BYTE_ARRAY)
+            .set_column_dictionary_page_size_limit(ColumnPath::from("user"), USERS_BYTES_MAX)
             // People look for one user among millions of rows.
             .set_column_bloom_filter_enabled(ColumnPath::from("user"), true)
             .set_column_bloom_filter_max_ndv(ColumnPath::from("user"), GROUP_ROWS as u64)
             .set_key_value_metadata(Some(vec![KeyValue::new(SYNC_KEY.to_owned(), sync.to_string())]))
             .build();
-        let writer = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties))
+        let (file, columns) = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties))
+            .and_then(ArrowWriter::into_serialized_writer)
             .map_err(|cause| of_parquet(cause, "writing", &unfinished))?;
-        Ok(HistoryWriter { path, unfinished, run, object, schema, writer })
+        Ok(HistoryWriter { path, unfinished, run, object, schema, columns, group: None, file })
     }
 
     /// Adds the rows of one block, settled at `at`.
-    pub(crate) fn write(&mut self, at: Timestamp, rows: &Block) -> Result<(), Error> {
-        let batch = batch(&self.schema, at, &self.run, self.object, rows)
+    pub(crate) fn write(&mut self, at: Timestamp, rows: Block) -> Result<(), Error> {
+        let rows = Rows::of(at, rows)
             .map_err(|cause| Error::internal("rows do not fit their columns").caused_by(cause))?;
-        self.writer.write(&batch).map_err(|cause| of_parquet(cause, "writing", &self.unfinished))
+        self.add(&rows).map_err(|cause| of_parquet(cause, "writing", &self.unfinished))
+    }
+
+    fn add(&mut self, rows: &Rows) -> Result<(), ParquetError> {
+        if let Some(group) = self.group.take_if(|group| group.len() + rows.len() > GROUP_ROWS) {
+            group.finish(&mut self.file)?;
+        }
+        let group = match &mut self.group {
+            Some(group) => group,
+            none => {
+                let number = self.file.flushed_row_groups().len();
+                none.insert(Group::begin(&self.schema, &self.columns, number)?)
+            }
+        };
+        group.add(&self.run, self.object, rows)
     }
 
     /// Closes the file and makes it appear, for good.
     pub(crate) fn finish(self) -> Result<(), Error> {
-        let HistoryWriter { path, unfinished, writer, .. } = self;
-        let file = writer.into_inner().map_err(|cause| of_parquet(cause, "writing", &unfinished))?;
+        let HistoryWriter { path, unfinished, group, mut file, .. } = self;
+        let written = group.map_or(Ok(()), |group| group.finish(&mut file)).and_then(|()| file.into_inner());
+        let file = written.map_err(|cause| of_parquet(cause, "writing", &unfinished))?;
         let appear = || {
             file.sync_all()?;
             fs::rename(&unfinished, &path)?;
@@ -116,54 +138,6 @@ pub(super) fn schema() -> Arc<Schema> {
         text("reason", true),
         Field::new("row_hash", DataType::FixedSizeBinary(16), false),
     ]))
-}
-
-fn batch(
-    schema: &Arc<Schema>,
-    at: Timestamp,
-    run: &RunId,
-    object: ObjectKind,
-    block: &Block,
-) -> Result<RecordBatch, ArrowError> {
-    let count = block.fates.len();
-    let mut times = TimestampMicrosecondBuilder::with_capacity(count).with_timezone("UTC");
-    times.append_value_n(at.as_microsecond(), count);
-    let repeated = |text: &str| {
-        let mut builder = StringBuilder::with_capacity(count, count * text.len());
-        builder.append_value_n(text, count);
-        builder
-    };
-    let mut runs = repeated(run.as_str());
-    let mut objects = repeated(object.as_str());
-    let mut users = StringBuilder::with_capacity(count, block.users.bytes());
-    let mut keys = StringBuilder::with_capacity(count, block.key_texts.bytes());
-    let mut fates = StringBuilder::with_capacity(count, count * 9);
-    let mut codes = StringBuilder::with_capacity(count, 0);
-    let mut reasons = StringBuilder::with_capacity(count, 0);
-    let mut hashes = FixedSizeBinaryBuilder::with_capacity(count, 16);
-    block.users.iter().for_each(|user| users.append_value(user));
-    block.key_texts.iter().for_each(|key| keys.append_value(key));
-    for fate in &block.fates {
-        let reason = fate.reason();
-        fates.append_value(fate.kind().as_str());
-        codes.append_option(reason.map(|reason| &reason.code));
-        reasons.append_option(reason.map(|reason| &reason.message));
-    }
-    for row in &block.rows {
-        hashes.append_value(row.0.to_be_bytes())?;
-    }
-    let columns: Vec<ArrayRef> = vec![
-        Arc::new(times.finish()),
-        Arc::new(runs.finish()),
-        Arc::new(objects.finish()),
-        Arc::new(users.finish()),
-        Arc::new(keys.finish()),
-        Arc::new(fates.finish()),
-        Arc::new(codes.finish()),
-        Arc::new(reasons.finish()),
-        Arc::new(hashes.finish()),
-    ];
-    RecordBatch::try_new(Arc::clone(schema), columns)
 }
 
 pub(super) fn strange(path: &Path) -> Error {

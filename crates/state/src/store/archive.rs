@@ -194,7 +194,7 @@ impl Task {
             }
             writer = blocking(move || {
                 for (at, body) in bodies {
-                    writer.write(at, &Block::decode(&body)?)?;
+                    writer.write(at, Block::decode(&body)?)?;
                 }
                 Ok(writer)
             })
