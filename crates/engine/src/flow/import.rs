@@ -1,6 +1,5 @@
 //! Imports: rows of a source become records of a platform.
 
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use tidegate_model::{
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::freight::{Freight, Loaded, Names};
 use super::place::{self, Place};
@@ -238,10 +238,10 @@ impl Freight for Rows {
         &record.identity
     }
 
-    fn deal(&self, record: &Record, hasher: &mut impl Hasher) {
+    fn deal(&self, record: &Record) -> u64 {
         match &record.identity {
-            Identity::None => record.label().hash(hasher),
-            identity => identity.hash(hasher),
+            Identity::Alias { label, name } => xxh3_64_with_seed(name.as_bytes(), xxh3_64(label.as_bytes())),
+            _ => xxh3_64(record.label().as_bytes()),
         }
     }
 

@@ -1,7 +1,6 @@
 //! Reads the feed, finds what is new, makes it ready and deals it to the slots.
 
 use std::cmp::Ordering;
-use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
 
 use futures_util::StreamExt;
@@ -263,9 +262,7 @@ impl<F: Freight> Reader<F> {
         if self.spread == 1 {
             return 0;
         }
-        let mut hasher = DefaultHasher::new();
-        self.freight.deal(sent, &mut hasher);
-        (hasher.finish() % self.spread as u64) as usize
+        (self.freight.deal(sent) % self.spread as u64) as usize
     }
 }
 
