@@ -115,30 +115,29 @@ impl<F: Freight> Reader<F> {
         counts.read = (read.items.len() + read.unreadable.len()) as u64;
         let mut highest: Option<Value> = None;
         let mut recalled = Vec::new();
-        let mut fresh = Vec::with_capacity(read.items.len());
-        for (at, item) in (0..).zip(read.items) {
-            if let Some(place) = self.freight.cursor(&item)
+        // Rows stay where they were read until they are dealt.
+        let mut looked_up = Vec::with_capacity(read.items.len());
+        for item in &read.items {
+            if let Some(place) = self.freight.cursor(item)
                 && highest.as_ref().is_none_or(|high| place.compare(high) == Some(Ordering::Greater))
                 && !place.is_null()
             {
                 highest = Some(place.clone());
             }
-            let names = self.freight.names(&item, scratch);
+            let names = self.freight.names(item, scratch);
             let known = match self.recall {
                 true => self.memory.recall(names.version),
                 false => self.memory.recall_sent(names.version),
             };
             match known {
-                Known::Settled => {
-                    counts.unchanged += 1;
-                    continue;
-                }
+                Known::Settled => counts.unchanged += 1,
                 Known::Sent(_) | Known::InDoubt => recalled.push(names.version),
                 Known::New => {}
             }
-            fresh.push((at, item, names, known));
+            looked_up.push((names, known));
         }
-        if !self.spread(batch, fresh.len()).await {
+        let fresh = read.items.len() - counts.unchanged as usize;
+        if !self.spread(batch, fresh).await {
             return false;
         }
         let mut decided: Vec<Placed> = Vec::new();
@@ -151,25 +150,30 @@ impl<F: Freight> Reader<F> {
             }
         }
         let mut unplaced = Vec::new();
-        let share = fresh.len() / self.spread;
+        let share = fresh / self.spread;
         let mut dealt: Vec<Vec<Parcel<F>>> =
             (0..self.spread).map(|_| Vec::with_capacity(share + share / 4 + 1)).collect();
         let mut under_way = 0;
-        for (at, item, names, known) in fresh {
+        for ((at, item), (names, known)) in (0..).zip(read.items).zip(looked_up) {
+            if known == Known::Settled {
+                continue;
+            }
             let is_placed = !self.freight.cursor(&item).is_some_and(Value::is_null);
             let Loaded { sent, kept } = self.freight.load(item, names);
             let fate = self.decide(sent.as_ref(), known, is_placed);
-            match (sent, fate) {
-                (sent, Some(fate)) => {
-                    let row = (at, self.freight.fate(names, kept, sent.as_ref().ok(), fate));
-                    if is_placed { decided.push(row) } else { unplaced.push(row) }
-                }
-                (Ok(sent), None) => {
+            if let Some(fate) = fate {
+                let row = (at, self.freight.fate(names, kept, sent.as_ref().ok(), fate));
+                let fates = if is_placed { &mut decided } else { &mut unplaced };
+                fates.push(row);
+                continue;
+            }
+            match sent {
+                Ok(sent) => {
                     let slot = self.slot_of(&sent);
                     dealt[slot].push((sent, Item { batch, at, names, kept }));
                     under_way += 1;
                 }
-                (Err(reason), None) => {
+                Err(reason) => {
                     decided.push((at, self.freight.fate(names, kept, None, Fate::Rejected(reason))));
                 }
             }
