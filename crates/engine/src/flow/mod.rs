@@ -28,6 +28,7 @@ mod memory;
 mod place;
 mod queue;
 mod read;
+mod room;
 mod run;
 mod settle;
 mod slot;

@@ -13,8 +13,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use super::control::Control;
 use super::freight::{Freight, Loaded, Names};
 use super::memory::{self, Known, Memory};
+use super::queue::Parcels;
 use super::settle::{Note, Opened};
-use super::slot::Parcel;
 
 /// What is known of something on its way, beside what is sent of it.
 pub(super) struct Item<F: Freight> {
@@ -58,7 +58,7 @@ pub(super) struct Reader<F: Freight> {
     /// Whether what was recalled is forgotten batch by batch: the place of the
     /// sync moves behind it.
     pub(super) forgets: bool,
-    pub(super) slots: Vec<mpsc::Sender<Vec<Parcel<F>>>>,
+    pub(super) slots: Vec<mpsc::Sender<Parcels<F>>>,
     /// Items that one request holds.
     pub(super) items_max: usize,
     /// Items of a full batch.
@@ -151,8 +151,8 @@ impl<F: Freight> Reader<F> {
         }
         let mut unplaced = Vec::new();
         let share = fresh / self.spread;
-        let mut dealt: Vec<Vec<Parcel<F>>> =
-            (0..self.spread).map(|_| Vec::with_capacity(share + share / 4 + 1)).collect();
+        let mut dealt: Vec<Parcels<F>> =
+            (0..self.spread).map(|_| Parcels::with_capacity(share + share / 4 + 1)).collect();
         let mut under_way = 0;
         for ((at, item), (names, known)) in (0..).zip(read.items).zip(looked_up) {
             if known == Known::Settled {
@@ -169,8 +169,9 @@ impl<F: Freight> Reader<F> {
             }
             match sent {
                 Ok(sent) => {
-                    let slot = self.slot_of(&sent);
-                    dealt[slot].push((sent, Item { batch, at, names, kept }));
+                    let parcels = &mut dealt[self.slot_of(&sent)];
+                    parcels.sent.push(sent);
+                    parcels.items.push(Item { batch, at, names, kept });
                     under_way += 1;
                 }
                 Err(reason) => {
