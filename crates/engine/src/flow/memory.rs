@@ -27,7 +27,7 @@ pub(super) enum Known {
     /// It was settled before.
     Settled,
     /// It was sent by a run that died before it could settle it.
-    Sent(Fate),
+    Sent(Box<Fate>),
     /// It was about to be sent; whether it was, nobody knows.
     InDoubt,
 }
@@ -90,7 +90,7 @@ impl Memory {
         }
         match first {
             None => Known::New,
-            Some((_, Some(fate))) => Known::Sent(fate),
+            Some((_, Some(fate))) => Known::Sent(Box::new(fate)),
             Some((_, None)) => Known::InDoubt,
         }
     }

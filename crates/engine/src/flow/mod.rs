@@ -17,6 +17,7 @@
 //! before the effect. Only this module waits, retries and keeps the place.
 
 mod control;
+mod deal;
 mod delivery;
 mod export;
 mod freight;
