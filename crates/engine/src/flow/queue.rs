@@ -5,6 +5,7 @@ use std::vec;
 
 use super::freight::Freight;
 use super::read::Item;
+use super::room::Room;
 
 /// What is sent and, in the same order, what is known of each.
 pub(super) struct Parcels<F: Freight> {
@@ -67,11 +68,18 @@ impl<F: Freight> Queue<F> {
         self.lots.iter().flat_map(|lot| lot.sent.as_slice())
     }
 
-    /// What is known of each, and its weight.
-    pub(super) fn items(&self) -> impl Iterator<Item = (&Item<F>, usize)> {
-        self.lots
-            .iter()
-            .flat_map(|lot| lot.items.as_slice().iter().zip(lot.weights.as_slice().iter().copied()))
+    /// How many of the first there is room for.
+    pub(super) fn fitting(&self, mut room: Room) -> usize {
+        let mut fitting = 0;
+        for lot in &self.lots {
+            for (item, weight) in lot.items.as_slice().iter().zip(lot.weights.as_slice()) {
+                if !room.add(item.batch, *weight) {
+                    return fitting;
+                }
+                fitting += 1;
+            }
+        }
+        fitting
     }
 
     /// Puts parcels behind the others.

@@ -24,6 +24,7 @@ impl Room {
     /// Makes room for an item, or says that there is none. A request that is enough
     /// ends where its batch ends, so that the batch can be settled; where several
     /// are sent at once, each is filled.
+    #[inline]
     pub(super) fn add(&mut self, batch: u64, weight: usize) -> bool {
         let too_heavy = self.items > 0 && self.bytes + weight > self.limits.bytes_max;
         let ends = is_alone(&self.limits) && self.batch.is_some_and(|last| last != batch);

@@ -231,8 +231,7 @@ impl<F: Freight> Slot<F> {
 
     /// Takes from the queue, in order, what fits into one request.
     fn take(&self, queue: &mut Queue<F>) -> Request<F> {
-        let mut room = Room::of(self.limits);
-        let fitting = queue.items().take_while(|(item, weight)| room.add(item.batch, *weight)).count();
+        let fitting = queue.fitting(Room::of(self.limits));
         let mut request = Parcels::with_capacity(fitting);
         queue.take(fitting, &mut request);
         request
