@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use tidegate_model::store::Fate;
 use tidegate_model::{Fingerprint, Reason, Value};
 
-use super::freight::{Freight, Loaded, Names};
+use super::freight::{Freight, Names};
 use super::memory::{self, Known};
 use super::queue::Parcels;
 use super::read::{Item, Placed, Reader};
@@ -78,21 +78,22 @@ impl<F: Freight> Reader<F> {
                 continue;
             }
             let is_placed = !self.freight.cursor(&item).is_some_and(Value::is_null);
-            let Loaded { sent, kept } = self.freight.load(item, names);
-            if let Some(fate) = self.decide(sent.as_ref(), known, is_placed) {
-                let row = (at, self.freight.fate(names, kept, sent.as_ref().ok(), fate));
+            // Not taken apart: what is sent is large, and each move of it a copy.
+            let loaded = self.freight.load(item, names);
+            if let Some(fate) = self.decide(loaded.sent.as_ref(), known, is_placed) {
+                let row = (at, self.freight.fate(names, loaded.kept, loaded.sent.as_ref().ok(), fate));
                 if is_placed { &mut dealt.decided } else { &mut dealt.unplaced }.push(row);
                 continue;
             }
-            match sent {
+            match loaded.sent {
                 Ok(sent) => {
                     let parcels = &mut dealt.slots[self.slot_of(&sent)];
                     parcels.sent.push(sent);
-                    parcels.items.push(Item { batch, at, names, kept });
+                    parcels.items.push(Item { batch, at, names, kept: loaded.kept });
                     dealt.under_way += 1;
                 }
                 Err(reason) => {
-                    let fate = self.freight.fate(names, kept, None, Fate::Rejected(reason));
+                    let fate = self.freight.fate(names, loaded.kept, None, Fate::Rejected(reason));
                     dealt.decided.push((at, fate));
                 }
             }
