@@ -83,6 +83,9 @@ impl Delivered {
     }
 }
 
+/// More bytes than this are not expected of a text before it is there.
+const EXPECTED_MAX: usize = 64;
+
 /// Texts one behind the other.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TextColumn {
@@ -93,6 +96,10 @@ pub struct TextColumn {
 impl TextColumn {
     fn push(&mut self, write: impl FnOnce(&mut String)) {
         write(&mut self.text);
+        if self.ends.is_empty() {
+            // The others are about as long: their room is made at once.
+            self.text.reserve(self.text.len().min(EXPECTED_MAX) * self.ends.capacity());
+        }
         self.ends.push(self.text.len());
     }
 

@@ -88,6 +88,7 @@ struct Decided {
 }
 
 impl Decided {
+    #[inline]
     fn of(&mut self, batch: u64) -> &mut Fates {
         if self.batches.last().is_none_or(|(last, _)| *last != batch) {
             let delivered = store::Delivered::with_capacity(self.left);
@@ -216,34 +217,41 @@ impl<F: Freight> Delivery<F> {
         let mut rest = Part::new(Vec::new(), Vec::new());
         (rest.attempts, rest.failing_since) = (part.attempts, part.failing_since);
         rest.unsure_since = part.unsure_since;
+        // Nearly always nothing goes again: records are looked at where they lie.
+        let mut again = Vec::new();
         let mut uncertain = false;
-        for ((record, item), outcome) in part.records.into_iter().zip(part.items).zip(receipt.outcomes) {
+        for (place, (item, outcome)) in part.items.into_iter().zip(receipt.outcomes).enumerate() {
+            let record = &part.records[place];
             let fate = match outcome {
-                Outcome::Delivered => Fate::Delivered,
+                Outcome::Delivered => {
+                    told.then(|| fates.push(Fate::Delivered));
+                    let delivered = &mut decided.of(item.batch).delivered;
+                    self.freight.delivered(item.at, item.names, item.kept, record, delivered);
+                    continue;
+                }
                 Outcome::Rejected(reason) => Fate::Rejected(reason),
                 Outcome::Deferred(reason) => {
                     told.then(|| fates.push(Fate::deferred(reason)));
-                    rest.records.push(record);
+                    again.push(place);
                     rest.items.push(item);
                     continue;
                 }
                 Outcome::Unknown(reason) if self.may_repeat(sent_at) => {
                     uncertain = true;
                     told.then(|| fates.push(Fate::InDoubt(reason)));
-                    rest.records.push(record);
+                    again.push(place);
                     rest.items.push(item);
                     continue;
                 }
                 Outcome::Unknown(reason) => Fate::InDoubt(reason),
             };
             told.then(|| fates.push(fate.clone()));
-            let Item { batch, at, names, kept } = item;
-            let fates = decided.of(batch);
-            if fate == Fate::Delivered {
-                self.freight.delivered(at, names, kept, &record, &mut fates.delivered);
-            } else {
-                fates.others.push((at, self.freight.fate(names, kept, Some(&record), fate)));
-            }
+            let row = self.freight.fate(item.names, item.kept, Some(record), fate);
+            decided.of(item.batch).others.push((item.at, row));
+        }
+        if !again.is_empty() {
+            let records = (0..).zip(part.records).filter(|(place, _)| again.binary_search(place).is_ok());
+            rest.records = records.map(|(_, record)| record).collect();
         }
         if uncertain {
             rest.unsure_since = Some(sent_at);

@@ -1,6 +1,5 @@
 //! Exports: events of the log go to a sink.
 
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use tidegate_model::{
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::freight::{Freight, Loaded, Names};
 use super::gather::gather;
@@ -145,10 +145,10 @@ impl Freight for Events {
         &logged.event.user
     }
 
-    fn deal(&self, logged: &Held, hasher: &mut impl Hasher) {
+    fn deal(&self, logged: &Held) -> u64 {
         // Events of nobody have no order among themselves.
         let event = &logged.event;
-        if event.user.is_empty() { event.id.hash(hasher) } else { event.user.hash(hasher) }
+        xxh3_64(if event.user.is_empty() { event.id.as_bytes() } else { event.user.as_bytes() })
     }
 
     fn intent(&self, names: Names, (): &(), logged: &Held) -> IntentRow {

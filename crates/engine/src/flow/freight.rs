@@ -1,6 +1,6 @@
 //! What a run moves: rows that become records, or events.
 
-use std::hash::{Hash, Hasher};
+use std::hash::Hash;
 
 use async_trait::async_trait;
 use tidegate_model::store::{Delivered, Fate, IntentRow, RowFate};
@@ -48,8 +48,8 @@ pub(super) trait Freight: Send + Sync + 'static {
     /// Whose item it is, where a request may hold those of one user only.
     fn user<'a>(&self, sent: &'a Self::Sent) -> &'a Self::User;
 
-    /// Hashes what items must have in common to keep their order.
-    fn deal(&self, sent: &Self::Sent, hasher: &mut impl Hasher);
+    /// The hash of what items must have in common to keep their order.
+    fn deal(&self, sent: &Self::Sent) -> u64;
 
     /// What is written down before an item is sent that could not be repeated safely.
     fn intent(&self, names: Names, kept: &Self::Kept, sent: &Self::Sent) -> IntentRow;

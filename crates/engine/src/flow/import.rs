@@ -1,6 +1,5 @@
 //! Imports: rows of a source become records of a platform.
 
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use tidegate_model::{
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::freight::{Freight, Loaded, Names};
 use super::place::{self, Place};
@@ -221,6 +221,7 @@ impl Freight for Rows {
         Ok(())
     }
 
+    #[inline]
     fn names(&self, row: &Row, scratch: &mut Vec<u8>) -> Names {
         let version = self.mapping.version_of(row, scratch);
         Names { key: self.mapping.key_of(row, version, scratch), version }
@@ -230,6 +231,7 @@ impl Freight for Rows {
         self.cursor.and_then(|at| row.values.get(at))
     }
 
+    #[inline]
     fn load(&self, row: Row, names: Names) -> Loaded<Record, Row> {
         Loaded { sent: self.mapping.apply(&row, names.key, names.version), kept: row }
     }
@@ -238,10 +240,11 @@ impl Freight for Rows {
         &record.identity
     }
 
-    fn deal(&self, record: &Record, hasher: &mut impl Hasher) {
+    #[inline]
+    fn deal(&self, record: &Record) -> u64 {
         match &record.identity {
-            Identity::None => record.label().hash(hasher),
-            identity => identity.hash(hasher),
+            Identity::Alias { label, name } => xxh3_64_with_seed(name.as_bytes(), xxh3_64(label.as_bytes())),
+            _ => xxh3_64(record.label().as_bytes()),
         }
     }
 
@@ -250,6 +253,7 @@ impl Freight for Rows {
         IntentRow { key: names.key, row: names.version, key_text, user: user_of(record) }
     }
 
+    #[inline]
     fn delivered(&self, place: u32, names: Names, row: Row, record: &Record, delivered: &mut Delivered) {
         let key_text = |out: &mut String| self.mapping.write_key_text(&row, out);
         delivered.push(place, names.key, names.version, key_text, &record.label());

@@ -27,7 +27,7 @@ pub(super) enum Known {
     /// It was settled before.
     Settled,
     /// It was sent by a run that died before it could settle it.
-    Sent(Fate),
+    Sent(Box<Fate>),
     /// It was about to be sent; whether it was, nobody knows.
     InDoubt,
 }
@@ -59,6 +59,7 @@ impl Memory {
 
     /// Says what is known of a row, and forgets it: the next row that looks the
     /// same is another one.
+    #[inline]
     pub(super) fn recall(&mut self, row: Fingerprint) -> Known {
         if !self.settled.is_empty()
             && let Some(count) = self.settled.get_mut(&row)
@@ -79,6 +80,7 @@ impl Memory {
     }
 
     /// As [`Memory::recall`], where rows are sent though they were settled.
+    #[inline]
     pub(super) fn recall_sent(&mut self, row: Fingerprint) -> Known {
         if self.intended.is_empty() {
             return Known::New;
@@ -90,7 +92,7 @@ impl Memory {
         }
         match first {
             None => Known::New,
-            Some((_, Some(fate))) => Known::Sent(fate),
+            Some((_, Some(fate))) => Known::Sent(Box::new(fate)),
             Some((_, None)) => Known::InDoubt,
         }
     }

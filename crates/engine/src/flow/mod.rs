@@ -17,6 +17,7 @@
 //! before the effect. Only this module waits, retries and keeps the place.
 
 mod control;
+mod deal;
 mod delivery;
 mod export;
 mod freight;
@@ -28,6 +29,7 @@ mod memory;
 mod place;
 mod queue;
 mod read;
+mod room;
 mod run;
 mod settle;
 mod slot;

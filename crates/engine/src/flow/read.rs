@@ -1,21 +1,17 @@
 //! Reads the feed, finds what is new, makes it ready and deals it to the slots.
 
-use std::cmp::Ordering;
-use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
 
 use futures_util::StreamExt;
 use tidegate_model::store::{Delivered, Fate, RowFate};
-use tidegate_model::{
-    Batch, Columns, Counts, Destination, Feed, Fingerprint, Reason, Row, Text, Unreadable, Value,
-};
+use tidegate_model::{Batch, Columns, Counts, Destination, Feed, Fingerprint, Row, Text, Unreadable, Value};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use super::control::Control;
-use super::freight::{Freight, Loaded, Names};
-use super::memory::{self, Known, Memory};
+use super::freight::{Freight, Names};
+use super::memory::{Known, Memory};
+use super::queue::Parcels;
 use super::settle::{Note, Opened};
-use super::slot::Parcel;
 
 /// What is known of something on its way, beside what is sent of it.
 pub(super) struct Item<F: Freight> {
@@ -59,7 +55,7 @@ pub(super) struct Reader<F: Freight> {
     /// Whether what was recalled is forgotten batch by batch: the place of the
     /// sync moves behind it.
     pub(super) forgets: bool,
-    pub(super) slots: Vec<mpsc::Sender<Vec<Parcel<F>>>>,
+    pub(super) slots: Vec<mpsc::Sender<Parcels<F>>>,
     /// Items that one request holds.
     pub(super) items_max: usize,
     /// Items of a full batch.
@@ -114,83 +110,37 @@ impl<F: Freight> Reader<F> {
         let Some(permit) = self.enter(batch).await else { return false };
         let mut counts = Counts { waiting: read.waiting, ..Counts::default() };
         counts.read = (read.items.len() + read.unreadable.len()) as u64;
-        let mut highest: Option<Value> = None;
-        let mut recalled = Vec::new();
-        let mut fresh = Vec::with_capacity(read.items.len());
-        for (at, item) in (0..).zip(read.items) {
-            if let Some(place) = self.freight.cursor(&item)
-                && highest.as_ref().is_none_or(|high| place.compare(high) == Some(Ordering::Greater))
-                && !place.is_null()
-            {
-                highest = Some(place.clone());
-            }
-            let names = self.freight.names(&item, scratch);
-            let known = match self.recall {
-                true => self.memory.recall(names.version),
-                false => self.memory.recall_sent(names.version),
-            };
-            match known {
-                Known::Settled => {
-                    counts.unchanged += 1;
-                    continue;
-                }
-                Known::Sent(_) | Known::InDoubt => recalled.push(names.version),
-                Known::New => {}
-            }
-            fresh.push((at, item, names, known));
-        }
-        if !self.spread(batch, fresh.len()).await {
+        let seen = self.look_up(&read.items, scratch);
+        counts.unchanged = seen.unchanged;
+        if !self.spread(batch, read.items.len() - seen.unchanged as usize).await {
             return false;
         }
-        let mut decided: Vec<Placed> = Vec::new();
+        let mut unreadable = Vec::new();
         for piece in read.unreadable {
-            let piece = unreadable(piece);
+            let piece = unread(piece);
             if self.recall && self.memory.recall(piece.row) == Known::Settled {
                 counts.unchanged += 1;
             } else {
-                decided.push((0, piece));
+                unreadable.push((0, piece));
             }
         }
-        let mut unplaced = Vec::new();
-        let share = fresh.len() / self.spread;
-        let mut dealt: Vec<Vec<Parcel<F>>> =
-            (0..self.spread).map(|_| Vec::with_capacity(share + share / 4 + 1)).collect();
-        let mut under_way = 0;
-        for (at, item, names, known) in fresh {
-            let is_placed = !self.freight.cursor(&item).is_some_and(Value::is_null);
-            let Loaded { sent, kept } = self.freight.load(item, names);
-            let fate = self.decide(sent.as_ref(), known, is_placed);
-            match (sent, fate) {
-                (sent, Some(fate)) => {
-                    let row = (at, self.freight.fate(names, kept, sent.as_ref().ok(), fate));
-                    if is_placed { decided.push(row) } else { unplaced.push(row) }
-                }
-                (Ok(sent), None) => {
-                    let slot = self.slot_of(&sent);
-                    dealt[slot].push((sent, Item { batch, at, names, kept }));
-                    under_way += 1;
-                }
-                (Err(reason), None) => {
-                    decided.push((at, self.freight.fate(names, kept, None, Fate::Rejected(reason))));
-                }
-            }
-        }
+        let dealt = self.load(batch, read.items, seen.known, unreadable);
         let opened = Opened {
             batch,
             checkpoint: read.checkpoint,
-            under_way,
-            decided,
-            unplaced,
-            highest,
+            under_way: dealt.under_way,
+            decided: dealt.decided,
+            unplaced: dealt.unplaced,
+            highest: seen.highest,
             left: (self.forgets && counts.unchanged > 0).then(|| self.memory.not_recalled()),
-            recalled,
+            recalled: seen.recalled,
             counts,
             permit,
         };
         if self.notes.send(Note::Opened(Box::new(opened))).await.is_err() {
             return false;
         }
-        for (slot, parcels) in self.slots.iter().zip(dealt) {
+        for (slot, parcels) in self.slots.iter().zip(dealt.slots) {
             if !parcels.is_empty() && slot.send(parcels).await.is_err() {
                 return false;
             }
@@ -239,37 +189,9 @@ impl<F: Freight> Reader<F> {
         self.spread = wanted;
         true
     }
-
-    /// The fate of an item where it can be told without sending it.
-    fn decide(&self, sent: Result<&F::Sent, &Reason>, known: Known, is_placed: bool) -> Option<Fate> {
-        if !is_placed {
-            return Some(Fate::Rejected(Reason::new(
-                "null_cursor",
-                "the cursor column is empty: the row has no place in the order of changes",
-            )));
-        }
-        match known {
-            Known::Sent(fate) => Some(fate),
-            Known::InDoubt if !self.resend => Some(Fate::InDoubt(memory::crashed())),
-            Known::InDoubt | Known::New | Known::Settled => match sent {
-                Ok(sent) => self.destination.admit(sent).err().map(Fate::Rejected),
-                Err(reason) => Some(Fate::Rejected(reason.clone())),
-            },
-        }
-    }
-
-    /// The slot that all items of one user go through.
-    fn slot_of(&self, sent: &F::Sent) -> usize {
-        if self.spread == 1 {
-            return 0;
-        }
-        let mut hasher = DefaultHasher::new();
-        self.freight.deal(sent, &mut hasher);
-        (hasher.finish() % self.spread as u64) as usize
-    }
 }
 
-fn unreadable(piece: Unreadable) -> RowFate {
+fn unread(piece: Unreadable) -> RowFate {
     let columns = Columns::new(["input"]);
     let row = Row { columns, values: vec![Value::Text(piece.payload.into())] };
     let place = Value::Text(piece.place.as_str().into());

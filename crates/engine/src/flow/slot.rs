@@ -12,31 +12,26 @@ use tokio::time::Instant;
 use super::control::{Control, Watch};
 use super::delivery::Delivery;
 use super::freight::Freight;
-use super::queue::Queue;
-use super::read::{Fates, Item};
+use super::queue::{Parcels, Queue};
+use super::read::Fates;
+use super::room::{self, Room};
 use super::settle::Note;
 use super::users::Users;
 use super::wait;
-
-/// What is sent, and what is known of it.
-pub(super) type Parcel<F> = (<F as Freight>::Sent, Item<F>);
 
 /// Sends the items of some users, in their order.
 pub(super) struct Slot<F: Freight> {
     pub(super) limits: Limits,
     pub(super) delivery: Delivery<F>,
     pub(super) control: Arc<Control>,
-    pub(super) incoming: mpsc::Receiver<Vec<Parcel<F>>>,
+    pub(super) incoming: mpsc::Receiver<Parcels<F>>,
     /// The last batch whose items wait for no others: see [`super::read::Reader`].
     pub(super) urgent_through: watch::Receiver<u64>,
     pub(super) notes: mpsc::Sender<Note>,
 }
 
 /// What is sent together.
-struct Request<F: Freight> {
-    sent: Vec<F::Sent>,
-    items: Vec<Item<F>>,
-}
+type Request<F> = Parcels<F>;
 
 /// A request that is made ready on a thread of its own.
 type Preparing<F> = JoinHandle<Request<F>>;
@@ -94,7 +89,7 @@ impl<F: Freight> Slot<F> {
             Some(preparing) => preparing,
             None => {
                 let request = self.wait_for_request(queue, users).await?;
-                if !self.is_alone() {
+                if !room::is_alone(&self.limits) {
                     return Some(request);
                 }
                 self.prepare(request)
@@ -137,7 +132,7 @@ impl<F: Freight> Slot<F> {
             }
             let since = *waiting.get_or_insert_with(Instant::now);
             let through = *self.urgent_through.borrow_and_update();
-            let urgent = queue.first().is_some_and(|(_, first)| first.batch <= through);
+            let urgent = queue.first().is_some_and(|(_, first, _)| first.batch <= through);
             let patience = match open && !self.incoming.is_closed() && !urgent {
                 true => self.limits.fill.saturating_sub(since.elapsed()),
                 false => Duration::ZERO,
@@ -178,7 +173,7 @@ impl<F: Freight> Slot<F> {
         ahead: &mut Ahead<F>,
         what: impl Future<Output = T>,
     ) -> T {
-        let looks_ahead = self.is_alone() && !self.limits.one_user;
+        let looks_ahead = room::is_alone(&self.limits) && !self.limits.one_user;
         let mut what = pin!(what);
         loop {
             if looks_ahead {
@@ -194,8 +189,8 @@ impl<F: Freight> Slot<F> {
     }
 
     fn look_ahead(&self, queue: &mut Queue<F>, ahead: &mut Ahead<F>) {
-        if ahead.packed.is_none() && self.is_enough(queue.len(), queue.bytes()) {
-            ahead.packed = Some(self.take(queue, |_| true));
+        if ahead.packed.is_none() && room::is_enough(&self.limits, queue.len(), queue.bytes()) {
+            ahead.packed = Some(self.take(queue));
         }
         if ahead.preparing.is_none() {
             ahead.preparing = ahead.packed.take().map(|request| self.prepare(request));
@@ -217,65 +212,48 @@ impl<F: Freight> Slot<F> {
         let freight = &self.delivery.freight;
         if self.limits.one_user {
             let now = Instant::now();
-            let free = queue.iter().map(|(sent, _)| freight.user(sent)).find(|user| users.is_free(user, now));
+            let free = queue.sent().map(|sent| freight.user(sent)).find(|user| users.is_free(user, now));
             let Some(user) = free.cloned() else {
-                let queued = queue.iter().map(|(sent, _)| freight.user(sent));
+                let queued = queue.sent().map(|sent| freight.user(sent));
                 return Next::Rest(users.next_free(queued, now));
             };
-            return Next::Send(self.take(queue, |sent| *freight.user(sent) == user));
+            return Next::Send(self.take_of(&user, queue));
         }
-        if !self.is_enough(queue.len(), queue.bytes()) && !patience.is_zero() {
+        if !room::is_enough(&self.limits, queue.len(), queue.bytes()) && !patience.is_zero() {
             return Next::Fill(patience);
         }
-        Next::Send(self.take(queue, |_| true))
+        Next::Send(self.take(queue))
     }
 
-    /// Whether so many items are a request that need not wait for more: a full one,
-    /// or half of one where no other is sent meanwhile. Waiting for the other half
-    /// would cost the time in which the first one is written.
-    fn is_enough(&self, items: usize, bytes: usize) -> bool {
-        let Limits { items_max, bytes_max, .. } = self.limits;
-        let share = if self.is_alone() { 2 } else { 1 };
-        items >= items_max.div_ceil(share) || bytes >= bytes_max.div_ceil(share)
-    }
-
-    /// Whether its request is the only one under way.
-    fn is_alone(&self) -> bool {
-        self.limits.requests_at_once <= 1
-    }
-
-    fn line_up(&self, queue: &mut Queue<F>, parcels: Vec<Parcel<F>>) {
+    fn line_up(&self, queue: &mut Queue<F>, parcels: Parcels<F>) {
         queue.extend(parcels, |sent| self.delivery.destination.weigh(sent));
     }
 
-    /// Takes from the queue, in order, what fits into one request. One that is enough
-    /// ends where its batch ends, so that the batch can be settled; where several
-    /// are sent at once, each is filled.
-    fn take(&self, queue: &mut Queue<F>, wanted: impl Fn(&F::Sent) -> bool) -> Request<F> {
-        let whole = self.is_alone();
-        let most = self.limits.items_max.min(queue.len());
-        let (mut taken, mut items) = (Vec::with_capacity(most), Vec::<Item<F>>::with_capacity(most));
-        let mut bytes = 0;
-        let mut passed = Vec::new();
-        while taken.len() < self.limits.items_max {
-            let Some((weight, (sent, item))) = queue.pop() else { break };
-            if !wanted(&sent) {
-                passed.push((weight, (sent, item)));
-                continue;
-            }
-            let ends = whole && items.last().is_some_and(|last| last.batch != item.batch);
-            if (bytes + weight > self.limits.bytes_max && !taken.is_empty())
-                || (ends && self.is_enough(taken.len(), bytes))
-            {
-                queue.give_back((weight, (sent, item)));
+    /// Takes from the queue, in order, what fits into one request.
+    fn take(&self, queue: &mut Queue<F>) -> Request<F> {
+        let fitting = queue.fitting(Room::of(self.limits));
+        let mut request = Parcels::with_capacity(fitting);
+        queue.take(fitting, &mut request);
+        request
+    }
+
+    /// The same, but passes over what is not of this user.
+    fn take_of(&self, user: &F::User, queue: &mut Queue<F>) -> Request<F> {
+        let mut room = Room::of(self.limits);
+        let (mut request, mut passed) = (Parcels::with_capacity(0), Parcels::with_capacity(0));
+        while !room.is_full()
+            && let Some((sent, item, weight)) = queue.first()
+        {
+            if self.delivery.freight.user(sent) != user {
+                queue.take(1, &mut passed);
+            } else if room.add(item.batch, weight) {
+                queue.take(1, &mut request);
+            } else {
                 break;
             }
-            bytes += weight;
-            taken.push(sent);
-            items.push(item);
         }
-        passed.into_iter().rev().for_each(|parcel| queue.give_back(parcel));
-        Request { sent: taken, items }
+        queue.give_back(passed, |sent| self.delivery.destination.weigh(sent));
+        request
     }
 
     /// Tells the settler. Returns whether it still listens.
