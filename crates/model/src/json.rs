@@ -156,7 +156,7 @@ fn escape(byte: u8) -> Option<Escape> {
 
 /// Whether any byte is a quote, a backslash or a control character: nearly no text
 /// has one. Looks at eight bytes at a time.
-fn needs_escape(text: &[u8]) -> bool {
+pub fn needs_escape(text: &[u8]) -> bool {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGHS: u64 = ONES << 7;
     /// What subtracting borrows from a byte that is zero, or less than `less`.

@@ -55,7 +55,7 @@ pub use limits::{Limits, Rate};
 pub use mapping::{Mapping, MappingSpec};
 pub use object::{ObjectKind, ObjectSpec, Repeat};
 pub use receipt::{Outcome, Pace, Reason, Receipt};
-pub use record::{Body, Identity, Record};
+pub use record::{Body, Identity, Purchase, Record};
 pub use row::{Columns, Row};
 pub use run::{Cause, Counts, Ending, Run};
 pub use settings::{Secret, Settings};

@@ -63,23 +63,8 @@ pub enum Body {
         /// The app it happened in, where the platform knows several.
         app_id: Option<Text>,
     },
-    /// Something the user bought.
-    Purchase {
-        /// What was bought.
-        product_id: Text,
-        /// ISO 4217 code.
-        currency: Text,
-        /// Price of one, a JSON number digit for digit.
-        price: Text,
-        /// How many.
-        quantity: u32,
-        /// When; the platform's "now" where it is not known.
-        time: Option<Timestamp>,
-        /// A JSON object.
-        properties: Json,
-        /// The app it was bought in, where the platform knows several.
-        app_id: Option<Text>,
-    },
+    /// Something the user bought. Apart, so that no other record is as large.
+    Purchase(Box<Purchase>),
     /// The user is to be deleted.
     Deletion,
     /// A catalog item to create or replace.
@@ -94,6 +79,25 @@ pub enum Body {
         /// Id inside the catalog.
         id: Text,
     },
+}
+
+/// What a user bought.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Purchase {
+    /// What was bought.
+    pub product_id: Text,
+    /// ISO 4217 code.
+    pub currency: Text,
+    /// Price of one, a JSON number digit for digit.
+    pub price: Text,
+    /// How many.
+    pub quantity: u32,
+    /// When; the platform's "now" where it is not known.
+    pub time: Option<Timestamp>,
+    /// A JSON object.
+    pub properties: Json,
+    /// The app it was bought in, where the platform knows several.
+    pub app_id: Option<Text>,
 }
 
 /// One thing to deliver. Cheap to clone.
@@ -113,7 +117,7 @@ impl Record {
         match self.body {
             Body::User { .. } => ObjectKind::User,
             Body::Event { .. } => ObjectKind::Event,
-            Body::Purchase { .. } => ObjectKind::Purchase,
+            Body::Purchase(_) => ObjectKind::Purchase,
             Body::Deletion => ObjectKind::Deletion,
             Body::CatalogItem { .. } | Body::CatalogRemoval { .. } => ObjectKind::CatalogItem,
         }
@@ -141,7 +145,7 @@ impl Record {
         let body = match &self.body {
             Body::User { attributes } => attributes.as_str().len(),
             Body::Event { name, properties, .. } => name.len() + properties.as_str().len(),
-            Body::Purchase { product_id, properties, .. } => product_id.len() + properties.as_str().len(),
+            Body::Purchase(purchase) => purchase.product_id.len() + purchase.properties.as_str().len(),
             Body::Deletion => 0,
             Body::CatalogItem { id, fields } => id.len() + fields.as_str().len(),
             Body::CatalogRemoval { id } => id.len(),

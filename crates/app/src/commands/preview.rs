@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tidegate_engine::control::Preview;
-use tidegate_model::{Body, Error, Identity, Json, ObjectKind, Reason, Record, SyncId};
+use tidegate_model::{Body, Error, Identity, Json, ObjectKind, Purchase, Reason, Record, SyncId};
 
 use crate::cli::{Output, Place};
 use crate::{DONE, output};
@@ -108,7 +108,8 @@ impl Shown<'_> {
             Body::Event { name, time, properties, app_id } => {
                 ShownBody::Event { name, time: *time, properties: raw(properties), app_id: app_id.as_deref() }
             }
-            Body::Purchase { product_id, currency, price, quantity, time, properties, app_id } => {
+            Body::Purchase(bought) => {
+                let Purchase { product_id, currency, price, quantity, time, properties, app_id } = &**bought;
                 ShownBody::Purchase {
                     product_id,
                     currency,

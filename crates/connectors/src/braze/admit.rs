@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 
-use tidegate_model::{Body, Identity, Json, ObjectKind, Reason, Record};
+use tidegate_model::{Body, Identity, Json, ObjectKind, Purchase, Reason, Record};
 
 use super::scan::{Piece, Place, chars, scan};
 
@@ -40,7 +40,8 @@ pub(super) fn admit(kind: ObjectKind, record: &Record) -> Result<(), Reason> {
             filled(name, "name")?;
             properties_fit(properties, EVENT_BYTES_MAX, &["time", "event_name"])
         }
-        Body::Purchase { product_id, currency, quantity, properties, .. } => {
+        Body::Purchase(bought) => {
+            let Purchase { product_id, currency, quantity, properties, .. } = &**bought;
             filled(product_id, "product_id")?;
             if currency.len() != 3 || !currency.bytes().all(|byte| byte.is_ascii_alphabetic()) {
                 return Err(Reason::new("invalid_currency", "`currency` is no ISO 4217 code such as EUR"));

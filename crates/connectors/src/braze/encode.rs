@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use bytes::Bytes;
 use jiff::Timestamp;
 use tidegate_model::print::Printed;
-use tidegate_model::{Body, Identity, ObjectKind, Record, json};
+use tidegate_model::{Body, Identity, ObjectKind, Purchase, Record, json};
 
 /// The body of `POST /users/track` for records of one kind.
 ///
@@ -74,7 +74,8 @@ fn body(body: &Body, now: Timestamp, out: &mut String) {
             member("name", name, out);
             happening(time.unwrap_or(now), properties, app_id.as_deref(), out);
         }
-        Body::Purchase { product_id, currency, price, quantity, time, properties, app_id } => {
+        Body::Purchase(bought) => {
+            let Purchase { product_id, currency, price, quantity, time, properties, app_id } = &**bought;
             out.push(',');
             member("product_id", product_id, out);
             out.push(',');

@@ -1,6 +1,6 @@
 //! What OneSignal would refuse, known without asking it.
 
-use tidegate_model::{Body, Identity, ObjectKind, Reason, Record, json};
+use tidegate_model::{Body, Identity, ObjectKind, Purchase, Reason, Record, json};
 
 use super::client::alias;
 use super::encode;
@@ -53,7 +53,8 @@ impl Rules {
                 }
                 admit_event(name, record)
             }
-            Body::Purchase { price, properties, app_id, .. } => {
+            Body::Purchase(bought) => {
+                let Purchase { price, properties, app_id, .. } = &**bought;
                 self.admit_app(app_id.as_deref())?;
                 if !properties.is_empty_object() {
                     return Err(Reason::new(

@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 
 use tidegate_model::print::Printed;
-use tidegate_model::{Body, Identity, Record, json};
+use tidegate_model::{Body, Identity, Purchase, Record, json};
 
 use super::client::alias;
 use super::profile::Profile;
@@ -76,7 +76,8 @@ pub(super) fn purchases(records: &[Record]) -> String {
     let mut out = String::with_capacity(40 + records.iter().map(Record::weight).sum::<usize>());
     out.push_str("{\"deltas\":{\"purchases\":[");
     for (at, record) in records.iter().enumerate() {
-        let Body::Purchase { product_id, currency, price, quantity, .. } = &record.body else { continue };
+        let Body::Purchase(bought) = &record.body else { continue };
+        let Purchase { product_id, currency, price, quantity, .. } = &**bought;
         out.push_str(if at > 0 { ",{\"sku\":" } else { "{\"sku\":" });
         json::write_string(product_id, &mut out);
         out.push_str(",\"iso\":");

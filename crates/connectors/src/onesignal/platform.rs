@@ -170,7 +170,7 @@ impl Destination<Record> for OneSignal {
             return Err(Error::internal("a request about one user holds more than OneSignal takes at once"));
         }
         match &first.body {
-            Body::Purchase { .. } => self.deliver_purchases(&first.identity, items).await,
+            Body::Purchase(_) => self.deliver_purchases(&first.identity, items).await,
             Body::User { attributes } => match Profile::read(attributes) {
                 Ok(profile) => self.deliver_user(&first.identity, &profile).await,
                 Err(reason) => Ok(one(Outcome::Rejected(reason))),

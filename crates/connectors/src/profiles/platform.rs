@@ -72,7 +72,8 @@ impl Destination<Record> for ProfilesPlatform {
     fn admit(&self, record: &Record) -> Result<(), Reason> {
         let object = match &record.body {
             Body::User { attributes } => attributes,
-            Body::Event { properties, .. } | Body::Purchase { properties, .. } => properties,
+            Body::Event { properties, .. } => properties,
+            Body::Purchase(bought) => &bought.properties,
             Body::CatalogItem { fields, .. } => fields,
             Body::Deletion | Body::CatalogRemoval { .. } => return Ok(()),
         };
@@ -155,7 +156,7 @@ fn put(session: &Session<'_>, catalog: &str, record: &Record) -> Result<Outcome>
             }
             return Ok(Outcome::Delivered);
         }
-        Body::User { .. } | Body::Event { .. } | Body::Purchase { .. } => {}
+        Body::User { .. } | Body::Event { .. } | Body::Purchase(_) => {}
     }
 
     let attributes = match &record.body {
@@ -179,15 +180,15 @@ fn put(session: &Session<'_>, catalog: &str, record: &Record) -> Result<Outcome>
             let time = time.unwrap_or(session.now);
             session.record_event(user, &Event { name, time, properties, app_id: app_id.as_deref(), key })?;
         }
-        Body::Purchase { product_id, currency, price, quantity, time, properties, app_id } => {
+        Body::Purchase(bought) => {
             let purchase = Purchase {
-                product_id,
-                currency,
-                price,
-                quantity: *quantity,
-                time: time.unwrap_or(session.now),
-                properties: properties.as_str(),
-                app_id: app_id.as_deref(),
+                product_id: &bought.product_id,
+                currency: &bought.currency,
+                price: &bought.price,
+                quantity: bought.quantity,
+                time: bought.time.unwrap_or(session.now),
+                properties: bought.properties.as_str(),
+                app_id: bought.app_id.as_deref(),
                 key,
             };
             session.record_purchase(user, &purchase)?;

@@ -1,7 +1,7 @@
 //! From a piece of JSON text to a cell.
 
 use jiff::{Timestamp, civil};
-use tidegate_model::{Json, Reason, Text, Value};
+use tidegate_model::{Json, Reason, Text, Value, json};
 
 use super::settings::Reading;
 
@@ -51,7 +51,8 @@ pub(super) fn scalar(raw: &str, whole: &Text) -> Result<Value, Reason> {
 #[inline]
 fn unquoted(raw: &str, whole: &Text) -> Result<Text, Reason> {
     let inner = &raw[1..raw.len() - 1];
-    if memchr::memchr(b'\\', inner.as_bytes()).is_none() {
+    // In a JSON string only a backslash does: it begins what stands for another character.
+    if !json::needs_escape(inner.as_bytes()) {
         return Ok(whole.slice_ref(inner));
     }
     serde_json::from_str::<String>(raw)

@@ -7,7 +7,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::compile::{FieldPlan, Mapping, Plan, Take, Write};
-use crate::{Body, Fingerprint, Identity, Json, ObjectKind, Reason, Record, Row, Text, Value, json};
+use crate::{
+    Body, Fingerprint, Identity, Json, ObjectKind, Purchase, Reason, Record, Row, Text, Value, json,
+};
 
 impl Mapping {
     /// Makes the record of `row`; `key` and `whole` are the row's fingerprints.
@@ -117,7 +119,7 @@ impl FieldPlan {
                 properties: self.members.object(row)?,
                 app_id: app_id()?,
             },
-            ObjectKind::Purchase => Body::Purchase {
+            ObjectKind::Purchase => Body::Purchase(Box::new(Purchase {
                 product_id: required(&self.product_id, "product_id", row)?,
                 currency: currency(&required(&self.currency, "currency", row)?)?,
                 price: number(&required(&self.price, "price", row)?, "price")?,
@@ -128,7 +130,7 @@ impl FieldPlan {
                 time: time()?,
                 properties: self.members.object(row)?,
                 app_id: app_id()?,
-            },
+            })),
             ObjectKind::CatalogItem => {
                 let id = required(&self.id, "id", row)?;
                 match &self.deleted {

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::apply;
 use super::compile::{Target, missing_column};
-use crate::{Body, Columns, Error, Identity, Json, ObjectKind, Reason, Row, Text, Value};
+use crate::{Body, Columns, Error, Identity, Json, ObjectKind, Purchase, Reason, Row, Text, Value};
 
 /// Largest payload: 1 MB.
 const PAYLOAD_BYTES_MAX: usize = 1_000_000;
@@ -210,7 +210,7 @@ impl ContractPlan {
         }
         let plain = |name: &str| members.get(name).map(|raw| raw.get()).filter(|raw| *raw != "null");
         let price = plain("price").ok_or_else(|| Reason::new("missing_field", "PAYLOAD has no `price`"))?;
-        Ok(Body::Purchase {
+        Ok(Body::Purchase(Box::new(Purchase {
             product_id: needed("product_id")?,
             currency: apply::currency(&needed("currency")?)?,
             price: apply::number(price, "price")?,
@@ -218,7 +218,7 @@ impl ContractPlan {
             time,
             properties,
             app_id,
-        })
+        })))
     }
 }
 

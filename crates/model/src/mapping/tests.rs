@@ -4,7 +4,8 @@ use jiff::tz::TimeZone;
 
 use super::{Mapping, MappingSpec, Target};
 use crate::{
-    Body, Columns, ErrorKind, Fingerprint, Identity, Json, ObjectKind, Reason, Record, Row, SyncId, Value,
+    Body, Columns, ErrorKind, Fingerprint, Identity, Json, ObjectKind, Purchase, Reason, Record, Row, SyncId,
+    Value,
 };
 
 fn target(object: ObjectKind) -> Target {
@@ -127,7 +128,8 @@ fn values_that_do_not_fit_are_named() {
         record(&mapping, &row(&columns, &[text("u"), p, text(c), q, t]))
     };
     let fine = of(text("1.50"), "usd", Value::Null, Value::Int(1_700_000_000)).expect("a record");
-    let Body::Purchase { price, currency, quantity, time, .. } = fine.body else { panic!("a purchase") };
+    let Body::Purchase(bought) = fine.body else { panic!("a purchase") };
+    let Purchase { price, currency, quantity, time, .. } = *bought;
     assert_eq!((&*price, &*currency, quantity), ("1.50", "USD", 1));
     assert_eq!(time.expect("time").as_second(), 1_700_000_000);
     assert_eq!(of(text("1,50"), "USD", Value::Null, Value::Null).expect_err("comma").code, "not_a_number");

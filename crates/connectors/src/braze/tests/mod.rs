@@ -13,8 +13,8 @@ use http::{Request, Response};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tidegate_model::{
-    Body, Clock, Faults, Fingerprint, Http, HttpFailure, Identity, Json, ObjectKind, Platform, Record,
-    SandboxTools, Settings, Tools,
+    Body, Clock, Faults, Fingerprint, Http, HttpFailure, Identity, Json, ObjectKind, Platform, Purchase,
+    Record, SandboxTools, Settings, Tools,
 };
 
 use super::CONNECTOR;
@@ -138,7 +138,7 @@ fn event(identity: Identity, name: &str, properties: &str) -> Record {
 }
 
 fn purchase(product_id: &str, price: &str, quantity: u32, properties: &str) -> Record {
-    let body = Body::Purchase {
+    let bought = Purchase {
         product_id: product_id.into(),
         currency: "EUR".into(),
         price: price.into(),
@@ -147,7 +147,7 @@ fn purchase(product_id: &str, price: &str, quantity: u32, properties: &str) -> R
         properties: Json::trusted(properties.to_owned()),
         app_id: Some("app".into()),
     };
-    record(external("ada"), body)
+    record(external("ada"), Body::Purchase(Box::new(bought)))
 }
 
 fn item(id: &str, fields: &str) -> Record {

@@ -132,8 +132,8 @@ fn a_purchase_is_plain() {
     assert_eq!(refusal(&purchase(1, "u", "-9.90")), "");
     assert!(refusal(&purchase(1, "u", "1e3")).starts_with("not_an_amount"));
     let mut record = purchase(1, "u", "9.90");
-    let Body::Purchase { properties, .. } = &mut record.body else { panic!("a purchase") };
-    *properties = Json::trusted(r#"{"colour":"red"}"#);
+    let Body::Purchase(bought) = &mut record.body else { panic!("a purchase") };
+    bought.properties = Json::trusted(r#"{"colour":"red"}"#);
     assert!(refusal(&record).starts_with("purchase_properties"));
 }
 

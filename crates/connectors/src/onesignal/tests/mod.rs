@@ -17,8 +17,8 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tidegate_model::{
-    Body, Clock, Error, Fingerprint, Http, HttpFailure, Identity, Json, ObjectKind, Platform, Record,
-    Settings, Tools,
+    Body, Clock, Error, Fingerprint, Http, HttpFailure, Identity, Json, ObjectKind, Platform, Purchase,
+    Record, Settings, Tools,
 };
 
 const APP: &str = "11111111-2222-4333-8444-555555555555";
@@ -118,7 +118,7 @@ fn user(id: &str, attributes: &str) -> Record {
 }
 
 fn purchase(id: u128, user: &str, price: &str) -> Record {
-    let body = Body::Purchase {
+    let bought = Purchase {
         product_id: "sku-1".into(),
         currency: "EUR".into(),
         price: price.into(),
@@ -127,7 +127,7 @@ fn purchase(id: u128, user: &str, price: &str) -> Record {
         properties: Json::empty_object(),
         app_id: None,
     };
-    record(id, user, body)
+    record(id, user, Body::Purchase(Box::new(bought)))
 }
 
 fn deletion(user: &str) -> Record {
