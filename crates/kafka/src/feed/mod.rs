@@ -6,7 +6,9 @@
 //! with the engine's settling. Where the engine does not take batches, the
 //! thread pauses the partitions and polls on.
 
+mod commits;
 mod gathered;
+mod passing;
 mod polling;
 pub(crate) mod rebalance;
 mod session;

@@ -10,19 +10,16 @@ use jiff::Timestamp;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Headers, Message as _};
-use rdkafka::topic_partition_list::Offset;
 use tidegate_model::{Error, ErrorKind, Unreadable};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::Sender;
-use tokio::sync::mpsc::error::TrySendError;
 
+use super::commits::{see_off, store_sometimes};
 use super::gathered::{Gathered, Stretch};
-use super::rebalance;
 use super::session::Session;
 use crate::context::Context;
 use crate::decode::Decoder;
 use crate::errors;
-use crate::look::list;
 use crate::message::Message;
 use crate::progress::Part;
 use crate::selection::Tombstones;
@@ -30,22 +27,15 @@ use crate::selection::Tombstones;
 /// How long a message waits for others to travel with.
 const LINGER: Duration = Duration::from_millis(5);
 /// How often the thread looks around while nothing comes.
-const IDLE: Duration = Duration::from_millis(50);
+pub(super) const IDLE: Duration = Duration::from_millis(50);
 /// As while nothing comes, but somebody waits for the end.
-const HASTE: Duration = Duration::from_millis(5);
-/// How often settled offsets are given to the library.
-const STORE_EVERY: Duration = Duration::from_millis(20);
-/// How long the engine may take a batch before partitions are paused. Pausing
-/// throws away what was read ahead, so a short wait is cheaper.
-const BEFORE_PAUSE: Duration = Duration::from_millis(500);
+pub(super) const HASTE: Duration = Duration::from_millis(5);
 /// How long a feed that ends waits for brokers that are gone.
 const LOST_AT_MOST: Duration = Duration::from_secs(30);
 /// How long after its end a feed waits for the settling of what it emitted.
 const SETTLE_AT_MOST: Duration = Duration::from_secs(60);
 /// The same where it was dropped early and no group waits for the partitions.
 const SETTLE_EARLY: Duration = Duration::from_secs(5);
-/// How long the last commit of a feed is tried again.
-const COMMIT_AT_MOST: Duration = Duration::from_secs(5);
 /// Keys and values in a batch, so that large messages do not fill the memory.
 const BATCH_BYTES: usize = 4 << 20;
 /// Messages that are there already are taken so many at a time: what else the
@@ -82,7 +72,7 @@ impl Drop for End {
 }
 
 /// Why reading stops.
-enum Stop {
+pub(super) enum Stop {
     /// The end was reached, or nobody takes batches any more.
     Over,
     Failed(Error),
@@ -176,7 +166,7 @@ impl Polling {
     }
 
     /// Decodes a message straight from the library's buffer.
-    fn take(&self, message: &BorrowedMessage<'_>, gathered: &mut Gathered) -> Result<(), Error> {
+    pub(super) fn take(&self, message: &BorrowedMessage<'_>, gathered: &mut Gathered) -> Result<(), Error> {
         let seen = message.timestamp().to_millis().and_then(|at| Timestamp::from_millisecond(at).ok());
         let Some(stretch) = self.stretch(message, gathered) else { return Ok(()) };
         let payload = message.payload();
@@ -256,84 +246,9 @@ impl Polling {
         }
     }
 
-    /// Passes a batch on if there is room at once, else gives it back to grow.
-    fn offer(&self, gathered: Gathered) -> Result<Gathered, Stop> {
-        self.session.taken(&gathered);
-        match self.sender.try_send(Ok(gathered)) {
-            Ok(()) => Ok(Gathered::default()),
-            Err(TrySendError::Full(Ok(gathered))) => Ok(gathered),
-            Err(_) => Err(Stop::Over),
-        }
-    }
-
-    fn hand_over(&self, gathered: Gathered) -> Result<(), Stop> {
-        self.runtime.block_on(self.sender.send(Ok(gathered))).map_err(|_| Stop::Over)
-    }
-
-    /// Passes a full batch on. While there is no room the client is polled all
-    /// the same, with its partitions paused: the group sees us alive, and
-    /// nothing more is read.
-    fn pass_on(&self, gathered: Gathered) -> Result<(), Stop> {
-        self.session.taken(&gathered);
-        if self.ends {
-            // No group waits for a sign of life. Pausing would throw away what was read ahead, and
-            // with it the difference between what was met and what was taken: the end itself.
-            return self.hand_over(gathered);
-        }
-        let soon = async { tokio::time::timeout(BEFORE_PAUSE, self.sender.reserve()).await };
-        match self.runtime.block_on(soon) {
-            Ok(Ok(room)) => {
-                room.send(Ok(gathered));
-                return Ok(());
-            }
-            Ok(Err(_)) => return Err(Stop::Over),
-            Err(_) => {}
-        }
-        tracing::debug!("kafka partitions are paused: the batches before are not taken yet");
-        let mut gathered = gathered;
-        let (mut paused_at, mut last_store, mut lost_since) = (None, Instant::now(), None);
-        loop {
-            let tenure = self.session.tenure();
-            // Partitions that came meanwhile are not paused yet.
-            if paused_at != Some(tenure) {
-                self.for_all(|parts| self.consumer.pause(parts));
-                paused_at = Some(tenure);
-            }
-            match self.consumer.poll(IDLE) {
-                Some(Ok(message)) => self.take(&message, &mut gathered)?,
-                Some(Err(error)) => self.hear(&error, &mut lost_since)?,
-                None => {}
-            }
-            if let Some(error) = self.session.failure() {
-                return Err(Stop::Failed(error));
-            }
-            store_sometimes(&self.consumer, &self.session, &mut last_store);
-            if self.session.is_closing() {
-                return Err(Stop::Over);
-            }
-            match self.sender.try_reserve() {
-                Ok(room) => {
-                    self.session.taken(&gathered);
-                    room.send(Ok(gathered));
-                    self.for_all(|parts| self.consumer.resume(parts));
-                    return Ok(());
-                }
-                Err(TrySendError::Full(())) => {}
-                Err(TrySendError::Closed(())) => return Err(Stop::Over),
-            }
-        }
-    }
-
-    fn for_all(&self, act: impl Fn(&rdkafka::TopicPartitionList) -> Result<(), KafkaError>) {
-        let acted = self.consumer.assignment().and_then(|parts| act(&parts));
-        if let Err(error) = acted {
-            tracing::debug!(%error, "kafka partitions were not paused or resumed");
-        }
-    }
-
     /// What an error means: the end, brokers that are gone, or nothing that
     /// the library does not mend itself.
-    fn hear(&self, error: &KafkaError, lost_since: &mut Option<Instant>) -> Result<(), Error> {
+    pub(super) fn hear(&self, error: &KafkaError, lost_since: &mut Option<Instant>) -> Result<(), Error> {
         let Some(code) = errors::code_of(error) else { return Ok(()) };
         let context = self.consumer.context();
         let words = context.words(code);
@@ -368,43 +283,6 @@ impl Polling {
 
 fn is_full(gathered: &Gathered, batch_rows: usize) -> bool {
     gathered.rows.len() + gathered.unreadable.len() >= batch_rows.max(1) || gathered.bytes >= BATCH_BYTES
-}
-
-/// Gives the library what is settled to commit. It does so at intervals, and
-/// again where it fails: what is not given to it is never committed.
-fn store_sometimes(consumer: &BaseConsumer<Context>, session: &Session, last: &mut Instant) {
-    if last.elapsed() < STORE_EVERY {
-        return;
-    }
-    *last = Instant::now();
-    let offsets = session.to_store();
-    if offsets.is_empty() {
-        return;
-    }
-    let Ok(list) = list(offsets.iter().map(|(part, offset)| (part, Offset::Offset(*offset)))) else { return };
-    if let Err(error) = consumer.store_offsets(&list) {
-        // A partition that is being taken back: it is committed as it goes.
-        tracing::debug!(%error, "settled offsets were not stored");
-    }
-}
-
-/// After the end: stays in the group until all is settled, then commits.
-fn see_off(consumer: &BaseConsumer<Context>, session: &Session, patience: Duration) {
-    let since = Instant::now();
-    if session.plan.commits && !session.is_settled() {
-        let _ = consumer.assignment().and_then(|parts| consumer.pause(&parts));
-    }
-    loop {
-        rebalance::commit(session, consumer);
-        let done = !session.plan.commits || session.is_done();
-        // A commit that failed is tried again, but not for long: the sync's own place guards
-        // against its loss. Looked at last: what is settled meanwhile has to be committed too.
-        let known = session.uncommitted().is_empty() || since.elapsed() > COMMIT_AT_MOST;
-        if (done && known) || session.is_leaving() || since.elapsed() > patience {
-            return;
-        }
-        let _ = consumer.poll(HASTE);
-    }
 }
 
 /// As much of a value as is worth keeping, as text.
