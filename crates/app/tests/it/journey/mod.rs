@@ -3,4 +3,5 @@
 mod cafe;
 mod contract;
 mod files;
+mod history;
 mod store;
