@@ -98,7 +98,13 @@ impl<'a> Writer<'a> {
                 self.instant = time.write(number, self.out);
             }
             Node::Array(_) | Node::Map(_) | Node::Union(_) | Node::Named(_) => self.inside(node, wanted)?,
-            _ => self.rare(node, wanted)?,
+            Node::Float
+            | Node::Bytes
+            | Node::Fixed(_)
+            | Node::Decimal(..)
+            | Node::BigDecimal
+            | Node::UuidBytes { .. }
+            | Node::Duration => self.rare(node, wanted)?,
         }
         Ok(())
     }
@@ -134,7 +140,18 @@ impl<'a> Writer<'a> {
             }
             Node::UuidBytes { fixed } => self.uuid(*fixed)?,
             Node::Duration => self.duration(wanted)?,
-            common => self.plain(common, wanted)?,
+            // All named, so that a new type gets a place in one of the two.
+            Node::Null
+            | Node::Boolean
+            | Node::Int
+            | Node::Long
+            | Node::Double
+            | Node::String
+            | Node::Time(_)
+            | Node::Array(_)
+            | Node::Map(_)
+            | Node::Union(_)
+            | Node::Named(_) => self.plain(node, wanted)?,
         }
         Ok(())
     }
