@@ -149,6 +149,7 @@ const DEFAULTS: &[(&str, &str)] = &[
     // What is read ahead is bounded; what waits for room asks again soon.
     ("queued.max.messages.kbytes", "16384"),
     ("fetch.queue.backoff.ms", "10"),
+    ("fetch.wait.max.ms", "100"),
     ("reconnect.backoff.ms", "100"),
     ("reconnect.backoff.max.ms", "10000"),
     ("socket.connection.setup.timeout.ms", "10000"),
