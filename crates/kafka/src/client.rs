@@ -149,6 +149,8 @@ const DEFAULTS: &[(&str, &str)] = &[
     // What is read ahead is bounded; what waits for room asks again soon.
     ("queued.max.messages.kbytes", "16384"),
     ("fetch.queue.backoff.ms", "10"),
+    // One request to a broker is under way at a time: while it waits for partitions at
+    // their end, those that had no room when it left get nothing.
     ("fetch.wait.max.ms", "100"),
     ("reconnect.backoff.ms", "100"),
     ("reconnect.backoff.max.ms", "10000"),
