@@ -113,7 +113,7 @@ fn hold(batch: Batch<LoggedEvent>) -> Batch<Held> {
 }
 
 /// Events as freight: sent as they are read.
-struct Events;
+pub(super) struct Events;
 
 /// What the ledger shows of an event that was not taken.
 const COLUMNS: [&str; 4] = ["event_id", "event_kind", "event_timestamp", "payload"];

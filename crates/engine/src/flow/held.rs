@@ -82,13 +82,14 @@ fn side_by_side(items: &[Held]) -> Option<&[LoggedEvent]> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use jiff::Timestamp;
     use tidegate_model::{Event, Json, Offset, Text};
 
     use super::*;
 
-    fn held(offsets: std::ops::Range<u64>) -> Vec<Held> {
+    /// Events of one batch, told apart by their offsets.
+    pub(in crate::flow) fn held(offsets: std::ops::Range<u64>) -> Vec<Held> {
         let event = Event {
             id: "e".into(),
             kind: "order_placed".into(),

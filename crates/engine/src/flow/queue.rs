@@ -120,3 +120,73 @@ impl<F: Freight> Queue<F> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use tidegate_model::{Fingerprint, Limits};
+
+    use super::*;
+    use crate::flow::export::Events;
+    use crate::flow::freight::Names;
+    use crate::flow::held::{Held, tests::held};
+
+    fn weigh(event: &Held) -> usize {
+        event.offset.at as usize % 7 + 1
+    }
+
+    fn parcels(sent: Vec<Held>) -> Parcels<Events> {
+        let names = |event: &Held| {
+            let name = Fingerprint(event.offset.at.into());
+            Names { key: name, version: name }
+        };
+        let item = |event: &Held| Item { batch: event.offset.at / 10, at: 0, names: names(event), kept: () };
+        Parcels { items: sent.iter().map(item).collect(), sent }
+    }
+
+    fn offsets<'a>(events: impl IntoIterator<Item = &'a Held>) -> Vec<u64> {
+        events.into_iter().map(|event| event.offset.at).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn what_comes_in_goes_out_in_order_and_what_comes_back_goes_first(
+            steps in prop::collection::vec((0..6_u64, 0..9_usize, 0..4_usize), 0..20),
+        ) {
+            let (mut queue, mut waiting, mut next) = (Queue::new(), Vec::new(), 0);
+            for (more, count, back) in steps {
+                queue.extend(parcels(held(next..next + more)), weigh);
+                waiting.extend(next..next + more);
+                next += more;
+
+                let mut taken = Parcels::with_capacity(count);
+                queue.take(count, &mut taken);
+                let gone: Vec<u64> = waiting.drain(..count.min(waiting.len())).collect();
+                prop_assert_eq!(offsets(&taken.sent), gone.clone());
+
+                // Of what was taken, the last ones come back.
+                let kept = gone.len().saturating_sub(back);
+                queue.give_back(parcels(taken.sent.split_off(kept)), weigh);
+                waiting.splice(0..0, gone[kept..].iter().copied());
+
+                prop_assert_eq!(offsets(queue.sent()), waiting.clone());
+                prop_assert_eq!((queue.len(), queue.is_empty()), (waiting.len(), waiting.is_empty()));
+                prop_assert_eq!(queue.bytes(), queue.sent().map(weigh).sum::<usize>());
+                let first = queue.first().map(|(sent, item, weight)| (sent.offset.at, item.names.key.0, weight));
+                let expected = queue.sent().next().map(|sent| (sent.offset.at, sent.offset.at.into(), weigh(sent)));
+                prop_assert_eq!(first, expected);
+            }
+        }
+    }
+
+    #[test]
+    fn what_fits_is_counted_across_all_that_waits() {
+        let mut queue = Queue::new();
+        queue.extend(parcels(held(0..3)), weigh);
+        queue.extend(parcels(held(3..9)), weigh);
+        // 1, 2, 3, 4 and 5 bytes; the next one has 6.
+        let limits = Limits { items_max: 100, bytes_max: 20, ..Limits::UNBOUNDED };
+        assert_eq!(queue.fitting(Room::of(limits)), 5);
+        assert_eq!(queue.fitting(Room::of(Limits { items_max: 4, ..limits })), 4);
+    }
+}

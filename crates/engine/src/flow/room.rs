@@ -48,3 +48,37 @@ pub(super) fn is_enough(limits: &Limits, items: usize, bytes: usize) -> bool {
 pub(super) fn is_alone(limits: &Limits) -> bool {
     limits.requests_at_once <= 1
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many of these items, each a batch and a weight, go into one request.
+    fn fitting(limits: Limits, items: &[(u64, usize)]) -> usize {
+        let mut room = Room::of(limits);
+        items.iter().take_while(|(batch, weight)| room.add(*batch, *weight)).count()
+    }
+
+    const FOUR: Limits = Limits { items_max: 4, bytes_max: 100, ..Limits::UNBOUNDED };
+
+    #[test]
+    fn a_request_ends_at_its_items_or_at_its_bytes() {
+        assert_eq!(fitting(FOUR, &[(1, 10); 6]), 4);
+        assert_eq!(fitting(FOUR, &[(1, 50), (1, 50), (1, 1)]), 2);
+        assert_eq!(fitting(FOUR, &[(1, 50), (1, 51)]), 1);
+    }
+
+    #[test]
+    fn what_is_too_heavy_for_any_request_goes_alone() {
+        assert_eq!(fitting(FOUR, &[(1, 500), (1, 1)]), 1);
+    }
+
+    #[test]
+    fn a_request_that_is_the_only_one_ends_with_its_batch_once_it_is_half_full() {
+        let alone = Limits { requests_at_once: 1, ..FOUR };
+        assert_eq!(fitting(alone, &[(1, 10), (1, 10), (2, 10), (2, 10)]), 2, "enough items");
+        assert_eq!(fitting(alone, &[(1, 50), (2, 10), (2, 10)]), 1, "enough bytes");
+        assert_eq!(fitting(alone, &[(1, 10), (2, 10), (2, 10), (3, 10)]), 3, "one item is not enough");
+        assert_eq!(fitting(FOUR, &[(1, 10), (1, 10), (2, 10), (2, 10)]), 4, "beside others it is filled");
+    }
+}
