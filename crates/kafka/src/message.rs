@@ -1,6 +1,7 @@
 //! A message as the consumer has it.
 
 use jiff::Timestamp;
+use rdkafka::message::{BorrowedMessage, Headers, Message as _};
 use tidegate_model::Text;
 
 /// One message, borrowed from the client's own buffers.
@@ -20,4 +21,22 @@ pub(crate) struct Message<'a> {
     pub(crate) payload: Option<&'a [u8]>,
     /// Headers in order; a name may stand several times.
     pub(crate) headers: Vec<(&'a str, Option<&'a [u8]>)>,
+}
+
+impl<'a> Message<'a> {
+    /// A message of the library; its topic's name is at hand as shared text.
+    pub(crate) fn of(message: &'a BorrowedMessage<'_>, topic: &'a Text) -> Message<'a> {
+        let headers = message.headers();
+        Message {
+            topic,
+            partition: message.partition(),
+            offset: message.offset(),
+            timestamp: message.timestamp().to_millis().and_then(|at| Timestamp::from_millisecond(at).ok()),
+            key: message.key(),
+            payload: message.payload(),
+            headers: headers
+                .map(|all| all.iter().map(|one| (one.key, one.value)).collect())
+                .unwrap_or_default(),
+        }
+    }
 }

@@ -6,10 +6,9 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::message::{BorrowedMessage, Headers, Message as _};
+use rdkafka::message::{BorrowedMessage, Message as _};
 use tidegate_model::{Error, ErrorKind, Unreadable};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::Sender;
@@ -167,27 +166,15 @@ impl Polling {
 
     /// Decodes a message straight from the library's buffer.
     pub(super) fn take(&self, message: &BorrowedMessage<'_>, gathered: &mut Gathered) -> Result<(), Error> {
-        let seen = message.timestamp().to_millis().and_then(|at| Timestamp::from_millisecond(at).ok());
         let Some(stretch) = self.stretch(message, gathered) else { return Ok(()) };
-        let payload = message.payload();
+        let borrowed = Message::of(message, &gathered.stretches[stretch].part.0);
+        let (payload, seen) = (borrowed.payload, borrowed.timestamp);
         let wanted = match self.tombstones {
             Tombstones::Rows => true,
             Tombstones::Only => payload.is_none(),
             Tombstones::Skip => payload.is_some(),
         };
         if wanted {
-            let headers = message.headers();
-            let borrowed = Message {
-                topic: &gathered.stretches[stretch].part.0,
-                partition: message.partition(),
-                offset: message.offset(),
-                timestamp: seen,
-                key: message.key(),
-                payload,
-                headers: headers
-                    .map(|all| all.iter().map(|one| (one.key, one.value)).collect())
-                    .unwrap_or_default(),
-            };
             match self.now_or_soon(self.decoder.row(&borrowed))? {
                 Ok(row) => {
                     gathered.push(row);

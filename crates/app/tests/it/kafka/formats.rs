@@ -48,7 +48,7 @@ async fn kafka_messages_of_confluents_serializers_arrive_field_by_field() {
     let sandbox = Sandbox::start(&["--memory", "--no-limits"]);
     know_users(&sandbox, "user-", MESSAGES as u32).await;
 
-    let project = project(&prefix, &broker, &sandbox);
+    let project = project(&prefix, &broker, &sandbox, &registry().2);
     let runs = project.json(&["run", "--all", "--parallel", "4"]);
     for run in runs.as_array().expect("runs") {
         assert_eq!(run["ending"], "succeeded", "{run:#}");
@@ -80,6 +80,38 @@ async fn kafka_messages_of_confluents_serializers_arrive_field_by_field() {
     }
 }
 
+#[tokio::test]
+async fn kafka_check_finds_a_registry_that_refuses_us_before_a_run_does() {
+    let prefix = unique("locked");
+    let broker = variable("TIDEGATE_TEST_KAFKA");
+    produce(&prefix, &broker);
+    let sandbox = Sandbox::start(&["--memory"]);
+    let (url, _, password) = registry();
+
+    let locked = project(&prefix, &broker, &sandbox, "not the password");
+    let checked = locked.done(&["check", "avro_to_braze"]);
+    assert_eq!(checked.code, 1, "{checked:?}");
+    for line in [
+        format!("ok   READ on topic {prefix}-avro: a message was read\n"),
+        format!("FAIL schemas of topic {prefix}-avro: the schema registry at {url} refused the credentials"),
+        "correct `registry.username` and `registry.password`".to_owned(),
+    ] {
+        assert!(checked.stdout.contains(&line), "{line} in {}", checked.stdout);
+    }
+    // JSON needs no registry.
+    assert_eq!(locked.done(&["check", "json_to_braze"]).code, 0);
+
+    let open = project(&prefix, &broker, &sandbox, &password);
+    assert_eq!(open.done(&["check", "avro_to_braze"]).code, 0);
+    let yaml = std::fs::read_to_string(open.path().join("tidegate.yaml")).expect("the project");
+    open.write("tidegate.yaml", &yaml.replace("format: avro }", "format: json }"));
+    let misread = open.done(&["check", "avro_to_braze"]);
+    let line = format!(
+        "ok   READ on topic {prefix}-avro: a message was read, and is no row: has a schema registry header"
+    );
+    assert!(misread.stdout.contains(&line), "{line} in {}", misread.stdout);
+}
+
 /// Lets Confluent's serializers write, and returns what they wrote.
 fn produce(prefix: &str, broker: &str) -> Vec<Written> {
     let (registry, user, password) = registry();
@@ -96,8 +128,8 @@ fn registry() -> (String, String, String) {
 }
 
 /// A sync of each topic to each platform.
-fn project(prefix: &str, broker: &str, sandbox: &Sandbox) -> Project {
-    let (url, user, password) = registry();
+fn project(prefix: &str, broker: &str, sandbox: &Sandbox, password: &str) -> Project {
+    let (url, user, _) = registry();
     let mut yaml = format!(
         "connections:\n  stream:\n    kind: kafka\n    brokers: {broker}\n    \
          registry: {{ url: \"{url}\", username: {user}, password: \"{password}\" }}\n{}syncs:\n",
