@@ -28,7 +28,7 @@ mod token;
 
 use std::sync::Arc;
 
-use tidegate_model::{Connector, SinkRole, SourceRole, settings::schema_of};
+use tidegate_model::{Connector, Mode, SinkRole, SourceRole, settings::schema_of};
 
 use crate::selection::KafkaSelection;
 use crate::settings::KafkaSettings;
@@ -45,6 +45,8 @@ pub const CONNECTOR: Connector = Connector {
     settings: schema_of::<KafkaSettings>,
     source: Some(SourceRole {
         selection: KafkaSelection::schema,
+        modes: &[Mode::Stream],
+        keeps_checkpoint: true,
         open: |settings, tools| Ok(Arc::new(source::KafkaSource::open(settings, tools)?)),
     }),
     platform: None,

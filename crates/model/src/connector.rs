@@ -8,7 +8,7 @@ use schemars::Schema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Clock, ConnectionId, Error, Http, Ingest, Layout, ObjectKind, Platform, Settings, Sink, Source, StreamId,
+    Clock, ConnectionId, Error, Http, Ingest, Layout, Mode, ObjectKind, Platform, Settings, Sink, Source, StreamId,
     SyncId,
 };
 
@@ -46,6 +46,12 @@ pub struct Tools {
 pub struct SourceRole {
     /// The schema of what a sync selects.
     pub selection: fn() -> Schema,
+    /// The modes that a sync may have. If the source keeps its own checkpoint,
+    /// the first is the default; otherwise a sync names its mode.
+    pub modes: &'static [Mode],
+    /// Whether the source keeps its own checkpoint, as files and topics do: its
+    /// rows have no cursor column. Agrees with [`Source::keeps_place`].
+    pub keeps_checkpoint: bool,
     /// Opens it.
     pub open: OpenSource,
 }
@@ -55,7 +61,7 @@ pub struct SourceRole {
 pub struct PlatformRole {
     /// The kinds of object it takes.
     pub objects: &'static [ObjectKind],
-    /// The schema of a sync's own settings under `to:`.
+    /// The schema of a sync's own settings under `destination:`.
     pub target: fn() -> Schema,
     /// Opens it for one kind of object: connection settings, target settings.
     pub open: OpenPlatform,
@@ -72,14 +78,14 @@ pub struct SinkTarget {
     pub stream: StreamId,
     /// The columns, where the sink writes tables.
     pub layout: Layout,
-    /// The export's own settings under `to:`, such as a table's name.
+    /// The export's own settings under `destination:`, such as a table's name.
     pub settings: Settings,
 }
 
 /// How to open a system that events are exported to. Opening does no I/O.
 #[derive(Clone, Copy)]
 pub struct SinkRole {
-    /// The schema of an export's own settings under `to:`.
+    /// The schema of an export's own settings under `destination:`.
     pub target: fn() -> Schema,
     /// Opens it for one export.
     pub open: OpenSink,
@@ -148,7 +154,7 @@ pub struct Faults {
 /// One outside system and the roles it can play.
 #[derive(Clone, Copy)]
 pub struct Connector {
-    /// The word used for `kind:` in project files.
+    /// The word used for `type:` in project files.
     pub kind: &'static str,
     /// The name for people.
     pub title: &'static str,

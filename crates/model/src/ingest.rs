@@ -36,7 +36,7 @@ pub struct ExportRequest {
     pub kind: String,
     /// The settings of that sink's connection.
     pub settings: Settings,
-    /// The settings of the export under `to:`.
+    /// The settings of the export under `destination:`.
     pub target: Settings,
 }
 

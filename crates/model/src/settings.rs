@@ -53,8 +53,8 @@ pub fn schema_of<T: JsonSchema>() -> Schema {
 
 /// A value that is never printed, logged or written out.
 ///
-/// In a project file it is given as `{ env: NAME }`, `{ file: path }` or
-/// `{ secret: name }` and resolved before a connector sees it.
+/// In a project file it is given as `${NAME}`, `{ file: PATH }` or
+/// `{ secret: NAME }` and resolved before a connector sees it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
@@ -89,14 +89,9 @@ impl JsonSchema for Secret {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "description": "A secret: `{ env: NAME }`, `{ file: path }` or `{ secret: name }`.",
+            "description": "A secret: `${NAME}`, `{ file: PATH }` or `{ secret: NAME }`.",
             "writeOnly": true,
-            "oneOf": [
-                { "type": "object", "properties": { "env": { "type": "string" } }, "required": ["env"], "additionalProperties": false },
-                { "type": "object", "properties": { "file": { "type": "string" } }, "required": ["file"], "additionalProperties": false },
-                { "type": "object", "properties": { "secret": { "type": "string" } }, "required": ["secret"], "additionalProperties": false },
-                { "type": "string" }
-            ]
+            "type": "string"
         })
     }
 }

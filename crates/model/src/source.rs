@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Checkpoint, Checks, Error, Feed, Lag, Row, Settings, Value};
 
-/// What a sync reads: the part of `from:` that belongs to the source, for
+/// What a sync reads: the part of `source:` that belongs to the source, for
 /// example `table: public.orders` or `path: orders/*.csv`.
 pub type Selection = Settings;
 

@@ -20,7 +20,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use tidegate_model::{Connector, SourceRole, settings::schema_of};
+use tidegate_model::{Connector, Mode, SourceRole, settings::schema_of};
 
 use tidegate_lake::LakeSettings;
 
@@ -35,6 +35,8 @@ pub const CONNECTOR: Connector = Connector {
     settings: schema_of::<LakeSettings>,
     source: Some(SourceRole {
         selection: schema_of::<FilesSelection>,
+        modes: &[Mode::Incremental, Mode::Full, Mode::Mirror],
+        keeps_checkpoint: true,
         open: |settings, tools| Ok(Arc::new(source::FilesSource::open(settings, tools)?)),
     }),
     platform: None,

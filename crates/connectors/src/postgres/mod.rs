@@ -24,7 +24,7 @@ mod tls;
 
 use std::sync::Arc;
 
-use tidegate_model::{Connector, SinkRole, SourceRole, settings::schema_of};
+use tidegate_model::{Connector, Mode, SinkRole, SourceRole, settings::schema_of};
 
 use settings::{PostgresSelection, PostgresSettings};
 use sink::PostgresTarget;
@@ -38,6 +38,8 @@ pub const CONNECTOR: Connector = Connector {
     settings: schema_of::<PostgresSettings>,
     source: Some(SourceRole {
         selection: schema_of::<PostgresSelection>,
+        modes: &[Mode::Full, Mode::Incremental, Mode::Mirror],
+        keeps_checkpoint: false,
         open: |settings, tools| Ok(Arc::new(source::PostgresSource::open(settings, tools)?)),
     }),
     platform: None,

@@ -379,7 +379,13 @@ fn spread(value: Option<&Value>, name: &str) -> Result<Option<Json>, Reason> {
         Some(Value::Text(text)) => Json::parse(text.clone())
             .map_err(|reason| Reason::new(reason.code, format!("`{name}`: {}", reason.message)))?,
         Some(other) => {
-            return Err(Reason::new("not_json", format!("`{name}` holds {}, not JSON", other.type_name())));
+            return Err(Reason::new(
+                "not_json",
+                format!(
+                    "`{name}` holds {}, not a JSON object: to send it under its own name, write `[{name}]`",
+                    other.type_name()
+                ),
+            ));
         }
     };
     if json.is_object() {

@@ -17,7 +17,7 @@ pub struct Target {
     pub object: ObjectKind,
     /// The columns that name a row; the whole row where there are none.
     pub key: Vec<String>,
-    /// The cursor column where it is a time: the default for `time`.
+    /// The cursor column where it is a time: the default for `timestamp`.
     pub cursor: Option<String>,
     /// The column that changes are detected by: another value of it is another version of the row.
     pub place: Option<String>,
@@ -88,7 +88,7 @@ impl Mapping {
     /// [`ErrorKind::Missing`] for a column that is not there, with the nearest
     /// name that is.
     pub fn compile(spec: &MappingSpec, target: &Target, columns: &Columns) -> Result<Mapping, Error> {
-        check_fields(spec, target.object)?;
+        spec.fits(target.object)?;
         let finder = Finder { columns };
         let members = match target.object {
             ObjectKind::User => spec.attributes.as_ref(),
@@ -97,7 +97,7 @@ impl Mapping {
             ObjectKind::Deletion => None,
         };
         let take = |field: &Option<Field>| field.as_ref().map(|field| finder.take(field)).transpose();
-        let time = match (&spec.time, &target.cursor) {
+        let time = match (&spec.timestamp, &target.cursor) {
             (Some(field), _) => Some(finder.take(field)?),
             (None, Some(cursor)) => Some(finder.column(cursor)?),
             (None, None) => None,
@@ -282,6 +282,9 @@ impl Finder<'_> {
             used.extend(take.column());
             write.members.push((prepared(name), take));
         }
+        for (name, value) in &members.value {
+            write.members.push((prepared(name), Take::Constant(constant_value(value))));
+        }
         if let Some(column) = &members.json {
             let at = self.position(column)?;
             used.insert(at);
@@ -327,63 +330,4 @@ pub fn missing_column(name: &str, columns: &Columns) -> Error {
         None => format!("the columns are: {}", columns.names().join(", ")),
     };
     Error::new(ErrorKind::Missing, format!("the source has no column `{name}`")).hint(hint)
-}
-
-/// Which fields a kind of object needs and knows.
-fn check_fields(spec: &MappingSpec, object: ObjectKind) -> Result<(), Error> {
-    use ObjectKind::{CatalogItem, Deletion, Event, Purchase, User};
-    let fields: [(&str, bool, &[ObjectKind]); 18] = [
-        ("external_id", spec.external_id.is_some(), &[User, Event, Purchase, Deletion]),
-        ("alias_name", spec.alias_name.is_some(), &[User, Event, Purchase, Deletion]),
-        ("alias_label", spec.alias_label.is_some(), &[User, Event, Purchase, Deletion]),
-        ("platform_id", spec.platform_id.is_some(), &[User, Event, Purchase, Deletion]),
-        ("email", spec.email.is_some(), &[User, Event, Purchase, Deletion]),
-        ("phone", spec.phone.is_some(), &[User, Event, Purchase, Deletion]),
-        ("name", spec.name.is_some(), &[Event]),
-        ("time", spec.time.is_some(), &[Event, Purchase]),
-        ("properties", spec.properties.is_some(), &[Event, Purchase]),
-        ("app_id", spec.app_id.is_some(), &[Event, Purchase]),
-        ("product_id", spec.product_id.is_some(), &[Purchase]),
-        ("currency", spec.currency.is_some(), &[Purchase]),
-        ("price", spec.price.is_some(), &[Purchase]),
-        ("quantity", spec.quantity.is_some(), &[Purchase]),
-        ("attributes", spec.attributes.is_some(), &[User]),
-        ("id", spec.id.is_some(), &[CatalogItem]),
-        ("fields", spec.fields.is_some(), &[CatalogItem]),
-        ("deleted", spec.deleted.is_some(), &[CatalogItem]),
-    ];
-    for (name, present, kinds) in fields {
-        if present && !kinds.contains(&object) {
-            return Err(Error::settings(format!("`map.{name}` does not apply to the object `{object}`"))
-                .hint(format!("remove `{name}` from `map`, or change `to.object`")));
-        }
-    }
-    let required: &[&str] = match object {
-        Event => &["name"],
-        Purchase => &["product_id", "currency", "price"],
-        CatalogItem => &["id"],
-        User | Deletion => &[],
-    };
-    for name in required {
-        let present = fields.iter().any(|(field, present, _)| field == name && *present);
-        if !present {
-            return Err(Error::settings(format!("`map.{name}` is required for the object `{object}`"))
-                .hint(format!("add `{name}: <column>` to `map`")));
-        }
-    }
-    if spec.alias_name.is_some() != spec.alias_label.is_some() {
-        return Err(Error::settings("`map.alias_name` and `map.alias_label` belong together")
-            .hint("give both or neither"));
-    }
-    let identified = spec.external_id.is_some()
-        || spec.alias_name.is_some()
-        || spec.platform_id.is_some()
-        || spec.email.is_some()
-        || spec.phone.is_some();
-    if object != CatalogItem && !identified {
-        return Err(Error::settings("`map` names no identifier of the user").hint(
-            "add `external_id: <column>`, or one of alias_name + alias_label, platform_id, email, phone",
-        ));
-    }
-    Ok(())
 }

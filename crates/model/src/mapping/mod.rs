@@ -3,9 +3,11 @@
 mod apply;
 mod compile;
 mod contract;
+mod fields;
 mod spec;
 #[cfg(test)]
 mod tests;
 
 pub use compile::{Mapping, Target, missing_column};
-pub use spec::{Constant, Field, MappingSpec, Members};
+pub use fields::{FieldMisfit, misfits};
+pub use spec::{Constant, Field, MappingSpec, Members, Path};

@@ -1,8 +1,9 @@
 //! The mapping as people write it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -57,9 +58,9 @@ pub struct Path {
     pub path: String,
 }
 
-/// A JSON object put together from a row.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+/// A JSON object put together from a row: a JSON column, a constant, a list of
+/// columns, or the long form with all of it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Members {
     /// Columns that become members under their own names.
     pub columns: Vec<String>,
@@ -71,6 +72,76 @@ pub struct Members {
     pub except: Vec<String>,
     /// A JSON column whose members are taken over as they are.
     pub json: Option<String>,
+    /// Members that are the same for every row.
+    pub value: serde_json::Map<String, serde_json::Value>,
+}
+
+/// The long form of [`Members`].
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct LongMembers {
+    /// Columns that become members under their own names.
+    columns: Vec<String>,
+    /// Members under other names.
+    fields: BTreeMap<String, Field>,
+    /// All columns that nothing else in the mapping uses.
+    rest: bool,
+    /// Columns that `rest` leaves out.
+    except: Vec<String>,
+    /// A JSON column whose members are taken over as they are.
+    json: Option<String>,
+}
+
+/// Members that are the same for every row.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ConstantMembers {
+    /// The object.
+    value: serde_json::Map<String, serde_json::Value>,
+}
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Members, D::Error> {
+        use serde_json::Value::{Array, Object, String};
+        let read = |members| match members {
+            String(column) => Ok(Members { json: Some(column), ..Members::default() }),
+            Array(columns) => {
+                let columns = serde_json::from_value(Array(columns))?;
+                Ok(Members { columns, ..Members::default() })
+            }
+            Object(members) if members.contains_key("value") => {
+                let ConstantMembers { value } = serde_json::from_value(Object(members))?;
+                Ok(Members { value, ..Members::default() })
+            }
+            long => {
+                let LongMembers { columns, fields, rest, except, json } = serde_json::from_value(long)?;
+                Ok(Members { columns, fields, rest, except, json, ..Members::default() })
+            }
+        };
+        read(serde_json::Value::deserialize(deserializer)?).map_err(|cause: serde_json::Error| {
+            D::Error::custom(format!("expected the name of a JSON column, or a list of columns: {cause}"))
+        })
+    }
+}
+
+impl JsonSchema for Members {
+    fn schema_name() -> Cow<'static, str> {
+        "Members".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let constant = generator.subschema_for::<ConstantMembers>();
+        let long = generator.subschema_for::<LongMembers>();
+        json_schema!({
+            "description": "A JSON object put together from a row.",
+            "anyOf": [
+                { "type": "string", "description": "The name of a JSON column." },
+                { "type": "array", "items": { "type": "string" }, "description": "Columns." },
+                constant,
+                long,
+            ]
+        })
+    }
 }
 
 /// How rows become records. Which fields apply depends on the kind of object.
@@ -83,8 +154,7 @@ pub struct MappingSpec {
     pub alias_name: Option<Field>,
     /// Label of an alias; needs `alias_name`.
     pub alias_label: Option<Field>,
-    /// The platform's own id of the user (`braze_id`, `onesignal_id`).
-    #[serde(alias = "braze_id", alias = "onesignal_id")]
+    /// The platform's own id of the user.
     pub platform_id: Option<Field>,
     /// E-mail address as the identifier; it beats `phone`.
     pub email: Option<Field>,
@@ -94,7 +164,7 @@ pub struct MappingSpec {
     /// Event: its name.
     pub name: Option<Field>,
     /// Event, purchase: when it happened. Default: the cursor column.
-    pub time: Option<Field>,
+    pub timestamp: Option<Field>,
     /// Event, purchase: further properties.
     pub properties: Option<Members>,
     /// Event, purchase: the app it happened in.

@@ -39,7 +39,7 @@ fn record(mapping: &Mapping, row: &Row) -> Result<Record, Reason> {
 fn an_event_takes_columns_constants_paths_and_the_rest() {
     let columns = Columns::new(["id", "customer", "at", "total", "data"]);
     let spec = spec(
-        r#"{"external_id":"customer","name":{"value":"order_placed"},"time":"at",
+        r#"{"external_id":"customer","name":{"value":"order_placed"},"timestamp":"at",
             "properties":{"fields":{"plan":{"column":"data","path":"user.plans.1"}},"rest":true,"except":["data"]}}"#,
     );
     let mapping = Mapping::compile(&spec, &target(ObjectKind::Event), &columns).expect("compiles");
@@ -119,7 +119,7 @@ fn a_row_needs_exactly_one_identifier_and_email_beats_phone() {
 fn values_that_do_not_fit_are_named() {
     let columns = Columns::new(["u", "p", "c", "q", "t"]);
     let mapping = Mapping::compile(
-        &spec(r#"{"external_id":"u","product_id":{"value":"x"},"currency":"c","price":"p","quantity":"q","time":"t"}"#),
+        &spec(r#"{"external_id":"u","product_id":{"value":"x"},"currency":"c","price":"p","quantity":"q","timestamp":"t"}"#),
         &target(ObjectKind::Purchase),
         &columns,
     )
@@ -161,13 +161,13 @@ fn a_mapping_is_checked_against_the_object() {
     };
     assert_eq!(
         compile(r#"{"external_id":"u"}"#, ObjectKind::Event),
-        "`map.name` is required for the object `event`"
+        "`mapping.name` is required for the object `event`"
     );
     assert_eq!(
         compile(r#"{"external_id":"u","price":"u"}"#, ObjectKind::User),
-        "`map.price` does not apply to the object `user`"
+        "`mapping.price` does not apply to the object `user`"
     );
-    assert_eq!(compile("{}", ObjectKind::Deletion), "`map` names no identifier of the user");
+    assert_eq!(compile("{}", ObjectKind::Deletion), "`mapping` names no identifier of the user");
 }
 
 fn contract(object: ObjectKind, names: &[&str], values: &[Value]) -> Result<Record, Reason> {
@@ -243,4 +243,38 @@ fn a_column_that_nothing_uses_makes_no_new_version_of_a_row() {
     for changed in [[9, 2, 3, 4], [1, 9, 3, 4], [1, 2, 9, 4]] {
         assert_ne!(version([1, 2, 3, 4]), version(changed), "{changed:?}");
     }
+}
+
+#[test]
+fn members_are_a_json_column_a_list_of_columns_or_a_constant() {
+    let columns = Columns::new(["u", "data", "plan"]);
+    let attributes = |form: &str, data: Value| {
+        let spec = spec(&format!(r#"{{"external_id":"u","attributes":{form}}}"#));
+        let mapping = Mapping::compile(&spec, &target(ObjectKind::User), &columns).expect("compiles");
+        match record(&mapping, &row(&columns, &[text("ada"), data, text("free")]))?.body {
+            Body::User { attributes } => Ok(attributes.as_str().to_owned()),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(attributes(r#""data""#, text(r#"{"a":1}"#)), Ok(r#"{"a":1}"#.to_owned()));
+    assert_eq!(attributes(r#""data""#, Value::Null), Ok("{}".to_owned()));
+    assert_eq!(attributes(r#"["plan","u"]"#, Value::Null), Ok(r#"{"plan":"free","u":"ada"}"#.to_owned()));
+    assert_eq!(attributes(r#"{"value":{"n":1,"s":"x"}}"#, Value::Null), Ok(r#"{"n":1,"s":"x"}"#.to_owned()));
+    let scalar: Reason = attributes(r#""data""#, Value::Int(7)).expect_err("a number is no object");
+    assert_eq!(scalar.code, "not_json");
+    assert!(scalar.message.contains("write `[data]`"), "{}", scalar.message);
+}
+
+#[test]
+fn every_misfit_of_a_mapping_is_named_at_once() {
+    let misfits = super::misfits(&["price", "alias_name"], ObjectKind::Event);
+    let told: Vec<&str> = misfits.iter().map(|misfit| misfit.message.as_str()).collect();
+    assert_eq!(
+        told,
+        [
+            "`mapping.price` does not apply to the object `event`",
+            "`mapping.name` is required for the object `event`",
+            "`mapping.alias_name` and `mapping.alias_label` belong together",
+        ]
+    );
 }

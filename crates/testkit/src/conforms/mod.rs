@@ -254,6 +254,8 @@ mod tests {
         const READABLE: Connector = Connector {
             source: Some(tidegate_model::SourceRole {
                 selection: tidegate_model::settings::schema_of::<()>,
+                modes: &[tidegate_model::Mode::Full, tidegate_model::Mode::Incremental],
+                keeps_checkpoint: false,
                 open: |_, _| Err(tidegate_model::Error::settings("there is nothing to open")),
             }),
             ..NOTHING

@@ -47,6 +47,8 @@ const SHIFTING: Connector = Connector {
     settings: || schemars::Schema::default(),
     source: Some(SourceRole {
         selection: || schemars::Schema::default(),
+        modes: &[tidegate_model::Mode::Full, tidegate_model::Mode::Incremental],
+        keeps_checkpoint: false,
         open: |_: &Settings, _: &Tools| Ok(Arc::new(Shifting)),
     }),
     platform: None,
