@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use tidegate_model::{Checks, Columns, ConnectionId, Error, Platform, Settings, Sink, SyncId};
+use tidegate_model::{Checks, Columns, ConnectionId, Error, Platform, Sink, SyncId};
 
 use super::Engine;
 use crate::project::SyncSpec;
@@ -42,10 +42,10 @@ impl Engine {
             }
         }
         // What a platform has to prove depends on the object: every sync of the connection is asked.
-        for (sync_id, sync) in self.config.project.syncs.iter().filter(|(_, sync)| sync.to() == id) {
+        for (sync_id, sync) in self.config.project.syncs.iter().filter(|(_, sync)| sync.destination() == id) {
             let (what, found) = match sync {
                 SyncSpec::Import(import) => {
-                    (import.to.object.as_str(), check_of(self.platform(import, None).await).await)
+                    (import.destination.object.as_str(), check_of(self.platform(import, None).await).await)
                 }
                 SyncSpec::Export(export) => ("events", check_of_sink(self.sink(sync_id, export).await).await),
             };
@@ -66,15 +66,16 @@ impl Engine {
                 note(
                     &mut checks,
                     "events",
-                    self.ingest(&export.from.events).await.map(|_| Checks::default()),
+                    self.ingest(&export.source.connection).await.map(|_| Checks::default()),
                 );
                 note(&mut checks, "sink", check_of_sink(self.sink(id, export).await).await);
                 return Ok(Report { subject: Subject::Sync(id.clone()), checks });
             }
         };
-        let selection = Settings::new(sync.from.selection.clone());
-        match self.source(&sync.from.connection, true).await {
-            Ok(source) => note(&mut checks, "source", source.check(Some(&selection)).await),
+        let selection = self.selection(sync).await;
+        let source = self.source(&sync.source.connection, true).await;
+        match source.and_then(|source| Ok((source, selection?.0))) {
+            Ok((source, selection)) => note(&mut checks, "source", source.check(Some(&selection)).await),
             Err(error) => note(&mut checks, "source", Err(error)),
         }
         note(&mut checks, "platform", check_of(self.platform(sync, None).await).await);

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tidegate_model::{
-    ConnectionId, Error, ErrorKind, ExportRequest, Layout, Settings, Sink, SinkTarget, StreamId, SyncId,
+    ConnectionId, Error, ErrorKind, ExportRequest, Layout, Sink, SinkTarget, StreamId, SyncId,
 };
 
 use super::Engine;
 use crate::flow::Export;
-use crate::project::ExportSpec;
+use crate::project::{EventSource, ExportSpec};
 
 /// How long the sink of a requested export is tried.
 const RETRY_FOR: Duration = Duration::from_secs(120);
@@ -31,16 +31,16 @@ impl Engine {
 
     /// Opens the sink of an export.
     pub(super) async fn sink(&self, id: &SyncId, export: &ExportSpec) -> Result<Arc<Sink>, Error> {
-        let connection = &export.to.connection;
+        let connection = &export.destination.connection;
         let (connector, settings) = self.connection(connection).await?;
         let role = connector.sink.ok_or_else(|| {
             Error::settings(format!("`{connection}` ({}) takes no events", connector.title))
         })?;
         let target = SinkTarget {
             sync: id.clone(),
-            stream: stream_of(&export.from.events),
-            layout: export.to.layout.unwrap_or_else(|| self.layout(&export.from.events)),
-            settings: Settings::new(export.to.target.clone()),
+            stream: stream_of(&export.source.connection),
+            layout: export.destination.layout.unwrap_or_else(|| self.layout(&export.source.connection)),
+            settings: self.resolved(&export.destination.target).await?,
         };
         (role.open)(&settings, &target, &self.tools(self.http(connector, &settings)?, false))
             .map_err(|error| error.context(format!("connection `{connection}`")))
@@ -51,12 +51,12 @@ impl Engine {
         Ok(Export {
             sync: id.clone(),
             log: self.config.log.clone(),
-            stream: stream_of(&export.from.events),
-            selection: export.from.selection(),
+            stream: stream_of(&export.source.connection),
+            selection: EventSource::lists(&self.resolved(&export.source.selection).await?)?,
             since: Timestamp::MIN,
-            connection: export.to.connection.clone(),
+            connection: export.destination.connection.clone(),
             sink: self.sink(id, export).await?,
-            retry_for: export.retry_for,
+            retry_for: export.options.retry_for,
         })
     }
 

@@ -6,13 +6,13 @@ use jiff::tz::TimeZone;
 use tidegate_model::mapping::{Target, missing_column};
 use tidegate_model::source::{Column, Dataset};
 use tidegate_model::{
-    Columns, ConnectionId, Connector, Error, ErrorKind, Http, Mapping, Overlap, Platform, SandboxTools,
+    Columns, ConnectionId, Connector, Error, ErrorKind, Http, Mapping, Mode, Overlap, Platform, SandboxTools,
     Settings, Source, SyncId, Tools,
 };
 
 use super::Engine;
 use crate::flow::{Detection, Import};
-use crate::project::{self, Contract, Detect, ImportSpec, InDoubt};
+use crate::project::{ImportSpec, InDoubt, RowSource, Written};
 
 /// The endpoint that stands for the vendor's API served by this process.
 const SANDBOX: &str = "sandbox";
@@ -34,11 +34,19 @@ impl Engine {
             self.config.connectors.iter().find(|connector| connector.kind == spec.kind).ok_or_else(|| {
                 Error::new(ErrorKind::Settings, format!("there is no connector `{}`", spec.kind))
             })?;
-        let settings = Settings::from(spec);
-        let settings = project::resolve(&settings, &self.config.folder, self.config.store.as_ref())
-            .await
-            .map_err(|error| error.context(format!("connection `{id}`")))?;
+        let settings =
+            self.resolved(&spec.settings).await.map_err(|error| error.context(format!("connection `{id}`")))?;
         Ok((connector, settings))
+    }
+
+    /// Settings of the project with their references resolved.
+    pub(super) async fn resolved(&self, written: &Written) -> Result<Settings, Error> {
+        written.resolve(&self.config.folder, self.config.store.as_ref()).await
+    }
+
+    /// What an import reads, and the time zone of values that have none.
+    pub(super) async fn selection(&self, sync: &ImportSpec) -> Result<(Settings, String), Error> {
+        Ok(RowSource::split(&self.resolved(&sync.source.selection).await?))
     }
 
     pub(super) fn tools(&self, http: Arc<dyn Http>, rehearsal: bool) -> Tools {
@@ -98,7 +106,7 @@ impl Engine {
         sync: &ImportSpec,
         rehearsal: Option<Arc<dyn Http>>,
     ) -> Result<Arc<dyn Platform>, Error> {
-        let id = &sync.to.connection;
+        let id = &sync.destination.connection;
         let (connector, settings) = self.connection(id).await?;
         let role = connector
             .platform
@@ -107,7 +115,8 @@ impl Engine {
             Some(http) => self.tools(http, true),
             None => self.tools(self.http(connector, &settings)?, false),
         };
-        (role.open)(&settings, sync.to.object, &Settings::new(sync.to.target.clone()), &tools)
+        let target = self.resolved(&sync.destination.target).await?;
+        (role.open)(&settings, sync.destination.object, &target, &tools)
             .map_err(|error| error.context(format!("connection `{id}`")))
     }
 
@@ -118,9 +127,9 @@ impl Engine {
         rehearsal: Option<Arc<dyn Http>>,
     ) -> Result<Import, Error> {
         let sync = self.import_spec(id)?;
-        let source = self.source(&sync.from.connection, rehearsal.is_some()).await?;
+        let source = self.source(&sync.source.connection, rehearsal.is_some()).await?;
         let platform = self.platform(sync, rehearsal).await?;
-        let selection = Settings::new(sync.from.selection.clone());
+        let (selection, time_zone) = self.selection(sync).await?;
         let dataset =
             source.describe(&selection).await.map_err(|error| error.context(format!("sync `{id}`")))?;
         let columns = Columns::new(dataset.columns.iter().map(|column| column.name.as_str()));
@@ -128,8 +137,8 @@ impl Engine {
             .map_err(|error| error.context(format!("sync `{id}`")))?;
         let target = Target {
             sync: id.clone(),
-            object: sync.to.object,
-            key: sync.key.clone().unwrap_or_else(|| dataset.key.clone()),
+            object: sync.destination.object,
+            key: sync.primary_key.clone().unwrap_or_else(|| dataset.key.clone()),
             cursor: match &detection {
                 Detection::Cursor { column, .. } if is_time(column) => Some(column.name.clone()),
                 _ => None,
@@ -138,26 +147,26 @@ impl Engine {
                 Detection::Cursor { column, .. } => Some(column.name.clone()),
                 Detection::Full | Detection::Place => None,
             },
-            time_zone: TimeZone::get(&sync.time_zone)
-                .map_err(|cause| Error::settings(format!("`time_zone` of `{id}`")).caused_by(cause))?,
+            time_zone: TimeZone::get(&time_zone)
+                .map_err(|cause| Error::settings(format!("`source.time_zone` of `{id}`")).caused_by(cause))?,
         };
-        let mapping = match (&sync.map, sync.contract) {
-            (_, Some(Contract::BrazeCdi)) => Mapping::contract(&target, &columns),
+        let mapping = match (&sync.mapping, sync.contract) {
+            (_, Some(_)) => Mapping::contract(&target, &columns),
             (Some(spec), None) => Mapping::compile(spec, &target, &columns),
-            (None, None) => Err(Error::settings("neither `map` nor `contract` is given")),
+            (None, None) => Err(Error::settings("neither `mapping` nor `contract` is given")),
         };
         Ok(Import {
             sync: id.clone(),
             source,
             selection,
-            connection: sync.to.connection.clone(),
+            connection: sync.destination.connection.clone(),
             platform,
             mapping: Arc::new(mapping.map_err(|error| error.context(format!("sync `{id}`")))?),
             columns,
             detection,
-            time_zone: sync.time_zone.clone(),
+            time_zone,
             resend: sync.in_doubt == InDoubt::Resend,
-            retry_for: sync.retry_for,
+            retry_for: sync.options.retry_for,
         })
     }
 }
@@ -169,17 +178,16 @@ fn detection(
     dataset: &Dataset,
     columns: &Columns,
 ) -> Result<Detection, Error> {
-    let (name, overlap) = match (&sync.detect, sync.contract) {
-        (Some(Detect::Full), _) => return Ok(Detection::Full),
-        (Some(Detect::Cursor { cursor, overlap }), None) => (cursor.as_str(), *overlap),
-        (Some(Detect::Cursor { cursor, overlap }), Some(Contract::BrazeCdi)) => (cursor.as_str(), *overlap),
-        (None, Some(Contract::BrazeCdi)) if !source.keeps_place() => (CONTRACT_CURSOR, None),
-        (None, _) if source.keeps_place() => return Ok(Detection::Place),
-        (None, _) => return Ok(Detection::Full),
-    };
-    let at = columns.position(name).ok_or_else(|| missing_column(name, columns).context("`detect`"))?;
+    if sync.mode == Mode::Full {
+        return Ok(Detection::Full);
+    }
+    if source.keeps_place() {
+        return Ok(Detection::Place);
+    }
+    let name = sync.cursor.as_deref().unwrap_or(CONTRACT_CURSOR);
+    let at = columns.position(name).ok_or_else(|| missing_column(name, columns).context("`cursor`"))?;
     let column = dataset.columns[at].clone();
-    Ok(Detection::Cursor { at, overlap: overlap_for(&column, overlap)?, column })
+    Ok(Detection::Cursor { at, overlap: overlap_for(&column, sync.lookback)?, column })
 }
 
 /// Whether a cursor column can stand for the time of an event.
@@ -198,15 +206,15 @@ fn overlap_for(column: &Column, overlap: Option<Overlap>) -> Result<Overlap, Err
         (true, None) => Ok(Overlap::DEFAULT_UNITS),
         (false, None) => Ok(Overlap::DEFAULT),
         (true, Some(Overlap::Time(_))) => Err(Error::settings(format!(
-            "`detect.overlap` is a duration, but the cursor `{}` is a number ({})",
+            "`lookback` is a duration, but the cursor `{}` is a number ({})",
             column.name, column.type_name
         ))
-        .hint("write a number, for example `overlap: 10000`")),
+        .hint("write a number, for example `lookback: 10000`")),
         (false, Some(Overlap::Units(_))) => Err(Error::settings(format!(
-            "`detect.overlap` is a number, but the cursor `{}` is a {}",
+            "`lookback` is a number, but the cursor `{}` is a {}",
             column.name, column.type_name
         ))
-        .hint("write a duration, for example `overlap: 10m`")),
+        .hint("write a duration, for example `lookback: 10m`")),
         (_, Some(overlap)) => Ok(overlap),
     }
 }

@@ -35,7 +35,7 @@ impl Recorder {
 
     /// For the platform of a sync, keeping the first `keep` requests.
     pub(super) async fn keeping(engine: &Engine, sync: &SyncId, keep: usize) -> Result<Arc<Recorder>, Error> {
-        let to = &engine.import_spec(sync)?.to.connection;
+        let to = &engine.import_spec(sync)?.destination.connection;
         let (connector, _) = engine.connection(to).await?;
         let role = connector
             .platform

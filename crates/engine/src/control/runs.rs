@@ -1,11 +1,12 @@
 //! Running syncs, and what is known of their runs.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
+use jiff::Timestamp;
 use serde::Serialize;
 use tidegate_model::store::{Claim, FateKind, Pause, Problem, RowEntry, RowQuery, SyncState};
 use tidegate_model::{
-    Cause, Checkpoint, Counts, Error, ErrorKind, Lag, ObjectKind, Row, Run, Settings, SyncId, Value,
+    Cause, Checkpoint, Counts, Error, ErrorKind, Lag, ObjectKind, Row, Run, SyncId, Value,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -32,6 +33,15 @@ pub struct SyncStatus {
     /// How far behind a stream it is, by partition; empty where it reads none,
     /// or where the stream cannot be asked.
     pub lag: Vec<Lag>,
+    /// Whether it runs by itself; otherwise it is a draft.
+    pub enabled: bool,
+    /// When `tidegate serve` runs it next; not given for what runs all the time,
+    /// only when asked to, or not at all.
+    pub next_run_at: Option<Timestamp>,
+    /// Whom to ask about it.
+    pub contacts: Vec<String>,
+    /// Labels of the people who wrote it.
+    pub labels: BTreeMap<String, String>,
 }
 
 /// A sync with both of its ends opened.
@@ -187,7 +197,7 @@ impl Engine {
     async fn open(&self, id: &SyncId, state: &SyncState) -> Result<Work, Error> {
         let sync = self.sync(id)?;
         let object = match sync {
-            SyncSpec::Import(import) => import.to.object,
+            SyncSpec::Import(import) => import.destination.object,
             SyncSpec::Export(_) => ObjectKind::Event,
         };
         if let Some(before) = state.object.filter(|before| *before != object) {
@@ -225,7 +235,7 @@ impl Engine {
         let mut current = Current { rows: Vec::new(), gone: 0, unreadable: 0 };
         let sync = self.import_spec(&import.sync)?;
         let dataset = import.source.describe(&import.selection).await?;
-        let key = sync.key.clone().unwrap_or(dataset.key);
+        let key = sync.primary_key.clone().unwrap_or(dataset.key);
         // A kept row has the columns of its time; what was no row at all has none of them.
         let same =
             |row: &Row| row.columns.names().iter().eq(dataset.columns.iter().map(|column| &column.name));
@@ -271,13 +281,22 @@ impl Engine {
                 last.insert(id.clone(), run);
             }
             let state = self.config.store.sync_state(id).await?;
+            let options = sync.options();
+            let now = self.config.clock.now();
+            let began = last.get(id).map_or(now, |run| run.started_at);
+            let next = options.schedule.as_ref().and_then(|schedule| schedule.next(began));
             statuses.push(SyncStatus {
+                enabled: options.enabled,
+                // What is overdue is due now.
+                next_run_at: next.filter(|_| options.enabled).map(|next| next.max(now)),
+                contacts: options.contacts.clone(),
+                labels: options.labels.clone(),
                 sync: id.clone(),
                 object: match sync {
-                    SyncSpec::Import(import) => import.to.object.as_str(),
+                    SyncSpec::Import(import) => import.destination.object.as_str(),
                     SyncSpec::Export(_) => "events",
                 },
-                route: format!("{} → {}", sync.from(), sync.to()),
+                route: format!("{} → {}", sync.source(), sync.destination()),
                 lag: self.lag(sync, state.checkpoint.as_ref()).await,
                 paused: state.paused,
                 last_run: last.remove(id),
@@ -292,14 +311,15 @@ impl Engine {
     pub(super) async fn lag(&self, sync: &SyncSpec, place: Option<&Checkpoint>) -> Vec<Lag> {
         let asked = match sync {
             SyncSpec::Import(import) => {
-                let selection = Settings::new(import.from.selection.clone());
-                match self.source(&import.from.connection, true).await {
-                    Ok(source) => source.lag(&selection, place).await,
+                let selection = self.selection(import).await;
+                let source = self.source(&import.source.connection, true).await;
+                match source.and_then(|source| Ok((source, selection?.0))) {
+                    Ok((source, selection)) => source.lag(&selection, place).await,
                     Err(error) => Err(error),
                 }
             }
             SyncSpec::Export(export) => {
-                self.config.log.lag(&super::export::stream_of(&export.from.events), place).await
+                self.config.log.lag(&super::export::stream_of(&export.source.connection), place).await
             }
         };
         asked.unwrap_or_else(|error| {

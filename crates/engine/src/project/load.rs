@@ -1,274 +1,189 @@
-//! Reading and checking a project.
+//! Finding and reading a project file.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use serde::de::DeserializeOwned;
-use tidegate_model::{ConnectionId, Connector, Error, Settings};
+use indexmap::IndexMap;
+use jiff::tz::TimeZone;
+use serde_json::{Value as Member, json};
+use tidegate_model::settings::schema_of;
+use tidegate_model::{ConnectionId, Connector, Error, SyncId};
 
-use super::spec::{Contract, Detect, ExportSpec, ImportSpec, Project, SyncSpec, Written};
-use super::yaml::Document;
+use super::conform::{Conform, Spot};
+use super::findings::{Finding, Invalid, listed, nearest};
+use super::habits;
+use super::references::Written;
+use super::shape;
+use super::spec::{ConnectionSpec, Project};
+use super::sync::{self, File};
+use super::yaml::{self, Data, Entry, Node};
 
 /// The file that makes a folder a project.
 pub const FILE_NAME: &str = "tidegate.yaml";
+/// The other name that it may have.
+const OTHER_NAME: &str = "tidegate.yml";
 
-/// Reads the project in a folder.
+/// Finds the project file: `path` itself if it is a file, otherwise the one in that folder.
 ///
 /// # Errors
-/// [`Settings`](tidegate_model::ErrorKind::Settings) where there is no `tidegate.yaml`, and with file, line
-/// and column where it is not right.
-pub fn load(folder: &Path, connectors: &'static [Connector]) -> Result<Project, Error> {
-    let path = folder.join(FILE_NAME);
-    let text = std::fs::read_to_string(&path).map_err(|cause| {
-        Error::settings(format!("cannot read {}: {cause}", path.display()))
-            .hint("`tidegate init` makes a project here; `--project DIR` names another folder")
+/// [`Settings`](tidegate_model::ErrorKind::Settings) if the folder has two.
+pub fn locate(path: &Path) -> Result<PathBuf, Error> {
+    if path.is_file() {
+        return Ok(path.to_owned());
+    }
+    let (file, other) = (path.join(FILE_NAME), path.join(OTHER_NAME));
+    match (file.exists(), other.exists()) {
+        (true, true) => Err(Error::settings(format!(
+            "{} holds both {FILE_NAME} and {OTHER_NAME}",
+            path.display()
+        ))
+        .hint("remove one of them, or name the one that counts by `--project FILE`")),
+        (false, true) => Ok(other),
+        _ => Ok(file),
+    }
+}
+
+/// Returns the folder of a project that `path` names, itself or by its file.
+pub fn folder_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(folder) if path.is_file() && folder.as_os_str().is_empty() => PathBuf::from("."),
+        Some(folder) if path.is_file() => folder.to_owned(),
+        _ => path.to_owned(),
+    }
+}
+
+/// Reads the project that a folder or a file holds.
+///
+/// # Errors
+/// [`Settings`](tidegate_model::ErrorKind::Settings) if there is no project file or it cannot be read.
+/// A file with errors is `Ok(Err(…))`, with all of them.
+pub fn read(path: &Path, connectors: &'static [Connector]) -> Result<Result<Project, Invalid>, Error> {
+    let file = locate(path)?;
+    let text = std::fs::read_to_string(&file).map_err(|cause| {
+        Error::settings(format!("cannot read {}: {cause}", file.display()))
+            .hint("`tidegate init` makes a project here; `--project PATH` names another folder or file")
     })?;
-    parse(&text, &path.display().to_string(), connectors)
+    Ok(parse(&text, &file.display().to_string(), connectors))
+}
+
+/// Reads the project that a folder or a file holds.
+///
+/// # Errors
+/// [`Settings`](tidegate_model::ErrorKind::Settings) as [`read`], and with file, line
+/// and column of every error in it.
+pub fn load(path: &Path, connectors: &'static [Connector]) -> Result<Project, Error> {
+    Ok(read(path, connectors)??)
 }
 
 /// Reads the text of a project file; `name` is what messages call it.
 ///
 /// # Errors
-/// [`Settings`](tidegate_model::ErrorKind::Settings) with the name, the line and the column.
-pub fn parse(text: &str, name: &str, connectors: &'static [Connector]) -> Result<Project, Error> {
-    let document = Document::parse(text).map_err(|((line, column), cause)| {
-        Error::settings(format!("{name}:{line}:{column}: {cause}"))
-            .hint("correct the YAML, then run `tidegate validate`")
-    })?;
-    let reader = Reader { document, name };
-    let Written { connections, syncs } = reader.read("", reader.document.root.clone())?;
-    let mut project = Project { connections, ..Project::default() };
-    for (id, connection) in &project.connections {
-        reader.connection(id.as_str(), connection, connectors)?;
-    }
-    for (id, sync) in syncs {
-        let path = format!("syncs.{id}");
-        let sync = match sync.get("from").and_then(|from| from.get("events")) {
-            Some(_) => {
-                let export: ExportSpec = reader.read(&path, sync)?;
-                reader.export(&path, &export, &project, connectors)?;
-                SyncSpec::Export(Box::new(export))
-            }
-            None => {
-                let import: ImportSpec = reader.read(&path, sync)?;
-                reader.import(&path, &import, &project, connectors)?;
-                SyncSpec::Import(Box::new(import))
-            }
-        };
-        project.syncs.insert(id, sync);
-    }
-    Ok(project)
+/// Everything that is wrong with it.
+pub fn parse(text: &str, name: &str, connectors: &'static [Connector]) -> Result<Project, Invalid> {
+    let mut findings = Vec::new();
+    let root = yaml::read(text, &mut findings).map_err(|errors| Invalid::new(name, errors))?;
+    let project = project(&root, connectors, &mut findings);
+    if findings.is_empty() { Ok(project) } else { Err(Invalid::new(name, findings)) }
 }
 
-struct Reader<'a> {
-    document: Document,
-    name: &'a str,
-}
-
-impl Reader<'_> {
-    /// Reads a member as `T`; a misfit is told with its place.
-    fn read<T: DeserializeOwned>(&self, path: &str, member: serde_json::Value) -> Result<T, Error> {
-        serde_path_to_error::deserialize(member).map_err(|cause| {
-            let inner = cause.path().to_string();
-            let at = match (path, inner.as_str()) {
-                (path, ".") => path.to_owned(),
-                ("", inner) => inner.to_owned(),
-                (path, inner) => format!("{path}.{inner}"),
-            };
-            self.misfit(&at, &cause.into_inner().to_string())
-        })
+fn project(root: &Node, connectors: &'static [Connector], findings: &mut Vec<Finding>) -> Project {
+    let schema = json!(schema_of::<shape::Project>());
+    let top = Spot::new(root.at, "");
+    if !matches!(root.data, Data::Map(_) | Data::Null) {
+        let found = top.finding("expected a mapping with the keys `connections` and `syncs`");
+        findings.push(found.hint("write `connections:`, and below it a name for each"));
+        return Project::default();
     }
-
-    /// An error at a path of the file. For an unknown key, that key's own place
-    /// and the nearest known one.
-    fn misfit(&self, path: &str, message: &str) -> Error {
-        let unknown = quoted(message, "unknown field `").or_else(|| quoted(message, "unknown variant `"));
-        // The path of an unknown key may or may not hold the key itself: the message names it already.
-        let path = match unknown {
-            Some(key) if message.starts_with("unknown field") && path == key => "",
-            Some(key) if message.starts_with("unknown field") => {
-                path.strip_suffix(key).and_then(|path| path.strip_suffix('.')).unwrap_or(path)
-            }
-            _ => path,
-        };
-        let place = match unknown {
-            Some(key) if message.starts_with("unknown field") => self.document.place(&join(path, key)),
-            _ => self.document.place(path),
-        };
-        let (line, column) = place.unwrap_or((1, 1));
-        let subject = if path.is_empty() { String::new() } else { format!("`{path}`: ") };
-        let message = message.split(" at line ").next().unwrap_or(message);
-        let error = Error::settings(format!("{}:{line}:{column}: {subject}{message}", self.name));
-        match unknown.and_then(|key| nearest(key, &expected(message))) {
-            Some(known) => error.hint(format!("did you mean `{known}`?")),
-            None => error,
+    let known = ["time_zone", "connections", "syncs"];
+    for entry in root.entries().iter().filter(|entry| !known.contains(&entry.key.as_str())) {
+        let answer = habits::of_key("", &entry.key, &known);
+        let found = Finding::new(entry.at, "", format!("unknown key `{}`", entry.key));
+        findings.push(found.hint(answer.hint));
+    }
+    let zone = time_zone(root, &schema, findings);
+    let mut project = Project::default();
+    let mut ends = IndexMap::new();
+    for entry in named(root, "connections", findings) {
+        let id = ConnectionId::new(&entry.key);
+        let (connector, read) = connection(entry, connectors, findings);
+        ends.insert(id.clone(), connector);
+        if let Some(read) = read {
+            project.connections.insert(id, read);
         }
     }
-
-    fn connection(
-        &self,
-        id: &str,
-        connection: &super::ConnectionSpec,
-        connectors: &'static [Connector],
-    ) -> Result<(), Error> {
-        let path = format!("connections.{id}");
-        let Some(connector) = connectors.iter().find(|connector| connector.kind == connection.kind) else {
-            let kinds: Vec<&str> = connectors.iter().map(|connector| connector.kind).collect();
-            let error =
-                self.misfit(&format!("{path}.kind"), &format!("there is no connector `{}`", connection.kind));
-            let hint = match nearest(&connection.kind, &kinds) {
-                Some(kind) => format!("did you mean `{kind}`?"),
-                None => format!("the connectors are: {}", kinds.join(", ")),
-            };
-            return Err(error.hint(hint));
-        };
-        let allowed = property_names(&(connector.settings)());
-        self.known_keys(&path, connection.settings.keys(), &allowed, &["kind"])
-    }
-
-    /// The connector of a connection that `at` names.
-    fn end(
-        &self,
-        at: &str,
-        connection: &ConnectionId,
-        project: &Project,
-        connectors: &'static [Connector],
-    ) -> Result<Option<&'static Connector>, Error> {
-        let Some(spec) = project.connections.get(connection) else {
-            let names: Vec<&str> = project.connections.keys().map(|id| id.as_str()).collect();
-            let error = self.misfit(at, &format!("there is no connection `{connection}`"));
-            return Err(match nearest(connection.as_str(), &names) {
-                Some(name) => error.hint(format!("did you mean `{name}`?")),
-                None => error.hint("add it under `connections`"),
-            });
-        };
-        Ok(connectors.iter().find(|connector| connector.kind == spec.kind))
-    }
-
-    fn export(
-        &self,
-        path: &str,
-        export: &ExportSpec,
-        project: &Project,
-        connectors: &'static [Connector],
-    ) -> Result<(), Error> {
-        let at = format!("{path}.from.events");
-        let ingest = self.end(&at, &export.from.events, project, connectors)?;
-        if ingest.is_none_or(|connector| connector.ingest.is_none()) {
-            return Err(self.misfit(&at, &format!("no events come in through `{}`", export.from.events)));
-        }
-        let at = format!("{path}.to.connection");
-        let sink = self.end(&at, &export.to.connection, project, connectors)?;
-        let Some(sink) = sink.and_then(|connector| connector.sink) else {
-            return Err(self.misfit(&at, &format!("`{}` takes no events", export.to.connection)));
-        };
-        let allowed = property_names(&(sink.target)());
-        self.known_keys(&format!("{path}.to"), export.to.target.keys(), &allowed, &["connection", "layout"])
-    }
-
-    fn import(
-        &self,
-        path: &str,
-        sync: &ImportSpec,
-        project: &Project,
-        connectors: &'static [Connector],
-    ) -> Result<(), Error> {
-        let find = |end: &str, connection: &ConnectionId| {
-            let at = format!("{path}.{end}.connection");
-            let found = self.end(&at, connection, project, connectors)?;
-            Ok((at, found))
-        };
-        let (at, source) = find("from", &sync.from.connection)?;
-        let Some(source) = source.and_then(|connector| connector.source) else {
-            return Err(self.misfit(&at, &format!("rows cannot be read from `{}`", sync.from.connection)));
-        };
-        let allowed = property_names(&(source.selection)());
-        self.known_keys(&format!("{path}.from"), sync.from.selection.keys(), &allowed, &["connection"])?;
-        let (at, platform) = find("to", &sync.to.connection)?;
-        let Some(platform) = platform.and_then(|connector| connector.platform) else {
-            return Err(self.misfit(&at, &format!("`{}` takes no records", sync.to.connection)));
-        };
-        if !platform.objects.contains(&sync.to.object) {
-            let objects: Vec<&str> = platform.objects.iter().map(|object| object.as_str()).collect();
-            let at = format!("{path}.to.object");
-            let message = format!("`{}` does not take the object `{}`", sync.to.connection, sync.to.object);
-            return Err(self.misfit(&at, &message).hint(format!("it takes: {}", objects.join(", "))));
-        }
-        let allowed = property_names(&(platform.target)());
-        self.known_keys(&format!("{path}.to"), sync.to.target.keys(), &allowed, &["connection", "object"])?;
-        if jiff::tz::TimeZone::get(&sync.time_zone).is_err() {
-            let at = format!("{path}.time_zone");
-            return Err(self
-                .misfit(&at, &format!("there is no time zone `{}`", sync.time_zone))
-                .hint("write an IANA name such as `Europe/Paris`"));
-        }
-        match (&sync.map, sync.contract, &sync.detect) {
-            (None, None, _) => Err(self
-                .misfit(path, "neither `map` nor `contract` is given")
-                .hint("add `map:` with at least `external_id`, or `contract: braze_cdi`")),
-            (Some(_), Some(_), _) => {
-                Err(self.misfit(&format!("{path}.map"), "`map` and `contract` exclude each other"))
-            }
-            (None, Some(Contract::BrazeCdi), Some(Detect::Full)) => Err(self
-                .misfit(&format!("{path}.detect"), "the contract `braze_cdi` detects changes by UPDATED_AT")
-                .hint("remove `detect`")),
-            _ => Ok(()),
+    let file = File { schema: &schema, connections: ends, zone };
+    for entry in named(root, "syncs", findings) {
+        if let Some(read) = sync::read(&file, entry, findings, &mut project.notes) {
+            project.syncs.insert(SyncId::new(&entry.key), read);
         }
     }
+    project
+}
 
-    fn known_keys<'k>(
-        &self,
-        path: &str,
-        keys: impl Iterator<Item = &'k String>,
-        allowed: &[String],
-        also: &[&str],
-    ) -> Result<(), Error> {
-        let known: Vec<&str> = allowed.iter().map(String::as_str).chain(also.iter().copied()).collect();
-        for key in keys {
-            if !known.contains(&key.as_str()) {
-                let list: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
-                let message = format!("unknown field `{key}`, expected one of {}", list.join(", "));
-                return Err(self.misfit(path, &message));
-            }
+fn time_zone(root: &Node, schema: &Member, findings: &mut Vec<Finding>) -> TimeZone {
+    let Some(entry) = root.entry("time_zone") else { return TimeZone::UTC };
+    let mut conform = Conform::plain(schema);
+    let spot = Spot::new(entry.at, "time_zone");
+    let name = conform.read(&entry.value, &schema["properties"]["time_zone"], &spot);
+    findings.append(&mut conform.findings);
+    name.as_str().and_then(|name| TimeZone::get(name).ok()).unwrap_or(TimeZone::UTC)
+}
+
+/// The entries of `connections` or `syncs`. A key without a value, as in a file
+/// whose entries are all commented out, has none.
+fn named<'n>(root: &'n Node, key: &str, findings: &mut Vec<Finding>) -> &'n [Entry] {
+    let Some(entry) = root.entry(key) else { return &[] };
+    match &entry.value.data {
+        Data::Map(entries) => entries,
+        Data::Null | Data::Unreadable => &[],
+        _ => {
+            let found = format!("expected a mapping from names to {key}, found {}", entry.value.kind());
+            let told = Finding::new(entry.at, key, found);
+            findings.push(told.hint(format!("write `{key}:`, and below it a name for each")));
+            &[]
         }
-        Ok(())
     }
 }
 
-/// The top-level members that a schema knows.
-fn property_names(schema: &schemars::Schema) -> Vec<String> {
-    let properties = schema.get("properties").and_then(|properties| properties.as_object());
-    properties.map(|properties| properties.keys().cloned().collect()).unwrap_or_default()
-}
-
-fn join(path: &str, key: &str) -> String {
-    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
-}
-
-/// What stands between `before` and the next backtick.
-fn quoted<'m>(message: &'m str, before: &str) -> Option<&'m str> {
-    let (_, rest) = message.split_once(before)?;
-    rest.split_once('`').map(|(key, _)| key)
-}
-
-/// The names that serde lists as possible.
-fn expected(message: &str) -> Vec<&str> {
-    let Some((_, list)) = message.split_once("expected") else { return Vec::new() };
-    list.split('`').skip(1).step_by(2).collect()
-}
-
-/// The known name that was probably meant.
-fn nearest<'n>(name: &str, known: &[&'n str]) -> Option<&'n str> {
-    known
-        .iter()
-        .map(|candidate| (strsim::damerau_levenshtein(candidate, name), *candidate))
-        .min()
-        .filter(|(distance, _)| *distance <= 1 + name.len() / 3)
-        .map(|(_, candidate)| candidate)
-}
-
-/// The settings of a connection, still without its secrets.
-impl From<&super::ConnectionSpec> for Settings {
-    fn from(spec: &super::ConnectionSpec) -> Settings {
-        Settings::new(spec.settings.clone())
+/// Reads a connection. The connector is known even if its settings are not right.
+fn connection(
+    entry: &Entry,
+    connectors: &'static [Connector],
+    findings: &mut Vec<Finding>,
+) -> (Option<&'static Connector>, Option<ConnectionSpec>) {
+    let spot = Spot::new(entry.at, format!("connections.{}", entry.key));
+    let types: Vec<&str> = connectors.iter().map(|connector| connector.kind).collect();
+    if !matches!(entry.value.data, Data::Map(_)) {
+        let found = spot.finding(format!("expected a mapping with `type`, found {}", entry.value.kind()));
+        findings.push(found.hint(format!("write `type:` with one of {}, and its settings", listed(types))));
+        return (None, None);
     }
+    let habit = || entry.value.entries().iter().find(|entry| ["kind", "connector"].contains(&entry.key.as_str()));
+    let Some(written) = entry.value.entry("type").or_else(habit) else {
+        let found = spot.finding("`type` is missing: which system it is");
+        findings.push(found.hint(format!("add `type:` with one of {}", listed(types))));
+        return (None, None);
+    };
+    let name = written.value.text().unwrap_or_default();
+    let Some(connector) = connectors.iter().find(|connector| connector.kind == name) else {
+        let found = spot.key("type", written.at).finding(format!("there is no connector `{name}`"));
+        let hint = match nearest(name, types.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => habits::of_value(name, &types),
+        };
+        findings.push(found.hint(hint));
+        return (None, None);
+    };
+    let mut schema = json!((connector.settings)());
+    if !schema["properties"].is_object() {
+        schema = json!({ "type": "object", "properties": {} });
+    }
+    schema["properties"]["type"] = json!({ "type": "string" });
+    schema["additionalProperties"] = json!(false);
+    let mut conform = Conform::resolving(&schema, &[]);
+    let read = conform.read(&entry.value, &schema, &spot);
+    findings.append(&mut conform.findings);
+    let Member::Object(mut members) = read else { return (Some(connector), None) };
+    members.shift_remove("type");
+    let settings = Written::new(members, conform.references);
+    (Some(connector), Some(ConnectionSpec { kind: connector.kind.to_owned(), settings }))
 }

@@ -1,18 +1,30 @@
 //! What people write down: connections and syncs, as files.
 
-mod keys;
+mod conform;
+mod export;
+mod findings;
+mod formats;
+mod habits;
+mod import;
 mod load;
+mod references;
+mod schedule;
 mod schema;
-mod secrets;
+mod shape;
 mod spec;
+mod sync;
+mod syntax;
 #[cfg(test)]
 mod tests;
+mod words;
 mod yaml;
 
-pub use load::{FILE_NAME, load, parse};
+pub use findings::{Finding, Invalid, Mark};
+pub use load::{FILE_NAME, folder_of, load, locate, parse, read};
+pub use references::{Variable, Written};
+pub use schedule::{CronSchedule, Schedule};
 pub use schema::json_schema;
-pub use secrets::resolve;
 pub use spec::{
-    ConnectionSpec, Contract, Detect, ExportSpec, From, FromEvents, ImportSpec, InDoubt, Project, Schedule,
-    SyncSpec, To, ToSink,
+    Changed, ConnectionSpec, Contract, EventDestination, EventSource, ExportSpec, ImportSpec, InDoubt, Project,
+    Removed, RowDestination, RowSource, State, SyncOptions, SyncSpec,
 };

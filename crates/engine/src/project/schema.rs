@@ -4,18 +4,19 @@ use serde_json::{Map, Value, json};
 use tidegate_model::Connector;
 use tidegate_model::settings::schema_of;
 
-use super::spec::Project;
+use super::shape;
 
-/// The schema of a project with these connectors: a connection's settings
-/// follow from its `kind`.
+/// Returns the schema of a project with these connectors: the settings of a
+/// connection follow from its `type`.
 pub fn json_schema(connectors: &[Connector]) -> Value {
-    let mut schema = json!(schema_of::<Project>());
+    let mut schema = json!(schema_of::<shape::Project>());
     let mut definitions = schema["$defs"].as_object().cloned().unwrap_or_default();
-    let mut kinds = Vec::new();
+    let mut types = Vec::new();
     for connector in connectors {
-        let mut settings = json!((connector.settings)());
+        let mut settings = named_apart(&json!((connector.settings)()), connector.kind);
         if let Some(nested) = settings.as_object_mut().and_then(|settings| settings.shift_remove("$defs")) {
-            definitions.extend(nested.as_object().cloned().unwrap_or_default());
+            let nested = nested.as_object().cloned().unwrap_or_default();
+            definitions.extend(nested.into_iter().map(|(name, one)| (format!("{}.{name}", connector.kind), one)));
         }
         let Some(settings) = settings.as_object_mut() else { continue };
         settings.shift_remove("$schema");
@@ -24,18 +25,35 @@ pub fn json_schema(connectors: &[Connector]) -> Value {
         for property in properties.as_object_mut().into_iter().flat_map(Map::values_mut) {
             or_reference(property);
         }
-        properties["kind"] = json!({ "const": connector.kind });
+        properties["type"] = json!({ "const": connector.kind });
         let required = settings.entry("required").or_insert_with(|| json!([]));
         if let Some(required) = required.as_array_mut() {
-            required.push(json!("kind"));
+            required.push(json!("type"));
         }
-        kinds.push(settings.clone());
+        types.push(settings.clone());
     }
     definitions.insert("Reference".to_owned(), reference());
-    definitions.insert("ConnectionSpec".to_owned(), json!({ "oneOf": kinds }));
+    definitions.insert("Connection".to_owned(), json!({ "oneOf": types }));
     schema["$defs"] = Value::Object(definitions);
     schema["title"] = json!("Tidegate project");
     schema
+}
+
+/// Gives the definitions that a schema refers to the connector's name: two
+/// connectors may have one of the same name.
+fn named_apart(schema: &Value, connector: &str) -> Value {
+    match schema {
+        Value::String(text) => match text.strip_prefix("#/$defs/") {
+            Some(name) => json!(format!("#/$defs/{connector}.{name}")),
+            None => schema.clone(),
+        },
+        Value::Array(items) => items.iter().map(|item| named_apart(item, connector)).collect(),
+        Value::Object(members) => {
+            let named = members.iter().map(|(name, member)| (name.clone(), named_apart(member, connector)));
+            Value::Object(named.collect())
+        }
+        plain => plain.clone(),
+    }
 }
 
 /// Any setting of a connection may stand outside the project file.
@@ -48,7 +66,7 @@ fn or_reference(property: &mut Value) {
     }
 }
 
-/// What [`super::resolve`] looks up.
+/// What [`super::Written::resolve`] looks up.
 fn reference() -> Value {
     let by = |how: &str| {
         json!({
@@ -57,7 +75,7 @@ fn reference() -> Value {
         })
     };
     json!({
-        "description": "A value that stands elsewhere: `{ env: NAME }`, `{ file: path }` or `{ secret: name }`.",
-        "oneOf": [by("env"), by("file"), by("secret")],
+        "description": "A value that stands elsewhere: `${NAME}`, `${NAME:-default}`, `{ file: PATH }` or `{ secret: NAME }`.",
+        "oneOf": [{ "type": "string", "pattern": "\\$\\{" }, by("file"), by("secret")],
     })
 }

@@ -1,106 +1,279 @@
-//! YAML as JSON members, with the place of each.
+//! YAML as a tree in which every node knows its place.
+//!
+//! The text is read once. Keys that stand twice, anchors, aliases and tags are
+//! findings: read as data, a second key would silently replace the first, and
+//! with it a whole sync.
 
-use std::collections::HashMap;
-
-use saphyr::{LoadableYamlNode, MarkedYaml, Scalar, YamlData};
+use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 use serde_json::{Map, Number, Value as Member};
 
-use super::keys;
+use super::findings::{Finding, Mark};
+use super::syntax;
 
-/// A line and a column, both counted from one.
-pub(super) type Place = (usize, usize);
+/// How deep lists and mappings may stand in each other.
+const DEPTH_MAX: usize = 64;
 
-/// A document and where its members stand, by path (`syncs.orders.to`).
-pub(super) struct Document {
-    pub(super) root: Member,
-    places: HashMap<String, Place>,
+/// A value of the file and where it stands.
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    pub(super) at: Mark,
+    pub(super) data: Data,
 }
 
-impl Document {
-    /// Reads one YAML document; an empty one is an empty mapping.
-    ///
-    /// # Errors
-    /// The place and the reason where the text is no YAML, or no plain data.
-    pub(super) fn parse(text: &str) -> Result<Document, (Place, String)> {
-        let nodes = MarkedYaml::load_from_str(text)
-            .map_err(|cause| ((cause.marker().line(), cause.marker().col() + 1), cause.info().to_owned()))?;
-        let mut places = HashMap::new();
-        let root = match nodes.first() {
-            None => Member::Object(Map::new()),
-            Some(node) => member(node, "", &mut places)?,
-        };
-        if let Some((place, key, first)) = keys::repeated(text) {
-            return Err((
-                place,
-                format!("the key `{key}` stands here a second time; the first is in line {first}"),
-            ));
+/// What a value is.
+#[derive(Clone, Debug)]
+pub(super) enum Data {
+    Null,
+    Boolean(bool),
+    /// A number and how it is written.
+    Number(Number, String),
+    Text(String),
+    List(Vec<Node>),
+    Map(Vec<Entry>),
+    /// Something that a finding is about already.
+    Unreadable,
+}
+
+/// A key of a mapping, where it stands, and its value.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) key: String,
+    pub(super) at: Mark,
+    pub(super) value: Node,
+}
+
+impl Node {
+    /// Returns the entries of a mapping, or none.
+    pub(super) fn entries(&self) -> &[Entry] {
+        match &self.data {
+            Data::Map(entries) => entries,
+            _ => &[],
         }
-        if !matches!(root, Member::Object(_) | Member::Null) {
-            return Err((
-                (1, 1),
-                "a project is a mapping with the keys `connections` and `syncs`".to_owned(),
-            ));
-        }
-        if nodes.len() > 1 {
-            return Err((place(&nodes[1]), "more than one document in the file".to_owned()));
-        }
-        Ok(Document { root, places })
     }
 
-    /// Where a member stands, or the nearest thing around it.
-    pub(super) fn place(&self, path: &str) -> Option<Place> {
-        let mut path = path;
-        loop {
-            if let Some(place) = self.places.get(path) {
-                return Some(*place);
+    /// Returns the entry of a key.
+    pub(super) fn entry(&self, key: &str) -> Option<&Entry> {
+        self.entries().iter().find(|entry| entry.key == key)
+    }
+
+    /// Returns the text, if it is one.
+    pub(super) fn text(&self) -> Option<&str> {
+        match &self.data {
+            Data::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Returns what kind of value it is, in the words of a message.
+    pub(super) fn kind(&self) -> &'static str {
+        match &self.data {
+            Data::Null | Data::Unreadable => "nothing",
+            Data::Boolean(true) => "`true`",
+            Data::Boolean(false) => "`false`",
+            Data::Number(..) => "a number",
+            Data::Text(_) => "text",
+            Data::List(_) => "a list",
+            Data::Map(_) => "a mapping",
+        }
+    }
+
+    /// Returns the value as JSON.
+    pub(super) fn to_member(&self) -> Member {
+        match &self.data {
+            Data::Null | Data::Unreadable => Member::Null,
+            Data::Boolean(value) => Member::Bool(*value),
+            Data::Number(number, _) => Member::Number(number.clone()),
+            Data::Text(text) => Member::String(text.clone()),
+            Data::List(items) => items.iter().map(Node::to_member).collect(),
+            Data::Map(entries) => {
+                let members = entries.iter().map(|entry| (entry.key.clone(), entry.value.to_member()));
+                Member::Object(members.collect::<Map<_, _>>())
             }
-            path = path.rfind('.').map(|dot| &path[..dot])?;
         }
     }
 }
 
-fn place(node: &MarkedYaml<'_>) -> Place {
-    (node.span.start.line(), node.span.start.col() + 1)
+/// A list or mapping that is being read.
+pub(super) struct Open {
+    pub(super) at: Mark,
+    content: Content,
 }
 
-fn member(
-    node: &MarkedYaml<'_>,
-    path: &str,
-    places: &mut HashMap<String, Place>,
-) -> Result<Member, (Place, String)> {
-    let here = place(node);
-    places.entry(path.to_owned()).or_insert(here);
-    Ok(match &node.data {
-        YamlData::Value(Scalar::Null) => Member::Null,
-        YamlData::Value(Scalar::Boolean(value)) => Member::Bool(*value),
-        YamlData::Value(Scalar::Integer(value)) => Member::Number((*value).into()),
-        YamlData::Value(Scalar::FloatingPoint(value)) => Number::from_f64(value.into_inner())
-            .map(Member::Number)
-            .ok_or_else(|| (here, "a number must be finite".to_owned()))?,
-        YamlData::Value(Scalar::String(text)) => Member::String(text.to_string()),
-        YamlData::Sequence(items) => {
-            let mut list = Vec::with_capacity(items.len());
-            for (at, item) in items.iter().enumerate() {
-                list.push(member(item, &format!("{path}[{at}]"), places)?);
+enum Content {
+    List(Vec<Node>),
+    Map { entries: Vec<Entry>, key: Key },
+}
+
+/// What a mapping waits for.
+enum Key {
+    /// A key.
+    Next,
+    /// The value of this key.
+    Read(String, Mark),
+    /// The value of something that is no key.
+    Unreadable,
+}
+
+/// Reads one YAML document; an empty text is an empty mapping.
+///
+/// # Errors
+/// What makes the text unreadable as a whole.
+pub(super) fn read(text: &str, findings: &mut Vec<Finding>) -> Result<Node, Vec<Finding>> {
+    let mut reader = Reader { text, open: Vec::new(), root: None, findings };
+    for event in Parser::new_from_str(text) {
+        match event {
+            Ok((event, span)) => reader.take(event, span).map_err(|finding| vec![finding])?,
+            Err(cause) => {
+                let at = Mark { line: cause.marker().line(), column: cause.marker().col() + 1 };
+                return Err(syntax::explain(text, at, cause.info(), &reader.open));
             }
-            Member::Array(list)
         }
-        YamlData::Mapping(entries) => {
-            let mut object = Map::new();
-            for (key, value) in entries {
-                let name = match &key.data {
-                    YamlData::Value(Scalar::String(text)) => text.to_string(),
-                    YamlData::Value(Scalar::Integer(number)) => number.to_string(),
-                    _ => return Err((place(key), "a key must be plain text".to_owned())),
+    }
+    let start = Mark { line: 1, column: 1 };
+    Ok(reader.root.unwrap_or(Node { at: start, data: Data::Map(Vec::new()) }))
+}
+
+struct Reader<'t, 'f> {
+    text: &'t str,
+    open: Vec<Open>,
+    root: Option<Node>,
+    findings: &'f mut Vec<Finding>,
+}
+
+impl Reader<'_, '_> {
+    fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), Finding> {
+        let at = Mark { line: span.start.line(), column: span.start.col() + 1 };
+        match event {
+            Event::Scalar(text, style, anchor, tag) => {
+                self.plain(at, anchor, tag.is_some());
+                let data = match style {
+                    ScalarStyle::Plain => scalar(&text),
+                    _ => Data::Text(text.into_owned()),
                 };
-                let inner = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-                places.insert(inner.clone(), place(key));
-                object.insert(name, member(value, &inner, places)?);
+                self.add(Node { at, data });
             }
-            Member::Object(object)
+            Event::Alias(_) => {
+                self.plain(at, 1, false);
+                self.add(Node { at, data: Data::Unreadable });
+            }
+            Event::SequenceStart(anchor, tag) => {
+                self.plain(at, anchor, tag.is_some());
+                self.begin(at, Content::List(Vec::new()))?;
+            }
+            Event::MappingStart(anchor, tag) => {
+                self.plain(at, anchor, tag.is_some());
+                self.begin(at, Content::Map { entries: Vec::new(), key: Key::Next })?;
+            }
+            Event::SequenceEnd | Event::MappingEnd => self.end(),
+            Event::DocumentStart(_) if self.root.is_some() => {
+                return Err(Finding::new(at, "", "the file holds more than one document")
+                    .hint("remove the `---` between them, or keep one of them"));
+            }
+            Event::Nothing
+            | Event::StreamStart
+            | Event::StreamEnd
+            | Event::DocumentStart(_)
+            | Event::DocumentEnd => {}
         }
-        YamlData::Tagged(..) | YamlData::Alias(_) | YamlData::Representation(..) | YamlData::BadValue => {
-            return Err((here, "tags and aliases are not supported here".to_owned()));
+        Ok(())
+    }
+
+    fn begin(&mut self, at: Mark, content: Content) -> Result<(), Finding> {
+        if self.open.len() >= DEPTH_MAX {
+            return Err(Finding::new(at, "", format!("more than {DEPTH_MAX} levels stand in each other"))
+                .hint("look for brackets that are not closed"));
         }
-    })
+        self.open.push(Open { at, content });
+        Ok(())
+    }
+
+    fn end(&mut self) {
+        let Some(Open { at, content }) = self.open.pop() else { return };
+        let data = match content {
+            Content::List(items) => Data::List(items),
+            Content::Map { entries, .. } => Data::Map(entries),
+        };
+        self.add(Node { at, data });
+    }
+
+    /// Adds a value to what is being read; in a mapping, every other one is a key.
+    fn add(&mut self, node: Node) {
+        let Some(Open { at: outer, content }) = self.open.last_mut() else {
+            self.root.get_or_insert(node);
+            return;
+        };
+        match content {
+            Content::List(items) => items.push(node),
+            Content::Map { entries, key } => {
+                *key = match std::mem::replace(key, Key::Next) {
+                    Key::Read(key, at) => {
+                        match entries.iter().find(|entry| entry.key == key) {
+                            None => entries.push(Entry { key, at, value: node }),
+                            Some(first) => self.findings.push(
+                                Finding::new(
+                                    at,
+                                    "",
+                                    format!(
+                                        "the key `{key}` stands here a second time; the first is in line {}",
+                                        first.at.line
+                                    ),
+                                )
+                                .hint("remove one of them, or give it another name"),
+                            ),
+                        }
+                        Key::Next
+                    }
+                    Key::Unreadable => Key::Next,
+                    Key::Next => match node.data {
+                        Data::Text(key) => Key::Read(key, node.at),
+                        Data::Number(_, key) => Key::Read(key, node.at),
+                        Data::Boolean(key) => Key::Read(key.to_string(), node.at),
+                        _ => {
+                            self.findings.push(syntax::no_key(self.text, *outer, node.at));
+                            Key::Unreadable
+                        }
+                    },
+                };
+            }
+        }
+    }
+
+    /// Anchors, aliases and tags are no plain data.
+    fn plain(&mut self, at: Mark, anchor: usize, tagged: bool) {
+        if anchor > 0 || tagged {
+            self.findings.push(
+                Finding::new(at, "", "anchors (`&`), aliases (`*`) and tags (`!`) are not supported")
+                    .hint("write the value out; text that begins with one of these stands in quotes"),
+            );
+        }
+    }
+}
+
+/// Reads a scalar without quotes, by the core schema of YAML 1.2.
+fn scalar(text: &str) -> Data {
+    let number = |number: Number| Data::Number(number, text.to_owned());
+    match text {
+        "" | "~" | "null" | "Null" | "NULL" => return Data::Null,
+        "true" | "True" | "TRUE" => return Data::Boolean(true),
+        "false" | "False" | "FALSE" => return Data::Boolean(false),
+        _ => {}
+    }
+    let radix = |prefix: &str, radix: u32| {
+        text.strip_prefix(prefix).and_then(|digits| u64::from_str_radix(digits, radix).ok())
+    };
+    if let Some(value) = radix("0x", 16).or_else(|| radix("0o", 8)) {
+        return number(value.into());
+    }
+    if let Ok(value) = text.parse::<i64>() {
+        return number(value.into());
+    }
+    if let Ok(value) = text.parse::<u64>() {
+        return number(value.into());
+    }
+    let numeric = text.bytes().any(|byte| byte.is_ascii_digit())
+        && text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
+    match text.parse::<f64>().ok().filter(|_| numeric).and_then(Number::from_f64) {
+        Some(value) => number(value),
+        None => Data::Text(text.to_owned()),
+    }
 }

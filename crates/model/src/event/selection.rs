@@ -17,6 +17,20 @@ impl KindPattern {
         KindPattern(pattern.into())
     }
 
+    /// Checks that a pattern of message events fits one of their kinds: a misspelt
+    /// one would export nothing, silently.
+    ///
+    /// # Errors
+    /// The nearest kind there is.
+    pub fn check(pattern: &str) -> Result<(), &'static str> {
+        let kinds = super::MESSAGE_KINDS;
+        if !pattern.starts_with("message.") || kinds.iter().any(|kind| KindPattern::new(pattern).fits(kind)) {
+            return Ok(());
+        }
+        let near = kinds.iter().min_by_key(|kind| strsim::damerau_levenshtein(kind, pattern));
+        Err(near.copied().unwrap_or_default())
+    }
+
     /// Whether `kind` fits.
     pub fn fits(&self, kind: &str) -> bool {
         let mut parts = self.0.split('*');
@@ -40,15 +54,9 @@ impl KindPattern {
 impl<'de> Deserialize<'de> for KindPattern {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<KindPattern, D::Error> {
         let pattern = String::deserialize(deserializer)?;
-        // A misspelt message kind would export nothing, silently.
-        let misspelt = pattern.starts_with("message.")
-            && !super::MESSAGE_KINDS.iter().any(|kind| KindPattern(pattern.clone()).fits(kind));
-        if misspelt {
-            let near =
-                super::MESSAGE_KINDS.iter().min_by_key(|kind| strsim::damerau_levenshtein(kind, &pattern));
+        if let Err(near) = KindPattern::check(&pattern) {
             return Err(serde::de::Error::custom(format!(
-                "no message event has the kind `{pattern}`; did you mean `{}`?",
-                near.copied().unwrap_or_default()
+                "no message event has the kind `{pattern}`; did you mean `{near}`?"
             )));
         }
         Ok(KindPattern(pattern))
@@ -63,6 +71,7 @@ impl JsonSchema for KindPattern {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "string",
+            "format": "event-kind",
             "description": "A kind of event; `*` stands for any text.",
             "examples": ["message.push.*", "message.email.opened", "purchase"]
         })

@@ -7,6 +7,7 @@ mod requested;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tidegate_model::store::Claim;
 use tidegate_model::{Cause, ConnectionId, Counts, Ending, Error, ExportRequest, Run, SyncId};
 use tokio::sync::watch;
@@ -46,7 +47,7 @@ impl Kept {
 
     fn schedule(&self) -> Schedule {
         match self {
-            Kept::Written(_, schedule) => *schedule,
+            Kept::Written(_, schedule) => schedule.clone(),
             Kept::Requested(..) => Schedule::Continuous,
         }
     }
@@ -75,6 +76,10 @@ impl Engine {
     pub async fn kept(&self) -> Vec<(SyncId, Schedule)> {
         let mut kept = Vec::new();
         for (id, sync) in &self.config.project.syncs {
+            if !sync.options().enabled {
+                tracing::info!(sync = %id, "the sync is a draft (`enabled: false`): it does not run");
+                continue;
+            }
             if let Some(schedule) = self.schedule(sync).await {
                 kept.push((id.clone(), schedule));
             }
@@ -86,10 +91,10 @@ impl Engine {
     async fn schedule(&self, sync: &SyncSpec) -> Option<Schedule> {
         if let (None, SyncSpec::Import(import)) = (sync.schedule(), sync) {
             // Opening does no I/O.
-            let source = self.source(&import.from.connection, true).await.ok()?;
+            let source = self.source(&import.source.connection, true).await.ok()?;
             return source.follows().then_some(Schedule::Continuous);
         }
-        sync.schedule()
+        sync.schedule().cloned()
     }
 
     /// Runs one sync again and again. `gone` says that it is no longer wanted.
@@ -97,6 +102,7 @@ impl Engine {
     async fn keep_one(self: Arc<Self>, kept: Kept, stop: CancellationToken, gone: CancellationToken) {
         let id = kept.id();
         let mut failures: u32 = 0;
+        let began = self.config.clock.now();
         // Why it stands still, told once for as long as it stays the same.
         let mut told = String::new();
         // Whether it was on when it was looked at last.
@@ -111,8 +117,9 @@ impl Engine {
                 continue;
             }
             on = true;
-            if let Schedule::Every(span) = kept.schedule() {
-                let due = self.due(&id, span).await;
+            let schedule = kept.schedule();
+            if schedule != Schedule::Continuous {
+                let due = self.due(&id, &schedule, began).await;
                 if !due.is_zero() {
                     rest(due.min(LOOK), &stop, &gone).await;
                     continue;
@@ -201,7 +208,7 @@ impl Engine {
         let halt = stop.child_token();
         let pass = match kept.schedule() {
             Schedule::Continuous => Pass::Follow,
-            Schedule::Every(_) => Pass::Once,
+            Schedule::Every(_) | Schedule::Cron(_) => Pass::Once,
         };
         let progress = progress();
         let mut moved = progress.subscribe();
@@ -242,12 +249,19 @@ impl Engine {
         state.paused.map(|pause| pause.by)
     }
 
-    /// How long until the next run of a sync that runs every `span`.
-    async fn due(&self, id: &SyncId, span: Duration) -> Duration {
+    /// How long until the next run of a sync is due. One that never ran is due at once
+    /// if it runs every so often, and at its next time since `began` if it has times of day.
+    async fn due(&self, id: &SyncId, schedule: &Schedule, began: Timestamp) -> Duration {
         let last = self.config.store.runs(Some(id), 1).await.unwrap_or_default().pop();
-        let Some(last) = last else { return Duration::ZERO };
-        let since = self.config.clock.now().duration_since(last.started_at);
-        span.saturating_sub(Duration::try_from(since).unwrap_or(Duration::ZERO))
+        let next = match (last, schedule) {
+            (Some(last), schedule) => schedule.next(last.started_at),
+            (None, Schedule::Cron(_)) => schedule.next(began),
+            (None, Schedule::Every(_) | Schedule::Continuous) => return Duration::ZERO,
+        };
+        // A pattern that no time matches any more is never due.
+        let Some(next) = next else { return LOOK };
+        let span = next.duration_since(self.config.clock.now());
+        Duration::try_from(span).unwrap_or(Duration::ZERO)
     }
 }
 

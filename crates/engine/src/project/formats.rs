@@ -1,0 +1,113 @@
+//! Texts that have a form of their own, by the `format` of a schema.
+
+use std::time::Duration;
+
+use tidegate_model::event::KindPattern;
+
+use super::findings::nearest;
+use super::schedule::cron;
+
+/// What is wrong with a text, and what to write instead.
+pub(super) type Misfit = (String, String);
+
+/// Checks a text against a format; formats that are not known take any text.
+pub(super) fn check(format: &str, text: &str) -> Result<(), Misfit> {
+    match format {
+        "duration" => duration(text).map(drop),
+        "time-zone" => time_zone(text),
+        "cron" => cron(text).map(drop),
+        "endpoint" => endpoint(text),
+        "url" => url(text),
+        "uuid" => uuid(text),
+        "date-time" => text.parse::<jiff::Timestamp>().map(drop).map_err(|_| {
+            (format!("`{text}` is no point in time"), "write for example `2026-11-01T00:00:00Z`".to_owned())
+        }),
+        "event-kind" => KindPattern::check(text)
+            .map_err(|near| (format!("no message event has the kind `{text}`"), format!("did you mean `{near}`?"))),
+        "percent" => percent(text),
+        _ => Ok(()),
+    }
+}
+
+/// Reads `90s`, `10m`, `1h 30m` and ISO 8601 durations.
+pub(super) fn duration(text: &str) -> Result<Duration, Misfit> {
+    let wrong = || {
+        let hint = match text.parse::<u64>() {
+            Ok(number) => format!("write it with its unit, for example `{number}s`"),
+            Err(_) => "write for example `90s`, `10m` or `1h 30m`".to_owned(),
+        };
+        (format!("`{text}` is not a duration"), hint)
+    };
+    let span: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
+    Duration::try_from(span).map_err(|_| wrong())
+}
+
+fn time_zone(name: &str) -> Result<(), Misfit> {
+    if jiff::tz::TimeZone::get(name).is_ok() {
+        return Ok(());
+    }
+    let names: Vec<String> = jiff::tz::db().available().map(|name| name.to_string()).collect();
+    let hint = match nearest(name, names.iter().map(String::as_str)) {
+        Some(near) if name.len() > 3 => format!("did you mean `{near}`?"),
+        _ => "write an IANA name such as `Europe/Paris`".to_owned(),
+    };
+    Err((format!("there is no time zone `{name}`"), hint))
+}
+
+/// The address of an API, or the word for the sandbox inside this program.
+fn endpoint(text: &str) -> Result<(), Misfit> {
+    if text.trim_end_matches('/') == "sandbox" {
+        return Ok(());
+    }
+    if !text.contains("://") {
+        let hint = match nearest(text, ["sandbox"]) {
+            Some(word) => format!("did you mean `{word}`?"),
+            None => "write an address that begins with https://, or `sandbox`".to_owned(),
+        };
+        return Err((format!("`{text}` is neither an address nor `sandbox`"), hint));
+    }
+    let host = url(text)?;
+    if host.starts_with("dashboard") {
+        return Err((
+            format!("`{text}` is the address of the dashboard, not of the API"),
+            "copy the REST endpoint from the settings of your account".to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+/// Checks the address of a server. Returns its host.
+fn url(text: &str) -> Result<String, Misfit> {
+    // What stands in an address may be a secret.
+    let wrong = || {
+        ("this is no address".to_owned(), "write for example `https://host.example.com`".to_owned())
+    };
+    let uri: http::Uri = text.parse().map_err(|_| wrong())?;
+    match (uri.scheme_str(), uri.host()) {
+        (Some("http" | "https"), Some(host)) if !host.is_empty() => Ok(host.to_owned()),
+        _ => Err(wrong()),
+    }
+}
+
+fn uuid(text: &str) -> Result<(), Misfit> {
+    let parts: Vec<usize> = text.split('-').map(str::len).collect();
+    let hexadecimal = text.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit());
+    if parts == [8, 4, 4, 4, 12] && hexadecimal {
+        return Ok(());
+    }
+    Err((
+        format!("`{text}` is not a UUID"),
+        "it has 36 characters, such as 11111111-2222-3333-4444-555555555555".to_owned(),
+    ))
+}
+
+fn percent(text: &str) -> Result<(), Misfit> {
+    let share = text.strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok());
+    match share {
+        Some(share) if (0.0..=100.0).contains(&share) => Ok(()),
+        _ => Err((
+            format!("`{text}` is no share of the rows"),
+            "write a number of rows, or a share such as `10%`".to_owned(),
+        )),
+    }
+}

@@ -1,0 +1,276 @@
+//! The rules of imports: rows of a source become objects of a platform.
+
+use serde_json::{Value as Member, json};
+use tidegate_model::mapping::misfits;
+use tidegate_model::{MappingSpec, Mode, ObjectKind, Overlap, SourceRole};
+
+use super::findings::{Finding, listed};
+use super::formats::duration;
+use super::habits;
+use super::spec::{Changed, Contract, ImportSpec, Removed, RowDestination, RowSource, State};
+use super::sync::{End, Sheet};
+
+/// Keys of a source that belong to exports.
+const OF_EVENTS: &[&str] = &["kinds", "apps", "messages", "templates"];
+/// What a setting gets that is planned and not built.
+const NOT_YET: &str = "is not available in this version yet";
+
+pub(super) fn read(sheet: &mut Sheet<'_>, source: End, destination: End) -> Option<ImportSpec> {
+    let why = format!("`{}` is an import: its source {} gives rows", sheet.id, source.shown());
+    let Some(role) = source.connector.source else {
+        let found = sheet.spot_of("source").finding(format!("{} gives neither rows nor events", source.shown()));
+        sheet.findings.push(found.hint("read from another connection; `tidegate connectors` lists what each can be"));
+        return None;
+    };
+    sheet.foreign_in("source", OF_EVENTS, "export", &why);
+    sheet.foreign_in("destination", &["layout"], "export", &why);
+    let selection = sheet.settings("source", &["connection", "time_zone"], json!((role.selection)()));
+    let Some(platform) = destination.connector.platform else {
+        let hint = match destination.connector.sink {
+            Some(_) => "rows go to a platform; events go there",
+            None => "name a connection that takes records; `tidegate connectors` lists them",
+        };
+        sheet.tell("destination", format!("{} takes no records, and {why}", destination.shown()), hint);
+        return None;
+    };
+    let target = sheet.settings("destination", &["connection", "object"], json!((platform.target)()));
+    let object = sheet.object(&destination, platform.objects);
+    let mapping: Option<MappingSpec> = sheet.typed("mapping");
+    let contract: Option<Contract> = sheet.typed("contract");
+    sheet.mapping_or_contract(object);
+    let mode = sheet.mode(&role, &source, object, contract);
+    let lookback = sheet.lookback();
+    let primary_key = sheet.value("primary_key").map(names);
+    sheet.no_key(&primary_key, contract);
+    sheet.not_yet(mode);
+    let in_doubt = sheet.typed("in_doubt").unwrap_or_default();
+    let cursor = sheet.typed("cursor");
+    let options = sheet.options();
+    Some(ImportSpec {
+        source: RowSource { connection: source.connection, selection: selection? },
+        mode: mode?,
+        cursor,
+        lookback,
+        primary_key,
+        destination: RowDestination { connection: destination.connection, object: object?, target: target? },
+        mapping,
+        contract,
+        in_doubt,
+        options,
+    })
+}
+
+/// A name, or a list of names, as a list.
+fn names(value: Member) -> Vec<String> {
+    match value {
+        Member::String(name) => vec![name],
+        Member::Array(names) => names.iter().filter_map(Member::as_str).map(str::to_owned).collect(),
+        _ => Vec::new(),
+    }
+}
+
+impl Sheet<'_> {
+    /// Adds a finding for each key below `end` that belongs to the other kind of sync.
+    pub(super) fn foreign_in(&mut self, end: &str, keys: &[&str], kind: &str, why: &str) {
+        let Some(entry) = self.entry(end) else { return };
+        let found = entry.value.entries().iter().filter(|entry| keys.contains(&entry.key.as_str()));
+        for Finding { at, path, .. } in found
+            .map(|inner| self.spot.key(end, entry.at).key(&inner.key, inner.at).finding(""))
+            .collect::<Vec<_>>()
+        {
+            let key = path.rsplit('.').next().unwrap_or_default().to_owned();
+            let told = Finding::new(at, path, format!("`{key}` belongs to an {kind}, and {why}"));
+            self.findings.push(told.hint(format!("remove `{key}`")));
+        }
+    }
+
+    /// Reads what rows become.
+    fn object(&mut self, destination: &End, taken: &[ObjectKind]) -> Option<ObjectKind> {
+        let entry = self.entry("destination")?;
+        let takes: Vec<&str> = taken.iter().map(|object| object.as_str()).collect();
+        let Some(written) = entry.value.entry("object") else {
+            let found = self.spot_of("destination").finding("`object` is missing: what rows become");
+            self.findings.push(found.hint(format!("add `object:` with one of {}", listed(takes))));
+            return None;
+        };
+        // Whether it is a word that exists was looked at with the other keys.
+        let object: ObjectKind = serde_json::from_value(written.value.to_member()).ok()?;
+        if !taken.contains(&object) {
+            let spot = self.spot_of("destination").key("object", written.at);
+            let found = spot.finding(format!("{} does not take the object `{object}`", destination.shown()));
+            let hint = format!("it takes {}", listed(takes));
+            self.findings.push(found.hint(hint));
+            return None;
+        }
+        Some(object)
+    }
+
+    /// One of `mapping` and `contract` is given, and the mapping has the fields of the object.
+    fn mapping_or_contract(&mut self, object: Option<ObjectKind>) {
+        match (self.entry("mapping"), self.entry("contract")) {
+            (None, None) => self.tell(
+                "",
+                "neither `mapping` nor `contract` is given",
+                "add `mapping:` with at least `external_id: <column>`, or `contract: braze_cdi`",
+            ),
+            (Some(_), Some(_)) => {
+                self.tell("mapping", "`mapping` and `contract` exclude each other", "keep one of them");
+            }
+            _ => {}
+        }
+        let (Some(mapping), Some(object)) = (self.entry("mapping"), object) else { return };
+        let schema = &self.file.schema["$defs"]["MappingSpec"]["properties"];
+        let known: Vec<&str> = schema.as_object().into_iter().flatten().map(|(key, _)| key.as_str()).collect();
+        let spot = self.spot_of("mapping");
+        let mut present = Vec::new();
+        let entries = mapping.value.entries();
+        for entry in entries {
+            if known.contains(&entry.key.as_str()) {
+                present.push(entry.key.as_str());
+            }
+        }
+        // A misspelt field was told as such: it is not missing as well.
+        let meant: Vec<String> = entries
+            .iter()
+            .filter(|entry| !known.contains(&entry.key.as_str()))
+            .filter_map(|entry| habits::of_key(&spot.path, &entry.key, &known).meant)
+            .collect();
+        present.extend(meant.iter().map(String::as_str));
+        for misfit in misfits(&present, object) {
+            let field = misfit.field.and_then(|field| mapping.value.entry(field));
+            let spot = match field {
+                Some(field) => spot.key(&field.key, field.at),
+                None => spot.clone(),
+            };
+            self.findings.push(spot.finding(misfit.message).hint(misfit.hint));
+        }
+    }
+
+    /// How rows are found: what is written, or what follows from the rest.
+    fn mode(
+        &mut self,
+        role: &SourceRole,
+        source: &End,
+        object: Option<ObjectKind>,
+        contract: Option<Contract>,
+    ) -> Option<Mode> {
+        let wrong = self.entry("mode").is_some();
+        let written: Option<Mode> = self.typed("mode");
+        if wrong && written.is_none() {
+            return None;
+        }
+        if let Some(mode) = written.filter(|mode| !role.modes.contains(mode)) {
+            let modes = listed(role.modes.iter().map(|mode| mode.as_str()));
+            self.tell("mode", format!("{} is not read with `mode: {mode}`", source.shown()), format!("write one of {modes}"));
+            return None;
+        }
+        if role.keeps_checkpoint {
+            for key in ["cursor", "lookback"] {
+                if self.entry(key).is_some() {
+                    let message = format!("`{key}` belongs to tables and queries; {} keeps its own position", source.shown());
+                    self.tell(key, message, format!("remove `{key}`"));
+                }
+            }
+            return written.or_else(|| role.modes.first().copied());
+        }
+        let cursor = self.entry("cursor").is_some();
+        let by_contract = contract == Some(Contract::BrazeCdi);
+        match (written, cursor || by_contract) {
+            (None, true) => Some(Mode::Incremental),
+            (None, false) => {
+                let message = "`mode` is missing: how the rows to send are found";
+                let hint = format!("{}, or `mode: full` to send every row in every run", self.proposal(object));
+                self.tell("", message, hint);
+                None
+            }
+            (Some(Mode::Incremental), false) => {
+                let hint = self.proposal(object);
+                self.tell("mode", "`mode: incremental` needs a `cursor`", hint);
+                None
+            }
+            (Some(mode @ (Mode::Full | Mode::Mirror)), true) => {
+                if cursor {
+                    let message = format!("`cursor` belongs to `mode: incremental`, not to `mode: {mode}`");
+                    self.tell("cursor", message, format!("remove `cursor`, or `mode: {mode}`"));
+                } else {
+                    self.tell("mode", "the contract `braze_cdi` finds rows by UPDATED_AT", "remove `mode`");
+                }
+                None
+            }
+            (mode, _) => mode,
+        }
+    }
+
+    /// Which cursor to write: the column of the time of an event is a good one.
+    fn proposal(&self, object: Option<ObjectKind>) -> String {
+        let mapping = self.entry("mapping").map(|mapping| &mapping.value);
+        let time = mapping.and_then(|mapping| mapping.entry("timestamp").or_else(|| mapping.entry("time")));
+        match (time.and_then(|time| time.value.text()), object) {
+            (Some(column), _) => {
+                format!("add `cursor: {column}`, the column mapped to `timestamp`, to send new rows only")
+            }
+            (None, Some(ObjectKind::Event | ObjectKind::Purchase)) => {
+                "add `cursor:` with a column that grows with each new row, such as the time of the event".to_owned()
+            }
+            (None, _) => {
+                "add `cursor:` with a column that grows with each change, such as `updated_at`".to_owned()
+            }
+        }
+    }
+
+    fn lookback(&mut self) -> Option<Overlap> {
+        let value = self.value("lookback")?;
+        if self.entry("cursor").is_none() && self.entry("contract").is_none() && self.entry("mode").is_none() {
+            self.tell("lookback", "`lookback` belongs to a `cursor`", "add `cursor:`, or remove `lookback`");
+        }
+        match value {
+            Member::Number(units) => units.as_u64().map(Overlap::Units),
+            Member::String(text) => match text.trim().parse() {
+                Ok(units) => Some(Overlap::Units(units)),
+                Err(_) => duration(&text).ok().map(Overlap::Time),
+            },
+            _ => None,
+        }
+    }
+
+    /// A query names no key by itself.
+    fn no_key(&mut self, key: &Option<Vec<String>>, contract: Option<Contract>) {
+        let Some(source) = self.entry("source") else { return };
+        let Some(query) = source.value.entry("query") else { return };
+        if key.is_none() && self.entry("primary_key").is_none() && contract.is_none() {
+            let spot = self.spot.key("source", source.at).key("query", query.at);
+            let note = spot.finding("a query has no key: its rows are told apart by all their columns");
+            self.notes.push(note.hint("add `primary_key:` with the columns that name a row, so that a change is no new row"));
+        }
+    }
+
+    /// Tells what is written and cannot be done yet, instead of ignoring it.
+    fn not_yet(&mut self, mode: Option<Mode>) {
+        let mut wanted = Vec::new();
+        if mode == Some(Mode::Mirror) {
+            wanted.push(("mode", "`mode: mirror`".to_owned(), "write `mode: full`, or give a `cursor`"));
+            if self.entry("primary_key").is_none() {
+                self.tell("mode", "`mode: mirror` needs a `primary_key`", "add `primary_key:` with the columns that name a row");
+            }
+        }
+        if self.typed::<Changed>("changed") == Some(Changed::Ignore) {
+            wanted.push(("changed", "`changed: ignore`".to_owned(), "remove it: changed rows are sent"));
+        }
+        if let Some(removed @ (Removed::Delete | Removed::Update)) = self.typed("removed") {
+            let word = if removed == Removed::Delete { "delete" } else { "update" };
+            wanted.push(("removed", format!("`removed: {word}`"), "remove it: removed rows are ignored"));
+        }
+        if self.typed::<State>("state") == Some(State::Source) {
+            wanted.push(("state", "`state: source`".to_owned(), "remove it"));
+        }
+        if self.value("absent").is_some_and(|absent| absent == "skip") {
+            wanted.push(("absent", "`absent: skip`".to_owned(), "remove it: what a line lacks is null"));
+        }
+        if self.value("limits").is_some() {
+            wanted.push(("limits", "`limits`".to_owned(), "remove it"));
+        }
+        for (key, what, hint) in wanted {
+            self.tell(key, format!("{what} {NOT_YET}"), hint);
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! The keys of a project file with their help: what editors are told, and what
+//! the file is read by.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use indexmap::IndexMap;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde_json::{Map, Value as Member};
+use tidegate_model::event::KindPattern;
+use tidegate_model::{ConnectionId, Layout, MappingSpec, Mode, ObjectKind, SyncId};
+
+use super::schedule::Schedule;
+use super::spec::{Changed, Contract, InDoubt, Removed, State};
+
+/// A project: connections and syncs between them.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(super) struct Project {
+    /// The time zone of schedules, an IANA name. Default: `UTC`.
+    #[schemars(extend("format" = "time-zone"))]
+    time_zone: Option<String>,
+    /// Accounts at outside systems, by name.
+    connections: Option<IndexMap<ConnectionId, Connection>>,
+    /// What moves from where to where, by name.
+    syncs: Option<IndexMap<SyncId, Sync>>,
+}
+
+/// An account at an outside system. Shared by syncs.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(super) struct Connection {
+    /// Which system: one of `tidegate connectors`.
+    r#type: String,
+    /// The settings of that system.
+    #[serde(flatten)]
+    settings: Map<String, Member>,
+}
+
+/// What moves from where to where: rows to a platform (an import), or events to
+/// a table, topic, stream or files (an export). Which of the two follows from
+/// the source's connection.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(super) struct Sync {
+    /// What is read, and where.
+    source: Source,
+    /// Import: how the rows to send are found. Required for tables and queries,
+    /// unless `cursor` or `contract` implies it. Files: `incremental`, by position.
+    /// Topics: `stream`.
+    mode: Option<Mode>,
+    /// Import: the column by which new rows are found. Implies `mode: incremental`.
+    cursor: Option<String>,
+    /// Import: how far behind the cursor late rows are looked for; a whole number
+    /// if the cursor is one. Default: `10m`, or `10000`.
+    lookback: Option<LookbackForm>,
+    /// Import: the columns that name a row. Default: the primary key of the table.
+    primary_key: Option<NameOrNames>,
+    /// Import: what happens to a row that was delivered and whose mapped columns
+    /// changed since. Default: `send`.
+    changed: Option<Changed>,
+    /// Import: what happens to a row that the source no longer has. Default: `ignore`.
+    removed: Option<Removed>,
+    /// Import: where `mode: mirror` keeps what it compares with. Default: `ours`.
+    state: Option<State>,
+    /// Where it goes.
+    destination: Destination,
+    /// Import: how a row becomes a record.
+    mapping: Option<MappingSpec>,
+    /// Import: a fixed layout of the table instead of `mapping` and `cursor`.
+    contract: Option<Contract>,
+    /// Import: what happens to a row that cannot be sent twice safely and whose
+    /// response was lost: `hold` lists it for a person to decide, `resend` sends it again.
+    /// Default: `hold`.
+    in_doubt: Option<InDoubt>,
+    /// Import: what a member means that a message or line lacks. Default: `null`.
+    absent: Option<AbsentForm>,
+    /// Import: how much may change or go in one run before it asks.
+    limits: Option<Limits>,
+    /// When `tidegate serve` runs it: `continuous`, `{ every: 15m }` or
+    /// `{ cron: "0 6 * * *" }`. Default: exports and topics `continuous`; others only
+    /// when asked to.
+    schedule: Option<Schedule>,
+    /// How long an unreachable system is tried before the run gives up. Default: `2m`.
+    #[schemars(extend("format" = "duration"))]
+    retry_for: Option<String>,
+    /// `false` makes the sync a draft: `serve` and `run --all` skip it. Default: `true`.
+    enabled: Option<bool>,
+    /// Whom to ask about the sync, for example an e-mail address.
+    contacts: Option<Vec<String>>,
+    /// Labels of your own, by name.
+    labels: Option<BTreeMap<String, String>>,
+}
+
+/// What is read, and where. Besides these keys, what the connection offers: `table`, `query`, `path` …
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(super) struct Source {
+    /// The connection.
+    connection: ConnectionId,
+    /// Import: the time zone of values that have none, an IANA name. Default: `UTC`.
+    #[schemars(extend("format" = "time-zone"))]
+    time_zone: Option<String>,
+    /// Export: kinds of event; `*` stands for any text. Default: all.
+    kinds: Option<Vec<KindPattern>>,
+    /// Export: app ids. Default: all.
+    apps: Option<Vec<String>>,
+    /// Export: message ids. Default: all.
+    messages: Option<Vec<String>>,
+    /// Export: template ids. Default: all.
+    templates: Option<Vec<String>>,
+    /// What the connection offers.
+    #[serde(flatten)]
+    selection: Map<String, Member>,
+}
+
+/// Where it goes. Besides these keys, what the connection offers: `catalog`, `table`, `topic` …
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(super) struct Destination {
+    /// The connection.
+    connection: ConnectionId,
+    /// Import, required: what rows become. It cannot change once the sync ran.
+    object: Option<ObjectKind>,
+    /// Export: the columns of a table, `messages` or `events`. Default: what fits
+    /// the connection that events come in through.
+    layout: Option<Layout>,
+    /// What the connection offers.
+    #[serde(flatten)]
+    target: Map<String, Member>,
+}
+
+/// How much may change or go in one run, as a number of rows or a share such as `10%`.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(super) struct Limits {
+    /// Rows that are removed; with `object: deletion`, rows that are sent.
+    removed: Option<CountOrShare>,
+    /// Rows that changed.
+    changed: Option<CountOrShare>,
+}
+
+/// A name, or a list of them.
+struct NameOrNames;
+/// A duration, or a whole number.
+struct LookbackForm;
+/// A number of rows, or a share.
+struct CountOrShare;
+/// The words `skip` and `null`; the second without quotes is no text for YAML.
+struct AbsentForm;
+
+/// Gives a type a schema that is written by hand.
+macro_rules! form {
+    ($type:ident, $schema:tt) => {
+        impl JsonSchema for $type {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($type).into()
+            }
+
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!($schema)
+            }
+        }
+    };
+}
+
+form!(NameOrNames, {
+    "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" }, "minItems": 1 }]
+});
+form!(LookbackForm, {
+    "examples": ["10m"],
+    "anyOf": [{ "type": "string", "format": "duration" }, { "type": "integer", "minimum": 0 }]
+});
+form!(CountOrShare, {
+    "examples": ["10%"],
+    "anyOf": [{ "type": "integer", "minimum": 0 }, { "type": "string", "format": "percent" }]
+});
+form!(AbsentForm, { "type": ["string", "null"], "enum": ["skip", "null", null] });
