@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Engine;
 use crate::flow::{self, Export, Import, Input};
-use crate::project::SyncSpec;
+use crate::project::{Schedule, SyncSpec};
 
 /// A sync and where it stands.
 #[derive(Clone, Debug, Serialize)]
@@ -283,8 +283,12 @@ impl Engine {
             let state = self.config.store.sync_state(id).await?;
             let options = sync.options();
             let now = self.config.clock.now();
-            let began = last.get(id).map_or(now, |run| run.started_at);
-            let next = options.schedule.as_ref().and_then(|schedule| schedule.next(began));
+            let next = match (last.get(id), options.schedule.as_ref()) {
+                (Some(run), Some(schedule)) => schedule.next(run.started_at),
+                (None, Some(Schedule::Every(_))) => Some(now),
+                (None, Some(schedule)) => schedule.next(now),
+                (_, None) => None,
+            };
             statuses.push(SyncStatus {
                 enabled: options.enabled,
                 // What is overdue is due now.

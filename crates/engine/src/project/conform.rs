@@ -8,7 +8,7 @@ use serde_json::{Map, Number, Value as Member};
 
 use super::findings::{Finding, Mark, listed};
 use super::habits;
-use super::references::{self, Content, Piece, Reference, Wants};
+use super::references::{self, Content, Reference, Wants};
 use super::words::{self, Words};
 use super::yaml::{Data, Entry, Node};
 

@@ -17,7 +17,7 @@ pub(super) fn check(format: &str, text: &str) -> Result<(), Misfit> {
         "time-zone" => time_zone(text),
         "cron" => cron(text).map(drop),
         "endpoint" => endpoint(text),
-        "url" => url(text),
+        "url" => url(text).map(drop),
         "uuid" => uuid(text),
         "date-time" => text.parse::<jiff::Timestamp>().map(drop).map_err(|_| {
             (format!("`{text}` is no point in time"), "write for example `2026-11-01T00:00:00Z`".to_owned())

@@ -1,0 +1,156 @@
+use std::time::Duration;
+
+use serde_json::json;
+use tidegate_model::{Mode, ObjectKind, Overlap};
+
+use super::super::{InDoubt, Schedule};
+use super::{CONNECTIONS, changed, good, import, one, told, valid};
+
+#[test]
+fn a_project_is_read_with_its_defaults() {
+    let project = valid(&good());
+    assert!(project.notes.is_empty() && project.unset().is_empty());
+    let sync = import(&project);
+    assert_eq!(sync.mode, Mode::Incremental, "a cursor implies it");
+    assert_eq!(sync.cursor.as_deref(), Some("ordered_at"));
+    assert_eq!(sync.lookback, Some(Overlap::Time(Duration::from_secs(300))));
+    assert_eq!(sync.primary_key, Some(vec!["id".to_owned()]));
+    assert_eq!(sync.in_doubt, InDoubt::Hold);
+    assert_eq!(sync.options.retry_for, Duration::from_secs(120));
+    assert!(sync.options.enabled && sync.options.schedule.is_none());
+    assert_eq!(sync.source.selection.shown().get("table"), Some(&json!("orders")));
+    assert_eq!(sync.destination.object, ObjectKind::Event);
+    let export = project.syncs.values().find_map(|sync| sync.as_export()).expect("an export");
+    assert_eq!(export.options.schedule, Some(Schedule::Continuous));
+    assert_eq!(export.destination.target.shown().get("table"), Some(&json!("messages")));
+}
+
+#[test]
+fn the_mode_follows_from_the_source_or_must_be_written() {
+    let stream = changed("source: { connection: shop, table: orders }\n    cursor: ordered_at\n    lookback: 5m", "source: { connection: news }");
+    assert_eq!(import(&valid(&stream)).mode, Mode::Stream);
+    let full = changed("cursor: ordered_at\n    lookback: 5m", "mode: full");
+    assert_eq!(import(&valid(&full)).mode, Mode::Full);
+    let contract = changed("    cursor: ordered_at\n    lookback: 5m\n", "    contract: braze_cdi\n")
+        .replace("    mapping:\n      external_id: customer\n      name: { value: order_placed }\n      timestamp: ordered_at\n", "");
+    assert_eq!(import(&valid(&contract)).mode, Mode::Incremental);
+    let at = ["8:3 syncs.orders: `mode` is missing", "add `cursor: ordered_at`", "`mode: full`"];
+    one("    cursor: ordered_at\n    lookback: 5m\n", "", &at);
+    one("cursor: ordered_at", "mode: incremental", &["10:5 syncs.orders.mode: `mode: incremental` needs a `cursor`", "add `cursor: ordered_at`"]);
+    one("cursor: ordered_at", "cursor: ordered_at\n    mode: full", &["`cursor` belongs to `mode: incremental`, not to `mode: full`"]);
+    one("cursor: ordered_at", "cursor: ordered_at\n    mode: stream", &["(Database) is not read with `mode: stream`", "`full`, `incremental`, `mirror`"]);
+    one("source: { connection: shop, table: orders }\n    cursor: ordered_at\n    lookback: 5m", "source: { connection: news }\n    cursor: at", &["`cursor` belongs to tables and queries", "`news` (Topics) keeps its own position"]);
+}
+
+#[test]
+fn import_or_export_follows_from_the_source_and_foreign_keys_say_why() {
+    let import = "`orders` is an import: its source `shop` (Database) gives rows";
+    let export = "`messages` is an export: its source `push` (Platform) gives events";
+    one("table: orders }", "table: orders, kinds: [a] }", &["syncs.orders.source.kinds: `kinds` belongs to an export", import, "remove `kinds`"]);
+    one("object: event }", "object: event, layout: events }", &["`layout` belongs to an export", import]);
+    one("table: messages }", "table: messages, object: event }", &["`object` belongs to an import", export]);
+    one("table: messages }", "table: messages }\n    cursor: at", &["20:5 syncs.messages.cursor: `cursor` belongs to an import", export]);
+    one("destination: { connection: shop, table: messages }", "destination: { connection: news }", &["`news` (Topics) takes no events", export]);
+    one("destination: { connection: push, object: event }", "destination: { connection: shop, object: event }", &["`shop` (Database) takes no records", import]);
+}
+
+#[test]
+fn an_unknown_connection_is_the_one_error_of_its_sync() {
+    let text = changed("connection: shop, table: orders }", "connection: shp, tabel: x }").replace("lookback: 5m", "lookback: soon");
+    assert_eq!(
+        told(&text),
+        ["9:15 syncs.orders.source.connection: there is no connection `shp` → did you mean `shop`?"]
+    );
+    let unknown_type = good().replace("type: database", "type: databse");
+    assert_eq!(
+        told(&unknown_type),
+        ["3:11 connections.shop.type: there is no connector `databse` → did you mean `database`?"]
+    );
+}
+
+#[test]
+fn the_fields_of_the_object_are_checked() {
+
+    let told_ = told(&changed("name: { value: order_placed }", "price: total"));
+    assert_eq!(told_.len(), 2, "{told_:#?}");
+    assert!(told_[0].contains("14:5 syncs.orders.mapping: `mapping.name` is required"), "{told_:#?}");
+    assert!(told_[1].contains("16:7 syncs.orders.mapping.price: `mapping.price` does not apply"), "{told_:#?}");
+    one("external_id: customer", "app_id: customer", &["`mapping` names no identifier of the user", "external_id"]);
+    one("object: event", "object: catalog_item", &["does not take the object `catalog_item`", "`user`, `event`, `purchase`"]);
+}
+
+#[test]
+fn what_cannot_be_done_yet_is_told_and_never_ignored() {
+    for (written, what) in [
+        ("changed: ignore", "`changed: ignore`"),
+        ("removed: delete", "`removed: delete`"),
+        ("removed: update", "`removed: update`"),
+        ("state: source", "`state: source`"),
+        ("absent: skip", "`absent: skip`"),
+        ("limits: { removed: 10% }", "`limits`"),
+        ("limits: { changed: 1000 }", "`limits`"),
+    ] {
+        one("lookback: 5m", written, &[what, "is not available in this version yet", "→ remove it"]);
+    }
+    one("cursor: ordered_at\n    lookback: 5m", "mode: mirror", &["`mode: mirror` is not available in this version yet"]);
+    for written in ["changed: send", "removed: ignore", "state: ours", "absent: null", "absent: \"null\""] {
+        valid(&changed("lookback: 5m", written));
+    }
+    one("lookback: 5m", "limits: { removed: many }", &["`many` is no share of the rows", "`10%`"]);
+}
+
+#[test]
+fn schedules_are_read_in_the_zone_of_the_project() {
+    let of = |schedule: &str| {
+        let text = format!("time_zone: Europe/Paris{}", changed("lookback: 5m", &format!("schedule: {schedule}")));
+        import(&valid(&text)).options.schedule.clone().expect("a schedule")
+    };
+    assert_eq!(of("continuous"), Schedule::Continuous);
+    assert_eq!(of("{ every: 15m }"), Schedule::Every(Duration::from_secs(900)));
+    assert_eq!(of("{ cron: \"0 6 * * *\" }").to_string(), "at 0 6 * * * (Europe/Paris)");
+    let zoned = of("{ cron: \"0 6 * * *\", time_zone: America/New_York }");
+    assert_eq!(zoned.to_string(), "at 0 6 * * * (America/New_York)");
+    for (written, words) in [
+        ("\"*/15 * * * *\"", &["`*/15 * * * *` is no schedule", "`schedule: { cron: \"*/15 * * * *\" }`"][..]),
+        ("15m", &["`15m` is no schedule", "`schedule: { every: 15m }`"]),
+        ("{ every: 15 }", &["schedule.every: expected a duration", "found a number", "`15s`"]),
+        ("{ every: hour }", &["`hour` is not a duration"]),
+        ("{ every: 0s }", &["`every` must be a second or more", "continuous"]),
+        ("{ cron: \"61 * * * *\" }", &["schedule.cron: `61 * * * *` is no cron pattern", "five fields"]),
+        ("{ cron: \"0 0 6 * * *\" }", &["is no cron pattern", "five fields"]),
+        ("{ cron: \"0 6 * * *\", time_zone: Europe/Berln }", &["there is no time zone `Europe/Berln`", "`Europe/Berlin`"]),
+        ("{ evry: 15m }", &["unknown key `evry`", "did you mean `every`?"]),
+    ] {
+        let text = changed("lookback: 5m", &format!("schedule: {written}"));
+        let told = told(&text);
+        assert!(words.iter().all(|word| told[0].contains(word)), "{written}: {told:#?}");
+    }
+    let told = told(&format!("time_zone: +02:00{}", good()));
+    assert!(told[0].contains("1:1 time_zone: there is no time zone `+02:00` → write an IANA name"), "{told:#?}");
+}
+
+#[test]
+fn a_draft_keeps_its_contacts_and_labels() {
+    let text = changed("lookback: 5m", "enabled: false\n    contacts: [ada@example.com]\n    labels: { team: growth }");
+    let project = valid(&text);
+    let options = &import(&project).options;
+    assert!(!options.enabled);
+    assert_eq!(options.contacts, ["ada@example.com"]);
+    assert_eq!(options.labels["team"], "growth");
+}
+
+#[test]
+fn a_query_without_a_key_is_worth_a_note() {
+    let text = changed("table: orders", "query: select 1").replace("    primary_key: id\n", "");
+    let notes = valid(&text).notes;
+    assert!(notes[0].message.contains("a query has no key") && notes[0].next.contains("primary_key"), "{notes:?}");
+}
+
+#[test]
+fn a_file_of_comments_is_an_empty_project() {
+    for text in ["", "# nothing yet\n", "connections:\nsyncs:\n", "connections: {}\n"] {
+        let project = valid(text);
+        assert!(project.syncs.is_empty() && project.connections.is_empty());
+    }
+    assert!(valid(CONNECTIONS).syncs.is_empty());
+}
