@@ -26,6 +26,8 @@ pub(super) struct Conform<'s> {
     resolves: bool,
     /// Keys below which they do not.
     literal: &'static [&'static str],
+    /// Keys that were told already.
+    told: Vec<&'static str>,
     pub(super) findings: Vec<Finding>,
     pub(super) references: Vec<Reference>,
 }
@@ -66,12 +68,17 @@ impl Spot {
 impl<'s> Conform<'s> {
     /// Reads values in which `${` is text.
     pub(super) fn plain(root: &'s Member) -> Conform<'s> {
-        Conform { root, resolves: false, literal: &[], findings: Vec::new(), references: Vec::new() }
+        Conform { root, resolves: false, literal: &[], told: Vec::new(), findings: Vec::new(), references: Vec::new() }
     }
 
     /// Reads values in which references resolve, except below the keys in `literal`.
     pub(super) fn resolving(root: &'s Member, literal: &'static [&'static str]) -> Conform<'s> {
         Conform { resolves: true, literal, ..Conform::plain(root) }
+    }
+
+    /// Leaves out keys that a finding is about already.
+    pub(super) fn without(self, told: Vec<&'static str>) -> Conform<'s> {
+        Conform { told, ..self }
     }
 
     /// Reads a value. After a finding, what is returned has no meaning.
@@ -277,6 +284,9 @@ impl<'s> Conform<'s> {
         let known: Vec<&str> = properties.into_iter().flat_map(Map::keys).map(String::as_str).collect();
         let mut present: Vec<String> = Vec::new();
         for Entry { key, at, value } in entries {
+            if spot.steps.is_empty() && self.told.contains(&key.as_str()) {
+                continue;
+            }
             let inner = spot.key(key, *at);
             let (key, property) = match (properties.and_then(|properties| properties.get(key)), &schema["additionalProperties"]) {
                 (Some(property), _) => (key.clone(), property),
@@ -358,6 +368,11 @@ impl<'s> Conform<'s> {
                 return read;
             }
             tries.push((self.followed(choice), other.findings));
+        }
+        // A value that may be left out has one form.
+        if let [(_, findings)] = tries.iter().filter(|(choice, _)| choice["type"] != "null").collect::<Vec<_>>()[..] {
+            self.findings.extend(findings.iter().cloned());
+            return Member::Null;
         }
         let words: Vec<&str> = choices.iter().filter_map(|choice| words::only(self.followed(choice))).flatten().collect();
         let forms = || tries.iter().filter(|(choice, _)| same_form(node, choice) && words::only(choice).is_none());

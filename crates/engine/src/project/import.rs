@@ -4,7 +4,7 @@ use serde_json::{Value as Member, json};
 use tidegate_model::mapping::misfits;
 use tidegate_model::{MappingSpec, Mode, ObjectKind, Overlap, SourceRole};
 
-use super::findings::{Finding, listed};
+use super::findings::listed;
 use super::formats::duration;
 use super::habits;
 use super::spec::{Changed, Contract, ImportSpec, Removed, RowDestination, RowSource, State};
@@ -71,16 +71,14 @@ fn names(value: Member) -> Vec<String> {
 
 impl Sheet<'_> {
     /// Adds a finding for each key below `end` that belongs to the other kind of sync.
-    pub(super) fn foreign_in(&mut self, end: &str, keys: &[&str], kind: &str, why: &str) {
+    pub(super) fn foreign_in(&mut self, end: &str, keys: &[&'static str], kind: &str, why: &str) {
         let Some(entry) = self.entry(end) else { return };
-        let found = entry.value.entries().iter().filter(|entry| keys.contains(&entry.key.as_str()));
-        for Finding { at, path, .. } in found
-            .map(|inner| self.spot.key(end, entry.at).key(&inner.key, inner.at).finding(""))
-            .collect::<Vec<_>>()
-        {
-            let key = path.rsplit('.').next().unwrap_or_default().to_owned();
-            let told = Finding::new(at, path, format!("`{key}` belongs to an {kind}, and {why}"));
-            self.findings.push(told.hint(format!("remove `{key}`")));
+        for key in keys {
+            let Some(inner) = entry.value.entry(key) else { continue };
+            let spot = self.spot.key(end, entry.at).key(key, inner.at);
+            let found = spot.finding(format!("`{key}` belongs to an {kind}, and {why}"));
+            self.findings.push(found.hint(format!("remove `{key}`")));
+            self.told.push(key);
         }
     }
 

@@ -43,6 +43,8 @@ pub(super) struct Sheet<'a> {
     pub(super) spot: Spot,
     /// The entries by key; a habit word stands under the key that it means.
     given: IndexMap<String, &'a Entry>,
+    /// Keys of the ends that a finding is about already.
+    pub(super) told: Vec<&'static str>,
     /// Whether an end names a connection that does not exist or cannot be used:
     /// nothing else can be said of the sync then.
     unknown: bool,
@@ -77,6 +79,7 @@ pub(super) fn read(
         id: &entry.key,
         spot,
         given: IndexMap::new(),
+        told: Vec::new(),
         unknown: false,
         findings: Vec::new(),
         notes: Vec::new(),
@@ -241,7 +244,7 @@ impl<'a> Sheet<'a> {
         let entry = self.entry(key)?;
         let shape = if key == "source" { "Source" } else { "Destination" };
         let schema = merged(of_connector, self.file.schema, shape, own);
-        let mut conform = Conform::resolving(&schema, LITERAL);
+        let mut conform = Conform::resolving(&schema, LITERAL).without(self.told.clone());
         let mut spot = self.spot.key(key, entry.at);
         spot.steps.clear();
         let value = conform.read(&entry.value, &schema, &spot);

@@ -7,6 +7,9 @@ use super::yaml::Open;
 /// Explains why the text cannot be read. `open` are the lists and mappings
 /// that were not closed yet.
 pub(super) fn explain(text: &str, at: Mark, info: &str, open: &[Open]) -> Vec<Finding> {
+    if info.contains("recursion limit") {
+        return vec![too_deep(at)];
+    }
     let traps = unquoted(text);
     if !traps.is_empty() {
         return traps;
@@ -29,8 +32,22 @@ pub(super) fn explain(text: &str, at: Mark, info: &str, open: &[Open]) -> Vec<Fi
     vec![structure(text, at, info)]
 }
 
+/// Too many levels stand in each other.
+pub(super) fn too_deep(at: Mark) -> Finding {
+    Finding::new(at, "", "too many lists and mappings stand in each other")
+        .hint("look for brackets that are not closed")
+}
+
 /// What is wrong outside of brackets.
 fn structure(text: &str, at: Mark, info: &str) -> Finding {
+    if info.contains("escape") {
+        return Finding::new(at, "", "a backslash in double quotes begins an escape that YAML does not know")
+            .hint("write the text in single quotes, or the backslash twice");
+    }
+    if info.contains("unexpected character") {
+        return Finding::new(at, "", "text without quotes cannot begin with this character")
+            .hint("put the text in quotes");
+    }
     if info.contains("quoted scalar") {
         let at = quote(text).unwrap_or(at);
         return Finding::new(at, "", "a quote is not closed").hint("close it on the same line");

@@ -101,7 +101,8 @@ pub(super) struct Open {
 
 enum Content {
     List(Vec<Node>),
-    Map { entries: Vec<Entry>, key: Key },
+    /// `broken` says that a finding is about the whole of it.
+    Map { entries: Vec<Entry>, key: Key, broken: bool },
 }
 
 /// What a mapping waits for.
@@ -162,7 +163,7 @@ impl Reader<'_, '_> {
             }
             Event::MappingStart(anchor, tag) => {
                 self.plain(at, anchor, tag.is_some());
-                self.begin(at, Content::Map { entries: Vec::new(), key: Key::Next })?;
+                self.begin(at, Content::Map { entries: Vec::new(), key: Key::Next, broken: false })?;
             }
             Event::SequenceEnd | Event::MappingEnd => self.end(),
             Event::DocumentStart(_) if self.root.is_some() => {
@@ -180,8 +181,7 @@ impl Reader<'_, '_> {
 
     fn begin(&mut self, at: Mark, content: Content) -> Result<(), Finding> {
         if self.open.len() >= DEPTH_MAX {
-            return Err(Finding::new(at, "", format!("more than {DEPTH_MAX} levels stand in each other"))
-                .hint("look for brackets that are not closed"));
+            return Err(syntax::too_deep(at));
         }
         self.open.push(Open { at, content });
         Ok(())
@@ -191,6 +191,7 @@ impl Reader<'_, '_> {
         let Some(Open { at, content }) = self.open.pop() else { return };
         let data = match content {
             Content::List(items) => Data::List(items),
+            Content::Map { broken: true, .. } => Data::Unreadable,
             Content::Map { entries, .. } => Data::Map(entries),
         };
         self.add(Node { at, data });
@@ -204,7 +205,7 @@ impl Reader<'_, '_> {
         };
         match content {
             Content::List(items) => items.push(node),
-            Content::Map { entries, key } => {
+            Content::Map { entries, key, broken } => {
                 *key = match std::mem::replace(key, Key::Next) {
                     Key::Read(key, at) => {
                         match entries.iter().find(|entry| entry.key == key) {
@@ -230,6 +231,7 @@ impl Reader<'_, '_> {
                         Data::Boolean(key) => Key::Read(key.to_string(), node.at),
                         _ => {
                             self.findings.push(syntax::no_key(self.text, *outer, node.at));
+                            *broken = true;
                             Key::Unreadable
                         }
                     },

@@ -12,9 +12,9 @@ fn every_error_is_told_at_once_in_the_order_of_the_file() {
         [
             "3:27 connections.shop: unknown key `hots` → did you mean `host`?",
             "3:44 connections.shop.port: expected a whole number from 0 to 65535, found 99999 → correct the number",
-            "9:33 syncs.orders.source: unknown key `tabel` → did you mean `table`?",
-            "11:5 syncs.orders.lookback: `soon` is not a duration → write for example `90s`, `10m` or `1h 30m`",
-            "15:7 syncs.orders.mapping: unknown key `externl_id` → did you mean `external_id`?",
+            "8:33 syncs.orders.source: unknown key `tabel` → did you mean `table`?",
+            "10:5 syncs.orders.lookback: `soon` is not a duration → write for example `90s`, `10m` or `1h 30m`",
+            "14:7 syncs.orders.mapping: unknown key `externl_id` → did you mean `external_id`?",
         ]
     );
 }
@@ -78,7 +78,7 @@ fn values_of_the_wrong_form_say_what_to_write() {
         ("table: orders }", "table: orders, time_zone: Europe/Berln }", &["there is no time zone `Europe/Berln`", "`Europe/Berlin`"]),
         ("message.push.*", "message.pusch.*", &["kinds[0]: no message event has the kind `message.pusch.*`", "did you mean `message.push."]),
         ("    mapping:\n      external_id: customer\n      name: { value: order_placed }\n      timestamp: ordered_at\n", "", &["neither `mapping` nor `contract` is given", "external_id"]),
-        ("    destination: { connection: push, object: event }\n", "", &["8:3 syncs.orders: `destination` is missing"]),
+        ("    destination: { connection: push, object: event }\n", "", &["7:3 syncs.orders: `destination` is missing"]),
     ] {
         one(from, to, words);
     }

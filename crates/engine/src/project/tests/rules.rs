@@ -34,9 +34,9 @@ fn the_mode_follows_from_the_source_or_must_be_written() {
     let contract = changed("    cursor: ordered_at\n    lookback: 5m\n", "    contract: braze_cdi\n")
         .replace("    mapping:\n      external_id: customer\n      name: { value: order_placed }\n      timestamp: ordered_at\n", "");
     assert_eq!(import(&valid(&contract)).mode, Mode::Incremental);
-    let at = ["8:3 syncs.orders: `mode` is missing", "add `cursor: ordered_at`", "`mode: full`"];
+    let at = ["7:3 syncs.orders: `mode` is missing", "add `cursor: ordered_at`", "`mode: full`"];
     one("    cursor: ordered_at\n    lookback: 5m\n", "", &at);
-    one("cursor: ordered_at", "mode: incremental", &["10:5 syncs.orders.mode: `mode: incremental` needs a `cursor`", "add `cursor: ordered_at`"]);
+    one("cursor: ordered_at", "mode: incremental", &["9:5 syncs.orders.mode: `mode: incremental` needs a `cursor`", "add `cursor: ordered_at`"]);
     one("cursor: ordered_at", "cursor: ordered_at\n    mode: full", &["`cursor` belongs to `mode: incremental`, not to `mode: full`"]);
     one("cursor: ordered_at", "cursor: ordered_at\n    mode: stream", &["(Database) is not read with `mode: stream`", "`full`, `incremental`, `mirror`"]);
     one("source: { connection: shop, table: orders }\n    cursor: ordered_at\n    lookback: 5m", "source: { connection: news }\n    cursor: at", &["`cursor` belongs to tables and queries", "`news` (Topics) keeps its own position"]);
@@ -59,7 +59,7 @@ fn an_unknown_connection_is_the_one_error_of_its_sync() {
     let text = changed("connection: shop, table: orders }", "connection: shp, tabel: x }").replace("lookback: 5m", "lookback: soon");
     assert_eq!(
         told(&text),
-        ["9:15 syncs.orders.source.connection: there is no connection `shp` → did you mean `shop`?"]
+        ["8:15 syncs.orders.source.connection: there is no connection `shp` → did you mean `shop`?"]
     );
     let unknown_type = good().replace("type: database", "type: databse");
     assert_eq!(
@@ -71,10 +71,10 @@ fn an_unknown_connection_is_the_one_error_of_its_sync() {
 #[test]
 fn the_fields_of_the_object_are_checked() {
 
-    let told_ = told(&changed("name: { value: order_placed }", "price: total"));
-    assert_eq!(told_.len(), 2, "{told_:#?}");
-    assert!(told_[0].contains("14:5 syncs.orders.mapping: `mapping.name` is required"), "{told_:#?}");
-    assert!(told_[1].contains("16:7 syncs.orders.mapping.price: `mapping.price` does not apply"), "{told_:#?}");
+    let found = told(&changed("name: { value: order_placed }", "price: total"));
+    assert_eq!(found.len(), 2, "{found:#?}");
+    assert!(found[0].contains("13:5 syncs.orders.mapping: `mapping.name` is required"), "{found:#?}");
+    assert!(found[1].contains("15:7 syncs.orders.mapping.price: `mapping.price` does not apply"), "{found:#?}");
     one("external_id: customer", "app_id: customer", &["`mapping` names no identifier of the user", "external_id"]);
     one("object: event", "object: catalog_item", &["does not take the object `catalog_item`", "`user`, `event`, `purchase`"]);
 }
