@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use futures_util::StreamExt;
 use jiff::Timestamp;
 
-use tidegate_connectors::CONNECTORS;
+use crate::registry::CONNECTORS;
 use tidegate_engine::control::{Config, Engine, Rehearsal};
 use tidegate_engine::project::{self, Project};
 use tidegate_model::{
@@ -91,7 +91,7 @@ impl Place {
         Ok(Engine::new(Config {
             connectors: CONNECTORS,
             store,
-            http: Arc::new(tidegate_connectors::http::RealHttp::new()?),
+            http: Arc::new(tidegate_transport::http::RealHttp::new()?),
             log: self.open_log(clock.clone(), access)?,
             clock,
             project,

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tidegate_connectors::CONNECTORS;
+use tidegate::registry::CONNECTORS;
 use tidegate_engine::control::{Config as Parts, Engine};
 use tidegate_engine::project;
 use tidegate_model::{Clock, Connector, SystemClock};
@@ -355,7 +355,7 @@ pub(crate) async fn engine(connector: Connector, yaml: &str, folder: &Path) -> E
         connectors,
         store: tidegate_state::open(state).await.expect("a store"),
         log: tidegate_state::open_log(log).expect("a log"),
-        http: Arc::new(tidegate_connectors::http::RealHttp::new().expect("a client")),
+        http: Arc::new(tidegate_transport::http::RealHttp::new().expect("a client")),
         clock,
         project: project::parse(yaml, "tidegate.yaml", connectors).expect("a project"),
         folder: folder.to_owned(),

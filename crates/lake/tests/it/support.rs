@@ -53,7 +53,7 @@ pub fn open(role: SinkRole, project: &Path, target: &SinkTarget) -> Arc<Sink> {
 
 /// The role of a Delta table.
 pub fn delta() -> SinkRole {
-    tidegate_lake::CONNECTOR.sink.expect("delta is a sink")
+    tidegate_lake::delta::CONNECTOR.sink.expect("delta is a sink")
 }
 
 /// An event at this offset: a minute later than the one before.

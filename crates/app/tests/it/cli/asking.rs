@@ -134,7 +134,7 @@ fn cli_setup_prints_the_statements_for_the_names_of_the_project() {
 #[test]
 fn cli_connectors_explain_themselves_and_shells_get_their_completions() {
     let project = Project::new("");
-    let kinds: Vec<&str> = tidegate_connectors::CONNECTORS.iter().map(|connector| connector.kind).collect();
+    let kinds: Vec<&str> = tidegate::registry::CONNECTORS.iter().map(|connector| connector.kind).collect();
     expect(&project.done(&["connectors"]), 0, &kinds);
     for kind in kinds {
         let ended = project.done(&["connectors", kind]);
