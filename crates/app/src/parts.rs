@@ -8,8 +8,8 @@ use futures_util::StreamExt;
 use jiff::Timestamp;
 
 use crate::registry::CONNECTORS;
-use tidegate_engine::control::{Config, Engine, Rehearsal};
 use tidegate_engine::project::{self, Project};
+use tidegate_engine::service::{Config, Engine, Rehearsal};
 use tidegate_model::{
     Appended, Checkpoint, Clock, Error, Event, EventLog, Feed, Lag, LoggedEvent, Reading, Secret, Store,
     StreamId, SystemClock,

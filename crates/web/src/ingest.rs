@@ -10,7 +10,7 @@ use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use bytes::BytesMut;
 use http_body_util::BodyExt;
-use tidegate_engine::control::{Engine, Inlet};
+use tidegate_engine::service::{Engine, Inlet};
 use tidegate_model::{ConnectionId, Error, ErrorKind, IngestPlace};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 

@@ -34,7 +34,7 @@ pub(super) async fn serve(place: &Place, address: SocketAddr) -> Result<u8, Erro
 }
 
 /// Says where everything is: on stderr, for stdout is for data.
-async fn announce(engine: &tidegate_engine::control::Engine, address: SocketAddr) {
+async fn announce(engine: &tidegate_engine::service::Engine, address: SocketAddr) {
     eprintln!("listening on http://{address}");
     for inlet in engine.inlets() {
         eprintln!("  events  /in/{}/{}", inlet.kind, inlet.connection);

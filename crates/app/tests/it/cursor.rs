@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use proptest::prelude::*;
 use proptest::test_runner::{Config as Cases, TestRunner};
-use tidegate_engine::control::Engine;
+use tidegate_engine::service::Engine;
 use tidegate_model::{
     Body, Cause, Checks, Connector, Counts, Destination, Ending, Error, Limits, ObjectKind, ObjectSpec,
     Platform, PlatformRole, Reason, Receipt, Record, Repeat, Run, Settings, SyncId, Tools,

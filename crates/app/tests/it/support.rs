@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tidegate::registry::CONNECTORS;
-use tidegate_engine::control::{Config as Parts, Engine};
 use tidegate_engine::project;
+use tidegate_engine::service::{Config as Parts, Engine};
 use tidegate_model::{Clock, Connector, SystemClock};
 use tidegate_state::{LogAccess, LogConfig, StateConfig, StoreLocation};
 use tokio_postgres::{Client, Config, NoTls};
