@@ -37,7 +37,7 @@ impl Scene {
     /// A sync `name` in a group of its own, whose `from` has this besides.
     fn sync(&self, name: &str, from: &str, rest: &str) -> String {
         format!(
-            "  {name}:\n    from: {{ connection: stream, topics: {}, group: {}, {from} }}\n{rest}",
+            "  {name}:\n    source: {{ connection: stream, topics: {}, group: {}, {from} }}\n{rest}",
             self.topic.name,
             self.topic.group(name)
         )
