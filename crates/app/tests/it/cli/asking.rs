@@ -40,7 +40,10 @@ async fn cli_exit_codes_say_how_it_went() {
     expect(&done(&["run", "orders"]), 1, &["orders: failed", "401"]);
 
     let yaml = std::fs::read_to_string(shop.project.path().join("tidegate.yaml")).expect("read");
-    shop.project.write("tidegate.yaml", &yaml.replace("properties: [id, total]", "properties: { colums: [id, total] }"));
+    shop.project.write(
+        "tidegate.yaml",
+        &yaml.replace("properties: [id, total]", "properties: { colums: [id, total] }"),
+    );
     expect(&done(&["validate"]), 2, &["tidegate.yaml:", "`colums`", "did you mean `columns`?"]);
     shop.project.write("tidegate.yaml", &yaml.replace("external_id: customer", "external_id: custmer"));
     expect(&done(&["plan", "orders"]), 1, &["custmer", "customer"]);
