@@ -76,7 +76,7 @@ impl Database {
     /// The connection as a project writes it.
     pub(crate) fn connection(&self) -> String {
         format!(
-            "{{ kind: postgres, host: 127.0.0.1, port: {}, database: {}, user: {}, password: \"{}\", tls: require }}",
+            "{{ type: postgres, host: 127.0.0.1, port: {}, database: {}, user: {}, password: \"{}\", tls: require }}",
             self.port(),
             self.name,
             self.user(),
@@ -293,8 +293,8 @@ impl Sandbox {
     /// The connections `braze` and `onesignal` as a project writes them.
     pub(crate) fn connections(&self) -> String {
         format!(
-            "  braze: {{ kind: braze, endpoint: \"{0}\", api_key: test }}\n  \
-             onesignal: {{ kind: onesignal, endpoint: \"{0}\", api_key: test, app_id: 7a1d6b3e-52f4-4c0b-9a86-0c5e2f9d4b17 }}\n",
+            "  braze: {{ type: braze, endpoint: \"{0}\", api_key: test }}\n  \
+             onesignal: {{ type: onesignal, endpoint: \"{0}\", api_key: test, app_id: 7a1d6b3e-52f4-4c0b-9a86-0c5e2f9d4b17 }}\n",
             self.url
         )
     }

@@ -36,7 +36,7 @@ pub fn tools(project: &Path) -> Tools {
     }
 }
 
-/// An export of message events with these settings under `to:`.
+/// An export of message events with these settings under `destination:`.
 pub fn target(export: &str, members: Value) -> SinkTarget {
     SinkTarget {
         sync: SyncId::new(export),
