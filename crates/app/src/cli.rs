@@ -30,8 +30,8 @@ pub(crate) struct Cli {
 /// Where the project is and where state is kept.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Place {
-    /// The folder with `tidegate.yaml`.
-    #[arg(long, global = true, default_value = ".", value_name = "DIR")]
+    /// The project file, or the folder with `tidegate.yaml`.
+    #[arg(long, global = true, default_value = ".", value_name = "PATH")]
     pub(crate) project: PathBuf,
 
     /// Where state is kept [default: `.tidegate` in the project].
@@ -86,7 +86,7 @@ pub(crate) enum Command {
     },
     /// Prints the statements and steps that the other system's administrator runs.
     Setup {
-        /// A connection of the project, or a kind such as `postgres`.
+        /// A connection of the project, or a type such as `postgres`.
         name: String,
         /// A setting, for example `--set user=tidegate`.
         #[arg(long = "set", value_name = "NAME=VALUE")]
@@ -106,7 +106,7 @@ pub(crate) enum Command {
         /// Syncs, in this order.
         #[arg(group = "which")]
         syncs: Vec<String>,
-        /// Every sync but those that run continuously, in the order of the project file.
+        /// Every sync but drafts and those that run continuously, in the order of the project file.
         #[arg(long, group = "which")]
         all: bool,
         /// How many run at the same time.

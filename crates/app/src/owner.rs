@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use tidegate_engine::project::FILE_NAME;
+use tidegate_engine::project::is_project;
 use tidegate_model::{Error, ErrorKind};
 
 /// The file in the data folder that names its project.
@@ -25,19 +25,19 @@ pub(crate) fn claim(project: &Path, data: &Path) -> Result<(), Error> {
     let file = data.join(OWNER);
     let written = std::fs::read_to_string(&file).unwrap_or_default();
     // Inside of another project's folder it is that project's, whether it says so or not.
-    let around = data.ancestors().skip(1).find(|folder| folder.join(FILE_NAME).exists());
+    let around = data.ancestors().skip(1).find(|folder| is_project(folder));
     let owner = around.unwrap_or(Path::new(written.trim_end()));
     if owner == project {
         return Ok(());
     }
-    if !owner.as_os_str().is_empty() && owner.join(FILE_NAME).exists() {
+    if !owner.as_os_str().is_empty() && is_project(owner) {
         return Err(Error::settings(format!(
             "the data folder {} belongs to the project in {}",
             data.display(),
             owner.display()
         ))
         .hint(format!(
-            "give this project a `--data` of its own; if it took that one's place, remove that one's {FILE_NAME}"
+            "give this project a `--data` of its own; if it took that one's place, remove that one's project file"
         )));
     }
     std::fs::write(&file, format!("{}\n", project.display())).map_err(|cause| {

@@ -30,9 +30,14 @@ const BENCH_LOG: &str = "TIDEGATE_BENCH_LOG";
 const MASTER_KEY: &str = "TIDEGATE_MASTER_KEY";
 
 impl Place {
+    /// The project's folder: relative paths start here.
+    pub(crate) fn folder(&self) -> PathBuf {
+        project::folder_of(&self.project)
+    }
+
     /// Where state is kept.
     pub(crate) fn data_folder(&self) -> PathBuf {
-        self.data.clone().unwrap_or_else(|| self.project.join(".tidegate"))
+        self.data.clone().unwrap_or_else(|| self.folder().join(".tidegate"))
     }
 
     /// What people wrote down.
@@ -86,7 +91,7 @@ impl Place {
     async fn engine_that(&self, access: LogAccess) -> Result<Engine, Error> {
         let project = self.project()?;
         let store = self.open_store().await?;
-        owner::claim(&self.project, &self.data_folder())?;
+        owner::claim(&self.folder(), &self.data_folder())?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         Ok(Engine::new(Config {
             connectors: CONNECTORS,
@@ -95,7 +100,7 @@ impl Place {
             log: self.open_log(clock.clone(), access)?,
             clock,
             project,
-            folder: self.project.clone(),
+            folder: self.folder(),
             data: self.data_folder(),
             log_days: self.event_days,
         }))

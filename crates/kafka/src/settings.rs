@@ -113,6 +113,7 @@ impl Mechanism {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Oidc {
     /// The provider's token endpoint, for example `https://login.example.com/oauth2/token`.
+    #[schemars(extend("format" = "url"))]
     pub(crate) url: String,
     /// The client.
     pub(crate) client_id: String,

@@ -104,7 +104,7 @@ impl KafkaSource {
             }
             Reach::Cursor { .. } => {
                 return Err(Error::settings("topics have no cursor column")
-                    .hint("leave `detect` out: offsets say what is new"));
+                    .hint("leave `cursor` out: offsets say what is new"));
             }
         };
         let session_timeout = self.shared.client.millis("session.timeout.ms").unwrap_or(15_000);

@@ -15,7 +15,7 @@ pub(super) async fn check(place: &Place, names: &[String], out: Output) -> Resul
             reports.push(engine.check_sync(id).await?);
         }
         let used: Vec<&ConnectionId> =
-            project.syncs.values().flat_map(|sync| [sync.from(), sync.to()]).collect();
+            project.syncs.values().flat_map(|sync| [sync.source(), sync.destination()]).collect();
         for id in project.connections.keys().filter(|id| !used.contains(id)) {
             reports.push(engine.check_connection(id).await?);
         }

@@ -40,7 +40,7 @@ fn objects(connector: &Connector) -> Vec<&'static str> {
 
 fn to_json(connector: &Connector) -> Value {
     json!({
-        "kind": connector.kind,
+        "type": connector.kind,
         "title": connector.title,
         "source": connector.source.is_some(),
         "objects": objects(connector),
@@ -52,7 +52,7 @@ fn to_json(connector: &Connector) -> Value {
 }
 
 fn table() -> Table {
-    let mut table = output::table(&["kind", "system", "rows are read", "takes", "sandbox"]);
+    let mut table = output::table(&["type", "system", "rows are read", "takes", "sandbox"]);
     let yes = |is: bool| if is { "yes" } else { "" };
     for connector in CONNECTORS {
         table.add_row([

@@ -24,11 +24,20 @@ pub(super) async fn run(
     let syncs: Vec<SyncId> = match all {
         // What runs all the time belongs to `tidegate serve`.
         true => (engine.project().syncs.iter())
-            .filter(|(_, sync)| sync.schedule() != Some(Schedule::Continuous))
+            .filter(|(id, sync)| {
+                if !sync.options().enabled {
+                    eprintln!("{id}: skipped, it is a draft (`enabled: false`)");
+                }
+                sync.options().enabled && sync.schedule() != Some(&Schedule::Continuous)
+            })
             .map(|(id, _)| id.clone())
             .collect(),
         false => names.iter().map(SyncId::new).collect(),
     };
+    if syncs.is_empty() && !engine.project().syncs.is_empty() {
+        eprintln!("nothing to run: every sync is a draft or runs continuously");
+        return Ok(DONE);
+    }
     if syncs.is_empty() {
         return Err(Error::settings("the project has no syncs yet").hint("add one under `syncs`"));
     }

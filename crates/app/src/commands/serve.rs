@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use metrics_exporter_prometheus::PrometheusBuilder;
-use tidegate_engine::project::Schedule;
+use tidegate_engine::project::Project;
 use tidegate_model::Error;
 
 use crate::DONE;
@@ -15,6 +15,7 @@ pub(super) async fn serve(place: &Place, address: SocketAddr) -> Result<u8, Erro
         .install_recorder()
         .map_err(|cause| Error::internal("metrics cannot be recorded").caused_by(cause))?;
     let engine = Arc::new(place.serving_engine().await?);
+    every_variable_is_set(engine.project())?;
     engine.open_inlets().await?;
     let listener = tidegate_web::listen(address).await?;
     let address = listener.local_addr().unwrap_or(address);
@@ -42,12 +43,25 @@ async fn announce(engine: &tidegate_engine::service::Engine, address: SocketAddr
             eprintln!("          /{path}/…");
         }
     }
+    for (id, sync) in engine.project().syncs.iter().filter(|(_, sync)| !sync.options().enabled) {
+        eprintln!("  draft   {id}: {} → {}, does not run (`enabled: false`)", sync.source(), sync.destination());
+    }
     for (id, schedule) in engine.kept().await {
         let Some(sync) = engine.project().syncs.get(&id) else { continue };
-        let when = match schedule {
-            Schedule::Continuous => "continuous".to_owned(),
-            Schedule::Every(span) => format!("every {span:?}"),
-        };
-        eprintln!("  sync    {id}: {} → {}, {when}", sync.from(), sync.to());
+        eprintln!("  sync    {id}: {} → {}, {schedule}", sync.source(), sync.destination());
     }
+}
+
+/// Fails at the start, not at the first run at night.
+fn every_variable_is_set(project: &Project) -> Result<(), Error> {
+    let unset = project.unset_to_serve();
+    if unset.is_empty() {
+        return Ok(());
+    }
+    let each = |join: &dyn Fn(&str, &str) -> String| {
+        unset.iter().map(|variable| join(&variable.name, &variable.path)).collect::<Vec<_>>().join(", ")
+    };
+    let listed = each(&|name, path| format!("{name} (`{path}`)"));
+    Err(Error::settings(format!("environment variables are not set: {listed}"))
+        .hint("set them, or give them a default: `${NAME:-default}`"))
 }

@@ -12,17 +12,18 @@ pub(super) async fn setup(place: &Place, name: &str, set: &[String]) -> Result<u
     let (kind, mut members, selection) = match place.project() {
         Ok(project) => match project.connections.get(&connection) {
             Some(spec) => {
-                // What the first sync of this connection reads or writes there.
+                // What the first sync of this connection reads or writes there. References
+                // are not resolved to print statements: a name stands in their place.
                 let used = project.syncs.values().find_map(|sync| match sync {
-                    SyncSpec::Import(import) if import.from.connection == connection => {
-                        Some(import.from.selection.clone())
+                    SyncSpec::Import(import) if import.source.connection == connection => {
+                        Some(import.source.selection.shown())
                     }
-                    SyncSpec::Export(export) if export.to.connection == connection => {
-                        Some(export.to.target.clone())
+                    SyncSpec::Export(export) if export.destination.connection == connection => {
+                        Some(export.destination.target.shown())
                     }
                     _ => None,
                 });
-                (spec.kind.clone(), spec.settings.clone(), used)
+                (spec.kind.clone(), spec.settings.shown(), used)
             }
             None => (name.to_owned(), Map::new(), None),
         },
@@ -32,15 +33,6 @@ pub(super) async fn setup(place: &Place, name: &str, set: &[String]) -> Result<u
         Error::settings(format!("`{name}` is neither a connection of the project nor a connector"))
             .hint("`tidegate connectors` lists the connectors")
     })?;
-    // References are not looked up to print statements: a name stands in their place.
-    for (name, member) in &mut members {
-        let is_reference = member.as_object().is_some_and(|object| {
-            object.len() == 1 && ["env", "file", "secret"].iter().any(|how| object.contains_key(*how))
-        });
-        if is_reference {
-            *member = Value::String(format!("<{name}>"));
-        }
-    }
     for pair in set {
         let (key, value) = pair.split_once('=').ok_or_else(|| {
             Error::settings(format!("`--set {pair}` is not NAME=VALUE"))

@@ -23,6 +23,9 @@ pub(super) async fn status(place: &Place, sync: Option<SyncId>, out: Output) -> 
             }
         }
         for status in &statuses {
+            if let (Some(next), true) = (status.next_run_at, sync.is_some()) {
+                output::line(format!("{} runs next at {}", status.sync, moment(next)));
+            }
             if let Some(pause) = &status.paused {
                 eprintln!("{} is paused by {}: {}", status.sync, pause.by, pause.why);
             }
@@ -49,7 +52,12 @@ fn status_table(statuses: &[SyncStatus]) -> Table {
             status.sync.to_string(),
             status.object.to_owned(),
             status.route.clone(),
-            if status.paused.is_some() { "paused" } else { "active" }.to_owned(),
+            match (&status.paused, status.enabled) {
+                (Some(_), _) => "paused",
+                (None, false) => "draft",
+                (None, true) => "active",
+            }
+            .to_owned(),
             run.map_or_else(String::new, |run| moment(run.started_at)),
             run.map_or_else(String::new, |run| run.ending.map_or("running", Ending::as_str).to_owned()),
             run.map_or_else(String::new, |run| number(run.counts.delivered)),

@@ -1,24 +1,91 @@
 //! `tidegate validate` and `tidegate schema`
 
-use crate::registry::CONNECTORS;
-use serde_json::json;
-use tidegate_engine::project;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tidegate_engine::project::{self, Finding, Invalid, Project, SyncSpec};
 use tidegate_model::Error;
 
 use crate::cli::{Output, Place};
-use crate::{DONE, output};
+use crate::registry::CONNECTORS;
+use crate::{DONE, MISCONFIGURED, output};
 
 pub(super) fn validate(place: &Place, out: Output) -> Result<u8, Error> {
-    let project = place.project()?;
+    match project::read(&place.project, CONNECTORS)? {
+        Ok(project) => {
+            match out {
+                Output::Json => output::json(&to_json(&project)),
+                Output::Text => print(&project),
+            }
+            Ok(DONE)
+        }
+        Err(invalid) => {
+            match out {
+                Output::Json => output::json(&errors_to_json(&invalid)),
+                Output::Text => output::error(&invalid.into()),
+            }
+            Ok(MISCONFIGURED)
+        }
+    }
+}
+
+fn errors_to_json(invalid: &Invalid) -> Value {
+    json!({ "valid": false, "file": invalid.file, "errors": invalid.errors })
+}
+
+fn to_json(project: &Project) -> Value {
+    let syncs = project.syncs.iter().map(|(id, sync)| {
+        json!({
+            "sync": id,
+            "source": sync.source(),
+            "destination": sync.destination(),
+            "enabled": sync.options().enabled,
+            "schedule": sync.schedule().map(ToString::to_string),
+            "next_run_at": next(sync),
+            "contacts": sync.options().contacts,
+            "labels": sync.options().labels,
+        })
+    });
+    json!({
+        "valid": true,
+        "connections": project.connections.len(),
+        "syncs": project.syncs.len(),
+        "unset": project.unset(),
+        "notes": project.notes,
+        "schedules": syncs.collect::<Vec<_>>(),
+    })
+}
+
+/// When a sync with times of day runs next.
+fn next(sync: &SyncSpec) -> Option<Timestamp> {
+    match sync.schedule() {
+        Some(project::Schedule::Cron(cron)) if sync.options().enabled => cron.next(Timestamp::now()),
+        _ => None,
+    }
+}
+
+fn print(project: &Project) {
+    let counted = |count: usize, thing: &str| format!("{count} {thing}{}", if count == 1 { "" } else { "s" });
     let (connections, syncs) = (project.connections.len(), project.syncs.len());
-    match out {
-        Output::Json => output::json(&json!({ "valid": true, "connections": connections, "syncs": syncs })),
-        Output::Text => output::line(format!("valid: {connections} connections, {syncs} syncs")),
+    output::line(format!("valid: {}, {}", counted(connections, "connection"), counted(syncs, "sync")));
+    for (id, sync) in &project.syncs {
+        if let Some(next) = next(sync) {
+            output::line(format!("  {id} runs next at {}", output::moment(next)));
+        }
+    }
+    for Finding { at, path, message, next } in &project.notes {
+        eprintln!("  note: line {}, `{path}`: {message}", at.line);
+        eprintln!("    → {next}");
+    }
+    let unset = project.unset();
+    for variable in &unset {
+        eprintln!("  not set here: {} (line {}, `{}`)", variable.name, variable.at.line, variable.path);
+    }
+    if !unset.is_empty() {
+        eprintln!("    → `check`, `run` and `serve` need them: export {}=…", unset[0].name);
     }
     if syncs == 0 {
         eprintln!("  → the project has no syncs yet: `tidegate init DIR` writes an example to copy from");
     }
-    Ok(DONE)
 }
 
 pub(super) fn schema() -> Result<u8, Error> {

@@ -16,6 +16,7 @@ mod journey;
 mod kafka;
 mod mending;
 mod outside;
+mod project_file;
 mod reference;
 mod serve;
 mod served;

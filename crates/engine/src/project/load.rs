@@ -42,6 +42,11 @@ pub fn locate(path: &Path) -> Result<PathBuf, Error> {
     }
 }
 
+/// Whether a folder holds a project file.
+pub fn is_project(folder: &Path) -> bool {
+    folder.join(FILE_NAME).exists() || folder.join(OTHER_NAME).exists()
+}
+
 /// Returns the folder of a project that `path` names, itself or by its file.
 pub fn folder_of(path: &Path) -> PathBuf {
     match path.parent() {

@@ -20,7 +20,7 @@ mod words;
 mod yaml;
 
 pub use findings::{Finding, Invalid, Mark};
-pub use load::{FILE_NAME, folder_of, load, locate, parse, read};
+pub use load::{FILE_NAME, folder_of, is_project, load, locate, parse, read};
 pub use references::{Variable, Written};
 pub use schedule::{CronSchedule, Schedule};
 pub use schema::json_schema;

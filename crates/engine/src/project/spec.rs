@@ -36,6 +36,26 @@ impl Project {
     }
 }
 
+impl Project {
+    /// Returns the variables among [`Project::unset`] that `tidegate serve` cannot do without:
+    /// all but those that only drafts refer to.
+    pub fn unset_to_serve(&self) -> Vec<Variable> {
+        let uses = |sync: &SyncSpec, id: &ConnectionId| sync.source() == id || sync.destination() == id;
+        let draft_only = |id: &ConnectionId| {
+            let mut users = self.syncs.values().filter(|sync| uses(sync, id)).peekable();
+            users.peek().is_some() && users.all(|sync| !sync.options().enabled)
+        };
+        let connections = self.connections.iter().filter(|(id, _)| !draft_only(id));
+        let syncs = self.syncs.iter().filter(|(_, sync)| sync.options().enabled);
+        let needed = Project {
+            connections: connections.map(|(id, connection)| (id.clone(), connection.clone())).collect(),
+            syncs: syncs.map(|(id, sync)| (id.clone(), sync.clone())).collect(),
+            notes: Vec::new(),
+        };
+        needed.unset()
+    }
+}
+
 /// An account at an outside system. Shared by syncs.
 #[derive(Clone, Debug)]
 pub struct ConnectionSpec {

@@ -19,6 +19,7 @@ pub(super) struct EventsSettings {
     #[serde(default)]
     pub(super) fields: Fields,
     /// How many requests are taken in a second; more are answered 429. Default: no limit.
+    #[schemars(range(min = 1))]
     pub(super) requests_per_second: Option<u32>,
 }
 

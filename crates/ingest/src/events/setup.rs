@@ -7,7 +7,7 @@ pub(super) fn setup(connection: &ConnectionId, _: &Settings, _: Option<&Settings
     Ok(format!(
         "\
 1. Make a token, for example with `openssl rand -hex 32`, and set it on the
-   connection: `token: {{ env: … }}`. Give it to the senders.
+   connection: `token: ${{EVENTS_TOKEN}}`. Give it to the senders.
 2. Let them post JSON: an object, an array of objects, or one object a line.
 
    curl https://YOUR-HOST/in/events/{connection} \\

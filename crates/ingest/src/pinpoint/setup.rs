@@ -23,7 +23,7 @@ events and redirect event streams. That is fine on this machine alone.
 
    access_keys:
      - id: AKIDAPPS
-       secret: {{ env: … }}
+       secret: ${{PINPOINT_SECRET}}
 
 2. Point the clients at this address and give them that key; the rest stays as it is:
 

@@ -9,12 +9,13 @@ use tidegate_model::Secret;
 #[serde(deny_unknown_fields)]
 pub(crate) struct RegistrySettings {
     /// Its address, such as `https://psrc-1234.eu-central-1.aws.confluent.cloud`.
+    #[schemars(extend("format" = "url"))]
     pub(crate) url: String,
     /// User name, or the API key of a registry in Confluent Cloud.
-    #[serde(default, alias = "api_key")]
+    #[serde(default)]
     pub(crate) username: Option<String>,
     /// Password, or the API secret of a registry in Confluent Cloud.
-    #[serde(default, alias = "api_secret")]
+    #[serde(default)]
     pub(crate) password: Option<Secret>,
     /// A bearer token, instead of user name and password.
     #[serde(default)]

@@ -13,12 +13,14 @@ pub(super) const OBJECTS_PER_REQUEST_MAX: usize = 75;
 pub(super) struct BrazeSettings {
     /// The REST endpoint of your instance, for example `https://rest.iad-01.braze.com`;
     /// or `sandbox` for the one that is built in.
+    #[schemars(extend("format" = "endpoint", "examples" = ["https://rest.iad-01.braze.com"]))]
     pub(super) endpoint: String,
     /// A REST API key. Which permissions it needs depends on the objects: `users.track`,
     /// `users.delete`, `catalogs.replace_items` with `catalogs.delete_items`.
     pub(super) api_key: Secret,
     /// Objects in a request, at most 75. Some contracts allow 50.
     #[serde(default = "objects_per_request")]
+    #[schemars(range(min = 1, max = 75))]
     pub(super) objects_per_request: usize,
     /// Request rates of your contract, where they differ from the documented ones.
     #[serde(default)]
@@ -30,10 +32,13 @@ pub(super) struct BrazeSettings {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Rates {
     /// `/users/track` requests in 3 seconds. Default: 3,000.
+    #[schemars(range(min = 1))]
     pub(super) track_per_3s: u32,
     /// `/users/delete` requests in a minute. Default: 20,000.
+    #[schemars(range(min = 1))]
     pub(super) delete_per_minute: u32,
     /// Requests that change catalog items in a minute. Default: 16,000.
+    #[schemars(range(min = 1))]
     pub(super) items_per_minute: u32,
 }
 
@@ -118,12 +123,12 @@ impl Target {
     pub(super) fn catalog(&self) -> Result<&str> {
         let name = self.catalog.as_deref().unwrap_or_default();
         if name.is_empty() {
-            return Err(Error::settings("`to.catalog` is missing").hint("name the catalog the items go to"));
+            return Err(Error::settings("`destination.catalog` is missing").hint("name the catalog the items go to"));
         }
         let good = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
         if name.len() > 250 || !name.bytes().all(good) {
             return Err(Error::settings(
-                "`to.catalog`: names of catalogs have up to 250 letters, digits, hyphens and underscores",
+                "`destination.catalog`: names of catalogs have up to 250 letters, digits, hyphens and underscores",
             ));
         }
         Ok(name)

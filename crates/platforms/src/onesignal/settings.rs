@@ -11,14 +11,17 @@ use uuid::Uuid;
 pub(super) struct OneSignalSettings {
     /// Where the REST API is. `sandbox` is the one inside this program.
     #[serde(default = "public_endpoint")]
+    #[schemars(extend("format" = "endpoint"))]
     pub(super) endpoint: String,
     /// The app: OneSignal → Settings → Keys & IDs → OneSignal App ID.
+    #[schemars(extend("format" = "uuid", "examples" = ["11111111-2222-3333-4444-555555555555"]))]
     pub(super) app_id: String,
     /// An app API key: OneSignal → Settings → Keys & IDs → App API keys.
     pub(super) api_key: Secret,
     /// How many requests with custom events may be sent in a second. OneSignal
     /// publishes no limit for them; the default is the one for users.
     #[serde(default = "user_rate")]
+    #[schemars(range(min = 1))]
     pub(super) requests_per_second: u32,
     /// Receives message events from an event stream of the app. Without it,
     /// everything that comes in is refused.
@@ -48,6 +51,7 @@ pub(super) struct SandboxSettings {
 #[serde(deny_unknown_fields)]
 pub(super) struct MessageEvents {
     /// The address of an ingest, for example `http://127.0.0.1:7700/in/onesignal/push`.
+    #[schemars(extend("format" = "url"))]
     pub(super) url: String,
     /// The token of that ingest: `event_stream.token` of its connection.
     pub(super) token: Secret,

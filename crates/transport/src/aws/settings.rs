@@ -16,6 +16,7 @@ pub struct AwsSettings {
     /// The region, for example `eu-central-1`.
     pub region: String,
     /// The service's address, where it is not the region's own: a VPC endpoint or an emulator.
+    #[schemars(extend("format" = "url"))]
     pub endpoint: Option<String>,
     /// The id of an access key. Together with `secret_access_key`.
     pub access_key_id: Option<String>,
@@ -32,6 +33,7 @@ pub struct AwsSettings {
     /// The name of the role's session, as CloudTrail shows it. Default: `tidegate`.
     pub session_name: Option<String>,
     /// The address of the token service (STS), where it is not the region's own.
+    #[schemars(extend("format" = "url"))]
     pub sts_endpoint: Option<String>,
 }
 

@@ -14,6 +14,7 @@ pub struct LakeSettings {
     /// Region of the bucket, for example `eu-central-1` (S3).
     pub region: Option<String>,
     /// Where a store that speaks the S3 protocol listens, for example `https://minio.example.com`.
+    #[schemars(extend("format" = "url"))]
     pub endpoint: Option<String>,
     /// Access key (S3). Without one, the environment, the container's role and the machine's role are asked.
     pub access_key_id: Option<Secret>,

@@ -45,7 +45,7 @@ impl Access {
         }
         if said.contains("password missing") {
             return Error::new(ErrorKind::Denied, format!("PostgreSQL at {place} asks for a password"))
-                .hint("set `password`, for example to { env: SHOP_PASSWORD }");
+                .hint("set `password`, for example to ${SHOP_PASSWORD}");
         }
         if said.contains("timeout") || said.contains("timed out") {
             return Error::new(

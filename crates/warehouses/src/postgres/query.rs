@@ -183,7 +183,7 @@ impl Table {
                     other.name()
                 ))
                 .hint(
-                    "take a timestamp, a date, a number, a text or a uuid that only grows, or `detect: full`",
+                    "take a timestamp, a date, a number, a text or a uuid that only grows, or `mode: full`",
                 ));
             }
         };

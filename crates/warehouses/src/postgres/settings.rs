@@ -150,13 +150,16 @@ impl PostgresSettings {
 /// What to read: exactly one of `table` and `query`.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(extend("oneOf" = [{ "required": ["table"] }, { "required": ["query"] }]))]
 pub struct PostgresSelection {
     /// A table or view, `schema.table`, as `tidegate` lists it. Names that hold
     /// a dot are written in double quotes.
+    #[schemars(extend("examples" = ["public.orders"]))]
     pub table: Option<String>,
     /// One `SELECT` statement.
     pub query: Option<String>,
     /// The columns that name a row.
+    #[schemars(skip)]
     pub key: Option<Vec<String>>,
 }
 
@@ -171,9 +174,9 @@ impl PostgresSelection {
             (Some(table), None) => Relation::table(&table),
             (None, Some(query)) => Ok(Relation::Query(single_query(&query)?.to_owned())),
             (Some(_), Some(_)) => {
-                Err(Error::settings("`from` has both `table` and `query`").hint("keep one of them"))
+                Err(Error::settings("`source` has both `table` and `query`").hint("keep one of them"))
             }
-            (None, None) => Err(Error::settings("`from` has neither `table` nor `query`")
+            (None, None) => Err(Error::settings("`source` has neither `table` nor `query`")
                 .hint("name a table, for example `table: public.orders`")),
         }
     }

@@ -147,7 +147,7 @@ impl PostgresSource {
                 Ok((vec![nulls, rows], cursor.beyond()))
             }
             Reach::After { .. } => Err(Error::settings("PostgreSQL keeps no place of its own")
-                .hint("say how changes are found: `detect: { cursor: … }` or `detect: full`")),
+                .hint("say how rows are found: `cursor: <column>` or `mode: full`")),
         }
     }
 }
@@ -230,7 +230,7 @@ impl Source for PostgresSource {
                 ErrorKind::Settings,
                 "rows are looked up by key columns, and there are none",
             )
-            .hint("name them under `key`"));
+            .hint("name them under `primary_key`"));
         }
         let relation = PostgresSelection::relation(selection)?;
         let session = self.access.begin().await?;

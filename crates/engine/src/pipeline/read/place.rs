@@ -75,7 +75,7 @@ pub(crate) fn place_of(
     let place: Place = serde_json::from_value(place.clone()).map_err(|cause| {
         Error::new(
             ErrorKind::Settings,
-            format!("the place of `{sync}` was not made by a cursor: its `detect` was changed"),
+            format!("the place of `{sync}` was not made by a cursor: its `mode` or `cursor` was changed"),
         )
         .hint(format!("undo the change, or run `tidegate reset {sync}` to read from the beginning"))
         .caused_by(cause)

@@ -134,7 +134,7 @@ fn kept_place(folder: &Path, reach: &Reach) -> Result<Place, Error> {
         Reach::Everything => Ok(Place::default()),
         Reach::After { checkpoint, .. } => Place::of(checkpoint.as_ref()),
         Reach::Cursor { .. } => Err(Error::settings(format!("files in {} have no cursor", folder.display()))
-            .hint("leave `detect` out: a run reads what is new by itself")),
+            .hint("leave `cursor` out: a run reads what is new by itself")),
     }
 }
 

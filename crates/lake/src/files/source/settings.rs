@@ -11,6 +11,7 @@ use super::listing::Pattern;
 #[serde(deny_unknown_fields)]
 pub struct FilesSelection {
     /// Pattern below the connection's folder, for example `orders/*.csv`.
+    #[schemars(extend("examples" = ["orders/*.csv"]))]
     pub path: String,
     /// Format of the files. Without it, the extension tells.
     pub format: Option<Format>,
@@ -24,6 +25,7 @@ pub struct FilesSelection {
     #[serde(default = "default_nulls")]
     pub nulls: Vec<String>,
     /// The columns that name a row.
+    #[schemars(skip)]
     pub key: Option<Vec<String>>,
 }
 

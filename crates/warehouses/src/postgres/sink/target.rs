@@ -1,4 +1,4 @@
-//! What a person types in under `to:`.
+//! What a person types in under `destination`.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -40,7 +40,7 @@ impl PostgresTarget {
                 return Err(Error::settings(format!(
                     "`{setting}`: `{name}` is longer than {NAME_BYTES_MAX} bytes"
                 ))
-                .hint(format!("choose a shorter name and set `{setting}` under `to:`")));
+                .hint(format!("choose a shorter name and set `{setting}` under `destination`")));
             }
         }
         Ok((schema, table))
