@@ -102,13 +102,15 @@ fn unquoted(text: &str) -> Vec<Finding> {
                 (None, '$') if depth > 0 && letters.get(at + 1) == Some(&'{') => {
                     let length = letters[at..].iter().position(|letter| *letter == '}').unwrap_or(1) + 1;
                     let end = (at + length).min(letters.len());
+                    let behind = letters[end..].iter().take_while(|letter| !",}] ".contains(**letter)).count();
+                    let end = end + behind;
                     let whole: String = letters[value_start(&letters, at)..end].iter().collect();
                     let mark = Mark { line: line + 1, column: at + 1 };
                     found.push(
                         Finding::new(mark, "", "`${` stands inside `{ }` without quotes, where YAML cannot read it")
                             .hint(format!("write \"{}\", in quotes", whole.trim())),
                     );
-                    at += length - 1;
+                    at = end - 1;
                 }
                 (None, '{' | '[') if depth > 0 || ":-".contains(before) => depth += 1,
                 (None, '}' | ']') => depth = depth.saturating_sub(1),
