@@ -405,7 +405,7 @@ impl<'s> Conform<'s> {
         let hint = match &node.data {
             Data::Text(text) if takes(schema, "boolean") => habits::truth(text).map(|truth| format!("write `{truth}`")),
             Data::Text(text) if takes(schema, "array") => Some(format!("write `[{text}]`")),
-            Data::Number(_, raw) if schema["format"] == "duration" => {
+            Data::Number(_, raw) if schema["format"] == "time-span" => {
                 Some(format!("write it with its unit, for example `{raw}s`"))
             }
             Data::Number(..) | Data::Boolean(_) if hidden => Some("put it in quotes".to_owned()),

@@ -1,4 +1,6 @@
 //! Texts that have a form of their own, by the `format` of a schema.
+//!
+//! `time-span` is not called `duration`, which in JSON Schema is ISO 8601 alone.
 
 use std::time::Duration;
 
@@ -13,11 +15,12 @@ pub(super) type Misfit = (String, String);
 /// Checks a text against a format; formats that are not known take any text.
 pub(super) fn check(format: &str, text: &str) -> Result<(), Misfit> {
     match format {
-        "duration" => duration(text).map(drop),
+        "time-span" => duration(text).map(drop),
         "time-zone" => time_zone(text),
         "cron" => cron(text).map(drop),
         "endpoint" => endpoint(text),
         "url" => url(text).map(drop),
+        "host" => host(text),
         "uuid" => uuid(text),
         "date-time" => text.parse::<jiff::Timestamp>().map(drop).map_err(|_| {
             (format!("`{text}` is no point in time"), "write for example `2026-11-01T00:00:00Z`".to_owned())
@@ -87,6 +90,18 @@ fn url(text: &str) -> Result<String, Misfit> {
         (Some("http" | "https"), Some(host)) if !host.is_empty() => Ok(host.to_owned()),
         _ => Err(wrong()),
     }
+}
+
+/// The name of a server, or its address.
+fn host(text: &str) -> Result<(), Misfit> {
+    if text.is_empty() || text.contains("://") || text.contains(['/', ' ', '@']) {
+        return Err((
+            "expected a host name or an address".to_owned(),
+            "write only the name, for example db.example.com; port, user and database have their own settings"
+                .to_owned(),
+        ));
+    }
+    Ok(())
 }
 
 fn uuid(text: &str) -> Result<(), Misfit> {

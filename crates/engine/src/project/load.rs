@@ -22,6 +22,9 @@ pub const FILE_NAME: &str = "tidegate.yaml";
 /// The other name that it may have.
 const OTHER_NAME: &str = "tidegate.yml";
 
+/// The keys at the top of a file.
+const KEYS: &[&str] = &["time_zone", "connections", "syncs"];
+
 /// Finds the project file: `path` itself if it is a file, otherwise the one in that folder.
 ///
 /// # Errors
@@ -98,9 +101,8 @@ fn project(root: &Node, connectors: &'static [Connector], findings: &mut Vec<Fin
         findings.push(found.hint("write `connections:`, and below it a name for each"));
         return Project::default();
     }
-    let known = ["time_zone", "connections", "syncs"];
-    for entry in root.entries().iter().filter(|entry| !known.contains(&entry.key.as_str())) {
-        let answer = habits::of_key("", &entry.key, &known);
+    for entry in root.entries().iter().filter(|entry| !KEYS.contains(&entry.key.as_str())) {
+        let answer = habits::of_key("", &entry.key, KEYS);
         let found = Finding::new(entry.at, "", format!("unknown key `{}`", entry.key));
         findings.push(found.hint(answer.hint));
     }
@@ -136,7 +138,8 @@ fn time_zone(root: &Node, schema: &Member, findings: &mut Vec<Finding>) -> TimeZ
 /// The entries of `connections` or `syncs`. A key without a value, as in a file
 /// whose entries are all commented out, has none.
 fn named<'n>(root: &'n Node, key: &str, findings: &mut Vec<Finding>) -> &'n [Entry] {
-    let Some(entry) = root.entry(key) else { return &[] };
+    let meant = |entry: &&Entry| habits::of_key("", &entry.key, KEYS).meant.as_deref() == Some(key);
+    let Some(entry) = root.entry(key).or_else(|| root.entries().iter().find(meant)) else { return &[] };
     match &entry.value.data {
         Data::Map(entries) => entries,
         Data::Null | Data::Unreadable => &[],

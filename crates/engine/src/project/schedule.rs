@@ -115,7 +115,7 @@ impl JsonSchema for Schedule {
                     "type": "object",
                     "description": "That long after the last run began.",
                     "properties": {
-                        "every": { "type": "string", "format": "duration", "examples": ["15m", "1h"] }
+                        "every": { "type": "string", "format": "time-span", "examples": ["15m", "1h"] }
                     },
                     "required": ["every"],
                     "additionalProperties": false

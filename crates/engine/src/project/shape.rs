@@ -84,7 +84,7 @@ pub(super) struct Sync {
     /// when asked to.
     schedule: Option<Schedule>,
     /// How long an unreachable system is tried before the run gives up. Default: `2m`.
-    #[schemars(extend("format" = "duration"))]
+    #[schemars(extend("format" = "time-span"))]
     retry_for: Option<String>,
     /// `false` makes the sync a draft: `serve` and `run --all` skip it. Default: `true`.
     enabled: Option<bool>,
@@ -176,7 +176,7 @@ form!(NameOrNames, {
 });
 form!(LookbackForm, {
     "examples": ["10m"],
-    "anyOf": [{ "type": "string", "format": "duration" }, { "type": "integer", "minimum": 0 }]
+    "anyOf": [{ "type": "string", "format": "time-span" }, { "type": "integer", "minimum": 0 }]
 });
 form!(CountOrShare, {
     "examples": ["10%"],

@@ -17,6 +17,7 @@ use tidegate_transport::sql::statement::single_query;
 #[serde(deny_unknown_fields)]
 pub struct PostgresSettings {
     /// Host name or address of the server. A read replica is a good choice.
+    #[schemars(extend("format" = "host", "examples" = ["db.example.com"]))]
     pub host: String,
     /// Port of the server.
     #[serde(default = "default_port", deserialize_with = "port")]

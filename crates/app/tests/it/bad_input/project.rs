@@ -22,64 +22,64 @@ fn bad_input_a_project_that_is_not_right_is_told_with_line_column_and_remedy() {
         (swap("  shop:", "\tshop:"), &["tidegate.yaml:2:", "tab", "→ "][..]),
         (
             swap("connections:", "conections:"),
-            &["tidegate.yaml:1:1: unknown field `conections`", "→ did you mean `connections`?"],
+            &["tidegate.yaml:1:1: unknown key `conections`", "→ did you mean `connections`?"],
         ),
         (
             swap("host: h", "hots: h"),
-            &["tidegate.yaml:2:27: `connections.shop`: unknown field `hots`", "→ did you mean `host`?"],
+            &["tidegate.yaml:2:27: `connections.shop`: unknown key `hots`", "→ did you mean `host`?"],
         ),
         (
             swap("type: postgres", "type: postgress"),
             &[
-                "tidegate.yaml:2:11: `connections.shop.kind`: there is no connector `postgress`",
+                "tidegate.yaml:2:11: `connections.shop.type`: there is no connector `postgress`",
                 "→ did you mean `postgres`?",
             ],
         ),
         (
-            swap("    mapping:", "    mpa:"),
-            &["tidegate.yaml:8:5: `syncs.orders`: unknown field `mpa`", "→ did you mean `map`?"],
+            swap("    mapping:", "    mapp:"),
+            &["tidegate.yaml:8:5: `syncs.orders`: unknown key `mapp`", "→ did you mean `mapping`?"],
         ),
         (
             swap("external_id: id", "externl_id: id"),
             &[
-                "tidegate.yaml:8:12: `syncs.orders.map`: unknown field `externl_id`",
+                "tidegate.yaml:8:16: `syncs.orders.mapping`: unknown key `externl_id`",
                 "→ did you mean `external_id`?",
             ],
         ),
         (
             swap("table: orders", "tabel: orders"),
-            &["tidegate.yaml:6:31: `syncs.orders.from`: unknown field `tabel`", "→ did you mean `table`?"],
+            &["tidegate.yaml:6:33: `syncs.orders.source`: unknown key `tabel`", "→ did you mean `table`?"],
         ),
         (
             swap("object: event", "object: evnt"),
             &[
-                "tidegate.yaml:7:30: `syncs.orders.to.object`: unknown variant `evnt`",
+                "tidegate.yaml:7:39: `syncs.orders.destination.object`: `evnt` is none of",
                 "→ did you mean `event`?",
             ],
         ),
         (
             swap("connection: shop", "connection: shp"),
             &[
-                "tidegate.yaml:6:13: `syncs.orders.from.connection`: there is no connection `shp`",
+                "tidegate.yaml:6:15: `syncs.orders.source.connection`: there is no connection `shp`",
                 "→ did you mean `shop`?",
             ],
         ),
         (
             swap("external_id: id", "external_id: [id]"),
-            &["tidegate.yaml:8:12: `syncs.orders.map.external_id`", "→ "],
+            &["tidegate.yaml:8:16: `syncs.orders.mapping.external_id`", "→ "],
         ),
         (
             swap("external_id: id", "external_id: 7"),
-            &["tidegate.yaml:8:12: `syncs.orders.map.external_id`", "→ "],
+            &["tidegate.yaml:8:16: `syncs.orders.mapping.external_id`", "→ "],
         ),
         (
             swap("{ connection: shop, table: orders }", "orders"),
-            &["tidegate.yaml:6:5: `syncs.orders.from`: ", "→ "],
+            &["tidegate.yaml:6:5: `syncs.orders.source`: ", "→ "],
         ),
         (
             swap("    mapping:", "    curser: at\n    mapping:"),
             &[
-                "tidegate.yaml:8:15: `syncs.orders.detect`: unknown field `curser`",
+                "tidegate.yaml:8:5: `syncs.orders`: unknown key `curser`",
                 "→ did you mean `cursor`?",
             ],
         ),
@@ -90,9 +90,9 @@ fn bad_input_a_project_that_is_not_right_is_told_with_line_column_and_remedy() {
         (swap("  orders:\n", "  orders:\n  orders:\n"), &["tidegate.yaml:6:3", "orders", "→ "]),
         (
             format!("{CONNECTIONS}syncs:\n  orders:\n    primary_key: [id]\n"),
-            &["tidegate.yaml:5:3: `syncs.orders`: missing field `from`", "→ "],
+            &["tidegate.yaml:5:3: `syncs.orders`: `source` is missing", "→ add `source: "],
         ),
-        ("syncs: [".to_owned(), &["tidegate.yaml:2:1: ", "→ correct the YAML"]),
+        ("syncs: [".to_owned(), &["tidegate.yaml:1:8: the `[` is not closed", "→ close it"]),
         ("- a\n".to_owned(), &["tidegate.yaml:1:1: ", "→ "]),
         ("a: &x 1\nb: *x\n".to_owned(), &["tidegate.yaml:", "→ "]),
         ("a: 1\n---\nb: 2\n".to_owned(), &["more than one document", "→ "]),
@@ -111,9 +111,9 @@ fn bad_input_a_project_that_is_not_right_is_told_with_line_column_and_remedy() {
 fn bad_input_a_setting_of_the_wrong_type_or_a_missing_one_is_named_with_its_connection() {
     let right = format!("{CONNECTIONS}{SYNC}");
     for (from, to, words) in [
-        ("host: h,", "host: h, port: many,", &["connection `shop`: `port`: ", "→ correct the setting"][..]),
-        ("user: u", "user: u, tls: maybe", &["connection `shop`: `tls`: unknown variant `maybe`", "→ "]),
-        ("host: h, ", "", &["connection `shop`: missing field `host`", "→ "]),
+        ("host: h,", "host: h, port: many,", &["`connections.shop.port`: expected a whole number from 0 to 65535", "→ "][..]),
+        ("user: u", "user: u, tls: maybe", &["`connections.shop.tls`: `maybe` is none of `verify-full`", "→ "]),
+        ("host: h, ", "", &["`connections.shop`: `host` is missing", "→ add `host: db.example.com`"]),
         (
             "user: u",
             "user: u, password: \"${NOBODY_SETS_THIS}\"",
@@ -122,7 +122,7 @@ fn bad_input_a_setting_of_the_wrong_type_or_a_missing_one_is_named_with_its_conn
         (
             "host: h",
             "host: \"postgres://h\"",
-            &["connection `shop`: `host`: expected a host name", "→ write only the name"],
+            &["`connections.shop.host`: expected a host name", "→ write only the name"],
         ),
     ] {
         let project = Project::new(&right.replace(from, to));

@@ -48,7 +48,7 @@ async fn bad_input_a_cursor_column_that_is_gone_is_told_with_the_nearest_name() 
     let scene = Scene::of_people().await;
     scene.arrives_once(1..=200).await;
     scene.database.run("ALTER TABLE people RENAME COLUMN at TO att").await;
-    says(&scene.run(), 1, &["sync `s`: `detect`: the source has no column `at`", "→ did you mean `att`?"]);
+    says(&scene.run(), 1, &["sync `s`: `cursor`: the source has no column `at`", "→ did you mean `att`?"]);
     scene.database.run("ALTER TABLE people RENAME COLUMN att TO at").await;
     scene.arrives_once(1..=200).await;
 }

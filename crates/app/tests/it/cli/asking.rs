@@ -17,7 +17,7 @@ fn cli_a_new_project_is_valid_and_is_never_overwritten() {
         Ended::of(&Command::new(env!("CARGO_BIN_EXE_tidegate")).args(arguments).output().expect("it starts"))
     };
     expect(&tidegate(&["init", folder]), 0, &["tidegate.yaml", "next: "]);
-    expect(&tidegate(&["validate", "--project", folder]), 0, &["valid: 2 connections, 1 syncs"]);
+    expect(&tidegate(&["validate", "--project", folder]), 0, &["valid: 2 connections, 1 sync"]);
     expect(&tidegate(&["init", folder]), 2, &["is there already"]);
     expect(&project.done(&["validate"]), 0, &["valid: 0 connections, 0 syncs"]);
 }
