@@ -17,7 +17,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 use crate::pipeline::commit::settle::Remember;
 use crate::pipeline::freight::{Freight, Loaded, Names};
 use crate::pipeline::read::place::{self, Detection, Place};
-use crate::pipeline::run::{self, Job, Parts, batch_items};
+use crate::pipeline::run::{self, Job, Parts, RunKind, batch_items};
 
 /// An import with both of its ends opened.
 #[derive(Clone)]
@@ -85,8 +85,11 @@ pub async fn run(
             Detection::Full if object.repeat != Repeat::Safe => Remember::UntilComplete,
             Detection::Full | Detection::Place => Remember::Torn,
         },
-        moves: !matches!(input, Input::Rows(_)),
-        follows: matches!(input, Input::Following),
+        kind: match input {
+            Input::Changes => RunKind::CatchUp,
+            Input::Following => RunKind::Follow,
+            Input::Rows(_) => RunKind::Retry,
+        },
         place: place.cloned(),
     };
     let checkpoint = state.checkpoint.as_ref();
