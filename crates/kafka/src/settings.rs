@@ -58,7 +58,7 @@ impl Security {
         }
     }
 
-    /// Whether somebody logs in.
+    /// Whether a login is used.
     pub(crate) fn logs_in(self) -> bool {
         matches!(self, Security::SaslPlaintext | Security::SaslSsl)
     }
@@ -198,7 +198,7 @@ impl KafkaSettings {
             }
             (Some(_), security) if !security.logs_in() => {
                 return Err(Error::settings(format!(
-                    "`security`: {} logs nobody in; use sasl_ssl",
+                    "`security`: {} does not use a login; use sasl_ssl",
                     security.name()
                 )));
             }

@@ -106,10 +106,10 @@ impl Registry {
     }
 
     /// The schema of an id, with its references; `None` where the registry
-    /// knows no such id. `subject` tells it in which context to look.
+    /// knows no such id. `subject` determines the context.
     ///
     /// # Errors
-    /// The registry cannot be reached, refuses us or answers what we cannot read.
+    /// The registry cannot be reached, denies access, or its response cannot be read.
     pub(crate) async fn schema(
         &self,
         id: SchemaId,
