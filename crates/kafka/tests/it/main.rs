@@ -4,6 +4,6 @@
 mod access;
 mod cluster;
 mod faults;
-mod places;
 mod reading;
 mod sharing;
+mod start_offsets;
