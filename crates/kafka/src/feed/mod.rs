@@ -8,6 +8,7 @@
 
 mod commits;
 mod handover;
+mod lifecycle;
 mod ownership;
 mod pending;
 mod phase;

@@ -23,7 +23,7 @@ pub(crate) struct PendingBatch {
 #[derive(Debug)]
 pub(crate) struct PartitionRun {
     pub(crate) partition: TopicPartition,
-    /// The generation in which the partition was assigned: see [`super::Session::generation`].
+    /// The generation in which the partition was assigned: see `Session::generation`.
     pub(crate) generation: u64,
     /// Messages that became rows.
     pub(crate) rows: usize,
