@@ -128,7 +128,7 @@ pub(crate) struct Oidc {
 pub(crate) struct Tls {
     /// File with the authorities to trust (PEM). Default: those of the machine.
     pub(crate) ca: Option<PathBuf>,
-    /// File with our own certificate (PEM), where the brokers ask for one.
+    /// File with our own certificate (PEM), if the brokers ask for one.
     pub(crate) certificate: Option<PathBuf>,
     /// Its private key (PEM), best as `{ file: client.key }`.
     pub(crate) key: Option<Secret>,

@@ -115,7 +115,7 @@ impl Tokens {
     }
 }
 
-/// What a token says of itself, where it is a JWT. It is not verified: the brokers do that.
+/// The claims of a token, if it is a JWT. It is not verified: the brokers do that.
 fn claims(token: &str) -> Claims {
     let middle = token.split('.').nth(1).and_then(|part| URL_SAFE_NO_PAD.decode(part).ok());
     middle.and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default()

@@ -171,7 +171,7 @@ impl Codec {
     }
 }
 
-/// The text of a schema that was given, and its file where it has one.
+/// The text of a schema that was given, and its file if it has one.
 fn read(source: &SchemaSource, name: &str, project: &Path) -> Result<(Option<PathBuf>, String), Error> {
     match (&source.file, &source.text) {
         (None, Some(text)) => Ok((None, text.clone())),

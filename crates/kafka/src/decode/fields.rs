@@ -25,7 +25,7 @@ pub(super) struct Fields {
 /// What is known of a field of a value that was written as JSON.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Found {
-    /// From where to where it stands in the text; none where it is missing.
+    /// From where to where it stands in the text; none if it is missing.
     pub(super) at: Option<(usize, usize)>,
     /// The instant, if it is known: saves parsing the text again.
     pub(super) instant: Option<Timestamp>,
@@ -75,7 +75,7 @@ impl Fields {
     }
 
     /// Checks that `text` is JSON and appends the value of each field, null
-    /// where there is none. Where a member stands twice, the last one counts.
+    /// if there is none. Where a member stands twice, the last one counts.
     pub(super) fn find(&self, text: &Text, out: &mut Vec<Value>) -> Result<(), Reason> {
         let (mut few, mut many) = ([None; FEW], Vec::new());
         let found = match few.get_mut(..self.wanted.len()) {
@@ -102,7 +102,7 @@ impl Fields {
         &self.root
     }
 
-    /// Appends the value of each field, null where there is none. `found` says where
+    /// Appends the value of each field, null if there is none. `found` says where
     /// each of them was written.
     pub(super) fn read(&self, text: &Text, found: &[Found], out: &mut Vec<Value>) -> Result<(), Reason> {
         for (found, wanted) in found.iter().zip(&self.wanted) {

@@ -131,7 +131,7 @@ impl<T> Schemas<T> {
             .map_err(|reason| Reason::new(reason.code, format!("schema {id}: {}", reason.message)))
     }
 
-    /// The subject, where it follows from the topic alone.
+    /// The subject, if it follows from the topic alone.
     fn subject(&self, topic: &str) -> Option<String> {
         let part = match self.part {
             MessagePart::Key => "key",

@@ -43,7 +43,7 @@ pub struct LogSettings {
     pub prefix: String,
     /// Partitions of a topic that is created: events of one user are in one of them.
     pub partitions: u16,
-    /// Replicas of a topic that is created; the brokers' own number where absent.
+    /// Replicas of a topic that is created; the brokers' own number if absent.
     pub replicas: Option<u16>,
     /// How long events are kept, in a topic that is created.
     pub retention: SignedDuration,

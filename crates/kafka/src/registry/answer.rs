@@ -40,7 +40,7 @@ struct ErrorResponse {
     error_code: Option<u32>,
 }
 
-/// Reads an answer; `None` where it says that there is no such schema,
+/// Reads an answer; `None` if it says that there is no such schema,
 /// subject or version (40401, 40402, 40403).
 pub(super) fn read<T: DeserializeOwned>(
     url: &str,

@@ -105,7 +105,7 @@ impl Registry {
         Ok(Registry { url, authorization, http })
     }
 
-    /// The schema of an id, with its references; `None` where the registry
+    /// The schema of an id, with its references; `None` if the registry
     /// knows no such id. `subject` determines the context.
     ///
     /// # Errors
@@ -166,7 +166,7 @@ impl Registry {
         Ok(ready)
     }
 
-    /// Asks once; `None` where the registry says that it knows no such thing.
+    /// Asks once; `None` if the registry says that it knows no such thing.
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, Error> {
         let mut request = http::Request::get(format!("{}{path}", self.url)).header(ACCEPT, MEDIA);
         if let Some(authorization) = &self.authorization {

@@ -148,7 +148,7 @@ async fn a_real_broker_takes_events_too() {
     let new = rdkafka::admin::NewTopic::new(&topic, 2, rdkafka::admin::TopicReplication::Fixed(1));
     let made = admin.create_topics([&new], &rdkafka::admin::AdminOptions::new()).await.expect("made");
     assert!(made[0].is_ok(), "{made:?}");
-    // The same sink goes on once its topic is there.
+    // The same sink continues once its topic exists.
     assert!(missing.check().await.expect("checks").passed());
     let rehearsal = open(&broker(), json!({ "topic": topic }), true).expect("sink");
     rehearsal.deliver(&items(10)).await.expect("receipt");

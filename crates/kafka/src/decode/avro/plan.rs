@@ -24,10 +24,10 @@ pub(super) enum Node {
     Map(Box<Node>),
     Union(Vec<Node>),
     Fixed(usize),
-    /// A decimal: digits behind the point; its size where it is fixed.
+    /// A decimal: digits behind the point; its size if it is fixed.
     Decimal(usize, Option<usize>),
     BigDecimal,
-    /// A UUID of 16 bytes; with a length in front where it is no `fixed`.
+    /// A UUID of 16 bytes; with a length in front if it is no `fixed`.
     UuidBytes {
         fixed: bool,
     },
