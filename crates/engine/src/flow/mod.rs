@@ -19,12 +19,14 @@
 mod control;
 mod deal;
 mod delivery;
+mod epoch;
 mod export;
 mod freight;
 mod gather;
 mod held;
 mod import;
 mod lane;
+mod lookback;
 mod memory;
 mod place;
 mod queue;
@@ -38,7 +40,9 @@ mod tests;
 mod users;
 pub(crate) mod wait;
 
+pub use epoch::EpochUnit;
 pub use export::{Export, run_export};
 pub use import::{Detection, Import, Input, run};
 pub use lane::Lanes;
+pub use lookback::LookbackRule;
 pub use run::Parts;

@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use tidegate_model::store::{Delivered, Fate, FateKind, OverlapChunk, Settlement};
-use tidegate_model::{Checkpoint, Counts, Fingerprint, Overlap, RunId, Store, SyncId, Value};
+use tidegate_model::{Checkpoint, Counts, Fingerprint, RunId, Store, SyncId, Value};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 
 use super::control::{Control, Watch};
 use super::freight::Freight;
+use super::lookback::LookbackRule;
 use super::place::Place;
 use super::read::{Fates, Placed};
 
@@ -47,7 +48,7 @@ pub(super) enum Note {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Remember {
     /// Those that the overlap of the cursor shows again.
-    Overlap(Overlap),
+    Overlap(LookbackRule),
     /// All of them until the read came to its end: it has no place to go on from.
     UntilComplete,
     /// Only those of batches that could not be settled whole.
@@ -152,8 +153,14 @@ impl<F: Freight> Settler<F> {
             settlement.checkpoint = match (&self.remember, &opened.highest) {
                 (Remember::Overlap(overlap), Some(highest)) => {
                     let place = self.place.get_or_insert_with(|| Place::at(highest.clone()));
-                    place.advance(highest, *overlap);
-                    Some(place.checkpoint())
+                    match place.advance(highest, *overlap) {
+                        Ok(()) => Some(place.checkpoint()),
+                        Err(error) => {
+                            // What became of the rows is written; the checkpoint stays behind them.
+                            self.control.fail(error);
+                            None
+                        }
+                    }
                 }
                 (Remember::Overlap(_), None) => None,
                 _ => opened.checkpoint,
@@ -281,7 +288,8 @@ impl<F: Freight> Settler<F> {
         let (Remember::Overlap(overlap), Some(place)) = (self.remember, &self.place) else {
             return None;
         };
-        let low = place.low(overlap);
+        // Without a lookback nothing is forgotten.
+        let low = place.low(overlap).ok().flatten()?;
         let mut through = None;
         while let Some((seq, high)) = self.chunks.front()
             && high.as_ref().is_none_or(|high| high.compare(&low) == Some(Ordering::Less))

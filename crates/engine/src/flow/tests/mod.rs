@@ -10,8 +10,8 @@ use jiff::tz::TimeZone;
 use tidegate_model::mapping::Target;
 use tidegate_model::source::{Column, Dataset};
 use tidegate_model::{
-    Batch, Body, Cause, Checks, Columns, ConnectionId, Counts, Destination, Ending, Error, ErrorKind, Feed,
-    Limits, Mapping, MappingSpec, ObjectKind, ObjectSpec, Outcome, Overlap, Platform, Reach, Reason, Receipt,
+    Batch, Body, Cause, Checks, Columns, ConnectionId, Counts, DataType, Destination, Ending, Error, ErrorKind, Feed,
+    Limits, Mapping, MappingSpec, ObjectKind, ObjectSpec, Outcome, Platform, Reach, Reason, Receipt,
     Record, Repeat, Row, Run, Selection, Source, Store, SyncId, Value,
 };
 use tidegate_testkit::{ManualClock, MemoryStore};
@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Detection, Import, Input, Lanes, Parts, run};
+use super::{Detection, Import, Input, Lanes, LookbackRule, Parts, run};
 
 mod ahead;
 mod chance;
