@@ -69,7 +69,8 @@ impl DataType {
 
     /// Returns whether a column of this type can hold `value`.
     pub fn holds(&self, value: &Value) -> bool {
-        let begins = |with| matches!(value, Value::Json(json) if json.as_str().trim_start().starts_with(with));
+        let begins =
+            |with| matches!(value, Value::Json(json) if json.as_str().trim_start().starts_with(with));
         match (self, value) {
             (_, Value::Null)
             | (DataType::Any, _)

@@ -21,6 +21,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod types;
 
 use std::sync::Arc;
 

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use tidegate_model::{Checks, Columns, ConnectionId, Error, Platform, Settings, Sink, SyncId};
+use tidegate_model::source::Column;
+use tidegate_model::{Checks, ConnectionId, Error, Platform, Settings, Sink, SyncId};
 
-use super::Engine;
+use super::{Engine, cursor};
 use crate::project::SyncSpec;
 
 /// What was checked.
@@ -82,14 +83,28 @@ impl Engine {
             match self.import(id, None).await {
                 Ok(import) => {
                     let dataset = import.source.describe(&import.selection).await?;
-                    let columns = Columns::new(dataset.columns.iter().map(|column| column.name.as_str()));
-                    checks.pass("mapping", format!("fits the {} columns of the source", columns.len()));
+                    checks.pass("columns", shown(&dataset.columns));
+                    checks
+                        .pass("mapping", format!("fits the {} columns of the source", dataset.columns.len()));
+                    if let Err(error) = cursor::note_lookback(&import, &mut checks).await {
+                        note(&mut checks, "lookback", Err(error));
+                    }
                 }
                 Err(error) => note(&mut checks, "mapping", Err(error)),
             }
         }
         Ok(Report { subject: Subject::Sync(id.clone()), checks })
     }
+}
+
+/// The columns with their types, so many that they can be read.
+fn shown(columns: &[Column]) -> String {
+    const SHOWN: usize = 30;
+    let mut list: Vec<String> = columns.iter().take(SHOWN).map(Column::to_string).collect();
+    if columns.len() > SHOWN {
+        list.push(format!("{} more", columns.len() - SHOWN));
+    }
+    list.join(", ")
 }
 
 async fn check_of(platform: Result<Arc<dyn Platform>, Error>) -> Result<Checks, Error> {

@@ -32,12 +32,8 @@ impl EpochUnit {
             first..first * 10
         };
         let number = whole(value)?;
-        let units = [
-            EpochUnit::Seconds,
-            EpochUnit::Milliseconds,
-            EpochUnit::Microseconds,
-            EpochUnit::Nanoseconds,
-        ];
+        let units =
+            [EpochUnit::Seconds, EpochUnit::Milliseconds, EpochUnit::Microseconds, EpochUnit::Nanoseconds];
         units.into_iter().find(|unit| bounds(*unit).contains(&number))
     }
 
@@ -45,6 +41,13 @@ impl EpochUnit {
     pub fn units(self, span: Duration) -> u64 {
         let one = u128::from(1_000_000_000 / self.per_second());
         u64::try_from(span.as_nanos().div_ceil(one)).unwrap_or(u64::MAX)
+    }
+
+    /// Returns how long so many units last.
+    pub fn span(self, units: u64) -> Duration {
+        let per_second = self.per_second();
+        let nanoseconds = units % per_second * (1_000_000_000 / per_second);
+        Duration::new(units / per_second, u32::try_from(nanoseconds).unwrap_or(0))
     }
 
     /// Returns the word for it in messages.
@@ -116,5 +119,6 @@ mod tests {
         assert_eq!(EpochUnit::Milliseconds.units(span), 1_500);
         assert_eq!(EpochUnit::Microseconds.units(span), 1_500_000);
         assert_eq!(EpochUnit::Nanoseconds.units(Duration::MAX), u64::MAX);
+        assert_eq!(EpochUnit::Milliseconds.span(1_500), span);
     }
 }

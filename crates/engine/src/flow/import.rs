@@ -17,7 +17,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::epoch::EpochUnit;
 use super::freight::{Freight, Loaded, Names};
-use super::lookback::{self, LookbackRule};
+use super::lookback::LookbackRule;
 use super::place::{self, Place};
 use super::run::{self, Job, Parts, batch_items};
 use super::settle::Remember;
@@ -147,18 +147,19 @@ async fn standing(
     input: &Input,
 ) -> Result<Option<Place>, Error> {
     let mut place = place::place_of(&import.sync, &import.detection, checkpoint)?;
-    let Detection::Cursor { column, overlap: LookbackRule::SinceEpoch(_), .. } = &import.detection else {
+    let Detection::Cursor { column, overlap: rule @ LookbackRule::SinceEpoch(_), .. } = &import.detection
+    else {
         return Ok(place);
     };
     if matches!(input, Input::Rows(_)) || place.as_ref().is_some_and(|place| place.epoch.is_some()) {
         return Ok(place);
     }
-    match (import.cursor_unit(column).await?, &mut place) {
-        (Some(Some(unit)), Some(place)) => place.epoch = Some(unit),
-        (Some(Some(_)) | None, None) => {}
-        (Some(None), _) | (None, Some(_)) => return Err(lookback::no_epoch(column)),
+    let mut unit = import.cursor_unit(column).await?;
+    if let Some(place) = &mut place {
+        // The numbers that were there before say enough.
+        place.epoch = *unit.get_or_insert(None);
     }
-    Ok(place)
+    rule.contradicts(column, unit).map_or(Ok(place), Err)
 }
 
 /// Opens the feed at the place where the sync stands.

@@ -90,6 +90,15 @@ impl LookbackRule {
         }
     }
 
+    /// Returns the error for a duration whose cursor counts no time. `unit` is what
+    /// the numbers of the cursor count since 1970; `None` if there are none.
+    pub fn contradicts(self, column: &Column, unit: Option<Option<EpochUnit>>) -> Option<Error> {
+        match (self, unit) {
+            (LookbackRule::SinceEpoch(_), Some(None)) => Some(no_epoch(column)),
+            _ => None,
+        }
+    }
+
     /// Returns the lowest cursor value that is read again behind `cursor`; `None`
     /// while every value is, because it is not known what its numbers count.
     ///
@@ -112,7 +121,7 @@ impl LookbackRule {
 }
 
 /// The error for a duration as the lookback of numbers that count no time.
-pub(super) fn no_epoch(column: &Column) -> Error {
+fn no_epoch(column: &Column) -> Error {
     Error::settings(format!(
         "`lookback` is a duration, but the cursor `{}` ({}) holds numbers that are not \
          seconds, milliseconds, microseconds or nanoseconds since 1970",

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
 use tidegate_model::source::{Column, Dataset, Reach, Source};
 use tidegate_model::{
-    Batch, Cause, Checks, Columns, Connector, Counts, DataType, Ending, Error, Feed, Row, Selection, Settings,
-    SourceRole, SyncId, Tools, Value,
+    Batch, Cause, Checks, Columns, Connector, Counts, DataType, Ending, Error, Feed, Row, Selection,
+    Settings, SourceRole, SyncId, Tools, Value,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
