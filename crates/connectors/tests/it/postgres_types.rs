@@ -2,7 +2,7 @@
 
 use jiff::{Timestamp, civil};
 use serde_json::json;
-use tidegate_model::{DataType, Json, Reach, Source, Value};
+use tidegate_model::{DataType, Json, Reach, Value};
 
 use crate::postgres_server::{Database, rows, select, table};
 

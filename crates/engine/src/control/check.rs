@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use tidegate_model::source::Column;
-use tidegate_model::{Checks, ConnectionId, Error, Platform, Settings, Sink, SyncId};
+use tidegate_model::{Checks, ConnectionId, Error, Platform, Selection, Settings, Sink, Source, SyncId};
 
 use super::{Engine, cursor};
 use crate::project::SyncSpec;
@@ -75,20 +75,21 @@ impl Engine {
         };
         let selection = Settings::new(sync.from.selection.clone());
         match self.source(&sync.from.connection, true).await {
-            Ok(source) => note(&mut checks, "source", source.check(Some(&selection)).await),
+            Ok(source) => {
+                note(&mut checks, "source", source.check(Some(&selection)).await);
+                if checks.passed() {
+                    note(&mut checks, "columns", columns_of(source.as_ref(), &selection).await);
+                }
+            }
             Err(error) => note(&mut checks, "source", Err(error)),
         }
         note(&mut checks, "platform", check_of(self.platform(sync, None).await).await);
         if checks.passed() {
             match self.import(id, None).await {
                 Ok(import) => {
-                    let dataset = import.source.describe(&import.selection).await?;
-                    checks.pass("columns", shown(&dataset.columns));
-                    checks
-                        .pass("mapping", format!("fits the {} columns of the source", dataset.columns.len()));
-                    if let Err(error) = cursor::note_lookback(&import, &mut checks).await {
-                        note(&mut checks, "lookback", Err(error));
-                    }
+                    let columns = import.columns.len();
+                    checks.pass("mapping", format!("fits the {columns} columns of the source"));
+                    note(&mut checks, "lookback", cursor::lookback(&import).await);
                 }
                 Err(error) => note(&mut checks, "mapping", Err(error)),
             }
@@ -97,14 +98,17 @@ impl Engine {
     }
 }
 
-/// The columns with their types, so many that they can be read.
-fn shown(columns: &[Column]) -> String {
+/// The columns with their types, as many as a person reads.
+async fn columns_of(source: &dyn Source, selection: &Selection) -> Result<Checks, Error> {
     const SHOWN: usize = 30;
+    let columns = source.describe(selection).await?.columns;
     let mut list: Vec<String> = columns.iter().take(SHOWN).map(Column::to_string).collect();
     if columns.len() > SHOWN {
         list.push(format!("{} more", columns.len() - SHOWN));
     }
-    list.join(", ")
+    let mut checks = Checks::default();
+    checks.pass("columns", list.join(", "));
+    Ok(checks)
 }
 
 async fn check_of(platform: Result<Arc<dyn Platform>, Error>) -> Result<Checks, Error> {

@@ -8,12 +8,13 @@ use tidegate_model::{Checks, Error, Overlap};
 
 use crate::flow::{Detection, EpochUnit, Import, LookbackRule};
 
-/// Adds the lookback of a sync with a cursor.
+/// Returns the lookback of a sync with a cursor as a check; none for other syncs.
 ///
 /// # Errors
 /// If the source cannot be asked for the highest value of its cursor.
-pub(super) async fn note_lookback(import: &Import, checks: &mut Checks) -> Result<(), Error> {
-    let Detection::Cursor { column, overlap, .. } = &import.detection else { return Ok(()) };
+pub(super) async fn lookback(import: &Import) -> Result<Checks, Error> {
+    let mut checks = Checks::default();
+    let Detection::Cursor { column, overlap, .. } = &import.detection else { return Ok(checks) };
     let rule = *overlap;
     let unit = match rule {
         LookbackRule::Number | LookbackRule::Units(_) | LookbackRule::SinceEpoch(_) => {
@@ -25,7 +26,7 @@ pub(super) async fn note_lookback(import: &Import, checks: &mut Checks) -> Resul
         Ok(found) => checks.pass("lookback", found),
         Err(error) => checks.fail("lookback", error.chain(), error.next_step()),
     }
-    Ok(())
+    Ok(checks)
 }
 
 /// `unit` is what the numbers of the cursor count since 1970, if there are any.
