@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
-use tidegate_model::{Reason, Text, Value};
+use tidegate_model::{DataType, Reason, Text, Value};
 
 use super::convert;
 use super::settings::{Field, Reading};
@@ -65,12 +65,13 @@ impl Fields {
     }
 
     /// The type of each, as far as it is known beforehand.
-    pub(super) fn type_names(&self) -> impl Iterator<Item = &'static str> {
+    pub(super) fn data_types(&self) -> impl Iterator<Item = DataType> {
         self.wanted.iter().map(|(_, reading)| match reading {
-            Reading::Auto => "any",
-            Reading::EpochS | Reading::EpochMs | Reading::EpochUs | Reading::Iso => "timestamp",
-            Reading::Json => "json",
-            Reading::Text => "text",
+            // A text in ISO 8601 is an instant, a wall clock or a day: each message says which.
+            Reading::Auto | Reading::Iso => DataType::Any,
+            Reading::EpochS | Reading::EpochMs | Reading::EpochUs => DataType::Timestamp,
+            Reading::Json => DataType::Json,
+            Reading::Text => DataType::Text,
         })
     }
 

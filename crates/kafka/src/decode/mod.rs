@@ -24,7 +24,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tidegate_model::source::Column;
-use tidegate_model::{Columns, Error, Http, Json, Reason, Row, Value};
+use tidegate_model::{Columns, DataType, Error, Http, Json, Reason, Row, Value};
 
 pub(crate) use self::settings::FormatSettings;
 
@@ -33,16 +33,17 @@ use self::fields::Fields;
 use crate::message::Message;
 use crate::registry::{Registry, RegistrySettings};
 
-/// The columns that every message has, behind the fields, with their types.
-const FIXED: [(&str, &str); 8] = [
-    ("key", "any"),
-    ("value", "json"),
-    ("headers", "json"),
-    ("topic", "text"),
-    ("partition", "integer"),
-    ("offset", "integer"),
-    ("timestamp", "timestamp"),
-    ("tombstone", "boolean"),
+/// The columns that every message has, behind the fields, with their types. A
+/// key is text, bytes or JSON as it comes; a value may be plain text instead.
+const FIXED: [(&str, DataType); 8] = [
+    ("key", DataType::Any),
+    ("value", DataType::Json),
+    ("headers", DataType::Object),
+    ("topic", DataType::Text),
+    ("partition", DataType::Integer),
+    ("offset", DataType::Integer),
+    ("timestamp", DataType::Timestamp),
+    ("tombstone", DataType::Boolean),
 ];
 
 /// A part of a message.
@@ -88,10 +89,18 @@ impl Decoder {
 
     /// The columns of every row: the fields asked for, then what every message has.
     pub(crate) fn columns(&self) -> Vec<Column> {
-        let own = self.columns.names().iter().zip(self.fields.type_names());
-        own.map(|(name, type_name)| (name.as_str(), type_name))
-            .chain(FIXED)
-            .map(|(name, type_name)| Column { name: name.to_owned(), type_name: type_name.to_owned() })
+        let own = self.columns.names().iter().zip(self.fields.data_types());
+        let fixed = FIXED.map(|(name, data_type)| match name {
+            "value" if self.value.is_text() => (name, DataType::Text),
+            _ => (name, data_type),
+        });
+        own.map(|(name, data_type)| (name.as_str(), data_type))
+            .chain(fixed)
+            .map(|(name, data_type)| Column {
+                name: name.to_owned(),
+                type_name: data_type.to_string(),
+                data_type,
+            })
             .collect()
     }
 

@@ -76,6 +76,7 @@ async fn topic() -> SourcePlace {
         rows: ROWS,
         cursor: None,
         key: &["topic", "partition", "offset"],
+        untyped: &["key"],
         running: Box::new(|| Box::pin(async { threads() })),
         keep: Box::new(()),
     }

@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use tidegate_model::store::{Delivered, Fate, FateKind, OverlapChunk, PausedBy, Settlement};
-use tidegate_model::{Counts, Fingerprint, Overlap, RunId, Store, SyncId, Value};
+use tidegate_model::{Counts, Fingerprint, RunId, Store, SyncId, Value};
 use tokio::sync::{mpsc, watch};
 
 use crate::pipeline::freight::Freight;
 use crate::pipeline::item::{Fates, Placed};
 use crate::pipeline::item::{Note, Opened};
+use crate::pipeline::read::lookback::LookbackRule;
 use crate::pipeline::read::place::Place;
 use crate::pipeline::run::RunKind;
 use crate::pipeline::shutdown::{Control, Watch};
@@ -19,7 +20,7 @@ use crate::pipeline::shutdown::{Control, Watch};
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Remember {
     /// Those that the overlap of the cursor shows again.
-    Overlap(Overlap),
+    Overlap(LookbackRule),
     /// All of them until the read came to its end: it has no place to go on from.
     UntilComplete,
     /// Only those of batches that could not be settled whole.
@@ -123,8 +124,14 @@ impl<F: Freight> Settler<F> {
             settlement.checkpoint = match (&self.remember, &opened.highest) {
                 (Remember::Overlap(overlap), Some(highest)) => {
                     let place = self.place.get_or_insert_with(|| Place::at(highest.clone()));
-                    place.advance(highest, *overlap);
-                    Some(place.checkpoint())
+                    match place.advance(highest, *overlap) {
+                        Ok(()) => Some(place.checkpoint()),
+                        Err(error) => {
+                            // What became of the rows is written; the checkpoint stays behind them.
+                            self.control.fail(error);
+                            None
+                        }
+                    }
                 }
                 (Remember::Overlap(_), None) => None,
                 _ => opened.checkpoint,
@@ -253,7 +260,8 @@ impl<F: Freight> Settler<F> {
         let (Remember::Overlap(overlap), Some(place)) = (self.remember, &self.place) else {
             return None;
         };
-        let low = place.low(overlap);
+        // Without a lookback nothing is forgotten.
+        let low = place.low(overlap).ok().flatten()?;
         let mut through = None;
         while let Some((seq, high)) = self.chunks.front()
             && high.as_ref().is_none_or(|high| high.compare(&low) == Some(Ordering::Less))

@@ -156,7 +156,7 @@ async fn a_wider_overlap_sends_nothing_twice() {
     let mut stage = Stage::new(&table, Repeat::Unsafe, limits(), all_delivered());
     stage.run().await;
     let Detection::Cursor { overlap, .. } = &mut stage.import.detection else { panic!("a cursor") };
-    *overlap = Overlap::Units(2_000);
+    *overlap = LookbackRule::Units(2_000);
     table.put(9_000, "late", 2_995);
     assert_eq!(stage.run().await.counts.delivered, 1);
     assert_eq!(stage.run().await.counts.delivered, 0);
