@@ -12,13 +12,13 @@ use crate::load::beside;
 use crate::report::{self, Heading, Measure, Series};
 use crate::tidegate::Tidegate;
 
-const CONNECTIONS: &str = "  files: { kind: files, path: files }\n  lake: { kind: delta, path: lake }\n";
+const CONNECTIONS: &str = "  files: { type: files, path: files }\n  lake: { type: delta, path: lake }\n";
 const SYNCS: &str = "  parquet:
-    from: { events: web }
-    to: { connection: files, path: events, format: parquet }
+    source: { connection: web }
+    destination: { connection: files, path: events, format: parquet }
   delta:
-    from: { events: web }
-    to: { connection: lake, schema: bench, table: events }
+    source: { connection: web }
+    destination: { connection: lake, schema: bench, table: events }
 ";
 
 /// A form of table.

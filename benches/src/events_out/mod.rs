@@ -93,7 +93,7 @@ pub(crate) async fn run(plan: &Plan) -> Result<()> {
 
 /// The project: events come in, and exports take them where there are any.
 fn project(connections: &str, syncs: &str) -> String {
-    format!("connections:\n  web: {{ kind: events, token: {TOKEN} }}\n{connections}\nsyncs:\n{syncs}")
+    format!("connections:\n  web: {{ type: events, token: {TOKEN} }}\n{connections}\nsyncs:\n{syncs}")
 }
 
 /// The connection and the export to a Kinesis that only counts.
@@ -101,7 +101,7 @@ fn to_kinesis(address: SocketAddr) -> (String, String) {
     (
         format!(
             "  stream:
-    kind: kinesis
+    type: kinesis
     region: us-east-1
     endpoint: http://{address}
     access_key_id: bench
@@ -109,8 +109,8 @@ fn to_kinesis(address: SocketAddr) -> (String, String) {
 "
         ),
         "  kinesis:
-    from: { events: web }
-    to: { connection: stream, stream: bench }
+    source: { connection: web }
+    destination: { connection: stream, stream: bench }
 "
         .to_owned(),
     )

@@ -88,29 +88,29 @@ impl Server {
         format!(
             "connections:
   pg:
-    kind: postgres
+    type: postgres
     host: {host}
     port: {port}
     database: {database}
     user: {user}
-    password: {{ env: PGPASSWORD }}
+    password: ${{PGPASSWORD}}
     tls: disable
   braze:
-    kind: braze
+    type: braze
     endpoint: http://{braze}
-    api_key: {{ env: TIDEGATE_BENCH_API_KEY }}
+    api_key: ${{BENCH_API_KEY}}
     rates: {{ track_per_3s: 4000000000 }} # unlimited
 
 syncs:
   rows_in:
-    from: {{ connection: pg, table: bench_events }}
-    detect: {{ cursor: event_timestamp }}
-    to: {{ connection: braze, object: event }}
-    map:
+    source: {{ connection: pg, table: bench_events }}
+    cursor: event_timestamp
+    destination: {{ connection: braze, object: event }}
+    mapping:
       name: event_name
       external_id: user_id
-      time: event_timestamp
-      properties: {{ json: event_data }}
+      timestamp: event_timestamp
+      properties: event_data
     in_doubt: resend
 "
         )
@@ -150,7 +150,7 @@ impl Stage {
                     .arg("--data")
                     .arg(self.empty_folder()?)
                     .env("TIDEGATE_BENCH_LEDGER", if *ledger { "on" } else { "off" })
-                    .env("TIDEGATE_BENCH_API_KEY", "bench");
+                    .env("BENCH_API_KEY", "bench");
                 self.send(tidegate, rows).await
             }
             Way::Peer(peer) => {

@@ -73,13 +73,13 @@ impl Platform {
         match self {
             Platform::Braze => (
                 format!(
-                    "{{ kind: braze, endpoint: \"http://{address}\", api_key: bench, rates: {{ track_per_3s: 4000000000 }} }}"
+                    "{{ type: braze, endpoint: \"http://{address}\", api_key: bench, rates: {{ track_per_3s: 4000000000 }} }}"
                 ),
                 "in_doubt: resend",
             ),
             Platform::OneSignal => (
                 format!(
-                    "{{ kind: onesignal, endpoint: \"http://{address}\", app_id: 0190b1f2-0000-7000-8000-000000000000, \
+                    "{{ type: onesignal, endpoint: \"http://{address}\", app_id: 0190b1f2-0000-7000-8000-000000000000, \
                      api_key: bench, requests_per_second: 4000000000 }}"
                 ),
                 "in_doubt: hold",
@@ -111,14 +111,14 @@ fn project(
     format!(
         "connections:
   topic:
-    kind: kafka
+    type: kafka
     brokers: {brokers}
     properties: {{ session.timeout.ms: {SESSION_MS} }}{registry}
   platform: {settings}
 
 syncs:
   stream_in:
-    from:
+    source:
       connection: topic
       topics: {name}
       group: {group}
@@ -128,12 +128,12 @@ syncs:
         user: external_id
         at: {at}
         properties: properties
-    to: {{ connection: platform, object: event }}
-    map:
+    destination: {{ connection: platform, object: event }}
+    mapping:
       name: name
       external_id: user
-      time: at
-      properties: {{ json: properties }}
+      timestamp: at
+      properties: properties
     {more}
     schedule: continuous
 "

@@ -7,9 +7,9 @@ use async_trait::async_trait;
 use futures_util::StreamExt;
 use jiff::Timestamp;
 
-use tidegate_connectors::CONNECTORS;
-use tidegate_engine::control::{Config, Engine, Rehearsal};
+use crate::registry::CONNECTORS;
 use tidegate_engine::project::{self, Project};
+use tidegate_engine::service::{Config, Engine, Rehearsal};
 use tidegate_model::{
     Appended, Checkpoint, Clock, Error, Event, EventLog, Feed, Lag, LoggedEvent, Reading, Secret, Store,
     StreamId, SystemClock,
@@ -91,7 +91,7 @@ impl Place {
         Ok(Engine::new(Config {
             connectors: CONNECTORS,
             store,
-            http: Arc::new(tidegate_connectors::http::RealHttp::new()?),
+            http: Arc::new(tidegate_transport::http::RealHttp::new()?),
             log: self.open_log(clock.clone(), access)?,
             clock,
             project,

@@ -4,15 +4,15 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::registry::CONNECTORS;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tidegate_connectors::CONNECTORS;
-use tidegate_connectors::http::RealHttp;
 use tidegate_model::{Error, ErrorKind, Faults, Http, HttpFailure, SandboxTools, Settings, SystemClock};
+use tidegate_transport::http::RealHttp;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 

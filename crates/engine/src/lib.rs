@@ -1,12 +1,13 @@
 //! How data moves and who may ask for it.
 //!
 //! - [`project`] reads what people write down.
-//! - [`flow`] is the one loop: feed → mapping → lane → destination → ledger.
-//! - [`control`] is what the command line, the HTTP API and the pages call.
+//! - [`pipeline`] is the one loop: feed → mapping → lane → destination → ledger.
+//! - [`service`] is what the command line, the HTTP API and the pages call.
 //!
 //! This crate contains no network and no SQL library; it knows other systems
 //! only through the contracts of `tidegate-model`.
 
-pub mod control;
-pub mod flow;
+pub mod pipeline;
 pub mod project;
+mod scheduler;
+pub mod service;

@@ -9,17 +9,12 @@ mod batch;
 pub mod delta;
 mod draft;
 pub mod files;
-mod object;
 mod parquet;
-mod place;
 mod probe;
 mod progress;
 mod settings;
 
 use tidegate_model::{Error, LoggedEvent, Reason};
-
-pub use delta::CONNECTOR;
-pub use settings::LakeSettings;
 
 /// Whether readers of tables understand the time of an event: most count years
 /// from 1 to 9999.

@@ -4,8 +4,8 @@ use object_store::{PutMode, PutOptions};
 use tidegate_model::{Checks, Error};
 use uuid::Uuid;
 
-use crate::object::explain;
-use crate::place::Place;
+use tidegate_transport::storage::Place;
+use tidegate_transport::storage::explain;
 
 /// What a sink asks of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,6 +4,7 @@
 mod clock;
 pub mod conforms;
 pub mod event_log;
+pub mod http;
 pub mod rows;
 pub mod store;
 

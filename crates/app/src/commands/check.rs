@@ -1,6 +1,6 @@
 //! `tidegate check`
 
-use tidegate_engine::control::{Report, Subject};
+use tidegate_engine::service::{Report, Subject};
 use tidegate_model::{ConnectionId, Error, SyncId};
 
 use crate::cli::{Output, Place};

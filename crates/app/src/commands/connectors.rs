@@ -1,8 +1,8 @@
 //! `tidegate connectors`
 
+use crate::registry::CONNECTORS;
 use comfy_table::Table;
 use serde_json::{Value, json};
-use tidegate_connectors::CONNECTORS;
 use tidegate_model::{Connector, Error};
 
 use crate::cli::Output;
@@ -16,7 +16,7 @@ pub(super) fn connectors(kind: Option<&str>, out: Output) -> Result<u8, Error> {
         }
         return Ok(DONE);
     };
-    let connector = tidegate_connectors::find(kind).ok_or_else(|| {
+    let connector = crate::registry::find(kind).ok_or_else(|| {
         Error::settings(format!("there is no connector `{kind}`")).hint("`tidegate connectors` lists them")
     })?;
     match out {

@@ -2,7 +2,7 @@
 
 use comfy_table::Table;
 use serde_json::json;
-use tidegate_engine::control::KindCount;
+use tidegate_engine::service::KindCount;
 use tidegate_model::event::KindPattern;
 use tidegate_model::{ConnectionId, Error, EventSelection};
 

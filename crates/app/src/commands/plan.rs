@@ -1,6 +1,6 @@
 //! `tidegate plan`
 
-use tidegate_engine::control::Plan;
+use tidegate_engine::service::Plan;
 use tidegate_model::{Ending, Error, SyncId};
 
 use crate::cli::{Output, Place};

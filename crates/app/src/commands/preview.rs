@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use tidegate_engine::control::Preview;
+use tidegate_engine::service::Preview;
 use tidegate_model::{Body, Error, Identity, Json, ObjectKind, Purchase, Reason, Record, SyncId};
 
 use crate::cli::{Output, Place};

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 use serde_json::json;
-use tidegate_engine::control::{Engine, Retried, Which};
 use tidegate_engine::project::Schedule;
+use tidegate_engine::service::{Engine, Retried, Which};
 use tidegate_model::{Cause, Ending, Error, ErrorKind, Run, SyncId};
 
 use crate::cli::{Output, Place};

@@ -7,8 +7,8 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use tidegate_engine::project::Schedule;
 use tidegate_model::Error;
 
+use crate::DONE;
 use crate::cli::Place;
-use crate::{DONE, web};
 
 pub(super) async fn serve(place: &Place, address: SocketAddr) -> Result<u8, Error> {
     let metrics = PrometheusBuilder::new()
@@ -16,7 +16,7 @@ pub(super) async fn serve(place: &Place, address: SocketAddr) -> Result<u8, Erro
         .map_err(|cause| Error::internal("metrics cannot be recorded").caused_by(cause))?;
     let engine = Arc::new(place.serving_engine().await?);
     engine.open_inlets().await?;
-    let listener = web::listen(address).await?;
+    let listener = tidegate_web::listen(address).await?;
     let address = listener.local_addr().unwrap_or(address);
     let stop = super::stop_on_signals();
     announce(&engine, address).await;
@@ -24,7 +24,7 @@ pub(super) async fn serve(place: &Place, address: SocketAddr) -> Result<u8, Erro
         let (engine, stop) = (engine.clone(), stop.clone());
         async move { engine.keep(stop).await }
     });
-    let served = web::serve(engine, metrics, listener, stop.clone()).await;
+    let served = tidegate_web::serve(engine, metrics, listener, stop.clone()).await;
     // Nothing is kept running behind a server that is gone.
     stop.cancel();
     if let Err(fault) = kept.await {
@@ -34,7 +34,7 @@ pub(super) async fn serve(place: &Place, address: SocketAddr) -> Result<u8, Erro
 }
 
 /// Says where everything is: on stderr, for stdout is for data.
-async fn announce(engine: &tidegate_engine::control::Engine, address: SocketAddr) {
+async fn announce(engine: &tidegate_engine::service::Engine, address: SocketAddr) {
     eprintln!("listening on http://{address}");
     for inlet in engine.inlets() {
         eprintln!("  events  /in/{}/{}", inlet.kind, inlet.connection);

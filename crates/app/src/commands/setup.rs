@@ -28,7 +28,7 @@ pub(super) async fn setup(place: &Place, name: &str, set: &[String]) -> Result<u
         },
         Err(_) => (name.to_owned(), Map::new(), None),
     };
-    let connector = tidegate_connectors::find(&kind).ok_or_else(|| {
+    let connector = crate::registry::find(&kind).ok_or_else(|| {
         Error::settings(format!("`{name}` is neither a connection of the project nor a connector"))
             .hint("`tidegate connectors` lists the connectors")
     })?;

@@ -1,7 +1,7 @@
 //! `tidegate status`, `runs`, `pause`, `resume` and `reset`
 
 use comfy_table::Table;
-use tidegate_engine::control::SyncStatus;
+use tidegate_engine::service::SyncStatus;
 use tidegate_model::{Ending, Error, Lag, Run, SyncId};
 
 use crate::DONE;

@@ -1,7 +1,7 @@
 //! `tidegate validate` and `tidegate schema`
 
+use crate::registry::CONNECTORS;
 use serde_json::json;
-use tidegate_connectors::CONNECTORS;
 use tidegate_engine::project;
 use tidegate_model::Error;
 

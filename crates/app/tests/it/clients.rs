@@ -53,7 +53,7 @@ fn event_stream(sender: &str, stream: &Stream, keys: &str) {
     let project = Project::new(&format!(
         "connections:
   apps:
-    kind: pinpoint
+    type: pinpoint
 {keys}    streams:
       assume_role: false
       access_key_id: AKIDEXAMPLE

@@ -33,7 +33,7 @@ impl Victim {
             .await;
         let sandbox = Sandbox::start(&["--no-limits", "--faults", r#"{"latency_ms": 15}"#]);
         let connections =
-            sandbox.connections().replace("kind: braze,", "kind: braze, objects_per_request: 7,");
+            sandbox.connections().replace("type: braze,", "type: braze, objects_per_request: 7,");
         let yaml = format!("connections:\n  db: {}\n{connections}syncs:\n{rest}", database.connection());
         Victim { database, project: Project::new(&yaml), sandbox, sync }
     }
@@ -101,8 +101,8 @@ impl Victim {
 async fn crash_attributes_are_never_lost_and_repeating_them_changes_nothing() {
     let victim = Victim::new(
         "users",
-        "  users:\n    from: { connection: db, table: rows }\n    detect: { cursor: at }\n    \
-         to: { connection: braze, object: user }\n    map: { external_id: who, attributes: { json: data } }\n",
+        "  users:\n    source: { connection: db, table: rows }\n    cursor: at\n    \
+         destination: { connection: braze, object: user }\n    mapping: { external_id: who, attributes: data }\n",
     )
     .await;
     victim.kill_and_finish().await;
@@ -124,11 +124,11 @@ async fn crash_attributes_are_never_lost_and_repeating_them_changes_nothing() {
 async fn crash_keyed_events_take_effect_exactly_once() {
     let victim = Victim::new(
         "events",
-        "  people:\n    from: { connection: db, table: people }\n    detect: full\n    \
-         to: { connection: onesignal, object: user }\n    map: { external_id: who, attributes: { columns: [email] } }\n  \
-         events:\n    from: { connection: db, table: rows }\n    detect: { cursor: at }\n    \
-         to: { connection: onesignal, object: event }\n    \
-         map: { external_id: who, name: { value: e }, properties: { columns: [id] } }\n",
+        "  people:\n    source: { connection: db, table: people }\n    mode: full\n    \
+         destination: { connection: onesignal, object: user }\n    mapping: { external_id: who, attributes: [email] }\n  \
+         events:\n    source: { connection: db, table: rows }\n    cursor: at\n    \
+         destination: { connection: onesignal, object: event }\n    \
+         mapping: { external_id: who, name: { value: e }, properties: [id] }\n",
     )
     .await;
     assert_eq!(victim.project.done(&["run", "people"]).code, 0);
@@ -144,9 +144,9 @@ async fn crash_keyed_events_take_effect_exactly_once() {
 async fn crash_held_events_are_never_doubled_and_every_doubtful_row_is_listed() {
     let victim = Victim::new(
         "held",
-        "  held:\n    from: { connection: db, table: rows }\n    detect: { cursor: at }\n    \
-         to: { connection: braze, object: event }\n    in_doubt: hold\n    \
-         map: { external_id: who, name: { value: e }, time: at, properties: { columns: [id] } }\n",
+        "  held:\n    source: { connection: db, table: rows }\n    cursor: at\n    \
+         destination: { connection: braze, object: event }\n    in_doubt: hold\n    \
+         mapping: { external_id: who, name: { value: e }, timestamp: at, properties: [id] }\n",
     )
     .await;
     victim.kill_and_finish().await;

@@ -33,12 +33,12 @@ impl Fleet {
         know_users(&sandbox, "u", USERS).await;
         let yaml = format!(
             "connections:\n{}{}syncs:\n  \
-             events:\n    from: {{ connection: stream, topics: {topic}, group: events-{topic}, fields: {{ n: n }} }}\n    \
-             to: {{ connection: onesignal, object: event }}\n    \
-             map: {{ external_id: key, name: {{ value: e }}, properties: {{ columns: [n, partition, offset] }} }}\n  \
-             users:\n    from: {{ connection: stream, topics: {topic}, group: users-{topic}, fields: {{ n: n }} }}\n    \
-             to: {{ connection: braze, object: user }}\n    \
-             map: {{ external_id: key, attributes: {{ columns: [n] }} }}\n",
+             events:\n    source: {{ connection: stream, topics: {topic}, group: events-{topic}, fields: {{ n: n }} }}\n    \
+             destination: {{ connection: onesignal, object: event }}\n    \
+             mapping: {{ external_id: key, name: {{ value: e }}, properties: [n, partition, offset] }}\n  \
+             users:\n    source: {{ connection: stream, topics: {topic}, group: users-{topic}, fields: {{ n: n }} }}\n    \
+             destination: {{ connection: braze, object: user }}\n    \
+             mapping: {{ external_id: key, attributes: [n] }}\n",
             topic.connection(SESSION),
             sandbox.connections(),
             topic = topic.name,

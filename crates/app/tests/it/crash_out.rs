@@ -103,11 +103,11 @@ async fn crash_out_every_acknowledged_event_is_exported_whenever_the_server_dies
     let stream = Stream::kinesis();
     let project = Project::new(&format!(
         "connections:
-{}  lake: {{ kind: delta, path: lake }}
+{}  lake: {{ type: delta, path: lake }}
   kinesis: {}
 syncs:
-  delta: {{ from: {{ events: shop }}, to: {{ connection: lake, commit_every: 100ms }} }}
-  records: {{ from: {{ events: shop }}, to: {{ connection: kinesis, stream: {} }} }}
+  delta: {{ source: {{ connection: shop }}, destination: {{ connection: lake, commit_every: 100ms }} }}
+  records: {{ source: {{ connection: shop }}, destination: {{ connection: kinesis, stream: {} }} }}
 ",
         super::serve::SHOP,
         stream.connection(),

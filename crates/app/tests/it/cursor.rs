@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use proptest::prelude::*;
 use proptest::test_runner::{Config as Cases, TestRunner};
-use tidegate_engine::control::Engine;
+use tidegate_engine::service::Engine;
 use tidegate_model::{
     Body, Cause, Checks, Connector, Counts, Destination, Ending, Error, Limits, ObjectKind, ObjectSpec,
     Platform, PlatformRole, Reason, Receipt, Record, Repeat, Run, Settings, SyncId, Tools,
@@ -86,9 +86,9 @@ struct Bench {
 impl Bench {
     async fn new(database: &Database, name: &str, rest: &str) -> Bench {
         let yaml = format!(
-            "connections:\n  db: {}\n  platform: {{ kind: counting }}\nsyncs:\n  {name}:\n{rest}    \
-             to: {{ connection: platform, object: event }}\n    \
-             map: {{ external_id: id, name: {{ value: {name} }} }}\n    in_doubt: resend\n",
+            "connections:\n  db: {}\n  platform: {{ type: counting }}\nsyncs:\n  {name}:\n{rest}    \
+             destination: {{ connection: platform, object: event }}\n    \
+             mapping: {{ external_id: id, name: {{ value: {name} }} }}\n    in_doubt: resend\n",
             database.connection().replace("tls: require", "tls: disable")
         );
         let folder = tempfile::tempdir().expect("a folder");
@@ -118,7 +118,7 @@ impl Bench {
 }
 
 fn cursor_on(table: &str) -> String {
-    format!("    from: {{ connection: db, table: {table} }}\n    detect: {{ cursor: at, overlap: 10m }}\n")
+    format!("    source: {{ connection: db, table: {table} }}\n    cursor: at\n    lookback: 10m\n")
 }
 
 fn once(ids: impl IntoIterator<Item = i64>) -> HashMap<i64, u32> {
@@ -223,8 +223,8 @@ async fn cursor_numbers_texts_and_wall_clocks_work_as_cursors() {
         ),
     ] {
         database.run(&format!("CREATE TABLE {name} (id bigint PRIMARY KEY, at {column} NOT NULL)")).await;
-        let detect = format!("    from: {{ connection: db, table: {name} }}\n    detect: {{ cursor: at }}\n");
-        let bench = Bench::new(&database, name, &detect).await;
+        let source = format!("    source: {{ connection: db, table: {name} }}\n    cursor: at\n");
+        let bench = Bench::new(&database, name, &source).await;
         for (id, value) in values.iter().enumerate() {
             database.run(&format!("INSERT INTO {name} VALUES ({id}, {value})")).await;
             assert_eq!(bench.run().await.counts.delivered, 1, "{name}: {value}");
@@ -245,7 +245,7 @@ async fn cursor_a_wall_clock_ahead_of_utc_is_read_in_its_own_zone() {
         .await;
     let utc = Bench::new(&database, "zoned_utc", &cursor_on("zoned")).await;
     assert_eq!(utc.run().await.counts.waiting, 1, "nine hours in the future of UTC");
-    let local = format!("{}    time_zone: Asia/Tokyo\n", cursor_on("zoned"));
+    let local = cursor_on("zoned").replace("table: zoned", "table: zoned, time_zone: Asia/Tokyo");
     let tokyo = Bench::new(&database, "zoned_tokyo", &local).await;
     assert_eq!(tokyo.run().await.counts.delivered, 1);
 }

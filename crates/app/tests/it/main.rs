@@ -10,6 +10,7 @@ mod crash;
 mod crash_kafka;
 mod crash_out;
 mod cursor;
+mod documents;
 mod export_faults;
 mod journey;
 mod kafka;

@@ -77,7 +77,7 @@ impl Stream {
     /// The connection as a project writes it.
     pub(crate) fn connection(&self) -> String {
         format!(
-            "{{ kind: {}, region: us-east-1, endpoint: \"{}\", access_key_id: AKIDEXAMPLE, secret_access_key: example }}",
+            "{{ type: {}, region: us-east-1, endpoint: \"{}\", access_key_id: AKIDEXAMPLE, secret_access_key: example }}",
             self.kind, self.endpoint
         )
     }

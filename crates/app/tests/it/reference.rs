@@ -70,12 +70,12 @@ fn project_file() -> String {
 
 fn connectors() -> String {
     let mut page = "# Connectors\n\n\
-        What stands under `connections`, and what each connector adds under `from` and `to` of a sync.\n\
-        `tidegate connectors KIND` prints a connector's own page.\n"
+        What stands under `connections`, and what each connector adds under `source` and\n\
+        `destination` of a sync. `tidegate connectors KIND` prints a connector's own page.\n"
         .to_owned();
     for connector in json(&["connectors", "--output", "json"]).as_array().expect("a list") {
         let text = |name: &str| connector[name].as_str().expect("text");
-        let _ = write!(page, "\n## {} (`kind: {}`)\n", text("title"), text("kind"));
+        let _ = write!(page, "\n## {} (`type: {}`)\n", text("title"), text("kind"));
         let objects: Vec<String> = connector["objects"]
             .as_array()
             .expect("a list")
@@ -94,7 +94,7 @@ fn connectors() -> String {
         }
         let _ = write!(page, "\n{}\n", roles.join(" "));
         for (title, part) in
-            [("Connection", "settings"), ("Under `from`", "selection"), ("Under `to`", "target")]
+            [("Connection", "settings"), ("Under `source`", "selection"), ("Under `destination`", "target")]
         {
             if connector[part].is_object() {
                 write_object(&mut page, "###", title, &connector[part], &connector[part]);
@@ -153,11 +153,11 @@ fn title_of(name: &str) -> &str {
 fn value_of(schema: &Value, root: &Value, names: &mut Vec<String>) -> String {
     if let Some(name) = schema["$ref"].as_str().and_then(|path| path.strip_prefix("#/$defs/")) {
         if name == "ConnectionSpec" {
-            return "`kind` and the settings of that [connector](connectors.md)".to_owned();
+            return "`type` and the settings of that [connector](connectors.md)".to_owned();
         }
         let definition = &root["$defs"][name];
         if name == "Secret" {
-            return "secret: `{ env: NAME }`, `{ file: path }`, `{ secret: name }`".to_owned();
+            return "secret: `${NAME}`, `{ file: path }`, `{ secret: name }`".to_owned();
         }
         if definition["properties"].is_object() || names_others(definition) {
             names.push(name.to_owned());

@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tidegate_connectors::CONNECTORS;
-use tidegate_engine::control::{Config as Parts, Engine};
+use tidegate::registry::CONNECTORS;
 use tidegate_engine::project;
+use tidegate_engine::service::{Config as Parts, Engine};
 use tidegate_model::{Clock, Connector, SystemClock};
 use tidegate_state::{LogAccess, LogConfig, StateConfig, StoreLocation};
 use tokio_postgres::{Client, Config, NoTls};
@@ -76,7 +76,7 @@ impl Database {
     /// The connection as a project writes it.
     pub(crate) fn connection(&self) -> String {
         format!(
-            "{{ kind: postgres, host: 127.0.0.1, port: {}, database: {}, user: {}, password: \"{}\", tls: require }}",
+            "{{ type: postgres, host: 127.0.0.1, port: {}, database: {}, user: {}, password: \"{}\", tls: require }}",
             self.port(),
             self.name,
             self.user(),
@@ -293,8 +293,8 @@ impl Sandbox {
     /// The connections `braze` and `onesignal` as a project writes them.
     pub(crate) fn connections(&self) -> String {
         format!(
-            "  braze: {{ kind: braze, endpoint: \"{0}\", api_key: test }}\n  \
-             onesignal: {{ kind: onesignal, endpoint: \"{0}\", api_key: test, app_id: 7a1d6b3e-52f4-4c0b-9a86-0c5e2f9d4b17 }}\n",
+            "  braze: {{ type: braze, endpoint: \"{0}\", api_key: test }}\n  \
+             onesignal: {{ type: onesignal, endpoint: \"{0}\", api_key: test, app_id: 7a1d6b3e-52f4-4c0b-9a86-0c5e2f9d4b17 }}\n",
             self.url
         )
     }
@@ -355,7 +355,7 @@ pub(crate) async fn engine(connector: Connector, yaml: &str, folder: &Path) -> E
         connectors,
         store: tidegate_state::open(state).await.expect("a store"),
         log: tidegate_state::open_log(log).expect("a log"),
-        http: Arc::new(tidegate_connectors::http::RealHttp::new().expect("a client")),
+        http: Arc::new(tidegate_transport::http::RealHttp::new().expect("a client")),
         clock,
         project: project::parse(yaml, "tidegate.yaml", connectors).expect("a project"),
         folder: folder.to_owned(),

@@ -42,7 +42,7 @@ impl Topic {
     pub(crate) fn connection(&self, session: Duration) -> String {
         let session = session.as_millis();
         format!(
-            "  stream: {{ kind: kafka, brokers: \"{}\", properties: {{ session.timeout.ms: {session}, heartbeat.interval.ms: {}, reconnect.backoff.max.ms: 500 }} }}\n",
+            "  stream: {{ type: kafka, brokers: \"{}\", properties: {{ session.timeout.ms: {session}, heartbeat.interval.ms: {}, reconnect.backoff.max.ms: 500 }} }}\n",
             self.brokers,
             session / 6
         )

@@ -3,7 +3,10 @@
 
 mod access;
 mod cluster;
+mod conformance;
 mod faults;
+mod fixtures;
 mod places;
 mod reading;
 mod sharing;
+mod sinks;

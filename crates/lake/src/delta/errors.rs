@@ -3,7 +3,7 @@
 use delta_kernel::KernelError;
 use tidegate_model::{Error, ErrorKind};
 
-use crate::object::explain;
+use tidegate_transport::storage::explain;
 
 /// Explains a failure. `doing` names the table: `writing the table /lake/x/y`.
 pub(super) fn kernel(doing: &str, cause: KernelError) -> Error {

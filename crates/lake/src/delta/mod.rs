@@ -18,8 +18,8 @@ use std::sync::Arc;
 use tidegate_model::settings::schema_of;
 use tidegate_model::{Connector, SinkRole};
 
-use crate::LakeSettings;
 use settings::DeltaTarget;
+use tidegate_transport::storage::LakeSettings;
 
 pub(crate) use settings::table_of;
 

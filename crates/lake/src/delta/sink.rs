@@ -15,11 +15,11 @@ use super::form::Encoded;
 use super::settings::DeltaTarget;
 use super::table::Table;
 use crate::draft::Drafts;
-use crate::place::Place;
 use crate::probe::{self, Need};
 use crate::progress::Entry;
-use crate::settings::LakeSettings;
 use crate::{admit, blocking};
+use tidegate_transport::storage::LakeSettings;
+use tidegate_transport::storage::Place;
 
 /// Events and bytes of one commit: enough that many rows make few files, few
 /// enough that they are no burden to memory.

@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::errors::kernel;
 use super::form::{Encoded, File, Form, arrow};
 use super::table::Table;
-use crate::object::explain;
+use tidegate_transport::storage::explain;
 
 /// Files for one commit. They may be offered again after another writer was quicker.
 pub(super) struct Stage {

@@ -17,8 +17,8 @@ use tokio::runtime::Handle;
 use super::errors::kernel;
 use super::fit;
 use super::runtime::Borrowed;
-use crate::object::explain;
-use crate::place::Place;
+use tidegate_transport::storage::Place;
+use tidegate_transport::storage::explain;
 
 /// The library with our store and our runtime.
 pub(super) type Engine = DefaultEngine<Borrowed>;

@@ -1,22 +1,36 @@
-//! Files of events: Parquet or JSON Lines, by day, on disk or in an object store.
+//! Files in a folder as a source of rows: CSV, JSON Lines and Parquet; and as a
+//! sink of events: `source` and `sink`.
 //!
-//! A delivery writes one file for each day and partition of the log. A journal
-//! beside them says how far the export has come, so each event is written once.
+//! Files keep their own place: a run reads new files, and what was appended to
+//! those it knows. Where to read on stands in the checkpoint of each batch;
+//! nothing is remembered here, and no file is ever moved, changed or removed.
 
-mod encode;
-mod journal;
-mod settings;
 mod sink;
+mod source;
 
 use std::sync::Arc;
 
-use tidegate_model::SinkRole;
-use tidegate_model::settings::schema_of;
+use tidegate_model::{Connector, SourceRole, settings::schema_of};
 
-use settings::FilesTarget;
+use tidegate_transport::storage::LakeSettings;
 
-/// Files in a folder or a bucket.
-pub const SINK: SinkRole = SinkRole {
-    target: schema_of::<FilesTarget>,
-    open: |settings, target, tools| Ok(Arc::new(sink::FilesSink::open(settings, target, tools)?)),
+pub use sink::SINK;
+use source::{FilesSelection, FilesSource};
+
+/// Files in a folder.
+pub const CONNECTOR: Connector = Connector {
+    kind: "files",
+    title: "Files",
+    readme: include_str!("README.md"),
+    icon: include_str!("icon.svg"),
+    settings: schema_of::<LakeSettings>,
+    source: Some(SourceRole {
+        selection: schema_of::<FilesSelection>,
+        open: |settings, tools| Ok(Arc::new(FilesSource::open(settings, tools)?)),
+    }),
+    platform: None,
+    sink: Some(SINK),
+    ingest: None,
+    sandbox: None,
+    setup: None,
 };

@@ -1,9 +1,12 @@
 //! Lakes as their readers see them.
 
 mod ahead;
+mod conformance;
 mod delta;
 mod delta_tables;
 mod files;
+mod fixtures;
 mod readers;
 mod s3;
+mod sinks;
 mod support;

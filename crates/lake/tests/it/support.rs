@@ -36,7 +36,7 @@ pub fn tools(project: &Path) -> Tools {
     }
 }
 
-/// An export of message events with these settings under `to:`.
+/// An export of message events with these settings under `destination:`.
 pub fn target(export: &str, members: Value) -> SinkTarget {
     SinkTarget {
         sync: SyncId::new(export),
@@ -53,7 +53,7 @@ pub fn open(role: SinkRole, project: &Path, target: &SinkTarget) -> Arc<Sink> {
 
 /// The role of a Delta table.
 pub fn delta() -> SinkRole {
-    tidegate_lake::CONNECTOR.sink.expect("delta is a sink")
+    tidegate_lake::delta::CONNECTOR.sink.expect("delta is a sink")
 }
 
 /// An event at this offset: a minute later than the one before.

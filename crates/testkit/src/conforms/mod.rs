@@ -49,7 +49,7 @@ pub struct Example {
 
 /// A platform that can be sent to inside this process.
 pub struct PlatformExample {
-    /// A sync's own settings under `to:`.
+    /// A sync's own settings under `destination:`.
     pub target: fn(ObjectKind) -> Value,
     /// A good record; different numbers make records that differ. Users `0..8` exist
     /// before any other kind of object is sent.

@@ -24,7 +24,7 @@ pub async fn a_kind_is_one_lowercase_word_of_its_own(suite: &Suite) {
 pub async fn a_connector_introduces_itself(suite: &Suite) {
     for Connector { kind, title, readme, icon, platform, source, sink, ingest, .. } in suite.connectors {
         assert!(!title.trim().is_empty(), "{kind}: title");
-        assert!(readme.starts_with("# ") && readme.contains(&format!("kind: {kind}")), "{kind}: README");
+        assert!(readme.starts_with("# ") && readme.contains(&format!("type: {kind}")), "{kind}: README");
         let icon = icon.trim();
         assert!(icon.starts_with("<svg ") && icon.ends_with("</svg>"), "{kind}: the icon is no SVG");
         assert!(icon.contains("http://www.w3.org/2000/svg") && icon.contains("viewBox="), "{kind}: icon");

@@ -30,7 +30,7 @@ pub type MakePlace = fn() -> BoxFuture<'static, SinkPlace>;
 pub struct SinkPlace {
     /// Connection settings that reach it.
     pub settings: Value,
-    /// The export's own settings under `to:`.
+    /// The export's own settings under `destination:`.
     pub target: Value,
     /// The project's folder, and that of embedded parts.
     pub folder: PathBuf,

@@ -22,8 +22,8 @@ use serde_json::Value;
 use crate::support::{Database, Ended, Project, Sandbox};
 
 /// The one sync of most journeys: events, which must never be sent twice.
-const EVENTS: &str = "    detect: { cursor: at }\n    to: { connection: braze, object: event }\n    \
-                      map: { external_id: id, name: { value: seen }, properties: { columns: [note] } }\n";
+const EVENTS: &str = "    cursor: at\n    destination: { connection: braze, object: event }\n    \
+                      mapping: { external_id: id, name: { value: seen }, properties: [note] }\n";
 
 /// A table `people` of rows that nothing is wrong with.
 const PEOPLE: &str = "CREATE TABLE people (id bigint PRIMARY KEY, note text, at timestamptz NOT NULL);
@@ -38,7 +38,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// Over tables; `sync` is the sync `s` from its `from:` on.
+    /// Over tables; `sync` is the sync `s` from its `source:` on.
     async fn new(sql: &str, sync: &str) -> Scene {
         let database = Database::create().await;
         database.run(sql).await;
@@ -111,7 +111,7 @@ impl Scene {
 }
 
 fn from_people() -> String {
-    format!("    from: {{ connection: db, table: people }}\n{EVENTS}")
+    format!("    source: {{ connection: db, table: people }}\n{EVENTS}")
 }
 
 fn user_of(event: &Value) -> String {

@@ -86,8 +86,8 @@ async fn project(platform: &Platform, sync: &str) -> (Database, Project) {
     let database = Database::create().await;
     database.run(&PEOPLE.replace("200", "20000")).await;
     let yaml = format!(
-        "connections:\n  db: {}\n  braze: {{ kind: braze, endpoint: \"http://{}\", api_key: test }}\nsyncs:\n  s:\n    \
-         from: {{ connection: db, table: people }}\n{sync}",
+        "connections:\n  db: {}\n  braze: {{ type: braze, endpoint: \"http://{}\", api_key: test }}\nsyncs:\n  s:\n    \
+         source: {{ connection: db, table: people }}\n{sync}",
         database.connection(),
         platform.address
     );
@@ -99,8 +99,8 @@ fn spawn(project: &Project) -> Child {
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("tidegate starts")
 }
 
-const USERS: &str = "    detect: { cursor: at }\n    to: { connection: braze, object: user }\n    \
-                     map: { external_id: id, attributes: { columns: [note] } }\n";
+const USERS: &str = "    cursor: at\n    destination: { connection: braze, object: user }\n    \
+                     mapping: { external_id: id, attributes: [note] }\n";
 
 #[tokio::test]
 async fn bad_input_a_platform_that_comes_back_within_the_budget_is_waited_for() {

@@ -5,10 +5,10 @@ use std::os::unix::fs::PermissionsExt;
 use super::{Scene, from_people, says};
 use crate::support::Project;
 
-const SYNC: &str = "syncs:\n  orders:\n    from: { connection: shop, table: orders }\n    \
-                    to: { connection: braze, object: event }\n    map: { external_id: id, name: { value: x } }\n";
-const CONNECTIONS: &str = "connections:\n  shop: { kind: postgres, host: h, database: d, user: u }\n  \
-                           braze: { kind: braze, endpoint: \"http://127.0.0.1:1\", api_key: k }\n";
+const SYNC: &str = "syncs:\n  orders:\n    source: { connection: shop, table: orders }\n    \
+                    destination: { connection: braze, object: event }\n    mapping: { external_id: id, name: { value: x } }\n    mode: full\n";
+const CONNECTIONS: &str = "connections:\n  shop: { type: postgres, host: h, database: d, user: u }\n  \
+                           braze: { type: braze, endpoint: \"http://127.0.0.1:1\", api_key: k }\n";
 
 #[test]
 fn bad_input_a_project_that_is_not_right_is_told_with_line_column_and_remedy() {
@@ -29,14 +29,14 @@ fn bad_input_a_project_that_is_not_right_is_told_with_line_column_and_remedy() {
             &["tidegate.yaml:2:27: `connections.shop`: unknown field `hots`", "→ did you mean `host`?"],
         ),
         (
-            swap("kind: postgres", "kind: postgress"),
+            swap("type: postgres", "type: postgress"),
             &[
                 "tidegate.yaml:2:11: `connections.shop.kind`: there is no connector `postgress`",
                 "→ did you mean `postgres`?",
             ],
         ),
         (
-            swap("    map:", "    mpa:"),
+            swap("    mapping:", "    mpa:"),
             &["tidegate.yaml:8:5: `syncs.orders`: unknown field `mpa`", "→ did you mean `map`?"],
         ),
         (
@@ -77,19 +77,19 @@ fn bad_input_a_project_that_is_not_right_is_told_with_line_column_and_remedy() {
             &["tidegate.yaml:6:5: `syncs.orders.from`: ", "→ "],
         ),
         (
-            swap("    map:", "    detect: { curser: at }\n    map:"),
+            swap("    mapping:", "    curser: at\n    mapping:"),
             &[
                 "tidegate.yaml:8:15: `syncs.orders.detect`: unknown field `curser`",
                 "→ did you mean `cursor`?",
             ],
         ),
         (
-            swap("    map:", "    retry_for: soon\n    map:"),
+            swap("    mapping:", "    retry_for: soon\n    mapping:"),
             &["tidegate.yaml:8:5: `syncs.orders.retry_for`: `soon` is not a duration", "→ "],
         ),
         (swap("  orders:\n", "  orders:\n  orders:\n"), &["tidegate.yaml:6:3", "orders", "→ "]),
         (
-            format!("{CONNECTIONS}syncs:\n  orders:\n    key: [id]\n"),
+            format!("{CONNECTIONS}syncs:\n  orders:\n    primary_key: [id]\n"),
             &["tidegate.yaml:5:3: `syncs.orders`: missing field `from`", "→ "],
         ),
         ("syncs: [".to_owned(), &["tidegate.yaml:2:1: ", "→ correct the YAML"]),
@@ -116,8 +116,8 @@ fn bad_input_a_setting_of_the_wrong_type_or_a_missing_one_is_named_with_its_conn
         ("host: h, ", "", &["connection `shop`: missing field `host`", "→ "]),
         (
             "user: u",
-            "user: u, password: { env: TIDEGATE_TEST_NOT_SET }",
-            &["connection `shop`: ", "TIDEGATE_TEST_NOT_SET", "→ "],
+            "user: u, password: \"${NOBODY_SETS_THIS}\"",
+            &["connection `shop`: ", "NOBODY_SETS_THIS", "→ "],
         ),
         (
             "host: h",

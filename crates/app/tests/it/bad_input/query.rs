@@ -5,7 +5,7 @@ use super::{EVENTS, PEOPLE, Scene, says};
 /// The project with this query.
 fn from_query(query: &str) -> String {
     let indented = query.replace('\n', "\n        ");
-    format!("    from:\n      connection: db\n      query: |\n        {indented}\n{EVENTS}")
+    format!("    source:\n      connection: db\n      query: |\n        {indented}\n{EVENTS}")
 }
 
 #[tokio::test]

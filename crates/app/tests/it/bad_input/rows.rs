@@ -5,13 +5,13 @@ use serde_json::json;
 use super::{EVENTS, Scene, once, says};
 
 /// A sync of events whose properties are a JSON column.
-const JSON: &str = "    from: { connection: db, table: people }\n    detect: { cursor: at }\n    \
-                    to: { connection: braze, object: event }\n    \
-                    map: { external_id: id, name: { value: seen }, properties: { json: payload } }\n";
+const JSON: &str = "    source: { connection: db, table: people }\n    cursor: at\n    \
+                    destination: { connection: braze, object: event }\n    \
+                    mapping: { external_id: id, name: { value: seen }, properties: payload }\n";
 
 /// A sync over a table of the cloud-ingestion contract.
-const CONTRACT: &str = "    from: { connection: db, table: people }\n    key: [id]\n    contract: braze_cdi\n    \
-                        to: { connection: braze, object: user }\n";
+const CONTRACT: &str = "    source: { connection: db, table: people }\n    primary_key: [id]\n    contract: braze_cdi\n    \
+                        destination: { connection: braze, object: user }\n";
 
 #[tokio::test]
 async fn bad_input_an_invalid_json_payload_is_rejected_with_its_place_and_mended() {
@@ -85,8 +85,8 @@ async fn bad_input_a_contract_row_is_rejected_with_its_reason_and_mended() {
 
 #[tokio::test]
 async fn bad_input_two_identifiers_or_none_are_rejected_and_retried_once_mended() {
-    let sync = "    from: { connection: db, table: people }\n    to: { connection: braze, object: event }\n    \
-                map: { external_id: ext, email: email, name: { value: seen }, time: at }\n";
+    let sync = "    source: { connection: db, table: people }\n    mode: full\n    destination: { connection: braze, object: event }\n    \
+                mapping: { external_id: ext, email: email, name: { value: seen }, timestamp: at }\n";
     let scene = Scene::new(
         "CREATE TABLE people (id bigint PRIMARY KEY, ext text, email text, at timestamptz NOT NULL DEFAULT now());
          INSERT INTO people VALUES (1, '1', NULL), (2, '2', 'b@example.com'), (3, NULL, NULL), (4, '', '')",
@@ -113,7 +113,7 @@ async fn bad_input_a_long_text_is_rejected_with_its_member_and_the_limit() {
     let scene = Scene::new(
         "CREATE TABLE people (id bigint PRIMARY KEY, note text, at timestamptz NOT NULL DEFAULT now());
          INSERT INTO people VALUES (1, repeat('é', 255)), (2, repeat('x', 10000))",
-        &format!("    from: {{ connection: db, table: people }}\n{EVENTS}"),
+        &format!("    source: {{ connection: db, table: people }}\n{EVENTS}"),
     )
     .await;
     says(&scene.run(), 3, &[]);
@@ -131,7 +131,7 @@ async fn bad_input_a_long_text_is_rejected_with_its_member_and_the_limit() {
 async fn bad_input_an_empty_table_is_a_success_and_its_first_row_arrives() {
     let scene = Scene::new(
         "CREATE TABLE people (id bigint PRIMARY KEY, note text, at timestamptz NOT NULL DEFAULT now())",
-        &format!("    from: {{ connection: db, table: people }}\n{EVENTS}"),
+        &format!("    source: {{ connection: db, table: people }}\n{EVENTS}"),
     )
     .await;
     let run = scene.run();
@@ -159,7 +159,7 @@ async fn bad_input_emoji_controls_and_text_that_looks_like_nul_arrive_as_they_ar
     ];
     let scene = Scene::new(
         "CREATE TABLE people (id bigint PRIMARY KEY, note text, at timestamptz NOT NULL DEFAULT now())",
-        &format!("    from: {{ connection: db, table: people }}\n{EVENTS}"),
+        &format!("    source: {{ connection: db, table: people }}\n{EVENTS}"),
     )
     .await;
     for (id, text) in (1i64..).zip(texts) {

@@ -73,8 +73,8 @@ async fn bad_input_a_column_that_goes_away_during_the_plan_is_told_by_it() {
 
 #[tokio::test]
 async fn bad_input_a_mapped_column_that_becomes_text_is_sent_as_text() {
-    let users = "    from: { connection: db, table: people }\n    detect: { cursor: at }\n    \
-                 to: { connection: braze, object: user }\n    map: { external_id: id, attributes: { columns: [age] } }\n";
+    let users = "    source: { connection: db, table: people }\n    cursor: at\n    \
+                 destination: { connection: braze, object: user }\n    mapping: { external_id: id, attributes: [age] }\n";
     let people = "CREATE TABLE people (id bigint PRIMARY KEY, age int, at timestamptz NOT NULL);
                   INSERT INTO people VALUES (1, 30, now() - interval '1 day'), (2, 40, now())";
     let scene = Scene::new(people, users).await;
@@ -128,10 +128,10 @@ async fn bad_input_a_cursor_that_changes_its_type_stops_the_sync_instead_of_send
 
 #[tokio::test]
 async fn bad_input_reserved_words_and_quotes_in_names_are_read_as_they_are() {
-    let sync = format!("    from: {{ connection: db, table: 'Select.\"ta\"\"ble.v1 — 🎈\"' }}\n{EVENTS}")
+    let sync = format!("    source: {{ connection: db, table: 'Select.\"ta\"\"ble.v1 — 🎈\"' }}\n{EVENTS}")
         .replace(
-            "columns: [note]",
-            "columns: [\"order\", 'a \"quoted\" one', \"O'Brien; DROP TABLE x --\", Größe]",
+            "properties: [note]",
+            "properties: [\"order\", 'a \"quoted\" one', \"O'Brien; DROP TABLE x --\", Größe]",
         );
     let scene = Scene::new(
         r#"CREATE SCHEMA "Select";

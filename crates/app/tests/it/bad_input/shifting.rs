@@ -62,9 +62,9 @@ const SHIFTING: Connector = Connector {
 
 #[tokio::test]
 async fn bad_input_columns_that_change_between_looking_and_reading_send_nothing() {
-    let yaml = "connections:\n  db: { kind: shifting }\n  braze: { kind: braze, endpoint: sandbox, api_key: k }\n\
-                syncs:\n  s:\n    from: { connection: db }\n    to: { connection: braze, object: event }\n    \
-                map: { external_id: id, name: { value: x }, properties: { columns: [secret] } }\n";
+    let yaml = "connections:\n  db: { type: shifting }\n  braze: { type: braze, endpoint: sandbox, api_key: k }\n\
+                syncs:\n  s:\n    source: { connection: db }\n    mode: full\n    destination: { connection: braze, object: event }\n    \
+                mapping: { external_id: id, name: { value: x }, properties: [secret] }\n";
     let folder = tempfile::tempdir().expect("a folder");
     let engine = crate::support::engine(SHIFTING, yaml, folder.path()).await;
     let (progress, _) = watch::channel(Counts::default());

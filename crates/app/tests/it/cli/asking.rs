@@ -40,7 +40,10 @@ async fn cli_exit_codes_say_how_it_went() {
     expect(&done(&["run", "orders"]), 1, &["orders: failed", "401"]);
 
     let yaml = std::fs::read_to_string(shop.project.path().join("tidegate.yaml")).expect("read");
-    shop.project.write("tidegate.yaml", &yaml.replace("columns: [id", "colums: [id"));
+    shop.project.write(
+        "tidegate.yaml",
+        &yaml.replace("properties: [id, total]", "properties: { colums: [id, total] }"),
+    );
     expect(&done(&["validate"]), 2, &["tidegate.yaml:", "`colums`", "did you mean `columns`?"]);
     shop.project.write("tidegate.yaml", &yaml.replace("external_id: customer", "external_id: custmer"));
     expect(&done(&["plan", "orders"]), 1, &["custmer", "customer"]);
@@ -111,10 +114,10 @@ async fn cli_a_sync_that_a_person_paused_waits_for_a_person() {
 #[test]
 fn cli_setup_prints_the_statements_for_the_names_of_the_project() {
     let project = Project::new(
-        "connections:\n  shop: { kind: postgres, host: db, database: café, user: \"o'neill\", password: { env: NOBODY_SETS_THIS } }\n  \
-         braze: { kind: braze, endpoint: sandbox, api_key: x }\n\
-         syncs:\n  orders:\n    from: { connection: shop, table: sales.orders }\n    \
-         to: { connection: braze, object: event }\n    map: { external_id: a, name: { value: b } }\n",
+        "connections:\n  shop: { type: postgres, host: db, database: café, user: \"o'neill\", password: \"${NOBODY_SETS_THIS}\" }\n  \
+         braze: { type: braze, endpoint: sandbox, api_key: x }\n\
+         syncs:\n  orders:\n    source: { connection: shop, table: sales.orders }\n    \
+         mode: full\n    destination: { connection: braze, object: event }\n    mapping: { external_id: a, name: { value: b } }\n",
     );
     let words = [
         "CREATE USER \"o'neill\" WITH PASSWORD",
@@ -134,7 +137,7 @@ fn cli_setup_prints_the_statements_for_the_names_of_the_project() {
 #[test]
 fn cli_connectors_explain_themselves_and_shells_get_their_completions() {
     let project = Project::new("");
-    let kinds: Vec<&str> = tidegate_connectors::CONNECTORS.iter().map(|connector| connector.kind).collect();
+    let kinds: Vec<&str> = tidegate::registry::CONNECTORS.iter().map(|connector| connector.kind).collect();
     expect(&project.done(&["connectors"]), 0, &kinds);
     for kind in kinds {
         let ended = project.done(&["connectors", kind]);
@@ -176,7 +179,7 @@ fn cli_the_schema_accepts_the_examples_and_no_misspelled_key() {
     let mut files = good.to_vec();
     for (at, (right, wrong)) in [
         ("external_id: id", "externalid: id"),
-        ("kind: files", "kind: fils"),
+        ("type: files", "type: fils"),
         ("app_id:", "appid:"),
         ("object: purchase", "object: purchases"),
     ]

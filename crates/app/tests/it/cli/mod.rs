@@ -31,10 +31,10 @@ impl Shop {
 
 fn yaml(connection: &str, sandbox: &Sandbox) -> String {
     format!(
-        "connections:\n  shop: {connection}\n{}syncs:\n  orders:\n    from: {{ connection: shop, table: orders }}\n    \
-         detect: {{ cursor: at }}\n    to: {{ connection: braze, object: event }}\n    \
-         map:\n      external_id: customer\n      name: {{ value: order_placed }}\n      \
-         properties: {{ columns: [id, total] }}\n",
+        "connections:\n  shop: {connection}\n{}syncs:\n  orders:\n    source: {{ connection: shop, table: orders }}\n    \
+         cursor: at\n    destination: {{ connection: braze, object: event }}\n    \
+         mapping:\n      external_id: customer\n      name: {{ value: order_placed }}\n      \
+         properties: [id, total]\n",
         sandbox.connections()
     )
 }

@@ -23,7 +23,7 @@ async fn cli_secrets_are_kept_sealed_used_and_never_shown() {
     let password = shop.database.password();
     let yaml = yaml
         .replacen("api_key: test", "api_key: { secret: braze }", 1)
-        .replace(&format!("password: \"{password}\""), "password: { env: SHOP_PASSWORD }");
+        .replace(&format!("password: \"{password}\""), "password: \"${SHOP_PASSWORD}\"");
     shop.project.write("tidegate.yaml", &yaml);
 
     expect(&shop.project.done(&["run", "orders"]), 2, &["SHOP_PASSWORD", "export SHOP_PASSWORD=…"]);

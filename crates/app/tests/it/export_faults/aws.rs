@@ -20,7 +20,7 @@ pub(super) fn name() -> String {
 
 /// An account at an emulator, as a project writes it.
 pub(super) fn account(kind: &str, endpoint: &str) -> String {
-    format!("{{ kind: {kind}, region: us-east-1, endpoint: \"{endpoint}\", {KEYS} }}")
+    format!("{{ type: {kind}, region: us-east-1, endpoint: \"{endpoint}\", {KEYS} }}")
 }
 
 async fn send(service: &str, request: reqwest::RequestBuilder) -> (u16, String) {

@@ -32,7 +32,7 @@ async fn fill(served: &Served) -> (u32, crate::served::Answer) {
 
 #[tokio::test]
 async fn export_and_ingest_go_on_by_themselves_when_the_disk_of_the_log_has_room_again() {
-    let project = project("{ kind: files, path: out }", "format: jsonl, layout: events, commit_every: 1s");
+    let project = project("{ type: files, path: out }", "format: jsonl, layout: events, commit_every: 1s");
     let data = project.path().join(".tidegate");
     let _disk = Mount::new(&data, "size=6m");
     let mut served = Served::start(&project);
@@ -70,7 +70,7 @@ async fn export_and_ingest_go_on_by_themselves_when_the_disk_of_the_log_has_room
 
 #[tokio::test]
 async fn export_into_files_goes_on_by_itself_when_the_full_disk_has_room_again() {
-    let project = project("{ kind: files, path: out }", "format: jsonl, layout: events, commit_every: 100ms");
+    let project = project("{ type: files, path: out }", "format: jsonl, layout: events, commit_every: 100ms");
     let out = project.path().join("out");
     let _disk = Mount::new(&out, "size=400k");
     let served = Served::start(&project);
@@ -91,7 +91,7 @@ async fn export_into_files_goes_on_by_itself_when_the_full_disk_has_room_again()
 async fn export_into_a_table_goes_on_by_itself_when_the_full_disk_has_room_again() {
     /// Far more than the disk holds, however well they are packed.
     const EVENTS: u32 = 12_000;
-    let project = project("{ kind: delta, path: lake }", "layout: messages, table: t, commit_every: 100ms");
+    let project = project("{ type: delta, path: lake }", "layout: messages, table: t, commit_every: 100ms");
     let folder = project.path().join("lake");
     let _disk = Mount::new(&folder, "size=60k");
     let served = Served::start(&project);
@@ -111,8 +111,8 @@ async fn export_into_a_table_goes_on_by_itself_when_the_full_disk_has_room_again
 #[tokio::test]
 async fn export_into_a_folder_that_cannot_be_written_is_paused_and_resumed() {
     for (sink, to) in [
-        ("{ kind: files, path: out }", "format: jsonl, layout: events, commit_every: 100ms"),
-        ("{ kind: delta, path: out }", "layout: messages, table: t, commit_every: 100ms"),
+        ("{ type: files, path: out }", "format: jsonl, layout: events, commit_every: 100ms"),
+        ("{ type: delta, path: out }", "layout: messages, table: t, commit_every: 100ms"),
     ] {
         let project = project(sink, to);
         let out = project.path().join("out");
@@ -140,7 +140,7 @@ async fn export_into_a_folder_that_cannot_be_written_is_paused_and_resumed() {
 
 #[test]
 fn export_log_whose_folder_cannot_be_written_is_named_when_the_server_starts() {
-    let project = project("{ kind: files, path: out }", "format: jsonl");
+    let project = project("{ type: files, path: out }", "format: jsonl");
     let events = project.path().join(".tidegate/events");
     let _disk = Mount::new(&events, "size=1m,ro");
 

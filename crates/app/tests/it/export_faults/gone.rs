@@ -15,7 +15,7 @@ const FILES: &str = "format: jsonl, layout: events, commit_every: 100ms";
 fn in_bucket(bucket: &Bucket, endpoint: &str) -> String {
     let name = &bucket.name;
     format!(
-        "{{ kind: files, path: \"s3://{name}/lake\", region: us-east-1, endpoint: \"{endpoint}\", {KEYS} }}"
+        "{{ type: files, path: \"s3://{name}/lake\", region: us-east-1, endpoint: \"{endpoint}\", {KEYS} }}"
     )
 }
 
@@ -95,7 +95,7 @@ async fn export_with_a_role_whose_session_expired_takes_it_on_again_and_goes_on(
     let double = Double::start(|_, _| None).await;
     double.fail("ExpiredTokenException", 1);
     let account = format!(
-        "{{ kind: kinesis, region: us-east-1, endpoint: \"{}\", sts_endpoint: \"{}\", \
+        "{{ type: kinesis, region: us-east-1, endpoint: \"{}\", sts_endpoint: \"{}\", \
          role_arn: \"arn:aws:iam::123456789012:role/tidegate\", external_id: seven, {KEYS} }}",
         double.url,
         variable("TIDEGATE_TEST_MOTO")

@@ -35,8 +35,8 @@ fn project(sink: &str, to: &str) -> Project {
 
 fn yaml(sink: &str, to: &str) -> String {
     format!(
-        "connections:\n  app: {{ kind: events, token: a-token-of-these-journeys }}\n  sink: {sink}\nsyncs:\n  \
-         out:\n    from: {{ events: app }}\n    to: {{ connection: sink, {to} }}\n    retry_for: 10s\n"
+        "connections:\n  app: {{ type: events, token: a-token-of-these-journeys }}\n  sink: {sink}\nsyncs:\n  \
+         out:\n    source: {{ connection: app }}\n    destination: {{ connection: sink, {to} }}\n    retry_for: 10s\n"
     )
 }
 

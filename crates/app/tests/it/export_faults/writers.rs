@@ -12,7 +12,7 @@ const DELTA: &str = "layout: messages, table: t, commit_every: 100ms";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn export_into_a_table_that_another_program_writes_to_loses_nothing_of_either() {
-    let project = project("{ kind: delta, path: lake }", DELTA);
+    let project = project("{ type: delta, path: lake }", DELTA);
     let table = project.path().join("lake/app_events/t");
     let served = Served::start(&project);
     send(&served, 0..100).await;
@@ -35,7 +35,7 @@ async fn export_into_a_table_that_another_program_writes_to_loses_nothing_of_eit
 
 #[tokio::test]
 async fn export_into_a_table_that_was_removed_makes_it_again() {
-    let project = project("{ kind: delta, path: lake }", DELTA);
+    let project = project("{ type: delta, path: lake }", DELTA);
     let table = project.path().join("lake/app_events/t");
     let served = Served::start(&project);
     send(&served, 0..100).await;
@@ -51,7 +51,7 @@ async fn export_into_a_table_that_was_removed_makes_it_again() {
 
 #[tokio::test]
 async fn export_into_a_table_whose_columns_were_replaced_is_paused_until_it_is_restored() {
-    let project = project("{ kind: delta, path: lake }", DELTA);
+    let project = project("{ type: delta, path: lake }", DELTA);
     let table = project.path().join("lake/app_events/t");
     let served = Served::start(&project);
     send(&served, 0..100).await;

@@ -11,8 +11,8 @@ fn project(database: &Database, sandbox: &Sandbox, syncs: &[(&str, &str, &str)])
         format!("connections:\n  db: {}\n{}syncs:\n", database.connection(), sandbox.connections());
     for (name, table, to) in syncs {
         yaml.push_str(&format!(
-            "  {name}:\n    from: {{ connection: db, table: {table} }}\n    \
-             to: {{ connection: braze, {to} }}\n    contract: braze_cdi\n"
+            "  {name}:\n    source: {{ connection: db, table: {table} }}\n    \
+             destination: {{ connection: braze, {to} }}\n    contract: braze_cdi\n"
         ));
     }
     Project::new(&yaml)

@@ -11,10 +11,10 @@ use crate::support::{Project, Sandbox, repository, variable};
 async fn journey_other_programs_read_the_same_fates_as_we_list() {
     let sandbox = Sandbox::start(&["--memory"]);
     let project = Project::new(&format!(
-        "connections:\n  shop: {{ kind: files, path: data }}\n{}syncs:\n  orders:\n    \
-         from: {{ connection: shop, path: orders.csv }}\n    key: [id]\n    \
-         to: {{ connection: braze, object: event }}\n    \
-         map: {{ external_id: customer, name: {{ value: ordered }}, time: at }}\n",
+        "connections:\n  shop: {{ type: files, path: data }}\n{}syncs:\n  orders:\n    \
+         source: {{ connection: shop, path: orders.csv }}\n    primary_key: [id]\n    \
+         destination: {{ connection: braze, object: event }}\n    \
+         mapping: {{ external_id: customer, name: {{ value: ordered }}, timestamp: at }}\n",
         sandbox.connections()
     ));
     let mut orders = String::from("id,customer,at\n");

@@ -14,9 +14,9 @@ async fn journey_state_may_live_in_postgresql() {
         .await;
     let sandbox = Sandbox::start(&["--memory"]);
     let mut project = Project::new(&format!(
-        "connections:\n  db: {}\n{}syncs:\n  orders:\n    from: {{ connection: db, table: orders }}\n    \
-         detect: {{ cursor: at }}\n    to: {{ connection: braze, object: event }}\n    \
-         map: {{ external_id: customer, name: {{ value: ordered }}, properties: {{ columns: [id] }} }}\n",
+        "connections:\n  db: {}\n{}syncs:\n  orders:\n    source: {{ connection: db, table: orders }}\n    \
+         cursor: at\n    destination: {{ connection: braze, object: event }}\n    \
+         mapping: {{ external_id: customer, name: {{ value: ordered }}, properties: [id] }}\n",
         source.connection(),
         sandbox.connections()
     ));

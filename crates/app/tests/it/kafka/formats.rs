@@ -131,16 +131,16 @@ fn registry() -> (String, String, String) {
 fn project(prefix: &str, broker: &str, sandbox: &Sandbox, password: &str) -> Project {
     let (url, user, _) = registry();
     let mut yaml = format!(
-        "connections:\n  stream:\n    kind: kafka\n    brokers: {broker}\n    \
+        "connections:\n  stream:\n    type: kafka\n    brokers: {broker}\n    \
          registry: {{ url: \"{url}\", username: {user}, password: \"{password}\" }}\n{}syncs:\n",
         sandbox.connections()
     );
     for vendor in ["braze", "onesignal"] {
         for (kind, format) in KINDS {
             yaml.push_str(&format!(
-                "  {kind}_to_{vendor}:\n    from: {{ connection: stream, topics: {prefix}-{kind}, group: {kind}_to_{vendor}-{prefix}-{kind}, format: {format} }}\n    \
-                 to: {{ connection: {vendor}, object: event }}\n    \
-                 map: {{ external_id: key, name: {{ value: {kind} }}, time: timestamp, properties: {{ json: value }} }}\n"
+                "  {kind}_to_{vendor}:\n    source: {{ connection: stream, topics: {prefix}-{kind}, group: {kind}_to_{vendor}-{prefix}-{kind}, format: {format} }}\n    \
+                 destination: {{ connection: {vendor}, object: event }}\n    \
+                 mapping: {{ external_id: key, name: {{ value: {kind} }}, timestamp: timestamp, properties: value }}\n"
             ));
         }
     }

@@ -34,10 +34,10 @@ impl Scene {
         Project::new(&format!("connections:\n{stream}{platforms}syncs:\n{syncs}"))
     }
 
-    /// A sync `name` in a group of its own, whose `from` has this besides.
+    /// A sync `name` in a group of its own, whose `source` has this besides.
     fn sync(&self, name: &str, from: &str, rest: &str) -> String {
         format!(
-            "  {name}:\n    from: {{ connection: stream, topics: {}, group: {}, {from} }}\n{rest}",
+            "  {name}:\n    source: {{ connection: stream, topics: {}, group: {}, {from} }}\n{rest}",
             self.topic.name,
             self.topic.group(name)
         )

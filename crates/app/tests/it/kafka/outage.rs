@@ -31,8 +31,8 @@ async fn kafka_a_refused_key_stops_the_offsets_and_every_message_arrives_once_it
     let project = scene.project(&scene.sync(
         "events",
         "fields: { id: id }",
-        "    to: { connection: onesignal, object: event }\n    \
-         map: { external_id: key, name: { value: e }, properties: { columns: [id] } }\n",
+        "    destination: { connection: onesignal, object: event }\n    \
+         mapping: { external_id: key, name: { value: e }, properties: [id] }\n",
     ));
     let served = Served::start(&project);
     scene.topic.write(messages(1..=200));

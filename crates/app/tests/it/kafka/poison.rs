@@ -18,8 +18,8 @@ async fn kafka_one_broken_message_among_very_many_is_one_rejected_row_and_nothin
     let project = scene.project(&scene.sync(
         "events",
         "fields: { id: id }",
-        "    to: { connection: braze, object: event }\n    \
-         map: { external_id: key, name: { value: e }, time: timestamp, properties: { columns: [id] } }\n",
+        "    destination: { connection: braze, object: event }\n    \
+         mapping: { external_id: key, name: { value: e }, timestamp: timestamp, properties: [id] }\n",
     ));
     let mut producer = scene.topic.producer(&[]);
     for number in 0..count {

@@ -12,8 +12,8 @@ use crate::topics::metric;
 /// The envelope: its name, its user and its time lie below `data`.
 const ENVELOPE: &str = "tombstones: skip, fields: { name: data.event_name, user: data.user_id, \
     at: { path: data.event_timestamp, as: epoch_ms }, data: data.properties }";
-const EVENTS: &str = "    to: { connection: braze, object: event }\n    \
-    map: { external_id: user, name: name, time: at, properties: { json: data, fields: { place: offset } } }\n";
+const EVENTS: &str = "    destination: { connection: braze, object: event }\n    \
+    mapping: { external_id: user, name: name, timestamp: at, properties: { json: data, fields: { place: offset } } }\n";
 
 fn purchase(number: u64) -> Value {
     let user = format!("user_{}", number % 3);
@@ -80,12 +80,12 @@ async fn kafka_a_tombstone_deletes_its_user_and_nobody_else() {
     let users = scene.sync(
         "users",
         "tombstones: skip, fields: { email: email }",
-        "    to: { connection: braze, object: user }\n    map: { external_id: key, attributes: { columns: [email] } }\n",
+        "    destination: { connection: braze, object: user }\n    mapping: { external_id: key, attributes: [email] }\n",
     );
     let gone = scene.sync(
         "gone",
         "tombstones: only",
-        "    to: { connection: braze, object: deletion }\n    map: { external_id: key }\n",
+        "    destination: { connection: braze, object: deletion }\n    mapping: { external_id: key }\n",
     );
     let project = scene.project(&format!("{users}{gone}"));
     let user = |name: &str| json!({ "key": name, "value": format!(r#"{{"email":"{name}@example.com"}}"#) });

@@ -33,8 +33,8 @@ async fn mending_lost_answers_cost_nothing_where_repeating_is_safe() {
     assert_eq!(events, once(1_000), "each once, though answers were lost");
 
     let project = scene.project(
-        "    to: { connection: braze, object: user }\n    \
-         map: { external_id: id, attributes: { columns: [total] } }\n",
+        "    mode: full\n    destination: { connection: braze, object: user }\n    \
+         mapping: { external_id: id, attributes: [total] }\n",
     );
     let run = project.run_to("orders", "succeeded", &[("delivered", 1_000), ("in_doubt", 0)]);
     assert!(run["counts"]["retries"].as_u64() > Some(0), "{run:#}");

@@ -27,9 +27,9 @@ impl Scene {
         Scene { database, sandbox: Sandbox::start(&["--memory", "--no-limits"]) }
     }
 
-    /// A project with one sync `orders`; `rest` is its end, behind `from`.
+    /// A project with one sync `orders`; `rest` is its end, after `source`.
     fn project(&self, rest: &str) -> Project {
-        self.syncs(&format!("  orders:\n    from: {{ connection: db, table: orders }}\n{rest}"))
+        self.syncs(&format!("  orders:\n    source: {{ connection: db, table: orders }}\n{rest}"))
     }
 
     fn syncs(&self, syncs: &str) -> Project {
@@ -55,7 +55,7 @@ impl Scene {
 /// Orders as events of a platform, found by their time.
 fn events_to(platform: &str) -> String {
     format!(
-        "    detect: {{ cursor: at }}\n    to: {{ connection: {platform}, object: event }}\n    \
-         map: {{ external_id: customer, name: {{ value: ordered }}, time: at, properties: {{ columns: [id, total] }} }}\n"
+        "    cursor: at\n    destination: {{ connection: {platform}, object: event }}\n    \
+         mapping: {{ external_id: customer, name: {{ value: ordered }}, timestamp: at, properties: [id, total] }}\n"
     )
 }

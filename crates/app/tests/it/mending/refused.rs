@@ -94,9 +94,9 @@ async fn mending_a_request_refused_as_a_whole_is_halved_until_the_bad_rows_stand
     // The catalog knows the price as a number: one text among fifty items refuses all of them.
     scene.database.run("CREATE VIEW menu AS SELECT id, 'Item ' || id AS label, CASE WHEN id IN (3, 77, 78, 200) THEN 'free' ELSE total::text END AS price FROM orders").await;
     let project = scene.syncs(
-        "  menu:\n    from: { connection: db, table: menu }\n    key: [id]\n    \
-         to: { connection: braze, object: catalog_item, catalog: menu }\n    \
-         map: { id: id, fields: { columns: [label, price] } }\n",
+        "  menu:\n    source: { connection: db, table: menu }\n    mode: full\n    primary_key: [id]\n    \
+         destination: { connection: braze, object: catalog_item, catalog: menu }\n    \
+         mapping: { id: id, fields: [label, price] }\n",
     );
     project.run_to("menu", "partial", &[("delivered", 196), ("rejected", 4)]);
     let rejected = project.rows(&["--rejected"]);
@@ -121,7 +121,7 @@ async fn mending_a_user_is_found_over_all_syncs_and_earlier_runs() {
     let scene = Scene::with_orders(400).await;
     let sync = |name: &str, kind: &str| {
         format!(
-            "  {name}:\n    from: {{ connection: db, table: orders }}\n{}",
+            "  {name}:\n    source: {{ connection: db, table: orders }}\n{}",
             events_to("braze").replace("ordered", kind)
         )
     };

@@ -15,20 +15,20 @@ async fn journey_events_arrive_in_every_sink_once_and_in_order() {
         (Database::create().await, Stream::kinesis(), Stream::firehose(), Topic::make());
     let project = Project::new(&format!(
         "connections:
-{SHOP}  lake: {{ kind: delta, path: lake }}
-  files: {{ kind: files, path: files }}
+{SHOP}  lake: {{ type: delta, path: lake }}
+  files: {{ type: files, path: files }}
   db: {}
   kinesis: {}
   firehose: {}
-  kafka: {{ kind: kafka, brokers: \"{}\" }}
+  kafka: {{ type: kafka, brokers: \"{}\" }}
 syncs:
-  delta: {{ from: {{ events: shop }}, to: {{ connection: lake, commit_every: 0 }} }}
-  parquet: {{ from: {{ events: shop }}, to: {{ connection: files, path: parquet, commit_every: 0 }} }}
-  jsonl: {{ from: {{ events: shop }}, to: {{ connection: files, path: jsonl, format: jsonl, commit_every: 0 }} }}
-  table: {{ from: {{ events: shop }}, to: {{ connection: db }} }}
-  records: {{ from: {{ events: shop }}, to: {{ connection: kinesis, stream: {}, order: strict }} }}
-  lines: {{ from: {{ events: shop }}, to: {{ connection: firehose, delivery_stream: {} }} }}
-  topic: {{ from: {{ events: shop }}, to: {{ connection: kafka, topic: {} }} }}
+  delta: {{ source: {{ connection: shop }}, destination: {{ connection: lake, commit_every: 0 }} }}
+  parquet: {{ source: {{ connection: shop }}, destination: {{ connection: files, path: parquet, commit_every: 0 }} }}
+  jsonl: {{ source: {{ connection: shop }}, destination: {{ connection: files, path: jsonl, format: jsonl, commit_every: 0 }} }}
+  table: {{ source: {{ connection: shop }}, destination: {{ connection: db }} }}
+  records: {{ source: {{ connection: shop }}, destination: {{ connection: kinesis, stream: {}, order: strict }} }}
+  lines: {{ source: {{ connection: shop }}, destination: {{ connection: firehose, delivery_stream: {} }} }}
+  topic: {{ source: {{ connection: shop }}, destination: {{ connection: kafka, topic: {} }} }}
 ",
         database.connection(),
         stream.connection(),
@@ -96,10 +96,10 @@ fn in_order(records: &[Value]) {
 #[tokio::test]
 async fn journey_an_export_takes_the_kinds_it_names() {
     let project = Project::new(&format!(
-        "connections:\n{SHOP}  lake: {{ kind: delta, path: lake }}\nsyncs:
-  orders: {{ from: {{ events: shop, kinds: [\"order.*\"] }}, to: {{ connection: lake, table: orders, commit_every: 0 }} }}
-  others: {{ from: {{ events: shop, kinds: [page.viewed], apps: [web] }}, to: {{ connection: lake, table: others, commit_every: 0 }} }}
-  phones: {{ from: {{ events: shop, apps: [phone] }}, to: {{ connection: lake, table: phones, commit_every: 0 }} }}
+        "connections:\n{SHOP}  lake: {{ type: delta, path: lake }}\nsyncs:
+  orders: {{ source: {{ connection: shop, kinds: [\"order.*\"] }}, destination: {{ connection: lake, table: orders, commit_every: 0 }} }}
+  others: {{ source: {{ connection: shop, kinds: [page.viewed], apps: [web] }}, destination: {{ connection: lake, table: others, commit_every: 0 }} }}
+  phones: {{ source: {{ connection: shop, apps: [phone] }}, destination: {{ connection: lake, table: phones, commit_every: 0 }} }}
 "
     ));
     let served = Served::start(&project);
@@ -116,10 +116,10 @@ async fn journey_message_events_have_the_columns_of_the_vendors_table() {
     let database = Database::create().await;
     let project = Project::new(&format!(
         "connections:
-  push: {{ kind: onesignal, api_key: k, app_id: 7a1d6b3e-52f4-4c0b-9a86-0c5e2f9d4b17, event_stream: {{ token: the-secret-of-the-stream }} }}
+  push: {{ type: onesignal, api_key: k, app_id: 7a1d6b3e-52f4-4c0b-9a86-0c5e2f9d4b17, event_stream: {{ token: the-secret-of-the-stream }} }}
   db: {}
 syncs:
-  messages: {{ from: {{ events: push, kinds: [\"message.push.*\"] }}, to: {{ connection: db }} }}
+  messages: {{ source: {{ connection: push, kinds: [\"message.push.*\"] }}, destination: {{ connection: db }} }}
 ",
         database.connection()
     ));

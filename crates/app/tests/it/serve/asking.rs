@@ -9,8 +9,8 @@ use crate::support::Project;
 #[tokio::test]
 async fn journey_events_are_counted_shown_and_measured_while_the_server_runs() {
     let project = Project::new(&format!(
-        "connections:\n{SHOP}  lake: {{ kind: delta, path: lake }}\nsyncs:
-  orders: {{ from: {{ events: shop, kinds: [\"order.*\"] }}, to: {{ connection: lake, table: orders, commit_every: 0 }} }}
+        "connections:\n{SHOP}  lake: {{ type: delta, path: lake }}\nsyncs:
+  orders: {{ source: {{ connection: shop, kinds: [\"order.*\"] }}, destination: {{ connection: lake, table: orders, commit_every: 0 }} }}
 "
     ));
     let served = Served::start(&project);

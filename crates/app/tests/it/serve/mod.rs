@@ -20,7 +20,7 @@ pub(crate) const TOKEN: &str = "a-token-of-the-shops-own";
 const BEARER: (&str, &str) = ("authorization", "Bearer a-token-of-the-shops-own");
 
 /// The stream of a shop's own events, as a project writes it.
-pub(crate) const SHOP: &str = "  shop: { kind: events, token: a-token-of-the-shops-own }\n";
+pub(crate) const SHOP: &str = "  shop: { type: events, token: a-token-of-the-shops-own }\n";
 
 /// The events with these numbers, one a line: each third one is an order, of ten users.
 fn events(numbers: Range<u32>) -> String {

@@ -57,7 +57,7 @@ async fn journey_a_body_that_is_too_large_or_no_event_is_refused_as_a_whole() {
 #[tokio::test]
 async fn journey_beyond_its_rate_a_sender_is_told_when_to_come_back() {
     let project = Project::new(
-        "connections:\n  shop: { kind: events, token: a-token-of-the-shops-own, requests_per_second: 5 }\n",
+        "connections:\n  shop: { type: events, token: a-token-of-the-shops-own, requests_per_second: 5 }\n",
     );
     let served = Served::start(&project);
 

@@ -14,7 +14,7 @@ fn project(stream: &Stream) -> Project {
     Project::new(&format!(
         "connections:
   apps:
-    kind: pinpoint
+    type: pinpoint
     streams:
       assume_role: false
       access_key_id: AKIDEXAMPLE

@@ -8,9 +8,9 @@ use crate::support::Project;
 /// Exports `one` and `two` of all events to a table each; a third to `to`.
 fn project(connections: &str, to: &str) -> Project {
     Project::new(&format!(
-        "connections:\n{SHOP}  lake: {{ kind: delta, path: lake }}\n{connections}syncs:
-  one: {{ from: {{ events: shop }}, to: {{ connection: lake, table: one, commit_every: 0 }} }}
-  two: {{ from: {{ events: shop }}, to: {{ connection: lake, table: two, commit_every: 0 }} }}
+        "connections:\n{SHOP}  lake: {{ type: delta, path: lake }}\n{connections}syncs:
+  one: {{ source: {{ connection: shop }}, destination: {{ connection: lake, table: one, commit_every: 0 }} }}
+  two: {{ source: {{ connection: shop }}, destination: {{ connection: lake, table: two, commit_every: 0 }} }}
 {to}"
     ))
 }
@@ -28,8 +28,8 @@ async fn last_run_of(project: &Project, sync: &str) {
 #[tokio::test]
 async fn journey_a_sink_that_is_down_delays_no_other() {
     let project = project(
-        "  down: { kind: kinesis, region: us-east-1, endpoint: \"http://127.0.0.1:9\", access_key_id: AKID, secret_access_key: s }\n",
-        "  down: { from: { events: shop }, to: { connection: down, stream: clicks }, retry_for: 2s }\n",
+        "  down: { type: kinesis, region: us-east-1, endpoint: \"http://127.0.0.1:9\", access_key_id: AKID, secret_access_key: s }\n",
+        "  down: { source: { connection: shop }, destination: { connection: down, stream: clicks }, retry_for: 2s }\n",
     );
     let served = Served::start(&project);
 
@@ -103,9 +103,9 @@ async fn journey_a_server_that_is_started_again_goes_on_where_each_export_stood(
 #[tokio::test]
 async fn journey_an_export_on_an_interval_runs_once_in_each_and_a_last_time_when_it_is_paused() {
     let project = Project::new(&format!(
-        "connections:\n{SHOP}  lake: {{ kind: delta, path: lake }}\nsyncs:
-  often: {{ from: {{ events: shop }}, to: {{ connection: lake, table: often }}, schedule: {{ every: 2s }} }}
-  seldom: {{ from: {{ events: shop }}, to: {{ connection: lake, table: seldom }}, schedule: {{ every: 15m }} }}
+        "connections:\n{SHOP}  lake: {{ type: delta, path: lake }}\nsyncs:
+  often: {{ source: {{ connection: shop }}, destination: {{ connection: lake, table: often }}, schedule: {{ every: 2s }} }}
+  seldom: {{ source: {{ connection: shop }}, destination: {{ connection: lake, table: seldom }}, schedule: {{ every: 15m }} }}
 "
     ));
     let served = Served::start(&project);

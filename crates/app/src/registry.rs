@@ -1,0 +1,25 @@
+//! Every connector.
+
+use tidegate_model::Connector;
+use tidegate_platforms::{braze, onesignal};
+use tidegate_sandbox as sandbox;
+
+/// Every connector, by type.
+pub const CONNECTORS: &[Connector] = &[
+    Connector { sandbox: Some(sandbox::braze::SANDBOX), ..braze::CONNECTOR },
+    tidegate_lake::delta::CONNECTOR,
+    tidegate_ingest::events::CONNECTOR,
+    tidegate_lake::files::CONNECTOR,
+    tidegate_streams::firehose::CONNECTOR,
+    tidegate_kafka::CONNECTOR,
+    tidegate_streams::kinesis::CONNECTOR,
+    Connector { sandbox: Some(sandbox::onesignal::SANDBOX), ..onesignal::CONNECTOR },
+    tidegate_ingest::pinpoint::CONNECTOR,
+    tidegate_warehouses::postgres::CONNECTOR,
+    tidegate_profiles::CONNECTOR,
+];
+
+/// Returns the connector of a type.
+pub fn find(kind: &str) -> Option<&'static Connector> {
+    CONNECTORS.iter().find(|connector| connector.kind == kind)
+}

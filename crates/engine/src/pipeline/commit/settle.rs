@@ -1,0 +1,297 @@
+//! Writes what became of the rows, batch by batch, in order.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+use tidegate_model::store::{Delivered, Fate, FateKind, OverlapChunk, PausedBy, Settlement};
+use tidegate_model::{Counts, Fingerprint, RunId, Store, SyncId, Value};
+use tokio::sync::{mpsc, watch};
+
+use crate::pipeline::freight::Freight;
+use crate::pipeline::item::{Fates, Placed};
+use crate::pipeline::item::{Note, Opened};
+use crate::pipeline::read::lookback::LookbackRule;
+use crate::pipeline::read::place::Place;
+use crate::pipeline::run::RunKind;
+use crate::pipeline::shutdown::{Control, Watch};
+
+/// Which settled rows later runs have to know.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Remember {
+    /// Those that the overlap of the cursor shows again.
+    Overlap(LookbackRule),
+    /// All of them until the read came to its end: it has no place to go on from.
+    UntilComplete,
+    /// Only those of batches that could not be settled whole.
+    Torn,
+}
+
+/// Settles the batches of one run.
+pub(crate) struct Settler<F> {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) freight: Arc<F>,
+    pub(crate) sync: SyncId,
+    pub(crate) run: RunId,
+    pub(crate) control: Arc<Control>,
+    pub(crate) remember: Remember,
+    pub(crate) place: Option<Place>,
+    pub(crate) chunks: VecDeque<(u64, Option<Value>)>,
+    pub(crate) problems: HashSet<Fingerprint>,
+    pub(crate) progress: watch::Sender<Counts>,
+    pub(crate) kind: RunKind,
+    /// Whether a delivery has proved that the cause of a pause is fixed. Asked of endless runs
+    /// only: others prove it by their end.
+    pub(crate) proved: bool,
+}
+
+#[derive(Default)]
+struct Open {
+    opened: Option<Opened>,
+    /// What slots decided, a request each.
+    decided: Vec<Fates>,
+    items: usize,
+}
+
+impl Open {
+    fn is_complete(&self) -> bool {
+        self.opened.as_ref().is_some_and(|opened| self.items == opened.under_way)
+    }
+}
+
+/// Counts one fate.
+pub(crate) fn count(counts: &mut Counts, fate: &Fate) {
+    match fate.kind() {
+        FateKind::Delivered => counts.delivered += 1,
+        FateKind::Rejected => counts.rejected += 1,
+        FateKind::InDoubt => counts.in_doubt += 1,
+    }
+}
+
+impl<F: Freight> Settler<F> {
+    /// Settles until every sender of notes is gone. Returns the counts of the run.
+    pub(crate) async fn settle_all(mut self, mut notes: mpsc::Receiver<Note>) -> Counts {
+        let _watch = Watch(self.control.clone());
+        let mut open: BTreeMap<u64, Open> = BTreeMap::new();
+        let mut total = Counts::default();
+        let mut done: u64 = 0;
+        while let Some(note) = notes.recv().await {
+            match note {
+                Note::Opened(opened) => {
+                    let entry = open.entry(opened.batch).or_default();
+                    entry.opened = Some(*opened);
+                }
+                Note::Decided { batch, fates } => {
+                    let entry = open.entry(batch).or_default();
+                    entry.items += fates.len();
+                    entry.decided.push(fates);
+                }
+            }
+            while open
+                .first_key_value()
+                .is_some_and(|(batch, first)| *batch == done + 1 && first.is_complete())
+            {
+                let Some((batch, first)) = open.pop_first() else { break };
+                done = batch;
+                if !self.settle(done, first, true, &mut total).await {
+                    // What is not settled is read again; nothing more can be written.
+                    notes.close();
+                    return total;
+                }
+            }
+        }
+        // The run ended early. What has its fate keeps it; the place stays behind it.
+        for (batch, rest) in open {
+            if !self.settle(batch, rest, false, &mut total).await {
+                break;
+            }
+        }
+        total
+    }
+
+    /// Writes one batch. `whole` says that all of its rows have their fate.
+    async fn settle(&mut self, batch: u64, open: Open, whole: bool, total: &mut Counts) -> bool {
+        let Some(opened) = open.opened else { return true };
+        let _permit = opened.permit;
+        // As the requests left them: nearly always nothing has to be moved.
+        let (mut delivered, mut rows): (Vec<Delivered>, Vec<Vec<Placed>>) =
+            open.decided.into_iter().map(|fates| (fates.delivered, fates.others)).unzip();
+        rows.push(opened.decided);
+        let mut counts = opened.counts;
+        (counts.requests, counts.retries) = self.control.take_counts();
+        let mut settlement = Settlement { batch, counts, ..Settlement::default() };
+        if whole && self.kind.moves_checkpoint() {
+            settlement.checkpoint = match (&self.remember, &opened.highest) {
+                (Remember::Overlap(overlap), Some(highest)) => {
+                    let place = self.place.get_or_insert_with(|| Place::at(highest.clone()));
+                    match place.advance(highest, *overlap) {
+                        Ok(()) => Some(place.checkpoint()),
+                        Err(error) => {
+                            // What became of the rows is written; the checkpoint stays behind them.
+                            self.control.fail(error);
+                            None
+                        }
+                    }
+                }
+                (Remember::Overlap(_), None) => None,
+                _ => opened.checkpoint,
+            };
+        }
+        settlement.remember = self.chunk(&rows, &delivered, opened.highest, whole);
+        settlement.forget_through = match opened.left.filter(|_| whole) {
+            Some(left) => {
+                let last = self.chunks.back().map(|(seq, _)| *seq);
+                settlement.remember = self.replace(left);
+                last
+            }
+            None => self.forget(),
+        };
+        // A retry settles rows that no run will read again.
+        let forgotten = settlement.forget_through;
+        settlement.remember = settlement.remember.filter(|chunk| forgotten.is_none_or(|seq| seq < chunk.seq));
+        settlement.recalled = opened.recalled;
+        rows.push(opened.unplaced);
+        if rows.iter().flatten().any(|(_, row)| row.fate.reason().is_some()) {
+            // Of rows under one key the last one tells whether it is a problem.
+            let mut sorted: Vec<Placed> = rows.into_iter().flatten().collect();
+            if self.freight.lists_delivered() {
+                sorted.extend(std::mem::take(&mut delivered).iter().flat_map(Delivered::fates));
+            }
+            sorted.sort_by_key(|(at, _)| *at);
+            rows = vec![sorted];
+        }
+        settlement.solved = self.solved(&rows, &delivered);
+        rows.iter().flatten().for_each(|(_, row)| count(&mut settlement.counts, &row.fate));
+        settlement.counts.delivered += delivered.iter().map(Delivered::len).sum::<usize>() as u64;
+        if self.freight.lists_delivered() {
+            settlement.delivered = delivered;
+        }
+        settlement.fates.reserve_exact(rows.iter().map(Vec::len).sum());
+        settlement.fates.extend(rows.into_iter().flatten().map(|(_, row)| row));
+        let counts = settlement.counts;
+        let checkpoint = settlement.checkpoint.clone();
+        if let Err(error) = self.store.settle(&self.run, settlement).await {
+            self.control.fail(error.context("the ledger could not be written"));
+            return false;
+        }
+        if let Some(checkpoint) = checkpoint
+            && let Err(error) = self.freight.settled(&checkpoint).await
+        {
+            // The place is kept here; what the source knows of it may lag behind.
+            let (sync, error) = (&self.sync, error.chain());
+            tracing::warn!(%sync, error, "the source could not be told what is settled");
+        }
+        if self.kind.is_endless() && !self.proved && counts.delivered > 0 {
+            self.proved = true;
+            self.lift_pause().await;
+        }
+        self.measure(counts);
+        *total += counts;
+        self.progress.send_modify(|progress| *progress += counts);
+        true
+    }
+
+    /// The sync is active again, unless a person paused it.
+    async fn lift_pause(&self) {
+        let lifted = async {
+            match self.store.sync_state(&self.sync).await?.paused {
+                Some(pause) if pause.by == PausedBy::System => self.store.set_paused(&self.sync, None).await,
+                _ => Ok(()),
+            }
+        };
+        if let Err(error) = lifted.await {
+            tracing::warn!(sync = %self.sync, error = error.chain(), "a sync that delivers still counts as paused");
+        }
+    }
+
+    fn measure(&self, counts: Counts) {
+        let sync = self.sync.as_str();
+        for (fate, rows) in
+            [("delivered", counts.delivered), ("rejected", counts.rejected), ("in_doubt", counts.in_doubt)]
+        {
+            if rows > 0 {
+                metrics::counter!("tidegate_rows_total", "sync" => sync.to_owned(), "fate" => fate)
+                    .increment(rows);
+            }
+        }
+        metrics::counter!("tidegate_requests_total", "sync" => sync.to_owned()).increment(counts.requests);
+        metrics::counter!("tidegate_retries_total", "sync" => sync.to_owned()).increment(counts.retries);
+    }
+
+    /// The settled rows that a later run may read again.
+    fn chunk(
+        &mut self,
+        rows: &[Vec<Placed>],
+        delivered: &[Delivered],
+        high: Option<Value>,
+        whole: bool,
+    ) -> Option<OverlapChunk> {
+        let by_cursor = matches!(self.remember, Remember::Overlap(_));
+        if by_cursor && high.is_none() {
+            // Pieces that could not be read: nothing would ever forget them.
+            return None;
+        }
+        let none = rows.iter().all(Vec::is_empty) && delivered.iter().all(Delivered::is_empty);
+        if none || (whole && self.remember == Remember::Torn) || (!self.kind.moves_checkpoint() && !by_cursor)
+        {
+            return None;
+        }
+        let seq = self.chunks.back().map_or(0, |(seq, _)| seq + 1);
+        self.chunks.push_back((seq, high.clone()));
+        let delivered = delivered.iter().flat_map(Delivered::rows).copied();
+        let rows = rows.iter().flatten().map(|(_, row)| row.row).chain(delivered).collect();
+        Some(OverlapChunk { seq, high, rows })
+    }
+
+    /// Puts these rows in the place of all chunks. The place of the sync is behind
+    /// the others now: a line that looks like one of them is another one.
+    fn replace(&mut self, rows: Vec<Fingerprint>) -> Option<OverlapChunk> {
+        let seq = self.chunks.back().map_or(0, |(seq, _)| seq + 1);
+        self.chunks.clear();
+        if rows.is_empty() {
+            return None;
+        }
+        self.chunks.push_back((seq, None));
+        Some(OverlapChunk { seq, high: None, rows })
+    }
+
+    /// The chunks that lie wholly below what the next run reads again.
+    fn forget(&mut self) -> Option<u64> {
+        let (Remember::Overlap(overlap), Some(place)) = (self.remember, &self.place) else {
+            return None;
+        };
+        // Without a lookback nothing is forgotten.
+        let low = place.low(overlap).ok().flatten()?;
+        let mut through = None;
+        while let Some((seq, high)) = self.chunks.front()
+            && high.as_ref().is_none_or(|high| high.compare(&low) == Some(Ordering::Less))
+        {
+            through = Some(*seq);
+            self.chunks.pop_front();
+        }
+        through
+    }
+
+    fn solved(&mut self, rows: &[Vec<Placed>], delivered: &[Delivered]) -> Vec<Fingerprint> {
+        let mut solved = Vec::new();
+        // Either no other row has a reason, or no key stands there twice: the log knows the ids of its events.
+        if !self.problems.is_empty() {
+            let keys = delivered.iter().flat_map(Delivered::keys).copied();
+            solved.extend(keys.filter(|key| self.problems.remove(key)));
+        }
+        for (_, row) in rows.iter().flatten() {
+            match row.fate {
+                Fate::Delivered if !self.problems.is_empty() && self.problems.remove(&row.key) => {
+                    solved.push(row.key);
+                }
+                Fate::Delivered => {}
+                Fate::Rejected(_) | Fate::InDoubt(_) => {
+                    self.problems.insert(row.key);
+                }
+            }
+        }
+        // A key that was delivered and failed again in the same batch stays open.
+        solved.retain(|key| !self.problems.contains(key));
+        solved
+    }
+}

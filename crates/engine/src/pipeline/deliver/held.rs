@@ -1,0 +1,123 @@
+//! Events that stay where they were read.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tidegate_model::{Checks, Destination, Error, Limits, LoggedEvent, Reason, Receipt, Sink};
+
+/// An event among those that were read with it.
+///
+/// An event takes nearly 300 bytes beside its texts, and it changes hands a dozen
+/// times between the log and the sink. What changes hands is its place.
+#[derive(Clone)]
+pub(crate) struct Held {
+    batch: Arc<Vec<LoggedEvent>>,
+    at: usize,
+}
+
+impl Held {
+    /// Holds all events of a batch.
+    pub(crate) fn all(events: Vec<LoggedEvent>) -> Vec<Held> {
+        let batch = Arc::new(events);
+        (0..batch.len()).map(|at| Held { batch: batch.clone(), at }).collect()
+    }
+}
+
+impl Deref for Held {
+    type Target = LoggedEvent;
+
+    fn deref(&self) -> &LoggedEvent {
+        &self.batch[self.at]
+    }
+}
+
+/// A sink, offered events that are held.
+pub(crate) struct Holding(pub(crate) Arc<Sink>);
+
+#[async_trait]
+impl Destination<Held> for Holding {
+    async fn check(&self) -> Result<Checks, Error> {
+        self.0.check().await
+    }
+
+    fn limits(&self) -> Limits {
+        self.0.limits()
+    }
+
+    fn weigh(&self, item: &Held) -> usize {
+        self.0.weigh(item)
+    }
+
+    fn admit(&self, item: &Held) -> Result<(), Reason> {
+        self.0.admit(item)
+    }
+
+    fn prepare(&self, items: &[Held]) {
+        match side_by_side(items) {
+            Some(events) => self.0.prepare(events),
+            None => self.0.prepare(&cloned(items)),
+        }
+    }
+
+    async fn deliver(&self, items: &[Held]) -> Result<Receipt, Error> {
+        match side_by_side(items) {
+            Some(events) => self.0.deliver(events).await,
+            None => self.0.deliver(&cloned(items)).await,
+        }
+    }
+}
+
+/// A clone shares the texts.
+fn cloned(items: &[Held]) -> Vec<LoggedEvent> {
+    items.iter().map(|held| LoggedEvent::clone(held)).collect()
+}
+
+/// The events as they lie in their batch, where they are neighbours there.
+fn side_by_side(items: &[Held]) -> Option<&[LoggedEvent]> {
+    let first = items.first()?;
+    let neighbours =
+        (first.at..).zip(items).all(|(at, held)| held.at == at && Arc::ptr_eq(&held.batch, &first.batch));
+    neighbours.then(|| &first.batch[first.at..first.at + items.len()])
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use jiff::Timestamp;
+    use tidegate_model::{Event, Json, Offset, Text};
+
+    use super::*;
+
+    /// Events of one batch, told apart by their offsets.
+    pub(in crate::pipeline) fn held(offsets: std::ops::Range<u64>) -> Vec<Held> {
+        let event = Event {
+            id: "e".into(),
+            kind: "order_placed".into(),
+            at: Timestamp::UNIX_EPOCH,
+            user: Text::new(),
+            app: Text::new(),
+            message: Text::new(),
+            template: Text::new(),
+            payload: Json::parse("{}".into()).expect("JSON"),
+        };
+        let logged = |at| LoggedEvent {
+            offset: Offset { partition: 0, at },
+            logged_at: Timestamp::UNIX_EPOCH,
+            event: event.clone(),
+        };
+        Held::all(offsets.map(logged).collect())
+    }
+
+    #[test]
+    fn only_neighbours_of_one_batch_are_offered_where_they_lie() {
+        let (first, second) = (held(0..4), held(4..6));
+        let offered = |items: &[Held]| {
+            side_by_side(items).map(|events| events.iter().map(|event| event.offset.at).collect::<Vec<_>>())
+        };
+        assert_eq!(offered(&first[1..3]), Some(vec![1, 2]));
+        assert_eq!(offered(&[first[0].clone(), first[2].clone()]), None, "a gap");
+        assert_eq!(offered(&[first[1].clone(), first[0].clone()]), None, "another order");
+        assert_eq!(offered(&[first[3].clone(), second[0].clone()]), None, "two batches");
+        assert_eq!(offered(&[]), None);
+    }
+}

@@ -1,0 +1,192 @@
+//! The shared speed limit of one connection.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use tidegate_model::{Clock, ConnectionId, Limits, Pace, Rate};
+use tokio::time::Instant;
+
+use crate::pipeline::shutdown::Control;
+
+/// Every lane of a process: one for each connection and bucket of limits.
+///
+/// All syncs of a connection queue in the same lane; no sync of another
+/// connection feels it.
+#[derive(Default)]
+pub struct Lanes {
+    lanes: Mutex<HashMap<(ConnectionId, &'static str), Arc<Lane>>>,
+    unpaced: bool,
+}
+
+impl Lanes {
+    /// Lanes without spacing, for a dry run that sends nothing.
+    pub fn unpaced() -> Lanes {
+        Lanes { unpaced: true, ..Lanes::default() }
+    }
+
+    /// The limits that runs through these lanes keep.
+    pub(crate) fn limits(&self, limits: Limits) -> Limits {
+        match self.unpaced {
+            true => Limits { user_interval: Duration::ZERO, rate: None, ..limits },
+            false => limits,
+        }
+    }
+
+    /// The lane of a connection's bucket, made on first use.
+    pub(crate) fn lane(
+        &self,
+        connection: &ConnectionId,
+        bucket: &'static str,
+        rate: Option<Rate>,
+    ) -> Arc<Lane> {
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        lanes.entry((connection.clone(), bucket)).or_insert_with(|| Arc::new(Lane::new(rate))).clone()
+    }
+}
+
+/// How many of the documented requests may be sent without spacing: a vendor
+/// that counts in fixed windows must never see more than it documents.
+const BURST_SHARE: u32 = 50;
+
+/// Spaces requests so that no window of the documented length holds more than
+/// the documented number, and obeys what answers say.
+pub(crate) struct Lane {
+    spacing: Option<Spacing>,
+    state: Mutex<State>,
+}
+
+#[derive(Clone, Copy)]
+struct Spacing {
+    /// Time that one request takes up.
+    interval: Duration,
+    /// How far the schedule may run ahead of the clock.
+    tolerance: Duration,
+}
+
+#[derive(Default)]
+struct State {
+    /// When the schedule is free again (generic cell rate algorithm).
+    free_at: Option<Instant>,
+    /// Nothing is sent before this.
+    closed_until: Option<Instant>,
+}
+
+impl Lane {
+    fn new(rate: Option<Rate>) -> Lane {
+        let spacing = rate.filter(|rate| rate.requests > 0).map(|rate| {
+            let burst = (rate.requests / BURST_SHARE).max(1);
+            let spaced = (rate.requests - burst).max(1);
+            let interval = rate.per / spaced;
+            Spacing { interval, tolerance: interval * (burst - 1) }
+        });
+        Lane { spacing, state: Mutex::new(State::default()) }
+    }
+
+    /// Waits for the turn of one request. Returns whether it may be sent.
+    pub(crate) async fn turn(&self, control: &Control) -> bool {
+        loop {
+            if control.halted() {
+                return false;
+            }
+            let Some(wait) = self.book() else { return true };
+            if !control.pause(wait).await {
+                return false;
+            }
+        }
+    }
+
+    /// Books a turn now, or says how long to wait before asking again.
+    fn book(&self) -> Option<Duration> {
+        let now = Instant::now();
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(until) = state.closed_until {
+            if until > now {
+                return Some(until - now);
+            }
+            state.closed_until = None;
+        }
+        let spacing = self.spacing?;
+        let free_at = state.free_at.filter(|free_at| *free_at > now).unwrap_or(now);
+        if free_at - now > spacing.tolerance {
+            return Some(free_at - now - spacing.tolerance);
+        }
+        state.free_at = Some(free_at + spacing.interval);
+        None
+    }
+
+    /// After a refusal: sends nothing before `until`. At least a second passes,
+    /// for the other side's clock may be behind ours.
+    pub(crate) fn refuse(&self, until: Option<Timestamp>, clock: &dyn Clock) {
+        let soon = clock.now().saturating_add(SignedDuration::from_secs(1)).unwrap_or(Timestamp::MAX);
+        self.close(until.map_or(soon, |until| until.max(soon)), clock);
+    }
+
+    /// Sends nothing before `until`.
+    fn close(&self, until: Timestamp, clock: &dyn Clock) {
+        /// No vendor's window is longer than an hour.
+        const LONGEST: Duration = Duration::from_secs(3_600);
+        let span = Duration::try_from(until.duration_since(clock.now())).unwrap_or(Duration::ZERO);
+        let until = Instant::now() + span.min(LONGEST);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.closed_until = Some(state.closed_until.map_or(until, |closed| closed.max(until)));
+    }
+
+    /// Takes note of what an answer said about the limit.
+    pub(crate) fn note(&self, pace: Pace, clock: &dyn Clock) {
+        if pace.remaining == 0 {
+            self.close(pace.reset, clock);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tidegate_model::SystemClock;
+    use tokio_util::sync::CancellationToken;
+
+    #[tokio::test(start_paused = true)]
+    async fn no_window_of_the_documented_length_holds_more_than_documented() {
+        let rate = Rate { requests: 300, per: Duration::from_secs(3) };
+        let lane = Lane::new(Some(rate));
+        let control = Control::new(CancellationToken::new());
+        let mut sent = Vec::new();
+        for _ in 0..2_000 {
+            assert!(lane.turn(&control).await);
+            sent.push(Instant::now());
+        }
+        for (at, first) in sent.iter().enumerate() {
+            let within = sent[at..].iter().take_while(|turn| **turn - *first < rate.per).count();
+            assert!(within <= 300, "{within} requests in one window");
+        }
+        let seconds = (sent[1_999] - sent[0]).as_secs_f64();
+        assert!(2_000.0 / seconds >= 95.0, "at least 0.95 of the documented rate: {seconds} s");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_exhausted_limit_closes_the_lane_until_its_reset() {
+        let lane = Lane::new(None);
+        let control = Control::new(CancellationToken::new());
+        let clock = SystemClock;
+        let reset = clock.now() + SignedDuration::from_secs(7);
+        lane.note(Pace { remaining: 1, reset }, &clock);
+        let before = Instant::now();
+        assert!(lane.turn(&control).await);
+        assert_eq!(Instant::now(), before);
+        lane.note(Pace { remaining: 0, reset }, &clock);
+        assert!(lane.turn(&control).await);
+        assert!(Instant::now() - before > Duration::from_secs(6));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_halted_run_gets_no_turn() {
+        let stop = CancellationToken::new();
+        let control = Control::new(stop.clone());
+        let lane = Lane::new(None);
+        lane.refuse(None, &SystemClock);
+        stop.cancel();
+        assert!(!lane.turn(&control).await);
+    }
+}

@@ -1,0 +1,9 @@
+//! The delivery stage: packs requests, keeps the rate limit and the order of a user, and retries.
+
+pub(crate) mod delivery;
+pub(crate) mod held;
+pub(crate) mod lane;
+pub(crate) mod queue;
+pub(crate) mod room;
+pub(crate) mod slot;
+pub(crate) mod users;

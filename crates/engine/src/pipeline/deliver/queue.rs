@@ -1,0 +1,177 @@
+//! What waits for its request.
+
+use std::collections::VecDeque;
+use std::vec;
+
+use crate::pipeline::deliver::room::Room;
+use crate::pipeline::freight::Freight;
+use crate::pipeline::item::Item;
+use crate::pipeline::item::Parcels;
+
+/// What came together, as far as it still waits: it stays where the reader put it
+/// until its request takes it.
+struct Lot<F: Freight> {
+    sent: vec::IntoIter<F::Sent>,
+    items: vec::IntoIter<Item<F>>,
+    weights: vec::IntoIter<usize>,
+}
+
+/// What waits to be sent, in order.
+pub(crate) struct Queue<F: Freight> {
+    /// None of them is empty.
+    lots: VecDeque<Lot<F>>,
+    len: usize,
+    /// The weight of all.
+    bytes: usize,
+}
+
+impl<F: Freight> Queue<F> {
+    pub(crate) fn new() -> Queue<F> {
+        Queue { lots: VecDeque::new(), len: 0, bytes: 0 }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// What has waited longest, and its weight.
+    pub(crate) fn first(&self) -> Option<(&F::Sent, &Item<F>, usize)> {
+        let lot = self.lots.front()?;
+        Some((lot.sent.as_slice().first()?, lot.items.as_slice().first()?, *lot.weights.as_slice().first()?))
+    }
+
+    /// What is to be sent.
+    pub(crate) fn sent(&self) -> impl Iterator<Item = &F::Sent> {
+        self.lots.iter().flat_map(|lot| lot.sent.as_slice())
+    }
+
+    /// How many of the first there is room for.
+    pub(crate) fn fitting(&self, mut room: Room) -> usize {
+        let mut fitting = 0;
+        for lot in &self.lots {
+            for (item, weight) in lot.items.as_slice().iter().zip(lot.weights.as_slice()) {
+                if !room.add(item.batch, *weight) {
+                    return fitting;
+                }
+                fitting += 1;
+            }
+        }
+        fitting
+    }
+
+    /// Puts parcels behind the others.
+    pub(crate) fn extend(&mut self, parcels: Parcels<F>, weigh: impl Fn(&F::Sent) -> usize) {
+        if let Some(lot) = self.weighed(parcels, weigh) {
+            self.lots.push_back(lot);
+        }
+    }
+
+    /// Puts parcels before the others again.
+    pub(crate) fn give_back(&mut self, parcels: Parcels<F>, weigh: impl Fn(&F::Sent) -> usize) {
+        if let Some(lot) = self.weighed(parcels, weigh) {
+            self.lots.push_front(lot);
+        }
+    }
+
+    fn weighed(&mut self, parcels: Parcels<F>, weigh: impl Fn(&F::Sent) -> usize) -> Option<Lot<F>> {
+        let Parcels { sent, items } = parcels;
+        let weights: Vec<usize> = sent.iter().map(weigh).collect();
+        self.len += weights.len();
+        self.bytes += weights.iter().sum::<usize>();
+        let lot = Lot { sent: sent.into_iter(), items: items.into_iter(), weights: weights.into_iter() };
+        (lot.sent.len() > 0).then_some(lot)
+    }
+
+    /// Moves the first `count` behind those that were taken.
+    pub(crate) fn take(&mut self, mut count: usize, taken: &mut Parcels<F>) {
+        while let Some(lot) = self.lots.front_mut().filter(|_| count > 0) {
+            let share = count.min(lot.sent.len());
+            taken.sent.extend(lot.sent.by_ref().take(share));
+            taken.items.extend(lot.items.by_ref().take(share));
+            self.bytes -= lot.weights.by_ref().take(share).sum::<usize>();
+            self.len -= share;
+            count -= share;
+            if lot.sent.len() == 0 {
+                self.lots.pop_front();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use tidegate_model::{Fingerprint, Limits};
+
+    use super::*;
+    use crate::pipeline::deliver::held::{Held, tests::held};
+    use crate::pipeline::export::Events;
+    use crate::pipeline::freight::Names;
+
+    fn weigh(event: &Held) -> usize {
+        event.offset.at as usize % 7 + 1
+    }
+
+    fn parcels(sent: Vec<Held>) -> Parcels<Events> {
+        let names = |event: &Held| {
+            let name = Fingerprint(event.offset.at.into());
+            Names { key: name, version: name }
+        };
+        let item = |event: &Held| Item { batch: event.offset.at / 10, at: 0, names: names(event), kept: () };
+        Parcels { items: sent.iter().map(item).collect(), sent }
+    }
+
+    fn offsets<'a>(events: impl IntoIterator<Item = &'a Held>) -> Vec<u64> {
+        events.into_iter().map(|event| event.offset.at).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn what_comes_in_goes_out_in_order_and_what_comes_back_goes_first(
+            steps in prop::collection::vec((0..6_u64, 0..9_usize, 0..4_usize), 0..20),
+        ) {
+            let (mut queue, mut waiting, mut next) = (Queue::new(), Vec::new(), 0);
+            for (more, count, back) in steps {
+                queue.extend(parcels(held(next..next + more)), weigh);
+                waiting.extend(next..next + more);
+                next += more;
+
+                let mut taken = Parcels::with_capacity(count);
+                queue.take(count, &mut taken);
+                let gone: Vec<u64> = waiting.drain(..count.min(waiting.len())).collect();
+                prop_assert_eq!(offsets(&taken.sent), gone.clone());
+
+                // Of what was taken, the last ones come back.
+                let kept = gone.len().saturating_sub(back);
+                queue.give_back(parcels(taken.sent.split_off(kept)), weigh);
+                waiting.splice(0..0, gone[kept..].iter().copied());
+
+                prop_assert_eq!(offsets(queue.sent()), waiting.clone());
+                prop_assert_eq!((queue.len(), queue.is_empty()), (waiting.len(), waiting.is_empty()));
+                prop_assert_eq!(queue.bytes(), queue.sent().map(weigh).sum::<usize>());
+                let first = queue.first().map(|(sent, item, weight)| (sent.offset.at, item.names.key.0, weight));
+                let expected = queue.sent().next().map(|sent| (sent.offset.at, sent.offset.at.into(), weigh(sent)));
+                prop_assert_eq!(first, expected);
+            }
+        }
+    }
+
+    #[test]
+    fn what_fits_is_counted_across_all_that_waits() {
+        let mut queue = Queue::new();
+        queue.extend(parcels(held(0..3)), weigh);
+        queue.extend(parcels(held(3..9)), weigh);
+        // 1, 2, 3, 4 and 5 bytes; the next one has 6.
+        let limits = Limits { items_max: 100, bytes_max: 20, ..Limits::UNBOUNDED };
+        assert_eq!(queue.fitting(Room::of(limits)), 5);
+        assert_eq!(queue.fitting(Room::of(Limits { items_max: 4, ..limits })), 4);
+    }
+}

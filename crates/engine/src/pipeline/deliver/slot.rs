@@ -1,0 +1,267 @@
+//! One of a lane's slots: packs rows into requests, one request at a time.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidegate_model::{Error, Limits};
+use tokio::sync::{mpsc, watch};
+use tokio::task::{self, JoinHandle};
+use tokio::time::Instant;
+
+use crate::pipeline::deliver::delivery::Delivery;
+use crate::pipeline::deliver::queue::Queue;
+use crate::pipeline::deliver::room::{self, Room};
+use crate::pipeline::deliver::users::Users;
+use crate::pipeline::freight::Freight;
+use crate::pipeline::item::{Fates, Note, Parcels};
+use crate::pipeline::shutdown::{Control, Watch};
+use crate::pipeline::wait;
+
+/// Sends the items of some users, in their order.
+pub(crate) struct Slot<F: Freight> {
+    pub(crate) limits: Limits,
+    pub(crate) delivery: Delivery<F>,
+    pub(crate) control: Arc<Control>,
+    pub(crate) incoming: mpsc::Receiver<Parcels<F>>,
+    /// The last batch whose items wait for no others: see [`crate::pipeline::read::reader::Reader`].
+    pub(crate) urgent_through: watch::Receiver<u64>,
+    pub(crate) notes: mpsc::Sender<Note>,
+}
+
+/// What is sent together.
+type Request<F> = Parcels<F>;
+
+/// A request that is made ready on a thread of its own.
+type Preparing<F> = JoinHandle<Request<F>>;
+
+/// What is behind the request that is delivered.
+struct Ahead<F: Freight> {
+    /// The request behind it.
+    preparing: Option<Preparing<F>>,
+    /// The one behind that, already packed: preparing goes on without a pause.
+    packed: Option<Request<F>>,
+}
+
+/// What to do next with the queue.
+enum Next<F: Freight> {
+    Send(Request<F>),
+    /// The request is not full: for this span, more rows may still come.
+    Fill(Duration),
+    /// Nothing may be sent before this span is over.
+    Rest(Duration),
+}
+
+impl<F: Freight> Slot<F> {
+    /// Sends until the reader is done and the queue is empty, or the run halts.
+    pub(crate) async fn send_all(mut self) {
+        let _watch = Watch(self.control.clone());
+        let mut queue = Queue::<F>::new();
+        let mut users = Users::default();
+        let mut ahead = Ahead::<F> { preparing: None, packed: None };
+        while !self.control.halted() {
+            let Some(request) = self.next_request(&mut queue, &users, &mut ahead).await else { return };
+            let user = self.limits.one_user.then(|| request.sent.first()).flatten();
+            let user = user.map(|first| self.delivery.freight.user(first).clone());
+            let delivery = self.delivery.clone();
+            let delivering = delivery.deliver(request.sent, request.items);
+            let delivered = self.meanwhile(&mut queue, &mut ahead, delivering).await;
+            if let (Some(user), Some(sent)) = (user, delivered.last_sent) {
+                users.occupy(&user, sent + self.limits.user_interval, Instant::now());
+            }
+            if !self.report(delivered.decided).await {
+                return;
+            }
+        }
+    }
+
+    /// The next request, prepared where only one is under way at a time; `None`
+    /// where the reader is done and the queue is empty, or the run halts.
+    async fn next_request(
+        &mut self,
+        queue: &mut Queue<F>,
+        users: &Users,
+        ahead: &mut Ahead<F>,
+    ) -> Option<Request<F>> {
+        let packed = || ahead.packed.take().map(|request| self.prepare(request));
+        let preparing = match ahead.preparing.take().or_else(packed) {
+            Some(preparing) => preparing,
+            None => {
+                let request = self.wait_for_request(queue, users).await?;
+                if !room::is_alone(&self.limits) {
+                    return Some(request);
+                }
+                self.prepare(request)
+            }
+        };
+        let control = self.control.clone();
+        let prepared = async {
+            tokio::select! {
+                () = control.halt() => None,
+                done = preparing => Some(done),
+            }
+        };
+        let fault = |cause| Error::internal("preparing a request ended by a fault").caused_by(cause);
+        match self.meanwhile(queue, ahead, prepared).await? {
+            Ok(request) => Some(request),
+            Err(cause) => {
+                self.control.fail(fault(cause));
+                None
+            }
+        }
+    }
+
+    /// Waits until a request may be sent; `None` where the reader is done and the
+    /// queue is empty, or the run halts.
+    async fn wait_for_request(&mut self, queue: &mut Queue<F>, users: &Users) -> Option<Request<F>> {
+        let mut open = true;
+        // Since when the first of the queue waits for others.
+        let mut waiting: Option<Instant> = None;
+        while !self.control.halted() {
+            if queue.is_empty() {
+                waiting = None;
+                let more = tokio::select! {
+                    () = self.control.halt() => return None,
+                    more = self.incoming.recv() => more,
+                };
+                self.line_up(queue, more?);
+            }
+            while let Ok(parcels) = self.incoming.try_recv() {
+                self.line_up(queue, parcels);
+            }
+            let since = *waiting.get_or_insert_with(Instant::now);
+            let through = *self.urgent_through.borrow_and_update();
+            let urgent = queue.first().is_some_and(|(_, first, _)| first.batch <= through);
+            let patience = match open && !self.incoming.is_closed() && !urgent {
+                true => self.limits.fill.saturating_sub(since.elapsed()),
+                false => Duration::ZERO,
+            };
+            match self.next(queue, users, patience) {
+                Next::Send(request) => return Some(request),
+                Next::Fill(span) => {
+                    tokio::select! {
+                        () = self.control.halt() => return None,
+                        () = wait::span(span) => {}
+                        changed = self.urgent_through.changed() => open &= changed.is_ok(),
+                        more = self.incoming.recv() => match more {
+                            Some(parcels) => self.line_up(queue, parcels),
+                            None => open = false,
+                        },
+                    }
+                }
+                Next::Rest(span) => {
+                    tokio::select! {
+                        () = self.control.halt() => return None,
+                        () = wait::span(span) => {}
+                        more = self.incoming.recv(), if open => match more {
+                            Some(parcels) => self.line_up(queue, parcels),
+                            None => open = false,
+                        },
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// Waits for `what`. Where only one request is under way at a time, those behind
+    /// it are packed and prepared meanwhile, once enough for them has come.
+    async fn meanwhile<T>(
+        &mut self,
+        queue: &mut Queue<F>,
+        ahead: &mut Ahead<F>,
+        what: impl Future<Output = T>,
+    ) -> T {
+        let looks_ahead = room::is_alone(&self.limits) && !self.limits.one_user;
+        let mut what = pin!(what);
+        loop {
+            if looks_ahead {
+                self.look_ahead(queue, ahead);
+            }
+            tokio::select! {
+                done = &mut what => return done,
+                Some(parcels) = self.incoming.recv(), if looks_ahead && ahead.packed.is_none() => {
+                    self.line_up(queue, parcels);
+                }
+            }
+        }
+    }
+
+    fn look_ahead(&self, queue: &mut Queue<F>, ahead: &mut Ahead<F>) {
+        if ahead.packed.is_none() && room::is_enough(&self.limits, queue.len(), queue.bytes()) {
+            ahead.packed = Some(self.take(queue));
+        }
+        if ahead.preparing.is_none() {
+            ahead.preparing = ahead.packed.take().map(|request| self.prepare(request));
+        }
+    }
+
+    /// Begins to do what can be done of a request before its turn.
+    fn prepare(&self, request: Request<F>) -> Preparing<F> {
+        let destination = self.delivery.destination.clone();
+        task::spawn_blocking(move || {
+            destination.prepare(&request.sent);
+            request
+        })
+    }
+
+    /// The next request, or how long to wait for it; `patience` says how long a
+    /// request that is not full may wait for more.
+    fn next(&self, queue: &mut Queue<F>, users: &Users, patience: Duration) -> Next<F> {
+        let freight = &self.delivery.freight;
+        if self.limits.one_user {
+            let now = Instant::now();
+            let free = queue.sent().map(|sent| freight.user(sent)).find(|user| users.is_free(user, now));
+            let Some(user) = free.cloned() else {
+                let queued = queue.sent().map(|sent| freight.user(sent));
+                return Next::Rest(users.next_free(queued, now));
+            };
+            return Next::Send(self.take_of(&user, queue));
+        }
+        if !room::is_enough(&self.limits, queue.len(), queue.bytes()) && !patience.is_zero() {
+            return Next::Fill(patience);
+        }
+        Next::Send(self.take(queue))
+    }
+
+    fn line_up(&self, queue: &mut Queue<F>, parcels: Parcels<F>) {
+        queue.extend(parcels, |sent| self.delivery.destination.weigh(sent));
+    }
+
+    /// Takes from the queue, in order, what fits into one request.
+    fn take(&self, queue: &mut Queue<F>) -> Request<F> {
+        let fitting = queue.fitting(Room::of(self.limits));
+        let mut request = Parcels::with_capacity(fitting);
+        queue.take(fitting, &mut request);
+        request
+    }
+
+    /// The same, but passes over what is not of this user.
+    fn take_of(&self, user: &F::User, queue: &mut Queue<F>) -> Request<F> {
+        let mut room = Room::of(self.limits);
+        let (mut request, mut passed) = (Parcels::with_capacity(0), Parcels::with_capacity(0));
+        while !room.is_full()
+            && let Some((sent, item, weight)) = queue.first()
+        {
+            if self.delivery.freight.user(sent) != user {
+                queue.take(1, &mut passed);
+            } else if room.add(item.batch, weight) {
+                queue.take(1, &mut request);
+            } else {
+                break;
+            }
+        }
+        queue.give_back(passed, |sent| self.delivery.destination.weigh(sent));
+        request
+    }
+
+    /// Tells the settler. Returns whether it still listens.
+    async fn report(&self, decided: Vec<(u64, Fates)>) -> bool {
+        for (batch, fates) in decided {
+            if self.notes.send(Note::Decided { batch, fates }).await.is_err() {
+                return false;
+            }
+        }
+        true
+    }
+}

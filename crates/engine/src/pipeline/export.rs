@@ -1,0 +1,191 @@
+//! Exports: events of the log go to a sink.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::StreamExt;
+use jiff::Timestamp;
+use tidegate_model::store::{Delivered, Fate, IntentRow, RowFate};
+use tidegate_model::{
+    Batch, Cause, Checkpoint, Columns, ConnectionId, Counts, Error, EventLog, EventSelection, Limits,
+    LoggedEvent, ObjectKind, Reading, Repeat, Row, Run, Sink, StreamId, SyncId, Text, Value,
+};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::pipeline::commit::settle::Remember;
+use crate::pipeline::deliver::held::{Held, Holding};
+use crate::pipeline::freight::{Freight, Loaded, Names};
+use crate::pipeline::read::gather::gather;
+use crate::pipeline::run::{self, Job, Parts, RunKind, batch_items, batches_under_way};
+
+/// An export with both of its ends opened.
+#[derive(Clone)]
+pub struct Export {
+    /// The sync.
+    pub sync: SyncId,
+    /// Where events are read.
+    pub log: Arc<dyn EventLog>,
+    /// The stream that is read there.
+    pub stream: StreamId,
+    /// Which of its events are taken.
+    pub selection: EventSelection,
+    /// Events that were logged before are passed over.
+    pub since: Timestamp,
+    /// The connection that events go to, for its lane.
+    pub connection: ConnectionId,
+    /// Where events go.
+    pub sink: Arc<Sink>,
+    /// How long an unreachable system is tried.
+    pub retry_for: Duration,
+}
+
+/// Runs an export: to the end of what is logged, or, where it follows, until
+/// `stop` fires.
+///
+/// # Errors
+/// As [`crate::pipeline::run`].
+pub async fn run_export(
+    export: &Export,
+    parts: &Parts,
+    cause: Cause,
+    follow: bool,
+    stop: CancellationToken,
+    progress: watch::Sender<Counts>,
+) -> Result<Run, Error> {
+    let state = parts.store.sync_state(&export.sync).await?;
+    let job = Job {
+        sync: export.sync.clone(),
+        freight: Arc::new(Events),
+        destination: Arc::new(Holding(export.sink.clone())),
+        connection: export.connection.clone(),
+        object: ObjectKind::Event,
+        repeat: Repeat::Safe,
+        resend: true,
+        retry_for: export.retry_for,
+        remember: Remember::Torn,
+        kind: if follow { RunKind::Follow } else { RunKind::CatchUp },
+        place: None,
+    };
+    let feed = async {
+        let limits = export.sink.limits();
+        let batch_events = batch_events(&limits);
+        // All that may be under way is read in the time in which a request fills.
+        let span = u32::try_from(batches_under_way(&limits)).unwrap_or(1);
+        let reading = Reading { batch_events, follow };
+        let feed = export.log.read(&export.stream, state.checkpoint.as_ref(), reading).await?;
+        let (selection, since) = (export.selection.clone(), export.since);
+        let chosen = feed.map(move |batch| {
+            batch.map(|mut batch| {
+                // Weighed whole: what is chosen may share its memory with the rest.
+                let all = batch.items.iter().map(|logged| logged.event.weight());
+                let bytes = if follow { all.sum() } else { 0 };
+                batch.items.retain(|logged| logged.logged_at >= since && selection.takes(&logged.event));
+                (hold(batch), bytes)
+            })
+        });
+        Ok(match follow {
+            true => gather(chosen.boxed(), batch_events, limits.fill / span),
+            false => chosen.map(|batch| batch.map(|(batch, _)| batch)).boxed(),
+        })
+    };
+    run::run_job(&job, parts, cause, feed, stop, progress).await
+}
+
+/// Events of a batch. Where one large request at a time is sent, a batch is enough
+/// for one, so that the next is read while it is written.
+fn batch_events(limits: &Limits) -> usize {
+    const SMALL: usize = 5_000;
+    let items = batch_items(limits);
+    if limits.requests_at_once > 1 { items } else { items.min(SMALL.max(limits.items_max / 2)) }
+}
+
+fn hold(batch: Batch<LoggedEvent>) -> Batch<Held> {
+    let Batch { mut items, unreadable, checkpoint, waiting } = batch;
+    // They stay until they are settled: where few are chosen, so does little room.
+    if items.len() < items.capacity() / 2 {
+        items.shrink_to_fit();
+    }
+    Batch { items: Held::all(items), unreadable, checkpoint, waiting }
+}
+
+/// Events as freight: sent as they are read.
+pub(crate) struct Events;
+
+/// What the ledger shows of an event that was not taken.
+const COLUMNS: [&str; 4] = ["event_id", "event_kind", "event_timestamp", "payload"];
+
+#[async_trait]
+impl Freight for Events {
+    type Read = Held;
+    type Sent = Held;
+    type Kept = ();
+    type User = Text;
+
+    fn fits(&self, _: &Batch<Held>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn names(&self, logged: &Held, scratch: &mut Vec<u8>) -> Names {
+        Names { key: logged.key(), version: logged.version(scratch) }
+    }
+
+    fn cursor<'a>(&self, _: &'a Held) -> Option<&'a Value> {
+        None
+    }
+
+    fn load(&self, logged: Held, _: Names) -> Loaded<Held, ()> {
+        Loaded { sent: Ok(logged), kept: () }
+    }
+
+    fn user<'a>(&self, logged: &'a Held) -> &'a Text {
+        &logged.event.user
+    }
+
+    fn deal(&self, logged: &Held) -> u64 {
+        // Events of nobody have no order among themselves.
+        let event = &logged.event;
+        xxh3_64(if event.user.is_empty() { event.id.as_bytes() } else { event.user.as_bytes() })
+    }
+
+    fn intent(&self, names: Names, (): &(), logged: &Held) -> IntentRow {
+        let event = &logged.event;
+        IntentRow { key: names.key, row: names.version, key_text: event.id.clone(), user: event.user.clone() }
+    }
+
+    fn delivered(&self, place: u32, names: Names, (): (), _: &Held, delivered: &mut Delivered) {
+        // An event that was delivered is only counted.
+        delivered.push(place, names.key, names.version, |_| {}, "");
+    }
+
+    fn fate(&self, names: Names, (): (), logged: Option<&Held>, fate: Fate) -> RowFate {
+        let event = logged.filter(|_| fate != Fate::Delivered).map(|logged| &logged.event);
+        let payload = event.map(|event| Row {
+            columns: Columns::new(COLUMNS),
+            values: vec![
+                Value::Text(event.id.clone()),
+                Value::Text(event.kind.clone()),
+                Value::Timestamp(event.at),
+                Value::Json(event.payload.clone()),
+            ],
+        });
+        RowFate {
+            key: names.key,
+            key_text: event.map(|event| event.id.clone()).unwrap_or_default(),
+            row: names.version,
+            user: event.map(|event| event.user.clone()).unwrap_or_default(),
+            fate,
+            payload,
+        }
+    }
+
+    fn lists_delivered(&self) -> bool {
+        false
+    }
+
+    async fn settled(&self, _: &Checkpoint) -> Result<(), Error> {
+        Ok(())
+    }
+}

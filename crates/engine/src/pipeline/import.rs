@@ -1,0 +1,317 @@
+//! Imports: rows of a source become records of a platform.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::StreamExt;
+use tidegate_model::source::Column;
+use tidegate_model::store::{Delivered, Fate, IntentRow, RowFate};
+use tidegate_model::{
+    Batch, Cause, Checkpoint, Columns, ConnectionId, Counts, Error, ErrorKind, Feed, Identity, Mapping,
+    Platform, Position, Reach, Record, Repeat, Row, Run, Selection, Source, SyncId, Text, Value,
+};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+use crate::pipeline::commit::settle::Remember;
+use crate::pipeline::freight::{Freight, Loaded, Names};
+use crate::pipeline::read::epoch::EpochUnit;
+use crate::pipeline::read::lookback::LookbackRule;
+use crate::pipeline::read::place::{self, Detection, Place};
+use crate::pipeline::run::{self, Job, Parts, RunKind, batch_items};
+
+/// An import with both of its ends opened.
+#[derive(Clone)]
+pub struct Import {
+    /// The sync.
+    pub sync: SyncId,
+    /// Where rows are read.
+    pub source: Arc<dyn Source>,
+    /// What is read there.
+    pub selection: Selection,
+    /// The connection that records go to, for its lane.
+    pub connection: ConnectionId,
+    /// Where records go.
+    pub platform: Arc<dyn Platform>,
+    /// The columns that the mapping was made for.
+    pub columns: Arc<Columns>,
+    /// From row to record.
+    pub mapping: Arc<Mapping>,
+    /// How new rows are found.
+    pub detection: Detection,
+    /// The zone of times that have none.
+    pub time_zone: String,
+    /// Whether rows in doubt are sent again without asking.
+    pub resend: bool,
+    /// How long an unreachable system is tried.
+    pub retry_for: Duration,
+}
+
+/// What a run of an import works on.
+pub enum Input {
+    /// What is new at the source.
+    Changes,
+    /// What is new, and what comes later, until the run is stopped.
+    Following,
+    /// These rows, whatever is known of them; the place of the sync stays.
+    Rows(Vec<Row>),
+}
+
+/// Runs an import to its end, or until `stop` fires.
+///
+/// # Errors
+/// Only where the run could not be opened or closed in the ledger. What goes
+/// wrong in between ends the run and stands in it: its error and its ending.
+pub async fn run(
+    import: &Import,
+    parts: &Parts,
+    cause: Cause,
+    input: Input,
+    stop: CancellationToken,
+    progress: watch::Sender<Counts>,
+) -> Result<Run, Error> {
+    let object = import.platform.object();
+    let state = parts.store.sync_state(&import.sync).await?;
+    let job = |place: Option<&Place>| Job {
+        sync: import.sync.clone(),
+        freight: Arc::new(Rows::of(import, place)),
+        destination: platform(import),
+        connection: import.connection.clone(),
+        object: object.kind,
+        repeat: object.repeat,
+        resend: import.resend,
+        retry_for: import.retry_for,
+        remember: match &import.detection {
+            Detection::Cursor { overlap, .. } => Remember::Overlap(*overlap),
+            Detection::Full if object.repeat != Repeat::Safe => Remember::UntilComplete,
+            Detection::Full | Detection::Place => Remember::Torn,
+        },
+        kind: match input {
+            Input::Changes => RunKind::CatchUp,
+            Input::Following => RunKind::Follow,
+            Input::Rows(_) => RunKind::Retry,
+        },
+        place: place.cloned(),
+    };
+    let checkpoint = state.checkpoint.as_ref();
+    // A place that does not fit its column any more ends the run before anything is read.
+    let (place, opened) = match standing(import, checkpoint, &input).await {
+        Ok(place) => (place, Ok(())),
+        Err(error) => (None, Err(error)),
+    };
+    let job = job(place.as_ref());
+    let feed = async {
+        opened?;
+        open(import, place.as_ref(), checkpoint, input).await
+    };
+    run::run_job(&job, parts, cause, feed, stop, progress).await
+}
+
+impl Import {
+    /// Returns what the numbers of the cursor count since 1970, by the magnitude of
+    /// the highest one; `None` if there are none, or the source cannot say.
+    ///
+    /// # Errors
+    /// If the source cannot be asked.
+    pub(crate) async fn cursor_unit(&self, cursor: &Column) -> Result<Option<Option<EpochUnit>>, Error> {
+        let highest = self.source.highest(&self.selection, &cursor.name, &self.time_zone).await?;
+        Ok(highest.as_ref().map(EpochUnit::of))
+    }
+}
+
+/// Returns where the sync stands.
+///
+/// # Errors
+/// If its place does not fit the cursor, or the lookback is a duration and the
+/// cursor counts no time.
+async fn standing(
+    import: &Import,
+    checkpoint: Option<&Checkpoint>,
+    input: &Input,
+) -> Result<Option<Place>, Error> {
+    let mut place = place::place_of(&import.sync, &import.detection, checkpoint)?;
+    let Detection::Cursor { column, overlap: rule @ LookbackRule::SinceEpoch(_), .. } = &import.detection
+    else {
+        return Ok(place);
+    };
+    if matches!(input, Input::Rows(_)) || place.as_ref().is_some_and(|place| place.epoch.is_some()) {
+        return Ok(place);
+    }
+    let mut unit = import.cursor_unit(column).await?;
+    if let Some(place) = &mut place {
+        // The numbers that were there before say enough.
+        place.epoch = *unit.get_or_insert(None);
+    }
+    rule.contradicts(column, unit).map_or(Ok(place), Err)
+}
+
+/// Opens the feed at the place where the sync stands.
+async fn open(
+    import: &Import,
+    place: Option<&Place>,
+    checkpoint: Option<&Checkpoint>,
+    input: Input,
+) -> Result<Feed<Row>, Error> {
+    let batch_rows = batch_items(&import.platform.limits());
+    let follow = match input {
+        Input::Rows(rows) => {
+            let batches: Vec<_> = rows.chunks(batch_rows).map(|rows| Ok(Batch::of(rows.to_vec()))).collect();
+            return Ok(futures_util::stream::iter(batches).boxed());
+        }
+        Input::Changes => false,
+        Input::Following => true,
+    };
+    let reach = match &import.detection {
+        Detection::Full => Reach::Everything,
+        Detection::Place => Reach::After { checkpoint: checkpoint.cloned(), follow },
+        Detection::Cursor { column, overlap, .. } => Reach::Cursor {
+            column: column.name.clone(),
+            from: place.map(|place| place.low(*overlap)).transpose()?.flatten(),
+            time_zone: import.time_zone.clone(),
+        },
+    };
+    import.source.read(&import.selection, &reach, batch_rows).await
+}
+
+/// The platform of an import as a destination of records.
+fn platform(import: &Import) -> Arc<dyn tidegate_model::Destination<Record>> {
+    import.platform.clone()
+}
+
+/// The rows of one run.
+struct Rows {
+    sync: SyncId,
+    source: Arc<dyn Source>,
+    columns: Arc<Columns>,
+    mapping: Arc<Mapping>,
+    /// The cursor column and its place among the columns.
+    cursor: Option<(usize, Column)>,
+    /// Where the cursor stood before this run.
+    standing: Option<Position>,
+}
+
+impl Rows {
+    fn of(import: &Import, place: Option<&Place>) -> Rows {
+        let cursor = match &import.detection {
+            Detection::Cursor { at, column, .. } => Some((*at, column.clone())),
+            Detection::Full | Detection::Place => None,
+        };
+        Rows {
+            sync: import.sync.clone(),
+            source: import.source.clone(),
+            columns: import.columns.clone(),
+            mapping: import.mapping.clone(),
+            cursor,
+            standing: place.map(|place| place.cursor.clone()),
+        }
+    }
+}
+
+#[async_trait]
+impl Freight for Rows {
+    type Read = Row;
+    type Sent = Record;
+    type Kept = Row;
+    type User = Identity;
+
+    /// The source may have changed since its columns were looked at: no value may
+    /// slip into the place of another, no cursor be compared with what it was not.
+    /// More columns behind those that are known do no harm.
+    fn fits(&self, batch: &Batch<Row>) -> Result<(), Error> {
+        let mut checked: Option<&Arc<Columns>> = None;
+        for row in &batch.items {
+            if !checked.is_some_and(|checked| Arc::ptr_eq(checked, &row.columns)) {
+                if !row.columns.names().starts_with(self.columns.names()) {
+                    return Err(Error::new(
+                        ErrorKind::Unexpected,
+                        format!("the columns of the source changed while `{}` began to read", self.sync),
+                    )
+                    .hint("run it again: none of these rows was sent"));
+                }
+                checked = Some(&row.columns);
+            }
+            if let (Some((_, column)), Some(value)) = (&self.cursor, self.cursor(row))
+                && !place::fits(value, &column.data_type)
+            {
+                let now = value.type_name();
+                return Err(match &self.standing {
+                    Some(place) => place::misfit(&self.sync, &column.name, now, place),
+                    None => Error::new(
+                        ErrorKind::Unexpected,
+                        format!(
+                            "the cursor `{}` was {} when `{}` began to read, and is {now} now",
+                            column.name, column.data_type, self.sync
+                        ),
+                    )
+                    .hint("run it again: none of these rows was sent"),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn names(&self, row: &Row, scratch: &mut Vec<u8>) -> Names {
+        let version = self.mapping.version_of(row, scratch);
+        Names { key: self.mapping.key_of(row, version, scratch), version }
+    }
+
+    fn cursor<'a>(&self, row: &'a Row) -> Option<&'a Value> {
+        self.cursor.as_ref().and_then(|(at, _)| row.values.get(*at))
+    }
+
+    #[inline]
+    fn load(&self, row: Row, names: Names) -> Loaded<Record, Row> {
+        Loaded { sent: self.mapping.apply(&row, names.key, names.version), kept: row }
+    }
+
+    fn user<'a>(&self, record: &'a Record) -> &'a Identity {
+        &record.identity
+    }
+
+    #[inline]
+    fn deal(&self, record: &Record) -> u64 {
+        match &record.identity {
+            Identity::Alias { label, name } => xxh3_64_with_seed(name.as_bytes(), xxh3_64(label.as_bytes())),
+            _ => xxh3_64(record.label().as_bytes()),
+        }
+    }
+
+    fn intent(&self, names: Names, row: &Row, record: &Record) -> IntentRow {
+        let key_text = self.mapping.key_text(row);
+        IntentRow { key: names.key, row: names.version, key_text, user: user_of(record) }
+    }
+
+    #[inline]
+    fn delivered(&self, place: u32, names: Names, row: Row, record: &Record, delivered: &mut Delivered) {
+        let key_text = |out: &mut String| self.mapping.write_key_text(&row, out);
+        delivered.push(place, names.key, names.version, key_text, &record.label());
+    }
+
+    fn fate(&self, names: Names, row: Row, record: Option<&Record>, fate: Fate) -> RowFate {
+        let key_text = self.mapping.key_text(&row);
+        let payload = (!matches!(fate, Fate::Delivered)).then_some(row);
+        let user = record.map(user_of).unwrap_or_default();
+        RowFate { key: names.key, key_text, row: names.version, user, fate, payload }
+    }
+
+    fn lists_delivered(&self) -> bool {
+        true
+    }
+
+    async fn settled(&self, checkpoint: &Checkpoint) -> Result<(), Error> {
+        self.source.settled(checkpoint).await
+    }
+}
+
+/// What people search for, without a copy where there is one to share.
+fn user_of(record: &Record) -> Text {
+    match &record.identity {
+        Identity::ExternalId(id) | Identity::PlatformId(id) | Identity::Email(id) | Identity::Phone(id) => {
+            id.clone()
+        }
+        _ => record.label().into_owned().into(),
+    }
+}

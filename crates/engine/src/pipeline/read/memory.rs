@@ -1,0 +1,117 @@
+//! What a run knows of the runs before it.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use tidegate_model::store::{Fate, Intent, IntentRow};
+use tidegate_model::{Error, Fingerprint, Outcome, Reason, Store, SyncId, Value};
+
+/// Rows that earlier runs settled, or were about to send.
+#[derive(Default)]
+pub(crate) struct Memory {
+    /// Settled rows that this run may read again: how often each.
+    settled: HashMap<Fingerprint, u32>,
+    /// The chunks that they come from: number and highest cursor.
+    pub(crate) chunks: Vec<(u64, Option<Value>)>,
+    /// Rows that were about to be sent, oldest first: their fate where the
+    /// answer came. None of them was settled.
+    intended: HashMap<Fingerprint, VecDeque<(IntentRow, Option<Fate>)>>,
+    /// Keys of rows that were rejected or in doubt and are still open.
+    pub(crate) problems: HashSet<Fingerprint>,
+}
+
+/// What is known of a row before it is sent.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Known {
+    /// Nothing: it is new, or changed.
+    New,
+    /// It was settled before.
+    Settled,
+    /// It was sent by a run that died before it could settle it.
+    Sent(Box<Fate>),
+    /// It was about to be sent; whether it was, nobody knows.
+    InDoubt,
+}
+
+impl Memory {
+    pub(crate) async fn load(store: &dyn Store, sync: &SyncId) -> Result<Memory, Error> {
+        let mut memory = Memory::default();
+        for chunk in store.overlap(sync).await? {
+            for row in chunk.rows {
+                *memory.settled.entry(row).or_default() += 1;
+            }
+            memory.chunks.push((chunk.seq, chunk.high));
+        }
+        for Intent { rows, outcomes } in store.open_intents(sync).await? {
+            let responded = outcomes.is_some();
+            let mut outcomes = outcomes.unwrap_or_default().into_iter();
+            for row in rows {
+                let fate = match outcomes.next() {
+                    Some(Outcome::Delivered) => Some(Fate::Delivered),
+                    Some(Outcome::Rejected(reason)) => Some(Fate::Rejected(reason)),
+                    Some(Outcome::Unknown(reason)) => Some(Fate::InDoubt(reason)),
+                    // It had no effect: nothing is known of the row.
+                    Some(Outcome::Deferred(_)) => continue,
+                    None if responded => continue,
+                    None => None,
+                };
+                memory.intended.entry(row.row).or_default().push_back((row, fate));
+            }
+        }
+        memory.problems = store.problem_keys(sync).await?.into_iter().collect();
+        Ok(memory)
+    }
+
+    /// Says what is known of a row, and forgets it: the next row that looks the
+    /// same is another one.
+    #[inline]
+    pub(crate) fn recall(&mut self, row: Fingerprint) -> Known {
+        if !self.settled.is_empty()
+            && let Some(count) = self.settled.get_mut(&row)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.settled.remove(&row);
+            }
+            return Known::Settled;
+        }
+        self.recall_sent(row)
+    }
+
+    /// The settled rows that were not recalled.
+    pub(crate) fn not_recalled(&self) -> Vec<Fingerprint> {
+        let rows = self.settled.iter();
+        rows.flat_map(|(row, count)| std::iter::repeat_n(*row, *count as usize)).collect()
+    }
+
+    /// As [`Memory::recall`], where rows are sent though they were settled.
+    #[inline]
+    pub(crate) fn recall_sent(&mut self, row: Fingerprint) -> Known {
+        if self.intended.is_empty() {
+            return Known::New;
+        }
+        let Some(waiting) = self.intended.get_mut(&row) else { return Known::New };
+        let first = waiting.pop_front();
+        if waiting.is_empty() {
+            self.intended.remove(&row);
+        }
+        match first {
+            None => Known::New,
+            Some((_, Some(fate))) => Known::Sent(Box::new(fate)),
+            Some((_, None)) => Known::InDoubt,
+        }
+    }
+
+    /// Rows that were sent or about to be, and that the source no longer showed.
+    pub(crate) fn left_over(&mut self) -> Vec<(IntentRow, Fate)> {
+        let rows = self.intended.drain().flat_map(|(_, rows)| rows);
+        rows.map(|(row, fate)| (row, fate.unwrap_or_else(|| Fate::InDoubt(crashed())))).collect()
+    }
+}
+
+/// The reason that stands with a row in doubt after a crash.
+pub(crate) fn crashed() -> Reason {
+    Reason::new(
+        "answer_lost",
+        "the process ended while this row was being sent; whether it took effect is not known",
+    )
+}

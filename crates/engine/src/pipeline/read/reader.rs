@@ -1,0 +1,181 @@
+//! Reads the feed, finds what is new, makes it ready and deals it to the slots.
+
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use tidegate_model::store::{Fate, RowFate};
+use tidegate_model::{Batch, Columns, Counts, Destination, Feed, Fingerprint, Row, Text, Unreadable, Value};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+
+use crate::pipeline::commit::settle::Remember;
+use crate::pipeline::freight::Freight;
+use crate::pipeline::item::{Note, Opened, Parcels};
+use crate::pipeline::read::memory::{Known, Memory};
+use crate::pipeline::run::RunKind;
+use crate::pipeline::shutdown::Control;
+
+/// Everything the reading side of a run needs.
+pub(crate) struct Reader<F: Freight> {
+    pub(crate) freight: Arc<F>,
+    pub(crate) destination: Arc<dyn Destination<F::Sent>>,
+    pub(crate) control: Arc<Control>,
+    pub(crate) memory: Memory,
+    /// Whether an item in doubt is sent again without asking.
+    pub(crate) resend: bool,
+    /// Decides whether rows that earlier runs committed are skipped.
+    pub(crate) kind: RunKind,
+    pub(crate) remember: Remember,
+    pub(crate) slots: Vec<mpsc::Sender<Parcels<F>>>,
+    /// Items that one request holds.
+    pub(crate) items_max: usize,
+    /// Items of a full batch.
+    pub(crate) batch_items: usize,
+    /// Over how many of the slots users are spread; none before the first batch.
+    pub(crate) spread: usize,
+    pub(crate) notes: mpsc::Sender<Note>,
+    /// Batches that may be under way.
+    pub(crate) under_way: usize,
+    /// One permit for each of them.
+    pub(crate) window: Arc<Semaphore>,
+    /// Tells the slots the last batch whose items wait for no others: nothing
+    /// more is read before it is settled. Items of later batches still fill
+    /// their requests, for they hold nobody up.
+    pub(crate) urgent_through: watch::Sender<u64>,
+}
+
+impl<F: Freight> Reader<F> {
+    /// Whether rows that were skipped are forgotten batch by batch: the checkpoint moves past them.
+    fn forgets(&self) -> bool {
+        self.kind.moves_checkpoint() && self.remember == Remember::Torn
+    }
+
+    /// Reads until the feed ends or the run halts. Returns the memory and the
+    /// number of batches.
+    pub(crate) async fn read_all(mut self, mut feed: Feed<F::Read>) -> (Memory, u64) {
+        let mut scratch = Vec::with_capacity(512);
+        let mut batch = 0;
+        loop {
+            let next = tokio::select! {
+                biased;
+                () = self.control.halt() => break,
+                next = feed.next() => next,
+            };
+            let read = match next {
+                None => break,
+                Some(Ok(read)) => read,
+                Some(Err(error)) => {
+                    self.control.fail(error);
+                    break;
+                }
+            };
+            if let Err(error) = self.freight.fits(&read) {
+                self.control.fail(error);
+                break;
+            }
+            batch += 1;
+            if !self.deal(batch, read, &mut scratch).await {
+                break;
+            }
+        }
+        (self.memory, batch)
+    }
+
+    /// Deals one batch. Returns whether the run goes on.
+    async fn deal(&mut self, batch: u64, read: Batch<F::Read>, scratch: &mut Vec<u8>) -> bool {
+        let Some(permit) = self.enter(batch).await else { return false };
+        let mut counts = Counts { waiting: read.waiting, ..Counts::default() };
+        counts.read = (read.items.len() + read.unreadable.len()) as u64;
+        let seen = self.look_up(&read.items, scratch);
+        counts.unchanged = seen.unchanged;
+        if !self.spread(batch, read.items.len() - seen.unchanged as usize).await {
+            return false;
+        }
+        let mut unreadable = Vec::new();
+        for piece in read.unreadable {
+            let piece = unread(piece);
+            if self.kind.moves_checkpoint() && self.memory.recall(piece.row) == Known::Settled {
+                counts.unchanged += 1;
+            } else {
+                unreadable.push((0, piece));
+            }
+        }
+        let dealt = self.load(batch, read.items, seen.known, unreadable);
+        let opened = Opened {
+            batch,
+            checkpoint: read.checkpoint,
+            under_way: dealt.under_way,
+            decided: dealt.decided,
+            unplaced: dealt.unplaced,
+            highest: seen.highest,
+            left: (self.forgets() && counts.unchanged > 0).then(|| self.memory.not_recalled()),
+            recalled: seen.recalled,
+            counts,
+            permit,
+        };
+        if self.notes.send(Note::Opened(Box::new(opened))).await.is_err() {
+            return false;
+        }
+        for (slot, parcels) in self.slots.iter().zip(dealt.slots) {
+            if !parcels.is_empty() && slot.send(parcels).await.is_err() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Waits until this batch may be under way too; `None` where the run halts.
+    async fn enter(&self, batch: u64) -> Option<OwnedSemaphorePermit> {
+        if let Ok(permit) = self.window.clone().try_acquire_owned() {
+            return Some(permit);
+        }
+        // Batches are settled in their order: it is the first of those under way that is waited for.
+        self.urgent_through.send_replace(batch.saturating_sub(self.under_way as u64));
+        tokio::select! {
+            () = self.control.halt() => None,
+            permit = self.window.clone().acquire_owned() => permit.ok(),
+        }
+    }
+
+    /// Settles over how many slots users are spread: few rows fill few requests
+    /// instead of many half-empty ones. A user changes its slot only while
+    /// nothing is under way, so that its rows keep their order. Returns whether
+    /// the run goes on.
+    async fn spread(&mut self, batch: u64, rows: usize) -> bool {
+        let wanted = match rows < self.batch_items {
+            true => rows.div_ceil(self.items_max.max(1)).clamp(1, self.slots.len()),
+            // More follow: those of later batches fill the requests.
+            false => self.slots.len(),
+        };
+        if wanted <= self.spread {
+            return true;
+        }
+        if self.spread > 0 {
+            // All permits but our own are back once every earlier batch is settled.
+            let others = u32::try_from(self.under_way - 1).unwrap_or(0);
+            self.urgent_through.send_replace(batch.saturating_sub(1));
+            let idle = tokio::select! {
+                () = self.control.halt() => false,
+                idle = self.window.acquire_many(others) => idle.is_ok(),
+            };
+            if !idle {
+                return false;
+            }
+        }
+        self.spread = wanted;
+        true
+    }
+}
+
+fn unread(piece: Unreadable) -> RowFate {
+    let columns = Columns::new(["input"]);
+    let row = Row { columns, values: vec![Value::Text(piece.payload.into())] };
+    let place = Value::Text(piece.place.as_str().into());
+    RowFate {
+        key: Fingerprint::of_values([&place], &mut Vec::new()),
+        key_text: piece.place.into(),
+        row: Fingerprint::of_values(row.values.iter().chain([&place]), &mut Vec::new()),
+        user: Text::new(),
+        fate: Fate::Rejected(piece.reason),
+        payload: Some(row),
+    }
+}

@@ -1,0 +1,285 @@
+//! One execution of a sync, from opening the feed to the end of the run.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidegate_model::store::{Fate, Pause, PausedBy, RowFate, Settlement};
+use tidegate_model::{
+    Cause, Clock, ConnectionId, Counts, Destination, Ending, Error, Feed, Limits, ObjectKind, Reaction,
+    Repeat, Run, RunId, Store, SyncId,
+};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::pipeline::commit::settle::{self, Remember, Settler};
+use crate::pipeline::deliver::delivery::Delivery;
+use crate::pipeline::deliver::lane::Lanes;
+use crate::pipeline::deliver::slot::Slot;
+use crate::pipeline::freight::Freight;
+use crate::pipeline::read::memory::Memory;
+use crate::pipeline::read::place::Place;
+use crate::pipeline::read::reader::Reader;
+use crate::pipeline::shutdown::Control;
+
+/// Batches under way at once: enough that reading, delivering and settling
+/// overlap and that every slot has a request while another is being filled; few
+/// enough that memory stays small, where a batch is one large request.
+pub(crate) fn batches_under_way(limits: &Limits) -> usize {
+    if limits.requests_at_once > 1 { 8 } else { 4 }
+}
+
+/// What every run is handed.
+#[derive(Clone)]
+pub struct Parts {
+    /// What is remembered.
+    pub store: Arc<dyn Store>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The lanes of this process.
+    pub lanes: Arc<Lanes>,
+}
+
+/// What a run reads, and what follows from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RunKind {
+    /// Reads from the checkpoint to the end of the feed and moves the checkpoint.
+    CatchUp,
+    /// Reads from the checkpoint until it is stopped and moves the checkpoint.
+    Follow,
+    /// Sends given rows again; the checkpoint stays.
+    Retry,
+}
+
+impl RunKind {
+    /// Whether the checkpoint moves. Only then are rows that earlier runs committed skipped.
+    pub(crate) fn moves_checkpoint(self) -> bool {
+        self != RunKind::Retry
+    }
+
+    /// Whether the run ends only when it is stopped.
+    pub(crate) fn is_endless(self) -> bool {
+        self == RunKind::Follow
+    }
+}
+
+/// What a run does, whatever its freight.
+pub(crate) struct Job<F: Freight> {
+    pub(crate) sync: SyncId,
+    pub(crate) freight: Arc<F>,
+    pub(crate) destination: Arc<dyn Destination<F::Sent>>,
+    /// The connection of the destination, for its lane.
+    pub(crate) connection: ConnectionId,
+    pub(crate) object: ObjectKind,
+    pub(crate) repeat: Repeat,
+    /// Whether items in doubt are sent again without asking.
+    pub(crate) resend: bool,
+    /// How long an unreachable system is tried.
+    pub(crate) retry_for: Duration,
+    pub(crate) remember: Remember,
+    pub(crate) kind: RunKind,
+    /// Where a cursor stands before the run.
+    pub(crate) place: Option<Place>,
+}
+
+/// Items of a batch where no request holds more: those of the batches under way
+/// should still be in the processor's caches when their fates are written.
+const BATCH_ITEMS_MAX: usize = 2_400;
+
+/// Items of a batch: a few requests for each slot.
+pub(crate) fn batch_items(limits: &Limits) -> usize {
+    let wanted = limits.items_max.saturating_mul(limits.requests_at_once).saturating_mul(4);
+    wanted.clamp(500, limits.items_max.max(BATCH_ITEMS_MAX))
+}
+
+/// Runs a job to the end of its feed, or until `stop` fires.
+pub(crate) async fn run_job<F: Freight>(
+    job: &Job<F>,
+    parts: &Parts,
+    cause: Cause,
+    feed: impl Future<Output = Result<Feed<F::Read>, Error>>,
+    stop: CancellationToken,
+    progress: watch::Sender<Counts>,
+) -> Result<Run, Error> {
+    let run = parts.store.start_run(&job.sync, job.object, cause, parts.clock.now()).await?;
+    let control = Arc::new(Control::new(stop));
+    let opened = async { Ok((Memory::load(parts.store.as_ref(), &job.sync).await?, feed.await?)) };
+    let opened = tokio::select! {
+        opened = opened => opened.map(Some),
+        () = control.halt() => Ok(None),
+    };
+    let moved = match opened {
+        Ok(Some((memory, feed))) => {
+            Some(move_items(job, parts, &run.id, &control, feed, memory, progress).await)
+        }
+        Ok(None) => None,
+        Err(error) => {
+            control.fail(error);
+            None
+        }
+    };
+    let failure = control.take_failure();
+    let complete = failure.is_none() && !control.stopped() && job.kind.moves_checkpoint();
+    let mut counts = Counts::default();
+    if let Some((memory, batches, settled)) = moved {
+        counts = settled;
+        if complete {
+            counts += finish(job, parts, &run.id, memory, batches + 1).await?;
+        }
+    }
+    let ending = match &failure {
+        Some(_) => Ending::Failed,
+        // A run that follows has no end but this one.
+        None if control.stopped() && !job.kind.is_endless() => Ending::Interrupted,
+        None if counts.rejected + counts.in_doubt > 0 => Ending::Partial,
+        None => Ending::Succeeded,
+    };
+    // Looked at again: what a person paused in the meantime stays paused.
+    let paused = parts.store.sync_state(&job.sync).await?.paused;
+    let pausing = failure.as_ref().filter(|error| error.reaction() == Reaction::Pause);
+    match (pausing, paused) {
+        (_, Some(pause)) if pause.by != PausedBy::System => {}
+        (Some(error), _) => {
+            let pause = Pause { by: PausedBy::System, why: sentence(error), at: parts.clock.now() };
+            parts.store.set_paused(&job.sync, Some(pause)).await?;
+        }
+        // Only a run that came to its end proves that the cause is mended; one that
+        // follows has none, and proved it by what it delivered.
+        (None, Some(_))
+            if !job.kind.is_endless() && matches!(ending, Ending::Succeeded | Ending::Partial) =>
+        {
+            parts.store.set_paused(&job.sync, None).await?;
+        }
+        _ => {}
+    }
+    let error = failure.as_ref().map(sentence);
+    parts.store.finish_run(&run.id, ending, error, complete, parts.clock.now()).await
+}
+
+/// What people read of a failure: the sentence, its cause, the next step.
+fn sentence(error: &Error) -> String {
+    format!("{}. Next: {}", error.chain(), error.next_step())
+}
+
+/// The pipeline itself. Returns what is left of the memory, the number of
+/// batches and what was settled.
+async fn move_items<F: Freight>(
+    job: &Job<F>,
+    parts: &Parts,
+    run: &RunId,
+    control: &Arc<Control>,
+    feed: Feed<F::Read>,
+    mut memory: Memory,
+    progress: watch::Sender<Counts>,
+) -> (Memory, u64, Counts) {
+    let limits = parts.lanes.limits(job.destination.limits());
+    let settler = Settler {
+        store: parts.store.clone(),
+        freight: job.freight.clone(),
+        run: run.clone(),
+        sync: job.sync.clone(),
+        control: control.clone(),
+        remember: job.remember,
+        place: job.place.clone(),
+        chunks: std::mem::take(&mut memory.chunks).into(),
+        problems: std::mem::take(&mut memory.problems),
+        progress,
+        kind: job.kind,
+        proved: false,
+    };
+    let (notes, noted) = mpsc::channel(256);
+    let settler = tokio::spawn(settler.settle_all(noted));
+    let delivery = Delivery {
+        destination: job.destination.clone(),
+        freight: job.freight.clone(),
+        lane: parts.lanes.lane(&job.connection, limits.bucket, limits.rate),
+        store: parts.store.clone(),
+        run: run.clone(),
+        control: control.clone(),
+        clock: parts.clock.clone(),
+        repeat: job.repeat,
+        resend: job.resend,
+        interval: if limits.one_user { limits.user_interval } else { Duration::ZERO },
+        retry_for: job.retry_for,
+    };
+    let under_way = batches_under_way(&limits);
+    let (urgent_through, urgent) = watch::channel(0);
+    let mut slots = Vec::new();
+    let mut senders = Vec::new();
+    for _ in 0..limits.requests_at_once.max(1) {
+        let (sender, incoming) = mpsc::channel(under_way);
+        let slot = Slot {
+            limits,
+            delivery: delivery.clone(),
+            control: control.clone(),
+            incoming,
+            urgent_through: urgent.clone(),
+            notes: notes.clone(),
+        };
+        slots.push(tokio::spawn(slot.send_all()));
+        senders.push(sender);
+    }
+    let reader = Reader {
+        freight: job.freight.clone(),
+        destination: job.destination.clone(),
+        control: control.clone(),
+        memory,
+        resend: job.resend || job.repeat != Repeat::Unsafe,
+        kind: job.kind,
+        remember: job.remember,
+        slots: senders,
+        items_max: limits.items_max,
+        batch_items: batch_items(&limits),
+        spread: 0,
+        notes,
+        under_way,
+        window: Arc::new(Semaphore::new(under_way)),
+        urgent_through,
+    };
+    let (memory, batches) = reader.read_all(feed).await;
+    for slot in slots {
+        if let Err(fault) = slot.await {
+            control.fail(Error::internal("a slot of the run ended by a fault").caused_by(fault));
+        }
+    }
+    let counts = settler.await.unwrap_or_else(|fault| {
+        control.fail(Error::internal("the settling of the run ended by a fault").caused_by(fault));
+        Counts::default()
+    });
+    (memory, batches, counts)
+}
+
+/// After a read that came to its end: items that an earlier run sent and that the
+/// source no longer shows are listed with their fate, in doubt where it is not
+/// known, and what was kept for an early end is forgotten.
+async fn finish<F: Freight>(
+    job: &Job<F>,
+    parts: &Parts,
+    run: &RunId,
+    mut memory: Memory,
+    batch: u64,
+) -> Result<Counts, Error> {
+    let fates: Vec<RowFate> = (memory.left_over().into_iter())
+        .map(|(row, fate)| RowFate {
+            key: row.key,
+            key_text: row.key_text,
+            row: row.row,
+            user: row.user,
+            fate,
+            payload: None,
+        })
+        .collect();
+    // Whatever read them could not count them any more.
+    let mut counts = Counts { read: fates.len() as u64, ..Counts::default() };
+    fates.iter().for_each(|row| settle::count(&mut counts, &row.fate));
+    if !fates.is_empty() {
+        let recalled = fates.iter().map(|row| row.row).collect();
+        let delivered = fates.iter().filter(|row| row.fate == Fate::Delivered);
+        let solved = delivered.map(|row| row.key).collect();
+        let settlement = Settlement { batch, counts, fates, solved, recalled, ..Settlement::default() };
+        parts.store.settle(run, settlement).await?;
+    }
+    if !matches!(job.remember, Remember::Overlap(_)) {
+        parts.store.clear_overlap(&job.sync).await?;
+    }
+    Ok(counts)
+}

@@ -1,0 +1,101 @@
+//! How a run is stopped: from outside, or by its first failure.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tidegate_model::Error;
+use tokio_util::sync::CancellationToken;
+
+use crate::pipeline::wait;
+
+/// How long a request under way may still take once the run is to stop.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Ends the run where the task that holds it ends by a fault: nobody may wait
+/// for what it leaves undone.
+pub(crate) struct Watch(pub(crate) Arc<Control>);
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.fail(Error::internal("a part of the run ended by a fault"));
+        }
+    }
+}
+
+/// Shared by all parts of one run.
+pub(crate) struct Control {
+    /// Fires when a person or the system wants the run to stop.
+    stop: CancellationToken,
+    /// Fires when nothing new may be started, for either reason.
+    halt: CancellationToken,
+    failure: Mutex<Option<Error>>,
+    requests: AtomicU64,
+    retries: AtomicU64,
+}
+
+impl Control {
+    pub(crate) fn new(stop: CancellationToken) -> Control {
+        Control {
+            halt: stop.child_token(),
+            stop,
+            failure: Mutex::new(None),
+            requests: AtomicU64::new(0),
+            retries: AtomicU64::new(0),
+        }
+    }
+
+    /// Ends the run because of `error`; the first one counts.
+    pub(crate) fn fail(&self, error: Error) {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        self.halt.cancel();
+    }
+
+    /// What ended the run, if something failed.
+    pub(crate) fn take_failure(&self) -> Option<Error> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Whether nothing new may be started.
+    pub(crate) fn halted(&self) -> bool {
+        self.halt.is_cancelled()
+    }
+
+    /// Whether somebody outside wants the run to stop.
+    pub(crate) fn stopped(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
+    /// Resolves when nothing new may be started.
+    pub(crate) async fn halt(&self) {
+        self.halt.cancelled().await;
+    }
+
+    /// Resolves when a request under way has had its grace after a halt.
+    pub(crate) async fn out_of_grace(&self) {
+        self.halt.cancelled().await;
+        wait::span(GRACE).await;
+    }
+
+    /// Waits, unless the run halts first. Returns whether it may go on.
+    pub(crate) async fn pause(&self, span: Duration) -> bool {
+        tokio::select! {
+            () = wait::span(span) => !self.halted(),
+            () = self.halt() => false,
+        }
+    }
+
+    pub(crate) fn count_request(&self) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_retry(&self) {
+        self.retries.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Requests and retries since the last call.
+    pub(crate) fn take_counts(&self) -> (u64, u64) {
+        (self.requests.swap(0, Ordering::Relaxed), self.retries.swap(0, Ordering::Relaxed))
+    }
+}

@@ -1,0 +1,301 @@
+//! What went wrong once, or nearly did.
+
+use tidegate_model::store::PausedBy;
+
+use super::*;
+
+/// Runs until `after`, then the process dies with all its tasks.
+fn die(stage: &Stage, after: u64, input: Input) {
+    let process = runtime();
+    let run = stage.run_until(CancellationToken::new(), input);
+    process
+        .block_on(async { tokio::time::timeout(Duration::from_millis(after), run).await })
+        .expect_err("it was to die before its end");
+}
+
+async fn kept_row(stage: &Stage) -> Row {
+    let problem = stage.store.problems(&SyncId::new("s")).await.expect("problems").remove(0);
+    problem.entry.payload.expect("the row is kept")
+}
+
+fn change_answer(stage: &Stage, answer: Answer) {
+    *stage.platform.answer.lock().expect("no panic") = answer;
+}
+
+fn rejecting(bad: i64) -> Answer {
+    let reject = || Outcome::Rejected(Reason::new("bad", "not like this"));
+    Box::new(move |ids| {
+        Ok(ids.iter().map(|id| if *id == bad { reject() } else { Outcome::Delivered }).collect())
+    })
+}
+
+#[test]
+fn rows_that_look_the_same_are_sent_once_each_though_a_run_died() {
+    let table = Table::default();
+    for _ in 0..4 {
+        table.put(1, "u", 1);
+    }
+    let stage = Stage::new(&table, Repeat::Unsafe, Limits { items_max: 2, ..one_slot() }, all_delivered());
+    die(&stage, 15, Input::Changes);
+    let run = runtime().block_on(stage.run());
+    assert_eq!((run.counts.read, run.counts.delivered, run.counts.in_doubt), (4, 2, 2), "{:?}", run.counts);
+    assert_eq!(stage.sent()[&1], 4);
+}
+
+#[test]
+fn a_row_in_doubt_is_listed_once_though_the_run_after_the_crash_was_stopped() {
+    let table = Table::of(0..5_000);
+    let stage = Stage::new(&table, Repeat::Unsafe, limits(), all_delivered());
+    die(&stage, 35, Input::Changes);
+    let second = runtime().block_on(async {
+        let stop = stop_after(Duration::from_millis(800));
+        stage.run_until(stop, Input::Changes).await
+    });
+    assert_eq!(second.ending, Some(Ending::Interrupted));
+    assert!(second.counts.in_doubt > 0);
+    let third = runtime().block_on(stage.run());
+    assert_eq!(third.counts.in_doubt, 0, "told by the run before");
+    assert_eq!(third.counts.read, third.counts.unchanged + third.counts.delivered);
+    assert_eq!(stage.sent(), once(0..5_000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deferred_row_is_sent_by_the_run_after_a_stop() {
+    let busy = || Outcome::Deferred(Reason::new("busy", "later"));
+    let answer: Answer = Box::new(move |ids| Ok(ids.iter().map(|_| busy()).collect()));
+    let stage = Stage::new(&Table::of(0..20), Repeat::Unsafe, limits(), answer);
+    let run = stage.run_until(stop_after(Duration::from_millis(300)), Input::Changes).await;
+    assert_eq!(run.ending, Some(Ending::Interrupted));
+    change_answer(&stage, all_delivered());
+    let run = stage.run().await;
+    assert_eq!((run.counts.delivered, run.counts.in_doubt), (20, 0));
+}
+
+#[test]
+fn a_deferred_row_is_sent_by_the_run_after_a_crash() {
+    let busy = || Outcome::Deferred(Reason::new("busy", "later"));
+    let answer: Answer = Box::new(move |ids| Ok(ids.iter().map(|_| busy()).collect()));
+    let stage = Stage::new(&Table::of(0..20), Repeat::Unsafe, limits(), answer);
+    die(&stage, 50, Input::Changes);
+    change_answer(&stage, all_delivered());
+    let run = runtime().block_on(stage.run());
+    assert_eq!((run.counts.delivered, run.counts.in_doubt), (20, 0));
+}
+
+#[test]
+fn a_retry_that_died_leaves_its_row_in_doubt_and_no_retry_sends_it_unasked() {
+    let stage = Stage::new(&Table::of(0..10), Repeat::Unsafe, one_slot(), rejecting(4));
+    runtime().block_on(stage.run());
+    change_answer(&stage, all_delivered());
+    let row = runtime().block_on(kept_row(&stage));
+    die(&stage, 5, Input::Rows(vec![row.clone()]));
+    let again = runtime().block_on(stage.run_until(CancellationToken::new(), Input::Rows(vec![row])));
+    assert_eq!((again.counts.delivered, again.counts.in_doubt), (0, 1));
+    assert_eq!(stage.sent()[&4], 2, "once rejected, once with its answer lost");
+    assert_eq!(runtime().block_on(stage.run()).counts.in_doubt, 0, "told before");
+    assert_eq!(runtime().block_on(stage.problems()), ["4"]);
+}
+
+#[test]
+fn what_a_dead_retry_had_delivered_is_no_problem_any_more() {
+    let mut stage = Stage::new(&Table::of(0..10), Repeat::Unsafe, one_slot(), rejecting(4));
+    runtime().block_on(stage.run());
+    // Two requests for two users of one slot: the first is answered, the second is under way.
+    stage.import.platform = stage.platform.clone();
+    change_answer(&stage, all_delivered());
+    let row = runtime().block_on(kept_row(&stage));
+    let mut other = row.clone();
+    other.values[0] = Value::Int(400);
+    let rows: Vec<Row> = std::iter::once(row).chain(std::iter::repeat_n(other, 15)).collect();
+    die(&stage, 15, Input::Rows(rows));
+    let run = runtime().block_on(stage.run());
+    assert_eq!(run.counts.delivered, 10, "the answered request of the dead retry: {:?}", run.counts);
+    assert_eq!(run.counts.in_doubt, 6);
+    assert_eq!(runtime().block_on(stage.problems()), ["400"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_in_a_connector_ends_the_run_instead_of_hanging_it() {
+    let answer: Answer = Box::new(|_| panic!("a fault of the connector"));
+    let stage = Stage::new(&Table::of(0..20_000), Repeat::Unsafe, limits(), answer);
+    let run = tokio::time::timeout(Duration::from_secs(600), stage.run()).await.expect("it ends");
+    assert_eq!(run.ending, Some(Ending::Failed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reset_in_the_past_is_no_licence_to_hammer() {
+    let past = tidegate_model::Clock::now(&ManualClock::default()) - jiff::SignedDuration::from_secs(30);
+    let answer: Answer = Box::new(move |_| Err(Error::new(ErrorKind::Throttled(Some(past)), "too fast")));
+    let stage = Stage::new(&Table::of(0..10), Repeat::Unsafe, one_slot(), answer);
+    stage.run_until(stop_after(Duration::from_secs(60)), Input::Changes).await;
+    let requests = stage.platform.requests.lock().expect("no panic").len();
+    assert!(requests <= 61, "{requests} requests in a minute of refusals");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_has_expired_while_the_platform_was_busy_is_not_sent_again() {
+    let until = tidegate_model::Clock::now(&ManualClock::default()) + jiff::SignedDuration::from_secs(900);
+    let mut answers = 0;
+    let answer: Answer = Box::new(move |ids| {
+        answers += 1;
+        match answers {
+            1 => Ok(vec![lost(); ids.len()]),
+            2 => Err(Error::new(ErrorKind::Throttled(Some(until)), "too fast")),
+            _ => Ok(vec![Outcome::Delivered; ids.len()]),
+        }
+    });
+    let repeat = Repeat::Keyed(Duration::from_secs(600));
+    let stage = Stage::new(&Table::of(0..10), repeat, one_slot(), answer);
+    let run = stage.run().await;
+    assert_eq!((run.counts.delivered, run.counts.in_doubt), (0, 10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wider_overlap_sends_nothing_twice() {
+    let table = Table::of(0..3_000);
+    let mut stage = Stage::new(&table, Repeat::Unsafe, limits(), all_delivered());
+    stage.run().await;
+    let Detection::Cursor { overlap, .. } = &mut stage.import.detection else { panic!("a cursor") };
+    *overlap = LookbackRule::Units(2_000);
+    table.put(9_000, "late", 2_995);
+    assert_eq!(stage.run().await.counts.delivered, 1);
+    assert_eq!(stage.run().await.counts.delivered, 0);
+    table.put(9_001, "new", 4_000);
+    stage.run().await;
+    table.put(9_002, "late", 2_996);
+    assert_eq!(stage.run().await.counts.delivered, 1, "the wider overlap is in force");
+    assert_eq!(stage.sent(), once((0..3_000).chain([9_000, 9_001, 9_002])));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_person_paused_during_the_run_stays_paused() {
+    let stage = Stage::new(&Table::of(0..2_000), Repeat::Unsafe, limits(), all_delivered());
+    let sync = SyncId::new("s");
+    let ann = || PausedBy::Person("ann".to_owned());
+    let pause = |by: PausedBy| {
+        let at = tidegate_model::Clock::now(&ManualClock::default());
+        Some(tidegate_model::store::Pause { by, why: "a reason".into(), at })
+    };
+    stage.store.set_paused(&sync, pause(PausedBy::System)).await.expect("paused");
+    let (run, ()) = tokio::join!(stage.run(), async {
+        crate::pipeline::wait::span(Duration::from_millis(50)).await;
+        stage.store.set_paused(&sync, pause(ann())).await.expect("paused");
+    });
+    assert_eq!(run.ending, Some(Ending::Succeeded));
+    let paused = stage.store.sync_state(&sync).await.expect("state").paused;
+    assert_eq!(paused.map(|pause| pause.by), Some(ann()));
+    change_answer(&stage, Box::new(|_| Err(Error::new(ErrorKind::Denied, "revoked"))));
+    stage.store.reset(&sync).await.expect("reset");
+    stage.run().await;
+    let paused = stage.store.sync_state(&sync).await.expect("state").paused;
+    assert_eq!(paused.map(|pause| pause.by), Some(ann()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_interval_of_a_user_counts_from_the_sending() {
+    let table = Table::default();
+    (0..4).for_each(|id| table.put(id, "busy", id));
+    let mut fails = 1;
+    let until = tidegate_model::Clock::now(&ManualClock::default()) + jiff::SignedDuration::from_secs(5);
+    let answer: Answer = Box::new(move |ids| {
+        fails -= 1;
+        match fails {
+            0 => Err(Error::new(ErrorKind::Throttled(Some(until)), "too fast")),
+            _ => Ok(vec![Outcome::Delivered; ids.len()]),
+        }
+    });
+    let interval = Duration::from_secs(1);
+    let limits = Limits { items_max: 1, one_user: true, user_interval: interval, ..one_slot() };
+    let stage = Stage::new(&table, Repeat::Safe, limits, answer);
+    assert_eq!(stage.run().await.counts.delivered, 4);
+    let requests = stage.platform.requests.lock().expect("no panic");
+    for pair in requests.windows(2) {
+        assert!(pair[1].0 - pair[0].0 >= interval, "{:?}", pair[1].0 - pair[0].0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dry_run_does_not_wait_for_users() {
+    let table = Table::default();
+    (0..100).for_each(|id| table.put(id, "busy", id));
+    let limits = Limits { items_max: 1, one_user: true, user_interval: Duration::from_secs(1), ..one_slot() };
+    let mut stage = Stage::new(&table, Repeat::Safe, limits, all_delivered());
+    stage.parts.lanes = Arc::new(Lanes::unpaced());
+    let before = Instant::now();
+    assert_eq!(stage.run().await.counts.delivered, 100);
+    assert!(before.elapsed() < Duration::from_secs(5), "{:?}", before.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_whose_last_row_failed_stays_open_whatever_came_before_it() {
+    let table = Table::default();
+    table.put(7, "u", 1);
+    table.put(7, "", 2);
+    let stage = Stage::new(&table, Repeat::Unsafe, limits(), all_delivered());
+    let run = stage.run().await;
+    assert_eq!((run.counts.delivered, run.counts.rejected), (1, 1));
+    assert_eq!(stage.problems().await, ["7"]);
+}
+
+/// Lines that all look the same, from a source that keeps its own place.
+struct Lines(u64);
+
+#[async_trait]
+impl Source for Lines {
+    async fn check(&self, _: Option<&Selection>) -> Result<Checks, Error> {
+        Ok(Checks::default())
+    }
+
+    async fn discover(&self) -> Result<Vec<Dataset>, Error> {
+        Ok(Vec::new())
+    }
+
+    async fn describe(&self, selection: &Selection) -> Result<Dataset, Error> {
+        Table::default().describe(selection).await
+    }
+
+    async fn read(&self, _: &Selection, reach: &Reach, _: usize) -> Result<Feed<Row>, Error> {
+        let Reach::After { checkpoint: place, .. } = reach else { panic!("it keeps its place") };
+        let first = place.as_ref().and_then(|place| place.0.as_u64()).unwrap_or(0);
+        let columns = columns();
+        let row = Row { columns, values: vec![Value::Int(1), Value::Text("u".into()), Value::Int(1)] };
+        let batches = (first..self.0).map(move |line| {
+            let place = tidegate_model::Checkpoint(serde_json::json!(line + 1));
+            Ok(Batch { checkpoint: Some(place), ..Batch::of(vec![row.clone()]) })
+        });
+        Ok(futures_util::stream::iter(batches).boxed())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn lines_that_look_the_same_are_all_sent_however_often_the_read_is_stopped() {
+    let limits = Limits { items_max: 3, ..one_slot() };
+    // Something of a request is left over: its batches are torn from the place.
+    let mut calls = 0_u32;
+    let answer: Answer = Box::new(move |ids| {
+        calls += 1;
+        let mut outcomes = vec![Outcome::Delivered; ids.len()];
+        if calls.is_multiple_of(3) {
+            outcomes[0] = Outcome::Deferred(Reason::new("busy", "later"));
+        }
+        Ok(outcomes)
+    });
+    let delivered = Arc::new(Mutex::new(0_usize));
+    let count = delivered.clone();
+    let mut answer = answer;
+    let counting: Answer = Box::new(move |ids| {
+        let outcomes = answer(ids)?;
+        *count.lock().expect("no panic") +=
+            outcomes.iter().filter(|outcome| **outcome == Outcome::Delivered).count();
+        Ok(outcomes)
+    });
+    let mut stage = Stage::new(&Table::default(), Repeat::Unsafe, limits, counting);
+    stage.import.source = Arc::new(Lines(200));
+    stage.import.detection = Detection::Place;
+    for _ in 0..8 {
+        // The third answer has come, the row that it deferred waits for its turn.
+        stage.run_until(stop_after(Duration::from_millis(35)), Input::Changes).await;
+    }
+    stage.run().await;
+    assert_eq!(*delivered.lock().expect("no panic"), 200);
+}

@@ -1,0 +1,321 @@
+//! The loop with in-memory parts and a paused clock.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::StreamExt;
+use jiff::tz::TimeZone;
+use tidegate_model::mapping::Target;
+use tidegate_model::source::{Column, Dataset};
+use tidegate_model::{
+    Batch, Body, Cause, Checks, Columns, ConnectionId, Counts, DataType, Destination, Ending, Error,
+    ErrorKind, Feed, Limits, Mapping, MappingSpec, ObjectKind, ObjectSpec, Outcome, Platform, Reach, Reason,
+    Receipt, Record, Repeat, Row, Run, Selection, Source, Store, SyncId, Value,
+};
+use tidegate_testkit::{ManualClock, MemoryStore};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::{Detection, Import, Input, Lanes, LookbackRule, Parts, run};
+
+mod ahead;
+mod chance;
+mod faults;
+mod follow;
+mod lookback;
+mod stage;
+
+use self::stage::{Answer, Stage, Table, all_delivered, columns, limits, lost, once, one_slot, stop_after};
+
+#[tokio::test(start_paused = true)]
+async fn rows_are_packed_to_the_limit_and_keep_each_users_order() {
+    let table = Table::of(0..1_000);
+    let stage = Stage::new(&table, Repeat::Unsafe, limits(), all_delivered());
+    let run = stage.run().await;
+    assert_eq!(run.ending, Some(Ending::Succeeded));
+    assert_eq!((run.counts.read, run.counts.delivered), (1_000, 1_000));
+    assert!(run.counts.requests <= 1_000 / 10 + 6, "{} requests", run.counts.requests);
+    let mut last: HashMap<String, i64> = HashMap::new();
+    for (_, request) in stage.platform.requests.lock().expect("no panic").iter() {
+        assert!(request.len() <= 10);
+        for (user, id) in request {
+            assert!(last.insert(user.clone(), *id).is_none_or(|before| before < *id), "{user} out of order");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn few_rows_fill_few_requests() {
+    let table = Table::of(0..9);
+    let stage = Stage::new(&table, Repeat::Unsafe, limits(), all_delivered());
+    assert_eq!(stage.run().await.counts.requests, 1);
+    // The overlap is mostly unchanged: what is new still shares a request.
+    for id in 10..16 {
+        table.put(id, &format!("u{}", id % 5), id);
+    }
+    assert_eq!(stage.run().await.counts.requests, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_overlap_is_read_again_and_only_what_is_new_is_sent() {
+    let table = Table::of(0..100);
+    let stage = Stage::new(&table, Repeat::Unsafe, limits(), all_delivered());
+    stage.run().await;
+    table.put(500, "u1", 95);
+    table.put(501, "u1", 99);
+    let second = stage.run().await;
+    assert_eq!((second.counts.delivered, second.counts.unchanged), (2, 11));
+    assert_eq!(stage.run().await.counts.delivered, 0);
+    assert_eq!(stage.sent(), once((0..100).chain([500, 501])));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_refused_as_a_whole_is_halved_until_the_bad_rows_stand_alone() {
+    let table = Table::of(0..100);
+    let bad = [13, 14, 77];
+    let answer: Answer = Box::new(move |ids| {
+        if ids.iter().any(|id| bad.contains(id)) {
+            return Err(Error::new(ErrorKind::Refused, "one of them is wrong"));
+        }
+        Ok(vec![Outcome::Delivered; ids.len()])
+    });
+    let stage = Stage::new(&table, Repeat::Unsafe, limits(), answer);
+    let run = stage.run().await;
+    assert_eq!((run.counts.delivered, run.counts.rejected), (97, 3));
+    assert_eq!(run.ending, Some(Ending::Partial));
+    assert_eq!(stage.problems().await, ["13", "14", "77"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_deferred_rows_are_sent_again() {
+    let table = Table::of(0..10);
+    let mut times = HashMap::<i64, u32>::new();
+    let answer: Answer = Box::new(move |ids| {
+        let outcomes = ids.iter().map(|id| {
+            let times = times.entry(*id).or_default();
+            *times += 1;
+            match id % 2 == 0 && *times < 3 {
+                true => Outcome::Deferred(Reason::new("busy", "later")),
+                false => Outcome::Delivered,
+            }
+        });
+        Ok(outcomes.collect())
+    });
+    let stage = Stage::new(&table, Repeat::Unsafe, limits(), answer);
+    assert_eq!(stage.run().await.counts.delivered, 10);
+    let sent = stage.sent();
+    assert!(sent.iter().all(|(id, times)| *times == if id % 2 == 0 { 3 } else { 1 }), "{sent:?}");
+}
+
+/// Every first answer is lost.
+fn first_answer_lost() -> Answer {
+    let mut seen = std::collections::HashSet::new();
+    Box::new(move |ids| {
+        Ok(ids.iter().map(|id| if seen.insert(*id) { lost() } else { Outcome::Delivered }).collect())
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn lost_answers_follow_the_objects_repeat_rule() {
+    for (repeat, resend, delivered, in_doubt, times) in [
+        (Repeat::Safe, false, 20, 0, 2),
+        (Repeat::Keyed(Duration::from_secs(3_600)), false, 20, 0, 2),
+        (Repeat::Keyed(Duration::ZERO), false, 0, 20, 1),
+        (Repeat::Unsafe, false, 0, 20, 1),
+        (Repeat::Unsafe, true, 20, 0, 2),
+    ] {
+        let mut stage = Stage::new(&Table::of(0..20), repeat, limits(), first_answer_lost());
+        stage.import.resend = resend;
+        let run = stage.run().await;
+        assert_eq!((run.counts.delivered, run.counts.in_doubt), (delivered, in_doubt), "{repeat:?} {resend}");
+        assert!(stage.sent().values().all(|sent| *sent == times), "{repeat:?} {resend}");
+        assert_eq!(stage.problems().await.len() as u64, in_doubt);
+        // What is in doubt is not sent by a later run either.
+        assert_eq!(stage.run().await.counts.delivered, 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn throttling_is_waited_for_and_is_no_attempt() {
+    let clock_start = ManualClock::default();
+    let until = tidegate_model::Clock::now(&clock_start) + jiff::SignedDuration::from_secs(30);
+    let mut refusals = 4;
+    let answer: Answer = Box::new(move |ids| match refusals > 0 {
+        true => {
+            refusals -= 1;
+            Err(Error::new(ErrorKind::Throttled(Some(until)), "too fast"))
+        }
+        false => Ok(vec![Outcome::Delivered; ids.len()]),
+    });
+    let stage = Stage::new(&Table::of(0..30), Repeat::Unsafe, limits(), answer);
+    let before = Instant::now();
+    let run = stage.run().await;
+    assert_eq!(run.counts.delivered, 30);
+    assert!(before.elapsed() >= Duration::from_secs(30), "{:?}", before.elapsed());
+    assert!(before.elapsed() < Duration::from_secs(90), "{:?}", before.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unreachable_platform_is_tried_within_its_budget_and_loses_nothing() {
+    let answer: Answer = Box::new(|_| Err(Error::new(ErrorKind::Unavailable, "connection refused")));
+    let stage = Stage::new(&Table::of(0..50), Repeat::Unsafe, limits(), answer);
+    let before = Instant::now();
+    let run = stage.run().await;
+    assert_eq!(run.ending, Some(Ending::Failed));
+    let elapsed = before.elapsed();
+    assert!(elapsed > Duration::from_secs(20) && elapsed < Duration::from_secs(80), "{elapsed:?}");
+    assert!(run.error.expect("an error").starts_with("gave up after"), "says what was tried");
+    *stage.platform.answer.lock().expect("no panic") = all_delivered();
+    stage.platform.requests.lock().expect("no panic").clear();
+    let run = stage.run().await;
+    assert_eq!(run.counts.delivered, 50);
+    assert_eq!(stage.sent(), once(0..50));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_key_pauses_the_sync_and_skips_nothing() {
+    let table = Table::of(0..200);
+    let mut left = 7;
+    let answer: Answer = Box::new(move |ids| {
+        left -= 1;
+        match left >= 0 {
+            true => Ok(vec![Outcome::Delivered; ids.len()]),
+            false => Err(Error::new(ErrorKind::Denied, "the key was revoked").hint("make a new key")),
+        }
+    });
+    let stage = Stage::new(&table, Repeat::Unsafe, limits(), answer);
+    let run = stage.run().await;
+    assert_eq!(run.ending, Some(Ending::Failed));
+    let pause = stage.store.sync_state(&SyncId::new("s")).await.expect("state").paused.expect("paused");
+    assert_eq!(pause.why, "the key was revoked. Next: make a new key");
+    let delivered_before = run.counts.delivered;
+    assert!(delivered_before > 0, "what was delivered before is on record");
+    *stage.platform.answer.lock().expect("no panic") = all_delivered();
+    let refused: u32 = stage.sent().values().sum::<u32>() - u32::try_from(delivered_before).expect("few");
+    let second = stage.run().await;
+    assert_eq!(second.counts.delivered, 200 - delivered_before);
+    let sent: u32 = stage.sent().values().sum();
+    assert_eq!(sent - refused, 200, "each row took effect once");
+    assert!(stage.store.sync_state(&SyncId::new("s")).await.expect("state").paused.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stopped_run_keeps_what_was_done_and_the_next_one_does_the_rest() {
+    let table = Table::of(0..5_000);
+    let stage = Stage::new(&table, Repeat::Unsafe, limits(), all_delivered());
+    let stop = CancellationToken::new();
+    let fuse = stop.clone();
+    tokio::spawn(async move {
+        crate::pipeline::wait::span(Duration::from_millis(800)).await;
+        fuse.cancel();
+    });
+    let before = Instant::now();
+    let run = stage.run_until(stop, Input::Changes).await;
+    assert!(before.elapsed() < Duration::from_secs(2), "{:?}", before.elapsed());
+    assert_eq!(run.ending, Some(Ending::Interrupted));
+    assert!(run.counts.delivered > 0 && run.counts.delivered < 5_000);
+    assert_eq!(stage.run().await.ending, Some(Ending::Succeeded));
+    assert_eq!(stage.sent(), once(0..5_000));
+}
+
+/// A process: dropping it ends its tasks where they stand.
+fn runtime() -> tokio::runtime::Runtime {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all().start_paused(true).build().expect("a runtime")
+}
+
+#[test]
+fn a_run_that_died_leaves_only_its_open_requests_in_doubt() {
+    let stage = Stage::new(&Table::of(0..300), Repeat::Unsafe, limits(), all_delivered());
+    // The process dies: its runtime is dropped with all tasks, nothing more is settled.
+    let died = runtime();
+    died.block_on(async { tokio::time::timeout(Duration::from_millis(35), stage.run()).await })
+        .expect_err("too early");
+    drop(died);
+    assert!(!stage.sent().is_empty());
+    let run = runtime().block_on(stage.run());
+    assert_eq!(run.ending, Some(Ending::Partial));
+    assert!((1..=30).contains(&run.counts.in_doubt), "at most a request for each slot: {:?}", run.counts);
+    assert_eq!(run.counts.delivered + run.counts.in_doubt, 300);
+    assert_eq!(stage.sent(), once(0..300), "nothing is sent twice");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_user_is_written_to_once_per_interval_while_others_go_on() {
+    let table = Table::default();
+    for id in 0..20 {
+        table.put(id, if id % 2 == 0 { "busy" } else { "other" }, id);
+    }
+    let limits = Limits {
+        items_max: 1,
+        one_user: true,
+        user_interval: Duration::from_secs(1),
+        requests_at_once: 2,
+        ..Limits::UNBOUNDED
+    };
+    let stage = Stage::new(&table, Repeat::Safe, limits, all_delivered());
+    assert_eq!(stage.run().await.counts.delivered, 20);
+    let mut last: HashMap<String, (Instant, i64)> = HashMap::new();
+    for (at, request) in stage.platform.requests.lock().expect("no panic").iter() {
+        let (user, id) = request[0].clone();
+        if let Some((before, id_before)) = last.insert(user, (*at, id)) {
+            assert!(*at - before >= Duration::from_secs(1));
+            assert!(id_before < id);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mended_row_closes_its_problem_and_is_not_sent_by_the_next_run() {
+    let table = Table::of(0..10);
+    let answer: Answer = Box::new(|ids| {
+        let refuse = |id: &i64| *id == 4;
+        let bad = || Outcome::Rejected(Reason::new("bad", "not like this"));
+        Ok(ids.iter().map(|id| if refuse(id) { bad() } else { Outcome::Delivered }).collect())
+    });
+    let stage = Stage::new(&table, Repeat::Unsafe, limits(), answer);
+    assert_eq!(stage.run().await.counts.rejected, 1);
+    *stage.platform.answer.lock().expect("no panic") = all_delivered();
+    let problem = stage.store.problems(&SyncId::new("s")).await.expect("problems").remove(0);
+    let row = problem.entry.payload.expect("the row is kept");
+    let run = stage.run_until(CancellationToken::new(), Input::Rows(vec![row])).await;
+    assert_eq!((run.cause, run.counts.delivered), (Cause::Retry, 1));
+    assert!(stage.problems().await.is_empty());
+    assert_eq!(stage.run().await.counts.delivered, 0);
+    assert_eq!(stage.sent()[&4], 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_read_sends_every_row_every_time_and_goes_on_after_a_stop() {
+    let table = Table::of(0..2_000);
+    let mut stage = Stage::new(&table, Repeat::Unsafe, limits(), all_delivered());
+    stage.import.detection = Detection::Full;
+    let stop = CancellationToken::new();
+    let fuse = stop.clone();
+    tokio::spawn(async move {
+        crate::pipeline::wait::span(Duration::from_millis(400)).await;
+        fuse.cancel();
+    });
+    assert_eq!(stage.run_until(stop, Input::Changes).await.ending, Some(Ending::Interrupted));
+    stage.run().await;
+    assert_eq!(stage.sent(), once(0..2_000), "the stopped read is gone on with");
+    stage.run().await;
+    assert!(stage.sent().values().all(|times| *times == 2), "the next one is a new read");
+}
+
+#[tokio::test(start_paused = true)]
+async fn syncs_of_one_connection_share_its_rate() {
+    let rate = tidegate_model::Rate { requests: 100, per: Duration::from_secs(1) };
+    let limits = Limits { items_max: 1, rate: Some(rate), bucket: "b", ..limits() };
+    let stage = Stage::new(&Table::of(0..200), Repeat::Safe, limits, all_delivered());
+    let mut other = Stage::new(&Table::of(0..200), Repeat::Safe, limits, all_delivered());
+    other.parts.lanes = stage.parts.lanes.clone();
+    let before = Instant::now();
+    let (first, second) = tokio::join!(stage.run(), other.run());
+    assert_eq!(first.counts.delivered + second.counts.delivered, 400);
+    let elapsed = before.elapsed().as_secs_f64();
+    assert!(elapsed > 3.9, "400 requests at 100/s took {elapsed} s");
+}

@@ -1,0 +1,249 @@
+//! A table, a platform that records, and a sync between them.
+
+use super::*;
+
+/// Rows of `(id, user, at)` that a test changes between runs.
+#[derive(Clone, Default)]
+pub(super) struct Table(pub(super) Arc<Mutex<Vec<(i64, String, i64)>>>);
+
+impl Table {
+    pub(super) fn put(&self, id: i64, user: &str, at: i64) {
+        self.0.lock().expect("no panic").push((id, user.to_owned(), at));
+    }
+
+    pub(super) fn of(rows: impl IntoIterator<Item = i64>) -> Table {
+        let table = Table::default();
+        rows.into_iter().for_each(|id| table.put(id, &format!("u{}", id % 5), id));
+        table
+    }
+}
+
+pub(super) fn columns() -> Arc<Columns> {
+    Columns::new(["id", "user", "at"])
+}
+
+#[async_trait]
+impl Source for Table {
+    async fn check(&self, _: Option<&Selection>) -> Result<Checks, Error> {
+        Ok(Checks::default())
+    }
+
+    async fn discover(&self) -> Result<Vec<Dataset>, Error> {
+        Ok(Vec::new())
+    }
+
+    async fn describe(&self, _: &Selection) -> Result<Dataset, Error> {
+        let column = |name: &str, data_type, type_name: &str| Column {
+            name: name.to_owned(),
+            data_type,
+            type_name: type_name.to_owned(),
+        };
+        Ok(Dataset {
+            name: "t".into(),
+            columns: vec![
+                column("id", DataType::Integer, "bigint"),
+                column("user", DataType::Text, "text"),
+                column("at", DataType::Integer, "bigint"),
+            ],
+            key: vec![],
+        })
+    }
+
+    async fn highest(&self, _: &Selection, _: &str, _: &str) -> Result<Option<Value>, Error> {
+        Ok(self.0.lock().expect("no panic").iter().map(|row| row.2).max().map(Value::Int))
+    }
+
+    async fn read(&self, _: &Selection, reach: &Reach, batch_rows: usize) -> Result<Feed<Row>, Error> {
+        let mut rows = self.0.lock().expect("no panic").clone();
+        if let Reach::Cursor { from, .. } = reach {
+            rows.sort_by_key(|row| row.2);
+            if let Some(Value::Int(from)) = from {
+                rows.retain(|row| row.2 >= *from);
+            }
+        }
+        let columns = columns();
+        let rows: Vec<Row> = (rows.into_iter())
+            .map(|(id, user, at)| Row {
+                columns: columns.clone(),
+                values: vec![Value::Int(id), Value::Text(user.into()), Value::Int(at)],
+            })
+            .collect();
+        let batches: Vec<_> = rows.chunks(batch_rows).map(|rows| Ok(Batch::of(rows.to_vec()))).collect();
+        Ok(futures_util::stream::iter(batches).boxed())
+    }
+}
+
+/// What the platform does with a request.
+pub(super) type Answer = Box<dyn FnMut(&[i64]) -> Result<Vec<Outcome>, Error> + Send>;
+
+/// When a request came, and the user and id of each of its rows.
+pub(super) type Request = (Instant, Vec<(String, i64)>);
+
+/// Remembers what took effect, and answers as it is told.
+pub(super) struct Recording {
+    pub(super) spec: ObjectSpec,
+    pub(super) limits: Limits,
+    pub(super) answer: Mutex<Answer>,
+    pub(super) requests: Mutex<Vec<Request>>,
+    pub(super) latency: Duration,
+}
+
+pub(super) fn id_of(record: &Record) -> i64 {
+    let Body::Event { name, .. } = &record.body else { panic!("an event") };
+    name.parse().expect("a number")
+}
+
+#[async_trait]
+impl Destination<Record> for Recording {
+    async fn check(&self) -> Result<Checks, Error> {
+        Ok(Checks::default())
+    }
+
+    fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    fn weigh(&self, _: &Record) -> usize {
+        100
+    }
+
+    fn admit(&self, _: &Record) -> Result<(), Reason> {
+        Ok(())
+    }
+
+    async fn deliver(&self, items: &[Record]) -> Result<Receipt, Error> {
+        let ids: Vec<i64> = items.iter().map(id_of).collect();
+        let seen = items.iter().map(|item| (item.label().into_owned(), id_of(item))).collect();
+        self.requests.lock().expect("no panic").push((Instant::now(), seen));
+        crate::pipeline::wait::span(self.latency).await;
+        let answer = (self.answer.lock().expect("no panic"))(&ids);
+        answer.map(|outcomes| Receipt { outcomes, pace: None })
+    }
+}
+
+impl Platform for Recording {
+    fn object(&self) -> ObjectSpec {
+        self.spec
+    }
+}
+
+pub(super) fn limits() -> Limits {
+    Limits { items_max: 10, requests_at_once: 3, ..Limits::UNBOUNDED }
+}
+
+/// A sync between a table and a recording platform.
+pub(super) struct Stage {
+    pub(super) import: Import,
+    pub(super) platform: Arc<Recording>,
+    pub(super) store: MemoryStore,
+    pub(super) parts: Parts,
+}
+
+impl Stage {
+    pub(super) fn new(table: &Table, repeat: Repeat, limits: Limits, answer: Answer) -> Stage {
+        let spec = ObjectSpec { kind: ObjectKind::Event, repeat, identifiers: &["external_id"] };
+        let platform = Arc::new(Recording {
+            spec,
+            limits,
+            answer: Mutex::new(answer),
+            requests: Mutex::default(),
+            latency: Duration::from_millis(10),
+        });
+        let target = Target {
+            sync: SyncId::new("s"),
+            object: ObjectKind::Event,
+            key: vec!["id".into()],
+            cursor: None,
+            place: Some("at".into()),
+            time_zone: TimeZone::UTC,
+        };
+        let spec: MappingSpec =
+            serde_json::from_value(serde_json::json!({ "external_id": "user", "name": "id" }))
+                .expect("a mapping");
+        let clock = Arc::new(ManualClock::default());
+        let store = MemoryStore::new(clock.clone());
+        Stage {
+            import: Import {
+                sync: SyncId::new("s"),
+                source: Arc::new(table.clone()),
+                selection: Selection::default(),
+                connection: ConnectionId::new("p"),
+                platform: platform.clone(),
+                mapping: Arc::new(Mapping::compile(&spec, &target, &columns()).expect("compiles")),
+                columns: columns(),
+                detection: Detection::Cursor {
+                    column: Column {
+                        name: "at".into(),
+                        data_type: DataType::Integer,
+                        type_name: "bigint".into(),
+                    },
+                    at: 2,
+                    overlap: LookbackRule::Units(10),
+                },
+                time_zone: "UTC".into(),
+                resend: false,
+                retry_for: Duration::from_secs(60),
+            },
+            platform,
+            store: store.clone(),
+            parts: Parts { store: Arc::new(store), clock, lanes: Arc::new(Lanes::default()) },
+        }
+    }
+
+    pub(super) async fn run(&self) -> Run {
+        self.run_until(CancellationToken::new(), Input::Changes).await
+    }
+
+    pub(super) async fn run_until(&self, stop: CancellationToken, input: Input) -> Run {
+        let (progress, _) = watch::channel(Counts::default());
+        let cause = if matches!(input, Input::Changes) { Cause::Manual } else { Cause::Retry };
+        run(&self.import, &self.parts, cause, input, stop, progress).await.expect("the ledger works")
+    }
+
+    /// How often each id was sent.
+    pub(super) fn sent(&self) -> HashMap<i64, u32> {
+        let mut sent = HashMap::new();
+        for (_, request) in self.platform.requests.lock().expect("no panic").iter() {
+            for (_, id) in request {
+                *sent.entry(*id).or_default() += 1;
+            }
+        }
+        sent
+    }
+
+    pub(super) async fn problems(&self) -> Vec<String> {
+        let mut problems: Vec<_> =
+            (self.store.problems(&SyncId::new("s")).await.expect("problems").into_iter())
+                .map(|problem| problem.entry.key)
+                .collect();
+        problems.sort();
+        problems
+    }
+}
+
+pub(super) fn all_delivered() -> Answer {
+    Box::new(|ids| Ok(vec![Outcome::Delivered; ids.len()]))
+}
+
+/// Fires after this long.
+pub(super) fn stop_after(span: Duration) -> CancellationToken {
+    let stop = CancellationToken::new();
+    let fuse = stop.clone();
+    tokio::spawn(async move {
+        crate::pipeline::wait::span(span).await;
+        fuse.cancel();
+    });
+    stop
+}
+
+pub(super) fn one_slot() -> Limits {
+    Limits { requests_at_once: 1, fill: Duration::ZERO, ..limits() }
+}
+
+pub(super) fn once(ids: impl IntoIterator<Item = i64>) -> HashMap<i64, u32> {
+    ids.into_iter().map(|id| (id, 1)).collect()
+}
+
+pub(super) fn lost() -> Outcome {
+    Outcome::Unknown(Reason::new("answer_lost", "no answer"))
+}

@@ -1,0 +1,282 @@
+//! Keeps syncs running as their schedules say: what `tidegate serve` does
+//! besides answering.
+
+mod chores;
+mod requested;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidegate_model::store::{Claim, PausedBy};
+use tidegate_model::{Cause, ConnectionId, Counts, Ending, Error, ExportRequest, Run, SyncId};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::pipeline::wait;
+use crate::project::{Schedule, SyncSpec};
+use crate::service::Engine;
+use crate::service::export::requested_id;
+use crate::service::runs::{Pass, Work};
+
+/// How often it is looked whether a person paused or resumed a sync.
+const LOOK: Duration = Duration::from_secs(1);
+/// How soon a sync is tried again that was paused because something must be
+/// mended; it waits twice as long each time.
+const MENDED_FIRST: Duration = Duration::from_secs(10);
+/// The longest of these waits.
+const MENDED_LONGEST: Duration = Duration::from_secs(60);
+
+/// Which sync is kept running.
+#[derive(Clone)]
+enum Kept {
+    /// One of the project.
+    Written(SyncId, Schedule),
+    /// An export that a caller of a connection's API asked for.
+    Requested(ConnectionId, Box<ExportRequest>),
+}
+
+impl Kept {
+    fn id(&self) -> SyncId {
+        match self {
+            Kept::Written(id, _) => id.clone(),
+            Kept::Requested(connection, request) => requested_id(connection, &request.name),
+        }
+    }
+
+    fn schedule(&self) -> Schedule {
+        match self {
+            Kept::Written(_, schedule) => *schedule,
+            Kept::Requested(..) => Schedule::Continuous,
+        }
+    }
+}
+
+impl Engine {
+    /// Runs every sync that has a schedule, and what is asked for meanwhile.
+    /// Returns after `stop` fired and every run has ended.
+    pub async fn keep(self: &Arc<Self>, stop: CancellationToken) {
+        let mut tasks = JoinSet::new();
+        for (id, schedule) in self.kept().await {
+            let kept = Kept::Written(id, schedule);
+            tasks.spawn(self.clone().keep_one(kept, stop.clone(), CancellationToken::new()));
+        }
+        tasks.spawn(self.clone().keep_requested(stop.clone()));
+        tasks.spawn(self.clone().keep_log(stop.clone()));
+        tasks.spawn(self.clone().keep_measuring(stop));
+        while let Some(ended) = tasks.join_next().await {
+            if let Err(fault) = ended {
+                tracing::error!(%fault, "a sync is no longer kept running: a fault of this program");
+            }
+        }
+    }
+
+    /// The syncs that are kept running, and when they run.
+    pub async fn kept(&self) -> Vec<(SyncId, Schedule)> {
+        let mut kept = Vec::new();
+        for (id, sync) in &self.config.project.syncs {
+            if let Some(schedule) = self.schedule(sync).await {
+                kept.push((id.clone(), schedule));
+            }
+        }
+        kept
+    }
+
+    /// When a sync runs by itself.
+    async fn schedule(&self, sync: &SyncSpec) -> Option<Schedule> {
+        if let (None, SyncSpec::Import(import)) = (sync.schedule(), sync) {
+            // Opening does no I/O.
+            let source = self.source(&import.from.connection, true).await.ok()?;
+            return source.follows().then_some(Schedule::Continuous);
+        }
+        sync.schedule()
+    }
+
+    /// Runs one sync again and again. `gone` says that it is no longer wanted.
+    /// Where it is switched off, an export is brought to its end once more.
+    async fn keep_one(self: Arc<Self>, kept: Kept, stop: CancellationToken, gone: CancellationToken) {
+        let id = kept.id();
+        let mut failures: u32 = 0;
+        // Why it stands still, told once for as long as it stays the same.
+        let mut told = String::new();
+        // Whether it was on when it was looked at last.
+        let mut on = false;
+        while !stop.is_cancelled() && !gone.is_cancelled() {
+            if self.paused(&id).await.is_some_and(|by| by != PausedBy::System) {
+                if on && failures == 0 {
+                    self.last_run(&kept, &stop).await;
+                }
+                on = false;
+                rest(LOOK, &stop, &gone).await;
+                continue;
+            }
+            on = true;
+            if let Schedule::Every(span) = kept.schedule() {
+                let due = self.due(&id, span).await;
+                if !due.is_zero() {
+                    rest(due.min(LOOK), &stop, &gone).await;
+                    continue;
+                }
+            }
+            let ended = self.one_pass(&kept, &mut told, &stop, &gone).await;
+            let failed = match &ended {
+                Ok(run) => run.ending == Some(Ending::Failed),
+                Err(_) => true,
+            };
+            if !failed {
+                goes_on(&id, &mut told);
+                failures = 0;
+                if kept.schedule() == Schedule::Continuous {
+                    // It came to its end by itself: its source does not follow, or is gone.
+                    rest(LOOK, &stop, &gone).await;
+                }
+                continue;
+            }
+            let moved = ended.as_ref().is_ok_and(|run| run.counts.delivered > 0);
+            failures = if moved { 1 } else { failures + 1 };
+            let why = match ended {
+                Ok(run) => run.error.unwrap_or_default(),
+                Err(error) => format!("{}. Next: {}", error.chain(), error.next_step()),
+            };
+            if told == why && !moved {
+                tracing::debug!(sync = %id, why, "the sync still stands still");
+            } else {
+                tracing::warn!(sync = %id, why, "the sync stands still; it is tried again by itself");
+                told = why;
+            }
+            if self.paused(&id).await.is_some() {
+                self.until_mended(&id, mended(failures), &stop, &gone).await;
+            } else {
+                rest(wait::backoff(failures), &stop, &gone).await;
+            }
+        }
+        if on && failures == 0 && !stop.is_cancelled() {
+            self.last_run(&kept, &stop).await;
+        }
+    }
+
+    /// Waits before a paused sync is tried again, less long where a person resumes it.
+    async fn until_mended(
+        &self,
+        id: &SyncId,
+        span: Duration,
+        stop: &CancellationToken,
+        gone: &CancellationToken,
+    ) {
+        let mended = async {
+            while self.paused(id).await.is_some() {
+                wait::span(LOOK).await;
+            }
+        };
+        tokio::select! {
+            () = mended => {}
+            () = rest(span, stop, gone) => {}
+        }
+    }
+
+    /// Brings an export to its end: what came in before it was switched off arrives.
+    async fn last_run(&self, kept: &Kept, stop: &CancellationToken) {
+        let last = async {
+            let (work, _claim) = self.open_kept(kept, true).await?;
+            if matches!(work, Work::Export(_)) {
+                self.do_work(&work, Pass::Once, Cause::Schedule, stop.child_token(), progress()).await?;
+            }
+            Ok::<(), Error>(())
+        };
+        if let Err(error) = last.await {
+            tracing::warn!(sync = %kept.id(), error = error.chain(), "the last run could not begin");
+        }
+    }
+
+    /// One run of a sync; it ends early where the sync is switched off.
+    async fn one_pass(
+        &self,
+        kept: &Kept,
+        told: &mut String,
+        stop: &CancellationToken,
+        gone: &CancellationToken,
+    ) -> Result<Run, Error> {
+        let id = kept.id();
+        let (work, _claim) = self.open_kept(kept, false).await?;
+        let halt = stop.child_token();
+        let pass = match kept.schedule() {
+            Schedule::Continuous => Pass::Follow,
+            Schedule::Every(_) => Pass::Once,
+        };
+        let progress = progress();
+        let mut moved = progress.subscribe();
+        let run = self.do_work(&work, pass, Cause::Schedule, halt.clone(), progress);
+        tokio::pin!(run);
+        loop {
+            tokio::select! {
+                ended = &mut run => return ended,
+                () = gone.cancelled() => break,
+                // A run that follows does not end to say so.
+                true = delivers(&mut moved), if !told.is_empty() => goes_on(&id, told),
+                () = wait::span(LOOK) => {
+                    if self.paused(&id).await.is_some_and(|by| by != PausedBy::System) {
+                        break;
+                    }
+                }
+            }
+        }
+        halt.cancel();
+        run.await
+    }
+
+    async fn open_kept(&self, kept: &Kept, last: bool) -> Result<(Work, Claim), Error> {
+        match kept {
+            Kept::Written(id, _) if last => self.ready_for_the_last(id).await,
+            Kept::Written(id, _) => self.ready(id).await,
+            Kept::Requested(connection, request) => {
+                let claim = self.claim(&kept.id()).await?;
+                Ok((Work::Export(Box::new(self.requested_export(connection, request)?)), claim))
+            }
+        }
+    }
+
+    /// Who paused a sync, if somebody did. What cannot be read counts as not paused:
+    /// the run itself will say what is wrong.
+    async fn paused(&self, id: &SyncId) -> Option<PausedBy> {
+        let state = self.config.store.sync_state(id).await.ok()?;
+        state.paused.map(|pause| pause.by)
+    }
+
+    /// How long until the next run of a sync that runs every `span`.
+    async fn due(&self, id: &SyncId, span: Duration) -> Duration {
+        let last = self.config.store.runs(Some(id), 1).await.unwrap_or_default().pop();
+        let Some(last) = last else { return Duration::ZERO };
+        let since = self.config.clock.now().duration_since(last.started_at);
+        span.saturating_sub(Duration::try_from(since).unwrap_or(Duration::ZERO))
+    }
+}
+
+/// How long to wait until it is looked whether the cause of a pause is mended.
+fn mended(failures: u32) -> Duration {
+    MENDED_FIRST.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(MENDED_LONGEST)
+}
+
+/// Waits until something was delivered. Returns whether it was.
+async fn delivers(moved: &mut watch::Receiver<Counts>) -> bool {
+    moved.wait_for(|counts| counts.delivered > 0).await.is_ok()
+}
+
+/// Says that a sync goes on, where it was told that it stands still.
+fn goes_on(id: &SyncId, told: &mut String) {
+    if !std::mem::take(told).is_empty() {
+        tracing::info!(sync = %id, "the sync goes on");
+    }
+}
+
+fn progress() -> watch::Sender<Counts> {
+    watch::Sender::new(Counts::default())
+}
+
+/// Waits, unless one of them fires first.
+async fn rest(span: Duration, stop: &CancellationToken, gone: &CancellationToken) {
+    tokio::select! {
+        () = wait::span(span) => {}
+        () = stop.cancelled() => {}
+        () = gone.cancelled() => {}
+    }
+}

@@ -1,0 +1,145 @@
+//! What the command line, the HTTP API and the pages call. None of them
+//! touches the store or a connector by itself.
+
+mod check;
+mod cursor;
+mod events;
+pub(crate) mod export;
+mod open;
+mod plan;
+mod preview;
+pub(crate) mod receive;
+mod rehearsal;
+pub(crate) mod runs;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tidegate_model::{
+    Clock, ConnectionId, Connector, Error, ErrorKind, EventLog, Faults, Http, Ingest, Store, SyncId,
+};
+use tokio::sync::watch;
+
+pub use check::{Report, Subject};
+pub use events::KindCount;
+pub use plan::{Plan, PlannedRequest, Refusal};
+pub use preview::Preview;
+pub use receive::Inlet;
+pub use rehearsal::Rehearsal;
+pub use runs::{Retried, SyncStatus, Which};
+
+use crate::pipeline::{Lanes, Parts, wait};
+use crate::project::{ImportSpec, Project, SyncSpec};
+
+/// What an engine is made from.
+pub struct Config {
+    /// Every connector there is.
+    pub connectors: &'static [Connector],
+    /// What is remembered.
+    pub store: Arc<dyn Store>,
+    /// Where events are durable.
+    pub log: Arc<dyn EventLog>,
+    /// The way to speak HTTP.
+    pub http: Arc<dyn Http>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// What people wrote down.
+    pub project: Project,
+    /// The project's folder.
+    pub folder: PathBuf,
+    /// Where embedded parts keep their state.
+    pub data: PathBuf,
+    /// Days that events are kept.
+    pub log_days: u32,
+}
+
+/// The one who runs syncs and answers questions about them.
+pub struct Engine {
+    pub(crate) config: Config,
+    pub(crate) lanes: Arc<Lanes>,
+    /// Sandboxes that connections of this process talk to, by kind.
+    pub(crate) sandboxes: Mutex<HashMap<&'static str, Arc<dyn Http>>>,
+    /// How those sandboxes misbehave.
+    pub(crate) faults: Arc<Mutex<Faults>>,
+    /// How many webhooks of those sandboxes wait to be posted.
+    pub(crate) webhooks: Arc<AtomicU64>,
+    /// The APIs under which events come in, opened once.
+    pub(crate) ingests: Mutex<HashMap<ConnectionId, Arc<dyn Ingest>>>,
+    /// Counts the changes of what is exported on request of an API's callers.
+    pub(crate) requested: watch::Sender<u64>,
+}
+
+impl Engine {
+    /// An engine over its parts.
+    pub fn new(config: Config) -> Engine {
+        Engine {
+            config,
+            lanes: Arc::default(),
+            sandboxes: Mutex::default(),
+            faults: Arc::default(),
+            webhooks: Arc::default(),
+            ingests: Mutex::default(),
+            requested: watch::Sender::default(),
+        }
+    }
+
+    /// What people wrote down.
+    pub fn project(&self) -> &Project {
+        &self.config.project
+    }
+
+    /// What is remembered.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.config.store
+    }
+
+    /// Waits until the sandboxes of this process have posted what they owe, for
+    /// ten seconds at most.
+    pub async fn quiesce(&self) {
+        const LOOKS: u32 = 200;
+        const LOOK: Duration = Duration::from_millis(50);
+        for _ in 0..LOOKS {
+            if self.webhooks.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            wait::span(LOOK).await;
+        }
+    }
+
+    fn parts(&self) -> Parts {
+        Parts {
+            store: self.config.store.clone(),
+            clock: self.config.clock.clone(),
+            lanes: self.lanes.clone(),
+        }
+    }
+
+    /// A sync by its name.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Settings`] where the project has no such sync.
+    pub fn sync(&self, id: &SyncId) -> Result<&SyncSpec, Error> {
+        self.config.project.syncs.get(id).ok_or_else(|| {
+            let names: Vec<&str> = self.config.project.syncs.keys().map(SyncId::as_str).collect();
+            let hint = match names.len() {
+                0 => "the project has no syncs yet".to_owned(),
+                _ => format!("the syncs are: {}", names.join(", ")),
+            };
+            Error::new(ErrorKind::Settings, format!("there is no sync `{id}`")).hint(hint)
+        })
+    }
+
+    /// An import by its name.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Settings`] where the project has no such sync, or it is an export.
+    pub fn import_spec(&self, id: &SyncId) -> Result<&ImportSpec, Error> {
+        self.sync(id)?.as_import().ok_or_else(|| {
+            Error::settings(format!("the sync `{id}` is an export"))
+                .hint("its events are shown by `tidegate events`, where it stands by `tidegate status`")
+        })
+    }
+}

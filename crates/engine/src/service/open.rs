@@ -1,0 +1,188 @@
+//! From names in a project to opened ends.
+
+use std::sync::{Arc, PoisonError};
+
+use jiff::tz::TimeZone;
+use tidegate_model::mapping::{Target, missing_column};
+use tidegate_model::source::{Column, Dataset};
+use tidegate_model::{
+    Columns, ConnectionId, Connector, DataType, Error, ErrorKind, Http, Mapping, Platform, SandboxTools,
+    Settings, Source, SyncId, Tools,
+};
+
+use super::Engine;
+use crate::pipeline::{Detection, Import, LookbackRule};
+use crate::project::{self, Contract, Detect, ImportSpec, InDoubt};
+
+/// The endpoint that stands for the vendor's API served by this process.
+const SANDBOX: &str = "sandbox";
+
+/// The cursor column of the cloud-ingestion contract.
+const CONTRACT_CURSOR: &str = "UPDATED_AT";
+
+impl Engine {
+    /// A connection: its connector and its settings, secrets in place.
+    pub(crate) async fn connection(
+        &self,
+        id: &ConnectionId,
+    ) -> Result<(&'static Connector, Settings), Error> {
+        let spec = self.config.project.connections.get(id).ok_or_else(|| {
+            Error::new(ErrorKind::Settings, format!("there is no connection `{id}`"))
+                .hint("add it under `connections`")
+        })?;
+        let connector =
+            self.config.connectors.iter().find(|connector| connector.kind == spec.kind).ok_or_else(|| {
+                Error::new(ErrorKind::Settings, format!("there is no connector `{}`", spec.kind))
+            })?;
+        let settings = Settings::from(spec);
+        let settings = project::resolve(&settings, &self.config.folder, self.config.store.as_ref())
+            .await
+            .map_err(|error| error.context(format!("connection `{id}`")))?;
+        Ok((connector, settings))
+    }
+
+    pub(crate) fn tools(&self, http: Arc<dyn Http>, rehearsal: bool) -> Tools {
+        Tools {
+            http,
+            clock: self.config.clock.clone(),
+            project: self.config.folder.clone(),
+            data: self.config.data.clone(),
+            rehearsal,
+        }
+    }
+
+    /// The way to speak HTTP with a connection: the network, or a sandbox here.
+    pub(crate) fn http(
+        &self,
+        connector: &'static Connector,
+        settings: &Settings,
+    ) -> Result<Arc<dyn Http>, Error> {
+        let endpoint = settings.members().get("endpoint").and_then(|endpoint| endpoint.as_str());
+        let (Some(SANDBOX), Some(sandbox)) = (endpoint, connector.sandbox) else {
+            return Ok(self.config.http.clone());
+        };
+        let mut sandboxes = self.sandboxes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(open) = sandboxes.get(connector.kind) {
+            return Ok(open.clone());
+        }
+        let opened = (sandbox.open)(&SandboxTools {
+            data: Some(self.config.data.join("sandbox").join(connector.kind)),
+            clock: self.config.clock.clone(),
+            faults: self.faults.clone(),
+            limits: true,
+            settings: match settings.members().get(SANDBOX) {
+                Some(serde_json::Value::Object(members)) => Settings::new(members.clone()),
+                _ => Settings::default(),
+            },
+            http: Some(self.config.http.clone()),
+            webhooks: self.webhooks.clone(),
+        })?;
+        sandboxes.insert(connector.kind, opened.clone());
+        Ok(opened)
+    }
+
+    /// Opens a connection as a source; a rehearsal leaves no trace there.
+    pub(crate) async fn source(&self, id: &ConnectionId, rehearsal: bool) -> Result<Arc<dyn Source>, Error> {
+        let (connector, settings) = self.connection(id).await?;
+        let role = connector.source.ok_or_else(|| {
+            Error::settings(format!("rows cannot be read from `{id}` ({})", connector.title))
+        })?;
+        (role.open)(&settings, &self.tools(self.http(connector, &settings)?, rehearsal))
+            .map_err(|error| error.context(format!("connection `{id}`")))
+    }
+
+    /// Opens a connection as the platform of a sync; with `http` in place of
+    /// the network for a rehearsal.
+    pub(crate) async fn platform(
+        &self,
+        sync: &ImportSpec,
+        rehearsal: Option<Arc<dyn Http>>,
+    ) -> Result<Arc<dyn Platform>, Error> {
+        let id = &sync.to.connection;
+        let (connector, settings) = self.connection(id).await?;
+        let role = connector
+            .platform
+            .ok_or_else(|| Error::settings(format!("`{id}` ({}) takes no records", connector.title)))?;
+        let tools = match rehearsal {
+            Some(http) => self.tools(http, true),
+            None => self.tools(self.http(connector, &settings)?, false),
+        };
+        (role.open)(&settings, sync.to.object, &Settings::new(sync.to.target.clone()), &tools)
+            .map_err(|error| error.context(format!("connection `{id}`")))
+    }
+
+    /// Opens both ends of a sync and compiles its mapping.
+    pub(crate) async fn import(
+        &self,
+        id: &SyncId,
+        rehearsal: Option<Arc<dyn Http>>,
+    ) -> Result<Import, Error> {
+        let sync = self.import_spec(id)?;
+        let source = self.source(&sync.from.connection, rehearsal.is_some()).await?;
+        let platform = self.platform(sync, rehearsal).await?;
+        let selection = Settings::new(sync.from.selection.clone());
+        let dataset =
+            source.describe(&selection).await.map_err(|error| error.context(format!("sync `{id}`")))?;
+        let columns = Columns::new(dataset.columns.iter().map(|column| column.name.as_str()));
+        let detection = detection(sync, source.as_ref(), &dataset, &columns)
+            .map_err(|error| error.context(format!("sync `{id}`")))?;
+        let target = Target {
+            sync: id.clone(),
+            object: sync.to.object,
+            key: sync.key.clone().unwrap_or_else(|| dataset.key.clone()),
+            cursor: match &detection {
+                Detection::Cursor { column, .. } if is_time(column) => Some(column.name.clone()),
+                _ => None,
+            },
+            place: match &detection {
+                Detection::Cursor { column, .. } => Some(column.name.clone()),
+                Detection::Full | Detection::Place => None,
+            },
+            time_zone: TimeZone::get(&sync.time_zone)
+                .map_err(|cause| Error::settings(format!("`time_zone` of `{id}`")).caused_by(cause))?,
+        };
+        let mapping = match (&sync.map, sync.contract) {
+            (_, Some(Contract::BrazeCdi)) => Mapping::contract(&target, &columns),
+            (Some(spec), None) => Mapping::compile(spec, &target, &columns),
+            (None, None) => Err(Error::settings("neither `map` nor `contract` is given")),
+        };
+        Ok(Import {
+            sync: id.clone(),
+            source,
+            selection,
+            connection: sync.to.connection.clone(),
+            platform,
+            mapping: Arc::new(mapping.map_err(|error| error.context(format!("sync `{id}`")))?),
+            columns,
+            detection,
+            time_zone: sync.time_zone.clone(),
+            resend: sync.in_doubt == InDoubt::Resend,
+            retry_for: sync.retry_for,
+        })
+    }
+}
+
+/// How new rows of this sync are found.
+fn detection(
+    sync: &ImportSpec,
+    source: &dyn Source,
+    dataset: &Dataset,
+    columns: &Columns,
+) -> Result<Detection, Error> {
+    let (name, overlap) = match (&sync.detect, sync.contract) {
+        (Some(Detect::Full), _) => return Ok(Detection::Full),
+        (Some(Detect::Cursor { cursor, overlap }), None) => (cursor.as_str(), *overlap),
+        (Some(Detect::Cursor { cursor, overlap }), Some(Contract::BrazeCdi)) => (cursor.as_str(), *overlap),
+        (None, Some(Contract::BrazeCdi)) if !source.keeps_place() => (CONTRACT_CURSOR, None),
+        (None, _) if source.keeps_place() => return Ok(Detection::Place),
+        (None, _) => return Ok(Detection::Full),
+    };
+    let at = columns.position(name).ok_or_else(|| missing_column(name, columns).context("`detect`"))?;
+    let column = dataset.columns[at].clone();
+    Ok(Detection::Cursor { at, overlap: LookbackRule::of(&column, overlap)?, column })
+}
+
+/// Whether a cursor column can stand for the time of an event.
+fn is_time(column: &Column) -> bool {
+    matches!(column.data_type, DataType::Timestamp | DataType::DateTime | DataType::Date)
+}

@@ -1,0 +1,78 @@
+//! The dry run: the real run against a recorder.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Serialize;
+use tidegate_model::{Cause, Counts, Error, Run, SyncId};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::Engine;
+use super::rehearsal::{Recorder, Rehearsal};
+use crate::pipeline::{self, Input, Lanes, Parts};
+
+/// What a run would do, found by running it against a recorder.
+#[derive(Clone, Debug, Serialize)]
+pub struct Plan {
+    /// The sync.
+    pub sync: SyncId,
+    /// The run as it would stand in the ledger.
+    pub run: Run,
+    /// How many requests of each kind (`POST /users/track`), and their bytes.
+    pub requests: BTreeMap<String, (u64, u64)>,
+    /// The first requests, exactly as they would be sent.
+    pub first: Vec<PlannedRequest>,
+    /// Why rows would be rejected before they are sent, most frequent first.
+    pub refusals: Vec<Refusal>,
+}
+
+/// A request as it would be sent.
+#[derive(Clone, Debug, Serialize)]
+pub struct PlannedRequest {
+    /// Method.
+    pub method: String,
+    /// Path and query.
+    pub path: String,
+    /// The exact payload.
+    pub body: String,
+}
+
+/// A reason and the rows it concerns.
+#[derive(Clone, Debug, Serialize)]
+pub struct Refusal {
+    /// Its stable name.
+    pub code: String,
+    /// The sentence of the first such row.
+    pub message: String,
+    /// How many rows.
+    pub rows: u64,
+    /// The first such rows' keys or users.
+    pub examples: Vec<String>,
+}
+
+impl Engine {
+    /// Finds out what a run would do, by the same code, without doing it.
+    ///
+    /// # Errors
+    /// As [`Engine::run`].
+    pub async fn plan(
+        &self,
+        id: &SyncId,
+        requests: usize,
+        stop: CancellationToken,
+        progress: watch::Sender<Counts>,
+    ) -> Result<Plan, Error> {
+        let recorder = Recorder::keeping(self, id, requests).await?;
+        let import = self.import(id, Some(recorder.clone())).await?;
+        let rehearsal = Arc::new(Rehearsal::over(self.config.store.clone()));
+        let parts = Parts {
+            store: rehearsal.clone(),
+            clock: self.config.clock.clone(),
+            lanes: Arc::new(Lanes::unpaced()),
+        };
+        let run = pipeline::run(&import, &parts, Cause::Manual, Input::Changes, stop, progress).await?;
+        let (requests, first) = recorder.take();
+        Ok(Plan { sync: id.clone(), run, requests, first, refusals: rehearsal.refusals() })
+    }
+}

@@ -1,0 +1,124 @@
+//! Events that come in: made durable, then acknowledged.
+
+use std::sync::{Arc, PoisonError};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use tidegate_model::{ConnectionId, Error, Ingest};
+
+use super::Engine;
+use super::export::stream_of;
+
+/// A connection through which events come in, and where its requests are known by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inlet {
+    /// The connection.
+    pub connection: ConnectionId,
+    /// The word in its path: `/in/{kind}/{connection}`.
+    pub kind: &'static str,
+    /// First path segments that are its alone.
+    pub paths: &'static [&'static str],
+}
+
+impl Engine {
+    /// Every connection through which events come in.
+    pub fn inlets(&self) -> Vec<Inlet> {
+        let mut inlets: Vec<Inlet> = Vec::new();
+        for (id, spec) in &self.config.project.connections {
+            let connector = self.config.connectors.iter().find(|connector| connector.kind == spec.kind);
+            let Some((kind, role)) =
+                connector.and_then(|connector| Some((connector.kind, connector.ingest?)))
+            else {
+                continue;
+            };
+            // The first of a kind has them; the others are reached by their own places.
+            let taken = inlets.iter().any(|other| other.kind == kind);
+            let paths = if taken { &[] } else { role.paths };
+            inlets.push(Inlet { connection: id.clone(), kind, paths });
+        }
+        inlets
+    }
+
+    /// The API of a connection, opened on first use.
+    ///
+    /// # Errors
+    /// Where there is no such connection, no events come in through it, or its
+    /// settings are not right.
+    pub(crate) async fn ingest(&self, id: &ConnectionId) -> Result<Arc<dyn Ingest>, Error> {
+        if let Some(open) = self.ingests.lock().unwrap_or_else(PoisonError::into_inner).get(id) {
+            return Ok(open.clone());
+        }
+        let (connector, settings) = self.connection(id).await?;
+        let role = connector.ingest.ok_or_else(|| {
+            Error::settings(format!("no events come in through `{id}` ({})", connector.title))
+        })?;
+        let mut ingests = self.ingests.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(open) = ingests.get(id) {
+            return Ok(open.clone());
+        }
+        let opened = (role.open)(&settings, &self.tools(self.config.http.clone(), false))
+            .map_err(|error| error.context(format!("connection `{id}`")))?;
+        ingests.insert(id.clone(), opened.clone());
+        Ok(opened)
+    }
+
+    /// Opens every API under which events come in, so that a setting which is
+    /// not right is told before the first request.
+    ///
+    /// # Errors
+    /// The first that cannot be opened.
+    pub async fn open_inlets(&self) -> Result<(), Error> {
+        for inlet in self.inlets() {
+            self.ingest(&inlet.connection).await?;
+        }
+        Ok(())
+    }
+
+    /// The answer to a request that cannot be taken, in the shape of the
+    /// connection's API.
+    ///
+    /// # Errors
+    /// Where the connection's API cannot be opened.
+    pub async fn refuse(&self, connection: &ConnectionId, error: &Error) -> Result<Response<Bytes>, Error> {
+        Ok(self.ingest(connection).await?.refuse(error))
+    }
+
+    /// Takes one request of a connection: its events are durable when the answer
+    /// says so.
+    ///
+    /// # Errors
+    /// Where the connection's API cannot be opened.
+    pub async fn receive(
+        &self,
+        connection: &ConnectionId,
+        request: &Request<Bytes>,
+    ) -> Result<Response<Bytes>, Error> {
+        let ingest = self.ingest(connection).await?;
+        let version = ingest.exports_version();
+        let received = ingest.receive(request).await;
+        if ingest.exports_version() != version {
+            self.requested.send_modify(|changes| *changes += 1);
+        }
+        if received.events.is_empty() {
+            return Ok(received.answer);
+        }
+        let name = connection.to_string();
+        match self.config.log.append(&stream_of(connection), received.events).await {
+            Ok(appended) => {
+                metrics::counter!("tidegate_events_logged_total", "stream" => name.clone())
+                    .increment(appended.events);
+                metrics::counter!("tidegate_events_repeated_total", "stream" => name)
+                    .increment(appended.repeated);
+                Ok(received.answer)
+            }
+            Err(error) => {
+                metrics::counter!("tidegate_events_refused_total", "stream" => name).increment(1);
+                if error.kind() == tidegate_model::ErrorKind::Storage {
+                    let (error, next) = (error.chain(), error.next_step());
+                    tracing::error!(%connection, error, next, "events could not be made durable");
+                }
+                Ok(ingest.refuse(&error))
+            }
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! The parts that a dry run is handed instead of the real ones.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use jiff::Timestamp;
+use tidegate_model::store::{
+    Claim, Intent, IntentId, IntentRow, OverlapChunk, Pause, Problem, RowEntry, RowQuery, Settlement,
+    SyncState,
+};
+use tidegate_model::{
+    Cause, Counts, Ending, Error, Fingerprint, Http, HttpFailure, ObjectKind, Outcome, Run, RunId, Secret,
+    Store, SyncId,
+};
+
+use super::Engine;
+use super::plan::{PlannedRequest, Refusal};
+
+/// Answers every request as the platform does when it takes everything.
+pub(crate) struct Recorder {
+    answer: fn(&http::Request<Bytes>) -> http::Response<Bytes>,
+    keep: usize,
+    seen: Mutex<Seen>,
+}
+
+type Seen = (BTreeMap<String, (u64, u64)>, Vec<PlannedRequest>);
+
+impl Recorder {
+    /// For the platform of a sync, keeping no request.
+    pub(crate) async fn for_platform(engine: &Engine, sync: &SyncId) -> Result<Arc<Recorder>, Error> {
+        Recorder::keeping(engine, sync, 0).await
+    }
+
+    /// For the platform of a sync, keeping the first `keep` requests.
+    pub(crate) async fn keeping(engine: &Engine, sync: &SyncId, keep: usize) -> Result<Arc<Recorder>, Error> {
+        let to = &engine.import_spec(sync)?.to.connection;
+        let (connector, _) = engine.connection(to).await?;
+        let role = connector
+            .platform
+            .ok_or_else(|| Error::settings(format!("`{to}` ({}) takes no records", connector.title)))?;
+        Ok(Arc::new(Recorder { answer: role.rehearse, keep, seen: Mutex::default() }))
+    }
+
+    pub(crate) fn take(&self) -> Seen {
+        std::mem::take(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[async_trait]
+impl Http for Recorder {
+    async fn send(&self, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, HttpFailure> {
+        let answer = (self.answer)(&request);
+        let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let kind = seen.0.entry(format!("{} {}", request.method(), shape(path))).or_default();
+        kind.0 += 1;
+        kind.1 += request.body().len() as u64;
+        if seen.1.len() < self.keep {
+            seen.1.push(PlannedRequest {
+                method: request.method().to_string(),
+                path: path.to_owned(),
+                body: String::from_utf8_lossy(request.body()).into_owned(),
+            });
+        }
+        Ok(answer)
+    }
+}
+
+/// A path whose last segment is dropped where it names one of many things.
+fn shape(path: &str) -> String {
+    match path.split_once("/by/") {
+        Some((before, rest)) => {
+            let label = rest.split('/').next().unwrap_or_default();
+            format!("{before}/by/{label}/…")
+        }
+        None => path.to_owned(),
+    }
+}
+
+/// A store whose past is real and whose future is forgotten.
+pub struct Rehearsal {
+    real: Arc<dyn Store>,
+    run: Mutex<Option<Run>>,
+    refusals: Mutex<BTreeMap<String, Refusal>>,
+}
+
+impl Rehearsal {
+    /// Over a real past.
+    pub fn over(real: Arc<dyn Store>) -> Rehearsal {
+        Rehearsal { real, run: Mutex::default(), refusals: Mutex::default() }
+    }
+
+    /// Why rows were not acceptable, most frequent first.
+    pub(crate) fn refusals(&self) -> Vec<Refusal> {
+        let refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut list: Vec<Refusal> = refusals.values().cloned().collect();
+        list.sort_by_key(|refusal| std::cmp::Reverse(refusal.rows));
+        list
+    }
+}
+
+#[async_trait]
+impl Store for Rehearsal {
+    async fn claim(&self, sync: &SyncId) -> Result<Option<Claim>, Error> {
+        self.real.claim(sync).await
+    }
+
+    async fn sync_state(&self, sync: &SyncId) -> Result<SyncState, Error> {
+        self.real.sync_state(sync).await
+    }
+
+    async fn set_paused(&self, _: &SyncId, _: Option<Pause>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn reset(&self, _: &SyncId) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn start_run(
+        &self,
+        sync: &SyncId,
+        _: ObjectKind,
+        cause: Cause,
+        at: Timestamp,
+    ) -> Result<Run, Error> {
+        let run = Run {
+            id: RunId::new("plan"),
+            sync: sync.clone(),
+            cause,
+            started_at: at,
+            finished_at: None,
+            ending: None,
+            counts: Counts::default(),
+            error: None,
+        };
+        *self.run.lock().unwrap_or_else(PoisonError::into_inner) = Some(run.clone());
+        Ok(run)
+    }
+
+    async fn intend(&self, _: &RunId, _: u64, _: Vec<IntentRow>) -> Result<IntentId, Error> {
+        Ok(0)
+    }
+
+    async fn answered(&self, _: &RunId, _: IntentId, _: Vec<Outcome>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn open_intents(&self, sync: &SyncId) -> Result<Vec<Intent>, Error> {
+        self.real.open_intents(sync).await
+    }
+
+    async fn settle(&self, _: &RunId, settlement: Settlement) -> Result<(), Error> {
+        /// Examples kept of each reason.
+        const EXAMPLES: usize = 5;
+        let mut run = self.run.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(run) = run.as_mut() {
+            run.counts += settlement.counts;
+        }
+        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        for row in settlement.fates {
+            let Some(reason) = row.fate.reason() else { continue };
+            let refusal = refusals.entry(reason.code.to_string()).or_insert_with(|| Refusal {
+                code: reason.code.to_string(),
+                message: reason.message.clone(),
+                rows: 0,
+                examples: Vec::new(),
+            });
+            refusal.rows += 1;
+            if refusal.examples.len() < EXAMPLES {
+                let name = if row.key_text.is_empty() { &row.user } else { &row.key_text };
+                refusal.examples.push(name.to_string());
+            }
+        }
+        Ok(())
+    }
+
+    async fn finish_run(
+        &self,
+        _: &RunId,
+        ending: Ending,
+        error: Option<String>,
+        _: bool,
+        at: Timestamp,
+    ) -> Result<Run, Error> {
+        let run = self.run.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let run = run.ok_or_else(|| Error::internal("a rehearsal ended before it began"))?;
+        Ok(Run { finished_at: Some(at), ending: Some(ending), error, ..run })
+    }
+
+    async fn overlap(&self, sync: &SyncId) -> Result<Vec<OverlapChunk>, Error> {
+        self.real.overlap(sync).await
+    }
+
+    async fn clear_overlap(&self, _: &SyncId) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn runs(&self, sync: Option<&SyncId>, limit: usize) -> Result<Vec<Run>, Error> {
+        self.real.runs(sync, limit).await
+    }
+
+    async fn rows(&self, query: &RowQuery) -> Result<Vec<RowEntry>, Error> {
+        self.real.rows(query).await
+    }
+
+    async fn problems(&self, sync: &SyncId) -> Result<Vec<Problem>, Error> {
+        self.real.problems(sync).await
+    }
+
+    async fn problem_keys(&self, sync: &SyncId) -> Result<Vec<Fingerprint>, Error> {
+        self.real.problem_keys(sync).await
+    }
+
+    async fn trim_history(&self, _: Timestamp) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn put_secret(&self, _: &str, _: &Secret) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn secret(&self, name: &str) -> Result<Option<Secret>, Error> {
+        self.real.secret(name).await
+    }
+
+    async fn secrets(&self) -> Result<Vec<String>, Error> {
+        self.real.secrets().await
+    }
+}

@@ -1,0 +1,367 @@
+//! Running syncs, and what is known of their runs.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+use tidegate_model::store::{Claim, FateKind, Pause, PausedBy, Problem, RowEntry, RowQuery, SyncState};
+use tidegate_model::{
+    Cause, Checkpoint, Counts, Error, ErrorKind, Lag, ObjectKind, Row, Run, Settings, SyncId, Value,
+};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::Engine;
+use crate::pipeline::{self, Export, Import, Input};
+use crate::project::SyncSpec;
+
+/// A sync and where it stands.
+#[derive(Clone, Debug, Serialize)]
+pub struct SyncStatus {
+    /// Its name.
+    pub sync: SyncId,
+    /// What its rows become.
+    pub object: &'static str,
+    /// Source → platform.
+    pub route: String,
+    /// Why it must not run, if it must not.
+    pub paused: Option<Pause>,
+    /// Its last run.
+    pub last_run: Option<Run>,
+    /// Rows that were rejected or are in doubt and still open.
+    pub problems: u64,
+    /// How far behind a stream it is, by partition; empty where it reads none,
+    /// or where the stream cannot be asked.
+    pub lag: Vec<Lag>,
+}
+
+/// A sync with both of its ends opened.
+pub(crate) enum Work {
+    /// Rows to a platform.
+    Import(Box<Import>),
+    /// Events to a sink.
+    Export(Box<Export>),
+}
+
+/// How a run goes about its sync.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pass {
+    /// What is there now.
+    Once,
+    /// What is there and what comes, until it is stopped.
+    Follow,
+}
+
+/// Which problems to send again.
+#[derive(Clone, Debug, Default)]
+pub struct Which {
+    /// Of one user only.
+    pub user: Option<String>,
+    /// Rows in doubt instead of rejected ones.
+    pub in_doubt: bool,
+}
+
+/// What became of a retry.
+#[derive(Clone, Debug, Serialize)]
+pub struct Retried {
+    /// The run, where there was anything to send.
+    pub run: Option<Run>,
+    /// Rows that the source no longer has.
+    pub gone: u64,
+    /// Pieces of input that were no rows: the source has to be mended and read again.
+    pub unreadable: u64,
+}
+
+impl Engine {
+    /// Runs a sync once.
+    ///
+    /// A sync that Tidegate paused by itself is tried again; one that a person
+    /// paused is not.
+    ///
+    /// # Errors
+    /// Where the run could not begin. A run that failed later says so itself.
+    pub async fn run(
+        &self,
+        id: &SyncId,
+        cause: Cause,
+        stop: CancellationToken,
+        progress: watch::Sender<Counts>,
+    ) -> Result<Run, Error> {
+        self.pass(id, Pass::Once, cause, stop, progress).await
+    }
+
+    /// Runs a sync in one of the two ways.
+    pub(crate) async fn pass(
+        &self,
+        id: &SyncId,
+        pass: Pass,
+        cause: Cause,
+        stop: CancellationToken,
+        progress: watch::Sender<Counts>,
+    ) -> Result<Run, Error> {
+        let (work, _claim) = self.ready(id).await?;
+        self.do_work(&work, pass, cause, stop, progress).await
+    }
+
+    /// Runs what is opened.
+    pub(crate) async fn do_work(
+        &self,
+        work: &Work,
+        pass: Pass,
+        cause: Cause,
+        stop: CancellationToken,
+        progress: watch::Sender<Counts>,
+    ) -> Result<Run, Error> {
+        match work {
+            Work::Import(import) => {
+                let input = match pass {
+                    Pass::Follow if import.source.follows() => Input::Following,
+                    _ => Input::Changes,
+                };
+                pipeline::run(import, &self.parts(), cause, input, stop, progress).await
+            }
+            Work::Export(export) => {
+                let follow = pass == Pass::Follow;
+                pipeline::run_export(export, &self.parts(), cause, follow, stop, progress).await
+            }
+        }
+    }
+
+    /// Sends rejected rows, or rows in doubt, again: as the source has them
+    /// now where it can look them up, else as they were.
+    ///
+    /// # Errors
+    /// As [`Engine::run`].
+    pub async fn retry(
+        &self,
+        id: &SyncId,
+        which: &Which,
+        stop: CancellationToken,
+        progress: watch::Sender<Counts>,
+    ) -> Result<Retried, Error> {
+        self.import_spec(id)?;
+        let (Work::Import(import), _claim) = self.ready(id).await? else {
+            return Err(Error::internal(format!("the import `{id}` was opened as an export")));
+        };
+        let wanted = if which.in_doubt { FateKind::InDoubt } else { FateKind::Rejected };
+        let problems: Vec<Problem> = (self.config.store.problems(id).await?.into_iter())
+            .filter(|problem| problem.entry.fate == wanted)
+            .filter(|problem| which.user.as_ref().is_none_or(|user| *user == problem.entry.user))
+            .collect();
+        let Current { rows, gone, unreadable } = self.current(&import, problems).await?;
+        if rows.is_empty() {
+            return Ok(Retried { run: None, gone, unreadable });
+        }
+        let run =
+            pipeline::run(&import, &self.parts(), Cause::Retry, Input::Rows(rows), stop, progress).await?;
+        Ok(Retried { run: Some(run), gone, unreadable })
+    }
+
+    /// Everything a run needs, and the sync held for this process.
+    pub(crate) async fn ready(&self, id: &SyncId) -> Result<(Work, Claim), Error> {
+        let claim = self.claim(id).await?;
+        let state = self.config.store.sync_state(id).await?;
+        if let Some(pause) = state.paused.as_ref().filter(|pause| pause.by != PausedBy::System) {
+            return Err(Error::new(
+                ErrorKind::Denied,
+                format!("the sync `{id}` was paused by {}: {}", pause.by, pause.why),
+            )
+            .hint(format!("run `tidegate resume {id}`")));
+        }
+        Ok((self.open(id, &state).await?, claim))
+    }
+
+    /// The same for the last run of a sync that a person paused.
+    pub(crate) async fn ready_for_the_last(&self, id: &SyncId) -> Result<(Work, Claim), Error> {
+        let claim = self.claim(id).await?;
+        let state = self.config.store.sync_state(id).await?;
+        Ok((self.open(id, &state).await?, claim))
+    }
+
+    pub(crate) async fn claim(&self, id: &SyncId) -> Result<Claim, Error> {
+        self.config.store.claim(id).await?.ok_or_else(|| {
+            Error::new(ErrorKind::Unavailable, format!("the sync `{id}` is running in another process"))
+                .hint("wait for it to end; `tidegate status` shows it")
+        })
+    }
+
+    /// Opens both ends of a sync.
+    async fn open(&self, id: &SyncId, state: &SyncState) -> Result<Work, Error> {
+        let sync = self.sync(id)?;
+        let object = match sync {
+            SyncSpec::Import(import) => import.to.object,
+            SyncSpec::Export(_) => ObjectKind::Event,
+        };
+        if let Some(before) = state.object.filter(|before| *before != object) {
+            return Err(Error::settings(format!(
+                "the sync `{id}` has run with the object `{before}`; it cannot become `{object}`"
+            ))
+            .hint("give the new sync a new name"));
+        }
+        let opened = match sync {
+            SyncSpec::Import(_) => self.import(id, None).await.map(|import| Work::Import(Box::new(import))),
+            SyncSpec::Export(export) => {
+                self.export(id, export).await.map(|export| Work::Export(Box::new(export)))
+            }
+        };
+        if let Err(error) = &opened {
+            self.note_pause(id, state, error).await?;
+        }
+        opened
+    }
+
+    /// A sync that cannot even be opened is paused with the reason. What a person
+    /// paused stays as it is.
+    async fn note_pause(&self, id: &SyncId, state: &SyncState, error: &Error) -> Result<(), Error> {
+        let by_a_person = state.paused.as_ref().is_some_and(|pause| pause.by != PausedBy::System);
+        if error.reaction() != tidegate_model::Reaction::Pause || state.object.is_none() || by_a_person {
+            return Ok(());
+        }
+        let why = format!("{}. Next: {}", error.chain(), error.next_step());
+        let pause = Pause { by: PausedBy::System, why, at: self.config.clock.now() };
+        self.config.store.set_paused(id, Some(pause)).await
+    }
+
+    /// The rows behind problems, as they are now.
+    async fn current(&self, import: &Import, problems: Vec<Problem>) -> Result<Current, Error> {
+        let mut current = Current { rows: Vec::new(), gone: 0, unreadable: 0 };
+        let sync = self.import_spec(&import.sync)?;
+        let dataset = import.source.describe(&import.selection).await?;
+        let key = sync.key.clone().unwrap_or(dataset.key);
+        // A kept row has the columns of its time; what was no row at all has none of them.
+        let same =
+            |row: &Row| row.columns.names().iter().eq(dataset.columns.iter().map(|column| &column.name));
+        let keyed = |row: &Row| !key.is_empty() && key.iter().all(|name| row.get(name).is_some());
+        let mut kept: Vec<Row> = Vec::new();
+        for problem in problems {
+            match problem.entry.payload {
+                Some(row) if same(&row) || keyed(&row) => kept.push(row),
+                Some(_) => current.unreadable += 1,
+                None => current.gone += 1,
+            }
+        }
+        let values: Option<Vec<Vec<Value>>> =
+            kept.iter().map(|row| key.iter().map(|name| row.get(name).cloned()).collect()).collect();
+        let found = match values {
+            Some(values) if !key.is_empty() && !values.is_empty() => {
+                import.source.lookup(&import.selection, &key, &values).await?
+            }
+            _ => None,
+        };
+        match found {
+            None => {
+                current.unreadable += kept.iter().filter(|row| !same(row)).count() as u64;
+                current.rows = kept.into_iter().filter(same).collect();
+            }
+            Some(found) => {
+                current.gone += (kept.len().saturating_sub(found.len())) as u64;
+                current.rows = found;
+            }
+        }
+        Ok(current)
+    }
+
+    /// Every sync of the project and where it stands.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn status(&self) -> Result<Vec<SyncStatus>, Error> {
+        let mut last: HashMap<SyncId, Run> = HashMap::new();
+        let mut statuses = Vec::new();
+        for (id, sync) in &self.config.project.syncs {
+            if let Some(run) = self.config.store.runs(Some(id), 1).await?.pop() {
+                last.insert(id.clone(), run);
+            }
+            let state = self.config.store.sync_state(id).await?;
+            statuses.push(SyncStatus {
+                sync: id.clone(),
+                object: match sync {
+                    SyncSpec::Import(import) => import.to.object.as_str(),
+                    SyncSpec::Export(_) => "events",
+                },
+                route: format!("{} → {}", sync.from(), sync.to()),
+                lag: self.lag(sync, state.checkpoint.as_ref()).await,
+                paused: state.paused,
+                last_run: last.remove(id),
+                problems: self.config.store.problem_keys(id).await?.len() as u64,
+            });
+        }
+        Ok(statuses)
+    }
+
+    /// How far behind its stream a sync is. Nothing where the stream cannot be
+    /// asked: `status` tells what is known, `check` what is wrong.
+    pub(crate) async fn lag(&self, sync: &SyncSpec, place: Option<&Checkpoint>) -> Vec<Lag> {
+        let asked = match sync {
+            SyncSpec::Import(import) => {
+                let selection = Settings::new(import.from.selection.clone());
+                match self.source(&import.from.connection, true).await {
+                    Ok(source) => source.lag(&selection, place).await,
+                    Err(error) => Err(error),
+                }
+            }
+            SyncSpec::Export(export) => {
+                self.config.log.lag(&super::export::stream_of(&export.from.events), place).await
+            }
+        };
+        asked.unwrap_or_else(|error| {
+            // The sync itself says what is wrong; this is asked again and again.
+            tracing::debug!(error = error.chain(), "how far a stream is could not be found out");
+            Vec::new()
+        })
+    }
+
+    /// Runs, newest first.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn runs(&self, id: Option<&SyncId>, limit: usize) -> Result<Vec<Run>, Error> {
+        self.config.store.runs(id, limit).await
+    }
+
+    /// The fate of rows, newest first.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn rows(&self, query: &RowQuery) -> Result<Vec<RowEntry>, Error> {
+        self.config.store.rows(query).await
+    }
+
+    /// Keeps a sync from running until it is resumed.
+    ///
+    /// # Errors
+    /// Where there is no such sync, or the store cannot be written.
+    pub async fn pause(&self, id: &SyncId, by: &str, why: &str) -> Result<(), Error> {
+        self.sync(id)?;
+        let pause =
+            Pause { by: PausedBy::Person(by.to_owned()), why: why.to_owned(), at: self.config.clock.now() };
+        self.config.store.set_paused(id, Some(pause)).await
+    }
+
+    /// Lets a sync run again.
+    ///
+    /// # Errors
+    /// As [`Engine::pause`].
+    pub async fn resume(&self, id: &SyncId) -> Result<(), Error> {
+        self.sync(id)?;
+        self.config.store.set_paused(id, None).await
+    }
+
+    /// Forgets where a sync stands, so that its next run reads from the beginning.
+    ///
+    /// # Errors
+    /// Where there is no such sync, it is running, or the store cannot be written.
+    pub async fn reset(&self, id: &SyncId) -> Result<(), Error> {
+        self.sync(id)?;
+        let _claim = self.config.store.claim(id).await?.ok_or_else(|| {
+            Error::new(ErrorKind::Unavailable, format!("the sync `{id}` is running"))
+                .hint("wait for it to end")
+        })?;
+        self.config.store.reset(id).await
+    }
+}
+
+struct Current {
+    rows: Vec<Row>,
+    gone: u64,
+    unreadable: u64,
+}

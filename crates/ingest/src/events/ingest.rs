@@ -1,0 +1,117 @@
+//! Where events of any shape come in.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use serde_json::json;
+use tidegate_model::{
+    Clock, Error, Event, Fingerprint, Ingest, Json, Received, Result, Settings, Text, Tools, Value,
+};
+
+use super::body::{Bad, Form, Place, split};
+use super::bucket::Bucket;
+use super::fields::find;
+use super::settings::EventsSettings;
+use tidegate_transport::http::ingest::{bears, json, status_of, wait_for};
+
+struct EventsIngest {
+    settings: EventsSettings,
+    bucket: Option<Bucket>,
+    clock: Arc<dyn Clock>,
+}
+
+/// Opens the receiving end.
+pub(super) fn open(settings: &Settings, tools: &Tools) -> Result<Arc<dyn Ingest>> {
+    let settings: EventsSettings = settings.parse()?;
+    settings.validate()?;
+    let bucket = settings.requests_per_second.map(|rate| Bucket::new(rate, tools.clock.now()));
+    Ok(Arc::new(EventsIngest { settings, bucket, clock: Arc::clone(&tools.clock) }))
+}
+
+#[async_trait]
+impl Ingest for EventsIngest {
+    async fn receive(&self, request: &Request<Bytes>) -> Received {
+        if !bears(request.headers(), &self.settings.token) {
+            let mut answer =
+                refused(StatusCode::UNAUTHORIZED, "the request does not carry the connection's token");
+            answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            return Received::only(answer);
+        }
+        // Counted behind the token: strangers do not use up the rate.
+        if let Some(Err(seconds)) = self.bucket.as_ref().map(|bucket| bucket.take(self.clock.now())) {
+            let mut answer =
+                refused(StatusCode::TOO_MANY_REQUESTS, "more requests than `requests_per_second`");
+            answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+            return Received::only(answer);
+        }
+        if !matches!(request.uri().path(), "" | "/") {
+            return Received::only(refused(StatusCode::NOT_FOUND, "there is nothing at this path"));
+        }
+        if *request.method() != Method::POST {
+            let mut answer = refused(StatusCode::METHOD_NOT_ALLOWED, "events come by POST");
+            answer.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+            return Received::only(answer);
+        }
+        match self.read(request) {
+            Ok(events) => {
+                let answer = json(StatusCode::ACCEPTED, &json!({ "accepted": events.len() }));
+                Received { events, answer }
+            }
+            Err(bad) => {
+                Received::only(refused(StatusCode::BAD_REQUEST, &format!("{bad}; nothing was accepted")))
+            }
+        }
+    }
+
+    fn refuse(&self, error: &Error) -> Response<Bytes> {
+        let mut answer = refused(status_of(error), "the events could not be stored; send them again");
+        wait_for(&mut answer, error, self.clock.now());
+        answer
+    }
+}
+
+impl EventsIngest {
+    /// All of the request's events, or why one of them is none.
+    fn read(&self, request: &Request<Bytes>) -> Result<Vec<Event>, Bad> {
+        let body = Text::try_from(request.body().clone()).map_err(|_| "the body is not UTF-8".to_owned())?;
+        let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let now = self.clock.now();
+        let mut twins = HashMap::new();
+        let mut scratch = Vec::new();
+        let pieces = split(&body, Form::of(content_type.unwrap_or_default()))?;
+        let event = |(place, piece): (Place, &str)| {
+            let found = find(piece, &self.settings.fields).map_err(|why| format!("{place}: {why}"))?;
+            let payload = body.slice_ref(piece);
+            let id = found.id.unwrap_or_else(|| derived(&payload, &mut twins, &mut scratch));
+            Ok(Event {
+                id,
+                kind: found.kind,
+                at: found.at.unwrap_or(now),
+                user: found.user,
+                app: found.app,
+                message: Text::new(),
+                template: Text::new(),
+                payload: Json::trusted(payload),
+            })
+        };
+        pieces.into_iter().map(event).collect()
+    }
+}
+
+/// An id from the bytes of an event that has none: the same when the request is
+/// repeated. Equal events in one request are counted, so that none is lost.
+fn derived(payload: &Text, twins: &mut HashMap<Fingerprint, i64>, scratch: &mut Vec<u8>) -> Text {
+    let bytes = Value::Text(payload.clone());
+    let fingerprint = Fingerprint::of_values([&bytes], scratch);
+    let count = twins.entry(fingerprint).and_modify(|count| *count += 1).or_insert(0);
+    let id = Fingerprint::of_values([&bytes, &Value::Int(*count)], scratch);
+    id.to_uuid().into()
+}
+
+fn refused(status: StatusCode, error: &str) -> Response<Bytes> {
+    json(status, &json!({ "error": error }))
+}

@@ -1,0 +1,46 @@
+//! The data plane of Amazon Pinpoint: apps keep sending `PutEvents` here as they
+//! did there, and event streams keep flowing to Kinesis and Firehose.
+//!
+//! - `signature` proves who sent a request, `route` tells which call it makes,
+//! - `batch` takes `PutEvents` apart, `check` knows the limits of an event,
+//!   `app_record` writes the record that consumers of event streams expect,
+//! - `endpoints` and `streams` are what the API remembers, in `store`,
+//! - `ingest` puts them together; `answer` has the words for refusals,
+//! - `records` writes message events as the records of campaigns, e-mail and SMS,
+//!   for every sink that is asked for that shape.
+//!
+//! Source: Amazon Pinpoint API reference (`pinpoint/2016-12-01`) and developer
+//! guide, quotas and event streams.
+
+mod answer;
+mod app_record;
+mod batch;
+mod check;
+mod endpoints;
+mod ingest;
+mod route;
+mod settings;
+mod setup;
+mod signature;
+mod store;
+mod streams;
+#[cfg(test)]
+mod tests;
+
+use tidegate_model::settings::schema_of;
+use tidegate_model::{Connector, IngestRole, Layout};
+
+/// The connector.
+pub const CONNECTOR: Connector = Connector {
+    kind: "pinpoint",
+    title: "Amazon Pinpoint data plane",
+    readme: include_str!("README.md"),
+    icon: include_str!("icon.svg"),
+    settings: schema_of::<settings::PinpointSettings>,
+    source: None,
+    platform: None,
+    sink: None,
+    ingest: Some(IngestRole { paths: &["v1"], layout: Layout::Events, open: ingest::open }),
+    sandbox: None,
+    setup: Some(setup::setup),
+};

@@ -1,0 +1,72 @@
+//! Which call a request makes.
+
+use bytes::Bytes;
+use http::{Method, Request};
+
+use super::answer::Refusal;
+use tidegate_transport::http::path::segments;
+
+/// A call about an app.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Call {
+    /// The application id.
+    pub(super) app: String,
+    /// What is asked for.
+    pub(super) action: Action,
+}
+
+/// What a call asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Action {
+    /// `POST …/events`.
+    PutEvents,
+    /// `POST …/eventstream`.
+    PutEventStream,
+    /// `GET …/eventstream`.
+    GetEventStream,
+    /// `DELETE …/eventstream`.
+    DeleteEventStream,
+    /// `PUT …/endpoints`.
+    UpdateEndpointsBatch,
+    /// `PUT …/endpoints/{id}`.
+    UpdateEndpoint(String),
+    /// `GET …/endpoints/{id}`.
+    GetEndpoint(String),
+    /// `DELETE …/endpoints/{id}`.
+    DeleteEndpoint(String),
+    /// `GET …/users/{id}`.
+    GetUserEndpoints(String),
+    /// `DELETE …/users/{id}`.
+    DeleteUserEndpoints(String),
+}
+
+impl Call {
+    /// The call that a request makes.
+    pub(super) fn of(request: &Request<Bytes>) -> Result<Call, Refusal> {
+        let unknown = || Refusal::missing("There is no such resource in the data plane");
+        let segments = segments(request.uri().path()).ok_or_else(unknown)?;
+        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+        let ["v1", "apps", app, rest @ ..] = segments.as_slice() else { return Err(unknown()) };
+        if app.is_empty() || rest.iter().any(|segment| segment.is_empty()) {
+            return Err(unknown());
+        }
+        let id = |id: &str| id.to_owned();
+        let action = match (request.method(), rest) {
+            (&Method::POST, ["events"]) => Action::PutEvents,
+            (&Method::POST, ["eventstream"]) => Action::PutEventStream,
+            (&Method::GET, ["eventstream"]) => Action::GetEventStream,
+            (&Method::DELETE, ["eventstream"]) => Action::DeleteEventStream,
+            (&Method::PUT, ["endpoints"]) => Action::UpdateEndpointsBatch,
+            (&Method::PUT, ["endpoints", endpoint]) => Action::UpdateEndpoint(id(endpoint)),
+            (&Method::GET, ["endpoints", endpoint]) => Action::GetEndpoint(id(endpoint)),
+            (&Method::DELETE, ["endpoints", endpoint]) => Action::DeleteEndpoint(id(endpoint)),
+            (&Method::GET, ["users", user]) => Action::GetUserEndpoints(id(user)),
+            (&Method::DELETE, ["users", user]) => Action::DeleteUserEndpoints(id(user)),
+            (_, ["events" | "eventstream" | "endpoints"] | ["endpoints" | "users", _]) => {
+                return Err(Refusal::method());
+            }
+            _ => return Err(unknown()),
+        };
+        Ok(Call { app: (*app).to_owned(), action })
+    }
+}

@@ -1,0 +1,11 @@
+//! The promises of every connector, over the connectors of this crate. A new connector needs an
+//! example in `fixtures` and one line here.
+
+use tidegate_ingest::{events, pinpoint};
+use tidegate_model::Connector;
+
+use crate::fixtures;
+
+const CONNECTORS: &[Connector] = &[events::CONNECTOR, pinpoint::CONNECTOR];
+
+tidegate_testkit::connectors_conform!(CONNECTORS, fixtures::of);

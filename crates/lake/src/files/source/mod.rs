@@ -1,0 +1,17 @@
+//! Files of a folder as rows.
+
+mod arrow;
+mod csv;
+mod folder;
+mod jsonl;
+mod listing;
+mod parquet;
+mod place;
+mod reading;
+mod settings;
+mod shape;
+#[cfg(test)]
+mod tests;
+
+pub(super) use folder::FilesSource;
+pub(super) use settings::FilesSelection;

@@ -1,0 +1,9 @@
+//! The promises of every sink, over the sinks of this crate.
+
+use tidegate_model::Connector;
+
+use crate::fixtures;
+
+const CONNECTORS: &[Connector] = &[tidegate_lake::delta::CONNECTOR, tidegate_lake::files::CONNECTOR];
+
+tidegate_testkit::sinks_conform!(CONNECTORS, fixtures::sink_of);

@@ -1,0 +1,126 @@
+//! The calls we make, one function per endpoint.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
+use jiff::Timestamp;
+use tidegate_model::{Error, ErrorKind, Http, Pace, Result, Secret};
+
+use tidegate_transport::http::answer::{self, Miss};
+
+/// The name in sentences for people.
+pub(super) const VENDOR: &str = "Braze";
+
+/// One workspace.
+pub(super) struct Client {
+    http: Arc<dyn Http>,
+    key: Secret,
+    authorization: HeaderValue,
+    track: Uri,
+    delete: Uri,
+    items: Option<Uri>,
+}
+
+impl Client {
+    /// A client for the instance at `base`, and for the items of one catalog.
+    pub(super) fn new(
+        http: Arc<dyn Http>,
+        base: &str,
+        key: &Secret,
+        catalog: Option<&str>,
+    ) -> Result<Client> {
+        let uri = |path: &str| {
+            format!("{base}{path}")
+                .parse::<Uri>()
+                .map_err(|cause| Error::settings("`endpoint`: this is no address").caused_by(cause))
+        };
+        let mut authorization = HeaderValue::try_from(format!("Bearer {}", key.expose()))
+            .map_err(|_| Error::settings("`api_key` has characters that no key has"))?;
+        authorization.set_sensitive(true);
+        Ok(Client {
+            http,
+            key: key.clone(),
+            authorization,
+            track: uri("/users/track")?,
+            delete: uri("/users/delete")?,
+            items: catalog.map(|name| uri(&format!("/catalogs/{name}/items"))).transpose()?,
+        })
+    }
+
+    /// `POST /users/track`: attributes, events, purchases.
+    pub(super) async fn track(&self, body: Bytes) -> Result<Response<Bytes>, Miss> {
+        self.send(Method::POST, &self.track, body).await
+    }
+
+    /// `POST /users/delete`: users by identifiers of one kind.
+    pub(super) async fn delete_users(&self, body: Bytes) -> Result<Response<Bytes>, Miss> {
+        self.send(Method::POST, &self.delete, body).await
+    }
+
+    /// `PUT /catalogs/{name}/items`: items to create or replace.
+    pub(super) async fn put_items(&self, body: Bytes) -> Result<Response<Bytes>, Miss> {
+        self.send(Method::PUT, self.items()?, body).await
+    }
+
+    /// `DELETE /catalogs/{name}/items`: items to remove.
+    pub(super) async fn delete_items(&self, body: Bytes) -> Result<Response<Bytes>, Miss> {
+        self.send(Method::DELETE, self.items()?, body).await
+    }
+
+    fn items(&self) -> Result<&Uri, Miss> {
+        self.items.as_ref().ok_or_else(|| Miss::NoEffect(Error::internal("no catalog was opened")))
+    }
+
+    async fn send(&self, method: Method, uri: &Uri, body: Bytes) -> Result<Response<Bytes>, Miss> {
+        let mut request = Request::new(body);
+        *request.method_mut() = method;
+        *request.uri_mut() = uri.clone();
+        let headers = request.headers_mut();
+        headers.insert(AUTHORIZATION, self.authorization.clone());
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        let answer = self.http.send(request).await.map_err(|failure| answer::lost(VENDOR, &failure))?;
+        Ok(answer::without(&self.key, answer))
+    }
+}
+
+/// What `X-RateLimit-Remaining` and `X-RateLimit-Reset` (epoch seconds) say.
+pub(super) fn pace(headers: &HeaderMap) -> Option<Pace> {
+    let remaining = number(headers, "x-ratelimit-remaining")?;
+    Some(Pace { remaining: remaining as u64, reset: reset(headers)? })
+}
+
+/// When the limit starts anew. Some instances write a fraction.
+pub(super) fn reset(headers: &HeaderMap) -> Option<Timestamp> {
+    let seconds = number(headers, "x-ratelimit-reset")?;
+    Timestamp::from_millisecond((seconds * 1000.0).ceil() as i64).ok()
+}
+
+fn number(headers: &HeaderMap, name: &str) -> Option<f64> {
+    headers.get(name)?.to_str().ok()?.trim().parse().ok().filter(|number: &f64| *number >= 0.0)
+}
+
+/// Reads an answer that is neither a success nor a list of bad items.
+///
+/// `permission` is what the key needs for this call.
+pub(super) fn miss(answer: &Response<Bytes>, permission: &str) -> Miss {
+    let miss = answer::miss(VENDOR, answer, reset(answer.headers()));
+    let Miss::NoEffect(error) = miss else { return miss };
+    let hint = match (error.kind(), answer.status().as_u16()) {
+        (ErrorKind::Denied, 401) => "enter an API key that is valid at this endpoint, \
+             from Settings → APIs and Identifiers; keys belong to one instance"
+            .to_owned(),
+        (ErrorKind::Denied, _) => format!(
+            "give the API key the permission `{permission}`, \
+             and allow this machine's address if the key has an allow list"
+        ),
+        (ErrorKind::Missing, _) if permission.starts_with("catalogs") => {
+            "create the catalog at Braze (Data Settings → Catalogs), or correct `to.catalog`".to_owned()
+        }
+        (ErrorKind::Missing, _) => "correct `endpoint`: it is the REST endpoint of your instance".to_owned(),
+        _ => return Miss::NoEffect(error),
+    };
+    Miss::NoEffect(error.hint(hint))
+}

@@ -1,0 +1,42 @@
+//! Braze, a customer-engagement platform: users, events, purchases and
+//! deletions by its user-data API, catalog items by its catalogs API.
+
+mod admit;
+mod client;
+mod encode;
+mod outcome;
+mod platform;
+mod scan;
+mod settings;
+mod setup;
+#[cfg(test)]
+mod tests;
+
+use tidegate_model::settings::schema_of;
+use tidegate_model::{Connector, ObjectKind, PlatformRole};
+
+/// The connector.
+pub const CONNECTOR: Connector = Connector {
+    kind: "braze",
+    title: "Braze",
+    readme: include_str!("README.md"),
+    icon: include_str!("icon.svg"),
+    settings: schema_of::<settings::BrazeSettings>,
+    source: None,
+    platform: Some(PlatformRole {
+        objects: &[
+            ObjectKind::User,
+            ObjectKind::Event,
+            ObjectKind::Purchase,
+            ObjectKind::Deletion,
+            ObjectKind::CatalogItem,
+        ],
+        target: schema_of::<settings::Target>,
+        open: platform::open,
+        rehearse: platform::rehearse,
+    }),
+    sink: None,
+    ingest: None,
+    sandbox: None,
+    setup: Some(setup::setup),
+};

@@ -1,0 +1,165 @@
+//! What an answer of Braze means for each record of its request.
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use serde::Deserialize;
+use tidegate_model::{Error, ErrorKind, Outcome, Reason, Receipt, Result};
+
+use super::client::{self, VENDOR};
+use tidegate_transport::http::answer;
+
+/// The answer of `/users/track`, also when it is a refusal.
+///
+/// Source: Braze docs, POST /users/track, "Response".
+#[derive(Deserialize)]
+struct TrackAnswer {
+    #[serde(default)]
+    message: Option<String>,
+    #[serde(default)]
+    errors: Option<Vec<TrackError>>,
+    #[serde(default)]
+    attributes_processed: Option<usize>,
+    #[serde(default)]
+    events_processed: Option<usize>,
+    #[serde(default)]
+    purchases_processed: Option<usize>,
+}
+
+#[derive(Deserialize)]
+struct TrackError {
+    #[serde(default, rename = "type")]
+    what: String,
+    #[serde(default)]
+    input_array: Option<String>,
+    #[serde(default)]
+    index: Option<usize>,
+}
+
+/// The outcomes of a `/users/track` request with `items` objects in `array`.
+///
+/// A success may hold errors of single objects; the rest took effect. A 400
+/// that names bad objects had no effect: those that it does not name go again.
+pub(super) fn of_track(answer: &Response<Bytes>, array: &str, items: usize) -> Result<Receipt> {
+    let status = answer.status();
+    if !status.is_success() && status != StatusCode::BAD_REQUEST {
+        return client::miss(answer, "users.track").settle(items);
+    }
+    let said = serde_json::from_slice::<TrackAnswer>(answer.body()).ok();
+    let mut receipt = Receipt { outcomes: Vec::new(), pace: client::pace(answer.headers()) };
+
+    let Some(said) = said.filter(|said| said.message.is_some()) else {
+        if status.is_success() {
+            return answer::unreadable(VENDOR, answer).settle(items);
+        }
+        return client::miss(answer, "users.track").settle(items);
+    };
+
+    let mut rejected: Vec<Option<Reason>> = vec![None; items];
+    let mut unplaced = None;
+    for error in said.errors.iter().flatten() {
+        let here = error.input_array.as_deref().is_none_or(|name| name == array);
+        match error.index.filter(|_| here).and_then(|index| rejected.get_mut(index)) {
+            Some(slot) => *slot = Some(reason(&error.what)),
+            None => unplaced = Some(reason(&error.what)),
+        }
+    }
+    let rejections = rejected.iter().flatten().count();
+
+    if status == StatusCode::BAD_REQUEST {
+        if rejections == 0 {
+            return client::miss(answer, "users.track").settle(items);
+        }
+        let again =
+            Outcome::Deferred(Reason::new("refused_with_others", "refused with others of its request"));
+        receipt.outcomes.extend(rejected.into_iter().map(|it| it.map_or(again.clone(), Outcome::Rejected)));
+        return Ok(receipt);
+    }
+
+    // An error without a place could be any of the others', unless the count says otherwise.
+    let processed = match array {
+        "events" => said.events_processed,
+        "purchases" => said.purchases_processed,
+        _ => said.attributes_processed,
+    };
+    let others = match unplaced {
+        Some(reason) if processed != Some(items - rejections) => Outcome::Unknown(reason),
+        _ => Outcome::Delivered,
+    };
+    receipt.outcomes.extend(rejected.into_iter().map(|it| it.map_or(others.clone(), Outcome::Rejected)));
+    Ok(receipt)
+}
+
+/// Braze's sentence about one object, with a name to group by: of
+/// `'quantity' is not valid` it is `invalid_quantity`.
+fn reason(what: &str) -> Reason {
+    let quoted: Vec<&str> = what.split('\'').skip(1).step_by(2).collect();
+    let code = match quoted.as_slice() {
+        [name] if what.ends_with("is not valid") => format!("invalid_{name}"),
+        [name] if what.ends_with("is required") => format!("missing_{name}"),
+        [_, _, ..] if what.ends_with("is required") => "no_identifier".to_owned(),
+        [] if !what.is_empty() && what.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_') => {
+            what.to_ascii_lowercase()
+        }
+        _ => "refused_by_braze".to_owned(),
+    };
+    Reason::new(code, if what.is_empty() { "Braze gave no reason" } else { what })
+}
+
+/// The receipt of a request that holds as a whole or not at all: deletions, catalog items.
+pub(super) fn of_whole(answer: &Response<Bytes>, permission: &str, items: usize) -> Result<Receipt> {
+    if !answer.status().is_success() {
+        return match refusal(answer) {
+            Some(refusal) if refusal.storage_is_full() => Err(storage_is_full()),
+            Some(CatalogError { id, message }) if items == 1 => {
+                let outcomes = vec![Outcome::Rejected(Reason::new(id, message))];
+                Ok(Receipt { outcomes, pace: client::pace(answer.headers()) })
+            }
+            _ => client::miss(answer, permission).settle(items),
+        };
+    }
+    #[derive(Deserialize)]
+    struct Whole {
+        message: Option<String>,
+        deleted: Option<u64>,
+    }
+    match serde_json::from_slice::<Whole>(answer.body()) {
+        Ok(Whole { message: None, deleted: None }) | Err(_) => {
+            answer::unreadable(VENDOR, answer).settle(items)
+        }
+        Ok(_) => Ok(Receipt { pace: client::pace(answer.headers()), ..Receipt::delivered(items) }),
+    }
+}
+
+/// Why Braze refused catalog items. Source: Braze docs, Catalogs, "Error handling".
+#[derive(Deserialize)]
+struct CatalogError {
+    id: String,
+    #[serde(default)]
+    message: String,
+}
+
+impl CatalogError {
+    fn storage_is_full(&self) -> bool {
+        self.id.starts_with("company-size-limit-already-reached")
+    }
+}
+
+/// The reason of a 400 about catalog items; the storage of the plan goes before others.
+fn refusal(answer: &Response<Bytes>) -> Option<CatalogError> {
+    #[derive(Deserialize)]
+    struct Refusal {
+        errors: Vec<CatalogError>,
+    }
+    if answer.status() != StatusCode::BAD_REQUEST {
+        return None;
+    }
+    let mut errors = serde_json::from_slice::<Refusal>(answer.body()).ok()?.errors;
+    errors.sort_by_key(|error| !error.storage_is_full());
+    errors.into_iter().next()
+}
+
+/// No row is to blame, so halving would reject all of them.
+fn storage_is_full() -> Error {
+    Error::new(ErrorKind::Denied, "Braze takes no more catalog items: the storage of the plan is used up")
+        .hint("remove items or catalogs, or extend the plan; then resume the sync")
+}

@@ -1,0 +1,55 @@
+//! OneSignal: users, events, purchases and deletions through its REST API, and
+//! the same API served locally.
+//!
+//! - `encode` writes request bodies, `profile` reads a row's attributes,
+//! - `client` makes the requests, `outcome` and `partial` turn answers into outcomes,
+//! - `admit` knows what OneSignal would refuse without being asked,
+//! - `platform` puts them together; `sandbox` stands on the other end.
+//!
+//! The other way, message events come from OneSignal's event streams:
+//!
+//! - `template` is the body to paste there, `events` and `mend` read what it makes,
+//! - `ingest` receives it.
+//!
+//! Waiting and sending again are the engine's.
+
+mod admit;
+mod client;
+mod encode;
+mod events;
+mod ingest;
+mod mend;
+mod outcome;
+mod partial;
+mod platform;
+mod profile;
+mod settings;
+mod setup;
+mod template;
+#[cfg(test)]
+mod tests;
+
+use tidegate_model::settings::schema_of;
+use tidegate_model::{Connector, IngestRole, Layout, ObjectKind, PlatformRole};
+
+use settings::{OneSignalSettings, Target};
+
+/// The connector.
+pub const CONNECTOR: Connector = Connector {
+    kind: "onesignal",
+    title: "OneSignal",
+    readme: include_str!("README.md"),
+    icon: include_str!("icon.svg"),
+    settings: schema_of::<OneSignalSettings>,
+    source: None,
+    platform: Some(PlatformRole {
+        objects: &[ObjectKind::User, ObjectKind::Event, ObjectKind::Purchase, ObjectKind::Deletion],
+        target: schema_of::<Target>,
+        open: platform::open,
+        rehearse: platform::rehearse,
+    }),
+    sink: None,
+    ingest: Some(IngestRole { paths: &[], layout: Layout::Messages, open: ingest::open }),
+    sandbox: None,
+    setup: Some(setup::setup),
+};

@@ -1,0 +1,130 @@
+//! Which events of an accepted request failed. The answer lists errors without
+//! an index.
+//!
+//! Source: OneSignal docs, Create custom events, response 202.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use http::Response;
+use serde::Deserialize;
+use serde_json::Value;
+use tidegate_model::{Error, Outcome, Reason, Receipt, Record};
+
+use super::client::{VENDOR, alias};
+use super::outcome::one_reason;
+use tidegate_transport::http::answer::unreadable;
+
+/// Matches the errors of an accepted request back to its events.
+///
+/// By `event_id` where the answer has it: every event is sent with one. Else by
+/// user: an unknown user fails with all of its events; as many errors as the
+/// user has events here fail all of them; fewer leave each of them in doubt,
+/// which costs nothing, for a repetition has the same idempotency key.
+pub(super) fn of_accepted(records: &[Record], response: &Response<Bytes>) -> Result<Receipt, Error> {
+    let mut receipt = Receipt::delivered(records.len());
+    let body = response.body();
+    if body.trim_ascii().is_empty() {
+        return Ok(receipt);
+    }
+    let errors = match serde_json::from_slice::<Value>(body) {
+        Ok(Value::Object(mut members)) => members.remove("errors").unwrap_or_default(),
+        Ok(_) | Err(_) => return unreadable(VENDOR, response).settle(records.len()),
+    };
+    let errors: Vec<EventError> = match errors {
+        Value::Null => return Ok(receipt),
+        Value::Array(errors) if errors.is_empty() => return Ok(receipt),
+        Value::Array(errors) => {
+            errors.into_iter().map(|error| serde_json::from_value(error).unwrap_or_default()).collect()
+        }
+        _ => vec![EventError::default()],
+    };
+    settle(records, &errors, &mut receipt.outcomes);
+    Ok(receipt)
+}
+
+/// Puts each error where it belongs; what has no error stays delivered.
+fn settle(records: &[Record], errors: &[EventError], outcomes: &mut [Outcome]) {
+    let mut by_id: HashMap<String, Vec<usize>> = HashMap::with_capacity(records.len());
+    let mut by_user: HashMap<&str, Vec<usize>> = HashMap::new();
+    for (at, record) in records.iter().enumerate() {
+        by_id.entry(record.id.to_uuid()).or_default().push(at);
+        by_user.entry(alias(&record.identity).1).or_default().push(at);
+    }
+    let mut of_user: HashMap<&str, Vec<&EventError>> = HashMap::new();
+    let mut nobody = false;
+    for error in errors {
+        let id = error.event_id.as_str().map(str::to_ascii_lowercase);
+        let user = identifier(&error.event_user_id);
+        if let Some(places) = id.and_then(|id| by_id.get(&id)) {
+            for &at in places {
+                outcomes[at] = Outcome::Rejected(error.reason());
+            }
+        } else if let Some((user, _)) = user.and_then(|user| by_user.get_key_value(&*user)) {
+            of_user.entry(user).or_default().push(error);
+        } else {
+            nobody = true;
+        }
+    }
+    for (user, errors) in of_user {
+        let open: Vec<usize> =
+            by_user[user].iter().copied().filter(|&at| outcomes[at] == Outcome::Delivered).collect();
+        let unknown_user = errors.iter().find(|error| error.is_unknown_user());
+        for (place, &at) in open.iter().enumerate() {
+            outcomes[at] = match (unknown_user, errors.get(place)) {
+                (Some(error), _) => Outcome::Rejected(error.reason()),
+                (None, Some(error)) if errors.len() >= open.len() => Outcome::Rejected(error.reason()),
+                _ => in_doubt("some events of this user were refused, the answer does not say which"),
+            };
+        }
+    }
+    if nobody {
+        for outcome in outcomes.iter_mut().filter(|outcome| **outcome == Outcome::Delivered) {
+            *outcome = in_doubt("some events of the request were refused, the answer does not say which");
+        }
+    }
+}
+
+fn in_doubt(why: &str) -> Outcome {
+    Outcome::Unknown(Reason::new("answer_ambiguous", why))
+}
+
+/// One entry of `errors` in an answer to custom events. It has no index.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct EventError {
+    event_user_id: Value,
+    event_id: Value,
+    error: Value,
+}
+
+impl EventError {
+    fn is_unknown_user(&self) -> bool {
+        let code = self.error.get("code").and_then(Value::as_str);
+        matches!(code, Some("not found" | "not_found" | "not-found"))
+    }
+
+    fn reason(&self) -> Reason {
+        if self.is_unknown_user() {
+            return Reason::new(
+                "user_not_found",
+                "OneSignal does not know the user; events never create one: sync the users first, then retry",
+            );
+        }
+        match one_reason(&self.error) {
+            Some(reason) if !reason.code.is_empty() => reason,
+            Some(reason) => Reason::new("event_refused", reason.message),
+            None => Reason::new("event_refused", "OneSignal refused the event without a reason"),
+        }
+    }
+}
+
+/// An identifier, which the answer may repeat as a number.
+fn identifier(value: &Value) -> Option<Cow<'_, str>> {
+    match value {
+        Value::String(text) => Some(Cow::Borrowed(text)),
+        Value::Number(number) => Some(Cow::Owned(number.to_string())),
+        _ => None,
+    }
+}

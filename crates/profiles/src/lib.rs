@@ -1,0 +1,49 @@
+//! The embedded platform: users, events, purchases and catalogs in one SQLite
+//! file. It is a platform like any other, and what every vendor's sandbox keeps
+//! its state in.
+
+mod catalogs;
+mod export;
+mod happenings;
+mod platform;
+mod settings;
+mod store;
+#[cfg(test)]
+mod tests;
+mod users;
+
+use tidegate_model::settings::schema_of;
+use tidegate_model::{Connector, ObjectKind, PlatformRole};
+
+pub use catalogs::Catalog;
+pub use export::Export;
+pub use happenings::{Event, Happening, Key, Purchase};
+pub use store::{Durability, Profiles, Session};
+pub use users::{User, UserId};
+
+/// The embedded platform.
+pub const CONNECTOR: Connector = Connector {
+    kind: "profiles",
+    title: "Embedded platform",
+    readme: include_str!("README.md"),
+    icon: include_str!("icon.svg"),
+    settings: schema_of::<settings::ProfilesSettings>,
+    source: None,
+    platform: Some(PlatformRole {
+        objects: &[
+            ObjectKind::User,
+            ObjectKind::Event,
+            ObjectKind::Purchase,
+            ObjectKind::Deletion,
+            ObjectKind::CatalogItem,
+        ],
+        target: schema_of::<settings::Target>,
+        open: platform::open,
+        // It speaks no HTTP: in a rehearsal it works in memory.
+        rehearse: |_| http::Response::default(),
+    }),
+    sink: None,
+    ingest: None,
+    sandbox: None,
+    setup: None,
+};

@@ -1,0 +1,22 @@
+//! What a person types in.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// The embedded platform: users, events, purchases and catalogs in one file.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ProfilesSettings {
+    /// The SQLite file, relative to the project's folder. Default: `profiles.db` in the data folder.
+    pub(crate) file: Option<PathBuf>,
+}
+
+/// Where the records of a sync go.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Target {
+    /// The catalog, for `catalog_item`. It is created with its first item.
+    pub(crate) catalog: Option<String>,
+}

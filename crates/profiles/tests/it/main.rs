@@ -1,0 +1,4 @@
+//! The embedded platform against its promises.
+
+mod conformance;
+mod fixtures;

@@ -1,0 +1,188 @@
+//! Braze's REST API, served locally on the embedded platform: wire format,
+//! validation, partial errors, rate limits and headers.
+//!
+//! Every key is accepted but the word `revoked`. What it keeps is seen under
+//! `/_sandbox/`: `stats`, `users`, `events`, `purchases`, `catalogs/{name}`.
+
+mod attributes;
+mod catalogs;
+mod export;
+mod identities;
+mod inspect;
+mod items;
+mod limits;
+mod reply;
+mod track;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{Request, Response};
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+use tidegate_model::{Clock, Http, HttpFailure, Result, SandboxRole, SandboxTools};
+
+use self::limits::RateLimits;
+use self::reply::{message, reply};
+use crate::faults::{Fate, FaultPlan, Turn};
+use tidegate_profiles::{Durability, Profiles};
+
+/// Largest body. Source: Braze docs, API limits.
+const BODY_BYTES_MAX: usize = 4 << 20;
+
+/// Braze's REST API.
+pub const SANDBOX: SandboxRole = SandboxRole { paths: &["users", "catalogs", "_sandbox"], open };
+
+/// Opens the sandbox; its file is `braze-sandbox.db` in the data folder.
+fn open(tools: &SandboxTools) -> Result<Arc<dyn Http>> {
+    let file = tools.data.as_ref().map(|folder| folder.join("braze-sandbox.db"));
+    Ok(Arc::new(Sandbox {
+        desk: Arc::new(Desk {
+            profiles: Profiles::open(file.as_deref(), Durability::Process)?,
+            packing_total: AtomicBool::new(false),
+        }),
+        clock: Arc::clone(&tools.clock),
+        faults: FaultPlan::new(Arc::clone(&tools.faults)),
+        limits: RateLimits::new(tools.limits),
+    }))
+}
+
+/// The API with its moods: faults, keys, limits.
+struct Sandbox {
+    desk: Arc<Desk>,
+    clock: Arc<dyn Clock>,
+    faults: FaultPlan,
+    limits: RateLimits,
+}
+
+/// What serves a request that got through. Blocks while SQLite works.
+struct Desk {
+    profiles: Profiles,
+    /// 75 objects in total instead of 75 in each array.
+    packing_total: AtomicBool,
+}
+
+/// The answer to a request that cannot be served.
+type Refusal = Box<Response<Bytes>>;
+
+/// A request that got through.
+struct Call<'a> {
+    body: &'a [u8],
+    query: &'a str,
+    turn: Turn,
+    now: Timestamp,
+}
+
+#[async_trait]
+impl Http for Sandbox {
+    async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpFailure> {
+        let now = self.clock.now();
+        if request.uri().path().starts_with("/_sandbox/") {
+            let (desk, requests) = (Arc::clone(&self.desk), self.faults.requests());
+            return Ok(blocking(move || desk.inspect(&request, requests, now)).await);
+        }
+
+        let turn = self.faults.turn().await;
+        let mut allowance = self.limits.take(request.uri().path(), now);
+        let mut response = if turn.fate == Fate::Revoked || !has_key(&request) {
+            message(401, "Invalid API Key")
+        } else if turn.fate == Fate::Throttled {
+            allowance = limits::exhausted(allowance, now);
+            message(429, "Rate Limited")
+        } else if !allowance.allowed {
+            message(429, "Rate Limited")
+        } else if turn.fate == Fate::Unavailable {
+            message(503, "Service Unavailable")
+        } else {
+            let desk = Arc::clone(&self.desk);
+            blocking(move || desk.serve(&request, turn, now)).await
+        };
+        if turn.fate == Fate::Dropped {
+            return Err(FaultPlan::dropped());
+        }
+        allowance.write(response.headers_mut());
+        Ok(response)
+    }
+}
+
+/// Runs `work` on a thread that may block; what fails there is a 500.
+async fn blocking(work: impl FnOnce() -> Result<Response<Bytes>> + Send + 'static) -> Response<Bytes> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(error)) => {
+            tracing::warn!(error = %error.chain(), "the Braze sandbox failed");
+            message(500, "Internal Server Error")
+        }
+        Err(_) => message(500, "Internal Server Error"),
+    }
+}
+
+/// Whether the request has a key that is not revoked.
+fn has_key(request: &Request<Bytes>) -> bool {
+    let header = request.headers().get(http::header::AUTHORIZATION);
+    let key = header.and_then(|value| value.to_str().ok()).and_then(|value| value.strip_prefix("Bearer "));
+    key.is_some_and(|key| !key.trim().is_empty() && key.trim() != "revoked")
+}
+
+impl Desk {
+    fn serve(&self, request: &Request<Bytes>, turn: Turn, now: Timestamp) -> Result<Response<Bytes>> {
+        let uri = request.uri();
+        let call = Call { body: request.body(), query: uri.query().unwrap_or_default(), turn, now };
+        if call.body.len() > BODY_BYTES_MAX {
+            return Ok(message(413, "Request Entity Too Large"));
+        }
+        let path: Vec<&str> = uri.path().trim_matches('/').split('/').collect();
+        match (request.method().as_str(), path.as_slice()) {
+            ("POST", ["users", "track"]) => self.track(&call),
+            ("POST", ["users", "delete"]) => self.delete_users(&call),
+            ("POST", ["users", "export", "ids"]) => self.export_ids(&call),
+            ("POST", ["users", "alias", "new"]) => self.new_aliases(&call),
+            ("POST", ["users", "alias", "update"]) => self.update_aliases(&call),
+            ("POST", ["users", "identify"]) => self.identify(&call),
+            ("POST", ["users", "merge"]) => self.merge(&call),
+            ("GET", ["catalogs"]) => self.list_catalogs(&call),
+            ("POST", ["catalogs"]) => self.create_catalog(&call),
+            ("DELETE", ["catalogs", name]) => self.delete_catalog(&call, name),
+            ("GET", ["catalogs", name, "items"]) => self.list_items(&call, name),
+            ("GET", ["catalogs", name, "items", id]) => self.get_item(&call, name, id),
+            (method, ["catalogs", name, "items"]) => match items::Change::of(method) {
+                Some(change) => self.change_items(&call, name, change),
+                None => Ok(message(404, "Invalid URL")),
+            },
+            (method, ["catalogs", name, "items", id]) => match items::Change::of(method) {
+                Some(change) => self.change_item(&call, name, id, change),
+                None => Ok(message(404, "Invalid URL")),
+            },
+            _ => Ok(message(404, "Invalid URL")),
+        }
+    }
+
+    /// How many objects a `/users/track` request may hold, and whether in total.
+    fn packing_total(&self) -> bool {
+        self.packing_total.load(Ordering::Relaxed)
+    }
+}
+
+impl Call<'_> {
+    /// The body as a JSON object, or the refusal.
+    fn object(&self) -> Result<Map<String, Value>, Refusal> {
+        match serde_json::from_slice(self.body) {
+            Ok(Value::Object(object)) => Ok(object),
+            _ => Err(message(400, "The request body is not a JSON object").into()),
+        }
+    }
+
+    /// The up to 50 objects under `name`, or the refusal.
+    fn list(&self, name: &str) -> Result<Vec<Value>, Refusal> {
+        let list = match self.object()?.remove(name) {
+            Some(Value::Array(list)) if !list.is_empty() => list,
+            _ => return Err(message(400, &format!("'{name}' is required")).into()),
+        };
+        if list.len() > 50 {
+            return Err(message(400, &format!("'{name}' has more than 50 entries")).into());
+        }
+        Ok(list)
+    }
+}

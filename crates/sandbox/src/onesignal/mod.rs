@@ -1,0 +1,190 @@
+//! OneSignal's REST API served locally, on the embedded platform.
+//!
+//! The same paths, bodies, statuses and limits as the vendor's, under the bare
+//! host as its SDKs expect it. All apps share one set of users. What the
+//! documentation leaves open is decided the strict way, so that a sync that
+//! works here works there.
+//!
+//! Source: OneSignal REST API reference, OpenAPI document 11.6, SDKs 5.18.0.
+
+mod aliases;
+mod events;
+mod journey;
+mod limits;
+mod message_event;
+mod reply;
+mod route;
+mod rules;
+mod settings;
+mod subscriptions;
+mod users;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, Request, Response, StatusCode};
+use jiff::Timestamp;
+use tidegate_model::{Clock, Error, ErrorKind, Http, HttpFailure, SandboxRole, SandboxTools};
+
+use crate::faults::{Fate, FaultPlan, Turn};
+use journey::Journeys;
+use limits::RateLimits;
+use reply::{Reply, Stop};
+use route::Route;
+use tidegate_profiles::{Durability, Export, Profiles, Session};
+
+/// OneSignal's REST API.
+pub const SANDBOX: SandboxRole = SandboxRole { paths: &["apps", "notifications", "_sandbox"], open };
+
+/// The sandbox.
+struct Sandbox {
+    profiles: Arc<Profiles>,
+    clock: Arc<dyn Clock>,
+    faults: FaultPlan,
+    limits: RateLimits,
+    journeys: Option<Journeys>,
+}
+
+/// Opens the sandbox; its file is `onesignal-sandbox.db` in the data folder.
+fn open(tools: &SandboxTools) -> Result<Arc<dyn Http>, Error> {
+    let file = tools.data.as_ref().map(|folder| folder.join("onesignal-sandbox.db"));
+    Ok(Arc::new(Sandbox {
+        profiles: Arc::new(Profiles::open(file.as_deref(), Durability::Process)?),
+        clock: Arc::clone(&tools.clock),
+        faults: FaultPlan::new(Arc::clone(&tools.faults)),
+        limits: RateLimits::new(tools.limits),
+        journeys: Journeys::open(tools)?,
+    }))
+}
+
+#[async_trait]
+impl Http for Sandbox {
+    async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpFailure> {
+        let route = Route::of(&request);
+        if let Route::Inspect(what) = &route {
+            return Ok(self.inspect(what).await.into_response());
+        }
+        let turn = self.faults.turn().await;
+        let reply = match turn.fate {
+            Fate::Revoked => Reply::access_denied(),
+            Fate::Throttled => Reply::slow_down(),
+            Fate::Unavailable => Reply::unavailable(),
+            Fate::Served | Fate::Dropped => self.serve(route, request, turn).await,
+        };
+        if turn.fate == Fate::Dropped {
+            return Err(FaultPlan::dropped());
+        }
+        Ok(reply.into_response())
+    }
+}
+
+impl Sandbox {
+    async fn serve(&self, route: Route, request: Request<Bytes>, turn: Turn) -> Reply {
+        if !authorized(request.headers()) {
+            return Reply::access_denied();
+        }
+        let now = self.clock.now();
+        if !self.limits.allow(&route, request.body(), now) {
+            return Reply::slow_down();
+        }
+        // Who listens learns what happened; nobody else pays for it.
+        let listening = self.journeys.is_some();
+        let app_id = request.uri().path().split('/').nth(2).unwrap_or_default().to_owned();
+        let work = move |session: &Session<'_>| answer(session, route, request.body(), turn, listening);
+        let mut reply = self.transact(now, work).await;
+        if let Some(journeys) = &self.journeys {
+            journeys.start(&app_id, reply.take_happened());
+        }
+        reply
+    }
+
+    /// Runs `work` in one transaction; what is refused has no effect.
+    async fn transact<W>(&self, now: Timestamp, work: W) -> Reply
+    where
+        W: FnOnce(&Session<'_>) -> Result<Reply, Stop> + Send + 'static,
+    {
+        let profiles = Arc::clone(&self.profiles);
+        let worked = tokio::task::spawn_blocking(move || {
+            let mut refusal = None;
+            let done = profiles.transact(now, |session| {
+                work(session).map_err(|stop| match stop {
+                    Stop::Refused(reply) => {
+                        refusal = Some(reply);
+                        Error::new(ErrorKind::Refused, "the sandbox refuses the request")
+                    }
+                    Stop::Failed(error) => error,
+                })
+            });
+            done.or_else(|error| refusal.ok_or(error))
+        });
+        match worked.await {
+            Ok(Ok(reply)) => reply,
+            Ok(Err(error)) => {
+                tracing::error!(error = %error.chain(), "the sandbox cannot keep its state");
+                Reply::failed()
+            }
+            Err(_) => Reply::failed(),
+        }
+    }
+
+    /// What is in the sandbox, for tests and people; no fault reaches it.
+    async fn inspect(&self, what: &str) -> Reply {
+        let export = match what {
+            "stats" => None,
+            "users" => Some(Export::Users),
+            "events" => Some(Export::Events),
+            "purchases" => Some(Export::Purchases),
+            _ => return Reply::no_such_path(),
+        };
+        let requests = self.faults.requests();
+        let journeys = self.journeys.as_ref().map(Journeys::stats);
+        let work = move |session: &Session<'_>| match export {
+            Some(export) => Ok(Reply::lines(session.export(export)?)),
+            None => {
+                let mut stats = serde_json::to_value(session.totals()?).unwrap_or_default();
+                stats["requests"] = requests.into();
+                if let Some(journeys) = journeys {
+                    stats["message_events"] = journeys;
+                }
+                Ok(Reply::new(StatusCode::OK, &stats))
+            }
+        };
+        self.transact(self.clock.now(), work).await
+    }
+}
+
+/// `Authorization: Key …`, any key but the word `revoked`.
+fn authorized(headers: &HeaderMap) -> bool {
+    let value = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let key = value.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("key"));
+    key.is_some_and(|(_, key)| !key.trim().is_empty() && key.trim() != "revoked")
+}
+
+fn answer(
+    session: &Session<'_>,
+    route: Route,
+    body: &Bytes,
+    turn: Turn,
+    listening: bool,
+) -> Result<Reply, Stop> {
+    let one_user = matches!(route, Route::CreateUser | Route::UpdateUser(_) | Route::DeleteUser(_));
+    if one_user && turn.refuses(0) {
+        return Err(Stop::bad("the sandbox refuses this user, as its faults ask for"));
+    }
+    match route {
+        Route::CreateEvents => events::create(session, body, turn, listening),
+        Route::CreateUser => users::create(session, body),
+        Route::ViewUser(who) => users::view(session, &who),
+        Route::UpdateUser(who) => users::update(session, &who, body),
+        Route::DeleteUser(who) => users::delete(session, &who),
+        Route::ListAliases(who) => aliases::list(session, &who),
+        Route::AddAliases(who) => aliases::add(session, &who, body),
+        Route::RemoveAlias(who, label) => aliases::remove(session, &who, &label),
+        Route::CreateSubscription(who) => subscriptions::create(session, &who, body),
+        Route::Notify => Ok(Reply::notified()),
+        Route::BadApp => Err(Stop::bad("app_id is not a valid UUID")),
+        Route::Unknown | Route::Inspect(_) => Ok(Reply::no_such_path()),
+    }
+}

@@ -1,0 +1,152 @@
+//! Events to a Firehose stream.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::Deserialize;
+use serde_json::json;
+use tidegate_model::{
+    Checks, Destination, ErrorKind, Limits, LoggedEvent, Reason, Receipt, Result, Settings, Sink, SinkTarget,
+    Tools,
+};
+
+use super::settings::Target;
+use super::{encode, setup};
+use crate::shape::Writer;
+use tidegate_transport::aws::{self, Account, AwsSettings, Help, Service};
+use tidegate_transport::http::answer::{self, Miss};
+
+pub(super) const SERVICE: Service =
+    Service { title: "Firehose", name: "firehose", target: "Firehose_20150804" };
+
+/// Records in a request. Source: AWS docs, PutRecordBatch.
+const RECORDS_MAX: usize = 500;
+/// Bytes of a request. Source: AWS docs, PutRecordBatch: 4 MB.
+const REQUEST_MAX: usize = 4_000_000;
+
+/// Opens a Firehose stream for one export.
+pub(super) fn open(settings: &Settings, target: &SinkTarget, tools: &Tools) -> Result<Arc<Sink>> {
+    let settings: AwsSettings = settings.parse()?;
+    let target: Target = target.settings.parse()?;
+    target.validate()?;
+    let writer = Writer::new(target.shape, target.account_id.as_deref(), "", &settings)?;
+    let help = Help {
+        missing: format!("create the stream: {}", setup::create(&settings, &target.delivery_stream)),
+        denied: setup::grant(&settings, &target.delivery_stream).denied(),
+    };
+    let account = Account::open(&settings, &SERVICE, help, tools)?;
+    Ok(Arc::new(Firehose { account, target, writer, rehearsal: tools.rehearsal }))
+}
+
+struct Firehose {
+    account: Account,
+    target: Target,
+    writer: Writer,
+    rehearsal: bool,
+}
+
+#[async_trait]
+impl Destination<LoggedEvent> for Firehose {
+    async fn check(&self) -> Result<Checks> {
+        let mut checks = Checks::default();
+        self.check_stream(&mut checks).await?;
+        if checks.passed() {
+            self.check_writing(&mut checks).await?;
+        }
+        Ok(checks)
+    }
+
+    fn limits(&self) -> Limits {
+        Limits {
+            items_max: RECORDS_MAX,
+            bytes_max: REQUEST_MAX,
+            fill: Duration::from_millis(100),
+            requests_at_once: 8,
+            // It differs by region and can be raised: the answers tell.
+            rate: None,
+            bucket: "firehose.PutRecordBatch",
+            one_user: false,
+            user_interval: Duration::ZERO,
+        }
+    }
+
+    fn weigh(&self, logged: &LoggedEvent) -> usize {
+        encode::weigh(&self.target, &self.writer, logged)
+    }
+
+    fn admit(&self, logged: &LoggedEvent) -> Result<(), Reason> {
+        let size = encode::size(&self.target, &self.writer, logged);
+        if size <= encode::RECORD_MAX {
+            return Ok(());
+        }
+        let message = format!("the record has {size} bytes; Firehose takes {}", encode::RECORD_MAX);
+        Err(Reason::new("record_too_large", message))
+    }
+
+    /// Records that Firehose did not take are `Deferred`, and only these.
+    async fn deliver(&self, events: &[LoggedEvent]) -> Result<Receipt> {
+        if events.is_empty() || self.rehearsal {
+            return Ok(Receipt::delivered(events.len()));
+        }
+        let body = encode::put_record_batch(&self.target, &self.writer, events);
+        match self.account.call("PutRecordBatch", body).await {
+            Ok(answer) => aws::receipt(SERVICE.title, &answer, events.len(), self.account.clock().now()),
+            Err(miss) => miss.settle(events.len()),
+        }
+    }
+}
+
+impl Firehose {
+    /// Whether the stream is there and takes records from us.
+    async fn check_stream(&self, checks: &mut Checks) -> Result<()> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Answer {
+            delivery_stream_description: Description,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Description {
+            delivery_stream_status: String,
+            #[serde(default)]
+            delivery_stream_type: String,
+        }
+        let name = format!("stream {}", self.target.delivery_stream);
+        let body = json!({ "DeliveryStreamName": self.target.delivery_stream }).to_string();
+        let answer = match self.account.call("DescribeDeliveryStream", body.into()).await {
+            Ok(answer) => answer,
+            Err(miss) => return aws::failed(checks, &name, miss),
+        };
+        let Ok(Answer { delivery_stream_description: found }) = serde_json::from_slice(answer.body()) else {
+            return Err(answer::unreadable(SERVICE.title, &answer).into_error());
+        };
+        let detail = format!("{}, {}", found.delivery_stream_status, found.delivery_stream_type);
+        if found.delivery_stream_status != "ACTIVE" {
+            checks.fail(name, detail, "wait until the stream is active, then run `tidegate check` again");
+        } else if !matches!(&*found.delivery_stream_type, "DirectPut" | "") {
+            checks.fail(
+                name,
+                detail,
+                "name a stream whose source is Direct PUT: this one reads from elsewhere",
+            );
+        } else {
+            checks.pass(name, detail);
+        }
+        Ok(())
+    }
+
+    /// Whether we may write, by a request without records.
+    async fn check_writing(&self, checks: &mut Checks) -> Result<()> {
+        let body = json!({ "DeliveryStreamName": self.target.delivery_stream, "Records": [] }).to_string();
+        match self.account.call("PutRecordBatch", body.into()).await {
+            Ok(_) => checks.pass("firehose:PutRecordBatch", "allowed"),
+            // What is wrong with a request is looked at by those who may send it.
+            Err(Miss::NoEffect(error)) if error.kind() == ErrorKind::Refused => {
+                checks.pass("firehose:PutRecordBatch", "not refused; the first event proves it");
+            }
+            Err(miss) => return aws::failed(checks, "firehose:PutRecordBatch", miss),
+        }
+        Ok(())
+    }
+}

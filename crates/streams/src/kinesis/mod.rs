@@ -1,0 +1,28 @@
+//! Amazon Kinesis Data Streams: events as records of a stream.
+
+mod encode;
+mod settings;
+mod setup;
+mod sink;
+#[cfg(test)]
+mod tests;
+
+use tidegate_model::settings::schema_of;
+use tidegate_model::{Connector, SinkRole};
+
+use tidegate_transport::aws::AwsSettings;
+
+/// The connector.
+pub const CONNECTOR: Connector = Connector {
+    kind: "kinesis",
+    title: "Amazon Kinesis Data Streams",
+    readme: include_str!("README.md"),
+    icon: include_str!("icon.svg"),
+    settings: schema_of::<AwsSettings>,
+    source: None,
+    platform: None,
+    sink: Some(SinkRole { target: schema_of::<settings::Target>, open: sink::open }),
+    ingest: None,
+    sandbox: None,
+    setup: Some(setup::setup),
+};

@@ -1,0 +1,6 @@
+//! Streams against emulators and against their promises.
+
+mod aws;
+mod conformance;
+mod fixtures;
+mod sinks;

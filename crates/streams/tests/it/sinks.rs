@@ -1,0 +1,10 @@
+//! The promises of every sink, over the sinks of this crate.
+
+use tidegate_model::Connector;
+
+use crate::fixtures;
+
+const CONNECTORS: &[Connector] =
+    &[tidegate_streams::firehose::CONNECTOR, tidegate_streams::kinesis::CONNECTOR];
+
+tidegate_testkit::sinks_conform!(CONNECTORS, fixtures::sink_of);

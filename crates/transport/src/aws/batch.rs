@@ -1,0 +1,179 @@
+//! The answer to a request that holds many records.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Response;
+use jiff::Timestamp;
+use serde::Deserialize;
+use tidegate_model::{Error, ErrorKind, Outcome, Pace, Reason, Receipt, Result};
+
+use super::refusal::{Meaning, meaning};
+use crate::http::answer;
+
+/// A throttled record is acceptable again this soon: limits of shards are by
+/// the second, and the others of the stream go on.
+const THROTTLED_FOR: Duration = Duration::from_millis(200);
+
+/// `PutRecords` and `PutRecordBatch` answer alike. Source: their API references.
+#[derive(Deserialize)]
+struct Answer<'a> {
+    #[serde(borrow, alias = "RequestResponses", rename = "Records")]
+    entries: Vec<Entry<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Entry<'a> {
+    #[serde(borrow, default, rename = "ErrorCode")]
+    code: Option<Cow<'a, str>>,
+    #[serde(borrow, default, rename = "ErrorMessage")]
+    message: Option<Cow<'a, str>>,
+}
+
+/// What became of each of `items` records, by an answer that is a success.
+///
+/// # Errors
+/// None of the records took effect, and all for a reason that is not theirs.
+pub fn receipt(title: &str, answer: &Response<Bytes>, items: usize, now: Timestamp) -> Result<Receipt> {
+    let read = serde_json::from_slice::<Answer<'_>>(answer.body()).ok();
+    let Some(read) = read.filter(|read| read.entries.len() == items) else {
+        return answer::unreadable(title, answer).settle(items);
+    };
+    let mut receipt = Receipt { outcomes: Vec::with_capacity(items), pace: None };
+    let (mut failed, mut worst) = (0, None);
+    for entry in read.entries {
+        let Some(code) = entry.code else {
+            receipt.outcomes.push(Outcome::Delivered);
+            continue;
+        };
+        let reason = reason(title, &code, entry.message.as_deref().unwrap_or_default());
+        let outcome = match meaning(&code) {
+            // What we do not know is kept with its reason rather than sent for ever.
+            Some(Meaning::Bad) | None => Outcome::Rejected(reason),
+            Some(other) => {
+                failed += 1;
+                // The reason that only a person can mend goes before one that passes.
+                if worst.as_ref().is_none_or(|(worst, _)| rank(*worst) < rank(other)) {
+                    worst = Some((other, reason.clone()));
+                }
+                Outcome::Deferred(reason)
+            }
+        };
+        receipt.outcomes.push(outcome);
+    }
+    if let Some((worst, reason)) = worst {
+        if failed == items {
+            return Err(Error::new(kind(worst), reason.message));
+        }
+        if worst == Meaning::Throttled {
+            receipt.pace = now.checked_add(THROTTLED_FOR).ok().map(|reset| Pace { remaining: 0, reset });
+        }
+    }
+    Ok(receipt)
+}
+
+fn reason(title: &str, code: &str, message: &str) -> Reason {
+    // The vendor's own word, where it is one.
+    let word = code.len() < 80 && !code.is_empty() && code.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let code = if word { code.to_owned() } else { "refused".to_owned() };
+    let message = match answer::excerpt(message.as_bytes()) {
+        said if said.is_empty() => format!("{title} refused the record: {code}"),
+        said => format!("{title} refused the record: {said}"),
+    };
+    Reason::new(code, message)
+}
+
+fn rank(meaning: Meaning) -> u8 {
+    match kind(meaning) {
+        ErrorKind::Denied | ErrorKind::Missing => 2,
+        ErrorKind::Throttled(_) => 1,
+        _ => 0,
+    }
+}
+
+fn kind(meaning: Meaning) -> ErrorKind {
+    match meaning {
+        Meaning::Expired | Meaning::Credentials | Meaning::Permission | Meaning::EncryptionKey => {
+            ErrorKind::Denied
+        }
+        Meaning::Missing => ErrorKind::Missing,
+        Meaning::Throttled => ErrorKind::Throttled(None),
+        Meaning::WrongKind => ErrorKind::Settings,
+        Meaning::Bad => ErrorKind::Refused,
+        Meaning::Unavailable | Meaning::Broken => ErrorKind::Unavailable,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+    fn read(body: &str, items: usize) -> Result<Receipt> {
+        receipt("Kinesis", &Response::new(Bytes::from(body.to_owned())), items, NOW)
+    }
+
+    const THROTTLED: &str = r#"{"ErrorCode":"ProvisionedThroughputExceededException","ErrorMessage":"Rate exceeded for shard shardId-000000000001 in stream s under account 111111111111."}"#;
+    const DONE: &str = r#"{"SequenceNumber":"49","ShardId":"shardId-000000000000"}"#;
+
+    #[test]
+    fn only_what_failed_is_deferred_and_the_pace_slows_down() {
+        let body = format!(
+            r#"{{"FailedRecordCount":2,"Records":[{DONE},{THROTTLED},{DONE},{{"ErrorCode":"InternalFailure","ErrorMessage":"Internal Service Failure"}}]}}"#
+        );
+
+        let receipt = read(&body, 4).expect("a receipt");
+
+        assert_eq!([&receipt.outcomes[0], &receipt.outcomes[2]], [&Outcome::Delivered; 2]);
+        let Outcome::Deferred(reason) = &receipt.outcomes[1] else { panic!("{receipt:?}") };
+        assert_eq!(reason.code, "ProvisionedThroughputExceededException");
+        assert!(reason.message.contains("Rate exceeded for shard"), "{reason:?}");
+        assert!(!reason.message.contains("111111111111"), "{reason:?}");
+        assert!(
+            matches!(&receipt.outcomes[3], Outcome::Deferred(reason) if reason.code == "InternalFailure")
+        );
+        let reset = NOW.checked_add(THROTTLED_FOR).unwrap();
+        assert_eq!(receipt.pace, Some(Pace { remaining: 0, reset }));
+    }
+
+    #[test]
+    fn what_fails_as_a_whole_is_an_error() {
+        let all = |code: &str| {
+            let entry = format!(r#"{{"ErrorCode":"{code}","ErrorMessage":"no"}}"#);
+            read(&format!(r#"{{"FailedPutCount":2,"RequestResponses":[{entry},{entry}]}}"#), 2)
+                .map_err(|it| it.kind())
+        };
+        assert_eq!(all("ServiceUnavailableException"), Err(ErrorKind::Throttled(None)));
+        assert_eq!(all("InternalFailure"), Err(ErrorKind::Unavailable));
+        assert_eq!(all("KMSDisabledException"), Err(ErrorKind::Denied));
+    }
+
+    #[test]
+    fn a_record_that_is_itself_the_reason_is_rejected() {
+        for code in ["InvalidArgumentException", "SomethingNew"] {
+            let body =
+                format!(r#"{{"Records":[{DONE},{{"ErrorCode":"{code}","ErrorMessage":"too large"}}]}}"#);
+            let receipt = read(&body, 2).expect("a receipt");
+            assert!(
+                matches!(&receipt.outcomes[1], Outcome::Rejected(reason) if reason.code == code),
+                "{receipt:?}"
+            );
+            assert_eq!(receipt.pace, None);
+        }
+    }
+
+    #[test]
+    fn an_answer_that_does_not_speak_of_every_record_leaves_all_in_doubt() {
+        for body in ["", "{}", "[]", r#"{"Records":[]}"#, &format!(r#"{{"Records":[{DONE},{DONE},{DONE}]}}"#)]
+        {
+            let receipt = read(body, 2).expect("a receipt");
+            assert_eq!(receipt.outcomes.len(), 2);
+            assert!(
+                receipt.outcomes.iter().all(|it| matches!(it, Outcome::Unknown(_))),
+                "{body}: {receipt:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! What everyone shares who receives events: who sent a request, and how it is answered.
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use jiff::Timestamp;
+use serde_json::Value;
+use tidegate_model::{Error, ErrorKind, Secret};
+
+/// Whether the request carries `Authorization: Bearer` with the secret.
+pub fn bears(headers: &HeaderMap, secret: &Secret) -> bool {
+    let value = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes).unwrap_or_default();
+    let Some((scheme, token)) = value.split_at_checked("Bearer ".len()) else { return false };
+    scheme.eq_ignore_ascii_case(b"Bearer ") && same(token.trim_ascii(), secret.expose().as_bytes())
+}
+
+/// Compares in a time that does not tell where the difference is; only the length shows.
+pub fn same(given: &[u8], expected: &[u8]) -> bool {
+    let difference = given.iter().zip(expected).fold(0, |seen, (a, b)| std::hint::black_box(seen | (a ^ b)));
+    given.len() == expected.len() && difference == 0
+}
+
+/// An answer with a JSON body.
+pub fn json(status: StatusCode, body: &Value) -> Response<Bytes> {
+    let mut answer = Response::new(Bytes::from(body.to_string()));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    answer
+}
+
+/// The status that says why events could not be made durable: those after which
+/// senders try again.
+pub fn status_of(error: &Error) -> StatusCode {
+    match error.kind() {
+        ErrorKind::Throttled(_) => StatusCode::TOO_MANY_REQUESTS,
+        ErrorKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        ErrorKind::Storage | ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// Asks the sender to wait, where waiting helps.
+pub fn wait_for(answer: &mut Response<Bytes>, error: &Error, now: Timestamp) {
+    let seconds = match error.kind() {
+        ErrorKind::Throttled(Some(until)) => until.duration_since(now).as_secs().saturating_add(1).max(1),
+        ErrorKind::Throttled(None) => 1,
+        ErrorKind::Storage | ErrorKind::Unavailable => 10,
+        _ => return,
+    };
+    answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_whole_secret_is_the_secret() {
+        let secret = Secret::new("s3cret-of-24-characters!");
+        for (header, proved) in [
+            ("Bearer s3cret-of-24-characters!", true),
+            ("bearer s3cret-of-24-characters! ", true),
+            ("Bearer s3cret-of-24-characters", false),
+            ("Bearer s3cret-of-24-characters!!", false),
+            ("Bearer S3cret-of-24-characters!", false),
+            ("Basic s3cret-of-24-characters!", false),
+            ("Bearer ", false),
+            ("", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(AUTHORIZATION, HeaderValue::from_static(header));
+            assert_eq!(bears(&headers, &secret), proved, "{header}");
+        }
+        assert!(!bears(&HeaderMap::new(), &secret));
+    }
+
+    #[test]
+    fn senders_are_told_when_to_come_back() {
+        let now = Timestamp::UNIX_EPOCH;
+        let later = Timestamp::from_millisecond(2_500).expect("time");
+        for (kind, status, seconds) in [
+            (ErrorKind::Throttled(Some(later)), 429, Some("3")),
+            (ErrorKind::Throttled(None), 429, Some("1")),
+            (ErrorKind::Storage, 503, Some("10")),
+            (ErrorKind::Internal, 500, None),
+        ] {
+            let error = Error::new(kind, "it failed");
+            let mut answer = json(status_of(&error), &Value::Null);
+            wait_for(&mut answer, &error, now);
+            assert_eq!(answer.status(), status);
+            assert_eq!(answer.headers().get(RETRY_AFTER).map(|value| value.to_str().unwrap()), seconds);
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! HTTP as every connector speaks it: the client, the meaning of a response, and the responses
+//! of a receiver of events.
+
+pub mod answer;
+mod client;
+pub mod ingest;
+pub mod path;
+
+pub use client::RealHttp;

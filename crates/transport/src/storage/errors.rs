@@ -1,0 +1,163 @@
+//! What went wrong at a store, in the program's own words.
+
+use std::io;
+
+use object_store::client::HttpError;
+use tidegate_model::{Error, ErrorKind};
+
+/// Words in the answers of stores that refuse temporary credentials with a 400.
+///
+/// Source: Amazon S3 API reference, "Error responses".
+const EXPIRED: &[&str] = &["ExpiredToken", "TokenRefreshRequired", "InvalidToken"];
+/// Words in the answers of stores that ask for patience.
+const BUSY: &[&str] = &["SlowDown", "RequestTimeout", "InternalError", "ServiceUnavailable", "ServerBusy"];
+
+/// Explains what a store answered. `doing` names the thing: `writing to s3://lake/events`.
+pub fn explain(doing: &str, cause: &object_store::Error) -> Error {
+    use object_store::Error as Answer;
+
+    let (kind, hint) = match cause {
+        Answer::NotFound { .. } => (ErrorKind::Missing, Some(GONE)),
+        Answer::PermissionDenied { .. } | Answer::Unauthenticated { .. } => {
+            (ErrorKind::Denied, Some(PERMISSIONS))
+        }
+        Answer::InvalidPath { .. } | Answer::UnknownConfigurationKey { .. } => (ErrorKind::Settings, None),
+        Answer::NotSupported { .. } | Answer::NotImplemented { .. } => (ErrorKind::Settings, Some(UNABLE)),
+        Answer::Generic { source, .. } => by_causes(source.as_ref()),
+        // Without the read-back that these are meant for, only another writer explains them.
+        Answer::AlreadyExists { .. } | Answer::Precondition { .. } => (ErrorKind::Unavailable, None),
+        _ => (ErrorKind::Unexpected, None),
+    };
+    let error = Error::new(kind, format!("{doing}: {}", shortened(&told(cause))));
+    match hint {
+        Some(hint) => error.hint(hint),
+        None => error,
+    }
+}
+
+const GONE: &str = "create the bucket or the folder, or correct `path`, then run `tidegate check`";
+const PERMISSIONS: &str = "let the credential read, write, list and delete objects there (on S3: s3:GetObject, s3:PutObject, \
+     s3:ListBucket, s3:DeleteObject), then run `tidegate check`";
+const UNABLE: &str = "choose a store that can write an object only where none is";
+const READ_ONLY: &str =
+    "make the folder writable for the user that Tidegate runs as, then run `tidegate check`";
+const EXPIRED_HINT: &str = "renew the temporary credential, then run `tidegate check`";
+
+fn by_causes(first: &(dyn std::error::Error + 'static)) -> (ErrorKind, Option<&'static str>) {
+    let mut next = Some(first);
+    while let Some(cause) = next {
+        if let Some(io) = cause.downcast_ref::<io::Error>()
+            && let Some(known) = by_disk(io.kind())
+        {
+            return known;
+        }
+        if cause.downcast_ref::<HttpError>().is_some() {
+            return (ErrorKind::Unavailable, None);
+        }
+        let text = cause.to_string();
+        // Listing does not tell these apart by itself.
+        if text.contains("status code: 404") {
+            return (ErrorKind::Missing, Some(GONE));
+        }
+        if text.contains("status code: 403") || text.contains("status code: 401") {
+            return (ErrorKind::Denied, Some(PERMISSIONS));
+        }
+        if EXPIRED.iter().any(|word| text.contains(word)) {
+            return (ErrorKind::Denied, Some(EXPIRED_HINT));
+        }
+        if BUSY.iter().any(|word| text.contains(word)) || text.contains("status code: 5") {
+            return (ErrorKind::Unavailable, None);
+        }
+        if text.contains("status code: 429") {
+            return (ErrorKind::Throttled(None), None);
+        }
+        next = cause.source();
+    }
+    (ErrorKind::Unexpected, None)
+}
+
+fn by_disk(kind: io::ErrorKind) -> Option<(ErrorKind, Option<&'static str>)> {
+    match kind {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            Some((ErrorKind::Denied, Some(READ_ONLY)))
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            Some((ErrorKind::Storage, None))
+        }
+        io::ErrorKind::NotFound => Some((ErrorKind::Missing, Some(GONE))),
+        io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory => Some((ErrorKind::Settings, Some(GONE))),
+        _ => None,
+    }
+}
+
+/// The sentence that says most: on a disk the one with the path, of a store its
+/// own words. The causes around it repeat each other.
+fn told(cause: &object_store::Error) -> String {
+    use std::error::Error as _;
+
+    if let object_store::Error::Generic { store: "LocalFileSystem", source } = cause {
+        return source.to_string();
+    }
+    let mut last = cause.to_string();
+    let mut next = cause.source();
+    while let Some(inner) = next {
+        last = inner.to_string();
+        next = inner.source();
+    }
+    match (member(&last, "Code"), member(&last, "Message")) {
+        (Some(code), Some(message)) => format!("{code}: {message}"),
+        _ => last,
+    }
+}
+
+/// What stands in an element of an XML answer.
+fn member<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(&format!("<{name}>"))?;
+    Some(rest.split_once(&format!("</{name}>"))?.0)
+}
+
+fn shortened(text: &str) -> String {
+    const MOST: usize = 300;
+    let line: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind_of(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> ErrorKind {
+        explain("writing", &object_store::Error::Generic { store: "x", source: source.into() }).kind()
+    }
+
+    #[test]
+    fn a_full_disk_a_read_only_folder_and_an_expired_token_have_their_own_kinds() {
+        assert_eq!(kind_of(io::Error::from(io::ErrorKind::StorageFull)), ErrorKind::Storage);
+        assert_eq!(kind_of(io::Error::from(io::ErrorKind::ReadOnlyFilesystem)), ErrorKind::Denied);
+        assert_eq!(kind_of("status code: 400: <Code>ExpiredToken</Code>"), ErrorKind::Denied);
+        assert_eq!(kind_of("Server returned non-2xx status code: 503: x"), ErrorKind::Unavailable);
+        assert_eq!(kind_of("something else"), ErrorKind::Unexpected);
+    }
+
+    #[test]
+    fn a_store_is_quoted_in_its_own_words() {
+        let answer = "status code: 404 Not Found: <Error><Code>NoSuchBucket</Code><Message>It is gone</Message></Error>";
+        let error =
+            explain("listing s3://x", &object_store::Error::Generic { store: "S3", source: answer.into() });
+        assert_eq!(
+            (error.kind(), error.message()),
+            (ErrorKind::Missing, "listing s3://x: NoSuchBucket: It is gone")
+        );
+    }
+
+    #[test]
+    fn the_innermost_cause_is_what_people_read() {
+        let inner = io::Error::other("no space left");
+        let error =
+            explain("writing to /lake", &object_store::Error::Generic { store: "x", source: inner.into() });
+        assert_eq!(error.message(), "writing to /lake: no space left");
+    }
+}

@@ -1,0 +1,329 @@
+//! A folder that is written to, on this machine or in an object store.
+
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use object_store::aws::AmazonS3Builder;
+use object_store::azure::MicrosoftAzureBuilder;
+use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::local::LocalFileSystem;
+use object_store::memory::InMemory;
+use object_store::{BackoffConfig, ClientOptions, DynObjectStore, ObjectStoreExt as _, RetryConfig};
+use tidegate_model::{Error, Secret, Tools};
+use url::Url;
+
+use super::errors::explain;
+use super::settings::LakeSettings;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A folder and the store that it lies in.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The whole bucket, or the whole disk.
+    pub store: Arc<DynObjectStore>,
+    /// The folder, ending in `/`.
+    pub url: Url,
+}
+
+impl Place {
+    /// The folder that these settings name. Nothing is read yet.
+    ///
+    /// A rehearsal works in memory.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Settings`] for a place that cannot be.
+    pub fn open(settings: &LakeSettings, tools: &Tools) -> Result<Place, Error> {
+        if tools.rehearsal {
+            let url = Url::parse("memory:///").map_err(|cause| Error::internal("no URL").caused_by(cause))?;
+            return Ok(Place { store: Arc::new(InMemory::new()), url });
+        }
+        let Some((scheme, _)) = settings.path.split_once("://") else {
+            return local(&tools.project.join(&settings.path));
+        };
+        let wrong = |why: &str| Error::settings(format!("`path`: {why}")).hint(EXAMPLES);
+        let mut url = Url::parse(&settings.path).map_err(|cause| wrong(&cause.to_string()))?;
+        if url.host_str().is_none_or(str::is_empty) {
+            return Err(wrong("the name of the bucket is missing"));
+        }
+        if !url.username().is_empty() && !scheme.starts_with("abfs") || url.password().is_some() {
+            return Err(wrong("a credential does not belong into a path"));
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(wrong("only a bucket and a folder belong into a path"));
+        }
+        let folder = format!("{}/", url.path().trim_end_matches('/'));
+        url.set_path(&folder);
+        plain(settings)?;
+        let store: Result<Arc<DynObjectStore>, object_store::Error> = match scheme {
+            "s3" | "s3a" => s3(settings).map(|store| Arc::new(store) as _),
+            "gs" => google(settings).map(|store| Arc::new(store) as _),
+            "az" | "azure" | "abfs" | "abfss" => azure(settings).map(|store| Arc::new(store) as _),
+            _ => return Err(wrong(&format!("{scheme}:// is no store that is known"))),
+        };
+        // The cause may quote a credential.
+        let store = store.map_err(|_| {
+            Error::settings(format!("the settings do not make an access to {}", settings.path))
+                .hint(CREDENTIALS)
+        })?;
+        Ok(Place { store, url })
+    }
+
+    /// A folder inside this one.
+    pub fn inside(&self, parts: &[&str]) -> Place {
+        let mut url = self.url.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(parts).push("");
+        }
+        Place { store: Arc::clone(&self.store), url }
+    }
+
+    /// A file in this folder, as its store names it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Settings`] for a name that no store can hold.
+    pub fn file(&self, name: &str) -> Result<object_store::path::Path, Error> {
+        let folder = object_store::path::Path::from_url_path(self.url.path())
+            .map_err(|cause| explain("`path`", &cause.into()))?;
+        Ok(name.split('/').fold(folder, |folder, part| folder.join(part)))
+    }
+
+    /// What people call it.
+    pub fn name(&self) -> String {
+        match self.url.to_file_path() {
+            Ok(path) if self.url.scheme() == "file" => path.display().to_string(),
+            _ => self.url.to_string(),
+        }
+    }
+
+    /// Makes the folder on this machine; in an object store a folder is only a name.
+    ///
+    /// A file goes before: with it the store makes folders that survive a power cut.
+    pub async fn make(&self) -> Result<(), Error> {
+        const FIRST: &str = "_tidegate_first";
+        if self.url.scheme() == "file" {
+            self.put(FIRST, Bytes::new()).await?;
+            self.remove(FIRST).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes a file as a whole: readers see all of it or nothing.
+    pub async fn put(&self, name: &str, content: Bytes) -> Result<(), Error> {
+        let put = self.store.put(&self.file(name)?, content.into()).await;
+        put.map(drop).map_err(|cause| explain(&format!("writing to {}", self.name()), &cause))
+    }
+
+    /// The content of a file, `None` where there is none.
+    pub async fn get(&self, name: &str) -> Result<Option<Bytes>, Error> {
+        let reading = |cause| explain(&format!("reading from {}", self.name()), &cause);
+        match self.store.get(&self.file(name)?).await {
+            Ok(found) => found.bytes().await.map(Some).map_err(reading),
+            // A bucket that is gone is noticed when it is written to.
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(cause) => Err(reading(cause)),
+        }
+    }
+
+    /// Whether a file is there.
+    pub async fn has(&self, name: &str) -> Result<bool, Error> {
+        match self.store.head(&self.file(name)?).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(cause) => Err(explain(&format!("reading from {}", self.name()), &cause)),
+        }
+    }
+
+    /// Removes a file; it may be gone already.
+    pub async fn remove(&self, name: &str) -> Result<(), Error> {
+        match self.store.delete(&self.file(name)?).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(cause) => Err(explain(&format!("removing from {}", self.name()), &cause)),
+        }
+    }
+}
+
+const EXAMPLES: &str = "write a folder (`./lake`), `s3://bucket/folder`, `gs://bucket/folder` or \
+                        `az://container/folder`";
+
+const CREDENTIALS: &str = "on S3 set `region`; for Google `service_account_key` is the key's JSON text; for Azure \
+                           set `account`, and `account_key` as the portal shows it";
+
+/// Credentials and names go into headers and addresses as they are.
+fn plain(settings: &LakeSettings) -> Result<(), Error> {
+    let secret = |secret: &'_ Option<Secret>| secret.as_ref().map(|secret| secret.expose().to_owned());
+    let written = [
+        ("region", settings.region.clone()),
+        ("account", settings.account.clone()),
+        ("access_key_id", secret(&settings.access_key_id)),
+        ("secret_access_key", secret(&settings.secret_access_key)),
+        ("session_token", secret(&settings.session_token)),
+        ("account_key", secret(&settings.account_key)),
+    ];
+    for (name, text) in written {
+        let fits = |text: &String| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+        if !text.as_ref().is_none_or(fits) {
+            return Err(Error::settings(format!(
+                "`{name}`: a space, a line break or another sign that it cannot hold"
+            ))
+            .hint("copy the value again, without what stands around it"));
+        }
+    }
+    let served = |endpoint: &str| {
+        Url::parse(endpoint).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+    };
+    match &settings.endpoint {
+        Some(endpoint) if !served(endpoint) => {
+            Err(Error::settings("`endpoint` is no address")
+                .hint("write for example `https://minio.example.com`"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Only the engine tries again.
+fn once() -> RetryConfig {
+    RetryConfig { backoff: BackoffConfig::default(), max_retries: 0, retry_timeout: REQUEST_TIMEOUT }
+}
+
+fn client() -> ClientOptions {
+    ClientOptions::new().with_connect_timeout(CONNECT_TIMEOUT).with_timeout(REQUEST_TIMEOUT)
+}
+
+fn s3(settings: &LakeSettings) -> Result<object_store::aws::AmazonS3, object_store::Error> {
+    let mut builder = AmazonS3Builder::from_env().with_url(&settings.path).with_retry(once());
+    let mut options = client();
+    if let Some(region) = &settings.region {
+        builder = builder.with_region(region);
+    }
+    if let Some(endpoint) = &settings.endpoint {
+        builder = builder.with_endpoint(endpoint);
+        options = options.with_allow_http(endpoint.starts_with("http://"));
+    }
+    if let Some(id) = &settings.access_key_id {
+        builder = builder.with_access_key_id(id.expose());
+    }
+    if let Some(secret) = &settings.secret_access_key {
+        builder = builder.with_secret_access_key(secret.expose());
+    }
+    if let Some(token) = &settings.session_token {
+        builder = builder.with_token(token.expose());
+    }
+    builder.with_client_options(options).build()
+}
+
+fn google(settings: &LakeSettings) -> Result<object_store::gcp::GoogleCloudStorage, object_store::Error> {
+    let mut builder = GoogleCloudStorageBuilder::from_env().with_url(&settings.path).with_retry(once());
+    if let Some(key) = &settings.service_account_key {
+        builder = builder.with_service_account_key(key.expose());
+    }
+    builder.with_client_options(client()).build()
+}
+
+fn azure(settings: &LakeSettings) -> Result<object_store::azure::MicrosoftAzure, object_store::Error> {
+    let mut builder = MicrosoftAzureBuilder::from_env().with_url(&settings.path).with_retry(once());
+    if let Some(account) = &settings.account {
+        builder = builder.with_account(account);
+    }
+    if let Some(key) = settings.account_key.as_ref().map(Secret::expose) {
+        builder = builder.with_access_key(key);
+    }
+    let mut options = client();
+    if let Some(endpoint) = &settings.endpoint {
+        builder = builder.with_endpoint(endpoint.clone());
+        options = options.with_allow_http(endpoint.starts_with("http://"));
+    }
+    builder.with_client_options(options).build()
+}
+
+/// A folder on this machine. What is written there survives a power cut.
+fn local(path: &Path) -> Result<Place, Error> {
+    let path = std::path::absolute(path).map_err(|cause| {
+        Error::settings(format!("`path`: {} is no path", path.display())).caused_by(cause)
+    })?;
+    let url = Url::from_directory_path(straight(&path))
+        .map_err(|()| Error::settings(format!("`path`: {} is no path", path.display())))?;
+    Ok(Place { store: Arc::new(LocalFileSystem::new().with_fsync(true)), url })
+}
+
+/// The path without `.` and `..`, which URLs would resolve in their own way.
+fn straight(path: &Path) -> PathBuf {
+    let mut straight = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                straight.pop();
+            }
+            part => straight.push(part),
+        }
+    }
+    straight
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_model::ErrorKind;
+    use tidegate_testkit::ManualClock;
+    use tidegate_testkit::conforms::NoHttp;
+
+    use super::*;
+
+    fn place(path: &str) -> Result<Place, Error> {
+        let folder = tempfile::tempdir().expect("folder");
+        let tools = Tools {
+            http: Arc::new(NoHttp),
+            clock: Arc::new(ManualClock::default()),
+            project: folder.path().to_owned(),
+            data: folder.path().to_owned(),
+            rehearsal: false,
+        };
+        Place::open(&LakeSettings { path: path.into(), ..LakeSettings::default() }, &tools)
+    }
+
+    #[test]
+    fn a_place_is_a_path_or_an_address_of_a_store() {
+        let local = place("/tmp/a b/../lake ü").expect("path");
+        assert_eq!(local.url.as_str(), "file:///tmp/lake%20%C3%BC/");
+        assert_eq!(local.name(), "/tmp/lake ü/");
+        assert_eq!(place("s3://bucket/a/b").expect("S3").url.as_str(), "s3://bucket/a/b/");
+        assert_eq!(place("gs://bucket").expect("Google").url.as_str(), "gs://bucket/");
+    }
+
+    #[test]
+    fn a_place_that_cannot_be_is_refused() {
+        for wrong in
+            ["s3://", "ftp://host/x", "s3://bucket/x?a=1", "s3://key:secret@bucket/x", "az://container/x"]
+        {
+            let error = place(wrong).expect_err(wrong);
+            assert_eq!(error.kind(), ErrorKind::Settings, "{wrong}");
+            assert!(!error.message().contains("secret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_credential_with_a_line_break_is_refused_by_name() {
+        let settings = LakeSettings {
+            path: "s3://bucket".into(),
+            session_token: Some(Secret::new("hidden\n")),
+            ..LakeSettings::default()
+        };
+
+        let error = plain(&settings).expect_err("a line break");
+
+        assert!(
+            error.message().contains("`session_token`") && !error.message().contains("hidden"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_folder_inside_stays_inside() {
+        let place = place("/tmp/lake").expect("path").inside(&["one signal", "t"]);
+        assert_eq!(place.url.as_str(), "file:///tmp/lake/one%20signal/t/");
+        assert_eq!(place.file("a=1/b").expect("file").as_ref(), "tmp/lake/one signal/t/a=1/b");
+    }
+}

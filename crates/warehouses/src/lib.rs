@@ -1,0 +1,5 @@
+//! Databases and warehouses: rows are read from them and events written to them.
+//!
+//! A folder is a system, a file is a role.
+
+pub mod postgres;

@@ -1,0 +1,146 @@
+//! Connecting, and one read-only transaction on its own connection.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tidegate_model::{Error, ErrorKind, Tools};
+use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
+use tokio_postgres::config::SslMode;
+use tokio_postgres::{CancelToken, Client, Config};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::query::Relation;
+use super::settings::PostgresSettings;
+use tidegate_transport::tls;
+use tidegate_transport::tls::Tls;
+
+/// Where the database is and who we are to it.
+#[derive(Clone, Debug)]
+pub struct Access {
+    /// What a person typed in.
+    pub settings: PostgresSettings,
+    ca_file: Option<PathBuf>,
+}
+
+impl Access {
+    /// Remembers how to connect.
+    pub fn new(settings: PostgresSettings, tools: &Tools) -> Access {
+        let ca_file = settings.ca_file.as_ref().map(|file| tools.project.join(file));
+        Access { settings, ca_file }
+    }
+
+    /// The server, for messages.
+    pub fn place(&self) -> String {
+        format!("{}:{}", self.settings.host, self.settings.port)
+    }
+
+    /// Connects.
+    ///
+    /// # Errors
+    /// Whatever keeps us out, see `errors.rs`.
+    pub async fn connect(&self) -> Result<Session, Error> {
+        let (protection, ca_file) = (self.settings.tls, self.ca_file.clone());
+        let tls_config =
+            tokio::task::spawn_blocking(move || tls::client_config(protection, ca_file.as_deref()))
+                .await
+                .map_err(|cause| Error::internal("setting up TLS was cut short").caused_by(cause))??;
+        let tls = MakeRustlsConnect::new(tls_config);
+        let limit = self.settings.connect_timeout.0.0;
+        let config = self.config(limit);
+        let (client, connection) = tokio::time::timeout(limit, config.connect(tls.clone()))
+            .await
+            .map_err(|_| {
+                Error::new(
+                    ErrorKind::Unavailable,
+                    format!("PostgreSQL at {} did not answer within {limit:?}", self.place()),
+                )
+                .hint("check `host`, `port` and the firewall in between; `connect_timeout` sets the limit")
+            })?
+            .map_err(|error| self.explain(&error, None))?;
+        let driver = tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(code = error.code().map(|code| code.code()), "PostgreSQL connection ended");
+            }
+        });
+        let cancel = client.cancel_token();
+        Ok(Session { client, running: false, cancel, tls, driver: driver.abort_handle() })
+    }
+
+    /// Connects and opens a transaction in which nothing can be written and
+    /// every statement sees the same state. Compiling statements (`jit`, from
+    /// version 11 on) costs more than it saves on rows that are only passed on.
+    ///
+    /// # Errors
+    /// As [`Access::connect`].
+    pub async fn begin(&self) -> Result<Session, Error> {
+        let session = self.connect().await?;
+        let mut opening = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; \
+             SET LOCAL DateStyle = ISO; SET LOCAL IntervalStyle = postgres; \
+             SET LOCAL bytea_output = hex; SET LOCAL standard_conforming_strings = on; \
+             SELECT set_config('jit', 'off', true) FROM pg_settings WHERE name = 'jit'"
+            .to_owned();
+        if let Some(limit) = self.settings.statement_timeout {
+            opening.push_str(&format!("; SET LOCAL statement_timeout = {}", limit.0.as_millis()));
+        }
+        session.client.batch_execute(&opening).await.map_err(|error| self.explain(&error, None))?;
+        Ok(session)
+    }
+
+    /// As [`Access::explain`], for use with `map_err`.
+    pub fn explained<'a>(&'a self, relation: &'a Relation) -> impl Fn(tokio_postgres::Error) -> Error + 'a {
+        move |error| self.explain(&error, Some(relation))
+    }
+
+    fn config(&self, limit: Duration) -> Config {
+        let mut config = Config::new();
+        config
+            .host(&self.settings.host)
+            .port(self.settings.port)
+            .dbname(&self.settings.database)
+            .user(&self.settings.user)
+            .application_name("tidegate")
+            .connect_timeout(limit)
+            // Finds out within minutes that the other side is gone, not within hours.
+            .keepalives_idle(Duration::from_secs(60))
+            .keepalives_interval(Duration::from_secs(15))
+            .keepalives_retries(4)
+            .ssl_mode(if self.settings.tls == Tls::Disable { SslMode::Disable } else { SslMode::Require });
+        if let Some(password) = &self.settings.password {
+            config.password(password.expose());
+        }
+        config
+    }
+}
+
+/// A connection of its own.
+///
+/// Dropped while a statement runs, it asks the server to stop that statement.
+pub struct Session {
+    /// To send statements with.
+    pub client: Client,
+    /// Whether a statement may be running.
+    pub running: bool,
+    cancel: CancelToken,
+    tls: MakeRustlsConnect,
+    driver: AbortHandle,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if !self.running {
+            // The driver says goodbye by itself once the client is gone.
+            return;
+        }
+        let (cancel, tls, driver) = (self.cancel.clone(), self.tls.clone(), self.driver.clone());
+        let Ok(runtime) = Handle::try_current() else {
+            driver.abort();
+            return;
+        };
+        runtime.spawn(async move {
+            // Whether the request arrives or not: without the connection the statement ends, too.
+            let _ = tokio::time::timeout(Duration::from_secs(5), cancel.cancel_query(tls)).await;
+            driver.abort();
+        });
+    }
+}

@@ -1,0 +1,51 @@
+//! PostgreSQL, 9.6 and newer, as a source of rows and a sink of events.
+//!
+//! The source reads only: each of its statements runs in a read-only
+//! transaction, so that it can change nothing even where its user could. The
+//! sink writes one table. Neither keeps a place nor tries again; both belong to
+//! the engine.
+
+mod array;
+mod checks;
+mod client;
+mod decode;
+mod errors;
+mod grants;
+mod parameter;
+mod query;
+mod reading;
+mod settings;
+mod setup;
+mod sink;
+mod source;
+#[cfg(test)]
+mod tests;
+mod types;
+
+use std::sync::Arc;
+
+use tidegate_model::{Connector, SinkRole, SourceRole, settings::schema_of};
+
+use settings::{PostgresSelection, PostgresSettings};
+use sink::PostgresTarget;
+
+/// PostgreSQL.
+pub const CONNECTOR: Connector = Connector {
+    kind: "postgres",
+    title: "PostgreSQL",
+    readme: include_str!("README.md"),
+    icon: include_str!("icon.svg"),
+    settings: schema_of::<PostgresSettings>,
+    source: Some(SourceRole {
+        selection: schema_of::<PostgresSelection>,
+        open: |settings, tools| Ok(Arc::new(source::PostgresSource::open(settings, tools)?)),
+    }),
+    platform: None,
+    sink: Some(SinkRole {
+        target: schema_of::<PostgresTarget>,
+        open: |settings, target, tools| Ok(Arc::new(sink::PostgresSink::open(settings, target, tools)?)),
+    }),
+    ingest: None,
+    sandbox: None,
+    setup: Some(setup::setup),
+};

@@ -1,0 +1,180 @@
+//! What a person types in.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer};
+use tidegate_model::{Error, Secret, Selection};
+use tidegate_transport::tls::Tls;
+
+use super::query::Relation;
+use tidegate_transport::sql::statement::single_query;
+
+/// How to reach a PostgreSQL database (9.6 or newer).
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PostgresSettings {
+    /// Host name or address of the server. A read replica is a good choice.
+    pub host: String,
+    /// Port of the server.
+    #[serde(default = "default_port", deserialize_with = "port")]
+    pub port: u16,
+    /// Name of the database.
+    pub database: String,
+    /// User to log in as. On Azure single servers: `user@host`.
+    pub user: String,
+    /// The user's password. Leave it out where the server trusts this machine.
+    pub password: Option<Secret>,
+    /// Whether the connection is encrypted and the server has to prove who it is.
+    #[serde(default)]
+    pub tls: Tls,
+    /// PEM file with the authority that signed the server's certificate, or with
+    /// that certificate itself. Without it, the system's authorities count.
+    pub ca_file: Option<PathBuf>,
+    /// Longest time a statement may take, for example `10m`. The wait for a slow
+    /// destination counts as well. Without it, the server's own limit holds.
+    pub statement_timeout: Option<Span>,
+    /// Longest time connecting may take, for example `10s`.
+    #[serde(default)]
+    pub connect_timeout: ConnectTimeout,
+}
+
+/// A length of time: `90s`, `10m`, `1h 30m`, or a number of seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span(pub Duration);
+
+/// Longest time connecting may take; fifteen seconds where nothing is said.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct ConnectTimeout(pub Span);
+
+impl Default for ConnectTimeout {
+    fn default() -> ConnectTimeout {
+        ConnectTimeout(Span(Duration::from_secs(15)))
+    }
+}
+
+fn default_port() -> u16 {
+    5432
+}
+
+/// A port, or the text of one: what stands in a variable or a file is text.
+fn port<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected a port, 0 to 65535")]
+    enum Written {
+        Number(u16),
+        Text(String),
+    }
+    match Written::deserialize(deserializer)? {
+        Written::Number(port) => Ok(port),
+        Written::Text(text) => {
+            text.trim().parse().map_err(|_| serde::de::Error::custom("expected a port, 0 to 65535"))
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Span, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "expected a length of time such as `10m` or a number of seconds")]
+        enum Written {
+            Seconds(u32),
+            Text(String),
+        }
+        let length = match Written::deserialize(deserializer)? {
+            Written::Seconds(seconds) => Duration::from_secs(seconds.into()),
+            Written::Text(text) => (text.parse::<SignedDuration>().ok())
+                .and_then(|length| Duration::try_from(length).ok())
+                .ok_or_else(|| serde::de::Error::custom("expected a length of time such as `10m`"))?,
+        };
+        // PostgreSQL counts milliseconds in 32 bits, and 0 would mean: no limit.
+        if length < Duration::from_millis(1) || length.as_millis() > i32::MAX as u128 {
+            return Err(serde::de::Error::custom("expected a length of time between 1ms and 24 days"));
+        }
+        Ok(Span(length))
+    }
+}
+
+impl JsonSchema for Span {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Span".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A length of time such as `10m`, or a number of seconds.",
+            "examples": ["30s", "10m"],
+            "anyOf": [{ "type": "string" }, { "type": "integer", "minimum": 1 }]
+        })
+    }
+}
+
+impl PostgresSettings {
+    /// Refuses what cannot work, before anything is opened.
+    ///
+    /// # Errors
+    /// Names the setting.
+    pub fn checked(self) -> Result<PostgresSettings, Error> {
+        let wrong_host =
+            self.host.is_empty() || self.host.contains("://") || self.host.contains(['/', ' ', '@']);
+        if wrong_host {
+            return Err(Error::settings("`host`: expected a host name or an address")
+                .hint("write only the name, for example db.example.com; port, user and database have their own settings"));
+        }
+        for (setting, value) in [("database", &self.database), ("user", &self.user)] {
+            if value.is_empty() || value.contains('\0') {
+                return Err(Error::settings(format!("`{setting}`: expected a name")));
+            }
+        }
+        if self.ca_file.is_some() && self.tls != Tls::VerifyFull {
+            return Err(Error::settings("`ca_file`: counts only with `tls: verify-full`")
+                .hint("remove `ca_file`, or set `tls: verify-full`"));
+        }
+        Ok(self)
+    }
+
+    /// The role inside the database: Azure single servers take `role@server` as
+    /// the name to log in with. Source: Azure docs, "Create users in Azure
+    /// Database for PostgreSQL - Single Server".
+    pub fn role(&self) -> &str {
+        match self.user.rsplit_once('@') {
+            Some((role, server)) if self.host.split('.').next() == Some(server) => role,
+            _ => &self.user,
+        }
+    }
+}
+
+/// What to read: exactly one of `table` and `query`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct PostgresSelection {
+    /// A table or view, `schema.table`, as `tidegate` lists it. Names that hold
+    /// a dot are written in double quotes.
+    pub table: Option<String>,
+    /// One `SELECT` statement.
+    pub query: Option<String>,
+    /// The columns that name a row.
+    pub key: Option<Vec<String>>,
+}
+
+impl PostgresSelection {
+    /// What a selection reads from.
+    ///
+    /// # Errors
+    /// [`tidegate_model::ErrorKind::Settings`] for anything but one table or one query.
+    pub fn relation(selection: &Selection) -> Result<Relation, Error> {
+        let selection: PostgresSelection = selection.parse()?;
+        match (selection.table, selection.query) {
+            (Some(table), None) => Relation::table(&table),
+            (None, Some(query)) => Ok(Relation::Query(single_query(&query)?.to_owned())),
+            (Some(_), Some(_)) => {
+                Err(Error::settings("`from` has both `table` and `query`").hint("keep one of them"))
+            }
+            (None, None) => Err(Error::settings("`from` has neither `table` nor `query`")
+                .hint("name a table, for example `table: public.orders`")),
+        }
+    }
+}

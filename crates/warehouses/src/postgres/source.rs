@@ -1,0 +1,314 @@
+//! PostgreSQL as a [`Source`].
+
+use std::collections::HashSet;
+
+use async_trait::async_trait;
+use futures_util::TryStreamExt;
+use tidegate_model::source::Column;
+use tidegate_model::{
+    Checks, Dataset, Error, ErrorKind, Feed, Reach, Row, Selection, Settings, Source, Tools, Value,
+};
+use tokio_postgres::error::SqlState;
+
+use super::client::{Access, Session};
+use super::decode::Shape;
+use super::parameter::input_text;
+use super::query::{Relation, SourceColumn, Table, shown};
+use super::reading::{Reading, Step};
+use super::settings::{PostgresSelection, PostgresSettings};
+use super::types::{Catalogue, data_type};
+use tidegate_transport::sql::nearest;
+
+/// A PostgreSQL database.
+pub struct PostgresSource {
+    pub(super) access: Access,
+}
+
+/// Keys in one statement of a lookup.
+const LOOKUP_KEYS: usize = 10_000;
+/// Tables that a message lists at most.
+const TABLES_LISTED: usize = 10;
+
+const COLUMN_TYPES: &str = "SELECT format_type(types.oid, types.modifier) \
+    FROM unnest($1::oid[], $2::int4[]) WITH ORDINALITY AS types(oid, modifier, place) ORDER BY place";
+
+const PRIMARY_KEY: &str = "SELECT a.attname::text FROM pg_catalog.pg_constraint k \
+    JOIN pg_catalog.pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = ANY (k.conkey) \
+    WHERE k.contype = 'p' AND k.conrelid = to_regclass($1) ORDER BY array_position(k.conkey, a.attnum)";
+
+const RELATIONS: &str = "SELECT n.nspname::text, c.relname::text, \
+    array_agg(a.attname::text ORDER BY a.attnum), \
+    array_agg(format_type(a.atttypid, a.atttypmod) ORDER BY a.attnum), \
+    array_agg(a.atttypid ORDER BY a.attnum), array_agg(a.atttypmod ORDER BY a.attnum), \
+    (SELECT array_agg(b.attname::text ORDER BY array_position(k.conkey, b.attnum)) \
+       FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_attribute b \
+         ON b.attrelid = k.conrelid AND b.attnum = ANY (k.conkey) \
+      WHERE k.contype = 'p' AND k.conrelid = c.oid) \
+    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+    JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
+    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' \
+    GROUP BY n.nspname, c.relname, c.oid ORDER BY 1, 2";
+
+impl PostgresSource {
+    /// Opens the source. Nothing is connected yet.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Settings`] for settings that cannot work.
+    pub fn open(settings: &Settings, tools: &Tools) -> Result<PostgresSource, Error> {
+        let settings = settings.parse::<PostgresSettings>()?.checked()?;
+        Ok(PostgresSource { access: Access::new(settings, tools) })
+    }
+
+    /// The columns of a relation, found without reading a row.
+    pub(super) async fn table(
+        &self,
+        session: &Session,
+        relation: Relation,
+    ) -> Result<(Table, Vec<i32>), Error> {
+        let statement = match session.client.prepare(&relation.probe()).await {
+            Ok(statement) => statement,
+            Err(error) => {
+                let explained = self.access.explain(&error, Some(&relation));
+                let unknown = error.code() == Some(&SqlState::UNDEFINED_TABLE)
+                    || error.code() == Some(&SqlState::INVALID_SCHEMA_NAME);
+                return Err(match (unknown, relation.quoted()) {
+                    (true, Some(_)) => self.suggest(session, &relation, explained).await,
+                    _ => explained,
+                });
+            }
+        };
+        let mut seen = HashSet::new();
+        if let Some(twice) = statement.columns().iter().find(|column| !seen.insert(column.name())) {
+            return Err(Error::settings(format!("{} has two columns `{}`", relation.label(), twice.name()))
+                .hint("give one of them another name with AS"));
+        }
+        let modifiers = statement.columns().iter().map(|column| column.type_modifier()).collect();
+        let columns = statement
+            .columns()
+            .iter()
+            .map(|column| SourceColumn {
+                name: column.name().to_owned(),
+                shape: Shape::of(column.type_()),
+                column_type: column.type_().clone(),
+            })
+            .collect();
+        Ok((Table { relation, columns }, modifiers))
+    }
+
+    /// Adds the name of the table that was most likely meant.
+    async fn suggest(&self, session: &Session, relation: &Relation, error: Error) -> Error {
+        // The refused statement has spoiled the transaction: look outside of it.
+        let known = async {
+            session.client.batch_execute("ROLLBACK").await?;
+            session.client.query(RELATIONS, &[]).await
+        };
+        let Ok(rows) = known.await else { return error };
+        let names: Vec<(String, String)> = rows
+            .iter()
+            .filter_map(|row| Some((row.try_get(0).ok()?, row.try_get(1).ok()?)))
+            .map(|(schema, name): (String, String)| {
+                (format!("{}.{}", shown(&schema), shown(&name)), shown(&name))
+            })
+            .collect();
+        let wanted = relation.label();
+        let full_of =
+            |table: &str| names.iter().find(|(_, name)| name == table).map(|(full, _)| full.as_str());
+        let table = match relation {
+            Relation::Table { name, .. } => shown(name),
+            Relation::Query(_) => wanted.clone(),
+        };
+        // The same name in another schema is nearer than any other spelling.
+        let near = full_of(&table)
+            .or_else(|| nearest(&wanted, names.iter().map(|(full, _)| full.as_str())))
+            .or_else(|| full_of(nearest(&wanted, names.iter().map(|(_, table)| table.as_str()))?));
+        match (near, names.as_slice()) {
+            (Some(name), _) => error.hint(format!("did you mean `{name}`?")),
+            (None, []) => error.hint(format!(
+                "the database `{}` has no tables: correct `database`",
+                self.access.settings.database
+            )),
+            (None, [..]) => {
+                let first: Vec<&str> =
+                    names.iter().take(TABLES_LISTED).map(|(full, _)| full.as_str()).collect();
+                let more = if names.len() > TABLES_LISTED { ", …" } else { "" };
+                error.hint(format!("the tables are: {}{more}", first.join(", ")))
+            }
+        }
+    }
+
+    fn steps(&self, table: &Table, reach: &Reach) -> Result<(Vec<Step>, Option<String>), Error> {
+        match reach {
+            Reach::Everything => Ok((vec![Step { sql: table.everything(), parameters: Vec::new() }], None)),
+            Reach::Cursor { column, from, time_zone } => {
+                let cursor = table.cursor(column, time_zone)?;
+                let from = from.as_ref().and_then(input_text);
+                let nulls = Step { sql: cursor.nulls(), parameters: Vec::new() };
+                let sql = cursor.rows(from.is_some());
+                let parameters = from.into_iter().map(|from| Box::new(from) as _).collect();
+                let rows = Step { sql, parameters };
+                Ok((vec![nulls, rows], cursor.beyond()))
+            }
+            Reach::After { .. } => Err(Error::settings("PostgreSQL keeps no place of its own")
+                .hint("say how changes are found: `detect: { cursor: … }` or `detect: full`")),
+        }
+    }
+}
+
+#[async_trait]
+impl Source for PostgresSource {
+    async fn check(&self, selection: Option<&Selection>) -> Result<Checks, Error> {
+        self.prove(selection).await
+    }
+
+    async fn discover(&self) -> Result<Vec<Dataset>, Error> {
+        let session = self.access.begin().await?;
+        let rows = session.client.query(RELATIONS, &[]).await;
+        let rows = rows.map_err(|error| self.access.explain(&error, None))?;
+        let oids = rows.iter().map(|row| row.try_get::<_, Vec<u32>>(4)).collect::<Result<Vec<_>, _>>();
+        let datasets = async {
+            let catalogue = Catalogue::read(&session.client, oids?.into_iter().flatten()).await?;
+            rows.iter().map(|row| dataset(row, &catalogue)).collect::<Result<_, _>>()
+        };
+        datasets.await.map_err(|error| self.access.explain(&error, None))
+    }
+
+    async fn describe(&self, selection: &Selection) -> Result<Dataset, Error> {
+        let relation = PostgresSelection::relation(selection)?;
+        let selection_key = selection.parse::<PostgresSelection>()?.key;
+        let session = self.access.begin().await?;
+        let (table, modifiers) = self.table(&session, relation).await?;
+        let explained = self.access.explained(&table.relation);
+        let oids: Vec<u32> = table.columns.iter().map(|column| column.column_type.oid()).collect();
+        let types = session.client.query(COLUMN_TYPES, &[&oids, &modifiers]).await.map_err(&explained)?;
+        let types = types.iter().map(|row| row.try_get(0)).collect::<Result<Vec<String>, _>>();
+        let key = match (selection_key, table.relation.quoted()) {
+            (Some(key), _) => key,
+            (None, None) => Vec::new(),
+            (None, Some(name)) => {
+                let rows = session.client.query(PRIMARY_KEY, &[&name]).await.map_err(&explained)?;
+                rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>().map_err(&explained)?
+            }
+        };
+        let columns = table.columns.iter().zip(&modifiers).zip(types.map_err(&explained)?);
+        Ok(Dataset {
+            name: table.relation.label(),
+            columns: columns
+                .map(|((column, modifier), type_name)| Column {
+                    name: column.name.clone(),
+                    data_type: data_type(&column.column_type, *modifier),
+                    type_name,
+                })
+                .collect(),
+            key,
+        })
+    }
+
+    async fn read(
+        &self,
+        selection: &Selection,
+        reach: &Reach,
+        batch_rows: usize,
+    ) -> Result<Feed<Row>, Error> {
+        let relation = PostgresSelection::relation(selection)?;
+        let session = self.access.begin().await?;
+        let (table, _) = self.table(&session, relation).await?;
+        let (steps, waiting) = self.steps(&table, reach)?;
+        Ok(self.reading(session, table, steps, waiting, batch_rows).feed())
+    }
+
+    async fn highest(
+        &self,
+        selection: &Selection,
+        column: &str,
+        time_zone: &str,
+    ) -> Result<Option<Value>, Error> {
+        let relation = PostgresSelection::relation(selection)?;
+        let session = self.access.begin().await?;
+        let (table, _) = self.table(&session, relation).await?;
+        let sql = table.cursor(column, time_zone)?.highest();
+        let steps = vec![Step { sql, parameters: Vec::new() }];
+        let mut feed = self.reading(session, table, steps, None, 1).feed();
+        let batch = feed.try_next().await?;
+        Ok(batch.and_then(|batch| batch.items.first()?.get(column).cloned()))
+    }
+
+    async fn lookup(
+        &self,
+        selection: &Selection,
+        key: &[String],
+        values: &[Vec<Value>],
+    ) -> Result<Option<Vec<Row>>, Error> {
+        if key.is_empty() {
+            return Err(Error::new(
+                ErrorKind::Settings,
+                "rows are looked up by key columns, and there are none",
+            )
+            .hint("name them under `key`"));
+        }
+        let relation = PostgresSelection::relation(selection)?;
+        let session = self.access.begin().await?;
+        let (table, _) = self.table(&session, relation).await?;
+        let sql = table.lookup(key)?;
+        let steps = values.chunks(LOOKUP_KEYS).map(|chunk| {
+            let array = |at: usize| -> Vec<Option<String>> {
+                chunk.iter().map(|row| row.get(at).and_then(input_text)).collect()
+            };
+            let parameters = (0..key.len()).map(|at| Box::new(array(at)) as _);
+            Step { sql: sql.clone(), parameters: parameters.collect() }
+        });
+        let steps = steps.collect();
+        let mut feed = self.reading(session, table, steps, None, LOOKUP_KEYS).feed();
+        let mut found = Vec::new();
+        while let Some(batch) = feed.try_next().await? {
+            // A row that is there must not look as if it were gone.
+            if let Some(broken) = batch.unreadable.first() {
+                let message = format!("{}: {}", broken.place, broken.reason.message);
+                return Err(Error::new(ErrorKind::Unexpected, message));
+            }
+            found.extend(batch.items);
+        }
+        Ok(Some(found))
+    }
+}
+
+/// A relation of the catalogue and its columns.
+fn dataset(row: &tokio_postgres::Row, catalogue: &Catalogue) -> Result<Dataset, tokio_postgres::Error> {
+    let (schema, name): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+    let (names, types): (Vec<String>, Vec<String>) = (row.try_get(2)?, row.try_get(3)?);
+    let (oids, modifiers): (Vec<u32>, Vec<i32>) = (row.try_get(4)?, row.try_get(5)?);
+    let key: Option<Vec<String>> = row.try_get(6)?;
+    let columns = names.into_iter().zip(types).zip(oids.into_iter().zip(modifiers));
+    Ok(Dataset {
+        name: format!("{}.{}", shown(&schema), shown(&name)),
+        columns: columns
+            .map(|((name, type_name), (oid, modifier))| Column {
+                name,
+                data_type: catalogue.data_type(oid, modifier),
+                type_name,
+            })
+            .collect(),
+        key: key.unwrap_or_default(),
+    })
+}
+
+impl PostgresSource {
+    fn reading(
+        &self,
+        session: Session,
+        table: Table,
+        steps: Vec<Step>,
+        waiting: Option<String>,
+        batch_rows: usize,
+    ) -> Reading {
+        Reading {
+            access: self.access.clone(),
+            session,
+            columns: table.names(),
+            shapes: table.columns.into_iter().map(|column| column.shape).collect(),
+            relation: table.relation,
+            steps: steps.into(),
+            waiting,
+            batch_rows,
+        }
+    }
+}

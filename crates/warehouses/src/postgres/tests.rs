@@ -1,0 +1,125 @@
+//! What needs no server: names, statements, and bytes that are no values.
+
+use proptest::prelude::*;
+use tidegate_model::{Error, ErrorKind, Selection};
+use tokio_postgres::types::Type;
+
+use super::decode::{Arena, Shape};
+use super::query::{Relation, SourceColumn, Table};
+use super::settings::PostgresSelection;
+
+fn orders() -> Table {
+    let column = |name: &str, column_type: Type| SourceColumn {
+        name: name.to_owned(),
+        shape: Shape::of(&column_type),
+        column_type,
+    };
+    Table {
+        relation: Relation::table("public.orders").unwrap(),
+        columns: vec![
+            column("id", Type::INT8),
+            column("at", Type::TIMESTAMPTZ),
+            column("took", Type::INTERVAL),
+            column("name", Type::TEXT),
+        ],
+    }
+}
+
+#[test]
+fn names_are_read_as_they_are_written() {
+    for (text, label, quoted) in [
+        ("orders", "orders", "\"orders\""),
+        ("public.Orders", "public.Orders", "\"public\".\"Orders\""),
+        ("\"My.Schema\".\"a\"\"b\"", "\"My.Schema\".\"a\"\"b\"", "\"My.Schema\".\"a\"\"b\""),
+        ("a b.c;d", "a b.c;d", "\"a b\".\"c;d\""),
+    ] {
+        let relation = Relation::table(text).expect(text);
+        assert_eq!((relation.label().as_str(), relation.quoted().as_deref()), (label, Some(quoted)));
+    }
+    for text in ["", ".", "a.", "a.b.c", "\"a", "a\0"] {
+        assert!(Relation::table(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn a_type_without_a_form_of_ours_is_asked_for_as_text() {
+    assert_eq!(
+        orders().everything(),
+        "SELECT \"id\", \"at\", \"took\"::text AS \"took\", \"name\" FROM \"public\".\"orders\" AS tidegate_rows"
+    );
+}
+
+#[test]
+fn a_cursor_read_is_bounded_by_the_servers_clock_and_compares_text_by_bytes() {
+    let table = orders();
+    let rows = table.cursor("AT", "UTC").unwrap().rows(true);
+    assert!(
+        rows.ends_with(
+            "WHERE \"at\" >= $1::text::\"pg_catalog\".\"timestamptz\" AND \"at\" <= now() ORDER BY \"at\""
+        ),
+        "{rows}"
+    );
+    let rows = table.cursor("name", "UTC").unwrap().rows(false);
+    assert!(
+        rows.ends_with("WHERE \"name\" COLLATE \"C\" IS NOT NULL ORDER BY \"name\" COLLATE \"C\""),
+        "{rows}"
+    );
+    assert!(table.cursor("name", "UTC").unwrap().beyond().is_none());
+    assert_eq!(table.cursor("took", "UTC").err().map(|error: Error| error.kind()), Some(ErrorKind::Settings));
+}
+
+#[test]
+fn a_selection_is_one_table_or_one_query() {
+    let relation = |json: serde_json::Value| {
+        PostgresSelection::relation(&Selection::new(json.as_object().unwrap().clone()))
+    };
+    let query = relation(serde_json::json!({ "query": " select 1 ; " })).unwrap();
+    assert_eq!(query, Relation::Query("select 1".to_owned()));
+    assert!(relation(serde_json::json!({ "query": "select 1; drop table t" })).is_err());
+}
+
+fn shapes() -> Vec<Shape> {
+    let plain = [
+        Type::BOOL,
+        Type::INT2,
+        Type::INT4,
+        Type::INT8,
+        Type::OID,
+        Type::FLOAT4,
+        Type::FLOAT8,
+        Type::NUMERIC,
+        Type::TEXT,
+        Type::JSON,
+        Type::JSONB,
+        Type::BYTEA,
+        Type::TIMESTAMPTZ,
+        Type::TIMESTAMP,
+        Type::DATE,
+        Type::TIME,
+        Type::UUID,
+        Type::INT4_ARRAY,
+        Type::TEXT_ARRAY,
+        Type::NUMERIC_ARRAY,
+        Type::DATE_ARRAY,
+    ];
+    plain.iter().map(Shape::of).collect()
+}
+
+proptest! {
+    #[test]
+    fn bytes_that_are_no_value_are_refused_without_a_panic(cell in prop::collection::vec(any::<u8>(), 0..64)) {
+        let mut arena = Arena::default();
+        for shape in shapes() {
+            let _ = shape.decode(&cell, &mut arena);
+        }
+    }
+
+    #[test]
+    fn every_bit_pattern_of_a_time_is_told_or_refused(bits in any::<i64>()) {
+        let mut arena = Arena::default();
+        for shape in [Shape::Timestamptz, Shape::Timestamp, Shape::Time] {
+            let _ = shape.decode(&bits.to_be_bytes(), &mut arena);
+        }
+        let _ = Shape::Date.decode(&bits.to_be_bytes()[..4], &mut arena);
+    }
+}

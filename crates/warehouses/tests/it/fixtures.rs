@@ -1,0 +1,119 @@
+//! Databases of their own, as sources and sinks.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use tidegate_model::ErrorKind;
+use tidegate_testkit::conforms::sink::{MakePlace, SinkPlace, WrongPlace};
+use tidegate_testkit::conforms::{Example, PRIVATE, SourceExample, SourcePlace};
+
+use crate::postgres_server::Database;
+
+const ROWS: i64 = 40;
+
+/// The example of a type. A type without one fails the suite.
+pub fn of(kind: &str) -> Option<Example> {
+    (kind == "postgres").then(postgres)
+}
+
+/// How a place for a sink of this type is made.
+pub fn sink_of(kind: &str) -> Option<MakePlace> {
+    (kind == "postgres").then_some(|| Box::pin(postgres_sink()))
+}
+
+fn postgres() -> Example {
+    Example {
+        // Nobody listens there.
+        settings: json!({
+            "host": "127.0.0.1",
+            "port": 1,
+            "database": "shop",
+            "user": "tidegate",
+            "password": "f00d-4-postgres",
+            "tls": "disable",
+        }),
+        source: Some(SourceExample {
+            places: || {
+                Box::pin(async {
+                    let database = Arc::new(Database::new().await);
+                    database
+                        .run(&format!(
+                            "CREATE TABLE t AS SELECT n AS id, '{PRIVATE} ' || n AS note, n::numeric(9,2) AS total, \
+                             n % 2 = 0 AS even, n / 8.0::float8 AS share, md5(n::text)::uuid AS code, \
+                             '\\x00ff'::bytea AS raw, DATE '2026-01-01' + n AS day, TIME '00:00' + n * interval '1 min' AS clock, \
+                             TIMESTAMP '2026-01-01 00:00' + n * interval '1 h' AS wall, json_build_object('n', n)::jsonb AS doc, \
+                             ARRAY[n, NULL] AS list, n * interval '1 h' AS span, inet '10.0.0.1' + n AS address, \
+                             CASE WHEN n > 3 THEN '2026-01-01Z'::timestamptz + n / 3 * interval '1 us' END AS at \
+                             FROM generate_series(1, {ROWS}) AS n"
+                        ))
+                        .await;
+                    vec![
+                        table(&database, json!({ "table": "public.t" })),
+                        table(&database, json!({ "query": "select * from t;" })),
+                    ]
+                })
+            },
+        }),
+        ..Example::default()
+    }
+}
+
+fn table(database: &Arc<Database>, selection: Value) -> SourcePlace {
+    let kept = Arc::clone(database);
+    SourcePlace {
+        settings: Value::Object(database.settings(json!({})).members().clone()),
+        project: std::env::temp_dir(),
+        selection,
+        missing: json!({ "table": "public.tt" }),
+        failing: Some(json!({ "query": "select note::int from t" })),
+        rows: ROWS as usize,
+        cursor: Some("at"),
+        key: &["id"],
+        untyped: &["span", "address"],
+        running: Box::new(move || {
+            let database = Arc::clone(&kept);
+            Box::pin(async move {
+                let running = "select count(*) from pg_stat_activity \
+                    where datname = current_database() and application_name = 'tidegate'";
+                let count: i64 = database.admin.query_one(running, &[]).await.expect("a count").get(0);
+                usize::try_from(count).expect("a count")
+            })
+        }),
+        keep: Box::new(Arc::clone(database)),
+    }
+}
+
+async fn postgres_sink() -> SinkPlace {
+    let database = Arc::new(Database::new().await);
+    let with = |changes: Value| json!(database.settings(changes).members());
+    let wrong = |what, settings, target, kind| WrongPlace { what, settings, target, kind };
+    let wrong = vec![
+        wrong("nobody listens", with(json!({ "port": 1 })), json!({}), ErrorKind::Unavailable),
+        wrong(
+            "no such database",
+            with(json!({ "database": "none_of_these" })),
+            json!({}),
+            ErrorKind::Missing,
+        ),
+        wrong("a wrong password", with(json!({ "password": "wrong" })), json!({}), ErrorKind::Denied),
+    ];
+    let settings = with(json!({}));
+    SinkPlace {
+        settings,
+        target: json!({}),
+        folder: std::env::temp_dir(),
+        http: None,
+        ids: Box::new(move || {
+            let database = Arc::clone(&database);
+            Box::pin(async move {
+                // Nothing is there before the table is.
+                let rows = database.admin.query("SELECT event_id FROM shop_events.events", &[]).await;
+                rows.unwrap_or_default().iter().map(|row| row.get(0)).collect()
+            })
+        }),
+        exactly_once: true,
+        too_large: None,
+        wrong,
+        keep: Box::new(()),
+    }
+}
