@@ -25,18 +25,18 @@ pub(super) struct Fields {
 /// What is known of a field of a value that was written as JSON.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Found {
-    /// From where to where it stands in the text; none where it is missing.
+    /// From where to where it stands in the text; none if it is missing.
     pub(super) at: Option<(usize, usize)>,
-    /// The instant that stands there: nobody has to read it out of the text again.
+    /// The instant, if it is known: saves parsing the text again.
     pub(super) instant: Option<Timestamp>,
 }
 
-/// A place in the value. Paths that start alike share their first nodes.
+/// A node of the value. Paths with a common start share their first nodes.
 #[derive(Debug, Default)]
 pub(super) struct Node {
     /// The fields that want what stands here, by position.
     here: Vec<usize>,
-    /// The places inside.
+    /// The nodes inside.
     inside: Vec<(String, Node)>,
 }
 
@@ -76,7 +76,7 @@ impl Fields {
     }
 
     /// Checks that `text` is JSON and appends the value of each field, null
-    /// where there is none. Where a member stands twice, the last one counts.
+    /// if there is none. Where a member stands twice, the last one counts.
     pub(super) fn find(&self, text: &Text, out: &mut Vec<Value>) -> Result<(), Reason> {
         let (mut few, mut many) = ([None; FEW], Vec::new());
         let found = match few.get_mut(..self.wanted.len()) {
@@ -86,7 +86,7 @@ impl Fields {
                 &mut many
             }
         };
-        self.root.look(text, found).map_err(|cause| {
+        self.root.find(text, found).map_err(|cause| {
             Reason::new(
                 "invalid_json",
                 format!("not valid JSON at line {}, column {}", cause.line(), cause.column()),
@@ -103,7 +103,7 @@ impl Fields {
         &self.root
     }
 
-    /// Appends the value of each field, null where there is none. `found` says where
+    /// Appends the value of each field, null if there is none. `found` says where
     /// each of them was written.
     pub(super) fn read(&self, text: &Text, found: &[Found], out: &mut Vec<Value>) -> Result<(), Reason> {
         for (found, wanted) in found.iter().zip(&self.wanted) {
@@ -127,12 +127,12 @@ fn cell(raw: Option<&str>, text: &Text, (name, reading): &(String, Reading)) -> 
 }
 
 impl Node {
-    /// The place of a member.
+    /// Returns the node of a member.
     pub(super) fn member(&self, name: &[u8]) -> Option<&Node> {
         self.inside.iter().find(|(step, _)| step.as_bytes() == name).map(|(_, node)| node)
     }
 
-    /// The place of an item of an array.
+    /// Returns the node of an item of an array.
     pub(super) fn item(&self, index: usize) -> Option<&Node> {
         self.inside.iter().find(|(step, _)| step.parse() == Ok(index)).map(|(_, node)| node)
     }
@@ -145,7 +145,7 @@ impl Node {
     }
 
     /// Looks through one whole text.
-    fn look<'de>(&self, text: &'de str, found: &mut [Option<&'de RawValue>]) -> serde_json::Result<()> {
+    fn find<'de>(&self, text: &'de str, found: &mut [Option<&'de RawValue>]) -> serde_json::Result<()> {
         let mut deserializer = serde_json::Deserializer::from_str(text);
         if self.inside.is_empty() {
             IgnoredAny::deserialize(&mut deserializer)?;
@@ -176,7 +176,7 @@ impl<'de> DeserializeSeed<'de> for At<'_, 'de> {
         }
         // A field and a field inside it: rare enough to read that part twice.
         if !node.inside.is_empty() {
-            node.look(raw.get(), found).map_err(D::Error::custom)?;
+            node.find(raw.get(), found).map_err(D::Error::custom)?;
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 //! Whatever the format, a value becomes JSON text once: JSON is shared as it
 //! came, Avro and Protobuf are written as JSON straight from their bytes.
 //! Fields are found in that text in one pass, those of Avro while it is written,
-//! and what nobody asked for is only carried along. A message that cannot be decoded has a reason and
+//! and the rest is only copied. A message that cannot be decoded has a reason and
 //! stops nothing; only a registry that cannot be asked ends the feed.
 
 mod avro;
@@ -46,16 +46,16 @@ const FIXED: [(&str, DataType); 8] = [
     ("tombstone", DataType::Boolean),
 ];
 
-/// Which part of a message is meant.
+/// A part of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Part {
+pub(crate) enum MessagePart {
     /// The key.
     Key,
     /// The value.
     Value,
 }
 
-/// Makes rows of messages.
+/// Converts messages to rows.
 pub(crate) struct Decoder {
     columns: Arc<Columns>,
     fields: Fields,
@@ -82,8 +82,8 @@ impl Decoder {
         Ok(Decoder {
             columns: Columns::new(names),
             fields: Fields::new(&settings.fields),
-            key: codec(Part::Key)?,
-            value: codec(Part::Value)?,
+            key: codec(MessagePart::Key)?,
+            value: codec(MessagePart::Value)?,
         })
     }
 
@@ -107,8 +107,8 @@ impl Decoder {
     /// The row of a message, or the reason why it is none.
     ///
     /// # Errors
-    /// Only what concerns the whole feed: the registry cannot be reached or
-    /// refuses us. Nothing of the message was used then; ask again later.
+    /// Only errors of the whole feed: the registry cannot be reached or denies
+    /// access. The message is untouched then; try again later.
     pub(crate) async fn row(&self, message: &Message<'_>) -> Result<Result<Row, Reason>, Error> {
         let value = match message.payload {
             None => None,

@@ -25,7 +25,7 @@ pub fn of(kind: &str) -> Option<Example> {
 
 /// How a place for a sink of this type is made.
 pub fn sink_of(kind: &str) -> Option<MakePlace> {
-    (kind == "kafka").then_some(|| Box::pin(outlet()))
+    (kind == "kafka").then_some(|| Box::pin(sink_topic()))
 }
 
 fn kafka() -> Example {
@@ -83,7 +83,7 @@ async fn topic() -> SourcePlace {
 }
 
 /// A topic to write events to.
-async fn outlet() -> SinkPlace {
+async fn sink_topic() -> SinkPlace {
     let brokers = brokers();
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", &brokers).set("group.id", "none").set("enable.partition.eof", "true");
