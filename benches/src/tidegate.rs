@@ -13,6 +13,13 @@ use tokio::time;
 
 use crate::memory;
 
+/// The program that forgets: built beside this one.
+pub(crate) fn forgetful() -> Result<PathBuf> {
+    let program = std::env::current_exe()?.with_file_name("tidegate-forgetful");
+    ensure!(program.exists(), "no program at {}: run cargo build --release", program.display());
+    Ok(program)
+}
+
 /// A program that does not start or stop in so long has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -31,6 +38,12 @@ impl Tidegate {
             .with_context(|| format!("no program at {}: run cargo build --release", program.display()))?;
         fs::create_dir_all(folder)?;
         Ok(Tidegate { program, folder: folder.to_owned() })
+    }
+
+    /// The same program, made to forget what the variables of `src/forgetful.rs` say.
+    pub(crate) fn forgetful(&self) -> Result<Tidegate> {
+        let program = forgetful()?;
+        Ok(Tidegate { program, folder: self.folder.clone() })
     }
 
     /// Where it works: the project file, its data and what it writes.

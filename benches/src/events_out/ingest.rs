@@ -78,7 +78,10 @@ pub(super) async fn measure(plan: &Plan, tidegate: &Tidegate) -> Result<()> {
 /// One round on a program that remembers nothing. With the log on, every event is found in it afterwards.
 async fn one(tidegate: &Tidegate, shape: &Shape, log: &str) -> Result<Round> {
     tidegate.forget()?;
-    let serving = tidegate.serve(&[("TIDEGATE_BENCH_LOG", log)]).await?;
+    let serving = match log {
+        "off" => tidegate.forgetful()?.serve(&[("BENCH_LOG", log)]).await?,
+        _ => tidegate.serve(&[]).await?,
+    };
     let load = Load {
         address: serving.address,
         path: PATH,

@@ -16,6 +16,7 @@ use crate::memory;
 use crate::peer::Peer;
 use crate::receiver::Receiver;
 use crate::report::Measure;
+use crate::tidegate::forgetful;
 
 const QUERY: &str = "select event_name, user_id, event_timestamp, event_data from bench_events";
 
@@ -143,13 +144,14 @@ impl Stage {
         match way {
             Way::Copy => self.copy(rows).await,
             Way::Tidegate { ledger } => {
-                let mut tidegate = self.server.command(&self.tidegate);
+                let program = if *ledger { self.tidegate.clone() } else { forgetful()? };
+                let mut tidegate = self.server.command(&program);
                 tidegate
                     .args(["run", "rows_in", "--output", "json", "--project"])
                     .arg(&self.folder)
                     .arg("--data")
                     .arg(self.empty_folder()?)
-                    .env("TIDEGATE_BENCH_LEDGER", if *ledger { "on" } else { "off" })
+                    .env("BENCH_LEDGER", if *ledger { "on" } else { "off" })
                     .env("BENCH_API_KEY", "bench");
                 self.send(tidegate, rows).await
             }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
+use crate::parts::Replaced;
+
 /// Moves customer data between warehouses, streams and engagement platforms.
 ///
 /// Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 partial (rows
@@ -49,6 +51,9 @@ pub(crate) struct Place {
     /// Days that events are kept.
     #[arg(long, global = true, env = "TIDEGATE_EVENT_DAYS", default_value_t = 90)]
     pub(crate) event_days: u32,
+
+    #[arg(skip)]
+    pub(crate) replaced: Replaced,
 }
 
 /// How results are printed.

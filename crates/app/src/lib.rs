@@ -17,6 +17,7 @@ use clap::Parser;
 use tidegate_model::ErrorKind;
 
 use crate::cli::Cli;
+pub use crate::parts::Replaced;
 
 /// Everything was done.
 const DONE: u8 = 0;
@@ -29,7 +30,13 @@ const PARTIAL: u8 = 3;
 
 /// Runs the program and returns its exit code.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    run(Replaced::default())
+}
+
+/// Runs the program with other parts and returns its exit code.
+pub fn run(replaced: Replaced) -> ExitCode {
+    let mut cli = Cli::parse();
+    cli.place.replaced = replaced;
     // What runs for weeks says when it stops and when it goes on.
     let serves = matches!(cli.command, cli::Command::Serve { .. });
     output::start_logging(cli.verbose.saturating_add(u8::from(serves)));

@@ -3,28 +3,24 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use futures_util::StreamExt;
-use jiff::Timestamp;
-
 use crate::registry::CONNECTORS;
 use tidegate_engine::project::{self, Project};
-use tidegate_engine::service::{Config, Engine, Rehearsal};
-use tidegate_model::{
-    Appended, Checkpoint, Clock, Error, Event, EventLog, Feed, Lag, LoggedEvent, Reading, Secret, Store,
-    StreamId, SystemClock,
-};
+use tidegate_engine::service::{Config, Engine};
+use tidegate_model::{Clock, Error, EventLog, Secret, Store, SystemClock};
 use tidegate_state::{LogAccess, LogConfig, StateConfig, StoreLocation};
 
 use crate::cli::Place;
 use crate::owner;
 
-/// Set to `off` by the benchmark suite to measure what the ledger costs.
-const BENCH_LEDGER: &str = "TIDEGATE_BENCH_LEDGER";
-
-/// Set to `off` by the benchmark suite to measure what durable events cost:
-/// they are acknowledged and forgotten.
-const BENCH_LOG: &str = "TIDEGATE_BENCH_LOG";
+/// Parts that a program built on this one puts in the place of the usual ones: a benchmark
+/// measures the cost of a part with it. `tidegate` itself replaces nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Replaced {
+    /// Wraps the store.
+    pub store: Option<fn(Arc<dyn Store>) -> Arc<dyn Store>>,
+    /// Makes the event log.
+    pub log: Option<fn() -> Arc<dyn EventLog>>,
+}
 
 /// The master key of the sealed secrets, where it is not kept beside them.
 const MASTER_KEY: &str = "TIDEGATE_MASTER_KEY";
@@ -60,10 +56,10 @@ impl Place {
             master_key: std::env::var(MASTER_KEY).ok().map(Secret::new),
         };
         let store = tidegate_state::open(config).await?;
-        if std::env::var(BENCH_LEDGER).is_ok_and(|ledger| ledger == "off") {
-            return Ok(Arc::new(Rehearsal::over(store)));
-        }
-        Ok(store)
+        Ok(match self.replaced.store {
+            Some(wrap) => wrap(store),
+            None => store,
+        })
     }
 
     /// Where events are durable.
@@ -72,8 +68,8 @@ impl Place {
         clock: Arc<dyn Clock>,
         access: LogAccess,
     ) -> Result<Arc<dyn EventLog>, Error> {
-        if std::env::var(BENCH_LOG).is_ok_and(|log| log == "off") {
-            return Ok(Arc::new(Forgetful));
+        if let Some(log) = self.replaced.log {
+            return Ok(log());
         }
         tidegate_state::open_log(LogConfig::new(self.data_folder().join("events"), clock, access))
     }
@@ -104,39 +100,5 @@ impl Place {
             data: self.data_folder(),
             log_days: self.event_days,
         }))
-    }
-}
-
-/// A log that keeps nothing.
-struct Forgetful;
-
-#[async_trait]
-impl EventLog for Forgetful {
-    async fn append(&self, _: &StreamId, events: Vec<Event>) -> Result<Appended, Error> {
-        Ok(Appended { events: events.len() as u64, repeated: 0 })
-    }
-
-    async fn read(
-        &self,
-        _: &StreamId,
-        _: Option<&Checkpoint>,
-        reading: Reading,
-    ) -> Result<Feed<LoggedEvent>, Error> {
-        Ok(match reading.follow {
-            true => futures_util::stream::pending().boxed(),
-            false => futures_util::stream::empty().boxed(),
-        })
-    }
-
-    async fn lag(&self, _: &StreamId, _: Option<&Checkpoint>) -> Result<Vec<Lag>, Error> {
-        Ok(Vec::new())
-    }
-
-    async fn streams(&self) -> Result<Vec<StreamId>, Error> {
-        Ok(Vec::new())
-    }
-
-    async fn trim(&self, _: Timestamp) -> Result<(), Error> {
-        Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! The rights that reading needs, and the commands that give them.
+//! The rights that are needed, and the commands that grant them.
 
 use std::fmt::Write as _;
 
@@ -7,10 +7,10 @@ use tidegate_model::{ConnectionId, Error, Settings};
 use crate::selection::KafkaSelection;
 use crate::settings::KafkaSettings;
 
-/// Whose rights these are, and to what.
+/// A user, and the topics and group that the rights are for.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Access {
-    /// The user, where one logs in by name.
+    /// The user, if the login has a name.
     principal: Option<String>,
     /// Whether the cluster is on Confluent Cloud, where service accounts hold the rights.
     cloud: bool,
@@ -20,7 +20,7 @@ pub(crate) struct Access {
 }
 
 impl Access {
-    /// The rights of a connection; of its topics and group with a selection.
+    /// Creates the rights of a connection, with a selection also those of its topics and group.
     pub(crate) fn new(settings: &KafkaSettings, selection: Option<&KafkaSelection>) -> Access {
         Access {
             principal: settings.principal().map(str::to_owned),
@@ -31,7 +31,7 @@ impl Access {
         }
     }
 
-    /// The user as people read it.
+    /// Returns the user for messages.
     pub(crate) fn user(&self) -> &str {
         match &self.principal {
             Some(principal) => principal,
@@ -40,7 +40,7 @@ impl Access {
         }
     }
 
-    /// The commands for all topics.
+    /// Returns the commands for all topics.
     pub(crate) fn topic_commands(&self) -> String {
         let placeholder = vec!["<topic>".to_owned()];
         let topics = if self.topics.is_empty() { &placeholder } else { &self.topics };
@@ -48,27 +48,27 @@ impl Access {
         commands.join("\n")
     }
 
-    /// The commands for one topic: READ and DESCRIBE.
+    /// Returns the commands for one topic: READ and DESCRIBE.
     pub(crate) fn topic_command(&self, topic: &str) -> String {
         self.commands(&["READ", "DESCRIBE"], "topic", topic)
     }
 
-    /// The command for the group: READ.
+    /// Returns the command for the group: READ.
     pub(crate) fn group_commands(&self) -> String {
         self.commands(&["READ"], "consumer-group", self.group.as_deref().unwrap_or("<group>"))
     }
 
-    /// The brokers, for messages.
+    /// Returns the brokers, for messages.
     pub(crate) fn brokers(&self) -> &str {
         &self.brokers
     }
 
-    /// The commands for one topic that is written.
+    /// Returns the commands for writing to a topic.
     pub(crate) fn write_command(&self, operations: &[&str], topic: &str) -> String {
         self.commands(operations, "topic", topic)
     }
 
-    /// The command that makes a topic.
+    /// Returns the command that creates a topic.
     pub(crate) fn create_command(&self, topic: &str) -> String {
         if self.cloud {
             return format!("confluent kafka topic create {} --partitions 12", quoted(topic));
@@ -106,7 +106,7 @@ impl Access {
     }
 }
 
-/// A word as a shell reads it.
+/// Quotes a word for the shell.
 fn quoted(word: &str) -> String {
     let plain = |byte: u8| {
         byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b':' | b',' | b'/' | b'@')
@@ -118,7 +118,7 @@ fn quoted(word: &str) -> String {
     }
 }
 
-/// What a customer's administrator runs once.
+/// Returns the commands that an administrator runs once.
 ///
 /// # Errors
 /// Settings or a selection that cannot work.
@@ -144,7 +144,7 @@ confluent api-key create --service-account <service-account-id> --resource <clus
     } else {
         let _ = write!(
             text,
-            "# 1. A user that can only read, where the brokers ask for a login (here with SCRAM).
+            "# 1. A user that can only read, if the brokers require a login (here with SCRAM).
 kafka-configs --bootstrap-server {} --alter --entity-type users --entity-name {} --add-config 'SCRAM-SHA-512=[password=<strong-unique-password>]'
 
 ",

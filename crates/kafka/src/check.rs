@@ -1,4 +1,4 @@
-//! Proves each right that reading needs.
+//! Checks each right that reading needs.
 
 use std::time::{Duration, Instant};
 
@@ -8,29 +8,29 @@ use rdkafka::topic_partition_list::Offset;
 use tidegate_model::{Checks, Error, ErrorKind, Reason};
 use tokio::runtime::Handle;
 
+use crate::connection::Connection;
 use crate::decode::Decoder;
 use crate::errors;
-use crate::look::{Look, list};
 use crate::message::Message;
-use crate::progress::Part;
+use crate::metadata::ClusterMetadata;
+use crate::partition::{TopicPartition, list};
 use crate::selection::KafkaSelection;
-use crate::source::Shared;
 
-/// How long one message may take to come.
-const FETCH: Duration = Duration::from_secs(10);
+/// How long to wait for a message.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Looks at the cluster, each topic, the schema registry where a message needs it, and the group.
+/// Checks the cluster, each topic, the schema registry if a message needs it, and the group.
 ///
 /// # Errors
-/// Only what prevents looking at all.
-pub(crate) fn run(shared: &Shared, selection: Option<&KafkaSelection>) -> Result<Checks, Error> {
+/// Only what prevents checking at all.
+pub(crate) fn run(connection: &Connection, selection: Option<&KafkaSelection>) -> Result<Checks, Error> {
     let mut checks = Checks::default();
     let Some(selection) = selection else {
-        shared.look(None, |look| {
-            match look.topics() {
+        connection.with_metadata(None, |metadata| {
+            match metadata.topics() {
                 Ok(topics) => checks.pass(
                     "brokers",
-                    format!("{} answer, {} topics are ours to see", look.brokers, topics.len()),
+                    format!("{} respond, {} topics are visible", metadata.brokers, topics.len()),
                 ),
                 Err(error) => checks.fail("brokers", error.chain(), error.next_step()),
             }
@@ -38,17 +38,17 @@ pub(crate) fn run(shared: &Shared, selection: Option<&KafkaSelection>) -> Result
         })?;
         return Ok(checks);
     };
-    shared.look(Some(selection), |look| {
+    connection.with_metadata(Some(selection), |metadata| {
         let mut all = Vec::new();
         for topic in &selection.topics {
             let name = format!("DESCRIBE on topic {topic}");
-            match look.partitions(topic) {
-                Ok(parts) => {
-                    checks.pass(name, format!("{} partitions", parts.len()));
-                    all.extend(parts);
+            match metadata.partitions(topic) {
+                Ok(partitions) => {
+                    checks.pass(name, format!("{} partitions", partitions.len()));
+                    all.extend(partitions);
                 }
                 Err(error) => {
-                    let remedy = remedy(&error, &look.access.topic_command(topic));
+                    let remedy = remedy(&error, &metadata.access.topic_command(topic));
                     checks.fail(name, error.chain(), remedy);
                     if error.kind() == ErrorKind::Unavailable {
                         return Ok(());
@@ -56,17 +56,18 @@ pub(crate) fn run(shared: &Shared, selection: Option<&KafkaSelection>) -> Result
                 }
             }
         }
-        let decoder = shared.decoder(selection)?;
+        let decoder = connection.decoder(selection)?;
         for topic in &selection.topics {
-            let parts: Vec<Part> = all.iter().filter(|part| *part.0 == **topic).cloned().collect();
-            if parts.is_empty() {
+            let partitions: Vec<TopicPartition> =
+                all.iter().filter(|partition| *partition.0 == **topic).cloned().collect();
+            if partitions.is_empty() {
                 continue;
             }
             let name = format!("READ on topic {topic}");
-            match fetch(look, &parts, &decoder) {
+            match fetch(metadata, &partitions, &decoder) {
                 Ok(None) => checks.pass(name, "there is no message yet"),
                 Ok(Some(Ok(Ok(())))) => checks.pass(name, "a message was read"),
-                // One message is one rejected row; that it stands for all of them is for people to see.
+                // One message is one rejected row; whether all are like it is for people to judge.
                 Ok(Some(Ok(Err(reason)))) => {
                     checks.pass(name, format!("a message was read, and is no row: {}", reason.message));
                 }
@@ -75,15 +76,17 @@ pub(crate) fn run(shared: &Shared, selection: Option<&KafkaSelection>) -> Result
                     checks.fail(format!("schemas of topic {topic}"), error.chain(), error.next_step());
                 }
                 Err(error) => {
-                    checks.fail(name, error.chain(), remedy(&error, &look.access.topic_command(topic)));
+                    checks.fail(name, error.chain(), remedy(&error, &metadata.access.topic_command(topic)));
                 }
             }
         }
-        if let Some(part) = all.first() {
+        if let Some(partition) = all.first() {
             let name = format!("READ on group {}", selection.group);
-            match look.committed(std::slice::from_ref(part)) {
+            match metadata.committed(std::slice::from_ref(partition)) {
                 Ok(_) => checks.pass(name, "its committed offsets can be read"),
-                Err(error) => checks.fail(name, error.chain(), remedy(&error, &look.access.group_commands())),
+                Err(error) => {
+                    checks.fail(name, error.chain(), remedy(&error, &metadata.access.group_commands()))
+                }
             }
         }
         Ok(())
@@ -91,7 +94,7 @@ pub(crate) fn run(shared: &Shared, selection: Option<&KafkaSelection>) -> Result
     Ok(checks)
 }
 
-/// The commands where a right is missing, else the error's own next step.
+/// Returns the commands if a right is missing, else the error's own next step.
 fn remedy(error: &Error, commands: &str) -> String {
     match error.kind() {
         ErrorKind::Denied if !commands.is_empty() => commands.to_owned(),
@@ -99,45 +102,52 @@ fn remedy(error: &Error, commands: &str) -> String {
     }
 }
 
-/// What became of a message: a row, or why it is none; an error where that cannot be told.
+/// A message became a row or was rejected; an error if neither can be decided.
 type Decoded = Result<Result<(), Reason>, Error>;
 
-/// Reads one message of a topic where there is one, without the group, and decodes it.
-fn fetch(look: &Look<'_>, parts: &[Part], decoder: &Decoder) -> Result<Option<Decoded>, Error> {
+/// Reads one message of a topic, if there is one, without the group, and decodes it.
+fn fetch(
+    metadata: &ClusterMetadata<'_>,
+    partitions: &[TopicPartition],
+    decoder: &Decoder,
+) -> Result<Option<Decoded>, Error> {
     let doing = "reading a message";
-    let wrap = |error: &KafkaError| errors::wrap(doing, error, look.access);
-    let edges = look.edges(parts)?;
+    let wrap = |error: &KafkaError| errors::wrap(doing, error, metadata.access);
+    let watermarks = metadata.watermarks(partitions)?;
     // The partition with the most messages is the likeliest to give one.
-    let fullest = parts.iter().max_by_key(|part| edges.get(*part).map_or(0, |edges| edges.end - edges.low));
-    let Some(part) = fullest else { return Ok(None) };
-    let from = edges.get(part).map_or(0, |edges| edges.low);
-    look.consumer
-        .assign(&list(std::iter::once((part, Offset::Offset(from))))?)
+    let fullest = partitions.iter().max_by_key(|partition| {
+        watermarks.get(*partition).map_or(0, |watermarks| watermarks.end - watermarks.low)
+    });
+    let Some(partition) = fullest else { return Ok(None) };
+    let from = watermarks.get(partition).map_or(0, |watermarks| watermarks.low);
+    metadata
+        .consumer
+        .assign(&list(std::iter::once((partition, Offset::Offset(from))))?)
         .map_err(|error| wrap(&error))?;
     let since = Instant::now();
     let found = loop {
-        match look.consumer.poll(Duration::from_millis(100)) {
+        match metadata.consumer.poll(Duration::from_millis(100)) {
             Some(Ok(message)) => {
-                let row = Handle::current().block_on(decoder.row(&Message::of(&message, &part.0)));
+                let row = Handle::current().block_on(decoder.row(&Message::of(&message, &partition.0)));
                 break Ok(Some(row.map(|row| row.map(drop))));
             }
             Some(Err(KafkaError::PartitionEOF(_))) => break Ok(None),
             Some(Err(error)) => {
                 let code = errors::code_of(&error).filter(|code| errors::is_final(*code));
                 if let Some(code) = code {
-                    let words = look.consumer.context().words(code);
-                    break Err(errors::explain(doing, code, words.as_deref(), look.access));
+                    let message = metadata.consumer.context().message_of(code);
+                    break Err(errors::explain(doing, code, message.as_deref(), metadata.access));
                 }
             }
             None => {}
         }
-        if since.elapsed() > FETCH {
+        if since.elapsed() > FETCH_TIMEOUT {
             break Err(Error::new(
                 ErrorKind::Unavailable,
-                format!("{doing}: the leader of {}[{}] gave nothing", part.0, part.1),
+                format!("{doing}: the leader of {}[{}] gave nothing", partition.0, partition.1),
             ));
         }
     };
-    let _ = look.consumer.unassign();
+    let _ = metadata.consumer.unassign();
     found
 }

@@ -10,14 +10,12 @@ use rdkafka::consumer::BaseConsumer;
 use tidegate_model::{Error, Tools};
 use tokio::runtime::Handle;
 
-use crate::context::Context;
-use crate::feed::Session;
+use crate::context::{Context, RebalanceListener};
 use crate::settings::{KafkaSettings, Mechanism, Sasl};
 use crate::token::Tokens;
 
-/// Settings of the library that a person may change: all about speed and
-/// patience. What decides where reading stands, who we are and which programs
-/// run is not among them.
+/// Settings of the library that `properties` may change: all about speed and
+/// patience. Offsets, credentials and programs to run are not among them.
 ///
 /// Source: librdkafka 2.12, CONFIGURATION.md.
 const FREE: &[&str] = &[
@@ -60,7 +58,7 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Sets the library up. Nothing is reached yet.
+    /// Configures the library. Nothing is contacted yet.
     ///
     /// # Errors
     /// Settings that cannot work.
@@ -91,44 +89,44 @@ impl Client {
         Ok(Client { config, tokens })
     }
 
-    /// A consumer with these settings besides; `session` learns of its partitions.
+    /// Creates a consumer with additional settings; `listener` follows its partitions.
     ///
     /// # Errors
-    /// Settings that the library refuses, such as a certificate that cannot be read.
+    /// Settings that the library rejects, such as a certificate that cannot be read.
     pub(crate) fn consumer(
         &self,
         more: &[(&str, &str)],
-        session: Option<Arc<Session>>,
+        listener: Option<Arc<dyn RebalanceListener>>,
     ) -> Result<BaseConsumer<Context>, Error> {
-        self.create(more, session, |context| context)
+        self.create(more, listener, |context| context)
     }
 
-    /// Any client of the library with these settings besides; `wrap` makes its context.
+    /// Creates any client of the library with additional settings; `wrap` makes its context.
     ///
     /// # Errors
-    /// Settings that the library refuses, such as a certificate that cannot be read.
+    /// Settings that the library rejects, such as a certificate that cannot be read.
     pub(crate) fn create<C: ClientContext, T: FromClientConfigAndContext<C>>(
         &self,
         more: &[(&str, &str)],
-        session: Option<Arc<Session>>,
+        listener: Option<Arc<dyn RebalanceListener>>,
         wrap: impl FnOnce(Context) -> C,
     ) -> Result<T, Error> {
         let runtime = Handle::try_current()
-            .map_err(|cause| Error::internal("opening Kafka outside of the runtime").caused_by(cause))?;
+            .map_err(|cause| Error::internal("start Kafka outside of the runtime").caused_by(cause))?;
         let mut config = self.config.clone();
         for (name, value) in more {
             config.set(*name, *value);
         }
-        let context = wrap(Context::new(self.tokens.clone(), runtime, session));
+        let context = wrap(Context::new(self.tokens.clone(), runtime, listener));
         config.create_with_context(context).map_err(|error| unusable(&error))
     }
 
-    /// Whether a setting of the library is made already.
+    /// Returns whether a setting of the library is set.
     pub(crate) fn sets(&self, name: &str) -> bool {
         self.config.get(name).is_some()
     }
 
-    /// A setting of the library in milliseconds.
+    /// Returns a setting of the library in milliseconds.
     pub(crate) fn millis(&self, name: &str) -> Option<u64> {
         self.config.get(name)?.parse().ok()
     }
@@ -146,11 +144,11 @@ const DEFAULTS: &[(&str, &str)] = &[
     // A process that was killed frees its partitions after this time.
     ("session.timeout.ms", "15000"),
     ("heartbeat.interval.ms", "3000"),
-    // What is read ahead is bounded; what waits for room asks again soon.
+    // Reading ahead is bounded; a full queue is checked again soon.
     ("queued.max.messages.kbytes", "16384"),
     ("fetch.queue.backoff.ms", "10"),
-    // One request to a broker is under way at a time: while it waits for partitions at
-    // their end, those that had no room when it left get nothing.
+    // One fetch per broker is in flight at a time: while it waits for partitions at their
+    // end, partitions whose queue was full when it was sent get nothing.
     ("fetch.wait.max.ms", "100"),
     ("reconnect.backoff.ms", "100"),
     ("reconnect.backoff.max.ms", "10000"),
@@ -169,12 +167,12 @@ fn log_in(config: &mut ClientConfig, sasl: &Sasl) {
 
 fn trust(config: &mut ClientConfig, settings: &KafkaSettings, project: &Path) {
     let Some(tls) = &settings.tls else { return };
-    let place = |path: &Path| project.join(path).display().to_string();
+    let absolute = |path: &Path| project.join(path).display().to_string();
     if let Some(ca) = &tls.ca {
-        config.set("ssl.ca.location", place(ca));
+        config.set("ssl.ca.location", absolute(ca));
     }
     if let Some(certificate) = &tls.certificate {
-        config.set("ssl.certificate.location", place(certificate));
+        config.set("ssl.certificate.location", absolute(certificate));
     }
     if let Some(key) = &tls.key {
         config.set("ssl.key.pem", key.expose());
@@ -184,20 +182,20 @@ fn trust(config: &mut ClientConfig, settings: &KafkaSettings, project: &Path) {
     }
 }
 
-/// The library names the setting it dislikes, never a value that is secret.
+/// Names the rejected setting, never its value, which may be a secret.
 fn unusable(error: &rdkafka::error::KafkaError) -> Error {
     use rdkafka::error::KafkaError;
     match error {
         // Its third and fourth parts are the name and the value.
         KafkaError::ClientConfig(_, cause, name, _) if !cause.contains('"') => {
-            Error::settings(format!("the Kafka client refuses `{name}`: {cause}"))
+            Error::settings(format!("the Kafka client rejects `{name}`: {cause}"))
         }
         KafkaError::ClientConfig(_, _, name, _) => {
-            Error::settings(format!("the Kafka client refuses the value of `{name}`"))
+            Error::settings(format!("the Kafka client rejects the value of `{name}`"))
         }
         KafkaError::ClientCreation(cause) => {
-            Error::settings(format!("the Kafka client refuses its settings: {cause}"))
+            Error::settings(format!("the Kafka client rejects its settings: {cause}"))
         }
-        _ => Error::settings("the Kafka client refuses its settings"),
+        _ => Error::settings("the Kafka client rejects its settings"),
     }
 }

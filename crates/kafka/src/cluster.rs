@@ -1,4 +1,4 @@
-//! How one cluster is reached, by whoever writes to it.
+//! A cluster that records are written to.
 
 use std::time::Duration;
 
@@ -8,26 +8,27 @@ use tidegate_model::{Error, Settings, Tools};
 
 use crate::access::Access;
 use crate::client::Client as Clients;
+use crate::errors;
 use crate::settings::KafkaSettings;
 
-/// The longest wait for an answer about a topic.
-pub(crate) const ANSWER: Duration = Duration::from_secs(10);
+/// How long to wait for a response about a topic.
+pub(crate) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest name of a topic. Source: Kafka, `Topic.MAX_NAME_LENGTH`.
 const TOPIC_BYTES_MAX: usize = 249;
 
-/// Brokers, credentials, and the rights that are needed there.
+/// The brokers, the credentials and the rights that are needed there.
 #[derive(Clone)]
 pub(crate) struct Cluster {
-    /// Makes clients.
+    /// Creates clients.
     pub(crate) client: Clients,
     /// Who we are, for messages.
     pub(crate) access: Access,
-    /// What has to be allowed on a topic.
+    /// The rights that are needed on a topic.
     pub(crate) operations: &'static [&'static str],
 }
 
 impl Cluster {
-    /// Remembers how to connect. Nothing is reached yet.
+    /// Creates the clients of a cluster. Nothing is contacted yet.
     ///
     /// # Errors
     /// Settings that cannot work.
@@ -40,12 +41,17 @@ impl Cluster {
         let client = Clients::new(&settings, tools)?;
         Ok(Cluster { client, access: Access::new(&settings, None), operations })
     }
+
+    /// Returns the error of an operation on a topic, with what to do about it.
+    pub(crate) fn explain(&self, operation: &str, topic: &str, code: Code) -> Error {
+        errors::explain_topic(&self.access, self.operations, operation, topic, code)
+    }
 }
 
-/// Whether Kafka takes a name for a topic.
+/// Checks the name of a topic.
 ///
 /// # Errors
-/// [`tidegate_model::ErrorKind::Settings`] that says what it takes.
+/// [`tidegate_model::ErrorKind::Settings`] that says which names Kafka accepts.
 pub(crate) fn check_topic(setting: &str, topic: &str) -> Result<(), Error> {
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     if topic.is_empty()
@@ -53,20 +59,18 @@ pub(crate) fn check_topic(setting: &str, topic: &str) -> Result<(), Error> {
         || !topic.bytes().all(legal)
         || matches!(topic, "." | "..")
     {
-        return Err(Error::settings(format!(
-            "`{setting}`: `{topic}` is no name that Kafka takes for a topic"
-        ))
-        .hint("use up to 249 letters, digits, dots, underscores and hyphens"));
+        return Err(Error::settings(format!("`{setting}`: `{topic}` is not a valid name of a topic"))
+            .hint("use up to 249 letters, digits, dots, underscores and hyphens"));
     }
     Ok(())
 }
 
-/// How many partitions a topic has; `None` where there is no such topic. Blocks.
+/// Returns the number of partitions of a topic; `None` if there is no such topic. Blocks.
 ///
 /// # Errors
-/// What Kafka said, or that it said nothing.
+/// The code of the response, or of its absence.
 pub(crate) fn partitions<C: ClientContext>(client: &Client<C>, topic: &str) -> Result<Option<i32>, Code> {
-    let metadata = client.fetch_metadata(Some(topic), ANSWER).map_err(|error| code(&error))?;
+    let metadata = client.fetch_metadata(Some(topic), RESPONSE_TIMEOUT).map_err(|error| code(&error))?;
     let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else { return Ok(None) };
     match found.error().map(Code::from) {
         None => Ok(Some(i32::try_from(found.partitions().len()).unwrap_or(i32::MAX))),
@@ -75,19 +79,19 @@ pub(crate) fn partitions<C: ClientContext>(client: &Client<C>, topic: &str) -> R
     }
 }
 
-/// What an error of the library is about.
+/// Returns the code of an error of the library.
 pub(crate) fn code(error: &KafkaError) -> Code {
     error.rdkafka_error_code().unwrap_or(Code::Unknown)
 }
 
-/// Runs what blocks where it may.
+/// Runs blocking work on a thread that may block.
 ///
 /// # Errors
-/// Those of `work`; [`Error::internal`] where it was cut short.
+/// Those of `work`; [`Error::internal`] if it was interrupted.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
     tokio::task::spawn_blocking(work)
         .await
-        .map_err(|cause| Error::internal("waiting for Kafka was cut short").caused_by(cause))?
+        .map_err(|cause| Error::internal("waiting for Kafka was interrupted").caused_by(cause))?
 }

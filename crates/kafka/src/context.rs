@@ -1,7 +1,7 @@
-//! What the client library tells us while it is polled.
+//! Callbacks of the client library.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::RDKafkaLogLevel;
@@ -14,18 +14,34 @@ use tidegate_model::Error;
 use tokio::runtime::Handle;
 
 use crate::errors;
-use crate::feed::{Session, rebalance};
+use crate::partition::lock;
 use crate::token::Tokens;
 
-/// Failures that are remembered until somebody asks.
-const REMEMBERED: usize = 16;
+/// How many errors are kept until they are taken.
+const ERRORS_KEPT: usize = 16;
 
-/// Collects what the library says, and answers what it asks.
+/// Follows the partitions of a consumer. The client library calls it on the
+/// thread that polls, while it polls or closes, never two calls at once.
+pub(crate) trait RebalanceListener: Send + Sync {
+    /// The group assigned partitions. The listener assigns them to the consumer.
+    fn on_assigned(&self, consumer: &BaseConsumer<Context>, partitions: &TopicPartitionList);
+
+    /// The group revokes partitions. The listener unassigns them from the consumer.
+    fn on_revoked(&self, consumer: &BaseConsumer<Context>, partitions: &TopicPartitionList);
+
+    /// A commit of offsets has ended.
+    fn on_commit(&self, result: KafkaResult<()>, offsets: &TopicPartitionList);
+
+    /// The client library reports its statistics, at the interval that the consumer sets.
+    fn on_statistics(&self, statistics: &Statistics);
+}
+
+/// Keeps the errors that the library reports, and answers its callbacks.
 pub(crate) struct Context {
     tokens: Option<Arc<Tokens>>,
     runtime: Handle,
-    session: Option<Arc<Session>>,
-    said: Mutex<VecDeque<(Code, String)>>,
+    listener: Option<Arc<dyn RebalanceListener>>,
+    errors: Mutex<VecDeque<(Code, String)>>,
     token_failure: Mutex<Option<Error>>,
 }
 
@@ -33,23 +49,23 @@ impl Context {
     pub(crate) fn new(
         tokens: Option<Arc<Tokens>>,
         runtime: Handle,
-        session: Option<Arc<Session>>,
+        listener: Option<Arc<dyn RebalanceListener>>,
     ) -> Context {
-        Context { tokens, runtime, session, said: Mutex::default(), token_failure: Mutex::default() }
+        Context { tokens, runtime, listener, errors: Mutex::default(), token_failure: Mutex::default() }
     }
 
-    /// The words that came last with a code.
-    pub(crate) fn words(&self, code: Code) -> Option<String> {
-        let said = lock(&self.said);
-        said.iter().rev().find(|(known, _)| *known == code).map(|(_, words)| words.clone())
+    /// Returns the latest message of an error code.
+    pub(crate) fn message_of(&self, code: Code) -> Option<String> {
+        let errors = lock(&self.errors);
+        errors.iter().rev().find(|(known, _)| *known == code).map(|(_, message)| message.clone())
     }
 
-    /// What was said since the last time, oldest first.
-    pub(crate) fn take_said(&self) -> Vec<(Code, String)> {
-        lock(&self.said).drain(..).collect()
+    /// Takes the errors reported since the last call, oldest first.
+    pub(crate) fn take_errors(&self) -> Vec<(Code, String)> {
+        lock(&self.errors).drain(..).collect()
     }
 
-    /// Why there was no token, if so.
+    /// Takes the error of the last token that could not be fetched.
     pub(crate) fn take_token_failure(&self) -> Option<Error> {
         lock(&self.token_failure).take()
     }
@@ -59,23 +75,23 @@ impl ClientContext for Context {
     const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        // What matters comes as an error too, and is told once. Lines here would repeat with each attempt.
+        // Serious problems also arrive as errors, once. Log lines repeat with each attempt.
         tracing::debug!(?level, facility, message, "kafka client");
     }
 
     fn stats(&self, statistics: Statistics) {
-        if let Some(session) = &self.session {
-            session.observe(&statistics);
+        if let Some(listener) = &self.listener {
+            listener.on_statistics(&statistics);
         }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
         let Some(code) = errors::code_of(&error) else { return };
-        let mut said = lock(&self.said);
-        if said.len() == REMEMBERED {
-            said.pop_front();
+        let mut errors = lock(&self.errors);
+        if errors.len() == ERRORS_KEPT {
+            errors.pop_front();
         }
-        said.push_back((code, reason.to_owned()));
+        errors.push_back((code, reason.to_owned()));
     }
 
     fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
@@ -93,23 +109,20 @@ impl ConsumerContext for Context {
         &self,
         consumer: &BaseConsumer<Context>,
         err: RDKafkaRespErr,
-        parts: &mut TopicPartitionList,
+        partitions: &mut TopicPartitionList,
     ) {
-        let Some(session) = &self.session else { return };
+        let Some(listener) = &self.listener else { return };
         match err {
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => rebalance::take(session, consumer, parts),
-            _ => rebalance::give_up(session, consumer, parts),
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
+                listener.on_assigned(consumer, partitions)
+            }
+            _ => listener.on_revoked(consumer, partitions),
         }
     }
 
     fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
-        if let Some(session) = &self.session {
-            session.committed(result, offsets);
+        if let Some(listener) = &self.listener {
+            listener.on_commit(result, offsets);
         }
     }
-}
-
-/// No holder of these locks can leave them half changed.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

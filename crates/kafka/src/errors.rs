@@ -1,11 +1,11 @@
-//! What the client library says, as people read it.
+//! Errors of the client library and of brokers, with their kind and the next step.
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use tidegate_model::{Error, ErrorKind};
 
 use crate::access::Access;
 
-/// What a code is about.
+/// Returns the kind of an error code.
 pub(crate) fn kind_of(code: Code) -> ErrorKind {
     match code {
         Code::Authentication
@@ -46,15 +46,18 @@ pub(crate) fn kind_of(code: Code) -> ErrorKind {
     }
 }
 
-/// Whether waiting cannot mend it, so that reading ends with it.
+/// Returns whether waiting cannot fix the error, so that reading ends with it.
 pub(crate) fn is_final(code: Code) -> bool {
     matches!(kind_of(code), ErrorKind::Denied | ErrorKind::Missing | ErrorKind::Settings)
 }
 
-/// The error of a code: what was being done, the library's own words, what to do next.
-pub(crate) fn explain(doing: &str, code: Code, words: Option<&str>, access: &Access) -> Error {
-    let said = words.filter(|words| !words.is_empty()).map_or_else(|| code.to_string(), str::to_owned);
-    let error = Error::new(kind_of(code), format!("{doing}: {}", first(&said)));
+/// Returns the error of a code: the operation, the library's own message, the next step.
+///
+/// For those who read; [`explain_topic`] is for those who write.
+pub(crate) fn explain(doing: &str, code: Code, message: Option<&str>, access: &Access) -> Error {
+    let message =
+        message.filter(|message| !message.is_empty()).map_or_else(|| code.to_string(), str::to_owned);
+    let error = Error::new(kind_of(code), format!("{doing}: {}", first(&message)));
     match code {
         Code::TopicAuthorizationFailed => error.hint(access.topic_commands()),
         Code::GroupAuthorizationFailed => error.hint(access.group_commands()),
@@ -72,12 +75,82 @@ pub(crate) fn explain(doing: &str, code: Code, words: Option<&str>, access: &Acc
             "the brokers must speak TLS on this port, with a certificate that `tls.ca` or the machine trusts",
         ),
         Code::BrokerTransportFailure | Code::AllBrokersDown | Code::Resolve | Code::OperationTimedOut => error
-            .hint("check `brokers`, `security` and the way there: the port must answer, and so must the addresses that the brokers advertise"),
+            .hint(
+                "check `brokers`, `security` and the network: the port must answer, and so must the addresses \
+                 that the brokers advertise",
+            ),
         _ => error,
     }
 }
 
-/// The code inside an error of the client library, where it has one.
+/// Explains why an operation on a topic failed, for those who write to it.
+/// `operations` are the rights that they need on it.
+pub(crate) fn explain_topic(
+    access: &Access,
+    operations: &[&str],
+    operation: &str,
+    topic: &str,
+    code: Code,
+) -> Error {
+    let (brokers, user) = (access.brokers(), access.user());
+    let doing = format!("{operation} the topic `{topic}`");
+    match code {
+        Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => {
+            Error::new(ErrorKind::Missing, format!("{doing}: Kafka at {brokers} has no such topic"))
+                .hint(format!("run: {}", access.create_command(topic)))
+        }
+        Code::TopicAuthorizationFailed => {
+            Error::new(ErrorKind::Denied, format!("{doing}: Kafka at {brokers} denies it to {user}"))
+                .hint(format!("run: {}", access.write_command(operations, topic)))
+        }
+        Code::ClusterAuthorizationFailed => Error::new(
+            ErrorKind::Denied,
+            format!("{doing}: Kafka at {brokers} denies {user} to write idempotently or to create topics"),
+        )
+        .hint(format!(
+            "allow {user} IDEMPOTENT_WRITE on the cluster, which brokers before 2.8 require, and CREATE, \
+                 or create the topic yourself: {}",
+            access.create_command(topic)
+        )),
+        Code::Authentication | Code::SaslAuthenticationFailed => {
+            Error::new(ErrorKind::Denied, format!("Kafka at {brokers} rejects the credentials"))
+                .hint("correct the key or the password, and the SASL mechanism")
+        }
+        Code::SSL => Error::settings(format!("TLS with Kafka at {brokers} failed"))
+            .hint("check the certificate authority under `tls`, and that the port speaks TLS"),
+        Code::MessageSizeTooLarge => {
+            Error::new(ErrorKind::TooLarge, format!("{doing}: the request is larger than it takes"))
+                .hint("raise max.message.bytes of the topic")
+        }
+        Code::QueueFull => Error::new(ErrorKind::Throttled(None), format!("{doing}: too much is waiting")),
+        Code::InvalidTopic | Code::PolicyViolation | Code::InvalidReplicationFactor | Code::InvalidConfig => {
+            Error::settings(format!("{doing}: Kafka at {brokers} rejects it: {code}"))
+        }
+        Code::NotEnoughReplicas | Code::NotEnoughReplicasAfterAppend => Error::new(
+            ErrorKind::Unavailable,
+            format!("{doing}: too few of its replicas are alive to make it durable"),
+        )
+        .hint("start the brokers that are down; it continues by itself"),
+        Code::AllBrokersDown
+        | Code::BrokerTransportFailure
+        | Code::Resolve
+        | Code::OperationTimedOut
+        | Code::RequestTimedOut
+        | Code::MessageTimedOut
+        | Code::TimedOutQueue
+        | Code::BrokerNotAvailable
+        | Code::LeaderNotAvailable
+        | Code::NotLeaderForPartition
+        | Code::NetworkException
+        | Code::KafkaStorageError => {
+            Error::new(ErrorKind::Unavailable, format!("{doing}: Kafka at {brokers} does not answer: {code}"))
+                .hint("check `brokers` and the firewall in between; it continues by itself")
+        }
+        _ => Error::new(ErrorKind::Unexpected, format!("{doing}: Kafka at {brokers} answered {code}")),
+    }
+}
+
+/// Returns the code inside an error of the client library, if it has one.
 pub(crate) fn code_of(error: &KafkaError) -> Option<Code> {
     match error {
         KafkaError::AdminOp(code)
@@ -98,7 +171,7 @@ pub(crate) fn code_of(error: &KafkaError) -> Option<Code> {
     }
 }
 
-/// An error of the client library in terms of this program.
+/// Converts an error of the client library.
 pub(crate) fn wrap(doing: &str, error: &KafkaError, access: &Access) -> Error {
     match code_of(error) {
         Some(code) => explain(doing, code, None, access),
@@ -106,7 +179,7 @@ pub(crate) fn wrap(doing: &str, error: &KafkaError, access: &Access) -> Error {
     }
 }
 
-/// The first 300 characters: enough to tell, too little to flood.
+/// Returns the first 300 characters.
 fn first(text: &str) -> String {
     text.chars().take(300).collect()
 }

@@ -1,27 +1,28 @@
 //! Kafka and Confluent Cloud: topics as sources, sinks and as the event log.
 
 mod access;
-mod beginning;
 mod check;
 mod client;
 mod cluster;
+mod connection;
 mod context;
 mod decode;
 mod errors;
 mod feed;
 mod log;
-mod look;
 mod message;
+mod metadata;
 mod names;
+mod partition;
 mod producer;
 mod progress;
 mod record;
-mod refusal;
 mod registry;
 mod selection;
 mod settings;
 mod sink;
 mod source;
+mod start_offsets;
 #[cfg(test)]
 mod tests;
 mod token;

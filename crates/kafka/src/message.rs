@@ -1,4 +1,4 @@
-//! A message as the consumer has it.
+//! A message of the consumer.
 
 use jiff::Timestamp;
 use rdkafka::message::{BorrowedMessage, Headers, Message as _};
@@ -15,16 +15,16 @@ pub(crate) struct Message<'a> {
     pub(crate) offset: i64,
     /// When it was produced or appended, as the topic is set up.
     pub(crate) timestamp: Option<Timestamp>,
-    /// Key, where it has one.
+    /// Key, if it has one.
     pub(crate) key: Option<&'a [u8]>,
     /// Value; none for a tombstone.
     pub(crate) payload: Option<&'a [u8]>,
-    /// Headers in order; a name may stand several times.
+    /// Headers in order; a name may occur several times.
     pub(crate) headers: Vec<(&'a str, Option<&'a [u8]>)>,
 }
 
 impl<'a> Message<'a> {
-    /// A message of the library; its topic's name is at hand as shared text.
+    /// Wraps a message of the library, with its topic's name as shared text.
     pub(crate) fn of(message: &'a BorrowedMessage<'_>, topic: &'a Text) -> Message<'a> {
         let headers = message.headers();
         Message {

@@ -1,7 +1,7 @@
-//! Writing records, each with an answer of its own.
+//! Writing records, each with a result of its own.
 //!
-//! Idempotent and acknowledged by all replicas in sync: what is written is there
-//! once, in order, and stays.
+//! Idempotent and acknowledged by all in-sync replicas: a written record exists
+//! once, in order, and durably.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -20,17 +20,17 @@ use crate::errors;
 /// The largest record that is sent at all; the topic's own limit is mostly lower.
 pub(crate) const RECORD_BYTES_MAX: usize = 8 << 20;
 
-/// What no setting may change: written once, kept by all replicas in sync.
-const PROMISED: &[(&str, &str)] = &[("enable.idempotence", "true"), ("acks", "all")];
+/// Settings that delivery depends on: written once, kept by all in-sync replicas.
+const REQUIRED: &[(&str, &str)] = &[("enable.idempotence", "true"), ("acks", "all")];
 
-/// What a producer does where the settings of its cluster do not say otherwise.
-const WRITING: &[(&str, &str)] = &[
-    // A topic is made on purpose, with its retention.
+/// Defaults of a producer, which the connection may override.
+const DEFAULTS: &[(&str, &str)] = &[
+    // A topic is created explicitly, with its retention.
     ("allow.auto.create.topics", "false"),
     ("compression.type", "lz4"),
     // As Java clients do: their streams of the same keys can be joined.
     ("partitioner", "murmur2_random"),
-    // Answers come soon enough for the engine to wait and try again.
+    // Errors arrive soon enough for the engine to wait and retry.
     ("message.timeout.ms", "30000"),
     ("topic.metadata.propagation.max.ms", "10000"),
     ("queue.buffering.max.kbytes", "131072"),
@@ -39,24 +39,24 @@ const WRITING: &[(&str, &str)] = &[
 
 /// A record to write.
 pub(crate) struct Outgoing<'a> {
-    /// Decides the partition.
+    /// Determines the partition.
     pub(crate) key: &'a [u8],
     /// The value.
     pub(crate) payload: &'a [u8],
     /// The headers.
     pub(crate) headers: OwnedHeaders,
-    /// When it was made, in milliseconds; now where absent.
+    /// Its time in milliseconds; now if absent.
     pub(crate) timestamp: Option<i64>,
 }
 
-/// What became of a record.
+/// The result of writing a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fate {
+pub(crate) enum WriteResult {
     /// All replicas in sync have it.
     Written,
     /// It was not written.
-    Refused(Code),
-    /// Nobody knows.
+    Rejected(Code),
+    /// It may have been written: no response arrived.
     Lost(Code),
 }
 
@@ -66,10 +66,10 @@ pub(crate) struct Producer {
     running: Mutex<Option<Running>>,
 }
 
-type Running = ThreadedProducer<Answers>;
+type Running = ThreadedProducer<DeliveryContext>;
 
 impl Producer {
-    /// Remembers how to write. Nothing is connected yet.
+    /// Creates a producer. Nothing is connected yet.
     pub(crate) fn new(cluster: Cluster) -> Producer {
         Producer { cluster, running: Mutex::default() }
     }
@@ -81,79 +81,79 @@ impl Producer {
 
     fn running(&self) -> Result<Running, Error> {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        // After a fatal error, only a new producer may go on.
+        // After a fatal error, only a new producer may continue.
         let usable = running.as_ref().filter(|producer| producer.client().fatal_error().is_none());
         if let Some(producer) = usable {
             return Ok(producer.clone());
         }
         let client = &self.cluster.client;
         let more: Vec<(&str, &str)> =
-            WRITING.iter().filter(|(name, _)| !client.sets(name)).chain(PROMISED).copied().collect();
-        let started: Running = client.create(&more, None, Answers)?;
+            DEFAULTS.iter().filter(|(name, _)| !client.sets(name)).chain(REQUIRED).copied().collect();
+        let started: Running = client.create(&more, None, DeliveryContext)?;
         *running = Some(started.clone());
         Ok(started)
     }
 
-    /// How many partitions a topic has; `None` where there is no such topic.
+    /// Returns the number of partitions of a topic; `None` if there is no such topic.
     ///
     /// # Errors
-    /// Whatever keeps us from asking.
+    /// No broker responds, or access is denied.
     pub(crate) async fn partitions(&self, topic: &str) -> Result<Option<i32>, Error> {
         let (producer, cluster, topic) = (self.running()?, self.cluster.clone(), topic.to_owned());
         blocking(move || {
             partitions(producer.client(), &topic).map_err(|code| {
-                // Without an answer, what the connection met says more.
-                let met = producer.client().context().met();
-                cluster.explain("looking for", &topic, met.unwrap_or(code))
+                // Without a response, the error of the connection says more.
+                let cause = producer.client().context().connection_error();
+                cluster.explain("looking for", &topic, cause.unwrap_or(code))
             })
         })
         .await
     }
 
-    /// Writes records and waits for the answer to each, in the order of the records.
+    /// Writes records and waits for the result of each, in the order of the records.
     ///
     /// # Errors
-    /// Only where nothing was written.
+    /// Only if nothing was written.
     pub(crate) async fn send<'a>(
         &self,
         topic: &str,
         records: impl ExactSizeIterator<Item = Outgoing<'a>> + Send,
-    ) -> Result<Vec<Fate>, Error> {
-        // What never gets an answer stays lost.
-        let mut fates = vec![Fate::Lost(Code::DestroyBroker); records.len()];
-        let mut incoming = self.enqueue(topic, records, &mut fates)?;
-        while let Some((at, fate)) = incoming.recv().await {
-            if let Some(known) = fates.get_mut(at) {
-                *known = fate;
+    ) -> Result<Vec<WriteResult>, Error> {
+        // A record without a result stays lost.
+        let mut results = vec![WriteResult::Lost(Code::DestroyBroker); records.len()];
+        let mut incoming = self.enqueue(topic, records, &mut results)?;
+        while let Some((at, result)) = incoming.recv().await {
+            if let Some(known) = results.get_mut(at) {
+                *known = result;
             }
         }
-        if fates.iter().any(|fate| matches!(fate, Fate::Refused(_))) {
-            // Librdkafka remembers what a broker refused, for minutes, unless it
-            // looks at the topic again. What it finds is told by the next request.
+        if results.iter().any(|result| matches!(result, WriteResult::Rejected(_))) {
+            // Librdkafka caches a rejection for minutes unless it refreshes the topic's
+            // metadata. The next request reports what it finds.
             let _ = self.partitions(topic).await;
         }
-        Ok(fates)
+        Ok(results)
     }
 
     fn enqueue<'a>(
         &self,
         topic: &str,
         records: impl Iterator<Item = Outgoing<'a>>,
-        fates: &mut [Fate],
-    ) -> Result<mpsc::UnboundedReceiver<(usize, Fate)>, Error> {
+        results: &mut [WriteResult],
+    ) -> Result<mpsc::UnboundedReceiver<(usize, WriteResult)>, Error> {
         let producer = self.running()?;
-        // Holds at most one answer for each record.
-        let (answers, incoming) = mpsc::unbounded_channel();
+        // Holds at most one result for each record.
+        let (sender, incoming) = mpsc::unbounded_channel();
         for (at, outgoing) in records.enumerate() {
-            let slot = Box::new(Slot { at, answers: answers.clone() });
-            let mut record = BaseRecord::with_opaque_to(topic, slot)
+            let pending = Box::new(PendingRecord { at, results: sender.clone() });
+            let mut record = BaseRecord::with_opaque_to(topic, pending)
                 .key(outgoing.key)
                 .payload(outgoing.payload)
                 .headers(outgoing.headers);
             record.timestamp = outgoing.timestamp;
             if let Err((error, _)) = producer.send(record) {
-                // What stands behind it may be of the same user, and overtakes nothing.
-                fates[at..].fill(Fate::Refused(code(&error)));
+                // Records after it may be of the same user and must not overtake it.
+                results[at..].fill(WriteResult::Rejected(code(&error)));
                 break;
             }
         }
@@ -161,27 +161,28 @@ impl Producer {
     }
 }
 
-/// Where the answer to one record goes.
-pub(crate) struct Slot {
+/// A record without a result yet: where to send it.
+pub(crate) struct PendingRecord {
     at: usize,
-    answers: mpsc::UnboundedSender<(usize, Fate)>,
+    results: mpsc::UnboundedSender<(usize, WriteResult)>,
 }
 
-/// Hands answers on.
-pub(crate) struct Answers(Context);
+/// Sends the result of each record to the waiting call.
+pub(crate) struct DeliveryContext(Context);
 
-impl Answers {
-    /// What the connection met that waiting cannot mend.
-    fn met(&self) -> Option<Code> {
-        let said = self.0.take_said();
-        said.into_iter()
+impl DeliveryContext {
+    /// Returns the latest error of the connection that waiting cannot fix.
+    fn connection_error(&self) -> Option<Code> {
+        let errors = self.0.take_errors();
+        errors
+            .into_iter()
             .rev()
             .map(|(code, _)| code)
             .find(|code| errors::is_final(*code) || *code == Code::SSL)
     }
 }
 
-impl ClientContext for Answers {
+impl ClientContext for DeliveryContext {
     const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
 
     fn error(&self, error: KafkaError, reason: &str) {
@@ -197,22 +198,22 @@ impl ClientContext for Answers {
     }
 }
 
-impl ProducerContext for Answers {
-    type DeliveryOpaque = Box<Slot>;
+impl ProducerContext for DeliveryContext {
+    type DeliveryOpaque = Box<PendingRecord>;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, slot: Box<Slot>) {
-        let fate = match result {
-            Ok(_) => Fate::Written,
-            Err((error, _)) => fate(code(error)),
+    fn delivery(&self, result: &DeliveryResult<'_>, pending: Box<PendingRecord>) {
+        let result = match result {
+            Ok(_) => WriteResult::Written,
+            Err((error, _)) => write_result(code(error)),
         };
-        // Nobody waits any more where a run was cut short.
-        let _ = slot.answers.send((slot.at, fate));
+        // The receiver is gone if the run was interrupted.
+        let _ = pending.results.send((pending.at, result));
     }
 }
 
-/// Whether a failure leaves doubt. Source: librdkafka, `rdkafka.h`, and Kafka's
-/// `Errors`: these are told before a record is appended.
-fn fate(code: Code) -> Fate {
+/// Returns whether a record with this error may have been written. Source: librdkafka,
+/// `rdkafka.h`, and Kafka's `Errors`: these occur before a record is appended.
+fn write_result(code: Code) -> WriteResult {
     match code {
         Code::MessageSizeTooLarge
         | Code::UnknownTopic
@@ -227,7 +228,7 @@ fn fate(code: Code) -> Fate {
         | Code::PolicyViolation
         | Code::NotEnoughReplicas
         | Code::PurgeQueue
-        | Code::QueueFull => Fate::Refused(code),
-        _ => Fate::Lost(code),
+        | Code::QueueFull => WriteResult::Rejected(code),
+        _ => WriteResult::Lost(code),
     }
 }

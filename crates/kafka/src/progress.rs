@@ -1,4 +1,4 @@
-//! How far a sync has come, partition by partition.
+//! The progress of a sync, partition by partition.
 
 use std::collections::BTreeMap;
 
@@ -6,28 +6,22 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tidegate_model::{Checkpoint, Error, Text};
 
-/// A partition of a topic.
-pub(crate) type Part = (Text, i32);
+use crate::partition::TopicPartition;
 
-/// The partition as people write it: `orders[3]`.
-pub(crate) fn name_of(part: &Part) -> String {
-    format!("{}[{}]", part.0, part.1)
-}
-
-/// What a checkpoint holds.
+/// The content of a checkpoint.
 ///
-/// The group's committed offsets are the truth that all processes share. This
-/// guards against a commit that was lost: a partition is read from the higher
+/// The group's committed offsets are what all processes of a sync share. The
+/// checkpoint guards against a lost commit: a partition is read from the higher
 /// of the two.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Progress {
-    kafka: BTreeMap<Text, BTreeMap<i32, Place>>,
+    kafka: BTreeMap<Text, BTreeMap<i32, PartitionOffset>>,
 }
 
-/// How far one partition was read.
+/// The position in one partition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Place {
-    /// The offset behind the last message.
+pub(crate) struct PartitionOffset {
+    /// The offset after the last message.
     pub(crate) next: i64,
     /// When the last message was made, in milliseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -44,72 +38,73 @@ pub(crate) struct Place {
 }
 
 impl Progress {
-    /// What a checkpoint says; nothing where there is none.
+    /// Reads a checkpoint. Without one, nothing is known.
     ///
     /// # Errors
-    /// A checkpoint that is none of Kafka's.
+    /// A checkpoint of another connector.
     pub(crate) fn of(checkpoint: Option<&Checkpoint>) -> Result<Progress, Error> {
         let Some(checkpoint) = checkpoint else { return Ok(Progress::default()) };
         let foreign = || {
-            Error::settings("the stored place of this sync is not one in topics")
-                .hint("the sync had another source before: reset it, and it begins where its group stands")
+            Error::settings("the stored checkpoint of this sync is not one of Kafka topics").hint(
+                "the sync had another source before: reset it, and it starts at the offsets of its group",
+            )
         };
         let progress = Progress::deserialize(&checkpoint.0).map_err(|cause| foreign().caused_by(cause))?;
-        let possible = progress.places().all(|((_, partition), place)| partition >= 0 && place.next >= 0);
+        let possible = progress.offsets().all(|((_, partition), offset)| partition >= 0 && offset.next >= 0);
         if possible { Ok(progress) } else { Err(foreign()) }
     }
 
-    /// The checkpoint that says it.
+    /// Returns the checkpoint.
     ///
     /// # Errors
-    /// None that can be named: text and numbers have a JSON form.
+    /// None that is known: text and numbers have a JSON form.
     pub(crate) fn checkpoint(&self) -> Result<Checkpoint, Error> {
         let value = serde_json::to_value(self)
-            .map_err(|cause| Error::internal("writing the place of a sync").caused_by(cause))?;
+            .map_err(|cause| Error::internal("writing the checkpoint of a sync").caused_by(cause))?;
         Ok(Checkpoint(value))
     }
 
-    /// Where a partition stands.
-    pub(crate) fn get(&self, part: &Part) -> Option<&Place> {
-        self.kafka.get(&part.0)?.get(&part.1)
+    /// Returns the position in a partition.
+    pub(crate) fn get(&self, partition: &TopicPartition) -> Option<&PartitionOffset> {
+        self.kafka.get(&partition.0)?.get(&partition.1)
     }
 
-    /// Every partition and where it stands.
-    pub(crate) fn places(&self) -> impl Iterator<Item = (Part, &Place)> {
-        self.kafka.iter().flat_map(|(topic, places)| {
-            places.iter().map(|(partition, place)| ((topic.clone(), *partition), place))
+    /// Returns every partition and the position in it.
+    pub(crate) fn offsets(&self) -> impl Iterator<Item = (TopicPartition, &PartitionOffset)> {
+        self.kafka.iter().flat_map(|(topic, offsets)| {
+            offsets.iter().map(|(partition, offset)| ((topic.clone(), *partition), offset))
         })
     }
 
-    /// Moves a partition on by `count` messages, the last of them made at `seen`.
+    /// Advances a partition by `count` messages, the last of them made at `seen`.
     pub(crate) fn advance(
         &mut self,
-        part: &Part,
+        partition: &TopicPartition,
         next: i64,
         count: u64,
         seen: Option<Timestamp>,
         now: Timestamp,
     ) {
-        let place = self.kafka.entry(part.0.clone()).or_default().entry(part.1).or_default();
+        let offset = self.kafka.entry(partition.0.clone()).or_default().entry(partition.1).or_default();
         let minute = now.as_second().div_euclid(60);
-        if minute != place.minute {
-            place.before = if minute == place.minute.saturating_add(1) { place.count } else { 0 };
-            place.count = 0;
-            place.minute = minute;
+        if minute != offset.minute {
+            offset.before = if minute == offset.minute.saturating_add(1) { offset.count } else { 0 };
+            offset.count = 0;
+            offset.minute = minute;
         }
-        place.count = place.count.saturating_add(count);
-        place.next = next;
-        place.seen_ms = seen.map(Timestamp::as_millisecond).or(place.seen_ms);
+        offset.count = offset.count.saturating_add(count);
+        offset.next = next;
+        offset.seen_ms = seen.map(Timestamp::as_millisecond).or(offset.seen_ms);
     }
 }
 
-impl Place {
-    /// When the last message was made.
+impl PartitionOffset {
+    /// Returns the time of the last message.
     pub(crate) fn seen(&self) -> Option<Timestamp> {
         self.seen_ms.and_then(|at| Timestamp::from_millisecond(at).ok())
     }
 
-    /// Messages in the last full minute before `now`.
+    /// Returns the messages read in the last full minute before `now`.
     pub(crate) fn per_minute(&self, now: Timestamp) -> u64 {
         match now.as_second().div_euclid(60).checked_sub(self.minute) {
             Some(0) => self.before,
@@ -127,35 +122,35 @@ mod tests {
 
     #[test]
     fn a_checkpoint_says_what_was_read() {
-        let (part, at) = (("orders".into(), 3), Timestamp::from_second(600).expect("a time"));
+        let (partition, at) = (("orders".into(), 3), Timestamp::from_second(600).expect("a time"));
         let mut progress = Progress::default();
 
-        progress.advance(&part, 10, 10, Some(at), at);
-        progress.advance(&part, 12, 2, None, at);
+        progress.advance(&partition, 10, 10, Some(at), at);
+        progress.advance(&partition, 12, 2, None, at);
 
         let checkpoint = progress.checkpoint().expect("JSON");
         let read = Progress::of(Some(&checkpoint)).expect("ours");
         assert_eq!(read, progress);
-        let place = read.get(&part).expect("a place");
-        assert_eq!((place.next, place.seen()), (12, Some(at)));
+        let offset = read.get(&partition).expect("an offset");
+        assert_eq!((offset.next, offset.seen()), (12, Some(at)));
     }
 
     #[test]
     fn the_rate_is_that_of_the_last_full_minute() {
-        let part = ("orders".into(), 0);
+        let partition = ("orders".into(), 0);
         let at = |second| Timestamp::from_second(second).expect("a time");
         let mut progress = Progress::default();
-        progress.advance(&part, 5, 5, None, at(60));
-        progress.advance(&part, 7, 2, None, at(121));
+        progress.advance(&partition, 5, 5, None, at(60));
+        progress.advance(&partition, 7, 2, None, at(121));
 
-        let place = progress.get(&part).expect("a place");
-        assert_eq!(place.per_minute(at(130)), 5);
-        assert_eq!(place.per_minute(at(181)), 2);
-        assert_eq!(place.per_minute(at(400)), 0);
+        let offset = progress.get(&partition).expect("an offset");
+        assert_eq!(offset.per_minute(at(130)), 5);
+        assert_eq!(offset.per_minute(at(181)), 2);
+        assert_eq!(offset.per_minute(at(400)), 0);
     }
 
     #[test]
-    fn what_is_no_place_in_topics_is_refused() {
+    fn a_checkpoint_of_another_connector_is_a_settings_error() {
         for torn in [json!(7), json!({ "files": {} }), json!({ "kafka": { "a": { "0": { "next": -1 } } } })] {
             let error = Progress::of(Some(&Checkpoint(torn))).expect_err("not ours");
             assert_eq!(error.kind(), tidegate_model::ErrorKind::Settings);

@@ -2,7 +2,7 @@
 //!
 //! The value is the event's own JSON, untouched; what is needed to find, filter
 //! or order it stands in the headers. Records of the event log and of the sink
-//! look alike, so that whoever can read one can read the other.
+//! have the same form, so that the same code reads both.
 
 use std::str;
 
@@ -18,7 +18,7 @@ const APP: &str = "app_id";
 const MESSAGE: &str = "message_id";
 const TEMPLATE: &str = "template_id";
 
-/// What orders an event among others: its user, itself where nobody is known.
+/// Returns the key that orders an event among others: its user, or its own id if the user is unknown.
 pub(crate) fn key(event: &Event) -> &[u8] {
     let key = if event.user.is_empty() { &event.id } else { &event.user };
     key.as_bytes()
@@ -44,13 +44,13 @@ fn header<'a>(key: &'a str, value: &'a str) -> Header<'a, &'a str> {
 /// Reads what [`headers`] wrote.
 ///
 /// # Errors
-/// Why the record is no event: somebody else wrote it.
+/// The reason why the record is not an event: another program wrote it.
 pub(crate) fn event(message: &BorrowedMessage<'_>) -> Result<LoggedEvent, Reason> {
     let foreign = |what: &str| Reason::new("no_event", format!("not written by an event log: {what}"));
     let mut texts: [Text; 6] = Default::default();
     let mut at = None;
     for header in message.headers().into_iter().flat_map(|headers| headers.iter()) {
-        let place = match header.key {
+        let index = match header.key {
             ID => 0,
             KIND => 1,
             USER => 2,
@@ -65,7 +65,7 @@ pub(crate) fn event(message: &BorrowedMessage<'_>) -> Result<LoggedEvent, Reason
             _ => continue,
         };
         let text = str::from_utf8(header.value.unwrap_or_default());
-        texts[place] = text.map_err(|_| foreign("a header is not UTF-8"))?.into();
+        texts[index] = text.map_err(|_| foreign("a header is not UTF-8"))?.into();
     }
     let [id, kind, user, app, about, template] = texts;
     if id.is_empty() {

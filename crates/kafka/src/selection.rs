@@ -1,4 +1,4 @@
-//! What a sync says about the topics that it reads.
+//! The selection of a sync: its topics, group and start.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use tidegate_model::{Error, Selection};
 use crate::decode::FormatSettings;
 use crate::names::Names;
 
-/// The topics, the group, and where a group without a place begins.
+/// The topics, the group, and where a group without committed offsets starts.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct TopicSettings {
@@ -21,15 +21,15 @@ struct TopicSettings {
     /// The consumer group. Each sync has one of its own, for example
     /// `tidegate-orders`: two syncs in one group would share the messages.
     group: String,
-    /// Where to begin while the group has no place of its own. Default: `earliest`.
+    /// Where to start if the group has committed no offset. Default: `earliest`.
     #[serde(default)]
     start: Start,
-    /// What becomes of messages without a value. Default: `rows`.
+    /// How messages without a value are treated. Default: `rows`.
     #[serde(default)]
     tombstones: Tombstones,
 }
 
-/// Where to begin while the group has no place of its own.
+/// Where to start if the group has committed no offset.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Start {
@@ -53,7 +53,7 @@ impl JsonSchema for Start {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "description": "Where to begin while the group has no place of its own.",
+            "description": "Where to start if the group has committed no offset.",
             "oneOf": [
                 { "const": "earliest", "description": "With the oldest message there is." },
                 { "const": "latest", "description": "With the next message that comes." },
@@ -89,7 +89,7 @@ impl JsonSchema for Start {
     }
 }
 
-/// What becomes of messages without a value.
+/// How messages without a value are treated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Tombstones {
@@ -98,7 +98,7 @@ pub(crate) enum Tombstones {
     Rows,
     /// They alone are rows, as a sync of deletions wants it.
     Only,
-    /// They are passed over.
+    /// They are skipped.
     Skip,
 }
 
@@ -111,7 +111,7 @@ pub(crate) struct KafkaSelection {
     pub(crate) group: String,
     /// Where to begin.
     pub(crate) start: Start,
-    /// What becomes of messages without a value.
+    /// How messages without a value are treated.
     pub(crate) tombstones: Tombstones,
     /// How messages are written.
     pub(crate) format: FormatSettings,

@@ -58,7 +58,7 @@ impl Security {
         }
     }
 
-    /// Whether somebody logs in.
+    /// Whether a login is used.
     pub(crate) fn logs_in(self) -> bool {
         matches!(self, Security::SaslPlaintext | Security::SaslSsl)
     }
@@ -129,7 +129,7 @@ pub(crate) struct Oidc {
 pub(crate) struct Tls {
     /// File with the authorities to trust (PEM). Default: those of the machine.
     pub(crate) ca: Option<PathBuf>,
-    /// File with our own certificate (PEM), where the brokers ask for one.
+    /// File with our own certificate (PEM), if the brokers ask for one.
     pub(crate) certificate: Option<PathBuf>,
     /// Its private key (PEM), best as `{ file: client.key }`.
     pub(crate) key: Option<Secret>,
@@ -199,7 +199,7 @@ impl KafkaSettings {
             }
             (Some(_), security) if !security.logs_in() => {
                 return Err(Error::settings(format!(
-                    "`security`: {} logs nobody in; use sasl_ssl",
+                    "`security`: {} does not use a login; use sasl_ssl",
                     security.name()
                 )));
             }

@@ -12,17 +12,17 @@ use tidegate_model::{
 };
 
 use crate::cluster::{Cluster, check_topic};
-use crate::producer::{Fate, Outgoing, Producer, RECORD_BYTES_MAX};
+use crate::producer::{Outgoing, Producer, RECORD_BYTES_MAX, WriteResult};
 use crate::record;
 
-/// What a record takes besides the event: names of headers, framing.
+/// Bytes of a record besides the event: names of headers, framing.
 const RECORD_OVERHEAD: usize = 160;
 
 /// The topic that an export writes.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct KafkaTarget {
-    /// Name of the topic. It must be there. Default: the name of the stream and
+    /// Name of the topic. It must exist. Default: the name of the stream and
     /// `_events`, for example `onesignal_events`.
     pub(crate) topic: Option<String>,
 }
@@ -32,7 +32,7 @@ pub(crate) struct KafkaSink {
     producer: Producer,
     topic: String,
     rehearsal: bool,
-    /// Whether the topic was there when we looked.
+    /// Whether the topic was found.
     found: AtomicBool,
 }
 
@@ -40,7 +40,7 @@ impl KafkaSink {
     /// Opens the sink. Nothing is connected yet.
     ///
     /// # Errors
-    /// Settings that cannot work, or a name that Kafka takes for no topic.
+    /// Settings that cannot work, or an invalid name of a topic.
     pub(crate) fn open(settings: &Settings, target: &SinkTarget, tools: &Tools) -> Result<KafkaSink, Error> {
         let cluster = Cluster::new(settings, &["WRITE", "DESCRIBE"], tools)?;
         let written: KafkaTarget = target.settings.parse()?;
@@ -50,48 +50,48 @@ impl KafkaSink {
         Ok(KafkaSink { producer: Producer::new(cluster), topic, rehearsal, found: AtomicBool::new(false) })
     }
 
-    /// Looks for the topic before anything is sent to it: what is refused here
-    /// leaves no doubt about any event.
+    /// Looks the topic up before anything is sent to it: an error here leaves no doubt
+    /// about any event.
     async fn find(&self) -> Result<i32, Error> {
         let partitions = self.producer.partitions(&self.topic).await?;
-        partitions.ok_or_else(|| self.refusal(Code::UnknownTopicOrPartition))
+        partitions.ok_or_else(|| self.error(Code::UnknownTopicOrPartition))
     }
 
-    fn refusal(&self, code: Code) -> Error {
+    fn error(&self, code: Code) -> Error {
         self.producer.cluster().explain("writing to", &self.topic, code)
     }
 
-    /// What the fates of a request's records mean to the engine.
-    fn receipt(&self, fates: &[Fate]) -> Result<Receipt, Error> {
-        let refused = |fate: &Fate| match fate {
-            Fate::Refused(code) => Some(*code),
-            Fate::Written | Fate::Lost(_) => None,
+    /// Returns the receipt for the results of a request's records.
+    fn receipt(&self, results: &[WriteResult]) -> Result<Receipt, Error> {
+        let rejected = |result: &WriteResult| match result {
+            WriteResult::Rejected(code) => Some(*code),
+            WriteResult::Written | WriteResult::Lost(_) => None,
         };
-        if let Some(codes) = fates.iter().map(refused).collect::<Option<Vec<Code>>>() {
+        if let Some(codes) = results.iter().map(rejected).collect::<Option<Vec<Code>>>() {
             let of_record = |code: &Code| matches!(code, Code::MessageSizeTooLarge | Code::InvalidRecord);
             let general = codes.iter().find(|code| !of_record(code));
             match (general, codes.as_slice()) {
                 (Some(code), _) => {
                     self.found.store(false, Ordering::Relaxed);
-                    return Err(self.refusal(*code));
+                    return Err(self.error(*code));
                 }
-                // Records are refused by the batch that they travel in: only one that
-                // travelled alone is known to be at fault.
-                (None, [code, _, ..]) => return Err(self.refusal(*code).context("several events at once")),
+                // Brokers reject whole batches: only a record that was sent alone is known to
+                // be at fault.
+                (None, [code, _, ..]) => return Err(self.error(*code).context("several events at once")),
                 (None, _) => {}
             }
         }
-        let alone = fates.len() == 1;
-        let outcomes = fates.iter().map(|fate| match fate {
-            Fate::Written => Outcome::Delivered,
-            Fate::Lost(code) => Outcome::Unknown(reason("answer_lost", "no answer came", *code)),
-            Fate::Refused(code @ Code::MessageSizeTooLarge) if alone => {
+        let alone = results.len() == 1;
+        let outcomes = results.iter().map(|result| match result {
+            WriteResult::Written => Outcome::Delivered,
+            WriteResult::Lost(code) => Outcome::Unknown(reason("answer_lost", "no answer came", *code)),
+            WriteResult::Rejected(code @ Code::MessageSizeTooLarge) if alone => {
                 Outcome::Rejected(reason("too_large", "the event is larger than the topic takes", *code))
             }
-            Fate::Refused(code @ Code::InvalidRecord) if alone => {
+            WriteResult::Rejected(code @ Code::InvalidRecord) if alone => {
                 Outcome::Rejected(reason("invalid_record", "the broker does not take the event", *code))
             }
-            Fate::Refused(code) => {
+            WriteResult::Rejected(code) => {
                 Outcome::Deferred(reason("not_written", "the broker did not take it", *code))
             }
         });
@@ -126,7 +126,7 @@ impl Destination<LoggedEvent> for KafkaSink {
         Limits {
             items_max: 5_000,
             bytes_max: RECORD_BYTES_MAX,
-            // Librdkafka fills its own requests; this only spares calls.
+            // Librdkafka fills its own requests; this only saves calls.
             fill: Duration::from_millis(20),
             requests_at_once: 4,
             rate: None,
@@ -162,7 +162,7 @@ impl Destination<LoggedEvent> for KafkaSink {
             headers: record::headers(&item.event),
             timestamp: None,
         });
-        let fates = self.producer.send(&self.topic, records).await?;
-        self.receipt(&fates)
+        let results = self.producer.send(&self.topic, records).await?;
+        self.receipt(&results)
     }
 }

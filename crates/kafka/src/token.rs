@@ -57,7 +57,7 @@ impl Tokens {
     /// not be called on a thread of the runtime.
     ///
     /// # Errors
-    /// The provider does not answer, or refuses.
+    /// The provider does not respond, or denies the token.
     pub(crate) fn token(&self, runtime: &Handle) -> Result<OAuthToken, Error> {
         let (token, expires_in) = match &self.origin {
             Origin::Given(token) => (token.expose().to_owned(), None),
@@ -81,7 +81,7 @@ impl Tokens {
     }
 
     async fn ask(&self, oidc: &Oidc) -> Result<Answer, Error> {
-        let place = &oidc.url;
+        let url = &oidc.url;
         let mut body = "grant_type=client_credentials".to_owned();
         if let Some(scope) = &oidc.scope {
             body.push_str("&scope=");
@@ -91,14 +91,14 @@ impl Tokens {
         encode(&oidc.client_id, &mut credentials);
         credentials.push(':');
         encode(oidc.client_secret.expose(), &mut credentials);
-        let request = Request::post(place)
+        let request = Request::post(url)
             .header(AUTHORIZATION, format!("Basic {}", STANDARD.encode(credentials)))
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .header(ACCEPT, "application/json")
             .body(Bytes::from(body))
-            .map_err(|_| Error::settings(format!("`sasl.oidc.url`: {place} is no address")))?;
+            .map_err(|_| Error::settings(format!("`sasl.oidc.url`: {url} is no address")))?;
         let answer = self.http.send(request).await.map_err(|failure| {
-            Error::new(ErrorKind::Unavailable, format!("{place} gave no token: {failure:?}"))
+            Error::new(ErrorKind::Unavailable, format!("{url} gave no token: {failure:?}"))
         })?;
         if !answer.status().is_success() {
             let kind = match answer.status().as_u16() {
@@ -106,16 +106,16 @@ impl Tokens {
                 404 => ErrorKind::Settings,
                 _ => ErrorKind::Unavailable,
             };
-            return Err(Error::new(kind, format!("{place} gave no token: status {}", answer.status()))
+            return Err(Error::new(kind, format!("{url} gave no token: status {}", answer.status()))
                 .hint("correct `client_id`, `client_secret` and `scope`"));
         }
         serde_json::from_slice(answer.body()).map_err(|_| {
-            Error::new(ErrorKind::Unexpected, format!("{place} answered without an `access_token`"))
+            Error::new(ErrorKind::Unexpected, format!("{url} answered without an `access_token`"))
         })
     }
 }
 
-/// What a token says of itself, where it is a JWT. It is not verified: the brokers do that.
+/// The claims of a token, if it is a JWT. It is not verified: the brokers do that.
 fn claims(token: &str) -> Claims {
     let middle = token.split('.').nth(1).and_then(|part| URL_SAFE_NO_PAD.decode(part).ok());
     middle.and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default()

@@ -18,25 +18,20 @@ pub enum Overlap {
     Units(u64),
 }
 
-impl Overlap {
-    /// Ten minutes.
-    pub const DEFAULT: Overlap = Overlap::Time(Duration::from_secs(600));
-    /// Ten thousand, for cursors that are numbers.
-    pub const DEFAULT_UNITS: Overlap = Overlap::Units(10_000);
-}
-
 /// The highest cursor value that was settled.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Position(pub Value);
 
 impl Position {
-    /// The lowest cursor value that the next run must look at again.
+    /// Returns the lowest cursor value that the next run must look at again.
     ///
-    /// Where the type of the cursor has no subtraction (text), that is the
-    /// position itself: ties are seen again, later commits below it are not.
-    pub fn back(&self, overlap: Overlap) -> Value {
-        match (&self.0, overlap) {
+    /// Returns `None` if `overlap` cannot be taken from the value: the unit is
+    /// not that of its type, its type knows no subtraction (text), or it is a
+    /// number of more than 38 digits, or none (`NaN`). There is no lookback
+    /// then, and it is for the caller to say so.
+    pub fn back(&self, overlap: Overlap) -> Option<Value> {
+        Some(match (&self.0, overlap) {
             (Value::Timestamp(at), Overlap::Time(span)) => {
                 Value::Timestamp(at.checked_sub(signed(span)).unwrap_or(Timestamp::MIN))
             }
@@ -53,16 +48,17 @@ impl Position {
             }
             (Value::Decimal(number), Overlap::Units(units)) => {
                 // One more than asked for, so that the fraction need not be looked at.
-                let whole = number.split_once('.').map_or(&**number, |(whole, _)| whole).parse::<i128>();
-                match whole {
-                    Ok(whole) => {
-                        Value::Decimal(whole.saturating_sub(i128::from(units) + 1).to_string().into())
-                    }
-                    Err(_) => self.0.clone(),
-                }
+                let whole = number.split_once('.').map_or(&**number, |(whole, _)| whole);
+                let back = whole.parse::<i128>().ok()?.saturating_sub(i128::from(units) + 1);
+                Value::Decimal(back.to_string().into())
             }
-            (value, _) => value.clone(),
-        }
+            // As precise as the cursor itself: beyond 2^53 a step of one is no step for it either.
+            #[expect(clippy::cast_precision_loss, reason = "the value is a float: it has no more digits")]
+            (Value::Float(number), Overlap::Units(units)) if number.is_finite() => {
+                Value::Float(number - units as f64)
+            }
+            _ => return None,
+        })
     }
 
     /// Moves on to `value` if that is higher.
@@ -81,28 +77,47 @@ fn signed(span: Duration) -> SignedDuration {
 mod tests {
     use super::*;
 
+    const TEN_MINUTES: Overlap = Overlap::Time(Duration::from_secs(600));
+    const UNITS: Overlap = Overlap::Units(10_000);
+
     #[test]
     fn the_overlap_reaches_back_in_the_cursors_own_unit() {
         let at: Timestamp = "2026-03-01T00:05:00Z".parse().expect("timestamp");
-        let back = Position(Value::Timestamp(at)).back(Overlap::DEFAULT);
-        assert_eq!(back, Value::Timestamp("2026-02-28T23:55:00Z".parse().expect("timestamp")));
-        assert_eq!(Position(Value::Int(5)).back(Overlap::DEFAULT_UNITS), Value::Int(-9_995));
+        let back = Position(Value::Timestamp(at)).back(TEN_MINUTES);
+        assert_eq!(back, Some(Value::Timestamp("2026-02-28T23:55:00Z".parse().expect("timestamp"))));
+        assert_eq!(Position(Value::Int(5)).back(UNITS), Some(Value::Int(-9_995)));
         let decimal = Position(Value::Decimal("100.75".into())).back(Overlap::Units(10));
-        assert_eq!(decimal, Value::Decimal("89".into()));
-        let day = civil::date(2026, 3, 1);
-        assert_eq!(Position(Value::Date(day)).back(Overlap::DEFAULT), Value::Date(civil::date(2026, 2, 28)));
-        assert_eq!(Position(Value::Text("b".into())).back(Overlap::DEFAULT), Value::Text("b".into()));
+        assert_eq!(decimal, Some(Value::Decimal("89".into())));
+        let float = Position(Value::Float(100.75)).back(Overlap::Units(10));
+        assert_eq!(float, Some(Value::Float(90.75)));
+        let day = Position(Value::Date(civil::date(2026, 3, 1))).back(TEN_MINUTES);
+        assert_eq!(day, Some(Value::Date(civil::date(2026, 2, 28))));
+    }
+
+    #[test]
+    fn a_value_without_a_lookback_is_never_taken_for_one() {
+        for (value, overlap) in [
+            (Value::Text("b".into()), TEN_MINUTES),
+            (Value::Text("b".into()), UNITS),
+            (Value::Int(5), TEN_MINUTES),
+            (Value::Timestamp(Timestamp::UNIX_EPOCH), UNITS),
+            (Value::Decimal("NaN".into()), UNITS),
+            (Value::Decimal("1".repeat(40).into()), UNITS),
+            (Value::Float(f64::NAN), UNITS),
+        ] {
+            assert_eq!(Position(value.clone()).back(overlap), None, "{value:?} and {overlap:?}");
+        }
     }
 
     #[test]
     fn the_lowest_number_is_not_passed() {
         let lowest = Value::Decimal(i128::MIN.to_string().into());
-        assert_eq!(Position(lowest.clone()).back(Overlap::DEFAULT_UNITS), lowest);
+        assert_eq!(Position(lowest.clone()).back(UNITS), Some(lowest));
     }
 
     #[test]
     fn the_beginning_of_time_is_not_passed() {
-        let back = Position(Value::Timestamp(Timestamp::MIN)).back(Overlap::DEFAULT);
-        assert_eq!(back, Value::Timestamp(Timestamp::MIN));
+        let back = Position(Value::Timestamp(Timestamp::MIN)).back(TEN_MINUTES);
+        assert_eq!(back, Some(Value::Timestamp(Timestamp::MIN)));
     }
 }

@@ -10,6 +10,7 @@ pub mod checks;
 pub mod clock;
 pub mod connector;
 pub mod cursor;
+pub mod data_type;
 mod delivered;
 pub mod destination;
 pub mod error;
@@ -42,6 +43,7 @@ pub use connector::{
     Tools,
 };
 pub use cursor::{Overlap, Position};
+pub use data_type::DataType;
 pub use destination::{Destination, Platform, Sink};
 pub use error::{Error, ErrorKind, Reaction, Result};
 pub use event::{Event, EventSelection, Layout, LoggedEvent, Offset};

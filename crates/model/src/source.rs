@@ -1,9 +1,11 @@
 //! Systems that rows are read from.
 
+use std::fmt;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::{Checkpoint, Checks, Error, Feed, Lag, Row, Settings, Value};
+use crate::{Checkpoint, Checks, DataType, Error, Feed, Lag, Row, Settings, Value};
 
 /// What a sync reads: the part of `source:` that belongs to the source, for
 /// example `table: public.orders` or `path: orders/*.csv`.
@@ -20,13 +22,28 @@ pub struct Dataset {
     pub key: Vec<String>,
 }
 
-/// A column and its type in the source's own words.
+/// A column and its type.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Column {
     /// Name.
     pub name: String,
-    /// Type as the source calls it.
+    /// Type: what everything is decided by.
+    pub data_type: DataType,
+    /// Type as the source calls it, for people. Nothing depends on this text.
     pub type_name: String,
+}
+
+impl fmt::Display for Column {
+    /// Writes name and type, for example `id integer`, and what the source
+    /// calls the type if that is another word: `total decimal(9,2) (numeric(9,2))`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = self.data_type.to_string();
+        write!(f, "{} {shown}", self.name)?;
+        match shown.eq_ignore_ascii_case(&self.type_name) {
+            true => Ok(()),
+            false => write!(f, " ({})", self.type_name),
+        }
+    }
 }
 
 /// Which rows of a selection are wanted.
@@ -82,6 +99,18 @@ pub trait Source: Send + Sync {
         values: &[Vec<Value>],
     ) -> Result<Option<Vec<Row>>, Error> {
         let _ = (selection, key, values);
+        Ok(None)
+    }
+
+    /// Returns the highest value of a cursor column, as [`Reach::Cursor`] orders
+    /// and ends it; `None` if there is none, or the source cannot say.
+    async fn highest(
+        &self,
+        selection: &Selection,
+        column: &str,
+        time_zone: &str,
+    ) -> Result<Option<Value>, Error> {
+        let _ = (selection, column, time_zone);
         Ok(None)
     }
 

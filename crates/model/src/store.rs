@@ -1,6 +1,7 @@
 //! What is remembered between runs.
 
 use std::any::Any;
+use std::fmt;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -8,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::delivered::{Delivered, TextColumn};
 use crate::{
-    Cause, Checkpoint, Counts, Ending, Error, Fingerprint, ObjectKind, Reason, Row, Run, RunId, Secret,
-    SyncId, Text, Value,
+    Cause, Checkpoint, Counts, Ending, Error, Fingerprint, ObjectKind, Outcome, Reason, Row, Run, RunId,
+    Secret, SyncId, Text, Value,
 };
 
 /// What is known of a sync besides its configuration.
@@ -28,12 +29,31 @@ pub struct SyncState {
 /// Why a sync must not run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pause {
-    /// `tidegate`, or who asked for it.
-    pub by: String,
+    /// Tidegate itself, or the person who asked for it.
+    pub by: PausedBy,
     /// The sentence to act on.
     pub why: String,
     /// Since when.
     pub at: Timestamp,
+}
+
+/// Who paused a sync.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PausedBy {
+    /// Tidegate, because the next run would fail too. A run that succeeds resumes the sync.
+    System,
+    /// A person, by name. Only `tidegate resume` resumes the sync.
+    Person(String),
+}
+
+impl fmt::Display for PausedBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            PausedBy::System => "Tidegate",
+            PausedBy::Person(name) => name,
+        })
+    }
 }
 
 /// What became of one row for good.
@@ -94,9 +114,17 @@ pub struct IntentRow {
 pub struct Intent {
     /// The rows of the request, in its order.
     pub rows: Vec<IntentRow>,
-    /// Their fates where the answer came, [`Fate::deferred`] and what is missing
-    /// at the end having had no effect; `None` where it did not come.
-    pub fates: Option<Vec<Fate>>,
+    /// Their outcomes if the response came, in the order of the rows. A deferred row and
+    /// rows missing at the end had no effect. `None` if no response came.
+    pub outcomes: Option<Vec<Outcome>>,
+}
+
+impl Intent {
+    /// Whether the response says that the row at this index had no effect.
+    pub fn had_no_effect(&self, index: usize) -> bool {
+        let Some(outcomes) = &self.outcomes else { return false };
+        outcomes.get(index).is_none_or(|outcome| matches!(outcome, Outcome::Deferred(_)))
+    }
 }
 
 /// The name of an intent inside its run.
@@ -164,9 +192,6 @@ impl FateKind {
     }
 }
 
-/// Stands in the answer to an intent with a deferred row.
-const DEFERRED: &str = "tidegate_deferred";
-
 impl Fate {
     /// The fate without its reason.
     pub fn kind(&self) -> FateKind {
@@ -175,17 +200,6 @@ impl Fate {
             Fate::Rejected(_) => FateKind::Rejected,
             Fate::InDoubt(_) => FateKind::InDoubt,
         }
-    }
-
-    /// What an intent is told of a row that did not take effect and is sent
-    /// again. No row ends with it.
-    pub fn deferred(reason: Reason) -> Fate {
-        Fate::InDoubt(Reason::new(DEFERRED, reason.message))
-    }
-
-    /// Whether it is [`Fate::deferred`].
-    pub fn is_deferred(&self) -> bool {
-        matches!(self, Fate::InDoubt(reason) if reason.code == DEFERRED)
     }
 
     /// Why, where there is a why.
@@ -266,7 +280,7 @@ pub trait Store: Send + Sync {
 
     /// Notes the answer to an intent. It may be lost when the machine loses its
     /// power, not when the process dies right after.
-    async fn answered(&self, run: &RunId, intent: IntentId, fates: Vec<Fate>) -> Result<(), Error>;
+    async fn answered(&self, run: &RunId, intent: IntentId, outcomes: Vec<Outcome>) -> Result<(), Error>;
 
     /// What earlier runs of the sync were about to send and never settled.
     async fn open_intents(&self, sync: &SyncId) -> Result<Vec<Intent>, Error>;

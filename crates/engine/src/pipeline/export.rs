@@ -19,7 +19,7 @@ use crate::pipeline::commit::settle::Remember;
 use crate::pipeline::deliver::held::{Held, Holding};
 use crate::pipeline::freight::{Freight, Loaded, Names};
 use crate::pipeline::read::gather::gather;
-use crate::pipeline::run::{self, Job, Parts, batch_items, batches_under_way};
+use crate::pipeline::run::{self, Job, Parts, RunKind, batch_items, batches_under_way};
 
 /// An export with both of its ends opened.
 #[derive(Clone)]
@@ -66,8 +66,7 @@ pub async fn run_export(
         resend: true,
         retry_for: export.retry_for,
         remember: Remember::Torn,
-        moves: true,
-        follows: follow,
+        kind: if follow { RunKind::Follow } else { RunKind::CatchUp },
         place: None,
     };
     let feed = async {

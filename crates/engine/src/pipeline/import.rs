@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::StreamExt;
+use tidegate_model::source::Column;
 use tidegate_model::store::{Delivered, Fate, IntentRow, RowFate};
 use tidegate_model::{
     Batch, Cause, Checkpoint, Columns, ConnectionId, Counts, Error, ErrorKind, Feed, Identity, Mapping,
@@ -16,8 +17,10 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::pipeline::commit::settle::Remember;
 use crate::pipeline::freight::{Freight, Loaded, Names};
+use crate::pipeline::read::epoch::EpochUnit;
+use crate::pipeline::read::lookback::LookbackRule;
 use crate::pipeline::read::place::{self, Detection, Place};
-use crate::pipeline::run::{self, Job, Parts, batch_items};
+use crate::pipeline::run::{self, Job, Parts, RunKind, batch_items};
 
 /// An import with both of its ends opened.
 #[derive(Clone)]
@@ -85,13 +88,16 @@ pub async fn run(
             Detection::Full if object.repeat != Repeat::Safe => Remember::UntilComplete,
             Detection::Full | Detection::Place => Remember::Torn,
         },
-        moves: !matches!(input, Input::Rows(_)),
-        follows: matches!(input, Input::Following),
+        kind: match input {
+            Input::Changes => RunKind::CatchUp,
+            Input::Following => RunKind::Follow,
+            Input::Rows(_) => RunKind::Retry,
+        },
         place: place.cloned(),
     };
     let checkpoint = state.checkpoint.as_ref();
     // A place that does not fit its column any more ends the run before anything is read.
-    let (place, opened) = match place::place_of(&import.sync, &import.detection, checkpoint) {
+    let (place, opened) = match standing(import, checkpoint, &input).await {
         Ok(place) => (place, Ok(())),
         Err(error) => (None, Err(error)),
     };
@@ -101,6 +107,44 @@ pub async fn run(
         open(import, place.as_ref(), checkpoint, input).await
     };
     run::run_job(&job, parts, cause, feed, stop, progress).await
+}
+
+impl Import {
+    /// Returns what the numbers of the cursor count since 1970, by the magnitude of
+    /// the highest one; `None` if there are none, or the source cannot say.
+    ///
+    /// # Errors
+    /// If the source cannot be asked.
+    pub(crate) async fn cursor_unit(&self, cursor: &Column) -> Result<Option<Option<EpochUnit>>, Error> {
+        let highest = self.source.highest(&self.selection, &cursor.name, &self.time_zone).await?;
+        Ok(highest.as_ref().map(EpochUnit::of))
+    }
+}
+
+/// Returns where the sync stands.
+///
+/// # Errors
+/// If its place does not fit the cursor, or the lookback is a duration and the
+/// cursor counts no time.
+async fn standing(
+    import: &Import,
+    checkpoint: Option<&Checkpoint>,
+    input: &Input,
+) -> Result<Option<Place>, Error> {
+    let mut place = place::place_of(&import.sync, &import.detection, checkpoint)?;
+    let Detection::Cursor { column, overlap: rule @ LookbackRule::SinceEpoch(_), .. } = &import.detection
+    else {
+        return Ok(place);
+    };
+    if matches!(input, Input::Rows(_)) || place.as_ref().is_some_and(|place| place.epoch.is_some()) {
+        return Ok(place);
+    }
+    let mut unit = import.cursor_unit(column).await?;
+    if let Some(place) = &mut place {
+        // The numbers that were there before say enough.
+        place.epoch = *unit.get_or_insert(None);
+    }
+    rule.contradicts(column, unit).map_or(Ok(place), Err)
 }
 
 /// Opens the feed at the place where the sync stands.
@@ -124,7 +168,7 @@ async fn open(
         Detection::Place => Reach::After { checkpoint: checkpoint.cloned(), follow },
         Detection::Cursor { column, overlap, .. } => Reach::Cursor {
             column: column.name.clone(),
-            from: place.map(|place| place.low(*overlap)),
+            from: place.map(|place| place.low(*overlap)).transpose()?.flatten(),
             time_zone: import.time_zone.clone(),
         },
     };
@@ -142,20 +186,17 @@ struct Rows {
     source: Arc<dyn Source>,
     columns: Arc<Columns>,
     mapping: Arc<Mapping>,
-    /// The place of the cursor column among the columns.
-    cursor: Option<usize>,
-    /// The name of the cursor column and where it stood before this run.
-    standing: Option<(String, Position)>,
+    /// The cursor column and its place among the columns.
+    cursor: Option<(usize, Column)>,
+    /// Where the cursor stood before this run.
+    standing: Option<Position>,
 }
 
 impl Rows {
     fn of(import: &Import, place: Option<&Place>) -> Rows {
-        let (cursor, standing) = match (&import.detection, place) {
-            (Detection::Cursor { at, column, .. }, Some(place)) => {
-                (Some(*at), Some((column.name.clone(), place.cursor.clone())))
-            }
-            (Detection::Cursor { at, .. }, None) => (Some(*at), None),
-            _ => (None, None),
+        let cursor = match &import.detection {
+            Detection::Cursor { at, column, .. } => Some((*at, column.clone())),
+            Detection::Full | Detection::Place => None,
         };
         Rows {
             sync: import.sync.clone(),
@@ -163,7 +204,7 @@ impl Rows {
             columns: import.columns.clone(),
             mapping: import.mapping.clone(),
             cursor,
-            standing,
+            standing: place.map(|place| place.cursor.clone()),
         }
     }
 }
@@ -191,12 +232,21 @@ impl Freight for Rows {
                 }
                 checked = Some(&row.columns);
             }
-            if let (Some((name, place)), Some(value)) = (&self.standing, self.cursor(row))
-                && !value.is_null()
-                && value.type_name() != place.0.type_name()
-                && value.compare(&place.0).is_none()
+            if let (Some((_, column)), Some(value)) = (&self.cursor, self.cursor(row))
+                && !place::fits(value, &column.data_type)
             {
-                return Err(place::misfit(&self.sync, name, value.type_name(), place));
+                let now = value.type_name();
+                return Err(match &self.standing {
+                    Some(place) => place::misfit(&self.sync, &column.name, now, place),
+                    None => Error::new(
+                        ErrorKind::Unexpected,
+                        format!(
+                            "the cursor `{}` was {} when `{}` began to read, and is {now} now",
+                            column.name, column.data_type, self.sync
+                        ),
+                    )
+                    .hint("run it again: none of these rows was sent"),
+                });
             }
         }
         Ok(())
@@ -209,7 +259,7 @@ impl Freight for Rows {
     }
 
     fn cursor<'a>(&self, row: &'a Row) -> Option<&'a Value> {
-        self.cursor.and_then(|at| row.values.get(at))
+        self.cursor.as_ref().and_then(|(at, _)| row.values.get(*at))
     }
 
     #[inline]

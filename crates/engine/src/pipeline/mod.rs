@@ -32,5 +32,7 @@ pub(crate) mod wait;
 pub use deliver::lane::Lanes;
 pub use export::{Export, run_export};
 pub use import::{Import, Input, run};
+pub use read::epoch::EpochUnit;
+pub use read::lookback::LookbackRule;
 pub use read::place::Detection;
 pub use run::Parts;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_model::store::{Fate, Pause, RowFate, Settlement};
+use tidegate_model::store::{Fate, Pause, PausedBy, RowFate, Settlement};
 use tidegate_model::{
     Cause, Clock, ConnectionId, Counts, Destination, Ending, Error, Feed, Limits, ObjectKind, Reaction,
     Repeat, Run, RunId, Store, SyncId,
@@ -39,6 +39,29 @@ pub struct Parts {
     pub lanes: Arc<Lanes>,
 }
 
+/// What a run reads, and what follows from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RunKind {
+    /// Reads from the checkpoint to the end of the feed and moves the checkpoint.
+    CatchUp,
+    /// Reads from the checkpoint until it is stopped and moves the checkpoint.
+    Follow,
+    /// Sends given rows again; the checkpoint stays.
+    Retry,
+}
+
+impl RunKind {
+    /// Whether the checkpoint moves. Only then are rows that earlier runs committed skipped.
+    pub(crate) fn moves_checkpoint(self) -> bool {
+        self != RunKind::Retry
+    }
+
+    /// Whether the run ends only when it is stopped.
+    pub(crate) fn is_endless(self) -> bool {
+        self == RunKind::Follow
+    }
+}
+
 /// What a run does, whatever its freight.
 pub(crate) struct Job<F: Freight> {
     pub(crate) sync: SyncId,
@@ -53,10 +76,7 @@ pub(crate) struct Job<F: Freight> {
     /// How long an unreachable system is tried.
     pub(crate) retry_for: Duration,
     pub(crate) remember: Remember,
-    /// Whether the place of the sync moves.
-    pub(crate) moves: bool,
-    /// Whether the feed ends only when the run is stopped.
-    pub(crate) follows: bool,
+    pub(crate) kind: RunKind,
     /// Where a cursor stands before the run.
     pub(crate) place: Option<Place>,
 }
@@ -98,7 +118,7 @@ pub(crate) async fn run_job<F: Freight>(
         }
     };
     let failure = control.take_failure();
-    let complete = failure.is_none() && !control.stopped() && job.moves;
+    let complete = failure.is_none() && !control.stopped() && job.kind.moves_checkpoint();
     let mut counts = Counts::default();
     if let Some((memory, batches, settled)) = moved {
         counts = settled;
@@ -109,7 +129,7 @@ pub(crate) async fn run_job<F: Freight>(
     let ending = match &failure {
         Some(_) => Ending::Failed,
         // A run that follows has no end but this one.
-        None if control.stopped() && !job.follows => Ending::Interrupted,
+        None if control.stopped() && !job.kind.is_endless() => Ending::Interrupted,
         None if counts.rejected + counts.in_doubt > 0 => Ending::Partial,
         None => Ending::Succeeded,
     };
@@ -117,14 +137,16 @@ pub(crate) async fn run_job<F: Freight>(
     let paused = parts.store.sync_state(&job.sync).await?.paused;
     let pausing = failure.as_ref().filter(|error| error.reaction() == Reaction::Pause);
     match (pausing, paused) {
-        (_, Some(pause)) if pause.by != "tidegate" => {}
+        (_, Some(pause)) if pause.by != PausedBy::System => {}
         (Some(error), _) => {
-            let pause = Pause { by: "tidegate".to_owned(), why: sentence(error), at: parts.clock.now() };
+            let pause = Pause { by: PausedBy::System, why: sentence(error), at: parts.clock.now() };
             parts.store.set_paused(&job.sync, Some(pause)).await?;
         }
         // Only a run that came to its end proves that the cause is mended; one that
         // follows has none, and proved it by what it delivered.
-        (None, Some(_)) if !job.follows && matches!(ending, Ending::Succeeded | Ending::Partial) => {
+        (None, Some(_))
+            if !job.kind.is_endless() && matches!(ending, Ending::Succeeded | Ending::Partial) =>
+        {
             parts.store.set_paused(&job.sync, None).await?;
         }
         _ => {}
@@ -161,8 +183,8 @@ async fn move_items<F: Freight>(
         chunks: std::mem::take(&mut memory.chunks).into(),
         problems: std::mem::take(&mut memory.problems),
         progress,
-        moves: job.moves,
-        unproved: job.follows,
+        kind: job.kind,
+        proved: false,
     };
     let (notes, noted) = mpsc::channel(256);
     let settler = tokio::spawn(settler.settle_all(noted));
@@ -202,8 +224,8 @@ async fn move_items<F: Freight>(
         control: control.clone(),
         memory,
         resend: job.resend || job.repeat != Repeat::Unsafe,
-        recall: job.moves,
-        forgets: job.moves && job.remember == Remember::Torn,
+        kind: job.kind,
+        remember: job.remember,
         slots: senders,
         items_max: limits.items_max,
         batch_items: batch_items(&limits),

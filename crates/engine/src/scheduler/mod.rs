@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tidegate_model::store::Claim;
+use tidegate_model::store::{Claim, PausedBy};
 use tidegate_model::{Cause, ConnectionId, Counts, Ending, Error, ExportRequest, Run, SyncId};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -108,7 +108,7 @@ impl Engine {
         // Whether it was on when it was looked at last.
         let mut on = false;
         while !stop.is_cancelled() && !gone.is_cancelled() {
-            if self.paused(&id).await.is_some_and(|by| by != "tidegate") {
+            if self.paused(&id).await.is_some_and(|by| by != PausedBy::System) {
                 if on && failures == 0 {
                     self.last_run(&kept, &stop).await;
                 }
@@ -221,7 +221,7 @@ impl Engine {
                 // A run that follows does not end to say so.
                 true = delivers(&mut moved), if !told.is_empty() => goes_on(&id, told),
                 () = wait::span(LOOK) => {
-                    if self.paused(&id).await.is_some_and(|by| by != "tidegate") {
+                    if self.paused(&id).await.is_some_and(|by| by != PausedBy::System) {
                         break;
                     }
                 }
@@ -244,7 +244,7 @@ impl Engine {
 
     /// Who paused a sync, if somebody did. What cannot be read counts as not paused:
     /// the run itself will say what is wrong.
-    async fn paused(&self, id: &SyncId) -> Option<String> {
+    async fn paused(&self, id: &SyncId) -> Option<PausedBy> {
         let state = self.config.store.sync_state(id).await.ok()?;
         state.paused.map(|pause| pause.by)
     }

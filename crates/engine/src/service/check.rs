@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use tidegate_model::{Checks, Columns, ConnectionId, Error, Platform, Sink, SyncId};
+use tidegate_model::source::Column;
+use tidegate_model::{Checks, ConnectionId, Error, Platform, Selection, Sink, Source, SyncId};
 
-use super::Engine;
+use super::{Engine, cursor};
 use crate::project::SyncSpec;
 
 /// What was checked.
@@ -75,22 +76,40 @@ impl Engine {
         let selection = self.selection(sync).await;
         let source = self.source(&sync.source.connection, true).await;
         match source.and_then(|source| Ok((source, selection?.0))) {
-            Ok((source, selection)) => note(&mut checks, "source", source.check(Some(&selection)).await),
+            Ok((source, selection)) => {
+                note(&mut checks, "source", source.check(Some(&selection)).await);
+                if checks.passed() {
+                    note(&mut checks, "columns", columns_of(source.as_ref(), &selection).await);
+                }
+            }
             Err(error) => note(&mut checks, "source", Err(error)),
         }
         note(&mut checks, "platform", check_of(self.platform(sync, None).await).await);
         if checks.passed() {
             match self.import(id, None).await {
                 Ok(import) => {
-                    let dataset = import.source.describe(&import.selection).await?;
-                    let columns = Columns::new(dataset.columns.iter().map(|column| column.name.as_str()));
-                    checks.pass("mapping", format!("fits the {} columns of the source", columns.len()));
+                    let columns = import.columns.len();
+                    checks.pass("mapping", format!("fits the {columns} columns of the source"));
+                    note(&mut checks, "lookback", cursor::lookback(&import).await);
                 }
                 Err(error) => note(&mut checks, "mapping", Err(error)),
             }
         }
         Ok(Report { subject: Subject::Sync(id.clone()), checks })
     }
+}
+
+/// The columns with their types, as many as a person reads.
+async fn columns_of(source: &dyn Source, selection: &Selection) -> Result<Checks, Error> {
+    const SHOWN: usize = 30;
+    let columns = source.describe(selection).await?.columns;
+    let mut list: Vec<String> = columns.iter().take(SHOWN).map(Column::to_string).collect();
+    if columns.len() > SHOWN {
+        list.push(format!("{} more", columns.len() - SHOWN));
+    }
+    let mut checks = Checks::default();
+    checks.pass("columns", list.join(", "));
+    Ok(checks)
 }
 
 async fn check_of(platform: Result<Arc<dyn Platform>, Error>) -> Result<Checks, Error> {

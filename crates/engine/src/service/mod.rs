@@ -2,6 +2,7 @@
 //! touches the store or a connector by itself.
 
 mod check;
+mod cursor;
 mod events;
 pub(crate) mod export;
 mod open;

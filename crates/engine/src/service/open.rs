@@ -6,12 +6,12 @@ use jiff::tz::TimeZone;
 use tidegate_model::mapping::{Target, missing_column};
 use tidegate_model::source::{Column, Dataset};
 use tidegate_model::{
-    Columns, ConnectionId, Connector, Error, ErrorKind, Http, Mapping, Mode, Overlap, Platform, SandboxTools,
+    Columns, ConnectionId, Connector, DataType, Error, ErrorKind, Http, Mapping, Mode, Platform, SandboxTools,
     Settings, Source, SyncId, Tools,
 };
 
 use super::Engine;
-use crate::pipeline::{Detection, Import};
+use crate::pipeline::{Detection, Import, LookbackRule};
 use crate::project::{ImportSpec, InDoubt, RowSource, Written};
 
 /// The endpoint that stands for the vendor's API served by this process.
@@ -187,34 +187,10 @@ fn detection(
     let name = sync.cursor.as_deref().unwrap_or(CONTRACT_CURSOR);
     let at = columns.position(name).ok_or_else(|| missing_column(name, columns).context("`cursor`"))?;
     let column = dataset.columns[at].clone();
-    Ok(Detection::Cursor { at, overlap: overlap_for(&column, sync.lookback)?, column })
+    Ok(Detection::Cursor { at, overlap: LookbackRule::of(&column, sync.lookback)?, column })
 }
 
 /// Whether a cursor column can stand for the time of an event.
 fn is_time(column: &Column) -> bool {
-    let type_name = column.type_name.to_ascii_lowercase();
-    ["timestamp", "datetime", "date"].iter().any(|prefix| type_name.starts_with(prefix))
-}
-
-/// The overlap in the unit of the cursor's type.
-fn overlap_for(column: &Column, overlap: Option<Overlap>) -> Result<Overlap, Error> {
-    let type_name = column.type_name.to_ascii_lowercase();
-    let number = ["int", "bigint", "smallint", "numeric", "decimal", "serial", "bigserial"]
-        .iter()
-        .any(|prefix| type_name.starts_with(prefix) && !type_name.starts_with("interval"));
-    match (number, overlap) {
-        (true, None) => Ok(Overlap::DEFAULT_UNITS),
-        (false, None) => Ok(Overlap::DEFAULT),
-        (true, Some(Overlap::Time(_))) => Err(Error::settings(format!(
-            "`lookback` is a duration, but the cursor `{}` is a number ({})",
-            column.name, column.type_name
-        ))
-        .hint("write a number, for example `lookback: 10000`")),
-        (false, Some(Overlap::Units(_))) => Err(Error::settings(format!(
-            "`lookback` is a number, but the cursor `{}` is a {}",
-            column.name, column.type_name
-        ))
-        .hint("write a duration, for example `lookback: 10m`")),
-        (_, Some(overlap)) => Ok(overlap),
-    }
+    matches!(column.data_type, DataType::Timestamp | DataType::DateTime | DataType::Date)
 }

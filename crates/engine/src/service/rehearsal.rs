@@ -7,12 +7,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 use tidegate_model::store::{
-    Claim, Fate, Intent, IntentId, IntentRow, OverlapChunk, Pause, Problem, RowEntry, RowQuery, Settlement,
+    Claim, Intent, IntentId, IntentRow, OverlapChunk, Pause, Problem, RowEntry, RowQuery, Settlement,
     SyncState,
 };
 use tidegate_model::{
-    Cause, Counts, Ending, Error, Fingerprint, Http, HttpFailure, ObjectKind, Run, RunId, Secret, Store,
-    SyncId,
+    Cause, Counts, Ending, Error, Fingerprint, Http, HttpFailure, ObjectKind, Outcome, Run, RunId, Secret,
+    Store, SyncId,
 };
 
 use super::Engine;
@@ -144,7 +144,7 @@ impl Store for Rehearsal {
         Ok(0)
     }
 
-    async fn answered(&self, _: &RunId, _: IntentId, _: Vec<Fate>) -> Result<(), Error> {
+    async fn answered(&self, _: &RunId, _: IntentId, _: Vec<Outcome>) -> Result<(), Error> {
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
 use serde::Serialize;
-use tidegate_model::store::{Claim, FateKind, Pause, Problem, RowEntry, RowQuery, SyncState};
+use tidegate_model::store::{Claim, FateKind, Pause, PausedBy, Problem, RowEntry, RowQuery, SyncState};
 use tidegate_model::{
     Cause, Checkpoint, Counts, Error, ErrorKind, Lag, ObjectKind, Row, Run, SyncId, Value,
 };
@@ -170,7 +170,7 @@ impl Engine {
     pub(crate) async fn ready(&self, id: &SyncId) -> Result<(Work, Claim), Error> {
         let claim = self.claim(id).await?;
         let state = self.config.store.sync_state(id).await?;
-        if let Some(pause) = state.paused.as_ref().filter(|pause| pause.by != "tidegate") {
+        if let Some(pause) = state.paused.as_ref().filter(|pause| pause.by != PausedBy::System) {
             return Err(Error::new(
                 ErrorKind::Denied,
                 format!("the sync `{id}` was paused by {}: {}", pause.by, pause.why),
@@ -222,12 +222,12 @@ impl Engine {
     /// A sync that cannot even be opened is paused with the reason. What a person
     /// paused stays as it is.
     async fn note_pause(&self, id: &SyncId, state: &SyncState, error: &Error) -> Result<(), Error> {
-        let by_a_person = state.paused.as_ref().is_some_and(|pause| pause.by != "tidegate");
+        let by_a_person = state.paused.as_ref().is_some_and(|pause| pause.by != PausedBy::System);
         if error.reaction() != tidegate_model::Reaction::Pause || state.object.is_none() || by_a_person {
             return Ok(());
         }
         let why = format!("{}. Next: {}", error.chain(), error.next_step());
-        let pause = Pause { by: "tidegate".to_owned(), why, at: self.config.clock.now() };
+        let pause = Pause { by: PausedBy::System, why, at: self.config.clock.now() };
         self.config.store.set_paused(id, Some(pause)).await
     }
 
@@ -356,7 +356,8 @@ impl Engine {
     /// Where there is no such sync, or the store cannot be written.
     pub async fn pause(&self, id: &SyncId, by: &str, why: &str) -> Result<(), Error> {
         self.sync(id)?;
-        let pause = Pause { by: by.to_owned(), why: why.to_owned(), at: self.config.clock.now() };
+        let pause =
+            Pause { by: PausedBy::Person(by.to_owned()), why: why.to_owned(), at: self.config.clock.now() };
         self.config.store.set_paused(id, Some(pause)).await
     }
 

@@ -11,7 +11,7 @@ use super::protobuf::ProtobufSchema;
 use super::schemas::Schemas;
 use super::settings::{Format, FormatSettings, SchemaSource};
 use super::wire::{self, Indexes};
-use super::{Part, convert, scratch};
+use super::{MessagePart, convert, scratch};
 use crate::message::Message;
 use crate::registry::Registry;
 
@@ -22,13 +22,13 @@ pub(super) enum Codec {
     /// As JSON without framing.
     Json,
     /// As JSON behind Confluent's framing.
-    JsonSchema(Part),
+    JsonSchema(MessagePart),
     /// As Avro behind Confluent's framing.
-    Avro(Part, Schemas<AvroSchema>),
+    Avro(MessagePart, Schemas<AvroSchema>),
     /// As Avro alone, all with one schema.
     PlainAvro(AvroSchema),
     /// As Protobuf behind Confluent's framing.
-    Protobuf(Part, Schemas<ProtobufSchema>),
+    Protobuf(MessagePart, Schemas<ProtobufSchema>),
     /// As Protobuf alone, all with one schema.
     PlainProtobuf(ProtobufSchema),
 }
@@ -54,13 +54,13 @@ impl Codec {
     /// schema that cannot be used.
     pub(super) fn new(
         settings: &FormatSettings,
-        part: Part,
+        part: MessagePart,
         registry: Option<&Arc<Registry>>,
         project: &Path,
     ) -> Result<Codec, Error> {
         let (format, source, setting, schema) = match part {
-            Part::Key => (settings.key_format, &settings.key_schema, "key_format", "key_schema"),
-            Part::Value => (settings.format, &settings.schema, "format", "schema"),
+            MessagePart::Key => (settings.key_format, &settings.key_schema, "key_format", "key_schema"),
+            MessagePart::Value => (settings.format, &settings.schema, "format", "schema"),
         };
         if source.is_some() && !format.needs_schema() {
             return Err(Error::settings(format!(
@@ -171,7 +171,7 @@ impl Codec {
     }
 }
 
-/// The text of a schema that was given, and its file where it has one.
+/// The text of a schema that was given, and its file if it has one.
 fn read(source: &SchemaSource, name: &str, project: &Path) -> Result<(Option<PathBuf>, String), Error> {
     match (&source.file, &source.text) {
         (None, Some(text)) => Ok((None, text.clone())),

@@ -101,11 +101,11 @@ fn nanoseconds(text: &str, unit: i128) -> Option<i128> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let negative = whole.starts_with('-');
     let mut nanoseconds = whole.parse::<i64>().ok().map(i128::from)? * unit;
-    let mut place = unit;
+    let mut scale = unit;
     for digit in fraction.bytes() {
         let digit = digit.is_ascii_digit().then(|| i128::from(digit - b'0'))?;
-        place /= 10;
-        nanoseconds += if negative { -digit * place } else { digit * place };
+        scale /= 10;
+        nanoseconds += if negative { -digit * scale } else { digit * scale };
     }
     Some(nanoseconds)
 }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
-use tidegate_model::{Reason, Text, Value};
+use tidegate_model::{DataType, Reason, Text, Value};
 
 use super::convert;
 use super::settings::{Field, Reading};
@@ -25,18 +25,18 @@ pub(super) struct Fields {
 /// What is known of a field of a value that was written as JSON.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Found {
-    /// From where to where it stands in the text; none where it is missing.
+    /// From where to where it stands in the text; none if it is missing.
     pub(super) at: Option<(usize, usize)>,
-    /// The instant that stands there: nobody has to read it out of the text again.
+    /// The instant, if it is known: saves parsing the text again.
     pub(super) instant: Option<Timestamp>,
 }
 
-/// A place in the value. Paths that start alike share their first nodes.
+/// A node of the value. Paths with a common start share their first nodes.
 #[derive(Debug, Default)]
 pub(super) struct Node {
     /// The fields that want what stands here, by position.
     here: Vec<usize>,
-    /// The places inside.
+    /// The nodes inside.
     inside: Vec<(String, Node)>,
 }
 
@@ -65,17 +65,18 @@ impl Fields {
     }
 
     /// The type of each, as far as it is known beforehand.
-    pub(super) fn type_names(&self) -> impl Iterator<Item = &'static str> {
+    pub(super) fn data_types(&self) -> impl Iterator<Item = DataType> {
         self.wanted.iter().map(|(_, reading)| match reading {
-            Reading::Auto => "any",
-            Reading::EpochS | Reading::EpochMs | Reading::EpochUs | Reading::Iso => "timestamp",
-            Reading::Json => "json",
-            Reading::Text => "text",
+            // A text in ISO 8601 is an instant, a wall clock or a day: each message says which.
+            Reading::Auto | Reading::Iso => DataType::Any,
+            Reading::EpochS | Reading::EpochMs | Reading::EpochUs => DataType::Timestamp,
+            Reading::Json => DataType::Json,
+            Reading::Text => DataType::Text,
         })
     }
 
     /// Checks that `text` is JSON and appends the value of each field, null
-    /// where there is none. Where a member stands twice, the last one counts.
+    /// if there is none. Where a member stands twice, the last one counts.
     pub(super) fn find(&self, text: &Text, out: &mut Vec<Value>) -> Result<(), Reason> {
         let (mut few, mut many) = ([None; FEW], Vec::new());
         let found = match few.get_mut(..self.wanted.len()) {
@@ -85,7 +86,7 @@ impl Fields {
                 &mut many
             }
         };
-        self.root.look(text, found).map_err(|cause| {
+        self.root.find(text, found).map_err(|cause| {
             Reason::new(
                 "invalid_json",
                 format!("not valid JSON at line {}, column {}", cause.line(), cause.column()),
@@ -102,7 +103,7 @@ impl Fields {
         &self.root
     }
 
-    /// Appends the value of each field, null where there is none. `found` says where
+    /// Appends the value of each field, null if there is none. `found` says where
     /// each of them was written.
     pub(super) fn read(&self, text: &Text, found: &[Found], out: &mut Vec<Value>) -> Result<(), Reason> {
         for (found, wanted) in found.iter().zip(&self.wanted) {
@@ -126,12 +127,12 @@ fn cell(raw: Option<&str>, text: &Text, (name, reading): &(String, Reading)) -> 
 }
 
 impl Node {
-    /// The place of a member.
+    /// Returns the node of a member.
     pub(super) fn member(&self, name: &[u8]) -> Option<&Node> {
         self.inside.iter().find(|(step, _)| step.as_bytes() == name).map(|(_, node)| node)
     }
 
-    /// The place of an item of an array.
+    /// Returns the node of an item of an array.
     pub(super) fn item(&self, index: usize) -> Option<&Node> {
         self.inside.iter().find(|(step, _)| step.parse() == Ok(index)).map(|(_, node)| node)
     }
@@ -144,7 +145,7 @@ impl Node {
     }
 
     /// Looks through one whole text.
-    fn look<'de>(&self, text: &'de str, found: &mut [Option<&'de RawValue>]) -> serde_json::Result<()> {
+    fn find<'de>(&self, text: &'de str, found: &mut [Option<&'de RawValue>]) -> serde_json::Result<()> {
         let mut deserializer = serde_json::Deserializer::from_str(text);
         if self.inside.is_empty() {
             IgnoredAny::deserialize(&mut deserializer)?;
@@ -175,7 +176,7 @@ impl<'de> DeserializeSeed<'de> for At<'_, 'de> {
         }
         // A field and a field inside it: rare enough to read that part twice.
         if !node.inside.is_empty() {
-            node.look(raw.get(), found).map_err(D::Error::custom)?;
+            node.find(raw.get(), found).map_err(D::Error::custom)?;
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 //! Whatever the format, a value becomes JSON text once: JSON is shared as it
 //! came, Avro and Protobuf are written as JSON straight from their bytes.
 //! Fields are found in that text in one pass, those of Avro while it is written,
-//! and what nobody asked for is only carried along. A message that cannot be decoded has a reason and
+//! and the rest is only copied. A message that cannot be decoded has a reason and
 //! stops nothing; only a registry that cannot be asked ends the feed.
 
 mod avro;
@@ -24,7 +24,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tidegate_model::source::Column;
-use tidegate_model::{Columns, Error, Http, Json, Reason, Row, Value};
+use tidegate_model::{Columns, DataType, Error, Http, Json, Reason, Row, Value};
 
 pub(crate) use self::settings::FormatSettings;
 
@@ -33,28 +33,29 @@ use self::fields::Fields;
 use crate::message::Message;
 use crate::registry::{Registry, RegistrySettings};
 
-/// The columns that every message has, behind the fields, with their types.
-const FIXED: [(&str, &str); 8] = [
-    ("key", "any"),
-    ("value", "json"),
-    ("headers", "json"),
-    ("topic", "text"),
-    ("partition", "integer"),
-    ("offset", "integer"),
-    ("timestamp", "timestamp"),
-    ("tombstone", "boolean"),
+/// The columns that every message has, behind the fields, with their types. A
+/// key is text, bytes or JSON as it comes; a value may be plain text instead.
+const FIXED: [(&str, DataType); 8] = [
+    ("key", DataType::Any),
+    ("value", DataType::Json),
+    ("headers", DataType::Object),
+    ("topic", DataType::Text),
+    ("partition", DataType::Integer),
+    ("offset", DataType::Integer),
+    ("timestamp", DataType::Timestamp),
+    ("tombstone", DataType::Boolean),
 ];
 
-/// Which part of a message is meant.
+/// A part of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Part {
+pub(crate) enum MessagePart {
     /// The key.
     Key,
     /// The value.
     Value,
 }
 
-/// Makes rows of messages.
+/// Converts messages to rows.
 pub(crate) struct Decoder {
     columns: Arc<Columns>,
     fields: Fields,
@@ -81,25 +82,33 @@ impl Decoder {
         Ok(Decoder {
             columns: Columns::new(names),
             fields: Fields::new(&settings.fields),
-            key: codec(Part::Key)?,
-            value: codec(Part::Value)?,
+            key: codec(MessagePart::Key)?,
+            value: codec(MessagePart::Value)?,
         })
     }
 
     /// The columns of every row: the fields asked for, then what every message has.
     pub(crate) fn columns(&self) -> Vec<Column> {
-        let own = self.columns.names().iter().zip(self.fields.type_names());
-        own.map(|(name, type_name)| (name.as_str(), type_name))
-            .chain(FIXED)
-            .map(|(name, type_name)| Column { name: name.to_owned(), type_name: type_name.to_owned() })
+        let own = self.columns.names().iter().zip(self.fields.data_types());
+        let fixed = FIXED.map(|(name, data_type)| match name {
+            "value" if self.value.is_text() => (name, DataType::Text),
+            _ => (name, data_type),
+        });
+        own.map(|(name, data_type)| (name.as_str(), data_type))
+            .chain(fixed)
+            .map(|(name, data_type)| Column {
+                name: name.to_owned(),
+                type_name: data_type.to_string(),
+                data_type,
+            })
             .collect()
     }
 
     /// The row of a message, or the reason why it is none.
     ///
     /// # Errors
-    /// Only what concerns the whole feed: the registry cannot be reached or
-    /// refuses us. Nothing of the message was used then; ask again later.
+    /// Only errors of the whole feed: the registry cannot be reached or denies
+    /// access. The message is untouched then; try again later.
     pub(crate) async fn row(&self, message: &Message<'_>) -> Result<Result<Row, Reason>, Error> {
         let value = match message.payload {
             None => None,

@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 
 use tidegate_model::{Error, Reason, Text};
 
-use super::Part;
+use super::MessagePart;
 use super::settings::SubjectStrategy;
 use crate::registry::{Registered, Registry, SchemaId};
 
-/// What cannot be used is asked for again after this: it may have been mended.
-const REFUSED_FOR: Duration = Duration::from_secs(60);
+/// When a schema that cannot be used is requested again: it may have been fixed.
+const RETRY_AFTER: Duration = Duration::from_secs(60);
 /// How many ids of a topic that cannot be used are kept in mind.
-const REFUSED_MAX: usize = 10_000;
+const KNOWN_MAX: usize = 10_000;
 
 /// Makes a schema ready; a reason where that is impossible.
 pub(super) type Compile<T> = fn(&str, &[(String, String)]) -> Result<T, Reason>;
@@ -25,7 +25,7 @@ pub(super) struct Schemas<T> {
     kind: &'static str,
     compile: Compile<T>,
     strategy: SubjectStrategy,
-    part: Part,
+    part: MessagePart,
     /// By topic, as one id may mean another schema in another context.
     known: RwLock<HashMap<String, HashMap<SchemaId, Known<T>>>>,
     /// The schema that was used last: the next message nearly always has it too.
@@ -39,7 +39,7 @@ enum Known<T> {
     /// Its schema.
     Schema(Arc<T>),
     /// Why there was none that can be used, and when that was.
-    Refused(Reason, Instant),
+    Rejected(Reason, Instant),
 }
 
 impl<T> Schemas<T> {
@@ -49,7 +49,7 @@ impl<T> Schemas<T> {
         kind: &'static str,
         compile: Compile<T>,
         strategy: SubjectStrategy,
-        part: Part,
+        part: MessagePart,
     ) -> Schemas<T> {
         Schemas {
             registry: Arc::clone(registry),
@@ -100,11 +100,11 @@ impl<T> Schemas<T> {
         };
         let known = match &schema {
             Ok(schema) => Known::Schema(Arc::clone(schema)),
-            Err(reason) => Known::Refused(reason.clone(), Instant::now()),
+            Err(reason) => Known::Rejected(reason.clone(), Instant::now()),
         };
         let mut all = self.known.write().unwrap_or_else(PoisonError::into_inner);
         let of_topic = all.entry(topic.to_owned()).or_default();
-        if of_topic.len() >= REFUSED_MAX {
+        if of_topic.len() >= KNOWN_MAX {
             of_topic.retain(|_, known| matches!(known, Known::Schema(_)));
         }
         of_topic.insert(id, known);
@@ -115,7 +115,7 @@ impl<T> Schemas<T> {
         let all = self.known.read().unwrap_or_else(PoisonError::into_inner);
         match all.get(topic)?.get(&id)? {
             Known::Schema(schema) => Some(Ok(Arc::clone(schema))),
-            Known::Refused(reason, since) => (since.elapsed() < REFUSED_FOR).then(|| Err(reason.clone())),
+            Known::Rejected(reason, since) => (since.elapsed() < RETRY_AFTER).then(|| Err(reason.clone())),
         }
     }
 
@@ -131,11 +131,11 @@ impl<T> Schemas<T> {
             .map_err(|reason| Reason::new(reason.code, format!("schema {id}: {}", reason.message)))
     }
 
-    /// The subject, where it follows from the topic alone.
+    /// The subject, if it follows from the topic alone.
     fn subject(&self, topic: &str) -> Option<String> {
         let part = match self.part {
-            Part::Key => "key",
-            Part::Value => "value",
+            MessagePart::Key => "key",
+            MessagePart::Value => "value",
         };
         (self.strategy == SubjectStrategy::TopicName).then(|| format!("{topic}-{part}"))
     }

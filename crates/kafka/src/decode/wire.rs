@@ -5,7 +5,7 @@
 
 use tidegate_model::Reason;
 
-use super::Part;
+use super::MessagePart;
 use crate::message::Message;
 use crate::registry::SchemaId;
 
@@ -40,12 +40,12 @@ pub(super) enum Indexes {
 pub(super) fn framed<'a>(
     bytes: &'a [u8],
     message: &Message<'_>,
-    part: Part,
+    part: MessagePart,
     indexed: bool,
 ) -> Result<Framed<'a>, Reason> {
     let name = match part {
-        Part::Key => "__key_schema_id",
-        Part::Value => "__value_schema_id",
+        MessagePart::Key => "__key_schema_id",
+        MessagePart::Value => "__value_schema_id",
     };
     let header = message.headers.iter().find(|(header, _)| *header == name);
     if let Some(&(_, Some(mut header))) = header {
@@ -73,7 +73,7 @@ fn prefix(bytes: &mut &[u8], indexed: bool) -> Result<(SchemaId, Indexes), Reaso
     Ok((id, indexes))
 }
 
-/// The message's place in its file: a count and as many indexes, all zigzag
+/// The message's position in its file: a count and as many indexes, all zigzag
 /// varints; a lone 0 stands for the first message.
 fn indexes(bytes: &mut &[u8]) -> Result<Indexes, Reason> {
     let count = index(bytes)? as usize;
@@ -110,13 +110,13 @@ pub(super) fn varint(bytes: &mut &[u8]) -> Result<u64, Reason> {
 
 fn long_varint(bytes: &mut &[u8]) -> Result<u64, Reason> {
     let mut value = 0_u64;
-    for place in 0..10 {
+    for index in 0..10 {
         let Some((&byte, rest)) = bytes.split_first() else { return Err(truncated()) };
         *bytes = rest;
-        if place == 9 && byte > 1 {
+        if index == 9 && byte > 1 {
             break;
         }
-        value |= u64::from(byte & 0x7f) << (7 * place);
+        value |= u64::from(byte & 0x7f) << (7 * index);
         if byte < 0x80 {
             return Ok(value);
         }

@@ -1,25 +1,26 @@
-//! Giving settled offsets to the library, while a feed reads and after its end.
+//! Committing acknowledged offsets, while a feed is read and after its end.
 
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::topic_partition_list::Offset;
 
-use super::polling::HASTE;
 use super::rebalance;
 use super::session::Session;
 use crate::context::Context;
-use crate::look::list;
+use crate::partition::list;
 
-/// How often settled offsets are given to the library.
-const STORE_EVERY: Duration = Duration::from_millis(20);
-/// How long the last commit of a feed is tried again.
-const COMMIT_AT_MOST: Duration = Duration::from_secs(5);
+/// How often acknowledged offsets are given to the library.
+const STORE_INTERVAL: Duration = Duration::from_millis(20);
+/// How long the last commit of a feed is retried.
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long one poll takes at most while a feed drains.
+const DRAIN_POLL: Duration = Duration::from_millis(5);
 
-/// Gives the library what is settled to commit. It does so at intervals, and
-/// again where it fails: what is not given to it is never committed.
+/// Gives acknowledged offsets to the library, unless it did so lately. The library
+/// commits them at intervals and retries; it commits nothing else.
 pub(super) fn store_sometimes(consumer: &BaseConsumer<Context>, session: &Session, last: &mut Instant) {
-    if last.elapsed() < STORE_EVERY {
+    if last.elapsed() < STORE_INTERVAL {
         return;
     }
     *last = Instant::now();
@@ -27,28 +28,29 @@ pub(super) fn store_sometimes(consumer: &BaseConsumer<Context>, session: &Sessio
     if offsets.is_empty() {
         return;
     }
-    let Ok(list) = list(offsets.iter().map(|(part, offset)| (part, Offset::Offset(*offset)))) else { return };
+    let offsets = offsets.iter().map(|(partition, offset)| (partition, Offset::Offset(*offset)));
+    let Ok(list) = list(offsets) else { return };
     if let Err(error) = consumer.store_offsets(&list) {
-        // A partition that is being taken back: it is committed as it goes.
-        tracing::debug!(%error, "settled offsets were not stored");
+        // A partition that is being revoked: it is committed then.
+        tracing::debug!(%error, "acknowledged offsets were not stored");
     }
 }
 
-/// After the end: stays in the group until all is settled, then commits.
-pub(super) fn see_off(consumer: &BaseConsumer<Context>, session: &Session, patience: Duration) {
+/// Stays in the group after the end of reading until all is acknowledged, then commits.
+pub(super) fn drain_and_commit(consumer: &BaseConsumer<Context>, session: &Session, timeout: Duration) {
     let since = Instant::now();
-    if session.plan.commits && !session.is_settled() {
-        let _ = consumer.assignment().and_then(|parts| consumer.pause(&parts));
+    if session.plan.commits && !session.is_acknowledged() {
+        let _ = consumer.assignment().and_then(|partitions| consumer.pause(&partitions));
     }
     loop {
         rebalance::commit(session, consumer);
         let done = !session.plan.commits || session.is_done();
-        // A commit that failed is tried again, but not for long: the sync's own place guards
-        // against its loss. Looked at last: what is settled meanwhile has to be committed too.
-        let known = session.uncommitted().is_empty() || since.elapsed() > COMMIT_AT_MOST;
-        if (done && known) || session.is_leaving() || since.elapsed() > patience {
+        // A failed commit is retried, but not for long: the sync's own checkpoint guards against
+        // its loss. Read last: what is acknowledged meanwhile has to be committed too.
+        let committed = session.uncommitted().is_empty() || since.elapsed() > COMMIT_TIMEOUT;
+        if (done && committed) || session.is_abandoned() || since.elapsed() > timeout {
             return;
         }
-        let _ = consumer.poll(HASTE);
+        let _ = consumer.poll(DRAIN_POLL);
     }
 }

@@ -1,17 +1,21 @@
 //! Messages as a feed of rows.
 //!
 //! A thread polls the client library, decodes messages straight from its
-//! buffers and passes them on in batches; the feed gives them to the engine and
-//! notes that they are on their way. A [`Session`] is what both know together
-//! with the engine's settling. Where the engine does not take batches, the
-//! thread pauses the partitions and polls on.
+//! buffers and hands them over in batches; the feed gives them to the engine and
+//! notes that they are emitted. Both share a [`Session`], which also receives the
+//! engine's acknowledgements. While the engine takes no batches, the thread pauses
+//! the partitions and keeps polling.
 
 mod commits;
-mod gathered;
-mod passing;
+mod handover;
+mod lifecycle;
+mod ownership;
+mod pending;
+mod phase;
 mod polling;
-pub(crate) mod rebalance;
+mod rebalance;
 mod session;
+mod statistics;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,40 +26,39 @@ use tidegate_model::{Error, Feed};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
-use self::gathered::Gathered;
+use self::pending::PendingBatch;
 use self::polling::Polling;
 pub(crate) use self::session::{Plan, Session};
 use crate::client::Client;
 use crate::context::Context;
 use crate::decode::Decoder;
 use crate::errors;
-use crate::look::Look;
+use crate::metadata::ClusterMetadata;
 use crate::selection::{KafkaSelection, Tombstones};
 
 /// Batches between the thread and the engine.
 const BATCHES_AHEAD: usize = 2;
-/// How often the group learns what is settled.
-const COMMIT_EVERY_MS: &str = "100";
-/// How long the end of a feed waits for the client to leave its group.
-const FAREWELL: Duration = Duration::from_secs(2);
+/// How often the library commits acknowledged offsets.
+const COMMIT_INTERVAL_MS: &str = "100";
+/// How long the end of a feed waits for the consumer to leave its group.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How a feed reads.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reading {
     /// Rows in a batch.
     pub(crate) batch_rows: usize,
-    /// Whether it goes on until it is dropped, sharing the partitions with the
+    /// Whether it continues until it is dropped, sharing the partitions with the
     /// other members of its group. Else it reads all partitions to their end.
     pub(crate) follow: bool,
-    /// What becomes of messages without a value.
+    /// How messages without a value are treated.
     pub(crate) tombstones: Tombstones,
 }
 
-/// Begins to read. Blocks until brokers answered, so that it belongs on a
-/// thread that may.
+/// Starts to read. Blocks until brokers respond; call it on a thread that may.
 ///
 /// # Errors
-/// Topics that are not there or not for us, brokers that do not answer.
+/// A topic is missing, access is denied, or no broker responds.
 pub(crate) fn open(
     client: &Client,
     selection: &KafkaSelection,
@@ -66,16 +69,16 @@ pub(crate) fn open(
     let runtime = Handle::try_current()
         .map_err(|cause| Error::internal("reading Kafka outside of the runtime").caused_by(cause))?;
     let figures = if reading.follow { "1000" } else { "100" };
-    // Only what is stored is committed, and only what is settled is stored.
+    // Only stored offsets are committed, and only acknowledged ones are stored.
     let commits = if session.plan.commits { "true" } else { "false" };
     let settings = [
         ("group.id", selection.group.as_str()),
         ("statistics.interval.ms", figures),
         ("enable.auto.commit", commits),
-        ("auto.commit.interval.ms", COMMIT_EVERY_MS),
+        ("auto.commit.interval.ms", COMMIT_INTERVAL_MS),
     ];
-    let consumer = client.consumer(&settings, Some(Arc::clone(session)))?;
-    begin(&consumer, selection, session, reading.follow)?;
+    let consumer = client.consumer(&settings, Some(Arc::<Session>::clone(session)))?;
+    start(&consumer, selection, session, reading.follow)?;
     let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);
     let only_topic = match &selection.topics[..] {
         [only] => Some(only.clone()),
@@ -99,52 +102,52 @@ pub(crate) fn open(
     Ok(feed(receiver, Arc::clone(session)))
 }
 
-fn begin(
+fn start(
     consumer: &BaseConsumer<Context>,
     selection: &KafkaSelection,
     session: &Session,
     follow: bool,
 ) -> Result<(), Error> {
     let plan = &session.plan;
-    let look = Look { consumer, access: &plan.access, brokers: &plan.brokers };
-    let parts = look.all_partitions(&selection.topics)?;
-    let begun = if follow {
+    let metadata = ClusterMetadata { consumer, access: &plan.access, brokers: &plan.brokers };
+    let partitions = metadata.all_partitions(&selection.topics)?;
+    let started = if follow {
         let topics: Vec<&str> = selection.topics.iter().map(String::as_str).collect();
         consumer.subscribe(&topics)
     } else {
-        // A feed that ends is alone: no group has to be joined first.
-        consumer.assign(&rebalance::assignment(session, consumer, &parts)?)
+        // A feed that ends reads alone: it joins no group.
+        consumer.assign(&rebalance::assignment(session, consumer, &partitions)?)
     };
-    begun.map_err(|error| errors::wrap("beginning to read from Kafka", &error, &plan.access))
+    started.map_err(|error| errors::wrap("starting to read from Kafka", &error, &plan.access))
 }
 
-/// Ends the session with the feed.
-struct Over(Arc<Session>);
+/// Notes the end of the feed in its session.
+struct FeedGuard(Arc<Session>);
 
-impl Drop for Over {
+impl Drop for FeedGuard {
     fn drop(&mut self) {
-        self.0.end();
+        self.0.drained();
         // Leaving the group and the last commit take a few milliseconds. Without
-        // this wait the end of the process would cut them off, and the next
-        // reader would wait for the session to time out. Nothing is waited for
-        // where settling is still to come: this task may be the one that settles.
-        if self.0.plan.commits && self.0.is_settled() {
-            self.0.wait_for_end(FAREWELL);
+        // this wait, the end of the process would interrupt them, and the next
+        // reader would wait for the session to time out. There is no wait if
+        // acknowledgements are still to come: this task may be the one that gives them.
+        if self.0.plan.commits && self.0.is_acknowledged() {
+            self.0.wait_for_exit(LEAVE_TIMEOUT);
         }
     }
 }
 
-fn feed(receiver: mpsc::Receiver<Result<Gathered, Error>>, session: Arc<Session>) -> Feed {
-    stream::unfold((receiver, Over(session)), async |(mut receiver, over)| {
+fn feed(receiver: mpsc::Receiver<Result<PendingBatch, Error>>, session: Arc<Session>) -> Feed {
+    stream::unfold((receiver, FeedGuard(session)), async |(mut receiver, guard)| {
         loop {
             let batch = match receiver.recv().await {
-                Some(Ok(gathered)) => over.0.emit(gathered).transpose(),
+                Some(Ok(pending)) => guard.0.emit(pending).transpose(),
                 Some(Err(error)) => Some(Err(error)),
-                // An end that is none must not look like one.
-                None => Some(Err(over.0.take_fault()?)),
+                // A panic of the thread must not look like the end.
+                None => Some(Err(guard.0.take_fault()?)),
             };
             if let Some(batch) = batch {
-                return Some((batch, (receiver, over)));
+                return Some((batch, (receiver, guard)));
             }
         }
     })

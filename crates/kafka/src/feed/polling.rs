@@ -13,67 +13,61 @@ use tidegate_model::{Error, ErrorKind, Unreadable};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::Sender;
 
-use super::commits::{see_off, store_sometimes};
-use super::gathered::{Gathered, Stretch};
+use super::commits::{drain_and_commit, store_sometimes};
+use super::pending::{PartitionRun, PendingBatch};
 use super::session::Session;
 use crate::context::Context;
 use crate::decode::Decoder;
 use crate::errors;
 use crate::message::Message;
-use crate::progress::Part;
+use crate::partition::TopicPartition;
 use crate::selection::Tombstones;
 
-/// How long a message waits for others to travel with.
+/// How long a message waits for others to fill its batch.
 const LINGER: Duration = Duration::from_millis(5);
-/// How often the thread looks around while nothing comes.
+/// How long one poll takes at most while no message arrives.
 pub(super) const IDLE: Duration = Duration::from_millis(50);
-/// As while nothing comes, but somebody waits for the end.
-pub(super) const HASTE: Duration = Duration::from_millis(5);
-/// How long a feed that ends waits for brokers that are gone.
-const LOST_AT_MOST: Duration = Duration::from_secs(30);
-/// How long after its end a feed waits for the settling of what it emitted.
-const SETTLE_AT_MOST: Duration = Duration::from_secs(60);
-/// The same where it was dropped early and no group waits for the partitions.
-const SETTLE_EARLY: Duration = Duration::from_secs(5);
+/// How long a feed that ends waits while all brokers are down.
+const BROKERS_LOST_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long to wait after the end of reading for acknowledgements.
+const ACK_TIMEOUT: Duration = Duration::from_secs(60);
+/// The same if the feed was dropped before its end and no group waits for the partitions.
+const ACK_TIMEOUT_DROPPED: Duration = Duration::from_secs(5);
 /// Keys and values in a batch, so that large messages do not fill the memory.
 const BATCH_BYTES: usize = 4 << 20;
-/// Messages that are there already are taken so many at a time: what else the
-/// thread has to look at can wait for a moment.
+/// How many available messages are read in a row before the thread checks anything else.
 const BURST: usize = 64;
-/// How much of a message that cannot be read is shown.
+/// How much of a message that cannot be decoded is kept.
 const SHOWN_BYTES: usize = 64 << 10;
 
-/// What the thread works with.
+/// The thread's consumer, decoder and settings.
 pub(super) struct Polling {
     pub(super) consumer: BaseConsumer<Context>,
     pub(super) session: Arc<Session>,
-    /// The topic of every message, where there is only one: nobody has to look.
+    /// The topic of every message, if there is only one. Saves reading it from each.
     pub(super) only_topic: Option<String>,
     pub(super) decoder: Decoder,
-    pub(super) sender: Sender<Result<Gathered, Error>>,
+    pub(super) sender: Sender<Result<PendingBatch, Error>>,
     pub(super) runtime: Handle,
     pub(super) batch_rows: usize,
     pub(super) tombstones: Tombstones,
-    /// Whether the feed ends where the topics ended when it began.
+    /// Whether the feed ends at the offsets where the topics ended when it started.
     pub(super) ends: bool,
 }
 
-/// Tells the session of the thread's end, however it comes.
-struct End(Arc<Session>);
+/// Notes the exit of the thread in its session, however it exits.
+struct ThreadGuard(Arc<Session>);
 
-impl Drop for End {
+impl Drop for ThreadGuard {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.0.break_off();
-        }
-        self.0.finish();
+        self.0.exited(std::thread::panicking());
     }
 }
 
 /// Why reading stops.
 pub(super) enum Stop {
-    /// The end was reached, or nobody takes batches any more.
-    Over,
+    /// The end was reached, or the feed is gone.
+    Ended,
     Failed(Error),
 }
 
@@ -84,90 +78,94 @@ impl From<Error> for Stop {
 }
 
 impl Polling {
-    /// Reads until the end, then stays until what was emitted is settled and
+    /// Reads until the end, then stays until what was emitted is acknowledged and
     /// committed.
     pub(super) fn run(self) {
-        let _end = End(Arc::clone(&self.session));
-        // A registry is asked from here: its client needs the runtime's clock.
+        let _guard = ThreadGuard(Arc::clone(&self.session));
+        // The schema registry is queried from this thread: its client needs the runtime.
         let runtime = self.runtime.clone();
         let _inside = runtime.enter();
-        let mut gathered = Gathered::default();
-        if let Stop::Failed(error) = self.read(&mut gathered) {
-            // What was read before the failure is good.
-            if gathered.is_empty() || self.hand_over(gathered).is_ok() {
+        let mut pending = PendingBatch::default();
+        if let Stop::Failed(error) = self.read(&mut pending) {
+            // What was read before the failure is valid.
+            if pending.is_empty() || self.hand_over(pending).is_ok() {
                 let _ = self.runtime.block_on(self.sender.send(Err(error)));
             }
         }
         let Polling { consumer, session, sender, ends, .. } = self;
         let early = ends && sender.is_closed();
-        session.close();
+        session.drain();
         drop(sender);
-        see_off(&consumer, &session, if early { SETTLE_EARLY } else { SETTLE_AT_MOST });
-        // Closing asks the partitions back; nobody is waited for then.
-        session.leave();
+        drain_and_commit(&consumer, &session, if early { ACK_TIMEOUT_DROPPED } else { ACK_TIMEOUT });
+        // Closing revokes the partitions; acknowledgements are not awaited then.
+        session.abandon();
         drop(consumer);
     }
 
-    fn read(&self, gathered: &mut Gathered) -> Stop {
-        match self.read_on(gathered) {
+    fn read(&self, pending: &mut PendingBatch) -> Stop {
+        match self.read_on(pending) {
             Ok(never) => match never {},
             Err(stop) => stop,
         }
     }
 
-    fn read_on(&self, gathered: &mut Gathered) -> Result<std::convert::Infallible, Stop> {
+    fn read_on(&self, pending: &mut PendingBatch) -> Result<std::convert::Infallible, Stop> {
         let mut deadline = Instant::now();
         let mut last_store = Instant::now();
         let mut lost_since = None;
         loop {
-            if self.sender.is_closed() || self.session.is_closing() {
-                return Err(Stop::Over);
+            if self.sender.is_closed() {
+                return Err(Stop::Ended);
             }
             let mut wait =
-                if gathered.is_empty() { IDLE } else { deadline.saturating_duration_since(Instant::now()) };
+                if pending.is_empty() { IDLE } else { deadline.saturating_duration_since(Instant::now()) };
             for _ in 0..BURST {
                 match self.consumer.poll(wait) {
                     Some(Ok(message)) => {
-                        if gathered.is_empty() {
+                        if pending.is_empty() {
                             deadline = Instant::now() + LINGER;
                         }
                         lost_since = None;
-                        self.take(&message, gathered)?;
+                        self.push(&message, pending)?;
                     }
                     Some(Err(error)) => {
-                        self.hear(&error, &mut lost_since)?;
+                        self.on_error(&error, &mut lost_since)?;
                         break;
                     }
                     None => break,
                 }
-                if is_full(gathered, self.batch_rows) {
+                if is_full(pending, self.batch_rows) {
                     break;
                 }
                 wait = Duration::ZERO;
             }
-            if let Some(error) = self.session.failure() {
+            if let Some(error) = self.session.take_fault() {
                 return Err(Stop::Failed(error));
             }
-            if self.ends && lost_since.is_some_and(|since: Instant| since.elapsed() > LOST_AT_MOST) {
+            if self.ends && lost_since.is_some_and(|since: Instant| since.elapsed() > BROKERS_LOST_TIMEOUT) {
                 return Err(Stop::Failed(self.unreachable()));
             }
-            if is_full(gathered, self.batch_rows) {
-                self.pass_on(std::mem::take(gathered))?;
-            } else if !gathered.is_empty() && Instant::now() >= deadline {
-                *gathered = self.offer(std::mem::take(gathered))?;
+            if is_full(pending, self.batch_rows) {
+                self.hand_over_alive(std::mem::take(pending))?;
+            } else if !pending.is_empty() && Instant::now() >= deadline {
+                *pending = self.offer(std::mem::take(pending))?;
                 deadline = Instant::now() + LINGER;
             }
             store_sometimes(&self.consumer, &self.session, &mut last_store);
-            if self.ends && gathered.is_empty() && self.session.is_at_end() {
-                return Err(Stop::Over);
+            if self.ends && pending.is_empty() && self.session.is_at_end() {
+                return Err(Stop::Ended);
             }
         }
     }
 
     /// Decodes a message straight from the library's buffer.
-    pub(super) fn take(&self, message: &BorrowedMessage<'_>, gathered: &mut Gathered) -> Result<(), Error> {
-        let Some(stretch) = self.stretch(message, gathered) else { return Ok(()) };
-        let borrowed = Message::of(message, &gathered.stretches[stretch].part.0);
+    pub(super) fn push(
+        &self,
+        message: &BorrowedMessage<'_>,
+        pending: &mut PendingBatch,
+    ) -> Result<(), Error> {
+        let Some(run) = self.run_of(message, pending) else { return Ok(()) };
+        let borrowed = Message::of(message, &pending.runs[run].partition.0);
         let (payload, seen) = (borrowed.payload, borrowed.timestamp);
         let wanted = match self.tombstones {
             Tombstones::Rows => true,
@@ -177,42 +175,44 @@ impl Polling {
         if wanted {
             match self.now_or_soon(self.decoder.row(&borrowed))? {
                 Ok(row) => {
-                    gathered.push(row);
-                    gathered.stretches[stretch].rows += 1;
+                    pending.push(row);
+                    pending.runs[run].rows += 1;
                 }
                 Err(reason) => {
-                    gathered.unreadable.push(Unreadable {
+                    pending.unreadable.push(Unreadable {
                         place: format!("{}[{}]@{}", borrowed.topic, borrowed.partition, borrowed.offset),
                         payload: shown(payload.unwrap_or_default()),
                         reason,
                     });
-                    gathered.stretches[stretch].unreadable += 1;
+                    pending.runs[run].unreadable += 1;
                 }
             }
         }
-        gathered.bytes += message.key_len() + message.payload_len();
-        let stretch = &mut gathered.stretches[stretch];
-        stretch.messages += 1;
-        stretch.next = message.offset() + 1;
-        stretch.seen = seen.or(stretch.seen);
+        pending.bytes += message.key_len() + message.payload_len();
+        let run = &mut pending.runs[run];
+        run.messages += 1;
+        run.next = message.offset() + 1;
+        run.seen = seen.or(run.seen);
         Ok(())
     }
 
-    /// The stretch that a message belongs to; none where its partition is no longer ours.
-    fn stretch(&self, message: &BorrowedMessage<'_>, gathered: &mut Gathered) -> Option<usize> {
+    /// Returns the run that a message belongs to; none if its partition was revoked.
+    fn run_of(&self, message: &BorrowedMessage<'_>, pending: &mut PendingBatch) -> Option<usize> {
         let topic = self.only_topic.as_deref().unwrap_or_else(|| message.topic());
         let partition = message.partition();
-        let last = gathered.stretches.last();
+        let last = pending.runs.last();
         let same = last.is_some_and(|last| {
-            last.part.1 == partition && *last.part.0 == *topic && last.tenure == self.session.tenure()
+            last.partition.1 == partition
+                && *last.partition.0 == *topic
+                && last.generation == self.session.generation()
         });
         if !same {
-            let part: Part = (topic.into(), partition);
-            let tenure = self.session.tenure_of(&part)?;
+            let partition: TopicPartition = (topic.into(), partition);
+            let generation = self.session.generation_of(&partition)?;
             let next = message.offset();
-            gathered.stretches.push(Stretch {
-                part,
-                tenure,
+            pending.runs.push(PartitionRun {
+                partition,
+                generation,
                 rows: 0,
                 unreadable: 0,
                 messages: 0,
@@ -220,11 +220,10 @@ impl Polling {
                 seen: None,
             });
         }
-        gathered.stretches.len().checked_sub(1)
+        pending.runs.len().checked_sub(1)
     }
 
-    /// Nearly every message is decoded without waiting; only a schema that is
-    /// seen for the first time is asked for.
+    /// Decodes without waiting, except for a schema that is seen for the first time.
     fn now_or_soon<T>(&self, work: impl Future<Output = T>) -> T {
         let mut work = pin!(work);
         match work.as_mut().poll(&mut TaskContext::from_waker(Waker::noop())) {
@@ -233,12 +232,12 @@ impl Polling {
         }
     }
 
-    /// What an error means: the end, brokers that are gone, or nothing that
-    /// the library does not mend itself.
-    pub(super) fn hear(&self, error: &KafkaError, lost_since: &mut Option<Instant>) -> Result<(), Error> {
+    /// Handles an error of the library. Returns it if it ends the feed; the library
+    /// recovers from all others by itself.
+    pub(super) fn on_error(&self, error: &KafkaError, lost_since: &mut Option<Instant>) -> Result<(), Error> {
         let Some(code) = errors::code_of(error) else { return Ok(()) };
         let context = self.consumer.context();
-        let words = context.words(code);
+        let message = context.message_of(code);
         if let Some(failure) = context.take_token_failure()
             && matches!(failure.kind(), ErrorKind::Denied | ErrorKind::Settings)
         {
@@ -248,31 +247,31 @@ impl Polling {
             return Err(errors::explain(
                 "reading from Kafka",
                 code,
-                words.as_deref(),
+                message.as_deref(),
                 &self.session.plan.access,
             ));
         }
         if code == Code::AllBrokersDown {
-            self.session.brokers_lost(true);
+            self.session.note_brokers(true);
             lost_since.get_or_insert_with(Instant::now);
         }
-        tracing::debug!(%code, words, "kafka client");
+        tracing::debug!(%code, message, "kafka client");
         Ok(())
     }
 
     fn unreachable(&self) -> Error {
-        let words = self.consumer.context().words(Code::BrokerTransportFailure);
+        let message = self.consumer.context().message_of(Code::BrokerTransportFailure);
         let plan = &self.session.plan;
         let doing = format!("reading from Kafka at {}", plan.brokers);
-        errors::explain(&doing, Code::AllBrokersDown, words.as_deref(), &plan.access)
+        errors::explain(&doing, Code::AllBrokersDown, message.as_deref(), &plan.access)
     }
 }
 
-fn is_full(gathered: &Gathered, batch_rows: usize) -> bool {
-    gathered.rows.len() + gathered.unreadable.len() >= batch_rows.max(1) || gathered.bytes >= BATCH_BYTES
+fn is_full(pending: &PendingBatch, batch_rows: usize) -> bool {
+    pending.rows.len() + pending.unreadable.len() >= batch_rows.max(1) || pending.bytes >= BATCH_BYTES
 }
 
-/// As much of a value as is worth keeping, as text.
+/// Returns the beginning of a value as text.
 fn shown(payload: &[u8]) -> String {
     String::from_utf8_lossy(&payload[..payload.len().min(SHOWN_BYTES)]).into_owned()
 }

@@ -1,82 +1,91 @@
-//! Partitions come and go: called by the client library while it is polled.
+//! Assigned and revoked partitions.
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tidegate_model::Error;
 
 use super::session::Session;
-use crate::context::Context;
+use crate::context::{Context, RebalanceListener};
 use crate::errors;
-use crate::look::{Look, list};
-use crate::progress::Part;
+use crate::metadata::ClusterMetadata;
+use crate::partition::{TopicPartition, list, names_of, partitions_of};
 
-/// Partitions become ours: each begins at its own place.
-pub(crate) fn take(session: &Session, consumer: &BaseConsumer<Context>, parts: &TopicPartitionList) {
-    let parts = parts_of(parts);
-    tracing::info!(partitions = Session::names(&parts), "kafka gave us partitions");
-    let taken = assignment(session, consumer, &parts).and_then(|assignment| {
-        consumer.incremental_assign(&assignment).map_err(|error| refused(session, &error))
-    });
-    if let Err(error) = taken {
-        // The group waits for an answer either way; the feed ends at its next look.
-        session.fail(error);
-        let _ = consumer.incremental_assign(&TopicPartitionList::new());
+impl RebalanceListener for Session {
+    /// Each partition starts at its own offset.
+    fn on_assigned(&self, consumer: &BaseConsumer<Context>, partitions: &TopicPartitionList) {
+        let partitions = partitions_of(partitions);
+        tracing::info!(partitions = names_of(&partitions), "kafka assigned partitions");
+        let assigned = assignment(self, consumer, &partitions).and_then(|assignment| {
+            consumer.incremental_assign(&assignment).map_err(|error| assign_error(self, &error))
+        });
+        if let Err(error) = assigned {
+            // The group needs a response either way; the error ends the feed.
+            self.fail(error);
+            let _ = consumer.incremental_assign(&TopicPartitionList::new());
+        }
+    }
+
+    /// What was emitted is acknowledged and committed first, so that the next
+    /// owner starts after it.
+    fn on_revoked(&self, consumer: &BaseConsumer<Context>, revoked: &TopicPartitionList) {
+        let partitions = partitions_of(revoked);
+        let lost = consumer.assignment_lost();
+        let open = self.revoke(&partitions, !lost);
+        if !open.is_empty() && !self.is_abandoned() {
+            tracing::warn!(
+                partitions = names_of(&open),
+                lost,
+                "messages of revoked partitions were not delivered in time; the next process reads them again"
+            );
+        }
+        if !lost {
+            commit(self, consumer);
+        }
+        self.release(&partitions);
+        tracing::info!(partitions = names_of(&partitions), "kafka revoked partitions");
+        if let Err(error) = consumer.incremental_unassign(revoked) {
+            self.fail(assign_error(self, &error));
+        }
+    }
+
+    fn on_commit(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
+        self.note_commit(result, offsets);
+    }
+
+    fn on_statistics(&self, statistics: &Statistics) {
+        self.note_statistics(statistics);
     }
 }
 
-/// Where each partition begins, as the library takes it.
+/// Returns partitions with the offsets at which they start, and adds them to the session.
 pub(super) fn assignment(
     session: &Session,
     consumer: &BaseConsumer<Context>,
-    parts: &[Part],
+    partitions: &[TopicPartition],
 ) -> Result<TopicPartitionList, Error> {
     let plan = &session.plan;
-    let look = Look { consumer, access: &plan.access, brokers: &plan.brokers };
-    let openings = plan.beginning.openings(&look, parts, &session.known())?;
-    session.take(&openings);
-    list(openings.iter().map(|opening| (&opening.part, Offset::Offset(opening.from))))
+    let metadata = ClusterMetadata { consumer, access: &plan.access, brokers: &plan.brokers };
+    let starts = plan.start_offsets.resolve(&metadata, partitions, &session.known())?;
+    session.own(&starts);
+    list(starts.iter().map(|start| (&start.partition, Offset::Offset(start.from))))
 }
 
-/// Partitions are asked back. What was emitted is settled and committed first,
-/// so that the next owner begins behind it.
-pub(crate) fn give_up(session: &Session, consumer: &BaseConsumer<Context>, list: &TopicPartitionList) {
-    let parts = parts_of(list);
-    let lost = consumer.assignment_lost();
-    let abandoned = session.revoke(&parts, !lost);
-    if !abandoned.is_empty() && !session.is_leaving() {
-        tracing::warn!(
-            partitions = Session::names(&abandoned),
-            lost,
-            "messages of partitions that went to another process were not settled in time; it reads them again"
-        );
-    }
-    if !lost {
-        commit(session, consumer);
-    }
-    session.release(&parts);
-    tracing::info!(partitions = Session::names(&parts), "kafka took partitions back");
-    if let Err(error) = consumer.incremental_unassign(list) {
-        session.fail(refused(session, &error));
-    }
-}
-
-/// Commits what is settled and waits until the group knows.
+/// Commits acknowledged offsets and waits for the response.
 pub(super) fn commit(session: &Session, consumer: &BaseConsumer<Context>) {
     let offsets = session.uncommitted();
     if offsets.is_empty() {
         return;
     }
-    let Ok(list) = list(offsets.iter().map(|(part, offset)| (part, Offset::Offset(*offset)))) else { return };
-    // What the library commits by itself from now on is not older than this.
+    let offsets = offsets.iter().map(|(partition, offset)| (partition, Offset::Offset(*offset)));
+    let Ok(list) = list(offsets) else { return };
+    // From now on, what the library commits in the background is not older than this.
     let _ = consumer.store_offsets(&list);
     let result = consumer.commit(&list, CommitMode::Sync);
-    session.committed(result, &list);
+    session.note_commit(result, &list);
 }
 
-fn refused(session: &Session, error: &rdkafka::error::KafkaError) -> Error {
-    errors::wrap("taking partitions", error, &session.plan.access)
-}
-
-fn parts_of(list: &TopicPartitionList) -> Vec<Part> {
-    list.elements().iter().map(|element| (element.topic().into(), element.partition())).collect()
+fn assign_error(session: &Session, error: &KafkaError) -> Error {
+    errors::wrap("assigning partitions", error, &session.plan.access)
 }

@@ -1,11 +1,11 @@
 //! The event log on Kafka: one topic for each stream.
 //!
-//! An event is durable when all replicas in sync have it. The topic's retention
-//! removes what is old; readers keep their own places, no group does.
+//! An event is durable when all in-sync replicas have it. The topic's retention
+//! removes old events; readers keep their own offsets, without a group.
 
+mod dedup;
 mod names;
 mod reading;
-mod repeats;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,31 +23,31 @@ use tidegate_model::{
     Reading, Settings, StreamId, Tools,
 };
 
-use crate::cluster::{ANSWER, Cluster, blocking, check_topic, code};
+use crate::cluster::{Cluster, RESPONSE_TIMEOUT, blocking, check_topic, code};
 use crate::context::Context;
-use crate::producer::{Fate, Outgoing, Producer, RECORD_BYTES_MAX};
+use crate::producer::{Outgoing, Producer, RECORD_BYTES_MAX, WriteResult};
 use crate::record;
-use reading::{Reader, places, places_since, watcher};
-use repeats::{Repeats, id_of};
+use dedup::{DedupIndex, id_of};
+use reading::{Reader, offsets, offsets_since, open_consumer};
 
-/// Events that may wait for their answers at once, over all appends.
+/// How many events may wait for their results at once, over all appends.
 const WAITING_MAX: usize = 50_000;
 
-/// How one reads what is there.
+/// Reads to the end and stops.
 const TO_THE_END: Reading = Reading { batch_events: 10_000, follow: false };
 
-/// How streams are kept.
+/// Settings of the event log.
 #[derive(Clone, Debug)]
 pub struct LogSettings {
-    /// What the names of topics begin with.
+    /// The prefix of the names of topics.
     pub prefix: String,
-    /// Partitions of a topic that is made: events of one user are in one of them.
+    /// Partitions of a topic that is created: events of one user are in one of them.
     pub partitions: u16,
-    /// Replicas of a topic that is made; the brokers' own number where absent.
+    /// Replicas of a topic that is created; the brokers' own number if absent.
     pub replicas: Option<u16>,
-    /// How long events are kept, in a topic that is made.
+    /// How long events are kept, in a topic that is created.
     pub retention: SignedDuration,
-    /// How long an event is known by its id.
+    /// The deduplication window: how long the id of an event is known.
     pub repetition: SignedDuration,
 }
 
@@ -64,7 +64,7 @@ impl Default for LogSettings {
 }
 
 /// An event log on the cluster of a connection of kind `kafka`. Nothing is
-/// reached yet.
+/// contacted yet.
 ///
 /// # Errors
 /// Settings that cannot work.
@@ -82,8 +82,8 @@ pub(crate) struct KafkaLog {
     producer: Producer,
     settings: LogSettings,
     clock: Arc<dyn Clock>,
-    /// The streams that were appended to, with what is known of their last hour.
-    streams: tokio::sync::Mutex<HashMap<StreamId, Arc<Mutex<Repeats>>>>,
+    /// The streams that were appended to, with the ids of their latest events.
+    streams: tokio::sync::Mutex<HashMap<StreamId, Arc<Mutex<DedupIndex>>>>,
     waiting: AtomicUsize,
 }
 
@@ -106,13 +106,13 @@ impl KafkaLog {
         Ok(topic)
     }
 
-    /// Makes the topic where it is missing; how many partitions it has.
-    async fn make(&self, topic: &str) -> Result<i32, Error> {
+    /// Creates the topic if it is missing; returns the number of its partitions.
+    async fn create(&self, topic: &str) -> Result<i32, Error> {
         if let Some(partitions) = self.producer.partitions(topic).await? {
             return Ok(partitions);
         }
         let cluster = self.producer.cluster();
-        let refused = |code| cluster.explain("making", topic, code);
+        let failed = |code| cluster.explain("creating", topic, code);
         let admin: AdminClient<Context> = cluster.client.create(&[], None, |context| context)?;
         let retention = self.settings.retention.as_millis().to_string();
         let largest = RECORD_BYTES_MAX.to_string();
@@ -121,51 +121,53 @@ impl KafkaLog {
             .set("retention.ms", &retention)
             .set("cleanup.policy", "delete")
             .set("max.message.bytes", &largest);
-        let made = admin.create_topics([&wanted], &AdminOptions::new().operation_timeout(Some(ANSWER))).await;
-        for result in made.map_err(|error| refused(code(&error)))? {
+        let made = admin
+            .create_topics([&wanted], &AdminOptions::new().operation_timeout(Some(RESPONSE_TIMEOUT)))
+            .await;
+        for result in made.map_err(|error| failed(code(&error)))? {
             match result {
-                // Another process made it at the same moment.
+                // Another process created it at the same moment.
                 Ok(_) | Err((_, Code::TopicAlreadyExists)) => {}
-                Err((_, code)) => return Err(refused(code)),
+                Err((_, code)) => return Err(failed(code)),
             }
         }
         let partitions = self.producer.partitions(topic).await?;
-        partitions.ok_or_else(|| refused(Code::LeaderNotAvailable))
+        partitions.ok_or_else(|| failed(Code::LeaderNotAvailable))
     }
 
-    /// What is known of a stream's last hour: with the first append, it is read
-    /// from the log itself, so that a restart forgets nothing.
-    async fn repeats(&self, stream: &StreamId, topic: &str) -> Result<Arc<Mutex<Repeats>>, Error> {
+    /// Returns the deduplication index of a stream. The first append reads it from the
+    /// log itself, so that a restart forgets nothing.
+    async fn dedup(&self, stream: &StreamId, topic: &str) -> Result<Arc<Mutex<DedupIndex>>, Error> {
         let mut streams = self.streams.lock().await;
-        if let Some(repeats) = streams.get(stream) {
-            return Ok(Arc::clone(repeats));
+        if let Some(dedup) = streams.get(stream) {
+            return Ok(Arc::clone(dedup));
         }
-        let partitions = self.make(topic).await?;
+        let partitions = self.create(topic).await?;
         let now = self.clock.now();
         let since = now.as_millisecond() - self.settings.repetition.as_millis() as i64;
         let cluster = self.producer.cluster().clone();
         let name = topic.to_owned();
         let reader = blocking(move || {
-            let places = places_since(&watcher(&cluster, false)?, &name, partitions, since)
+            let offsets = offsets_since(&open_consumer(&cluster, false)?, &name, partitions, since)
                 .map_err(|code| cluster.explain("reading", &name, code))?;
-            Reader::start(cluster, name, partitions, places, Offset::End, TO_THE_END)
+            Reader::start(cluster, name, partitions, offsets, Offset::End, TO_THE_END)
         })
         .await?;
-        let mut repeats = Repeats::new(self.settings.repetition, now);
+        let mut dedup = DedupIndex::new(self.settings.repetition, now);
         let mut scratch = Vec::new();
         let mut feed = reader.feed();
         while let Some(batch) = feed.try_next().await? {
             for logged in batch.items {
-                repeats.know(id_of(&logged.event, &mut scratch), logged.logged_at);
+                dedup.know(id_of(&logged.event, &mut scratch), logged.logged_at);
             }
         }
-        let repeats = Arc::new(Mutex::new(repeats));
-        streams.insert(stream.clone(), Arc::clone(&repeats));
-        Ok(repeats)
+        let dedup = Arc::new(Mutex::new(dedup));
+        streams.insert(stream.clone(), Arc::clone(&dedup));
+        Ok(dedup)
     }
 
-    /// Writes what is not there yet.
-    async fn write(&self, topic: &str, events: &[Event], fresh: &[usize]) -> Result<Vec<Fate>, Error> {
+    /// Writes the events that are not in the log yet.
+    async fn write(&self, topic: &str, events: &[Event], fresh: &[usize]) -> Result<Vec<WriteResult>, Error> {
         let logged_at = self.clock.now().as_millisecond();
         let records = fresh.iter().map(|at| {
             let event = &events[*at];
@@ -180,32 +182,32 @@ impl KafkaLog {
     }
 }
 
-/// Room among the events that wait.
-struct Room<'a> {
+/// A share of [`WAITING_MAX`], held while events wait for their results.
+struct WaitingPermit<'a> {
     waiting: &'a AtomicUsize,
     events: usize,
 }
 
-impl<'a> Room<'a> {
-    /// A single append is let in however large it is, or it could never be.
-    fn take(waiting: &'a AtomicUsize, events: usize) -> Result<Room<'a>, Error> {
+impl<'a> WaitingPermit<'a> {
+    /// Takes a share. A single append always gets one, however large it is.
+    fn take(waiting: &'a AtomicUsize, events: usize) -> Result<WaitingPermit<'a>, Error> {
         let before = waiting.fetch_add(events, Ordering::Relaxed);
-        let room = Room { waiting, events };
+        let permit = WaitingPermit { waiting, events };
         if before > 0 && before + events > WAITING_MAX {
-            let message = format!("{before} events wait for Kafka already");
+            let message = format!("{before} events are waiting for Kafka already");
             return Err(Error::new(ErrorKind::Throttled(None), message));
         }
-        Ok(room)
+        Ok(permit)
     }
 }
 
-impl Drop for Room<'_> {
+impl Drop for WaitingPermit<'_> {
     fn drop(&mut self) {
         self.waiting.fetch_sub(self.events, Ordering::Relaxed);
     }
 }
 
-/// The failure of an append: its callers know three reactions.
+/// Converts the error of an append to one of the three kinds that its callers handle.
 fn not_durable(error: &Error) -> Error {
     let kind = match error.kind() {
         kind @ (ErrorKind::Throttled(_) | ErrorKind::TooLarge) => kind,
@@ -220,27 +222,27 @@ impl EventLog for KafkaLog {
         if events.is_empty() {
             return Ok(Appended::default());
         }
-        let _room = Room::take(&self.waiting, events.len())?;
+        let _permit = WaitingPermit::take(&self.waiting, events.len())?;
         let topic = self.topic(stream)?;
-        let repeats = self.repeats(stream, &topic).await.map_err(|error| not_durable(&error))?;
+        let dedup = self.dedup(stream, &topic).await.map_err(|error| not_durable(&error))?;
         let mut scratch = Vec::new();
         let ids: Vec<Fingerprint> = events.iter().map(|event| id_of(event, &mut scratch)).collect();
-        let admitted = Repeats::admit(&repeats, &ids, self.clock.now());
-        let fates = self.write(&topic, &events, &admitted.fresh).await;
-        let fates = fates.map_err(|error| not_durable(&error))?;
-        admitted.landing.land(fates.iter().map(|fate| *fate == Fate::Written));
-        let failed = fates.iter().find_map(|fate| match fate {
-            Fate::Written => None,
-            Fate::Refused(code) | Fate::Lost(code) => Some(*code),
+        let split = DedupIndex::split(&dedup, &ids, self.clock.now());
+        let results = self.write(&topic, &events, &split.fresh).await;
+        let results = results.map_err(|error| not_durable(&error))?;
+        split.landing.land(results.iter().map(|result| *result == WriteResult::Written));
+        let failed = results.iter().find_map(|result| match result {
+            WriteResult::Written => None,
+            WriteResult::Rejected(code) | WriteResult::Lost(code) => Some(*code),
         });
         if let Some(code) = failed {
             return Err(not_durable(&self.producer.cluster().explain("appending to", &topic, code)));
         }
-        if !admitted.others.landed().await {
+        if !split.others.landed().await {
             let message = format!("appending to `{topic}`: another append of the same events failed");
             return Err(Error::new(ErrorKind::Storage, message));
         }
-        Ok(Appended { events: admitted.fresh.len() as u64, repeated: admitted.repeated })
+        Ok(Appended { events: split.fresh.len() as u64, repeated: split.duplicates })
     }
 
     async fn read(
@@ -250,11 +252,11 @@ impl EventLog for KafkaLog {
         reading: Reading,
     ) -> Result<Feed<LoggedEvent>, Error> {
         let topic = self.topic(stream)?;
-        let next = places(after)?;
+        let next = offsets(after)?;
         let partitions = match self.producer.partitions(&topic).await? {
             Some(partitions) => partitions,
-            // Who waits for a stream needs something to wait at.
-            None if reading.follow => self.make(&topic).await?,
+            // A follower needs an existing topic to subscribe to.
+            None if reading.follow => self.create(&topic).await?,
             None => return Ok(stream::empty().boxed()),
         };
         let cluster = self.producer.cluster().clone();
@@ -265,18 +267,18 @@ impl EventLog for KafkaLog {
 
     async fn lag(&self, stream: &StreamId, after: Option<&Checkpoint>) -> Result<Vec<Lag>, Error> {
         let topic = self.topic(stream)?;
-        let next = places(after)?;
+        let next = offsets(after)?;
         let Some(partitions) = self.producer.partitions(&topic).await? else { return Ok(Vec::new()) };
         let cluster = self.producer.cluster().clone();
         let (lows, reader) = blocking(move || {
-            let (lows, highs) = reading::bounds(&cluster, &topic, partitions)?;
+            let (lows, highs) = reading::watermarks(&cluster, &topic, partitions)?;
             let reader = Reader::start(cluster, topic, partitions, highs, Offset::End, TO_THE_END)?;
             Ok((lows, reader))
         })
         .await?;
         let lag = reader.ends().await?.into_iter().map(|(partition, end)| {
             let low = lows.get(&partition).copied().unwrap_or_default();
-            // What retention removed is behind nobody.
+            // Events removed by retention do not count as lag.
             let position = next.get(&partition).map_or(low, |at| *at.max(&low));
             let end = end.max(position);
             let count = |at: i64| u64::try_from(at).unwrap_or_default();
@@ -296,16 +298,16 @@ impl EventLog for KafkaLog {
         let cluster = self.producer.cluster().clone();
         let prefix = self.settings.prefix.clone();
         blocking(move || {
-            let refused = |error| cluster.explain("listing", &prefix, code(&error));
-            let consumer = watcher(&cluster, false)?;
-            let metadata = consumer.fetch_metadata(None, ANSWER).map_err(refused)?;
+            let failed = |error| cluster.explain("listing", &prefix, code(&error));
+            let consumer = open_consumer(&cluster, false)?;
+            let metadata = consumer.fetch_metadata(None, RESPONSE_TIMEOUT).map_err(failed)?;
             let mut streams = Vec::new();
             for topic in metadata.topics() {
                 let Some(stream) = names::stream(&prefix, topic.name()) else { continue };
-                // Somebody may wait at a topic for a stream that does not exist yet.
+                // A follower may have created the topic before the first event.
                 for partition in topic.partitions() {
-                    let bounds = consumer.fetch_watermarks(topic.name(), partition.id(), ANSWER);
-                    if bounds.map_err(refused)?.1 > 0 {
+                    let bounds = consumer.fetch_watermarks(topic.name(), partition.id(), RESPONSE_TIMEOUT);
+                    if bounds.map_err(failed)?.1 > 0 {
                         streams.push(stream);
                         break;
                     }
@@ -317,7 +319,7 @@ impl EventLog for KafkaLog {
         .await
     }
 
-    /// The topic's own retention does it.
+    /// Does nothing: the topic's retention removes old events.
     async fn trim(&self, _: Timestamp) -> Result<(), Error> {
         Ok(())
     }

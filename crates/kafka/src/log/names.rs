@@ -2,7 +2,7 @@
 
 use tidegate_model::StreamId;
 
-/// The topic of a stream. Kafka takes letters, digits, hyphens, dots and
+/// Returns the topic of a stream. Kafka takes letters, digits, hyphens, dots and
 /// underscores; the underscore makes room for the rest: `__` is one, `_20` a space.
 pub(super) fn topic(prefix: &str, stream: &StreamId) -> String {
     let mut name = prefix.to_owned();
@@ -17,7 +17,7 @@ pub(super) fn topic(prefix: &str, stream: &StreamId) -> String {
     name
 }
 
-/// The stream of a topic; `None` where the topic is none of ours.
+/// Returns the stream of a topic; `None` if no stream has this topic.
 pub(super) fn stream(prefix: &str, topic: &str) -> Option<StreamId> {
     let mut bytes = topic.strip_prefix(prefix)?.bytes();
     let mut name = Vec::new();
@@ -31,7 +31,7 @@ pub(super) fn stream(prefix: &str, topic: &str) -> Option<StreamId> {
         });
     }
     let stream = StreamId::new(String::from_utf8(name).ok()?);
-    // Somebody else's topic may begin with our prefix and mean something else.
+    // A topic of another program may start with the same prefix.
     (self::topic(prefix, &stream) == topic).then_some(stream)
 }
 

@@ -1,4 +1,4 @@
-//! Reading a topic without a group: the place is the reader's own.
+//! Reading a topic without a group: the reader keeps its own offsets.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -9,7 +9,7 @@ use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 use tidegate_model::{Batch, Checkpoint, Error, Feed, LoggedEvent, Reading, Unreadable};
 
-use crate::cluster::{ANSWER, Cluster, code};
+use crate::cluster::{Cluster, RESPONSE_TIMEOUT, code};
 use crate::context::Context;
 use crate::record;
 
@@ -18,79 +18,79 @@ const BATCH_BYTES: usize = 8 << 20;
 /// How much of a record that is no event is shown.
 const SHOWN_BYTES: usize = 200;
 
-/// What a reader does besides the settings of its cluster.
+/// Settings of a reader besides those of the connection.
 const READING: &[(&str, &str)] = &[
-    // Librdkafka wants a name; nothing is joined and nothing committed.
+    // Librdkafka requires a name; no group is joined and nothing is committed.
     ("group.id", "tidegate-event-log"),
-    // What retention removed is passed over.
+    // Events removed by retention are skipped.
     ("auto.offset.reset", "earliest"),
     ("queued.max.messages.kbytes", "16384"),
 ];
 
 /// The next offset of each partition, as checkpoints hold it.
-pub(super) type Places = BTreeMap<i32, i64>;
+pub(super) type Offsets = BTreeMap<i32, i64>;
 
-/// A consumer that leaves no trace at the brokers.
-pub(super) type Watcher = StreamConsumer<Context>;
+/// A consumer without a group.
+pub(super) type LogConsumer = StreamConsumer<Context>;
 
-/// Starts a consumer.
-pub(super) fn watcher(cluster: &Cluster, follow: bool) -> Result<Watcher, Error> {
+/// Opens a consumer.
+pub(super) fn open_consumer(cluster: &Cluster, follow: bool) -> Result<LogConsumer, Error> {
     let mut more = READING.to_vec();
     if !follow {
-        // The end is told by an answer without records: that one must not wait for some.
+        // The end is known from a response without records, which must not wait for some.
         more.push(("fetch.wait.max.ms", "10"));
     }
     cluster.client.create(&more, None, |context| context)
 }
 
-/// The places of a checkpoint.
-pub(super) fn places(checkpoint: Option<&Checkpoint>) -> Result<Places, Error> {
-    let Some(checkpoint) = checkpoint else { return Ok(Places::new()) };
+/// Reads the offsets of a checkpoint.
+pub(super) fn offsets(checkpoint: Option<&Checkpoint>) -> Result<Offsets, Error> {
+    let Some(checkpoint) = checkpoint else { return Ok(Offsets::new()) };
     serde_json::from_value(checkpoint.0.clone())
-        .map_err(|cause| Error::internal("the checkpoint is none of a Kafka event log").caused_by(cause))
+        .map_err(|cause| Error::internal("the checkpoint is not one of a Kafka event log").caused_by(cause))
 }
 
 /// One topic being read.
 pub(super) struct Reader {
     cluster: Cluster,
-    consumer: Watcher,
+    consumer: LogConsumer,
     topic: String,
     partitions: i32,
-    next: Places,
+    next: Offsets,
     reading: Reading,
     ended: HashSet<i32>,
 }
 
 impl Reader {
-    /// Puts a consumer to its places; partitions without one start where `or` says.
+    /// Assigns all partitions at their offsets; those without one start at `or`.
     pub(super) fn start(
         cluster: Cluster,
         topic: String,
         partitions: i32,
-        next: Places,
+        next: Offsets,
         or: Offset,
         reading: Reading,
     ) -> Result<Reader, Error> {
-        let consumer = watcher(&cluster, reading.follow)?;
+        let consumer = open_consumer(&cluster, reading.follow)?;
         let mut list = TopicPartitionList::new();
-        let placed = (0..partitions).try_for_each(|partition| {
+        let listed = (0..partitions).try_for_each(|partition| {
             let offset = next.get(&partition).map_or(or, |at| Offset::Offset(*at));
             list.add_partition_offset(&topic, partition, offset)
         });
-        placed
+        listed
             .and_then(|()| consumer.assign(&list))
             .map_err(|error| cluster.explain("reading", &topic, code(&error)))?;
         Ok(Reader { cluster, consumer, topic, partitions, next, reading, ended: HashSet::new() })
     }
 
-    /// Reads to the end of every partition and tells where that is. Said by the
-    /// answers to fetching: some brokers answer the question for it wrongly.
-    pub(super) async fn ends(mut self) -> Result<Places, Error> {
+    /// Reads to the end of every partition and returns these offsets. Some brokers
+    /// report wrong watermarks, so the responses to fetches decide.
+    pub(super) async fn ends(mut self) -> Result<Offsets, Error> {
         while self.batch().await?.is_some() {}
         Ok(self.next)
     }
 
-    /// Batches until nothing is left, or until it is dropped.
+    /// Returns batches until the end, or until it is dropped.
     pub(super) fn feed(self) -> Feed<LoggedEvent> {
         stream::try_unfold(self, |mut reader| async move {
             let batch = reader.batch().await?;
@@ -107,7 +107,7 @@ impl Reader {
             let received = if empty {
                 self.consumer.recv().await
             } else {
-                // What is here already goes along; nothing waits for more.
+                // Take what is available; do not wait for more.
                 match self.consumer.recv().now_or_never() {
                     Some(received) => received,
                     None => break,
@@ -122,7 +122,7 @@ impl Reader {
                             batch.items.push(event);
                         }
                         Err(reason) => {
-                            let (place, payload) = (place(&message), shown(&message));
+                            let (place, payload) = (position(&message), shown(&message));
                             batch.unreadable.push(Unreadable { place, payload, reason });
                         }
                     }
@@ -130,8 +130,8 @@ impl Reader {
                 Err(KafkaError::PartitionEOF(partition)) => {
                     self.ended.insert(partition);
                 }
-                Err(error) if passes(code(&error)) => {
-                    tracing::debug!(%error, topic = self.topic, "reading goes on by itself");
+                Err(error) if is_transient(code(&error)) => {
+                    tracing::debug!(%error, topic = self.topic, "reading continues by itself");
                 }
                 Err(error) => return Err(self.cluster.explain("reading", &self.topic, code(&error))),
             }
@@ -148,9 +148,9 @@ impl Reader {
     }
 }
 
-/// Whether librdkafka mends it by itself: one broker of several, and the group
-/// that we have no part in.
-fn passes(code: Code) -> bool {
+/// Returns whether librdkafka recovers by itself: from the loss of one broker, and from
+/// errors of the group, which is not used.
+fn is_transient(code: Code) -> bool {
     matches!(
         code,
         Code::BrokerTransportFailure
@@ -165,7 +165,7 @@ fn passes(code: Code) -> bool {
     )
 }
 
-fn place(message: &BorrowedMessage<'_>) -> String {
+fn position(message: &BorrowedMessage<'_>) -> String {
     format!("{}[{}]:{}", message.topic(), message.partition(), message.offset())
 }
 
@@ -174,20 +174,20 @@ fn shown(message: &BorrowedMessage<'_>) -> String {
     String::from_utf8_lossy(&payload[..payload.len().min(SHOWN_BYTES)]).into_owned()
 }
 
-/// The first place at or after a moment, by partition; none where nothing was
+/// Returns the first offset at or after a time, by partition; none if nothing was
 /// logged since. Blocks.
-pub(super) fn places_since(
-    consumer: &Watcher,
+pub(super) fn offsets_since(
+    consumer: &LogConsumer,
     topic: &str,
     partitions: i32,
     milliseconds: i64,
-) -> Result<Places, Code> {
+) -> Result<Offsets, Code> {
     let mut list = TopicPartitionList::new();
     for partition in 0..partitions {
         let asked = list.add_partition_offset(topic, partition, Offset::Offset(milliseconds));
         asked.map_err(|error| code(&error))?;
     }
-    let found = consumer.offsets_for_times(list, ANSWER).map_err(|error| code(&error))?;
+    let found = consumer.offsets_for_times(list, RESPONSE_TIMEOUT).map_err(|error| code(&error))?;
     Ok(found
         .elements()
         .iter()
@@ -198,13 +198,17 @@ pub(super) fn places_since(
         .collect())
 }
 
-/// Where each partition begins, and where it ends or a little before. Blocks.
-pub(super) fn bounds(cluster: &Cluster, topic: &str, partitions: i32) -> Result<(Places, Places), Error> {
-    let consumer = watcher(cluster, false)?;
-    let (mut lows, mut highs) = (Places::new(), Places::new());
+/// Returns the first offset of each partition, and the last one or a slightly lower one. Blocks.
+pub(super) fn watermarks(
+    cluster: &Cluster,
+    topic: &str,
+    partitions: i32,
+) -> Result<(Offsets, Offsets), Error> {
+    let consumer = open_consumer(cluster, false)?;
+    let (mut lows, mut highs) = (Offsets::new(), Offsets::new());
     for partition in 0..partitions {
-        let bounds = consumer.fetch_watermarks(topic, partition, ANSWER);
-        let (low, high) = bounds.map_err(|error| cluster.explain("looking at", topic, code(&error)))?;
+        let watermarks = consumer.fetch_watermarks(topic, partition, RESPONSE_TIMEOUT);
+        let (low, high) = watermarks.map_err(|error| cluster.explain("looking at", topic, code(&error)))?;
         lows.insert(partition, low);
         highs.insert(partition, high);
     }

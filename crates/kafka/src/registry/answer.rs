@@ -33,14 +33,14 @@ pub(super) struct Reference {
     pub(super) version: i64,
 }
 
-/// What the registry says when it refuses.
+/// The body of an error response.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Refusal {
+struct ErrorResponse {
     error_code: Option<u32>,
 }
 
-/// Reads an answer; `None` where it says that there is no such schema,
+/// Reads an answer; `None` if it says that there is no such schema,
 /// subject or version (40401, 40402, 40403).
 pub(super) fn read<T: DeserializeOwned>(
     url: &str,
@@ -56,16 +56,16 @@ pub(super) fn read<T: DeserializeOwned>(
     let status = answer.status();
     match status.as_u16() {
         200 => serde_json::from_slice(answer.body()).map(Some).map_err(|cause| {
-            let place = format!("at line {}, column {}", cause.line(), cause.column());
-            fault(ErrorKind::Unexpected, &format!("answered what is no schema, {place}"))
+            let position = format!("at line {}, column {}", cause.line(), cause.column());
+            fault(ErrorKind::Unexpected, &format!("answered what is no schema, {position}"))
         }),
-        401 => Err(fault(ErrorKind::Denied, "refused the credentials")
+        401 => Err(fault(ErrorKind::Denied, "rejected the credentials")
             .hint("correct `registry.username` and `registry.password`, then run `tidegate check`")),
-        403 => Err(fault(ErrorKind::Denied, "does not let us read schemas")
+        403 => Err(fault(ErrorKind::Denied, "denies reading schemas")
             .hint("grant the role DeveloperRead on the subjects, then run `tidegate check`")),
         404 => {
-            let refusal: Refusal = serde_json::from_slice(answer.body()).unwrap_or_default();
-            match refusal.error_code {
+            let response: ErrorResponse = serde_json::from_slice(answer.body()).unwrap_or_default();
+            match response.error_code {
                 Some(40_401..=40_403) => Ok(None),
                 _ => Err(fault(ErrorKind::Missing, "answers 404 like no schema registry does")
                     .hint("correct `registry.url`, then run `tidegate check`")),

@@ -105,11 +105,11 @@ impl Registry {
         Ok(Registry { url, authorization, http })
     }
 
-    /// The schema of an id, with its references; `None` where the registry
-    /// knows no such id. `subject` tells it in which context to look.
+    /// The schema of an id, with its references; `None` if the registry
+    /// knows no such id. `subject` determines the context.
     ///
     /// # Errors
-    /// The registry cannot be reached, refuses us or answers what we cannot read.
+    /// The registry cannot be reached, denies access, or its response cannot be read.
     pub(crate) async fn schema(
         &self,
         id: SchemaId,
@@ -166,7 +166,7 @@ impl Registry {
         Ok(ready)
     }
 
-    /// Asks once; `None` where the registry says that it knows no such thing.
+    /// Asks once; `None` if the registry says that it knows no such thing.
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, Error> {
         let mut request = http::Request::get(format!("{}{path}", self.url)).header(ACCEPT, MEDIA);
         if let Some(authorization) = &self.authorization {

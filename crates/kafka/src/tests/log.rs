@@ -58,8 +58,8 @@ tidegate_testkit::event_logs_conform! { Topics::new() }
 
 #[tokio::test]
 async fn users_are_spread_over_partitions_and_every_checkpoint_goes_on() {
-    let place = Topics::new();
-    let log = place.open().await;
+    let topics = Topics::new();
+    let log = topics.open().await;
     let stream = StreamId::new("shop");
     let many: Vec<_> = (0..300)
         .map(|at| tidegate_model::Event { user: format!("u{}", at % 30).into(), ..event(&at.to_string()) })
@@ -88,11 +88,11 @@ async fn users_are_spread_over_partitions_and_every_checkpoint_goes_on() {
 
 #[tokio::test]
 async fn a_record_that_is_no_event_is_told_and_passed_over() {
-    let place = Topics::new();
-    let log = place.open().await;
+    let topics = Topics::new();
+    let log = topics.open().await;
     let stream = StreamId::new("shop");
     log.append(&stream, events(0, 2)).await.expect("appended");
-    let topic = format!("{}shop", place.prefix);
+    let topic = format!("{}shop", topics.prefix);
     let foreign: ThreadedProducer<DefaultProducerContext> = other(&broker()).create().expect("producer");
     foreign
         .send(BaseRecord::to(&topic).key("ada").payload("hello"))
@@ -114,7 +114,7 @@ async fn a_record_that_is_no_event_is_told_and_passed_over() {
 #[tokio::test]
 async fn a_cluster_that_does_not_answer_makes_nothing_durable() {
     let log = open("127.0.0.1:1", LogSettings::default(), &ManualClock::default());
-    let error = log.append(&StreamId::new("shop"), events(0, 1)).await.expect_err("nobody answers");
+    let error = log.append(&StreamId::new("shop"), events(0, 1)).await.expect_err("no response");
     assert_eq!(error.kind(), ErrorKind::Storage, "{error:?}");
     assert!(error.message().contains("127.0.0.1:1"), "{error:?}");
 }
@@ -132,7 +132,7 @@ async fn an_append_that_was_refused_may_be_sent_again() {
         RDKafkaApiKey::Produce,
         &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED],
     );
-    let error = log.append(&stream, events(0, 3)).await.expect_err("refused");
+    let error = log.append(&stream, events(0, 3)).await.expect_err("rejected");
     assert_eq!(error.kind(), ErrorKind::Storage);
     assert!(error.next_step().contains("kafka-acls"), "{}", error.next_step());
 

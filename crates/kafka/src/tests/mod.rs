@@ -17,7 +17,7 @@ fn settings(brokers: &str) -> Settings {
     Settings::new(settings.as_object().expect("an object").clone())
 }
 
-/// Another client, to look at what was done.
+/// Another client, to see the result.
 fn other(brokers: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", brokers).set("group.id", "reader").set("auto.offset.reset", "earliest");

@@ -148,7 +148,7 @@ async fn a_real_broker_takes_events_too() {
     let new = rdkafka::admin::NewTopic::new(&topic, 2, rdkafka::admin::TopicReplication::Fixed(1));
     let made = admin.create_topics([&new], &rdkafka::admin::AdminOptions::new()).await.expect("made");
     assert!(made[0].is_ok(), "{made:?}");
-    // The same sink goes on once its topic is there.
+    // The same sink continues once its topic exists.
     assert!(missing.check().await.expect("checks").passed());
     let rehearsal = open(&broker(), json!({ "topic": topic }), true).expect("sink");
     rehearsal.deliver(&items(10)).await.expect("receipt");
@@ -174,7 +174,7 @@ async fn a_refusal_is_told_with_what_lifts_it() {
     ] {
         let (mock, sink) = mocked(1);
         mock.request_errors(RDKafkaApiKey::Produce, &[code; 8]);
-        let error = sink.deliver(&items(3)).await.expect_err("refused");
+        let error = sink.deliver(&items(3)).await.expect_err("rejected");
         assert_eq!(error.kind(), kind, "{error:?}");
         assert!(error.next_step().contains(hint), "{}", error.next_step());
     }
@@ -246,7 +246,7 @@ async fn after_a_fatal_error_a_new_producer_goes_on() {
 #[tokio::test]
 async fn a_cluster_that_does_not_answer_has_taken_nothing() {
     let sink = open("127.0.0.1:1", json!({}), false).expect("sink");
-    let error = sink.deliver(&items(1)).await.expect_err("nobody answers");
+    let error = sink.deliver(&items(1)).await.expect_err("no response");
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
 }
 

@@ -104,7 +104,7 @@ impl Topic {
     pub async fn committed(&self, group: &str) -> Vec<Option<i64>> {
         let (brokers, name, partitions, group) =
             (self.brokers.clone(), self.name.clone(), self.partitions, group.to_owned());
-        let look = move || {
+        let query = move || {
             let consumer: BaseConsumer = ClientConfig::new()
                 .set("bootstrap.servers", brokers)
                 .set("group.id", group)
@@ -117,7 +117,7 @@ impl Topic {
             let number = |offset| if let Offset::Offset(offset) = offset { Some(offset) } else { None };
             (0..partitions).map(|partition| number(offset(partition))).collect()
         };
-        tokio::task::spawn_blocking(look).await.expect("looked")
+        tokio::task::spawn_blocking(query).await.expect("offsets")
     }
 }
 
@@ -167,7 +167,7 @@ impl Reader {
         tokio::time::timeout(PATIENCE, self.feed.next()).await.expect("a batch in time")
     }
 
-    /// Batches until there are this many rows; nothing is settled.
+    /// Batches until there are this many rows; nothing is committed.
     pub async fn rows(&mut self, wanted: usize) -> (Vec<i64>, Checkpoint) {
         let (mut numbers, mut last) = (Vec::new(), None);
         while numbers.len() < wanted {
@@ -178,13 +178,13 @@ impl Reader {
         (numbers, last.expect("a checkpoint"))
     }
 
-    /// Everything to the end, each batch settled at once.
-    pub async fn settle_all(mut self) -> Vec<i64> {
+    /// Everything to the end, each batch committed at once.
+    pub async fn read_and_commit_all(mut self) -> Vec<i64> {
         let mut numbers = Vec::new();
         while let Some(batch) = self.next().await {
             let batch = batch.expect("rows");
             numbers.extend(batch.items.iter().map(number));
-            self.source.settled(&batch.checkpoint.expect("a checkpoint")).await.expect("settled");
+            self.source.settled(&batch.checkpoint.expect("a checkpoint")).await.expect("committed");
         }
         numbers.sort_unstable();
         numbers

@@ -25,7 +25,7 @@ pub fn of(kind: &str) -> Option<Example> {
 
 /// How a place for a sink of this type is made.
 pub fn sink_of(kind: &str) -> Option<MakePlace> {
-    (kind == "kafka").then_some(|| Box::pin(outlet()))
+    (kind == "kafka").then_some(|| Box::pin(sink_topic()))
 }
 
 fn kafka() -> Example {
@@ -76,13 +76,14 @@ async fn topic() -> SourcePlace {
         rows: ROWS,
         cursor: None,
         key: &["topic", "partition", "offset"],
+        untyped: &["key"],
         running: Box::new(|| Box::pin(async { threads() })),
         keep: Box::new(()),
     }
 }
 
 /// A topic to write events to.
-async fn outlet() -> SinkPlace {
+async fn sink_topic() -> SinkPlace {
     let brokers = brokers();
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", &brokers).set("group.id", "none").set("enable.partition.eof", "true");

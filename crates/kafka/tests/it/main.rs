@@ -6,7 +6,7 @@ mod cluster;
 mod conformance;
 mod faults;
 mod fixtures;
-mod places;
 mod reading;
 mod sharing;
 mod sinks;
+mod start_offsets;

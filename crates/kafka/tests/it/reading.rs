@@ -12,7 +12,7 @@ async fn a_read_ends_with_every_message_of_every_partition() {
     let source = source(&topic.settings());
     let selection = topic.selection(&unique("group"), &json!({}));
 
-    let rows = Reader::open(&source, &selection, false).await.settle_all().await;
+    let rows = Reader::open(&source, &selection, false).await.read_and_commit_all().await;
 
     assert_eq!(rows, (0..300).collect::<Vec<_>>());
 }
@@ -25,7 +25,7 @@ async fn several_topics_are_one_feed() {
     let names = format!("{}, {}", first.name, second.name);
     let selection = first.selection(&unique("group"), &json!({ "topics": names }));
 
-    let rows = Reader::open(&source(&first.settings()), &selection, false).await.settle_all().await;
+    let rows = Reader::open(&source(&first.settings()), &selection, false).await.read_and_commit_all().await;
 
     assert_eq!(rows, (0..50).collect::<Vec<_>>());
 }
@@ -42,7 +42,7 @@ async fn offsets_are_committed_after_the_effect_and_not_before() {
     assert!(reader.next().await.is_none());
     assert_eq!(topic.committed(&group).await, [None]);
 
-    source.settled(&checkpoint).await.expect("settled");
+    source.settled(&checkpoint).await.expect("committed");
     assert_eq!(topic.committed(&group).await, [Some(10)]);
 }
 
@@ -56,16 +56,17 @@ async fn a_feed_that_follows_commits_by_and_by_and_gives_what_comes() {
 
     let (rows, checkpoint) = reader.rows(3).await;
     assert_eq!(rows, [0, 1, 2]);
-    source.settled(&checkpoint).await.expect("settled");
+    source.settled(&checkpoint).await.expect("committed");
     topic.write_numbers(3..5).await;
     assert_eq!(reader.rows(2).await.0, [3, 4]);
     while topic.committed(&group).await != [Some(3)] {}
 
-    // What was not settled is read again by the next reader.
+    // Uncommitted messages are read again by the next reader.
     drop(reader);
     drop(source);
     let source = self::source(&topic.settings());
-    let rows = Reader::open(&source, &topic.selection(&group, &json!({})), false).await.settle_all().await;
+    let rows =
+        Reader::open(&source, &topic.selection(&group, &json!({})), false).await.read_and_commit_all().await;
     assert_eq!(rows, [3, 4]);
 }
 
@@ -78,7 +79,7 @@ async fn a_feed_that_is_dropped_leaves_its_offsets_behind() {
     let mut reader = Reader::open(&source, &topic.selection(&group, &json!({})), true).await;
     let (_, checkpoint) = reader.rows(3).await;
 
-    source.settled(&checkpoint).await.expect("settled");
+    source.settled(&checkpoint).await.expect("committed");
     drop(reader);
 
     assert_eq!(topic.committed(&group).await, [Some(3)]);
@@ -120,7 +121,7 @@ async fn tombstones_are_rows_or_the_only_rows_or_none() {
         while let Some(batch) = reader.next().await {
             let batch = batch.expect("rows");
             found.extend(batch.items.iter().map(|row| row.get("tombstone") == Some(&Value::Bool(true))));
-            source.settled(&batch.checkpoint.expect("a checkpoint")).await.expect("settled");
+            source.settled(&batch.checkpoint.expect("a checkpoint")).await.expect("committed");
         }
         assert_eq!(found, wanted, "{word}");
         assert_eq!(topic.committed(&group).await, [Some(4)], "{word}");
@@ -135,7 +136,7 @@ async fn a_rehearsal_reads_the_same_and_moves_nothing() {
     let source = rehearsal(&topic.settings());
     for follow in [false, true] {
         let reader = Reader::open(&source, &topic.selection(&group, &json!({})), follow).await;
-        assert_eq!(reader.settle_all().await, (0..20).collect::<Vec<_>>());
+        assert_eq!(reader.read_and_commit_all().await, (0..20).collect::<Vec<_>>());
     }
     assert_eq!(topic.committed(&group).await, [None, None]);
 }
@@ -166,7 +167,7 @@ async fn everything_is_read_without_the_group() {
     let source = source(&topic.settings());
     let group = unique("group");
     let selection = topic.selection(&group, &json!({}));
-    assert_eq!(Reader::open(&source, &selection, false).await.settle_all().await.len(), 5);
+    assert_eq!(Reader::open(&source, &selection, false).await.read_and_commit_all().await.len(), 5);
 
     let feed = source.read(&settings_of(&selection), &Reach::Everything, 100).await.expect("a feed");
     let mut reader = Reader { source, feed };

@@ -10,7 +10,7 @@ use crate::cluster::{Reader, Topic, number, source, unique};
 
 const PARTITIONS: i32 = 4;
 
-/// Reads what comes within a moment and settles it. Returns numbers and partitions.
+/// Reads what comes within a moment and commits it. Returns numbers and partitions.
 async fn drain(reader: &mut Reader) -> Vec<(i64, i64)> {
     let mut found = Vec::new();
     while let Ok(batch) = tokio::time::timeout(Duration::from_millis(300), reader.feed.next()).await {
@@ -19,7 +19,7 @@ async fn drain(reader: &mut Reader) -> Vec<(i64, i64)> {
             Some(Value::Int(partition)) => (number(row), *partition),
             _ => panic!("a row has its partition"),
         }));
-        reader.source.settled(&batch.checkpoint.expect("a checkpoint")).await.expect("settled");
+        reader.source.settled(&batch.checkpoint.expect("a checkpoint")).await.expect("committed");
     }
     found
 }
@@ -52,8 +52,8 @@ async fn a_partition_is_settled_before_its_next_owner_reads() {
     let two = Reader::open(&source(&topic.settings()), &selection, true).await;
     let mut readers = [one, two];
     let early = tokio::time::timeout(Duration::from_secs(1), readers[1].feed.next()).await;
-    assert!(early.is_err(), "the second owner read what was not settled");
-    readers[0].source.settled(&checkpoint).await.expect("settled");
+    assert!(early.is_err(), "the second owner read uncommitted messages");
+    readers[0].source.settled(&checkpoint).await.expect("committed");
     let mut next = 200;
     let [first, second] = until_shared(&topic, &mut next, &mut readers).await;
 
@@ -73,7 +73,7 @@ async fn a_partition_that_is_not_settled_in_time_is_read_again_by_its_next_owner
     let mut one = Reader::open(&source(&topic.settings()), &selection, true).await;
     let (_, checkpoint) = one.rows(40).await;
 
-    // The second process joins; the first one settles nothing while it is waited for.
+    // The second process joins; the first one commits nothing meanwhile.
     let mut two = Reader::open(&source(&topic.settings()), &selection, true).await;
     let mut again = Vec::new();
     for _ in 0..100 {
@@ -83,7 +83,7 @@ async fn a_partition_that_is_not_settled_in_time_is_read_again_by_its_next_owner
         }
     }
     assert_eq!(again.len(), 20, "half of the partitions went over: {again:?}");
-    one.source.settled(&checkpoint).await.expect("settled");
+    one.source.settled(&checkpoint).await.expect("committed");
     drop((one, two));
 }
 
@@ -122,7 +122,7 @@ async fn a_slow_platform_neither_loses_the_group_nor_fills_the_memory() {
     let source = source(&settings);
     let mut reader = Reader::open(&source, &topic.selection(&group, &json!({})), true).await;
     let (mut read, checkpoint) = reader.rows(1).await;
-    source.settled(&checkpoint).await.expect("settled");
+    source.settled(&checkpoint).await.expect("committed");
 
     // Nobody takes a batch for longer than the group waits for a silent member.
     let idle = tokio::time::timeout(Duration::from_secs(9), std::future::pending::<()>()).await;
@@ -131,10 +131,10 @@ async fn a_slow_platform_neither_loses_the_group_nor_fills_the_memory() {
     while read.len() < 3_000 {
         let (more, checkpoint) = reader.rows(1).await;
         read.extend(more);
-        source.settled(&checkpoint).await.expect("settled");
+        source.settled(&checkpoint).await.expect("committed");
     }
     read.sort_unstable();
-    assert_eq!(read, (0..3_000).collect::<Vec<_>>(), "each message once: the partitions stayed ours");
+    assert_eq!(read, (0..3_000).collect::<Vec<_>>(), "each message once: the partitions were not reassigned");
     drop(reader);
     assert_eq!(topic.committed(&group).await, [Some(750); 4]);
 }

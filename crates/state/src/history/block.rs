@@ -111,21 +111,6 @@ pub(crate) fn decode_intent(block: &[u8]) -> Result<Vec<IntentRow>, Error> {
         .collect())
 }
 
-/// The answer to an intent.
-pub(crate) fn encode_fates(fates: &[Fate]) -> Result<Vec<u8>, Error> {
-    let mut writer = Writer::with_capacity(16 + fates.len());
-    fates::write(&mut writer, 0, fates.iter());
-    writer.finish(VERSION)
-}
-
-/// The answer to an intent.
-pub(crate) fn decode_fates(block: &[u8]) -> Result<Vec<Fate>, Error> {
-    let mut reader = Reader::open(block, VERSION)?;
-    let fates = fates::read(&mut reader)?;
-    reader.end()?;
-    Ok(fates.into_rows())
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -175,12 +160,6 @@ mod tests {
         }
 
         #[test]
-        fn the_fates_of_an_intent_come_back(fates in prop::collection::vec(fate(), 0..40)) {
-            let read = decode_fates(&encode_fates(&fates).expect("small")).expect("whole");
-            prop_assert_eq!(fates, read);
-        }
-
-        #[test]
         fn a_damaged_block_is_an_error(
             rows in prop::collection::vec(row(), 1..10),
             at in any::<prop::sample::Index>(),
@@ -199,7 +178,6 @@ mod tests {
             let frame = frame_of(VERSION, &content);
             let _ = Block::decode(&frame);
             let _ = decode_intent(&frame);
-            let _ = decode_fates(&frame);
             let _ = Block::decode(&content);
         }
     }

@@ -2,7 +2,6 @@
 //! other are delivered, and then cost as much as one.
 
 use std::collections::HashMap;
-use std::iter::repeat_n;
 
 use tidegate_model::store::Fate;
 use tidegate_model::{Error, Reason};
@@ -36,11 +35,6 @@ impl Fates {
     pub(crate) fn runs(&self) -> impl Iterator<Item = (&Fate, usize)> {
         let starts = std::iter::once(0).chain(self.runs.iter().map(|(_, end)| *end));
         self.runs.iter().zip(starts).map(|((fate, end), start)| (fate, end - start))
-    }
-
-    /// One for each row.
-    pub(crate) fn into_rows(self) -> Vec<Fate> {
-        self.runs().flat_map(|(fate, rows)| repeat_n(fate.clone(), rows)).collect()
     }
 
     fn push(&mut self, fate: Fate, rows: usize) {

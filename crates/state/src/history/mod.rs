@@ -8,6 +8,7 @@
 pub(crate) mod block;
 mod fates;
 mod group;
+pub(crate) mod outcomes;
 mod pages;
 pub(crate) mod parquet;
 pub(crate) mod read;

@@ -7,13 +7,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tidegate_model::store::{Fate, Intent, IntentId, IntentRow};
-use tidegate_model::{Error, Fingerprint, RunId, SyncId};
+use tidegate_model::store::{Intent, IntentId, IntentRow};
+use tidegate_model::{Error, Fingerprint, Outcome, RunId, SyncId};
 use tokio::sync::{mpsc, oneshot};
 
 use super::dialect::{Database, Tx};
 use super::statement::{Arg, Record, sql};
-use crate::history::block;
+use crate::history::{block, outcomes};
 
 /// Notes in one transaction.
 const GROUP_MAX: usize = 256;
@@ -33,7 +33,7 @@ struct Note {
 
 enum What {
     Intended { batch: u64, body: Vec<u8> },
-    Answered { fates: Vec<u8> },
+    Answered { outcomes: Vec<u8> },
 }
 
 impl Intents {
@@ -58,9 +58,14 @@ impl Intents {
         Ok(intent)
     }
 
-    pub(super) async fn answered(&self, run: &RunId, intent: IntentId, fates: &[Fate]) -> Result<(), Error> {
-        let fates = block::encode_fates(fates)?;
-        self.note(run, intent, What::Answered { fates }).await
+    pub(super) async fn answered(
+        &self,
+        run: &RunId,
+        intent: IntentId,
+        outcomes: &[Outcome],
+    ) -> Result<(), Error> {
+        let outcomes = outcomes::encode(outcomes)?;
+        self.note(run, intent, What::Answered { outcomes }).await
     }
 
     async fn note(&self, run: &RunId, intent: IntentId, what: What) -> Result<(), Error> {
@@ -119,10 +124,10 @@ async fn write_one(tx: &mut Tx, run: &RunId, intent: IntentId, what: What) -> Re
                 .bind(batch)
                 .bind(body)
         }
-        What::Answered { fates } => sql("UPDATE intents SET fates = $3 WHERE run = $1 AND id = $2")
+        What::Answered { outcomes } => sql("UPDATE intents SET outcomes = $3 WHERE run = $1 AND id = $2")
             .bind(run.as_str())
             .bind(intent)
-            .bind(fates),
+            .bind(outcomes),
     };
     tx.execute(statement).await
 }
@@ -144,26 +149,21 @@ pub(super) async fn recall(
         return Ok(());
     }
     let earlier = sql("SELECT intents.run AS run, intents.id AS id, intents.body AS body,
-            intents.fates AS fates FROM intents JOIN runs ON runs.id = intents.run
+            intents.outcomes AS outcomes FROM intents JOIN runs ON runs.id = intents.run
         WHERE runs.sync = $1 AND intents.run <> $2 ORDER BY intents.run, intents.id");
     for record in tx.all(earlier.bind(sync).bind(run.as_str())).await? {
-        let Intent { rows, fates } = from_record(&record)?;
-        let before = rows.len();
-        let mut fates = fates.map(Vec::into_iter);
-        let (mut rows_left, mut fates_left) = (Vec::new(), Vec::new());
-        for row in rows {
-            let fate = fates.as_mut().and_then(Iterator::next);
-            let without_effect = match (&fates, &fate) {
-                (Some(_), None) => true,
-                (_, fate) => fate.as_ref().is_some_and(Fate::is_deferred),
-            };
+        let intent = from_record(&record)?;
+        let before = intent.rows.len();
+        let (mut rows_left, mut outcomes_left) = (Vec::new(), Vec::new());
+        for (index, row) in intent.rows.iter().enumerate() {
             match recalled.iter().position(|recalled| *recalled == row.row) {
-                Some(at) if !without_effect => {
+                Some(at) if !intent.had_no_effect(index) => {
                     recalled.swap_remove(at);
                 }
                 _ => {
-                    rows_left.push(row);
-                    fates_left.extend(fate);
+                    rows_left.push(row.clone());
+                    outcomes_left
+                        .extend(intent.outcomes.iter().filter_map(|outcomes| outcomes.get(index)).cloned());
                 }
             }
         }
@@ -174,12 +174,12 @@ pub(super) async fn recall(
         let statement = if rows_left.is_empty() {
             sql("DELETE FROM intents WHERE run = $1 AND id = $2").bind(of.as_str()).bind(record.count("id")?)
         } else {
-            let answer = fates.map(|_| block::encode_fates(&fates_left)).transpose()?;
-            sql("UPDATE intents SET body = $3, fates = $4 WHERE run = $1 AND id = $2")
+            let response = intent.outcomes.map(|_| outcomes::encode(&outcomes_left)).transpose()?;
+            sql("UPDATE intents SET body = $3, outcomes = $4 WHERE run = $1 AND id = $2")
                 .bind(of.as_str())
                 .bind(record.count("id")?)
                 .bind(block::encode_intent(&rows_left)?)
-                .bind(Arg::Bytes(answer))
+                .bind(Arg::Bytes(response))
         };
         tx.execute(statement).await?;
     }
@@ -188,15 +188,15 @@ pub(super) async fn recall(
 
 /// Intents of a sync that were never settled, in the order of their making.
 pub(super) async fn open_of(database: &Database, sync: &SyncId) -> Result<Vec<Intent>, Error> {
-    let statement = sql("SELECT intents.body AS body, intents.fates AS fates FROM intents
+    let statement = sql("SELECT intents.body AS body, intents.outcomes AS outcomes FROM intents
         JOIN runs ON runs.id = intents.run WHERE runs.sync = $1 ORDER BY intents.run, intents.id");
     database.all(statement.bind(sync)).await?.iter().map(from_record).collect()
 }
 
 fn from_record(record: &Record) -> Result<Intent, Error> {
-    let fates: Option<Vec<u8>> = record.get("fates")?;
+    let outcomes: Option<Vec<u8>> = record.get("outcomes")?;
     Ok(Intent {
         rows: block::decode_intent(&record.get::<Vec<u8>>("body")?)?,
-        fates: fates.map(|fates| block::decode_fates(&fates)).transpose()?,
+        outcomes: outcomes.map(|outcomes| outcomes::decode(&outcomes)).transpose()?,
     })
 }

@@ -46,7 +46,7 @@ CREATE TABLE intents (
     id    BIGINT NOT NULL,
     batch BIGINT NOT NULL,
     body  BYTEA NOT NULL,
-    fates BYTEA,
+    outcomes BYTEA,
     PRIMARY KEY (run, id)
 );
 

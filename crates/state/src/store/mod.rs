@@ -22,11 +22,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use tidegate_model::store::{
-    Claim, Fate, Intent, IntentId, IntentRow, OverlapChunk, Pause, Problem, RowEntry, RowQuery, Settlement,
+    Claim, Intent, IntentId, IntentRow, OverlapChunk, Pause, Problem, RowEntry, RowQuery, Settlement,
     SyncState,
 };
 use tidegate_model::{
-    Cause, Clock, Ending, Error, Fingerprint, ObjectKind, Run, RunId, Secret, Store, SyncId,
+    Cause, Clock, Ending, Error, Fingerprint, ObjectKind, Outcome, Run, RunId, Secret, Store, SyncId,
 };
 
 use crate::history::History;
@@ -98,8 +98,8 @@ impl Store for SqlStore {
         self.intents.intend(run, batch, &rows).await
     }
 
-    async fn answered(&self, run: &RunId, intent: IntentId, fates: Vec<Fate>) -> Result<(), Error> {
-        self.intents.answered(run, intent, &fates).await
+    async fn answered(&self, run: &RunId, intent: IntentId, outcomes: Vec<Outcome>) -> Result<(), Error> {
+        self.intents.answered(run, intent, &outcomes).await
     }
 
     async fn open_intents(&self, sync: &SyncId) -> Result<Vec<Intent>, Error> {

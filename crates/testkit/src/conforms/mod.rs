@@ -97,6 +97,9 @@ pub struct SourcePlace {
     pub cursor: Option<&'static str>,
     /// The columns that name a row.
     pub key: &'static [&'static str],
+    /// The columns whose type is known row by row only, or has no counterpart
+    /// ([`DataType::Any`](tidegate_model::DataType::Any) and `Other`).
+    pub untyped: &'static [&'static str],
     /// How many reads are under way, as seen from outside.
     pub running: Box<dyn Fn() -> BoxFuture<'static, usize> + Send + Sync>,
     /// What has to live as long as the place.
@@ -196,6 +199,8 @@ macro_rules! connectors_conform {
             secrets::a_key_that_cannot_be_one_is_not_repeated
             secrets::a_failed_read_tells_no_secret_and_no_row
             source::a_description_agrees_with_the_rows
+            source::every_value_is_of_the_type_of_its_column
+            source::the_highest_cursor_is_that_of_the_last_row
             source::batches_have_about_the_rows_that_were_asked_for
             source::reading_twice_gives_the_same_rows
             source::a_restart_from_any_checkpoint_loses_nothing

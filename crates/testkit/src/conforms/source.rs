@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt};
 use serde_json::json;
-use tidegate_model::{Batch, Checkpoint, Error, ErrorKind, Feed, Reach, Row, Selection, Source, Value};
+use tidegate_model::{
+    Batch, Checkpoint, DataType, Error, ErrorKind, Feed, Reach, Row, Selection, Source, Value,
+};
 
 use super::{SourcePlace, Suite, settings_of};
 
@@ -92,6 +94,34 @@ pub async fn a_description_agrees_with_the_rows(suite: &Suite) {
                 assert_eq!(row.values.len(), names.len(), "{}", spot.name);
             }
         }
+    }
+}
+
+/// A column says its type, unless it is declared to have none, and no row breaks its word.
+pub async fn every_value_is_of_the_type_of_its_column(suite: &Suite) {
+    for spot in spots(suite).await {
+        let described = spot.source.describe(&spot.selection).await.expect("described");
+        for column in &described.columns {
+            let untyped = matches!(column.data_type, DataType::Any | DataType::Other);
+            let declared = spot.place.untyped.contains(&column.name.as_str());
+            assert_eq!(untyped, declared, "{}: {column}", spot.name);
+        }
+        for row in spot.rows(&spot.all()).await {
+            for (column, value) in described.columns.iter().zip(&row.values) {
+                assert!(column.data_type.holds(value), "{}: {column} holds {value:?}", spot.name);
+            }
+        }
+    }
+}
+
+/// It is found without reading the rows before it; null is no value.
+pub async fn the_highest_cursor_is_that_of_the_last_row(suite: &Suite) {
+    for spot in spots(suite).await {
+        let Some(column) = spot.place.cursor else { continue };
+        let rows = spot.rows(&spot.cursor(column, None)).await;
+        let last = rows.last().and_then(|row| row.get(column)).filter(|value| !value.is_null());
+        let highest = spot.source.highest(&spot.selection, column, "UTC").await.expect("asked");
+        assert_eq!(highest.as_ref(), last, "{}", spot.name);
     }
 }
 

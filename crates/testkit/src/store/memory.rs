@@ -7,11 +7,11 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tidegate_model::store::{
-    Claim, Delivered, Fate, Intent, IntentId, IntentRow, OverlapChunk, Pause, Problem, RowEntry, RowFate,
-    RowQuery, Settlement, SyncState,
+    Claim, Delivered, Intent, IntentId, IntentRow, OverlapChunk, Pause, Problem, RowEntry, RowFate, RowQuery,
+    Settlement, SyncState,
 };
 use tidegate_model::{
-    Cause, Clock, Counts, Ending, Error, Fingerprint, ObjectKind, Run, RunId, Secret, Store, SyncId,
+    Cause, Clock, Counts, Ending, Error, Fingerprint, ObjectKind, Outcome, Run, RunId, Secret, Store, SyncId,
 };
 
 /// A store in plain memory. Clones share what they remember.
@@ -73,18 +73,14 @@ impl Memory {
             let of_sync = |run: &RunId| self.runs.get(run).is_some_and(|(run, _)| run.sync == *sync);
             let earlier = self.intents.values_mut().filter(|(of, _, _)| of != run && of_sync(of));
             for (_, _, intent) in earlier {
-                let without_effect = |at: usize| match &intent.fates {
-                    Some(fates) => fates.get(at).is_none_or(Fate::is_deferred),
-                    None => false,
-                };
                 let mut places = intent.rows.iter().enumerate();
-                let found = places.find(|(at, intended)| intended.row == *row && !without_effect(*at));
+                let found = places.find(|(at, intended)| intended.row == *row && !intent.had_no_effect(*at));
                 let Some((at, _)) = found else { continue };
                 intent.rows.remove(at);
-                if let Some(fates) = &mut intent.fates
-                    && at < fates.len()
+                if let Some(outcomes) = &mut intent.outcomes
+                    && at < outcomes.len()
                 {
-                    fates.remove(at);
+                    outcomes.remove(at);
                 }
                 break;
             }
@@ -181,14 +177,14 @@ impl Store for MemoryStore {
         memory.run(run)?;
         memory.intended += 1;
         let id = memory.intended;
-        memory.intents.insert(id, (run.clone(), batch, Intent { rows, fates: None }));
+        memory.intents.insert(id, (run.clone(), batch, Intent { rows, outcomes: None }));
         Ok(id)
     }
 
-    async fn answered(&self, run: &RunId, intent: IntentId, fates: Vec<Fate>) -> Result<(), Error> {
+    async fn answered(&self, run: &RunId, intent: IntentId, outcomes: Vec<Outcome>) -> Result<(), Error> {
         let mut memory = self.memory();
         match memory.intents.get_mut(&intent) {
-            Some((of, _, intent)) if of == run => intent.fates = Some(fates),
+            Some((of, _, intent)) if of == run => intent.outcomes = Some(outcomes),
             _ => return Err(Error::internal(format!("the run `{run}` has no intent {intent}"))),
         }
         Ok(())

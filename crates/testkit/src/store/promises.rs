@@ -6,11 +6,12 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use tidegate_model::store::{
-    Delivered, Fate, FateKind, Intent, OverlapChunk, Pause, RowEntry, RowQuery, Settlement, SyncState,
+    Delivered, Fate, FateKind, Intent, OverlapChunk, Pause, PausedBy, RowEntry, RowQuery, Settlement,
+    SyncState,
 };
 use tidegate_model::{
-    Cause, Checkpoint, Clock, Counts, Ending, Fingerprint, ObjectKind, Reason, Run, RunId, Secret, Store,
-    SyncId, Value,
+    Cause, Checkpoint, Clock, Counts, Ending, Fingerprint, ObjectKind, Outcome, Reason, Run, RunId, Secret,
+    Store, SyncId, Value,
 };
 
 use super::Place;
@@ -86,7 +87,7 @@ pub async fn a_sync_that_never_ran_has_the_default_state(place: &dyn Place) {
 /// Also over a restart, and for a sync that never ran.
 pub async fn a_pause_is_kept_until_it_is_lifted(place: &dyn Place) {
     let at = place.clock().now();
-    let pause = Pause { by: "ann".into(), why: "the key was refused".into(), at };
+    let pause = Pause { by: PausedBy::Person("ann".into()), why: "the key was refused".into(), at };
     place.open().await.set_paused(&orders(), Some(pause.clone())).await.expect("paused");
 
     let store = place.open().await;
@@ -270,7 +271,7 @@ pub async fn what_concerns_an_unknown_run_is_an_error(place: &dyn Place) {
 
     wrong.expect_err("no such run");
     right.expect("written");
-    store.answered(&run.id, 999_999, vec![Fate::Delivered]).await.expect_err("no such intent");
+    store.answered(&run.id, 999_999, vec![Outcome::Delivered]).await.expect_err("no such intent");
     store.settle(&nobody, fates([(1, Fate::Delivered)])).await.expect_err("no such run");
     let at = place.clock().now();
     store.finish_run(&nobody, Ending::Failed, None, false, at).await.expect_err("no such run");
@@ -285,7 +286,7 @@ pub async fn an_intent_survives_a_restart_with_and_without_its_answer(place: &dy
     let answered = store.intend(&run.id, 1, vec![intent(1), intent(2)]).await.expect("intended");
     let silent = store.intend(&run.id, 1, vec![intent(3)]).await.expect("intended");
     assert_ne!(answered, silent);
-    let answer = vec![Fate::Delivered, rejected()];
+    let answer = vec![Outcome::Delivered, refused()];
     store.answered(&run.id, answered, answer.clone()).await.expect("answered");
     drop(store);
 
@@ -293,9 +294,13 @@ pub async fn an_intent_survives_a_restart_with_and_without_its_answer(place: &dy
     start(&*store, &orders(), place.clock().now()).await;
     let open = store.open_intents(&orders()).await.expect("intents");
 
-    let open: Vec<(_, _)> = open.into_iter().map(|Intent { rows, fates }| (rows, fates)).collect();
+    let open: Vec<(_, _)> = open.into_iter().map(|Intent { rows, outcomes }| (rows, outcomes)).collect();
     assert_eq!(open, [(vec![intent(1), intent(2)], Some(answer)), (vec![intent(3)], None)]);
     assert!(store.open_intents(&SyncId::new("users")).await.expect("intents").is_empty());
+}
+
+fn refused() -> Outcome {
+    Outcome::Rejected(Reason::new("bad", "it is not right"))
 }
 
 /// Nor do the batches before it; later batches keep theirs.
@@ -319,10 +324,10 @@ pub async fn a_recalled_row_leaves_its_oldest_intent(place: &dyn Place) {
     let at = place.clock().now();
     let dead = start(&*store, &orders(), at).await;
     let deferred = store.intend(&dead.id, 1, vec![intent(1), intent(2)]).await.expect("intended");
-    let later = vec![Fate::deferred(Reason::new("busy", "later"))];
+    let later = vec![Outcome::Deferred(Reason::new("busy", "later"))];
     store.answered(&dead.id, deferred, later.clone()).await.expect("answered");
     let answered = store.intend(&dead.id, 1, vec![intent(1), intent(2)]).await.expect("intended");
-    store.answered(&dead.id, answered, vec![Fate::Delivered, rejected()]).await.expect("answered");
+    store.answered(&dead.id, answered, vec![Outcome::Delivered, refused()]).await.expect("answered");
     store.intend(&dead.id, 2, vec![intent(2), intent(3)]).await.expect("intended");
     let other = start(&*store, &SyncId::new("users"), at).await;
     store.intend(&other.id, 1, vec![intent(1)]).await.expect("intended");
@@ -333,12 +338,12 @@ pub async fn a_recalled_row_leaves_its_oldest_intent(place: &dyn Place) {
     settle(&*store, &run.id, Settlement { batch: 1, recalled, ..Settlement::default() }).await;
 
     let open = store.open_intents(&orders()).await.expect("intents");
-    let open: Vec<(_, _)> = open.into_iter().map(|Intent { rows, fates }| (rows, fates)).collect();
+    let open: Vec<(_, _)> = open.into_iter().map(|Intent { rows, outcomes }| (rows, outcomes)).collect();
     assert_eq!(
         open,
         [
             (vec![intent(1), intent(2)], Some(later)),
-            (vec![intent(2)], Some(vec![rejected()])),
+            (vec![intent(2)], Some(vec![refused()])),
             (vec![intent(2)], None),
             (vec![intent(1)], None)
         ]
@@ -382,7 +387,7 @@ pub async fn intents_of_many_requests_at_once_are_all_kept(place: &dyn Place) {
                 let rows = vec![intent(lane * 10 + turn)];
                 let id = store.intend(&run, 1, rows).await.expect("intended");
                 if turn % 2 == 0 {
-                    store.answered(&run, id, vec![Fate::Delivered]).await.expect("answered");
+                    store.answered(&run, id, vec![Outcome::Delivered]).await.expect("answered");
                 }
             }
         })
@@ -395,7 +400,7 @@ pub async fn intents_of_many_requests_at_once_are_all_kept(place: &dyn Place) {
 
     let rows: BTreeSet<String> = open.iter().map(|intent| intent.rows[0].key_text.to_string()).collect();
     assert_eq!((open.len(), rows.len()), (160, 160));
-    assert_eq!(open.iter().filter(|intent| intent.fates.is_some()).count(), 80);
+    assert_eq!(open.iter().filter(|intent| intent.outcomes.is_some()).count(), 80);
 }
 
 /// With rows that stand there twice, and a cursor of any type.
@@ -656,7 +661,7 @@ pub async fn a_reset_forgets_the_place_and_keeps_the_story(place: &dyn Place) {
     finish(&*store, &run.id, true, place.clock().now()).await;
     let run = start(&*store, &orders(), place.clock().now()).await;
     store.intend(&run.id, 1, vec![intent(1)]).await.expect("intended");
-    let pause = Pause { by: "ann".into(), why: "holidays".into(), at: place.clock().now() };
+    let pause = Pause { by: PausedBy::Person("ann".into()), why: "holidays".into(), at: place.clock().now() };
     store.set_paused(&orders(), Some(pause.clone())).await.expect("paused");
 
     store.reset(&orders()).await.expect("reset");

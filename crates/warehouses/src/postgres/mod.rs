@@ -20,6 +20,7 @@ mod sink;
 mod source;
 #[cfg(test)]
 mod tests;
+mod types;
 
 use std::sync::Arc;
 

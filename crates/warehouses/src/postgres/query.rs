@@ -264,6 +264,11 @@ impl Cursor<'_> {
         format!("{} WHERE {start}{end} ORDER BY {}", self.table.everything(), self.expression)
     }
 
+    /// The last of these rows.
+    pub fn highest(&self) -> String {
+        format!("{} DESC LIMIT 1", self.rows(false))
+    }
+
     /// Counts the rows behind the edge; `None` where there is no edge.
     pub fn beyond(&self) -> Option<String> {
         let condition = match &self.edge {

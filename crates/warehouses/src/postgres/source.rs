@@ -16,6 +16,7 @@ use super::parameter::input_text;
 use super::query::{Relation, SourceColumn, Table, shown};
 use super::reading::{Reading, Step};
 use super::settings::{PostgresSelection, PostgresSettings};
+use super::types::{Catalogue, data_type};
 use tidegate_transport::sql::nearest;
 
 /// A PostgreSQL database.
@@ -38,6 +39,7 @@ const PRIMARY_KEY: &str = "SELECT a.attname::text FROM pg_catalog.pg_constraint 
 const RELATIONS: &str = "SELECT n.nspname::text, c.relname::text, \
     array_agg(a.attname::text ORDER BY a.attnum), \
     array_agg(format_type(a.atttypid, a.atttypmod) ORDER BY a.attnum), \
+    array_agg(a.atttypid ORDER BY a.attnum), array_agg(a.atttypmod ORDER BY a.attnum), \
     (SELECT array_agg(b.attname::text ORDER BY array_position(k.conkey, b.attnum)) \
        FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_attribute b \
          ON b.attrelid = k.conrelid AND b.attnum = ANY (k.conkey) \
@@ -162,21 +164,12 @@ impl Source for PostgresSource {
         let session = self.access.begin().await?;
         let rows = session.client.query(RELATIONS, &[]).await;
         let rows = rows.map_err(|error| self.access.explain(&error, None))?;
-        rows.iter()
-            .map(|row| {
-                let (schema, name): (String, String) = (row.try_get(0)?, row.try_get(1)?);
-                let (names, types): (Vec<String>, Vec<String>) = (row.try_get(2)?, row.try_get(3)?);
-                let key: Option<Vec<String>> = row.try_get(4)?;
-                let columns =
-                    names.into_iter().zip(types).map(|(name, type_name)| Column { name, type_name });
-                Ok(Dataset {
-                    name: format!("{}.{}", shown(&schema), shown(&name)),
-                    columns: columns.collect(),
-                    key: key.unwrap_or_default(),
-                })
-            })
-            .collect::<Result<_, _>>()
-            .map_err(|error| self.access.explain(&error, None))
+        let oids = rows.iter().map(|row| row.try_get::<_, Vec<u32>>(4)).collect::<Result<Vec<_>, _>>();
+        let datasets = async {
+            let catalogue = Catalogue::read(&session.client, oids?.into_iter().flatten()).await?;
+            rows.iter().map(|row| dataset(row, &catalogue)).collect::<Result<_, _>>()
+        };
+        datasets.await.map_err(|error| self.access.explain(&error, None))
     }
 
     async fn describe(&self, selection: &Selection) -> Result<Dataset, Error> {
@@ -196,11 +189,15 @@ impl Source for PostgresSource {
                 rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>().map_err(&explained)?
             }
         };
-        let columns = table.columns.iter().zip(types.map_err(&explained)?);
+        let columns = table.columns.iter().zip(&modifiers).zip(types.map_err(&explained)?);
         Ok(Dataset {
             name: table.relation.label(),
             columns: columns
-                .map(|(column, type_name)| Column { name: column.name.clone(), type_name })
+                .map(|((column, modifier), type_name)| Column {
+                    name: column.name.clone(),
+                    data_type: data_type(&column.column_type, *modifier),
+                    type_name,
+                })
                 .collect(),
             key,
         })
@@ -217,6 +214,22 @@ impl Source for PostgresSource {
         let (table, _) = self.table(&session, relation).await?;
         let (steps, waiting) = self.steps(&table, reach)?;
         Ok(self.reading(session, table, steps, waiting, batch_rows).feed())
+    }
+
+    async fn highest(
+        &self,
+        selection: &Selection,
+        column: &str,
+        time_zone: &str,
+    ) -> Result<Option<Value>, Error> {
+        let relation = PostgresSelection::relation(selection)?;
+        let session = self.access.begin().await?;
+        let (table, _) = self.table(&session, relation).await?;
+        let sql = table.cursor(column, time_zone)?.highest();
+        let steps = vec![Step { sql, parameters: Vec::new() }];
+        let mut feed = self.reading(session, table, steps, None, 1).feed();
+        let batch = feed.try_next().await?;
+        Ok(batch.and_then(|batch| batch.items.first()?.get(column).cloned()))
     }
 
     async fn lookup(
@@ -256,6 +269,26 @@ impl Source for PostgresSource {
         }
         Ok(Some(found))
     }
+}
+
+/// A relation of the catalogue and its columns.
+fn dataset(row: &tokio_postgres::Row, catalogue: &Catalogue) -> Result<Dataset, tokio_postgres::Error> {
+    let (schema, name): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+    let (names, types): (Vec<String>, Vec<String>) = (row.try_get(2)?, row.try_get(3)?);
+    let (oids, modifiers): (Vec<u32>, Vec<i32>) = (row.try_get(4)?, row.try_get(5)?);
+    let key: Option<Vec<String>> = row.try_get(6)?;
+    let columns = names.into_iter().zip(types).zip(oids.into_iter().zip(modifiers));
+    Ok(Dataset {
+        name: format!("{}.{}", shown(&schema), shown(&name)),
+        columns: columns
+            .map(|((name, type_name), (oid, modifier))| Column {
+                name,
+                data_type: catalogue.data_type(oid, modifier),
+                type_name,
+            })
+            .collect(),
+        key: key.unwrap_or_default(),
+    })
 }
 
 impl PostgresSource {

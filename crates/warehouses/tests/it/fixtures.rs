@@ -39,6 +39,10 @@ fn postgres() -> Example {
                     database
                         .run(&format!(
                             "CREATE TABLE t AS SELECT n AS id, '{PRIVATE} ' || n AS note, n::numeric(9,2) AS total, \
+                             n % 2 = 0 AS even, n / 8.0::float8 AS share, md5(n::text)::uuid AS code, \
+                             '\\x00ff'::bytea AS raw, DATE '2026-01-01' + n AS day, TIME '00:00' + n * interval '1 min' AS clock, \
+                             TIMESTAMP '2026-01-01 00:00' + n * interval '1 h' AS wall, json_build_object('n', n)::jsonb AS doc, \
+                             ARRAY[n, NULL] AS list, n * interval '1 h' AS span, inet '10.0.0.1' + n AS address, \
                              CASE WHEN n > 3 THEN '2026-01-01Z'::timestamptz + n / 3 * interval '1 us' END AS at \
                              FROM generate_series(1, {ROWS}) AS n"
                         ))
@@ -65,6 +69,7 @@ fn table(database: &Arc<Database>, selection: Value) -> SourcePlace {
         rows: ROWS as usize,
         cursor: Some("at"),
         key: &["id"],
+        untyped: &["span", "address"],
         running: Box::new(move || {
             let database = Arc::clone(&kept);
             Box::pin(async move {

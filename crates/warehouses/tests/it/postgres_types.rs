@@ -2,7 +2,7 @@
 
 use jiff::{Timestamp, civil};
 use serde_json::json;
-use tidegate_model::{Json, Reach, Value};
+use tidegate_model::{DataType, Json, Reach, Value};
 
 use crate::postgres_server::{Database, rows, select, table};
 
@@ -104,12 +104,80 @@ async fn every_type_arrives_exactly() {
         cases().iter().enumerate().map(|(at, (sql, _))| format!("{sql} AS c{at}")).collect();
     database.run(&format!("CREATE TABLE all_types AS SELECT {}", list.join(", "))).await;
 
-    let rows = rows(&database.source(), &table("public.all_types"), &Reach::Everything).await;
+    let source = database.source();
+    let described = source.describe(&table("public.all_types")).await.expect("described");
+    let rows = rows(&source, &table("public.all_types"), &Reach::Everything).await;
 
     assert_eq!(rows.len(), 1);
     for (at, (sql, expected)) in cases().iter().enumerate() {
         assert_eq!(&rows[0].values[at], expected, "{sql}");
+        let column = &described.columns[at];
+        assert!(column.data_type.holds(expected), "{sql}: {column}");
+        let is_text = matches!(expected, Value::Text(_));
+        assert!(is_text || column.data_type != DataType::Other, "{sql}: {column}");
     }
+}
+
+#[tokio::test]
+async fn types_that_users_made_are_known_by_what_they_are_made_of() {
+    let database = with_types().await;
+    database
+        .run(
+            "CREATE DOMAIN cents AS numeric(9,2); CREATE DOMAIN euros AS cents; \
+             CREATE TABLE made (a mood, b mood[], c citext, d citext[], e positive, f euros, g pair, h euros[], \
+                                i numeric(12,3)[], j numeric(38,0), k numeric)",
+        )
+        .await;
+    let source = database.source();
+    let list = |of| DataType::List(Box::new(of));
+    let digits = |precision, scale| DataType::Decimal { precision: Some(precision), scale: Some(scale) };
+    let expected = [
+        DataType::Text,
+        list(DataType::Text),
+        DataType::Text,
+        list(DataType::Text),
+        DataType::Integer,
+        digits(9, 2),
+        DataType::Other,
+        DataType::Other,
+        list(digits(12, 3)),
+        digits(38, 0),
+        DataType::DECIMAL,
+    ];
+    let described = source.describe(&table("public.made")).await.expect("described");
+    let listed = source.discover().await.expect("listed");
+    let listed = listed.iter().find(|dataset| dataset.name == "public.made").expect("the table");
+    for columns in [&described.columns, &listed.columns] {
+        let found: Vec<_> = columns.iter().map(|column| column.data_type.clone()).collect();
+        assert_eq!(found, expected, "{columns:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_highest_value_is_found_for_every_kind_of_cursor() {
+    let database = Database::new().await;
+    database
+        .run(
+            "CREATE TABLE marks (small int2, large bigint, number numeric, float float8, code text, at timestamptz); \
+             CREATE TABLE none (id int); \
+             INSERT INTO marks SELECT n, n * 1000, n / 2.0, n, 'b' || n, '2026-01-01Z'::timestamptz + n * interval '1 s' \
+             FROM generate_series(1, 9) n; \
+             INSERT INTO marks VALUES (NULL, NULL, 'NaN', 'Infinity', NULL, now() + interval '1 year')",
+        )
+        .await;
+    let source = database.source();
+    for (column, highest) in [
+        ("small", Value::Int(9)),
+        ("large", Value::Int(9_000)),
+        ("number", Value::Decimal("4.5000000000000000".into())),
+        ("float", Value::Float(9.0)),
+        ("code", Value::Text("b9".into())),
+        ("at", Value::Timestamp("2026-01-01T00:00:09Z".parse().expect("a timestamp"))),
+    ] {
+        let found = source.highest(&table("public.marks"), column, "UTC").await.expect("asked");
+        assert_eq!(found, Some(highest), "{column}");
+    }
+    assert_eq!(source.highest(&table("public.none"), "id", "UTC").await.expect("asked"), None);
 }
 
 #[tokio::test]

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
 use tidegate_model::source::{Column, Dataset, Reach, Source};
 use tidegate_model::{
-    Batch, Cause, Checks, Columns, Connector, Counts, Ending, Error, Feed, Row, Selection, Settings,
-    SourceRole, SyncId, Tools, Value,
+    Batch, Cause, Checks, Columns, Connector, Counts, DataType, Ending, Error, Feed, Row, Selection,
+    Settings, SourceRole, SyncId, Tools, Value,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -27,7 +27,11 @@ impl Source for Shifting {
     }
 
     async fn describe(&self, _: &Selection) -> Result<Dataset, Error> {
-        let column = |name: &str| Column { name: name.to_owned(), type_name: "text".to_owned() };
+        let column = |name: &str| Column {
+            name: name.to_owned(),
+            data_type: DataType::Text,
+            type_name: "text".to_owned(),
+        };
         let columns = ["id", "secret", "note"].map(column).into();
         Ok(Dataset { name: "shifting".to_owned(), columns, key: vec!["id".to_owned()] })
     }

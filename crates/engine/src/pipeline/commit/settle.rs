@@ -4,21 +4,23 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use tidegate_model::store::{Delivered, Fate, FateKind, OverlapChunk, Settlement};
-use tidegate_model::{Counts, Fingerprint, Overlap, RunId, Store, SyncId, Value};
+use tidegate_model::store::{Delivered, Fate, FateKind, OverlapChunk, PausedBy, Settlement};
+use tidegate_model::{Counts, Fingerprint, RunId, Store, SyncId, Value};
 use tokio::sync::{mpsc, watch};
 
 use crate::pipeline::freight::Freight;
 use crate::pipeline::item::{Fates, Placed};
 use crate::pipeline::item::{Note, Opened};
+use crate::pipeline::read::lookback::LookbackRule;
 use crate::pipeline::read::place::Place;
+use crate::pipeline::run::RunKind;
 use crate::pipeline::shutdown::{Control, Watch};
 
 /// Which settled rows later runs have to know.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Remember {
     /// Those that the overlap of the cursor shows again.
-    Overlap(Overlap),
+    Overlap(LookbackRule),
     /// All of them until the read came to its end: it has no place to go on from.
     UntilComplete,
     /// Only those of batches that could not be settled whole.
@@ -37,11 +39,10 @@ pub(crate) struct Settler<F> {
     pub(crate) chunks: VecDeque<(u64, Option<Value>)>,
     pub(crate) problems: HashSet<Fingerprint>,
     pub(crate) progress: watch::Sender<Counts>,
-    /// Whether the place moves at all; a retry leaves it where it is.
-    pub(crate) moves: bool,
-    /// Whether a delivery is still to prove that what paused the sync is mended: a
-    /// run that follows has no end that could.
-    pub(crate) unproved: bool,
+    pub(crate) kind: RunKind,
+    /// Whether a delivery has proved that the cause of a pause is fixed. Asked of endless runs
+    /// only: others prove it by their end.
+    pub(crate) proved: bool,
 }
 
 #[derive(Default)]
@@ -119,12 +120,18 @@ impl<F: Freight> Settler<F> {
         let mut counts = opened.counts;
         (counts.requests, counts.retries) = self.control.take_counts();
         let mut settlement = Settlement { batch, counts, ..Settlement::default() };
-        if whole && self.moves {
+        if whole && self.kind.moves_checkpoint() {
             settlement.checkpoint = match (&self.remember, &opened.highest) {
                 (Remember::Overlap(overlap), Some(highest)) => {
                     let place = self.place.get_or_insert_with(|| Place::at(highest.clone()));
-                    place.advance(highest, *overlap);
-                    Some(place.checkpoint())
+                    match place.advance(highest, *overlap) {
+                        Ok(()) => Some(place.checkpoint()),
+                        Err(error) => {
+                            // What became of the rows is written; the checkpoint stays behind them.
+                            self.control.fail(error);
+                            None
+                        }
+                    }
                 }
                 (Remember::Overlap(_), None) => None,
                 _ => opened.checkpoint,
@@ -174,8 +181,8 @@ impl<F: Freight> Settler<F> {
             let (sync, error) = (&self.sync, error.chain());
             tracing::warn!(%sync, error, "the source could not be told what is settled");
         }
-        if self.unproved && counts.delivered > 0 {
-            self.unproved = false;
+        if self.kind.is_endless() && !self.proved && counts.delivered > 0 {
+            self.proved = true;
             self.lift_pause().await;
         }
         self.measure(counts);
@@ -188,7 +195,7 @@ impl<F: Freight> Settler<F> {
     async fn lift_pause(&self) {
         let lifted = async {
             match self.store.sync_state(&self.sync).await?.paused {
-                Some(pause) if pause.by == "tidegate" => self.store.set_paused(&self.sync, None).await,
+                Some(pause) if pause.by == PausedBy::System => self.store.set_paused(&self.sync, None).await,
                 _ => Ok(()),
             }
         };
@@ -225,7 +232,8 @@ impl<F: Freight> Settler<F> {
             return None;
         }
         let none = rows.iter().all(Vec::is_empty) && delivered.iter().all(Delivered::is_empty);
-        if none || (whole && self.remember == Remember::Torn) || (!self.moves && !by_cursor) {
+        if none || (whole && self.remember == Remember::Torn) || (!self.kind.moves_checkpoint() && !by_cursor)
+        {
             return None;
         }
         let seq = self.chunks.back().map_or(0, |(seq, _)| seq + 1);
@@ -252,7 +260,8 @@ impl<F: Freight> Settler<F> {
         let (Remember::Overlap(overlap), Some(place)) = (self.remember, &self.place) else {
             return None;
         };
-        let low = place.low(overlap);
+        // Without a lookback nothing is forgotten.
+        let low = place.low(overlap).ok().flatten()?;
         let mut through = None;
         while let Some((seq, high)) = self.chunks.front()
             && high.as_ref().is_none_or(|high| high.compare(&low) == Some(Ordering::Less))

@@ -209,10 +209,10 @@ impl<F: Freight> Delivery<F> {
         receipt: Receipt,
         sent_at: Instant,
         decided: &mut Decided,
-    ) -> (Vec<Fate>, Option<(Part<F>, bool)>) {
+    ) -> (Vec<Outcome>, Option<(Part<F>, bool)>) {
         let total = part.records.len();
         // Only an intent has to be told the fates in order.
-        let mut fates = Vec::new();
+        let mut noted = Vec::new();
         let told = self.needs_intent();
         let mut rest = Part::new(Vec::new(), Vec::new());
         (rest.attempts, rest.failing_since) = (part.attempts, part.failing_since);
@@ -224,28 +224,40 @@ impl<F: Freight> Delivery<F> {
             let record = &part.records[place];
             let fate = match outcome {
                 Outcome::Delivered => {
-                    told.then(|| fates.push(Fate::Delivered));
+                    if told {
+                        noted.push(Outcome::Delivered);
+                    }
                     let delivered = &mut decided.of(item.batch).delivered;
                     self.freight.delivered(item.at, item.names, item.kept, record, delivered);
                     continue;
                 }
                 Outcome::Rejected(reason) => Fate::Rejected(reason),
                 Outcome::Deferred(reason) => {
-                    told.then(|| fates.push(Fate::deferred(reason)));
+                    if told {
+                        noted.push(Outcome::Deferred(reason));
+                    }
                     again.push(place);
                     rest.items.push(item);
                     continue;
                 }
                 Outcome::Unknown(reason) if self.may_repeat(sent_at) => {
                     uncertain = true;
-                    told.then(|| fates.push(Fate::InDoubt(reason)));
+                    if told {
+                        noted.push(Outcome::Unknown(reason));
+                    }
                     again.push(place);
                     rest.items.push(item);
                     continue;
                 }
                 Outcome::Unknown(reason) => Fate::InDoubt(reason),
             };
-            told.then(|| fates.push(fate.clone()));
+            if told {
+                noted.push(match &fate {
+                    Fate::Rejected(reason) => Outcome::Rejected(reason.clone()),
+                    Fate::InDoubt(reason) => Outcome::Unknown(reason.clone()),
+                    Fate::Delivered => Outcome::Delivered,
+                });
+            }
             let row = self.freight.fate(item.names, item.kept, Some(record), fate);
             decided.of(item.batch).others.push((item.at, row));
         }
@@ -257,7 +269,7 @@ impl<F: Freight> Delivery<F> {
             rest.unsure_since = Some(sent_at);
         }
         let progress = !uncertain && rest.records.len() < total;
-        (fates, (!rest.records.is_empty()).then_some((rest, progress)))
+        (noted, (!rest.records.is_empty()).then_some((rest, progress)))
     }
 
     /// Whether a row whose answer was lost may be sent again.
@@ -320,12 +332,12 @@ impl<F: Freight> Delivery<F> {
         try_join_all(intents).await
     }
 
-    /// Notes the answer: a fate for each row, or none where nothing took effect.
-    async fn answered(&self, intents: Vec<(IntentId, usize)>, fates: Vec<Fate>) {
-        let mut fates = fates.into_iter();
+    /// Records the response: an outcome for each row, or none if nothing took effect.
+    async fn answered(&self, intents: Vec<(IntentId, usize)>, outcomes: Vec<Outcome>) {
+        let mut outcomes = outcomes.into_iter();
         let answers = intents.into_iter().map(|(intent, rows)| {
-            let fates = fates.by_ref().take(rows).collect();
-            self.store.answered(&self.run, intent, fates)
+            let outcomes = outcomes.by_ref().take(rows).collect();
+            self.store.answered(&self.run, intent, outcomes)
         });
         if let Err(error) = try_join_all(answers).await {
             self.control.fail(error.context("the ledger could not be written"));

@@ -47,9 +47,10 @@ impl<F: Freight> Reader<F> {
                 seen.highest = Some(place.clone());
             }
             let names = self.freight.names(item, scratch);
-            let known = match self.recall {
-                true => self.memory.recall(names.version),
-                false => self.memory.recall_sent(names.version),
+            let known = if self.kind.moves_checkpoint() {
+                self.memory.recall(names.version)
+            } else {
+                self.memory.recall_sent(names.version)
             };
             match known {
                 Known::Settled => seen.unchanged += 1,

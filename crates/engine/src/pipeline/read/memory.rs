@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use tidegate_model::store::{Fate, Intent, IntentRow};
-use tidegate_model::{Error, Fingerprint, Reason, Store, SyncId, Value};
+use tidegate_model::{Error, Fingerprint, Outcome, Reason, Store, SyncId, Value};
 
 /// Rows that earlier runs settled, or were about to send.
 #[derive(Default)]
@@ -41,15 +41,19 @@ impl Memory {
             }
             memory.chunks.push((chunk.seq, chunk.high));
         }
-        for Intent { rows, fates } in store.open_intents(sync).await? {
-            let answered = fates.is_some();
-            let mut fates = fates.unwrap_or_default().into_iter();
+        for Intent { rows, outcomes } in store.open_intents(sync).await? {
+            let responded = outcomes.is_some();
+            let mut outcomes = outcomes.unwrap_or_default().into_iter();
             for row in rows {
-                let fate = fates.next();
-                // It was answered that it did not take effect.
-                if (answered && fate.is_none()) || fate.as_ref().is_some_and(Fate::is_deferred) {
-                    continue;
-                }
+                let fate = match outcomes.next() {
+                    Some(Outcome::Delivered) => Some(Fate::Delivered),
+                    Some(Outcome::Rejected(reason)) => Some(Fate::Rejected(reason)),
+                    Some(Outcome::Unknown(reason)) => Some(Fate::InDoubt(reason)),
+                    // It had no effect: nothing is known of the row.
+                    Some(Outcome::Deferred(_)) => continue,
+                    None if responded => continue,
+                    None => None,
+                };
                 memory.intended.entry(row.row).or_default().push_back((row, fate));
             }
         }

@@ -3,7 +3,10 @@
 use std::cmp::Ordering;
 
 use tidegate_model::source::Column;
-use tidegate_model::{Checkpoint, Error, ErrorKind, Overlap, Position, SyncId, Value};
+use tidegate_model::{Checkpoint, DataType, Error, ErrorKind, Position, SyncId, Value};
+
+use crate::pipeline::read::epoch::EpochUnit;
+use crate::pipeline::read::lookback::LookbackRule;
 
 /// How new rows are found.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,7 +20,7 @@ pub enum Detection {
         /// Its place among the columns.
         at: usize,
         /// How far back late rows are looked for.
-        overlap: Overlap,
+        overlap: LookbackRule,
     },
     /// The source keeps its own place.
     Place,
@@ -31,27 +34,43 @@ pub(crate) struct Place {
     /// and never back: a wider overlap must not show rows that were forgotten.
     #[serde(default)]
     pub(crate) low: Option<Value>,
+    /// What a number counts since 1970, the finest unit that was seen. Once it is
+    /// known it stays, so that the lookback of a sync does not change from run to run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) epoch: Option<EpochUnit>,
 }
 
 impl Place {
     /// A cursor that has not been settled anywhere before.
     pub(crate) fn at(cursor: Value) -> Place {
-        Place { cursor: Position(cursor), low: None }
+        Place { epoch: EpochUnit::of(&cursor), cursor: Position(cursor), low: None }
     }
 
-    /// The lowest cursor value that the next run looks at again.
-    pub(crate) fn low(&self, overlap: Overlap) -> Value {
-        let back = self.cursor.back(overlap);
-        match &self.low {
-            Some(low) if low.compare(&back) == Some(Ordering::Greater) => low.clone(),
-            _ => back,
-        }
+    /// Returns the lowest cursor value that the next run looks at again; `None`
+    /// if it looks at all of them.
+    ///
+    /// # Errors
+    /// If the cursor has no lookback.
+    pub(crate) fn low(&self, lookback: LookbackRule) -> Result<Option<Value>, Error> {
+        let back = lookback.low(&self.cursor, self.epoch)?;
+        Ok(match (&self.low, back) {
+            (Some(low), Some(back)) if low.compare(&back) != Some(Ordering::Greater) => Some(back),
+            (Some(low), _) => Some(low.clone()),
+            (None, back) => back,
+        })
     }
 
     /// Moves on to `value` if that is higher.
-    pub(crate) fn advance(&mut self, value: &Value, overlap: Overlap) {
-        self.cursor.advance(value);
-        self.low = Some(self.low(overlap));
+    ///
+    /// # Errors
+    /// If the cursor has no lookback there. It stays where it was.
+    pub(crate) fn advance(&mut self, value: &Value, lookback: LookbackRule) -> Result<(), Error> {
+        let mut next = self.clone();
+        next.cursor.advance(value);
+        next.epoch = next.epoch.max(EpochUnit::of(value));
+        next.low = next.low(lookback)?;
+        *self = next;
+        Ok(())
     }
 
     /// The place as a checkpoint.
@@ -80,7 +99,7 @@ pub(crate) fn place_of(
         .hint(format!("undo the change, or run `tidegate reset {sync}` to read from the beginning"))
         .caused_by(cause)
     })?;
-    if !fits(&place.cursor.0, &column.type_name) {
+    if !fits(&place.cursor.0, &column.data_type) {
         return Err(misfit(sync, &column.name, &column.type_name, &place.cursor));
     }
     Ok(Some(place))
@@ -100,63 +119,73 @@ pub(crate) fn misfit(sync: &SyncId, column: &str, now: &str, place: &Position) -
     ))
 }
 
-/// Whether a column of this type can hold the value; where the type's name says
-/// nothing certain, the rows will show.
-fn fits(value: &Value, type_name: &str) -> bool {
-    let type_name = type_name.to_ascii_lowercase();
-    let is = |names: &[&str]| names.iter().any(|name| type_name.starts_with(name));
-    let zoneless = type_name.contains("without time zone");
-    match value {
-        Value::Int(_) | Value::Decimal(_) => {
-            !is(&["text", "char", "varchar", "uuid", "time", "date", "float", "double", "real"])
-        }
-        Value::Float(_) => !is(&[
-            "text", "char", "varchar", "uuid", "time", "date", "int", "bigint", "smallint", "numeric",
-            "decimal",
-        ]),
-        Value::Text(_) => !is(&[
-            "int", "bigint", "smallint", "numeric", "decimal", "float", "double", "real", "time", "date",
-        ]),
-        Value::Timestamp(_) => is(&["timestamp", "datetime"]) && !zoneless,
-        Value::DateTime(_) => is(&["timestamp", "datetime"]) && !type_name.contains("with time zone"),
-        Value::Date(_) => type_name == "date",
-        _ => true,
-    }
+/// Returns whether a cursor value compares with the values of a column of this type.
+pub(crate) fn fits(value: &Value, data_type: &DataType) -> bool {
+    // A number that was wider before compares with the numbers that are there now.
+    let narrowed = matches!((data_type, value), (DataType::Integer, Value::Decimal(_)));
+    narrowed || data_type.holds(value)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
     fn a_place_fits_only_columns_that_compare_with_it() {
         let at = "2026-01-01T00:00:00Z".parse().expect("a time");
         let wall = "2026-01-01T00:00:00".parse().expect("a time");
-        for (value, good, bad) in [
-            (
-                Value::Int(1),
-                vec!["bigint", "int4", "numeric(10,2)"],
-                vec!["text", "timestamp with time zone", "double precision"],
-            ),
-            (Value::Float(1.0), vec!["double precision", "FLOAT64"], vec!["integer", "character varying(9)"]),
-            (Value::Text("a".into()), vec!["text", "character varying(9)", "uuid"], vec!["bigint", "date"]),
-            (
-                Value::Timestamp(at),
-                vec!["timestamp with time zone", "timestamp(3) with time zone", "TIMESTAMP"],
-                vec!["bigint", "timestamp without time zone", "date"],
-            ),
-            (
-                Value::DateTime(wall),
-                vec!["timestamp without time zone", "DATETIME"],
-                vec!["text", "timestamp with time zone"],
-            ),
+        let number = DataType::Decimal { precision: Some(38), scale: Some(0) };
+        for (value, good) in [
+            (Value::Int(1), vec![DataType::Integer, number.clone(), DataType::DECIMAL]),
+            (Value::Decimal("1".into()), vec![DataType::Integer, number.clone(), DataType::DECIMAL]),
+            (Value::Float(1.0), vec![DataType::Float]),
+            (Value::Text("a".into()), vec![DataType::Text, DataType::Uuid]),
+            (Value::Timestamp(at), vec![DataType::Timestamp]),
+            (Value::DateTime(wall), vec![DataType::DateTime]),
+            (Value::Date(wall.date()), vec![DataType::Date]),
         ] {
-            for name in good {
-                assert!(fits(&value, name), "{value:?} in {name}");
-            }
-            for name in bad {
-                assert!(!fits(&value, name), "{value:?} in {name}");
+            for data_type in [
+                DataType::Integer,
+                number.clone(),
+                DataType::DECIMAL,
+                DataType::Float,
+                DataType::Text,
+                DataType::Uuid,
+                DataType::Timestamp,
+                DataType::DateTime,
+                DataType::Date,
+            ] {
+                assert_eq!(fits(&value, &data_type), good.contains(&data_type), "{value:?} in {data_type}");
             }
         }
+    }
+
+    #[test]
+    fn the_unit_of_a_number_stays_and_only_becomes_finer() {
+        let rule = LookbackRule::SinceEpoch(Duration::from_secs(60));
+        let mut place = Place::at(Value::Int(3));
+        assert_eq!(place.low(rule).expect("no lookback yet"), None, "everything is read again");
+        for (value, unit, low) in [
+            (1_764_410_400, EpochUnit::Seconds, 1_764_410_340),
+            (99_999_999_999, EpochUnit::Seconds, 99_999_999_939),
+            (1_764_410_400_000, EpochUnit::Milliseconds, 1_764_410_340_000),
+            (1_764_410_400_001, EpochUnit::Milliseconds, 1_764_410_340_001),
+        ] {
+            place.advance(&Value::Int(value), rule).expect("a lookback");
+            // It goes through storage as text.
+            let text = place.checkpoint().0.to_string();
+            place = serde_json::from_str(&text).expect("a place");
+            assert_eq!((place.epoch, place.low.clone()), (Some(unit), Some(Value::Int(low))), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_checkpoint_does_not_move_to_a_value_without_a_lookback() {
+        let mut place = Place::at(Value::Decimal("5".into()));
+        let beyond = Value::Decimal("9".repeat(40).into());
+        place.advance(&beyond, LookbackRule::Number).expect_err("40 digits");
+        assert_eq!(place.cursor.0, Value::Decimal("5".into()));
     }
 }

@@ -7,9 +7,11 @@ use tidegate_model::store::{Fate, RowFate};
 use tidegate_model::{Batch, Columns, Counts, Destination, Feed, Fingerprint, Row, Text, Unreadable, Value};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
+use crate::pipeline::commit::settle::Remember;
 use crate::pipeline::freight::Freight;
 use crate::pipeline::item::{Note, Opened, Parcels};
 use crate::pipeline::read::memory::{Known, Memory};
+use crate::pipeline::run::RunKind;
 use crate::pipeline::shutdown::Control;
 
 /// Everything the reading side of a run needs.
@@ -20,11 +22,9 @@ pub(crate) struct Reader<F: Freight> {
     pub(crate) memory: Memory,
     /// Whether an item in doubt is sent again without asking.
     pub(crate) resend: bool,
-    /// Whether items that were settled before are passed over.
-    pub(crate) recall: bool,
-    /// Whether what was recalled is forgotten batch by batch: the place of the
-    /// sync moves behind it.
-    pub(crate) forgets: bool,
+    /// Decides whether rows that earlier runs committed are skipped.
+    pub(crate) kind: RunKind,
+    pub(crate) remember: Remember,
     pub(crate) slots: Vec<mpsc::Sender<Parcels<F>>>,
     /// Items that one request holds.
     pub(crate) items_max: usize,
@@ -44,6 +44,11 @@ pub(crate) struct Reader<F: Freight> {
 }
 
 impl<F: Freight> Reader<F> {
+    /// Whether rows that were skipped are forgotten batch by batch: the checkpoint moves past them.
+    fn forgets(&self) -> bool {
+        self.kind.moves_checkpoint() && self.remember == Remember::Torn
+    }
+
     /// Reads until the feed ends or the run halts. Returns the memory and the
     /// number of batches.
     pub(crate) async fn read_all(mut self, mut feed: Feed<F::Read>) -> (Memory, u64) {
@@ -88,7 +93,7 @@ impl<F: Freight> Reader<F> {
         let mut unreadable = Vec::new();
         for piece in read.unreadable {
             let piece = unread(piece);
-            if self.recall && self.memory.recall(piece.row) == Known::Settled {
+            if self.kind.moves_checkpoint() && self.memory.recall(piece.row) == Known::Settled {
                 counts.unchanged += 1;
             } else {
                 unreadable.push((0, piece));
@@ -102,7 +107,7 @@ impl<F: Freight> Reader<F> {
             decided: dealt.decided,
             unplaced: dealt.unplaced,
             highest: seen.highest,
-            left: (self.forgets && counts.unchanged > 0).then(|| self.memory.not_recalled()),
+            left: (self.forgets() && counts.unchanged > 0).then(|| self.memory.not_recalled()),
             recalled: seen.recalled,
             counts,
             permit,

@@ -1,5 +1,7 @@
 //! What went wrong once, or nearly did.
 
+use tidegate_model::store::PausedBy;
+
 use super::*;
 
 /// Runs until `after`, then the process dies with all its tasks.
@@ -154,7 +156,7 @@ async fn a_wider_overlap_sends_nothing_twice() {
     let mut stage = Stage::new(&table, Repeat::Unsafe, limits(), all_delivered());
     stage.run().await;
     let Detection::Cursor { overlap, .. } = &mut stage.import.detection else { panic!("a cursor") };
-    *overlap = Overlap::Units(2_000);
+    *overlap = LookbackRule::Units(2_000);
     table.put(9_000, "late", 2_995);
     assert_eq!(stage.run().await.counts.delivered, 1);
     assert_eq!(stage.run().await.counts.delivered, 0);
@@ -169,23 +171,24 @@ async fn a_wider_overlap_sends_nothing_twice() {
 async fn what_a_person_paused_during_the_run_stays_paused() {
     let stage = Stage::new(&Table::of(0..2_000), Repeat::Unsafe, limits(), all_delivered());
     let sync = SyncId::new("s");
-    let pause = |by: &str| {
+    let ann = || PausedBy::Person("ann".to_owned());
+    let pause = |by: PausedBy| {
         let at = tidegate_model::Clock::now(&ManualClock::default());
-        Some(tidegate_model::store::Pause { by: by.into(), why: "a reason".into(), at })
+        Some(tidegate_model::store::Pause { by, why: "a reason".into(), at })
     };
-    stage.store.set_paused(&sync, pause("tidegate")).await.expect("paused");
+    stage.store.set_paused(&sync, pause(PausedBy::System)).await.expect("paused");
     let (run, ()) = tokio::join!(stage.run(), async {
         crate::pipeline::wait::span(Duration::from_millis(50)).await;
-        stage.store.set_paused(&sync, pause("ann")).await.expect("paused");
+        stage.store.set_paused(&sync, pause(ann())).await.expect("paused");
     });
     assert_eq!(run.ending, Some(Ending::Succeeded));
     let paused = stage.store.sync_state(&sync).await.expect("state").paused;
-    assert_eq!(paused.map(|pause| pause.by).as_deref(), Some("ann"));
+    assert_eq!(paused.map(|pause| pause.by), Some(ann()));
     change_answer(&stage, Box::new(|_| Err(Error::new(ErrorKind::Denied, "revoked"))));
     stage.store.reset(&sync).await.expect("reset");
     stage.run().await;
     let paused = stage.store.sync_state(&sync).await.expect("state").paused;
-    assert_eq!(paused.map(|pause| pause.by).as_deref(), Some("ann"));
+    assert_eq!(paused.map(|pause| pause.by), Some(ann()));
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use jiff::Timestamp;
-use tidegate_model::store::Pause;
+use tidegate_model::store::{Pause, PausedBy};
 use tidegate_model::{Checkpoint, Event, EventLog, EventSelection, Json, LoggedEvent, Sink, StreamId, Text};
 use tidegate_testkit::MemoryEventLog;
 
@@ -93,8 +93,7 @@ async fn a_run_that_follows_ends_the_pause_with_what_it_delivers_and_not_before(
     stage.import.source = Arc::new(Topic { rows: Arc::new(rows.into()), settled: Arc::default() });
     stage.import.detection = Detection::Place;
     let sync = SyncId::new("s");
-    let pause =
-        Pause { by: "tidegate".to_owned(), why: "the key was revoked".to_owned(), at: Timestamp::MIN };
+    let pause = Pause { by: PausedBy::System, why: "the key was revoked".to_owned(), at: Timestamp::MIN };
     stage.store.set_paused(&sync, Some(pause.clone())).await.expect("paused");
 
     let idle = stage.run_until(stop_after(Duration::from_secs(1)), Input::Following).await;
@@ -310,7 +309,7 @@ async fn a_slow_stream_fills_requests_for_as_long_as_they_may_wait() {
 #[tokio::test(start_paused = true)]
 async fn a_run_that_follows_is_no_longer_called_paused_once_something_was_delivered() {
     let outlet = Outlet::new(Limits { requests_at_once: 1, ..Limits::UNBOUNDED });
-    let why = Pause { by: "tidegate".into(), why: "denied".into(), at: Timestamp::UNIX_EPOCH };
+    let why = Pause { by: PausedBy::System, why: "denied".into(), at: Timestamp::UNIX_EPOCH };
     outlet.store.set_paused(&outlet.export.sync, Some(why)).await.expect("paused");
     let paused = || async { outlet.store.sync_state(&outlet.export.sync).await.expect("state").paused };
     // One that only waited has proved nothing.

@@ -10,21 +10,22 @@ use jiff::tz::TimeZone;
 use tidegate_model::mapping::Target;
 use tidegate_model::source::{Column, Dataset};
 use tidegate_model::{
-    Batch, Body, Cause, Checks, Columns, ConnectionId, Counts, Destination, Ending, Error, ErrorKind, Feed,
-    Limits, Mapping, MappingSpec, ObjectKind, ObjectSpec, Outcome, Overlap, Platform, Reach, Reason, Receipt,
-    Record, Repeat, Row, Run, Selection, Source, Store, SyncId, Value,
+    Batch, Body, Cause, Checks, Columns, ConnectionId, Counts, DataType, Destination, Ending, Error,
+    ErrorKind, Feed, Limits, Mapping, MappingSpec, ObjectKind, ObjectSpec, Outcome, Platform, Reach, Reason,
+    Receipt, Record, Repeat, Row, Run, Selection, Source, Store, SyncId, Value,
 };
 use tidegate_testkit::{ManualClock, MemoryStore};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Detection, Import, Input, Lanes, Parts, run};
+use super::{Detection, Import, Input, Lanes, LookbackRule, Parts, run};
 
 mod ahead;
 mod chance;
 mod faults;
 mod follow;
+mod lookback;
 mod stage;
 
 use self::stage::{Answer, Stage, Table, all_delivered, columns, limits, lost, once, one_slot, stop_after};

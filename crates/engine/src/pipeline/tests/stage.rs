@@ -33,12 +33,24 @@ impl Source for Table {
     }
 
     async fn describe(&self, _: &Selection) -> Result<Dataset, Error> {
-        let column = |name: &str| Column { name: name.to_owned(), type_name: "bigint".to_owned() };
+        let column = |name: &str, data_type, type_name: &str| Column {
+            name: name.to_owned(),
+            data_type,
+            type_name: type_name.to_owned(),
+        };
         Ok(Dataset {
             name: "t".into(),
-            columns: vec![column("id"), column("user"), column("at")],
+            columns: vec![
+                column("id", DataType::Integer, "bigint"),
+                column("user", DataType::Text, "text"),
+                column("at", DataType::Integer, "bigint"),
+            ],
             key: vec![],
         })
+    }
+
+    async fn highest(&self, _: &Selection, _: &str, _: &str) -> Result<Option<Value>, Error> {
+        Ok(self.0.lock().expect("no panic").iter().map(|row| row.2).max().map(Value::Int))
     }
 
     async fn read(&self, _: &Selection, reach: &Reach, batch_rows: usize) -> Result<Feed<Row>, Error> {
@@ -160,9 +172,13 @@ impl Stage {
                 mapping: Arc::new(Mapping::compile(&spec, &target, &columns()).expect("compiles")),
                 columns: columns(),
                 detection: Detection::Cursor {
-                    column: Column { name: "at".into(), type_name: "bigint".into() },
+                    column: Column {
+                        name: "at".into(),
+                        data_type: DataType::Integer,
+                        type_name: "bigint".into(),
+                    },
                     at: 2,
-                    overlap: Overlap::Units(10),
+                    overlap: LookbackRule::Units(10),
                 },
                 time_zone: "UTC".into(),
                 resend: false,

@@ -24,16 +24,16 @@ pub(super) enum Node {
     Map(Box<Node>),
     Union(Vec<Node>),
     Fixed(usize),
-    /// A decimal: digits behind the point; its size where it is fixed.
+    /// A decimal: digits behind the point; its size if it is fixed.
     Decimal(usize, Option<usize>),
     BigDecimal,
-    /// A UUID of 16 bytes; with a length in front where it is no `fixed`.
+    /// A UUID of 16 bytes; with a length in front if it is no `fixed`.
     UuidBytes {
         fixed: bool,
     },
     Time(Time),
     Duration,
-    /// A type with a name, by its place in the list.
+    /// A type with a name, by its index in the list.
     Named(usize),
 }
 
@@ -76,25 +76,25 @@ pub(super) fn compile<'a>(
     Ok(AvroSchema { root, named })
 }
 
-/// The named types so far; one that was only mentioned has its place already.
+/// The named types so far; one that was only mentioned has its index already.
 #[derive(Default)]
 struct Names {
-    places: HashMap<String, usize>,
+    indexes: HashMap<String, usize>,
     named: Vec<Option<Named>>,
 }
 
 impl Names {
-    fn place(&mut self, name: &Name, namespace: Option<&str>) -> usize {
-        *self.places.entry(name.fullname(namespace)).or_insert_with(|| {
+    fn index(&mut self, name: &Name, namespace: Option<&str>) -> usize {
+        *self.indexes.entry(name.fullname(namespace)).or_insert_with(|| {
             self.named.push(None);
             self.named.len() - 1
         })
     }
 
     fn define(&mut self, name: &Name, namespace: Option<&str>, named: Named) -> Node {
-        let place = self.place(name, namespace);
-        self.named[place] = Some(named);
-        Node::Named(place)
+        let index = self.index(name, namespace);
+        self.named[index] = Some(named);
+        Node::Named(index)
     }
 
     fn node(&mut self, schema: &Schema, namespace: Option<&str>) -> Result<Node, Reason> {
@@ -159,7 +159,7 @@ impl Names {
             Schema::LocalTimestampMillis => Node::Time(Time::LocalMillis),
             Schema::LocalTimestampMicros => Node::Time(Time::LocalMicros),
             Schema::LocalTimestampNanos => Node::Time(Time::LocalNanos),
-            Schema::Ref { name } => Node::Named(self.place(name, namespace)),
+            Schema::Ref { name } => Node::Named(self.index(name, namespace)),
         })
     }
 }

@@ -36,7 +36,7 @@ impl Time {
         matches!(self, Time::Date | Time::OfDayMillis)
     }
 
-    /// Appends the time as ISO 8601 text; returns the instant where it is one.
+    /// Appends the time as ISO 8601 text; returns the instant if it is one.
     /// What lies outside the years -9999 to 9999 (some use the largest number
     /// for "never") stays the number it is.
     pub(super) fn write(self, number: i64, out: &mut Vec<u8>) -> Option<Timestamp> {

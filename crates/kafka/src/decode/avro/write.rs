@@ -140,7 +140,7 @@ impl<'a> Writer<'a> {
             }
             Node::UuidBytes { fixed } => self.uuid(*fixed)?,
             Node::Duration => self.duration(wanted)?,
-            // All named, so that a new type gets a place in one of the two.
+            // All named, so that a new type must be added to one of the two.
             Node::Null
             | Node::Boolean
             | Node::Int
@@ -190,7 +190,7 @@ impl<'a> Writer<'a> {
                 let variant = usize::try_from(index).ok().and_then(|index| variants.get(index));
                 self.plain(variant.ok_or_else(|| mismatch("a union has no such branch"))?, wanted)?;
             }
-            Node::Named(place) => match &self.named[*place] {
+            Node::Named(index) => match &self.named[*index] {
                 Named::Record(fields) => {
                     self.text("{");
                     for field in fields {

@@ -26,7 +26,7 @@ const OPTIONS: SerializeOptions = SerializeOptions::new()
 #[derive(Debug)]
 pub(super) struct ProtobufSchema {
     file: FileDescriptor,
-    /// The message that is meant where the framing names none.
+    /// The message that is meant if the framing names none.
     default: Option<MessageDescriptor>,
 }
 

@@ -22,7 +22,7 @@ const ORDER: &str = r#"syntax = "proto3"; package shop;
     message Other { bool here = 1; }
     message Order {
         enum State { NEW = 0; PAID = 1; }
-        message Line { string sku = 1; message Part { uint64 big_number = 1; } Part part = 2; }
+        message Line { string sku = 1; message MessagePart { uint64 big_number = 1; } MessagePart part = 2; }
         string user_id = 1;
         Money total = 2;
         repeated Line lines = 3;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use tidegate_model::{Error, Http, HttpFailure, Reason, Row, Settings, Text, Value};
+use tidegate_model::{DataType, Error, Http, HttpFailure, Reason, Row, Settings, Text, Value};
 
 use super::{Decoder, FormatSettings};
 use crate::message::Message;
@@ -111,6 +111,35 @@ fn every_message_has_its_place_key_time_and_headers() {
     );
     let names: Vec<_> = decoder.columns().into_iter().map(|column| column.name).collect();
     assert_eq!(names, row.columns.names());
+}
+
+#[test]
+fn every_field_is_of_the_type_that_its_column_says() {
+    let fields = serde_json::json!({
+        "auto": "a",
+        "iso": { "path": "day", "as": "iso" },
+        "at": { "path": "ms", "as": "epoch_ms" },
+        "json": { "path": "doc", "as": "json" },
+        "text": { "path": "a", "as": "text" },
+    });
+    let decoder = decoder(serde_json::json!({ "fields": fields })).expect("decoder");
+    let message = message(Some(br#"{"a":1,"day":"2026-01-02","ms":1764410400123,"doc":"[1]"}"#));
+
+    let row = decode(&decoder, &message).expect("row");
+
+    let columns = decoder.columns();
+    let types: Vec<_> = columns.iter().take(5).map(|column| column.data_type.clone()).collect();
+    assert_eq!(types, [DataType::Any, DataType::Any, DataType::Timestamp, DataType::Json, DataType::Text]);
+    for (column, value) in columns.iter().zip(&row.values) {
+        assert!(column.data_type.holds(value) && !value.is_null(), "{column}: {value:?}");
+    }
+}
+
+#[test]
+fn a_value_that_is_plain_text_is_a_text_column() {
+    let decoder = decoder(serde_json::json!({ "format": "text" })).expect("decoder");
+    let value = decoder.columns().into_iter().find(|column| column.name == "value").expect("a value");
+    assert_eq!(value.data_type, DataType::Text);
 }
 
 #[test]

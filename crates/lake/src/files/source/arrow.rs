@@ -12,7 +12,43 @@ use arrow_array::{Array, ArrayRef, MapArray, StructArray};
 use arrow_schema::{DataType, TimeUnit};
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp, civil};
-use tidegate_model::{Json, Reason, Value, json};
+use tidegate_model::{DataType as ColumnType, Json, Reason, Value, json};
+
+/// Returns the type of the values that [`value`] gives for a column.
+pub fn data_type(arrow: &DataType) -> ColumnType {
+    match arrow {
+        DataType::Boolean => ColumnType::Boolean,
+        DataType::Int8
+        | DataType::Int16
+        | DataType::Int32
+        | DataType::Int64
+        | DataType::UInt8
+        | DataType::UInt16
+        | DataType::UInt32 => ColumnType::Integer,
+        DataType::UInt64 => ColumnType::Decimal { precision: Some(20), scale: Some(0) },
+        DataType::Float16 | DataType::Float32 | DataType::Float64 => ColumnType::Float,
+        DataType::Decimal32(precision, scale)
+        | DataType::Decimal64(precision, scale)
+        | DataType::Decimal128(precision, scale)
+        | DataType::Decimal256(precision, scale) => {
+            ColumnType::Decimal { precision: Some((*precision).into()), scale: Some((*scale).into()) }
+        }
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => ColumnType::Text,
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
+            ColumnType::Bytes
+        }
+        DataType::Date32 | DataType::Date64 => ColumnType::Date,
+        DataType::Time32(_) | DataType::Time64(_) => ColumnType::Time,
+        DataType::Timestamp(_, Some(_)) => ColumnType::Timestamp,
+        DataType::Timestamp(_, None) => ColumnType::DateTime,
+        DataType::List(element) | DataType::LargeList(element) | DataType::FixedSizeList(element, _) => {
+            ColumnType::List(Box::new(data_type(element.data_type())))
+        }
+        DataType::Struct(_) | DataType::Map(..) => ColumnType::Object,
+        DataType::Dictionary(_, element) => data_type(element),
+        _ => ColumnType::Other,
+    }
+}
 
 /// The value of one cell.
 ///

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use csv::{ByteRecord, Reader, ReaderBuilder};
 use tidegate_model::source::Column;
-use tidegate_model::{Error, Reason, Row, Value};
+use tidegate_model::{DataType, Error, Reason, Row, Value};
 
 use super::place::Mark;
 use super::reading::{Open, Output, Stop};
@@ -28,7 +28,8 @@ struct Head {
 /// A header that cannot be one.
 pub fn columns(file: &mut File, path: &Path, options: &CsvOptions) -> Result<Vec<Column>, Error> {
     let head = head(file, path, options)?;
-    Ok(head.names.into_iter().map(|name| Column { name, type_name: "text".to_owned() }).collect())
+    let text = |name| Column { name, data_type: DataType::Text, type_name: "text".to_owned() };
+    Ok(head.names.into_iter().map(text).collect())
 }
 
 fn reader<R: Read>(options: &CsvOptions, content: R) -> Reader<R> {

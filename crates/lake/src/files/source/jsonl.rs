@@ -10,7 +10,7 @@ use bytes::Bytes;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use tidegate_model::source::Column;
-use tidegate_model::{Columns, Json, Reason, Row, Text, Value};
+use tidegate_model::{Columns, DataType, Json, Reason, Row, Text, Value};
 
 use super::place::Mark;
 use super::reading::{Open, Output, Stop};
@@ -33,7 +33,7 @@ pub fn columns(file: &mut File) -> io::Result<Vec<Column>> {
         }
         // A broken line is reported when it is read.
         if let Ok(Members(members)) = serde_json::from_slice(without_mark(&line)) {
-            let json = |name| Column { name, type_name: "json".to_owned() };
+            let json = |name| Column { name, data_type: DataType::Any, type_name: "json".to_owned() };
             merge(&mut columns, members.into_iter().map(|(name, _)| json(name)));
         }
     }

@@ -24,7 +24,11 @@ pub fn columns(file: File, path: &Path) -> Result<Vec<Column>, Error> {
     let builder = builder(file, path)?;
     let fields = builder.schema().fields().iter();
     Ok(fields
-        .map(|field| Column { name: field.name().clone(), type_name: field.data_type().to_string() })
+        .map(|field| Column {
+            name: field.name().clone(),
+            data_type: arrow::data_type(field.data_type()),
+            type_name: field.data_type().to_string(),
+        })
         .collect())
 }
 

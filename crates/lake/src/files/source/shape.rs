@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tidegate_model::source::Column;
-use tidegate_model::{Columns, Text, Value};
+use tidegate_model::{Columns, DataType, Text, Value};
 
 /// The described columns come first in every row; what only one file has follows.
 #[derive(Clone, Debug)]
@@ -39,13 +39,27 @@ impl Layout {
     }
 }
 
-/// Adds columns that are not known yet.
+/// Adds columns that are not known yet. One that has other types in other files
+/// gets a type that holds the values of all of them.
 pub fn merge(known: &mut Vec<Column>, more: impl IntoIterator<Item = Column>) {
     for column in more {
-        if !known.iter().any(|other| other.name == column.name) {
-            known.push(column);
+        match known.iter_mut().find(|other| other.name == column.name) {
+            None => known.push(column),
+            Some(other) if other.data_type != column.data_type => {
+                other.data_type = both(&other.data_type, &column.data_type);
+                if !other.type_name.split(" or ").any(|name| name == column.type_name) {
+                    other.type_name = format!("{} or {}", other.type_name, column.type_name);
+                }
+            }
+            Some(_) => {}
         }
     }
+}
+
+/// The type of a column that has two.
+fn both(one: &DataType, other: &DataType) -> DataType {
+    let exact = |data_type: &DataType| matches!(data_type, DataType::Integer | DataType::Decimal { .. });
+    if exact(one) && exact(other) { DataType::DECIMAL } else { DataType::Any }
 }
 
 /// Text for a report on a line that is no row.
@@ -56,4 +70,26 @@ pub fn excerpt(bytes: &[u8]) -> String {
 /// Text that is valid UTF-8.
 pub fn text(bytes: bytes::Bytes) -> Option<Text> {
     Text::try_from(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_column_with_other_types_in_other_files_holds_the_values_of_all() {
+        let column = |data_type, type_name: &str| Column {
+            name: "total".to_owned(),
+            data_type,
+            type_name: type_name.to_owned(),
+        };
+        let mut known = vec![column(DataType::Integer, "Int64")];
+        merge(&mut known, [column(DataType::Integer, "Int32")]);
+        assert_eq!(known[0].data_type, DataType::Integer);
+        let cents = DataType::Decimal { precision: Some(9), scale: Some(2) };
+        merge(&mut known, [column(cents, "Decimal128(9, 2)")]);
+        assert_eq!(known, [column(DataType::DECIMAL, "Int64 or Decimal128(9, 2)")]);
+        merge(&mut known, [column(DataType::Text, "Utf8"), column(DataType::Text, "Utf8")]);
+        assert_eq!(known, [column(DataType::Any, "Int64 or Decimal128(9, 2) or Utf8")]);
+    }
 }

@@ -295,8 +295,10 @@ async fn what_is_not_there_is_named() {
     let cursor =
         source.read(&select(json!({ "path": "in/*.csv" })), &reach, 10).await.err().expect("no cursor");
     assert_eq!(cursor.kind(), ErrorKind::Settings);
-    let checks = source.check(Some(&select(json!({ "path": "in/*.csv" })))).await.unwrap();
-    assert!(checks.passed() && checks.0[2].detail == "id", "{checks:?}");
+    let there = select(json!({ "path": "in/*.csv" }));
+    let checks = source.check(Some(&there)).await.unwrap();
+    assert!(checks.passed() && checks.0[1].detail == "1 found", "{checks:?}");
+    assert_eq!(source.describe(&there).await.unwrap().columns[0].to_string(), "id text");
     assert!(!source.check(Some(&select(json!({ "path": "*.csv" })))).await.unwrap().passed());
     let names: Vec<String> =
         source.discover().await.unwrap().into_iter().map(|dataset| dataset.name).collect();

@@ -1,65 +1,64 @@
-//! Messages on their way from the client's thread to the engine.
+//! Batches between the client's thread and the feed.
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use tidegate_model::{Columns, Row, Unreadable};
 
-use crate::progress::Part;
+use crate::partition::TopicPartition;
 
-/// What a batch will be made of, in the order it was read.
+/// The rows of a future batch, in the order in which they were read.
 #[derive(Debug, Default)]
-pub(crate) struct Gathered {
+pub(crate) struct PendingBatch {
     pub(crate) rows: Vec<Row>,
     pub(crate) unreadable: Vec<Unreadable>,
-    pub(crate) stretches: Vec<Stretch>,
+    pub(crate) runs: Vec<PartitionRun>,
     /// Bytes of keys and values.
     pub(crate) bytes: usize,
     /// The columns of the rows.
     columns: Option<Arc<Columns>>,
 }
 
-/// Messages of one partition that follow each other.
+/// Consecutive messages of one partition.
 #[derive(Debug)]
-pub(crate) struct Stretch {
-    pub(crate) part: Part,
-    /// When the partition became ours: see [`super::Session::tenure`].
-    pub(crate) tenure: u64,
+pub(crate) struct PartitionRun {
+    pub(crate) partition: TopicPartition,
+    /// The generation in which the partition was assigned: see `Session::generation`.
+    pub(crate) generation: u64,
     /// Messages that became rows.
     pub(crate) rows: usize,
     /// Messages that could not be read.
     pub(crate) unreadable: usize,
-    /// All messages, those included that were passed over.
+    /// All messages, including skipped ones.
     pub(crate) messages: u64,
-    /// The offset behind the last one.
+    /// The offset after the last one.
     pub(crate) next: i64,
     /// When the last one was made.
     pub(crate) seen: Option<Timestamp>,
 }
 
-impl Gathered {
+impl PendingBatch {
     /// Adds a row.
     pub(crate) fn push(&mut self, mut row: Row) {
         row.columns = Arc::clone(self.columns.get_or_insert_with(|| row.columns.apart()));
         self.rows.push(row);
     }
 
-    /// Whether no message was seen at all.
+    /// Returns whether no message was read.
     pub(crate) fn is_empty(&self) -> bool {
-        self.stretches.is_empty()
+        self.runs.is_empty()
     }
 
-    /// Takes out the rows of stretches that are not wanted.
-    pub(crate) fn keep(&mut self, wanted: impl Fn(&Stretch) -> bool) {
-        if self.stretches.iter().all(&wanted) {
+    /// Removes the rows of runs that are not wanted.
+    pub(crate) fn keep(&mut self, wanted: impl Fn(&PartitionRun) -> bool) {
+        if self.runs.iter().all(&wanted) {
             return;
         }
         let (mut rows, mut unreadable) =
             (std::mem::take(&mut self.rows).into_iter(), std::mem::take(&mut self.unreadable).into_iter());
-        self.stretches.retain(|stretch| {
-            let (rows, unreadable) =
-                (rows.by_ref().take(stretch.rows), unreadable.by_ref().take(stretch.unreadable));
-            let keep = wanted(stretch);
+        self.runs.retain(|run| {
+            let (rows, unreadable) = (rows.by_ref().take(run.rows), unreadable.by_ref().take(run.unreadable));
+            let keep = wanted(run);
             if keep {
                 self.rows.extend(rows);
                 self.unreadable.extend(unreadable);
@@ -79,27 +78,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_taken_out_takes_only_its_own_rows_along() {
+    fn a_run_that_is_removed_takes_only_its_own_rows_along() {
         let columns = Columns::new(["n"]);
         let row = |n| Row { columns: Arc::clone(&columns), values: vec![Value::Int(n)] };
-        let stretch = |partition, rows, next| Stretch {
-            part: ("t".into(), partition),
-            tenure: 1,
+        let run = |partition, rows, next| PartitionRun {
+            partition: ("t".into(), partition),
+            generation: 1,
             rows,
             unreadable: 0,
             messages: 2,
             next,
             seen: None,
         };
-        let mut gathered = Gathered {
+        let mut pending = PendingBatch {
             rows: (0..5).map(row).collect(),
-            stretches: vec![stretch(0, 2, 2), stretch(1, 2, 2), stretch(0, 1, 3)],
-            ..Gathered::default()
+            runs: vec![run(0, 2, 2), run(1, 2, 2), run(0, 1, 3)],
+            ..PendingBatch::default()
         };
 
-        gathered.keep(|stretch| stretch.part.1 == 1);
+        pending.keep(|run| run.partition.1 == 1);
 
-        assert_eq!(gathered.rows, [row(2), row(3)]);
-        assert_eq!(gathered.stretches.len(), 1);
+        assert_eq!(pending.rows, [row(2), row(3)]);
+        assert_eq!(pending.runs.len(), 1);
     }
 }

@@ -1,4 +1,4 @@
-//! Where reading begins.
+//! Where reading starts.
 
 use std::time::Duration;
 
@@ -10,11 +10,11 @@ use crate::cluster::{Reader, Topic, source, unique};
 async fn read(topic: &Topic, group: &str, more: Value, checkpoint: Option<Value>) -> Vec<i64> {
     let source = source(&topic.settings());
     let selection = topic.selection(group, &more);
-    Reader::after(&source, &selection, checkpoint.map(Checkpoint), false).await.settle_all().await
+    Reader::after(&source, &selection, checkpoint.map(Checkpoint), false).await.read_and_commit_all().await
 }
 
 #[tokio::test]
-async fn a_group_without_a_place_begins_where_start_says() {
+async fn a_group_without_committed_offsets_starts_where_start_says() {
     let topic = Topic::new(1).await;
     topic.write_numbers(0..3).await;
     let pause = tokio::time::timeout(Duration::from_millis(20), std::future::pending::<()>()).await;
@@ -36,14 +36,14 @@ async fn a_group_without_a_place_begins_where_start_says() {
         (json!({ "offsets": { &topic.name: { "0": 4 } } }), vec![4, 5]),
         (json!({ "offsets": {} }), vec![0, 1, 2, 3, 4, 5]),
     ];
-    for (place, wanted) in cases {
-        let rows = read(&topic, &unique("group"), start(place.clone()), None).await;
-        assert_eq!(rows, wanted, "{place}");
+    for (setting, wanted) in cases {
+        let rows = read(&topic, &unique("group"), start(setting.clone()), None).await;
+        assert_eq!(rows, wanted, "{setting}");
     }
 }
 
 #[tokio::test]
-async fn the_place_of_the_group_counts_more_than_the_start() {
+async fn the_committed_offset_of_the_group_counts_more_than_start() {
     let topic = Topic::new(1).await;
     topic.write_numbers(0..3).await;
     let group = unique("group");
@@ -55,7 +55,7 @@ async fn the_place_of_the_group_counts_more_than_the_start() {
 }
 
 #[tokio::test]
-async fn messages_after_latest_are_not_passed_over_by_a_restart() {
+async fn messages_after_latest_are_not_skipped_by_a_restart() {
     let topic = Topic::new(1).await;
     topic.write_numbers(0..3).await;
     let group = unique("group");
@@ -91,12 +91,12 @@ async fn an_engine_that_stops_for_a_while_still_gets_everything_and_all_of_it_is
         let source = source(&topic.settings());
         let mut reader = Reader::open(&source, &topic.selection(&group, &json!({})), false).await;
         let (mut read, checkpoint) = reader.rows(1).await;
-        source.settled(&checkpoint).await.expect("settled");
+        source.settled(&checkpoint).await.expect("committed");
 
         let pause = tokio::time::timeout(Duration::from_millis(1_500), std::future::pending::<()>()).await;
         assert!(pause.is_err());
 
-        read.extend(reader.settle_all().await);
+        read.extend(reader.read_and_commit_all().await);
         assert_eq!(read, (0..messages).collect::<Vec<_>>());
         assert_eq!(topic.committed(&group).await, [Some(messages)]);
     }

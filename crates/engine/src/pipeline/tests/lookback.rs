@@ -1,0 +1,114 @@
+//! How far back runs look, as it is seen from outside.
+
+use super::*;
+
+/// A moment of 2025 in milliseconds since 1970.
+const NOW: i64 = 1_764_410_400_000;
+const MINUTE: i64 = 60_000;
+
+fn with_lookback(stage: &mut Stage, rule: LookbackRule) {
+    let Detection::Cursor { overlap, .. } = &mut stage.import.detection else { panic!("a cursor") };
+    *overlap = rule;
+}
+
+fn milliseconds() -> Table {
+    let table = Table::default();
+    (0..50).for_each(|id| table.put(id, "u", NOW - (50 - id) * MINUTE));
+    table
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_row_is_found_behind_a_cursor_of_milliseconds() {
+    for rule in [LookbackRule::Number, LookbackRule::SinceEpoch(Duration::from_secs(600))] {
+        let table = milliseconds();
+        let mut stage = Stage::new(&table, Repeat::Unsafe, limits(), all_delivered());
+        with_lookback(&mut stage, rule);
+        assert_eq!(stage.run().await.counts.delivered, 50, "{rule:?}");
+        // Nine minutes late: ten thousand milliseconds would not reach it.
+        table.put(100, "late", NOW - 10 * MINUTE);
+        let second = stage.run().await;
+        assert_eq!((second.counts.delivered, second.counts.unchanged), (1, 11), "{rule:?}");
+        assert_eq!(stage.run().await.counts.delivered, 0, "{rule:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_duration_for_numbers_of_a_sequence_is_an_error_before_a_row_is_sent() {
+    let table = Table::of(0..50);
+    let mut stage = Stage::new(&table, Repeat::Unsafe, limits(), all_delivered());
+    with_lookback(&mut stage, LookbackRule::SinceEpoch(Duration::from_secs(600)));
+    let run = stage.run().await;
+    assert_eq!((run.ending, run.counts.delivered), (Some(Ending::Failed), 0));
+    let told = run.error.expect("an error");
+    assert!(told.contains("`lookback` is a duration, but the cursor `at` (bigint)"), "{told}");
+    assert!(told.contains("for example `lookback: 10000`"), "{told}");
+
+    // The same once the sync stands somewhere, and a number helps.
+    with_lookback(&mut stage, LookbackRule::Units(10));
+    assert_eq!(stage.run().await.counts.delivered, 50);
+    with_lookback(&mut stage, LookbackRule::SinceEpoch(Duration::from_secs(600)));
+    assert_eq!(stage.run().await.ending, Some(Ending::Failed));
+    assert_eq!(stage.sent(), once(0..50));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_duration_waits_for_the_first_row_of_an_empty_table() {
+    let table = Table::default();
+    let mut stage = Stage::new(&table, Repeat::Unsafe, limits(), all_delivered());
+    with_lookback(&mut stage, LookbackRule::SinceEpoch(Duration::from_secs(60)));
+    assert_eq!(stage.run().await.ending, Some(Ending::Succeeded));
+    // Zeros come first and say nothing of the unit.
+    table.put(0, "u", 0);
+    (1..50).for_each(|id| table.put(id, "u", NOW - (50 - id) * MINUTE));
+    assert_eq!(stage.run().await.counts.delivered, 50);
+    let second = stage.run().await;
+    assert_eq!((second.counts.delivered, second.counts.unchanged), (0, 2), "one minute is read again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_unit_of_a_cursor_stays_when_its_numbers_become_odd() {
+    let table = milliseconds();
+    let mut stage = Stage::new(&table, Repeat::Unsafe, limits(), all_delivered());
+    with_lookback(&mut stage, LookbackRule::SinceEpoch(Duration::from_secs(600)));
+    stage.run().await;
+    // Behind the year 2286 no magnitude says what the numbers count.
+    table.put(100, "u", 10_000_000_000_000);
+    assert_eq!(stage.run().await.counts.delivered, 1);
+    table.put(101, "late", 10_000_000_000_000 - 9 * MINUTE);
+    assert_eq!(stage.run().await.counts.delivered, 1);
+}
+
+/// Gives text where its description says numbers.
+struct Changed(Table);
+
+#[async_trait]
+impl Source for Changed {
+    async fn check(&self, selection: Option<&Selection>) -> Result<Checks, Error> {
+        self.0.check(selection).await
+    }
+
+    async fn discover(&self) -> Result<Vec<Dataset>, Error> {
+        self.0.discover().await
+    }
+
+    async fn describe(&self, selection: &Selection) -> Result<Dataset, Error> {
+        self.0.describe(selection).await
+    }
+
+    async fn read(&self, _: &Selection, _: &Reach, _: usize) -> Result<Feed<Row>, Error> {
+        let text = |text: &str| Value::Text(text.into());
+        let row = Row { columns: columns(), values: vec![Value::Int(1), text("u"), text("5")] };
+        Ok(futures_util::stream::iter([Ok(Batch::of(vec![row]))]).boxed())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cursor_of_another_type_than_described_sends_nothing() {
+    let mut stage = Stage::new(&Table::default(), Repeat::Unsafe, limits(), all_delivered());
+    stage.import.source = Arc::new(Changed(Table::default()));
+    let run = stage.run().await;
+    assert_eq!((run.ending, run.counts.delivered), (Some(Ending::Failed), 0));
+    let told = run.error.expect("an error");
+    assert!(told.contains("the cursor `at` was integer when `s` began to read, and is text now"), "{told}");
+    assert!(stage.sent().is_empty());
+}

@@ -1,0 +1,121 @@
+//! What `check` says of a cursor: how far back a run looks, and why.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use tidegate_model::source::Column;
+use tidegate_model::{Checks, Error, Overlap};
+
+use crate::pipeline::{Detection, EpochUnit, Import, LookbackRule};
+
+/// Returns the lookback of a sync with a cursor as a check; none for other syncs.
+///
+/// # Errors
+/// If the source cannot be asked for the highest value of its cursor.
+pub(crate) async fn lookback(import: &Import) -> Result<Checks, Error> {
+    let mut checks = Checks::default();
+    let Detection::Cursor { column, overlap, .. } = &import.detection else { return Ok(checks) };
+    let rule = *overlap;
+    let unit = match rule {
+        LookbackRule::Number | LookbackRule::Units(_) | LookbackRule::SinceEpoch(_) => {
+            import.cursor_unit(column).await?
+        }
+        LookbackRule::Time(_) | LookbackRule::TiesOnly => None,
+    };
+    match sentence(rule, column, unit) {
+        Ok(found) => checks.pass("lookback", found),
+        Err(error) => checks.fail("lookback", error.chain(), error.next_step()),
+    }
+    Ok(checks)
+}
+
+/// `unit` is what the numbers of the cursor count since 1970, if there are any.
+fn sentence(rule: LookbackRule, column: &Column, unit: Option<Option<EpochUnit>>) -> Result<String, Error> {
+    let cursor = format!("`{}` ({})", column.name, column.type_name);
+    let recognised = unit.flatten();
+    if let Some(error) = rule.contradicts(column, unit) {
+        return Err(error);
+    }
+    Ok(match (rule.amount(recognised), recognised) {
+        (None, _) if rule == LookbackRule::TiesOnly => format!(
+            "none: {cursor} is text; rows that commit late with a lower value are missed. \
+             If rows commit out of order, take a timestamp, a date or a number as the cursor"
+        ),
+        (None, _) => {
+            format!("{cursor} has no values yet: what its numbers count since 1970 is found by the first run")
+        }
+        (Some(Overlap::Time(span)), _) => format!("{} behind {cursor}", shown(span)),
+        (Some(Overlap::Units(units)), Some(unit)) => format!(
+            "{} behind {cursor}, {units} units: its numbers look like {} since 1970",
+            shown(unit.span(units)),
+            unit.name()
+        ),
+        (Some(Overlap::Units(units)), None) => format!("{units} units behind {cursor}"),
+    })
+}
+
+/// `10m`, `2h 46m 40s`.
+fn shown(span: Duration) -> String {
+    SignedDuration::try_from(span).map_or_else(|_| format!("{span:?}"), |span| format!("{span:#}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_model::DataType;
+
+    use super::*;
+
+    const TEN_MINUTES: Duration = Duration::from_secs(600);
+
+    fn told(rule: LookbackRule, unit: Option<Option<EpochUnit>>) -> String {
+        let column =
+            Column { name: "at".to_owned(), data_type: DataType::Integer, type_name: "bigint".to_owned() };
+        sentence(rule, &column, unit).unwrap_or_else(|error| format!("{error} → {}", error.next_step()))
+    }
+
+    #[test]
+    fn a_check_says_what_the_numbers_of_a_cursor_count() {
+        let milliseconds = Some(Some(EpochUnit::Milliseconds));
+        let seconds = Some(Some(EpochUnit::Seconds));
+        for (rule, unit, expected) in [
+            (
+                LookbackRule::Number,
+                milliseconds,
+                "10m behind `at` (bigint), 600000 units: its numbers look like milliseconds since 1970",
+            ),
+            (
+                LookbackRule::Number,
+                seconds,
+                "2h 46m 40s behind `at` (bigint), 10000 units: its numbers look like seconds since 1970",
+            ),
+            (
+                LookbackRule::SinceEpoch(TEN_MINUTES),
+                seconds,
+                "10m behind `at` (bigint), 600 units: its numbers look like seconds since 1970",
+            ),
+            (
+                LookbackRule::Units(5_000),
+                milliseconds,
+                "5s behind `at` (bigint), 5000 units: its numbers look like milliseconds since 1970",
+            ),
+            (LookbackRule::Number, Some(None), "10000 units behind `at` (bigint)"),
+            (LookbackRule::Number, None, "10000 units behind `at` (bigint)"),
+            (LookbackRule::Time(TEN_MINUTES), None, "10m behind `at` (bigint)"),
+        ] {
+            assert_eq!(told(rule, unit), expected);
+        }
+    }
+
+    #[test]
+    fn a_check_fails_a_duration_for_numbers_that_count_no_time() {
+        let told = told(LookbackRule::SinceEpoch(TEN_MINUTES), Some(None));
+        assert!(told.starts_with("`lookback` is a duration, but the cursor `at` (bigint) holds"), "{told}");
+        assert!(told.ends_with("→ write a number of units, for example `lookback: 10000`"), "{told}");
+    }
+
+    #[test]
+    fn a_check_says_that_a_text_cursor_has_no_lookback() {
+        let told = told(LookbackRule::TiesOnly, None);
+        assert!(told.starts_with("none: `at` (bigint) is text; rows that commit late"), "{told}");
+    }
+}

@@ -1,0 +1,82 @@
+//! One Kafka connection, shared by reading and checking.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tidegate_model::{Clock, Error, Http, Tools};
+
+use crate::access::Access;
+use crate::client::Client;
+use crate::decode::Decoder;
+use crate::metadata::ClusterMetadata;
+use crate::selection::KafkaSelection;
+use crate::settings::KafkaSettings;
+
+/// A connection: its settings, and what opens clients and decoders with them.
+pub(crate) struct Connection {
+    pub(crate) settings: KafkaSettings,
+    pub(crate) client: Client,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) rehearsal: bool,
+    http: Arc<dyn Http>,
+    project: PathBuf,
+}
+
+impl Connection {
+    /// Creates a connection. Nothing is contacted yet.
+    ///
+    /// # Errors
+    /// Settings that cannot work.
+    pub(crate) fn new(settings: KafkaSettings, tools: &Tools) -> Result<Connection, Error> {
+        Ok(Connection {
+            client: Client::new(&settings, tools)?,
+            settings,
+            clock: Arc::clone(&tools.clock),
+            rehearsal: tools.rehearsal,
+            http: Arc::clone(&tools.http),
+            project: tools.project.clone(),
+        })
+    }
+
+    /// Creates the decoder of a selection.
+    ///
+    /// # Errors
+    /// Settings that cannot work together, and schemas that cannot be read.
+    pub(crate) fn decoder(&self, selection: &KafkaSelection) -> Result<Decoder, Error> {
+        Decoder::new(
+            &selection.format,
+            self.settings.registry.as_ref(),
+            Arc::clone(&self.http),
+            &self.project,
+        )
+    }
+
+    /// Creates a decoder of the default format, without a registry.
+    ///
+    /// # Errors
+    /// None that is known.
+    pub(crate) fn plain_decoder(&self) -> Result<Decoder, Error> {
+        Decoder::new(&Default::default(), None, Arc::clone(&self.http), &self.project)
+    }
+
+    /// Returns the bootstrap servers, for messages.
+    pub(crate) fn brokers(&self) -> String {
+        self.settings.brokers.0.join(",")
+    }
+
+    /// Opens a consumer, as the group of the selection if there is one, and
+    /// queries the cluster with it. Blocks.
+    ///
+    /// # Errors
+    /// Those of `query`, and settings that the client library rejects.
+    pub(crate) fn with_metadata<T>(
+        &self,
+        selection: Option<&KafkaSelection>,
+        query: impl FnOnce(&ClusterMetadata<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let access = Access::new(&self.settings, selection);
+        let group = selection.map(|selection| ("group.id", selection.group.as_str()));
+        let consumer = self.client.consumer(group.as_slice(), None)?;
+        query(&ClusterMetadata { consumer: &consumer, access: &access, brokers: &self.brokers() })
+    }
+}

@@ -1,0 +1,139 @@
+//! The offset at which reading a partition starts.
+
+use std::collections::HashMap;
+
+use rdkafka::topic_partition_list::Offset;
+use tidegate_model::Error;
+
+use crate::metadata::{ClusterMetadata, Watermarks};
+use crate::partition::{TopicPartition, name_of};
+use crate::progress::Progress;
+use crate::selection::Start;
+
+/// Decides where reading starts.
+#[derive(Clone, Debug)]
+pub(crate) struct StartOffsets {
+    /// Whether the group's committed offsets count.
+    pub(crate) committed: bool,
+    /// Where to start if no offset is known.
+    pub(crate) start: Start,
+}
+
+/// The offset at which reading one partition starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StartOffset {
+    /// The partition.
+    pub(crate) partition: TopicPartition,
+    /// The first offset to read.
+    pub(crate) from: i64,
+    /// The offset that need not be committed: the group has committed it, or would
+    /// start there again.
+    pub(crate) committed: Option<i64>,
+}
+
+impl StartOffsets {
+    /// Returns the first offset of each partition: the higher one of the group's
+    /// committed offset and the checkpoint's, else that of `start`. Blocks.
+    ///
+    /// # Errors
+    /// No broker responds, or access is denied.
+    pub(crate) fn resolve(
+        &self,
+        metadata: &ClusterMetadata<'_>,
+        partitions: &[TopicPartition],
+        known: &Progress,
+    ) -> Result<Vec<StartOffset>, Error> {
+        if partitions.is_empty() {
+            return Ok(Vec::new());
+        }
+        let watermarks = metadata.watermarks(partitions)?;
+        let committed = if self.committed { metadata.committed(partitions)? } else { HashMap::new() };
+        let since = match &self.start {
+            Start::Timestamp(at) => {
+                metadata.at_time(partitions, Offset::Offset(at.as_millisecond().max(0)))?
+            }
+            _ => HashMap::new(),
+        };
+        let start_offset = |partition: &TopicPartition| {
+            let watermarks = watermarks.get(partition).copied().unwrap_or_default();
+            let committed = committed.get(partition).copied().flatten();
+            let known = known.get(partition).map(|offset| offset.next);
+            match known_offset(partition, watermarks, committed, known) {
+                Some(from) => StartOffset { partition: partition.clone(), from, committed },
+                None => {
+                    let from = self.start_of(partition, watermarks, since.get(partition).copied().flatten());
+                    let committed = self.is_steady().then_some(from);
+                    StartOffset { partition: partition.clone(), from, committed }
+                }
+            }
+        };
+        Ok(partitions.iter().map(start_offset).collect())
+    }
+
+    /// Returns whether `start` means the same offset tomorrow. If it does not, it is
+    /// committed at once: else a restart before the first commit would skip the
+    /// messages that arrived meanwhile.
+    fn is_steady(&self) -> bool {
+        matches!(self.start, Start::Earliest | Start::Offsets(_))
+    }
+
+    fn start_of(&self, partition: &TopicPartition, watermarks: Watermarks, since: Option<i64>) -> i64 {
+        match &self.start {
+            Start::Earliest => watermarks.low,
+            Start::Latest => watermarks.end,
+            Start::Timestamp(_) => since.unwrap_or(watermarks.end),
+            Start::Offsets(offsets) => {
+                let wanted = offsets.get(&*partition.0).and_then(|offsets| offsets.get(&partition.1));
+                wanted.map_or(watermarks.low, |wanted| (*wanted).clamp(watermarks.low, watermarks.end))
+            }
+        }
+    }
+}
+
+/// Returns the offset of a partition that the group or the checkpoint holds, if any.
+fn known_offset(
+    partition: &TopicPartition,
+    watermarks: Watermarks,
+    committed: Option<i64>,
+    known: Option<i64>,
+) -> Option<i64> {
+    // A recreated topic counts from zero again: a checkpoint beyond its end belongs to the old one.
+    let known = known.filter(|known| *known <= watermarks.end);
+    let offset = committed.max(known)?;
+    if offset < watermarks.low {
+        tracing::warn!(
+            partition = name_of(partition),
+            messages = watermarks.low - offset,
+            "the topic's retention removed messages before they were read"
+        );
+    }
+    Some(offset.max(watermarks.low))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_higher_of_commit_and_checkpoint_counts() {
+        let (partition, watermarks) = (("t".into(), 0), Watermarks { low: 3, end: 10 });
+        assert_eq!(known_offset(&partition, watermarks, None, None), None);
+        assert_eq!(known_offset(&partition, watermarks, Some(5), None), Some(5));
+        assert_eq!(known_offset(&partition, watermarks, Some(5), Some(7)), Some(7));
+        assert_eq!(known_offset(&partition, watermarks, Some(7), Some(5)), Some(7));
+        assert_eq!(known_offset(&partition, watermarks, None, Some(7)), Some(7));
+    }
+
+    #[test]
+    fn a_checkpoint_of_a_topic_that_was_recreated_is_ignored() {
+        let (partition, watermarks) = (("t".into(), 0), Watermarks { low: 0, end: 10 });
+        assert_eq!(known_offset(&partition, watermarks, Some(5), Some(11)), Some(5));
+        assert_eq!(known_offset(&partition, watermarks, None, Some(11)), None);
+    }
+
+    #[test]
+    fn what_retention_removed_is_not_waited_for() {
+        let (partition, watermarks) = (("t".into(), 0), Watermarks { low: 3, end: 10 });
+        assert_eq!(known_offset(&partition, watermarks, Some(1), None), Some(3));
+    }
+}
