@@ -8,8 +8,8 @@ use schemars::Schema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Clock, ConnectionId, Error, Http, Ingest, Layout, Mode, ObjectKind, Platform, Settings, Sink, Source, StreamId,
-    SyncId,
+    Clock, ConnectionId, Error, Http, Ingest, Layout, Mode, ObjectKind, Platform, Settings, Sink, Source,
+    StreamId, SyncId,
 };
 
 /// Opens a source from the settings of its connection.

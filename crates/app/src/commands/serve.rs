@@ -44,7 +44,11 @@ async fn announce(engine: &tidegate_engine::service::Engine, address: SocketAddr
         }
     }
     for (id, sync) in engine.project().syncs.iter().filter(|(_, sync)| !sync.options().enabled) {
-        eprintln!("  draft   {id}: {} → {}, does not run (`enabled: false`)", sync.source(), sync.destination());
+        eprintln!(
+            "  draft   {id}: {} → {}, does not run (`enabled: false`)",
+            sync.source(),
+            sync.destination()
+        );
     }
     for (id, schedule) in engine.kept().await {
         let Some(sync) = engine.project().syncs.get(&id) else { continue };

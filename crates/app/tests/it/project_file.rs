@@ -85,10 +85,20 @@ syncs:
 fn a_first_guess_is_valid_after_two_rounds() {
     let first = told(GUESS);
     assert_eq!(first.len(), 2, "{first:#?}");
-    assert!(first[0].starts_with("3:") && first[0].contains("write \"postgresql://onesignal:${PG_PASSWORD}@127.0.0.1:15521/shop\""), "{first:#?}");
-    assert!(first[1].contains("4:87") && first[1].contains("write \"${ONESIGNAL_API_KEY}\", in quotes"), "{first:#?}");
+    assert!(
+        first[0].starts_with("3:")
+            && first[0].contains("write \"postgresql://onesignal:${PG_PASSWORD}@127.0.0.1:15521/shop\""),
+        "{first:#?}"
+    );
+    assert!(
+        first[1].contains("4:87") && first[1].contains("write \"${ONESIGNAL_API_KEY}\", in quotes"),
+        "{first:#?}"
+    );
     let second = GUESS
-        .replace("postgresql://onesignal:${PG_PASSWORD}@127.0.0.1:15521/shop", "\"postgresql://onesignal:${PG_PASSWORD}@127.0.0.1:15521/shop\"")
+        .replace(
+            "postgresql://onesignal:${PG_PASSWORD}@127.0.0.1:15521/shop",
+            "\"postgresql://onesignal:${PG_PASSWORD}@127.0.0.1:15521/shop\"",
+        )
         .replace("${ONESIGNAL_API_KEY}}", "\"${ONESIGNAL_API_KEY}\"}");
     let errors = told(&second);
     for words in [
@@ -102,7 +112,10 @@ fn a_first_guess_is_valid_after_two_rounds() {
         assert!(errors.iter().any(|error| error.contains(words)), "{words}: {errors:#?}");
     }
     let third = second
-        .replace("url: \"postgresql://onesignal:${PG_PASSWORD}@127.0.0.1:15521/shop\"", "host: 127.0.0.1, port: 15521, database: shop, user: onesignal, password: \"${PG_PASSWORD}\"")
+        .replace(
+            "url: \"postgresql://onesignal:${PG_PASSWORD}@127.0.0.1:15521/shop\"",
+            "host: 127.0.0.1, port: 15521, database: shop, user: onesignal, password: \"${PG_PASSWORD}\"",
+        )
         .replace("custom_event", "event");
     assert_eq!(told(&third), Vec::<String>::new());
 }
@@ -138,42 +151,165 @@ const WRONG: &[(&str, &str, &[&str])] = &[
     ("    source:", "    from:", &["12:5 syncs.orders: unknown key `from`", "write `source`"]),
     ("    destination:", "    to:", &["unknown key `to`", "write `destination`"]),
     ("    mapping:", "    map:", &["unknown key `map`", "write `mapping`"]),
-    ("    cursor: ordered_at", "    detect: { cursor: ordered_at }", &["unknown key `detect`", "`cursor: <column>`"]),
+    (
+        "    cursor: ordered_at",
+        "    detect: { cursor: ordered_at }",
+        &["unknown key `detect`", "`cursor: <column>`"],
+    ),
     ("      timestamp:", "      time:", &["unknown key `time`", "write `timestamp`"]),
-    ("object: event", "object: custom_event", &["syncs.orders.destination.object: `custom_event` is none of", "write `event`"]),
+    (
+        "object: event",
+        "object: custom_event",
+        &["syncs.orders.destination.object: `custom_event` is none of", "write `event`"],
+    ),
     ("type: postgres", "type: postgresql", &["there is no connector `postgresql`", "`postgres`"]),
     ("type: postgres", "type: mysql", &["there is no connector `mysql`", "`postgres`"]),
-    ("port: 5432", "port: 99999", &["5:5 connections.shop.port: expected a whole number from 0 to 65535, found 99999"]),
-    ("port: 5432", "port: many", &["connections.shop.port: expected a whole number from 0 to 65535, found text"]),
-    ("\"${SHOP_PASSWORD}\"", "\"{{ env_var('SHOP_PASSWORD') }}\"", &["connections.shop.password: `{{ env_var(…) }}` means nothing", "write `${SHOP_PASSWORD}`"]),
-    ("\"${SHOP_PASSWORD}\"", "{{ env_var('SHOP_PASSWORD') }}", &["8:15", "`{{ env_var('SHOP_PASSWORD') }}` means nothing", "write \"${SHOP_PASSWORD}\""]),
-    ("\"${SHOP_PASSWORD}\"", "{ env: SHOP_PASSWORD }", &["connections.shop.password: `{ env: … }` means nothing", "write `\"${SHOP_PASSWORD}\"`"]),
-    ("\"${SHOP_PASSWORD}\"", "{ env: A, file: b }", &["connections.shop.password: expected text, found a mapping"]),
-    ("\"${SHOP_PASSWORD}\"", "12345", &["connections.shop.password: expected text, found a number", "put it in quotes"]),
-    ("user: tidegate", "user: tidegate\n    tls: prefer", &["connections.shop.tls: `prefer` is none of `verify-full`, `require`, `disable`", "write `require`"]),
-    ("endpoint: sandbox", "endpoint: sandbx", &["connections.braze.endpoint: `sandbx` is neither an address nor `sandbox`", "did you mean `sandbox`?"]),
-    ("endpoint: sandbox", "endpoint: rest.iad-01.braze.com", &["is neither an address nor `sandbox`", "begins with https://"]),
-    ("endpoint: sandbox", "endpoint: https://dashboard-01.braze.com", &["is the address of the dashboard", "REST endpoint"]),
-    ("{ every: 15m }", "\"*/15 * * * *\"", &["`*/15 * * * *` is no schedule", "`schedule: { cron: \"*/15 * * * *\" }`"]),
-    ("{ every: 15m }", "{ every: 15 }", &["schedule.every: expected a duration such as `15m`, found a number", "`15s`"]),
-    ("retry_for: 2m", "retry_for: 120", &["retry_for: expected a duration such as `15m`, found a number", "`120s`"]),
-    ("  orders:\n    source", "\torders:\n    source", &["11:1", "a tab stands where YAML takes spaces only", "spaces"]),
+    (
+        "port: 5432",
+        "port: 99999",
+        &["5:5 connections.shop.port: expected a whole number from 0 to 65535, found 99999"],
+    ),
+    (
+        "port: 5432",
+        "port: many",
+        &["connections.shop.port: expected a whole number from 0 to 65535, found text"],
+    ),
+    (
+        "\"${SHOP_PASSWORD}\"",
+        "\"{{ env_var('SHOP_PASSWORD') }}\"",
+        &["connections.shop.password: `{{ env_var(…) }}` means nothing", "write `${SHOP_PASSWORD}`"],
+    ),
+    (
+        "\"${SHOP_PASSWORD}\"",
+        "{{ env_var('SHOP_PASSWORD') }}",
+        &["8:15", "`{{ env_var('SHOP_PASSWORD') }}` means nothing", "write \"${SHOP_PASSWORD}\""],
+    ),
+    (
+        "\"${SHOP_PASSWORD}\"",
+        "{ env: SHOP_PASSWORD }",
+        &["connections.shop.password: `{ env: … }` means nothing", "write `\"${SHOP_PASSWORD}\"`"],
+    ),
+    (
+        "\"${SHOP_PASSWORD}\"",
+        "{ env: A, file: b }",
+        &["connections.shop.password: expected text, found a mapping"],
+    ),
+    (
+        "\"${SHOP_PASSWORD}\"",
+        "12345",
+        &["connections.shop.password: expected text, found a number", "put it in quotes"],
+    ),
+    (
+        "user: tidegate",
+        "user: tidegate\n    tls: prefer",
+        &["connections.shop.tls: `prefer` is none of `verify-full`, `require`, `disable`", "write `require`"],
+    ),
+    (
+        "endpoint: sandbox",
+        "endpoint: sandbx",
+        &[
+            "connections.braze.endpoint: `sandbx` is neither an address nor `sandbox`",
+            "did you mean `sandbox`?",
+        ],
+    ),
+    (
+        "endpoint: sandbox",
+        "endpoint: rest.iad-01.braze.com",
+        &["is neither an address nor `sandbox`", "begins with https://"],
+    ),
+    (
+        "endpoint: sandbox",
+        "endpoint: https://dashboard-01.braze.com",
+        &["is the address of the dashboard", "REST endpoint"],
+    ),
+    (
+        "{ every: 15m }",
+        "\"*/15 * * * *\"",
+        &["`*/15 * * * *` is no schedule", "`schedule: { cron: \"*/15 * * * *\" }`"],
+    ),
+    (
+        "{ every: 15m }",
+        "{ every: 15 }",
+        &["schedule.every: expected a duration such as `15m`, found a number", "`15s`"],
+    ),
+    (
+        "retry_for: 2m",
+        "retry_for: 120",
+        &["retry_for: expected a duration such as `15m`, found a number", "`120s`"],
+    ),
+    (
+        "  orders:\n    source",
+        "\torders:\n    source",
+        &["11:1", "a tab stands where YAML takes spaces only", "spaces"],
+    ),
     ("port: 5432", "port:\t5432", &["5:10", "a tab stands where YAML takes spaces only"]),
-    ("    user: tidegate", "   user: tidegate", &["the indentation does not fit", "begin in the same column"]),
-    ("{ connection: braze, object: event }", "{ connection: braze, object: event", &["15:18", "the `{` is not closed", "close it with `}`"]),
+    (
+        "    user: tidegate",
+        "   user: tidegate",
+        &["the indentation does not fit", "begin in the same column"],
+    ),
+    (
+        "{ connection: braze, object: event }",
+        "{ connection: braze, object: event",
+        &["15:18", "the `{` is not closed", "close it with `}`"],
+    ),
     ("    database: shop", "    database shop", &["6:5", "no `:` behind its key", "`key: value`"]),
-    ("properties: event_data", "properties: 7", &["properties: expected the name of a JSON column or a list of columns", "`\"7\"`"]),
-    ("properties: event_data", "properties: { rest: yes }", &["properties.rest: expected `true` or `false`, found text", "write `true`"]),
-    ("properties: event_data", "properties: { column: event_data }", &["unknown key `column`", "the name of the column alone"]),
+    (
+        "properties: event_data",
+        "properties: 7",
+        &["properties: expected the name of a JSON column or a list of columns", "`\"7\"`"],
+    ),
+    (
+        "properties: event_data",
+        "properties: { rest: yes }",
+        &["properties.rest: expected `true` or `false`, found text", "write `true`"],
+    ),
+    (
+        "properties: event_data",
+        "properties: { column: event_data }",
+        &["unknown key `column`", "the name of the column alone"],
+    ),
     ("external_id: customer", "properties2: customer", &["unknown key `properties2`"]),
-    ("      external_id: customer\n", "", &["16:5 syncs.orders.mapping: `mapping` names no identifier of the user", "external_id"]),
-    ("      name: { value: order_placed }\n", "", &["16:5 syncs.orders.mapping: `mapping.name` is required for the object `event`", "`name: <column>`"]),
-    ("      name: { value: order_placed }\n", "      name: x\n      price: total\n", &["mapping.price: `mapping.price` does not apply to the object `event`", "`purchase`"]),
-    ("table: public.orders", "table: public.orders, query: select 1", &["source: `table` and `query` exclude each other", "keep one of them"]),
-    (", table: public.orders", "", &["source: neither `table` nor `query` is given", "`table: public.orders`"]),
-    ("    cursor: ordered_at\n", "", &["11:3 syncs.orders: `mode` is missing", "add `cursor: ordered_at`, the column mapped to `timestamp`", "`mode: full`"]),
+    (
+        "      external_id: customer\n",
+        "",
+        &["16:5 syncs.orders.mapping: `mapping` names no identifier of the user", "external_id"],
+    ),
+    (
+        "      name: { value: order_placed }\n",
+        "",
+        &["16:5 syncs.orders.mapping: `mapping.name` is required for the object `event`", "`name: <column>`"],
+    ),
+    (
+        "      name: { value: order_placed }\n",
+        "      name: x\n      price: total\n",
+        &["mapping.price: `mapping.price` does not apply to the object `event`", "`purchase`"],
+    ),
+    (
+        "table: public.orders",
+        "table: public.orders, query: select 1",
+        &["source: `table` and `query` exclude each other", "keep one of them"],
+    ),
+    (
+        ", table: public.orders",
+        "",
+        &["source: neither `table` nor `query` is given", "`table: public.orders`"],
+    ),
+    (
+        "    cursor: ordered_at\n",
+        "",
+        &[
+            "11:3 syncs.orders: `mode` is missing",
+            "add `cursor: ordered_at`, the column mapped to `timestamp`",
+            "`mode: full`",
+        ],
+    ),
     ("object: event", "object: catalog_item", &["`mapping.id` is required for the object `catalog_item`"]),
-    ("table: public.orders", "table: public.orders, time_zone: Europe/Berln", &["there is no time zone `Europe/Berln`", "`Europe/Berlin`"]),
+    (
+        "table: public.orders",
+        "table: public.orders, time_zone: Europe/Berln",
+        &["there is no time zone `Europe/Berln`", "`Europe/Berlin`"],
+    ),
 ];
 
 #[test]
@@ -193,7 +329,11 @@ fn what_people_write_instead_is_answered_with_the_place_the_thing_and_the_fix() 
 
 #[test]
 fn a_quoted_port_and_accepted_durations_stay_right() {
-    for (from, to) in [("port: 5432", "port: \"5432\""), ("retry_for: 2m", "retry_for: PT2M"), ("port: 5432", "port: ${PORT}")] {
+    for (from, to) in [
+        ("port: 5432", "port: \"5432\""),
+        ("retry_for: 2m", "retry_for: PT2M"),
+        ("port: 5432", "port: ${PORT}"),
+    ] {
         assert_eq!(told(&RIGHT.replacen(from, to, 1)), Vec::<String>::new(), "{to}");
     }
 }
@@ -202,12 +342,26 @@ fn a_quoted_port_and_accepted_durations_stay_right() {
 fn a_query_without_a_key_gets_a_note() {
     let text = RIGHT.replace("table: public.orders", "query: select 1").replace("    primary_key: id\n", "");
     let project = read(&text).expect("valid");
-    assert!(project.notes.iter().any(|note| note.message.contains("a query has no key")), "{:?}", project.notes);
+    assert!(
+        project.notes.iter().any(|note| note.message.contains("a query has no key")),
+        "{:?}",
+        project.notes
+    );
 }
 
 #[test]
 fn no_message_speaks_the_language_of_the_program() {
-    let words = ["struct", "untagged", "invalid type", "missing field", "unknown field", "variant", "serde", "expected a string", "sequence"];
+    let words = [
+        "struct",
+        "untagged",
+        "invalid type",
+        "missing field",
+        "unknown field",
+        "variant",
+        "serde",
+        "expected a string",
+        "sequence",
+    ];
     for (from, to, _) in WRONG {
         for line in told(&RIGHT.replacen(from, to, 1)) {
             assert!(words.iter().all(|word| !line.contains(word)), "{line}");
@@ -221,6 +375,10 @@ fn every_connector_and_its_modes_agree_with_what_it_opens() {
         if let Some(role) = connector.source {
             assert!(!role.modes.is_empty(), "{}", connector.kind);
         }
-        assert!(connector.source.is_none() || connector.ingest.is_none(), "{}: its syncs could be either", connector.kind);
+        assert!(
+            connector.source.is_none() || connector.ingest.is_none(),
+            "{}: its syncs could be either",
+            connector.kind
+        );
     }
 }

@@ -58,9 +58,14 @@ fn json(arguments: &[&str]) -> Value {
 fn project_file() -> String {
     let schema = json(&["schema"]);
     let mut page = "# The project file\n\n\
-        `tidegate.yaml`, in the folder that `--project` names. `tidegate schema` prints the same as a\n\
+        `tidegate.yaml` or `tidegate.yml`, in the folder that `--project` names. `tidegate schema` prints the\n\
+        same as a\n\
         JSON Schema for editors; `tidegate validate` checks a file without connecting to anything. An\n\
-        unknown key is an error with its line, its column and the nearest known key.\n"
+        unknown key is an error with its line, its column and the nearest known key.\n\n\
+        In connections, and in the source and destination of a sync except in `query`, a value may be a\n\
+        reference: `${NAME}` or `${NAME:-default}` for an environment variable, also inside of other text,\n\
+        `{ file: PATH }` for the text of a file, `{ secret: NAME }` for one that `tidegate secret set` stored.\n\
+        Inside `{ }` they stand in quotes. `$${` is a literal `${`.\n"
         .to_owned();
     write_object(&mut page, "##", "Top level", &schema, &schema);
     page
@@ -75,7 +80,7 @@ fn connectors() -> String {
         .to_owned();
     for connector in json(&["connectors", "--output", "json"]).as_array().expect("a list") {
         let text = |name: &str| connector[name].as_str().expect("text");
-        let _ = write!(page, "\n## {} (`type: {}`)\n", text("title"), text("kind"));
+        let _ = write!(page, "\n## {} (`type: {}`)\n", text("title"), text("type"));
         let objects: Vec<String> = connector["objects"]
             .as_array()
             .expect("a list")
@@ -152,7 +157,7 @@ fn title_of(name: &str) -> &str {
 /// The kind of value that a schema allows; the definitions it names are added to `names`.
 fn value_of(schema: &Value, root: &Value, names: &mut Vec<String>) -> String {
     if let Some(name) = schema["$ref"].as_str().and_then(|path| path.strip_prefix("#/$defs/")) {
-        if name == "ConnectionSpec" {
+        if name == "Connection" {
             return "`type` and the settings of that [connector](connectors.md)".to_owned();
         }
         let definition = &root["$defs"][name];
@@ -185,7 +190,8 @@ fn value_of(schema: &Value, root: &Value, names: &mut Vec<String>) -> String {
         };
     }
     if let Some(words) = schema["enum"].as_array() {
-        return words.iter().map(|one| format!("`{}`", word(one))).collect::<Vec<_>>().join(" or ");
+        let words = words.iter().filter(|one| one.is_string());
+        return words.map(|one| format!("`{}`", word(one))).collect::<Vec<_>>().join(" or ");
     }
     let kind = match &schema["type"] {
         Value::Array(kinds) => kinds.iter().map(word).find(|kind| *kind != "null").unwrap_or_default(),

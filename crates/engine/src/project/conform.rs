@@ -68,7 +68,14 @@ impl Spot {
 impl<'s> Conform<'s> {
     /// Reads values in which `${` is text.
     pub(super) fn plain(root: &'s Member) -> Conform<'s> {
-        Conform { root, resolves: false, literal: &[], told: Vec::new(), findings: Vec::new(), references: Vec::new() }
+        Conform {
+            root,
+            resolves: false,
+            literal: &[],
+            told: Vec::new(),
+            findings: Vec::new(),
+            references: Vec::new(),
+        }
     }
 
     /// Reads values in which references resolve, except below the keys in `literal`.
@@ -215,7 +222,8 @@ impl<'s> Conform<'s> {
         // A number or a boolean in quotes.
         let trimmed = text.trim();
         let number = trimmed.parse::<i64>().ok().map(Number::from);
-        let number = number.or_else(|| Number::from_f64(trimmed.parse().ok().filter(|_| takes(schema, "number"))?));
+        let number =
+            number.or_else(|| Number::from_f64(trimmed.parse().ok().filter(|_| takes(schema, "number"))?));
         if let Some(number) = number.filter(|_| takes(schema, "integer") || takes(schema, "number")) {
             return self.number(&number, trimmed, node, schema, spot);
         }
@@ -263,7 +271,8 @@ impl<'s> Conform<'s> {
             && !range.contains(&number.as_f64().unwrap_or(f64::NAN))
         {
             let expected = Words { root: self.root }.expected(schema);
-            self.findings.push(spot.finding(format!("expected {expected}, found {raw}")).hint("correct the number"));
+            self.findings
+                .push(spot.finding(format!("expected {expected}, found {raw}")).hint("correct the number"));
         }
         Member::Number(number.clone())
     }
@@ -288,9 +297,14 @@ impl<'s> Conform<'s> {
                 continue;
             }
             let inner = spot.key(key, *at);
-            let (key, property) = match (properties.and_then(|properties| properties.get(key)), &schema["additionalProperties"]) {
+            let (key, property) = match (
+                properties.and_then(|properties| properties.get(key)),
+                &schema["additionalProperties"],
+            ) {
                 (Some(property), _) => (key.clone(), property),
-                (None, Member::Object(_) | Member::Bool(true)) => (key.clone(), &schema["additionalProperties"]),
+                (None, Member::Object(_) | Member::Bool(true)) => {
+                    (key.clone(), &schema["additionalProperties"])
+                }
                 // A schema that says nothing about keys takes any.
                 (None, Member::Null) if properties.is_none() => (key.clone(), &ANY),
                 (None, _) => {
@@ -341,12 +355,18 @@ impl<'s> Conform<'s> {
         match (one_of.as_slice(), given.as_slice()) {
             ([], _) | (_, [_]) => {}
             (all, []) => {
-                let told = spot.finding(format!("neither {} is given", listed(all.iter().copied()).replace(", ", " nor ")));
+                let told = spot.finding(format!(
+                    "neither {} is given",
+                    listed(all.iter().copied()).replace(", ", " nor ")
+                ));
                 let example = Words { root: self.root }.example(&schema["properties"][all[0]]);
                 self.findings.push(told.hint(format!("add for example `{}: {example}`", all[0])));
             }
             (_, several) => {
-                let told = spot.finding(format!("{} exclude each other", listed(several.iter().copied()).replace(", ", " and ")));
+                let told = spot.finding(format!(
+                    "{} exclude each other",
+                    listed(several.iter().copied()).replace(", ", " and ")
+                ));
                 self.findings.push(told.hint("keep one of them"));
             }
         }
@@ -361,7 +381,8 @@ impl<'s> Conform<'s> {
         }
         let mut tries = Vec::with_capacity(choices.len());
         for choice in choices {
-            let mut other = Conform { resolves: self.resolves, literal: self.literal, ..Conform::plain(self.root) };
+            let mut other =
+                Conform { resolves: self.resolves, literal: self.literal, ..Conform::plain(self.root) };
             let read = other.read(node, choice, spot);
             if other.findings.is_empty() {
                 self.references.append(&mut other.references);
@@ -370,15 +391,20 @@ impl<'s> Conform<'s> {
             tries.push((self.followed(choice), other.findings));
         }
         // A value that may be left out has one form.
-        if let [(_, findings)] = tries.iter().filter(|(choice, _)| choice["type"] != "null").collect::<Vec<_>>()[..] {
+        if let [(_, findings)] =
+            tries.iter().filter(|(choice, _)| choice["type"] != "null").collect::<Vec<_>>()[..]
+        {
             self.findings.extend(findings.iter().cloned());
             return Member::Null;
         }
-        let words: Vec<&str> = choices.iter().filter_map(|choice| words::only(self.followed(choice))).flatten().collect();
-        let forms = || tries.iter().filter(|(choice, _)| same_form(node, choice) && words::only(choice).is_none());
+        let words: Vec<&str> =
+            choices.iter().filter_map(|choice| words::only(self.followed(choice))).flatten().collect();
+        let forms =
+            || tries.iter().filter(|(choice, _)| same_form(node, choice) && words::only(choice).is_none());
         let best = match &node.data {
             Data::Map(entries) => forms().max_by_key(|(choice, findings)| {
-                let shared = entries.iter().filter(|entry| choice["properties"].get(&entry.key).is_some()).count();
+                let shared =
+                    entries.iter().filter(|entry| choice["properties"].get(&entry.key).is_some()).count();
                 (shared, std::cmp::Reverse(findings.len()))
             }),
             _ => forms().next(),
@@ -403,14 +429,18 @@ impl<'s> Conform<'s> {
         let expected = Words { root: self.root }.expected(schema);
         let hidden = schema["writeOnly"] == true;
         let hint = match &node.data {
-            Data::Text(text) if takes(schema, "boolean") => habits::truth(text).map(|truth| format!("write `{truth}`")),
+            Data::Text(text) if takes(schema, "boolean") => {
+                habits::truth(text).map(|truth| format!("write `{truth}`"))
+            }
             Data::Text(text) if takes(schema, "array") => Some(format!("write `[{text}]`")),
             Data::Number(_, raw) if schema["format"] == "time-span" => {
                 Some(format!("write it with its unit, for example `{raw}s`"))
             }
             Data::Number(..) | Data::Boolean(_) if hidden => Some("put it in quotes".to_owned()),
             Data::Number(_, raw) if takes(schema, "string") => Some(format!("write `\"{raw}\"`, in quotes")),
-            Data::Boolean(value) if takes(schema, "string") => Some(format!("write `\"{value}\"`, in quotes")),
+            Data::Boolean(value) if takes(schema, "string") => {
+                Some(format!("write `\"{value}\"`, in quotes"))
+            }
             _ => None,
         };
         let example = Words { root: self.root }.example(schema);

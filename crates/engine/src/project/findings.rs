@@ -92,7 +92,9 @@ impl From<Invalid> for Error {
 pub(super) fn nearest<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
     known
         .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(&candidate.to_lowercase(), &name.to_lowercase()), candidate))
+        .map(|candidate| {
+            (strsim::damerau_levenshtein(&candidate.to_lowercase(), &name.to_lowercase()), candidate)
+        })
         .min()
         .filter(|(distance, _)| *distance <= 1 + name.len() / 3)
         .map(|(_, candidate)| candidate)

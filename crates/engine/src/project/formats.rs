@@ -25,8 +25,9 @@ pub(super) fn check(format: &str, text: &str) -> Result<(), Misfit> {
         "date-time" => text.parse::<jiff::Timestamp>().map(drop).map_err(|_| {
             (format!("`{text}` is no point in time"), "write for example `2026-11-01T00:00:00Z`".to_owned())
         }),
-        "event-kind" => KindPattern::check(text)
-            .map_err(|near| (format!("no message event has the kind `{text}`"), format!("did you mean `{near}`?"))),
+        "event-kind" => KindPattern::check(text).map_err(|near| {
+            (format!("no message event has the kind `{text}`"), format!("did you mean `{near}`?"))
+        }),
         "percent" => percent(text),
         _ => Ok(()),
     }
@@ -82,9 +83,8 @@ fn endpoint(text: &str) -> Result<(), Misfit> {
 /// Checks the address of a server. Returns its host.
 fn url(text: &str) -> Result<String, Misfit> {
     // What stands in an address may be a secret.
-    let wrong = || {
-        ("this is no address".to_owned(), "write for example `https://host.example.com`".to_owned())
-    };
+    let wrong =
+        || ("this is no address".to_owned(), "write for example `https://host.example.com`".to_owned());
     let uri: http::Uri = text.parse().map_err(|_| wrong())?;
     match (uri.scheme_str(), uri.host()) {
         (Some("http" | "https"), Some(host)) if !host.is_empty() => Ok(host.to_owned()),

@@ -104,9 +104,21 @@ const SENTENCES: &[(Room, &str, &str)] = &[
         "write `host`, `port`, `database`, `user` and `password` instead of one address",
     ),
     (Room::Sync, "detect", "write `mode: full`, or `cursor: <column>`, which implies `mode: incremental`"),
-    (Room::Sync, "time_zone", "it stands under `source`, for values without a zone; of a schedule, beside `cron`"),
-    (Room::Sync, "timezone", "write `time_zone` under `source`, for values without a zone; of a schedule, beside `cron`"),
-    (Room::Sync, "model", "write `source: { connection: <name>, table: <table> }`, or `query:` instead of `table:`"),
+    (
+        Room::Sync,
+        "time_zone",
+        "it stands under `source`, for values without a zone; of a schedule, beside `cron`",
+    ),
+    (
+        Room::Sync,
+        "timezone",
+        "write `time_zone` under `source`, for values without a zone; of a schedule, beside `cron`",
+    ),
+    (
+        Room::Sync,
+        "model",
+        "write `source: { connection: <name>, table: <table> }`, or `query:` instead of `table:`",
+    ),
     (Room::Sync, "sql", "write `query:` under `source`"),
     (Room::Sync, "query", "it stands under `source`"),
     (Room::Sync, "table", "it stands under `source`"),
@@ -165,7 +177,10 @@ pub(super) fn of_key(path: &str, key: &str, known: &[&str]) -> Answer {
         return Answer { meant: None, hint: (*hint).to_owned() };
     }
     if path.contains(".mapping.") && key == "column" {
-        return Answer { meant: None, hint: "write the name of the column alone: a word is a column".to_owned() };
+        return Answer {
+            meant: None,
+            hint: "write the name of the column alone: a word is a column".to_owned(),
+        };
     }
     match nearest(key, known.iter().copied()) {
         Some(near) => Answer { meant: Some(near.to_owned()), hint: format!("did you mean `{near}`?") },

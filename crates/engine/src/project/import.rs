@@ -18,8 +18,11 @@ const NOT_YET: &str = "is not available in this version yet";
 pub(super) fn read(sheet: &mut Sheet<'_>, source: End, destination: End) -> Option<ImportSpec> {
     let why = format!("`{}` is an import: its source {} gives rows", sheet.id, source.shown());
     let Some(role) = source.connector.source else {
-        let found = sheet.spot_of("source").finding(format!("{} gives neither rows nor events", source.shown()));
-        sheet.findings.push(found.hint("read from another connection; `tidegate connectors` lists what each can be"));
+        let found =
+            sheet.spot_of("source").finding(format!("{} gives neither rows nor events", source.shown()));
+        sheet
+            .findings
+            .push(found.hint("read from another connection; `tidegate connectors` lists what each can be"));
         return None;
     };
     sheet.foreign_in("source", OF_EVENTS, "export", &why);
@@ -118,7 +121,8 @@ impl Sheet<'_> {
         }
         let (Some(mapping), Some(object)) = (self.entry("mapping"), object) else { return };
         let schema = &self.file.schema["$defs"]["MappingSpec"]["properties"];
-        let known: Vec<&str> = schema.as_object().into_iter().flatten().map(|(key, _)| key.as_str()).collect();
+        let known: Vec<&str> =
+            schema.as_object().into_iter().flatten().map(|(key, _)| key.as_str()).collect();
         let spot = self.spot_of("mapping");
         let mut present = Vec::new();
         let entries = mapping.value.entries();
@@ -159,13 +163,20 @@ impl Sheet<'_> {
         }
         if let Some(mode) = written.filter(|mode| !role.modes.contains(mode)) {
             let modes = listed(role.modes.iter().map(|mode| mode.as_str()));
-            self.tell("mode", format!("{} is not read with `mode: {mode}`", source.shown()), format!("write one of {modes}"));
+            self.tell(
+                "mode",
+                format!("{} is not read with `mode: {mode}`", source.shown()),
+                format!("write one of {modes}"),
+            );
             return None;
         }
         if role.keeps_checkpoint {
             for key in ["cursor", "lookback"] {
                 if self.entry(key).is_some() {
-                    let message = format!("`{key}` belongs to tables and queries; {} keeps its own position", source.shown());
+                    let message = format!(
+                        "`{key}` belongs to tables and queries; {} keeps its own position",
+                        source.shown()
+                    );
                     self.tell(key, message, format!("remove `{key}`"));
                 }
             }
@@ -177,7 +188,8 @@ impl Sheet<'_> {
             (None, true) => Some(Mode::Incremental),
             (None, false) => {
                 let message = "`mode` is missing: how the rows to send are found";
-                let hint = format!("{}, or `mode: full` to send every row in every run", self.proposal(object));
+                let hint =
+                    format!("{}, or `mode: full` to send every row in every run", self.proposal(object));
                 self.tell("", message, hint);
                 None
             }
@@ -208,7 +220,8 @@ impl Sheet<'_> {
                 format!("add `cursor: {column}`, the column mapped to `timestamp`, to send new rows only")
             }
             (None, Some(ObjectKind::Event | ObjectKind::Purchase)) => {
-                "add `cursor:` with a column that grows with each new row, such as the time of the event".to_owned()
+                "add `cursor:` with a column that grows with each new row, such as the time of the event"
+                    .to_owned()
             }
             (None, _) => {
                 "add `cursor:` with a column that grows with each change, such as `updated_at`".to_owned()
@@ -218,7 +231,8 @@ impl Sheet<'_> {
 
     fn lookback(&mut self) -> Option<Overlap> {
         let value = self.value("lookback")?;
-        if self.entry("cursor").is_none() && self.entry("contract").is_none() && self.entry("mode").is_none() {
+        if self.entry("cursor").is_none() && self.entry("contract").is_none() && self.entry("mode").is_none()
+        {
             self.tell("lookback", "`lookback` belongs to a `cursor`", "add `cursor:`, or remove `lookback`");
         }
         match value {
@@ -238,7 +252,11 @@ impl Sheet<'_> {
         if key.is_none() && self.entry("primary_key").is_none() && contract.is_none() {
             let spot = self.spot.key("source", source.at).key("query", query.at);
             let note = spot.finding("a query has no key: its rows are told apart by all their columns");
-            self.notes.push(note.hint("add `primary_key:` with the columns that name a row, so that a change is no new row"));
+            self.notes.push(
+                note.hint(
+                    "add `primary_key:` with the columns that name a row, so that a change is no new row",
+                ),
+            );
         }
     }
 
@@ -248,7 +266,11 @@ impl Sheet<'_> {
         if mode == Some(Mode::Mirror) {
             wanted.push(("mode", "`mode: mirror`".to_owned(), "write `mode: full`, or give a `cursor`"));
             if self.entry("primary_key").is_none() {
-                self.tell("mode", "`mode: mirror` needs a `primary_key`", "add `primary_key:` with the columns that name a row");
+                self.tell(
+                    "mode",
+                    "`mode: mirror` needs a `primary_key`",
+                    "add `primary_key:` with the columns that name a row",
+                );
             }
         }
         if self.typed::<Changed>("changed") == Some(Changed::Ignore) {

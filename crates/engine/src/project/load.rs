@@ -35,11 +35,10 @@ pub fn locate(path: &Path) -> Result<PathBuf, Error> {
     }
     let (file, other) = (path.join(FILE_NAME), path.join(OTHER_NAME));
     match (file.exists(), other.exists()) {
-        (true, true) => Err(Error::settings(format!(
-            "{} holds both {FILE_NAME} and {OTHER_NAME}",
-            path.display()
-        ))
-        .hint("remove one of them, or name the one that counts by `--project FILE`")),
+        (true, true) => {
+            Err(Error::settings(format!("{} holds both {FILE_NAME} and {OTHER_NAME}", path.display()))
+                .hint("remove one of them, or name the one that counts by `--project FILE`"))
+        }
         (false, true) => Ok(other),
         _ => Ok(file),
     }
@@ -165,7 +164,8 @@ fn connection(
         findings.push(found.hint(format!("write `type:` with one of {}, and its settings", listed(types))));
         return (None, None);
     }
-    let habit = || entry.value.entries().iter().find(|entry| ["kind", "connector"].contains(&entry.key.as_str()));
+    let habit =
+        || entry.value.entries().iter().find(|entry| ["kind", "connector"].contains(&entry.key.as_str()));
     let Some(written) = entry.value.entry("type").or_else(habit) else {
         let found = spot.finding("`type` is missing: which system it is");
         findings.push(found.hint(format!("add `type:` with one of {}", listed(types))));

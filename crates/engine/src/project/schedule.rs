@@ -52,13 +52,17 @@ impl CronSchedule {
 }
 
 impl Schedule {
-    /// Returns when the next run is due if the last one began at `last`; `None` for `continuous`,
-    /// or if no time matches.
-    pub fn next(&self, last: Timestamp) -> Option<Timestamp> {
-        match self {
-            Schedule::Continuous => None,
-            Schedule::Every(span) => last.checked_add(*span).ok(),
-            Schedule::Cron(cron) => cron.next(last),
+    /// Returns when the next run is due: the last one began at `last`, and it has been
+    /// waited for since `since`. `None` for `continuous`, or if no time matches.
+    ///
+    /// A sync that never ran is due at once if it runs every so often, and at its next
+    /// time if it has times of day.
+    pub fn due(&self, last: Option<Timestamp>, since: Timestamp) -> Option<Timestamp> {
+        match (self, last) {
+            (Schedule::Continuous, _) => None,
+            (Schedule::Every(_), None) => Some(since),
+            (Schedule::Every(span), Some(last)) => last.checked_add(*span).ok(),
+            (Schedule::Cron(cron), last) => cron.next(last.unwrap_or(since)),
         }
     }
 }
@@ -156,6 +160,28 @@ mod tests {
         assert_eq!(daily.next(at("2026-03-07T12:00:00Z")), Some(at("2026-03-08T10:00:00Z")));
         assert_eq!(daily.next(at("2026-03-06T12:00:00Z")), Some(at("2026-03-07T11:00:00Z")));
         assert_eq!(daily.next(at("2026-03-08T10:00:00Z")), Some(at("2026-03-09T10:00:00Z")));
+    }
+
+    #[test]
+    fn a_run_is_due_after_the_last_one_and_a_missed_time_is_made_up_for() {
+        let (last, now) = (at("2026-03-01T00:10:00Z"), at("2026-03-05T09:00:00Z"));
+        let every = Schedule::Every(Duration::from_secs(900));
+        assert_eq!(every.due(None, now), Some(now), "it never ran");
+        assert_eq!(every.due(Some(last), now), Some(at("2026-03-01T00:25:00Z")));
+        let daily =
+            Schedule::Cron(Box::new(CronSchedule::new("0 6 * * *", TimeZone::UTC).expect("a pattern")));
+        assert_eq!(
+            daily.due(None, now),
+            Some(at("2026-03-06T06:00:00Z")),
+            "it never ran and waits for its time"
+        );
+        assert_eq!(
+            daily.due(Some(last), now),
+            Some(at("2026-03-01T06:00:00Z")),
+            "overdue: at once, and once"
+        );
+        assert_eq!(daily.due(Some(now), now), Some(at("2026-03-06T06:00:00Z")));
+        assert_eq!(Schedule::Continuous.due(Some(last), now), None);
     }
 
     #[test]

@@ -16,7 +16,8 @@ pub fn json_schema(connectors: &[Connector]) -> Value {
         let mut settings = named_apart(&json!((connector.settings)()), connector.kind);
         if let Some(nested) = settings.as_object_mut().and_then(|settings| settings.shift_remove("$defs")) {
             let nested = nested.as_object().cloned().unwrap_or_default();
-            definitions.extend(nested.into_iter().map(|(name, one)| (format!("{}.{name}", connector.kind), one)));
+            definitions
+                .extend(nested.into_iter().map(|(name, one)| (format!("{}.{name}", connector.kind), one)));
         }
         let Some(settings) = settings.as_object_mut() else { continue };
         settings.shift_remove("$schema");

@@ -20,8 +20,20 @@ use super::{export, import};
 const RETRY_FOR: std::time::Duration = std::time::Duration::from_secs(120);
 
 /// Keys that are read by their schema alone, if nothing is known of the source.
-const TYPED: &[&str] =
-    &["mode", "cursor", "lookback", "primary_key", "changed", "removed", "state", "mapping", "contract", "in_doubt", "absent", "limits"];
+const TYPED: &[&str] = &[
+    "mode",
+    "cursor",
+    "lookback",
+    "primary_key",
+    "changed",
+    "removed",
+    "state",
+    "mapping",
+    "contract",
+    "in_doubt",
+    "absent",
+    "limits",
+];
 
 /// Keys whose text is never looked through for references.
 const LITERAL: &[&str] = &["query"];
@@ -94,7 +106,10 @@ pub(super) fn read(
 impl<'a> Sheet<'a> {
     fn sync(&mut self, node: &'a Node) -> Option<SyncSpec> {
         let Data::Map(entries) = &node.data else {
-            let found = self.spot.finding(format!("expected a mapping with `source` and `destination`, found {}", node.kind()));
+            let found = self.spot.finding(format!(
+                "expected a mapping with `source` and `destination`, found {}",
+                node.kind()
+            ));
             self.findings.push(found.hint("write `source:` and `destination:` below it"));
             return None;
         };
@@ -117,7 +132,8 @@ impl<'a> Sheet<'a> {
     /// Sorts the entries by key and tells the unknown ones.
     fn keys(&mut self, entries: &'a [Entry]) {
         let schema = &self.file.schema["$defs"]["Sync"]["properties"];
-        let known: Vec<&str> = schema.as_object().into_iter().flatten().map(|(key, _)| key.as_str()).collect();
+        let known: Vec<&str> =
+            schema.as_object().into_iter().flatten().map(|(key, _)| key.as_str()).collect();
         for entry in entries {
             if known.contains(&entry.key.as_str()) {
                 self.given.insert(entry.key.clone(), entry);
@@ -144,7 +160,8 @@ impl<'a> Sheet<'a> {
         };
         let spot = self.spot.key(key, entry.at);
         let Data::Map(entries) = &entry.value.data else {
-            let found = spot.finding(format!("expected a mapping with `connection`, found {}", entry.value.kind()));
+            let found =
+                spot.finding(format!("expected a mapping with `connection`, found {}", entry.value.kind()));
             self.findings.push(found.hint("write for example `{ connection: <name>, … }`"));
             return None;
         };
@@ -161,7 +178,8 @@ impl<'a> Sheet<'a> {
         };
         let spot = spot.key("connection", named.at);
         let Some(name) = named.value.text() else {
-            let found = spot.finding(format!("expected the name of a connection, found {}", named.value.kind()));
+            let found =
+                spot.finding(format!("expected the name of a connection, found {}", named.value.kind()));
             self.findings.push(found.hint("write the name that it has under `connections`"));
             return None;
         };

@@ -25,8 +25,12 @@ pub(super) fn explain(text: &str, at: Mark, info: &str, open: &[Open]) -> Vec<Fi
         let letter = letter(text, bracket.at).unwrap_or('{');
         let close = if letter == '{' { '}' } else { ']' };
         return vec![
-            Finding::new(bracket.at, "", format!("the `{letter}` is not closed, or a comma is missing behind it"))
-                .hint(format!("close it with `{close}`; between its entries stand commas")),
+            Finding::new(
+                bracket.at,
+                "",
+                format!("the `{letter}` is not closed, or a comma is missing behind it"),
+            )
+            .hint(format!("close it with `{close}`; between its entries stand commas")),
         ];
     }
     vec![structure(text, at, info)]
@@ -79,7 +83,8 @@ pub(super) fn no_key(text: &str, outer: Mark, at: Mark) -> Finding {
 pub(super) fn env_var(call: &str) -> Option<&str> {
     let (_, arguments) = call.split_once("env_var")?;
     let name = arguments.trim_start_matches(['(', ' ', '\'', '"']);
-    let end = name.find(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_').unwrap_or(name.len());
+    let end =
+        name.find(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_').unwrap_or(name.len());
     Some(&name[..end]).filter(|name| !name.is_empty())
 }
 
@@ -102,13 +107,18 @@ fn unquoted(text: &str) -> Vec<Finding> {
                 (None, '$') if depth > 0 && letters.get(at + 1) == Some(&'{') => {
                     let length = letters[at..].iter().position(|letter| *letter == '}').unwrap_or(1) + 1;
                     let end = (at + length).min(letters.len());
-                    let behind = letters[end..].iter().take_while(|letter| !",}] ".contains(**letter)).count();
+                    let behind =
+                        letters[end..].iter().take_while(|letter| !",}] ".contains(**letter)).count();
                     let end = end + behind;
                     let whole: String = letters[value_start(&letters, at)..end].iter().collect();
                     let mark = Mark { line: line + 1, column: at + 1 };
                     found.push(
-                        Finding::new(mark, "", "`${` stands inside `{ }` without quotes, where YAML cannot read it")
-                            .hint(format!("write \"{}\", in quotes", whole.trim())),
+                        Finding::new(
+                            mark,
+                            "",
+                            "`${` stands inside `{ }` without quotes, where YAML cannot read it",
+                        )
+                        .hint(format!("write \"{}\", in quotes", whole.trim())),
                     );
                     at = end - 1;
                 }
@@ -127,7 +137,10 @@ fn unquoted(text: &str) -> Vec<Finding> {
 
 /// Where the value around a position begins.
 fn value_start(letters: &[char], at: usize) -> usize {
-    letters[..at].iter().rposition(|letter| letter.is_whitespace() || ",[{".contains(*letter)).map_or(0, |at| at + 1)
+    letters[..at]
+        .iter()
+        .rposition(|letter| letter.is_whitespace() || ",[{".contains(*letter))
+        .map_or(0, |at| at + 1)
 }
 
 /// The first tab where only spaces may be: in an indentation, or right behind a colon.
@@ -147,11 +160,10 @@ fn tab(text: &str) -> Option<(usize, usize)> {
 /// The last line up to `line` that is no key, no entry of a list, no comment and not empty.
 fn without_colon(text: &str, line: usize) -> Option<Mark> {
     let lines: Vec<&str> = text.lines().take(line).collect();
-    let (at, content) =
-        lines.iter().enumerate().rev().find(|(_, content)| {
-            let content = content.trim();
-            !content.is_empty() && !content.starts_with('#')
-        })?;
+    let (at, content) = lines.iter().enumerate().rev().find(|(_, content)| {
+        let content = content.trim();
+        !content.is_empty() && !content.starts_with('#')
+    })?;
     let has_colon = |content: &str| content.contains(": ") || content.trim_end().ends_with(':');
     let of = |at: usize, content: &str| {
         let column = content.chars().take_while(|letter| *letter == ' ').count() + 1;

@@ -72,12 +72,18 @@ impl Words<'_> {
             "number" => "a number".to_owned(),
             "boolean" => "`true` or `false`".to_owned(),
             "array" => match self.expected(&schema["items"]) {
-                items if schema["description"] == "Columns." || items.is_empty() => "a list of columns".to_owned(),
+                items if schema["description"] == "Columns." || items.is_empty() => {
+                    "a list of columns".to_owned()
+                }
                 items => format!("a list of {items}"),
             },
             _ => {
-                let keys: Vec<&str> =
-                    schema["properties"].as_object().into_iter().flatten().map(|(key, _)| key.as_str()).collect();
+                let keys: Vec<&str> = schema["properties"]
+                    .as_object()
+                    .into_iter()
+                    .flatten()
+                    .map(|(key, _)| key.as_str())
+                    .collect();
                 match keys.as_slice() {
                     [] => "a mapping".to_owned(),
                     [key] => format!("`{{ {key}: … }}`"),
@@ -141,7 +147,9 @@ pub(super) fn only(schema: &Member) -> Option<Vec<&str>> {
         return Some(words.iter().filter_map(Member::as_str).collect());
     }
     let choices = choices(schema);
-    if choices.is_empty() || !choices.iter().all(|choice| choice.get("const").is_some() || choice.get("enum").is_some()) {
+    if choices.is_empty()
+        || !choices.iter().all(|choice| choice.get("const").is_some() || choice.get("enum").is_some())
+    {
         return None;
     }
     Some(choices.iter().filter_map(only).flatten().collect())

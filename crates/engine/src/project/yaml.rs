@@ -102,7 +102,11 @@ pub(super) struct Open {
 enum Content {
     List(Vec<Node>),
     /// `broken` says that a finding is about the whole of it.
-    Map { entries: Vec<Entry>, key: Key, broken: bool },
+    Map {
+        entries: Vec<Entry>,
+        key: Key,
+        broken: bool,
+    },
 }
 
 /// What a mapping waits for.

@@ -249,18 +249,12 @@ impl Engine {
         state.paused.map(|pause| pause.by)
     }
 
-    /// How long until the next run of a sync is due. One that never ran is due at once
-    /// if it runs every so often, and at its next time since `began` if it has times of day.
+    /// Returns how long until the next run of a sync is due, which `serve` has waited for since `began`.
     async fn due(&self, id: &SyncId, schedule: &Schedule, began: Timestamp) -> Duration {
         let last = self.config.store.runs(Some(id), 1).await.unwrap_or_default().pop();
-        let next = match (last, schedule) {
-            (Some(last), schedule) => schedule.next(last.started_at),
-            (None, Schedule::Cron(_)) => schedule.next(began),
-            (None, Schedule::Every(_) | Schedule::Continuous) => return Duration::ZERO,
-        };
         // A pattern that no time matches any more is never due.
-        let Some(next) = next else { return LOOK };
-        let span = next.duration_since(self.config.clock.now());
+        let Some(due) = schedule.due(last.map(|run| run.started_at), began) else { return LOOK };
+        let span = due.duration_since(self.config.clock.now());
         Duration::try_from(span).unwrap_or(Duration::ZERO)
     }
 }

@@ -6,8 +6,8 @@ use jiff::tz::TimeZone;
 use tidegate_model::mapping::{Target, missing_column};
 use tidegate_model::source::{Column, Dataset};
 use tidegate_model::{
-    Columns, ConnectionId, Connector, DataType, Error, ErrorKind, Http, Mapping, Mode, Platform, SandboxTools,
-    Settings, Source, SyncId, Tools,
+    Columns, ConnectionId, Connector, DataType, Error, ErrorKind, Http, Mapping, Mode, Platform,
+    SandboxTools, Settings, Source, SyncId, Tools,
 };
 
 use super::Engine;
@@ -34,8 +34,10 @@ impl Engine {
             self.config.connectors.iter().find(|connector| connector.kind == spec.kind).ok_or_else(|| {
                 Error::new(ErrorKind::Settings, format!("there is no connector `{}`", spec.kind))
             })?;
-        let settings =
-            self.resolved(&spec.settings).await.map_err(|error| error.context(format!("connection `{id}`")))?;
+        let settings = self
+            .resolved(&spec.settings)
+            .await
+            .map_err(|error| error.context(format!("connection `{id}`")))?;
         Ok((connector, settings))
     }
 

@@ -5,15 +5,13 @@ use std::collections::{BTreeMap, HashMap};
 use jiff::Timestamp;
 use serde::Serialize;
 use tidegate_model::store::{Claim, FateKind, Pause, PausedBy, Problem, RowEntry, RowQuery, SyncState};
-use tidegate_model::{
-    Cause, Checkpoint, Counts, Error, ErrorKind, Lag, ObjectKind, Row, Run, SyncId, Value,
-};
+use tidegate_model::{Cause, Checkpoint, Counts, Error, ErrorKind, Lag, ObjectKind, Row, Run, SyncId, Value};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::Engine;
 use crate::pipeline::{self, Export, Import, Input};
-use crate::project::{Schedule, SyncSpec};
+use crate::project::SyncSpec;
 
 /// A sync and where it stands.
 #[derive(Clone, Debug, Serialize)]
@@ -284,12 +282,8 @@ impl Engine {
             let state = self.config.store.sync_state(id).await?;
             let options = sync.options();
             let now = self.config.clock.now();
-            let next = match (last.get(id), options.schedule.as_ref()) {
-                (Some(run), Some(schedule)) => schedule.next(run.started_at),
-                (None, Some(Schedule::Every(_))) => Some(now),
-                (None, Some(schedule)) => schedule.next(now),
-                (_, None) => None,
-            };
+            let began = last.get(id).map(|run| run.started_at);
+            let next = options.schedule.as_ref().and_then(|schedule| schedule.due(began, now));
             statuses.push(SyncStatus {
                 enabled: options.enabled,
                 // What is overdue is due now.

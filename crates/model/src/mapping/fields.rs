@@ -1,8 +1,8 @@
 //! Which fields of a mapping a kind of object needs and takes.
 
 use super::spec::MappingSpec;
-use crate::ObjectKind::{self, CatalogItem, Deletion, Event, Purchase, User};
 use crate::Error;
+use crate::ObjectKind::{self, CatalogItem, Deletion, Event, Purchase, User};
 
 /// Objects that belong to a user.
 const OF_A_USER: &[ObjectKind] = &[User, Event, Purchase, Deletion];
@@ -83,8 +83,9 @@ pub fn misfits(present: &[&str], object: ObjectKind) -> Vec<FieldMisfit> {
         misfits.push(FieldMisfit {
             field: None,
             message: "`mapping` names no identifier of the user".to_owned(),
-            hint: "add `external_id: <column>`, or one of alias_name + alias_label, platform_id, email, phone"
-                .to_owned(),
+            hint:
+                "add `external_id: <column>`, or one of alias_name + alias_label, platform_id, email, phone"
+                    .to_owned(),
         });
     }
     misfits

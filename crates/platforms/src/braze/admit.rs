@@ -151,7 +151,8 @@ fn attribute(identity: &Identity, place: Place<'_>, piece: Piece<'_>) -> Control
         ),
         "_update_existing_only" => stop(
             "reserved_name",
-            "attribute `_update_existing_only`: set `update_existing_only` under `destination` instead".to_owned(),
+            "attribute `_update_existing_only`: set `update_existing_only` under `destination` instead"
+                .to_owned(),
         ),
         // Of two identifiers e-mail wins, so this row would change another user.
         "email" if matches!(identity, Identity::Email(_) | Identity::Phone(_)) => stop(

@@ -117,7 +117,8 @@ pub(super) fn miss(answer: &Response<Bytes>, permission: &str) -> Miss {
              and allow this machine's address if the key has an allow list"
         ),
         (ErrorKind::Missing, _) if permission.starts_with("catalogs") => {
-            "create the catalog at Braze (Data Settings → Catalogs), or correct `destination.catalog`".to_owned()
+            "create the catalog at Braze (Data Settings → Catalogs), or correct `destination.catalog`"
+                .to_owned()
         }
         (ErrorKind::Missing, _) => "correct `endpoint`: it is the REST endpoint of your instance".to_owned(),
         _ => return Miss::NoEffect(error),

@@ -123,7 +123,9 @@ impl Target {
     pub(super) fn catalog(&self) -> Result<&str> {
         let name = self.catalog.as_deref().unwrap_or_default();
         if name.is_empty() {
-            return Err(Error::settings("`destination.catalog` is missing").hint("name the catalog the items go to"));
+            return Err(
+                Error::settings("`destination.catalog` is missing").hint("name the catalog the items go to")
+            );
         }
         let good = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
         if name.len() > 250 || !name.bytes().all(good) {

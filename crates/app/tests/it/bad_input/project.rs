@@ -78,10 +78,7 @@ fn bad_input_a_project_that_is_not_right_is_told_with_line_column_and_remedy() {
         ),
         (
             swap("    mapping:", "    curser: at\n    mapping:"),
-            &[
-                "tidegate.yaml:8:5: `syncs.orders`: unknown key `curser`",
-                "→ did you mean `cursor`?",
-            ],
+            &["tidegate.yaml:8:5: `syncs.orders`: unknown key `curser`", "→ did you mean `cursor`?"],
         ),
         (
             swap("    mapping:", "    retry_for: soon\n    mapping:"),
@@ -111,8 +108,16 @@ fn bad_input_a_project_that_is_not_right_is_told_with_line_column_and_remedy() {
 fn bad_input_a_setting_of_the_wrong_type_or_a_missing_one_is_named_with_its_connection() {
     let right = format!("{CONNECTIONS}{SYNC}");
     for (from, to, words) in [
-        ("host: h,", "host: h, port: many,", &["`connections.shop.port`: expected a whole number from 0 to 65535", "→ "][..]),
-        ("user: u", "user: u, tls: maybe", &["`connections.shop.tls`: `maybe` is none of `verify-full`", "→ "]),
+        (
+            "host: h,",
+            "host: h, port: many,",
+            &["`connections.shop.port`: expected a whole number from 0 to 65535", "→ "][..],
+        ),
+        (
+            "user: u",
+            "user: u, tls: maybe",
+            &["`connections.shop.tls`: `maybe` is none of `verify-full`", "→ "],
+        ),
         ("host: h, ", "", &["`connections.shop`: `host` is missing", "→ add `host: db.example.com`"]),
         (
             "user: u",

@@ -2,6 +2,7 @@
 
 mod asking;
 mod planning;
+mod project;
 mod secrets;
 
 use crate::support::{Database, Ended, Project, Sandbox};

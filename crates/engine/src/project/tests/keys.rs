@@ -37,13 +37,29 @@ fn habit_words_are_answered_with_the_right_one() {
         ("external_id:", "user_id:", "unknown key `user_id` → write `external_id`"),
         ("external_id:", "braze_id:", "unknown key `braze_id` → write `platform_id`"),
         ("external_id:", "onesignal_id:", "unknown key `onesignal_id` → write `platform_id`"),
-        ("object: event", "object: custom_event", "`custom_event` is none of `user`, `event`, `purchase`, `deletion`, `catalog_item` → write `event`"),
-        ("lookback: 5m", "model: x", "unknown key `model` → write `source: { connection: <name>, table: <table> }`"),
+        (
+            "object: event",
+            "object: custom_event",
+            "`custom_event` is none of `user`, `event`, `purchase`, `deletion`, `catalog_item` → write `event`",
+        ),
+        (
+            "lookback: 5m",
+            "model: x",
+            "unknown key `model` → write `source: { connection: <name>, table: <table> }`",
+        ),
         ("lookback: 5m", "sql: select 1", "unknown key `sql` → write `query:` under `source`"),
         ("lookback: 5m", "time_zone: UTC", "unknown key `time_zone` → it stands under `source`"),
-        ("lookback: 5m", "detect: { cursor: at }", "unknown key `detect` → write `mode: full`, or `cursor: <column>`"),
+        (
+            "lookback: 5m",
+            "detect: { cursor: at }",
+            "unknown key `detect` → write `mode: full`, or `cursor: <column>`",
+        ),
         ("table: orders", "table: orders, key: [id]", "unknown key `key` → write `primary_key:` in the sync"),
-        ("source: { connection: push, kinds", "source: { events: push, kinds", "unknown key `events` → write `connection`"),
+        (
+            "source: { connection: push, kinds",
+            "source: { events: push, kinds",
+            "unknown key `events` → write `connection`",
+        ),
     ] {
         one(from, to, &[answer]);
     }
@@ -52,33 +68,117 @@ fn habit_words_are_answered_with_the_right_one() {
 #[test]
 fn values_of_the_wrong_form_say_what_to_write() {
     for (from, to, words) in [
-        ("host: localhost }\n  push", "host: 127 }\n  push", &["connections.shop.host: expected text, found a number", "`\"127\"`, in quotes"][..]),
-        ("host: localhost }\n  push", "host: localhost, close: yes }\n  push", &["expected `true` or `false`, found text", "write `true`"]),
-        ("host: localhost }\n  push", "host: localhost, names: a }\n  push", &["expected a list of text, found text", "write `[a]`"]),
-        ("host: localhost }\n  push", "host: localhost, tls: prefer }\n  push", &["`prefer` is none of `verify-full`, `require`", "write `require`"]),
-        ("host: localhost }\n  push", "host: localhost, endpoint: sandbx }\n  push", &["`sandbx` is neither an address nor `sandbox`", "did you mean `sandbox`?"]),
-        ("host: localhost }\n  push", "host: localhost, endpoint: rest.example.com }\n  push", &["is neither an address", "begins with https://"]),
-        ("host: localhost }\n  push", "host: localhost, password: 12345 }\n  push", &["password: expected text, found a number → put it in quotes"]),
-        ("host: localhost }\n  push", "host: localhost, port: many }\n  push", &["port: expected a whole number from 0 to 65535, found text"]),
-        ("host: localhost }\n  push", "host: localhost, port: 1.5 }\n  push", &["expected a whole number from 0 to 65535, found a number"]),
+        (
+            "host: localhost }\n  push",
+            "host: 127 }\n  push",
+            &["connections.shop.host: expected text, found a number", "`\"127\"`, in quotes"][..],
+        ),
+        (
+            "host: localhost }\n  push",
+            "host: localhost, close: yes }\n  push",
+            &["expected `true` or `false`, found text", "write `true`"],
+        ),
+        (
+            "host: localhost }\n  push",
+            "host: localhost, names: a }\n  push",
+            &["expected a list of text, found text", "write `[a]`"],
+        ),
+        (
+            "host: localhost }\n  push",
+            "host: localhost, tls: prefer }\n  push",
+            &["`prefer` is none of `verify-full`, `require`", "write `require`"],
+        ),
+        (
+            "host: localhost }\n  push",
+            "host: localhost, endpoint: sandbx }\n  push",
+            &["`sandbx` is neither an address nor `sandbox`", "did you mean `sandbox`?"],
+        ),
+        (
+            "host: localhost }\n  push",
+            "host: localhost, endpoint: rest.example.com }\n  push",
+            &["is neither an address", "begins with https://"],
+        ),
+        (
+            "host: localhost }\n  push",
+            "host: localhost, password: 12345 }\n  push",
+            &["password: expected text, found a number → put it in quotes"],
+        ),
+        (
+            "host: localhost }\n  push",
+            "host: localhost, port: many }\n  push",
+            &["port: expected a whole number from 0 to 65535, found text"],
+        ),
+        (
+            "host: localhost }\n  push",
+            "host: localhost, port: 1.5 }\n  push",
+            &["expected a whole number from 0 to 65535, found a number"],
+        ),
         ("host: localhost }\n  push", "host: }\n  push", &["connections.shop.host: this key has no value"]),
-        ("host: localhost }\n  push", "}\n  push", &["3:3 connections.shop: `host` is missing", "add `host: <text>`"]),
-        ("{ type: database, host: localhost }", "localhost", &["connections.shop: expected a mapping with `type`, found text", "`database`"]),
-        ("{ type: database, host: localhost }", "{ host: localhost }", &["`type` is missing", "`database`, `topics`, `platform`"]),
-        ("{ connection: shop, table: orders }", "orders", &["source: expected a mapping with `connection`, found text"]),
-        ("{ connection: shop, table: orders }", "{ table: orders }", &["source: `connection` is missing", "`shop`, `push`, `news`"]),
-        ("table: orders }", "table: orders, query: select 1 }", &["source: `table` and `query` exclude each other", "keep one"]),
+        (
+            "host: localhost }\n  push",
+            "}\n  push",
+            &["3:3 connections.shop: `host` is missing", "add `host: <text>`"],
+        ),
+        (
+            "{ type: database, host: localhost }",
+            "localhost",
+            &["connections.shop: expected a mapping with `type`, found text", "`database`"],
+        ),
+        (
+            "{ type: database, host: localhost }",
+            "{ host: localhost }",
+            &["`type` is missing", "`database`, `topics`, `platform`"],
+        ),
+        (
+            "{ connection: shop, table: orders }",
+            "orders",
+            &["source: expected a mapping with `connection`, found text"],
+        ),
+        (
+            "{ connection: shop, table: orders }",
+            "{ table: orders }",
+            &["source: `connection` is missing", "`shop`, `push`, `news`"],
+        ),
+        (
+            "table: orders }",
+            "table: orders, query: select 1 }",
+            &["source: `table` and `query` exclude each other", "keep one"],
+        ),
         (", table: orders }", " }", &["source: neither `table` nor `query` is given", "`table: <text>`"]),
         ("external_id: customer", "external_id: [id]", &["mapping.external_id: expected", "found a list"]),
-        ("external_id: customer", "external_id: 7", &["mapping.external_id: expected", "found a number", "`\"7\"`"]),
+        (
+            "external_id: customer",
+            "external_id: 7",
+            &["mapping.external_id: expected", "found a number", "`\"7\"`"],
+        ),
         ("lookback: 5m", "lookback: -5", &["lookback: expected", "found -5"]),
-        ("lookback: 5m", "retry_for: 120", &["retry_for: expected a duration such as `15m`, found a number", "`120s`"]),
+        (
+            "lookback: 5m",
+            "retry_for: 120",
+            &["retry_for: expected a duration such as `15m`, found a number", "`120s`"],
+        ),
         ("lookback: 5m", "retry_for: soon", &["`soon` is not a duration"]),
         ("primary_key: id", "primary_key: []", &["primary_key: the list is empty"]),
-        ("table: orders }", "table: orders, time_zone: Europe/Berln }", &["there is no time zone `Europe/Berln`", "`Europe/Berlin`"]),
-        ("message.push.*", "message.pusch.*", &["kinds[0]: no message event has the kind `message.pusch.*`", "did you mean `message.push."]),
-        ("    mapping:\n      external_id: customer\n      name: { value: order_placed }\n      timestamp: ordered_at\n", "", &["neither `mapping` nor `contract` is given", "external_id"]),
-        ("    destination: { connection: push, object: event }\n", "", &["7:3 syncs.orders: `destination` is missing"]),
+        (
+            "table: orders }",
+            "table: orders, time_zone: Europe/Berln }",
+            &["there is no time zone `Europe/Berln`", "`Europe/Berlin`"],
+        ),
+        (
+            "message.push.*",
+            "message.pusch.*",
+            &["kinds[0]: no message event has the kind `message.pusch.*`", "did you mean `message.push."],
+        ),
+        (
+            "    mapping:\n      external_id: customer\n      name: { value: order_placed }\n      timestamp: ordered_at\n",
+            "",
+            &["neither `mapping` nor `contract` is given", "external_id"],
+        ),
+        (
+            "    destination: { connection: push, object: event }\n",
+            "",
+            &["7:3 syncs.orders: `destination` is missing"],
+        ),
     ] {
         one(from, to, words);
     }
@@ -86,8 +186,15 @@ fn values_of_the_wrong_form_say_what_to_write() {
 
 #[test]
 fn properties_have_four_forms_and_each_misfit_its_answer() {
-    let with = |form: &str| changed("timestamp: ordered_at", &format!("timestamp: ordered_at\n      properties: {form}"));
-    for form in ["event_data", "[a, b]", "{ value: { a: 1 } }", "{ columns: [a], fields: { b: { column: c, path: d.e } }, rest: true, except: [f], json: g }"] {
+    let with = |form: &str| {
+        changed("timestamp: ordered_at", &format!("timestamp: ordered_at\n      properties: {form}"))
+    };
+    for form in [
+        "event_data",
+        "[a, b]",
+        "{ value: { a: 1 } }",
+        "{ columns: [a], fields: { b: { column: c, path: d.e } }, rest: true, except: [f], json: g }",
+    ] {
         valid(&with(form));
     }
     for (form, words) in [
@@ -105,7 +212,17 @@ fn properties_have_four_forms_and_each_misfit_its_answer() {
 
 #[test]
 fn no_message_speaks_the_language_of_the_program() {
-    let words = ["struct", "untagged", "invalid type", "missing field", "unknown field", "variant", "serde", "sequence", "expected a string"];
+    let words = [
+        "struct",
+        "untagged",
+        "invalid type",
+        "missing field",
+        "unknown field",
+        "variant",
+        "serde",
+        "sequence",
+        "expected a string",
+    ];
     let texts = [
         changed("type: database", "tipe: 7"),
         changed("object: event", "object: [event]"),

@@ -1,3 +1,4 @@
+mod files;
 mod keys;
 mod references;
 mod rules;

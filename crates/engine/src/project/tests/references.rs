@@ -41,10 +41,22 @@ async fn references_are_resolved_inside_one_scalar_and_once() {
 #[tokio::test]
 async fn what_a_reference_names_and_is_not_there_is_told_with_its_setting() {
     for (written, expected, next) in [
-        ("host: \"${NOT_SET_ANYWHERE}\"", "`connections.shop.host` refers to the environment variable `NOT_SET_ANYWHERE`", "export NOT_SET_ANYWHERE=…"),
+        (
+            "host: \"${NOT_SET_ANYWHERE}\"",
+            "`connections.shop.host` refers to the environment variable `NOT_SET_ANYWHERE`",
+            "export NOT_SET_ANYWHERE=…",
+        ),
         ("host: { file: no/such }", "`connections.shop.host` refers to the file `no/such`", "create it"),
-        ("host: { secret: other }", "`connections.shop.host` refers to the secret `other`", "run `tidegate secret set other`"),
-        ("host: h, port: \"${NOT_SET_ANYWHERE:-many}\"", "`connections.shop.port` expects a whole number", "correct the variable"),
+        (
+            "host: { secret: other }",
+            "`connections.shop.host` refers to the secret `other`",
+            "run `tidegate secret set other`",
+        ),
+        (
+            "host: h, port: \"${NOT_SET_ANYWHERE:-many}\"",
+            "`connections.shop.port` expects a whole number",
+            "correct the variable",
+        ),
     ] {
         let project = valid(&shop(written));
         let settings = &project.connections[0].settings;
@@ -66,7 +78,8 @@ fn unset_variables_are_listed_and_are_no_error() {
 
 #[tokio::test]
 async fn in_queries_and_mappings_a_dollar_is_text() {
-    let text = changed("table: orders", "query: \"select '${X}'\"").replace("name: { value: order_placed }", "name: { value: \"${X}\" }");
+    let text = changed("table: orders", "query: \"select '${X}'\"")
+        .replace("name: { value: order_placed }", "name: { value: \"${X}\" }");
     let project = valid(&text);
     assert!(project.unset().is_empty());
     let sync = super::import(&project);
@@ -85,8 +98,14 @@ fn a_key_of_the_connectors_own_is_no_reference() {
 fn other_ways_to_refer_are_answered() {
     let to = |written: &str| format!("{written} }}\n  push");
     for (written, words) in [
-        ("host: { env: SHOP_HOST }", &["connections.shop.host: `{ env: … }` means nothing", "write `\"${SHOP_HOST}\"`"][..]),
-        ("host: \"{{ env_var('SHOP_HOST') }}\"", &["means nothing in a project file", "write `${SHOP_HOST}`"]),
+        (
+            "host: { env: SHOP_HOST }",
+            &["connections.shop.host: `{ env: … }` means nothing", "write `\"${SHOP_HOST}\"`"][..],
+        ),
+        (
+            "host: \"{{ env_var('SHOP_HOST') }}\"",
+            &["means nothing in a project file", "write `${SHOP_HOST}`"],
+        ),
         ("host: \"${TIDEGATE_STORE}\"", &["`${TIDEGATE_STORE}` never resolves"]),
         ("host: \"${\"", &["a `${` is not closed", "`$${`"]),
         ("host: \"${a-b}\"", &["this is no reference", "`${NAME:-default}`"]),
@@ -95,7 +114,11 @@ fn other_ways_to_refer_are_answered() {
         one(HOST, &to(written), words);
     }
     let told = told(&changed(HOST, &to("host: {{ env_var('SHOP_HOST') }}")));
-    assert!(told[0].contains("`{{ env_var('SHOP_HOST') }}` means nothing") && told[0].contains("\"${SHOP_HOST}\""), "{told:#?}");
+    assert!(
+        told[0].contains("`{{ env_var('SHOP_HOST') }}` means nothing")
+            && told[0].contains("\"${SHOP_HOST}\""),
+        "{told:#?}"
+    );
 }
 
 #[test]
@@ -108,5 +131,8 @@ fn a_reference_without_quotes_inside_braces_is_answered_at_its_place() {
             "3:58 : `${` stands inside `{ }` without quotes, where YAML cannot read it → write \"p${A:-b}\", in quotes",
         ]
     );
-    valid(&changed("{ type: database, host: localhost }", "\n    type: database\n    host: ${NOT_SET_ANYWHERE}"));
+    valid(&changed(
+        "{ type: database, host: localhost }",
+        "\n    type: database\n    host: ${NOT_SET_ANYWHERE}",
+    ));
 }

@@ -27,7 +27,10 @@ fn a_project_is_read_with_its_defaults() {
 
 #[test]
 fn the_mode_follows_from_the_source_or_must_be_written() {
-    let stream = changed("source: { connection: shop, table: orders }\n    cursor: ordered_at\n    lookback: 5m", "source: { connection: news }");
+    let stream = changed(
+        "source: { connection: shop, table: orders }\n    cursor: ordered_at\n    lookback: 5m",
+        "source: { connection: news }",
+    );
     assert_eq!(import(&valid(&stream)).mode, Mode::Stream);
     let full = changed("cursor: ordered_at\n    lookback: 5m", "mode: full");
     assert_eq!(import(&valid(&full)).mode, Mode::Full);
@@ -36,27 +39,60 @@ fn the_mode_follows_from_the_source_or_must_be_written() {
     assert_eq!(import(&valid(&contract)).mode, Mode::Incremental);
     let at = ["7:3 syncs.orders: `mode` is missing", "add `cursor: ordered_at`", "`mode: full`"];
     one("    cursor: ordered_at\n    lookback: 5m\n", "", &at);
-    one("cursor: ordered_at", "mode: incremental", &["9:5 syncs.orders.mode: `mode: incremental` needs a `cursor`", "add `cursor: ordered_at`"]);
-    one("cursor: ordered_at", "cursor: ordered_at\n    mode: full", &["`cursor` belongs to `mode: incremental`, not to `mode: full`"]);
-    one("cursor: ordered_at", "cursor: ordered_at\n    mode: stream", &["(Database) is not read with `mode: stream`", "`full`, `incremental`, `mirror`"]);
-    one("source: { connection: shop, table: orders }\n    cursor: ordered_at\n    lookback: 5m", "source: { connection: news }\n    cursor: at", &["`cursor` belongs to tables and queries", "`news` (Topics) keeps its own position"]);
+    one(
+        "cursor: ordered_at",
+        "mode: incremental",
+        &["9:5 syncs.orders.mode: `mode: incremental` needs a `cursor`", "add `cursor: ordered_at`"],
+    );
+    one(
+        "cursor: ordered_at",
+        "cursor: ordered_at\n    mode: full",
+        &["`cursor` belongs to `mode: incremental`, not to `mode: full`"],
+    );
+    one(
+        "cursor: ordered_at",
+        "cursor: ordered_at\n    mode: stream",
+        &["(Database) is not read with `mode: stream`", "`full`, `incremental`, `mirror`"],
+    );
+    one(
+        "source: { connection: shop, table: orders }\n    cursor: ordered_at\n    lookback: 5m",
+        "source: { connection: news }\n    cursor: at",
+        &["`cursor` belongs to tables and queries", "`news` (Topics) keeps its own position"],
+    );
 }
 
 #[test]
 fn import_or_export_follows_from_the_source_and_foreign_keys_say_why() {
     let import = "`orders` is an import: its source `shop` (Database) gives rows";
     let export = "`messages` is an export: its source `push` (Platform) gives events";
-    one("table: orders }", "table: orders, kinds: [a] }", &["syncs.orders.source.kinds: `kinds` belongs to an export", import, "remove `kinds`"]);
+    one(
+        "table: orders }",
+        "table: orders, kinds: [a] }",
+        &["syncs.orders.source.kinds: `kinds` belongs to an export", import, "remove `kinds`"],
+    );
     one("object: event }", "object: event, layout: events }", &["`layout` belongs to an export", import]);
     one("table: messages }", "table: messages, object: event }", &["`object` belongs to an import", export]);
-    one("table: messages }", "table: messages }\n    cursor: at", &["20:5 syncs.messages.cursor: `cursor` belongs to an import", export]);
-    one("destination: { connection: shop, table: messages }", "destination: { connection: news }", &["`news` (Topics) takes no events", export]);
-    one("destination: { connection: push, object: event }", "destination: { connection: shop, object: event }", &["`shop` (Database) takes no records", import]);
+    one(
+        "table: messages }",
+        "table: messages }\n    cursor: at",
+        &["20:5 syncs.messages.cursor: `cursor` belongs to an import", export],
+    );
+    one(
+        "destination: { connection: shop, table: messages }",
+        "destination: { connection: news }",
+        &["`news` (Topics) takes no events", export],
+    );
+    one(
+        "destination: { connection: push, object: event }",
+        "destination: { connection: shop, object: event }",
+        &["`shop` (Database) takes no records", import],
+    );
 }
 
 #[test]
 fn an_unknown_connection_is_the_one_error_of_its_sync() {
-    let text = changed("connection: shop, table: orders }", "connection: shp, tabel: x }").replace("lookback: 5m", "lookback: soon");
+    let text = changed("connection: shop, table: orders }", "connection: shp, tabel: x }")
+        .replace("lookback: 5m", "lookback: soon");
     assert_eq!(
         told(&text),
         ["8:15 syncs.orders.source.connection: there is no connection `shp` → did you mean `shop`?"]
@@ -70,13 +106,23 @@ fn an_unknown_connection_is_the_one_error_of_its_sync() {
 
 #[test]
 fn the_fields_of_the_object_are_checked() {
-
     let found = told(&changed("name: { value: order_placed }", "price: total"));
     assert_eq!(found.len(), 2, "{found:#?}");
     assert!(found[0].contains("13:5 syncs.orders.mapping: `mapping.name` is required"), "{found:#?}");
-    assert!(found[1].contains("15:7 syncs.orders.mapping.price: `mapping.price` does not apply"), "{found:#?}");
-    one("external_id: customer", "app_id: customer", &["`mapping` names no identifier of the user", "external_id"]);
-    one("object: event", "object: catalog_item", &["does not take the object `catalog_item`", "`user`, `event`, `purchase`"]);
+    assert!(
+        found[1].contains("15:7 syncs.orders.mapping.price: `mapping.price` does not apply"),
+        "{found:#?}"
+    );
+    one(
+        "external_id: customer",
+        "app_id: customer",
+        &["`mapping` names no identifier of the user", "external_id"],
+    );
+    one(
+        "object: event",
+        "object: catalog_item",
+        &["does not take the object `catalog_item`", "`user`, `event`, `purchase`"],
+    );
 }
 
 #[test]
@@ -92,7 +138,11 @@ fn what_cannot_be_done_yet_is_told_and_never_ignored() {
     ] {
         one("lookback: 5m", written, &[what, "is not available in this version yet", "→ remove it"]);
     }
-    one("cursor: ordered_at\n    lookback: 5m", "mode: mirror", &["`mode: mirror` is not available in this version yet"]);
+    one(
+        "cursor: ordered_at\n    lookback: 5m",
+        "mode: mirror",
+        &["`mode: mirror` is not available in this version yet"],
+    );
     for written in ["changed: send", "removed: ignore", "state: ours", "absent: null", "absent: \"null\""] {
         valid(&changed("lookback: 5m", written));
     }
@@ -102,7 +152,8 @@ fn what_cannot_be_done_yet_is_told_and_never_ignored() {
 #[test]
 fn schedules_are_read_in_the_zone_of_the_project() {
     let of = |schedule: &str| {
-        let text = format!("time_zone: Europe/Paris{}", changed("lookback: 5m", &format!("schedule: {schedule}")));
+        let text =
+            format!("time_zone: Europe/Paris{}", changed("lookback: 5m", &format!("schedule: {schedule}")));
         import(&valid(&text)).options.schedule.clone().expect("a schedule")
     };
     assert_eq!(of("continuous"), Schedule::Continuous);
@@ -111,14 +162,20 @@ fn schedules_are_read_in_the_zone_of_the_project() {
     let zoned = of("{ cron: \"0 6 * * *\", time_zone: America/New_York }");
     assert_eq!(zoned.to_string(), "at 0 6 * * * (America/New_York)");
     for (written, words) in [
-        ("\"*/15 * * * *\"", &["`*/15 * * * *` is no schedule", "`schedule: { cron: \"*/15 * * * *\" }`"][..]),
+        (
+            "\"*/15 * * * *\"",
+            &["`*/15 * * * *` is no schedule", "`schedule: { cron: \"*/15 * * * *\" }`"][..],
+        ),
         ("15m", &["`15m` is no schedule", "`schedule: { every: 15m }`"]),
         ("{ every: 15 }", &["schedule.every: expected a duration", "found a number", "`15s`"]),
         ("{ every: hour }", &["`hour` is not a duration"]),
         ("{ every: 0s }", &["`every` must be a second or more", "continuous"]),
         ("{ cron: \"61 * * * *\" }", &["schedule.cron: `61 * * * *` is no cron pattern", "five fields"]),
         ("{ cron: \"0 0 6 * * *\" }", &["is no cron pattern", "five fields"]),
-        ("{ cron: \"0 6 * * *\", time_zone: Europe/Berln }", &["there is no time zone `Europe/Berln`", "`Europe/Berlin`"]),
+        (
+            "{ cron: \"0 6 * * *\", time_zone: Europe/Berln }",
+            &["there is no time zone `Europe/Berln`", "`Europe/Berlin`"],
+        ),
         ("{ evry: 15m }", &["unknown key `evry`", "did you mean `every`?"]),
     ] {
         let text = changed("lookback: 5m", &format!("schedule: {written}"));
@@ -126,12 +183,18 @@ fn schedules_are_read_in_the_zone_of_the_project() {
         assert!(words.iter().all(|word| told[0].contains(word)), "{written}: {told:#?}");
     }
     let told = told(&format!("time_zone: +02:00{}", good()));
-    assert!(told[0].contains("1:1 time_zone: there is no time zone `+02:00` → write an IANA name"), "{told:#?}");
+    assert!(
+        told[0].contains("1:1 time_zone: there is no time zone `+02:00` → write an IANA name"),
+        "{told:#?}"
+    );
 }
 
 #[test]
 fn a_draft_keeps_its_contacts_and_labels() {
-    let text = changed("lookback: 5m", "enabled: false\n    contacts: [ada@example.com]\n    labels: { team: growth }");
+    let text = changed(
+        "lookback: 5m",
+        "enabled: false\n    contacts: [ada@example.com]\n    labels: { team: growth }",
+    );
     let project = valid(&text);
     let options = &import(&project).options;
     assert!(!options.enabled);
@@ -143,7 +206,10 @@ fn a_draft_keeps_its_contacts_and_labels() {
 fn a_query_without_a_key_is_worth_a_note() {
     let text = changed("table: orders", "query: select 1").replace("    primary_key: id\n", "");
     let notes = valid(&text).notes;
-    assert!(notes[0].message.contains("a query has no key") && notes[0].next.contains("primary_key"), "{notes:?}");
+    assert!(
+        notes[0].message.contains("a query has no key") && notes[0].next.contains("primary_key"),
+        "{notes:?}"
+    );
 }
 
 #[test]

@@ -17,7 +17,10 @@ fn broken_yaml_is_told_with_its_place_and_the_fix() {
         ("connections:\n  shop: { type: database\n", &["2:9", "the `{` is not closed", "`}`"]),
         ("syncs: [", &["1:8", "the `[` is not closed"]),
         ("connections:\n  shop:\n    type: database\n   host: h\n", &["4:", "the indentation does not fit"]),
-        ("connections:\n  shop:\n    type database\n    host: h\n", &["3:5", "no `:` behind its key", "`key: value`"]),
+        (
+            "connections:\n  shop:\n    type database\n    host: h\n",
+            &["3:5", "no `:` behind its key", "`key: value`"],
+        ),
         ("connections:\n  shop\n    type: database\n", &["2:3", "no `:` behind its key"]),
         ("connections:\n  shop: type: database\n", &["2:", "a second `:` stands in one line"]),
         ("connections:\n  shop:\n    type: \"database\n    host: h\n", &["3:11", "a quote is not closed"]),
@@ -25,7 +28,10 @@ fn broken_yaml_is_told_with_its_place_and_the_fix() {
         ("a: @x\n", &["1:4", "cannot begin with this character", "in quotes"]),
         ("- a\n", &["1:1", "expected a mapping with the keys `connections` and `syncs`"]),
         ("just text\n", &["1:1", "expected a mapping"]),
-        ("connections: [1, 2]\n", &["1:1", "connections: expected a mapping from names to connections, found a list"]),
+        (
+            "connections: [1, 2]\n",
+            &["1:1", "connections: expected a mapping from names to connections, found a list"],
+        ),
         ("syncs: &x {}\nconnections: *x\n", &["1:", "anchors"]),
         ("syncs: !tag {}\n", &["1:", "tags"]),
         ("a: 1\n---\nb: 2\n", &["2:1", "more than one document"]),
@@ -39,7 +45,10 @@ fn broken_yaml_is_told_with_its_place_and_the_fix() {
 #[test]
 fn a_key_may_stand_once_in_each_mapping() {
     let twice = changed("cursor: ordered_at", "cursor: ordered_at\n    cursor: id");
-    assert!(first(&twice).starts_with("10:5 : the key `cursor` stands here a second time; the first is in line 9"));
+    assert!(
+        first(&twice)
+            .starts_with("10:5 : the key `cursor` stands here a second time; the first is in line 9")
+    );
     let sync = good().replace("  messages:\n", "  orders:\n");
     assert!(first(&sync).contains("the key `orders` stands here a second time"), "{}", first(&sync));
 }
@@ -57,10 +66,57 @@ fn deep_nesting_is_refused() {
 /// Pieces that a project file is made of, in any order.
 fn pieces() -> impl Strategy<Value = String> {
     let words = [
-        "connections:", "syncs:", " a:", " source:", "mapping:", "{", "}", "[", "]", ",", ": ", "- ", "\n", "\n  ",
-        "\n    ", "\t", "${X}", "${", "$${", "{{ env_var('X') }}", "type: database", "connection: shop", "table: t",
-        "query: q", "\"", "'", "#", "&a", "*a", "!t", "|", ">", "---", "...", "%", "@", "`", "null", "true", "1.5", "é",
-        "properties:", "value:", "schedule:", "every: 15m", "cron:", "mode: full", "cursor: c", "\u{feff}", "\r", "? ",
+        "connections:",
+        "syncs:",
+        " a:",
+        " source:",
+        "mapping:",
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        ": ",
+        "- ",
+        "\n",
+        "\n  ",
+        "\n    ",
+        "\t",
+        "${X}",
+        "${",
+        "$${",
+        "{{ env_var('X') }}",
+        "type: database",
+        "connection: shop",
+        "table: t",
+        "query: q",
+        "\"",
+        "'",
+        "#",
+        "&a",
+        "*a",
+        "!t",
+        "|",
+        ">",
+        "---",
+        "...",
+        "%",
+        "@",
+        "`",
+        "null",
+        "true",
+        "1.5",
+        "é",
+        "properties:",
+        "value:",
+        "schedule:",
+        "every: 15m",
+        "cron:",
+        "mode: full",
+        "cursor: c",
+        "\u{feff}",
+        "\r",
+        "? ",
     ];
     prop::collection::vec(prop::sample::select(words.to_vec()), 0..40).prop_map(|pieces| pieces.concat())
 }
