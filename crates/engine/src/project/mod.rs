@@ -7,6 +7,7 @@ mod formats;
 mod habits;
 mod import;
 mod load;
+mod options;
 mod references;
 mod schedule;
 mod schema;

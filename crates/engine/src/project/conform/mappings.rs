@@ -1,0 +1,104 @@
+//! Lists, mappings and their keys.
+
+use serde_json::{Map, Value as Member};
+
+use super::super::findings::{Finding, listed};
+use super::super::habits;
+use super::super::words::Words;
+use super::super::yaml::{Entry, Node};
+use super::{ANY, Conform, Spot};
+
+impl Conform<'_> {
+    pub(super) fn list(&mut self, items: &[Node], schema: &Member, spot: &Spot) -> Member {
+        if schema["minItems"].as_u64().is_some_and(|min| (items.len() as u64) < min) {
+            self.findings.push(spot.finding("the list is empty").hint("add an entry, or remove the key"));
+        }
+        let items = items.iter().enumerate();
+        items.map(|(index, item)| self.read(item, &schema["items"], &spot.item(index, item.at))).collect()
+    }
+
+    pub(super) fn map(&mut self, entries: &[Entry], schema: &Member, spot: &Spot) -> Member {
+        let mut members = Map::new();
+        let properties = schema["properties"].as_object();
+        let known: Vec<&str> = properties.into_iter().flat_map(Map::keys).map(String::as_str).collect();
+        let mut present: Vec<String> = Vec::new();
+        for Entry { key, at, value } in entries {
+            if spot.steps.is_empty() && self.told.contains(&key.as_str()) {
+                continue;
+            }
+            let inner = spot.key(key, *at);
+            let (key, property) = match (
+                properties.and_then(|properties| properties.get(key)),
+                &schema["additionalProperties"],
+            ) {
+                (Some(property), _) => (key.clone(), property),
+                (None, Member::Object(_) | Member::Bool(true)) => {
+                    (key.clone(), &schema["additionalProperties"])
+                }
+                // A schema that says nothing about keys takes any.
+                (None, Member::Null) if properties.is_none() => (key.clone(), &ANY),
+                (None, _) => {
+                    let Some(meant) = self.unknown_key(entries, key, &known, &inner, spot) else { continue };
+                    let property = &schema["properties"][&meant];
+                    (meant, property)
+                }
+            };
+            let resolves = self.resolves;
+            self.resolves = resolves && !self.literal.contains(&key.as_str());
+            let read = self.read(value, property, &inner);
+            self.resolves = resolves;
+            present.push(key.clone());
+            members.insert(key, read);
+        }
+        self.required(schema, &present, spot);
+        Member::Object(members)
+    }
+
+    /// Tells an unknown key. Returns the key that was meant, unless that one is there as well.
+    pub(super) fn unknown_key(
+        &mut self,
+        entries: &[Entry],
+        key: &str,
+        known: &[&str],
+        inner: &Spot,
+        spot: &Spot,
+    ) -> Option<String> {
+        let answer = habits::of_key(&spot.path, key, known);
+        let told = Finding::new(inner.at, &spot.path, format!("unknown key `{key}`"));
+        self.findings.push(told.hint(answer.hint));
+        answer.meant.filter(|meant| !entries.iter().any(|entry| entry.key == *meant))
+    }
+
+    pub(super) fn required(&mut self, schema: &Member, present: &[String], spot: &Spot) {
+        let has = |key: &str| present.iter().any(|there| there == key);
+        for key in schema["required"].as_array().into_iter().flatten().filter_map(Member::as_str) {
+            if !has(key) {
+                let example = Words { root: self.root }.example(&schema["properties"][key]);
+                let told = spot.finding(format!("`{key}` is missing"));
+                self.findings.push(told.hint(format!("add `{key}: {example}`")));
+            }
+        }
+        // Keys of which exactly one is given.
+        let sets = schema["oneOf"].as_array().into_iter().flatten();
+        let one_of: Vec<&str> = sets.filter_map(|set| set["required"][0].as_str()).collect();
+        let given: Vec<&str> = one_of.iter().copied().filter(|key| has(key)).collect();
+        match (one_of.as_slice(), given.as_slice()) {
+            ([], _) | (_, [_]) => {}
+            (all, []) => {
+                let told = spot.finding(format!(
+                    "neither {} is given",
+                    listed(all.iter().copied()).replace(", ", " nor ")
+                ));
+                let example = Words { root: self.root }.example(&schema["properties"][all[0]]);
+                self.findings.push(told.hint(format!("add for example `{}: {example}`", all[0])));
+            }
+            (_, several) => {
+                let told = spot.finding(format!(
+                    "{} exclude each other",
+                    listed(several.iter().copied()).replace(", ", " and ")
+                ));
+                self.findings.push(told.hint("keep one of them"));
+            }
+        }
+    }
+}
