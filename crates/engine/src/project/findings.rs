@@ -88,16 +88,16 @@ impl From<Invalid> for Error {
     }
 }
 
-/// Returns the known name that was probably meant.
+/// Returns the known name that was probably meant: one that differs in few letters, or that
+/// the name is the beginning of.
 pub(super) fn nearest<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
-    known
-        .into_iter()
-        .map(|candidate| {
-            (strsim::damerau_levenshtein(&candidate.to_lowercase(), &name.to_lowercase()), candidate)
-        })
-        .min()
-        .filter(|(distance, _)| *distance <= 1 + name.len() / 3)
-        .map(|(_, candidate)| candidate)
+    let name = name.to_lowercase();
+    let far = |candidate: &str| {
+        let begins = name.len() >= 3 && candidate.to_lowercase().starts_with(&name);
+        if begins { 1 } else { strsim::damerau_levenshtein(&candidate.to_lowercase(), &name) }
+    };
+    let near = known.into_iter().map(|candidate| (far(candidate), candidate)).min();
+    near.filter(|(distance, _)| *distance <= 1 + name.len() / 3).map(|(_, candidate)| candidate)
 }
 
 /// Returns names in backticks with commas between them.

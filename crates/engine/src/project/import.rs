@@ -42,7 +42,7 @@ pub(super) fn read(sheet: &mut Sheet<'_>, source: End, destination: End) -> Opti
     let contract: Option<Contract> = sheet.typed("contract");
     sheet.mapping_or_contract(object);
     let mode = sheet.mode(&role, &source, object, contract);
-    let lookback = sheet.lookback();
+    let lookback = sheet.lookback(role.keeps_checkpoint);
     let primary_key = sheet.value("primary_key").map(names);
     sheet.no_key(&primary_key, contract);
     sheet.not_yet(mode);
@@ -229,10 +229,13 @@ impl Sheet<'_> {
         }
     }
 
-    fn lookback(&mut self) -> Option<Overlap> {
+    fn lookback(&mut self, keeps_checkpoint: bool) -> Option<Overlap> {
         let value = self.value("lookback")?;
-        if self.entry("cursor").is_none() && self.entry("contract").is_none() && self.entry("mode").is_none()
-        {
+        // Of `mode: incremental` without a cursor, that is what was told.
+        let mode = self.entry("mode").and_then(|mode| mode.value.text());
+        let by_cursor =
+            self.entry("cursor").or(self.entry("contract")).is_some() || mode == Some("incremental");
+        if !by_cursor && !keeps_checkpoint {
             self.tell("lookback", "`lookback` belongs to a `cursor`", "add `cursor:`, or remove `lookback`");
         }
         match value {

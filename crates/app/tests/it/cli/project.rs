@@ -32,8 +32,8 @@ fn cli_validate_tells_every_error_with_its_place_also_as_json() {
         2,
         &[
             "the project file has 2 errors",
-            "tidegate.yaml:8:5: `syncs.users.retry_for`",
-            "tidegate.yaml:9:5: `syncs.users.lookback`",
+            "tidegate.yaml:9:5: `syncs.users.retry_for`",
+            "tidegate.yaml:10:5: `syncs.users.lookback`",
         ],
     );
     let json = project.done(&["validate", "--output", "json"]);
@@ -41,7 +41,7 @@ fn cli_validate_tells_every_error_with_its_place_also_as_json() {
     let told: serde_json::Value = serde_json::from_str(&json.stdout).expect("JSON");
     assert_eq!(told["valid"], false);
     let first = &told["errors"][0];
-    assert_eq!((first["line"].as_u64(), first["column"].as_u64()), (Some(8), Some(5)));
+    assert_eq!((first["line"].as_u64(), first["column"].as_u64()), (Some(9), Some(5)));
     assert_eq!(first["path"], "syncs.users.retry_for");
     assert!(first["message"].as_str().is_some_and(|message| message.contains("`soon` is not a duration")));
     assert!(first["next"].as_str().is_some_and(|next| next.contains("`10m`")));

@@ -46,6 +46,11 @@ fn the_mode_follows_from_the_source_or_must_be_written() {
     );
     one(
         "cursor: ordered_at",
+        "mode: full",
+        &["syncs.orders.lookback: `lookback` belongs to a `cursor`", "remove `lookback`"],
+    );
+    one(
+        "cursor: ordered_at",
         "cursor: ordered_at\n    mode: full",
         &["`cursor` belongs to `mode: incremental`, not to `mode: full`"],
     );
