@@ -21,3 +21,4 @@ mod serve;
 mod served;
 mod support;
 mod topics;
+mod words;
