@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
-use crate::parts::Replaced;
+use crate::replaced::Replaced;
 
 /// Moves customer data between warehouses, streams and engagement platforms.
 ///

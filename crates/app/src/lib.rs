@@ -9,6 +9,7 @@ mod owner;
 mod parts;
 mod progress;
 pub mod registry;
+mod replaced;
 mod sandbox;
 
 use std::process::ExitCode;
@@ -17,7 +18,7 @@ use clap::Parser;
 use tidegate_model::ErrorKind;
 
 use crate::cli::Cli;
-pub use crate::parts::Replaced;
+pub use crate::replaced::Replaced;
 
 /// Everything was done.
 const DONE: u8 = 0;

@@ -12,16 +12,6 @@ use tidegate_state::{LogAccess, LogConfig, StateConfig, StoreLocation};
 use crate::cli::Place;
 use crate::owner;
 
-/// Parts that a program built on this one puts in the place of the usual ones: a benchmark
-/// measures the cost of a part with it. `tidegate` itself replaces nothing.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Replaced {
-    /// Wraps the store.
-    pub store: Option<fn(Arc<dyn Store>) -> Arc<dyn Store>>,
-    /// Makes the event log.
-    pub log: Option<fn() -> Arc<dyn EventLog>>,
-}
-
 /// The master key of the sealed secrets, where it is not kept beside them.
 const MASTER_KEY: &str = "TIDEGATE_MASTER_KEY";
 

@@ -22,3 +22,4 @@ mod serve;
 mod served;
 mod support;
 mod topics;
+mod words;

@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::table::{Cell, ColumnType, TableColumn};
+use super::cell::{Cell, ColumnType, TableColumn};
 
 /// Fills the cells of the columns that the payload has members for. `cells`
 /// belong to `columns` one by one.

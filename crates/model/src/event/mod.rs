@@ -1,5 +1,6 @@
 //! What happens at platforms and in apps.
 
+mod cell;
 pub mod kind;
 mod members;
 pub mod selection;
@@ -12,9 +13,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Fingerprint, Json, Text};
 
+pub use cell::{Cell, ColumnType, TableColumn};
 pub use kind::{Channel, MESSAGE_KINDS, channel_of};
 pub use selection::{EventSelection, KindPattern};
-pub use table::{Cell, ColumnType, Layout, TableColumn};
+pub use table::Layout;
 
 /// Something that happened at a platform or in an app.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,33 +7,8 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::cell::{Cell, ColumnType, TableColumn};
 use super::{LoggedEvent, members};
-
-/// What a column holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ColumnType {
-    /// Text; UUIDs and JSON are text too.
-    Text,
-    /// A 64-bit integer.
-    Int,
-    /// True or false.
-    Bool,
-    /// A moment, microseconds, UTC.
-    Timestamp,
-    /// A day in UTC, `2026-11-22`.
-    Date,
-}
-
-/// A column of an event table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TableColumn {
-    /// Its name.
-    pub name: &'static str,
-    /// What it holds.
-    pub kind: ColumnType,
-    /// Whether it may be empty.
-    pub nullable: bool,
-}
 
 /// The columns of an event table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -103,23 +78,6 @@ const EVENTS: &[TableColumn] = &[
     column("logged_at", ColumnType::Timestamp, false),
     column(PARTITION_COLUMN, ColumnType::Date, false),
 ];
-
-/// One value of an event's row.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Cell<'a> {
-    /// Nothing.
-    Null,
-    /// Of a text column.
-    Text(Cow<'a, str>),
-    /// Of an integer column.
-    Int(i64),
-    /// Of a boolean column.
-    Bool(bool),
-    /// Of a timestamp column.
-    Timestamp(Timestamp),
-    /// Of a column of days: days since 1970-01-01, in UTC.
-    Date(i32),
-}
 
 /// The day of a moment in UTC, counted from 1970-01-01.
 pub fn days(moment: Timestamp) -> i32 {
