@@ -151,11 +151,6 @@ const WRONG: &[(&str, &str, &[&str])] = &[
     ("    source:", "    from:", &["12:5 syncs.orders: unknown key `from`", "write `source`"]),
     ("    destination:", "    to:", &["unknown key `to`", "write `destination`"]),
     ("    mapping:", "    map:", &["unknown key `map`", "write `mapping`"]),
-    (
-        "    cursor: ordered_at",
-        "    detect: { cursor: ordered_at }",
-        &["unknown key `detect`", "`cursor: <column>`"],
-    ),
     ("      timestamp:", "      time:", &["unknown key `time`", "write `timestamp`"]),
     (
         "object: event",

@@ -20,52 +20,6 @@ fn every_error_is_told_at_once_in_the_order_of_the_file() {
 }
 
 #[test]
-fn habit_words_are_answered_with_the_right_one() {
-    for (from, to, answer) in [
-        ("type: database", "kind: database", "unknown key `kind` → write `type`"),
-        ("    source:", "    from:", "unknown key `from` → write `source`"),
-        ("    destination:", "    to:", "unknown key `to` → write `destination`"),
-        ("    mapping:", "    map:", "unknown key `map` → write `mapping`"),
-        ("lookback:", "overlap:", "unknown key `overlap` → write `lookback`"),
-        ("primary_key:", "key:", "unknown key `key` → write `primary_key`"),
-        ("primary_key:", "unique_key:", "unknown key `unique_key` → write `primary_key`"),
-        ("primary_key: id", "sync_mode: incremental", "unknown key `sync_mode` → write `mode`"),
-        ("timestamp:", "time:", "unknown key `time` → write `timestamp`"),
-        ("table: orders", "table_name: orders", "unknown key `table_name` → write `table`"),
-        ("table: orders", "model: orders", "unknown key `model` → write `table`"),
-        ("table: orders", "sql: select 1", "unknown key `sql` → write `query`"),
-        ("external_id:", "user_id:", "unknown key `user_id` → write `external_id`"),
-        ("external_id:", "braze_id:", "unknown key `braze_id` → write `platform_id`"),
-        ("external_id:", "onesignal_id:", "unknown key `onesignal_id` → write `platform_id`"),
-        (
-            "object: event",
-            "object: custom_event",
-            "`custom_event` is none of `user`, `event`, `purchase`, `deletion`, `catalog_item` → write `event`",
-        ),
-        (
-            "lookback: 5m",
-            "model: x",
-            "unknown key `model` → write `source: { connection: <name>, table: <table> }`",
-        ),
-        ("lookback: 5m", "sql: select 1", "unknown key `sql` → write `query:` under `source`"),
-        ("lookback: 5m", "time_zone: UTC", "unknown key `time_zone` → it stands under `source`"),
-        (
-            "lookback: 5m",
-            "detect: { cursor: at }",
-            "unknown key `detect` → write `mode: full`, or `cursor: <column>`",
-        ),
-        ("table: orders", "table: orders, key: [id]", "unknown key `key` → write `primary_key:` in the sync"),
-        (
-            "source: { connection: push, kinds",
-            "source: { events: push, kinds",
-            "unknown key `events` → write `connection`",
-        ),
-    ] {
-        one(from, to, &[answer]);
-    }
-}
-
-#[test]
 fn values_of_the_wrong_form_say_what_to_write() {
     for (from, to, words) in [
         (

@@ -1,4 +1,5 @@
 mod files;
+mod habits;
 mod keys;
 mod references;
 mod rules;
