@@ -3,6 +3,7 @@
 //! They are found when the file is read and resolved when a run begins: each
 //! inside one scalar, once. What a variable holds is never read as a reference.
 
+use std::fmt;
 use std::path::Path;
 
 use serde::Serialize;
@@ -15,10 +16,17 @@ use super::findings::Mark;
 const OWN_VARIABLES: &str = "TIDEGATE_";
 
 /// Settings as they are written, and the references among them.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct Written {
     members: Map<String, Member>,
     references: Vec<Reference>,
+}
+
+/// Shows the names of the settings only: a value may be a secret.
+impl fmt::Debug for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.members.keys()).finish()
+    }
 }
 
 /// A reference and where it stands.
