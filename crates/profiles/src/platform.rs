@@ -24,7 +24,9 @@ pub(crate) fn open(
     let settings: ProfilesSettings = settings.parse()?;
     let target: Target = target.parse()?;
     if kind == ObjectKind::CatalogItem && target.catalog.as_deref().unwrap_or_default().is_empty() {
-        return Err(Error::settings("`destination.catalog` is missing").hint("name the catalog the items go to"));
+        return Err(
+            Error::settings("`destination.catalog` is missing").hint("name the catalog the items go to")
+        );
     }
     let file = settings.file.map_or_else(|| tools.data.join("profiles.db"), |file| tools.project.join(file));
     Ok(Arc::new(ProfilesPlatform {

@@ -14,7 +14,7 @@ use tidegate_model::{
 use super::settings::Target;
 use super::{encode, setup};
 use crate::shape::Writer;
-use tidegate_transport::aws::{self, Account, AwsSettings, Help, Service};
+use tidegate_transport::aws::{self, AwsClient, AwsSettings, ErrorHints, Service};
 use tidegate_transport::http::answer::{self, Miss};
 
 pub(super) const SERVICE: Service =
@@ -31,16 +31,16 @@ pub(super) fn open(settings: &Settings, target: &SinkTarget, tools: &Tools) -> R
     let target: Target = target.settings.parse()?;
     target.validate()?;
     let writer = Writer::new(target.shape, target.account_id.as_deref(), "", &settings)?;
-    let help = Help {
+    let hints = ErrorHints {
         missing: format!("create the stream: {}", setup::create(&settings, &target.delivery_stream)),
         denied: setup::grant(&settings, &target.delivery_stream).denied(),
     };
-    let account = Account::open(&settings, &SERVICE, help, tools)?;
-    Ok(Arc::new(Firehose { account, target, writer, rehearsal: tools.rehearsal }))
+    let client = AwsClient::open(&settings, &SERVICE, hints, tools)?;
+    Ok(Arc::new(Firehose { client, target, writer, rehearsal: tools.rehearsal }))
 }
 
 struct Firehose {
-    account: Account,
+    client: AwsClient,
     target: Target,
     writer: Writer,
     rehearsal: bool,
@@ -90,8 +90,8 @@ impl Destination<LoggedEvent> for Firehose {
             return Ok(Receipt::delivered(events.len()));
         }
         let body = encode::put_record_batch(&self.target, &self.writer, events);
-        match self.account.call("PutRecordBatch", body).await {
-            Ok(answer) => aws::receipt(SERVICE.title, &answer, events.len(), self.account.clock().now()),
+        match self.client.call("PutRecordBatch", body).await {
+            Ok(answer) => aws::receipt(SERVICE.title, &answer, events.len(), self.client.clock().now()),
             Err(miss) => miss.settle(events.len()),
         }
     }
@@ -114,7 +114,7 @@ impl Firehose {
         }
         let name = format!("stream {}", self.target.delivery_stream);
         let body = json!({ "DeliveryStreamName": self.target.delivery_stream }).to_string();
-        let answer = match self.account.call("DescribeDeliveryStream", body.into()).await {
+        let answer = match self.client.call("DescribeDeliveryStream", body.into()).await {
             Ok(answer) => answer,
             Err(miss) => return aws::failed(checks, &name, miss),
         };
@@ -139,7 +139,7 @@ impl Firehose {
     /// Whether we may write, by a request without records.
     async fn check_writing(&self, checks: &mut Checks) -> Result<()> {
         let body = json!({ "DeliveryStreamName": self.target.delivery_stream, "Records": [] }).to_string();
-        match self.account.call("PutRecordBatch", body.into()).await {
+        match self.client.call("PutRecordBatch", body.into()).await {
             Ok(_) => checks.pass("firehose:PutRecordBatch", "allowed"),
             // What is wrong with a request is looked at by those who may send it.
             Err(Miss::NoEffect(error)) if error.kind() == ErrorKind::Refused => {

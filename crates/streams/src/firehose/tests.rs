@@ -85,7 +85,7 @@ async fn only_the_records_that_failed_are_sent_again() {
 }
 
 #[tokio::test]
-async fn a_refusal_says_what_to_do() {
+async fn an_error_response_says_what_to_do() {
     let refused = async |status: u16, code: &str| {
         let far = Canned::once(status, json!({ "__type": code, "message": "no" }).to_string());
         let error = sink(named(), far).deliver(&[event("{}")]).await.expect_err(code);

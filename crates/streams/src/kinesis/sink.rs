@@ -16,7 +16,7 @@ use tidegate_model::{
 use super::settings::{Order, Target};
 use super::{encode, setup};
 use crate::shape::Writer;
-use tidegate_transport::aws::{self, Account, AwsSettings, Help, Service};
+use tidegate_transport::aws::{self, AwsClient, AwsSettings, ErrorHints, Service};
 use tidegate_transport::http::answer::{self, Miss};
 
 pub(super) const SERVICE: Service = Service { title: "Kinesis", name: "kinesis", target: "Kinesis_20131202" };
@@ -30,16 +30,16 @@ pub(super) fn open(settings: &Settings, target: &SinkTarget, tools: &Tools) -> R
     let target: Target = target.settings.parse()?;
     target.validate(&settings)?;
     let writer = Writer::new(target.shape, target.account_id.as_deref(), &target.stream, &settings)?;
-    let help = Help {
+    let hints = ErrorHints {
         missing: format!("create the stream: {}", setup::create(&settings, &target)),
         denied: setup::grant(&settings, &target).denied(),
     };
-    let account = Account::open(&settings, &SERVICE, help, tools)?;
-    Ok(Arc::new(Kinesis { account, target, writer, rehearsal: tools.rehearsal }))
+    let client = AwsClient::open(&settings, &SERVICE, hints, tools)?;
+    Ok(Arc::new(Kinesis { client, target, writer, rehearsal: tools.rehearsal }))
 }
 
 struct Kinesis {
-    account: Account,
+    client: AwsClient,
     target: Target,
     writer: Writer,
     rehearsal: bool,
@@ -118,8 +118,8 @@ impl Kinesis {
     }
 
     async fn put(&self, records: usize, body: Bytes) -> Result<Receipt> {
-        match self.account.call("PutRecords", body).await {
-            Ok(answer) => aws::receipt(SERVICE.title, &answer, records, self.account.clock().now()),
+        match self.client.call("PutRecords", body).await {
+            Ok(answer) => aws::receipt(SERVICE.title, &answer, records, self.client.clock().now()),
             Err(miss) => miss.settle(records),
         }
     }
@@ -141,7 +141,7 @@ impl Kinesis {
         let name = format!("stream {}", self.target.name());
         let (member, stream) = self.target.addressed();
         let answer = match self
-            .account
+            .client
             .call("DescribeStreamSummary", json!({ member: stream }).to_string().into())
             .await
         {
@@ -167,7 +167,7 @@ impl Kinesis {
     async fn check_writing(&self, checks: &mut Checks) -> Result<()> {
         let (member, stream) = self.target.addressed();
         let body = json!({ member: stream, "Records": [], "DryRun": true }).to_string();
-        match self.account.call("PutRecords", body.into()).await {
+        match self.client.call("PutRecords", body.into()).await {
             Ok(_) => checks.pass("kinesis:PutRecords", "allowed"),
             // What is wrong with a request is looked at by those who may send it.
             Err(Miss::NoEffect(error)) if error.kind() == ErrorKind::Refused => {

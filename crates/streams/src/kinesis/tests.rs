@@ -176,7 +176,7 @@ async fn a_lost_answer_leaves_every_event_in_doubt() {
 }
 
 #[tokio::test]
-async fn a_refusal_says_what_to_run() {
+async fn an_error_response_says_what_to_run() {
     let refused = async |code: &str| {
         let far = Canned::once(400, json!({ "__type": code, "message": "no" }).to_string());
         let error = sink(far).deliver(&three()).await.expect_err(code);

@@ -1,4 +1,4 @@
-//! An account and one of its services.
+//! A client of one AWS service.
 
 use std::sync::Arc;
 
@@ -7,65 +7,65 @@ use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Request, Response, Uri};
 use tidegate_model::{Checks, Clock, Error, ErrorKind, Http, Result, Secret, Tools};
 
-use super::credentials::{Keys, Wallet};
-use super::refusal::{self, Meaning, Refusal};
+use super::credentials::{Credentials, CredentialsProvider};
+use super::errors::{self, ErrorClass, ErrorResponse};
 use super::settings::AwsSettings;
 use super::sign::sign;
 use crate::http::answer::{self, Miss};
 
-/// A service that speaks JSON 1.1.
+/// A service with the JSON 1.1 protocol.
 pub struct Service {
-    /// Its name for people.
+    /// Its name in messages.
     pub title: &'static str,
     /// Its name in addresses and signatures.
     pub name: &'static str,
-    /// What stands before the operation in `X-Amz-Target`.
+    /// The prefix of operations in `X-Amz-Target`.
     pub target: &'static str,
 }
 
-/// The next steps that only the connector knows.
-pub struct Help {
-    /// Where what was asked for is not there.
+/// The next steps of errors, which only the connector knows.
+pub struct ErrorHints {
+    /// If the resource does not exist.
     pub missing: String,
-    /// Where a permission is lacking.
+    /// If a permission is missing.
     pub denied: String,
 }
 
-/// Calls a service in the name of an account.
-pub struct Account {
+/// Calls the operations of a service with signed requests.
+pub struct AwsClient {
     service: &'static Service,
-    help: Help,
+    hints: ErrorHints,
     region: String,
     endpoint: Uri,
-    wallet: Wallet,
+    provider: CredentialsProvider,
     http: Arc<dyn Http>,
     clock: Arc<dyn Clock>,
 }
 
-impl Account {
-    /// Opens it, without I/O.
+impl AwsClient {
+    /// Creates a client, without I/O.
     ///
     /// # Errors
     /// Settings that cannot work.
     pub fn open(
         settings: &AwsSettings,
         service: &'static Service,
-        help: Help,
+        hints: ErrorHints,
         tools: &Tools,
-    ) -> Result<Account> {
+    ) -> Result<AwsClient> {
         settings.validate()?;
-        Ok(Account {
+        Ok(AwsClient {
             service,
-            help,
+            hints,
             region: settings.region.clone(),
             endpoint: settings.endpoint_of(service.name)?,
-            wallet: Wallet::open(settings, tools)?,
+            provider: CredentialsProvider::open(settings, tools)?,
             http: Arc::clone(&tools.http),
             clock: Arc::clone(&tools.clock),
         })
     }
 
-    /// The name of the service for people.
+    /// Returns the name of the service in messages.
     pub fn title(&self) -> &'static str {
         self.service.title
     }
@@ -77,28 +77,35 @@ impl Account {
 
     /// Calls an operation once and returns its success.
     ///
-    /// Where the credentials have run out in the meantime, new ones are looked
-    /// for and the call is made with them: the first one had no effect.
+    /// If the credentials have expired meanwhile, they are renewed and the call is repeated: the first
+    /// one had no effect.
     pub async fn call(&self, operation: &'static str, body: Bytes) -> Result<Response<Bytes>, Miss> {
-        let keys = self.wallet.keys().await.map_err(Miss::NoEffect)?;
-        let answer = self.send(operation, body.clone(), &keys).await?;
+        let credentials = self.provider.credentials().await.map_err(Miss::NoEffect)?;
+        let answer = self.send(operation, body.clone(), &credentials).await?;
         if answer.status().is_success() {
             return Ok(answer);
         }
-        let expired = Refusal::read(&answer)
-            .is_some_and(|refusal| refusal::meaning(&refusal.code) == Some(Meaning::Expired));
-        if expired && let Some(keys) = self.wallet.replace(&keys).await.map_err(Miss::NoEffect)? {
-            let answer = self.send(operation, body, &keys).await?;
+        let expired = ErrorResponse::read(&answer)
+            .is_some_and(|error| errors::class_of(&error.code) == Some(ErrorClass::Expired));
+        if expired
+            && let Some(credentials) = self.provider.replace(&credentials).await.map_err(Miss::NoEffect)?
+        {
+            let answer = self.send(operation, body, &credentials).await?;
             return if answer.status().is_success() { Ok(answer) } else { Err(self.miss(&answer)) };
         }
         Err(self.miss(&answer))
     }
 
     fn miss(&self, answer: &Response<Bytes>) -> Miss {
-        refusal::miss(self.service.title, answer, &self.help.missing, &self.help.denied)
+        errors::miss(self.service.title, answer, &self.hints.missing, &self.hints.denied)
     }
 
-    async fn send(&self, operation: &'static str, body: Bytes, keys: &Keys) -> Result<Response<Bytes>, Miss> {
+    async fn send(
+        &self,
+        operation: &'static str,
+        body: Bytes,
+        credentials: &Credentials,
+    ) -> Result<Response<Bytes>, Miss> {
         let mut request = Request::new(body);
         *request.method_mut() = http::Method::POST;
         *request.uri_mut() = self.endpoint.clone();
@@ -107,25 +114,25 @@ impl Account {
         let headers = request.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-amz-json-1.1"));
         headers.insert(HeaderName::from_static("x-amz-target"), target);
-        sign(&mut request, keys, self.service.name, &self.region, self.clock.now())
+        sign(&mut request, credentials, self.service.name, &self.region, self.clock.now())
             .map_err(Miss::NoEffect)?;
         let answer = self.http.send(request).await.map_err(|failure| answer::lost(self.title(), &failure))?;
-        Ok(without(keys, answer))
+        Ok(without(credentials, answer))
     }
 }
 
-/// The answer without what could be repeated of the keys.
-fn without(keys: &Keys, answer: Response<Bytes>) -> Response<Bytes> {
+/// Returns the response without credentials that it may repeat.
+fn without(credentials: &Credentials, answer: Response<Bytes>) -> Response<Bytes> {
     // A success is read by position only, and nothing of it is shown.
     if answer.status().is_success() {
         return answer;
     }
     let hide = |answer, secret: &Secret| answer::without(secret, answer);
-    let answer = hide(answer, &keys.secret);
-    keys.token.iter().fold(answer, hide)
+    let answer = hide(answer, &credentials.secret);
+    credentials.token.iter().fold(answer, hide)
 }
 
-/// Notes what a person can mend; the rest is an error.
+/// Notes errors that the user can fix as failed checks; returns all others.
 pub fn failed(checks: &mut Checks, name: &str, miss: Miss) -> Result<()> {
     let error = miss.into_error();
     match error.kind() {
