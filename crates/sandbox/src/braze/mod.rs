@@ -26,7 +26,7 @@ use tidegate_model::{Clock, Http, HttpFailure, Result, SandboxRole, SandboxTools
 
 use self::limits::RateLimits;
 use self::reply::{message, reply};
-use crate::faults::{Fate, FaultPlan, Turn};
+use crate::faults::{FaultPlan, RequestOutcome, Turn};
 use tidegate_profiles::{Durability, Profiles};
 
 /// Largest body. Source: Braze docs, API limits.
@@ -86,20 +86,20 @@ impl Http for Sandbox {
 
         let turn = self.faults.turn().await;
         let mut allowance = self.limits.take(request.uri().path(), now);
-        let mut response = if turn.fate == Fate::Revoked || !has_key(&request) {
+        let mut response = if turn.outcome == RequestOutcome::Revoked || !has_key(&request) {
             message(401, "Invalid API Key")
-        } else if turn.fate == Fate::Throttled {
+        } else if turn.outcome == RequestOutcome::Throttled {
             allowance = limits::exhausted(allowance, now);
             message(429, "Rate Limited")
         } else if !allowance.allowed {
             message(429, "Rate Limited")
-        } else if turn.fate == Fate::Unavailable {
+        } else if turn.outcome == RequestOutcome::Unavailable {
             message(503, "Service Unavailable")
         } else {
             let desk = Arc::clone(&self.desk);
             blocking(move || desk.serve(&request, turn, now)).await
         };
-        if turn.fate == Fate::Dropped {
+        if turn.outcome == RequestOutcome::Dropped {
             return Err(FaultPlan::dropped());
         }
         allowance.write(response.headers_mut());

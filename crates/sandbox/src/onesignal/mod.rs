@@ -28,7 +28,7 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use jiff::Timestamp;
 use tidegate_model::{Clock, Error, ErrorKind, Http, HttpFailure, SandboxRole, SandboxTools};
 
-use crate::faults::{Fate, FaultPlan, Turn};
+use crate::faults::{FaultPlan, RequestOutcome, Turn};
 use journey::Journeys;
 use limits::RateLimits;
 use reply::{Reply, Stop};
@@ -67,13 +67,13 @@ impl Http for Sandbox {
             return Ok(self.inspect(what).await.into_response());
         }
         let turn = self.faults.turn().await;
-        let reply = match turn.fate {
-            Fate::Revoked => Reply::access_denied(),
-            Fate::Throttled => Reply::slow_down(),
-            Fate::Unavailable => Reply::unavailable(),
-            Fate::Served | Fate::Dropped => self.serve(route, request, turn).await,
+        let reply = match turn.outcome {
+            RequestOutcome::Revoked => Reply::access_denied(),
+            RequestOutcome::Throttled => Reply::slow_down(),
+            RequestOutcome::Unavailable => Reply::unavailable(),
+            RequestOutcome::Served | RequestOutcome::Dropped => self.serve(route, request, turn).await,
         };
-        if turn.fate == Fate::Dropped {
+        if turn.outcome == RequestOutcome::Dropped {
             return Err(FaultPlan::dropped());
         }
         Ok(reply.into_response())

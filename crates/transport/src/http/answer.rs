@@ -1,11 +1,11 @@
-//! What an answer that is no success means for the items of its request.
+//! The effect of an unsuccessful response on the items of its request.
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use jiff::Timestamp;
 use tidegate_model::{Error, ErrorKind, HttpFailure, Reason, Receipt, Result, Secret};
 
-/// How much of a body is repeated to people.
+/// How much of a body is quoted in messages.
 const EXCERPT_CHARS_MAX: usize = 200;
 
 /// Shorter keys are those of a sandbox: any word, which answers may hold anyway.
@@ -23,7 +23,7 @@ pub fn without(key: &Secret, mut answer: Response<Bytes>) -> Response<Bytes> {
     answer
 }
 
-/// A request without its success.
+/// A request that did not succeed.
 #[derive(Debug)]
 pub enum Miss {
     /// None of the items took effect.
@@ -33,7 +33,7 @@ pub enum Miss {
 }
 
 impl Miss {
-    /// The result of the delivery: an error, or `items` times "unknown".
+    /// Returns the result of the delivery: an error, or `items` unknown outcomes.
     pub fn settle(self, items: usize) -> Result<Receipt> {
         match self {
             Miss::NoEffect(error) => Err(error),
@@ -41,7 +41,7 @@ impl Miss {
         }
     }
 
-    /// The failure where an effect does not matter: reading, checking.
+    /// Returns the error, if an effect does not matter: reading, checking.
     pub fn into_error(self) -> Error {
         match self {
             Miss::NoEffect(error) => error,
@@ -50,7 +50,7 @@ impl Miss {
     }
 }
 
-/// Reads a status that is no success the way HTTP defines it.
+/// Converts an unsuccessful status as HTTP defines it.
 ///
 /// `vendor` starts the sentence; `until` is when a throttled request is
 /// acceptable again, where the vendor said so. 503 is taken at its word: the
@@ -72,7 +72,7 @@ pub fn miss(vendor: &str, answer: &Response<Bytes>, until: Option<Timestamp>) ->
     Miss::NoEffect(Error::new(kind, sentence(vendor, answer)))
 }
 
-/// A success whose body cannot be read: what it did is not known.
+/// Converts a success with an unreadable body: its effect is unknown.
 pub fn unreadable(vendor: &str, answer: &Response<Bytes>) -> Miss {
     Miss::Unknown(Reason::new(
         "answer_unreadable",
@@ -80,12 +80,12 @@ pub fn unreadable(vendor: &str, answer: &Response<Bytes>) -> Miss {
     ))
 }
 
-/// Reads the lack of an answer.
+/// Converts the lack of a response.
 pub fn lost(vendor: &str, failure: &HttpFailure) -> Miss {
     match failure {
         HttpFailure::NotSent(why) => Miss::NoEffect(
             Error::new(ErrorKind::Unavailable, format!("{vendor} cannot be reached: {why}"))
-                .hint("check the address, the network and the proxy; it is tried again by itself"),
+                .hint("check the address, the network and the proxy; it is retried automatically"),
         ),
         HttpFailure::AnswerLost(why) => Miss::Unknown(Reason::new(
             "answer_lost",
@@ -106,8 +106,8 @@ fn sentence(vendor: &str, answer: &Response<Bytes>) -> String {
     format!("{vendor} answered {}: {said}", status.as_u16()).trim_end_matches([':', ' ']).to_owned()
 }
 
-/// What a body says to people: its message where it is JSON, else its first
-/// words; at most 200 characters, and nothing that could be a row's value.
+/// Returns the message of a JSON body, else its first words; at most 200 characters, and nothing that
+/// could be a row's value.
 pub fn excerpt(body: &[u8]) -> String {
     let text = match serde_json::from_slice::<serde_json::Value>(body) {
         Ok(value) => message_in(&value).unwrap_or_default().to_owned(),
@@ -139,7 +139,7 @@ fn message_in(value: &serde_json::Value) -> Option<&str> {
     }
 }
 
-/// Addresses and long numbers are rows talking, not the vendor.
+/// Addresses and long numbers may be values of rows.
 fn looks_like_a_value(word: &str) -> bool {
     word.contains('@') || word.bytes().filter(u8::is_ascii_digit).count() >= 5
 }
