@@ -69,7 +69,7 @@ async fn a_certificate_is_checked_where_it_should_be() {
         .check(None)
         .await
         .expect_err("no certificate");
-    assert!(error.message().contains("holds no certificate"), "{error:?}");
+    assert!(error.message().contains("contains no certificate"), "{error:?}");
     let error = database
         .source_with(json!({ "tls": "verify-full", "ca_file": "no/such.pem" }))
         .check(None)
