@@ -5,12 +5,12 @@
 
 mod commit;
 mod errors;
+mod file_layout;
 mod fit;
-mod form;
 mod runtime;
 mod settings;
 mod sink;
-mod stage;
+mod staged;
 mod table;
 
 use std::sync::Arc;

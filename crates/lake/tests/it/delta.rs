@@ -164,7 +164,7 @@ async fn the_check_proves_writing_and_says_what_becomes_of_the_table() {
     let after = sink.check().await.expect("checks");
 
     assert!(before.passed() && after.passed(), "{before:?} {after:?}");
-    assert_eq!(before.0.last().expect("check").detail, "is made with the first delivery");
+    assert_eq!(before.0.last().expect("check").detail, "is created with the first delivery");
     assert_eq!(after.0.last().expect("check").detail, "is at version 1 and has every column");
     assert!(
         crate::support::files_below(&project.path().join("lake"), "")

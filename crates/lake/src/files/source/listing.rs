@@ -53,7 +53,7 @@ impl Pattern {
     /// The files that fit, in the order in which they are read.
     ///
     /// # Errors
-    /// [`ErrorKind::Missing`] where the folder is not there, [`ErrorKind::Denied`]
+    /// [`ErrorKind::Missing`] if the folder is not there, [`ErrorKind::Denied`]
     /// where it may not be read.
     pub fn list(&self, folder: &Path) -> Result<Vec<Found>, Error> {
         let mut found = Vec::new();
