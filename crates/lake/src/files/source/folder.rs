@@ -12,7 +12,7 @@ use tidegate_model::{
 use tidegate_transport::storage::LakeSettings;
 
 use super::listing::{Found, Pattern, explain};
-use super::place::Place;
+use super::offsets::FileOffsets;
 use super::reading::Reading;
 use super::settings::{Files, Format};
 use super::shape::merge;
@@ -52,8 +52,8 @@ impl FilesSource {
     }
 
     fn missing(&self, files: &Files) -> Error {
-        let place = self.folder.display();
-        Error::new(ErrorKind::Missing, format!("no file in {place} fits `{}`", files.pattern.text()))
+        let folder = self.folder.display();
+        Error::new(ErrorKind::Missing, format!("no file in {folder} matches `{}`", files.pattern.text()))
             .hint("correct the pattern; `*` does not reach into folders, `**/` does")
     }
 
@@ -125,10 +125,10 @@ async fn blocking<T: Send + 'static>(
         .map_err(|cause| Error::internal("reading a folder was cut short").caused_by(cause))?
 }
 
-fn kept_place(folder: &Path, reach: &Reach) -> Result<Place, Error> {
+fn stored_offsets(folder: &Path, reach: &Reach) -> Result<FileOffsets, Error> {
     match reach {
-        Reach::Everything => Ok(Place::default()),
-        Reach::After { checkpoint, .. } => Place::of(checkpoint.as_ref()),
+        Reach::Everything => Ok(FileOffsets::default()),
+        Reach::After { checkpoint, .. } => FileOffsets::of(checkpoint.as_ref()),
         Reach::Cursor { .. } => Err(Error::settings(format!("files in {} have no cursor", folder.display()))
             .hint("leave `cursor` out: a run reads what is new by itself")),
     }
@@ -164,12 +164,12 @@ impl Source for FilesSource {
         reach: &Reach,
         batch_rows: usize,
     ) -> Result<Feed<Row>, Error> {
-        let place = kept_place(&self.folder, reach)?;
+        let offsets = stored_offsets(&self.folder, reach)?;
         let (source, files) = (self.clone(), Files::of(selection)?);
         let looked = files.clone();
         let columns = blocking(move || Ok(source.look(&looked)?.1)).await?;
         let columns = Columns::new(columns.into_iter().map(|column| column.name));
-        Ok(Reading { folder: self.folder.clone(), files, columns, place, batch_rows }.feed())
+        Ok(Reading { folder: self.folder.clone(), files, columns, offsets, batch_rows }.feed())
     }
 
     fn keeps_place(&self) -> bool {
