@@ -8,7 +8,7 @@
 //!
 //! The other way, message events come from OneSignal's event streams:
 //!
-//! - `template` is the body to paste there, `events` and `mend` read what it makes,
+//! - `template` is the body to paste there, `events` and `repair` read its output,
 //! - `ingest` receives it.
 //!
 //! Waiting and sending again are the engine's.
@@ -18,11 +18,11 @@ mod client;
 mod encode;
 mod events;
 mod ingest;
-mod mend;
 mod outcome;
 mod partial;
 mod platform;
 mod profile;
+mod repair;
 mod settings;
 mod setup;
 mod template;

@@ -112,7 +112,7 @@ pub(super) fn refused(items: usize, what: &str, status: StatusCode) -> Error {
     )
 }
 
-/// Settles what concerns every kind of call: no answer, credentials, limits, outages.
+/// Handles what concerns every kind of call: no response, credentials, limits, outages.
 fn heard(answer: Answer, now: Timestamp) -> Result<Response<Bytes>, Miss> {
     let response = answer?;
     let status = response.status();

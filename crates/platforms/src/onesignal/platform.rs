@@ -89,7 +89,7 @@ impl Platform for OneSignal {
 #[async_trait]
 impl Destination<Record> for OneSignal {
     async fn check(&self) -> Result<Checks, Error> {
-        /// A user that nobody has; that OneSignal says so proves the key.
+        /// A user that does not exist; the response that it does not proves the key.
         const NOBODY: &str = "tidegate-check";
         let mut checks = Checks::default();
         let name = "API key reaches the app";

@@ -125,11 +125,11 @@ fn request(target: &MessageEvents, body: String) -> Option<Request<Bytes>> {
 
 /// The bodies of a journey, in order.
 fn message_events(app_id: &str, event: &Happened) -> Vec<String> {
-    let fate = hash(&[&event.id, "fate"]).0 % 100;
+    let share = hash(&[&event.id, "share"]).0 % 100;
     let steps = [
         ("message.push.sent", SignedDuration::ZERO, true),
-        ("message.push.received", SignedDuration::from_millis(350), fate < 85),
-        ("message.push.clicked", SignedDuration::from_millis(4_200), fate < 25),
+        ("message.push.received", SignedDuration::from_millis(350), share < 85),
+        ("message.push.clicked", SignedDuration::from_millis(4_200), share < 25),
     ];
     let steps = steps.into_iter().filter(|(.., happens)| *happens);
     steps.map(|(kind, after, _)| message_event::body(&members(app_id, event, kind, after))).collect()

@@ -100,24 +100,24 @@ impl Sandbox {
         reply
     }
 
-    /// Runs `work` in one transaction; what is refused has no effect.
+    /// Runs `work` in one transaction; a rejected request has no effect.
     async fn transact<W>(&self, now: Timestamp, work: W) -> Reply
     where
         W: FnOnce(&Session<'_>) -> Result<Reply, Stop> + Send + 'static,
     {
         let profiles = Arc::clone(&self.profiles);
         let worked = tokio::task::spawn_blocking(move || {
-            let mut refusal = None;
+            let mut rejection = None;
             let done = profiles.transact(now, |session| {
                 work(session).map_err(|stop| match stop {
                     Stop::Refused(reply) => {
-                        refusal = Some(reply);
-                        Error::new(ErrorKind::Refused, "the sandbox refuses the request")
+                        rejection = Some(reply);
+                        Error::new(ErrorKind::Refused, "the sandbox rejects the request")
                     }
                     Stop::Failed(error) => error,
                 })
             });
-            done.or_else(|error| refusal.ok_or(error))
+            done.or_else(|error| rejection.ok_or(error))
         });
         match worked.await {
             Ok(Ok(reply)) => reply,

@@ -6,14 +6,14 @@ async fn deliver(records: &[Record], status: u16, body: &str) -> Result<Receipt,
 }
 
 /// The codes of the outcomes, `ok` where delivered and `?` where in doubt.
-fn fates(receipt: &Receipt) -> Vec<String> {
-    let fate = |outcome: &Outcome| match outcome {
+fn outcomes(receipt: &Receipt) -> Vec<String> {
+    let shown = |outcome: &Outcome| match outcome {
         Outcome::Delivered => "ok".to_owned(),
         Outcome::Rejected(reason) => reason.code.to_string(),
         Outcome::Deferred(_) => "later".to_owned(),
         Outcome::Unknown(_) => "?".to_owned(),
     };
-    receipt.outcomes.iter().map(fate).collect()
+    receipt.outcomes.iter().map(shown).collect()
 }
 
 fn error(user: &str, id: Option<&Record>, code: &str) -> Value {
@@ -26,7 +26,7 @@ fn error(user: &str, id: Option<&Record>, code: &str) -> Value {
 
 async fn fates_after(records: &[Record], errors: &[Value]) -> Vec<String> {
     let body = json!({ "errors": errors }).to_string();
-    fates(&deliver(records, 202, &body).await.expect("receipt"))
+    outcomes(&deliver(records, 202, &body).await.expect("receipt"))
 }
 
 #[tokio::test]
@@ -134,7 +134,7 @@ async fn an_error_that_names_nobody_leaves_the_rest_in_doubt() {
 async fn an_accepted_answer_that_cannot_be_read_leaves_everything_in_doubt() {
     for body in ["<html>", "[]", "\"ok\"", r#"{"errors":"some"}"#] {
         let receipt = deliver(&[event(1, "a"), event(2, "b")], 202, body).await.expect("receipt");
-        assert_eq!(fates(&receipt), ["?", "?"], "{body}");
+        assert_eq!(outcomes(&receipt), ["?", "?"], "{body}");
     }
 }
 
@@ -182,11 +182,11 @@ async fn the_setting_to_mend_is_named_when_the_key_is_refused() {
 async fn a_failure_on_their_way_leaves_every_event_in_doubt() {
     for status in [500, 502, 504, 524, 408] {
         let receipt = deliver(&[event(1, "a"), event(2, "b")], status, "").await.expect("receipt");
-        assert_eq!(fates(&receipt), ["?", "?"], "{status}");
+        assert_eq!(outcomes(&receipt), ["?", "?"], "{status}");
     }
     let lost = Script::saying(Err(HttpFailure::AnswerLost("reset".into())));
     let receipt = open(ObjectKind::Event, &lost).deliver(&[event(1, "a")]).await.expect("receipt");
-    assert_eq!(fates(&receipt), ["?"]);
+    assert_eq!(outcomes(&receipt), ["?"]);
 }
 
 #[tokio::test]
