@@ -8,7 +8,7 @@ use tidegate_model::{Error, ErrorKind, Outcome, Reason, Receipt, Result};
 use super::client::{self, VENDOR};
 use tidegate_transport::http::answer;
 
-/// The answer of `/users/track`, also when it is a refusal.
+/// The response of `/users/track`, also if it is an error.
 ///
 /// Source: Braze docs, POST /users/track, "Response".
 #[derive(Deserialize)]
@@ -75,7 +75,7 @@ pub(super) fn of_track(answer: &Response<Bytes>, array: &str, items: usize) -> R
         return Ok(receipt);
     }
 
-    // An error without a place could be any of the others', unless the count says otherwise.
+    // An error without an index could be any of the others', unless the count says otherwise.
     let processed = match array {
         "events" => said.events_processed,
         "purchases" => said.purchases_processed,
@@ -108,8 +108,8 @@ fn reason(what: &str) -> Reason {
 /// The receipt of a request that holds as a whole or not at all: deletions, catalog items.
 pub(super) fn of_whole(answer: &Response<Bytes>, permission: &str, items: usize) -> Result<Receipt> {
     if !answer.status().is_success() {
-        return match refusal(answer) {
-            Some(refusal) if refusal.storage_is_full() => Err(storage_is_full()),
+        return match error_response(answer) {
+            Some(error) if error.storage_is_full() => Err(storage_is_full()),
             Some(CatalogError { id, message }) if items == 1 => {
                 let outcomes = vec![Outcome::Rejected(Reason::new(id, message))];
                 Ok(Receipt { outcomes, pace: client::pace(answer.headers()) })
@@ -145,15 +145,15 @@ impl CatalogError {
 }
 
 /// The reason of a 400 about catalog items; the storage of the plan goes before others.
-fn refusal(answer: &Response<Bytes>) -> Option<CatalogError> {
+fn error_response(answer: &Response<Bytes>) -> Option<CatalogError> {
     #[derive(Deserialize)]
-    struct Refusal {
+    struct ErrorResponse {
         errors: Vec<CatalogError>,
     }
     if answer.status() != StatusCode::BAD_REQUEST {
         return None;
     }
-    let mut errors = serde_json::from_slice::<Refusal>(answer.body()).ok()?.errors;
+    let mut errors = serde_json::from_slice::<ErrorResponse>(answer.body()).ok()?.errors;
     errors.sort_by_key(|error| !error.storage_is_full());
     errors.into_iter().next()
 }

@@ -64,8 +64,8 @@ struct Desk {
     packing_total: AtomicBool,
 }
 
-/// The answer to a request that cannot be served.
-type Refusal = Box<Response<Bytes>>;
+/// The response to a request that cannot be served.
+type ErrorResponse = Box<Response<Bytes>>;
 
 /// A request that got through.
 struct Call<'a> {
@@ -166,16 +166,16 @@ impl Desk {
 }
 
 impl Call<'_> {
-    /// The body as a JSON object, or the refusal.
-    fn object(&self) -> Result<Map<String, Value>, Refusal> {
+    /// Returns the body as a JSON object, or the error response.
+    fn object(&self) -> Result<Map<String, Value>, ErrorResponse> {
         match serde_json::from_slice(self.body) {
             Ok(Value::Object(object)) => Ok(object),
             _ => Err(message(400, "The request body is not a JSON object").into()),
         }
     }
 
-    /// The up to 50 objects under `name`, or the refusal.
-    fn list(&self, name: &str) -> Result<Vec<Value>, Refusal> {
+    /// Returns the up to 50 objects under `name`, or the error response.
+    fn list(&self, name: &str) -> Result<Vec<Value>, ErrorResponse> {
         let list = match self.object()?.remove(name) {
             Some(Value::Array(list)) if !list.is_empty() => list,
             _ => return Err(message(400, &format!("'{name}' is required")).into()),

@@ -68,7 +68,7 @@ async fn an_error_without_a_place_leaves_the_others_in_doubt_unless_the_count_cl
 }
 
 #[tokio::test]
-async fn every_refusal_has_its_kind_and_its_next_step() {
+async fn every_error_response_has_its_kind_and_its_next_step() {
     let error = answered(400, r#"{"message":"Max Input Length Exceeded"}"#).await.expect_err("refused");
     assert_eq!(error.kind(), ErrorKind::Refused);
     assert_eq!(error.message(), "Braze answered 400: Max Input Length Exceeded");
