@@ -61,7 +61,7 @@ fn open(settings: &Value, folder: &TempDir) -> Arc<dyn Ingest> {
     super::ingest::open(&settings_of(settings), &tools(folder.path())).expect("settings")
 }
 
-/// Status and body; a refusal has its type and its request's id.
+/// Status and body; an error response has its type and its request's id.
 fn shown(received: &Received) -> (u16, Value) {
     let body: Value = serde_json::from_slice(received.answer.body()).expect("JSON");
     let status = received.answer.status();
