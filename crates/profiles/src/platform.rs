@@ -137,7 +137,7 @@ impl Store {
     }
 }
 
-/// Puts one record in its place.
+/// Applies one record.
 fn put(session: &Session<'_>, catalog: &str, record: &Record) -> Result<Outcome> {
     match &record.body {
         Body::CatalogItem { id, fields } => {

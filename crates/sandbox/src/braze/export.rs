@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use tidegate_model::{Identity, Result};
 
 use super::{Call, Desk, message, reply};
-use tidegate_profiles::{Happening, Session, UserId};
+use tidegate_profiles::{ActivitySummary, Session, UserId};
 
 /// Attributes that are fields of their own. The others are custom attributes.
 const STANDARD: [&str; 13] = [
@@ -119,7 +119,7 @@ fn profile(session: &Session<'_>, id: UserId, fields: Option<&[&str]>) -> Result
     Ok(Some(Value::Object(out)))
 }
 
-fn tally(summary: &Happening) -> Value {
+fn tally(summary: &ActivitySummary) -> Value {
     json!({
         "name": summary.name,
         "first": summary.first.to_string(),
