@@ -1,9 +1,9 @@
-//! The fates of one batch, and the rows of one intent, as bytes.
+//! The statuses of one batch, and the rows of one intent, as bytes.
 
 use tidegate_model::store::{Delivered, Fate, IntentRow, RowFate};
 use tidegate_model::{Error, Fingerprint};
 
-use super::fates::{self, Fates};
+use super::status_runs::{self, StatusRuns};
 use crate::codec::{Reader, Texts, Writer};
 
 const VERSION: u8 = 1;
@@ -15,7 +15,7 @@ pub(crate) fn encode(delivered: &[Delivered], others: &[RowFate]) -> Result<Vec<
     let texts: usize = others.iter().map(|row| row.user.len() + row.key_text.len()).sum();
     let count = count(delivered, others);
     let mut writer = Writer::with_capacity(16 + count * 21 + joined + texts);
-    fates::write(&mut writer, count - others.len(), others.iter().map(|row| &row.fate));
+    status_runs::write(&mut writer, count - others.len(), others.iter().map(|row| &row.fate));
     delivered.iter().flat_map(Delivered::rows).for_each(|row| writer.fingerprint(*row));
     others.iter().for_each(|row| writer.fingerprint(row.row));
     let key_texts = delivered.iter().map(Delivered::key_texts);
@@ -25,15 +25,15 @@ pub(crate) fn encode(delivered: &[Delivered], others: &[RowFate]) -> Result<Vec<
     writer.finish(VERSION)
 }
 
-/// How many rows these are.
+/// Returns the number of rows.
 pub(crate) fn count(delivered: &[Delivered], others: &[RowFate]) -> usize {
     delivered.iter().map(Delivered::len).sum::<usize>() + others.len()
 }
 
 /// The rows of a batch, column by column as they were written.
 pub(crate) struct Block {
-    /// What became of each row.
-    pub(crate) fates: Fates,
+    /// The status of each row, as runs.
+    pub(crate) statuses: StatusRuns,
     /// The hash of each row.
     pub(crate) rows: Vec<Fingerprint>,
     /// The key of each row as text.
@@ -54,18 +54,18 @@ impl Block {
     /// Reads a block.
     pub(crate) fn decode(block: &[u8]) -> Result<Block, Error> {
         let mut reader = Reader::open(block, VERSION)?;
-        let fates = fates::read(&mut reader)?;
-        let rows = reader.fingerprints(fates.len())?;
-        let key_texts = reader.texts(fates.len())?;
-        let users = reader.texts(fates.len())?;
+        let statuses = status_runs::read(&mut reader)?;
+        let rows = reader.fingerprints(statuses.len())?;
+        let key_texts = reader.texts(statuses.len())?;
+        let users = reader.texts(statuses.len())?;
         reader.end()?;
-        Ok(Block { fates, rows, key_texts, users })
+        Ok(Block { statuses, rows, key_texts, users })
     }
 
     /// The rows in order.
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = BlockRow<'_>> {
         self.rows.iter().enumerate().map(|(at, row)| BlockRow {
-            fate: self.fates.get(at).unwrap_or(&Fate::Delivered),
+            fate: self.statuses.get(at).unwrap_or(&Fate::Delivered),
             row: *row,
             key_text: self.key_texts.get(at).unwrap_or_default(),
             user: self.users.get(at).unwrap_or_default(),

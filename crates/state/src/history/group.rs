@@ -14,9 +14,9 @@ use parquet::file::writer::SerializedFileWriter;
 use tidegate_model::{Fingerprint, ObjectKind, Reason, RunId};
 
 use super::block::Block;
-use super::fates::Fates;
+use super::dictionary::DictionaryColumn;
 use super::pages;
-use super::words::Words;
+use super::status_runs::StatusRuns;
 
 const RUN: &str = "run";
 const OBJECT: &str = "object";
@@ -26,9 +26,9 @@ const ROW_HASH: &str = "row_hash";
 /// A row group under construction.
 pub(super) struct Group {
     rows: usize,
-    run: Words,
-    object: Words,
-    fate: Words,
+    run: DictionaryColumn,
+    object: DictionaryColumn,
+    fate: DictionaryColumn,
     /// All hashes, one after the other.
     hashes: Vec<u8>,
     /// The other columns, in the order of the schema.
@@ -37,36 +37,36 @@ pub(super) struct Group {
 
 /// The rows of one block as columns.
 pub(super) struct Rows {
-    fates: Fates,
+    statuses: StatusRuns,
     hashes: Vec<Fingerprint>,
     /// Those of [`Group::values`].
     values: [ArrayRef; 5],
 }
 
 impl Rows {
-    /// The rows of a block that was settled at `at`.
+    /// Returns the rows of a block that was committed at `at`.
     pub(super) fn of(at: Timestamp, block: Block) -> Result<Rows, ArrowError> {
-        let Block { fates, rows, key_texts, users } = block;
-        let times = TimestampMicrosecondArray::from_value(at.as_microsecond(), fates.len());
+        let Block { statuses, rows, key_texts, users } = block;
+        let times = TimestampMicrosecondArray::from_value(at.as_microsecond(), statuses.len());
         let values: [ArrayRef; 5] = [
             Arc::new(times.with_timezone("UTC")),
             Arc::new(users.into_array()?),
             Arc::new(key_texts.into_array()?),
-            Arc::new(reasons(&fates, |reason| &reason.code)),
-            Arc::new(reasons(&fates, |reason| &reason.message)),
+            Arc::new(reasons(&statuses, |reason| &reason.code)),
+            Arc::new(reasons(&statuses, |reason| &reason.message)),
         ];
-        Ok(Rows { fates, hashes: rows, values })
+        Ok(Rows { statuses, hashes: rows, values })
     }
 
     /// How many these are.
     pub(super) fn len(&self) -> usize {
-        self.fates.len()
+        self.statuses.len()
     }
 }
 
-fn reasons(fates: &Fates, part: impl for<'a> Fn(&'a Reason) -> &'a str) -> StringArray {
-    let mut builder = StringBuilder::with_capacity(fates.len(), 0);
-    for (fate, rows) in fates.runs() {
+fn reasons(statuses: &StatusRuns, part: impl for<'a> Fn(&'a Reason) -> &'a str) -> StringArray {
+    let mut builder = StringBuilder::with_capacity(statuses.len(), 0);
+    for (fate, rows) in statuses.runs() {
         match fate.reason() {
             Some(reason) => builder.append_value_n(part(reason), rows),
             None => builder.append_nulls(rows),
@@ -99,7 +99,7 @@ impl Group {
         self.rows += rows.len();
         self.run.add(run.as_str(), rows.len());
         self.object.add(object.as_str(), rows.len());
-        for (fate, rows) in rows.fates.runs() {
+        for (fate, rows) in rows.statuses.runs() {
             self.fate.add(fate.kind().as_str(), rows);
         }
         self.hashes.extend(rows.hashes.iter().flat_map(|hash| hash.0.to_be_bytes()));
@@ -147,11 +147,11 @@ mod tests {
     use crate::history::parquet::{GROUP_ROWS, HistoryWriter};
     use crate::history::{Filter, block, read};
 
-    /// So many delivered rows, then all kinds of fates mixed.
+    /// So many delivered rows, then all statuses mixed.
     fn block(delivered: usize, mixed: usize) -> Block {
         let mut rows = Delivered::default();
-        for place in 0..delivered {
-            rows.push(place as u32, Fingerprint(0), Fingerprint(1), |out| out.push_str("key"), "ann");
+        for row in 0..delivered {
+            rows.push(row as u32, Fingerprint(0), Fingerprint(1), |out| out.push_str("key"), "ann");
         }
         let others = (0..mixed).map(|at| RowFate {
             key: Fingerprint(0),
@@ -160,7 +160,7 @@ mod tests {
             user: format!("user {}", at % 7).into(),
             fate: match at % 11 {
                 0..5 => Fate::Rejected(Reason::new("no", format!("not {}", at % 3))),
-                5 | 8 => Fate::InDoubt(Reason::new("lost", "nobody knows")),
+                5 | 8 => Fate::InDoubt(Reason::new("lost", "no response")),
                 _ => Fate::Delivered,
             },
             payload: None,

@@ -145,9 +145,9 @@ fn predicate(
 ) -> ArrowPredicateFn<impl FnMut(RecordBatch) -> Result<BooleanArray, ArrowError> + Send + 'static> {
     ArrowPredicateFn::new(mask, move |batch: RecordBatch| {
         let users = batch.column(0).as_string::<i32>();
-        let fates = batch.column(1).as_string::<i32>();
+        let statuses = batch.column(1).as_string::<i32>();
         let wanted = |at: usize| {
-            filter.fate.is_none_or(|fate| fates.value(at) == fate.as_str())
+            filter.fate.is_none_or(|fate| statuses.value(at) == fate.as_str())
                 && filter.user.as_ref().is_none_or(|user| users.value(at) == user)
         };
         Ok((0..batch.num_rows()).map(|at| Some(wanted(at))).collect())

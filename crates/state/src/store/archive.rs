@@ -181,7 +181,7 @@ impl Task {
             return Ok(());
         };
         let blocks = (first.seq, group.last().unwrap_or(first).seq);
-        let path = self.history.place(&first.sync, first.day, run, blocks);
+        let path = self.history.path_of(&first.sync, first.day, run, blocks);
         let (sync, name, object) = (first.sync.clone(), run.clone(), first.object);
         let mut writer = blocking(move || HistoryWriter::create(path, &sync, name, object)).await?;
         for page in pages(group) {

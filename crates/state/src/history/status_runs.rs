@@ -1,5 +1,5 @@
-//! The fates of rows in order, as bytes and as runs: thousands of rows one after the
-//! other are delivered, and then cost as much as one.
+//! The statuses of rows in order, as bytes and as runs: thousands of consecutive rows are delivered,
+//! and cost as much as one.
 
 use std::collections::HashMap;
 
@@ -12,26 +12,26 @@ const DELIVERED: u8 = 0;
 const REJECTED: u8 = 1;
 const IN_DOUBT: u8 = 2;
 
-/// What became of each row.
+/// The status of each row, as runs.
 #[derive(Default)]
-pub(crate) struct Fates {
-    /// Each with the place behind its last row.
+pub(crate) struct StatusRuns {
+    /// Each with the index after its last row.
     runs: Vec<(Fate, usize)>,
 }
 
-impl Fates {
-    /// How many rows these are.
+impl StatusRuns {
+    /// Returns the number of rows.
     pub(crate) fn len(&self) -> usize {
         self.runs.last().map_or(0, |(_, end)| *end)
     }
 
-    /// What became of one row.
+    /// Returns the status of one row.
     pub(crate) fn get(&self, at: usize) -> Option<&Fate> {
         let run = self.runs.partition_point(|(_, end)| *end <= at);
         self.runs.get(run).map(|(fate, _)| fate)
     }
 
-    /// What became of rows one after the other, and of how many.
+    /// Returns the runs: a status and its number of rows.
     pub(crate) fn runs(&self) -> impl Iterator<Item = (&Fate, usize)> {
         let starts = std::iter::once(0).chain(self.runs.iter().map(|(_, end)| *end));
         self.runs.iter().zip(starts).map(|((fate, end), start)| (fate, end - start))
@@ -46,69 +46,69 @@ impl Fates {
     }
 }
 
-/// A byte for each fate, so many delivered ones first, then the place of each reason in a
-/// list of different ones.
+/// Writes a byte for each status, after so many delivered ones, then the index of each reason in a list
+/// of distinct ones.
 pub(super) fn write<'a>(
     writer: &mut Writer,
     delivered: usize,
-    fates: impl ExactSizeIterator<Item = &'a Fate> + Clone,
+    statuses: impl ExactSizeIterator<Item = &'a Fate> + Clone,
 ) {
-    writer.number(delivered + fates.len());
+    writer.number(delivered + statuses.len());
     writer.repeated(DELIVERED, delivered);
-    for fate in fates.clone() {
+    for fate in statuses.clone() {
         writer.byte(match fate {
             Fate::Delivered => DELIVERED,
             Fate::Rejected(_) => REJECTED,
             Fate::InDoubt(_) => IN_DOUBT,
         });
     }
-    let mut places: HashMap<(&str, &str), usize> = HashMap::new();
+    let mut indexes: HashMap<(&str, &str), usize> = HashMap::new();
     let mut reasons: Vec<&Reason> = Vec::new();
     let mut uses: Vec<usize> = Vec::new();
-    for reason in fates.filter_map(Fate::reason) {
-        let place = *places.entry((&reason.code, &reason.message)).or_insert_with(|| {
+    for reason in statuses.filter_map(Fate::reason) {
+        let index = *indexes.entry((&reason.code, &reason.message)).or_insert_with(|| {
             reasons.push(reason);
             reasons.len() - 1
         });
-        uses.push(place);
+        uses.push(index);
     }
     writer.number(reasons.len());
     writer.texts(reasons.iter().map(|reason| &*reason.code));
     writer.texts(reasons.iter().map(|reason| reason.message.as_str()));
-    for place in uses {
-        writer.number(place);
+    for index in uses {
+        writer.number(index);
     }
 }
 
-pub(super) fn read(reader: &mut Reader) -> Result<Fates, Error> {
+pub(super) fn read(reader: &mut Reader) -> Result<StatusRuns, Error> {
     let count = reader.count(1)?;
     let kinds = reader.bytes(count)?;
     let different = reader.count(2)?;
     let codes = reader.texts(different)?;
     let messages = reader.texts(different)?;
     let mut reason = || {
-        let place = reader.number()?;
-        let (code, message) = codes.get(place).zip(messages.get(place)).ok_or_else(damaged)?;
+        let index = reader.number()?;
+        let (code, message) = codes.get(index).zip(messages.get(index)).ok_or_else(damaged)?;
         Ok::<Reason, Error>(Reason::new(code.to_string(), message.to_string()))
     };
-    let mut fates = Fates::default();
+    let mut statuses = StatusRuns::default();
     for rows in kinds.chunk_by(|one, next| one == next) {
         match rows {
-            [DELIVERED, ..] => fates.push(Fate::Delivered, rows.len()),
+            [DELIVERED, ..] => statuses.push(Fate::Delivered, rows.len()),
             [REJECTED, ..] => {
                 for _ in rows {
-                    fates.push(Fate::Rejected(reason()?), 1);
+                    statuses.push(Fate::Rejected(reason()?), 1);
                 }
             }
             [IN_DOUBT, ..] => {
                 for _ in rows {
-                    fates.push(Fate::InDoubt(reason()?), 1);
+                    statuses.push(Fate::InDoubt(reason()?), 1);
                 }
             }
             _ => return Err(damaged()),
         }
     }
-    Ok(fates)
+    Ok(statuses)
 }
 
 #[cfg(test)]
@@ -118,18 +118,18 @@ mod tests {
     #[test]
     fn rows_with_the_same_fate_are_one_run() {
         let rejected = |code: &'static str| Fate::Rejected(Reason::new(code, "no"));
-        let mut fates = Fates::default();
-        fates.push(Fate::Delivered, 3);
-        fates.push(Fate::Delivered, 2);
-        fates.push(rejected("a"), 1);
-        fates.push(rejected("a"), 1);
-        fates.push(rejected("b"), 1);
+        let mut statuses = StatusRuns::default();
+        statuses.push(Fate::Delivered, 3);
+        statuses.push(Fate::Delivered, 2);
+        statuses.push(rejected("a"), 1);
+        statuses.push(rejected("a"), 1);
+        statuses.push(rejected("b"), 1);
 
-        let runs: Vec<_> = fates.runs().collect();
+        let runs: Vec<_> = statuses.runs().collect();
 
         assert_eq!(runs, [(&Fate::Delivered, 5), (&rejected("a"), 2), (&rejected("b"), 1)]);
-        assert_eq!(fates.get(4), Some(&Fate::Delivered));
-        assert_eq!(fates.get(6), Some(&rejected("a")));
-        assert_eq!(fates.get(8), None);
+        assert_eq!(statuses.get(4), Some(&Fate::Delivered));
+        assert_eq!(statuses.get(6), Some(&rejected("a")));
+        assert_eq!(statuses.get(8), None);
     }
 }
