@@ -12,7 +12,7 @@ use tidegate_model::{
     Clock, Error, Event, Fingerprint, Ingest, Json, Received, Result, Settings, Text, Tools, Value,
 };
 
-use super::body::{Bad, Form, Place, split};
+use super::body::{Bad, EventPosition, Form, split};
 use super::bucket::Bucket;
 use super::fields::find;
 use super::settings::EventsSettings;
@@ -83,8 +83,8 @@ impl EventsIngest {
         let mut twins = HashMap::new();
         let mut scratch = Vec::new();
         let pieces = split(&body, Form::of(content_type.unwrap_or_default()))?;
-        let event = |(place, piece): (Place, &str)| {
-            let found = find(piece, &self.settings.fields).map_err(|why| format!("{place}: {why}"))?;
+        let event = |(position, piece): (EventPosition, &str)| {
+            let found = find(piece, &self.settings.fields).map_err(|why| format!("{position}: {why}"))?;
             let payload = body.slice_ref(piece);
             let id = found.id.unwrap_or_else(|| derived(&payload, &mut twins, &mut scratch));
             Ok(Event {
