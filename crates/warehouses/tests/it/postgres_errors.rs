@@ -1,4 +1,4 @@
-//! What a person reads when something is wrong, and what mends it.
+//! Error messages, and the next step of each.
 
 use futures_util::{StreamExt, TryStreamExt};
 use serde_json::json;
