@@ -20,13 +20,13 @@ pub type OpenPlatform = fn(&Settings, ObjectKind, &Settings, &Tools) -> Result<A
 pub type OpenSink = fn(&Settings, &SinkTarget, &Tools) -> Result<Arc<Sink>, Error>;
 /// Opens an ingest from the settings of its connection.
 pub type OpenIngest = fn(&Settings, &Tools) -> Result<Arc<dyn Ingest>, Error>;
-/// Answers as the platform does when it takes everything.
+/// Answers as the platform does when it accepts everything.
 pub type Rehearse = fn(&http::Request<bytes::Bytes>) -> http::Response<bytes::Bytes>;
 /// Writes the steps of an administrator for a connection of this name, with
 /// these settings and this selection.
 pub type Setup = fn(&ConnectionId, &Settings, Option<&Settings>) -> Result<String, Error>;
 
-/// What every connector is handed instead of making its own.
+/// What every connector is given: HTTP, clock and folders.
 #[derive(Clone)]
 pub struct Tools {
     /// The way to speak HTTP.
@@ -37,7 +37,7 @@ pub struct Tools {
     pub project: PathBuf,
     /// Where embedded parts keep their state.
     pub data: PathBuf,
-    /// Whether this is a rehearsal: nothing outside may change.
+    /// Whether this is a dry run: nothing outside may change.
     pub rehearsal: bool,
 }
 
@@ -65,14 +65,14 @@ pub struct PlatformRole {
     pub target: fn() -> Schema,
     /// Opens it for one kind of object: connection settings, target settings.
     pub open: OpenPlatform,
-    /// What the platform answers when it takes everything: the base of a rehearsal.
+    /// What the platform answers when it accepts everything: the basis of a dry run.
     pub rehearse: Rehearse,
 }
 
 /// What one export writes, and where.
 #[derive(Clone, Debug)]
 pub struct SinkTarget {
-    /// The export: part of what its places at the far side are named by.
+    /// The export: part of the name under which its offset is stored at the sink.
     pub sync: SyncId,
     /// The stream that its events come from.
     pub stream: StreamId,

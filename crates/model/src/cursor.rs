@@ -1,4 +1,4 @@
-//! Where a cursor stands, and how far back a run looks again.
+//! The position of a cursor, and the lookback before it.
 
 use std::cmp::Ordering;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Value;
 
-/// How far behind the cursor a run looks again for rows that came late.
+/// How far before the cursor a run reads again, for rows that were committed late.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Overlap {
@@ -18,7 +18,7 @@ pub enum Overlap {
     Units(u64),
 }
 
-/// The highest cursor value that was settled.
+/// The highest committed cursor value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Position(pub Value);

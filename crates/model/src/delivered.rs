@@ -26,7 +26,7 @@ impl Delivered {
         }
     }
 
-    /// Adds the row at this place of its batch; see [`RowFate`] for the rest.
+    /// Adds the row with this index in its batch; see [`RowResult`] for the rest.
     pub fn push(
         &mut self,
         place: u32,
@@ -72,7 +72,7 @@ impl Delivered {
         &self.users
     }
 
-    /// Each with its place in the batch, as others are kept.
+    /// Returns each result with its index in the batch.
     pub fn fates(&self) -> impl Iterator<Item = (u32, RowFate)> {
         let texts = self.key_texts.iter().zip(self.users.iter());
         let hashes = self.keys.iter().zip(&self.rows);

@@ -1,4 +1,4 @@
-//! How much and how fast one platform takes one kind of object.
+//! How much and how fast a destination accepts.
 
 use std::time::Duration;
 
@@ -18,10 +18,10 @@ pub struct Limits {
     pub items_max: usize,
     /// Bytes in a request, measured by [`crate::Destination::weigh`].
     pub bytes_max: usize,
-    /// How long a request that is not full waits for more items. Where only one is
-    /// sent at once, half of one does not wait.
+    /// How long a request that is not full waits for more items. If only one is in flight
+    /// at a time, half a request does not wait.
     pub fill: Duration,
-    /// Requests under way at once.
+    /// Requests in flight at once.
     pub requests_at_once: usize,
     /// The documented rate, shared by everything of this connection with the same `bucket`.
     pub rate: Option<Rate>,

@@ -46,7 +46,7 @@ impl fmt::Display for Column {
     }
 }
 
-/// Which rows of a selection are wanted.
+/// Which rows of a selection to read.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reach {
     /// All of them, in no particular order.
@@ -114,12 +114,12 @@ pub trait Source: Send + Sync {
         Ok(None)
     }
 
-    /// Whether the source keeps its own place ([`Reach::After`]), as files do.
+    /// Whether the source makes its own checkpoints ([`ReadMode::Resume`]), as files do.
     fn keeps_place(&self) -> bool {
         false
     }
 
-    /// Whether [`Reach::After`] can follow, as streams can.
+    /// Whether [`ReadMode::Resume`] can follow, as it can for streams.
     fn follows(&self) -> bool {
         false
     }
@@ -131,8 +131,8 @@ pub trait Source: Send + Sync {
         Ok(Vec::new())
     }
 
-    /// Told that everything up to `checkpoint` is settled. A courtesy: never
-    /// the place where progress is kept, forgetting it costs nothing.
+    /// Notifies the source that everything up to `checkpoint` is committed. Advisory only:
+    /// progress is never stored here.
     async fn settled(&self, checkpoint: &Checkpoint) -> Result<(), Error> {
         let _ = checkpoint;
         Ok(())

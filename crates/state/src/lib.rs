@@ -1,4 +1,4 @@
-//! Everything that is remembered: runs, checkpoints, the fate of every row, secrets.
+//! Persistent state: runs, checkpoints, the status of every row, secrets.
 //!
 //! [`open`] gives the [`Store`] that the engine asks. It keeps its tables in one
 //! SQLite file in the data folder, or on a PostgreSQL server where several

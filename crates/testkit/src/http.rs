@@ -53,7 +53,7 @@ impl Http for Canned {
     }
 }
 
-/// Tools with this far side.
+/// A context with this far side.
 pub fn tools(http: Arc<dyn Http>, clock: &ManualClock) -> Tools {
     let clock = Arc::new(clock.clone());
     Tools { http, clock, project: PathBuf::new(), data: PathBuf::new(), rehearsal: false }

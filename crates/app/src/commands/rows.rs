@@ -33,7 +33,7 @@ pub(super) async fn rows(place: &Place, asked: Rows, out: Output) -> Result<u8, 
     Ok(DONE)
 }
 
-/// A row's fate in JSON.
+/// The status of a row, in JSON.
 #[derive(Serialize)]
 struct Line<'a> {
     at: Timestamp,

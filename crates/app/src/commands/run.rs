@@ -114,7 +114,7 @@ fn print_retried(sync: &SyncId, retried: &Retried) {
     }
     if retried.unreadable > 0 {
         eprintln!(
-            "  {} pieces of input were no rows: mend the input, then run the sync",
+            "  {} inputs could not be parsed: fix them, then run the sync again",
             number(retried.unreadable)
         );
     }

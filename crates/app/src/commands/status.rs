@@ -144,7 +144,7 @@ pub(super) async fn resume(place: &Place, sync: &SyncId) -> Result<u8, Error> {
 pub(super) async fn reset(place: &Place, sync: &SyncId) -> Result<u8, Error> {
     place.engine().await?.reset(sync).await?;
     output::line(format!(
-        "{sync} forgot where it stood: its next run reads from the beginning; of a topic, from where its consumer group stands"
+        "checkpoint of {sync} cleared: its next run reads from the beginning; of a topic, from the offsets of its consumer group"
     ));
     Ok(DONE)
 }

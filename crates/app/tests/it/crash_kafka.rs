@@ -77,7 +77,7 @@ impl Fleet {
             assert!(started.elapsed() < PATIENCE, "{done:?} of {written} messages are done with");
             pause(Duration::from_millis(250)).await;
         }
-        eprintln!("everything was settled {:?} after the last message", started.elapsed());
+        eprintln!("everything was committed {:?} after the last message", started.elapsed());
         let mut said = Vec::new();
         for served in self.running.drain(..) {
             let (code, words) = served.stop().await;

@@ -32,9 +32,9 @@ pub struct Export {
     pub stream: StreamId,
     /// Which of its events are taken.
     pub selection: EventSelection,
-    /// Events that were logged before are passed over.
+    /// Events that were logged before are skipped.
     pub since: Timestamp,
-    /// The connection that events go to, for its lane.
+    /// The connection that events go to, for its rate limiter.
     pub connection: ConnectionId,
     /// Where events go.
     pub sink: Arc<Sink>,
@@ -104,14 +104,14 @@ fn batch_events(limits: &Limits) -> usize {
 
 fn hold(batch: Batch<LoggedEvent>) -> Batch<Held> {
     let Batch { mut items, unreadable, checkpoint, waiting } = batch;
-    // They stay until they are settled: where few are chosen, so does little room.
+    // They stay in memory until they are committed: if few are chosen, the rest is freed.
     if items.len() < items.capacity() / 2 {
         items.shrink_to_fit();
     }
     Batch { items: Held::all(items), unreadable, checkpoint, waiting }
 }
 
-/// Events as freight: sent as they are read.
+/// Events: sent as they are read.
 pub(crate) struct Events;
 
 /// What the ledger shows of an event that was not taken.
@@ -145,7 +145,7 @@ impl Freight for Events {
     }
 
     fn deal(&self, logged: &Held) -> u64 {
-        // Events of nobody have no order among themselves.
+        // Events without a user have no order among themselves.
         let event = &logged.event;
         xxh3_64(if event.user.is_empty() { event.id.as_bytes() } else { event.user.as_bytes() })
     }

@@ -31,7 +31,7 @@ pub struct Import {
     pub source: Arc<dyn Source>,
     /// What is read there.
     pub selection: Selection,
-    /// The connection that records go to, for its lane.
+    /// The connection that records go to, for its rate limiter.
     pub connection: ConnectionId,
     /// Where records go.
     pub platform: Arc<dyn Platform>,
@@ -55,7 +55,7 @@ pub enum Input {
     Changes,
     /// What is new, and what comes later, until the run is stopped.
     Following,
-    /// These rows, whatever is known of them; the place of the sync stays.
+    /// These rows, whatever is known of them; the checkpoint of the sync stays.
     Rows(Vec<Row>),
 }
 
@@ -96,7 +96,7 @@ pub async fn run(
         place: place.cloned(),
     };
     let checkpoint = state.checkpoint.as_ref();
-    // A place that does not fit its column any more ends the run before anything is read.
+    // A checkpoint that no longer fits its column ends the run before anything is read.
     let (place, opened) = match standing(import, checkpoint, &input).await {
         Ok(place) => (place, Ok(())),
         Err(error) => (None, Err(error)),
@@ -147,7 +147,7 @@ async fn standing(
     rule.contradicts(column, unit).map_or(Ok(place), Err)
 }
 
-/// Opens the feed at the place where the sync stands.
+/// Opens the feed at the checkpoint of the sync.
 async fn open(
     import: &Import,
     place: Option<&Place>,
@@ -216,9 +216,9 @@ impl Freight for Rows {
     type Kept = Row;
     type User = Identity;
 
-    /// The source may have changed since its columns were looked at: no value may
-    /// slip into the place of another, no cursor be compared with what it was not.
-    /// More columns behind those that are known do no harm.
+    /// The source may have changed since its columns were looked at: no value may be taken
+    /// for another, and no cursor compared with one of another type. More columns behind
+    /// those that are known do no harm.
     fn fits(&self, batch: &Batch<Row>) -> Result<(), Error> {
         let mut checked: Option<&Arc<Columns>> = None;
         for row in &batch.items {

@@ -21,9 +21,9 @@ use crate::pipeline::read::place::Place;
 use crate::pipeline::read::reader::Reader;
 use crate::pipeline::shutdown::Control;
 
-/// Batches under way at once: enough that reading, delivering and settling
-/// overlap and that every slot has a request while another is being filled; few
-/// enough that memory stays small, where a batch is one large request.
+/// Batches in flight at once: enough to read, deliver and commit concurrently and to give
+/// every worker a request while another is filled; few enough to keep memory small when a
+/// batch is one large request.
 pub(crate) fn batches_under_way(limits: &Limits) -> usize {
     if limits.requests_at_once > 1 { 8 } else { 4 }
 }
@@ -35,7 +35,7 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     /// The time.
     pub clock: Arc<dyn Clock>,
-    /// The lanes of this process.
+    /// The rate limiters of this process.
     pub lanes: Arc<Lanes>,
 }
 
@@ -62,12 +62,12 @@ impl RunKind {
     }
 }
 
-/// What a run does, whatever its freight.
+/// What a run does, whatever it transforms.
 pub(crate) struct Job<F: Freight> {
     pub(crate) sync: SyncId,
     pub(crate) freight: Arc<F>,
     pub(crate) destination: Arc<dyn Destination<F::Sent>>,
-    /// The connection of the destination, for its lane.
+    /// The connection of the destination, for its rate limiter.
     pub(crate) connection: ConnectionId,
     pub(crate) object: ObjectKind,
     pub(crate) repeat: Repeat,
@@ -77,15 +77,15 @@ pub(crate) struct Job<F: Freight> {
     pub(crate) retry_for: Duration,
     pub(crate) remember: Remember,
     pub(crate) kind: RunKind,
-    /// Where a cursor stands before the run.
+    /// The state of the cursor before the run.
     pub(crate) place: Option<Place>,
 }
 
-/// Items of a batch where no request holds more: those of the batches under way
-/// should still be in the processor's caches when their fates are written.
+/// Items of a batch where no request holds more: those of the batches in flight should
+/// still be in the processor's caches when their results are written.
 const BATCH_ITEMS_MAX: usize = 2_400;
 
-/// Items of a batch: a few requests for each slot.
+/// Items of a batch: a few requests for each worker.
 pub(crate) fn batch_items(limits: &Limits) -> usize {
     let wanted = limits.items_max.saturating_mul(limits.requests_at_once).saturating_mul(4);
     wanted.clamp(500, limits.items_max.max(BATCH_ITEMS_MAX))
@@ -142,8 +142,8 @@ pub(crate) async fn run_job<F: Freight>(
             let pause = Pause { by: PausedBy::System, why: sentence(error), at: parts.clock.now() };
             parts.store.set_paused(&job.sync, Some(pause)).await?;
         }
-        // Only a run that came to its end proves that the cause is mended; one that
-        // follows has none, and proved it by what it delivered.
+        // Only a run that completed proves that the cause is fixed; one that follows never
+        // completes, and proves it by a delivery.
         (None, Some(_))
             if !job.kind.is_endless() && matches!(ending, Ending::Succeeded | Ending::Partial) =>
         {
@@ -160,8 +160,8 @@ fn sentence(error: &Error) -> String {
     format!("{}. Next: {}", error.chain(), error.next_step())
 }
 
-/// The pipeline itself. Returns what is left of the memory, the number of
-/// batches and what was settled.
+/// The pipeline itself. Returns what is left to resume, the number of batches and the
+/// counts of what was committed.
 async fn move_items<F: Freight>(
     job: &Job<F>,
     parts: &Parts,
@@ -238,19 +238,19 @@ async fn move_items<F: Freight>(
     let (memory, batches) = reader.read_all(feed).await;
     for slot in slots {
         if let Err(fault) = slot.await {
-            control.fail(Error::internal("a slot of the run ended by a fault").caused_by(fault));
+            control.fail(Error::internal("a worker of the run ended by an internal error").caused_by(fault));
         }
     }
     let counts = settler.await.unwrap_or_else(|fault| {
-        control.fail(Error::internal("the settling of the run ended by a fault").caused_by(fault));
+        control.fail(Error::internal("the committer of the run ended by an internal error").caused_by(fault));
         Counts::default()
     });
     (memory, batches, counts)
 }
 
-/// After a read that came to its end: items that an earlier run sent and that the
-/// source no longer shows are listed with their fate, in doubt where it is not
-/// known, and what was kept for an early end is forgotten.
+/// After a completed read: items that an earlier run sent and that the source no longer
+/// shows are listed with their status, in doubt if it is not known, and what was kept in
+/// case of an early end is cleared.
 async fn finish<F: Freight>(
     job: &Job<F>,
     parts: &Parts,

@@ -1,4 +1,4 @@
-//! How a run is stopped: from outside, or by its first failure.
+//! How a run is shut down: from outside, or by its first failure.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -91,7 +91,7 @@ impl Engine {
         Ok(opened)
     }
 
-    /// Opens a connection as a source; a rehearsal leaves no trace there.
+    /// Opens a connection as a source; a dry run leaves no trace there.
     pub(crate) async fn source(&self, id: &ConnectionId, rehearsal: bool) -> Result<Arc<dyn Source>, Error> {
         let (connector, settings) = self.connection(id).await?;
         let role = connector.source.ok_or_else(|| {

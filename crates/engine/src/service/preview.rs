@@ -16,7 +16,7 @@ pub struct Preview {
 }
 
 impl Engine {
-    /// Reads up to `rows` rows and maps them. The place of the sync stays.
+    /// Reads up to `rows` rows and maps them. The checkpoint of the sync stays.
     ///
     /// # Errors
     /// What prevents reading or mapping at all.

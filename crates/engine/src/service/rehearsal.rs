@@ -1,4 +1,4 @@
-//! The parts that a dry run is handed instead of the real ones.
+//! The parts that a dry run uses instead of the real ones.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -186,7 +186,7 @@ impl Store for Rehearsal {
         at: Timestamp,
     ) -> Result<Run, Error> {
         let run = self.run.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let run = run.ok_or_else(|| Error::internal("a rehearsal ended before it began"))?;
+        let run = run.ok_or_else(|| Error::internal("a dry run ended before it began"))?;
         Ok(Run { finished_at: Some(at), ending: Some(ending), error, ..run })
     }
 

@@ -59,7 +59,7 @@ pub(crate) enum Pass {
     Follow,
 }
 
-/// Which problems to send again.
+/// Which failed rows to send again.
 #[derive(Clone, Debug, Default)]
 pub struct Which {
     /// Of one user only.
@@ -68,14 +68,14 @@ pub struct Which {
     pub in_doubt: bool,
 }
 
-/// What became of a retry.
+/// The result of a retry.
 #[derive(Clone, Debug, Serialize)]
 pub struct Retried {
     /// The run, where there was anything to send.
     pub run: Option<Run>,
     /// Rows that the source no longer has.
     pub gone: u64,
-    /// Pieces of input that were no rows: the source has to be mended and read again.
+    /// Inputs that could not be parsed: fix the source and read it again.
     pub unreadable: u64,
 }
 
@@ -229,7 +229,7 @@ impl Engine {
         self.config.store.set_paused(id, Some(pause)).await
     }
 
-    /// The rows behind problems, as they are now.
+    /// Returns the rows to retry, as they are now.
     async fn current(&self, import: &Import, problems: Vec<Problem>) -> Result<Current, Error> {
         let mut current = Current { rows: Vec::new(), gone: 0, unreadable: 0 };
         let sync = self.import_spec(&import.sync)?;
@@ -336,7 +336,7 @@ impl Engine {
         self.config.store.runs(id, limit).await
     }
 
-    /// The fate of rows, newest first.
+    /// Returns row statuses, newest first.
     ///
     /// # Errors
     /// Where the store cannot be read.

@@ -22,7 +22,7 @@ pub(super) enum Single {
     NoSuchUser,
     /// Something is wrong with what was sent.
     Refused(StatusCode, Reason),
-    /// Nobody knows whether it took effect.
+    /// It is not known whether it took effect.
     InDoubt(Reason),
 }
 

@@ -1,4 +1,4 @@
-//! Rows that were rejected or are in doubt, until somebody deals with them.
+//! Rows that were rejected or are in doubt, until they are delivered.
 
 use std::collections::{HashMap, HashSet};
 
@@ -16,17 +16,17 @@ const COLUMNS: &str = "sync, key_hash, row_hash, run, object, user_label, key_te
     reason, payload, place, first_at, last_at, attempts";
 const WIDTH: usize = 15;
 
-/// A problem of a batch, with its row as text.
+/// A failed row of a batch, as text.
 pub(super) struct Found<'a> {
     place: usize,
     fate: &'a RowFate,
     payload: Option<String>,
 }
 
-/// The problems that a batch leaves open, one for each key, in the order of the rows.
+/// Returns the rows that a batch leaves failed, one for each key, in the order of the rows.
 ///
-/// A key that is solved by this batch stays open only if the row that failed
-/// comes after the one that solved it.
+/// A key that was delivered in this batch stays failed only if the row that failed comes
+/// after the delivered one.
 pub(super) fn of_batch<'a>(rows: &'a [RowFate], solved: &[Fingerprint]) -> Result<Vec<Found<'a>>, Error> {
     let solved: HashSet<&Fingerprint> = solved.iter().collect();
     let mut open: HashMap<Fingerprint, usize> = HashMap::new();
@@ -46,7 +46,7 @@ pub(super) fn of_batch<'a>(rows: &'a [RowFate], solved: &[Fingerprint]) -> Resul
     places.into_iter().map(found).collect()
 }
 
-/// Removes the problems of these keys; the history keeps their story.
+/// Removes the failed rows with these keys; the history keeps their story.
 pub(super) async fn solve(tx: &mut Tx, sync: &str, solved: &[Fingerprint]) -> Result<(), Error> {
     for keys in solved.chunks(ROWS_MAX) {
         let list: Vec<String> = (0..keys.len()).map(|at| format!("${}", at + 2)).collect();
@@ -58,8 +58,8 @@ pub(super) async fn solve(tx: &mut Tx, sync: &str, solved: &[Fingerprint]) -> Re
     Ok(())
 }
 
-/// Notes problems. A row that failed before only gets its latest reason and one
-/// more attempt; another row under the same key takes its place.
+/// Records failed rows. A row that failed before only gets its latest reason and one more
+/// attempt; another row with the same key replaces it.
 pub(super) async fn record(
     tx: &mut Tx,
     run_record: &Record,
@@ -115,13 +115,13 @@ fn upsert(args: Vec<Arg>) -> Statement {
     Statement::assembled(text, args)
 }
 
-/// The open problems of a sync in the order in which they came up.
+/// Returns the failed rows of a sync in the order in which they came up.
 pub(super) async fn list(database: &Database, sync: &SyncId) -> Result<Vec<Problem>, Error> {
     let statement = sql("SELECT * FROM problems WHERE sync = $1 ORDER BY first_at, place, key_hash");
     database.all(statement.bind(sync)).await?.iter().map(from_record).collect()
 }
 
-/// The keys of a sync's open problems.
+/// Returns the keys of the failed rows of a sync.
 pub(super) async fn keys(database: &Database, sync: &SyncId) -> Result<Vec<Fingerprint>, Error> {
     let statement = sql("SELECT key_hash FROM problems WHERE sync = $1 ORDER BY first_at, place, key_hash");
     database.all(statement.bind(sync)).await?.iter().map(|record| record.fingerprint("key_hash")).collect()
@@ -143,7 +143,7 @@ fn from_record(record: &Record) -> Result<Problem, Error> {
     Ok(Problem { key: record.fingerprint("key_hash")?, row: record.fingerprint("row_hash")?, entry })
 }
 
-/// The rows that are kept for open problems of a sync, of those asked for.
+/// Returns the contents of failed rows of a sync, of those asked for.
 pub(super) async fn payloads(
     database: &Database,
     sync: &SyncId,

@@ -140,7 +140,7 @@ fn newest_in_files(files: &[HistoryFile], filter: &Filter, limit: usize) -> Resu
     Ok(lines)
 }
 
-/// Adds the rows themselves where their problems are still open.
+/// Adds the contents of rows that still count as failed.
 async fn with_payloads(database: &Database, lines: Vec<Line>) -> Result<Vec<RowEntry>, Error> {
     let mut asked: HashMap<SyncId, Vec<Fingerprint>> = HashMap::new();
     for line in lines.iter().filter(|line| line.entry.reason.is_some()) {

@@ -1,4 +1,4 @@
-//! What becomes true at once when a batch has its outcomes.
+//! What is written atomically once a batch has its outcomes.
 
 use jiff::Timestamp;
 use tidegate_model::store::{OverlapChunk, Settlement};
@@ -10,7 +10,8 @@ use super::{intents, payload, problems, runs};
 use crate::codec;
 use crate::history::block;
 
-/// Writes a settlement in one transaction; gives the rows of the run that are not in files yet.
+/// Commits a batch in one transaction; returns the number of rows of the run that are not
+/// in files yet.
 pub(super) async fn settle(
     database: &Database,
     at: Timestamp,
@@ -46,7 +47,7 @@ pub(super) async fn settle(
     record.count("pending_rows")
 }
 
-/// Adds to the run's counts and numbers the settlement.
+/// Adds to the run's counts and numbers the commit.
 fn count(run: &RunId, counts: Counts, row_count: u64) -> Statement {
     sql("UPDATE runs SET rows_read = rows_read + $2, unchanged = unchanged + $3,
             delivered = delivered + $4, rejected = rejected + $5, in_doubt = in_doubt + $6,

@@ -64,7 +64,7 @@ pub struct PlatformExample {
 
 /// Requests that bring events.
 pub struct IngestExample {
-    /// A good request without credentials, at the connector's own place; different
+    /// A good request without credentials, at the connector's own route; different
     /// numbers make requests that differ. Its events hold [`PRIVATE`].
     pub request: fn(usize) -> Request<Bytes>,
     /// How many events it brings.
@@ -75,7 +75,7 @@ pub struct IngestExample {
 
 /// Selections to read.
 pub struct SourceExample {
-    /// Makes a new place with rows for each way the source reads.
+    /// Makes a new backend with rows for each way the source reads.
     pub places: fn() -> BoxFuture<'static, Vec<SourcePlace>>,
 }
 
@@ -102,7 +102,7 @@ pub struct SourcePlace {
     pub untyped: &'static [&'static str],
     /// How many reads are under way, as seen from outside.
     pub running: Box<dyn Fn() -> BoxFuture<'static, usize> + Send + Sync>,
-    /// What has to live as long as the place.
+    /// What has to live as long as this.
     pub keep: Box<dyn Any + Send + Sync>,
 }
 

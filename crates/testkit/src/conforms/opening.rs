@@ -16,7 +16,7 @@ use super::{Example, Suite, settings_of, tools};
 /// A folder that is not there, and is not to be made.
 pub(super) const NOWHERE: &str = "/nonexistent/tidegate";
 
-/// By the schema, for editors, and by the connector itself: a typo is never passed over.
+/// By the schema, for editors, and by the connector itself: a typo is never ignored.
 pub async fn unknown_members_are_refused(suite: &Suite) {
     for (connector, example) in suite.each() {
         for (place, schema) in schemas(connector) {
@@ -57,7 +57,7 @@ pub(super) fn with_typo(settings: &Value) -> Value {
     settings
 }
 
-/// Tools with which nothing can be done.
+/// A context with which nothing can be done.
 pub(super) fn nowhere() -> Tools {
     tools(NOWHERE.as_ref())
 }

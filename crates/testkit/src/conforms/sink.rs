@@ -1,6 +1,6 @@
 //! What a sink promises, as tests: [`crate::sinks_conform`].
 //!
-//! Each sink brings a way to make new places that events can be delivered to,
+//! Each sink brings a way to make new backends that events can be delivered to,
 //! and to see which events are there. The far side is a real one, or one that
 //! nobody here wrote, wherever that can be had.
 
@@ -23,7 +23,7 @@ use super::settings::secrets;
 use super::{NoHttp, PRIVATE, log, settings_of};
 use crate::ManualClock;
 
-/// Makes a new place, with nothing in it.
+/// Makes a new, empty backend.
 pub type MakePlace = fn() -> BoxFuture<'static, SinkPlace>;
 
 /// Somewhere to deliver to.
@@ -44,11 +44,11 @@ pub struct SinkPlace {
     pub too_large: Option<usize>,
     /// Ways to be set up wrongly, with what `deliver` then says.
     pub wrong: Vec<WrongPlace>,
-    /// What has to live as long as the place.
+    /// What has to live as long as this.
     pub keep: Box<dyn Any + Send + Sync>,
 }
 
-/// A place that cannot be delivered to.
+/// A backend that cannot be delivered to.
 pub struct WrongPlace {
     /// What is wrong, for messages.
     pub what: &'static str,
@@ -60,15 +60,15 @@ pub struct WrongPlace {
     pub kind: ErrorKind,
 }
 
-/// The registry and its places.
+/// The registry and its backends.
 pub struct SinkSuite {
     /// Every connector.
     pub connectors: &'static [Connector],
-    /// How a place for a kind is made.
+    /// How a backend for a type is made.
     pub place: fn(&str) -> Option<MakePlace>,
 }
 
-/// A place and who delivers to it.
+/// A backend and the sink that delivers to it.
 struct World {
     connector: &'static Connector,
     place: SinkPlace,
@@ -78,12 +78,12 @@ impl SinkSuite {
     /// A new world for each sink.
     ///
     /// # Panics
-    /// When a sink has no place.
+    /// When a sink has no backend.
     async fn worlds(&self) -> Vec<World> {
         let mut worlds = Vec::new();
         for connector in self.connectors.iter().filter(|connector| connector.sink.is_some()) {
             let make = (self.place)(connector.kind)
-                .unwrap_or_else(|| panic!("`{}` has no place to deliver to", connector.kind));
+                .unwrap_or_else(|| panic!("`{}` has no backend to deliver to", connector.kind));
             worlds.push(World { connector, place: make().await });
         }
         worlds
@@ -204,7 +204,7 @@ pub async fn opening_does_no_io(suite: &SinkSuite) {
     }
 }
 
-/// In the connection's settings and in the export's own: a typo is never passed over.
+/// In the connection's settings and in the export's own: a typo is never ignored.
 pub async fn unknown_members_are_refused(suite: &SinkSuite) {
     for world in suite.worlds().await {
         let SinkPlace { settings, target, .. } = &world.place;

@@ -1,4 +1,4 @@
-//! Reading: the same rows each time, from any place on, and not longer than wanted.
+//! Reading: the same rows each time, from any position, and not longer than wanted.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use tidegate_model::{
 
 use super::{SourcePlace, Suite, settings_of};
 
-/// A batch of which every place has several.
+/// A batch size of which every source has several.
 const BATCH_ROWS: usize = 7;
 
-/// A source with a place of its example.
+/// A source with a backend of its example.
 struct Spot {
     name: String,
     source: Arc<dyn Source>,
@@ -156,7 +156,7 @@ pub async fn a_restart_from_any_checkpoint_loses_nothing(suite: &Suite) {
         let mut rest = spot.rows(&Reach::After { checkpoint: None, follow: false }).await;
         for batch in spot.batches(&Reach::After { checkpoint: None, follow: false }).await {
             rest.drain(..batch.items.len());
-            let checkpoint = batch.checkpoint.expect("a source that keeps its place says where it is");
+            let checkpoint = batch.checkpoint.expect("a source that makes its own checkpoints gives one");
             // A checkpoint goes through storage as text.
             let text = serde_json::to_string(&checkpoint).expect("JSON");
             let checkpoint: Checkpoint = serde_json::from_str(&text).expect("JSON");
@@ -213,7 +213,7 @@ pub async fn a_dropped_feed_leaves_nothing_running(suite: &Suite) {
     }
 }
 
-/// A person is told what was looked for, and the check says how to mend it.
+/// The message names what was looked for, and the check says how to fix it.
 pub async fn what_is_missing_is_called_missing(suite: &Suite) {
     for spot in spots(suite).await {
         let missing = settings_of(&spot.place.missing);
@@ -253,7 +253,7 @@ pub async fn a_reach_that_it_does_not_have_is_refused(suite: &Suite) {
 pub async fn no_checkpoint_panics(suite: &Suite) {
     for spot in spots(suite).await.into_iter().filter(|spot| spot.source.keeps_place()) {
         let batches = spot.batches(&spot.all()).await;
-        let good = batches[0].checkpoint.clone().expect("a source that keeps its place says where it is");
+        let good = batches[0].checkpoint.clone().expect("a source that makes its own checkpoints gives one");
         let foreign =
             [json!(null), json!(7), json!([]), json!({ "lsn": "0/16B3748" }), json!({ "files": 1 })];
         for torn in foreign.into_iter().chain(torn(&good.0)) {

@@ -42,7 +42,7 @@ impl MemoryStore {
         MemoryStore { memory: Arc::default(), clock }
     }
 
-    /// Every fate that was settled for a sync, oldest first.
+    /// Returns every result that was committed for a sync, oldest first.
     pub fn fates(&self, sync: &SyncId) -> Vec<RowFate> {
         let memory = self.memory();
         memory.ledger.iter().filter(|(entry, _)| entry.sync == *sync).map(|(_, fate)| fate.clone()).collect()

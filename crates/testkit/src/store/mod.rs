@@ -12,7 +12,7 @@ use crate::ManualClock;
 
 pub use memory::MemoryStore;
 
-/// A place where a store keeps its things, for one test.
+/// Where a store keeps its data, for one test.
 #[async_trait]
 pub trait Place: Send + Sync {
     /// Opens the store, anew each time, on what earlier ones left behind: as after

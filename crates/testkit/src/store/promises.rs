@@ -186,7 +186,7 @@ pub async fn counts_add_up_until_the_run_ends(place: &dyn Place) {
     assert_eq!(place.open().await.runs(Some(&orders()), 1).await.expect("runs"), [expected]);
 }
 
-/// With the settlement that has one; without one the place stays.
+/// With the commit that has one; without one the checkpoint stays.
 pub async fn a_checkpoint_moves_with_its_settlement(place: &dyn Place) {
     let store = place.open().await;
     let run = start(&*store, &orders(), place.clock().now()).await;
@@ -201,7 +201,7 @@ pub async fn a_checkpoint_moves_with_its_settlement(place: &dyn Place) {
 }
 
 /// `complete` is set by an ending that says so. A later run takes it away with
-/// its first checkpoint and not before: until then the place is still that of the
+/// its first checkpoint and not before: until then the checkpoint is still that of the
 /// completed read, and going on from there would skip every row.
 pub async fn a_read_begins_anew_only_after_it_came_to_its_end(place: &dyn Place) {
     let store = place.open().await;
@@ -479,7 +479,7 @@ pub async fn a_problem_stays_open_until_it_is_solved(place: &dyn Place) {
     assert!(store.problems(&SyncId::new("users")).await.expect("problems").is_empty());
 }
 
-/// It keeps its place in the order and tells of the latest attempt.
+/// It keeps its position in the order and shows the latest attempt.
 pub async fn the_same_row_failing_again_is_one_problem(place: &dyn Place) {
     let store = place.open().await;
     let first = start(&*store, &orders(), place.clock().now()).await;
@@ -648,7 +648,7 @@ pub async fn no_text_stops_a_settlement(place: &dyn Place) {
     assert_eq!((found[0].user.as_str(), found[0].key.as_str()), (&*strange.user, "\0"));
 }
 
-/// Checkpoint, overlap and intents go; runs, rows, problems and the pause stay.
+/// Checkpoint, lookback and intents go; runs, rows, failed rows and the pause stay.
 pub async fn a_reset_forgets_the_place_and_keeps_the_story(place: &dyn Place) {
     let store = place.open().await;
     let run = start(&*store, &orders(), place.clock().now()).await;

@@ -100,7 +100,7 @@ impl Database {
     }
 }
 
-/// Tools without HTTP.
+/// A context without HTTP.
 pub fn tools() -> Tools {
     struct NoHttp;
     #[async_trait]

@@ -33,7 +33,7 @@ async fn export_into_a_bucket_that_was_removed_goes_on_by_itself_once_it_is_back
     send(&served, 100..200).await;
     let thing = format!("s3://{}/lake", bucket.name);
     paused(&project, &[&thing, "NoSuchBucket", "Next: create the bucket"]).await;
-    says(&served, &["the sync stands still; it is tried again by itself"]).await;
+    says(&served, &["sync failed; retrying automatically"]).await;
 
     bucket.make_again().await;
     settled(&project).await;

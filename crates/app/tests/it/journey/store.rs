@@ -38,7 +38,7 @@ async fn journey_state_may_live_in_postgresql() {
     assert_eq!(retried["run"]["counts"]["delivered"], 5, "{retried:#}");
     assert_eq!(project.json(&["status"])[0]["problems"], 0);
 
-    // The place is in the database: another machine goes on from there.
+    // The checkpoint is in the database: another machine continues from there.
     let elsewhere =
         Project::new(&std::fs::read_to_string(project.path().join("tidegate.yaml")).expect("read"));
     let run = elsewhere.json(&["run", "orders", "--store", &state.url()]);

@@ -68,7 +68,7 @@ async fn kafka_a_refused_key_stops_the_offsets_and_every_message_arrives_once_it
         pause(Duration::from_millis(500)).await;
     }
     eprintln!(
-        "{written} messages, {outage:?} of refusals, done {:?} after the key was mended",
+        "{written} messages, {outage:?} of refusals, done {:?} after the key worked again",
         mended.elapsed()
     );
 

@@ -33,7 +33,7 @@ async fn mending_refused_rows_stand_aside_and_go_alone_once_they_are_mended() {
     assert!(exact.contains("\"total\": 9.00\n") || exact.contains("\"total\":9.00"), "{exact}");
     assert_eq!(project.json(&["status"])[0]["problems"], 10);
 
-    // Eight are mended, one is gone, one stays as it is.
+    // Eight are corrected, one is gone, one stays as it is.
     scene
         .database
         .run("UPDATE orders SET customer = 'u1' WHERE id % 100 = 0 AND id < 900; DELETE FROM orders WHERE id = 900")
@@ -45,7 +45,7 @@ async fn mending_refused_rows_stand_aside_and_go_alone_once_they_are_mended() {
     assert_eq!(retried["run"]["counts"]["delivered"], 8);
     let after = scene.sandbox.stats("onesignal").await;
     let more = |what: &str| after[what].as_u64().unwrap_or(0) - before[what].as_u64().unwrap_or(0);
-    assert_eq!(more("events"), 8, "only the mended rows took effect");
+    assert_eq!(more("events"), 8, "only the corrected rows took effect");
     assert!(more("requests") <= 8, "nine rows need few requests: {}", more("requests"));
     let open = project.json(&["status"])[0]["problems"].clone();
     assert_eq!(open, 2, "the one that stayed and the one that is gone");

@@ -1,4 +1,4 @@
-//! Writes what became of the rows, batch by batch, in order.
+//! Commits the results of rows, batch by batch, in order.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashSet, VecDeque};
@@ -16,18 +16,18 @@ use crate::pipeline::read::place::Place;
 use crate::pipeline::run::RunKind;
 use crate::pipeline::shutdown::{Control, Watch};
 
-/// Which settled rows later runs have to know.
+/// Which committed rows are kept for later runs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Remember {
-    /// Those that the overlap of the cursor shows again.
+    /// Those within the lookback of the cursor.
     Overlap(LookbackRule),
-    /// All of them until the read came to its end: it has no place to go on from.
+    /// All of them until a read completes: it has no position to resume from.
     UntilComplete,
-    /// Only those of batches that could not be settled whole.
+    /// Only those of batches that could not be committed whole.
     Torn,
 }
 
-/// Settles the batches of one run.
+/// Commits the batches of one run.
 pub(crate) struct Settler<F> {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) freight: Arc<F>,
@@ -48,7 +48,7 @@ pub(crate) struct Settler<F> {
 #[derive(Default)]
 struct Open {
     opened: Option<Opened>,
-    /// What slots decided, a request each.
+    /// What workers reported, one entry per request.
     decided: Vec<Fates>,
     items: usize,
 }
@@ -59,7 +59,7 @@ impl Open {
     }
 }
 
-/// Counts one fate.
+/// Counts one status.
 pub(crate) fn count(counts: &mut Counts, fate: &Fate) {
     match fate.kind() {
         FateKind::Delivered => counts.delivered += 1,
@@ -69,7 +69,7 @@ pub(crate) fn count(counts: &mut Counts, fate: &Fate) {
 }
 
 impl<F: Freight> Settler<F> {
-    /// Settles until every sender of notes is gone. Returns the counts of the run.
+    /// Commits until every sender is gone. Returns the counts of the run.
     pub(crate) async fn settle_all(mut self, mut notes: mpsc::Receiver<Note>) -> Counts {
         let _watch = Watch(self.control.clone());
         let mut open: BTreeMap<u64, Open> = BTreeMap::new();
@@ -94,13 +94,14 @@ impl<F: Freight> Settler<F> {
                 let Some((batch, first)) = open.pop_first() else { break };
                 done = batch;
                 if !self.settle(done, first, true, &mut total).await {
-                    // What is not settled is read again; nothing more can be written.
+                    // Rows that are not committed are read again; nothing more can be
+                    // written.
                     notes.close();
                     return total;
                 }
             }
         }
-        // The run ended early. What has its fate keeps it; the place stays behind it.
+        // The run ended early. Rows that have a status keep it; the checkpoint stays behind them.
         for (batch, rest) in open {
             if !self.settle(batch, rest, false, &mut total).await {
                 break;
@@ -109,7 +110,7 @@ impl<F: Freight> Settler<F> {
         total
     }
 
-    /// Writes one batch. `whole` says that all of its rows have their fate.
+    /// Commits one batch. `whole` says that all of its rows have their status.
     async fn settle(&mut self, batch: u64, open: Open, whole: bool, total: &mut Counts) -> bool {
         let Some(opened) = open.opened else { return true };
         let _permit = opened.permit;
@@ -146,13 +147,13 @@ impl<F: Freight> Settler<F> {
             }
             None => self.forget(),
         };
-        // A retry settles rows that no run will read again.
+        // A retry commits rows that no run will read again.
         let forgotten = settlement.forget_through;
         settlement.remember = settlement.remember.filter(|chunk| forgotten.is_none_or(|seq| seq < chunk.seq));
         settlement.recalled = opened.recalled;
         rows.push(opened.unplaced);
         if rows.iter().flatten().any(|(_, row)| row.fate.reason().is_some()) {
-            // Of rows under one key the last one tells whether it is a problem.
+            // Of rows with one key the last one decides whether it counts as failed.
             let mut sorted: Vec<Placed> = rows.into_iter().flatten().collect();
             if self.freight.lists_delivered() {
                 sorted.extend(std::mem::take(&mut delivered).iter().flat_map(Delivered::fates));
@@ -177,9 +178,9 @@ impl<F: Freight> Settler<F> {
         if let Some(checkpoint) = checkpoint
             && let Err(error) = self.freight.settled(&checkpoint).await
         {
-            // The place is kept here; what the source knows of it may lag behind.
+            // The checkpoint is stored here; what the source knows of it may lag behind.
             let (sync, error) = (&self.sync, error.chain());
-            tracing::warn!(%sync, error, "the source could not be told what is settled");
+            tracing::warn!(%sync, error, "the source could not be notified of the commit");
         }
         if self.kind.is_endless() && !self.proved && counts.delivered > 0 {
             self.proved = true;
@@ -218,7 +219,7 @@ impl<F: Freight> Settler<F> {
         metrics::counter!("tidegate_retries_total", "sync" => sync.to_owned()).increment(counts.retries);
     }
 
-    /// The settled rows that a later run may read again.
+    /// Returns the committed rows that a later run may read again.
     fn chunk(
         &mut self,
         rows: &[Vec<Placed>],
@@ -243,8 +244,8 @@ impl<F: Freight> Settler<F> {
         Some(OverlapChunk { seq, high, rows })
     }
 
-    /// Puts these rows in the place of all chunks. The place of the sync is behind
-    /// the others now: a line that looks like one of them is another one.
+    /// Replaces all chunks by these rows. The checkpoint of the sync is behind the others
+    /// now: a line that looks like one of them is a new one.
     fn replace(&mut self, rows: Vec<Fingerprint>) -> Option<OverlapChunk> {
         let seq = self.chunks.back().map_or(0, |(seq, _)| seq + 1);
         self.chunks.clear();
@@ -290,7 +291,7 @@ impl<F: Freight> Settler<F> {
                 }
             }
         }
-        // A key that was delivered and failed again in the same batch stays open.
+        // A key that was delivered and failed again in the same batch stays failed.
         solved.retain(|key| !self.problems.contains(key));
         solved
     }

@@ -1,4 +1,4 @@
-//! One request until each of its rows has its fate.
+//! One request until each of its rows has its status.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -100,8 +100,8 @@ impl Decided {
 }
 
 impl<F: Freight> Delivery<F> {
-    /// Sends until every row has its fate. Rows that the halt of the run left
-    /// without one are missing from what is returned.
+    /// Sends until every row has its status. Rows that the halt of the run left without one
+    /// are missing from the result.
     pub(crate) async fn deliver(&self, records: Vec<F::Sent>, items: Vec<Item<F>>) -> Delivered {
         let mut decided = Decided { batches: Vec::new(), left: records.len() };
         let mut parts = VecDeque::from([Part::new(records, items)]);
@@ -155,7 +155,8 @@ impl<F: Freight> Delivery<F> {
                         Reaction::Wait(until) => {
                             self.control.count_retry();
                             self.lane.refuse(until, self.clock.as_ref());
-                            // It is there and it answers: the budget is for when it does not.
+                            // A throttled response proves that it is reachable, so it does
+                            // not count against the retry budget.
                             (part.attempts, part.failing_since) = (0, None);
                             parts.push_front(part);
                         }
@@ -200,9 +201,9 @@ impl<F: Freight> Delivery<F> {
         Ok(receipt)
     }
 
-    /// Gives each row its fate, or puts it among those to send again. Returns
-    /// the fates in the order of the rows and what is left, with whether
-    /// anything of the request was settled.
+    /// Gives each row its status, or puts it among those to send again. Returns the
+    /// statuses in the order of the rows and what is left, with whether anything of the
+    /// request was decided.
     fn decide(
         &self,
         part: Part<F>,
@@ -211,7 +212,7 @@ impl<F: Freight> Delivery<F> {
         decided: &mut Decided,
     ) -> (Vec<Outcome>, Option<(Part<F>, bool)>) {
         let total = part.records.len();
-        // Only an intent has to be told the fates in order.
+        // Only an intent needs the statuses in order.
         let mut noted = Vec::new();
         let told = self.needs_intent();
         let mut rest = Part::new(Vec::new(), Vec::new());
@@ -316,8 +317,8 @@ impl<F: Freight> Delivery<F> {
         matches!(self.repeat, Repeat::Unsafe) && !self.resend
     }
 
-    /// Writes down what is about to be sent: an intent for each batch in the
-    /// request, so that a settled batch leaves none of its rows in one.
+    /// Records what is about to be sent: an intent for each batch in the request, so that a
+    /// committed batch leaves none of its rows in one.
     async fn intend(&self, part: &Part<F>) -> Result<Vec<(IntentId, usize)>, Error> {
         if !self.needs_intent() {
             return Ok(Vec::new());

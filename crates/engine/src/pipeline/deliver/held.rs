@@ -1,4 +1,4 @@
-//! Events that stay where they were read.
+//! Events that are shared instead of moved.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use tidegate_model::{Checks, Destination, Error, Limits, LoggedEvent, Reason, Re
 /// An event among those that were read with it.
 ///
 /// An event takes nearly 300 bytes beside its texts, and it changes hands a dozen
-/// times between the log and the sink. What changes hands is its place.
+/// times between the log and the sink. Only its index changes hands.
 #[derive(Clone)]
 pub(crate) struct Held {
     batch: Arc<Vec<LoggedEvent>>,
@@ -17,7 +17,7 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    /// Holds all events of a batch.
+    /// Shares all events of a batch.
     pub(crate) fn all(events: Vec<LoggedEvent>) -> Vec<Held> {
         let batch = Arc::new(events);
         (0..batch.len()).map(|at| Held { batch: batch.clone(), at }).collect()
@@ -32,7 +32,7 @@ impl Deref for Held {
     }
 }
 
-/// A sink, offered events that are held.
+/// A sink that takes shared events.
 pub(crate) struct Holding(pub(crate) Arc<Sink>);
 
 #[async_trait]

@@ -1,4 +1,4 @@
-//! The shared speed limit of one connection.
+//! The shared rate limit of one connection.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,10 +10,10 @@ use tokio::time::Instant;
 
 use crate::pipeline::shutdown::Control;
 
-/// Every lane of a process: one for each connection and bucket of limits.
+/// The rate limiters of a process: one for each connection and bucket of limits.
 ///
-/// All syncs of a connection queue in the same lane; no sync of another
-/// connection feels it.
+/// All syncs of a connection share its rate limiter; syncs of other connections are not
+/// affected.
 #[derive(Default)]
 pub struct Lanes {
     lanes: Mutex<HashMap<(ConnectionId, &'static str), Arc<Lane>>>,
@@ -21,12 +21,12 @@ pub struct Lanes {
 }
 
 impl Lanes {
-    /// Lanes without spacing, for a dry run that sends nothing.
+    /// Creates rate limiters without limits, for a dry run that sends nothing.
     pub fn unpaced() -> Lanes {
         Lanes { unpaced: true, ..Lanes::default() }
     }
 
-    /// The limits that runs through these lanes keep.
+    /// Returns the limits that runs with these rate limiters observe.
     pub(crate) fn limits(&self, limits: Limits) -> Limits {
         match self.unpaced {
             true => Limits { user_interval: Duration::ZERO, rate: None, ..limits },
@@ -34,7 +34,7 @@ impl Lanes {
         }
     }
 
-    /// The lane of a connection's bucket, made on first use.
+    /// Returns the rate limiter of a connection's bucket, created on first use.
     pub(crate) fn lane(
         &self,
         connection: &ConnectionId,
@@ -84,7 +84,7 @@ impl Lane {
         Lane { spacing, state: Mutex::new(State::default()) }
     }
 
-    /// Waits for the turn of one request. Returns whether it may be sent.
+    /// Waits until one request may be sent. Returns false if the run halts first.
     pub(crate) async fn turn(&self, control: &Control) -> bool {
         loop {
             if control.halted() {
@@ -97,7 +97,7 @@ impl Lane {
         }
     }
 
-    /// Books a turn now, or says how long to wait before asking again.
+    /// Books a request now, or returns how long to wait before trying again.
     fn book(&self) -> Option<Duration> {
         let now = Instant::now();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -116,8 +116,8 @@ impl Lane {
         None
     }
 
-    /// After a refusal: sends nothing before `until`. At least a second passes,
-    /// for the other side's clock may be behind ours.
+    /// Blocks all requests until `until`, after a throttled one. At least a second passes,
+    /// since the other side's clock may be behind ours.
     pub(crate) fn refuse(&self, until: Option<Timestamp>, clock: &dyn Clock) {
         let soon = clock.now().saturating_add(SignedDuration::from_secs(1)).unwrap_or(Timestamp::MAX);
         self.close(until.map_or(soon, |until| until.max(soon)), clock);
@@ -133,7 +133,7 @@ impl Lane {
         state.closed_until = Some(state.closed_until.map_or(until, |closed| closed.max(until)));
     }
 
-    /// Takes note of what an answer said about the limit.
+    /// Observes what a response said about the limit.
     pub(crate) fn note(&self, pace: Pace, clock: &dyn Clock) {
         if pace.remaining == 0 {
             self.close(pace.reset, clock);

@@ -1,4 +1,5 @@
-//! The delivery stage: packs requests, keeps the rate limit and the order of a user, and retries.
+//! The delivery stage: packs requests, observes rate limits, keeps the order of each user,
+//! and retries.
 
 pub(crate) mod delivery;
 pub(crate) mod held;

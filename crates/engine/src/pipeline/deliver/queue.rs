@@ -1,4 +1,4 @@
-//! What waits for its request.
+//! Items that wait for their request.
 
 use std::collections::VecDeque;
 use std::vec;
@@ -8,8 +8,8 @@ use crate::pipeline::freight::Freight;
 use crate::pipeline::item::Item;
 use crate::pipeline::item::Parcels;
 
-/// What came together, as far as it still waits: it stays where the reader put it
-/// until its request takes it.
+/// Items that arrived together and still wait: they stay where the reader put them until a
+/// request takes them.
 struct Lot<F: Freight> {
     sent: vec::IntoIter<F::Sent>,
     items: vec::IntoIter<Item<F>>,
@@ -53,7 +53,7 @@ impl<F: Freight> Queue<F> {
         self.lots.iter().flat_map(|lot| lot.sent.as_slice())
     }
 
-    /// How many of the first there is room for.
+    /// Returns how many of the first items the budget allows.
     pub(crate) fn fitting(&self, mut room: Room) -> usize {
         let mut fitting = 0;
         for lot in &self.lots {
@@ -67,14 +67,14 @@ impl<F: Freight> Queue<F> {
         fitting
     }
 
-    /// Puts parcels behind the others.
+    /// Appends items.
     pub(crate) fn extend(&mut self, parcels: Parcels<F>, weigh: impl Fn(&F::Sent) -> usize) {
         if let Some(lot) = self.weighed(parcels, weigh) {
             self.lots.push_back(lot);
         }
     }
 
-    /// Puts parcels before the others again.
+    /// Puts items back in front of the others.
     pub(crate) fn give_back(&mut self, parcels: Parcels<F>, weigh: impl Fn(&F::Sent) -> usize) {
         if let Some(lot) = self.weighed(parcels, weigh) {
             self.lots.push_front(lot);

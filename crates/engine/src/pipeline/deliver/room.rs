@@ -1,4 +1,4 @@
-//! What fits into one request.
+//! The budget of one request.
 
 use tidegate_model::Limits;
 
@@ -21,9 +21,9 @@ impl Room {
         self.items >= self.limits.items_max
     }
 
-    /// Makes room for an item, or says that there is none. A request that is enough
-    /// ends where its batch ends, so that the batch can be settled; where several
-    /// are sent at once, each is filled.
+    /// Adds an item, or returns false if it does not fit. A request that is large enough
+    /// ends where its batch ends, so that the batch can be committed; if several are in
+    /// flight at once, each is filled.
     #[inline]
     pub(crate) fn add(&mut self, batch: u64, weight: usize) -> bool {
         let too_heavy = self.items > 0 && self.bytes + weight > self.limits.bytes_max;

@@ -1,4 +1,4 @@
-//! One of a lane's slots: packs rows into requests, one request at a time.
+//! A delivery worker: packs items into requests and sends one at a time.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -236,7 +236,7 @@ impl<F: Freight> Slot<F> {
         request
     }
 
-    /// The same, but passes over what is not of this user.
+    /// Takes only the items of this user, and skips the others.
     fn take_of(&self, user: &F::User, queue: &mut Queue<F>) -> Request<F> {
         let mut room = Room::of(self.limits);
         let (mut request, mut passed) = (Parcels::with_capacity(0), Parcels::with_capacity(0));
@@ -255,7 +255,7 @@ impl<F: Freight> Slot<F> {
         request
     }
 
-    /// Tells the settler. Returns whether it still listens.
+    /// Reports to the committer. Returns whether it still listens.
     async fn report(&self, decided: Vec<(u64, Fates)>) -> bool {
         for (batch, fates) in decided {
             if self.notes.send(Note::Decided { batch, fates }).await.is_err() {

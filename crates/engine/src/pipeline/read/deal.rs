@@ -1,4 +1,4 @@
-//! Finds what is new in a batch, makes it ready and sorts it by slot.
+//! Finds what is new in a batch, transforms it and partitions it by worker.
 
 use std::cmp::Ordering;
 
@@ -10,11 +10,11 @@ use crate::pipeline::item::{Item, Parcels, Placed};
 use crate::pipeline::read::memory::{self, Known};
 use crate::pipeline::read::reader::Reader;
 
-/// What is known of the items of a batch before any of them is made ready.
+/// What is known of the items of a batch before any of them is transformed.
 pub(crate) struct Seen {
-    /// Of each item its names, and what is known of it.
+    /// The keys of each item, and what is known of it.
     pub(crate) known: Vec<(Names, Known)>,
-    /// How many were settled before.
+    /// How many were committed before.
     pub(crate) unchanged: u64,
     /// The highest cursor value.
     pub(crate) highest: Option<Value>,
@@ -24,13 +24,13 @@ pub(crate) struct Seen {
 
 /// A batch, sorted.
 pub(crate) struct Dealt<F: Freight> {
-    /// What each slot is to send.
+    /// What each worker is to send.
     pub(crate) slots: Vec<Parcels<F>>,
     /// How many that is.
     pub(crate) under_way: usize,
-    /// Items whose fate is known without sending them.
+    /// Items whose status is known without sending them.
     pub(crate) decided: Vec<Placed>,
-    /// The same, of items without a place in the order of the cursor.
+    /// The same, of items without a cursor value.
     pub(crate) unplaced: Vec<Placed>,
 }
 
@@ -62,8 +62,8 @@ impl<F: Freight> Reader<F> {
         seen
     }
 
-    /// Makes ready what is new and gives it to the slot of its user; `decided` are
-    /// those of the batch whose fate is known already.
+    /// Transforms what is new and assigns it to the worker of its user; `decided` are those
+    /// of the batch whose status is known already.
     pub(crate) fn load(
         &self,
         batch: u64,
@@ -107,7 +107,7 @@ impl<F: Freight> Reader<F> {
         if !is_placed {
             return Some(Fate::Rejected(Reason::new(
                 "null_cursor",
-                "the cursor column is empty: the row has no place in the order of changes",
+                "the cursor column is empty: the row has no position in the order of changes",
             )));
         }
         match known {

@@ -1,19 +1,19 @@
-//! What a run knows of the runs before it.
+//! What a run resumes from: the state that earlier runs left.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use tidegate_model::store::{Fate, Intent, IntentRow};
 use tidegate_model::{Error, Fingerprint, Outcome, Reason, Store, SyncId, Value};
 
-/// Rows that earlier runs settled, or were about to send.
+/// Rows that earlier runs committed, or were about to send.
 #[derive(Default)]
 pub(crate) struct Memory {
-    /// Settled rows that this run may read again: how often each.
+    /// Committed rows that this run may read again: how often each.
     settled: HashMap<Fingerprint, u32>,
     /// The chunks that they come from: number and highest cursor.
     pub(crate) chunks: Vec<(u64, Option<Value>)>,
-    /// Rows that were about to be sent, oldest first: their fate where the
-    /// answer came. None of them was settled.
+    /// Rows that were about to be sent, oldest first, with their status if the response
+    /// came. None of them was committed.
     intended: HashMap<Fingerprint, VecDeque<(IntentRow, Option<Fate>)>>,
     /// Keys of rows that were rejected or in doubt and are still open.
     pub(crate) problems: HashSet<Fingerprint>,
@@ -24,11 +24,11 @@ pub(crate) struct Memory {
 pub(crate) enum Known {
     /// Nothing: it is new, or changed.
     New,
-    /// It was settled before.
+    /// It was committed before.
     Settled,
-    /// It was sent by a run that died before it could settle it.
+    /// It was sent by a run that died before it could commit it.
     Sent(Box<Fate>),
-    /// It was about to be sent; whether it was, nobody knows.
+    /// It was about to be sent; whether it was is not known.
     InDoubt,
 }
 
@@ -61,8 +61,7 @@ impl Memory {
         Ok(memory)
     }
 
-    /// Says what is known of a row, and forgets it: the next row that looks the
-    /// same is another one.
+    /// Looks a row up and consumes the entry: an identical second row counts as new.
     #[inline]
     pub(crate) fn recall(&mut self, row: Fingerprint) -> Known {
         if !self.settled.is_empty()
@@ -77,13 +76,13 @@ impl Memory {
         self.recall_sent(row)
     }
 
-    /// The settled rows that were not recalled.
+    /// Returns the committed rows that no lookup found.
     pub(crate) fn not_recalled(&self) -> Vec<Fingerprint> {
         let rows = self.settled.iter();
         rows.flat_map(|(row, count)| std::iter::repeat_n(*row, *count as usize)).collect()
     }
 
-    /// As [`Memory::recall`], where rows are sent though they were settled.
+    /// Like [`ResumeState::lookup`], for rows that are sent although they were committed.
     #[inline]
     pub(crate) fn recall_sent(&mut self, row: Fingerprint) -> Known {
         if self.intended.is_empty() {
@@ -101,7 +100,7 @@ impl Memory {
         }
     }
 
-    /// Rows that were sent or about to be, and that the source no longer showed.
+    /// Takes the rows that were sent or about to be, and that the source no longer showed.
     pub(crate) fn left_over(&mut self) -> Vec<(IntentRow, Fate)> {
         let rows = self.intended.drain().flat_map(|(_, rows)| rows);
         rows.map(|(row, fate)| (row, fate.unwrap_or_else(|| Fate::InDoubt(crashed())))).collect()

@@ -1,4 +1,4 @@
-//! The reading stage: reads a feed, finds what is new and deals it to the workers.
+//! The reading stage: reads a feed, finds what is new and partitions it across the workers.
 
 pub(crate) mod deal;
 pub(crate) mod epoch;

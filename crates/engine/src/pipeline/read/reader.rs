@@ -1,4 +1,4 @@
-//! Reads the feed, finds what is new, makes it ready and deals it to the slots.
+//! Reads the feed, finds what is new, transforms it and hands it to the workers.
 
 use std::sync::Arc;
 
@@ -30,16 +30,16 @@ pub(crate) struct Reader<F: Freight> {
     pub(crate) items_max: usize,
     /// Items of a full batch.
     pub(crate) batch_items: usize,
-    /// Over how many of the slots users are spread; none before the first batch.
+    /// The number of workers that users are spread over; none before the first batch.
     pub(crate) spread: usize,
     pub(crate) notes: mpsc::Sender<Note>,
-    /// Batches that may be under way.
+    /// Batches that may be in flight.
     pub(crate) under_way: usize,
     /// One permit for each of them.
     pub(crate) window: Arc<Semaphore>,
-    /// Tells the slots the last batch whose items wait for no others: nothing
-    /// more is read before it is settled. Items of later batches still fill
-    /// their requests, for they hold nobody up.
+    /// The newest batch that workers must flush without waiting for more items: nothing
+    /// more is read before it is committed. Items of later batches still fill their
+    /// requests, since nothing waits for them.
     pub(crate) urgent_through: watch::Sender<u64>,
 }
 
@@ -49,7 +49,7 @@ impl<F: Freight> Reader<F> {
         self.kind.moves_checkpoint() && self.remember == Remember::Torn
     }
 
-    /// Reads until the feed ends or the run halts. Returns the memory and the
+    /// Reads until the feed ends or the run halts. Returns what is left to resume and the
     /// number of batches.
     pub(crate) async fn read_all(mut self, mut feed: Feed<F::Read>) -> (Memory, u64) {
         let mut scratch = Vec::with_capacity(512);
@@ -80,7 +80,7 @@ impl<F: Freight> Reader<F> {
         (self.memory, batch)
     }
 
-    /// Deals one batch. Returns whether the run goes on.
+    /// Looks one batch up and partitions it. Returns whether the run continues.
     async fn deal(&mut self, batch: u64, read: Batch<F::Read>, scratch: &mut Vec<u8>) -> bool {
         let Some(permit) = self.enter(batch).await else { return false };
         let mut counts = Counts { waiting: read.waiting, ..Counts::default() };
@@ -123,12 +123,12 @@ impl<F: Freight> Reader<F> {
         true
     }
 
-    /// Waits until this batch may be under way too; `None` where the run halts.
+    /// Waits until this batch may be in flight too; `None` if the run halts.
     async fn enter(&self, batch: u64) -> Option<OwnedSemaphorePermit> {
         if let Ok(permit) = self.window.clone().try_acquire_owned() {
             return Some(permit);
         }
-        // Batches are settled in their order: it is the first of those under way that is waited for.
+        // Batches are committed in order, so this waits for the oldest one in flight.
         self.urgent_through.send_replace(batch.saturating_sub(self.under_way as u64));
         tokio::select! {
             () = self.control.halt() => None,
@@ -136,10 +136,9 @@ impl<F: Freight> Reader<F> {
         }
     }
 
-    /// Settles over how many slots users are spread: few rows fill few requests
-    /// instead of many half-empty ones. A user changes its slot only while
-    /// nothing is under way, so that its rows keep their order. Returns whether
-    /// the run goes on.
+    /// Decides how many workers users are spread over: few rows fill few requests instead
+    /// of many half-empty ones. A user changes its worker only while nothing is in flight,
+    /// so that its rows keep their order. Returns whether the run continues.
     async fn spread(&mut self, batch: u64, rows: usize) -> bool {
         let wanted = match rows < self.batch_items {
             true => rows.div_ceil(self.items_max.max(1)).clamp(1, self.slots.len()),
@@ -150,7 +149,7 @@ impl<F: Freight> Reader<F> {
             return true;
         }
         if self.spread > 0 {
-            // All permits but our own are back once every earlier batch is settled.
+            // All permits but our own are back once every earlier batch is committed.
             let others = u32::try_from(self.under_way - 1).unwrap_or(0);
             self.urgent_through.send_replace(batch.saturating_sub(1));
             let idle = tokio::select! {

@@ -237,7 +237,7 @@ async fn a_key_whose_last_row_failed_stays_open_whatever_came_before_it() {
     assert_eq!(stage.problems().await, ["7"]);
 }
 
-/// Lines that all look the same, from a source that keeps its own place.
+/// Lines that all look the same, from a source that makes its own checkpoints.
 struct Lines(u64);
 
 #[async_trait]
@@ -255,7 +255,7 @@ impl Source for Lines {
     }
 
     async fn read(&self, _: &Selection, reach: &Reach, _: usize) -> Result<Feed<Row>, Error> {
-        let Reach::After { checkpoint: place, .. } = reach else { panic!("it keeps its place") };
+        let Reach::After { checkpoint: place, .. } = reach else { panic!("it makes its own checkpoints") };
         let first = place.as_ref().and_then(|place| place.0.as_u64()).unwrap_or(0);
         let columns = columns();
         let row = Row { columns, values: vec![Value::Int(1), Value::Text("u".into()), Value::Int(1)] };
@@ -270,7 +270,7 @@ impl Source for Lines {
 #[tokio::test(start_paused = true)]
 async fn lines_that_look_the_same_are_all_sent_however_often_the_read_is_stopped() {
     let limits = Limits { items_max: 3, ..one_slot() };
-    // Something of a request is left over: its batches are torn from the place.
+    // Something of a request is left over: its batches are incomplete behind the checkpoint.
     let mut calls = 0_u32;
     let answer: Answer = Box::new(move |ids| {
         calls += 1;
