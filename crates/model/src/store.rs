@@ -58,7 +58,7 @@ impl fmt::Display for PausedBy {
 
 /// The final status of one row.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum RowStatus {
     /// It took effect.
     Delivered,
     /// It was not acceptable.
@@ -69,7 +69,7 @@ pub enum Fate {
 
 /// The result of one row, as the ledger records it.
 #[derive(Clone, Debug)]
-pub struct RowFate {
+pub struct RowResult {
     /// Hash of the key columns, of the whole row where there are none.
     pub key: Fingerprint,
     /// The key columns as text, or where an unreadable piece of input stands.
@@ -79,7 +79,7 @@ pub struct RowFate {
     /// The user's identifier, or the catalog item's id; empty where the row has none.
     pub user: Text,
     /// Its status.
-    pub fate: Fate,
+    pub status: RowStatus,
     /// The row itself; kept if it was not delivered.
     pub payload: Option<Row>,
 }
@@ -141,7 +141,7 @@ pub struct Settlement {
     /// Rows of the batch that were delivered; `results` has no row with one of their keys.
     pub delivered: Vec<Delivered>,
     /// The result of every other row of the batch.
-    pub fates: Vec<RowFate>,
+    pub results: Vec<RowResult>,
     /// Committed rows that a later run may read again.
     pub remember: Option<OverlapChunk>,
     /// Chunks up to this number are no longer needed.
@@ -163,7 +163,7 @@ pub struct RowQuery {
     /// Of one user, or one catalog item.
     pub user: Option<String>,
     /// With one status: `delivered`, `rejected`, `in_doubt`.
-    pub fate: Option<FateKind>,
+    pub status: Option<StatusKind>,
     /// At most this many, newest first.
     pub limit: usize,
 }
@@ -171,7 +171,7 @@ pub struct RowQuery {
 /// A status without its reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum FateKind {
+pub enum StatusKind {
     /// It took effect.
     Delivered,
     /// It was not acceptable.
@@ -180,32 +180,32 @@ pub enum FateKind {
     InDoubt,
 }
 
-impl FateKind {
+impl StatusKind {
     /// The word in tables and files.
     pub fn as_str(self) -> &'static str {
         match self {
-            FateKind::Delivered => "delivered",
-            FateKind::Rejected => "rejected",
-            FateKind::InDoubt => "in_doubt",
+            StatusKind::Delivered => "delivered",
+            StatusKind::Rejected => "rejected",
+            StatusKind::InDoubt => "in_doubt",
         }
     }
 }
 
-impl Fate {
+impl RowStatus {
     /// Returns the status without its reason.
-    pub fn kind(&self) -> FateKind {
+    pub fn kind(&self) -> StatusKind {
         match self {
-            Fate::Delivered => FateKind::Delivered,
-            Fate::Rejected(_) => FateKind::Rejected,
-            Fate::InDoubt(_) => FateKind::InDoubt,
+            RowStatus::Delivered => StatusKind::Delivered,
+            RowStatus::Rejected(_) => StatusKind::Rejected,
+            RowStatus::InDoubt(_) => StatusKind::InDoubt,
         }
     }
 
     /// Why, where there is a why.
     pub fn reason(&self) -> Option<&Reason> {
         match self {
-            Fate::Delivered => None,
-            Fate::Rejected(reason) | Fate::InDoubt(reason) => Some(reason),
+            RowStatus::Delivered => None,
+            RowStatus::Rejected(reason) | RowStatus::InDoubt(reason) => Some(reason),
         }
     }
 }
@@ -226,7 +226,7 @@ pub struct RowEntry {
     /// The key columns as text.
     pub key: String,
     /// Its status.
-    pub fate: FateKind,
+    pub status: StatusKind,
     /// Why, where there is a why.
     pub reason: Option<Reason>,
     /// The row itself, as long as it counts as failed.

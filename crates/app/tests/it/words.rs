@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 /// Retired words, with their inflections.
 const RETIRED: &[&str] = &[
-    "fate",
-    "fates",
+    "status",
+    "statuses",
     "freight",
     "freights",
     "happening",

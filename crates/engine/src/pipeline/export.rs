@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use jiff::Timestamp;
-use tidegate_model::store::{Delivered, Fate, IntentRow, RowFate};
+use tidegate_model::store::{Delivered, IntentRow, RowResult, RowStatus};
 use tidegate_model::{
     Batch, Cause, Checkpoint, Columns, ConnectionId, Counts, Error, EventLog, EventSelection, Limits,
     LoggedEvent, ObjectKind, Reading, Repeat, Row, Run, Sink, StreamId, SyncId, Text, Value,
@@ -160,8 +160,8 @@ impl Freight for Events {
         delivered.push(place, names.key, names.version, |_| {}, "");
     }
 
-    fn fate(&self, names: Names, (): (), logged: Option<&Held>, fate: Fate) -> RowFate {
-        let event = logged.filter(|_| fate != Fate::Delivered).map(|logged| &logged.event);
+    fn result(&self, names: Names, (): (), logged: Option<&Held>, status: RowStatus) -> RowResult {
+        let event = logged.filter(|_| status != RowStatus::Delivered).map(|logged| &logged.event);
         let payload = event.map(|event| Row {
             columns: Columns::new(COLUMNS),
             values: vec![
@@ -171,12 +171,12 @@ impl Freight for Events {
                 Value::Json(event.payload.clone()),
             ],
         });
-        RowFate {
+        RowResult {
             key: names.key,
             key_text: event.map(|event| event.id.clone()).unwrap_or_default(),
             row: names.version,
             user: event.map(|event| event.user.clone()).unwrap_or_default(),
-            fate,
+            status,
             payload,
         }
     }

@@ -3,7 +3,7 @@
 use std::hash::Hash;
 
 use async_trait::async_trait;
-use tidegate_model::store::{Delivered, Fate, IntentRow, RowFate};
+use tidegate_model::store::{Delivered, IntentRow, RowResult, RowStatus};
 use tidegate_model::{Batch, Checkpoint, Error, Fingerprint, Reason, Value};
 
 /// The keys of an item: the hash of its key columns, and of this version of it.
@@ -65,7 +65,13 @@ pub(crate) trait Freight: Send + Sync + 'static {
     );
 
     /// Returns the result of any other item; `sent` if it could be transformed.
-    fn fate(&self, names: Names, kept: Self::Kept, sent: Option<&Self::Sent>, fate: Fate) -> RowFate;
+    fn result(
+        &self,
+        names: Names,
+        kept: Self::Kept,
+        sent: Option<&Self::Sent>,
+        status: RowStatus,
+    ) -> RowResult;
 
     /// Whether the ledger lists delivered items; if not, the feed itself remembers them.
     fn lists_delivered(&self) -> bool;

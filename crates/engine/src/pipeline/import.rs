@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use tidegate_model::source::Column;
-use tidegate_model::store::{Delivered, Fate, IntentRow, RowFate};
+use tidegate_model::store::{Delivered, IntentRow, RowResult, RowStatus};
 use tidegate_model::{
     Batch, Cause, Checkpoint, Columns, ConnectionId, Counts, Error, ErrorKind, Feed, Identity, Mapping,
     Platform, Position, Reach, Record, Repeat, Row, Run, Selection, Source, SyncId, Text, Value,
@@ -290,11 +290,11 @@ impl Freight for Rows {
         delivered.push(place, names.key, names.version, key_text, &record.label());
     }
 
-    fn fate(&self, names: Names, row: Row, record: Option<&Record>, fate: Fate) -> RowFate {
+    fn result(&self, names: Names, row: Row, record: Option<&Record>, status: RowStatus) -> RowResult {
         let key_text = self.mapping.key_text(&row);
-        let payload = (!matches!(fate, Fate::Delivered)).then_some(row);
+        let payload = (!matches!(status, RowStatus::Delivered)).then_some(row);
         let user = record.map(user_of).unwrap_or_default();
-        RowFate { key: names.key, key_text, row: names.version, user, fate, payload }
+        RowResult { key: names.key, key_text, row: names.version, user, status, payload }
     }
 
     fn lists_delivered(&self) -> bool {

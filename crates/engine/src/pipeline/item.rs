@@ -1,6 +1,6 @@
 //! What passes between the stages of a run.
 
-use tidegate_model::store::{Delivered, RowFate};
+use tidegate_model::store::{Delivered, RowResult};
 use tidegate_model::{Checkpoint, Counts, Fingerprint, Value};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -17,18 +17,18 @@ pub(crate) struct Item<F: Freight> {
 }
 
 /// The result of a row and its index in the batch.
-pub(crate) type Placed = (u32, RowFate);
+pub(crate) type Placed = (u32, RowResult);
 
 /// The results of a batch that one request brought.
 #[derive(Default)]
-pub(crate) struct Fates {
+pub(crate) struct RequestResults {
     /// Items that were delivered.
     pub(crate) delivered: Delivered,
     /// The results of the others.
     pub(crate) others: Vec<Placed>,
 }
 
-impl Fates {
+impl RequestResults {
     /// Returns the number of items with a result.
     pub(crate) fn len(&self) -> usize {
         self.delivered.len() + self.others.len()
@@ -78,5 +78,5 @@ pub(crate) struct Opened {
 /// What the committer receives.
 pub(crate) enum Note {
     Opened(Box<Opened>),
-    Decided { batch: u64, fates: Fates },
+    Decided { batch: u64, results: RequestResults },
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_model::store::{Fate, Pause, PausedBy, RowFate, Settlement};
+use tidegate_model::store::{Pause, PausedBy, RowResult, RowStatus, Settlement};
 use tidegate_model::{
     Cause, Clock, ConnectionId, Counts, Destination, Ending, Error, Feed, Limits, ObjectKind, Reaction,
     Repeat, Run, RunId, Store, SyncId,
@@ -258,24 +258,24 @@ async fn finish<F: Freight>(
     mut memory: Memory,
     batch: u64,
 ) -> Result<Counts, Error> {
-    let fates: Vec<RowFate> = (memory.left_over().into_iter())
-        .map(|(row, fate)| RowFate {
+    let results: Vec<RowResult> = (memory.left_over().into_iter())
+        .map(|(row, status)| RowResult {
             key: row.key,
             key_text: row.key_text,
             row: row.row,
             user: row.user,
-            fate,
+            status,
             payload: None,
         })
         .collect();
     // Whatever read them could not count them any more.
-    let mut counts = Counts { read: fates.len() as u64, ..Counts::default() };
-    fates.iter().for_each(|row| settle::count(&mut counts, &row.fate));
-    if !fates.is_empty() {
-        let recalled = fates.iter().map(|row| row.row).collect();
-        let delivered = fates.iter().filter(|row| row.fate == Fate::Delivered);
+    let mut counts = Counts { read: results.len() as u64, ..Counts::default() };
+    results.iter().for_each(|row| settle::count(&mut counts, &row.status));
+    if !results.is_empty() {
+        let recalled = results.iter().map(|row| row.row).collect();
+        let delivered = results.iter().filter(|row| row.status == RowStatus::Delivered);
         let solved = delivered.map(|row| row.key).collect();
-        let settlement = Settlement { batch, counts, fates, solved, recalled, ..Settlement::default() };
+        let settlement = Settlement { batch, counts, results, solved, recalled, ..Settlement::default() };
         parts.store.settle(run, settlement).await?;
     }
     if !matches!(job.remember, Remember::Overlap(_)) {

@@ -160,8 +160,8 @@ impl Store for Rehearsal {
             run.counts += settlement.counts;
         }
         let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
-        for row in settlement.fates {
-            let Some(reason) = row.fate.reason() else { continue };
+        for row in settlement.results {
+            let Some(reason) = row.status.reason() else { continue };
             let refusal = refusals.entry(reason.code.to_string()).or_insert_with(|| Refusal {
                 code: reason.code.to_string(),
                 message: reason.message.clone(),

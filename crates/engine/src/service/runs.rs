@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
 use serde::Serialize;
-use tidegate_model::store::{Claim, FateKind, Pause, PausedBy, Problem, RowEntry, RowQuery, SyncState};
+use tidegate_model::store::{Claim, Pause, PausedBy, Problem, RowEntry, RowQuery, StatusKind, SyncState};
 use tidegate_model::{Cause, Checkpoint, Counts, Error, ErrorKind, Lag, ObjectKind, Row, Run, SyncId, Value};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -150,9 +150,9 @@ impl Engine {
         let (Work::Import(import), _claim) = self.ready(id).await? else {
             return Err(Error::internal(format!("the import `{id}` was opened as an export")));
         };
-        let wanted = if which.in_doubt { FateKind::InDoubt } else { FateKind::Rejected };
+        let wanted = if which.in_doubt { StatusKind::InDoubt } else { StatusKind::Rejected };
         let problems: Vec<Problem> = (self.config.store.problems(id).await?.into_iter())
-            .filter(|problem| problem.entry.fate == wanted)
+            .filter(|problem| problem.entry.status == wanted)
             .filter(|problem| which.user.as_ref().is_none_or(|user| *user == problem.entry.user))
             .collect();
         let Current { rows, gone, unreadable } = self.current(&import, problems).await?;

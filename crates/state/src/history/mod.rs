@@ -19,7 +19,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use jiff::civil::Date;
-use tidegate_model::store::{FateKind, RowEntry};
+use tidegate_model::store::{RowEntry, StatusKind};
 use tidegate_model::{Error, Fingerprint, RunId, SyncId};
 
 use crate::folder;
@@ -47,7 +47,7 @@ pub(crate) struct HistoryFile {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Filter {
     pub(crate) user: Option<String>,
-    pub(crate) fate: Option<FateKind>,
+    pub(crate) status: Option<StatusKind>,
 }
 
 /// One line of the ledger, with the hash of its row.
@@ -60,11 +60,11 @@ pub(crate) struct Line {
 impl Filter {
     /// Whether every row is wanted.
     pub(crate) fn is_empty(&self) -> bool {
-        self.user.is_none() && self.fate.is_none()
+        self.user.is_none() && self.status.is_none()
     }
 
     pub(crate) fn wants(&self, row: &block::BlockRow<'_>) -> bool {
-        self.fate.is_none_or(|fate| fate == row.fate.kind())
+        self.status.is_none_or(|status| status == row.status.kind())
             && self.user.as_ref().is_none_or(|user| *user == row.user)
     }
 }

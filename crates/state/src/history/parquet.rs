@@ -133,7 +133,7 @@ pub(super) fn schema() -> Arc<Schema> {
         text("object", false),
         text("user", false),
         text("key", false),
-        text("fate", false),
+        text("status", false),
         text("reason_code", true),
         text("reason", true),
         Field::new("row_hash", DataType::FixedSizeBinary(16), false),

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use tidegate_model::store::Fate;
+use tidegate_model::store::RowStatus;
 use tidegate_model::{Error, Reason};
 
 use crate::codec::{Reader, Writer, damaged};
@@ -16,7 +16,7 @@ const IN_DOUBT: u8 = 2;
 #[derive(Default)]
 pub(crate) struct StatusRuns {
     /// Each with the index after its last row.
-    runs: Vec<(Fate, usize)>,
+    runs: Vec<(RowStatus, usize)>,
 }
 
 impl StatusRuns {
@@ -26,22 +26,22 @@ impl StatusRuns {
     }
 
     /// Returns the status of one row.
-    pub(crate) fn get(&self, at: usize) -> Option<&Fate> {
+    pub(crate) fn get(&self, at: usize) -> Option<&RowStatus> {
         let run = self.runs.partition_point(|(_, end)| *end <= at);
-        self.runs.get(run).map(|(fate, _)| fate)
+        self.runs.get(run).map(|(status, _)| status)
     }
 
     /// Returns the runs: a status and its number of rows.
-    pub(crate) fn runs(&self) -> impl Iterator<Item = (&Fate, usize)> {
+    pub(crate) fn runs(&self) -> impl Iterator<Item = (&RowStatus, usize)> {
         let starts = std::iter::once(0).chain(self.runs.iter().map(|(_, end)| *end));
-        self.runs.iter().zip(starts).map(|((fate, end), start)| (fate, end - start))
+        self.runs.iter().zip(starts).map(|((status, end), start)| (status, end - start))
     }
 
-    fn push(&mut self, fate: Fate, rows: usize) {
+    fn push(&mut self, status: RowStatus, rows: usize) {
         let end = self.len() + rows;
         match self.runs.last_mut() {
-            Some((last, behind)) if *last == fate => *behind = end,
-            _ => self.runs.push((fate, end)),
+            Some((last, behind)) if *last == status => *behind = end,
+            _ => self.runs.push((status, end)),
         }
     }
 }
@@ -51,21 +51,21 @@ impl StatusRuns {
 pub(super) fn write<'a>(
     writer: &mut Writer,
     delivered: usize,
-    statuses: impl ExactSizeIterator<Item = &'a Fate> + Clone,
+    statuses: impl ExactSizeIterator<Item = &'a RowStatus> + Clone,
 ) {
     writer.number(delivered + statuses.len());
     writer.repeated(DELIVERED, delivered);
-    for fate in statuses.clone() {
-        writer.byte(match fate {
-            Fate::Delivered => DELIVERED,
-            Fate::Rejected(_) => REJECTED,
-            Fate::InDoubt(_) => IN_DOUBT,
+    for status in statuses.clone() {
+        writer.byte(match status {
+            RowStatus::Delivered => DELIVERED,
+            RowStatus::Rejected(_) => REJECTED,
+            RowStatus::InDoubt(_) => IN_DOUBT,
         });
     }
     let mut indexes: HashMap<(&str, &str), usize> = HashMap::new();
     let mut reasons: Vec<&Reason> = Vec::new();
     let mut uses: Vec<usize> = Vec::new();
-    for reason in statuses.filter_map(Fate::reason) {
+    for reason in statuses.filter_map(RowStatus::reason) {
         let index = *indexes.entry((&reason.code, &reason.message)).or_insert_with(|| {
             reasons.push(reason);
             reasons.len() - 1
@@ -94,15 +94,15 @@ pub(super) fn read(reader: &mut Reader) -> Result<StatusRuns, Error> {
     let mut statuses = StatusRuns::default();
     for rows in kinds.chunk_by(|one, next| one == next) {
         match rows {
-            [DELIVERED, ..] => statuses.push(Fate::Delivered, rows.len()),
+            [DELIVERED, ..] => statuses.push(RowStatus::Delivered, rows.len()),
             [REJECTED, ..] => {
                 for _ in rows {
-                    statuses.push(Fate::Rejected(reason()?), 1);
+                    statuses.push(RowStatus::Rejected(reason()?), 1);
                 }
             }
             [IN_DOUBT, ..] => {
                 for _ in rows {
-                    statuses.push(Fate::InDoubt(reason()?), 1);
+                    statuses.push(RowStatus::InDoubt(reason()?), 1);
                 }
             }
             _ => return Err(damaged()),
@@ -116,19 +116,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_with_the_same_fate_are_one_run() {
-        let rejected = |code: &'static str| Fate::Rejected(Reason::new(code, "no"));
+    fn rows_with_the_same_status_are_one_run() {
+        let rejected = |code: &'static str| RowStatus::Rejected(Reason::new(code, "no"));
         let mut statuses = StatusRuns::default();
-        statuses.push(Fate::Delivered, 3);
-        statuses.push(Fate::Delivered, 2);
+        statuses.push(RowStatus::Delivered, 3);
+        statuses.push(RowStatus::Delivered, 2);
         statuses.push(rejected("a"), 1);
         statuses.push(rejected("a"), 1);
         statuses.push(rejected("b"), 1);
 
         let runs: Vec<_> = statuses.runs().collect();
 
-        assert_eq!(runs, [(&Fate::Delivered, 5), (&rejected("a"), 2), (&rejected("b"), 1)]);
-        assert_eq!(statuses.get(4), Some(&Fate::Delivered));
+        assert_eq!(runs, [(&RowStatus::Delivered, 5), (&rejected("a"), 2), (&rejected("b"), 1)]);
+        assert_eq!(statuses.get(4), Some(&RowStatus::Delivered));
         assert_eq!(statuses.get(6), Some(&rejected("a")));
         assert_eq!(statuses.get(8), None);
     }

@@ -1,4 +1,4 @@
-//! Moves the fate of rows from the tables into history files.
+//! Moves the status of rows from the tables into history files.
 //!
 //! One task does it, beside the runs. The order makes a crash at any moment
 //! harmless: the file is whole and durable before the first of its blocks goes,

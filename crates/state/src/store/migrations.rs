@@ -66,7 +66,7 @@ CREATE TABLE problems (
     object      TEXT NOT NULL,
     user_label  TEXT NOT NULL,
     key_text    TEXT NOT NULL,
-    fate        TEXT NOT NULL,
+    status        TEXT NOT NULL,
     reason_code TEXT NOT NULL,
     reason      TEXT NOT NULL,
     payload     TEXT,

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
-use tidegate_model::store::{Problem, RowEntry, RowFate};
+use tidegate_model::store::{Problem, RowEntry, RowResult};
 use tidegate_model::{Error, Fingerprint, Reason, RunId, SyncId};
 
 use super::dialect::{Database, Tx};
@@ -12,14 +12,14 @@ use super::statement::{Arg, Record, Statement, from_word, placeholders, sql};
 
 /// Rows in one statement: PostgreSQL takes 65,535 values, SQLite 32,766.
 const ROWS_MAX: usize = 200;
-const COLUMNS: &str = "sync, key_hash, row_hash, run, object, user_label, key_text, fate, reason_code, \
+const COLUMNS: &str = "sync, key_hash, row_hash, run, object, user_label, key_text, status, reason_code, \
     reason, payload, place, first_at, last_at, attempts";
 const WIDTH: usize = 15;
 
 /// A failed row of a batch, as text.
 pub(super) struct Found<'a> {
     place: usize,
-    fate: &'a RowFate,
+    result: &'a RowResult,
     payload: Option<String>,
 }
 
@@ -27,11 +27,11 @@ pub(super) struct Found<'a> {
 ///
 /// A key that was delivered in this batch stays failed only if the row that failed comes
 /// after the delivered one.
-pub(super) fn of_batch<'a>(rows: &'a [RowFate], solved: &[Fingerprint]) -> Result<Vec<Found<'a>>, Error> {
+pub(super) fn of_batch<'a>(rows: &'a [RowResult], solved: &[Fingerprint]) -> Result<Vec<Found<'a>>, Error> {
     let solved: HashSet<&Fingerprint> = solved.iter().collect();
     let mut open: HashMap<Fingerprint, usize> = HashMap::new();
     for (at, row) in rows.iter().enumerate() {
-        if row.fate.reason().is_some() {
+        if row.status.reason().is_some() {
             open.insert(row.key, at);
         } else if !open.is_empty() && solved.contains(&row.key) {
             open.remove(&row.key);
@@ -40,8 +40,8 @@ pub(super) fn of_batch<'a>(rows: &'a [RowFate], solved: &[Fingerprint]) -> Resul
     let mut places: Vec<usize> = open.into_values().collect();
     places.sort_unstable();
     let found = |place: usize| {
-        let fate = &rows[place];
-        Ok(Found { place, fate, payload: fate.payload.as_ref().map(payload::row_to_text).transpose()? })
+        let result = &rows[place];
+        Ok(Found { place, result, payload: result.payload.as_ref().map(payload::row_to_text).transpose()? })
     };
     places.into_iter().map(found).collect()
 }
@@ -72,16 +72,16 @@ pub(super) async fn record(
     let mut found = found.into_iter().peekable();
     while found.peek().is_some() {
         let mut args = Vec::with_capacity(ROWS_MAX * WIDTH);
-        for Found { place, fate, payload } in found.by_ref().take(ROWS_MAX) {
-            let reason = fate.fate.reason();
+        for Found { place, result, payload } in found.by_ref().take(ROWS_MAX) {
+            let reason = result.status.reason();
             args.push(sync.as_str().into());
-            args.push(fate.key.into());
-            args.push(fate.row.into());
+            args.push(result.key.into());
+            args.push(result.row.into());
             args.push(run.as_str().into());
             args.push(object.as_str().into());
-            args.push((&*fate.user).into());
-            args.push((&*fate.key_text).into());
-            args.push(fate.fate.kind().as_str().into());
+            args.push((&*result.user).into());
+            args.push((&*result.key_text).into());
+            args.push(result.status.kind().as_str().into());
             args.push(reason.map_or("", |reason| &reason.code).into());
             args.push(reason.map_or("", |reason| &reason.message).into());
             args.push(payload.into());
@@ -109,7 +109,7 @@ fn upsert(args: Vec<Arg>) -> Statement {
             payload = CASE WHEN problems.row_hash = excluded.row_hash
                 THEN COALESCE(excluded.payload, problems.payload) ELSE excluded.payload END,
             row_hash = excluded.row_hash, run = excluded.run, object = excluded.object,
-            user_label = excluded.user_label, key_text = excluded.key_text, fate = excluded.fate,
+            user_label = excluded.user_label, key_text = excluded.key_text, status = excluded.status,
             reason_code = excluded.reason_code, reason = excluded.reason, last_at = excluded.last_at"
     );
     Statement::assembled(text, args)
@@ -136,7 +136,7 @@ fn from_record(record: &Record) -> Result<Problem, Error> {
         object: from_word(&record.get::<String>("object")?, "object")?,
         user: record.get("user_label")?,
         key: record.get("key_text")?,
-        fate: from_word(&record.get::<String>("fate")?, "fate")?,
+        status: from_word(&record.get::<String>("status")?, "status")?,
         reason: Some(Reason::new(record.get::<String>("reason_code")?, record.get::<String>("reason")?)),
         payload: payload.map(|text| payload::row_from_text(&text)).transpose()?,
     };

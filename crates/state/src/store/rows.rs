@@ -29,7 +29,7 @@ pub(super) async fn find(
     history: &History,
     query: &RowQuery,
 ) -> Result<Vec<RowEntry>, Error> {
-    let filter = Filter { user: query.user.clone(), fate: query.fate };
+    let filter = Filter { user: query.user.clone(), status: query.status };
     loop {
         // Tables first, files second: what moves in between is seen in both, and
         // the name of its file tells. The other way round it would be seen in neither.
@@ -109,8 +109,8 @@ fn line(place: &Pending, row: &BlockRow<'_>) -> Line {
         object: place.object,
         user: row.user.to_string(),
         key: row.key_text.to_string(),
-        fate: row.fate.kind(),
-        reason: row.fate.reason().cloned(),
+        status: row.status.kind(),
+        reason: row.status.reason().cloned(),
         payload: None,
     };
     Line { entry, row: row.row }

@@ -19,11 +19,11 @@ pub(super) async fn settle(
     settlement: Settlement,
 ) -> Result<u64, Error> {
     // Everything that takes time is done before the one writer is taken.
-    let Settlement { delivered, fates, .. } = &settlement;
-    let row_count = block::count(delivered, fates) as u64;
-    let block = if row_count == 0 { None } else { Some(block::encode(delivered, fates)?) };
+    let Settlement { delivered, results, .. } = &settlement;
+    let row_count = block::count(delivered, results) as u64;
+    let block = if row_count == 0 { None } else { Some(block::encode(delivered, results)?) };
     let place = settlement.checkpoint.map(|Checkpoint(place)| to_json(&place, "a checkpoint")).transpose()?;
-    let open = problems::of_batch(&settlement.fates, &settlement.solved)?;
+    let open = problems::of_batch(&settlement.results, &settlement.solved)?;
 
     let mut tx = database.write().await?;
     let record = tx.first(count(run, settlement.counts, row_count)).await?;

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, SqliteConnection};
-use tidegate_model::store::{Fate, RowEntry, RowQuery, Settlement};
+use tidegate_model::store::{RowEntry, RowQuery, RowStatus, Settlement};
 use tidegate_model::{Cause, Clock as _, Ending, ObjectKind, RunId, Store, SyncId};
 use tidegate_testkit::rows;
 use tidegate_testkit::store::Place as _;
@@ -21,8 +21,8 @@ pub(crate) async fn one_run(store: &dyn Store, folder: &Folder, ids: RangeInclus
     let at = folder.clock.now();
     let run = store.start_run(&orders(), ObjectKind::User, Cause::Schedule, at).await.expect("started");
     for id in ids {
-        let fates = vec![rows::fate(id, Fate::Delivered), rows::fate(-id, rows::rejected())];
-        store.settle(&run.id, Settlement { fates, ..Settlement::default() }).await.expect("settled");
+        let results = vec![rows::result(id, RowStatus::Delivered), rows::result(-id, rows::rejected())];
+        store.settle(&run.id, Settlement { results, ..Settlement::default() }).await.expect("settled");
     }
     run.id
 }
@@ -100,8 +100,8 @@ async fn rows_that_are_in_a_file_already_are_not_written_again() {
     let before = files(dead.data.path());
 
     // More came in after that file.
-    let fates = vec![rows::fate(99, Fate::Delivered)];
-    store.settle(&run, Settlement { fates, ..Settlement::default() }).await.expect("settled");
+    let results = vec![rows::result(99, RowStatus::Delivered)];
+    store.settle(&run, Settlement { results, ..Settlement::default() }).await.expect("settled");
     finish(&*store, &dead, &run).await;
 
     let found = ledger(&*store).await;
@@ -161,8 +161,8 @@ async fn a_run_over_midnight_has_a_file_for_each_day() {
     let store = folder.open().await;
     let run = one_run(&*store, &folder, 1..=2).await;
     folder.clock.advance(jiff::SignedDuration::from_hours(12));
-    let fates = vec![rows::fate(3, Fate::Delivered)];
-    store.settle(&run, Settlement { fates, ..Settlement::default() }).await.expect("settled");
+    let results = vec![rows::result(3, RowStatus::Delivered)];
+    store.settle(&run, Settlement { results, ..Settlement::default() }).await.expect("settled");
 
     finish(&*store, &folder, &run).await;
 
@@ -181,13 +181,13 @@ async fn a_long_run_gets_files_while_it_goes_on_and_readers_see_every_row_once()
     let store = folder.open().await;
     let run = one_run(&*store, &folder, 1..=1).await;
     let history = folder.data.path().join("history");
-    let batch: Vec<_> = (0..20_000).map(|id| rows::fate(id, Fate::Delivered)).collect();
+    let batch: Vec<_> = (0..20_000).map(|id| rows::result(id, RowStatus::Delivered)).collect();
     let mut settled = 2;
     let started = std::time::Instant::now();
     while files(&history).is_empty() {
         assert!(started.elapsed().as_secs() < 60, "no file was made of {settled} rows");
-        let fates = batch.clone();
-        store.settle(&run, Settlement { fates, ..Settlement::default() }).await.expect("settled");
+        let results = batch.clone();
+        store.settle(&run, Settlement { results, ..Settlement::default() }).await.expect("settled");
         settled += batch.len();
     }
 

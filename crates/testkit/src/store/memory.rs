@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tidegate_model::store::{
-    Claim, Delivered, Intent, IntentId, IntentRow, OverlapChunk, Pause, Problem, RowEntry, RowFate, RowQuery,
-    Settlement, SyncState,
+    Claim, Delivered, Intent, IntentId, IntentRow, OverlapChunk, Pause, Problem, RowEntry, RowQuery,
+    RowResult, Settlement, SyncState,
 };
 use tidegate_model::{
     Cause, Clock, Counts, Ending, Error, Fingerprint, ObjectKind, Outcome, Run, RunId, Secret, Store, SyncId,
@@ -29,7 +29,7 @@ struct Memory {
     intents: BTreeMap<IntentId, (RunId, u64, Intent)>,
     overlap: BTreeMap<(SyncId, u64), OverlapChunk>,
     /// In the order in which they were settled.
-    ledger: Vec<(RowEntry, RowFate)>,
+    ledger: Vec<(RowEntry, RowResult)>,
     /// In the order in which they came up.
     problems: Vec<(SyncId, Problem)>,
     secrets: BTreeMap<String, Secret>,
@@ -43,9 +43,14 @@ impl MemoryStore {
     }
 
     /// Returns every result that was committed for a sync, oldest first.
-    pub fn fates(&self, sync: &SyncId) -> Vec<RowFate> {
+    pub fn results(&self, sync: &SyncId) -> Vec<RowResult> {
         let memory = self.memory();
-        memory.ledger.iter().filter(|(entry, _)| entry.sync == *sync).map(|(_, fate)| fate.clone()).collect()
+        memory
+            .ledger
+            .iter()
+            .filter(|(entry, _)| entry.sync == *sync)
+            .map(|(_, status)| status.clone())
+            .collect()
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
@@ -87,7 +92,7 @@ impl Memory {
         }
     }
 
-    fn note_problem(&mut self, sync: &SyncId, row: &RowFate, entry: RowEntry) {
+    fn note_problem(&mut self, sync: &SyncId, row: &RowResult, entry: RowEntry) {
         let problem = Problem { key: row.key, row: row.row, entry };
         let known = self.problems.iter().position(|(of, old)| of == sync && old.key == row.key);
         match known {
@@ -227,10 +232,10 @@ impl Store for MemoryStore {
             memory.overlap.insert((sync.clone(), chunk.seq), chunk);
         }
         memory.solve(&sync, &settlement.solved);
-        let delivered = settlement.delivered.iter().flat_map(Delivered::fates).map(|(_, row)| row);
-        for row in delivered.chain(settlement.fates) {
+        let delivered = settlement.delivered.iter().flat_map(Delivered::results).map(|(_, row)| row);
+        for row in delivered.chain(settlement.results) {
             let entry = entry(at, run, &sync, object, &row);
-            if row.fate.reason().is_some() {
+            if row.status.reason().is_some() {
                 memory.note_problem(&sync, &row, entry.clone());
             } else if settlement.solved.contains(&row.key) {
                 memory.solve(&sync, &[row.key]);
@@ -284,9 +289,9 @@ impl Store for MemoryStore {
             query.sync.as_ref().is_none_or(|sync| entry.sync == *sync)
                 && query.run.as_ref().is_none_or(|run| entry.run == *run)
                 && query.user.as_ref().is_none_or(|user| entry.user == *user)
-                && query.fate.is_none_or(|fate| entry.fate == fate)
+                && query.status.is_none_or(|status| entry.status == status)
         };
-        let open = |entry: &RowEntry, row: &RowFate| {
+        let open = |entry: &RowEntry, row: &RowResult| {
             let kept = memory.problems.iter().find(|(sync, kept)| *sync == entry.sync && kept.row == row.row);
             let payload = kept.and_then(|(_, kept)| kept.entry.payload.clone());
             RowEntry { payload: payload.filter(|_| entry.reason.is_some()), ..entry.clone() }
@@ -321,7 +326,7 @@ impl Store for MemoryStore {
     }
 }
 
-fn entry(at: Timestamp, run: &RunId, sync: &SyncId, object: ObjectKind, row: &RowFate) -> RowEntry {
+fn entry(at: Timestamp, run: &RunId, sync: &SyncId, object: ObjectKind, row: &RowResult) -> RowEntry {
     RowEntry {
         at,
         sync: sync.clone(),
@@ -329,8 +334,8 @@ fn entry(at: Timestamp, run: &RunId, sync: &SyncId, object: ObjectKind, row: &Ro
         object,
         user: row.user.to_string(),
         key: row.key_text.to_string(),
-        fate: row.fate.kind(),
-        reason: row.fate.reason().cloned(),
+        status: row.status.kind(),
+        reason: row.status.reason().cloned(),
         payload: row.payload.clone(),
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use tidegate_model::store::{
-    Delivered, Fate, FateKind, Intent, OverlapChunk, Pause, PausedBy, RowEntry, RowQuery, Settlement,
+    Delivered, Intent, OverlapChunk, Pause, PausedBy, RowEntry, RowQuery, RowStatus, Settlement, StatusKind,
     SyncState,
 };
 use tidegate_model::{
@@ -15,7 +15,7 @@ use tidegate_model::{
 };
 
 use super::Place;
-use crate::rows::{fate, in_doubt, intent, key, rejected, row};
+use crate::rows::{in_doubt, intent, key, rejected, result, row};
 
 fn orders() -> SyncId {
     SyncId::new("orders")
@@ -33,8 +33,11 @@ async fn settle(store: &dyn Store, run: &RunId, settlement: Settlement) {
     store.settle(run, settlement).await.expect("settled");
 }
 
-fn fates(rows: impl IntoIterator<Item = (i64, Fate)>) -> Settlement {
-    Settlement { fates: rows.into_iter().map(|(id, what)| fate(id, what)).collect(), ..Settlement::default() }
+fn results(rows: impl IntoIterator<Item = (i64, RowStatus)>) -> Settlement {
+    Settlement {
+        results: rows.into_iter().map(|(id, what)| result(id, what)).collect(),
+        ..Settlement::default()
+    }
 }
 
 async fn rows(store: &dyn Store, query: RowQuery) -> Vec<RowEntry> {
@@ -128,7 +131,7 @@ pub async fn a_run_that_never_ended_is_interrupted_by_the_next(place: &dyn Place
     let ended = start(&*store, &users, place.clock().now()).await;
     finish(&*store, &ended.id, true, place.clock().now()).await;
     let alive = start(&*store, &users, place.clock().now()).await;
-    settle(&*store, &dead.id, fates([(1, Fate::Delivered)])).await;
+    settle(&*store, &dead.id, results([(1, RowStatus::Delivered)])).await;
     drop(store);
 
     place.clock().advance(SignedDuration::from_secs(60));
@@ -233,7 +236,7 @@ pub async fn a_settlement_that_fails_leaves_no_trace(place: &dyn Place) {
         batch: 1,
         checkpoint: Some(Checkpoint(json!("first"))),
         remember: Some(chunk.clone()),
-        ..fates([(1, rejected())])
+        ..results([(1, rejected())])
     };
     settle(&*store, &run.id, first).await;
     store.intend(&run.id, 2, vec![intent(2)]).await.expect("intended");
@@ -245,7 +248,7 @@ pub async fn a_settlement_that_fails_leaves_no_trace(place: &dyn Place) {
         counts: Counts { read: 1, ..Counts::default() },
         remember: Some(chunk.clone()),
         solved: vec![key(1)],
-        ..fates([(2, rejected())])
+        ..results([(2, rejected())])
     };
     store.settle(&run.id, second).await.expect_err("the chunk is there already");
 
@@ -272,7 +275,7 @@ pub async fn what_concerns_an_unknown_run_is_an_error(place: &dyn Place) {
     wrong.expect_err("no such run");
     right.expect("written");
     store.answered(&run.id, 999_999, vec![Outcome::Delivered]).await.expect_err("no such intent");
-    store.settle(&nobody, fates([(1, Fate::Delivered)])).await.expect_err("no such run");
+    store.settle(&nobody, results([(1, RowStatus::Delivered)])).await.expect_err("no such run");
     let at = place.clock().now();
     store.finish_run(&nobody, Ending::Failed, None, false, at).await.expect_err("no such run");
     assert_eq!(store.open_intents(&orders()).await.expect("intents").len(), 1);
@@ -436,23 +439,23 @@ pub async fn overlap_is_kept_in_order_until_it_is_forgotten(place: &dyn Place) {
 pub async fn a_problem_stays_open_until_it_is_solved(place: &dyn Place) {
     let store = place.open().await;
     let run = start(&*store, &orders(), place.clock().now()).await;
-    let mut unreadable = fate(4, rejected());
+    let mut unreadable = result(4, rejected());
     unreadable.payload = None;
-    let mut settlement = fates([(3, rejected()), (1, Fate::Delivered), (2, in_doubt())]);
-    settlement.fates.push(unreadable);
+    let mut settlement = results([(3, rejected()), (1, RowStatus::Delivered), (2, in_doubt())]);
+    settlement.results.push(unreadable);
     settle(&*store, &run.id, settlement).await;
     finish(&*store, &run.id, true, place.clock().now()).await;
 
     let store = place.open().await;
     let problems = store.problems(&orders()).await.expect("problems");
-    let entry = |id: i64, fate: FateKind, reason: &Fate| RowEntry {
+    let entry = |id: i64, status: StatusKind, reason: &RowStatus| RowEntry {
         at: place.clock().now(),
         sync: orders(),
         run: run.id.clone(),
         object: ObjectKind::Event,
         user: format!("user-{id}"),
         key: id.to_string(),
-        fate,
+        status,
         reason: reason.reason().cloned(),
         payload: (id != 4).then(|| row(id)),
     };
@@ -460,12 +463,12 @@ pub async fn a_problem_stays_open_until_it_is_solved(place: &dyn Place) {
     assert_eq!(
         entries,
         [
-            &entry(3, FateKind::Rejected, &rejected()),
-            &entry(2, FateKind::InDoubt, &in_doubt()),
-            &entry(4, FateKind::Rejected, &rejected())
+            &entry(3, StatusKind::Rejected, &rejected()),
+            &entry(2, StatusKind::InDoubt, &in_doubt()),
+            &entry(4, StatusKind::Rejected, &rejected())
         ]
     );
-    assert_eq!((problems[0].key, problems[0].row), (key(3), fate(3, Fate::Delivered).row));
+    assert_eq!((problems[0].key, problems[0].row), (key(3), result(3, RowStatus::Delivered).row));
 
     let retry = start(&*store, &orders(), place.clock().now()).await;
     let solved = vec![key(3), key(999)];
@@ -473,7 +476,7 @@ pub async fn a_problem_stays_open_until_it_is_solved(place: &dyn Place) {
         store.problems(&orders()).await.expect("problems").iter().map(|open| open.key).collect();
     assert_eq!(store.problem_keys(&orders()).await.expect("keys"), keys);
 
-    settle(&*store, &retry.id, Settlement { solved, ..fates([(3, Fate::Delivered)]) }).await;
+    settle(&*store, &retry.id, Settlement { solved, ..results([(3, RowStatus::Delivered)]) }).await;
     let open = store.problems(&orders()).await.expect("problems");
     assert_eq!(open.iter().map(|problem| problem.key).collect::<Vec<_>>(), [key(2), key(4)]);
     assert!(store.problems(&SyncId::new("users")).await.expect("problems").is_empty());
@@ -483,17 +486,17 @@ pub async fn a_problem_stays_open_until_it_is_solved(place: &dyn Place) {
 pub async fn the_same_row_failing_again_is_one_problem(place: &dyn Place) {
     let store = place.open().await;
     let first = start(&*store, &orders(), place.clock().now()).await;
-    settle(&*store, &first.id, fates([(1, rejected()), (2, rejected())])).await;
+    settle(&*store, &first.id, results([(1, rejected()), (2, rejected())])).await;
     place.clock().advance(SignedDuration::from_secs(60));
     let second = start(&*store, &orders(), place.clock().now()).await;
 
-    settle(&*store, &second.id, fates([(3, rejected()), (1, in_doubt())])).await;
+    settle(&*store, &second.id, results([(3, rejected()), (1, in_doubt())])).await;
 
     let problems = store.problems(&orders()).await.expect("problems");
     assert_eq!(problems.iter().map(|problem| problem.key).collect::<Vec<_>>(), [key(1), key(2), key(3)]);
     let entry = &problems[0].entry;
     assert_eq!((entry.at, &entry.run), (place.clock().now(), &second.id));
-    assert_eq!((entry.fate, entry.reason.as_ref()), (FateKind::InDoubt, in_doubt().reason()));
+    assert_eq!((entry.status, entry.reason.as_ref()), (StatusKind::InDoubt, in_doubt().reason()));
     assert_eq!(entry.payload, Some(row(1)));
 }
 
@@ -501,12 +504,12 @@ pub async fn the_same_row_failing_again_is_one_problem(place: &dyn Place) {
 pub async fn another_row_under_the_same_key_takes_its_place(place: &dyn Place) {
     let store = place.open().await;
     let run = start(&*store, &orders(), place.clock().now()).await;
-    let mut newer = fate(2, rejected());
+    let mut newer = result(2, rejected());
     newer.key = key(1);
-    settle(&*store, &run.id, fates([(1, rejected()), (3, rejected())])).await;
+    settle(&*store, &run.id, results([(1, rejected()), (3, rejected())])).await;
     place.clock().advance(SignedDuration::from_secs(1));
 
-    settle(&*store, &run.id, Settlement { fates: vec![newer.clone()], ..Settlement::default() }).await;
+    settle(&*store, &run.id, Settlement { results: vec![newer.clone()], ..Settlement::default() }).await;
 
     let problems = store.problems(&orders()).await.expect("problems");
     assert_eq!(problems.iter().map(|problem| problem.key).collect::<Vec<_>>(), [key(3), key(1)]);
@@ -518,23 +521,23 @@ pub async fn another_row_under_the_same_key_takes_its_place(place: &dyn Place) {
 pub async fn the_last_row_of_a_batch_decides_whether_its_key_is_solved(place: &dyn Place) {
     let store = place.open().await;
     let run = start(&*store, &orders(), place.clock().now()).await;
-    let rows = [(1, Fate::Delivered), (1, rejected()), (2, rejected()), (2, Fate::Delivered)];
+    let rows = [(1, RowStatus::Delivered), (1, rejected()), (2, rejected()), (2, RowStatus::Delivered)];
 
-    settle(&*store, &run.id, Settlement { solved: vec![key(1), key(2)], ..fates(rows) }).await;
+    settle(&*store, &run.id, Settlement { solved: vec![key(1), key(2)], ..results(rows) }).await;
 
     let problems = store.problems(&orders()).await.expect("problems");
     assert_eq!(problems.iter().map(|problem| problem.key).collect::<Vec<_>>(), [key(1)]);
 }
 
 /// While the run is on, after its end, and after a restart: the same rows, once.
-pub async fn the_fate_of_every_row_is_found_newest_first(place: &dyn Place) {
+pub async fn the_status_of_every_row_is_found_newest_first(place: &dyn Place) {
     let store = place.open().await;
     let users = SyncId::new("users");
     let run = start(&*store, &orders(), place.clock().now()).await;
     let other = start(&*store, &users, place.clock().now()).await;
     for (run, rows) in [(&run, [1, 2]), (&other, [3, 4]), (&run, [5, 6])] {
         place.clock().advance(SignedDuration::from_secs(1));
-        settle(&*store, &run.id, fates(rows.map(|id| (id, Fate::Delivered)))).await;
+        settle(&*store, &run.id, results(rows.map(|id| (id, RowStatus::Delivered)))).await;
     }
     let everything = RowQuery { limit: 100, ..RowQuery::default() };
 
@@ -562,14 +565,14 @@ pub async fn rows_that_come_as_columns_are_listed_like_others(place: &dyn Place)
     let run = start(&*store, &orders(), place.clock().now()).await;
     let columns = |ids: &[i64]| {
         let mut delivered = Delivered::with_capacity(ids.len());
-        for row in ids.iter().map(|&id| fate(id, Fate::Delivered)) {
+        for row in ids.iter().map(|&id| result(id, RowStatus::Delivered)) {
             delivered.push(0, row.key, row.row, |out| out.push_str(&row.key_text), &row.user);
         }
         delivered
     };
     let settlement = Settlement {
         delivered: vec![columns(&[1, 2]), Delivered::default(), columns(&[3])],
-        ..fates([(4, rejected())])
+        ..results([(4, rejected())])
     };
 
     settle(&*store, &run.id, settlement).await;
@@ -579,31 +582,31 @@ pub async fn rows_that_come_as_columns_are_listed_like_others(place: &dyn Place)
 
     assert_eq!(keys(&while_on), ["4", "3", "2", "1"]);
     assert_eq!(at_the_end, while_on);
-    let listed = |at: usize| (while_on[at].user.as_str(), while_on[at].fate);
-    assert_eq!(listed(0), ("user-4", FateKind::Rejected));
-    assert_eq!(listed(1), ("user-3", FateKind::Delivered));
+    let listed = |at: usize| (while_on[at].user.as_str(), while_on[at].status);
+    assert_eq!(listed(0), ("user-4", StatusKind::Rejected));
+    assert_eq!(listed(1), ("user-3", StatusKind::Delivered));
 }
 
 /// Each by itself and together, in tables and in files.
-pub async fn rows_are_found_by_run_user_and_fate(place: &dyn Place) {
+pub async fn rows_are_found_by_run_user_and_status(place: &dyn Place) {
     let store = place.open().await;
     let first = start(&*store, &orders(), place.clock().now()).await;
-    settle(&*store, &first.id, fates([(1, Fate::Delivered), (2, rejected())])).await;
+    settle(&*store, &first.id, results([(1, RowStatus::Delivered), (2, rejected())])).await;
     finish(&*store, &first.id, true, place.clock().now()).await;
     place.clock().advance(SignedDuration::from_hours(24));
     let second = start(&*store, &orders(), place.clock().now()).await;
-    settle(&*store, &second.id, fates([(1, in_doubt()), (3, Fate::Delivered)])).await;
+    settle(&*store, &second.id, results([(1, in_doubt()), (3, RowStatus::Delivered)])).await;
 
     let by_run = RowQuery { run: Some(first.id.clone()), ..all_of(&orders()) };
     let by_user = RowQuery { user: Some("user-1".into()), ..all_of(&orders()) };
-    let by_fate = |fate| RowQuery { fate: Some(fate), ..all_of(&orders()) };
+    let by_status = |status| RowQuery { status: Some(status), ..all_of(&orders()) };
     assert_eq!(keys(&rows(&*store, by_run.clone()).await), ["2", "1"]);
     let of_user = rows(&*store, by_user.clone()).await;
     assert_eq!(of_user.iter().map(|entry| &entry.run).collect::<Vec<_>>(), [&second.id, &first.id]);
-    assert_eq!(keys(&rows(&*store, by_fate(FateKind::Delivered)).await), ["3", "1"]);
-    assert_eq!(keys(&rows(&*store, by_fate(FateKind::Rejected)).await), ["2"]);
-    assert_eq!(keys(&rows(&*store, by_fate(FateKind::InDoubt)).await), ["1"]);
-    let together = RowQuery { run: by_run.run, fate: Some(FateKind::Delivered), ..by_user };
+    assert_eq!(keys(&rows(&*store, by_status(StatusKind::Delivered)).await), ["3", "1"]);
+    assert_eq!(keys(&rows(&*store, by_status(StatusKind::Rejected)).await), ["2"]);
+    assert_eq!(keys(&rows(&*store, by_status(StatusKind::InDoubt)).await), ["1"]);
+    let together = RowQuery { run: by_run.run, status: Some(StatusKind::Delivered), ..by_user };
     assert_eq!(keys(&rows(&*store, together).await), ["1"]);
     let nobody = RowQuery { user: Some("user".into()), ..all_of(&orders()) };
     assert!(rows(&*store, nobody).await.is_empty());
@@ -614,7 +617,7 @@ pub async fn rows_are_found_by_run_user_and_fate(place: &dyn Place) {
 pub async fn a_row_is_shown_with_its_problem_and_not_after_it(place: &dyn Place) {
     let store = place.open().await;
     let run = start(&*store, &orders(), place.clock().now()).await;
-    settle(&*store, &run.id, fates([(1, rejected()), (2, Fate::Delivered)])).await;
+    settle(&*store, &run.id, results([(1, rejected()), (2, RowStatus::Delivered)])).await;
     finish(&*store, &run.id, true, place.clock().now()).await;
     let payloads = async || {
         let found = rows(&*store, all_of(&orders())).await;
@@ -632,14 +635,14 @@ pub async fn a_row_is_shown_with_its_problem_and_not_after_it(place: &dyn Place)
 pub async fn no_text_stops_a_settlement(place: &dyn Place) {
     let store = place.open().await;
     let run = start(&*store, &orders(), place.clock().now()).await;
-    let mut strange = fate(1, Fate::Rejected(Reason::new("a\0b", "c\0'\"\u{fffd}日本")));
+    let mut strange = result(1, RowStatus::Rejected(Reason::new("a\0b", "c\0'\"\u{fffd}日本")));
     strange.user = "nul \0 quote ' emoji 🎈".into();
     strange.key_text = "\0".into();
     let mut payload = row(1);
     payload.values[1] = Value::Text("nul \0 in a value".into());
     strange.payload = Some(payload.clone());
 
-    settle(&*store, &run.id, Settlement { fates: vec![strange.clone()], ..Settlement::default() }).await;
+    settle(&*store, &run.id, Settlement { results: vec![strange.clone()], ..Settlement::default() }).await;
     finish(&*store, &run.id, true, place.clock().now()).await;
 
     let problems = store.problems(&orders()).await.expect("problems");
@@ -655,7 +658,7 @@ pub async fn a_reset_forgets_the_place_and_keeps_the_story(place: &dyn Place) {
     let settlement = Settlement {
         checkpoint: Some(Checkpoint(json!(1))),
         remember: Some(OverlapChunk { seq: 1, high: None, rows: vec![Fingerprint(1)] }),
-        ..fates([(1, rejected())])
+        ..results([(1, rejected())])
     };
     settle(&*store, &run.id, settlement).await;
     finish(&*store, &run.id, true, place.clock().now()).await;
@@ -681,7 +684,7 @@ pub async fn old_history_goes_by_whole_days(place: &dyn Place) {
     let store = place.open().await;
     for id in 1..=3 {
         let run = start(&*store, &orders(), place.clock().now()).await;
-        settle(&*store, &run.id, fates([(id, rejected())])).await;
+        settle(&*store, &run.id, results([(id, rejected())])).await;
         if id != 2 {
             finish(&*store, &run.id, true, place.clock().now()).await;
         }

@@ -136,7 +136,7 @@ async fn mending_a_user_is_found_over_all_syncs_and_earlier_runs() {
     assert!(!days.is_empty(), "earlier runs are kept as Parquet in {}", history.display());
     let mut by_sync: BTreeMap<String, usize> = BTreeMap::new();
     for row in project.rows(&["--user", "u3"]) {
-        assert_eq!((&row["user"], &row["fate"]), (&"u3".into(), &"delivered".into()));
+        assert_eq!((&row["user"], &row["status"]), (&"u3".into(), &"delivered".into()));
         *by_sync.entry(row["sync"].as_str().expect("a name").to_owned()).or_default() += 1;
     }
     assert_eq!(by_sync, BTreeMap::from([("first".to_owned(), 41), ("second".to_owned(), 40)]));

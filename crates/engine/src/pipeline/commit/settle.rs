@@ -4,13 +4,13 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use tidegate_model::store::{Delivered, Fate, FateKind, OverlapChunk, PausedBy, Settlement};
+use tidegate_model::store::{Delivered, OverlapChunk, PausedBy, RowStatus, Settlement, StatusKind};
 use tidegate_model::{Counts, Fingerprint, RunId, Store, SyncId, Value};
 use tokio::sync::{mpsc, watch};
 
 use crate::pipeline::freight::Freight;
-use crate::pipeline::item::{Fates, Placed};
 use crate::pipeline::item::{Note, Opened};
+use crate::pipeline::item::{Placed, RequestResults};
 use crate::pipeline::read::lookback::LookbackRule;
 use crate::pipeline::read::place::Place;
 use crate::pipeline::run::RunKind;
@@ -49,7 +49,7 @@ pub(crate) struct Settler<F> {
 struct Open {
     opened: Option<Opened>,
     /// What workers reported, one entry per request.
-    decided: Vec<Fates>,
+    decided: Vec<RequestResults>,
     items: usize,
 }
 
@@ -60,11 +60,11 @@ impl Open {
 }
 
 /// Counts one status.
-pub(crate) fn count(counts: &mut Counts, fate: &Fate) {
-    match fate.kind() {
-        FateKind::Delivered => counts.delivered += 1,
-        FateKind::Rejected => counts.rejected += 1,
-        FateKind::InDoubt => counts.in_doubt += 1,
+pub(crate) fn count(counts: &mut Counts, status: &RowStatus) {
+    match status.kind() {
+        StatusKind::Delivered => counts.delivered += 1,
+        StatusKind::Rejected => counts.rejected += 1,
+        StatusKind::InDoubt => counts.in_doubt += 1,
     }
 }
 
@@ -81,10 +81,10 @@ impl<F: Freight> Settler<F> {
                     let entry = open.entry(opened.batch).or_default();
                     entry.opened = Some(*opened);
                 }
-                Note::Decided { batch, fates } => {
+                Note::Decided { batch, results } => {
                     let entry = open.entry(batch).or_default();
-                    entry.items += fates.len();
-                    entry.decided.push(fates);
+                    entry.items += results.len();
+                    entry.decided.push(results);
                 }
             }
             while open
@@ -116,7 +116,7 @@ impl<F: Freight> Settler<F> {
         let _permit = opened.permit;
         // As the requests left them: nearly always nothing has to be moved.
         let (mut delivered, mut rows): (Vec<Delivered>, Vec<Vec<Placed>>) =
-            open.decided.into_iter().map(|fates| (fates.delivered, fates.others)).unzip();
+            open.decided.into_iter().map(|results| (results.delivered, results.others)).unzip();
         rows.push(opened.decided);
         let mut counts = opened.counts;
         (counts.requests, counts.retries) = self.control.take_counts();
@@ -152,23 +152,23 @@ impl<F: Freight> Settler<F> {
         settlement.remember = settlement.remember.filter(|chunk| forgotten.is_none_or(|seq| seq < chunk.seq));
         settlement.recalled = opened.recalled;
         rows.push(opened.unplaced);
-        if rows.iter().flatten().any(|(_, row)| row.fate.reason().is_some()) {
+        if rows.iter().flatten().any(|(_, row)| row.status.reason().is_some()) {
             // Of rows with one key the last one decides whether it counts as failed.
             let mut sorted: Vec<Placed> = rows.into_iter().flatten().collect();
             if self.freight.lists_delivered() {
-                sorted.extend(std::mem::take(&mut delivered).iter().flat_map(Delivered::fates));
+                sorted.extend(std::mem::take(&mut delivered).iter().flat_map(Delivered::results));
             }
             sorted.sort_by_key(|(at, _)| *at);
             rows = vec![sorted];
         }
         settlement.solved = self.solved(&rows, &delivered);
-        rows.iter().flatten().for_each(|(_, row)| count(&mut settlement.counts, &row.fate));
+        rows.iter().flatten().for_each(|(_, row)| count(&mut settlement.counts, &row.status));
         settlement.counts.delivered += delivered.iter().map(Delivered::len).sum::<usize>() as u64;
         if self.freight.lists_delivered() {
             settlement.delivered = delivered;
         }
-        settlement.fates.reserve_exact(rows.iter().map(Vec::len).sum());
-        settlement.fates.extend(rows.into_iter().flatten().map(|(_, row)| row));
+        settlement.results.reserve_exact(rows.iter().map(Vec::len).sum());
+        settlement.results.extend(rows.into_iter().flatten().map(|(_, row)| row));
         let counts = settlement.counts;
         let checkpoint = settlement.checkpoint.clone();
         if let Err(error) = self.store.settle(&self.run, settlement).await {
@@ -207,11 +207,11 @@ impl<F: Freight> Settler<F> {
 
     fn measure(&self, counts: Counts) {
         let sync = self.sync.as_str();
-        for (fate, rows) in
+        for (status, rows) in
             [("delivered", counts.delivered), ("rejected", counts.rejected), ("in_doubt", counts.in_doubt)]
         {
             if rows > 0 {
-                metrics::counter!("tidegate_rows_total", "sync" => sync.to_owned(), "fate" => fate)
+                metrics::counter!("tidegate_rows_total", "sync" => sync.to_owned(), "status" => status)
                     .increment(rows);
             }
         }
@@ -281,12 +281,12 @@ impl<F: Freight> Settler<F> {
             solved.extend(keys.filter(|key| self.problems.remove(key)));
         }
         for (_, row) in rows.iter().flatten() {
-            match row.fate {
-                Fate::Delivered if !self.problems.is_empty() && self.problems.remove(&row.key) => {
+            match row.status {
+                RowStatus::Delivered if !self.problems.is_empty() && self.problems.remove(&row.key) => {
                     solved.push(row.key);
                 }
-                Fate::Delivered => {}
-                Fate::Rejected(_) | Fate::InDoubt(_) => {
+                RowStatus::Delivered => {}
+                RowStatus::Rejected(_) | RowStatus::InDoubt(_) => {
                     self.problems.insert(row.key);
                 }
             }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
-use tidegate_model::store::{self, Fate, IntentId, IntentRow};
+use tidegate_model::store::{self, IntentId, IntentRow, RowStatus};
 use tidegate_model::{Clock, Destination, Error, Outcome, Reaction, Reason, Receipt, Repeat, RunId, Store};
 use tokio::time::Instant;
 
 use crate::pipeline::deliver::lane::Lane;
 use crate::pipeline::freight::Freight;
-use crate::pipeline::item::{Fates, Item};
+use crate::pipeline::item::{Item, RequestResults};
 use crate::pipeline::shutdown::Control;
 use crate::pipeline::wait;
 
@@ -51,7 +51,7 @@ impl<F: Freight> Clone for Delivery<F> {
 /// What became of a request.
 pub(crate) struct Delivered {
     /// What is decided, that of one batch together.
-    pub(crate) decided: Vec<(u64, Fates)>,
+    pub(crate) decided: Vec<(u64, RequestResults)>,
     /// When anything of it was sent last.
     pub(crate) last_sent: Option<Instant>,
 }
@@ -82,17 +82,17 @@ impl<F: Freight> Part<F> {
 
 /// What is decided of a request, that of one batch together.
 struct Decided {
-    batches: Vec<(u64, Fates)>,
+    batches: Vec<(u64, RequestResults)>,
     /// How many items are not decided yet.
     left: usize,
 }
 
 impl Decided {
     #[inline]
-    fn of(&mut self, batch: u64) -> &mut Fates {
+    fn of(&mut self, batch: u64) -> &mut RequestResults {
         if self.batches.last().is_none_or(|(last, _)| *last != batch) {
             let delivered = store::Delivered::with_capacity(self.left);
-            self.batches.push((batch, Fates { delivered, others: Vec::new() }));
+            self.batches.push((batch, RequestResults { delivered, others: Vec::new() }));
         }
         self.left = self.left.saturating_sub(1);
         &mut self.batches.last_mut().expect("it was just added").1
@@ -122,7 +122,7 @@ impl<F: Freight> Delivery<F> {
             {
                 // Its key has expired while it waited.
                 let reason = "the answer was lost, and it is too late to send the row again safely";
-                self.settle_all(part, &Fate::InDoubt(Reason::new("answer_lost", reason)), &mut decided);
+                self.settle_all(part, &RowStatus::InDoubt(Reason::new("answer_lost", reason)), &mut decided);
                 continue;
             }
             let intents = match self.intend(&part).await {
@@ -140,8 +140,8 @@ impl<F: Freight> Delivery<F> {
                     if let Some(pace) = receipt.pace {
                         self.lane.note(pace, self.clock.as_ref());
                     }
-                    let (fates, rest) = self.decide(part, receipt, sent_at, &mut decided);
-                    self.answered(intents, fates).await;
+                    let (statuses, rest) = self.decide(part, receipt, sent_at, &mut decided);
+                    self.answered(intents, statuses).await;
                     if let Some((rest, progress)) = rest {
                         match self.again(rest, progress).await {
                             Some(rest) => parts.push_front(rest),
@@ -168,7 +168,7 @@ impl<F: Freight> Delivery<F> {
                         }
                         Reaction::Halve => {
                             let reason = Reason::new("refused", error.chain());
-                            self.settle_all(part, &Fate::Rejected(reason), &mut decided);
+                            self.settle_all(part, &RowStatus::Rejected(reason), &mut decided);
                         }
                         Reaction::BackOff => match self.back_off(part, error).await {
                             Some(part) => parts.push_front(part),
@@ -223,7 +223,7 @@ impl<F: Freight> Delivery<F> {
         let mut uncertain = false;
         for (place, (item, outcome)) in part.items.into_iter().zip(receipt.outcomes).enumerate() {
             let record = &part.records[place];
-            let fate = match outcome {
+            let status = match outcome {
                 Outcome::Delivered => {
                     if told {
                         noted.push(Outcome::Delivered);
@@ -232,7 +232,7 @@ impl<F: Freight> Delivery<F> {
                     self.freight.delivered(item.at, item.names, item.kept, record, delivered);
                     continue;
                 }
-                Outcome::Rejected(reason) => Fate::Rejected(reason),
+                Outcome::Rejected(reason) => RowStatus::Rejected(reason),
                 Outcome::Deferred(reason) => {
                     if told {
                         noted.push(Outcome::Deferred(reason));
@@ -250,16 +250,16 @@ impl<F: Freight> Delivery<F> {
                     rest.items.push(item);
                     continue;
                 }
-                Outcome::Unknown(reason) => Fate::InDoubt(reason),
+                Outcome::Unknown(reason) => RowStatus::InDoubt(reason),
             };
             if told {
-                noted.push(match &fate {
-                    Fate::Rejected(reason) => Outcome::Rejected(reason.clone()),
-                    Fate::InDoubt(reason) => Outcome::Unknown(reason.clone()),
-                    Fate::Delivered => Outcome::Delivered,
+                noted.push(match &status {
+                    RowStatus::Rejected(reason) => Outcome::Rejected(reason.clone()),
+                    RowStatus::InDoubt(reason) => Outcome::Unknown(reason.clone()),
+                    RowStatus::Delivered => Outcome::Delivered,
                 });
             }
-            let row = self.freight.fate(item.names, item.kept, Some(record), fate);
+            let row = self.freight.result(item.names, item.kept, Some(record), status);
             decided.of(item.batch).others.push((item.at, row));
         }
         if !again.is_empty() {
@@ -305,9 +305,9 @@ impl<F: Freight> Delivery<F> {
         self.control.pause(wait).await.then_some(part)
     }
 
-    fn settle_all(&self, part: Part<F>, fate: &Fate, decided: &mut Decided) {
+    fn settle_all(&self, part: Part<F>, status: &RowStatus, decided: &mut Decided) {
         for (record, item) in part.records.iter().zip(part.items) {
-            let row = self.freight.fate(item.names, item.kept, Some(record), fate.clone());
+            let row = self.freight.result(item.names, item.kept, Some(record), status.clone());
             decided.of(item.batch).others.push((item.at, row));
         }
     }

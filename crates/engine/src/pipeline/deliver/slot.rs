@@ -14,7 +14,7 @@ use crate::pipeline::deliver::queue::Queue;
 use crate::pipeline::deliver::room::{self, Room};
 use crate::pipeline::deliver::users::Users;
 use crate::pipeline::freight::Freight;
-use crate::pipeline::item::{Fates, Note, Parcels};
+use crate::pipeline::item::{Note, Parcels, RequestResults};
 use crate::pipeline::shutdown::{Control, Watch};
 use crate::pipeline::wait;
 
@@ -256,9 +256,9 @@ impl<F: Freight> Slot<F> {
     }
 
     /// Reports to the committer. Returns whether it still listens.
-    async fn report(&self, decided: Vec<(u64, Fates)>) -> bool {
-        for (batch, fates) in decided {
-            if self.notes.send(Note::Decided { batch, fates }).await.is_err() {
+    async fn report(&self, decided: Vec<(u64, RequestResults)>) -> bool {
+        for (batch, results) in decided {
+            if self.notes.send(Note::Decided { batch, results }).await.is_err() {
                 return false;
             }
         }

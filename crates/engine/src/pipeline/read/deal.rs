@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use tidegate_model::store::Fate;
+use tidegate_model::store::RowStatus;
 use tidegate_model::{Fingerprint, Reason, Value};
 
 use crate::pipeline::freight::{Freight, Names};
@@ -81,8 +81,8 @@ impl<F: Freight> Reader<F> {
             let is_placed = !self.freight.cursor(&item).is_some_and(Value::is_null);
             // Not taken apart: what is sent is large, and each move of it a copy.
             let loaded = self.freight.load(item, names);
-            if let Some(fate) = self.decide(loaded.sent.as_ref(), known, is_placed) {
-                let row = (at, self.freight.fate(names, loaded.kept, loaded.sent.as_ref().ok(), fate));
+            if let Some(status) = self.decide(loaded.sent.as_ref(), known, is_placed) {
+                let row = (at, self.freight.result(names, loaded.kept, loaded.sent.as_ref().ok(), status));
                 if is_placed { &mut dealt.decided } else { &mut dealt.unplaced }.push(row);
                 continue;
             }
@@ -94,28 +94,28 @@ impl<F: Freight> Reader<F> {
                     dealt.under_way += 1;
                 }
                 Err(reason) => {
-                    let fate = self.freight.fate(names, loaded.kept, None, Fate::Rejected(reason));
-                    dealt.decided.push((at, fate));
+                    let result = self.freight.result(names, loaded.kept, None, RowStatus::Rejected(reason));
+                    dealt.decided.push((at, result));
                 }
             }
         }
         dealt
     }
 
-    /// The fate of an item where it can be told without sending it.
-    fn decide(&self, sent: Result<&F::Sent, &Reason>, known: Known, is_placed: bool) -> Option<Fate> {
+    /// The status of an item where it can be told without sending it.
+    fn decide(&self, sent: Result<&F::Sent, &Reason>, known: Known, is_placed: bool) -> Option<RowStatus> {
         if !is_placed {
-            return Some(Fate::Rejected(Reason::new(
+            return Some(RowStatus::Rejected(Reason::new(
                 "null_cursor",
                 "the cursor column is empty: the row has no position in the order of changes",
             )));
         }
         match known {
-            Known::Sent(fate) => Some(*fate),
-            Known::InDoubt if !self.resend => Some(Fate::InDoubt(memory::crashed())),
+            Known::Sent(status) => Some(*status),
+            Known::InDoubt if !self.resend => Some(RowStatus::InDoubt(memory::crashed())),
             Known::InDoubt | Known::New | Known::Settled => match sent {
-                Ok(sent) => self.destination.admit(sent).err().map(Fate::Rejected),
-                Err(reason) => Some(Fate::Rejected(reason.clone())),
+                Ok(sent) => self.destination.admit(sent).err().map(RowStatus::Rejected),
+                Err(reason) => Some(RowStatus::Rejected(reason.clone())),
             },
         }
     }

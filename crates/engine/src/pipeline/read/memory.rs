@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use tidegate_model::store::{Fate, Intent, IntentRow};
+use tidegate_model::store::{Intent, IntentRow, RowStatus};
 use tidegate_model::{Error, Fingerprint, Outcome, Reason, Store, SyncId, Value};
 
 /// Rows that earlier runs committed, or were about to send.
@@ -14,7 +14,7 @@ pub(crate) struct Memory {
     pub(crate) chunks: Vec<(u64, Option<Value>)>,
     /// Rows that were about to be sent, oldest first, with their status if the response
     /// came. None of them was committed.
-    intended: HashMap<Fingerprint, VecDeque<(IntentRow, Option<Fate>)>>,
+    intended: HashMap<Fingerprint, VecDeque<(IntentRow, Option<RowStatus>)>>,
     /// Keys of rows that were rejected or in doubt and are still open.
     pub(crate) problems: HashSet<Fingerprint>,
 }
@@ -27,7 +27,7 @@ pub(crate) enum Known {
     /// It was committed before.
     Settled,
     /// It was sent by a run that died before it could commit it.
-    Sent(Box<Fate>),
+    Sent(Box<RowStatus>),
     /// It was about to be sent; whether it was is not known.
     InDoubt,
 }
@@ -45,16 +45,16 @@ impl Memory {
             let responded = outcomes.is_some();
             let mut outcomes = outcomes.unwrap_or_default().into_iter();
             for row in rows {
-                let fate = match outcomes.next() {
-                    Some(Outcome::Delivered) => Some(Fate::Delivered),
-                    Some(Outcome::Rejected(reason)) => Some(Fate::Rejected(reason)),
-                    Some(Outcome::Unknown(reason)) => Some(Fate::InDoubt(reason)),
+                let status = match outcomes.next() {
+                    Some(Outcome::Delivered) => Some(RowStatus::Delivered),
+                    Some(Outcome::Rejected(reason)) => Some(RowStatus::Rejected(reason)),
+                    Some(Outcome::Unknown(reason)) => Some(RowStatus::InDoubt(reason)),
                     // It had no effect: nothing is known of the row.
                     Some(Outcome::Deferred(_)) => continue,
                     None if responded => continue,
                     None => None,
                 };
-                memory.intended.entry(row.row).or_default().push_back((row, fate));
+                memory.intended.entry(row.row).or_default().push_back((row, status));
             }
         }
         memory.problems = store.problem_keys(sync).await?.into_iter().collect();
@@ -95,15 +95,15 @@ impl Memory {
         }
         match first {
             None => Known::New,
-            Some((_, Some(fate))) => Known::Sent(Box::new(fate)),
+            Some((_, Some(status))) => Known::Sent(Box::new(status)),
             Some((_, None)) => Known::InDoubt,
         }
     }
 
     /// Takes the rows that were sent or about to be, and that the source no longer showed.
-    pub(crate) fn left_over(&mut self) -> Vec<(IntentRow, Fate)> {
+    pub(crate) fn left_over(&mut self) -> Vec<(IntentRow, RowStatus)> {
         let rows = self.intended.drain().flat_map(|(_, rows)| rows);
-        rows.map(|(row, fate)| (row, fate.unwrap_or_else(|| Fate::InDoubt(crashed())))).collect()
+        rows.map(|(row, status)| (row, status.unwrap_or_else(|| RowStatus::InDoubt(crashed())))).collect()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::StreamExt;
-use tidegate_model::store::{Fate, RowFate};
+use tidegate_model::store::{RowResult, RowStatus};
 use tidegate_model::{Batch, Columns, Counts, Destination, Feed, Fingerprint, Row, Text, Unreadable, Value};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
@@ -165,16 +165,16 @@ impl<F: Freight> Reader<F> {
     }
 }
 
-fn unread(piece: Unreadable) -> RowFate {
+fn unread(piece: Unreadable) -> RowResult {
     let columns = Columns::new(["input"]);
     let row = Row { columns, values: vec![Value::Text(piece.payload.into())] };
     let place = Value::Text(piece.place.as_str().into());
-    RowFate {
+    RowResult {
         key: Fingerprint::of_values([&place], &mut Vec::new()),
         key_text: piece.place.into(),
         row: Fingerprint::of_values(row.values.iter().chain([&place]), &mut Vec::new()),
         user: Text::new(),
-        fate: Fate::Rejected(piece.reason),
+        status: RowStatus::Rejected(piece.reason),
         payload: Some(row),
     }
 }

@@ -184,19 +184,19 @@ fn judge(stage: &Stage, table: &Table, effects: &[i64], refused: &[i64], once: b
     }
     let mut open = HashSet::new();
     let mut totals = [0_u64; 3];
-    for fate in stage.store.fates(&SyncId::new("s")) {
-        let row = rows.get_mut(&fate.key_text.parse().expect("an id")).expect("a row of the table");
+    for result in stage.store.results(&SyncId::new("s")) {
+        let row = rows.get_mut(&result.key_text.parse().expect("an id")).expect("a row of the table");
         row.1 += 1;
-        match fate.fate.kind() {
-            tidegate_model::store::FateKind::Delivered => {
+        match result.status.kind() {
+            tidegate_model::store::StatusKind::Delivered => {
                 row.2 += 1;
                 totals[0] += 1;
             }
-            tidegate_model::store::FateKind::Rejected => totals[1] += 1,
-            tidegate_model::store::FateKind::InDoubt => totals[2] += 1,
+            tidegate_model::store::StatusKind::Rejected => totals[1] += 1,
+            tidegate_model::store::StatusKind::InDoubt => totals[2] += 1,
         }
-        if fate.fate.reason().is_some() && row.0 == 1 {
-            open.insert(fate.key_text.to_string());
+        if result.status.reason().is_some() && row.0 == 1 {
+            open.insert(result.key_text.to_string());
         }
     }
     let (mut order, mut seen) = (HashMap::<&str, i64>::new(), HashMap::<i64, u64>::new());
@@ -209,9 +209,9 @@ fn judge(stage: &Stage, table: &Table, effects: &[i64], refused: &[i64], once: b
             assert!(before.is_none_or(|before| before < *id), "{context}: {user}: {before:?} before {id}");
         }
     }
-    for (id, (copies, fates, delivered, user)) in &rows {
+    for (id, (copies, statuses, delivered, user)) in &rows {
         let took_effect = seen.get(id).copied().unwrap_or(0);
-        assert_eq!(copies, fates, "{context}: each row {id} of {user} has one fate");
+        assert_eq!(copies, statuses, "{context}: each row {id} of {user} has one status");
         assert!(took_effect >= *delivered, "{context}: row {id} is told to be delivered");
         assert!(!once || took_effect <= *copies, "{context}: row {id} took effect {took_effect} times");
     }
@@ -226,12 +226,12 @@ fn judge(stage: &Stage, table: &Table, effects: &[i64], refused: &[i64], once: b
     assert_eq!(
         [counted.delivered, counted.rejected, counted.in_doubt],
         totals,
-        "{context}: the runs count the fates"
+        "{context}: the runs count the statuses"
     );
 }
 
 #[test]
-fn whatever_happens_each_row_has_one_fate_and_the_ledger_is_right() {
+fn whatever_happens_each_row_has_one_status_and_the_ledger_is_right() {
     for seed in 0..100 {
         for (repeat, resend) in [
             (Repeat::Unsafe, false),
