@@ -42,7 +42,7 @@ pub use connector::{
     Connector, Faults, IngestRole, PlatformRole, SandboxRole, SandboxTools, SinkRole, SinkTarget, SourceRole,
     Tools,
 };
-pub use cursor::{Overlap, Position};
+pub use cursor::{Lookback, Position};
 pub use data_type::DataType;
 pub use destination::{Destination, Platform, Sink};
 pub use error::{Error, ErrorKind, Reaction, Result};

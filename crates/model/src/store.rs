@@ -86,7 +86,7 @@ pub struct RowResult {
 
 /// Committed rows of one span of the cursor, kept while a later run may read them again.
 #[derive(Clone, Debug, PartialEq)]
-pub struct OverlapChunk {
+pub struct LookbackChunk {
     /// Chunks of a sync are numbered in the order of the cursor.
     pub seq: u64,
     /// The highest cursor value among the rows; `None` where there is no cursor.
@@ -143,7 +143,7 @@ pub struct Settlement {
     /// The result of every other row of the batch.
     pub results: Vec<RowResult>,
     /// Committed rows that a later run may read again.
-    pub remember: Option<OverlapChunk>,
+    pub remember: Option<LookbackChunk>,
     /// Chunks up to this number are no longer needed.
     pub forget_through: Option<u64>,
     /// Keys whose failed rows are closed by this batch.
@@ -299,10 +299,10 @@ pub trait Store: Send + Sync {
     ) -> Result<Run, Error>;
 
     /// Returns the committed rows that a run may read again, in the order of their numbers.
-    async fn overlap(&self, sync: &SyncId) -> Result<Vec<OverlapChunk>, Error>;
+    async fn lookback(&self, sync: &SyncId) -> Result<Vec<LookbackChunk>, Error>;
 
     /// Clears all committed rows of a sync, as after a completed full read.
-    async fn clear_overlap(&self, sync: &SyncId) -> Result<(), Error>;
+    async fn clear_lookback(&self, sync: &SyncId) -> Result<(), Error>;
 
     /// Runs, newest first.
     async fn runs(&self, sync: Option<&SyncId>, limit: usize) -> Result<Vec<Run>, Error>;

@@ -22,7 +22,7 @@ const RETIRED: &[&str] = &[
     "mends",
     "outlet",
     "outlets",
-    "overlap",
+    "lookback",
     "overlapped",
     "overlapping",
     "overlaps",

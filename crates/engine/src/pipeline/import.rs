@@ -84,7 +84,7 @@ pub async fn run(
         resend: import.resend,
         retry_for: import.retry_for,
         remember: match &import.detection {
-            Detection::Cursor { overlap, .. } => Remember::Overlap(*overlap),
+            Detection::Cursor { lookback, .. } => Remember::Lookback(*lookback),
             Detection::Full if object.repeat != Repeat::Safe => Remember::UntilComplete,
             Detection::Full | Detection::Place => Remember::Torn,
         },
@@ -132,7 +132,7 @@ async fn standing(
     input: &Input,
 ) -> Result<Option<Place>, Error> {
     let mut place = place::place_of(&import.sync, &import.detection, checkpoint)?;
-    let Detection::Cursor { column, overlap: rule @ LookbackRule::SinceEpoch(_), .. } = &import.detection
+    let Detection::Cursor { column, lookback: rule @ LookbackRule::SinceEpoch(_), .. } = &import.detection
     else {
         return Ok(place);
     };
@@ -166,9 +166,9 @@ async fn open(
     let reach = match &import.detection {
         Detection::Full => Reach::Everything,
         Detection::Place => Reach::After { checkpoint: checkpoint.cloned(), follow },
-        Detection::Cursor { column, overlap, .. } => Reach::Cursor {
+        Detection::Cursor { column, lookback, .. } => Reach::Cursor {
             column: column.name.clone(),
-            from: place.map(|place| place.low(*overlap)).transpose()?.flatten(),
+            from: place.map(|place| place.low(*lookback)).transpose()?.flatten(),
             time_zone: import.time_zone.clone(),
         },
     };

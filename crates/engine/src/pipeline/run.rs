@@ -278,8 +278,8 @@ async fn finish<F: Freight>(
         let settlement = Settlement { batch, counts, results, solved, recalled, ..Settlement::default() };
         parts.store.settle(run, settlement).await?;
     }
-    if !matches!(job.remember, Remember::Overlap(_)) {
-        parts.store.clear_overlap(&job.sync).await?;
+    if !matches!(job.remember, Remember::Lookback(_)) {
+        parts.store.clear_lookback(&job.sync).await?;
     }
     Ok(counts)
 }

@@ -189,7 +189,7 @@ fn detection(
     let name = sync.cursor.as_deref().unwrap_or(CONTRACT_CURSOR);
     let at = columns.position(name).ok_or_else(|| missing_column(name, columns).context("`cursor`"))?;
     let column = dataset.columns[at].clone();
-    Ok(Detection::Cursor { at, overlap: LookbackRule::of(&column, sync.lookback)?, column })
+    Ok(Detection::Cursor { at, lookback: LookbackRule::of(&column, sync.lookback)?, column })
 }
 
 /// Whether a cursor column can stand for the time of an event.

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 use tidegate_model::store::{
-    Claim, Intent, IntentId, IntentRow, OverlapChunk, Pause, Problem, RowEntry, RowQuery, Settlement,
+    Claim, Intent, IntentId, IntentRow, LookbackChunk, Pause, Problem, RowEntry, RowQuery, Settlement,
     SyncState,
 };
 use tidegate_model::{
@@ -190,11 +190,11 @@ impl Store for Rehearsal {
         Ok(Run { finished_at: Some(at), ending: Some(ending), error, ..run })
     }
 
-    async fn overlap(&self, sync: &SyncId) -> Result<Vec<OverlapChunk>, Error> {
-        self.real.overlap(sync).await
+    async fn lookback(&self, sync: &SyncId) -> Result<Vec<LookbackChunk>, Error> {
+        self.real.lookback(sync).await
     }
 
-    async fn clear_overlap(&self, _: &SyncId) -> Result<(), Error> {
+    async fn clear_lookback(&self, _: &SyncId) -> Result<(), Error> {
         Ok(())
     }
 

@@ -50,7 +50,7 @@ CREATE TABLE intents (
     PRIMARY KEY (run, id)
 );
 
-CREATE TABLE overlap (
+CREATE TABLE lookback (
     sync   TEXT NOT NULL,
     seq    BIGINT NOT NULL,
     high   TEXT,

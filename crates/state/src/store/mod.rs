@@ -22,7 +22,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use tidegate_model::store::{
-    Claim, Intent, IntentId, IntentRow, OverlapChunk, Pause, Problem, RowEntry, RowQuery, Settlement,
+    Claim, Intent, IntentId, IntentRow, LookbackChunk, Pause, Problem, RowEntry, RowQuery, Settlement,
     SyncState,
 };
 use tidegate_model::{
@@ -127,12 +127,12 @@ impl Store for SqlStore {
         Ok(finished)
     }
 
-    async fn overlap(&self, sync: &SyncId) -> Result<Vec<OverlapChunk>, Error> {
-        syncs::overlap(&self.database, sync).await
+    async fn lookback(&self, sync: &SyncId) -> Result<Vec<LookbackChunk>, Error> {
+        syncs::lookback(&self.database, sync).await
     }
 
-    async fn clear_overlap(&self, sync: &SyncId) -> Result<(), Error> {
-        syncs::clear_overlap(&self.database, sync).await
+    async fn clear_lookback(&self, sync: &SyncId) -> Result<(), Error> {
+        syncs::clear_lookback(&self.database, sync).await
     }
 
     async fn runs(&self, sync: Option<&SyncId>, limit: usize) -> Result<Vec<Run>, Error> {

@@ -1,7 +1,7 @@
 //! What is written atomically once a batch has its outcomes.
 
 use jiff::Timestamp;
-use tidegate_model::store::{OverlapChunk, Settlement};
+use tidegate_model::store::{LookbackChunk, Settlement};
 use tidegate_model::{Checkpoint, Counts, Error, RunId};
 
 use super::dialect::{Database, Tx};
@@ -69,16 +69,16 @@ fn count(run: &RunId, counts: Counts, row_count: u64) -> Statement {
 async fn remember(
     tx: &mut Tx,
     sync: &str,
-    chunk: Option<OverlapChunk>,
+    chunk: Option<LookbackChunk>,
     forget_through: Option<u64>,
 ) -> Result<(), Error> {
     if let Some(seq) = forget_through {
-        let statement = sql("DELETE FROM overlap WHERE sync = $1 AND seq <= $2");
+        let statement = sql("DELETE FROM lookback WHERE sync = $1 AND seq <= $2");
         tx.execute(statement.bind(sync).bind(seq)).await?;
     }
     if let Some(chunk) = chunk {
         let high = chunk.high.as_ref().map(payload::value_to_text).transpose()?;
-        let statement = sql("INSERT INTO overlap (sync, seq, high, hashes) VALUES ($1, $2, $3, $4)");
+        let statement = sql("INSERT INTO lookback (sync, seq, high, hashes) VALUES ($1, $2, $3, $4)");
         let statement = statement.bind(sync).bind(chunk.seq).bind(high);
         tx.execute(statement.bind(codec::pack(&chunk.rows))).await?;
     }

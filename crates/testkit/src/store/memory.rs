@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tidegate_model::store::{
-    Claim, Delivered, Intent, IntentId, IntentRow, OverlapChunk, Pause, Problem, RowEntry, RowQuery,
+    Claim, Delivered, Intent, IntentId, IntentRow, LookbackChunk, Pause, Problem, RowEntry, RowQuery,
     RowResult, Settlement, SyncState,
 };
 use tidegate_model::{
@@ -27,7 +27,7 @@ struct Memory {
     syncs: BTreeMap<SyncId, SyncState>,
     runs: BTreeMap<RunId, (Run, ObjectKind)>,
     intents: BTreeMap<IntentId, (RunId, u64, Intent)>,
-    overlap: BTreeMap<(SyncId, u64), OverlapChunk>,
+    lookback: BTreeMap<(SyncId, u64), LookbackChunk>,
     /// In the order in which they were settled.
     ledger: Vec<(RowEntry, RowResult)>,
     /// In the order in which they came up.
@@ -144,7 +144,7 @@ impl Store for MemoryStore {
         let state = memory.sync(sync);
         state.checkpoint = None;
         state.complete = false;
-        memory.overlap.retain(|(of, _), _| of != sync);
+        memory.lookback.retain(|(of, _), _| of != sync);
         memory.forget_intents(sync);
         Ok(())
     }
@@ -209,11 +209,11 @@ impl Store for MemoryStore {
         let (sync, object) = (known.sync.clone(), *object);
         // What can fail comes first, so that a failure leaves no trace.
         if let Some(chunk) = &settlement.remember
-            && memory.overlap.contains_key(&(sync.clone(), chunk.seq))
+            && memory.lookback.contains_key(&(sync.clone(), chunk.seq))
             && settlement.forget_through.is_none_or(|seq| seq < chunk.seq)
         {
             return Err(Error::internal(format!(
-                "the overlap of `{sync}` has a chunk {} already",
+                "the lookback of `{sync}` has a chunk {} already",
                 chunk.seq
             )));
         }
@@ -226,10 +226,10 @@ impl Store for MemoryStore {
         memory.intents.retain(|_, (of, batch, _)| of != run || *batch > settlement.batch);
         memory.recall(&sync, run, &settlement.recalled);
         if let Some(seq) = settlement.forget_through {
-            memory.overlap.retain(|(of, number), _| *of != sync || *number > seq);
+            memory.lookback.retain(|(of, number), _| *of != sync || *number > seq);
         }
         if let Some(chunk) = settlement.remember {
-            memory.overlap.insert((sync.clone(), chunk.seq), chunk);
+            memory.lookback.insert((sync.clone(), chunk.seq), chunk);
         }
         memory.solve(&sync, &settlement.solved);
         let delivered = settlement.delivered.iter().flat_map(Delivered::results).map(|(_, row)| row);
@@ -266,14 +266,14 @@ impl Store for MemoryStore {
         Ok(run)
     }
 
-    async fn overlap(&self, sync: &SyncId) -> Result<Vec<OverlapChunk>, Error> {
+    async fn lookback(&self, sync: &SyncId) -> Result<Vec<LookbackChunk>, Error> {
         let memory = self.memory();
-        let chunks = memory.overlap.iter().filter(|((of, _), _)| of == sync);
+        let chunks = memory.lookback.iter().filter(|((of, _), _)| of == sync);
         Ok(chunks.map(|(_, chunk)| chunk.clone()).collect())
     }
 
-    async fn clear_overlap(&self, sync: &SyncId) -> Result<(), Error> {
-        self.memory().overlap.retain(|(of, _), _| of != sync);
+    async fn clear_lookback(&self, sync: &SyncId) -> Result<(), Error> {
+        self.memory().lookback.retain(|(of, _), _| of != sync);
         Ok(())
     }
 

@@ -45,7 +45,7 @@ macro_rules! store_conforms {
             a_recalled_row_leaves_its_oldest_intent
             a_completed_read_leaves_no_intents
             intents_of_many_requests_at_once_are_all_kept
-            overlap_is_kept_in_order_until_it_is_forgotten
+            lookback_is_kept_in_order_until_it_is_forgotten
             a_problem_stays_open_until_it_is_solved
             the_same_row_failing_again_is_one_problem
             another_row_under_the_same_key_takes_its_place

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use tidegate_model::store::{
-    Delivered, Intent, OverlapChunk, Pause, PausedBy, RowEntry, RowQuery, RowStatus, Settlement, StatusKind,
+    Delivered, Intent, LookbackChunk, Pause, PausedBy, RowEntry, RowQuery, RowStatus, Settlement, StatusKind,
     SyncState,
 };
 use tidegate_model::{
@@ -82,7 +82,7 @@ pub async fn a_sync_that_never_ran_has_the_default_state(place: &dyn Place) {
     assert_eq!(store.sync_state(&orders()).await.expect("state"), SyncState::default());
     assert!(store.runs(Some(&orders()), 10).await.expect("runs").is_empty());
     assert!(rows(&*store, all_of(&orders())).await.is_empty());
-    assert!(store.overlap(&orders()).await.expect("overlap").is_empty());
+    assert!(store.lookback(&orders()).await.expect("lookback").is_empty());
     assert!(store.open_intents(&orders()).await.expect("intents").is_empty());
     store.reset(&orders()).await.expect("nothing to forget");
 }
@@ -227,11 +227,11 @@ pub async fn a_read_begins_anew_only_after_it_came_to_its_end(place: &dyn Place)
     assert!(!complete().await);
 }
 
-/// Not in counts, checkpoint, problems, rows, overlap or intents.
+/// Not in counts, checkpoint, problems, rows, lookback or intents.
 pub async fn a_settlement_that_fails_leaves_no_trace(place: &dyn Place) {
     let store = place.open().await;
     let run = start(&*store, &orders(), place.clock().now()).await;
-    let chunk = OverlapChunk { seq: 7, high: None, rows: vec![Fingerprint(1)] };
+    let chunk = LookbackChunk { seq: 7, high: None, rows: vec![Fingerprint(1)] };
     let first = Settlement {
         batch: 1,
         checkpoint: Some(Checkpoint(json!("first"))),
@@ -241,7 +241,7 @@ pub async fn a_settlement_that_fails_leaves_no_trace(place: &dyn Place) {
     settle(&*store, &run.id, first).await;
     store.intend(&run.id, 2, vec![intent(2)]).await.expect("intended");
 
-    // The number of an overlap chunk is taken: the last of many writes fails.
+    // The number of a lookback chunk is taken: the last of many writes fails.
     let second = Settlement {
         batch: 2,
         checkpoint: Some(Checkpoint(json!("second"))),
@@ -256,7 +256,7 @@ pub async fn a_settlement_that_fails_leaves_no_trace(place: &dyn Place) {
     let state = store.sync_state(&orders()).await.expect("state");
     assert_eq!(state.checkpoint, Some(Checkpoint(json!("first"))));
     assert_eq!(store.runs(None, 1).await.expect("runs")[0].counts, Counts::default());
-    assert_eq!(store.overlap(&orders()).await.expect("overlap"), [chunk]);
+    assert_eq!(store.lookback(&orders()).await.expect("lookback"), [chunk]);
     assert_eq!(keys(&rows(&*store, all_of(&orders())).await), ["1"]);
     let problems = store.problems(&orders()).await.expect("problems");
     assert_eq!(problems.iter().map(|problem| problem.key).collect::<Vec<_>>(), [key(1)]);
@@ -407,10 +407,10 @@ pub async fn intents_of_many_requests_at_once_are_all_kept(place: &dyn Place) {
 }
 
 /// With rows that stand there twice, and a cursor of any type.
-pub async fn overlap_is_kept_in_order_until_it_is_forgotten(place: &dyn Place) {
+pub async fn lookback_is_kept_in_order_until_it_is_forgotten(place: &dyn Place) {
     let store = place.open().await;
     let run = start(&*store, &orders(), place.clock().now()).await;
-    let chunk = |seq, high, rows: &[u128]| OverlapChunk {
+    let chunk = |seq, high, rows: &[u128]| LookbackChunk {
         seq,
         high,
         rows: rows.iter().map(|row| Fingerprint(*row)).collect(),
@@ -425,14 +425,14 @@ pub async fn overlap_is_kept_in_order_until_it_is_forgotten(place: &dyn Place) {
         let remember = Some(chunks[at].clone());
         settle(&*store, &run.id, Settlement { remember, ..Settlement::default() }).await;
     }
-    assert_eq!(store.overlap(&orders()).await.expect("overlap"), chunks);
+    assert_eq!(store.lookback(&orders()).await.expect("lookback"), chunks);
 
     settle(&*store, &run.id, Settlement { forget_through: Some(2), ..Settlement::default() }).await;
-    assert_eq!(place.open().await.overlap(&orders()).await.expect("overlap"), chunks[2..]);
-    assert!(store.overlap(&SyncId::new("users")).await.expect("overlap").is_empty());
+    assert_eq!(place.open().await.lookback(&orders()).await.expect("lookback"), chunks[2..]);
+    assert!(store.lookback(&SyncId::new("users")).await.expect("lookback").is_empty());
 
-    store.clear_overlap(&orders()).await.expect("cleared");
-    assert!(store.overlap(&orders()).await.expect("overlap").is_empty());
+    store.clear_lookback(&orders()).await.expect("cleared");
+    assert!(store.lookback(&orders()).await.expect("lookback").is_empty());
 }
 
 /// With all that is needed to send the row again, in the order of the rows.
@@ -657,7 +657,7 @@ pub async fn a_reset_forgets_the_place_and_keeps_the_story(place: &dyn Place) {
     let run = start(&*store, &orders(), place.clock().now()).await;
     let settlement = Settlement {
         checkpoint: Some(Checkpoint(json!(1))),
-        remember: Some(OverlapChunk { seq: 1, high: None, rows: vec![Fingerprint(1)] }),
+        remember: Some(LookbackChunk { seq: 1, high: None, rows: vec![Fingerprint(1)] }),
         ..results([(1, rejected())])
     };
     settle(&*store, &run.id, settlement).await;
@@ -672,7 +672,7 @@ pub async fn a_reset_forgets_the_place_and_keeps_the_story(place: &dyn Place) {
     let state = store.sync_state(&orders()).await.expect("state");
     let expected = SyncState { paused: Some(pause), object: Some(ObjectKind::Event), ..SyncState::default() };
     assert_eq!(state, expected);
-    assert!(store.overlap(&orders()).await.expect("overlap").is_empty());
+    assert!(store.lookback(&orders()).await.expect("lookback").is_empty());
     assert!(store.open_intents(&orders()).await.expect("intents").is_empty());
     assert_eq!(store.runs(Some(&orders()), 10).await.expect("runs").len(), 2);
     assert_eq!(rows(&*store, all_of(&orders())).await.len(), 1);

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use tidegate_model::store::{Delivered, OverlapChunk, PausedBy, RowStatus, Settlement, StatusKind};
+use tidegate_model::store::{Delivered, LookbackChunk, PausedBy, RowStatus, Settlement, StatusKind};
 use tidegate_model::{Counts, Fingerprint, RunId, Store, SyncId, Value};
 use tokio::sync::{mpsc, watch};
 
@@ -20,7 +20,7 @@ use crate::pipeline::shutdown::{Control, Watch};
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Remember {
     /// Those within the lookback of the cursor.
-    Overlap(LookbackRule),
+    Lookback(LookbackRule),
     /// All of them until a read completes: it has no position to resume from.
     UntilComplete,
     /// Only those of batches that could not be committed whole.
@@ -123,9 +123,9 @@ impl<F: Freight> Settler<F> {
         let mut settlement = Settlement { batch, counts, ..Settlement::default() };
         if whole && self.kind.moves_checkpoint() {
             settlement.checkpoint = match (&self.remember, &opened.highest) {
-                (Remember::Overlap(overlap), Some(highest)) => {
+                (Remember::Lookback(lookback), Some(highest)) => {
                     let place = self.place.get_or_insert_with(|| Place::at(highest.clone()));
-                    match place.advance(highest, *overlap) {
+                    match place.advance(highest, *lookback) {
                         Ok(()) => Some(place.checkpoint()),
                         Err(error) => {
                             // What became of the rows is written; the checkpoint stays behind them.
@@ -134,7 +134,7 @@ impl<F: Freight> Settler<F> {
                         }
                     }
                 }
-                (Remember::Overlap(_), None) => None,
+                (Remember::Lookback(_), None) => None,
                 _ => opened.checkpoint,
             };
         }
@@ -226,8 +226,8 @@ impl<F: Freight> Settler<F> {
         delivered: &[Delivered],
         high: Option<Value>,
         whole: bool,
-    ) -> Option<OverlapChunk> {
-        let by_cursor = matches!(self.remember, Remember::Overlap(_));
+    ) -> Option<LookbackChunk> {
+        let by_cursor = matches!(self.remember, Remember::Lookback(_));
         if by_cursor && high.is_none() {
             // Pieces that could not be read: nothing would ever forget them.
             return None;
@@ -241,28 +241,28 @@ impl<F: Freight> Settler<F> {
         self.chunks.push_back((seq, high.clone()));
         let delivered = delivered.iter().flat_map(Delivered::rows).copied();
         let rows = rows.iter().flatten().map(|(_, row)| row.row).chain(delivered).collect();
-        Some(OverlapChunk { seq, high, rows })
+        Some(LookbackChunk { seq, high, rows })
     }
 
     /// Replaces all chunks by these rows. The checkpoint of the sync is behind the others
     /// now: a line that looks like one of them is a new one.
-    fn replace(&mut self, rows: Vec<Fingerprint>) -> Option<OverlapChunk> {
+    fn replace(&mut self, rows: Vec<Fingerprint>) -> Option<LookbackChunk> {
         let seq = self.chunks.back().map_or(0, |(seq, _)| seq + 1);
         self.chunks.clear();
         if rows.is_empty() {
             return None;
         }
         self.chunks.push_back((seq, None));
-        Some(OverlapChunk { seq, high: None, rows })
+        Some(LookbackChunk { seq, high: None, rows })
     }
 
     /// The chunks that lie wholly below what the next run reads again.
     fn forget(&mut self) -> Option<u64> {
-        let (Remember::Overlap(overlap), Some(place)) = (self.remember, &self.place) else {
+        let (Remember::Lookback(lookback), Some(place)) = (self.remember, &self.place) else {
             return None;
         };
         // Without a lookback nothing is forgotten.
-        let low = place.low(overlap).ok().flatten()?;
+        let low = place.low(lookback).ok().flatten()?;
         let mut through = None;
         while let Some((seq, high)) = self.chunks.front()
             && high.as_ref().is_none_or(|high| high.compare(&low) == Some(Ordering::Less))

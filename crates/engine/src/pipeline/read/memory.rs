@@ -35,7 +35,7 @@ pub(crate) enum Known {
 impl Memory {
     pub(crate) async fn load(store: &dyn Store, sync: &SyncId) -> Result<Memory, Error> {
         let mut memory = Memory::default();
-        for chunk in store.overlap(sync).await? {
+        for chunk in store.lookback(sync).await? {
             for row in chunk.rows {
                 *memory.settled.entry(row).or_default() += 1;
             }

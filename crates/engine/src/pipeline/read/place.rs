@@ -20,7 +20,7 @@ pub enum Detection {
         /// Its index among the columns.
         at: usize,
         /// How far before the checkpoint late rows are looked for.
-        overlap: LookbackRule,
+        lookback: LookbackRule,
     },
     /// The source keeps its own checkpoint.
     Place,

@@ -151,19 +151,19 @@ async fn a_key_that_has_expired_while_the_platform_was_busy_is_not_sent_again() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wider_overlap_sends_nothing_twice() {
+async fn a_wider_lookback_sends_nothing_twice() {
     let table = Table::of(0..3_000);
     let mut stage = Stage::new(&table, Repeat::Unsafe, limits(), all_delivered());
     stage.run().await;
-    let Detection::Cursor { overlap, .. } = &mut stage.import.detection else { panic!("a cursor") };
-    *overlap = LookbackRule::Units(2_000);
+    let Detection::Cursor { lookback, .. } = &mut stage.import.detection else { panic!("a cursor") };
+    *lookback = LookbackRule::Units(2_000);
     table.put(9_000, "late", 2_995);
     assert_eq!(stage.run().await.counts.delivered, 1);
     assert_eq!(stage.run().await.counts.delivered, 0);
     table.put(9_001, "new", 4_000);
     stage.run().await;
     table.put(9_002, "late", 2_996);
-    assert_eq!(stage.run().await.counts.delivered, 1, "the wider overlap is in force");
+    assert_eq!(stage.run().await.counts.delivered, 1, "the wider lookback is in force");
     assert_eq!(stage.sent(), once((0..3_000).chain([9_000, 9_001, 9_002])));
 }
 

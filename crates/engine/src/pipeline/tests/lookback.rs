@@ -7,8 +7,8 @@ const NOW: i64 = 1_764_410_400_000;
 const MINUTE: i64 = 60_000;
 
 fn with_lookback(stage: &mut Stage, rule: LookbackRule) {
-    let Detection::Cursor { overlap, .. } = &mut stage.import.detection else { panic!("a cursor") };
-    *overlap = rule;
+    let Detection::Cursor { lookback, .. } = &mut stage.import.detection else { panic!("a cursor") };
+    *lookback = rule;
 }
 
 fn milliseconds() -> Table {

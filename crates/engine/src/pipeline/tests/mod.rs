@@ -52,7 +52,7 @@ async fn few_rows_fill_few_requests() {
     let table = Table::of(0..9);
     let stage = Stage::new(&table, Repeat::Unsafe, limits(), all_delivered());
     assert_eq!(stage.run().await.counts.requests, 1);
-    // The overlap is mostly unchanged: what is new still shares a request.
+    // The lookback is mostly unchanged: what is new still shares a request.
     for id in 10..16 {
         table.put(id, &format!("u{}", id % 5), id);
     }
@@ -60,7 +60,7 @@ async fn few_rows_fill_few_requests() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_overlap_is_read_again_and_only_what_is_new_is_sent() {
+async fn the_lookback_is_read_again_and_only_what_is_new_is_sent() {
     let table = Table::of(0..100);
     let stage = Stage::new(&table, Repeat::Unsafe, limits(), all_delivered());
     stage.run().await;

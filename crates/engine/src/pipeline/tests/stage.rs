@@ -178,7 +178,7 @@ impl Stage {
                         type_name: "bigint".into(),
                     },
                     at: 2,
-                    overlap: LookbackRule::Units(10),
+                    lookback: LookbackRule::Units(10),
                 },
                 time_zone: "UTC".into(),
                 resend: false,
