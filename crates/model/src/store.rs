@@ -235,7 +235,7 @@ pub struct RowEntry {
 
 /// A row that was rejected or is in doubt and has not been delivered since.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Problem {
+pub struct FailedRow {
     /// Hash of the key columns.
     pub key: Fingerprint,
     /// Hash of the row when it failed.
@@ -312,11 +312,11 @@ pub trait Store: Send + Sync {
 
     /// Returns the rows of a sync that were rejected or are in doubt and have not been
     /// delivered since.
-    async fn problems(&self, sync: &SyncId) -> Result<Vec<Problem>, Error>;
+    async fn failed_rows(&self, sync: &SyncId) -> Result<Vec<FailedRow>, Error>;
 
     /// Returns the keys of [`Store::failed_rows`], without the rows.
-    async fn problem_keys(&self, sync: &SyncId) -> Result<Vec<Fingerprint>, Error> {
-        Ok(self.problems(sync).await?.into_iter().map(|problem| problem.key).collect())
+    async fn failed_row_keys(&self, sync: &SyncId) -> Result<Vec<Fingerprint>, Error> {
+        Ok(self.failed_rows(sync).await?.into_iter().map(|failed_row| failed_row.key).collect())
     }
 
     /// Removes history older than `before`.

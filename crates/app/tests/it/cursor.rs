@@ -195,12 +195,12 @@ async fn cursor_an_empty_cursor_is_rejected_with_its_reason_and_arrives_once_men
     let run = bench.run().await;
     assert_eq!((run.counts.delivered, run.counts.rejected), (1, 1));
     assert_eq!(run.ending, Some(Ending::Partial));
-    let problems = bench.engine.store().problems(&bench.sync).await.expect("problems");
-    assert_eq!(problems.len(), 1);
-    assert_eq!(problems[0].entry.reason.as_ref().expect("a reason").code, "null_cursor");
+    let failed_rows = bench.engine.store().failed_rows(&bench.sync).await.expect("failed rows");
+    assert_eq!(failed_rows.len(), 1);
+    assert_eq!(failed_rows[0].entry.reason.as_ref().expect("a reason").code, "null_cursor");
     database.run("UPDATE nulls SET at = now() WHERE id = 2").await;
     assert_eq!(bench.run().await.counts.delivered, 1);
-    assert!(bench.engine.store().problems(&bench.sync).await.expect("problems").is_empty());
+    assert!(bench.engine.store().failed_rows(&bench.sync).await.expect("failed rows").is_empty());
     assert_eq!(bench.effects(), once([1, 2]));
 }
 

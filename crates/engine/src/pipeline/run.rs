@@ -181,7 +181,7 @@ async fn move_items<F: Freight>(
         remember: job.remember,
         place: job.place.clone(),
         chunks: std::mem::take(&mut memory.chunks).into(),
-        problems: std::mem::take(&mut memory.problems),
+        failed_rows: std::mem::take(&mut memory.failed_rows),
         progress,
         kind: job.kind,
         proved: false,

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 use tidegate_model::store::{
-    Claim, Intent, IntentId, IntentRow, LookbackChunk, Pause, Problem, RowEntry, RowQuery, Settlement,
+    Claim, FailedRow, Intent, IntentId, IntentRow, LookbackChunk, Pause, RowEntry, RowQuery, Settlement,
     SyncState,
 };
 use tidegate_model::{
@@ -206,12 +206,12 @@ impl Store for Rehearsal {
         self.real.rows(query).await
     }
 
-    async fn problems(&self, sync: &SyncId) -> Result<Vec<Problem>, Error> {
-        self.real.problems(sync).await
+    async fn failed_rows(&self, sync: &SyncId) -> Result<Vec<FailedRow>, Error> {
+        self.real.failed_rows(sync).await
     }
 
-    async fn problem_keys(&self, sync: &SyncId) -> Result<Vec<Fingerprint>, Error> {
-        self.real.problem_keys(sync).await
+    async fn failed_row_keys(&self, sync: &SyncId) -> Result<Vec<Fingerprint>, Error> {
+        self.real.failed_row_keys(sync).await
     }
 
     async fn trim_history(&self, _: Timestamp) -> Result<(), Error> {

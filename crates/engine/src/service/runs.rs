@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
 use serde::Serialize;
-use tidegate_model::store::{Claim, Pause, PausedBy, Problem, RowEntry, RowQuery, StatusKind, SyncState};
+use tidegate_model::store::{Claim, FailedRow, Pause, PausedBy, RowEntry, RowQuery, StatusKind, SyncState};
 use tidegate_model::{Cause, Checkpoint, Counts, Error, ErrorKind, Lag, ObjectKind, Row, Run, SyncId, Value};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -27,7 +27,7 @@ pub struct SyncStatus {
     /// Its last run.
     pub last_run: Option<Run>,
     /// Rows that were rejected or are in doubt and still open.
-    pub problems: u64,
+    pub failed_rows: u64,
     /// How far behind a stream it is, by partition; empty where it reads none,
     /// or where the stream cannot be asked.
     pub lag: Vec<Lag>,
@@ -151,11 +151,11 @@ impl Engine {
             return Err(Error::internal(format!("the import `{id}` was opened as an export")));
         };
         let wanted = if which.in_doubt { StatusKind::InDoubt } else { StatusKind::Rejected };
-        let problems: Vec<Problem> = (self.config.store.problems(id).await?.into_iter())
-            .filter(|problem| problem.entry.status == wanted)
-            .filter(|problem| which.user.as_ref().is_none_or(|user| *user == problem.entry.user))
+        let failed_rows: Vec<FailedRow> = (self.config.store.failed_rows(id).await?.into_iter())
+            .filter(|failed_row| failed_row.entry.status == wanted)
+            .filter(|failed_row| which.user.as_ref().is_none_or(|user| *user == failed_row.entry.user))
             .collect();
-        let Current { rows, gone, unreadable } = self.current(&import, problems).await?;
+        let Current { rows, gone, unreadable } = self.current(&import, failed_rows).await?;
         if rows.is_empty() {
             return Ok(Retried { run: None, gone, unreadable });
         }
@@ -230,7 +230,7 @@ impl Engine {
     }
 
     /// Returns the rows to retry, as they are now.
-    async fn current(&self, import: &Import, problems: Vec<Problem>) -> Result<Current, Error> {
+    async fn current(&self, import: &Import, failed_rows: Vec<FailedRow>) -> Result<Current, Error> {
         let mut current = Current { rows: Vec::new(), gone: 0, unreadable: 0 };
         let sync = self.import_spec(&import.sync)?;
         let dataset = import.source.describe(&import.selection).await?;
@@ -240,8 +240,8 @@ impl Engine {
             |row: &Row| row.columns.names().iter().eq(dataset.columns.iter().map(|column| &column.name));
         let keyed = |row: &Row| !key.is_empty() && key.iter().all(|name| row.get(name).is_some());
         let mut kept: Vec<Row> = Vec::new();
-        for problem in problems {
-            match problem.entry.payload {
+        for failed_row in failed_rows {
+            match failed_row.entry.payload {
                 Some(row) if same(&row) || keyed(&row) => kept.push(row),
                 Some(_) => current.unreadable += 1,
                 None => current.gone += 1,
@@ -299,7 +299,7 @@ impl Engine {
                 lag: self.lag(sync, state.checkpoint.as_ref()).await,
                 paused: state.paused,
                 last_run: last.remove(id),
-                problems: self.config.store.problem_keys(id).await?.len() as u64,
+                failed_rows: self.config.store.failed_row_keys(id).await?.len() as u64,
             });
         }
         Ok(statuses)

@@ -58,7 +58,7 @@ CREATE TABLE lookback (
     PRIMARY KEY (sync, seq)
 );
 
-CREATE TABLE problems (
+CREATE TABLE failed_rows (
     sync        TEXT NOT NULL,
     key_hash    BYTEA NOT NULL,
     row_hash    BYTEA NOT NULL,
@@ -76,7 +76,7 @@ CREATE TABLE problems (
     attempts    BIGINT NOT NULL,
     PRIMARY KEY (sync, key_hash)
 );
-CREATE INDEX problems_by_row ON problems (sync, row_hash);
+CREATE INDEX failed_rows_by_row ON failed_rows (sync, row_hash);
 
 CREATE TABLE blocks (
     run        TEXT NOT NULL,

@@ -5,11 +5,11 @@
 
 mod archive;
 mod dialect;
+mod failed_rows;
 pub(crate) mod failure;
 mod intents;
 mod migrations;
 mod payload;
-mod problems;
 mod rows;
 mod runs;
 mod secrets;
@@ -22,7 +22,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use tidegate_model::store::{
-    Claim, Intent, IntentId, IntentRow, LookbackChunk, Pause, Problem, RowEntry, RowQuery, Settlement,
+    Claim, FailedRow, Intent, IntentId, IntentRow, LookbackChunk, Pause, RowEntry, RowQuery, Settlement,
     SyncState,
 };
 use tidegate_model::{
@@ -143,12 +143,12 @@ impl Store for SqlStore {
         rows::find(&self.database, self.archive.history(), query).await
     }
 
-    async fn problems(&self, sync: &SyncId) -> Result<Vec<Problem>, Error> {
-        problems::list(&self.database, sync).await
+    async fn failed_rows(&self, sync: &SyncId) -> Result<Vec<FailedRow>, Error> {
+        failed_rows::list(&self.database, sync).await
     }
 
-    async fn problem_keys(&self, sync: &SyncId) -> Result<Vec<Fingerprint>, Error> {
-        problems::keys(&self.database, sync).await
+    async fn failed_row_keys(&self, sync: &SyncId) -> Result<Vec<Fingerprint>, Error> {
+        failed_rows::keys(&self.database, sync).await
     }
 
     async fn trim_history(&self, before: Timestamp) -> Result<(), Error> {

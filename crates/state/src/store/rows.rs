@@ -10,7 +10,7 @@ use tidegate_model::{Error, Fingerprint, ObjectKind, RunId, SyncId};
 use super::archive::blocking;
 use super::dialect::Database;
 use super::statement::{Arg, from_word, sql};
-use super::{payload, problems};
+use super::{failed_rows, payload};
 use crate::history::block::{Block, BlockRow};
 use crate::history::{Filter, History, HistoryFile, Line, read};
 
@@ -148,7 +148,7 @@ async fn with_payloads(database: &Database, lines: Vec<Line>) -> Result<Vec<RowE
     }
     let mut kept = HashMap::new();
     for (sync, rows) in asked {
-        kept.insert(sync.clone(), problems::payloads(database, &sync, &rows).await?);
+        kept.insert(sync.clone(), failed_rows::payloads(database, &sync, &rows).await?);
     }
     let entry = |Line { mut entry, row }: Line| {
         let text = kept.get(&entry.sync).filter(|_| entry.reason.is_some()).and_then(|rows| rows.get(&row));

@@ -6,7 +6,7 @@ use tidegate_model::{Checkpoint, Counts, Error, RunId};
 
 use super::dialect::{Database, Tx};
 use super::statement::{Record, Statement, sql, to_json};
-use super::{intents, payload, problems, runs};
+use super::{failed_rows, intents, payload, runs};
 use crate::codec;
 use crate::history::block;
 
@@ -23,7 +23,7 @@ pub(super) async fn settle(
     let row_count = block::count(delivered, results) as u64;
     let block = if row_count == 0 { None } else { Some(block::encode(delivered, results)?) };
     let place = settlement.checkpoint.map(|Checkpoint(place)| to_json(&place, "a checkpoint")).transpose()?;
-    let open = problems::of_batch(&settlement.results, &settlement.solved)?;
+    let open = failed_rows::of_batch(&settlement.results, &settlement.solved)?;
 
     let mut tx = database.write().await?;
     let record = tx.first(count(run, settlement.counts, row_count)).await?;
@@ -37,8 +37,8 @@ pub(super) async fn settle(
     let done = sql("DELETE FROM intents WHERE run = $1 AND batch <= $2");
     tx.execute(done.bind(run.as_str()).bind(settlement.batch)).await?;
     intents::recall(&mut tx, &sync, run, settlement.recalled).await?;
-    problems::solve(&mut tx, &sync, &settlement.solved).await?;
-    problems::record(&mut tx, &record, run, at, open).await?;
+    failed_rows::solve(&mut tx, &sync, &settlement.solved).await?;
+    failed_rows::record(&mut tx, &record, run, at, open).await?;
     remember(&mut tx, &sync, settlement.remember, settlement.forget_through).await?;
     if let Some(block) = block {
         tx.execute(insert_block(&record, &sync, run, at, row_count, block)?).await?;

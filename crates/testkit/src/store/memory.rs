@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tidegate_model::store::{
-    Claim, Delivered, Intent, IntentId, IntentRow, LookbackChunk, Pause, Problem, RowEntry, RowQuery,
+    Claim, Delivered, FailedRow, Intent, IntentId, IntentRow, LookbackChunk, Pause, RowEntry, RowQuery,
     RowResult, Settlement, SyncState,
 };
 use tidegate_model::{
@@ -31,7 +31,7 @@ struct Memory {
     /// In the order in which they were settled.
     ledger: Vec<(RowEntry, RowResult)>,
     /// In the order in which they came up.
-    problems: Vec<(SyncId, Problem)>,
+    failed_rows: Vec<(SyncId, FailedRow)>,
     secrets: BTreeMap<String, Secret>,
     intended: IntentId,
 }
@@ -92,21 +92,21 @@ impl Memory {
         }
     }
 
-    fn note_problem(&mut self, sync: &SyncId, row: &RowResult, entry: RowEntry) {
-        let problem = Problem { key: row.key, row: row.row, entry };
-        let known = self.problems.iter().position(|(of, old)| of == sync && old.key == row.key);
+    fn note_failed_row(&mut self, sync: &SyncId, row: &RowResult, entry: RowEntry) {
+        let failed_row = FailedRow { key: row.key, row: row.row, entry };
+        let known = self.failed_rows.iter().position(|(of, old)| of == sync && old.key == row.key);
         match known {
-            Some(at) if self.problems[at].1.row == row.row => self.problems[at].1 = problem,
+            Some(at) if self.failed_rows[at].1.row == row.row => self.failed_rows[at].1 = failed_row,
             Some(at) => {
-                self.problems.remove(at);
-                self.problems.push((sync.clone(), problem));
+                self.failed_rows.remove(at);
+                self.failed_rows.push((sync.clone(), failed_row));
             }
-            None => self.problems.push((sync.clone(), problem)),
+            None => self.failed_rows.push((sync.clone(), failed_row)),
         }
     }
 
     fn solve(&mut self, sync: &SyncId, solved: &[Fingerprint]) {
-        self.problems.retain(|(of, problem)| of != sync || !solved.contains(&problem.key));
+        self.failed_rows.retain(|(of, failed_row)| of != sync || !solved.contains(&failed_row.key));
     }
 }
 
@@ -236,7 +236,7 @@ impl Store for MemoryStore {
         for row in delivered.chain(settlement.results) {
             let entry = entry(at, run, &sync, object, &row);
             if row.status.reason().is_some() {
-                memory.note_problem(&sync, &row, entry.clone());
+                memory.note_failed_row(&sync, &row, entry.clone());
             } else if settlement.solved.contains(&row.key) {
                 memory.solve(&sync, &[row.key]);
             }
@@ -292,7 +292,8 @@ impl Store for MemoryStore {
                 && query.status.is_none_or(|status| entry.status == status)
         };
         let open = |entry: &RowEntry, row: &RowResult| {
-            let kept = memory.problems.iter().find(|(sync, kept)| *sync == entry.sync && kept.row == row.row);
+            let kept =
+                memory.failed_rows.iter().find(|(sync, kept)| *sync == entry.sync && kept.row == row.row);
             let payload = kept.and_then(|(_, kept)| kept.entry.payload.clone());
             RowEntry { payload: payload.filter(|_| entry.reason.is_some()), ..entry.clone() }
         };
@@ -300,10 +301,10 @@ impl Store for MemoryStore {
         Ok(newest.take(query.limit).map(|(entry, row)| open(entry, row)).collect())
     }
 
-    async fn problems(&self, sync: &SyncId) -> Result<Vec<Problem>, Error> {
+    async fn failed_rows(&self, sync: &SyncId) -> Result<Vec<FailedRow>, Error> {
         let memory = self.memory();
-        let problems = memory.problems.iter().filter(|(of, _)| of == sync);
-        Ok(problems.map(|(_, problem)| problem.clone()).collect())
+        let failed_rows = memory.failed_rows.iter().filter(|(of, _)| of == sync);
+        Ok(failed_rows.map(|(_, failed_row)| failed_row.clone()).collect())
     }
 
     async fn trim_history(&self, before: Timestamp) -> Result<(), Error> {

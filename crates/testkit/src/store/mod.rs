@@ -46,14 +46,14 @@ macro_rules! store_conforms {
             a_completed_read_leaves_no_intents
             intents_of_many_requests_at_once_are_all_kept
             lookback_is_kept_in_order_until_it_is_forgotten
-            a_problem_stays_open_until_it_is_solved
-            the_same_row_failing_again_is_one_problem
+            a_failed_row_stays_open_until_it_is_solved
+            the_same_row_failing_again_is_one_failed_row
             another_row_under_the_same_key_takes_its_place
             the_last_row_of_a_batch_decides_whether_its_key_is_solved
             the_status_of_every_row_is_found_newest_first
             rows_that_come_as_columns_are_listed_like_others
             rows_are_found_by_run_user_and_status
-            a_row_is_shown_with_its_problem_and_not_after_it
+            a_row_is_shown_with_its_failed_row_and_not_after_it
             no_text_stops_a_settlement
             a_reset_forgets_the_place_and_keeps_the_story
             old_history_goes_by_whole_days

@@ -227,7 +227,7 @@ pub async fn a_read_begins_anew_only_after_it_came_to_its_end(place: &dyn Place)
     assert!(!complete().await);
 }
 
-/// Not in counts, checkpoint, problems, rows, lookback or intents.
+/// Not in counts, checkpoint, failed rows, rows, lookback or intents.
 pub async fn a_settlement_that_fails_leaves_no_trace(place: &dyn Place) {
     let store = place.open().await;
     let run = start(&*store, &orders(), place.clock().now()).await;
@@ -258,8 +258,8 @@ pub async fn a_settlement_that_fails_leaves_no_trace(place: &dyn Place) {
     assert_eq!(store.runs(None, 1).await.expect("runs")[0].counts, Counts::default());
     assert_eq!(store.lookback(&orders()).await.expect("lookback"), [chunk]);
     assert_eq!(keys(&rows(&*store, all_of(&orders())).await), ["1"]);
-    let problems = store.problems(&orders()).await.expect("problems");
-    assert_eq!(problems.iter().map(|problem| problem.key).collect::<Vec<_>>(), [key(1)]);
+    let failed_rows = store.failed_rows(&orders()).await.expect("failed rows");
+    assert_eq!(failed_rows.iter().map(|failed_row| failed_row.key).collect::<Vec<_>>(), [key(1)]);
     assert_eq!(store.open_intents(&orders()).await.expect("intents").len(), 1);
 }
 
@@ -436,7 +436,7 @@ pub async fn lookback_is_kept_in_order_until_it_is_forgotten(place: &dyn Place) 
 }
 
 /// With all that is needed to send the row again, in the order of the rows.
-pub async fn a_problem_stays_open_until_it_is_solved(place: &dyn Place) {
+pub async fn a_failed_row_stays_open_until_it_is_solved(place: &dyn Place) {
     let store = place.open().await;
     let run = start(&*store, &orders(), place.clock().now()).await;
     let mut unreadable = result(4, rejected());
@@ -447,7 +447,7 @@ pub async fn a_problem_stays_open_until_it_is_solved(place: &dyn Place) {
     finish(&*store, &run.id, true, place.clock().now()).await;
 
     let store = place.open().await;
-    let problems = store.problems(&orders()).await.expect("problems");
+    let failed_rows = store.failed_rows(&orders()).await.expect("failed rows");
     let entry = |id: i64, status: StatusKind, reason: &RowStatus| RowEntry {
         at: place.clock().now(),
         sync: orders(),
@@ -459,7 +459,7 @@ pub async fn a_problem_stays_open_until_it_is_solved(place: &dyn Place) {
         reason: reason.reason().cloned(),
         payload: (id != 4).then(|| row(id)),
     };
-    let entries: Vec<&RowEntry> = problems.iter().map(|problem| &problem.entry).collect();
+    let entries: Vec<&RowEntry> = failed_rows.iter().map(|failed_row| &failed_row.entry).collect();
     assert_eq!(
         entries,
         [
@@ -468,22 +468,22 @@ pub async fn a_problem_stays_open_until_it_is_solved(place: &dyn Place) {
             &entry(4, StatusKind::Rejected, &rejected())
         ]
     );
-    assert_eq!((problems[0].key, problems[0].row), (key(3), result(3, RowStatus::Delivered).row));
+    assert_eq!((failed_rows[0].key, failed_rows[0].row), (key(3), result(3, RowStatus::Delivered).row));
 
     let retry = start(&*store, &orders(), place.clock().now()).await;
     let solved = vec![key(3), key(999)];
     let keys: Vec<_> =
-        store.problems(&orders()).await.expect("problems").iter().map(|open| open.key).collect();
-    assert_eq!(store.problem_keys(&orders()).await.expect("keys"), keys);
+        store.failed_rows(&orders()).await.expect("failed rows").iter().map(|open| open.key).collect();
+    assert_eq!(store.failed_row_keys(&orders()).await.expect("keys"), keys);
 
     settle(&*store, &retry.id, Settlement { solved, ..results([(3, RowStatus::Delivered)]) }).await;
-    let open = store.problems(&orders()).await.expect("problems");
-    assert_eq!(open.iter().map(|problem| problem.key).collect::<Vec<_>>(), [key(2), key(4)]);
-    assert!(store.problems(&SyncId::new("users")).await.expect("problems").is_empty());
+    let open = store.failed_rows(&orders()).await.expect("failed rows");
+    assert_eq!(open.iter().map(|failed_row| failed_row.key).collect::<Vec<_>>(), [key(2), key(4)]);
+    assert!(store.failed_rows(&SyncId::new("users")).await.expect("failed rows").is_empty());
 }
 
 /// It keeps its position in the order and shows the latest attempt.
-pub async fn the_same_row_failing_again_is_one_problem(place: &dyn Place) {
+pub async fn the_same_row_failing_again_is_one_failed_row(place: &dyn Place) {
     let store = place.open().await;
     let first = start(&*store, &orders(), place.clock().now()).await;
     settle(&*store, &first.id, results([(1, rejected()), (2, rejected())])).await;
@@ -492,9 +492,12 @@ pub async fn the_same_row_failing_again_is_one_problem(place: &dyn Place) {
 
     settle(&*store, &second.id, results([(3, rejected()), (1, in_doubt())])).await;
 
-    let problems = store.problems(&orders()).await.expect("problems");
-    assert_eq!(problems.iter().map(|problem| problem.key).collect::<Vec<_>>(), [key(1), key(2), key(3)]);
-    let entry = &problems[0].entry;
+    let failed_rows = store.failed_rows(&orders()).await.expect("failed rows");
+    assert_eq!(
+        failed_rows.iter().map(|failed_row| failed_row.key).collect::<Vec<_>>(),
+        [key(1), key(2), key(3)]
+    );
+    let entry = &failed_rows[0].entry;
     assert_eq!((entry.at, &entry.run), (place.clock().now(), &second.id));
     assert_eq!((entry.status, entry.reason.as_ref()), (StatusKind::InDoubt, in_doubt().reason()));
     assert_eq!(entry.payload, Some(row(1)));
@@ -511,9 +514,9 @@ pub async fn another_row_under_the_same_key_takes_its_place(place: &dyn Place) {
 
     settle(&*store, &run.id, Settlement { results: vec![newer.clone()], ..Settlement::default() }).await;
 
-    let problems = store.problems(&orders()).await.expect("problems");
-    assert_eq!(problems.iter().map(|problem| problem.key).collect::<Vec<_>>(), [key(3), key(1)]);
-    assert_eq!((problems[1].row, problems[1].entry.payload.as_ref()), (newer.row, Some(&row(2))));
+    let failed_rows = store.failed_rows(&orders()).await.expect("failed rows");
+    assert_eq!(failed_rows.iter().map(|failed_row| failed_row.key).collect::<Vec<_>>(), [key(3), key(1)]);
+    assert_eq!((failed_rows[1].row, failed_rows[1].entry.payload.as_ref()), (newer.row, Some(&row(2))));
 }
 
 /// A key that is solved and fails again later in the batch is open; the other way
@@ -525,8 +528,8 @@ pub async fn the_last_row_of_a_batch_decides_whether_its_key_is_solved(place: &d
 
     settle(&*store, &run.id, Settlement { solved: vec![key(1), key(2)], ..results(rows) }).await;
 
-    let problems = store.problems(&orders()).await.expect("problems");
-    assert_eq!(problems.iter().map(|problem| problem.key).collect::<Vec<_>>(), [key(1)]);
+    let failed_rows = store.failed_rows(&orders()).await.expect("failed rows");
+    assert_eq!(failed_rows.iter().map(|failed_row| failed_row.key).collect::<Vec<_>>(), [key(1)]);
 }
 
 /// While the run is on, after its end, and after a restart: the same rows, once.
@@ -614,7 +617,7 @@ pub async fn rows_are_found_by_run_user_and_status(place: &dyn Place) {
 }
 
 /// The ledger keeps the story; the row's values go when they are no longer needed.
-pub async fn a_row_is_shown_with_its_problem_and_not_after_it(place: &dyn Place) {
+pub async fn a_row_is_shown_with_its_failed_row_and_not_after_it(place: &dyn Place) {
     let store = place.open().await;
     let run = start(&*store, &orders(), place.clock().now()).await;
     settle(&*store, &run.id, results([(1, rejected()), (2, RowStatus::Delivered)])).await;
@@ -645,8 +648,8 @@ pub async fn no_text_stops_a_settlement(place: &dyn Place) {
     settle(&*store, &run.id, Settlement { results: vec![strange.clone()], ..Settlement::default() }).await;
     finish(&*store, &run.id, true, place.clock().now()).await;
 
-    let problems = store.problems(&orders()).await.expect("problems");
-    assert_eq!(problems[0].entry.payload, Some(payload));
+    let failed_rows = store.failed_rows(&orders()).await.expect("failed rows");
+    assert_eq!(failed_rows[0].entry.payload, Some(payload));
     let found = rows(&*store, all_of(&orders())).await;
     assert_eq!((found[0].user.as_str(), found[0].key.as_str()), (&*strange.user, "\0"));
 }
@@ -676,10 +679,10 @@ pub async fn a_reset_forgets_the_place_and_keeps_the_story(place: &dyn Place) {
     assert!(store.open_intents(&orders()).await.expect("intents").is_empty());
     assert_eq!(store.runs(Some(&orders()), 10).await.expect("runs").len(), 2);
     assert_eq!(rows(&*store, all_of(&orders())).await.len(), 1);
-    assert_eq!(store.problems(&orders()).await.expect("problems").len(), 1);
+    assert_eq!(store.failed_rows(&orders()).await.expect("failed rows").len(), 1);
 }
 
-/// The day of the given moment stays whole; problems are not history.
+/// The day of the given moment stays whole; failed rows are not history.
 pub async fn old_history_goes_by_whole_days(place: &dyn Place) {
     let store = place.open().await;
     for id in 1..=3 {
@@ -695,7 +698,7 @@ pub async fn old_history_goes_by_whole_days(place: &dyn Place) {
     store.trim_history(place.clock().now()).await.expect("trimmed");
 
     assert_eq!(keys(&rows(&*store, all_of(&orders())).await), ["3"]);
-    assert_eq!(store.problems(&orders()).await.expect("problems").len(), 3);
+    assert_eq!(store.failed_rows(&orders()).await.expect("failed rows").len(), 3);
     assert_eq!(store.runs(Some(&orders()), 10).await.expect("runs").len(), 3);
 }
 

@@ -75,7 +75,7 @@ async fn kafka_a_refused_key_stops_the_offsets_and_every_message_arrives_once_it
     let arrived: BTreeMap<String, u32> = scene.sandbox.times("onesignal/events", "/properties/id").await;
     assert_eq!(arrived, once(written), "each message once");
     let after = status(&project, "events");
-    assert_eq!((&after["paused"], &after["problems"]), (&Value::Null, &json!(0)), "{after:#}");
+    assert_eq!((&after["paused"], &after["failed_rows"]), (&Value::Null, &json!(0)), "{after:#}");
     let (code, said) = served.stop().await;
     assert_eq!(code, 0, "{said}");
     assert_eq!(

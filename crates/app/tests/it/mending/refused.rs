@@ -31,7 +31,7 @@ async fn mending_refused_rows_stand_aside_and_go_alone_once_they_are_mended() {
     }
     let exact = project.done(&["rows", "--rejected", "--output", "json"]).stdout;
     assert!(exact.contains("\"total\": 9.00\n") || exact.contains("\"total\":9.00"), "{exact}");
-    assert_eq!(project.json(&["status"])[0]["problems"], 10);
+    assert_eq!(project.json(&["status"])[0]["failed_rows"], 10);
 
     // Eight are corrected, one is gone, one stays as it is.
     scene
@@ -47,7 +47,7 @@ async fn mending_refused_rows_stand_aside_and_go_alone_once_they_are_mended() {
     let more = |what: &str| after[what].as_u64().unwrap_or(0) - before[what].as_u64().unwrap_or(0);
     assert_eq!(more("events"), 8, "only the corrected rows took effect");
     assert!(more("requests") <= 8, "nine rows need few requests: {}", more("requests"));
-    let open = project.json(&["status"])[0]["problems"].clone();
+    let open = project.json(&["status"])[0]["failed_rows"].clone();
     assert_eq!(open, 2, "the one that stayed and the one that is gone");
 
     // The next run knows them.

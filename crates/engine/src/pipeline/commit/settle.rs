@@ -37,7 +37,7 @@ pub(crate) struct Settler<F> {
     pub(crate) remember: Remember,
     pub(crate) place: Option<Place>,
     pub(crate) chunks: VecDeque<(u64, Option<Value>)>,
-    pub(crate) problems: HashSet<Fingerprint>,
+    pub(crate) failed_rows: HashSet<Fingerprint>,
     pub(crate) progress: watch::Sender<Counts>,
     pub(crate) kind: RunKind,
     /// Whether a delivery has proved that the cause of a pause is fixed. Asked of endless runs
@@ -276,23 +276,23 @@ impl<F: Freight> Settler<F> {
     fn solved(&mut self, rows: &[Vec<Placed>], delivered: &[Delivered]) -> Vec<Fingerprint> {
         let mut solved = Vec::new();
         // Either no other row has a reason, or no key stands there twice: the log knows the ids of its events.
-        if !self.problems.is_empty() {
+        if !self.failed_rows.is_empty() {
             let keys = delivered.iter().flat_map(Delivered::keys).copied();
-            solved.extend(keys.filter(|key| self.problems.remove(key)));
+            solved.extend(keys.filter(|key| self.failed_rows.remove(key)));
         }
         for (_, row) in rows.iter().flatten() {
             match row.status {
-                RowStatus::Delivered if !self.problems.is_empty() && self.problems.remove(&row.key) => {
+                RowStatus::Delivered if !self.failed_rows.is_empty() && self.failed_rows.remove(&row.key) => {
                     solved.push(row.key);
                 }
                 RowStatus::Delivered => {}
                 RowStatus::Rejected(_) | RowStatus::InDoubt(_) => {
-                    self.problems.insert(row.key);
+                    self.failed_rows.insert(row.key);
                 }
             }
         }
         // A key that was delivered and failed again in the same batch stays failed.
-        solved.retain(|key| !self.problems.contains(key));
+        solved.retain(|key| !self.failed_rows.contains(key));
         solved
     }
 }

@@ -16,7 +16,7 @@ pub(crate) struct Memory {
     /// came. None of them was committed.
     intended: HashMap<Fingerprint, VecDeque<(IntentRow, Option<RowStatus>)>>,
     /// Keys of rows that were rejected or in doubt and are still open.
-    pub(crate) problems: HashSet<Fingerprint>,
+    pub(crate) failed_rows: HashSet<Fingerprint>,
 }
 
 /// What is known of a row before it is sent.
@@ -57,7 +57,7 @@ impl Memory {
                 memory.intended.entry(row.row).or_default().push_back((row, status));
             }
         }
-        memory.problems = store.problem_keys(sync).await?.into_iter().collect();
+        memory.failed_rows = store.failed_row_keys(sync).await?.into_iter().collect();
         Ok(memory)
     }
 

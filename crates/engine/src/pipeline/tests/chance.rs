@@ -215,10 +215,10 @@ fn judge(stage: &Stage, table: &Table, effects: &[i64], refused: &[i64], once: b
         assert!(took_effect >= *delivered, "{context}: row {id} is told to be delivered");
         assert!(!once || took_effect <= *copies, "{context}: row {id} took effect {took_effect} times");
     }
-    let problems = runtime().block_on(stage.problems());
+    let failed_rows = runtime().block_on(stage.failed_rows());
     let twin = |key: &String| rows[&key.parse().expect("an id")].0 > 1;
-    let problems: HashSet<String> = problems.into_iter().filter(|key| !twin(key)).collect();
-    assert_eq!(problems, open, "{context}: every row that was not delivered is listed");
+    let failed_rows: HashSet<String> = failed_rows.into_iter().filter(|key| !twin(key)).collect();
+    assert_eq!(failed_rows, open, "{context}: every row that was not delivered is listed");
     let mut counted = Counts::default();
     for run in runtime().block_on(stage.store.runs(None, 100)).expect("runs") {
         counted += run.counts;

@@ -14,8 +14,8 @@ fn die(stage: &Stage, after: u64, input: Input) {
 }
 
 async fn kept_row(stage: &Stage) -> Row {
-    let problem = stage.store.problems(&SyncId::new("s")).await.expect("problems").remove(0);
-    problem.entry.payload.expect("the row is kept")
+    let failed_row = stage.store.failed_rows(&SyncId::new("s")).await.expect("failed rows").remove(0);
+    failed_row.entry.payload.expect("the row is kept")
 }
 
 fn change_answer(stage: &Stage, answer: Answer) {
@@ -93,11 +93,11 @@ fn a_retry_that_died_leaves_its_row_in_doubt_and_no_retry_sends_it_unasked() {
     assert_eq!((again.counts.delivered, again.counts.in_doubt), (0, 1));
     assert_eq!(stage.sent()[&4], 2, "once rejected, once with its answer lost");
     assert_eq!(runtime().block_on(stage.run()).counts.in_doubt, 0, "told before");
-    assert_eq!(runtime().block_on(stage.problems()), ["4"]);
+    assert_eq!(runtime().block_on(stage.failed_rows()), ["4"]);
 }
 
 #[test]
-fn what_a_dead_retry_had_delivered_is_no_problem_any_more() {
+fn what_a_dead_retry_had_delivered_is_no_failed_row_any_more() {
     let mut stage = Stage::new(&Table::of(0..10), Repeat::Unsafe, one_slot(), rejecting(4));
     runtime().block_on(stage.run());
     // Two requests for two users of one slot: the first is answered, the second is under way.
@@ -111,7 +111,7 @@ fn what_a_dead_retry_had_delivered_is_no_problem_any_more() {
     let run = runtime().block_on(stage.run());
     assert_eq!(run.counts.delivered, 10, "the answered request of the dead retry: {:?}", run.counts);
     assert_eq!(run.counts.in_doubt, 6);
-    assert_eq!(runtime().block_on(stage.problems()), ["400"]);
+    assert_eq!(runtime().block_on(stage.failed_rows()), ["400"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -234,7 +234,7 @@ async fn a_key_whose_last_row_failed_stays_open_whatever_came_before_it() {
     let stage = Stage::new(&table, Repeat::Unsafe, limits(), all_delivered());
     let run = stage.run().await;
     assert_eq!((run.counts.delivered, run.counts.rejected), (1, 1));
-    assert_eq!(stage.problems().await, ["7"]);
+    assert_eq!(stage.failed_rows().await, ["7"]);
 }
 
 /// Lines that all look the same, from a source that makes its own checkpoints.

@@ -227,9 +227,12 @@ async fn an_export_takes_what_is_chosen_once_and_goes_on_where_it_was() {
     ids.sort_by_key(|id| id.parse::<u64>().expect("a number"));
     assert_eq!(ids, (0..100).step_by(2).chain([200]).map(|id: u64| id.to_string()).collect::<Vec<_>>());
     // The ledger keeps what was not taken, with the event; the log keeps the rest.
-    let problems = outlet.store.problems(&outlet.export.sync).await.expect("problems");
-    assert_eq!(problems.iter().map(|problem| problem.entry.key.as_str()).collect::<Vec<_>>(), ["1000"]);
-    let payload = problems[0].entry.payload.as_ref().expect("the event");
+    let failed_rows = outlet.store.failed_rows(&outlet.export.sync).await.expect("failed rows");
+    assert_eq!(
+        failed_rows.iter().map(|failed_row| failed_row.entry.key.as_str()).collect::<Vec<_>>(),
+        ["1000"]
+    );
+    let payload = failed_rows[0].entry.payload.as_ref().expect("the event");
     assert_eq!(payload.get("event_kind"), Some(&Value::Text("bad".into())));
 }
 

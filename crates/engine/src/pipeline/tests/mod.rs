@@ -86,7 +86,7 @@ async fn a_request_refused_as_a_whole_is_halved_until_the_bad_rows_stand_alone()
     let run = stage.run().await;
     assert_eq!((run.counts.delivered, run.counts.rejected), (97, 3));
     assert_eq!(run.ending, Some(Ending::Partial));
-    assert_eq!(stage.problems().await, ["13", "14", "77"]);
+    assert_eq!(stage.failed_rows().await, ["13", "14", "77"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -132,7 +132,7 @@ async fn lost_answers_follow_the_objects_repeat_rule() {
         let run = stage.run().await;
         assert_eq!((run.counts.delivered, run.counts.in_doubt), (delivered, in_doubt), "{repeat:?} {resend}");
         assert!(stage.sent().values().all(|sent| *sent == times), "{repeat:?} {resend}");
-        assert_eq!(stage.problems().await.len() as u64, in_doubt);
+        assert_eq!(stage.failed_rows().await.len() as u64, in_doubt);
         // What is in doubt is not sent by a later run either.
         assert_eq!(stage.run().await.counts.delivered, 0);
     }
@@ -269,7 +269,7 @@ async fn a_user_is_written_to_once_per_interval_while_others_go_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_mended_row_closes_its_problem_and_is_not_sent_by_the_next_run() {
+async fn a_mended_row_closes_its_failed_row_and_is_not_sent_by_the_next_run() {
     let table = Table::of(0..10);
     let answer: Answer = Box::new(|ids| {
         let refuse = |id: &i64| *id == 4;
@@ -279,11 +279,11 @@ async fn a_mended_row_closes_its_problem_and_is_not_sent_by_the_next_run() {
     let stage = Stage::new(&table, Repeat::Unsafe, limits(), answer);
     assert_eq!(stage.run().await.counts.rejected, 1);
     *stage.platform.answer.lock().expect("no panic") = all_delivered();
-    let problem = stage.store.problems(&SyncId::new("s")).await.expect("problems").remove(0);
-    let row = problem.entry.payload.expect("the row is kept");
+    let failed_row = stage.store.failed_rows(&SyncId::new("s")).await.expect("failed rows").remove(0);
+    let row = failed_row.entry.payload.expect("the row is kept");
     let run = stage.run_until(CancellationToken::new(), Input::Rows(vec![row])).await;
     assert_eq!((run.cause, run.counts.delivered), (Cause::Retry, 1));
-    assert!(stage.problems().await.is_empty());
+    assert!(stage.failed_rows().await.is_empty());
     assert_eq!(stage.run().await.counts.delivered, 0);
     assert_eq!(stage.sent()[&4], 2);
 }

@@ -211,13 +211,13 @@ impl Stage {
         sent
     }
 
-    pub(super) async fn problems(&self) -> Vec<String> {
-        let mut problems: Vec<_> =
-            (self.store.problems(&SyncId::new("s")).await.expect("problems").into_iter())
-                .map(|problem| problem.entry.key)
+    pub(super) async fn failed_rows(&self) -> Vec<String> {
+        let mut failed_rows: Vec<_> =
+            (self.store.failed_rows(&SyncId::new("s")).await.expect("failed rows").into_iter())
+                .map(|failed_row| failed_row.entry.key)
                 .collect();
-        problems.sort();
-        problems
+        failed_rows.sort();
+        failed_rows
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
-use tidegate_model::store::{Problem, RowEntry, RowResult};
+use tidegate_model::store::{FailedRow, RowEntry, RowResult};
 use tidegate_model::{Error, Fingerprint, Reason, RunId, SyncId};
 
 use super::dialect::{Database, Tx};
@@ -50,7 +50,7 @@ pub(super) fn of_batch<'a>(rows: &'a [RowResult], solved: &[Fingerprint]) -> Res
 pub(super) async fn solve(tx: &mut Tx, sync: &str, solved: &[Fingerprint]) -> Result<(), Error> {
     for keys in solved.chunks(ROWS_MAX) {
         let list: Vec<String> = (0..keys.len()).map(|at| format!("${}", at + 2)).collect();
-        let text = format!("DELETE FROM problems WHERE sync = $1 AND key_hash IN ({})", list.join(", "));
+        let text = format!("DELETE FROM failed_rows WHERE sync = $1 AND key_hash IN ({})", list.join(", "));
         let mut args = vec![Arg::from(sync)];
         args.extend(keys.iter().map(|key| Arg::from(*key)));
         tx.execute(Statement::assembled(text, args)).await?;
@@ -98,16 +98,16 @@ pub(super) async fn record(
 fn upsert(args: Vec<Arg>) -> Statement {
     let values = placeholders(args.len() / WIDTH, WIDTH);
     let text = format!(
-        "INSERT INTO problems ({COLUMNS}) VALUES {values}
+        "INSERT INTO failed_rows ({COLUMNS}) VALUES {values}
         ON CONFLICT (sync, key_hash) DO UPDATE SET
-            first_at = CASE WHEN problems.row_hash = excluded.row_hash
-                THEN problems.first_at ELSE excluded.first_at END,
-            place = CASE WHEN problems.row_hash = excluded.row_hash
-                THEN problems.place ELSE excluded.place END,
-            attempts = CASE WHEN problems.row_hash = excluded.row_hash
-                THEN problems.attempts + 1 ELSE 1 END,
-            payload = CASE WHEN problems.row_hash = excluded.row_hash
-                THEN COALESCE(excluded.payload, problems.payload) ELSE excluded.payload END,
+            first_at = CASE WHEN failed_rows.row_hash = excluded.row_hash
+                THEN failed_rows.first_at ELSE excluded.first_at END,
+            place = CASE WHEN failed_rows.row_hash = excluded.row_hash
+                THEN failed_rows.place ELSE excluded.place END,
+            attempts = CASE WHEN failed_rows.row_hash = excluded.row_hash
+                THEN failed_rows.attempts + 1 ELSE 1 END,
+            payload = CASE WHEN failed_rows.row_hash = excluded.row_hash
+                THEN COALESCE(excluded.payload, failed_rows.payload) ELSE excluded.payload END,
             row_hash = excluded.row_hash, run = excluded.run, object = excluded.object,
             user_label = excluded.user_label, key_text = excluded.key_text, status = excluded.status,
             reason_code = excluded.reason_code, reason = excluded.reason, last_at = excluded.last_at"
@@ -116,18 +116,19 @@ fn upsert(args: Vec<Arg>) -> Statement {
 }
 
 /// Returns the failed rows of a sync in the order in which they came up.
-pub(super) async fn list(database: &Database, sync: &SyncId) -> Result<Vec<Problem>, Error> {
-    let statement = sql("SELECT * FROM problems WHERE sync = $1 ORDER BY first_at, place, key_hash");
+pub(super) async fn list(database: &Database, sync: &SyncId) -> Result<Vec<FailedRow>, Error> {
+    let statement = sql("SELECT * FROM failed_rows WHERE sync = $1 ORDER BY first_at, place, key_hash");
     database.all(statement.bind(sync)).await?.iter().map(from_record).collect()
 }
 
 /// Returns the keys of the failed rows of a sync.
 pub(super) async fn keys(database: &Database, sync: &SyncId) -> Result<Vec<Fingerprint>, Error> {
-    let statement = sql("SELECT key_hash FROM problems WHERE sync = $1 ORDER BY first_at, place, key_hash");
+    let statement =
+        sql("SELECT key_hash FROM failed_rows WHERE sync = $1 ORDER BY first_at, place, key_hash");
     database.all(statement.bind(sync)).await?.iter().map(|record| record.fingerprint("key_hash")).collect()
 }
 
-fn from_record(record: &Record) -> Result<Problem, Error> {
+fn from_record(record: &Record) -> Result<FailedRow, Error> {
     let payload: Option<String> = record.get("payload")?;
     let entry = RowEntry {
         at: record.time("last_at")?,
@@ -140,7 +141,7 @@ fn from_record(record: &Record) -> Result<Problem, Error> {
         reason: Some(Reason::new(record.get::<String>("reason_code")?, record.get::<String>("reason")?)),
         payload: payload.map(|text| payload::row_from_text(&text)).transpose()?,
     };
-    Ok(Problem { key: record.fingerprint("key_hash")?, row: record.fingerprint("row_hash")?, entry })
+    Ok(FailedRow { key: record.fingerprint("key_hash")?, row: record.fingerprint("row_hash")?, entry })
 }
 
 /// Returns the contents of failed rows of a sync, of those asked for.
@@ -153,7 +154,7 @@ pub(super) async fn payloads(
     for chunk in rows.chunks(ROWS_MAX) {
         let list: Vec<String> = (0..chunk.len()).map(|at| format!("${}", at + 2)).collect();
         let text = format!(
-            "SELECT row_hash, payload FROM problems \
+            "SELECT row_hash, payload FROM failed_rows \
             WHERE sync = $1 AND payload IS NOT NULL AND row_hash IN ({})",
             list.join(", ")
         );
