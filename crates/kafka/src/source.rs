@@ -184,7 +184,7 @@ impl Source for KafkaSource {
         .await
     }
 
-    async fn settled(&self, checkpoint: &Checkpoint) -> Result<(), Error> {
+    async fn committed(&self, checkpoint: &Checkpoint) -> Result<(), Error> {
         let Some(session) = self.current() else { return Ok(()) };
         session.acknowledge(Progress::of(Some(checkpoint))?);
         // While the feed is read, its thread commits in the background. At its end,

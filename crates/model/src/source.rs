@@ -133,7 +133,7 @@ pub trait Source: Send + Sync {
 
     /// Notifies the source that everything up to `checkpoint` is committed. Advisory only:
     /// progress is never stored here.
-    async fn settled(&self, checkpoint: &Checkpoint) -> Result<(), Error> {
+    async fn committed(&self, checkpoint: &Checkpoint) -> Result<(), Error> {
         let _ = checkpoint;
         Ok(())
     }

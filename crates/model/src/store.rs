@@ -131,7 +131,7 @@ pub type IntentId = u64;
 
 /// Everything that is written atomically once a batch has its outcomes.
 #[derive(Clone, Debug, Default)]
-pub struct Settlement {
+pub struct BatchCommit {
     /// The batch's number inside the run; intents of this and earlier batches are done with.
     pub batch: u64,
     /// The checkpoint to resume from; `None` leaves it unchanged.
@@ -285,7 +285,7 @@ pub trait Store: Send + Sync {
 
     /// Writes a batch's results, failed rows, history, lookback and checkpoint: all or
     /// nothing.
-    async fn settle(&self, run: &RunId, settlement: Settlement) -> Result<(), Error>;
+    async fn commit_batch(&self, run: &RunId, commit: BatchCommit) -> Result<(), Error>;
 
     /// Closes a run. `complete` says that the read completed: intents of earlier runs are
     /// removed.

@@ -34,13 +34,13 @@ const RETIRED: &[&str] = &[
     "rehearsed",
     "rehearses",
     "rehearsing",
-    "settle",
-    "settled",
-    "settlement",
-    "settlements",
-    "settler",
-    "settles",
-    "settling",
+    "commit",
+    "committed",
+    "commit",
+    "commits",
+    "committer",
+    "commits",
+    "committing",
 ];
 
 /// Retired as they stand here: the words alone have other uses.

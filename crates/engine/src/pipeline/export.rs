@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::pipeline::commit::settle::Remember;
+use crate::pipeline::commit::committer::Remember;
 use crate::pipeline::deliver::held::{Held, Holding};
 use crate::pipeline::freight::{Freight, Loaded, Names};
 use crate::pipeline::read::gather::gather;
@@ -185,7 +185,7 @@ impl Freight for Events {
         false
     }
 
-    async fn settled(&self, _: &Checkpoint) -> Result<(), Error> {
+    async fn committed(&self, _: &Checkpoint) -> Result<(), Error> {
         Ok(())
     }
 }

@@ -77,5 +77,5 @@ pub(crate) trait Freight: Send + Sync + 'static {
     fn lists_delivered(&self) -> bool;
 
     /// Notifies the feed's source that everything up to `checkpoint` is committed.
-    async fn settled(&self, checkpoint: &Checkpoint) -> Result<(), Error>;
+    async fn committed(&self, checkpoint: &Checkpoint) -> Result<(), Error>;
 }

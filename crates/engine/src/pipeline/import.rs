@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-use crate::pipeline::commit::settle::Remember;
+use crate::pipeline::commit::committer::Remember;
 use crate::pipeline::freight::{Freight, Loaded, Names};
 use crate::pipeline::read::epoch::EpochUnit;
 use crate::pipeline::read::lookback::LookbackRule;
@@ -301,8 +301,8 @@ impl Freight for Rows {
         true
     }
 
-    async fn settled(&self, checkpoint: &Checkpoint) -> Result<(), Error> {
-        self.source.settled(checkpoint).await
+    async fn committed(&self, checkpoint: &Checkpoint) -> Result<(), Error> {
+        self.source.committed(checkpoint).await
     }
 }
 

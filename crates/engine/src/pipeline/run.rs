@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_model::store::{Pause, PausedBy, RowResult, RowStatus, Settlement};
+use tidegate_model::store::{BatchCommit, Pause, PausedBy, RowResult, RowStatus};
 use tidegate_model::{
     Cause, Clock, ConnectionId, Counts, Destination, Ending, Error, Feed, Limits, ObjectKind, Reaction,
     Repeat, Run, RunId, Store, SyncId,
@@ -11,7 +11,7 @@ use tidegate_model::{
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::pipeline::commit::settle::{self, Remember, Settler};
+use crate::pipeline::commit::committer::{self, Committer, Remember};
 use crate::pipeline::deliver::delivery::Delivery;
 use crate::pipeline::deliver::lane::Lanes;
 use crate::pipeline::deliver::slot::Slot;
@@ -120,8 +120,8 @@ pub(crate) async fn run_job<F: Freight>(
     let failure = control.take_failure();
     let complete = failure.is_none() && !control.stopped() && job.kind.moves_checkpoint();
     let mut counts = Counts::default();
-    if let Some((memory, batches, settled)) = moved {
-        counts = settled;
+    if let Some((memory, batches, committed)) = moved {
+        counts = committed;
         if complete {
             counts += finish(job, parts, &run.id, memory, batches + 1).await?;
         }
@@ -172,7 +172,7 @@ async fn move_items<F: Freight>(
     progress: watch::Sender<Counts>,
 ) -> (Memory, u64, Counts) {
     let limits = parts.lanes.limits(job.destination.limits());
-    let settler = Settler {
+    let committer = Committer {
         store: parts.store.clone(),
         freight: job.freight.clone(),
         run: run.clone(),
@@ -187,7 +187,7 @@ async fn move_items<F: Freight>(
         proved: false,
     };
     let (notes, noted) = mpsc::channel(256);
-    let settler = tokio::spawn(settler.settle_all(noted));
+    let committer = tokio::spawn(committer.commit_all(noted));
     let delivery = Delivery {
         destination: job.destination.clone(),
         freight: job.freight.clone(),
@@ -241,7 +241,7 @@ async fn move_items<F: Freight>(
             control.fail(Error::internal("a worker of the run ended by an internal error").caused_by(fault));
         }
     }
-    let counts = settler.await.unwrap_or_else(|fault| {
+    let counts = committer.await.unwrap_or_else(|fault| {
         control.fail(Error::internal("the committer of the run ended by an internal error").caused_by(fault));
         Counts::default()
     });
@@ -270,13 +270,13 @@ async fn finish<F: Freight>(
         .collect();
     // Whatever read them could not count them any more.
     let mut counts = Counts { read: results.len() as u64, ..Counts::default() };
-    results.iter().for_each(|row| settle::count(&mut counts, &row.status));
+    results.iter().for_each(|row| committer::count(&mut counts, &row.status));
     if !results.is_empty() {
         let recalled = results.iter().map(|row| row.row).collect();
         let delivered = results.iter().filter(|row| row.status == RowStatus::Delivered);
         let solved = delivered.map(|row| row.key).collect();
-        let settlement = Settlement { batch, counts, results, solved, recalled, ..Settlement::default() };
-        parts.store.settle(run, settlement).await?;
+        let commit = BatchCommit { batch, counts, results, solved, recalled, ..BatchCommit::default() };
+        parts.store.commit_batch(run, commit).await?;
     }
     if !matches!(job.remember, Remember::Lookback(_)) {
         parts.store.clear_lookback(&job.sync).await?;

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 use tidegate_model::store::{
-    Claim, FailedRow, Intent, IntentId, IntentRow, LookbackChunk, Pause, RowEntry, RowQuery, Settlement,
+    BatchCommit, Claim, FailedRow, Intent, IntentId, IntentRow, LookbackChunk, Pause, RowEntry, RowQuery,
     SyncState,
 };
 use tidegate_model::{
@@ -152,15 +152,15 @@ impl Store for Rehearsal {
         self.real.open_intents(sync).await
     }
 
-    async fn settle(&self, _: &RunId, settlement: Settlement) -> Result<(), Error> {
+    async fn commit_batch(&self, _: &RunId, commit: BatchCommit) -> Result<(), Error> {
         /// Examples kept of each reason.
         const EXAMPLES: usize = 5;
         let mut run = self.run.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(run) = run.as_mut() {
-            run.counts += settlement.counts;
+            run.counts += commit.counts;
         }
         let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
-        for row in settlement.results {
+        for row in commit.results {
             let Some(reason) = row.status.reason() else { continue };
             let refusal = refusals.entry(reason.code.to_string()).or_insert_with(|| Refusal {
                 code: reason.code.to_string(),

@@ -184,7 +184,7 @@ impl Reader {
         while let Some(batch) = self.next().await {
             let batch = batch.expect("rows");
             numbers.extend(batch.items.iter().map(number));
-            self.source.settled(&batch.checkpoint.expect("a checkpoint")).await.expect("committed");
+            self.source.committed(&batch.checkpoint.expect("a checkpoint")).await.expect("committed");
         }
         numbers.sort_unstable();
         numbers

@@ -42,7 +42,7 @@ async fn offsets_are_committed_after_the_effect_and_not_before() {
     assert!(reader.next().await.is_none());
     assert_eq!(topic.committed(&group).await, [None]);
 
-    source.settled(&checkpoint).await.expect("committed");
+    source.committed(&checkpoint).await.expect("committed");
     assert_eq!(topic.committed(&group).await, [Some(10)]);
 }
 
@@ -56,7 +56,7 @@ async fn a_feed_that_follows_commits_by_and_by_and_gives_what_comes() {
 
     let (rows, checkpoint) = reader.rows(3).await;
     assert_eq!(rows, [0, 1, 2]);
-    source.settled(&checkpoint).await.expect("committed");
+    source.committed(&checkpoint).await.expect("committed");
     topic.write_numbers(3..5).await;
     assert_eq!(reader.rows(2).await.0, [3, 4]);
     while topic.committed(&group).await != [Some(3)] {}
@@ -79,7 +79,7 @@ async fn a_feed_that_is_dropped_leaves_its_offsets_behind() {
     let mut reader = Reader::open(&source, &topic.selection(&group, &json!({})), true).await;
     let (_, checkpoint) = reader.rows(3).await;
 
-    source.settled(&checkpoint).await.expect("committed");
+    source.committed(&checkpoint).await.expect("committed");
     drop(reader);
 
     assert_eq!(topic.committed(&group).await, [Some(3)]);
@@ -121,7 +121,7 @@ async fn tombstones_are_rows_or_the_only_rows_or_none() {
         while let Some(batch) = reader.next().await {
             let batch = batch.expect("rows");
             found.extend(batch.items.iter().map(|row| row.get("tombstone") == Some(&Value::Bool(true))));
-            source.settled(&batch.checkpoint.expect("a checkpoint")).await.expect("committed");
+            source.committed(&batch.checkpoint.expect("a checkpoint")).await.expect("committed");
         }
         assert_eq!(found, wanted, "{word}");
         assert_eq!(topic.committed(&group).await, [Some(4)], "{word}");

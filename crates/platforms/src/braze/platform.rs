@@ -148,7 +148,7 @@ impl Braze {
         let body = encode::track(self.kind, records, existing_only, self.clock.now());
         match self.client.track(body).await {
             Ok(answer) => outcome::of_track(&answer, encode::array(self.kind), records.len()),
-            Err(miss) => miss.settle(records.len()),
+            Err(miss) => miss.into_receipt(records.len()),
         }
     }
 
@@ -161,7 +161,7 @@ impl Braze {
         let count = chosen.iter().filter(|taken| **taken).count();
         let receipt = match self.client.delete_users(body).await {
             Ok(answer) => outcome::of_whole(&answer, "users.delete", count)?,
-            Err(miss) => miss.settle(count)?,
+            Err(miss) => miss.into_receipt(count)?,
         };
         Ok(spread(receipt, &chosen))
     }
@@ -185,7 +185,7 @@ impl Braze {
         };
         let receipt = match answer {
             Ok(answer) => outcome::of_whole(&answer, permission, count)?,
-            Err(miss) => miss.settle(count)?,
+            Err(miss) => miss.into_receipt(count)?,
         };
         Ok(spread(receipt, &chosen))
     }

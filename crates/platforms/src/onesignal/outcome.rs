@@ -84,7 +84,7 @@ pub(super) fn unknown_user(message: &str) -> Outcome {
 pub(super) fn of_events(records: &[Record], answer: Answer, now: Timestamp) -> Result<Receipt, Error> {
     let response = match heard(answer, now) {
         Ok(response) => response,
-        Err(miss) => return miss.settle(records.len()),
+        Err(miss) => return miss.into_receipt(records.len()),
     };
     let status = response.status();
     if status.is_success() {

@@ -30,7 +30,7 @@ pub(super) fn of_accepted(records: &[Record], response: &Response<Bytes>) -> Res
     }
     let errors = match serde_json::from_slice::<Value>(body) {
         Ok(Value::Object(mut members)) => members.remove("errors").unwrap_or_default(),
-        Ok(_) | Err(_) => return unreadable(VENDOR, response).settle(records.len()),
+        Ok(_) | Err(_) => return unreadable(VENDOR, response).into_receipt(records.len()),
     };
     let errors: Vec<EventError> = match errors {
         Value::Null => return Ok(receipt),

@@ -191,9 +191,9 @@ impl EventLog for EmbeddedLog {
         let looked = blocking(move || {
             let firsts = segment::list(&folder).map_err(|cause| failure::reading(cause, &folder))?;
             let Some(&first) = firsts.first() else { return Ok(None) };
-            let settled = (offset > first).then(|| Cursor::new(folder, offset - 1).first(log_end));
+            let committed = (offset > first).then(|| Cursor::new(folder, offset - 1).first(log_end));
             // What cannot be read is told to those who read it.
-            Ok(Some((first, settled.and_then(Result::ok).flatten())))
+            Ok(Some((first, committed.and_then(Result::ok).flatten())))
         });
         let Some((first, last)) = looked.await? else { return Ok(Vec::new()) };
         let position = offset.max(first);

@@ -111,11 +111,11 @@ impl<'a> Writer<'a> {
                     next = jobs.try_recv().ok();
                 }
             }
-            self.settle(frame);
+            self.acknowledge(frame);
         }
     }
 
-    fn settle(&mut self, frame: Frame) {
+    fn acknowledge(&mut self, frame: Frame) {
         let written = match &self.stopped {
             Some(failure) => Err(failure.clone()),
             None if frame.added().is_empty() => Ok(()),

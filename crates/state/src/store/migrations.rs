@@ -35,7 +35,7 @@ CREATE TABLE runs (
     waiting      BIGINT NOT NULL DEFAULT 0,
     requests     BIGINT NOT NULL DEFAULT 0,
     retries      BIGINT NOT NULL DEFAULT 0,
-    settlements  BIGINT NOT NULL DEFAULT 0,
+    commits      BIGINT NOT NULL DEFAULT 0,
     pending_rows BIGINT NOT NULL DEFAULT 0
 );
 CREATE INDEX runs_by_sync ON runs (sync, id);
@@ -83,12 +83,12 @@ CREATE TABLE blocks (
     seq        BIGINT NOT NULL,
     sync       TEXT NOT NULL,
     object     TEXT NOT NULL,
-    settled_at BIGINT NOT NULL,
+    committed_at BIGINT NOT NULL,
     row_count  BIGINT NOT NULL,
     body       BYTEA NOT NULL,
     PRIMARY KEY (run, seq)
 );
-CREATE INDEX blocks_by_time ON blocks (settled_at, run, seq);
+CREATE INDEX blocks_by_time ON blocks (committed_at, run, seq);
 
 CREATE TABLE secrets (
     name   TEXT PRIMARY KEY,

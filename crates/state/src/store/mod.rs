@@ -4,6 +4,7 @@
 //! files have one subject each and do not know which of the two they talk to.
 
 mod archive;
+mod commit;
 mod dialect;
 mod failed_rows;
 pub(crate) mod failure;
@@ -13,7 +14,6 @@ mod payload;
 mod rows;
 mod runs;
 mod secrets;
-mod settle;
 mod statement;
 mod syncs;
 
@@ -22,7 +22,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use tidegate_model::store::{
-    Claim, FailedRow, Intent, IntentId, IntentRow, LookbackChunk, Pause, RowEntry, RowQuery, Settlement,
+    BatchCommit, Claim, FailedRow, Intent, IntentId, IntentRow, LookbackChunk, Pause, RowEntry, RowQuery,
     SyncState,
 };
 use tidegate_model::{
@@ -106,8 +106,8 @@ impl Store for SqlStore {
         intents::open_of(&self.database, sync).await
     }
 
-    async fn settle(&self, run: &RunId, settlement: Settlement) -> Result<(), Error> {
-        let pending_rows = settle::settle(&self.database, self.clock.now(), run, settlement).await?;
+    async fn commit_batch(&self, run: &RunId, commit: BatchCommit) -> Result<(), Error> {
+        let pending_rows = commit::commit(&self.database, self.clock.now(), run, commit).await?;
         if pending_rows > archive::PENDING_ROWS_MAX {
             self.archive.soon(run.clone());
         }

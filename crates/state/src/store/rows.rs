@@ -49,9 +49,9 @@ pub(super) async fn find(
 }
 
 async fn pending(database: &Database, query: &RowQuery) -> Result<Vec<Pending>, Error> {
-    let statement = sql("SELECT run, seq, sync, object, settled_at FROM blocks
+    let statement = sql("SELECT run, seq, sync, object, committed_at FROM blocks
         WHERE ($1 IS NULL OR sync = $1) AND ($2 IS NULL OR run = $2)
-        ORDER BY settled_at DESC, run DESC, seq DESC");
+        ORDER BY committed_at DESC, run DESC, seq DESC");
     let sync = Arg::Text(query.sync.as_ref().map(ToString::to_string));
     let run = Arg::Text(query.run.as_ref().map(ToString::to_string));
     let records = database.all(statement.bind(sync).bind(run)).await?;
@@ -61,7 +61,7 @@ async fn pending(database: &Database, query: &RowQuery) -> Result<Vec<Pending>, 
             seq: record.count("seq")?,
             sync: SyncId::new(record.get::<String>("sync")?),
             object: from_word(&record.get::<String>("object")?, "object")?,
-            at: record.time("settled_at")?,
+            at: record.time("committed_at")?,
         })
     });
     pending.collect()

@@ -92,7 +92,7 @@ impl Destination<LoggedEvent> for Firehose {
         let body = encode::put_record_batch(&self.target, &self.writer, events);
         match self.client.call("PutRecordBatch", body).await {
             Ok(answer) => aws::receipt(SERVICE.title, &answer, events.len(), self.client.clock().now()),
-            Err(miss) => miss.settle(events.len()),
+            Err(miss) => miss.into_receipt(events.len()),
         }
     }
 }

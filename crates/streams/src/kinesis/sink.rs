@@ -120,7 +120,7 @@ impl Kinesis {
     async fn put(&self, records: usize, body: Bytes) -> Result<Receipt> {
         match self.client.call("PutRecords", body).await {
             Ok(answer) => aws::receipt(SERVICE.title, &answer, records, self.client.clock().now()),
-            Err(miss) => miss.settle(records),
+            Err(miss) => miss.into_receipt(records),
         }
     }
 

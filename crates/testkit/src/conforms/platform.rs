@@ -88,7 +88,7 @@ pub async fn only_the_bad_record_is_rejected(suite: &Suite) {
             let mut records = good.clone();
             records.insert(place, bad.clone());
 
-            let outcomes = world::settle(&*world.platform(), &records).await;
+            let outcomes = world::deliver_all(&*world.platform(), &records).await;
 
             for (at, outcome) in outcomes.iter().enumerate() {
                 match outcome {

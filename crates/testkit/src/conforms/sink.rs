@@ -161,7 +161,7 @@ async fn prepare(kind: &str, sink: &Arc<Sink>, events: &[LoggedEvent]) {
 
 /// Delivers as the engine does: prepared where one request is sent at a time, and
 /// again what was deferred, in its order.
-async fn settle(kind: &str, sink: &Arc<Sink>, events: &[LoggedEvent]) {
+async fn deliver_all(kind: &str, sink: &Arc<Sink>, events: &[LoggedEvent]) {
     let mut waiting = events.to_vec();
     if sink.limits().requests_at_once == 1 {
         prepare(kind, sink, &waiting).await;
@@ -258,7 +258,7 @@ pub async fn every_event_arrives(suite: &SinkSuite) {
             assert_eq!(sink.admit(logged), Ok(()), "{kind}");
         }
 
-        settle(kind, &sink, &events).await;
+        deliver_all(kind, &sink, &events).await;
 
         assert_eq!(world.there().await, once_each(&events), "{kind}");
     }
@@ -271,7 +271,7 @@ pub async fn what_is_prepared_and_not_delivered_has_no_effect(suite: &SinkSuite)
         let (kind, sink, events) = (world.connector.kind, world.open(false), events(40));
         prepare(kind, &sink, &events[..20]).await;
         assert!(world.there().await.is_empty(), "{kind}: preparing delivered something");
-        settle(kind, &sink, &events[..10]).await;
+        deliver_all(kind, &sink, &events[..10]).await;
 
         prepare(kind, &sink, &events[10..30]).await;
         assert_eq!(world.there().await, once_each(&events[..10]), "{kind}");
@@ -280,7 +280,7 @@ pub async fn what_is_prepared_and_not_delivered_has_no_effect(suite: &SinkSuite)
             let receipt = sink.deliver(half).await.unwrap_or_else(|error| panic!("{kind}: {error:?}"));
             assert_eq!(receipt.outcomes.len(), half.len(), "{kind}");
         }
-        settle(kind, &sink, &events[30..]).await;
+        deliver_all(kind, &sink, &events[30..]).await;
         // A sink that defers some leaves them out here, for they are not sent again.
         let there = world.there().await;
         assert!(there.values().all(|times| *times == 1), "{kind}: {there:?}");
@@ -307,7 +307,7 @@ pub async fn a_full_request_is_taken(suite: &SinkSuite) {
         let whole: usize = full.iter().map(weight).sum();
         assert!(whole <= limits.bytes_max, "{kind}: {whole} of {limits:?}");
 
-        settle(kind, &sink, &full).await;
+        deliver_all(kind, &sink, &full).await;
 
         assert_eq!(world.there().await, once_each(&full), "{kind}");
     }
@@ -332,9 +332,9 @@ pub async fn what_is_too_large_is_not_admitted(suite: &SinkSuite) {
 pub async fn a_repetition_loses_nothing(suite: &SinkSuite) {
     for world in suite.worlds().await {
         let (kind, events) = (world.connector.kind, events(30));
-        settle(kind, &world.open(false), &events[..20]).await;
+        deliver_all(kind, &world.open(false), &events[..20]).await;
 
-        settle(kind, &world.open(false), &events[10..]).await;
+        deliver_all(kind, &world.open(false), &events[10..]).await;
 
         let there = world.there().await;
         let ids: Vec<&String> = there.keys().collect();

@@ -125,7 +125,7 @@ impl World {
         if self.role().objects.contains(&ObjectKind::User) {
             let users: Vec<Record> = (0..8).map(|n| (self.example.record)(ObjectKind::User, n)).collect();
             let platform = self.open(ObjectKind::User, Arc::clone(&self.recorder.inner), false);
-            let outcomes = settle(&*platform, &users).await;
+            let outcomes = deliver_all(&*platform, &users).await;
             assert_eq!(outcomes, vec![Outcome::Delivered; 8], "{self}: the example's users");
         }
     }
@@ -225,7 +225,7 @@ impl World {
 
 /// Delivers as the engine does: inside the limits, one user's alone where that
 /// is asked for, again what was deferred, halved what was refused as a whole.
-pub(super) async fn settle(platform: &dyn Platform, records: &[Record]) -> Vec<Outcome> {
+pub(super) async fn deliver_all(platform: &dyn Platform, records: &[Record]) -> Vec<Outcome> {
     let limits = platform.limits();
     let mut outcomes: Vec<Option<Outcome>> = vec![None; records.len()];
     let mut waiting: Vec<Vec<usize>> = vec![(0..records.len()).collect()];
@@ -266,5 +266,5 @@ pub(super) async fn settle(platform: &dyn Platform, records: &[Record]) -> Vec<O
             Err(error) => panic!("{error:?}"),
         }
     }
-    outcomes.into_iter().map(|outcome| outcome.expect("every record was settled")).collect()
+    outcomes.into_iter().map(|outcome| outcome.expect("every record was committed")).collect()
 }

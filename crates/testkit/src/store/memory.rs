@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tidegate_model::store::{
-    Claim, Delivered, FailedRow, Intent, IntentId, IntentRow, LookbackChunk, Pause, RowEntry, RowQuery,
-    RowResult, Settlement, SyncState,
+    BatchCommit, Claim, Delivered, FailedRow, Intent, IntentId, IntentRow, LookbackChunk, Pause, RowEntry,
+    RowQuery, RowResult, SyncState,
 };
 use tidegate_model::{
     Cause, Clock, Counts, Ending, Error, Fingerprint, ObjectKind, Outcome, Run, RunId, Secret, Store, SyncId,
@@ -28,7 +28,7 @@ struct Memory {
     runs: BTreeMap<RunId, (Run, ObjectKind)>,
     intents: BTreeMap<IntentId, (RunId, u64, Intent)>,
     lookback: BTreeMap<(SyncId, u64), LookbackChunk>,
-    /// In the order in which they were settled.
+    /// In the order in which they were committed.
     ledger: Vec<(RowEntry, RowResult)>,
     /// In the order in which they came up.
     failed_rows: Vec<(SyncId, FailedRow)>,
@@ -202,42 +202,42 @@ impl Store for MemoryStore {
         Ok(intents.map(|(_, _, intent)| intent.clone()).collect())
     }
 
-    async fn settle(&self, run: &RunId, settlement: Settlement) -> Result<(), Error> {
+    async fn commit_batch(&self, run: &RunId, commit: BatchCommit) -> Result<(), Error> {
         let at = self.clock.now();
         let mut memory = self.memory();
         let (known, object) = memory.run(run)?;
         let (sync, object) = (known.sync.clone(), *object);
         // What can fail comes first, so that a failure leaves no trace.
-        if let Some(chunk) = &settlement.remember
+        if let Some(chunk) = &commit.remember
             && memory.lookback.contains_key(&(sync.clone(), chunk.seq))
-            && settlement.forget_through.is_none_or(|seq| seq < chunk.seq)
+            && commit.forget_through.is_none_or(|seq| seq < chunk.seq)
         {
             return Err(Error::internal(format!(
                 "the lookback of `{sync}` has a chunk {} already",
                 chunk.seq
             )));
         }
-        memory.run(run)?.0.counts += settlement.counts;
-        if let Some(checkpoint) = settlement.checkpoint {
+        memory.run(run)?.0.counts += commit.counts;
+        if let Some(checkpoint) = commit.checkpoint {
             let state = memory.sync(&sync);
             state.checkpoint = Some(checkpoint);
             state.complete = false;
         }
-        memory.intents.retain(|_, (of, batch, _)| of != run || *batch > settlement.batch);
-        memory.recall(&sync, run, &settlement.recalled);
-        if let Some(seq) = settlement.forget_through {
+        memory.intents.retain(|_, (of, batch, _)| of != run || *batch > commit.batch);
+        memory.recall(&sync, run, &commit.recalled);
+        if let Some(seq) = commit.forget_through {
             memory.lookback.retain(|(of, number), _| *of != sync || *number > seq);
         }
-        if let Some(chunk) = settlement.remember {
+        if let Some(chunk) = commit.remember {
             memory.lookback.insert((sync.clone(), chunk.seq), chunk);
         }
-        memory.solve(&sync, &settlement.solved);
-        let delivered = settlement.delivered.iter().flat_map(Delivered::results).map(|(_, row)| row);
-        for row in delivered.chain(settlement.results) {
+        memory.solve(&sync, &commit.solved);
+        let delivered = commit.delivered.iter().flat_map(Delivered::results).map(|(_, row)| row);
+        for row in delivered.chain(commit.results) {
             let entry = entry(at, run, &sync, object, &row);
             if row.status.reason().is_some() {
                 memory.note_failed_row(&sync, &row, entry.clone());
-            } else if settlement.solved.contains(&row.key) {
+            } else if commit.solved.contains(&row.key) {
                 memory.solve(&sync, &[row.key]);
             }
             memory.ledger.push((entry, row));

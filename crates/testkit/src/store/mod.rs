@@ -36,12 +36,12 @@ macro_rules! store_conforms {
             a_run_that_never_ended_is_interrupted_by_the_next
             the_object_of_the_first_run_stays
             counts_add_up_until_the_run_ends
-            a_checkpoint_moves_with_its_settlement
+            a_checkpoint_moves_with_its_commit
             a_read_begins_anew_only_after_it_came_to_its_end
-            a_settlement_that_fails_leaves_no_trace
+            a_commit_that_fails_leaves_no_trace
             what_concerns_an_unknown_run_is_an_error
             an_intent_survives_a_restart_with_and_without_its_answer
-            a_settled_batch_leaves_no_intents
+            a_committed_batch_leaves_no_intents
             a_recalled_row_leaves_its_oldest_intent
             a_completed_read_leaves_no_intents
             intents_of_many_requests_at_once_are_all_kept
@@ -54,7 +54,7 @@ macro_rules! store_conforms {
             rows_that_come_as_columns_are_listed_like_others
             rows_are_found_by_run_user_and_status
             a_row_is_shown_with_its_failed_row_and_not_after_it
-            no_text_stops_a_settlement
+            no_text_stops_a_commit
             a_reset_forgets_the_place_and_keeps_the_story
             old_history_goes_by_whole_days
             secrets_are_kept_and_replaced

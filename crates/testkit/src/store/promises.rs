@@ -6,8 +6,8 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use tidegate_model::store::{
-    Delivered, Intent, LookbackChunk, Pause, PausedBy, RowEntry, RowQuery, RowStatus, Settlement, StatusKind,
-    SyncState,
+    BatchCommit, Delivered, Intent, LookbackChunk, Pause, PausedBy, RowEntry, RowQuery, RowStatus,
+    StatusKind, SyncState,
 };
 use tidegate_model::{
     Cause, Checkpoint, Clock, Counts, Ending, Fingerprint, ObjectKind, Outcome, Reason, Run, RunId, Secret,
@@ -29,14 +29,14 @@ async fn finish(store: &dyn Store, run: &RunId, complete: bool, at: Timestamp) -
     store.finish_run(run, Ending::Succeeded, None, complete, at).await.expect("run finished")
 }
 
-async fn settle(store: &dyn Store, run: &RunId, settlement: Settlement) {
-    store.settle(run, settlement).await.expect("settled");
+async fn commit_batch(store: &dyn Store, run: &RunId, commit: BatchCommit) {
+    store.commit_batch(run, commit).await.expect("committed");
 }
 
-fn results(rows: impl IntoIterator<Item = (i64, RowStatus)>) -> Settlement {
-    Settlement {
+fn results(rows: impl IntoIterator<Item = (i64, RowStatus)>) -> BatchCommit {
+    BatchCommit {
         results: rows.into_iter().map(|(id, what)| result(id, what)).collect(),
-        ..Settlement::default()
+        ..BatchCommit::default()
     }
 }
 
@@ -131,7 +131,7 @@ pub async fn a_run_that_never_ended_is_interrupted_by_the_next(place: &dyn Place
     let ended = start(&*store, &users, place.clock().now()).await;
     finish(&*store, &ended.id, true, place.clock().now()).await;
     let alive = start(&*store, &users, place.clock().now()).await;
-    settle(&*store, &dead.id, results([(1, RowStatus::Delivered)])).await;
+    commit_batch(&*store, &dead.id, results([(1, RowStatus::Delivered)])).await;
     drop(store);
 
     place.clock().advance(SignedDuration::from_secs(60));
@@ -159,7 +159,7 @@ pub async fn the_object_of_the_first_run_stays(place: &dyn Place) {
     }
 }
 
-/// Each settlement adds its own; the ending, its time and its sentence are kept.
+/// Each commit adds its own; the ending, its time and its sentence are kept.
 pub async fn counts_add_up_until_the_run_ends(place: &dyn Place) {
     let store = place.open().await;
     let run = start(&*store, &orders(), place.clock().now()).await;
@@ -173,8 +173,8 @@ pub async fn counts_add_up_until_the_run_ends(place: &dyn Place) {
         requests: 7,
         retries: 8,
     };
-    settle(&*store, &run.id, Settlement { batch: 1, counts, ..Settlement::default() }).await;
-    settle(&*store, &run.id, Settlement { batch: 2, counts, ..Settlement::default() }).await;
+    commit_batch(&*store, &run.id, BatchCommit { batch: 1, counts, ..BatchCommit::default() }).await;
+    commit_batch(&*store, &run.id, BatchCommit { batch: 2, counts, ..BatchCommit::default() }).await;
     place.clock().advance(SignedDuration::from_secs(5));
     let at = place.clock().now();
 
@@ -190,14 +190,14 @@ pub async fn counts_add_up_until_the_run_ends(place: &dyn Place) {
 }
 
 /// With the commit that has one; without one the checkpoint stays.
-pub async fn a_checkpoint_moves_with_its_settlement(place: &dyn Place) {
+pub async fn a_checkpoint_moves_with_its_commit(place: &dyn Place) {
     let store = place.open().await;
     let run = start(&*store, &orders(), place.clock().now()).await;
     let first = Checkpoint(json!({ "after": "2026-03-01T00:00:00.123456789Z", "offsets": [1, 2] }));
-    let moved = Settlement { checkpoint: Some(first.clone()), ..Settlement::default() };
+    let moved = BatchCommit { checkpoint: Some(first.clone()), ..BatchCommit::default() };
 
-    settle(&*store, &run.id, moved).await;
-    settle(&*store, &run.id, Settlement { batch: 1, ..Settlement::default() }).await;
+    commit_batch(&*store, &run.id, moved).await;
+    commit_batch(&*store, &run.id, BatchCommit { batch: 1, ..BatchCommit::default() }).await;
 
     let state = place.open().await.sync_state(&orders()).await.expect("state");
     assert_eq!(state.checkpoint, Some(first));
@@ -212,7 +212,8 @@ pub async fn a_read_begins_anew_only_after_it_came_to_its_end(place: &dyn Place)
     let checkpoint = Some(Checkpoint(json!(1)));
 
     let run = start(&*store, &orders(), place.clock().now()).await;
-    settle(&*store, &run.id, Settlement { checkpoint: checkpoint.clone(), ..Settlement::default() }).await;
+    commit_batch(&*store, &run.id, BatchCommit { checkpoint: checkpoint.clone(), ..BatchCommit::default() })
+        .await;
     finish(&*store, &run.id, false, place.clock().now()).await;
     assert!(!complete().await);
     let run = start(&*store, &orders(), place.clock().now()).await;
@@ -223,26 +224,26 @@ pub async fn a_read_begins_anew_only_after_it_came_to_its_end(place: &dyn Place)
     finish(&*store, &run.id, false, place.clock().now()).await;
     assert!(complete().await);
     let run = start(&*store, &orders(), place.clock().now()).await;
-    settle(&*store, &run.id, Settlement { checkpoint, ..Settlement::default() }).await;
+    commit_batch(&*store, &run.id, BatchCommit { checkpoint, ..BatchCommit::default() }).await;
     assert!(!complete().await);
 }
 
 /// Not in counts, checkpoint, failed rows, rows, lookback or intents.
-pub async fn a_settlement_that_fails_leaves_no_trace(place: &dyn Place) {
+pub async fn a_commit_that_fails_leaves_no_trace(place: &dyn Place) {
     let store = place.open().await;
     let run = start(&*store, &orders(), place.clock().now()).await;
     let chunk = LookbackChunk { seq: 7, high: None, rows: vec![Fingerprint(1)] };
-    let first = Settlement {
+    let first = BatchCommit {
         batch: 1,
         checkpoint: Some(Checkpoint(json!("first"))),
         remember: Some(chunk.clone()),
         ..results([(1, rejected())])
     };
-    settle(&*store, &run.id, first).await;
+    commit_batch(&*store, &run.id, first).await;
     store.intend(&run.id, 2, vec![intent(2)]).await.expect("intended");
 
     // The number of a lookback chunk is taken: the last of many writes fails.
-    let second = Settlement {
+    let second = BatchCommit {
         batch: 2,
         checkpoint: Some(Checkpoint(json!("second"))),
         counts: Counts { read: 1, ..Counts::default() },
@@ -250,7 +251,7 @@ pub async fn a_settlement_that_fails_leaves_no_trace(place: &dyn Place) {
         solved: vec![key(1)],
         ..results([(2, rejected())])
     };
-    store.settle(&run.id, second).await.expect_err("the chunk is there already");
+    store.commit_batch(&run.id, second).await.expect_err("the chunk is there already");
 
     let store = place.open().await;
     let state = store.sync_state(&orders()).await.expect("state");
@@ -275,7 +276,7 @@ pub async fn what_concerns_an_unknown_run_is_an_error(place: &dyn Place) {
     wrong.expect_err("no such run");
     right.expect("written");
     store.answered(&run.id, 999_999, vec![Outcome::Delivered]).await.expect_err("no such intent");
-    store.settle(&nobody, results([(1, RowStatus::Delivered)])).await.expect_err("no such run");
+    store.commit_batch(&nobody, results([(1, RowStatus::Delivered)])).await.expect_err("no such run");
     let at = place.clock().now();
     store.finish_run(&nobody, Ending::Failed, None, false, at).await.expect_err("no such run");
     assert_eq!(store.open_intents(&orders()).await.expect("intents").len(), 1);
@@ -307,14 +308,14 @@ fn refused() -> Outcome {
 }
 
 /// Nor do the batches before it; later batches keep theirs.
-pub async fn a_settled_batch_leaves_no_intents(place: &dyn Place) {
+pub async fn a_committed_batch_leaves_no_intents(place: &dyn Place) {
     let store = place.open().await;
     let run = start(&*store, &orders(), place.clock().now()).await;
     for batch in 1..=3 {
         store.intend(&run.id, batch, vec![intent(batch.cast_signed())]).await.expect("intended");
     }
 
-    settle(&*store, &run.id, Settlement { batch: 2, ..Settlement::default() }).await;
+    commit_batch(&*store, &run.id, BatchCommit { batch: 2, ..BatchCommit::default() }).await;
 
     let open = store.open_intents(&orders()).await.expect("intents");
     assert_eq!(open.iter().map(|intent| intent.rows.clone()).collect::<Vec<_>>(), [vec![intent(3)]]);
@@ -338,7 +339,7 @@ pub async fn a_recalled_row_leaves_its_oldest_intent(place: &dyn Place) {
     store.intend(&run.id, 2, vec![intent(1)]).await.expect("intended");
 
     let recalled = vec![intent(1).row, intent(3).row, intent(1).row];
-    settle(&*store, &run.id, Settlement { batch: 1, recalled, ..Settlement::default() }).await;
+    commit_batch(&*store, &run.id, BatchCommit { batch: 1, recalled, ..BatchCommit::default() }).await;
 
     let open = store.open_intents(&orders()).await.expect("intents");
     let open: Vec<(_, _)> = open.into_iter().map(|Intent { rows, outcomes }| (rows, outcomes)).collect();
@@ -353,8 +354,12 @@ pub async fn a_recalled_row_leaves_its_oldest_intent(place: &dyn Place) {
     );
     assert_eq!(store.open_intents(&SyncId::new("users")).await.expect("intents").len(), 1);
 
-    settle(&*store, &run.id, Settlement { batch: 1, recalled: vec![intent(2).row], ..Settlement::default() })
-        .await;
+    commit_batch(
+        &*store,
+        &run.id,
+        BatchCommit { batch: 1, recalled: vec![intent(2).row], ..BatchCommit::default() },
+    )
+    .await;
 
     let open = store.open_intents(&orders()).await.expect("intents");
     let open: Vec<_> = open.into_iter().flat_map(|intent| intent.rows).collect();
@@ -423,11 +428,11 @@ pub async fn lookback_is_kept_in_order_until_it_is_forgotten(place: &dyn Place) 
     ];
     for at in [2, 0, 3, 1] {
         let remember = Some(chunks[at].clone());
-        settle(&*store, &run.id, Settlement { remember, ..Settlement::default() }).await;
+        commit_batch(&*store, &run.id, BatchCommit { remember, ..BatchCommit::default() }).await;
     }
     assert_eq!(store.lookback(&orders()).await.expect("lookback"), chunks);
 
-    settle(&*store, &run.id, Settlement { forget_through: Some(2), ..Settlement::default() }).await;
+    commit_batch(&*store, &run.id, BatchCommit { forget_through: Some(2), ..BatchCommit::default() }).await;
     assert_eq!(place.open().await.lookback(&orders()).await.expect("lookback"), chunks[2..]);
     assert!(store.lookback(&SyncId::new("users")).await.expect("lookback").is_empty());
 
@@ -441,9 +446,9 @@ pub async fn a_failed_row_stays_open_until_it_is_solved(place: &dyn Place) {
     let run = start(&*store, &orders(), place.clock().now()).await;
     let mut unreadable = result(4, rejected());
     unreadable.payload = None;
-    let mut settlement = results([(3, rejected()), (1, RowStatus::Delivered), (2, in_doubt())]);
-    settlement.results.push(unreadable);
-    settle(&*store, &run.id, settlement).await;
+    let mut commit = results([(3, rejected()), (1, RowStatus::Delivered), (2, in_doubt())]);
+    commit.results.push(unreadable);
+    commit_batch(&*store, &run.id, commit).await;
     finish(&*store, &run.id, true, place.clock().now()).await;
 
     let store = place.open().await;
@@ -476,7 +481,7 @@ pub async fn a_failed_row_stays_open_until_it_is_solved(place: &dyn Place) {
         store.failed_rows(&orders()).await.expect("failed rows").iter().map(|open| open.key).collect();
     assert_eq!(store.failed_row_keys(&orders()).await.expect("keys"), keys);
 
-    settle(&*store, &retry.id, Settlement { solved, ..results([(3, RowStatus::Delivered)]) }).await;
+    commit_batch(&*store, &retry.id, BatchCommit { solved, ..results([(3, RowStatus::Delivered)]) }).await;
     let open = store.failed_rows(&orders()).await.expect("failed rows");
     assert_eq!(open.iter().map(|failed_row| failed_row.key).collect::<Vec<_>>(), [key(2), key(4)]);
     assert!(store.failed_rows(&SyncId::new("users")).await.expect("failed rows").is_empty());
@@ -486,11 +491,11 @@ pub async fn a_failed_row_stays_open_until_it_is_solved(place: &dyn Place) {
 pub async fn the_same_row_failing_again_is_one_failed_row(place: &dyn Place) {
     let store = place.open().await;
     let first = start(&*store, &orders(), place.clock().now()).await;
-    settle(&*store, &first.id, results([(1, rejected()), (2, rejected())])).await;
+    commit_batch(&*store, &first.id, results([(1, rejected()), (2, rejected())])).await;
     place.clock().advance(SignedDuration::from_secs(60));
     let second = start(&*store, &orders(), place.clock().now()).await;
 
-    settle(&*store, &second.id, results([(3, rejected()), (1, in_doubt())])).await;
+    commit_batch(&*store, &second.id, results([(3, rejected()), (1, in_doubt())])).await;
 
     let failed_rows = store.failed_rows(&orders()).await.expect("failed rows");
     assert_eq!(
@@ -509,10 +514,11 @@ pub async fn another_row_under_the_same_key_takes_its_place(place: &dyn Place) {
     let run = start(&*store, &orders(), place.clock().now()).await;
     let mut newer = result(2, rejected());
     newer.key = key(1);
-    settle(&*store, &run.id, results([(1, rejected()), (3, rejected())])).await;
+    commit_batch(&*store, &run.id, results([(1, rejected()), (3, rejected())])).await;
     place.clock().advance(SignedDuration::from_secs(1));
 
-    settle(&*store, &run.id, Settlement { results: vec![newer.clone()], ..Settlement::default() }).await;
+    commit_batch(&*store, &run.id, BatchCommit { results: vec![newer.clone()], ..BatchCommit::default() })
+        .await;
 
     let failed_rows = store.failed_rows(&orders()).await.expect("failed rows");
     assert_eq!(failed_rows.iter().map(|failed_row| failed_row.key).collect::<Vec<_>>(), [key(3), key(1)]);
@@ -526,7 +532,7 @@ pub async fn the_last_row_of_a_batch_decides_whether_its_key_is_solved(place: &d
     let run = start(&*store, &orders(), place.clock().now()).await;
     let rows = [(1, RowStatus::Delivered), (1, rejected()), (2, rejected()), (2, RowStatus::Delivered)];
 
-    settle(&*store, &run.id, Settlement { solved: vec![key(1), key(2)], ..results(rows) }).await;
+    commit_batch(&*store, &run.id, BatchCommit { solved: vec![key(1), key(2)], ..results(rows) }).await;
 
     let failed_rows = store.failed_rows(&orders()).await.expect("failed rows");
     assert_eq!(failed_rows.iter().map(|failed_row| failed_row.key).collect::<Vec<_>>(), [key(1)]);
@@ -540,7 +546,7 @@ pub async fn the_status_of_every_row_is_found_newest_first(place: &dyn Place) {
     let other = start(&*store, &users, place.clock().now()).await;
     for (run, rows) in [(&run, [1, 2]), (&other, [3, 4]), (&run, [5, 6])] {
         place.clock().advance(SignedDuration::from_secs(1));
-        settle(&*store, &run.id, results(rows.map(|id| (id, RowStatus::Delivered)))).await;
+        commit_batch(&*store, &run.id, results(rows.map(|id| (id, RowStatus::Delivered)))).await;
     }
     let everything = RowQuery { limit: 100, ..RowQuery::default() };
 
@@ -573,12 +579,12 @@ pub async fn rows_that_come_as_columns_are_listed_like_others(place: &dyn Place)
         }
         delivered
     };
-    let settlement = Settlement {
+    let commit = BatchCommit {
         delivered: vec![columns(&[1, 2]), Delivered::default(), columns(&[3])],
         ..results([(4, rejected())])
     };
 
-    settle(&*store, &run.id, settlement).await;
+    commit_batch(&*store, &run.id, commit).await;
     let while_on = rows(&*store, RowQuery { limit: 100, ..RowQuery::default() }).await;
     finish(&*store, &run.id, true, place.clock().now()).await;
     let at_the_end = rows(&*store, RowQuery { limit: 100, ..RowQuery::default() }).await;
@@ -594,11 +600,11 @@ pub async fn rows_that_come_as_columns_are_listed_like_others(place: &dyn Place)
 pub async fn rows_are_found_by_run_user_and_status(place: &dyn Place) {
     let store = place.open().await;
     let first = start(&*store, &orders(), place.clock().now()).await;
-    settle(&*store, &first.id, results([(1, RowStatus::Delivered), (2, rejected())])).await;
+    commit_batch(&*store, &first.id, results([(1, RowStatus::Delivered), (2, rejected())])).await;
     finish(&*store, &first.id, true, place.clock().now()).await;
     place.clock().advance(SignedDuration::from_hours(24));
     let second = start(&*store, &orders(), place.clock().now()).await;
-    settle(&*store, &second.id, results([(1, in_doubt()), (3, RowStatus::Delivered)])).await;
+    commit_batch(&*store, &second.id, results([(1, in_doubt()), (3, RowStatus::Delivered)])).await;
 
     let by_run = RowQuery { run: Some(first.id.clone()), ..all_of(&orders()) };
     let by_user = RowQuery { user: Some("user-1".into()), ..all_of(&orders()) };
@@ -620,7 +626,7 @@ pub async fn rows_are_found_by_run_user_and_status(place: &dyn Place) {
 pub async fn a_row_is_shown_with_its_failed_row_and_not_after_it(place: &dyn Place) {
     let store = place.open().await;
     let run = start(&*store, &orders(), place.clock().now()).await;
-    settle(&*store, &run.id, results([(1, rejected()), (2, RowStatus::Delivered)])).await;
+    commit_batch(&*store, &run.id, results([(1, rejected()), (2, RowStatus::Delivered)])).await;
     finish(&*store, &run.id, true, place.clock().now()).await;
     let payloads = async || {
         let found = rows(&*store, all_of(&orders())).await;
@@ -629,13 +635,13 @@ pub async fn a_row_is_shown_with_its_failed_row_and_not_after_it(place: &dyn Pla
     assert_eq!(payloads().await, [None, Some(row(1))]);
 
     let retry = start(&*store, &orders(), place.clock().now()).await;
-    settle(&*store, &retry.id, Settlement { solved: vec![key(1)], ..Settlement::default() }).await;
+    commit_batch(&*store, &retry.id, BatchCommit { solved: vec![key(1)], ..BatchCommit::default() }).await;
 
     assert_eq!(payloads().await, [None, None]);
 }
 
 /// Not even a NUL, which some databases cannot keep in text.
-pub async fn no_text_stops_a_settlement(place: &dyn Place) {
+pub async fn no_text_stops_a_commit(place: &dyn Place) {
     let store = place.open().await;
     let run = start(&*store, &orders(), place.clock().now()).await;
     let mut strange = result(1, RowStatus::Rejected(Reason::new("a\0b", "c\0'\"\u{fffd}日本")));
@@ -645,7 +651,8 @@ pub async fn no_text_stops_a_settlement(place: &dyn Place) {
     payload.values[1] = Value::Text("nul \0 in a value".into());
     strange.payload = Some(payload.clone());
 
-    settle(&*store, &run.id, Settlement { results: vec![strange.clone()], ..Settlement::default() }).await;
+    commit_batch(&*store, &run.id, BatchCommit { results: vec![strange.clone()], ..BatchCommit::default() })
+        .await;
     finish(&*store, &run.id, true, place.clock().now()).await;
 
     let failed_rows = store.failed_rows(&orders()).await.expect("failed rows");
@@ -658,12 +665,12 @@ pub async fn no_text_stops_a_settlement(place: &dyn Place) {
 pub async fn a_reset_forgets_the_place_and_keeps_the_story(place: &dyn Place) {
     let store = place.open().await;
     let run = start(&*store, &orders(), place.clock().now()).await;
-    let settlement = Settlement {
+    let commit = BatchCommit {
         checkpoint: Some(Checkpoint(json!(1))),
         remember: Some(LookbackChunk { seq: 1, high: None, rows: vec![Fingerprint(1)] }),
         ..results([(1, rejected())])
     };
-    settle(&*store, &run.id, settlement).await;
+    commit_batch(&*store, &run.id, commit).await;
     finish(&*store, &run.id, true, place.clock().now()).await;
     let run = start(&*store, &orders(), place.clock().now()).await;
     store.intend(&run.id, 1, vec![intent(1)]).await.expect("intended");
@@ -687,7 +694,7 @@ pub async fn old_history_goes_by_whole_days(place: &dyn Place) {
     let store = place.open().await;
     for id in 1..=3 {
         let run = start(&*store, &orders(), place.clock().now()).await;
-        settle(&*store, &run.id, results([(id, rejected())])).await;
+        commit_batch(&*store, &run.id, results([(id, rejected())])).await;
         if id != 2 {
             finish(&*store, &run.id, true, place.clock().now()).await;
         }

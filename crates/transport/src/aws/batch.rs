@@ -38,7 +38,7 @@ struct Entry<'a> {
 pub fn receipt(title: &str, answer: &Response<Bytes>, items: usize, now: Timestamp) -> Result<Receipt> {
     let read = serde_json::from_slice::<Answer<'_>>(answer.body()).ok();
     let Some(read) = read.filter(|read| read.entries.len() == items) else {
-        return answer::unreadable(title, answer).settle(items);
+        return answer::unreadable(title, answer).into_receipt(items);
     };
     let mut receipt = Receipt { outcomes: Vec::with_capacity(items), pace: None };
     let (mut failed, mut worst) = (0, None);

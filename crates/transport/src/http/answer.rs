@@ -34,7 +34,7 @@ pub enum Miss {
 
 impl Miss {
     /// Returns the result of the delivery: an error, or `items` unknown outcomes.
-    pub fn settle(self, items: usize) -> Result<Receipt> {
+    pub fn into_receipt(self, items: usize) -> Result<Receipt> {
         match self {
             Miss::NoEffect(error) => Err(error),
             Miss::Unknown(reason) => Ok(Receipt::unknown(items, &reason)),
@@ -185,7 +185,7 @@ mod tests {
             assert_eq!(kind(status), None, "{status}");
         }
         let receipt =
-            miss("Vendor", &answer(502, "<html>Bad gateway</html>"), None).settle(2).expect("receipt");
+            miss("Vendor", &answer(502, "<html>Bad gateway</html>"), None).into_receipt(2).expect("receipt");
         assert_eq!(receipt.outcomes.len(), 2);
     }
 

@@ -96,7 +96,7 @@ fn resume(project: &Project) {
 }
 
 /// Waits until the export has nothing more to do.
-async fn settled(project: &Project) {
+async fn committed(project: &Project) {
     until("the export has committed everything", async || {
         (project.json(&["status", "out"])[0]["lag"][0]["behind"] == 0).then_some(())
     })

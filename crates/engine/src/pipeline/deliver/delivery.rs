@@ -122,7 +122,7 @@ impl<F: Freight> Delivery<F> {
             {
                 // Its key has expired while it waited.
                 let reason = "the answer was lost, and it is too late to send the row again safely";
-                self.settle_all(part, &RowStatus::InDoubt(Reason::new("answer_lost", reason)), &mut decided);
+                self.decide_all(part, &RowStatus::InDoubt(Reason::new("answer_lost", reason)), &mut decided);
                 continue;
             }
             let intents = match self.intend(&part).await {
@@ -168,7 +168,7 @@ impl<F: Freight> Delivery<F> {
                         }
                         Reaction::Halve => {
                             let reason = Reason::new("refused", error.chain());
-                            self.settle_all(part, &RowStatus::Rejected(reason), &mut decided);
+                            self.decide_all(part, &RowStatus::Rejected(reason), &mut decided);
                         }
                         Reaction::BackOff => match self.back_off(part, error).await {
                             Some(part) => parts.push_front(part),
@@ -305,7 +305,7 @@ impl<F: Freight> Delivery<F> {
         self.control.pause(wait).await.then_some(part)
     }
 
-    fn settle_all(&self, part: Part<F>, status: &RowStatus, decided: &mut Decided) {
+    fn decide_all(&self, part: Part<F>, status: &RowStatus, decided: &mut Decided) {
         for (record, item) in part.records.iter().zip(part.items) {
             let row = self.freight.result(item.names, item.kept, Some(record), status.clone());
             decided.of(item.batch).others.push((item.at, row));

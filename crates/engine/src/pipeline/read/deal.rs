@@ -53,7 +53,7 @@ impl<F: Freight> Reader<F> {
                 self.memory.recall_sent(names.version)
             };
             match known {
-                Known::Settled => seen.unchanged += 1,
+                Known::Committed => seen.unchanged += 1,
                 Known::Sent(_) | Known::InDoubt => seen.recalled.push(names.version),
                 Known::New => {}
             }
@@ -71,11 +71,11 @@ impl<F: Freight> Reader<F> {
         known: Vec<(Names, Known)>,
         decided: Vec<Placed>,
     ) -> Dealt<F> {
-        let share = known.iter().filter(|(_, known)| *known != Known::Settled).count() / self.spread;
+        let share = known.iter().filter(|(_, known)| *known != Known::Committed).count() / self.spread;
         let slots = (0..self.spread).map(|_| Parcels::with_capacity(share + share / 4 + 1)).collect();
         let mut dealt = Dealt { slots, under_way: 0, decided, unplaced: Vec::new() };
         for ((at, item), (names, known)) in (0..).zip(items).zip(known) {
-            if known == Known::Settled {
+            if known == Known::Committed {
                 continue;
             }
             let is_placed = !self.freight.cursor(&item).is_some_and(Value::is_null);
@@ -113,7 +113,7 @@ impl<F: Freight> Reader<F> {
         match known {
             Known::Sent(status) => Some(*status),
             Known::InDoubt if !self.resend => Some(RowStatus::InDoubt(memory::crashed())),
-            Known::InDoubt | Known::New | Known::Settled => match sent {
+            Known::InDoubt | Known::New | Known::Committed => match sent {
                 Ok(sent) => self.destination.admit(sent).err().map(RowStatus::Rejected),
                 Err(reason) => Some(RowStatus::Rejected(reason.clone())),
             },

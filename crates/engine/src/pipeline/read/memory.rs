@@ -9,7 +9,7 @@ use tidegate_model::{Error, Fingerprint, Outcome, Reason, Store, SyncId, Value};
 #[derive(Default)]
 pub(crate) struct Memory {
     /// Committed rows that this run may read again: how often each.
-    settled: HashMap<Fingerprint, u32>,
+    committed: HashMap<Fingerprint, u32>,
     /// The chunks that they come from: number and highest cursor.
     pub(crate) chunks: Vec<(u64, Option<Value>)>,
     /// Rows that were about to be sent, oldest first, with their status if the response
@@ -25,7 +25,7 @@ pub(crate) enum Known {
     /// Nothing: it is new, or changed.
     New,
     /// It was committed before.
-    Settled,
+    Committed,
     /// It was sent by a run that died before it could commit it.
     Sent(Box<RowStatus>),
     /// It was about to be sent; whether it was is not known.
@@ -37,7 +37,7 @@ impl Memory {
         let mut memory = Memory::default();
         for chunk in store.lookback(sync).await? {
             for row in chunk.rows {
-                *memory.settled.entry(row).or_default() += 1;
+                *memory.committed.entry(row).or_default() += 1;
             }
             memory.chunks.push((chunk.seq, chunk.high));
         }
@@ -64,21 +64,21 @@ impl Memory {
     /// Looks a row up and consumes the entry: an identical second row counts as new.
     #[inline]
     pub(crate) fn recall(&mut self, row: Fingerprint) -> Known {
-        if !self.settled.is_empty()
-            && let Some(count) = self.settled.get_mut(&row)
+        if !self.committed.is_empty()
+            && let Some(count) = self.committed.get_mut(&row)
         {
             *count -= 1;
             if *count == 0 {
-                self.settled.remove(&row);
+                self.committed.remove(&row);
             }
-            return Known::Settled;
+            return Known::Committed;
         }
         self.recall_sent(row)
     }
 
     /// Returns the committed rows that no lookup found.
     pub(crate) fn not_recalled(&self) -> Vec<Fingerprint> {
-        let rows = self.settled.iter();
+        let rows = self.committed.iter();
         rows.flat_map(|(row, count)| std::iter::repeat_n(*row, *count as usize)).collect()
     }
 

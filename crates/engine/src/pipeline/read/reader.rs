@@ -7,7 +7,7 @@ use tidegate_model::store::{RowResult, RowStatus};
 use tidegate_model::{Batch, Columns, Counts, Destination, Feed, Fingerprint, Row, Text, Unreadable, Value};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
-use crate::pipeline::commit::settle::Remember;
+use crate::pipeline::commit::committer::Remember;
 use crate::pipeline::freight::Freight;
 use crate::pipeline::item::{Note, Opened, Parcels};
 use crate::pipeline::read::memory::{Known, Memory};
@@ -93,7 +93,7 @@ impl<F: Freight> Reader<F> {
         let mut unreadable = Vec::new();
         for piece in read.unreadable {
             let piece = unread(piece);
-            if self.kind.moves_checkpoint() && self.memory.recall(piece.row) == Known::Settled {
+            if self.kind.moves_checkpoint() && self.memory.recall(piece.row) == Known::Committed {
                 counts.unchanged += 1;
             } else {
                 unreadable.push((0, piece));

@@ -13,7 +13,7 @@ use crate::pipeline::{Export, run_export};
 /// A stream of rows that a test goes on writing to.
 struct Topic {
     rows: Arc<tokio::sync::Mutex<tokio::sync::mpsc::UnboundedReceiver<Row>>>,
-    settled: Arc<Mutex<Vec<i64>>>,
+    committed: Arc<Mutex<Vec<i64>>>,
 }
 
 #[async_trait]
@@ -48,8 +48,8 @@ impl Source for Topic {
         true
     }
 
-    async fn settled(&self, checkpoint: &Checkpoint) -> Result<(), Error> {
-        self.settled.lock().expect("no panic").push(checkpoint.0.as_i64().expect("a number"));
+    async fn committed(&self, checkpoint: &Checkpoint) -> Result<(), Error> {
+        self.committed.lock().expect("no panic").push(checkpoint.0.as_i64().expect("a number"));
         Ok(())
     }
 }
@@ -57,8 +57,8 @@ impl Source for Topic {
 #[tokio::test(start_paused = true)]
 async fn a_run_that_follows_sends_what_comes_and_tells_the_source_after_the_effect() {
     let (write, rows) = tokio::sync::mpsc::unbounded_channel();
-    let settled = Arc::new(Mutex::new(Vec::<i64>::new()));
-    let told = settled.clone();
+    let committed = Arc::new(Mutex::new(Vec::<i64>::new()));
+    let told = committed.clone();
     // When an answer is given, nothing of it may have been told to the source.
     let early = Arc::new(AtomicU64::new(0));
     let seen = early.clone();
@@ -68,7 +68,7 @@ async fn a_run_that_follows_sends_what_comes_and_tells_the_source_after_the_effe
         Ok(vec![Outcome::Delivered; ids.len()])
     });
     let mut stage = Stage::new(&Table::default(), Repeat::Safe, one_slot(), answer);
-    stage.import.source = Arc::new(Topic { rows: Arc::new(rows.into()), settled: settled.clone() });
+    stage.import.source = Arc::new(Topic { rows: Arc::new(rows.into()), committed: committed.clone() });
     stage.import.detection = Detection::Place;
     let columns = columns();
     tokio::spawn(async move {
@@ -83,14 +83,14 @@ async fn a_run_that_follows_sends_what_comes_and_tells_the_source_after_the_effe
     assert_eq!(run.ending, Some(Ending::Succeeded), "{:?}", run.error);
     assert_eq!(run.counts.delivered, 50);
     assert_eq!(early.load(Ordering::Relaxed), 0);
-    assert_eq!(*settled.lock().expect("no panic"), (0..50).collect::<Vec<_>>());
+    assert_eq!(*committed.lock().expect("no panic"), (0..50).collect::<Vec<_>>());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_run_that_follows_ends_the_pause_with_what_it_delivers_and_not_before() {
     let (write, rows) = tokio::sync::mpsc::unbounded_channel();
     let mut stage = Stage::new(&Table::default(), Repeat::Safe, one_slot(), all_delivered());
-    stage.import.source = Arc::new(Topic { rows: Arc::new(rows.into()), settled: Arc::default() });
+    stage.import.source = Arc::new(Topic { rows: Arc::new(rows.into()), committed: Arc::default() });
     stage.import.detection = Detection::Place;
     let sync = SyncId::new("s");
     let pause = Pause { by: PausedBy::System, why: "the key was revoked".to_owned(), at: Timestamp::MIN };
@@ -403,7 +403,7 @@ fn lines(lines: &[&'static str], batch: usize, stuck: &[i64]) -> (Stage, Arc<Mut
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_line_that_looks_like_one_settled_before_an_early_end_is_sent() {
+async fn a_line_that_looks_like_one_committed_before_an_early_end_is_sent() {
     // Wherever two runs in a row end early: the lines 1 and 2 at the end are new ones.
     for first in 1..8 {
         for second in first..8 {

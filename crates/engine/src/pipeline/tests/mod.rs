@@ -230,7 +230,7 @@ fn runtime() -> tokio::runtime::Runtime {
 #[test]
 fn a_run_that_died_leaves_only_its_open_requests_in_doubt() {
     let stage = Stage::new(&Table::of(0..300), Repeat::Unsafe, limits(), all_delivered());
-    // The process dies: its runtime is dropped with all tasks, nothing more is settled.
+    // The process dies: its runtime is dropped with all tasks, nothing more is committed.
     let died = runtime();
     died.block_on(async { tokio::time::timeout(Duration::from_millis(35), stage.run()).await })
         .expect_err("too early");

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use tidegate_model::store::{Delivered, LookbackChunk, PausedBy, RowStatus, Settlement, StatusKind};
+use tidegate_model::store::{BatchCommit, Delivered, LookbackChunk, PausedBy, RowStatus, StatusKind};
 use tidegate_model::{Counts, Fingerprint, RunId, Store, SyncId, Value};
 use tokio::sync::{mpsc, watch};
 
@@ -28,7 +28,7 @@ pub(crate) enum Remember {
 }
 
 /// Commits the batches of one run.
-pub(crate) struct Settler<F> {
+pub(crate) struct Committer<F> {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) freight: Arc<F>,
     pub(crate) sync: SyncId,
@@ -68,9 +68,9 @@ pub(crate) fn count(counts: &mut Counts, status: &RowStatus) {
     }
 }
 
-impl<F: Freight> Settler<F> {
+impl<F: Freight> Committer<F> {
     /// Commits until every sender is gone. Returns the counts of the run.
-    pub(crate) async fn settle_all(mut self, mut notes: mpsc::Receiver<Note>) -> Counts {
+    pub(crate) async fn commit_all(mut self, mut notes: mpsc::Receiver<Note>) -> Counts {
         let _watch = Watch(self.control.clone());
         let mut open: BTreeMap<u64, Open> = BTreeMap::new();
         let mut total = Counts::default();
@@ -93,7 +93,7 @@ impl<F: Freight> Settler<F> {
             {
                 let Some((batch, first)) = open.pop_first() else { break };
                 done = batch;
-                if !self.settle(done, first, true, &mut total).await {
+                if !self.commit(done, first, true, &mut total).await {
                     // Rows that are not committed are read again; nothing more can be
                     // written.
                     notes.close();
@@ -103,7 +103,7 @@ impl<F: Freight> Settler<F> {
         }
         // The run ended early. Rows that have a status keep it; the checkpoint stays behind them.
         for (batch, rest) in open {
-            if !self.settle(batch, rest, false, &mut total).await {
+            if !self.commit(batch, rest, false, &mut total).await {
                 break;
             }
         }
@@ -111,7 +111,7 @@ impl<F: Freight> Settler<F> {
     }
 
     /// Commits one batch. `whole` says that all of its rows have their status.
-    async fn settle(&mut self, batch: u64, open: Open, whole: bool, total: &mut Counts) -> bool {
+    async fn commit(&mut self, batch: u64, open: Open, whole: bool, total: &mut Counts) -> bool {
         let Some(opened) = open.opened else { return true };
         let _permit = opened.permit;
         // As the requests left them: nearly always nothing has to be moved.
@@ -120,9 +120,9 @@ impl<F: Freight> Settler<F> {
         rows.push(opened.decided);
         let mut counts = opened.counts;
         (counts.requests, counts.retries) = self.control.take_counts();
-        let mut settlement = Settlement { batch, counts, ..Settlement::default() };
+        let mut commit = BatchCommit { batch, counts, ..BatchCommit::default() };
         if whole && self.kind.moves_checkpoint() {
-            settlement.checkpoint = match (&self.remember, &opened.highest) {
+            commit.checkpoint = match (&self.remember, &opened.highest) {
                 (Remember::Lookback(lookback), Some(highest)) => {
                     let place = self.place.get_or_insert_with(|| Place::at(highest.clone()));
                     match place.advance(highest, *lookback) {
@@ -138,19 +138,19 @@ impl<F: Freight> Settler<F> {
                 _ => opened.checkpoint,
             };
         }
-        settlement.remember = self.chunk(&rows, &delivered, opened.highest, whole);
-        settlement.forget_through = match opened.left.filter(|_| whole) {
+        commit.remember = self.chunk(&rows, &delivered, opened.highest, whole);
+        commit.forget_through = match opened.left.filter(|_| whole) {
             Some(left) => {
                 let last = self.chunks.back().map(|(seq, _)| *seq);
-                settlement.remember = self.replace(left);
+                commit.remember = self.replace(left);
                 last
             }
             None => self.forget(),
         };
         // A retry commits rows that no run will read again.
-        let forgotten = settlement.forget_through;
-        settlement.remember = settlement.remember.filter(|chunk| forgotten.is_none_or(|seq| seq < chunk.seq));
-        settlement.recalled = opened.recalled;
+        let forgotten = commit.forget_through;
+        commit.remember = commit.remember.filter(|chunk| forgotten.is_none_or(|seq| seq < chunk.seq));
+        commit.recalled = opened.recalled;
         rows.push(opened.unplaced);
         if rows.iter().flatten().any(|(_, row)| row.status.reason().is_some()) {
             // Of rows with one key the last one decides whether it counts as failed.
@@ -161,22 +161,22 @@ impl<F: Freight> Settler<F> {
             sorted.sort_by_key(|(at, _)| *at);
             rows = vec![sorted];
         }
-        settlement.solved = self.solved(&rows, &delivered);
-        rows.iter().flatten().for_each(|(_, row)| count(&mut settlement.counts, &row.status));
-        settlement.counts.delivered += delivered.iter().map(Delivered::len).sum::<usize>() as u64;
+        commit.solved = self.solved(&rows, &delivered);
+        rows.iter().flatten().for_each(|(_, row)| count(&mut commit.counts, &row.status));
+        commit.counts.delivered += delivered.iter().map(Delivered::len).sum::<usize>() as u64;
         if self.freight.lists_delivered() {
-            settlement.delivered = delivered;
+            commit.delivered = delivered;
         }
-        settlement.results.reserve_exact(rows.iter().map(Vec::len).sum());
-        settlement.results.extend(rows.into_iter().flatten().map(|(_, row)| row));
-        let counts = settlement.counts;
-        let checkpoint = settlement.checkpoint.clone();
-        if let Err(error) = self.store.settle(&self.run, settlement).await {
+        commit.results.reserve_exact(rows.iter().map(Vec::len).sum());
+        commit.results.extend(rows.into_iter().flatten().map(|(_, row)| row));
+        let counts = commit.counts;
+        let checkpoint = commit.checkpoint.clone();
+        if let Err(error) = self.store.commit_batch(&self.run, commit).await {
             self.control.fail(error.context("the ledger could not be written"));
             return false;
         }
         if let Some(checkpoint) = checkpoint
-            && let Err(error) = self.freight.settled(&checkpoint).await
+            && let Err(error) = self.freight.committed(&checkpoint).await
         {
             // The checkpoint is stored here; what the source knows of it may lag behind.
             let (sync, error) = (&self.sync, error.chain());
