@@ -42,7 +42,7 @@ struct TrackError {
 pub(super) fn of_track(answer: &Response<Bytes>, array: &str, items: usize) -> Result<Receipt> {
     let status = answer.status();
     if !status.is_success() && status != StatusCode::BAD_REQUEST {
-        return client::miss(answer, "users.track").into_receipt(items);
+        return client::request_error(answer, "users.track").into_receipt(items);
     }
     let said = serde_json::from_slice::<TrackAnswer>(answer.body()).ok();
     let mut receipt = Receipt { outcomes: Vec::new(), pace: client::pace(answer.headers()) };
@@ -51,7 +51,7 @@ pub(super) fn of_track(answer: &Response<Bytes>, array: &str, items: usize) -> R
         if status.is_success() {
             return answer::unreadable(VENDOR, answer).into_receipt(items);
         }
-        return client::miss(answer, "users.track").into_receipt(items);
+        return client::request_error(answer, "users.track").into_receipt(items);
     };
 
     let mut rejected: Vec<Option<Reason>> = vec![None; items];
@@ -67,7 +67,7 @@ pub(super) fn of_track(answer: &Response<Bytes>, array: &str, items: usize) -> R
 
     if status == StatusCode::BAD_REQUEST {
         if rejections == 0 {
-            return client::miss(answer, "users.track").into_receipt(items);
+            return client::request_error(answer, "users.track").into_receipt(items);
         }
         let again =
             Outcome::Deferred(Reason::new("refused_with_others", "refused with others of its request"));
@@ -114,7 +114,7 @@ pub(super) fn of_whole(answer: &Response<Bytes>, permission: &str, items: usize)
                 let outcomes = vec![Outcome::Rejected(Reason::new(id, message))];
                 Ok(Receipt { outcomes, pace: client::pace(answer.headers()) })
             }
-            _ => client::miss(answer, permission).into_receipt(items),
+            _ => client::request_error(answer, permission).into_receipt(items),
         };
     }
     #[derive(Deserialize)]

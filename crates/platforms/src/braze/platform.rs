@@ -13,7 +13,7 @@ use tidegate_model::{
 use super::client::{self, Client, VENDOR};
 use super::settings::{BrazeSettings, Rates, Target};
 use super::{admit, encode, outcome};
-use tidegate_transport::http::answer::Miss;
+use tidegate_transport::http::answer::RequestError;
 
 /// Bytes of a request, with room for what weighing does not see.
 ///
@@ -148,7 +148,7 @@ impl Braze {
         let body = encode::track(self.kind, records, existing_only, self.clock.now());
         match self.client.track(body).await {
             Ok(answer) => outcome::of_track(&answer, encode::array(self.kind), records.len()),
-            Err(miss) => miss.into_receipt(records.len()),
+            Err(request_error) => request_error.into_receipt(records.len()),
         }
     }
 
@@ -161,7 +161,7 @@ impl Braze {
         let count = chosen.iter().filter(|taken| **taken).count();
         let receipt = match self.client.delete_users(body).await {
             Ok(answer) => outcome::of_whole(&answer, "users.delete", count)?,
-            Err(miss) => miss.into_receipt(count)?,
+            Err(request_error) => request_error.into_receipt(count)?,
         };
         Ok(spread(receipt, &chosen))
     }
@@ -185,7 +185,7 @@ impl Braze {
         };
         let receipt = match answer {
             Ok(answer) => outcome::of_whole(&answer, permission, count)?,
-            Err(miss) => miss.into_receipt(count)?,
+            Err(request_error) => request_error.into_receipt(count)?,
         };
         Ok(spread(receipt, &chosen))
     }
@@ -219,14 +219,14 @@ fn spread(receipt: Receipt, chosen: &[bool]) -> Receipt {
 fn prove(
     checks: &mut Checks,
     permission: &str,
-    answer: Result<http::Response<bytes::Bytes>, Miss>,
+    answer: Result<http::Response<bytes::Bytes>, RequestError>,
 ) -> Result<()> {
-    let answer = answer.map_err(Miss::into_error)?;
+    let answer = answer.map_err(RequestError::into_error)?;
     if answer.status().is_success() || answer.status() == http::StatusCode::BAD_REQUEST {
         checks.pass(permission, format!("{VENDOR} takes the API key"));
         return Ok(());
     }
-    let error = client::miss(&answer, permission).into_error();
+    let error = client::request_error(&answer, permission).into_error();
     match error.kind() {
         ErrorKind::Denied | ErrorKind::Missing => {
             checks.fail(permission, error.message(), error.next_step());

@@ -15,7 +15,7 @@ use super::settings::Target;
 use super::{encode, setup};
 use crate::shape::Writer;
 use tidegate_transport::aws::{self, AwsClient, AwsSettings, ErrorHints, Service};
-use tidegate_transport::http::answer::{self, Miss};
+use tidegate_transport::http::answer::{self, RequestError};
 
 pub(super) const SERVICE: Service =
     Service { title: "Firehose", name: "firehose", target: "Firehose_20150804" };
@@ -92,7 +92,7 @@ impl Destination<LoggedEvent> for Firehose {
         let body = encode::put_record_batch(&self.target, &self.writer, events);
         match self.client.call("PutRecordBatch", body).await {
             Ok(answer) => aws::receipt(SERVICE.title, &answer, events.len(), self.client.clock().now()),
-            Err(miss) => miss.into_receipt(events.len()),
+            Err(request_error) => request_error.into_receipt(events.len()),
         }
     }
 }
@@ -116,7 +116,7 @@ impl Firehose {
         let body = json!({ "DeliveryStreamName": self.target.delivery_stream }).to_string();
         let answer = match self.client.call("DescribeDeliveryStream", body.into()).await {
             Ok(answer) => answer,
-            Err(miss) => return aws::failed(checks, &name, miss),
+            Err(request_error) => return aws::failed(checks, &name, request_error),
         };
         let Ok(Answer { delivery_stream_description: found }) = serde_json::from_slice(answer.body()) else {
             return Err(answer::unreadable(SERVICE.title, &answer).into_error());
@@ -142,10 +142,10 @@ impl Firehose {
         match self.client.call("PutRecordBatch", body.into()).await {
             Ok(_) => checks.pass("firehose:PutRecordBatch", "allowed"),
             // What is wrong with a request is looked at by those who may send it.
-            Err(Miss::NoEffect(error)) if error.kind() == ErrorKind::Refused => {
+            Err(RequestError::NoEffect(error)) if error.kind() == ErrorKind::Refused => {
                 checks.pass("firehose:PutRecordBatch", "not refused; the first event proves it");
             }
-            Err(miss) => return aws::failed(checks, "firehose:PutRecordBatch", miss),
+            Err(request_error) => return aws::failed(checks, "firehose:PutRecordBatch", request_error),
         }
         Ok(())
     }

@@ -17,7 +17,7 @@ use super::settings::{Order, Target};
 use super::{encode, setup};
 use crate::shape::Writer;
 use tidegate_transport::aws::{self, AwsClient, AwsSettings, ErrorHints, Service};
-use tidegate_transport::http::answer::{self, Miss};
+use tidegate_transport::http::answer::{self, RequestError};
 
 pub(super) const SERVICE: Service = Service { title: "Kinesis", name: "kinesis", target: "Kinesis_20131202" };
 
@@ -120,7 +120,7 @@ impl Kinesis {
     async fn put(&self, records: usize, body: Bytes) -> Result<Receipt> {
         match self.client.call("PutRecords", body).await {
             Ok(answer) => aws::receipt(SERVICE.title, &answer, records, self.client.clock().now()),
-            Err(miss) => miss.into_receipt(records),
+            Err(request_error) => request_error.into_receipt(records),
         }
     }
 
@@ -146,7 +146,7 @@ impl Kinesis {
             .await
         {
             Ok(answer) => answer,
-            Err(miss) => return aws::failed(checks, &name, miss),
+            Err(request_error) => return aws::failed(checks, &name, request_error),
         };
         let Ok(Answer { stream_description_summary: summary }) = serde_json::from_slice(answer.body()) else {
             return Err(answer::unreadable(SERVICE.title, &answer).into_error());
@@ -170,10 +170,10 @@ impl Kinesis {
         match self.client.call("PutRecords", body.into()).await {
             Ok(_) => checks.pass("kinesis:PutRecords", "allowed"),
             // What is wrong with a request is looked at by those who may send it.
-            Err(Miss::NoEffect(error)) if error.kind() == ErrorKind::Refused => {
+            Err(RequestError::NoEffect(error)) if error.kind() == ErrorKind::Refused => {
                 checks.pass("kinesis:PutRecords", "not refused; the first event proves it");
             }
-            Err(miss) => return aws::failed(checks, "kinesis:PutRecords", miss),
+            Err(request_error) => return aws::failed(checks, "kinesis:PutRecords", request_error),
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use super::credentials::{Credentials, CredentialsProvider};
 use super::errors::{self, ErrorClass, ErrorResponse};
 use super::settings::AwsSettings;
 use super::sign::sign;
-use crate::http::answer::{self, Miss};
+use crate::http::answer::{self, RequestError};
 
 /// A service with the JSON 1.1 protocol.
 pub struct Service {
@@ -79,8 +79,8 @@ impl AwsClient {
     ///
     /// If the credentials have expired meanwhile, they are renewed and the call is repeated: the first
     /// one had no effect.
-    pub async fn call(&self, operation: &'static str, body: Bytes) -> Result<Response<Bytes>, Miss> {
-        let credentials = self.provider.credentials().await.map_err(Miss::NoEffect)?;
+    pub async fn call(&self, operation: &'static str, body: Bytes) -> Result<Response<Bytes>, RequestError> {
+        let credentials = self.provider.credentials().await.map_err(RequestError::NoEffect)?;
         let answer = self.send(operation, body.clone(), &credentials).await?;
         if answer.status().is_success() {
             return Ok(answer);
@@ -88,16 +88,17 @@ impl AwsClient {
         let expired = ErrorResponse::read(&answer)
             .is_some_and(|error| errors::class_of(&error.code) == Some(ErrorClass::Expired));
         if expired
-            && let Some(credentials) = self.provider.replace(&credentials).await.map_err(Miss::NoEffect)?
+            && let Some(credentials) =
+                self.provider.replace(&credentials).await.map_err(RequestError::NoEffect)?
         {
             let answer = self.send(operation, body, &credentials).await?;
-            return if answer.status().is_success() { Ok(answer) } else { Err(self.miss(&answer)) };
+            return if answer.status().is_success() { Ok(answer) } else { Err(self.request_error(&answer)) };
         }
-        Err(self.miss(&answer))
+        Err(self.request_error(&answer))
     }
 
-    fn miss(&self, answer: &Response<Bytes>) -> Miss {
-        errors::miss(self.service.title, answer, &self.hints.missing, &self.hints.denied)
+    fn request_error(&self, answer: &Response<Bytes>) -> RequestError {
+        errors::request_error(self.service.title, answer, &self.hints.missing, &self.hints.denied)
     }
 
     async fn send(
@@ -105,17 +106,18 @@ impl AwsClient {
         operation: &'static str,
         body: Bytes,
         credentials: &Credentials,
-    ) -> Result<Response<Bytes>, Miss> {
+    ) -> Result<Response<Bytes>, RequestError> {
         let mut request = Request::new(body);
         *request.method_mut() = http::Method::POST;
         *request.uri_mut() = self.endpoint.clone();
-        let target = HeaderValue::try_from(format!("{}.{operation}", self.service.target))
-            .map_err(|_| Miss::NoEffect(Error::internal("an operation's name cannot stand in a header")))?;
+        let target = HeaderValue::try_from(format!("{}.{operation}", self.service.target)).map_err(|_| {
+            RequestError::NoEffect(Error::internal("an operation's name cannot stand in a header"))
+        })?;
         let headers = request.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-amz-json-1.1"));
         headers.insert(HeaderName::from_static("x-amz-target"), target);
         sign(&mut request, credentials, self.service.name, &self.region, self.clock.now())
-            .map_err(Miss::NoEffect)?;
+            .map_err(RequestError::NoEffect)?;
         let answer = self.http.send(request).await.map_err(|failure| answer::lost(self.title(), &failure))?;
         Ok(without(credentials, answer))
     }
@@ -133,8 +135,8 @@ fn without(credentials: &Credentials, answer: Response<Bytes>) -> Response<Bytes
 }
 
 /// Notes errors that the user can fix as failed checks; returns all others.
-pub fn failed(checks: &mut Checks, name: &str, miss: Miss) -> Result<()> {
-    let error = miss.into_error();
+pub fn failed(checks: &mut Checks, name: &str, request_error: RequestError) -> Result<()> {
+    let error = request_error.into_error();
     match error.kind() {
         ErrorKind::Denied | ErrorKind::Missing | ErrorKind::Settings => {
             checks.fail(name, error.message(), error.next_step());

@@ -5,7 +5,7 @@ use http::Response;
 use serde::Deserialize;
 use tidegate_model::{Error, ErrorKind, Reason};
 
-use crate::http::answer::{self, Miss};
+use crate::http::answer::{self, RequestError};
 
 /// The class of an error code, of a call or of one record.
 ///
@@ -120,13 +120,18 @@ pub(crate) fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
 
 /// Converts an error response. `title` is the service, `missing` and `denied` are the next steps for
 /// these reasons.
-pub(crate) fn miss(title: &str, answer: &Response<Bytes>, missing: &str, denied: &str) -> Miss {
+pub(crate) fn request_error(
+    title: &str,
+    answer: &Response<Bytes>,
+    missing: &str,
+    denied: &str,
+) -> RequestError {
     let Some(ErrorResponse { code, message }) = ErrorResponse::read(answer) else {
-        return answer::miss(title, answer, None);
+        return answer::request_error(title, answer, None);
     };
     let Some(class) = class_of(&code) else {
         return with_message(
-            answer::miss(title, answer, None),
+            answer::request_error(title, answer, None),
             &format!("{title} answered {code}: {message}"),
         );
     };
@@ -135,7 +140,7 @@ pub(crate) fn miss(title: &str, answer: &Response<Bytes>, missing: &str, denied:
     } else {
         format!("{title} answered {code}: {message}")
     };
-    let hinted = |kind, hint: &str| Miss::NoEffect(Error::new(kind, &sentence).hint(hint));
+    let hinted = |kind, hint: &str| RequestError::NoEffect(Error::new(kind, &sentence).hint(hint));
     match class {
         ErrorClass::Expired => hinted(
             ErrorKind::Denied,
@@ -153,22 +158,22 @@ pub(crate) fn miss(title: &str, answer: &Response<Bytes>, missing: &str, denied:
              to who sends the events",
         ),
         ErrorClass::Missing => hinted(ErrorKind::Missing, missing),
-        ErrorClass::Throttled => Miss::NoEffect(Error::new(ErrorKind::Throttled(None), sentence)),
-        ErrorClass::Unavailable => Miss::NoEffect(Error::new(ErrorKind::Unavailable, sentence)),
-        ErrorClass::Broken => Miss::Unknown(Reason::new("answer_uncertain", sentence)),
+        ErrorClass::Throttled => RequestError::NoEffect(Error::new(ErrorKind::Throttled(None), sentence)),
+        ErrorClass::Unavailable => RequestError::NoEffect(Error::new(ErrorKind::Unavailable, sentence)),
+        ErrorClass::Broken => RequestError::Unknown(Reason::new("answer_uncertain", sentence)),
         ErrorClass::WrongKind => hinted(
             ErrorKind::Settings,
             "name a Firehose stream whose source is Direct PUT; one that reads from Kinesis takes no records",
         ),
-        ErrorClass::Bad => Miss::NoEffect(Error::new(ErrorKind::Refused, sentence)),
+        ErrorClass::Bad => RequestError::NoEffect(Error::new(ErrorKind::Refused, sentence)),
     }
 }
 
 /// Returns the same with another message.
-fn with_message(error: Miss, sentence: &str) -> Miss {
+fn with_message(error: RequestError, sentence: &str) -> RequestError {
     match error {
-        Miss::NoEffect(cause) => Miss::NoEffect(Error::new(cause.kind(), sentence)),
-        Miss::Unknown(reason) => Miss::Unknown(Reason::new(reason.code, sentence)),
+        RequestError::NoEffect(cause) => RequestError::NoEffect(Error::new(cause.kind(), sentence)),
+        RequestError::Unknown(reason) => RequestError::Unknown(Reason::new(reason.code, sentence)),
     }
 }
 
@@ -182,13 +187,13 @@ mod tests {
 
     fn kind(code: &str) -> Option<ErrorKind> {
         let body = format!(r#"{{"__type":"{code}","message":"for account 123456789012"}}"#);
-        match miss("Kinesis", &answer(400, &body), "create it", "grant it") {
-            Miss::NoEffect(error) => {
+        match request_error("Kinesis", &answer(400, &body), "create it", "grant it") {
+            RequestError::NoEffect(error) => {
                 assert!(error.message().contains(code), "{error:?}");
                 assert!(!error.message().contains("123456789012"), "{error:?}");
                 Some(error.kind())
             }
-            Miss::Unknown(_) => None,
+            RequestError::Unknown(_) => None,
         }
     }
 
@@ -236,9 +241,9 @@ mod tests {
     fn a_next_step_names_what_is_lacking() {
         let of = |code: &str| {
             let body = format!(r#"{{"__type":"{code}"}}"#);
-            match miss("Kinesis", &answer(400, &body), "create it", "grant it") {
-                Miss::NoEffect(error) => error.next_step().to_owned(),
-                Miss::Unknown(reason) => panic!("{reason:?}"),
+            match request_error("Kinesis", &answer(400, &body), "create it", "grant it") {
+                RequestError::NoEffect(error) => error.next_step().to_owned(),
+                RequestError::Unknown(reason) => panic!("{reason:?}"),
             }
         };
         assert_eq!(of("ResourceNotFoundException"), "create it");

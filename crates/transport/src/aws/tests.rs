@@ -10,7 +10,7 @@ use tidegate_testkit::http::{Canned, tools};
 
 use super::client::{AwsClient, ErrorHints, Service};
 use super::settings::AwsSettings;
-use crate::http::answer::Miss;
+use crate::http::answer::RequestError;
 
 /// Settings from JSON.
 pub fn settings(members: Value) -> AwsSettings {
@@ -53,7 +53,9 @@ async fn credentials_that_a_response_repeats_are_hidden() {
     let body = format!(r#"{{"__type":"AccessDeniedException","Message":"by {STATIC}"}}"#);
     let client = client(with_key(), Canned::once(400, body));
 
-    let Err(Miss::NoEffect(error)) = client.call("PutRecords", Bytes::new()).await else { panic!("denied") };
+    let Err(RequestError::NoEffect(error)) = client.call("PutRecords", Bytes::new()).await else {
+        panic!("denied")
+    };
 
     assert_eq!(error.kind(), ErrorKind::Denied);
     assert_eq!(error.next_step(), "grant it");
@@ -103,7 +105,8 @@ async fn expired_credentials_are_replaced_once_and_the_call_is_repeated() {
 #[tokio::test]
 async fn credentials_that_stay_expired_are_denied() {
     let far = Canned::new([expired()]);
-    let Err(Miss::NoEffect(error)) = client(with_key(), far).call("PutRecords", Bytes::new()).await else {
+    let Err(RequestError::NoEffect(error)) = client(with_key(), far).call("PutRecords", Bytes::new()).await
+    else {
         panic!("denied")
     };
     assert_eq!(error.kind(), ErrorKind::Denied);

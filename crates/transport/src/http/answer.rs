@@ -25,27 +25,27 @@ pub fn without(key: &Secret, mut answer: Response<Bytes>) -> Response<Bytes> {
 
 /// A request that did not succeed.
 #[derive(Debug)]
-pub enum Miss {
+pub enum RequestError {
     /// None of the items took effect.
     NoEffect(Error),
     /// Some of the items, or all, may have taken effect.
     Unknown(Reason),
 }
 
-impl Miss {
+impl RequestError {
     /// Returns the result of the delivery: an error, or `items` unknown outcomes.
     pub fn into_receipt(self, items: usize) -> Result<Receipt> {
         match self {
-            Miss::NoEffect(error) => Err(error),
-            Miss::Unknown(reason) => Ok(Receipt::unknown(items, &reason)),
+            RequestError::NoEffect(error) => Err(error),
+            RequestError::Unknown(reason) => Ok(Receipt::unknown(items, &reason)),
         }
     }
 
     /// Returns the error, if an effect does not matter: reading, checking.
     pub fn into_error(self) -> Error {
         match self {
-            Miss::NoEffect(error) => error,
-            Miss::Unknown(reason) => Error::new(ErrorKind::Unavailable, reason.message),
+            RequestError::NoEffect(error) => error,
+            RequestError::Unknown(reason) => Error::new(ErrorKind::Unavailable, reason.message),
         }
     }
 }
@@ -56,7 +56,7 @@ impl Miss {
 /// acceptable again, where the vendor said so. 503 is taken at its word: the
 /// service did not process the request. 500, 502, 504 and 408 say nothing about
 /// the effect.
-pub fn miss(vendor: &str, answer: &Response<Bytes>, until: Option<Timestamp>) -> Miss {
+pub fn request_error(vendor: &str, answer: &Response<Bytes>, until: Option<Timestamp>) -> RequestError {
     let status = answer.status();
     let kind = match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ErrorKind::Denied,
@@ -64,30 +64,30 @@ pub fn miss(vendor: &str, answer: &Response<Bytes>, until: Option<Timestamp>) ->
         StatusCode::PAYLOAD_TOO_LARGE => ErrorKind::TooLarge,
         StatusCode::TOO_MANY_REQUESTS => ErrorKind::Throttled(until),
         StatusCode::SERVICE_UNAVAILABLE => ErrorKind::Unavailable,
-        StatusCode::REQUEST_TIMEOUT => return Miss::Unknown(unknown(vendor, answer)),
-        status if status.is_server_error() => return Miss::Unknown(unknown(vendor, answer)),
+        StatusCode::REQUEST_TIMEOUT => return RequestError::Unknown(unknown(vendor, answer)),
+        status if status.is_server_error() => return RequestError::Unknown(unknown(vendor, answer)),
         status if status.is_client_error() => ErrorKind::Refused,
         _ => ErrorKind::Unexpected,
     };
-    Miss::NoEffect(Error::new(kind, sentence(vendor, answer)))
+    RequestError::NoEffect(Error::new(kind, sentence(vendor, answer)))
 }
 
 /// Converts a success with an unreadable body: its effect is unknown.
-pub fn unreadable(vendor: &str, answer: &Response<Bytes>) -> Miss {
-    Miss::Unknown(Reason::new(
+pub fn unreadable(vendor: &str, answer: &Response<Bytes>) -> RequestError {
+    RequestError::Unknown(Reason::new(
         "answer_unreadable",
         format!("{vendor} answered {} with a body that is not the documented one", answer.status().as_u16()),
     ))
 }
 
 /// Converts the lack of a response.
-pub fn lost(vendor: &str, failure: &HttpFailure) -> Miss {
+pub fn lost(vendor: &str, failure: &HttpFailure) -> RequestError {
     match failure {
-        HttpFailure::NotSent(why) => Miss::NoEffect(
+        HttpFailure::NotSent(why) => RequestError::NoEffect(
             Error::new(ErrorKind::Unavailable, format!("{vendor} cannot be reached: {why}"))
                 .hint("check the address, the network and the proxy; it is retried automatically"),
         ),
-        HttpFailure::AnswerLost(why) => Miss::Unknown(Reason::new(
+        HttpFailure::AnswerLost(why) => RequestError::Unknown(Reason::new(
             "answer_lost",
             format!("the request was sent to {vendor} and its answer did not come: {why}"),
         )),
@@ -153,9 +153,9 @@ mod tests {
     }
 
     fn kind(status: u16) -> Option<ErrorKind> {
-        match miss("Vendor", &answer(status, ""), None) {
-            Miss::NoEffect(error) => Some(error.kind()),
-            Miss::Unknown(_) => None,
+        match request_error("Vendor", &answer(status, ""), None) {
+            RequestError::NoEffect(error) => Some(error.kind()),
+            RequestError::Unknown(_) => None,
         }
     }
 
@@ -184,8 +184,9 @@ mod tests {
         for status in [408, 500, 502, 504] {
             assert_eq!(kind(status), None, "{status}");
         }
-        let receipt =
-            miss("Vendor", &answer(502, "<html>Bad gateway</html>"), None).into_receipt(2).expect("receipt");
+        let receipt = request_error("Vendor", &answer(502, "<html>Bad gateway</html>"), None)
+            .into_receipt(2)
+            .expect("receipt");
         assert_eq!(receipt.outcomes.len(), 2);
     }
 
@@ -200,7 +201,7 @@ mod tests {
 
     #[test]
     fn only_what_never_left_is_without_effect() {
-        assert!(matches!(lost("Vendor", &HttpFailure::NotSent("dns".into())), Miss::NoEffect(_)));
-        assert!(matches!(lost("Vendor", &HttpFailure::AnswerLost("reset".into())), Miss::Unknown(_)));
+        assert!(matches!(lost("Vendor", &HttpFailure::NotSent("dns".into())), RequestError::NoEffect(_)));
+        assert!(matches!(lost("Vendor", &HttpFailure::AnswerLost("reset".into())), RequestError::Unknown(_)));
     }
 }

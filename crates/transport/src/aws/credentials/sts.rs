@@ -9,7 +9,7 @@ use super::metadata::read_token;
 use super::{Credentials, CredentialsChain, Role};
 use crate::aws::errors::{self, element};
 use crate::aws::sign::sign;
-use crate::http::answer::{self, Miss};
+use crate::http::answer::{self, RequestError};
 
 /// The default name of a session.
 pub(crate) const SESSION: &str = "tidegate";
@@ -70,14 +70,14 @@ impl CredentialsChain {
         if !answer.status().is_success() {
             let answer = answer::without(secret, answer);
             let missing = "correct `role_arn`: the role is not there";
-            return Err(match errors::miss(TITLE, &answer, missing, denied) {
-                Miss::NoEffect(error) if error.kind() == ErrorKind::Refused => {
+            return Err(match errors::request_error(TITLE, &answer, missing, denied) {
+                RequestError::NoEffect(error) if error.kind() == ErrorKind::Refused => {
                     // No row is to blame for a role.
                     Error::new(ErrorKind::Settings, error.message())
                         .hint("correct `role_arn` and its settings")
                 }
-                Miss::NoEffect(error) => error,
-                Miss::Unknown(Reason { message, .. }) => Error::new(ErrorKind::Unavailable, message),
+                RequestError::NoEffect(error) => error,
+                RequestError::Unknown(Reason { message, .. }) => Error::new(ErrorKind::Unavailable, message),
             });
         }
         read_credentials(&answer)
