@@ -17,7 +17,7 @@ pub(crate) struct Connection {
     pub(crate) settings: KafkaSettings,
     pub(crate) client: Client,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) rehearsal: bool,
+    pub(crate) dry_run: bool,
     http: Arc<dyn Http>,
     project: PathBuf,
 }
@@ -32,7 +32,7 @@ impl Connection {
             client: Client::new(&settings, tools)?,
             settings,
             clock: Arc::clone(&tools.clock),
-            rehearsal: tools.rehearsal,
+            dry_run: tools.dry_run,
             http: Arc::clone(&tools.http),
             project: tools.project.clone(),
         })

@@ -31,7 +31,7 @@ pub(crate) struct KafkaTarget {
 pub(crate) struct KafkaSink {
     producer: Producer,
     topic: String,
-    rehearsal: bool,
+    dry_run: bool,
     /// Whether the topic was found.
     found: AtomicBool,
 }
@@ -46,8 +46,8 @@ impl KafkaSink {
         let written: KafkaTarget = target.settings.parse()?;
         let topic = written.topic.unwrap_or_else(|| format!("{}_events", target.stream));
         check_topic("topic", &topic)?;
-        let rehearsal = tools.rehearsal;
-        Ok(KafkaSink { producer: Producer::new(cluster), topic, rehearsal, found: AtomicBool::new(false) })
+        let dry_run = tools.dry_run;
+        Ok(KafkaSink { producer: Producer::new(cluster), topic, dry_run, found: AtomicBool::new(false) })
     }
 
     /// Looks the topic up before anything is sent to it: an error here leaves no doubt
@@ -153,7 +153,7 @@ impl Destination<LoggedEvent> for KafkaSink {
             self.find().await?;
             self.found.store(true, Ordering::Relaxed);
         }
-        if self.rehearsal {
+        if self.dry_run {
             return Ok(Receipt::delivered(items.len()));
         }
         let records = items.iter().map(|item| Outgoing {

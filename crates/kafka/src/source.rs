@@ -49,8 +49,8 @@ impl KafkaSource {
                 let start_offsets = StartOffsets { committed: true, start: selection.start.clone() };
                 let known = Progress::of(checkpoint.as_ref())?;
                 // A dry run neither joins the group nor commits.
-                let rehearsal = self.connection.rehearsal;
-                (start_offsets, known, *follow && !rehearsal, !rehearsal)
+                let dry_run = self.connection.dry_run;
+                (start_offsets, known, *follow && !dry_run, !dry_run)
             }
             Reach::Cursor { .. } => {
                 return Err(Error::settings("topics have no cursor column")

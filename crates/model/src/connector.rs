@@ -21,7 +21,7 @@ pub type OpenSink = fn(&Settings, &SinkTarget, &Tools) -> Result<Arc<Sink>, Erro
 /// Opens an ingest from the settings of its connection.
 pub type OpenIngest = fn(&Settings, &Tools) -> Result<Arc<dyn Ingest>, Error>;
 /// Answers as the platform does when it accepts everything.
-pub type Rehearse = fn(&http::Request<bytes::Bytes>) -> http::Response<bytes::Bytes>;
+pub type DryRunResponse = fn(&http::Request<bytes::Bytes>) -> http::Response<bytes::Bytes>;
 /// Writes the steps of an administrator for a connection of this name, with
 /// these settings and this selection.
 pub type Setup = fn(&ConnectionId, &Settings, Option<&Settings>) -> Result<String, Error>;
@@ -38,7 +38,7 @@ pub struct Tools {
     /// Where embedded parts keep their state.
     pub data: PathBuf,
     /// Whether this is a dry run: nothing outside may change.
-    pub rehearsal: bool,
+    pub dry_run: bool,
 }
 
 /// How to open a system that rows are read from. Opening does no I/O.
@@ -66,7 +66,7 @@ pub struct PlatformRole {
     /// Opens it for one kind of object: connection settings, target settings.
     pub open: OpenPlatform,
     /// What the platform answers when it accepts everything: the basis of a dry run.
-    pub rehearse: Rehearse,
+    pub dry_run_response: DryRunResponse,
 }
 
 /// What one export writes, and where.

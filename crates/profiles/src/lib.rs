@@ -39,8 +39,8 @@ pub const CONNECTOR: Connector = Connector {
         ],
         target: schema_of::<settings::Target>,
         open: platform::open,
-        // It speaks no HTTP: in a rehearsal it works in memory.
-        rehearse: |_| http::Response::default(),
+        // It speaks no HTTP: in a dry run it works in memory.
+        dry_run_response: |_| http::Response::default(),
     }),
     sink: None,
     ingest: None,

@@ -32,8 +32,8 @@ pub(crate) fn open(
     Ok(Arc::new(ProfilesPlatform {
         kind,
         store: Arc::new(Store {
-            // A rehearsal changes nothing outside.
-            file: (!tools.rehearsal).then_some(file),
+            // A dry run changes nothing outside.
+            file: (!tools.dry_run).then_some(file),
             catalog: target.catalog.unwrap_or_default(),
             clock: Arc::clone(&tools.clock),
             opened: Mutex::new(None),

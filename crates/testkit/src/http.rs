@@ -56,5 +56,5 @@ impl Http for Canned {
 /// A context with this far side.
 pub fn tools(http: Arc<dyn Http>, clock: &ManualClock) -> Tools {
     let clock = Arc::new(clock.clone());
-    Tools { http, clock, project: PathBuf::new(), data: PathBuf::new(), rehearsal: false }
+    Tools { http, clock, project: PathBuf::new(), data: PathBuf::new(), dry_run: false }
 }

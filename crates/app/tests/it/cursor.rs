@@ -68,7 +68,7 @@ const COUNTING: Connector = Connector {
         objects: &[ObjectKind::Event],
         target: || schemars::Schema::default(),
         open: |_: &Settings, _, _: &Settings, _: &Tools| Ok(Arc::new(Counting)),
-        rehearse: |_| http::Response::new(bytes::Bytes::new()),
+        dry_run_response: |_| http::Response::new(bytes::Bytes::new()),
     }),
     sink: None,
     ingest: None,

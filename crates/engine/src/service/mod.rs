@@ -3,13 +3,13 @@
 
 mod check;
 mod cursor;
+mod dry_run;
 mod events;
 pub(crate) mod export;
 mod open;
 mod plan;
 mod preview;
 pub(crate) mod receive;
-mod rehearsal;
 pub(crate) mod runs;
 
 use std::collections::HashMap;
@@ -24,11 +24,11 @@ use tidegate_model::{
 use tokio::sync::watch;
 
 pub use check::{Report, Subject};
+pub use dry_run::DryRun;
 pub use events::KindCount;
 pub use plan::{Plan, PlannedRequest, Refusal};
 pub use preview::Preview;
 pub use receive::Inlet;
-pub use rehearsal::Rehearsal;
 pub use runs::{Retried, SyncStatus, Which};
 
 use crate::pipeline::{Lanes, Parts, wait};

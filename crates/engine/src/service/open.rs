@@ -51,13 +51,13 @@ impl Engine {
         Ok(RowSource::split(&self.resolved(&sync.source.selection).await?))
     }
 
-    pub(crate) fn tools(&self, http: Arc<dyn Http>, rehearsal: bool) -> Tools {
+    pub(crate) fn tools(&self, http: Arc<dyn Http>, dry_run: bool) -> Tools {
         Tools {
             http,
             clock: self.config.clock.clone(),
             project: self.config.folder.clone(),
             data: self.config.data.clone(),
-            rehearsal,
+            dry_run,
         }
     }
 
@@ -92,28 +92,28 @@ impl Engine {
     }
 
     /// Opens a connection as a source; a dry run leaves no trace there.
-    pub(crate) async fn source(&self, id: &ConnectionId, rehearsal: bool) -> Result<Arc<dyn Source>, Error> {
+    pub(crate) async fn source(&self, id: &ConnectionId, dry_run: bool) -> Result<Arc<dyn Source>, Error> {
         let (connector, settings) = self.connection(id).await?;
         let role = connector.source.ok_or_else(|| {
             Error::settings(format!("rows cannot be read from `{id}` ({})", connector.title))
         })?;
-        (role.open)(&settings, &self.tools(self.http(connector, &settings)?, rehearsal))
+        (role.open)(&settings, &self.tools(self.http(connector, &settings)?, dry_run))
             .map_err(|error| error.context(format!("connection `{id}`")))
     }
 
     /// Opens a connection as the platform of a sync; with `http` in place of
-    /// the network for a rehearsal.
+    /// the network for a dry run.
     pub(crate) async fn platform(
         &self,
         sync: &ImportSpec,
-        rehearsal: Option<Arc<dyn Http>>,
+        dry_run: Option<Arc<dyn Http>>,
     ) -> Result<Arc<dyn Platform>, Error> {
         let id = &sync.destination.connection;
         let (connector, settings) = self.connection(id).await?;
         let role = connector
             .platform
             .ok_or_else(|| Error::settings(format!("`{id}` ({}) takes no records", connector.title)))?;
-        let tools = match rehearsal {
+        let tools = match dry_run {
             Some(http) => self.tools(http, true),
             None => self.tools(self.http(connector, &settings)?, false),
         };
@@ -123,14 +123,10 @@ impl Engine {
     }
 
     /// Opens both ends of a sync and compiles its mapping.
-    pub(crate) async fn import(
-        &self,
-        id: &SyncId,
-        rehearsal: Option<Arc<dyn Http>>,
-    ) -> Result<Import, Error> {
+    pub(crate) async fn import(&self, id: &SyncId, dry_run: Option<Arc<dyn Http>>) -> Result<Import, Error> {
         let sync = self.import_spec(id)?;
-        let source = self.source(&sync.source.connection, rehearsal.is_some()).await?;
-        let platform = self.platform(sync, rehearsal).await?;
+        let source = self.source(&sync.source.connection, dry_run.is_some()).await?;
+        let platform = self.platform(sync, dry_run).await?;
         let (selection, time_zone) = self.selection(sync).await?;
         let dataset =
             source.describe(&selection).await.map_err(|error| error.context(format!("sync `{id}`")))?;

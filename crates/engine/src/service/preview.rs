@@ -4,7 +4,7 @@ use futures_util::StreamExt;
 use tidegate_model::{Error, Reach, Reason, Record, Row, SyncId};
 
 use super::Engine;
-use super::rehearsal::Recorder;
+use super::dry_run::Recorder;
 
 /// One row and its record.
 #[derive(Clone, Debug)]

@@ -28,7 +28,7 @@ fn broker() -> String {
     std::env::var("TIDEGATE_TEST_KAFKA").expect("scripts/test sets it")
 }
 
-fn tools(clock: Arc<dyn Clock>, rehearsal: bool) -> Tools {
+fn tools(clock: Arc<dyn Clock>, dry_run: bool) -> Tools {
     struct NoHttp;
     #[async_trait]
     impl Http for NoHttp {
@@ -39,7 +39,7 @@ fn tools(clock: Arc<dyn Clock>, rehearsal: bool) -> Tools {
             panic!("Kafka is not spoken to by HTTP")
         }
     }
-    Tools { http: Arc::new(NoHttp), clock, project: ".".into(), data: ".".into(), rehearsal }
+    Tools { http: Arc::new(NoHttp), clock, project: ".".into(), data: ".".into(), dry_run }
 }
 
 /// Any name that no other test has.

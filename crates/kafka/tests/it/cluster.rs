@@ -126,13 +126,13 @@ pub fn source(settings: &Value) -> Arc<dyn Source> {
     try_source(settings, false).expect("settings that work")
 }
 
-/// Opens the source for a rehearsal.
-pub fn rehearsal(settings: &Value) -> Arc<dyn Source> {
+/// Opens the source for a dry run.
+pub fn dry_run(settings: &Value) -> Arc<dyn Source> {
     try_source(settings, true).expect("settings that work")
 }
 
-pub fn try_source(settings: &Value, rehearsal: bool) -> Result<Arc<dyn Source>, Error> {
-    let tools = Tools { rehearsal, ..conforms::tools(Path::new("/nonexistent")) };
+pub fn try_source(settings: &Value, dry_run: bool) -> Result<Arc<dyn Source>, Error> {
+    let tools = Tools { dry_run, ..conforms::tools(Path::new("/nonexistent")) };
     (CONNECTOR.source.expect("a source").open)(&settings_of(settings), &tools)
 }
 

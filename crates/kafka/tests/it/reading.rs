@@ -3,7 +3,7 @@
 use serde_json::json;
 use tidegate_model::{Reach, Value};
 
-use crate::cluster::{Reader, Topic, number, rehearsal, settings_of, source, unique};
+use crate::cluster::{Reader, Topic, dry_run, number, settings_of, source, unique};
 
 #[tokio::test]
 async fn a_read_ends_with_every_message_of_every_partition() {
@@ -129,11 +129,11 @@ async fn tombstones_are_rows_or_the_only_rows_or_none() {
 }
 
 #[tokio::test]
-async fn a_rehearsal_reads_the_same_and_moves_nothing() {
+async fn a_dry_run_reads_the_same_and_moves_nothing() {
     let topic = Topic::new(2).await;
     topic.write_numbers(0..20).await;
     let group = unique("group");
-    let source = rehearsal(&topic.settings());
+    let source = dry_run(&topic.settings());
     for follow in [false, true] {
         let reader = Reader::open(&source, &topic.selection(&group, &json!({})), follow).await;
         assert_eq!(reader.read_and_commit_all().await, (0..20).collect::<Vec<_>>());

@@ -32,7 +32,7 @@ pub fn tools(project: &Path) -> Tools {
         clock: Arc::new(ManualClock::default()),
         project: project.to_owned(),
         data: project.join(".tidegate"),
-        rehearsal: false,
+        dry_run: false,
     }
 }
 

@@ -33,7 +33,7 @@ pub const CONNECTOR: Connector = Connector {
         ],
         target: schema_of::<settings::Target>,
         open: platform::open,
-        rehearse: platform::rehearse,
+        dry_run_response: platform::dry_run_response,
     }),
     sink: None,
     ingest: None,

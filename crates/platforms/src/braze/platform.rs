@@ -237,7 +237,7 @@ fn prove(
 }
 
 /// What Braze answers when it takes everything.
-pub(super) fn rehearse(request: &http::Request<bytes::Bytes>) -> http::Response<bytes::Bytes> {
+pub(super) fn dry_run_response(request: &http::Request<bytes::Bytes>) -> http::Response<bytes::Bytes> {
     let path = request.uri().path();
     let (status, body) = if path.starts_with("/catalogs") {
         (202, r#"{"message":"success"}"#)

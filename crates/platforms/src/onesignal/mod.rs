@@ -46,7 +46,7 @@ pub const CONNECTOR: Connector = Connector {
         objects: &[ObjectKind::User, ObjectKind::Event, ObjectKind::Purchase, ObjectKind::Deletion],
         target: schema_of::<Target>,
         open: platform::open,
-        rehearse: platform::rehearse,
+        dry_run_response: platform::dry_run_response,
     }),
     sink: None,
     ingest: Some(IngestRole { paths: &[], layout: Layout::Messages, open: ingest::open }),

@@ -66,7 +66,7 @@ pub(super) fn open(
 }
 
 /// What OneSignal answers when it takes everything.
-pub(super) fn rehearse(request: &Request<Bytes>) -> Response<Bytes> {
+pub(super) fn dry_run_response(request: &Request<Bytes>) -> Response<Bytes> {
     let status = if *request.method() == Method::GET { StatusCode::OK } else { StatusCode::ACCEPTED };
     let mut response = Response::new(Bytes::from_static(b"{}"));
     *response.status_mut() = status;

@@ -36,14 +36,14 @@ pub(super) fn open(settings: &Settings, target: &SinkTarget, tools: &Tools) -> R
         denied: setup::grant(&settings, &target.delivery_stream).denied(),
     };
     let client = AwsClient::open(&settings, &SERVICE, hints, tools)?;
-    Ok(Arc::new(Firehose { client, target, writer, rehearsal: tools.rehearsal }))
+    Ok(Arc::new(Firehose { client, target, writer, dry_run: tools.dry_run }))
 }
 
 struct Firehose {
     client: AwsClient,
     target: Target,
     writer: Writer,
-    rehearsal: bool,
+    dry_run: bool,
 }
 
 #[async_trait]
@@ -86,7 +86,7 @@ impl Destination<LoggedEvent> for Firehose {
 
     /// Records that Firehose did not take are `Deferred`, and only these.
     async fn deliver(&self, events: &[LoggedEvent]) -> Result<Receipt> {
-        if events.is_empty() || self.rehearsal {
+        if events.is_empty() || self.dry_run {
             return Ok(Receipt::delivered(events.len()));
         }
         let body = encode::put_record_batch(&self.target, &self.writer, events);

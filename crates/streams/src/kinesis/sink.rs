@@ -35,14 +35,14 @@ pub(super) fn open(settings: &Settings, target: &SinkTarget, tools: &Tools) -> R
         denied: setup::grant(&settings, &target).denied(),
     };
     let client = AwsClient::open(&settings, &SERVICE, hints, tools)?;
-    Ok(Arc::new(Kinesis { client, target, writer, rehearsal: tools.rehearsal }))
+    Ok(Arc::new(Kinesis { client, target, writer, dry_run: tools.dry_run }))
 }
 
 struct Kinesis {
     client: AwsClient,
     target: Target,
     writer: Writer,
-    rehearsal: bool,
+    dry_run: bool,
 }
 
 #[async_trait]
@@ -85,7 +85,7 @@ impl Destination<LoggedEvent> for Kinesis {
 
     /// Records that Kinesis did not take are `Deferred`, and only these.
     async fn deliver(&self, events: &[LoggedEvent]) -> Result<Receipt> {
-        if events.is_empty() || self.rehearsal {
+        if events.is_empty() || self.dry_run {
             return Ok(Receipt::delivered(events.len()));
         }
         match self.target.order {
@@ -162,8 +162,8 @@ impl Kinesis {
         Ok(())
     }
 
-    /// Whether we may write: a rehearsal of a request without records, so that
-    /// even a service that does not know rehearsals writes nothing.
+    /// Whether we may write: a dry run of a request without records, so that
+    /// even a service that does not know dry runs writes nothing.
     async fn check_writing(&self, checks: &mut Checks) -> Result<()> {
         let (member, stream) = self.target.addressed();
         let body = json!({ member: stream, "Records": [], "DryRun": true }).to_string();

@@ -164,7 +164,7 @@ pub fn tools(folder: &Path) -> Tools {
         clock: Arc::new(ManualClock::default()),
         project: folder.to_owned(),
         data: folder.to_owned(),
-        rehearsal: false,
+        dry_run: false,
     }
 }
 
@@ -188,7 +188,7 @@ macro_rules! connectors_conform {
             platform::every_record_has_its_outcome
             platform::a_full_request_is_one_request_inside_its_limits
             platform::only_the_bad_record_is_rejected
-            platform::a_rehearsal_takes_everything
+            platform::a_dry_run_takes_everything
             platform::a_check_passes_where_deliveries_do
             faults::an_error_says_its_kind_and_has_no_effect
             faults::a_lost_answer_leaves_every_record_in_doubt

@@ -1,4 +1,4 @@
-//! Deliveries: outcomes, limits, rehearsals, checks.
+//! Deliveries: outcomes, limits, dry runs, checks.
 
 use tidegate_model::Outcome;
 
@@ -104,16 +104,16 @@ pub async fn only_the_bad_record_is_rejected(suite: &Suite) {
 }
 
 /// The same code against answers that take everything; nothing changes.
-pub async fn a_rehearsal_takes_everything(suite: &Suite) {
+pub async fn a_dry_run_takes_everything(suite: &Suite) {
     for world in suite.worlds().await {
         let before = world.state().await;
         let records = world.records(20);
 
-        let receipt = world.rehearsal().deliver(&records).await;
+        let receipt = world.dry_run().deliver(&records).await;
 
         let receipt = receipt.unwrap_or_else(|error| panic!("{world}: {error:?}"));
         assert_eq!(receipt.outcomes, vec![Outcome::Delivered; records.len()], "{world}");
-        world.assert_still(&before, "a rehearsal had an effect").await;
+        world.assert_still(&before, "a dry run had an effect").await;
     }
 }
 

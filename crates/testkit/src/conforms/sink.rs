@@ -101,18 +101,18 @@ impl World {
         (self.connector.sink.expect("a sink").open)(&settings_of(settings), &target, tools)
     }
 
-    fn tools(&self, rehearsal: bool) -> Tools {
+    fn tools(&self, dry_run: bool) -> Tools {
         Tools {
             http: self.place.http.clone().unwrap_or_else(|| Arc::new(NoHttp)),
             clock: Arc::new(ManualClock::default()),
             project: self.place.folder.clone(),
             data: self.place.folder.clone(),
-            rehearsal,
+            dry_run,
         }
     }
 
-    fn open(&self, rehearsal: bool) -> Arc<Sink> {
-        self.open_with(&self.place.settings, &self.place.target, &self.tools(rehearsal))
+    fn open(&self, dry_run: bool) -> Arc<Sink> {
+        self.open_with(&self.place.settings, &self.place.target, &self.tools(dry_run))
             .unwrap_or_else(|error| panic!("{}: {error:?}", self.connector.kind))
     }
 
@@ -346,14 +346,14 @@ pub async fn a_repetition_loses_nothing(suite: &SinkSuite) {
 }
 
 /// It says what would be delivered, and nothing changes.
-pub async fn a_rehearsal_changes_nothing(suite: &SinkSuite) {
+pub async fn a_dry_run_changes_nothing(suite: &SinkSuite) {
     for world in suite.worlds().await {
         let (kind, sink, events) = (world.connector.kind, world.open(true), events(5));
 
         let receipt = sink.deliver(&events).await.unwrap_or_else(|error| panic!("{kind}: {error:?}"));
 
         assert_eq!(receipt.outcomes, vec![Outcome::Delivered; events.len()], "{kind}");
-        assert!(world.there().await.is_empty(), "{kind}: a rehearsal wrote something");
+        assert!(world.there().await.is_empty(), "{kind}: a dry run wrote something");
     }
 }
 
@@ -422,7 +422,7 @@ macro_rules! sinks_conform {
             a_full_request_is_taken
             what_is_too_large_is_not_admitted
             a_repetition_loses_nothing
-            a_rehearsal_changes_nothing
+            a_dry_run_changes_nothing
             a_check_passes_where_deliveries_do
             what_is_wrong_is_said_without_secrets
         }

@@ -41,13 +41,13 @@ impl Http for Recorder {
     }
 }
 
-/// Answers as the connector's own rehearsal does.
-struct Rehearsal(PlatformRole);
+/// Answers as the connector's own dry run does.
+struct DryRun(PlatformRole);
 
 #[async_trait]
-impl Http for Rehearsal {
+impl Http for DryRun {
     async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpFailure> {
-        Ok((self.0.rehearse)(&request))
+        Ok((self.0.dry_run_response)(&request))
     }
 }
 
@@ -134,13 +134,13 @@ impl World {
         self.connector.platform.expect("a world is a platform's")
     }
 
-    fn open(&self, kind: ObjectKind, http: Arc<dyn Http>, rehearsal: bool) -> Arc<dyn Platform> {
+    fn open(&self, kind: ObjectKind, http: Arc<dyn Http>, dry_run: bool) -> Arc<dyn Platform> {
         let tools = Tools {
             http,
             clock: Arc::new(self.clock.clone()),
             project: self.folder().to_owned(),
             data: self.folder().to_owned(),
-            rehearsal,
+            dry_run,
         };
         let target = settings_of(&(self.example.target)(kind));
         (self.role().open)(&settings_of(&self.settings), kind, &target, &tools)
@@ -157,9 +157,9 @@ impl World {
         self.open(self.kind, http, false)
     }
 
-    /// The platform in a rehearsal.
-    pub fn rehearsal(&self) -> Arc<dyn Platform> {
-        self.open(self.kind, Arc::new(Rehearsal(self.role())), true)
+    /// The platform in a dry run.
+    pub fn dry_run(&self) -> Arc<dyn Platform> {
+        self.open(self.kind, Arc::new(DryRun(self.role())), true)
     }
 
     /// The folder of the project and of embedded parts.

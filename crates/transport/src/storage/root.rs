@@ -37,7 +37,7 @@ impl StorageRoot {
     /// # Errors
     /// [`ErrorKind::Settings`] for a location that is not valid.
     pub fn open(settings: &LakeSettings, tools: &Tools) -> Result<StorageRoot, Error> {
-        if tools.rehearsal {
+        if tools.dry_run {
             let url = Url::parse("memory:///").map_err(|cause| Error::internal("no URL").caused_by(cause))?;
             return Ok(StorageRoot { store: Arc::new(InMemory::new()), url });
         }
@@ -278,7 +278,7 @@ mod tests {
             clock: Arc::new(ManualClock::default()),
             project: folder.path().to_owned(),
             data: folder.path().to_owned(),
-            rehearsal: false,
+            dry_run: false,
         };
         StorageRoot::open(&LakeSettings { path: path.into(), ..LakeSettings::default() }, &tools)
     }

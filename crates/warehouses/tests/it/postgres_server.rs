@@ -118,7 +118,7 @@ pub fn tools() -> Tools {
         clock: Arc::new(SystemClock),
         project: here.clone(),
         data: here,
-        rehearsal: false,
+        dry_run: false,
     }
 }
 

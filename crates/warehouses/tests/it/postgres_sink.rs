@@ -286,10 +286,10 @@ async fn a_refusal_while_writing_names_the_grant() {
 }
 
 #[tokio::test]
-async fn a_rehearsal_does_all_of_it_and_changes_nothing() {
+async fn a_dry_run_does_all_of_it_and_changes_nothing() {
     let database = Database::new().await;
-    let rehearsal = Tools { rehearsal: true, ..tools() };
-    let sink = open(&database, json!({}), Layout::Messages, &json!({}), &rehearsal).expect("settings");
+    let dry_run = Tools { dry_run: true, ..tools() };
+    let sink = open(&database, json!({}), Layout::Messages, &json!({}), &dry_run).expect("settings");
     deliver(&sink, &events(0..10)).await;
     assert_eq!(database.text("select to_regnamespace('shop_events') is null").await, "true");
 }

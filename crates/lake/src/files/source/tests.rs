@@ -33,7 +33,7 @@ fn source(folder: &Path) -> FilesSource {
         clock: Arc::new(SystemClock),
         project: folder.to_owned(),
         data: folder.to_owned(),
-        rehearsal: false,
+        dry_run: false,
     };
     FilesSource::open(&Settings::default(), &tools).expect("settings that work")
 }

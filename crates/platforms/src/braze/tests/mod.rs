@@ -73,7 +73,7 @@ fn settings(value: Value) -> Settings {
 }
 
 fn tools(http: Arc<dyn Http>) -> Tools {
-    Tools { http, clock: Arc::new(Stopped), project: ".".into(), data: ".".into(), rehearsal: false }
+    Tools { http, clock: Arc::new(Stopped), project: ".".into(), data: ".".into(), dry_run: false }
 }
 
 fn open(http: Arc<dyn Http>, kind: ObjectKind, target: Value) -> Arc<dyn Platform> {

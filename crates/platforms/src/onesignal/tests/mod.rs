@@ -82,7 +82,7 @@ fn connection() -> Settings {
 }
 
 fn tools(http: Arc<dyn Http>) -> Tools {
-    Tools { http, clock: Arc::new(Noon), project: PathBuf::new(), data: PathBuf::new(), rehearsal: false }
+    Tools { http, clock: Arc::new(Noon), project: PathBuf::new(), data: PathBuf::new(), dry_run: false }
 }
 
 fn open_with(

@@ -26,7 +26,7 @@ fn sink(kind: &str, connection: &Value, target: &Value) -> Arc<Sink> {
         clock: Arc::new(SystemClock),
         project: std::env::temp_dir(),
         data: std::env::temp_dir(),
-        rehearsal: false,
+        dry_run: false,
     };
     let target = SinkTarget {
         sync: SyncId::new("export"),

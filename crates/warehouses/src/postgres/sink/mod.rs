@@ -41,7 +41,7 @@ pub struct PostgresSink {
     access: Access,
     table: EventTable,
     clock: Arc<dyn Clock>,
-    rehearsal: bool,
+    dry_run: bool,
     /// Connections that wait for the next delivery.
     idle: Mutex<Vec<Session>>,
 }
@@ -58,7 +58,7 @@ impl PostgresSink {
             access: Access::new(settings, tools),
             table,
             clock: Arc::clone(&tools.clock),
-            rehearsal: tools.rehearsal,
+            dry_run: tools.dry_run,
             idle: Mutex::default(),
         })
     }
@@ -111,8 +111,8 @@ impl PostgresSink {
 
     /// Ends the transaction: whether it took effect, or nobody knows.
     async fn commit(&self, session: &Session) -> Result<Ending, Failure> {
-        // A rehearsal does all of it and changes nothing.
-        let ending = if self.rehearsal { "ROLLBACK" } else { "COMMIT" };
+        // A dry run does all of it and changes nothing.
+        let ending = if self.dry_run { "ROLLBACK" } else { "COMMIT" };
         match session.client.batch_execute(ending).await {
             Ok(()) => Ok(Ending::Done),
             Err(error) if errors::leaves_doubt(&error) => Ok(Ending::Doubtful),

@@ -40,7 +40,7 @@ impl Recorder {
         let role = connector
             .platform
             .ok_or_else(|| Error::settings(format!("`{to}` ({}) takes no records", connector.title)))?;
-        Ok(Arc::new(Recorder { answer: role.rehearse, keep, seen: Mutex::default() }))
+        Ok(Arc::new(Recorder { answer: role.dry_run_response, keep, seen: Mutex::default() }))
     }
 
     pub(crate) fn take(&self) -> Seen {
@@ -80,16 +80,16 @@ fn shape(path: &str) -> String {
 }
 
 /// A store whose past is real and whose future is forgotten.
-pub struct Rehearsal {
+pub struct DryRun {
     real: Arc<dyn Store>,
     run: Mutex<Option<Run>>,
     refusals: Mutex<BTreeMap<String, Refusal>>,
 }
 
-impl Rehearsal {
+impl DryRun {
     /// Over a real past.
-    pub fn over(real: Arc<dyn Store>) -> Rehearsal {
-        Rehearsal { real, run: Mutex::default(), refusals: Mutex::default() }
+    pub fn over(real: Arc<dyn Store>) -> DryRun {
+        DryRun { real, run: Mutex::default(), refusals: Mutex::default() }
     }
 
     /// Why rows were not acceptable, most frequent first.
@@ -102,7 +102,7 @@ impl Rehearsal {
 }
 
 #[async_trait]
-impl Store for Rehearsal {
+impl Store for DryRun {
     async fn claim(&self, sync: &SyncId) -> Result<Option<Claim>, Error> {
         self.real.claim(sync).await
     }
