@@ -8,7 +8,8 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tidegate_model::{
-    Checks, Destination, Error, Limits, LoggedEvent, Outcome, Reason, Receipt, Settings, SinkTarget, Tools,
+    Checks, ConnectorContext, Destination, Error, Limits, LoggedEvent, Outcome, Reason, Receipt, Settings,
+    SinkTarget,
 };
 
 use crate::cluster::{Cluster, check_topic};
@@ -41,12 +42,16 @@ impl KafkaSink {
     ///
     /// # Errors
     /// Settings that cannot work, or an invalid name of a topic.
-    pub(crate) fn open(settings: &Settings, target: &SinkTarget, tools: &Tools) -> Result<KafkaSink, Error> {
-        let cluster = Cluster::new(settings, &["WRITE", "DESCRIBE"], tools)?;
+    pub(crate) fn open(
+        settings: &Settings,
+        target: &SinkTarget,
+        context: &ConnectorContext,
+    ) -> Result<KafkaSink, Error> {
+        let cluster = Cluster::new(settings, &["WRITE", "DESCRIBE"], context)?;
         let written: KafkaTarget = target.settings.parse()?;
         let topic = written.topic.unwrap_or_else(|| format!("{}_events", target.stream));
         check_topic("topic", &topic)?;
-        let dry_run = tools.dry_run;
+        let dry_run = context.dry_run;
         Ok(KafkaSink { producer: Producer::new(cluster), topic, dry_run, found: AtomicBool::new(false) })
     }
 

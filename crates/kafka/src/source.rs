@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tidegate_model::{
-    Checkpoint, Checks, Dataset, Error, Feed, Lag, Reach, Row, Selection, Settings, Source, Tools,
+    Checkpoint, Checks, ConnectorContext, Dataset, Error, Feed, Lag, Reach, Row, Selection, Settings, Source,
 };
 
 use crate::access::Access;
@@ -33,9 +33,9 @@ impl KafkaSource {
     ///
     /// # Errors
     /// [`tidegate_model::ErrorKind::Settings`] for settings that cannot work.
-    pub(crate) fn open(settings: &Settings, tools: &Tools) -> Result<KafkaSource, Error> {
+    pub(crate) fn open(settings: &Settings, context: &ConnectorContext) -> Result<KafkaSource, Error> {
         let settings: KafkaSettings = settings.parse()?;
-        let connection = Connection::new(settings, tools)?;
+        let connection = Connection::new(settings, context)?;
         Ok(KafkaSource { connection: Arc::new(connection), session: Mutex::default() })
     }
 

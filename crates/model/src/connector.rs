@@ -13,13 +13,14 @@ use crate::{
 };
 
 /// Opens a source from the settings of its connection.
-pub type OpenSource = fn(&Settings, &Tools) -> Result<Arc<dyn Source>, Error>;
+pub type OpenSource = fn(&Settings, &ConnectorContext) -> Result<Arc<dyn Source>, Error>;
 /// Opens a platform for one kind of object: connection settings, target settings.
-pub type OpenPlatform = fn(&Settings, ObjectKind, &Settings, &Tools) -> Result<Arc<dyn Platform>, Error>;
+pub type OpenPlatform =
+    fn(&Settings, ObjectKind, &Settings, &ConnectorContext) -> Result<Arc<dyn Platform>, Error>;
 /// Opens a sink for one export: connection settings, what is exported.
-pub type OpenSink = fn(&Settings, &SinkTarget, &Tools) -> Result<Arc<Sink>, Error>;
+pub type OpenSink = fn(&Settings, &SinkTarget, &ConnectorContext) -> Result<Arc<Sink>, Error>;
 /// Opens an ingest from the settings of its connection.
-pub type OpenIngest = fn(&Settings, &Tools) -> Result<Arc<dyn Ingest>, Error>;
+pub type OpenIngest = fn(&Settings, &ConnectorContext) -> Result<Arc<dyn Ingest>, Error>;
 /// Answers as the platform does when it accepts everything.
 pub type DryRunResponse = fn(&http::Request<bytes::Bytes>) -> http::Response<bytes::Bytes>;
 /// Writes the steps of an administrator for a connection of this name, with
@@ -28,7 +29,7 @@ pub type Setup = fn(&ConnectionId, &Settings, Option<&Settings>) -> Result<Strin
 
 /// What every connector is given: HTTP, clock and folders.
 #[derive(Clone)]
-pub struct Tools {
+pub struct ConnectorContext {
     /// The way to speak HTTP.
     pub http: Arc<dyn Http>,
     /// The time.
@@ -109,12 +110,12 @@ pub struct SandboxRole {
     /// The first path segments that belong to this API, for example `users`.
     pub paths: &'static [&'static str],
     /// Opens it.
-    pub open: fn(&SandboxTools) -> Result<Arc<dyn Http>, Error>,
+    pub open: fn(&SandboxContext) -> Result<Arc<dyn Http>, Error>,
 }
 
 /// What a sandbox is made from.
 #[derive(Clone)]
-pub struct SandboxTools {
+pub struct SandboxContext {
     /// Where its users, events and catalogs are kept; in memory where absent.
     pub data: Option<PathBuf>,
     /// The time.

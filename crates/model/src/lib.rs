@@ -39,8 +39,8 @@ pub mod value;
 pub use checks::{Check, Checks};
 pub use clock::{Clock, SystemClock};
 pub use connector::{
-    Connector, Faults, IngestRole, PlatformRole, SandboxRole, SandboxTools, SinkRole, SinkTarget, SourceRole,
-    Tools,
+    Connector, ConnectorContext, Faults, IngestRole, PlatformRole, SandboxContext, SandboxRole, SinkRole,
+    SinkTarget, SourceRole,
 };
 pub use cursor::{Lookback, Position};
 pub use data_type::DataType;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::{Map, Value};
 use tidegate_model::{
-    Body, Checks, Clock, Destination, Error, Json, Limits, ObjectKind, ObjectSpec, Outcome, Platform, Reason,
-    Receipt, Record, Repeat, Result, Settings, Tools,
+    Body, Checks, Clock, ConnectorContext, Destination, Error, Json, Limits, ObjectKind, ObjectSpec, Outcome,
+    Platform, Reason, Receipt, Record, Repeat, Result, Settings,
 };
 
 use super::settings::{ProfilesSettings, Target};
@@ -19,7 +19,7 @@ pub(crate) fn open(
     settings: &Settings,
     kind: ObjectKind,
     target: &Settings,
-    tools: &Tools,
+    context: &ConnectorContext,
 ) -> Result<Arc<dyn Platform>> {
     let settings: ProfilesSettings = settings.parse()?;
     let target: Target = target.parse()?;
@@ -28,14 +28,15 @@ pub(crate) fn open(
             Error::settings("`destination.catalog` is missing").hint("name the catalog the items go to")
         );
     }
-    let file = settings.file.map_or_else(|| tools.data.join("profiles.db"), |file| tools.project.join(file));
+    let file =
+        settings.file.map_or_else(|| context.data.join("profiles.db"), |file| context.project.join(file));
     Ok(Arc::new(ProfilesPlatform {
         kind,
         store: Arc::new(Store {
             // A dry run changes nothing outside.
-            file: (!tools.dry_run).then_some(file),
+            file: (!context.dry_run).then_some(file),
             catalog: target.catalog.unwrap_or_default(),
-            clock: Arc::clone(&tools.clock),
+            clock: Arc::clone(&context.clock),
             opened: Mutex::new(None),
         }),
     }))

@@ -3,8 +3,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tidegate_model::{
-    Body, Clock, Fingerprint, Http, HttpFailure, Identity, Json, ObjectKind, Outcome, Platform, Record,
-    Settings, Tools,
+    Body, Clock, ConnectorContext, Fingerprint, Http, HttpFailure, Identity, Json, ObjectKind, Outcome,
+    Platform, Record, Settings,
 };
 
 use super::{CONNECTOR, Durability, Event, Export, Key, Profiles};
@@ -195,7 +195,7 @@ impl Http for NoHttp {
 }
 
 fn platform(folder: &std::path::Path, kind: ObjectKind, target: Value, dry_run: bool) -> Arc<dyn Platform> {
-    let tools = Tools {
+    let context = ConnectorContext {
         http: Arc::new(NoHttp),
         clock: Arc::new(Stopped),
         project: folder.into(),
@@ -204,7 +204,7 @@ fn platform(folder: &std::path::Path, kind: ObjectKind, target: Value, dry_run: 
     };
     let Value::Object(target) = target else { panic!("an object") };
     let role = CONNECTOR.platform.expect("a platform");
-    (role.open)(&Settings::default(), kind, &Settings::new(target), &tools).expect("opened")
+    (role.open)(&Settings::default(), kind, &Settings::new(target), &context).expect("opened")
 }
 
 fn record(id: u128, identity: Identity, body: Body) -> Record {

@@ -9,8 +9,8 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config as Cases, TestRunner};
 use tidegate_engine::service::Engine;
 use tidegate_model::{
-    Body, Cause, Checks, Connector, Counts, Destination, Ending, Error, Limits, ObjectKind, ObjectSpec,
-    Platform, PlatformRole, Reason, Receipt, Record, Repeat, Run, Settings, SyncId, Tools,
+    Body, Cause, Checks, Connector, ConnectorContext, Counts, Destination, Ending, Error, Limits, ObjectKind,
+    ObjectSpec, Platform, PlatformRole, Reason, Receipt, Record, Repeat, Run, Settings, SyncId,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -67,7 +67,7 @@ const COUNTING: Connector = Connector {
     platform: Some(PlatformRole {
         objects: &[ObjectKind::Event],
         target: || schemars::Schema::default(),
-        open: |_: &Settings, _, _: &Settings, _: &Tools| Ok(Arc::new(Counting)),
+        open: |_: &Settings, _, _: &Settings, _: &ConnectorContext| Ok(Arc::new(Counting)),
         dry_run_response: |_| http::Response::new(bytes::Bytes::new()),
     }),
     sink: None,

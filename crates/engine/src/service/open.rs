@@ -6,8 +6,8 @@ use jiff::tz::TimeZone;
 use tidegate_model::mapping::{Target, missing_column};
 use tidegate_model::source::{Column, Dataset};
 use tidegate_model::{
-    Columns, ConnectionId, Connector, DataType, Error, ErrorKind, Http, Mapping, Mode, Platform,
-    SandboxTools, Settings, Source, SyncId, Tools,
+    Columns, ConnectionId, Connector, ConnectorContext, DataType, Error, ErrorKind, Http, Mapping, Mode,
+    Platform, SandboxContext, Settings, Source, SyncId,
 };
 
 use super::Engine;
@@ -51,8 +51,8 @@ impl Engine {
         Ok(RowSource::split(&self.resolved(&sync.source.selection).await?))
     }
 
-    pub(crate) fn tools(&self, http: Arc<dyn Http>, dry_run: bool) -> Tools {
-        Tools {
+    pub(crate) fn context(&self, http: Arc<dyn Http>, dry_run: bool) -> ConnectorContext {
+        ConnectorContext {
             http,
             clock: self.config.clock.clone(),
             project: self.config.folder.clone(),
@@ -75,7 +75,7 @@ impl Engine {
         if let Some(open) = sandboxes.get(connector.kind) {
             return Ok(open.clone());
         }
-        let opened = (sandbox.open)(&SandboxTools {
+        let opened = (sandbox.open)(&SandboxContext {
             data: Some(self.config.data.join("sandbox").join(connector.kind)),
             clock: self.config.clock.clone(),
             faults: self.faults.clone(),
@@ -97,7 +97,7 @@ impl Engine {
         let role = connector.source.ok_or_else(|| {
             Error::settings(format!("rows cannot be read from `{id}` ({})", connector.title))
         })?;
-        (role.open)(&settings, &self.tools(self.http(connector, &settings)?, dry_run))
+        (role.open)(&settings, &self.context(self.http(connector, &settings)?, dry_run))
             .map_err(|error| error.context(format!("connection `{id}`")))
     }
 
@@ -113,12 +113,12 @@ impl Engine {
         let role = connector
             .platform
             .ok_or_else(|| Error::settings(format!("`{id}` ({}) takes no records", connector.title)))?;
-        let tools = match dry_run {
-            Some(http) => self.tools(http, true),
-            None => self.tools(self.http(connector, &settings)?, false),
+        let context = match dry_run {
+            Some(http) => self.context(http, true),
+            None => self.context(self.http(connector, &settings)?, false),
         };
         let target = self.resolved(&sync.destination.target).await?;
-        (role.open)(&settings, sync.destination.object, &target, &tools)
+        (role.open)(&settings, sync.destination.object, &target, &context)
             .map_err(|error| error.context(format!("connection `{id}`")))
     }
 

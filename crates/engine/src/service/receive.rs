@@ -56,7 +56,7 @@ impl Engine {
         if let Some(open) = ingests.get(id) {
             return Ok(open.clone());
         }
-        let opened = (role.open)(&settings, &self.tools(self.config.http.clone(), false))
+        let opened = (role.open)(&settings, &self.context(self.config.http.clone(), false))
             .map_err(|error| error.context(format!("connection `{id}`")))?;
         ingests.insert(id.clone(), opened.clone());
         Ok(opened)

@@ -9,7 +9,7 @@ use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use serde_json::json;
 use tidegate_model::{
-    Clock, Error, Event, Fingerprint, Ingest, Json, Received, Result, Settings, Text, Tools, Value,
+    Clock, ConnectorContext, Error, Event, Fingerprint, Ingest, Json, Received, Result, Settings, Text, Value,
 };
 
 use super::body::{Bad, EventPosition, Form, split};
@@ -25,11 +25,11 @@ struct EventsIngest {
 }
 
 /// Opens the receiving end.
-pub(super) fn open(settings: &Settings, tools: &Tools) -> Result<Arc<dyn Ingest>> {
+pub(super) fn open(settings: &Settings, context: &ConnectorContext) -> Result<Arc<dyn Ingest>> {
     let settings: EventsSettings = settings.parse()?;
     settings.validate()?;
-    let bucket = settings.requests_per_second.map(|rate| Bucket::new(rate, tools.clock.now()));
-    Ok(Arc::new(EventsIngest { settings, bucket, clock: Arc::clone(&tools.clock) }))
+    let bucket = settings.requests_per_second.map(|rate| Bucket::new(rate, context.clock.now()));
+    Ok(Arc::new(EventsIngest { settings, bucket, clock: Arc::clone(&context.clock) }))
 }
 
 #[async_trait]

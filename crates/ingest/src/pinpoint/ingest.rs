@@ -7,7 +7,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use serde_json::{Value, json};
-use tidegate_model::{Clock, Error, Event, ExportRequest, Ingest, Received, Result, Settings, Tools};
+use tidegate_model::{
+    Clock, ConnectorContext, Error, Event, ExportRequest, Ingest, Received, Result, Settings,
+};
 
 use super::answer::{ErrorResponse, answer};
 use super::app_record::Context;
@@ -69,7 +71,7 @@ impl From<Stop> for Failure {
 }
 
 /// Opens the data plane. Its file is opened with the first request.
-pub(super) fn open(settings: &Settings, tools: &Tools) -> Result<Arc<dyn Ingest>> {
+pub(super) fn open(settings: &Settings, tools: &ConnectorContext) -> Result<Arc<dyn Ingest>> {
     let settings: PinpointSettings = settings.parse()?;
     settings.validate()?;
     if settings.access_keys.is_empty() {

@@ -12,11 +12,11 @@ use tidegate_model::{ErrorKind, EventLog, Reading, StreamId};
 use tidegate_testkit::ManualClock;
 use tidegate_testkit::event_log::{Place, event, events};
 
-use super::{broker, other, settings, tools, unique};
+use super::{broker, context, other, settings, unique};
 use crate::{LogSettings, event_log};
 
 fn open(brokers: &str, log: LogSettings, clock: &ManualClock) -> Arc<dyn EventLog> {
-    event_log(&settings(brokers), log, &tools(Arc::new(clock.clone()), false)).expect("settings that work")
+    event_log(&settings(brokers), log, &context(Arc::new(clock.clone()), false)).expect("settings that work")
 }
 
 struct Topics {

@@ -17,7 +17,7 @@ use tidegate_model::{
 use tidegate_testkit::ManualClock;
 use tidegate_testkit::event_log::event;
 
-use super::{broker, other, settings, tools};
+use super::{broker, context, other, settings};
 use crate::sink::KafkaSink;
 
 type Mock = MockCluster<'static, DefaultProducerContext>;
@@ -30,8 +30,8 @@ fn open(brokers: &str, to: serde_json::Value, dry_run: bool) -> Result<KafkaSink
         layout: Layout::Messages,
         settings: Settings::new(to),
     };
-    let tools = tools(Arc::new(ManualClock::default()), dry_run);
-    KafkaSink::open(&settings(brokers), &target, &tools)
+    let context = context(Arc::new(ManualClock::default()), dry_run);
+    KafkaSink::open(&settings(brokers), &target, &context)
 }
 
 fn mocked(partitions: i32) -> (Mock, KafkaSink) {

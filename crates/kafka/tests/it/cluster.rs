@@ -15,7 +15,7 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use serde_json::{Value, json};
 use tidegate_kafka::CONNECTOR;
-use tidegate_model::{Batch, Checkpoint, Error, Feed, Reach, Row, Settings, Source, Tools};
+use tidegate_model::{Batch, Checkpoint, ConnectorContext, Error, Feed, Reach, Row, Settings, Source};
 use tidegate_testkit::conforms;
 
 /// A test that takes longer hangs.
@@ -132,8 +132,8 @@ pub fn dry_run(settings: &Value) -> Arc<dyn Source> {
 }
 
 pub fn try_source(settings: &Value, dry_run: bool) -> Result<Arc<dyn Source>, Error> {
-    let tools = Tools { dry_run, ..conforms::tools(Path::new("/nonexistent")) };
-    (CONNECTOR.source.expect("a source").open)(&settings_of(settings), &tools)
+    let context = ConnectorContext { dry_run, ..conforms::context(Path::new("/nonexistent")) };
+    (CONNECTOR.source.expect("a source").open)(&settings_of(settings), &context)
 }
 
 pub fn settings_of(members: &Value) -> Settings {

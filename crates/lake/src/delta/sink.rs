@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tidegate_model::{
-    Checks, Clock, Destination, Error, Limits, LoggedEvent, Reason, Receipt, Settings, SinkTarget, Tools,
+    Checks, Clock, ConnectorContext, Destination, Error, Limits, LoggedEvent, Reason, Receipt, Settings,
+    SinkTarget,
 };
 use tokio::runtime::Handle;
 
@@ -41,8 +42,12 @@ impl DeltaSink {
     ///
     /// # Errors
     /// [`tidegate_model::ErrorKind::Settings`] for settings that cannot work.
-    pub(super) fn open(settings: &Settings, target: &SinkTarget, tools: &Tools) -> Result<DeltaSink, Error> {
-        let lake = StorageRoot::open(&settings.parse::<LakeSettings>()?, tools)?;
+    pub(super) fn open(
+        settings: &Settings,
+        target: &SinkTarget,
+        context: &ConnectorContext,
+    ) -> Result<DeltaSink, Error> {
+        let lake = StorageRoot::open(&settings.parse::<LakeSettings>()?, context)?;
         let written: DeltaTarget = target.settings.parse()?;
         let (schema, table) = written.names(target)?;
         let table = Table {
@@ -55,7 +60,7 @@ impl DeltaSink {
             writer: Arc::new(TableWriter::new(table, target)),
             open: Arc::default(),
             prepared_batches: PreparedBatches::default(),
-            clock: Arc::clone(&tools.clock),
+            clock: Arc::clone(&context.clock),
             fill: written.commit_every.0,
         })
     }

@@ -28,7 +28,7 @@ pub const CONNECTOR: Connector = Connector {
         selection: schema_of::<FilesSelection>,
         modes: &[Mode::Incremental, Mode::Full, Mode::Mirror],
         keeps_checkpoint: true,
-        open: |settings, tools| Ok(Arc::new(FilesSource::open(settings, tools)?)),
+        open: |settings, context| Ok(Arc::new(FilesSource::open(settings, context)?)),
     }),
     platform: None,
     sink: Some(SINK),

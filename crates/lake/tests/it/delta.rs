@@ -139,12 +139,12 @@ async fn a_commit_names_the_export_and_the_place_in_its_log() {
 #[tokio::test]
 async fn a_dry_run_writes_nothing() {
     let project = tempdir().expect("folder");
-    let mut tools = crate::support::tools(project.path());
-    tools.dry_run = true;
+    let mut context = crate::support::context(project.path());
+    context.dry_run = true;
     let sink = (delta().open)(
         &crate::support::settings(json!({ "path": "lake" })),
         &target("export", json!({})),
-        &tools,
+        &context,
     )
     .expect("a sink");
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tidegate_model::{
-    Body, Checks, Clock, Destination, ErrorKind, Limits, ObjectKind, ObjectSpec, Outcome, Platform, Rate,
-    Reason, Receipt, Record, Repeat, Result, Settings, Tools,
+    Body, Checks, Clock, ConnectorContext, Destination, ErrorKind, Limits, ObjectKind, ObjectSpec, Outcome,
+    Platform, Rate, Reason, Receipt, Record, Repeat, Result, Settings,
 };
 
 use super::client::{self, Client, VENDOR};
@@ -33,7 +33,7 @@ pub(super) fn open(
     settings: &Settings,
     kind: ObjectKind,
     target: &Settings,
-    tools: &Tools,
+    context: &ConnectorContext,
 ) -> Result<Arc<dyn Platform>> {
     let settings: BrazeSettings = settings.parse()?;
     settings.validate()?;
@@ -42,11 +42,11 @@ pub(super) fn open(
         ObjectKind::CatalogItem => Some(target.catalog()?),
         _ => None,
     };
-    let http = Arc::clone(&tools.http);
+    let http = Arc::clone(&context.http);
     Ok(Arc::new(Braze {
         kind,
         client: Client::new(http, &settings.base()?, &settings.api_key, catalog)?,
-        clock: Arc::clone(&tools.clock),
+        clock: Arc::clone(&context.clock),
         objects_per_request: settings.objects_per_request,
         rates: settings.rates,
         target,

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use jiff::Timestamp;
 use tidegate_model::{
-    Body, Checks, Clock, Destination, Error, ErrorKind, Identity, Limits, ObjectKind, ObjectSpec, Outcome,
-    Platform, Rate, Reason, Receipt, Record, Repeat, Settings, Tools,
+    Body, Checks, Clock, ConnectorContext, Destination, Error, ErrorKind, Identity, Limits, ObjectKind,
+    ObjectSpec, Outcome, Platform, Rate, Reason, Receipt, Record, Repeat, Settings,
 };
 
 use super::admit::Rules;
@@ -43,7 +43,7 @@ pub(super) fn open(
     settings: &Settings,
     object: ObjectKind,
     target: &Settings,
-    tools: &Tools,
+    context: &ConnectorContext,
 ) -> Result<Arc<dyn Platform>, Error> {
     let settings: OneSignalSettings = settings.parse()?;
     let target: Target = target.parse()?;
@@ -58,8 +58,8 @@ pub(super) fn open(
         .hint("take it out: only `user` creates users"));
     }
     Ok(Arc::new(OneSignal {
-        client: Client::new(&settings, Arc::clone(&tools.http))?,
-        clock: Arc::clone(&tools.clock),
+        client: Client::new(&settings, Arc::clone(&context.http))?,
+        clock: Arc::clone(&context.clock),
         rules: Rules { object, app_id: settings.app_id, update_existing_only: target.update_existing_only },
         events_per_second: settings.requests_per_second,
     }))

@@ -22,7 +22,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
-use tidegate_model::{Clock, Http, HttpFailure, Result, SandboxRole, SandboxTools};
+use tidegate_model::{Clock, Http, HttpFailure, Result, SandboxContext, SandboxRole};
 
 use self::limits::RateLimits;
 use self::reply::{message, reply};
@@ -36,16 +36,16 @@ const BODY_BYTES_MAX: usize = 4 << 20;
 pub const SANDBOX: SandboxRole = SandboxRole { paths: &["users", "catalogs", "_sandbox"], open };
 
 /// Opens the sandbox; its file is `braze-sandbox.db` in the data folder.
-fn open(tools: &SandboxTools) -> Result<Arc<dyn Http>> {
-    let file = tools.data.as_ref().map(|folder| folder.join("braze-sandbox.db"));
+fn open(context: &SandboxContext) -> Result<Arc<dyn Http>> {
+    let file = context.data.as_ref().map(|folder| folder.join("braze-sandbox.db"));
     Ok(Arc::new(Sandbox {
         desk: Arc::new(Desk {
             profiles: Profiles::open(file.as_deref(), Durability::Process)?,
             packing_total: AtomicBool::new(false),
         }),
-        clock: Arc::clone(&tools.clock),
-        faults: FaultPlan::new(Arc::clone(&tools.faults)),
-        limits: RateLimits::new(tools.limits),
+        clock: Arc::clone(&context.clock),
+        faults: FaultPlan::new(Arc::clone(&context.faults)),
+        limits: RateLimits::new(context.limits),
     }))
 }
 

@@ -26,7 +26,7 @@ use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, Request, Response, StatusCode};
 use jiff::Timestamp;
-use tidegate_model::{Clock, Error, ErrorKind, Http, HttpFailure, SandboxRole, SandboxTools};
+use tidegate_model::{Clock, Error, ErrorKind, Http, HttpFailure, SandboxContext, SandboxRole};
 
 use crate::faults::{FaultPlan, RequestOutcome, Turn};
 use journey::Journeys;
@@ -48,14 +48,14 @@ struct Sandbox {
 }
 
 /// Opens the sandbox; its file is `onesignal-sandbox.db` in the data folder.
-fn open(tools: &SandboxTools) -> Result<Arc<dyn Http>, Error> {
-    let file = tools.data.as_ref().map(|folder| folder.join("onesignal-sandbox.db"));
+fn open(context: &SandboxContext) -> Result<Arc<dyn Http>, Error> {
+    let file = context.data.as_ref().map(|folder| folder.join("onesignal-sandbox.db"));
     Ok(Arc::new(Sandbox {
         profiles: Arc::new(Profiles::open(file.as_deref(), Durability::Process)?),
-        clock: Arc::clone(&tools.clock),
-        faults: FaultPlan::new(Arc::clone(&tools.faults)),
-        limits: RateLimits::new(tools.limits),
-        journeys: Journeys::open(tools)?,
+        clock: Arc::clone(&context.clock),
+        faults: FaultPlan::new(Arc::clone(&context.faults)),
+        limits: RateLimits::new(context.limits),
+        journeys: Journeys::open(context)?,
     }))
 }
 

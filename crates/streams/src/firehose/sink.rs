@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use serde::Deserialize;
 use serde_json::json;
 use tidegate_model::{
-    Checks, Destination, ErrorKind, Limits, LoggedEvent, Reason, Receipt, Result, Settings, Sink, SinkTarget,
-    Tools,
+    Checks, ConnectorContext, Destination, ErrorKind, Limits, LoggedEvent, Reason, Receipt, Result, Settings,
+    Sink, SinkTarget,
 };
 
 use super::settings::Target;
@@ -26,7 +26,11 @@ const RECORDS_MAX: usize = 500;
 const REQUEST_MAX: usize = 4_000_000;
 
 /// Opens a Firehose stream for one export.
-pub(super) fn open(settings: &Settings, target: &SinkTarget, tools: &Tools) -> Result<Arc<Sink>> {
+pub(super) fn open(
+    settings: &Settings,
+    target: &SinkTarget,
+    context: &ConnectorContext,
+) -> Result<Arc<Sink>> {
     let settings: AwsSettings = settings.parse()?;
     let target: Target = target.settings.parse()?;
     target.validate()?;
@@ -35,8 +39,8 @@ pub(super) fn open(settings: &Settings, target: &SinkTarget, tools: &Tools) -> R
         missing: format!("create the stream: {}", setup::create(&settings, &target.delivery_stream)),
         denied: setup::grant(&settings, &target.delivery_stream).denied(),
     };
-    let client = AwsClient::open(&settings, &SERVICE, hints, tools)?;
-    Ok(Arc::new(Firehose { client, target, writer, dry_run: tools.dry_run }))
+    let client = AwsClient::open(&settings, &SERVICE, hints, context)?;
+    Ok(Arc::new(Firehose { client, target, writer, dry_run: context.dry_run }))
 }
 
 struct Firehose {

@@ -12,7 +12,7 @@ use tidegate_model::{
 use tidegate_testkit::ManualClock;
 
 use super::setup::setup;
-use tidegate_testkit::http::{Canned, raw, tools};
+use tidegate_testkit::http::{Canned, context, raw};
 
 fn connection() -> Value {
     json!({ "region": "eu-west-1", "access_key_id": "AKIDEXAMPLE", "secret_access_key": "s" })
@@ -25,7 +25,7 @@ fn sink(target: Value, far: Arc<Canned>) -> Arc<Sink> {
         layout: Layout::Events,
         settings: raw(target),
     };
-    super::sink::open(&raw(connection()), &target, &tools(far, &ManualClock::default())).expect("a sink")
+    super::sink::open(&raw(connection()), &target, &context(far, &ManualClock::default())).expect("a sink")
 }
 
 fn named() -> Value {

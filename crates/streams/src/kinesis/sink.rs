@@ -9,8 +9,8 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::json;
 use tidegate_model::{
-    Checks, Destination, ErrorKind, Limits, LoggedEvent, Outcome, Reason, Receipt, Result, Settings, Sink,
-    SinkTarget, Tools,
+    Checks, ConnectorContext, Destination, ErrorKind, Limits, LoggedEvent, Outcome, Reason, Receipt, Result,
+    Settings, Sink, SinkTarget,
 };
 
 use super::settings::{Order, Target};
@@ -25,7 +25,11 @@ pub(super) const SERVICE: Service = Service { title: "Kinesis", name: "kinesis",
 const RECORDS_MAX: usize = 500;
 
 /// Opens a stream for one export.
-pub(super) fn open(settings: &Settings, target: &SinkTarget, tools: &Tools) -> Result<Arc<Sink>> {
+pub(super) fn open(
+    settings: &Settings,
+    target: &SinkTarget,
+    context: &ConnectorContext,
+) -> Result<Arc<Sink>> {
     let settings: AwsSettings = settings.parse()?;
     let target: Target = target.settings.parse()?;
     target.validate(&settings)?;
@@ -34,8 +38,8 @@ pub(super) fn open(settings: &Settings, target: &SinkTarget, tools: &Tools) -> R
         missing: format!("create the stream: {}", setup::create(&settings, &target)),
         denied: setup::grant(&settings, &target).denied(),
     };
-    let client = AwsClient::open(&settings, &SERVICE, hints, tools)?;
-    Ok(Arc::new(Kinesis { client, target, writer, dry_run: tools.dry_run }))
+    let client = AwsClient::open(&settings, &SERVICE, hints, context)?;
+    Ok(Arc::new(Kinesis { client, target, writer, dry_run: context.dry_run }))
 }
 
 struct Kinesis {

@@ -13,7 +13,7 @@ use tidegate_testkit::ManualClock;
 
 use super::setup::setup;
 use super::{encode, settings::PartitionBy};
-use tidegate_testkit::http::{Canned, raw, tools};
+use tidegate_testkit::http::{Canned, context, raw};
 
 fn connection() -> Value {
     json!({ "region": "eu-west-1", "access_key_id": "AKIDEXAMPLE", "secret_access_key": "s" })
@@ -26,7 +26,7 @@ fn sink_of(connection: Value, target: Value, far: Arc<Canned>) -> Arc<Sink> {
         layout: Layout::Events,
         settings: raw(target),
     };
-    super::sink::open(&raw(connection), &target, &tools(far, &ManualClock::default())).expect("a sink")
+    super::sink::open(&raw(connection), &target, &context(far, &ManualClock::default())).expect("a sink")
 }
 
 fn sink(far: Arc<Canned>) -> Arc<Sink> {
@@ -117,7 +117,7 @@ fn an_account_is_twelve_digits() {
             layout: Layout::Events,
             settings: target(account),
         };
-        super::sink::open(&raw(connection()), &target, &tools(Canned::new([]), &ManualClock::default()))
+        super::sink::open(&raw(connection()), &target, &context(Canned::new([]), &ManualClock::default()))
     };
     assert!(open("123456789012").is_ok());
     assert!(open("1234-5678-9012").is_err_and(|error| error.message().contains("`account_id`")));
@@ -241,8 +241,8 @@ fn a_target_that_cannot_work_is_refused() {
             layout: Layout::Events,
             settings: raw(json!({ "stream": stream })),
         };
-        let tools = tools(Canned::new([]), &ManualClock::default());
-        let Err(error) = super::sink::open(&raw(connection()), &target, &tools) else { panic!("{stream}") };
+        let context = context(Canned::new([]), &ManualClock::default());
+        let Err(error) = super::sink::open(&raw(connection()), &target, &context) else { panic!("{stream}") };
         assert_eq!(error.kind(), ErrorKind::Settings);
         assert!(error.message().contains(named), "{error:?}");
     }

@@ -24,7 +24,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::Request;
 use serde_json::Value;
-use tidegate_model::{Connector, ObjectKind, Record, Settings, Tools};
+use tidegate_model::{Connector, ConnectorContext, ObjectKind, Record, Settings};
 
 pub use world::{NoHttp, State, World};
 
@@ -158,8 +158,8 @@ pub fn settings_of(members: &Value) -> Settings {
 }
 
 /// What a connector is handed: no HTTP, and the same folder for everything.
-pub fn tools(folder: &Path) -> Tools {
-    Tools {
+pub fn context(folder: &Path) -> ConnectorContext {
+    ConnectorContext {
         http: Arc::new(NoHttp),
         clock: Arc::new(ManualClock::default()),
         project: folder.to_owned(),

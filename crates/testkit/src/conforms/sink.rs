@@ -13,8 +13,8 @@ use futures_util::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use tidegate_model::{
-    Connector, Error, ErrorKind, Event, Http, Json, Layout, LoggedEvent, Offset, Outcome, Reaction, Sink,
-    SinkTarget, StreamId, SyncId, Text, Tools,
+    Connector, ConnectorContext, Error, ErrorKind, Event, Http, Json, Layout, LoggedEvent, Offset, Outcome,
+    Reaction, Sink, SinkTarget, StreamId, SyncId, Text,
 };
 
 use super::opening::{NOWHERE, mangled, nowhere, try_each, with_typo};
@@ -91,18 +91,23 @@ impl SinkSuite {
 }
 
 impl World {
-    fn open_with(&self, settings: &Value, target: &Value, tools: &Tools) -> Result<Arc<Sink>, Error> {
+    fn open_with(
+        &self,
+        settings: &Value,
+        target: &Value,
+        context: &ConnectorContext,
+    ) -> Result<Arc<Sink>, Error> {
         let target = SinkTarget {
             sync: SyncId::new("export"),
             stream: StreamId::new("shop"),
             layout: Layout::Events,
             settings: settings_of(target),
         };
-        (self.connector.sink.expect("a sink").open)(&settings_of(settings), &target, tools)
+        (self.connector.sink.expect("a sink").open)(&settings_of(settings), &target, context)
     }
 
-    fn tools(&self, dry_run: bool) -> Tools {
-        Tools {
+    fn context(&self, dry_run: bool) -> ConnectorContext {
+        ConnectorContext {
             http: self.place.http.clone().unwrap_or_else(|| Arc::new(NoHttp)),
             clock: Arc::new(ManualClock::default()),
             project: self.place.folder.clone(),
@@ -112,7 +117,7 @@ impl World {
     }
 
     fn open(&self, dry_run: bool) -> Arc<Sink> {
-        self.open_with(&self.place.settings, &self.place.target, &self.tools(dry_run))
+        self.open_with(&self.place.settings, &self.place.target, &self.context(dry_run))
             .unwrap_or_else(|error| panic!("{}: {error:?}", self.connector.kind))
     }
 
@@ -380,7 +385,7 @@ pub async fn what_is_wrong_is_said_without_secrets(suite: &SinkSuite) {
             let place = format!("{kind}, {what}");
             let secrets = secrets(world.connector, settings);
             let sink = world
-                .open_with(settings, target, &world.tools(false))
+                .open_with(settings, target, &world.context(false))
                 .unwrap_or_else(|error| panic!("{place}: {error:?}"));
 
             let error = match sink.deliver(&events(3)).await {

@@ -29,8 +29,9 @@ async fn spots(suite: &Suite) -> Vec<Spot> {
         let (Some(role), Some(source)) = (connector.source, &example.source) else { continue };
         for place in (source.places)().await {
             assert!(place.rows > 30, "{}: the example has too few rows", connector.kind);
-            let tools = super::tools(&place.project);
-            let source = (role.open)(&settings_of(&place.settings), &tools).expect("the example's settings");
+            let context = super::context(&place.project);
+            let source =
+                (role.open)(&settings_of(&place.settings), &context).expect("the example's settings");
             let selection = settings_of(&place.selection);
             let name = format!("{}, {}", connector.kind, place.selection);
             spots.push(Spot { name, source, selection, place });

@@ -10,8 +10,8 @@ use http::{Request, Response};
 use serde_json::Value;
 use tempfile::TempDir;
 use tidegate_model::{
-    Connector, Faults, Http, HttpFailure, ObjectKind, Outcome, Platform, PlatformRole, Reaction, Reason,
-    Record, SandboxTools, Settings, Tools,
+    Connector, ConnectorContext, Faults, Http, HttpFailure, ObjectKind, Outcome, Platform, PlatformRole,
+    Reaction, Reason, Record, SandboxContext, Settings,
 };
 
 use super::{Example, PlatformExample, settings_of};
@@ -95,7 +95,7 @@ impl World {
                 let clock = Arc::new(clock.clone());
                 let faults = Arc::clone(&faults);
                 let settings = Settings::default();
-                let tools = SandboxTools {
+                let context = SandboxContext {
                     data: None,
                     clock,
                     faults,
@@ -104,7 +104,7 @@ impl World {
                     http: None,
                     webhooks: Arc::default(),
                 };
-                (sandbox.open)(&tools).unwrap_or_else(|error| panic!("{}: {error:?}", connector.kind))
+                (sandbox.open)(&context).unwrap_or_else(|error| panic!("{}: {error:?}", connector.kind))
             }
         };
         let recorder = Arc::new(Recorder { inner, requests: Mutex::default() });
@@ -135,7 +135,7 @@ impl World {
     }
 
     fn open(&self, kind: ObjectKind, http: Arc<dyn Http>, dry_run: bool) -> Arc<dyn Platform> {
-        let tools = Tools {
+        let context = ConnectorContext {
             http,
             clock: Arc::new(self.clock.clone()),
             project: self.folder().to_owned(),
@@ -143,7 +143,7 @@ impl World {
             dry_run,
         };
         let target = settings_of(&(self.example.target)(kind));
-        (self.role().open)(&settings_of(&self.settings), kind, &target, &tools)
+        (self.role().open)(&settings_of(&self.settings), kind, &target, &context)
             .unwrap_or_else(|error| panic!("{self}: the example cannot be opened: {error:?}"))
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Request, Response, Uri};
-use tidegate_model::{Checks, Clock, Error, ErrorKind, Http, Result, Secret, Tools};
+use tidegate_model::{Checks, Clock, ConnectorContext, Error, ErrorKind, Http, Result, Secret};
 
 use super::credentials::{Credentials, CredentialsProvider};
 use super::errors::{self, ErrorClass, ErrorResponse};
@@ -51,7 +51,7 @@ impl AwsClient {
         settings: &AwsSettings,
         service: &'static Service,
         hints: ErrorHints,
-        tools: &Tools,
+        context: &ConnectorContext,
     ) -> Result<AwsClient> {
         settings.validate()?;
         Ok(AwsClient {
@@ -59,9 +59,9 @@ impl AwsClient {
             hints,
             region: settings.region.clone(),
             endpoint: settings.endpoint_of(service.name)?,
-            provider: CredentialsProvider::open(settings, tools)?,
-            http: Arc::clone(&tools.http),
-            clock: Arc::clone(&tools.clock),
+            provider: CredentialsProvider::open(settings, context)?,
+            http: Arc::clone(&context.http),
+            clock: Arc::clone(&context.clock),
         })
     }
 

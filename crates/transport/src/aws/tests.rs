@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use tidegate_model::{ErrorKind, Http, HttpFailure};
 use tidegate_testkit::ManualClock;
-use tidegate_testkit::http::{Canned, tools};
+use tidegate_testkit::http::{Canned, context};
 
 use super::client::{AwsClient, ErrorHints, Service};
 use super::settings::AwsSettings;
@@ -22,8 +22,8 @@ const STATIC: &str = "wJalrXUtnFEMI/K7MDENG";
 
 fn client(members: Value, http: Arc<dyn Http>) -> AwsClient {
     let hints = ErrorHints { missing: "create it".into(), denied: "grant it".into() };
-    let tools = tools(http, &ManualClock::default());
-    AwsClient::open(&settings(members), &KINESIS, hints, &tools).expect("a client")
+    let context = context(http, &ManualClock::default());
+    AwsClient::open(&settings(members), &KINESIS, hints, &context).expect("a client")
 }
 
 fn with_key() -> Value {

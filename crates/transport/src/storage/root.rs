@@ -11,7 +11,7 @@ use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::{BackoffConfig, ClientOptions, DynObjectStore, ObjectStoreExt as _, RetryConfig};
-use tidegate_model::{Error, Secret, Tools};
+use tidegate_model::{ConnectorContext, Error, Secret};
 use url::Url;
 
 use super::errors::explain;
@@ -36,13 +36,13 @@ impl StorageRoot {
     ///
     /// # Errors
     /// [`ErrorKind::Settings`] for a location that is not valid.
-    pub fn open(settings: &LakeSettings, tools: &Tools) -> Result<StorageRoot, Error> {
-        if tools.dry_run {
+    pub fn open(settings: &LakeSettings, context: &ConnectorContext) -> Result<StorageRoot, Error> {
+        if context.dry_run {
             let url = Url::parse("memory:///").map_err(|cause| Error::internal("no URL").caused_by(cause))?;
             return Ok(StorageRoot { store: Arc::new(InMemory::new()), url });
         }
         let Some((scheme, _)) = settings.path.split_once("://") else {
-            return local(&tools.project.join(&settings.path));
+            return local(&context.project.join(&settings.path));
         };
         let wrong = |why: &str| Error::settings(format!("`path`: {why}")).hint(EXAMPLES);
         let mut url = Url::parse(&settings.path).map_err(|cause| wrong(&cause.to_string()))?;
@@ -273,14 +273,14 @@ mod tests {
 
     fn root(path: &str) -> Result<StorageRoot, Error> {
         let folder = tempfile::tempdir().expect("folder");
-        let tools = Tools {
+        let context = ConnectorContext {
             http: Arc::new(NoHttp),
             clock: Arc::new(ManualClock::default()),
             project: folder.path().to_owned(),
             data: folder.path().to_owned(),
             dry_run: false,
         };
-        StorageRoot::open(&LakeSettings { path: path.into(), ..LakeSettings::default() }, &tools)
+        StorageRoot::open(&LakeSettings { path: path.into(), ..LakeSettings::default() }, &context)
     }
 
     #[test]

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use futures_util::TryStreamExt;
 use tidegate_model::source::Column;
 use tidegate_model::{
-    Checks, Dataset, Error, ErrorKind, Feed, Reach, Row, Selection, Settings, Source, Tools, Value,
+    Checks, ConnectorContext, Dataset, Error, ErrorKind, Feed, Reach, Row, Selection, Settings, Source, Value,
 };
 use tokio_postgres::error::SqlState;
 
@@ -54,9 +54,9 @@ impl PostgresSource {
     ///
     /// # Errors
     /// [`ErrorKind::Settings`] for settings that cannot work.
-    pub fn open(settings: &Settings, tools: &Tools) -> Result<PostgresSource, Error> {
+    pub fn open(settings: &Settings, context: &ConnectorContext) -> Result<PostgresSource, Error> {
         let settings = settings.parse::<PostgresSettings>()?.checked()?;
-        Ok(PostgresSource { access: Access::new(settings, tools) })
+        Ok(PostgresSource { access: Access::new(settings, context) })
     }
 
     /// The columns of a relation, found without reading a row.

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use futures_util::TryStreamExt;
 use serde_json::{Value as Json, json};
 use tidegate_model::{
-    Batch, Error, Http, HttpFailure, Reach, Row, Selection, Settings, Source, SystemClock, Tools,
+    Batch, ConnectorContext, Error, Http, HttpFailure, Reach, Row, Selection, Settings, Source, SystemClock,
 };
 use tidegate_warehouses::postgres::CONNECTOR;
 use tokio_postgres::config::Host;
@@ -89,7 +89,7 @@ impl Database {
     /// Opens the source.
     pub fn open(&self, changes: Json) -> Result<Arc<dyn Source>, Error> {
         let role = CONNECTOR.source.expect("a source");
-        (role.open)(&self.settings(changes), &tools())
+        (role.open)(&self.settings(changes), &context())
     }
 
     /// Makes a user that may log in and nothing else.
@@ -101,7 +101,7 @@ impl Database {
 }
 
 /// A context without HTTP.
-pub fn tools() -> Tools {
+pub fn context() -> ConnectorContext {
     struct NoHttp;
     #[async_trait]
     impl Http for NoHttp {
@@ -113,7 +113,7 @@ pub fn tools() -> Tools {
         }
     }
     let here = std::env::current_dir().expect("a working directory");
-    Tools {
+    ConnectorContext {
         http: Arc::new(NoHttp),
         clock: Arc::new(SystemClock),
         project: here.clone(),

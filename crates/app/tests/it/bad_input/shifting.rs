@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
 use tidegate_model::source::{Column, Dataset, Reach, Source};
 use tidegate_model::{
-    Batch, Cause, Checks, Columns, Connector, Counts, DataType, Ending, Error, Feed, Row, Selection,
-    Settings, SourceRole, SyncId, Tools, Value,
+    Batch, Cause, Checks, Columns, Connector, ConnectorContext, Counts, DataType, Ending, Error, Feed, Row,
+    Selection, Settings, SourceRole, SyncId, Value,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -53,7 +53,7 @@ const SHIFTING: Connector = Connector {
         selection: || schemars::Schema::default(),
         modes: &[tidegate_model::Mode::Full, tidegate_model::Mode::Incremental],
         keeps_checkpoint: false,
-        open: |_: &Settings, _: &Tools| Ok(Arc::new(Shifting)),
+        open: |_: &Settings, _: &ConnectorContext| Ok(Arc::new(Shifting)),
     }),
     platform: None,
     sink: None,

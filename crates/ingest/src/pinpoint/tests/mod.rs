@@ -10,7 +10,7 @@ use http::Request;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tidegate_model::{ExportRequest, Ingest, Received};
-use tidegate_testkit::conforms::{settings_of, tools};
+use tidegate_testkit::conforms::{context, settings_of};
 
 /// A data plane in a folder of its own, on a clock that stands at 2026-03-01T12:00:00Z.
 struct Plane {
@@ -58,7 +58,7 @@ impl Plane {
 }
 
 fn open(settings: &Value, folder: &TempDir) -> Arc<dyn Ingest> {
-    super::ingest::open(&settings_of(settings), &tools(folder.path())).expect("settings")
+    super::ingest::open(&settings_of(settings), &context(folder.path())).expect("settings")
 }
 
 /// Status and body; an error response has its type and its request's id.

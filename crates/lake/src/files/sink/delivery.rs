@@ -7,7 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use tidegate_model::{
-    Checks, Clock, Destination, Error, Limits, LoggedEvent, Reason, Receipt, Settings, SinkTarget, Tools,
+    Checks, Clock, ConnectorContext, Destination, Error, Limits, LoggedEvent, Reason, Receipt, Settings,
+    SinkTarget,
 };
 use tokio::sync::Mutex;
 
@@ -47,8 +48,12 @@ impl FilesSink {
     ///
     /// # Errors
     /// [`tidegate_model::ErrorKind::Settings`] for settings that cannot work.
-    pub(super) fn open(settings: &Settings, target: &SinkTarget, tools: &Tools) -> Result<FilesSink, Error> {
-        let lake = StorageRoot::open(&settings.parse::<LakeSettings>()?, tools)?;
+    pub(super) fn open(
+        settings: &Settings,
+        target: &SinkTarget,
+        context: &ConnectorContext,
+    ) -> Result<FilesSink, Error> {
+        let lake = StorageRoot::open(&settings.parse::<LakeSettings>()?, context)?;
         let written: FilesTarget = target.settings.parse()?;
         let folder = written.folder(target)?;
         let parts: Vec<&str> = folder.iter().map(String::as_str).collect();
@@ -63,7 +68,7 @@ impl FilesSink {
                 split: written.partition_by_date,
             },
             fill: written.commit_every.0,
-            clock: Arc::clone(&tools.clock),
+            clock: Arc::clone(&context.clock),
             journals: Mutex::default(),
             prepared_batches: PreparedBatches::default(),
         })

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use tidegate_model::source::Column;
 use tidegate_model::{
-    Checks, Columns, Dataset, Error, ErrorKind, Feed, Reach, Row, Selection, Settings, Source, Tools,
+    Checks, Columns, ConnectorContext, Dataset, Error, ErrorKind, Feed, Reach, Row, Selection, Settings,
+    Source,
 };
 use tidegate_transport::storage::LakeSettings;
 
@@ -32,13 +33,13 @@ impl FilesSource {
     ///
     /// # Errors
     /// [`ErrorKind::Settings`] for settings that cannot work.
-    pub fn open(settings: &Settings, tools: &Tools) -> Result<FilesSource, Error> {
+    pub fn open(settings: &Settings, context: &ConnectorContext) -> Result<FilesSource, Error> {
         let settings: LakeSettings = settings.parse()?;
         if settings.path.contains("://") {
             return Err(Error::settings("`path`: rows are read from folders on this machine only")
                 .hint("copy the files here, or read them through a warehouse"));
         }
-        Ok(FilesSource { folder: tools.project.join(settings.path) })
+        Ok(FilesSource { folder: context.project.join(settings.path) })
     }
 
     /// The files of a selection and their columns.

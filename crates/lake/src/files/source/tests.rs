@@ -11,8 +11,8 @@ use futures_util::TryStreamExt;
 use jiff::Timestamp;
 use serde_json::json;
 use tidegate_model::{
-    Batch, Checkpoint, ErrorKind, Http, HttpFailure, Json, Reach, Row, Selection, Settings, Source,
-    SystemClock, Tools, Value,
+    Batch, Checkpoint, ConnectorContext, ErrorKind, Http, HttpFailure, Json, Reach, Row, Selection, Settings,
+    Source, SystemClock, Value,
 };
 
 use super::folder::FilesSource;
@@ -28,14 +28,14 @@ fn source(folder: &Path) -> FilesSource {
             panic!("files need no HTTP")
         }
     }
-    let tools = Tools {
+    let context = ConnectorContext {
         http: Arc::new(NoHttp),
         clock: Arc::new(SystemClock),
         project: folder.to_owned(),
         data: folder.to_owned(),
         dry_run: false,
     };
-    FilesSource::open(&Settings::default(), &tools).expect("settings that work")
+    FilesSource::open(&Settings::default(), &context).expect("settings that work")
 }
 
 fn select(members: serde_json::Value) -> Selection {

@@ -5,7 +5,7 @@ use super::*;
 fn opened(connection: Value) -> Result<Arc<dyn Platform>, tidegate_model::Error> {
     let role = CONNECTOR.platform.expect("a platform");
     let target = Settings::default();
-    (role.open)(&settings(connection), ObjectKind::User, &target, &tools(Arc::new(Canned::default())))
+    (role.open)(&settings(connection), ObjectKind::User, &target, &context(Arc::new(Canned::default())))
 }
 
 fn message(connection: Value) -> String {
@@ -49,9 +49,9 @@ fn a_setting_that_cannot_work_is_named() {
 fn a_catalog_must_be_named() {
     let role = CONNECTOR.platform.expect("a platform");
     let connection = settings(json!({ "endpoint": "sandbox", "api_key": "key-1" }));
-    let tools = tools(Arc::new(Canned::default()));
+    let context = context(Arc::new(Canned::default()));
     for target in [json!({}), json!({ "catalog": "a/b" })] {
-        let opened = (role.open)(&connection, ObjectKind::CatalogItem, &settings(target), &tools);
+        let opened = (role.open)(&connection, ObjectKind::CatalogItem, &settings(target), &context);
         assert!(opened.err().expect("refused").message().contains("to.catalog"));
     }
 }

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use http::Uri;
 use jiff::{SignedDuration, Timestamp};
-use tidegate_model::{Clock, Error, ErrorKind, Http, Result, Secret, Tools};
+use tidegate_model::{Clock, ConnectorContext, Error, ErrorKind, Http, Result, Secret};
 
 use super::settings::AwsSettings;
 
@@ -101,11 +101,15 @@ pub(crate) struct CredentialsProvider {
 
 impl CredentialsProvider {
     /// Creates a provider. Nothing is resolved yet.
-    pub(crate) fn open(settings: &AwsSettings, tools: &Tools) -> Result<CredentialsProvider> {
-        CredentialsProvider::with(settings, tools, Arc::new(|name| std::env::var(name).ok()))
+    pub(crate) fn open(settings: &AwsSettings, context: &ConnectorContext) -> Result<CredentialsProvider> {
+        CredentialsProvider::with(settings, context, Arc::new(|name| std::env::var(name).ok()))
     }
 
-    fn with(settings: &AwsSettings, tools: &Tools, variables: Variables) -> Result<CredentialsProvider> {
+    fn with(
+        settings: &AwsSettings,
+        context: &ConnectorContext,
+        variables: Variables,
+    ) -> Result<CredentialsProvider> {
         let origin = match (&settings.access_key_id, &settings.secret_access_key, &settings.profile) {
             (Some(id), Some(secret), _) => Origin::Given(Credentials {
                 id: id.clone(),
@@ -127,8 +131,8 @@ impl CredentialsProvider {
             region: settings.region.clone(),
             sts: settings.sts()?,
             variables,
-            http: Arc::clone(&tools.http),
-            clock: Arc::clone(&tools.clock),
+            http: Arc::clone(&context.http),
+            clock: Arc::clone(&context.clock),
         };
         Ok(CredentialsProvider { chain, cached: Mutex::default(), searching: tokio::sync::Mutex::default() })
     }

@@ -15,7 +15,7 @@ use tidegate_testkit::ManualClock;
 
 use super::CredentialsProvider;
 use crate::aws::tests::settings;
-use tidegate_testkit::http::{Canned, tools};
+use tidegate_testkit::http::{Canned, context};
 
 fn provider(
     members: &Value,
@@ -28,7 +28,7 @@ fn provider(
     let variables: BTreeMap<String, String> =
         variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let variables = Arc::new(move |name: &str| variables.get(name).cloned());
-    CredentialsProvider::with(&settings(whole), &tools(http, clock), variables).expect("a provider")
+    CredentialsProvider::with(&settings(whole), &context(http, clock), variables).expect("a provider")
 }
 
 /// The id of the key that is found.

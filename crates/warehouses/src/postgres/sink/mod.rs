@@ -17,8 +17,8 @@ use async_trait::async_trait;
 use futures_util::SinkExt;
 use tidegate_model::event::Cell;
 use tidegate_model::{
-    Checks, Clock, Destination, Error, Layout, Limits, LoggedEvent, Reason, Receipt, Settings, SinkTarget,
-    Tools,
+    Checks, Clock, ConnectorContext, Destination, Error, Layout, Limits, LoggedEvent, Reason, Receipt,
+    Settings, SinkTarget,
 };
 
 use super::client::{Access, Session};
@@ -51,14 +51,18 @@ impl PostgresSink {
     ///
     /// # Errors
     /// [`tidegate_model::ErrorKind::Settings`] for settings that cannot work.
-    pub fn open(settings: &Settings, target: &SinkTarget, tools: &Tools) -> Result<PostgresSink, Error> {
+    pub fn open(
+        settings: &Settings,
+        target: &SinkTarget,
+        context: &ConnectorContext,
+    ) -> Result<PostgresSink, Error> {
         let settings = settings.parse::<PostgresSettings>()?.checked()?;
         let table = EventTable::new(target)?;
         Ok(PostgresSink {
-            access: Access::new(settings, tools),
+            access: Access::new(settings, context),
             table,
-            clock: Arc::clone(&tools.clock),
-            dry_run: tools.dry_run,
+            clock: Arc::clone(&context.clock),
+            dry_run: context.dry_run,
             idle: Mutex::default(),
         })
     }
