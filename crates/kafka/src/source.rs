@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tidegate_model::{
-    Checkpoint, Checks, ConnectorContext, Dataset, Error, Feed, Lag, Reach, Row, Selection, Settings, Source,
+    Checkpoint, Checks, ConnectorContext, Dataset, Error, Feed, Lag, ReadMode, Row, Selection, Settings,
+    Source,
 };
 
 use crate::access::Access;
@@ -40,19 +41,19 @@ impl KafkaSource {
     }
 
     /// Returns how to read: the plan, the progress so far, and whether to follow.
-    fn plan(&self, selection: &KafkaSelection, reach: &Reach) -> Result<(Plan, Progress, bool), Error> {
-        let (start_offsets, known, follow, commits) = match reach {
-            Reach::Everything => {
+    fn plan(&self, selection: &KafkaSelection, mode: &ReadMode) -> Result<(Plan, Progress, bool), Error> {
+        let (start_offsets, known, follow, commits) = match mode {
+            ReadMode::Full => {
                 (StartOffsets { committed: false, start: Start::Earliest }, Progress::default(), false, false)
             }
-            Reach::After { checkpoint, follow } => {
+            ReadMode::Resume { checkpoint, follow } => {
                 let start_offsets = StartOffsets { committed: true, start: selection.start.clone() };
                 let known = Progress::of(checkpoint.as_ref())?;
                 // A dry run neither joins the group nor commits.
                 let dry_run = self.connection.dry_run;
                 (start_offsets, known, *follow && !dry_run, !dry_run)
             }
-            Reach::Cursor { .. } => {
+            ReadMode::Incremental { .. } => {
                 return Err(Error::settings("topics have no cursor column")
                     .hint("leave `cursor` out: offsets say what is new"));
             }
@@ -124,11 +125,11 @@ impl Source for KafkaSource {
     async fn read(
         &self,
         selection: &Selection,
-        reach: &Reach,
+        mode: &ReadMode,
         batch_rows: usize,
     ) -> Result<Feed<Row>, Error> {
         let selection = KafkaSelection::of(selection)?;
-        let (plan, known, follow) = self.plan(&selection, reach)?;
+        let (plan, known, follow) = self.plan(&selection, mode)?;
         let decoder = self.connection.decoder(&selection)?;
         let session = Arc::new(Session::new(plan, known));
         let tombstones: Tombstones = selection.tombstones;
@@ -144,11 +145,11 @@ impl Source for KafkaSource {
         Ok(feed)
     }
 
-    fn keeps_place(&self) -> bool {
+    fn supports_checkpoints(&self) -> bool {
         true
     }
 
-    fn follows(&self) -> bool {
+    fn supports_streaming(&self) -> bool {
         true
     }
 

@@ -51,7 +51,7 @@ pub struct SourceRole {
     /// the first is the default; otherwise a sync names its mode.
     pub modes: &'static [Mode],
     /// Whether the source keeps its own checkpoint, as files and topics do: its
-    /// rows have no cursor column. Agrees with [`Source::keeps_place`].
+    /// rows have no cursor column. Agrees with [`Source::supports_checkpoints`].
     pub keeps_checkpoint: bool,
     /// Opens it.
     pub open: OpenSource,

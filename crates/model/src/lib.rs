@@ -63,6 +63,6 @@ pub use record::{Body, Identity, Purchase, Record};
 pub use row::{Columns, Row};
 pub use run::{Cause, Counts, Ending, Run};
 pub use settings::{Secret, Settings};
-pub use source::{Dataset, Reach, Selection, Source};
+pub use source::{Dataset, ReadMode, Selection, Source};
 pub use store::Store;
 pub use value::{Text, Value};

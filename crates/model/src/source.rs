@@ -48,12 +48,12 @@ impl fmt::Display for Column {
 
 /// Which rows of a selection to read.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Reach {
+pub enum ReadMode {
     /// All of them, in no particular order.
-    Everything,
+    Full,
     /// Rows by a cursor column, lowest first; rows whose cursor is null come
     /// before all others, rows later than the source's own clock not at all.
-    Cursor {
+    Incremental {
         /// The column.
         column: String,
         /// The lowest value wanted, itself included; all where absent.
@@ -62,7 +62,7 @@ pub enum Reach {
         time_zone: String,
     },
     /// What the source itself knows to be behind a checkpoint that it made.
-    After {
+    Resume {
         /// The checkpoint; from the beginning where there is none.
         checkpoint: Option<Checkpoint>,
         /// Whether the feed waits for what comes later, until it is dropped.
@@ -88,8 +88,12 @@ pub trait Source: Send + Sync {
 
     /// Reads batches of about `batch_rows`, all from one consistent state of
     /// the source where it has one. Ends when nothing is left for now.
-    async fn read(&self, selection: &Selection, reach: &Reach, batch_rows: usize)
-    -> Result<Feed<Row>, Error>;
+    async fn read(
+        &self,
+        selection: &Selection,
+        mode: &ReadMode,
+        batch_rows: usize,
+    ) -> Result<Feed<Row>, Error>;
 
     /// Reads the current rows with the given keys; `None` where the source cannot.
     async fn lookup(
@@ -102,7 +106,7 @@ pub trait Source: Send + Sync {
         Ok(None)
     }
 
-    /// Returns the highest value of a cursor column, as [`Reach::Cursor`] orders
+    /// Returns the highest value of a cursor column, as [`ReadMode::Incremental`] orders
     /// and ends it; `None` if there is none, or the source cannot say.
     async fn highest(
         &self,
@@ -115,12 +119,12 @@ pub trait Source: Send + Sync {
     }
 
     /// Whether the source makes its own checkpoints ([`ReadMode::Resume`]), as files do.
-    fn keeps_place(&self) -> bool {
+    fn supports_checkpoints(&self) -> bool {
         false
     }
 
     /// Whether [`ReadMode::Resume`] can follow, as it can for streams.
-    fn follows(&self) -> bool {
+    fn supports_streaming(&self) -> bool {
         false
     }
 

@@ -9,7 +9,7 @@ use tidegate_model::source::Column;
 use tidegate_model::store::{Delivered, IntentRow, RowResult, RowStatus};
 use tidegate_model::{
     Batch, Cause, Checkpoint, Columns, ConnectionId, Counts, Error, ErrorKind, Feed, Identity, Mapping,
-    Platform, Position, Reach, Record, Repeat, Row, Run, Selection, Source, SyncId, Text, Value,
+    Platform, Position, ReadMode, Record, Repeat, Row, Run, Selection, Source, SyncId, Text, Value,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -19,7 +19,7 @@ use crate::pipeline::commit::committer::Remember;
 use crate::pipeline::freight::{Freight, Loaded, Names};
 use crate::pipeline::read::epoch::EpochUnit;
 use crate::pipeline::read::lookback::LookbackRule;
-use crate::pipeline::read::place::{self, Detection, Place};
+use crate::pipeline::read::place::{self, ChangeTracking, Place};
 use crate::pipeline::run::{self, Job, Parts, RunKind, batch_items};
 
 /// An import with both of its ends opened.
@@ -40,7 +40,7 @@ pub struct Import {
     /// From row to record.
     pub mapping: Arc<Mapping>,
     /// How new rows are found.
-    pub detection: Detection,
+    pub tracking: ChangeTracking,
     /// The zone of times that have none.
     pub time_zone: String,
     /// Whether rows in doubt are sent again without asking.
@@ -83,10 +83,10 @@ pub async fn run(
         repeat: object.repeat,
         resend: import.resend,
         retry_for: import.retry_for,
-        remember: match &import.detection {
-            Detection::Cursor { lookback, .. } => Remember::Lookback(*lookback),
-            Detection::Full if object.repeat != Repeat::Safe => Remember::UntilComplete,
-            Detection::Full | Detection::Place => Remember::Torn,
+        remember: match &import.tracking {
+            ChangeTracking::Cursor { lookback, .. } => Remember::Lookback(*lookback),
+            ChangeTracking::Full if object.repeat != Repeat::Safe => Remember::UntilComplete,
+            ChangeTracking::Full | ChangeTracking::Checkpoint => Remember::Torn,
         },
         kind: match input {
             Input::Changes => RunKind::CatchUp,
@@ -131,8 +131,9 @@ async fn standing(
     checkpoint: Option<&Checkpoint>,
     input: &Input,
 ) -> Result<Option<Place>, Error> {
-    let mut place = place::place_of(&import.sync, &import.detection, checkpoint)?;
-    let Detection::Cursor { column, lookback: rule @ LookbackRule::SinceEpoch(_), .. } = &import.detection
+    let mut place = place::place_of(&import.sync, &import.tracking, checkpoint)?;
+    let ChangeTracking::Cursor { column, lookback: rule @ LookbackRule::SinceEpoch(_), .. } =
+        &import.tracking
     else {
         return Ok(place);
     };
@@ -163,16 +164,16 @@ async fn open(
         Input::Changes => false,
         Input::Following => true,
     };
-    let reach = match &import.detection {
-        Detection::Full => Reach::Everything,
-        Detection::Place => Reach::After { checkpoint: checkpoint.cloned(), follow },
-        Detection::Cursor { column, lookback, .. } => Reach::Cursor {
+    let mode = match &import.tracking {
+        ChangeTracking::Full => ReadMode::Full,
+        ChangeTracking::Checkpoint => ReadMode::Resume { checkpoint: checkpoint.cloned(), follow },
+        ChangeTracking::Cursor { column, lookback, .. } => ReadMode::Incremental {
             column: column.name.clone(),
             from: place.map(|place| place.low(*lookback)).transpose()?.flatten(),
             time_zone: import.time_zone.clone(),
         },
     };
-    import.source.read(&import.selection, &reach, batch_rows).await
+    import.source.read(&import.selection, &mode, batch_rows).await
 }
 
 /// The platform of an import as a destination of records.
@@ -194,9 +195,9 @@ struct Rows {
 
 impl Rows {
     fn of(import: &Import, place: Option<&Place>) -> Rows {
-        let cursor = match &import.detection {
-            Detection::Cursor { at, column, .. } => Some((*at, column.clone())),
-            Detection::Full | Detection::Place => None,
+        let cursor = match &import.tracking {
+            ChangeTracking::Cursor { at, column, .. } => Some((*at, column.clone())),
+            ChangeTracking::Full | ChangeTracking::Checkpoint => None,
         };
         Rows {
             sync: import.sync.clone(),

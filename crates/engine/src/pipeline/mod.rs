@@ -34,5 +34,5 @@ pub use export::{Export, run_export};
 pub use import::{Import, Input, run};
 pub use read::epoch::EpochUnit;
 pub use read::lookback::LookbackRule;
-pub use read::place::Detection;
+pub use read::place::ChangeTracking;
 pub use run::Parts;

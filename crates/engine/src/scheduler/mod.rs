@@ -91,7 +91,7 @@ impl Engine {
         if let (None, SyncSpec::Import(import)) = (sync.schedule(), sync) {
             // Opening does no I/O.
             let source = self.source(&import.source.connection, true).await.ok()?;
-            return source.follows().then_some(Schedule::Continuous);
+            return source.supports_streaming().then_some(Schedule::Continuous);
         }
         sync.schedule().cloned()
     }

@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use tidegate_model::source::Column;
 use tidegate_model::{Checks, Error, Lookback};
 
-use crate::pipeline::{Detection, EpochUnit, Import, LookbackRule};
+use crate::pipeline::{ChangeTracking, EpochUnit, Import, LookbackRule};
 
 /// Returns the lookback of a sync with a cursor as a check; none for other syncs.
 ///
@@ -14,7 +14,7 @@ use crate::pipeline::{Detection, EpochUnit, Import, LookbackRule};
 /// If the source cannot be asked for the highest value of its cursor.
 pub(crate) async fn lookback(import: &Import) -> Result<Checks, Error> {
     let mut checks = Checks::default();
-    let Detection::Cursor { column, lookback, .. } = &import.detection else { return Ok(checks) };
+    let ChangeTracking::Cursor { column, lookback, .. } = &import.tracking else { return Ok(checks) };
     let rule = *lookback;
     let unit = match rule {
         LookbackRule::Number | LookbackRule::Units(_) | LookbackRule::SinceEpoch(_) => {

@@ -11,7 +11,7 @@ use tidegate_model::{
 };
 
 use super::Engine;
-use crate::pipeline::{Detection, Import, LookbackRule};
+use crate::pipeline::{ChangeTracking, Import, LookbackRule};
 use crate::project::{ImportSpec, InDoubt, RowSource, Written};
 
 /// The endpoint that stands for the vendor's API served by this process.
@@ -131,19 +131,19 @@ impl Engine {
         let dataset =
             source.describe(&selection).await.map_err(|error| error.context(format!("sync `{id}`")))?;
         let columns = Columns::new(dataset.columns.iter().map(|column| column.name.as_str()));
-        let detection = detection(sync, source.as_ref(), &dataset, &columns)
+        let tracking = tracking(sync, source.as_ref(), &dataset, &columns)
             .map_err(|error| error.context(format!("sync `{id}`")))?;
         let target = Target {
             sync: id.clone(),
             object: sync.destination.object,
             key: sync.primary_key.clone().unwrap_or_else(|| dataset.key.clone()),
-            cursor: match &detection {
-                Detection::Cursor { column, .. } if is_time(column) => Some(column.name.clone()),
+            cursor: match &tracking {
+                ChangeTracking::Cursor { column, .. } if is_time(column) => Some(column.name.clone()),
                 _ => None,
             },
-            place: match &detection {
-                Detection::Cursor { column, .. } => Some(column.name.clone()),
-                Detection::Full | Detection::Place => None,
+            place: match &tracking {
+                ChangeTracking::Cursor { column, .. } => Some(column.name.clone()),
+                ChangeTracking::Full | ChangeTracking::Checkpoint => None,
             },
             time_zone: TimeZone::get(&time_zone)
                 .map_err(|cause| Error::settings(format!("`source.time_zone` of `{id}`")).caused_by(cause))?,
@@ -161,7 +161,7 @@ impl Engine {
             platform,
             mapping: Arc::new(mapping.map_err(|error| error.context(format!("sync `{id}`")))?),
             columns,
-            detection,
+            tracking,
             time_zone,
             resend: sync.in_doubt == InDoubt::Resend,
             retry_for: sync.options.retry_for,
@@ -170,22 +170,22 @@ impl Engine {
 }
 
 /// How new rows of this sync are found.
-fn detection(
+fn tracking(
     sync: &ImportSpec,
     source: &dyn Source,
     dataset: &Dataset,
     columns: &Columns,
-) -> Result<Detection, Error> {
+) -> Result<ChangeTracking, Error> {
     if sync.mode == Mode::Full {
-        return Ok(Detection::Full);
+        return Ok(ChangeTracking::Full);
     }
-    if source.keeps_place() {
-        return Ok(Detection::Place);
+    if source.supports_checkpoints() {
+        return Ok(ChangeTracking::Checkpoint);
     }
     let name = sync.cursor.as_deref().unwrap_or(CONTRACT_CURSOR);
     let at = columns.position(name).ok_or_else(|| missing_column(name, columns).context("`cursor`"))?;
     let column = dataset.columns[at].clone();
-    Ok(Detection::Cursor { at, lookback: LookbackRule::of(&column, sync.lookback)?, column })
+    Ok(ChangeTracking::Cursor { at, lookback: LookbackRule::of(&column, sync.lookback)?, column })
 }
 
 /// Whether a cursor column can stand for the time of an event.

@@ -1,7 +1,7 @@
 //! Real rows and what they would become, without sending anything.
 
 use futures_util::StreamExt;
-use tidegate_model::{Error, Reach, Reason, Record, Row, SyncId};
+use tidegate_model::{Error, ReadMode, Reason, Record, Row, SyncId};
 
 use super::Engine;
 use super::dry_run::Recorder;
@@ -23,12 +23,12 @@ impl Engine {
     pub async fn preview(&self, id: &SyncId, rows: usize) -> Result<Vec<Preview>, Error> {
         let recorder = Recorder::for_platform(self, id).await?;
         let import = self.import(id, Some(recorder)).await?;
-        let reach = if import.source.keeps_place() {
-            Reach::After { checkpoint: None, follow: false }
+        let mode = if import.source.supports_checkpoints() {
+            ReadMode::Resume { checkpoint: None, follow: false }
         } else {
-            Reach::Everything
+            ReadMode::Full
         };
-        let mut feed = import.source.read(&import.selection, &reach, rows.clamp(1, 1_000)).await?;
+        let mut feed = import.source.read(&import.selection, &mode, rows.clamp(1, 1_000)).await?;
         let mut previews = Vec::new();
         let mut scratch = Vec::new();
         while let Some(batch) = feed.next().await {

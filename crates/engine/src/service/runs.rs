@@ -122,7 +122,7 @@ impl Engine {
         match work {
             Work::Import(import) => {
                 let input = match pass {
-                    Pass::Follow if import.source.follows() => Input::Following,
+                    Pass::Follow if import.source.supports_streaming() => Input::Following,
                     _ => Input::Changes,
                 };
                 pipeline::run(import, &self.parts(), cause, input, stop, progress).await

@@ -15,7 +15,7 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use serde_json::{Value, json};
 use tidegate_kafka::CONNECTOR;
-use tidegate_model::{Batch, Checkpoint, ConnectorContext, Error, Feed, Reach, Row, Settings, Source};
+use tidegate_model::{Batch, Checkpoint, ConnectorContext, Error, Feed, ReadMode, Row, Settings, Source};
 use tidegate_testkit::conforms;
 
 /// A test that takes longer hangs.
@@ -157,8 +157,8 @@ impl Reader {
         checkpoint: Option<Checkpoint>,
         follow: bool,
     ) -> Reader {
-        let reach = Reach::After { checkpoint, follow };
-        let feed = source.read(&settings_of(selection), &reach, 100).await.expect("a feed");
+        let mode = ReadMode::Resume { checkpoint, follow };
+        let feed = source.read(&settings_of(selection), &mode, 100).await.expect("a feed");
         Reader { source: Arc::clone(source), feed }
     }
 

@@ -1,7 +1,7 @@
 //! What is read, and when the group learns of it.
 
 use serde_json::json;
-use tidegate_model::{Reach, Value};
+use tidegate_model::{ReadMode, Value};
 
 use crate::cluster::{Reader, Topic, dry_run, number, settings_of, source, unique};
 
@@ -169,7 +169,7 @@ async fn everything_is_read_without_the_group() {
     let selection = topic.selection(&group, &json!({}));
     assert_eq!(Reader::open(&source, &selection, false).await.read_and_commit_all().await.len(), 5);
 
-    let feed = source.read(&settings_of(&selection), &Reach::Everything, 100).await.expect("a feed");
+    let feed = source.read(&settings_of(&selection), &ReadMode::Full, 100).await.expect("a feed");
     let mut reader = Reader { source, feed };
     assert_eq!(reader.rows(5).await.0, [0, 1, 2, 3, 4]);
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::TryStreamExt;
 use http::{Request, Response, StatusCode};
 use serde_json::json;
-use tidegate_model::{Checks, Error, Faults, Http, HttpFailure, Reach, Selection, Source};
+use tidegate_model::{Checks, Error, Faults, Http, HttpFailure, ReadMode, Selection, Source};
 
 use super::opening::NOWHERE;
 use super::settings::secrets;
@@ -165,5 +165,5 @@ pub async fn a_failed_read_tells_no_secret_and_no_row(suite: &Suite) {
 }
 
 async fn read(source: &dyn Source, selection: &Selection) -> Result<(), Error> {
-    source.read(selection, &Reach::Everything, 100).await?.try_for_each(async |_| Ok(())).await
+    source.read(selection, &ReadMode::Full, 100).await?.try_for_each(async |_| Ok(())).await
 }

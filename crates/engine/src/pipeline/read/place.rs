@@ -10,7 +10,7 @@ use crate::pipeline::read::lookback::LookbackRule;
 
 /// How new rows are found.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Detection {
+pub enum ChangeTracking {
     /// Every row, every time.
     Full,
     /// Rows behind the last checkpoint, by a column.
@@ -23,7 +23,7 @@ pub enum Detection {
         lookback: LookbackRule,
     },
     /// The source keeps its own checkpoint.
-    Place,
+    Checkpoint,
 }
 
 /// The state of a cursor, stored as its checkpoint.
@@ -85,10 +85,10 @@ impl Place {
 /// Where the checkpoint was not made by a cursor, or by one of another type.
 pub(crate) fn place_of(
     sync: &SyncId,
-    detection: &Detection,
+    tracking: &ChangeTracking,
     checkpoint: Option<&Checkpoint>,
 ) -> Result<Option<Place>, Error> {
-    let (Detection::Cursor { column, .. }, Some(Checkpoint(place))) = (detection, checkpoint) else {
+    let (ChangeTracking::Cursor { column, .. }, Some(Checkpoint(place))) = (tracking, checkpoint) else {
         return Ok(None);
     };
     let place: Place = serde_json::from_value(place.clone()).map_err(|cause| {

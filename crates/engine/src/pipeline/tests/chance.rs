@@ -42,8 +42,8 @@ impl Source for Trickle {
         self.0.describe(selection).await
     }
 
-    async fn read(&self, selection: &Selection, reach: &Reach, _: usize) -> Result<Feed<Row>, Error> {
-        self.0.read(selection, reach, 7).await
+    async fn read(&self, selection: &Selection, mode: &ReadMode, _: usize) -> Result<Feed<Row>, Error> {
+        self.0.read(selection, mode, 7).await
     }
 }
 

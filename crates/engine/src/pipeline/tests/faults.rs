@@ -155,7 +155,7 @@ async fn a_wider_lookback_sends_nothing_twice() {
     let table = Table::of(0..3_000);
     let mut stage = Stage::new(&table, Repeat::Unsafe, limits(), all_delivered());
     stage.run().await;
-    let Detection::Cursor { lookback, .. } = &mut stage.import.detection else { panic!("a cursor") };
+    let ChangeTracking::Cursor { lookback, .. } = &mut stage.import.tracking else { panic!("a cursor") };
     *lookback = LookbackRule::Units(2_000);
     table.put(9_000, "late", 2_995);
     assert_eq!(stage.run().await.counts.delivered, 1);
@@ -254,8 +254,8 @@ impl Source for Lines {
         Table::default().describe(selection).await
     }
 
-    async fn read(&self, _: &Selection, reach: &Reach, _: usize) -> Result<Feed<Row>, Error> {
-        let Reach::After { checkpoint: place, .. } = reach else { panic!("it makes its own checkpoints") };
+    async fn read(&self, _: &Selection, mode: &ReadMode, _: usize) -> Result<Feed<Row>, Error> {
+        let ReadMode::Resume { checkpoint: place, .. } = mode else { panic!("it makes its own checkpoints") };
         let first = place.as_ref().and_then(|place| place.0.as_u64()).unwrap_or(0);
         let columns = columns();
         let row = Row { columns, values: vec![Value::Int(1), Value::Text("u".into()), Value::Int(1)] };
@@ -291,7 +291,7 @@ async fn lines_that_look_the_same_are_all_sent_however_often_the_read_is_stopped
     });
     let mut stage = Stage::new(&Table::default(), Repeat::Unsafe, limits, counting);
     stage.import.source = Arc::new(Lines(200));
-    stage.import.detection = Detection::Place;
+    stage.import.tracking = ChangeTracking::Checkpoint;
     for _ in 0..8 {
         // The third answer has come, the row that it deferred waits for its turn.
         stage.run_until(stop_after(Duration::from_millis(35)), Input::Changes).await;

@@ -30,8 +30,8 @@ impl Source for Topic {
         Table::default().describe(selection).await
     }
 
-    async fn read(&self, _: &Selection, reach: &Reach, _: usize) -> Result<Feed<Row>, Error> {
-        assert!(matches!(reach, Reach::After { follow: true, .. }), "{reach:?}");
+    async fn read(&self, _: &Selection, mode: &ReadMode, _: usize) -> Result<Feed<Row>, Error> {
+        assert!(matches!(mode, ReadMode::Resume { follow: true, .. }), "{mode:?}");
         let rows = self.rows.clone().lock_owned().await;
         let batches = futures_util::stream::unfold(rows, |mut rows| async {
             let row = rows.recv().await?;
@@ -44,7 +44,7 @@ impl Source for Topic {
         Ok(batches.boxed())
     }
 
-    fn follows(&self) -> bool {
+    fn supports_streaming(&self) -> bool {
         true
     }
 
@@ -69,7 +69,7 @@ async fn a_run_that_follows_sends_what_comes_and_tells_the_source_after_the_effe
     });
     let mut stage = Stage::new(&Table::default(), Repeat::Safe, one_slot(), answer);
     stage.import.source = Arc::new(Topic { rows: Arc::new(rows.into()), committed: committed.clone() });
-    stage.import.detection = Detection::Place;
+    stage.import.tracking = ChangeTracking::Checkpoint;
     let columns = columns();
     tokio::spawn(async move {
         for id in 0..50 {
@@ -91,7 +91,7 @@ async fn a_run_that_follows_ends_the_pause_with_what_it_delivers_and_not_before(
     let (write, rows) = tokio::sync::mpsc::unbounded_channel();
     let mut stage = Stage::new(&Table::default(), Repeat::Safe, one_slot(), all_delivered());
     stage.import.source = Arc::new(Topic { rows: Arc::new(rows.into()), committed: Arc::default() });
-    stage.import.detection = Detection::Place;
+    stage.import.tracking = ChangeTracking::Checkpoint;
     let sync = SyncId::new("s");
     let pause = Pause { by: PausedBy::System, why: "the key was revoked".to_owned(), at: Timestamp::MIN };
     stage.store.set_paused(&sync, Some(pause.clone())).await.expect("paused");
@@ -347,8 +347,8 @@ impl Source for Lines {
         Table::default().describe(selection).await
     }
 
-    async fn read(&self, _: &Selection, reach: &Reach, _: usize) -> Result<Feed<Row>, Error> {
-        let Reach::After { checkpoint, .. } = reach else { panic!("{reach:?}") };
+    async fn read(&self, _: &Selection, mode: &ReadMode, _: usize) -> Result<Feed<Row>, Error> {
+        let ReadMode::Resume { checkpoint, .. } = mode else { panic!("{mode:?}") };
         let from = checkpoint.as_ref().and_then(|place| place.0.as_u64()).unwrap_or(0) as usize;
         let columns = columns();
         let lines = self.lines.lock().expect("no panic")[from..].to_vec();
@@ -376,7 +376,7 @@ impl Source for Lines {
         Ok(futures_util::stream::iter(batches).boxed())
     }
 
-    fn keeps_place(&self) -> bool {
+    fn supports_checkpoints(&self) -> bool {
         true
     }
 }
@@ -398,7 +398,7 @@ fn lines(lines: &[&'static str], batch: usize, stuck: &[i64]) -> (Stage, Arc<Mut
     let limits = Limits { items_max: 1, requests_at_once: 2, fill: Duration::ZERO, ..Limits::UNBOUNDED };
     let mut stage = Stage::new(&Table::default(), Repeat::Safe, limits, answer);
     stage.import.source = Arc::new(Lines { lines: Mutex::new(lines.to_vec()), batch });
-    stage.import.detection = Detection::Place;
+    stage.import.tracking = ChangeTracking::Checkpoint;
     (stage, fatal)
 }
 

@@ -7,7 +7,7 @@ const NOW: i64 = 1_764_410_400_000;
 const MINUTE: i64 = 60_000;
 
 fn with_lookback(stage: &mut Stage, rule: LookbackRule) {
-    let Detection::Cursor { lookback, .. } = &mut stage.import.detection else { panic!("a cursor") };
+    let ChangeTracking::Cursor { lookback, .. } = &mut stage.import.tracking else { panic!("a cursor") };
     *lookback = rule;
 }
 
@@ -95,7 +95,7 @@ impl Source for Changed {
         self.0.describe(selection).await
     }
 
-    async fn read(&self, _: &Selection, _: &Reach, _: usize) -> Result<Feed<Row>, Error> {
+    async fn read(&self, _: &Selection, _: &ReadMode, _: usize) -> Result<Feed<Row>, Error> {
         let text = |text: &str| Value::Text(text.into());
         let row = Row { columns: columns(), values: vec![Value::Int(1), text("u"), text("5")] };
         Ok(futures_util::stream::iter([Ok(Batch::of(vec![row]))]).boxed())

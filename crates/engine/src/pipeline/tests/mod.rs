@@ -11,15 +11,15 @@ use tidegate_model::mapping::Target;
 use tidegate_model::source::{Column, Dataset};
 use tidegate_model::{
     Batch, Body, Cause, Checks, Columns, ConnectionId, Counts, DataType, Destination, Ending, Error,
-    ErrorKind, Feed, Limits, Mapping, MappingSpec, ObjectKind, ObjectSpec, Outcome, Platform, Reach, Reason,
-    Receipt, Record, Repeat, Row, Run, Selection, Source, Store, SyncId, Value,
+    ErrorKind, Feed, Limits, Mapping, MappingSpec, ObjectKind, ObjectSpec, Outcome, Platform, ReadMode,
+    Reason, Receipt, Record, Repeat, Row, Run, Selection, Source, Store, SyncId, Value,
 };
 use tidegate_testkit::{ManualClock, MemoryStore};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Detection, Import, Input, Lanes, LookbackRule, Parts, run};
+use super::{ChangeTracking, Import, Input, Lanes, LookbackRule, Parts, run};
 
 mod ahead;
 mod chance;
@@ -292,7 +292,7 @@ async fn a_mended_row_closes_its_failed_row_and_is_not_sent_by_the_next_run() {
 async fn a_full_read_sends_every_row_every_time_and_goes_on_after_a_stop() {
     let table = Table::of(0..2_000);
     let mut stage = Stage::new(&table, Repeat::Unsafe, limits(), all_delivered());
-    stage.import.detection = Detection::Full;
+    stage.import.tracking = ChangeTracking::Full;
     let stop = CancellationToken::new();
     let fuse = stop.clone();
     tokio::spawn(async move {

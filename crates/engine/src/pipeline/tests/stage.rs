@@ -53,9 +53,9 @@ impl Source for Table {
         Ok(self.0.lock().expect("no panic").iter().map(|row| row.2).max().map(Value::Int))
     }
 
-    async fn read(&self, _: &Selection, reach: &Reach, batch_rows: usize) -> Result<Feed<Row>, Error> {
+    async fn read(&self, _: &Selection, mode: &ReadMode, batch_rows: usize) -> Result<Feed<Row>, Error> {
         let mut rows = self.0.lock().expect("no panic").clone();
-        if let Reach::Cursor { from, .. } = reach {
+        if let ReadMode::Incremental { from, .. } = mode {
             rows.sort_by_key(|row| row.2);
             if let Some(Value::Int(from)) = from {
                 rows.retain(|row| row.2 >= *from);
@@ -171,7 +171,7 @@ impl Stage {
                 platform: platform.clone(),
                 mapping: Arc::new(Mapping::compile(&spec, &target, &columns()).expect("compiles")),
                 columns: columns(),
-                detection: Detection::Cursor {
+                tracking: ChangeTracking::Cursor {
                     column: Column {
                         name: "at".into(),
                         data_type: DataType::Integer,

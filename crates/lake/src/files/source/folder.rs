@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use tidegate_model::source::Column;
 use tidegate_model::{
-    Checks, Columns, ConnectorContext, Dataset, Error, ErrorKind, Feed, Reach, Row, Selection, Settings,
+    Checks, Columns, ConnectorContext, Dataset, Error, ErrorKind, Feed, ReadMode, Row, Selection, Settings,
     Source,
 };
 use tidegate_transport::storage::LakeSettings;
@@ -126,12 +126,14 @@ async fn blocking<T: Send + 'static>(
         .map_err(|cause| Error::internal("reading a folder was cut short").caused_by(cause))?
 }
 
-fn stored_offsets(folder: &Path, reach: &Reach) -> Result<FileOffsets, Error> {
-    match reach {
-        Reach::Everything => Ok(FileOffsets::default()),
-        Reach::After { checkpoint, .. } => FileOffsets::of(checkpoint.as_ref()),
-        Reach::Cursor { .. } => Err(Error::settings(format!("files in {} have no cursor", folder.display()))
-            .hint("leave `cursor` out: a run reads what is new by itself")),
+fn stored_offsets(folder: &Path, mode: &ReadMode) -> Result<FileOffsets, Error> {
+    match mode {
+        ReadMode::Full => Ok(FileOffsets::default()),
+        ReadMode::Resume { checkpoint, .. } => FileOffsets::of(checkpoint.as_ref()),
+        ReadMode::Incremental { .. } => {
+            Err(Error::settings(format!("files in {} have no cursor", folder.display()))
+                .hint("leave `cursor` out: a run reads what is new by itself"))
+        }
     }
 }
 
@@ -162,10 +164,10 @@ impl Source for FilesSource {
     async fn read(
         &self,
         selection: &Selection,
-        reach: &Reach,
+        mode: &ReadMode,
         batch_rows: usize,
     ) -> Result<Feed<Row>, Error> {
-        let offsets = stored_offsets(&self.folder, reach)?;
+        let offsets = stored_offsets(&self.folder, mode)?;
         let (source, files) = (self.clone(), Files::of(selection)?);
         let looked = files.clone();
         let columns = blocking(move || Ok(source.look(&looked)?.1)).await?;
@@ -173,7 +175,7 @@ impl Source for FilesSource {
         Ok(Reading { folder: self.folder.clone(), files, columns, offsets, batch_rows }.feed())
     }
 
-    fn keeps_place(&self) -> bool {
+    fn supports_checkpoints(&self) -> bool {
         true
     }
 }

@@ -11,8 +11,8 @@ use futures_util::TryStreamExt;
 use jiff::Timestamp;
 use serde_json::json;
 use tidegate_model::{
-    Batch, Checkpoint, ConnectorContext, ErrorKind, Http, HttpFailure, Json, Reach, Row, Selection, Settings,
-    Source, SystemClock, Value,
+    Batch, Checkpoint, ConnectorContext, ErrorKind, Http, HttpFailure, Json, ReadMode, Row, Selection,
+    Settings, Source, SystemClock, Value,
 };
 
 use super::folder::FilesSource;
@@ -50,7 +50,7 @@ async fn read(
     batch_rows: usize,
 ) -> Vec<Batch<Row>> {
     let feed = source(folder)
-        .read(selection, &Reach::After { checkpoint: after, follow: false }, batch_rows)
+        .read(selection, &ReadMode::Resume { checkpoint: after, follow: false }, batch_rows)
         .await
         .expect("a read");
     feed.try_collect().await.expect("batches")
@@ -291,9 +291,9 @@ async fn what_is_not_there_is_named() {
     let source = source(folder.path());
     let none = source.describe(&select(json!({ "path": "out/*.csv" }))).await.expect_err("no file");
     assert_eq!(none.kind(), ErrorKind::Missing);
-    let reach = Reach::Cursor { column: "id".into(), from: None, time_zone: "UTC".into() };
+    let mode = ReadMode::Incremental { column: "id".into(), from: None, time_zone: "UTC".into() };
     let cursor =
-        source.read(&select(json!({ "path": "in/*.csv" })), &reach, 10).await.err().expect("no cursor");
+        source.read(&select(json!({ "path": "in/*.csv" })), &mode, 10).await.err().expect("no cursor");
     assert_eq!(cursor.kind(), ErrorKind::Settings);
     let there = select(json!({ "path": "in/*.csv" }));
     let checks = source.check(Some(&there)).await.unwrap();
