@@ -129,24 +129,24 @@ impl Destination<LoggedEvent> for KafkaSink {
 
     fn limits(&self) -> Limits {
         Limits {
-            items_max: 5_000,
-            bytes_max: RECORD_BYTES_MAX,
+            max_items: 5_000,
+            max_bytes: RECORD_BYTES_MAX,
             // Librdkafka fills its own requests; this only saves calls.
-            fill: Duration::from_millis(20),
-            requests_at_once: 4,
+            linger: Duration::from_millis(20),
+            max_in_flight: 4,
             rate: None,
             bucket: "kafka.produce",
-            one_user: false,
-            user_interval: Duration::ZERO,
+            single_user: false,
+            min_user_interval: Duration::ZERO,
         }
     }
 
-    fn weigh(&self, item: &LoggedEvent) -> usize {
-        item.event.weight() + RECORD_OVERHEAD
+    fn estimated_size(&self, item: &LoggedEvent) -> usize {
+        item.event.estimated_size() + RECORD_OVERHEAD
     }
 
     fn admit(&self, item: &LoggedEvent) -> Result<(), Reason> {
-        if self.weigh(item) > RECORD_BYTES_MAX {
+        if self.estimated_size(item) > RECORD_BYTES_MAX {
             let message = format!("the event is larger than {} MiB", RECORD_BYTES_MAX >> 20);
             return Err(Reason::new("too_large", message));
         }

@@ -20,7 +20,7 @@ where
     fn limits(&self) -> Limits;
 
     /// Returns about how many bytes an item takes in a request.
-    fn weigh(&self, item: &T) -> usize;
+    fn estimated_size(&self, item: &T) -> usize;
 
     /// Checks the item against rules that need no request: lengths, forbidden values,
     /// missing parts.

@@ -65,11 +65,11 @@ impl Destination<Record> for ProfilesPlatform {
     }
 
     fn limits(&self) -> Limits {
-        Limits { requests_at_once: 2, bucket: "profiles", ..Limits::UNBOUNDED }
+        Limits { max_in_flight: 2, bucket: "profiles", ..Limits::UNBOUNDED }
     }
 
-    fn weigh(&self, record: &Record) -> usize {
-        record.weight()
+    fn estimated_size(&self, record: &Record) -> usize {
+        record.estimated_size()
     }
 
     fn admit(&self, record: &Record) -> Result<(), Reason> {

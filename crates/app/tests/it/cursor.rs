@@ -29,10 +29,10 @@ impl Destination<Record> for Counting {
     }
 
     fn limits(&self) -> Limits {
-        Limits { items_max: 75, requests_at_once: 4, fill: Duration::ZERO, ..Limits::UNBOUNDED }
+        Limits { max_items: 75, max_in_flight: 4, linger: Duration::ZERO, ..Limits::UNBOUNDED }
     }
 
-    fn weigh(&self, _: &Record) -> usize {
+    fn estimated_size(&self, _: &Record) -> usize {
         1
     }
 

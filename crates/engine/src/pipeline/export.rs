@@ -80,14 +80,14 @@ pub async fn run_export(
         let chosen = feed.map(move |batch| {
             batch.map(|mut batch| {
                 // Weighed whole: what is chosen may share its memory with the rest.
-                let all = batch.items.iter().map(|logged| logged.event.weight());
+                let all = batch.items.iter().map(|logged| logged.event.estimated_size());
                 let bytes = if follow { all.sum() } else { 0 };
                 batch.items.retain(|logged| logged.logged_at >= since && selection.takes(&logged.event));
                 (hold(batch), bytes)
             })
         });
         Ok(match follow {
-            true => gather(chosen.boxed(), batch_events, limits.fill / span),
+            true => gather(chosen.boxed(), batch_events, limits.linger / span),
             false => chosen.map(|batch| batch.map(|(batch, _)| batch)).boxed(),
         })
     };
@@ -99,7 +99,7 @@ pub async fn run_export(
 fn batch_events(limits: &Limits) -> usize {
     const SMALL: usize = 5_000;
     let items = batch_items(limits);
-    if limits.requests_at_once > 1 { items } else { items.min(SMALL.max(limits.items_max / 2)) }
+    if limits.max_in_flight > 1 { items } else { items.min(SMALL.max(limits.max_items / 2)) }
 }
 
 fn hold(batch: Batch<LoggedEvent>) -> Batch<Held> {

@@ -25,7 +25,7 @@ use crate::pipeline::shutdown::Control;
 /// every worker a request while another is filled; few enough to keep memory small when a
 /// batch is one large request.
 pub(crate) fn batches_under_way(limits: &Limits) -> usize {
-    if limits.requests_at_once > 1 { 8 } else { 4 }
+    if limits.max_in_flight > 1 { 8 } else { 4 }
 }
 
 /// What every run is handed.
@@ -87,8 +87,8 @@ const BATCH_ITEMS_MAX: usize = 2_400;
 
 /// Items of a batch: a few requests for each worker.
 pub(crate) fn batch_items(limits: &Limits) -> usize {
-    let wanted = limits.items_max.saturating_mul(limits.requests_at_once).saturating_mul(4);
-    wanted.clamp(500, limits.items_max.max(BATCH_ITEMS_MAX))
+    let wanted = limits.max_items.saturating_mul(limits.max_in_flight).saturating_mul(4);
+    wanted.clamp(500, limits.max_items.max(BATCH_ITEMS_MAX))
 }
 
 /// Runs a job to the end of its feed, or until `stop` fires.
@@ -198,14 +198,14 @@ async fn move_items<F: Freight>(
         clock: parts.clock.clone(),
         repeat: job.repeat,
         resend: job.resend,
-        interval: if limits.one_user { limits.user_interval } else { Duration::ZERO },
+        interval: if limits.single_user { limits.min_user_interval } else { Duration::ZERO },
         retry_for: job.retry_for,
     };
     let under_way = batches_under_way(&limits);
     let (urgent_through, urgent) = watch::channel(0);
     let mut slots = Vec::new();
     let mut senders = Vec::new();
-    for _ in 0..limits.requests_at_once.max(1) {
+    for _ in 0..limits.max_in_flight.max(1) {
         let (sender, incoming) = mpsc::channel(under_way);
         let slot = Slot {
             limits,
@@ -227,7 +227,7 @@ async fn move_items<F: Freight>(
         kind: job.kind,
         remember: job.remember,
         slots: senders,
-        items_max: limits.items_max,
+        max_items: limits.max_items,
         batch_items: batch_items(&limits),
         spread: 0,
         notes,

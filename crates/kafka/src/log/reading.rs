@@ -118,7 +118,7 @@ impl Reader {
                     self.next.insert(message.partition(), message.offset() + 1);
                     match record::event(&message) {
                         Ok(event) => {
-                            bytes += event.event.weight();
+                            bytes += event.event.estimated_size();
                             batch.items.push(event);
                         }
                         Err(reason) => {

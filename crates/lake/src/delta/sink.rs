@@ -34,7 +34,7 @@ pub(super) struct DeltaSink {
     open: Arc<Mutex<Option<OpenTable>>>,
     prepared_batches: PreparedBatches<Encoded>,
     clock: Arc<dyn Clock>,
-    fill: Duration,
+    linger: Duration,
 }
 
 impl DeltaSink {
@@ -61,7 +61,7 @@ impl DeltaSink {
             open: Arc::default(),
             prepared_batches: PreparedBatches::default(),
             clock: Arc::clone(&context.clock),
-            fill: written.commit_every.0,
+            linger: written.commit_every.0,
         })
     }
 }
@@ -85,19 +85,19 @@ impl Destination<LoggedEvent> for DeltaSink {
 
     fn limits(&self) -> Limits {
         Limits {
-            items_max: EVENTS_MAX,
-            bytes_max: BYTES_MAX,
-            fill: self.fill,
-            requests_at_once: 1,
+            max_items: EVENTS_MAX,
+            max_bytes: BYTES_MAX,
+            linger: self.linger,
+            max_in_flight: 1,
             rate: None,
             bucket: "delta.commit",
-            one_user: false,
-            user_interval: Duration::ZERO,
+            single_user: false,
+            min_user_interval: Duration::ZERO,
         }
     }
 
-    fn weigh(&self, item: &LoggedEvent) -> usize {
-        item.event.weight()
+    fn estimated_size(&self, item: &LoggedEvent) -> usize {
+        item.event.estimated_size()
     }
 
     fn admit(&self, item: &LoggedEvent) -> Result<(), Reason> {

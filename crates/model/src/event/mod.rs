@@ -42,7 +42,7 @@ pub struct Event {
 
 impl Event {
     /// About how many bytes it takes.
-    pub fn weight(&self) -> usize {
+    pub fn estimated_size(&self) -> usize {
         const ENVELOPE: usize = 32;
         ENVELOPE
             + self.id.len()

@@ -13,7 +13,7 @@ use tidegate_model::{Body, Identity, ObjectKind, Purchase, Record, json};
 ///
 /// An event or purchase without a time gets `now`: Braze requires one.
 pub(super) fn track(kind: ObjectKind, records: &[Record], existing_only: bool, now: Timestamp) -> Bytes {
-    let mut out = String::with_capacity(records.iter().map(Record::weight).sum());
+    let mut out = String::with_capacity(records.iter().map(Record::estimated_size).sum());
     out.push_str("{\"");
     out.push_str(array(kind));
     out.push_str("\":[");

@@ -85,7 +85,7 @@ impl Destination<Record> for Braze {
     }
 
     fn limits(&self) -> Limits {
-        let (items_max, requests, per, bucket) = match self.kind {
+        let (max_items, requests, per, bucket) = match self.kind {
             ObjectKind::User | ObjectKind::Event | ObjectKind::Purchase => {
                 let per = Duration::from_secs(3);
                 (self.objects_per_request, self.rates.track_per_3s, per, "users.track")
@@ -94,20 +94,20 @@ impl Destination<Record> for Braze {
             ObjectKind::CatalogItem => (ITEMS_MAX, self.rates.items_per_minute, MINUTE, "catalogs.items"),
         };
         Limits {
-            items_max: items_max.min(self.objects_per_request),
-            bytes_max: BYTES_MAX,
-            fill: Duration::from_millis(50),
+            max_items: max_items.min(self.objects_per_request),
+            max_bytes: BYTES_MAX,
+            linger: Duration::from_millis(50),
             // At the documented rate this hides an answer time of 64 ms.
-            requests_at_once: 64,
+            max_in_flight: 64,
             rate: Some(Rate { requests, per }),
             bucket,
-            one_user: false,
-            user_interval: Duration::ZERO,
+            single_user: false,
+            min_user_interval: Duration::ZERO,
         }
     }
 
-    fn weigh(&self, record: &Record) -> usize {
-        record.weight()
+    fn estimated_size(&self, record: &Record) -> usize {
+        record.estimated_size()
     }
 
     fn admit(&self, record: &Record) -> Result<(), Reason> {

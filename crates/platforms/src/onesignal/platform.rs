@@ -114,38 +114,38 @@ impl Destination<Record> for OneSignal {
     fn limits(&self) -> Limits {
         let per_second = |requests| Some(Rate { requests, per: Duration::from_secs(1) });
         let users = Limits {
-            items_max: 1,
-            bytes_max: REQUEST_BYTES_MAX,
-            fill: Duration::ZERO,
-            requests_at_once: 64,
+            max_items: 1,
+            max_bytes: REQUEST_BYTES_MAX,
+            linger: Duration::ZERO,
+            max_in_flight: 64,
             rate: per_second(USER_RATE),
             bucket: "users",
-            one_user: true,
+            single_user: true,
             // Source: OneSignal docs, Rate limits: one request a second for each user.
-            user_interval: Duration::from_secs(1),
+            min_user_interval: Duration::from_secs(1),
         };
         match self.rules.object {
             ObjectKind::Event => Limits {
-                items_max: EVENTS_MAX,
-                fill: Duration::from_millis(50),
-                requests_at_once: 8,
+                max_items: EVENTS_MAX,
+                linger: Duration::from_millis(50),
+                max_in_flight: 8,
                 rate: per_second(self.events_per_second),
                 bucket: "custom_events",
-                one_user: false,
-                user_interval: Duration::ZERO,
+                single_user: false,
+                min_user_interval: Duration::ZERO,
                 ..users
             },
             ObjectKind::Purchase => {
-                Limits { items_max: PURCHASES_MAX, fill: Duration::from_millis(50), ..users }
+                Limits { max_items: PURCHASES_MAX, linger: Duration::from_millis(50), ..users }
             }
             _ => users,
         }
     }
 
-    fn weigh(&self, item: &Record) -> usize {
+    fn estimated_size(&self, item: &Record) -> usize {
         match item.body {
             Body::Event { .. } => encode::event_bound(item),
-            _ => item.weight(),
+            _ => item.estimated_size(),
         }
     }
 
@@ -166,7 +166,7 @@ impl Destination<Record> for OneSignal {
             return outcome::of_events(items, answer, self.now());
         }
         let limits = self.limits();
-        if items.len() > limits.items_max || items.iter().any(|item| item.identity != first.identity) {
+        if items.len() > limits.max_items || items.iter().any(|item| item.identity != first.identity) {
             return Err(Error::internal("a request about one user holds more than OneSignal takes at once"));
         }
         match &first.body {

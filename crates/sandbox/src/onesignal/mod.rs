@@ -169,8 +169,8 @@ fn answer(
     turn: Turn,
     listening: bool,
 ) -> Result<Reply, Stop> {
-    let one_user = matches!(route, Route::CreateUser | Route::UpdateUser(_) | Route::DeleteUser(_));
-    if one_user && turn.refuses(0) {
+    let single_user = matches!(route, Route::CreateUser | Route::UpdateUser(_) | Route::DeleteUser(_));
+    if single_user && turn.refuses(0) {
         return Err(Stop::bad("the sandbox refuses this user, as its faults ask for"));
     }
     match route {

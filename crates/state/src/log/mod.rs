@@ -146,7 +146,7 @@ impl EventLog for EmbeddedLog {
         if events.is_empty() {
             return Ok(Appended::default());
         }
-        let bytes = events.iter().map(Event::weight).sum();
+        let bytes = events.iter().map(Event::estimated_size).sum();
         if bytes > APPEND_BYTES_MAX {
             return Err(Error::new(
                 ErrorKind::TooLarge,

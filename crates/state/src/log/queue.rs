@@ -9,12 +9,12 @@ use tidegate_model::{Error, ErrorKind};
 #[derive(Clone)]
 pub(super) struct Queue {
     waiting: Arc<AtomicUsize>,
-    bytes_max: usize,
+    max_bytes: usize,
 }
 
 impl Queue {
-    pub(super) fn new(bytes_max: usize) -> Queue {
-        Queue { waiting: Arc::default(), bytes_max }
+    pub(super) fn new(max_bytes: usize) -> Queue {
+        Queue { waiting: Arc::default(), max_bytes }
     }
 
     /// Takes memory until the permit is dropped. A request larger than the limit succeeds if nothing
@@ -22,13 +22,13 @@ impl Queue {
     pub(super) fn acquire(&self, bytes: usize) -> Result<MemoryPermit, Error> {
         let fits = |waiting: usize| {
             let after = waiting.saturating_add(bytes);
-            (waiting == 0 || after <= self.bytes_max).then_some(after)
+            (waiting == 0 || after <= self.max_bytes).then_some(after)
         };
         match self.waiting.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits) {
             Ok(_) => Ok(MemoryPermit { waiting: Arc::clone(&self.waiting), bytes }),
             Err(_) => Err(Error::new(
                 ErrorKind::Throttled(None),
-                format!("{} bytes of events wait to be written, and that is the limit", self.bytes_max),
+                format!("{} bytes of events wait to be written, and that is the limit", self.max_bytes),
             )),
         }
     }

@@ -288,7 +288,7 @@ impl Room {
 
     fn take(&mut self, event: &Event) {
         self.events = self.events.saturating_sub(1);
-        self.bytes = self.bytes.saturating_sub(event.weight());
+        self.bytes = self.bytes.saturating_sub(event.estimated_size());
     }
 }
 

@@ -258,7 +258,7 @@ async fn appenders_share_their_syncs() {
         let log = Arc::clone(&log);
         tasks.push(tokio::spawn(async move { log.append(&shop(), vec![event(&task.to_string())]).await }));
     }
-    let one = event("1").weight();
+    let one = event("1").estimated_size();
     while log.queue.waiting() < 64 * one {
         tokio::task::yield_now().await;
     }

@@ -63,20 +63,20 @@ impl Destination<LoggedEvent> for Firehose {
 
     fn limits(&self) -> Limits {
         Limits {
-            items_max: RECORDS_MAX,
-            bytes_max: REQUEST_MAX,
-            fill: Duration::from_millis(100),
-            requests_at_once: 8,
+            max_items: RECORDS_MAX,
+            max_bytes: REQUEST_MAX,
+            linger: Duration::from_millis(100),
+            max_in_flight: 8,
             // It differs by region and can be raised: the answers tell.
             rate: None,
             bucket: "firehose.PutRecordBatch",
-            one_user: false,
-            user_interval: Duration::ZERO,
+            single_user: false,
+            min_user_interval: Duration::ZERO,
         }
     }
 
-    fn weigh(&self, logged: &LoggedEvent) -> usize {
-        encode::weigh(&self.target, &self.writer, logged)
+    fn estimated_size(&self, logged: &LoggedEvent) -> usize {
+        encode::estimated_size(&self.target, &self.writer, logged)
     }
 
     fn admit(&self, logged: &LoggedEvent) -> Result<(), Reason> {

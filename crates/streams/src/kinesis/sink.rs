@@ -62,20 +62,20 @@ impl Destination<LoggedEvent> for Kinesis {
 
     fn limits(&self) -> Limits {
         Limits {
-            items_max: RECORDS_MAX,
-            bytes_max: self.target.limits.request_max(),
-            fill: Duration::from_millis(100),
-            requests_at_once: 8,
+            max_items: RECORDS_MAX,
+            max_bytes: self.target.limits.request_max(),
+            linger: Duration::from_millis(100),
+            max_in_flight: 8,
             // It is by the shard, and shards come and go: the answers tell.
             rate: None,
             bucket: "kinesis.PutRecords",
-            one_user: false,
-            user_interval: Duration::ZERO,
+            single_user: false,
+            min_user_interval: Duration::ZERO,
         }
     }
 
-    fn weigh(&self, logged: &LoggedEvent) -> usize {
-        encode::weigh(&self.target, &self.writer, logged)
+    fn estimated_size(&self, logged: &LoggedEvent) -> usize {
+        encode::estimated_size(&self.target, &self.writer, logged)
     }
 
     fn admit(&self, logged: &LoggedEvent) -> Result<(), Reason> {

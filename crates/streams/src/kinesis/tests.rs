@@ -70,7 +70,7 @@ async fn a_request_has_the_documented_form() {
         { "Data": STANDARD.encode("{}"), "PartitionKey": "e2" },
     ] });
     assert_eq!(body, expected);
-    let weight: usize = events.iter().map(|logged| sink.weigh(logged)).sum();
+    let weight: usize = events.iter().map(|logged| sink.estimated_size(logged)).sum();
     assert!(weight.abs_diff(requests[0].body().len()) < 60, "{weight}");
 }
 
@@ -103,7 +103,7 @@ async fn records_have_the_shape_of_pinpoint_where_that_is_asked_for() {
     let record: Value = serde_json::from_slice(&data).expect("JSON");
     assert_eq!(record["event_type"], "order_placed");
     assert_eq!(record["awsAccountId"], "123456789012");
-    assert!(data.len() < sink.weigh(&three()[0]), "it is not heavier than it was weighed");
+    assert!(data.len() < sink.estimated_size(&three()[0]), "it is not heavier than it was weighed");
 }
 
 #[test]

@@ -51,11 +51,11 @@ pub async fn a_full_request_is_one_request_inside_its_limits(suite: &Suite) {
     for world in suite.worlds().await {
         let platform = world.platform();
         let limits = platform.limits();
-        assert!(limits.items_max > 0 && limits.requests_at_once > 0, "{world}: {limits:?}");
-        let full = world.records(limits.items_max);
+        assert!(limits.max_items > 0 && limits.max_in_flight > 0, "{world}: {limits:?}");
+        let full = world.records(limits.max_items);
         for records in [&full[..], &full[..1]] {
-            let weight: usize = records.iter().map(|record| platform.weigh(record)).sum();
-            assert!(weight <= limits.bytes_max, "{world}: the example's records are too heavy");
+            let weight: usize = records.iter().map(|record| platform.estimated_size(record)).sum();
+            assert!(weight <= limits.max_bytes, "{world}: the example's records are too heavy");
 
             let receipt =
                 platform.deliver(records).await.unwrap_or_else(|error| panic!("{world}: {error:?}"));
@@ -67,7 +67,7 @@ pub async fn a_full_request_is_one_request_inside_its_limits(suite: &Suite) {
             }
             assert_eq!(requests.len(), 1, "{world}: {} records", records.len());
             let bytes = requests[0].body().len();
-            assert!(bytes <= limits.bytes_max, "{world}: {bytes} bytes");
+            assert!(bytes <= limits.max_bytes, "{world}: {bytes} bytes");
             assert!(
                 weight * 10 >= bytes * 8,
                 "{world}: {} records weigh {weight} and take {bytes} bytes",

@@ -168,7 +168,7 @@ async fn prepare(kind: &str, sink: &Arc<Sink>, events: &[LoggedEvent]) {
 /// again what was deferred, in its order.
 async fn deliver_all(kind: &str, sink: &Arc<Sink>, events: &[LoggedEvent]) {
     let mut waiting = events.to_vec();
-    if sink.limits().requests_at_once == 1 {
+    if sink.limits().max_in_flight == 1 {
         prepare(kind, sink, &waiting).await;
     }
     for _ in 0..1_000 {
@@ -301,16 +301,16 @@ pub async fn a_full_request_is_taken(suite: &SinkSuite) {
     for world in suite.worlds().await {
         let (kind, sink) = (world.connector.kind, world.open(false));
         let limits = sink.limits();
-        assert!(limits.items_max > 0 && limits.requests_at_once > 0, "{kind}: {limits:?}");
+        assert!(limits.max_items > 0 && limits.max_in_flight > 0, "{kind}: {limits:?}");
         // No more than can be read back in a test, of sinks that take any number.
-        let mut full = events(limits.items_max.min(2_000));
-        let room = limits.bytes_max.min(3 << 20);
+        let mut full = events(limits.max_items.min(2_000));
+        let room = limits.max_bytes.min(3 << 20);
         let each = room / full.len();
-        let weight = |logged: &LoggedEvent| sink.weigh(logged);
+        let weight = |logged: &LoggedEvent| sink.estimated_size(logged);
         let filler = "x".repeat(each.saturating_sub(weight(&full[0])) / 2);
         full = (0..full.len() as u64).map(|at| event(at, &filler)).collect();
         let whole: usize = full.iter().map(weight).sum();
-        assert!(whole <= limits.bytes_max, "{kind}: {whole} of {limits:?}");
+        assert!(whole <= limits.max_bytes, "{kind}: {whole} of {limits:?}");
 
         deliver_all(kind, &sink, &full).await;
 

@@ -172,10 +172,10 @@ impl World {
         let limits = self.platform().limits();
         // Users `0..8` are there already: delivering them would have no effect to see.
         let first = if self.kind == ObjectKind::User { 8 } else { 0 };
-        let mut records: Vec<Record> = (first..first + count.min(limits.items_max))
+        let mut records: Vec<Record> = (first..first + count.min(limits.max_items))
             .map(|n| (self.example.record)(self.kind, n))
             .collect();
-        if let (true, Some(first)) = (limits.one_user, records.first().cloned()) {
+        if let (true, Some(first)) = (limits.single_user, records.first().cloned()) {
             records.iter_mut().for_each(|record| record.identity = first.identity.clone());
         }
         records
@@ -231,9 +231,9 @@ pub(super) async fn deliver_all(platform: &dyn Platform, records: &[Record]) -> 
     let mut waiting: Vec<Vec<usize>> = vec![(0..records.len()).collect()];
     let mut requests = 0;
     while let Some(mut places) = waiting.pop() {
-        let fits = |at: &usize| !limits.one_user || records[*at].identity == records[places[0]].identity;
+        let fits = |at: &usize| !limits.single_user || records[*at].identity == records[places[0]].identity;
         let (mut now, mut later): (Vec<usize>, Vec<usize>) = places.iter().partition(|at| fits(at));
-        later.extend(now.split_off(now.len().min(limits.items_max)));
+        later.extend(now.split_off(now.len().min(limits.max_items)));
         places = now;
         if !later.is_empty() {
             waiting.push(later);

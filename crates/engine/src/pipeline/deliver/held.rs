@@ -45,8 +45,8 @@ impl Destination<Held> for Holding {
         self.0.limits()
     }
 
-    fn weigh(&self, item: &Held) -> usize {
-        self.0.weigh(item)
+    fn estimated_size(&self, item: &Held) -> usize {
+        self.0.estimated_size(item)
     }
 
     fn admit(&self, item: &Held) -> Result<(), Reason> {

@@ -29,7 +29,7 @@ impl Lanes {
     /// Returns the limits that runs with these rate limiters observe.
     pub(crate) fn limits(&self, limits: Limits) -> Limits {
         match self.unpaced {
-            true => Limits { user_interval: Duration::ZERO, rate: None, ..limits },
+            true => Limits { min_user_interval: Duration::ZERO, rate: None, ..limits },
             false => limits,
         }
     }

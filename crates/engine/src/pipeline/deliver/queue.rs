@@ -68,22 +68,22 @@ impl<F: Freight> Queue<F> {
     }
 
     /// Appends items.
-    pub(crate) fn extend(&mut self, parcels: Parcels<F>, weigh: impl Fn(&F::Sent) -> usize) {
-        if let Some(lot) = self.weighed(parcels, weigh) {
+    pub(crate) fn extend(&mut self, parcels: Parcels<F>, estimated_size: impl Fn(&F::Sent) -> usize) {
+        if let Some(lot) = self.weighed(parcels, estimated_size) {
             self.lots.push_back(lot);
         }
     }
 
     /// Puts items back in front of the others.
-    pub(crate) fn give_back(&mut self, parcels: Parcels<F>, weigh: impl Fn(&F::Sent) -> usize) {
-        if let Some(lot) = self.weighed(parcels, weigh) {
+    pub(crate) fn give_back(&mut self, parcels: Parcels<F>, estimated_size: impl Fn(&F::Sent) -> usize) {
+        if let Some(lot) = self.weighed(parcels, estimated_size) {
             self.lots.push_front(lot);
         }
     }
 
-    fn weighed(&mut self, parcels: Parcels<F>, weigh: impl Fn(&F::Sent) -> usize) -> Option<Lot<F>> {
+    fn weighed(&mut self, parcels: Parcels<F>, estimated_size: impl Fn(&F::Sent) -> usize) -> Option<Lot<F>> {
         let Parcels { sent, items } = parcels;
-        let weights: Vec<usize> = sent.iter().map(weigh).collect();
+        let weights: Vec<usize> = sent.iter().map(estimated_size).collect();
         self.len += weights.len();
         self.bytes += weights.iter().sum::<usize>();
         let lot = Lot { sent: sent.into_iter(), items: items.into_iter(), weights: weights.into_iter() };
@@ -116,7 +116,7 @@ mod tests {
     use crate::pipeline::export::Events;
     use crate::pipeline::freight::Names;
 
-    fn weigh(event: &Held) -> usize {
+    fn estimated_size(event: &Held) -> usize {
         event.offset.at as usize % 7 + 1
     }
 
@@ -140,7 +140,7 @@ mod tests {
         ) {
             let (mut queue, mut waiting, mut next) = (Queue::new(), Vec::new(), 0);
             for (more, count, back) in steps {
-                queue.extend(parcels(held(next..next + more)), weigh);
+                queue.extend(parcels(held(next..next + more)), estimated_size);
                 waiting.extend(next..next + more);
                 next += more;
 
@@ -151,14 +151,14 @@ mod tests {
 
                 // Of what was taken, the last ones come back.
                 let kept = gone.len().saturating_sub(back);
-                queue.give_back(parcels(taken.sent.split_off(kept)), weigh);
+                queue.give_back(parcels(taken.sent.split_off(kept)), estimated_size);
                 waiting.splice(0..0, gone[kept..].iter().copied());
 
                 prop_assert_eq!(offsets(queue.sent()), waiting.clone());
                 prop_assert_eq!((queue.len(), queue.is_empty()), (waiting.len(), waiting.is_empty()));
-                prop_assert_eq!(queue.bytes(), queue.sent().map(weigh).sum::<usize>());
+                prop_assert_eq!(queue.bytes(), queue.sent().map(estimated_size).sum::<usize>());
                 let first = queue.first().map(|(sent, item, weight)| (sent.offset.at, item.names.key.0, weight));
-                let expected = queue.sent().next().map(|sent| (sent.offset.at, sent.offset.at.into(), weigh(sent)));
+                let expected = queue.sent().next().map(|sent| (sent.offset.at, sent.offset.at.into(), estimated_size(sent)));
                 prop_assert_eq!(first, expected);
             }
         }
@@ -167,11 +167,11 @@ mod tests {
     #[test]
     fn what_fits_is_counted_across_all_that_waits() {
         let mut queue = Queue::new();
-        queue.extend(parcels(held(0..3)), weigh);
-        queue.extend(parcels(held(3..9)), weigh);
+        queue.extend(parcels(held(0..3)), estimated_size);
+        queue.extend(parcels(held(3..9)), estimated_size);
         // 1, 2, 3, 4 and 5 bytes; the next one has 6.
-        let limits = Limits { items_max: 100, bytes_max: 20, ..Limits::UNBOUNDED };
+        let limits = Limits { max_items: 100, max_bytes: 20, ..Limits::UNBOUNDED };
         assert_eq!(queue.fitting(Room::of(limits)), 5);
-        assert_eq!(queue.fitting(Room::of(Limits { items_max: 4, ..limits })), 4);
+        assert_eq!(queue.fitting(Room::of(Limits { max_items: 4, ..limits })), 4);
     }
 }

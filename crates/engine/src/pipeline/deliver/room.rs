@@ -18,7 +18,7 @@ impl Room {
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.items >= self.limits.items_max
+        self.items >= self.limits.max_items
     }
 
     /// Adds an item, or returns false if it does not fit. A request that is large enough
@@ -26,7 +26,7 @@ impl Room {
     /// flight at once, each is filled.
     #[inline]
     pub(crate) fn add(&mut self, batch: u64, weight: usize) -> bool {
-        let too_heavy = self.items > 0 && self.bytes + weight > self.limits.bytes_max;
+        let too_heavy = self.items > 0 && self.bytes + weight > self.limits.max_bytes;
         let ends = is_alone(&self.limits) && self.batch.is_some_and(|last| last != batch);
         if self.is_full() || too_heavy || (ends && is_enough(&self.limits, self.items, self.bytes)) {
             return false;
@@ -41,12 +41,12 @@ impl Room {
 /// would cost the time in which the first one is written.
 pub(crate) fn is_enough(limits: &Limits, items: usize, bytes: usize) -> bool {
     let share = if is_alone(limits) { 2 } else { 1 };
-    items >= limits.items_max.div_ceil(share) || bytes >= limits.bytes_max.div_ceil(share)
+    items >= limits.max_items.div_ceil(share) || bytes >= limits.max_bytes.div_ceil(share)
 }
 
 /// Whether a request is the only one under way.
 pub(crate) fn is_alone(limits: &Limits) -> bool {
-    limits.requests_at_once <= 1
+    limits.max_in_flight <= 1
 }
 
 #[cfg(test)]
@@ -59,7 +59,7 @@ mod tests {
         items.iter().take_while(|(batch, weight)| room.add(*batch, *weight)).count()
     }
 
-    const FOUR: Limits = Limits { items_max: 4, bytes_max: 100, ..Limits::UNBOUNDED };
+    const FOUR: Limits = Limits { max_items: 4, max_bytes: 100, ..Limits::UNBOUNDED };
 
     #[test]
     fn a_request_ends_at_its_items_or_at_its_bytes() {
@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn a_request_that_is_the_only_one_ends_with_its_batch_once_it_is_half_full() {
-        let alone = Limits { requests_at_once: 1, ..FOUR };
+        let alone = Limits { max_in_flight: 1, ..FOUR };
         assert_eq!(fitting(alone, &[(1, 10), (1, 10), (2, 10), (2, 10)]), 2, "enough items");
         assert_eq!(fitting(alone, &[(1, 50), (2, 10), (2, 10)]), 1, "enough bytes");
         assert_eq!(fitting(alone, &[(1, 10), (2, 10), (2, 10), (3, 10)]), 3, "one item is not enough");

@@ -47,7 +47,7 @@ struct Ahead<F: Freight> {
 enum Next<F: Freight> {
     Send(Request<F>),
     /// The request is not full: for this span, more rows may still come.
-    Fill(Duration),
+    Linger(Duration),
     /// Nothing may be sent before this span is over.
     Rest(Duration),
 }
@@ -61,13 +61,13 @@ impl<F: Freight> Slot<F> {
         let mut ahead = Ahead::<F> { preparing: None, packed: None };
         while !self.control.halted() {
             let Some(request) = self.next_request(&mut queue, &users, &mut ahead).await else { return };
-            let user = self.limits.one_user.then(|| request.sent.first()).flatten();
+            let user = self.limits.single_user.then(|| request.sent.first()).flatten();
             let user = user.map(|first| self.delivery.freight.user(first).clone());
             let delivery = self.delivery.clone();
             let delivering = delivery.deliver(request.sent, request.items);
             let delivered = self.meanwhile(&mut queue, &mut ahead, delivering).await;
             if let (Some(user), Some(sent)) = (user, delivered.last_sent) {
-                users.occupy(&user, sent + self.limits.user_interval, Instant::now());
+                users.occupy(&user, sent + self.limits.min_user_interval, Instant::now());
             }
             if !self.report(delivered.decided).await {
                 return;
@@ -133,12 +133,12 @@ impl<F: Freight> Slot<F> {
             let through = *self.urgent_through.borrow_and_update();
             let urgent = queue.first().is_some_and(|(_, first, _)| first.batch <= through);
             let patience = match open && !self.incoming.is_closed() && !urgent {
-                true => self.limits.fill.saturating_sub(since.elapsed()),
+                true => self.limits.linger.saturating_sub(since.elapsed()),
                 false => Duration::ZERO,
             };
             match self.next(queue, users, patience) {
                 Next::Send(request) => return Some(request),
-                Next::Fill(span) => {
+                Next::Linger(span) => {
                     tokio::select! {
                         () = self.control.halt() => return None,
                         () = wait::span(span) => {}
@@ -172,7 +172,7 @@ impl<F: Freight> Slot<F> {
         ahead: &mut Ahead<F>,
         what: impl Future<Output = T>,
     ) -> T {
-        let looks_ahead = room::is_alone(&self.limits) && !self.limits.one_user;
+        let looks_ahead = room::is_alone(&self.limits) && !self.limits.single_user;
         let mut what = pin!(what);
         loop {
             if looks_ahead {
@@ -209,7 +209,7 @@ impl<F: Freight> Slot<F> {
     /// request that is not full may wait for more.
     fn next(&self, queue: &mut Queue<F>, users: &Users, patience: Duration) -> Next<F> {
         let freight = &self.delivery.freight;
-        if self.limits.one_user {
+        if self.limits.single_user {
             let now = Instant::now();
             let free = queue.sent().map(|sent| freight.user(sent)).find(|user| users.is_free(user, now));
             let Some(user) = free.cloned() else {
@@ -219,13 +219,13 @@ impl<F: Freight> Slot<F> {
             return Next::Send(self.take_of(&user, queue));
         }
         if !room::is_enough(&self.limits, queue.len(), queue.bytes()) && !patience.is_zero() {
-            return Next::Fill(patience);
+            return Next::Linger(patience);
         }
         Next::Send(self.take(queue))
     }
 
     fn line_up(&self, queue: &mut Queue<F>, parcels: Parcels<F>) {
-        queue.extend(parcels, |sent| self.delivery.destination.weigh(sent));
+        queue.extend(parcels, |sent| self.delivery.destination.estimated_size(sent));
     }
 
     /// Takes from the queue, in order, what fits into one request.
@@ -251,7 +251,7 @@ impl<F: Freight> Slot<F> {
                 break;
             }
         }
-        queue.give_back(passed, |sent| self.delivery.destination.weigh(sent));
+        queue.give_back(passed, |sent| self.delivery.destination.estimated_size(sent));
         request
     }
 

@@ -27,7 +27,7 @@ pub(crate) struct Reader<F: Freight> {
     pub(crate) remember: Remember,
     pub(crate) slots: Vec<mpsc::Sender<Parcels<F>>>,
     /// Items that one request holds.
-    pub(crate) items_max: usize,
+    pub(crate) max_items: usize,
     /// Items of a full batch.
     pub(crate) batch_items: usize,
     /// The number of workers that users are spread over; none before the first batch.
@@ -141,7 +141,7 @@ impl<F: Freight> Reader<F> {
     /// so that its rows keep their order. Returns whether the run continues.
     async fn spread(&mut self, batch: u64, rows: usize) -> bool {
         let wanted = match rows < self.batch_items {
-            true => rows.div_ceil(self.items_max.max(1)).clamp(1, self.slots.len()),
+            true => rows.div_ceil(self.max_items.max(1)).clamp(1, self.slots.len()),
             // More follow: those of later batches fill the requests.
             false => self.slots.len(),
         };

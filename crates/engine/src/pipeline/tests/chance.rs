@@ -127,11 +127,11 @@ fn play(seed: u64, repeat: Repeat, resend: bool) {
     let (table, mut next, effects) = (Table::default(), 0, Effects::default());
     let refused = Effects::default();
     let limits = Limits {
-        items_max: usize::try_from(1 + dice.roll(6)).expect("small"),
-        requests_at_once: usize::try_from(1 + dice.roll(3)).expect("small"),
-        fill: dice.pick(&[Duration::ZERO, Duration::from_millis(20)]),
-        one_user: dice.roll(4) == 0,
-        user_interval: dice.pick(&[Duration::ZERO, Duration::from_millis(50)]),
+        max_items: usize::try_from(1 + dice.roll(6)).expect("small"),
+        max_in_flight: usize::try_from(1 + dice.roll(3)).expect("small"),
+        linger: dice.pick(&[Duration::ZERO, Duration::from_millis(20)]),
+        single_user: dice.roll(4) == 0,
+        min_user_interval: dice.pick(&[Duration::ZERO, Duration::from_millis(50)]),
         ..Limits::UNBOUNDED
     };
     let mut stage = Stage::new(&table, repeat, limits, all_delivered());

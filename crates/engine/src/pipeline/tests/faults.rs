@@ -35,7 +35,7 @@ fn rows_that_look_the_same_are_sent_once_each_though_a_run_died() {
     for _ in 0..4 {
         table.put(1, "u", 1);
     }
-    let stage = Stage::new(&table, Repeat::Unsafe, Limits { items_max: 2, ..one_slot() }, all_delivered());
+    let stage = Stage::new(&table, Repeat::Unsafe, Limits { max_items: 2, ..one_slot() }, all_delivered());
     die(&stage, 15, Input::Changes);
     let run = runtime().block_on(stage.run());
     assert_eq!((run.counts.read, run.counts.delivered, run.counts.in_doubt), (4, 2, 2), "{:?}", run.counts);
@@ -205,7 +205,7 @@ async fn the_interval_of_a_user_counts_from_the_sending() {
         }
     });
     let interval = Duration::from_secs(1);
-    let limits = Limits { items_max: 1, one_user: true, user_interval: interval, ..one_slot() };
+    let limits = Limits { max_items: 1, single_user: true, min_user_interval: interval, ..one_slot() };
     let stage = Stage::new(&table, Repeat::Safe, limits, answer);
     assert_eq!(stage.run().await.counts.delivered, 4);
     let requests = stage.platform.requests.lock().expect("no panic");
@@ -218,7 +218,8 @@ async fn the_interval_of_a_user_counts_from_the_sending() {
 async fn a_dry_run_does_not_wait_for_users() {
     let table = Table::default();
     (0..100).for_each(|id| table.put(id, "busy", id));
-    let limits = Limits { items_max: 1, one_user: true, user_interval: Duration::from_secs(1), ..one_slot() };
+    let limits =
+        Limits { max_items: 1, single_user: true, min_user_interval: Duration::from_secs(1), ..one_slot() };
     let mut stage = Stage::new(&table, Repeat::Safe, limits, all_delivered());
     stage.parts.lanes = Arc::new(Lanes::unpaced());
     let before = Instant::now();
@@ -269,7 +270,7 @@ impl Source for Lines {
 
 #[tokio::test(start_paused = true)]
 async fn lines_that_look_the_same_are_all_sent_however_often_the_read_is_stopped() {
-    let limits = Limits { items_max: 3, ..one_slot() };
+    let limits = Limits { max_items: 3, ..one_slot() };
     // Something of a request is left over: its batches are incomplete behind the checkpoint.
     let mut calls = 0_u32;
     let answer: Answer = Box::new(move |ids| {

@@ -128,8 +128,8 @@ impl Destination<LoggedEvent> for Tank {
         self.limits
     }
 
-    fn weigh(&self, logged: &LoggedEvent) -> usize {
-        logged.event.weight()
+    fn estimated_size(&self, logged: &LoggedEvent) -> usize {
+        logged.event.estimated_size()
     }
 
     fn admit(&self, logged: &LoggedEvent) -> Result<(), Reason> {
@@ -213,7 +213,7 @@ impl Outlet {
 
 #[tokio::test(start_paused = true)]
 async fn an_export_takes_what_is_chosen_once_and_goes_on_where_it_was() {
-    let mut outlet = Outlet::new(Limits { items_max: 10, ..Limits::UNBOUNDED });
+    let mut outlet = Outlet::new(Limits { max_items: 10, ..Limits::UNBOUNDED });
     outlet.export.selection = serde_json::from_str(r#"{"kinds":["a","bad"]}"#).expect("a selection");
     outlet.log((0..100).map(|id| event(id, if id % 2 == 0 { "a" } else { "b" }))).await;
     outlet.log([event(1_000, "bad")]).await;
@@ -240,9 +240,9 @@ async fn an_export_takes_what_is_chosen_once_and_goes_on_where_it_was() {
 async fn a_request_waits_for_others_only_while_others_can_come() {
     // Larger than everything that may be under way, and patient for an hour.
     let limits = Limits {
-        items_max: 1_000_000,
-        requests_at_once: 1,
-        fill: Duration::from_secs(3_600),
+        max_items: 1_000_000,
+        max_in_flight: 1,
+        linger: Duration::from_secs(3_600),
         ..Limits::UNBOUNDED
     };
     let outlet = Outlet::new(limits);
@@ -257,8 +257,8 @@ async fn a_request_waits_for_others_only_while_others_can_come() {
 
 #[tokio::test(start_paused = true)]
 async fn a_request_that_is_not_full_leaves_when_its_first_event_has_waited() {
-    let fill = Duration::from_secs(5);
-    let outlet = Outlet::new(Limits { items_max: 1_000, requests_at_once: 1, fill, ..Limits::UNBOUNDED });
+    let linger = Duration::from_secs(5);
+    let outlet = Outlet::new(Limits { max_items: 1_000, max_in_flight: 1, linger, ..Limits::UNBOUNDED });
     let began = Instant::now();
     let trickle = async {
         // Always another one before the wait is over: the wait must not begin anew.
@@ -275,7 +275,7 @@ async fn a_request_that_is_not_full_leaves_when_its_first_event_has_waited() {
 
 #[tokio::test(start_paused = true)]
 async fn an_export_that_ends_early_sends_the_rest_with_its_next_run() {
-    let outlet = Outlet::new(Limits { items_max: 10, requests_at_once: 3, ..Limits::UNBOUNDED });
+    let outlet = Outlet::new(Limits { max_items: 10, max_in_flight: 3, ..Limits::UNBOUNDED });
     outlet.log((0..5_000).map(|id| event(id, "a"))).await;
     for _ in 0..5 {
         outlet.tank.fails.lock().expect("no panic").push(Error::new(ErrorKind::Denied, "no"));
@@ -292,8 +292,8 @@ async fn an_export_that_ends_early_sends_the_rest_with_its_next_run() {
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_stream_fills_requests_for_as_long_as_they_may_wait() {
-    let fill = Duration::from_secs(60);
-    let outlet = Outlet::new(Limits { items_max: 50_000, requests_at_once: 1, fill, ..Limits::UNBOUNDED });
+    let linger = Duration::from_secs(60);
+    let outlet = Outlet::new(Limits { max_items: 50_000, max_in_flight: 1, linger, ..Limits::UNBOUNDED });
     let began = Instant::now();
     let trickle = async {
         for id in 0..300 {
@@ -306,12 +306,12 @@ async fn a_slow_stream_fills_requests_for_as_long_as_they_may_wait() {
     let taken = outlet.tank.taken.lock().expect("no panic");
     assert!(taken.len() <= 6, "{} requests for 300 events in five minutes", taken.len());
     let first = taken[0].0 - began;
-    assert!(first < fill + fill / 2, "{first:?}");
+    assert!(first < linger + linger / 2, "{first:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_run_that_follows_is_no_longer_called_paused_once_something_was_delivered() {
-    let outlet = Outlet::new(Limits { requests_at_once: 1, ..Limits::UNBOUNDED });
+    let outlet = Outlet::new(Limits { max_in_flight: 1, ..Limits::UNBOUNDED });
     let why = Pause { by: PausedBy::System, why: "denied".into(), at: Timestamp::UNIX_EPOCH };
     outlet.store.set_paused(&outlet.export.sync, Some(why)).await.expect("paused");
     let paused = || async { outlet.store.sync_state(&outlet.export.sync).await.expect("state").paused };
@@ -395,7 +395,7 @@ fn lines(lines: &[&'static str], batch: usize, stuck: &[i64]) -> (Stage, Arc<Mut
             None => Ok(vec![Outcome::Delivered; ids.len()]),
         }
     });
-    let limits = Limits { items_max: 1, requests_at_once: 2, fill: Duration::ZERO, ..Limits::UNBOUNDED };
+    let limits = Limits { max_items: 1, max_in_flight: 2, linger: Duration::ZERO, ..Limits::UNBOUNDED };
     let mut stage = Stage::new(&Table::default(), Repeat::Safe, limits, answer);
     stage.import.source = Arc::new(Lines { lines: Mutex::new(lines.to_vec()), batch });
     stage.import.tracking = ChangeTracking::Checkpoint;

@@ -250,10 +250,10 @@ async fn a_user_is_written_to_once_per_interval_while_others_go_on() {
         table.put(id, if id % 2 == 0 { "busy" } else { "other" }, id);
     }
     let limits = Limits {
-        items_max: 1,
-        one_user: true,
-        user_interval: Duration::from_secs(1),
-        requests_at_once: 2,
+        max_items: 1,
+        single_user: true,
+        min_user_interval: Duration::from_secs(1),
+        max_in_flight: 2,
         ..Limits::UNBOUNDED
     };
     let stage = Stage::new(&table, Repeat::Safe, limits, all_delivered());
@@ -309,7 +309,7 @@ async fn a_full_read_sends_every_row_every_time_and_goes_on_after_a_stop() {
 #[tokio::test(start_paused = true)]
 async fn syncs_of_one_connection_share_its_rate() {
     let rate = tidegate_model::Rate { requests: 100, per: Duration::from_secs(1) };
-    let limits = Limits { items_max: 1, rate: Some(rate), bucket: "b", ..limits() };
+    let limits = Limits { max_items: 1, rate: Some(rate), bucket: "b", ..limits() };
     let stage = Stage::new(&Table::of(0..200), Repeat::Safe, limits, all_delivered());
     let mut other = Stage::new(&Table::of(0..200), Repeat::Safe, limits, all_delivered());
     other.parts.lanes = stage.parts.lanes.clone();

@@ -103,7 +103,7 @@ impl Destination<Record> for Recording {
         self.limits
     }
 
-    fn weigh(&self, _: &Record) -> usize {
+    fn estimated_size(&self, _: &Record) -> usize {
         100
     }
 
@@ -128,7 +128,7 @@ impl Platform for Recording {
 }
 
 pub(super) fn limits() -> Limits {
-    Limits { items_max: 10, requests_at_once: 3, ..Limits::UNBOUNDED }
+    Limits { max_items: 10, max_in_flight: 3, ..Limits::UNBOUNDED }
 }
 
 /// A sync between a table and a recording platform.
@@ -237,7 +237,7 @@ pub(super) fn stop_after(span: Duration) -> CancellationToken {
 }
 
 pub(super) fn one_slot() -> Limits {
-    Limits { requests_at_once: 1, fill: Duration::ZERO, ..limits() }
+    Limits { max_in_flight: 1, linger: Duration::ZERO, ..limits() }
 }
 
 pub(super) fn once(ids: impl IntoIterator<Item = i64>) -> HashMap<i64, u32> {

@@ -36,7 +36,7 @@ pub(super) struct FilesSink {
     /// The stream and the export, as the names of files begin.
     name: String,
     encoding: FileEncoding,
-    fill: Duration,
+    linger: Duration,
     clock: Arc<dyn Clock>,
     journals: Mutex<BTreeMap<u32, Journal>>,
     /// The files of each partition.
@@ -67,7 +67,7 @@ impl FilesSink {
                 codec: written.compression,
                 split: written.partition_by_date,
             },
-            fill: written.commit_every.0,
+            linger: written.commit_every.0,
             clock: Arc::clone(&context.clock),
             journals: Mutex::default(),
             prepared_batches: PreparedBatches::default(),
@@ -151,19 +151,19 @@ impl Destination<LoggedEvent> for FilesSink {
 
     fn limits(&self) -> Limits {
         Limits {
-            items_max: EVENTS_MAX,
-            bytes_max: BYTES_MAX,
-            fill: self.fill,
-            requests_at_once: 1,
+            max_items: EVENTS_MAX,
+            max_bytes: BYTES_MAX,
+            linger: self.linger,
+            max_in_flight: 1,
             rate: None,
             bucket: "files.write",
-            one_user: false,
-            user_interval: Duration::ZERO,
+            single_user: false,
+            min_user_interval: Duration::ZERO,
         }
     }
 
-    fn weigh(&self, item: &LoggedEvent) -> usize {
-        item.event.weight()
+    fn estimated_size(&self, item: &LoggedEvent) -> usize {
+        item.event.estimated_size()
     }
 
     fn admit(&self, item: &LoggedEvent) -> Result<(), Reason> {

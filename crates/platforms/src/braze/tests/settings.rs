@@ -60,14 +60,14 @@ fn a_catalog_must_be_named() {
 fn limits_are_the_documented_ones_or_the_contracts() {
     let seconds = std::time::Duration::from_secs;
     let limits = open(Arc::new(Canned::default()), ObjectKind::Event, json!({})).limits();
-    assert_eq!((limits.items_max, limits.bucket), (75, "users.track"));
+    assert_eq!((limits.max_items, limits.bucket), (75, "users.track"));
     assert_eq!(limits.rate, Some(Rate { requests: 3_000, per: seconds(3) }));
     let limits = open(Arc::new(Canned::default()), ObjectKind::Deletion, json!({})).limits();
-    assert_eq!((limits.items_max, limits.rate), (50, Some(Rate { requests: 20_000, per: seconds(60) })));
+    assert_eq!((limits.max_items, limits.rate), (50, Some(Rate { requests: 20_000, per: seconds(60) })));
 
     let contract = json!({ "endpoint": "sandbox", "api_key": "k", "objects_per_request": 50, "rates": { "track_per_3s": 2500 } });
     let limits = opened(contract).expect("opened").limits();
-    assert_eq!((limits.items_max, limits.rate.expect("rate").requests), (50, 2_500));
+    assert_eq!((limits.max_items, limits.rate.expect("rate").requests), (50, 2_500));
 }
 
 #[test]

@@ -154,15 +154,15 @@ fn a_row_of_another_app_is_refused() {
 #[test]
 fn a_full_request_of_the_largest_events_stays_below_a_megabyte() {
     let limits = open(ObjectKind::Event, &Arc::new(Script::default())).limits();
-    let records = vec![event_of(2_024, "u"); limits.items_max];
-    assert!(super::super::encode::events(&records).len() < limits.bytes_max);
+    let records = vec![event_of(2_024, "u"); limits.max_items];
+    assert!(super::super::encode::events(&records).len() < limits.max_bytes);
 }
 
 #[test]
 fn each_kind_has_its_repeat_rule_and_its_bucket() {
     let spec = |object| {
         let platform = open(object, &Arc::new(Script::default()));
-        (platform.object().repeat, platform.limits().bucket, platform.limits().items_max)
+        (platform.object().repeat, platform.limits().bucket, platform.limits().max_items)
     };
     let four_hours = std::time::Duration::from_secs(4 * 3_600);
     assert_eq!(spec(ObjectKind::Event), (Repeat::Keyed(four_hours), "custom_events", 400));

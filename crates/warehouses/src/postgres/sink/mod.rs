@@ -146,19 +146,19 @@ impl Destination<LoggedEvent> for PostgresSink {
 
     fn limits(&self) -> Limits {
         Limits {
-            items_max: 5_000,
-            bytes_max: 8 << 20,
-            fill: Duration::from_millis(200),
-            requests_at_once: 2,
+            max_items: 5_000,
+            max_bytes: 8 << 20,
+            linger: Duration::from_millis(200),
+            max_in_flight: 2,
             rate: None,
             bucket: "postgres.merge",
-            one_user: false,
-            user_interval: Duration::ZERO,
+            single_user: false,
+            min_user_interval: Duration::ZERO,
         }
     }
 
-    fn weigh(&self, item: &LoggedEvent) -> usize {
-        item.event.weight() + ROW_OVERHEAD
+    fn estimated_size(&self, item: &LoggedEvent) -> usize {
+        item.event.estimated_size() + ROW_OVERHEAD
     }
 
     fn admit(&self, item: &LoggedEvent) -> Result<(), Reason> {
@@ -167,7 +167,7 @@ impl Destination<LoggedEvent> for PostgresSink {
             let message = format!("the event id is longer than {ID_BYTES_MAX} bytes, too long for an index");
             return Err(Reason::new("id_too_long", message));
         }
-        if event.weight() > EVENT_BYTES_MAX {
+        if event.estimated_size() > EVENT_BYTES_MAX {
             let message = format!("the event is larger than {} MiB", EVENT_BYTES_MAX >> 20);
             return Err(Reason::new("too_large", message));
         }
