@@ -145,7 +145,7 @@ impl Destination<LoggedEvent> for KafkaSink {
         item.event.estimated_size() + RECORD_OVERHEAD
     }
 
-    fn admit(&self, item: &LoggedEvent) -> Result<(), Reason> {
+    fn validate(&self, item: &LoggedEvent) -> Result<(), Reason> {
         if self.estimated_size(item) > RECORD_BYTES_MAX {
             let message = format!("the event is larger than {} MiB", RECORD_BYTES_MAX >> 20);
             return Err(Reason::new("too_large", message));

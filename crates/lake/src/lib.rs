@@ -20,7 +20,7 @@ use tidegate_model::{Error, LoggedEvent, Reason};
 ///
 /// # Errors
 /// Why they would not.
-fn admit(event: &LoggedEvent) -> Result<(), Reason> {
+fn validate(event: &LoggedEvent) -> Result<(), Reason> {
     /// The first second of the year 1; no moment is behind the year 9999.
     const FIRST: i64 = -62_135_596_800;
     let at = event.event.at;

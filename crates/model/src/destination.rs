@@ -27,7 +27,7 @@ where
     ///
     /// # Errors
     /// Why it would not.
-    fn admit(&self, item: &T) -> Result<(), Reason>;
+    fn validate(&self, item: &T) -> Result<(), Reason>;
 
     /// Does work on a request that has no effect outside, such as encoding it.
     ///

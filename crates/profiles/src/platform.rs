@@ -72,7 +72,7 @@ impl Destination<Record> for ProfilesPlatform {
         record.estimated_size()
     }
 
-    fn admit(&self, record: &Record) -> Result<(), Reason> {
+    fn validate(&self, record: &Record) -> Result<(), Reason> {
         let object = match &record.body {
             Body::User { attributes } => attributes,
             Body::Event { properties, .. } => properties,

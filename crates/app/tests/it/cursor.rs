@@ -36,7 +36,7 @@ impl Destination<Record> for Counting {
         1
     }
 
-    fn admit(&self, _: &Record) -> Result<(), Reason> {
+    fn validate(&self, _: &Record) -> Result<(), Reason> {
         Ok(())
     }
 

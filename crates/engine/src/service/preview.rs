@@ -36,7 +36,7 @@ impl Engine {
                 let whole = import.mapping.version_of(&row, &mut scratch);
                 let key = import.mapping.key_of(&row, whole, &mut scratch);
                 let record = import.mapping.apply(&row, key, whole);
-                let record = record.and_then(|record| import.platform.admit(&record).map(|()| record));
+                let record = record.and_then(|record| import.platform.validate(&record).map(|()| record));
                 previews.push(Preview { row, record });
                 if previews.len() >= rows {
                     return Ok(previews);

@@ -194,7 +194,7 @@ async fn only_an_event_that_travelled_alone_is_called_too_large() {
 
     let mut huge = logged(1, "u");
     huge.event.payload = tidegate_model::Json::trusted(format!("\"{}\"", "x".repeat(9 << 20)));
-    assert_eq!(sink.admit(&huge).expect_err("too large").code, "too_large");
+    assert_eq!(sink.validate(&huge).expect_err("too large").code, "too_large");
 }
 
 #[tokio::test]

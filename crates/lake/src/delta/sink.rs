@@ -18,7 +18,7 @@ use super::table::Table;
 use crate::prepared::PreparedBatches;
 use crate::probe::{self, Need};
 use crate::progress::EventOffset;
-use crate::{admit, blocking};
+use crate::{blocking, validate};
 use tidegate_transport::storage::LakeSettings;
 use tidegate_transport::storage::StorageRoot;
 
@@ -100,8 +100,8 @@ impl Destination<LoggedEvent> for DeltaSink {
         item.event.estimated_size()
     }
 
-    fn admit(&self, item: &LoggedEvent) -> Result<(), Reason> {
-        admit(item)
+    fn validate(&self, item: &LoggedEvent) -> Result<(), Reason> {
+        validate(item)
     }
 
     fn prepare(&self, items: &[LoggedEvent]) {

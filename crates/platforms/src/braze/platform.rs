@@ -12,7 +12,7 @@ use tidegate_model::{
 
 use super::client::{self, Client, VENDOR};
 use super::settings::{BrazeSettings, Rates, Target};
-use super::{admit, encode, outcome};
+use super::{encode, outcome, validate};
 use tidegate_transport::http::answer::RequestError;
 
 /// Bytes of a request, with room for what weighing does not see.
@@ -110,8 +110,8 @@ impl Destination<Record> for Braze {
         record.estimated_size()
     }
 
-    fn admit(&self, record: &Record) -> Result<(), Reason> {
-        admit::admit(self.kind, record)
+    fn validate(&self, record: &Record) -> Result<(), Reason> {
+        validate::validate(self.kind, record)
     }
 
     async fn deliver(&self, records: &[Record]) -> Result<Receipt> {

@@ -83,7 +83,7 @@ impl Client {
         }
         let request = request
             .body(body)
-            // `admit` keeps identifiers out that make an address too long.
+            // `validate` keeps identifiers out that make an address too long.
             .map_err(|cause| {
                 RequestError::NoEffect(Error::internal("an identifier makes no address").caused_by(cause))
             })?;

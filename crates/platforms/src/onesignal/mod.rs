@@ -3,7 +3,7 @@
 //!
 //! - `encode` writes request bodies, `profile` reads a row's attributes,
 //! - `client` makes the requests, `outcome` and `partial` turn answers into outcomes,
-//! - `admit` knows what OneSignal would refuse without being asked,
+//! - `validate` knows what OneSignal would refuse without being asked,
 //! - `platform` puts them together; `sandbox` stands on the other end.
 //!
 //! The other way, message events come from OneSignal's event streams:
@@ -13,7 +13,6 @@
 //!
 //! Waiting and sending again are the engine's.
 
-mod admit;
 mod client;
 mod encode;
 mod events;
@@ -28,6 +27,7 @@ mod setup;
 mod template;
 #[cfg(test)]
 mod tests;
+mod validate;
 
 use tidegate_model::settings::schema_of;
 use tidegate_model::{Connector, IngestRole, Layout, ObjectKind, PlatformRole};

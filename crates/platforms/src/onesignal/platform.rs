@@ -12,12 +12,12 @@ use tidegate_model::{
     ObjectSpec, Outcome, Platform, Rate, Reason, Receipt, Record, Repeat, Settings,
 };
 
-use super::admit::Rules;
 use super::client::Client;
 use super::encode;
 use super::outcome::{self, Single, unknown_user};
 use super::profile::Profile;
 use super::settings::{OneSignalSettings, Target, USER_RATE};
+use super::validate::Rules;
 
 /// Events with the same key are ignored this long.
 /// Source: OneSignal docs, Create custom events, Duplicate events.
@@ -149,8 +149,8 @@ impl Destination<Record> for OneSignal {
         }
     }
 
-    fn admit(&self, item: &Record) -> Result<(), Reason> {
-        self.rules.admit(item)
+    fn validate(&self, item: &Record) -> Result<(), Reason> {
+        self.rules.validate(item)
     }
 
     async fn deliver(&self, items: &[Record]) -> Result<Receipt, Error> {

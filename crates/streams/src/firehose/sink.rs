@@ -79,7 +79,7 @@ impl Destination<LoggedEvent> for Firehose {
         encode::estimated_size(&self.target, &self.writer, logged)
     }
 
-    fn admit(&self, logged: &LoggedEvent) -> Result<(), Reason> {
+    fn validate(&self, logged: &LoggedEvent) -> Result<(), Reason> {
         let size = encode::size(&self.target, &self.writer, logged);
         if size <= encode::RECORD_MAX {
             return Ok(());

@@ -78,7 +78,7 @@ impl Destination<LoggedEvent> for Kinesis {
         encode::estimated_size(&self.target, &self.writer, logged)
     }
 
-    fn admit(&self, logged: &LoggedEvent) -> Result<(), Reason> {
+    fn validate(&self, logged: &LoggedEvent) -> Result<(), Reason> {
         let (size, max) = (encode::size(&self.target, &self.writer, logged), self.target.limits.record_max());
         if size <= max {
             return Ok(());

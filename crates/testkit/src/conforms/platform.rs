@@ -12,7 +12,7 @@ pub async fn good_records_are_admitted(suite: &Suite) {
         assert!(!platform.object().identifiers.is_empty(), "{world}: a row is identified by something");
         for record in world.records(50) {
             assert_eq!(record.kind(), world.kind, "{world}: the example's record");
-            assert_eq!(platform.admit(&record), Ok(()), "{world}");
+            assert_eq!(platform.validate(&record), Ok(()), "{world}");
         }
     }
 }

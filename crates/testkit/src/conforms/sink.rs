@@ -260,7 +260,7 @@ pub async fn every_event_arrives(suite: &SinkSuite) {
     for world in suite.worlds().await {
         let (kind, sink, events) = (world.connector.kind, world.open(false), events(40));
         for logged in &events {
-            assert_eq!(sink.admit(logged), Ok(()), "{kind}");
+            assert_eq!(sink.validate(logged), Ok(()), "{kind}");
         }
 
         deliver_all(kind, &sink, &events).await;
@@ -324,12 +324,12 @@ pub async fn what_is_too_large_is_not_admitted(suite: &SinkSuite) {
         let Some(bytes) = world.place.too_large else { continue };
         let (kind, sink) = (world.connector.kind, world.open(false));
 
-        let refused = sink.admit(&event(0, &"x".repeat(bytes)));
+        let refused = sink.validate(&event(0, &"x".repeat(bytes)));
 
         let reason = refused.expect_err(kind);
         assert!(!reason.code.is_empty() && reason.message.len() < 200, "{kind}: {}", reason.code);
         assert_silent(kind, &reason.message, &[]);
-        assert_eq!(sink.admit(&event(0, &"x".repeat(1_000))), Ok(()), "{kind}");
+        assert_eq!(sink.validate(&event(0, &"x".repeat(1_000))), Ok(()), "{kind}");
     }
 }
 

@@ -312,7 +312,7 @@ async fn what_postgresql_cannot_hold_is_refused_before_it_is_sent() {
             "time_out_of_range",
         ),
     ] {
-        assert_eq!(sink.admit(&logged).map_err(|reason| reason.code), Err(Reason::new(code, "").code));
+        assert_eq!(sink.validate(&logged).map_err(|reason| reason.code), Err(Reason::new(code, "").code));
     }
     let odd = [
         // Nobody reads the first from a column, and the second is no NUL at all.
@@ -332,7 +332,7 @@ async fn what_postgresql_cannot_hold_is_refused_before_it_is_sent() {
         if at < 4 {
             logged.event.id = format!("odd{at}").into();
         }
-        assert_eq!(sink.admit(&logged), Ok(()), "{at}");
+        assert_eq!(sink.validate(&logged), Ok(()), "{at}");
         deliver(&sink, &[logged]).await;
     }
     assert_eq!(database.text("select count(*) from shop_events.message_events").await, "5");

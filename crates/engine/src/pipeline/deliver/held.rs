@@ -49,8 +49,8 @@ impl Destination<Held> for Holding {
         self.0.estimated_size(item)
     }
 
-    fn admit(&self, item: &Held) -> Result<(), Reason> {
-        self.0.admit(item)
+    fn validate(&self, item: &Held) -> Result<(), Reason> {
+        self.0.validate(item)
     }
 
     fn prepare(&self, items: &[Held]) {

@@ -114,7 +114,7 @@ impl<F: Freight> Reader<F> {
             Known::Sent(status) => Some(*status),
             Known::InDoubt if !self.resend => Some(RowStatus::InDoubt(memory::crashed())),
             Known::InDoubt | Known::New | Known::Committed => match sent {
-                Ok(sent) => self.destination.admit(sent).err().map(RowStatus::Rejected),
+                Ok(sent) => self.destination.validate(sent).err().map(RowStatus::Rejected),
                 Err(reason) => Some(RowStatus::Rejected(reason.clone())),
             },
         }

@@ -62,7 +62,7 @@ impl Destination<LoggedEvent> for Notebook {
         1
     }
 
-    fn admit(&self, _: &LoggedEvent) -> Result<(), Reason> {
+    fn validate(&self, _: &LoggedEvent) -> Result<(), Reason> {
         Ok(())
     }
 

@@ -132,7 +132,7 @@ impl Destination<LoggedEvent> for Tank {
         logged.event.estimated_size()
     }
 
-    fn admit(&self, logged: &LoggedEvent) -> Result<(), Reason> {
+    fn validate(&self, logged: &LoggedEvent) -> Result<(), Reason> {
         match logged.event.kind.as_ref() as &str {
             "bad" => Err(Reason::new("bad", "the sink does not take it")),
             _ => Ok(()),

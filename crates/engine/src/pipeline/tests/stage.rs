@@ -107,7 +107,7 @@ impl Destination<Record> for Recording {
         100
     }
 
-    fn admit(&self, _: &Record) -> Result<(), Reason> {
+    fn validate(&self, _: &Record) -> Result<(), Reason> {
         Ok(())
     }
 

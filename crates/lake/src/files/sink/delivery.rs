@@ -19,7 +19,7 @@ use crate::batch::Day;
 use crate::prepared::PreparedBatches;
 use crate::probe::{self, Need};
 use crate::progress::{EventOffset, Progress};
-use crate::{admit, blocking};
+use crate::{blocking, validate};
 use tidegate_transport::storage::LakeSettings;
 use tidegate_transport::storage::StorageRoot;
 
@@ -166,8 +166,8 @@ impl Destination<LoggedEvent> for FilesSink {
         item.event.estimated_size()
     }
 
-    fn admit(&self, item: &LoggedEvent) -> Result<(), Reason> {
-        admit(item)
+    fn validate(&self, item: &LoggedEvent) -> Result<(), Reason> {
+        validate(item)
     }
 
     fn prepare(&self, items: &[LoggedEvent]) {

@@ -1,8 +1,8 @@
-mod admission;
 mod bodies;
 mod outcomes;
 mod sandbox;
 mod settings;
+mod validation;
 mod with_sandbox;
 
 use std::collections::VecDeque;

@@ -30,7 +30,7 @@ async fn every_kind_of_object_arrives() {
         let platform = open(Arc::clone(&http), kind, json!({ "catalog": "shop" }));
         assert!(platform.check().await.expect("checked").passed(), "{kind}");
         for record in &records {
-            platform.admit(record).expect("admitted");
+            platform.validate(record).expect("admitted");
         }
         let receipt = platform.deliver(&records).await.expect("delivered");
         assert_eq!(delivered(&receipt), records.len(), "{kind}: {:?}", receipt.outcomes);

@@ -1,12 +1,12 @@
 //! Whether we speak OneSignal's protocol, and understand what it says.
 
-mod admit;
 mod events;
 mod faults;
 mod ingest;
 mod journey;
 mod sandbox;
 mod users;
+mod validate;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;

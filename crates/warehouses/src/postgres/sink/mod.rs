@@ -161,7 +161,7 @@ impl Destination<LoggedEvent> for PostgresSink {
         item.event.estimated_size() + ROW_OVERHEAD
     }
 
-    fn admit(&self, item: &LoggedEvent) -> Result<(), Reason> {
+    fn validate(&self, item: &LoggedEvent) -> Result<(), Reason> {
         let event = &item.event;
         if event.id.len() > ID_BYTES_MAX {
             let message = format!("the event id is longer than {ID_BYTES_MAX} bytes, too long for an index");

@@ -8,7 +8,7 @@ fn rejection(record: &Record) -> String {
 fn rejection_with(record: &Record, target: Value) -> String {
     let http = Arc::new(Script::default());
     let platform = open_with(&connection(), record.kind(), target, http).expect("settings that work");
-    match platform.admit(record) {
+    match platform.validate(record) {
         Ok(()) => String::new(),
         Err(reason) => format!("{}: {}", reason.code, reason.message),
     }

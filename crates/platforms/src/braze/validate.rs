@@ -25,7 +25,7 @@ const ITEM_CHARS_MAX: usize = 5_000;
 const DEPTH_MAX: usize = 50;
 
 /// Whether Braze would take the record, as far as its documentation says.
-pub(super) fn admit(kind: ObjectKind, record: &Record) -> Result<(), Reason> {
+pub(super) fn validate(kind: ObjectKind, record: &Record) -> Result<(), Reason> {
     if record.kind() != kind {
         let given = record.kind();
         return Err(Reason::new("wrong_object", format!("the sync sends {kind}, the row is {given}")));
