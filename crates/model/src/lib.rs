@@ -57,7 +57,7 @@ pub use json::Json;
 pub use limits::{Limits, Rate};
 pub use mapping::{Mapping, MappingSpec};
 pub use mode::Mode;
-pub use object::{ObjectKind, ObjectSpec, Repeat};
+pub use object::{Idempotency, ObjectKind, ObjectSpec};
 pub use receipt::{Outcome, Pace, Reason, Receipt};
 pub use record::{Body, Identity, Purchase, Record};
 pub use row::{Columns, Row};

@@ -43,13 +43,13 @@ impl fmt::Display for ObjectKind {
 
 /// Whether an object may be sent twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Repeat {
+pub enum Idempotency {
     /// The effect is the same as of sending it once.
-    Safe,
+    Idempotent,
     /// The platform drops a duplicate with the same key within the window.
     Keyed(Duration),
     /// It would take effect twice.
-    Unsafe,
+    None,
 }
 
 /// One kind of object and how a platform treats it.
@@ -58,7 +58,7 @@ pub struct ObjectSpec {
     /// The kind.
     pub kind: ObjectKind,
     /// Whether it may be sent twice.
-    pub repeat: Repeat,
+    pub idempotency: Idempotency,
     /// The identifiers that a row of this kind may have, by their names in a mapping.
     pub identifiers: &'static [&'static str],
 }

@@ -29,7 +29,7 @@ pub enum Outcome {
     Rejected(Reason),
     /// Acceptable later: the engine sends it again.
     Deferred(Reason),
-    /// It was sent but the answer was lost: resolved by the object's repeat rule.
+    /// It was sent but the answer was lost: resolved by the object's idempotency.
     Unknown(Reason),
 }
 

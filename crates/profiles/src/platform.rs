@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::{Map, Value};
 use tidegate_model::{
-    Body, Checks, Clock, ConnectorContext, Destination, Error, Json, Limits, ObjectKind, ObjectSpec, Outcome,
-    Platform, Reason, Receipt, Record, Repeat, Result, Settings,
+    Body, Checks, Clock, ConnectorContext, Destination, Error, Idempotency, Json, Limits, ObjectKind,
+    ObjectSpec, Outcome, Platform, Reason, Receipt, Record, Result, Settings,
 };
 
 use super::settings::{ProfilesSettings, Target};
@@ -99,15 +99,15 @@ impl Destination<Record> for ProfilesPlatform {
 
 impl Platform for ProfilesPlatform {
     fn object(&self) -> ObjectSpec {
-        let repeat = match self.kind {
-            ObjectKind::Event | ObjectKind::Purchase => Repeat::Keyed(Duration::MAX),
-            ObjectKind::User | ObjectKind::Deletion | ObjectKind::CatalogItem => Repeat::Safe,
+        let idempotency = match self.kind {
+            ObjectKind::Event | ObjectKind::Purchase => Idempotency::Keyed(Duration::MAX),
+            ObjectKind::User | ObjectKind::Deletion | ObjectKind::CatalogItem => Idempotency::Idempotent,
         };
         let identifiers: &[&str] = match self.kind {
             ObjectKind::CatalogItem => &["id"],
             _ => &["external_id", "alias", "platform_id", "email", "phone"],
         };
-        ObjectSpec { kind: self.kind, repeat, identifiers }
+        ObjectSpec { kind: self.kind, idempotency, identifiers }
     }
 }
 

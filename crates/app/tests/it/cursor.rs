@@ -9,8 +9,8 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config as Cases, TestRunner};
 use tidegate_engine::service::Engine;
 use tidegate_model::{
-    Body, Cause, Checks, Connector, ConnectorContext, Counts, Destination, Ending, Error, Limits, ObjectKind,
-    ObjectSpec, Platform, PlatformRole, Reason, Receipt, Record, Repeat, Run, Settings, SyncId,
+    Body, Cause, Checks, Connector, ConnectorContext, Counts, Destination, Ending, Error, Idempotency,
+    Limits, ObjectKind, ObjectSpec, Platform, PlatformRole, Reason, Receipt, Record, Run, Settings, SyncId,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -53,7 +53,7 @@ impl Destination<Record> for Counting {
 
 impl Platform for Counting {
     fn object(&self) -> ObjectSpec {
-        ObjectSpec { kind: ObjectKind::Event, repeat: Repeat::Unsafe, identifiers: &["external_id"] }
+        ObjectSpec { kind: ObjectKind::Event, idempotency: Idempotency::None, identifiers: &["external_id"] }
     }
 }
 

@@ -8,8 +8,8 @@ use futures_util::StreamExt;
 use jiff::Timestamp;
 use tidegate_model::store::{Delivered, IntentRow, RowResult, RowStatus};
 use tidegate_model::{
-    Batch, Cause, Checkpoint, Columns, ConnectionId, Counts, Error, EventLog, EventSelection, Limits,
-    LoggedEvent, ObjectKind, Reading, Repeat, Row, Run, Sink, StreamId, SyncId, Text, Value,
+    Batch, Cause, Checkpoint, Columns, ConnectionId, Counts, Error, EventLog, EventSelection, Idempotency,
+    Limits, LoggedEvent, ObjectKind, Reading, Row, Run, Sink, StreamId, SyncId, Text, Value,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -62,7 +62,7 @@ pub async fn run_export(
         destination: Arc::new(Holding(export.sink.clone())),
         connection: export.connection.clone(),
         object: ObjectKind::Event,
-        repeat: Repeat::Safe,
+        idempotency: Idempotency::Idempotent,
         resend: true,
         retry_for: export.retry_for,
         remember: Remember::Torn,

@@ -8,8 +8,8 @@ use futures_util::StreamExt;
 use tidegate_model::source::Column;
 use tidegate_model::store::{Delivered, IntentRow, RowResult, RowStatus};
 use tidegate_model::{
-    Batch, Cause, Checkpoint, Columns, ConnectionId, Counts, Error, ErrorKind, Feed, Identity, Mapping,
-    Platform, Position, ReadMode, Record, Repeat, Row, Run, Selection, Source, SyncId, Text, Value,
+    Batch, Cause, Checkpoint, Columns, ConnectionId, Counts, Error, ErrorKind, Feed, Idempotency, Identity,
+    Mapping, Platform, Position, ReadMode, Record, Row, Run, Selection, Source, SyncId, Text, Value,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -80,12 +80,12 @@ pub async fn run(
         destination: platform(import),
         connection: import.connection.clone(),
         object: object.kind,
-        repeat: object.repeat,
+        idempotency: object.idempotency,
         resend: import.resend,
         retry_for: import.retry_for,
         remember: match &import.tracking {
             ChangeTracking::Cursor { lookback, .. } => Remember::Lookback(*lookback),
-            ChangeTracking::Full if object.repeat != Repeat::Safe => Remember::UntilComplete,
+            ChangeTracking::Full if object.idempotency != Idempotency::Idempotent => Remember::UntilComplete,
             ChangeTracking::Full | ChangeTracking::Checkpoint => Remember::Torn,
         },
         kind: match input {

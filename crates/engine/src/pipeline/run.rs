@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tidegate_model::store::{BatchCommit, Pause, PausedBy, RowResult, RowStatus};
 use tidegate_model::{
-    Cause, Clock, ConnectionId, Counts, Destination, Ending, Error, Feed, Limits, ObjectKind, Reaction,
-    Repeat, Run, RunId, Store, SyncId,
+    Cause, Clock, ConnectionId, Counts, Destination, Ending, Error, Feed, Idempotency, Limits, ObjectKind,
+    Reaction, Run, RunId, Store, SyncId,
 };
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -70,7 +70,7 @@ pub(crate) struct Job<F: Freight> {
     /// The connection of the destination, for its rate limiter.
     pub(crate) connection: ConnectionId,
     pub(crate) object: ObjectKind,
-    pub(crate) repeat: Repeat,
+    pub(crate) idempotency: Idempotency,
     /// Whether items in doubt are sent again without asking.
     pub(crate) resend: bool,
     /// How long an unreachable system is tried.
@@ -196,7 +196,7 @@ async fn move_items<F: Freight>(
         run: run.clone(),
         control: control.clone(),
         clock: parts.clock.clone(),
-        repeat: job.repeat,
+        idempotency: job.idempotency,
         resend: job.resend,
         interval: if limits.single_user { limits.min_user_interval } else { Duration::ZERO },
         retry_for: job.retry_for,
@@ -223,7 +223,7 @@ async fn move_items<F: Freight>(
         destination: job.destination.clone(),
         control: control.clone(),
         memory,
-        resend: job.resend || job.repeat != Repeat::Unsafe,
+        resend: job.resend || job.idempotency != Idempotency::None,
         kind: job.kind,
         remember: job.remember,
         slots: senders,

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tidegate_model::{
-    Body, Checks, Clock, ConnectorContext, Destination, ErrorKind, Limits, ObjectKind, ObjectSpec, Outcome,
-    Platform, Rate, Reason, Receipt, Record, Repeat, Result, Settings,
+    Body, Checks, Clock, ConnectorContext, Destination, ErrorKind, Idempotency, Limits, ObjectKind,
+    ObjectSpec, Outcome, Platform, Rate, Reason, Receipt, Record, Result, Settings,
 };
 
 use super::client::{self, Client, VENDOR};
@@ -128,17 +128,17 @@ impl Destination<Record> for Braze {
 
 impl Platform for Braze {
     fn object(&self) -> ObjectSpec {
-        let repeat = match self.kind {
-            ObjectKind::User if self.target.increments => Repeat::Unsafe,
-            ObjectKind::User | ObjectKind::Deletion | ObjectKind::CatalogItem => Repeat::Safe,
+        let idempotency = match self.kind {
+            ObjectKind::User if self.target.increments => Idempotency::None,
+            ObjectKind::User | ObjectKind::Deletion | ObjectKind::CatalogItem => Idempotency::Idempotent,
             // Braze keeps identical events as separate ones.
-            ObjectKind::Event | ObjectKind::Purchase => Repeat::Unsafe,
+            ObjectKind::Event | ObjectKind::Purchase => Idempotency::None,
         };
         let identifiers: &[&str] = match self.kind {
             ObjectKind::CatalogItem => &["id"],
             _ => &["external_id", "alias", "braze_id", "email", "phone"],
         };
-        ObjectSpec { kind: self.kind, repeat, identifiers }
+        ObjectSpec { kind: self.kind, idempotency, identifiers }
     }
 }
 

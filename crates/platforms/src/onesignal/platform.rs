@@ -8,8 +8,8 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use jiff::Timestamp;
 use tidegate_model::{
-    Body, Checks, Clock, ConnectorContext, Destination, Error, ErrorKind, Identity, Limits, ObjectKind,
-    ObjectSpec, Outcome, Platform, Rate, Reason, Receipt, Record, Repeat, Settings,
+    Body, Checks, Clock, ConnectorContext, Destination, Error, ErrorKind, Idempotency, Identity, Limits,
+    ObjectKind, ObjectSpec, Outcome, Platform, Rate, Reason, Receipt, Record, Settings,
 };
 
 use super::client::Client;
@@ -77,12 +77,12 @@ pub(super) fn dry_run_response(request: &Request<Bytes>) -> Response<Bytes> {
 
 impl Platform for OneSignal {
     fn object(&self) -> ObjectSpec {
-        let (repeat, identifiers): (Repeat, &[&str]) = match self.rules.object {
-            ObjectKind::Event => (Repeat::Keyed(EVENT_KEY_WINDOW), &["external_id", "onesignal_id"]),
-            ObjectKind::Purchase => (Repeat::Unsafe, &["external_id", "alias", "onesignal_id"]),
-            _ => (Repeat::Safe, &["external_id", "alias", "onesignal_id"]),
+        let (idempotency, identifiers): (Idempotency, &[&str]) = match self.rules.object {
+            ObjectKind::Event => (Idempotency::Keyed(EVENT_KEY_WINDOW), &["external_id", "onesignal_id"]),
+            ObjectKind::Purchase => (Idempotency::None, &["external_id", "alias", "onesignal_id"]),
+            _ => (Idempotency::Idempotent, &["external_id", "alias", "onesignal_id"]),
         };
-        ObjectSpec { kind: self.rules.object, repeat, identifiers }
+        ObjectSpec { kind: self.rules.object, idempotency, identifiers }
     }
 }
 

@@ -5,11 +5,11 @@
 //! kind: settings that work, and where they lead.
 
 pub mod faults;
+pub mod idempotency;
 pub mod ingest;
 mod log;
 pub mod opening;
 pub mod platform;
-pub mod repeat;
 pub mod secrets;
 pub mod settings;
 pub mod sink;
@@ -193,7 +193,7 @@ macro_rules! connectors_conform {
             faults::an_error_says_its_kind_and_has_no_effect
             faults::a_lost_answer_leaves_every_record_in_doubt
             faults::a_revoked_key_fails_the_check_with_a_remedy
-            repeat::a_repetition_has_the_effect_of_one_delivery
+            idempotency::a_repetition_has_the_effect_of_one_delivery
             secrets::a_delivery_tells_no_secret_and_no_row
             secrets::an_answer_that_repeats_the_key_does_not_spread_it
             secrets::a_key_that_cannot_be_one_is_not_repeated

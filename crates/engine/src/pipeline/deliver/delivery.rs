@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use tidegate_model::store::{self, IntentId, IntentRow, RowStatus};
-use tidegate_model::{Clock, Destination, Error, Outcome, Reaction, Reason, Receipt, Repeat, RunId, Store};
+use tidegate_model::{
+    Clock, Destination, Error, Idempotency, Outcome, Reaction, Reason, Receipt, RunId, Store,
+};
 use tokio::time::Instant;
 
 use crate::pipeline::deliver::lane::Lane;
@@ -24,7 +26,7 @@ pub(crate) struct Delivery<F: Freight> {
     pub(crate) run: RunId,
     pub(crate) control: Arc<Control>,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) repeat: Repeat,
+    pub(crate) idempotency: Idempotency,
     /// Whether rows whose answer was lost are sent again though that is not safe.
     pub(crate) resend: bool,
     /// The least time between two requests, where each is about one user.
@@ -60,7 +62,7 @@ pub(crate) struct Delivered {
 struct Part<F: Freight> {
     records: Vec<F::Sent>,
     items: Vec<Item<F>>,
-    /// When an answer to it was lost first, for repeat windows.
+    /// When an answer to it was lost first, for the deduplication window.
     unsure_since: Option<Instant>,
     /// When it first failed, for the retry budget.
     failing_since: Option<Instant>,
@@ -275,10 +277,10 @@ impl<F: Freight> Delivery<F> {
 
     /// Whether a row whose answer was lost may be sent again.
     fn may_repeat(&self, first_sent: Instant) -> bool {
-        match self.repeat {
-            Repeat::Safe => true,
-            Repeat::Keyed(window) => first_sent.elapsed() < window || self.resend,
-            Repeat::Unsafe => self.resend,
+        match self.idempotency {
+            Idempotency::Idempotent => true,
+            Idempotency::Keyed(window) => first_sent.elapsed() < window || self.resend,
+            Idempotency::None => self.resend,
         }
     }
 
@@ -314,7 +316,7 @@ impl<F: Freight> Delivery<F> {
 
     /// Whether rows must be written down before they are sent.
     fn needs_intent(&self) -> bool {
-        matches!(self.repeat, Repeat::Unsafe) && !self.resend
+        matches!(self.idempotency, Idempotency::None) && !self.resend
     }
 
     /// Records what is about to be sent: an intent for each batch in the request, so that a

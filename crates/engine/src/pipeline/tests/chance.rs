@@ -122,7 +122,7 @@ fn grow(table: &Table, dice: &mut Dice, next: &mut i64) {
     }
 }
 
-fn play(seed: u64, repeat: Repeat, resend: bool) {
+fn play(seed: u64, idempotency: Idempotency, resend: bool) {
     let mut dice = Dice(seed);
     let (table, mut next, effects) = (Table::default(), 0, Effects::default());
     let refused = Effects::default();
@@ -134,7 +134,7 @@ fn play(seed: u64, repeat: Repeat, resend: bool) {
         min_user_interval: dice.pick(&[Duration::ZERO, Duration::from_millis(50)]),
         ..Limits::UNBOUNDED
     };
-    let mut stage = Stage::new(&table, repeat, limits, all_delivered());
+    let mut stage = Stage::new(&table, idempotency, limits, all_delivered());
     stage.import.source = Arc::new(Trickle(table.clone()));
     stage.import.resend = resend;
     stage.import.retry_for = Duration::from_secs(5);
@@ -160,14 +160,14 @@ fn play(seed: u64, repeat: Repeat, resend: bool) {
     stage.parts.lanes = Arc::default();
     let last = runtime().block_on(stage.run());
     let again = runtime().block_on(stage.run());
-    let context = format!("seed {seed}, {repeat:?}, resend {resend}");
+    let context = format!("seed {seed}, {idempotency:?}, resend {resend}");
     assert!(matches!(last.ending, Some(Ending::Succeeded | Ending::Partial)), "{context}: {last:?}");
     for run in [&last, &again] {
         let Counts { read, unchanged, delivered, rejected, in_doubt, .. } = run.counts;
         assert_eq!(read, unchanged + delivered + rejected + in_doubt, "{context}: {run:?}");
     }
     assert_eq!(again.counts.read, again.counts.unchanged, "{context}: {again:?}");
-    let once = repeat == Repeat::Unsafe && !resend;
+    let once = idempotency == Idempotency::None && !resend;
     let refused = refused.lock().expect("no panic");
     judge(&stage, &table, &effects.lock().expect("no panic"), &refused, once, &context);
 }
@@ -233,13 +233,13 @@ fn judge(stage: &Stage, table: &Table, effects: &[i64], refused: &[i64], once: b
 #[test]
 fn whatever_happens_each_row_has_one_status_and_the_ledger_is_right() {
     for seed in 0..100 {
-        for (repeat, resend) in [
-            (Repeat::Unsafe, false),
-            (Repeat::Unsafe, true),
-            (Repeat::Keyed(Duration::from_secs(3_600)), false),
-            (Repeat::Safe, false),
+        for (idempotency, resend) in [
+            (Idempotency::None, false),
+            (Idempotency::None, true),
+            (Idempotency::Keyed(Duration::from_secs(3_600)), false),
+            (Idempotency::Idempotent, false),
         ] {
-            play(seed, repeat, resend);
+            play(seed, idempotency, resend);
         }
     }
 }

@@ -35,7 +35,7 @@ fn rows_that_look_the_same_are_sent_once_each_though_a_run_died() {
     for _ in 0..4 {
         table.put(1, "u", 1);
     }
-    let stage = Stage::new(&table, Repeat::Unsafe, Limits { max_items: 2, ..one_slot() }, all_delivered());
+    let stage = Stage::new(&table, Idempotency::None, Limits { max_items: 2, ..one_slot() }, all_delivered());
     die(&stage, 15, Input::Changes);
     let run = runtime().block_on(stage.run());
     assert_eq!((run.counts.read, run.counts.delivered, run.counts.in_doubt), (4, 2, 2), "{:?}", run.counts);
@@ -45,7 +45,7 @@ fn rows_that_look_the_same_are_sent_once_each_though_a_run_died() {
 #[test]
 fn a_row_in_doubt_is_listed_once_though_the_run_after_the_crash_was_stopped() {
     let table = Table::of(0..5_000);
-    let stage = Stage::new(&table, Repeat::Unsafe, limits(), all_delivered());
+    let stage = Stage::new(&table, Idempotency::None, limits(), all_delivered());
     die(&stage, 35, Input::Changes);
     let second = runtime().block_on(async {
         let stop = stop_after(Duration::from_millis(800));
@@ -63,7 +63,7 @@ fn a_row_in_doubt_is_listed_once_though_the_run_after_the_crash_was_stopped() {
 async fn a_deferred_row_is_sent_by_the_run_after_a_stop() {
     let busy = || Outcome::Deferred(Reason::new("busy", "later"));
     let answer: Answer = Box::new(move |ids| Ok(ids.iter().map(|_| busy()).collect()));
-    let stage = Stage::new(&Table::of(0..20), Repeat::Unsafe, limits(), answer);
+    let stage = Stage::new(&Table::of(0..20), Idempotency::None, limits(), answer);
     let run = stage.run_until(stop_after(Duration::from_millis(300)), Input::Changes).await;
     assert_eq!(run.ending, Some(Ending::Interrupted));
     change_answer(&stage, all_delivered());
@@ -75,7 +75,7 @@ async fn a_deferred_row_is_sent_by_the_run_after_a_stop() {
 fn a_deferred_row_is_sent_by_the_run_after_a_crash() {
     let busy = || Outcome::Deferred(Reason::new("busy", "later"));
     let answer: Answer = Box::new(move |ids| Ok(ids.iter().map(|_| busy()).collect()));
-    let stage = Stage::new(&Table::of(0..20), Repeat::Unsafe, limits(), answer);
+    let stage = Stage::new(&Table::of(0..20), Idempotency::None, limits(), answer);
     die(&stage, 50, Input::Changes);
     change_answer(&stage, all_delivered());
     let run = runtime().block_on(stage.run());
@@ -84,7 +84,7 @@ fn a_deferred_row_is_sent_by_the_run_after_a_crash() {
 
 #[test]
 fn a_retry_that_died_leaves_its_row_in_doubt_and_no_retry_sends_it_unasked() {
-    let stage = Stage::new(&Table::of(0..10), Repeat::Unsafe, one_slot(), rejecting(4));
+    let stage = Stage::new(&Table::of(0..10), Idempotency::None, one_slot(), rejecting(4));
     runtime().block_on(stage.run());
     change_answer(&stage, all_delivered());
     let row = runtime().block_on(kept_row(&stage));
@@ -98,7 +98,7 @@ fn a_retry_that_died_leaves_its_row_in_doubt_and_no_retry_sends_it_unasked() {
 
 #[test]
 fn what_a_dead_retry_had_delivered_is_no_failed_row_any_more() {
-    let mut stage = Stage::new(&Table::of(0..10), Repeat::Unsafe, one_slot(), rejecting(4));
+    let mut stage = Stage::new(&Table::of(0..10), Idempotency::None, one_slot(), rejecting(4));
     runtime().block_on(stage.run());
     // Two requests for two users of one slot: the first is answered, the second is under way.
     stage.import.platform = stage.platform.clone();
@@ -117,7 +117,7 @@ fn what_a_dead_retry_had_delivered_is_no_failed_row_any_more() {
 #[tokio::test(start_paused = true)]
 async fn a_fault_in_a_connector_ends_the_run_instead_of_hanging_it() {
     let answer: Answer = Box::new(|_| panic!("a fault of the connector"));
-    let stage = Stage::new(&Table::of(0..20_000), Repeat::Unsafe, limits(), answer);
+    let stage = Stage::new(&Table::of(0..20_000), Idempotency::None, limits(), answer);
     let run = tokio::time::timeout(Duration::from_secs(600), stage.run()).await.expect("it ends");
     assert_eq!(run.ending, Some(Ending::Failed));
 }
@@ -126,7 +126,7 @@ async fn a_fault_in_a_connector_ends_the_run_instead_of_hanging_it() {
 async fn a_reset_in_the_past_is_no_licence_to_hammer() {
     let past = tidegate_model::Clock::now(&ManualClock::default()) - jiff::SignedDuration::from_secs(30);
     let answer: Answer = Box::new(move |_| Err(Error::new(ErrorKind::Throttled(Some(past)), "too fast")));
-    let stage = Stage::new(&Table::of(0..10), Repeat::Unsafe, one_slot(), answer);
+    let stage = Stage::new(&Table::of(0..10), Idempotency::None, one_slot(), answer);
     stage.run_until(stop_after(Duration::from_secs(60)), Input::Changes).await;
     let requests = stage.platform.requests.lock().expect("no panic").len();
     assert!(requests <= 61, "{requests} requests in a minute of refusals");
@@ -144,8 +144,8 @@ async fn a_key_that_has_expired_while_the_platform_was_busy_is_not_sent_again() 
             _ => Ok(vec![Outcome::Delivered; ids.len()]),
         }
     });
-    let repeat = Repeat::Keyed(Duration::from_secs(600));
-    let stage = Stage::new(&Table::of(0..10), repeat, one_slot(), answer);
+    let idempotency = Idempotency::Keyed(Duration::from_secs(600));
+    let stage = Stage::new(&Table::of(0..10), idempotency, one_slot(), answer);
     let run = stage.run().await;
     assert_eq!((run.counts.delivered, run.counts.in_doubt), (0, 10));
 }
@@ -153,7 +153,7 @@ async fn a_key_that_has_expired_while_the_platform_was_busy_is_not_sent_again() 
 #[tokio::test(start_paused = true)]
 async fn a_wider_lookback_sends_nothing_twice() {
     let table = Table::of(0..3_000);
-    let mut stage = Stage::new(&table, Repeat::Unsafe, limits(), all_delivered());
+    let mut stage = Stage::new(&table, Idempotency::None, limits(), all_delivered());
     stage.run().await;
     let ChangeTracking::Cursor { lookback, .. } = &mut stage.import.tracking else { panic!("a cursor") };
     *lookback = LookbackRule::Units(2_000);
@@ -169,7 +169,7 @@ async fn a_wider_lookback_sends_nothing_twice() {
 
 #[tokio::test(start_paused = true)]
 async fn what_a_person_paused_during_the_run_stays_paused() {
-    let stage = Stage::new(&Table::of(0..2_000), Repeat::Unsafe, limits(), all_delivered());
+    let stage = Stage::new(&Table::of(0..2_000), Idempotency::None, limits(), all_delivered());
     let sync = SyncId::new("s");
     let ann = || PausedBy::Person("ann".to_owned());
     let pause = |by: PausedBy| {
@@ -206,7 +206,7 @@ async fn the_interval_of_a_user_counts_from_the_sending() {
     });
     let interval = Duration::from_secs(1);
     let limits = Limits { max_items: 1, single_user: true, min_user_interval: interval, ..one_slot() };
-    let stage = Stage::new(&table, Repeat::Safe, limits, answer);
+    let stage = Stage::new(&table, Idempotency::Idempotent, limits, answer);
     assert_eq!(stage.run().await.counts.delivered, 4);
     let requests = stage.platform.requests.lock().expect("no panic");
     for pair in requests.windows(2) {
@@ -220,7 +220,7 @@ async fn a_dry_run_does_not_wait_for_users() {
     (0..100).for_each(|id| table.put(id, "busy", id));
     let limits =
         Limits { max_items: 1, single_user: true, min_user_interval: Duration::from_secs(1), ..one_slot() };
-    let mut stage = Stage::new(&table, Repeat::Safe, limits, all_delivered());
+    let mut stage = Stage::new(&table, Idempotency::Idempotent, limits, all_delivered());
     stage.parts.lanes = Arc::new(Lanes::unpaced());
     let before = Instant::now();
     assert_eq!(stage.run().await.counts.delivered, 100);
@@ -232,7 +232,7 @@ async fn a_key_whose_last_row_failed_stays_open_whatever_came_before_it() {
     let table = Table::default();
     table.put(7, "u", 1);
     table.put(7, "", 2);
-    let stage = Stage::new(&table, Repeat::Unsafe, limits(), all_delivered());
+    let stage = Stage::new(&table, Idempotency::None, limits(), all_delivered());
     let run = stage.run().await;
     assert_eq!((run.counts.delivered, run.counts.rejected), (1, 1));
     assert_eq!(stage.failed_rows().await, ["7"]);
@@ -290,7 +290,7 @@ async fn lines_that_look_the_same_are_all_sent_however_often_the_read_is_stopped
             outcomes.iter().filter(|outcome| **outcome == Outcome::Delivered).count();
         Ok(outcomes)
     });
-    let mut stage = Stage::new(&Table::default(), Repeat::Unsafe, limits, counting);
+    let mut stage = Stage::new(&Table::default(), Idempotency::None, limits, counting);
     stage.import.source = Arc::new(Lines(200));
     stage.import.tracking = ChangeTracking::Checkpoint;
     for _ in 0..8 {

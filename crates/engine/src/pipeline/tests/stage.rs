@@ -140,8 +140,8 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    pub(super) fn new(table: &Table, repeat: Repeat, limits: Limits, answer: Answer) -> Stage {
-        let spec = ObjectSpec { kind: ObjectKind::Event, repeat, identifiers: &["external_id"] };
+    pub(super) fn new(table: &Table, idempotency: Idempotency, limits: Limits, answer: Answer) -> Stage {
+        let spec = ObjectSpec { kind: ObjectKind::Event, idempotency, identifiers: &["external_id"] };
         let platform = Arc::new(Recording {
             spec,
             limits,

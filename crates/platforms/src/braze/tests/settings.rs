@@ -1,4 +1,4 @@
-use tidegate_model::{Rate, Repeat};
+use tidegate_model::{Idempotency, Rate};
 
 use super::*;
 
@@ -72,9 +72,9 @@ fn limits_are_the_documented_ones_or_the_contracts() {
 
 #[test]
 fn increments_make_users_unsafe_to_repeat() {
-    let repeat = |kind, target| open(Arc::new(Canned::default()), kind, target).object().repeat;
-    assert_eq!(repeat(ObjectKind::User, json!({})), Repeat::Safe);
-    assert_eq!(repeat(ObjectKind::User, json!({ "increments": true })), Repeat::Unsafe);
-    assert_eq!(repeat(ObjectKind::Event, json!({})), Repeat::Unsafe);
-    assert_eq!(repeat(ObjectKind::Deletion, json!({})), Repeat::Safe);
+    let idempotency = |kind, target| open(Arc::new(Canned::default()), kind, target).object().idempotency;
+    assert_eq!(idempotency(ObjectKind::User, json!({})), Idempotency::Idempotent);
+    assert_eq!(idempotency(ObjectKind::User, json!({ "increments": true })), Idempotency::None);
+    assert_eq!(idempotency(ObjectKind::Event, json!({})), Idempotency::None);
+    assert_eq!(idempotency(ObjectKind::Deletion, json!({})), Idempotency::Idempotent);
 }

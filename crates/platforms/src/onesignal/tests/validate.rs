@@ -1,5 +1,5 @@
 use super::*;
-use tidegate_model::{ErrorKind, Repeat};
+use tidegate_model::{ErrorKind, Idempotency};
 
 fn rejection(record: &Record) -> String {
     rejection_with(record, json!({}))
@@ -162,13 +162,13 @@ fn a_full_request_of_the_largest_events_stays_below_a_megabyte() {
 fn each_kind_has_its_repeat_rule_and_its_bucket() {
     let spec = |object| {
         let platform = open(object, &Arc::new(Script::default()));
-        (platform.object().repeat, platform.limits().bucket, platform.limits().max_items)
+        (platform.object().idempotency, platform.limits().bucket, platform.limits().max_items)
     };
     let four_hours = std::time::Duration::from_secs(4 * 3_600);
-    assert_eq!(spec(ObjectKind::Event), (Repeat::Keyed(four_hours), "custom_events", 400));
-    assert_eq!(spec(ObjectKind::Purchase), (Repeat::Unsafe, "users", 100));
-    assert_eq!(spec(ObjectKind::User), (Repeat::Safe, "users", 1));
-    assert_eq!(spec(ObjectKind::Deletion), (Repeat::Safe, "users", 1));
+    assert_eq!(spec(ObjectKind::Event), (Idempotency::Keyed(four_hours), "custom_events", 400));
+    assert_eq!(spec(ObjectKind::Purchase), (Idempotency::None, "users", 100));
+    assert_eq!(spec(ObjectKind::User), (Idempotency::Idempotent, "users", 1));
+    assert_eq!(spec(ObjectKind::Deletion), (Idempotency::Idempotent, "users", 1));
 }
 
 #[test]
