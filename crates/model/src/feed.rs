@@ -12,9 +12,9 @@ pub struct Checkpoint(pub serde_json::Value);
 
 /// Input that could not be parsed into a row: an incomplete line, a broken message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unreadable {
+pub struct MalformedRecord {
     /// Its location, for example `orders.csv:17`.
-    pub place: String,
+    pub location: String,
     /// Its text, as far as it could be read.
     pub payload: String,
     /// Why it is not a row.
@@ -27,7 +27,7 @@ pub struct Batch<T> {
     /// What was read, in order.
     pub items: Vec<T>,
     /// Input that could not be parsed; it never reaches the destination.
-    pub unreadable: Vec<Unreadable>,
+    pub malformed: Vec<MalformedRecord>,
     /// The checkpoint to resume from once every item has its outcome. `None` if the engine
     /// keeps the position itself, as with a cursor column.
     pub checkpoint: Option<Checkpoint>,
@@ -38,7 +38,7 @@ pub struct Batch<T> {
 impl<T> Batch<T> {
     /// A batch of items alone.
     pub fn of(items: Vec<T>) -> Batch<T> {
-        Batch { items, unreadable: Vec::new(), checkpoint: None, waiting: 0 }
+        Batch { items, malformed: Vec::new(), checkpoint: None, waiting: 0 }
     }
 }
 

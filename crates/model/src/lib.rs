@@ -48,7 +48,7 @@ pub use destination::{Destination, Platform, Sink};
 pub use error::{Error, ErrorKind, Reaction, Result};
 pub use event::{Event, EventSelection, Layout, LoggedEvent, Offset};
 pub use event_log::{Appended, EventLog, Lag, Reading};
-pub use feed::{Batch, Checkpoint, Feed, Unreadable};
+pub use feed::{Batch, Checkpoint, Feed, MalformedRecord};
 pub use fingerprint::Fingerprint;
 pub use http::{Http, HttpFailure};
 pub use id::{ConnectionId, RunId, StreamId, SyncId};

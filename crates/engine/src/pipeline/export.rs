@@ -103,12 +103,12 @@ fn batch_events(limits: &Limits) -> usize {
 }
 
 fn hold(batch: Batch<LoggedEvent>) -> Batch<Held> {
-    let Batch { mut items, unreadable, checkpoint, waiting } = batch;
+    let Batch { mut items, malformed, checkpoint, waiting } = batch;
     // They stay in memory until they are committed: if few are chosen, the rest is freed.
     if items.len() < items.capacity() / 2 {
         items.shrink_to_fit();
     }
-    Batch { items: Held::all(items), unreadable, checkpoint, waiting }
+    Batch { items: Held::all(items), malformed, checkpoint, waiting }
 }
 
 /// Events: sent as they are read.

@@ -76,7 +76,7 @@ pub struct Retried {
     /// Rows that the source no longer has.
     pub gone: u64,
     /// Inputs that could not be parsed: fix the source and read it again.
-    pub unreadable: u64,
+    pub malformed: u64,
 }
 
 impl Engine {
@@ -155,13 +155,13 @@ impl Engine {
             .filter(|failed_row| failed_row.entry.status == wanted)
             .filter(|failed_row| which.user.as_ref().is_none_or(|user| *user == failed_row.entry.user))
             .collect();
-        let Current { rows, gone, unreadable } = self.current(&import, failed_rows).await?;
+        let Current { rows, gone, malformed } = self.current(&import, failed_rows).await?;
         if rows.is_empty() {
-            return Ok(Retried { run: None, gone, unreadable });
+            return Ok(Retried { run: None, gone, malformed });
         }
         let run =
             pipeline::run(&import, &self.parts(), Cause::Retry, Input::Rows(rows), stop, progress).await?;
-        Ok(Retried { run: Some(run), gone, unreadable })
+        Ok(Retried { run: Some(run), gone, malformed })
     }
 
     /// Everything a run needs, and the sync held for this process.
@@ -231,7 +231,7 @@ impl Engine {
 
     /// Returns the rows to retry, as they are now.
     async fn current(&self, import: &Import, failed_rows: Vec<FailedRow>) -> Result<Current, Error> {
-        let mut current = Current { rows: Vec::new(), gone: 0, unreadable: 0 };
+        let mut current = Current { rows: Vec::new(), gone: 0, malformed: 0 };
         let sync = self.import_spec(&import.sync)?;
         let dataset = import.source.describe(&import.selection).await?;
         let key = sync.primary_key.clone().unwrap_or(dataset.key);
@@ -243,7 +243,7 @@ impl Engine {
         for failed_row in failed_rows {
             match failed_row.entry.payload {
                 Some(row) if same(&row) || keyed(&row) => kept.push(row),
-                Some(_) => current.unreadable += 1,
+                Some(_) => current.malformed += 1,
                 None => current.gone += 1,
             }
         }
@@ -257,7 +257,7 @@ impl Engine {
         };
         match found {
             None => {
-                current.unreadable += kept.iter().filter(|row| !same(row)).count() as u64;
+                current.malformed += kept.iter().filter(|row| !same(row)).count() as u64;
                 current.rows = kept.into_iter().filter(same).collect();
             }
             Some(found) => {
@@ -381,5 +381,5 @@ impl Engine {
 struct Current {
     rows: Vec<Row>,
     gone: u64,
-    unreadable: u64,
+    malformed: u64,
 }

@@ -93,17 +93,17 @@ async fn a_message_that_cannot_be_read_is_reported_and_passed_over() {
     let source = source(&topic.settings());
     let mut reader = Reader::open(&source, &topic.selection(&unique("group"), &json!({})), false).await;
 
-    let (mut rows, mut unreadable) = (Vec::new(), Vec::new());
+    let (mut rows, mut malformed) = (Vec::new(), Vec::new());
     while let Some(batch) = reader.next().await {
         let batch = batch.expect("rows");
         rows.extend(batch.items.iter().map(number));
-        unreadable.extend(batch.unreadable);
+        malformed.extend(batch.malformed);
     }
 
     assert_eq!(rows, [1, 2]);
-    assert_eq!(unreadable.len(), 1);
-    assert_eq!(unreadable[0].place, format!("{}[0]@1", topic.name));
-    assert_eq!(unreadable[0].payload, "{torn");
+    assert_eq!(malformed.len(), 1);
+    assert_eq!(malformed[0].location, format!("{}[0]@1", topic.name));
+    assert_eq!(malformed[0].payload, "{torn");
 }
 
 #[tokio::test]

@@ -444,10 +444,10 @@ pub async fn lookback_is_kept_in_order_until_it_is_forgotten(place: &dyn Place) 
 pub async fn a_failed_row_stays_open_until_it_is_solved(place: &dyn Place) {
     let store = place.open().await;
     let run = start(&*store, &orders(), place.clock().now()).await;
-    let mut unreadable = result(4, rejected());
-    unreadable.payload = None;
+    let mut malformed = result(4, rejected());
+    malformed.payload = None;
     let mut commit = results([(3, rejected()), (1, RowStatus::Delivered), (2, in_doubt())]);
-    commit.results.push(unreadable);
+    commit.results.push(malformed);
     commit_batch(&*store, &run.id, commit).await;
     finish(&*store, &run.id, true, place.clock().now()).await;
 

@@ -262,8 +262,8 @@ impl Source for PostgresSource {
         let mut found = Vec::new();
         while let Some(batch) = feed.try_next().await? {
             // A row that is there must not look as if it were gone.
-            if let Some(broken) = batch.unreadable.first() {
-                let message = format!("{}: {}", broken.place, broken.reason.message);
+            if let Some(broken) = batch.malformed.first() {
+                let message = format!("{}: {}", broken.location, broken.reason.message);
                 return Err(Error::new(ErrorKind::Unexpected, message));
             }
             found.extend(batch.items);

@@ -220,8 +220,11 @@ async fn a_row_that_cannot_be_told_is_reported_and_the_others_arrive() {
     let batches =
         crate::postgres_server::batches(&database.source(), &table("public.t"), &ReadMode::Full).await;
     let items: usize = batches.iter().map(|batch| batch.items.len()).sum();
-    let unreadable: Vec<_> = batches.iter().flat_map(|batch| &batch.unreadable).collect();
-    assert_eq!((items, unreadable.len()), (1, 1));
-    assert_eq!(unreadable[0].reason.code, "out_of_range");
-    assert!(unreadable[0].place.contains("public.t") && unreadable[0].place.contains("at"), "{unreadable:?}");
+    let malformed: Vec<_> = batches.iter().flat_map(|batch| &batch.malformed).collect();
+    assert_eq!((items, malformed.len()), (1, 1));
+    assert_eq!(malformed[0].reason.code, "out_of_range");
+    assert!(
+        malformed[0].location.contains("public.t") && malformed[0].location.contains("at"),
+        "{malformed:?}"
+    );
 }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 use tidegate_model::store::{RowResult, RowStatus};
-use tidegate_model::{Batch, Columns, Counts, Destination, Feed, Fingerprint, Row, Text, Unreadable, Value};
+use tidegate_model::{
+    Batch, Columns, Counts, Destination, Feed, Fingerprint, MalformedRecord, Row, Text, Value,
+};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use crate::pipeline::commit::committer::Remember;
@@ -84,22 +86,22 @@ impl<F: Freight> Reader<F> {
     async fn deal(&mut self, batch: u64, read: Batch<F::Read>, scratch: &mut Vec<u8>) -> bool {
         let Some(permit) = self.enter(batch).await else { return false };
         let mut counts = Counts { waiting: read.waiting, ..Counts::default() };
-        counts.read = (read.items.len() + read.unreadable.len()) as u64;
+        counts.read = (read.items.len() + read.malformed.len()) as u64;
         let seen = self.look_up(&read.items, scratch);
         counts.unchanged = seen.unchanged;
         if !self.spread(batch, read.items.len() - seen.unchanged as usize).await {
             return false;
         }
-        let mut unreadable = Vec::new();
-        for piece in read.unreadable {
+        let mut malformed = Vec::new();
+        for piece in read.malformed {
             let piece = unread(piece);
             if self.kind.moves_checkpoint() && self.memory.recall(piece.row) == Known::Committed {
                 counts.unchanged += 1;
             } else {
-                unreadable.push((0, piece));
+                malformed.push((0, piece));
             }
         }
-        let dealt = self.load(batch, read.items, seen.known, unreadable);
+        let dealt = self.load(batch, read.items, seen.known, malformed);
         let opened = Opened {
             batch,
             checkpoint: read.checkpoint,
@@ -165,13 +167,13 @@ impl<F: Freight> Reader<F> {
     }
 }
 
-fn unread(piece: Unreadable) -> RowResult {
+fn unread(piece: MalformedRecord) -> RowResult {
     let columns = Columns::new(["input"]);
     let row = Row { columns, values: vec![Value::Text(piece.payload.into())] };
-    let place = Value::Text(piece.place.as_str().into());
+    let place = Value::Text(piece.location.as_str().into());
     RowResult {
         key: Fingerprint::of_values([&place], &mut Vec::new()),
-        key_text: piece.place.into(),
+        key_text: piece.location.into(),
         row: Fingerprint::of_values(row.values.iter().chain([&place]), &mut Vec::new()),
         user: Text::new(),
         status: RowStatus::Rejected(piece.reason),

@@ -361,9 +361,9 @@ impl Source for Lines {
                 let place = from + (at * self.batch) + lines.len();
                 Ok(Batch {
                     items: lines.iter().filter_map(|line| line.parse().ok()).map(row).collect(),
-                    unreadable: (lines.iter().filter(|line| line.parse::<i64>().is_err()))
-                        .map(|line| tidegate_model::Unreadable {
-                            place: (*line).into(),
+                    malformed: (lines.iter().filter(|line| line.parse::<i64>().is_err()))
+                        .map(|line| tidegate_model::MalformedRecord {
+                            location: (*line).into(),
                             payload: (*line).into(),
                             reason: Reason::new("torn", "no row"),
                         })

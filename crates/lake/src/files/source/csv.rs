@@ -42,16 +42,16 @@ fn reader<R: Read>(options: &CsvOptions, content: R) -> Reader<R> {
 }
 
 fn head(file: &mut File, path: &Path, options: &CsvOptions) -> Result<Head, Error> {
-    let unreadable = |cause: &dyn std::fmt::Display| {
+    let malformed = |cause: &dyn std::fmt::Display| {
         Error::new(
             tidegate_model::ErrorKind::Unavailable,
             format!("{} cannot be read: {cause}", path.display()),
         )
     };
-    file.seek(SeekFrom::Start(0)).map_err(|cause| unreadable(&cause))?;
+    file.seek(SeekFrom::Start(0)).map_err(|cause| malformed(&cause))?;
     let mut reader = reader(options, file);
     let mut first = ByteRecord::new();
-    reader.read_byte_record(&mut first).map_err(|cause| unreadable(&cause))?;
+    reader.read_byte_record(&mut first).map_err(|cause| malformed(&cause))?;
     if !options.header {
         let names = (1..=first.len()).map(|at| format!("column_{at}")).collect();
         return Ok(Head { names, bytes: 0, lines: 0 });
@@ -101,7 +101,7 @@ pub fn read(mut open: Open<'_>, options: &CsvOptions, output: &mut Output) -> Re
                 Ok(values) => output.row(Row { columns: Arc::clone(&layout.columns), values }),
                 Err(reason) => {
                     let place = format!("{}:{line}", open.found.name);
-                    output.unreadable(place, excerpt(record.as_slice()), reason);
+                    output.malformed(place, excerpt(record.as_slice()), reason);
                 }
             }
         }

@@ -69,7 +69,7 @@ pub fn read(mut open: Open<'_>, output: &mut Output) -> Result<(), Stop> {
             match rows.parse(Bytes::copy_from_slice(trimmed)) {
                 Ok(row) => output.row(row),
                 Err(reason) => {
-                    output.unreadable(format!("{}:{}", open.found.name, line + 1), excerpt(trimmed), reason);
+                    output.malformed(format!("{}:{}", open.found.name, line + 1), excerpt(trimmed), reason);
                 }
             }
         }

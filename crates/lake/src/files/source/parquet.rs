@@ -87,9 +87,5 @@ pub fn read(mut open: Open<'_>, output: &mut Output) -> Result<(), Stop> {
 }
 
 fn report(output: &mut Output, open: &Open<'_>, number: u64, row: &Row, reason: Reason) {
-    output.unreadable(
-        format!("{}, row {number}", open.found.name),
-        row.to_json().as_str().to_owned(),
-        reason,
-    );
+    output.malformed(format!("{}, row {number}", open.found.name), row.to_json().as_str().to_owned(), reason);
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
-use tidegate_model::{Batch, Columns, Error, Feed, Reason, Row, Unreadable};
+use tidegate_model::{Batch, Columns, Error, Feed, MalformedRecord, Reason, Row};
 use tokio::sync::mpsc;
 
 use super::listing::{Found, explain};
@@ -147,13 +147,13 @@ impl Output {
     }
 
     /// Reports what is no row.
-    pub fn unreadable(&mut self, place: String, payload: String, reason: Reason) {
-        self.batch.unreadable.push(Unreadable { place, payload, reason });
+    pub fn malformed(&mut self, place: String, payload: String, reason: Reason) {
+        self.batch.malformed.push(MalformedRecord { location: place, payload, reason });
     }
 
     /// Whether the batch has to be sent before the next row is added.
     pub fn is_full(&self) -> bool {
-        self.batch.items.len() + self.batch.unreadable.len() >= self.limit
+        self.batch.items.len() + self.batch.malformed.len() >= self.limit
     }
 
     /// Notes how far `open` was read; sends the batch if it is full.
@@ -166,7 +166,7 @@ impl Output {
 
     fn flush(&mut self) -> Result<(), Stop> {
         let mut batch = std::mem::replace(&mut self.batch, Batch::of(Vec::new()));
-        if batch.items.is_empty() && batch.unreadable.is_empty() {
+        if batch.items.is_empty() && batch.malformed.is_empty() {
             return Ok(());
         }
         batch.checkpoint = Some(self.offsets.checkpoint());

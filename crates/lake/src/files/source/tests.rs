@@ -164,8 +164,11 @@ async fn broken_lines_are_reported_with_their_place_and_the_rest_is_read() {
         [("b.csv", ["b.csv:3", "b.csv:4", "b.csv:5"]), ("b.jsonl", ["b.jsonl:2", "b.jsonl:3", "b.jsonl:5"])]
     {
         let batches = read(folder.path(), &select(json!({ "path": path })), None, 100).await;
-        let found: Vec<&str> =
-            batches.iter().flat_map(|batch| &batch.unreadable).map(|broken| broken.place.as_str()).collect();
+        let found: Vec<&str> = batches
+            .iter()
+            .flat_map(|batch| &batch.malformed)
+            .map(|broken| broken.location.as_str())
+            .collect();
         assert_eq!(found, indexes);
         assert_eq!(batches.iter().map(|batch| batch.items.len()).sum::<usize>(), 2, "{path}");
     }
