@@ -100,7 +100,7 @@ impl KafkaSink {
                 Outcome::Deferred(reason("not_written", "the broker did not take it", *code))
             }
         });
-        Ok(Receipt { outcomes: outcomes.collect(), pace: None })
+        Ok(Receipt { outcomes: outcomes.collect(), rate_limit: None })
     }
 }
 

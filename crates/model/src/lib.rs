@@ -58,7 +58,7 @@ pub use limits::{Limits, Rate};
 pub use mapping::{Mapping, MappingSpec};
 pub use mode::Mode;
 pub use object::{Idempotency, ObjectKind, ObjectSpec};
-pub use receipt::{Outcome, Pace, Reason, Receipt};
+pub use receipt::{Outcome, RateLimitStatus, Reason, Receipt};
 pub use record::{Body, Identity, Purchase, Record};
 pub use row::{Columns, Row};
 pub use run::{Cause, Counts, Ending, Run};

@@ -35,7 +35,7 @@ pub enum Outcome {
 
 /// What a response said about the remaining rate limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pace {
+pub struct RateLimitStatus {
     /// Requests that may still be sent until `reset`.
     pub remaining: u64,
     /// When the limit is reset.
@@ -48,17 +48,17 @@ pub struct Receipt {
     /// One outcome for each item, in the order of the items.
     pub outcomes: Vec<Outcome>,
     /// What the response said about the rate limit, if anything.
-    pub pace: Option<Pace>,
+    pub rate_limit: Option<RateLimitStatus>,
 }
 
 impl Receipt {
     /// Everything took effect.
     pub fn delivered(items: usize) -> Receipt {
-        Receipt { outcomes: vec![Outcome::Delivered; items], pace: None }
+        Receipt { outcomes: vec![Outcome::Delivered; items], rate_limit: None }
     }
 
     /// The request left, the answer did not come.
     pub fn unknown(items: usize, reason: &Reason) -> Receipt {
-        Receipt { outcomes: vec![Outcome::Unknown(reason.clone()); items], pace: None }
+        Receipt { outcomes: vec![Outcome::Unknown(reason.clone()); items], rate_limit: None }
     }
 }

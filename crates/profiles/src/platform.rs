@@ -93,7 +93,7 @@ impl Destination<Record> for ProfilesPlatform {
                 })
             })
             .await?;
-        Ok(Receipt { outcomes, pace: None })
+        Ok(Receipt { outcomes, rate_limit: None })
     }
 }
 

@@ -29,7 +29,7 @@ mod shutdown;
 mod tests;
 pub(crate) mod wait;
 
-pub use deliver::lane::Lanes;
+pub use deliver::rate_limiter::RateLimiters;
 pub use export::{Export, run_export};
 pub use import::{Import, Input, run};
 pub use read::epoch::EpochUnit;

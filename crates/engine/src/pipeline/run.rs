@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::pipeline::commit::committer::{self, Committer, Remember};
 use crate::pipeline::deliver::delivery::Delivery;
-use crate::pipeline::deliver::lane::Lanes;
+use crate::pipeline::deliver::rate_limiter::RateLimiters;
 use crate::pipeline::deliver::slot::Slot;
 use crate::pipeline::freight::Freight;
 use crate::pipeline::read::memory::Memory;
@@ -36,7 +36,7 @@ pub struct Parts {
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// The rate limiters of this process.
-    pub lanes: Arc<Lanes>,
+    pub rate_limiters: Arc<RateLimiters>,
 }
 
 /// What a run reads, and what follows from it.
@@ -171,7 +171,7 @@ async fn move_items<F: Freight>(
     mut memory: Memory,
     progress: watch::Sender<Counts>,
 ) -> (Memory, u64, Counts) {
-    let limits = parts.lanes.limits(job.destination.limits());
+    let limits = parts.rate_limiters.limits(job.destination.limits());
     let committer = Committer {
         store: parts.store.clone(),
         freight: job.freight.clone(),
@@ -191,7 +191,7 @@ async fn move_items<F: Freight>(
     let delivery = Delivery {
         destination: job.destination.clone(),
         freight: job.freight.clone(),
-        lane: parts.lanes.lane(&job.connection, limits.bucket, limits.rate),
+        rate_limiter: parts.rate_limiters.rate_limiter(&job.connection, limits.bucket, limits.rate),
         store: parts.store.clone(),
         run: run.clone(),
         control: control.clone(),

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Engine;
 use super::dry_run::{DryRun, Recorder};
-use crate::pipeline::{self, Input, Lanes, Parts};
+use crate::pipeline::{self, Input, Parts, RateLimiters};
 
 /// What a run would do, found by running it against a recorder.
 #[derive(Clone, Debug, Serialize)]
@@ -69,7 +69,7 @@ impl Engine {
         let parts = Parts {
             store: dry_run.clone(),
             clock: self.config.clock.clone(),
-            lanes: Arc::new(Lanes::unpaced()),
+            rate_limiters: Arc::new(RateLimiters::unlimited()),
         };
         let run = pipeline::run(&import, &parts, Cause::Manual, Input::Changes, stop, progress).await?;
         let (requests, first) = recorder.take();

@@ -242,7 +242,7 @@ impl TableWriter {
             Ok(_) => Err(error),
             Err(_) => {
                 let doubt = Outcome::Unknown(Reason::new("commit_in_doubt", error.message()));
-                Ok(Receipt { outcomes: vec![doubt; events.len()], pace: None })
+                Ok(Receipt { outcomes: vec![doubt; events.len()], rate_limit: None })
             }
         }
     }

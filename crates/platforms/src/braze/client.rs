@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
 use jiff::Timestamp;
-use tidegate_model::{Error, ErrorKind, Http, Pace, Result, Secret};
+use tidegate_model::{Error, ErrorKind, Http, RateLimitStatus, Result, Secret};
 
 use tidegate_transport::http::answer::{self, RequestError};
 
@@ -87,9 +87,9 @@ impl Client {
 }
 
 /// What `X-RateLimit-Remaining` and `X-RateLimit-Reset` (epoch seconds) say.
-pub(super) fn pace(headers: &HeaderMap) -> Option<Pace> {
+pub(super) fn rate_limit(headers: &HeaderMap) -> Option<RateLimitStatus> {
     let remaining = number(headers, "x-ratelimit-remaining")?;
-    Some(Pace { remaining: remaining as u64, reset: reset(headers)? })
+    Some(RateLimitStatus { remaining: remaining as u64, reset: reset(headers)? })
 }
 
 /// When the limit starts anew. Some instances write a fraction.

@@ -45,7 +45,7 @@ pub(super) fn of_track(answer: &Response<Bytes>, array: &str, items: usize) -> R
         return client::request_error(answer, "users.track").into_receipt(items);
     }
     let said = serde_json::from_slice::<TrackAnswer>(answer.body()).ok();
-    let mut receipt = Receipt { outcomes: Vec::new(), pace: client::pace(answer.headers()) };
+    let mut receipt = Receipt { outcomes: Vec::new(), rate_limit: client::rate_limit(answer.headers()) };
 
     let Some(said) = said.filter(|said| said.message.is_some()) else {
         if status.is_success() {
@@ -112,7 +112,7 @@ pub(super) fn of_whole(answer: &Response<Bytes>, permission: &str, items: usize)
             Some(error) if error.storage_is_full() => Err(storage_is_full()),
             Some(CatalogError { id, message }) if items == 1 => {
                 let outcomes = vec![Outcome::Rejected(Reason::new(id, message))];
-                Ok(Receipt { outcomes, pace: client::pace(answer.headers()) })
+                Ok(Receipt { outcomes, rate_limit: client::rate_limit(answer.headers()) })
             }
             _ => client::request_error(answer, permission).into_receipt(items),
         };
@@ -126,7 +126,9 @@ pub(super) fn of_whole(answer: &Response<Bytes>, permission: &str, items: usize)
         Ok(Whole { message: None, deleted: None }) | Err(_) => {
             answer::unreadable(VENDOR, answer).into_receipt(items)
         }
-        Ok(_) => Ok(Receipt { pace: client::pace(answer.headers()), ..Receipt::delivered(items) }),
+        Ok(_) => {
+            Ok(Receipt { rate_limit: client::rate_limit(answer.headers()), ..Receipt::delivered(items) })
+        }
     }
 }
 

@@ -211,7 +211,7 @@ fn spread(receipt: Receipt, chosen: &[bool]) -> Receipt {
             false => Outcome::Deferred(other.clone()),
         })
         .collect();
-    Receipt { outcomes, pace: receipt.pace }
+    Receipt { outcomes, rate_limit: receipt.rate_limit }
 }
 
 /// Reads the answer to a request that has nothing in it: a key with the

@@ -99,7 +99,7 @@ pub(super) fn of_events(records: &[Record], answer: Answer, now: Timestamp) -> R
     }
     if let [_] = records {
         let reason = vendor_reason(status, response.body());
-        return Ok(Receipt { outcomes: vec![Outcome::Rejected(reason)], pace: None });
+        return Ok(Receipt { outcomes: vec![Outcome::Rejected(reason)], rate_limit: None });
     }
     Err(refused(records.len(), "events", status))
 }

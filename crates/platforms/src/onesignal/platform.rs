@@ -216,7 +216,7 @@ impl OneSignal {
             }
             other => other.into(),
         };
-        Ok(Receipt { outcomes: vec![outcome; items.len()], pace: None })
+        Ok(Receipt { outcomes: vec![outcome; items.len()], rate_limit: None })
     }
 
     async fn deliver_deletion(&self, user: &Identity) -> Result<Receipt, Error> {
@@ -230,5 +230,5 @@ impl OneSignal {
 }
 
 fn one(outcome: Outcome) -> Receipt {
-    Receipt { outcomes: vec![outcome], pace: None }
+    Receipt { outcomes: vec![outcome], rate_limit: None }
 }

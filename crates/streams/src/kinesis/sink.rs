@@ -118,7 +118,7 @@ impl Kinesis {
                 chosen.then(|| outcomes.next()).flatten().unwrap_or_else(|| Outcome::Deferred(later.clone()))
             })
             .collect();
-        Ok(Receipt { outcomes, pace: receipt.pace })
+        Ok(Receipt { outcomes, rate_limit: receipt.rate_limit })
     }
 
     async fn put(&self, records: usize, body: Bytes) -> Result<Receipt> {

@@ -143,7 +143,7 @@ async fn only_the_throttled_record_is_sent_again() {
 
     assert_eq!([&receipt.outcomes[0], &receipt.outcomes[2]], [&Outcome::Delivered; 2]);
     assert!(matches!(receipt.outcomes[1], Outcome::Deferred(_)), "{receipt:?}");
-    assert_eq!(receipt.pace.map(|pace| pace.remaining), Some(0), "the stream is too slow for now");
+    assert_eq!(receipt.rate_limit.map(|pace| pace.remaining), Some(0), "the stream is too slow for now");
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::Response;
 use jiff::Timestamp;
 use serde::Deserialize;
-use tidegate_model::{Error, ErrorKind, Outcome, Pace, Reason, Receipt, Result};
+use tidegate_model::{Error, ErrorKind, Outcome, RateLimitStatus, Reason, Receipt, Result};
 
 use super::errors::{ErrorClass, class_of};
 use crate::http::answer;
@@ -40,7 +40,7 @@ pub fn receipt(title: &str, answer: &Response<Bytes>, items: usize, now: Timesta
     let Some(read) = read.filter(|read| read.entries.len() == items) else {
         return answer::unreadable(title, answer).into_receipt(items);
     };
-    let mut receipt = Receipt { outcomes: Vec::with_capacity(items), pace: None };
+    let mut receipt = Receipt { outcomes: Vec::with_capacity(items), rate_limit: None };
     let (mut failed, mut worst) = (0, None);
     for entry in read.entries {
         let Some(code) = entry.code else {
@@ -67,7 +67,8 @@ pub fn receipt(title: &str, answer: &Response<Bytes>, items: usize, now: Timesta
             return Err(Error::new(kind(worst), reason.message));
         }
         if worst == ErrorClass::Throttled {
-            receipt.pace = now.checked_add(THROTTLED_FOR).ok().map(|reset| Pace { remaining: 0, reset });
+            receipt.rate_limit =
+                now.checked_add(THROTTLED_FOR).ok().map(|reset| RateLimitStatus { remaining: 0, reset });
         }
     }
     Ok(receipt)
@@ -136,7 +137,7 @@ mod tests {
             matches!(&receipt.outcomes[3], Outcome::Deferred(reason) if reason.code == "InternalFailure")
         );
         let reset = NOW.checked_add(THROTTLED_FOR).unwrap();
-        assert_eq!(receipt.pace, Some(Pace { remaining: 0, reset }));
+        assert_eq!(receipt.rate_limit, Some(RateLimitStatus { remaining: 0, reset }));
     }
 
     #[test]
@@ -161,7 +162,7 @@ mod tests {
                 matches!(&receipt.outcomes[1], Outcome::Rejected(reason) if reason.code == code),
                 "{receipt:?}"
             );
-            assert_eq!(receipt.pace, None);
+            assert_eq!(receipt.rate_limit, None);
         }
     }
 

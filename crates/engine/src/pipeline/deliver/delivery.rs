@@ -11,7 +11,7 @@ use tidegate_model::{
 };
 use tokio::time::Instant;
 
-use crate::pipeline::deliver::lane::Lane;
+use crate::pipeline::deliver::rate_limiter::RateLimiter;
 use crate::pipeline::freight::Freight;
 use crate::pipeline::item::{Item, RequestResults};
 use crate::pipeline::shutdown::Control;
@@ -21,7 +21,7 @@ use crate::pipeline::wait;
 pub(crate) struct Delivery<F: Freight> {
     pub(crate) destination: Arc<dyn Destination<F::Sent>>,
     pub(crate) freight: Arc<F>,
-    pub(crate) lane: Arc<Lane>,
+    pub(crate) rate_limiter: Arc<RateLimiter>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) run: RunId,
     pub(crate) control: Arc<Control>,
@@ -40,7 +40,7 @@ impl<F: Freight> Clone for Delivery<F> {
         Delivery {
             destination: self.destination.clone(),
             freight: self.freight.clone(),
-            lane: self.lane.clone(),
+            rate_limiter: self.rate_limiter.clone(),
             store: self.store.clone(),
             run: self.run.clone(),
             control: self.control.clone(),
@@ -116,7 +116,7 @@ impl<F: Freight> Delivery<F> {
             if !rest.is_zero() && !self.control.pause(rest).await {
                 break;
             }
-            if !self.lane.turn(&self.control).await {
+            if !self.rate_limiter.acquire(&self.control).await {
                 break;
             }
             if let Some(since) = part.unsure_since
@@ -139,8 +139,8 @@ impl<F: Freight> Delivery<F> {
             let sent_at = part.unsure_since.unwrap_or(sent_at);
             match self.send(&part.records).await {
                 Ok(receipt) => {
-                    if let Some(pace) = receipt.pace {
-                        self.lane.note(pace, self.clock.as_ref());
+                    if let Some(pace) = receipt.rate_limit {
+                        self.rate_limiter.observe(pace, self.clock.as_ref());
                     }
                     let (statuses, rest) = self.decide(part, receipt, sent_at, &mut decided);
                     self.answered(intents, statuses).await;
@@ -156,7 +156,7 @@ impl<F: Freight> Delivery<F> {
                     match error.reaction() {
                         Reaction::Wait(until) => {
                             self.control.count_retry();
-                            self.lane.refuse(until, self.clock.as_ref());
+                            self.rate_limiter.block_until(until, self.clock.as_ref());
                             // A throttled response proves that it is reachable, so it does
                             // not count against the retry budget.
                             (part.attempts, part.failing_since) = (0, None);

@@ -3,8 +3,8 @@
 
 pub(crate) mod delivery;
 pub(crate) mod held;
-pub(crate) mod lane;
 pub(crate) mod queue;
+pub(crate) mod rate_limiter;
 pub(crate) mod room;
 pub(crate) mod slot;
 pub(crate) mod users;

@@ -142,7 +142,7 @@ fn play(seed: u64, idempotency: Idempotency, resend: bool) {
         grow(&table, &mut dice, &mut next);
         *stage.platform.answer.lock().expect("no panic") =
             moody(Dice(dice.roll(u64::MAX)), effects.clone(), refused.clone());
-        stage.parts.lanes = Arc::default();
+        stage.parts.rate_limiters = Arc::default();
         let span = Duration::from_millis(1 + dice.roll(250));
         let stopped = dice.roll(2) == 0;
         // Dropping the process ends whatever still runs in it.
@@ -157,7 +157,7 @@ fn play(seed: u64, idempotency: Idempotency, resend: bool) {
     }
     grow(&table, &mut dice, &mut next);
     *stage.platform.answer.lock().expect("no panic") = healthy(effects.clone());
-    stage.parts.lanes = Arc::default();
+    stage.parts.rate_limiters = Arc::default();
     let last = runtime().block_on(stage.run());
     let again = runtime().block_on(stage.run());
     let context = format!("seed {seed}, {idempotency:?}, resend {resend}");

@@ -221,7 +221,7 @@ async fn a_dry_run_does_not_wait_for_users() {
     let limits =
         Limits { max_items: 1, single_user: true, min_user_interval: Duration::from_secs(1), ..one_slot() };
     let mut stage = Stage::new(&table, Idempotency::Idempotent, limits, all_delivered());
-    stage.parts.lanes = Arc::new(Lanes::unpaced());
+    stage.parts.rate_limiters = Arc::new(RateLimiters::unlimited());
     let before = Instant::now();
     assert_eq!(stage.run().await.counts.delivered, 100);
     assert!(before.elapsed() < Duration::from_secs(5), "{:?}", before.elapsed());

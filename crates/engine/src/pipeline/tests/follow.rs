@@ -195,7 +195,8 @@ impl Outlet {
             sink,
             retry_for: Duration::from_secs(60),
         };
-        let parts = Parts { store: Arc::new(store.clone()), clock, lanes: Arc::new(Lanes::default()) };
+        let parts =
+            Parts { store: Arc::new(store.clone()), clock, rate_limiters: Arc::new(RateLimiters::default()) };
         Outlet { export, log, tank, store, parts }
     }
 

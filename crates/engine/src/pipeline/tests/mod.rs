@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{ChangeTracking, Import, Input, Lanes, LookbackRule, Parts, run};
+use super::{ChangeTracking, Import, Input, LookbackRule, Parts, RateLimiters, run};
 
 mod ahead;
 mod chance;
@@ -316,7 +316,7 @@ async fn syncs_of_one_connection_share_its_rate() {
     let limits = Limits { max_items: 1, rate: Some(rate), bucket: "b", ..limits() };
     let stage = Stage::new(&Table::of(0..200), Idempotency::Idempotent, limits, all_delivered());
     let mut other = Stage::new(&Table::of(0..200), Idempotency::Idempotent, limits, all_delivered());
-    other.parts.lanes = stage.parts.lanes.clone();
+    other.parts.rate_limiters = stage.parts.rate_limiters.clone();
     let before = Instant::now();
     let (first, second) = tokio::join!(stage.run(), other.run());
     assert_eq!(first.counts.delivered + second.counts.delivered, 400);

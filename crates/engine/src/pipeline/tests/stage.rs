@@ -117,7 +117,7 @@ impl Destination<Record> for Recording {
         self.requests.lock().expect("no panic").push((Instant::now(), seen));
         crate::pipeline::wait::span(self.latency).await;
         let answer = (self.answer.lock().expect("no panic"))(&ids);
-        answer.map(|outcomes| Receipt { outcomes, pace: None })
+        answer.map(|outcomes| Receipt { outcomes, rate_limit: None })
     }
 }
 
@@ -186,7 +186,7 @@ impl Stage {
             },
             platform,
             store: store.clone(),
-            parts: Parts { store: Arc::new(store), clock, lanes: Arc::new(Lanes::default()) },
+            parts: Parts { store: Arc::new(store), clock, rate_limiters: Arc::new(RateLimiters::default()) },
         }
     }
 

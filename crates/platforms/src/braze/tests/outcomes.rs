@@ -122,7 +122,7 @@ async fn the_pace_follows_the_headers() {
         .header("x-ratelimit-reset", NOW.to_string())
         .body(Bytes::from_static(br#"{"message":"success"}"#));
     let receipt = events(Canned::with(Ok(answer.expect("response")))).await.expect("receipt");
-    let pace = receipt.pace.expect("pace");
+    let pace = receipt.rate_limit.expect("pace");
     assert_eq!((pace.remaining, pace.reset.as_second()), (17, NOW));
 }
 

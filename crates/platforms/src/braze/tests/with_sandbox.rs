@@ -34,7 +34,7 @@ async fn every_kind_of_object_arrives() {
         }
         let receipt = platform.deliver(&records).await.expect("delivered");
         assert_eq!(delivered(&receipt), records.len(), "{kind}: {:?}", receipt.outcomes);
-        assert!(receipt.pace.is_some());
+        assert!(receipt.rate_limit.is_some());
     }
 
     let stats = stats(&*http).await;

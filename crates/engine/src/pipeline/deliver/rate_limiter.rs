@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use tidegate_model::{Clock, ConnectionId, Limits, Pace, Rate};
+use tidegate_model::{Clock, ConnectionId, Limits, Rate, RateLimitStatus};
 use tokio::time::Instant;
 
 use crate::pipeline::shutdown::Control;
@@ -15,34 +15,37 @@ use crate::pipeline::shutdown::Control;
 /// All syncs of a connection share its rate limiter; syncs of other connections are not
 /// affected.
 #[derive(Default)]
-pub struct Lanes {
-    lanes: Mutex<HashMap<(ConnectionId, &'static str), Arc<Lane>>>,
-    unpaced: bool,
+pub struct RateLimiters {
+    rate_limiters: Mutex<HashMap<(ConnectionId, &'static str), Arc<RateLimiter>>>,
+    unlimited: bool,
 }
 
-impl Lanes {
+impl RateLimiters {
     /// Creates rate limiters without limits, for a dry run that sends nothing.
-    pub fn unpaced() -> Lanes {
-        Lanes { unpaced: true, ..Lanes::default() }
+    pub fn unlimited() -> RateLimiters {
+        RateLimiters { unlimited: true, ..RateLimiters::default() }
     }
 
     /// Returns the limits that runs with these rate limiters observe.
     pub(crate) fn limits(&self, limits: Limits) -> Limits {
-        match self.unpaced {
+        match self.unlimited {
             true => Limits { min_user_interval: Duration::ZERO, rate: None, ..limits },
             false => limits,
         }
     }
 
     /// Returns the rate limiter of a connection's bucket, created on first use.
-    pub(crate) fn lane(
+    pub(crate) fn rate_limiter(
         &self,
         connection: &ConnectionId,
         bucket: &'static str,
         rate: Option<Rate>,
-    ) -> Arc<Lane> {
-        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-        lanes.entry((connection.clone(), bucket)).or_insert_with(|| Arc::new(Lane::new(rate))).clone()
+    ) -> Arc<RateLimiter> {
+        let mut rate_limiters = self.rate_limiters.lock().unwrap_or_else(PoisonError::into_inner);
+        rate_limiters
+            .entry((connection.clone(), bucket))
+            .or_insert_with(|| Arc::new(RateLimiter::new(rate)))
+            .clone()
     }
 }
 
@@ -52,7 +55,7 @@ const BURST_SHARE: u32 = 50;
 
 /// Spaces requests so that no window of the documented length holds more than
 /// the documented number, and obeys what answers say.
-pub(crate) struct Lane {
+pub(crate) struct RateLimiter {
     spacing: Option<Spacing>,
     state: Mutex<State>,
 }
@@ -73,19 +76,19 @@ struct State {
     closed_until: Option<Instant>,
 }
 
-impl Lane {
-    fn new(rate: Option<Rate>) -> Lane {
+impl RateLimiter {
+    fn new(rate: Option<Rate>) -> RateLimiter {
         let spacing = rate.filter(|rate| rate.requests > 0).map(|rate| {
             let burst = (rate.requests / BURST_SHARE).max(1);
             let spaced = (rate.requests - burst).max(1);
             let interval = rate.per / spaced;
             Spacing { interval, tolerance: interval * (burst - 1) }
         });
-        Lane { spacing, state: Mutex::new(State::default()) }
+        RateLimiter { spacing, state: Mutex::new(State::default()) }
     }
 
     /// Waits until one request may be sent. Returns false if the run halts first.
-    pub(crate) async fn turn(&self, control: &Control) -> bool {
+    pub(crate) async fn acquire(&self, control: &Control) -> bool {
         loop {
             if control.halted() {
                 return false;
@@ -118,7 +121,7 @@ impl Lane {
 
     /// Blocks all requests until `until`, after a throttled one. At least a second passes,
     /// since the other side's clock may be behind ours.
-    pub(crate) fn refuse(&self, until: Option<Timestamp>, clock: &dyn Clock) {
+    pub(crate) fn block_until(&self, until: Option<Timestamp>, clock: &dyn Clock) {
         let soon = clock.now().saturating_add(SignedDuration::from_secs(1)).unwrap_or(Timestamp::MAX);
         self.close(until.map_or(soon, |until| until.max(soon)), clock);
     }
@@ -134,7 +137,7 @@ impl Lane {
     }
 
     /// Observes what a response said about the limit.
-    pub(crate) fn note(&self, pace: Pace, clock: &dyn Clock) {
+    pub(crate) fn observe(&self, pace: RateLimitStatus, clock: &dyn Clock) {
         if pace.remaining == 0 {
             self.close(pace.reset, clock);
         }
@@ -150,11 +153,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn no_window_of_the_documented_length_holds_more_than_documented() {
         let rate = Rate { requests: 300, per: Duration::from_secs(3) };
-        let lane = Lane::new(Some(rate));
+        let rate_limiter = RateLimiter::new(Some(rate));
         let control = Control::new(CancellationToken::new());
         let mut sent = Vec::new();
         for _ in 0..2_000 {
-            assert!(lane.turn(&control).await);
+            assert!(rate_limiter.acquire(&control).await);
             sent.push(Instant::now());
         }
         for (at, first) in sent.iter().enumerate() {
@@ -166,17 +169,17 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_exhausted_limit_closes_the_lane_until_its_reset() {
-        let lane = Lane::new(None);
+    async fn an_exhausted_limit_closes_the_rate_limiter_until_its_reset() {
+        let rate_limiter = RateLimiter::new(None);
         let control = Control::new(CancellationToken::new());
         let clock = SystemClock;
         let reset = clock.now() + SignedDuration::from_secs(7);
-        lane.note(Pace { remaining: 1, reset }, &clock);
+        rate_limiter.observe(RateLimitStatus { remaining: 1, reset }, &clock);
         let before = Instant::now();
-        assert!(lane.turn(&control).await);
+        assert!(rate_limiter.acquire(&control).await);
         assert_eq!(Instant::now(), before);
-        lane.note(Pace { remaining: 0, reset }, &clock);
-        assert!(lane.turn(&control).await);
+        rate_limiter.observe(RateLimitStatus { remaining: 0, reset }, &clock);
+        assert!(rate_limiter.acquire(&control).await);
         assert!(Instant::now() - before > Duration::from_secs(6));
     }
 
@@ -184,9 +187,9 @@ mod tests {
     async fn a_halted_run_gets_no_turn() {
         let stop = CancellationToken::new();
         let control = Control::new(stop.clone());
-        let lane = Lane::new(None);
-        lane.refuse(None, &SystemClock);
+        let rate_limiter = RateLimiter::new(None);
+        rate_limiter.block_until(None, &SystemClock);
         stop.cancel();
-        assert!(!lane.turn(&control).await);
+        assert!(!rate_limiter.acquire(&control).await);
     }
 }
