@@ -17,9 +17,9 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::pipeline::commit::committer::Remember;
 use crate::pipeline::deliver::held::{Held, Holding};
-use crate::pipeline::freight::{Freight, Loaded, Names};
 use crate::pipeline::read::gather::gather;
 use crate::pipeline::run::{self, Job, Parts, RunKind, batch_items, batches_under_way};
+use crate::pipeline::transform::{ItemKeys, Prepared, Transform};
 
 /// An export with both of its ends opened.
 #[derive(Clone)]
@@ -58,7 +58,7 @@ pub async fn run_export(
     let state = parts.store.sync_state(&export.sync).await?;
     let job = Job {
         sync: export.sync.clone(),
-        freight: Arc::new(Events),
+        transform: Arc::new(Events),
         destination: Arc::new(Holding(export.sink.clone())),
         connection: export.connection.clone(),
         object: ObjectKind::Event,
@@ -118,49 +118,49 @@ pub(crate) struct Events;
 const COLUMNS: [&str; 4] = ["event_id", "event_kind", "event_timestamp", "payload"];
 
 #[async_trait]
-impl Freight for Events {
+impl Transform for Events {
     type Read = Held;
     type Sent = Held;
-    type Kept = ();
+    type Context = ();
     type User = Text;
 
-    fn fits(&self, _: &Batch<Held>) -> Result<(), Error> {
+    fn validate_batch(&self, _: &Batch<Held>) -> Result<(), Error> {
         Ok(())
     }
 
-    fn names(&self, logged: &Held, scratch: &mut Vec<u8>) -> Names {
-        Names { key: logged.key(), version: logged.version(scratch) }
+    fn identify(&self, logged: &Held, scratch: &mut Vec<u8>) -> ItemKeys {
+        ItemKeys { key: logged.key(), version: logged.version(scratch) }
     }
 
     fn cursor<'a>(&self, _: &'a Held) -> Option<&'a Value> {
         None
     }
 
-    fn load(&self, logged: Held, _: Names) -> Loaded<Held, ()> {
-        Loaded { sent: Ok(logged), kept: () }
+    fn transform(&self, logged: Held, _: ItemKeys) -> Prepared<Held, ()> {
+        Prepared { sent: Ok(logged), context: () }
     }
 
     fn user<'a>(&self, logged: &'a Held) -> &'a Text {
         &logged.event.user
     }
 
-    fn deal(&self, logged: &Held) -> u64 {
+    fn partition_hash(&self, logged: &Held) -> u64 {
         // Events without a user have no order among themselves.
         let event = &logged.event;
         xxh3_64(if event.user.is_empty() { event.id.as_bytes() } else { event.user.as_bytes() })
     }
 
-    fn intent(&self, names: Names, (): &(), logged: &Held) -> IntentRow {
+    fn intent(&self, keys: ItemKeys, (): &(), logged: &Held) -> IntentRow {
         let event = &logged.event;
-        IntentRow { key: names.key, row: names.version, key_text: event.id.clone(), user: event.user.clone() }
+        IntentRow { key: keys.key, row: keys.version, key_text: event.id.clone(), user: event.user.clone() }
     }
 
-    fn delivered(&self, place: u32, names: Names, (): (), _: &Held, delivered: &mut Delivered) {
+    fn delivered(&self, place: u32, keys: ItemKeys, (): (), _: &Held, delivered: &mut Delivered) {
         // An event that was delivered is only counted.
-        delivered.push(place, names.key, names.version, |_| {}, "");
+        delivered.push(place, keys.key, keys.version, |_| {}, "");
     }
 
-    fn result(&self, names: Names, (): (), logged: Option<&Held>, status: RowStatus) -> RowResult {
+    fn result(&self, keys: ItemKeys, (): (), logged: Option<&Held>, status: RowStatus) -> RowResult {
         let event = logged.filter(|_| status != RowStatus::Delivered).map(|logged| &logged.event);
         let payload = event.map(|event| Row {
             columns: Columns::new(COLUMNS),
@@ -172,9 +172,9 @@ impl Freight for Events {
             ],
         });
         RowResult {
-            key: names.key,
+            key: keys.key,
             key_text: event.map(|event| event.id.clone()).unwrap_or_default(),
-            row: names.version,
+            row: keys.version,
             user: event.map(|event| event.user.clone()).unwrap_or_default(),
             status,
             payload,

@@ -16,11 +16,11 @@ use tokio_util::sync::CancellationToken;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::pipeline::commit::committer::Remember;
-use crate::pipeline::freight::{Freight, Loaded, Names};
 use crate::pipeline::read::epoch::EpochUnit;
 use crate::pipeline::read::lookback::LookbackRule;
 use crate::pipeline::read::place::{self, ChangeTracking, Place};
 use crate::pipeline::run::{self, Job, Parts, RunKind, batch_items};
+use crate::pipeline::transform::{ItemKeys, Prepared, Transform};
 
 /// An import with both of its ends opened.
 #[derive(Clone)]
@@ -76,7 +76,7 @@ pub async fn run(
     let state = parts.store.sync_state(&import.sync).await?;
     let job = |place: Option<&Place>| Job {
         sync: import.sync.clone(),
-        freight: Arc::new(Rows::of(import, place)),
+        transform: Arc::new(Rows::of(import, place)),
         destination: platform(import),
         connection: import.connection.clone(),
         object: object.kind,
@@ -211,16 +211,16 @@ impl Rows {
 }
 
 #[async_trait]
-impl Freight for Rows {
+impl Transform for Rows {
     type Read = Row;
     type Sent = Record;
-    type Kept = Row;
+    type Context = Row;
     type User = Identity;
 
     /// The source may have changed since its columns were looked at: no value may be taken
     /// for another, and no cursor compared with one of another type. More columns behind
     /// those that are known do no harm.
-    fn fits(&self, batch: &Batch<Row>) -> Result<(), Error> {
+    fn validate_batch(&self, batch: &Batch<Row>) -> Result<(), Error> {
         let mut checked: Option<&Arc<Columns>> = None;
         for row in &batch.items {
             if !checked.is_some_and(|checked| Arc::ptr_eq(checked, &row.columns)) {
@@ -254,9 +254,9 @@ impl Freight for Rows {
     }
 
     #[inline]
-    fn names(&self, row: &Row, scratch: &mut Vec<u8>) -> Names {
+    fn identify(&self, row: &Row, scratch: &mut Vec<u8>) -> ItemKeys {
         let version = self.mapping.version_of(row, scratch);
-        Names { key: self.mapping.key_of(row, version, scratch), version }
+        ItemKeys { key: self.mapping.key_of(row, version, scratch), version }
     }
 
     fn cursor<'a>(&self, row: &'a Row) -> Option<&'a Value> {
@@ -264,8 +264,8 @@ impl Freight for Rows {
     }
 
     #[inline]
-    fn load(&self, row: Row, names: Names) -> Loaded<Record, Row> {
-        Loaded { sent: self.mapping.apply(&row, names.key, names.version), kept: row }
+    fn transform(&self, row: Row, keys: ItemKeys) -> Prepared<Record, Row> {
+        Prepared { sent: self.mapping.apply(&row, keys.key, keys.version), context: row }
     }
 
     fn user<'a>(&self, record: &'a Record) -> &'a Identity {
@@ -273,29 +273,29 @@ impl Freight for Rows {
     }
 
     #[inline]
-    fn deal(&self, record: &Record) -> u64 {
+    fn partition_hash(&self, record: &Record) -> u64 {
         match &record.identity {
             Identity::Alias { label, name } => xxh3_64_with_seed(name.as_bytes(), xxh3_64(label.as_bytes())),
             _ => xxh3_64(record.label().as_bytes()),
         }
     }
 
-    fn intent(&self, names: Names, row: &Row, record: &Record) -> IntentRow {
+    fn intent(&self, keys: ItemKeys, row: &Row, record: &Record) -> IntentRow {
         let key_text = self.mapping.key_text(row);
-        IntentRow { key: names.key, row: names.version, key_text, user: user_of(record) }
+        IntentRow { key: keys.key, row: keys.version, key_text, user: user_of(record) }
     }
 
     #[inline]
-    fn delivered(&self, place: u32, names: Names, row: Row, record: &Record, delivered: &mut Delivered) {
+    fn delivered(&self, place: u32, keys: ItemKeys, row: Row, record: &Record, delivered: &mut Delivered) {
         let key_text = |out: &mut String| self.mapping.write_key_text(&row, out);
-        delivered.push(place, names.key, names.version, key_text, &record.label());
+        delivered.push(place, keys.key, keys.version, key_text, &record.label());
     }
 
-    fn result(&self, names: Names, row: Row, record: Option<&Record>, status: RowStatus) -> RowResult {
+    fn result(&self, keys: ItemKeys, row: Row, record: Option<&Record>, status: RowStatus) -> RowResult {
         let key_text = self.mapping.key_text(&row);
         let payload = (!matches!(status, RowStatus::Delivered)).then_some(row);
         let user = record.map(user_of).unwrap_or_default();
-        RowResult { key: names.key, key_text, row: names.version, user, status, payload }
+        RowResult { key: keys.key, key_text, row: keys.version, user, status, payload }
     }
 
     fn lists_delivered(&self) -> bool {

@@ -4,20 +4,20 @@ use tidegate_model::store::{Delivered, RowResult};
 use tidegate_model::{Checkpoint, Counts, Fingerprint, Value};
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::pipeline::freight::{Freight, Names};
+use crate::pipeline::transform::{ItemKeys, Transform};
 
 /// What is known of an item in flight, beside what is sent of it.
-pub(crate) struct Item<F: Freight> {
+pub(crate) struct Item<F: Transform> {
     /// The batch it belongs to.
     pub(crate) batch: u64,
     /// Its index among the items of the batch.
     pub(crate) at: u32,
-    pub(crate) names: Names,
-    pub(crate) kept: F::Kept,
+    pub(crate) keys: ItemKeys,
+    pub(crate) context: F::Context,
 }
 
 /// The result of a row and its index in the batch.
-pub(crate) type Placed = (u32, RowResult);
+pub(crate) type IndexedResult = (u32, RowResult);
 
 /// The results of a batch that one request brought.
 #[derive(Default)]
@@ -25,7 +25,7 @@ pub(crate) struct RequestResults {
     /// Items that were delivered.
     pub(crate) delivered: Delivered,
     /// The results of the others.
-    pub(crate) others: Vec<Placed>,
+    pub(crate) others: Vec<IndexedResult>,
 }
 
 impl RequestResults {
@@ -36,12 +36,12 @@ impl RequestResults {
 }
 
 /// Items to send and, in the same order, what is known of each.
-pub(crate) struct Parcels<F: Freight> {
+pub(crate) struct Parcels<F: Transform> {
     pub(crate) sent: Vec<F::Sent>,
     pub(crate) items: Vec<Item<F>>,
 }
 
-impl<F: Freight> Parcels<F> {
+impl<F: Transform> Parcels<F> {
     pub(crate) fn with_capacity(parcels: usize) -> Parcels<F> {
         Parcels { sent: Vec::with_capacity(parcels), items: Vec::with_capacity(parcels) }
     }
@@ -52,16 +52,16 @@ impl<F: Freight> Parcels<F> {
 }
 
 /// A batch that was read; its rows are in flight.
-pub(crate) struct Opened {
+pub(crate) struct BatchOpened {
     pub(crate) batch: u64,
     /// The checkpoint to resume from once all rows have their status.
     pub(crate) checkpoint: Option<Checkpoint>,
     /// Rows that were given to the workers.
     pub(crate) under_way: usize,
     /// Rows whose status is known without sending them.
-    pub(crate) decided: Vec<Placed>,
+    pub(crate) decided: Vec<IndexedResult>,
     /// Rows without a cursor value: every run rejects them again.
-    pub(crate) unplaced: Vec<Placed>,
+    pub(crate) without_cursor: Vec<IndexedResult>,
     /// The highest cursor value of the batch.
     pub(crate) highest: Option<Value>,
     /// The rows that earlier runs committed and that were not read again by now; none if
@@ -76,7 +76,7 @@ pub(crate) struct Opened {
 }
 
 /// What the committer receives.
-pub(crate) enum Note {
-    Opened(Box<Opened>),
+pub(crate) enum CommitEvent {
+    Opened(Box<BatchOpened>),
     Decided { batch: u64, results: RequestResults },
 }

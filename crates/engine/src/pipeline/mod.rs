@@ -19,7 +19,6 @@
 mod commit;
 mod deliver;
 mod export;
-mod freight;
 mod import;
 mod item;
 mod read;
@@ -27,6 +26,7 @@ mod run;
 mod shutdown;
 #[cfg(test)]
 mod tests;
+mod transform;
 pub(crate) mod wait;
 
 pub use deliver::rate_limiter::RateLimiters;

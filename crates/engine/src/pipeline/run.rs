@@ -15,11 +15,11 @@ use crate::pipeline::commit::committer::{self, Committer, Remember};
 use crate::pipeline::deliver::delivery::Delivery;
 use crate::pipeline::deliver::rate_limiter::RateLimiters;
 use crate::pipeline::deliver::slot::Slot;
-use crate::pipeline::freight::Freight;
 use crate::pipeline::read::memory::Memory;
 use crate::pipeline::read::place::Place;
 use crate::pipeline::read::reader::Reader;
 use crate::pipeline::shutdown::Control;
+use crate::pipeline::transform::Transform;
 
 /// Batches in flight at once: enough to read, deliver and commit concurrently and to give
 /// every worker a request while another is filled; few enough to keep memory small when a
@@ -63,9 +63,9 @@ impl RunKind {
 }
 
 /// What a run does, whatever it transforms.
-pub(crate) struct Job<F: Freight> {
+pub(crate) struct Job<F: Transform> {
     pub(crate) sync: SyncId,
-    pub(crate) freight: Arc<F>,
+    pub(crate) transform: Arc<F>,
     pub(crate) destination: Arc<dyn Destination<F::Sent>>,
     /// The connection of the destination, for its rate limiter.
     pub(crate) connection: ConnectionId,
@@ -92,7 +92,7 @@ pub(crate) fn batch_items(limits: &Limits) -> usize {
 }
 
 /// Runs a job to the end of its feed, or until `stop` fires.
-pub(crate) async fn run_job<F: Freight>(
+pub(crate) async fn run_job<F: Transform>(
     job: &Job<F>,
     parts: &Parts,
     cause: Cause,
@@ -162,7 +162,7 @@ fn sentence(error: &Error) -> String {
 
 /// The pipeline itself. Returns what is left to resume, the number of batches and the
 /// counts of what was committed.
-async fn move_items<F: Freight>(
+async fn move_items<F: Transform>(
     job: &Job<F>,
     parts: &Parts,
     run: &RunId,
@@ -174,7 +174,7 @@ async fn move_items<F: Freight>(
     let limits = parts.rate_limiters.limits(job.destination.limits());
     let committer = Committer {
         store: parts.store.clone(),
-        freight: job.freight.clone(),
+        transform: job.transform.clone(),
         run: run.clone(),
         sync: job.sync.clone(),
         control: control.clone(),
@@ -186,11 +186,11 @@ async fn move_items<F: Freight>(
         kind: job.kind,
         proved: false,
     };
-    let (notes, noted) = mpsc::channel(256);
-    let committer = tokio::spawn(committer.commit_all(noted));
+    let (events, received) = mpsc::channel(256);
+    let committer = tokio::spawn(committer.commit_all(received));
     let delivery = Delivery {
         destination: job.destination.clone(),
-        freight: job.freight.clone(),
+        transform: job.transform.clone(),
         rate_limiter: parts.rate_limiters.rate_limiter(&job.connection, limits.bucket, limits.rate),
         store: parts.store.clone(),
         run: run.clone(),
@@ -213,13 +213,13 @@ async fn move_items<F: Freight>(
             control: control.clone(),
             incoming,
             urgent_through: urgent.clone(),
-            notes: notes.clone(),
+            events: events.clone(),
         };
         slots.push(tokio::spawn(slot.send_all()));
         senders.push(sender);
     }
     let reader = Reader {
-        freight: job.freight.clone(),
+        transform: job.transform.clone(),
         destination: job.destination.clone(),
         control: control.clone(),
         memory,
@@ -230,7 +230,7 @@ async fn move_items<F: Freight>(
         max_items: limits.max_items,
         batch_items: batch_items(&limits),
         spread: 0,
-        notes,
+        events,
         under_way,
         window: Arc::new(Semaphore::new(under_way)),
         urgent_through,
@@ -251,7 +251,7 @@ async fn move_items<F: Freight>(
 /// After a completed read: items that an earlier run sent and that the source no longer
 /// shows are listed with their status, in doubt if it is not known, and what was kept in
 /// case of an early end is cleared.
-async fn finish<F: Freight>(
+async fn finish<F: Transform>(
     job: &Job<F>,
     parts: &Parts,
     run: &RunId,

@@ -8,13 +8,13 @@ use tidegate_model::store::{BatchCommit, Delivered, LookbackChunk, PausedBy, Row
 use tidegate_model::{Counts, Fingerprint, RunId, Store, SyncId, Value};
 use tokio::sync::{mpsc, watch};
 
-use crate::pipeline::freight::Freight;
-use crate::pipeline::item::{Note, Opened};
-use crate::pipeline::item::{Placed, RequestResults};
+use crate::pipeline::item::{BatchOpened, CommitEvent};
+use crate::pipeline::item::{IndexedResult, RequestResults};
 use crate::pipeline::read::lookback::LookbackRule;
 use crate::pipeline::read::place::Place;
 use crate::pipeline::run::RunKind;
 use crate::pipeline::shutdown::{Control, Watch};
+use crate::pipeline::transform::Transform;
 
 /// Which committed rows are kept for later runs.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -30,7 +30,7 @@ pub(crate) enum Remember {
 /// Commits the batches of one run.
 pub(crate) struct Committer<F> {
     pub(crate) store: Arc<dyn Store>,
-    pub(crate) freight: Arc<F>,
+    pub(crate) transform: Arc<F>,
     pub(crate) sync: SyncId,
     pub(crate) run: RunId,
     pub(crate) control: Arc<Control>,
@@ -47,7 +47,7 @@ pub(crate) struct Committer<F> {
 
 #[derive(Default)]
 struct Open {
-    opened: Option<Opened>,
+    opened: Option<BatchOpened>,
     /// What workers reported, one entry per request.
     decided: Vec<RequestResults>,
     items: usize,
@@ -68,20 +68,20 @@ pub(crate) fn count(counts: &mut Counts, status: &RowStatus) {
     }
 }
 
-impl<F: Freight> Committer<F> {
+impl<F: Transform> Committer<F> {
     /// Commits until every sender is gone. Returns the counts of the run.
-    pub(crate) async fn commit_all(mut self, mut notes: mpsc::Receiver<Note>) -> Counts {
+    pub(crate) async fn commit_all(mut self, mut events: mpsc::Receiver<CommitEvent>) -> Counts {
         let _watch = Watch(self.control.clone());
         let mut open: BTreeMap<u64, Open> = BTreeMap::new();
         let mut total = Counts::default();
         let mut done: u64 = 0;
-        while let Some(note) = notes.recv().await {
-            match note {
-                Note::Opened(opened) => {
+        while let Some(event) = events.recv().await {
+            match event {
+                CommitEvent::Opened(opened) => {
                     let entry = open.entry(opened.batch).or_default();
                     entry.opened = Some(*opened);
                 }
-                Note::Decided { batch, results } => {
+                CommitEvent::Decided { batch, results } => {
                     let entry = open.entry(batch).or_default();
                     entry.items += results.len();
                     entry.decided.push(results);
@@ -96,7 +96,7 @@ impl<F: Freight> Committer<F> {
                 if !self.commit(done, first, true, &mut total).await {
                     // Rows that are not committed are read again; nothing more can be
                     // written.
-                    notes.close();
+                    events.close();
                     return total;
                 }
             }
@@ -115,7 +115,7 @@ impl<F: Freight> Committer<F> {
         let Some(opened) = open.opened else { return true };
         let _permit = opened.permit;
         // As the requests left them: nearly always nothing has to be moved.
-        let (mut delivered, mut rows): (Vec<Delivered>, Vec<Vec<Placed>>) =
+        let (mut delivered, mut rows): (Vec<Delivered>, Vec<Vec<IndexedResult>>) =
             open.decided.into_iter().map(|results| (results.delivered, results.others)).unzip();
         rows.push(opened.decided);
         let mut counts = opened.counts;
@@ -151,11 +151,11 @@ impl<F: Freight> Committer<F> {
         let forgotten = commit.forget_through;
         commit.remember = commit.remember.filter(|chunk| forgotten.is_none_or(|seq| seq < chunk.seq));
         commit.recalled = opened.recalled;
-        rows.push(opened.unplaced);
+        rows.push(opened.without_cursor);
         if rows.iter().flatten().any(|(_, row)| row.status.reason().is_some()) {
             // Of rows with one key the last one decides whether it counts as failed.
-            let mut sorted: Vec<Placed> = rows.into_iter().flatten().collect();
-            if self.freight.lists_delivered() {
+            let mut sorted: Vec<IndexedResult> = rows.into_iter().flatten().collect();
+            if self.transform.lists_delivered() {
                 sorted.extend(std::mem::take(&mut delivered).iter().flat_map(Delivered::results));
             }
             sorted.sort_by_key(|(at, _)| *at);
@@ -164,7 +164,7 @@ impl<F: Freight> Committer<F> {
         commit.solved = self.solved(&rows, &delivered);
         rows.iter().flatten().for_each(|(_, row)| count(&mut commit.counts, &row.status));
         commit.counts.delivered += delivered.iter().map(Delivered::len).sum::<usize>() as u64;
-        if self.freight.lists_delivered() {
+        if self.transform.lists_delivered() {
             commit.delivered = delivered;
         }
         commit.results.reserve_exact(rows.iter().map(Vec::len).sum());
@@ -176,7 +176,7 @@ impl<F: Freight> Committer<F> {
             return false;
         }
         if let Some(checkpoint) = checkpoint
-            && let Err(error) = self.freight.committed(&checkpoint).await
+            && let Err(error) = self.transform.committed(&checkpoint).await
         {
             // The checkpoint is stored here; what the source knows of it may lag behind.
             let (sync, error) = (&self.sync, error.chain());
@@ -222,7 +222,7 @@ impl<F: Freight> Committer<F> {
     /// Returns the committed rows that a later run may read again.
     fn chunk(
         &mut self,
-        rows: &[Vec<Placed>],
+        rows: &[Vec<IndexedResult>],
         delivered: &[Delivered],
         high: Option<Value>,
         whole: bool,
@@ -273,7 +273,7 @@ impl<F: Freight> Committer<F> {
         through
     }
 
-    fn solved(&mut self, rows: &[Vec<Placed>], delivered: &[Delivered]) -> Vec<Fingerprint> {
+    fn solved(&mut self, rows: &[Vec<IndexedResult>], delivered: &[Delivered]) -> Vec<Fingerprint> {
         let mut solved = Vec::new();
         // Either no other row has a reason, or no key stands there twice: the log knows the ids of its events.
         if !self.failed_rows.is_empty() {

@@ -12,15 +12,15 @@ use tidegate_model::{
 use tokio::time::Instant;
 
 use crate::pipeline::deliver::rate_limiter::RateLimiter;
-use crate::pipeline::freight::Freight;
 use crate::pipeline::item::{Item, RequestResults};
 use crate::pipeline::shutdown::Control;
+use crate::pipeline::transform::Transform;
 use crate::pipeline::wait;
 
 /// Delivers the requests of one run.
-pub(crate) struct Delivery<F: Freight> {
+pub(crate) struct Delivery<F: Transform> {
     pub(crate) destination: Arc<dyn Destination<F::Sent>>,
-    pub(crate) freight: Arc<F>,
+    pub(crate) transform: Arc<F>,
     pub(crate) rate_limiter: Arc<RateLimiter>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) run: RunId,
@@ -35,11 +35,11 @@ pub(crate) struct Delivery<F: Freight> {
     pub(crate) retry_for: Duration,
 }
 
-impl<F: Freight> Clone for Delivery<F> {
+impl<F: Transform> Clone for Delivery<F> {
     fn clone(&self) -> Delivery<F> {
         Delivery {
             destination: self.destination.clone(),
-            freight: self.freight.clone(),
+            transform: self.transform.clone(),
             rate_limiter: self.rate_limiter.clone(),
             store: self.store.clone(),
             run: self.run.clone(),
@@ -59,7 +59,7 @@ pub(crate) struct Delivered {
 }
 
 /// A request, or what is left of one.
-struct Part<F: Freight> {
+struct Part<F: Transform> {
     records: Vec<F::Sent>,
     items: Vec<Item<F>>,
     /// When an answer to it was lost first, for the deduplication window.
@@ -69,7 +69,7 @@ struct Part<F: Freight> {
     attempts: u32,
 }
 
-impl<F: Freight> Part<F> {
+impl<F: Transform> Part<F> {
     fn new(records: Vec<F::Sent>, items: Vec<Item<F>>) -> Part<F> {
         Part { records, items, unsure_since: None, failing_since: None, attempts: 0 }
     }
@@ -101,7 +101,7 @@ impl Decided {
     }
 }
 
-impl<F: Freight> Delivery<F> {
+impl<F: Transform> Delivery<F> {
     /// Sends until every row has its status. Rows that the halt of the run left without one
     /// are missing from the result.
     pub(crate) async fn deliver(&self, records: Vec<F::Sent>, items: Vec<Item<F>>) -> Delivered {
@@ -231,7 +231,7 @@ impl<F: Freight> Delivery<F> {
                         noted.push(Outcome::Delivered);
                     }
                     let delivered = &mut decided.of(item.batch).delivered;
-                    self.freight.delivered(item.at, item.names, item.kept, record, delivered);
+                    self.transform.delivered(item.at, item.keys, item.context, record, delivered);
                     continue;
                 }
                 Outcome::Rejected(reason) => RowStatus::Rejected(reason),
@@ -261,7 +261,7 @@ impl<F: Freight> Delivery<F> {
                     RowStatus::Delivered => Outcome::Delivered,
                 });
             }
-            let row = self.freight.result(item.names, item.kept, Some(record), status);
+            let row = self.transform.result(item.keys, item.context, Some(record), status);
             decided.of(item.batch).others.push((item.at, row));
         }
         if !again.is_empty() {
@@ -309,7 +309,7 @@ impl<F: Freight> Delivery<F> {
 
     fn decide_all(&self, part: Part<F>, status: &RowStatus, decided: &mut Decided) {
         for (record, item) in part.records.iter().zip(part.items) {
-            let row = self.freight.result(item.names, item.kept, Some(record), status.clone());
+            let row = self.transform.result(item.keys, item.context, Some(record), status.clone());
             decided.of(item.batch).others.push((item.at, row));
         }
     }
@@ -328,7 +328,7 @@ impl<F: Freight> Delivery<F> {
         let mut records = part.records.iter();
         let intents = part.items.chunk_by(|a, b| a.batch == b.batch).map(|items| {
             let rows = items.iter().zip(records.by_ref());
-            let rows = rows.map(|(item, record)| self.freight.intent(item.names, &item.kept, record));
+            let rows = rows.map(|(item, record)| self.transform.intent(item.keys, &item.context, record));
             let (rows, batch): (Vec<IntentRow>, u64) = (rows.collect(), items[0].batch);
             async move { Ok((self.store.intend(&self.run, batch, rows).await?, items.len())) }
         });

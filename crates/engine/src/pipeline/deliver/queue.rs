@@ -4,20 +4,20 @@ use std::collections::VecDeque;
 use std::vec;
 
 use crate::pipeline::deliver::room::Room;
-use crate::pipeline::freight::Freight;
 use crate::pipeline::item::Item;
 use crate::pipeline::item::Parcels;
+use crate::pipeline::transform::Transform;
 
 /// Items that arrived together and still wait: they stay where the reader put them until a
 /// request takes them.
-struct Lot<F: Freight> {
+struct Lot<F: Transform> {
     sent: vec::IntoIter<F::Sent>,
     items: vec::IntoIter<Item<F>>,
     weights: vec::IntoIter<usize>,
 }
 
 /// What waits to be sent, in order.
-pub(crate) struct Queue<F: Freight> {
+pub(crate) struct Queue<F: Transform> {
     /// None of them is empty.
     lots: VecDeque<Lot<F>>,
     len: usize,
@@ -25,7 +25,7 @@ pub(crate) struct Queue<F: Freight> {
     bytes: usize,
 }
 
-impl<F: Freight> Queue<F> {
+impl<F: Transform> Queue<F> {
     pub(crate) fn new() -> Queue<F> {
         Queue { lots: VecDeque::new(), len: 0, bytes: 0 }
     }
@@ -114,18 +114,18 @@ mod tests {
     use super::*;
     use crate::pipeline::deliver::held::{Held, tests::held};
     use crate::pipeline::export::Events;
-    use crate::pipeline::freight::Names;
+    use crate::pipeline::transform::ItemKeys;
 
     fn estimated_size(event: &Held) -> usize {
         event.offset.at as usize % 7 + 1
     }
 
     fn parcels(sent: Vec<Held>) -> Parcels<Events> {
-        let names = |event: &Held| {
+        let keys = |event: &Held| {
             let name = Fingerprint(event.offset.at.into());
-            Names { key: name, version: name }
+            ItemKeys { key: name, version: name }
         };
-        let item = |event: &Held| Item { batch: event.offset.at / 10, at: 0, names: names(event), kept: () };
+        let item = |event: &Held| Item { batch: event.offset.at / 10, at: 0, keys: keys(event), context: () };
         Parcels { items: sent.iter().map(item).collect(), sent }
     }
 
@@ -150,14 +150,14 @@ mod tests {
                 prop_assert_eq!(offsets(&taken.sent), gone.clone());
 
                 // Of what was taken, the last ones come back.
-                let kept = gone.len().saturating_sub(back);
-                queue.give_back(parcels(taken.sent.split_off(kept)), estimated_size);
-                waiting.splice(0..0, gone[kept..].iter().copied());
+                let context = gone.len().saturating_sub(back);
+                queue.give_back(parcels(taken.sent.split_off(context)), estimated_size);
+                waiting.splice(0..0, gone[context..].iter().copied());
 
                 prop_assert_eq!(offsets(queue.sent()), waiting.clone());
                 prop_assert_eq!((queue.len(), queue.is_empty()), (waiting.len(), waiting.is_empty()));
                 prop_assert_eq!(queue.bytes(), queue.sent().map(estimated_size).sum::<usize>());
-                let first = queue.first().map(|(sent, item, weight)| (sent.offset.at, item.names.key.0, weight));
+                let first = queue.first().map(|(sent, item, weight)| (sent.offset.at, item.keys.key.0, weight));
                 let expected = queue.sent().next().map(|sent| (sent.offset.at, sent.offset.at.into(), estimated_size(sent)));
                 prop_assert_eq!(first, expected);
             }

@@ -13,20 +13,20 @@ use crate::pipeline::deliver::delivery::Delivery;
 use crate::pipeline::deliver::queue::Queue;
 use crate::pipeline::deliver::room::{self, Room};
 use crate::pipeline::deliver::users::Users;
-use crate::pipeline::freight::Freight;
-use crate::pipeline::item::{Note, Parcels, RequestResults};
+use crate::pipeline::item::{CommitEvent, Parcels, RequestResults};
 use crate::pipeline::shutdown::{Control, Watch};
+use crate::pipeline::transform::Transform;
 use crate::pipeline::wait;
 
 /// Sends the items of some users, in their order.
-pub(crate) struct Slot<F: Freight> {
+pub(crate) struct Slot<F: Transform> {
     pub(crate) limits: Limits,
     pub(crate) delivery: Delivery<F>,
     pub(crate) control: Arc<Control>,
     pub(crate) incoming: mpsc::Receiver<Parcels<F>>,
     /// The last batch whose items wait for no others: see [`crate::pipeline::read::reader::Reader`].
     pub(crate) urgent_through: watch::Receiver<u64>,
-    pub(crate) notes: mpsc::Sender<Note>,
+    pub(crate) events: mpsc::Sender<CommitEvent>,
 }
 
 /// What is sent together.
@@ -36,7 +36,7 @@ type Request<F> = Parcels<F>;
 type Preparing<F> = JoinHandle<Request<F>>;
 
 /// What is behind the request that is delivered.
-struct Ahead<F: Freight> {
+struct Ahead<F: Transform> {
     /// The request behind it.
     preparing: Option<Preparing<F>>,
     /// The one behind that, already packed: preparing goes on without a pause.
@@ -44,7 +44,7 @@ struct Ahead<F: Freight> {
 }
 
 /// What to do next with the queue.
-enum Next<F: Freight> {
+enum Next<F: Transform> {
     Send(Request<F>),
     /// The request is not full: for this span, more rows may still come.
     Linger(Duration),
@@ -52,7 +52,7 @@ enum Next<F: Freight> {
     Rest(Duration),
 }
 
-impl<F: Freight> Slot<F> {
+impl<F: Transform> Slot<F> {
     /// Sends until the reader is done and the queue is empty, or the run halts.
     pub(crate) async fn send_all(mut self) {
         let _watch = Watch(self.control.clone());
@@ -62,7 +62,7 @@ impl<F: Freight> Slot<F> {
         while !self.control.halted() {
             let Some(request) = self.next_request(&mut queue, &users, &mut ahead).await else { return };
             let user = self.limits.single_user.then(|| request.sent.first()).flatten();
-            let user = user.map(|first| self.delivery.freight.user(first).clone());
+            let user = user.map(|first| self.delivery.transform.user(first).clone());
             let delivery = self.delivery.clone();
             let delivering = delivery.deliver(request.sent, request.items);
             let delivered = self.meanwhile(&mut queue, &mut ahead, delivering).await;
@@ -208,12 +208,12 @@ impl<F: Freight> Slot<F> {
     /// The next request, or how long to wait for it; `patience` says how long a
     /// request that is not full may wait for more.
     fn next(&self, queue: &mut Queue<F>, users: &Users, patience: Duration) -> Next<F> {
-        let freight = &self.delivery.freight;
+        let transform = &self.delivery.transform;
         if self.limits.single_user {
             let now = Instant::now();
-            let free = queue.sent().map(|sent| freight.user(sent)).find(|user| users.is_free(user, now));
+            let free = queue.sent().map(|sent| transform.user(sent)).find(|user| users.is_free(user, now));
             let Some(user) = free.cloned() else {
-                let queued = queue.sent().map(|sent| freight.user(sent));
+                let queued = queue.sent().map(|sent| transform.user(sent));
                 return Next::Rest(users.next_free(queued, now));
             };
             return Next::Send(self.take_of(&user, queue));
@@ -243,7 +243,7 @@ impl<F: Freight> Slot<F> {
         while !room.is_full()
             && let Some((sent, item, weight)) = queue.first()
         {
-            if self.delivery.freight.user(sent) != user {
+            if self.delivery.transform.user(sent) != user {
                 queue.take(1, &mut passed);
             } else if room.add(item.batch, weight) {
                 queue.take(1, &mut request);
@@ -258,7 +258,7 @@ impl<F: Freight> Slot<F> {
     /// Reports to the committer. Returns whether it still listens.
     async fn report(&self, decided: Vec<(u64, RequestResults)>) -> bool {
         for (batch, results) in decided {
-            if self.notes.send(Note::Decided { batch, results }).await.is_err() {
+            if self.events.send(CommitEvent::Decided { batch, results }).await.is_err() {
                 return false;
             }
         }

@@ -21,7 +21,7 @@ pub(crate) struct Memory {
 
 /// What is known of a row before it is sent.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Known {
+pub(crate) enum PriorState {
     /// Nothing: it is new, or changed.
     New,
     /// It was committed before.
@@ -63,7 +63,7 @@ impl Memory {
 
     /// Looks a row up and consumes the entry: an identical second row counts as new.
     #[inline]
-    pub(crate) fn recall(&mut self, row: Fingerprint) -> Known {
+    pub(crate) fn recall(&mut self, row: Fingerprint) -> PriorState {
         if !self.committed.is_empty()
             && let Some(count) = self.committed.get_mut(&row)
         {
@@ -71,7 +71,7 @@ impl Memory {
             if *count == 0 {
                 self.committed.remove(&row);
             }
-            return Known::Committed;
+            return PriorState::Committed;
         }
         self.recall_sent(row)
     }
@@ -84,19 +84,19 @@ impl Memory {
 
     /// Like [`ResumeState::lookup`], for rows that are sent although they were committed.
     #[inline]
-    pub(crate) fn recall_sent(&mut self, row: Fingerprint) -> Known {
+    pub(crate) fn recall_sent(&mut self, row: Fingerprint) -> PriorState {
         if self.intended.is_empty() {
-            return Known::New;
+            return PriorState::New;
         }
-        let Some(waiting) = self.intended.get_mut(&row) else { return Known::New };
+        let Some(waiting) = self.intended.get_mut(&row) else { return PriorState::New };
         let first = waiting.pop_front();
         if waiting.is_empty() {
             self.intended.remove(&row);
         }
         match first {
-            None => Known::New,
-            Some((_, Some(status))) => Known::Sent(Box::new(status)),
-            Some((_, None)) => Known::InDoubt,
+            None => PriorState::New,
+            Some((_, Some(status))) => PriorState::Sent(Box::new(status)),
+            Some((_, None)) => PriorState::InDoubt,
         }
     }
 

@@ -10,15 +10,15 @@ use tidegate_model::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use crate::pipeline::commit::committer::Remember;
-use crate::pipeline::freight::Freight;
-use crate::pipeline::item::{Note, Opened, Parcels};
-use crate::pipeline::read::memory::{Known, Memory};
+use crate::pipeline::item::{BatchOpened, CommitEvent, Parcels};
+use crate::pipeline::read::memory::{Memory, PriorState};
 use crate::pipeline::run::RunKind;
 use crate::pipeline::shutdown::Control;
+use crate::pipeline::transform::Transform;
 
 /// Everything the reading side of a run needs.
-pub(crate) struct Reader<F: Freight> {
-    pub(crate) freight: Arc<F>,
+pub(crate) struct Reader<F: Transform> {
+    pub(crate) transform: Arc<F>,
     pub(crate) destination: Arc<dyn Destination<F::Sent>>,
     pub(crate) control: Arc<Control>,
     pub(crate) memory: Memory,
@@ -34,7 +34,7 @@ pub(crate) struct Reader<F: Freight> {
     pub(crate) batch_items: usize,
     /// The number of workers that users are spread over; none before the first batch.
     pub(crate) spread: usize,
-    pub(crate) notes: mpsc::Sender<Note>,
+    pub(crate) events: mpsc::Sender<CommitEvent>,
     /// Batches that may be in flight.
     pub(crate) under_way: usize,
     /// One permit for each of them.
@@ -45,7 +45,7 @@ pub(crate) struct Reader<F: Freight> {
     pub(crate) urgent_through: watch::Sender<u64>,
 }
 
-impl<F: Freight> Reader<F> {
+impl<F: Transform> Reader<F> {
     /// Whether rows that were skipped are forgotten batch by batch: the checkpoint moves past them.
     fn forgets(&self) -> bool {
         self.kind.moves_checkpoint() && self.remember == Remember::Torn
@@ -70,12 +70,12 @@ impl<F: Freight> Reader<F> {
                     break;
                 }
             };
-            if let Err(error) = self.freight.fits(&read) {
+            if let Err(error) = self.transform.validate_batch(&read) {
                 self.control.fail(error);
                 break;
             }
             batch += 1;
-            if !self.deal(batch, read, &mut scratch).await {
+            if !self.process_batch(batch, read, &mut scratch).await {
                 break;
             }
         }
@@ -83,41 +83,41 @@ impl<F: Freight> Reader<F> {
     }
 
     /// Looks one batch up and partitions it. Returns whether the run continues.
-    async fn deal(&mut self, batch: u64, read: Batch<F::Read>, scratch: &mut Vec<u8>) -> bool {
+    async fn process_batch(&mut self, batch: u64, read: Batch<F::Read>, scratch: &mut Vec<u8>) -> bool {
         let Some(permit) = self.enter(batch).await else { return false };
         let mut counts = Counts { waiting: read.waiting, ..Counts::default() };
         counts.read = (read.items.len() + read.malformed.len()) as u64;
-        let seen = self.look_up(&read.items, scratch);
-        counts.unchanged = seen.unchanged;
-        if !self.spread(batch, read.items.len() - seen.unchanged as usize).await {
+        let lookup = self.look_up(&read.items, scratch);
+        counts.unchanged = lookup.unchanged;
+        if !self.spread(batch, read.items.len() - lookup.unchanged as usize).await {
             return false;
         }
         let mut malformed = Vec::new();
         for piece in read.malformed {
             let piece = unread(piece);
-            if self.kind.moves_checkpoint() && self.memory.recall(piece.row) == Known::Committed {
+            if self.kind.moves_checkpoint() && self.memory.recall(piece.row) == PriorState::Committed {
                 counts.unchanged += 1;
             } else {
                 malformed.push((0, piece));
             }
         }
-        let dealt = self.load(batch, read.items, seen.known, malformed);
-        let opened = Opened {
+        let partitioned = self.partition(batch, read.items, lookup.known, malformed);
+        let opened = BatchOpened {
             batch,
             checkpoint: read.checkpoint,
-            under_way: dealt.under_way,
-            decided: dealt.decided,
-            unplaced: dealt.unplaced,
-            highest: seen.highest,
+            under_way: partitioned.under_way,
+            decided: partitioned.decided,
+            without_cursor: partitioned.without_cursor,
+            highest: lookup.highest,
             left: (self.forgets() && counts.unchanged > 0).then(|| self.memory.not_recalled()),
-            recalled: seen.recalled,
+            recalled: lookup.recalled,
             counts,
             permit,
         };
-        if self.notes.send(Note::Opened(Box::new(opened))).await.is_err() {
+        if self.events.send(CommitEvent::Opened(Box::new(opened))).await.is_err() {
             return false;
         }
-        for (slot, parcels) in self.slots.iter().zip(dealt.slots) {
+        for (slot, parcels) in self.slots.iter().zip(partitioned.slots) {
             if !parcels.is_empty() && slot.send(parcels).await.is_err() {
                 return false;
             }

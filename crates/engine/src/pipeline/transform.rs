@@ -8,58 +8,58 @@ use tidegate_model::{Batch, Checkpoint, Error, Fingerprint, Reason, Value};
 
 /// The keys of an item: the hash of its key columns, and of this version of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Names {
+pub(crate) struct ItemKeys {
     pub(crate) key: Fingerprint,
     pub(crate) version: Fingerprint,
 }
 
 /// An item that is ready to be sent, or the reason why it cannot be.
-pub(crate) struct Loaded<S, K> {
+pub(crate) struct Prepared<S, C> {
     pub(crate) sent: Result<S, Reason>,
     /// What its result is made from.
-    pub(crate) kept: K,
+    pub(crate) context: C,
 }
 
 /// How an item that was read becomes one that is sent, and what the ledger records of it.
 /// Everything else about a run is the same for imports and exports.
 #[async_trait]
-pub(crate) trait Freight: Send + Sync + 'static {
+pub(crate) trait Transform: Send + Sync + 'static {
     /// What the feed gives.
     type Read: Send + Sync + 'static;
     /// What the destination takes.
     type Sent: Send + Sync + 'static;
     /// What is kept of an item while it is in flight.
-    type Kept: Send + Sync + 'static;
+    type Context: Send + Sync + 'static;
     /// Those whose items keep their order.
     type User: Clone + Eq + Hash + Send + Sync + 'static;
 
     /// Checks that the batch has the columns that the run was opened for.
-    fn fits(&self, batch: &Batch<Self::Read>) -> Result<(), Error>;
+    fn validate_batch(&self, batch: &Batch<Self::Read>) -> Result<(), Error>;
 
     /// Returns the keys of an item; `scratch` is reused between items.
-    fn names(&self, item: &Self::Read, scratch: &mut Vec<u8>) -> Names;
+    fn identify(&self, item: &Self::Read, scratch: &mut Vec<u8>) -> ItemKeys;
 
     /// The item's cursor, where the run goes by one.
     fn cursor<'a>(&self, item: &'a Self::Read) -> Option<&'a Value>;
 
     /// Transforms an item into one that can be sent.
-    fn load(&self, item: Self::Read, names: Names) -> Loaded<Self::Sent, Self::Kept>;
+    fn transform(&self, item: Self::Read, keys: ItemKeys) -> Prepared<Self::Sent, Self::Context>;
 
     /// Whose item it is, where a request may hold those of one user only.
     fn user<'a>(&self, sent: &'a Self::Sent) -> &'a Self::User;
 
     /// Returns the hash by which items are partitioned: equal ones keep their order.
-    fn deal(&self, sent: &Self::Sent) -> u64;
+    fn partition_hash(&self, sent: &Self::Sent) -> u64;
 
     /// What is written down before an item is sent that could not be repeated safely.
-    fn intent(&self, names: Names, kept: &Self::Kept, sent: &Self::Sent) -> IntentRow;
+    fn intent(&self, keys: ItemKeys, context: &Self::Context, sent: &Self::Sent) -> IntentRow;
 
     /// Adds a delivered item with its index in the batch.
     fn delivered(
         &self,
         place: u32,
-        names: Names,
-        kept: Self::Kept,
+        keys: ItemKeys,
+        context: Self::Context,
         sent: &Self::Sent,
         delivered: &mut Delivered,
     );
@@ -67,8 +67,8 @@ pub(crate) trait Freight: Send + Sync + 'static {
     /// Returns the result of any other item; `sent` if it could be transformed.
     fn result(
         &self,
-        names: Names,
-        kept: Self::Kept,
+        keys: ItemKeys,
+        context: Self::Context,
         sent: Option<&Self::Sent>,
         status: RowStatus,
     ) -> RowResult;
