@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::pipeline::commit::committer::{self, Committer, Remember};
 use crate::pipeline::deliver::delivery::Delivery;
 use crate::pipeline::deliver::rate_limiter::RateLimiters;
-use crate::pipeline::deliver::slot::Slot;
+use crate::pipeline::deliver::worker::Worker;
 use crate::pipeline::read::memory::Memory;
 use crate::pipeline::read::place::Place;
 use crate::pipeline::read::reader::Reader;
@@ -203,11 +203,11 @@ async fn move_items<F: Transform>(
     };
     let under_way = batches_under_way(&limits);
     let (urgent_through, urgent) = watch::channel(0);
-    let mut slots = Vec::new();
+    let mut workers = Vec::new();
     let mut senders = Vec::new();
     for _ in 0..limits.max_in_flight.max(1) {
         let (sender, incoming) = mpsc::channel(under_way);
-        let slot = Slot {
+        let worker = Worker {
             limits,
             delivery: delivery.clone(),
             control: control.clone(),
@@ -215,7 +215,7 @@ async fn move_items<F: Transform>(
             urgent_through: urgent.clone(),
             events: events.clone(),
         };
-        slots.push(tokio::spawn(slot.send_all()));
+        workers.push(tokio::spawn(worker.send_all()));
         senders.push(sender);
     }
     let reader = Reader {
@@ -226,7 +226,7 @@ async fn move_items<F: Transform>(
         resend: job.resend || job.idempotency != Idempotency::None,
         kind: job.kind,
         remember: job.remember,
-        slots: senders,
+        workers: senders,
         max_items: limits.max_items,
         batch_items: batch_items(&limits),
         spread: 0,
@@ -236,8 +236,8 @@ async fn move_items<F: Transform>(
         urgent_through,
     };
     let (memory, batches) = reader.read_all(feed).await;
-    for slot in slots {
-        if let Err(fault) = slot.await {
+    for worker in workers {
+        if let Err(fault) = worker.await {
             control.fail(Error::internal("a worker of the run ended by an internal error").caused_by(fault));
         }
     }

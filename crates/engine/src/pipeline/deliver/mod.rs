@@ -6,5 +6,5 @@ pub(crate) mod held;
 pub(crate) mod queue;
 pub(crate) mod rate_limiter;
 pub(crate) mod room;
-pub(crate) mod slot;
 pub(crate) mod users;
+pub(crate) mod worker;

@@ -25,7 +25,7 @@ pub(crate) struct Lookup {
 /// A batch, sorted.
 pub(crate) struct Partitioned<F: Transform> {
     /// What each worker is to send.
-    pub(crate) slots: Vec<Parcels<F>>,
+    pub(crate) workers: Vec<Parcels<F>>,
     /// How many that is.
     pub(crate) under_way: usize,
     /// Items whose status is known without sending them.
@@ -72,8 +72,8 @@ impl<F: Transform> Reader<F> {
         decided: Vec<IndexedResult>,
     ) -> Partitioned<F> {
         let share = known.iter().filter(|(_, known)| *known != PriorState::Committed).count() / self.spread;
-        let slots = (0..self.spread).map(|_| Parcels::with_capacity(share + share / 4 + 1)).collect();
-        let mut partitioned = Partitioned { slots, under_way: 0, decided, without_cursor: Vec::new() };
+        let workers = (0..self.spread).map(|_| Parcels::with_capacity(share + share / 4 + 1)).collect();
+        let mut partitioned = Partitioned { workers, under_way: 0, decided, without_cursor: Vec::new() };
         for ((at, item), (keys, known)) in (0..).zip(items).zip(known) {
             if known == PriorState::Committed {
                 continue;
@@ -89,7 +89,7 @@ impl<F: Transform> Reader<F> {
             }
             match prepared.sent {
                 Ok(sent) => {
-                    let parcels = &mut partitioned.slots[self.slot_of(&sent)];
+                    let parcels = &mut partitioned.workers[self.worker_of(&sent)];
                     parcels.sent.push(sent);
                     parcels.items.push(Item { batch, at, keys, context: prepared.context });
                     partitioned.under_way += 1;
@@ -127,8 +127,8 @@ impl<F: Transform> Reader<F> {
         }
     }
 
-    /// The slot that all items of one user go through.
-    fn slot_of(&self, sent: &F::Sent) -> usize {
+    /// The worker that all items of one user go through.
+    fn worker_of(&self, sent: &F::Sent) -> usize {
         if self.spread == 1 {
             return 0;
         }

@@ -27,7 +27,7 @@ pub(crate) struct Reader<F: Transform> {
     /// Decides whether rows that earlier runs committed are skipped.
     pub(crate) kind: RunKind,
     pub(crate) remember: Remember,
-    pub(crate) slots: Vec<mpsc::Sender<Parcels<F>>>,
+    pub(crate) workers: Vec<mpsc::Sender<Parcels<F>>>,
     /// Items that one request holds.
     pub(crate) max_items: usize,
     /// Items of a full batch.
@@ -117,8 +117,8 @@ impl<F: Transform> Reader<F> {
         if self.events.send(CommitEvent::Opened(Box::new(opened))).await.is_err() {
             return false;
         }
-        for (slot, parcels) in self.slots.iter().zip(partitioned.slots) {
-            if !parcels.is_empty() && slot.send(parcels).await.is_err() {
+        for (worker, parcels) in self.workers.iter().zip(partitioned.workers) {
+            if !parcels.is_empty() && worker.send(parcels).await.is_err() {
                 return false;
             }
         }
@@ -143,9 +143,9 @@ impl<F: Transform> Reader<F> {
     /// so that its rows keep their order. Returns whether the run continues.
     async fn spread(&mut self, batch: u64, rows: usize) -> bool {
         let wanted = match rows < self.batch_items {
-            true => rows.div_ceil(self.max_items.max(1)).clamp(1, self.slots.len()),
+            true => rows.div_ceil(self.max_items.max(1)).clamp(1, self.workers.len()),
             // More follow: those of later batches fill the requests.
-            false => self.slots.len(),
+            false => self.workers.len(),
         };
         if wanted <= self.spread {
             return true;

@@ -35,7 +35,8 @@ fn rows_that_look_the_same_are_sent_once_each_though_a_run_died() {
     for _ in 0..4 {
         table.put(1, "u", 1);
     }
-    let stage = Stage::new(&table, Idempotency::None, Limits { max_items: 2, ..one_slot() }, all_delivered());
+    let stage =
+        Stage::new(&table, Idempotency::None, Limits { max_items: 2, ..one_worker() }, all_delivered());
     die(&stage, 15, Input::Changes);
     let run = runtime().block_on(stage.run());
     assert_eq!((run.counts.read, run.counts.delivered, run.counts.in_doubt), (4, 2, 2), "{:?}", run.counts);
@@ -84,7 +85,7 @@ fn a_deferred_row_is_sent_by_the_run_after_a_crash() {
 
 #[test]
 fn a_retry_that_died_leaves_its_row_in_doubt_and_no_retry_sends_it_unasked() {
-    let stage = Stage::new(&Table::of(0..10), Idempotency::None, one_slot(), rejecting(4));
+    let stage = Stage::new(&Table::of(0..10), Idempotency::None, one_worker(), rejecting(4));
     runtime().block_on(stage.run());
     change_answer(&stage, all_delivered());
     let row = runtime().block_on(kept_row(&stage));
@@ -98,9 +99,10 @@ fn a_retry_that_died_leaves_its_row_in_doubt_and_no_retry_sends_it_unasked() {
 
 #[test]
 fn what_a_dead_retry_had_delivered_is_no_failed_row_any_more() {
-    let mut stage = Stage::new(&Table::of(0..10), Idempotency::None, one_slot(), rejecting(4));
+    let mut stage = Stage::new(&Table::of(0..10), Idempotency::None, one_worker(), rejecting(4));
     runtime().block_on(stage.run());
-    // Two requests for two users of one slot: the first is answered, the second is under way.
+    // Two requests for two users of one worker: the first is answered, the second is under
+    // way.
     stage.import.platform = stage.platform.clone();
     change_answer(&stage, all_delivered());
     let row = runtime().block_on(kept_row(&stage));
@@ -126,7 +128,7 @@ async fn a_fault_in_a_connector_ends_the_run_instead_of_hanging_it() {
 async fn a_reset_in_the_past_is_no_licence_to_hammer() {
     let past = tidegate_model::Clock::now(&ManualClock::default()) - jiff::SignedDuration::from_secs(30);
     let answer: Answer = Box::new(move |_| Err(Error::new(ErrorKind::Throttled(Some(past)), "too fast")));
-    let stage = Stage::new(&Table::of(0..10), Idempotency::None, one_slot(), answer);
+    let stage = Stage::new(&Table::of(0..10), Idempotency::None, one_worker(), answer);
     stage.run_until(stop_after(Duration::from_secs(60)), Input::Changes).await;
     let requests = stage.platform.requests.lock().expect("no panic").len();
     assert!(requests <= 61, "{requests} requests in a minute of refusals");
@@ -145,7 +147,7 @@ async fn a_key_that_has_expired_while_the_platform_was_busy_is_not_sent_again() 
         }
     });
     let idempotency = Idempotency::Keyed(Duration::from_secs(600));
-    let stage = Stage::new(&Table::of(0..10), idempotency, one_slot(), answer);
+    let stage = Stage::new(&Table::of(0..10), idempotency, one_worker(), answer);
     let run = stage.run().await;
     assert_eq!((run.counts.delivered, run.counts.in_doubt), (0, 10));
 }
@@ -205,7 +207,7 @@ async fn the_interval_of_a_user_counts_from_the_sending() {
         }
     });
     let interval = Duration::from_secs(1);
-    let limits = Limits { max_items: 1, single_user: true, min_user_interval: interval, ..one_slot() };
+    let limits = Limits { max_items: 1, single_user: true, min_user_interval: interval, ..one_worker() };
     let stage = Stage::new(&table, Idempotency::Idempotent, limits, answer);
     assert_eq!(stage.run().await.counts.delivered, 4);
     let requests = stage.platform.requests.lock().expect("no panic");
@@ -219,7 +221,7 @@ async fn a_dry_run_does_not_wait_for_users() {
     let table = Table::default();
     (0..100).for_each(|id| table.put(id, "busy", id));
     let limits =
-        Limits { max_items: 1, single_user: true, min_user_interval: Duration::from_secs(1), ..one_slot() };
+        Limits { max_items: 1, single_user: true, min_user_interval: Duration::from_secs(1), ..one_worker() };
     let mut stage = Stage::new(&table, Idempotency::Idempotent, limits, all_delivered());
     stage.parts.rate_limiters = Arc::new(RateLimiters::unlimited());
     let before = Instant::now();
@@ -270,7 +272,7 @@ impl Source for Lines {
 
 #[tokio::test(start_paused = true)]
 async fn lines_that_look_the_same_are_all_sent_however_often_the_read_is_stopped() {
-    let limits = Limits { max_items: 3, ..one_slot() };
+    let limits = Limits { max_items: 3, ..one_worker() };
     // Something of a request is left over: its batches are incomplete behind the checkpoint.
     let mut calls = 0_u32;
     let answer: Answer = Box::new(move |ids| {

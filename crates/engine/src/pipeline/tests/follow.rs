@@ -67,7 +67,7 @@ async fn a_run_that_follows_sends_what_comes_and_tells_the_source_after_the_effe
         seen.fetch_add(ids.iter().filter(|id| told.contains(id)).count() as u64, Ordering::Relaxed);
         Ok(vec![Outcome::Delivered; ids.len()])
     });
-    let mut stage = Stage::new(&Table::default(), Idempotency::Idempotent, one_slot(), answer);
+    let mut stage = Stage::new(&Table::default(), Idempotency::Idempotent, one_worker(), answer);
     stage.import.source = Arc::new(Topic { rows: Arc::new(rows.into()), committed: committed.clone() });
     stage.import.tracking = ChangeTracking::Checkpoint;
     let columns = columns();
@@ -89,7 +89,7 @@ async fn a_run_that_follows_sends_what_comes_and_tells_the_source_after_the_effe
 #[tokio::test(start_paused = true)]
 async fn a_run_that_follows_ends_the_pause_with_what_it_delivers_and_not_before() {
     let (write, rows) = tokio::sync::mpsc::unbounded_channel();
-    let mut stage = Stage::new(&Table::default(), Idempotency::Idempotent, one_slot(), all_delivered());
+    let mut stage = Stage::new(&Table::default(), Idempotency::Idempotent, one_worker(), all_delivered());
     stage.import.source = Arc::new(Topic { rows: Arc::new(rows.into()), committed: Arc::default() });
     stage.import.tracking = ChangeTracking::Checkpoint;
     let sync = SyncId::new("s");

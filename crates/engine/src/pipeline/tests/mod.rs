@@ -28,7 +28,7 @@ mod follow;
 mod lookback;
 mod stage;
 
-use self::stage::{Answer, Stage, Table, all_delivered, columns, limits, lost, once, one_slot, stop_after};
+use self::stage::{Answer, Stage, Table, all_delivered, columns, limits, lost, once, one_worker, stop_after};
 
 #[tokio::test(start_paused = true)]
 async fn rows_are_packed_to_the_limit_and_keep_each_users_order() {
@@ -242,7 +242,7 @@ fn a_run_that_died_leaves_only_its_open_requests_in_doubt() {
     assert!(!stage.sent().is_empty());
     let run = runtime().block_on(stage.run());
     assert_eq!(run.ending, Some(Ending::Partial));
-    assert!((1..=30).contains(&run.counts.in_doubt), "at most a request for each slot: {:?}", run.counts);
+    assert!((1..=30).contains(&run.counts.in_doubt), "at most a request for each worker: {:?}", run.counts);
     assert_eq!(run.counts.delivered + run.counts.in_doubt, 300);
     assert_eq!(stage.sent(), once(0..300), "nothing is sent twice");
 }

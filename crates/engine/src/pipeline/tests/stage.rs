@@ -236,7 +236,7 @@ pub(super) fn stop_after(span: Duration) -> CancellationToken {
     stop
 }
 
-pub(super) fn one_slot() -> Limits {
+pub(super) fn one_worker() -> Limits {
     Limits { max_in_flight: 1, linger: Duration::ZERO, ..limits() }
 }
 

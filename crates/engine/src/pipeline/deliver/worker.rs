@@ -19,7 +19,7 @@ use crate::pipeline::transform::Transform;
 use crate::pipeline::wait;
 
 /// Sends the items of some users, in their order.
-pub(crate) struct Slot<F: Transform> {
+pub(crate) struct Worker<F: Transform> {
     pub(crate) limits: Limits,
     pub(crate) delivery: Delivery<F>,
     pub(crate) control: Arc<Control>,
@@ -52,7 +52,7 @@ enum Next<F: Transform> {
     Rest(Duration),
 }
 
-impl<F: Transform> Slot<F> {
+impl<F: Transform> Worker<F> {
     /// Sends until the reader is done and the queue is empty, or the run halts.
     pub(crate) async fn send_all(mut self) {
         let _watch = Watch(self.control.clone());
