@@ -36,14 +36,14 @@ impl RequestResults {
 }
 
 /// Items to send and, in the same order, what is known of each.
-pub(crate) struct Parcels<F: Transform> {
+pub(crate) struct RequestItems<F: Transform> {
     pub(crate) sent: Vec<F::Sent>,
     pub(crate) items: Vec<Item<F>>,
 }
 
-impl<F: Transform> Parcels<F> {
-    pub(crate) fn with_capacity(parcels: usize) -> Parcels<F> {
-        Parcels { sent: Vec::with_capacity(parcels), items: Vec::with_capacity(parcels) }
+impl<F: Transform> RequestItems<F> {
+    pub(crate) fn with_capacity(items: usize) -> RequestItems<F> {
+        RequestItems { sent: Vec::with_capacity(items), items: Vec::with_capacity(items) }
     }
 
     pub(crate) fn is_empty(&self) -> bool {

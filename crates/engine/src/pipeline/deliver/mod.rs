@@ -1,10 +1,10 @@
 //! The delivery stage: packs requests, observes rate limits, keeps the order of each user,
 //! and retries.
 
+pub(crate) mod budget;
 pub(crate) mod delivery;
 pub(crate) mod held;
 pub(crate) mod queue;
 pub(crate) mod rate_limiter;
-pub(crate) mod room;
 pub(crate) mod users;
 pub(crate) mod worker;

@@ -3,31 +3,31 @@
 use std::collections::VecDeque;
 use std::vec;
 
-use crate::pipeline::deliver::room::Room;
+use crate::pipeline::deliver::budget::RequestBudget;
 use crate::pipeline::item::Item;
-use crate::pipeline::item::Parcels;
+use crate::pipeline::item::RequestItems;
 use crate::pipeline::transform::Transform;
 
 /// Items that arrived together and still wait: they stay where the reader put them until a
 /// request takes them.
-struct Lot<F: Transform> {
+struct Chunk<F: Transform> {
     sent: vec::IntoIter<F::Sent>,
     items: vec::IntoIter<Item<F>>,
-    weights: vec::IntoIter<usize>,
+    sizes: vec::IntoIter<usize>,
 }
 
 /// What waits to be sent, in order.
 pub(crate) struct Queue<F: Transform> {
     /// None of them is empty.
-    lots: VecDeque<Lot<F>>,
+    chunks: VecDeque<Chunk<F>>,
     len: usize,
-    /// The weight of all.
+    /// The estimated size of all.
     bytes: usize,
 }
 
 impl<F: Transform> Queue<F> {
     pub(crate) fn new() -> Queue<F> {
-        Queue { lots: VecDeque::new(), len: 0, bytes: 0 }
+        Queue { chunks: VecDeque::new(), len: 0, bytes: 0 }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -42,23 +42,27 @@ impl<F: Transform> Queue<F> {
         self.len == 0
     }
 
-    /// What has waited longest, and its weight.
+    /// What has waited longest, and its size.
     pub(crate) fn first(&self) -> Option<(&F::Sent, &Item<F>, usize)> {
-        let lot = self.lots.front()?;
-        Some((lot.sent.as_slice().first()?, lot.items.as_slice().first()?, *lot.weights.as_slice().first()?))
+        let chunk = self.chunks.front()?;
+        Some((
+            chunk.sent.as_slice().first()?,
+            chunk.items.as_slice().first()?,
+            *chunk.sizes.as_slice().first()?,
+        ))
     }
 
     /// What is to be sent.
     pub(crate) fn sent(&self) -> impl Iterator<Item = &F::Sent> {
-        self.lots.iter().flat_map(|lot| lot.sent.as_slice())
+        self.chunks.iter().flat_map(|chunk| chunk.sent.as_slice())
     }
 
     /// Returns how many of the first items the budget allows.
-    pub(crate) fn fitting(&self, mut room: Room) -> usize {
+    pub(crate) fn fitting(&self, mut budget: RequestBudget) -> usize {
         let mut fitting = 0;
-        for lot in &self.lots {
-            for (item, weight) in lot.items.as_slice().iter().zip(lot.weights.as_slice()) {
-                if !room.add(item.batch, *weight) {
+        for chunk in &self.chunks {
+            for (item, size) in chunk.items.as_slice().iter().zip(chunk.sizes.as_slice()) {
+                if !budget.add(item.batch, *size) {
                     return fitting;
                 }
                 fitting += 1;
@@ -68,39 +72,43 @@ impl<F: Transform> Queue<F> {
     }
 
     /// Appends items.
-    pub(crate) fn extend(&mut self, parcels: Parcels<F>, estimated_size: impl Fn(&F::Sent) -> usize) {
-        if let Some(lot) = self.weighed(parcels, estimated_size) {
-            self.lots.push_back(lot);
+    pub(crate) fn extend(&mut self, items: RequestItems<F>, estimated_size: impl Fn(&F::Sent) -> usize) {
+        if let Some(chunk) = self.measured(items, estimated_size) {
+            self.chunks.push_back(chunk);
         }
     }
 
     /// Puts items back in front of the others.
-    pub(crate) fn give_back(&mut self, parcels: Parcels<F>, estimated_size: impl Fn(&F::Sent) -> usize) {
-        if let Some(lot) = self.weighed(parcels, estimated_size) {
-            self.lots.push_front(lot);
+    pub(crate) fn give_back(&mut self, items: RequestItems<F>, estimated_size: impl Fn(&F::Sent) -> usize) {
+        if let Some(chunk) = self.measured(items, estimated_size) {
+            self.chunks.push_front(chunk);
         }
     }
 
-    fn weighed(&mut self, parcels: Parcels<F>, estimated_size: impl Fn(&F::Sent) -> usize) -> Option<Lot<F>> {
-        let Parcels { sent, items } = parcels;
-        let weights: Vec<usize> = sent.iter().map(estimated_size).collect();
-        self.len += weights.len();
-        self.bytes += weights.iter().sum::<usize>();
-        let lot = Lot { sent: sent.into_iter(), items: items.into_iter(), weights: weights.into_iter() };
-        (lot.sent.len() > 0).then_some(lot)
+    fn measured(
+        &mut self,
+        items: RequestItems<F>,
+        estimated_size: impl Fn(&F::Sent) -> usize,
+    ) -> Option<Chunk<F>> {
+        let RequestItems { sent, items } = items;
+        let sizes: Vec<usize> = sent.iter().map(estimated_size).collect();
+        self.len += sizes.len();
+        self.bytes += sizes.iter().sum::<usize>();
+        let chunk = Chunk { sent: sent.into_iter(), items: items.into_iter(), sizes: sizes.into_iter() };
+        (chunk.sent.len() > 0).then_some(chunk)
     }
 
     /// Moves the first `count` behind those that were taken.
-    pub(crate) fn take(&mut self, mut count: usize, taken: &mut Parcels<F>) {
-        while let Some(lot) = self.lots.front_mut().filter(|_| count > 0) {
-            let share = count.min(lot.sent.len());
-            taken.sent.extend(lot.sent.by_ref().take(share));
-            taken.items.extend(lot.items.by_ref().take(share));
-            self.bytes -= lot.weights.by_ref().take(share).sum::<usize>();
+    pub(crate) fn take(&mut self, mut count: usize, taken: &mut RequestItems<F>) {
+        while let Some(chunk) = self.chunks.front_mut().filter(|_| count > 0) {
+            let share = count.min(chunk.sent.len());
+            taken.sent.extend(chunk.sent.by_ref().take(share));
+            taken.items.extend(chunk.items.by_ref().take(share));
+            self.bytes -= chunk.sizes.by_ref().take(share).sum::<usize>();
             self.len -= share;
             count -= share;
-            if lot.sent.len() == 0 {
-                self.lots.pop_front();
+            if chunk.sent.len() == 0 {
+                self.chunks.pop_front();
             }
         }
     }
@@ -120,13 +128,13 @@ mod tests {
         event.offset.at as usize % 7 + 1
     }
 
-    fn parcels(sent: Vec<Held>) -> Parcels<Events> {
+    fn items(sent: Vec<Held>) -> RequestItems<Events> {
         let keys = |event: &Held| {
             let name = Fingerprint(event.offset.at.into());
             ItemKeys { key: name, version: name }
         };
         let item = |event: &Held| Item { batch: event.offset.at / 10, at: 0, keys: keys(event), context: () };
-        Parcels { items: sent.iter().map(item).collect(), sent }
+        RequestItems { items: sent.iter().map(item).collect(), sent }
     }
 
     fn offsets<'a>(events: impl IntoIterator<Item = &'a Held>) -> Vec<u64> {
@@ -140,24 +148,24 @@ mod tests {
         ) {
             let (mut queue, mut waiting, mut next) = (Queue::new(), Vec::new(), 0);
             for (more, count, back) in steps {
-                queue.extend(parcels(held(next..next + more)), estimated_size);
+                queue.extend(items(held(next..next + more)), estimated_size);
                 waiting.extend(next..next + more);
                 next += more;
 
-                let mut taken = Parcels::with_capacity(count);
+                let mut taken = RequestItems::with_capacity(count);
                 queue.take(count, &mut taken);
                 let gone: Vec<u64> = waiting.drain(..count.min(waiting.len())).collect();
                 prop_assert_eq!(offsets(&taken.sent), gone.clone());
 
                 // Of what was taken, the last ones come back.
                 let context = gone.len().saturating_sub(back);
-                queue.give_back(parcels(taken.sent.split_off(context)), estimated_size);
+                queue.give_back(items(taken.sent.split_off(context)), estimated_size);
                 waiting.splice(0..0, gone[context..].iter().copied());
 
                 prop_assert_eq!(offsets(queue.sent()), waiting.clone());
                 prop_assert_eq!((queue.len(), queue.is_empty()), (waiting.len(), waiting.is_empty()));
                 prop_assert_eq!(queue.bytes(), queue.sent().map(estimated_size).sum::<usize>());
-                let first = queue.first().map(|(sent, item, weight)| (sent.offset.at, item.keys.key.0, weight));
+                let first = queue.first().map(|(sent, item, size)| (sent.offset.at, item.keys.key.0, size));
                 let expected = queue.sent().next().map(|sent| (sent.offset.at, sent.offset.at.into(), estimated_size(sent)));
                 prop_assert_eq!(first, expected);
             }
@@ -167,11 +175,11 @@ mod tests {
     #[test]
     fn what_fits_is_counted_across_all_that_waits() {
         let mut queue = Queue::new();
-        queue.extend(parcels(held(0..3)), estimated_size);
-        queue.extend(parcels(held(3..9)), estimated_size);
+        queue.extend(items(held(0..3)), estimated_size);
+        queue.extend(items(held(3..9)), estimated_size);
         // 1, 2, 3, 4 and 5 bytes; the next one has 6.
         let limits = Limits { max_items: 100, max_bytes: 20, ..Limits::UNBOUNDED };
-        assert_eq!(queue.fitting(Room::of(limits)), 5);
-        assert_eq!(queue.fitting(Room::of(Limits { max_items: 4, ..limits })), 4);
+        assert_eq!(queue.fitting(RequestBudget::of(limits)), 5);
+        assert_eq!(queue.fitting(RequestBudget::of(Limits { max_items: 4, ..limits })), 4);
     }
 }

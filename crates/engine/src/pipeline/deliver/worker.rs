@@ -9,11 +9,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{self, JoinHandle};
 use tokio::time::Instant;
 
+use crate::pipeline::deliver::budget::{self, RequestBudget};
 use crate::pipeline::deliver::delivery::Delivery;
 use crate::pipeline::deliver::queue::Queue;
-use crate::pipeline::deliver::room::{self, Room};
 use crate::pipeline::deliver::users::Users;
-use crate::pipeline::item::{CommitEvent, Parcels, RequestResults};
+use crate::pipeline::item::{CommitEvent, RequestItems, RequestResults};
 use crate::pipeline::shutdown::{Control, Watch};
 use crate::pipeline::transform::Transform;
 use crate::pipeline::wait;
@@ -23,14 +23,14 @@ pub(crate) struct Worker<F: Transform> {
     pub(crate) limits: Limits,
     pub(crate) delivery: Delivery<F>,
     pub(crate) control: Arc<Control>,
-    pub(crate) incoming: mpsc::Receiver<Parcels<F>>,
+    pub(crate) incoming: mpsc::Receiver<RequestItems<F>>,
     /// The last batch whose items wait for no others: see [`crate::pipeline::read::reader::Reader`].
     pub(crate) urgent_through: watch::Receiver<u64>,
     pub(crate) events: mpsc::Sender<CommitEvent>,
 }
 
 /// What is sent together.
-type Request<F> = Parcels<F>;
+type Request<F> = RequestItems<F>;
 
 /// A request that is made ready on a thread of its own.
 type Preparing<F> = JoinHandle<Request<F>>;
@@ -88,7 +88,7 @@ impl<F: Transform> Worker<F> {
             Some(preparing) => preparing,
             None => {
                 let request = self.wait_for_request(queue, users).await?;
-                if !room::is_alone(&self.limits) {
+                if !budget::is_alone(&self.limits) {
                     return Some(request);
                 }
                 self.prepare(request)
@@ -126,8 +126,8 @@ impl<F: Transform> Worker<F> {
                 };
                 self.line_up(queue, more?);
             }
-            while let Ok(parcels) = self.incoming.try_recv() {
-                self.line_up(queue, parcels);
+            while let Ok(items) = self.incoming.try_recv() {
+                self.line_up(queue, items);
             }
             let since = *waiting.get_or_insert_with(Instant::now);
             let through = *self.urgent_through.borrow_and_update();
@@ -144,7 +144,7 @@ impl<F: Transform> Worker<F> {
                         () = wait::span(span) => {}
                         changed = self.urgent_through.changed() => open &= changed.is_ok(),
                         more = self.incoming.recv() => match more {
-                            Some(parcels) => self.line_up(queue, parcels),
+                            Some(items) => self.line_up(queue, items),
                             None => open = false,
                         },
                     }
@@ -154,7 +154,7 @@ impl<F: Transform> Worker<F> {
                         () = self.control.halt() => return None,
                         () = wait::span(span) => {}
                         more = self.incoming.recv(), if open => match more {
-                            Some(parcels) => self.line_up(queue, parcels),
+                            Some(items) => self.line_up(queue, items),
                             None => open = false,
                         },
                     }
@@ -172,7 +172,7 @@ impl<F: Transform> Worker<F> {
         ahead: &mut Ahead<F>,
         what: impl Future<Output = T>,
     ) -> T {
-        let looks_ahead = room::is_alone(&self.limits) && !self.limits.single_user;
+        let looks_ahead = budget::is_alone(&self.limits) && !self.limits.single_user;
         let mut what = pin!(what);
         loop {
             if looks_ahead {
@@ -180,15 +180,15 @@ impl<F: Transform> Worker<F> {
             }
             tokio::select! {
                 done = &mut what => return done,
-                Some(parcels) = self.incoming.recv(), if looks_ahead && ahead.packed.is_none() => {
-                    self.line_up(queue, parcels);
+                Some(items) = self.incoming.recv(), if looks_ahead && ahead.packed.is_none() => {
+                    self.line_up(queue, items);
                 }
             }
         }
     }
 
     fn look_ahead(&self, queue: &mut Queue<F>, ahead: &mut Ahead<F>) {
-        if ahead.packed.is_none() && room::is_enough(&self.limits, queue.len(), queue.bytes()) {
+        if ahead.packed.is_none() && budget::is_enough(&self.limits, queue.len(), queue.bytes()) {
             ahead.packed = Some(self.take(queue));
         }
         if ahead.preparing.is_none() {
@@ -216,36 +216,36 @@ impl<F: Transform> Worker<F> {
                 let queued = queue.sent().map(|sent| transform.user(sent));
                 return Next::Rest(users.next_free(queued, now));
             };
-            return Next::Send(self.take_of(&user, queue));
+            return Next::Send(self.take_for_user(&user, queue));
         }
-        if !room::is_enough(&self.limits, queue.len(), queue.bytes()) && !patience.is_zero() {
+        if !budget::is_enough(&self.limits, queue.len(), queue.bytes()) && !patience.is_zero() {
             return Next::Linger(patience);
         }
         Next::Send(self.take(queue))
     }
 
-    fn line_up(&self, queue: &mut Queue<F>, parcels: Parcels<F>) {
-        queue.extend(parcels, |sent| self.delivery.destination.estimated_size(sent));
+    fn line_up(&self, queue: &mut Queue<F>, items: RequestItems<F>) {
+        queue.extend(items, |sent| self.delivery.destination.estimated_size(sent));
     }
 
     /// Takes from the queue, in order, what fits into one request.
     fn take(&self, queue: &mut Queue<F>) -> Request<F> {
-        let fitting = queue.fitting(Room::of(self.limits));
-        let mut request = Parcels::with_capacity(fitting);
+        let fitting = queue.fitting(RequestBudget::of(self.limits));
+        let mut request = RequestItems::with_capacity(fitting);
         queue.take(fitting, &mut request);
         request
     }
 
     /// Takes only the items of this user, and skips the others.
-    fn take_of(&self, user: &F::User, queue: &mut Queue<F>) -> Request<F> {
-        let mut room = Room::of(self.limits);
-        let (mut request, mut passed) = (Parcels::with_capacity(0), Parcels::with_capacity(0));
-        while !room.is_full()
-            && let Some((sent, item, weight)) = queue.first()
+    fn take_for_user(&self, user: &F::User, queue: &mut Queue<F>) -> Request<F> {
+        let mut budget = RequestBudget::of(self.limits);
+        let (mut request, mut passed) = (RequestItems::with_capacity(0), RequestItems::with_capacity(0));
+        while !budget.is_full()
+            && let Some((sent, item, size)) = queue.first()
         {
             if self.delivery.transform.user(sent) != user {
                 queue.take(1, &mut passed);
-            } else if room.add(item.batch, weight) {
+            } else if budget.add(item.batch, size) {
                 queue.take(1, &mut request);
             } else {
                 break;

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use tidegate_model::store::RowStatus;
 use tidegate_model::{Fingerprint, Reason, Value};
 
-use crate::pipeline::item::{IndexedResult, Item, Parcels};
+use crate::pipeline::item::{IndexedResult, Item, RequestItems};
 use crate::pipeline::read::memory::{self, PriorState};
 use crate::pipeline::read::reader::Reader;
 use crate::pipeline::transform::{ItemKeys, Transform};
@@ -25,7 +25,7 @@ pub(crate) struct Lookup {
 /// A batch, sorted.
 pub(crate) struct Partitioned<F: Transform> {
     /// What each worker is to send.
-    pub(crate) workers: Vec<Parcels<F>>,
+    pub(crate) workers: Vec<RequestItems<F>>,
     /// How many that is.
     pub(crate) under_way: usize,
     /// Items whose status is known without sending them.
@@ -72,7 +72,7 @@ impl<F: Transform> Reader<F> {
         decided: Vec<IndexedResult>,
     ) -> Partitioned<F> {
         let share = known.iter().filter(|(_, known)| *known != PriorState::Committed).count() / self.spread;
-        let workers = (0..self.spread).map(|_| Parcels::with_capacity(share + share / 4 + 1)).collect();
+        let workers = (0..self.spread).map(|_| RequestItems::with_capacity(share + share / 4 + 1)).collect();
         let mut partitioned = Partitioned { workers, under_way: 0, decided, without_cursor: Vec::new() };
         for ((at, item), (keys, known)) in (0..).zip(items).zip(known) {
             if known == PriorState::Committed {
@@ -89,9 +89,9 @@ impl<F: Transform> Reader<F> {
             }
             match prepared.sent {
                 Ok(sent) => {
-                    let parcels = &mut partitioned.workers[self.worker_of(&sent)];
-                    parcels.sent.push(sent);
-                    parcels.items.push(Item { batch, at, keys, context: prepared.context });
+                    let items = &mut partitioned.workers[self.worker_of(&sent)];
+                    items.sent.push(sent);
+                    items.items.push(Item { batch, at, keys, context: prepared.context });
                     partitioned.under_way += 1;
                 }
                 Err(reason) => {

@@ -10,7 +10,7 @@ use tidegate_model::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use crate::pipeline::commit::committer::Remember;
-use crate::pipeline::item::{BatchOpened, CommitEvent, Parcels};
+use crate::pipeline::item::{BatchOpened, CommitEvent, RequestItems};
 use crate::pipeline::read::memory::{Memory, PriorState};
 use crate::pipeline::run::RunKind;
 use crate::pipeline::shutdown::Control;
@@ -27,7 +27,7 @@ pub(crate) struct Reader<F: Transform> {
     /// Decides whether rows that earlier runs committed are skipped.
     pub(crate) kind: RunKind,
     pub(crate) remember: Remember,
-    pub(crate) workers: Vec<mpsc::Sender<Parcels<F>>>,
+    pub(crate) workers: Vec<mpsc::Sender<RequestItems<F>>>,
     /// Items that one request holds.
     pub(crate) max_items: usize,
     /// Items of a full batch.
@@ -117,8 +117,8 @@ impl<F: Transform> Reader<F> {
         if self.events.send(CommitEvent::Opened(Box::new(opened))).await.is_err() {
             return false;
         }
-        for (worker, parcels) in self.workers.iter().zip(partitioned.workers) {
-            if !parcels.is_empty() && worker.send(parcels).await.is_err() {
+        for (worker, items) in self.workers.iter().zip(partitioned.workers) {
+            if !items.is_empty() && worker.send(items).await.is_err() {
                 return false;
             }
         }

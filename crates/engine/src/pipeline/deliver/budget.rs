@@ -3,7 +3,7 @@
 use tidegate_model::Limits;
 
 /// What a request holds so far, against what it may hold.
-pub(crate) struct Room {
+pub(crate) struct RequestBudget {
     limits: Limits,
     items: usize,
     bytes: usize,
@@ -11,10 +11,10 @@ pub(crate) struct Room {
     batch: Option<u64>,
 }
 
-impl Room {
+impl RequestBudget {
     /// An empty request.
-    pub(crate) fn of(limits: Limits) -> Room {
-        Room { limits, items: 0, bytes: 0, batch: None }
+    pub(crate) fn of(limits: Limits) -> RequestBudget {
+        RequestBudget { limits, items: 0, bytes: 0, batch: None }
     }
 
     pub(crate) fn is_full(&self) -> bool {
@@ -25,13 +25,13 @@ impl Room {
     /// ends where its batch ends, so that the batch can be committed; if several are in
     /// flight at once, each is filled.
     #[inline]
-    pub(crate) fn add(&mut self, batch: u64, weight: usize) -> bool {
-        let too_heavy = self.items > 0 && self.bytes + weight > self.limits.max_bytes;
+    pub(crate) fn add(&mut self, batch: u64, size: usize) -> bool {
+        let too_heavy = self.items > 0 && self.bytes + size > self.limits.max_bytes;
         let ends = is_alone(&self.limits) && self.batch.is_some_and(|last| last != batch);
         if self.is_full() || too_heavy || (ends && is_enough(&self.limits, self.items, self.bytes)) {
             return false;
         }
-        (self.items, self.bytes, self.batch) = (self.items + 1, self.bytes + weight, Some(batch));
+        (self.items, self.bytes, self.batch) = (self.items + 1, self.bytes + size, Some(batch));
         true
     }
 }
@@ -55,8 +55,8 @@ mod tests {
 
     /// How many of these items, each a batch and a weight, go into one request.
     fn fitting(limits: Limits, items: &[(u64, usize)]) -> usize {
-        let mut room = Room::of(limits);
-        items.iter().take_while(|(batch, weight)| room.add(*batch, *weight)).count()
+        let mut budget = RequestBudget::of(limits);
+        items.iter().take_while(|(batch, size)| budget.add(*batch, *size)).count()
     }
 
     const FOUR: Limits = Limits { max_items: 4, max_bytes: 100, ..Limits::UNBOUNDED };
