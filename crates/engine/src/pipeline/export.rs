@@ -15,8 +15,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::pipeline::commit::committer::Remember;
-use crate::pipeline::deliver::held::{Held, Holding};
+use crate::pipeline::commit::committer::Retention;
+use crate::pipeline::deliver::shared_event::{SharedEvent, SharedEventSink};
 use crate::pipeline::read::gather::gather;
 use crate::pipeline::run::{self, Job, Parts, RunKind, batch_items, batches_under_way};
 use crate::pipeline::transform::{ItemKeys, Prepared, Transform};
@@ -59,13 +59,13 @@ pub async fn run_export(
     let job = Job {
         sync: export.sync.clone(),
         transform: Arc::new(Events),
-        destination: Arc::new(Holding(export.sink.clone())),
+        destination: Arc::new(SharedEventSink(export.sink.clone())),
         connection: export.connection.clone(),
         object: ObjectKind::Event,
         idempotency: Idempotency::Idempotent,
         resend: true,
         retry_for: export.retry_for,
-        remember: Remember::Torn,
+        retention: Retention::PartialBatches,
         kind: if follow { RunKind::Follow } else { RunKind::CatchUp },
         place: None,
     };
@@ -102,13 +102,13 @@ fn batch_events(limits: &Limits) -> usize {
     if limits.max_in_flight > 1 { items } else { items.min(SMALL.max(limits.max_items / 2)) }
 }
 
-fn hold(batch: Batch<LoggedEvent>) -> Batch<Held> {
+fn hold(batch: Batch<LoggedEvent>) -> Batch<SharedEvent> {
     let Batch { mut items, malformed, checkpoint, waiting } = batch;
     // They stay in memory until they are committed: if few are chosen, the rest is freed.
     if items.len() < items.capacity() / 2 {
         items.shrink_to_fit();
     }
-    Batch { items: Held::all(items), malformed, checkpoint, waiting }
+    Batch { items: SharedEvent::all(items), malformed, checkpoint, waiting }
 }
 
 /// Events: sent as they are read.
@@ -119,48 +119,48 @@ const COLUMNS: [&str; 4] = ["event_id", "event_kind", "event_timestamp", "payloa
 
 #[async_trait]
 impl Transform for Events {
-    type Read = Held;
-    type Sent = Held;
+    type Read = SharedEvent;
+    type Sent = SharedEvent;
     type Context = ();
     type User = Text;
 
-    fn validate_batch(&self, _: &Batch<Held>) -> Result<(), Error> {
+    fn validate_batch(&self, _: &Batch<SharedEvent>) -> Result<(), Error> {
         Ok(())
     }
 
-    fn identify(&self, logged: &Held, scratch: &mut Vec<u8>) -> ItemKeys {
+    fn identify(&self, logged: &SharedEvent, scratch: &mut Vec<u8>) -> ItemKeys {
         ItemKeys { key: logged.key(), version: logged.version(scratch) }
     }
 
-    fn cursor<'a>(&self, _: &'a Held) -> Option<&'a Value> {
+    fn cursor<'a>(&self, _: &'a SharedEvent) -> Option<&'a Value> {
         None
     }
 
-    fn transform(&self, logged: Held, _: ItemKeys) -> Prepared<Held, ()> {
+    fn transform(&self, logged: SharedEvent, _: ItemKeys) -> Prepared<SharedEvent, ()> {
         Prepared { sent: Ok(logged), context: () }
     }
 
-    fn user<'a>(&self, logged: &'a Held) -> &'a Text {
+    fn user<'a>(&self, logged: &'a SharedEvent) -> &'a Text {
         &logged.event.user
     }
 
-    fn partition_hash(&self, logged: &Held) -> u64 {
+    fn partition_hash(&self, logged: &SharedEvent) -> u64 {
         // Events without a user have no order among themselves.
         let event = &logged.event;
         xxh3_64(if event.user.is_empty() { event.id.as_bytes() } else { event.user.as_bytes() })
     }
 
-    fn intent(&self, keys: ItemKeys, (): &(), logged: &Held) -> IntentRow {
+    fn intent(&self, keys: ItemKeys, (): &(), logged: &SharedEvent) -> IntentRow {
         let event = &logged.event;
         IntentRow { key: keys.key, row: keys.version, key_text: event.id.clone(), user: event.user.clone() }
     }
 
-    fn delivered(&self, place: u32, keys: ItemKeys, (): (), _: &Held, delivered: &mut Delivered) {
+    fn delivered(&self, place: u32, keys: ItemKeys, (): (), _: &SharedEvent, delivered: &mut Delivered) {
         // An event that was delivered is only counted.
         delivered.push(place, keys.key, keys.version, |_| {}, "");
     }
 
-    fn result(&self, keys: ItemKeys, (): (), logged: Option<&Held>, status: RowStatus) -> RowResult {
+    fn result(&self, keys: ItemKeys, (): (), logged: Option<&SharedEvent>, status: RowStatus) -> RowResult {
         let event = logged.filter(|_| status != RowStatus::Delivered).map(|logged| &logged.event);
         let payload = event.map(|event| Row {
             columns: Columns::new(COLUMNS),

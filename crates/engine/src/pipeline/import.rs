@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-use crate::pipeline::commit::committer::Remember;
+use crate::pipeline::commit::committer::Retention;
 use crate::pipeline::read::epoch::EpochUnit;
 use crate::pipeline::read::lookback::LookbackRule;
 use crate::pipeline::read::place::{self, ChangeTracking, Place};
@@ -83,10 +83,10 @@ pub async fn run(
         idempotency: object.idempotency,
         resend: import.resend,
         retry_for: import.retry_for,
-        remember: match &import.tracking {
-            ChangeTracking::Cursor { lookback, .. } => Remember::Lookback(*lookback),
-            ChangeTracking::Full if object.idempotency != Idempotency::Idempotent => Remember::UntilComplete,
-            ChangeTracking::Full | ChangeTracking::Checkpoint => Remember::Torn,
+        retention: match &import.tracking {
+            ChangeTracking::Cursor { lookback, .. } => Retention::Lookback(*lookback),
+            ChangeTracking::Full if object.idempotency != Idempotency::Idempotent => Retention::UntilComplete,
+            ChangeTracking::Full | ChangeTracking::Checkpoint => Retention::PartialBatches,
         },
         kind: match input {
             Input::Changes => RunKind::CatchUp,

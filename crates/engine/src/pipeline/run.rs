@@ -11,13 +11,13 @@ use tidegate_model::{
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::pipeline::commit::committer::{self, Committer, Remember};
+use crate::pipeline::commit::committer::{self, Committer, Retention};
 use crate::pipeline::deliver::delivery::Delivery;
 use crate::pipeline::deliver::rate_limiter::RateLimiters;
 use crate::pipeline::deliver::worker::Worker;
-use crate::pipeline::read::memory::Memory;
 use crate::pipeline::read::place::Place;
 use crate::pipeline::read::reader::Reader;
+use crate::pipeline::read::resume::ResumeState;
 use crate::pipeline::shutdown::Control;
 use crate::pipeline::transform::Transform;
 
@@ -75,7 +75,7 @@ pub(crate) struct Job<F: Transform> {
     pub(crate) resend: bool,
     /// How long an unreachable system is tried.
     pub(crate) retry_for: Duration,
-    pub(crate) remember: Remember,
+    pub(crate) retention: Retention,
     pub(crate) kind: RunKind,
     /// The state of the cursor before the run.
     pub(crate) place: Option<Place>,
@@ -102,14 +102,14 @@ pub(crate) async fn run_job<F: Transform>(
 ) -> Result<Run, Error> {
     let run = parts.store.start_run(&job.sync, job.object, cause, parts.clock.now()).await?;
     let control = Arc::new(Control::new(stop));
-    let opened = async { Ok((Memory::load(parts.store.as_ref(), &job.sync).await?, feed.await?)) };
+    let opened = async { Ok((ResumeState::load(parts.store.as_ref(), &job.sync).await?, feed.await?)) };
     let opened = tokio::select! {
         opened = opened => opened.map(Some),
         () = control.halt() => Ok(None),
     };
     let moved = match opened {
-        Ok(Some((memory, feed))) => {
-            Some(move_items(job, parts, &run.id, &control, feed, memory, progress).await)
+        Ok(Some((resume, feed))) => {
+            Some(move_items(job, parts, &run.id, &control, feed, resume, progress).await)
         }
         Ok(None) => None,
         Err(error) => {
@@ -120,10 +120,10 @@ pub(crate) async fn run_job<F: Transform>(
     let failure = control.take_failure();
     let complete = failure.is_none() && !control.stopped() && job.kind.moves_checkpoint();
     let mut counts = Counts::default();
-    if let Some((memory, batches, committed)) = moved {
+    if let Some((resume, batches, committed)) = moved {
         counts = committed;
         if complete {
-            counts += finish(job, parts, &run.id, memory, batches + 1).await?;
+            counts += finish(job, parts, &run.id, resume, batches + 1).await?;
         }
     }
     let ending = match &failure {
@@ -168,9 +168,9 @@ async fn move_items<F: Transform>(
     run: &RunId,
     control: &Arc<Control>,
     feed: Feed<F::Read>,
-    mut memory: Memory,
+    mut resume: ResumeState,
     progress: watch::Sender<Counts>,
-) -> (Memory, u64, Counts) {
+) -> (ResumeState, u64, Counts) {
     let limits = parts.rate_limiters.limits(job.destination.limits());
     let committer = Committer {
         store: parts.store.clone(),
@@ -178,10 +178,10 @@ async fn move_items<F: Transform>(
         run: run.clone(),
         sync: job.sync.clone(),
         control: control.clone(),
-        remember: job.remember,
+        retention: job.retention,
         place: job.place.clone(),
-        chunks: std::mem::take(&mut memory.chunks).into(),
-        failed_rows: std::mem::take(&mut memory.failed_rows),
+        chunks: std::mem::take(&mut resume.chunks).into(),
+        failed_rows: std::mem::take(&mut resume.failed_rows),
         progress,
         kind: job.kind,
         proved: false,
@@ -222,10 +222,10 @@ async fn move_items<F: Transform>(
         transform: job.transform.clone(),
         destination: job.destination.clone(),
         control: control.clone(),
-        memory,
+        resume,
         resend: job.resend || job.idempotency != Idempotency::None,
         kind: job.kind,
-        remember: job.remember,
+        retention: job.retention,
         workers: senders,
         max_items: limits.max_items,
         batch_items: batch_items(&limits),
@@ -235,7 +235,7 @@ async fn move_items<F: Transform>(
         window: Arc::new(Semaphore::new(under_way)),
         urgent_through,
     };
-    let (memory, batches) = reader.read_all(feed).await;
+    let (resume, batches) = reader.read_all(feed).await;
     for worker in workers {
         if let Err(fault) = worker.await {
             control.fail(Error::internal("a worker of the run ended by an internal error").caused_by(fault));
@@ -245,7 +245,7 @@ async fn move_items<F: Transform>(
         control.fail(Error::internal("the committer of the run ended by an internal error").caused_by(fault));
         Counts::default()
     });
-    (memory, batches, counts)
+    (resume, batches, counts)
 }
 
 /// After a completed read: items that an earlier run sent and that the source no longer
@@ -255,10 +255,10 @@ async fn finish<F: Transform>(
     job: &Job<F>,
     parts: &Parts,
     run: &RunId,
-    mut memory: Memory,
+    mut resume: ResumeState,
     batch: u64,
 ) -> Result<Counts, Error> {
-    let results: Vec<RowResult> = (memory.left_over().into_iter())
+    let results: Vec<RowResult> = (resume.unfinished().into_iter())
         .map(|(row, status)| RowResult {
             key: row.key,
             key_text: row.key_text,
@@ -278,7 +278,7 @@ async fn finish<F: Transform>(
         let commit = BatchCommit { batch, counts, results, solved, recalled, ..BatchCommit::default() };
         parts.store.commit_batch(run, commit).await?;
     }
-    if !matches!(job.remember, Remember::Lookback(_)) {
+    if !matches!(job.retention, Retention::Lookback(_)) {
         parts.store.clear_lookback(&job.sync).await?;
     }
     Ok(counts)

@@ -18,13 +18,13 @@ use crate::pipeline::transform::Transform;
 
 /// Which committed rows are kept for later runs.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Remember {
+pub(crate) enum Retention {
     /// Those within the lookback of the cursor.
     Lookback(LookbackRule),
     /// All of them until a read completes: it has no position to resume from.
     UntilComplete,
     /// Only those of batches that could not be committed whole.
-    Torn,
+    PartialBatches,
 }
 
 /// Commits the batches of one run.
@@ -34,7 +34,7 @@ pub(crate) struct Committer<F> {
     pub(crate) sync: SyncId,
     pub(crate) run: RunId,
     pub(crate) control: Arc<Control>,
-    pub(crate) remember: Remember,
+    pub(crate) retention: Retention,
     pub(crate) place: Option<Place>,
     pub(crate) chunks: VecDeque<(u64, Option<Value>)>,
     pub(crate) failed_rows: HashSet<Fingerprint>,
@@ -122,8 +122,8 @@ impl<F: Transform> Committer<F> {
         (counts.requests, counts.retries) = self.control.take_counts();
         let mut commit = BatchCommit { batch, counts, ..BatchCommit::default() };
         if whole && self.kind.moves_checkpoint() {
-            commit.checkpoint = match (&self.remember, &opened.highest) {
-                (Remember::Lookback(lookback), Some(highest)) => {
+            commit.checkpoint = match (&self.retention, &opened.highest) {
+                (Retention::Lookback(lookback), Some(highest)) => {
                     let place = self.place.get_or_insert_with(|| Place::at(highest.clone()));
                     match place.advance(highest, *lookback) {
                         Ok(()) => Some(place.checkpoint()),
@@ -134,7 +134,7 @@ impl<F: Transform> Committer<F> {
                         }
                     }
                 }
-                (Remember::Lookback(_), None) => None,
+                (Retention::Lookback(_), None) => None,
                 _ => opened.checkpoint,
             };
         }
@@ -227,13 +227,15 @@ impl<F: Transform> Committer<F> {
         high: Option<Value>,
         whole: bool,
     ) -> Option<LookbackChunk> {
-        let by_cursor = matches!(self.remember, Remember::Lookback(_));
+        let by_cursor = matches!(self.retention, Retention::Lookback(_));
         if by_cursor && high.is_none() {
             // Pieces that could not be read: nothing would ever forget them.
             return None;
         }
         let none = rows.iter().all(Vec::is_empty) && delivered.iter().all(Delivered::is_empty);
-        if none || (whole && self.remember == Remember::Torn) || (!self.kind.moves_checkpoint() && !by_cursor)
+        if none
+            || (whole && self.retention == Retention::PartialBatches)
+            || (!self.kind.moves_checkpoint() && !by_cursor)
         {
             return None;
         }
@@ -258,7 +260,7 @@ impl<F: Transform> Committer<F> {
 
     /// The chunks that lie wholly below what the next run reads again.
     fn forget(&mut self) -> Option<u64> {
-        let (Remember::Lookback(lookback), Some(place)) = (self.remember, &self.place) else {
+        let (Retention::Lookback(lookback), Some(place)) = (self.retention, &self.place) else {
             return None;
         };
         // Without a lookback nothing is forgotten.

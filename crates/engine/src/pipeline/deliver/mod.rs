@@ -3,8 +3,8 @@
 
 pub(crate) mod budget;
 pub(crate) mod delivery;
-pub(crate) mod held;
 pub(crate) mod queue;
 pub(crate) mod rate_limiter;
+pub(crate) mod shared_event;
 pub(crate) mod users;
 pub(crate) mod worker;

@@ -120,24 +120,25 @@ mod tests {
     use tidegate_model::{Fingerprint, Limits};
 
     use super::*;
-    use crate::pipeline::deliver::held::{Held, tests::held};
+    use crate::pipeline::deliver::shared_event::{SharedEvent, tests::shared};
     use crate::pipeline::export::Events;
     use crate::pipeline::transform::ItemKeys;
 
-    fn estimated_size(event: &Held) -> usize {
+    fn estimated_size(event: &SharedEvent) -> usize {
         event.offset.at as usize % 7 + 1
     }
 
-    fn items(sent: Vec<Held>) -> RequestItems<Events> {
-        let keys = |event: &Held| {
+    fn items(sent: Vec<SharedEvent>) -> RequestItems<Events> {
+        let keys = |event: &SharedEvent| {
             let name = Fingerprint(event.offset.at.into());
             ItemKeys { key: name, version: name }
         };
-        let item = |event: &Held| Item { batch: event.offset.at / 10, at: 0, keys: keys(event), context: () };
+        let item =
+            |event: &SharedEvent| Item { batch: event.offset.at / 10, at: 0, keys: keys(event), context: () };
         RequestItems { items: sent.iter().map(item).collect(), sent }
     }
 
-    fn offsets<'a>(events: impl IntoIterator<Item = &'a Held>) -> Vec<u64> {
+    fn offsets<'a>(events: impl IntoIterator<Item = &'a SharedEvent>) -> Vec<u64> {
         events.into_iter().map(|event| event.offset.at).collect()
     }
 
@@ -148,7 +149,7 @@ mod tests {
         ) {
             let (mut queue, mut waiting, mut next) = (Queue::new(), Vec::new(), 0);
             for (more, count, back) in steps {
-                queue.extend(items(held(next..next + more)), estimated_size);
+                queue.extend(items(shared(next..next + more)), estimated_size);
                 waiting.extend(next..next + more);
                 next += more;
 
@@ -175,8 +176,8 @@ mod tests {
     #[test]
     fn what_fits_is_counted_across_all_that_waits() {
         let mut queue = Queue::new();
-        queue.extend(items(held(0..3)), estimated_size);
-        queue.extend(items(held(3..9)), estimated_size);
+        queue.extend(items(shared(0..3)), estimated_size);
+        queue.extend(items(shared(3..9)), estimated_size);
         // 1, 2, 3, 4 and 5 bytes; the next one has 6.
         let limits = Limits { max_items: 100, max_bytes: 20, ..Limits::UNBOUNDED };
         assert_eq!(queue.fitting(RequestBudget::of(limits)), 5);

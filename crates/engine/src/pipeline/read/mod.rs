@@ -3,7 +3,7 @@
 pub(crate) mod epoch;
 pub(crate) mod gather;
 pub(crate) mod lookback;
-pub(crate) mod memory;
 pub(crate) mod partition;
 pub(crate) mod place;
 pub(crate) mod reader;
+pub(crate) mod resume;

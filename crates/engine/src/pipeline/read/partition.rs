@@ -6,8 +6,8 @@ use tidegate_model::store::RowStatus;
 use tidegate_model::{Fingerprint, Reason, Value};
 
 use crate::pipeline::item::{IndexedResult, Item, RequestItems};
-use crate::pipeline::read::memory::{self, PriorState};
 use crate::pipeline::read::reader::Reader;
+use crate::pipeline::read::resume::{self, PriorState};
 use crate::pipeline::transform::{ItemKeys, Transform};
 
 /// What is known of the items of a batch before any of them is transformed.
@@ -48,9 +48,9 @@ impl<F: Transform> Reader<F> {
             }
             let keys = self.transform.identify(item, scratch);
             let known = if self.kind.moves_checkpoint() {
-                self.memory.recall(keys.version)
+                self.resume.lookup(keys.version)
             } else {
-                self.memory.recall_sent(keys.version)
+                self.resume.lookup_sent(keys.version)
             };
             match known {
                 PriorState::Committed => lookup.unchanged += 1,
@@ -119,7 +119,7 @@ impl<F: Transform> Reader<F> {
         }
         match known {
             PriorState::Sent(status) => Some(*status),
-            PriorState::InDoubt if !self.resend => Some(RowStatus::InDoubt(memory::crashed())),
+            PriorState::InDoubt if !self.resend => Some(RowStatus::InDoubt(resume::crashed())),
             PriorState::InDoubt | PriorState::New | PriorState::Committed => match sent {
                 Ok(sent) => self.destination.validate(sent).err().map(RowStatus::Rejected),
                 Err(reason) => Some(RowStatus::Rejected(reason.clone())),

@@ -9,9 +9,9 @@ use tidegate_model::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
-use crate::pipeline::commit::committer::Remember;
+use crate::pipeline::commit::committer::Retention;
 use crate::pipeline::item::{BatchOpened, CommitEvent, RequestItems};
-use crate::pipeline::read::memory::{Memory, PriorState};
+use crate::pipeline::read::resume::{PriorState, ResumeState};
 use crate::pipeline::run::RunKind;
 use crate::pipeline::shutdown::Control;
 use crate::pipeline::transform::Transform;
@@ -21,12 +21,12 @@ pub(crate) struct Reader<F: Transform> {
     pub(crate) transform: Arc<F>,
     pub(crate) destination: Arc<dyn Destination<F::Sent>>,
     pub(crate) control: Arc<Control>,
-    pub(crate) memory: Memory,
+    pub(crate) resume: ResumeState,
     /// Whether an item in doubt is sent again without asking.
     pub(crate) resend: bool,
     /// Decides whether rows that earlier runs committed are skipped.
     pub(crate) kind: RunKind,
-    pub(crate) remember: Remember,
+    pub(crate) retention: Retention,
     pub(crate) workers: Vec<mpsc::Sender<RequestItems<F>>>,
     /// Items that one request holds.
     pub(crate) max_items: usize,
@@ -48,12 +48,12 @@ pub(crate) struct Reader<F: Transform> {
 impl<F: Transform> Reader<F> {
     /// Whether rows that were skipped are forgotten batch by batch: the checkpoint moves past them.
     fn forgets(&self) -> bool {
-        self.kind.moves_checkpoint() && self.remember == Remember::Torn
+        self.kind.moves_checkpoint() && self.retention == Retention::PartialBatches
     }
 
     /// Reads until the feed ends or the run halts. Returns what is left to resume and the
     /// number of batches.
-    pub(crate) async fn read_all(mut self, mut feed: Feed<F::Read>) -> (Memory, u64) {
+    pub(crate) async fn read_all(mut self, mut feed: Feed<F::Read>) -> (ResumeState, u64) {
         let mut scratch = Vec::with_capacity(512);
         let mut batch = 0;
         loop {
@@ -79,7 +79,7 @@ impl<F: Transform> Reader<F> {
                 break;
             }
         }
-        (self.memory, batch)
+        (self.resume, batch)
     }
 
     /// Looks one batch up and partitions it. Returns whether the run continues.
@@ -95,7 +95,7 @@ impl<F: Transform> Reader<F> {
         let mut malformed = Vec::new();
         for piece in read.malformed {
             let piece = unread(piece);
-            if self.kind.moves_checkpoint() && self.memory.recall(piece.row) == PriorState::Committed {
+            if self.kind.moves_checkpoint() && self.resume.lookup(piece.row) == PriorState::Committed {
                 counts.unchanged += 1;
             } else {
                 malformed.push((0, piece));
@@ -109,7 +109,7 @@ impl<F: Transform> Reader<F> {
             decided: partitioned.decided,
             without_cursor: partitioned.without_cursor,
             highest: lookup.highest,
-            left: (self.forgets() && counts.unchanged > 0).then(|| self.memory.not_recalled()),
+            left: (self.forgets() && counts.unchanged > 0).then(|| self.resume.unmatched()),
             recalled: lookup.recalled,
             counts,
             permit,

@@ -7,7 +7,7 @@ use tidegate_model::{Error, Fingerprint, Outcome, Reason, Store, SyncId, Value};
 
 /// Rows that earlier runs committed, or were about to send.
 #[derive(Default)]
-pub(crate) struct Memory {
+pub(crate) struct ResumeState {
     /// Committed rows that this run may read again: how often each.
     committed: HashMap<Fingerprint, u32>,
     /// The chunks that they come from: number and highest cursor.
@@ -32,14 +32,14 @@ pub(crate) enum PriorState {
     InDoubt,
 }
 
-impl Memory {
-    pub(crate) async fn load(store: &dyn Store, sync: &SyncId) -> Result<Memory, Error> {
-        let mut memory = Memory::default();
+impl ResumeState {
+    pub(crate) async fn load(store: &dyn Store, sync: &SyncId) -> Result<ResumeState, Error> {
+        let mut resume = ResumeState::default();
         for chunk in store.lookback(sync).await? {
             for row in chunk.rows {
-                *memory.committed.entry(row).or_default() += 1;
+                *resume.committed.entry(row).or_default() += 1;
             }
-            memory.chunks.push((chunk.seq, chunk.high));
+            resume.chunks.push((chunk.seq, chunk.high));
         }
         for Intent { rows, outcomes } in store.open_intents(sync).await? {
             let responded = outcomes.is_some();
@@ -54,16 +54,16 @@ impl Memory {
                     None if responded => continue,
                     None => None,
                 };
-                memory.intended.entry(row.row).or_default().push_back((row, status));
+                resume.intended.entry(row.row).or_default().push_back((row, status));
             }
         }
-        memory.failed_rows = store.failed_row_keys(sync).await?.into_iter().collect();
-        Ok(memory)
+        resume.failed_rows = store.failed_row_keys(sync).await?.into_iter().collect();
+        Ok(resume)
     }
 
     /// Looks a row up and consumes the entry: an identical second row counts as new.
     #[inline]
-    pub(crate) fn recall(&mut self, row: Fingerprint) -> PriorState {
+    pub(crate) fn lookup(&mut self, row: Fingerprint) -> PriorState {
         if !self.committed.is_empty()
             && let Some(count) = self.committed.get_mut(&row)
         {
@@ -73,18 +73,18 @@ impl Memory {
             }
             return PriorState::Committed;
         }
-        self.recall_sent(row)
+        self.lookup_sent(row)
     }
 
     /// Returns the committed rows that no lookup found.
-    pub(crate) fn not_recalled(&self) -> Vec<Fingerprint> {
+    pub(crate) fn unmatched(&self) -> Vec<Fingerprint> {
         let rows = self.committed.iter();
         rows.flat_map(|(row, count)| std::iter::repeat_n(*row, *count as usize)).collect()
     }
 
     /// Like [`ResumeState::lookup`], for rows that are sent although they were committed.
     #[inline]
-    pub(crate) fn recall_sent(&mut self, row: Fingerprint) -> PriorState {
+    pub(crate) fn lookup_sent(&mut self, row: Fingerprint) -> PriorState {
         if self.intended.is_empty() {
             return PriorState::New;
         }
@@ -101,7 +101,7 @@ impl Memory {
     }
 
     /// Takes the rows that were sent or about to be, and that the source no longer showed.
-    pub(crate) fn left_over(&mut self) -> Vec<(IntentRow, RowStatus)> {
+    pub(crate) fn unfinished(&mut self) -> Vec<(IntentRow, RowStatus)> {
         let rows = self.intended.drain().flat_map(|(_, rows)| rows);
         rows.map(|(row, status)| (row, status.unwrap_or_else(|| RowStatus::InDoubt(crashed())))).collect()
     }
