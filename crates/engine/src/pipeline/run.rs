@@ -18,7 +18,7 @@ use crate::pipeline::deliver::worker::Worker;
 use crate::pipeline::read::place::Place;
 use crate::pipeline::read::reader::Reader;
 use crate::pipeline::read::resume::ResumeState;
-use crate::pipeline::shutdown::Control;
+use crate::pipeline::shutdown::Shutdown;
 use crate::pipeline::transform::Transform;
 
 /// Batches in flight at once: enough to read, deliver and commit concurrently and to give
@@ -101,24 +101,24 @@ pub(crate) async fn run_job<F: Transform>(
     progress: watch::Sender<Counts>,
 ) -> Result<Run, Error> {
     let run = parts.store.start_run(&job.sync, job.object, cause, parts.clock.now()).await?;
-    let control = Arc::new(Control::new(stop));
+    let shutdown = Arc::new(Shutdown::new(stop));
     let opened = async { Ok((ResumeState::load(parts.store.as_ref(), &job.sync).await?, feed.await?)) };
     let opened = tokio::select! {
         opened = opened => opened.map(Some),
-        () = control.halt() => Ok(None),
+        () = shutdown.halt() => Ok(None),
     };
     let moved = match opened {
         Ok(Some((resume, feed))) => {
-            Some(move_items(job, parts, &run.id, &control, feed, resume, progress).await)
+            Some(move_items(job, parts, &run.id, &shutdown, feed, resume, progress).await)
         }
         Ok(None) => None,
         Err(error) => {
-            control.fail(error);
+            shutdown.fail(error);
             None
         }
     };
-    let failure = control.take_failure();
-    let complete = failure.is_none() && !control.stopped() && job.kind.moves_checkpoint();
+    let failure = shutdown.take_failure();
+    let complete = failure.is_none() && !shutdown.stopped() && job.kind.moves_checkpoint();
     let mut counts = Counts::default();
     if let Some((resume, batches, committed)) = moved {
         counts = committed;
@@ -129,7 +129,7 @@ pub(crate) async fn run_job<F: Transform>(
     let ending = match &failure {
         Some(_) => Ending::Failed,
         // A run that follows has no end but this one.
-        None if control.stopped() && !job.kind.is_endless() => Ending::Interrupted,
+        None if shutdown.stopped() && !job.kind.is_endless() => Ending::Interrupted,
         None if counts.rejected + counts.in_doubt > 0 => Ending::Partial,
         None => Ending::Succeeded,
     };
@@ -166,7 +166,7 @@ async fn move_items<F: Transform>(
     job: &Job<F>,
     parts: &Parts,
     run: &RunId,
-    control: &Arc<Control>,
+    shutdown: &Arc<Shutdown>,
     feed: Feed<F::Read>,
     mut resume: ResumeState,
     progress: watch::Sender<Counts>,
@@ -177,7 +177,7 @@ async fn move_items<F: Transform>(
         transform: job.transform.clone(),
         run: run.clone(),
         sync: job.sync.clone(),
-        control: control.clone(),
+        shutdown: shutdown.clone(),
         retention: job.retention,
         place: job.place.clone(),
         chunks: std::mem::take(&mut resume.chunks).into(),
@@ -194,7 +194,7 @@ async fn move_items<F: Transform>(
         rate_limiter: parts.rate_limiters.rate_limiter(&job.connection, limits.bucket, limits.rate),
         store: parts.store.clone(),
         run: run.clone(),
-        control: control.clone(),
+        shutdown: shutdown.clone(),
         clock: parts.clock.clone(),
         idempotency: job.idempotency,
         resend: job.resend,
@@ -210,7 +210,7 @@ async fn move_items<F: Transform>(
         let worker = Worker {
             limits,
             delivery: delivery.clone(),
-            control: control.clone(),
+            shutdown: shutdown.clone(),
             incoming,
             urgent_through: urgent.clone(),
             events: events.clone(),
@@ -221,7 +221,7 @@ async fn move_items<F: Transform>(
     let reader = Reader {
         transform: job.transform.clone(),
         destination: job.destination.clone(),
-        control: control.clone(),
+        shutdown: shutdown.clone(),
         resume,
         resend: job.resend || job.idempotency != Idempotency::None,
         kind: job.kind,
@@ -238,11 +238,12 @@ async fn move_items<F: Transform>(
     let (resume, batches) = reader.read_all(feed).await;
     for worker in workers {
         if let Err(fault) = worker.await {
-            control.fail(Error::internal("a worker of the run ended by an internal error").caused_by(fault));
+            shutdown.fail(Error::internal("a worker of the run ended by an internal error").caused_by(fault));
         }
     }
     let counts = committer.await.unwrap_or_else(|fault| {
-        control.fail(Error::internal("the committer of the run ended by an internal error").caused_by(fault));
+        shutdown
+            .fail(Error::internal("the committer of the run ended by an internal error").caused_by(fault));
         Counts::default()
     });
     (resume, batches, counts)

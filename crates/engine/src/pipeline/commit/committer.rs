@@ -13,7 +13,7 @@ use crate::pipeline::item::{IndexedResult, RequestResults};
 use crate::pipeline::read::lookback::LookbackRule;
 use crate::pipeline::read::place::Place;
 use crate::pipeline::run::RunKind;
-use crate::pipeline::shutdown::{Control, Watch};
+use crate::pipeline::shutdown::{Shutdown, Watch};
 use crate::pipeline::transform::Transform;
 
 /// Which committed rows are kept for later runs.
@@ -33,7 +33,7 @@ pub(crate) struct Committer<F> {
     pub(crate) transform: Arc<F>,
     pub(crate) sync: SyncId,
     pub(crate) run: RunId,
-    pub(crate) control: Arc<Control>,
+    pub(crate) shutdown: Arc<Shutdown>,
     pub(crate) retention: Retention,
     pub(crate) place: Option<Place>,
     pub(crate) chunks: VecDeque<(u64, Option<Value>)>,
@@ -71,7 +71,7 @@ pub(crate) fn count(counts: &mut Counts, status: &RowStatus) {
 impl<F: Transform> Committer<F> {
     /// Commits until every sender is gone. Returns the counts of the run.
     pub(crate) async fn commit_all(mut self, mut events: mpsc::Receiver<CommitEvent>) -> Counts {
-        let _watch = Watch(self.control.clone());
+        let _watch = Watch(self.shutdown.clone());
         let mut open: BTreeMap<u64, Open> = BTreeMap::new();
         let mut total = Counts::default();
         let mut done: u64 = 0;
@@ -119,7 +119,7 @@ impl<F: Transform> Committer<F> {
             open.decided.into_iter().map(|results| (results.delivered, results.others)).unzip();
         rows.push(opened.decided);
         let mut counts = opened.counts;
-        (counts.requests, counts.retries) = self.control.take_counts();
+        (counts.requests, counts.retries) = self.shutdown.take_counts();
         let mut commit = BatchCommit { batch, counts, ..BatchCommit::default() };
         if whole && self.kind.moves_checkpoint() {
             commit.checkpoint = match (&self.retention, &opened.highest) {
@@ -129,7 +129,7 @@ impl<F: Transform> Committer<F> {
                         Ok(()) => Some(place.checkpoint()),
                         Err(error) => {
                             // What became of the rows is written; the checkpoint stays behind them.
-                            self.control.fail(error);
+                            self.shutdown.fail(error);
                             None
                         }
                     }
@@ -172,7 +172,7 @@ impl<F: Transform> Committer<F> {
         let counts = commit.counts;
         let checkpoint = commit.checkpoint.clone();
         if let Err(error) = self.store.commit_batch(&self.run, commit).await {
-            self.control.fail(error.context("the ledger could not be written"));
+            self.shutdown.fail(error.context("the ledger could not be written"));
             return false;
         }
         if let Some(checkpoint) = checkpoint

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::pipeline::deliver::rate_limiter::RateLimiter;
 use crate::pipeline::item::{Item, RequestResults};
-use crate::pipeline::shutdown::Control;
+use crate::pipeline::shutdown::Shutdown;
 use crate::pipeline::transform::Transform;
 use crate::pipeline::wait;
 
@@ -24,7 +24,7 @@ pub(crate) struct Delivery<F: Transform> {
     pub(crate) rate_limiter: Arc<RateLimiter>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) run: RunId,
-    pub(crate) control: Arc<Control>,
+    pub(crate) shutdown: Arc<Shutdown>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) idempotency: Idempotency,
     /// Whether rows whose answer was lost are sent again though that is not safe.
@@ -43,7 +43,7 @@ impl<F: Transform> Clone for Delivery<F> {
             rate_limiter: self.rate_limiter.clone(),
             store: self.store.clone(),
             run: self.run.clone(),
-            control: self.control.clone(),
+            shutdown: self.shutdown.clone(),
             clock: self.clock.clone(),
             ..*self
         }
@@ -113,10 +113,10 @@ impl<F: Transform> Delivery<F> {
                 continue;
             }
             let rest = last_sent.map_or(Duration::ZERO, |sent| self.interval.saturating_sub(sent.elapsed()));
-            if !rest.is_zero() && !self.control.pause(rest).await {
+            if !rest.is_zero() && !self.shutdown.pause(rest).await {
                 break;
             }
-            if !self.rate_limiter.acquire(&self.control).await {
+            if !self.rate_limiter.acquire(&self.shutdown).await {
                 break;
             }
             if let Some(since) = part.unsure_since
@@ -130,7 +130,7 @@ impl<F: Transform> Delivery<F> {
             let intents = match self.intend(&part).await {
                 Ok(intent) => intent,
                 Err(error) => {
-                    self.control.fail(error.context("the ledger could not be written"));
+                    self.shutdown.fail(error.context("the ledger could not be written"));
                     break;
                 }
             };
@@ -155,7 +155,7 @@ impl<F: Transform> Delivery<F> {
                     self.answered(intents, Vec::new()).await;
                     match error.reaction() {
                         Reaction::Wait(until) => {
-                            self.control.count_retry();
+                            self.shutdown.count_retry();
                             self.rate_limiter.block_until(until, self.clock.as_ref());
                             // A throttled response proves that it is reachable, so it does
                             // not count against the retry budget.
@@ -163,7 +163,7 @@ impl<F: Transform> Delivery<F> {
                             parts.push_front(part);
                         }
                         Reaction::Halve if part.records.len() > 1 => {
-                            self.control.count_retry();
+                            self.shutdown.count_retry();
                             let (first, second) = part.halve();
                             parts.push_front(second);
                             parts.push_front(first);
@@ -177,7 +177,7 @@ impl<F: Transform> Delivery<F> {
                             None => break,
                         },
                         Reaction::Pause | Reaction::Fail => {
-                            self.control.fail(error);
+                            self.shutdown.fail(error);
                             break;
                         }
                     }
@@ -191,11 +191,11 @@ impl<F: Transform> Delivery<F> {
     async fn send(&self, records: &[F::Sent]) -> Result<Receipt, Error> {
         let receipt = tokio::select! {
             receipt = self.destination.deliver(records) => receipt?,
-            () = self.control.out_of_grace() => {
+            () = self.shutdown.out_of_grace() => {
                 Receipt::unknown(records.len(), &Reason::new("answer_lost", "the run was stopped before the answer came"))
             }
         };
-        self.control.count_request();
+        self.shutdown.count_request();
         if receipt.outcomes.len() != records.len() {
             let reason = Reason::new("answer_unclear", "the answer does not say what became of each row");
             return Ok(Receipt { outcomes: vec![Outcome::Unknown(reason); records.len()], ..receipt });
@@ -287,7 +287,7 @@ impl<F: Transform> Delivery<F> {
     /// Prepares what is left of a request to be sent again.
     async fn again(&self, rest: Part<F>, progress: bool) -> Option<Part<F>> {
         if progress {
-            self.control.count_retry();
+            self.shutdown.count_retry();
             return Some(Part { attempts: 0, failing_since: None, ..rest });
         }
         let lost = Error::new(tidegate_model::ErrorKind::Unavailable, "its answers do not arrive");
@@ -300,11 +300,11 @@ impl<F: Transform> Delivery<F> {
         part.attempts += 1;
         let wait = wait::backoff(part.attempts);
         if since.elapsed() + wait > self.retry_for {
-            self.control.fail(error.context(format!("gave up after {} attempts", part.attempts)));
+            self.shutdown.fail(error.context(format!("gave up after {} attempts", part.attempts)));
             return None;
         }
-        self.control.count_retry();
-        self.control.pause(wait).await.then_some(part)
+        self.shutdown.count_retry();
+        self.shutdown.pause(wait).await.then_some(part)
     }
 
     fn decide_all(&self, part: Part<F>, status: &RowStatus, decided: &mut Decided) {
@@ -343,7 +343,7 @@ impl<F: Transform> Delivery<F> {
             self.store.answered(&self.run, intent, outcomes)
         });
         if let Err(error) = try_join_all(answers).await {
-            self.control.fail(error.context("the ledger could not be written"));
+            self.shutdown.fail(error.context("the ledger could not be written"));
         }
     }
 }

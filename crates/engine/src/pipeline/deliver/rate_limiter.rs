@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use tidegate_model::{Clock, ConnectionId, Limits, Rate, RateLimitStatus};
 use tokio::time::Instant;
 
-use crate::pipeline::shutdown::Control;
+use crate::pipeline::shutdown::Shutdown;
 
 /// The rate limiters of a process: one for each connection and bucket of limits.
 ///
@@ -88,13 +88,13 @@ impl RateLimiter {
     }
 
     /// Waits until one request may be sent. Returns false if the run halts first.
-    pub(crate) async fn acquire(&self, control: &Control) -> bool {
+    pub(crate) async fn acquire(&self, shutdown: &Shutdown) -> bool {
         loop {
-            if control.halted() {
+            if shutdown.halted() {
                 return false;
             }
             let Some(wait) = self.book() else { return true };
-            if !control.pause(wait).await {
+            if !shutdown.pause(wait).await {
                 return false;
             }
         }
@@ -154,10 +154,10 @@ mod tests {
     async fn no_window_of_the_documented_length_holds_more_than_documented() {
         let rate = Rate { requests: 300, per: Duration::from_secs(3) };
         let rate_limiter = RateLimiter::new(Some(rate));
-        let control = Control::new(CancellationToken::new());
+        let shutdown = Shutdown::new(CancellationToken::new());
         let mut sent = Vec::new();
         for _ in 0..2_000 {
-            assert!(rate_limiter.acquire(&control).await);
+            assert!(rate_limiter.acquire(&shutdown).await);
             sent.push(Instant::now());
         }
         for (at, first) in sent.iter().enumerate() {
@@ -171,25 +171,25 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_exhausted_limit_closes_the_rate_limiter_until_its_reset() {
         let rate_limiter = RateLimiter::new(None);
-        let control = Control::new(CancellationToken::new());
+        let shutdown = Shutdown::new(CancellationToken::new());
         let clock = SystemClock;
         let reset = clock.now() + SignedDuration::from_secs(7);
         rate_limiter.observe(RateLimitStatus { remaining: 1, reset }, &clock);
         let before = Instant::now();
-        assert!(rate_limiter.acquire(&control).await);
+        assert!(rate_limiter.acquire(&shutdown).await);
         assert_eq!(Instant::now(), before);
         rate_limiter.observe(RateLimitStatus { remaining: 0, reset }, &clock);
-        assert!(rate_limiter.acquire(&control).await);
+        assert!(rate_limiter.acquire(&shutdown).await);
         assert!(Instant::now() - before > Duration::from_secs(6));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_halted_run_gets_no_turn() {
         let stop = CancellationToken::new();
-        let control = Control::new(stop.clone());
+        let shutdown = Shutdown::new(stop.clone());
         let rate_limiter = RateLimiter::new(None);
         rate_limiter.block_until(None, &SystemClock);
         stop.cancel();
-        assert!(!rate_limiter.acquire(&control).await);
+        assert!(!rate_limiter.acquire(&shutdown).await);
     }
 }

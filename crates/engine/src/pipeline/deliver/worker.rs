@@ -14,7 +14,7 @@ use crate::pipeline::deliver::delivery::Delivery;
 use crate::pipeline::deliver::queue::Queue;
 use crate::pipeline::deliver::users::Users;
 use crate::pipeline::item::{CommitEvent, RequestItems, RequestResults};
-use crate::pipeline::shutdown::{Control, Watch};
+use crate::pipeline::shutdown::{Shutdown, Watch};
 use crate::pipeline::transform::Transform;
 use crate::pipeline::wait;
 
@@ -22,7 +22,7 @@ use crate::pipeline::wait;
 pub(crate) struct Worker<F: Transform> {
     pub(crate) limits: Limits,
     pub(crate) delivery: Delivery<F>,
-    pub(crate) control: Arc<Control>,
+    pub(crate) shutdown: Arc<Shutdown>,
     pub(crate) incoming: mpsc::Receiver<RequestItems<F>>,
     /// The last batch whose items wait for no others: see [`crate::pipeline::read::reader::Reader`].
     pub(crate) urgent_through: watch::Receiver<u64>,
@@ -55,11 +55,11 @@ enum Next<F: Transform> {
 impl<F: Transform> Worker<F> {
     /// Sends until the reader is done and the queue is empty, or the run halts.
     pub(crate) async fn send_all(mut self) {
-        let _watch = Watch(self.control.clone());
+        let _watch = Watch(self.shutdown.clone());
         let mut queue = Queue::<F>::new();
         let mut users = Users::default();
         let mut ahead = Ahead::<F> { preparing: None, packed: None };
-        while !self.control.halted() {
+        while !self.shutdown.halted() {
             let Some(request) = self.next_request(&mut queue, &users, &mut ahead).await else { return };
             let user = self.limits.single_user.then(|| request.sent.first()).flatten();
             let user = user.map(|first| self.delivery.transform.user(first).clone());
@@ -94,10 +94,10 @@ impl<F: Transform> Worker<F> {
                 self.prepare(request)
             }
         };
-        let control = self.control.clone();
+        let shutdown = self.shutdown.clone();
         let prepared = async {
             tokio::select! {
-                () = control.halt() => None,
+                () = shutdown.halt() => None,
                 done = preparing => Some(done),
             }
         };
@@ -105,7 +105,7 @@ impl<F: Transform> Worker<F> {
         match self.meanwhile(queue, ahead, prepared).await? {
             Ok(request) => Some(request),
             Err(cause) => {
-                self.control.fail(fault(cause));
+                self.shutdown.fail(fault(cause));
                 None
             }
         }
@@ -117,11 +117,11 @@ impl<F: Transform> Worker<F> {
         let mut open = true;
         // Since when the first of the queue waits for others.
         let mut waiting: Option<Instant> = None;
-        while !self.control.halted() {
+        while !self.shutdown.halted() {
             if queue.is_empty() {
                 waiting = None;
                 let more = tokio::select! {
-                    () = self.control.halt() => return None,
+                    () = self.shutdown.halt() => return None,
                     more = self.incoming.recv() => more,
                 };
                 self.line_up(queue, more?);
@@ -140,7 +140,7 @@ impl<F: Transform> Worker<F> {
                 Next::Send(request) => return Some(request),
                 Next::Linger(span) => {
                     tokio::select! {
-                        () = self.control.halt() => return None,
+                        () = self.shutdown.halt() => return None,
                         () = wait::span(span) => {}
                         changed = self.urgent_through.changed() => open &= changed.is_ok(),
                         more = self.incoming.recv() => match more {
@@ -151,7 +151,7 @@ impl<F: Transform> Worker<F> {
                 }
                 Next::Rest(span) => {
                     tokio::select! {
-                        () = self.control.halt() => return None,
+                        () = self.shutdown.halt() => return None,
                         () = wait::span(span) => {}
                         more = self.incoming.recv(), if open => match more {
                             Some(items) => self.line_up(queue, items),

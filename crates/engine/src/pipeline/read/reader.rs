@@ -13,14 +13,14 @@ use crate::pipeline::commit::committer::Retention;
 use crate::pipeline::item::{BatchOpened, CommitEvent, RequestItems};
 use crate::pipeline::read::resume::{PriorState, ResumeState};
 use crate::pipeline::run::RunKind;
-use crate::pipeline::shutdown::Control;
+use crate::pipeline::shutdown::Shutdown;
 use crate::pipeline::transform::Transform;
 
 /// Everything the reading side of a run needs.
 pub(crate) struct Reader<F: Transform> {
     pub(crate) transform: Arc<F>,
     pub(crate) destination: Arc<dyn Destination<F::Sent>>,
-    pub(crate) control: Arc<Control>,
+    pub(crate) shutdown: Arc<Shutdown>,
     pub(crate) resume: ResumeState,
     /// Whether an item in doubt is sent again without asking.
     pub(crate) resend: bool,
@@ -59,19 +59,19 @@ impl<F: Transform> Reader<F> {
         loop {
             let next = tokio::select! {
                 biased;
-                () = self.control.halt() => break,
+                () = self.shutdown.halt() => break,
                 next = feed.next() => next,
             };
             let read = match next {
                 None => break,
                 Some(Ok(read)) => read,
                 Some(Err(error)) => {
-                    self.control.fail(error);
+                    self.shutdown.fail(error);
                     break;
                 }
             };
             if let Err(error) = self.transform.validate_batch(&read) {
-                self.control.fail(error);
+                self.shutdown.fail(error);
                 break;
             }
             batch += 1;
@@ -133,7 +133,7 @@ impl<F: Transform> Reader<F> {
         // Batches are committed in order, so this waits for the oldest one in flight.
         self.urgent_through.send_replace(batch.saturating_sub(self.under_way as u64));
         tokio::select! {
-            () = self.control.halt() => None,
+            () = self.shutdown.halt() => None,
             permit = self.window.clone().acquire_owned() => permit.ok(),
         }
     }
@@ -155,7 +155,7 @@ impl<F: Transform> Reader<F> {
             let others = u32::try_from(self.under_way - 1).unwrap_or(0);
             self.urgent_through.send_replace(batch.saturating_sub(1));
             let idle = tokio::select! {
-                () = self.control.halt() => false,
+                () = self.shutdown.halt() => false,
                 idle = self.window.acquire_many(others) => idle.is_ok(),
             };
             if !idle {
