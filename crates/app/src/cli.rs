@@ -15,7 +15,7 @@ use crate::replaced::Replaced;
 #[command(name = "tidegate", version, propagate_version = true)]
 pub(crate) struct Cli {
     #[command(flatten)]
-    pub(crate) place: Place,
+    pub(crate) args: ProjectArgs,
 
     /// How results are printed.
     #[arg(long, global = true, value_enum, default_value_t = Output::Text)]
@@ -31,7 +31,7 @@ pub(crate) struct Cli {
 
 /// Where the project is and where state is kept.
 #[derive(Clone, Debug, Args)]
-pub(crate) struct Place {
+pub(crate) struct ProjectArgs {
     /// The project file, or the folder with `tidegate.yaml`.
     #[arg(long, global = true, default_value = ".", value_name = "PATH")]
     pub(crate) project: PathBuf,

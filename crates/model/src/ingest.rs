@@ -73,7 +73,7 @@ pub trait Ingest: Send + Sync {
 
 /// Where requests of a connection come in, and what it is called in steps for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IngestPlace {
+pub struct IngestRoute {
     /// The connection.
     pub connection: ConnectionId,
     /// The path in front of its own paths, for example `/in/onesignal/shop`.

@@ -52,7 +52,7 @@ pub use feed::{Batch, Checkpoint, Feed, MalformedRecord};
 pub use fingerprint::Fingerprint;
 pub use http::{Http, HttpFailure};
 pub use id::{ConnectionId, RunId, StreamId, SyncId};
-pub use ingest::{ExportRequest, Ingest, IngestPlace, Received};
+pub use ingest::{ExportRequest, Ingest, IngestRoute, Received};
 pub use json::Json;
 pub use limits::{Limits, Rate};
 pub use mapping::{Mapping, MappingSpec};

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::BytesMut;
 use http_body_util::BodyExt;
 use tidegate_engine::service::{Engine, Inlet};
-use tidegate_model::{ConnectionId, Error, ErrorKind, IngestPlace};
+use tidegate_model::{ConnectionId, Error, ErrorKind, IngestRoute};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The largest body. The largest that a vendor documents is 7 MB.
@@ -42,11 +42,11 @@ pub(super) fn routes(engine: Arc<Engine>) -> Router {
 }
 
 async fn receive(State(ingest): State<Ingest>, request: Request) -> Response {
-    let Some((place, path)) = ingest.inlet(request.uri()) else {
+    let Some((route, path)) = ingest.inlet(request.uri()) else {
         return (StatusCode::NOT_FOUND, "there is nothing at this path\n").into_response();
     };
-    let connection = place.connection.clone();
-    match ingest.take(place, &path, request).await {
+    let connection = route.connection.clone();
+    match ingest.take(route, &path, request).await {
         Ok(answer) => answer,
         Err(error) => ingest.refuse(&connection, &error).await,
     }
@@ -54,24 +54,24 @@ async fn receive(State(ingest): State<Ingest>, request: Request) -> Response {
 
 impl Ingest {
     /// The route of a request, and the path behind it.
-    fn inlet(&self, uri: &Uri) -> Option<(IngestPlace, String)> {
+    fn inlet(&self, uri: &Uri) -> Option<(IngestRoute, String)> {
         let path = uri.path();
         if let Some(rest) = path.strip_prefix("/in/") {
             let (kind, rest) = rest.split_once('/')?;
             let (name, rest) = rest.split_once('/').unwrap_or((rest, ""));
             let inlet =
                 self.inlets.iter().find(|inlet| inlet.kind == kind && inlet.connection.as_str() == name)?;
-            let place =
-                IngestPlace { connection: inlet.connection.clone(), path: format!("/in/{kind}/{name}") };
-            return Some((place, format!("/{rest}")));
+            let route =
+                IngestRoute { connection: inlet.connection.clone(), path: format!("/in/{kind}/{name}") };
+            return Some((route, format!("/{rest}")));
         }
         let first = path.trim_start_matches('/').split('/').next()?;
         let inlet = self.inlets.iter().find(|inlet| inlet.paths.contains(&first))?;
-        let place = IngestPlace { connection: inlet.connection.clone(), path: String::new() };
-        Some((place, path.to_owned()))
+        let route = IngestRoute { connection: inlet.connection.clone(), path: String::new() };
+        Some((route, path.to_owned()))
     }
 
-    async fn take(&self, place: IngestPlace, path: &str, request: Request) -> Result<Response, Error> {
+    async fn take(&self, route: IngestRoute, path: &str, request: Request) -> Result<Response, Error> {
         let (mut head, mut body) = request.into_parts();
         let announced = head.headers.get(header::CONTENT_LENGTH);
         let announced = announced.and_then(|length| length.to_str().ok()?.parse().ok());
@@ -84,9 +84,9 @@ impl Ingest {
         head.uri = format!("{path}{query}")
             .parse()
             .map_err(|cause| Error::new(ErrorKind::Refused, "the path is not valid").caused_by(cause))?;
-        let connection = place.connection.clone();
-        if !place.path.is_empty() {
-            head.extensions.insert(place);
+        let connection = route.connection.clone();
+        if !route.path.is_empty() {
+            head.extensions.insert(route);
         }
         let answer = self.engine.receive(&connection, &Request::from_parts(head, body)).await?;
         Ok(answer.map(Body::from))

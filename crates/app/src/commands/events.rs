@@ -7,11 +7,11 @@ use tidegate_model::event::KindPattern;
 use tidegate_model::{ConnectionId, Error, EventSelection};
 
 use crate::DONE;
-use crate::cli::{Events, Output, Place};
+use crate::cli::{Events, Output, ProjectArgs};
 use crate::output::{self, moment, number};
 
-pub(super) async fn events(place: &Place, query: Events, out: Output) -> Result<u8, Error> {
-    let engine = place.engine().await?;
+pub(super) async fn events(args: &ProjectArgs, query: Events, out: Output) -> Result<u8, Error> {
+    let engine = args.engine().await?;
     let stream = query.stream.map(ConnectionId::new);
     if let Some(stream) = &stream
         && !engine.inlets().iter().any(|inlet| inlet.connection == *stream)

@@ -3,13 +3,18 @@
 use tidegate_engine::service::Plan;
 use tidegate_model::{Ending, Error, SyncId};
 
-use crate::cli::{Output, Place};
+use crate::cli::{Output, ProjectArgs};
 use crate::output::{self, number};
 use crate::progress::Lines;
 use crate::{DONE, FAILED, PARTIAL};
 
-pub(super) async fn plan(place: &Place, sync: &SyncId, requests: usize, out: Output) -> Result<u8, Error> {
-    let engine = place.engine().await?;
+pub(super) async fn plan(
+    args: &ProjectArgs,
+    sync: &SyncId,
+    requests: usize,
+    out: Output,
+) -> Result<u8, Error> {
+    let engine = args.engine().await?;
     let progress = Lines::default().follow(sync);
     let plan = engine.plan(sync, requests, super::stop_on_signals(), progress).await?;
     match out {

@@ -6,11 +6,16 @@ use serde_json::value::RawValue;
 use tidegate_engine::service::Preview;
 use tidegate_model::{Body, Error, Identity, Json, ObjectKind, Purchase, Reason, Record, SyncId};
 
-use crate::cli::{Output, Place};
+use crate::cli::{Output, ProjectArgs};
 use crate::{DONE, output};
 
-pub(super) async fn preview(place: &Place, sync: &SyncId, rows: usize, out: Output) -> Result<u8, Error> {
-    let engine = place.engine().await?;
+pub(super) async fn preview(
+    args: &ProjectArgs,
+    sync: &SyncId,
+    rows: usize,
+    out: Output,
+) -> Result<u8, Error> {
+    let engine = args.engine().await?;
     let previews = engine.preview(sync, rows).await?;
     match out {
         Output::Json => output::json(&previews.iter().map(Line::of).collect::<Vec<_>>()),

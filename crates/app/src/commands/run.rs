@@ -8,19 +8,19 @@ use tidegate_engine::project::Schedule;
 use tidegate_engine::service::{Engine, Retried, Which};
 use tidegate_model::{Cause, Ending, Error, ErrorKind, Run, SyncId};
 
-use crate::cli::{Output, Place};
+use crate::cli::{Output, ProjectArgs};
 use crate::output::{self, number};
 use crate::progress::Lines;
 use crate::{DONE, FAILED, MISCONFIGURED, PARTIAL};
 
 pub(super) async fn run(
-    place: &Place,
+    args: &ProjectArgs,
     names: Vec<String>,
     all: bool,
     parallel: u8,
     out: Output,
 ) -> Result<u8, Error> {
-    let engine = Arc::new(place.engine().await?);
+    let engine = Arc::new(args.engine().await?);
     let syncs: Vec<SyncId> = match all {
         // What runs all the time belongs to `tidegate serve`.
         true => (engine.project().syncs.iter())
@@ -86,13 +86,13 @@ pub(super) async fn run(
 }
 
 pub(super) async fn retry(
-    place: &Place,
+    args: &ProjectArgs,
     sync: &SyncId,
     user: Option<String>,
     in_doubt: bool,
     out: Output,
 ) -> Result<u8, Error> {
-    let engine: Engine = place.engine().await?;
+    let engine: Engine = args.engine().await?;
     let progress = Lines::default().follow(sync);
     let which = Which { user, in_doubt };
     let retried = engine.retry(sync, &which, super::stop_on_signals(), progress).await?;

@@ -8,13 +8,13 @@ use tidegate_engine::project::Project;
 use tidegate_model::Error;
 
 use crate::DONE;
-use crate::cli::Place;
+use crate::cli::ProjectArgs;
 
-pub(super) async fn serve(place: &Place, address: SocketAddr) -> Result<u8, Error> {
+pub(super) async fn serve(args: &ProjectArgs, address: SocketAddr) -> Result<u8, Error> {
     let metrics = PrometheusBuilder::new()
         .install_recorder()
         .map_err(|cause| Error::internal("metrics cannot be recorded").caused_by(cause))?;
-    let engine = Arc::new(place.serving_engine().await?);
+    let engine = Arc::new(args.serving_engine().await?);
     every_variable_is_set(engine.project())?;
     engine.open_inlets().await?;
     let listener = tidegate_web::listen(address).await?;

@@ -67,7 +67,7 @@ pub async fn run_export(
         retry_for: export.retry_for,
         retention: Retention::PartialBatches,
         kind: if follow { RunKind::Follow } else { RunKind::CatchUp },
-        place: None,
+        cursor_state: None,
     };
     let feed = async {
         let limits = export.sink.limits();
@@ -155,9 +155,9 @@ impl Transform for Events {
         IntentRow { key: keys.key, row: keys.version, key_text: event.id.clone(), user: event.user.clone() }
     }
 
-    fn delivered(&self, place: u32, keys: ItemKeys, (): (), _: &SharedEvent, delivered: &mut Delivered) {
+    fn delivered(&self, index: u32, keys: ItemKeys, (): (), _: &SharedEvent, delivered: &mut Delivered) {
         // An event that was delivered is only counted.
-        delivered.push(place, keys.key, keys.version, |_| {}, "");
+        delivered.push(index, keys.key, keys.version, |_| {}, "");
     }
 
     fn result(&self, keys: ItemKeys, (): (), logged: Option<&SharedEvent>, status: RowStatus) -> RowResult {

@@ -57,7 +57,7 @@ pub(crate) trait Transform: Send + Sync + 'static {
     /// Adds a delivered item with its index in the batch.
     fn delivered(
         &self,
-        place: u32,
+        index: u32,
         keys: ItemKeys,
         context: Self::Context,
         sent: &Self::Sent,

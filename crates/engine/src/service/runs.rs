@@ -307,18 +307,18 @@ impl Engine {
 
     /// How far behind its stream a sync is. Nothing where the stream cannot be
     /// asked: `status` tells what is known, `check` what is wrong.
-    pub(crate) async fn lag(&self, sync: &SyncSpec, place: Option<&Checkpoint>) -> Vec<Lag> {
+    pub(crate) async fn lag(&self, sync: &SyncSpec, after: Option<&Checkpoint>) -> Vec<Lag> {
         let asked = match sync {
             SyncSpec::Import(import) => {
                 let selection = self.selection(import).await;
                 let source = self.source(&import.source.connection, true).await;
                 match source.and_then(|source| Ok((source, selection?.0))) {
-                    Ok((source, selection)) => source.lag(&selection, place).await,
+                    Ok((source, selection)) => source.lag(&selection, after).await,
                     Err(error) => Err(error),
                 }
             }
             SyncSpec::Export(export) => {
-                self.config.log.lag(&super::export::stream_of(&export.source.connection), place).await
+                self.config.log.lag(&super::export::stream_of(&export.source.connection), after).await
             }
         };
         asked.unwrap_or_else(|error| {

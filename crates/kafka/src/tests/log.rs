@@ -10,7 +10,7 @@ use rdkafka::producer::{BaseRecord, DefaultProducerContext, ThreadedProducer};
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use tidegate_model::{ErrorKind, EventLog, Reading, StreamId};
 use tidegate_testkit::ManualClock;
-use tidegate_testkit::event_log::{Place, event, events};
+use tidegate_testkit::event_log::{Backend, event, events};
 
 use super::{broker, context, other, settings, unique};
 use crate::{LogSettings, event_log};
@@ -40,7 +40,7 @@ impl Topics {
 }
 
 #[async_trait]
-impl Place for Topics {
+impl Backend for Topics {
     async fn open(&self) -> Arc<dyn EventLog> {
         open(&broker(), self.settings(), &self.clock)
     }

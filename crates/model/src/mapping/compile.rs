@@ -20,7 +20,7 @@ pub struct Target {
     /// The cursor column where it is a time: the default for `timestamp`.
     pub cursor: Option<String>,
     /// The cursor column: another value of it is another version of the row.
-    pub place: Option<String>,
+    pub cursor_column: Option<String>,
     /// The zone of times that have none.
     pub time_zone: TimeZone,
 }
@@ -138,10 +138,10 @@ impl Mapping {
     fn with_plan(target: &Target, columns: &Columns, plan: Plan) -> Result<Mapping, Error> {
         let finder = Finder { columns };
         let key = target.key.iter().map(|name| finder.position(name)).collect::<Result<Vec<_>, _>>()?;
-        let place = target.place.as_deref().map(|name| finder.position(name)).transpose()?;
+        let cursor = target.cursor_column.as_deref().map(|name| finder.position(name)).transpose()?;
         let mut version: Vec<usize> = plan.columns();
         version.extend_from_slice(&key);
-        version.extend(place);
+        version.extend(cursor);
         version.sort_unstable();
         version.dedup();
         Ok(Mapping { sync: target.sync.clone(), key, version, time_zone: target.time_zone.clone(), plan })

@@ -13,12 +13,12 @@ use super::statement::{Arg, Record, Statement, from_word, placeholders, sql};
 /// Rows in one statement: PostgreSQL takes 65,535 values, SQLite 32,766.
 const ROWS_MAX: usize = 200;
 const COLUMNS: &str = "sync, key_hash, row_hash, run, object, user_label, key_text, status, reason_code, \
-    reason, payload, place, first_at, last_at, attempts";
+    reason, payload, position, first_at, last_at, attempts";
 const WIDTH: usize = 15;
 
 /// A failed row of a batch, as text.
 pub(super) struct Found<'a> {
-    place: usize,
+    position: usize,
     result: &'a RowResult,
     payload: Option<String>,
 }
@@ -37,13 +37,17 @@ pub(super) fn of_batch<'a>(rows: &'a [RowResult], solved: &[Fingerprint]) -> Res
             open.remove(&row.key);
         }
     }
-    let mut places: Vec<usize> = open.into_values().collect();
-    places.sort_unstable();
-    let found = |place: usize| {
-        let result = &rows[place];
-        Ok(Found { place, result, payload: result.payload.as_ref().map(payload::row_to_text).transpose()? })
+    let mut positions: Vec<usize> = open.into_values().collect();
+    positions.sort_unstable();
+    let found = |position: usize| {
+        let result = &rows[position];
+        Ok(Found {
+            position,
+            result,
+            payload: result.payload.as_ref().map(payload::row_to_text).transpose()?,
+        })
     };
-    places.into_iter().map(found).collect()
+    positions.into_iter().map(found).collect()
 }
 
 /// Removes the failed rows with these keys; the history keeps their story.
@@ -72,7 +76,7 @@ pub(super) async fn record(
     let mut found = found.into_iter().peekable();
     while found.peek().is_some() {
         let mut args = Vec::with_capacity(ROWS_MAX * WIDTH);
-        for Found { place, result, payload } in found.by_ref().take(ROWS_MAX) {
+        for Found { position, result, payload } in found.by_ref().take(ROWS_MAX) {
             let reason = result.status.reason();
             args.push(sync.as_str().into());
             args.push(result.key.into());
@@ -85,7 +89,7 @@ pub(super) async fn record(
             args.push(reason.map_or("", |reason| &reason.code).into());
             args.push(reason.map_or("", |reason| &reason.message).into());
             args.push(payload.into());
-            args.push((place as u64).into());
+            args.push((position as u64).into());
             args.push(at.into());
             args.push(at.into());
             args.push(1_i64.into());
@@ -102,8 +106,8 @@ fn upsert(args: Vec<Arg>) -> Statement {
         ON CONFLICT (sync, key_hash) DO UPDATE SET
             first_at = CASE WHEN failed_rows.row_hash = excluded.row_hash
                 THEN failed_rows.first_at ELSE excluded.first_at END,
-            place = CASE WHEN failed_rows.row_hash = excluded.row_hash
-                THEN failed_rows.place ELSE excluded.place END,
+            position = CASE WHEN failed_rows.row_hash = excluded.row_hash
+                THEN failed_rows.position ELSE excluded.position END,
             attempts = CASE WHEN failed_rows.row_hash = excluded.row_hash
                 THEN failed_rows.attempts + 1 ELSE 1 END,
             payload = CASE WHEN failed_rows.row_hash = excluded.row_hash
@@ -117,14 +121,14 @@ fn upsert(args: Vec<Arg>) -> Statement {
 
 /// Returns the failed rows of a sync in the order in which they came up.
 pub(super) async fn list(database: &Database, sync: &SyncId) -> Result<Vec<FailedRow>, Error> {
-    let statement = sql("SELECT * FROM failed_rows WHERE sync = $1 ORDER BY first_at, place, key_hash");
+    let statement = sql("SELECT * FROM failed_rows WHERE sync = $1 ORDER BY first_at, position, key_hash");
     database.all(statement.bind(sync)).await?.iter().map(from_record).collect()
 }
 
 /// Returns the keys of the failed rows of a sync.
 pub(super) async fn keys(database: &Database, sync: &SyncId) -> Result<Vec<Fingerprint>, Error> {
     let statement =
-        sql("SELECT key_hash FROM failed_rows WHERE sync = $1 ORDER BY first_at, place, key_hash");
+        sql("SELECT key_hash FROM failed_rows WHERE sync = $1 ORDER BY first_at, position, key_hash");
     database.all(statement.bind(sync)).await?.iter().map(|record| record.fingerprint("key_hash")).collect()
 }
 

@@ -70,7 +70,7 @@ CREATE TABLE failed_rows (
     reason_code TEXT NOT NULL,
     reason      TEXT NOT NULL,
     payload     TEXT,
-    place       BIGINT NOT NULL,
+    position    BIGINT NOT NULL,
     first_at    BIGINT NOT NULL,
     last_at     BIGINT NOT NULL,
     attempts    BIGINT NOT NULL,

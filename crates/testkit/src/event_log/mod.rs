@@ -15,7 +15,7 @@ pub use memory::MemoryEventLog;
 
 /// Where an event log keeps its data, for one test.
 #[async_trait]
-pub trait Place: Send + Sync {
+pub trait Backend: Send + Sync {
     /// Opens the log, anew each time, on what earlier ones left behind: as after
     /// a restart of the process. The one before was dropped.
     async fn open(&self) -> Arc<dyn EventLog>;
@@ -51,12 +51,12 @@ pub fn events(from: usize, to: usize) -> Vec<Event> {
     (from..to).map(|id| event(&id.to_string())).collect()
 }
 
-/// Makes one test of each promise of an event log. `$place` is evaluated in each
-/// test, inside a tokio runtime, and gives a new, empty [`Place`].
+/// Makes one test of each promise of an event log. `$backend` is evaluated in each
+/// test, inside a tokio runtime, and gives a new, empty [`Backend`].
 #[macro_export]
 macro_rules! event_logs_conform {
-    ($place:expr) => {
-        $crate::event_logs_conform! { @each $place;
+    ($backend:expr) => {
+        $crate::event_logs_conform! { @each $backend;
             events_are_read_as_they_were_appended
             events_survive_a_restart
             an_event_that_was_logged_is_passed_over
@@ -77,12 +77,12 @@ macro_rules! event_logs_conform {
             large_and_empty_texts_are_kept
         }
     };
-    (@each $place:expr; $($promise:ident)*) => {
+    (@each $backend:expr; $($promise:ident)*) => {
         $(
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $promise() {
-                let place = $place;
-                $crate::event_log::promises::$promise(&place).await;
+                let backend = $backend;
+                $crate::event_log::promises::$promise(&backend).await;
             }
         )*
     };
@@ -95,7 +95,7 @@ mod tests {
     struct Memory(MemoryEventLog, ManualClock);
 
     #[async_trait]
-    impl Place for Memory {
+    impl Backend for Memory {
         async fn open(&self) -> Arc<dyn EventLog> {
             Arc::new(self.0.clone())
         }

@@ -78,8 +78,8 @@ impl Memory {
             let of_sync = |run: &RunId| self.runs.get(run).is_some_and(|(run, _)| run.sync == *sync);
             let earlier = self.intents.values_mut().filter(|(of, _, _)| of != run && of_sync(of));
             for (_, _, intent) in earlier {
-                let mut places = intent.rows.iter().enumerate();
-                let found = places.find(|(at, intended)| intended.row == *row && !intent.had_no_effect(*at));
+                let mut entries = intent.rows.iter().enumerate();
+                let found = entries.find(|(at, intended)| intended.row == *row && !intent.had_no_effect(*at));
                 let Some((at, _)) = found else { continue };
                 intent.rows.remove(at);
                 if let Some(outcomes) = &mut intent.outcomes

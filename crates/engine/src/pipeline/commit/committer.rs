@@ -10,8 +10,8 @@ use tokio::sync::{mpsc, watch};
 
 use crate::pipeline::item::{BatchOpened, CommitEvent};
 use crate::pipeline::item::{IndexedResult, RequestResults};
+use crate::pipeline::read::cursor_state::CursorState;
 use crate::pipeline::read::lookback::LookbackRule;
-use crate::pipeline::read::place::Place;
 use crate::pipeline::run::RunKind;
 use crate::pipeline::shutdown::{Shutdown, Watch};
 use crate::pipeline::transform::Transform;
@@ -35,7 +35,7 @@ pub(crate) struct Committer<F> {
     pub(crate) run: RunId,
     pub(crate) shutdown: Arc<Shutdown>,
     pub(crate) retention: Retention,
-    pub(crate) place: Option<Place>,
+    pub(crate) cursor_state: Option<CursorState>,
     pub(crate) chunks: VecDeque<(u64, Option<Value>)>,
     pub(crate) failed_rows: HashSet<Fingerprint>,
     pub(crate) progress: watch::Sender<Counts>,
@@ -124,9 +124,10 @@ impl<F: Transform> Committer<F> {
         if whole && self.kind.moves_checkpoint() {
             commit.checkpoint = match (&self.retention, &opened.highest) {
                 (Retention::Lookback(lookback), Some(highest)) => {
-                    let place = self.place.get_or_insert_with(|| Place::at(highest.clone()));
-                    match place.advance(highest, *lookback) {
-                        Ok(()) => Some(place.checkpoint()),
+                    let cursor_state =
+                        self.cursor_state.get_or_insert_with(|| CursorState::at(highest.clone()));
+                    match cursor_state.advance(highest, *lookback) {
+                        Ok(()) => Some(cursor_state.checkpoint()),
                         Err(error) => {
                             // What became of the rows is written; the checkpoint stays behind them.
                             self.shutdown.fail(error);
@@ -260,11 +261,11 @@ impl<F: Transform> Committer<F> {
 
     /// The chunks that lie wholly below what the next run reads again.
     fn forget(&mut self) -> Option<u64> {
-        let (Retention::Lookback(lookback), Some(place)) = (self.retention, &self.place) else {
+        let (Retention::Lookback(lookback), Some(cursor_state)) = (self.retention, &self.cursor_state) else {
             return None;
         };
         // Without a lookback nothing is forgotten.
-        let low = place.low(lookback).ok().flatten()?;
+        let low = cursor_state.low(lookback).ok().flatten()?;
         let mut through = None;
         while let Some((seq, high)) = self.chunks.front()
             && high.as_ref().is_none_or(|high| high.compare(&low) == Some(Ordering::Less))

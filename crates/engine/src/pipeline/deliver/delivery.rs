@@ -223,8 +223,8 @@ impl<F: Transform> Delivery<F> {
         // Nearly always nothing goes again: records are looked at where they lie.
         let mut again = Vec::new();
         let mut uncertain = false;
-        for (place, (item, outcome)) in part.items.into_iter().zip(receipt.outcomes).enumerate() {
-            let record = &part.records[place];
+        for (index, (item, outcome)) in part.items.into_iter().zip(receipt.outcomes).enumerate() {
+            let record = &part.records[index];
             let status = match outcome {
                 Outcome::Delivered => {
                     if told {
@@ -239,7 +239,7 @@ impl<F: Transform> Delivery<F> {
                     if told {
                         noted.push(Outcome::Deferred(reason));
                     }
-                    again.push(place);
+                    again.push(index);
                     rest.items.push(item);
                     continue;
                 }
@@ -248,7 +248,7 @@ impl<F: Transform> Delivery<F> {
                     if told {
                         noted.push(Outcome::Unknown(reason));
                     }
-                    again.push(place);
+                    again.push(index);
                     rest.items.push(item);
                     continue;
                 }
@@ -265,7 +265,7 @@ impl<F: Transform> Delivery<F> {
             decided.of(item.batch).others.push((item.at, row));
         }
         if !again.is_empty() {
-            let records = (0..).zip(part.records).filter(|(place, _)| again.binary_search(place).is_ok());
+            let records = (0..).zip(part.records).filter(|(index, _)| again.binary_search(index).is_ok());
             rest.records = records.map(|(_, record)| record).collect();
         }
         if uncertain {

@@ -40,11 +40,11 @@ impl<F: Transform> Reader<F> {
         let known = Vec::with_capacity(items.len());
         let mut lookup = Lookup { known, unchanged: 0, highest: None, recalled: Vec::new() };
         for item in items {
-            if let Some(place) = self.transform.cursor(item)
-                && lookup.highest.as_ref().is_none_or(|high| place.compare(high) == Some(Ordering::Greater))
-                && !place.is_null()
+            if let Some(value) = self.transform.cursor(item)
+                && lookup.highest.as_ref().is_none_or(|high| value.compare(high) == Some(Ordering::Greater))
+                && !value.is_null()
             {
-                lookup.highest = Some(place.clone());
+                lookup.highest = Some(value.clone());
             }
             let keys = self.transform.identify(item, scratch);
             let known = if self.kind.moves_checkpoint() {

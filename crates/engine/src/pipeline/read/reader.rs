@@ -170,11 +170,11 @@ impl<F: Transform> Reader<F> {
 fn unread(piece: MalformedRecord) -> RowResult {
     let columns = Columns::new(["input"]);
     let row = Row { columns, values: vec![Value::Text(piece.payload.into())] };
-    let place = Value::Text(piece.location.as_str().into());
+    let location = Value::Text(piece.location.as_str().into());
     RowResult {
-        key: Fingerprint::of_values([&place], &mut Vec::new()),
+        key: Fingerprint::of_values([&location], &mut Vec::new()),
         key_text: piece.location.into(),
-        row: Fingerprint::of_values(row.values.iter().chain([&place]), &mut Vec::new()),
+        row: Fingerprint::of_values(row.values.iter().chain([&location]), &mut Vec::new()),
         user: Text::new(),
         status: RowStatus::Rejected(piece.reason),
         payload: Some(row),

@@ -35,11 +35,11 @@ impl Source for Topic {
         let rows = self.rows.clone().lock_owned().await;
         let batches = futures_util::stream::unfold(rows, |mut rows| async {
             let row = rows.recv().await?;
-            let place = Checkpoint(serde_json::json!(row.get("id").and_then(|id| match id {
+            let checkpoint = Checkpoint(serde_json::json!(row.get("id").and_then(|id| match id {
                 Value::Int(id) => Some(*id),
                 _ => None,
             })));
-            Some((Ok(Batch { checkpoint: Some(place), ..Batch::of(vec![row]) }), rows))
+            Some((Ok(Batch { checkpoint: Some(checkpoint), ..Batch::of(vec![row]) }), rows))
         });
         Ok(batches.boxed())
     }
@@ -350,7 +350,7 @@ impl Source for Lines {
 
     async fn read(&self, _: &Selection, mode: &ReadMode, _: usize) -> Result<Feed<Row>, Error> {
         let ReadMode::Resume { checkpoint, .. } = mode else { panic!("{mode:?}") };
-        let from = checkpoint.as_ref().and_then(|place| place.0.as_u64()).unwrap_or(0) as usize;
+        let from = checkpoint.as_ref().and_then(|checkpoint| checkpoint.0.as_u64()).unwrap_or(0) as usize;
         let columns = columns();
         let lines = self.lines.lock().expect("no panic")[from..].to_vec();
         let batches: Vec<_> = (lines.chunks(self.batch).enumerate())
@@ -359,7 +359,7 @@ impl Source for Lines {
                     columns: columns.clone(),
                     values: vec![Value::Int(id), Value::Text(format!("u{id}").into()), Value::Int(0)],
                 };
-                let place = from + (at * self.batch) + lines.len();
+                let checkpoint = from + (at * self.batch) + lines.len();
                 Ok(Batch {
                     items: lines.iter().filter_map(|line| line.parse().ok()).map(row).collect(),
                     malformed: (lines.iter().filter(|line| line.parse::<i64>().is_err()))
@@ -369,7 +369,7 @@ impl Source for Lines {
                             reason: Reason::new("torn", "no row"),
                         })
                         .collect(),
-                    checkpoint: Some(Checkpoint(serde_json::json!(place))),
+                    checkpoint: Some(Checkpoint(serde_json::json!(checkpoint))),
                     waiting: 0,
                 })
             })

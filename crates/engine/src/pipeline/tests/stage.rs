@@ -154,7 +154,7 @@ impl Stage {
             object: ObjectKind::Event,
             key: vec!["id".into()],
             cursor: None,
-            place: Some("at".into()),
+            cursor_column: Some("at".into()),
             time_zone: TimeZone::UTC,
         };
         let spec: MappingSpec =
