@@ -10,7 +10,7 @@ use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use bytes::BytesMut;
 use http_body_util::BodyExt;
-use tidegate_engine::service::{Engine, Inlet};
+use tidegate_engine::service::{Engine, IngestEndpoint};
 use tidegate_model::{ConnectionId, Error, ErrorKind, IngestRoute};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -30,19 +30,19 @@ const THROWN_AWAY_BYTES_MAX: usize = 64 << 20;
 #[derive(Clone)]
 struct Ingest {
     engine: Arc<Engine>,
-    inlets: Arc<[Inlet]>,
+    ingest_endpoints: Arc<[IngestEndpoint]>,
     held: Arc<Semaphore>,
 }
 
 /// Every path that does not belong to anybody else.
 pub(super) fn routes(engine: Arc<Engine>) -> Router {
-    let inlets = engine.inlets().into();
+    let ingest_endpoints = engine.ingest_endpoints().into();
     let held = Arc::new(Semaphore::new(HELD_BYTES_MAX));
-    Router::new().fallback(receive).with_state(Ingest { engine, inlets, held })
+    Router::new().fallback(receive).with_state(Ingest { engine, ingest_endpoints, held })
 }
 
 async fn receive(State(ingest): State<Ingest>, request: Request) -> Response {
-    let Some((route, path)) = ingest.inlet(request.uri()) else {
+    let Some((route, path)) = ingest.endpoint(request.uri()) else {
         return (StatusCode::NOT_FOUND, "there is nothing at this path\n").into_response();
     };
     let connection = route.connection.clone();
@@ -54,20 +54,22 @@ async fn receive(State(ingest): State<Ingest>, request: Request) -> Response {
 
 impl Ingest {
     /// The route of a request, and the path behind it.
-    fn inlet(&self, uri: &Uri) -> Option<(IngestRoute, String)> {
+    fn endpoint(&self, uri: &Uri) -> Option<(IngestRoute, String)> {
         let path = uri.path();
         if let Some(rest) = path.strip_prefix("/in/") {
             let (kind, rest) = rest.split_once('/')?;
             let (name, rest) = rest.split_once('/').unwrap_or((rest, ""));
-            let inlet =
-                self.inlets.iter().find(|inlet| inlet.kind == kind && inlet.connection.as_str() == name)?;
+            let endpoint = self
+                .ingest_endpoints
+                .iter()
+                .find(|endpoint| endpoint.kind == kind && endpoint.connection.as_str() == name)?;
             let route =
-                IngestRoute { connection: inlet.connection.clone(), path: format!("/in/{kind}/{name}") };
+                IngestRoute { connection: endpoint.connection.clone(), path: format!("/in/{kind}/{name}") };
             return Some((route, format!("/{rest}")));
         }
         let first = path.trim_start_matches('/').split('/').next()?;
-        let inlet = self.inlets.iter().find(|inlet| inlet.paths.contains(&first))?;
-        let route = IngestRoute { connection: inlet.connection.clone(), path: String::new() };
+        let endpoint = self.ingest_endpoints.iter().find(|endpoint| endpoint.paths.contains(&first))?;
+        let route = IngestRoute { connection: endpoint.connection.clone(), path: String::new() };
         Some((route, path.to_owned()))
     }
 

@@ -14,11 +14,12 @@ pub(super) async fn events(args: &ProjectArgs, query: Events, out: Output) -> Re
     let engine = args.engine().await?;
     let stream = query.stream.map(ConnectionId::new);
     if let Some(stream) = &stream
-        && !engine.inlets().iter().any(|inlet| inlet.connection == *stream)
+        && !engine.ingest_endpoints().iter().any(|endpoint| endpoint.connection == *stream)
     {
-        let inlets: Vec<String> = engine.inlets().iter().map(|inlet| inlet.connection.to_string()).collect();
+        let ingest_endpoints: Vec<String> =
+            engine.ingest_endpoints().iter().map(|endpoint| endpoint.connection.to_string()).collect();
         return Err(Error::settings(format!("no events come in through `{stream}`"))
-            .hint(format!("events come in through: {}", inlets.join(", "))));
+            .hint(format!("events come in through: {}", ingest_endpoints.join(", "))));
     }
     match (stream, query.last) {
         (Some(stream), Some(limit)) => {

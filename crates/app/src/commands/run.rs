@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use serde_json::json;
 use tidegate_engine::project::Schedule;
-use tidegate_engine::service::{Engine, Retried, Which};
+use tidegate_engine::service::{Engine, RetryFilter, RetryResult};
 use tidegate_model::{Cause, Ending, Error, ErrorKind, Run, SyncId};
 
 use crate::cli::{Output, ProjectArgs};
@@ -94,28 +94,28 @@ pub(super) async fn retry(
 ) -> Result<u8, Error> {
     let engine: Engine = args.engine().await?;
     let progress = Lines::default().follow(sync);
-    let which = Which { user, in_doubt };
-    let retried = engine.retry(sync, &which, super::stop_on_signals(), progress).await?;
+    let filter = RetryFilter { user, in_doubt };
+    let result = engine.retry(sync, &filter, super::stop_on_signals(), progress).await?;
     engine.quiesce().await;
     match out {
-        Output::Json => output::json(&retried),
-        Output::Text => print_retried(sync, &retried),
+        Output::Json => output::json(&result),
+        Output::Text => print_retry(sync, &result),
     }
-    Ok(retried.run.as_ref().map_or(DONE, code_of))
+    Ok(result.run.as_ref().map_or(DONE, code_of))
 }
 
-fn print_retried(sync: &SyncId, retried: &Retried) {
-    match &retried.run {
+fn print_retry(sync: &SyncId, result: &RetryResult) {
+    match &result.run {
         Some(run) => print(run),
         None => output::line(format!("{sync}: nothing to send again")),
     }
-    if retried.gone > 0 {
-        eprintln!("  {} rows are no longer at the source", number(retried.gone));
+    if result.gone > 0 {
+        eprintln!("  {} rows are no longer at the source", number(result.gone));
     }
-    if retried.malformed > 0 {
+    if result.malformed > 0 {
         eprintln!(
             "  {} inputs could not be parsed: fix them, then run the sync again",
-            number(retried.malformed)
+            number(result.malformed)
         );
     }
 }

@@ -28,8 +28,8 @@ pub use dry_run::DryRun;
 pub use events::KindCount;
 pub use plan::{Plan, PlannedRequest, Refusal};
 pub use preview::Preview;
-pub use receive::Inlet;
-pub use runs::{Retried, SyncStatus, Which};
+pub use receive::IngestEndpoint;
+pub use runs::{RetryFilter, RetryResult, SyncStatus};
 
 use crate::pipeline::{Parts, RateLimiters, wait};
 use crate::project::{ImportSpec, Project, SyncSpec};

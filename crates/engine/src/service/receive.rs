@@ -11,7 +11,7 @@ use super::export::stream_of;
 
 /// A connection through which events come in, and the paths of its requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Inlet {
+pub struct IngestEndpoint {
     /// The connection.
     pub connection: ConnectionId,
     /// The word in its path: `/in/{kind}/{connection}`.
@@ -22,8 +22,8 @@ pub struct Inlet {
 
 impl Engine {
     /// Every connection through which events come in.
-    pub fn inlets(&self) -> Vec<Inlet> {
-        let mut inlets: Vec<Inlet> = Vec::new();
+    pub fn ingest_endpoints(&self) -> Vec<IngestEndpoint> {
+        let mut ingest_endpoints: Vec<IngestEndpoint> = Vec::new();
         for (id, spec) in &self.config.project.connections {
             let connector = self.config.connectors.iter().find(|connector| connector.kind == spec.kind);
             let Some((kind, role)) =
@@ -32,11 +32,11 @@ impl Engine {
                 continue;
             };
             // The first of a type has them; the others are reached by their own routes.
-            let taken = inlets.iter().any(|other| other.kind == kind);
+            let taken = ingest_endpoints.iter().any(|other| other.kind == kind);
             let paths = if taken { &[] } else { role.paths };
-            inlets.push(Inlet { connection: id.clone(), kind, paths });
+            ingest_endpoints.push(IngestEndpoint { connection: id.clone(), kind, paths });
         }
-        inlets
+        ingest_endpoints
     }
 
     /// The API of a connection, opened on first use.
@@ -67,9 +67,9 @@ impl Engine {
     ///
     /// # Errors
     /// The first that cannot be opened.
-    pub async fn open_inlets(&self) -> Result<(), Error> {
-        for inlet in self.inlets() {
-            self.ingest(&inlet.connection).await?;
+    pub async fn open_ingest_endpoints(&self) -> Result<(), Error> {
+        for endpoint in self.ingest_endpoints() {
+            self.ingest(&endpoint.connection).await?;
         }
         Ok(())
     }
