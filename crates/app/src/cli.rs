@@ -179,7 +179,8 @@ pub(crate) enum Command {
     Sandbox(Sandbox),
     /// Lists what can be connected, or explains one connector.
     Connectors {
-        /// The kind.
+        /// The type.
+        #[arg(value_name = "TYPE")]
         kind: Option<String>,
     },
     /// Prints the completions for a shell.
@@ -245,7 +246,7 @@ pub(crate) struct Sandbox {
     /// The address to listen on.
     #[arg(long, default_value = "127.0.0.1:8090")]
     pub(crate) listen: SocketAddr,
-    /// How it misbehaves, as JSON: latency_ms, throttled, unavailable, dropped, refused, revoked, seed.
+    /// How it misbehaves, as JSON: latency_ms, throttled, unavailable, dropped, rejected, revoked, seed.
     #[arg(long, value_name = "JSON")]
     pub(crate) faults: Option<String>,
     /// The settings under `sandbox:` of a connection, as JSON: {"message_events": {"url": …, "token": …}}.

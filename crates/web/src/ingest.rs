@@ -48,7 +48,7 @@ async fn receive(State(ingest): State<Ingest>, request: Request) -> Response {
     let connection = route.connection.clone();
     match ingest.take(route, &path, request).await {
         Ok(answer) => answer,
-        Err(error) => ingest.refuse(&connection, &error).await,
+        Err(error) => ingest.error_response(&connection, &error).await,
     }
 }
 
@@ -85,7 +85,7 @@ impl Ingest {
         let query = head.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
         head.uri = format!("{path}{query}")
             .parse()
-            .map_err(|cause| Error::new(ErrorKind::Refused, "the path is not valid").caused_by(cause))?;
+            .map_err(|cause| Error::new(ErrorKind::Rejected, "the path is not valid").caused_by(cause))?;
         let connection = route.connection.clone();
         if !route.path.is_empty() {
             head.extensions.insert(route);
@@ -104,7 +104,7 @@ impl Ingest {
         }
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|cause| {
-                Error::new(ErrorKind::Refused, "the request ended before its body did").caused_by(cause)
+                Error::new(ErrorKind::Rejected, "the request ended before its body did").caused_by(cause)
             })?;
             let Ok(piece) = frame.into_data() else { continue };
             if read.len() + piece.len() > BODY_BYTES_MAX {
@@ -125,8 +125,8 @@ impl Ingest {
         })
     }
 
-    async fn refuse(&self, connection: &ConnectionId, error: &Error) -> Response {
-        match self.engine.refuse(connection, error).await {
+    async fn error_response(&self, connection: &ConnectionId, error: &Error) -> Response {
+        match self.engine.error_response(connection, error).await {
             Ok(answer) => answer.map(Body::from),
             Err(broken) => {
                 tracing::error!(%connection, error = broken.chain(), "a request could not be taken");

@@ -27,7 +27,7 @@ pub(super) async fn preview(
                         let shown = serde_json::to_string(&Shown::of(record)).unwrap_or_default();
                         output::line(format!("becomes {shown}"));
                     }
-                    Err(reason) => output::line(format!("refused {}: {}", reason.code, reason.message)),
+                    Err(reason) => output::line(format!("rejected {}: {}", reason.code, reason.message)),
                 }
             }
             if previews.is_empty() {
@@ -50,7 +50,7 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     record: Option<Shown<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    refused: Option<&'a Reason>,
+    rejected: Option<&'a Reason>,
 }
 
 impl Line<'_> {
@@ -58,7 +58,7 @@ impl Line<'_> {
         Line {
             row: raw(&preview.row.to_json()),
             record: preview.record.as_ref().ok().map(Shown::of),
-            refused: preview.record.as_ref().err(),
+            rejected: preview.record.as_ref().err(),
         }
     }
 }

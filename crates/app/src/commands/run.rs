@@ -127,10 +127,10 @@ fn print(run: &Run) {
     let mut text = format!("{}: {ending} · {} read", run.sync, number(counts.read));
     for (count, word) in [
         (counts.delivered, "delivered"),
-        (counts.unchanged, "unchanged"),
+        (counts.skipped, "skipped"),
         (counts.rejected, "rejected"),
         (counts.in_doubt, "in doubt"),
-        (counts.waiting, "waiting for their time"),
+        (counts.not_due, "not due"),
     ] {
         if count > 0 {
             text.push_str(&format!(" · {} {word}", number(count)));

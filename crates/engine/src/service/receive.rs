@@ -14,7 +14,7 @@ use super::export::stream_of;
 pub struct IngestEndpoint {
     /// The connection.
     pub connection: ConnectionId,
-    /// The word in its path: `/in/{kind}/{connection}`.
+    /// The word in its path: `/in/{type}/{connection}`.
     pub kind: &'static str,
     /// First path segments that are its alone.
     pub paths: &'static [&'static str],
@@ -79,8 +79,12 @@ impl Engine {
     ///
     /// # Errors
     /// Where the connection's API cannot be opened.
-    pub async fn refuse(&self, connection: &ConnectionId, error: &Error) -> Result<Response<Bytes>, Error> {
-        Ok(self.ingest(connection).await?.refuse(error))
+    pub async fn error_response(
+        &self,
+        connection: &ConnectionId,
+        error: &Error,
+    ) -> Result<Response<Bytes>, Error> {
+        Ok(self.ingest(connection).await?.error_response(error))
     }
 
     /// Takes one request of a connection: its events are durable when the answer
@@ -107,17 +111,17 @@ impl Engine {
             Ok(appended) => {
                 metrics::counter!("tidegate_events_logged_total", "stream" => name.clone())
                     .increment(appended.events);
-                metrics::counter!("tidegate_events_repeated_total", "stream" => name)
-                    .increment(appended.repeated);
+                metrics::counter!("tidegate_events_duplicates_total", "stream" => name)
+                    .increment(appended.duplicates);
                 Ok(received.answer)
             }
             Err(error) => {
-                metrics::counter!("tidegate_events_refused_total", "stream" => name).increment(1);
+                metrics::counter!("tidegate_events_rejected_total", "stream" => name).increment(1);
                 if error.kind() == tidegate_model::ErrorKind::Storage {
                     let (error, next) = (error.chain(), error.next_step());
                     tracing::error!(%connection, error, next, "events could not be made durable");
                 }
-                Ok(ingest.refuse(&error))
+                Ok(ingest.error_response(&error))
             }
         }
     }

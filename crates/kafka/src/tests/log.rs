@@ -49,8 +49,8 @@ impl Backend for Topics {
         &self.clock
     }
 
-    fn repetition(&self) -> SignedDuration {
-        self.settings().repetition
+    fn dedup_window(&self) -> SignedDuration {
+        self.settings().dedup_window
     }
 }
 
@@ -137,5 +137,5 @@ async fn an_append_that_was_refused_may_be_sent_again() {
     assert!(error.next_step().contains("kafka-acls"), "{}", error.next_step());
 
     let again = log.append(&stream, events(0, 3)).await.expect("appended");
-    assert_eq!((again.events, again.repeated), (2, 1));
+    assert_eq!((again.events, again.duplicates), (2, 1));
 }

@@ -50,18 +50,18 @@ pub(super) async fn commit(
 
 /// Adds to the run's counts and numbers the commit.
 fn count(run: &RunId, counts: Counts, row_count: u64) -> Statement {
-    sql("UPDATE runs SET rows_read = rows_read + $2, unchanged = unchanged + $3,
+    sql("UPDATE runs SET rows_read = rows_read + $2, skipped = skipped + $3,
             delivered = delivered + $4, rejected = rejected + $5, in_doubt = in_doubt + $6,
-            waiting = waiting + $7, requests = requests + $8, retries = retries + $9,
+            not_due = not_due + $7, requests = requests + $8, retries = retries + $9,
             commits = commits + 1, pending_rows = pending_rows + $10
         WHERE id = $1 RETURNING sync, object, commits, pending_rows")
     .bind(run.as_str())
     .bind(counts.read)
-    .bind(counts.unchanged)
+    .bind(counts.skipped)
     .bind(counts.delivered)
     .bind(counts.rejected)
     .bind(counts.in_doubt)
-    .bind(counts.waiting)
+    .bind(counts.not_due)
     .bind(counts.requests)
     .bind(counts.retries)
     .bind(row_count)

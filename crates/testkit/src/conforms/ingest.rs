@@ -185,7 +185,7 @@ pub async fn an_overloaded_log_makes_senders_come_back(suite: &Suite) {
             (ErrorKind::Unavailable, 503),
             (ErrorKind::Internal, 500),
         ] {
-            let answer = backend.ingest.refuse(&Error::new(kind, format!("the log says {PRIVATE}")));
+            let answer = backend.ingest.error_response(&Error::new(kind, format!("the log says {PRIVATE}")));
             backend.look_at(&answer);
             assert_eq!(answer.status().as_u16(), expected, "{}", backend.kind);
             assert_eq!(answer.headers().contains_key("retry-after"), expected != 500, "{}", backend.kind);

@@ -39,7 +39,7 @@ pub async fn a_delivery_tells_no_secret_and_no_row(suite: &Suite) {
             Faults { throttled: 1.0, ..Faults::default() },
             Faults { unavailable: 1.0, ..Faults::default() },
             Faults { dropped: 1.0, ..Faults::default() },
-            Faults { refused: 1.0, ..Faults::default() },
+            Faults { rejected: 1.0, ..Faults::default() },
             Faults { revoked: true, ..Faults::default() },
         ];
         for faults in faults {

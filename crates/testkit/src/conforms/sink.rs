@@ -218,7 +218,7 @@ pub async fn unknown_members_are_refused(suite: &SinkSuite) {
         {
             let kind = world.connector.kind;
             let Err(error) = world.open_with(&settings, &target, &nowhere()) else {
-                panic!("{kind}: an unknown member is passed over")
+                panic!("{kind}: an unknown member is skipped")
             };
             assert_eq!(error.kind(), ErrorKind::Settings, "{kind}: {error:?}");
             assert!(error.message().contains("no_such_setting"), "{kind}: {error:?}");

@@ -261,7 +261,7 @@ pub(super) async fn deliver_all(platform: &dyn Platform, records: &[Record]) -> 
                 waiting.extend([second, indexes]);
             }
             Err(error) if error.reaction() == Reaction::Halve => {
-                outcomes[indexes[0]] = Some(Outcome::Rejected(Reason::new("refused", error.chain())));
+                outcomes[indexes[0]] = Some(Outcome::Rejected(Reason::new("rejected", error.chain())));
             }
             Err(error) => panic!("{error:?}"),
         }

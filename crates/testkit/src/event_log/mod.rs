@@ -24,7 +24,7 @@ pub trait Backend: Send + Sync {
     fn clock(&self) -> &ManualClock;
 
     /// For how long the log knows an event by its id.
-    fn repetition(&self) -> SignedDuration;
+    fn dedup_window(&self) -> SignedDuration;
 
     /// The stream that a test calls by this name: a shared server has others of that name.
     fn stream(&self, name: &str) -> StreamId {
@@ -59,7 +59,7 @@ macro_rules! event_logs_conform {
         $crate::event_logs_conform! { @each $backend;
             events_are_read_as_they_were_appended
             events_survive_a_restart
-            an_event_that_was_logged_is_passed_over
+            an_event_that_was_logged_is_skipped
             an_event_is_known_by_its_id_after_a_restart
             an_event_is_new_again_after_the_window
             streams_have_nothing_to_do_with_each_other
@@ -104,7 +104,7 @@ mod tests {
             &self.1
         }
 
-        fn repetition(&self) -> SignedDuration {
+        fn dedup_window(&self) -> SignedDuration {
             SignedDuration::from_hours(24)
         }
     }
@@ -121,9 +121,9 @@ mod tests {
         let log = MemoryEventLog::new(Arc::new(ManualClock::default()));
         let stream = StreamId::new("shop");
 
-        log.refuse(Some(ErrorKind::Throttled(None)));
+        log.fail_with(Some(ErrorKind::Throttled(None)));
         let refused = log.append(&stream, events(0, 1)).await.expect_err("refused");
-        log.refuse(None);
+        log.fail_with(None);
 
         assert_eq!(refused.kind(), ErrorKind::Throttled(None));
         assert_eq!(log.append(&stream, events(0, 1)).await.expect("appended").events, 1);

@@ -67,7 +67,7 @@ pub async fn events_are_read_as_they_were_appended(backend: &dyn Backend) {
 
     let appended = append(&*log, &stream, events(0, 100)).await;
 
-    assert_eq!(appended, Appended { events: 100, repeated: 0 });
+    assert_eq!(appended, Appended { events: 100, duplicates: 0 });
     let read = read(&*log, &stream, None).await;
     let found: Vec<Event> = read.iter().map(|logged| logged.event.clone()).collect();
     assert_eq!(found, events(0, 100));
@@ -93,7 +93,7 @@ pub async fn events_survive_a_restart(backend: &dyn Backend) {
 }
 
 /// By its id, in one append, in the next, and beside new ones.
-pub async fn an_event_that_was_logged_is_passed_over(backend: &dyn Backend) {
+pub async fn an_event_that_was_logged_is_skipped(backend: &dyn Backend) {
     let log = backend.open().await;
     let stream = backend.stream("shop");
 
@@ -101,9 +101,9 @@ pub async fn an_event_that_was_logged_is_passed_over(backend: &dyn Backend) {
     let second = append(&*log, &stream, vec![event("b"), event("c")]).await;
     let third = append(&*log, &stream, vec![event("c")]).await;
 
-    assert_eq!(first, Appended { events: 2, repeated: 1 });
-    assert_eq!(second, Appended { events: 1, repeated: 1 });
-    assert_eq!(third, Appended { events: 0, repeated: 1 });
+    assert_eq!(first, Appended { events: 2, duplicates: 1 });
+    assert_eq!(second, Appended { events: 1, duplicates: 1 });
+    assert_eq!(third, Appended { events: 0, duplicates: 1 });
     assert_eq!(ids(&*log, &stream).await, ["a", "b", "c"]);
 }
 
@@ -113,12 +113,12 @@ pub async fn an_event_is_known_by_its_id_after_a_restart(backend: &dyn Backend) 
     let log = backend.open().await;
     append(&*log, &stream, events(0, 50)).await;
     drop(log);
-    backend.clock().advance(backend.repetition() - SignedDuration::from_secs(60));
+    backend.clock().advance(backend.dedup_window() - SignedDuration::from_secs(60));
 
     let log = backend.open().await;
     let again = append(&*log, &stream, events(0, 60)).await;
 
-    assert_eq!(again, Appended { events: 10, repeated: 50 });
+    assert_eq!(again, Appended { events: 10, duplicates: 50 });
     assert_eq!(ids(&*log, &stream).await, numbers(0, 60));
 }
 
@@ -127,11 +127,11 @@ pub async fn an_event_is_new_again_after_the_window(backend: &dyn Backend) {
     let stream = backend.stream("shop");
     let log = backend.open().await;
     append(&*log, &stream, vec![event("a")]).await;
-    backend.clock().advance(backend.repetition() + SignedDuration::from_secs(60));
+    backend.clock().advance(backend.dedup_window() + SignedDuration::from_secs(60));
 
     let again = append(&*log, &stream, vec![event("a")]).await;
 
-    assert_eq!(again, Appended { events: 1, repeated: 0 });
+    assert_eq!(again, Appended { events: 1, duplicates: 0 });
     assert_eq!(ids(&*log, &stream).await, ["a", "a"]);
 }
 
@@ -141,7 +141,7 @@ pub async fn streams_have_nothing_to_do_with_each_other(backend: &dyn Backend) {
     let streams = [backend.stream("shop"), backend.stream("Shop_2"), backend.stream("../é b")];
 
     for stream in &streams {
-        assert_eq!(append(&*log, stream, events(0, 3)).await.repeated, 0);
+        assert_eq!(append(&*log, stream, events(0, 3)).await.duplicates, 0);
     }
 
     let listed = log.streams().await.expect("streams");

@@ -165,11 +165,11 @@ pub async fn counts_add_up_until_the_run_ends(backend: &dyn Backend) {
     let run = start(&*store, &orders(), backend.clock().now()).await;
     let counts = Counts {
         read: 1,
-        unchanged: 2,
+        skipped: 2,
         delivered: 3,
         rejected: 4,
         in_doubt: 5,
-        waiting: 6,
+        not_due: 6,
         requests: 7,
         retries: 8,
     };

@@ -53,7 +53,7 @@ async fn mending_lost_answers_are_held_in_doubt_and_resent_only_on_demand() {
     assert!(!in_doubt.is_empty());
     assert_eq!(in_doubt.len() + delivered.len(), 1_500);
     for row in &in_doubt {
-        assert_eq!(row["reason"]["code"], "answer_lost");
+        assert_eq!(row["reason"]["code"], "response_lost");
     }
     // They did take effect here, which only the sandbox knows; none of them twice.
     let times = scene.sandbox.times("braze/events", "/properties/id").await;

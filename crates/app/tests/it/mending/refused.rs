@@ -61,7 +61,7 @@ async fn mending_refused_rows_stand_aside_and_go_alone_once_they_are_mended() {
 #[tokio::test]
 async fn mending_one_user_is_retried_and_a_second_retry_has_nothing_to_send() {
     let scene = Scene::with_orders(300).await;
-    scene.sandbox.put_faults(r#"{"refused": 0.1, "seed": 3}"#).await;
+    scene.sandbox.put_faults(r#"{"rejected": 0.1, "seed": 3}"#).await;
     let project = scene.project(&events_to("braze"));
     let run = project.run("orders");
     let (delivered, rejected) = (
@@ -72,7 +72,7 @@ async fn mending_one_user_is_retried_and_a_second_retry_has_nothing_to_send() {
     assert!(rejected > 5, "{run:#}");
     let open = project.rows(&["--rejected"]);
     for row in &open {
-        assert_eq!(row["reason"]["message"], "refused, as the faults of this sandbox ask for");
+        assert_eq!(row["reason"]["message"], "rejected, as the faults of this sandbox ask for");
     }
 
     scene.sandbox.put_faults("{}").await;

@@ -124,7 +124,11 @@ impl<F: Transform> Delivery<F> {
             {
                 // Its key has expired while it waited.
                 let reason = "the answer was lost, and it is too late to send the row again safely";
-                self.decide_all(part, &RowStatus::InDoubt(Reason::new("answer_lost", reason)), &mut decided);
+                self.decide_all(
+                    part,
+                    &RowStatus::InDoubt(Reason::new("response_lost", reason)),
+                    &mut decided,
+                );
                 continue;
             }
             let intents = match self.intend(&part).await {
@@ -169,7 +173,7 @@ impl<F: Transform> Delivery<F> {
                             parts.push_front(first);
                         }
                         Reaction::Halve => {
-                            let reason = Reason::new("refused", error.chain());
+                            let reason = Reason::new("rejected", error.chain());
                             self.decide_all(part, &RowStatus::Rejected(reason), &mut decided);
                         }
                         Reaction::BackOff => match self.back_off(part, error).await {
@@ -192,12 +196,12 @@ impl<F: Transform> Delivery<F> {
         let receipt = tokio::select! {
             receipt = self.destination.deliver(records) => receipt?,
             () = self.shutdown.out_of_grace() => {
-                Receipt::unknown(records.len(), &Reason::new("answer_lost", "the run was stopped before the answer came"))
+                Receipt::unknown(records.len(), &Reason::new("response_lost", "the run was stopped before the answer came"))
             }
         };
         self.shutdown.count_request();
         if receipt.outcomes.len() != records.len() {
-            let reason = Reason::new("answer_unclear", "the answer does not say what became of each row");
+            let reason = Reason::new("response_unclear", "the answer does not say what became of each row");
             return Ok(Receipt { outcomes: vec![Outcome::Unknown(reason); records.len()], ..receipt });
         }
         Ok(receipt)

@@ -15,7 +15,7 @@ pub(crate) struct Lookup {
     /// The keys of each item, and what is known of it.
     pub(crate) known: Vec<(ItemKeys, PriorState)>,
     /// How many were committed before.
-    pub(crate) unchanged: u64,
+    pub(crate) skipped: u64,
     /// The highest cursor value.
     pub(crate) highest: Option<Value>,
     /// Those that earlier runs were about to send.
@@ -38,7 +38,7 @@ impl<F: Transform> Reader<F> {
     /// Looks at each item, where it was read.
     pub(crate) fn look_up(&mut self, items: &[F::Read], scratch: &mut Vec<u8>) -> Lookup {
         let known = Vec::with_capacity(items.len());
-        let mut lookup = Lookup { known, unchanged: 0, highest: None, recalled: Vec::new() };
+        let mut lookup = Lookup { known, skipped: 0, highest: None, recalled: Vec::new() };
         for item in items {
             if let Some(value) = self.transform.cursor(item)
                 && lookup.highest.as_ref().is_none_or(|high| value.compare(high) == Some(Ordering::Greater))
@@ -53,7 +53,7 @@ impl<F: Transform> Reader<F> {
                 self.resume.lookup_sent(keys.version)
             };
             match known {
-                PriorState::Committed => lookup.unchanged += 1,
+                PriorState::Committed => lookup.skipped += 1,
                 PriorState::Sent(_) | PriorState::InDoubt => lookup.recalled.push(keys.version),
                 PriorState::New => {}
             }

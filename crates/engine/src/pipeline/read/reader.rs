@@ -85,18 +85,18 @@ impl<F: Transform> Reader<F> {
     /// Looks one batch up and partitions it. Returns whether the run continues.
     async fn process_batch(&mut self, batch: u64, read: Batch<F::Read>, scratch: &mut Vec<u8>) -> bool {
         let Some(permit) = self.enter(batch).await else { return false };
-        let mut counts = Counts { waiting: read.waiting, ..Counts::default() };
+        let mut counts = Counts { not_due: read.not_due, ..Counts::default() };
         counts.read = (read.items.len() + read.malformed.len()) as u64;
         let lookup = self.look_up(&read.items, scratch);
-        counts.unchanged = lookup.unchanged;
-        if !self.spread(batch, read.items.len() - lookup.unchanged as usize).await {
+        counts.skipped = lookup.skipped;
+        if !self.spread(batch, read.items.len() - lookup.skipped as usize).await {
             return false;
         }
         let mut malformed = Vec::new();
         for piece in read.malformed {
             let piece = unread(piece);
             if self.kind.moves_checkpoint() && self.resume.lookup(piece.row) == PriorState::Committed {
-                counts.unchanged += 1;
+                counts.skipped += 1;
             } else {
                 malformed.push((0, piece));
             }
@@ -109,7 +109,7 @@ impl<F: Transform> Reader<F> {
             decided: partitioned.decided,
             without_cursor: partitioned.without_cursor,
             highest: lookup.highest,
-            left: (self.forgets() && counts.unchanged > 0).then(|| self.resume.unmatched()),
+            left: (self.forgets() && counts.skipped > 0).then(|| self.resume.unmatched()),
             recalled: lookup.recalled,
             counts,
             permit,

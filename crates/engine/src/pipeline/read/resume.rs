@@ -110,7 +110,7 @@ impl ResumeState {
 /// The reason that stands with a row in doubt after a crash.
 pub(crate) fn crashed() -> Reason {
     Reason::new(
-        "answer_lost",
+        "response_lost",
         "the process ended while this row was being sent; whether it took effect is not known",
     )
 }

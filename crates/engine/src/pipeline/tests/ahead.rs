@@ -150,7 +150,7 @@ async fn what_is_prepared_waits_until_the_request_before_it_took_effect() {
 #[tokio::test(start_paused = true)]
 async fn a_request_that_is_halved_keeps_its_place_before_what_is_prepared() {
     // The first request, and then its first half.
-    let refused = [Some(ErrorKind::Refused), Some(ErrorKind::Refused)];
+    let refused = [Some(ErrorKind::Rejected), Some(ErrorKind::Rejected)];
     let (outlet, notebook) = outlet(Notebook::new(refused), 40).await;
 
     let run = outlet.run(false, CancellationToken::new()).await;

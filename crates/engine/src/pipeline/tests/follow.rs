@@ -370,7 +370,7 @@ impl Source for Lines {
                         })
                         .collect(),
                     checkpoint: Some(Checkpoint(serde_json::json!(checkpoint))),
-                    waiting: 0,
+                    not_due: 0,
                 })
             })
             .collect();

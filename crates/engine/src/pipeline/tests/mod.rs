@@ -67,7 +67,7 @@ async fn the_lookback_is_read_again_and_only_what_is_new_is_sent() {
     table.put(500, "u1", 95);
     table.put(501, "u1", 99);
     let second = stage.run().await;
-    assert_eq!((second.counts.delivered, second.counts.unchanged), (2, 11));
+    assert_eq!((second.counts.delivered, second.counts.skipped), (2, 11));
     assert_eq!(stage.run().await.counts.delivered, 0);
     assert_eq!(stage.sent(), once((0..100).chain([500, 501])));
 }
@@ -78,7 +78,7 @@ async fn a_request_refused_as_a_whole_is_halved_until_the_bad_rows_stand_alone()
     let bad = [13, 14, 77];
     let answer: Answer = Box::new(move |ids| {
         if ids.iter().any(|id| bad.contains(id)) {
-            return Err(Error::new(ErrorKind::Refused, "one of them is wrong"));
+            return Err(Error::new(ErrorKind::Rejected, "one of them is wrong"));
         }
         Ok(vec![Outcome::Delivered; ids.len()])
     });

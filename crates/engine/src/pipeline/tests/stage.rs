@@ -245,5 +245,5 @@ pub(super) fn once(ids: impl IntoIterator<Item = i64>) -> HashMap<i64, u32> {
 }
 
 pub(super) fn lost() -> Outcome {
-    Outcome::Unknown(Reason::new("answer_lost", "no answer"))
+    Outcome::Unknown(Reason::new("response_lost", "no answer"))
 }

@@ -73,7 +73,7 @@ impl Backend for Folder {
         &self.clock
     }
 
-    fn repetition(&self) -> SignedDuration {
+    fn dedup_window(&self) -> SignedDuration {
         SignedDuration::from_hours(24)
     }
 }
