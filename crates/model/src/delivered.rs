@@ -1,6 +1,6 @@
 //! Rows that were delivered, as the ledger gets them.
 
-use crate::Fingerprint;
+use crate::RowHash;
 use crate::store::{RowResult, RowStatus};
 
 /// Rows that were delivered, column by column: they are nearly all, and nothing more
@@ -8,8 +8,8 @@ use crate::store::{RowResult, RowStatus};
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Delivered {
     indexes: Vec<u32>,
-    keys: Vec<Fingerprint>,
-    rows: Vec<Fingerprint>,
+    keys: Vec<RowHash>,
+    rows: Vec<RowHash>,
     key_texts: TextColumn,
     users: TextColumn,
 }
@@ -30,8 +30,8 @@ impl Delivered {
     pub fn push(
         &mut self,
         index: u32,
-        key: Fingerprint,
-        row: Fingerprint,
+        key: RowHash,
+        row: RowHash,
         key_text: impl FnOnce(&mut String),
         user: &str,
     ) {
@@ -53,12 +53,12 @@ impl Delivered {
     }
 
     /// The hashes of their keys.
-    pub fn keys(&self) -> &[Fingerprint] {
+    pub fn keys(&self) -> &[RowHash] {
         &self.keys
     }
 
     /// The hashes of the rows.
-    pub fn rows(&self) -> &[Fingerprint] {
+    pub fn rows(&self) -> &[RowHash] {
         &self.rows
     }
 
@@ -136,8 +136,8 @@ mod tests {
     fn what_was_added_comes_back_row_by_row() {
         let mut delivered = Delivered::with_capacity(1);
         for (index, key_text, user) in [(3, "a/1", "ann"), (0, "", ""), (7, "é", "bob")] {
-            let hash = Fingerprint(u128::from(index));
-            delivered.push(index, hash, Fingerprint(hash.0 + 1), |out| out.push_str(key_text), user);
+            let hash = RowHash(u128::from(index));
+            delivered.push(index, hash, RowHash(hash.0 + 1), |out| out.push_str(key_text), user);
         }
 
         let results: Vec<_> = delivered.results().collect();

@@ -11,8 +11,8 @@ use tidegate_model::store::{
     SyncState,
 };
 use tidegate_model::{
-    Cause, Counts, Ending, Error, Fingerprint, Http, HttpFailure, ObjectKind, Outcome, Run, RunId, Secret,
-    Store, SyncId,
+    Cause, Counts, Ending, Error, Http, HttpFailure, ObjectKind, Outcome, RowHash, Run, RunId, Secret, Store,
+    SyncId,
 };
 
 use super::Engine;
@@ -210,7 +210,7 @@ impl Store for DryRun {
         self.real.failed_rows(sync).await
     }
 
-    async fn failed_row_keys(&self, sync: &SyncId) -> Result<Vec<Fingerprint>, Error> {
+    async fn failed_row_keys(&self, sync: &SyncId) -> Result<Vec<RowHash>, Error> {
         self.real.failed_row_keys(sync).await
     }
 

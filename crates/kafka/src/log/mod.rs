@@ -19,8 +19,8 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::consumer::Consumer;
 use rdkafka::error::RDKafkaErrorCode as Code;
 use tidegate_model::{
-    Appended, Checkpoint, Clock, ConnectorContext, Error, ErrorKind, Event, EventLog, Feed, Fingerprint, Lag,
-    LoggedEvent, Reading, Settings, StreamId,
+    Appended, Checkpoint, Clock, ConnectorContext, Error, ErrorKind, Event, EventLog, Feed, Lag, LoggedEvent,
+    Reading, RowHash, Settings, StreamId,
 };
 
 use crate::cluster::{Cluster, RESPONSE_TIMEOUT, blocking, check_topic, code};
@@ -226,7 +226,7 @@ impl EventLog for KafkaLog {
         let topic = self.topic(stream)?;
         let dedup = self.dedup(stream, &topic).await.map_err(|error| not_durable(&error))?;
         let mut scratch = Vec::new();
-        let ids: Vec<Fingerprint> = events.iter().map(|event| id_of(event, &mut scratch)).collect();
+        let ids: Vec<RowHash> = events.iter().map(|event| id_of(event, &mut scratch)).collect();
         let split = DedupIndex::split(&dedup, &ids, self.clock.now());
         let results = self.write(&topic, &events, &split.fresh).await;
         let results = results.map_err(|error| not_durable(&error))?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 
 use super::spec::{Field, MappingSpec, Members};
-use crate::{Columns, Error, ErrorKind, Fingerprint, Json, ObjectKind, Row, SyncId, Text, Value, json};
+use crate::{Columns, Error, ErrorKind, Json, ObjectKind, Row, RowHash, SyncId, Text, Value, json};
 
 /// What a mapping is made for.
 #[derive(Clone, Debug)]
@@ -150,19 +150,19 @@ impl Mapping {
     /// Hash of what makes a version of the row: its key, its cursor and the
     /// columns that the mapping uses, so that another column that comes or
     /// changes sends nothing. Without a key only the whole row tells rows apart.
-    pub fn version_of(&self, row: &Row, scratch: &mut Vec<u8>) -> Fingerprint {
+    pub fn version_of(&self, row: &Row, scratch: &mut Vec<u8>) -> RowHash {
         if self.key.is_empty() {
-            return row.fingerprint(scratch);
+            return row.hash(scratch);
         }
-        Fingerprint::of_values(self.version.iter().filter_map(|&at| row.values.get(at)), scratch)
+        RowHash::of_values(self.version.iter().filter_map(|&at| row.values.get(at)), scratch)
     }
 
     /// Hash of the row's key columns; of the whole row where there are none.
-    pub fn key_of(&self, row: &Row, whole: Fingerprint, scratch: &mut Vec<u8>) -> Fingerprint {
+    pub fn key_of(&self, row: &Row, whole: RowHash, scratch: &mut Vec<u8>) -> RowHash {
         if self.key.is_empty() {
             return whole;
         }
-        Fingerprint::of_values(self.key.iter().filter_map(|&at| row.values.get(at)), scratch)
+        RowHash::of_values(self.key.iter().filter_map(|&at| row.values.get(at)), scratch)
     }
 
     /// The row's key columns as text, for people; empty where there are none.

@@ -4,7 +4,7 @@ use jiff::tz::TimeZone;
 
 use super::{Mapping, MappingSpec, Target};
 use crate::{
-    Body, Columns, ErrorKind, Fingerprint, Identity, Json, ObjectKind, Purchase, Reason, Record, Row, SyncId,
+    Body, Columns, ErrorKind, Identity, Json, ObjectKind, Purchase, Reason, Record, Row, RowHash, SyncId,
     Value,
 };
 
@@ -32,7 +32,7 @@ fn text(text: &str) -> Value {
 }
 
 fn record(mapping: &Mapping, row: &Row) -> Result<Record, Reason> {
-    mapping.apply(row, Fingerprint(1), Fingerprint(2))
+    mapping.apply(row, RowHash(1), RowHash(2))
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 use tidegate_model::store::{FailedRow, RowEntry, RowResult};
-use tidegate_model::{Error, Fingerprint, Reason, RunId, SyncId};
+use tidegate_model::{Error, Reason, RowHash, RunId, SyncId};
 
 use super::dialect::{Database, Tx};
 use super::payload;
@@ -27,9 +27,9 @@ pub(super) struct Found<'a> {
 ///
 /// A key that was delivered in this batch stays failed only if the row that failed comes
 /// after the delivered one.
-pub(super) fn of_batch<'a>(rows: &'a [RowResult], solved: &[Fingerprint]) -> Result<Vec<Found<'a>>, Error> {
-    let solved: HashSet<&Fingerprint> = solved.iter().collect();
-    let mut open: HashMap<Fingerprint, usize> = HashMap::new();
+pub(super) fn of_batch<'a>(rows: &'a [RowResult], solved: &[RowHash]) -> Result<Vec<Found<'a>>, Error> {
+    let solved: HashSet<&RowHash> = solved.iter().collect();
+    let mut open: HashMap<RowHash, usize> = HashMap::new();
     for (at, row) in rows.iter().enumerate() {
         if row.status.reason().is_some() {
             open.insert(row.key, at);
@@ -51,7 +51,7 @@ pub(super) fn of_batch<'a>(rows: &'a [RowResult], solved: &[Fingerprint]) -> Res
 }
 
 /// Removes the failed rows with these keys; the history keeps their story.
-pub(super) async fn solve(tx: &mut Tx, sync: &str, solved: &[Fingerprint]) -> Result<(), Error> {
+pub(super) async fn solve(tx: &mut Tx, sync: &str, solved: &[RowHash]) -> Result<(), Error> {
     for keys in solved.chunks(ROWS_MAX) {
         let list: Vec<String> = (0..keys.len()).map(|at| format!("${}", at + 2)).collect();
         let text = format!("DELETE FROM failed_rows WHERE sync = $1 AND key_hash IN ({})", list.join(", "));
@@ -126,10 +126,10 @@ pub(super) async fn list(database: &Database, sync: &SyncId) -> Result<Vec<Faile
 }
 
 /// Returns the keys of the failed rows of a sync.
-pub(super) async fn keys(database: &Database, sync: &SyncId) -> Result<Vec<Fingerprint>, Error> {
+pub(super) async fn keys(database: &Database, sync: &SyncId) -> Result<Vec<RowHash>, Error> {
     let statement =
         sql("SELECT key_hash FROM failed_rows WHERE sync = $1 ORDER BY first_at, position, key_hash");
-    database.all(statement.bind(sync)).await?.iter().map(|record| record.fingerprint("key_hash")).collect()
+    database.all(statement.bind(sync)).await?.iter().map(|record| record.hash("key_hash")).collect()
 }
 
 fn from_record(record: &Record) -> Result<FailedRow, Error> {
@@ -145,15 +145,15 @@ fn from_record(record: &Record) -> Result<FailedRow, Error> {
         reason: Some(Reason::new(record.get::<String>("reason_code")?, record.get::<String>("reason")?)),
         payload: payload.map(|text| payload::row_from_text(&text)).transpose()?,
     };
-    Ok(FailedRow { key: record.fingerprint("key_hash")?, row: record.fingerprint("row_hash")?, entry })
+    Ok(FailedRow { key: record.hash("key_hash")?, row: record.hash("row_hash")?, entry })
 }
 
 /// Returns the contents of failed rows of a sync, of those asked for.
 pub(super) async fn payloads(
     database: &Database,
     sync: &SyncId,
-    rows: &[Fingerprint],
-) -> Result<HashMap<Fingerprint, String>, Error> {
+    rows: &[RowHash],
+) -> Result<HashMap<RowHash, String>, Error> {
     let mut found = HashMap::new();
     for chunk in rows.chunks(ROWS_MAX) {
         let list: Vec<String> = (0..chunk.len()).map(|at| format!("${}", at + 2)).collect();
@@ -165,7 +165,7 @@ pub(super) async fn payloads(
         let mut args = vec![Arg::from(sync)];
         args.extend(chunk.iter().map(|row| Arg::from(*row)));
         for record in database.all(Statement::assembled(text, args)).await? {
-            found.insert(record.fingerprint("row_hash")?, record.get("payload")?);
+            found.insert(record.hash("row_hash")?, record.get("payload")?);
         }
     }
     Ok(found)

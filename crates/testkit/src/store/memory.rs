@@ -11,7 +11,7 @@ use tidegate_model::store::{
     RowQuery, RowResult, SyncState,
 };
 use tidegate_model::{
-    Cause, Clock, Counts, Ending, Error, Fingerprint, ObjectKind, Outcome, Run, RunId, Secret, Store, SyncId,
+    Cause, Clock, Counts, Ending, Error, ObjectKind, Outcome, RowHash, Run, RunId, Secret, Store, SyncId,
 };
 
 /// A store in plain memory. Clones share what they remember.
@@ -73,7 +73,7 @@ impl Memory {
     }
 
     /// Takes rows off the intents of other runs of the sync, oldest first.
-    fn recall(&mut self, sync: &SyncId, run: &RunId, recalled: &[Fingerprint]) {
+    fn recall(&mut self, sync: &SyncId, run: &RunId, recalled: &[RowHash]) {
         for row in recalled {
             let of_sync = |run: &RunId| self.runs.get(run).is_some_and(|(run, _)| run.sync == *sync);
             let earlier = self.intents.values_mut().filter(|(of, _, _)| of != run && of_sync(of));
@@ -105,7 +105,7 @@ impl Memory {
         }
     }
 
-    fn solve(&mut self, sync: &SyncId, solved: &[Fingerprint]) {
+    fn solve(&mut self, sync: &SyncId, solved: &[RowHash]) {
         self.failed_rows.retain(|(of, failed_row)| of != sync || !solved.contains(&failed_row.key));
     }
 }

@@ -10,7 +10,7 @@ use tidegate_model::store::{
     StatusKind, SyncState,
 };
 use tidegate_model::{
-    Cause, Checkpoint, Clock, Counts, Ending, Fingerprint, ObjectKind, Outcome, Reason, Run, RunId, Secret,
+    Cause, Checkpoint, Clock, Counts, Ending, ObjectKind, Outcome, Reason, RowHash, Run, RunId, Secret,
     Store, SyncId, Value,
 };
 
@@ -232,7 +232,7 @@ pub async fn a_read_begins_anew_only_after_it_came_to_its_end(backend: &dyn Back
 pub async fn a_commit_that_fails_leaves_no_trace(backend: &dyn Backend) {
     let store = backend.open().await;
     let run = start(&*store, &orders(), backend.clock().now()).await;
-    let chunk = LookbackChunk { seq: 7, high: None, rows: vec![Fingerprint(1)] };
+    let chunk = LookbackChunk { seq: 7, high: None, rows: vec![RowHash(1)] };
     let first = BatchCommit {
         batch: 1,
         checkpoint: Some(Checkpoint(json!("first"))),
@@ -418,7 +418,7 @@ pub async fn lookback_is_kept_in_order_until_it_is_forgotten(backend: &dyn Backe
     let chunk = |seq, high, rows: &[u128]| LookbackChunk {
         seq,
         high,
-        rows: rows.iter().map(|row| Fingerprint(*row)).collect(),
+        rows: rows.iter().map(|row| RowHash(*row)).collect(),
     };
     let chunks = [
         chunk(1, None, &[]),
@@ -667,7 +667,7 @@ pub async fn a_reset_forgets_the_place_and_keeps_the_story(backend: &dyn Backend
     let run = start(&*store, &orders(), backend.clock().now()).await;
     let commit = BatchCommit {
         checkpoint: Some(Checkpoint(json!(1))),
-        remember: Some(LookbackChunk { seq: 1, high: None, rows: vec![Fingerprint(1)] }),
+        remember: Some(LookbackChunk { seq: 1, high: None, rows: vec![RowHash(1)] }),
         ..results([(1, rejected())])
     };
     commit_batch(&*store, &run.id, commit).await;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use tidegate_model::store::{BatchCommit, Delivered, LookbackChunk, PausedBy, RowStatus, StatusKind};
-use tidegate_model::{Counts, Fingerprint, RunId, Store, SyncId, Value};
+use tidegate_model::{Counts, RowHash, RunId, Store, SyncId, Value};
 use tokio::sync::{mpsc, watch};
 
 use crate::pipeline::item::{BatchOpened, CommitEvent};
@@ -37,7 +37,7 @@ pub(crate) struct Committer<F> {
     pub(crate) retention: Retention,
     pub(crate) cursor_state: Option<CursorState>,
     pub(crate) chunks: VecDeque<(u64, Option<Value>)>,
-    pub(crate) failed_rows: HashSet<Fingerprint>,
+    pub(crate) failed_rows: HashSet<RowHash>,
     pub(crate) progress: watch::Sender<Counts>,
     pub(crate) kind: RunKind,
     /// Whether a delivery has proved that the cause of a pause is fixed. Asked of endless runs
@@ -249,7 +249,7 @@ impl<F: Transform> Committer<F> {
 
     /// Replaces all chunks by these rows. The checkpoint of the sync is behind the others
     /// now: a line that looks like one of them is a new one.
-    fn replace(&mut self, rows: Vec<Fingerprint>) -> Option<LookbackChunk> {
+    fn replace(&mut self, rows: Vec<RowHash>) -> Option<LookbackChunk> {
         let seq = self.chunks.back().map_or(0, |(seq, _)| seq + 1);
         self.chunks.clear();
         if rows.is_empty() {
@@ -276,7 +276,7 @@ impl<F: Transform> Committer<F> {
         through
     }
 
-    fn solved(&mut self, rows: &[Vec<IndexedResult>], delivered: &[Delivered]) -> Vec<Fingerprint> {
+    fn solved(&mut self, rows: &[Vec<IndexedResult>], delivered: &[Delivered]) -> Vec<RowHash> {
         let mut solved = Vec::new();
         // Either no other row has a reason, or no key stands there twice: the log knows the ids of its events.
         if !self.failed_rows.is_empty() {

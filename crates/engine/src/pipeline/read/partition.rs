@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use tidegate_model::store::RowStatus;
-use tidegate_model::{Fingerprint, Reason, Value};
+use tidegate_model::{Reason, RowHash, Value};
 
 use crate::pipeline::item::{IndexedResult, Item, RequestItems};
 use crate::pipeline::read::reader::Reader;
@@ -19,7 +19,7 @@ pub(crate) struct Lookup {
     /// The highest cursor value.
     pub(crate) highest: Option<Value>,
     /// Those that earlier runs were about to send.
-    pub(crate) recalled: Vec<Fingerprint>,
+    pub(crate) recalled: Vec<RowHash>,
 }
 
 /// A batch, sorted.

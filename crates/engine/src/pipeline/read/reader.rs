@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 use tidegate_model::store::{RowResult, RowStatus};
-use tidegate_model::{
-    Batch, Columns, Counts, Destination, Feed, Fingerprint, MalformedRecord, Row, Text, Value,
-};
+use tidegate_model::{Batch, Columns, Counts, Destination, Feed, MalformedRecord, Row, RowHash, Text, Value};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use crate::pipeline::commit::committer::Retention;
@@ -172,9 +170,9 @@ fn unread(piece: MalformedRecord) -> RowResult {
     let row = Row { columns, values: vec![Value::Text(piece.payload.into())] };
     let location = Value::Text(piece.location.as_str().into());
     RowResult {
-        key: Fingerprint::of_values([&location], &mut Vec::new()),
+        key: RowHash::of_values([&location], &mut Vec::new()),
         key_text: piece.location.into(),
-        row: Fingerprint::of_values(row.values.iter().chain([&location]), &mut Vec::new()),
+        row: RowHash::of_values(row.values.iter().chain([&location]), &mut Vec::new()),
         user: Text::new(),
         status: RowStatus::Rejected(piece.reason),
         payload: Some(row),
