@@ -183,7 +183,7 @@ async fn cursor_a_row_one_year_in_the_future_waits_and_hides_nothing() {
 }
 
 #[tokio::test]
-async fn cursor_an_empty_cursor_is_rejected_with_its_reason_and_arrives_once_mended() {
+async fn cursor_an_empty_cursor_is_rejected_with_its_reason_and_arrives_once_fixed() {
     let database = Database::create().await;
     database
         .run(

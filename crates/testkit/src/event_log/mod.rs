@@ -115,7 +115,7 @@ mod tests {
     }}
 
     #[tokio::test]
-    async fn a_log_that_refuses_logs_nothing_until_it_is_mended() {
+    async fn a_log_that_refuses_logs_nothing_until_it_is_fixed() {
         use tidegate_model::ErrorKind;
 
         let log = MemoryEventLog::new(Arc::new(ManualClock::default()));

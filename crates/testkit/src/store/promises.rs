@@ -388,11 +388,11 @@ pub async fn a_completed_read_leaves_no_intents(backend: &dyn Backend) {
 pub async fn intents_of_many_requests_at_once_are_all_kept(backend: &dyn Backend) {
     let store = backend.open().await;
     let run = start(&*store, &orders(), backend.clock().now()).await;
-    let lanes = (0..16_i64).map(|lane| {
+    let tasks = (0..16_i64).map(|task| {
         let (store, run) = (Arc::clone(&store), run.id.clone());
         tokio::spawn(async move {
             for turn in 0..10 {
-                let rows = vec![intent(lane * 10 + turn)];
+                let rows = vec![intent(task * 10 + turn)];
                 let id = store.intend(&run, 1, rows).await.expect("intended");
                 if turn % 2 == 0 {
                     store.answered(&run, id, vec![Outcome::Delivered]).await.expect("answered");
@@ -400,8 +400,8 @@ pub async fn intents_of_many_requests_at_once_are_all_kept(backend: &dyn Backend
             }
         })
     });
-    for lane in lanes.collect::<Vec<_>>() {
-        lane.await.expect("lane");
+    for task in tasks.collect::<Vec<_>>() {
+        task.await.expect("task");
     }
 
     let open = backend.open().await.open_intents(&orders()).await.expect("intents");

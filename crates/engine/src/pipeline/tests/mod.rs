@@ -273,7 +273,7 @@ async fn a_user_is_written_to_once_per_interval_while_others_go_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_mended_row_closes_its_failed_row_and_is_not_sent_by_the_next_run() {
+async fn a_fixed_row_closes_its_failed_row_and_is_not_sent_by_the_next_run() {
     let table = Table::of(0..10);
     let answer: Answer = Box::new(|ids| {
         let refuse = |id: &i64| *id == 4;

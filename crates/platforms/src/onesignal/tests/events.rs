@@ -172,7 +172,7 @@ async fn a_status_about_the_whole_request_is_an_error_without_effect() {
 }
 
 #[tokio::test]
-async fn the_setting_to_mend_is_named_when_the_key_is_refused() {
+async fn the_setting_to_fix_is_named_when_the_key_is_refused() {
     let error = deliver(&[event(1, "a")], 401, "").await.expect_err("denied");
     assert!(error.next_step().contains("`api_key`"), "{}", error.next_step());
     assert!(!format!("{error:?}").contains("k-1"));
