@@ -50,12 +50,10 @@ pub const CONNECTOR: Connector = Connector {
         keeps_checkpoint: true,
         open: |settings, tools| Ok(Arc::new(source::KafkaSource::open(settings, tools)?)),
     }),
-    platform: None,
     sink: Some(SinkRole {
         target: schema_of::<KafkaTarget>,
         open: |settings, target, tools| Ok(Arc::new(KafkaSink::open(settings, target, tools)?)),
     }),
-    ingest: None,
-    sandbox: None,
     setup: Some(access::setup),
+    ..Connector::NEW
 };

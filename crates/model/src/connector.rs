@@ -7,9 +7,11 @@ use std::sync::{Arc, Mutex};
 use schemars::Schema;
 use serde::{Deserialize, Serialize};
 
+use crate::mapping::TableContract;
+use crate::settings::schema_of;
 use crate::{
-    Clock, ConnectionId, Error, Http, Ingest, Layout, Mode, ObjectKind, Platform, Settings, Sink, Source,
-    StreamId, SyncId,
+    Clock, Columns, ConnectionId, Error, Http, Ingest, Layout, Mode, ObjectKind, Platform, Settings, Sink,
+    Source, StreamId, SyncId,
 };
 
 /// Opens a source from the settings of its connection.
@@ -152,6 +154,19 @@ pub struct Faults {
     pub seed: u64,
 }
 
+/// A fixed layout of a table: the columns of rows that are ready to be sent.
+#[derive(Clone, Copy, Debug)]
+pub struct ContractRole {
+    /// The word used for `contract:` in project files.
+    pub name: &'static str,
+    /// What it is, for help texts.
+    pub about: &'static str,
+    /// The column that incremental reads follow.
+    pub cursor: &'static str,
+    /// Finds the columns of the contract in a table.
+    pub compile: fn(ObjectKind, &Columns) -> Result<Arc<dyn TableContract>, Error>,
+}
+
 /// One outside system and the roles it can play.
 #[derive(Clone, Copy)]
 pub struct Connector {
@@ -178,4 +193,24 @@ pub struct Connector {
     /// The statements and steps that a customer's administrator runs, for the
     /// names in these settings and this selection.
     pub setup: Option<Setup>,
+    /// Fixed layouts of tables that this vendor documents; rows in them need no mapping.
+    pub contracts: &'static [ContractRole],
+}
+
+impl Connector {
+    /// A connector without a name and without roles: what others are made from.
+    pub const NEW: Connector = Connector {
+        kind: "",
+        title: "",
+        readme: "",
+        icon: "",
+        settings: schema_of::<()>,
+        source: None,
+        platform: None,
+        sink: None,
+        ingest: None,
+        sandbox: None,
+        setup: None,
+        contracts: &[],
+    };
 }

@@ -28,7 +28,6 @@ pub const CONNECTOR: Connector = Connector {
     readme: include_str!("README.md"),
     icon: include_str!("icon.svg"),
     settings: schema_of::<settings::ProfilesSettings>,
-    source: None,
     platform: Some(PlatformRole {
         objects: &[
             ObjectKind::User,
@@ -42,8 +41,5 @@ pub const CONNECTOR: Connector = Connector {
         // It speaks no HTTP: in a dry run it works in memory.
         dry_run_response: |_| http::Response::default(),
     }),
-    sink: None,
-    ingest: None,
-    sandbox: None,
-    setup: None,
+    ..Connector::NEW
 };

@@ -63,17 +63,13 @@ const COUNTING: Connector = Connector {
     readme: "",
     icon: "",
     settings: || schemars::Schema::default(),
-    source: None,
     platform: Some(PlatformRole {
         objects: &[ObjectKind::Event],
         target: || schemars::Schema::default(),
         open: |_: &Settings, _, _: &Settings, _: &ConnectorContext| Ok(Arc::new(Counting)),
         dry_run_response: |_| http::Response::new(bytes::Bytes::new()),
     }),
-    sink: None,
-    ingest: None,
-    sandbox: None,
-    setup: None,
+    ..Connector::NEW
 };
 
 /// One project over one table, with its state on disk.

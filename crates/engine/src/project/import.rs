@@ -2,12 +2,12 @@
 
 use serde_json::{Value as Member, json};
 use tidegate_model::mapping::misfits;
-use tidegate_model::{Lookback, MappingSpec, Mode, ObjectKind, SourceRole};
+use tidegate_model::{ContractRole, Lookback, MappingSpec, Mode, ObjectKind, SourceRole};
 
 use super::findings::listed;
 use super::formats::duration;
 use super::habits;
-use super::spec::{Changed, Contract, ImportSpec, Removed, RowDestination, RowSource, State};
+use super::spec::{Changed, ImportSpec, Removed, RowDestination, RowSource, State};
 use super::sync::{End, Sheet};
 
 /// Keys of a source that belong to exports.
@@ -39,7 +39,9 @@ pub(super) fn read(sheet: &mut Sheet<'_>, source: End, destination: End) -> Opti
     let target = sheet.settings("destination", &["connection", "object"], json!((platform.target)()));
     let object = sheet.object(&destination, platform.objects);
     let mapping: Option<MappingSpec> = sheet.typed("mapping");
-    let contract: Option<Contract> = sheet.typed("contract");
+    let contract = sheet.typed::<String>("contract");
+    let contract =
+        contract.and_then(|name| sheet.file.contracts.iter().copied().find(|one| one.name == name));
     sheet.mapping_or_contract(object);
     let mode = sheet.mode(&role, &source, object, contract);
     let lookback = sheet.lookback(role.keeps_checkpoint);
@@ -112,7 +114,7 @@ impl Sheet<'_> {
             (None, None) => self.tell(
                 "",
                 "neither `mapping` nor `contract` is given",
-                "add `mapping:` with at least `external_id: <column>`, or `contract: braze_cdi`",
+                "add `mapping:` with at least `external_id: <column>`, or `contract:` for a table in a fixed layout",
             ),
             (Some(_), Some(_)) => {
                 self.tell("mapping", "`mapping` and `contract` exclude each other", "keep one of them");
@@ -154,7 +156,7 @@ impl Sheet<'_> {
         role: &SourceRole,
         source: &End,
         object: Option<ObjectKind>,
-        contract: Option<Contract>,
+        contract: Option<&ContractRole>,
     ) -> Option<Mode> {
         let wrong = self.entry("mode").is_some();
         let written: Option<Mode> = self.typed("mode");
@@ -183,8 +185,7 @@ impl Sheet<'_> {
             return written.or_else(|| role.modes.first().copied());
         }
         let cursor = self.entry("cursor").is_some();
-        let by_contract = contract == Some(Contract::BrazeCdi);
-        match (written, cursor || by_contract) {
+        match (written, cursor || contract.is_some()) {
             (None, true) => Some(Mode::Incremental),
             (None, false) => {
                 let message = "`mode` is missing: how the rows to send are found";
@@ -203,7 +204,9 @@ impl Sheet<'_> {
                     let message = format!("`cursor` belongs to `mode: incremental`, not to `mode: {mode}`");
                     self.tell("cursor", message, format!("remove `cursor`, or `mode: {mode}`"));
                 } else {
-                    self.tell("mode", "the contract `braze_cdi` finds rows by UPDATED_AT", "remove `mode`");
+                    let found = contract.map(|contract| (contract.name, contract.cursor)).unwrap_or_default();
+                    let message = format!("the contract `{}` finds rows by {}", found.0, found.1);
+                    self.tell("mode", message, "remove `mode`");
                 }
                 None
             }
@@ -249,7 +252,7 @@ impl Sheet<'_> {
     }
 
     /// A query names no key by itself.
-    fn no_key(&mut self, key: &Option<Vec<String>>, contract: Option<Contract>) {
+    fn no_key(&mut self, key: &Option<Vec<String>>, contract: Option<&ContractRole>) {
         let Some(source) = self.entry("source") else { return };
         let Some(query) = source.value.entry("query") else { return };
         if key.is_none() && self.entry("primary_key").is_none() && contract.is_none() {

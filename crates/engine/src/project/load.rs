@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use indexmap::IndexMap;
 use jiff::tz::TimeZone;
 use serde_json::{Value as Member, json};
-use tidegate_model::settings::schema_of;
 use tidegate_model::{ConnectionId, Connector, Error, SyncId};
 
 use super::conform::{Conform, Spot};
@@ -93,7 +92,7 @@ pub fn parse(text: &str, name: &str, connectors: &'static [Connector]) -> Result
 }
 
 fn project(root: &Node, connectors: &'static [Connector], findings: &mut Vec<Finding>) -> Project {
-    let schema = json!(schema_of::<shape::Project>());
+    let schema = shape::schema(connectors);
     let top = Spot::new(root.at, "");
     if !matches!(root.data, Data::Map(_) | Data::Null) {
         let found = top.finding("expected a mapping with the keys `connections` and `syncs`");
@@ -116,7 +115,8 @@ fn project(root: &Node, connectors: &'static [Connector], findings: &mut Vec<Fin
             project.connections.insert(id, read);
         }
     }
-    let file = File { schema: &schema, connections: ends, zone };
+    let contracts = shape::contracts(connectors).collect();
+    let file = File { schema: &schema, connections: ends, contracts, zone };
     for entry in named(root, "syncs", findings) {
         if let Some(read) = sync::read(&file, entry, findings, &mut project.notes) {
             project.syncs.insert(SyncId::new(&entry.key), read);

@@ -26,6 +26,6 @@ pub use references::{Variable, Written};
 pub use schedule::{CronSchedule, Schedule};
 pub use schema::json_schema;
 pub use spec::{
-    Changed, ConnectionSpec, Contract, EventDestination, EventSource, ExportSpec, ImportSpec, InDoubt,
-    Project, Removed, RowDestination, RowSource, State, SyncOptions, SyncSpec,
+    Changed, ConnectionSpec, EventDestination, EventSource, ExportSpec, ImportSpec, InDoubt, Project,
+    Removed, RowDestination, RowSource, State, SyncOptions, SyncSpec,
 };

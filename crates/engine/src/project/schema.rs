@@ -2,14 +2,13 @@
 
 use serde_json::{Map, Value, json};
 use tidegate_model::Connector;
-use tidegate_model::settings::schema_of;
 
 use super::shape;
 
 /// Returns the schema of a project with these connectors: the settings of a
 /// connection follow from its `type`.
 pub fn json_schema(connectors: &[Connector]) -> Value {
-    let mut schema = json!(schema_of::<shape::Project>());
+    let mut schema = shape::schema(connectors);
     let mut definitions = schema["$defs"].as_object().cloned().unwrap_or_default();
     let mut types = Vec::new();
     for connector in connectors {

@@ -8,10 +8,12 @@ use indexmap::IndexMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value as Member};
 use tidegate_model::event::KindPattern;
-use tidegate_model::{ConnectionId, Layout, MappingSpec, Mode, ObjectKind, SyncId};
+use tidegate_model::settings::schema_of;
+use tidegate_model::{ConnectionId, Connector, ContractRole, Layout, MappingSpec, Mode, ObjectKind, SyncId};
 
 use super::schedule::Schedule;
-use super::spec::{Changed, Contract, InDoubt, Removed, State};
+use super::spec::{Changed, InDoubt, Removed, State};
+use serde_json::json;
 
 /// A project: connections and syncs between them.
 #[derive(JsonSchema)]
@@ -70,7 +72,7 @@ pub(super) struct Sync {
     /// Import: how a row becomes a record.
     mapping: Option<MappingSpec>,
     /// Import: a fixed layout of the table instead of `mapping` and `cursor`.
-    contract: Option<Contract>,
+    contract: Option<String>,
     /// Import: what happens to a row that cannot be sent twice safely and whose
     /// response was lost: `hold` lists it for a person to decide, `resend` sends it again.
     /// Default: `hold`.
@@ -183,3 +185,19 @@ form!(CountOrShare, {
     "anyOf": [{ "type": "integer", "minimum": 0 }, { "type": "string", "format": "percent" }]
 });
 form!(AbsentForm, { "type": ["string", "null"], "enum": ["skip", "null", null] });
+
+/// Returns the schema of a project with these connectors.
+pub(super) fn schema(connectors: &[Connector]) -> Member {
+    let mut schema = json!(schema_of::<Project>());
+    let names: Vec<&str> = contracts(connectors).map(|contract| contract.name).collect();
+    if let Some(contract) = schema.pointer_mut("/$defs/Sync/properties/contract") {
+        contract["enum"] = json!(names);
+        contract["type"] = json!("string");
+    }
+    schema
+}
+
+/// The contracts that these connectors know.
+pub(super) fn contracts(connectors: &[Connector]) -> impl Iterator<Item = &'static ContractRole> {
+    connectors.iter().flat_map(|connector| connector.contracts)
+}

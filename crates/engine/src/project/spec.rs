@@ -7,7 +7,8 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tidegate_model::{
-    ConnectionId, Error, EventSelection, Layout, Lookback, MappingSpec, Mode, ObjectKind, Settings, SyncId,
+    ConnectionId, ContractRole, Error, EventSelection, Layout, Lookback, MappingSpec, Mode, ObjectKind,
+    Settings, SyncId,
 };
 
 use super::findings::Finding;
@@ -162,7 +163,7 @@ pub struct ImportSpec {
     /// How a row becomes a record.
     pub mapping: Option<MappingSpec>,
     /// A fixed layout of the table instead of `mapping` and `cursor`.
-    pub contract: Option<Contract>,
+    pub contract: Option<&'static ContractRole>,
     /// What happens to rows in doubt.
     pub in_doubt: InDoubt,
     /// What imports and exports have in common.
@@ -241,15 +242,6 @@ pub struct EventDestination {
     pub layout: Option<Layout>,
     /// The sink's own settings of an export: `table`, `stream`, `path` …
     pub target: Written,
-}
-
-/// A fixed layout of a table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Contract {
-    /// The cloud-ingestion tables of Braze: `UPDATED_AT`, identifier columns,
-    /// `PAYLOAD`, `DELETED`.
-    BrazeCdi,
 }
 
 /// What happens to rows in doubt.

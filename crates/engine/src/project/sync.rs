@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 use jiff::tz::TimeZone;
 use serde::de::DeserializeOwned;
 use serde_json::Value as Member;
-use tidegate_model::{ConnectionId, Connector};
+use tidegate_model::{ConnectionId, Connector, ContractRole};
 
 use super::conform::{Conform, Spot};
 use super::findings::{Finding, listed, nearest};
@@ -39,6 +39,8 @@ pub(super) struct File<'a> {
     pub(super) schema: &'a Member,
     /// The connections by name, each with its connector unless that is unknown.
     pub(super) connections: IndexMap<ConnectionId, Option<&'static Connector>>,
+    /// The contracts that a table can keep.
+    pub(super) contracts: Vec<&'static ContractRole>,
     /// The zone of schedules.
     pub(super) zone: TimeZone,
 }

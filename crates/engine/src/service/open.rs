@@ -17,9 +17,6 @@ use crate::project::{ImportSpec, InDoubt, RowSource, Written};
 /// The endpoint that stands for the vendor's API served by this process.
 const SANDBOX: &str = "sandbox";
 
-/// The cursor column of the cloud-ingestion contract.
-const CONTRACT_CURSOR: &str = "UPDATED_AT";
-
 impl Engine {
     /// A connection: its connector and its settings, secrets in place.
     pub(crate) async fn connection(
@@ -149,7 +146,7 @@ impl Engine {
                 .map_err(|cause| Error::settings(format!("`source.time_zone` of `{id}`")).caused_by(cause))?,
         };
         let mapping = match (&sync.mapping, sync.contract) {
-            (_, Some(_)) => Mapping::contract(&target, &columns),
+            (_, Some(contract)) => Mapping::contract(contract, &target, &columns),
             (Some(spec), None) => Mapping::compile(spec, &target, &columns),
             (None, None) => Err(Error::settings("neither `mapping` nor `contract` is given")),
         };
@@ -182,7 +179,10 @@ fn tracking(
     if source.supports_checkpoints() {
         return Ok(ChangeTracking::Checkpoint);
     }
-    let name = sync.cursor.as_deref().unwrap_or(CONTRACT_CURSOR);
+    let by_contract = sync.contract.map(|contract| contract.cursor);
+    let Some(name) = sync.cursor.as_deref().or(by_contract) else {
+        return Err(Error::settings("neither `cursor` nor `contract` is given"));
+    };
     let at = columns.position(name).ok_or_else(|| missing_column(name, columns).context("`cursor`"))?;
     let column = dataset.columns[at].clone();
     Ok(ChangeTracking::Cursor { at, lookback: LookbackRule::of(&column, sync.lookback)?, column })

@@ -23,10 +23,7 @@ pub const CONNECTOR: Connector = Connector {
     readme: include_str!("README.md"),
     icon: include_str!("icon.svg"),
     settings: schema_of::<settings::EventsSettings>,
-    source: None,
-    platform: None,
-    sink: None,
     ingest: Some(IngestRole { paths: &[], layout: Layout::Events, open: ingest::open }),
-    sandbox: None,
     setup: Some(setup::setup),
+    ..Connector::NEW
 };

@@ -37,10 +37,7 @@ pub const CONNECTOR: Connector = Connector {
     readme: include_str!("README.md"),
     icon: include_str!("icon.svg"),
     settings: schema_of::<settings::PinpointSettings>,
-    source: None,
-    platform: None,
-    sink: None,
     ingest: Some(IngestRole { paths: &["v1"], layout: Layout::Events, open: ingest::open }),
-    sandbox: None,
     setup: Some(setup::setup),
+    ..Connector::NEW
 };

@@ -30,13 +30,9 @@ pub const CONNECTOR: Connector = Connector {
     readme: include_str!("README.md"),
     icon: include_str!("icon.svg"),
     settings: schema_of::<LakeSettings>,
-    source: None,
-    platform: None,
     sink: Some(SinkRole {
         target: schema_of::<DeltaTarget>,
         open: |settings, target, context| Ok(Arc::new(sink::DeltaSink::open(settings, target, context)?)),
     }),
-    ingest: None,
-    sandbox: None,
-    setup: None,
+    ..Connector::NEW
 };

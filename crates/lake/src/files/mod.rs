@@ -30,9 +30,6 @@ pub const CONNECTOR: Connector = Connector {
         keeps_checkpoint: true,
         open: |settings, context| Ok(Arc::new(FilesSource::open(settings, context)?)),
     }),
-    platform: None,
     sink: Some(SINK),
-    ingest: None,
-    sandbox: None,
-    setup: None,
+    ..Connector::NEW
 };

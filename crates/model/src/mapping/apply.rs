@@ -26,7 +26,7 @@ impl Mapping {
 }
 
 /// Exactly one identifier; an e-mail address beats a phone number.
-pub(super) fn one_identity(
+pub fn one_identity(
     external_id: Option<Text>,
     alias: Option<(Text, Text)>,
     platform_id: Option<Text>,
@@ -149,7 +149,7 @@ fn required(take: &Option<Take>, field: &str, row: &Row) -> Result<Text, Reason>
 }
 
 /// A JSON number, digit for digit.
-pub(super) fn number(text: &str, field: &str) -> Result<Text, Reason> {
+pub fn number(text: &str, field: &str) -> Result<Text, Reason> {
     if json::is_number(text) {
         Ok(text.into())
     } else {
@@ -158,7 +158,7 @@ pub(super) fn number(text: &str, field: &str) -> Result<Text, Reason> {
 }
 
 /// An ISO 4217 code in capitals.
-pub(super) fn currency(text: &str) -> Result<Text, Reason> {
+pub fn currency(text: &str) -> Result<Text, Reason> {
     if text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_alphabetic()) {
         Ok(text.to_ascii_uppercase().into())
     } else {
@@ -166,7 +166,11 @@ pub(super) fn currency(text: &str) -> Result<Text, Reason> {
     }
 }
 
-pub(super) fn quantity(text: Option<Text>) -> Result<u32, Reason> {
+/// Returns how many were bought: 1 if nothing is given.
+///
+/// # Errors
+/// If it is not a whole number greater than 0.
+pub fn quantity(text: Option<Text>) -> Result<u32, Reason> {
     match text {
         None => Ok(1),
         Some(text) => text
@@ -240,7 +244,7 @@ impl Take {
 }
 
 /// Whether a value says yes; `None` where it says neither.
-pub(super) fn truth(value: &Value) -> Option<bool> {
+pub fn truth(value: &Value) -> Option<bool> {
     Some(match value {
         Value::Null => false,
         Value::Bool(value) => *value,
@@ -257,7 +261,7 @@ pub(super) fn truth(value: &Value) -> Option<bool> {
 ///
 /// Text is read as ISO 8601; whole numbers as seconds since 1970, or as
 /// milliseconds where they are too large for seconds.
-pub(super) fn instant(value: &Value, zone: &jiff::tz::TimeZone) -> Result<Option<Timestamp>, String> {
+pub fn instant(value: &Value, zone: &jiff::tz::TimeZone) -> Result<Option<Timestamp>, String> {
     /// Seconds later than the year 5138 are milliseconds.
     const SECONDS_MAX: u64 = 100_000_000_000;
     let civil = |at: jiff::civil::DateTime| {

@@ -5,8 +5,11 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
+use super::contract::TableContract;
 use super::spec::{Field, MappingSpec, Members};
-use crate::{Columns, Error, ErrorKind, Json, ObjectKind, Row, RowHash, SyncId, Text, Value, json};
+use crate::{
+    Columns, ContractRole, Error, ErrorKind, Json, ObjectKind, Row, RowHash, SyncId, Text, Value, json,
+};
 
 /// What a mapping is made for.
 #[derive(Clone, Debug)]
@@ -40,7 +43,7 @@ pub struct Mapping {
 #[derive(Clone, Debug)]
 pub(super) enum Plan {
     Fields(Box<FieldPlan>),
-    Contract(super::contract::ContractPlan),
+    Contract(Arc<dyn TableContract>),
 }
 
 /// One field, its column found.
@@ -126,12 +129,12 @@ impl Mapping {
         Self::with_plan(target, columns, Plan::Fields(Box::new(FieldPlan { members, ..plan })))
     }
 
-    /// The cloud-ingestion table contract: fixed column names, a JSON payload.
+    /// Finds the columns of a table contract.
     ///
     /// # Errors
     /// As [`Mapping::compile`].
-    pub fn contract(target: &Target, columns: &Columns) -> Result<Mapping, Error> {
-        let plan = super::contract::ContractPlan::compile(target, columns)?;
+    pub fn contract(contract: &ContractRole, target: &Target, columns: &Columns) -> Result<Mapping, Error> {
+        let plan = (contract.compile)(target.object, columns)?;
         Self::with_plan(target, columns, Plan::Contract(plan))
     }
 

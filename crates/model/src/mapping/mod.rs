@@ -8,6 +8,8 @@ mod spec;
 #[cfg(test)]
 mod tests;
 
+pub use apply::{currency, instant, number, one_identity, quantity, truth};
 pub use compile::{Mapping, Target, missing_column};
+pub use contract::TableContract;
 pub use fields::{FieldMisfit, misfits};
 pub use spec::{Constant, Field, MappingSpec, Members, Path};

@@ -2,6 +2,7 @@
 //! deletions by its user-data API, catalog items by its catalogs API.
 
 mod client;
+mod contract;
 mod encode;
 mod outcome;
 mod platform;
@@ -22,7 +23,6 @@ pub const CONNECTOR: Connector = Connector {
     readme: include_str!("README.md"),
     icon: include_str!("icon.svg"),
     settings: schema_of::<settings::BrazeSettings>,
-    source: None,
     platform: Some(PlatformRole {
         objects: &[
             ObjectKind::User,
@@ -35,8 +35,7 @@ pub const CONNECTOR: Connector = Connector {
         open: platform::open,
         dry_run_response: platform::dry_run_response,
     }),
-    sink: None,
-    ingest: None,
-    sandbox: None,
     setup: Some(setup::setup),
+    contracts: &[contract::CONTRACT],
+    ..Connector::NEW
 };

@@ -41,15 +41,13 @@ pub const CONNECTOR: Connector = Connector {
     readme: include_str!("README.md"),
     icon: include_str!("icon.svg"),
     settings: schema_of::<OneSignalSettings>,
-    source: None,
     platform: Some(PlatformRole {
         objects: &[ObjectKind::User, ObjectKind::Event, ObjectKind::Purchase, ObjectKind::Deletion],
         target: schema_of::<Target>,
         open: platform::open,
         dry_run_response: platform::dry_run_response,
     }),
-    sink: None,
     ingest: Some(IngestRole { paths: &[], layout: Layout::Messages, open: ingest::open }),
-    sandbox: None,
     setup: Some(setup::setup),
+    ..Connector::NEW
 };

@@ -19,10 +19,7 @@ pub const CONNECTOR: Connector = Connector {
     readme: include_str!("README.md"),
     icon: include_str!("icon.svg"),
     settings: schema_of::<AwsSettings>,
-    source: None,
-    platform: None,
     sink: Some(SinkRole { target: schema_of::<settings::Target>, open: sink::open }),
-    ingest: None,
-    sandbox: None,
     setup: Some(setup::setup),
+    ..Connector::NEW
 };

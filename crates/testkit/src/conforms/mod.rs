@@ -239,12 +239,7 @@ mod tests {
         readme: "",
         icon: "",
         settings: tidegate_model::settings::schema_of::<()>,
-        source: None,
-        platform: None,
-        sink: None,
-        ingest: None,
-        sandbox: None,
-        setup: None,
+        ..Connector::NEW
     };
 
     #[test]

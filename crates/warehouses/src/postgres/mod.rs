@@ -42,12 +42,10 @@ pub const CONNECTOR: Connector = Connector {
         keeps_checkpoint: false,
         open: |settings, context| Ok(Arc::new(source::PostgresSource::open(settings, context)?)),
     }),
-    platform: None,
     sink: Some(SinkRole {
         target: schema_of::<PostgresTarget>,
         open: |settings, target, context| Ok(Arc::new(sink::PostgresSink::open(settings, target, context)?)),
     }),
-    ingest: None,
-    sandbox: None,
     setup: Some(setup::setup),
+    ..Connector::NEW
 };

@@ -55,11 +55,7 @@ const SHIFTING: Connector = Connector {
         keeps_checkpoint: false,
         open: |_: &Settings, _: &ConnectorContext| Ok(Arc::new(Shifting)),
     }),
-    platform: None,
-    sink: None,
-    ingest: None,
-    sandbox: None,
-    setup: None,
+    ..Connector::NEW
 };
 
 #[tokio::test]

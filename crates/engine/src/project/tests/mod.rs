@@ -85,12 +85,7 @@ const NONE: Connector = Connector {
     readme: "",
     icon: "",
     settings: schema_of::<Settings>,
-    source: None,
-    platform: None,
-    sink: None,
-    ingest: None,
-    sandbox: None,
-    setup: None,
+    ..Connector::NEW
 };
 
 const DATABASE: Connector = Connector {

@@ -1,4 +1,5 @@
 mod bodies;
+mod contract;
 mod outcomes;
 mod sandbox;
 mod settings;
