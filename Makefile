@@ -18,7 +18,7 @@ check: ## formatting and lints, as they must be before a commit
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 
-fix: ## let the tools mend formatting and simple lints
+fix: ## fix formatting and simple lints
 	cargo clippy --workspace --all-targets --fix --allow-dirty --allow-staged
 	cargo fmt --all
 

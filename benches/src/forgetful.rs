@@ -9,7 +9,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use tidegate::Replaced;
-use tidegate_engine::service::Rehearsal;
+use tidegate_engine::service::DryRun;
 use tidegate_model::{
     Appended, Checkpoint, Error, Event, EventLog, Feed, Lag, LoggedEvent, Reading, StreamId,
 };
@@ -21,7 +21,7 @@ fn main() -> ExitCode {
     let is_off = |part: &str| std::env::var(part).is_ok_and(|value| value == "off");
     let mut replaced = Replaced::default();
     if is_off("BENCH_LEDGER") {
-        replaced.store = Some(|store| Arc::new(Rehearsal::over(store)));
+        replaced.store = Some(|store| Arc::new(DryRun::over(store)));
     }
     if is_off("BENCH_LOG") {
         replaced.log = Some(|| Arc::new(Forgetful));

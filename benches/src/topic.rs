@@ -139,8 +139,8 @@ impl Topic {
         Ok(Latencies::of(latencies))
     }
 
-    /// How many messages a group has settled: the sum of its committed offsets.
-    pub(crate) fn settled(&self, group: &str) -> Result<u64> {
+    /// How many messages a group has committed: the sum of its committed offsets.
+    pub(crate) fn committed(&self, group: &str) -> Result<u64> {
         let consumer: BaseConsumer = client(&self.brokers).set("group.id", group).create()?;
         let mut partitions = TopicPartitionList::new();
         partitions.add_partition_range(&self.name, 0, PARTITIONS - 1);
@@ -180,7 +180,7 @@ fn client(brokers: &str) -> ClientConfig {
 /// Reads messages and does nothing with them: the limit of the client library.
 /// Prints how many microseconds passed from the first message to the last.
 ///
-/// It joins a group, as everything that settles offsets does, and settles none.
+/// It joins a group, as everything that commits offsets does, and commits none.
 pub(crate) fn consume(brokers: &str, topic: &str, messages: u64) -> Result<()> {
     let consumer: BaseConsumer = client(brokers)
         .set("group.id", format!("bench-bare-{}-{topic}", std::process::id()))

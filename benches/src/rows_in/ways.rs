@@ -25,7 +25,7 @@ const QUERY: &str = "select event_name, user_id, event_timestamp, event_data fro
 pub(crate) enum Way {
     /// `psql \copy` to a file: what the others are held against.
     Copy,
-    /// The program under test, with or without writing down the fate of each row.
+    /// The program under test, with or without writing down the status of each row.
     Tidegate { ledger: bool },
     /// A program that another project made; `benches/README.md` says what it is handed.
     Peer(Peer),

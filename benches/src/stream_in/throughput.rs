@@ -19,7 +19,7 @@ use crate::{clock, memory};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Offsets that are not committed so long after the effect will never be.
-const SETTLED_WITHIN: Duration = Duration::from_secs(10);
+const COMMITTED_WITHIN: Duration = Duration::from_secs(10);
 
 /// Measures JSON, and Avro where there is a registry.
 pub(super) async fn measure(plan: &Plan, tidegate: &Tidegate) -> Result<()> {
@@ -128,7 +128,7 @@ async fn ours(
     let serving = tidegate.serve(&[]).await?;
     receiver.wait_for(messages, PATIENCE).await?;
     let took = receiver.moving();
-    settled(topic, group, messages).await?;
+    committed(topic, group, messages).await?;
     let memory = serving.stop().await?;
     let arrived = receiver.counts();
     ensure!(arrived.objects == messages, "{} of {messages} messages arrived", arrived.objects);
@@ -136,17 +136,17 @@ async fn ours(
 }
 
 /// Waits until another client sees all offsets committed.
-async fn settled(topic: &Topic, group: &str, messages: u64) -> Result<()> {
+async fn committed(topic: &Topic, group: &str, messages: u64) -> Result<()> {
     let started = Instant::now();
     loop {
         let (topic, group) = (topic.clone(), group.to_owned());
-        let settled = beside(move || topic.settled(&group)).await?;
-        if settled == messages {
+        let committed = beside(move || topic.committed(&group)).await?;
+        if committed == messages {
             return Ok(());
         }
         ensure!(
-            settled < messages && started.elapsed() < SETTLED_WITHIN,
-            "{settled} of {messages} offsets were committed {} s after the last message arrived",
+            committed < messages && started.elapsed() < COMMITTED_WITHIN,
+            "{committed} of {messages} offsets were committed {} s after the last message arrived",
             started.elapsed().as_secs()
         );
     }

@@ -2,7 +2,7 @@
 
 usage: read.py FOLDER
 
-Prints one JSON list: of each row its run, object, user, key, fate, reason_code and reason, sorted.
+Prints one JSON list: of each row its run, object, user, key, status, reason_code and reason, sorted.
 Ends with exit code 1 where the three do not see the same.
 """
 
@@ -14,7 +14,7 @@ import duckdb
 import polars
 import pyarrow.parquet
 
-COLUMNS = ["run", "object", "user", "key", "fate", "reason_code", "reason", "row_hash", "at"]
+COLUMNS = ["run", "object", "user", "key", "status", "reason_code", "reason", "row_hash", "at"]
 
 
 def by_pyarrow(files):

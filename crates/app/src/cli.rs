@@ -44,7 +44,7 @@ pub(crate) struct Place {
     #[arg(long, global = true, env = "TIDEGATE_STORE", hide_env_values = true, value_name = "URL")]
     pub(crate) store: Option<String>,
 
-    /// Days that the fate of every row is kept.
+    /// Days that the status of every row is kept.
     #[arg(long, global = true, env = "TIDEGATE_HISTORY_DAYS", default_value_t = 90)]
     pub(crate) history_days: u32,
 
@@ -124,7 +124,7 @@ pub(crate) enum Command {
         #[arg(long, default_value = "127.0.0.1:8080")]
         listen: SocketAddr,
     },
-    /// Shows every sync and where it stands; of one sync, every partition of its stream.
+    /// Shows every sync and its progress; of one sync, every partition of its stream.
     Status {
         /// The sync [default: every one].
         sync: Option<String>,
@@ -139,7 +139,7 @@ pub(crate) enum Command {
         #[arg(long, default_value_t = 20)]
         limit: usize,
     },
-    /// Lists the fate of rows, newest first.
+    /// Lists row statuses, newest first.
     Rows(Rows),
     /// Sends rejected rows again, as the source has them now.
     Retry {
@@ -165,7 +165,7 @@ pub(crate) enum Command {
         /// The sync.
         sync: String,
     },
-    /// Forgets where a sync stands: its next run reads from the beginning.
+    /// Clears the checkpoint of a sync: its next run reads from the beginning.
     Reset {
         /// The sync.
         sync: String,

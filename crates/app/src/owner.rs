@@ -1,7 +1,7 @@
 //! Which project a data folder belongs to.
 //!
 //! Syncs are known by their names. Two projects with a sync of the same name and
-//! one data folder would each take the other's rows for settled.
+//! one data folder would each take the other's rows for committed.
 
 use std::path::Path;
 

@@ -11,7 +11,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tidegate_model::{Error, ErrorKind, Faults, Http, HttpFailure, SandboxTools, Settings, SystemClock};
+use tidegate_model::{Error, ErrorKind, Faults, Http, HttpFailure, SandboxContext, Settings, SystemClock};
 use tidegate_transport::http::RealHttp;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -56,7 +56,7 @@ impl Sandboxes {
         let mut vendors = Vec::new();
         for connector in CONNECTORS {
             let Some(role) = connector.sandbox else { continue };
-            let tools = SandboxTools {
+            let context = SandboxContext {
                 data: folder.map(|folder| folder.join(connector.kind)),
                 clock: Arc::new(SystemClock),
                 faults: faults.clone(),
@@ -65,7 +65,7 @@ impl Sandboxes {
                 http: Some(http.clone()),
                 webhooks: Arc::default(),
             };
-            vendors.push(Vendor { kind: connector.kind, paths: role.paths, http: (role.open)(&tools)? });
+            vendors.push(Vendor { kind: connector.kind, paths: role.paths, http: (role.open)(&context)? });
         }
         Ok(Sandboxes { vendors, faults })
     }

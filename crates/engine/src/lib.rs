@@ -1,7 +1,7 @@
 //! How data moves and who may ask for it.
 //!
 //! - [`project`] reads what people write down.
-//! - [`pipeline`] is the one loop: feed → mapping → lane → destination → ledger.
+//! - [`pipeline`] is the one loop: feed → mapping → rate limiter → destination → ledger.
 //! - [`service`] is what the command line, the HTTP API and the pages call.
 //!
 //! This crate contains no network and no SQL library; it knows other systems

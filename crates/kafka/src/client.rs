@@ -7,7 +7,7 @@ use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::BaseConsumer;
-use tidegate_model::{Error, Tools};
+use tidegate_model::{ConnectorContext, Error};
 use tokio::runtime::Handle;
 
 use crate::context::{Context, RebalanceListener};
@@ -62,7 +62,7 @@ impl Client {
     ///
     /// # Errors
     /// Settings that cannot work.
-    pub(crate) fn new(settings: &KafkaSettings, tools: &Tools) -> Result<Client, Error> {
+    pub(crate) fn new(settings: &KafkaSettings, tools: &ConnectorContext) -> Result<Client, Error> {
         let sasl = settings.login()?;
         let mut config = ClientConfig::new();
         for (name, value) in DEFAULTS {

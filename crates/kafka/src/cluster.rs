@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use tidegate_model::{Error, Settings, Tools};
+use tidegate_model::{ConnectorContext, Error, Settings};
 
 use crate::access::Access;
 use crate::client::Client as Clients;
@@ -35,10 +35,10 @@ impl Cluster {
     pub(crate) fn new(
         settings: &Settings,
         operations: &'static [&'static str],
-        tools: &Tools,
+        context: &ConnectorContext,
     ) -> Result<Cluster, Error> {
         let settings: KafkaSettings = settings.parse()?;
-        let client = Clients::new(&settings, tools)?;
+        let client = Clients::new(&settings, context)?;
         Ok(Cluster { client, access: Access::new(&settings, None), operations })
     }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tidegate_model::{Clock, Error, Http, Tools};
+use tidegate_model::{Clock, ConnectorContext, Error, Http};
 
 use crate::access::Access;
 use crate::client::Client;
@@ -17,7 +17,7 @@ pub(crate) struct Connection {
     pub(crate) settings: KafkaSettings,
     pub(crate) client: Client,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) rehearsal: bool,
+    pub(crate) dry_run: bool,
     http: Arc<dyn Http>,
     project: PathBuf,
 }
@@ -27,14 +27,14 @@ impl Connection {
     ///
     /// # Errors
     /// Settings that cannot work.
-    pub(crate) fn new(settings: KafkaSettings, tools: &Tools) -> Result<Connection, Error> {
+    pub(crate) fn new(settings: KafkaSettings, context: &ConnectorContext) -> Result<Connection, Error> {
         Ok(Connection {
-            client: Client::new(&settings, tools)?,
+            client: Client::new(&settings, context)?,
             settings,
-            clock: Arc::clone(&tools.clock),
-            rehearsal: tools.rehearsal,
-            http: Arc::clone(&tools.http),
-            project: tools.project.clone(),
+            clock: Arc::clone(&context.clock),
+            dry_run: context.dry_run,
+            http: Arc::clone(&context.http),
+            project: context.project.clone(),
         })
     }
 

@@ -8,7 +8,8 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tidegate_model::{
-    Checks, Destination, Error, Limits, LoggedEvent, Outcome, Reason, Receipt, Settings, SinkTarget, Tools,
+    Checks, ConnectorContext, Destination, Error, Limits, LoggedEvent, Outcome, Reason, Receipt, Settings,
+    SinkTarget,
 };
 
 use crate::cluster::{Cluster, check_topic};
@@ -31,7 +32,7 @@ pub(crate) struct KafkaTarget {
 pub(crate) struct KafkaSink {
     producer: Producer,
     topic: String,
-    rehearsal: bool,
+    dry_run: bool,
     /// Whether the topic was found.
     found: AtomicBool,
 }
@@ -41,13 +42,17 @@ impl KafkaSink {
     ///
     /// # Errors
     /// Settings that cannot work, or an invalid name of a topic.
-    pub(crate) fn open(settings: &Settings, target: &SinkTarget, tools: &Tools) -> Result<KafkaSink, Error> {
-        let cluster = Cluster::new(settings, &["WRITE", "DESCRIBE"], tools)?;
+    pub(crate) fn open(
+        settings: &Settings,
+        target: &SinkTarget,
+        context: &ConnectorContext,
+    ) -> Result<KafkaSink, Error> {
+        let cluster = Cluster::new(settings, &["WRITE", "DESCRIBE"], context)?;
         let written: KafkaTarget = target.settings.parse()?;
         let topic = written.topic.unwrap_or_else(|| format!("{}_events", target.stream));
         check_topic("topic", &topic)?;
-        let rehearsal = tools.rehearsal;
-        Ok(KafkaSink { producer: Producer::new(cluster), topic, rehearsal, found: AtomicBool::new(false) })
+        let dry_run = context.dry_run;
+        Ok(KafkaSink { producer: Producer::new(cluster), topic, dry_run, found: AtomicBool::new(false) })
     }
 
     /// Looks the topic up before anything is sent to it: an error here leaves no doubt
@@ -95,7 +100,7 @@ impl KafkaSink {
                 Outcome::Deferred(reason("not_written", "the broker did not take it", *code))
             }
         });
-        Ok(Receipt { outcomes: outcomes.collect(), pace: None })
+        Ok(Receipt { outcomes: outcomes.collect(), rate_limit: None })
     }
 }
 
@@ -124,24 +129,24 @@ impl Destination<LoggedEvent> for KafkaSink {
 
     fn limits(&self) -> Limits {
         Limits {
-            items_max: 5_000,
-            bytes_max: RECORD_BYTES_MAX,
+            max_items: 5_000,
+            max_bytes: RECORD_BYTES_MAX,
             // Librdkafka fills its own requests; this only saves calls.
-            fill: Duration::from_millis(20),
-            requests_at_once: 4,
+            linger: Duration::from_millis(20),
+            max_in_flight: 4,
             rate: None,
             bucket: "kafka.produce",
-            one_user: false,
-            user_interval: Duration::ZERO,
+            single_user: false,
+            min_user_interval: Duration::ZERO,
         }
     }
 
-    fn weigh(&self, item: &LoggedEvent) -> usize {
-        item.event.weight() + RECORD_OVERHEAD
+    fn estimated_size(&self, item: &LoggedEvent) -> usize {
+        item.event.estimated_size() + RECORD_OVERHEAD
     }
 
-    fn admit(&self, item: &LoggedEvent) -> Result<(), Reason> {
-        if self.weigh(item) > RECORD_BYTES_MAX {
+    fn validate(&self, item: &LoggedEvent) -> Result<(), Reason> {
+        if self.estimated_size(item) > RECORD_BYTES_MAX {
             let message = format!("the event is larger than {} MiB", RECORD_BYTES_MAX >> 20);
             return Err(Reason::new("too_large", message));
         }
@@ -153,7 +158,7 @@ impl Destination<LoggedEvent> for KafkaSink {
             self.find().await?;
             self.found.store(true, Ordering::Relaxed);
         }
-        if self.rehearsal {
+        if self.dry_run {
             return Ok(Receipt::delivered(items.len()));
         }
         let records = items.iter().map(|item| Outgoing {

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tidegate_model::{
-    Checkpoint, Checks, Dataset, Error, Feed, Lag, Reach, Row, Selection, Settings, Source, Tools,
+    Checkpoint, Checks, ConnectorContext, Dataset, Error, Feed, Lag, ReadMode, Row, Selection, Settings,
+    Source,
 };
 
 use crate::access::Access;
@@ -33,26 +34,26 @@ impl KafkaSource {
     ///
     /// # Errors
     /// [`tidegate_model::ErrorKind::Settings`] for settings that cannot work.
-    pub(crate) fn open(settings: &Settings, tools: &Tools) -> Result<KafkaSource, Error> {
+    pub(crate) fn open(settings: &Settings, context: &ConnectorContext) -> Result<KafkaSource, Error> {
         let settings: KafkaSettings = settings.parse()?;
-        let connection = Connection::new(settings, tools)?;
+        let connection = Connection::new(settings, context)?;
         Ok(KafkaSource { connection: Arc::new(connection), session: Mutex::default() })
     }
 
     /// Returns how to read: the plan, the progress so far, and whether to follow.
-    fn plan(&self, selection: &KafkaSelection, reach: &Reach) -> Result<(Plan, Progress, bool), Error> {
-        let (start_offsets, known, follow, commits) = match reach {
-            Reach::Everything => {
+    fn plan(&self, selection: &KafkaSelection, mode: &ReadMode) -> Result<(Plan, Progress, bool), Error> {
+        let (start_offsets, known, follow, commits) = match mode {
+            ReadMode::Full => {
                 (StartOffsets { committed: false, start: Start::Earliest }, Progress::default(), false, false)
             }
-            Reach::After { checkpoint, follow } => {
+            ReadMode::Resume { checkpoint, follow } => {
                 let start_offsets = StartOffsets { committed: true, start: selection.start.clone() };
                 let known = Progress::of(checkpoint.as_ref())?;
                 // A dry run neither joins the group nor commits.
-                let rehearsal = self.connection.rehearsal;
-                (start_offsets, known, *follow && !rehearsal, !rehearsal)
+                let dry_run = self.connection.dry_run;
+                (start_offsets, known, *follow && !dry_run, !dry_run)
             }
-            Reach::Cursor { .. } => {
+            ReadMode::Incremental { .. } => {
                 return Err(Error::settings("topics have no cursor column")
                     .hint("leave `cursor` out: offsets say what is new"));
             }
@@ -124,11 +125,11 @@ impl Source for KafkaSource {
     async fn read(
         &self,
         selection: &Selection,
-        reach: &Reach,
+        mode: &ReadMode,
         batch_rows: usize,
     ) -> Result<Feed<Row>, Error> {
         let selection = KafkaSelection::of(selection)?;
-        let (plan, known, follow) = self.plan(&selection, reach)?;
+        let (plan, known, follow) = self.plan(&selection, mode)?;
         let decoder = self.connection.decoder(&selection)?;
         let session = Arc::new(Session::new(plan, known));
         let tombstones: Tombstones = selection.tombstones;
@@ -144,11 +145,11 @@ impl Source for KafkaSource {
         Ok(feed)
     }
 
-    fn keeps_place(&self) -> bool {
+    fn supports_checkpoints(&self) -> bool {
         true
     }
 
-    fn follows(&self) -> bool {
+    fn supports_streaming(&self) -> bool {
         true
     }
 
@@ -184,7 +185,7 @@ impl Source for KafkaSource {
         .await
     }
 
-    async fn settled(&self, checkpoint: &Checkpoint) -> Result<(), Error> {
+    async fn committed(&self, checkpoint: &Checkpoint) -> Result<(), Error> {
         let Some(session) = self.current() else { return Ok(()) };
         session.acknowledge(Progress::of(Some(checkpoint))?);
         // While the feed is read, its thread commits in the background. At its end,

@@ -1,15 +1,14 @@
 //! Tables and files in lakes: Delta tables, Parquet and JSON files, on disk and
 //! in object stores.
 //!
-//! Both sinks write each event exactly once: what was written stands beside the
-//! events themselves (`progress`), and a repetition is known by it. Neither
-//! keeps anything here.
+//! Both sinks write each event exactly once: their progress is written together with the events
+//! (`progress`), so that a repetition is recognized. Neither keeps state here.
 
 mod batch;
 pub mod delta;
-mod draft;
 pub mod files;
 mod parquet;
+mod prepared;
 mod probe;
 mod progress;
 mod settings;
@@ -21,7 +20,7 @@ use tidegate_model::{Error, LoggedEvent, Reason};
 ///
 /// # Errors
 /// Why they would not.
-fn admit(event: &LoggedEvent) -> Result<(), Reason> {
+fn validate(event: &LoggedEvent) -> Result<(), Reason> {
     /// The first second of the year 1; no moment is behind the year 9999.
     const FIRST: i64 = -62_135_596_800;
     let at = event.event.at;
@@ -32,7 +31,7 @@ fn admit(event: &LoggedEvent) -> Result<(), Reason> {
     Err(Reason::new("time_out_of_range", format!("the year {year} cannot be written to a table")))
 }
 
-/// Runs what blocks on a thread that may.
+/// Runs blocking work on a thread that may block.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {

@@ -65,9 +65,9 @@ impl Contents {
         let full = self.days.len() >= GROWING;
         let content = match self.days.entry(day) {
             Entry::Occupied(content) => content.into_mut(),
-            Entry::Vacant(place) if full => place.insert(Content::Waiting(Vec::new())),
-            Entry::Vacant(place) => {
-                place.insert(Content::Growing(Box::new(writer(self.codec, rows.schema())?)))
+            Entry::Vacant(vacant) if full => vacant.insert(Content::Waiting(Vec::new())),
+            Entry::Vacant(vacant) => {
+                vacant.insert(Content::Growing(Box::new(writer(self.codec, rows.schema())?)))
             }
         };
         match content {

@@ -11,7 +11,7 @@ pub struct Check {
     pub passed: bool,
     /// What was found.
     pub detail: String,
-    /// The statement or step that mends it, ready to copy.
+    /// The statement or step that fixes it, ready to copy.
     pub remedy: Option<String>,
 }
 
@@ -26,7 +26,7 @@ impl Checks {
         self.0.push(Check { name: name.into(), passed: true, detail: detail.into(), remedy: None });
     }
 
-    /// Notes something that does not hold, and what mends it.
+    /// Adds a failed check and the step that fixes it.
     pub fn fail(&mut self, name: impl Into<String>, detail: impl Into<String>, remedy: impl Into<String>) {
         self.0.push(Check {
             name: name.into(),

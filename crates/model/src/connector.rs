@@ -13,22 +13,23 @@ use crate::{
 };
 
 /// Opens a source from the settings of its connection.
-pub type OpenSource = fn(&Settings, &Tools) -> Result<Arc<dyn Source>, Error>;
+pub type OpenSource = fn(&Settings, &ConnectorContext) -> Result<Arc<dyn Source>, Error>;
 /// Opens a platform for one kind of object: connection settings, target settings.
-pub type OpenPlatform = fn(&Settings, ObjectKind, &Settings, &Tools) -> Result<Arc<dyn Platform>, Error>;
+pub type OpenPlatform =
+    fn(&Settings, ObjectKind, &Settings, &ConnectorContext) -> Result<Arc<dyn Platform>, Error>;
 /// Opens a sink for one export: connection settings, what is exported.
-pub type OpenSink = fn(&Settings, &SinkTarget, &Tools) -> Result<Arc<Sink>, Error>;
+pub type OpenSink = fn(&Settings, &SinkTarget, &ConnectorContext) -> Result<Arc<Sink>, Error>;
 /// Opens an ingest from the settings of its connection.
-pub type OpenIngest = fn(&Settings, &Tools) -> Result<Arc<dyn Ingest>, Error>;
-/// Answers as the platform does when it takes everything.
-pub type Rehearse = fn(&http::Request<bytes::Bytes>) -> http::Response<bytes::Bytes>;
+pub type OpenIngest = fn(&Settings, &ConnectorContext) -> Result<Arc<dyn Ingest>, Error>;
+/// Answers as the platform does when it accepts everything.
+pub type DryRunResponse = fn(&http::Request<bytes::Bytes>) -> http::Response<bytes::Bytes>;
 /// Writes the steps of an administrator for a connection of this name, with
 /// these settings and this selection.
 pub type Setup = fn(&ConnectionId, &Settings, Option<&Settings>) -> Result<String, Error>;
 
-/// What every connector is handed instead of making its own.
+/// What every connector is given: HTTP, clock and folders.
 #[derive(Clone)]
-pub struct Tools {
+pub struct ConnectorContext {
     /// The way to speak HTTP.
     pub http: Arc<dyn Http>,
     /// The time.
@@ -37,8 +38,8 @@ pub struct Tools {
     pub project: PathBuf,
     /// Where embedded parts keep their state.
     pub data: PathBuf,
-    /// Whether this is a rehearsal: nothing outside may change.
-    pub rehearsal: bool,
+    /// Whether this is a dry run: nothing outside may change.
+    pub dry_run: bool,
 }
 
 /// How to open a system that rows are read from. Opening does no I/O.
@@ -50,7 +51,7 @@ pub struct SourceRole {
     /// the first is the default; otherwise a sync names its mode.
     pub modes: &'static [Mode],
     /// Whether the source keeps its own checkpoint, as files and topics do: its
-    /// rows have no cursor column. Agrees with [`Source::keeps_place`].
+    /// rows have no cursor column. Agrees with [`Source::supports_checkpoints`].
     pub keeps_checkpoint: bool,
     /// Opens it.
     pub open: OpenSource,
@@ -65,14 +66,14 @@ pub struct PlatformRole {
     pub target: fn() -> Schema,
     /// Opens it for one kind of object: connection settings, target settings.
     pub open: OpenPlatform,
-    /// What the platform answers when it takes everything: the base of a rehearsal.
-    pub rehearse: Rehearse,
+    /// What the platform answers when it accepts everything: the basis of a dry run.
+    pub dry_run_response: DryRunResponse,
 }
 
 /// What one export writes, and where.
 #[derive(Clone, Debug)]
 pub struct SinkTarget {
-    /// The export: part of what its places at the far side are named by.
+    /// The export: part of the name under which its offset is stored at the sink.
     pub sync: SyncId,
     /// The stream that its events come from.
     pub stream: StreamId,
@@ -109,12 +110,12 @@ pub struct SandboxRole {
     /// The first path segments that belong to this API, for example `users`.
     pub paths: &'static [&'static str],
     /// Opens it.
-    pub open: fn(&SandboxTools) -> Result<Arc<dyn Http>, Error>,
+    pub open: fn(&SandboxContext) -> Result<Arc<dyn Http>, Error>,
 }
 
 /// What a sandbox is made from.
 #[derive(Clone)]
-pub struct SandboxTools {
+pub struct SandboxContext {
     /// Where its users, events and catalogs are kept; in memory where absent.
     pub data: Option<PathBuf>,
     /// The time.

@@ -1,4 +1,4 @@
-//! Where a cursor stands, and how far back a run looks again.
+//! The position of a cursor, and the lookback before it.
 
 use std::cmp::Ordering;
 use std::time::Duration;
@@ -8,17 +8,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::Value;
 
-/// How far behind the cursor a run looks again for rows that came late.
+/// How far before the cursor a run reads again, for rows that were committed late.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Overlap {
+pub enum Lookback {
     /// For cursors that are times.
     Time(Duration),
     /// For cursors that are numbers.
     Units(u64),
 }
 
-/// The highest cursor value that was settled.
+/// The highest committed cursor value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Position(pub Value);
@@ -26,27 +26,27 @@ pub struct Position(pub Value);
 impl Position {
     /// Returns the lowest cursor value that the next run must look at again.
     ///
-    /// Returns `None` if `overlap` cannot be taken from the value: the unit is
+    /// Returns `None` if `lookback` cannot be taken from the value: the unit is
     /// not that of its type, its type knows no subtraction (text), or it is a
     /// number of more than 38 digits, or none (`NaN`). There is no lookback
     /// then, and it is for the caller to say so.
-    pub fn back(&self, overlap: Overlap) -> Option<Value> {
-        Some(match (&self.0, overlap) {
-            (Value::Timestamp(at), Overlap::Time(span)) => {
+    pub fn back(&self, lookback: Lookback) -> Option<Value> {
+        Some(match (&self.0, lookback) {
+            (Value::Timestamp(at), Lookback::Time(span)) => {
                 Value::Timestamp(at.checked_sub(signed(span)).unwrap_or(Timestamp::MIN))
             }
-            (Value::DateTime(at), Overlap::Time(span)) => {
+            (Value::DateTime(at), Lookback::Time(span)) => {
                 Value::DateTime(at.checked_sub(signed(span)).unwrap_or(civil::DateTime::MIN))
             }
-            (Value::Date(day), Overlap::Time(span)) => {
+            (Value::Date(day), Lookback::Time(span)) => {
                 let days = i64::try_from(span.as_secs().div_ceil(86_400)).unwrap_or(i64::MAX);
                 let back = SignedDuration::from_hours(days.saturating_mul(24).min(1 << 40));
                 Value::Date(day.checked_sub(back).unwrap_or(civil::Date::MIN))
             }
-            (Value::Int(number), Overlap::Units(units)) => {
+            (Value::Int(number), Lookback::Units(units)) => {
                 Value::Int(number.saturating_sub(i64::try_from(units).unwrap_or(i64::MAX)))
             }
-            (Value::Decimal(number), Overlap::Units(units)) => {
+            (Value::Decimal(number), Lookback::Units(units)) => {
                 // One more than asked for, so that the fraction need not be looked at.
                 let whole = number.split_once('.').map_or(&**number, |(whole, _)| whole);
                 let back = whole.parse::<i128>().ok()?.saturating_sub(i128::from(units) + 1);
@@ -54,7 +54,7 @@ impl Position {
             }
             // As precise as the cursor itself: beyond 2^53 a step of one is no step for it either.
             #[expect(clippy::cast_precision_loss, reason = "the value is a float: it has no more digits")]
-            (Value::Float(number), Overlap::Units(units)) if number.is_finite() => {
+            (Value::Float(number), Lookback::Units(units)) if number.is_finite() => {
                 Value::Float(number - units as f64)
             }
             _ => return None,
@@ -77,18 +77,18 @@ fn signed(span: Duration) -> SignedDuration {
 mod tests {
     use super::*;
 
-    const TEN_MINUTES: Overlap = Overlap::Time(Duration::from_secs(600));
-    const UNITS: Overlap = Overlap::Units(10_000);
+    const TEN_MINUTES: Lookback = Lookback::Time(Duration::from_secs(600));
+    const UNITS: Lookback = Lookback::Units(10_000);
 
     #[test]
-    fn the_overlap_reaches_back_in_the_cursors_own_unit() {
+    fn the_lookback_reaches_back_in_the_cursors_own_unit() {
         let at: Timestamp = "2026-03-01T00:05:00Z".parse().expect("timestamp");
         let back = Position(Value::Timestamp(at)).back(TEN_MINUTES);
         assert_eq!(back, Some(Value::Timestamp("2026-02-28T23:55:00Z".parse().expect("timestamp"))));
         assert_eq!(Position(Value::Int(5)).back(UNITS), Some(Value::Int(-9_995)));
-        let decimal = Position(Value::Decimal("100.75".into())).back(Overlap::Units(10));
+        let decimal = Position(Value::Decimal("100.75".into())).back(Lookback::Units(10));
         assert_eq!(decimal, Some(Value::Decimal("89".into())));
-        let float = Position(Value::Float(100.75)).back(Overlap::Units(10));
+        let float = Position(Value::Float(100.75)).back(Lookback::Units(10));
         assert_eq!(float, Some(Value::Float(90.75)));
         let day = Position(Value::Date(civil::date(2026, 3, 1))).back(TEN_MINUTES);
         assert_eq!(day, Some(Value::Date(civil::date(2026, 2, 28))));
@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn a_value_without_a_lookback_is_never_taken_for_one() {
-        for (value, overlap) in [
+        for (value, lookback) in [
             (Value::Text("b".into()), TEN_MINUTES),
             (Value::Text("b".into()), UNITS),
             (Value::Int(5), TEN_MINUTES),
@@ -105,7 +105,7 @@ mod tests {
             (Value::Decimal("1".repeat(40).into()), UNITS),
             (Value::Float(f64::NAN), UNITS),
         ] {
-            assert_eq!(Position(value.clone()).back(overlap), None, "{value:?} and {overlap:?}");
+            assert_eq!(Position(value.clone()).back(lookback), None, "{value:?} and {lookback:?}");
         }
     }
 

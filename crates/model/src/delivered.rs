@@ -1,7 +1,7 @@
 //! Rows that were delivered, as the ledger gets them.
 
 use crate::Fingerprint;
-use crate::store::{Fate, RowFate};
+use crate::store::{RowResult, RowStatus};
 
 /// Rows that were delivered, column by column: they are nearly all, and nothing more
 /// is to be said of them.
@@ -26,7 +26,7 @@ impl Delivered {
         }
     }
 
-    /// Adds the row at this place of its batch; see [`RowFate`] for the rest.
+    /// Adds the row with this index in its batch; see [`RowResult`] for the rest.
     pub fn push(
         &mut self,
         place: u32,
@@ -72,13 +72,16 @@ impl Delivered {
         &self.users
     }
 
-    /// Each with its place in the batch, as others are kept.
-    pub fn fates(&self) -> impl Iterator<Item = (u32, RowFate)> {
+    /// Returns each result with its index in the batch.
+    pub fn results(&self) -> impl Iterator<Item = (u32, RowResult)> {
         let texts = self.key_texts.iter().zip(self.users.iter());
         let hashes = self.keys.iter().zip(&self.rows);
         self.places.iter().zip(hashes.zip(texts)).map(|(&place, ((&key, &row), (key_text, user)))| {
-            let fate = Fate::Delivered;
-            (place, RowFate { key, key_text: key_text.into(), row, user: user.into(), fate, payload: None })
+            let status = RowStatus::Delivered;
+            (
+                place,
+                RowResult { key, key_text: key_text.into(), row, user: user.into(), status, payload: None },
+            )
         })
     }
 }
@@ -137,12 +140,14 @@ mod tests {
             delivered.push(place, hash, Fingerprint(hash.0 + 1), |out| out.push_str(key_text), user);
         }
 
-        let fates: Vec<_> = delivered.fates().collect();
+        let results: Vec<_> = delivered.results().collect();
 
         let told: Vec<_> =
-            fates.iter().map(|(at, row)| (*at, &*row.key_text, &*row.user, row.key.0)).collect();
+            results.iter().map(|(at, row)| (*at, &*row.key_text, &*row.user, row.key.0)).collect();
         assert_eq!(told, [(3, "a/1", "ann", 3), (0, "", "", 0), (7, "é", "bob", 7)]);
-        assert!(fates.iter().all(|(_, row)| row.fate == Fate::Delivered && row.row.0 == row.key.0 + 1));
+        assert!(
+            results.iter().all(|(_, row)| row.status == RowStatus::Delivered && row.row.0 == row.key.0 + 1)
+        );
         assert_eq!(delivered.key_texts().joined(), "a/1é");
         assert_eq!(delivered.users().lengths().collect::<Vec<_>>(), [3, 0, 3]);
     }

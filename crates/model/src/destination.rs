@@ -19,23 +19,23 @@ where
     /// What a request may hold and how often one may be sent.
     fn limits(&self) -> Limits;
 
-    /// About how many bytes an item takes in a request.
-    fn weigh(&self, item: &T) -> usize;
+    /// Returns about how many bytes an item takes in a request.
+    fn estimated_size(&self, item: &T) -> usize;
 
-    /// Whether the destination would take the item at all, by rules that need
-    /// no request: lengths, forbidden values, missing parts.
+    /// Checks the item against rules that need no request: lengths, forbidden values,
+    /// missing parts.
     ///
     /// # Errors
     /// Why it would not.
-    fn admit(&self, item: &T) -> Result<(), Reason>;
+    fn validate(&self, item: &T) -> Result<(), Reason>;
 
     /// Does work on a request that has no effect outside, such as encoding it.
     ///
-    /// Called where one request is sent at a time, on a thread that may block,
-    /// and as a rule while the request before it is delivered or prepared, so that
-    /// two may be prepared at once. The destination
-    /// keeps what comes of it until `deliver` asks for the same items. They may
-    /// never come, or others in their place: a request can be halved.
+    /// Called where one request is sent at a time, on a thread that may block, and as a
+    /// rule while the request before it is delivered or prepared, so that two may be
+    /// prepared at once. The destination keeps what comes of it until `deliver` asks for
+    /// the same items. `deliver` may never be called with these items, or with a subset of
+    /// them: a rejected request is halved.
     fn prepare(&self, items: &[T]) {
         let _ = items;
     }
@@ -56,6 +56,6 @@ pub trait Platform: Destination<Record> {
 
 /// A system that events are exported to, opened for one export.
 ///
-/// Sending an event twice does no harm that its readers cannot mend: each
-/// carries its id. A sink that can do better says so in its documentation.
+/// Readers can remove events that were sent twice: each carries its id. A sink that can do
+/// better says so in its documentation.
 pub type Sink = dyn Destination<LoggedEvent>;

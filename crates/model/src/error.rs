@@ -36,7 +36,7 @@ pub enum ErrorKind {
 /// What the engine does about a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reaction {
-    /// Stops the sync until a person has mended the cause; keeps everything.
+    /// Pauses the sync until an operator fixes the cause. Nothing is discarded.
     Pause,
     /// Waits, then sends the same again. Not an attempt.
     Wait(Option<Timestamp>),
@@ -115,7 +115,7 @@ impl Error {
         }
         match self.kind {
             ErrorKind::Settings => "correct the setting, then run `tidegate validate`",
-            ErrorKind::Denied => "give the permission or mend the credential, then run `tidegate check`",
+            ErrorKind::Denied => "grant the permission or correct the credential, then run `tidegate check`",
             ErrorKind::Missing => "create it or correct its name, then run `tidegate check`",
             ErrorKind::Throttled(_) => "nothing to do: it goes on by itself",
             ErrorKind::Unavailable => {
@@ -123,7 +123,7 @@ impl Error {
             }
             ErrorKind::TooLarge | ErrorKind::Refused => "see `tidegate rows --rejected`",
             ErrorKind::Unexpected => "it is tried again with the next run; report it if it stays",
-            ErrorKind::Storage => "free space or mend the disk, then run again: nothing was lost",
+            ErrorKind::Storage => "free some disk space or repair the disk, then run again; no data was lost",
             ErrorKind::Internal => "please report it, with the run's name",
         }
     }

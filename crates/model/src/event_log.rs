@@ -1,4 +1,4 @@
-//! Where events are durable before anybody is told that they are.
+//! The durable event log: events are persisted before they are acknowledged.
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -11,7 +11,7 @@ use crate::{Checkpoint, Error, Event, Feed, LoggedEvent, StreamId};
 pub struct Appended {
     /// Events that are durable now.
     pub events: u64,
-    /// Events that were durable before, known by their id.
+    /// Duplicates: events that were durable before, recognised by their id.
     pub repeated: u64,
 }
 
@@ -30,15 +30,15 @@ pub struct Reading {
 pub struct Lag {
     /// The partition, for example `orders[3]`.
     pub partition: String,
-    /// The next place to read.
+    /// The next position to read.
     pub position: u64,
-    /// The place behind the last item.
+    /// The position behind the last item.
     pub end: u64,
     /// How many items wait; of a log with gaps, at most this many.
     pub behind: u64,
-    /// When the last settled item was made, where that is known.
+    /// When the last committed item was created, if known.
     pub last_seen: Option<Timestamp>,
-    /// Items settled in the last minute, where that is known.
+    /// Items committed in the last minute, if known.
     pub per_minute: Option<u64>,
 }
 
@@ -46,8 +46,8 @@ pub struct Lag {
 /// appended to it; reading another one gives nothing.
 #[async_trait]
 pub trait EventLog: Send + Sync {
-    /// Makes events durable, in their order. An event whose id was logged in the
-    /// same stream within the window of repetition is passed over.
+    /// Makes events durable, in their order. An event whose id was logged in the same
+    /// stream within the deduplication window is skipped.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Throttled`] where too much is waiting already: nothing

@@ -1,4 +1,4 @@
-//! What a row looked like, in 128 bits.
+//! Hashes of rows, keys and deliveries, in 128 bits.
 
 use std::fmt;
 
@@ -38,7 +38,7 @@ impl Fingerprint {
         Fingerprint(xxh3_128(&bytes))
     }
 
-    /// The fingerprint in the form of a UUID (RFC 9562 version 8).
+    /// Returns the hash in the form of a UUID (RFC 9562 version 8).
     pub fn to_uuid(self) -> String {
         String::from_utf8(self.uuid().to_vec()).expect("hexadecimal digits are ASCII")
     }

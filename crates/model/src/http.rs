@@ -8,7 +8,7 @@ use bytes::Bytes;
 pub enum HttpFailure {
     /// The request never left: name not found, connection refused, TLS failed.
     NotSent(String),
-    /// The request may have arrived; its answer did not.
+    /// The request may have arrived; its response did not.
     AnswerLost(String),
 }
 

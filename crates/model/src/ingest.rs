@@ -46,11 +46,10 @@ pub struct ExportRequest {
 pub trait Ingest: Send + Sync {
     /// Reads one request: proves who sent it, splits it into events.
     ///
-    /// The path is that behind the connection's own place, for example `/` or
-    /// `/v1/apps/a1/events`; the query is left as it was. The place itself stands
-    /// among the request's extensions as an [`IngestPlace`], for those who sign
-    /// the whole path. A request that is not
-    /// acceptable gets its answer in the vendor's own shape, and no events.
+    /// The path is the part after the connection's own route, for example `/` or
+    /// `/v1/apps/a1/events`; the query is unchanged. The route is in the request's
+    /// extensions as an [`IngestRoute`], for signatures over the whole path. A request that
+    /// is not acceptable gets its answer in the vendor's own shape, and no events.
     async fn receive(&self, request: &http::Request<Bytes>) -> Received;
 
     /// The answer when events could not be made durable: the vendor's own shape,

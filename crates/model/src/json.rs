@@ -169,7 +169,8 @@ pub fn needs_escape(text: &[u8]) -> bool {
         let backslash = borrows(word ^ (ONES * u64::from(b'\\')), 1);
         (borrows(word, 0x20) | quote | backslash) & HIGHS
     };
-    // The last bytes overlap with those before, which costs less than to look at single ones.
+    // The last eight bytes include some of those before, which costs less than looking at
+    // single ones.
     if let Some(&last) = text.last_chunk() {
         text.as_chunks().0.iter().fold(special(last), |any, &word| any | special(word)) != 0
     } else if let (Some(&[a, b, c, d]), Some(&[e, f, g, h])) = (text.first_chunk(), text.last_chunk()) {

@@ -39,16 +39,16 @@ pub mod value;
 pub use checks::{Check, Checks};
 pub use clock::{Clock, SystemClock};
 pub use connector::{
-    Connector, Faults, IngestRole, PlatformRole, SandboxRole, SandboxTools, SinkRole, SinkTarget, SourceRole,
-    Tools,
+    Connector, ConnectorContext, Faults, IngestRole, PlatformRole, SandboxContext, SandboxRole, SinkRole,
+    SinkTarget, SourceRole,
 };
-pub use cursor::{Overlap, Position};
+pub use cursor::{Lookback, Position};
 pub use data_type::DataType;
 pub use destination::{Destination, Platform, Sink};
 pub use error::{Error, ErrorKind, Reaction, Result};
 pub use event::{Event, EventSelection, Layout, LoggedEvent, Offset};
 pub use event_log::{Appended, EventLog, Lag, Reading};
-pub use feed::{Batch, Checkpoint, Feed, Unreadable};
+pub use feed::{Batch, Checkpoint, Feed, MalformedRecord};
 pub use fingerprint::Fingerprint;
 pub use http::{Http, HttpFailure};
 pub use id::{ConnectionId, RunId, StreamId, SyncId};
@@ -57,12 +57,12 @@ pub use json::Json;
 pub use limits::{Limits, Rate};
 pub use mapping::{Mapping, MappingSpec};
 pub use mode::Mode;
-pub use object::{ObjectKind, ObjectSpec, Repeat};
-pub use receipt::{Outcome, Pace, Reason, Receipt};
+pub use object::{Idempotency, ObjectKind, ObjectSpec};
+pub use receipt::{Outcome, RateLimitStatus, Reason, Receipt};
 pub use record::{Body, Identity, Purchase, Record};
 pub use row::{Columns, Row};
 pub use run::{Cause, Counts, Ending, Run};
 pub use settings::{Secret, Settings};
-pub use source::{Dataset, Reach, Selection, Source};
+pub use source::{Dataset, ReadMode, Selection, Source};
 pub use store::Store;
 pub use value::{Text, Value};

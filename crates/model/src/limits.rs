@@ -1,4 +1,4 @@
-//! How much and how fast one platform takes one kind of object.
+//! How much and how fast a destination accepts.
 
 use std::time::Duration;
 
@@ -15,34 +15,34 @@ pub struct Rate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Items in a request.
-    pub items_max: usize,
-    /// Bytes in a request, measured by [`crate::Destination::weigh`].
-    pub bytes_max: usize,
-    /// How long a request that is not full waits for more items. Where only one is
-    /// sent at once, half of one does not wait.
-    pub fill: Duration,
-    /// Requests under way at once.
-    pub requests_at_once: usize,
+    pub max_items: usize,
+    /// Bytes in a request, measured by [`crate::Destination::estimated_size`].
+    pub max_bytes: usize,
+    /// How long a request that is not full waits for more items. If only one is in flight
+    /// at a time, half a request does not wait.
+    pub linger: Duration,
+    /// Requests in flight at once.
+    pub max_in_flight: usize,
     /// The documented rate, shared by everything of this connection with the same `bucket`.
     pub rate: Option<Rate>,
     /// Which of the connection's limits this counts against, for example `users.track`.
     pub bucket: &'static str,
     /// Whether a request holds items of one user only.
-    pub one_user: bool,
+    pub single_user: bool,
     /// The least time between two requests for the same user.
-    pub user_interval: Duration,
+    pub min_user_interval: Duration,
 }
 
 impl Limits {
     /// Limits that never get in the way: for tests and the embedded platform.
     pub const UNBOUNDED: Limits = Limits {
-        items_max: 500,
-        bytes_max: 4 << 20,
-        fill: Duration::from_millis(20),
-        requests_at_once: 8,
+        max_items: 500,
+        max_bytes: 4 << 20,
+        linger: Duration::from_millis(20),
+        max_in_flight: 8,
         rate: None,
         bucket: "",
-        one_user: false,
-        user_interval: Duration::ZERO,
+        single_user: false,
+        min_user_interval: Duration::ZERO,
     };
 }

@@ -41,15 +41,15 @@ impl fmt::Display for ObjectKind {
     }
 }
 
-/// What happens when the same object is sent twice.
+/// Whether an object may be sent twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Repeat {
+pub enum Idempotency {
     /// The effect is the same as of sending it once.
-    Safe,
-    /// The platform drops a repetition with the same key within the window.
+    Idempotent,
+    /// The platform drops a duplicate with the same key within the window.
     Keyed(Duration),
     /// It would take effect twice.
-    Unsafe,
+    None,
 }
 
 /// One kind of object and how a platform treats it.
@@ -57,8 +57,8 @@ pub enum Repeat {
 pub struct ObjectSpec {
     /// The kind.
     pub kind: ObjectKind,
-    /// What happens when it is sent twice.
-    pub repeat: Repeat,
+    /// Whether it may be sent twice.
+    pub idempotency: Idempotency,
     /// The identifiers that a row of this kind may have, by their names in a mapping.
     pub identifiers: &'static [&'static str],
 }

@@ -25,40 +25,40 @@ impl Reason {
 pub enum Outcome {
     /// It took effect and is durable at the far side.
     Delivered,
-    /// Never acceptable as it is: recorded with the row and passed over.
+    /// Never acceptable as it is: recorded with the row and skipped.
     Rejected(Reason),
     /// Acceptable later: the engine sends it again.
     Deferred(Reason),
-    /// It was sent but the answer was lost: resolved by the object's repeat rule.
+    /// It was sent but the answer was lost: resolved by the object's idempotency.
     Unknown(Reason),
 }
 
-/// What the far side said about its own limit.
+/// What a response said about the remaining rate limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pace {
+pub struct RateLimitStatus {
     /// Requests that may still be sent until `reset`.
     pub remaining: u64,
-    /// When the count starts anew.
+    /// When the limit is reset.
     pub reset: Timestamp,
 }
 
-/// The answer to one delivery.
+/// The result of one delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
     /// One outcome for each item, in the order of the items.
     pub outcomes: Vec<Outcome>,
-    /// What the answer said about the limit, if anything.
-    pub pace: Option<Pace>,
+    /// What the response said about the rate limit, if anything.
+    pub rate_limit: Option<RateLimitStatus>,
 }
 
 impl Receipt {
     /// Everything took effect.
     pub fn delivered(items: usize) -> Receipt {
-        Receipt { outcomes: vec![Outcome::Delivered; items], pace: None }
+        Receipt { outcomes: vec![Outcome::Delivered; items], rate_limit: None }
     }
 
     /// The request left, the answer did not come.
     pub fn unknown(items: usize, reason: &Reason) -> Receipt {
-        Receipt { outcomes: vec![Outcome::Unknown(reason.clone()); items], pace: None }
+        Receipt { outcomes: vec![Outcome::Unknown(reason.clone()); items], rate_limit: None }
     }
 }

@@ -132,7 +132,7 @@ impl Record {
     }
 
     /// About how many bytes the record takes in a request.
-    pub fn weight(&self) -> usize {
+    pub fn estimated_size(&self) -> usize {
         const ENVELOPE: usize = 160;
         let identity = match &self.identity {
             Identity::Alias { label, name } => label.len() + name.len(),

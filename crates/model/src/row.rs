@@ -30,7 +30,8 @@ impl Columns {
         &self.names
     }
 
-    /// The place of a column: its exact name, else the only one that differs in case alone.
+    /// Returns the index of a column: its exact name, else the only one that differs in
+    /// case alone.
     pub fn position(&self, name: &str) -> Option<usize> {
         if let Some(exact) = self.names.iter().position(|column| column == name) {
             return Some(exact);

@@ -52,21 +52,21 @@ impl fmt::Display for Ending {
     }
 }
 
-/// How many rows met which fate.
+/// The number of rows by status.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Counts {
     /// Rows read from the source.
     pub read: u64,
-    /// Rows read again and already settled before.
+    /// Rows that were read again and skipped, since they were committed before.
     pub unchanged: u64,
     /// Rows that took effect.
     pub delivered: u64,
     /// Rows that were not acceptable.
     pub rejected: u64,
-    /// Rows of which nobody knows whether they took effect.
+    /// Rows that may or may not have taken effect.
     pub in_doubt: u64,
-    /// Rows whose cursor lies in the future of the source's clock.
+    /// Rows that are not due: their cursor is in the future of the source's clock.
     pub waiting: u64,
     /// Requests that were answered.
     pub requests: u64,

@@ -46,14 +46,14 @@ impl fmt::Display for Column {
     }
 }
 
-/// Which rows of a selection are wanted.
+/// Which rows of a selection to read.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Reach {
+pub enum ReadMode {
     /// All of them, in no particular order.
-    Everything,
+    Full,
     /// Rows by a cursor column, lowest first; rows whose cursor is null come
     /// before all others, rows later than the source's own clock not at all.
-    Cursor {
+    Incremental {
         /// The column.
         column: String,
         /// The lowest value wanted, itself included; all where absent.
@@ -62,7 +62,7 @@ pub enum Reach {
         time_zone: String,
     },
     /// What the source itself knows to be behind a checkpoint that it made.
-    After {
+    Resume {
         /// The checkpoint; from the beginning where there is none.
         checkpoint: Option<Checkpoint>,
         /// Whether the feed waits for what comes later, until it is dropped.
@@ -88,8 +88,12 @@ pub trait Source: Send + Sync {
 
     /// Reads batches of about `batch_rows`, all from one consistent state of
     /// the source where it has one. Ends when nothing is left for now.
-    async fn read(&self, selection: &Selection, reach: &Reach, batch_rows: usize)
-    -> Result<Feed<Row>, Error>;
+    async fn read(
+        &self,
+        selection: &Selection,
+        mode: &ReadMode,
+        batch_rows: usize,
+    ) -> Result<Feed<Row>, Error>;
 
     /// Reads the current rows with the given keys; `None` where the source cannot.
     async fn lookup(
@@ -102,7 +106,7 @@ pub trait Source: Send + Sync {
         Ok(None)
     }
 
-    /// Returns the highest value of a cursor column, as [`Reach::Cursor`] orders
+    /// Returns the highest value of a cursor column, as [`ReadMode::Incremental`] orders
     /// and ends it; `None` if there is none, or the source cannot say.
     async fn highest(
         &self,
@@ -114,13 +118,13 @@ pub trait Source: Send + Sync {
         Ok(None)
     }
 
-    /// Whether the source keeps its own place ([`Reach::After`]), as files do.
-    fn keeps_place(&self) -> bool {
+    /// Whether the source makes its own checkpoints ([`ReadMode::Resume`]), as files do.
+    fn supports_checkpoints(&self) -> bool {
         false
     }
 
-    /// Whether [`Reach::After`] can follow, as streams can.
-    fn follows(&self) -> bool {
+    /// Whether [`ReadMode::Resume`] can follow, as it can for streams.
+    fn supports_streaming(&self) -> bool {
         false
     }
 
@@ -131,9 +135,9 @@ pub trait Source: Send + Sync {
         Ok(Vec::new())
     }
 
-    /// Told that everything up to `checkpoint` is settled. A courtesy: never
-    /// the place where progress is kept, forgetting it costs nothing.
-    async fn settled(&self, checkpoint: &Checkpoint) -> Result<(), Error> {
+    /// Notifies the source that everything up to `checkpoint` is committed. Advisory only:
+    /// progress is never stored here.
+    async fn committed(&self, checkpoint: &Checkpoint) -> Result<(), Error> {
         let _ = checkpoint;
         Ok(())
     }

@@ -20,9 +20,9 @@ pub struct SyncState {
     pub paused: Option<Pause>,
     /// The kind of object of its first run; it cannot change after that.
     pub object: Option<ObjectKind>,
-    /// The place behind the last settled batch.
+    /// The position behind the last committed batch.
     pub checkpoint: Option<Checkpoint>,
-    /// Whether the last read came to its end, so that the next one begins anew.
+    /// Whether the last read completed, so that the next one starts over.
     pub complete: bool,
 }
 
@@ -56,20 +56,20 @@ impl fmt::Display for PausedBy {
     }
 }
 
-/// What became of one row for good.
+/// The final status of one row.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum RowStatus {
     /// It took effect.
     Delivered,
     /// It was not acceptable.
     Rejected(Reason),
-    /// Nobody knows whether it took effect.
+    /// It is not known whether it took effect.
     InDoubt(Reason),
 }
 
-/// The fate of one row, as the ledger keeps it.
+/// The result of one row, as the ledger records it.
 #[derive(Clone, Debug)]
-pub struct RowFate {
+pub struct RowResult {
     /// Hash of the key columns, of the whole row where there are none.
     pub key: Fingerprint,
     /// The key columns as text, or where an unreadable piece of input stands.
@@ -78,16 +78,15 @@ pub struct RowFate {
     pub row: Fingerprint,
     /// The user's identifier, or the catalog item's id; empty where the row has none.
     pub user: Text,
-    /// What became of it.
-    pub fate: Fate,
-    /// The row itself; kept where it was not delivered.
+    /// Its status.
+    pub status: RowStatus,
+    /// The row itself; kept if it was not delivered.
     pub payload: Option<Row>,
 }
 
-/// Rows of one span of the cursor that are settled, kept while a later run may
-/// read them again.
+/// Committed rows of one span of the cursor, kept while a later run may read them again.
 #[derive(Clone, Debug, PartialEq)]
-pub struct OverlapChunk {
+pub struct LookbackChunk {
     /// Chunks of a sync are numbered in the order of the cursor.
     pub seq: u64,
     /// The highest cursor value among the rows; `None` where there is no cursor.
@@ -130,27 +129,27 @@ impl Intent {
 /// The name of an intent inside its run.
 pub type IntentId = u64;
 
-/// Everything that becomes true at once when a batch has its outcomes.
+/// Everything that is written atomically once a batch has its outcomes.
 #[derive(Clone, Debug, Default)]
-pub struct Settlement {
+pub struct BatchCommit {
     /// The batch's number inside the run; intents of this and earlier batches are done with.
     pub batch: u64,
-    /// Where to read on; `None` leaves the place as it was.
+    /// The checkpoint to resume from; `None` leaves it unchanged.
     pub checkpoint: Option<Checkpoint>,
     /// To add to the run's counts.
     pub counts: Counts,
-    /// Rows of the batch that were delivered; `fates` has no row under one of their keys.
+    /// Rows of the batch that were delivered; `results` has no row with one of their keys.
     pub delivered: Vec<Delivered>,
-    /// The fate of every other row of the batch.
-    pub fates: Vec<RowFate>,
-    /// Settled rows that a later run may read again.
-    pub remember: Option<OverlapChunk>,
+    /// The result of every other row of the batch.
+    pub results: Vec<RowResult>,
+    /// Committed rows that a later run may read again.
+    pub remember: Option<LookbackChunk>,
     /// Chunks up to this number are no longer needed.
     pub forget_through: Option<u64>,
-    /// Keys whose open problems are solved by this batch.
+    /// Keys whose failed rows are closed by this batch.
     pub solved: Vec<Fingerprint>,
-    /// Rows that earlier runs intended and whose fate this batch settles: each
-    /// leaves its oldest intent that was not answered to have had no effect.
+    /// Rows that earlier runs intended and that this batch commits: each is removed from
+    /// its oldest intent that is not known to have had no effect.
     pub recalled: Vec<Fingerprint>,
 }
 
@@ -163,16 +162,16 @@ pub struct RowQuery {
     pub run: Option<RunId>,
     /// Of one user, or one catalog item.
     pub user: Option<String>,
-    /// With one fate: `delivered`, `rejected`, `in_doubt`.
-    pub fate: Option<FateKind>,
+    /// With one status: `delivered`, `rejected`, `in_doubt`.
+    pub status: Option<StatusKind>,
     /// At most this many, newest first.
     pub limit: usize,
 }
 
-/// A fate without its reason.
+/// A status without its reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum FateKind {
+pub enum StatusKind {
     /// It took effect.
     Delivered,
     /// It was not acceptable.
@@ -181,32 +180,32 @@ pub enum FateKind {
     InDoubt,
 }
 
-impl FateKind {
+impl StatusKind {
     /// The word in tables and files.
     pub fn as_str(self) -> &'static str {
         match self {
-            FateKind::Delivered => "delivered",
-            FateKind::Rejected => "rejected",
-            FateKind::InDoubt => "in_doubt",
+            StatusKind::Delivered => "delivered",
+            StatusKind::Rejected => "rejected",
+            StatusKind::InDoubt => "in_doubt",
         }
     }
 }
 
-impl Fate {
-    /// The fate without its reason.
-    pub fn kind(&self) -> FateKind {
+impl RowStatus {
+    /// Returns the status without its reason.
+    pub fn kind(&self) -> StatusKind {
         match self {
-            Fate::Delivered => FateKind::Delivered,
-            Fate::Rejected(_) => FateKind::Rejected,
-            Fate::InDoubt(_) => FateKind::InDoubt,
+            RowStatus::Delivered => StatusKind::Delivered,
+            RowStatus::Rejected(_) => StatusKind::Rejected,
+            RowStatus::InDoubt(_) => StatusKind::InDoubt,
         }
     }
 
     /// Why, where there is a why.
     pub fn reason(&self) -> Option<&Reason> {
         match self {
-            Fate::Delivered => None,
-            Fate::Rejected(reason) | Fate::InDoubt(reason) => Some(reason),
+            RowStatus::Delivered => None,
+            RowStatus::Rejected(reason) | RowStatus::InDoubt(reason) => Some(reason),
         }
     }
 }
@@ -214,7 +213,7 @@ impl Fate {
 /// One line of the ledger.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RowEntry {
-    /// When its fate was settled.
+    /// When its status was committed.
     pub at: Timestamp,
     /// The sync.
     pub sync: SyncId,
@@ -226,17 +225,17 @@ pub struct RowEntry {
     pub user: String,
     /// The key columns as text.
     pub key: String,
-    /// What became of it.
-    pub fate: FateKind,
+    /// Its status.
+    pub status: StatusKind,
     /// Why, where there is a why.
     pub reason: Option<Reason>,
-    /// The row, where it is kept: as long as the problem is open.
+    /// The row itself, as long as it counts as failed.
     pub payload: Option<Row>,
 }
 
-/// A row that still has to be dealt with: rejected or in doubt.
+/// A row that was rejected or is in doubt and has not been delivered since.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Problem {
+pub struct FailedRow {
     /// Hash of the key columns.
     pub key: Fingerprint,
     /// Hash of the row when it failed.
@@ -262,8 +261,7 @@ pub trait Store: Send + Sync {
     /// Pauses a sync, or lets it run again.
     async fn set_paused(&self, sync: &SyncId, paused: Option<Pause>) -> Result<(), Error>;
 
-    /// Forgets where a sync stands: checkpoint, overlap and intents. Runs and
-    /// the fate of rows stay.
+    /// Clears the checkpoint, lookback and intents of a sync. Runs and row statuses stay.
     async fn reset(&self, sync: &SyncId) -> Result<(), Error>;
 
     /// Opens a run. Runs of the sync that never ended become `Interrupted`.
@@ -282,14 +280,15 @@ pub trait Store: Send + Sync {
     /// power, not when the process dies right after.
     async fn answered(&self, run: &RunId, intent: IntentId, outcomes: Vec<Outcome>) -> Result<(), Error>;
 
-    /// What earlier runs of the sync were about to send and never settled.
+    /// Returns what earlier runs of the sync were about to send and never committed.
     async fn open_intents(&self, sync: &SyncId) -> Result<Vec<Intent>, Error>;
 
-    /// Writes a batch's outcomes, problems, history, overlap and checkpoint: all or nothing.
-    async fn settle(&self, run: &RunId, settlement: Settlement) -> Result<(), Error>;
+    /// Writes a batch's results, failed rows, history, lookback and checkpoint: all or
+    /// nothing.
+    async fn commit_batch(&self, run: &RunId, commit: BatchCommit) -> Result<(), Error>;
 
-    /// Closes a run. `complete` says that the read came to its end: intents of
-    /// earlier runs are done with.
+    /// Closes a run. `complete` says that the read completed: intents of earlier runs are
+    /// removed.
     async fn finish_run(
         &self,
         run: &RunId,
@@ -299,24 +298,25 @@ pub trait Store: Send + Sync {
         at: Timestamp,
     ) -> Result<Run, Error>;
 
-    /// The settled rows that a run may read again, in the order of their numbers.
-    async fn overlap(&self, sync: &SyncId) -> Result<Vec<OverlapChunk>, Error>;
+    /// Returns the committed rows that a run may read again, in the order of their numbers.
+    async fn lookback(&self, sync: &SyncId) -> Result<Vec<LookbackChunk>, Error>;
 
-    /// Forgets all settled rows of a sync, as after a completed full read.
-    async fn clear_overlap(&self, sync: &SyncId) -> Result<(), Error>;
+    /// Clears all committed rows of a sync, as after a completed full read.
+    async fn clear_lookback(&self, sync: &SyncId) -> Result<(), Error>;
 
     /// Runs, newest first.
     async fn runs(&self, sync: Option<&SyncId>, limit: usize) -> Result<Vec<Run>, Error>;
 
-    /// The fate of rows, newest first.
+    /// Returns row statuses, newest first.
     async fn rows(&self, query: &RowQuery) -> Result<Vec<RowEntry>, Error>;
 
-    /// Rows of a sync that were rejected or are in doubt and still open.
-    async fn problems(&self, sync: &SyncId) -> Result<Vec<Problem>, Error>;
+    /// Returns the rows of a sync that were rejected or are in doubt and have not been
+    /// delivered since.
+    async fn failed_rows(&self, sync: &SyncId) -> Result<Vec<FailedRow>, Error>;
 
-    /// The keys of [`Store::problems`], without the rows.
-    async fn problem_keys(&self, sync: &SyncId) -> Result<Vec<Fingerprint>, Error> {
-        Ok(self.problems(sync).await?.into_iter().map(|problem| problem.key).collect())
+    /// Returns the keys of [`Store::failed_rows`], without the rows.
+    async fn failed_row_keys(&self, sync: &SyncId) -> Result<Vec<Fingerprint>, Error> {
+        Ok(self.failed_rows(sync).await?.into_iter().map(|failed_row| failed_row.key).collect())
     }
 
     /// Removes history older than `before`.

@@ -2,9 +2,9 @@
 //! file. It is a platform like any other, and what every vendor's sandbox keeps
 //! its state in.
 
+mod activity;
 mod catalogs;
 mod export;
-mod happenings;
 mod platform;
 mod settings;
 mod store;
@@ -15,9 +15,9 @@ mod users;
 use tidegate_model::settings::schema_of;
 use tidegate_model::{Connector, ObjectKind, PlatformRole};
 
+pub use activity::{ActivitySummary, Event, Key, Purchase};
 pub use catalogs::Catalog;
 pub use export::Export;
-pub use happenings::{Event, Happening, Key, Purchase};
 pub use store::{Durability, Profiles, Session};
 pub use users::{User, UserId};
 
@@ -39,8 +39,8 @@ pub const CONNECTOR: Connector = Connector {
         ],
         target: schema_of::<settings::Target>,
         open: platform::open,
-        // It speaks no HTTP: in a rehearsal it works in memory.
-        rehearse: |_| http::Response::default(),
+        // It speaks no HTTP: in a dry run it works in memory.
+        dry_run_response: |_| http::Response::default(),
     }),
     sink: None,
     ingest: None,

@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::{Map, Value};
 use tidegate_model::{
-    Body, Checks, Clock, Destination, Error, Json, Limits, ObjectKind, ObjectSpec, Outcome, Platform, Reason,
-    Receipt, Record, Repeat, Result, Settings, Tools,
+    Body, Checks, Clock, ConnectorContext, Destination, Error, Idempotency, Json, Limits, ObjectKind,
+    ObjectSpec, Outcome, Platform, Reason, Receipt, Record, Result, Settings,
 };
 
 use super::settings::{ProfilesSettings, Target};
@@ -19,21 +19,24 @@ pub(crate) fn open(
     settings: &Settings,
     kind: ObjectKind,
     target: &Settings,
-    tools: &Tools,
+    context: &ConnectorContext,
 ) -> Result<Arc<dyn Platform>> {
     let settings: ProfilesSettings = settings.parse()?;
     let target: Target = target.parse()?;
     if kind == ObjectKind::CatalogItem && target.catalog.as_deref().unwrap_or_default().is_empty() {
-        return Err(Error::settings("`destination.catalog` is missing").hint("name the catalog the items go to"));
+        return Err(
+            Error::settings("`destination.catalog` is missing").hint("name the catalog the items go to")
+        );
     }
-    let file = settings.file.map_or_else(|| tools.data.join("profiles.db"), |file| tools.project.join(file));
+    let file =
+        settings.file.map_or_else(|| context.data.join("profiles.db"), |file| context.project.join(file));
     Ok(Arc::new(ProfilesPlatform {
         kind,
         store: Arc::new(Store {
-            // A rehearsal changes nothing outside.
-            file: (!tools.rehearsal).then_some(file),
+            // A dry run changes nothing outside.
+            file: (!context.dry_run).then_some(file),
             catalog: target.catalog.unwrap_or_default(),
-            clock: Arc::clone(&tools.clock),
+            clock: Arc::clone(&context.clock),
             opened: Mutex::new(None),
         }),
     }))
@@ -62,14 +65,14 @@ impl Destination<Record> for ProfilesPlatform {
     }
 
     fn limits(&self) -> Limits {
-        Limits { requests_at_once: 2, bucket: "profiles", ..Limits::UNBOUNDED }
+        Limits { max_in_flight: 2, bucket: "profiles", ..Limits::UNBOUNDED }
     }
 
-    fn weigh(&self, record: &Record) -> usize {
-        record.weight()
+    fn estimated_size(&self, record: &Record) -> usize {
+        record.estimated_size()
     }
 
-    fn admit(&self, record: &Record) -> Result<(), Reason> {
+    fn validate(&self, record: &Record) -> Result<(), Reason> {
         let object = match &record.body {
             Body::User { attributes } => attributes,
             Body::Event { properties, .. } => properties,
@@ -90,21 +93,21 @@ impl Destination<Record> for ProfilesPlatform {
                 })
             })
             .await?;
-        Ok(Receipt { outcomes, pace: None })
+        Ok(Receipt { outcomes, rate_limit: None })
     }
 }
 
 impl Platform for ProfilesPlatform {
     fn object(&self) -> ObjectSpec {
-        let repeat = match self.kind {
-            ObjectKind::Event | ObjectKind::Purchase => Repeat::Keyed(Duration::MAX),
-            ObjectKind::User | ObjectKind::Deletion | ObjectKind::CatalogItem => Repeat::Safe,
+        let idempotency = match self.kind {
+            ObjectKind::Event | ObjectKind::Purchase => Idempotency::Keyed(Duration::MAX),
+            ObjectKind::User | ObjectKind::Deletion | ObjectKind::CatalogItem => Idempotency::Idempotent,
         };
         let identifiers: &[&str] = match self.kind {
             ObjectKind::CatalogItem => &["id"],
             _ => &["external_id", "alias", "platform_id", "email", "phone"],
         };
-        ObjectSpec { kind: self.kind, repeat, identifiers }
+        ObjectSpec { kind: self.kind, idempotency, identifiers }
     }
 }
 
@@ -135,7 +138,7 @@ impl Store {
     }
 }
 
-/// Puts one record in its place.
+/// Applies one record.
 fn put(session: &Session<'_>, catalog: &str, record: &Record) -> Result<Outcome> {
     match &record.body {
         Body::CatalogItem { id, fields } => {

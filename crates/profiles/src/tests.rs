@@ -3,8 +3,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tidegate_model::{
-    Body, Clock, Fingerprint, Http, HttpFailure, Identity, Json, ObjectKind, Outcome, Platform, Record,
-    Settings, Tools,
+    Body, Clock, ConnectorContext, Fingerprint, Http, HttpFailure, Identity, Json, ObjectKind, Outcome,
+    Platform, Record, Settings,
 };
 
 use super::{CONNECTOR, Durability, Event, Export, Key, Profiles};
@@ -194,17 +194,17 @@ impl Http for NoHttp {
     }
 }
 
-fn platform(folder: &std::path::Path, kind: ObjectKind, target: Value, rehearsal: bool) -> Arc<dyn Platform> {
-    let tools = Tools {
+fn platform(folder: &std::path::Path, kind: ObjectKind, target: Value, dry_run: bool) -> Arc<dyn Platform> {
+    let context = ConnectorContext {
         http: Arc::new(NoHttp),
         clock: Arc::new(Stopped),
         project: folder.into(),
         data: folder.into(),
-        rehearsal,
+        dry_run,
     };
     let Value::Object(target) = target else { panic!("an object") };
     let role = CONNECTOR.platform.expect("a platform");
-    (role.open)(&Settings::default(), kind, &Settings::new(target), &tools).expect("opened")
+    (role.open)(&Settings::default(), kind, &Settings::new(target), &context).expect("opened")
 }
 
 fn record(id: u128, identity: Identity, body: Body) -> Record {
@@ -246,12 +246,12 @@ async fn a_row_with_an_unknown_platform_id_is_rejected_and_the_rest_delivered() 
 }
 
 #[tokio::test]
-async fn a_rehearsal_leaves_no_file() {
+async fn a_dry_run_leaves_no_file() {
     let folder = tempfile::tempdir().expect("folder");
     let platform = platform(folder.path(), ObjectKind::CatalogItem, json!({ "catalog": "shop" }), true);
     let item = Body::CatalogItem { id: "1".into(), fields: Json::empty_object() };
 
-    let receipt = platform.deliver(&[record(1, Identity::None, item)]).await.expect("rehearsed");
+    let receipt = platform.deliver(&[record(1, Identity::None, item)]).await.expect("dry run");
 
     assert_eq!(receipt.outcomes, [Outcome::Delivered]);
     assert_eq!(std::fs::read_dir(folder.path()).expect("folder").count(), 0);

@@ -70,7 +70,7 @@ impl Session<'_> {
             .map_err(finding)
     }
 
-    /// The user with this identifier, created where there is none.
+    /// The user with this identifier, created if there is none.
     ///
     /// `None` for a platform id that is not there: it never creates a user.
     pub fn find_or_create(&self, who: &Identity) -> Result<Option<UserId>> {

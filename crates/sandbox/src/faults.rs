@@ -1,4 +1,4 @@
-//! How a sandbox misbehaves on request.
+//! Faults of a sandbox, on request.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use tidegate_model::{Faults, HttpFailure};
 
-/// Decides the fate of every request from the number it has and the seed.
+/// Decides the outcome of every request by its number and the seed.
 pub(crate) struct FaultPlan {
     faults: Arc<Mutex<Faults>>,
     requests: AtomicU64,
 }
 
-/// What is to become of one request.
+/// The outcome of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fate {
+pub(crate) enum RequestOutcome {
     /// It is served.
     Served,
     /// It is answered 401, without effect.
@@ -23,15 +23,15 @@ pub(crate) enum Fate {
     Throttled,
     /// It is answered 503, without effect.
     Unavailable,
-    /// It takes effect and is never answered.
+    /// It takes effect and gets no response.
     Dropped,
 }
 
-/// One request and its fate.
+/// One request and its outcome.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Turn {
-    /// What is to become of it.
-    pub(crate) fate: Fate,
+    /// Its outcome.
+    pub(crate) outcome: RequestOutcome,
     refused: f64,
     seed: u64,
 }
@@ -42,7 +42,7 @@ impl FaultPlan {
         FaultPlan { faults, requests: AtomicU64::new(0) }
     }
 
-    /// Waits for the latency and decides the next request's fate.
+    /// Waits for the latency and decides the outcome of the next request.
     pub(crate) async fn turn(&self) -> Turn {
         let faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if faults.latency_ms > 0 {
@@ -73,21 +73,21 @@ impl Turn {
             throw -= part;
             hit
         };
-        let fate = if faults.revoked {
-            Fate::Revoked
+        let outcome = if faults.revoked {
+            RequestOutcome::Revoked
         } else if hits(faults.throttled) {
-            Fate::Throttled
+            RequestOutcome::Throttled
         } else if hits(faults.unavailable) {
-            Fate::Unavailable
+            RequestOutcome::Unavailable
         } else if hits(faults.dropped) {
-            Fate::Dropped
+            RequestOutcome::Dropped
         } else {
-            Fate::Served
+            RequestOutcome::Served
         };
-        Turn { fate, refused: faults.refused, seed }
+        Turn { outcome, refused: faults.refused, seed }
     }
 
-    /// Whether the item at this place of the request is refused.
+    /// Returns whether the item at this index of the request is rejected.
     pub(crate) fn refuses(&self, item: usize) -> bool {
         self.refused > 0.0 && share(mix(self.seed.wrapping_add(1 + item as u64))) < self.refused
     }
@@ -118,25 +118,25 @@ fn share(bits: u64) -> f64 {
 mod tests {
     use super::*;
 
-    fn fates(faults: &Faults, count: u64) -> Vec<Fate> {
-        (0..count).map(|number| Turn::decide(faults, number).fate).collect()
+    fn outcomes(faults: &Faults, count: u64) -> Vec<RequestOutcome> {
+        (0..count).map(|number| Turn::decide(faults, number).outcome).collect()
     }
 
     #[test]
     fn the_same_seed_makes_the_same_choices() {
         let faults = Faults { throttled: 0.3, dropped: 0.3, seed: 7, ..Faults::default() };
-        assert_eq!(fates(&faults, 50), fates(&faults, 50));
-        assert_ne!(fates(&faults, 50), fates(&Faults { seed: 8, ..faults }, 50));
+        assert_eq!(outcomes(&faults, 50), outcomes(&faults, 50));
+        assert_ne!(outcomes(&faults, 50), outcomes(&Faults { seed: 8, ..faults }, 50));
     }
 
     #[test]
     fn shares_are_kept() {
         let faults = Faults { throttled: 0.2, unavailable: 0.1, dropped: 0.3, ..Faults::default() };
-        let fates = fates(&faults, 10_000);
-        let count = |fate| fates.iter().filter(|other| **other == fate).count();
-        assert!((1_800..2_200).contains(&count(Fate::Throttled)));
-        assert!((800..1_200).contains(&count(Fate::Unavailable)));
-        assert!((2_700..3_300).contains(&count(Fate::Dropped)));
+        let outcomes = outcomes(&faults, 10_000);
+        let count = |outcome| outcomes.iter().filter(|other| **other == outcome).count();
+        assert!((1_800..2_200).contains(&count(RequestOutcome::Throttled)));
+        assert!((800..1_200).contains(&count(RequestOutcome::Unavailable)));
+        assert!((2_700..3_300).contains(&count(RequestOutcome::Dropped)));
     }
 
     #[test]

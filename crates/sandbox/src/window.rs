@@ -33,7 +33,7 @@ pub(crate) struct Allowance {
 }
 
 impl Window {
-    /// A counter; where the rate is not `enforced`, nothing is ever used up.
+    /// A counter; if the rate is not `enforced`, nothing is ever used up.
     pub(crate) fn new(rate: Rate, enforced: bool) -> Window {
         Window { rate, enforced, used: Mutex::default() }
     }

@@ -1,4 +1,4 @@
-//! Everything that is remembered: runs, checkpoints, the fate of every row, secrets.
+//! Persistent state: runs, checkpoints, the status of every row, secrets.
 //!
 //! [`open`] gives the [`Store`] that the engine asks. It keeps its tables in one
 //! SQLite file in the data folder, or on a PostgreSQL server where several
@@ -27,7 +27,7 @@ pub struct StateConfig {
     pub store: StoreLocation,
     /// Tells when things happened.
     pub clock: Arc<dyn Clock>,
-    /// How many days the fate of rows is kept; 0 keeps it for ever.
+    /// How many days the status of rows is kept; 0 keeps it for ever.
     pub history_days: u32,
     /// The master key as `TIDEGATE_MASTER_KEY` has it: 32 bytes in base64.
     /// `None` uses `<data>/master.key`, which is made when the first secret is kept.

@@ -64,7 +64,7 @@ impl Writer {
     /// How many bytes [`Writer::write`] gives, where that may be more than `max`;
     /// else about how many.
     pub(crate) fn size(&self, logged: &LoggedEvent, max: usize) -> usize {
-        let about = self.weigh(logged);
+        let about = self.estimated_size(logged);
         // Escaping makes twice as much at most.
         match self {
             Writer::Pinpoint(_) if about > max / 3 => self.write(logged).len(),
@@ -73,7 +73,7 @@ impl Writer {
     }
 
     /// About how many bytes [`Writer::write`] gives.
-    pub(crate) fn weigh(&self, logged: &LoggedEvent) -> usize {
+    pub(crate) fn estimated_size(&self, logged: &LoggedEvent) -> usize {
         // What Pinpoint's records have besides: their envelope, and the endpoint
         // with its quotes escaped.
         const ENVELOPE: usize = 1_024;

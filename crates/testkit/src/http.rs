@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Request, Response};
 use serde_json::Value;
-use tidegate_model::{Http, HttpFailure, Settings, Tools};
+use tidegate_model::{ConnectorContext, Http, HttpFailure, Settings};
 
 use crate::ManualClock;
 
@@ -53,8 +53,8 @@ impl Http for Canned {
     }
 }
 
-/// Tools with this far side.
-pub fn tools(http: Arc<dyn Http>, clock: &ManualClock) -> Tools {
+/// A context with this far side.
+pub fn context(http: Arc<dyn Http>, clock: &ManualClock) -> ConnectorContext {
     let clock = Arc::new(clock.clone());
-    Tools { http, clock, project: PathBuf::new(), data: PathBuf::new(), rehearsal: false }
+    ConnectorContext { http, clock, project: PathBuf::new(), data: PathBuf::new(), dry_run: false }
 }

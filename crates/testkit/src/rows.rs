@@ -1,6 +1,6 @@
-//! Small rows and fates.
+//! Small rows and statuses.
 
-use tidegate_model::store::{Fate, IntentRow, RowFate};
+use tidegate_model::store::{IntentRow, RowResult, RowStatus};
 use tidegate_model::{Columns, Fingerprint, Reason, Row, Value};
 
 /// A row with two columns: `id`, and `email` made from it.
@@ -11,16 +11,16 @@ pub fn row(id: i64) -> Row {
 
 /// What became of [`row`]`(id)`: its key is the id, its user `user-<id>`, and the
 /// row itself is kept where it was not delivered.
-pub fn fate(id: i64, fate: Fate) -> RowFate {
+pub fn result(id: i64, status: RowStatus) -> RowResult {
     let row = row(id);
     let mut scratch = Vec::new();
-    RowFate {
+    RowResult {
         key: key(id),
         key_text: id.to_string().into(),
         row: row.fingerprint(&mut scratch),
         user: format!("user-{id}").into(),
-        payload: fate.reason().is_some().then_some(row),
-        fate,
+        payload: status.reason().is_some().then_some(row),
+        status,
     }
 }
 
@@ -31,16 +31,16 @@ pub fn key(id: i64) -> Fingerprint {
 
 /// [`row`]`(id)` as part of a request that is about to be sent.
 pub fn intent(id: i64) -> IntentRow {
-    let RowFate { key, row, key_text, user, .. } = fate(id, Fate::Delivered);
+    let RowResult { key, row, key_text, user, .. } = result(id, RowStatus::Delivered);
     IntentRow { key, row, key_text, user }
 }
 
 /// Rejected for a missing name.
-pub fn rejected() -> Fate {
-    Fate::Rejected(Reason::new("missing_name", "an event needs a name"))
+pub fn rejected() -> RowStatus {
+    RowStatus::Rejected(Reason::new("missing_name", "an event needs a name"))
 }
 
 /// In doubt for want of an answer.
-pub fn in_doubt() -> Fate {
-    Fate::InDoubt(Reason::new("no_answer", "the answer did not come"))
+pub fn in_doubt() -> RowStatus {
+    RowStatus::InDoubt(Reason::new("no_answer", "the answer did not come"))
 }

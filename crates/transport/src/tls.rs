@@ -1,4 +1,4 @@
-//! How much a server has to prove: the three values of `tls`.
+//! Verification of TLS servers: the three values of `tls`.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -27,15 +27,15 @@ pub enum Tls {
     Disable,
 }
 
-/// The TLS configuration for a setting. Reads certificate files: not for an async thread.
+/// Returns the TLS configuration of a setting. Reads certificate files, so it blocks.
 ///
 /// # Errors
 /// [`ErrorKind::Settings`] or [`ErrorKind::Missing`] for a file without certificates.
 pub fn client_config(tls: Tls, ca_file: Option<&Path>) -> Result<ClientConfig, Error> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let verifier: Arc<dyn ServerCertVerifier> = match tls {
-        Tls::VerifyFull => Arc::new(Verifying::new(Arc::clone(&provider), ca_file)?),
-        Tls::Require | Tls::Disable => Arc::new(Believing { provider: Arc::clone(&provider) }),
+        Tls::VerifyFull => Arc::new(PinnedVerifier::new(Arc::clone(&provider), ca_file)?),
+        Tls::Require | Tls::Disable => Arc::new(InsecureVerifier { provider: Arc::clone(&provider) }),
     };
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -46,27 +46,27 @@ pub fn client_config(tls: Tls, ca_file: Option<&Path>) -> Result<ClientConfig, E
     Ok(config)
 }
 
-/// Checks the chain and the name.
+/// Verifies the certificate chain and the server name.
 ///
-/// A certificate that stands in `ca_file` itself is taken as it is, its name
-/// still checked: the self-signed certificate of PostgreSQL's own handbook
+/// A certificate that is itself in `ca_file` is trusted, and its name is still verified: the
+/// self-signed certificate of PostgreSQL's own handbook
 /// (18.9.5) counts as an authority and would not pass as a server otherwise.
 #[derive(Debug)]
-pub struct Verifying {
+pub struct PinnedVerifier {
     chain: Arc<WebPkiServerVerifier>,
     trusted: Vec<CertificateDer<'static>>,
 }
 
-impl Verifying {
+impl PinnedVerifier {
     /// Trusts the certificates in `ca_file`, else those of the system.
-    pub fn new(provider: Arc<CryptoProvider>, ca_file: Option<&Path>) -> Result<Verifying, Error> {
+    pub fn new(provider: Arc<CryptoProvider>, ca_file: Option<&Path>) -> Result<PinnedVerifier, Error> {
         let mut roots = RootCertStore::empty();
         let mut trusted = Vec::new();
         if let Some(path) = ca_file {
             trusted = read_certificates(path)?;
             for certificate in &trusted {
                 roots.add(certificate.clone()).map_err(|cause| {
-                    Error::settings(format!("`ca_file`: {} holds a broken certificate", path.display()))
+                    Error::settings(format!("`ca_file`: {} contains an invalid certificate", path.display()))
                         .caused_by(cause)
                 })?;
             }
@@ -80,7 +80,7 @@ impl Verifying {
                     .caused_by(cause)
             },
         )?;
-        Ok(Verifying { chain, trusted })
+        Ok(PinnedVerifier { chain, trusted })
     }
 }
 
@@ -92,13 +92,13 @@ fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error>
     let certificates: Vec<_> =
         CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>().unwrap_or_default();
     if certificates.is_empty() {
-        return Err(Error::settings(format!("`ca_file`: {shown} holds no certificate"))
+        return Err(Error::settings(format!("`ca_file`: {shown} contains no certificate"))
             .hint("give a PEM file that begins with -----BEGIN CERTIFICATE-----"));
     }
     Ok(certificates)
 }
 
-impl ServerCertVerifier for Verifying {
+impl ServerCertVerifier for PinnedVerifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -137,13 +137,13 @@ impl ServerCertVerifier for Verifying {
     }
 }
 
-/// Believes whoever holds the key of the certificate that was shown.
+/// Accepts any certificate, without verifying who the server is. Only the signatures are checked.
 #[derive(Debug)]
-struct Believing {
+struct InsecureVerifier {
     provider: Arc<CryptoProvider>,
 }
 
-impl ServerCertVerifier for Believing {
+impl ServerCertVerifier for InsecureVerifier {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,
@@ -211,7 +211,7 @@ L+TBBURwgwPIFI0CIQDsKK+EAGOtd6dpa0/9sh2jWfLlvXYiuw08xKXP+uIpkg==\n\
         let file: PathBuf = folder.path().join("server.pem");
         std::fs::write(&file, pem).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let verifier = Verifying::new(provider, Some(&file)).unwrap();
+        let verifier = PinnedVerifier::new(provider, Some(&file)).unwrap();
         let certificate = CertificateDer::from_pem_slice(pem).unwrap();
         let verify = |name: &'static str| {
             verifier.verify_server_cert(

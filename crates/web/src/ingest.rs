@@ -53,7 +53,7 @@ async fn receive(State(ingest): State<Ingest>, request: Request) -> Response {
 }
 
 impl Ingest {
-    /// The place that a request belongs to, and the path behind it.
+    /// The route of a request, and the path behind it.
     fn inlet(&self, uri: &Uri) -> Option<(IngestPlace, String)> {
         let path = uri.path();
         if let Some(rest) = path.strip_prefix("/in/") {

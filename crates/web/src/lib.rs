@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::TimeoutLayer;
 
-/// A request that takes longer is answered 408: nobody holds a place for ever.
+/// A request that takes longer is answered 408.
 const REQUEST_MAX: Duration = Duration::from_secs(60);
 
 /// How long requests under way may still take once the process is to end.

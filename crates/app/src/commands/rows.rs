@@ -4,7 +4,7 @@ use comfy_table::Table;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use tidegate_model::store::{FateKind, RowEntry, RowQuery};
+use tidegate_model::store::{RowEntry, RowQuery, StatusKind};
 use tidegate_model::{Error, ObjectKind, Reason, RunId, SyncId};
 
 use crate::DONE;
@@ -12,17 +12,17 @@ use crate::cli::{Output, Place, Rows};
 use crate::output::{self, moment};
 
 pub(super) async fn rows(place: &Place, asked: Rows, out: Output) -> Result<u8, Error> {
-    let fate = match (asked.rejected, asked.in_doubt, asked.delivered) {
-        (true, ..) => Some(FateKind::Rejected),
-        (_, true, _) => Some(FateKind::InDoubt),
-        (.., true) => Some(FateKind::Delivered),
+    let status = match (asked.rejected, asked.in_doubt, asked.delivered) {
+        (true, ..) => Some(StatusKind::Rejected),
+        (_, true, _) => Some(StatusKind::InDoubt),
+        (.., true) => Some(StatusKind::Delivered),
         _ => None,
     };
     let query = RowQuery {
         sync: asked.sync.map(SyncId::new),
         run: asked.run.map(RunId::new),
         user: asked.user,
-        fate,
+        status,
         limit: asked.limit,
     };
     let entries = place.engine().await?.rows(&query).await?;
@@ -33,7 +33,7 @@ pub(super) async fn rows(place: &Place, asked: Rows, out: Output) -> Result<u8, 
     Ok(DONE)
 }
 
-/// A row's fate in JSON.
+/// The status of a row, in JSON.
 #[derive(Serialize)]
 struct Line<'a> {
     at: Timestamp,
@@ -42,7 +42,7 @@ struct Line<'a> {
     object: ObjectKind,
     user: &'a str,
     key: &'a str,
-    fate: FateKind,
+    status: StatusKind,
     reason: Option<&'a Reason>,
     row: Option<Box<RawValue>>,
 }
@@ -55,14 +55,14 @@ fn to_json(entry: &RowEntry) -> Line<'_> {
         object: entry.object,
         user: &entry.user,
         key: &entry.key,
-        fate: entry.fate,
+        status: entry.status,
         reason: entry.reason.as_ref(),
         row: entry.payload.as_ref().and_then(|row| output::raw(row.to_json().as_str())),
     }
 }
 
 fn table(entries: &[RowEntry]) -> Table {
-    let mut table = output::table(&["at", "sync", "user", "key", "fate", "reason"]);
+    let mut table = output::table(&["at", "sync", "user", "key", "status", "reason"]);
     for entry in entries {
         let reason = entry.reason.as_ref().map(|reason| format!("{}: {}", reason.code, reason.message));
         table.add_row([
@@ -70,7 +70,7 @@ fn table(entries: &[RowEntry]) -> Table {
             entry.sync.to_string(),
             entry.user.clone(),
             entry.key.clone(),
-            entry.fate.as_str().to_owned(),
+            entry.status.as_str().to_owned(),
             reason.unwrap_or_default(),
         ]);
     }

@@ -112,10 +112,10 @@ fn print_retried(sync: &SyncId, retried: &Retried) {
     if retried.gone > 0 {
         eprintln!("  {} rows are no longer at the source", number(retried.gone));
     }
-    if retried.unreadable > 0 {
+    if retried.malformed > 0 {
         eprintln!(
-            "  {} pieces of input were no rows: mend the input, then run the sync",
-            number(retried.unreadable)
+            "  {} inputs could not be parsed: fix them, then run the sync again",
+            number(retried.malformed)
         );
     }
 }

@@ -43,7 +43,7 @@ fn status_table(statuses: &[SyncStatus]) -> Table {
         "last run",
         "ended",
         "delivered",
-        "open problems",
+        "failed rows",
         "behind",
     ]);
     for status in statuses {
@@ -61,7 +61,7 @@ fn status_table(statuses: &[SyncStatus]) -> Table {
             run.map_or_else(String::new, |run| moment(run.started_at)),
             run.map_or_else(String::new, |run| run.ending.map_or("running", Ending::as_str).to_owned()),
             run.map_or_else(String::new, |run| number(run.counts.delivered)),
-            number(status.problems),
+            number(status.failed_rows),
             match status.lag.as_slice() {
                 [] => String::new(),
                 lag => number(lag.iter().map(|lag| lag.behind).sum()),
@@ -144,7 +144,7 @@ pub(super) async fn resume(place: &Place, sync: &SyncId) -> Result<u8, Error> {
 pub(super) async fn reset(place: &Place, sync: &SyncId) -> Result<u8, Error> {
     place.engine().await?.reset(sync).await?;
     output::line(format!(
-        "{sync} forgot where it stood: its next run reads from the beginning; of a topic, from where its consumer group stands"
+        "checkpoint of {sync} cleared: its next run reads from the beginning; of a topic, from the offsets of its consumer group"
     ));
     Ok(DONE)
 }

@@ -67,7 +67,7 @@ impl Fleet {
 
     /// Waits until both groups are done with everything, then ends all processes
     /// and returns what they said.
-    async fn settle(&mut self, written: u64) -> Vec<String> {
+    async fn drain(&mut self, written: u64) -> Vec<String> {
         let started = Instant::now();
         loop {
             let done = ["events", "users"].map(|group| self.topic.done(group));
@@ -77,7 +77,7 @@ impl Fleet {
             assert!(started.elapsed() < PATIENCE, "{done:?} of {written} messages are done with");
             pause(Duration::from_millis(250)).await;
         }
-        eprintln!("everything was settled {:?} after the last message", started.elapsed());
+        eprintln!("everything was committed {:?} after the last message", started.elapsed());
         let mut said = Vec::new();
         for served in self.running.drain(..) {
             let (code, words) = served.stop().await;
@@ -140,7 +140,7 @@ async fn crash_kafka_of_processes_that_share_a_topic_loses_and_doubles_nothing()
     eprintln!("{kills} kills in {storm:?}: {delivered} of {written} messages delivered meanwhile");
     assert!(delivered > written / 4, "they hardly worked between the kills: {delivered} of {written}");
 
-    fleet.settle(written).await;
+    fleet.drain(written).await;
     fleet.lost_and_doubled(&(0..written).collect::<Vec<_>>()).await;
 }
 
@@ -163,7 +163,7 @@ async fn crash_kafka_of_the_broker_loses_and_doubles_nothing() {
     // A broker that is killed may forget what it acknowledged, or keep it twice: what it has now counts.
     let kept = fleet.topic.kept();
     eprintln!("the topic has {} messages of {written}", kept.numbers.len());
-    let said = fleet.settle(kept.ends).await;
+    let said = fleet.drain(kept.ends).await;
     fleet.lost_and_doubled(&kept.numbers).await;
     for said in said {
         let count = |words: &str| said.lines().filter(|line| line.contains(words)).count();

@@ -160,7 +160,8 @@ fn at_random(seed: u64, most_ms: u64) -> Duration {
     Duration::from_millis(RandomState::new().hash_one(seed) % most_ms)
 }
 
-/// Kills a server that may not even listen yet: whatever it was mending stays half mended.
+/// Kills a server that may not even listen yet: whatever it was repairing stays half
+/// repaired.
 async fn dies_at_its_start(project: &Project, kill: u64) -> bool {
     let mut starting = project
         .tidegate(&["serve", "--listen", "127.0.0.1:0"])

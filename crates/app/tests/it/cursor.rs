@@ -9,8 +9,8 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config as Cases, TestRunner};
 use tidegate_engine::service::Engine;
 use tidegate_model::{
-    Body, Cause, Checks, Connector, Counts, Destination, Ending, Error, Limits, ObjectKind, ObjectSpec,
-    Platform, PlatformRole, Reason, Receipt, Record, Repeat, Run, Settings, SyncId, Tools,
+    Body, Cause, Checks, Connector, ConnectorContext, Counts, Destination, Ending, Error, Idempotency,
+    Limits, ObjectKind, ObjectSpec, Platform, PlatformRole, Reason, Receipt, Record, Run, Settings, SyncId,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -29,14 +29,14 @@ impl Destination<Record> for Counting {
     }
 
     fn limits(&self) -> Limits {
-        Limits { items_max: 75, requests_at_once: 4, fill: Duration::ZERO, ..Limits::UNBOUNDED }
+        Limits { max_items: 75, max_in_flight: 4, linger: Duration::ZERO, ..Limits::UNBOUNDED }
     }
 
-    fn weigh(&self, _: &Record) -> usize {
+    fn estimated_size(&self, _: &Record) -> usize {
         1
     }
 
-    fn admit(&self, _: &Record) -> Result<(), Reason> {
+    fn validate(&self, _: &Record) -> Result<(), Reason> {
         Ok(())
     }
 
@@ -53,7 +53,7 @@ impl Destination<Record> for Counting {
 
 impl Platform for Counting {
     fn object(&self) -> ObjectSpec {
-        ObjectSpec { kind: ObjectKind::Event, repeat: Repeat::Unsafe, identifiers: &["external_id"] }
+        ObjectSpec { kind: ObjectKind::Event, idempotency: Idempotency::None, identifiers: &["external_id"] }
     }
 }
 
@@ -67,8 +67,8 @@ const COUNTING: Connector = Connector {
     platform: Some(PlatformRole {
         objects: &[ObjectKind::Event],
         target: || schemars::Schema::default(),
-        open: |_: &Settings, _, _: &Settings, _: &Tools| Ok(Arc::new(Counting)),
-        rehearse: |_| http::Response::new(bytes::Bytes::new()),
+        open: |_: &Settings, _, _: &Settings, _: &ConnectorContext| Ok(Arc::new(Counting)),
+        dry_run_response: |_| http::Response::new(bytes::Bytes::new()),
     }),
     sink: None,
     ingest: None,
@@ -195,12 +195,12 @@ async fn cursor_an_empty_cursor_is_rejected_with_its_reason_and_arrives_once_men
     let run = bench.run().await;
     assert_eq!((run.counts.delivered, run.counts.rejected), (1, 1));
     assert_eq!(run.ending, Some(Ending::Partial));
-    let problems = bench.engine.store().problems(&bench.sync).await.expect("problems");
-    assert_eq!(problems.len(), 1);
-    assert_eq!(problems[0].entry.reason.as_ref().expect("a reason").code, "null_cursor");
+    let failed_rows = bench.engine.store().failed_rows(&bench.sync).await.expect("failed rows");
+    assert_eq!(failed_rows.len(), 1);
+    assert_eq!(failed_rows[0].entry.reason.as_ref().expect("a reason").code, "null_cursor");
     database.run("UPDATE nulls SET at = now() WHERE id = 2").await;
     assert_eq!(bench.run().await.counts.delivered, 1);
-    assert!(bench.engine.store().problems(&bench.sync).await.expect("problems").is_empty());
+    assert!(bench.engine.store().failed_rows(&bench.sync).await.expect("failed rows").is_empty());
     assert_eq!(bench.effects(), once([1, 2]));
 }
 

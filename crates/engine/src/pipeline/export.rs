@@ -6,20 +6,20 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use jiff::Timestamp;
-use tidegate_model::store::{Delivered, Fate, IntentRow, RowFate};
+use tidegate_model::store::{Delivered, IntentRow, RowResult, RowStatus};
 use tidegate_model::{
-    Batch, Cause, Checkpoint, Columns, ConnectionId, Counts, Error, EventLog, EventSelection, Limits,
-    LoggedEvent, ObjectKind, Reading, Repeat, Row, Run, Sink, StreamId, SyncId, Text, Value,
+    Batch, Cause, Checkpoint, Columns, ConnectionId, Counts, Error, EventLog, EventSelection, Idempotency,
+    Limits, LoggedEvent, ObjectKind, Reading, Row, Run, Sink, StreamId, SyncId, Text, Value,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::pipeline::commit::settle::Remember;
-use crate::pipeline::deliver::held::{Held, Holding};
-use crate::pipeline::freight::{Freight, Loaded, Names};
+use crate::pipeline::commit::committer::Retention;
+use crate::pipeline::deliver::shared_event::{SharedEvent, SharedEventSink};
 use crate::pipeline::read::gather::gather;
 use crate::pipeline::run::{self, Job, Parts, RunKind, batch_items, batches_under_way};
+use crate::pipeline::transform::{ItemKeys, Prepared, Transform};
 
 /// An export with both of its ends opened.
 #[derive(Clone)]
@@ -32,9 +32,9 @@ pub struct Export {
     pub stream: StreamId,
     /// Which of its events are taken.
     pub selection: EventSelection,
-    /// Events that were logged before are passed over.
+    /// Events that were logged before are skipped.
     pub since: Timestamp,
-    /// The connection that events go to, for its lane.
+    /// The connection that events go to, for its rate limiter.
     pub connection: ConnectionId,
     /// Where events go.
     pub sink: Arc<Sink>,
@@ -58,14 +58,14 @@ pub async fn run_export(
     let state = parts.store.sync_state(&export.sync).await?;
     let job = Job {
         sync: export.sync.clone(),
-        freight: Arc::new(Events),
-        destination: Arc::new(Holding(export.sink.clone())),
+        transform: Arc::new(Events),
+        destination: Arc::new(SharedEventSink(export.sink.clone())),
         connection: export.connection.clone(),
         object: ObjectKind::Event,
-        repeat: Repeat::Safe,
+        idempotency: Idempotency::Idempotent,
         resend: true,
         retry_for: export.retry_for,
-        remember: Remember::Torn,
+        retention: Retention::PartialBatches,
         kind: if follow { RunKind::Follow } else { RunKind::CatchUp },
         place: None,
     };
@@ -80,14 +80,14 @@ pub async fn run_export(
         let chosen = feed.map(move |batch| {
             batch.map(|mut batch| {
                 // Weighed whole: what is chosen may share its memory with the rest.
-                let all = batch.items.iter().map(|logged| logged.event.weight());
+                let all = batch.items.iter().map(|logged| logged.event.estimated_size());
                 let bytes = if follow { all.sum() } else { 0 };
                 batch.items.retain(|logged| logged.logged_at >= since && selection.takes(&logged.event));
                 (hold(batch), bytes)
             })
         });
         Ok(match follow {
-            true => gather(chosen.boxed(), batch_events, limits.fill / span),
+            true => gather(chosen.boxed(), batch_events, limits.linger / span),
             false => chosen.map(|batch| batch.map(|(batch, _)| batch)).boxed(),
         })
     };
@@ -99,69 +99,69 @@ pub async fn run_export(
 fn batch_events(limits: &Limits) -> usize {
     const SMALL: usize = 5_000;
     let items = batch_items(limits);
-    if limits.requests_at_once > 1 { items } else { items.min(SMALL.max(limits.items_max / 2)) }
+    if limits.max_in_flight > 1 { items } else { items.min(SMALL.max(limits.max_items / 2)) }
 }
 
-fn hold(batch: Batch<LoggedEvent>) -> Batch<Held> {
-    let Batch { mut items, unreadable, checkpoint, waiting } = batch;
-    // They stay until they are settled: where few are chosen, so does little room.
+fn hold(batch: Batch<LoggedEvent>) -> Batch<SharedEvent> {
+    let Batch { mut items, malformed, checkpoint, waiting } = batch;
+    // They stay in memory until they are committed: if few are chosen, the rest is freed.
     if items.len() < items.capacity() / 2 {
         items.shrink_to_fit();
     }
-    Batch { items: Held::all(items), unreadable, checkpoint, waiting }
+    Batch { items: SharedEvent::all(items), malformed, checkpoint, waiting }
 }
 
-/// Events as freight: sent as they are read.
+/// Events: sent as they are read.
 pub(crate) struct Events;
 
 /// What the ledger shows of an event that was not taken.
 const COLUMNS: [&str; 4] = ["event_id", "event_kind", "event_timestamp", "payload"];
 
 #[async_trait]
-impl Freight for Events {
-    type Read = Held;
-    type Sent = Held;
-    type Kept = ();
+impl Transform for Events {
+    type Read = SharedEvent;
+    type Sent = SharedEvent;
+    type Context = ();
     type User = Text;
 
-    fn fits(&self, _: &Batch<Held>) -> Result<(), Error> {
+    fn validate_batch(&self, _: &Batch<SharedEvent>) -> Result<(), Error> {
         Ok(())
     }
 
-    fn names(&self, logged: &Held, scratch: &mut Vec<u8>) -> Names {
-        Names { key: logged.key(), version: logged.version(scratch) }
+    fn identify(&self, logged: &SharedEvent, scratch: &mut Vec<u8>) -> ItemKeys {
+        ItemKeys { key: logged.key(), version: logged.version(scratch) }
     }
 
-    fn cursor<'a>(&self, _: &'a Held) -> Option<&'a Value> {
+    fn cursor<'a>(&self, _: &'a SharedEvent) -> Option<&'a Value> {
         None
     }
 
-    fn load(&self, logged: Held, _: Names) -> Loaded<Held, ()> {
-        Loaded { sent: Ok(logged), kept: () }
+    fn transform(&self, logged: SharedEvent, _: ItemKeys) -> Prepared<SharedEvent, ()> {
+        Prepared { sent: Ok(logged), context: () }
     }
 
-    fn user<'a>(&self, logged: &'a Held) -> &'a Text {
+    fn user<'a>(&self, logged: &'a SharedEvent) -> &'a Text {
         &logged.event.user
     }
 
-    fn deal(&self, logged: &Held) -> u64 {
-        // Events of nobody have no order among themselves.
+    fn partition_hash(&self, logged: &SharedEvent) -> u64 {
+        // Events without a user have no order among themselves.
         let event = &logged.event;
         xxh3_64(if event.user.is_empty() { event.id.as_bytes() } else { event.user.as_bytes() })
     }
 
-    fn intent(&self, names: Names, (): &(), logged: &Held) -> IntentRow {
+    fn intent(&self, keys: ItemKeys, (): &(), logged: &SharedEvent) -> IntentRow {
         let event = &logged.event;
-        IntentRow { key: names.key, row: names.version, key_text: event.id.clone(), user: event.user.clone() }
+        IntentRow { key: keys.key, row: keys.version, key_text: event.id.clone(), user: event.user.clone() }
     }
 
-    fn delivered(&self, place: u32, names: Names, (): (), _: &Held, delivered: &mut Delivered) {
+    fn delivered(&self, place: u32, keys: ItemKeys, (): (), _: &SharedEvent, delivered: &mut Delivered) {
         // An event that was delivered is only counted.
-        delivered.push(place, names.key, names.version, |_| {}, "");
+        delivered.push(place, keys.key, keys.version, |_| {}, "");
     }
 
-    fn fate(&self, names: Names, (): (), logged: Option<&Held>, fate: Fate) -> RowFate {
-        let event = logged.filter(|_| fate != Fate::Delivered).map(|logged| &logged.event);
+    fn result(&self, keys: ItemKeys, (): (), logged: Option<&SharedEvent>, status: RowStatus) -> RowResult {
+        let event = logged.filter(|_| status != RowStatus::Delivered).map(|logged| &logged.event);
         let payload = event.map(|event| Row {
             columns: Columns::new(COLUMNS),
             values: vec![
@@ -171,12 +171,12 @@ impl Freight for Events {
                 Value::Json(event.payload.clone()),
             ],
         });
-        RowFate {
-            key: names.key,
+        RowResult {
+            key: keys.key,
             key_text: event.map(|event| event.id.clone()).unwrap_or_default(),
-            row: names.version,
+            row: keys.version,
             user: event.map(|event| event.user.clone()).unwrap_or_default(),
-            fate,
+            status,
             payload,
         }
     }
@@ -185,7 +185,7 @@ impl Freight for Events {
         false
     }
 
-    async fn settled(&self, _: &Checkpoint) -> Result<(), Error> {
+    async fn committed(&self, _: &Checkpoint) -> Result<(), Error> {
         Ok(())
     }
 }

@@ -6,21 +6,21 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use tidegate_model::source::Column;
-use tidegate_model::store::{Delivered, Fate, IntentRow, RowFate};
+use tidegate_model::store::{Delivered, IntentRow, RowResult, RowStatus};
 use tidegate_model::{
-    Batch, Cause, Checkpoint, Columns, ConnectionId, Counts, Error, ErrorKind, Feed, Identity, Mapping,
-    Platform, Position, Reach, Record, Repeat, Row, Run, Selection, Source, SyncId, Text, Value,
+    Batch, Cause, Checkpoint, Columns, ConnectionId, Counts, Error, ErrorKind, Feed, Idempotency, Identity,
+    Mapping, Platform, Position, ReadMode, Record, Row, Run, Selection, Source, SyncId, Text, Value,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-use crate::pipeline::commit::settle::Remember;
-use crate::pipeline::freight::{Freight, Loaded, Names};
+use crate::pipeline::commit::committer::Retention;
 use crate::pipeline::read::epoch::EpochUnit;
 use crate::pipeline::read::lookback::LookbackRule;
-use crate::pipeline::read::place::{self, Detection, Place};
+use crate::pipeline::read::place::{self, ChangeTracking, Place};
 use crate::pipeline::run::{self, Job, Parts, RunKind, batch_items};
+use crate::pipeline::transform::{ItemKeys, Prepared, Transform};
 
 /// An import with both of its ends opened.
 #[derive(Clone)]
@@ -31,7 +31,7 @@ pub struct Import {
     pub source: Arc<dyn Source>,
     /// What is read there.
     pub selection: Selection,
-    /// The connection that records go to, for its lane.
+    /// The connection that records go to, for its rate limiter.
     pub connection: ConnectionId,
     /// Where records go.
     pub platform: Arc<dyn Platform>,
@@ -40,7 +40,7 @@ pub struct Import {
     /// From row to record.
     pub mapping: Arc<Mapping>,
     /// How new rows are found.
-    pub detection: Detection,
+    pub tracking: ChangeTracking,
     /// The zone of times that have none.
     pub time_zone: String,
     /// Whether rows in doubt are sent again without asking.
@@ -55,7 +55,7 @@ pub enum Input {
     Changes,
     /// What is new, and what comes later, until the run is stopped.
     Following,
-    /// These rows, whatever is known of them; the place of the sync stays.
+    /// These rows, whatever is known of them; the checkpoint of the sync stays.
     Rows(Vec<Row>),
 }
 
@@ -76,17 +76,17 @@ pub async fn run(
     let state = parts.store.sync_state(&import.sync).await?;
     let job = |place: Option<&Place>| Job {
         sync: import.sync.clone(),
-        freight: Arc::new(Rows::of(import, place)),
+        transform: Arc::new(Rows::of(import, place)),
         destination: platform(import),
         connection: import.connection.clone(),
         object: object.kind,
-        repeat: object.repeat,
+        idempotency: object.idempotency,
         resend: import.resend,
         retry_for: import.retry_for,
-        remember: match &import.detection {
-            Detection::Cursor { overlap, .. } => Remember::Overlap(*overlap),
-            Detection::Full if object.repeat != Repeat::Safe => Remember::UntilComplete,
-            Detection::Full | Detection::Place => Remember::Torn,
+        retention: match &import.tracking {
+            ChangeTracking::Cursor { lookback, .. } => Retention::Lookback(*lookback),
+            ChangeTracking::Full if object.idempotency != Idempotency::Idempotent => Retention::UntilComplete,
+            ChangeTracking::Full | ChangeTracking::Checkpoint => Retention::PartialBatches,
         },
         kind: match input {
             Input::Changes => RunKind::CatchUp,
@@ -96,7 +96,7 @@ pub async fn run(
         place: place.cloned(),
     };
     let checkpoint = state.checkpoint.as_ref();
-    // A place that does not fit its column any more ends the run before anything is read.
+    // A checkpoint that no longer fits its column ends the run before anything is read.
     let (place, opened) = match standing(import, checkpoint, &input).await {
         Ok(place) => (place, Ok(())),
         Err(error) => (None, Err(error)),
@@ -131,8 +131,9 @@ async fn standing(
     checkpoint: Option<&Checkpoint>,
     input: &Input,
 ) -> Result<Option<Place>, Error> {
-    let mut place = place::place_of(&import.sync, &import.detection, checkpoint)?;
-    let Detection::Cursor { column, overlap: rule @ LookbackRule::SinceEpoch(_), .. } = &import.detection
+    let mut place = place::place_of(&import.sync, &import.tracking, checkpoint)?;
+    let ChangeTracking::Cursor { column, lookback: rule @ LookbackRule::SinceEpoch(_), .. } =
+        &import.tracking
     else {
         return Ok(place);
     };
@@ -147,7 +148,7 @@ async fn standing(
     rule.contradicts(column, unit).map_or(Ok(place), Err)
 }
 
-/// Opens the feed at the place where the sync stands.
+/// Opens the feed at the checkpoint of the sync.
 async fn open(
     import: &Import,
     place: Option<&Place>,
@@ -163,16 +164,16 @@ async fn open(
         Input::Changes => false,
         Input::Following => true,
     };
-    let reach = match &import.detection {
-        Detection::Full => Reach::Everything,
-        Detection::Place => Reach::After { checkpoint: checkpoint.cloned(), follow },
-        Detection::Cursor { column, overlap, .. } => Reach::Cursor {
+    let mode = match &import.tracking {
+        ChangeTracking::Full => ReadMode::Full,
+        ChangeTracking::Checkpoint => ReadMode::Resume { checkpoint: checkpoint.cloned(), follow },
+        ChangeTracking::Cursor { column, lookback, .. } => ReadMode::Incremental {
             column: column.name.clone(),
-            from: place.map(|place| place.low(*overlap)).transpose()?.flatten(),
+            from: place.map(|place| place.low(*lookback)).transpose()?.flatten(),
             time_zone: import.time_zone.clone(),
         },
     };
-    import.source.read(&import.selection, &reach, batch_rows).await
+    import.source.read(&import.selection, &mode, batch_rows).await
 }
 
 /// The platform of an import as a destination of records.
@@ -194,9 +195,9 @@ struct Rows {
 
 impl Rows {
     fn of(import: &Import, place: Option<&Place>) -> Rows {
-        let cursor = match &import.detection {
-            Detection::Cursor { at, column, .. } => Some((*at, column.clone())),
-            Detection::Full | Detection::Place => None,
+        let cursor = match &import.tracking {
+            ChangeTracking::Cursor { at, column, .. } => Some((*at, column.clone())),
+            ChangeTracking::Full | ChangeTracking::Checkpoint => None,
         };
         Rows {
             sync: import.sync.clone(),
@@ -210,16 +211,16 @@ impl Rows {
 }
 
 #[async_trait]
-impl Freight for Rows {
+impl Transform for Rows {
     type Read = Row;
     type Sent = Record;
-    type Kept = Row;
+    type Context = Row;
     type User = Identity;
 
-    /// The source may have changed since its columns were looked at: no value may
-    /// slip into the place of another, no cursor be compared with what it was not.
-    /// More columns behind those that are known do no harm.
-    fn fits(&self, batch: &Batch<Row>) -> Result<(), Error> {
+    /// The source may have changed since its columns were looked at: no value may be taken
+    /// for another, and no cursor compared with one of another type. More columns behind
+    /// those that are known do no harm.
+    fn validate_batch(&self, batch: &Batch<Row>) -> Result<(), Error> {
         let mut checked: Option<&Arc<Columns>> = None;
         for row in &batch.items {
             if !checked.is_some_and(|checked| Arc::ptr_eq(checked, &row.columns)) {
@@ -253,9 +254,9 @@ impl Freight for Rows {
     }
 
     #[inline]
-    fn names(&self, row: &Row, scratch: &mut Vec<u8>) -> Names {
+    fn identify(&self, row: &Row, scratch: &mut Vec<u8>) -> ItemKeys {
         let version = self.mapping.version_of(row, scratch);
-        Names { key: self.mapping.key_of(row, version, scratch), version }
+        ItemKeys { key: self.mapping.key_of(row, version, scratch), version }
     }
 
     fn cursor<'a>(&self, row: &'a Row) -> Option<&'a Value> {
@@ -263,8 +264,8 @@ impl Freight for Rows {
     }
 
     #[inline]
-    fn load(&self, row: Row, names: Names) -> Loaded<Record, Row> {
-        Loaded { sent: self.mapping.apply(&row, names.key, names.version), kept: row }
+    fn transform(&self, row: Row, keys: ItemKeys) -> Prepared<Record, Row> {
+        Prepared { sent: self.mapping.apply(&row, keys.key, keys.version), context: row }
     }
 
     fn user<'a>(&self, record: &'a Record) -> &'a Identity {
@@ -272,37 +273,37 @@ impl Freight for Rows {
     }
 
     #[inline]
-    fn deal(&self, record: &Record) -> u64 {
+    fn partition_hash(&self, record: &Record) -> u64 {
         match &record.identity {
             Identity::Alias { label, name } => xxh3_64_with_seed(name.as_bytes(), xxh3_64(label.as_bytes())),
             _ => xxh3_64(record.label().as_bytes()),
         }
     }
 
-    fn intent(&self, names: Names, row: &Row, record: &Record) -> IntentRow {
+    fn intent(&self, keys: ItemKeys, row: &Row, record: &Record) -> IntentRow {
         let key_text = self.mapping.key_text(row);
-        IntentRow { key: names.key, row: names.version, key_text, user: user_of(record) }
+        IntentRow { key: keys.key, row: keys.version, key_text, user: user_of(record) }
     }
 
     #[inline]
-    fn delivered(&self, place: u32, names: Names, row: Row, record: &Record, delivered: &mut Delivered) {
+    fn delivered(&self, place: u32, keys: ItemKeys, row: Row, record: &Record, delivered: &mut Delivered) {
         let key_text = |out: &mut String| self.mapping.write_key_text(&row, out);
-        delivered.push(place, names.key, names.version, key_text, &record.label());
+        delivered.push(place, keys.key, keys.version, key_text, &record.label());
     }
 
-    fn fate(&self, names: Names, row: Row, record: Option<&Record>, fate: Fate) -> RowFate {
+    fn result(&self, keys: ItemKeys, row: Row, record: Option<&Record>, status: RowStatus) -> RowResult {
         let key_text = self.mapping.key_text(&row);
-        let payload = (!matches!(fate, Fate::Delivered)).then_some(row);
+        let payload = (!matches!(status, RowStatus::Delivered)).then_some(row);
         let user = record.map(user_of).unwrap_or_default();
-        RowFate { key: names.key, key_text, row: names.version, user, fate, payload }
+        RowResult { key: keys.key, key_text, row: keys.version, user, status, payload }
     }
 
     fn lists_delivered(&self) -> bool {
         true
     }
 
-    async fn settled(&self, checkpoint: &Checkpoint) -> Result<(), Error> {
-        self.source.settled(checkpoint).await
+    async fn committed(&self, checkpoint: &Checkpoint) -> Result<(), Error> {
+        self.source.committed(checkpoint).await
     }
 }
 

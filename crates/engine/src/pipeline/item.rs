@@ -1,49 +1,49 @@
 //! What passes between the stages of a run.
 
-use tidegate_model::store::{Delivered, RowFate};
+use tidegate_model::store::{Delivered, RowResult};
 use tidegate_model::{Checkpoint, Counts, Fingerprint, Value};
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::pipeline::freight::{Freight, Names};
+use crate::pipeline::transform::{ItemKeys, Transform};
 
-/// What is known of something on its way, beside what is sent of it.
-pub(crate) struct Item<F: Freight> {
+/// What is known of an item in flight, beside what is sent of it.
+pub(crate) struct Item<F: Transform> {
     /// The batch it belongs to.
     pub(crate) batch: u64,
-    /// Its place among the items of the batch.
+    /// Its index among the items of the batch.
     pub(crate) at: u32,
-    pub(crate) names: Names,
-    pub(crate) kept: F::Kept,
+    pub(crate) keys: ItemKeys,
+    pub(crate) context: F::Context,
 }
 
-/// A row's fate and its place in the batch.
-pub(crate) type Placed = (u32, RowFate);
+/// The result of a row and its index in the batch.
+pub(crate) type IndexedResult = (u32, RowResult);
 
-/// What was decided of a batch by one request.
+/// The results of a batch that one request brought.
 #[derive(Default)]
-pub(crate) struct Fates {
+pub(crate) struct RequestResults {
     /// Items that were delivered.
     pub(crate) delivered: Delivered,
-    /// The fates of the others.
-    pub(crate) others: Vec<Placed>,
+    /// The results of the others.
+    pub(crate) others: Vec<IndexedResult>,
 }
 
-impl Fates {
-    /// How many items were decided.
+impl RequestResults {
+    /// Returns the number of items with a result.
     pub(crate) fn len(&self) -> usize {
         self.delivered.len() + self.others.len()
     }
 }
 
-/// What is sent and, in the same order, what is known of each.
-pub(crate) struct Parcels<F: Freight> {
+/// Items to send and, in the same order, what is known of each.
+pub(crate) struct RequestItems<F: Transform> {
     pub(crate) sent: Vec<F::Sent>,
     pub(crate) items: Vec<Item<F>>,
 }
 
-impl<F: Freight> Parcels<F> {
-    pub(crate) fn with_capacity(parcels: usize) -> Parcels<F> {
-        Parcels { sent: Vec::with_capacity(parcels), items: Vec::with_capacity(parcels) }
+impl<F: Transform> RequestItems<F> {
+    pub(crate) fn with_capacity(items: usize) -> RequestItems<F> {
+        RequestItems { sent: Vec::with_capacity(items), items: Vec::with_capacity(items) }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -51,32 +51,32 @@ impl<F: Freight> Parcels<F> {
     }
 }
 
-/// A batch that was read; its rows are on their way.
-pub(crate) struct Opened {
+/// A batch that was read; its rows are in flight.
+pub(crate) struct BatchOpened {
     pub(crate) batch: u64,
-    /// Where to read on once all rows have their fate.
+    /// The checkpoint to resume from once all rows have their status.
     pub(crate) checkpoint: Option<Checkpoint>,
-    /// Rows that were given to the slots.
+    /// Rows that were given to the workers.
     pub(crate) under_way: usize,
-    /// Rows whose fate is known without sending them.
-    pub(crate) decided: Vec<Placed>,
-    /// Rows that have no place in the order of the cursor: every run rejects them anew.
-    pub(crate) unplaced: Vec<Placed>,
+    /// Rows whose status is known without sending them.
+    pub(crate) decided: Vec<IndexedResult>,
+    /// Rows without a cursor value: every run rejects them again.
+    pub(crate) without_cursor: Vec<IndexedResult>,
     /// The highest cursor value of the batch.
     pub(crate) highest: Option<Value>,
-    /// The rows that earlier runs settled and that were not read again by now;
-    /// none where the batch changed nothing about them.
+    /// The rows that earlier runs committed and that were not read again by now; none if
+    /// the batch changed nothing about them.
     pub(crate) left: Option<Vec<Fingerprint>>,
     /// Rows that earlier runs were about to send.
     pub(crate) recalled: Vec<Fingerprint>,
-    /// Read, unchanged and waiting rows.
+    /// Rows that were read, skipped or are not due.
     pub(crate) counts: Counts,
-    /// Lets the reader go on once the batch is settled.
+    /// Lets the reader continue once the batch is committed.
     pub(crate) permit: OwnedSemaphorePermit,
 }
 
-/// What the settler is told.
-pub(crate) enum Note {
-    Opened(Box<Opened>),
-    Decided { batch: u64, fates: Fates },
+/// What the committer receives.
+pub(crate) enum CommitEvent {
+    Opened(Box<BatchOpened>),
+    Decided { batch: u64, results: RequestResults },
 }

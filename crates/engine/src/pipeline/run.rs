@@ -3,29 +3,29 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_model::store::{Fate, Pause, PausedBy, RowFate, Settlement};
+use tidegate_model::store::{BatchCommit, Pause, PausedBy, RowResult, RowStatus};
 use tidegate_model::{
-    Cause, Clock, ConnectionId, Counts, Destination, Ending, Error, Feed, Limits, ObjectKind, Reaction,
-    Repeat, Run, RunId, Store, SyncId,
+    Cause, Clock, ConnectionId, Counts, Destination, Ending, Error, Feed, Idempotency, Limits, ObjectKind,
+    Reaction, Run, RunId, Store, SyncId,
 };
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::pipeline::commit::settle::{self, Remember, Settler};
+use crate::pipeline::commit::committer::{self, Committer, Retention};
 use crate::pipeline::deliver::delivery::Delivery;
-use crate::pipeline::deliver::lane::Lanes;
-use crate::pipeline::deliver::slot::Slot;
-use crate::pipeline::freight::Freight;
-use crate::pipeline::read::memory::Memory;
+use crate::pipeline::deliver::rate_limiter::RateLimiters;
+use crate::pipeline::deliver::worker::Worker;
 use crate::pipeline::read::place::Place;
 use crate::pipeline::read::reader::Reader;
-use crate::pipeline::shutdown::Control;
+use crate::pipeline::read::resume::ResumeState;
+use crate::pipeline::shutdown::Shutdown;
+use crate::pipeline::transform::Transform;
 
-/// Batches under way at once: enough that reading, delivering and settling
-/// overlap and that every slot has a request while another is being filled; few
-/// enough that memory stays small, where a batch is one large request.
+/// Batches in flight at once: enough to read, deliver and commit concurrently and to give
+/// every worker a request while another is filled; few enough to keep memory small when a
+/// batch is one large request.
 pub(crate) fn batches_under_way(limits: &Limits) -> usize {
-    if limits.requests_at_once > 1 { 8 } else { 4 }
+    if limits.max_in_flight > 1 { 8 } else { 4 }
 }
 
 /// What every run is handed.
@@ -35,8 +35,8 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     /// The time.
     pub clock: Arc<dyn Clock>,
-    /// The lanes of this process.
-    pub lanes: Arc<Lanes>,
+    /// The rate limiters of this process.
+    pub rate_limiters: Arc<RateLimiters>,
 }
 
 /// What a run reads, and what follows from it.
@@ -62,37 +62,37 @@ impl RunKind {
     }
 }
 
-/// What a run does, whatever its freight.
-pub(crate) struct Job<F: Freight> {
+/// What a run does, whatever it transforms.
+pub(crate) struct Job<F: Transform> {
     pub(crate) sync: SyncId,
-    pub(crate) freight: Arc<F>,
+    pub(crate) transform: Arc<F>,
     pub(crate) destination: Arc<dyn Destination<F::Sent>>,
-    /// The connection of the destination, for its lane.
+    /// The connection of the destination, for its rate limiter.
     pub(crate) connection: ConnectionId,
     pub(crate) object: ObjectKind,
-    pub(crate) repeat: Repeat,
+    pub(crate) idempotency: Idempotency,
     /// Whether items in doubt are sent again without asking.
     pub(crate) resend: bool,
     /// How long an unreachable system is tried.
     pub(crate) retry_for: Duration,
-    pub(crate) remember: Remember,
+    pub(crate) retention: Retention,
     pub(crate) kind: RunKind,
-    /// Where a cursor stands before the run.
+    /// The state of the cursor before the run.
     pub(crate) place: Option<Place>,
 }
 
-/// Items of a batch where no request holds more: those of the batches under way
-/// should still be in the processor's caches when their fates are written.
+/// Items of a batch where no request holds more: those of the batches in flight should
+/// still be in the processor's caches when their results are written.
 const BATCH_ITEMS_MAX: usize = 2_400;
 
-/// Items of a batch: a few requests for each slot.
+/// Items of a batch: a few requests for each worker.
 pub(crate) fn batch_items(limits: &Limits) -> usize {
-    let wanted = limits.items_max.saturating_mul(limits.requests_at_once).saturating_mul(4);
-    wanted.clamp(500, limits.items_max.max(BATCH_ITEMS_MAX))
+    let wanted = limits.max_items.saturating_mul(limits.max_in_flight).saturating_mul(4);
+    wanted.clamp(500, limits.max_items.max(BATCH_ITEMS_MAX))
 }
 
 /// Runs a job to the end of its feed, or until `stop` fires.
-pub(crate) async fn run_job<F: Freight>(
+pub(crate) async fn run_job<F: Transform>(
     job: &Job<F>,
     parts: &Parts,
     cause: Cause,
@@ -101,35 +101,35 @@ pub(crate) async fn run_job<F: Freight>(
     progress: watch::Sender<Counts>,
 ) -> Result<Run, Error> {
     let run = parts.store.start_run(&job.sync, job.object, cause, parts.clock.now()).await?;
-    let control = Arc::new(Control::new(stop));
-    let opened = async { Ok((Memory::load(parts.store.as_ref(), &job.sync).await?, feed.await?)) };
+    let shutdown = Arc::new(Shutdown::new(stop));
+    let opened = async { Ok((ResumeState::load(parts.store.as_ref(), &job.sync).await?, feed.await?)) };
     let opened = tokio::select! {
         opened = opened => opened.map(Some),
-        () = control.halt() => Ok(None),
+        () = shutdown.halt() => Ok(None),
     };
     let moved = match opened {
-        Ok(Some((memory, feed))) => {
-            Some(move_items(job, parts, &run.id, &control, feed, memory, progress).await)
+        Ok(Some((resume, feed))) => {
+            Some(move_items(job, parts, &run.id, &shutdown, feed, resume, progress).await)
         }
         Ok(None) => None,
         Err(error) => {
-            control.fail(error);
+            shutdown.fail(error);
             None
         }
     };
-    let failure = control.take_failure();
-    let complete = failure.is_none() && !control.stopped() && job.kind.moves_checkpoint();
+    let failure = shutdown.take_failure();
+    let complete = failure.is_none() && !shutdown.stopped() && job.kind.moves_checkpoint();
     let mut counts = Counts::default();
-    if let Some((memory, batches, settled)) = moved {
-        counts = settled;
+    if let Some((resume, batches, committed)) = moved {
+        counts = committed;
         if complete {
-            counts += finish(job, parts, &run.id, memory, batches + 1).await?;
+            counts += finish(job, parts, &run.id, resume, batches + 1).await?;
         }
     }
     let ending = match &failure {
         Some(_) => Ending::Failed,
         // A run that follows has no end but this one.
-        None if control.stopped() && !job.kind.is_endless() => Ending::Interrupted,
+        None if shutdown.stopped() && !job.kind.is_endless() => Ending::Interrupted,
         None if counts.rejected + counts.in_doubt > 0 => Ending::Partial,
         None => Ending::Succeeded,
     };
@@ -142,8 +142,8 @@ pub(crate) async fn run_job<F: Freight>(
             let pause = Pause { by: PausedBy::System, why: sentence(error), at: parts.clock.now() };
             parts.store.set_paused(&job.sync, Some(pause)).await?;
         }
-        // Only a run that came to its end proves that the cause is mended; one that
-        // follows has none, and proved it by what it delivered.
+        // Only a run that completed proves that the cause is fixed; one that follows never
+        // completes, and proves it by a delivery.
         (None, Some(_))
             if !job.kind.is_endless() && matches!(ending, Ending::Succeeded | Ending::Partial) =>
         {
@@ -160,126 +160,127 @@ fn sentence(error: &Error) -> String {
     format!("{}. Next: {}", error.chain(), error.next_step())
 }
 
-/// The pipeline itself. Returns what is left of the memory, the number of
-/// batches and what was settled.
-async fn move_items<F: Freight>(
+/// The pipeline itself. Returns what is left to resume, the number of batches and the
+/// counts of what was committed.
+async fn move_items<F: Transform>(
     job: &Job<F>,
     parts: &Parts,
     run: &RunId,
-    control: &Arc<Control>,
+    shutdown: &Arc<Shutdown>,
     feed: Feed<F::Read>,
-    mut memory: Memory,
+    mut resume: ResumeState,
     progress: watch::Sender<Counts>,
-) -> (Memory, u64, Counts) {
-    let limits = parts.lanes.limits(job.destination.limits());
-    let settler = Settler {
+) -> (ResumeState, u64, Counts) {
+    let limits = parts.rate_limiters.limits(job.destination.limits());
+    let committer = Committer {
         store: parts.store.clone(),
-        freight: job.freight.clone(),
+        transform: job.transform.clone(),
         run: run.clone(),
         sync: job.sync.clone(),
-        control: control.clone(),
-        remember: job.remember,
+        shutdown: shutdown.clone(),
+        retention: job.retention,
         place: job.place.clone(),
-        chunks: std::mem::take(&mut memory.chunks).into(),
-        problems: std::mem::take(&mut memory.problems),
+        chunks: std::mem::take(&mut resume.chunks).into(),
+        failed_rows: std::mem::take(&mut resume.failed_rows),
         progress,
         kind: job.kind,
         proved: false,
     };
-    let (notes, noted) = mpsc::channel(256);
-    let settler = tokio::spawn(settler.settle_all(noted));
+    let (events, received) = mpsc::channel(256);
+    let committer = tokio::spawn(committer.commit_all(received));
     let delivery = Delivery {
         destination: job.destination.clone(),
-        freight: job.freight.clone(),
-        lane: parts.lanes.lane(&job.connection, limits.bucket, limits.rate),
+        transform: job.transform.clone(),
+        rate_limiter: parts.rate_limiters.rate_limiter(&job.connection, limits.bucket, limits.rate),
         store: parts.store.clone(),
         run: run.clone(),
-        control: control.clone(),
+        shutdown: shutdown.clone(),
         clock: parts.clock.clone(),
-        repeat: job.repeat,
+        idempotency: job.idempotency,
         resend: job.resend,
-        interval: if limits.one_user { limits.user_interval } else { Duration::ZERO },
+        interval: if limits.single_user { limits.min_user_interval } else { Duration::ZERO },
         retry_for: job.retry_for,
     };
     let under_way = batches_under_way(&limits);
     let (urgent_through, urgent) = watch::channel(0);
-    let mut slots = Vec::new();
+    let mut workers = Vec::new();
     let mut senders = Vec::new();
-    for _ in 0..limits.requests_at_once.max(1) {
+    for _ in 0..limits.max_in_flight.max(1) {
         let (sender, incoming) = mpsc::channel(under_way);
-        let slot = Slot {
+        let worker = Worker {
             limits,
             delivery: delivery.clone(),
-            control: control.clone(),
+            shutdown: shutdown.clone(),
             incoming,
             urgent_through: urgent.clone(),
-            notes: notes.clone(),
+            events: events.clone(),
         };
-        slots.push(tokio::spawn(slot.send_all()));
+        workers.push(tokio::spawn(worker.send_all()));
         senders.push(sender);
     }
     let reader = Reader {
-        freight: job.freight.clone(),
+        transform: job.transform.clone(),
         destination: job.destination.clone(),
-        control: control.clone(),
-        memory,
-        resend: job.resend || job.repeat != Repeat::Unsafe,
+        shutdown: shutdown.clone(),
+        resume,
+        resend: job.resend || job.idempotency != Idempotency::None,
         kind: job.kind,
-        remember: job.remember,
-        slots: senders,
-        items_max: limits.items_max,
+        retention: job.retention,
+        workers: senders,
+        max_items: limits.max_items,
         batch_items: batch_items(&limits),
         spread: 0,
-        notes,
+        events,
         under_way,
         window: Arc::new(Semaphore::new(under_way)),
         urgent_through,
     };
-    let (memory, batches) = reader.read_all(feed).await;
-    for slot in slots {
-        if let Err(fault) = slot.await {
-            control.fail(Error::internal("a slot of the run ended by a fault").caused_by(fault));
+    let (resume, batches) = reader.read_all(feed).await;
+    for worker in workers {
+        if let Err(fault) = worker.await {
+            shutdown.fail(Error::internal("a worker of the run ended by an internal error").caused_by(fault));
         }
     }
-    let counts = settler.await.unwrap_or_else(|fault| {
-        control.fail(Error::internal("the settling of the run ended by a fault").caused_by(fault));
+    let counts = committer.await.unwrap_or_else(|fault| {
+        shutdown
+            .fail(Error::internal("the committer of the run ended by an internal error").caused_by(fault));
         Counts::default()
     });
-    (memory, batches, counts)
+    (resume, batches, counts)
 }
 
-/// After a read that came to its end: items that an earlier run sent and that the
-/// source no longer shows are listed with their fate, in doubt where it is not
-/// known, and what was kept for an early end is forgotten.
-async fn finish<F: Freight>(
+/// After a completed read: items that an earlier run sent and that the source no longer
+/// shows are listed with their status, in doubt if it is not known, and what was kept in
+/// case of an early end is cleared.
+async fn finish<F: Transform>(
     job: &Job<F>,
     parts: &Parts,
     run: &RunId,
-    mut memory: Memory,
+    mut resume: ResumeState,
     batch: u64,
 ) -> Result<Counts, Error> {
-    let fates: Vec<RowFate> = (memory.left_over().into_iter())
-        .map(|(row, fate)| RowFate {
+    let results: Vec<RowResult> = (resume.unfinished().into_iter())
+        .map(|(row, status)| RowResult {
             key: row.key,
             key_text: row.key_text,
             row: row.row,
             user: row.user,
-            fate,
+            status,
             payload: None,
         })
         .collect();
     // Whatever read them could not count them any more.
-    let mut counts = Counts { read: fates.len() as u64, ..Counts::default() };
-    fates.iter().for_each(|row| settle::count(&mut counts, &row.fate));
-    if !fates.is_empty() {
-        let recalled = fates.iter().map(|row| row.row).collect();
-        let delivered = fates.iter().filter(|row| row.fate == Fate::Delivered);
+    let mut counts = Counts { read: results.len() as u64, ..Counts::default() };
+    results.iter().for_each(|row| committer::count(&mut counts, &row.status));
+    if !results.is_empty() {
+        let recalled = results.iter().map(|row| row.row).collect();
+        let delivered = results.iter().filter(|row| row.status == RowStatus::Delivered);
         let solved = delivered.map(|row| row.key).collect();
-        let settlement = Settlement { batch, counts, fates, solved, recalled, ..Settlement::default() };
-        parts.store.settle(run, settlement).await?;
+        let commit = BatchCommit { batch, counts, results, solved, recalled, ..BatchCommit::default() };
+        parts.store.commit_batch(run, commit).await?;
     }
-    if !matches!(job.remember, Remember::Overlap(_)) {
-        parts.store.clear_overlap(&job.sync).await?;
+    if !matches!(job.retention, Retention::Lookback(_)) {
+        parts.store.clear_lookback(&job.sync).await?;
     }
     Ok(counts)
 }

@@ -1,4 +1,4 @@
-//! How a run is stopped: from outside, or by its first failure.
+//! How a run is shut down: from outside, or by its first failure.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,7 +14,7 @@ const GRACE: Duration = Duration::from_secs(5);
 
 /// Ends the run where the task that holds it ends by a fault: nobody may wait
 /// for what it leaves undone.
-pub(crate) struct Watch(pub(crate) Arc<Control>);
+pub(crate) struct Watch(pub(crate) Arc<Shutdown>);
 
 impl Drop for Watch {
     fn drop(&mut self) {
@@ -25,7 +25,7 @@ impl Drop for Watch {
 }
 
 /// Shared by all parts of one run.
-pub(crate) struct Control {
+pub(crate) struct Shutdown {
     /// Fires when a person or the system wants the run to stop.
     stop: CancellationToken,
     /// Fires when nothing new may be started, for either reason.
@@ -35,9 +35,9 @@ pub(crate) struct Control {
     retries: AtomicU64,
 }
 
-impl Control {
-    pub(crate) fn new(stop: CancellationToken) -> Control {
-        Control {
+impl Shutdown {
+    pub(crate) fn new(stop: CancellationToken) -> Shutdown {
+        Shutdown {
             halt: stop.child_token(),
             stop,
             failure: Mutex::new(None),

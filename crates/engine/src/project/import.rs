@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Member, json};
 use tidegate_model::mapping::misfits;
-use tidegate_model::{MappingSpec, Mode, ObjectKind, Overlap, SourceRole};
+use tidegate_model::{Lookback, MappingSpec, Mode, ObjectKind, SourceRole};
 
 use super::findings::listed;
 use super::formats::duration;
@@ -229,7 +229,7 @@ impl Sheet<'_> {
         }
     }
 
-    fn lookback(&mut self, keeps_checkpoint: bool) -> Option<Overlap> {
+    fn lookback(&mut self, keeps_checkpoint: bool) -> Option<Lookback> {
         let value = self.value("lookback")?;
         // Of `mode: incremental` without a cursor, that is what was told.
         let mode = self.entry("mode").and_then(|mode| mode.value.text());
@@ -239,10 +239,10 @@ impl Sheet<'_> {
             self.tell("lookback", "`lookback` belongs to a `cursor`", "add `cursor:`, or remove `lookback`");
         }
         match value {
-            Member::Number(units) => units.as_u64().map(Overlap::Units),
+            Member::Number(units) => units.as_u64().map(Lookback::Units),
             Member::String(text) => match text.trim().parse() {
-                Ok(units) => Some(Overlap::Units(units)),
-                Err(_) => duration(&text).ok().map(Overlap::Time),
+                Ok(units) => Some(Lookback::Units(units)),
+                Err(_) => duration(&text).ok().map(Lookback::Time),
             },
             _ => None,
         }

@@ -141,7 +141,7 @@ fn named<'n>(root: &'n Node, key: &str, findings: &mut Vec<Finding>) -> &'n [Ent
     let Some(entry) = root.entry(key).or_else(|| root.entries().iter().find(meant)) else { return &[] };
     match &entry.value.data {
         Data::Map(entries) => entries,
-        Data::Null | Data::Unreadable => &[],
+        Data::Null | Data::MalformedRecord => &[],
         _ => {
             let found = format!("expected a mapping from names to {key}, found {}", entry.value.kind());
             let told = Finding::new(entry.at, key, found);

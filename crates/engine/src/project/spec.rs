@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tidegate_model::{
-    ConnectionId, Error, EventSelection, Layout, MappingSpec, Mode, ObjectKind, Overlap, Settings, SyncId,
+    ConnectionId, Error, EventSelection, Layout, Lookback, MappingSpec, Mode, ObjectKind, Settings, SyncId,
 };
 
 use super::findings::Finding;
@@ -154,7 +154,7 @@ pub struct ImportSpec {
     /// The column by which new rows are found, if the source keeps no checkpoint of its own.
     pub cursor: Option<String>,
     /// How far behind the cursor late rows are looked for.
-    pub lookback: Option<Overlap>,
+    pub lookback: Option<Lookback>,
     /// The columns that name a row. Default: the primary key of the table.
     pub primary_key: Option<Vec<String>>,
     /// Where records go.

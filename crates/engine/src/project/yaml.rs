@@ -31,7 +31,7 @@ pub(super) enum Data {
     List(Vec<Node>),
     Map(Vec<Entry>),
     /// Something that a finding is about already.
-    Unreadable,
+    MalformedRecord,
 }
 
 /// A key of a mapping, where it stands, and its value.
@@ -67,7 +67,7 @@ impl Node {
     /// Returns what kind of value it is, in the words of a message.
     pub(super) fn kind(&self) -> &'static str {
         match &self.data {
-            Data::Null | Data::Unreadable => "nothing",
+            Data::Null | Data::MalformedRecord => "nothing",
             Data::Boolean(true) => "`true`",
             Data::Boolean(false) => "`false`",
             Data::Number(..) => "a number",
@@ -80,7 +80,7 @@ impl Node {
     /// Returns the value as JSON.
     pub(super) fn to_member(&self) -> Member {
         match &self.data {
-            Data::Null | Data::Unreadable => Member::Null,
+            Data::Null | Data::MalformedRecord => Member::Null,
             Data::Boolean(value) => Member::Bool(*value),
             Data::Number(number, _) => Member::Number(number.clone()),
             Data::Text(text) => Member::String(text.clone()),
@@ -116,7 +116,7 @@ enum Key {
     /// The value of this key.
     Read(String, Mark),
     /// The value of something that is no key.
-    Unreadable,
+    MalformedRecord,
 }
 
 /// Reads one YAML document; an empty text is an empty mapping.
@@ -159,7 +159,7 @@ impl Reader<'_, '_> {
             }
             Event::Alias(_) => {
                 self.plain(at, 1, false);
-                self.add(Node { at, data: Data::Unreadable });
+                self.add(Node { at, data: Data::MalformedRecord });
             }
             Event::SequenceStart(anchor, tag) => {
                 self.plain(at, anchor, tag.is_some());
@@ -195,7 +195,7 @@ impl Reader<'_, '_> {
         let Some(Open { at, content }) = self.open.pop() else { return };
         let data = match content {
             Content::List(items) => Data::List(items),
-            Content::Map { broken: true, .. } => Data::Unreadable,
+            Content::Map { broken: true, .. } => Data::MalformedRecord,
             Content::Map { entries, .. } => Data::Map(entries),
         };
         self.add(Node { at, data });
@@ -228,7 +228,7 @@ impl Reader<'_, '_> {
                         }
                         Key::Next
                     }
-                    Key::Unreadable => Key::Next,
+                    Key::MalformedRecord => Key::Next,
                     Key::Next => match node.data {
                         Data::Text(key) => Key::Read(key, node.at),
                         Data::Number(_, key) => Key::Read(key, node.at),
@@ -236,7 +236,7 @@ impl Reader<'_, '_> {
                         _ => {
                             self.findings.push(syntax::no_key(self.text, *outer, node.at));
                             *broken = true;
-                            Key::Unreadable
+                            Key::MalformedRecord
                         }
                     },
                 };

@@ -1,5 +1,5 @@
-//! Keeps syncs running as their schedules say: what `tidegate serve` does
-//! besides answering.
+//! The scheduler: runs syncs as their schedules say, while `tidegate serve` answers
+//! requests.
 
 mod chores;
 mod requested;
@@ -20,15 +20,14 @@ use crate::service::Engine;
 use crate::service::export::requested_id;
 use crate::service::runs::{Pass, Work};
 
-/// How often it is looked whether a person paused or resumed a sync.
+/// How often to poll for a manual pause or resume.
 const LOOK: Duration = Duration::from_secs(1);
-/// How soon a sync is tried again that was paused because something must be
-/// mended; it waits twice as long each time.
+/// How soon a paused sync is tried again; the wait doubles each time.
 const MENDED_FIRST: Duration = Duration::from_secs(10);
 /// The longest of these waits.
 const MENDED_LONGEST: Duration = Duration::from_secs(60);
 
-/// Which sync is kept running.
+/// A sync that the scheduler runs.
 #[derive(Clone)]
 enum Kept {
     /// One of the project.
@@ -72,7 +71,7 @@ impl Engine {
         }
     }
 
-    /// The syncs that are kept running, and when they run.
+    /// Returns the syncs that the scheduler runs, and when they run.
     pub async fn kept(&self) -> Vec<(SyncId, Schedule)> {
         let mut kept = Vec::new();
         for (id, sync) in &self.config.project.syncs {
@@ -92,7 +91,7 @@ impl Engine {
         if let (None, SyncSpec::Import(import)) = (sync.schedule(), sync) {
             // Opening does no I/O.
             let source = self.source(&import.source.connection, true).await.ok()?;
-            return source.follows().then_some(Schedule::Continuous);
+            return source.supports_streaming().then_some(Schedule::Continuous);
         }
         sync.schedule().cloned()
     }
@@ -103,7 +102,7 @@ impl Engine {
         let id = kept.id();
         let mut failures: u32 = 0;
         let began = self.config.clock.now();
-        // Why it stands still, told once for as long as it stays the same.
+        // Why it fails, logged once for as long as it stays the same.
         let mut told = String::new();
         // Whether it was on when it was looked at last.
         let mut on = false;
@@ -146,9 +145,9 @@ impl Engine {
                 Err(error) => format!("{}. Next: {}", error.chain(), error.next_step()),
             };
             if told == why && !moved {
-                tracing::debug!(sync = %id, why, "the sync still stands still");
+                tracing::debug!(sync = %id, why, "sync still failing");
             } else {
-                tracing::warn!(sync = %id, why, "the sync stands still; it is tried again by itself");
+                tracing::warn!(sync = %id, why, "sync failed; retrying automatically");
                 told = why;
             }
             if self.paused(&id).await.is_some() {
@@ -162,7 +161,7 @@ impl Engine {
         }
     }
 
-    /// Waits before a paused sync is tried again, less long where a person resumes it.
+    /// Waits before a paused sync is tried again, or until a person resumes it.
     async fn until_mended(
         &self,
         id: &SyncId,
@@ -259,7 +258,7 @@ impl Engine {
     }
 }
 
-/// How long to wait until it is looked whether the cause of a pause is mended.
+/// Returns how long to wait before a paused sync is tried again.
 fn mended(failures: u32) -> Duration {
     MENDED_FIRST.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(MENDED_LONGEST)
 }
@@ -269,10 +268,10 @@ async fn delivers(moved: &mut watch::Receiver<Counts>) -> bool {
     moved.wait_for(|counts| counts.delivered > 0).await.is_ok()
 }
 
-/// Says that a sync goes on, where it was told that it stands still.
+/// Logs recovery if a failure was logged before.
 fn goes_on(id: &SyncId, told: &mut String) {
     if !std::mem::take(told).is_empty() {
-        tracing::info!(sync = %id, "the sync goes on");
+        tracing::info!(sync = %id, "sync recovered");
     }
 }
 

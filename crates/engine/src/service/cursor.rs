@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use tidegate_model::source::Column;
-use tidegate_model::{Checks, Error, Overlap};
+use tidegate_model::{Checks, Error, Lookback};
 
-use crate::pipeline::{Detection, EpochUnit, Import, LookbackRule};
+use crate::pipeline::{ChangeTracking, EpochUnit, Import, LookbackRule};
 
 /// Returns the lookback of a sync with a cursor as a check; none for other syncs.
 ///
@@ -14,8 +14,8 @@ use crate::pipeline::{Detection, EpochUnit, Import, LookbackRule};
 /// If the source cannot be asked for the highest value of its cursor.
 pub(crate) async fn lookback(import: &Import) -> Result<Checks, Error> {
     let mut checks = Checks::default();
-    let Detection::Cursor { column, overlap, .. } = &import.detection else { return Ok(checks) };
-    let rule = *overlap;
+    let ChangeTracking::Cursor { column, lookback, .. } = &import.tracking else { return Ok(checks) };
+    let rule = *lookback;
     let unit = match rule {
         LookbackRule::Number | LookbackRule::Units(_) | LookbackRule::SinceEpoch(_) => {
             import.cursor_unit(column).await?
@@ -44,13 +44,13 @@ fn sentence(rule: LookbackRule, column: &Column, unit: Option<Option<EpochUnit>>
         (None, _) => {
             format!("{cursor} has no values yet: what its numbers count since 1970 is found by the first run")
         }
-        (Some(Overlap::Time(span)), _) => format!("{} behind {cursor}", shown(span)),
-        (Some(Overlap::Units(units)), Some(unit)) => format!(
+        (Some(Lookback::Time(span)), _) => format!("{} behind {cursor}", shown(span)),
+        (Some(Lookback::Units(units)), Some(unit)) => format!(
             "{} behind {cursor}, {units} units: its numbers look like {} since 1970",
             shown(unit.span(units)),
             unit.name()
         ),
-        (Some(Overlap::Units(units)), None) => format!("{units} units behind {cursor}"),
+        (Some(Lookback::Units(units)), None) => format!("{units} units behind {cursor}"),
     })
 }
 

@@ -42,7 +42,7 @@ impl Engine {
             layout: export.destination.layout.unwrap_or_else(|| self.layout(&export.source.connection)),
             settings: self.resolved(&export.destination.target).await?,
         };
-        (role.open)(&settings, &target, &self.tools(self.http(connector, &settings)?, false))
+        (role.open)(&settings, &target, &self.context(self.http(connector, &settings)?, false))
             .map_err(|error| error.context(format!("connection `{connection}`")))
     }
 
@@ -78,7 +78,7 @@ impl Engine {
             layout: self.layout(connection),
             settings: request.target.clone(),
         };
-        let tools = self.tools(self.http(connector, &request.settings)?, false);
+        let context = self.context(self.http(connector, &request.settings)?, false);
         Ok(Export {
             log: self.config.log.clone(),
             stream: stream_of(connection),
@@ -86,7 +86,7 @@ impl Engine {
             since: request.since,
             // Its pace is its own: there is no connection that others share.
             connection: ConnectionId::new(sync.as_str()),
-            sink: (role.open)(&request.settings, &target, &tools)?,
+            sink: (role.open)(&request.settings, &target, &context)?,
             retry_for: RETRY_FOR,
             sync,
         })

@@ -3,13 +3,13 @@
 
 mod check;
 mod cursor;
+mod dry_run;
 mod events;
 pub(crate) mod export;
 mod open;
 mod plan;
 mod preview;
 pub(crate) mod receive;
-mod rehearsal;
 pub(crate) mod runs;
 
 use std::collections::HashMap;
@@ -24,14 +24,14 @@ use tidegate_model::{
 use tokio::sync::watch;
 
 pub use check::{Report, Subject};
+pub use dry_run::DryRun;
 pub use events::KindCount;
 pub use plan::{Plan, PlannedRequest, Refusal};
 pub use preview::Preview;
 pub use receive::Inlet;
-pub use rehearsal::Rehearsal;
 pub use runs::{Retried, SyncStatus, Which};
 
-use crate::pipeline::{Lanes, Parts, wait};
+use crate::pipeline::{Parts, RateLimiters, wait};
 use crate::project::{ImportSpec, Project, SyncSpec};
 
 /// What an engine is made from.
@@ -59,7 +59,7 @@ pub struct Config {
 /// The one who runs syncs and answers questions about them.
 pub struct Engine {
     pub(crate) config: Config,
-    pub(crate) lanes: Arc<Lanes>,
+    pub(crate) rate_limiters: Arc<RateLimiters>,
     /// Sandboxes that connections of this process talk to, by kind.
     pub(crate) sandboxes: Mutex<HashMap<&'static str, Arc<dyn Http>>>,
     /// How those sandboxes misbehave.
@@ -77,7 +77,7 @@ impl Engine {
     pub fn new(config: Config) -> Engine {
         Engine {
             config,
-            lanes: Arc::default(),
+            rate_limiters: Arc::default(),
             sandboxes: Mutex::default(),
             faults: Arc::default(),
             webhooks: Arc::default(),
@@ -113,7 +113,7 @@ impl Engine {
         Parts {
             store: self.config.store.clone(),
             clock: self.config.clock.clone(),
-            lanes: self.lanes.clone(),
+            rate_limiters: self.rate_limiters.clone(),
         }
     }
 

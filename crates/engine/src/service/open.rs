@@ -6,12 +6,12 @@ use jiff::tz::TimeZone;
 use tidegate_model::mapping::{Target, missing_column};
 use tidegate_model::source::{Column, Dataset};
 use tidegate_model::{
-    Columns, ConnectionId, Connector, DataType, Error, ErrorKind, Http, Mapping, Mode, Platform,
-    SandboxTools, Settings, Source, SyncId, Tools,
+    Columns, ConnectionId, Connector, ConnectorContext, DataType, Error, ErrorKind, Http, Mapping, Mode,
+    Platform, SandboxContext, Settings, Source, SyncId,
 };
 
 use super::Engine;
-use crate::pipeline::{Detection, Import, LookbackRule};
+use crate::pipeline::{ChangeTracking, Import, LookbackRule};
 use crate::project::{ImportSpec, InDoubt, RowSource, Written};
 
 /// The endpoint that stands for the vendor's API served by this process.
@@ -51,13 +51,13 @@ impl Engine {
         Ok(RowSource::split(&self.resolved(&sync.source.selection).await?))
     }
 
-    pub(crate) fn tools(&self, http: Arc<dyn Http>, rehearsal: bool) -> Tools {
-        Tools {
+    pub(crate) fn context(&self, http: Arc<dyn Http>, dry_run: bool) -> ConnectorContext {
+        ConnectorContext {
             http,
             clock: self.config.clock.clone(),
             project: self.config.folder.clone(),
             data: self.config.data.clone(),
-            rehearsal,
+            dry_run,
         }
     }
 
@@ -75,7 +75,7 @@ impl Engine {
         if let Some(open) = sandboxes.get(connector.kind) {
             return Ok(open.clone());
         }
-        let opened = (sandbox.open)(&SandboxTools {
+        let opened = (sandbox.open)(&SandboxContext {
             data: Some(self.config.data.join("sandbox").join(connector.kind)),
             clock: self.config.clock.clone(),
             faults: self.faults.clone(),
@@ -91,63 +91,59 @@ impl Engine {
         Ok(opened)
     }
 
-    /// Opens a connection as a source; a rehearsal leaves no trace there.
-    pub(crate) async fn source(&self, id: &ConnectionId, rehearsal: bool) -> Result<Arc<dyn Source>, Error> {
+    /// Opens a connection as a source; a dry run leaves no trace there.
+    pub(crate) async fn source(&self, id: &ConnectionId, dry_run: bool) -> Result<Arc<dyn Source>, Error> {
         let (connector, settings) = self.connection(id).await?;
         let role = connector.source.ok_or_else(|| {
             Error::settings(format!("rows cannot be read from `{id}` ({})", connector.title))
         })?;
-        (role.open)(&settings, &self.tools(self.http(connector, &settings)?, rehearsal))
+        (role.open)(&settings, &self.context(self.http(connector, &settings)?, dry_run))
             .map_err(|error| error.context(format!("connection `{id}`")))
     }
 
     /// Opens a connection as the platform of a sync; with `http` in place of
-    /// the network for a rehearsal.
+    /// the network for a dry run.
     pub(crate) async fn platform(
         &self,
         sync: &ImportSpec,
-        rehearsal: Option<Arc<dyn Http>>,
+        dry_run: Option<Arc<dyn Http>>,
     ) -> Result<Arc<dyn Platform>, Error> {
         let id = &sync.destination.connection;
         let (connector, settings) = self.connection(id).await?;
         let role = connector
             .platform
             .ok_or_else(|| Error::settings(format!("`{id}` ({}) takes no records", connector.title)))?;
-        let tools = match rehearsal {
-            Some(http) => self.tools(http, true),
-            None => self.tools(self.http(connector, &settings)?, false),
+        let context = match dry_run {
+            Some(http) => self.context(http, true),
+            None => self.context(self.http(connector, &settings)?, false),
         };
         let target = self.resolved(&sync.destination.target).await?;
-        (role.open)(&settings, sync.destination.object, &target, &tools)
+        (role.open)(&settings, sync.destination.object, &target, &context)
             .map_err(|error| error.context(format!("connection `{id}`")))
     }
 
     /// Opens both ends of a sync and compiles its mapping.
-    pub(crate) async fn import(
-        &self,
-        id: &SyncId,
-        rehearsal: Option<Arc<dyn Http>>,
-    ) -> Result<Import, Error> {
+    pub(crate) async fn import(&self, id: &SyncId, dry_run: Option<Arc<dyn Http>>) -> Result<Import, Error> {
         let sync = self.import_spec(id)?;
-        let source = self.source(&sync.source.connection, rehearsal.is_some()).await?;
-        let platform = self.platform(sync, rehearsal).await?;
+        let source = self.source(&sync.source.connection, dry_run.is_some()).await?;
+        let platform = self.platform(sync, dry_run).await?;
         let (selection, time_zone) = self.selection(sync).await?;
         let dataset =
             source.describe(&selection).await.map_err(|error| error.context(format!("sync `{id}`")))?;
         let columns = Columns::new(dataset.columns.iter().map(|column| column.name.as_str()));
-        let detection = detection(sync, source.as_ref(), &dataset, &columns)
+        let tracking = tracking(sync, source.as_ref(), &dataset, &columns)
             .map_err(|error| error.context(format!("sync `{id}`")))?;
         let target = Target {
             sync: id.clone(),
             object: sync.destination.object,
             key: sync.primary_key.clone().unwrap_or_else(|| dataset.key.clone()),
-            cursor: match &detection {
-                Detection::Cursor { column, .. } if is_time(column) => Some(column.name.clone()),
+            cursor: match &tracking {
+                ChangeTracking::Cursor { column, .. } if is_time(column) => Some(column.name.clone()),
                 _ => None,
             },
-            place: match &detection {
-                Detection::Cursor { column, .. } => Some(column.name.clone()),
-                Detection::Full | Detection::Place => None,
+            place: match &tracking {
+                ChangeTracking::Cursor { column, .. } => Some(column.name.clone()),
+                ChangeTracking::Full | ChangeTracking::Checkpoint => None,
             },
             time_zone: TimeZone::get(&time_zone)
                 .map_err(|cause| Error::settings(format!("`source.time_zone` of `{id}`")).caused_by(cause))?,
@@ -165,7 +161,7 @@ impl Engine {
             platform,
             mapping: Arc::new(mapping.map_err(|error| error.context(format!("sync `{id}`")))?),
             columns,
-            detection,
+            tracking,
             time_zone,
             resend: sync.in_doubt == InDoubt::Resend,
             retry_for: sync.options.retry_for,
@@ -174,22 +170,22 @@ impl Engine {
 }
 
 /// How new rows of this sync are found.
-fn detection(
+fn tracking(
     sync: &ImportSpec,
     source: &dyn Source,
     dataset: &Dataset,
     columns: &Columns,
-) -> Result<Detection, Error> {
+) -> Result<ChangeTracking, Error> {
     if sync.mode == Mode::Full {
-        return Ok(Detection::Full);
+        return Ok(ChangeTracking::Full);
     }
-    if source.keeps_place() {
-        return Ok(Detection::Place);
+    if source.supports_checkpoints() {
+        return Ok(ChangeTracking::Checkpoint);
     }
     let name = sync.cursor.as_deref().unwrap_or(CONTRACT_CURSOR);
     let at = columns.position(name).ok_or_else(|| missing_column(name, columns).context("`cursor`"))?;
     let column = dataset.columns[at].clone();
-    Ok(Detection::Cursor { at, overlap: LookbackRule::of(&column, sync.lookback)?, column })
+    Ok(ChangeTracking::Cursor { at, lookback: LookbackRule::of(&column, sync.lookback)?, column })
 }
 
 /// Whether a cursor column can stand for the time of an event.

@@ -9,8 +9,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::Engine;
-use super::rehearsal::{Recorder, Rehearsal};
-use crate::pipeline::{self, Input, Lanes, Parts};
+use super::dry_run::{DryRun, Recorder};
+use crate::pipeline::{self, Input, Parts, RateLimiters};
 
 /// What a run would do, found by running it against a recorder.
 #[derive(Clone, Debug, Serialize)]
@@ -65,14 +65,14 @@ impl Engine {
     ) -> Result<Plan, Error> {
         let recorder = Recorder::keeping(self, id, requests).await?;
         let import = self.import(id, Some(recorder.clone())).await?;
-        let rehearsal = Arc::new(Rehearsal::over(self.config.store.clone()));
+        let dry_run = Arc::new(DryRun::over(self.config.store.clone()));
         let parts = Parts {
-            store: rehearsal.clone(),
+            store: dry_run.clone(),
             clock: self.config.clock.clone(),
-            lanes: Arc::new(Lanes::unpaced()),
+            rate_limiters: Arc::new(RateLimiters::unlimited()),
         };
         let run = pipeline::run(&import, &parts, Cause::Manual, Input::Changes, stop, progress).await?;
         let (requests, first) = recorder.take();
-        Ok(Plan { sync: id.clone(), run, requests, first, refusals: rehearsal.refusals() })
+        Ok(Plan { sync: id.clone(), run, requests, first, refusals: dry_run.refusals() })
     }
 }

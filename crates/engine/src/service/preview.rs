@@ -1,10 +1,10 @@
 //! Real rows and what they would become, without sending anything.
 
 use futures_util::StreamExt;
-use tidegate_model::{Error, Reach, Reason, Record, Row, SyncId};
+use tidegate_model::{Error, ReadMode, Reason, Record, Row, SyncId};
 
 use super::Engine;
-use super::rehearsal::Recorder;
+use super::dry_run::Recorder;
 
 /// One row and its record.
 #[derive(Clone, Debug)]
@@ -16,19 +16,19 @@ pub struct Preview {
 }
 
 impl Engine {
-    /// Reads up to `rows` rows and maps them. The place of the sync stays.
+    /// Reads up to `rows` rows and maps them. The checkpoint of the sync stays.
     ///
     /// # Errors
     /// What prevents reading or mapping at all.
     pub async fn preview(&self, id: &SyncId, rows: usize) -> Result<Vec<Preview>, Error> {
         let recorder = Recorder::for_platform(self, id).await?;
         let import = self.import(id, Some(recorder)).await?;
-        let reach = if import.source.keeps_place() {
-            Reach::After { checkpoint: None, follow: false }
+        let mode = if import.source.supports_checkpoints() {
+            ReadMode::Resume { checkpoint: None, follow: false }
         } else {
-            Reach::Everything
+            ReadMode::Full
         };
-        let mut feed = import.source.read(&import.selection, &reach, rows.clamp(1, 1_000)).await?;
+        let mut feed = import.source.read(&import.selection, &mode, rows.clamp(1, 1_000)).await?;
         let mut previews = Vec::new();
         let mut scratch = Vec::new();
         while let Some(batch) = feed.next().await {
@@ -36,7 +36,7 @@ impl Engine {
                 let whole = import.mapping.version_of(&row, &mut scratch);
                 let key = import.mapping.key_of(&row, whole, &mut scratch);
                 let record = import.mapping.apply(&row, key, whole);
-                let record = record.and_then(|record| import.platform.admit(&record).map(|()| record));
+                let record = record.and_then(|record| import.platform.validate(&record).map(|()| record));
                 previews.push(Preview { row, record });
                 if previews.len() >= rows {
                     return Ok(previews);

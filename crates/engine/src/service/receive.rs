@@ -9,7 +9,7 @@ use tidegate_model::{ConnectionId, Error, Ingest};
 use super::Engine;
 use super::export::stream_of;
 
-/// A connection through which events come in, and where its requests are known by.
+/// A connection through which events come in, and the paths of its requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inlet {
     /// The connection.
@@ -31,7 +31,7 @@ impl Engine {
             else {
                 continue;
             };
-            // The first of a kind has them; the others are reached by their own places.
+            // The first of a type has them; the others are reached by their own routes.
             let taken = inlets.iter().any(|other| other.kind == kind);
             let paths = if taken { &[] } else { role.paths };
             inlets.push(Inlet { connection: id.clone(), kind, paths });
@@ -56,7 +56,7 @@ impl Engine {
         if let Some(open) = ingests.get(id) {
             return Ok(open.clone());
         }
-        let opened = (role.open)(&settings, &self.tools(self.config.http.clone(), false))
+        let opened = (role.open)(&settings, &self.context(self.config.http.clone(), false))
             .map_err(|error| error.context(format!("connection `{id}`")))?;
         ingests.insert(id.clone(), opened.clone());
         Ok(opened)

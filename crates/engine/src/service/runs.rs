@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
 use serde::Serialize;
-use tidegate_model::store::{Claim, FateKind, Pause, PausedBy, Problem, RowEntry, RowQuery, SyncState};
+use tidegate_model::store::{Claim, FailedRow, Pause, PausedBy, RowEntry, RowQuery, StatusKind, SyncState};
 use tidegate_model::{Cause, Checkpoint, Counts, Error, ErrorKind, Lag, ObjectKind, Row, Run, SyncId, Value};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -27,7 +27,7 @@ pub struct SyncStatus {
     /// Its last run.
     pub last_run: Option<Run>,
     /// Rows that were rejected or are in doubt and still open.
-    pub problems: u64,
+    pub failed_rows: u64,
     /// How far behind a stream it is, by partition; empty where it reads none,
     /// or where the stream cannot be asked.
     pub lag: Vec<Lag>,
@@ -59,7 +59,7 @@ pub(crate) enum Pass {
     Follow,
 }
 
-/// Which problems to send again.
+/// Which failed rows to send again.
 #[derive(Clone, Debug, Default)]
 pub struct Which {
     /// Of one user only.
@@ -68,15 +68,15 @@ pub struct Which {
     pub in_doubt: bool,
 }
 
-/// What became of a retry.
+/// The result of a retry.
 #[derive(Clone, Debug, Serialize)]
 pub struct Retried {
     /// The run, where there was anything to send.
     pub run: Option<Run>,
     /// Rows that the source no longer has.
     pub gone: u64,
-    /// Pieces of input that were no rows: the source has to be mended and read again.
-    pub unreadable: u64,
+    /// Inputs that could not be parsed: fix the source and read it again.
+    pub malformed: u64,
 }
 
 impl Engine {
@@ -122,7 +122,7 @@ impl Engine {
         match work {
             Work::Import(import) => {
                 let input = match pass {
-                    Pass::Follow if import.source.follows() => Input::Following,
+                    Pass::Follow if import.source.supports_streaming() => Input::Following,
                     _ => Input::Changes,
                 };
                 pipeline::run(import, &self.parts(), cause, input, stop, progress).await
@@ -150,18 +150,18 @@ impl Engine {
         let (Work::Import(import), _claim) = self.ready(id).await? else {
             return Err(Error::internal(format!("the import `{id}` was opened as an export")));
         };
-        let wanted = if which.in_doubt { FateKind::InDoubt } else { FateKind::Rejected };
-        let problems: Vec<Problem> = (self.config.store.problems(id).await?.into_iter())
-            .filter(|problem| problem.entry.fate == wanted)
-            .filter(|problem| which.user.as_ref().is_none_or(|user| *user == problem.entry.user))
+        let wanted = if which.in_doubt { StatusKind::InDoubt } else { StatusKind::Rejected };
+        let failed_rows: Vec<FailedRow> = (self.config.store.failed_rows(id).await?.into_iter())
+            .filter(|failed_row| failed_row.entry.status == wanted)
+            .filter(|failed_row| which.user.as_ref().is_none_or(|user| *user == failed_row.entry.user))
             .collect();
-        let Current { rows, gone, unreadable } = self.current(&import, problems).await?;
+        let Current { rows, gone, malformed } = self.current(&import, failed_rows).await?;
         if rows.is_empty() {
-            return Ok(Retried { run: None, gone, unreadable });
+            return Ok(Retried { run: None, gone, malformed });
         }
         let run =
             pipeline::run(&import, &self.parts(), Cause::Retry, Input::Rows(rows), stop, progress).await?;
-        Ok(Retried { run: Some(run), gone, unreadable })
+        Ok(Retried { run: Some(run), gone, malformed })
     }
 
     /// Everything a run needs, and the sync held for this process.
@@ -229,9 +229,9 @@ impl Engine {
         self.config.store.set_paused(id, Some(pause)).await
     }
 
-    /// The rows behind problems, as they are now.
-    async fn current(&self, import: &Import, problems: Vec<Problem>) -> Result<Current, Error> {
-        let mut current = Current { rows: Vec::new(), gone: 0, unreadable: 0 };
+    /// Returns the rows to retry, as they are now.
+    async fn current(&self, import: &Import, failed_rows: Vec<FailedRow>) -> Result<Current, Error> {
+        let mut current = Current { rows: Vec::new(), gone: 0, malformed: 0 };
         let sync = self.import_spec(&import.sync)?;
         let dataset = import.source.describe(&import.selection).await?;
         let key = sync.primary_key.clone().unwrap_or(dataset.key);
@@ -240,10 +240,10 @@ impl Engine {
             |row: &Row| row.columns.names().iter().eq(dataset.columns.iter().map(|column| &column.name));
         let keyed = |row: &Row| !key.is_empty() && key.iter().all(|name| row.get(name).is_some());
         let mut kept: Vec<Row> = Vec::new();
-        for problem in problems {
-            match problem.entry.payload {
+        for failed_row in failed_rows {
+            match failed_row.entry.payload {
                 Some(row) if same(&row) || keyed(&row) => kept.push(row),
-                Some(_) => current.unreadable += 1,
+                Some(_) => current.malformed += 1,
                 None => current.gone += 1,
             }
         }
@@ -257,7 +257,7 @@ impl Engine {
         };
         match found {
             None => {
-                current.unreadable += kept.iter().filter(|row| !same(row)).count() as u64;
+                current.malformed += kept.iter().filter(|row| !same(row)).count() as u64;
                 current.rows = kept.into_iter().filter(same).collect();
             }
             Some(found) => {
@@ -299,7 +299,7 @@ impl Engine {
                 lag: self.lag(sync, state.checkpoint.as_ref()).await,
                 paused: state.paused,
                 last_run: last.remove(id),
-                problems: self.config.store.problem_keys(id).await?.len() as u64,
+                failed_rows: self.config.store.failed_row_keys(id).await?.len() as u64,
             });
         }
         Ok(statuses)
@@ -336,7 +336,7 @@ impl Engine {
         self.config.store.runs(id, limit).await
     }
 
-    /// The fate of rows, newest first.
+    /// Returns row statuses, newest first.
     ///
     /// # Errors
     /// Where the store cannot be read.
@@ -381,5 +381,5 @@ impl Engine {
 struct Current {
     rows: Vec<Row>,
     gone: u64,
-    unreadable: u64,
+    malformed: u64,
 }

@@ -30,40 +30,40 @@ impl Form {
 
 /// Where an event stands, for messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum EventPosition {
     /// The line, from 1.
     Line(usize),
-    /// The place in the request, from 0.
+    /// The index in the request, from 0.
     Event(usize),
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for EventPosition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Place::Line(number) => write!(f, "line {number}"),
-            Place::Event(number) => write!(f, "event {number}"),
+            EventPosition::Line(number) => write!(f, "line {number}"),
+            EventPosition::Event(number) => write!(f, "event {number}"),
         }
     }
 }
 
-/// The events in order, each with its place.
-pub(super) fn split(body: &str, form: Form) -> Result<Vec<(Place, &str)>, Bad> {
+/// Returns the events in order, each with its position.
+pub(super) fn split(body: &str, form: Form) -> Result<Vec<(EventPosition, &str)>, Bad> {
     let mut events = Vec::new();
     if form == Form::Lines {
         for (at, line) in body.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-            let place = Place::Line(at + 1);
+            let position = EventPosition::Line(at + 1);
             let event = serde_json::from_str(line)
-                .map_err(|cause| format!("{place} is not JSON at column {}", cause.column()))?;
-            events.push(object(place, event)?);
+                .map_err(|cause| format!("{position} is not JSON at column {}", cause.column()))?;
+            events.push(object(position, event)?);
         }
     } else if body.trim_start().starts_with('[') {
         let list: Vec<&RawValue> = serde_json::from_str(body).map_err(|cause| broken(&cause))?;
         for (at, event) in list.into_iter().enumerate() {
-            events.push(object(Place::Event(at), event)?);
+            events.push(object(EventPosition::Event(at), event)?);
         }
     } else {
         for (at, event) in Deserializer::from_str(body).into_iter::<&RawValue>().enumerate() {
-            events.push(object(Place::Event(at), event.map_err(|cause| broken(&cause))?)?);
+            events.push(object(EventPosition::Event(at), event.map_err(|cause| broken(&cause))?)?);
         }
         if events.is_empty() {
             return Err("the body is empty".to_owned());
@@ -72,11 +72,11 @@ pub(super) fn split(body: &str, form: Form) -> Result<Vec<(Place, &str)>, Bad> {
     Ok(events)
 }
 
-fn object(place: Place, event: &RawValue) -> Result<(Place, &str), Bad> {
+fn object(position: EventPosition, event: &RawValue) -> Result<(EventPosition, &str), Bad> {
     if event.get().starts_with('{') {
-        Ok((place, event.get()))
+        Ok((position, event.get()))
     } else {
-        Err(format!("{place} is not an object"))
+        Err(format!("{position} is not an object"))
     }
 }
 

@@ -9,10 +9,10 @@ use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use serde_json::json;
 use tidegate_model::{
-    Clock, Error, Event, Fingerprint, Ingest, Json, Received, Result, Settings, Text, Tools, Value,
+    Clock, ConnectorContext, Error, Event, Fingerprint, Ingest, Json, Received, Result, Settings, Text, Value,
 };
 
-use super::body::{Bad, Form, Place, split};
+use super::body::{Bad, EventPosition, Form, split};
 use super::bucket::Bucket;
 use super::fields::find;
 use super::settings::EventsSettings;
@@ -25,11 +25,11 @@ struct EventsIngest {
 }
 
 /// Opens the receiving end.
-pub(super) fn open(settings: &Settings, tools: &Tools) -> Result<Arc<dyn Ingest>> {
+pub(super) fn open(settings: &Settings, context: &ConnectorContext) -> Result<Arc<dyn Ingest>> {
     let settings: EventsSettings = settings.parse()?;
     settings.validate()?;
-    let bucket = settings.requests_per_second.map(|rate| Bucket::new(rate, tools.clock.now()));
-    Ok(Arc::new(EventsIngest { settings, bucket, clock: Arc::clone(&tools.clock) }))
+    let bucket = settings.requests_per_second.map(|rate| Bucket::new(rate, context.clock.now()));
+    Ok(Arc::new(EventsIngest { settings, bucket, clock: Arc::clone(&context.clock) }))
 }
 
 #[async_trait]
@@ -83,8 +83,8 @@ impl EventsIngest {
         let mut twins = HashMap::new();
         let mut scratch = Vec::new();
         let pieces = split(&body, Form::of(content_type.unwrap_or_default()))?;
-        let event = |(place, piece): (Place, &str)| {
-            let found = find(piece, &self.settings.fields).map_err(|why| format!("{place}: {why}"))?;
+        let event = |(position, piece): (EventPosition, &str)| {
+            let found = find(piece, &self.settings.fields).map_err(|why| format!("{position}: {why}"))?;
             let payload = body.slice_ref(piece);
             let id = found.id.unwrap_or_else(|| derived(&payload, &mut twins, &mut scratch));
             Ok(Event {

@@ -9,7 +9,7 @@ use tidegate_model::{Error, Result, Secret};
 /// Anything shorter can be guessed.
 const TOKEN_LENGTH_MIN: usize = 16;
 
-/// A place where events of any shape come in by HTTP.
+/// An endpoint that receives events of any shape by HTTP.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct EventsSettings {

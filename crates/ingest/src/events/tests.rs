@@ -7,19 +7,19 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 use tidegate_model::{Error, ErrorKind, Ingest, Received};
 use tidegate_testkit::ManualClock;
-use tidegate_testkit::conforms::{settings_of, tools};
+use tidegate_testkit::conforms::{context, settings_of};
 
 const TOKEN: &str = "events-token-0123456789";
 
 fn open(changes: &Value) -> (Arc<dyn Ingest>, ManualClock) {
     let clock = ManualClock::default();
-    let mut tools = tools("/nonexistent".as_ref());
-    tools.clock = Arc::new(clock.clone());
+    let mut context = context("/nonexistent".as_ref());
+    context.clock = Arc::new(clock.clone());
     let mut settings = json!({ "token": TOKEN });
     for (name, value) in changes.as_object().expect("an object") {
         settings[name] = value.clone();
     }
-    (super::ingest::open(&settings_of(&settings), &tools).expect("settings"), clock)
+    (super::ingest::open(&settings_of(&settings), &context).expect("settings"), clock)
 }
 
 async fn post(ingest: &Arc<dyn Ingest>, content_type: &str, body: &str) -> Received {

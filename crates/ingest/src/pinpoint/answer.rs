@@ -16,44 +16,44 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 
 /// Why a request ends without effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Refusal {
+pub(super) struct ErrorResponse {
     status: StatusCode,
     kind: &'static str,
     message: String,
 }
 
-impl Refusal {
+impl ErrorResponse {
     /// 400: what is wrong with the request.
-    pub(super) fn bad(message: impl Into<String>) -> Refusal {
-        Refusal::of(StatusCode::BAD_REQUEST, "BadRequestException", message)
+    pub(super) fn bad(message: impl Into<String>) -> ErrorResponse {
+        ErrorResponse::of(StatusCode::BAD_REQUEST, "BadRequestException", message)
     }
 
     /// 403 of the kind that the signature calls for.
-    pub(super) fn forbidden(kind: &'static str, message: impl Into<String>) -> Refusal {
-        Refusal::of(StatusCode::FORBIDDEN, kind, message)
+    pub(super) fn forbidden(kind: &'static str, message: impl Into<String>) -> ErrorResponse {
+        ErrorResponse::of(StatusCode::FORBIDDEN, kind, message)
     }
 
     /// 404.
-    pub(super) fn missing(message: impl Into<String>) -> Refusal {
-        Refusal::of(StatusCode::NOT_FOUND, "NotFoundException", message)
+    pub(super) fn missing(message: impl Into<String>) -> ErrorResponse {
+        ErrorResponse::of(StatusCode::NOT_FOUND, "NotFoundException", message)
     }
 
     /// 405.
-    pub(super) fn method() -> Refusal {
+    pub(super) fn method() -> ErrorResponse {
         let message = "The method is not allowed for this resource";
-        Refusal::of(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowedException", message)
+        ErrorResponse::of(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowedException", message)
     }
 
     /// 413.
-    pub(super) fn too_large(message: impl Into<String>) -> Refusal {
-        Refusal::of(StatusCode::PAYLOAD_TOO_LARGE, "PayloadTooLargeException", message)
+    pub(super) fn too_large(message: impl Into<String>) -> ErrorResponse {
+        ErrorResponse::of(StatusCode::PAYLOAD_TOO_LARGE, "PayloadTooLargeException", message)
     }
 
-    fn of(status: StatusCode, kind: &'static str, message: impl Into<String>) -> Refusal {
-        Refusal { status, kind, message: message.into() }
+    fn of(status: StatusCode, kind: &'static str, message: impl Into<String>) -> ErrorResponse {
+        ErrorResponse { status, kind, message: message.into() }
     }
 
-    /// The refusal as HTTP has it.
+    /// Returns the HTTP response.
     pub(super) fn into_response(self) -> Response<Bytes> {
         let mut answer = answer(self.status, |id| json!({ "Message": self.message, "RequestID": id }));
         answer.headers_mut().insert(ERROR_TYPE, HeaderValue::from_static(self.kind));
@@ -62,15 +62,15 @@ impl Refusal {
 }
 
 /// Our own storage failed: clients try again after 429 and 5xx.
-impl From<&Error> for Refusal {
-    fn from(error: &Error) -> Refusal {
+impl From<&Error> for ErrorResponse {
+    fn from(error: &Error) -> ErrorResponse {
         let status = ingest::status_of(error);
         let kind = match status {
             StatusCode::TOO_MANY_REQUESTS => "TooManyRequestsException",
             StatusCode::PAYLOAD_TOO_LARGE => "PayloadTooLargeException",
             _ => "InternalServerErrorException",
         };
-        Refusal::of(status, kind, "The request could not be stored; send it again")
+        ErrorResponse::of(status, kind, "The request could not be stored; send it again")
     }
 }
 

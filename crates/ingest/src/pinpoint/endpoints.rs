@@ -57,7 +57,7 @@ impl From<Error> for Stop {
 
 /// One endpoint, by app and id.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place<'a> {
+pub(super) struct EndpointKey<'a> {
     /// The application id.
     pub(super) app: &'a str,
     /// The endpoint id.
@@ -68,39 +68,39 @@ pub(super) struct Place<'a> {
 /// written where nothing changes but dates.
 pub(super) fn update(
     session: &Session<'_>,
-    place: Place<'_>,
+    key: EndpointKey<'_>,
     request: &Object,
     now: Timestamp,
 ) -> Result<Object, Stop> {
     check(request).map_err(Stop::Bad)?;
-    let before = session.endpoint(place.app, place.id)?;
-    let after = merged(before.as_ref().unwrap_or(&blank(place, now)), request, now);
+    let before = session.endpoint(key.app, key.id)?;
+    let after = merged(before.as_ref().unwrap_or(&blank(key, now)), request, now);
     let user = user_of(&after).map(str::to_owned);
     if let Some(user) = &user
         && before.as_ref().and_then(user_of) != Some(user)
-        && session.endpoints_of(place.app, user)?.len() >= PER_USER_MAX
+        && session.endpoints_of(key.app, user)?.len() >= PER_USER_MAX
     {
         return Err(Stop::Bad(format!("Exceeded maximum endpoint per user count {PER_USER_MAX}")));
     }
     if before.is_none_or(|before| undated(before) != undated(after.clone())) {
-        session.save_endpoint(place.app, place.id, user.as_deref(), &after)?;
+        session.save_endpoint(key.app, key.id, user.as_deref(), &after)?;
     }
     Ok(after)
 }
 
 /// An endpoint of which nothing is known.
-pub(super) fn blank(place: Place<'_>, now: Timestamp) -> Object {
-    let cells = [Cell::Text(place.app.into()), Cell::Text(place.id.into())];
+pub(super) fn blank(key: EndpointKey<'_>, now: Timestamp) -> Object {
+    let cells = [Cell::Text(key.app.into()), Cell::Text(key.id.into())];
     let cohort = Fingerprint::of_values(&cells, &mut Vec::new()).0 % 100;
     object(json!({
-        "ApplicationId": place.app,
+        "ApplicationId": key.app,
         "Attributes": {},
         "CohortId": cohort.to_string(),
         "CreationDate": date(now),
         "Demographic": {},
         "EffectiveDate": date(now),
         "EndpointStatus": "ACTIVE",
-        "Id": place.id,
+        "Id": key.id,
         "Location": {},
         "Metrics": {},
         "OptOut": "NONE",

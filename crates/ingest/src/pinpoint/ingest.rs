@@ -7,12 +7,14 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use serde_json::{Value, json};
-use tidegate_model::{Clock, Error, Event, ExportRequest, Ingest, Received, Result, Settings, Tools};
+use tidegate_model::{
+    Clock, ConnectorContext, Error, Event, ExportRequest, Ingest, Received, Result, Settings,
+};
 
-use super::answer::{Refusal, answer};
+use super::answer::{ErrorResponse, answer};
 use super::app_record::Context;
 use super::batch::{Batch, object_of};
-use super::endpoints::{self, Place, Stop};
+use super::endpoints::{self, EndpointKey, Stop};
 use super::route::{Action, Call};
 use super::settings::PinpointSettings;
 use super::store::{Object, Session, Store};
@@ -43,13 +45,13 @@ enum Done {
 
 /// Why a call has no effect.
 enum Failure {
-    Refused(Refusal),
+    Response(ErrorResponse),
     Failed(Error),
 }
 
-impl From<Refusal> for Failure {
-    fn from(refusal: Refusal) -> Failure {
-        Failure::Refused(refusal)
+impl From<ErrorResponse> for Failure {
+    fn from(response: ErrorResponse) -> Failure {
+        Failure::Response(response)
     }
 }
 
@@ -62,14 +64,14 @@ impl From<Error> for Failure {
 impl From<Stop> for Failure {
     fn from(stop: Stop) -> Failure {
         match stop {
-            Stop::Bad(message) => Failure::Refused(Refusal::bad(message)),
+            Stop::Bad(message) => Failure::Response(ErrorResponse::bad(message)),
             Stop::Failed(error) => Failure::Failed(error),
         }
     }
 }
 
 /// Opens the data plane. Its file is opened with the first request.
-pub(super) fn open(settings: &Settings, tools: &Tools) -> Result<Arc<dyn Ingest>> {
+pub(super) fn open(settings: &Settings, tools: &ConnectorContext) -> Result<Arc<dyn Ingest>> {
     let settings: PinpointSettings = settings.parse()?;
     settings.validate()?;
     if settings.access_keys.is_empty() {
@@ -103,7 +105,7 @@ impl Ingest for DataPlane {
                 let body = |id: &str| json!({ "Message": "Accepted", "RequestID": id });
                 Received::only(answer(StatusCode::ACCEPTED, body))
             }
-            Err(Failure::Refused(refusal)) => Received::only(refusal.into_response()),
+            Err(Failure::Response(response)) => Received::only(response.into_response()),
             Err(Failure::Failed(error)) => {
                 tracing::error!(error = %error.chain(), "the Pinpoint data plane cannot keep its state");
                 Received::only(self.refuse(&error))
@@ -112,7 +114,7 @@ impl Ingest for DataPlane {
     }
 
     fn refuse(&self, error: &Error) -> Response<Bytes> {
-        let mut answer = Refusal::from(error).into_response();
+        let mut answer = ErrorResponse::from(error).into_response();
         wait_for(&mut answer, error, self.clock.now());
         answer
     }
@@ -135,7 +137,7 @@ impl DataPlane {
         let sender = sender.to_owned();
         let Call { app, action } = Call::of(request)?;
         if !self.settings.apps.is_empty() && !self.settings.apps.contains(&app) {
-            return Err(Refusal::missing("There is no application with this id").into());
+            return Err(ErrorResponse::missing("There is no application with this id").into());
         }
         let (settings, store) = (Arc::clone(&self.settings), Arc::clone(&self.store));
         let body = request.body().clone();
@@ -169,11 +171,13 @@ fn perform(
 ) -> Result<Done, Failure> {
     let (app, now) = (context.app, context.arrival);
     let endpoint_of = |id: &str| {
-        session.endpoint(app, id)?.ok_or_else(|| Failure::from(Refusal::missing("There is no such endpoint")))
+        session
+            .endpoint(app, id)?
+            .ok_or_else(|| Failure::from(ErrorResponse::missing("There is no such endpoint")))
     };
     match action {
         Action::GetEventStream | Action::DeleteEventStream => {
-            let missing = || Refusal::missing("There is no event stream for this application");
+            let missing = || ErrorResponse::missing("There is no event stream for this application");
             let stream = session.stream(app)?.ok_or_else(missing)?;
             if action == Action::GetEventStream {
                 return Ok(Done::Body(StatusCode::OK, stream));
@@ -182,7 +186,7 @@ fn perform(
             Ok(Done::Stream(stream))
         }
         Action::UpdateEndpoint(id) => {
-            endpoints::update(session, Place { app, id: &id }, &object_of(body)?, now)?;
+            endpoints::update(session, EndpointKey { app, id: &id }, &object_of(body)?, now)?;
             Ok(Done::Accepted)
         }
         Action::UpdateEndpointsBatch => {
@@ -213,25 +217,25 @@ fn perform(
 fn user_endpoints(session: &Session<'_>, app: &str, user: &str, status: StatusCode) -> Result<Done, Failure> {
     let list = session.endpoints_of(app, user)?;
     if list.is_empty() {
-        return Err(Refusal::missing("There is no such user").into());
+        return Err(ErrorResponse::missing("There is no such user").into());
     }
     Ok(Done::Body(status, Object::from_iter([("Item".to_owned(), json!(list))])))
 }
 
 fn update_all(session: &Session<'_>, context: Context<'_>, body: &Object) -> Result<(), Failure> {
     let Some(Value::Array(items)) = body.get("Item") else {
-        return Err(Refusal::bad("Item is required and must be a list").into());
+        return Err(ErrorResponse::bad("Item is required and must be a list").into());
     };
     if items.len() > ENDPOINTS_MAX {
-        return Err(Refusal::bad(format!("A request has at most {ENDPOINTS_MAX} endpoints")).into());
+        return Err(ErrorResponse::bad(format!("A request has at most {ENDPOINTS_MAX} endpoints")).into());
     }
     for (at, item) in items.iter().enumerate() {
         let id = item.get("Id").and_then(Value::as_str).filter(|id| !id.is_empty());
         let (Some(id), Some(request)) = (id, item.as_object()) else {
-            return Err(Refusal::bad(format!("Item[{at}].Id is required")).into());
+            return Err(ErrorResponse::bad(format!("Item[{at}].Id is required")).into());
         };
-        let place = Place { app: context.app, id };
-        endpoints::update(session, place, request, context.arrival).map_err(|stop| match stop {
+        let key = EndpointKey { app: context.app, id };
+        endpoints::update(session, key, request, context.arrival).map_err(|stop| match stop {
             Stop::Bad(message) => Stop::Bad(format!("Item[{at}]: {message}")),
             failed @ Stop::Failed(_) => failed,
         })?;

@@ -5,7 +5,7 @@
 //! - `batch` takes `PutEvents` apart, `check` knows the limits of an event,
 //!   `app_record` writes the record that consumers of event streams expect,
 //! - `endpoints` and `streams` are what the API remembers, in `store`,
-//! - `ingest` puts them together; `answer` has the words for refusals,
+//! - `ingest` puts them together; `answer` has the error responses,
 //! - `records` writes message events as the records of campaigns, e-mail and SMS,
 //!   for every sink that is asked for that shape.
 //!

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{Method, Request};
 
-use super::answer::Refusal;
+use super::answer::ErrorResponse;
 use tidegate_transport::http::path::segments;
 
 /// A call about an app.
@@ -42,8 +42,8 @@ pub(super) enum Action {
 
 impl Call {
     /// The call that a request makes.
-    pub(super) fn of(request: &Request<Bytes>) -> Result<Call, Refusal> {
-        let unknown = || Refusal::missing("There is no such resource in the data plane");
+    pub(super) fn of(request: &Request<Bytes>) -> Result<Call, ErrorResponse> {
+        let unknown = || ErrorResponse::missing("There is no such resource in the data plane");
         let segments = segments(request.uri().path()).ok_or_else(unknown)?;
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
         let ["v1", "apps", app, rest @ ..] = segments.as_slice() else { return Err(unknown()) };
@@ -63,7 +63,7 @@ impl Call {
             (&Method::GET, ["users", user]) => Action::GetUserEndpoints(id(user)),
             (&Method::DELETE, ["users", user]) => Action::DeleteUserEndpoints(id(user)),
             (_, ["events" | "eventstream" | "endpoints"] | ["endpoints" | "users", _]) => {
-                return Err(Refusal::method());
+                return Err(ErrorResponse::method());
             }
             _ => return Err(unknown()),
         };

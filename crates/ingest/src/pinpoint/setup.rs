@@ -35,7 +35,7 @@ events and redirect event streams. That is fine on this machine alone.
 3. Let the role of each event stream trust us. Its policy needs
    `kinesis:PutRecords` and `kinesis:DescribeStream`, or `firehose:PutRecordBatch` and
    `firehose:DescribeDeliveryStream`, as Pinpoint asked for. In its trust policy, put our
-   own identity in the place of `pinpoint.amazonaws.com`; or set
+   own identity in place of `pinpoint.amazonaws.com`; or set
    `streams: {{ assume_role: false }}` and give our identity the permissions.
 4. Call PutEventStream, or run what calls it: the export starts by itself.
 "

@@ -15,7 +15,7 @@ use jiff::civil::DateTime;
 use jiff::{SignedDuration, Timestamp, tz};
 use tidegate_model::IngestPlace;
 
-use super::answer::Refusal;
+use super::answer::ErrorResponse;
 use super::settings::AccessKey;
 use tidegate_transport::http::ingest::same;
 
@@ -39,18 +39,18 @@ pub(super) fn verify<'a>(
     request: &Request<Bytes>,
     keys: &'a [AccessKey],
     now: Timestamp,
-) -> Result<&'a str, Refusal> {
+) -> Result<&'a str, ErrorResponse> {
     let Some(header) = request.headers().get(AUTHORIZATION) else {
-        return Err(Refusal::forbidden(
+        return Err(ErrorResponse::forbidden(
             "MissingAuthenticationTokenException",
             "Missing Authentication Token",
         ));
     };
     let claim = header.to_str().ok().and_then(Claim::parse).ok_or_else(|| {
         let message = "Authorization must hold Credential, SignedHeaders and Signature for AWS4-HMAC-SHA256";
-        Refusal::forbidden("IncompleteSignatureException", message)
+        ErrorResponse::forbidden("IncompleteSignatureException", message)
     })?;
-    let invalid = |message: &str| Refusal::forbidden("InvalidSignatureException", message);
+    let invalid = |message: &str| ErrorResponse::forbidden("InvalidSignatureException", message);
     if claim.service != SERVICE {
         return Err(invalid("Credential should be scoped to correct service: 'mobiletargeting'"));
     }
@@ -62,7 +62,7 @@ pub(super) fn verify<'a>(
     }
     let Some(key) = keys.iter().find(|key| key.id == claim.key_id) else {
         let message = "The security token included in the request is invalid.";
-        return Err(Refusal::forbidden("UnrecognizedClientException", message));
+        return Err(ErrorResponse::forbidden("UnrecognizedClientException", message));
     };
     let expected = claim.date == signed_at.strftime("%Y%m%d").to_string();
     let signature = signature(request, &claim, key, signed_at).filter(|_| expected);
@@ -109,7 +109,7 @@ fn signature(request: &Request<Bytes>, claim: &Claim<'_>, key: &AccessKey, at: T
             headers.push((name, value.to_str().ok()?));
         }
     }
-    // What was signed is the address that the client used, with the place of
+    // What was signed is the URL that the client used, with the path of
     // the connection in front of the path.
     let place =
         request.extensions().get::<IngestPlace>().map_or("", |place| place.path.trim_end_matches('/'));

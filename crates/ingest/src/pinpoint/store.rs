@@ -118,7 +118,7 @@ impl Session<'_> {
     }
 
     /// Sets the event stream of an app. Who sets the same destination again, to
-    /// mend its role, loses no event that still waits for it.
+    /// fix its role, loses no event that still waits for it.
     pub(super) fn save_stream(&self, app: &str, body: &Object, now: &str) -> Result<()> {
         let sql = "INSERT INTO streams (app, body, since) VALUES (?1, ?2, ?3)
                    ON CONFLICT DO UPDATE SET body = excluded.body, since = CASE
@@ -187,8 +187,8 @@ mod tests {
             (stream["Since"].clone(), stream["RoleArn"].clone())
         };
         assert_eq!(set("arn:1", "old", "t1"), (json!("t1"), json!("old")));
-        assert_eq!(set("arn:1", "mended", "t2"), (json!("t1"), json!("mended")));
-        assert_eq!(set("arn:2", "mended", "t3"), (json!("t3"), json!("mended")));
-        assert_eq!(set("arn:1", "mended", "t4"), (json!("t4"), json!("mended")));
+        assert_eq!(set("arn:1", "fixed", "t2"), (json!("t1"), json!("fixed")));
+        assert_eq!(set("arn:2", "fixed", "t3"), (json!("t3"), json!("fixed")));
+        assert_eq!(set("arn:1", "fixed", "t4"), (json!("t4"), json!("fixed")));
     }
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tidegate_model::{EventSelection, ExportRequest, Settings};
 
-use super::answer::Refusal;
+use super::answer::ErrorResponse;
 use super::endpoints::date;
 use super::settings::StreamAccess;
 use super::store::Object;
@@ -21,14 +21,14 @@ pub(super) struct Target {
 }
 
 /// The event stream that a `PutEventStream` asks for.
-pub(super) fn requested(app: &str, body: &Object, by: &str, now: Timestamp) -> Result<Object, Refusal> {
+pub(super) fn requested(app: &str, body: &Object, by: &str, now: Timestamp) -> Result<Object, ErrorResponse> {
     let required = |name: &str| {
         let value = body.get(name).and_then(Value::as_str).filter(|value| !value.is_empty());
-        value.ok_or_else(|| Refusal::bad(format!("{name} is required")))
+        value.ok_or_else(|| ErrorResponse::bad(format!("{name} is required")))
     };
     let (stream, role) = (required("DestinationStreamArn")?, required("RoleArn")?);
     Target::parse(stream).ok_or_else(|| {
-        Refusal::bad(
+        ErrorResponse::bad(
             "DestinationStreamArn must be arn:aws:kinesis:REGION:ACCOUNT:stream/NAME \
              or arn:aws:firehose:REGION:ACCOUNT:deliverystream/NAME",
         )
@@ -38,7 +38,7 @@ pub(super) fn requested(app: &str, body: &Object, by: &str, now: Timestamp) -> R
         matches!(parts.as_slice(), ["arn", _, "iam", "", account, role] if !account.is_empty() && role.len() > "role/".len() && role.starts_with("role/"))
     };
     if !is_role(role) {
-        return Err(Refusal::bad("RoleArn must be arn:aws:iam::ACCOUNT:role/NAME"));
+        return Err(ErrorResponse::bad("RoleArn must be arn:aws:iam::ACCOUNT:role/NAME"));
     }
     let stream = json!({
         "ApplicationId": app,
@@ -50,7 +50,7 @@ pub(super) fn requested(app: &str, body: &Object, by: &str, now: Timestamp) -> R
     Ok(stream.as_object().cloned().unwrap_or_default())
 }
 
-/// The export of an event stream; `None` where it is not one of ours.
+/// The export of an event stream; `None` if it is not one of ours.
 pub(super) fn export(stream: &Object, access: &StreamAccess) -> Option<ExportRequest> {
     let text = |name: &str| stream.get(name).and_then(Value::as_str);
     let (app, role) = (text("ApplicationId")?, text("RoleArn")?);
@@ -62,7 +62,7 @@ pub(super) fn export(stream: &Object, access: &StreamAccess) -> Option<ExportReq
         }
     };
     set("region", Some(&target.region));
-    let (endpoint, place) = match target.kind {
+    let (endpoint, setting) = match target.kind {
         "kinesis" => (&access.kinesis_endpoint, "stream"),
         _ => (&access.firehose_endpoint, "delivery_stream"),
     };
@@ -75,7 +75,7 @@ pub(super) fn export(stream: &Object, access: &StreamAccess) -> Option<ExportReq
         set("role_arn", Some(role));
         set("external_id", access.external_id.as_deref());
     }
-    let target_settings = json!({ place: target.name, "shape": "pinpoint" });
+    let target_settings = json!({ setting: target.name, "shape": "pinpoint" });
     Some(ExportRequest {
         name: format!("eventstream-{app}"),
         selection: EventSelection { apps: vec![app.to_owned()], ..EventSelection::default() },

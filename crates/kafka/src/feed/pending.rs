@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use tidegate_model::{Columns, Row, Unreadable};
+use tidegate_model::{Columns, MalformedRecord, Row};
 
 use crate::partition::TopicPartition;
 
@@ -11,7 +11,7 @@ use crate::partition::TopicPartition;
 #[derive(Debug, Default)]
 pub(crate) struct PendingBatch {
     pub(crate) rows: Vec<Row>,
-    pub(crate) unreadable: Vec<Unreadable>,
+    pub(crate) malformed: Vec<MalformedRecord>,
     pub(crate) runs: Vec<PartitionRun>,
     /// Bytes of keys and values.
     pub(crate) bytes: usize,
@@ -28,7 +28,7 @@ pub(crate) struct PartitionRun {
     /// Messages that became rows.
     pub(crate) rows: usize,
     /// Messages that could not be read.
-    pub(crate) unreadable: usize,
+    pub(crate) malformed: usize,
     /// All messages, including skipped ones.
     pub(crate) messages: u64,
     /// The offset after the last one.
@@ -54,17 +54,17 @@ impl PendingBatch {
         if self.runs.iter().all(&wanted) {
             return;
         }
-        let (mut rows, mut unreadable) =
-            (std::mem::take(&mut self.rows).into_iter(), std::mem::take(&mut self.unreadable).into_iter());
+        let (mut rows, mut malformed) =
+            (std::mem::take(&mut self.rows).into_iter(), std::mem::take(&mut self.malformed).into_iter());
         self.runs.retain(|run| {
-            let (rows, unreadable) = (rows.by_ref().take(run.rows), unreadable.by_ref().take(run.unreadable));
+            let (rows, malformed) = (rows.by_ref().take(run.rows), malformed.by_ref().take(run.malformed));
             let keep = wanted(run);
             if keep {
                 self.rows.extend(rows);
-                self.unreadable.extend(unreadable);
+                self.malformed.extend(malformed);
             } else {
                 rows.for_each(drop);
-                unreadable.for_each(drop);
+                malformed.for_each(drop);
             }
             keep
         });
@@ -85,7 +85,7 @@ mod tests {
             partition: ("t".into(), partition),
             generation: 1,
             rows,
-            unreadable: 0,
+            malformed: 0,
             messages: 2,
             next,
             seen: None,

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Message as _};
-use tidegate_model::{Error, ErrorKind, Unreadable};
+use tidegate_model::{Error, ErrorKind, MalformedRecord};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::Sender;
 
@@ -179,12 +179,12 @@ impl Polling {
                     pending.runs[run].rows += 1;
                 }
                 Err(reason) => {
-                    pending.unreadable.push(Unreadable {
-                        place: format!("{}[{}]@{}", borrowed.topic, borrowed.partition, borrowed.offset),
+                    pending.malformed.push(MalformedRecord {
+                        location: format!("{}[{}]@{}", borrowed.topic, borrowed.partition, borrowed.offset),
                         payload: shown(payload.unwrap_or_default()),
                         reason,
                     });
-                    pending.runs[run].unreadable += 1;
+                    pending.runs[run].malformed += 1;
                 }
             }
         }
@@ -214,7 +214,7 @@ impl Polling {
                 partition,
                 generation,
                 rows: 0,
-                unreadable: 0,
+                malformed: 0,
                 messages: 0,
                 next,
                 seen: None,
@@ -268,7 +268,7 @@ impl Polling {
 }
 
 fn is_full(pending: &PendingBatch, batch_rows: usize) -> bool {
-    pending.rows.len() + pending.unreadable.len() >= batch_rows.max(1) || pending.bytes >= BATCH_BYTES
+    pending.rows.len() + pending.malformed.len() >= batch_rows.max(1) || pending.bytes >= BATCH_BYTES
 }
 
 /// Returns the beginning of a value as text.

@@ -154,7 +154,7 @@ impl Session {
             let partition = state.partitions.get(&run.partition);
             partition.is_some_and(|partition| !partition.revoked && partition.generation == run.generation)
         });
-        let nothing = pending.rows.is_empty() && pending.unreadable.is_empty();
+        let nothing = pending.rows.is_empty() && pending.malformed.is_empty();
         let idle = state.is_acknowledged();
         for run in &pending.runs {
             state.emitted.advance(&run.partition, run.next, run.messages, run.seen, now);
@@ -175,7 +175,7 @@ impl Session {
         }
         Ok(Some(Batch {
             items: pending.rows,
-            unreadable: pending.unreadable,
+            malformed: pending.malformed,
             checkpoint: Some(state.emitted.checkpoint()?),
             waiting: 0,
         }))

@@ -19,8 +19,8 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::consumer::Consumer;
 use rdkafka::error::RDKafkaErrorCode as Code;
 use tidegate_model::{
-    Appended, Checkpoint, Clock, Error, ErrorKind, Event, EventLog, Feed, Fingerprint, Lag, LoggedEvent,
-    Reading, Settings, StreamId, Tools,
+    Appended, Checkpoint, Clock, ConnectorContext, Error, ErrorKind, Event, EventLog, Feed, Fingerprint, Lag,
+    LoggedEvent, Reading, Settings, StreamId,
 };
 
 use crate::cluster::{Cluster, RESPONSE_TIMEOUT, blocking, check_topic, code};
@@ -71,7 +71,7 @@ impl Default for LogSettings {
 pub fn event_log(
     connection: &Settings,
     settings: LogSettings,
-    tools: &Tools,
+    tools: &ConnectorContext,
 ) -> Result<Arc<dyn EventLog>, Error> {
     let cluster = Cluster::new(connection, &["CREATE", "READ", "WRITE", "DESCRIBE"], tools)?;
     Ok(Arc::new(KafkaLog::new(cluster, settings, Arc::clone(&tools.clock))))

@@ -7,7 +7,7 @@ use rdkafka::consumer::{Consumer, StreamConsumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
-use tidegate_model::{Batch, Checkpoint, Error, Feed, LoggedEvent, Reading, Unreadable};
+use tidegate_model::{Batch, Checkpoint, Error, Feed, LoggedEvent, MalformedRecord, Reading};
 
 use crate::cluster::{Cluster, RESPONSE_TIMEOUT, code};
 use crate::context::Context;
@@ -103,7 +103,7 @@ impl Reader {
         let mut batch = Batch::of(Vec::new());
         let mut bytes = 0;
         while self.reading.follow || (self.ended.len() as i32) < self.partitions {
-            let empty = batch.items.is_empty() && batch.unreadable.is_empty();
+            let empty = batch.items.is_empty() && batch.malformed.is_empty();
             let received = if empty {
                 self.consumer.recv().await
             } else {
@@ -118,12 +118,12 @@ impl Reader {
                     self.next.insert(message.partition(), message.offset() + 1);
                     match record::event(&message) {
                         Ok(event) => {
-                            bytes += event.event.weight();
+                            bytes += event.event.estimated_size();
                             batch.items.push(event);
                         }
                         Err(reason) => {
                             let (place, payload) = (position(&message), shown(&message));
-                            batch.unreadable.push(Unreadable { place, payload, reason });
+                            batch.malformed.push(MalformedRecord { location: place, payload, reason });
                         }
                     }
                 }
@@ -135,12 +135,12 @@ impl Reader {
                 }
                 Err(error) => return Err(self.cluster.explain("reading", &self.topic, code(&error))),
             }
-            let count = batch.items.len() + batch.unreadable.len();
+            let count = batch.items.len() + batch.malformed.len();
             if count >= self.reading.batch_events.max(1) || bytes >= BATCH_BYTES {
                 break;
             }
         }
-        if batch.items.is_empty() && batch.unreadable.is_empty() {
+        if batch.items.is_empty() && batch.malformed.is_empty() {
             return Ok(None);
         }
         batch.checkpoint = Some(Checkpoint(serde_json::json!(self.next)));

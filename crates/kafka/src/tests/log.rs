@@ -12,11 +12,11 @@ use tidegate_model::{ErrorKind, EventLog, Reading, StreamId};
 use tidegate_testkit::ManualClock;
 use tidegate_testkit::event_log::{Place, event, events};
 
-use super::{broker, other, settings, tools, unique};
+use super::{broker, context, other, settings, unique};
 use crate::{LogSettings, event_log};
 
 fn open(brokers: &str, log: LogSettings, clock: &ManualClock) -> Arc<dyn EventLog> {
-    event_log(&settings(brokers), log, &tools(Arc::new(clock.clone()), false)).expect("settings that work")
+    event_log(&settings(brokers), log, &context(Arc::new(clock.clone()), false)).expect("settings that work")
 }
 
 struct Topics {
@@ -104,10 +104,10 @@ async fn a_record_that_is_no_event_is_told_and_passed_over() {
     let feed = log.read(&stream, None, Reading { batch_events: 100, follow: false }).await.expect("feed");
     let batches: Vec<_> = feed.try_collect().await.expect("batches");
 
-    let unreadable: Vec<_> = batches.iter().flat_map(|batch| &batch.unreadable).collect();
-    assert_eq!(unreadable.len(), 1);
-    assert_eq!((unreadable[0].payload.as_str(), &*unreadable[0].reason.code), ("hello", "no_event"));
-    assert!(unreadable[0].place.starts_with(&topic), "{}", unreadable[0].place);
+    let malformed: Vec<_> = batches.iter().flat_map(|batch| &batch.malformed).collect();
+    assert_eq!(malformed.len(), 1);
+    assert_eq!((malformed[0].payload.as_str(), &*malformed[0].reason.code), ("hello", "no_event"));
+    assert!(malformed[0].location.starts_with(&topic), "{}", malformed[0].location);
     assert_eq!(batches.iter().map(|batch| batch.items.len()).sum::<usize>(), 4);
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use rdkafka::ClientConfig;
 use serde_json::json;
-use tidegate_model::{Clock, Http, HttpFailure, Settings, Tools};
+use tidegate_model::{Clock, ConnectorContext, Http, HttpFailure, Settings};
 
 /// The settings of a connection that gives up soon.
 fn settings(brokers: &str) -> Settings {
@@ -28,7 +28,7 @@ fn broker() -> String {
     std::env::var("TIDEGATE_TEST_KAFKA").expect("scripts/test sets it")
 }
 
-fn tools(clock: Arc<dyn Clock>, rehearsal: bool) -> Tools {
+fn context(clock: Arc<dyn Clock>, dry_run: bool) -> ConnectorContext {
     struct NoHttp;
     #[async_trait]
     impl Http for NoHttp {
@@ -39,7 +39,7 @@ fn tools(clock: Arc<dyn Clock>, rehearsal: bool) -> Tools {
             panic!("Kafka is not spoken to by HTTP")
         }
     }
-    Tools { http: Arc::new(NoHttp), clock, project: ".".into(), data: ".".into(), rehearsal }
+    ConnectorContext { http: Arc::new(NoHttp), clock, project: ".".into(), data: ".".into(), dry_run }
 }
 
 /// Any name that no other test has.

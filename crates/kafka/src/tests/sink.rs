@@ -17,12 +17,12 @@ use tidegate_model::{
 use tidegate_testkit::ManualClock;
 use tidegate_testkit::event_log::event;
 
-use super::{broker, other, settings, tools};
+use super::{broker, context, other, settings};
 use crate::sink::KafkaSink;
 
 type Mock = MockCluster<'static, DefaultProducerContext>;
 
-fn open(brokers: &str, to: serde_json::Value, rehearsal: bool) -> Result<KafkaSink, Error> {
+fn open(brokers: &str, to: serde_json::Value, dry_run: bool) -> Result<KafkaSink, Error> {
     let serde_json::Value::Object(to) = to else { panic!("an object") };
     let target = SinkTarget {
         sync: SyncId::new("out"),
@@ -30,8 +30,8 @@ fn open(brokers: &str, to: serde_json::Value, rehearsal: bool) -> Result<KafkaSi
         layout: Layout::Messages,
         settings: Settings::new(to),
     };
-    let tools = tools(Arc::new(ManualClock::default()), rehearsal);
-    KafkaSink::open(&settings(brokers), &target, &tools)
+    let context = context(Arc::new(ManualClock::default()), dry_run);
+    KafkaSink::open(&settings(brokers), &target, &context)
 }
 
 fn mocked(partitions: i32) -> (Mock, KafkaSink) {
@@ -150,8 +150,8 @@ async fn a_real_broker_takes_events_too() {
     assert!(made[0].is_ok(), "{made:?}");
     // The same sink continues once its topic exists.
     assert!(missing.check().await.expect("checks").passed());
-    let rehearsal = open(&broker(), json!({ "topic": topic }), true).expect("sink");
-    rehearsal.deliver(&items(10)).await.expect("receipt");
+    let dry_run = open(&broker(), json!({ "topic": topic }), true).expect("sink");
+    dry_run.deliver(&items(10)).await.expect("receipt");
     let receipt = missing.deliver(&items(500)).await.expect("receipt");
     assert_eq!(receipt.outcomes, vec![Outcome::Delivered; 500]);
     assert_eq!(seen(&broker(), &topic, 2, 500).len(), 500);
@@ -194,7 +194,7 @@ async fn only_an_event_that_travelled_alone_is_called_too_large() {
 
     let mut huge = logged(1, "u");
     huge.event.payload = tidegate_model::Json::trusted(format!("\"{}\"", "x".repeat(9 << 20)));
-    assert_eq!(sink.admit(&huge).expect_err("too large").code, "too_large");
+    assert_eq!(sink.validate(&huge).expect_err("too large").code, "too_large");
 }
 
 #[tokio::test]

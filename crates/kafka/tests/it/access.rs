@@ -3,7 +3,7 @@
 use rdkafka::mocking::MockCluster;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use serde_json::json;
-use tidegate_model::{ErrorKind, Reach};
+use tidegate_model::{ErrorKind, ReadMode};
 
 use crate::cluster::{Reader, Topic, settings_of, source, tansu, try_source, unique};
 
@@ -35,9 +35,9 @@ async fn a_check_proves_topics_and_group() {
 async fn a_topic_that_is_not_there_is_missing() {
     let source = source(&json!({ "brokers": tansu() }));
     let selection = settings_of(&json!({ "topics": unique("none"), "group": "g" }));
-    let reach = Reach::After { checkpoint: None, follow: true };
+    let mode = ReadMode::Resume { checkpoint: None, follow: true };
 
-    let error = source.read(&selection, &reach, 10).await.err().expect("nothing is there");
+    let error = source.read(&selection, &mode, 10).await.err().expect("nothing is there");
 
     assert_eq!(error.kind(), ErrorKind::Missing, "{error:?}");
     assert!(!source.check(Some(&selection)).await.expect("checked").passed());

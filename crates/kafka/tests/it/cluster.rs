@@ -15,7 +15,7 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use serde_json::{Value, json};
 use tidegate_kafka::CONNECTOR;
-use tidegate_model::{Batch, Checkpoint, Error, Feed, Reach, Row, Settings, Source, Tools};
+use tidegate_model::{Batch, Checkpoint, ConnectorContext, Error, Feed, ReadMode, Row, Settings, Source};
 use tidegate_testkit::conforms;
 
 /// A test that takes longer hangs.
@@ -126,14 +126,14 @@ pub fn source(settings: &Value) -> Arc<dyn Source> {
     try_source(settings, false).expect("settings that work")
 }
 
-/// Opens the source for a rehearsal.
-pub fn rehearsal(settings: &Value) -> Arc<dyn Source> {
+/// Opens the source for a dry run.
+pub fn dry_run(settings: &Value) -> Arc<dyn Source> {
     try_source(settings, true).expect("settings that work")
 }
 
-pub fn try_source(settings: &Value, rehearsal: bool) -> Result<Arc<dyn Source>, Error> {
-    let tools = Tools { rehearsal, ..conforms::tools(Path::new("/nonexistent")) };
-    (CONNECTOR.source.expect("a source").open)(&settings_of(settings), &tools)
+pub fn try_source(settings: &Value, dry_run: bool) -> Result<Arc<dyn Source>, Error> {
+    let context = ConnectorContext { dry_run, ..conforms::context(Path::new("/nonexistent")) };
+    (CONNECTOR.source.expect("a source").open)(&settings_of(settings), &context)
 }
 
 pub fn settings_of(members: &Value) -> Settings {
@@ -157,8 +157,8 @@ impl Reader {
         checkpoint: Option<Checkpoint>,
         follow: bool,
     ) -> Reader {
-        let reach = Reach::After { checkpoint, follow };
-        let feed = source.read(&settings_of(selection), &reach, 100).await.expect("a feed");
+        let mode = ReadMode::Resume { checkpoint, follow };
+        let feed = source.read(&settings_of(selection), &mode, 100).await.expect("a feed");
         Reader { source: Arc::clone(source), feed }
     }
 
@@ -184,7 +184,7 @@ impl Reader {
         while let Some(batch) = self.next().await {
             let batch = batch.expect("rows");
             numbers.extend(batch.items.iter().map(number));
-            self.source.settled(&batch.checkpoint.expect("a checkpoint")).await.expect("committed");
+            self.source.committed(&batch.checkpoint.expect("a checkpoint")).await.expect("committed");
         }
         numbers.sort_unstable();
         numbers

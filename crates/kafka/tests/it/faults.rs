@@ -24,7 +24,7 @@ async fn reading_goes_on_when_the_brokers_are_back() {
     let source = source(&topic.settings());
     let mut reader = Reader::open(&source, &topic.selection(&unique("group"), &json!({})), true).await;
     let (mut read, checkpoint) = reader.rows(40).await;
-    source.settled(&checkpoint).await.expect("committed");
+    source.committed(&checkpoint).await.expect("committed");
 
     for broker in 1..=BROKERS {
         cluster.broker_down(broker).expect("down");
@@ -68,7 +68,7 @@ async fn a_commit_that_fails_is_tried_again() {
     let loading = RDKafkaRespErr::RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS;
     cluster.request_errors(RDKafkaApiKey::OffsetCommit, &[loading; 3]);
 
-    source.settled(&checkpoint).await.expect("committed");
+    source.committed(&checkpoint).await.expect("committed");
 
     let committed = async { while topic.committed(&group).await != [Some(5)] {} };
     tokio::time::timeout(Duration::from_secs(20), committed).await.expect("committed at last");

@@ -1,9 +1,9 @@
 //! What is read, and when the group learns of it.
 
 use serde_json::json;
-use tidegate_model::{Reach, Value};
+use tidegate_model::{ReadMode, Value};
 
-use crate::cluster::{Reader, Topic, number, rehearsal, settings_of, source, unique};
+use crate::cluster::{Reader, Topic, dry_run, number, settings_of, source, unique};
 
 #[tokio::test]
 async fn a_read_ends_with_every_message_of_every_partition() {
@@ -42,7 +42,7 @@ async fn offsets_are_committed_after_the_effect_and_not_before() {
     assert!(reader.next().await.is_none());
     assert_eq!(topic.committed(&group).await, [None]);
 
-    source.settled(&checkpoint).await.expect("committed");
+    source.committed(&checkpoint).await.expect("committed");
     assert_eq!(topic.committed(&group).await, [Some(10)]);
 }
 
@@ -56,7 +56,7 @@ async fn a_feed_that_follows_commits_by_and_by_and_gives_what_comes() {
 
     let (rows, checkpoint) = reader.rows(3).await;
     assert_eq!(rows, [0, 1, 2]);
-    source.settled(&checkpoint).await.expect("committed");
+    source.committed(&checkpoint).await.expect("committed");
     topic.write_numbers(3..5).await;
     assert_eq!(reader.rows(2).await.0, [3, 4]);
     while topic.committed(&group).await != [Some(3)] {}
@@ -79,7 +79,7 @@ async fn a_feed_that_is_dropped_leaves_its_offsets_behind() {
     let mut reader = Reader::open(&source, &topic.selection(&group, &json!({})), true).await;
     let (_, checkpoint) = reader.rows(3).await;
 
-    source.settled(&checkpoint).await.expect("committed");
+    source.committed(&checkpoint).await.expect("committed");
     drop(reader);
 
     assert_eq!(topic.committed(&group).await, [Some(3)]);
@@ -93,17 +93,17 @@ async fn a_message_that_cannot_be_read_is_reported_and_passed_over() {
     let source = source(&topic.settings());
     let mut reader = Reader::open(&source, &topic.selection(&unique("group"), &json!({})), false).await;
 
-    let (mut rows, mut unreadable) = (Vec::new(), Vec::new());
+    let (mut rows, mut malformed) = (Vec::new(), Vec::new());
     while let Some(batch) = reader.next().await {
         let batch = batch.expect("rows");
         rows.extend(batch.items.iter().map(number));
-        unreadable.extend(batch.unreadable);
+        malformed.extend(batch.malformed);
     }
 
     assert_eq!(rows, [1, 2]);
-    assert_eq!(unreadable.len(), 1);
-    assert_eq!(unreadable[0].place, format!("{}[0]@1", topic.name));
-    assert_eq!(unreadable[0].payload, "{torn");
+    assert_eq!(malformed.len(), 1);
+    assert_eq!(malformed[0].location, format!("{}[0]@1", topic.name));
+    assert_eq!(malformed[0].payload, "{torn");
 }
 
 #[tokio::test]
@@ -121,7 +121,7 @@ async fn tombstones_are_rows_or_the_only_rows_or_none() {
         while let Some(batch) = reader.next().await {
             let batch = batch.expect("rows");
             found.extend(batch.items.iter().map(|row| row.get("tombstone") == Some(&Value::Bool(true))));
-            source.settled(&batch.checkpoint.expect("a checkpoint")).await.expect("committed");
+            source.committed(&batch.checkpoint.expect("a checkpoint")).await.expect("committed");
         }
         assert_eq!(found, wanted, "{word}");
         assert_eq!(topic.committed(&group).await, [Some(4)], "{word}");
@@ -129,11 +129,11 @@ async fn tombstones_are_rows_or_the_only_rows_or_none() {
 }
 
 #[tokio::test]
-async fn a_rehearsal_reads_the_same_and_moves_nothing() {
+async fn a_dry_run_reads_the_same_and_moves_nothing() {
     let topic = Topic::new(2).await;
     topic.write_numbers(0..20).await;
     let group = unique("group");
-    let source = rehearsal(&topic.settings());
+    let source = dry_run(&topic.settings());
     for follow in [false, true] {
         let reader = Reader::open(&source, &topic.selection(&group, &json!({})), follow).await;
         assert_eq!(reader.read_and_commit_all().await, (0..20).collect::<Vec<_>>());
@@ -169,7 +169,7 @@ async fn everything_is_read_without_the_group() {
     let selection = topic.selection(&group, &json!({}));
     assert_eq!(Reader::open(&source, &selection, false).await.read_and_commit_all().await.len(), 5);
 
-    let feed = source.read(&settings_of(&selection), &Reach::Everything, 100).await.expect("a feed");
+    let feed = source.read(&settings_of(&selection), &ReadMode::Full, 100).await.expect("a feed");
     let mut reader = Reader { source, feed };
     assert_eq!(reader.rows(5).await.0, [0, 1, 2, 3, 4]);
 }

@@ -19,7 +19,7 @@ async fn drain(reader: &mut Reader) -> Vec<(i64, i64)> {
             Some(Value::Int(partition)) => (number(row), *partition),
             _ => panic!("a row has its partition"),
         }));
-        reader.source.settled(&batch.checkpoint.expect("a checkpoint")).await.expect("committed");
+        reader.source.committed(&batch.checkpoint.expect("a checkpoint")).await.expect("committed");
     }
     found
 }
@@ -53,7 +53,7 @@ async fn a_partition_is_settled_before_its_next_owner_reads() {
     let mut readers = [one, two];
     let early = tokio::time::timeout(Duration::from_secs(1), readers[1].feed.next()).await;
     assert!(early.is_err(), "the second owner read uncommitted messages");
-    readers[0].source.settled(&checkpoint).await.expect("committed");
+    readers[0].source.committed(&checkpoint).await.expect("committed");
     let mut next = 200;
     let [first, second] = until_shared(&topic, &mut next, &mut readers).await;
 
@@ -83,7 +83,7 @@ async fn a_partition_that_is_not_settled_in_time_is_read_again_by_its_next_owner
         }
     }
     assert_eq!(again.len(), 20, "half of the partitions went over: {again:?}");
-    one.source.settled(&checkpoint).await.expect("committed");
+    one.source.committed(&checkpoint).await.expect("committed");
     drop((one, two));
 }
 
@@ -122,7 +122,7 @@ async fn a_slow_platform_neither_loses_the_group_nor_fills_the_memory() {
     let source = source(&settings);
     let mut reader = Reader::open(&source, &topic.selection(&group, &json!({})), true).await;
     let (mut read, checkpoint) = reader.rows(1).await;
-    source.settled(&checkpoint).await.expect("committed");
+    source.committed(&checkpoint).await.expect("committed");
 
     // Nobody takes a batch for longer than the group waits for a silent member.
     let idle = tokio::time::timeout(Duration::from_secs(9), std::future::pending::<()>()).await;
@@ -131,7 +131,7 @@ async fn a_slow_platform_neither_loses_the_group_nor_fills_the_memory() {
     while read.len() < 3_000 {
         let (more, checkpoint) = reader.rows(1).await;
         read.extend(more);
-        source.settled(&checkpoint).await.expect("committed");
+        source.committed(&checkpoint).await.expect("committed");
     }
     read.sort_unstable();
     assert_eq!(read, (0..3_000).collect::<Vec<_>>(), "each message once: the partitions were not reassigned");

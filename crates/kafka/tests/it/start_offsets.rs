@@ -91,7 +91,7 @@ async fn an_engine_that_stops_for_a_while_still_gets_everything_and_all_of_it_is
         let source = source(&topic.settings());
         let mut reader = Reader::open(&source, &topic.selection(&group, &json!({})), false).await;
         let (mut read, checkpoint) = reader.rows(1).await;
-        source.settled(&checkpoint).await.expect("committed");
+        source.committed(&checkpoint).await.expect("committed");
 
         let pause = tokio::time::timeout(Duration::from_millis(1_500), std::future::pending::<()>()).await;
         assert!(pause.is_err());

@@ -12,118 +12,118 @@ use tidegate_model::{Error, ErrorKind, LoggedEvent, Outcome, Reason, Receipt, Si
 use tokio::runtime::Handle;
 
 use super::errors::kernel;
+use super::file_layout::{Encoded, FileLayout};
 use super::fit;
-use super::form::{Encoded, Form};
-use super::stage::Stage;
+use super::staged::StagedFiles;
 use super::table::{Engine, MAKER, Table};
-use crate::progress::{Entry, Mark};
+use crate::progress::{EventOffset, Progress};
 
-/// How often a commit is tried when other writers are quicker.
+/// How often a commit is tried after conflicts with other writers.
 const ATTEMPTS: usize = 16;
-/// Commits between two checkpoints where the table says nothing: opening a table
-/// reads the commits behind its last checkpoint.
+/// Commits between two checkpoints if the table sets no number: opening a table reads the commits after
+/// its last checkpoint.
 const CHECKPOINT_EVERY: u64 = 100;
 
-/// A table that is open, and how far each partition of the log is written to it.
-pub(super) struct Open {
+/// An open table, and the progress of each partition of the log in it.
+pub(super) struct OpenTable {
     engine: Engine,
     snapshot: SnapshotRef,
-    marks: Marks,
+    partitions: PartitionProgress,
 }
 
-type Marks = BTreeMap<u32, Option<Mark>>;
+type PartitionProgress = BTreeMap<u32, Option<Progress>>;
 
-/// What a delivery is written from.
-pub(super) enum Material {
-    /// Files of all of its events, encoded before its turn; they can be used once.
+/// The input of a write.
+pub(super) enum WriteInput {
+    /// Files of all events, encoded ahead; they can be used once.
     Encoded(Option<Encoded>),
     /// The events themselves.
     Events(Vec<LoggedEvent>),
 }
 
-/// An export into a table.
-pub(super) struct Export {
+/// Writes an export into a table.
+pub(super) struct TableWriter {
     /// The table.
     pub(super) table: Table,
-    /// What the export's `txn` actions are named by, without the partition of the log.
+    /// The prefix of the names of the export's `txn` actions.
     prefix: String,
-    /// How the table's files looked when it was last written to.
-    form: Mutex<Option<Form>>,
+    /// The layout of the files at the last write.
+    file_layout: Mutex<Option<FileLayout>>,
 }
 
-impl Export {
-    /// The export of this target.
-    pub(super) fn new(table: Table, target: &SinkTarget) -> Export {
-        Export {
+impl TableWriter {
+    /// Creates the writer of this target.
+    pub(super) fn new(table: Table, target: &SinkTarget) -> TableWriter {
+        TableWriter {
             table,
             prefix: format!("tidegate/{}/{}", target.stream, target.sync),
-            form: Mutex::default(),
+            file_layout: Mutex::default(),
         }
     }
 
-    /// Opens the table, making it where there is none.
-    pub(super) fn open(&self, runtime: &Handle) -> Result<Open, Error> {
+    /// Opens the table, creating it if it does not exist.
+    pub(super) fn open(&self, runtime: &Handle) -> Result<OpenTable, Error> {
         let engine = self.table.engine(runtime);
         let snapshot = self.table.open_or_make(&engine, runtime)?;
-        Ok(Open { engine, snapshot, marks: Marks::new() })
+        Ok(OpenTable { engine, snapshot, partitions: PartitionProgress::new() })
     }
 
-    /// Encodes events for the table as it was last; nothing where it was not written to yet.
+    /// Encodes events for the table as it was last; `None` before the first write.
     pub(super) fn encode(&self, events: &[LoggedEvent], now: Timestamp) -> Result<Option<Encoded>, Error> {
-        let form = self.form.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let file_layout = self.file_layout.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let events: Vec<&LoggedEvent> = events.iter().collect();
-        form.map(|form| form.encode(&self.table, &events, now)).transpose()
+        file_layout.map(|file_layout| file_layout.encode(&self.table, &events, now)).transpose()
     }
 
-    /// Writes the events that were not written before; `None` where the material
-    /// does not do and the events themselves are needed. `open` stays empty where
-    /// the state of the table is not certain any more.
+    /// Writes the events that were not written before; `None` if the encoded files do not fit and the
+    /// events themselves are needed. `open` stays empty if the state of the table is uncertain.
     pub(super) fn write(
         &self,
-        open: &mut Option<Open>,
+        open: &mut Option<OpenTable>,
         runtime: &Handle,
-        events: &[Entry],
-        mut material: Material,
+        events: &[EventOffset],
+        mut input: WriteInput,
         now: Timestamp,
     ) -> Result<Option<Receipt>, Error> {
         let mut at = match open.take() {
             Some(at) if self.table.still_has(at.snapshot.version(), runtime)? => at,
             _ => self.open(runtime)?,
         };
-        let mut stage = None;
+        let mut staged = None;
         for _ in 0..ATTEMPTS {
-            self.look_up_marks(&mut at, events)?;
-            let fresh: Vec<usize> = (0..events.len()).filter(|&place| !at.covers(events[place])).collect();
+            self.look_up_progress(&mut at, events)?;
+            let fresh: Vec<usize> = (0..events.len()).filter(|&index| !at.covers(events[index])).collect();
             if fresh.is_empty() {
                 *open = Some(at);
                 return Ok(Some(Receipt::delivered(events.len())));
             }
-            if fresh.len() < events.len() && matches!(material, Material::Encoded(_)) {
+            if fresh.len() < events.len() && matches!(input, WriteInput::Encoded(_)) {
                 return Ok(None);
             }
-            let marks = after(&at.marks, fresh.iter().map(|&place| events[place]));
-            let mut transaction = self.transaction(&at, &marks)?;
-            let form = Form::of(&self.table, &transaction, &at.engine)?;
-            self.form.lock().unwrap_or_else(PoisonError::into_inner).replace(form.clone());
-            let ready = match stage.take().filter(|ready: &Stage| ready.fits(&form, fresh.len())) {
-                Some(ready) => ready,
-                None => {
-                    let Some(encoded) = self.encoded(&form, &mut material, &fresh, now)? else {
-                        return Ok(None);
-                    };
-                    Stage::put(&self.table, runtime, encoded, fresh.len(), now)?
-                }
-            };
+            let partitions = after(&at.partitions, fresh.iter().map(|&index| events[index]));
+            let mut transaction = self.transaction(&at, &partitions)?;
+            let file_layout = FileLayout::of(&self.table, &transaction, &at.engine)?;
+            self.file_layout.lock().unwrap_or_else(PoisonError::into_inner).replace(file_layout.clone());
+            let ready =
+                match staged.take().filter(|ready: &StagedFiles| ready.fits(&file_layout, fresh.len())) {
+                    Some(ready) => ready,
+                    None => {
+                        let Some(encoded) = self.encoded(&file_layout, &mut input, &fresh, now)? else {
+                            return Ok(None);
+                        };
+                        StagedFiles::put(&self.table, runtime, encoded, fresh.len(), now)?
+                    }
+                };
             ready.offer(&mut transaction);
-            stage = Some(ready);
+            staged = Some(ready);
             match transaction.commit(&at.engine) {
                 Ok(CommitResult::Committed(done)) => {
-                    *open = self.settle(at, &done, marks);
+                    *open = self.after_commit(at, &done, partitions);
                     return Ok(Some(Receipt::delivered(events.len())));
                 }
                 Ok(CommitResult::Conflicted(_)) => {
                     let snapshot = self.table.refresh(&at.engine, at.snapshot)?;
-                    at = Open { snapshot, marks: Marks::new(), ..at };
+                    at = OpenTable { snapshot, partitions: PartitionProgress::new(), ..at };
                 }
                 Ok(CommitResult::Retryable(failed)) => {
                     return self.resolve(runtime, events, failed.error).map(Some);
@@ -131,59 +131,59 @@ impl Export {
                 Err(cause) => return self.resolve(runtime, events, cause).map(Some),
             }
         }
-        let message =
-            format!("other writers of the table {} were quicker {ATTEMPTS} times", self.table.name());
+        let message = format!("gave up after {ATTEMPTS} commit conflicts on table {}", self.table.name());
         Err(Error::new(ErrorKind::Unavailable, message)
-            .hint("write less often to it, or run its maintenance later"))
+            .hint("write to it less often, or run its maintenance at another time"))
     }
 
-    /// Files of these events of the delivery that the table can take; `None` where
-    /// the material has none.
+    /// Returns files of these events that fit the table; `None` if the input has none.
     fn encoded(
         &self,
-        form: &Form,
-        material: &mut Material,
+        file_layout: &FileLayout,
+        input: &mut WriteInput,
         fresh: &[usize],
         now: Timestamp,
     ) -> Result<Option<Encoded>, Error> {
-        match material {
-            Material::Encoded(encoded) => Ok(encoded.take().filter(|encoded| form.is(&encoded.form))),
-            Material::Events(events) => {
-                let events: Vec<&LoggedEvent> = fresh.iter().filter_map(|&place| events.get(place)).collect();
-                form.encode(&self.table, &events, now).map(Some)
+        match input {
+            WriteInput::Encoded(encoded) => {
+                Ok(encoded.take().filter(|encoded| file_layout.is(&encoded.file_layout)))
+            }
+            WriteInput::Events(events) => {
+                let events: Vec<&LoggedEvent> = fresh.iter().filter_map(|&index| events.get(index)).collect();
+                file_layout.encode(&self.table, &events, now).map(Some)
             }
         }
     }
 
-    /// A transaction that appends to the table, adding the columns that it lacks.
-    fn transaction(&self, at: &Open, marks: &Marks) -> Result<Transaction, Error> {
+    /// Returns a transaction that appends to the table, adding missing columns.
+    fn transaction(&self, at: &OpenTable, partitions: &PartitionProgress) -> Result<Transaction, Error> {
         let missing = fit::missing(&self.table.name(), &at.snapshot.schema(), self.table.layout)?;
         let mut builder =
             at.snapshot.clone().update_table(UpdateTableOperation::StreamingUpdate, MAKER, true);
-        // It depends on nothing in the table, so that a merge of somebody else need not begin anew.
+        // It depends on nothing in the table, so that it causes no conflict for other writers.
         if missing.is_empty() {
             builder = builder.with_blind_append();
         }
         for column in missing {
             builder = builder.add_column(column);
         }
-        for (partition, mark) in marks {
-            if let Some(mark) = mark {
-                let offset = i64::try_from(mark.at).unwrap_or(i64::MAX);
+        for (partition, progress) in partitions {
+            if let Some(progress) = progress {
+                let offset = i64::try_from(progress.at).unwrap_or(i64::MAX);
                 builder = builder
                     .with_transaction_id(self.offset_id(*partition), offset)
-                    .with_transaction_id(self.time_id(*partition), mark.logged_us);
+                    .with_transaction_id(self.time_id(*partition), progress.logged_us);
             }
         }
         let built = builder.build(&at.engine, Box::new(FileSystemCommitter::new()));
         built.map_err(|cause| kernel(&self.table.writing(), cause))
     }
 
-    /// Reads how far the partitions of these events are written.
-    fn look_up_marks(&self, at: &mut Open, events: &[Entry]) -> Result<(), Error> {
+    /// Reads the progress of the partitions of these events.
+    fn look_up_progress(&self, at: &mut OpenTable, events: &[EventOffset]) -> Result<(), Error> {
         for event in events {
             let partition = event.partition;
-            if at.marks.contains_key(&partition) {
+            if at.partitions.contains_key(&partition) {
                 continue;
             }
             let look_up = |id: &str| {
@@ -191,21 +191,26 @@ impl Export {
                     .get_app_id_version(id, &at.engine)
                     .map_err(|cause| kernel(&format!("reading the table {}", self.table.name()), cause))
             };
-            let mark = match look_up(&self.offset_id(partition))? {
+            let progress = match look_up(&self.offset_id(partition))? {
                 None => None,
-                Some(offset) => Some(Mark {
+                Some(offset) => Some(Progress {
                     at: u64::try_from(offset).unwrap_or(0),
                     logged_us: look_up(&self.time_id(partition))?.unwrap_or(i64::MAX),
                 }),
             };
-            at.marks.insert(partition, mark);
+            at.partitions.insert(partition, progress);
         }
         Ok(())
     }
 
-    /// The table behind a commit. Data is safe already, so a checkpoint that
-    /// fails is only noted.
-    fn settle(&self, at: Open, done: &CommittedTransaction, marks: Marks) -> Option<Open> {
+    /// Returns the table after a commit. The data is safe already, so a failed checkpoint is only
+    /// logged.
+    fn after_commit(
+        &self,
+        at: OpenTable,
+        done: &CommittedTransaction,
+        partitions: PartitionProgress,
+    ) -> Option<OpenTable> {
         let mut snapshot = done.post_commit_snapshot()?.clone();
         let every = snapshot.table_properties().checkpoint_interval.map_or(CHECKPOINT_EVERY, Into::into);
         if done.post_commit_stats().commits_since_checkpoint >= every {
@@ -217,22 +222,27 @@ impl Export {
                 }
             }
         }
-        Some(Open { snapshot, marks, ..at })
+        Some(OpenTable { snapshot, partitions, ..at })
     }
 
-    /// A commit failed: whether it took effect is seen in the table itself.
-    fn resolve(&self, runtime: &Handle, events: &[Entry], cause: KernelError) -> Result<Receipt, Error> {
+    /// Resolves a failed commit: the table itself shows whether it took effect.
+    fn resolve(
+        &self,
+        runtime: &Handle,
+        events: &[EventOffset],
+        cause: KernelError,
+    ) -> Result<Receipt, Error> {
         let error = kernel(&format!("committing to the table {}", self.table.name()), cause);
-        let looked = self.open(runtime).and_then(|mut at| {
-            self.look_up_marks(&mut at, events)?;
+        let opened = self.open(runtime).and_then(|mut at| {
+            self.look_up_progress(&mut at, events)?;
             Ok(at)
         });
-        match looked {
+        match opened {
             Ok(at) if events.iter().all(|event| at.covers(*event)) => Ok(Receipt::delivered(events.len())),
             Ok(_) => Err(error),
             Err(_) => {
                 let doubt = Outcome::Unknown(Reason::new("commit_in_doubt", error.message()));
-                Ok(Receipt { outcomes: vec![doubt; events.len()], pace: None })
+                Ok(Receipt { outcomes: vec![doubt; events.len()], rate_limit: None })
             }
         }
     }
@@ -246,19 +256,19 @@ impl Export {
     }
 }
 
-impl Open {
-    fn covers(&self, event: Entry) -> bool {
-        let mark = self.marks.get(&event.partition).copied().flatten();
-        mark.is_some_and(|mark| mark.covers(event))
+impl OpenTable {
+    fn covers(&self, event: EventOffset) -> bool {
+        let progress = self.partitions.get(&event.partition).copied().flatten();
+        progress.is_some_and(|progress| progress.covers(event))
     }
 }
 
-/// The marks once these events are written.
-fn after(marks: &Marks, fresh: impl Iterator<Item = Entry>) -> Marks {
-    let mut marks = marks.clone();
+/// Returns the progress once these events are written.
+fn after(partitions: &PartitionProgress, fresh: impl Iterator<Item = EventOffset>) -> PartitionProgress {
+    let mut partitions = partitions.clone();
     for event in fresh {
-        let mark = marks.entry(event.partition).or_default();
-        *mark = Some(Mark::after(*mark, event));
+        let progress = partitions.entry(event.partition).or_default();
+        *progress = Some(Progress::after(*progress, event));
     }
-    marks
+    partitions
 }

@@ -5,12 +5,12 @@
 
 mod commit;
 mod errors;
+mod file_layout;
 mod fit;
-mod form;
 mod runtime;
 mod settings;
 mod sink;
-mod stage;
+mod staged;
 mod table;
 
 use std::sync::Arc;
@@ -34,7 +34,7 @@ pub const CONNECTOR: Connector = Connector {
     platform: None,
     sink: Some(SinkRole {
         target: schema_of::<DeltaTarget>,
-        open: |settings, target, tools| Ok(Arc::new(sink::DeltaSink::open(settings, target, tools)?)),
+        open: |settings, target, context| Ok(Arc::new(sink::DeltaSink::open(settings, target, context)?)),
     }),
     ingest: None,
     sandbox: None,

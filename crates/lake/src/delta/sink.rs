@@ -5,21 +5,22 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tidegate_model::{
-    Checks, Clock, Destination, Error, Limits, LoggedEvent, Reason, Receipt, Settings, SinkTarget, Tools,
+    Checks, Clock, ConnectorContext, Destination, Error, Limits, LoggedEvent, Reason, Receipt, Settings,
+    SinkTarget,
 };
 use tokio::runtime::Handle;
 
-use super::commit::{Export, Material, Open};
+use super::commit::{OpenTable, TableWriter, WriteInput};
+use super::file_layout::Encoded;
 use super::fit;
-use super::form::Encoded;
 use super::settings::DeltaTarget;
 use super::table::Table;
-use crate::draft::Drafts;
+use crate::prepared::PreparedBatches;
 use crate::probe::{self, Need};
-use crate::progress::Entry;
-use crate::{admit, blocking};
+use crate::progress::EventOffset;
+use crate::{blocking, validate};
 use tidegate_transport::storage::LakeSettings;
-use tidegate_transport::storage::Place;
+use tidegate_transport::storage::StorageRoot;
 
 /// Events and bytes of one commit: enough that many rows make few files, few
 /// enough that they are no burden to memory.
@@ -28,12 +29,12 @@ const BYTES_MAX: usize = 12 << 20;
 
 /// An export into a Delta table.
 pub(super) struct DeltaSink {
-    lake: Place,
-    export: Arc<Export>,
-    open: Arc<Mutex<Option<Open>>>,
-    drafts: Drafts<Encoded>,
+    lake: StorageRoot,
+    writer: Arc<TableWriter>,
+    open: Arc<Mutex<Option<OpenTable>>>,
+    prepared_batches: PreparedBatches<Encoded>,
     clock: Arc<dyn Clock>,
-    fill: Duration,
+    linger: Duration,
 }
 
 impl DeltaSink {
@@ -41,22 +42,26 @@ impl DeltaSink {
     ///
     /// # Errors
     /// [`tidegate_model::ErrorKind::Settings`] for settings that cannot work.
-    pub(super) fn open(settings: &Settings, target: &SinkTarget, tools: &Tools) -> Result<DeltaSink, Error> {
-        let lake = Place::open(&settings.parse::<LakeSettings>()?, tools)?;
+    pub(super) fn open(
+        settings: &Settings,
+        target: &SinkTarget,
+        context: &ConnectorContext,
+    ) -> Result<DeltaSink, Error> {
+        let lake = StorageRoot::open(&settings.parse::<LakeSettings>()?, context)?;
         let written: DeltaTarget = target.settings.parse()?;
         let (schema, table) = written.names(target)?;
         let table = Table {
-            place: lake.inside(&[&schema, &table]),
+            root: lake.inside(&[&schema, &table]),
             layout: target.layout,
             partition_by_date: written.partition_by_date,
         };
         Ok(DeltaSink {
             lake,
-            export: Arc::new(Export::new(table, target)),
+            writer: Arc::new(TableWriter::new(table, target)),
             open: Arc::default(),
-            drafts: Drafts::default(),
-            clock: Arc::clone(&tools.clock),
-            fill: written.commit_every.0,
+            prepared_batches: PreparedBatches::default(),
+            clock: Arc::clone(&context.clock),
+            linger: written.commit_every.0,
         })
     }
 }
@@ -69,9 +74,9 @@ impl Destination<LoggedEvent> for DeltaSink {
         if !checks.passed() {
             return Ok(checks);
         }
-        let (export, runtime) = (Arc::clone(&self.export), Handle::current());
-        let name = format!("table {}", export.table.name());
-        match blocking(move || look(&export, &runtime)).await {
+        let (writer, runtime) = (Arc::clone(&self.writer), Handle::current());
+        let name = format!("table {}", writer.table.name());
+        match blocking(move || describe(&writer, &runtime)).await {
             Ok(found) => checks.pass(name, found),
             Err(error) => checks.fail(name, error.message(), error.next_step()),
         }
@@ -80,30 +85,30 @@ impl Destination<LoggedEvent> for DeltaSink {
 
     fn limits(&self) -> Limits {
         Limits {
-            items_max: EVENTS_MAX,
-            bytes_max: BYTES_MAX,
-            fill: self.fill,
-            requests_at_once: 1,
+            max_items: EVENTS_MAX,
+            max_bytes: BYTES_MAX,
+            linger: self.linger,
+            max_in_flight: 1,
             rate: None,
             bucket: "delta.commit",
-            one_user: false,
-            user_interval: Duration::ZERO,
+            single_user: false,
+            min_user_interval: Duration::ZERO,
         }
     }
 
-    fn weigh(&self, item: &LoggedEvent) -> usize {
-        item.event.weight()
+    fn estimated_size(&self, item: &LoggedEvent) -> usize {
+        item.event.estimated_size()
     }
 
-    fn admit(&self, item: &LoggedEvent) -> Result<(), Reason> {
-        admit(item)
+    fn validate(&self, item: &LoggedEvent) -> Result<(), Reason> {
+        validate(item)
     }
 
     fn prepare(&self, items: &[LoggedEvent]) {
         let synced = self.clock.now();
-        // What fails here is told by the delivery, which tries it again.
-        if let Ok(Some(encoded)) = self.export.encode(items, synced) {
-            self.drafts.keep(items.iter().map(Entry::from).collect(), synced, encoded);
+        // The delivery encodes again and reports an error that occurs here.
+        if let Ok(Some(encoded)) = self.writer.encode(items, synced) {
+            self.prepared_batches.keep(items.iter().map(EventOffset::from).collect(), synced, encoded);
         }
     }
 
@@ -111,24 +116,24 @@ impl Destination<LoggedEvent> for DeltaSink {
         if items.is_empty() {
             return Ok(Receipt::delivered(0));
         }
-        let entries: Arc<[Entry]> = items.iter().map(Entry::from).collect();
-        let mut draft = self.drafts.take(&entries.iter().copied());
+        let offsets: Arc<[EventOffset]> = items.iter().map(EventOffset::from).collect();
+        let mut prepared = self.prepared_batches.take(&offsets.iter().copied());
         loop {
             let now = self.clock.now();
-            let material = match draft.take() {
-                Some(encoded) => Material::Encoded(Some(encoded)),
+            let input = match prepared.take() {
+                Some(encoded) => WriteInput::Encoded(Some(encoded)),
                 None => {
-                    self.drafts.encoding(now);
+                    self.prepared_batches.encoding(now);
                     // A clone shares the texts.
-                    Material::Events(items.to_vec())
+                    WriteInput::Events(items.to_vec())
                 }
             };
-            let (export, open, entries) =
-                (Arc::clone(&self.export), Arc::clone(&self.open), Arc::clone(&entries));
+            let (writer, open, offsets) =
+                (Arc::clone(&self.writer), Arc::clone(&self.open), Arc::clone(&offsets));
             let runtime = Handle::current();
             let written = blocking(move || {
                 let mut open = open.lock().unwrap_or_else(PoisonError::into_inner);
-                export.write(&mut open, &runtime, &entries, material, now)
+                writer.write(&mut open, &runtime, &offsets, input, now)
             });
             if let Some(receipt) = written.await? {
                 return Ok(receipt);
@@ -137,12 +142,12 @@ impl Destination<LoggedEvent> for DeltaSink {
     }
 }
 
-/// What there is to say about the table.
-fn look(export: &Export, runtime: &Handle) -> Result<String, Error> {
-    let table = &export.table;
+/// Describes the table.
+fn describe(writer: &TableWriter, runtime: &Handle) -> Result<String, Error> {
+    let table = &writer.table;
     let engine = table.engine(runtime);
     let Some(snapshot) = table.open(&engine, runtime)? else {
-        return Ok("is made with the first delivery".to_owned());
+        return Ok("is created with the first delivery".to_owned());
     };
     let missing = fit::missing(&table.name(), &snapshot.schema(), table.layout)?;
     let names: Vec<&str> = missing.iter().map(|column| column.name().as_str()).collect();

@@ -17,7 +17,7 @@ use tokio::runtime::Handle;
 use super::errors::kernel;
 use super::fit;
 use super::runtime::Borrowed;
-use tidegate_transport::storage::Place;
+use tidegate_transport::storage::StorageRoot;
 use tidegate_transport::storage::explain;
 
 /// The library with our store and our runtime.
@@ -37,11 +37,11 @@ fn bounded(layout: Layout) -> &'static str {
     }
 }
 
-/// A table and where it lies. All of it blocks.
+/// A table and its location. Every method blocks.
 #[derive(Debug)]
 pub(super) struct Table {
     /// Its folder.
-    pub(super) place: Place,
+    pub(super) root: StorageRoot,
     /// The columns of its events.
     pub(super) layout: Layout,
     /// Whether it is partitioned by day when it is made.
@@ -51,7 +51,7 @@ pub(super) struct Table {
 impl Table {
     /// What people call it.
     pub(super) fn name(&self) -> String {
-        self.place.name()
+        self.root.name()
     }
 
     /// What is done when it is written to, for errors.
@@ -61,32 +61,32 @@ impl Table {
 
     /// The library, for calls from this thread.
     pub(super) fn engine(&self, runtime: &Handle) -> Engine {
-        DefaultEngineBuilder::new(Arc::clone(&self.place.store))
+        DefaultEngineBuilder::new(Arc::clone(&self.root.store))
             .with_task_executor(Arc::new(Borrowed(runtime.clone())))
             .build()
     }
 
-    /// The table as it is now, `None` where there is none.
+    /// Returns the current table; `None` if it does not exist.
     pub(super) fn open(&self, engine: &Engine, runtime: &Handle) -> Result<Option<SnapshotRef>, Error> {
         let doing = format!("opening the table {}", self.name());
-        let log = self.place.file(LOG)?;
-        let first = runtime.block_on(self.place.store.list(Some(&log)).next());
+        let log = self.root.file(LOG)?;
+        let first = runtime.block_on(self.root.store.list(Some(&log)).next());
         match first {
             None => return Ok(None),
             Some(Err(cause)) => return Err(explain(&doing, &cause)),
             Some(Ok(_)) => {}
         }
-        let snapshot = Snapshot::builder_for(&self.place.url).build(engine);
+        let snapshot = Snapshot::builder_for(&self.root.url).build(engine);
         snapshot.map(Some).map_err(|cause| kernel(&doing, cause))
     }
 
-    /// The table as it is now; makes it where there is none.
+    /// Returns the current table; creates it if it does not exist.
     pub(super) fn open_or_make(&self, engine: &Engine, runtime: &Handle) -> Result<SnapshotRef, Error> {
         if let Some(snapshot) = self.open(engine, runtime)? {
             return Ok(snapshot);
         }
         // The library opens only folders that are there.
-        runtime.block_on(self.place.make())?;
+        runtime.block_on(self.root.make())?;
         self.make(engine)?;
         self.open(engine, runtime)?.ok_or_else(|| {
             let message = format!("the table {} was made and is not there", self.name());
@@ -103,7 +103,7 @@ impl Table {
     fn make(&self, engine: &Engine) -> Result<(), Error> {
         let doing = format!("making the table {}", self.name());
         let schema = fit::schema_of(self.layout)?;
-        let mut builder = create_table(&self.place.url, schema, MAKER, false)
+        let mut builder = create_table(&self.root.url, schema, MAKER, false)
             .with_table_properties([("delta.dataSkippingStatsColumns", bounded(self.layout))]);
         if self.partition_by_date {
             builder = builder.with_data_layout(DataLayout::partitioned([PARTITION_COLUMN]));
@@ -112,7 +112,7 @@ impl Table {
             .build(engine, Box::new(FileSystemCommitter::new()))
             .and_then(|transaction| transaction.commit(engine));
         match made {
-            // Somebody else was quicker: their table is as good.
+            // Another writer created the table first; use theirs.
             Ok(CommitResult::Committed(_) | CommitResult::Conflicted(_)) => Ok(()),
             Err(delta_kernel::KernelError::TableAlreadyExistsAtPath(_)) => Ok(()),
             Ok(CommitResult::Retryable(failed)) => Err(kernel(&doing, failed.error)),
@@ -120,11 +120,11 @@ impl Table {
         }
     }
 
-    /// Whether the log still ends with this version or goes on behind it.
+    /// Returns whether the log ends with this version or a later one.
     ///
     /// A table that was removed under an open export would otherwise get a log
     /// that begins in its middle.
     pub(super) fn still_has(&self, version: u64, runtime: &Handle) -> Result<bool, Error> {
-        runtime.block_on(self.place.has(&format!("{LOG}/{version:020}.json")))
+        runtime.block_on(self.root.has(&format!("{LOG}/{version:020}.json")))
     }
 }

@@ -1,7 +1,7 @@
 //! Files in a folder as a source of rows: CSV, JSON Lines and Parquet; and as a
 //! sink of events: `source` and `sink`.
 //!
-//! Files keep their own place: a run reads new files, and what was appended to
+//! Files have offsets of their own: a run reads new files, and what was appended to
 //! those it knows. Where to read on stands in the checkpoint of each batch;
 //! nothing is remembered here, and no file is ever moved, changed or removed.
 
@@ -28,7 +28,7 @@ pub const CONNECTOR: Connector = Connector {
         selection: schema_of::<FilesSelection>,
         modes: &[Mode::Incremental, Mode::Full, Mode::Mirror],
         keeps_checkpoint: true,
-        open: |settings, tools| Ok(Arc::new(FilesSource::open(settings, tools)?)),
+        open: |settings, context| Ok(Arc::new(FilesSource::open(settings, context)?)),
     }),
     platform: None,
     sink: Some(SINK),

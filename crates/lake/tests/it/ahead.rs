@@ -9,18 +9,18 @@ use arrow_array::types::TimestampMicrosecondType;
 use jiff::SignedDuration;
 use serde_json::json;
 use tempfile::tempdir;
-use tidegate_model::{Clock, LoggedEvent, Sink, SinkRole, Tools};
+use tidegate_model::{Clock, ConnectorContext, LoggedEvent, Sink, SinkRole};
 use tidegate_testkit::ManualClock;
 
 use crate::support::{
-    counts, data_files, delta, events, files_below, once, parquet_rows, settings, target, tools,
+    context, counts, data_files, delta, events, files_below, once, parquet_rows, settings, target,
 };
 
 const FILES: SinkRole = tidegate_lake::files::SINK;
 
 fn open(role: SinkRole, project: &Path, clock: &Arc<ManualClock>) -> Arc<Sink> {
-    let tools = Tools { clock: clock.clone(), ..tools(project) };
-    (role.open)(&settings(json!({ "path": "lake" })), &target("export", json!({})), &tools).expect("a sink")
+    let context = ConnectorContext { clock: clock.clone(), ..context(project) };
+    (role.open)(&settings(json!({ "path": "lake" })), &target("export", json!({})), &context).expect("a sink")
 }
 
 /// The times that the rows of these events say they were written at.

@@ -137,14 +137,14 @@ async fn a_commit_names_the_export_and_the_place_in_its_log() {
 }
 
 #[tokio::test]
-async fn a_rehearsal_writes_nothing() {
+async fn a_dry_run_writes_nothing() {
     let project = tempdir().expect("folder");
-    let mut tools = crate::support::tools(project.path());
-    tools.rehearsal = true;
+    let mut context = crate::support::context(project.path());
+    context.dry_run = true;
     let sink = (delta().open)(
         &crate::support::settings(json!({ "path": "lake" })),
         &target("export", json!({})),
-        &tools,
+        &context,
     )
     .expect("a sink");
 
@@ -164,7 +164,7 @@ async fn the_check_proves_writing_and_says_what_becomes_of_the_table() {
     let after = sink.check().await.expect("checks");
 
     assert!(before.passed() && after.passed(), "{before:?} {after:?}");
-    assert_eq!(before.0.last().expect("check").detail, "is made with the first delivery");
+    assert_eq!(before.0.last().expect("check").detail, "is created with the first delivery");
     assert_eq!(after.0.last().expect("check").detail, "is at version 1 and has every column");
     assert!(
         crate::support::files_below(&project.path().join("lake"), "")

@@ -145,7 +145,7 @@ async fn a_path_cannot_lead_out_of_the_lake() {
         let opened = (FILES.open)(
             &crate::support::settings(json!({ "path": "lake" })),
             &target,
-            &crate::support::tools(project.path()),
+            &crate::support::context(project.path()),
         );
         assert_eq!(opened.map(drop).expect_err(path).kind(), ErrorKind::Settings);
     }

@@ -9,7 +9,7 @@ use tempfile::tempdir;
 use tidegate_model::{ErrorKind, Sink, SinkRole};
 
 use crate::readers::run_with;
-use crate::support::{all_delivered, delta, event_on, events, settings, target, tools};
+use crate::support::{all_delivered, context, delta, event_on, events, settings, target};
 
 /// The server that stands for S3.
 fn endpoint() -> String {
@@ -46,7 +46,7 @@ fn connection(path: &str) -> Value {
 
 fn open(role: SinkRole, connection: Value, to: Value) -> Arc<Sink> {
     let project = tempdir().expect("folder");
-    (role.open)(&settings(connection), &target("export", to), &tools(project.path())).expect("a sink")
+    (role.open)(&settings(connection), &target("export", to), &context(project.path())).expect("a sink")
 }
 
 #[tokio::test]

@@ -10,8 +10,8 @@ use arrow_array::cast::AsArray;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::{Value, json};
 use tidegate_model::{
-    Event, Json, Layout, LoggedEvent, Offset, Outcome, Receipt, Settings, Sink, SinkRole, SinkTarget,
-    StreamId, SyncId, Tools,
+    ConnectorContext, Event, Json, Layout, LoggedEvent, Offset, Outcome, Receipt, Settings, Sink, SinkRole,
+    SinkTarget, StreamId, SyncId,
 };
 use tidegate_testkit::ManualClock;
 use tidegate_testkit::conforms::NoHttp;
@@ -26,13 +26,13 @@ pub fn settings(members: Value) -> Settings {
 }
 
 /// What a sink is handed in a project that lies in this folder.
-pub fn tools(project: &Path) -> Tools {
-    Tools {
+pub fn context(project: &Path) -> ConnectorContext {
+    ConnectorContext {
         http: Arc::new(NoHttp),
         clock: Arc::new(ManualClock::default()),
         project: project.to_owned(),
         data: project.join(".tidegate"),
-        rehearsal: false,
+        dry_run: false,
     }
 }
 
@@ -48,7 +48,7 @@ pub fn target(export: &str, members: Value) -> SinkTarget {
 
 /// A sink below the folder `lake`.
 pub fn open(role: SinkRole, project: &Path, target: &SinkTarget) -> Arc<Sink> {
-    (role.open)(&settings(json!({ "path": "lake" })), target, &tools(project)).expect("a sink")
+    (role.open)(&settings(json!({ "path": "lake" })), target, &context(project)).expect("a sink")
 }
 
 /// The role of a Delta table.

@@ -47,7 +47,7 @@ impl<'a> Visitor<'a> for Members<'_, 'a> {
     }
 }
 
-/// The place of the column that a member belongs to.
+/// Returns the index of the column that a member belongs to.
 struct Name<'o> {
     columns: &'o [TableColumn],
     /// Where to look first: payloads keep an order.

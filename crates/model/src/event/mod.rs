@@ -42,7 +42,7 @@ pub struct Event {
 
 impl Event {
     /// About how many bytes it takes.
-    pub fn weight(&self) -> usize {
+    pub fn estimated_size(&self) -> usize {
         const ENVELOPE: usize = 32;
         ENVELOPE
             + self.id.len()
@@ -60,7 +60,7 @@ impl Event {
     }
 }
 
-/// The place of an event in its stream. Offsets of one partition rise, with gaps.
+/// The position of an event in its stream. Offsets of one partition rise, with gaps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Offset {
     /// The partition; the embedded log has one, 0.
@@ -75,7 +75,7 @@ impl fmt::Display for Offset {
     }
 }
 
-/// An event that is durable, and its place.
+/// A durable event and its offset.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoggedEvent {
     /// Where it stands.
@@ -92,7 +92,7 @@ impl LoggedEvent {
         Fingerprint::of_bytes(self.event.id.as_bytes())
     }
 
-    /// The hash of its id and its place: an event that was logged twice has two.
+    /// Returns the hash of its id and its offset: an event that was logged twice has two.
     /// `scratch` is reused between events.
     pub fn version(&self, scratch: &mut Vec<u8>) -> Fingerprint {
         scratch.clear();

@@ -61,7 +61,7 @@ const MESSAGES: &[TableColumn] = &[
     column(PARTITION_COLUMN, ColumnType::Date, false),
 ];
 
-/// The places of the columns that the payload fills.
+/// The indexes of the columns that the payload fills.
 const MEMBERS: Range<usize> = 3..22;
 /// The places of `app_id`, `template_id` and `message_id` among them: the event knows these itself.
 const IDS: Range<usize> = 15..18;

@@ -19,7 +19,7 @@ pub struct Target {
     pub key: Vec<String>,
     /// The cursor column where it is a time: the default for `timestamp`.
     pub cursor: Option<String>,
-    /// The column that changes are detected by: another value of it is another version of the row.
+    /// The cursor column: another value of it is another version of the row.
     pub place: Option<String>,
     /// The zone of times that have none.
     pub time_zone: TimeZone,

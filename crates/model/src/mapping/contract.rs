@@ -131,7 +131,7 @@ impl ContractPlan {
         let body = match self.object {
             ObjectKind::User => Body::User { attributes: self.payload(row)? },
             ObjectKind::Deletion => Body::Deletion,
-            _ => self.happening(row, zone)?,
+            _ => self.event_or_purchase(row, zone)?,
         };
         Ok((identity, body))
     }
@@ -177,7 +177,7 @@ impl ContractPlan {
     }
 
     /// An event or a purchase; `time` defaults to UPDATED_AT.
-    fn happening(&self, row: &Row, zone: &TimeZone) -> Result<Body, Reason> {
+    fn event_or_purchase(&self, row: &Row, zone: &TimeZone) -> Result<Body, Reason> {
         let payload = self.payload(row)?;
         let members = members(&payload)?;
         let text = |name: &str| -> Result<Option<Text>, Reason> {

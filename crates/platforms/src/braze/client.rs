@@ -6,9 +6,9 @@ use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
 use jiff::Timestamp;
-use tidegate_model::{Error, ErrorKind, Http, Pace, Result, Secret};
+use tidegate_model::{Error, ErrorKind, Http, RateLimitStatus, Result, Secret};
 
-use tidegate_transport::http::answer::{self, Miss};
+use tidegate_transport::http::answer::{self, RequestError};
 
 /// The name in sentences for people.
 pub(super) const VENDOR: &str = "Braze";
@@ -50,30 +50,30 @@ impl Client {
     }
 
     /// `POST /users/track`: attributes, events, purchases.
-    pub(super) async fn track(&self, body: Bytes) -> Result<Response<Bytes>, Miss> {
+    pub(super) async fn track(&self, body: Bytes) -> Result<Response<Bytes>, RequestError> {
         self.send(Method::POST, &self.track, body).await
     }
 
     /// `POST /users/delete`: users by identifiers of one kind.
-    pub(super) async fn delete_users(&self, body: Bytes) -> Result<Response<Bytes>, Miss> {
+    pub(super) async fn delete_users(&self, body: Bytes) -> Result<Response<Bytes>, RequestError> {
         self.send(Method::POST, &self.delete, body).await
     }
 
     /// `PUT /catalogs/{name}/items`: items to create or replace.
-    pub(super) async fn put_items(&self, body: Bytes) -> Result<Response<Bytes>, Miss> {
+    pub(super) async fn put_items(&self, body: Bytes) -> Result<Response<Bytes>, RequestError> {
         self.send(Method::PUT, self.items()?, body).await
     }
 
     /// `DELETE /catalogs/{name}/items`: items to remove.
-    pub(super) async fn delete_items(&self, body: Bytes) -> Result<Response<Bytes>, Miss> {
+    pub(super) async fn delete_items(&self, body: Bytes) -> Result<Response<Bytes>, RequestError> {
         self.send(Method::DELETE, self.items()?, body).await
     }
 
-    fn items(&self) -> Result<&Uri, Miss> {
-        self.items.as_ref().ok_or_else(|| Miss::NoEffect(Error::internal("no catalog was opened")))
+    fn items(&self) -> Result<&Uri, RequestError> {
+        self.items.as_ref().ok_or_else(|| RequestError::NoEffect(Error::internal("no catalog was opened")))
     }
 
-    async fn send(&self, method: Method, uri: &Uri, body: Bytes) -> Result<Response<Bytes>, Miss> {
+    async fn send(&self, method: Method, uri: &Uri, body: Bytes) -> Result<Response<Bytes>, RequestError> {
         let mut request = Request::new(body);
         *request.method_mut() = method;
         *request.uri_mut() = uri.clone();
@@ -87,9 +87,9 @@ impl Client {
 }
 
 /// What `X-RateLimit-Remaining` and `X-RateLimit-Reset` (epoch seconds) say.
-pub(super) fn pace(headers: &HeaderMap) -> Option<Pace> {
+pub(super) fn rate_limit(headers: &HeaderMap) -> Option<RateLimitStatus> {
     let remaining = number(headers, "x-ratelimit-remaining")?;
-    Some(Pace { remaining: remaining as u64, reset: reset(headers)? })
+    Some(RateLimitStatus { remaining: remaining as u64, reset: reset(headers)? })
 }
 
 /// When the limit starts anew. Some instances write a fraction.
@@ -105,9 +105,9 @@ fn number(headers: &HeaderMap, name: &str) -> Option<f64> {
 /// Reads an answer that is neither a success nor a list of bad items.
 ///
 /// `permission` is what the key needs for this call.
-pub(super) fn miss(answer: &Response<Bytes>, permission: &str) -> Miss {
-    let miss = answer::miss(VENDOR, answer, reset(answer.headers()));
-    let Miss::NoEffect(error) = miss else { return miss };
+pub(super) fn request_error(answer: &Response<Bytes>, permission: &str) -> RequestError {
+    let request_error = answer::request_error(VENDOR, answer, reset(answer.headers()));
+    let RequestError::NoEffect(error) = request_error else { return request_error };
     let hint = match (error.kind(), answer.status().as_u16()) {
         (ErrorKind::Denied, 401) => "enter an API key that is valid at this endpoint, \
              from Settings → APIs and Identifiers; keys belong to one instance"
@@ -121,7 +121,7 @@ pub(super) fn miss(answer: &Response<Bytes>, permission: &str) -> Miss {
                 .to_owned()
         }
         (ErrorKind::Missing, _) => "correct `endpoint`: it is the REST endpoint of your instance".to_owned(),
-        _ => return Miss::NoEffect(error),
+        _ => return RequestError::NoEffect(error),
     };
-    Miss::NoEffect(error.hint(hint))
+    RequestError::NoEffect(error.hint(hint))
 }

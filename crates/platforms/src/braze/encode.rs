@@ -11,9 +11,9 @@ use tidegate_model::{Body, Identity, ObjectKind, Purchase, Record, json};
 
 /// The body of `POST /users/track` for records of one kind.
 ///
-/// A happening without a time gets `now`: Braze asks for one.
+/// An event or purchase without a time gets `now`: Braze requires one.
 pub(super) fn track(kind: ObjectKind, records: &[Record], existing_only: bool, now: Timestamp) -> Bytes {
-    let mut out = String::with_capacity(records.iter().map(Record::weight).sum());
+    let mut out = String::with_capacity(records.iter().map(Record::estimated_size).sum());
     out.push_str("{\"");
     out.push_str(array(kind));
     out.push_str("\":[");
@@ -72,7 +72,7 @@ fn body(body: &Body, now: Timestamp, out: &mut String) {
         Body::Event { name, time, properties, app_id } => {
             out.push(',');
             member("name", name, out);
-            happening(time.unwrap_or(now), properties, app_id.as_deref(), out);
+            write_activity(time.unwrap_or(now), properties, app_id.as_deref(), out);
         }
         Body::Purchase(bought) => {
             let Purchase { product_id, currency, price, quantity, time, properties, app_id } = &**bought;
@@ -83,14 +83,19 @@ fn body(body: &Body, now: Timestamp, out: &mut String) {
             out.push_str(",\"price\":");
             out.push_str(price);
             let _ = write!(out, ",\"quantity\":{quantity}");
-            happening(time.unwrap_or(now), properties, app_id.as_deref(), out);
+            write_activity(time.unwrap_or(now), properties, app_id.as_deref(), out);
         }
         Body::Deletion | Body::CatalogItem { .. } | Body::CatalogRemoval { .. } => {}
     }
 }
 
 /// What events and purchases have in common.
-fn happening(time: Timestamp, properties: &tidegate_model::Json, app_id: Option<&str>, out: &mut String) {
+fn write_activity(
+    time: Timestamp,
+    properties: &tidegate_model::Json,
+    app_id: Option<&str>,
+    out: &mut String,
+) {
     out.push_str(",\"time\":\"");
     out.push_str(Printed::moment(time).as_str());
     out.push('"');

@@ -1,7 +1,6 @@
 //! Braze, a customer-engagement platform: users, events, purchases and
 //! deletions by its user-data API, catalog items by its catalogs API.
 
-mod admit;
 mod client;
 mod encode;
 mod outcome;
@@ -11,6 +10,7 @@ mod settings;
 mod setup;
 #[cfg(test)]
 mod tests;
+mod validate;
 
 use tidegate_model::settings::schema_of;
 use tidegate_model::{Connector, ObjectKind, PlatformRole};
@@ -33,7 +33,7 @@ pub const CONNECTOR: Connector = Connector {
         ],
         target: schema_of::<settings::Target>,
         open: platform::open,
-        rehearse: platform::rehearse,
+        dry_run_response: platform::dry_run_response,
     }),
     sink: None,
     ingest: None,

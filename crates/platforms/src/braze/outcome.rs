@@ -8,7 +8,7 @@ use tidegate_model::{Error, ErrorKind, Outcome, Reason, Receipt, Result};
 use super::client::{self, VENDOR};
 use tidegate_transport::http::answer;
 
-/// The answer of `/users/track`, also when it is a refusal.
+/// The response of `/users/track`, also if it is an error.
 ///
 /// Source: Braze docs, POST /users/track, "Response".
 #[derive(Deserialize)]
@@ -42,16 +42,16 @@ struct TrackError {
 pub(super) fn of_track(answer: &Response<Bytes>, array: &str, items: usize) -> Result<Receipt> {
     let status = answer.status();
     if !status.is_success() && status != StatusCode::BAD_REQUEST {
-        return client::miss(answer, "users.track").settle(items);
+        return client::request_error(answer, "users.track").into_receipt(items);
     }
     let said = serde_json::from_slice::<TrackAnswer>(answer.body()).ok();
-    let mut receipt = Receipt { outcomes: Vec::new(), pace: client::pace(answer.headers()) };
+    let mut receipt = Receipt { outcomes: Vec::new(), rate_limit: client::rate_limit(answer.headers()) };
 
     let Some(said) = said.filter(|said| said.message.is_some()) else {
         if status.is_success() {
-            return answer::unreadable(VENDOR, answer).settle(items);
+            return answer::unreadable(VENDOR, answer).into_receipt(items);
         }
-        return client::miss(answer, "users.track").settle(items);
+        return client::request_error(answer, "users.track").into_receipt(items);
     };
 
     let mut rejected: Vec<Option<Reason>> = vec![None; items];
@@ -67,7 +67,7 @@ pub(super) fn of_track(answer: &Response<Bytes>, array: &str, items: usize) -> R
 
     if status == StatusCode::BAD_REQUEST {
         if rejections == 0 {
-            return client::miss(answer, "users.track").settle(items);
+            return client::request_error(answer, "users.track").into_receipt(items);
         }
         let again =
             Outcome::Deferred(Reason::new("refused_with_others", "refused with others of its request"));
@@ -75,7 +75,7 @@ pub(super) fn of_track(answer: &Response<Bytes>, array: &str, items: usize) -> R
         return Ok(receipt);
     }
 
-    // An error without a place could be any of the others', unless the count says otherwise.
+    // An error without an index could be any of the others', unless the count says otherwise.
     let processed = match array {
         "events" => said.events_processed,
         "purchases" => said.purchases_processed,
@@ -108,13 +108,13 @@ fn reason(what: &str) -> Reason {
 /// The receipt of a request that holds as a whole or not at all: deletions, catalog items.
 pub(super) fn of_whole(answer: &Response<Bytes>, permission: &str, items: usize) -> Result<Receipt> {
     if !answer.status().is_success() {
-        return match refusal(answer) {
-            Some(refusal) if refusal.storage_is_full() => Err(storage_is_full()),
+        return match error_response(answer) {
+            Some(error) if error.storage_is_full() => Err(storage_is_full()),
             Some(CatalogError { id, message }) if items == 1 => {
                 let outcomes = vec![Outcome::Rejected(Reason::new(id, message))];
-                Ok(Receipt { outcomes, pace: client::pace(answer.headers()) })
+                Ok(Receipt { outcomes, rate_limit: client::rate_limit(answer.headers()) })
             }
-            _ => client::miss(answer, permission).settle(items),
+            _ => client::request_error(answer, permission).into_receipt(items),
         };
     }
     #[derive(Deserialize)]
@@ -124,9 +124,11 @@ pub(super) fn of_whole(answer: &Response<Bytes>, permission: &str, items: usize)
     }
     match serde_json::from_slice::<Whole>(answer.body()) {
         Ok(Whole { message: None, deleted: None }) | Err(_) => {
-            answer::unreadable(VENDOR, answer).settle(items)
+            answer::unreadable(VENDOR, answer).into_receipt(items)
         }
-        Ok(_) => Ok(Receipt { pace: client::pace(answer.headers()), ..Receipt::delivered(items) }),
+        Ok(_) => {
+            Ok(Receipt { rate_limit: client::rate_limit(answer.headers()), ..Receipt::delivered(items) })
+        }
     }
 }
 
@@ -145,15 +147,15 @@ impl CatalogError {
 }
 
 /// The reason of a 400 about catalog items; the storage of the plan goes before others.
-fn refusal(answer: &Response<Bytes>) -> Option<CatalogError> {
+fn error_response(answer: &Response<Bytes>) -> Option<CatalogError> {
     #[derive(Deserialize)]
-    struct Refusal {
+    struct ErrorResponse {
         errors: Vec<CatalogError>,
     }
     if answer.status() != StatusCode::BAD_REQUEST {
         return None;
     }
-    let mut errors = serde_json::from_slice::<Refusal>(answer.body()).ok()?.errors;
+    let mut errors = serde_json::from_slice::<ErrorResponse>(answer.body()).ok()?.errors;
     errors.sort_by_key(|error| !error.storage_is_full());
     errors.into_iter().next()
 }

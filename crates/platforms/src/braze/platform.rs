@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tidegate_model::{
-    Body, Checks, Clock, Destination, ErrorKind, Limits, ObjectKind, ObjectSpec, Outcome, Platform, Rate,
-    Reason, Receipt, Record, Repeat, Result, Settings, Tools,
+    Body, Checks, Clock, ConnectorContext, Destination, ErrorKind, Idempotency, Limits, ObjectKind,
+    ObjectSpec, Outcome, Platform, Rate, Reason, Receipt, Record, Result, Settings,
 };
 
 use super::client::{self, Client, VENDOR};
 use super::settings::{BrazeSettings, Rates, Target};
-use super::{admit, encode, outcome};
-use tidegate_transport::http::answer::Miss;
+use super::{encode, outcome, validate};
+use tidegate_transport::http::answer::RequestError;
 
 /// Bytes of a request, with room for what weighing does not see.
 ///
@@ -33,7 +33,7 @@ pub(super) fn open(
     settings: &Settings,
     kind: ObjectKind,
     target: &Settings,
-    tools: &Tools,
+    context: &ConnectorContext,
 ) -> Result<Arc<dyn Platform>> {
     let settings: BrazeSettings = settings.parse()?;
     settings.validate()?;
@@ -42,11 +42,11 @@ pub(super) fn open(
         ObjectKind::CatalogItem => Some(target.catalog()?),
         _ => None,
     };
-    let http = Arc::clone(&tools.http);
+    let http = Arc::clone(&context.http);
     Ok(Arc::new(Braze {
         kind,
         client: Client::new(http, &settings.base()?, &settings.api_key, catalog)?,
-        clock: Arc::clone(&tools.clock),
+        clock: Arc::clone(&context.clock),
         objects_per_request: settings.objects_per_request,
         rates: settings.rates,
         target,
@@ -85,7 +85,7 @@ impl Destination<Record> for Braze {
     }
 
     fn limits(&self) -> Limits {
-        let (items_max, requests, per, bucket) = match self.kind {
+        let (max_items, requests, per, bucket) = match self.kind {
             ObjectKind::User | ObjectKind::Event | ObjectKind::Purchase => {
                 let per = Duration::from_secs(3);
                 (self.objects_per_request, self.rates.track_per_3s, per, "users.track")
@@ -94,24 +94,24 @@ impl Destination<Record> for Braze {
             ObjectKind::CatalogItem => (ITEMS_MAX, self.rates.items_per_minute, MINUTE, "catalogs.items"),
         };
         Limits {
-            items_max: items_max.min(self.objects_per_request),
-            bytes_max: BYTES_MAX,
-            fill: Duration::from_millis(50),
+            max_items: max_items.min(self.objects_per_request),
+            max_bytes: BYTES_MAX,
+            linger: Duration::from_millis(50),
             // At the documented rate this hides an answer time of 64 ms.
-            requests_at_once: 64,
+            max_in_flight: 64,
             rate: Some(Rate { requests, per }),
             bucket,
-            one_user: false,
-            user_interval: Duration::ZERO,
+            single_user: false,
+            min_user_interval: Duration::ZERO,
         }
     }
 
-    fn weigh(&self, record: &Record) -> usize {
-        record.weight()
+    fn estimated_size(&self, record: &Record) -> usize {
+        record.estimated_size()
     }
 
-    fn admit(&self, record: &Record) -> Result<(), Reason> {
-        admit::admit(self.kind, record)
+    fn validate(&self, record: &Record) -> Result<(), Reason> {
+        validate::validate(self.kind, record)
     }
 
     async fn deliver(&self, records: &[Record]) -> Result<Receipt> {
@@ -128,17 +128,17 @@ impl Destination<Record> for Braze {
 
 impl Platform for Braze {
     fn object(&self) -> ObjectSpec {
-        let repeat = match self.kind {
-            ObjectKind::User if self.target.increments => Repeat::Unsafe,
-            ObjectKind::User | ObjectKind::Deletion | ObjectKind::CatalogItem => Repeat::Safe,
+        let idempotency = match self.kind {
+            ObjectKind::User if self.target.increments => Idempotency::None,
+            ObjectKind::User | ObjectKind::Deletion | ObjectKind::CatalogItem => Idempotency::Idempotent,
             // Braze keeps identical events as separate ones.
-            ObjectKind::Event | ObjectKind::Purchase => Repeat::Unsafe,
+            ObjectKind::Event | ObjectKind::Purchase => Idempotency::None,
         };
         let identifiers: &[&str] = match self.kind {
             ObjectKind::CatalogItem => &["id"],
             _ => &["external_id", "alias", "braze_id", "email", "phone"],
         };
-        ObjectSpec { kind: self.kind, repeat, identifiers }
+        ObjectSpec { kind: self.kind, idempotency, identifiers }
     }
 }
 
@@ -148,7 +148,7 @@ impl Braze {
         let body = encode::track(self.kind, records, existing_only, self.clock.now());
         match self.client.track(body).await {
             Ok(answer) => outcome::of_track(&answer, encode::array(self.kind), records.len()),
-            Err(miss) => miss.settle(records.len()),
+            Err(request_error) => request_error.into_receipt(records.len()),
         }
     }
 
@@ -161,7 +161,7 @@ impl Braze {
         let count = chosen.iter().filter(|taken| **taken).count();
         let receipt = match self.client.delete_users(body).await {
             Ok(answer) => outcome::of_whole(&answer, "users.delete", count)?,
-            Err(miss) => miss.settle(count)?,
+            Err(request_error) => request_error.into_receipt(count)?,
         };
         Ok(spread(receipt, &chosen))
     }
@@ -185,7 +185,7 @@ impl Braze {
         };
         let receipt = match answer {
             Ok(answer) => outcome::of_whole(&answer, permission, count)?,
-            Err(miss) => miss.settle(count)?,
+            Err(request_error) => request_error.into_receipt(count)?,
         };
         Ok(spread(receipt, &chosen))
     }
@@ -211,7 +211,7 @@ fn spread(receipt: Receipt, chosen: &[bool]) -> Receipt {
             false => Outcome::Deferred(other.clone()),
         })
         .collect();
-    Receipt { outcomes, pace: receipt.pace }
+    Receipt { outcomes, rate_limit: receipt.rate_limit }
 }
 
 /// Reads the answer to a request that has nothing in it: a key with the
@@ -219,14 +219,14 @@ fn spread(receipt: Receipt, chosen: &[bool]) -> Receipt {
 fn prove(
     checks: &mut Checks,
     permission: &str,
-    answer: Result<http::Response<bytes::Bytes>, Miss>,
+    answer: Result<http::Response<bytes::Bytes>, RequestError>,
 ) -> Result<()> {
-    let answer = answer.map_err(Miss::into_error)?;
+    let answer = answer.map_err(RequestError::into_error)?;
     if answer.status().is_success() || answer.status() == http::StatusCode::BAD_REQUEST {
         checks.pass(permission, format!("{VENDOR} takes the API key"));
         return Ok(());
     }
-    let error = client::miss(&answer, permission).into_error();
+    let error = client::request_error(&answer, permission).into_error();
     match error.kind() {
         ErrorKind::Denied | ErrorKind::Missing => {
             checks.fail(permission, error.message(), error.next_step());
@@ -237,7 +237,7 @@ fn prove(
 }
 
 /// What Braze answers when it takes everything.
-pub(super) fn rehearse(request: &http::Request<bytes::Bytes>) -> http::Response<bytes::Bytes> {
+pub(super) fn dry_run_response(request: &http::Request<bytes::Bytes>) -> http::Response<bytes::Bytes> {
     let path = request.uri().path();
     let (status, body) = if path.starts_with("/catalogs") {
         (202, r#"{"message":"success"}"#)

@@ -10,13 +10,13 @@ use http::{HeaderValue, Method, Request, Response};
 use tidegate_model::{Error, Http, Identity, Secret};
 
 use super::settings::OneSignalSettings;
-use tidegate_transport::http::answer::{Miss, lost, without};
+use tidegate_transport::http::answer::{RequestError, lost, without};
 
 /// The name in sentences for people.
 pub(super) const VENDOR: &str = "OneSignal";
 
 /// What comes back from a call: an answer, or what the lack of one means.
-pub(super) type Answer = Result<Response<Bytes>, Miss>;
+pub(super) type Answer = Result<Response<Bytes>, RequestError>;
 
 /// One app, reached with one key.
 pub(super) struct Client {
@@ -83,9 +83,9 @@ impl Client {
         }
         let request = request
             .body(body)
-            // `admit` keeps identifiers out that make an address too long.
+            // `validate` keeps identifiers out that make an address too long.
             .map_err(|cause| {
-                Miss::NoEffect(Error::internal("an identifier makes no address").caused_by(cause))
+                RequestError::NoEffect(Error::internal("an identifier makes no address").caused_by(cause))
             })?;
         let answer = self.http.send(request).await.map_err(|failure| lost(VENDOR, &failure))?;
         Ok(without(&self.key, answer))

@@ -73,7 +73,7 @@ pub(super) fn event_length(record: &Record) -> usize {
 
 /// The body of a request that books purchases of one user.
 pub(super) fn purchases(records: &[Record]) -> String {
-    let mut out = String::with_capacity(40 + records.iter().map(Record::weight).sum::<usize>());
+    let mut out = String::with_capacity(40 + records.iter().map(Record::estimated_size).sum::<usize>());
     out.push_str("{\"deltas\":{\"purchases\":[");
     for (at, record) in records.iter().enumerate() {
         let Body::Purchase(bought) = &record.body else { continue };

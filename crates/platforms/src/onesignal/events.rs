@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 use tidegate_model::{Event, Json, Text};
 
-use super::mend::mended;
+use super::repair::repair_body;
 use super::template::{MEMBERS, Shape, member};
 
 /// Why a body holds no events: a sentence that names the member.
@@ -13,7 +13,7 @@ pub(super) type Bad = String;
 /// The events of a body: one, or an array of them.
 pub(super) fn read(body: &str) -> Result<Vec<Event>, Bad> {
     let value = serde_json::from_str(body).or_else(|cause| {
-        mended(body).map(Value::Object).ok_or_else(|| {
+        repair_body(body).map(Value::Object).ok_or_else(|| {
             let (line, column) = (cause.line(), cause.column());
             format!("the body is not JSON at line {line}, column {column}")
         })

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::header::{ALLOW, WWW_AUTHENTICATE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use serde_json::json;
-use tidegate_model::{Clock, Error, Ingest, Received, Result, Secret, Settings, Tools};
+use tidegate_model::{Clock, ConnectorContext, Error, Ingest, Received, Result, Secret, Settings};
 
 use super::events;
 use super::settings::OneSignalSettings;
@@ -19,11 +19,11 @@ struct EventStream {
 }
 
 /// Opens the receiving end of the connection's event stream.
-pub(super) fn open(settings: &Settings, tools: &Tools) -> Result<Arc<dyn Ingest>> {
+pub(super) fn open(settings: &Settings, context: &ConnectorContext) -> Result<Arc<dyn Ingest>> {
     let settings: OneSignalSettings = settings.parse()?;
     settings.validate()?;
     let token = settings.event_stream.map(|stream| stream.token);
-    Ok(Arc::new(EventStream { token, clock: Arc::clone(&tools.clock) }))
+    Ok(Arc::new(EventStream { token, clock: Arc::clone(&context.clock) }))
 }
 
 #[async_trait]

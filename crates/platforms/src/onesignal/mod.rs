@@ -3,31 +3,31 @@
 //!
 //! - `encode` writes request bodies, `profile` reads a row's attributes,
 //! - `client` makes the requests, `outcome` and `partial` turn answers into outcomes,
-//! - `admit` knows what OneSignal would refuse without being asked,
+//! - `validate` knows what OneSignal would refuse without being asked,
 //! - `platform` puts them together; `sandbox` stands on the other end.
 //!
 //! The other way, message events come from OneSignal's event streams:
 //!
-//! - `template` is the body to paste there, `events` and `mend` read what it makes,
+//! - `template` is the body to paste there, `events` and `repair` read its output,
 //! - `ingest` receives it.
 //!
 //! Waiting and sending again are the engine's.
 
-mod admit;
 mod client;
 mod encode;
 mod events;
 mod ingest;
-mod mend;
 mod outcome;
 mod partial;
 mod platform;
 mod profile;
+mod repair;
 mod settings;
 mod setup;
 mod template;
 #[cfg(test)]
 mod tests;
+mod validate;
 
 use tidegate_model::settings::schema_of;
 use tidegate_model::{Connector, IngestRole, Layout, ObjectKind, PlatformRole};
@@ -46,7 +46,7 @@ pub const CONNECTOR: Connector = Connector {
         objects: &[ObjectKind::User, ObjectKind::Event, ObjectKind::Purchase, ObjectKind::Deletion],
         target: schema_of::<Target>,
         open: platform::open,
-        rehearse: platform::rehearse,
+        dry_run_response: platform::dry_run_response,
     }),
     sink: None,
     ingest: Some(IngestRole { paths: &[], layout: Layout::Messages, open: ingest::open }),

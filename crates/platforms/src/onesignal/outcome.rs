@@ -12,7 +12,7 @@ use tidegate_model::{Error, ErrorKind, Outcome, Reason, Receipt, Record};
 
 use super::client::{Answer, VENDOR};
 use super::partial;
-use tidegate_transport::http::answer::{Miss, miss, unreadable};
+use tidegate_transport::http::answer::{RequestError, request_error, unreadable};
 
 /// What one call did to one user.
 pub(super) enum Single {
@@ -22,7 +22,7 @@ pub(super) enum Single {
     NoSuchUser,
     /// Something is wrong with what was sent.
     Refused(StatusCode, Reason),
-    /// Nobody knows whether it took effect.
+    /// It is not known whether it took effect.
     InDoubt(Reason),
 }
 
@@ -33,8 +33,8 @@ pub(super) enum Single {
 pub(super) fn of_user(answer: Answer, now: Timestamp) -> Result<Single, Error> {
     let response = match heard(answer, now) {
         Ok(response) => response,
-        Err(Miss::Unknown(doubt)) => return Ok(Single::InDoubt(doubt)),
-        Err(Miss::NoEffect(error)) => return Err(error),
+        Err(RequestError::Unknown(doubt)) => return Ok(Single::InDoubt(doubt)),
+        Err(RequestError::NoEffect(error)) => return Err(error),
     };
     let status = response.status();
     Ok(match (status, is_ours(response.body())) {
@@ -43,8 +43,8 @@ pub(super) fn of_user(answer: Answer, now: Timestamp) -> Result<Single, Error> {
         (StatusCode::NOT_FOUND, false) => return Err(no_such_app()),
         (status, true) if status.is_success() => Single::Done,
         (status, false) if status.is_success() => match unreadable(VENDOR, &response) {
-            Miss::Unknown(doubt) => Single::InDoubt(doubt),
-            Miss::NoEffect(error) => return Err(error),
+            RequestError::Unknown(doubt) => Single::InDoubt(doubt),
+            RequestError::NoEffect(error) => return Err(error),
         },
         (status, _) => Single::Refused(status, vendor_reason(status, response.body())),
     })
@@ -84,7 +84,7 @@ pub(super) fn unknown_user(message: &str) -> Outcome {
 pub(super) fn of_events(records: &[Record], answer: Answer, now: Timestamp) -> Result<Receipt, Error> {
     let response = match heard(answer, now) {
         Ok(response) => response,
-        Err(miss) => return miss.settle(records.len()),
+        Err(request_error) => return request_error.into_receipt(records.len()),
     };
     let status = response.status();
     if status.is_success() {
@@ -99,7 +99,7 @@ pub(super) fn of_events(records: &[Record], answer: Answer, now: Timestamp) -> R
     }
     if let [_] = records {
         let reason = vendor_reason(status, response.body());
-        return Ok(Receipt { outcomes: vec![Outcome::Rejected(reason)], pace: None });
+        return Ok(Receipt { outcomes: vec![Outcome::Rejected(reason)], rate_limit: None });
     }
     Err(refused(records.len(), "events", status))
 }
@@ -112,8 +112,8 @@ pub(super) fn refused(items: usize, what: &str, status: StatusCode) -> Error {
     )
 }
 
-/// Settles what concerns every kind of call: no answer, credentials, limits, outages.
-fn heard(answer: Answer, now: Timestamp) -> Result<Response<Bytes>, Miss> {
+/// Handles what concerns every kind of call: no response, credentials, limits, outages.
+fn heard(answer: Answer, now: Timestamp) -> Result<Response<Bytes>, RequestError> {
     let response = answer?;
     let status = response.status();
     let about_the_rows =
@@ -128,15 +128,15 @@ fn heard(answer: Answer, now: Timestamp) -> Result<Response<Bytes>, Miss> {
         402 => {
             let message = "OneSignal refuses the request because of the organisation's plan (402)";
             let error = Error::new(ErrorKind::Denied, message);
-            return Err(Miss::NoEffect(
+            return Err(RequestError::NoEffect(
                 error.hint("look at OneSignal → Organization → Billing, then resume"),
             ));
         }
         300..=399 => "check `endpoint`: the address answers with a redirect, which the API never does",
-        _ => return Err(miss(VENDOR, &response, retry_at(&response, now))),
+        _ => return Err(request_error(VENDOR, &response, retry_at(&response, now))),
     };
-    Err(match miss(VENDOR, &response, None) {
-        Miss::NoEffect(error) => Miss::NoEffect(error.hint(hint)),
+    Err(match request_error(VENDOR, &response, None) {
+        RequestError::NoEffect(error) => RequestError::NoEffect(error.hint(hint)),
         unknown => unknown,
     })
 }

@@ -30,7 +30,7 @@ pub(super) fn of_accepted(records: &[Record], response: &Response<Bytes>) -> Res
     }
     let errors = match serde_json::from_slice::<Value>(body) {
         Ok(Value::Object(mut members)) => members.remove("errors").unwrap_or_default(),
-        Ok(_) | Err(_) => return unreadable(VENDOR, response).settle(records.len()),
+        Ok(_) | Err(_) => return unreadable(VENDOR, response).into_receipt(records.len()),
     };
     let errors: Vec<EventError> = match errors {
         Value::Null => return Ok(receipt),
@@ -40,12 +40,12 @@ pub(super) fn of_accepted(records: &[Record], response: &Response<Bytes>) -> Res
         }
         _ => vec![EventError::default()],
     };
-    settle(records, &errors, &mut receipt.outcomes);
+    assign_errors(records, &errors, &mut receipt.outcomes);
     Ok(receipt)
 }
 
-/// Puts each error where it belongs; what has no error stays delivered.
-fn settle(records: &[Record], errors: &[EventError], outcomes: &mut [Outcome]) {
+/// Assigns each error to its record; records without an error stay delivered.
+fn assign_errors(records: &[Record], errors: &[EventError], outcomes: &mut [Outcome]) {
     let mut by_id: HashMap<String, Vec<usize>> = HashMap::with_capacity(records.len());
     let mut by_user: HashMap<&str, Vec<usize>> = HashMap::new();
     for (at, record) in records.iter().enumerate() {
@@ -53,35 +53,35 @@ fn settle(records: &[Record], errors: &[EventError], outcomes: &mut [Outcome]) {
         by_user.entry(alias(&record.identity).1).or_default().push(at);
     }
     let mut of_user: HashMap<&str, Vec<&EventError>> = HashMap::new();
-    let mut nobody = false;
+    let mut unassigned = false;
     for error in errors {
         let id = error.event_id.as_str().map(str::to_ascii_lowercase);
         let user = identifier(&error.event_user_id);
-        if let Some(places) = id.and_then(|id| by_id.get(&id)) {
-            for &at in places {
+        if let Some(indexes) = id.and_then(|id| by_id.get(&id)) {
+            for &at in indexes {
                 outcomes[at] = Outcome::Rejected(error.reason());
             }
         } else if let Some((user, _)) = user.and_then(|user| by_user.get_key_value(&*user)) {
             of_user.entry(user).or_default().push(error);
         } else {
-            nobody = true;
+            unassigned = true;
         }
     }
     for (user, errors) in of_user {
         let open: Vec<usize> =
             by_user[user].iter().copied().filter(|&at| outcomes[at] == Outcome::Delivered).collect();
         let unknown_user = errors.iter().find(|error| error.is_unknown_user());
-        for (place, &at) in open.iter().enumerate() {
-            outcomes[at] = match (unknown_user, errors.get(place)) {
+        for (index, &at) in open.iter().enumerate() {
+            outcomes[at] = match (unknown_user, errors.get(index)) {
                 (Some(error), _) => Outcome::Rejected(error.reason()),
                 (None, Some(error)) if errors.len() >= open.len() => Outcome::Rejected(error.reason()),
-                _ => in_doubt("some events of this user were refused, the answer does not say which"),
+                _ => in_doubt("some events of this user were rejected, the response does not say which"),
             };
         }
     }
-    if nobody {
+    if unassigned {
         for outcome in outcomes.iter_mut().filter(|outcome| **outcome == Outcome::Delivered) {
-            *outcome = in_doubt("some events of the request were refused, the answer does not say which");
+            *outcome = in_doubt("some events of the request were rejected, the response does not say which");
         }
     }
 }

@@ -8,16 +8,16 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use jiff::Timestamp;
 use tidegate_model::{
-    Body, Checks, Clock, Destination, Error, ErrorKind, Identity, Limits, ObjectKind, ObjectSpec, Outcome,
-    Platform, Rate, Reason, Receipt, Record, Repeat, Settings, Tools,
+    Body, Checks, Clock, ConnectorContext, Destination, Error, ErrorKind, Idempotency, Identity, Limits,
+    ObjectKind, ObjectSpec, Outcome, Platform, Rate, Reason, Receipt, Record, Settings,
 };
 
-use super::admit::Rules;
 use super::client::Client;
 use super::encode;
 use super::outcome::{self, Single, unknown_user};
 use super::profile::Profile;
 use super::settings::{OneSignalSettings, Target, USER_RATE};
+use super::validate::Rules;
 
 /// Events with the same key are ignored this long.
 /// Source: OneSignal docs, Create custom events, Duplicate events.
@@ -43,7 +43,7 @@ pub(super) fn open(
     settings: &Settings,
     object: ObjectKind,
     target: &Settings,
-    tools: &Tools,
+    context: &ConnectorContext,
 ) -> Result<Arc<dyn Platform>, Error> {
     let settings: OneSignalSettings = settings.parse()?;
     let target: Target = target.parse()?;
@@ -58,15 +58,15 @@ pub(super) fn open(
         .hint("take it out: only `user` creates users"));
     }
     Ok(Arc::new(OneSignal {
-        client: Client::new(&settings, Arc::clone(&tools.http))?,
-        clock: Arc::clone(&tools.clock),
+        client: Client::new(&settings, Arc::clone(&context.http))?,
+        clock: Arc::clone(&context.clock),
         rules: Rules { object, app_id: settings.app_id, update_existing_only: target.update_existing_only },
         events_per_second: settings.requests_per_second,
     }))
 }
 
 /// What OneSignal answers when it takes everything.
-pub(super) fn rehearse(request: &Request<Bytes>) -> Response<Bytes> {
+pub(super) fn dry_run_response(request: &Request<Bytes>) -> Response<Bytes> {
     let status = if *request.method() == Method::GET { StatusCode::OK } else { StatusCode::ACCEPTED };
     let mut response = Response::new(Bytes::from_static(b"{}"));
     *response.status_mut() = status;
@@ -77,19 +77,19 @@ pub(super) fn rehearse(request: &Request<Bytes>) -> Response<Bytes> {
 
 impl Platform for OneSignal {
     fn object(&self) -> ObjectSpec {
-        let (repeat, identifiers): (Repeat, &[&str]) = match self.rules.object {
-            ObjectKind::Event => (Repeat::Keyed(EVENT_KEY_WINDOW), &["external_id", "onesignal_id"]),
-            ObjectKind::Purchase => (Repeat::Unsafe, &["external_id", "alias", "onesignal_id"]),
-            _ => (Repeat::Safe, &["external_id", "alias", "onesignal_id"]),
+        let (idempotency, identifiers): (Idempotency, &[&str]) = match self.rules.object {
+            ObjectKind::Event => (Idempotency::Keyed(EVENT_KEY_WINDOW), &["external_id", "onesignal_id"]),
+            ObjectKind::Purchase => (Idempotency::None, &["external_id", "alias", "onesignal_id"]),
+            _ => (Idempotency::Idempotent, &["external_id", "alias", "onesignal_id"]),
         };
-        ObjectSpec { kind: self.rules.object, repeat, identifiers }
+        ObjectSpec { kind: self.rules.object, idempotency, identifiers }
     }
 }
 
 #[async_trait]
 impl Destination<Record> for OneSignal {
     async fn check(&self) -> Result<Checks, Error> {
-        /// A user that nobody has; that OneSignal says so proves the key.
+        /// A user that does not exist; the response that it does not proves the key.
         const NOBODY: &str = "tidegate-check";
         let mut checks = Checks::default();
         let name = "API key reaches the app";
@@ -114,43 +114,43 @@ impl Destination<Record> for OneSignal {
     fn limits(&self) -> Limits {
         let per_second = |requests| Some(Rate { requests, per: Duration::from_secs(1) });
         let users = Limits {
-            items_max: 1,
-            bytes_max: REQUEST_BYTES_MAX,
-            fill: Duration::ZERO,
-            requests_at_once: 64,
+            max_items: 1,
+            max_bytes: REQUEST_BYTES_MAX,
+            linger: Duration::ZERO,
+            max_in_flight: 64,
             rate: per_second(USER_RATE),
             bucket: "users",
-            one_user: true,
+            single_user: true,
             // Source: OneSignal docs, Rate limits: one request a second for each user.
-            user_interval: Duration::from_secs(1),
+            min_user_interval: Duration::from_secs(1),
         };
         match self.rules.object {
             ObjectKind::Event => Limits {
-                items_max: EVENTS_MAX,
-                fill: Duration::from_millis(50),
-                requests_at_once: 8,
+                max_items: EVENTS_MAX,
+                linger: Duration::from_millis(50),
+                max_in_flight: 8,
                 rate: per_second(self.events_per_second),
                 bucket: "custom_events",
-                one_user: false,
-                user_interval: Duration::ZERO,
+                single_user: false,
+                min_user_interval: Duration::ZERO,
                 ..users
             },
             ObjectKind::Purchase => {
-                Limits { items_max: PURCHASES_MAX, fill: Duration::from_millis(50), ..users }
+                Limits { max_items: PURCHASES_MAX, linger: Duration::from_millis(50), ..users }
             }
             _ => users,
         }
     }
 
-    fn weigh(&self, item: &Record) -> usize {
+    fn estimated_size(&self, item: &Record) -> usize {
         match item.body {
             Body::Event { .. } => encode::event_bound(item),
-            _ => item.weight(),
+            _ => item.estimated_size(),
         }
     }
 
-    fn admit(&self, item: &Record) -> Result<(), Reason> {
-        self.rules.admit(item)
+    fn validate(&self, item: &Record) -> Result<(), Reason> {
+        self.rules.validate(item)
     }
 
     async fn deliver(&self, items: &[Record]) -> Result<Receipt, Error> {
@@ -166,7 +166,7 @@ impl Destination<Record> for OneSignal {
             return outcome::of_events(items, answer, self.now());
         }
         let limits = self.limits();
-        if items.len() > limits.items_max || items.iter().any(|item| item.identity != first.identity) {
+        if items.len() > limits.max_items || items.iter().any(|item| item.identity != first.identity) {
             return Err(Error::internal("a request about one user holds more than OneSignal takes at once"));
         }
         match &first.body {
@@ -216,7 +216,7 @@ impl OneSignal {
             }
             other => other.into(),
         };
-        Ok(Receipt { outcomes: vec![outcome; items.len()], pace: None })
+        Ok(Receipt { outcomes: vec![outcome; items.len()], rate_limit: None })
     }
 
     async fn deliver_deletion(&self, user: &Identity) -> Result<Receipt, Error> {
@@ -230,5 +230,5 @@ impl OneSignal {
 }
 
 fn one(outcome: Outcome) -> Receipt {
-    Receipt { outcomes: vec![outcome], pace: None }
+    Receipt { outcomes: vec![outcome], rate_limit: None }
 }

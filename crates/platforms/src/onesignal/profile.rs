@@ -29,7 +29,7 @@ impl<'a> Profile<'a> {
     /// fields for become these, everything else becomes a tag.
     ///
     /// # Errors
-    /// The member that OneSignal has no place for, by name.
+    /// Returns the name of the member that OneSignal cannot store.
     pub(super) fn read(attributes: &'a Json) -> Result<Profile<'a>, Reason> {
         let mut profile = Profile::default();
         for (name, value) in members(attributes.as_str())? {

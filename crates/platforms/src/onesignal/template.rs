@@ -21,7 +21,7 @@ pub(super) enum Shape {
 /// A member of the body.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Member {
-    /// Its name here: that of the column, where there is one.
+    /// Its name here: that of the column, if there is one.
     pub(super) name: &'static str,
     /// The Liquid variable that fills it.
     pub(super) variable: &'static str,

@@ -32,7 +32,7 @@ impl Desk {
     pub(super) fn create_catalog(&self, call: &Call<'_>) -> Result<Response<Bytes>> {
         let body = match call.object() {
             Ok(body) => body,
-            Err(refusal) => return Ok(*refusal),
+            Err(response) => return Ok(*response),
         };
         let Some([catalog]) = body.get("catalogs").and_then(Value::as_array).map(Vec::as_slice) else {
             return Ok(catalog_error(

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use tidegate_model::{Identity, Result};
 
 use super::{Call, Desk, message, reply};
-use tidegate_profiles::{Happening, Session, UserId};
+use tidegate_profiles::{ActivitySummary, Session, UserId};
 
 /// Attributes that are fields of their own. The others are custom attributes.
 const STANDARD: [&str; 13] = [
@@ -29,7 +29,7 @@ impl Desk {
     pub(super) fn export_ids(&self, call: &Call<'_>) -> Result<Response<Bytes>> {
         let body = match call.object() {
             Ok(body) => body,
-            Err(refusal) => return Ok(*refusal),
+            Err(response) => return Ok(*response),
         };
         let (asked, unknown_named) = asked(&body);
         if asked.is_empty() {
@@ -119,11 +119,11 @@ fn profile(session: &Session<'_>, id: UserId, fields: Option<&[&str]>) -> Result
     Ok(Some(Value::Object(out)))
 }
 
-fn tally(happening: &Happening) -> Value {
+fn tally(summary: &ActivitySummary) -> Value {
     json!({
-        "name": happening.name,
-        "first": happening.first.to_string(),
-        "last": happening.last.to_string(),
-        "count": happening.count,
+        "name": summary.name,
+        "first": summary.first.to_string(),
+        "last": summary.last.to_string(),
+        "count": summary.count,
     })
 }

@@ -59,7 +59,7 @@ impl Desk {
             ["external_ids", "user_aliases", "braze_ids", "email_addresses", "phone_numbers"];
         let body = match call.object() {
             Ok(body) => body,
-            Err(refusal) => return Ok(*refusal),
+            Err(response) => return Ok(*response),
         };
         let given: Vec<&str> = ARRAYS.into_iter().filter(|name| body.contains_key(*name)).collect();
         let [array] = given.as_slice() else {
@@ -120,7 +120,7 @@ impl Desk {
     pub(super) fn identify(&self, call: &Call<'_>) -> Result<Response<Bytes>> {
         let body = match call.object() {
             Ok(body) => body,
-            Err(refusal) => return Ok(*refusal),
+            Err(response) => return Ok(*response),
         };
         let mut array = "aliases_to_identify";
         for name in ["emails_to_identify", "phone_numbers_to_identify"] {
@@ -174,7 +174,7 @@ impl Desk {
     ) -> Result<Response<Bytes>> {
         let entries = match call.list(array) {
             Ok(entries) => entries,
-            Err(refusal) => return Ok(*refusal),
+            Err(response) => return Ok(*response),
         };
         let processed = self.profiles.transact(call.now, |session| {
             entries.iter().try_fold(0, |sum, entry| Ok(sum + usize::from(work(session, entry)?)))

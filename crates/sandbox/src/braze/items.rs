@@ -10,7 +10,7 @@ use tidegate_model::Result;
 use super::catalogs::{is_name, not_found};
 use super::reply::catalog_error;
 use super::track::parse_time;
-use super::{Call, Desk, Refusal, message, reply};
+use super::{Call, Desk, ErrorResponse, message, reply};
 use tidegate_profiles::{Catalog, Session};
 
 const ITEMS_MAX: usize = 50;
@@ -52,7 +52,7 @@ impl Desk {
             let Some(catalog) = session.catalog(name)? else { return Ok(not_found(name)) };
             let items = match read_items(call, &catalog) {
                 Ok(items) => items,
-                Err(refusal) => return Ok(*refusal),
+                Err(response) => return Ok(*response),
             };
             for (id, fields) in &items {
                 perform(session, name, id, fields, change)?;
@@ -73,7 +73,7 @@ impl Desk {
             let Some(catalog) = session.catalog(name)? else { return Ok(not_found(name)) };
             let fields = match read_item(call, &catalog, id, change) {
                 Ok(fields) => fields,
-                Err(refusal) => return Ok(*refusal),
+                Err(response) => return Ok(*response),
             };
             let known = session.item(name, id)?.is_some();
             match change {
@@ -175,17 +175,17 @@ fn update(known: &mut Map<String, Value>, name: &str, value: &Value) {
 }
 
 /// The items of a body, all of them good.
-fn read_items(call: &Call<'_>, catalog: &Catalog) -> Result<Vec<Item>, Refusal> {
-    let refusal =
+fn read_items(call: &Call<'_>, catalog: &Catalog) -> Result<Vec<Item>, ErrorResponse> {
+    let error_response =
         |id: &str, text: &str, value: &str| Err(catalog_error(400, id, text, "items", value).into());
     let Some(Value::Array(items)) = call.object()?.remove("items") else {
-        return refusal("item-array-invalid", "items must be an array of objects", "");
+        return error_response("item-array-invalid", "items must be an array of objects", "");
     };
     if items.is_empty() || items.iter().any(|item| !item.is_object()) {
-        return refusal("item-array-invalid", "items must be an array of objects", "");
+        return error_response("item-array-invalid", "items must be an array of objects", "");
     }
     if items.len() > ITEMS_MAX {
-        return refusal("request-includes-too-many-items", "A request takes 50 items", "");
+        return error_response("request-includes-too-many-items", "A request takes 50 items", "");
     }
     let mut seen = HashSet::new();
     let mut out = Vec::with_capacity(items.len());
@@ -193,12 +193,12 @@ fn read_items(call: &Call<'_>, catalog: &Catalog) -> Result<Vec<Item>, Refusal> 
         let Value::Object(mut fields) = item else { continue };
         let id = match fields.shift_remove("id") {
             Some(Value::String(id)) => id,
-            Some(_) => return refusal("ids-not-strings", "Ids must be strings", ""),
-            None => return refusal("items-missing-ids", "Every item needs an id", ""),
+            Some(_) => return error_response("ids-not-strings", "Ids must be strings", ""),
+            None => return error_response("items-missing-ids", "Every item needs an id", ""),
         };
         check_item(&id, &fields, catalog)?;
         if !seen.insert(id.clone()) {
-            return refusal("ids-not-unique", "Ids must be unique in a request", &id);
+            return error_response("ids-not-unique", "Ids must be unique in a request", &id);
         }
         out.push((id, fields));
     }
@@ -211,7 +211,7 @@ fn read_item(
     catalog: &Catalog,
     id: &str,
     change: Change,
-) -> Result<Map<String, Value>, Refusal> {
+) -> Result<Map<String, Value>, ErrorResponse> {
     if change == Change::Remove {
         return Ok(Map::new());
     }
@@ -233,17 +233,17 @@ fn read_item(
     Ok(std::mem::take(fields))
 }
 
-fn check_item(id: &str, fields: &Map<String, Value>, catalog: &Catalog) -> Result<(), Refusal> {
-    let refusal =
+fn check_item(id: &str, fields: &Map<String, Value>, catalog: &Catalog) -> Result<(), ErrorResponse> {
+    let error_response =
         |error: &str, text: &str, value: &str| Err(catalog_error(400, error, text, "items", value).into());
     if id.chars().count() > 250 {
-        return refusal("ids-too-large", "Ids have up to 250 characters", "");
+        return error_response("ids-too-large", "Ids have up to 250 characters", "");
     }
     if !is_name(id) {
-        return refusal("invalid-ids", "Ids have letters, digits, hyphens and underscores", id);
+        return error_response("invalid-ids", "Ids have letters, digits, hyphens and underscores", id);
     }
     if Value::Object(fields.clone()).to_string().chars().count() > ITEM_CHARS_MAX {
-        return refusal("items-too-large", "Items have up to 5,000 characters", id);
+        return error_response("items-too-large", "Items have up to 5,000 characters", id);
     }
     let known: Vec<Value> = serde_json::from_str(&catalog.fields).unwrap_or_default();
     for (name, value) in fields {
@@ -252,14 +252,18 @@ fn check_item(id: &str, fields: &Map<String, Value>, catalog: &Catalog) -> Resul
             .find(|field| field.get("name").and_then(Value::as_str) == Some(name))
             .and_then(|field| field.get("type").and_then(Value::as_str));
         match kind {
-            None => return refusal("fields-do-not-match", "The catalog has no such field", name),
+            None => return error_response("fields-do-not-match", "The catalog has no such field", name),
             Some(kind) if !fits(kind, value) => {
-                return refusal("unable-to-coerce-value", "The value does not fit the field's type", name);
+                return error_response(
+                    "unable-to-coerce-value",
+                    "The value does not fit the field's type",
+                    name,
+                );
             }
             Some(_) => {}
         }
         if !clean(value, 0) {
-            return refusal("invalid-keys-in-value-object", "Keys must not have . or $", name);
+            return error_response("invalid-keys-in-value-object", "Keys must not have . or $", name);
         }
     }
     Ok(())

@@ -22,11 +22,11 @@ use bytes::Bytes;
 use http::{Request, Response};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
-use tidegate_model::{Clock, Http, HttpFailure, Result, SandboxRole, SandboxTools};
+use tidegate_model::{Clock, Http, HttpFailure, Result, SandboxContext, SandboxRole};
 
 use self::limits::RateLimits;
 use self::reply::{message, reply};
-use crate::faults::{Fate, FaultPlan, Turn};
+use crate::faults::{FaultPlan, RequestOutcome, Turn};
 use tidegate_profiles::{Durability, Profiles};
 
 /// Largest body. Source: Braze docs, API limits.
@@ -36,16 +36,16 @@ const BODY_BYTES_MAX: usize = 4 << 20;
 pub const SANDBOX: SandboxRole = SandboxRole { paths: &["users", "catalogs", "_sandbox"], open };
 
 /// Opens the sandbox; its file is `braze-sandbox.db` in the data folder.
-fn open(tools: &SandboxTools) -> Result<Arc<dyn Http>> {
-    let file = tools.data.as_ref().map(|folder| folder.join("braze-sandbox.db"));
+fn open(context: &SandboxContext) -> Result<Arc<dyn Http>> {
+    let file = context.data.as_ref().map(|folder| folder.join("braze-sandbox.db"));
     Ok(Arc::new(Sandbox {
         desk: Arc::new(Desk {
             profiles: Profiles::open(file.as_deref(), Durability::Process)?,
             packing_total: AtomicBool::new(false),
         }),
-        clock: Arc::clone(&tools.clock),
-        faults: FaultPlan::new(Arc::clone(&tools.faults)),
-        limits: RateLimits::new(tools.limits),
+        clock: Arc::clone(&context.clock),
+        faults: FaultPlan::new(Arc::clone(&context.faults)),
+        limits: RateLimits::new(context.limits),
     }))
 }
 
@@ -64,8 +64,8 @@ struct Desk {
     packing_total: AtomicBool,
 }
 
-/// The answer to a request that cannot be served.
-type Refusal = Box<Response<Bytes>>;
+/// The response to a request that cannot be served.
+type ErrorResponse = Box<Response<Bytes>>;
 
 /// A request that got through.
 struct Call<'a> {
@@ -86,20 +86,20 @@ impl Http for Sandbox {
 
         let turn = self.faults.turn().await;
         let mut allowance = self.limits.take(request.uri().path(), now);
-        let mut response = if turn.fate == Fate::Revoked || !has_key(&request) {
+        let mut response = if turn.outcome == RequestOutcome::Revoked || !has_key(&request) {
             message(401, "Invalid API Key")
-        } else if turn.fate == Fate::Throttled {
+        } else if turn.outcome == RequestOutcome::Throttled {
             allowance = limits::exhausted(allowance, now);
             message(429, "Rate Limited")
         } else if !allowance.allowed {
             message(429, "Rate Limited")
-        } else if turn.fate == Fate::Unavailable {
+        } else if turn.outcome == RequestOutcome::Unavailable {
             message(503, "Service Unavailable")
         } else {
             let desk = Arc::clone(&self.desk);
             blocking(move || desk.serve(&request, turn, now)).await
         };
-        if turn.fate == Fate::Dropped {
+        if turn.outcome == RequestOutcome::Dropped {
             return Err(FaultPlan::dropped());
         }
         allowance.write(response.headers_mut());
@@ -166,16 +166,16 @@ impl Desk {
 }
 
 impl Call<'_> {
-    /// The body as a JSON object, or the refusal.
-    fn object(&self) -> Result<Map<String, Value>, Refusal> {
+    /// Returns the body as a JSON object, or the error response.
+    fn object(&self) -> Result<Map<String, Value>, ErrorResponse> {
         match serde_json::from_slice(self.body) {
             Ok(Value::Object(object)) => Ok(object),
             _ => Err(message(400, "The request body is not a JSON object").into()),
         }
     }
 
-    /// The up to 50 objects under `name`, or the refusal.
-    fn list(&self, name: &str) -> Result<Vec<Value>, Refusal> {
+    /// Returns the up to 50 objects under `name`, or the error response.
+    fn list(&self, name: &str) -> Result<Vec<Value>, ErrorResponse> {
         let list = match self.object()?.remove(name) {
             Some(Value::Array(list)) if !list.is_empty() => list,
             _ => return Err(message(400, &format!("'{name}' is required")).into()),

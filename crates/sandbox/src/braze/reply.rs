@@ -18,7 +18,7 @@ pub(super) fn message(status: u16, text: &str) -> Response<Bytes> {
     reply(status, &json!({ "message": text }))
 }
 
-/// A refusal of the catalogs API.
+/// Returns an error response of the catalogs API.
 ///
 /// Source: Braze docs, Catalogs, "Troubleshooting".
 pub(super) fn catalog_error(

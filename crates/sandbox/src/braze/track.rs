@@ -25,7 +25,7 @@ impl Desk {
     pub(super) fn track(&self, call: &Call<'_>) -> Result<Response<Bytes>> {
         let mut body = match call.object() {
             Ok(body) => body,
-            Err(refusal) => return Ok(*refusal),
+            Err(response) => return Ok(*response),
         };
         let mut arrays: [Vec<Value>; 3] = Default::default();
         for (name, slot) in ARRAYS.iter().zip(&mut arrays) {
@@ -48,16 +48,16 @@ impl Desk {
         let mut answer = Map::from_iter([("message".to_owned(), json!("success"))]);
         let mut errors = Vec::new();
         self.profiles.transact(call.now, |session| {
-            let mut place = 0;
+            let mut number = 0;
             for (name, objects) in ARRAYS.iter().zip(&arrays) {
                 let before = errors.len();
                 for (index, object) in objects.iter().enumerate() {
-                    let outcome = if call.turn.refuses(place) {
+                    let outcome = if call.turn.refuses(number) {
                         Err("refused, as the faults of this sandbox ask for".to_owned())
                     } else {
                         put(session, name, object)?
                     };
-                    place += 1;
+                    number += 1;
                     if let Err(fault) = outcome {
                         errors.push(json!({ "type": fault, "input_array": name, "index": index }));
                     }
@@ -80,7 +80,7 @@ impl Desk {
     }
 }
 
-/// Puts one object of an array in its place. The inner error is the object's own.
+/// Applies one object of an array. The inner error is the object's own.
 fn put(session: &Session<'_>, array: &str, object: &Value) -> Result<Result<(), Fault>> {
     let Value::Object(object) = object else { return Ok(Err("is not an object".to_owned())) };
     let who = match identities::identity(object) {

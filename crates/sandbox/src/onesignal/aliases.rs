@@ -58,7 +58,7 @@ pub(super) fn remove(session: &Session<'_>, who: &Identity, label: &str) -> Resu
     Ok(Reply::new(StatusCode::OK, &json!({ "identity": identity_of(session, &user)? })))
 }
 
-/// Refuses names that nobody may have.
+/// Rejects reserved names.
 pub(super) fn check(names: &Names) -> Result<(), Stop> {
     if names.iter().any(|(label, name)| label.is_empty() || name.is_empty()) {
         return Err(Stop::bad("identity must not hold empty labels or names"));

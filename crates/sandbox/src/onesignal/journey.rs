@@ -14,7 +14,7 @@ use http::Request;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
-use tidegate_model::{Error, Fingerprint, Http, SandboxTools, Value as Cell};
+use tidegate_model::{Error, Fingerprint, Http, SandboxContext, Value as Cell};
 use tokio::sync::mpsc;
 
 use super::message_event;
@@ -59,13 +59,13 @@ struct Counts {
 
 impl Journeys {
     /// The journeys that the settings ask for; nothing is posted without a way to.
-    pub(super) fn open(tools: &SandboxTools) -> Result<Option<Journeys>, Error> {
+    pub(super) fn open(context: &SandboxContext) -> Result<Option<Journeys>, Error> {
         let settings: SandboxSettings =
-            tools.settings.parse().map_err(|error| error.context("settings under `sandbox`"))?;
-        let (Some(target), Some(http)) = (settings.message_events, &tools.http) else { return Ok(None) };
+            context.settings.parse().map_err(|error| error.context("settings under `sandbox`"))?;
+        let (Some(target), Some(http)) = (settings.message_events, &context.http) else { return Ok(None) };
         target.validate()?;
         let (posters, counts) = (OnceLock::new(), Arc::default());
-        let waiting = Arc::clone(&tools.webhooks);
+        let waiting = Arc::clone(&context.webhooks);
         Ok(Some(Journeys { target, http: Arc::clone(http), waiting, posters, counts }))
     }
 
@@ -125,11 +125,11 @@ fn request(target: &MessageEvents, body: String) -> Option<Request<Bytes>> {
 
 /// The bodies of a journey, in order.
 fn message_events(app_id: &str, event: &Happened) -> Vec<String> {
-    let fate = hash(&[&event.id, "fate"]).0 % 100;
+    let share = hash(&[&event.id, "share"]).0 % 100;
     let steps = [
         ("message.push.sent", SignedDuration::ZERO, true),
-        ("message.push.received", SignedDuration::from_millis(350), fate < 85),
-        ("message.push.clicked", SignedDuration::from_millis(4_200), fate < 25),
+        ("message.push.received", SignedDuration::from_millis(350), share < 85),
+        ("message.push.clicked", SignedDuration::from_millis(4_200), share < 25),
     ];
     let steps = steps.into_iter().filter(|(.., happens)| *happens);
     steps.map(|(kind, after, _)| message_event::body(&members(app_id, event, kind, after))).collect()

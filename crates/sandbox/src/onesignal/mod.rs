@@ -26,9 +26,9 @@ use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, Request, Response, StatusCode};
 use jiff::Timestamp;
-use tidegate_model::{Clock, Error, ErrorKind, Http, HttpFailure, SandboxRole, SandboxTools};
+use tidegate_model::{Clock, Error, ErrorKind, Http, HttpFailure, SandboxContext, SandboxRole};
 
-use crate::faults::{Fate, FaultPlan, Turn};
+use crate::faults::{FaultPlan, RequestOutcome, Turn};
 use journey::Journeys;
 use limits::RateLimits;
 use reply::{Reply, Stop};
@@ -48,14 +48,14 @@ struct Sandbox {
 }
 
 /// Opens the sandbox; its file is `onesignal-sandbox.db` in the data folder.
-fn open(tools: &SandboxTools) -> Result<Arc<dyn Http>, Error> {
-    let file = tools.data.as_ref().map(|folder| folder.join("onesignal-sandbox.db"));
+fn open(context: &SandboxContext) -> Result<Arc<dyn Http>, Error> {
+    let file = context.data.as_ref().map(|folder| folder.join("onesignal-sandbox.db"));
     Ok(Arc::new(Sandbox {
         profiles: Arc::new(Profiles::open(file.as_deref(), Durability::Process)?),
-        clock: Arc::clone(&tools.clock),
-        faults: FaultPlan::new(Arc::clone(&tools.faults)),
-        limits: RateLimits::new(tools.limits),
-        journeys: Journeys::open(tools)?,
+        clock: Arc::clone(&context.clock),
+        faults: FaultPlan::new(Arc::clone(&context.faults)),
+        limits: RateLimits::new(context.limits),
+        journeys: Journeys::open(context)?,
     }))
 }
 
@@ -67,13 +67,13 @@ impl Http for Sandbox {
             return Ok(self.inspect(what).await.into_response());
         }
         let turn = self.faults.turn().await;
-        let reply = match turn.fate {
-            Fate::Revoked => Reply::access_denied(),
-            Fate::Throttled => Reply::slow_down(),
-            Fate::Unavailable => Reply::unavailable(),
-            Fate::Served | Fate::Dropped => self.serve(route, request, turn).await,
+        let reply = match turn.outcome {
+            RequestOutcome::Revoked => Reply::access_denied(),
+            RequestOutcome::Throttled => Reply::slow_down(),
+            RequestOutcome::Unavailable => Reply::unavailable(),
+            RequestOutcome::Served | RequestOutcome::Dropped => self.serve(route, request, turn).await,
         };
-        if turn.fate == Fate::Dropped {
+        if turn.outcome == RequestOutcome::Dropped {
             return Err(FaultPlan::dropped());
         }
         Ok(reply.into_response())
@@ -100,24 +100,24 @@ impl Sandbox {
         reply
     }
 
-    /// Runs `work` in one transaction; what is refused has no effect.
+    /// Runs `work` in one transaction; a rejected request has no effect.
     async fn transact<W>(&self, now: Timestamp, work: W) -> Reply
     where
         W: FnOnce(&Session<'_>) -> Result<Reply, Stop> + Send + 'static,
     {
         let profiles = Arc::clone(&self.profiles);
         let worked = tokio::task::spawn_blocking(move || {
-            let mut refusal = None;
+            let mut rejection = None;
             let done = profiles.transact(now, |session| {
                 work(session).map_err(|stop| match stop {
                     Stop::Refused(reply) => {
-                        refusal = Some(reply);
-                        Error::new(ErrorKind::Refused, "the sandbox refuses the request")
+                        rejection = Some(reply);
+                        Error::new(ErrorKind::Refused, "the sandbox rejects the request")
                     }
                     Stop::Failed(error) => error,
                 })
             });
-            done.or_else(|error| refusal.ok_or(error))
+            done.or_else(|error| rejection.ok_or(error))
         });
         match worked.await {
             Ok(Ok(reply)) => reply,
@@ -169,8 +169,8 @@ fn answer(
     turn: Turn,
     listening: bool,
 ) -> Result<Reply, Stop> {
-    let one_user = matches!(route, Route::CreateUser | Route::UpdateUser(_) | Route::DeleteUser(_));
-    if one_user && turn.refuses(0) {
+    let single_user = matches!(route, Route::CreateUser | Route::UpdateUser(_) | Route::DeleteUser(_));
+    if single_user && turn.refuses(0) {
         return Err(Stop::bad("the sandbox refuses this user, as its faults ask for"));
     }
     match route {

@@ -1,21 +1,21 @@
-//! The fates of one batch, and the rows of one intent, as bytes.
+//! The statuses of one batch, and the rows of one intent, as bytes.
 
-use tidegate_model::store::{Delivered, Fate, IntentRow, RowFate};
+use tidegate_model::store::{Delivered, IntentRow, RowResult, RowStatus};
 use tidegate_model::{Error, Fingerprint};
 
-use super::fates::{self, Fates};
+use super::status_runs::{self, StatusRuns};
 use crate::codec::{Reader, Texts, Writer};
 
 const VERSION: u8 = 1;
 
 /// All rows of a batch, column by column; keys and payloads are kept elsewhere.
-pub(crate) fn encode(delivered: &[Delivered], others: &[RowFate]) -> Result<Vec<u8>, Error> {
+pub(crate) fn encode(delivered: &[Delivered], others: &[RowResult]) -> Result<Vec<u8>, Error> {
     let joined: usize =
         delivered.iter().map(|rows| rows.key_texts().joined().len() + rows.users().joined().len()).sum();
     let texts: usize = others.iter().map(|row| row.user.len() + row.key_text.len()).sum();
     let count = count(delivered, others);
     let mut writer = Writer::with_capacity(16 + count * 21 + joined + texts);
-    fates::write(&mut writer, count - others.len(), others.iter().map(|row| &row.fate));
+    status_runs::write(&mut writer, count - others.len(), others.iter().map(|row| &row.status));
     delivered.iter().flat_map(Delivered::rows).for_each(|row| writer.fingerprint(*row));
     others.iter().for_each(|row| writer.fingerprint(row.row));
     let key_texts = delivered.iter().map(Delivered::key_texts);
@@ -25,15 +25,15 @@ pub(crate) fn encode(delivered: &[Delivered], others: &[RowFate]) -> Result<Vec<
     writer.finish(VERSION)
 }
 
-/// How many rows these are.
-pub(crate) fn count(delivered: &[Delivered], others: &[RowFate]) -> usize {
+/// Returns the number of rows.
+pub(crate) fn count(delivered: &[Delivered], others: &[RowResult]) -> usize {
     delivered.iter().map(Delivered::len).sum::<usize>() + others.len()
 }
 
 /// The rows of a batch, column by column as they were written.
 pub(crate) struct Block {
-    /// What became of each row.
-    pub(crate) fates: Fates,
+    /// The status of each row, as runs.
+    pub(crate) statuses: StatusRuns,
     /// The hash of each row.
     pub(crate) rows: Vec<Fingerprint>,
     /// The key of each row as text.
@@ -44,7 +44,7 @@ pub(crate) struct Block {
 
 /// One row of a block.
 pub(crate) struct BlockRow<'a> {
-    pub(crate) fate: &'a Fate,
+    pub(crate) status: &'a RowStatus,
     pub(crate) row: Fingerprint,
     pub(crate) key_text: &'a str,
     pub(crate) user: &'a str,
@@ -54,18 +54,18 @@ impl Block {
     /// Reads a block.
     pub(crate) fn decode(block: &[u8]) -> Result<Block, Error> {
         let mut reader = Reader::open(block, VERSION)?;
-        let fates = fates::read(&mut reader)?;
-        let rows = reader.fingerprints(fates.len())?;
-        let key_texts = reader.texts(fates.len())?;
-        let users = reader.texts(fates.len())?;
+        let statuses = status_runs::read(&mut reader)?;
+        let rows = reader.fingerprints(statuses.len())?;
+        let key_texts = reader.texts(statuses.len())?;
+        let users = reader.texts(statuses.len())?;
         reader.end()?;
-        Ok(Block { fates, rows, key_texts, users })
+        Ok(Block { statuses, rows, key_texts, users })
     }
 
     /// The rows in order.
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = BlockRow<'_>> {
         self.rows.iter().enumerate().map(|(at, row)| BlockRow {
-            fate: self.fates.get(at).unwrap_or(&Fate::Delivered),
+            status: self.statuses.get(at).unwrap_or(&RowStatus::Delivered),
             row: *row,
             key_text: self.key_texts.get(at).unwrap_or_default(),
             user: self.users.get(at).unwrap_or_default(),
@@ -119,23 +119,23 @@ mod tests {
     use super::*;
     use crate::codec::tests::frame_of;
 
-    fn fate() -> impl Strategy<Value = Fate> {
+    fn status() -> impl Strategy<Value = RowStatus> {
         let reason = ("[a-c]{1,3}", ".{0,20}").prop_map(|(code, message)| Reason::new(code, message));
         prop_oneof![
-            4 => Just(Fate::Delivered),
-            1 => reason.clone().prop_map(Fate::Rejected),
-            1 => reason.prop_map(Fate::InDoubt),
+            4 => Just(RowStatus::Delivered),
+            1 => reason.clone().prop_map(RowStatus::Rejected),
+            1 => reason.prop_map(RowStatus::InDoubt),
         ]
     }
 
-    fn row() -> impl Strategy<Value = RowFate> {
-        (any::<u128>(), any::<u128>(), ".{0,30}", ".{0,30}", fate()).prop_map(
-            |(key, row, key_text, user, fate)| RowFate {
+    fn row() -> impl Strategy<Value = RowResult> {
+        (any::<u128>(), any::<u128>(), ".{0,30}", ".{0,30}", status()).prop_map(
+            |(key, row, key_text, user, status)| RowResult {
                 key: Fingerprint(key),
                 key_text: key_text.into(),
                 row: Fingerprint(row),
                 user: user.into(),
-                fate,
+                status,
                 payload: None,
             },
         )
@@ -152,10 +152,10 @@ mod tests {
             }
             let block = encode(&delivered, &rest).expect("small");
             let read = Block::decode(&block).expect("whole");
-            let mut rows: Vec<RowFate> = delivered.iter().flat_map(Delivered::fates).map(|(_, row)| row).collect();
+            let mut rows: Vec<RowResult> = delivered.iter().flat_map(Delivered::results).map(|(_, row)| row).collect();
             rows.extend(rest);
-            let written: Vec<_> = rows.iter().map(|row| (&row.fate, row.row, &*row.key_text, &*row.user)).collect();
-            let read: Vec<_> = read.iter().map(|row| (row.fate, row.row, row.key_text, row.user)).collect();
+            let written: Vec<_> = rows.iter().map(|row| (&row.status, row.row, &*row.key_text, &*row.user)).collect();
+            let read: Vec<_> = read.iter().map(|row| (row.status, row.row, row.key_text, row.user)).collect();
             prop_assert_eq!(written, read);
         }
 

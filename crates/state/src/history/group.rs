@@ -14,21 +14,21 @@ use parquet::file::writer::SerializedFileWriter;
 use tidegate_model::{Fingerprint, ObjectKind, Reason, RunId};
 
 use super::block::Block;
-use super::fates::Fates;
+use super::dictionary::DictionaryColumn;
 use super::pages;
-use super::words::Words;
+use super::status_runs::StatusRuns;
 
 const RUN: &str = "run";
 const OBJECT: &str = "object";
-const FATE: &str = "fate";
+const STATUS: &str = "status";
 const ROW_HASH: &str = "row_hash";
 
 /// A row group under construction.
 pub(super) struct Group {
     rows: usize,
-    run: Words,
-    object: Words,
-    fate: Words,
+    run: DictionaryColumn,
+    object: DictionaryColumn,
+    status: DictionaryColumn,
     /// All hashes, one after the other.
     hashes: Vec<u8>,
     /// The other columns, in the order of the schema.
@@ -37,37 +37,37 @@ pub(super) struct Group {
 
 /// The rows of one block as columns.
 pub(super) struct Rows {
-    fates: Fates,
+    statuses: StatusRuns,
     hashes: Vec<Fingerprint>,
     /// Those of [`Group::values`].
     values: [ArrayRef; 5],
 }
 
 impl Rows {
-    /// The rows of a block that was settled at `at`.
+    /// Returns the rows of a block that was committed at `at`.
     pub(super) fn of(at: Timestamp, block: Block) -> Result<Rows, ArrowError> {
-        let Block { fates, rows, key_texts, users } = block;
-        let times = TimestampMicrosecondArray::from_value(at.as_microsecond(), fates.len());
+        let Block { statuses, rows, key_texts, users } = block;
+        let times = TimestampMicrosecondArray::from_value(at.as_microsecond(), statuses.len());
         let values: [ArrayRef; 5] = [
             Arc::new(times.with_timezone("UTC")),
             Arc::new(users.into_array()?),
             Arc::new(key_texts.into_array()?),
-            Arc::new(reasons(&fates, |reason| &reason.code)),
-            Arc::new(reasons(&fates, |reason| &reason.message)),
+            Arc::new(reasons(&statuses, |reason| &reason.code)),
+            Arc::new(reasons(&statuses, |reason| &reason.message)),
         ];
-        Ok(Rows { fates, hashes: rows, values })
+        Ok(Rows { statuses, hashes: rows, values })
     }
 
     /// How many these are.
     pub(super) fn len(&self) -> usize {
-        self.fates.len()
+        self.statuses.len()
     }
 }
 
-fn reasons(fates: &Fates, part: impl for<'a> Fn(&'a Reason) -> &'a str) -> StringArray {
-    let mut builder = StringBuilder::with_capacity(fates.len(), 0);
-    for (fate, rows) in fates.runs() {
-        match fate.reason() {
+fn reasons(statuses: &StatusRuns, part: impl for<'a> Fn(&'a Reason) -> &'a str) -> StringArray {
+    let mut builder = StringBuilder::with_capacity(statuses.len(), 0);
+    for (status, rows) in statuses.runs() {
+        match status.reason() {
             Some(reason) => builder.append_value_n(part(reason), rows),
             None => builder.append_nulls(rows),
         }
@@ -84,9 +84,9 @@ impl Group {
     ) -> Result<Group, ParquetError> {
         let fields = schema.fields().iter().cloned();
         let mut values: Vec<_> = fields.zip(columns.create_column_writers(number)?).collect();
-        values.retain(|(field, _)| ![RUN, OBJECT, FATE, ROW_HASH].contains(&field.name().as_str()));
-        let (run, object, fate) = Default::default();
-        Ok(Group { rows: 0, run, object, fate, hashes: Vec::new(), values })
+        values.retain(|(field, _)| ![RUN, OBJECT, STATUS, ROW_HASH].contains(&field.name().as_str()));
+        let (run, object, status) = Default::default();
+        Ok(Group { rows: 0, run, object, status, hashes: Vec::new(), values })
     }
 
     /// How many rows it has.
@@ -99,8 +99,8 @@ impl Group {
         self.rows += rows.len();
         self.run.add(run.as_str(), rows.len());
         self.object.add(object.as_str(), rows.len());
-        for (fate, rows) in rows.fates.runs() {
-            self.fate.add(fate.kind().as_str(), rows);
+        for (status, rows) in rows.statuses.runs() {
+            self.status.add(status.kind().as_str(), rows);
         }
         self.hashes.extend(rows.hashes.iter().flat_map(|hash| hash.0.to_be_bytes()));
         for ((field, column), values) in self.values.iter_mut().zip(&rows.values) {
@@ -115,13 +115,13 @@ impl Group {
     pub(super) fn finish(self, file: &mut SerializedFileWriter<File>) -> Result<(), ParquetError> {
         let columns = file.schema_descr().columns().to_vec();
         let mut group = file.next_row_group()?;
-        let Group { rows, run, object, fate, mut hashes, values } = self;
+        let Group { rows, run, object, status, mut hashes, values } = self;
         let mut values = values.into_iter();
         for column in columns {
             match column.name() {
                 RUN => run.append(&column, &mut group)?,
                 OBJECT => object.append(&column, &mut group)?,
-                FATE => fate.append(&column, &mut group)?,
+                STATUS => status.append(&column, &mut group)?,
                 ROW_HASH => {
                     let hashes = pages::values(std::mem::take(&mut hashes), rows, Encoding::PLAIN);
                     pages::append(&column, None, hashes, &mut group)?;
@@ -141,27 +141,27 @@ impl Group {
 #[cfg(test)]
 mod tests {
     use tidegate_model::SyncId;
-    use tidegate_model::store::{Delivered, Fate, FateKind, RowFate};
+    use tidegate_model::store::{Delivered, RowResult, RowStatus, StatusKind};
 
     use super::*;
     use crate::history::parquet::{GROUP_ROWS, HistoryWriter};
     use crate::history::{Filter, block, read};
 
-    /// So many delivered rows, then all kinds of fates mixed.
+    /// So many delivered rows, then all statuses mixed.
     fn block(delivered: usize, mixed: usize) -> Block {
         let mut rows = Delivered::default();
-        for place in 0..delivered {
-            rows.push(place as u32, Fingerprint(0), Fingerprint(1), |out| out.push_str("key"), "ann");
+        for row in 0..delivered {
+            rows.push(row as u32, Fingerprint(0), Fingerprint(1), |out| out.push_str("key"), "ann");
         }
-        let others = (0..mixed).map(|at| RowFate {
+        let others = (0..mixed).map(|at| RowResult {
             key: Fingerprint(0),
             key_text: format!("key {at}").into(),
             row: Fingerprint(at as u128),
             user: format!("user {}", at % 7).into(),
-            fate: match at % 11 {
-                0..5 => Fate::Rejected(Reason::new("no", format!("not {}", at % 3))),
-                5 | 8 => Fate::InDoubt(Reason::new("lost", "nobody knows")),
-                _ => Fate::Delivered,
+            status: match at % 11 {
+                0..5 => RowStatus::Rejected(Reason::new("no", format!("not {}", at % 3))),
+                5 | 8 => RowStatus::InDoubt(Reason::new("lost", "no response")),
+                _ => RowStatus::Delivered,
             },
             payload: None,
         });
@@ -181,8 +181,8 @@ mod tests {
         for (seconds, (delivered, mixed)) in sizes.into_iter().enumerate() {
             let at = Timestamp::from_second(seconds as i64).expect("in range");
             for row in block(delivered, mixed).iter() {
-                let reason = row.fate.reason().map(|reason| (reason.code.clone(), reason.message.clone()));
-                let (kind, user, key) = (row.fate.kind(), row.user.to_owned(), row.key_text.to_owned());
+                let reason = row.status.reason().map(|reason| (reason.code.clone(), reason.message.clone()));
+                let (kind, user, key) = (row.status.kind(), row.user.to_owned(), row.key_text.to_owned());
                 expected.push((at, kind, reason, user, key, row.row));
             }
             writer.write(at, block(delivered, mixed)).expect("written");
@@ -191,7 +191,7 @@ mod tests {
 
         let lines = |filter: &Filter| read::newest(&path, filter, usize::MAX).expect("readable");
         let all = lines(&Filter::default());
-        let rejected = lines(&Filter { user: Some("user 3".to_owned()), fate: Some(FateKind::Rejected) });
+        let rejected = lines(&Filter { user: Some("user 3".to_owned()), status: Some(StatusKind::Rejected) });
 
         expected.reverse();
         assert_eq!(all.len(), expected.len());
@@ -199,10 +199,10 @@ mod tests {
             let entry = &line.entry;
             let reason = entry.reason.as_ref().map(|reason| (reason.code.clone(), reason.message.clone()));
             let (user, key) = (entry.user.clone(), entry.key.clone());
-            assert_eq!((entry.at, entry.fate, reason, user, key, line.row), *expected);
+            assert_eq!((entry.at, entry.status, reason, user, key, line.row), *expected);
             assert_eq!((&entry.run, entry.object), (&run, object));
         }
-        let wanted = expected.iter().filter(|row| row.1 == FateKind::Rejected && row.3 == "user 3");
+        let wanted = expected.iter().filter(|row| row.1 == StatusKind::Rejected && row.3 == "user 3");
         assert_eq!(rejected.len(), wanted.count());
     }
 }

@@ -1,4 +1,4 @@
-//! The fate of every row, in files that other programs can read:
+//! The status of every row, in files that other programs can read:
 //! `history/<sync>/<day>/<run>-<first block>-<last block>.parquet`.
 //!
 //! A file is written under another name, synced and renamed, so whatever ends in
@@ -6,20 +6,20 @@
 //! block that is also still in the store is never counted twice.
 
 pub(crate) mod block;
-mod fates;
+mod dictionary;
 mod group;
 pub(crate) mod outcomes;
 mod pages;
 pub(crate) mod parquet;
 pub(crate) mod read;
-mod words;
+mod status_runs;
 
 use std::fs::{self, DirEntry};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use jiff::civil::Date;
-use tidegate_model::store::{FateKind, RowEntry};
+use tidegate_model::store::{RowEntry, StatusKind};
 use tidegate_model::{Error, Fingerprint, RunId, SyncId};
 
 use crate::folder;
@@ -47,7 +47,7 @@ pub(crate) struct HistoryFile {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Filter {
     pub(crate) user: Option<String>,
-    pub(crate) fate: Option<FateKind>,
+    pub(crate) status: Option<StatusKind>,
 }
 
 /// One line of the ledger, with the hash of its row.
@@ -60,11 +60,11 @@ pub(crate) struct Line {
 impl Filter {
     /// Whether every row is wanted.
     pub(crate) fn is_empty(&self) -> bool {
-        self.user.is_none() && self.fate.is_none()
+        self.user.is_none() && self.status.is_none()
     }
 
     pub(crate) fn wants(&self, row: &block::BlockRow<'_>) -> bool {
-        self.fate.is_none_or(|fate| fate == row.fate.kind())
+        self.status.is_none_or(|status| status == row.status.kind())
             && self.user.as_ref().is_none_or(|user| *user == row.user)
     }
 }
@@ -91,7 +91,7 @@ impl History {
     }
 
     /// Where the file of these blocks belongs.
-    pub(crate) fn place(&self, sync: &SyncId, day: Date, run: &RunId, blocks: (u64, u64)) -> PathBuf {
+    pub(crate) fn path_of(&self, sync: &SyncId, day: Date, run: &RunId, blocks: (u64, u64)) -> PathBuf {
         let (first, last) = blocks;
         let folder = self.root.join(folder::file_name(sync.as_str())).join(day.to_string());
         folder.join(format!("{}-{first:06}-{last:06}.parquet", folder::file_name(run.as_str())))
@@ -158,7 +158,7 @@ fn name_of(entry: &DirEntry) -> Option<String> {
     entry.file_name().into_string().ok()
 }
 
-/// What is in a folder; nothing where there is none.
+/// What is in a folder; nothing if there is none.
 fn list(folder: &Path) -> Result<Vec<DirEntry>, Error> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries.collect::<Result<Vec<DirEntry>, io::Error>>(),
@@ -184,7 +184,7 @@ mod tests {
         let data = tempfile::tempdir().expect("folder");
         let history = History::new(data.path());
         let run = RunId::new("20261122T034501-f7a0b1");
-        let path = history.place(&SyncId::new("orders"), date(2026, 11, 22), &run, (1, 1_234_567));
+        let path = history.path_of(&SyncId::new("orders"), date(2026, 11, 22), &run, (1, 1_234_567));
         fs::create_dir_all(path.parent().expect("folder")).expect("made");
         fs::write(&path, b"").expect("written");
         fs::write(path.with_extension("tmp"), b"").expect("written");

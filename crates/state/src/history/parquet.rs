@@ -80,7 +80,7 @@ impl HistoryWriter {
         Ok(HistoryWriter { path, unfinished, run, object, schema, columns, group: None, file })
     }
 
-    /// Adds the rows of one block, settled at `at`.
+    /// Adds the rows of one block, committed at `at`.
     pub(crate) fn write(&mut self, at: Timestamp, rows: Block) -> Result<(), Error> {
         let rows = Rows::of(at, rows)
             .map_err(|cause| Error::internal("rows do not fit their columns").caused_by(cause))?;
@@ -133,7 +133,7 @@ pub(super) fn schema() -> Arc<Schema> {
         text("object", false),
         text("user", false),
         text("key", false),
-        text("fate", false),
+        text("status", false),
         text("reason_code", true),
         text("reason", true),
         Field::new("row_hash", DataType::FixedSizeBinary(16), false),

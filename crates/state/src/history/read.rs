@@ -16,7 +16,7 @@ use parquet::arrow::arrow_reader::{
 };
 use parquet::errors::ParquetError;
 use parquet::file::metadata::RowGroupMetaData;
-use tidegate_model::store::{FateKind, RowEntry};
+use tidegate_model::store::{RowEntry, StatusKind};
 use tidegate_model::{Error, Fingerprint, ObjectKind, Reason, RunId, SyncId};
 
 use super::parquet::{SYNC_KEY, of_parquet, schema, strange};
@@ -31,7 +31,7 @@ const RUN: usize = 1;
 const OBJECT: usize = 2;
 const USER: usize = 3;
 const KEY: usize = 4;
-const FATE: usize = 5;
+const STATUS: usize = 5;
 const REASON_CODE: usize = 6;
 const REASON: usize = 7;
 const ROW_HASH: usize = 8;
@@ -97,7 +97,7 @@ fn newest_of_group(
         let rows = usize::try_from(about.num_rows()).unwrap_or(0);
         builder = builder.with_offset(rows.saturating_sub(wanted));
     } else {
-        let mask = ProjectionMask::leaves(builder.parquet_schema(), [USER, FATE]);
+        let mask = ProjectionMask::leaves(builder.parquet_schema(), [USER, STATUS]);
         builder = builder.with_row_filter(RowFilter::new(vec![Box::new(predicate(mask, filter.clone()))]));
     }
     let mut newest = VecDeque::new();
@@ -126,7 +126,7 @@ fn may_hold(
         let bounds = statistics.and_then(|known| known.min_bytes_opt().zip(known.max_bytes_opt()));
         bounds.is_none_or(|(low, high)| low <= value.as_bytes() && value.as_bytes() <= high)
     };
-    if filter.fate.is_some_and(|fate| !within(FATE, fate.as_str())) {
+    if filter.status.is_some_and(|status| !within(STATUS, status.as_str())) {
         return Ok(false);
     }
     let Some(user) = &filter.user else {
@@ -145,9 +145,9 @@ fn predicate(
 ) -> ArrowPredicateFn<impl FnMut(RecordBatch) -> Result<BooleanArray, ArrowError> + Send + 'static> {
     ArrowPredicateFn::new(mask, move |batch: RecordBatch| {
         let users = batch.column(0).as_string::<i32>();
-        let fates = batch.column(1).as_string::<i32>();
+        let statuses = batch.column(1).as_string::<i32>();
         let wanted = |at: usize| {
-            filter.fate.is_none_or(|fate| fates.value(at) == fate.as_str())
+            filter.status.is_none_or(|status| statuses.value(at) == status.as_str())
                 && filter.user.as_ref().is_none_or(|user| users.value(at) == user)
         };
         Ok((0..batch.num_rows()).map(|at| Some(wanted(at))).collect())
@@ -166,7 +166,7 @@ fn line(batch: &RecordBatch, at: usize, sync: &SyncId) -> Option<Line> {
         object: object(text(OBJECT))?,
         user: text(USER).to_owned(),
         key: text(KEY).to_owned(),
-        fate: fate(text(FATE))?,
+        status: status(text(STATUS))?,
         reason: maybe(REASON_CODE).map(|code| Reason::new(code, maybe(REASON).unwrap_or_default())),
         payload: None,
     };
@@ -178,7 +178,7 @@ fn object(word: &str) -> Option<ObjectKind> {
     [User, Event, Purchase, Deletion, CatalogItem].into_iter().find(|object| object.as_str() == word)
 }
 
-fn fate(word: &str) -> Option<FateKind> {
-    use FateKind::{Delivered, InDoubt, Rejected};
-    [Delivered, Rejected, InDoubt].into_iter().find(|fate| fate.as_str() == word)
+fn status(word: &str) -> Option<StatusKind> {
+    use StatusKind::{Delivered, InDoubt, Rejected};
+    [Delivered, Rejected, InDoubt].into_iter().find(|status| status.as_str() == word)
 }

@@ -2,8 +2,8 @@
 
 use tidegate_model::Event;
 
+use super::dedup::Id;
 use super::format;
-use super::repeats::Id;
 
 /// The events of one append, encoded.
 ///

@@ -1,4 +1,4 @@
-//! A place in a stream that moves through its segments.
+//! A cursor that moves through the segments of a stream.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use tidegate_model::{Error, ErrorKind, LoggedEvent};
 use tracing::warn;
 
 use super::failure;
-use super::recovery::Tail;
+use super::recovery::LogEnd;
 use super::segment::{self, Room, SegmentReader};
 
 /// Reads a stream in order. Asks the disk and waits for it.
@@ -35,27 +35,27 @@ impl Cursor {
         self.next
     }
 
-    /// Reads one event; none where nothing is left before the tail.
-    pub(super) fn first(mut self, tail: Tail) -> Result<Option<LoggedEvent>, Error> {
+    /// Reads one event; none if nothing is left before the end.
+    pub(super) fn first(mut self, log_end: LogEnd) -> Result<Option<LoggedEvent>, Error> {
         let mut events = Vec::new();
-        self.read(tail, &mut Room { events: 1, bytes: usize::MAX }, &mut events)?;
+        self.read(log_end, &mut Room { events: 1, bytes: usize::MAX }, &mut events)?;
         Ok(events.pop())
     }
 
-    /// Reads until there is no room, or nothing is left before the tail. What came
+    /// Reads until there is no room, or nothing is left before the end. What came
     /// before an error is read all the same.
     pub(super) fn read(
         &mut self,
-        tail: Tail,
+        log_end: LogEnd,
         room: &mut Room,
         events: &mut Vec<LoggedEvent>,
     ) -> Result<(), Error> {
-        while !room.is_full() && self.next < tail.next {
+        while !room.is_full() && self.next < log_end.next {
             let At::Inside(reader) = &mut self.at else {
-                self.enter(tail)?;
+                self.enter(log_end)?;
                 continue;
             };
-            let end = end_of(reader, tail)?;
+            let end = end_of(reader, log_end)?;
             if reader.position() >= end {
                 self.at = At::Behind(reader.first());
                 continue;
@@ -69,7 +69,7 @@ impl Cursor {
     }
 
     /// Opens the segment that has the next offset.
-    fn enter(&mut self, tail: Tail) -> Result<(), Error> {
+    fn enter(&mut self, log_end: LogEnd) -> Result<(), Error> {
         loop {
             let firsts =
                 segment::list(&self.folder).map_err(|cause| failure::reading(cause, &self.folder))?;
@@ -95,7 +95,7 @@ impl Cursor {
                 }
                 self.next = first;
             } else {
-                let end = end_of(&reader, tail)?;
+                let end = end_of(&reader, log_end)?;
                 reader.skip_to(self.next, end)?;
             }
             self.at = At::Inside(Box::new(reader));
@@ -105,6 +105,6 @@ impl Cursor {
 }
 
 /// The byte up to which a segment may be read.
-fn end_of(reader: &SegmentReader, tail: Tail) -> Result<u64, Error> {
-    if reader.first() == tail.segment { Ok(tail.bytes) } else { reader.length() }
+fn end_of(reader: &SegmentReader, log_end: LogEnd) -> Result<u64, Error> {
+    if reader.first() == log_end.segment { Ok(log_end.bytes) } else { reader.length() }
 }

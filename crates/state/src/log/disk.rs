@@ -18,7 +18,7 @@ pub(super) trait Disk: Send + Sync {
 
 /// A file that is written.
 pub(super) trait DiskFile: Send {
-    /// Writes pieces, none of them empty, one behind the other from a place on.
+    /// Writes pieces, none of them empty, one after the other from an offset on.
     fn write_at(&mut self, pieces: &[&[u8]], at: u64) -> io::Result<()>;
     /// Makes what was written durable.
     fn sync(&mut self) -> io::Result<()>;

@@ -7,7 +7,7 @@ use tidegate_model::{Error, ErrorKind};
 
 use crate::store::failure;
 
-/// A place where a file does not say what was written.
+/// A position where a file is damaged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Damage {
     /// The byte.
@@ -65,7 +65,7 @@ impl Failure {
     pub(super) fn stopped(cause: &io::Error, path: &Path) -> Failure {
         Failure {
             message: format!("the event log has stopped: writing {} failed: {cause}", path.display()),
-            next_step: "mend the disk, then restart tidegate: what was confirmed is kept".to_owned(),
+            next_step: "repair the disk, then restart tidegate: confirmed events are kept".to_owned(),
         }
     }
 

@@ -7,30 +7,30 @@ use tokio::sync::watch;
 use tokio::task::{self, JoinHandle};
 
 use super::cursor::Cursor;
-use super::recovery::Tail;
+use super::recovery::LogEnd;
 use super::segment::Room;
 use super::writer::Progress;
 
 /// About how much one batch holds at most.
 const BATCH_BYTES: usize = 8 * 1024 * 1024;
 
-/// The place behind a batch.
+/// The content of a checkpoint.
 #[derive(Serialize, Deserialize)]
-struct Place {
-    /// The offset to read on from.
+struct CheckpointOffset {
+    /// The offset to continue from.
     offset: u64,
 }
 
-/// The offset behind a checkpoint; 0 where there is none.
+/// Returns the offset of a checkpoint; 0 without one.
 pub(super) fn offset_of(after: Option<&Checkpoint>) -> Result<u64, Error> {
     let Some(Checkpoint(value)) = after else { return Ok(0) };
-    Place::deserialize(value)
-        .map(|place| place.offset)
+    CheckpointOffset::deserialize(value)
+        .map(|checkpoint| checkpoint.offset)
         .map_err(|cause| Error::internal("a checkpoint is not one of the event log").caused_by(cause))
 }
 
 fn checkpoint(offset: u64) -> Checkpoint {
-    Checkpoint(serde_json::json!(Place { offset }))
+    Checkpoint(serde_json::json!(CheckpointOffset { offset }))
 }
 
 /// Batches from a cursor on.
@@ -74,17 +74,17 @@ struct Growing {
 }
 
 impl Growing {
-    /// Reads until the batch is full or the tail is reached.
-    fn grow(mut self, tail: Tail) -> JoinHandle<Growing> {
+    /// Reads until the batch is full or the end is reached.
+    fn grow(mut self, log_end: LogEnd) -> JoinHandle<Growing> {
         task::spawn_blocking(move || {
-            self.failed = self.cursor.read(tail, &mut self.room, &mut self.items).err();
+            self.failed = self.cursor.read(log_end, &mut self.room, &mut self.items).err();
             self
         })
     }
 
     /// Whether more would fit that is there.
-    fn lacks(&self, tail: Tail) -> bool {
-        self.failed.is_none() && !self.room.is_full() && self.cursor.next() < tail.next
+    fn lacks(&self, log_end: LogEnd) -> bool {
+        self.failed.is_none() && !self.room.is_full() && self.cursor.next() < log_end.next
     }
 }
 
@@ -92,13 +92,13 @@ impl Reader {
     async fn batch(&mut self) -> Result<Option<Batch<LoggedEvent>>, Error> {
         loop {
             // Look before reading, so that what comes in between wakes the wait below.
-            let tail = self.tail();
+            let log_end = self.log_end();
             let reading = match std::mem::replace(&mut self.ahead, Ahead::Failed(None)) {
                 Ahead::Reading(task) => task,
-                Ahead::Idle(cursor) if cursor.next() < tail.next => self.begin(cursor, 0).grow(tail),
+                Ahead::Idle(cursor) if cursor.next() < log_end.next => self.begin(cursor, 0).grow(log_end),
                 Ahead::Idle(cursor) => {
                     self.ahead = Ahead::Idle(cursor);
-                    // The log was closed when nobody tells any more.
+                    // The sender is gone: the log was closed.
                     if !self.reading.follow || self.progress.changed().await.is_err() {
                         return Ok(None);
                     }
@@ -108,14 +108,14 @@ impl Reader {
             };
             let mut read = finished(reading).await?;
             // It was begun when less was there.
-            while read.lacks(tail) {
-                read = finished(read.grow(tail)).await?;
+            while read.lacks(log_end) {
+                read = finished(read.grow(log_end)).await?;
             }
             let Growing { cursor, items, failed, .. } = read;
             self.ahead = match failed {
                 Some(error) => Ahead::Failed(Some(error)),
-                None if cursor.next() < tail.next => {
-                    Ahead::Reading(self.begin(cursor, items.len()).grow(tail))
+                None if cursor.next() < log_end.next => {
+                    Ahead::Reading(self.begin(cursor, items.len()).grow(log_end))
                 }
                 None => Ahead::Idle(cursor),
             };
@@ -133,10 +133,10 @@ impl Reader {
         Growing { cursor, items, room: Room { events, bytes: BATCH_BYTES }, failed: None }
     }
 
-    fn tail(&mut self) -> Tail {
+    fn log_end(&mut self) -> LogEnd {
         match &*self.progress.borrow_and_update() {
-            Progress::Durable(tail) => *tail,
-            Progress::Opening | Progress::Unusable(_) => Tail::default(),
+            Progress::Durable(log_end) => *log_end,
+            Progress::Opening | Progress::Unusable(_) => LogEnd::default(),
         }
     }
 }

@@ -142,7 +142,7 @@ pub(super) fn record_bytes(mut records: &[u8]) -> usize {
     take_u32(&mut records).map_or(0, |body| RECORD_HEADER + body as usize)
 }
 
-/// Why there is no record at some place of a block.
+/// Why there is no record at a position of a block.
 pub(super) enum NoRecord {
     /// The block ends too early: the record has this many bytes.
     Longer(usize),
@@ -192,7 +192,7 @@ fn read_body(block: &Bytes, start: usize, length: usize) -> Option<Event> {
     })
 }
 
-/// An event of a frame at its place.
+/// An event of a frame with its offset.
 pub(super) fn logged(event: Event, offset: u64, logged_at: Timestamp) -> LoggedEvent {
     LoggedEvent { offset: Offset { partition: 0, at: offset }, logged_at, event }
 }

@@ -7,11 +7,11 @@ use tidegate_model::{Appended, Error};
 use tokio::sync::oneshot;
 
 use super::chunk::Chunk;
+use super::dedup::{DedupIndex, Seen};
 use super::failure::Failure;
 use super::format::{FRAME_HEADER, FrameHeader};
-use super::queue::Claim;
+use super::queue::MemoryPermit;
 use super::recovery::second;
-use super::repeats::{Repeats, Seen};
 
 /// About how much one frame takes: bounds the memory of a write.
 const FRAME_BYTES: usize = 8 * 1024 * 1024;
@@ -32,7 +32,7 @@ struct Waiting {
     appended: Appended,
     answer: Answer,
     // Held until the answer: what waits for the disk is still in memory.
-    _claim: Claim,
+    _permit: MemoryPermit,
 }
 
 impl Frame {
@@ -42,19 +42,19 @@ impl Frame {
     }
 
     /// Adds what was not logged before.
-    pub(super) fn add(&mut self, chunk: Chunk, claim: Claim, answer: Answer, repeats: &mut Repeats) {
+    pub(super) fn add(&mut self, chunk: Chunk, permit: MemoryPermit, answer: Answer, dedup: &mut DedupIndex) {
         let (all, before) = (chunk.ids().len(), self.added.len());
         let second = second(self.logged_at);
-        repeats.fetch(chunk.ids());
+        dedup.fetch(chunk.ids());
         let records = chunk.into_records(|id| {
             let seen = Seen::new(id, second);
-            let fresh = repeats.insert(seen);
+            let fresh = dedup.insert(seen);
             self.added.extend(fresh.then_some(seen));
             fresh
         });
         let events = self.added.len() - before;
         let appended = Appended { events: events as u64, repeated: (all - events) as u64 };
-        self.waiting.push(Waiting { appended, answer, _claim: claim });
+        self.waiting.push(Waiting { appended, answer, _permit: permit });
         self.bytes += records.len();
         if !records.is_empty() {
             self.records.push(records);
@@ -84,7 +84,7 @@ impl Frame {
 
     /// Tells each append what became of it.
     pub(super) fn answer(self, written: &Result<(), Failure>) {
-        for Waiting { appended, answer, _claim } in self.waiting {
+        for Waiting { appended, answer, _permit } in self.waiting {
             // Nobody may be waiting any more.
             let _ = answer.send(written.as_ref().map(|()| appended).map_err(Failure::error));
         }

@@ -8,8 +8,8 @@ use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use super::dedup::Seen;
 use super::format::take_u32;
-use super::repeats::Seen;
 
 const MAGIC: &[u8; 8] = b"TIDEIDS1";
 const HEADER_BYTES: usize = 24;
@@ -19,7 +19,7 @@ const HEADER_BYTES: usize = 24;
 pub(super) struct Closed {
     /// The offset of its first event.
     pub(super) first: u64,
-    /// The second its newest event was logged in; the greatest where it is not known.
+    /// The second its newest event was logged in; the greatest if it is not known.
     pub(super) newest: u32,
 }
 

@@ -10,6 +10,7 @@
 mod chunk;
 mod config;
 mod cursor;
+mod dedup;
 mod disk;
 mod failure;
 mod feed;
@@ -18,7 +19,6 @@ mod frame;
 mod ids;
 mod queue;
 mod recovery;
-mod repeats;
 mod segment;
 mod stream;
 #[cfg(test)]
@@ -43,10 +43,10 @@ pub use self::config::{LogAccess, LogConfig};
 use self::cursor::Cursor;
 use self::disk::{Disk, RealDisk};
 use self::queue::Queue;
-use self::recovery::Tail;
+use self::recovery::LogEnd;
 use self::segment::SegmentReader;
 use self::stream::Stream;
-use self::writer::{Job, Progress, Setup};
+use self::writer::{Job, Progress, WriterConfig};
 use crate::folder;
 use crate::store::failure::of_io;
 
@@ -105,7 +105,7 @@ impl EmbeddedLog {
         if let Some(stream) = streams.get(stream) {
             return Ok(ask(stream));
         }
-        let opened = Stream::start(Setup {
+        let opened = Stream::start(WriterConfig {
             stream: stream.clone(),
             folder: self.folder(stream),
             disk: Arc::clone(&self.disk),
@@ -117,13 +117,13 @@ impl EmbeddedLog {
     }
 
     /// How far a stream is, and where one is told of more.
-    async fn progress(&self, stream: &StreamId) -> Result<(Tail, watch::Receiver<Progress>), Error> {
+    async fn progress(&self, stream: &StreamId) -> Result<(LogEnd, watch::Receiver<Progress>), Error> {
         let mut progress = match self.config.access {
             LogAccess::Append => self.with(stream, Stream::progress)?,
             LogAccess::Read => {
                 let folder = self.folder(stream);
-                let tail = blocking(move || recovery::look(&folder)).await?;
-                watch::channel(Progress::Durable(tail)).1
+                let log_end = blocking(move || recovery::read_end(&folder)).await?;
+                watch::channel(Progress::Durable(log_end)).1
             }
         };
         let known = progress
@@ -132,7 +132,7 @@ impl EmbeddedLog {
             .map_err(|_| stream::gone(stream))?
             .clone();
         match known {
-            Progress::Durable(tail) => Ok((tail, progress)),
+            Progress::Durable(log_end) => Ok((log_end, progress)),
             Progress::Unusable(failure) => Err(failure.error()),
             Progress::Opening => Err(Error::internal("an event log is opening for ever")),
         }
@@ -146,7 +146,7 @@ impl EventLog for EmbeddedLog {
         if events.is_empty() {
             return Ok(Appended::default());
         }
-        let bytes = events.iter().map(Event::weight).sum();
+        let bytes = events.iter().map(Event::estimated_size).sum();
         if bytes > APPEND_BYTES_MAX {
             return Err(Error::new(
                 ErrorKind::TooLarge,
@@ -154,12 +154,12 @@ impl EventLog for EmbeddedLog {
             )
             .hint("send fewer events at once"));
         }
-        let claim = self.queue.claim(bytes)?;
+        let permit = self.queue.acquire(bytes)?;
         let chunk = Chunk::of(&events, bytes);
         // Not kept beside their records until the disk has these.
         drop(events);
         let (answer, answered) = oneshot::channel();
-        self.with(stream, |known| known.ask(Job::Append { chunk, claim, answer }))?;
+        self.with(stream, |known| known.ask(Job::Append { chunk, permit, answer }))?;
         answered.await.map_err(|_| stream::gone(stream))?
     }
 
@@ -173,11 +173,11 @@ impl EventLog for EmbeddedLog {
             self.writes()?;
         }
         let offset = feed::offset_of(after)?;
-        let (tail, progress) = self.progress(stream).await?;
-        if offset > tail.next {
+        let (log_end, progress) = self.progress(stream).await?;
+        if offset > log_end.next {
             return Err(Error::new(
                 ErrorKind::Storage,
-                format!("the event log `{stream}` ends at {}, before the checkpoint at {offset}", tail.next),
+                format!("the event log `{stream}` ends at {}, before the checkpoint at {offset}", log_end.next),
             )
             .hint("the log was replaced by an older one: restore it, or reset the sync to read from its beginning"));
         }
@@ -186,22 +186,22 @@ impl EventLog for EmbeddedLog {
 
     async fn lag(&self, stream: &StreamId, after: Option<&Checkpoint>) -> Result<Vec<Lag>, Error> {
         let offset = feed::offset_of(after)?;
-        let (tail, _) = self.progress(stream).await?;
+        let (log_end, _) = self.progress(stream).await?;
         let folder = self.folder(stream);
         let looked = blocking(move || {
             let firsts = segment::list(&folder).map_err(|cause| failure::reading(cause, &folder))?;
             let Some(&first) = firsts.first() else { return Ok(None) };
-            let settled = (offset > first).then(|| Cursor::new(folder, offset - 1).first(tail));
+            let committed = (offset > first).then(|| Cursor::new(folder, offset - 1).first(log_end));
             // What cannot be read is told to those who read it.
-            Ok(Some((first, settled.and_then(Result::ok).flatten())))
+            Ok(Some((first, committed.and_then(Result::ok).flatten())))
         });
         let Some((first, last)) = looked.await? else { return Ok(Vec::new()) };
         let position = offset.max(first);
         Ok(vec![Lag {
             partition: format!("{stream}[0]"),
             position,
-            end: tail.next,
-            behind: tail.next.saturating_sub(position),
+            end: log_end.next,
+            behind: log_end.next.saturating_sub(position),
             last_seen: last.map(|logged| logged.logged_at),
             per_minute: None,
         }])

@@ -1,34 +1,34 @@
-//! How much may wait to be written.
+//! The memory of events that wait to be written.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tidegate_model::{Error, ErrorKind};
 
-/// The bytes that all streams may have waiting together.
+/// The bytes of waiting events that all streams share.
 #[derive(Clone)]
 pub(super) struct Queue {
     waiting: Arc<AtomicUsize>,
-    bytes_max: usize,
+    max_bytes: usize,
 }
 
 impl Queue {
-    pub(super) fn new(bytes_max: usize) -> Queue {
-        Queue { waiting: Arc::default(), bytes_max }
+    pub(super) fn new(max_bytes: usize) -> Queue {
+        Queue { waiting: Arc::default(), max_bytes }
     }
 
-    /// Claims memory until the claim is dropped. Something that is greater than
-    /// all there is has its turn when nothing else waits.
-    pub(super) fn claim(&self, bytes: usize) -> Result<Claim, Error> {
+    /// Takes memory until the permit is dropped. A request larger than the limit succeeds if nothing
+    /// else waits.
+    pub(super) fn acquire(&self, bytes: usize) -> Result<MemoryPermit, Error> {
         let fits = |waiting: usize| {
             let after = waiting.saturating_add(bytes);
-            (waiting == 0 || after <= self.bytes_max).then_some(after)
+            (waiting == 0 || after <= self.max_bytes).then_some(after)
         };
         match self.waiting.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits) {
-            Ok(_) => Ok(Claim { waiting: Arc::clone(&self.waiting), bytes }),
+            Ok(_) => Ok(MemoryPermit { waiting: Arc::clone(&self.waiting), bytes }),
             Err(_) => Err(Error::new(
                 ErrorKind::Throttled(None),
-                format!("{} bytes of events wait to be written, and that is the limit", self.bytes_max),
+                format!("{} bytes of events wait to be written, and that is the limit", self.max_bytes),
             )),
         }
     }
@@ -42,13 +42,13 @@ impl Queue {
     }
 }
 
-/// Memory that is taken as long as this lives.
-pub(super) struct Claim {
+/// Memory that is taken until this is dropped.
+pub(super) struct MemoryPermit {
     waiting: Arc<AtomicUsize>,
     bytes: usize,
 }
 
-impl Drop for Claim {
+impl Drop for MemoryPermit {
     fn drop(&mut self) {
         self.waiting.fetch_sub(self.bytes, Ordering::AcqRel);
     }
@@ -61,13 +61,13 @@ mod tests {
     #[test]
     fn what_is_greater_than_the_limit_waits_alone() {
         let queue = Queue::new(100);
-        let small = queue.claim(60).expect("fits");
-        assert_eq!(queue.claim(60).map(drop).expect_err("full").kind(), ErrorKind::Throttled(None));
-        let rest = queue.claim(40).expect("fits");
+        let small = queue.acquire(60).expect("fits");
+        assert_eq!(queue.acquire(60).map(drop).expect_err("full").kind(), ErrorKind::Throttled(None));
+        let rest = queue.acquire(40).expect("fits");
         drop((small, rest));
-        let large = queue.claim(1_000).expect("alone");
-        assert!(queue.claim(1).is_err());
+        let large = queue.acquire(1_000).expect("alone");
+        assert!(queue.acquire(1).is_err());
         drop(large);
-        assert!(queue.claim(1).is_ok());
+        assert!(queue.acquire(1).is_ok());
     }
 }

@@ -1,4 +1,4 @@
-//! What is found in a stream's folder when it is opened.
+//! Recovery of a stream's folder when it is opened.
 
 use std::fs;
 use std::path::Path;
@@ -7,16 +7,16 @@ use jiff::Timestamp;
 use tidegate_model::{Error, ErrorKind, LoggedEvent};
 use tracing::warn;
 
+use super::dedup::{DedupIndex, Id, Seen};
 use super::disk::DiskFile;
 use super::failure::{self, Damage};
 use super::ids::{self, Closed};
-use super::repeats::{Id, Repeats, Seen};
 use super::segment::{self, ReadFailure, SegmentReader};
-use super::writer::Setup;
+use super::writer::WriterConfig;
 
-/// How far a stream is durable.
+/// The durable end of a stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Tail {
+pub(super) struct LogEnd {
     /// The first offset of the segment that is written.
     pub(super) segment: u64,
     /// Its durable bytes.
@@ -39,7 +39,7 @@ pub(super) struct Recovered {
     pub(super) closed: Vec<Closed>,
     pub(super) active: Option<Active>,
     pub(super) next: u64,
-    pub(super) repeats: Repeats,
+    pub(super) dedup: DedupIndex,
 }
 
 /// The second of a moment, as the log remembers it.
@@ -50,14 +50,14 @@ pub(super) fn second(at: Timestamp) -> u32 {
 /// Opens a stream to write on: cuts off what was not finished, makes the rest
 /// durable, and remembers the ids of the window.
 ///
-/// A last segment that is damaged before its end is closed as it is, so that new
-/// events have a place; reading it tells the damage.
-pub(super) fn recover(setup: &Setup) -> Result<Recovered, Error> {
-    let Setup { stream, folder, disk, window_seconds, .. } = setup;
-    let since = second(setup.clock.now()).saturating_sub(*window_seconds);
+/// A last segment that is damaged before its end is closed as it is, so that new events can be written;
+/// reading it reports the damage.
+pub(super) fn recover(config: &WriterConfig) -> Result<Recovered, Error> {
+    let WriterConfig { stream, folder, disk, window_seconds, .. } = config;
+    let since = second(config.clock.now()).saturating_sub(*window_seconds);
     let mut firsts = segment::list(folder).map_err(|cause| failure::reading(cause, folder))?;
     let last = firsts.pop();
-    let mut repeats = Repeats::new(*window_seconds);
+    let mut dedup = DedupIndex::new(*window_seconds);
     let mut closed = Vec::new();
     for first in firsts {
         let (known, seen) = match ids::read(folder, first, since) {
@@ -66,10 +66,10 @@ pub(super) fn recover(setup: &Setup) -> Result<Recovered, Error> {
         };
         closed.push(known);
         for seen in seen.into_iter().filter(|seen| seen.second() >= since) {
-            repeats.insert(seen);
+            dedup.insert(seen);
         }
     }
-    let Some(last) = last else { return Ok(Recovered { closed, active: None, next: 0, repeats }) };
+    let Some(last) = last else { return Ok(Recovered { closed, active: None, next: 0, dedup }) };
     let Some(mut reader) = SegmentReader::open(folder, last)? else {
         return Err(Error::internal(format!("{} vanished while it was opened", folder.display())));
     };
@@ -84,13 +84,13 @@ pub(super) fn recover(setup: &Setup) -> Result<Recovered, Error> {
     }
     let scan = scan(&mut reader)?;
     for &seen in scan.seen.iter().filter(|seen| seen.second() >= since) {
-        repeats.insert(seen);
+        dedup.insert(seen);
     }
     let path = segment::path(folder, last);
     if let Some(damage) = scan.damage {
         warn!(file = %path.display(), byte = damage.at, "a segment of the event log is damaged, new events go to another");
         closed.push(Closed { first: last, newest: u32::MAX });
-        return Ok(Recovered { closed, active: None, next: scan.next, repeats });
+        return Ok(Recovered { closed, active: None, next: scan.next, dedup });
     }
     let mut file = disk.open(&path).map_err(|cause| failure::writing(cause, &path))?;
     let torn = reader.length()? - scan.end;
@@ -101,19 +101,19 @@ pub(super) fn recover(setup: &Setup) -> Result<Recovered, Error> {
     // A process that was killed may have written what no disk has seen yet.
     file.sync().and_then(|()| crate::folder::sync(folder)).map_err(|cause| failure::writing(cause, &path))?;
     let active = Active { file, first: last, end: scan.end, seen: scan.seen };
-    Ok(Recovered { closed, active: Some(active), next: scan.next, repeats })
+    Ok(Recovered { closed, active: Some(active), next: scan.next, dedup })
 }
 
-/// How far a stream can be read by a process that does not write it.
-pub(super) fn look(folder: &Path) -> Result<Tail, Error> {
+/// Returns the end of a stream, for a process that does not write it.
+pub(super) fn read_end(folder: &Path) -> Result<LogEnd, Error> {
     loop {
         let firsts = segment::list(folder).map_err(|cause| failure::reading(cause, folder))?;
-        let Some(&last) = firsts.last() else { return Ok(Tail::default()) };
-        // Gone again: retention was here.
+        let Some(&last) = firsts.last() else { return Ok(LogEnd::default()) };
+        // Retention removed it meanwhile.
         let Some(mut reader) = SegmentReader::open(folder, last)? else { continue };
         let scan = scan(&mut reader)?;
         let bytes = if scan.damage.is_some() { reader.length()? } else { scan.end };
-        return Ok(Tail { segment: last, bytes, next: scan.next });
+        return Ok(LogEnd { segment: last, bytes, next: scan.next });
     }
 }
 

@@ -62,7 +62,7 @@ pub(super) struct SegmentReader {
 }
 
 impl SegmentReader {
-    /// Opens a segment; `None` where it is not there.
+    /// Opens a segment; `None` if it is not there.
     pub(super) fn open(folder: &Path, first: u64) -> Result<Option<SegmentReader>, Error> {
         let path = path(folder, first);
         let mut file = match File::open(&path) {
@@ -288,7 +288,7 @@ impl Room {
 
     fn take(&mut self, event: &Event) {
         self.events = self.events.saturating_sub(1);
-        self.bytes = self.bytes.saturating_sub(event.weight());
+        self.bytes = self.bytes.saturating_sub(event.estimated_size());
     }
 }
 

@@ -6,7 +6,7 @@ use std::thread::{self, JoinHandle};
 use tidegate_model::{Error, ErrorKind, StreamId};
 use tokio::sync::watch;
 
-use super::writer::{self, Job, Progress, Setup};
+use super::writer::{self, Job, Progress, WriterConfig};
 
 /// The thread that writes a stream. Dropping this waits until all is written
 /// that was asked.
@@ -18,12 +18,12 @@ pub(super) struct Stream {
 
 impl Stream {
     /// Starts the thread; it opens the stream first.
-    pub(super) fn start(setup: Setup) -> Result<Stream, Error> {
+    pub(super) fn start(config: WriterConfig) -> Result<Stream, Error> {
         let (sender, jobs) = mpsc::channel();
         let (progress, watched) = watch::channel(Progress::Opening);
         let thread = thread::Builder::new()
-            .name(format!("log {}", setup.stream))
-            .spawn(move || writer::run(setup, &jobs, &progress))
+            .name(format!("log {}", config.stream))
+            .spawn(move || writer::run(config, &jobs, &progress))
             .map_err(|cause| {
                 Error::new(ErrorKind::Storage, "no thread could be started for the event log")
                     .caused_by(cause)

@@ -112,14 +112,14 @@ impl DiskFile for FaultyFile {
     }
 }
 
-struct Place {
+struct FaultyLog {
     root: TempDir,
     faults: Arc<Faults>,
 }
 
-impl Place {
-    fn new() -> Place {
-        Place { root: tempfile::tempdir().expect("folder"), faults: Arc::default() }
+impl FaultyLog {
+    fn new() -> FaultyLog {
+        FaultyLog { root: tempfile::tempdir().expect("folder"), faults: Arc::default() }
     }
 
     fn config(&self) -> LogConfig {
@@ -153,48 +153,48 @@ async fn ids(log: &EmbeddedLog) -> Vec<usize> {
 
 #[tokio::test]
 async fn a_full_disk_keeps_what_was_confirmed_and_goes_on_when_there_is_space() {
-    let place = Place::new();
-    let log = place.open();
+    let faulty = FaultyLog::new();
+    let log = faulty.open();
     log.append(&shop(), events(0, 3)).await.expect("appended");
 
-    place.faults.set(Fault::Full);
+    faulty.faults.set(Fault::Full);
     let error = log.append(&shop(), events(3, 6)).await.expect_err("full");
     assert_eq!(error.kind(), ErrorKind::Storage);
     assert!(error.message().starts_with("the disk is full"), "{}", error.message());
     assert!(error.next_step().contains("free space"), "{}", error.next_step());
     assert_eq!(ids(&log).await, [0, 1, 2]);
 
-    place.faults.set(Fault::None);
+    faulty.faults.set(Fault::None);
     let appended = log.append(&shop(), events(2, 6)).await.expect("appended");
     assert_eq!((appended.events, appended.repeated), (3, 1));
     drop(log);
-    assert_eq!(ids(&place.open()).await, [0, 1, 2, 3, 4, 5]);
+    assert_eq!(ids(&faulty.open()).await, [0, 1, 2, 3, 4, 5]);
 }
 
 #[tokio::test]
 async fn a_disk_that_is_full_from_the_start_leaves_no_stream() {
-    let place = Place::new();
-    let log = place.open();
+    let faulty = FaultyLog::new();
+    let log = faulty.open();
 
-    place.faults.set(Fault::Full);
+    faulty.faults.set(Fault::Full);
     log.append(&shop(), events(0, 3)).await.expect_err("full");
     assert!(log.streams().await.expect("streams").is_empty());
 
-    place.faults.set(Fault::None);
+    faulty.faults.set(Fault::None);
     assert_eq!(log.append(&shop(), events(0, 3)).await.expect("appended").events, 3);
 }
 
 #[tokio::test]
 async fn a_segment_that_could_not_be_made_is_made_by_the_next_append() {
     for fault in [Fault::Full, Fault::Write, Fault::Sync] {
-        let place = Place::new();
-        let log = place.open_with(LogConfig { segment_bytes: 1, ..place.config() });
+        let faulty = FaultyLog::new();
+        let log = faulty.open_with(LogConfig { segment_bytes: 1, ..faulty.config() });
         log.append(&shop(), events(0, 3)).await.expect("appended");
 
         // The second append needs a new segment.
-        place.faults.set(fault);
+        faulty.faults.set(fault);
         log.append(&shop(), events(3, 6)).await.expect_err("failed");
-        place.faults.set(Fault::None);
+        faulty.faults.set(Fault::None);
 
         log.append(&shop(), events(3, 6)).await.expect("appended");
         assert_eq!(ids(&log).await, [0, 1, 2, 3, 4, 5], "{fault:?}");
@@ -203,18 +203,18 @@ async fn a_segment_that_could_not_be_made_is_made_by_the_next_append() {
 
 #[tokio::test]
 async fn a_segment_whose_name_may_be_lost_stops_the_stream_until_a_restart() {
-    let place = Place::new();
-    let config = || LogConfig { segment_bytes: 1, ..place.config() };
-    let log = place.open_with(config());
+    let faulty = FaultyLog::new();
+    let config = || LogConfig { segment_bytes: 1, ..faulty.config() };
+    let log = faulty.open_with(config());
     log.append(&shop(), events(0, 3)).await.expect("appended");
 
-    place.faults.set(Fault::Name);
+    faulty.faults.set(Fault::Name);
     log.append(&shop(), events(3, 6)).await.expect_err("failed");
-    place.faults.set(Fault::None);
+    faulty.faults.set(Fault::None);
     log.append(&shop(), events(3, 6)).await.expect_err("stopped");
     drop(log);
 
-    let log = place.open_with(config());
+    let log = faulty.open_with(config());
     log.append(&shop(), events(0, 6)).await.expect("appended");
     assert_eq!(ids(&log).await, [0, 1, 2, 3, 4, 5]);
 }
@@ -222,13 +222,13 @@ async fn a_segment_whose_name_may_be_lost_stops_the_stream_until_a_restart() {
 #[tokio::test]
 async fn a_failed_write_or_sync_is_final_and_says_so() {
     for fault in [Fault::FullForGood, Fault::Write, Fault::Sync] {
-        let place = Place::new();
-        let log = place.open();
+        let faulty = FaultyLog::new();
+        let log = faulty.open();
         log.append(&shop(), events(0, 3)).await.expect("appended");
 
-        place.faults.set(fault);
+        faulty.faults.set(fault);
         log.append(&shop(), events(3, 6)).await.expect_err("failed");
-        place.faults.set(Fault::None);
+        faulty.faults.set(Fault::None);
 
         let later = log.append(&shop(), events(6, 9)).await.expect_err("stopped");
         assert_eq!(later.kind(), ErrorKind::Storage, "{fault:?}");
@@ -238,7 +238,7 @@ async fn a_failed_write_or_sync_is_final_and_says_so() {
         assert_eq!(ids(&log).await, [0, 1, 2], "{fault:?}");
         log.append(&StreamId::new("other"), events(0, 3)).await.expect("appended");
         drop(log);
-        let log = place.open();
+        let log = faulty.open();
         assert_eq!(ids(&log).await, [0, 1, 2], "{fault:?}");
         assert_eq!(log.append(&shop(), events(0, 9)).await.expect("appended").events, 6);
     }
@@ -246,39 +246,39 @@ async fn a_failed_write_or_sync_is_final_and_says_so() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn appenders_share_their_syncs() {
-    let place = Place::new();
-    let log = Arc::new(place.open());
+    let faulty = FaultyLog::new();
+    let log = Arc::new(faulty.open());
     log.append(&shop(), vec![event("first")]).await.expect("appended");
-    let before = place.faults.syncs.load(Ordering::Relaxed);
+    let before = faulty.faults.syncs.load(Ordering::Relaxed);
 
     // All wait while one sync is held.
-    place.faults.shut(true);
+    faulty.faults.shut(true);
     let mut tasks = Vec::new();
     for task in 0..64 {
         let log = Arc::clone(&log);
         tasks.push(tokio::spawn(async move { log.append(&shop(), vec![event(&task.to_string())]).await }));
     }
-    let one = event("1").weight();
+    let one = event("1").estimated_size();
     while log.queue.waiting() < 64 * one {
         tokio::task::yield_now().await;
     }
-    place.faults.shut(false);
+    faulty.faults.shut(false);
     for task in tasks {
         task.await.expect("task").expect("appended");
     }
 
-    let syncs = place.faults.syncs.load(Ordering::Relaxed) - before;
+    let syncs = faulty.faults.syncs.load(Ordering::Relaxed) - before;
     assert!(syncs <= 4, "{syncs} syncs for 64 appends");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn readers_see_only_what_is_durable() {
-    let place = Place::new();
-    let log = Arc::new(place.open());
+    let faulty = FaultyLog::new();
+    let log = Arc::new(faulty.open());
     log.append(&shop(), events(0, 3)).await.expect("appended");
-    let written = || std::fs::metadata(place.root.path().join("log/shop/00000000000000000000.log"));
+    let written = || std::fs::metadata(faulty.root.path().join("log/shop/00000000000000000000.log"));
     let before = written().expect("file").len();
-    place.faults.shut(true);
+    faulty.faults.shut(true);
     let appending = tokio::spawn({
         let log = Arc::clone(&log);
         async move { log.append(&shop(), events(3, 6)).await }
@@ -289,17 +289,17 @@ async fn readers_see_only_what_is_durable() {
 
     assert_eq!(ids(&log).await, [0, 1, 2]);
 
-    place.faults.shut(false);
+    faulty.faults.shut(false);
     appending.await.expect("task").expect("appended");
     assert_eq!(ids(&log).await, [0, 1, 2, 3, 4, 5]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_disk_that_does_not_keep_up_throttles_before_memory_grows() {
-    let place = Place::new();
-    let log = Arc::new(place.open_with(LogConfig { queue_bytes: 1_000, ..place.config() }));
+    let faulty = FaultyLog::new();
+    let log = Arc::new(faulty.open_with(LogConfig { queue_bytes: 1_000, ..faulty.config() }));
     log.append(&shop(), events(0, 1)).await.expect("appended");
-    place.faults.shut(true);
+    faulty.faults.shut(true);
     let mut tasks = Vec::new();
     for task in 1..=100 {
         let log = Arc::clone(&log);
@@ -308,7 +308,7 @@ async fn a_disk_that_does_not_keep_up_throttles_before_memory_grows() {
     while tasks.iter().filter(|task| task.is_finished()).count() < 85 {
         tokio::task::yield_now().await;
     }
-    place.faults.shut(false);
+    faulty.faults.shut(false);
 
     let mut expected = vec![0];
     for (task, id) in tasks.into_iter().zip(1..) {

@@ -4,7 +4,7 @@
 //! disk and answers all: many appenders share one sync. Nothing is tried twice.
 //! A write that found the disk full leaves nothing behind, and the next one may
 //! succeed. Any other failure, and each failed sync, stops the stream until a
-//! restart: after a failed sync nobody knows what the disk holds.
+//! restart: after a failed sync the content of the disk is unknown.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -19,20 +19,20 @@ use tokio::sync::{oneshot, watch};
 use tracing::warn;
 
 use super::chunk::Chunk;
+use super::dedup::DedupIndex;
 use super::disk::Disk;
 use super::failure::{self, Failure};
 use super::format::SegmentHeader;
 use super::frame::{Answer, Frame};
 use super::ids::{self, Closed};
-use super::queue::Claim;
-use super::recovery::{self, Active, Recovered, Tail, second};
-use super::repeats::Repeats;
+use super::queue::MemoryPermit;
+use super::recovery::{self, Active, LogEnd, Recovered, second};
 use super::segment;
 use crate::folder;
 
 /// What a stream's thread is asked to do.
 pub(super) enum Job {
-    Append { chunk: Chunk, claim: Claim, answer: Answer },
+    Append { chunk: Chunk, permit: MemoryPermit, answer: Answer },
     Trim { before: Timestamp, answer: oneshot::Sender<Result<(), Error>> },
 }
 
@@ -42,13 +42,13 @@ pub(super) enum Progress {
     /// Its files are being looked at.
     Opening,
     /// Everything before this is durable.
-    Durable(Tail),
+    Durable(LogEnd),
     /// Its files cannot be used.
     Unusable(Failure),
 }
 
-/// What a writer works with.
-pub(super) struct Setup {
+/// The configuration of a writer.
+pub(super) struct WriterConfig {
     pub(super) stream: StreamId,
     pub(super) folder: PathBuf,
     pub(super) disk: Arc<dyn Disk>,
@@ -57,15 +57,15 @@ pub(super) struct Setup {
     pub(super) segment_bytes: u64,
 }
 
-/// Serves a stream until nobody can ask any more.
-pub(super) fn run(setup: Setup, jobs: &Receiver<Job>, progress: &watch::Sender<Progress>) {
-    recovery::sweep(&setup.folder);
-    let found = recovery::recover(&setup);
+/// Serves a stream until all senders are gone.
+pub(super) fn run(config: WriterConfig, jobs: &Receiver<Job>, progress: &watch::Sender<Progress>) {
+    recovery::sweep(&config.folder);
+    let found = recovery::recover(&config);
     match found {
-        Ok(found) => Writer::new(setup, found, progress).serve(jobs),
+        Ok(found) => Writer::new(config, found, progress).serve(jobs),
         Err(error) => {
             let failure = Failure::opening(&error);
-            warn!(stream = %setup.stream, error = error.chain(), "the event log cannot be opened");
+            warn!(stream = %config.stream, error = error.chain(), "the event log cannot be opened");
             progress.send_replace(Progress::Unusable(failure.clone()));
             for job in jobs {
                 match job {
@@ -78,20 +78,20 @@ pub(super) fn run(setup: Setup, jobs: &Receiver<Job>, progress: &watch::Sender<P
 }
 
 struct Writer<'a> {
-    setup: Setup,
+    config: WriterConfig,
     closed: VecDeque<Closed>,
     active: Option<Active>,
     next: u64,
-    repeats: Repeats,
+    dedup: DedupIndex,
     progress: &'a watch::Sender<Progress>,
     stopped: Option<Failure>,
 }
 
 impl<'a> Writer<'a> {
-    fn new(setup: Setup, found: Recovered, progress: &'a watch::Sender<Progress>) -> Writer<'a> {
-        let Recovered { closed, active, next, repeats } = found;
+    fn new(config: WriterConfig, found: Recovered, progress: &'a watch::Sender<Progress>) -> Writer<'a> {
+        let Recovered { closed, active, next, dedup } = found;
         let closed = closed.into();
-        let writer = Writer { setup, closed, active, next, repeats, progress, stopped: None };
+        let writer = Writer { config, closed, active, next, dedup, progress, stopped: None };
         writer.publish();
         writer
     }
@@ -99,11 +99,11 @@ impl<'a> Writer<'a> {
     fn serve(mut self, jobs: &Receiver<Job>) {
         while let Ok(first) = jobs.recv() {
             let mut next = Some(first);
-            let mut frame = Frame::new(self.setup.clock.now());
+            let mut frame = Frame::new(self.config.clock.now());
             while let Some(job) = next.take() {
                 match job {
-                    Job::Append { chunk, claim, answer } => {
-                        frame.add(chunk, claim, answer, &mut self.repeats);
+                    Job::Append { chunk, permit, answer } => {
+                        frame.add(chunk, permit, answer, &mut self.dedup);
                     }
                     Job::Trim { before, answer } => drop(answer.send(self.trim(before))),
                 }
@@ -111,18 +111,18 @@ impl<'a> Writer<'a> {
                     next = jobs.try_recv().ok();
                 }
             }
-            self.settle(frame);
+            self.acknowledge(frame);
         }
     }
 
-    fn settle(&mut self, frame: Frame) {
+    fn acknowledge(&mut self, frame: Frame) {
         let written = match &self.stopped {
             Some(failure) => Err(failure.clone()),
             None if frame.added().is_empty() => Ok(()),
             None => self.write(&frame),
         };
         if written.is_err() {
-            frame.added().iter().for_each(|&seen| self.repeats.forget(seen));
+            frame.added().iter().for_each(|&seen| self.dedup.forget(seen));
         }
         frame.answer(&written);
     }
@@ -131,10 +131,10 @@ impl<'a> Writer<'a> {
         let header = frame.header(self.next);
         let pieces = frame.pieces(&header);
         let mut active = match self.active.take() {
-            Some(active) if active.end < self.setup.segment_bytes => active,
+            Some(active) if active.end < self.config.segment_bytes => active,
             full => self.roll(full)?,
         };
-        let path = segment::path(&self.setup.folder, active.first);
+        let path = segment::path(&self.config.folder, active.first);
         let result = match active.file.write_at(&pieces, active.end) {
             Err(cause) => {
                 let cut = active.file.cut(active.end);
@@ -168,7 +168,7 @@ impl<'a> Writer<'a> {
                 if let Some(before) = before {
                     let newest = newest(&before);
                     let closed = Closed { first: before.first, newest };
-                    ids::write(&self.setup.folder, closed, &before.seen);
+                    ids::write(&self.config.folder, closed, &before.seen);
                     self.closed.push_back(closed);
                 }
                 Ok(active)
@@ -181,15 +181,15 @@ impl<'a> Writer<'a> {
     }
 
     fn create(&mut self) -> Result<Active, Failure> {
-        let path = segment::path(&self.setup.folder, self.next);
+        let path = segment::path(&self.config.folder, self.next);
         let half = path.with_extension("tmp");
         let header =
-            SegmentHeader { first: self.next, stream: self.setup.stream.as_str().to_owned() }.encode();
+            SegmentHeader { first: self.next, stream: self.config.stream.as_str().to_owned() }.encode();
         // Under another name until it is durable: a segment always has its header.
         let made = (|| {
             self.make_folder()?;
-            ids::remove(&self.setup.folder, self.next);
-            let mut file = self.setup.disk.create(&half)?;
+            ids::remove(&self.config.folder, self.next);
+            let mut file = self.config.disk.create(&half)?;
             file.write_at(&[&header], 0)?;
             file.sync()?;
             Ok(file)
@@ -199,20 +199,20 @@ impl<'a> Writer<'a> {
             let _ = fs::remove_file(&half);
             Failure::of(&failure::writing(cause, &path))
         })?;
-        self.setup.disk.name(&half, &path).map_err(|cause| self.stop(&cause, &path))?;
+        self.config.disk.name(&half, &path).map_err(|cause| self.stop(&cause, &path))?;
         Ok(Active { file, first: self.next, end: header.len() as u64, seen: Vec::new() })
     }
 
     fn make_folder(&self) -> io::Result<()> {
-        folder::create(&self.setup.folder)?;
+        folder::create(&self.config.folder)?;
         // Also where it is there: a process that died may not have come so far.
-        self.setup.folder.parent().map_or(Ok(()), folder::sync)
+        self.config.folder.parent().map_or(Ok(()), folder::sync)
     }
 
     /// Removes segments that are older as a whole, and never what repetitions are
     /// known by.
     fn trim(&mut self, before: Timestamp) -> Result<(), Error> {
-        let window = second(self.setup.clock.now()).saturating_sub(self.setup.window_seconds);
+        let window = second(self.config.clock.now()).saturating_sub(self.config.window_seconds);
         let oldest = second(before).min(window);
         let outdated = |active: &mut Active| !active.seen.is_empty() && newest(active) < oldest;
         if self.stopped.is_none()
@@ -223,8 +223,8 @@ impl<'a> Writer<'a> {
             self.publish();
         }
         while let Some(closed) = self.closed.front().filter(|closed| closed.newest < oldest) {
-            ids::remove(&self.setup.folder, closed.first);
-            let path = segment::path(&self.setup.folder, closed.first);
+            ids::remove(&self.config.folder, closed.first);
+            let path = segment::path(&self.config.folder, closed.first);
             match fs::remove_file(&path) {
                 Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
                     return Err(crate::store::failure::of_io(cause, "removing", &path));
@@ -237,18 +237,18 @@ impl<'a> Writer<'a> {
 
     fn stop(&mut self, cause: &io::Error, path: &Path) -> Failure {
         let failure = Failure::stopped(cause, path);
-        warn!(stream = %self.setup.stream, file = %path.display(), %cause, "the event log has stopped");
+        warn!(stream = %self.config.stream, file = %path.display(), %cause, "the event log has stopped");
         self.stopped = Some(failure.clone());
         failure
     }
 
     fn publish(&self) {
-        let tail = match &self.active {
-            Some(active) => Tail { segment: active.first, bytes: active.end, next: self.next },
+        let log_end = match &self.active {
+            Some(active) => LogEnd { segment: active.first, bytes: active.end, next: self.next },
             // Only closed segments: they are read to their ends.
-            None => Tail { segment: self.next, bytes: 0, next: self.next },
+            None => LogEnd { segment: self.next, bytes: 0, next: self.next },
         };
-        self.progress.send_replace(Progress::Durable(tail));
+        self.progress.send_replace(Progress::Durable(log_end));
     }
 }
 

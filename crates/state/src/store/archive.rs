@@ -1,4 +1,4 @@
-//! Moves the fate of rows from the tables into history files.
+//! Moves the status of rows from the tables into history files.
 //!
 //! One task does it, beside the runs. The order makes a crash at any moment
 //! harmless: the file is whole and durable before the first of its blocks goes,
@@ -160,7 +160,7 @@ impl Task {
     }
 
     async fn pending(&self, run: &RunId) -> Result<Vec<Pending>, Error> {
-        let statement = sql("SELECT seq, sync, object, settled_at, row_count FROM blocks
+        let statement = sql("SELECT seq, sync, object, committed_at, row_count FROM blocks
             WHERE run = $1 ORDER BY seq");
         let records = self.database.all(statement.bind(run.as_str())).await?;
         let pending = records.iter().map(|record| {
@@ -168,7 +168,7 @@ impl Task {
                 seq: record.count("seq")?,
                 sync: SyncId::new(record.get::<String>("sync")?),
                 object: from_word(&record.get::<String>("object")?, "object")?,
-                day: day_of(record.time("settled_at")?),
+                day: day_of(record.time("committed_at")?),
                 rows: record.count("row_count")?,
             })
         });
@@ -181,16 +181,16 @@ impl Task {
             return Ok(());
         };
         let blocks = (first.seq, group.last().unwrap_or(first).seq);
-        let path = self.history.place(&first.sync, first.day, run, blocks);
+        let path = self.history.path_of(&first.sync, first.day, run, blocks);
         let (sync, name, object) = (first.sync.clone(), run.clone(), first.object);
         let mut writer = blocking(move || HistoryWriter::create(path, &sync, name, object)).await?;
         for page in pages(group) {
-            let statement = sql("SELECT settled_at, body FROM blocks
+            let statement = sql("SELECT committed_at, body FROM blocks
                 WHERE run = $1 AND seq >= $2 AND seq <= $3 ORDER BY seq");
             let statement = statement.bind(run.as_str()).bind(page.0).bind(page.1);
             let mut bodies = Vec::new();
             for record in self.database.all(statement).await? {
-                bodies.push((record.time("settled_at")?, record.get::<Vec<u8>>("body")?));
+                bodies.push((record.time("committed_at")?, record.get::<Vec<u8>>("body")?));
             }
             writer = blocking(move || {
                 for (at, body) in bodies {
@@ -257,7 +257,7 @@ async fn trim(database: &Database, history: &History, before: Timestamp) -> Resu
     let history = history.clone();
     blocking(move || history.trim(day)).await?;
     let midnight = day.to_zoned(TimeZone::UTC).map_or(before, |midnight| midnight.timestamp());
-    database.execute(sql("DELETE FROM blocks WHERE settled_at < $1").bind(midnight)).await?;
+    database.execute(sql("DELETE FROM blocks WHERE committed_at < $1").bind(midnight)).await?;
     Ok(())
 }
 

@@ -40,7 +40,7 @@ pub(crate) enum Tx {
 
 const READERS_MAX: u32 = 4;
 const POSTGRES_CONNECTIONS_MAX: u32 = 10;
-/// How long a caller queues for a connection. SQLite's writer serves settlements
+/// How long a caller queues for a connection. SQLite's writer serves commits
 /// of all syncs in turn, so this is long.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(60);
 const POSTGRES_ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);

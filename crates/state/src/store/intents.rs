@@ -186,7 +186,7 @@ pub(super) async fn recall(
     Ok(())
 }
 
-/// Intents of a sync that were never settled, in the order of their making.
+/// Returns the intents of a sync that were never committed, in the order of their creation.
 pub(super) async fn open_of(database: &Database, sync: &SyncId) -> Result<Vec<Intent>, Error> {
     let statement = sql("SELECT intents.body AS body, intents.outcomes AS outcomes FROM intents
         JOIN runs ON runs.id = intents.run WHERE runs.sync = $1 ORDER BY intents.run, intents.id");

@@ -35,7 +35,7 @@ CREATE TABLE runs (
     waiting      BIGINT NOT NULL DEFAULT 0,
     requests     BIGINT NOT NULL DEFAULT 0,
     retries      BIGINT NOT NULL DEFAULT 0,
-    settlements  BIGINT NOT NULL DEFAULT 0,
+    commits      BIGINT NOT NULL DEFAULT 0,
     pending_rows BIGINT NOT NULL DEFAULT 0
 );
 CREATE INDEX runs_by_sync ON runs (sync, id);
@@ -50,7 +50,7 @@ CREATE TABLE intents (
     PRIMARY KEY (run, id)
 );
 
-CREATE TABLE overlap (
+CREATE TABLE lookback (
     sync   TEXT NOT NULL,
     seq    BIGINT NOT NULL,
     high   TEXT,
@@ -58,7 +58,7 @@ CREATE TABLE overlap (
     PRIMARY KEY (sync, seq)
 );
 
-CREATE TABLE problems (
+CREATE TABLE failed_rows (
     sync        TEXT NOT NULL,
     key_hash    BYTEA NOT NULL,
     row_hash    BYTEA NOT NULL,
@@ -66,7 +66,7 @@ CREATE TABLE problems (
     object      TEXT NOT NULL,
     user_label  TEXT NOT NULL,
     key_text    TEXT NOT NULL,
-    fate        TEXT NOT NULL,
+    status        TEXT NOT NULL,
     reason_code TEXT NOT NULL,
     reason      TEXT NOT NULL,
     payload     TEXT,
@@ -76,19 +76,19 @@ CREATE TABLE problems (
     attempts    BIGINT NOT NULL,
     PRIMARY KEY (sync, key_hash)
 );
-CREATE INDEX problems_by_row ON problems (sync, row_hash);
+CREATE INDEX failed_rows_by_row ON failed_rows (sync, row_hash);
 
 CREATE TABLE blocks (
     run        TEXT NOT NULL,
     seq        BIGINT NOT NULL,
     sync       TEXT NOT NULL,
     object     TEXT NOT NULL,
-    settled_at BIGINT NOT NULL,
+    committed_at BIGINT NOT NULL,
     row_count  BIGINT NOT NULL,
     body       BYTEA NOT NULL,
     PRIMARY KEY (run, seq)
 );
-CREATE INDEX blocks_by_time ON blocks (settled_at, run, seq);
+CREATE INDEX blocks_by_time ON blocks (committed_at, run, seq);
 
 CREATE TABLE secrets (
     name   TEXT PRIMARY KEY,

@@ -4,16 +4,16 @@
 //! files have one subject each and do not know which of the two they talk to.
 
 mod archive;
+mod commit;
 mod dialect;
+mod failed_rows;
 pub(crate) mod failure;
 mod intents;
 mod migrations;
 mod payload;
-mod problems;
 mod rows;
 mod runs;
 mod secrets;
-mod settle;
 mod statement;
 mod syncs;
 
@@ -22,7 +22,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use tidegate_model::store::{
-    Claim, Intent, IntentId, IntentRow, OverlapChunk, Pause, Problem, RowEntry, RowQuery, Settlement,
+    BatchCommit, Claim, FailedRow, Intent, IntentId, IntentRow, LookbackChunk, Pause, RowEntry, RowQuery,
     SyncState,
 };
 use tidegate_model::{
@@ -106,8 +106,8 @@ impl Store for SqlStore {
         intents::open_of(&self.database, sync).await
     }
 
-    async fn settle(&self, run: &RunId, settlement: Settlement) -> Result<(), Error> {
-        let pending_rows = settle::settle(&self.database, self.clock.now(), run, settlement).await?;
+    async fn commit_batch(&self, run: &RunId, commit: BatchCommit) -> Result<(), Error> {
+        let pending_rows = commit::commit(&self.database, self.clock.now(), run, commit).await?;
         if pending_rows > archive::PENDING_ROWS_MAX {
             self.archive.soon(run.clone());
         }
@@ -127,12 +127,12 @@ impl Store for SqlStore {
         Ok(finished)
     }
 
-    async fn overlap(&self, sync: &SyncId) -> Result<Vec<OverlapChunk>, Error> {
-        syncs::overlap(&self.database, sync).await
+    async fn lookback(&self, sync: &SyncId) -> Result<Vec<LookbackChunk>, Error> {
+        syncs::lookback(&self.database, sync).await
     }
 
-    async fn clear_overlap(&self, sync: &SyncId) -> Result<(), Error> {
-        syncs::clear_overlap(&self.database, sync).await
+    async fn clear_lookback(&self, sync: &SyncId) -> Result<(), Error> {
+        syncs::clear_lookback(&self.database, sync).await
     }
 
     async fn runs(&self, sync: Option<&SyncId>, limit: usize) -> Result<Vec<Run>, Error> {
@@ -143,12 +143,12 @@ impl Store for SqlStore {
         rows::find(&self.database, self.archive.history(), query).await
     }
 
-    async fn problems(&self, sync: &SyncId) -> Result<Vec<Problem>, Error> {
-        problems::list(&self.database, sync).await
+    async fn failed_rows(&self, sync: &SyncId) -> Result<Vec<FailedRow>, Error> {
+        failed_rows::list(&self.database, sync).await
     }
 
-    async fn problem_keys(&self, sync: &SyncId) -> Result<Vec<Fingerprint>, Error> {
-        problems::keys(&self.database, sync).await
+    async fn failed_row_keys(&self, sync: &SyncId) -> Result<Vec<Fingerprint>, Error> {
+        failed_rows::keys(&self.database, sync).await
     }
 
     async fn trim_history(&self, before: Timestamp) -> Result<(), Error> {

@@ -10,7 +10,7 @@ use tidegate_model::{Error, Fingerprint, ObjectKind, RunId, SyncId};
 use super::archive::blocking;
 use super::dialect::Database;
 use super::statement::{Arg, from_word, sql};
-use super::{payload, problems};
+use super::{failed_rows, payload};
 use crate::history::block::{Block, BlockRow};
 use crate::history::{Filter, History, HistoryFile, Line, read};
 
@@ -29,7 +29,7 @@ pub(super) async fn find(
     history: &History,
     query: &RowQuery,
 ) -> Result<Vec<RowEntry>, Error> {
-    let filter = Filter { user: query.user.clone(), fate: query.fate };
+    let filter = Filter { user: query.user.clone(), status: query.status };
     loop {
         // Tables first, files second: what moves in between is seen in both, and
         // the name of its file tells. The other way round it would be seen in neither.
@@ -49,9 +49,9 @@ pub(super) async fn find(
 }
 
 async fn pending(database: &Database, query: &RowQuery) -> Result<Vec<Pending>, Error> {
-    let statement = sql("SELECT run, seq, sync, object, settled_at FROM blocks
+    let statement = sql("SELECT run, seq, sync, object, committed_at FROM blocks
         WHERE ($1 IS NULL OR sync = $1) AND ($2 IS NULL OR run = $2)
-        ORDER BY settled_at DESC, run DESC, seq DESC");
+        ORDER BY committed_at DESC, run DESC, seq DESC");
     let sync = Arg::Text(query.sync.as_ref().map(ToString::to_string));
     let run = Arg::Text(query.run.as_ref().map(ToString::to_string));
     let records = database.all(statement.bind(sync).bind(run)).await?;
@@ -61,7 +61,7 @@ async fn pending(database: &Database, query: &RowQuery) -> Result<Vec<Pending>, 
             seq: record.count("seq")?,
             sync: SyncId::new(record.get::<String>("sync")?),
             object: from_word(&record.get::<String>("object")?, "object")?,
-            at: record.time("settled_at")?,
+            at: record.time("committed_at")?,
         })
     });
     pending.collect()
@@ -109,8 +109,8 @@ fn line(place: &Pending, row: &BlockRow<'_>) -> Line {
         object: place.object,
         user: row.user.to_string(),
         key: row.key_text.to_string(),
-        fate: row.fate.kind(),
-        reason: row.fate.reason().cloned(),
+        status: row.status.kind(),
+        reason: row.status.reason().cloned(),
         payload: None,
     };
     Line { entry, row: row.row }
@@ -140,7 +140,7 @@ fn newest_in_files(files: &[HistoryFile], filter: &Filter, limit: usize) -> Resu
     Ok(lines)
 }
 
-/// Adds the rows themselves where their problems are still open.
+/// Adds the contents of rows that still count as failed.
 async fn with_payloads(database: &Database, lines: Vec<Line>) -> Result<Vec<RowEntry>, Error> {
     let mut asked: HashMap<SyncId, Vec<Fingerprint>> = HashMap::new();
     for line in lines.iter().filter(|line| line.entry.reason.is_some()) {
@@ -148,7 +148,7 @@ async fn with_payloads(database: &Database, lines: Vec<Line>) -> Result<Vec<RowE
     }
     let mut kept = HashMap::new();
     for (sync, rows) in asked {
-        kept.insert(sync.clone(), problems::payloads(database, &sync, &rows).await?);
+        kept.insert(sync.clone(), failed_rows::payloads(database, &sync, &rows).await?);
     }
     let entry = |Line { mut entry, row }: Line| {
         let text = kept.get(&entry.sync).filter(|_| entry.reason.is_some()).and_then(|rows| rows.get(&row));

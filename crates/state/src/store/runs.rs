@@ -121,7 +121,7 @@ pub(super) async fn finish(
     let record = tx.first(statement).await?.ok_or_else(|| unknown(run))?;
     let finished = from_record(&record)?;
     if complete {
-        // A read that did not come to its end leaves the mark alone: `settle`
+        // A read that did not come to its end leaves the mark alone: `commit`
         // takes it away with the first new checkpoint, and not before that.
         tx.execute(sql("UPDATE syncs SET complete = 1 WHERE id = $1").bind(&finished.sync)).await?;
         let intents = sql("DELETE FROM intents WHERE run IN (SELECT id FROM runs WHERE sync = $1)");

@@ -1,6 +1,6 @@
 //! Where each sync stands.
 
-use tidegate_model::store::{OverlapChunk, Pause, SyncState};
+use tidegate_model::store::{LookbackChunk, Pause, SyncState};
 use tidegate_model::{Checkpoint, Error, SyncId};
 
 use super::dialect::Database;
@@ -37,18 +37,18 @@ pub(super) async fn set_paused(
 pub(super) async fn reset(database: &Database, sync: &SyncId) -> Result<(), Error> {
     let mut tx = database.write().await?;
     tx.execute(sql("UPDATE syncs SET checkpoint = NULL, complete = 0 WHERE id = $1").bind(sync)).await?;
-    tx.execute(sql("DELETE FROM overlap WHERE sync = $1").bind(sync)).await?;
+    tx.execute(sql("DELETE FROM lookback WHERE sync = $1").bind(sync)).await?;
     let intents = sql("DELETE FROM intents WHERE run IN (SELECT id FROM runs WHERE sync = $1)");
     tx.execute(intents.bind(sync)).await?;
     tx.commit().await
 }
 
-pub(super) async fn overlap(database: &Database, sync: &SyncId) -> Result<Vec<OverlapChunk>, Error> {
-    let statement = sql("SELECT seq, high, hashes FROM overlap WHERE sync = $1 ORDER BY seq");
+pub(super) async fn lookback(database: &Database, sync: &SyncId) -> Result<Vec<LookbackChunk>, Error> {
+    let statement = sql("SELECT seq, high, hashes FROM lookback WHERE sync = $1 ORDER BY seq");
     let mut chunks = Vec::new();
     for record in database.all(statement.bind(sync)).await? {
         let high: Option<String> = record.get("high")?;
-        chunks.push(OverlapChunk {
+        chunks.push(LookbackChunk {
             seq: record.count("seq")?,
             high: high.map(|text| payload::value_from_text(&text)).transpose()?,
             rows: codec::unpack(&record.get::<Vec<u8>>("hashes")?)?,
@@ -57,7 +57,7 @@ pub(super) async fn overlap(database: &Database, sync: &SyncId) -> Result<Vec<Ov
     Ok(chunks)
 }
 
-pub(super) async fn clear_overlap(database: &Database, sync: &SyncId) -> Result<(), Error> {
-    database.execute(sql("DELETE FROM overlap WHERE sync = $1").bind(sync)).await?;
+pub(super) async fn clear_lookback(database: &Database, sync: &SyncId) -> Result<(), Error> {
+    database.execute(sql("DELETE FROM lookback WHERE sync = $1").bind(sync)).await?;
     Ok(())
 }

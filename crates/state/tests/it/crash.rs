@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, SqliteConnection};
-use tidegate_model::store::{Fate, RowEntry, RowQuery, Settlement};
+use tidegate_model::store::{BatchCommit, RowEntry, RowQuery, RowStatus};
 use tidegate_model::{Cause, Clock as _, Ending, ObjectKind, RunId, Store, SyncId};
 use tidegate_testkit::rows;
 use tidegate_testkit::store::Place as _;
@@ -16,13 +16,16 @@ pub(crate) fn orders() -> SyncId {
     SyncId::new("orders")
 }
 
-/// Starts a run and settles one batch of two rows for each id.
+/// Starts a run and commits one batch of two rows for each id.
 pub(crate) async fn one_run(store: &dyn Store, folder: &Folder, ids: RangeInclusive<i64>) -> RunId {
     let at = folder.clock.now();
     let run = store.start_run(&orders(), ObjectKind::User, Cause::Schedule, at).await.expect("started");
     for id in ids {
-        let fates = vec![rows::fate(id, Fate::Delivered), rows::fate(-id, rows::rejected())];
-        store.settle(&run.id, Settlement { fates, ..Settlement::default() }).await.expect("settled");
+        let results = vec![rows::result(id, RowStatus::Delivered), rows::result(-id, rows::rejected())];
+        store
+            .commit_batch(&run.id, BatchCommit { results, ..BatchCommit::default() })
+            .await
+            .expect("committed");
     }
     run.id
 }
@@ -74,39 +77,39 @@ async fn died_between_rename_and_delete(ids: RangeInclusive<i64>) -> (Folder, Ru
     let folder = Folder::new();
     let store = folder.open().await;
     let run = one_run(&*store, &folder, ids).await;
-    let settled = ledger(&*store).await;
+    let committed = ledger(&*store).await;
     let dead = Folder::new();
     copy_database(&folder, &dead).await;
     finish(&*store, &folder, &run).await;
     copy_history(&folder, &dead);
     assert_eq!(files(dead.data.path()).len(), 1);
-    (dead, run, settled)
+    (dead, run, committed)
 }
 
 #[tokio::test]
 async fn rows_that_are_in_a_file_and_in_the_tables_are_listed_once() {
-    let (dead, _, settled) = died_between_rename_and_delete(1..=20).await;
-    assert_eq!(settled.len(), 40);
+    let (dead, _, committed) = died_between_rename_and_delete(1..=20).await;
+    assert_eq!(committed.len(), 40);
 
     let found = ledger(&*dead.open().await).await;
 
-    assert_eq!(found, settled);
+    assert_eq!(found, committed);
 }
 
 #[tokio::test]
 async fn rows_that_are_in_a_file_already_are_not_written_again() {
-    let (dead, run, settled) = died_between_rename_and_delete(1..=20).await;
+    let (dead, run, committed) = died_between_rename_and_delete(1..=20).await;
     let store = dead.open().await;
     let before = files(dead.data.path());
 
     // More came in after that file.
-    let fates = vec![rows::fate(99, Fate::Delivered)];
-    store.settle(&run, Settlement { fates, ..Settlement::default() }).await.expect("settled");
+    let results = vec![rows::result(99, RowStatus::Delivered)];
+    store.commit_batch(&run, BatchCommit { results, ..BatchCommit::default() }).await.expect("committed");
     finish(&*store, &dead, &run).await;
 
     let found = ledger(&*store).await;
     assert_eq!(found[0].key, "99");
-    assert_eq!(found[1..], settled);
+    assert_eq!(found[1..], committed);
     let after = files(dead.data.path());
     assert_eq!(after.len(), 2);
     assert!(after.contains(&before[0]));
@@ -121,7 +124,7 @@ async fn a_file_that_was_never_finished_is_written_anew() {
     let folder = Folder::new();
     let store = folder.open().await;
     let run = one_run(&*store, &folder, 1..=5).await;
-    let settled = ledger(&*store).await;
+    let committed = ledger(&*store).await;
     drop(store);
     let day = folder.data.path().join("history/orders/2026-03-01");
     fs::create_dir_all(&day).expect("made");
@@ -129,10 +132,10 @@ async fn a_file_that_was_never_finished_is_written_anew() {
     fs::write(&torn, b"PAR1 torn").expect("written");
 
     let store = folder.open().await;
-    assert_eq!(ledger(&*store).await, settled);
+    assert_eq!(ledger(&*store).await, committed);
     finish(&*store, &folder, &run).await;
 
-    assert_eq!(ledger(&*store).await, settled);
+    assert_eq!(ledger(&*store).await, committed);
     assert_eq!(files(folder.data.path()), [day.join(format!("{run}-000001-000005.parquet"))]);
     assert!(!torn.exists());
 }
@@ -161,8 +164,8 @@ async fn a_run_over_midnight_has_a_file_for_each_day() {
     let store = folder.open().await;
     let run = one_run(&*store, &folder, 1..=2).await;
     folder.clock.advance(jiff::SignedDuration::from_hours(12));
-    let fates = vec![rows::fate(3, Fate::Delivered)];
-    store.settle(&run, Settlement { fates, ..Settlement::default() }).await.expect("settled");
+    let results = vec![rows::result(3, RowStatus::Delivered)];
+    store.commit_batch(&run, BatchCommit { results, ..BatchCommit::default() }).await.expect("committed");
 
     finish(&*store, &folder, &run).await;
 
@@ -181,20 +184,20 @@ async fn a_long_run_gets_files_while_it_goes_on_and_readers_see_every_row_once()
     let store = folder.open().await;
     let run = one_run(&*store, &folder, 1..=1).await;
     let history = folder.data.path().join("history");
-    let batch: Vec<_> = (0..20_000).map(|id| rows::fate(id, Fate::Delivered)).collect();
-    let mut settled = 2;
+    let batch: Vec<_> = (0..20_000).map(|id| rows::result(id, RowStatus::Delivered)).collect();
+    let mut committed = 2;
     let started = std::time::Instant::now();
     while files(&history).is_empty() {
-        assert!(started.elapsed().as_secs() < 60, "no file was made of {settled} rows");
-        let fates = batch.clone();
-        store.settle(&run, Settlement { fates, ..Settlement::default() }).await.expect("settled");
-        settled += batch.len();
+        assert!(started.elapsed().as_secs() < 60, "no file was made of {committed} rows");
+        let results = batch.clone();
+        store.commit_batch(&run, BatchCommit { results, ..BatchCommit::default() }).await.expect("committed");
+        committed += batch.len();
     }
 
     let query = RowQuery { user: Some("user-7".to_owned()), limit: 100_000, ..RowQuery::default() };
     let found = store.rows(&query).await.expect("rows").len();
     finish(&*store, &folder, &run).await;
 
-    assert_eq!(found, settled / batch.len());
+    assert_eq!(found, committed / batch.len());
     assert_eq!(store.rows(&query).await.expect("rows").len(), found);
 }

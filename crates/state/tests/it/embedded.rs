@@ -65,7 +65,7 @@ async fn only_the_owner_can_look_into_the_data_folder() {
 #[tokio::test]
 async fn days_beyond_those_to_keep_go_with_the_next_run() {
     use jiff::SignedDuration;
-    use tidegate_model::store::{Fate, RowQuery, Settlement};
+    use tidegate_model::store::{BatchCommit, RowQuery, RowStatus};
     use tidegate_model::{Cause, Ending, ObjectKind, SyncId};
     use tidegate_testkit::rows;
 
@@ -75,8 +75,11 @@ async fn days_beyond_those_to_keep_go_with_the_next_run() {
     for id in 1..=4 {
         let (sync, at) = (SyncId::new("orders"), folder.clock.now());
         let run = store.start_run(&sync, ObjectKind::User, Cause::Manual, at).await.expect("started");
-        let fates = vec![rows::fate(id, Fate::Delivered)];
-        store.settle(&run.id, Settlement { fates, ..Settlement::default() }).await.expect("settled");
+        let results = vec![rows::result(id, RowStatus::Delivered)];
+        store
+            .commit_batch(&run.id, BatchCommit { results, ..BatchCommit::default() })
+            .await
+            .expect("committed");
         store.finish_run(&run.id, Ending::Succeeded, None, true, at).await.expect("finished");
         folder.clock.advance(SignedDuration::from_hours(24));
     }

@@ -20,13 +20,13 @@ pub(super) fn size(target: &Target, writer: &Writer, logged: &LoggedEvent) -> us
 }
 
 /// About how many bytes a record takes in a request.
-pub(super) fn weigh(target: &Target, writer: &Writer, logged: &LoggedEvent) -> usize {
-    AROUND + base64_len(writer.weigh(logged) + usize::from(target.newline))
+pub(super) fn estimated_size(target: &Target, writer: &Writer, logged: &LoggedEvent) -> usize {
+    AROUND + base64_len(writer.estimated_size(logged) + usize::from(target.newline))
 }
 
 /// `PutRecordBatch`. Source: AWS docs, Firehose API reference, PutRecordBatch.
 pub(super) fn put_record_batch(target: &Target, writer: &Writer, events: &[LoggedEvent]) -> Bytes {
-    let bytes: usize = events.iter().map(|logged| weigh(target, writer, logged)).sum();
+    let bytes: usize = events.iter().map(|logged| estimated_size(target, writer, logged)).sum();
     let mut body = String::with_capacity(bytes + 256);
     body.push_str("{\"DeliveryStreamName\":");
     write_string(&target.delivery_stream, &mut body);

@@ -7,15 +7,15 @@ use async_trait::async_trait;
 use serde::Deserialize;
 use serde_json::json;
 use tidegate_model::{
-    Checks, Destination, ErrorKind, Limits, LoggedEvent, Reason, Receipt, Result, Settings, Sink, SinkTarget,
-    Tools,
+    Checks, ConnectorContext, Destination, ErrorKind, Limits, LoggedEvent, Reason, Receipt, Result, Settings,
+    Sink, SinkTarget,
 };
 
 use super::settings::Target;
 use super::{encode, setup};
 use crate::shape::Writer;
-use tidegate_transport::aws::{self, Account, AwsSettings, Help, Service};
-use tidegate_transport::http::answer::{self, Miss};
+use tidegate_transport::aws::{self, AwsClient, AwsSettings, ErrorHints, Service};
+use tidegate_transport::http::answer::{self, RequestError};
 
 pub(super) const SERVICE: Service =
     Service { title: "Firehose", name: "firehose", target: "Firehose_20150804" };
@@ -26,24 +26,28 @@ const RECORDS_MAX: usize = 500;
 const REQUEST_MAX: usize = 4_000_000;
 
 /// Opens a Firehose stream for one export.
-pub(super) fn open(settings: &Settings, target: &SinkTarget, tools: &Tools) -> Result<Arc<Sink>> {
+pub(super) fn open(
+    settings: &Settings,
+    target: &SinkTarget,
+    context: &ConnectorContext,
+) -> Result<Arc<Sink>> {
     let settings: AwsSettings = settings.parse()?;
     let target: Target = target.settings.parse()?;
     target.validate()?;
     let writer = Writer::new(target.shape, target.account_id.as_deref(), "", &settings)?;
-    let help = Help {
+    let hints = ErrorHints {
         missing: format!("create the stream: {}", setup::create(&settings, &target.delivery_stream)),
         denied: setup::grant(&settings, &target.delivery_stream).denied(),
     };
-    let account = Account::open(&settings, &SERVICE, help, tools)?;
-    Ok(Arc::new(Firehose { account, target, writer, rehearsal: tools.rehearsal }))
+    let client = AwsClient::open(&settings, &SERVICE, hints, context)?;
+    Ok(Arc::new(Firehose { client, target, writer, dry_run: context.dry_run }))
 }
 
 struct Firehose {
-    account: Account,
+    client: AwsClient,
     target: Target,
     writer: Writer,
-    rehearsal: bool,
+    dry_run: bool,
 }
 
 #[async_trait]
@@ -59,23 +63,23 @@ impl Destination<LoggedEvent> for Firehose {
 
     fn limits(&self) -> Limits {
         Limits {
-            items_max: RECORDS_MAX,
-            bytes_max: REQUEST_MAX,
-            fill: Duration::from_millis(100),
-            requests_at_once: 8,
+            max_items: RECORDS_MAX,
+            max_bytes: REQUEST_MAX,
+            linger: Duration::from_millis(100),
+            max_in_flight: 8,
             // It differs by region and can be raised: the answers tell.
             rate: None,
             bucket: "firehose.PutRecordBatch",
-            one_user: false,
-            user_interval: Duration::ZERO,
+            single_user: false,
+            min_user_interval: Duration::ZERO,
         }
     }
 
-    fn weigh(&self, logged: &LoggedEvent) -> usize {
-        encode::weigh(&self.target, &self.writer, logged)
+    fn estimated_size(&self, logged: &LoggedEvent) -> usize {
+        encode::estimated_size(&self.target, &self.writer, logged)
     }
 
-    fn admit(&self, logged: &LoggedEvent) -> Result<(), Reason> {
+    fn validate(&self, logged: &LoggedEvent) -> Result<(), Reason> {
         let size = encode::size(&self.target, &self.writer, logged);
         if size <= encode::RECORD_MAX {
             return Ok(());
@@ -86,13 +90,13 @@ impl Destination<LoggedEvent> for Firehose {
 
     /// Records that Firehose did not take are `Deferred`, and only these.
     async fn deliver(&self, events: &[LoggedEvent]) -> Result<Receipt> {
-        if events.is_empty() || self.rehearsal {
+        if events.is_empty() || self.dry_run {
             return Ok(Receipt::delivered(events.len()));
         }
         let body = encode::put_record_batch(&self.target, &self.writer, events);
-        match self.account.call("PutRecordBatch", body).await {
-            Ok(answer) => aws::receipt(SERVICE.title, &answer, events.len(), self.account.clock().now()),
-            Err(miss) => miss.settle(events.len()),
+        match self.client.call("PutRecordBatch", body).await {
+            Ok(answer) => aws::receipt(SERVICE.title, &answer, events.len(), self.client.clock().now()),
+            Err(request_error) => request_error.into_receipt(events.len()),
         }
     }
 }
@@ -114,9 +118,9 @@ impl Firehose {
         }
         let name = format!("stream {}", self.target.delivery_stream);
         let body = json!({ "DeliveryStreamName": self.target.delivery_stream }).to_string();
-        let answer = match self.account.call("DescribeDeliveryStream", body.into()).await {
+        let answer = match self.client.call("DescribeDeliveryStream", body.into()).await {
             Ok(answer) => answer,
-            Err(miss) => return aws::failed(checks, &name, miss),
+            Err(request_error) => return aws::failed(checks, &name, request_error),
         };
         let Ok(Answer { delivery_stream_description: found }) = serde_json::from_slice(answer.body()) else {
             return Err(answer::unreadable(SERVICE.title, &answer).into_error());
@@ -139,13 +143,13 @@ impl Firehose {
     /// Whether we may write, by a request without records.
     async fn check_writing(&self, checks: &mut Checks) -> Result<()> {
         let body = json!({ "DeliveryStreamName": self.target.delivery_stream, "Records": [] }).to_string();
-        match self.account.call("PutRecordBatch", body.into()).await {
+        match self.client.call("PutRecordBatch", body.into()).await {
             Ok(_) => checks.pass("firehose:PutRecordBatch", "allowed"),
             // What is wrong with a request is looked at by those who may send it.
-            Err(Miss::NoEffect(error)) if error.kind() == ErrorKind::Refused => {
+            Err(RequestError::NoEffect(error)) if error.kind() == ErrorKind::Refused => {
                 checks.pass("firehose:PutRecordBatch", "not refused; the first event proves it");
             }
-            Err(miss) => return aws::failed(checks, "firehose:PutRecordBatch", miss),
+            Err(request_error) => return aws::failed(checks, "firehose:PutRecordBatch", request_error),
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use tidegate_model::{
 use tidegate_testkit::ManualClock;
 
 use super::setup::setup;
-use tidegate_testkit::http::{Canned, raw, tools};
+use tidegate_testkit::http::{Canned, context, raw};
 
 fn connection() -> Value {
     json!({ "region": "eu-west-1", "access_key_id": "AKIDEXAMPLE", "secret_access_key": "s" })
@@ -25,7 +25,7 @@ fn sink(target: Value, far: Arc<Canned>) -> Arc<Sink> {
         layout: Layout::Events,
         settings: raw(target),
     };
-    super::sink::open(&raw(connection()), &target, &tools(far, &ManualClock::default())).expect("a sink")
+    super::sink::open(&raw(connection()), &target, &context(far, &ManualClock::default())).expect("a sink")
 }
 
 fn named() -> Value {
@@ -67,7 +67,7 @@ async fn an_event_is_one_line_however_it_was_written() {
             body,
             json!({ "DeliveryStreamName": "events", "Records": [{ "Data": STANDARD.encode(expected) }] })
         );
-        assert!(sink.weigh(&written).abs_diff(request.body().len()) < 60);
+        assert!(sink.estimated_size(&written).abs_diff(request.body().len()) < 60);
     }
 }
 
@@ -85,7 +85,7 @@ async fn only_the_records_that_failed_are_sent_again() {
 }
 
 #[tokio::test]
-async fn a_refusal_says_what_to_do() {
+async fn an_error_response_says_what_to_do() {
     let refused = async |status: u16, code: &str| {
         let far = Canned::once(status, json!({ "__type": code, "message": "no" }).to_string());
         let error = sink(named(), far).deliver(&[event("{}")]).await.expect_err(code);

@@ -34,8 +34,8 @@ pub(super) fn size(target: &Target, writer: &Writer, logged: &LoggedEvent) -> us
 }
 
 /// About how many bytes a record takes in a request.
-pub(super) fn weigh(target: &Target, writer: &Writer, logged: &LoggedEvent) -> usize {
-    AROUND + base64_len(writer.weigh(logged)) + key(target.partition_by, logged).len()
+pub(super) fn estimated_size(target: &Target, writer: &Writer, logged: &LoggedEvent) -> usize {
+    AROUND + base64_len(writer.estimated_size(logged)) + key(target.partition_by, logged).len()
 }
 
 /// `PutRecords`. Source: AWS docs, Kinesis API reference, PutRecords.
@@ -44,7 +44,7 @@ pub(super) fn put_records<'a>(
     writer: &Writer,
     events: impl Iterator<Item = &'a LoggedEvent> + Clone,
 ) -> Bytes {
-    let bytes: usize = events.clone().map(|logged| weigh(target, writer, logged)).sum();
+    let bytes: usize = events.clone().map(|logged| estimated_size(target, writer, logged)).sum();
     let mut body = String::with_capacity(bytes + 256);
     let (member, stream) = target.addressed();
     body.push_str("{\"");

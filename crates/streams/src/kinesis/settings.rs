@@ -11,7 +11,7 @@ use tidegate_transport::aws::{Arn, AwsSettings};
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Target {
-    /// The stream: its name, or its ARN where it belongs to another account. It must exist.
+    /// The stream: its name, or its ARN if it belongs to another account. It must exist.
     pub(super) stream: String,
     /// What the partition key is, which decides the shard. Default: `user`.
     #[serde(default)]

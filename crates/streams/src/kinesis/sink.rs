@@ -9,15 +9,15 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::json;
 use tidegate_model::{
-    Checks, Destination, ErrorKind, Limits, LoggedEvent, Outcome, Reason, Receipt, Result, Settings, Sink,
-    SinkTarget, Tools,
+    Checks, ConnectorContext, Destination, ErrorKind, Limits, LoggedEvent, Outcome, Reason, Receipt, Result,
+    Settings, Sink, SinkTarget,
 };
 
 use super::settings::{Order, Target};
 use super::{encode, setup};
 use crate::shape::Writer;
-use tidegate_transport::aws::{self, Account, AwsSettings, Help, Service};
-use tidegate_transport::http::answer::{self, Miss};
+use tidegate_transport::aws::{self, AwsClient, AwsSettings, ErrorHints, Service};
+use tidegate_transport::http::answer::{self, RequestError};
 
 pub(super) const SERVICE: Service = Service { title: "Kinesis", name: "kinesis", target: "Kinesis_20131202" };
 
@@ -25,24 +25,28 @@ pub(super) const SERVICE: Service = Service { title: "Kinesis", name: "kinesis",
 const RECORDS_MAX: usize = 500;
 
 /// Opens a stream for one export.
-pub(super) fn open(settings: &Settings, target: &SinkTarget, tools: &Tools) -> Result<Arc<Sink>> {
+pub(super) fn open(
+    settings: &Settings,
+    target: &SinkTarget,
+    context: &ConnectorContext,
+) -> Result<Arc<Sink>> {
     let settings: AwsSettings = settings.parse()?;
     let target: Target = target.settings.parse()?;
     target.validate(&settings)?;
     let writer = Writer::new(target.shape, target.account_id.as_deref(), &target.stream, &settings)?;
-    let help = Help {
+    let hints = ErrorHints {
         missing: format!("create the stream: {}", setup::create(&settings, &target)),
         denied: setup::grant(&settings, &target).denied(),
     };
-    let account = Account::open(&settings, &SERVICE, help, tools)?;
-    Ok(Arc::new(Kinesis { account, target, writer, rehearsal: tools.rehearsal }))
+    let client = AwsClient::open(&settings, &SERVICE, hints, context)?;
+    Ok(Arc::new(Kinesis { client, target, writer, dry_run: context.dry_run }))
 }
 
 struct Kinesis {
-    account: Account,
+    client: AwsClient,
     target: Target,
     writer: Writer,
-    rehearsal: bool,
+    dry_run: bool,
 }
 
 #[async_trait]
@@ -58,23 +62,23 @@ impl Destination<LoggedEvent> for Kinesis {
 
     fn limits(&self) -> Limits {
         Limits {
-            items_max: RECORDS_MAX,
-            bytes_max: self.target.limits.request_max(),
-            fill: Duration::from_millis(100),
-            requests_at_once: 8,
+            max_items: RECORDS_MAX,
+            max_bytes: self.target.limits.request_max(),
+            linger: Duration::from_millis(100),
+            max_in_flight: 8,
             // It is by the shard, and shards come and go: the answers tell.
             rate: None,
             bucket: "kinesis.PutRecords",
-            one_user: false,
-            user_interval: Duration::ZERO,
+            single_user: false,
+            min_user_interval: Duration::ZERO,
         }
     }
 
-    fn weigh(&self, logged: &LoggedEvent) -> usize {
-        encode::weigh(&self.target, &self.writer, logged)
+    fn estimated_size(&self, logged: &LoggedEvent) -> usize {
+        encode::estimated_size(&self.target, &self.writer, logged)
     }
 
-    fn admit(&self, logged: &LoggedEvent) -> Result<(), Reason> {
+    fn validate(&self, logged: &LoggedEvent) -> Result<(), Reason> {
         let (size, max) = (encode::size(&self.target, &self.writer, logged), self.target.limits.record_max());
         if size <= max {
             return Ok(());
@@ -85,7 +89,7 @@ impl Destination<LoggedEvent> for Kinesis {
 
     /// Records that Kinesis did not take are `Deferred`, and only these.
     async fn deliver(&self, events: &[LoggedEvent]) -> Result<Receipt> {
-        if events.is_empty() || self.rehearsal {
+        if events.is_empty() || self.dry_run {
             return Ok(Receipt::delivered(events.len()));
         }
         match self.target.order {
@@ -114,13 +118,13 @@ impl Kinesis {
                 chosen.then(|| outcomes.next()).flatten().unwrap_or_else(|| Outcome::Deferred(later.clone()))
             })
             .collect();
-        Ok(Receipt { outcomes, pace: receipt.pace })
+        Ok(Receipt { outcomes, rate_limit: receipt.rate_limit })
     }
 
     async fn put(&self, records: usize, body: Bytes) -> Result<Receipt> {
-        match self.account.call("PutRecords", body).await {
-            Ok(answer) => aws::receipt(SERVICE.title, &answer, records, self.account.clock().now()),
-            Err(miss) => miss.settle(records),
+        match self.client.call("PutRecords", body).await {
+            Ok(answer) => aws::receipt(SERVICE.title, &answer, records, self.client.clock().now()),
+            Err(request_error) => request_error.into_receipt(records),
         }
     }
 
@@ -141,12 +145,12 @@ impl Kinesis {
         let name = format!("stream {}", self.target.name());
         let (member, stream) = self.target.addressed();
         let answer = match self
-            .account
+            .client
             .call("DescribeStreamSummary", json!({ member: stream }).to_string().into())
             .await
         {
             Ok(answer) => answer,
-            Err(miss) => return aws::failed(checks, &name, miss),
+            Err(request_error) => return aws::failed(checks, &name, request_error),
         };
         let Ok(Answer { stream_description_summary: summary }) = serde_json::from_slice(answer.body()) else {
             return Err(answer::unreadable(SERVICE.title, &answer).into_error());
@@ -162,18 +166,18 @@ impl Kinesis {
         Ok(())
     }
 
-    /// Whether we may write: a rehearsal of a request without records, so that
-    /// even a service that does not know rehearsals writes nothing.
+    /// Whether we may write: a dry run of a request without records, so that
+    /// even a service that does not know dry runs writes nothing.
     async fn check_writing(&self, checks: &mut Checks) -> Result<()> {
         let (member, stream) = self.target.addressed();
         let body = json!({ member: stream, "Records": [], "DryRun": true }).to_string();
-        match self.account.call("PutRecords", body.into()).await {
+        match self.client.call("PutRecords", body.into()).await {
             Ok(_) => checks.pass("kinesis:PutRecords", "allowed"),
             // What is wrong with a request is looked at by those who may send it.
-            Err(Miss::NoEffect(error)) if error.kind() == ErrorKind::Refused => {
+            Err(RequestError::NoEffect(error)) if error.kind() == ErrorKind::Refused => {
                 checks.pass("kinesis:PutRecords", "not refused; the first event proves it");
             }
-            Err(miss) => return aws::failed(checks, "kinesis:PutRecords", miss),
+            Err(request_error) => return aws::failed(checks, "kinesis:PutRecords", request_error),
         }
         Ok(())
     }

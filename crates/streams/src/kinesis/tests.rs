@@ -13,7 +13,7 @@ use tidegate_testkit::ManualClock;
 
 use super::setup::setup;
 use super::{encode, settings::PartitionBy};
-use tidegate_testkit::http::{Canned, raw, tools};
+use tidegate_testkit::http::{Canned, context, raw};
 
 fn connection() -> Value {
     json!({ "region": "eu-west-1", "access_key_id": "AKIDEXAMPLE", "secret_access_key": "s" })
@@ -26,7 +26,7 @@ fn sink_of(connection: Value, target: Value, far: Arc<Canned>) -> Arc<Sink> {
         layout: Layout::Events,
         settings: raw(target),
     };
-    super::sink::open(&raw(connection), &target, &tools(far, &ManualClock::default())).expect("a sink")
+    super::sink::open(&raw(connection), &target, &context(far, &ManualClock::default())).expect("a sink")
 }
 
 fn sink(far: Arc<Canned>) -> Arc<Sink> {
@@ -70,7 +70,7 @@ async fn a_request_has_the_documented_form() {
         { "Data": STANDARD.encode("{}"), "PartitionKey": "e2" },
     ] });
     assert_eq!(body, expected);
-    let weight: usize = events.iter().map(|logged| sink.weigh(logged)).sum();
+    let weight: usize = events.iter().map(|logged| sink.estimated_size(logged)).sum();
     assert!(weight.abs_diff(requests[0].body().len()) < 60, "{weight}");
 }
 
@@ -103,7 +103,7 @@ async fn records_have_the_shape_of_pinpoint_where_that_is_asked_for() {
     let record: Value = serde_json::from_slice(&data).expect("JSON");
     assert_eq!(record["event_type"], "order_placed");
     assert_eq!(record["awsAccountId"], "123456789012");
-    assert!(data.len() < sink.weigh(&three()[0]), "it is not heavier than it was weighed");
+    assert!(data.len() < sink.estimated_size(&three()[0]), "it is not heavier than it was weighed");
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn an_account_is_twelve_digits() {
             layout: Layout::Events,
             settings: target(account),
         };
-        super::sink::open(&raw(connection()), &target, &tools(Canned::new([]), &ManualClock::default()))
+        super::sink::open(&raw(connection()), &target, &context(Canned::new([]), &ManualClock::default()))
     };
     assert!(open("123456789012").is_ok());
     assert!(open("1234-5678-9012").is_err_and(|error| error.message().contains("`account_id`")));
@@ -143,7 +143,7 @@ async fn only_the_throttled_record_is_sent_again() {
 
     assert_eq!([&receipt.outcomes[0], &receipt.outcomes[2]], [&Outcome::Delivered; 2]);
     assert!(matches!(receipt.outcomes[1], Outcome::Deferred(_)), "{receipt:?}");
-    assert_eq!(receipt.pace.map(|pace| pace.remaining), Some(0), "the stream is too slow for now");
+    assert_eq!(receipt.rate_limit.map(|pace| pace.remaining), Some(0), "the stream is too slow for now");
 }
 
 #[tokio::test]
@@ -176,7 +176,7 @@ async fn a_lost_answer_leaves_every_event_in_doubt() {
 }
 
 #[tokio::test]
-async fn a_refusal_says_what_to_run() {
+async fn an_error_response_says_what_to_run() {
     let refused = async |code: &str| {
         let far = Canned::once(400, json!({ "__type": code, "message": "no" }).to_string());
         let error = sink(far).deliver(&three()).await.expect_err(code);
@@ -241,8 +241,8 @@ fn a_target_that_cannot_work_is_refused() {
             layout: Layout::Events,
             settings: raw(json!({ "stream": stream })),
         };
-        let tools = tools(Canned::new([]), &ManualClock::default());
-        let Err(error) = super::sink::open(&raw(connection()), &target, &tools) else { panic!("{stream}") };
+        let context = context(Canned::new([]), &ManualClock::default());
+        let Err(error) = super::sink::open(&raw(connection()), &target, &context) else { panic!("{stream}") };
         assert_eq!(error.kind(), ErrorKind::Settings);
         assert!(error.message().contains(named), "{error:?}");
     }

@@ -17,7 +17,7 @@ pub(super) fn record(shape: &Shape<'_>, event_type: &str, feedback: &str) -> Val
         attributes["failure_reason"] = shape.text("failure_reason").into();
     }
     let mut mail_event = json!({ "mail": mail(shape) });
-    let (name, part) = happening(shape, event_type);
+    let (name, part) = mail_event_part(shape, event_type);
     mail_event[name] = part;
     let context = json!({ "custom": { "legacy_identifier": &*event.app } });
     let facets = json!({ "email_channel": { "mail_event": mail_event } });
@@ -37,8 +37,8 @@ fn mail(shape: &Shape<'_>) -> Value {
     })
 }
 
-/// The part of the facet that is named after what happened.
-fn happening(shape: &Shape<'_>, event_type: &str) -> (&'static str, Value) {
+/// Returns the part of the facet that is named after the event.
+fn mail_event_part(shape: &Shape<'_>, event_type: &str) -> (&'static str, Value) {
     match event_type {
         "_email.send" => ("send", json!({})),
         "_email.delivered" => {

@@ -4,7 +4,7 @@
 //! An app's events are records already. Message events become those that Pinpoint
 //! would have streamed for its campaigns, journeys, e-mail, SMS and in-app messages;
 //! what Pinpoint has no word for keeps its own kind, in the shape of an app's
-//! event. What nobody told us is empty, never invented.
+//! event. Unknown values are empty, never invented.
 //!
 //! Source: Amazon Pinpoint developer guide, event streams; the table of kinds is ours.
 

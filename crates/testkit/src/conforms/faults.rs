@@ -63,7 +63,7 @@ pub async fn a_lost_answer_leaves_every_record_in_doubt(suite: &Suite) {
     }
 }
 
-/// A check that fails says what mends it; it is no error.
+/// A check that fails says what fixes it; it is no error.
 pub async fn a_revoked_key_fails_the_check_with_a_remedy(suite: &Suite) {
     for world in suite.sandboxes().await {
         world.misbehave(&Faults { revoked: true, ..Faults::default() });

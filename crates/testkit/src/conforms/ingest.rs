@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tidegate_model::{Error, ErrorKind, Ingest, Received};
 
 use super::secrets::assert_silent;
-use super::{IngestExample, PRIVATE, Suite, settings_of, tools};
+use super::{IngestExample, PRIVATE, Suite, context, settings_of};
 
 /// One ingest and what it is sent.
 struct Place {
@@ -28,7 +28,7 @@ fn places(suite: &Suite) -> Vec<Place> {
     for (connector, example) in suite.each() {
         let (Some(role), Some(ingest)) = (connector.ingest, example.ingest) else { continue };
         let folder = tempfile::tempdir().expect("a folder");
-        let opened = (role.open)(&settings_of(&example.settings), &tools(folder.path()));
+        let opened = (role.open)(&settings_of(&example.settings), &context(folder.path()));
         let mut secrets = Vec::new();
         gather("", &example.settings, &mut secrets);
         assert!(!secrets.is_empty(), "{}: no secret to look for", connector.kind);

@@ -5,11 +5,11 @@
 //! kind: settings that work, and where they lead.
 
 pub mod faults;
+pub mod idempotency;
 pub mod ingest;
 mod log;
 pub mod opening;
 pub mod platform;
-pub mod repeat;
 pub mod secrets;
 pub mod settings;
 pub mod sink;
@@ -24,7 +24,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::Request;
 use serde_json::Value;
-use tidegate_model::{Connector, ObjectKind, Record, Settings, Tools};
+use tidegate_model::{Connector, ConnectorContext, ObjectKind, Record, Settings};
 
 pub use world::{NoHttp, State, World};
 
@@ -64,7 +64,7 @@ pub struct PlatformExample {
 
 /// Requests that bring events.
 pub struct IngestExample {
-    /// A good request without credentials, at the connector's own place; different
+    /// A good request without credentials, at the connector's own route; different
     /// numbers make requests that differ. Its events hold [`PRIVATE`].
     pub request: fn(usize) -> Request<Bytes>,
     /// How many events it brings.
@@ -75,7 +75,7 @@ pub struct IngestExample {
 
 /// Selections to read.
 pub struct SourceExample {
-    /// Makes a new place with rows for each way the source reads.
+    /// Makes a new backend with rows for each way the source reads.
     pub places: fn() -> BoxFuture<'static, Vec<SourcePlace>>,
 }
 
@@ -102,7 +102,7 @@ pub struct SourcePlace {
     pub untyped: &'static [&'static str],
     /// How many reads are under way, as seen from outside.
     pub running: Box<dyn Fn() -> BoxFuture<'static, usize> + Send + Sync>,
-    /// What has to live as long as the place.
+    /// What has to live as long as this.
     pub keep: Box<dyn Any + Send + Sync>,
 }
 
@@ -158,13 +158,13 @@ pub fn settings_of(members: &Value) -> Settings {
 }
 
 /// What a connector is handed: no HTTP, and the same folder for everything.
-pub fn tools(folder: &Path) -> Tools {
-    Tools {
+pub fn context(folder: &Path) -> ConnectorContext {
+    ConnectorContext {
         http: Arc::new(NoHttp),
         clock: Arc::new(ManualClock::default()),
         project: folder.to_owned(),
         data: folder.to_owned(),
-        rehearsal: false,
+        dry_run: false,
     }
 }
 
@@ -188,12 +188,12 @@ macro_rules! connectors_conform {
             platform::every_record_has_its_outcome
             platform::a_full_request_is_one_request_inside_its_limits
             platform::only_the_bad_record_is_rejected
-            platform::a_rehearsal_takes_everything
+            platform::a_dry_run_takes_everything
             platform::a_check_passes_where_deliveries_do
             faults::an_error_says_its_kind_and_has_no_effect
             faults::a_lost_answer_leaves_every_record_in_doubt
             faults::a_revoked_key_fails_the_check_with_a_remedy
-            repeat::a_repetition_has_the_effect_of_one_delivery
+            idempotency::a_repetition_has_the_effect_of_one_delivery
             secrets::a_delivery_tells_no_secret_and_no_row
             secrets::an_answer_that_repeats_the_key_does_not_spread_it
             secrets::a_key_that_cannot_be_one_is_not_repeated

@@ -7,16 +7,17 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
 use tidegate_model::{
-    ConnectionId, Connector, Error, ErrorKind, Ingest, ObjectKind, Platform, Settings, Source, Tools,
+    ConnectionId, Connector, ConnectorContext, Error, ErrorKind, Ingest, ObjectKind, Platform, Settings,
+    Source,
 };
 
 use super::settings::{each_object, schemas};
-use super::{Example, Suite, settings_of, tools};
+use super::{Example, Suite, context, settings_of};
 
 /// A folder that is not there, and is not to be made.
 pub(super) const NOWHERE: &str = "/nonexistent/tidegate";
 
-/// By the schema, for editors, and by the connector itself: a typo is never passed over.
+/// By the schema, for editors, and by the connector itself: a typo is never ignored.
 pub async fn unknown_members_are_refused(suite: &Suite) {
     for (connector, example) in suite.each() {
         for (place, schema) in schemas(connector) {
@@ -57,9 +58,9 @@ pub(super) fn with_typo(settings: &Value) -> Value {
     settings
 }
 
-/// Tools with which nothing can be done.
-pub(super) fn nowhere() -> Tools {
-    tools(NOWHERE.as_ref())
+/// A context with which nothing can be done.
+pub(super) fn nowhere() -> ConnectorContext {
+    context(NOWHERE.as_ref())
 }
 
 /// Opens every role of a connector; `target` stands in for the example's.

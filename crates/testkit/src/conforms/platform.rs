@@ -1,4 +1,4 @@
-//! Deliveries: outcomes, limits, rehearsals, checks.
+//! Deliveries: outcomes, limits, dry runs, checks.
 
 use tidegate_model::Outcome;
 
@@ -12,7 +12,7 @@ pub async fn good_records_are_admitted(suite: &Suite) {
         assert!(!platform.object().identifiers.is_empty(), "{world}: a row is identified by something");
         for record in world.records(50) {
             assert_eq!(record.kind(), world.kind, "{world}: the example's record");
-            assert_eq!(platform.admit(&record), Ok(()), "{world}");
+            assert_eq!(platform.validate(&record), Ok(()), "{world}");
         }
     }
 }
@@ -51,11 +51,11 @@ pub async fn a_full_request_is_one_request_inside_its_limits(suite: &Suite) {
     for world in suite.worlds().await {
         let platform = world.platform();
         let limits = platform.limits();
-        assert!(limits.items_max > 0 && limits.requests_at_once > 0, "{world}: {limits:?}");
-        let full = world.records(limits.items_max);
+        assert!(limits.max_items > 0 && limits.max_in_flight > 0, "{world}: {limits:?}");
+        let full = world.records(limits.max_items);
         for records in [&full[..], &full[..1]] {
-            let weight: usize = records.iter().map(|record| platform.weigh(record)).sum();
-            assert!(weight <= limits.bytes_max, "{world}: the example's records are too heavy");
+            let weight: usize = records.iter().map(|record| platform.estimated_size(record)).sum();
+            assert!(weight <= limits.max_bytes, "{world}: the example's records are too heavy");
 
             let receipt =
                 platform.deliver(records).await.unwrap_or_else(|error| panic!("{world}: {error:?}"));
@@ -67,7 +67,7 @@ pub async fn a_full_request_is_one_request_inside_its_limits(suite: &Suite) {
             }
             assert_eq!(requests.len(), 1, "{world}: {} records", records.len());
             let bytes = requests[0].body().len();
-            assert!(bytes <= limits.bytes_max, "{world}: {bytes} bytes");
+            assert!(bytes <= limits.max_bytes, "{world}: {bytes} bytes");
             assert!(
                 weight * 10 >= bytes * 8,
                 "{world}: {} records weigh {weight} and take {bytes} bytes",
@@ -88,7 +88,7 @@ pub async fn only_the_bad_record_is_rejected(suite: &Suite) {
             let mut records = good.clone();
             records.insert(place, bad.clone());
 
-            let outcomes = world::settle(&*world.platform(), &records).await;
+            let outcomes = world::deliver_all(&*world.platform(), &records).await;
 
             for (at, outcome) in outcomes.iter().enumerate() {
                 match outcome {
@@ -104,16 +104,16 @@ pub async fn only_the_bad_record_is_rejected(suite: &Suite) {
 }
 
 /// The same code against answers that take everything; nothing changes.
-pub async fn a_rehearsal_takes_everything(suite: &Suite) {
+pub async fn a_dry_run_takes_everything(suite: &Suite) {
     for world in suite.worlds().await {
         let before = world.state().await;
         let records = world.records(20);
 
-        let receipt = world.rehearsal().deliver(&records).await;
+        let receipt = world.dry_run().deliver(&records).await;
 
         let receipt = receipt.unwrap_or_else(|error| panic!("{world}: {error:?}"));
         assert_eq!(receipt.outcomes, vec![Outcome::Delivered; records.len()], "{world}");
-        world.assert_still(&before, "a rehearsal had an effect").await;
+        world.assert_still(&before, "a dry run had an effect").await;
     }
 }
 

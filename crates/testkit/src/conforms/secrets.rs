@@ -7,11 +7,11 @@ use bytes::Bytes;
 use futures_util::TryStreamExt;
 use http::{Request, Response, StatusCode};
 use serde_json::json;
-use tidegate_model::{Checks, Error, Faults, Http, HttpFailure, Reach, Selection, Source};
+use tidegate_model::{Checks, Error, Faults, Http, HttpFailure, ReadMode, Selection, Source};
 
 use super::opening::NOWHERE;
 use super::settings::secrets;
-use super::{PRIVATE, Suite, log, settings_of, tools};
+use super::{PRIVATE, Suite, context, log, settings_of};
 
 /// Everything that people can get to see of an error.
 pub(super) fn told(error: &Error) -> String {
@@ -115,14 +115,14 @@ pub async fn a_key_that_cannot_be_one_is_not_repeated(suite: &Suite) {
                 let mut settings = example.settings.clone();
                 settings[&name] = broken.into();
                 let settings = settings_of(&settings);
-                let tools = tools(NOWHERE.as_ref());
+                let context = context(NOWHERE.as_ref());
                 let mut results = Vec::new();
-                results.extend(connector.source.map(|role| (role.open)(&settings, &tools).map(|_| ())));
-                results.extend(connector.ingest.map(|role| (role.open)(&settings, &tools).map(|_| ())));
+                results.extend(connector.source.map(|role| (role.open)(&settings, &context).map(|_| ())));
+                results.extend(connector.ingest.map(|role| (role.open)(&settings, &context).map(|_| ())));
                 if let (Some(role), Some(platform)) = (connector.platform, &example.platform) {
                     results.extend(role.objects.iter().map(|kind| {
                         let target = settings_of(&(platform.target)(*kind));
-                        (role.open)(&settings, *kind, &target, &tools).map(|_| ())
+                        (role.open)(&settings, *kind, &target, &context).map(|_| ())
                     }));
                 }
                 for error in results.into_iter().filter_map(Result::err) {
@@ -144,7 +144,7 @@ pub async fn a_failed_read_tells_no_secret_and_no_row(suite: &Suite) {
             let kind = connector.kind;
             let settings = settings_of(&place.settings);
             let secrets = secrets(connector, &place.settings);
-            let opened = (role.open)(&settings, &tools(&place.project)).expect("an example");
+            let opened = (role.open)(&settings, &context(&place.project)).expect("an example");
             for selection in [Some(&place.selection), Some(&place.missing), place.failing.as_ref()] {
                 let Some(selection) = selection.map(settings_of) else { continue };
                 let text = match opened.check(Some(&selection)).await {
@@ -165,5 +165,5 @@ pub async fn a_failed_read_tells_no_secret_and_no_row(suite: &Suite) {
 }
 
 async fn read(source: &dyn Source, selection: &Selection) -> Result<(), Error> {
-    source.read(selection, &Reach::Everything, 100).await?.try_for_each(async |_| Ok(())).await
+    source.read(selection, &ReadMode::Full, 100).await?.try_for_each(async |_| Ok(())).await
 }

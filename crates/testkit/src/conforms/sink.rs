@@ -1,6 +1,6 @@
 //! What a sink promises, as tests: [`crate::sinks_conform`].
 //!
-//! Each sink brings a way to make new places that events can be delivered to,
+//! Each sink brings a way to make new backends that events can be delivered to,
 //! and to see which events are there. The far side is a real one, or one that
 //! nobody here wrote, wherever that can be had.
 
@@ -13,8 +13,8 @@ use futures_util::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use tidegate_model::{
-    Connector, Error, ErrorKind, Event, Http, Json, Layout, LoggedEvent, Offset, Outcome, Reaction, Sink,
-    SinkTarget, StreamId, SyncId, Text, Tools,
+    Connector, ConnectorContext, Error, ErrorKind, Event, Http, Json, Layout, LoggedEvent, Offset, Outcome,
+    Reaction, Sink, SinkTarget, StreamId, SyncId, Text,
 };
 
 use super::opening::{NOWHERE, mangled, nowhere, try_each, with_typo};
@@ -23,7 +23,7 @@ use super::settings::secrets;
 use super::{NoHttp, PRIVATE, log, settings_of};
 use crate::ManualClock;
 
-/// Makes a new place, with nothing in it.
+/// Makes a new, empty backend.
 pub type MakePlace = fn() -> BoxFuture<'static, SinkPlace>;
 
 /// Somewhere to deliver to.
@@ -44,11 +44,11 @@ pub struct SinkPlace {
     pub too_large: Option<usize>,
     /// Ways to be set up wrongly, with what `deliver` then says.
     pub wrong: Vec<WrongPlace>,
-    /// What has to live as long as the place.
+    /// What has to live as long as this.
     pub keep: Box<dyn Any + Send + Sync>,
 }
 
-/// A place that cannot be delivered to.
+/// A backend that cannot be delivered to.
 pub struct WrongPlace {
     /// What is wrong, for messages.
     pub what: &'static str,
@@ -60,15 +60,15 @@ pub struct WrongPlace {
     pub kind: ErrorKind,
 }
 
-/// The registry and its places.
+/// The registry and its backends.
 pub struct SinkSuite {
     /// Every connector.
     pub connectors: &'static [Connector],
-    /// How a place for a kind is made.
+    /// How a backend for a type is made.
     pub place: fn(&str) -> Option<MakePlace>,
 }
 
-/// A place and who delivers to it.
+/// A backend and the sink that delivers to it.
 struct World {
     connector: &'static Connector,
     place: SinkPlace,
@@ -78,12 +78,12 @@ impl SinkSuite {
     /// A new world for each sink.
     ///
     /// # Panics
-    /// When a sink has no place.
+    /// When a sink has no backend.
     async fn worlds(&self) -> Vec<World> {
         let mut worlds = Vec::new();
         for connector in self.connectors.iter().filter(|connector| connector.sink.is_some()) {
             let make = (self.place)(connector.kind)
-                .unwrap_or_else(|| panic!("`{}` has no place to deliver to", connector.kind));
+                .unwrap_or_else(|| panic!("`{}` has no backend to deliver to", connector.kind));
             worlds.push(World { connector, place: make().await });
         }
         worlds
@@ -91,28 +91,33 @@ impl SinkSuite {
 }
 
 impl World {
-    fn open_with(&self, settings: &Value, target: &Value, tools: &Tools) -> Result<Arc<Sink>, Error> {
+    fn open_with(
+        &self,
+        settings: &Value,
+        target: &Value,
+        context: &ConnectorContext,
+    ) -> Result<Arc<Sink>, Error> {
         let target = SinkTarget {
             sync: SyncId::new("export"),
             stream: StreamId::new("shop"),
             layout: Layout::Events,
             settings: settings_of(target),
         };
-        (self.connector.sink.expect("a sink").open)(&settings_of(settings), &target, tools)
+        (self.connector.sink.expect("a sink").open)(&settings_of(settings), &target, context)
     }
 
-    fn tools(&self, rehearsal: bool) -> Tools {
-        Tools {
+    fn context(&self, dry_run: bool) -> ConnectorContext {
+        ConnectorContext {
             http: self.place.http.clone().unwrap_or_else(|| Arc::new(NoHttp)),
             clock: Arc::new(ManualClock::default()),
             project: self.place.folder.clone(),
             data: self.place.folder.clone(),
-            rehearsal,
+            dry_run,
         }
     }
 
-    fn open(&self, rehearsal: bool) -> Arc<Sink> {
-        self.open_with(&self.place.settings, &self.place.target, &self.tools(rehearsal))
+    fn open(&self, dry_run: bool) -> Arc<Sink> {
+        self.open_with(&self.place.settings, &self.place.target, &self.context(dry_run))
             .unwrap_or_else(|error| panic!("{}: {error:?}", self.connector.kind))
     }
 
@@ -161,9 +166,9 @@ async fn prepare(kind: &str, sink: &Arc<Sink>, events: &[LoggedEvent]) {
 
 /// Delivers as the engine does: prepared where one request is sent at a time, and
 /// again what was deferred, in its order.
-async fn settle(kind: &str, sink: &Arc<Sink>, events: &[LoggedEvent]) {
+async fn deliver_all(kind: &str, sink: &Arc<Sink>, events: &[LoggedEvent]) {
     let mut waiting = events.to_vec();
-    if sink.limits().requests_at_once == 1 {
+    if sink.limits().max_in_flight == 1 {
         prepare(kind, sink, &waiting).await;
     }
     for _ in 0..1_000 {
@@ -204,7 +209,7 @@ pub async fn opening_does_no_io(suite: &SinkSuite) {
     }
 }
 
-/// In the connection's settings and in the export's own: a typo is never passed over.
+/// In the connection's settings and in the export's own: a typo is never ignored.
 pub async fn unknown_members_are_refused(suite: &SinkSuite) {
     for world in suite.worlds().await {
         let SinkPlace { settings, target, .. } = &world.place;
@@ -255,10 +260,10 @@ pub async fn every_event_arrives(suite: &SinkSuite) {
     for world in suite.worlds().await {
         let (kind, sink, events) = (world.connector.kind, world.open(false), events(40));
         for logged in &events {
-            assert_eq!(sink.admit(logged), Ok(()), "{kind}");
+            assert_eq!(sink.validate(logged), Ok(()), "{kind}");
         }
 
-        settle(kind, &sink, &events).await;
+        deliver_all(kind, &sink, &events).await;
 
         assert_eq!(world.there().await, once_each(&events), "{kind}");
     }
@@ -271,7 +276,7 @@ pub async fn what_is_prepared_and_not_delivered_has_no_effect(suite: &SinkSuite)
         let (kind, sink, events) = (world.connector.kind, world.open(false), events(40));
         prepare(kind, &sink, &events[..20]).await;
         assert!(world.there().await.is_empty(), "{kind}: preparing delivered something");
-        settle(kind, &sink, &events[..10]).await;
+        deliver_all(kind, &sink, &events[..10]).await;
 
         prepare(kind, &sink, &events[10..30]).await;
         assert_eq!(world.there().await, once_each(&events[..10]), "{kind}");
@@ -280,7 +285,7 @@ pub async fn what_is_prepared_and_not_delivered_has_no_effect(suite: &SinkSuite)
             let receipt = sink.deliver(half).await.unwrap_or_else(|error| panic!("{kind}: {error:?}"));
             assert_eq!(receipt.outcomes.len(), half.len(), "{kind}");
         }
-        settle(kind, &sink, &events[30..]).await;
+        deliver_all(kind, &sink, &events[30..]).await;
         // A sink that defers some leaves them out here, for they are not sent again.
         let there = world.there().await;
         assert!(there.values().all(|times| *times == 1), "{kind}: {there:?}");
@@ -296,18 +301,18 @@ pub async fn a_full_request_is_taken(suite: &SinkSuite) {
     for world in suite.worlds().await {
         let (kind, sink) = (world.connector.kind, world.open(false));
         let limits = sink.limits();
-        assert!(limits.items_max > 0 && limits.requests_at_once > 0, "{kind}: {limits:?}");
+        assert!(limits.max_items > 0 && limits.max_in_flight > 0, "{kind}: {limits:?}");
         // No more than can be read back in a test, of sinks that take any number.
-        let mut full = events(limits.items_max.min(2_000));
-        let room = limits.bytes_max.min(3 << 20);
+        let mut full = events(limits.max_items.min(2_000));
+        let room = limits.max_bytes.min(3 << 20);
         let each = room / full.len();
-        let weight = |logged: &LoggedEvent| sink.weigh(logged);
+        let weight = |logged: &LoggedEvent| sink.estimated_size(logged);
         let filler = "x".repeat(each.saturating_sub(weight(&full[0])) / 2);
         full = (0..full.len() as u64).map(|at| event(at, &filler)).collect();
         let whole: usize = full.iter().map(weight).sum();
-        assert!(whole <= limits.bytes_max, "{kind}: {whole} of {limits:?}");
+        assert!(whole <= limits.max_bytes, "{kind}: {whole} of {limits:?}");
 
-        settle(kind, &sink, &full).await;
+        deliver_all(kind, &sink, &full).await;
 
         assert_eq!(world.there().await, once_each(&full), "{kind}");
     }
@@ -319,12 +324,12 @@ pub async fn what_is_too_large_is_not_admitted(suite: &SinkSuite) {
         let Some(bytes) = world.place.too_large else { continue };
         let (kind, sink) = (world.connector.kind, world.open(false));
 
-        let refused = sink.admit(&event(0, &"x".repeat(bytes)));
+        let refused = sink.validate(&event(0, &"x".repeat(bytes)));
 
         let reason = refused.expect_err(kind);
         assert!(!reason.code.is_empty() && reason.message.len() < 200, "{kind}: {}", reason.code);
         assert_silent(kind, &reason.message, &[]);
-        assert_eq!(sink.admit(&event(0, &"x".repeat(1_000))), Ok(()), "{kind}");
+        assert_eq!(sink.validate(&event(0, &"x".repeat(1_000))), Ok(()), "{kind}");
     }
 }
 
@@ -332,9 +337,9 @@ pub async fn what_is_too_large_is_not_admitted(suite: &SinkSuite) {
 pub async fn a_repetition_loses_nothing(suite: &SinkSuite) {
     for world in suite.worlds().await {
         let (kind, events) = (world.connector.kind, events(30));
-        settle(kind, &world.open(false), &events[..20]).await;
+        deliver_all(kind, &world.open(false), &events[..20]).await;
 
-        settle(kind, &world.open(false), &events[10..]).await;
+        deliver_all(kind, &world.open(false), &events[10..]).await;
 
         let there = world.there().await;
         let ids: Vec<&String> = there.keys().collect();
@@ -346,14 +351,14 @@ pub async fn a_repetition_loses_nothing(suite: &SinkSuite) {
 }
 
 /// It says what would be delivered, and nothing changes.
-pub async fn a_rehearsal_changes_nothing(suite: &SinkSuite) {
+pub async fn a_dry_run_changes_nothing(suite: &SinkSuite) {
     for world in suite.worlds().await {
         let (kind, sink, events) = (world.connector.kind, world.open(true), events(5));
 
         let receipt = sink.deliver(&events).await.unwrap_or_else(|error| panic!("{kind}: {error:?}"));
 
         assert_eq!(receipt.outcomes, vec![Outcome::Delivered; events.len()], "{kind}");
-        assert!(world.there().await.is_empty(), "{kind}: a rehearsal wrote something");
+        assert!(world.there().await.is_empty(), "{kind}: a dry run wrote something");
     }
 }
 
@@ -380,7 +385,7 @@ pub async fn what_is_wrong_is_said_without_secrets(suite: &SinkSuite) {
             let place = format!("{kind}, {what}");
             let secrets = secrets(world.connector, settings);
             let sink = world
-                .open_with(settings, target, &world.tools(false))
+                .open_with(settings, target, &world.context(false))
                 .unwrap_or_else(|error| panic!("{place}: {error:?}"));
 
             let error = match sink.deliver(&events(3)).await {
@@ -422,7 +427,7 @@ macro_rules! sinks_conform {
             a_full_request_is_taken
             what_is_too_large_is_not_admitted
             a_repetition_loses_nothing
-            a_rehearsal_changes_nothing
+            a_dry_run_changes_nothing
             a_check_passes_where_deliveries_do
             what_is_wrong_is_said_without_secrets
         }

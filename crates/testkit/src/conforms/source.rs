@@ -1,4 +1,4 @@
-//! Reading: the same rows each time, from any place on, and not longer than wanted.
+//! Reading: the same rows each time, from any position, and not longer than wanted.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -7,15 +7,15 @@ use std::time::Duration;
 use futures_util::{StreamExt, TryStreamExt};
 use serde_json::json;
 use tidegate_model::{
-    Batch, Checkpoint, DataType, Error, ErrorKind, Feed, Reach, Row, Selection, Source, Value,
+    Batch, Checkpoint, DataType, Error, ErrorKind, Feed, ReadMode, Row, Selection, Source, Value,
 };
 
 use super::{SourcePlace, Suite, settings_of};
 
-/// A batch of which every place has several.
+/// A batch size of which every source has several.
 const BATCH_ROWS: usize = 7;
 
-/// A source with a place of its example.
+/// A source with a backend of its example.
 struct Spot {
     name: String,
     source: Arc<dyn Source>,
@@ -29,8 +29,9 @@ async fn spots(suite: &Suite) -> Vec<Spot> {
         let (Some(role), Some(source)) = (connector.source, &example.source) else { continue };
         for place in (source.places)().await {
             assert!(place.rows > 30, "{}: the example has too few rows", connector.kind);
-            let tools = super::tools(&place.project);
-            let source = (role.open)(&settings_of(&place.settings), &tools).expect("the example's settings");
+            let context = super::context(&place.project);
+            let source =
+                (role.open)(&settings_of(&place.settings), &context).expect("the example's settings");
             let selection = settings_of(&place.selection);
             let name = format!("{}, {}", connector.kind, place.selection);
             spots.push(Spot { name, source, selection, place });
@@ -40,36 +41,38 @@ async fn spots(suite: &Suite) -> Vec<Spot> {
 }
 
 impl Spot {
-    async fn feed(&self, reach: &Reach) -> Feed<Row> {
-        let feed = self.source.read(&self.selection, reach, BATCH_ROWS).await;
-        feed.unwrap_or_else(|error| panic!("{}: {reach:?}: {error:?}", self.name))
+    async fn feed(&self, mode: &ReadMode) -> Feed<Row> {
+        let feed = self.source.read(&self.selection, mode, BATCH_ROWS).await;
+        feed.unwrap_or_else(|error| panic!("{}: {mode:?}: {error:?}", self.name))
     }
 
     /// All batches of about this size, or the failure, wherever it comes up.
-    async fn read(&self, reach: &Reach, batch_rows: usize) -> Result<Vec<Batch<Row>>, Error> {
-        self.source.read(&self.selection, reach, batch_rows).await?.try_collect().await
+    async fn read(&self, mode: &ReadMode, batch_rows: usize) -> Result<Vec<Batch<Row>>, Error> {
+        self.source.read(&self.selection, mode, batch_rows).await?.try_collect().await
     }
 
-    async fn batches(&self, reach: &Reach) -> Vec<Batch<Row>> {
-        let batches = self.read(reach, BATCH_ROWS).await;
-        batches.unwrap_or_else(|error| panic!("{}: {reach:?}: {error:?}", self.name))
+    async fn batches(&self, mode: &ReadMode) -> Vec<Batch<Row>> {
+        let batches = self.read(mode, BATCH_ROWS).await;
+        batches.unwrap_or_else(|error| panic!("{}: {mode:?}: {error:?}", self.name))
     }
 
-    async fn rows(&self, reach: &Reach) -> Vec<Row> {
-        self.batches(reach).await.into_iter().flat_map(|batch| batch.items).collect()
+    async fn rows(&self, mode: &ReadMode) -> Vec<Row> {
+        self.batches(mode).await.into_iter().flat_map(|batch| batch.items).collect()
     }
 
     /// A reach that gives every row, in an order where the source has one.
-    fn all(&self) -> Reach {
+    fn all(&self) -> ReadMode {
         match self.place.cursor {
             Some(column) => self.cursor(column, None),
-            None if self.source.keeps_place() => Reach::After { checkpoint: None, follow: false },
-            None => Reach::Everything,
+            None if self.source.supports_checkpoints() => {
+                ReadMode::Resume { checkpoint: None, follow: false }
+            }
+            None => ReadMode::Full,
         }
     }
 
-    fn cursor(&self, column: &str, from: Option<Value>) -> Reach {
-        Reach::Cursor { column: column.to_owned(), from, time_zone: "UTC".to_owned() }
+    fn cursor(&self, column: &str, from: Option<Value>) -> ReadMode {
+        ReadMode::Incremental { column: column.to_owned(), from, time_zone: "UTC".to_owned() }
     }
 }
 
@@ -86,8 +89,8 @@ pub async fn a_description_agrees_with_the_rows(suite: &Suite) {
         let described = spot.source.describe(&spot.selection).await.expect("described");
         let names: Vec<String> = described.columns.iter().map(|column| column.name.clone()).collect();
         assert!(described.columns.iter().all(|column| !column.type_name.is_empty()), "{}", spot.name);
-        for reach in [spot.all(), Reach::Everything] {
-            let rows = spot.rows(&reach).await;
+        for mode in [spot.all(), ReadMode::Full] {
+            let rows = spot.rows(&mode).await;
             assert_eq!(rows.len(), spot.place.rows, "{}", spot.name);
             for row in rows {
                 assert_eq!(row.columns.names(), names, "{}", spot.name);
@@ -146,22 +149,22 @@ pub async fn reading_twice_gives_the_same_rows(suite: &Suite) {
     for spot in spots(suite).await {
         let once = spot.rows(&spot.all()).await;
         assert_eq!(sorted(&once), sorted(&spot.rows(&spot.all()).await), "{}", spot.name);
-        assert_eq!(sorted(&once), sorted(&spot.rows(&Reach::Everything).await), "{}", spot.name);
+        assert_eq!(sorted(&once), sorted(&spot.rows(&ReadMode::Full).await), "{}", spot.name);
     }
 }
 
 /// From each checkpoint on come exactly the rows behind it, in the same order.
 pub async fn a_restart_from_any_checkpoint_loses_nothing(suite: &Suite) {
-    for spot in spots(suite).await.into_iter().filter(|spot| spot.source.keeps_place()) {
-        let mut rest = spot.rows(&Reach::After { checkpoint: None, follow: false }).await;
-        for batch in spot.batches(&Reach::After { checkpoint: None, follow: false }).await {
+    for spot in spots(suite).await.into_iter().filter(|spot| spot.source.supports_checkpoints()) {
+        let mut rest = spot.rows(&ReadMode::Resume { checkpoint: None, follow: false }).await;
+        for batch in spot.batches(&ReadMode::Resume { checkpoint: None, follow: false }).await {
             rest.drain(..batch.items.len());
-            let checkpoint = batch.checkpoint.expect("a source that keeps its place says where it is");
+            let checkpoint = batch.checkpoint.expect("a source that makes its own checkpoints gives one");
             // A checkpoint goes through storage as text.
             let text = serde_json::to_string(&checkpoint).expect("JSON");
             let checkpoint: Checkpoint = serde_json::from_str(&text).expect("JSON");
             assert_eq!(
-                spot.rows(&Reach::After { checkpoint: Some(checkpoint), follow: false }).await,
+                spot.rows(&ReadMode::Resume { checkpoint: Some(checkpoint), follow: false }).await,
                 rest,
                 "{}",
                 spot.name
@@ -213,7 +216,7 @@ pub async fn a_dropped_feed_leaves_nothing_running(suite: &Suite) {
     }
 }
 
-/// A person is told what was looked for, and the check says how to mend it.
+/// The message names what was looked for, and the check says how to fix it.
 pub async fn what_is_missing_is_called_missing(suite: &Suite) {
     for spot in spots(suite).await {
         let missing = settings_of(&spot.place.missing);
@@ -234,16 +237,16 @@ pub async fn what_is_missing_is_called_missing(suite: &Suite) {
 pub async fn a_reach_that_it_does_not_have_is_refused(suite: &Suite) {
     for spot in spots(suite).await {
         let mut refused = Vec::new();
-        if !spot.source.keeps_place() {
-            refused.push((Reach::After { checkpoint: None, follow: false }, ErrorKind::Settings));
+        if !spot.source.supports_checkpoints() {
+            refused.push((ReadMode::Resume { checkpoint: None, follow: false }, ErrorKind::Settings));
         }
         match spot.place.cursor {
             None => refused.push((spot.cursor("id", None), ErrorKind::Settings)),
             Some(_) => refused.push((spot.cursor("no_such_column", None), ErrorKind::Missing)),
         }
-        for (reach, kind) in refused {
-            let error = spot.read(&reach, BATCH_ROWS).await.expect_err(&spot.name);
-            assert_eq!(error.kind(), kind, "{}: {reach:?}: {error:?}", spot.name);
+        for (mode, kind) in refused {
+            let error = spot.read(&mode, BATCH_ROWS).await.expect_err(&spot.name);
+            assert_eq!(error.kind(), kind, "{}: {mode:?}: {error:?}", spot.name);
         }
     }
 }
@@ -251,14 +254,14 @@ pub async fn a_reach_that_it_does_not_have_is_refused(suite: &Suite) {
 /// Nor does it end a read early without a word: a checkpoint that is torn, or
 /// another source's, is an error or a read that gives rows.
 pub async fn no_checkpoint_panics(suite: &Suite) {
-    for spot in spots(suite).await.into_iter().filter(|spot| spot.source.keeps_place()) {
+    for spot in spots(suite).await.into_iter().filter(|spot| spot.source.supports_checkpoints()) {
         let batches = spot.batches(&spot.all()).await;
-        let good = batches[0].checkpoint.clone().expect("a source that keeps its place says where it is");
+        let good = batches[0].checkpoint.clone().expect("a source that makes its own checkpoints gives one");
         let foreign =
             [json!(null), json!(7), json!([]), json!({ "lsn": "0/16B3748" }), json!({ "files": 1 })];
         for torn in foreign.into_iter().chain(torn(&good.0)) {
-            let reach = Reach::After { checkpoint: Some(Checkpoint(torn.clone())), follow: false };
-            if let Err(error) = spot.read(&reach, BATCH_ROWS).await {
+            let mode = ReadMode::Resume { checkpoint: Some(Checkpoint(torn.clone())), follow: false };
+            if let Err(error) = spot.read(&mode, BATCH_ROWS).await {
                 assert_ne!(error.kind(), ErrorKind::Internal, "{}: {torn}: {error:?}", spot.name);
             }
         }

@@ -10,8 +10,8 @@ use http::{Request, Response};
 use serde_json::Value;
 use tempfile::TempDir;
 use tidegate_model::{
-    Connector, Faults, Http, HttpFailure, ObjectKind, Outcome, Platform, PlatformRole, Reaction, Reason,
-    Record, SandboxTools, Settings, Tools,
+    Connector, ConnectorContext, Faults, Http, HttpFailure, ObjectKind, Outcome, Platform, PlatformRole,
+    Reaction, Reason, Record, SandboxContext, Settings,
 };
 
 use super::{Example, PlatformExample, settings_of};
@@ -41,13 +41,13 @@ impl Http for Recorder {
     }
 }
 
-/// Answers as the connector's own rehearsal does.
-struct Rehearsal(PlatformRole);
+/// Answers as the connector's own dry run does.
+struct DryRun(PlatformRole);
 
 #[async_trait]
-impl Http for Rehearsal {
+impl Http for DryRun {
     async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpFailure> {
-        Ok((self.0.rehearse)(&request))
+        Ok((self.0.dry_run_response)(&request))
     }
 }
 
@@ -95,7 +95,7 @@ impl World {
                 let clock = Arc::new(clock.clone());
                 let faults = Arc::clone(&faults);
                 let settings = Settings::default();
-                let tools = SandboxTools {
+                let context = SandboxContext {
                     data: None,
                     clock,
                     faults,
@@ -104,7 +104,7 @@ impl World {
                     http: None,
                     webhooks: Arc::default(),
                 };
-                (sandbox.open)(&tools).unwrap_or_else(|error| panic!("{}: {error:?}", connector.kind))
+                (sandbox.open)(&context).unwrap_or_else(|error| panic!("{}: {error:?}", connector.kind))
             }
         };
         let recorder = Arc::new(Recorder { inner, requests: Mutex::default() });
@@ -125,7 +125,7 @@ impl World {
         if self.role().objects.contains(&ObjectKind::User) {
             let users: Vec<Record> = (0..8).map(|n| (self.example.record)(ObjectKind::User, n)).collect();
             let platform = self.open(ObjectKind::User, Arc::clone(&self.recorder.inner), false);
-            let outcomes = settle(&*platform, &users).await;
+            let outcomes = deliver_all(&*platform, &users).await;
             assert_eq!(outcomes, vec![Outcome::Delivered; 8], "{self}: the example's users");
         }
     }
@@ -134,16 +134,16 @@ impl World {
         self.connector.platform.expect("a world is a platform's")
     }
 
-    fn open(&self, kind: ObjectKind, http: Arc<dyn Http>, rehearsal: bool) -> Arc<dyn Platform> {
-        let tools = Tools {
+    fn open(&self, kind: ObjectKind, http: Arc<dyn Http>, dry_run: bool) -> Arc<dyn Platform> {
+        let context = ConnectorContext {
             http,
             clock: Arc::new(self.clock.clone()),
             project: self.folder().to_owned(),
             data: self.folder().to_owned(),
-            rehearsal,
+            dry_run,
         };
         let target = settings_of(&(self.example.target)(kind));
-        (self.role().open)(&settings_of(&self.settings), kind, &target, &tools)
+        (self.role().open)(&settings_of(&self.settings), kind, &target, &context)
             .unwrap_or_else(|error| panic!("{self}: the example cannot be opened: {error:?}"))
     }
 
@@ -157,9 +157,9 @@ impl World {
         self.open(self.kind, http, false)
     }
 
-    /// The platform in a rehearsal.
-    pub fn rehearsal(&self) -> Arc<dyn Platform> {
-        self.open(self.kind, Arc::new(Rehearsal(self.role())), true)
+    /// The platform in a dry run.
+    pub fn dry_run(&self) -> Arc<dyn Platform> {
+        self.open(self.kind, Arc::new(DryRun(self.role())), true)
     }
 
     /// The folder of the project and of embedded parts.
@@ -172,10 +172,10 @@ impl World {
         let limits = self.platform().limits();
         // Users `0..8` are there already: delivering them would have no effect to see.
         let first = if self.kind == ObjectKind::User { 8 } else { 0 };
-        let mut records: Vec<Record> = (first..first + count.min(limits.items_max))
+        let mut records: Vec<Record> = (first..first + count.min(limits.max_items))
             .map(|n| (self.example.record)(self.kind, n))
             .collect();
-        if let (true, Some(first)) = (limits.one_user, records.first().cloned()) {
+        if let (true, Some(first)) = (limits.single_user, records.first().cloned()) {
             records.iter_mut().for_each(|record| record.identity = first.identity.clone());
         }
         records
@@ -225,15 +225,15 @@ impl World {
 
 /// Delivers as the engine does: inside the limits, one user's alone where that
 /// is asked for, again what was deferred, halved what was refused as a whole.
-pub(super) async fn settle(platform: &dyn Platform, records: &[Record]) -> Vec<Outcome> {
+pub(super) async fn deliver_all(platform: &dyn Platform, records: &[Record]) -> Vec<Outcome> {
     let limits = platform.limits();
     let mut outcomes: Vec<Option<Outcome>> = vec![None; records.len()];
     let mut waiting: Vec<Vec<usize>> = vec![(0..records.len()).collect()];
     let mut requests = 0;
     while let Some(mut places) = waiting.pop() {
-        let fits = |at: &usize| !limits.one_user || records[*at].identity == records[places[0]].identity;
+        let fits = |at: &usize| !limits.single_user || records[*at].identity == records[places[0]].identity;
         let (mut now, mut later): (Vec<usize>, Vec<usize>) = places.iter().partition(|at| fits(at));
-        later.extend(now.split_off(now.len().min(limits.items_max)));
+        later.extend(now.split_off(now.len().min(limits.max_items)));
         places = now;
         if !later.is_empty() {
             waiting.push(later);
@@ -266,5 +266,5 @@ pub(super) async fn settle(platform: &dyn Platform, records: &[Record]) -> Vec<O
             Err(error) => panic!("{error:?}"),
         }
     }
-    outcomes.into_iter().map(|outcome| outcome.expect("every record was settled")).collect()
+    outcomes.into_iter().map(|outcome| outcome.expect("every record was committed")).collect()
 }

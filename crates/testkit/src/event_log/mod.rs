@@ -13,7 +13,7 @@ use crate::ManualClock;
 
 pub use memory::MemoryEventLog;
 
-/// A place where an event log keeps its things, for one test.
+/// Where an event log keeps its data, for one test.
 #[async_trait]
 pub trait Place: Send + Sync {
     /// Opens the log, anew each time, on what earlier ones left behind: as after

@@ -29,7 +29,7 @@ async fn batches(
     while let Some(batch) = feed.next().await {
         let batch = batch.expect("batch");
         assert!(!batch.items.is_empty(), "a batch without events");
-        found.push((batch.items, batch.checkpoint.expect("a place behind the batch")));
+        found.push((batch.items, batch.checkpoint.expect("a checkpoint behind the batch")));
     }
     found
 }
@@ -249,7 +249,7 @@ pub async fn a_feed_can_follow_a_stream_that_does_not_exist_yet(place: &dyn Plac
     assert_eq!(found, numbers(0, 2));
 }
 
-/// Each has its own place, however slow another is.
+/// Each has its own position, however slow another is.
 pub async fn readers_do_not_disturb_each_other(place: &dyn Place) {
     let log = place.open().await;
     let stream = place.stream("shop");

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tidegate_model::store::{
-    Claim, Delivered, Intent, IntentId, IntentRow, OverlapChunk, Pause, Problem, RowEntry, RowFate, RowQuery,
-    Settlement, SyncState,
+    BatchCommit, Claim, Delivered, FailedRow, Intent, IntentId, IntentRow, LookbackChunk, Pause, RowEntry,
+    RowQuery, RowResult, SyncState,
 };
 use tidegate_model::{
     Cause, Clock, Counts, Ending, Error, Fingerprint, ObjectKind, Outcome, Run, RunId, Secret, Store, SyncId,
@@ -27,11 +27,11 @@ struct Memory {
     syncs: BTreeMap<SyncId, SyncState>,
     runs: BTreeMap<RunId, (Run, ObjectKind)>,
     intents: BTreeMap<IntentId, (RunId, u64, Intent)>,
-    overlap: BTreeMap<(SyncId, u64), OverlapChunk>,
-    /// In the order in which they were settled.
-    ledger: Vec<(RowEntry, RowFate)>,
+    lookback: BTreeMap<(SyncId, u64), LookbackChunk>,
+    /// In the order in which they were committed.
+    ledger: Vec<(RowEntry, RowResult)>,
     /// In the order in which they came up.
-    problems: Vec<(SyncId, Problem)>,
+    failed_rows: Vec<(SyncId, FailedRow)>,
     secrets: BTreeMap<String, Secret>,
     intended: IntentId,
 }
@@ -42,10 +42,15 @@ impl MemoryStore {
         MemoryStore { memory: Arc::default(), clock }
     }
 
-    /// Every fate that was settled for a sync, oldest first.
-    pub fn fates(&self, sync: &SyncId) -> Vec<RowFate> {
+    /// Returns every result that was committed for a sync, oldest first.
+    pub fn results(&self, sync: &SyncId) -> Vec<RowResult> {
         let memory = self.memory();
-        memory.ledger.iter().filter(|(entry, _)| entry.sync == *sync).map(|(_, fate)| fate.clone()).collect()
+        memory
+            .ledger
+            .iter()
+            .filter(|(entry, _)| entry.sync == *sync)
+            .map(|(_, status)| status.clone())
+            .collect()
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
@@ -87,21 +92,21 @@ impl Memory {
         }
     }
 
-    fn note_problem(&mut self, sync: &SyncId, row: &RowFate, entry: RowEntry) {
-        let problem = Problem { key: row.key, row: row.row, entry };
-        let known = self.problems.iter().position(|(of, old)| of == sync && old.key == row.key);
+    fn note_failed_row(&mut self, sync: &SyncId, row: &RowResult, entry: RowEntry) {
+        let failed_row = FailedRow { key: row.key, row: row.row, entry };
+        let known = self.failed_rows.iter().position(|(of, old)| of == sync && old.key == row.key);
         match known {
-            Some(at) if self.problems[at].1.row == row.row => self.problems[at].1 = problem,
+            Some(at) if self.failed_rows[at].1.row == row.row => self.failed_rows[at].1 = failed_row,
             Some(at) => {
-                self.problems.remove(at);
-                self.problems.push((sync.clone(), problem));
+                self.failed_rows.remove(at);
+                self.failed_rows.push((sync.clone(), failed_row));
             }
-            None => self.problems.push((sync.clone(), problem)),
+            None => self.failed_rows.push((sync.clone(), failed_row)),
         }
     }
 
     fn solve(&mut self, sync: &SyncId, solved: &[Fingerprint]) {
-        self.problems.retain(|(of, problem)| of != sync || !solved.contains(&problem.key));
+        self.failed_rows.retain(|(of, failed_row)| of != sync || !solved.contains(&failed_row.key));
     }
 }
 
@@ -139,7 +144,7 @@ impl Store for MemoryStore {
         let state = memory.sync(sync);
         state.checkpoint = None;
         state.complete = false;
-        memory.overlap.retain(|(of, _), _| of != sync);
+        memory.lookback.retain(|(of, _), _| of != sync);
         memory.forget_intents(sync);
         Ok(())
     }
@@ -197,42 +202,42 @@ impl Store for MemoryStore {
         Ok(intents.map(|(_, _, intent)| intent.clone()).collect())
     }
 
-    async fn settle(&self, run: &RunId, settlement: Settlement) -> Result<(), Error> {
+    async fn commit_batch(&self, run: &RunId, commit: BatchCommit) -> Result<(), Error> {
         let at = self.clock.now();
         let mut memory = self.memory();
         let (known, object) = memory.run(run)?;
         let (sync, object) = (known.sync.clone(), *object);
         // What can fail comes first, so that a failure leaves no trace.
-        if let Some(chunk) = &settlement.remember
-            && memory.overlap.contains_key(&(sync.clone(), chunk.seq))
-            && settlement.forget_through.is_none_or(|seq| seq < chunk.seq)
+        if let Some(chunk) = &commit.remember
+            && memory.lookback.contains_key(&(sync.clone(), chunk.seq))
+            && commit.forget_through.is_none_or(|seq| seq < chunk.seq)
         {
             return Err(Error::internal(format!(
-                "the overlap of `{sync}` has a chunk {} already",
+                "the lookback of `{sync}` has a chunk {} already",
                 chunk.seq
             )));
         }
-        memory.run(run)?.0.counts += settlement.counts;
-        if let Some(checkpoint) = settlement.checkpoint {
+        memory.run(run)?.0.counts += commit.counts;
+        if let Some(checkpoint) = commit.checkpoint {
             let state = memory.sync(&sync);
             state.checkpoint = Some(checkpoint);
             state.complete = false;
         }
-        memory.intents.retain(|_, (of, batch, _)| of != run || *batch > settlement.batch);
-        memory.recall(&sync, run, &settlement.recalled);
-        if let Some(seq) = settlement.forget_through {
-            memory.overlap.retain(|(of, number), _| *of != sync || *number > seq);
+        memory.intents.retain(|_, (of, batch, _)| of != run || *batch > commit.batch);
+        memory.recall(&sync, run, &commit.recalled);
+        if let Some(seq) = commit.forget_through {
+            memory.lookback.retain(|(of, number), _| *of != sync || *number > seq);
         }
-        if let Some(chunk) = settlement.remember {
-            memory.overlap.insert((sync.clone(), chunk.seq), chunk);
+        if let Some(chunk) = commit.remember {
+            memory.lookback.insert((sync.clone(), chunk.seq), chunk);
         }
-        memory.solve(&sync, &settlement.solved);
-        let delivered = settlement.delivered.iter().flat_map(Delivered::fates).map(|(_, row)| row);
-        for row in delivered.chain(settlement.fates) {
+        memory.solve(&sync, &commit.solved);
+        let delivered = commit.delivered.iter().flat_map(Delivered::results).map(|(_, row)| row);
+        for row in delivered.chain(commit.results) {
             let entry = entry(at, run, &sync, object, &row);
-            if row.fate.reason().is_some() {
-                memory.note_problem(&sync, &row, entry.clone());
-            } else if settlement.solved.contains(&row.key) {
+            if row.status.reason().is_some() {
+                memory.note_failed_row(&sync, &row, entry.clone());
+            } else if commit.solved.contains(&row.key) {
                 memory.solve(&sync, &[row.key]);
             }
             memory.ledger.push((entry, row));
@@ -261,14 +266,14 @@ impl Store for MemoryStore {
         Ok(run)
     }
 
-    async fn overlap(&self, sync: &SyncId) -> Result<Vec<OverlapChunk>, Error> {
+    async fn lookback(&self, sync: &SyncId) -> Result<Vec<LookbackChunk>, Error> {
         let memory = self.memory();
-        let chunks = memory.overlap.iter().filter(|((of, _), _)| of == sync);
+        let chunks = memory.lookback.iter().filter(|((of, _), _)| of == sync);
         Ok(chunks.map(|(_, chunk)| chunk.clone()).collect())
     }
 
-    async fn clear_overlap(&self, sync: &SyncId) -> Result<(), Error> {
-        self.memory().overlap.retain(|(of, _), _| of != sync);
+    async fn clear_lookback(&self, sync: &SyncId) -> Result<(), Error> {
+        self.memory().lookback.retain(|(of, _), _| of != sync);
         Ok(())
     }
 
@@ -284,10 +289,11 @@ impl Store for MemoryStore {
             query.sync.as_ref().is_none_or(|sync| entry.sync == *sync)
                 && query.run.as_ref().is_none_or(|run| entry.run == *run)
                 && query.user.as_ref().is_none_or(|user| entry.user == *user)
-                && query.fate.is_none_or(|fate| entry.fate == fate)
+                && query.status.is_none_or(|status| entry.status == status)
         };
-        let open = |entry: &RowEntry, row: &RowFate| {
-            let kept = memory.problems.iter().find(|(sync, kept)| *sync == entry.sync && kept.row == row.row);
+        let open = |entry: &RowEntry, row: &RowResult| {
+            let kept =
+                memory.failed_rows.iter().find(|(sync, kept)| *sync == entry.sync && kept.row == row.row);
             let payload = kept.and_then(|(_, kept)| kept.entry.payload.clone());
             RowEntry { payload: payload.filter(|_| entry.reason.is_some()), ..entry.clone() }
         };
@@ -295,10 +301,10 @@ impl Store for MemoryStore {
         Ok(newest.take(query.limit).map(|(entry, row)| open(entry, row)).collect())
     }
 
-    async fn problems(&self, sync: &SyncId) -> Result<Vec<Problem>, Error> {
+    async fn failed_rows(&self, sync: &SyncId) -> Result<Vec<FailedRow>, Error> {
         let memory = self.memory();
-        let problems = memory.problems.iter().filter(|(of, _)| of == sync);
-        Ok(problems.map(|(_, problem)| problem.clone()).collect())
+        let failed_rows = memory.failed_rows.iter().filter(|(of, _)| of == sync);
+        Ok(failed_rows.map(|(_, failed_row)| failed_row.clone()).collect())
     }
 
     async fn trim_history(&self, before: Timestamp) -> Result<(), Error> {
@@ -321,7 +327,7 @@ impl Store for MemoryStore {
     }
 }
 
-fn entry(at: Timestamp, run: &RunId, sync: &SyncId, object: ObjectKind, row: &RowFate) -> RowEntry {
+fn entry(at: Timestamp, run: &RunId, sync: &SyncId, object: ObjectKind, row: &RowResult) -> RowEntry {
     RowEntry {
         at,
         sync: sync.clone(),
@@ -329,8 +335,8 @@ fn entry(at: Timestamp, run: &RunId, sync: &SyncId, object: ObjectKind, row: &Ro
         object,
         user: row.user.to_string(),
         key: row.key_text.to_string(),
-        fate: row.fate.kind(),
-        reason: row.fate.reason().cloned(),
+        status: row.status.kind(),
+        reason: row.status.reason().cloned(),
         payload: row.payload.clone(),
     }
 }

@@ -12,7 +12,7 @@ use crate::ManualClock;
 
 pub use memory::MemoryStore;
 
-/// A place where a store keeps its things, for one test.
+/// Where a store keeps its data, for one test.
 #[async_trait]
 pub trait Place: Send + Sync {
     /// Opens the store, anew each time, on what earlier ones left behind: as after
@@ -36,25 +36,25 @@ macro_rules! store_conforms {
             a_run_that_never_ended_is_interrupted_by_the_next
             the_object_of_the_first_run_stays
             counts_add_up_until_the_run_ends
-            a_checkpoint_moves_with_its_settlement
+            a_checkpoint_moves_with_its_commit
             a_read_begins_anew_only_after_it_came_to_its_end
-            a_settlement_that_fails_leaves_no_trace
+            a_commit_that_fails_leaves_no_trace
             what_concerns_an_unknown_run_is_an_error
             an_intent_survives_a_restart_with_and_without_its_answer
-            a_settled_batch_leaves_no_intents
+            a_committed_batch_leaves_no_intents
             a_recalled_row_leaves_its_oldest_intent
             a_completed_read_leaves_no_intents
             intents_of_many_requests_at_once_are_all_kept
-            overlap_is_kept_in_order_until_it_is_forgotten
-            a_problem_stays_open_until_it_is_solved
-            the_same_row_failing_again_is_one_problem
+            lookback_is_kept_in_order_until_it_is_forgotten
+            a_failed_row_stays_open_until_it_is_solved
+            the_same_row_failing_again_is_one_failed_row
             another_row_under_the_same_key_takes_its_place
             the_last_row_of_a_batch_decides_whether_its_key_is_solved
-            the_fate_of_every_row_is_found_newest_first
+            the_status_of_every_row_is_found_newest_first
             rows_that_come_as_columns_are_listed_like_others
-            rows_are_found_by_run_user_and_fate
-            a_row_is_shown_with_its_problem_and_not_after_it
-            no_text_stops_a_settlement
+            rows_are_found_by_run_user_and_status
+            a_row_is_shown_with_its_failed_row_and_not_after_it
+            no_text_stops_a_commit
             a_reset_forgets_the_place_and_keeps_the_story
             old_history_goes_by_whole_days
             secrets_are_kept_and_replaced

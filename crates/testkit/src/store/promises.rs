@@ -6,8 +6,8 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use tidegate_model::store::{
-    Delivered, Fate, FateKind, Intent, OverlapChunk, Pause, PausedBy, RowEntry, RowQuery, Settlement,
-    SyncState,
+    BatchCommit, Delivered, Intent, LookbackChunk, Pause, PausedBy, RowEntry, RowQuery, RowStatus,
+    StatusKind, SyncState,
 };
 use tidegate_model::{
     Cause, Checkpoint, Clock, Counts, Ending, Fingerprint, ObjectKind, Outcome, Reason, Run, RunId, Secret,
@@ -15,7 +15,7 @@ use tidegate_model::{
 };
 
 use super::Place;
-use crate::rows::{fate, in_doubt, intent, key, rejected, row};
+use crate::rows::{in_doubt, intent, key, rejected, result, row};
 
 fn orders() -> SyncId {
     SyncId::new("orders")
@@ -29,12 +29,15 @@ async fn finish(store: &dyn Store, run: &RunId, complete: bool, at: Timestamp) -
     store.finish_run(run, Ending::Succeeded, None, complete, at).await.expect("run finished")
 }
 
-async fn settle(store: &dyn Store, run: &RunId, settlement: Settlement) {
-    store.settle(run, settlement).await.expect("settled");
+async fn commit_batch(store: &dyn Store, run: &RunId, commit: BatchCommit) {
+    store.commit_batch(run, commit).await.expect("committed");
 }
 
-fn fates(rows: impl IntoIterator<Item = (i64, Fate)>) -> Settlement {
-    Settlement { fates: rows.into_iter().map(|(id, what)| fate(id, what)).collect(), ..Settlement::default() }
+fn results(rows: impl IntoIterator<Item = (i64, RowStatus)>) -> BatchCommit {
+    BatchCommit {
+        results: rows.into_iter().map(|(id, what)| result(id, what)).collect(),
+        ..BatchCommit::default()
+    }
 }
 
 async fn rows(store: &dyn Store, query: RowQuery) -> Vec<RowEntry> {
@@ -79,7 +82,7 @@ pub async fn a_sync_that_never_ran_has_the_default_state(place: &dyn Place) {
     assert_eq!(store.sync_state(&orders()).await.expect("state"), SyncState::default());
     assert!(store.runs(Some(&orders()), 10).await.expect("runs").is_empty());
     assert!(rows(&*store, all_of(&orders())).await.is_empty());
-    assert!(store.overlap(&orders()).await.expect("overlap").is_empty());
+    assert!(store.lookback(&orders()).await.expect("lookback").is_empty());
     assert!(store.open_intents(&orders()).await.expect("intents").is_empty());
     store.reset(&orders()).await.expect("nothing to forget");
 }
@@ -128,7 +131,7 @@ pub async fn a_run_that_never_ended_is_interrupted_by_the_next(place: &dyn Place
     let ended = start(&*store, &users, place.clock().now()).await;
     finish(&*store, &ended.id, true, place.clock().now()).await;
     let alive = start(&*store, &users, place.clock().now()).await;
-    settle(&*store, &dead.id, fates([(1, Fate::Delivered)])).await;
+    commit_batch(&*store, &dead.id, results([(1, RowStatus::Delivered)])).await;
     drop(store);
 
     place.clock().advance(SignedDuration::from_secs(60));
@@ -156,7 +159,7 @@ pub async fn the_object_of_the_first_run_stays(place: &dyn Place) {
     }
 }
 
-/// Each settlement adds its own; the ending, its time and its sentence are kept.
+/// Each commit adds its own; the ending, its time and its sentence are kept.
 pub async fn counts_add_up_until_the_run_ends(place: &dyn Place) {
     let store = place.open().await;
     let run = start(&*store, &orders(), place.clock().now()).await;
@@ -170,8 +173,8 @@ pub async fn counts_add_up_until_the_run_ends(place: &dyn Place) {
         requests: 7,
         retries: 8,
     };
-    settle(&*store, &run.id, Settlement { batch: 1, counts, ..Settlement::default() }).await;
-    settle(&*store, &run.id, Settlement { batch: 2, counts, ..Settlement::default() }).await;
+    commit_batch(&*store, &run.id, BatchCommit { batch: 1, counts, ..BatchCommit::default() }).await;
+    commit_batch(&*store, &run.id, BatchCommit { batch: 2, counts, ..BatchCommit::default() }).await;
     place.clock().advance(SignedDuration::from_secs(5));
     let at = place.clock().now();
 
@@ -186,22 +189,22 @@ pub async fn counts_add_up_until_the_run_ends(place: &dyn Place) {
     assert_eq!(place.open().await.runs(Some(&orders()), 1).await.expect("runs"), [expected]);
 }
 
-/// With the settlement that has one; without one the place stays.
-pub async fn a_checkpoint_moves_with_its_settlement(place: &dyn Place) {
+/// With the commit that has one; without one the checkpoint stays.
+pub async fn a_checkpoint_moves_with_its_commit(place: &dyn Place) {
     let store = place.open().await;
     let run = start(&*store, &orders(), place.clock().now()).await;
     let first = Checkpoint(json!({ "after": "2026-03-01T00:00:00.123456789Z", "offsets": [1, 2] }));
-    let moved = Settlement { checkpoint: Some(first.clone()), ..Settlement::default() };
+    let moved = BatchCommit { checkpoint: Some(first.clone()), ..BatchCommit::default() };
 
-    settle(&*store, &run.id, moved).await;
-    settle(&*store, &run.id, Settlement { batch: 1, ..Settlement::default() }).await;
+    commit_batch(&*store, &run.id, moved).await;
+    commit_batch(&*store, &run.id, BatchCommit { batch: 1, ..BatchCommit::default() }).await;
 
     let state = place.open().await.sync_state(&orders()).await.expect("state");
     assert_eq!(state.checkpoint, Some(first));
 }
 
 /// `complete` is set by an ending that says so. A later run takes it away with
-/// its first checkpoint and not before: until then the place is still that of the
+/// its first checkpoint and not before: until then the checkpoint is still that of the
 /// completed read, and going on from there would skip every row.
 pub async fn a_read_begins_anew_only_after_it_came_to_its_end(place: &dyn Place) {
     let store = place.open().await;
@@ -209,7 +212,8 @@ pub async fn a_read_begins_anew_only_after_it_came_to_its_end(place: &dyn Place)
     let checkpoint = Some(Checkpoint(json!(1)));
 
     let run = start(&*store, &orders(), place.clock().now()).await;
-    settle(&*store, &run.id, Settlement { checkpoint: checkpoint.clone(), ..Settlement::default() }).await;
+    commit_batch(&*store, &run.id, BatchCommit { checkpoint: checkpoint.clone(), ..BatchCommit::default() })
+        .await;
     finish(&*store, &run.id, false, place.clock().now()).await;
     assert!(!complete().await);
     let run = start(&*store, &orders(), place.clock().now()).await;
@@ -220,43 +224,43 @@ pub async fn a_read_begins_anew_only_after_it_came_to_its_end(place: &dyn Place)
     finish(&*store, &run.id, false, place.clock().now()).await;
     assert!(complete().await);
     let run = start(&*store, &orders(), place.clock().now()).await;
-    settle(&*store, &run.id, Settlement { checkpoint, ..Settlement::default() }).await;
+    commit_batch(&*store, &run.id, BatchCommit { checkpoint, ..BatchCommit::default() }).await;
     assert!(!complete().await);
 }
 
-/// Not in counts, checkpoint, problems, rows, overlap or intents.
-pub async fn a_settlement_that_fails_leaves_no_trace(place: &dyn Place) {
+/// Not in counts, checkpoint, failed rows, rows, lookback or intents.
+pub async fn a_commit_that_fails_leaves_no_trace(place: &dyn Place) {
     let store = place.open().await;
     let run = start(&*store, &orders(), place.clock().now()).await;
-    let chunk = OverlapChunk { seq: 7, high: None, rows: vec![Fingerprint(1)] };
-    let first = Settlement {
+    let chunk = LookbackChunk { seq: 7, high: None, rows: vec![Fingerprint(1)] };
+    let first = BatchCommit {
         batch: 1,
         checkpoint: Some(Checkpoint(json!("first"))),
         remember: Some(chunk.clone()),
-        ..fates([(1, rejected())])
+        ..results([(1, rejected())])
     };
-    settle(&*store, &run.id, first).await;
+    commit_batch(&*store, &run.id, first).await;
     store.intend(&run.id, 2, vec![intent(2)]).await.expect("intended");
 
-    // The number of an overlap chunk is taken: the last of many writes fails.
-    let second = Settlement {
+    // The number of a lookback chunk is taken: the last of many writes fails.
+    let second = BatchCommit {
         batch: 2,
         checkpoint: Some(Checkpoint(json!("second"))),
         counts: Counts { read: 1, ..Counts::default() },
         remember: Some(chunk.clone()),
         solved: vec![key(1)],
-        ..fates([(2, rejected())])
+        ..results([(2, rejected())])
     };
-    store.settle(&run.id, second).await.expect_err("the chunk is there already");
+    store.commit_batch(&run.id, second).await.expect_err("the chunk is there already");
 
     let store = place.open().await;
     let state = store.sync_state(&orders()).await.expect("state");
     assert_eq!(state.checkpoint, Some(Checkpoint(json!("first"))));
     assert_eq!(store.runs(None, 1).await.expect("runs")[0].counts, Counts::default());
-    assert_eq!(store.overlap(&orders()).await.expect("overlap"), [chunk]);
+    assert_eq!(store.lookback(&orders()).await.expect("lookback"), [chunk]);
     assert_eq!(keys(&rows(&*store, all_of(&orders())).await), ["1"]);
-    let problems = store.problems(&orders()).await.expect("problems");
-    assert_eq!(problems.iter().map(|problem| problem.key).collect::<Vec<_>>(), [key(1)]);
+    let failed_rows = store.failed_rows(&orders()).await.expect("failed rows");
+    assert_eq!(failed_rows.iter().map(|failed_row| failed_row.key).collect::<Vec<_>>(), [key(1)]);
     assert_eq!(store.open_intents(&orders()).await.expect("intents").len(), 1);
 }
 
@@ -272,7 +276,7 @@ pub async fn what_concerns_an_unknown_run_is_an_error(place: &dyn Place) {
     wrong.expect_err("no such run");
     right.expect("written");
     store.answered(&run.id, 999_999, vec![Outcome::Delivered]).await.expect_err("no such intent");
-    store.settle(&nobody, fates([(1, Fate::Delivered)])).await.expect_err("no such run");
+    store.commit_batch(&nobody, results([(1, RowStatus::Delivered)])).await.expect_err("no such run");
     let at = place.clock().now();
     store.finish_run(&nobody, Ending::Failed, None, false, at).await.expect_err("no such run");
     assert_eq!(store.open_intents(&orders()).await.expect("intents").len(), 1);
@@ -304,14 +308,14 @@ fn refused() -> Outcome {
 }
 
 /// Nor do the batches before it; later batches keep theirs.
-pub async fn a_settled_batch_leaves_no_intents(place: &dyn Place) {
+pub async fn a_committed_batch_leaves_no_intents(place: &dyn Place) {
     let store = place.open().await;
     let run = start(&*store, &orders(), place.clock().now()).await;
     for batch in 1..=3 {
         store.intend(&run.id, batch, vec![intent(batch.cast_signed())]).await.expect("intended");
     }
 
-    settle(&*store, &run.id, Settlement { batch: 2, ..Settlement::default() }).await;
+    commit_batch(&*store, &run.id, BatchCommit { batch: 2, ..BatchCommit::default() }).await;
 
     let open = store.open_intents(&orders()).await.expect("intents");
     assert_eq!(open.iter().map(|intent| intent.rows.clone()).collect::<Vec<_>>(), [vec![intent(3)]]);
@@ -335,7 +339,7 @@ pub async fn a_recalled_row_leaves_its_oldest_intent(place: &dyn Place) {
     store.intend(&run.id, 2, vec![intent(1)]).await.expect("intended");
 
     let recalled = vec![intent(1).row, intent(3).row, intent(1).row];
-    settle(&*store, &run.id, Settlement { batch: 1, recalled, ..Settlement::default() }).await;
+    commit_batch(&*store, &run.id, BatchCommit { batch: 1, recalled, ..BatchCommit::default() }).await;
 
     let open = store.open_intents(&orders()).await.expect("intents");
     let open: Vec<(_, _)> = open.into_iter().map(|Intent { rows, outcomes }| (rows, outcomes)).collect();
@@ -350,8 +354,12 @@ pub async fn a_recalled_row_leaves_its_oldest_intent(place: &dyn Place) {
     );
     assert_eq!(store.open_intents(&SyncId::new("users")).await.expect("intents").len(), 1);
 
-    settle(&*store, &run.id, Settlement { batch: 1, recalled: vec![intent(2).row], ..Settlement::default() })
-        .await;
+    commit_batch(
+        &*store,
+        &run.id,
+        BatchCommit { batch: 1, recalled: vec![intent(2).row], ..BatchCommit::default() },
+    )
+    .await;
 
     let open = store.open_intents(&orders()).await.expect("intents");
     let open: Vec<_> = open.into_iter().flat_map(|intent| intent.rows).collect();
@@ -404,10 +412,10 @@ pub async fn intents_of_many_requests_at_once_are_all_kept(place: &dyn Place) {
 }
 
 /// With rows that stand there twice, and a cursor of any type.
-pub async fn overlap_is_kept_in_order_until_it_is_forgotten(place: &dyn Place) {
+pub async fn lookback_is_kept_in_order_until_it_is_forgotten(place: &dyn Place) {
     let store = place.open().await;
     let run = start(&*store, &orders(), place.clock().now()).await;
-    let chunk = |seq, high, rows: &[u128]| OverlapChunk {
+    let chunk = |seq, high, rows: &[u128]| LookbackChunk {
         seq,
         high,
         rows: rows.iter().map(|row| Fingerprint(*row)).collect(),
@@ -420,80 +428,83 @@ pub async fn overlap_is_kept_in_order_until_it_is_forgotten(place: &dyn Place) {
     ];
     for at in [2, 0, 3, 1] {
         let remember = Some(chunks[at].clone());
-        settle(&*store, &run.id, Settlement { remember, ..Settlement::default() }).await;
+        commit_batch(&*store, &run.id, BatchCommit { remember, ..BatchCommit::default() }).await;
     }
-    assert_eq!(store.overlap(&orders()).await.expect("overlap"), chunks);
+    assert_eq!(store.lookback(&orders()).await.expect("lookback"), chunks);
 
-    settle(&*store, &run.id, Settlement { forget_through: Some(2), ..Settlement::default() }).await;
-    assert_eq!(place.open().await.overlap(&orders()).await.expect("overlap"), chunks[2..]);
-    assert!(store.overlap(&SyncId::new("users")).await.expect("overlap").is_empty());
+    commit_batch(&*store, &run.id, BatchCommit { forget_through: Some(2), ..BatchCommit::default() }).await;
+    assert_eq!(place.open().await.lookback(&orders()).await.expect("lookback"), chunks[2..]);
+    assert!(store.lookback(&SyncId::new("users")).await.expect("lookback").is_empty());
 
-    store.clear_overlap(&orders()).await.expect("cleared");
-    assert!(store.overlap(&orders()).await.expect("overlap").is_empty());
+    store.clear_lookback(&orders()).await.expect("cleared");
+    assert!(store.lookback(&orders()).await.expect("lookback").is_empty());
 }
 
 /// With all that is needed to send the row again, in the order of the rows.
-pub async fn a_problem_stays_open_until_it_is_solved(place: &dyn Place) {
+pub async fn a_failed_row_stays_open_until_it_is_solved(place: &dyn Place) {
     let store = place.open().await;
     let run = start(&*store, &orders(), place.clock().now()).await;
-    let mut unreadable = fate(4, rejected());
-    unreadable.payload = None;
-    let mut settlement = fates([(3, rejected()), (1, Fate::Delivered), (2, in_doubt())]);
-    settlement.fates.push(unreadable);
-    settle(&*store, &run.id, settlement).await;
+    let mut malformed = result(4, rejected());
+    malformed.payload = None;
+    let mut commit = results([(3, rejected()), (1, RowStatus::Delivered), (2, in_doubt())]);
+    commit.results.push(malformed);
+    commit_batch(&*store, &run.id, commit).await;
     finish(&*store, &run.id, true, place.clock().now()).await;
 
     let store = place.open().await;
-    let problems = store.problems(&orders()).await.expect("problems");
-    let entry = |id: i64, fate: FateKind, reason: &Fate| RowEntry {
+    let failed_rows = store.failed_rows(&orders()).await.expect("failed rows");
+    let entry = |id: i64, status: StatusKind, reason: &RowStatus| RowEntry {
         at: place.clock().now(),
         sync: orders(),
         run: run.id.clone(),
         object: ObjectKind::Event,
         user: format!("user-{id}"),
         key: id.to_string(),
-        fate,
+        status,
         reason: reason.reason().cloned(),
         payload: (id != 4).then(|| row(id)),
     };
-    let entries: Vec<&RowEntry> = problems.iter().map(|problem| &problem.entry).collect();
+    let entries: Vec<&RowEntry> = failed_rows.iter().map(|failed_row| &failed_row.entry).collect();
     assert_eq!(
         entries,
         [
-            &entry(3, FateKind::Rejected, &rejected()),
-            &entry(2, FateKind::InDoubt, &in_doubt()),
-            &entry(4, FateKind::Rejected, &rejected())
+            &entry(3, StatusKind::Rejected, &rejected()),
+            &entry(2, StatusKind::InDoubt, &in_doubt()),
+            &entry(4, StatusKind::Rejected, &rejected())
         ]
     );
-    assert_eq!((problems[0].key, problems[0].row), (key(3), fate(3, Fate::Delivered).row));
+    assert_eq!((failed_rows[0].key, failed_rows[0].row), (key(3), result(3, RowStatus::Delivered).row));
 
     let retry = start(&*store, &orders(), place.clock().now()).await;
     let solved = vec![key(3), key(999)];
     let keys: Vec<_> =
-        store.problems(&orders()).await.expect("problems").iter().map(|open| open.key).collect();
-    assert_eq!(store.problem_keys(&orders()).await.expect("keys"), keys);
+        store.failed_rows(&orders()).await.expect("failed rows").iter().map(|open| open.key).collect();
+    assert_eq!(store.failed_row_keys(&orders()).await.expect("keys"), keys);
 
-    settle(&*store, &retry.id, Settlement { solved, ..fates([(3, Fate::Delivered)]) }).await;
-    let open = store.problems(&orders()).await.expect("problems");
-    assert_eq!(open.iter().map(|problem| problem.key).collect::<Vec<_>>(), [key(2), key(4)]);
-    assert!(store.problems(&SyncId::new("users")).await.expect("problems").is_empty());
+    commit_batch(&*store, &retry.id, BatchCommit { solved, ..results([(3, RowStatus::Delivered)]) }).await;
+    let open = store.failed_rows(&orders()).await.expect("failed rows");
+    assert_eq!(open.iter().map(|failed_row| failed_row.key).collect::<Vec<_>>(), [key(2), key(4)]);
+    assert!(store.failed_rows(&SyncId::new("users")).await.expect("failed rows").is_empty());
 }
 
-/// It keeps its place in the order and tells of the latest attempt.
-pub async fn the_same_row_failing_again_is_one_problem(place: &dyn Place) {
+/// It keeps its position in the order and shows the latest attempt.
+pub async fn the_same_row_failing_again_is_one_failed_row(place: &dyn Place) {
     let store = place.open().await;
     let first = start(&*store, &orders(), place.clock().now()).await;
-    settle(&*store, &first.id, fates([(1, rejected()), (2, rejected())])).await;
+    commit_batch(&*store, &first.id, results([(1, rejected()), (2, rejected())])).await;
     place.clock().advance(SignedDuration::from_secs(60));
     let second = start(&*store, &orders(), place.clock().now()).await;
 
-    settle(&*store, &second.id, fates([(3, rejected()), (1, in_doubt())])).await;
+    commit_batch(&*store, &second.id, results([(3, rejected()), (1, in_doubt())])).await;
 
-    let problems = store.problems(&orders()).await.expect("problems");
-    assert_eq!(problems.iter().map(|problem| problem.key).collect::<Vec<_>>(), [key(1), key(2), key(3)]);
-    let entry = &problems[0].entry;
+    let failed_rows = store.failed_rows(&orders()).await.expect("failed rows");
+    assert_eq!(
+        failed_rows.iter().map(|failed_row| failed_row.key).collect::<Vec<_>>(),
+        [key(1), key(2), key(3)]
+    );
+    let entry = &failed_rows[0].entry;
     assert_eq!((entry.at, &entry.run), (place.clock().now(), &second.id));
-    assert_eq!((entry.fate, entry.reason.as_ref()), (FateKind::InDoubt, in_doubt().reason()));
+    assert_eq!((entry.status, entry.reason.as_ref()), (StatusKind::InDoubt, in_doubt().reason()));
     assert_eq!(entry.payload, Some(row(1)));
 }
 
@@ -501,16 +512,17 @@ pub async fn the_same_row_failing_again_is_one_problem(place: &dyn Place) {
 pub async fn another_row_under_the_same_key_takes_its_place(place: &dyn Place) {
     let store = place.open().await;
     let run = start(&*store, &orders(), place.clock().now()).await;
-    let mut newer = fate(2, rejected());
+    let mut newer = result(2, rejected());
     newer.key = key(1);
-    settle(&*store, &run.id, fates([(1, rejected()), (3, rejected())])).await;
+    commit_batch(&*store, &run.id, results([(1, rejected()), (3, rejected())])).await;
     place.clock().advance(SignedDuration::from_secs(1));
 
-    settle(&*store, &run.id, Settlement { fates: vec![newer.clone()], ..Settlement::default() }).await;
+    commit_batch(&*store, &run.id, BatchCommit { results: vec![newer.clone()], ..BatchCommit::default() })
+        .await;
 
-    let problems = store.problems(&orders()).await.expect("problems");
-    assert_eq!(problems.iter().map(|problem| problem.key).collect::<Vec<_>>(), [key(3), key(1)]);
-    assert_eq!((problems[1].row, problems[1].entry.payload.as_ref()), (newer.row, Some(&row(2))));
+    let failed_rows = store.failed_rows(&orders()).await.expect("failed rows");
+    assert_eq!(failed_rows.iter().map(|failed_row| failed_row.key).collect::<Vec<_>>(), [key(3), key(1)]);
+    assert_eq!((failed_rows[1].row, failed_rows[1].entry.payload.as_ref()), (newer.row, Some(&row(2))));
 }
 
 /// A key that is solved and fails again later in the batch is open; the other way
@@ -518,23 +530,23 @@ pub async fn another_row_under_the_same_key_takes_its_place(place: &dyn Place) {
 pub async fn the_last_row_of_a_batch_decides_whether_its_key_is_solved(place: &dyn Place) {
     let store = place.open().await;
     let run = start(&*store, &orders(), place.clock().now()).await;
-    let rows = [(1, Fate::Delivered), (1, rejected()), (2, rejected()), (2, Fate::Delivered)];
+    let rows = [(1, RowStatus::Delivered), (1, rejected()), (2, rejected()), (2, RowStatus::Delivered)];
 
-    settle(&*store, &run.id, Settlement { solved: vec![key(1), key(2)], ..fates(rows) }).await;
+    commit_batch(&*store, &run.id, BatchCommit { solved: vec![key(1), key(2)], ..results(rows) }).await;
 
-    let problems = store.problems(&orders()).await.expect("problems");
-    assert_eq!(problems.iter().map(|problem| problem.key).collect::<Vec<_>>(), [key(1)]);
+    let failed_rows = store.failed_rows(&orders()).await.expect("failed rows");
+    assert_eq!(failed_rows.iter().map(|failed_row| failed_row.key).collect::<Vec<_>>(), [key(1)]);
 }
 
 /// While the run is on, after its end, and after a restart: the same rows, once.
-pub async fn the_fate_of_every_row_is_found_newest_first(place: &dyn Place) {
+pub async fn the_status_of_every_row_is_found_newest_first(place: &dyn Place) {
     let store = place.open().await;
     let users = SyncId::new("users");
     let run = start(&*store, &orders(), place.clock().now()).await;
     let other = start(&*store, &users, place.clock().now()).await;
     for (run, rows) in [(&run, [1, 2]), (&other, [3, 4]), (&run, [5, 6])] {
         place.clock().advance(SignedDuration::from_secs(1));
-        settle(&*store, &run.id, fates(rows.map(|id| (id, Fate::Delivered)))).await;
+        commit_batch(&*store, &run.id, results(rows.map(|id| (id, RowStatus::Delivered)))).await;
     }
     let everything = RowQuery { limit: 100, ..RowQuery::default() };
 
@@ -562,48 +574,48 @@ pub async fn rows_that_come_as_columns_are_listed_like_others(place: &dyn Place)
     let run = start(&*store, &orders(), place.clock().now()).await;
     let columns = |ids: &[i64]| {
         let mut delivered = Delivered::with_capacity(ids.len());
-        for row in ids.iter().map(|&id| fate(id, Fate::Delivered)) {
+        for row in ids.iter().map(|&id| result(id, RowStatus::Delivered)) {
             delivered.push(0, row.key, row.row, |out| out.push_str(&row.key_text), &row.user);
         }
         delivered
     };
-    let settlement = Settlement {
+    let commit = BatchCommit {
         delivered: vec![columns(&[1, 2]), Delivered::default(), columns(&[3])],
-        ..fates([(4, rejected())])
+        ..results([(4, rejected())])
     };
 
-    settle(&*store, &run.id, settlement).await;
+    commit_batch(&*store, &run.id, commit).await;
     let while_on = rows(&*store, RowQuery { limit: 100, ..RowQuery::default() }).await;
     finish(&*store, &run.id, true, place.clock().now()).await;
     let at_the_end = rows(&*store, RowQuery { limit: 100, ..RowQuery::default() }).await;
 
     assert_eq!(keys(&while_on), ["4", "3", "2", "1"]);
     assert_eq!(at_the_end, while_on);
-    let listed = |at: usize| (while_on[at].user.as_str(), while_on[at].fate);
-    assert_eq!(listed(0), ("user-4", FateKind::Rejected));
-    assert_eq!(listed(1), ("user-3", FateKind::Delivered));
+    let listed = |at: usize| (while_on[at].user.as_str(), while_on[at].status);
+    assert_eq!(listed(0), ("user-4", StatusKind::Rejected));
+    assert_eq!(listed(1), ("user-3", StatusKind::Delivered));
 }
 
 /// Each by itself and together, in tables and in files.
-pub async fn rows_are_found_by_run_user_and_fate(place: &dyn Place) {
+pub async fn rows_are_found_by_run_user_and_status(place: &dyn Place) {
     let store = place.open().await;
     let first = start(&*store, &orders(), place.clock().now()).await;
-    settle(&*store, &first.id, fates([(1, Fate::Delivered), (2, rejected())])).await;
+    commit_batch(&*store, &first.id, results([(1, RowStatus::Delivered), (2, rejected())])).await;
     finish(&*store, &first.id, true, place.clock().now()).await;
     place.clock().advance(SignedDuration::from_hours(24));
     let second = start(&*store, &orders(), place.clock().now()).await;
-    settle(&*store, &second.id, fates([(1, in_doubt()), (3, Fate::Delivered)])).await;
+    commit_batch(&*store, &second.id, results([(1, in_doubt()), (3, RowStatus::Delivered)])).await;
 
     let by_run = RowQuery { run: Some(first.id.clone()), ..all_of(&orders()) };
     let by_user = RowQuery { user: Some("user-1".into()), ..all_of(&orders()) };
-    let by_fate = |fate| RowQuery { fate: Some(fate), ..all_of(&orders()) };
+    let by_status = |status| RowQuery { status: Some(status), ..all_of(&orders()) };
     assert_eq!(keys(&rows(&*store, by_run.clone()).await), ["2", "1"]);
     let of_user = rows(&*store, by_user.clone()).await;
     assert_eq!(of_user.iter().map(|entry| &entry.run).collect::<Vec<_>>(), [&second.id, &first.id]);
-    assert_eq!(keys(&rows(&*store, by_fate(FateKind::Delivered)).await), ["3", "1"]);
-    assert_eq!(keys(&rows(&*store, by_fate(FateKind::Rejected)).await), ["2"]);
-    assert_eq!(keys(&rows(&*store, by_fate(FateKind::InDoubt)).await), ["1"]);
-    let together = RowQuery { run: by_run.run, fate: Some(FateKind::Delivered), ..by_user };
+    assert_eq!(keys(&rows(&*store, by_status(StatusKind::Delivered)).await), ["3", "1"]);
+    assert_eq!(keys(&rows(&*store, by_status(StatusKind::Rejected)).await), ["2"]);
+    assert_eq!(keys(&rows(&*store, by_status(StatusKind::InDoubt)).await), ["1"]);
+    let together = RowQuery { run: by_run.run, status: Some(StatusKind::Delivered), ..by_user };
     assert_eq!(keys(&rows(&*store, together).await), ["1"]);
     let nobody = RowQuery { user: Some("user".into()), ..all_of(&orders()) };
     assert!(rows(&*store, nobody).await.is_empty());
@@ -611,10 +623,10 @@ pub async fn rows_are_found_by_run_user_and_fate(place: &dyn Place) {
 }
 
 /// The ledger keeps the story; the row's values go when they are no longer needed.
-pub async fn a_row_is_shown_with_its_problem_and_not_after_it(place: &dyn Place) {
+pub async fn a_row_is_shown_with_its_failed_row_and_not_after_it(place: &dyn Place) {
     let store = place.open().await;
     let run = start(&*store, &orders(), place.clock().now()).await;
-    settle(&*store, &run.id, fates([(1, rejected()), (2, Fate::Delivered)])).await;
+    commit_batch(&*store, &run.id, results([(1, rejected()), (2, RowStatus::Delivered)])).await;
     finish(&*store, &run.id, true, place.clock().now()).await;
     let payloads = async || {
         let found = rows(&*store, all_of(&orders())).await;
@@ -623,41 +635,42 @@ pub async fn a_row_is_shown_with_its_problem_and_not_after_it(place: &dyn Place)
     assert_eq!(payloads().await, [None, Some(row(1))]);
 
     let retry = start(&*store, &orders(), place.clock().now()).await;
-    settle(&*store, &retry.id, Settlement { solved: vec![key(1)], ..Settlement::default() }).await;
+    commit_batch(&*store, &retry.id, BatchCommit { solved: vec![key(1)], ..BatchCommit::default() }).await;
 
     assert_eq!(payloads().await, [None, None]);
 }
 
 /// Not even a NUL, which some databases cannot keep in text.
-pub async fn no_text_stops_a_settlement(place: &dyn Place) {
+pub async fn no_text_stops_a_commit(place: &dyn Place) {
     let store = place.open().await;
     let run = start(&*store, &orders(), place.clock().now()).await;
-    let mut strange = fate(1, Fate::Rejected(Reason::new("a\0b", "c\0'\"\u{fffd}日本")));
+    let mut strange = result(1, RowStatus::Rejected(Reason::new("a\0b", "c\0'\"\u{fffd}日本")));
     strange.user = "nul \0 quote ' emoji 🎈".into();
     strange.key_text = "\0".into();
     let mut payload = row(1);
     payload.values[1] = Value::Text("nul \0 in a value".into());
     strange.payload = Some(payload.clone());
 
-    settle(&*store, &run.id, Settlement { fates: vec![strange.clone()], ..Settlement::default() }).await;
+    commit_batch(&*store, &run.id, BatchCommit { results: vec![strange.clone()], ..BatchCommit::default() })
+        .await;
     finish(&*store, &run.id, true, place.clock().now()).await;
 
-    let problems = store.problems(&orders()).await.expect("problems");
-    assert_eq!(problems[0].entry.payload, Some(payload));
+    let failed_rows = store.failed_rows(&orders()).await.expect("failed rows");
+    assert_eq!(failed_rows[0].entry.payload, Some(payload));
     let found = rows(&*store, all_of(&orders())).await;
     assert_eq!((found[0].user.as_str(), found[0].key.as_str()), (&*strange.user, "\0"));
 }
 
-/// Checkpoint, overlap and intents go; runs, rows, problems and the pause stay.
+/// Checkpoint, lookback and intents go; runs, rows, failed rows and the pause stay.
 pub async fn a_reset_forgets_the_place_and_keeps_the_story(place: &dyn Place) {
     let store = place.open().await;
     let run = start(&*store, &orders(), place.clock().now()).await;
-    let settlement = Settlement {
+    let commit = BatchCommit {
         checkpoint: Some(Checkpoint(json!(1))),
-        remember: Some(OverlapChunk { seq: 1, high: None, rows: vec![Fingerprint(1)] }),
-        ..fates([(1, rejected())])
+        remember: Some(LookbackChunk { seq: 1, high: None, rows: vec![Fingerprint(1)] }),
+        ..results([(1, rejected())])
     };
-    settle(&*store, &run.id, settlement).await;
+    commit_batch(&*store, &run.id, commit).await;
     finish(&*store, &run.id, true, place.clock().now()).await;
     let run = start(&*store, &orders(), place.clock().now()).await;
     store.intend(&run.id, 1, vec![intent(1)]).await.expect("intended");
@@ -669,19 +682,19 @@ pub async fn a_reset_forgets_the_place_and_keeps_the_story(place: &dyn Place) {
     let state = store.sync_state(&orders()).await.expect("state");
     let expected = SyncState { paused: Some(pause), object: Some(ObjectKind::Event), ..SyncState::default() };
     assert_eq!(state, expected);
-    assert!(store.overlap(&orders()).await.expect("overlap").is_empty());
+    assert!(store.lookback(&orders()).await.expect("lookback").is_empty());
     assert!(store.open_intents(&orders()).await.expect("intents").is_empty());
     assert_eq!(store.runs(Some(&orders()), 10).await.expect("runs").len(), 2);
     assert_eq!(rows(&*store, all_of(&orders())).await.len(), 1);
-    assert_eq!(store.problems(&orders()).await.expect("problems").len(), 1);
+    assert_eq!(store.failed_rows(&orders()).await.expect("failed rows").len(), 1);
 }
 
-/// The day of the given moment stays whole; problems are not history.
+/// The day of the given moment stays whole; failed rows are not history.
 pub async fn old_history_goes_by_whole_days(place: &dyn Place) {
     let store = place.open().await;
     for id in 1..=3 {
         let run = start(&*store, &orders(), place.clock().now()).await;
-        settle(&*store, &run.id, fates([(id, rejected())])).await;
+        commit_batch(&*store, &run.id, results([(id, rejected())])).await;
         if id != 2 {
             finish(&*store, &run.id, true, place.clock().now()).await;
         }
@@ -692,7 +705,7 @@ pub async fn old_history_goes_by_whole_days(place: &dyn Place) {
     store.trim_history(place.clock().now()).await.expect("trimmed");
 
     assert_eq!(keys(&rows(&*store, all_of(&orders())).await), ["3"]);
-    assert_eq!(store.problems(&orders()).await.expect("problems").len(), 3);
+    assert_eq!(store.failed_rows(&orders()).await.expect("failed rows").len(), 3);
     assert_eq!(store.runs(Some(&orders()), 10).await.expect("runs").len(), 3);
 }
 

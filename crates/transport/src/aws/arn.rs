@@ -16,7 +16,7 @@ pub struct Arn<'a> {
 }
 
 impl<'a> Arn<'a> {
-    /// Takes a name apart; `None` where it is none.
+    /// Takes a name apart; `None` if it is none.
     pub fn parse(text: &'a str) -> Option<Arn<'a>> {
         let mut parts = text.splitn(6, ':');
         let (Some("arn"), Some(partition)) = (parts.next(), parts.next()) else { return None };

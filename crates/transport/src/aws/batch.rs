@@ -1,4 +1,4 @@
-//! The answer to a request that holds many records.
+//! Responses to requests with many records.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -7,13 +7,13 @@ use bytes::Bytes;
 use http::Response;
 use jiff::Timestamp;
 use serde::Deserialize;
-use tidegate_model::{Error, ErrorKind, Outcome, Pace, Reason, Receipt, Result};
+use tidegate_model::{Error, ErrorKind, Outcome, RateLimitStatus, Reason, Receipt, Result};
 
-use super::refusal::{Meaning, meaning};
+use super::errors::{ErrorClass, class_of};
 use crate::http::answer;
 
-/// A throttled record is acceptable again this soon: limits of shards are by
-/// the second, and the others of the stream go on.
+/// When a throttled record may be sent again: limits of shards are per second, and other shards
+/// continue.
 const THROTTLED_FOR: Duration = Duration::from_millis(200);
 
 /// `PutRecords` and `PutRecordBatch` answer alike. Source: their API references.
@@ -31,16 +31,16 @@ struct Entry<'a> {
     message: Option<Cow<'a, str>>,
 }
 
-/// What became of each of `items` records, by an answer that is a success.
+/// Returns the outcome of each of `items` records, from a successful response.
 ///
 /// # Errors
 /// None of the records took effect, and all for a reason that is not theirs.
 pub fn receipt(title: &str, answer: &Response<Bytes>, items: usize, now: Timestamp) -> Result<Receipt> {
     let read = serde_json::from_slice::<Answer<'_>>(answer.body()).ok();
     let Some(read) = read.filter(|read| read.entries.len() == items) else {
-        return answer::unreadable(title, answer).settle(items);
+        return answer::unreadable(title, answer).into_receipt(items);
     };
-    let mut receipt = Receipt { outcomes: Vec::with_capacity(items), pace: None };
+    let mut receipt = Receipt { outcomes: Vec::with_capacity(items), rate_limit: None };
     let (mut failed, mut worst) = (0, None);
     for entry in read.entries {
         let Some(code) = entry.code else {
@@ -48,12 +48,12 @@ pub fn receipt(title: &str, answer: &Response<Bytes>, items: usize, now: Timesta
             continue;
         };
         let reason = reason(title, &code, entry.message.as_deref().unwrap_or_default());
-        let outcome = match meaning(&code) {
-            // What we do not know is kept with its reason rather than sent for ever.
-            Some(Meaning::Bad) | None => Outcome::Rejected(reason),
+        let outcome = match class_of(&code) {
+            // Unknown codes reject the record with its reason rather than retry for ever.
+            Some(ErrorClass::Bad) | None => Outcome::Rejected(reason),
             Some(other) => {
                 failed += 1;
-                // The reason that only a person can mend goes before one that passes.
+                // A reason that needs the user takes precedence over a temporary one.
                 if worst.as_ref().is_none_or(|(worst, _)| rank(*worst) < rank(other)) {
                     worst = Some((other, reason.clone()));
                 }
@@ -66,42 +66,44 @@ pub fn receipt(title: &str, answer: &Response<Bytes>, items: usize, now: Timesta
         if failed == items {
             return Err(Error::new(kind(worst), reason.message));
         }
-        if worst == Meaning::Throttled {
-            receipt.pace = now.checked_add(THROTTLED_FOR).ok().map(|reset| Pace { remaining: 0, reset });
+        if worst == ErrorClass::Throttled {
+            receipt.rate_limit =
+                now.checked_add(THROTTLED_FOR).ok().map(|reset| RateLimitStatus { remaining: 0, reset });
         }
     }
     Ok(receipt)
 }
 
 fn reason(title: &str, code: &str, message: &str) -> Reason {
-    // The vendor's own word, where it is one.
+    // The service's own code, if it is a word.
     let word = code.len() < 80 && !code.is_empty() && code.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    let code = if word { code.to_owned() } else { "refused".to_owned() };
+    let code = if word { code.to_owned() } else { "rejected".to_owned() };
     let message = match answer::excerpt(message.as_bytes()) {
-        said if said.is_empty() => format!("{title} refused the record: {code}"),
-        said => format!("{title} refused the record: {said}"),
+        said if said.is_empty() => format!("{title} rejected the record: {code}"),
+        said => format!("{title} rejected the record: {said}"),
     };
     Reason::new(code, message)
 }
 
-fn rank(meaning: Meaning) -> u8 {
-    match kind(meaning) {
+fn rank(class: ErrorClass) -> u8 {
+    match kind(class) {
         ErrorKind::Denied | ErrorKind::Missing => 2,
         ErrorKind::Throttled(_) => 1,
         _ => 0,
     }
 }
 
-fn kind(meaning: Meaning) -> ErrorKind {
-    match meaning {
-        Meaning::Expired | Meaning::Credentials | Meaning::Permission | Meaning::EncryptionKey => {
-            ErrorKind::Denied
-        }
-        Meaning::Missing => ErrorKind::Missing,
-        Meaning::Throttled => ErrorKind::Throttled(None),
-        Meaning::WrongKind => ErrorKind::Settings,
-        Meaning::Bad => ErrorKind::Refused,
-        Meaning::Unavailable | Meaning::Broken => ErrorKind::Unavailable,
+fn kind(class: ErrorClass) -> ErrorKind {
+    match class {
+        ErrorClass::Expired
+        | ErrorClass::Credentials
+        | ErrorClass::Permission
+        | ErrorClass::EncryptionKey => ErrorKind::Denied,
+        ErrorClass::Missing => ErrorKind::Missing,
+        ErrorClass::Throttled => ErrorKind::Throttled(None),
+        ErrorClass::WrongKind => ErrorKind::Settings,
+        ErrorClass::Bad => ErrorKind::Refused,
+        ErrorClass::Unavailable | ErrorClass::Broken => ErrorKind::Unavailable,
     }
 }
 
@@ -135,7 +137,7 @@ mod tests {
             matches!(&receipt.outcomes[3], Outcome::Deferred(reason) if reason.code == "InternalFailure")
         );
         let reset = NOW.checked_add(THROTTLED_FOR).unwrap();
-        assert_eq!(receipt.pace, Some(Pace { remaining: 0, reset }));
+        assert_eq!(receipt.rate_limit, Some(RateLimitStatus { remaining: 0, reset }));
     }
 
     #[test]
@@ -160,7 +162,7 @@ mod tests {
                 matches!(&receipt.outcomes[1], Outcome::Rejected(reason) if reason.code == code),
                 "{receipt:?}"
             );
-            assert_eq!(receipt.pace, None);
+            assert_eq!(receipt.rate_limit, None);
         }
     }
 

@@ -43,7 +43,7 @@ impl Grant {
         json!({ "Effect": "Allow", "Action": self.actions, "Resource": self.resource })
     }
 
-    /// The next step where the permission is lacking.
+    /// The next step if the permission is lacking.
     pub fn denied(&self) -> String {
         format!(
             "add this statement to the policy of who sends the events, then run `tidegate check`: {}",

@@ -7,7 +7,7 @@ use tidegate_model::{Error, Result, Secret};
 
 use super::arn::{self, Arn};
 
-/// An account at Amazon Web Services. Without keys and profile the usual places
+/// An account at Amazon Web Services. Without keys and profile, the default credential chain
 /// are looked at: the environment, the shared files, a web identity, the
 /// container, the machine's role.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -15,7 +15,7 @@ use super::arn::{self, Arn};
 pub struct AwsSettings {
     /// The region, for example `eu-central-1`.
     pub region: String,
-    /// The service's address, where it is not the region's own: a VPC endpoint or an emulator.
+    /// The service's address, if it is not the region's own: a VPC endpoint or an emulator.
     #[schemars(extend("format" = "url"))]
     pub endpoint: Option<String>,
     /// The id of an access key. Together with `secret_access_key`.
@@ -32,7 +32,7 @@ pub struct AwsSettings {
     pub external_id: Option<String>,
     /// The name of the role's session, as CloudTrail shows it. Default: `tidegate`.
     pub session_name: Option<String>,
-    /// The address of the token service (STS), where it is not the region's own.
+    /// The address of the token service (STS), if it is not the region's own.
     #[schemars(extend("format" = "url"))]
     pub sts_endpoint: Option<String>,
 }

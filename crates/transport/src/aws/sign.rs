@@ -1,6 +1,6 @@
 //! Signature Version 4.
 
-use aws_credential_types::Credentials;
+use aws_credential_types::Credentials as SdkCredentials;
 use aws_sigv4::http_request::{self, SignableBody, SignableRequest, SigningSettings};
 use aws_sigv4::sign::v4;
 use bytes::Bytes;
@@ -8,21 +8,22 @@ use http::Request;
 use jiff::Timestamp;
 use tidegate_model::{Error, Result};
 
-use super::credentials::Keys;
+use super::credentials::Credentials;
 
-/// Adds the headers that prove who sends the request.
+/// Adds the headers of the signature.
 ///
 /// # Errors
-/// Credentials that cannot stand in a header.
+/// Credentials that are not valid in a header.
 pub(crate) fn sign(
     request: &mut Request<Bytes>,
-    keys: &Keys,
+    credentials: &Credentials,
     service: &str,
     region: &str,
     now: Timestamp,
 ) -> Result<()> {
-    let token = keys.token.as_ref().map(|token| token.expose().to_owned());
-    let identity = Credentials::new(&keys.id, keys.secret.expose(), token, None, "tidegate").into();
+    let token = credentials.token.as_ref().map(|token| token.expose().to_owned());
+    let identity =
+        SdkCredentials::new(&credentials.id, credentials.secret.expose(), token, None, "tidegate").into();
     let parameters = v4::SigningParams::builder()
         .identity(&identity)
         .region(region)
@@ -46,10 +47,10 @@ pub(crate) fn sign(
     Ok(())
 }
 
-/// The cause is left out: it may repeat the credentials.
+/// The cause is omitted: it may contain the credentials.
 fn unsigned(_: impl std::error::Error) -> Error {
     Error::settings("the AWS credentials cannot sign a request: they hold characters that no key has")
-        .hint("look at the place they come from for line breaks and quotes")
+        .hint("check their source for line breaks and quotes")
 }
 
 #[cfg(test)]
@@ -63,14 +64,15 @@ mod tests {
     fn a_request_is_signed_as_the_published_example() {
         let mut request =
             Request::post("https://example.amazonaws.com/").body(Bytes::new()).expect("a request");
-        let keys = Keys {
+        let credentials = Credentials {
             id: "AKIDEXAMPLE".to_owned(),
             secret: Secret::new("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"),
             token: None,
             expires: None,
         };
 
-        sign(&mut request, &keys, "service", "us-east-1", "2015-08-30T12:36:00Z".parse().unwrap()).unwrap();
+        sign(&mut request, &credentials, "service", "us-east-1", "2015-08-30T12:36:00Z".parse().unwrap())
+            .unwrap();
 
         assert_eq!(request.headers()["x-amz-date"], "20150830T123600Z");
         assert_eq!(

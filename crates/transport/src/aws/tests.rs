@@ -1,4 +1,4 @@
-//! An account with a far side inside this process.
+//! A client whose service is inside this process.
 
 use std::sync::Arc;
 
@@ -6,11 +6,11 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use tidegate_model::{ErrorKind, Http, HttpFailure};
 use tidegate_testkit::ManualClock;
-use tidegate_testkit::http::{Canned, tools};
+use tidegate_testkit::http::{Canned, context};
 
-use super::account::{Account, Help, Service};
+use super::client::{AwsClient, ErrorHints, Service};
 use super::settings::AwsSettings;
-use crate::http::answer::Miss;
+use crate::http::answer::RequestError;
 
 /// Settings from JSON.
 pub fn settings(members: Value) -> AwsSettings {
@@ -20,10 +20,10 @@ pub fn settings(members: Value) -> AwsSettings {
 const KINESIS: Service = Service { title: "Kinesis", name: "kinesis", target: "Kinesis_20131202" };
 const STATIC: &str = "wJalrXUtnFEMI/K7MDENG";
 
-fn account(members: Value, http: Arc<dyn Http>) -> Account {
-    let help = Help { missing: "create it".into(), denied: "grant it".into() };
-    let tools = tools(http, &ManualClock::default());
-    Account::open(&settings(members), &KINESIS, help, &tools).expect("an account")
+fn client(members: Value, http: Arc<dyn Http>) -> AwsClient {
+    let hints = ErrorHints { missing: "create it".into(), denied: "grant it".into() };
+    let context = context(http, &ManualClock::default());
+    AwsClient::open(&settings(members), &KINESIS, hints, &context).expect("a client")
 }
 
 fn with_key() -> Value {
@@ -34,7 +34,7 @@ fn with_key() -> Value {
 async fn a_call_names_its_operation_and_is_signed() {
     let far = Canned::once(200, "{}");
 
-    account(with_key(), far.clone()).call("PutRecords", Bytes::from_static(b"{}")).await.expect("a success");
+    client(with_key(), far.clone()).call("PutRecords", Bytes::from_static(b"{}")).await.expect("a success");
 
     let request = far.requests().remove(0);
     assert_eq!(request.uri(), "https://kinesis.eu-west-1.amazonaws.com/");
@@ -49,11 +49,13 @@ async fn a_call_names_its_operation_and_is_signed() {
 }
 
 #[tokio::test]
-async fn what_an_answer_repeats_of_the_keys_is_hidden() {
+async fn credentials_that_a_response_repeats_are_hidden() {
     let body = format!(r#"{{"__type":"AccessDeniedException","Message":"by {STATIC}"}}"#);
-    let account = account(with_key(), Canned::once(400, body));
+    let client = client(with_key(), Canned::once(400, body));
 
-    let Err(Miss::NoEffect(error)) = account.call("PutRecords", Bytes::new()).await else { panic!("denied") };
+    let Err(RequestError::NoEffect(error)) = client.call("PutRecords", Bytes::new()).await else {
+        panic!("denied")
+    };
 
     assert_eq!(error.kind(), ErrorKind::Denied);
     assert_eq!(error.next_step(), "grant it");
@@ -81,7 +83,7 @@ fn with_role() -> Value {
 }
 
 #[tokio::test]
-async fn expired_credentials_are_replaced_once_and_the_call_goes_on() {
+async fn expired_credentials_are_replaced_once_and_the_call_is_repeated() {
     let far = Canned::new([
         assumed("one", "2026-03-01T13:00:00Z"),
         expired(),
@@ -89,7 +91,7 @@ async fn expired_credentials_are_replaced_once_and_the_call_goes_on() {
         Ok((200, "{}".to_owned())),
     ]);
 
-    account(with_role(), far.clone()).call("PutRecords", Bytes::new()).await.expect("a success");
+    client(with_role(), far.clone()).call("PutRecords", Bytes::new()).await.expect("a success");
 
     let requests = far.requests();
     let form = std::str::from_utf8(requests[0].body()).unwrap();
@@ -103,7 +105,8 @@ async fn expired_credentials_are_replaced_once_and_the_call_goes_on() {
 #[tokio::test]
 async fn credentials_that_stay_expired_are_denied() {
     let far = Canned::new([expired()]);
-    let Err(Miss::NoEffect(error)) = account(with_key(), far).call("PutRecords", Bytes::new()).await else {
+    let Err(RequestError::NoEffect(error)) = client(with_key(), far).call("PutRecords", Bytes::new()).await
+    else {
         panic!("denied")
     };
     assert_eq!(error.kind(), ErrorKind::Denied);

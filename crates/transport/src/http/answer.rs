@@ -1,11 +1,11 @@
-//! What an answer that is no success means for the items of its request.
+//! The effect of an unsuccessful response on the items of its request.
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use jiff::Timestamp;
 use tidegate_model::{Error, ErrorKind, HttpFailure, Reason, Receipt, Result, Secret};
 
-/// How much of a body is repeated to people.
+/// How much of a body is quoted in messages.
 const EXCERPT_CHARS_MAX: usize = 200;
 
 /// Shorter keys are those of a sandbox: any word, which answers may hold anyway.
@@ -23,40 +23,40 @@ pub fn without(key: &Secret, mut answer: Response<Bytes>) -> Response<Bytes> {
     answer
 }
 
-/// A request without its success.
+/// A request that did not succeed.
 #[derive(Debug)]
-pub enum Miss {
+pub enum RequestError {
     /// None of the items took effect.
     NoEffect(Error),
     /// Some of the items, or all, may have taken effect.
     Unknown(Reason),
 }
 
-impl Miss {
-    /// The result of the delivery: an error, or `items` times "unknown".
-    pub fn settle(self, items: usize) -> Result<Receipt> {
+impl RequestError {
+    /// Returns the result of the delivery: an error, or `items` unknown outcomes.
+    pub fn into_receipt(self, items: usize) -> Result<Receipt> {
         match self {
-            Miss::NoEffect(error) => Err(error),
-            Miss::Unknown(reason) => Ok(Receipt::unknown(items, &reason)),
+            RequestError::NoEffect(error) => Err(error),
+            RequestError::Unknown(reason) => Ok(Receipt::unknown(items, &reason)),
         }
     }
 
-    /// The failure where an effect does not matter: reading, checking.
+    /// Returns the error, if an effect does not matter: reading, checking.
     pub fn into_error(self) -> Error {
         match self {
-            Miss::NoEffect(error) => error,
-            Miss::Unknown(reason) => Error::new(ErrorKind::Unavailable, reason.message),
+            RequestError::NoEffect(error) => error,
+            RequestError::Unknown(reason) => Error::new(ErrorKind::Unavailable, reason.message),
         }
     }
 }
 
-/// Reads a status that is no success the way HTTP defines it.
+/// Converts an unsuccessful status as HTTP defines it.
 ///
 /// `vendor` starts the sentence; `until` is when a throttled request is
 /// acceptable again, where the vendor said so. 503 is taken at its word: the
 /// service did not process the request. 500, 502, 504 and 408 say nothing about
 /// the effect.
-pub fn miss(vendor: &str, answer: &Response<Bytes>, until: Option<Timestamp>) -> Miss {
+pub fn request_error(vendor: &str, answer: &Response<Bytes>, until: Option<Timestamp>) -> RequestError {
     let status = answer.status();
     let kind = match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ErrorKind::Denied,
@@ -64,30 +64,30 @@ pub fn miss(vendor: &str, answer: &Response<Bytes>, until: Option<Timestamp>) ->
         StatusCode::PAYLOAD_TOO_LARGE => ErrorKind::TooLarge,
         StatusCode::TOO_MANY_REQUESTS => ErrorKind::Throttled(until),
         StatusCode::SERVICE_UNAVAILABLE => ErrorKind::Unavailable,
-        StatusCode::REQUEST_TIMEOUT => return Miss::Unknown(unknown(vendor, answer)),
-        status if status.is_server_error() => return Miss::Unknown(unknown(vendor, answer)),
+        StatusCode::REQUEST_TIMEOUT => return RequestError::Unknown(unknown(vendor, answer)),
+        status if status.is_server_error() => return RequestError::Unknown(unknown(vendor, answer)),
         status if status.is_client_error() => ErrorKind::Refused,
         _ => ErrorKind::Unexpected,
     };
-    Miss::NoEffect(Error::new(kind, sentence(vendor, answer)))
+    RequestError::NoEffect(Error::new(kind, sentence(vendor, answer)))
 }
 
-/// A success whose body cannot be read: what it did is not known.
-pub fn unreadable(vendor: &str, answer: &Response<Bytes>) -> Miss {
-    Miss::Unknown(Reason::new(
+/// Converts a success with an unreadable body: its effect is unknown.
+pub fn unreadable(vendor: &str, answer: &Response<Bytes>) -> RequestError {
+    RequestError::Unknown(Reason::new(
         "answer_unreadable",
         format!("{vendor} answered {} with a body that is not the documented one", answer.status().as_u16()),
     ))
 }
 
-/// Reads the lack of an answer.
-pub fn lost(vendor: &str, failure: &HttpFailure) -> Miss {
+/// Converts the lack of a response.
+pub fn lost(vendor: &str, failure: &HttpFailure) -> RequestError {
     match failure {
-        HttpFailure::NotSent(why) => Miss::NoEffect(
+        HttpFailure::NotSent(why) => RequestError::NoEffect(
             Error::new(ErrorKind::Unavailable, format!("{vendor} cannot be reached: {why}"))
-                .hint("check the address, the network and the proxy; it is tried again by itself"),
+                .hint("check the address, the network and the proxy; it is retried automatically"),
         ),
-        HttpFailure::AnswerLost(why) => Miss::Unknown(Reason::new(
+        HttpFailure::AnswerLost(why) => RequestError::Unknown(Reason::new(
             "answer_lost",
             format!("the request was sent to {vendor} and its answer did not come: {why}"),
         )),
@@ -106,8 +106,8 @@ fn sentence(vendor: &str, answer: &Response<Bytes>) -> String {
     format!("{vendor} answered {}: {said}", status.as_u16()).trim_end_matches([':', ' ']).to_owned()
 }
 
-/// What a body says to people: its message where it is JSON, else its first
-/// words; at most 200 characters, and nothing that could be a row's value.
+/// Returns the message of a JSON body, else its first words; at most 200 characters, and nothing that
+/// could be a row's value.
 pub fn excerpt(body: &[u8]) -> String {
     let text = match serde_json::from_slice::<serde_json::Value>(body) {
         Ok(value) => message_in(&value).unwrap_or_default().to_owned(),
@@ -139,7 +139,7 @@ fn message_in(value: &serde_json::Value) -> Option<&str> {
     }
 }
 
-/// Addresses and long numbers are rows talking, not the vendor.
+/// Addresses and long numbers may be values of rows.
 fn looks_like_a_value(word: &str) -> bool {
     word.contains('@') || word.bytes().filter(u8::is_ascii_digit).count() >= 5
 }
@@ -153,9 +153,9 @@ mod tests {
     }
 
     fn kind(status: u16) -> Option<ErrorKind> {
-        match miss("Vendor", &answer(status, ""), None) {
-            Miss::NoEffect(error) => Some(error.kind()),
-            Miss::Unknown(_) => None,
+        match request_error("Vendor", &answer(status, ""), None) {
+            RequestError::NoEffect(error) => Some(error.kind()),
+            RequestError::Unknown(_) => None,
         }
     }
 
@@ -184,8 +184,9 @@ mod tests {
         for status in [408, 500, 502, 504] {
             assert_eq!(kind(status), None, "{status}");
         }
-        let receipt =
-            miss("Vendor", &answer(502, "<html>Bad gateway</html>"), None).settle(2).expect("receipt");
+        let receipt = request_error("Vendor", &answer(502, "<html>Bad gateway</html>"), None)
+            .into_receipt(2)
+            .expect("receipt");
         assert_eq!(receipt.outcomes.len(), 2);
     }
 
@@ -200,7 +201,7 @@ mod tests {
 
     #[test]
     fn only_what_never_left_is_without_effect() {
-        assert!(matches!(lost("Vendor", &HttpFailure::NotSent("dns".into())), Miss::NoEffect(_)));
-        assert!(matches!(lost("Vendor", &HttpFailure::AnswerLost("reset".into())), Miss::Unknown(_)));
+        assert!(matches!(lost("Vendor", &HttpFailure::NotSent("dns".into())), RequestError::NoEffect(_)));
+        assert!(matches!(lost("Vendor", &HttpFailure::AnswerLost("reset".into())), RequestError::Unknown(_)));
     }
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use reqwest::redirect;
 use tidegate_model::{Error, Http, HttpFailure, Result};
 
-/// How long a connection may take to come about, TLS included.
+/// How long connecting may take, including TLS.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a request may take from its first byte to the last of its answer.
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(100);
@@ -61,7 +61,7 @@ impl Http for RealHttp {
     }
 }
 
-/// Says "not sent" only where the request certainly never left.
+/// Returns "not sent" only if the request was certainly never sent.
 ///
 /// A pooled connection that the peer has closed is not such a case: the bytes
 /// may have been on their way.
@@ -120,7 +120,7 @@ mod tests {
         let address = listener.local_addr().expect("address").to_string();
         drop(listener);
 
-        let failure = send_to(&address).await.expect_err("nobody listens");
+        let failure = send_to(&address).await.expect_err("nothing listens");
 
         assert!(matches!(failure, HttpFailure::NotSent(_)), "{failure:?}");
     }

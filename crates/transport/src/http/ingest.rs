@@ -1,4 +1,4 @@
-//! What everyone shares who receives events: who sent a request, and how it is answered.
+//! Shared by all that receive events: authentication and responses.
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};

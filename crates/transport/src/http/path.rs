@@ -5,7 +5,7 @@ pub fn segments(path: &str) -> Option<Vec<String>> {
     path.split('/').skip(1).map(decoded).collect()
 }
 
-/// A percent-encoded segment; `None` where it is not UTF-8.
+/// A percent-encoded segment; `None` if it is not UTF-8.
 fn decoded(segment: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(segment.len());
     let mut rest = segment.as_bytes();

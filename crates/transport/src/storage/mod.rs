@@ -1,9 +1,9 @@
 //! Folders on this machine and in object stores.
 
 mod errors;
-mod place;
+mod root;
 mod settings;
 
 pub use errors::explain;
-pub use place::Place;
+pub use root::StorageRoot;
 pub use settings::LakeSettings;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tidegate_model::{Error, ErrorKind, Tools};
+use tidegate_model::{ConnectorContext, Error, ErrorKind};
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 use tokio_postgres::config::SslMode;
@@ -25,8 +25,8 @@ pub struct Access {
 
 impl Access {
     /// Remembers how to connect.
-    pub fn new(settings: PostgresSettings, tools: &Tools) -> Access {
-        let ca_file = settings.ca_file.as_ref().map(|file| tools.project.join(file));
+    pub fn new(settings: PostgresSettings, context: &ConnectorContext) -> Access {
+        let ca_file = settings.ca_file.as_ref().map(|file| context.project.join(file));
         Access { settings, ca_file }
     }
 

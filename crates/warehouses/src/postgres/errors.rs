@@ -158,7 +158,7 @@ impl Access {
             CertificateError::Other(other) if format!("{other:?}").contains("CaUsedAsEndEntity") => {
                 ("is self-signed", "set `ca_file` to the certificate itself (PEM)")
             }
-            _ => ("is not accepted", "mend the certificate at the server"),
+            _ => ("is not accepted", "fix the certificate on the server"),
         };
         Error::settings(format!("the certificate of PostgreSQL at {place} {said}"))
             .hint(format!("{hint}; `tls: require` encrypts without checking it"))

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
-use tidegate_model::{Batch, Columns, Error, ErrorKind, Feed, Row, Unreadable, Value};
+use tidegate_model::{Batch, Columns, Error, ErrorKind, Feed, MalformedRecord, Row, Value};
 use tokio_postgres::RowStream;
 use tokio_postgres::types::ToSql;
 
@@ -85,7 +85,7 @@ enum Next {
 }
 
 fn batch_is_empty(batch: &Batch<Row>) -> bool {
-    batch.items.is_empty() && batch.unreadable.is_empty() && batch.waiting == 0
+    batch.items.is_empty() && batch.malformed.is_empty() && batch.waiting == 0
 }
 
 impl Arrivals {
@@ -106,7 +106,7 @@ impl Arrivals {
                 }
                 Some(Ok(row)) => {
                     self.take(&row, &mut batch)?;
-                    if batch.items.len() + batch.unreadable.len() >= limit {
+                    if batch.items.len() + batch.malformed.len() >= limit {
                         return Ok(Next::More(batch));
                     }
                 }
@@ -120,7 +120,7 @@ impl Arrivals {
     fn take(&mut self, row: &tokio_postgres::Row, batch: &mut Batch<Row>) -> Result<(), Error> {
         self.seen += 1;
         let mut values = Vec::with_capacity(self.reading.shapes.len());
-        let mut unreadable = None;
+        let mut malformed = None;
         for (at, shape) in self.reading.shapes.iter().enumerate() {
             let cell = row.try_get::<_, Option<Raw<'_>>>(at).map_err(|_| {
                 Error::new(
@@ -131,17 +131,17 @@ impl Arrivals {
             let value = match cell {
                 None => Value::Null,
                 Some(Raw(cell)) => shape.decode(cell, &mut self.arena).unwrap_or_else(|reason| {
-                    unreadable.get_or_insert((at, reason));
+                    malformed.get_or_insert((at, reason));
                     Value::Null
                 }),
             };
             values.push(value);
         }
         let row = Row { columns: Arc::clone(&self.reading.columns), values };
-        match unreadable {
+        match malformed {
             None => batch.items.push(row),
-            Some((at, reason)) => batch.unreadable.push(Unreadable {
-                place: format!(
+            Some((at, reason)) => batch.malformed.push(MalformedRecord {
+                location: format!(
                     "{}, row {}, column {}",
                     self.reading.relation.label(),
                     self.seen,

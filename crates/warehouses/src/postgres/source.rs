@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use futures_util::TryStreamExt;
 use tidegate_model::source::Column;
 use tidegate_model::{
-    Checks, Dataset, Error, ErrorKind, Feed, Reach, Row, Selection, Settings, Source, Tools, Value,
+    Checks, ConnectorContext, Dataset, Error, ErrorKind, Feed, ReadMode, Row, Selection, Settings, Source,
+    Value,
 };
 use tokio_postgres::error::SqlState;
 
@@ -54,9 +55,9 @@ impl PostgresSource {
     ///
     /// # Errors
     /// [`ErrorKind::Settings`] for settings that cannot work.
-    pub fn open(settings: &Settings, tools: &Tools) -> Result<PostgresSource, Error> {
+    pub fn open(settings: &Settings, context: &ConnectorContext) -> Result<PostgresSource, Error> {
         let settings = settings.parse::<PostgresSettings>()?.checked()?;
-        Ok(PostgresSource { access: Access::new(settings, tools) })
+        Ok(PostgresSource { access: Access::new(settings, context) })
     }
 
     /// The columns of a relation, found without reading a row.
@@ -136,10 +137,10 @@ impl PostgresSource {
         }
     }
 
-    fn steps(&self, table: &Table, reach: &Reach) -> Result<(Vec<Step>, Option<String>), Error> {
-        match reach {
-            Reach::Everything => Ok((vec![Step { sql: table.everything(), parameters: Vec::new() }], None)),
-            Reach::Cursor { column, from, time_zone } => {
+    fn steps(&self, table: &Table, mode: &ReadMode) -> Result<(Vec<Step>, Option<String>), Error> {
+        match mode {
+            ReadMode::Full => Ok((vec![Step { sql: table.everything(), parameters: Vec::new() }], None)),
+            ReadMode::Incremental { column, from, time_zone } => {
                 let cursor = table.cursor(column, time_zone)?;
                 let from = from.as_ref().and_then(input_text);
                 let nulls = Step { sql: cursor.nulls(), parameters: Vec::new() };
@@ -148,7 +149,7 @@ impl PostgresSource {
                 let rows = Step { sql, parameters };
                 Ok((vec![nulls, rows], cursor.beyond()))
             }
-            Reach::After { .. } => Err(Error::settings("PostgreSQL keeps no place of its own")
+            ReadMode::Resume { .. } => Err(Error::settings("PostgreSQL keeps no place of its own")
                 .hint("say how rows are found: `cursor: <column>` or `mode: full`")),
         }
     }
@@ -206,13 +207,13 @@ impl Source for PostgresSource {
     async fn read(
         &self,
         selection: &Selection,
-        reach: &Reach,
+        mode: &ReadMode,
         batch_rows: usize,
     ) -> Result<Feed<Row>, Error> {
         let relation = PostgresSelection::relation(selection)?;
         let session = self.access.begin().await?;
         let (table, _) = self.table(&session, relation).await?;
-        let (steps, waiting) = self.steps(&table, reach)?;
+        let (steps, waiting) = self.steps(&table, mode)?;
         Ok(self.reading(session, table, steps, waiting, batch_rows).feed())
     }
 
@@ -261,8 +262,8 @@ impl Source for PostgresSource {
         let mut found = Vec::new();
         while let Some(batch) = feed.try_next().await? {
             // A row that is there must not look as if it were gone.
-            if let Some(broken) = batch.unreadable.first() {
-                let message = format!("{}: {}", broken.place, broken.reason.message);
+            if let Some(broken) = batch.malformed.first() {
+                let message = format!("{}: {}", broken.location, broken.reason.message);
                 return Err(Error::new(ErrorKind::Unexpected, message));
             }
             found.extend(batch.items);

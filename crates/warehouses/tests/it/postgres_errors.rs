@@ -1,8 +1,8 @@
-//! What a person reads when something is wrong, and what mends it.
+//! Error messages, and the next step of each.
 
 use futures_util::{StreamExt, TryStreamExt};
 use serde_json::json;
-use tidegate_model::{ErrorKind, Reach, Value};
+use tidegate_model::{ErrorKind, ReadMode, Value};
 use tidegate_warehouses::postgres::CONNECTOR;
 
 use crate::postgres_server::{Database, ca_file, failure, select, table};
@@ -69,7 +69,7 @@ async fn a_certificate_is_checked_where_it_should_be() {
         .check(None)
         .await
         .expect_err("no certificate");
-    assert!(error.message().contains("holds no certificate"), "{error:?}");
+    assert!(error.message().contains("contains no certificate"), "{error:?}");
     let error = database
         .source_with(json!({ "tls": "verify-full", "ca_file": "no/such.pem" }))
         .check(None)
@@ -86,7 +86,7 @@ async fn the_traffic_is_encrypted_unless_it_is_disabled() {
         let rows = crate::postgres_server::rows(
             &database.source_with(json!({ "tls": tls })),
             &query,
-            &Reach::Everything,
+            &ReadMode::Full,
         )
         .await;
         assert_eq!(rows[0].values[0], Value::Bool(encrypted), "{tls}");
@@ -129,8 +129,8 @@ async fn what_keeps_us_from_reading_is_told_apart() {
         assert!(told.contains(part), "{selection}: {told}");
         assert!(!told.contains("top-secret-value"), "{told}");
     }
-    let reach = Reach::Cursor { column: "customr".into(), from: None, time_zone: "UTC".into() };
-    let error = source.read(&table("public.orders"), &reach, 10).await.err().expect("no such column");
+    let mode = ReadMode::Incremental { column: "customr".into(), from: None, time_zone: "UTC".into() };
+    let error = source.read(&table("public.orders"), &mode, 10).await.err().expect("no such column");
     assert_eq!((error.kind(), error.next_step()), (ErrorKind::Missing, "did you mean `customer`?"));
 }
 
@@ -166,7 +166,7 @@ async fn the_grants_that_check_prints_make_it_pass() {
             }
         }
         assert!(rounds > 0, "something was missing");
-        assert!(crate::postgres_server::rows(&source, &selection, &Reach::Everything).await.is_empty());
+        assert!(crate::postgres_server::rows(&source, &selection, &ReadMode::Full).await.is_empty());
     }
 }
 
@@ -198,7 +198,7 @@ async fn a_read_that_is_killed_or_too_slow_says_so() {
     let selection = select(
         json!({ "query": "select n, repeat('x', 4000), pg_sleep(case when n > 150 then 60 else 0 end)::text from generate_series(1, 1000) as n" }),
     );
-    let mut feed = database.source().read(&selection, &Reach::Everything, 100).await.expect("read");
+    let mut feed = database.source().read(&selection, &ReadMode::Full, 100).await.expect("read");
     feed.next().await.expect("a batch").expect("rows");
     database.run("select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name = 'tidegate'").await;
     let error = feed.try_collect::<Vec<_>>().await.expect_err("killed");
@@ -214,7 +214,7 @@ async fn a_read_that_is_killed_or_too_slow_says_so() {
 async fn a_table_that_is_being_read_can_be_neither_dropped_nor_altered() {
     let database = Database::new().await;
     database.run("CREATE TABLE t AS SELECT n AS id FROM generate_series(1, 500) AS n").await;
-    let mut feed = database.source().read(&table("public.t"), &Reach::Everything, 100).await.expect("read");
+    let mut feed = database.source().read(&table("public.t"), &ReadMode::Full, 100).await.expect("read");
     feed.next().await.expect("a batch").expect("rows");
     for change in ["DROP TABLE t", "ALTER TABLE t DROP COLUMN id"] {
         let refused = database.admin.batch_execute(&format!("SET lock_timeout = '100ms'; {change}")).await;

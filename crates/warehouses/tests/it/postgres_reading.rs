@@ -3,12 +3,12 @@
 use futures_util::{StreamExt, TryStreamExt};
 use jiff::ToSpan;
 use serde_json::json;
-use tidegate_model::{ErrorKind, Reach, Row, Value};
+use tidegate_model::{ErrorKind, ReadMode, Row, Value};
 
 use crate::postgres_server::{Database, batches, rows, select, table};
 
-fn cursor(column: &str, from: Option<Value>) -> Reach {
-    Reach::Cursor { column: column.to_owned(), from, time_zone: "Europe/Paris".to_owned() }
+fn cursor(column: &str, from: Option<Value>) -> ReadMode {
+    ReadMode::Incremental { column: column.to_owned(), from, time_zone: "Europe/Paris".to_owned() }
 }
 
 fn ids(rows: &[Row]) -> Vec<i64> {
@@ -158,7 +158,7 @@ async fn a_dropped_read_ends_at_the_server() {
     let selection = select(
         json!({ "query": "select n, repeat('x', 4000), pg_sleep(case when n > 150 then 3600 else 0 end)::text from generate_series(1, 1000) as n" }),
     );
-    let mut feed = database.source().read(&selection, &Reach::Everything, 100).await.expect("read");
+    let mut feed = database.source().read(&selection, &ReadMode::Full, 100).await.expect("read");
     feed.next().await.expect("a batch").expect("rows");
     drop(feed);
     let running = "select count(*) from pg_stat_activity where datname = current_database() and application_name = 'tidegate'";
@@ -222,7 +222,7 @@ async fn tables_views_and_queries_are_described() {
     assert_eq!(datasets[0].key, ["a", "b"]);
     for dataset in &datasets {
         assert_eq!(source.describe(&table(&dataset.name)).await.expect("described"), *dataset);
-        assert_eq!(rows(&source, &table(&dataset.name), &Reach::Everything).await.len(), 0);
+        assert_eq!(rows(&source, &table(&dataset.name), &ReadMode::Full).await.len(), 0);
     }
     let query = select(json!({ "query": "select total from lines", "key": ["total"] }));
     let described = source.describe(&query).await.expect("described");

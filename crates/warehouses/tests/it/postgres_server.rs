@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use futures_util::TryStreamExt;
 use serde_json::{Value as Json, json};
 use tidegate_model::{
-    Batch, Error, Http, HttpFailure, Reach, Row, Selection, Settings, Source, SystemClock, Tools,
+    Batch, ConnectorContext, Error, Http, HttpFailure, ReadMode, Row, Selection, Settings, Source,
+    SystemClock,
 };
 use tidegate_warehouses::postgres::CONNECTOR;
 use tokio_postgres::config::Host;
@@ -89,7 +90,7 @@ impl Database {
     /// Opens the source.
     pub fn open(&self, changes: Json) -> Result<Arc<dyn Source>, Error> {
         let role = CONNECTOR.source.expect("a source");
-        (role.open)(&self.settings(changes), &tools())
+        (role.open)(&self.settings(changes), &context())
     }
 
     /// Makes a user that may log in and nothing else.
@@ -100,8 +101,8 @@ impl Database {
     }
 }
 
-/// Tools without HTTP.
-pub fn tools() -> Tools {
+/// A context without HTTP.
+pub fn context() -> ConnectorContext {
     struct NoHttp;
     #[async_trait]
     impl Http for NoHttp {
@@ -113,12 +114,12 @@ pub fn tools() -> Tools {
         }
     }
     let here = std::env::current_dir().expect("a working directory");
-    Tools {
+    ConnectorContext {
         http: Arc::new(NoHttp),
         clock: Arc::new(SystemClock),
         project: here.clone(),
         data: here,
-        rehearsal: false,
+        dry_run: false,
     }
 }
 
@@ -134,19 +135,19 @@ pub fn table(name: &str) -> Selection {
 }
 
 /// All batches of a read.
-pub async fn batches(source: &Arc<dyn Source>, selection: &Selection, reach: &Reach) -> Vec<Batch<Row>> {
-    let feed = source.read(selection, reach, 100).await.expect("a read");
+pub async fn batches(source: &Arc<dyn Source>, selection: &Selection, mode: &ReadMode) -> Vec<Batch<Row>> {
+    let feed = source.read(selection, mode, 100).await.expect("a read");
     feed.try_collect().await.expect("batches")
 }
 
 /// All rows of a read.
-pub async fn rows(source: &Arc<dyn Source>, selection: &Selection, reach: &Reach) -> Vec<Row> {
-    batches(source, selection, reach).await.into_iter().flat_map(|batch| batch.items).collect()
+pub async fn rows(source: &Arc<dyn Source>, selection: &Selection, mode: &ReadMode) -> Vec<Row> {
+    batches(source, selection, mode).await.into_iter().flat_map(|batch| batch.items).collect()
 }
 
 /// The failure of a read, wherever it comes up.
 pub async fn failure(source: &Arc<dyn Source>, selection: &Selection) -> Error {
-    match source.read(selection, &Reach::Everything, 100).await {
+    match source.read(selection, &ReadMode::Full, 100).await {
         Err(error) => error,
         Ok(feed) => feed.try_collect::<Vec<_>>().await.expect_err("the read must fail"),
     }

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tidegate_model::event::{ColumnType, Event};
 use tidegate_model::{
-    Error, ErrorKind, Json, Layout, LoggedEvent, Offset, Outcome, Reason, Settings, Sink, SinkTarget,
-    StreamId, SyncId, Text, Tools,
+    ConnectorContext, Error, ErrorKind, Json, Layout, LoggedEvent, Offset, Outcome, Reason, Settings, Sink,
+    SinkTarget, StreamId, SyncId, Text,
 };
 use tidegate_warehouses::postgres::CONNECTOR;
 
-use crate::postgres_server::{Database, tools};
+use crate::postgres_server::{Database, context};
 
 fn event(number: u64) -> LoggedEvent {
     let at = "2026-03-01T23:59:59.123456Z".parse().expect("timestamp");
@@ -40,7 +40,7 @@ fn open(
     changes: Value,
     layout: Layout,
     to: &Value,
-    tools: &Tools,
+    context: &ConnectorContext,
 ) -> Result<Arc<Sink>, Error> {
     let role = CONNECTOR.sink.expect("a sink");
     let target = SinkTarget {
@@ -49,12 +49,12 @@ fn open(
         layout,
         settings: Settings::new(to.as_object().expect("object").clone()),
     };
-    (role.open)(&database.settings(changes), &target, tools)
+    (role.open)(&database.settings(changes), &target, context)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "written in place by every caller")]
 fn sink(database: &Database, layout: Layout, to: Value) -> Arc<Sink> {
-    open(database, json!({}), layout, &to, &tools()).expect("settings that work")
+    open(database, json!({}), layout, &to, &context()).expect("settings that work")
 }
 
 async fn deliver(sink: &Arc<Sink>, events: &[LoggedEvent]) {
@@ -231,7 +231,7 @@ async fn the_grants_that_check_prints_make_an_export_work() {
     {
         let user = database.user().await;
         let changes = json!({ "user": user, "password": "secret-of-reader" });
-        let sink = open(&database, changes, Layout::Events, &to, &tools()).expect("settings");
+        let sink = open(&database, changes, Layout::Events, &to, &context()).expect("settings");
         let denied = sink.deliver(&events(0..1)).await.expect_err("no privilege");
         assert_eq!(denied.kind(), ErrorKind::Denied, "{denied:?}");
         assert!(denied.next_step().contains("GRANT TEMPORARY ON DATABASE"), "{}", denied.next_step());
@@ -278,7 +278,7 @@ async fn a_refusal_while_writing_names_the_grant() {
             format!("GRANT USAGE, CREATE ON SCHEMA \"public\" TO \"{user}\""),
         ),
     ] {
-        let sink = open(&database, changes.clone(), Layout::Events, &to, &tools()).expect("settings");
+        let sink = open(&database, changes.clone(), Layout::Events, &to, &context()).expect("settings");
         let error = sink.deliver(&events(1..2)).await.expect_err("refused");
         assert_eq!(error.kind(), ErrorKind::Denied, "{to}: {error:?}");
         assert!(error.next_step().contains(&remedy), "{to}: {}", error.next_step());
@@ -286,10 +286,10 @@ async fn a_refusal_while_writing_names_the_grant() {
 }
 
 #[tokio::test]
-async fn a_rehearsal_does_all_of_it_and_changes_nothing() {
+async fn a_dry_run_does_all_of_it_and_changes_nothing() {
     let database = Database::new().await;
-    let rehearsal = Tools { rehearsal: true, ..tools() };
-    let sink = open(&database, json!({}), Layout::Messages, &json!({}), &rehearsal).expect("settings");
+    let dry_run = ConnectorContext { dry_run: true, ..context() };
+    let sink = open(&database, json!({}), Layout::Messages, &json!({}), &dry_run).expect("settings");
     deliver(&sink, &events(0..10)).await;
     assert_eq!(database.text("select to_regnamespace('shop_events') is null").await, "true");
 }
@@ -312,7 +312,7 @@ async fn what_postgresql_cannot_hold_is_refused_before_it_is_sent() {
             "time_out_of_range",
         ),
     ] {
-        assert_eq!(sink.admit(&logged).map_err(|reason| reason.code), Err(Reason::new(code, "").code));
+        assert_eq!(sink.validate(&logged).map_err(|reason| reason.code), Err(Reason::new(code, "").code));
     }
     let odd = [
         // Nobody reads the first from a column, and the second is no NUL at all.
@@ -332,7 +332,7 @@ async fn what_postgresql_cannot_hold_is_refused_before_it_is_sent() {
         if at < 4 {
             logged.event.id = format!("odd{at}").into();
         }
-        assert_eq!(sink.admit(&logged), Ok(()), "{at}");
+        assert_eq!(sink.validate(&logged), Ok(()), "{at}");
         deliver(&sink, &[logged]).await;
     }
     assert_eq!(database.text("select count(*) from shop_events.message_events").await, "5");
@@ -393,7 +393,7 @@ async fn settings_of_an_export_that_cannot_work_are_refused_before_connecting() 
         (json!({ "table": "" }), "`table`"),
         (json!({ "schema": "x".repeat(64) }), "longer than 63 bytes"),
     ] {
-        let error = open(&database, json!({}), Layout::Events, &to, &tools()).err().expect("refused");
+        let error = open(&database, json!({}), Layout::Events, &to, &context()).err().expect("refused");
         assert_eq!(error.kind(), ErrorKind::Settings);
         assert!(error.message().contains(part), "{to}: {error:?}");
     }

@@ -2,7 +2,7 @@
 
 use jiff::{Timestamp, civil};
 use serde_json::json;
-use tidegate_model::{DataType, Json, Reach, Value};
+use tidegate_model::{DataType, Json, ReadMode, Value};
 
 use crate::postgres_server::{Database, rows, select, table};
 
@@ -106,7 +106,7 @@ async fn every_type_arrives_exactly() {
 
     let source = database.source();
     let described = source.describe(&table("public.all_types")).await.expect("described");
-    let rows = rows(&source, &table("public.all_types"), &Reach::Everything).await;
+    let rows = rows(&source, &table("public.all_types"), &ReadMode::Full).await;
 
     assert_eq!(rows.len(), 1);
     for (at, (sql, expected)) in cases().iter().enumerate() {
@@ -184,7 +184,7 @@ async fn the_highest_value_is_found_for_every_kind_of_cursor() {
 async fn not_a_number_stays_one() {
     let database = Database::new().await;
     let query = select(json!({ "query": "select 'NaN'::float8 as number;" }));
-    let rows = rows(&database.source(), &query, &Reach::Everything).await;
+    let rows = rows(&database.source(), &query, &ReadMode::Full).await;
     assert!(matches!(rows[0].values[0], Value::Float(number) if number.is_nan()));
 }
 
@@ -193,7 +193,7 @@ async fn numerics_are_written_as_the_server_writes_them() {
     let database = Database::new().await;
     let query = "select n, n::text as text from (select (random() * 10 ^ (random() * 40 - 20))::numeric * \
                  (case when random() < 0.5 then -1 else 1 end) as n from generate_series(1, 2000)) as numbers";
-    let rows = rows(&database.source(), &select(json!({ "query": query })), &Reach::Everything).await;
+    let rows = rows(&database.source(), &select(json!({ "query": query })), &ReadMode::Full).await;
     assert_eq!(rows.len(), 2_000);
     for row in rows {
         let (Value::Decimal(ours), Value::Text(theirs)) = (&row.values[0], &row.values[1]) else {
@@ -207,7 +207,7 @@ async fn numerics_are_written_as_the_server_writes_them() {
 async fn a_text_of_many_megabytes_arrives_whole() {
     let database = Database::new().await;
     let query = select(json!({ "query": "select repeat('é', 8000000) as large, 1 as small" }));
-    let rows = rows(&database.source(), &query, &Reach::Everything).await;
+    let rows = rows(&database.source(), &query, &ReadMode::Full).await;
     let Value::Text(text) = &rows[0].values[0] else { panic!("text") };
     assert_eq!(text.len(), 16_000_000);
     assert_eq!(rows[0].values[1], Value::Int(1));
@@ -218,10 +218,13 @@ async fn a_row_that_cannot_be_told_is_reported_and_the_others_arrive() {
     let database = Database::new().await;
     database.run("CREATE TABLE t AS SELECT 1 AS id, '20000-01-01'::timestamp AS at UNION ALL SELECT 2, '2026-01-01'").await;
     let batches =
-        crate::postgres_server::batches(&database.source(), &table("public.t"), &Reach::Everything).await;
+        crate::postgres_server::batches(&database.source(), &table("public.t"), &ReadMode::Full).await;
     let items: usize = batches.iter().map(|batch| batch.items.len()).sum();
-    let unreadable: Vec<_> = batches.iter().flat_map(|batch| &batch.unreadable).collect();
-    assert_eq!((items, unreadable.len()), (1, 1));
-    assert_eq!(unreadable[0].reason.code, "out_of_range");
-    assert!(unreadable[0].place.contains("public.t") && unreadable[0].place.contains("at"), "{unreadable:?}");
+    let malformed: Vec<_> = batches.iter().flat_map(|batch| &batch.malformed).collect();
+    assert_eq!((items, malformed.len()), (1, 1));
+    assert_eq!(malformed[0].reason.code, "out_of_range");
+    assert!(
+        malformed[0].location.contains("public.t") && malformed[0].location.contains("at"),
+        "{malformed:?}"
+    );
 }

@@ -1,7 +1,7 @@
 //! Bad input: what people, tables, networks and disks do wrong.
 //!
 //! Each journey asserts the exit code and the words that tell a stranger the
-//! thing, the cause and the next step; then the cause is mended, and all rows
+//! thing, the cause and the next step; then the cause is fixed, and all rows
 //! arrive exactly once.
 
 pub(crate) mod disk;
@@ -90,7 +90,7 @@ impl Scene {
         seen
     }
 
-    /// The table is mended: a run succeeds, and each of these has its event once.
+    /// The table is corrected: a run succeeds, and each of these has its event once.
     async fn arrives_once(&self, ids: impl IntoIterator<Item = i64>) {
         let ended = self.run();
         assert_eq!(ended.code, 0, "{ended:?}");

@@ -80,7 +80,7 @@ async fn bad_input_a_contract_row_is_rejected_with_its_reason_and_mended() {
     says(&scene.run(), 0, &[]);
     assert_eq!(scene.sandbox.stats("braze").await["users"], 9);
     let rows = scene.project.json(&["status"]);
-    assert_eq!(rows[0]["problems"], 0, "{rows}");
+    assert_eq!(rows[0]["failed_rows"], 0, "{rows}");
 }
 
 #[tokio::test]

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
-use tidegate_model::source::{Column, Dataset, Reach, Source};
+use tidegate_model::source::{Column, Dataset, ReadMode, Source};
 use tidegate_model::{
-    Batch, Cause, Checks, Columns, Connector, Counts, DataType, Ending, Error, Feed, Row, Selection,
-    Settings, SourceRole, SyncId, Tools, Value,
+    Batch, Cause, Checks, Columns, Connector, ConnectorContext, Counts, DataType, Ending, Error, Feed, Row,
+    Selection, Settings, SourceRole, SyncId, Value,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -36,7 +36,7 @@ impl Source for Shifting {
         Ok(Dataset { name: "shifting".to_owned(), columns, key: vec!["id".to_owned()] })
     }
 
-    async fn read(&self, _: &Selection, _: &Reach, _: usize) -> Result<Feed<Row>, Error> {
+    async fn read(&self, _: &Selection, _: &ReadMode, _: usize) -> Result<Feed<Row>, Error> {
         let values = vec![Value::Text("1".into()), Value::Text("a note".into())];
         let row = Row { columns: Columns::new(["id", "note"]), values };
         Ok(stream::iter([Ok(Batch::of(vec![row]))]).boxed())
@@ -53,7 +53,7 @@ const SHIFTING: Connector = Connector {
         selection: || schemars::Schema::default(),
         modes: &[tidegate_model::Mode::Full, tidegate_model::Mode::Incremental],
         keeps_checkpoint: false,
-        open: |_: &Settings, _: &Tools| Ok(Arc::new(Shifting)),
+        open: |_: &Settings, _: &ConnectorContext| Ok(Arc::new(Shifting)),
     }),
     platform: None,
     sink: None,

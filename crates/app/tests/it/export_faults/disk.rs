@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
-use super::{in_files, in_table, offer, once, paused, project, resume, says, send, settled, until};
+use super::{committed, in_files, in_table, offer, once, paused, project, resume, says, send, until};
 use crate::bad_input::disk::Mount;
 use crate::served::Served;
 use crate::support::same;
@@ -104,7 +104,7 @@ async fn export_into_a_table_goes_on_by_itself_when_the_full_disk_has_room_again
 
     remount(&folder, "size=64m");
     let table = folder.join("app_events/t");
-    settled(&project).await;
+    committed(&project).await;
     assert_eq!(in_table(&table), BTreeMap::from([("seen".to_owned(), u64::from(EVENTS))]));
 }
 
@@ -119,7 +119,7 @@ async fn export_into_a_folder_that_cannot_be_written_is_paused_and_resumed() {
         let _disk = Mount::new(&out, "size=8m");
         let served = Served::start(&project);
         send(&served, 0..100).await;
-        settled(&project).await;
+        committed(&project).await;
 
         remount(&out, "ro");
         send(&served, 100..200).await;
@@ -128,7 +128,7 @@ async fn export_into_a_folder_that_cannot_be_written_is_paused_and_resumed() {
 
         remount(&out, "rw");
         resume(&project);
-        settled(&project).await;
+        committed(&project).await;
         if sink.contains("delta") {
             assert_eq!(in_table(&out.join("app_events/t")), BTreeMap::from([("seen".to_owned(), 200)]));
         } else {

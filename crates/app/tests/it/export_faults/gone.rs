@@ -5,7 +5,7 @@ use serde_json::json;
 use super::aws::{self, Bucket, KEYS};
 use super::double::Double;
 use super::proxy::Proxy;
-use super::{once, paused, project, resume, says, send, settled, until};
+use super::{committed, once, paused, project, resume, says, send, until};
 use crate::served::Served;
 use crate::support::{same, variable};
 
@@ -26,17 +26,17 @@ async fn export_into_a_bucket_that_was_removed_goes_on_by_itself_once_it_is_back
     let project = project(&in_bucket(&bucket, &variable("TIDEGATE_TEST_MOTO")), FILES);
     let served = Served::start(&project);
     send(&served, 0..100).await;
-    settled(&project).await;
+    committed(&project).await;
     same("the bucket", &once(0..100), &bucket.events().await);
 
     bucket.remove().await;
     send(&served, 100..200).await;
     let thing = format!("s3://{}/lake", bucket.name);
     paused(&project, &[&thing, "NoSuchBucket", "Next: create the bucket"]).await;
-    says(&served, &["the sync stands still; it is tried again by itself"]).await;
+    says(&served, &["sync failed; retrying automatically"]).await;
 
     bucket.make_again().await;
-    settled(&project).await;
+    committed(&project).await;
     same("the bucket", &once(100..200), &bucket.events().await);
     until("the export is shown as active", async || {
         project.json(&["status", "out"])[0]["paused"].is_null().then_some(())
@@ -56,7 +56,7 @@ async fn export_into_a_stream_that_is_missing_is_paused_with_the_command_that_ma
 
     aws::kinesis(&moto, "CreateStream", json!({ "StreamName": stream, "ShardCount": 1 })).await;
     resume(&project);
-    settled(&project).await;
+    committed(&project).await;
     same("the stream", &once(0..100), &aws::in_stream(&moto, &stream).await);
 }
 
@@ -86,7 +86,7 @@ async fn export_with_a_credential_that_expired_is_paused_until_it_is_renewed() {
     double.fail("", 0);
     resume(&project);
     until("every record is taken", async || (double.taken() >= 100).then_some(())).await;
-    settled(&project).await;
+    committed(&project).await;
     assert!(double.offers().values().all(|offers| *offers == (1, 0)), "{:?}", double.offers());
 }
 
@@ -104,7 +104,7 @@ async fn export_with_a_role_whose_session_expired_takes_it_on_again_and_goes_on(
     let served = Served::start(&project);
 
     send(&served, 0..100).await;
-    settled(&project).await;
+    committed(&project).await;
 
     assert!(double.offers().values().all(|offers| *offers == (1, 0)), "{:?}", double.offers());
     assert_eq!(double.taken(), 100);
@@ -130,7 +130,7 @@ async fn export_into_a_bucket_with_an_expired_credential_is_paused_until_it_is_r
     assert_eq!(proxy.fired().await, 1);
 
     resume(&project);
-    settled(&project).await;
+    committed(&project).await;
     same("the bucket", &once(0..100), &bucket.events().await);
 }
 
@@ -145,7 +145,7 @@ async fn export_into_a_bucket_that_is_busy_waits_and_goes_on() {
     let project = project(&in_bucket(&bucket, &proxy.url), FILES);
     let served = Served::start(&project);
     send(&served, 0..100).await;
-    settled(&project).await;
+    committed(&project).await;
 
     same("the bucket", &once(0..100), &bucket.events().await);
     assert_eq!(proxy.fired().await, 3);

@@ -2,7 +2,7 @@
 //! that others change, buckets that are gone, credentials that ran out.
 //!
 //! Each journey asserts the words that tell a stranger the thing, the cause and
-//! the next step; then the cause is mended, the export goes on, and no event is
+//! the next step; then the cause is fixed, the export continues, and no event is
 //! missing.
 
 mod aws;
@@ -89,15 +89,15 @@ async fn paused(project: &Project, words: &[&str]) {
     }
 }
 
-/// A person mended the cause and says so.
+/// An operator fixed the cause and resumes the export.
 fn resume(project: &Project) {
     let told = project.done(&["resume", "out"]);
     assert_eq!(told.code, 0, "{told:?}");
 }
 
 /// Waits until the export has nothing more to do.
-async fn settled(project: &Project) {
-    until("the export has settled everything", async || {
+async fn committed(project: &Project) {
+    until("the export has committed everything", async || {
         (project.json(&["status", "out"])[0]["lag"][0]["behind"] == 0).then_some(())
     })
     .await;

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::aws;
 use super::double::Double;
 use super::proxy::Proxy;
-use super::{id, offer, once, project, send, settled, until};
+use super::{committed, id, offer, once, project, send, until};
 use crate::served::Served;
 use crate::support::{same, variable};
 
@@ -47,7 +47,7 @@ async fn only_refused_records_come_again(service: &str, target: &str) {
     send(&served, 0..EVENTS).await;
     all_taken(&double).await;
 
-    settled(&project).await;
+    committed(&project).await;
     only_refused_ones_came_again(&double);
 }
 
@@ -66,7 +66,7 @@ async fn export_in_strict_order_keeps_the_order_of_a_user_though_records_are_ref
     send(&served, 0..EVENTS / 10).await;
     until("every record is taken", async || (double.taken() >= EVENTS as usize / 10).then_some(())).await;
 
-    settled(&project).await;
+    committed(&project).await;
     let by_user = double.by_user();
     assert_eq!(by_user.len(), super::USERS as usize);
     for (user, taken) in by_user {
@@ -97,7 +97,7 @@ async fn export_that_is_throttled_waits_and_keeps_the_order_of_each_user() {
     let served = Served::start(&project);
 
     send(&served, 0..EVENTS).await;
-    settled(&project).await;
+    committed(&project).await;
 
     // Each was taken once: a throttled request leaves nothing behind.
     same("the stream", &once(0..EVENTS), &aws::in_stream(&kinesalite, &stream).await);
@@ -122,7 +122,7 @@ async fn export_of_a_record_that_no_stream_takes_lists_it_and_delivers_the_other
     assert_eq!(offer(&served, 50..51, 1_100_000).await.status, 202);
     send(&served, 51..100).await;
 
-    settled(&project).await;
+    committed(&project).await;
 
     let mut others = once(0..100);
     others.remove(&id(50));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{id, in_table, lake, once, paused, project, resume, send, settled, until};
+use super::{committed, id, in_table, lake, once, paused, project, resume, send, until};
 use crate::served::Served;
 use crate::support::{Database, Project, same};
 
@@ -16,7 +16,7 @@ async fn export_into_a_table_that_another_program_writes_to_loses_nothing_of_eit
     let table = project.path().join("lake/app_events/t");
     let served = Served::start(&project);
     send(&served, 0..100).await;
-    settled(&project).await;
+    committed(&project).await;
 
     let path = table.to_str().expect("a path").to_owned();
     let other = tokio::task::spawn_blocking(move || lake("append.py", &[&path, "20"]));
@@ -27,7 +27,7 @@ async fn export_into_a_table_that_another_program_writes_to_loses_nothing_of_eit
         crate::support::pause(std::time::Duration::from_millis(50)).await;
     }
     other.await.expect("the other writer");
-    settled(&project).await;
+    committed(&project).await;
 
     let expected = [("other".to_owned(), 20), ("seen".to_owned(), u64::from(sent))];
     assert_eq!(in_table(&table), BTreeMap::from(expected));
@@ -39,11 +39,11 @@ async fn export_into_a_table_that_was_removed_makes_it_again() {
     let table = project.path().join("lake/app_events/t");
     let served = Served::start(&project);
     send(&served, 0..100).await;
-    settled(&project).await;
+    committed(&project).await;
 
     std::fs::remove_dir_all(&table).expect("removed");
     send(&served, 100..150).await;
-    settled(&project).await;
+    committed(&project).await;
 
     // What was removed is gone; what comes later begins the new table.
     assert_eq!(in_table(&table), BTreeMap::from([("seen".to_owned(), 50)]));
@@ -55,7 +55,7 @@ async fn export_into_a_table_whose_columns_were_replaced_is_paused_until_it_is_r
     let table = project.path().join("lake/app_events/t");
     let served = Served::start(&project);
     send(&served, 0..100).await;
-    settled(&project).await;
+    committed(&project).await;
 
     let path = table.to_str().expect("a path");
     let version = lake("replace.py", &[path]).to_string();
@@ -65,7 +65,7 @@ async fn export_into_a_table_whose_columns_were_replaced_is_paused_until_it_is_r
     paused(&project, &words).await;
     lake("replace.py", &[path, &version]);
     resume(&project);
-    settled(&project).await;
+    committed(&project).await;
 
     assert_eq!(in_table(&table), BTreeMap::from([("seen".to_owned(), 200)]));
 }
@@ -75,7 +75,7 @@ async fn into_postgres() -> (Database, Project, Served) {
     let project = project(&database.connection(), "schema: out, table: events, layout: events");
     let served = Served::start(&project);
     send(&served, 0..100).await;
-    settled(&project).await;
+    committed(&project).await;
     (database, project, served)
 }
 
@@ -93,7 +93,7 @@ async fn export_into_a_table_that_lost_a_column_adds_it_again() {
 
     database.run("ALTER TABLE out.events DROP COLUMN user_id").await;
     send(&served, 100..200).await;
-    settled(&project).await;
+    committed(&project).await;
 
     same("the table", &once(0..200), &rows(&database).await);
     assert_eq!(database.count("SELECT count(*) FROM out.events WHERE user_id IS NULL").await, 100);
@@ -113,7 +113,7 @@ async fn export_into_a_column_of_another_type_is_paused_with_the_statement_that_
     let statement = why.split("run: ").nth(1).and_then(|rest| rest.split(';').next()).expect("a statement");
     database.run(statement).await;
     resume(&project);
-    settled(&project).await;
+    committed(&project).await;
 
     same("the table", &once(0..200), &rows(&database).await);
     assert_eq!(project.json(&["status", "out"])[0]["paused"], Value::Null);
@@ -126,7 +126,7 @@ async fn export_of_an_event_that_a_constraint_refuses_lists_it_and_delivers_the_
 
     database.run("ALTER TABLE out.events ADD CHECK (user_id <> 'u-3') NOT VALID").await;
     send(&served, 100..200).await;
-    settled(&project).await;
+    committed(&project).await;
 
     let mut others = once(0..200);
     let refused: Vec<String> = (100..200).filter(|at| at % super::USERS == 3).map(id).collect();

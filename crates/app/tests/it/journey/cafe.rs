@@ -95,7 +95,7 @@ async fn journey_a_year_of_a_cafe_arrives_complete_and_exact() {
 
     customers(&shop, &sandbox).await;
     for vendor in ["braze", "onesignal"] {
-        happenings(&shop, &sandbox, vendor).await;
+        activity(&shop, &sandbox, vendor).await;
         purchases(&shop, &sandbox, vendor).await;
     }
     products(&shop, &sandbox).await;
@@ -131,7 +131,7 @@ async fn customers(shop: &Database, sandbox: &Sandbox) {
 }
 
 /// Orders and tweets: every one once, with its user, its time and what it says.
-async fn happenings(shop: &Database, sandbox: &Sandbox, vendor: &str) {
+async fn activity(shop: &Database, sandbox: &Sandbox, vendor: &str) {
     let events: Vec<Event> = read(&sandbox.lines(&format!("{vendor}/events")).await);
     let (orders, tweets): (Vec<Event>, Vec<Event>) =
         events.into_iter().partition(|event| event.name == "order_placed");

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::support::{Project, Sandbox, repository, variable};
 
 #[tokio::test]
-async fn journey_other_programs_read_the_same_fates_as_we_list() {
+async fn journey_other_programs_read_the_same_statuses_as_we_list() {
     let sandbox = Sandbox::start(&["--memory"]);
     let project = Project::new(&format!(
         "connections:\n  shop: {{ type: files, path: data }}\n{}syncs:\n  orders:\n    \
@@ -54,7 +54,7 @@ fn line(row: &Value) -> Value {
         row["object"],
         row["user"],
         row["key"],
-        row["fate"],
+        row["status"],
         row["reason"]["code"],
         row["reason"]["message"]
     ])

@@ -31,14 +31,14 @@ async fn journey_state_may_live_in_postgresql() {
     assert_eq!((runs.as_array().expect("a list").len(), &runs[0]["ending"]), (2, &"succeeded".into()));
     assert_eq!(project.rows(&["--user", "c1"]).len(), 6, "of both runs");
     assert_eq!(project.rows(&["--rejected"]).len(), 5);
-    assert_eq!(project.json(&["status"])[0]["problems"], 5);
+    assert_eq!(project.json(&["status"])[0]["failed_rows"], 5);
 
     source.run("UPDATE orders SET customer = 'mended' WHERE customer IS NULL").await;
     let retried = project.json(&["retry", "orders"]);
     assert_eq!(retried["run"]["counts"]["delivered"], 5, "{retried:#}");
-    assert_eq!(project.json(&["status"])[0]["problems"], 0);
+    assert_eq!(project.json(&["status"])[0]["failed_rows"], 0);
 
-    // The place is in the database: another machine goes on from there.
+    // The checkpoint is in the database: another machine continues from there.
     let elsewhere =
         Project::new(&std::fs::read_to_string(project.path().join("tidegate.yaml")).expect("read"));
     let run = elsewhere.json(&["run", "orders", "--store", &state.url()]);

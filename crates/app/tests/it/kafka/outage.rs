@@ -68,14 +68,14 @@ async fn kafka_a_refused_key_stops_the_offsets_and_every_message_arrives_once_it
         pause(Duration::from_millis(500)).await;
     }
     eprintln!(
-        "{written} messages, {outage:?} of refusals, done {:?} after the key was mended",
+        "{written} messages, {outage:?} of refusals, done {:?} after the key worked again",
         mended.elapsed()
     );
 
     let arrived: BTreeMap<String, u32> = scene.sandbox.times("onesignal/events", "/properties/id").await;
     assert_eq!(arrived, once(written), "each message once");
     let after = status(&project, "events");
-    assert_eq!((&after["paused"], &after["problems"]), (&Value::Null, &json!(0)), "{after:#}");
+    assert_eq!((&after["paused"], &after["failed_rows"]), (&Value::Null, &json!(0)), "{after:#}");
     let (code, said) = served.stop().await;
     assert_eq!(code, 0, "{said}");
     assert_eq!(

@@ -70,7 +70,7 @@ async fn mending_lost_answers_are_held_in_doubt_and_resent_only_on_demand() {
     scene.sandbox.put_faults("{}").await;
     let retried = project.json(&["retry", "orders", "--in-doubt"]);
     assert_eq!(retried["run"]["counts"]["delivered"], in_doubt.len(), "{retried:#}");
-    assert_eq!(project.json(&["status"])[0]["problems"], 0);
+    assert_eq!(project.json(&["status"])[0]["failed_rows"], 0);
     let after = scene.sandbox.times("braze/events", "/properties/id").await;
     let held: BTreeMap<&str, ()> =
         in_doubt.iter().filter_map(|row| Some((row["key"].as_str()?, ()))).collect();

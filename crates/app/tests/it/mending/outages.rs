@@ -28,7 +28,7 @@ async fn mending_a_key_revoked_in_the_middle_pauses_the_sync_and_skips_nothing()
     for part in ["Braze", "401", "Next: ", "key"] {
         assert!(why.contains(part), "`{part}` in: {why}");
     }
-    assert_eq!(status["problems"], 0, "no row is blamed for the key");
+    assert_eq!(status["failed_rows"], 0, "no row is blamed for the key");
     // Still revoked: nothing moves.
     assert_eq!(project.run("orders")["ending"], "failed");
     assert_eq!(scene.sandbox.stats("braze").await["events"], reached);

@@ -31,9 +31,9 @@ async fn mending_refused_rows_stand_aside_and_go_alone_once_they_are_mended() {
     }
     let exact = project.done(&["rows", "--rejected", "--output", "json"]).stdout;
     assert!(exact.contains("\"total\": 9.00\n") || exact.contains("\"total\":9.00"), "{exact}");
-    assert_eq!(project.json(&["status"])[0]["problems"], 10);
+    assert_eq!(project.json(&["status"])[0]["failed_rows"], 10);
 
-    // Eight are mended, one is gone, one stays as it is.
+    // Eight are corrected, one is gone, one stays as it is.
     scene
         .database
         .run("UPDATE orders SET customer = 'u1' WHERE id % 100 = 0 AND id < 900; DELETE FROM orders WHERE id = 900")
@@ -45,9 +45,9 @@ async fn mending_refused_rows_stand_aside_and_go_alone_once_they_are_mended() {
     assert_eq!(retried["run"]["counts"]["delivered"], 8);
     let after = scene.sandbox.stats("onesignal").await;
     let more = |what: &str| after[what].as_u64().unwrap_or(0) - before[what].as_u64().unwrap_or(0);
-    assert_eq!(more("events"), 8, "only the mended rows took effect");
+    assert_eq!(more("events"), 8, "only the corrected rows took effect");
     assert!(more("requests") <= 8, "nine rows need few requests: {}", more("requests"));
-    let open = project.json(&["status"])[0]["problems"].clone();
+    let open = project.json(&["status"])[0]["failed_rows"].clone();
     assert_eq!(open, 2, "the one that stayed and the one that is gone");
 
     // The next run knows them.
@@ -136,7 +136,7 @@ async fn mending_a_user_is_found_over_all_syncs_and_earlier_runs() {
     assert!(!days.is_empty(), "earlier runs are kept as Parquet in {}", history.display());
     let mut by_sync: BTreeMap<String, usize> = BTreeMap::new();
     for row in project.rows(&["--user", "u3"]) {
-        assert_eq!((&row["user"], &row["fate"]), (&"u3".into(), &"delivered".into()));
+        assert_eq!((&row["user"], &row["status"]), (&"u3".into(), &"delivered".into()));
         *by_sync.entry(row["sync"].as_str().expect("a name").to_owned()).or_default() += 1;
     }
     assert_eq!(by_sync, BTreeMap::from([("first".to_owned(), 41), ("second".to_owned(), 40)]));

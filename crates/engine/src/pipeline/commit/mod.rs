@@ -1,3 +1,3 @@
 //! The commit stage: writes results and the checkpoint in one transaction, batch by batch.
 
-pub(crate) mod settle;
+pub(crate) mod committer;

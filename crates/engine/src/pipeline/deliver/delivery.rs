@@ -1,30 +1,32 @@
-//! One request until each of its rows has its fate.
+//! One request until each of its rows has its status.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
-use tidegate_model::store::{self, Fate, IntentId, IntentRow};
-use tidegate_model::{Clock, Destination, Error, Outcome, Reaction, Reason, Receipt, Repeat, RunId, Store};
+use tidegate_model::store::{self, IntentId, IntentRow, RowStatus};
+use tidegate_model::{
+    Clock, Destination, Error, Idempotency, Outcome, Reaction, Reason, Receipt, RunId, Store,
+};
 use tokio::time::Instant;
 
-use crate::pipeline::deliver::lane::Lane;
-use crate::pipeline::freight::Freight;
-use crate::pipeline::item::{Fates, Item};
-use crate::pipeline::shutdown::Control;
+use crate::pipeline::deliver::rate_limiter::RateLimiter;
+use crate::pipeline::item::{Item, RequestResults};
+use crate::pipeline::shutdown::Shutdown;
+use crate::pipeline::transform::Transform;
 use crate::pipeline::wait;
 
 /// Delivers the requests of one run.
-pub(crate) struct Delivery<F: Freight> {
+pub(crate) struct Delivery<F: Transform> {
     pub(crate) destination: Arc<dyn Destination<F::Sent>>,
-    pub(crate) freight: Arc<F>,
-    pub(crate) lane: Arc<Lane>,
+    pub(crate) transform: Arc<F>,
+    pub(crate) rate_limiter: Arc<RateLimiter>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) run: RunId,
-    pub(crate) control: Arc<Control>,
+    pub(crate) shutdown: Arc<Shutdown>,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) repeat: Repeat,
+    pub(crate) idempotency: Idempotency,
     /// Whether rows whose answer was lost are sent again though that is not safe.
     pub(crate) resend: bool,
     /// The least time between two requests, where each is about one user.
@@ -33,15 +35,15 @@ pub(crate) struct Delivery<F: Freight> {
     pub(crate) retry_for: Duration,
 }
 
-impl<F: Freight> Clone for Delivery<F> {
+impl<F: Transform> Clone for Delivery<F> {
     fn clone(&self) -> Delivery<F> {
         Delivery {
             destination: self.destination.clone(),
-            freight: self.freight.clone(),
-            lane: self.lane.clone(),
+            transform: self.transform.clone(),
+            rate_limiter: self.rate_limiter.clone(),
             store: self.store.clone(),
             run: self.run.clone(),
-            control: self.control.clone(),
+            shutdown: self.shutdown.clone(),
             clock: self.clock.clone(),
             ..*self
         }
@@ -51,23 +53,23 @@ impl<F: Freight> Clone for Delivery<F> {
 /// What became of a request.
 pub(crate) struct Delivered {
     /// What is decided, that of one batch together.
-    pub(crate) decided: Vec<(u64, Fates)>,
+    pub(crate) decided: Vec<(u64, RequestResults)>,
     /// When anything of it was sent last.
     pub(crate) last_sent: Option<Instant>,
 }
 
 /// A request, or what is left of one.
-struct Part<F: Freight> {
+struct Part<F: Transform> {
     records: Vec<F::Sent>,
     items: Vec<Item<F>>,
-    /// When an answer to it was lost first, for repeat windows.
+    /// When an answer to it was lost first, for the deduplication window.
     unsure_since: Option<Instant>,
     /// When it first failed, for the retry budget.
     failing_since: Option<Instant>,
     attempts: u32,
 }
 
-impl<F: Freight> Part<F> {
+impl<F: Transform> Part<F> {
     fn new(records: Vec<F::Sent>, items: Vec<Item<F>>) -> Part<F> {
         Part { records, items, unsure_since: None, failing_since: None, attempts: 0 }
     }
@@ -82,26 +84,26 @@ impl<F: Freight> Part<F> {
 
 /// What is decided of a request, that of one batch together.
 struct Decided {
-    batches: Vec<(u64, Fates)>,
+    batches: Vec<(u64, RequestResults)>,
     /// How many items are not decided yet.
     left: usize,
 }
 
 impl Decided {
     #[inline]
-    fn of(&mut self, batch: u64) -> &mut Fates {
+    fn of(&mut self, batch: u64) -> &mut RequestResults {
         if self.batches.last().is_none_or(|(last, _)| *last != batch) {
             let delivered = store::Delivered::with_capacity(self.left);
-            self.batches.push((batch, Fates { delivered, others: Vec::new() }));
+            self.batches.push((batch, RequestResults { delivered, others: Vec::new() }));
         }
         self.left = self.left.saturating_sub(1);
         &mut self.batches.last_mut().expect("it was just added").1
     }
 }
 
-impl<F: Freight> Delivery<F> {
-    /// Sends until every row has its fate. Rows that the halt of the run left
-    /// without one are missing from what is returned.
+impl<F: Transform> Delivery<F> {
+    /// Sends until every row has its status. Rows that the halt of the run left without one
+    /// are missing from the result.
     pub(crate) async fn deliver(&self, records: Vec<F::Sent>, items: Vec<Item<F>>) -> Delivered {
         let mut decided = Decided { batches: Vec::new(), left: records.len() };
         let mut parts = VecDeque::from([Part::new(records, items)]);
@@ -111,10 +113,10 @@ impl<F: Freight> Delivery<F> {
                 continue;
             }
             let rest = last_sent.map_or(Duration::ZERO, |sent| self.interval.saturating_sub(sent.elapsed()));
-            if !rest.is_zero() && !self.control.pause(rest).await {
+            if !rest.is_zero() && !self.shutdown.pause(rest).await {
                 break;
             }
-            if !self.lane.turn(&self.control).await {
+            if !self.rate_limiter.acquire(&self.shutdown).await {
                 break;
             }
             if let Some(since) = part.unsure_since
@@ -122,13 +124,13 @@ impl<F: Freight> Delivery<F> {
             {
                 // Its key has expired while it waited.
                 let reason = "the answer was lost, and it is too late to send the row again safely";
-                self.settle_all(part, &Fate::InDoubt(Reason::new("answer_lost", reason)), &mut decided);
+                self.decide_all(part, &RowStatus::InDoubt(Reason::new("answer_lost", reason)), &mut decided);
                 continue;
             }
             let intents = match self.intend(&part).await {
                 Ok(intent) => intent,
                 Err(error) => {
-                    self.control.fail(error.context("the ledger could not be written"));
+                    self.shutdown.fail(error.context("the ledger could not be written"));
                     break;
                 }
             };
@@ -137,11 +139,11 @@ impl<F: Freight> Delivery<F> {
             let sent_at = part.unsure_since.unwrap_or(sent_at);
             match self.send(&part.records).await {
                 Ok(receipt) => {
-                    if let Some(pace) = receipt.pace {
-                        self.lane.note(pace, self.clock.as_ref());
+                    if let Some(pace) = receipt.rate_limit {
+                        self.rate_limiter.observe(pace, self.clock.as_ref());
                     }
-                    let (fates, rest) = self.decide(part, receipt, sent_at, &mut decided);
-                    self.answered(intents, fates).await;
+                    let (statuses, rest) = self.decide(part, receipt, sent_at, &mut decided);
+                    self.answered(intents, statuses).await;
                     if let Some((rest, progress)) = rest {
                         match self.again(rest, progress).await {
                             Some(rest) => parts.push_front(rest),
@@ -153,28 +155,29 @@ impl<F: Freight> Delivery<F> {
                     self.answered(intents, Vec::new()).await;
                     match error.reaction() {
                         Reaction::Wait(until) => {
-                            self.control.count_retry();
-                            self.lane.refuse(until, self.clock.as_ref());
-                            // It is there and it answers: the budget is for when it does not.
+                            self.shutdown.count_retry();
+                            self.rate_limiter.block_until(until, self.clock.as_ref());
+                            // A throttled response proves that it is reachable, so it does
+                            // not count against the retry budget.
                             (part.attempts, part.failing_since) = (0, None);
                             parts.push_front(part);
                         }
                         Reaction::Halve if part.records.len() > 1 => {
-                            self.control.count_retry();
+                            self.shutdown.count_retry();
                             let (first, second) = part.halve();
                             parts.push_front(second);
                             parts.push_front(first);
                         }
                         Reaction::Halve => {
                             let reason = Reason::new("refused", error.chain());
-                            self.settle_all(part, &Fate::Rejected(reason), &mut decided);
+                            self.decide_all(part, &RowStatus::Rejected(reason), &mut decided);
                         }
                         Reaction::BackOff => match self.back_off(part, error).await {
                             Some(part) => parts.push_front(part),
                             None => break,
                         },
                         Reaction::Pause | Reaction::Fail => {
-                            self.control.fail(error);
+                            self.shutdown.fail(error);
                             break;
                         }
                     }
@@ -188,11 +191,11 @@ impl<F: Freight> Delivery<F> {
     async fn send(&self, records: &[F::Sent]) -> Result<Receipt, Error> {
         let receipt = tokio::select! {
             receipt = self.destination.deliver(records) => receipt?,
-            () = self.control.out_of_grace() => {
+            () = self.shutdown.out_of_grace() => {
                 Receipt::unknown(records.len(), &Reason::new("answer_lost", "the run was stopped before the answer came"))
             }
         };
-        self.control.count_request();
+        self.shutdown.count_request();
         if receipt.outcomes.len() != records.len() {
             let reason = Reason::new("answer_unclear", "the answer does not say what became of each row");
             return Ok(Receipt { outcomes: vec![Outcome::Unknown(reason); records.len()], ..receipt });
@@ -200,9 +203,9 @@ impl<F: Freight> Delivery<F> {
         Ok(receipt)
     }
 
-    /// Gives each row its fate, or puts it among those to send again. Returns
-    /// the fates in the order of the rows and what is left, with whether
-    /// anything of the request was settled.
+    /// Gives each row its status, or puts it among those to send again. Returns the
+    /// statuses in the order of the rows and what is left, with whether anything of the
+    /// request was decided.
     fn decide(
         &self,
         part: Part<F>,
@@ -211,7 +214,7 @@ impl<F: Freight> Delivery<F> {
         decided: &mut Decided,
     ) -> (Vec<Outcome>, Option<(Part<F>, bool)>) {
         let total = part.records.len();
-        // Only an intent has to be told the fates in order.
+        // Only an intent needs the statuses in order.
         let mut noted = Vec::new();
         let told = self.needs_intent();
         let mut rest = Part::new(Vec::new(), Vec::new());
@@ -222,16 +225,16 @@ impl<F: Freight> Delivery<F> {
         let mut uncertain = false;
         for (place, (item, outcome)) in part.items.into_iter().zip(receipt.outcomes).enumerate() {
             let record = &part.records[place];
-            let fate = match outcome {
+            let status = match outcome {
                 Outcome::Delivered => {
                     if told {
                         noted.push(Outcome::Delivered);
                     }
                     let delivered = &mut decided.of(item.batch).delivered;
-                    self.freight.delivered(item.at, item.names, item.kept, record, delivered);
+                    self.transform.delivered(item.at, item.keys, item.context, record, delivered);
                     continue;
                 }
-                Outcome::Rejected(reason) => Fate::Rejected(reason),
+                Outcome::Rejected(reason) => RowStatus::Rejected(reason),
                 Outcome::Deferred(reason) => {
                     if told {
                         noted.push(Outcome::Deferred(reason));
@@ -249,16 +252,16 @@ impl<F: Freight> Delivery<F> {
                     rest.items.push(item);
                     continue;
                 }
-                Outcome::Unknown(reason) => Fate::InDoubt(reason),
+                Outcome::Unknown(reason) => RowStatus::InDoubt(reason),
             };
             if told {
-                noted.push(match &fate {
-                    Fate::Rejected(reason) => Outcome::Rejected(reason.clone()),
-                    Fate::InDoubt(reason) => Outcome::Unknown(reason.clone()),
-                    Fate::Delivered => Outcome::Delivered,
+                noted.push(match &status {
+                    RowStatus::Rejected(reason) => Outcome::Rejected(reason.clone()),
+                    RowStatus::InDoubt(reason) => Outcome::Unknown(reason.clone()),
+                    RowStatus::Delivered => Outcome::Delivered,
                 });
             }
-            let row = self.freight.fate(item.names, item.kept, Some(record), fate);
+            let row = self.transform.result(item.keys, item.context, Some(record), status);
             decided.of(item.batch).others.push((item.at, row));
         }
         if !again.is_empty() {
@@ -274,17 +277,17 @@ impl<F: Freight> Delivery<F> {
 
     /// Whether a row whose answer was lost may be sent again.
     fn may_repeat(&self, first_sent: Instant) -> bool {
-        match self.repeat {
-            Repeat::Safe => true,
-            Repeat::Keyed(window) => first_sent.elapsed() < window || self.resend,
-            Repeat::Unsafe => self.resend,
+        match self.idempotency {
+            Idempotency::Idempotent => true,
+            Idempotency::Keyed(window) => first_sent.elapsed() < window || self.resend,
+            Idempotency::None => self.resend,
         }
     }
 
     /// Prepares what is left of a request to be sent again.
     async fn again(&self, rest: Part<F>, progress: bool) -> Option<Part<F>> {
         if progress {
-            self.control.count_retry();
+            self.shutdown.count_retry();
             return Some(Part { attempts: 0, failing_since: None, ..rest });
         }
         let lost = Error::new(tidegate_model::ErrorKind::Unavailable, "its answers do not arrive");
@@ -297,27 +300,27 @@ impl<F: Freight> Delivery<F> {
         part.attempts += 1;
         let wait = wait::backoff(part.attempts);
         if since.elapsed() + wait > self.retry_for {
-            self.control.fail(error.context(format!("gave up after {} attempts", part.attempts)));
+            self.shutdown.fail(error.context(format!("gave up after {} attempts", part.attempts)));
             return None;
         }
-        self.control.count_retry();
-        self.control.pause(wait).await.then_some(part)
+        self.shutdown.count_retry();
+        self.shutdown.pause(wait).await.then_some(part)
     }
 
-    fn settle_all(&self, part: Part<F>, fate: &Fate, decided: &mut Decided) {
+    fn decide_all(&self, part: Part<F>, status: &RowStatus, decided: &mut Decided) {
         for (record, item) in part.records.iter().zip(part.items) {
-            let row = self.freight.fate(item.names, item.kept, Some(record), fate.clone());
+            let row = self.transform.result(item.keys, item.context, Some(record), status.clone());
             decided.of(item.batch).others.push((item.at, row));
         }
     }
 
     /// Whether rows must be written down before they are sent.
     fn needs_intent(&self) -> bool {
-        matches!(self.repeat, Repeat::Unsafe) && !self.resend
+        matches!(self.idempotency, Idempotency::None) && !self.resend
     }
 
-    /// Writes down what is about to be sent: an intent for each batch in the
-    /// request, so that a settled batch leaves none of its rows in one.
+    /// Records what is about to be sent: an intent for each batch in the request, so that a
+    /// committed batch leaves none of its rows in one.
     async fn intend(&self, part: &Part<F>) -> Result<Vec<(IntentId, usize)>, Error> {
         if !self.needs_intent() {
             return Ok(Vec::new());
@@ -325,7 +328,7 @@ impl<F: Freight> Delivery<F> {
         let mut records = part.records.iter();
         let intents = part.items.chunk_by(|a, b| a.batch == b.batch).map(|items| {
             let rows = items.iter().zip(records.by_ref());
-            let rows = rows.map(|(item, record)| self.freight.intent(item.names, &item.kept, record));
+            let rows = rows.map(|(item, record)| self.transform.intent(item.keys, &item.context, record));
             let (rows, batch): (Vec<IntentRow>, u64) = (rows.collect(), items[0].batch);
             async move { Ok((self.store.intend(&self.run, batch, rows).await?, items.len())) }
         });
@@ -340,7 +343,7 @@ impl<F: Freight> Delivery<F> {
             self.store.answered(&self.run, intent, outcomes)
         });
         if let Err(error) = try_join_all(answers).await {
-            self.control.fail(error.context("the ledger could not be written"));
+            self.shutdown.fail(error.context("the ledger could not be written"));
         }
     }
 }

@@ -1,9 +1,10 @@
-//! The delivery stage: packs requests, keeps the rate limit and the order of a user, and retries.
+//! The delivery stage: packs requests, observes rate limits, keeps the order of each user,
+//! and retries.
 
+pub(crate) mod budget;
 pub(crate) mod delivery;
-pub(crate) mod held;
-pub(crate) mod lane;
 pub(crate) mod queue;
-pub(crate) mod room;
-pub(crate) mod slot;
+pub(crate) mod rate_limiter;
+pub(crate) mod shared_event;
 pub(crate) mod users;
+pub(crate) mod worker;

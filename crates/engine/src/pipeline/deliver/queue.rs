@@ -1,33 +1,33 @@
-//! What waits for its request.
+//! Items that wait for their request.
 
 use std::collections::VecDeque;
 use std::vec;
 
-use crate::pipeline::deliver::room::Room;
-use crate::pipeline::freight::Freight;
+use crate::pipeline::deliver::budget::RequestBudget;
 use crate::pipeline::item::Item;
-use crate::pipeline::item::Parcels;
+use crate::pipeline::item::RequestItems;
+use crate::pipeline::transform::Transform;
 
-/// What came together, as far as it still waits: it stays where the reader put it
-/// until its request takes it.
-struct Lot<F: Freight> {
+/// Items that arrived together and still wait: they stay where the reader put them until a
+/// request takes them.
+struct Chunk<F: Transform> {
     sent: vec::IntoIter<F::Sent>,
     items: vec::IntoIter<Item<F>>,
-    weights: vec::IntoIter<usize>,
+    sizes: vec::IntoIter<usize>,
 }
 
 /// What waits to be sent, in order.
-pub(crate) struct Queue<F: Freight> {
+pub(crate) struct Queue<F: Transform> {
     /// None of them is empty.
-    lots: VecDeque<Lot<F>>,
+    chunks: VecDeque<Chunk<F>>,
     len: usize,
-    /// The weight of all.
+    /// The estimated size of all.
     bytes: usize,
 }
 
-impl<F: Freight> Queue<F> {
+impl<F: Transform> Queue<F> {
     pub(crate) fn new() -> Queue<F> {
-        Queue { lots: VecDeque::new(), len: 0, bytes: 0 }
+        Queue { chunks: VecDeque::new(), len: 0, bytes: 0 }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -42,23 +42,27 @@ impl<F: Freight> Queue<F> {
         self.len == 0
     }
 
-    /// What has waited longest, and its weight.
+    /// What has waited longest, and its size.
     pub(crate) fn first(&self) -> Option<(&F::Sent, &Item<F>, usize)> {
-        let lot = self.lots.front()?;
-        Some((lot.sent.as_slice().first()?, lot.items.as_slice().first()?, *lot.weights.as_slice().first()?))
+        let chunk = self.chunks.front()?;
+        Some((
+            chunk.sent.as_slice().first()?,
+            chunk.items.as_slice().first()?,
+            *chunk.sizes.as_slice().first()?,
+        ))
     }
 
     /// What is to be sent.
     pub(crate) fn sent(&self) -> impl Iterator<Item = &F::Sent> {
-        self.lots.iter().flat_map(|lot| lot.sent.as_slice())
+        self.chunks.iter().flat_map(|chunk| chunk.sent.as_slice())
     }
 
-    /// How many of the first there is room for.
-    pub(crate) fn fitting(&self, mut room: Room) -> usize {
+    /// Returns how many of the first items the budget allows.
+    pub(crate) fn fitting(&self, mut budget: RequestBudget) -> usize {
         let mut fitting = 0;
-        for lot in &self.lots {
-            for (item, weight) in lot.items.as_slice().iter().zip(lot.weights.as_slice()) {
-                if !room.add(item.batch, *weight) {
+        for chunk in &self.chunks {
+            for (item, size) in chunk.items.as_slice().iter().zip(chunk.sizes.as_slice()) {
+                if !budget.add(item.batch, *size) {
                     return fitting;
                 }
                 fitting += 1;
@@ -67,40 +71,44 @@ impl<F: Freight> Queue<F> {
         fitting
     }
 
-    /// Puts parcels behind the others.
-    pub(crate) fn extend(&mut self, parcels: Parcels<F>, weigh: impl Fn(&F::Sent) -> usize) {
-        if let Some(lot) = self.weighed(parcels, weigh) {
-            self.lots.push_back(lot);
+    /// Appends items.
+    pub(crate) fn extend(&mut self, items: RequestItems<F>, estimated_size: impl Fn(&F::Sent) -> usize) {
+        if let Some(chunk) = self.measured(items, estimated_size) {
+            self.chunks.push_back(chunk);
         }
     }
 
-    /// Puts parcels before the others again.
-    pub(crate) fn give_back(&mut self, parcels: Parcels<F>, weigh: impl Fn(&F::Sent) -> usize) {
-        if let Some(lot) = self.weighed(parcels, weigh) {
-            self.lots.push_front(lot);
+    /// Puts items back in front of the others.
+    pub(crate) fn give_back(&mut self, items: RequestItems<F>, estimated_size: impl Fn(&F::Sent) -> usize) {
+        if let Some(chunk) = self.measured(items, estimated_size) {
+            self.chunks.push_front(chunk);
         }
     }
 
-    fn weighed(&mut self, parcels: Parcels<F>, weigh: impl Fn(&F::Sent) -> usize) -> Option<Lot<F>> {
-        let Parcels { sent, items } = parcels;
-        let weights: Vec<usize> = sent.iter().map(weigh).collect();
-        self.len += weights.len();
-        self.bytes += weights.iter().sum::<usize>();
-        let lot = Lot { sent: sent.into_iter(), items: items.into_iter(), weights: weights.into_iter() };
-        (lot.sent.len() > 0).then_some(lot)
+    fn measured(
+        &mut self,
+        items: RequestItems<F>,
+        estimated_size: impl Fn(&F::Sent) -> usize,
+    ) -> Option<Chunk<F>> {
+        let RequestItems { sent, items } = items;
+        let sizes: Vec<usize> = sent.iter().map(estimated_size).collect();
+        self.len += sizes.len();
+        self.bytes += sizes.iter().sum::<usize>();
+        let chunk = Chunk { sent: sent.into_iter(), items: items.into_iter(), sizes: sizes.into_iter() };
+        (chunk.sent.len() > 0).then_some(chunk)
     }
 
     /// Moves the first `count` behind those that were taken.
-    pub(crate) fn take(&mut self, mut count: usize, taken: &mut Parcels<F>) {
-        while let Some(lot) = self.lots.front_mut().filter(|_| count > 0) {
-            let share = count.min(lot.sent.len());
-            taken.sent.extend(lot.sent.by_ref().take(share));
-            taken.items.extend(lot.items.by_ref().take(share));
-            self.bytes -= lot.weights.by_ref().take(share).sum::<usize>();
+    pub(crate) fn take(&mut self, mut count: usize, taken: &mut RequestItems<F>) {
+        while let Some(chunk) = self.chunks.front_mut().filter(|_| count > 0) {
+            let share = count.min(chunk.sent.len());
+            taken.sent.extend(chunk.sent.by_ref().take(share));
+            taken.items.extend(chunk.items.by_ref().take(share));
+            self.bytes -= chunk.sizes.by_ref().take(share).sum::<usize>();
             self.len -= share;
             count -= share;
-            if lot.sent.len() == 0 {
-                self.lots.pop_front();
+            if chunk.sent.len() == 0 {
+                self.chunks.pop_front();
             }
         }
     }
@@ -112,24 +120,25 @@ mod tests {
     use tidegate_model::{Fingerprint, Limits};
 
     use super::*;
-    use crate::pipeline::deliver::held::{Held, tests::held};
+    use crate::pipeline::deliver::shared_event::{SharedEvent, tests::shared};
     use crate::pipeline::export::Events;
-    use crate::pipeline::freight::Names;
+    use crate::pipeline::transform::ItemKeys;
 
-    fn weigh(event: &Held) -> usize {
+    fn estimated_size(event: &SharedEvent) -> usize {
         event.offset.at as usize % 7 + 1
     }
 
-    fn parcels(sent: Vec<Held>) -> Parcels<Events> {
-        let names = |event: &Held| {
+    fn items(sent: Vec<SharedEvent>) -> RequestItems<Events> {
+        let keys = |event: &SharedEvent| {
             let name = Fingerprint(event.offset.at.into());
-            Names { key: name, version: name }
+            ItemKeys { key: name, version: name }
         };
-        let item = |event: &Held| Item { batch: event.offset.at / 10, at: 0, names: names(event), kept: () };
-        Parcels { items: sent.iter().map(item).collect(), sent }
+        let item =
+            |event: &SharedEvent| Item { batch: event.offset.at / 10, at: 0, keys: keys(event), context: () };
+        RequestItems { items: sent.iter().map(item).collect(), sent }
     }
 
-    fn offsets<'a>(events: impl IntoIterator<Item = &'a Held>) -> Vec<u64> {
+    fn offsets<'a>(events: impl IntoIterator<Item = &'a SharedEvent>) -> Vec<u64> {
         events.into_iter().map(|event| event.offset.at).collect()
     }
 
@@ -140,25 +149,25 @@ mod tests {
         ) {
             let (mut queue, mut waiting, mut next) = (Queue::new(), Vec::new(), 0);
             for (more, count, back) in steps {
-                queue.extend(parcels(held(next..next + more)), weigh);
+                queue.extend(items(shared(next..next + more)), estimated_size);
                 waiting.extend(next..next + more);
                 next += more;
 
-                let mut taken = Parcels::with_capacity(count);
+                let mut taken = RequestItems::with_capacity(count);
                 queue.take(count, &mut taken);
                 let gone: Vec<u64> = waiting.drain(..count.min(waiting.len())).collect();
                 prop_assert_eq!(offsets(&taken.sent), gone.clone());
 
                 // Of what was taken, the last ones come back.
-                let kept = gone.len().saturating_sub(back);
-                queue.give_back(parcels(taken.sent.split_off(kept)), weigh);
-                waiting.splice(0..0, gone[kept..].iter().copied());
+                let context = gone.len().saturating_sub(back);
+                queue.give_back(items(taken.sent.split_off(context)), estimated_size);
+                waiting.splice(0..0, gone[context..].iter().copied());
 
                 prop_assert_eq!(offsets(queue.sent()), waiting.clone());
                 prop_assert_eq!((queue.len(), queue.is_empty()), (waiting.len(), waiting.is_empty()));
-                prop_assert_eq!(queue.bytes(), queue.sent().map(weigh).sum::<usize>());
-                let first = queue.first().map(|(sent, item, weight)| (sent.offset.at, item.names.key.0, weight));
-                let expected = queue.sent().next().map(|sent| (sent.offset.at, sent.offset.at.into(), weigh(sent)));
+                prop_assert_eq!(queue.bytes(), queue.sent().map(estimated_size).sum::<usize>());
+                let first = queue.first().map(|(sent, item, size)| (sent.offset.at, item.keys.key.0, size));
+                let expected = queue.sent().next().map(|sent| (sent.offset.at, sent.offset.at.into(), estimated_size(sent)));
                 prop_assert_eq!(first, expected);
             }
         }
@@ -167,11 +176,11 @@ mod tests {
     #[test]
     fn what_fits_is_counted_across_all_that_waits() {
         let mut queue = Queue::new();
-        queue.extend(parcels(held(0..3)), weigh);
-        queue.extend(parcels(held(3..9)), weigh);
+        queue.extend(items(shared(0..3)), estimated_size);
+        queue.extend(items(shared(3..9)), estimated_size);
         // 1, 2, 3, 4 and 5 bytes; the next one has 6.
-        let limits = Limits { items_max: 100, bytes_max: 20, ..Limits::UNBOUNDED };
-        assert_eq!(queue.fitting(Room::of(limits)), 5);
-        assert_eq!(queue.fitting(Room::of(Limits { items_max: 4, ..limits })), 4);
+        let limits = Limits { max_items: 100, max_bytes: 20, ..Limits::UNBOUNDED };
+        assert_eq!(queue.fitting(RequestBudget::of(limits)), 5);
+        assert_eq!(queue.fitting(RequestBudget::of(Limits { max_items: 4, ..limits })), 4);
     }
 }

@@ -36,7 +36,7 @@ pub(crate) fn gather<T: Send + 'static>(
         };
         let mut behind = None;
         let mut over = pin!(wait::span(span).fuse());
-        while batch.items.len() + batch.unreadable.len() < items && bytes < HELD_BYTES {
+        while batch.items.len() + batch.malformed.len() < items && bytes < HELD_BYTES {
             let more = tokio::select! {
                 biased;
                 more = feed.next() => more,
@@ -61,7 +61,7 @@ pub(crate) fn gather<T: Send + 'static>(
 
 fn join<T>(batch: &mut Batch<T>, more: Batch<T>) {
     batch.items.extend(more.items);
-    batch.unreadable.extend(more.unreadable);
+    batch.malformed.extend(more.malformed);
     batch.checkpoint = more.checkpoint.or(batch.checkpoint.take());
     batch.waiting += more.waiting;
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use tidegate_model::source::Column;
-use tidegate_model::{DataType, Error, Overlap, Position, Value};
+use tidegate_model::{DataType, Error, Lookback, Position, Value};
 
 use super::epoch::EpochUnit;
 
@@ -36,21 +36,21 @@ impl LookbackRule {
     ///
     /// # Errors
     /// If the column cannot be a cursor, or the setting does not go with its type.
-    pub fn of(column: &Column, setting: Option<Overlap>) -> Result<LookbackRule, Error> {
+    pub fn of(column: &Column, setting: Option<Lookback>) -> Result<LookbackRule, Error> {
         let Column { name, data_type, type_name } = column;
         match (data_type, setting) {
             (DataType::Timestamp | DataType::DateTime | DataType::Date, setting) => match setting {
                 None => Ok(LookbackRule::Time(DEFAULT_TIME)),
-                Some(Overlap::Time(span)) => Ok(LookbackRule::Time(span)),
-                Some(Overlap::Units(_)) => Err(Error::settings(format!(
+                Some(Lookback::Time(span)) => Ok(LookbackRule::Time(span)),
+                Some(Lookback::Units(_)) => Err(Error::settings(format!(
                     "`lookback` is a number, but the cursor `{name}` is a time ({type_name})"
                 ))
                 .hint("write a duration, for example `lookback: 10m`")),
             },
             (DataType::Integer | DataType::Decimal { .. } | DataType::Float, setting) => Ok(match setting {
                 None => LookbackRule::Number,
-                Some(Overlap::Units(units)) => LookbackRule::Units(units),
-                Some(Overlap::Time(span)) => LookbackRule::SinceEpoch(span),
+                Some(Lookback::Units(units)) => LookbackRule::Units(units),
+                Some(Lookback::Time(span)) => LookbackRule::SinceEpoch(span),
             }),
             (DataType::Text | DataType::Uuid, None) => Ok(LookbackRule::TiesOnly),
             (DataType::Text | DataType::Uuid, Some(_)) => Err(Error::settings(format!(
@@ -76,16 +76,16 @@ impl LookbackRule {
 
     /// Returns the lookback in the unit of the cursor, `unit` being what a number
     /// counts; `None` if the rule has none, or not yet.
-    pub fn amount(self, unit: Option<EpochUnit>) -> Option<Overlap> {
+    pub fn amount(self, unit: Option<EpochUnit>) -> Option<Lookback> {
         match (self, unit) {
-            (LookbackRule::Time(span), _) => Some(Overlap::Time(span)),
-            (LookbackRule::Units(units), _) => Some(Overlap::Units(units)),
-            (LookbackRule::SinceEpoch(span), Some(unit)) => Some(Overlap::Units(unit.units(span))),
+            (LookbackRule::Time(span), _) => Some(Lookback::Time(span)),
+            (LookbackRule::Units(units), _) => Some(Lookback::Units(units)),
+            (LookbackRule::SinceEpoch(span), Some(unit)) => Some(Lookback::Units(unit.units(span))),
             // A sequence may have the magnitude of seconds: a wrong guess must not shorten its lookback.
             (LookbackRule::Number, Some(unit)) => {
-                Some(Overlap::Units(unit.units(DEFAULT_TIME).max(DEFAULT_UNITS)))
+                Some(Lookback::Units(unit.units(DEFAULT_TIME).max(DEFAULT_UNITS)))
             }
-            (LookbackRule::Number, None) => Some(Overlap::Units(DEFAULT_UNITS)),
+            (LookbackRule::Number, None) => Some(Lookback::Units(DEFAULT_UNITS)),
             (LookbackRule::SinceEpoch(_), None) | (LookbackRule::TiesOnly, _) => None,
         }
     }
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn ten_minutes_are_ten_minutes_in_every_unit_since_1970() {
-        let span = Some(Overlap::Time(Duration::from_secs(600)));
+        let span = Some(Lookback::Time(Duration::from_secs(600)));
         let set = LookbackRule::of(&column(DataType::Integer, "bigint"), span).expect("a cursor");
         let unset = LookbackRule::of(&column(DataType::Integer, "bigint"), None).expect("a cursor");
         for (now, units, default) in [
@@ -217,7 +217,7 @@ mod tests {
         let code = column(DataType::Text, "character varying(26)");
         let rule = LookbackRule::of(&code, None).expect("a cursor");
         assert_eq!(low(rule, Value::Text("01J".into())), Some(Value::Text("01J".into())));
-        for setting in [Overlap::Time(Duration::from_secs(600)), Overlap::Units(5)] {
+        for setting in [Lookback::Time(Duration::from_secs(600)), Lookback::Units(5)] {
             let error = LookbackRule::of(&code, Some(setting)).expect_err("no lookback");
             assert!(error.to_string().contains("the cursor `at` is text (character varying(26))"), "{error}");
         }
@@ -226,7 +226,7 @@ mod tests {
     #[test]
     fn a_number_is_no_lookback_for_a_time() {
         let column = column(DataType::Timestamp, "timestamp with time zone");
-        let error = LookbackRule::of(&column, Some(Overlap::Units(5))).expect_err("a number");
+        let error = LookbackRule::of(&column, Some(Lookback::Units(5))).expect_err("a number");
         assert_eq!(error.next_step(), "write a duration, for example `lookback: 10m`");
     }
 }

@@ -1,4 +1,4 @@
-//! Where a cursor stands between runs, and whether it still fits its column.
+//! The state of a cursor between runs, and whether it still fits its column.
 
 use std::cmp::Ordering;
 
@@ -10,28 +10,28 @@ use crate::pipeline::read::lookback::LookbackRule;
 
 /// How new rows are found.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Detection {
+pub enum ChangeTracking {
     /// Every row, every time.
     Full,
-    /// Rows behind the last place, by a column.
+    /// Rows behind the last checkpoint, by a column.
     Cursor {
         /// The column.
         column: Column,
-        /// Its place among the columns.
+        /// Its index among the columns.
         at: usize,
-        /// How far back late rows are looked for.
-        overlap: LookbackRule,
+        /// How far before the checkpoint late rows are looked for.
+        lookback: LookbackRule,
     },
-    /// The source keeps its own place.
-    Place,
+    /// The source keeps its own checkpoint.
+    Checkpoint,
 }
 
-/// Where a cursor stands: its checkpoint.
+/// The state of a cursor, stored as its checkpoint.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Place {
     pub(crate) cursor: Position,
-    /// From where on every settled row is remembered. It moves with the cursor
-    /// and never back: a wider overlap must not show rows that were forgotten.
+    /// The value from which on every committed row is remembered. It moves with the cursor
+    /// and never back: a wider lookback must not show rows that were forgotten.
     #[serde(default)]
     pub(crate) low: Option<Value>,
     /// What a number counts since 1970, the finest unit that was seen. Once it is
@@ -41,7 +41,7 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// A cursor that has not been settled anywhere before.
+    /// A cursor that has no checkpoint yet.
     pub(crate) fn at(cursor: Value) -> Place {
         Place { epoch: EpochUnit::of(&cursor), cursor: Position(cursor), low: None }
     }
@@ -73,22 +73,22 @@ impl Place {
         Ok(())
     }
 
-    /// The place as a checkpoint.
+    /// Returns the state as a checkpoint.
     pub(crate) fn checkpoint(&self) -> Checkpoint {
         Checkpoint(serde_json::json!(self))
     }
 }
 
-/// The place that a checkpoint holds, where changes are detected by a cursor.
+/// Reads the state of a cursor from a checkpoint, if changes are tracked by a cursor.
 ///
 /// # Errors
 /// Where the checkpoint was not made by a cursor, or by one of another type.
 pub(crate) fn place_of(
     sync: &SyncId,
-    detection: &Detection,
+    tracking: &ChangeTracking,
     checkpoint: Option<&Checkpoint>,
 ) -> Result<Option<Place>, Error> {
-    let (Detection::Cursor { column, .. }, Some(Checkpoint(place))) = (detection, checkpoint) else {
+    let (ChangeTracking::Cursor { column, .. }, Some(Checkpoint(place))) = (tracking, checkpoint) else {
         return Ok(None);
     };
     let place: Place = serde_json::from_value(place.clone()).map_err(|cause| {
@@ -105,12 +105,13 @@ pub(crate) fn place_of(
     Ok(Some(place))
 }
 
-/// The cursor is of another type than the place: rows would be missed, or all sent again.
+/// The cursor is of another type than the checkpoint: rows would be missed, or all sent
+/// again.
 pub(crate) fn misfit(sync: &SyncId, column: &str, now: &str, place: &Position) -> Error {
     Error::new(
         ErrorKind::Settings,
         format!(
-            "the cursor `{column}` is now {now}, but the place where `{sync}` stands is {}",
+            "the cursor `{column}` is now {now}, but the checkpoint of `{sync}` is {}",
             place.0.type_name()
         ),
     )

@@ -1,160 +1,161 @@
-//! Reads the feed, finds what is new, makes it ready and deals it to the slots.
+//! Reads the feed, finds what is new, transforms it and hands it to the workers.
 
 use std::sync::Arc;
 
 use futures_util::StreamExt;
-use tidegate_model::store::{Fate, RowFate};
-use tidegate_model::{Batch, Columns, Counts, Destination, Feed, Fingerprint, Row, Text, Unreadable, Value};
+use tidegate_model::store::{RowResult, RowStatus};
+use tidegate_model::{
+    Batch, Columns, Counts, Destination, Feed, Fingerprint, MalformedRecord, Row, Text, Value,
+};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
-use crate::pipeline::commit::settle::Remember;
-use crate::pipeline::freight::Freight;
-use crate::pipeline::item::{Note, Opened, Parcels};
-use crate::pipeline::read::memory::{Known, Memory};
+use crate::pipeline::commit::committer::Retention;
+use crate::pipeline::item::{BatchOpened, CommitEvent, RequestItems};
+use crate::pipeline::read::resume::{PriorState, ResumeState};
 use crate::pipeline::run::RunKind;
-use crate::pipeline::shutdown::Control;
+use crate::pipeline::shutdown::Shutdown;
+use crate::pipeline::transform::Transform;
 
 /// Everything the reading side of a run needs.
-pub(crate) struct Reader<F: Freight> {
-    pub(crate) freight: Arc<F>,
+pub(crate) struct Reader<F: Transform> {
+    pub(crate) transform: Arc<F>,
     pub(crate) destination: Arc<dyn Destination<F::Sent>>,
-    pub(crate) control: Arc<Control>,
-    pub(crate) memory: Memory,
+    pub(crate) shutdown: Arc<Shutdown>,
+    pub(crate) resume: ResumeState,
     /// Whether an item in doubt is sent again without asking.
     pub(crate) resend: bool,
     /// Decides whether rows that earlier runs committed are skipped.
     pub(crate) kind: RunKind,
-    pub(crate) remember: Remember,
-    pub(crate) slots: Vec<mpsc::Sender<Parcels<F>>>,
+    pub(crate) retention: Retention,
+    pub(crate) workers: Vec<mpsc::Sender<RequestItems<F>>>,
     /// Items that one request holds.
-    pub(crate) items_max: usize,
+    pub(crate) max_items: usize,
     /// Items of a full batch.
     pub(crate) batch_items: usize,
-    /// Over how many of the slots users are spread; none before the first batch.
+    /// The number of workers that users are spread over; none before the first batch.
     pub(crate) spread: usize,
-    pub(crate) notes: mpsc::Sender<Note>,
-    /// Batches that may be under way.
+    pub(crate) events: mpsc::Sender<CommitEvent>,
+    /// Batches that may be in flight.
     pub(crate) under_way: usize,
     /// One permit for each of them.
     pub(crate) window: Arc<Semaphore>,
-    /// Tells the slots the last batch whose items wait for no others: nothing
-    /// more is read before it is settled. Items of later batches still fill
-    /// their requests, for they hold nobody up.
+    /// The newest batch that workers must flush without waiting for more items: nothing
+    /// more is read before it is committed. Items of later batches still fill their
+    /// requests, since nothing waits for them.
     pub(crate) urgent_through: watch::Sender<u64>,
 }
 
-impl<F: Freight> Reader<F> {
+impl<F: Transform> Reader<F> {
     /// Whether rows that were skipped are forgotten batch by batch: the checkpoint moves past them.
     fn forgets(&self) -> bool {
-        self.kind.moves_checkpoint() && self.remember == Remember::Torn
+        self.kind.moves_checkpoint() && self.retention == Retention::PartialBatches
     }
 
-    /// Reads until the feed ends or the run halts. Returns the memory and the
+    /// Reads until the feed ends or the run halts. Returns what is left to resume and the
     /// number of batches.
-    pub(crate) async fn read_all(mut self, mut feed: Feed<F::Read>) -> (Memory, u64) {
+    pub(crate) async fn read_all(mut self, mut feed: Feed<F::Read>) -> (ResumeState, u64) {
         let mut scratch = Vec::with_capacity(512);
         let mut batch = 0;
         loop {
             let next = tokio::select! {
                 biased;
-                () = self.control.halt() => break,
+                () = self.shutdown.halt() => break,
                 next = feed.next() => next,
             };
             let read = match next {
                 None => break,
                 Some(Ok(read)) => read,
                 Some(Err(error)) => {
-                    self.control.fail(error);
+                    self.shutdown.fail(error);
                     break;
                 }
             };
-            if let Err(error) = self.freight.fits(&read) {
-                self.control.fail(error);
+            if let Err(error) = self.transform.validate_batch(&read) {
+                self.shutdown.fail(error);
                 break;
             }
             batch += 1;
-            if !self.deal(batch, read, &mut scratch).await {
+            if !self.process_batch(batch, read, &mut scratch).await {
                 break;
             }
         }
-        (self.memory, batch)
+        (self.resume, batch)
     }
 
-    /// Deals one batch. Returns whether the run goes on.
-    async fn deal(&mut self, batch: u64, read: Batch<F::Read>, scratch: &mut Vec<u8>) -> bool {
+    /// Looks one batch up and partitions it. Returns whether the run continues.
+    async fn process_batch(&mut self, batch: u64, read: Batch<F::Read>, scratch: &mut Vec<u8>) -> bool {
         let Some(permit) = self.enter(batch).await else { return false };
         let mut counts = Counts { waiting: read.waiting, ..Counts::default() };
-        counts.read = (read.items.len() + read.unreadable.len()) as u64;
-        let seen = self.look_up(&read.items, scratch);
-        counts.unchanged = seen.unchanged;
-        if !self.spread(batch, read.items.len() - seen.unchanged as usize).await {
+        counts.read = (read.items.len() + read.malformed.len()) as u64;
+        let lookup = self.look_up(&read.items, scratch);
+        counts.unchanged = lookup.unchanged;
+        if !self.spread(batch, read.items.len() - lookup.unchanged as usize).await {
             return false;
         }
-        let mut unreadable = Vec::new();
-        for piece in read.unreadable {
+        let mut malformed = Vec::new();
+        for piece in read.malformed {
             let piece = unread(piece);
-            if self.kind.moves_checkpoint() && self.memory.recall(piece.row) == Known::Settled {
+            if self.kind.moves_checkpoint() && self.resume.lookup(piece.row) == PriorState::Committed {
                 counts.unchanged += 1;
             } else {
-                unreadable.push((0, piece));
+                malformed.push((0, piece));
             }
         }
-        let dealt = self.load(batch, read.items, seen.known, unreadable);
-        let opened = Opened {
+        let partitioned = self.partition(batch, read.items, lookup.known, malformed);
+        let opened = BatchOpened {
             batch,
             checkpoint: read.checkpoint,
-            under_way: dealt.under_way,
-            decided: dealt.decided,
-            unplaced: dealt.unplaced,
-            highest: seen.highest,
-            left: (self.forgets() && counts.unchanged > 0).then(|| self.memory.not_recalled()),
-            recalled: seen.recalled,
+            under_way: partitioned.under_way,
+            decided: partitioned.decided,
+            without_cursor: partitioned.without_cursor,
+            highest: lookup.highest,
+            left: (self.forgets() && counts.unchanged > 0).then(|| self.resume.unmatched()),
+            recalled: lookup.recalled,
             counts,
             permit,
         };
-        if self.notes.send(Note::Opened(Box::new(opened))).await.is_err() {
+        if self.events.send(CommitEvent::Opened(Box::new(opened))).await.is_err() {
             return false;
         }
-        for (slot, parcels) in self.slots.iter().zip(dealt.slots) {
-            if !parcels.is_empty() && slot.send(parcels).await.is_err() {
+        for (worker, items) in self.workers.iter().zip(partitioned.workers) {
+            if !items.is_empty() && worker.send(items).await.is_err() {
                 return false;
             }
         }
         true
     }
 
-    /// Waits until this batch may be under way too; `None` where the run halts.
+    /// Waits until this batch may be in flight too; `None` if the run halts.
     async fn enter(&self, batch: u64) -> Option<OwnedSemaphorePermit> {
         if let Ok(permit) = self.window.clone().try_acquire_owned() {
             return Some(permit);
         }
-        // Batches are settled in their order: it is the first of those under way that is waited for.
+        // Batches are committed in order, so this waits for the oldest one in flight.
         self.urgent_through.send_replace(batch.saturating_sub(self.under_way as u64));
         tokio::select! {
-            () = self.control.halt() => None,
+            () = self.shutdown.halt() => None,
             permit = self.window.clone().acquire_owned() => permit.ok(),
         }
     }
 
-    /// Settles over how many slots users are spread: few rows fill few requests
-    /// instead of many half-empty ones. A user changes its slot only while
-    /// nothing is under way, so that its rows keep their order. Returns whether
-    /// the run goes on.
+    /// Decides how many workers users are spread over: few rows fill few requests instead
+    /// of many half-empty ones. A user changes its worker only while nothing is in flight,
+    /// so that its rows keep their order. Returns whether the run continues.
     async fn spread(&mut self, batch: u64, rows: usize) -> bool {
         let wanted = match rows < self.batch_items {
-            true => rows.div_ceil(self.items_max.max(1)).clamp(1, self.slots.len()),
+            true => rows.div_ceil(self.max_items.max(1)).clamp(1, self.workers.len()),
             // More follow: those of later batches fill the requests.
-            false => self.slots.len(),
+            false => self.workers.len(),
         };
         if wanted <= self.spread {
             return true;
         }
         if self.spread > 0 {
-            // All permits but our own are back once every earlier batch is settled.
+            // All permits but our own are back once every earlier batch is committed.
             let others = u32::try_from(self.under_way - 1).unwrap_or(0);
             self.urgent_through.send_replace(batch.saturating_sub(1));
             let idle = tokio::select! {
-                () = self.control.halt() => false,
+                () = self.shutdown.halt() => false,
                 idle = self.window.acquire_many(others) => idle.is_ok(),
             };
             if !idle {
@@ -166,16 +167,16 @@ impl<F: Freight> Reader<F> {
     }
 }
 
-fn unread(piece: Unreadable) -> RowFate {
+fn unread(piece: MalformedRecord) -> RowResult {
     let columns = Columns::new(["input"]);
     let row = Row { columns, values: vec![Value::Text(piece.payload.into())] };
-    let place = Value::Text(piece.place.as_str().into());
-    RowFate {
+    let place = Value::Text(piece.location.as_str().into());
+    RowResult {
         key: Fingerprint::of_values([&place], &mut Vec::new()),
-        key_text: piece.place.into(),
+        key_text: piece.location.into(),
         row: Fingerprint::of_values(row.values.iter().chain([&place]), &mut Vec::new()),
         user: Text::new(),
-        fate: Fate::Rejected(piece.reason),
+        status: RowStatus::Rejected(piece.reason),
         payload: Some(row),
     }
 }

@@ -28,7 +28,7 @@ struct Notebook {
 impl Notebook {
     fn new(answers: impl IntoIterator<Item = Option<ErrorKind>>) -> Notebook {
         Notebook {
-            limits: Limits { items_max: 10, requests_at_once: 1, ..Limits::UNBOUNDED },
+            limits: Limits { max_items: 10, max_in_flight: 1, ..Limits::UNBOUNDED },
             asked: Mutex::default(),
             answers: Mutex::new(answers.into_iter().collect()),
             faulty: false,
@@ -58,11 +58,11 @@ impl Destination<LoggedEvent> for Notebook {
         self.limits
     }
 
-    fn weigh(&self, _: &LoggedEvent) -> usize {
+    fn estimated_size(&self, _: &LoggedEvent) -> usize {
         1
     }
 
-    fn admit(&self, _: &LoggedEvent) -> Result<(), Reason> {
+    fn validate(&self, _: &LoggedEvent) -> Result<(), Reason> {
         Ok(())
     }
 

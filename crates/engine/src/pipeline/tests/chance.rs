@@ -42,8 +42,8 @@ impl Source for Trickle {
         self.0.describe(selection).await
     }
 
-    async fn read(&self, selection: &Selection, reach: &Reach, _: usize) -> Result<Feed<Row>, Error> {
-        self.0.read(selection, reach, 7).await
+    async fn read(&self, selection: &Selection, mode: &ReadMode, _: usize) -> Result<Feed<Row>, Error> {
+        self.0.read(selection, mode, 7).await
     }
 }
 
@@ -122,19 +122,19 @@ fn grow(table: &Table, dice: &mut Dice, next: &mut i64) {
     }
 }
 
-fn play(seed: u64, repeat: Repeat, resend: bool) {
+fn play(seed: u64, idempotency: Idempotency, resend: bool) {
     let mut dice = Dice(seed);
     let (table, mut next, effects) = (Table::default(), 0, Effects::default());
     let refused = Effects::default();
     let limits = Limits {
-        items_max: usize::try_from(1 + dice.roll(6)).expect("small"),
-        requests_at_once: usize::try_from(1 + dice.roll(3)).expect("small"),
-        fill: dice.pick(&[Duration::ZERO, Duration::from_millis(20)]),
-        one_user: dice.roll(4) == 0,
-        user_interval: dice.pick(&[Duration::ZERO, Duration::from_millis(50)]),
+        max_items: usize::try_from(1 + dice.roll(6)).expect("small"),
+        max_in_flight: usize::try_from(1 + dice.roll(3)).expect("small"),
+        linger: dice.pick(&[Duration::ZERO, Duration::from_millis(20)]),
+        single_user: dice.roll(4) == 0,
+        min_user_interval: dice.pick(&[Duration::ZERO, Duration::from_millis(50)]),
         ..Limits::UNBOUNDED
     };
-    let mut stage = Stage::new(&table, repeat, limits, all_delivered());
+    let mut stage = Stage::new(&table, idempotency, limits, all_delivered());
     stage.import.source = Arc::new(Trickle(table.clone()));
     stage.import.resend = resend;
     stage.import.retry_for = Duration::from_secs(5);
@@ -142,7 +142,7 @@ fn play(seed: u64, repeat: Repeat, resend: bool) {
         grow(&table, &mut dice, &mut next);
         *stage.platform.answer.lock().expect("no panic") =
             moody(Dice(dice.roll(u64::MAX)), effects.clone(), refused.clone());
-        stage.parts.lanes = Arc::default();
+        stage.parts.rate_limiters = Arc::default();
         let span = Duration::from_millis(1 + dice.roll(250));
         let stopped = dice.roll(2) == 0;
         // Dropping the process ends whatever still runs in it.
@@ -157,17 +157,17 @@ fn play(seed: u64, repeat: Repeat, resend: bool) {
     }
     grow(&table, &mut dice, &mut next);
     *stage.platform.answer.lock().expect("no panic") = healthy(effects.clone());
-    stage.parts.lanes = Arc::default();
+    stage.parts.rate_limiters = Arc::default();
     let last = runtime().block_on(stage.run());
     let again = runtime().block_on(stage.run());
-    let context = format!("seed {seed}, {repeat:?}, resend {resend}");
+    let context = format!("seed {seed}, {idempotency:?}, resend {resend}");
     assert!(matches!(last.ending, Some(Ending::Succeeded | Ending::Partial)), "{context}: {last:?}");
     for run in [&last, &again] {
         let Counts { read, unchanged, delivered, rejected, in_doubt, .. } = run.counts;
         assert_eq!(read, unchanged + delivered + rejected + in_doubt, "{context}: {run:?}");
     }
     assert_eq!(again.counts.read, again.counts.unchanged, "{context}: {again:?}");
-    let once = repeat == Repeat::Unsafe && !resend;
+    let once = idempotency == Idempotency::None && !resend;
     let refused = refused.lock().expect("no panic");
     judge(&stage, &table, &effects.lock().expect("no panic"), &refused, once, &context);
 }
@@ -184,19 +184,19 @@ fn judge(stage: &Stage, table: &Table, effects: &[i64], refused: &[i64], once: b
     }
     let mut open = HashSet::new();
     let mut totals = [0_u64; 3];
-    for fate in stage.store.fates(&SyncId::new("s")) {
-        let row = rows.get_mut(&fate.key_text.parse().expect("an id")).expect("a row of the table");
+    for result in stage.store.results(&SyncId::new("s")) {
+        let row = rows.get_mut(&result.key_text.parse().expect("an id")).expect("a row of the table");
         row.1 += 1;
-        match fate.fate.kind() {
-            tidegate_model::store::FateKind::Delivered => {
+        match result.status.kind() {
+            tidegate_model::store::StatusKind::Delivered => {
                 row.2 += 1;
                 totals[0] += 1;
             }
-            tidegate_model::store::FateKind::Rejected => totals[1] += 1,
-            tidegate_model::store::FateKind::InDoubt => totals[2] += 1,
+            tidegate_model::store::StatusKind::Rejected => totals[1] += 1,
+            tidegate_model::store::StatusKind::InDoubt => totals[2] += 1,
         }
-        if fate.fate.reason().is_some() && row.0 == 1 {
-            open.insert(fate.key_text.to_string());
+        if result.status.reason().is_some() && row.0 == 1 {
+            open.insert(result.key_text.to_string());
         }
     }
     let (mut order, mut seen) = (HashMap::<&str, i64>::new(), HashMap::<i64, u64>::new());
@@ -209,16 +209,16 @@ fn judge(stage: &Stage, table: &Table, effects: &[i64], refused: &[i64], once: b
             assert!(before.is_none_or(|before| before < *id), "{context}: {user}: {before:?} before {id}");
         }
     }
-    for (id, (copies, fates, delivered, user)) in &rows {
+    for (id, (copies, statuses, delivered, user)) in &rows {
         let took_effect = seen.get(id).copied().unwrap_or(0);
-        assert_eq!(copies, fates, "{context}: each row {id} of {user} has one fate");
+        assert_eq!(copies, statuses, "{context}: each row {id} of {user} has one status");
         assert!(took_effect >= *delivered, "{context}: row {id} is told to be delivered");
         assert!(!once || took_effect <= *copies, "{context}: row {id} took effect {took_effect} times");
     }
-    let problems = runtime().block_on(stage.problems());
+    let failed_rows = runtime().block_on(stage.failed_rows());
     let twin = |key: &String| rows[&key.parse().expect("an id")].0 > 1;
-    let problems: HashSet<String> = problems.into_iter().filter(|key| !twin(key)).collect();
-    assert_eq!(problems, open, "{context}: every row that was not delivered is listed");
+    let failed_rows: HashSet<String> = failed_rows.into_iter().filter(|key| !twin(key)).collect();
+    assert_eq!(failed_rows, open, "{context}: every row that was not delivered is listed");
     let mut counted = Counts::default();
     for run in runtime().block_on(stage.store.runs(None, 100)).expect("runs") {
         counted += run.counts;
@@ -226,20 +226,20 @@ fn judge(stage: &Stage, table: &Table, effects: &[i64], refused: &[i64], once: b
     assert_eq!(
         [counted.delivered, counted.rejected, counted.in_doubt],
         totals,
-        "{context}: the runs count the fates"
+        "{context}: the runs count the statuses"
     );
 }
 
 #[test]
-fn whatever_happens_each_row_has_one_fate_and_the_ledger_is_right() {
+fn whatever_happens_each_row_has_one_status_and_the_ledger_is_right() {
     for seed in 0..100 {
-        for (repeat, resend) in [
-            (Repeat::Unsafe, false),
-            (Repeat::Unsafe, true),
-            (Repeat::Keyed(Duration::from_secs(3_600)), false),
-            (Repeat::Safe, false),
+        for (idempotency, resend) in [
+            (Idempotency::None, false),
+            (Idempotency::None, true),
+            (Idempotency::Keyed(Duration::from_secs(3_600)), false),
+            (Idempotency::Idempotent, false),
         ] {
-            play(seed, repeat, resend);
+            play(seed, idempotency, resend);
         }
     }
 }

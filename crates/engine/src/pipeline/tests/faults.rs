@@ -14,8 +14,8 @@ fn die(stage: &Stage, after: u64, input: Input) {
 }
 
 async fn kept_row(stage: &Stage) -> Row {
-    let problem = stage.store.problems(&SyncId::new("s")).await.expect("problems").remove(0);
-    problem.entry.payload.expect("the row is kept")
+    let failed_row = stage.store.failed_rows(&SyncId::new("s")).await.expect("failed rows").remove(0);
+    failed_row.entry.payload.expect("the row is kept")
 }
 
 fn change_answer(stage: &Stage, answer: Answer) {
@@ -35,7 +35,8 @@ fn rows_that_look_the_same_are_sent_once_each_though_a_run_died() {
     for _ in 0..4 {
         table.put(1, "u", 1);
     }
-    let stage = Stage::new(&table, Repeat::Unsafe, Limits { items_max: 2, ..one_slot() }, all_delivered());
+    let stage =
+        Stage::new(&table, Idempotency::None, Limits { max_items: 2, ..one_worker() }, all_delivered());
     die(&stage, 15, Input::Changes);
     let run = runtime().block_on(stage.run());
     assert_eq!((run.counts.read, run.counts.delivered, run.counts.in_doubt), (4, 2, 2), "{:?}", run.counts);
@@ -45,7 +46,7 @@ fn rows_that_look_the_same_are_sent_once_each_though_a_run_died() {
 #[test]
 fn a_row_in_doubt_is_listed_once_though_the_run_after_the_crash_was_stopped() {
     let table = Table::of(0..5_000);
-    let stage = Stage::new(&table, Repeat::Unsafe, limits(), all_delivered());
+    let stage = Stage::new(&table, Idempotency::None, limits(), all_delivered());
     die(&stage, 35, Input::Changes);
     let second = runtime().block_on(async {
         let stop = stop_after(Duration::from_millis(800));
@@ -63,7 +64,7 @@ fn a_row_in_doubt_is_listed_once_though_the_run_after_the_crash_was_stopped() {
 async fn a_deferred_row_is_sent_by_the_run_after_a_stop() {
     let busy = || Outcome::Deferred(Reason::new("busy", "later"));
     let answer: Answer = Box::new(move |ids| Ok(ids.iter().map(|_| busy()).collect()));
-    let stage = Stage::new(&Table::of(0..20), Repeat::Unsafe, limits(), answer);
+    let stage = Stage::new(&Table::of(0..20), Idempotency::None, limits(), answer);
     let run = stage.run_until(stop_after(Duration::from_millis(300)), Input::Changes).await;
     assert_eq!(run.ending, Some(Ending::Interrupted));
     change_answer(&stage, all_delivered());
@@ -75,7 +76,7 @@ async fn a_deferred_row_is_sent_by_the_run_after_a_stop() {
 fn a_deferred_row_is_sent_by_the_run_after_a_crash() {
     let busy = || Outcome::Deferred(Reason::new("busy", "later"));
     let answer: Answer = Box::new(move |ids| Ok(ids.iter().map(|_| busy()).collect()));
-    let stage = Stage::new(&Table::of(0..20), Repeat::Unsafe, limits(), answer);
+    let stage = Stage::new(&Table::of(0..20), Idempotency::None, limits(), answer);
     die(&stage, 50, Input::Changes);
     change_answer(&stage, all_delivered());
     let run = runtime().block_on(stage.run());
@@ -84,7 +85,7 @@ fn a_deferred_row_is_sent_by_the_run_after_a_crash() {
 
 #[test]
 fn a_retry_that_died_leaves_its_row_in_doubt_and_no_retry_sends_it_unasked() {
-    let stage = Stage::new(&Table::of(0..10), Repeat::Unsafe, one_slot(), rejecting(4));
+    let stage = Stage::new(&Table::of(0..10), Idempotency::None, one_worker(), rejecting(4));
     runtime().block_on(stage.run());
     change_answer(&stage, all_delivered());
     let row = runtime().block_on(kept_row(&stage));
@@ -93,14 +94,15 @@ fn a_retry_that_died_leaves_its_row_in_doubt_and_no_retry_sends_it_unasked() {
     assert_eq!((again.counts.delivered, again.counts.in_doubt), (0, 1));
     assert_eq!(stage.sent()[&4], 2, "once rejected, once with its answer lost");
     assert_eq!(runtime().block_on(stage.run()).counts.in_doubt, 0, "told before");
-    assert_eq!(runtime().block_on(stage.problems()), ["4"]);
+    assert_eq!(runtime().block_on(stage.failed_rows()), ["4"]);
 }
 
 #[test]
-fn what_a_dead_retry_had_delivered_is_no_problem_any_more() {
-    let mut stage = Stage::new(&Table::of(0..10), Repeat::Unsafe, one_slot(), rejecting(4));
+fn what_a_dead_retry_had_delivered_is_no_failed_row_any_more() {
+    let mut stage = Stage::new(&Table::of(0..10), Idempotency::None, one_worker(), rejecting(4));
     runtime().block_on(stage.run());
-    // Two requests for two users of one slot: the first is answered, the second is under way.
+    // Two requests for two users of one worker: the first is answered, the second is under
+    // way.
     stage.import.platform = stage.platform.clone();
     change_answer(&stage, all_delivered());
     let row = runtime().block_on(kept_row(&stage));
@@ -111,13 +113,13 @@ fn what_a_dead_retry_had_delivered_is_no_problem_any_more() {
     let run = runtime().block_on(stage.run());
     assert_eq!(run.counts.delivered, 10, "the answered request of the dead retry: {:?}", run.counts);
     assert_eq!(run.counts.in_doubt, 6);
-    assert_eq!(runtime().block_on(stage.problems()), ["400"]);
+    assert_eq!(runtime().block_on(stage.failed_rows()), ["400"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_fault_in_a_connector_ends_the_run_instead_of_hanging_it() {
     let answer: Answer = Box::new(|_| panic!("a fault of the connector"));
-    let stage = Stage::new(&Table::of(0..20_000), Repeat::Unsafe, limits(), answer);
+    let stage = Stage::new(&Table::of(0..20_000), Idempotency::None, limits(), answer);
     let run = tokio::time::timeout(Duration::from_secs(600), stage.run()).await.expect("it ends");
     assert_eq!(run.ending, Some(Ending::Failed));
 }
@@ -126,7 +128,7 @@ async fn a_fault_in_a_connector_ends_the_run_instead_of_hanging_it() {
 async fn a_reset_in_the_past_is_no_licence_to_hammer() {
     let past = tidegate_model::Clock::now(&ManualClock::default()) - jiff::SignedDuration::from_secs(30);
     let answer: Answer = Box::new(move |_| Err(Error::new(ErrorKind::Throttled(Some(past)), "too fast")));
-    let stage = Stage::new(&Table::of(0..10), Repeat::Unsafe, one_slot(), answer);
+    let stage = Stage::new(&Table::of(0..10), Idempotency::None, one_worker(), answer);
     stage.run_until(stop_after(Duration::from_secs(60)), Input::Changes).await;
     let requests = stage.platform.requests.lock().expect("no panic").len();
     assert!(requests <= 61, "{requests} requests in a minute of refusals");
@@ -144,32 +146,32 @@ async fn a_key_that_has_expired_while_the_platform_was_busy_is_not_sent_again() 
             _ => Ok(vec![Outcome::Delivered; ids.len()]),
         }
     });
-    let repeat = Repeat::Keyed(Duration::from_secs(600));
-    let stage = Stage::new(&Table::of(0..10), repeat, one_slot(), answer);
+    let idempotency = Idempotency::Keyed(Duration::from_secs(600));
+    let stage = Stage::new(&Table::of(0..10), idempotency, one_worker(), answer);
     let run = stage.run().await;
     assert_eq!((run.counts.delivered, run.counts.in_doubt), (0, 10));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wider_overlap_sends_nothing_twice() {
+async fn a_wider_lookback_sends_nothing_twice() {
     let table = Table::of(0..3_000);
-    let mut stage = Stage::new(&table, Repeat::Unsafe, limits(), all_delivered());
+    let mut stage = Stage::new(&table, Idempotency::None, limits(), all_delivered());
     stage.run().await;
-    let Detection::Cursor { overlap, .. } = &mut stage.import.detection else { panic!("a cursor") };
-    *overlap = LookbackRule::Units(2_000);
+    let ChangeTracking::Cursor { lookback, .. } = &mut stage.import.tracking else { panic!("a cursor") };
+    *lookback = LookbackRule::Units(2_000);
     table.put(9_000, "late", 2_995);
     assert_eq!(stage.run().await.counts.delivered, 1);
     assert_eq!(stage.run().await.counts.delivered, 0);
     table.put(9_001, "new", 4_000);
     stage.run().await;
     table.put(9_002, "late", 2_996);
-    assert_eq!(stage.run().await.counts.delivered, 1, "the wider overlap is in force");
+    assert_eq!(stage.run().await.counts.delivered, 1, "the wider lookback is in force");
     assert_eq!(stage.sent(), once((0..3_000).chain([9_000, 9_001, 9_002])));
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_a_person_paused_during_the_run_stays_paused() {
-    let stage = Stage::new(&Table::of(0..2_000), Repeat::Unsafe, limits(), all_delivered());
+    let stage = Stage::new(&Table::of(0..2_000), Idempotency::None, limits(), all_delivered());
     let sync = SyncId::new("s");
     let ann = || PausedBy::Person("ann".to_owned());
     let pause = |by: PausedBy| {
@@ -205,8 +207,8 @@ async fn the_interval_of_a_user_counts_from_the_sending() {
         }
     });
     let interval = Duration::from_secs(1);
-    let limits = Limits { items_max: 1, one_user: true, user_interval: interval, ..one_slot() };
-    let stage = Stage::new(&table, Repeat::Safe, limits, answer);
+    let limits = Limits { max_items: 1, single_user: true, min_user_interval: interval, ..one_worker() };
+    let stage = Stage::new(&table, Idempotency::Idempotent, limits, answer);
     assert_eq!(stage.run().await.counts.delivered, 4);
     let requests = stage.platform.requests.lock().expect("no panic");
     for pair in requests.windows(2) {
@@ -218,9 +220,10 @@ async fn the_interval_of_a_user_counts_from_the_sending() {
 async fn a_dry_run_does_not_wait_for_users() {
     let table = Table::default();
     (0..100).for_each(|id| table.put(id, "busy", id));
-    let limits = Limits { items_max: 1, one_user: true, user_interval: Duration::from_secs(1), ..one_slot() };
-    let mut stage = Stage::new(&table, Repeat::Safe, limits, all_delivered());
-    stage.parts.lanes = Arc::new(Lanes::unpaced());
+    let limits =
+        Limits { max_items: 1, single_user: true, min_user_interval: Duration::from_secs(1), ..one_worker() };
+    let mut stage = Stage::new(&table, Idempotency::Idempotent, limits, all_delivered());
+    stage.parts.rate_limiters = Arc::new(RateLimiters::unlimited());
     let before = Instant::now();
     assert_eq!(stage.run().await.counts.delivered, 100);
     assert!(before.elapsed() < Duration::from_secs(5), "{:?}", before.elapsed());
@@ -231,13 +234,13 @@ async fn a_key_whose_last_row_failed_stays_open_whatever_came_before_it() {
     let table = Table::default();
     table.put(7, "u", 1);
     table.put(7, "", 2);
-    let stage = Stage::new(&table, Repeat::Unsafe, limits(), all_delivered());
+    let stage = Stage::new(&table, Idempotency::None, limits(), all_delivered());
     let run = stage.run().await;
     assert_eq!((run.counts.delivered, run.counts.rejected), (1, 1));
-    assert_eq!(stage.problems().await, ["7"]);
+    assert_eq!(stage.failed_rows().await, ["7"]);
 }
 
-/// Lines that all look the same, from a source that keeps its own place.
+/// Lines that all look the same, from a source that makes its own checkpoints.
 struct Lines(u64);
 
 #[async_trait]
@@ -254,8 +257,8 @@ impl Source for Lines {
         Table::default().describe(selection).await
     }
 
-    async fn read(&self, _: &Selection, reach: &Reach, _: usize) -> Result<Feed<Row>, Error> {
-        let Reach::After { checkpoint: place, .. } = reach else { panic!("it keeps its place") };
+    async fn read(&self, _: &Selection, mode: &ReadMode, _: usize) -> Result<Feed<Row>, Error> {
+        let ReadMode::Resume { checkpoint: place, .. } = mode else { panic!("it makes its own checkpoints") };
         let first = place.as_ref().and_then(|place| place.0.as_u64()).unwrap_or(0);
         let columns = columns();
         let row = Row { columns, values: vec![Value::Int(1), Value::Text("u".into()), Value::Int(1)] };
@@ -269,8 +272,8 @@ impl Source for Lines {
 
 #[tokio::test(start_paused = true)]
 async fn lines_that_look_the_same_are_all_sent_however_often_the_read_is_stopped() {
-    let limits = Limits { items_max: 3, ..one_slot() };
-    // Something of a request is left over: its batches are torn from the place.
+    let limits = Limits { max_items: 3, ..one_worker() };
+    // Something of a request is left over: its batches are incomplete behind the checkpoint.
     let mut calls = 0_u32;
     let answer: Answer = Box::new(move |ids| {
         calls += 1;
@@ -289,9 +292,9 @@ async fn lines_that_look_the_same_are_all_sent_however_often_the_read_is_stopped
             outcomes.iter().filter(|outcome| **outcome == Outcome::Delivered).count();
         Ok(outcomes)
     });
-    let mut stage = Stage::new(&Table::default(), Repeat::Unsafe, limits, counting);
+    let mut stage = Stage::new(&Table::default(), Idempotency::None, limits, counting);
     stage.import.source = Arc::new(Lines(200));
-    stage.import.detection = Detection::Place;
+    stage.import.tracking = ChangeTracking::Checkpoint;
     for _ in 0..8 {
         // The third answer has come, the row that it deferred waits for its turn.
         stage.run_until(stop_after(Duration::from_millis(35)), Input::Changes).await;

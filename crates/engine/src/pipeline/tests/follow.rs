@@ -13,7 +13,7 @@ use crate::pipeline::{Export, run_export};
 /// A stream of rows that a test goes on writing to.
 struct Topic {
     rows: Arc<tokio::sync::Mutex<tokio::sync::mpsc::UnboundedReceiver<Row>>>,
-    settled: Arc<Mutex<Vec<i64>>>,
+    committed: Arc<Mutex<Vec<i64>>>,
 }
 
 #[async_trait]
@@ -30,8 +30,8 @@ impl Source for Topic {
         Table::default().describe(selection).await
     }
 
-    async fn read(&self, _: &Selection, reach: &Reach, _: usize) -> Result<Feed<Row>, Error> {
-        assert!(matches!(reach, Reach::After { follow: true, .. }), "{reach:?}");
+    async fn read(&self, _: &Selection, mode: &ReadMode, _: usize) -> Result<Feed<Row>, Error> {
+        assert!(matches!(mode, ReadMode::Resume { follow: true, .. }), "{mode:?}");
         let rows = self.rows.clone().lock_owned().await;
         let batches = futures_util::stream::unfold(rows, |mut rows| async {
             let row = rows.recv().await?;
@@ -44,12 +44,12 @@ impl Source for Topic {
         Ok(batches.boxed())
     }
 
-    fn follows(&self) -> bool {
+    fn supports_streaming(&self) -> bool {
         true
     }
 
-    async fn settled(&self, checkpoint: &Checkpoint) -> Result<(), Error> {
-        self.settled.lock().expect("no panic").push(checkpoint.0.as_i64().expect("a number"));
+    async fn committed(&self, checkpoint: &Checkpoint) -> Result<(), Error> {
+        self.committed.lock().expect("no panic").push(checkpoint.0.as_i64().expect("a number"));
         Ok(())
     }
 }
@@ -57,8 +57,8 @@ impl Source for Topic {
 #[tokio::test(start_paused = true)]
 async fn a_run_that_follows_sends_what_comes_and_tells_the_source_after_the_effect() {
     let (write, rows) = tokio::sync::mpsc::unbounded_channel();
-    let settled = Arc::new(Mutex::new(Vec::<i64>::new()));
-    let told = settled.clone();
+    let committed = Arc::new(Mutex::new(Vec::<i64>::new()));
+    let told = committed.clone();
     // When an answer is given, nothing of it may have been told to the source.
     let early = Arc::new(AtomicU64::new(0));
     let seen = early.clone();
@@ -67,9 +67,9 @@ async fn a_run_that_follows_sends_what_comes_and_tells_the_source_after_the_effe
         seen.fetch_add(ids.iter().filter(|id| told.contains(id)).count() as u64, Ordering::Relaxed);
         Ok(vec![Outcome::Delivered; ids.len()])
     });
-    let mut stage = Stage::new(&Table::default(), Repeat::Safe, one_slot(), answer);
-    stage.import.source = Arc::new(Topic { rows: Arc::new(rows.into()), settled: settled.clone() });
-    stage.import.detection = Detection::Place;
+    let mut stage = Stage::new(&Table::default(), Idempotency::Idempotent, one_worker(), answer);
+    stage.import.source = Arc::new(Topic { rows: Arc::new(rows.into()), committed: committed.clone() });
+    stage.import.tracking = ChangeTracking::Checkpoint;
     let columns = columns();
     tokio::spawn(async move {
         for id in 0..50 {
@@ -83,15 +83,15 @@ async fn a_run_that_follows_sends_what_comes_and_tells_the_source_after_the_effe
     assert_eq!(run.ending, Some(Ending::Succeeded), "{:?}", run.error);
     assert_eq!(run.counts.delivered, 50);
     assert_eq!(early.load(Ordering::Relaxed), 0);
-    assert_eq!(*settled.lock().expect("no panic"), (0..50).collect::<Vec<_>>());
+    assert_eq!(*committed.lock().expect("no panic"), (0..50).collect::<Vec<_>>());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_run_that_follows_ends_the_pause_with_what_it_delivers_and_not_before() {
     let (write, rows) = tokio::sync::mpsc::unbounded_channel();
-    let mut stage = Stage::new(&Table::default(), Repeat::Safe, one_slot(), all_delivered());
-    stage.import.source = Arc::new(Topic { rows: Arc::new(rows.into()), settled: Arc::default() });
-    stage.import.detection = Detection::Place;
+    let mut stage = Stage::new(&Table::default(), Idempotency::Idempotent, one_worker(), all_delivered());
+    stage.import.source = Arc::new(Topic { rows: Arc::new(rows.into()), committed: Arc::default() });
+    stage.import.tracking = ChangeTracking::Checkpoint;
     let sync = SyncId::new("s");
     let pause = Pause { by: PausedBy::System, why: "the key was revoked".to_owned(), at: Timestamp::MIN };
     stage.store.set_paused(&sync, Some(pause.clone())).await.expect("paused");
@@ -128,11 +128,11 @@ impl Destination<LoggedEvent> for Tank {
         self.limits
     }
 
-    fn weigh(&self, logged: &LoggedEvent) -> usize {
-        logged.event.weight()
+    fn estimated_size(&self, logged: &LoggedEvent) -> usize {
+        logged.event.estimated_size()
     }
 
-    fn admit(&self, logged: &LoggedEvent) -> Result<(), Reason> {
+    fn validate(&self, logged: &LoggedEvent) -> Result<(), Reason> {
         match logged.event.kind.as_ref() as &str {
             "bad" => Err(Reason::new("bad", "the sink does not take it")),
             _ => Ok(()),
@@ -195,7 +195,8 @@ impl Outlet {
             sink,
             retry_for: Duration::from_secs(60),
         };
-        let parts = Parts { store: Arc::new(store.clone()), clock, lanes: Arc::new(Lanes::default()) };
+        let parts =
+            Parts { store: Arc::new(store.clone()), clock, rate_limiters: Arc::new(RateLimiters::default()) };
         Outlet { export, log, tank, store, parts }
     }
 
@@ -213,7 +214,7 @@ impl Outlet {
 
 #[tokio::test(start_paused = true)]
 async fn an_export_takes_what_is_chosen_once_and_goes_on_where_it_was() {
-    let mut outlet = Outlet::new(Limits { items_max: 10, ..Limits::UNBOUNDED });
+    let mut outlet = Outlet::new(Limits { max_items: 10, ..Limits::UNBOUNDED });
     outlet.export.selection = serde_json::from_str(r#"{"kinds":["a","bad"]}"#).expect("a selection");
     outlet.log((0..100).map(|id| event(id, if id % 2 == 0 { "a" } else { "b" }))).await;
     outlet.log([event(1_000, "bad")]).await;
@@ -227,9 +228,12 @@ async fn an_export_takes_what_is_chosen_once_and_goes_on_where_it_was() {
     ids.sort_by_key(|id| id.parse::<u64>().expect("a number"));
     assert_eq!(ids, (0..100).step_by(2).chain([200]).map(|id: u64| id.to_string()).collect::<Vec<_>>());
     // The ledger keeps what was not taken, with the event; the log keeps the rest.
-    let problems = outlet.store.problems(&outlet.export.sync).await.expect("problems");
-    assert_eq!(problems.iter().map(|problem| problem.entry.key.as_str()).collect::<Vec<_>>(), ["1000"]);
-    let payload = problems[0].entry.payload.as_ref().expect("the event");
+    let failed_rows = outlet.store.failed_rows(&outlet.export.sync).await.expect("failed rows");
+    assert_eq!(
+        failed_rows.iter().map(|failed_row| failed_row.entry.key.as_str()).collect::<Vec<_>>(),
+        ["1000"]
+    );
+    let payload = failed_rows[0].entry.payload.as_ref().expect("the event");
     assert_eq!(payload.get("event_kind"), Some(&Value::Text("bad".into())));
 }
 
@@ -237,9 +241,9 @@ async fn an_export_takes_what_is_chosen_once_and_goes_on_where_it_was() {
 async fn a_request_waits_for_others_only_while_others_can_come() {
     // Larger than everything that may be under way, and patient for an hour.
     let limits = Limits {
-        items_max: 1_000_000,
-        requests_at_once: 1,
-        fill: Duration::from_secs(3_600),
+        max_items: 1_000_000,
+        max_in_flight: 1,
+        linger: Duration::from_secs(3_600),
         ..Limits::UNBOUNDED
     };
     let outlet = Outlet::new(limits);
@@ -254,8 +258,8 @@ async fn a_request_waits_for_others_only_while_others_can_come() {
 
 #[tokio::test(start_paused = true)]
 async fn a_request_that_is_not_full_leaves_when_its_first_event_has_waited() {
-    let fill = Duration::from_secs(5);
-    let outlet = Outlet::new(Limits { items_max: 1_000, requests_at_once: 1, fill, ..Limits::UNBOUNDED });
+    let linger = Duration::from_secs(5);
+    let outlet = Outlet::new(Limits { max_items: 1_000, max_in_flight: 1, linger, ..Limits::UNBOUNDED });
     let began = Instant::now();
     let trickle = async {
         // Always another one before the wait is over: the wait must not begin anew.
@@ -272,7 +276,7 @@ async fn a_request_that_is_not_full_leaves_when_its_first_event_has_waited() {
 
 #[tokio::test(start_paused = true)]
 async fn an_export_that_ends_early_sends_the_rest_with_its_next_run() {
-    let outlet = Outlet::new(Limits { items_max: 10, requests_at_once: 3, ..Limits::UNBOUNDED });
+    let outlet = Outlet::new(Limits { max_items: 10, max_in_flight: 3, ..Limits::UNBOUNDED });
     outlet.log((0..5_000).map(|id| event(id, "a"))).await;
     for _ in 0..5 {
         outlet.tank.fails.lock().expect("no panic").push(Error::new(ErrorKind::Denied, "no"));
@@ -289,8 +293,8 @@ async fn an_export_that_ends_early_sends_the_rest_with_its_next_run() {
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_stream_fills_requests_for_as_long_as_they_may_wait() {
-    let fill = Duration::from_secs(60);
-    let outlet = Outlet::new(Limits { items_max: 50_000, requests_at_once: 1, fill, ..Limits::UNBOUNDED });
+    let linger = Duration::from_secs(60);
+    let outlet = Outlet::new(Limits { max_items: 50_000, max_in_flight: 1, linger, ..Limits::UNBOUNDED });
     let began = Instant::now();
     let trickle = async {
         for id in 0..300 {
@@ -303,12 +307,12 @@ async fn a_slow_stream_fills_requests_for_as_long_as_they_may_wait() {
     let taken = outlet.tank.taken.lock().expect("no panic");
     assert!(taken.len() <= 6, "{} requests for 300 events in five minutes", taken.len());
     let first = taken[0].0 - began;
-    assert!(first < fill + fill / 2, "{first:?}");
+    assert!(first < linger + linger / 2, "{first:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_run_that_follows_is_no_longer_called_paused_once_something_was_delivered() {
-    let outlet = Outlet::new(Limits { requests_at_once: 1, ..Limits::UNBOUNDED });
+    let outlet = Outlet::new(Limits { max_in_flight: 1, ..Limits::UNBOUNDED });
     let why = Pause { by: PausedBy::System, why: "denied".into(), at: Timestamp::UNIX_EPOCH };
     outlet.store.set_paused(&outlet.export.sync, Some(why)).await.expect("paused");
     let paused = || async { outlet.store.sync_state(&outlet.export.sync).await.expect("state").paused };
@@ -344,8 +348,8 @@ impl Source for Lines {
         Table::default().describe(selection).await
     }
 
-    async fn read(&self, _: &Selection, reach: &Reach, _: usize) -> Result<Feed<Row>, Error> {
-        let Reach::After { checkpoint, .. } = reach else { panic!("{reach:?}") };
+    async fn read(&self, _: &Selection, mode: &ReadMode, _: usize) -> Result<Feed<Row>, Error> {
+        let ReadMode::Resume { checkpoint, .. } = mode else { panic!("{mode:?}") };
         let from = checkpoint.as_ref().and_then(|place| place.0.as_u64()).unwrap_or(0) as usize;
         let columns = columns();
         let lines = self.lines.lock().expect("no panic")[from..].to_vec();
@@ -358,9 +362,9 @@ impl Source for Lines {
                 let place = from + (at * self.batch) + lines.len();
                 Ok(Batch {
                     items: lines.iter().filter_map(|line| line.parse().ok()).map(row).collect(),
-                    unreadable: (lines.iter().filter(|line| line.parse::<i64>().is_err()))
-                        .map(|line| tidegate_model::Unreadable {
-                            place: (*line).into(),
+                    malformed: (lines.iter().filter(|line| line.parse::<i64>().is_err()))
+                        .map(|line| tidegate_model::MalformedRecord {
+                            location: (*line).into(),
                             payload: (*line).into(),
                             reason: Reason::new("torn", "no row"),
                         })
@@ -373,7 +377,7 @@ impl Source for Lines {
         Ok(futures_util::stream::iter(batches).boxed())
     }
 
-    fn keeps_place(&self) -> bool {
+    fn supports_checkpoints(&self) -> bool {
         true
     }
 }
@@ -392,15 +396,15 @@ fn lines(lines: &[&'static str], batch: usize, stuck: &[i64]) -> (Stage, Arc<Mut
             None => Ok(vec![Outcome::Delivered; ids.len()]),
         }
     });
-    let limits = Limits { items_max: 1, requests_at_once: 2, fill: Duration::ZERO, ..Limits::UNBOUNDED };
-    let mut stage = Stage::new(&Table::default(), Repeat::Safe, limits, answer);
+    let limits = Limits { max_items: 1, max_in_flight: 2, linger: Duration::ZERO, ..Limits::UNBOUNDED };
+    let mut stage = Stage::new(&Table::default(), Idempotency::Idempotent, limits, answer);
     stage.import.source = Arc::new(Lines { lines: Mutex::new(lines.to_vec()), batch });
-    stage.import.detection = Detection::Place;
+    stage.import.tracking = ChangeTracking::Checkpoint;
     (stage, fatal)
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_line_that_looks_like_one_settled_before_an_early_end_is_sent() {
+async fn a_line_that_looks_like_one_committed_before_an_early_end_is_sent() {
     // Wherever two runs in a row end early: the lines 1 and 2 at the end are new ones.
     for first in 1..8 {
         for second in first..8 {

@@ -7,8 +7,8 @@ const NOW: i64 = 1_764_410_400_000;
 const MINUTE: i64 = 60_000;
 
 fn with_lookback(stage: &mut Stage, rule: LookbackRule) {
-    let Detection::Cursor { overlap, .. } = &mut stage.import.detection else { panic!("a cursor") };
-    *overlap = rule;
+    let ChangeTracking::Cursor { lookback, .. } = &mut stage.import.tracking else { panic!("a cursor") };
+    *lookback = rule;
 }
 
 fn milliseconds() -> Table {
@@ -21,7 +21,7 @@ fn milliseconds() -> Table {
 async fn a_late_row_is_found_behind_a_cursor_of_milliseconds() {
     for rule in [LookbackRule::Number, LookbackRule::SinceEpoch(Duration::from_secs(600))] {
         let table = milliseconds();
-        let mut stage = Stage::new(&table, Repeat::Unsafe, limits(), all_delivered());
+        let mut stage = Stage::new(&table, Idempotency::None, limits(), all_delivered());
         with_lookback(&mut stage, rule);
         assert_eq!(stage.run().await.counts.delivered, 50, "{rule:?}");
         // Nine minutes late: ten thousand milliseconds would not reach it.
@@ -35,7 +35,7 @@ async fn a_late_row_is_found_behind_a_cursor_of_milliseconds() {
 #[tokio::test(start_paused = true)]
 async fn a_duration_for_numbers_of_a_sequence_is_an_error_before_a_row_is_sent() {
     let table = Table::of(0..50);
-    let mut stage = Stage::new(&table, Repeat::Unsafe, limits(), all_delivered());
+    let mut stage = Stage::new(&table, Idempotency::None, limits(), all_delivered());
     with_lookback(&mut stage, LookbackRule::SinceEpoch(Duration::from_secs(600)));
     let run = stage.run().await;
     assert_eq!((run.ending, run.counts.delivered), (Some(Ending::Failed), 0));
@@ -54,7 +54,7 @@ async fn a_duration_for_numbers_of_a_sequence_is_an_error_before_a_row_is_sent()
 #[tokio::test(start_paused = true)]
 async fn a_duration_waits_for_the_first_row_of_an_empty_table() {
     let table = Table::default();
-    let mut stage = Stage::new(&table, Repeat::Unsafe, limits(), all_delivered());
+    let mut stage = Stage::new(&table, Idempotency::None, limits(), all_delivered());
     with_lookback(&mut stage, LookbackRule::SinceEpoch(Duration::from_secs(60)));
     assert_eq!(stage.run().await.ending, Some(Ending::Succeeded));
     // Zeros come first and say nothing of the unit.
@@ -68,7 +68,7 @@ async fn a_duration_waits_for_the_first_row_of_an_empty_table() {
 #[tokio::test(start_paused = true)]
 async fn the_unit_of_a_cursor_stays_when_its_numbers_become_odd() {
     let table = milliseconds();
-    let mut stage = Stage::new(&table, Repeat::Unsafe, limits(), all_delivered());
+    let mut stage = Stage::new(&table, Idempotency::None, limits(), all_delivered());
     with_lookback(&mut stage, LookbackRule::SinceEpoch(Duration::from_secs(600)));
     stage.run().await;
     // Behind the year 2286 no magnitude says what the numbers count.
@@ -95,7 +95,7 @@ impl Source for Changed {
         self.0.describe(selection).await
     }
 
-    async fn read(&self, _: &Selection, _: &Reach, _: usize) -> Result<Feed<Row>, Error> {
+    async fn read(&self, _: &Selection, _: &ReadMode, _: usize) -> Result<Feed<Row>, Error> {
         let text = |text: &str| Value::Text(text.into());
         let row = Row { columns: columns(), values: vec![Value::Int(1), text("u"), text("5")] };
         Ok(futures_util::stream::iter([Ok(Batch::of(vec![row]))]).boxed())
@@ -104,7 +104,7 @@ impl Source for Changed {
 
 #[tokio::test(start_paused = true)]
 async fn a_cursor_of_another_type_than_described_sends_nothing() {
-    let mut stage = Stage::new(&Table::default(), Repeat::Unsafe, limits(), all_delivered());
+    let mut stage = Stage::new(&Table::default(), Idempotency::None, limits(), all_delivered());
     stage.import.source = Arc::new(Changed(Table::default()));
     let run = stage.run().await;
     assert_eq!((run.ending, run.counts.delivered), (Some(Ending::Failed), 0));

@@ -11,15 +11,15 @@ use tidegate_model::mapping::Target;
 use tidegate_model::source::{Column, Dataset};
 use tidegate_model::{
     Batch, Body, Cause, Checks, Columns, ConnectionId, Counts, DataType, Destination, Ending, Error,
-    ErrorKind, Feed, Limits, Mapping, MappingSpec, ObjectKind, ObjectSpec, Outcome, Platform, Reach, Reason,
-    Receipt, Record, Repeat, Row, Run, Selection, Source, Store, SyncId, Value,
+    ErrorKind, Feed, Idempotency, Limits, Mapping, MappingSpec, ObjectKind, ObjectSpec, Outcome, Platform,
+    ReadMode, Reason, Receipt, Record, Row, Run, Selection, Source, Store, SyncId, Value,
 };
 use tidegate_testkit::{ManualClock, MemoryStore};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Detection, Import, Input, Lanes, LookbackRule, Parts, run};
+use super::{ChangeTracking, Import, Input, LookbackRule, Parts, RateLimiters, run};
 
 mod ahead;
 mod chance;
@@ -28,12 +28,12 @@ mod follow;
 mod lookback;
 mod stage;
 
-use self::stage::{Answer, Stage, Table, all_delivered, columns, limits, lost, once, one_slot, stop_after};
+use self::stage::{Answer, Stage, Table, all_delivered, columns, limits, lost, once, one_worker, stop_after};
 
 #[tokio::test(start_paused = true)]
 async fn rows_are_packed_to_the_limit_and_keep_each_users_order() {
     let table = Table::of(0..1_000);
-    let stage = Stage::new(&table, Repeat::Unsafe, limits(), all_delivered());
+    let stage = Stage::new(&table, Idempotency::None, limits(), all_delivered());
     let run = stage.run().await;
     assert_eq!(run.ending, Some(Ending::Succeeded));
     assert_eq!((run.counts.read, run.counts.delivered), (1_000, 1_000));
@@ -50,9 +50,9 @@ async fn rows_are_packed_to_the_limit_and_keep_each_users_order() {
 #[tokio::test(start_paused = true)]
 async fn few_rows_fill_few_requests() {
     let table = Table::of(0..9);
-    let stage = Stage::new(&table, Repeat::Unsafe, limits(), all_delivered());
+    let stage = Stage::new(&table, Idempotency::None, limits(), all_delivered());
     assert_eq!(stage.run().await.counts.requests, 1);
-    // The overlap is mostly unchanged: what is new still shares a request.
+    // The lookback is mostly unchanged: what is new still shares a request.
     for id in 10..16 {
         table.put(id, &format!("u{}", id % 5), id);
     }
@@ -60,9 +60,9 @@ async fn few_rows_fill_few_requests() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_overlap_is_read_again_and_only_what_is_new_is_sent() {
+async fn the_lookback_is_read_again_and_only_what_is_new_is_sent() {
     let table = Table::of(0..100);
-    let stage = Stage::new(&table, Repeat::Unsafe, limits(), all_delivered());
+    let stage = Stage::new(&table, Idempotency::None, limits(), all_delivered());
     stage.run().await;
     table.put(500, "u1", 95);
     table.put(501, "u1", 99);
@@ -82,11 +82,11 @@ async fn a_request_refused_as_a_whole_is_halved_until_the_bad_rows_stand_alone()
         }
         Ok(vec![Outcome::Delivered; ids.len()])
     });
-    let stage = Stage::new(&table, Repeat::Unsafe, limits(), answer);
+    let stage = Stage::new(&table, Idempotency::None, limits(), answer);
     let run = stage.run().await;
     assert_eq!((run.counts.delivered, run.counts.rejected), (97, 3));
     assert_eq!(run.ending, Some(Ending::Partial));
-    assert_eq!(stage.problems().await, ["13", "14", "77"]);
+    assert_eq!(stage.failed_rows().await, ["13", "14", "77"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -104,7 +104,7 @@ async fn only_deferred_rows_are_sent_again() {
         });
         Ok(outcomes.collect())
     });
-    let stage = Stage::new(&table, Repeat::Unsafe, limits(), answer);
+    let stage = Stage::new(&table, Idempotency::None, limits(), answer);
     assert_eq!(stage.run().await.counts.delivered, 10);
     let sent = stage.sent();
     assert!(sent.iter().all(|(id, times)| *times == if id % 2 == 0 { 3 } else { 1 }), "{sent:?}");
@@ -120,19 +120,23 @@ fn first_answer_lost() -> Answer {
 
 #[tokio::test(start_paused = true)]
 async fn lost_answers_follow_the_objects_repeat_rule() {
-    for (repeat, resend, delivered, in_doubt, times) in [
-        (Repeat::Safe, false, 20, 0, 2),
-        (Repeat::Keyed(Duration::from_secs(3_600)), false, 20, 0, 2),
-        (Repeat::Keyed(Duration::ZERO), false, 0, 20, 1),
-        (Repeat::Unsafe, false, 0, 20, 1),
-        (Repeat::Unsafe, true, 20, 0, 2),
+    for (idempotency, resend, delivered, in_doubt, times) in [
+        (Idempotency::Idempotent, false, 20, 0, 2),
+        (Idempotency::Keyed(Duration::from_secs(3_600)), false, 20, 0, 2),
+        (Idempotency::Keyed(Duration::ZERO), false, 0, 20, 1),
+        (Idempotency::None, false, 0, 20, 1),
+        (Idempotency::None, true, 20, 0, 2),
     ] {
-        let mut stage = Stage::new(&Table::of(0..20), repeat, limits(), first_answer_lost());
+        let mut stage = Stage::new(&Table::of(0..20), idempotency, limits(), first_answer_lost());
         stage.import.resend = resend;
         let run = stage.run().await;
-        assert_eq!((run.counts.delivered, run.counts.in_doubt), (delivered, in_doubt), "{repeat:?} {resend}");
-        assert!(stage.sent().values().all(|sent| *sent == times), "{repeat:?} {resend}");
-        assert_eq!(stage.problems().await.len() as u64, in_doubt);
+        assert_eq!(
+            (run.counts.delivered, run.counts.in_doubt),
+            (delivered, in_doubt),
+            "{idempotency:?} {resend}"
+        );
+        assert!(stage.sent().values().all(|sent| *sent == times), "{idempotency:?} {resend}");
+        assert_eq!(stage.failed_rows().await.len() as u64, in_doubt);
         // What is in doubt is not sent by a later run either.
         assert_eq!(stage.run().await.counts.delivered, 0);
     }
@@ -150,7 +154,7 @@ async fn throttling_is_waited_for_and_is_no_attempt() {
         }
         false => Ok(vec![Outcome::Delivered; ids.len()]),
     });
-    let stage = Stage::new(&Table::of(0..30), Repeat::Unsafe, limits(), answer);
+    let stage = Stage::new(&Table::of(0..30), Idempotency::None, limits(), answer);
     let before = Instant::now();
     let run = stage.run().await;
     assert_eq!(run.counts.delivered, 30);
@@ -161,7 +165,7 @@ async fn throttling_is_waited_for_and_is_no_attempt() {
 #[tokio::test(start_paused = true)]
 async fn an_unreachable_platform_is_tried_within_its_budget_and_loses_nothing() {
     let answer: Answer = Box::new(|_| Err(Error::new(ErrorKind::Unavailable, "connection refused")));
-    let stage = Stage::new(&Table::of(0..50), Repeat::Unsafe, limits(), answer);
+    let stage = Stage::new(&Table::of(0..50), Idempotency::None, limits(), answer);
     let before = Instant::now();
     let run = stage.run().await;
     assert_eq!(run.ending, Some(Ending::Failed));
@@ -186,7 +190,7 @@ async fn a_refused_key_pauses_the_sync_and_skips_nothing() {
             false => Err(Error::new(ErrorKind::Denied, "the key was revoked").hint("make a new key")),
         }
     });
-    let stage = Stage::new(&table, Repeat::Unsafe, limits(), answer);
+    let stage = Stage::new(&table, Idempotency::None, limits(), answer);
     let run = stage.run().await;
     assert_eq!(run.ending, Some(Ending::Failed));
     let pause = stage.store.sync_state(&SyncId::new("s")).await.expect("state").paused.expect("paused");
@@ -205,7 +209,7 @@ async fn a_refused_key_pauses_the_sync_and_skips_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_stopped_run_keeps_what_was_done_and_the_next_one_does_the_rest() {
     let table = Table::of(0..5_000);
-    let stage = Stage::new(&table, Repeat::Unsafe, limits(), all_delivered());
+    let stage = Stage::new(&table, Idempotency::None, limits(), all_delivered());
     let stop = CancellationToken::new();
     let fuse = stop.clone();
     tokio::spawn(async move {
@@ -229,8 +233,8 @@ fn runtime() -> tokio::runtime::Runtime {
 
 #[test]
 fn a_run_that_died_leaves_only_its_open_requests_in_doubt() {
-    let stage = Stage::new(&Table::of(0..300), Repeat::Unsafe, limits(), all_delivered());
-    // The process dies: its runtime is dropped with all tasks, nothing more is settled.
+    let stage = Stage::new(&Table::of(0..300), Idempotency::None, limits(), all_delivered());
+    // The process dies: its runtime is dropped with all tasks, nothing more is committed.
     let died = runtime();
     died.block_on(async { tokio::time::timeout(Duration::from_millis(35), stage.run()).await })
         .expect_err("too early");
@@ -238,7 +242,7 @@ fn a_run_that_died_leaves_only_its_open_requests_in_doubt() {
     assert!(!stage.sent().is_empty());
     let run = runtime().block_on(stage.run());
     assert_eq!(run.ending, Some(Ending::Partial));
-    assert!((1..=30).contains(&run.counts.in_doubt), "at most a request for each slot: {:?}", run.counts);
+    assert!((1..=30).contains(&run.counts.in_doubt), "at most a request for each worker: {:?}", run.counts);
     assert_eq!(run.counts.delivered + run.counts.in_doubt, 300);
     assert_eq!(stage.sent(), once(0..300), "nothing is sent twice");
 }
@@ -250,13 +254,13 @@ async fn a_user_is_written_to_once_per_interval_while_others_go_on() {
         table.put(id, if id % 2 == 0 { "busy" } else { "other" }, id);
     }
     let limits = Limits {
-        items_max: 1,
-        one_user: true,
-        user_interval: Duration::from_secs(1),
-        requests_at_once: 2,
+        max_items: 1,
+        single_user: true,
+        min_user_interval: Duration::from_secs(1),
+        max_in_flight: 2,
         ..Limits::UNBOUNDED
     };
-    let stage = Stage::new(&table, Repeat::Safe, limits, all_delivered());
+    let stage = Stage::new(&table, Idempotency::Idempotent, limits, all_delivered());
     assert_eq!(stage.run().await.counts.delivered, 20);
     let mut last: HashMap<String, (Instant, i64)> = HashMap::new();
     for (at, request) in stage.platform.requests.lock().expect("no panic").iter() {
@@ -269,21 +273,21 @@ async fn a_user_is_written_to_once_per_interval_while_others_go_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_mended_row_closes_its_problem_and_is_not_sent_by_the_next_run() {
+async fn a_mended_row_closes_its_failed_row_and_is_not_sent_by_the_next_run() {
     let table = Table::of(0..10);
     let answer: Answer = Box::new(|ids| {
         let refuse = |id: &i64| *id == 4;
         let bad = || Outcome::Rejected(Reason::new("bad", "not like this"));
         Ok(ids.iter().map(|id| if refuse(id) { bad() } else { Outcome::Delivered }).collect())
     });
-    let stage = Stage::new(&table, Repeat::Unsafe, limits(), answer);
+    let stage = Stage::new(&table, Idempotency::None, limits(), answer);
     assert_eq!(stage.run().await.counts.rejected, 1);
     *stage.platform.answer.lock().expect("no panic") = all_delivered();
-    let problem = stage.store.problems(&SyncId::new("s")).await.expect("problems").remove(0);
-    let row = problem.entry.payload.expect("the row is kept");
+    let failed_row = stage.store.failed_rows(&SyncId::new("s")).await.expect("failed rows").remove(0);
+    let row = failed_row.entry.payload.expect("the row is kept");
     let run = stage.run_until(CancellationToken::new(), Input::Rows(vec![row])).await;
     assert_eq!((run.cause, run.counts.delivered), (Cause::Retry, 1));
-    assert!(stage.problems().await.is_empty());
+    assert!(stage.failed_rows().await.is_empty());
     assert_eq!(stage.run().await.counts.delivered, 0);
     assert_eq!(stage.sent()[&4], 2);
 }
@@ -291,8 +295,8 @@ async fn a_mended_row_closes_its_problem_and_is_not_sent_by_the_next_run() {
 #[tokio::test(start_paused = true)]
 async fn a_full_read_sends_every_row_every_time_and_goes_on_after_a_stop() {
     let table = Table::of(0..2_000);
-    let mut stage = Stage::new(&table, Repeat::Unsafe, limits(), all_delivered());
-    stage.import.detection = Detection::Full;
+    let mut stage = Stage::new(&table, Idempotency::None, limits(), all_delivered());
+    stage.import.tracking = ChangeTracking::Full;
     let stop = CancellationToken::new();
     let fuse = stop.clone();
     tokio::spawn(async move {
@@ -309,10 +313,10 @@ async fn a_full_read_sends_every_row_every_time_and_goes_on_after_a_stop() {
 #[tokio::test(start_paused = true)]
 async fn syncs_of_one_connection_share_its_rate() {
     let rate = tidegate_model::Rate { requests: 100, per: Duration::from_secs(1) };
-    let limits = Limits { items_max: 1, rate: Some(rate), bucket: "b", ..limits() };
-    let stage = Stage::new(&Table::of(0..200), Repeat::Safe, limits, all_delivered());
-    let mut other = Stage::new(&Table::of(0..200), Repeat::Safe, limits, all_delivered());
-    other.parts.lanes = stage.parts.lanes.clone();
+    let limits = Limits { max_items: 1, rate: Some(rate), bucket: "b", ..limits() };
+    let stage = Stage::new(&Table::of(0..200), Idempotency::Idempotent, limits, all_delivered());
+    let mut other = Stage::new(&Table::of(0..200), Idempotency::Idempotent, limits, all_delivered());
+    other.parts.rate_limiters = stage.parts.rate_limiters.clone();
     let before = Instant::now();
     let (first, second) = tokio::join!(stage.run(), other.run());
     assert_eq!(first.counts.delivered + second.counts.delivered, 400);

@@ -53,9 +53,9 @@ impl Source for Table {
         Ok(self.0.lock().expect("no panic").iter().map(|row| row.2).max().map(Value::Int))
     }
 
-    async fn read(&self, _: &Selection, reach: &Reach, batch_rows: usize) -> Result<Feed<Row>, Error> {
+    async fn read(&self, _: &Selection, mode: &ReadMode, batch_rows: usize) -> Result<Feed<Row>, Error> {
         let mut rows = self.0.lock().expect("no panic").clone();
-        if let Reach::Cursor { from, .. } = reach {
+        if let ReadMode::Incremental { from, .. } = mode {
             rows.sort_by_key(|row| row.2);
             if let Some(Value::Int(from)) = from {
                 rows.retain(|row| row.2 >= *from);
@@ -103,11 +103,11 @@ impl Destination<Record> for Recording {
         self.limits
     }
 
-    fn weigh(&self, _: &Record) -> usize {
+    fn estimated_size(&self, _: &Record) -> usize {
         100
     }
 
-    fn admit(&self, _: &Record) -> Result<(), Reason> {
+    fn validate(&self, _: &Record) -> Result<(), Reason> {
         Ok(())
     }
 
@@ -117,7 +117,7 @@ impl Destination<Record> for Recording {
         self.requests.lock().expect("no panic").push((Instant::now(), seen));
         crate::pipeline::wait::span(self.latency).await;
         let answer = (self.answer.lock().expect("no panic"))(&ids);
-        answer.map(|outcomes| Receipt { outcomes, pace: None })
+        answer.map(|outcomes| Receipt { outcomes, rate_limit: None })
     }
 }
 
@@ -128,7 +128,7 @@ impl Platform for Recording {
 }
 
 pub(super) fn limits() -> Limits {
-    Limits { items_max: 10, requests_at_once: 3, ..Limits::UNBOUNDED }
+    Limits { max_items: 10, max_in_flight: 3, ..Limits::UNBOUNDED }
 }
 
 /// A sync between a table and a recording platform.
@@ -140,8 +140,8 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    pub(super) fn new(table: &Table, repeat: Repeat, limits: Limits, answer: Answer) -> Stage {
-        let spec = ObjectSpec { kind: ObjectKind::Event, repeat, identifiers: &["external_id"] };
+    pub(super) fn new(table: &Table, idempotency: Idempotency, limits: Limits, answer: Answer) -> Stage {
+        let spec = ObjectSpec { kind: ObjectKind::Event, idempotency, identifiers: &["external_id"] };
         let platform = Arc::new(Recording {
             spec,
             limits,
@@ -171,14 +171,14 @@ impl Stage {
                 platform: platform.clone(),
                 mapping: Arc::new(Mapping::compile(&spec, &target, &columns()).expect("compiles")),
                 columns: columns(),
-                detection: Detection::Cursor {
+                tracking: ChangeTracking::Cursor {
                     column: Column {
                         name: "at".into(),
                         data_type: DataType::Integer,
                         type_name: "bigint".into(),
                     },
                     at: 2,
-                    overlap: LookbackRule::Units(10),
+                    lookback: LookbackRule::Units(10),
                 },
                 time_zone: "UTC".into(),
                 resend: false,
@@ -186,7 +186,7 @@ impl Stage {
             },
             platform,
             store: store.clone(),
-            parts: Parts { store: Arc::new(store), clock, lanes: Arc::new(Lanes::default()) },
+            parts: Parts { store: Arc::new(store), clock, rate_limiters: Arc::new(RateLimiters::default()) },
         }
     }
 
@@ -211,13 +211,13 @@ impl Stage {
         sent
     }
 
-    pub(super) async fn problems(&self) -> Vec<String> {
-        let mut problems: Vec<_> =
-            (self.store.problems(&SyncId::new("s")).await.expect("problems").into_iter())
-                .map(|problem| problem.entry.key)
+    pub(super) async fn failed_rows(&self) -> Vec<String> {
+        let mut failed_rows: Vec<_> =
+            (self.store.failed_rows(&SyncId::new("s")).await.expect("failed rows").into_iter())
+                .map(|failed_row| failed_row.entry.key)
                 .collect();
-        problems.sort();
-        problems
+        failed_rows.sort();
+        failed_rows
     }
 }
 
@@ -236,8 +236,8 @@ pub(super) fn stop_after(span: Duration) -> CancellationToken {
     stop
 }
 
-pub(super) fn one_slot() -> Limits {
-    Limits { requests_at_once: 1, fill: Duration::ZERO, ..limits() }
+pub(super) fn one_worker() -> Limits {
+    Limits { max_in_flight: 1, linger: Duration::ZERO, ..limits() }
 }
 
 pub(super) fn once(ids: impl IntoIterator<Item = i64>) -> HashMap<i64, u32> {

@@ -10,7 +10,7 @@ use super::{Conform, Spot, takes};
 impl Conform<'_> {
     /// Reads a value that may have several forms.
     pub(super) fn choice(&mut self, node: &Node, schema: &Member, choices: &[Member], spot: &Spot) -> Member {
-        if matches!(node.data, Data::Unreadable) {
+        if matches!(node.data, Data::MalformedRecord) {
             return Member::Null;
         }
         let mut tries = Vec::with_capacity(choices.len());
@@ -96,6 +96,6 @@ fn same_form(node: &Node, schema: &Member) -> bool {
         Data::Text(_) => takes(schema, "string"),
         Data::Number(..) => takes(schema, "integer") || takes(schema, "number"),
         Data::Boolean(_) => takes(schema, "boolean"),
-        Data::Null | Data::Unreadable => false,
+        Data::Null | Data::MalformedRecord => false,
     }
 }

@@ -105,7 +105,7 @@ impl<'s> Conform<'s> {
             }
         }
         match &node.data {
-            Data::Unreadable => Member::Null,
+            Data::MalformedRecord => Member::Null,
             Data::Null => self.nothing(schema, spot),
             Data::Text(text) => self.text(text, node, schema, spot),
             Data::Number(number, raw) => self.number(number, raw, node, schema, spot),

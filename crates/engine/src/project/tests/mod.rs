@@ -128,7 +128,7 @@ const PLATFORM: Connector = Connector {
         objects: &[ObjectKind::User, ObjectKind::Event, ObjectKind::Purchase],
         target: schema_of::<Target>,
         open: |_, _, _, _| Err(Error::internal("never opened")),
-        rehearse: |_| http::Response::new(bytes::Bytes::new()),
+        dry_run_response: |_| http::Response::new(bytes::Bytes::new()),
     }),
     ingest: Some(IngestRole {
         paths: &[],

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tidegate_model::{Mode, ObjectKind, Overlap};
+use tidegate_model::{Lookback, Mode, ObjectKind};
 
 use super::super::{InDoubt, Schedule};
 use super::{CONNECTIONS, changed, good, import, one, told, valid};
@@ -13,7 +13,7 @@ fn a_project_is_read_with_its_defaults() {
     let sync = import(&project);
     assert_eq!(sync.mode, Mode::Incremental, "a cursor implies it");
     assert_eq!(sync.cursor.as_deref(), Some("ordered_at"));
-    assert_eq!(sync.lookback, Some(Overlap::Time(Duration::from_secs(300))));
+    assert_eq!(sync.lookback, Some(Lookback::Time(Duration::from_secs(300))));
     assert_eq!(sync.primary_key, Some(vec!["id".to_owned()]));
     assert_eq!(sync.in_doubt, InDoubt::Hold);
     assert_eq!(sync.options.retry_for, Duration::from_secs(120));

@@ -10,7 +10,7 @@ use http::Request;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tidegate_model::{ExportRequest, Ingest, Received};
-use tidegate_testkit::conforms::{settings_of, tools};
+use tidegate_testkit::conforms::{context, settings_of};
 
 /// A data plane in a folder of its own, on a clock that stands at 2026-03-01T12:00:00Z.
 struct Plane {
@@ -58,10 +58,10 @@ impl Plane {
 }
 
 fn open(settings: &Value, folder: &TempDir) -> Arc<dyn Ingest> {
-    super::ingest::open(&settings_of(settings), &tools(folder.path())).expect("settings")
+    super::ingest::open(&settings_of(settings), &context(folder.path())).expect("settings")
 }
 
-/// Status and body; a refusal has its type and its request's id.
+/// Status and body; an error response has its type and its request's id.
 fn shown(received: &Received) -> (u16, Value) {
     let body: Value = serde_json::from_slice(received.answer.body()).expect("JSON");
     let status = received.answer.status();

@@ -18,7 +18,7 @@ fn plane() -> Plane {
 async fn send(at: usize, change: impl FnOnce(&mut Request<Bytes>)) -> (u16, String) {
     let signed: Value = serde_json::from_str(SIGNED).expect("JSON");
     let signed = &signed[at];
-    let path = signed["path"].as_str().expect("text").strip_prefix("/in/pinpoint/shop").expect("the place");
+    let path = signed["path"].as_str().expect("text").strip_prefix("/in/pinpoint/shop").expect("the path");
     let mut request = Request::builder().method(signed["method"].as_str().expect("text")).uri(path);
     for (name, value) in signed["headers"].as_object().expect("headers") {
         request = request.header(name, value.as_str().expect("text"));

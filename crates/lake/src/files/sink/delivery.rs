@@ -7,20 +7,21 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use tidegate_model::{
-    Checks, Clock, Destination, Error, Limits, LoggedEvent, Reason, Receipt, Settings, SinkTarget, Tools,
+    Checks, Clock, ConnectorContext, Destination, Error, Limits, LoggedEvent, Reason, Receipt, Settings,
+    SinkTarget,
 };
 use tokio::sync::Mutex;
 
-use super::encode::{Files, Form};
+use super::encode::{FileEncoding, Files};
 use super::journal::{Begun, Journal};
 use super::settings::{FilesTarget, Format};
 use crate::batch::Day;
-use crate::draft::Drafts;
+use crate::prepared::PreparedBatches;
 use crate::probe::{self, Need};
-use crate::progress::{Entry, Mark};
-use crate::{admit, blocking};
+use crate::progress::{EventOffset, Progress};
+use crate::{blocking, validate};
 use tidegate_transport::storage::LakeSettings;
-use tidegate_transport::storage::Place;
+use tidegate_transport::storage::StorageRoot;
 
 /// Events and bytes of one delivery.
 const EVENTS_MAX: usize = 50_000;
@@ -30,16 +31,16 @@ const JOURNALS: &str = "_tidegate";
 
 /// An export into files.
 pub(super) struct FilesSink {
-    lake: Place,
-    folder: Place,
+    lake: StorageRoot,
+    folder: StorageRoot,
     /// The stream and the export, as the names of files begin.
     name: String,
-    form: Form,
-    fill: Duration,
+    encoding: FileEncoding,
+    linger: Duration,
     clock: Arc<dyn Clock>,
     journals: Mutex<BTreeMap<u32, Journal>>,
     /// The files of each partition.
-    drafts: Drafts<BTreeMap<u32, Files>>,
+    prepared_batches: PreparedBatches<BTreeMap<u32, Files>>,
 }
 
 impl FilesSink {
@@ -47,8 +48,12 @@ impl FilesSink {
     ///
     /// # Errors
     /// [`tidegate_model::ErrorKind::Settings`] for settings that cannot work.
-    pub(super) fn open(settings: &Settings, target: &SinkTarget, tools: &Tools) -> Result<FilesSink, Error> {
-        let lake = Place::open(&settings.parse::<LakeSettings>()?, tools)?;
+    pub(super) fn open(
+        settings: &Settings,
+        target: &SinkTarget,
+        context: &ConnectorContext,
+    ) -> Result<FilesSink, Error> {
+        let lake = StorageRoot::open(&settings.parse::<LakeSettings>()?, context)?;
         let written: FilesTarget = target.settings.parse()?;
         let folder = written.folder(target)?;
         let parts: Vec<&str> = folder.iter().map(String::as_str).collect();
@@ -56,27 +61,27 @@ impl FilesSink {
             folder: lake.inside(&parts),
             lake,
             name: format!("{}.{}", plain(target.stream.as_str()), plain(target.sync.as_str())),
-            form: Form {
+            encoding: FileEncoding {
                 layout: target.layout,
                 format: written.format,
                 codec: written.compression,
                 split: written.partition_by_date,
             },
-            fill: written.commit_every.0,
-            clock: Arc::clone(&tools.clock),
+            linger: written.commit_every.0,
+            clock: Arc::clone(&context.clock),
             journals: Mutex::default(),
-            drafts: Drafts::default(),
+            prepared_batches: PreparedBatches::default(),
         })
     }
 
-    /// Writes those events of one partition that were not written before; `draft`
+    /// Writes those events of one partition that were not written before; `prepared`
     /// are the files of them all, where they are there already.
     async fn write(
         &self,
         journals: &mut BTreeMap<u32, Journal>,
         partition: u32,
-        events: Vec<(Entry, &LoggedEvent)>,
-        draft: Option<Files>,
+        events: Vec<(EventOffset, &LoggedEvent)>,
+        prepared: Option<Files>,
     ) -> Result<(), Error> {
         let path = format!("{JOURNALS}/{}.{partition}.json", self.name);
         // Taken out: after a failure it is read again.
@@ -84,18 +89,20 @@ impl FilesSink {
             Some(journal) => journal,
             None => Journal::load(&self.folder, &path).await?,
         };
-        journal.resolve(&self.folder, events.iter().map(|(entry, _)| *entry)).await?;
+        journal.resolve(&self.folder, events.iter().map(|(offset, _)| *offset)).await?;
         let offered = events.len();
         let mut fresh = events;
-        fresh.retain(|(entry, _)| !journal.covers(*entry));
+        fresh.retain(|(offset, _)| !journal.covers(*offset));
         let (Some((_, first)), Some((_, last))) = (fresh.first(), fresh.last()) else {
             journals.insert(partition, journal);
             return Ok(());
         };
         let span = format!("{}-{partition}-{}-{}", self.name, first.offset.at, last.offset.at);
         let stem = format!("{}-{span}", first.logged_at.strftime("%Y%m%dT%H%M%S%6fZ"));
-        let mark = fresh.iter().fold(journal.written, |mark, (entry, _)| Some(Mark::after(mark, *entry)));
-        let files = match draft.filter(|_| fresh.len() == offered) {
+        let progress = fresh
+            .iter()
+            .fold(journal.written, |progress, (offset, _)| Some(Progress::after(progress, *offset)));
+        let files = match prepared.filter(|_| fresh.len() == offered) {
             Some(files) => files,
             None => self.encode(&fresh).await?,
         };
@@ -103,30 +110,30 @@ impl FilesSink {
             files.into_iter().map(|(day, content)| (self.file(day, &stem), content)).collect();
 
         let names = files.iter().map(|(name, _)| name.clone()).collect();
-        journal.writing = mark.map(|mark| Begun { files: names, mark });
+        journal.writing = progress.map(|progress| Begun { files: names, progress });
         journal.save(&self.folder, &path).await?;
         for (name, content) in files {
             self.folder.put(&name, content).await?;
         }
-        journals.insert(partition, Journal { written: mark, writing: None });
+        journals.insert(partition, Journal { written: progress, writing: None });
         Ok(())
     }
 
-    /// Makes files of events that no draft is there for.
-    async fn encode(&self, events: &[(Entry, &LoggedEvent)]) -> Result<Files, Error> {
-        let (form, synced) = (self.form, self.clock.now());
-        self.drafts.encoding(synced);
+    /// Encodes events that were not prepared.
+    async fn encode(&self, events: &[(EventOffset, &LoggedEvent)]) -> Result<Files, Error> {
+        let (encoding, synced) = (self.encoding, self.clock.now());
+        self.prepared_batches.encoding(synced);
         // A clone shares the texts.
         let events: Vec<LoggedEvent> = events.iter().map(|(_, event)| LoggedEvent::clone(event)).collect();
-        blocking(move || form.encode(&events.iter().collect::<Vec<_>>(), synced)).await
+        blocking(move || encoding.encode(&events.iter().collect::<Vec<_>>(), synced)).await
     }
 
     fn file(&self, day: Day, stem: &str) -> String {
-        let ending = match self.form.format {
+        let ending = match self.encoding.format {
             Format::Parquet => "parquet",
             Format::Jsonl => "jsonl",
         };
-        if self.form.split {
+        if self.encoding.split {
             format!("event_date={}/{stem}.{ending}", day.date())
         } else {
             format!("{stem}.{ending}")
@@ -144,64 +151,64 @@ impl Destination<LoggedEvent> for FilesSink {
 
     fn limits(&self) -> Limits {
         Limits {
-            items_max: EVENTS_MAX,
-            bytes_max: BYTES_MAX,
-            fill: self.fill,
-            requests_at_once: 1,
+            max_items: EVENTS_MAX,
+            max_bytes: BYTES_MAX,
+            linger: self.linger,
+            max_in_flight: 1,
             rate: None,
             bucket: "files.write",
-            one_user: false,
-            user_interval: Duration::ZERO,
+            single_user: false,
+            min_user_interval: Duration::ZERO,
         }
     }
 
-    fn weigh(&self, item: &LoggedEvent) -> usize {
-        item.event.weight()
+    fn estimated_size(&self, item: &LoggedEvent) -> usize {
+        item.event.estimated_size()
     }
 
-    fn admit(&self, item: &LoggedEvent) -> Result<(), Reason> {
-        admit(item)
+    fn validate(&self, item: &LoggedEvent) -> Result<(), Reason> {
+        validate(item)
     }
 
     fn prepare(&self, items: &[LoggedEvent]) {
         let synced = self.clock.now();
         let partitions = by_partition(items);
-        let known = entries(&partitions).collect();
+        let known = offsets(&partitions).collect();
         let mut files = BTreeMap::new();
         for (partition, events) in partitions {
             let events: Vec<&LoggedEvent> = events.into_iter().map(|(_, event)| event).collect();
-            // What fails here is told by the delivery, which tries it again.
-            let Ok(encoded) = self.form.encode(&events, synced) else { return };
+            // The delivery encodes again and reports an error that occurs here.
+            let Ok(encoded) = self.encoding.encode(&events, synced) else { return };
             files.insert(partition, encoded);
         }
-        self.drafts.keep(known, synced, files);
+        self.prepared_batches.keep(known, synced, files);
     }
 
     async fn deliver(&self, items: &[LoggedEvent]) -> Result<Receipt, Error> {
         let partitions = by_partition(items);
-        let mut drafts = self.drafts.take(&entries(&partitions)).unwrap_or_default();
+        let mut prepared_batches = self.prepared_batches.take(&offsets(&partitions)).unwrap_or_default();
         let mut journals = self.journals.lock().await;
         for (partition, events) in partitions {
             // What an earlier partition wrote is known when the same comes again.
-            self.write(&mut journals, partition, events, drafts.remove(&partition)).await?;
+            self.write(&mut journals, partition, events, prepared_batches.remove(&partition)).await?;
         }
         Ok(Receipt::delivered(items.len()))
     }
 }
 
 /// What the events of all partitions are known by.
-fn entries<'a>(
-    partitions: &'a BTreeMap<u32, Vec<(Entry, &LoggedEvent)>>,
-) -> impl Iterator<Item = Entry> + Clone + 'a {
-    partitions.values().flatten().map(|(entry, _)| *entry)
+fn offsets<'a>(
+    partitions: &'a BTreeMap<u32, Vec<(EventOffset, &LoggedEvent)>>,
+) -> impl Iterator<Item = EventOffset> + Clone + 'a {
+    partitions.values().flatten().map(|(offset, _)| *offset)
 }
 
 /// The events of each partition of the log.
-fn by_partition(items: &[LoggedEvent]) -> BTreeMap<u32, Vec<(Entry, &LoggedEvent)>> {
+fn by_partition(items: &[LoggedEvent]) -> BTreeMap<u32, Vec<(EventOffset, &LoggedEvent)>> {
     let mut partitions: BTreeMap<u32, Vec<_>> = BTreeMap::new();
     for item in items {
         let events = partitions.entry(item.offset.partition);
-        events.or_insert_with(|| Vec::with_capacity(items.len())).push((Entry::from(item), item));
+        events.or_insert_with(|| Vec::with_capacity(items.len())).push((EventOffset::from(item), item));
     }
     partitions
 }

@@ -20,9 +20,9 @@ const PAYLOAD: &str = "payload";
 /// The files of some days.
 pub(super) type Files = Vec<(Day, Bytes)>;
 
-/// What files look like.
+/// How files are encoded.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Form {
+pub(super) struct FileEncoding {
     pub(super) layout: Layout,
     pub(super) format: Format,
     pub(super) codec: Codec,
@@ -30,7 +30,7 @@ pub(super) struct Form {
     pub(super) split: bool,
 }
 
-impl Form {
+impl FileEncoding {
     /// Makes files of events.
     pub(super) fn encode(self, events: &[&LoggedEvent], synced: Timestamp) -> Result<Files, Error> {
         let shape = Shape { layout: self.layout, synced, split: self.split };

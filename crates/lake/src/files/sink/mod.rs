@@ -18,5 +18,5 @@ use settings::FilesTarget;
 /// Files in a folder or a bucket.
 pub const SINK: SinkRole = SinkRole {
     target: schema_of::<FilesTarget>,
-    open: |settings, target, tools| Ok(Arc::new(delivery::FilesSink::open(settings, target, tools)?)),
+    open: |settings, target, context| Ok(Arc::new(delivery::FilesSink::open(settings, target, context)?)),
 };

@@ -10,7 +10,7 @@ use csv::{ByteRecord, Reader, ReaderBuilder};
 use tidegate_model::source::Column;
 use tidegate_model::{DataType, Error, Reason, Row, Value};
 
-use super::place::Mark;
+use super::offsets::FileOffset;
 use super::reading::{Open, Output, Stop};
 use super::settings::CsvOptions;
 use super::shape::{Layout, excerpt, text};
@@ -42,16 +42,16 @@ fn reader<R: Read>(options: &CsvOptions, content: R) -> Reader<R> {
 }
 
 fn head(file: &mut File, path: &Path, options: &CsvOptions) -> Result<Head, Error> {
-    let unreadable = |cause: &dyn std::fmt::Display| {
+    let malformed = |cause: &dyn std::fmt::Display| {
         Error::new(
             tidegate_model::ErrorKind::Unavailable,
             format!("{} cannot be read: {cause}", path.display()),
         )
     };
-    file.seek(SeekFrom::Start(0)).map_err(|cause| unreadable(&cause))?;
+    file.seek(SeekFrom::Start(0)).map_err(|cause| malformed(&cause))?;
     let mut reader = reader(options, file);
     let mut first = ByteRecord::new();
-    reader.read_byte_record(&mut first).map_err(|cause| unreadable(&cause))?;
+    reader.read_byte_record(&mut first).map_err(|cause| malformed(&cause))?;
     if !options.header {
         let names = (1..=first.len()).map(|at| format!("column_{at}")).collect();
         return Ok(Head { names, bytes: 0, lines: 0 });
@@ -101,13 +101,13 @@ pub fn read(mut open: Open<'_>, options: &CsvOptions, output: &mut Output) -> Re
                 Ok(values) => output.row(Row { columns: Arc::clone(&layout.columns), values }),
                 Err(reason) => {
                     let place = format!("{}:{line}", open.found.name);
-                    output.unreadable(place, excerpt(record.as_slice()), reason);
+                    output.malformed(place, excerpt(record.as_slice()), reason);
                 }
             }
         }
         if !more || output.is_full() {
             let torn = if more || is_finished(&mut open, begin, end)? { 0 } else { end - begin };
-            let mark = Mark {
+            let mark = FileOffset {
                 offset: end - torn,
                 torn,
                 // The line of a torn record is counted when it is read again.
@@ -138,7 +138,7 @@ fn line_after(lines: u64, reader: &Reader<File>, next: &ByteRecord, more: bool) 
 }
 
 /// Whether all that came after a torn line is its line break: then it was read.
-fn only_a_line_break(open: &mut Open<'_>, known: &Mark, end: u64) -> Result<bool, Stop> {
+fn only_a_line_break(open: &mut Open<'_>, known: &FileOffset, end: u64) -> Result<bool, Stop> {
     let added = end.saturating_sub(known.covered);
     if !(1..=2).contains(&added) {
         return Ok(false);
@@ -176,14 +176,14 @@ fn row(
     }
     let cells = Bytes::copy_from_slice(record.as_slice());
     let mut values = layout.empty_row();
-    for (at, place) in layout.places.iter().enumerate() {
+    for (at, target) in layout.indexes.iter().enumerate() {
         let cell = cells.slice(record.range(at).unwrap_or_default());
         if options.nulls.iter().any(|null| null.as_bytes() == cell) {
             continue;
         }
         let cell = text(cell)
             .ok_or_else(|| Reason::new("invalid_utf8", format!("cell {} is not valid UTF-8", at + 1)))?;
-        values[*place] = Value::Text(cell);
+        values[*target] = Value::Text(cell);
     }
     Ok(values)
 }

@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use tidegate_model::source::Column;
 use tidegate_model::{
-    Checks, Columns, Dataset, Error, ErrorKind, Feed, Reach, Row, Selection, Settings, Source, Tools,
+    Checks, Columns, ConnectorContext, Dataset, Error, ErrorKind, Feed, ReadMode, Row, Selection, Settings,
+    Source,
 };
 use tidegate_transport::storage::LakeSettings;
 
 use super::listing::{Found, Pattern, explain};
-use super::place::Place;
+use super::offsets::FileOffsets;
 use super::reading::Reading;
 use super::settings::{Files, Format};
 use super::shape::merge;
@@ -32,13 +33,13 @@ impl FilesSource {
     ///
     /// # Errors
     /// [`ErrorKind::Settings`] for settings that cannot work.
-    pub fn open(settings: &Settings, tools: &Tools) -> Result<FilesSource, Error> {
+    pub fn open(settings: &Settings, context: &ConnectorContext) -> Result<FilesSource, Error> {
         let settings: LakeSettings = settings.parse()?;
         if settings.path.contains("://") {
             return Err(Error::settings("`path`: rows are read from folders on this machine only")
                 .hint("copy the files here, or read them through a warehouse"));
         }
-        Ok(FilesSource { folder: tools.project.join(settings.path) })
+        Ok(FilesSource { folder: context.project.join(settings.path) })
     }
 
     /// The files of a selection and their columns.
@@ -52,8 +53,8 @@ impl FilesSource {
     }
 
     fn missing(&self, files: &Files) -> Error {
-        let place = self.folder.display();
-        Error::new(ErrorKind::Missing, format!("no file in {place} fits `{}`", files.pattern.text()))
+        let folder = self.folder.display();
+        Error::new(ErrorKind::Missing, format!("no file in {folder} matches `{}`", files.pattern.text()))
             .hint("correct the pattern; `*` does not reach into folders, `**/` does")
     }
 
@@ -125,12 +126,14 @@ async fn blocking<T: Send + 'static>(
         .map_err(|cause| Error::internal("reading a folder was cut short").caused_by(cause))?
 }
 
-fn kept_place(folder: &Path, reach: &Reach) -> Result<Place, Error> {
-    match reach {
-        Reach::Everything => Ok(Place::default()),
-        Reach::After { checkpoint, .. } => Place::of(checkpoint.as_ref()),
-        Reach::Cursor { .. } => Err(Error::settings(format!("files in {} have no cursor", folder.display()))
-            .hint("leave `cursor` out: a run reads what is new by itself")),
+fn stored_offsets(folder: &Path, mode: &ReadMode) -> Result<FileOffsets, Error> {
+    match mode {
+        ReadMode::Full => Ok(FileOffsets::default()),
+        ReadMode::Resume { checkpoint, .. } => FileOffsets::of(checkpoint.as_ref()),
+        ReadMode::Incremental { .. } => {
+            Err(Error::settings(format!("files in {} have no cursor", folder.display()))
+                .hint("leave `cursor` out: a run reads what is new by itself"))
+        }
     }
 }
 
@@ -161,18 +164,18 @@ impl Source for FilesSource {
     async fn read(
         &self,
         selection: &Selection,
-        reach: &Reach,
+        mode: &ReadMode,
         batch_rows: usize,
     ) -> Result<Feed<Row>, Error> {
-        let place = kept_place(&self.folder, reach)?;
+        let offsets = stored_offsets(&self.folder, mode)?;
         let (source, files) = (self.clone(), Files::of(selection)?);
         let looked = files.clone();
         let columns = blocking(move || Ok(source.look(&looked)?.1)).await?;
         let columns = Columns::new(columns.into_iter().map(|column| column.name));
-        Ok(Reading { folder: self.folder.clone(), files, columns, place, batch_rows }.feed())
+        Ok(Reading { folder: self.folder.clone(), files, columns, offsets, batch_rows }.feed())
     }
 
-    fn keeps_place(&self) -> bool {
+    fn supports_checkpoints(&self) -> bool {
         true
     }
 }

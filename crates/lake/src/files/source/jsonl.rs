@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use tidegate_model::source::Column;
 use tidegate_model::{Columns, DataType, Json, Reason, Row, Text, Value};
 
-use super::place::Mark;
+use super::offsets::FileOffset;
 use super::reading::{Open, Output, Stop};
 use super::shape::{excerpt, merge, text};
 
@@ -69,7 +69,7 @@ pub fn read(mut open: Open<'_>, output: &mut Output) -> Result<(), Stop> {
             match rows.parse(Bytes::copy_from_slice(trimmed)) {
                 Ok(row) => output.row(row),
                 Err(reason) => {
-                    output.unreadable(format!("{}:{}", open.found.name, line + 1), excerpt(trimmed), reason);
+                    output.malformed(format!("{}:{}", open.found.name, line + 1), excerpt(trimmed), reason);
                 }
             }
         }
@@ -77,7 +77,7 @@ pub fn read(mut open: Open<'_>, output: &mut Output) -> Result<(), Stop> {
         (offset, line) = (offset + length - torn, line + u64::from(finished));
         let last = reader.fill_buf().map_err(|cause| open.failed(&cause))?.is_empty();
         if last || output.is_full() {
-            let mark = Mark { offset, torn, line, covered: offset + torn, done: last, ..known.clone() };
+            let mark = FileOffset { offset, torn, line, covered: offset + torn, done: last, ..known.clone() };
             output.reached(&mut open, mark)?;
         }
         if torn > 0 {
@@ -95,15 +95,15 @@ fn without_mark(bytes: &[u8]) -> &[u8] {
 /// Makes rows of lines.
 struct Rows {
     columns: Arc<Columns>,
-    places: HashMap<String, usize>,
+    indexes: HashMap<String, usize>,
     /// The last column list that had more than the described columns.
     longer: Arc<Columns>,
 }
 
 impl Rows {
     fn new(columns: &Arc<Columns>) -> Rows {
-        let places = columns.names().iter().enumerate().map(|(at, name)| (name.clone(), at)).collect();
-        Rows { columns: Arc::clone(columns), places, longer: Arc::clone(columns) }
+        let indexes = columns.names().iter().enumerate().map(|(at, name)| (name.clone(), at)).collect();
+        Rows { columns: Arc::clone(columns), indexes, longer: Arc::clone(columns) }
     }
 
     fn parse(&mut self, line: Bytes) -> Result<Row, Reason> {
@@ -120,8 +120,8 @@ impl Rows {
         let mut more: Vec<(String, Value)> = Vec::new();
         for (name, raw) in members {
             let value = value(&line, raw)?;
-            match self.places.get(&name) {
-                Some(place) => values[*place] = value,
+            match self.indexes.get(&name) {
+                Some(target) => values[*target] = value,
                 // The last of two members with one name counts, as everywhere in JSON.
                 None => match more.iter_mut().find(|(known, _)| *known == name) {
                     Some((_, known)) => *known = value,

@@ -53,7 +53,7 @@ impl Pattern {
     /// The files that fit, in the order in which they are read.
     ///
     /// # Errors
-    /// [`ErrorKind::Missing`] where the folder is not there, [`ErrorKind::Denied`]
+    /// [`ErrorKind::Missing`] if the folder is not there, [`ErrorKind::Denied`]
     /// where it may not be read.
     pub fn list(&self, folder: &Path) -> Result<Vec<Found>, Error> {
         let mut found = Vec::new();
@@ -125,7 +125,7 @@ fn walk(
 fn fits(pattern: &str, name: &str) -> bool {
     let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
     let (mut p, mut n) = (0, 0);
-    // The last star, and the name's place it was tried for: widened when what follows does not fit.
+    // The last star, and the position in the name that it was tried for: widened if the rest does not match.
     let mut star: Option<(usize, usize)> = None;
     while n < name.len() {
         match pattern.get(p) {

@@ -9,7 +9,7 @@ use tidegate_model::source::Column;
 use tidegate_model::{Error, ErrorKind, Reason, Row, Value};
 
 use super::arrow;
-use super::place::Mark;
+use super::offsets::FileOffset;
 use super::reading::{Open, Output, Stop};
 use super::shape::Layout;
 
@@ -60,14 +60,14 @@ pub fn read(mut open: Open<'_>, output: &mut Output) -> Result<(), Stop> {
         .build()
         .map_err(|cause| broken(path, &cause))?;
     let covered = open.found.size;
-    let known = Mark { covered, ..open.mark.clone() };
+    let known = FileOffset { covered, ..open.mark.clone() };
     for chunk in reader {
         let chunk = chunk.map_err(|cause| broken(&open.found.path, &cause))?;
         for index in 0..chunk.num_rows() {
             let mut values = layout.empty_row();
             let mut wrong = None;
-            for (column, place) in chunk.columns().iter().zip(&layout.places) {
-                values[*place] = arrow::value(column, index).unwrap_or_else(|reason| {
+            for (column, target) in chunk.columns().iter().zip(&layout.indexes) {
+                values[*target] = arrow::value(column, index).unwrap_or_else(|reason| {
                     wrong.get_or_insert(reason);
                     Value::Null
                 });
@@ -79,17 +79,13 @@ pub fn read(mut open: Open<'_>, output: &mut Output) -> Result<(), Stop> {
                 Some(reason) => report(output, &open, at, &row, reason),
             }
             if output.is_full() {
-                output.reached(&mut open, Mark { offset: at, done: at >= total, ..known.clone() })?;
+                output.reached(&mut open, FileOffset { offset: at, done: at >= total, ..known.clone() })?;
             }
         }
     }
-    output.reached(&mut open, Mark { offset: at, done: true, ..known })
+    output.reached(&mut open, FileOffset { offset: at, done: true, ..known })
 }
 
 fn report(output: &mut Output, open: &Open<'_>, number: u64, row: &Row, reason: Reason) {
-    output.unreadable(
-        format!("{}, row {number}", open.found.name),
-        row.to_json().as_str().to_owned(),
-        reason,
-    );
+    output.malformed(format!("{}, row {number}", open.found.name), row.to_json().as_str().to_owned(), reason);
 }

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
-use tidegate_model::{Batch, Columns, Error, Feed, Reason, Row, Unreadable};
+use tidegate_model::{Batch, Columns, Error, Feed, MalformedRecord, Reason, Row};
 use tokio::sync::mpsc;
 
 use super::listing::{Found, explain};
-use super::place::{Mark, Place, print};
+use super::offsets::{FileOffset, FileOffsets, print};
 use super::settings::{Files, Format};
 use super::{csv, jsonl, parquet};
 
@@ -26,7 +26,7 @@ pub struct Reading {
     /// The columns of the selection.
     pub columns: Arc<Columns>,
     /// How far it was read before.
-    pub place: Place,
+    pub offsets: FileOffsets,
     /// Rows in a batch.
     pub batch_rows: usize,
 }
@@ -38,7 +38,7 @@ impl Reading {
             let mut output = Output {
                 batch: Batch::of(Vec::new()),
                 limit: self.batch_rows.max(1),
-                place: self.place.clone(),
+                offsets: self.offsets.clone(),
                 sender: sender.clone(),
             };
             match self.read(&mut output) {
@@ -53,7 +53,7 @@ impl Reading {
 
     fn read(&self, output: &mut Output) -> Result<(), Stop> {
         let found = self.files.pattern.list(&self.folder)?;
-        output.place.keep_only(&found);
+        output.offsets.keep_only(&found);
         for file in &found {
             self.read_file(file, output)?;
         }
@@ -66,7 +66,8 @@ impl Reading {
             Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(()),
             file => file.map_err(|cause| explain(&found.path, &cause))?,
         };
-        let resumed = output.place.resume(found, &mut file).map_err(|cause| explain(&found.path, &cause))?;
+        let resumed =
+            output.offsets.resume(found, &mut file).map_err(|cause| explain(&found.path, &cause))?;
         let Some(mark) = resumed else { return Ok(()) };
         let open = Open { found, file, columns: &self.columns, mark };
         match self.files.format(&found.name)? {
@@ -94,12 +95,12 @@ fn on_a_thread(work: impl FnOnce(Sender) + Send + 'static) -> Feed<Row> {
 pub struct Open<'a> {
     /// What the listing says of it.
     pub found: &'a Found,
-    /// A handle to know it again by; its position is nobody's.
+    /// A handle that identifies it; its position is unused.
     pub file: File,
     /// The columns of the selection.
     pub columns: &'a Arc<Columns>,
     /// Where to begin.
-    pub mark: Mark,
+    pub mark: FileOffset,
 }
 
 impl Open<'_> {
@@ -119,7 +120,7 @@ impl Open<'_> {
 
 /// Why a read ends early.
 pub enum Stop {
-    /// It cannot go on.
+    /// It cannot continue.
     Failed(Error),
     /// Nobody wants the rest.
     Dropped,
@@ -131,11 +132,11 @@ impl From<Error> for Stop {
     }
 }
 
-/// Where rows go: into batches, each with the place behind it.
+/// Collects rows into batches, each with the offsets after it.
 pub struct Output {
     batch: Batch<Row>,
     limit: usize,
-    place: Place,
+    offsets: FileOffsets,
     sender: Sender,
 }
 
@@ -146,29 +147,29 @@ impl Output {
     }
 
     /// Reports what is no row.
-    pub fn unreadable(&mut self, place: String, payload: String, reason: Reason) {
-        self.batch.unreadable.push(Unreadable { place, payload, reason });
+    pub fn malformed(&mut self, place: String, payload: String, reason: Reason) {
+        self.batch.malformed.push(MalformedRecord { location: place, payload, reason });
     }
 
     /// Whether the batch has to be sent before the next row is added.
     pub fn is_full(&self) -> bool {
-        self.batch.items.len() + self.batch.unreadable.len() >= self.limit
+        self.batch.items.len() + self.batch.malformed.len() >= self.limit
     }
 
     /// Notes how far `open` was read; sends the batch if it is full.
-    pub fn reached(&mut self, open: &mut Open<'_>, mut mark: Mark) -> Result<(), Stop> {
+    pub fn reached(&mut self, open: &mut Open<'_>, mut mark: FileOffset) -> Result<(), Stop> {
         let printed = print(&mut open.file, mark.covered);
         mark.print = printed.map_err(|cause| open.failed(&cause))?;
-        self.place.files.insert(open.found.name.clone(), mark);
+        self.offsets.files.insert(open.found.name.clone(), mark);
         if self.is_full() { self.flush() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> Result<(), Stop> {
         let mut batch = std::mem::replace(&mut self.batch, Batch::of(Vec::new()));
-        if batch.items.is_empty() && batch.unreadable.is_empty() {
+        if batch.items.is_empty() && batch.malformed.is_empty() {
             return Ok(());
         }
-        batch.checkpoint = Some(self.place.checkpoint());
+        batch.checkpoint = Some(self.offsets.checkpoint());
         self.sender.blocking_send(Ok(batch)).map_err(|_| Stop::Dropped)
     }
 }
@@ -182,7 +183,7 @@ mod tests {
     #[tokio::test]
     async fn a_read_that_breaks_off_does_not_look_finished() {
         let mut feed = on_a_thread(|sender| {
-            sender.blocking_send(Ok(Batch::of(Vec::new()))).expect("somebody listens");
+            sender.blocking_send(Ok(Batch::of(Vec::new()))).expect("a receiver");
             panic!("a fault of this program");
         });
 

@@ -10,18 +10,18 @@ use tidegate_model::{Columns, DataType, Text, Value};
 pub struct Layout {
     /// The columns of the rows.
     pub columns: Arc<Columns>,
-    /// For each column of the file, its place in a row.
-    pub places: Vec<usize>,
+    /// For each column of the file, its index in a row.
+    pub indexes: Vec<usize>,
 }
 
 impl Layout {
     /// Lays the columns of a file out among those of the selection.
     pub fn new(described: &Arc<Columns>, own: &[String]) -> Layout {
         if described.names() == own {
-            return Layout { columns: Arc::clone(described), places: (0..own.len()).collect() };
+            return Layout { columns: Arc::clone(described), indexes: (0..own.len()).collect() };
         }
         let mut names = described.names().to_vec();
-        let places = own
+        let indexes = own
             .iter()
             .map(|name| {
                 names.iter().position(|known| known == name).unwrap_or_else(|| {
@@ -30,7 +30,7 @@ impl Layout {
                 })
             })
             .collect();
-        Layout { columns: Columns::new(names), places }
+        Layout { columns: Columns::new(names), indexes }
     }
 
     /// A row without values.

@@ -11,8 +11,8 @@ use futures_util::TryStreamExt;
 use jiff::Timestamp;
 use serde_json::json;
 use tidegate_model::{
-    Batch, Checkpoint, ErrorKind, Http, HttpFailure, Json, Reach, Row, Selection, Settings, Source,
-    SystemClock, Tools, Value,
+    Batch, Checkpoint, ConnectorContext, ErrorKind, Http, HttpFailure, Json, ReadMode, Row, Selection,
+    Settings, Source, SystemClock, Value,
 };
 
 use super::folder::FilesSource;
@@ -28,14 +28,14 @@ fn source(folder: &Path) -> FilesSource {
             panic!("files need no HTTP")
         }
     }
-    let tools = Tools {
+    let context = ConnectorContext {
         http: Arc::new(NoHttp),
         clock: Arc::new(SystemClock),
         project: folder.to_owned(),
         data: folder.to_owned(),
-        rehearsal: false,
+        dry_run: false,
     };
-    FilesSource::open(&Settings::default(), &tools).expect("settings that work")
+    FilesSource::open(&Settings::default(), &context).expect("settings that work")
 }
 
 fn select(members: serde_json::Value) -> Selection {
@@ -50,18 +50,18 @@ async fn read(
     batch_rows: usize,
 ) -> Vec<Batch<Row>> {
     let feed = source(folder)
-        .read(selection, &Reach::After { checkpoint: after, follow: false }, batch_rows)
+        .read(selection, &ReadMode::Resume { checkpoint: after, follow: false }, batch_rows)
         .await
         .expect("a read");
     feed.try_collect().await.expect("batches")
 }
 
-/// The first cells of all rows, and the place behind them.
+/// The first cells of all rows, and the checkpoint after them.
 async fn cells(folder: &Path, path: &str, after: Option<Checkpoint>) -> (Vec<String>, Option<Checkpoint>) {
     let batches = read(folder, &select(json!({ "path": path })), after.clone(), 2).await;
-    let place = batches.last().map_or(after, |batch| batch.checkpoint.clone());
+    let checkpoint = batches.last().map_or(after, |batch| batch.checkpoint.clone());
     let rows = batches.iter().flat_map(|batch| &batch.items);
-    (rows.map(|row| row.values[0].to_text().unwrap_or_default().to_string()).collect(), place)
+    (rows.map(|row| row.values[0].to_text().unwrap_or_default().to_string()).collect(), checkpoint)
 }
 
 #[tokio::test]
@@ -74,22 +74,22 @@ async fn a_run_reads_new_files_and_what_was_appended_to_known_ones() {
         let pattern = name.replace('a', "*");
 
         write(name, &text(&["1", "2", "3"]));
-        let (first, place) = cells(folder.path(), &pattern, None).await;
+        let (first, checkpoint) = cells(folder.path(), &pattern, None).await;
         assert_eq!(first, ["1", "2", "3"]);
-        let (nothing, place) = cells(folder.path(), &pattern, place).await;
+        let (nothing, checkpoint) = cells(folder.path(), &pattern, checkpoint).await;
         assert!(nothing.is_empty(), "{nothing:?}");
 
         write(name, &text(&["1", "2", "3", "4"]));
         write(&name.replace('a', "b"), &text(&["5"]));
-        let (mut new, place) = cells(folder.path(), &pattern, place).await;
+        let (mut new, checkpoint) = cells(folder.path(), &pattern, checkpoint).await;
         new.sort();
         assert_eq!(new, ["4", "5"]);
 
         write(name, &text(&["6"]));
-        let (replaced, place) = cells(folder.path(), &pattern, place).await;
+        let (replaced, checkpoint) = cells(folder.path(), &pattern, checkpoint).await;
         assert_eq!(replaced, ["6"]);
         write(name, &text(&["7", "8", "9", "10", "11"]));
-        let (replaced, _) = cells(folder.path(), &pattern, place).await;
+        let (replaced, _) = cells(folder.path(), &pattern, checkpoint).await;
         assert_eq!(replaced, ["7", "8", "9", "10", "11"]);
     }
 }
@@ -144,11 +144,11 @@ async fn a_last_line_without_a_line_break_is_read_once_and_again_when_it_grew() 
         fs::write(&path, start).unwrap();
         let first = read(folder.path(), &selection, None, 100).await;
         assert_eq!(told(&first), ["1 1", torn], "{name}");
-        let place = first.last().and_then(|batch| batch.checkpoint.clone());
-        assert!(read(folder.path(), &selection, place.clone(), 100).await.is_empty(), "{name}");
+        let checkpoint = first.last().and_then(|batch| batch.checkpoint.clone());
+        assert!(read(folder.path(), &selection, checkpoint.clone(), 100).await.is_empty(), "{name}");
 
         fs::write(&path, format!("{start}{rest}")).unwrap();
-        let second = read(folder.path(), &selection, place, 100).await;
+        let second = read(folder.path(), &selection, checkpoint, 100).await;
         let expected: Vec<&str> = whole.into_iter().filter(|row| !row.is_empty()).collect();
         assert_eq!(told(&second), expected, "{name}");
     }
@@ -160,13 +160,16 @@ async fn broken_lines_are_reported_with_their_place_and_the_rest_is_read() {
     fs::write(folder.path().join("b.csv"), b"id,name\n1,a\n2\n3,b,c\n4,\xff\n5,\n").unwrap();
     fs::write(folder.path().join("b.jsonl"), b"{\"id\":1}\n{\"id\":\n[1]\n\n{\"id\":\"\xff\"}\n{\"id\":5}\n")
         .unwrap();
-    for (path, places) in
+    for (path, indexes) in
         [("b.csv", ["b.csv:3", "b.csv:4", "b.csv:5"]), ("b.jsonl", ["b.jsonl:2", "b.jsonl:3", "b.jsonl:5"])]
     {
         let batches = read(folder.path(), &select(json!({ "path": path })), None, 100).await;
-        let found: Vec<&str> =
-            batches.iter().flat_map(|batch| &batch.unreadable).map(|broken| broken.place.as_str()).collect();
-        assert_eq!(found, places);
+        let found: Vec<&str> = batches
+            .iter()
+            .flat_map(|batch| &batch.malformed)
+            .map(|broken| broken.location.as_str())
+            .collect();
+        assert_eq!(found, indexes);
         assert_eq!(batches.iter().map(|batch| batch.items.len()).sum::<usize>(), 2, "{path}");
     }
 }
@@ -291,9 +294,9 @@ async fn what_is_not_there_is_named() {
     let source = source(folder.path());
     let none = source.describe(&select(json!({ "path": "out/*.csv" }))).await.expect_err("no file");
     assert_eq!(none.kind(), ErrorKind::Missing);
-    let reach = Reach::Cursor { column: "id".into(), from: None, time_zone: "UTC".into() };
+    let mode = ReadMode::Incremental { column: "id".into(), from: None, time_zone: "UTC".into() };
     let cursor =
-        source.read(&select(json!({ "path": "in/*.csv" })), &reach, 10).await.err().expect("no cursor");
+        source.read(&select(json!({ "path": "in/*.csv" })), &mode, 10).await.err().expect("no cursor");
     assert_eq!(cursor.kind(), ErrorKind::Settings);
     let there = select(json!({ "path": "in/*.csv" }));
     let checks = source.check(Some(&there)).await.unwrap();

@@ -1,8 +1,8 @@
-mod admission;
 mod bodies;
 mod outcomes;
 mod sandbox;
 mod settings;
+mod validation;
 mod with_sandbox;
 
 use std::collections::VecDeque;
@@ -13,8 +13,8 @@ use http::{Request, Response};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tidegate_model::{
-    Body, Clock, Faults, Fingerprint, Http, HttpFailure, Identity, Json, ObjectKind, Platform, Purchase,
-    Record, SandboxTools, Settings, Tools,
+    Body, Clock, ConnectorContext, Faults, Fingerprint, Http, HttpFailure, Identity, Json, ObjectKind,
+    Platform, Purchase, Record, SandboxContext, Settings,
 };
 
 use super::CONNECTOR;
@@ -72,19 +72,19 @@ fn settings(value: Value) -> Settings {
     Settings::new(members)
 }
 
-fn tools(http: Arc<dyn Http>) -> Tools {
-    Tools { http, clock: Arc::new(Stopped), project: ".".into(), data: ".".into(), rehearsal: false }
+fn context(http: Arc<dyn Http>) -> ConnectorContext {
+    ConnectorContext { http, clock: Arc::new(Stopped), project: ".".into(), data: ".".into(), dry_run: false }
 }
 
 fn open(http: Arc<dyn Http>, kind: ObjectKind, target: Value) -> Arc<dyn Platform> {
     let connection = settings(json!({ "endpoint": "sandbox", "api_key": "key-1" }));
     let role = CONNECTOR.platform.expect("a platform");
-    (role.open)(&connection, kind, &settings(target), &tools(http)).expect("opened")
+    (role.open)(&connection, kind, &settings(target), &context(http)).expect("opened")
 }
 
 /// A sandbox in memory with these faults.
 fn sandbox(faults: Faults) -> Arc<dyn Http> {
-    let tools = SandboxTools {
+    let context = SandboxContext {
         data: None,
         clock: Arc::new(Stopped),
         faults: Arc::new(Mutex::new(faults)),
@@ -93,7 +93,7 @@ fn sandbox(faults: Faults) -> Arc<dyn Http> {
         http: None,
         webhooks: Arc::default(),
     };
-    (tidegate_sandbox::braze::SANDBOX.open)(&tools).expect("opened")
+    (tidegate_sandbox::braze::SANDBOX.open)(&context).expect("opened")
 }
 
 /// Sends to a sandbox with a good key.

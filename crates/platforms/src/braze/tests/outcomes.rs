@@ -68,7 +68,7 @@ async fn an_error_without_a_place_leaves_the_others_in_doubt_unless_the_count_cl
 }
 
 #[tokio::test]
-async fn every_refusal_has_its_kind_and_its_next_step() {
+async fn every_error_response_has_its_kind_and_its_next_step() {
     let error = answered(400, r#"{"message":"Max Input Length Exceeded"}"#).await.expect_err("refused");
     assert_eq!(error.kind(), ErrorKind::Refused);
     assert_eq!(error.message(), "Braze answered 400: Max Input Length Exceeded");
@@ -122,7 +122,7 @@ async fn the_pace_follows_the_headers() {
         .header("x-ratelimit-reset", NOW.to_string())
         .body(Bytes::from_static(br#"{"message":"success"}"#));
     let receipt = events(Canned::with(Ok(answer.expect("response")))).await.expect("receipt");
-    let pace = receipt.pace.expect("pace");
+    let pace = receipt.rate_limit.expect("pace");
     assert_eq!((pace.remaining, pace.reset.as_second()), (17, NOW));
 }
 

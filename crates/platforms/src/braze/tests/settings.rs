@@ -1,11 +1,11 @@
-use tidegate_model::{Rate, Repeat};
+use tidegate_model::{Idempotency, Rate};
 
 use super::*;
 
 fn opened(connection: Value) -> Result<Arc<dyn Platform>, tidegate_model::Error> {
     let role = CONNECTOR.platform.expect("a platform");
     let target = Settings::default();
-    (role.open)(&settings(connection), ObjectKind::User, &target, &tools(Arc::new(Canned::default())))
+    (role.open)(&settings(connection), ObjectKind::User, &target, &context(Arc::new(Canned::default())))
 }
 
 fn message(connection: Value) -> String {
@@ -49,9 +49,9 @@ fn a_setting_that_cannot_work_is_named() {
 fn a_catalog_must_be_named() {
     let role = CONNECTOR.platform.expect("a platform");
     let connection = settings(json!({ "endpoint": "sandbox", "api_key": "key-1" }));
-    let tools = tools(Arc::new(Canned::default()));
+    let context = context(Arc::new(Canned::default()));
     for target in [json!({}), json!({ "catalog": "a/b" })] {
-        let opened = (role.open)(&connection, ObjectKind::CatalogItem, &settings(target), &tools);
+        let opened = (role.open)(&connection, ObjectKind::CatalogItem, &settings(target), &context);
         assert!(opened.err().expect("refused").message().contains("to.catalog"));
     }
 }
@@ -60,21 +60,21 @@ fn a_catalog_must_be_named() {
 fn limits_are_the_documented_ones_or_the_contracts() {
     let seconds = std::time::Duration::from_secs;
     let limits = open(Arc::new(Canned::default()), ObjectKind::Event, json!({})).limits();
-    assert_eq!((limits.items_max, limits.bucket), (75, "users.track"));
+    assert_eq!((limits.max_items, limits.bucket), (75, "users.track"));
     assert_eq!(limits.rate, Some(Rate { requests: 3_000, per: seconds(3) }));
     let limits = open(Arc::new(Canned::default()), ObjectKind::Deletion, json!({})).limits();
-    assert_eq!((limits.items_max, limits.rate), (50, Some(Rate { requests: 20_000, per: seconds(60) })));
+    assert_eq!((limits.max_items, limits.rate), (50, Some(Rate { requests: 20_000, per: seconds(60) })));
 
     let contract = json!({ "endpoint": "sandbox", "api_key": "k", "objects_per_request": 50, "rates": { "track_per_3s": 2500 } });
     let limits = opened(contract).expect("opened").limits();
-    assert_eq!((limits.items_max, limits.rate.expect("rate").requests), (50, 2_500));
+    assert_eq!((limits.max_items, limits.rate.expect("rate").requests), (50, 2_500));
 }
 
 #[test]
 fn increments_make_users_unsafe_to_repeat() {
-    let repeat = |kind, target| open(Arc::new(Canned::default()), kind, target).object().repeat;
-    assert_eq!(repeat(ObjectKind::User, json!({})), Repeat::Safe);
-    assert_eq!(repeat(ObjectKind::User, json!({ "increments": true })), Repeat::Unsafe);
-    assert_eq!(repeat(ObjectKind::Event, json!({})), Repeat::Unsafe);
-    assert_eq!(repeat(ObjectKind::Deletion, json!({})), Repeat::Safe);
+    let idempotency = |kind, target| open(Arc::new(Canned::default()), kind, target).object().idempotency;
+    assert_eq!(idempotency(ObjectKind::User, json!({})), Idempotency::Idempotent);
+    assert_eq!(idempotency(ObjectKind::User, json!({ "increments": true })), Idempotency::None);
+    assert_eq!(idempotency(ObjectKind::Event, json!({})), Idempotency::None);
+    assert_eq!(idempotency(ObjectKind::Deletion, json!({})), Idempotency::Idempotent);
 }

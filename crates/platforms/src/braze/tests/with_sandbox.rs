@@ -30,11 +30,11 @@ async fn every_kind_of_object_arrives() {
         let platform = open(Arc::clone(&http), kind, json!({ "catalog": "shop" }));
         assert!(platform.check().await.expect("checked").passed(), "{kind}");
         for record in &records {
-            platform.admit(record).expect("admitted");
+            platform.validate(record).expect("admitted");
         }
         let receipt = platform.deliver(&records).await.expect("delivered");
         assert_eq!(delivered(&receipt), records.len(), "{kind}: {:?}", receipt.outcomes);
-        assert!(receipt.pace.is_some());
+        assert!(receipt.rate_limit.is_some());
     }
 
     let stats = stats(&*http).await;
@@ -112,12 +112,12 @@ async fn a_check_names_the_key_and_the_catalog_that_are_missing() {
 }
 
 #[tokio::test]
-async fn a_rehearsal_is_answered_like_a_success() {
-    struct Rehearsal;
+async fn a_dry_run_is_answered_like_a_success() {
+    struct DryRun;
     #[async_trait::async_trait]
-    impl Http for Rehearsal {
+    impl Http for DryRun {
         async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpFailure> {
-            Ok((CONNECTOR.platform.expect("a platform").rehearse)(&request))
+            Ok((CONNECTOR.platform.expect("a platform").dry_run_response)(&request))
         }
     }
     for (kind, record) in [
@@ -125,8 +125,8 @@ async fn a_rehearsal_is_answered_like_a_success() {
         (ObjectKind::Deletion, record(external("ada"), Body::Deletion)),
         (ObjectKind::CatalogItem, item("a", "{}")),
     ] {
-        let platform = open(Arc::new(Rehearsal), kind, json!({ "catalog": "shop" }));
-        let receipt = platform.deliver(&[record]).await.expect("rehearsed");
+        let platform = open(Arc::new(DryRun), kind, json!({ "catalog": "shop" }));
+        let receipt = platform.deliver(&[record]).await.expect("dry run");
         assert_eq!(receipt.outcomes, [Outcome::Delivered], "{kind}");
     }
 }

@@ -6,14 +6,14 @@ async fn deliver(records: &[Record], status: u16, body: &str) -> Result<Receipt,
 }
 
 /// The codes of the outcomes, `ok` where delivered and `?` where in doubt.
-fn fates(receipt: &Receipt) -> Vec<String> {
-    let fate = |outcome: &Outcome| match outcome {
+fn outcomes(receipt: &Receipt) -> Vec<String> {
+    let shown = |outcome: &Outcome| match outcome {
         Outcome::Delivered => "ok".to_owned(),
         Outcome::Rejected(reason) => reason.code.to_string(),
         Outcome::Deferred(_) => "later".to_owned(),
         Outcome::Unknown(_) => "?".to_owned(),
     };
-    receipt.outcomes.iter().map(fate).collect()
+    receipt.outcomes.iter().map(shown).collect()
 }
 
 fn error(user: &str, id: Option<&Record>, code: &str) -> Value {
@@ -24,9 +24,9 @@ fn error(user: &str, id: Option<&Record>, code: &str) -> Value {
     error
 }
 
-async fn fates_after(records: &[Record], errors: &[Value]) -> Vec<String> {
+async fn words_after(records: &[Record], errors: &[Value]) -> Vec<String> {
     let body = json!({ "errors": errors }).to_string();
-    fates(&deliver(records, 202, &body).await.expect("receipt"))
+    outcomes(&deliver(records, 202, &body).await.expect("receipt"))
 }
 
 #[tokio::test]
@@ -76,33 +76,33 @@ async fn an_answer_without_errors_delivers_everything() {
 async fn an_error_with_our_event_id_rejects_that_event_alone() {
     let records = [event(1, "a"), event(2, "a"), event(3, "b")];
     let errors = [error("a", Some(&records[1]), "invalid")];
-    assert_eq!(fates_after(&records, &errors).await, ["ok", "invalid", "ok"]);
+    assert_eq!(words_after(&records, &errors).await, ["ok", "invalid", "ok"]);
 }
 
 #[tokio::test]
 async fn an_error_without_event_id_rejects_the_only_event_of_its_user() {
     let records = [event(1, "a"), event(2, "b"), event(3, "c")];
-    assert_eq!(fates_after(&records, &[error("b", None, "invalid")]).await, ["ok", "invalid", "ok"]);
+    assert_eq!(words_after(&records, &[error("b", None, "invalid")]).await, ["ok", "invalid", "ok"]);
 }
 
 #[tokio::test]
 async fn as_many_errors_as_the_user_has_events_reject_all_of_them() {
     let records = [event(1, "a"), event(2, "b"), event(3, "a")];
     let errors = [error("a", None, "first"), error("a", None, "second")];
-    assert_eq!(fates_after(&records, &errors).await, ["first", "ok", "second"]);
+    assert_eq!(words_after(&records, &errors).await, ["first", "ok", "second"]);
 }
 
 #[tokio::test]
 async fn fewer_errors_than_events_of_the_user_leave_these_in_doubt() {
     let records = [event(1, "a"), event(2, "b"), event(3, "a")];
-    assert_eq!(fates_after(&records, &[error("a", None, "invalid")]).await, ["?", "ok", "?"]);
+    assert_eq!(words_after(&records, &[error("a", None, "invalid")]).await, ["?", "ok", "?"]);
 }
 
 #[tokio::test]
 async fn an_unknown_user_fails_with_all_of_its_events() {
     let records = [event(1, "a"), event(2, "b"), event(3, "a")];
     assert_eq!(
-        fates_after(&records, &[error("a", None, "not found")]).await,
+        words_after(&records, &[error("a", None, "not found")]).await,
         ["user_not_found", "ok", "user_not_found"]
     );
 }
@@ -110,31 +110,31 @@ async fn an_unknown_user_fails_with_all_of_its_events() {
 #[tokio::test]
 async fn a_user_may_be_repeated_as_a_number_and_an_error_as_text() {
     let error = json!({ "event_user_id": 42, "error": "what happened" });
-    assert_eq!(fates_after(&[event(1, "42"), event(2, "b")], &[error]).await, ["event_refused", "ok"]);
+    assert_eq!(words_after(&[event(1, "42"), event(2, "b")], &[error]).await, ["event_refused", "ok"]);
 }
 
 #[tokio::test]
 async fn errors_with_and_without_event_id_are_told_apart() {
     let records = [event(1, "a"), event(2, "a"), event(3, "a")];
     let errors = [error("a", Some(&records[2]), "by_id"), error("a", None, "x"), error("a", None, "y")];
-    assert_eq!(fates_after(&records, &errors).await, ["x", "y", "by_id"]);
+    assert_eq!(words_after(&records, &errors).await, ["x", "y", "by_id"]);
 }
 
 #[tokio::test]
 async fn an_error_that_names_nobody_leaves_the_rest_in_doubt() {
     let records = [event(1, "a"), event(2, "b")];
     for error in [json!("something"), json!({}), error("stranger", None, "invalid")] {
-        assert_eq!(fates_after(&records, std::slice::from_ref(&error)).await, ["?", "?"], "{error}");
+        assert_eq!(words_after(&records, std::slice::from_ref(&error)).await, ["?", "?"], "{error}");
     }
     let errors = [error("a", Some(&records[0]), "invalid"), json!(17)];
-    assert_eq!(fates_after(&records, &errors).await, ["invalid", "?"]);
+    assert_eq!(words_after(&records, &errors).await, ["invalid", "?"]);
 }
 
 #[tokio::test]
 async fn an_accepted_answer_that_cannot_be_read_leaves_everything_in_doubt() {
     for body in ["<html>", "[]", "\"ok\"", r#"{"errors":"some"}"#] {
         let receipt = deliver(&[event(1, "a"), event(2, "b")], 202, body).await.expect("receipt");
-        assert_eq!(fates(&receipt), ["?", "?"], "{body}");
+        assert_eq!(outcomes(&receipt), ["?", "?"], "{body}");
     }
 }
 
@@ -182,11 +182,11 @@ async fn the_setting_to_mend_is_named_when_the_key_is_refused() {
 async fn a_failure_on_their_way_leaves_every_event_in_doubt() {
     for status in [500, 502, 504, 524, 408] {
         let receipt = deliver(&[event(1, "a"), event(2, "b")], status, "").await.expect("receipt");
-        assert_eq!(fates(&receipt), ["?", "?"], "{status}");
+        assert_eq!(outcomes(&receipt), ["?", "?"], "{status}");
     }
     let lost = Script::saying(Err(HttpFailure::AnswerLost("reset".into())));
     let receipt = open(ObjectKind::Event, &lost).deliver(&[event(1, "a")]).await.expect("receipt");
-    assert_eq!(fates(&receipt), ["?"]);
+    assert_eq!(outcomes(&receipt), ["?"]);
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ fn ingest(event_stream: Value) -> Arc<dyn Ingest> {
     if !event_stream.is_null() {
         members["event_stream"] = event_stream;
     }
-    super::super::ingest::open(&settings(members), &tools(Script::answering(200, "{}"))).expect("settings")
+    super::super::ingest::open(&settings(members), &context(Script::answering(200, "{}"))).expect("settings")
 }
 
 async fn post(secret: &str, body: &str) -> Received {
@@ -161,7 +161,7 @@ async fn nobody_gets_in_without_the_secret() {
     assert!(String::from_utf8_lossy(closed.answer.body()).contains("event_stream"));
     let error = super::super::ingest::open(
         &settings(json!({ "app_id": APP, "api_key": "k-1", "event_stream": { "token": "short" } })),
-        &tools(Script::answering(200, "{}")),
+        &context(Script::answering(200, "{}")),
     );
     assert!(error.err().expect("too short").message().contains("event_stream.token"));
 }

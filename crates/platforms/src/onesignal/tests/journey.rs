@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use tidegate_model::{Event, Ingest, SandboxTools};
+use tidegate_model::{Event, Ingest, SandboxContext};
 use tokio::sync::mpsc;
 
 const SECRET: &str = "stream-secret-0123456789";
@@ -33,10 +33,10 @@ async fn call(sandbox: &Arc<dyn Http>, path: &str, body: &Value) -> http::Respon
 async fn custom_events_come_back_as_message_events_in_order() {
     let connection = json!({ "app_id": APP, "api_key": "k-1", "event_stream": { "token": SECRET } });
     let ingest =
-        super::super::ingest::open(&settings(connection), &tools(Script::answering(200, "{}"))).unwrap();
+        super::super::ingest::open(&settings(connection), &context(Script::answering(200, "{}"))).unwrap();
     let (sender, mut arrived) = mpsc::unbounded_channel();
     let url = "http://127.0.0.1:7700/in/onesignal/push";
-    let sandbox = (tidegate_sandbox::onesignal::SANDBOX.open)(&SandboxTools {
+    let sandbox = (tidegate_sandbox::onesignal::SANDBOX.open)(&SandboxContext {
         data: None,
         clock: Arc::new(Noon),
         faults: Arc::default(),
@@ -69,7 +69,7 @@ async fn custom_events_come_back_as_message_events_in_order() {
 
 #[test]
 fn a_sandbox_with_unknown_settings_says_so() {
-    let tools = SandboxTools {
+    let context = SandboxContext {
         data: None,
         clock: Arc::new(Noon),
         faults: Arc::default(),
@@ -78,6 +78,6 @@ fn a_sandbox_with_unknown_settings_says_so() {
         http: None,
         webhooks: Arc::default(),
     };
-    let error = (tidegate_sandbox::onesignal::SANDBOX.open)(&tools).err().expect("a typo");
+    let error = (tidegate_sandbox::onesignal::SANDBOX.open)(&context).err().expect("a typo");
     assert!(error.message().contains("mesage_events"), "{error:?}");
 }

@@ -1,12 +1,12 @@
 //! Whether we speak OneSignal's protocol, and understand what it says.
 
-mod admit;
 mod events;
 mod faults;
 mod ingest;
 mod journey;
 mod sandbox;
 mod users;
+mod validate;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -17,8 +17,8 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tidegate_model::{
-    Body, Clock, Error, Fingerprint, Http, HttpFailure, Identity, Json, ObjectKind, Platform, Purchase,
-    Record, Settings, Tools,
+    Body, Clock, ConnectorContext, Error, Fingerprint, Http, HttpFailure, Identity, Json, ObjectKind,
+    Platform, Purchase, Record, Settings,
 };
 
 const APP: &str = "11111111-2222-4333-8444-555555555555";
@@ -81,8 +81,14 @@ fn connection() -> Settings {
     settings(json!({ "endpoint": "https://onesignal.example", "app_id": APP, "api_key": "k-1" }))
 }
 
-fn tools(http: Arc<dyn Http>) -> Tools {
-    Tools { http, clock: Arc::new(Noon), project: PathBuf::new(), data: PathBuf::new(), rehearsal: false }
+fn context(http: Arc<dyn Http>) -> ConnectorContext {
+    ConnectorContext {
+        http,
+        clock: Arc::new(Noon),
+        project: PathBuf::new(),
+        data: PathBuf::new(),
+        dry_run: false,
+    }
 }
 
 fn open_with(
@@ -91,7 +97,7 @@ fn open_with(
     target: Value,
     http: Arc<dyn Http>,
 ) -> Result<Arc<dyn Platform>, Error> {
-    super::platform::open(connection, object, &settings(target), &tools(http))
+    super::platform::open(connection, object, &settings(target), &context(http))
 }
 
 fn open(object: ObjectKind, http: &Arc<Script>) -> Arc<dyn Platform> {

@@ -2,7 +2,7 @@
 
 use super::*;
 use std::sync::atomic::{AtomicI64, Ordering};
-use tidegate_model::{Faults, Outcome, Receipt, SandboxTools};
+use tidegate_model::{Faults, Outcome, Receipt, SandboxContext};
 
 /// Noon and as many milliseconds as it was moved on.
 #[derive(Default)]
@@ -34,7 +34,7 @@ impl World {
     fn at(data: Option<PathBuf>, limits: bool) -> World {
         let watch = Arc::new(Watch::default());
         let faults = Arc::new(Mutex::new(Faults::default()));
-        let tools = SandboxTools {
+        let context = SandboxContext {
             data,
             clock: Arc::clone(&watch) as Arc<dyn Clock>,
             faults: Arc::clone(&faults),
@@ -43,7 +43,7 @@ impl World {
             http: None,
             webhooks: Arc::default(),
         };
-        let http = (tidegate_sandbox::onesignal::SANDBOX.open)(&tools).expect("a place to keep users");
+        let http = (tidegate_sandbox::onesignal::SANDBOX.open)(&context).expect("a folder for users");
         World { http, watch, faults }
     }
 
@@ -410,9 +410,9 @@ async fn records_arrive_through_our_own_platform() {
     let records = [event(1, "u/1"), event(2, "u2"), event(3, "u/1"), event(4, "u2")];
     for _ in 0..2 {
         let receipt = events.deliver(&records).await.expect("receipt");
-        let fates: Vec<bool> =
+        let outcomes: Vec<bool> =
             receipt.outcomes.iter().map(|outcome| *outcome == Outcome::Delivered).collect();
-        assert_eq!(fates, [true, false, true, false]);
+        assert_eq!(outcomes, [true, false, true, false]);
     }
     world.watch.advance(1_000);
     let purchases = world.platform(ObjectKind::Purchase);

@@ -27,8 +27,8 @@ async fn whole_segments_go_when_their_last_event_is_too_old() {
     assert_eq!(folder.files("ids").len(), 3);
     let lag = log.lag(&shop(), None).await.expect("lag");
     assert_eq!((lag[0].position, lag[0].end, lag[0].behind), (6, 10, 4));
-    let settled = Checkpoint(serde_json::json!({"offset": 9}));
-    let lag = log.lag(&shop(), Some(&settled)).await.expect("lag");
+    let committed = Checkpoint(serde_json::json!({"offset": 9}));
+    let lag = log.lag(&shop(), Some(&committed)).await.expect("lag");
     assert_eq!((lag[0].behind, lag[0].last_seen), (1, Some(now - DAY * 2)));
     let old = Checkpoint(serde_json::json!({"offset": 2}));
     assert_eq!(read_all(&*log, Some(&old)).await.0.len(), 4);

@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tidegate_model::{
-    Event, Json, Layout, LoggedEvent, Offset, Settings, Sink, SinkTarget, StreamId, SyncId, SystemClock,
-    Tools,
+    ConnectorContext, Event, Json, Layout, LoggedEvent, Offset, Settings, Sink, SinkTarget, StreamId, SyncId,
+    SystemClock,
 };
 
 fn settings(members: &Value) -> Settings {
@@ -21,12 +21,12 @@ fn settings(members: &Value) -> Settings {
 
 /// A sink over the network.
 fn sink(kind: &str, connection: &Value, target: &Value) -> Arc<Sink> {
-    let tools = Tools {
+    let context = ConnectorContext {
         http: Arc::new(tidegate_transport::http::RealHttp::new().expect("a client")),
         clock: Arc::new(SystemClock),
         project: std::env::temp_dir(),
         data: std::env::temp_dir(),
-        rehearsal: false,
+        dry_run: false,
     };
     let target = SinkTarget {
         sync: SyncId::new("export"),
@@ -39,7 +39,7 @@ fn sink(kind: &str, connection: &Value, target: &Value) -> Arc<Sink> {
         _ => tidegate_streams::firehose::CONNECTOR,
     };
     let role = connector.sink.expect("a sink");
-    (role.open)(&settings(connection), &target, &tools).expect("a sink")
+    (role.open)(&settings(connection), &target, &context).expect("a sink")
 }
 
 /// Event number `at`, of one of twenty users, with a payload that is larger by `more` bytes.

@@ -1,4 +1,4 @@
-//! Credentials that the place we run at hands out.
+//! Credentials of a container or an EC2 instance.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -9,9 +9,9 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use tidegate_model::{Error, ErrorKind, HttpFailure, Result, Secret};
 
-use super::{Finder, Keys};
+use super::{Credentials, CredentialsChain};
 
-/// These services are one hop away, or not there at all.
+/// These services are one hop away or absent.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Source: AWS docs, ECS task IAM role.
 const CONTAINER: &str = "http://169.254.170.2";
@@ -19,19 +19,19 @@ const CONTAINER: &str = "http://169.254.170.2";
 const INSTANCE: &str = "http://169.254.169.254";
 const ROLES: &str = "/latest/meta-data/iam/security-credentials/";
 
-/// What both services answer.
+/// The response of both services.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct HandedOut {
+struct CredentialsResponse {
     access_key_id: String,
     secret_access_key: Secret,
     token: Secret,
     expiration: Timestamp,
 }
 
-impl Finder {
-    /// From the agent of ECS or EKS; `None` where the environment names none.
-    pub(crate) async fn container(&self) -> Result<Option<Keys>> {
+impl CredentialsChain {
+    /// Returns the credentials of ECS or EKS; `None` if the environment names no agent.
+    pub(crate) async fn container(&self) -> Result<Option<Credentials>> {
         let address = match (
             self.variable("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"),
             self.variable("AWS_CONTAINER_CREDENTIALS_FULL_URI"),
@@ -54,14 +54,16 @@ impl Finder {
         };
         let token = token.map(|token| ("authorization", token));
         match self.ask(Method::GET, &address, token).await? {
-            Some(answer) if answer.status().is_success() => Ok(Some(handed_out("the container", &answer)?)),
+            Some(answer) if answer.status().is_success() => {
+                Ok(Some(read_response("the container", &answer)?))
+            }
             Some(answer) => Err(refused("the container", answer.status())),
             None => Err(Error::new(ErrorKind::Unavailable, "the container's credentials cannot be reached")),
         }
     }
 
-    /// From the machine's metadata, version 2; `None` where there is none.
-    pub(crate) async fn instance(&self) -> Result<Option<Keys>> {
+    /// Returns the credentials of the instance metadata service, version 2; `None` if there is none.
+    pub(crate) async fn instance(&self) -> Result<Option<Credentials>> {
         if self.variable("AWS_EC2_METADATA_DISABLED").is_some_and(|it| it.eq_ignore_ascii_case("true")) {
             return Ok(None);
         }
@@ -84,13 +86,13 @@ impl Finder {
             return Ok(None);
         };
         match self.ask(Method::GET, &format!("{base}{ROLES}{role}"), token()).await? {
-            Some(answer) if answer.status().is_success() => Ok(Some(handed_out("the machine", &answer)?)),
+            Some(answer) if answer.status().is_success() => Ok(Some(read_response("the machine", &answer)?)),
             Some(answer) => Err(refused("the machine", answer.status())),
             None => Err(silent()),
         }
     }
 
-    /// Asks once; `None` where nobody answers.
+    /// Sends a request once; `None` without a response.
     async fn ask(
         &self,
         method: Method,
@@ -103,7 +105,7 @@ impl Finder {
         }
         let request = request
             .body(Bytes::new())
-            .map_err(|_| Error::settings("the place that hands out AWS credentials has no usable address"))?;
+            .map_err(|_| Error::settings("the address of the AWS credentials endpoint is not valid"))?;
         match tokio::time::timeout(PATIENCE, self.http.send(request)).await {
             Ok(Ok(answer)) => Ok(Some(answer)),
             Ok(Err(HttpFailure::NotSent(_) | HttpFailure::AnswerLost(_))) | Err(_) => Ok(None),
@@ -111,7 +113,7 @@ impl Finder {
     }
 }
 
-/// Credentials come over a line that nobody else hears.
+/// Returns whether an address may be asked: one that is encrypted or local.
 ///
 /// Source: AWS docs, SDKs and Tools Reference Guide, "Container credential provider".
 fn may_be_asked(uri: &Uri) -> bool {
@@ -128,11 +130,11 @@ fn may_be_asked(uri: &Uri) -> bool {
     uri.scheme_str() == Some("https") || (uri.scheme_str() == Some("http") && local)
 }
 
-/// A token that is written anew from time to time.
+/// Reads a token, which is rotated from time to time.
 pub(crate) async fn read_token(file: &str) -> Result<String> {
     let text = tokio::fs::read_to_string(file).await.map_err(|cause| {
         Error::settings(format!("the AWS token file {file} cannot be read"))
-            .hint("look whether it is mounted, and readable for the user who runs tidegate")
+            .hint("check that it is mounted, and readable for the user who runs tidegate")
             .caused_by(cause)
     })?;
     Ok(text.trim().to_owned())
@@ -142,17 +144,17 @@ fn text(answer: &Response<Bytes>) -> Result<String> {
     std::str::from_utf8(answer.body()).map(|text| text.trim().to_owned()).map_err(|_| {
         Error::new(
             ErrorKind::Unexpected,
-            "the machine's metadata service answered with something that is no text",
+            "the machine's metadata service responded with something that is not text",
         )
     })
 }
 
-fn handed_out(who: &str, answer: &Response<Bytes>) -> Result<Keys> {
-    // The cause is left out: it may repeat what was read.
-    let read: HandedOut = serde_json::from_slice(answer.body()).map_err(|_| {
-        Error::new(ErrorKind::Unexpected, format!("{who} handed out AWS credentials of an unknown form"))
+fn read_response(who: &str, answer: &Response<Bytes>) -> Result<Credentials> {
+    // The cause is omitted: it may contain the credentials.
+    let read: CredentialsResponse = serde_json::from_slice(answer.body()).map_err(|_| {
+        Error::new(ErrorKind::Unexpected, format!("{who} returned AWS credentials in an unknown format"))
     })?;
-    Ok(Keys {
+    Ok(Credentials {
         id: read.access_key_id,
         secret: read.secret_access_key,
         token: Some(read.token),
@@ -166,12 +168,12 @@ fn refused(who: &str, status: StatusCode) -> Error {
     } else {
         ErrorKind::Denied
     };
-    Error::new(kind, format!("{who} hands out no AWS credentials: it answered {}", status.as_u16()))
-        .hint("look at the role that is attached to it")
+    Error::new(kind, format!("{who} returned no AWS credentials: status {}", status.as_u16()))
+        .hint("check the role that is attached to it")
 }
 
 fn silent() -> Error {
-    Error::new(ErrorKind::Unavailable, "the machine's metadata service stopped answering")
+    Error::new(ErrorKind::Unavailable, "the machine's metadata service stopped responding")
 }
 
 #[cfg(test)]
@@ -179,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_line_that_nobody_else_hears_is_asked() {
+    fn only_an_encrypted_or_local_address_is_asked() {
         for (address, good) in [
             ("http://169.254.170.23/v1/credentials", true),
             ("http://[fd00:ec2::23]/v1/credentials", true),

@@ -1,36 +1,36 @@
-//! Who we are: found in the usual places, kept until shortly before they run out.
+//! AWS credentials: resolved through the default chain and cached until shortly before expiry.
 
+mod default_chain;
 mod metadata;
 mod profile;
 mod sts;
 #[cfg(test)]
 mod tests;
-mod usual;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http::Uri;
 use jiff::{SignedDuration, Timestamp};
-use tidegate_model::{Clock, Error, ErrorKind, Http, Result, Secret, Tools};
+use tidegate_model::{Clock, ConnectorContext, Error, ErrorKind, Http, Result, Secret};
 
 use super::settings::AwsSettings;
 
-/// Credentials are renewed this long before they run out.
+/// How long before their expiry credentials are renewed.
 const AHEAD: SignedDuration = SignedDuration::from_mins(5);
-/// How long to leave the place they come from alone after it failed.
+/// How long to wait after a failed renewal.
 const PAUSE: SignedDuration = SignedDuration::from_secs(10);
 
 /// An access key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Keys {
+pub(crate) struct Credentials {
     pub(crate) id: String,
     pub(crate) secret: Secret,
     pub(crate) token: Option<Secret>,
-    /// When it runs out; never, where absent.
+    /// When it expires; never if absent.
     pub(crate) expires: Option<Timestamp>,
 }
 
-/// A role to take on.
+/// A role to assume.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Role {
     arn: String,
@@ -38,21 +38,21 @@ struct Role {
     session: String,
 }
 
-/// Where the first key comes from.
+/// The source of the first credentials.
 enum Origin {
     /// The settings.
-    Given(Keys),
+    Given(Credentials),
     /// A profile of the shared files.
     Profile(String),
-    /// Wherever it is found first.
-    Usual,
+    /// The first source of the default chain that has some.
+    DefaultChain,
 }
 
-/// Reads a variable of the environment.
+/// Reads an environment variable.
 type Variables = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
-/// Finds credentials, without keeping them.
-struct Finder {
+/// Resolves credentials, without caching them.
+struct CredentialsChain {
     origin: Origin,
     role: Option<Role>,
     region: String,
@@ -62,136 +62,143 @@ struct Finder {
     clock: Arc<dyn Clock>,
 }
 
-impl Finder {
-    /// Looks anew.
-    async fn find(&self) -> Result<Keys> {
-        let keys = match &self.origin {
-            Origin::Given(keys) => keys.clone(),
+impl CredentialsChain {
+    /// Resolves credentials anew.
+    async fn find(&self) -> Result<Credentials> {
+        let credentials = match &self.origin {
+            Origin::Given(credentials) => credentials.clone(),
             Origin::Profile(name) => self.named_profile(name).await?,
-            Origin::Usual => self.usual().await?,
+            Origin::DefaultChain => self.default_chain().await?,
         };
         match &self.role {
-            Some(role) => self.assume(&keys, role).await,
-            None => Ok(keys),
+            Some(role) => self.assume(&credentials, role).await,
+            None => Ok(credentials),
         }
     }
 }
 
-/// Credentials and when to look for newer ones.
-struct Held {
-    keys: Keys,
+/// Credentials and when to renew them.
+struct CachedCredentials {
+    credentials: Credentials,
     renew: Option<Timestamp>,
 }
 
-impl Held {
-    fn new(keys: Keys) -> Held {
-        Held { renew: keys.expires.map(|end| end.checked_sub(AHEAD).unwrap_or(end)), keys }
+impl CachedCredentials {
+    fn new(credentials: Credentials) -> CachedCredentials {
+        CachedCredentials {
+            renew: credentials.expires.map(|end| end.checked_sub(AHEAD).unwrap_or(end)),
+            credentials,
+        }
     }
 }
 
-/// Keeps credentials; one search at a time.
-pub(crate) struct Wallet {
-    finder: Finder,
-    held: Mutex<Option<Held>>,
+/// Provides cached credentials; renews them one request at a time.
+pub(crate) struct CredentialsProvider {
+    chain: CredentialsChain,
+    cached: Mutex<Option<CachedCredentials>>,
     searching: tokio::sync::Mutex<()>,
 }
 
-impl Wallet {
-    /// A wallet with nothing in it yet.
-    pub(crate) fn open(settings: &AwsSettings, tools: &Tools) -> Result<Wallet> {
-        Wallet::with(settings, tools, Arc::new(|name| std::env::var(name).ok()))
+impl CredentialsProvider {
+    /// Creates a provider. Nothing is resolved yet.
+    pub(crate) fn open(settings: &AwsSettings, context: &ConnectorContext) -> Result<CredentialsProvider> {
+        CredentialsProvider::with(settings, context, Arc::new(|name| std::env::var(name).ok()))
     }
 
-    fn with(settings: &AwsSettings, tools: &Tools, variables: Variables) -> Result<Wallet> {
+    fn with(
+        settings: &AwsSettings,
+        context: &ConnectorContext,
+        variables: Variables,
+    ) -> Result<CredentialsProvider> {
         let origin = match (&settings.access_key_id, &settings.secret_access_key, &settings.profile) {
-            (Some(id), Some(secret), _) => Origin::Given(Keys {
+            (Some(id), Some(secret), _) => Origin::Given(Credentials {
                 id: id.clone(),
                 secret: secret.clone(),
                 token: settings.session_token.clone(),
                 expires: None,
             }),
             (_, _, Some(profile)) => Origin::Profile(profile.clone()),
-            _ => Origin::Usual,
+            _ => Origin::DefaultChain,
         };
         let role = settings.role_arn.as_ref().map(|arn| Role {
             arn: arn.clone(),
             external_id: settings.external_id.clone(),
             session: settings.session_name.clone().unwrap_or_else(|| sts::SESSION.to_owned()),
         });
-        let finder = Finder {
+        let chain = CredentialsChain {
             origin,
             role,
             region: settings.region.clone(),
             sts: settings.sts()?,
             variables,
-            http: Arc::clone(&tools.http),
-            clock: Arc::clone(&tools.clock),
+            http: Arc::clone(&context.http),
+            clock: Arc::clone(&context.clock),
         };
-        Ok(Wallet { finder, held: Mutex::default(), searching: tokio::sync::Mutex::default() })
+        Ok(CredentialsProvider { chain, cached: Mutex::default(), searching: tokio::sync::Mutex::default() })
     }
 
-    /// Credentials that are good now.
+    /// Returns valid credentials.
     ///
-    /// While newer ones are looked for, or cannot be found, the old ones serve
-    /// until they run out.
-    pub(crate) async fn keys(&self) -> Result<Keys> {
-        let Some((keys, fresh)) = self.usable() else {
+    /// While they are renewed, or if that fails, the previous ones are used until they expire.
+    pub(crate) async fn credentials(&self) -> Result<Credentials> {
+        let Some((credentials, fresh)) = self.usable() else {
             let _one = self.searching.lock().await;
             return match self.usable() {
-                Some((keys, _)) => Ok(keys),
+                Some((credentials, _)) => Ok(credentials),
                 None => self.search().await,
             };
         };
         if fresh {
-            return Ok(keys);
+            return Ok(credentials);
         }
-        let Ok(_one) = self.searching.try_lock() else { return Ok(keys) };
+        let Ok(_one) = self.searching.try_lock() else { return Ok(credentials) };
         match self.search().await {
             Ok(newer) => Ok(newer),
             Err(error) => {
                 tracing::warn!(error = %error.chain(), "AWS credentials could not be renewed yet");
-                if let Some(held) = &mut *self.held() {
-                    held.renew = self.finder.clock.now().checked_add(PAUSE).ok();
+                if let Some(cached) = &mut *self.cached() {
+                    cached.renew = self.chain.clock.now().checked_add(PAUSE).ok();
                 }
-                Ok(keys)
+                Ok(credentials)
             }
         }
     }
 
-    /// Other credentials than these, which were refused as expired; `None`
-    /// where there are no others.
-    pub(crate) async fn replace(&self, refused: &Keys) -> Result<Option<Keys>> {
+    /// Returns other credentials than these, which were rejected as expired; `None` if there are none.
+    pub(crate) async fn replace(&self, refused: &Credentials) -> Result<Option<Credentials>> {
         let _one = self.searching.lock().await;
-        let other = |keys: &Keys| keys.id != refused.id || keys.token != refused.token;
-        if let Some((keys, _)) = self.usable().filter(|(keys, _)| other(keys)) {
-            return Ok(Some(keys));
+        let other =
+            |credentials: &Credentials| credentials.id != refused.id || credentials.token != refused.token;
+        if let Some((credentials, _)) = self.usable().filter(|(credentials, _)| other(credentials)) {
+            return Ok(Some(credentials));
         }
         Ok(Some(self.search().await?).filter(other))
     }
 
-    async fn search(&self) -> Result<Keys> {
-        match self.finder.find().await {
-            Ok(keys) => {
-                *self.held() = Some(Held::new(keys.clone()));
-                Ok(keys)
+    async fn search(&self) -> Result<Credentials> {
+        match self.chain.find().await {
+            Ok(credentials) => {
+                *self.cached() = Some(CachedCredentials::new(credentials.clone()));
+                Ok(credentials)
             }
-            // They were there before: the place where they come from is away for a moment.
-            Err(error) if error.kind() == ErrorKind::Settings && self.held().is_some() => {
+            // They were found before: their source is unavailable for a moment.
+            Err(error) if error.kind() == ErrorKind::Settings && self.cached().is_some() => {
                 Err(Error::new(ErrorKind::Unavailable, error.chain()).hint(error.next_step()))
             }
             Err(error) => Err(error),
         }
     }
 
-    /// What has not run out, and whether it is too early to look for newer ones.
-    fn usable(&self) -> Option<(Keys, bool)> {
-        let now = self.finder.clock.now();
-        let held = self.held();
-        let held = held.as_ref().filter(|held| held.keys.expires.is_none_or(|end| now < end))?;
-        Some((held.keys.clone(), held.renew.is_none_or(|renew| now < renew)))
+    /// Returns cached credentials that have not expired, and whether it is too early to renew them.
+    fn usable(&self) -> Option<(Credentials, bool)> {
+        let now = self.chain.clock.now();
+        let cached = self.cached();
+        let cached =
+            cached.as_ref().filter(|cached| cached.credentials.expires.is_none_or(|end| now < end))?;
+        Some((cached.credentials.clone(), cached.renew.is_none_or(|renew| now < renew)))
     }
 
-    fn held(&self) -> std::sync::MutexGuard<'_, Option<Held>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    fn cached(&self) -> std::sync::MutexGuard<'_, Option<CachedCredentials>> {
+        self.cached.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

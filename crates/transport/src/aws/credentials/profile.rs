@@ -6,27 +6,27 @@ use std::path::{Path, PathBuf};
 
 use tidegate_model::{Error, Result, Secret};
 
-use super::{Finder, Keys, Role, sts};
+use super::{Credentials, CredentialsChain, Role, sts};
 
 /// The settings of one profile.
 type Profile = BTreeMap<String, String>;
 
-impl Finder {
-    /// The credentials of a profile that must be there.
-    pub(crate) async fn named_profile(&self, name: &str) -> Result<Keys> {
+impl CredentialsChain {
+    /// Returns the credentials of a profile that must exist.
+    pub(crate) async fn named_profile(&self, name: &str) -> Result<Credentials> {
         self.profile(name).await?.ok_or_else(|| {
             Error::settings(format!("the AWS profile `{name}` is not in the shared files, or holds no credentials"))
-                .hint("look with `aws configure list-profiles`, or set AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE")
+                .hint("list the profiles with `aws configure list-profiles`, or set AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE")
         })
     }
 
-    /// The credentials of a profile, following the profiles that its role comes from.
+    /// Returns the credentials of a profile, following its source profiles.
     ///
     /// Source: AWS docs, SDKs and Tools Reference Guide, "Assume role credential provider".
-    pub(crate) async fn profile(&self, name: &str) -> Result<Option<Keys>> {
+    pub(crate) async fn profile(&self, name: &str) -> Result<Option<Credentials>> {
         let profiles = self.shared_files().await?;
         let (mut name, mut roles, mut seen) = (name.to_owned(), Vec::new(), BTreeSet::new());
-        let mut keys = loop {
+        let mut credentials = loop {
             let Some(profile) = profiles.get(&name) else {
                 if roles.is_empty() {
                     return Ok(None);
@@ -41,8 +41,8 @@ impl Finder {
             }
             let get = |setting: &str| profile.get(setting).cloned();
             let Some(arn) = get("role_arn") else {
-                match own_keys(profile) {
-                    Some(keys) => break keys,
+                match own_credentials(profile) {
+                    Some(credentials) => break credentials,
                     None => unsupported(&name, profile)?,
                 }
                 if roles.is_empty() {
@@ -59,8 +59,8 @@ impl Finder {
             }
             roles.push(Role { arn, external_id: get("external_id"), session });
             match (get("source_profile"), get("credential_source").as_deref()) {
-                (Some(source), _) if source == name => match own_keys(profile) {
-                    Some(keys) => break keys,
+                (Some(source), _) if source == name => match own_credentials(profile) {
+                    Some(credentials) => break credentials,
                     None => {
                         return Err(broken(&name, "it is its own `source_profile` and holds no access key"));
                     }
@@ -84,23 +84,23 @@ impl Finder {
             }
         };
         for role in roles.iter().rev() {
-            keys = self.assume(&keys, role).await?;
+            credentials = self.assume(&credentials, role).await?;
         }
-        Ok(Some(keys))
+        Ok(Some(credentials))
     }
 
-    /// Both files as one; what stands in the file of credentials wins.
+    /// Returns both files as one; the credentials file takes precedence.
     async fn shared_files(&self) -> Result<BTreeMap<String, Profile>> {
         let home = self.variable("HOME").or_else(|| self.variable("USERPROFILE")).map(PathBuf::from);
-        let place = |variable: &str, name: &str| {
+        let path_of = |variable: &str, name: &str| {
             self.variable(variable)
                 .map(PathBuf::from)
                 .or_else(|| Some(home.as_ref()?.join(".aws").join(name)))
         };
         let mut profiles = BTreeMap::new();
         for (path, prefixed) in [
-            (place("AWS_CONFIG_FILE", "config"), true),
-            (place("AWS_SHARED_CREDENTIALS_FILE", "credentials"), false),
+            (path_of("AWS_CONFIG_FILE", "config"), true),
+            (path_of("AWS_SHARED_CREDENTIALS_FILE", "credentials"), false),
         ] {
             if let Some(path) = path
                 && let Some(text) = read(&path).await?
@@ -146,9 +146,9 @@ fn parse(text: &str, prefixed: bool, profiles: &mut BTreeMap<String, Profile>) {
     }
 }
 
-fn own_keys(profile: &Profile) -> Option<Keys> {
+fn own_credentials(profile: &Profile) -> Option<Credentials> {
     let get = |name: &str| profile.get(name).filter(|value| !value.is_empty());
-    Some(Keys {
+    Some(Credentials {
         id: get("aws_access_key_id")?.clone(),
         secret: Secret::new(get("aws_secret_access_key")?.clone()),
         token: get("aws_session_token").map(Secret::new),

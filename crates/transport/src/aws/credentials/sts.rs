@@ -6,37 +6,37 @@ use http::{Method, Request, Response};
 use tidegate_model::{Error, ErrorKind, Reason, Result, Secret};
 
 use super::metadata::read_token;
-use super::{Finder, Keys, Role};
-use crate::aws::refusal::{self, element};
+use super::{Credentials, CredentialsChain, Role};
+use crate::aws::errors::{self, element};
 use crate::aws::sign::sign;
-use crate::http::answer::{self, Miss};
+use crate::http::answer::{self, RequestError};
 
-/// The name of a session where none is given.
+/// The default name of a session.
 pub(crate) const SESSION: &str = "tidegate";
 const TITLE: &str = "AWS STS";
 
-impl Finder {
+impl CredentialsChain {
     /// `AssumeRole`.
     ///
     /// Source: AWS docs, STS API reference, AssumeRole.
-    pub(crate) async fn assume(&self, keys: &Keys, role: &Role) -> Result<Keys> {
+    pub(crate) async fn assume(&self, credentials: &Credentials, role: &Role) -> Result<Credentials> {
         let mut form =
             vec![("Action", "AssumeRole"), ("RoleArn", &role.arn), ("RoleSessionName", &role.session)];
         form.extend(role.external_id.as_deref().map(|id| ("ExternalId", id)));
         let mut request = self.request(&form);
-        sign(&mut request, keys, "sts", &self.region, self.clock.now())?;
+        sign(&mut request, credentials, "sts", &self.region, self.clock.now())?;
         let denied = format!(
             "let the role's trust policy name who we are, with the external id in `external_id`; \
              and allow sts:AssumeRole on {} to it. `tidegate setup` prints both",
             role.arn
         );
-        self.exchange(request, &keys.secret, &denied).await
+        self.exchange(request, &credentials.secret, &denied).await
     }
 
     /// `AssumeRoleWithWebIdentity`, by the token in a file.
     ///
     /// Source: AWS docs, STS API reference, AssumeRoleWithWebIdentity.
-    pub(crate) async fn web_identity(&self, role: &str, session: &str, file: &str) -> Result<Keys> {
+    pub(crate) async fn web_identity(&self, role: &str, session: &str, file: &str) -> Result<Credentials> {
         let token = read_token(file).await?;
         let form = [
             ("Action", "AssumeRoleWithWebIdentity"),
@@ -64,31 +64,31 @@ impl Finder {
         request
     }
 
-    async fn exchange(&self, request: Request<Bytes>, secret: &Secret, denied: &str) -> Result<Keys> {
+    async fn exchange(&self, request: Request<Bytes>, secret: &Secret, denied: &str) -> Result<Credentials> {
         let answer = self.http.send(request).await;
         let answer = answer.map_err(|failure| answer::lost(TITLE, &failure).into_error())?;
         if !answer.status().is_success() {
             let answer = answer::without(secret, answer);
             let missing = "correct `role_arn`: the role is not there";
-            return Err(match refusal::miss(TITLE, &answer, missing, denied) {
-                Miss::NoEffect(error) if error.kind() == ErrorKind::Refused => {
+            return Err(match errors::request_error(TITLE, &answer, missing, denied) {
+                RequestError::NoEffect(error) if error.kind() == ErrorKind::Refused => {
                     // No row is to blame for a role.
                     Error::new(ErrorKind::Settings, error.message())
                         .hint("correct `role_arn` and its settings")
                 }
-                Miss::NoEffect(error) => error,
-                Miss::Unknown(Reason { message, .. }) => Error::new(ErrorKind::Unavailable, message),
+                RequestError::NoEffect(error) => error,
+                RequestError::Unknown(Reason { message, .. }) => Error::new(ErrorKind::Unavailable, message),
             });
         }
-        credentials(&answer)
+        read_credentials(&answer)
             .ok_or_else(|| Error::new(ErrorKind::Unexpected, format!("{TITLE} answered without credentials")))
     }
 }
 
-fn credentials(answer: &Response<Bytes>) -> Option<Keys> {
+fn read_credentials(answer: &Response<Bytes>) -> Option<Credentials> {
     let xml = std::str::from_utf8(answer.body()).ok()?;
     let inner = element(xml, "Credentials")?;
-    Some(Keys {
+    Some(Credentials {
         id: element(inner, "AccessKeyId")?.to_owned(),
         secret: Secret::new(element(inner, "SecretAccessKey")?),
         token: Some(Secret::new(element(inner, "SessionToken")?)),

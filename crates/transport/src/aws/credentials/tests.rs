@@ -1,4 +1,4 @@
-//! Where credentials are found, and how long they are kept.
+//! Where credentials are found, and how long they are cached.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,29 +13,37 @@ use serde_json::{Value, json};
 use tidegate_model::{ErrorKind, Http, HttpFailure, Result};
 use tidegate_testkit::ManualClock;
 
-use super::Wallet;
+use super::CredentialsProvider;
 use crate::aws::tests::settings;
-use tidegate_testkit::http::{Canned, tools};
+use tidegate_testkit::http::{Canned, context};
 
-fn wallet(members: &Value, variables: &[(&str, &str)], http: Arc<dyn Http>, clock: &ManualClock) -> Wallet {
+fn provider(
+    members: &Value,
+    variables: &[(&str, &str)],
+    http: Arc<dyn Http>,
+    clock: &ManualClock,
+) -> CredentialsProvider {
     let mut whole = json!({ "region": "eu-west-1" });
     whole.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
     let variables: BTreeMap<String, String> =
         variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let variables = Arc::new(move |name: &str| variables.get(name).cloned());
-    Wallet::with(&settings(whole), &tools(http, clock), variables).expect("a wallet")
+    CredentialsProvider::with(&settings(whole), &context(http, clock), variables).expect("a provider")
 }
 
 /// The id of the key that is found.
 async fn found(members: Value, variables: &[(&str, &str)], http: Arc<dyn Http>) -> Result<String> {
-    wallet(&members, variables, http, &ManualClock::default()).keys().await.map(|keys| keys.id)
+    provider(&members, variables, http, &ManualClock::default())
+        .credentials()
+        .await
+        .map(|credentials| credentials.id)
 }
 
-fn nobody() -> Arc<Canned> {
+fn unreachable() -> Arc<Canned> {
     Canned::new([Err(HttpFailure::NotSent("no route".into()))])
 }
 
-fn handed_out(id: &str, until: &str) -> Result<(u16, String), HttpFailure> {
+fn read_response(id: &str, until: &str) -> Result<(u16, String), HttpFailure> {
     let body = json!({ "AccessKeyId": id, "SecretAccessKey": "s", "Token": "t", "Expiration": until, "Code": "Success" });
     Ok((200, body.to_string()))
 }
@@ -73,30 +81,34 @@ fn text(path: &Path) -> &str {
 }
 
 #[tokio::test]
-async fn the_settings_go_before_the_environment() {
+async fn settings_take_precedence_over_the_environment() {
     let variables = [("AWS_ACCESS_KEY_ID", "ENV"), ("AWS_SECRET_ACCESS_KEY", "s")];
     let given = json!({ "access_key_id": "GIVEN", "secret_access_key": "s" });
-    assert_eq!(found(given, &variables, Canned::new([])).await.expect("keys"), "GIVEN");
-    assert_eq!(found(json!({}), &variables, Canned::new([])).await.expect("keys"), "ENV");
+    assert_eq!(found(given, &variables, Canned::new([])).await.expect("credentials"), "GIVEN");
+    assert_eq!(found(json!({}), &variables, Canned::new([])).await.expect("credentials"), "ENV");
 }
 
 #[tokio::test]
-async fn half_a_key_in_the_environment_is_an_error_and_not_passed_over() {
+async fn half_a_key_in_the_environment_is_an_error_and_not_skipped() {
     let error = found(json!({}), &[("AWS_ACCESS_KEY_ID", "ENV")], Canned::new([])).await.expect_err("half");
     assert_eq!(error.kind(), ErrorKind::Settings);
     assert!(error.message().contains("AWS_SECRET_ACCESS_KEY"), "{error:?}");
 }
 
 #[tokio::test]
-async fn a_profile_takes_on_the_roles_that_it_leads_to() {
+async fn a_profile_assumes_the_roles_of_its_source_profiles() {
     let home = home();
     let variables = [("HOME", text(home.path()))];
-    assert_eq!(found(json!({ "profile": "base" }), &variables, Canned::new([])).await.expect("keys"), "BASE");
+    assert_eq!(
+        found(json!({ "profile": "base" }), &variables, Canned::new([])).await.expect("credentials"),
+        "BASE"
+    );
 
     let far = Canned::new([role("MIDDLE", LATER), role("END", LATER)]);
-    let keys = found(json!({ "profile": "chained" }), &variables, far.clone()).await.expect("keys");
+    let credentials =
+        found(json!({ "profile": "chained" }), &variables, far.clone()).await.expect("credentials");
 
-    assert_eq!(keys, "END");
+    assert_eq!(credentials, "END");
     let requests = far.requests();
     let form = |at: usize| String::from_utf8_lossy(requests[at].body()).into_owned();
     assert!(form(0).contains("role%2Fa") && form(0).contains("ExternalId=e"), "{}", form(0));
@@ -128,7 +140,7 @@ async fn a_web_identity_is_exchanged_for_a_role() {
         [("AWS_WEB_IDENTITY_TOKEN_FILE", text(&file)), ("AWS_ROLE_ARN", "arn:aws:iam::1:role/pod")];
     let far = Canned::new([role("POD", LATER)]);
 
-    assert_eq!(found(json!({}), &variables, far.clone()).await.expect("keys"), "POD");
+    assert_eq!(found(json!({}), &variables, far.clone()).await.expect("credentials"), "POD");
 
     let request = far.requests().remove(0);
     let form = std::str::from_utf8(request.body()).unwrap();
@@ -142,9 +154,9 @@ async fn a_container_is_asked_with_its_token() {
         ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://169.254.170.23/v1/credentials"),
         ("AWS_CONTAINER_AUTHORIZATION_TOKEN", "eks"),
     ];
-    let far = Canned::new([handed_out("POD", LATER)]);
+    let far = Canned::new([read_response("POD", LATER)]);
 
-    assert_eq!(found(json!({}), &variables, far.clone()).await.expect("keys"), "POD");
+    assert_eq!(found(json!({}), &variables, far.clone()).await.expect("credentials"), "POD");
 
     let request = far.requests().remove(0);
     assert_eq!(request.headers()["authorization"], "eks");
@@ -158,10 +170,10 @@ async fn a_machine_is_asked_last_with_a_session() {
     let far = Canned::new([
         Ok((200, "session".to_owned())),
         Ok((200, "web-server\n".to_owned())),
-        handed_out("MACHINE", LATER),
+        read_response("MACHINE", LATER),
     ]);
 
-    assert_eq!(found(json!({}), &[], far.clone()).await.expect("keys"), "MACHINE");
+    assert_eq!(found(json!({}), &[], far.clone()).await.expect("credentials"), "MACHINE");
 
     let requests = far.requests();
     assert_eq!(requests[0].method(), "PUT");
@@ -173,9 +185,9 @@ async fn a_machine_is_asked_last_with_a_session() {
 }
 
 #[tokio::test]
-async fn nothing_anywhere_is_said_with_the_places() {
+async fn missing_credentials_are_an_error_that_names_the_chain() {
     for (variables, far) in
-        [(vec![], nobody()), (vec![("AWS_EC2_METADATA_DISABLED", "true")], Canned::new([]))]
+        [(vec![], unreachable()), (vec![("AWS_EC2_METADATA_DISABLED", "true")], Canned::new([]))]
     {
         let error = found(json!({}), &variables, far).await.expect_err("nothing");
         assert_eq!(error.kind(), ErrorKind::Settings);
@@ -189,36 +201,36 @@ fn with_role() -> Value {
 }
 
 #[tokio::test]
-async fn credentials_are_kept_and_renewed_before_they_run_out() {
+async fn credentials_are_cached_and_renewed_before_they_expire() {
     let clock = ManualClock::default();
     let far = Canned::new([role("ONE", LATER), role("TWO", "2026-03-01T14:00:00Z")]);
-    let wallet = wallet(&with_role(), &[], far.clone(), &clock);
+    let provider = provider(&with_role(), &[], far.clone(), &clock);
 
     for _ in 0..3 {
-        assert_eq!(wallet.keys().await.expect("keys").id, "ONE");
+        assert_eq!(provider.credentials().await.expect("credentials").id, "ONE");
     }
     clock.advance(SignedDuration::from_mins(56));
 
-    assert_eq!(wallet.keys().await.expect("keys").id, "TWO");
+    assert_eq!(provider.credentials().await.expect("credentials").id, "TWO");
     assert_eq!(far.requests().len(), 2);
 }
 
 #[tokio::test]
-async fn old_credentials_serve_while_new_ones_cannot_be_had() {
+async fn previous_credentials_are_used_while_the_renewal_fails() {
     let clock = ManualClock::default();
     let down = || Err(HttpFailure::NotSent("refused".into()));
     let far = Canned::new([role("ONE", LATER), down(), down()]);
-    let wallet = wallet(&with_role(), &[], far.clone(), &clock);
-    wallet.keys().await.expect("keys");
+    let provider = provider(&with_role(), &[], far.clone(), &clock);
+    provider.credentials().await.expect("credentials");
 
     clock.advance(SignedDuration::from_mins(56));
     for _ in 0..3 {
-        assert_eq!(wallet.keys().await.expect("still good").id, "ONE");
+        assert_eq!(provider.credentials().await.expect("still good").id, "ONE");
     }
-    assert_eq!(far.requests().len(), 2, "the place that failed is left alone for a while");
+    assert_eq!(far.requests().len(), 2, "a failed source is not asked again for a while");
 
     clock.advance(SignedDuration::from_mins(4));
-    assert_eq!(wallet.keys().await.expect_err("they ran out").kind(), ErrorKind::Unavailable);
+    assert_eq!(provider.credentials().await.expect_err("expired").kind(), ErrorKind::Unavailable);
 }
 
 /// Answers after others had their turn.
@@ -235,12 +247,12 @@ impl Http for Slow {
 }
 
 #[tokio::test]
-async fn many_who_need_credentials_at_once_ask_once() {
+async fn concurrent_calls_renew_credentials_once() {
     let far = Arc::new(Slow(AtomicUsize::new(0)));
-    let wallet = wallet(&with_role(), &[], far.clone(), &ManualClock::default());
+    let provider = provider(&with_role(), &[], far.clone(), &ManualClock::default());
 
-    let all = futures_util::future::join_all((0..20).map(|_| wallet.keys())).await;
+    let all = futures_util::future::join_all((0..20).map(|_| provider.credentials())).await;
 
-    assert!(all.into_iter().all(|keys| keys.is_ok_and(|keys| keys.id == "ONE")));
+    assert!(all.into_iter().all(|credentials| credentials.is_ok_and(|credentials| credentials.id == "ONE")));
     assert_eq!(far.0.load(Ordering::Relaxed), 1);
 }

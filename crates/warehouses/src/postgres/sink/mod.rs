@@ -17,8 +17,8 @@ use async_trait::async_trait;
 use futures_util::SinkExt;
 use tidegate_model::event::Cell;
 use tidegate_model::{
-    Checks, Clock, Destination, Error, Layout, Limits, LoggedEvent, Reason, Receipt, Settings, SinkTarget,
-    Tools,
+    Checks, Clock, ConnectorContext, Destination, Error, Layout, Limits, LoggedEvent, Reason, Receipt,
+    Settings, SinkTarget,
 };
 
 use super::client::{Access, Session};
@@ -41,7 +41,7 @@ pub struct PostgresSink {
     access: Access,
     table: EventTable,
     clock: Arc<dyn Clock>,
-    rehearsal: bool,
+    dry_run: bool,
     /// Connections that wait for the next delivery.
     idle: Mutex<Vec<Session>>,
 }
@@ -51,14 +51,18 @@ impl PostgresSink {
     ///
     /// # Errors
     /// [`tidegate_model::ErrorKind::Settings`] for settings that cannot work.
-    pub fn open(settings: &Settings, target: &SinkTarget, tools: &Tools) -> Result<PostgresSink, Error> {
+    pub fn open(
+        settings: &Settings,
+        target: &SinkTarget,
+        context: &ConnectorContext,
+    ) -> Result<PostgresSink, Error> {
         let settings = settings.parse::<PostgresSettings>()?.checked()?;
         let table = EventTable::new(target)?;
         Ok(PostgresSink {
-            access: Access::new(settings, tools),
+            access: Access::new(settings, context),
             table,
-            clock: Arc::clone(&tools.clock),
-            rehearsal: tools.rehearsal,
+            clock: Arc::clone(&context.clock),
+            dry_run: context.dry_run,
             idle: Mutex::default(),
         })
     }
@@ -111,8 +115,8 @@ impl PostgresSink {
 
     /// Ends the transaction: whether it took effect, or nobody knows.
     async fn commit(&self, session: &Session) -> Result<Ending, Failure> {
-        // A rehearsal does all of it and changes nothing.
-        let ending = if self.rehearsal { "ROLLBACK" } else { "COMMIT" };
+        // A dry run does all of it and changes nothing.
+        let ending = if self.dry_run { "ROLLBACK" } else { "COMMIT" };
         match session.client.batch_execute(ending).await {
             Ok(()) => Ok(Ending::Done),
             Err(error) if errors::leaves_doubt(&error) => Ok(Ending::Doubtful),
@@ -142,28 +146,28 @@ impl Destination<LoggedEvent> for PostgresSink {
 
     fn limits(&self) -> Limits {
         Limits {
-            items_max: 5_000,
-            bytes_max: 8 << 20,
-            fill: Duration::from_millis(200),
-            requests_at_once: 2,
+            max_items: 5_000,
+            max_bytes: 8 << 20,
+            linger: Duration::from_millis(200),
+            max_in_flight: 2,
             rate: None,
             bucket: "postgres.merge",
-            one_user: false,
-            user_interval: Duration::ZERO,
+            single_user: false,
+            min_user_interval: Duration::ZERO,
         }
     }
 
-    fn weigh(&self, item: &LoggedEvent) -> usize {
-        item.event.weight() + ROW_OVERHEAD
+    fn estimated_size(&self, item: &LoggedEvent) -> usize {
+        item.event.estimated_size() + ROW_OVERHEAD
     }
 
-    fn admit(&self, item: &LoggedEvent) -> Result<(), Reason> {
+    fn validate(&self, item: &LoggedEvent) -> Result<(), Reason> {
         let event = &item.event;
         if event.id.len() > ID_BYTES_MAX {
             let message = format!("the event id is longer than {ID_BYTES_MAX} bytes, too long for an index");
             return Err(Reason::new("id_too_long", message));
         }
-        if event.weight() > EVENT_BYTES_MAX {
+        if event.estimated_size() > EVENT_BYTES_MAX {
             let message = format!("the event is larger than {} MiB", EVENT_BYTES_MAX >> 20);
             return Err(Reason::new("too_large", message));
         }

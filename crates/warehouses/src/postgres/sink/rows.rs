@@ -22,7 +22,7 @@ pub fn in_range(at: Timestamp) -> bool {
 
 /// All rows of one request.
 pub fn encode(layout: Layout, items: &[LoggedEvent], synced: Timestamp) -> Bytes {
-    let weight: usize = items.iter().map(|item| item.event.weight() + super::ROW_OVERHEAD).sum();
+    let weight: usize = items.iter().map(|item| item.event.estimated_size() + super::ROW_OVERHEAD).sum();
     let mut out = BytesMut::with_capacity(weight);
     out.put_slice(SIGNATURE);
     // No flags, no further header.

@@ -1,6 +1,6 @@
-//! A column of a few words, each of which stands in many rows one after the other: it is
-//! written as runs, so that a row costs nothing. `ArrowWriter` would look up every row's
-//! word in a dictionary to come to the same bytes.
+//! A column of few distinct values, each repeated in many consecutive rows: it is written as runs, so
+//! that a row costs nothing. `ArrowWriter` would look up every row's value in a dictionary to write the
+//! same bytes.
 //!
 //! Source: Apache Parquet, "Encodings", dictionary encoding and RLE / bit-packing hybrid.
 
@@ -17,25 +17,25 @@ use super::pages;
 /// Rows that make up one unit of the bit-packed form.
 const PACKED_ROWS: usize = 8;
 
-/// The words of a row group in one column that is never null.
+/// The values of a row group in one column that is never null.
 #[derive(Default)]
-pub(super) struct Words {
-    /// The different ones; so few that looking through them is quick.
-    words: Vec<String>,
-    /// Places in that list, and in how many rows each stands.
+pub(super) struct DictionaryColumn {
+    /// The distinct values; so few that a linear search is fast.
+    distinct: Vec<String>,
+    /// Indexes into that list, and the number of rows of each.
     runs: Vec<(u8, usize)>,
 }
 
-impl Words {
-    /// Adds so many rows with a word.
+impl DictionaryColumn {
+    /// Adds so many rows with a value.
     pub(super) fn add(&mut self, word: &str, rows: usize) {
-        let place = self.words.iter().position(|known| known == word).unwrap_or_else(|| {
-            self.words.push(word.to_owned());
-            self.words.len() - 1
+        let index = self.distinct.iter().position(|known| known == word).unwrap_or_else(|| {
+            self.distinct.push(word.to_owned());
+            self.distinct.len() - 1
         });
         match self.runs.last_mut() {
-            Some((last, count)) if usize::from(*last) == place => *count += rows,
-            _ => self.runs.push((place as u8, rows)),
+            Some((last, count)) if usize::from(*last) == index => *count += rows,
+            _ => self.runs.push((index as u8, rows)),
         }
     }
 
@@ -50,11 +50,11 @@ impl Words {
 
     fn dictionary(&self) -> CompressedPage {
         let mut plain = Vec::new();
-        for word in &self.words {
+        for word in &self.distinct {
             plain.extend_from_slice(&(word.len() as u32).to_le_bytes());
             plain.extend_from_slice(word.as_bytes());
         }
-        let (size, num_values) = (plain.len(), self.words.len() as u32);
+        let (size, num_values) = (plain.len(), self.distinct.len() as u32);
         let encoding = Encoding::PLAIN;
         let page = Page::DictionaryPage { buf: plain.into(), num_values, encoding, is_sorted: false };
         CompressedPage::new(page, size)
@@ -62,44 +62,44 @@ impl Words {
 
     fn values(&self) -> CompressedPage {
         let rows = self.runs.iter().map(|(_, rows)| rows).sum();
-        let width = u8::BITS - (self.words.len().saturating_sub(1) as u8).leading_zeros();
+        let width = u8::BITS - (self.distinct.len().saturating_sub(1) as u8).leading_zeros();
         let mut body = vec![width as u8];
         hybrid(&self.runs, width, &mut body);
         pages::values(body, rows, Encoding::RLE_DICTIONARY)
     }
 }
 
-/// Long runs as a count and a place, shorter ones as places of `width` bits.
+/// Writes long runs as a count and an index, shorter ones as indexes of `width` bits.
 fn hybrid(runs: &[(u8, usize)], width: u32, out: &mut Vec<u8>) {
     let mut short = Vec::new();
-    for &(place, mut rows) in runs {
-        // Bit-packed places come in eights.
+    for &(index, mut rows) in runs {
+        // Bit-packed indexes come in eights.
         let filling = rows.min(short.len().next_multiple_of(PACKED_ROWS) - short.len());
-        short.resize(short.len() + filling, place);
+        short.resize(short.len() + filling, index);
         rows -= filling;
         if rows < PACKED_ROWS {
-            short.resize(short.len() + rows, place);
+            short.resize(short.len() + rows, index);
         } else {
             pack(&mut short, width, out);
             number(rows << 1, out);
-            out.resize(out.len() + width.div_ceil(u8::BITS) as usize, place);
+            out.resize(out.len() + width.div_ceil(u8::BITS) as usize, index);
         }
     }
     pack(&mut short, width, out);
 }
 
-/// Places bit by bit, lowest bits first, filled up to whole eights.
-fn pack(places: &mut Vec<u8>, width: u32, out: &mut Vec<u8>) {
-    if places.is_empty() {
+/// Writes indexes bit by bit, lowest bits first, padded to whole eights.
+fn pack(indexes: &mut Vec<u8>, width: u32, out: &mut Vec<u8>) {
+    if indexes.is_empty() {
         return;
     }
-    places.resize(places.len().next_multiple_of(PACKED_ROWS), 0);
-    number((places.len() / PACKED_ROWS) << 1 | 1, out);
-    for eight in places.chunks(PACKED_ROWS) {
-        let bits = eight.iter().rev().fold(0_u64, |bits, place| bits << width | u64::from(*place));
+    indexes.resize(indexes.len().next_multiple_of(PACKED_ROWS), 0);
+    number((indexes.len() / PACKED_ROWS) << 1 | 1, out);
+    for eight in indexes.chunks(PACKED_ROWS) {
+        let bits = eight.iter().rev().fold(0_u64, |bits, index| bits << width | u64::from(*index));
         out.extend_from_slice(&bits.to_le_bytes()[..width as usize]);
     }
-    places.clear();
+    indexes.clear();
 }
 
 /// Seven bits a byte, low ones first.

@@ -1,9 +1,9 @@
-//! Rows that were rejected or are in doubt, until somebody deals with them.
+//! Rows that were rejected or are in doubt, until they are delivered.
 
 use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
-use tidegate_model::store::{Problem, RowEntry, RowFate};
+use tidegate_model::store::{FailedRow, RowEntry, RowResult};
 use tidegate_model::{Error, Fingerprint, Reason, RunId, SyncId};
 
 use super::dialect::{Database, Tx};
@@ -12,26 +12,26 @@ use super::statement::{Arg, Record, Statement, from_word, placeholders, sql};
 
 /// Rows in one statement: PostgreSQL takes 65,535 values, SQLite 32,766.
 const ROWS_MAX: usize = 200;
-const COLUMNS: &str = "sync, key_hash, row_hash, run, object, user_label, key_text, fate, reason_code, \
+const COLUMNS: &str = "sync, key_hash, row_hash, run, object, user_label, key_text, status, reason_code, \
     reason, payload, place, first_at, last_at, attempts";
 const WIDTH: usize = 15;
 
-/// A problem of a batch, with its row as text.
+/// A failed row of a batch, as text.
 pub(super) struct Found<'a> {
     place: usize,
-    fate: &'a RowFate,
+    result: &'a RowResult,
     payload: Option<String>,
 }
 
-/// The problems that a batch leaves open, one for each key, in the order of the rows.
+/// Returns the rows that a batch leaves failed, one for each key, in the order of the rows.
 ///
-/// A key that is solved by this batch stays open only if the row that failed
-/// comes after the one that solved it.
-pub(super) fn of_batch<'a>(rows: &'a [RowFate], solved: &[Fingerprint]) -> Result<Vec<Found<'a>>, Error> {
+/// A key that was delivered in this batch stays failed only if the row that failed comes
+/// after the delivered one.
+pub(super) fn of_batch<'a>(rows: &'a [RowResult], solved: &[Fingerprint]) -> Result<Vec<Found<'a>>, Error> {
     let solved: HashSet<&Fingerprint> = solved.iter().collect();
     let mut open: HashMap<Fingerprint, usize> = HashMap::new();
     for (at, row) in rows.iter().enumerate() {
-        if row.fate.reason().is_some() {
+        if row.status.reason().is_some() {
             open.insert(row.key, at);
         } else if !open.is_empty() && solved.contains(&row.key) {
             open.remove(&row.key);
@@ -40,17 +40,17 @@ pub(super) fn of_batch<'a>(rows: &'a [RowFate], solved: &[Fingerprint]) -> Resul
     let mut places: Vec<usize> = open.into_values().collect();
     places.sort_unstable();
     let found = |place: usize| {
-        let fate = &rows[place];
-        Ok(Found { place, fate, payload: fate.payload.as_ref().map(payload::row_to_text).transpose()? })
+        let result = &rows[place];
+        Ok(Found { place, result, payload: result.payload.as_ref().map(payload::row_to_text).transpose()? })
     };
     places.into_iter().map(found).collect()
 }
 
-/// Removes the problems of these keys; the history keeps their story.
+/// Removes the failed rows with these keys; the history keeps their story.
 pub(super) async fn solve(tx: &mut Tx, sync: &str, solved: &[Fingerprint]) -> Result<(), Error> {
     for keys in solved.chunks(ROWS_MAX) {
         let list: Vec<String> = (0..keys.len()).map(|at| format!("${}", at + 2)).collect();
-        let text = format!("DELETE FROM problems WHERE sync = $1 AND key_hash IN ({})", list.join(", "));
+        let text = format!("DELETE FROM failed_rows WHERE sync = $1 AND key_hash IN ({})", list.join(", "));
         let mut args = vec![Arg::from(sync)];
         args.extend(keys.iter().map(|key| Arg::from(*key)));
         tx.execute(Statement::assembled(text, args)).await?;
@@ -58,8 +58,8 @@ pub(super) async fn solve(tx: &mut Tx, sync: &str, solved: &[Fingerprint]) -> Re
     Ok(())
 }
 
-/// Notes problems. A row that failed before only gets its latest reason and one
-/// more attempt; another row under the same key takes its place.
+/// Records failed rows. A row that failed before only gets its latest reason and one more
+/// attempt; another row with the same key replaces it.
 pub(super) async fn record(
     tx: &mut Tx,
     run_record: &Record,
@@ -72,16 +72,16 @@ pub(super) async fn record(
     let mut found = found.into_iter().peekable();
     while found.peek().is_some() {
         let mut args = Vec::with_capacity(ROWS_MAX * WIDTH);
-        for Found { place, fate, payload } in found.by_ref().take(ROWS_MAX) {
-            let reason = fate.fate.reason();
+        for Found { place, result, payload } in found.by_ref().take(ROWS_MAX) {
+            let reason = result.status.reason();
             args.push(sync.as_str().into());
-            args.push(fate.key.into());
-            args.push(fate.row.into());
+            args.push(result.key.into());
+            args.push(result.row.into());
             args.push(run.as_str().into());
             args.push(object.as_str().into());
-            args.push((&*fate.user).into());
-            args.push((&*fate.key_text).into());
-            args.push(fate.fate.kind().as_str().into());
+            args.push((&*result.user).into());
+            args.push((&*result.key_text).into());
+            args.push(result.status.kind().as_str().into());
             args.push(reason.map_or("", |reason| &reason.code).into());
             args.push(reason.map_or("", |reason| &reason.message).into());
             args.push(payload.into());
@@ -98,36 +98,37 @@ pub(super) async fn record(
 fn upsert(args: Vec<Arg>) -> Statement {
     let values = placeholders(args.len() / WIDTH, WIDTH);
     let text = format!(
-        "INSERT INTO problems ({COLUMNS}) VALUES {values}
+        "INSERT INTO failed_rows ({COLUMNS}) VALUES {values}
         ON CONFLICT (sync, key_hash) DO UPDATE SET
-            first_at = CASE WHEN problems.row_hash = excluded.row_hash
-                THEN problems.first_at ELSE excluded.first_at END,
-            place = CASE WHEN problems.row_hash = excluded.row_hash
-                THEN problems.place ELSE excluded.place END,
-            attempts = CASE WHEN problems.row_hash = excluded.row_hash
-                THEN problems.attempts + 1 ELSE 1 END,
-            payload = CASE WHEN problems.row_hash = excluded.row_hash
-                THEN COALESCE(excluded.payload, problems.payload) ELSE excluded.payload END,
+            first_at = CASE WHEN failed_rows.row_hash = excluded.row_hash
+                THEN failed_rows.first_at ELSE excluded.first_at END,
+            place = CASE WHEN failed_rows.row_hash = excluded.row_hash
+                THEN failed_rows.place ELSE excluded.place END,
+            attempts = CASE WHEN failed_rows.row_hash = excluded.row_hash
+                THEN failed_rows.attempts + 1 ELSE 1 END,
+            payload = CASE WHEN failed_rows.row_hash = excluded.row_hash
+                THEN COALESCE(excluded.payload, failed_rows.payload) ELSE excluded.payload END,
             row_hash = excluded.row_hash, run = excluded.run, object = excluded.object,
-            user_label = excluded.user_label, key_text = excluded.key_text, fate = excluded.fate,
+            user_label = excluded.user_label, key_text = excluded.key_text, status = excluded.status,
             reason_code = excluded.reason_code, reason = excluded.reason, last_at = excluded.last_at"
     );
     Statement::assembled(text, args)
 }
 
-/// The open problems of a sync in the order in which they came up.
-pub(super) async fn list(database: &Database, sync: &SyncId) -> Result<Vec<Problem>, Error> {
-    let statement = sql("SELECT * FROM problems WHERE sync = $1 ORDER BY first_at, place, key_hash");
+/// Returns the failed rows of a sync in the order in which they came up.
+pub(super) async fn list(database: &Database, sync: &SyncId) -> Result<Vec<FailedRow>, Error> {
+    let statement = sql("SELECT * FROM failed_rows WHERE sync = $1 ORDER BY first_at, place, key_hash");
     database.all(statement.bind(sync)).await?.iter().map(from_record).collect()
 }
 
-/// The keys of a sync's open problems.
+/// Returns the keys of the failed rows of a sync.
 pub(super) async fn keys(database: &Database, sync: &SyncId) -> Result<Vec<Fingerprint>, Error> {
-    let statement = sql("SELECT key_hash FROM problems WHERE sync = $1 ORDER BY first_at, place, key_hash");
+    let statement =
+        sql("SELECT key_hash FROM failed_rows WHERE sync = $1 ORDER BY first_at, place, key_hash");
     database.all(statement.bind(sync)).await?.iter().map(|record| record.fingerprint("key_hash")).collect()
 }
 
-fn from_record(record: &Record) -> Result<Problem, Error> {
+fn from_record(record: &Record) -> Result<FailedRow, Error> {
     let payload: Option<String> = record.get("payload")?;
     let entry = RowEntry {
         at: record.time("last_at")?,
@@ -136,14 +137,14 @@ fn from_record(record: &Record) -> Result<Problem, Error> {
         object: from_word(&record.get::<String>("object")?, "object")?,
         user: record.get("user_label")?,
         key: record.get("key_text")?,
-        fate: from_word(&record.get::<String>("fate")?, "fate")?,
+        status: from_word(&record.get::<String>("status")?, "status")?,
         reason: Some(Reason::new(record.get::<String>("reason_code")?, record.get::<String>("reason")?)),
         payload: payload.map(|text| payload::row_from_text(&text)).transpose()?,
     };
-    Ok(Problem { key: record.fingerprint("key_hash")?, row: record.fingerprint("row_hash")?, entry })
+    Ok(FailedRow { key: record.fingerprint("key_hash")?, row: record.fingerprint("row_hash")?, entry })
 }
 
-/// The rows that are kept for open problems of a sync, of those asked for.
+/// Returns the contents of failed rows of a sync, of those asked for.
 pub(super) async fn payloads(
     database: &Database,
     sync: &SyncId,
@@ -153,7 +154,7 @@ pub(super) async fn payloads(
     for chunk in rows.chunks(ROWS_MAX) {
         let list: Vec<String> = (0..chunk.len()).map(|at| format!("${}", at + 2)).collect();
         let text = format!(
-            "SELECT row_hash, payload FROM problems \
+            "SELECT row_hash, payload FROM failed_rows \
             WHERE sync = $1 AND payload IS NOT NULL AND row_hash IN ({})",
             list.join(", ")
         );

@@ -1,23 +1,23 @@
-//! The usual places, in the order in which AWS's own tools look.
+//! The default credential chain, in the order of AWS's own tools.
 
 use tidegate_model::{Error, Result, Secret};
 
-use super::{Finder, Keys, sts};
+use super::{Credentials, CredentialsChain, sts};
 
-impl Finder {
-    /// The first credentials that are found.
+impl CredentialsChain {
+    /// Returns the first credentials of the chain.
     ///
     /// Source: AWS docs, SDKs and Tools Reference Guide, "Credential provider chain".
-    pub(crate) async fn usual(&self) -> Result<Keys> {
-        if let Some(keys) = self.environment()? {
-            return Ok(keys);
+    pub(crate) async fn default_chain(&self) -> Result<Credentials> {
+        if let Some(credentials) = self.environment()? {
+            return Ok(credentials);
         }
         let profile = self.variable("AWS_PROFILE");
         match &profile {
             Some(name) => return self.named_profile(name).await,
             None => {
-                if let Some(keys) = self.profile("default").await? {
-                    return Ok(keys);
+                if let Some(credentials) = self.profile("default").await? {
+                    return Ok(credentials);
                 }
             }
         }
@@ -27,11 +27,11 @@ impl Finder {
             let session = self.variable("AWS_ROLE_SESSION_NAME").unwrap_or_else(|| sts::SESSION.to_owned());
             return self.web_identity(&role, &session, &file).await;
         }
-        if let Some(keys) = self.container().await? {
-            return Ok(keys);
+        if let Some(credentials) = self.container().await? {
+            return Ok(credentials);
         }
-        if let Some(keys) = self.instance().await? {
-            return Ok(keys);
+        if let Some(credentials) = self.instance().await? {
+            return Ok(credentials);
         }
         Err(Error::settings(
             "no AWS credentials were found: not in the settings, the environment, the shared files, \
@@ -41,11 +41,11 @@ impl Finder {
     }
 
     /// `AWS_ACCESS_KEY_ID` and the others.
-    pub(crate) fn environment(&self) -> Result<Option<Keys>> {
+    pub(crate) fn environment(&self) -> Result<Option<Credentials>> {
         let id = self.variable("AWS_ACCESS_KEY_ID");
         let secret = self.variable("AWS_SECRET_ACCESS_KEY");
         match (id, secret) {
-            (Some(id), Some(secret)) => Ok(Some(Keys {
+            (Some(id), Some(secret)) => Ok(Some(Credentials {
                 id,
                 secret: Secret::new(secret),
                 token: self.variable("AWS_SESSION_TOKEN").map(Secret::new),

@@ -1,4 +1,4 @@
-//! One of a lane's slots: packs rows into requests, one request at a time.
+//! A delivery worker: packs items into requests and sends one at a time.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -9,34 +9,34 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{self, JoinHandle};
 use tokio::time::Instant;
 
+use crate::pipeline::deliver::budget::{self, RequestBudget};
 use crate::pipeline::deliver::delivery::Delivery;
 use crate::pipeline::deliver::queue::Queue;
-use crate::pipeline::deliver::room::{self, Room};
 use crate::pipeline::deliver::users::Users;
-use crate::pipeline::freight::Freight;
-use crate::pipeline::item::{Fates, Note, Parcels};
-use crate::pipeline::shutdown::{Control, Watch};
+use crate::pipeline::item::{CommitEvent, RequestItems, RequestResults};
+use crate::pipeline::shutdown::{Shutdown, Watch};
+use crate::pipeline::transform::Transform;
 use crate::pipeline::wait;
 
 /// Sends the items of some users, in their order.
-pub(crate) struct Slot<F: Freight> {
+pub(crate) struct Worker<F: Transform> {
     pub(crate) limits: Limits,
     pub(crate) delivery: Delivery<F>,
-    pub(crate) control: Arc<Control>,
-    pub(crate) incoming: mpsc::Receiver<Parcels<F>>,
+    pub(crate) shutdown: Arc<Shutdown>,
+    pub(crate) incoming: mpsc::Receiver<RequestItems<F>>,
     /// The last batch whose items wait for no others: see [`crate::pipeline::read::reader::Reader`].
     pub(crate) urgent_through: watch::Receiver<u64>,
-    pub(crate) notes: mpsc::Sender<Note>,
+    pub(crate) events: mpsc::Sender<CommitEvent>,
 }
 
 /// What is sent together.
-type Request<F> = Parcels<F>;
+type Request<F> = RequestItems<F>;
 
 /// A request that is made ready on a thread of its own.
 type Preparing<F> = JoinHandle<Request<F>>;
 
 /// What is behind the request that is delivered.
-struct Ahead<F: Freight> {
+struct Ahead<F: Transform> {
     /// The request behind it.
     preparing: Option<Preparing<F>>,
     /// The one behind that, already packed: preparing goes on without a pause.
@@ -44,30 +44,30 @@ struct Ahead<F: Freight> {
 }
 
 /// What to do next with the queue.
-enum Next<F: Freight> {
+enum Next<F: Transform> {
     Send(Request<F>),
     /// The request is not full: for this span, more rows may still come.
-    Fill(Duration),
+    Linger(Duration),
     /// Nothing may be sent before this span is over.
     Rest(Duration),
 }
 
-impl<F: Freight> Slot<F> {
+impl<F: Transform> Worker<F> {
     /// Sends until the reader is done and the queue is empty, or the run halts.
     pub(crate) async fn send_all(mut self) {
-        let _watch = Watch(self.control.clone());
+        let _watch = Watch(self.shutdown.clone());
         let mut queue = Queue::<F>::new();
         let mut users = Users::default();
         let mut ahead = Ahead::<F> { preparing: None, packed: None };
-        while !self.control.halted() {
+        while !self.shutdown.halted() {
             let Some(request) = self.next_request(&mut queue, &users, &mut ahead).await else { return };
-            let user = self.limits.one_user.then(|| request.sent.first()).flatten();
-            let user = user.map(|first| self.delivery.freight.user(first).clone());
+            let user = self.limits.single_user.then(|| request.sent.first()).flatten();
+            let user = user.map(|first| self.delivery.transform.user(first).clone());
             let delivery = self.delivery.clone();
             let delivering = delivery.deliver(request.sent, request.items);
             let delivered = self.meanwhile(&mut queue, &mut ahead, delivering).await;
             if let (Some(user), Some(sent)) = (user, delivered.last_sent) {
-                users.occupy(&user, sent + self.limits.user_interval, Instant::now());
+                users.occupy(&user, sent + self.limits.min_user_interval, Instant::now());
             }
             if !self.report(delivered.decided).await {
                 return;
@@ -88,16 +88,16 @@ impl<F: Freight> Slot<F> {
             Some(preparing) => preparing,
             None => {
                 let request = self.wait_for_request(queue, users).await?;
-                if !room::is_alone(&self.limits) {
+                if !budget::is_alone(&self.limits) {
                     return Some(request);
                 }
                 self.prepare(request)
             }
         };
-        let control = self.control.clone();
+        let shutdown = self.shutdown.clone();
         let prepared = async {
             tokio::select! {
-                () = control.halt() => None,
+                () = shutdown.halt() => None,
                 done = preparing => Some(done),
             }
         };
@@ -105,7 +105,7 @@ impl<F: Freight> Slot<F> {
         match self.meanwhile(queue, ahead, prepared).await? {
             Ok(request) => Some(request),
             Err(cause) => {
-                self.control.fail(fault(cause));
+                self.shutdown.fail(fault(cause));
                 None
             }
         }
@@ -117,44 +117,44 @@ impl<F: Freight> Slot<F> {
         let mut open = true;
         // Since when the first of the queue waits for others.
         let mut waiting: Option<Instant> = None;
-        while !self.control.halted() {
+        while !self.shutdown.halted() {
             if queue.is_empty() {
                 waiting = None;
                 let more = tokio::select! {
-                    () = self.control.halt() => return None,
+                    () = self.shutdown.halt() => return None,
                     more = self.incoming.recv() => more,
                 };
                 self.line_up(queue, more?);
             }
-            while let Ok(parcels) = self.incoming.try_recv() {
-                self.line_up(queue, parcels);
+            while let Ok(items) = self.incoming.try_recv() {
+                self.line_up(queue, items);
             }
             let since = *waiting.get_or_insert_with(Instant::now);
             let through = *self.urgent_through.borrow_and_update();
             let urgent = queue.first().is_some_and(|(_, first, _)| first.batch <= through);
             let patience = match open && !self.incoming.is_closed() && !urgent {
-                true => self.limits.fill.saturating_sub(since.elapsed()),
+                true => self.limits.linger.saturating_sub(since.elapsed()),
                 false => Duration::ZERO,
             };
             match self.next(queue, users, patience) {
                 Next::Send(request) => return Some(request),
-                Next::Fill(span) => {
+                Next::Linger(span) => {
                     tokio::select! {
-                        () = self.control.halt() => return None,
+                        () = self.shutdown.halt() => return None,
                         () = wait::span(span) => {}
                         changed = self.urgent_through.changed() => open &= changed.is_ok(),
                         more = self.incoming.recv() => match more {
-                            Some(parcels) => self.line_up(queue, parcels),
+                            Some(items) => self.line_up(queue, items),
                             None => open = false,
                         },
                     }
                 }
                 Next::Rest(span) => {
                     tokio::select! {
-                        () = self.control.halt() => return None,
+                        () = self.shutdown.halt() => return None,
                         () = wait::span(span) => {}
                         more = self.incoming.recv(), if open => match more {
-                            Some(parcels) => self.line_up(queue, parcels),
+                            Some(items) => self.line_up(queue, items),
                             None => open = false,
                         },
                     }
@@ -172,7 +172,7 @@ impl<F: Freight> Slot<F> {
         ahead: &mut Ahead<F>,
         what: impl Future<Output = T>,
     ) -> T {
-        let looks_ahead = room::is_alone(&self.limits) && !self.limits.one_user;
+        let looks_ahead = budget::is_alone(&self.limits) && !self.limits.single_user;
         let mut what = pin!(what);
         loop {
             if looks_ahead {
@@ -180,15 +180,15 @@ impl<F: Freight> Slot<F> {
             }
             tokio::select! {
                 done = &mut what => return done,
-                Some(parcels) = self.incoming.recv(), if looks_ahead && ahead.packed.is_none() => {
-                    self.line_up(queue, parcels);
+                Some(items) = self.incoming.recv(), if looks_ahead && ahead.packed.is_none() => {
+                    self.line_up(queue, items);
                 }
             }
         }
     }
 
     fn look_ahead(&self, queue: &mut Queue<F>, ahead: &mut Ahead<F>) {
-        if ahead.packed.is_none() && room::is_enough(&self.limits, queue.len(), queue.bytes()) {
+        if ahead.packed.is_none() && budget::is_enough(&self.limits, queue.len(), queue.bytes()) {
             ahead.packed = Some(self.take(queue));
         }
         if ahead.preparing.is_none() {
@@ -208,57 +208,57 @@ impl<F: Freight> Slot<F> {
     /// The next request, or how long to wait for it; `patience` says how long a
     /// request that is not full may wait for more.
     fn next(&self, queue: &mut Queue<F>, users: &Users, patience: Duration) -> Next<F> {
-        let freight = &self.delivery.freight;
-        if self.limits.one_user {
+        let transform = &self.delivery.transform;
+        if self.limits.single_user {
             let now = Instant::now();
-            let free = queue.sent().map(|sent| freight.user(sent)).find(|user| users.is_free(user, now));
+            let free = queue.sent().map(|sent| transform.user(sent)).find(|user| users.is_free(user, now));
             let Some(user) = free.cloned() else {
-                let queued = queue.sent().map(|sent| freight.user(sent));
+                let queued = queue.sent().map(|sent| transform.user(sent));
                 return Next::Rest(users.next_free(queued, now));
             };
-            return Next::Send(self.take_of(&user, queue));
+            return Next::Send(self.take_for_user(&user, queue));
         }
-        if !room::is_enough(&self.limits, queue.len(), queue.bytes()) && !patience.is_zero() {
-            return Next::Fill(patience);
+        if !budget::is_enough(&self.limits, queue.len(), queue.bytes()) && !patience.is_zero() {
+            return Next::Linger(patience);
         }
         Next::Send(self.take(queue))
     }
 
-    fn line_up(&self, queue: &mut Queue<F>, parcels: Parcels<F>) {
-        queue.extend(parcels, |sent| self.delivery.destination.weigh(sent));
+    fn line_up(&self, queue: &mut Queue<F>, items: RequestItems<F>) {
+        queue.extend(items, |sent| self.delivery.destination.estimated_size(sent));
     }
 
     /// Takes from the queue, in order, what fits into one request.
     fn take(&self, queue: &mut Queue<F>) -> Request<F> {
-        let fitting = queue.fitting(Room::of(self.limits));
-        let mut request = Parcels::with_capacity(fitting);
+        let fitting = queue.fitting(RequestBudget::of(self.limits));
+        let mut request = RequestItems::with_capacity(fitting);
         queue.take(fitting, &mut request);
         request
     }
 
-    /// The same, but passes over what is not of this user.
-    fn take_of(&self, user: &F::User, queue: &mut Queue<F>) -> Request<F> {
-        let mut room = Room::of(self.limits);
-        let (mut request, mut passed) = (Parcels::with_capacity(0), Parcels::with_capacity(0));
-        while !room.is_full()
-            && let Some((sent, item, weight)) = queue.first()
+    /// Takes only the items of this user, and skips the others.
+    fn take_for_user(&self, user: &F::User, queue: &mut Queue<F>) -> Request<F> {
+        let mut budget = RequestBudget::of(self.limits);
+        let (mut request, mut passed) = (RequestItems::with_capacity(0), RequestItems::with_capacity(0));
+        while !budget.is_full()
+            && let Some((sent, item, size)) = queue.first()
         {
-            if self.delivery.freight.user(sent) != user {
+            if self.delivery.transform.user(sent) != user {
                 queue.take(1, &mut passed);
-            } else if room.add(item.batch, weight) {
+            } else if budget.add(item.batch, size) {
                 queue.take(1, &mut request);
             } else {
                 break;
             }
         }
-        queue.give_back(passed, |sent| self.delivery.destination.weigh(sent));
+        queue.give_back(passed, |sent| self.delivery.destination.estimated_size(sent));
         request
     }
 
-    /// Tells the settler. Returns whether it still listens.
-    async fn report(&self, decided: Vec<(u64, Fates)>) -> bool {
-        for (batch, fates) in decided {
-            if self.notes.send(Note::Decided { batch, fates }).await.is_err() {
+    /// Reports to the committer. Returns whether it still listens.
+    async fn report(&self, decided: Vec<(u64, RequestResults)>) -> bool {
+        for (batch, results) in decided {
+            if self.events.send(CommitEvent::Decided { batch, results }).await.is_err() {
                 return false;
             }
         }

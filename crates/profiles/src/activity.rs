@@ -1,4 +1,4 @@
-//! What users did and bought.
+//! The activity of users: their events and purchases.
 
 use jiff::Timestamp;
 use rusqlite::params;
@@ -12,7 +12,7 @@ use super::users::UserId;
 pub struct Key<'a> {
     /// The key.
     pub name: &'a str,
-    /// A use before this time is forgotten; `None` remembers for ever.
+    /// A use before this time does not count; with `None`, all uses count.
     pub since: Option<Timestamp>,
 }
 
@@ -27,7 +27,7 @@ pub struct Event<'a> {
     pub properties: &'a str,
     /// The app it happened in.
     pub app_id: Option<&'a str>,
-    /// Drops repetitions.
+    /// Its idempotency key.
     pub key: Option<Key<'a>>,
 }
 
@@ -48,13 +48,13 @@ pub struct Purchase<'a> {
     pub properties: &'a str,
     /// The app it was bought in.
     pub app_id: Option<&'a str>,
-    /// Drops repetitions.
+    /// Its idempotency key.
     pub key: Option<Key<'a>>,
 }
 
 /// Events or purchases of one user with the same name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Happening {
+pub struct ActivitySummary {
     /// Name of the event or of the product.
     pub name: String,
     /// The first one.
@@ -115,7 +115,7 @@ impl Session<'_> {
             .map_err(storage("recording a purchase"))
     }
 
-    /// Frees a key whose last use is too long ago to count.
+    /// Forgets a key that was last used too long ago.
     fn forget(&self, key: Option<Key<'_>>, sql: &str) -> Result<()> {
         if let Some(Key { name, since: Some(since) }) = key {
             self.db
@@ -126,30 +126,30 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// A user's events, by name.
-    pub fn events_of(&self, user: UserId) -> Result<Vec<Happening>> {
-        self.happenings(
+    /// Returns a user's events, by name.
+    pub fn events_of(&self, user: UserId) -> Result<Vec<ActivitySummary>> {
+        self.activity(
             user,
             "SELECT name, min(time), max(time), count(*) FROM events WHERE user = ?1 GROUP BY name ORDER BY name",
         )
     }
 
-    /// A user's purchases, by product.
-    pub fn purchases_of(&self, user: UserId) -> Result<Vec<Happening>> {
-        self.happenings(
+    /// Returns a user's purchases, by product.
+    pub fn purchases_of(&self, user: UserId) -> Result<Vec<ActivitySummary>> {
+        self.activity(
             user,
             "SELECT product_id, min(time), max(time), sum(quantity) FROM purchases
              WHERE user = ?1 GROUP BY product_id ORDER BY product_id",
         )
     }
 
-    fn happenings(&self, user: UserId, sql: &str) -> Result<Vec<Happening>> {
+    fn activity(&self, user: UserId, sql: &str) -> Result<Vec<ActivitySummary>> {
         self.db
             .prepare_cached(sql)
             .and_then(|mut query| {
                 query
                     .query_map([user.0], |row| {
-                        Ok(Happening {
+                        Ok(ActivitySummary {
                             name: row.get(0)?,
                             first: timestamp(row.get(1)?),
                             last: timestamp(row.get(2)?),

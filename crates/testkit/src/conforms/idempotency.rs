@@ -1,15 +1,15 @@
 //! Whether a platform is right about repetitions.
 
-use tidegate_model::{Faults, Outcome, Repeat};
+use tidegate_model::{Faults, Idempotency, Outcome};
 
 use super::Suite;
 
-/// Where the object is said to be safe to repeat, or keyed, sending it again
+/// If the object is declared idempotent or keyed, sending it again
 /// changes nothing: after an answer as well as after a lost one.
 pub async fn a_repetition_has_the_effect_of_one_delivery(suite: &Suite) {
     for world in suite.worlds().await {
         let platform = world.platform();
-        if platform.object().repeat == Repeat::Unsafe {
+        if platform.object().idempotency == Idempotency::None {
             continue;
         }
         let records = world.records(5);
@@ -24,9 +24,9 @@ pub async fn a_repetition_has_the_effect_of_one_delivery(suite: &Suite) {
             let again = platform.deliver(&records).await.unwrap_or_else(|error| panic!("{world}: {error:?}"));
 
             assert_eq!(again.outcomes, vec![Outcome::Delivered; records.len()], "{world}");
-            let repeat = platform.object().repeat;
+            let idempotency = platform.object().idempotency;
             world
-                .assert_still(&once, &format!("said to be {repeat:?}, and a repetition had an effect"))
+                .assert_still(&once, &format!("said to be {idempotency:?}, and a repetition had an effect"))
                 .await;
         }
     }

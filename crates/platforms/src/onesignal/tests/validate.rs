@@ -1,14 +1,14 @@
 use super::*;
-use tidegate_model::{ErrorKind, Repeat};
+use tidegate_model::{ErrorKind, Idempotency};
 
-fn refusal(record: &Record) -> String {
-    refusal_with(record, json!({}))
+fn rejection(record: &Record) -> String {
+    rejection_with(record, json!({}))
 }
 
-fn refusal_with(record: &Record, target: Value) -> String {
+fn rejection_with(record: &Record, target: Value) -> String {
     let http = Arc::new(Script::default());
     let platform = open_with(&connection(), record.kind(), target, http).expect("settings that work");
-    match platform.admit(record) {
+    match platform.validate(record) {
         Ok(()) => String::new(),
         Err(reason) => format!("{}: {}", reason.code, reason.message),
     }
@@ -30,60 +30,60 @@ fn event_of(bytes: usize, user: &str) -> Record {
 
 #[test]
 fn an_event_of_2024_bytes_is_taken_and_one_more_is_not() {
-    assert_eq!(refusal(&event_of(2_024, "u")), "");
-    let refused = refusal(&event_of(2_025, "u"));
+    assert_eq!(rejection(&event_of(2_024, "u")), "");
+    let refused = rejection(&event_of(2_025, "u"));
     assert_eq!(refused, "event_too_large: the event takes 2025 bytes; OneSignal takes 2024");
 }
 
 #[test]
 fn escapes_count_at_their_full_length() {
-    assert_eq!(refusal(&event_of(2_024, "\u{1}\u{2}\"\"\"")), "");
-    assert!(refusal(&event_of(2_025, "\u{1}\u{2}\"\"\"")).starts_with("event_too_large"));
+    assert_eq!(rejection(&event_of(2_024, "\u{1}\u{2}\"\"\"")), "");
+    assert!(rejection(&event_of(2_025, "\u{1}\u{2}\"\"\"")).starts_with("event_too_large"));
 }
 
 #[test]
 fn an_event_name_has_128_characters_at_most() {
-    assert_eq!(refusal(&event_with(1, "u", &"é".repeat(128), None, "{}")), "");
-    assert!(refusal(&event_with(1, "u", &"e".repeat(129), None, "{}")).starts_with("event_name_too_long"));
+    assert_eq!(rejection(&event_with(1, "u", &"é".repeat(128), None, "{}")), "");
+    assert!(rejection(&event_with(1, "u", &"e".repeat(129), None, "{}")).starts_with("event_name_too_long"));
 }
 
 #[test]
 fn placeholders_are_no_external_ids() {
     for id in ["NA", "NULL", "0", "1", "-1", "all", "00000000-0000-0000-0000-000000000000"] {
         for record in [event(1, id), user(id, r#"{"a":1}"#), purchase(1, id, "1"), deletion(id)] {
-            assert!(refusal(&record).starts_with("placeholder_identifier"), "{id}");
+            assert!(rejection(&record).starts_with("placeholder_identifier"), "{id}");
         }
     }
-    assert_eq!(refusal(&event(1, "10")), "");
+    assert_eq!(rejection(&event(1, "10")), "");
 }
 
 #[test]
 fn identifiers_that_would_change_the_address_are_refused() {
     for id in ["", ".", ".."] {
-        assert!(refusal(&deletion(id)).starts_with("identifier_unusable"), "{id}");
+        assert!(rejection(&deletion(id)).starts_with("identifier_unusable"), "{id}");
     }
-    assert!(refusal(&deletion(&"x".repeat(9_000))).starts_with("identifier_too_long"));
+    assert!(rejection(&deletion(&"x".repeat(9_000))).starts_with("identifier_too_long"));
 }
 
 #[test]
 fn each_kind_takes_its_own_identifiers() {
     let alias = Identity::Alias { label: "crm_id".into(), name: "7".into() };
-    assert!(refusal(&by(alias.clone(), event(1, "u"))).starts_with("identifier_unsupported"));
-    assert_eq!(refusal(&by(alias, deletion("u"))), "");
+    assert!(rejection(&by(alias.clone(), event(1, "u"))).starts_with("identifier_unsupported"));
+    assert_eq!(rejection(&by(alias, deletion("u"))), "");
     for identity in [Identity::Email("a@b.c".into()), Identity::Phone("+49".into()), Identity::None] {
-        assert!(refusal(&by(identity, user("u", r#"{"a":1}"#))).starts_with("identifier_unsupported"));
+        assert!(rejection(&by(identity, user("u", r#"{"a":1}"#))).starts_with("identifier_unsupported"));
     }
-    assert!(refusal(&by(Identity::PlatformId("7".into()), event(1, "u"))).starts_with("not_a_uuid"));
-    assert_eq!(refusal(&by(Identity::PlatformId(APP.into()), event(1, "u"))), "");
+    assert!(rejection(&by(Identity::PlatformId("7".into()), event(1, "u"))).starts_with("not_a_uuid"));
+    assert_eq!(rejection(&by(Identity::PlatformId(APP.into()), event(1, "u"))), "");
 }
 
 #[test]
 fn tags_are_flat() {
-    assert!(refusal(&user("u", r#"{"torn":"\ud800"}"#)).starts_with("not_text: `torn`"));
-    let nested = refusal(&user("u", r#"{"fine":1,"address":{"city":"x"}}"#));
+    assert!(rejection(&user("u", r#"{"torn":"\ud800"}"#)).starts_with("not_text: `torn`"));
+    let nested = rejection(&user("u", r#"{"fine":1,"address":{"city":"x"}}"#));
     assert_eq!(nested, "nested_tag: `address` is an object or an array; a OneSignal tag is text");
-    assert!(refusal(&user("u", r#"{"list":[1]}"#)).starts_with("nested_tag: `list`"));
-    assert!(refusal(&user("u", r#"{"tags":{"deep":{}}}"#)).starts_with("nested_tag: `deep`"));
+    assert!(rejection(&user("u", r#"{"list":[1]}"#)).starts_with("nested_tag: `list`"));
+    assert!(rejection(&user("u", r#"{"tags":{"deep":{}}}"#)).starts_with("nested_tag: `deep`"));
 }
 
 #[test]
@@ -100,12 +100,12 @@ fn fields_of_a_user_keep_their_types() {
         ("[]", "not_an_object"),
     ] {
         assert!(
-            refusal(&user("u", attributes)).starts_with(code),
+            rejection(&user("u", attributes)).starts_with(code),
             "{attributes}: {}",
-            refusal(&user("u", attributes))
+            rejection(&user("u", attributes))
         );
     }
-    assert_eq!(refusal(&user("u", r#"{"long":-180,"lat":"90"}"#)), "");
+    assert_eq!(rejection(&user("u", r#"{"long":-180,"lat":"90"}"#)), "");
 }
 
 #[test]
@@ -114,33 +114,33 @@ fn a_request_sets_100_attributes_at_most() {
         let members: Vec<String> = (0..count).map(|at| format!("\"t{at}\":1")).collect();
         format!("{{{}}}", members.join(","))
     };
-    assert_eq!(refusal(&user("u", &attributes(100))), "");
-    assert!(refusal(&user("u", &attributes(101))).starts_with("too_many_attributes"));
+    assert_eq!(rejection(&user("u", &attributes(100))), "");
+    assert!(rejection(&user("u", &attributes(101))).starts_with("too_many_attributes"));
 }
 
 #[test]
 fn an_address_needs_a_sync_that_may_create_users() {
     let record = user("u", r#"{"email":"a@b.c"}"#);
-    assert_eq!(refusal(&record), "");
-    let refused = refusal_with(&record, json!({ "update_existing_only": true }));
+    assert_eq!(rejection(&record), "");
+    let refused = rejection_with(&record, json!({ "update_existing_only": true }));
     assert!(refused.starts_with("subscription_unsupported"), "{refused}");
-    assert!(refusal(&by(Identity::PlatformId(APP.into()), record)).starts_with("subscription_unsupported"));
+    assert!(rejection(&by(Identity::PlatformId(APP.into()), record)).starts_with("subscription_unsupported"));
 }
 
 #[test]
 fn a_purchase_is_plain() {
-    assert_eq!(refusal(&purchase(1, "u", "-9.90")), "");
-    assert!(refusal(&purchase(1, "u", "1e3")).starts_with("not_an_amount"));
+    assert_eq!(rejection(&purchase(1, "u", "-9.90")), "");
+    assert!(rejection(&purchase(1, "u", "1e3")).starts_with("not_an_amount"));
     let mut record = purchase(1, "u", "9.90");
     let Body::Purchase(bought) = &mut record.body else { panic!("a purchase") };
     bought.properties = Json::trusted(r#"{"colour":"red"}"#);
-    assert!(refusal(&record).starts_with("purchase_properties"));
+    assert!(rejection(&record).starts_with("purchase_properties"));
 }
 
 #[test]
 fn the_properties_of_an_event_are_an_object() {
-    assert_eq!(refusal(&event_with(1, "u", "n", None, " {} ")), "");
-    assert!(refusal(&event_with(1, "u", "n", None, "[]")).starts_with("not_an_object"));
+    assert_eq!(rejection(&event_with(1, "u", "n", None, " {} ")), "");
+    assert!(rejection(&event_with(1, "u", "n", None, "[]")).starts_with("not_an_object"));
 }
 
 #[test]
@@ -148,27 +148,27 @@ fn a_row_of_another_app_is_refused() {
     let mut record = event(1, "u");
     let Body::Event { app_id, .. } = &mut record.body else { panic!("an event") };
     *app_id = Some("another".into());
-    assert!(refusal(&record).starts_with("other_app"));
+    assert!(rejection(&record).starts_with("other_app"));
 }
 
 #[test]
 fn a_full_request_of_the_largest_events_stays_below_a_megabyte() {
     let limits = open(ObjectKind::Event, &Arc::new(Script::default())).limits();
-    let records = vec![event_of(2_024, "u"); limits.items_max];
-    assert!(super::super::encode::events(&records).len() < limits.bytes_max);
+    let records = vec![event_of(2_024, "u"); limits.max_items];
+    assert!(super::super::encode::events(&records).len() < limits.max_bytes);
 }
 
 #[test]
 fn each_kind_has_its_repeat_rule_and_its_bucket() {
     let spec = |object| {
         let platform = open(object, &Arc::new(Script::default()));
-        (platform.object().repeat, platform.limits().bucket, platform.limits().items_max)
+        (platform.object().idempotency, platform.limits().bucket, platform.limits().max_items)
     };
     let four_hours = std::time::Duration::from_secs(4 * 3_600);
-    assert_eq!(spec(ObjectKind::Event), (Repeat::Keyed(four_hours), "custom_events", 400));
-    assert_eq!(spec(ObjectKind::Purchase), (Repeat::Unsafe, "users", 100));
-    assert_eq!(spec(ObjectKind::User), (Repeat::Safe, "users", 1));
-    assert_eq!(spec(ObjectKind::Deletion), (Repeat::Safe, "users", 1));
+    assert_eq!(spec(ObjectKind::Event), (Idempotency::Keyed(four_hours), "custom_events", 400));
+    assert_eq!(spec(ObjectKind::Purchase), (Idempotency::None, "users", 100));
+    assert_eq!(spec(ObjectKind::User), (Idempotency::Idempotent, "users", 1));
+    assert_eq!(spec(ObjectKind::Deletion), (Idempotency::Idempotent, "users", 1));
 }
 
 #[test]

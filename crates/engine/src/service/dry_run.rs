@@ -1,4 +1,4 @@
-//! The parts that a dry run is handed instead of the real ones.
+//! The parts that a dry run uses instead of the real ones.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 use tidegate_model::store::{
-    Claim, Intent, IntentId, IntentRow, OverlapChunk, Pause, Problem, RowEntry, RowQuery, Settlement,
+    BatchCommit, Claim, FailedRow, Intent, IntentId, IntentRow, LookbackChunk, Pause, RowEntry, RowQuery,
     SyncState,
 };
 use tidegate_model::{
@@ -40,7 +40,7 @@ impl Recorder {
         let role = connector
             .platform
             .ok_or_else(|| Error::settings(format!("`{to}` ({}) takes no records", connector.title)))?;
-        Ok(Arc::new(Recorder { answer: role.rehearse, keep, seen: Mutex::default() }))
+        Ok(Arc::new(Recorder { answer: role.dry_run_response, keep, seen: Mutex::default() }))
     }
 
     pub(crate) fn take(&self) -> Seen {
@@ -80,16 +80,16 @@ fn shape(path: &str) -> String {
 }
 
 /// A store whose past is real and whose future is forgotten.
-pub struct Rehearsal {
+pub struct DryRun {
     real: Arc<dyn Store>,
     run: Mutex<Option<Run>>,
     refusals: Mutex<BTreeMap<String, Refusal>>,
 }
 
-impl Rehearsal {
+impl DryRun {
     /// Over a real past.
-    pub fn over(real: Arc<dyn Store>) -> Rehearsal {
-        Rehearsal { real, run: Mutex::default(), refusals: Mutex::default() }
+    pub fn over(real: Arc<dyn Store>) -> DryRun {
+        DryRun { real, run: Mutex::default(), refusals: Mutex::default() }
     }
 
     /// Why rows were not acceptable, most frequent first.
@@ -102,7 +102,7 @@ impl Rehearsal {
 }
 
 #[async_trait]
-impl Store for Rehearsal {
+impl Store for DryRun {
     async fn claim(&self, sync: &SyncId) -> Result<Option<Claim>, Error> {
         self.real.claim(sync).await
     }
@@ -152,16 +152,16 @@ impl Store for Rehearsal {
         self.real.open_intents(sync).await
     }
 
-    async fn settle(&self, _: &RunId, settlement: Settlement) -> Result<(), Error> {
+    async fn commit_batch(&self, _: &RunId, commit: BatchCommit) -> Result<(), Error> {
         /// Examples kept of each reason.
         const EXAMPLES: usize = 5;
         let mut run = self.run.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(run) = run.as_mut() {
-            run.counts += settlement.counts;
+            run.counts += commit.counts;
         }
         let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
-        for row in settlement.fates {
-            let Some(reason) = row.fate.reason() else { continue };
+        for row in commit.results {
+            let Some(reason) = row.status.reason() else { continue };
             let refusal = refusals.entry(reason.code.to_string()).or_insert_with(|| Refusal {
                 code: reason.code.to_string(),
                 message: reason.message.clone(),
@@ -186,15 +186,15 @@ impl Store for Rehearsal {
         at: Timestamp,
     ) -> Result<Run, Error> {
         let run = self.run.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let run = run.ok_or_else(|| Error::internal("a rehearsal ended before it began"))?;
+        let run = run.ok_or_else(|| Error::internal("a dry run ended before it began"))?;
         Ok(Run { finished_at: Some(at), ending: Some(ending), error, ..run })
     }
 
-    async fn overlap(&self, sync: &SyncId) -> Result<Vec<OverlapChunk>, Error> {
-        self.real.overlap(sync).await
+    async fn lookback(&self, sync: &SyncId) -> Result<Vec<LookbackChunk>, Error> {
+        self.real.lookback(sync).await
     }
 
-    async fn clear_overlap(&self, _: &SyncId) -> Result<(), Error> {
+    async fn clear_lookback(&self, _: &SyncId) -> Result<(), Error> {
         Ok(())
     }
 
@@ -206,12 +206,12 @@ impl Store for Rehearsal {
         self.real.rows(query).await
     }
 
-    async fn problems(&self, sync: &SyncId) -> Result<Vec<Problem>, Error> {
-        self.real.problems(sync).await
+    async fn failed_rows(&self, sync: &SyncId) -> Result<Vec<FailedRow>, Error> {
+        self.real.failed_rows(sync).await
     }
 
-    async fn problem_keys(&self, sync: &SyncId) -> Result<Vec<Fingerprint>, Error> {
-        self.real.problem_keys(sync).await
+    async fn failed_row_keys(&self, sync: &SyncId) -> Result<Vec<Fingerprint>, Error> {
+        self.real.failed_row_keys(sync).await
     }
 
     async fn trim_history(&self, _: Timestamp) -> Result<(), Error> {

@@ -1,31 +1,32 @@
-//! What becomes true at once when a batch has its outcomes.
+//! What is written atomically once a batch has its outcomes.
 
 use jiff::Timestamp;
-use tidegate_model::store::{OverlapChunk, Settlement};
+use tidegate_model::store::{BatchCommit, LookbackChunk};
 use tidegate_model::{Checkpoint, Counts, Error, RunId};
 
 use super::dialect::{Database, Tx};
 use super::statement::{Record, Statement, sql, to_json};
-use super::{intents, payload, problems, runs};
+use super::{failed_rows, intents, payload, runs};
 use crate::codec;
 use crate::history::block;
 
-/// Writes a settlement in one transaction; gives the rows of the run that are not in files yet.
-pub(super) async fn settle(
+/// Commits a batch in one transaction; returns the number of rows of the run that are not
+/// in files yet.
+pub(super) async fn commit(
     database: &Database,
     at: Timestamp,
     run: &RunId,
-    settlement: Settlement,
+    commit: BatchCommit,
 ) -> Result<u64, Error> {
     // Everything that takes time is done before the one writer is taken.
-    let Settlement { delivered, fates, .. } = &settlement;
-    let row_count = block::count(delivered, fates) as u64;
-    let block = if row_count == 0 { None } else { Some(block::encode(delivered, fates)?) };
-    let place = settlement.checkpoint.map(|Checkpoint(place)| to_json(&place, "a checkpoint")).transpose()?;
-    let open = problems::of_batch(&settlement.fates, &settlement.solved)?;
+    let BatchCommit { delivered, results, .. } = &commit;
+    let row_count = block::count(delivered, results) as u64;
+    let block = if row_count == 0 { None } else { Some(block::encode(delivered, results)?) };
+    let place = commit.checkpoint.map(|Checkpoint(place)| to_json(&place, "a checkpoint")).transpose()?;
+    let open = failed_rows::of_batch(&commit.results, &commit.solved)?;
 
     let mut tx = database.write().await?;
-    let record = tx.first(count(run, settlement.counts, row_count)).await?;
+    let record = tx.first(count(run, commit.counts, row_count)).await?;
     let record = record.ok_or_else(|| runs::unknown(run))?;
     let sync: String = record.get("sync")?;
     if let Some(place) = place {
@@ -34,11 +35,11 @@ pub(super) async fn settle(
         tx.execute(statement.bind(sync.as_str()).bind(place.as_str())).await?;
     }
     let done = sql("DELETE FROM intents WHERE run = $1 AND batch <= $2");
-    tx.execute(done.bind(run.as_str()).bind(settlement.batch)).await?;
-    intents::recall(&mut tx, &sync, run, settlement.recalled).await?;
-    problems::solve(&mut tx, &sync, &settlement.solved).await?;
-    problems::record(&mut tx, &record, run, at, open).await?;
-    remember(&mut tx, &sync, settlement.remember, settlement.forget_through).await?;
+    tx.execute(done.bind(run.as_str()).bind(commit.batch)).await?;
+    intents::recall(&mut tx, &sync, run, commit.recalled).await?;
+    failed_rows::solve(&mut tx, &sync, &commit.solved).await?;
+    failed_rows::record(&mut tx, &record, run, at, open).await?;
+    remember(&mut tx, &sync, commit.remember, commit.forget_through).await?;
     if let Some(block) = block {
         tx.execute(insert_block(&record, &sync, run, at, row_count, block)?).await?;
     }
@@ -46,13 +47,13 @@ pub(super) async fn settle(
     record.count("pending_rows")
 }
 
-/// Adds to the run's counts and numbers the settlement.
+/// Adds to the run's counts and numbers the commit.
 fn count(run: &RunId, counts: Counts, row_count: u64) -> Statement {
     sql("UPDATE runs SET rows_read = rows_read + $2, unchanged = unchanged + $3,
             delivered = delivered + $4, rejected = rejected + $5, in_doubt = in_doubt + $6,
             waiting = waiting + $7, requests = requests + $8, retries = retries + $9,
-            settlements = settlements + 1, pending_rows = pending_rows + $10
-        WHERE id = $1 RETURNING sync, object, settlements, pending_rows")
+            commits = commits + 1, pending_rows = pending_rows + $10
+        WHERE id = $1 RETURNING sync, object, commits, pending_rows")
     .bind(run.as_str())
     .bind(counts.read)
     .bind(counts.unchanged)
@@ -68,16 +69,16 @@ fn count(run: &RunId, counts: Counts, row_count: u64) -> Statement {
 async fn remember(
     tx: &mut Tx,
     sync: &str,
-    chunk: Option<OverlapChunk>,
+    chunk: Option<LookbackChunk>,
     forget_through: Option<u64>,
 ) -> Result<(), Error> {
     if let Some(seq) = forget_through {
-        let statement = sql("DELETE FROM overlap WHERE sync = $1 AND seq <= $2");
+        let statement = sql("DELETE FROM lookback WHERE sync = $1 AND seq <= $2");
         tx.execute(statement.bind(sync).bind(seq)).await?;
     }
     if let Some(chunk) = chunk {
         let high = chunk.high.as_ref().map(payload::value_to_text).transpose()?;
-        let statement = sql("INSERT INTO overlap (sync, seq, high, hashes) VALUES ($1, $2, $3, $4)");
+        let statement = sql("INSERT INTO lookback (sync, seq, high, hashes) VALUES ($1, $2, $3, $4)");
         let statement = statement.bind(sync).bind(chunk.seq).bind(high);
         tx.execute(statement.bind(codec::pack(&chunk.rows))).await?;
     }
@@ -92,11 +93,11 @@ fn insert_block(
     row_count: u64,
     block: Vec<u8>,
 ) -> Result<Statement, Error> {
-    let statement = sql("INSERT INTO blocks (run, seq, sync, object, settled_at, row_count, body)
+    let statement = sql("INSERT INTO blocks (run, seq, sync, object, committed_at, row_count, body)
         VALUES ($1, $2, $3, $4, $5, $6, $7)");
     Ok(statement
         .bind(run.as_str())
-        .bind(run_record.count("settlements")?)
+        .bind(run_record.count("commits")?)
         .bind(sync)
         .bind(run_record.get::<String>("object")?.as_str())
         .bind(at)

@@ -1,9 +1,9 @@
-//! What fits into one request.
+//! The budget of one request.
 
 use tidegate_model::Limits;
 
 /// What a request holds so far, against what it may hold.
-pub(crate) struct Room {
+pub(crate) struct RequestBudget {
     limits: Limits,
     items: usize,
     bytes: usize,
@@ -11,27 +11,27 @@ pub(crate) struct Room {
     batch: Option<u64>,
 }
 
-impl Room {
+impl RequestBudget {
     /// An empty request.
-    pub(crate) fn of(limits: Limits) -> Room {
-        Room { limits, items: 0, bytes: 0, batch: None }
+    pub(crate) fn of(limits: Limits) -> RequestBudget {
+        RequestBudget { limits, items: 0, bytes: 0, batch: None }
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.items >= self.limits.items_max
+        self.items >= self.limits.max_items
     }
 
-    /// Makes room for an item, or says that there is none. A request that is enough
-    /// ends where its batch ends, so that the batch can be settled; where several
-    /// are sent at once, each is filled.
+    /// Adds an item, or returns false if it does not fit. A request that is large enough
+    /// ends where its batch ends, so that the batch can be committed; if several are in
+    /// flight at once, each is filled.
     #[inline]
-    pub(crate) fn add(&mut self, batch: u64, weight: usize) -> bool {
-        let too_heavy = self.items > 0 && self.bytes + weight > self.limits.bytes_max;
+    pub(crate) fn add(&mut self, batch: u64, size: usize) -> bool {
+        let too_heavy = self.items > 0 && self.bytes + size > self.limits.max_bytes;
         let ends = is_alone(&self.limits) && self.batch.is_some_and(|last| last != batch);
         if self.is_full() || too_heavy || (ends && is_enough(&self.limits, self.items, self.bytes)) {
             return false;
         }
-        (self.items, self.bytes, self.batch) = (self.items + 1, self.bytes + weight, Some(batch));
+        (self.items, self.bytes, self.batch) = (self.items + 1, self.bytes + size, Some(batch));
         true
     }
 }
@@ -41,12 +41,12 @@ impl Room {
 /// would cost the time in which the first one is written.
 pub(crate) fn is_enough(limits: &Limits, items: usize, bytes: usize) -> bool {
     let share = if is_alone(limits) { 2 } else { 1 };
-    items >= limits.items_max.div_ceil(share) || bytes >= limits.bytes_max.div_ceil(share)
+    items >= limits.max_items.div_ceil(share) || bytes >= limits.max_bytes.div_ceil(share)
 }
 
 /// Whether a request is the only one under way.
 pub(crate) fn is_alone(limits: &Limits) -> bool {
-    limits.requests_at_once <= 1
+    limits.max_in_flight <= 1
 }
 
 #[cfg(test)]
@@ -55,11 +55,11 @@ mod tests {
 
     /// How many of these items, each a batch and a weight, go into one request.
     fn fitting(limits: Limits, items: &[(u64, usize)]) -> usize {
-        let mut room = Room::of(limits);
-        items.iter().take_while(|(batch, weight)| room.add(*batch, *weight)).count()
+        let mut budget = RequestBudget::of(limits);
+        items.iter().take_while(|(batch, size)| budget.add(*batch, *size)).count()
     }
 
-    const FOUR: Limits = Limits { items_max: 4, bytes_max: 100, ..Limits::UNBOUNDED };
+    const FOUR: Limits = Limits { max_items: 4, max_bytes: 100, ..Limits::UNBOUNDED };
 
     #[test]
     fn a_request_ends_at_its_items_or_at_its_bytes() {
@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn a_request_that_is_the_only_one_ends_with_its_batch_once_it_is_half_full() {
-        let alone = Limits { requests_at_once: 1, ..FOUR };
+        let alone = Limits { max_in_flight: 1, ..FOUR };
         assert_eq!(fitting(alone, &[(1, 10), (1, 10), (2, 10), (2, 10)]), 2, "enough items");
         assert_eq!(fitting(alone, &[(1, 50), (2, 10), (2, 10)]), 1, "enough bytes");
         assert_eq!(fitting(alone, &[(1, 10), (2, 10), (2, 10), (3, 10)]), 3, "one item is not enough");

@@ -1,4 +1,4 @@
-//! A folder that is written to, on this machine or in an object store.
+//! A storage root: a folder on this machine or in an object store.
 
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::{BackoffConfig, ClientOptions, DynObjectStore, ObjectStoreExt as _, RetryConfig};
-use tidegate_model::{Error, Secret, Tools};
+use tidegate_model::{ConnectorContext, Error, Secret};
 use url::Url;
 
 use super::errors::explain;
@@ -20,29 +20,29 @@ use super::settings::LakeSettings;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A folder and the store that it lies in.
+/// A folder and its object store.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub struct StorageRoot {
     /// The whole bucket, or the whole disk.
     pub store: Arc<DynObjectStore>,
     /// The folder, ending in `/`.
     pub url: Url,
 }
 
-impl Place {
-    /// The folder that these settings name. Nothing is read yet.
+impl StorageRoot {
+    /// Opens the folder of these settings. Nothing is read yet.
     ///
-    /// A rehearsal works in memory.
+    /// A dry run works in memory.
     ///
     /// # Errors
-    /// [`ErrorKind::Settings`] for a place that cannot be.
-    pub fn open(settings: &LakeSettings, tools: &Tools) -> Result<Place, Error> {
-        if tools.rehearsal {
+    /// [`ErrorKind::Settings`] for a location that is not valid.
+    pub fn open(settings: &LakeSettings, context: &ConnectorContext) -> Result<StorageRoot, Error> {
+        if context.dry_run {
             let url = Url::parse("memory:///").map_err(|cause| Error::internal("no URL").caused_by(cause))?;
-            return Ok(Place { store: Arc::new(InMemory::new()), url });
+            return Ok(StorageRoot { store: Arc::new(InMemory::new()), url });
         }
         let Some((scheme, _)) = settings.path.split_once("://") else {
-            return local(&tools.project.join(&settings.path));
+            return local(&context.project.join(&settings.path));
         };
         let wrong = |why: &str| Error::settings(format!("`path`: {why}")).hint(EXAMPLES);
         let mut url = Url::parse(&settings.path).map_err(|cause| wrong(&cause.to_string()))?;
@@ -62,36 +62,35 @@ impl Place {
             "s3" | "s3a" => s3(settings).map(|store| Arc::new(store) as _),
             "gs" => google(settings).map(|store| Arc::new(store) as _),
             "az" | "azure" | "abfs" | "abfss" => azure(settings).map(|store| Arc::new(store) as _),
-            _ => return Err(wrong(&format!("{scheme}:// is no store that is known"))),
+            _ => return Err(wrong(&format!("{scheme}:// is not a supported store"))),
         };
         // The cause may quote a credential.
         let store = store.map_err(|_| {
-            Error::settings(format!("the settings do not make an access to {}", settings.path))
-                .hint(CREDENTIALS)
+            Error::settings(format!("the settings do not give access to {}", settings.path)).hint(CREDENTIALS)
         })?;
-        Ok(Place { store, url })
+        Ok(StorageRoot { store, url })
     }
 
-    /// A folder inside this one.
-    pub fn inside(&self, parts: &[&str]) -> Place {
+    /// Returns a folder inside this one.
+    pub fn inside(&self, parts: &[&str]) -> StorageRoot {
         let mut url = self.url.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(parts).push("");
         }
-        Place { store: Arc::clone(&self.store), url }
+        StorageRoot { store: Arc::clone(&self.store), url }
     }
 
-    /// A file in this folder, as its store names it.
+    /// Returns the path of a file in this folder.
     ///
     /// # Errors
-    /// [`ErrorKind::Settings`] for a name that no store can hold.
+    /// [`ErrorKind::Settings`] for a name that is not a valid path.
     pub fn file(&self, name: &str) -> Result<object_store::path::Path, Error> {
         let folder = object_store::path::Path::from_url_path(self.url.path())
             .map_err(|cause| explain("`path`", &cause.into()))?;
         Ok(name.split('/').fold(folder, |folder, part| folder.join(part)))
     }
 
-    /// What people call it.
+    /// Returns its name for messages.
     pub fn name(&self) -> String {
         match self.url.to_file_path() {
             Ok(path) if self.url.scheme() == "file" => path.display().to_string(),
@@ -99,9 +98,9 @@ impl Place {
         }
     }
 
-    /// Makes the folder on this machine; in an object store a folder is only a name.
+    /// Creates the folder on this machine; in an object store a folder is only a name.
     ///
-    /// A file goes before: with it the store makes folders that survive a power cut.
+    /// It writes a file first: then the folders survive a power cut.
     pub async fn make(&self) -> Result<(), Error> {
         const FIRST: &str = "_tidegate_first";
         if self.url.scheme() == "file" {
@@ -117,18 +116,18 @@ impl Place {
         put.map(drop).map_err(|cause| explain(&format!("writing to {}", self.name()), &cause))
     }
 
-    /// The content of a file, `None` where there is none.
+    /// Returns the content of a file; `None` if it does not exist.
     pub async fn get(&self, name: &str) -> Result<Option<Bytes>, Error> {
         let reading = |cause| explain(&format!("reading from {}", self.name()), &cause);
         match self.store.get(&self.file(name)?).await {
             Ok(found) => found.bytes().await.map(Some).map_err(reading),
-            // A bucket that is gone is noticed when it is written to.
+            // A missing bucket is noticed on the next write.
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(cause) => Err(reading(cause)),
         }
     }
 
-    /// Whether a file is there.
+    /// Returns whether a file exists.
     pub async fn has(&self, name: &str) -> Result<bool, Error> {
         match self.store.head(&self.file(name)?).await {
             Ok(_) => Ok(true),
@@ -137,7 +136,7 @@ impl Place {
         }
     }
 
-    /// Removes a file; it may be gone already.
+    /// Removes a file, if it exists.
     pub async fn remove(&self, name: &str) -> Result<(), Error> {
         match self.store.delete(&self.file(name)?).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
@@ -167,9 +166,9 @@ fn plain(settings: &LakeSettings) -> Result<(), Error> {
         let fits = |text: &String| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
         if !text.as_ref().is_none_or(fits) {
             return Err(Error::settings(format!(
-                "`{name}`: a space, a line break or another sign that it cannot hold"
+                "`{name}`: a space, a line break or another character that is not allowed"
             ))
-            .hint("copy the value again, without what stands around it"));
+            .hint("copy the value again, without surrounding characters"));
         }
     }
     let served = |endpoint: &str| {
@@ -184,7 +183,7 @@ fn plain(settings: &LakeSettings) -> Result<(), Error> {
     }
 }
 
-/// Only the engine tries again.
+/// Only the engine retries.
 fn once() -> RetryConfig {
     RetryConfig { backoff: BackoffConfig::default(), max_retries: 0, retry_timeout: REQUEST_TIMEOUT }
 }
@@ -239,14 +238,14 @@ fn azure(settings: &LakeSettings) -> Result<object_store::azure::MicrosoftAzure,
     builder.with_client_options(options).build()
 }
 
-/// A folder on this machine. What is written there survives a power cut.
-fn local(path: &Path) -> Result<Place, Error> {
+/// Opens a folder on this machine. Writes survive a power cut.
+fn local(path: &Path) -> Result<StorageRoot, Error> {
     let path = std::path::absolute(path).map_err(|cause| {
         Error::settings(format!("`path`: {} is no path", path.display())).caused_by(cause)
     })?;
     let url = Url::from_directory_path(straight(&path))
         .map_err(|()| Error::settings(format!("`path`: {} is no path", path.display())))?;
-    Ok(Place { store: Arc::new(LocalFileSystem::new().with_fsync(true)), url })
+    Ok(StorageRoot { store: Arc::new(LocalFileSystem::new().with_fsync(true)), url })
 }
 
 /// The path without `.` and `..`, which URLs would resolve in their own way.
@@ -272,40 +271,40 @@ mod tests {
 
     use super::*;
 
-    fn place(path: &str) -> Result<Place, Error> {
+    fn root(path: &str) -> Result<StorageRoot, Error> {
         let folder = tempfile::tempdir().expect("folder");
-        let tools = Tools {
+        let context = ConnectorContext {
             http: Arc::new(NoHttp),
             clock: Arc::new(ManualClock::default()),
             project: folder.path().to_owned(),
             data: folder.path().to_owned(),
-            rehearsal: false,
+            dry_run: false,
         };
-        Place::open(&LakeSettings { path: path.into(), ..LakeSettings::default() }, &tools)
+        StorageRoot::open(&LakeSettings { path: path.into(), ..LakeSettings::default() }, &context)
     }
 
     #[test]
-    fn a_place_is_a_path_or_an_address_of_a_store() {
-        let local = place("/tmp/a b/../lake ü").expect("path");
+    fn a_root_is_a_path_or_a_url_of_a_store() {
+        let local = root("/tmp/a b/../lake ü").expect("path");
         assert_eq!(local.url.as_str(), "file:///tmp/lake%20%C3%BC/");
         assert_eq!(local.name(), "/tmp/lake ü/");
-        assert_eq!(place("s3://bucket/a/b").expect("S3").url.as_str(), "s3://bucket/a/b/");
-        assert_eq!(place("gs://bucket").expect("Google").url.as_str(), "gs://bucket/");
+        assert_eq!(root("s3://bucket/a/b").expect("S3").url.as_str(), "s3://bucket/a/b/");
+        assert_eq!(root("gs://bucket").expect("Google").url.as_str(), "gs://bucket/");
     }
 
     #[test]
-    fn a_place_that_cannot_be_is_refused() {
+    fn an_invalid_root_is_rejected() {
         for wrong in
             ["s3://", "ftp://host/x", "s3://bucket/x?a=1", "s3://key:secret@bucket/x", "az://container/x"]
         {
-            let error = place(wrong).expect_err(wrong);
+            let error = root(wrong).expect_err(wrong);
             assert_eq!(error.kind(), ErrorKind::Settings, "{wrong}");
             assert!(!error.message().contains("secret"), "{error}");
         }
     }
 
     #[test]
-    fn a_credential_with_a_line_break_is_refused_by_name() {
+    fn a_credential_with_a_line_break_is_rejected_by_name() {
         let settings = LakeSettings {
             path: "s3://bucket".into(),
             session_token: Some(Secret::new("hidden\n")),
@@ -322,8 +321,8 @@ mod tests {
 
     #[test]
     fn a_folder_inside_stays_inside() {
-        let place = place("/tmp/lake").expect("path").inside(&["one signal", "t"]);
-        assert_eq!(place.url.as_str(), "file:///tmp/lake/one%20signal/t/");
-        assert_eq!(place.file("a=1/b").expect("file").as_ref(), "tmp/lake/one signal/t/a=1/b");
+        let root = root("/tmp/lake").expect("path").inside(&["one signal", "t"]);
+        assert_eq!(root.url.as_str(), "file:///tmp/lake/one%20signal/t/");
+        assert_eq!(root.file("a=1/b").expect("file").as_ref(), "tmp/lake/one signal/t/a=1/b");
     }
 }

@@ -25,7 +25,7 @@ const ITEM_CHARS_MAX: usize = 5_000;
 const DEPTH_MAX: usize = 50;
 
 /// Whether Braze would take the record, as far as its documentation says.
-pub(super) fn admit(kind: ObjectKind, record: &Record) -> Result<(), Reason> {
+pub(super) fn validate(kind: ObjectKind, record: &Record) -> Result<(), Reason> {
     if record.kind() != kind {
         let given = record.kind();
         return Err(Reason::new("wrong_object", format!("the sync sends {kind}, the row is {given}")));
@@ -103,14 +103,14 @@ fn object(json: &Json, what: &str) -> Result<(), Reason> {
     }
 }
 
-fn properties_fit(properties: &Json, bytes_max: usize, reserved: &[&str]) -> Result<(), Reason> {
+fn properties_fit(properties: &Json, max_bytes: usize, reserved: &[&str]) -> Result<(), Reason> {
     object(properties, "properties")?;
     let bytes = properties.as_str().len();
-    if bytes > bytes_max {
+    if bytes > max_bytes {
         return Err(Reason::new(
             "properties_too_large",
             format!(
-                "the properties have {bytes} bytes; Braze takes {bytes_max}; leave some out of the query"
+                "the properties have {bytes} bytes; Braze takes {max_bytes}; leave some out of the query"
             ),
         ));
     }

@@ -1,17 +1,17 @@
-//! Bodies that a quote in a value has broken.
+//! Repairs bodies that a quote in a value has broken.
 //!
 //! OneSignal puts values into the template as they are: the author of the
-//! stream writes the quotes. A title such as `Say "hi"` then makes a body that is
-//! no JSON, and refusing it would lose the event, in the end the whole stream.
-//! As the template has one member a line, what belongs together is still known.
+//! stream writes the quotes. A title such as `Say "hi"` then makes a body that is not JSON, and
+//! rejecting it would lose the event, and eventually the whole stream. The template has one member per
+//! line, so the members can still be told apart.
 
 use serde_json::{Map, Value};
 
 use super::template::{Shape, member};
 
-/// The members of a body that was made from our template and is no JSON;
-/// `None` where it was not made from it.
-pub(super) fn mended(body: &str) -> Option<Map<String, Value>> {
+/// Returns the members of a body that was made from our template and is not JSON; `None` if it was not
+/// made from it.
+pub(super) fn repair_body(body: &str) -> Option<Map<String, Value>> {
     let inner = body.trim().strip_prefix('{')?.strip_suffix('}')?;
     let mut parts: Vec<(&str, Shape, String)> = Vec::new();
     for line in inner.trim_matches(['\r', '\n']).split('\n').map(|line| line.trim_end_matches('\r')) {
@@ -22,7 +22,7 @@ pub(super) fn mended(body: &str) -> Option<Map<String, Value>> {
                 }
                 parts.push((name, shape, value.to_owned()));
             }
-            // A value that goes over several lines.
+            // A value that spans several lines.
             None => {
                 let (.., value) = parts.last_mut()?;
                 value.push('\n');
@@ -40,7 +40,7 @@ pub(super) fn mended(body: &str) -> Option<Map<String, Value>> {
     Some(members)
 }
 
-/// The member that a line starts, and what stands behind its colon.
+/// Returns the member that a line starts, and the text after its colon.
 fn start(line: &str) -> Option<(&'static str, Shape, &str)> {
     let (name, value) = line.trim_start().strip_prefix('"')?.split_once("\": ")?;
     let member = member(name).filter(|member| member.name == name)?;
@@ -66,7 +66,7 @@ mod tests {
     fn quotes_and_line_breaks_in_values_stay_in_them() {
         let body = "{\r\n  \"event_id\": \"e1\",\r\n  \"message_title\": \"Say \"hi\", Bob\",\r\n  \
                     \"message_contents\": \"one\ntwo \\ three\",\n  \"tags\": {\"a\"=>\"b\"},\n  \"url\": \"é\\n\"\n}\n";
-        let members = mended(body).expect("made from the template");
+        let members = repair_body(body).expect("made from the template");
         let expected = serde_json::json!({
             "event_id": "e1",
             "message_title": "Say \"hi\", Bob",
@@ -78,11 +78,11 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_made_from_the_template_is_left_alone() {
+    fn a_body_that_was_not_made_from_the_template_is_left_alone() {
         for body in
             ["", "{", "{}", "[\"a\"", "{\"event_id\": e1}", "{\n\"event_id\": \"a\",\n\"event_id\": \"b\"\n}"]
         {
-            assert_eq!(mended(body), None, "{body}");
+            assert_eq!(repair_body(body), None, "{body}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Which events were logged lately.
+//! The deduplication index: ids of recently logged events.
 
 use std::hint;
 use std::mem;
@@ -30,10 +30,10 @@ impl Id {
         (self.0 >> 122) as usize
     }
 
-    /// Where it belongs among `places`; rises with the hash.
-    fn home(self, places: usize) -> usize {
+    /// Returns its home among `homes`; it increases with the hash.
+    fn home(self, homes: usize) -> usize {
         let below_shard = (self.0 >> 58) as u64;
-        ((u128::from(below_shard) * places as u128) >> 64) as usize
+        ((u128::from(below_shard) * homes as u128) >> 64) as usize
     }
 }
 
@@ -57,16 +57,16 @@ impl Seen {
     }
 }
 
-/// The ids of a window of time: 22 to 24 bytes each.
-pub(super) struct Repeats {
+/// The ids of a window of time, with 22 to 24 bytes each.
+pub(super) struct DedupIndex {
     window_seconds: u32,
     shards: Vec<Shard>,
 }
 
-impl Repeats {
-    /// Remembers for this long.
-    pub(super) fn new(window_seconds: u32) -> Repeats {
-        Repeats { window_seconds, shards: (0..SHARDS).map(Shard::new).collect() }
+impl DedupIndex {
+    /// Creates an index with this window.
+    pub(super) fn new(window_seconds: u32) -> DedupIndex {
+        DedupIndex { window_seconds, shards: (0..SHARDS).map(Shard::new).collect() }
     }
 
     /// Reads where these events are going to be looked for. No reading waits for the
@@ -99,29 +99,28 @@ impl Repeats {
 /// is one pass in order.
 struct Shard {
     slots: Vec<Seen>,
-    places: usize,
+    homes: usize,
     used: usize,
-    /// The fewest places that it has. It grows by half, and the shards begin with
-    /// differently many: so they grow one after the other, and all of them
-    /// together are always about equally full.
+    /// The fewest homes that it has. It grows by half, and the shards start with different numbers: so
+    /// they grow one after the other, and all of them together are always about equally full.
     fewest: usize,
 }
 
 impl Shard {
     fn new(number: usize) -> Shard {
-        Shard { slots: Vec::new(), places: 0, used: 0, fewest: SHARDS + number / 2 }
+        Shard { slots: Vec::new(), homes: 0, used: 0, fewest: SHARDS + number / 2 }
     }
 
-    /// Something of what stands where an event is looked for.
+    /// Reads the entries near the home of an event.
     fn near(&self, id: Id) -> u32 {
-        let home = id.home(self.places);
-        let at = |place| self.slots.get(place).map_or(0, |slot: &Seen| slot.second());
+        let home = id.home(self.homes);
+        let at = |slot| self.slots.get(slot).map_or(0, |slot: &Seen| slot.second());
         at(home) ^ at(home + NEAR)
     }
 
     /// Where the entry is, or where it belongs.
     fn find(&self, id: Id) -> Result<usize, usize> {
-        let mut at = id.home(self.places);
+        let mut at = id.home(self.homes);
         while let Some(&slot) = self.slots.get(at) {
             if slot.id() == id {
                 return Ok(at);
@@ -135,20 +134,20 @@ impl Shard {
     }
 
     fn insert(&mut self, seen: Seen, window_seconds: u32) -> bool {
-        let mut place = self.find(seen.id());
-        if let Ok(at) = place {
+        let mut found = self.find(seen.id());
+        if let Ok(at) = found {
             let known = self.slots[at].second().saturating_add(window_seconds) >= seen.second();
             if !known {
                 self.slots[at] = seen;
             }
             return !known;
         }
-        if self.used >= most_of(self.places) {
+        if self.used >= most_of(self.homes) {
             self.make_room(seen.second().saturating_sub(window_seconds));
-            place = self.find(seen.id());
+            found = self.find(seen.id());
         }
         self.used += 1;
-        let (Ok(at) | Err(at)) = place;
+        let (Ok(at) | Err(at)) = found;
         let mut moved = seen;
         for slot in &mut self.slots[at..] {
             mem::swap(slot, &mut moved);
@@ -171,28 +170,28 @@ impl Shard {
     fn make_room(&mut self, oldest: u32) {
         let live = |slot: &&Seen| **slot != EMPTY && slot.second() >= oldest;
         self.used = self.slots.iter().filter(live).count();
-        let mut places = self.fewest;
-        while most_of(places) <= self.used + self.used / 16 {
-            places += places / 2;
+        let mut homes = self.fewest;
+        while most_of(homes) <= self.used + self.used / 16 {
+            homes += homes / 2;
         }
-        let mut slots = Vec::with_capacity(places + places / 64 + 8);
+        let mut slots = Vec::with_capacity(homes + homes / 64 + 8);
         for &slot in self.slots.iter().filter(live) {
-            let home = slot.id().home(places);
+            let home = slot.id().home(homes);
             if slots.len() < home {
                 slots.resize(home, EMPTY);
             }
             slots.push(slot);
         }
-        if slots.len() < places {
-            slots.resize(places, EMPTY);
+        if slots.len() < homes {
+            slots.resize(homes, EMPTY);
         }
-        (self.slots, self.places) = (slots, places);
+        (self.slots, self.homes) = (slots, homes);
     }
 }
 
-/// How many of its places are used before a shard grows.
-fn most_of(places: usize) -> usize {
-    places / 8 * 7
+/// Returns how many entries a shard holds before it grows.
+fn most_of(homes: usize) -> usize {
+    homes / 8 * 7
 }
 
 #[cfg(test)]
@@ -211,28 +210,28 @@ mod tests {
 
     #[test]
     fn many_events_take_at_most_twenty_four_bytes_each() {
-        let mut repeats = Repeats::new(DAY);
+        let mut dedup = DedupIndex::new(DAY);
         for id in 0..1_000_000 {
-            assert!(repeats.insert(seen(&format!("event-{id}"), 1_000_000)));
+            assert!(dedup.insert(seen(&format!("event-{id}"), 1_000_000)));
             // Also while it grows.
             if id >= 100_000 && id % 1_000 == 0 {
-                assert!(repeats.bytes() <= id * 24, "{} for {id}", repeats.bytes());
+                assert!(dedup.bytes() <= id * 24, "{} for {id}", dedup.bytes());
             }
         }
         for id in 0..1_000_000 {
-            assert!(!repeats.insert(seen(&format!("event-{id}"), 1_000_000 + DAY)));
+            assert!(!dedup.insert(seen(&format!("event-{id}"), 1_000_000 + DAY)));
         }
     }
 
     #[test]
     fn what_has_left_the_window_leaves_the_memory() {
-        let mut repeats = Repeats::new(DAY);
+        let mut dedup = DedupIndex::new(DAY);
         for day in 1..20 {
             for id in 0..50_000 {
-                assert!(repeats.insert(seen(&format!("{day}-{id}"), day * 2 * DAY)));
+                assert!(dedup.insert(seen(&format!("{day}-{id}"), day * 2 * DAY)));
             }
         }
-        assert!(repeats.bytes() <= 50_000 * 45, "{}", repeats.bytes());
+        assert!(dedup.bytes() <= 50_000 * 45, "{}", dedup.bytes());
     }
 
     proptest! {
@@ -240,14 +239,14 @@ mod tests {
         fn it_agrees_with_a_plain_map(
             steps in proptest::collection::vec((0_u16..600, 0_u32..40, proptest::bool::weighted(0.1)), 0..3_000),
         ) {
-            let mut repeats = Repeats::new(1_000);
+            let mut dedup = DedupIndex::new(1_000);
             let mut map = HashMap::new();
             let mut now = 5_000;
             for (id, passed, forget) in steps {
                 now += passed;
                 let seen = seen(&id.to_string(), now);
                 if forget {
-                    repeats.forget(seen);
+                    dedup.forget(seen);
                     map.remove(&id);
                     continue;
                 }
@@ -255,7 +254,7 @@ mod tests {
                 if !known {
                     map.insert(id, now);
                 }
-                prop_assert_eq!(repeats.insert(seen), !known);
+                prop_assert_eq!(dedup.insert(seen), !known);
             }
         }
     }

@@ -36,7 +36,7 @@ impl Rules {
     ///
     /// # Errors
     /// The first rule that it breaks.
-    pub(super) fn admit(&self, record: &Record) -> Result<(), Reason> {
+    pub(super) fn validate(&self, record: &Record) -> Result<(), Reason> {
         if record.kind() != self.object {
             return Err(Reason::new(
                 "wrong_object",

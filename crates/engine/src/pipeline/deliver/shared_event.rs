@@ -1,4 +1,4 @@
-//! Events that stay where they were read.
+//! Events that are shared instead of moved.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -9,22 +9,22 @@ use tidegate_model::{Checks, Destination, Error, Limits, LoggedEvent, Reason, Re
 /// An event among those that were read with it.
 ///
 /// An event takes nearly 300 bytes beside its texts, and it changes hands a dozen
-/// times between the log and the sink. What changes hands is its place.
+/// times between the log and the sink. Only its index changes hands.
 #[derive(Clone)]
-pub(crate) struct Held {
+pub(crate) struct SharedEvent {
     batch: Arc<Vec<LoggedEvent>>,
     at: usize,
 }
 
-impl Held {
-    /// Holds all events of a batch.
-    pub(crate) fn all(events: Vec<LoggedEvent>) -> Vec<Held> {
+impl SharedEvent {
+    /// Shares all events of a batch.
+    pub(crate) fn all(events: Vec<LoggedEvent>) -> Vec<SharedEvent> {
         let batch = Arc::new(events);
-        (0..batch.len()).map(|at| Held { batch: batch.clone(), at }).collect()
+        (0..batch.len()).map(|at| SharedEvent { batch: batch.clone(), at }).collect()
     }
 }
 
-impl Deref for Held {
+impl Deref for SharedEvent {
     type Target = LoggedEvent;
 
     fn deref(&self) -> &LoggedEvent {
@@ -32,11 +32,11 @@ impl Deref for Held {
     }
 }
 
-/// A sink, offered events that are held.
-pub(crate) struct Holding(pub(crate) Arc<Sink>);
+/// A sink that takes shared events.
+pub(crate) struct SharedEventSink(pub(crate) Arc<Sink>);
 
 #[async_trait]
-impl Destination<Held> for Holding {
+impl Destination<SharedEvent> for SharedEventSink {
     async fn check(&self) -> Result<Checks, Error> {
         self.0.check().await
     }
@@ -45,22 +45,22 @@ impl Destination<Held> for Holding {
         self.0.limits()
     }
 
-    fn weigh(&self, item: &Held) -> usize {
-        self.0.weigh(item)
+    fn estimated_size(&self, item: &SharedEvent) -> usize {
+        self.0.estimated_size(item)
     }
 
-    fn admit(&self, item: &Held) -> Result<(), Reason> {
-        self.0.admit(item)
+    fn validate(&self, item: &SharedEvent) -> Result<(), Reason> {
+        self.0.validate(item)
     }
 
-    fn prepare(&self, items: &[Held]) {
+    fn prepare(&self, items: &[SharedEvent]) {
         match side_by_side(items) {
             Some(events) => self.0.prepare(events),
             None => self.0.prepare(&cloned(items)),
         }
     }
 
-    async fn deliver(&self, items: &[Held]) -> Result<Receipt, Error> {
+    async fn deliver(&self, items: &[SharedEvent]) -> Result<Receipt, Error> {
         match side_by_side(items) {
             Some(events) => self.0.deliver(events).await,
             None => self.0.deliver(&cloned(items)).await,
@@ -69,15 +69,16 @@ impl Destination<Held> for Holding {
 }
 
 /// A clone shares the texts.
-fn cloned(items: &[Held]) -> Vec<LoggedEvent> {
-    items.iter().map(|held| LoggedEvent::clone(held)).collect()
+fn cloned(items: &[SharedEvent]) -> Vec<LoggedEvent> {
+    items.iter().map(|shared| LoggedEvent::clone(shared)).collect()
 }
 
 /// The events as they lie in their batch, where they are neighbours there.
-fn side_by_side(items: &[Held]) -> Option<&[LoggedEvent]> {
+fn side_by_side(items: &[SharedEvent]) -> Option<&[LoggedEvent]> {
     let first = items.first()?;
-    let neighbours =
-        (first.at..).zip(items).all(|(at, held)| held.at == at && Arc::ptr_eq(&held.batch, &first.batch));
+    let neighbours = (first.at..)
+        .zip(items)
+        .all(|(at, shared)| shared.at == at && Arc::ptr_eq(&shared.batch, &first.batch));
     neighbours.then(|| &first.batch[first.at..first.at + items.len()])
 }
 
@@ -89,7 +90,7 @@ pub(crate) mod tests {
     use super::*;
 
     /// Events of one batch, told apart by their offsets.
-    pub(in crate::pipeline) fn held(offsets: std::ops::Range<u64>) -> Vec<Held> {
+    pub(in crate::pipeline) fn shared(offsets: std::ops::Range<u64>) -> Vec<SharedEvent> {
         let event = Event {
             id: "e".into(),
             kind: "order_placed".into(),
@@ -105,13 +106,13 @@ pub(crate) mod tests {
             logged_at: Timestamp::UNIX_EPOCH,
             event: event.clone(),
         };
-        Held::all(offsets.map(logged).collect())
+        SharedEvent::all(offsets.map(logged).collect())
     }
 
     #[test]
     fn only_neighbours_of_one_batch_are_offered_where_they_lie() {
-        let (first, second) = (held(0..4), held(4..6));
-        let offered = |items: &[Held]| {
+        let (first, second) = (shared(0..4), shared(4..6));
+        let offered = |items: &[SharedEvent]| {
             side_by_side(items).map(|events| events.iter().map(|event| event.offset.at).collect::<Vec<_>>())
         };
         assert_eq!(offered(&first[1..3]), Some(vec![1, 2]));

@@ -15,36 +15,36 @@ use tokio::runtime::Handle;
 use uuid::Uuid;
 
 use super::errors::kernel;
-use super::form::{Encoded, File, Form, arrow};
+use super::file_layout::{Encoded, File, FileLayout, arrow};
 use super::table::Table;
 use tidegate_transport::storage::explain;
 
-/// Files for one commit. They may be offered again after another writer was quicker.
-pub(super) struct Stage {
-    /// What they look like.
-    form: Arc<[u8]>,
+/// Files for one commit. They may be offered again after a commit conflict.
+pub(super) struct StagedFiles {
+    /// Their layout.
+    file_layout: Arc<[u8]>,
     events: usize,
     adds: Vec<RecordBatch>,
 }
 
-impl Stage {
-    /// Puts files of so many events into their places.
+impl StagedFiles {
+    /// Writes the files of so many events.
     pub(super) fn put(
         table: &Table,
         runtime: &Handle,
         encoded: Encoded,
         events: usize,
         now: Timestamp,
-    ) -> Result<Stage, Error> {
-        let Encoded { form, files } = encoded;
+    ) -> Result<StagedFiles, Error> {
+        let Encoded { file_layout, files } = encoded;
         let adds = files.into_iter().map(|file| put(table, runtime, file, now)).collect::<Result<_, _>>()?;
-        Ok(Stage { form, events, adds })
+        Ok(StagedFiles { file_layout, events, adds })
     }
 
-    /// Whether the files fit a table that looks like this. Of a list of events only
-    /// its end is ever taken away, so that its length tells.
-    pub(super) fn fits(&self, form: &Form, events: usize) -> bool {
-        self.events == events && form.is(&self.form)
+    /// Returns whether the files fit the table and these events. Only the end of a list of events is
+    /// ever removed, so its length is enough.
+    pub(super) fn fits(&self, file_layout: &FileLayout, events: usize) -> bool {
+        self.events == events && file_layout.is(&self.file_layout)
     }
 
     /// Offers the files to a transaction.
@@ -55,7 +55,7 @@ impl Stage {
     }
 }
 
-/// Puts one file in its place and describes it for the log.
+/// Writes one file and returns its description for the log.
 fn put(table: &Table, runtime: &Handle, file: File, now: Timestamp) -> Result<RecordBatch, Error> {
     let doing = table.writing();
     let fault = |cause| kernel(&doing, cause);
@@ -67,9 +67,7 @@ fn put(table: &Table, runtime: &Handle, file: File, now: Timestamp) -> Result<Re
         .map_err(|cause| Error::internal(doing.clone()).caused_by(cause))?;
     let path = object_store::path::Path::from_url_path(url.path())
         .map_err(|cause| explain(&doing, &cause.into()))?;
-    runtime
-        .block_on(table.place.store.put(&path, content.into()))
-        .map_err(|cause| explain(&doing, &cause))?;
+    runtime.block_on(table.root.store.put(&path, content.into())).map_err(|cause| explain(&doing, &cause))?;
     let stats = stats
         .finish()
         .map_err(fault)?

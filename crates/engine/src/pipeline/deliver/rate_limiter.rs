@@ -1,48 +1,51 @@
-//! The shared speed limit of one connection.
+//! The shared rate limit of one connection.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use tidegate_model::{Clock, ConnectionId, Limits, Pace, Rate};
+use tidegate_model::{Clock, ConnectionId, Limits, Rate, RateLimitStatus};
 use tokio::time::Instant;
 
-use crate::pipeline::shutdown::Control;
+use crate::pipeline::shutdown::Shutdown;
 
-/// Every lane of a process: one for each connection and bucket of limits.
+/// The rate limiters of a process: one for each connection and bucket of limits.
 ///
-/// All syncs of a connection queue in the same lane; no sync of another
-/// connection feels it.
+/// All syncs of a connection share its rate limiter; syncs of other connections are not
+/// affected.
 #[derive(Default)]
-pub struct Lanes {
-    lanes: Mutex<HashMap<(ConnectionId, &'static str), Arc<Lane>>>,
-    unpaced: bool,
+pub struct RateLimiters {
+    rate_limiters: Mutex<HashMap<(ConnectionId, &'static str), Arc<RateLimiter>>>,
+    unlimited: bool,
 }
 
-impl Lanes {
-    /// Lanes without spacing, for a dry run that sends nothing.
-    pub fn unpaced() -> Lanes {
-        Lanes { unpaced: true, ..Lanes::default() }
+impl RateLimiters {
+    /// Creates rate limiters without limits, for a dry run that sends nothing.
+    pub fn unlimited() -> RateLimiters {
+        RateLimiters { unlimited: true, ..RateLimiters::default() }
     }
 
-    /// The limits that runs through these lanes keep.
+    /// Returns the limits that runs with these rate limiters observe.
     pub(crate) fn limits(&self, limits: Limits) -> Limits {
-        match self.unpaced {
-            true => Limits { user_interval: Duration::ZERO, rate: None, ..limits },
+        match self.unlimited {
+            true => Limits { min_user_interval: Duration::ZERO, rate: None, ..limits },
             false => limits,
         }
     }
 
-    /// The lane of a connection's bucket, made on first use.
-    pub(crate) fn lane(
+    /// Returns the rate limiter of a connection's bucket, created on first use.
+    pub(crate) fn rate_limiter(
         &self,
         connection: &ConnectionId,
         bucket: &'static str,
         rate: Option<Rate>,
-    ) -> Arc<Lane> {
-        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-        lanes.entry((connection.clone(), bucket)).or_insert_with(|| Arc::new(Lane::new(rate))).clone()
+    ) -> Arc<RateLimiter> {
+        let mut rate_limiters = self.rate_limiters.lock().unwrap_or_else(PoisonError::into_inner);
+        rate_limiters
+            .entry((connection.clone(), bucket))
+            .or_insert_with(|| Arc::new(RateLimiter::new(rate)))
+            .clone()
     }
 }
 
@@ -52,7 +55,7 @@ const BURST_SHARE: u32 = 50;
 
 /// Spaces requests so that no window of the documented length holds more than
 /// the documented number, and obeys what answers say.
-pub(crate) struct Lane {
+pub(crate) struct RateLimiter {
     spacing: Option<Spacing>,
     state: Mutex<State>,
 }
@@ -73,31 +76,31 @@ struct State {
     closed_until: Option<Instant>,
 }
 
-impl Lane {
-    fn new(rate: Option<Rate>) -> Lane {
+impl RateLimiter {
+    fn new(rate: Option<Rate>) -> RateLimiter {
         let spacing = rate.filter(|rate| rate.requests > 0).map(|rate| {
             let burst = (rate.requests / BURST_SHARE).max(1);
             let spaced = (rate.requests - burst).max(1);
             let interval = rate.per / spaced;
             Spacing { interval, tolerance: interval * (burst - 1) }
         });
-        Lane { spacing, state: Mutex::new(State::default()) }
+        RateLimiter { spacing, state: Mutex::new(State::default()) }
     }
 
-    /// Waits for the turn of one request. Returns whether it may be sent.
-    pub(crate) async fn turn(&self, control: &Control) -> bool {
+    /// Waits until one request may be sent. Returns false if the run halts first.
+    pub(crate) async fn acquire(&self, shutdown: &Shutdown) -> bool {
         loop {
-            if control.halted() {
+            if shutdown.halted() {
                 return false;
             }
             let Some(wait) = self.book() else { return true };
-            if !control.pause(wait).await {
+            if !shutdown.pause(wait).await {
                 return false;
             }
         }
     }
 
-    /// Books a turn now, or says how long to wait before asking again.
+    /// Books a request now, or returns how long to wait before trying again.
     fn book(&self) -> Option<Duration> {
         let now = Instant::now();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -116,9 +119,9 @@ impl Lane {
         None
     }
 
-    /// After a refusal: sends nothing before `until`. At least a second passes,
-    /// for the other side's clock may be behind ours.
-    pub(crate) fn refuse(&self, until: Option<Timestamp>, clock: &dyn Clock) {
+    /// Blocks all requests until `until`, after a throttled one. At least a second passes,
+    /// since the other side's clock may be behind ours.
+    pub(crate) fn block_until(&self, until: Option<Timestamp>, clock: &dyn Clock) {
         let soon = clock.now().saturating_add(SignedDuration::from_secs(1)).unwrap_or(Timestamp::MAX);
         self.close(until.map_or(soon, |until| until.max(soon)), clock);
     }
@@ -133,8 +136,8 @@ impl Lane {
         state.closed_until = Some(state.closed_until.map_or(until, |closed| closed.max(until)));
     }
 
-    /// Takes note of what an answer said about the limit.
-    pub(crate) fn note(&self, pace: Pace, clock: &dyn Clock) {
+    /// Observes what a response said about the limit.
+    pub(crate) fn observe(&self, pace: RateLimitStatus, clock: &dyn Clock) {
         if pace.remaining == 0 {
             self.close(pace.reset, clock);
         }
@@ -150,11 +153,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn no_window_of_the_documented_length_holds_more_than_documented() {
         let rate = Rate { requests: 300, per: Duration::from_secs(3) };
-        let lane = Lane::new(Some(rate));
-        let control = Control::new(CancellationToken::new());
+        let rate_limiter = RateLimiter::new(Some(rate));
+        let shutdown = Shutdown::new(CancellationToken::new());
         let mut sent = Vec::new();
         for _ in 0..2_000 {
-            assert!(lane.turn(&control).await);
+            assert!(rate_limiter.acquire(&shutdown).await);
             sent.push(Instant::now());
         }
         for (at, first) in sent.iter().enumerate() {
@@ -166,27 +169,27 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_exhausted_limit_closes_the_lane_until_its_reset() {
-        let lane = Lane::new(None);
-        let control = Control::new(CancellationToken::new());
+    async fn an_exhausted_limit_closes_the_rate_limiter_until_its_reset() {
+        let rate_limiter = RateLimiter::new(None);
+        let shutdown = Shutdown::new(CancellationToken::new());
         let clock = SystemClock;
         let reset = clock.now() + SignedDuration::from_secs(7);
-        lane.note(Pace { remaining: 1, reset }, &clock);
+        rate_limiter.observe(RateLimitStatus { remaining: 1, reset }, &clock);
         let before = Instant::now();
-        assert!(lane.turn(&control).await);
+        assert!(rate_limiter.acquire(&shutdown).await);
         assert_eq!(Instant::now(), before);
-        lane.note(Pace { remaining: 0, reset }, &clock);
-        assert!(lane.turn(&control).await);
+        rate_limiter.observe(RateLimitStatus { remaining: 0, reset }, &clock);
+        assert!(rate_limiter.acquire(&shutdown).await);
         assert!(Instant::now() - before > Duration::from_secs(6));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_halted_run_gets_no_turn() {
         let stop = CancellationToken::new();
-        let control = Control::new(stop.clone());
-        let lane = Lane::new(None);
-        lane.refuse(None, &SystemClock);
+        let shutdown = Shutdown::new(stop.clone());
+        let rate_limiter = RateLimiter::new(None);
+        rate_limiter.block_until(None, &SystemClock);
         stop.cancel();
-        assert!(!lane.turn(&control).await);
+        assert!(!rate_limiter.acquire(&shutdown).await);
     }
 }

@@ -1,4 +1,4 @@
-//! How far each file was read: what a checkpoint holds.
+//! The offsets of files: the content of a checkpoint.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
@@ -9,24 +9,24 @@ use tidegate_model::{Checkpoint, Error, Fingerprint, Value};
 
 use super::listing::Found;
 
-/// Bytes at each end of the part that was read, by which it is known again.
+/// Bytes at each end of the part that was read, which identify it.
 const PRINT_BYTES: u64 = 16 * 1024;
 
-/// How far every file of a selection was read.
+/// The offset of every file of a selection.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Place {
+pub struct FileOffsets {
     /// By name.
-    pub files: BTreeMap<String, Mark>,
+    pub files: BTreeMap<String, FileOffset>,
 }
 
-/// How far one file was read.
+/// The offset in one file, and what identifies the part before it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Mark {
+pub struct FileOffset {
     /// Its length when it was read.
     pub size: u64,
-    /// When it had been changed then, in microseconds.
+    /// Its modification time then, in microseconds.
     pub modified_us: i64,
-    /// Where to read on: a byte of a text file, a row of a Parquet file.
+    /// Where to continue: a byte of a text file, a row of a Parquet file.
     pub offset: u64,
     /// Bytes behind `offset` that were read as a last line without a line break.
     #[serde(default)]
@@ -43,47 +43,47 @@ pub struct Mark {
     pub done: bool,
 }
 
-impl Mark {
-    /// Whether a file can have been read as far: no file has more bytes, rows or lines.
+impl FileOffset {
+    /// Returns whether the offset is possible: no file has more bytes, rows or lines.
     fn is_possible(&self) -> bool {
         const MOST: u64 = i64::MAX as u64;
         [self.size, self.offset, self.torn, self.line, self.covered].iter().all(|count| *count <= MOST)
     }
 }
 
-impl Place {
-    /// The place in a checkpoint.
+impl FileOffsets {
+    /// Reads the offsets of a checkpoint.
     ///
     /// # Errors
-    /// [`tidegate_model::ErrorKind::Settings`] for a checkpoint of another maker.
-    pub fn of(checkpoint: Option<&Checkpoint>) -> Result<Place, Error> {
-        let Some(checkpoint) = checkpoint else { return Ok(Place::default()) };
+    /// [`tidegate_model::ErrorKind::Settings`] for a checkpoint of another connector.
+    pub fn of(checkpoint: Option<&Checkpoint>) -> Result<FileOffsets, Error> {
+        let Some(checkpoint) = checkpoint else { return Ok(FileOffsets::default()) };
         let foreign = || {
-            Error::settings("the stored place of this sync is not one in files")
+            Error::settings("the stored checkpoint of this sync is not one of files")
                 .hint("the sync had another source before: reset it, and it reads every file again")
         };
-        let place = Place::deserialize(&checkpoint.0).map_err(|cause| foreign().caused_by(cause))?;
-        if place.files.values().all(Mark::is_possible) { Ok(place) } else { Err(foreign()) }
+        let offsets = FileOffsets::deserialize(&checkpoint.0).map_err(|cause| foreign().caused_by(cause))?;
+        if offsets.files.values().all(FileOffset::is_possible) { Ok(offsets) } else { Err(foreign()) }
     }
 
-    /// The place as a checkpoint.
+    /// Returns the offsets as a checkpoint.
     pub fn checkpoint(&self) -> Checkpoint {
         Checkpoint(serde_json::to_value(self).unwrap_or_default())
     }
 
-    /// Forgets the files that are gone.
+    /// Removes the offsets of deleted files.
     pub fn keep_only(&mut self, found: &[Found]) {
         let names: HashSet<&str> = found.iter().map(|file| file.name.as_str()).collect();
         self.files.retain(|name, _| names.contains(name.as_str()));
     }
 
-    /// Where to read a file on: `None` where nothing is new, a fresh mark for
-    /// one that is new or was replaced.
+    /// Returns where to continue a file: `None` if nothing is new, the beginning if it is new or was
+    /// replaced.
     ///
     /// # Errors
-    /// What keeps the file from being read.
-    pub fn resume(&self, found: &Found, file: &mut File) -> io::Result<Option<Mark>> {
-        let fresh = Mark { size: found.size, modified_us: found.modified_us, ..Mark::default() };
+    /// The file cannot be read.
+    pub fn resume(&self, found: &Found, file: &mut File) -> io::Result<Option<FileOffset>> {
+        let fresh = FileOffset { size: found.size, modified_us: found.modified_us, ..FileOffset::default() };
         let Some(mark) = self.files.get(&found.name) else { return Ok(Some(fresh)) };
         if mark.done && (mark.size, mark.modified_us) == (found.size, found.modified_us) {
             return Ok(None);
@@ -94,15 +94,16 @@ impl Place {
         if mark.done && mark.covered == found.size {
             return Ok(None);
         }
-        let known = Mark { size: found.size, modified_us: found.modified_us, done: false, ..mark.clone() };
+        let known =
+            FileOffset { size: found.size, modified_us: found.modified_us, done: false, ..mark.clone() };
         Ok(Some(known))
     }
 }
 
-/// Hash of both ends of the first `covered` bytes of a file.
+/// Returns a hash of both ends of the first `covered` bytes of a file.
 ///
 /// # Errors
-/// What keeps the file from being read.
+/// The file cannot be read.
 pub fn print(file: &mut File, covered: u64) -> io::Result<String> {
     let head = covered.min(PRINT_BYTES);
     let tail = (covered - head).min(PRINT_BYTES);

@@ -1,4 +1,4 @@
-//! How the files of a table look, and files that are encoded and not written yet.
+//! The layout of the files of a table, and encoded files that are not written yet.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -19,12 +19,12 @@ use super::table::{Engine, Table};
 use crate::batch::{Day, Shape, steps};
 use crate::parquet::{Codec, Contents};
 
-/// What the library tells of the files of a table. Asks neither the table nor its store.
+/// How the files of a table are laid out. Needs neither the table nor its store.
 #[derive(Clone)]
-pub(super) struct Form {
+pub(super) struct FileLayout {
     state: Arc<WriteState>,
     /// The state as bytes: it cannot be compared otherwise.
-    told: Arc<[u8]>,
+    encoded_state: Arc<[u8]>,
     partitions: Arc<[String]>,
     evaluation: Arc<dyn EvaluationHandler>,
 }
@@ -36,37 +36,36 @@ pub(super) struct File {
     pub(super) content: Bytes,
 }
 
-/// Encoded files, and the form that they have.
+/// Encoded files and their layout.
 pub(super) struct Encoded {
-    pub(super) form: Arc<[u8]>,
+    pub(super) file_layout: Arc<[u8]>,
     pub(super) files: Vec<File>,
 }
 
-/// One file while it grows; its content grows elsewhere.
+/// One file that is being encoded; its content is kept elsewhere.
 struct Growing {
     context: BoundWriteContext,
-    /// Makes rows as they stand in the file: columns have other names there where
-    /// the table maps them.
+    /// Converts rows to their form in the file: columns have other names if the table maps them.
     physical: Arc<dyn ExpressionEvaluator>,
     stats: FileStatsAccumulator,
 }
 
-impl Form {
-    /// How the files of this transaction look.
-    pub(super) fn of(table: &Table, transaction: &Transaction, engine: &Engine) -> Result<Form, Error> {
-        let told = transaction.write_state().and_then(|state| Ok((state.encode()?, state)));
-        let (told, state) = told.map_err(|cause| kernel(&table.writing(), cause))?;
-        Ok(Form {
+impl FileLayout {
+    /// Returns the layout of the files of this transaction.
+    pub(super) fn of(table: &Table, transaction: &Transaction, engine: &Engine) -> Result<FileLayout, Error> {
+        let encoded_state = transaction.write_state().and_then(|state| Ok((state.encode()?, state)));
+        let (encoded_state, state) = encoded_state.map_err(|cause| kernel(&table.writing(), cause))?;
+        Ok(FileLayout {
             state,
-            told: told.into(),
+            encoded_state: encoded_state.into(),
             partitions: transaction.logical_partition_columns().into(),
             evaluation: engine.evaluation_handler(),
         })
     }
 
-    /// Whether files of that form fit a table that looks like this.
-    pub(super) fn is(&self, form: &[u8]) -> bool {
-        *self.told == *form
+    /// Returns whether files of that layout fit this table.
+    pub(super) fn is(&self, file_layout: &[u8]) -> bool {
+        *self.encoded_state == *file_layout
     }
 
     /// Makes files of events.
@@ -85,7 +84,7 @@ impl Form {
             for (day, rows) in step? {
                 let file = match growing.entry(day) {
                     Entry::Occupied(file) => file.into_mut(),
-                    Entry::Vacant(place) => place.insert(self.begin(day).map_err(fault)?),
+                    Entry::Vacant(vacant) => vacant.insert(self.begin(day).map_err(fault)?),
                 };
                 let rows = fit::arrange(&name, &rows, file.context.logical_data_schema())?;
                 let rows =
@@ -101,7 +100,7 @@ impl Form {
                 files.push(File { context, stats, content });
             }
         }
-        Ok(Encoded { form: Arc::clone(&self.told), files })
+        Ok(Encoded { file_layout: Arc::clone(&self.encoded_state), files })
     }
 
     fn begin(&self, day: Day) -> KernelResult<Growing> {

@@ -2,7 +2,7 @@ use super::*;
 
 fn refused(kind: ObjectKind, record: &Record) -> Option<(String, String)> {
     let target = if kind == ObjectKind::CatalogItem { json!({ "catalog": "shop" }) } else { json!({}) };
-    let reason = open(Arc::new(Canned::default()), kind, target).admit(record).err()?;
+    let reason = open(Arc::new(Canned::default()), kind, target).validate(record).err()?;
     Some((reason.code.into_owned(), reason.message))
 }
 

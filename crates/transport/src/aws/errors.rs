@@ -1,18 +1,18 @@
-//! What an answer that is no success means.
+//! Error responses.
 
 use bytes::Bytes;
 use http::Response;
 use serde::Deserialize;
 use tidegate_model::{Error, ErrorKind, Reason};
 
-use crate::http::answer::{self, Miss};
+use crate::http::answer::{self, RequestError};
 
-/// What a code means, whichever service says it, of a call or of one record.
+/// The class of an error code, of a call or of one record.
 ///
 /// Source: the services' API references, "Errors" and "Common Errors".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Meaning {
-    /// The credentials have run out; new ones may do.
+pub(crate) enum ErrorClass {
+    /// The credentials have expired; new ones may work.
     Expired,
     /// The credentials are not accepted.
     Credentials,
@@ -20,25 +20,25 @@ pub(crate) enum Meaning {
     Permission,
     /// The key that encrypts the stream cannot be used.
     EncryptionKey,
-    /// What was asked for is not there.
+    /// The resource does not exist.
     Missing,
     /// Too fast.
     Throttled,
     /// Not now.
     Unavailable,
-    /// Something broke at their side, maybe after it took effect.
+    /// The service failed, maybe after the call took effect.
     Broken,
-    /// The stream takes no records from us.
+    /// The stream does not accept records by API.
     WrongKind,
-    /// What was sent is not acceptable.
+    /// The request or the record is invalid.
     Bad,
 }
 
-/// The meaning of a code; `None` where we do not know it.
-pub(crate) fn meaning(code: &str) -> Option<Meaning> {
+/// Returns the class of a code; `None` if it is unknown.
+pub(crate) fn class_of(code: &str) -> Option<ErrorClass> {
     let name = code.strip_suffix("Exception").unwrap_or(code);
     Some(match name {
-        "ExpiredToken" | "TokenRefreshRequired" => Meaning::Expired,
+        "ExpiredToken" | "TokenRefreshRequired" => ErrorClass::Expired,
         "UnrecognizedClient"
         | "InvalidSignature"
         | "InvalidClientTokenId"
@@ -51,8 +51,8 @@ pub(crate) fn meaning(code: &str) -> Option<Meaning> {
         | "NotAuthorized"
         | "InvalidIdentityToken"
         | "IDPRejectedClaim"
-        | "OptInRequired" => Meaning::Credentials,
-        "AccessDenied" | "UnauthorizedOperation" => Meaning::Permission,
+        | "OptInRequired" => ErrorClass::Credentials,
+        "AccessDenied" | "UnauthorizedOperation" => ErrorClass::Permission,
         "KMSThrottling"
         | "ProvisionedThroughputExceeded"
         | "Throttling"
@@ -61,37 +61,37 @@ pub(crate) fn meaning(code: &str) -> Option<Meaning> {
         | "RequestLimitExceeded"
         | "TooManyRequests"
         | "ServiceUnavailable"
-        | "SlowDown" => Meaning::Throttled,
-        "InvalidKMSResource" => Meaning::EncryptionKey,
-        name if name.starts_with("KMS") => Meaning::EncryptionKey,
-        "ResourceNotFound" => Meaning::Missing,
-        "ResourceInUse" | "IDPCommunicationError" => Meaning::Unavailable,
-        "InternalFailure" | "InternalServerError" | "InternalError" => Meaning::Broken,
-        "InvalidSource" => Meaning::WrongKind,
+        | "SlowDown" => ErrorClass::Throttled,
+        "InvalidKMSResource" => ErrorClass::EncryptionKey,
+        name if name.starts_with("KMS") => ErrorClass::EncryptionKey,
+        "ResourceNotFound" => ErrorClass::Missing,
+        "ResourceInUse" | "IDPCommunicationError" => ErrorClass::Unavailable,
+        "InternalFailure" | "InternalServerError" | "InternalError" => ErrorClass::Broken,
+        "InvalidSource" => ErrorClass::WrongKind,
         "InvalidArgument" | "Validation" | "ValidationError" | "Serialization" | "InvalidParameterValue" => {
-            Meaning::Bad
+            ErrorClass::Bad
         }
         _ => return None,
     })
 }
 
-/// What a service said instead of doing it.
+/// An error response of a service.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Refusal {
-    /// Its own name for the reason, for example `ResourceNotFoundException`.
+pub(crate) struct ErrorResponse {
+    /// The error code, for example `ResourceNotFoundException`.
     pub(crate) code: String,
-    /// Its sentence, without account numbers and values.
+    /// Its message, without account numbers and values.
     pub(crate) message: String,
 }
 
-impl Refusal {
+impl ErrorResponse {
     /// Reads JSON as the streaming services write it and XML as the token service does.
-    pub(crate) fn read(answer: &Response<Bytes>) -> Option<Refusal> {
+    pub(crate) fn read(answer: &Response<Bytes>) -> Option<ErrorResponse> {
         #[derive(Deserialize)]
         struct Json {
             #[serde(rename = "__type")]
             code: String,
-            // Some write it twice.
+            // Some services write it twice.
             message: Option<String>,
             #[serde(rename = "Message")]
             message_too: Option<String>,
@@ -107,72 +107,73 @@ impl Refusal {
         let code = code.rsplit('#').next()?.split(':').next()?.to_owned();
         let word =
             !code.is_empty() && code.len() < 80 && code.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        word.then(|| Refusal { code, message: answer::excerpt(message.as_bytes()) })
+        word.then(|| ErrorResponse { code, message: answer::excerpt(message.as_bytes()) })
     }
 }
 
-/// The text of the first element of this name, as it is written.
+/// Returns the text of the first element with this name.
 pub(crate) fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
     let from = xml.find(&format!("<{name}>"))? + name.len() + 2;
     let length = xml[from..].find(&format!("</{name}>"))?;
     Some(xml[from..from + length].trim())
 }
 
-/// Reads an answer that is no success. `title` is the service, `missing` and
-/// `denied` are the next steps where these are the reason.
-pub(crate) fn miss(title: &str, answer: &Response<Bytes>, missing: &str, denied: &str) -> Miss {
-    let Some(Refusal { code, message }) = Refusal::read(answer) else {
-        return answer::miss(title, answer, None);
+/// Converts an error response. `title` is the service, `missing` and `denied` are the next steps for
+/// these reasons.
+pub(crate) fn request_error(
+    title: &str,
+    answer: &Response<Bytes>,
+    missing: &str,
+    denied: &str,
+) -> RequestError {
+    let Some(ErrorResponse { code, message }) = ErrorResponse::read(answer) else {
+        return answer::request_error(title, answer, None);
     };
-    let Some(meaning) = meaning(&code) else {
-        return answer::miss(title, answer, None).saying(&format!("{title} answered {code}: {message}"));
+    let Some(class) = class_of(&code) else {
+        return with_message(
+            answer::request_error(title, answer, None),
+            &format!("{title} answered {code}: {message}"),
+        );
     };
     let sentence = if message.is_empty() {
         format!("{title} answered {code}")
     } else {
         format!("{title} answered {code}: {message}")
     };
-    let hinted = |kind, hint: &str| Miss::NoEffect(Error::new(kind, &sentence).hint(hint));
-    match meaning {
-        Meaning::Expired => hinted(
+    let hinted = |kind, hint: &str| RequestError::NoEffect(Error::new(kind, &sentence).hint(hint));
+    match class {
+        ErrorClass::Expired => hinted(
             ErrorKind::Denied,
-            "the credentials have expired and looking for new ones gave the same: \
-             renew them where they come from, then run `tidegate check`",
+            "the credentials have expired and renewing them gave the same ones: renew them at their source, then run `tidegate check`",
         ),
-        Meaning::Credentials => hinted(
+        ErrorClass::Credentials => hinted(
             ErrorKind::Denied,
-            "correct the access key, its secret and the region, look whether this machine's clock is right, \
+            "correct the access key, its secret and the region, check this machine's clock, \
              then run `tidegate check`",
         ),
-        Meaning::Permission => hinted(ErrorKind::Denied, denied),
-        Meaning::EncryptionKey => hinted(
+        ErrorClass::Permission => hinted(ErrorKind::Denied, denied),
+        ErrorClass::EncryptionKey => hinted(
             ErrorKind::Denied,
             "enable the KMS key that encrypts the stream, and allow kms:GenerateDataKey on it \
              to who sends the events",
         ),
-        Meaning::Missing => hinted(ErrorKind::Missing, missing),
-        Meaning::Throttled => Miss::NoEffect(Error::new(ErrorKind::Throttled(None), sentence)),
-        Meaning::Unavailable => Miss::NoEffect(Error::new(ErrorKind::Unavailable, sentence)),
-        Meaning::Broken => Miss::Unknown(Reason::new("answer_uncertain", sentence)),
-        Meaning::WrongKind => hinted(
+        ErrorClass::Missing => hinted(ErrorKind::Missing, missing),
+        ErrorClass::Throttled => RequestError::NoEffect(Error::new(ErrorKind::Throttled(None), sentence)),
+        ErrorClass::Unavailable => RequestError::NoEffect(Error::new(ErrorKind::Unavailable, sentence)),
+        ErrorClass::Broken => RequestError::Unknown(Reason::new("answer_uncertain", sentence)),
+        ErrorClass::WrongKind => hinted(
             ErrorKind::Settings,
             "name a Firehose stream whose source is Direct PUT; one that reads from Kinesis takes no records",
         ),
-        Meaning::Bad => Miss::NoEffect(Error::new(ErrorKind::Refused, sentence)),
+        ErrorClass::Bad => RequestError::NoEffect(Error::new(ErrorKind::Refused, sentence)),
     }
 }
 
-trait Saying {
-    /// The same with another sentence.
-    fn saying(self, sentence: &str) -> Miss;
-}
-
-impl Saying for Miss {
-    fn saying(self, sentence: &str) -> Miss {
-        match self {
-            Miss::NoEffect(error) => Miss::NoEffect(Error::new(error.kind(), sentence)),
-            Miss::Unknown(reason) => Miss::Unknown(Reason::new(reason.code, sentence)),
-        }
+/// Returns the same with another message.
+fn with_message(error: RequestError, sentence: &str) -> RequestError {
+    match error {
+        RequestError::NoEffect(cause) => RequestError::NoEffect(Error::new(cause.kind(), sentence)),
+        RequestError::Unknown(reason) => RequestError::Unknown(Reason::new(reason.code, sentence)),
     }
 }
 
@@ -186,13 +187,13 @@ mod tests {
 
     fn kind(code: &str) -> Option<ErrorKind> {
         let body = format!(r#"{{"__type":"{code}","message":"for account 123456789012"}}"#);
-        match miss("Kinesis", &answer(400, &body), "create it", "grant it") {
-            Miss::NoEffect(error) => {
+        match request_error("Kinesis", &answer(400, &body), "create it", "grant it") {
+            RequestError::NoEffect(error) => {
                 assert!(error.message().contains(code), "{error:?}");
                 assert!(!error.message().contains("123456789012"), "{error:?}");
                 Some(error.kind())
             }
-            Miss::Unknown(_) => None,
+            RequestError::Unknown(_) => None,
         }
     }
 
@@ -228,11 +229,11 @@ mod tests {
             "<ErrorResponse><Error><Type>Sender</Type><Code>ResourceNotFoundException</Code>\
              <Message>no</Message></Error></ErrorResponse>",
         ] {
-            let expected = Refusal { code: "ResourceNotFoundException".into(), message: "no".into() };
-            assert_eq!(Refusal::read(&answer(400, body)), Some(expected), "{body}");
+            let expected = ErrorResponse { code: "ResourceNotFoundException".into(), message: "no".into() };
+            assert_eq!(ErrorResponse::read(&answer(400, body)), Some(expected), "{body}");
         }
         for none in ["", "{}", "<html>", r#"{"__type":"a b"}"#, r##"{"__type":"#"}"##, "<Code></Code>"] {
-            assert_eq!(Refusal::read(&answer(400, none)), None, "{none}");
+            assert_eq!(ErrorResponse::read(&answer(400, none)), None, "{none}");
         }
     }
 
@@ -240,9 +241,9 @@ mod tests {
     fn a_next_step_names_what_is_lacking() {
         let of = |code: &str| {
             let body = format!(r#"{{"__type":"{code}"}}"#);
-            match miss("Kinesis", &answer(400, &body), "create it", "grant it") {
-                Miss::NoEffect(error) => error.next_step().to_owned(),
-                Miss::Unknown(reason) => panic!("{reason:?}"),
+            match request_error("Kinesis", &answer(400, &body), "create it", "grant it") {
+                RequestError::NoEffect(error) => error.next_step().to_owned(),
+                RequestError::Unknown(reason) => panic!("{reason:?}"),
             }
         };
         assert_eq!(of("ResourceNotFoundException"), "create it");

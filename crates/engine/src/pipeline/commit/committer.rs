@@ -1,0 +1,300 @@
+//! Commits the results of rows, batch by batch, in order.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+use tidegate_model::store::{BatchCommit, Delivered, LookbackChunk, PausedBy, RowStatus, StatusKind};
+use tidegate_model::{Counts, Fingerprint, RunId, Store, SyncId, Value};
+use tokio::sync::{mpsc, watch};
+
+use crate::pipeline::item::{BatchOpened, CommitEvent};
+use crate::pipeline::item::{IndexedResult, RequestResults};
+use crate::pipeline::read::lookback::LookbackRule;
+use crate::pipeline::read::place::Place;
+use crate::pipeline::run::RunKind;
+use crate::pipeline::shutdown::{Shutdown, Watch};
+use crate::pipeline::transform::Transform;
+
+/// Which committed rows are kept for later runs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Retention {
+    /// Those within the lookback of the cursor.
+    Lookback(LookbackRule),
+    /// All of them until a read completes: it has no position to resume from.
+    UntilComplete,
+    /// Only those of batches that could not be committed whole.
+    PartialBatches,
+}
+
+/// Commits the batches of one run.
+pub(crate) struct Committer<F> {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) transform: Arc<F>,
+    pub(crate) sync: SyncId,
+    pub(crate) run: RunId,
+    pub(crate) shutdown: Arc<Shutdown>,
+    pub(crate) retention: Retention,
+    pub(crate) place: Option<Place>,
+    pub(crate) chunks: VecDeque<(u64, Option<Value>)>,
+    pub(crate) failed_rows: HashSet<Fingerprint>,
+    pub(crate) progress: watch::Sender<Counts>,
+    pub(crate) kind: RunKind,
+    /// Whether a delivery has proved that the cause of a pause is fixed. Asked of endless runs
+    /// only: others prove it by their end.
+    pub(crate) proved: bool,
+}
+
+#[derive(Default)]
+struct Open {
+    opened: Option<BatchOpened>,
+    /// What workers reported, one entry per request.
+    decided: Vec<RequestResults>,
+    items: usize,
+}
+
+impl Open {
+    fn is_complete(&self) -> bool {
+        self.opened.as_ref().is_some_and(|opened| self.items == opened.under_way)
+    }
+}
+
+/// Counts one status.
+pub(crate) fn count(counts: &mut Counts, status: &RowStatus) {
+    match status.kind() {
+        StatusKind::Delivered => counts.delivered += 1,
+        StatusKind::Rejected => counts.rejected += 1,
+        StatusKind::InDoubt => counts.in_doubt += 1,
+    }
+}
+
+impl<F: Transform> Committer<F> {
+    /// Commits until every sender is gone. Returns the counts of the run.
+    pub(crate) async fn commit_all(mut self, mut events: mpsc::Receiver<CommitEvent>) -> Counts {
+        let _watch = Watch(self.shutdown.clone());
+        let mut open: BTreeMap<u64, Open> = BTreeMap::new();
+        let mut total = Counts::default();
+        let mut done: u64 = 0;
+        while let Some(event) = events.recv().await {
+            match event {
+                CommitEvent::Opened(opened) => {
+                    let entry = open.entry(opened.batch).or_default();
+                    entry.opened = Some(*opened);
+                }
+                CommitEvent::Decided { batch, results } => {
+                    let entry = open.entry(batch).or_default();
+                    entry.items += results.len();
+                    entry.decided.push(results);
+                }
+            }
+            while open
+                .first_key_value()
+                .is_some_and(|(batch, first)| *batch == done + 1 && first.is_complete())
+            {
+                let Some((batch, first)) = open.pop_first() else { break };
+                done = batch;
+                if !self.commit(done, first, true, &mut total).await {
+                    // Rows that are not committed are read again; nothing more can be
+                    // written.
+                    events.close();
+                    return total;
+                }
+            }
+        }
+        // The run ended early. Rows that have a status keep it; the checkpoint stays behind them.
+        for (batch, rest) in open {
+            if !self.commit(batch, rest, false, &mut total).await {
+                break;
+            }
+        }
+        total
+    }
+
+    /// Commits one batch. `whole` says that all of its rows have their status.
+    async fn commit(&mut self, batch: u64, open: Open, whole: bool, total: &mut Counts) -> bool {
+        let Some(opened) = open.opened else { return true };
+        let _permit = opened.permit;
+        // As the requests left them: nearly always nothing has to be moved.
+        let (mut delivered, mut rows): (Vec<Delivered>, Vec<Vec<IndexedResult>>) =
+            open.decided.into_iter().map(|results| (results.delivered, results.others)).unzip();
+        rows.push(opened.decided);
+        let mut counts = opened.counts;
+        (counts.requests, counts.retries) = self.shutdown.take_counts();
+        let mut commit = BatchCommit { batch, counts, ..BatchCommit::default() };
+        if whole && self.kind.moves_checkpoint() {
+            commit.checkpoint = match (&self.retention, &opened.highest) {
+                (Retention::Lookback(lookback), Some(highest)) => {
+                    let place = self.place.get_or_insert_with(|| Place::at(highest.clone()));
+                    match place.advance(highest, *lookback) {
+                        Ok(()) => Some(place.checkpoint()),
+                        Err(error) => {
+                            // What became of the rows is written; the checkpoint stays behind them.
+                            self.shutdown.fail(error);
+                            None
+                        }
+                    }
+                }
+                (Retention::Lookback(_), None) => None,
+                _ => opened.checkpoint,
+            };
+        }
+        commit.remember = self.chunk(&rows, &delivered, opened.highest, whole);
+        commit.forget_through = match opened.left.filter(|_| whole) {
+            Some(left) => {
+                let last = self.chunks.back().map(|(seq, _)| *seq);
+                commit.remember = self.replace(left);
+                last
+            }
+            None => self.forget(),
+        };
+        // A retry commits rows that no run will read again.
+        let forgotten = commit.forget_through;
+        commit.remember = commit.remember.filter(|chunk| forgotten.is_none_or(|seq| seq < chunk.seq));
+        commit.recalled = opened.recalled;
+        rows.push(opened.without_cursor);
+        if rows.iter().flatten().any(|(_, row)| row.status.reason().is_some()) {
+            // Of rows with one key the last one decides whether it counts as failed.
+            let mut sorted: Vec<IndexedResult> = rows.into_iter().flatten().collect();
+            if self.transform.lists_delivered() {
+                sorted.extend(std::mem::take(&mut delivered).iter().flat_map(Delivered::results));
+            }
+            sorted.sort_by_key(|(at, _)| *at);
+            rows = vec![sorted];
+        }
+        commit.solved = self.solved(&rows, &delivered);
+        rows.iter().flatten().for_each(|(_, row)| count(&mut commit.counts, &row.status));
+        commit.counts.delivered += delivered.iter().map(Delivered::len).sum::<usize>() as u64;
+        if self.transform.lists_delivered() {
+            commit.delivered = delivered;
+        }
+        commit.results.reserve_exact(rows.iter().map(Vec::len).sum());
+        commit.results.extend(rows.into_iter().flatten().map(|(_, row)| row));
+        let counts = commit.counts;
+        let checkpoint = commit.checkpoint.clone();
+        if let Err(error) = self.store.commit_batch(&self.run, commit).await {
+            self.shutdown.fail(error.context("the ledger could not be written"));
+            return false;
+        }
+        if let Some(checkpoint) = checkpoint
+            && let Err(error) = self.transform.committed(&checkpoint).await
+        {
+            // The checkpoint is stored here; what the source knows of it may lag behind.
+            let (sync, error) = (&self.sync, error.chain());
+            tracing::warn!(%sync, error, "the source could not be notified of the commit");
+        }
+        if self.kind.is_endless() && !self.proved && counts.delivered > 0 {
+            self.proved = true;
+            self.lift_pause().await;
+        }
+        self.measure(counts);
+        *total += counts;
+        self.progress.send_modify(|progress| *progress += counts);
+        true
+    }
+
+    /// The sync is active again, unless a person paused it.
+    async fn lift_pause(&self) {
+        let lifted = async {
+            match self.store.sync_state(&self.sync).await?.paused {
+                Some(pause) if pause.by == PausedBy::System => self.store.set_paused(&self.sync, None).await,
+                _ => Ok(()),
+            }
+        };
+        if let Err(error) = lifted.await {
+            tracing::warn!(sync = %self.sync, error = error.chain(), "a sync that delivers still counts as paused");
+        }
+    }
+
+    fn measure(&self, counts: Counts) {
+        let sync = self.sync.as_str();
+        for (status, rows) in
+            [("delivered", counts.delivered), ("rejected", counts.rejected), ("in_doubt", counts.in_doubt)]
+        {
+            if rows > 0 {
+                metrics::counter!("tidegate_rows_total", "sync" => sync.to_owned(), "status" => status)
+                    .increment(rows);
+            }
+        }
+        metrics::counter!("tidegate_requests_total", "sync" => sync.to_owned()).increment(counts.requests);
+        metrics::counter!("tidegate_retries_total", "sync" => sync.to_owned()).increment(counts.retries);
+    }
+
+    /// Returns the committed rows that a later run may read again.
+    fn chunk(
+        &mut self,
+        rows: &[Vec<IndexedResult>],
+        delivered: &[Delivered],
+        high: Option<Value>,
+        whole: bool,
+    ) -> Option<LookbackChunk> {
+        let by_cursor = matches!(self.retention, Retention::Lookback(_));
+        if by_cursor && high.is_none() {
+            // Pieces that could not be read: nothing would ever forget them.
+            return None;
+        }
+        let none = rows.iter().all(Vec::is_empty) && delivered.iter().all(Delivered::is_empty);
+        if none
+            || (whole && self.retention == Retention::PartialBatches)
+            || (!self.kind.moves_checkpoint() && !by_cursor)
+        {
+            return None;
+        }
+        let seq = self.chunks.back().map_or(0, |(seq, _)| seq + 1);
+        self.chunks.push_back((seq, high.clone()));
+        let delivered = delivered.iter().flat_map(Delivered::rows).copied();
+        let rows = rows.iter().flatten().map(|(_, row)| row.row).chain(delivered).collect();
+        Some(LookbackChunk { seq, high, rows })
+    }
+
+    /// Replaces all chunks by these rows. The checkpoint of the sync is behind the others
+    /// now: a line that looks like one of them is a new one.
+    fn replace(&mut self, rows: Vec<Fingerprint>) -> Option<LookbackChunk> {
+        let seq = self.chunks.back().map_or(0, |(seq, _)| seq + 1);
+        self.chunks.clear();
+        if rows.is_empty() {
+            return None;
+        }
+        self.chunks.push_back((seq, None));
+        Some(LookbackChunk { seq, high: None, rows })
+    }
+
+    /// The chunks that lie wholly below what the next run reads again.
+    fn forget(&mut self) -> Option<u64> {
+        let (Retention::Lookback(lookback), Some(place)) = (self.retention, &self.place) else {
+            return None;
+        };
+        // Without a lookback nothing is forgotten.
+        let low = place.low(lookback).ok().flatten()?;
+        let mut through = None;
+        while let Some((seq, high)) = self.chunks.front()
+            && high.as_ref().is_none_or(|high| high.compare(&low) == Some(Ordering::Less))
+        {
+            through = Some(*seq);
+            self.chunks.pop_front();
+        }
+        through
+    }
+
+    fn solved(&mut self, rows: &[Vec<IndexedResult>], delivered: &[Delivered]) -> Vec<Fingerprint> {
+        let mut solved = Vec::new();
+        // Either no other row has a reason, or no key stands there twice: the log knows the ids of its events.
+        if !self.failed_rows.is_empty() {
+            let keys = delivered.iter().flat_map(Delivered::keys).copied();
+            solved.extend(keys.filter(|key| self.failed_rows.remove(key)));
+        }
+        for (_, row) in rows.iter().flatten() {
+            match row.status {
+                RowStatus::Delivered if !self.failed_rows.is_empty() && self.failed_rows.remove(&row.key) => {
+                    solved.push(row.key);
+                }
+                RowStatus::Delivered => {}
+                RowStatus::Rejected(_) | RowStatus::InDoubt(_) => {
+                    self.failed_rows.insert(row.key);
+                }
+            }
+        }
+        // A key that was delivered and failed again in the same batch stays failed.
+        solved.retain(|key| !self.failed_rows.contains(key));
+        solved
+    }
+}

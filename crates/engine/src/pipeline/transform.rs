@@ -1,0 +1,81 @@
+//! How items of a run are transformed: rows into records, or events as they are.
+
+use std::hash::Hash;
+
+use async_trait::async_trait;
+use tidegate_model::store::{Delivered, IntentRow, RowResult, RowStatus};
+use tidegate_model::{Batch, Checkpoint, Error, Fingerprint, Reason, Value};
+
+/// The keys of an item: the hash of its key columns, and of this version of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ItemKeys {
+    pub(crate) key: Fingerprint,
+    pub(crate) version: Fingerprint,
+}
+
+/// An item that is ready to be sent, or the reason why it cannot be.
+pub(crate) struct Prepared<S, C> {
+    pub(crate) sent: Result<S, Reason>,
+    /// What its result is made from.
+    pub(crate) context: C,
+}
+
+/// How an item that was read becomes one that is sent, and what the ledger records of it.
+/// Everything else about a run is the same for imports and exports.
+#[async_trait]
+pub(crate) trait Transform: Send + Sync + 'static {
+    /// What the feed gives.
+    type Read: Send + Sync + 'static;
+    /// What the destination takes.
+    type Sent: Send + Sync + 'static;
+    /// What is kept of an item while it is in flight.
+    type Context: Send + Sync + 'static;
+    /// Those whose items keep their order.
+    type User: Clone + Eq + Hash + Send + Sync + 'static;
+
+    /// Checks that the batch has the columns that the run was opened for.
+    fn validate_batch(&self, batch: &Batch<Self::Read>) -> Result<(), Error>;
+
+    /// Returns the keys of an item; `scratch` is reused between items.
+    fn identify(&self, item: &Self::Read, scratch: &mut Vec<u8>) -> ItemKeys;
+
+    /// The item's cursor, where the run goes by one.
+    fn cursor<'a>(&self, item: &'a Self::Read) -> Option<&'a Value>;
+
+    /// Transforms an item into one that can be sent.
+    fn transform(&self, item: Self::Read, keys: ItemKeys) -> Prepared<Self::Sent, Self::Context>;
+
+    /// Whose item it is, where a request may hold those of one user only.
+    fn user<'a>(&self, sent: &'a Self::Sent) -> &'a Self::User;
+
+    /// Returns the hash by which items are partitioned: equal ones keep their order.
+    fn partition_hash(&self, sent: &Self::Sent) -> u64;
+
+    /// What is written down before an item is sent that could not be repeated safely.
+    fn intent(&self, keys: ItemKeys, context: &Self::Context, sent: &Self::Sent) -> IntentRow;
+
+    /// Adds a delivered item with its index in the batch.
+    fn delivered(
+        &self,
+        place: u32,
+        keys: ItemKeys,
+        context: Self::Context,
+        sent: &Self::Sent,
+        delivered: &mut Delivered,
+    );
+
+    /// Returns the result of any other item; `sent` if it could be transformed.
+    fn result(
+        &self,
+        keys: ItemKeys,
+        context: Self::Context,
+        sent: Option<&Self::Sent>,
+        status: RowStatus,
+    ) -> RowResult;
+
+    /// Whether the ledger lists delivered items; if not, the feed itself remembers them.
+    fn lists_delivered(&self) -> bool;
+
+    /// Notifies the feed's source that everything up to `checkpoint` is committed.
+    async fn committed(&self, checkpoint: &Checkpoint) -> Result<(), Error>;
+}

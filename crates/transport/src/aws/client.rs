@@ -1,0 +1,147 @@
+//! A client of one AWS service.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http::{Request, Response, Uri};
+use tidegate_model::{Checks, Clock, ConnectorContext, Error, ErrorKind, Http, Result, Secret};
+
+use super::credentials::{Credentials, CredentialsProvider};
+use super::errors::{self, ErrorClass, ErrorResponse};
+use super::settings::AwsSettings;
+use super::sign::sign;
+use crate::http::answer::{self, RequestError};
+
+/// A service with the JSON 1.1 protocol.
+pub struct Service {
+    /// Its name in messages.
+    pub title: &'static str,
+    /// Its name in addresses and signatures.
+    pub name: &'static str,
+    /// The prefix of operations in `X-Amz-Target`.
+    pub target: &'static str,
+}
+
+/// The next steps of errors, which only the connector knows.
+pub struct ErrorHints {
+    /// If the resource does not exist.
+    pub missing: String,
+    /// If a permission is missing.
+    pub denied: String,
+}
+
+/// Calls the operations of a service with signed requests.
+pub struct AwsClient {
+    service: &'static Service,
+    hints: ErrorHints,
+    region: String,
+    endpoint: Uri,
+    provider: CredentialsProvider,
+    http: Arc<dyn Http>,
+    clock: Arc<dyn Clock>,
+}
+
+impl AwsClient {
+    /// Creates a client, without I/O.
+    ///
+    /// # Errors
+    /// Settings that cannot work.
+    pub fn open(
+        settings: &AwsSettings,
+        service: &'static Service,
+        hints: ErrorHints,
+        context: &ConnectorContext,
+    ) -> Result<AwsClient> {
+        settings.validate()?;
+        Ok(AwsClient {
+            service,
+            hints,
+            region: settings.region.clone(),
+            endpoint: settings.endpoint_of(service.name)?,
+            provider: CredentialsProvider::open(settings, context)?,
+            http: Arc::clone(&context.http),
+            clock: Arc::clone(&context.clock),
+        })
+    }
+
+    /// Returns the name of the service in messages.
+    pub fn title(&self) -> &'static str {
+        self.service.title
+    }
+
+    /// The time.
+    pub fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    /// Calls an operation once and returns its success.
+    ///
+    /// If the credentials have expired meanwhile, they are renewed and the call is repeated: the first
+    /// one had no effect.
+    pub async fn call(&self, operation: &'static str, body: Bytes) -> Result<Response<Bytes>, RequestError> {
+        let credentials = self.provider.credentials().await.map_err(RequestError::NoEffect)?;
+        let answer = self.send(operation, body.clone(), &credentials).await?;
+        if answer.status().is_success() {
+            return Ok(answer);
+        }
+        let expired = ErrorResponse::read(&answer)
+            .is_some_and(|error| errors::class_of(&error.code) == Some(ErrorClass::Expired));
+        if expired
+            && let Some(credentials) =
+                self.provider.replace(&credentials).await.map_err(RequestError::NoEffect)?
+        {
+            let answer = self.send(operation, body, &credentials).await?;
+            return if answer.status().is_success() { Ok(answer) } else { Err(self.request_error(&answer)) };
+        }
+        Err(self.request_error(&answer))
+    }
+
+    fn request_error(&self, answer: &Response<Bytes>) -> RequestError {
+        errors::request_error(self.service.title, answer, &self.hints.missing, &self.hints.denied)
+    }
+
+    async fn send(
+        &self,
+        operation: &'static str,
+        body: Bytes,
+        credentials: &Credentials,
+    ) -> Result<Response<Bytes>, RequestError> {
+        let mut request = Request::new(body);
+        *request.method_mut() = http::Method::POST;
+        *request.uri_mut() = self.endpoint.clone();
+        let target = HeaderValue::try_from(format!("{}.{operation}", self.service.target)).map_err(|_| {
+            RequestError::NoEffect(Error::internal("an operation's name cannot stand in a header"))
+        })?;
+        let headers = request.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-amz-json-1.1"));
+        headers.insert(HeaderName::from_static("x-amz-target"), target);
+        sign(&mut request, credentials, self.service.name, &self.region, self.clock.now())
+            .map_err(RequestError::NoEffect)?;
+        let answer = self.http.send(request).await.map_err(|failure| answer::lost(self.title(), &failure))?;
+        Ok(without(credentials, answer))
+    }
+}
+
+/// Returns the response without credentials that it may repeat.
+fn without(credentials: &Credentials, answer: Response<Bytes>) -> Response<Bytes> {
+    // A success is read by position only, and nothing of it is shown.
+    if answer.status().is_success() {
+        return answer;
+    }
+    let hide = |answer, secret: &Secret| answer::without(secret, answer);
+    let answer = hide(answer, &credentials.secret);
+    credentials.token.iter().fold(answer, hide)
+}
+
+/// Notes errors that the user can fix as failed checks; returns all others.
+pub fn failed(checks: &mut Checks, name: &str, request_error: RequestError) -> Result<()> {
+    let error = request_error.into_error();
+    match error.kind() {
+        ErrorKind::Denied | ErrorKind::Missing | ErrorKind::Settings => {
+            checks.fail(name, error.message(), error.next_step());
+            Ok(())
+        }
+        _ => Err(error),
+    }
+}
