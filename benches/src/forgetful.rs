@@ -35,7 +35,7 @@ struct Forgetful;
 #[async_trait]
 impl EventLog for Forgetful {
     async fn append(&self, _: &StreamId, events: Vec<Event>) -> Result<Appended, Error> {
-        Ok(Appended { events: events.len() as u64, repeated: 0 })
+        Ok(Appended { events: events.len() as u64, duplicates: 0 })
     }
 
     async fn read(

@@ -15,7 +15,7 @@ use crate::replaced::Replaced;
 #[command(name = "tidegate", version, propagate_version = true)]
 pub(crate) struct Cli {
     #[command(flatten)]
-    pub(crate) place: Place,
+    pub(crate) args: ProjectArgs,
 
     /// How results are printed.
     #[arg(long, global = true, value_enum, default_value_t = Output::Text)]
@@ -31,7 +31,7 @@ pub(crate) struct Cli {
 
 /// Where the project is and where state is kept.
 #[derive(Clone, Debug, Args)]
-pub(crate) struct Place {
+pub(crate) struct ProjectArgs {
     /// The project file, or the folder with `tidegate.yaml`.
     #[arg(long, global = true, default_value = ".", value_name = "PATH")]
     pub(crate) project: PathBuf,
@@ -179,7 +179,8 @@ pub(crate) enum Command {
     Sandbox(Sandbox),
     /// Lists what can be connected, or explains one connector.
     Connectors {
-        /// The kind.
+        /// The type.
+        #[arg(value_name = "TYPE")]
         kind: Option<String>,
     },
     /// Prints the completions for a shell.
@@ -245,7 +246,7 @@ pub(crate) struct Sandbox {
     /// The address to listen on.
     #[arg(long, default_value = "127.0.0.1:8090")]
     pub(crate) listen: SocketAddr,
-    /// How it misbehaves, as JSON: latency_ms, throttled, unavailable, dropped, refused, revoked, seed.
+    /// How it misbehaves, as JSON: latency_ms, throttled, unavailable, dropped, rejected, revoked, seed.
     #[arg(long, value_name = "JSON")]
     pub(crate) faults: Option<String>,
     /// The settings under `sandbox:` of a connection, as JSON: {"message_events": {"url": …, "token": …}}.

@@ -37,7 +37,7 @@ pub fn main() -> ExitCode {
 /// Runs the program with other parts and returns its exit code.
 pub fn run(replaced: Replaced) -> ExitCode {
     let mut cli = Cli::parse();
-    cli.place.replaced = replaced;
+    cli.args.replaced = replaced;
     // What runs for weeks says when it stops and when it goes on.
     let serves = matches!(cli.command, cli::Command::Serve { .. });
     output::start_logging(cli.verbose.saturating_add(u8::from(serves)));

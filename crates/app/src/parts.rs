@@ -9,13 +9,13 @@ use tidegate_engine::service::{Config, Engine};
 use tidegate_model::{Clock, Error, EventLog, Secret, Store, SystemClock};
 use tidegate_state::{LogAccess, LogConfig, StateConfig, StoreLocation};
 
-use crate::cli::Place;
+use crate::cli::ProjectArgs;
 use crate::owner;
 
 /// The master key of the sealed secrets, where it is not kept beside them.
 const MASTER_KEY: &str = "TIDEGATE_MASTER_KEY";
 
-impl Place {
+impl ProjectArgs {
     /// The project's folder: relative paths start here.
     pub(crate) fn folder(&self) -> PathBuf {
         project::folder_of(&self.project)

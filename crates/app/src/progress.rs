@@ -38,7 +38,7 @@ fn message(counts: &Counts, elapsed: Duration) -> String {
     let rate = counts.read as f64 / elapsed.as_secs_f64().max(0.001);
     let mut text = format!("{} read · {} delivered", number(counts.read), number(counts.delivered));
     for (count, word) in [
-        (counts.unchanged, "unchanged"),
+        (counts.skipped, "skipped"),
         (counts.rejected, "rejected"),
         (counts.in_doubt, "in doubt"),
         (counts.retries, "retries"),

@@ -149,7 +149,7 @@ impl Sandboxes {
         };
         match vendor.http.send(Request::from_parts(head, body)).await {
             Ok(answer) => Ok(answer.map(Full::new)),
-            Err(HttpFailure::AnswerLost(_) | HttpFailure::NotSent(_)) => Err(Dropped),
+            Err(HttpFailure::ResponseLost(_) | HttpFailure::NotSent(_)) => Err(Dropped),
         }
     }
 

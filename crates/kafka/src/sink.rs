@@ -89,7 +89,7 @@ impl KafkaSink {
         let alone = results.len() == 1;
         let outcomes = results.iter().map(|result| match result {
             WriteResult::Written => Outcome::Delivered,
-            WriteResult::Lost(code) => Outcome::Unknown(reason("answer_lost", "no answer came", *code)),
+            WriteResult::Lost(code) => Outcome::Unknown(reason("response_lost", "no answer came", *code)),
             WriteResult::Rejected(code @ Code::MessageSizeTooLarge) if alone => {
                 Outcome::Rejected(reason("too_large", "the event is larger than the topic takes", *code))
             }

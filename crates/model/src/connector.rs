@@ -96,7 +96,7 @@ pub struct SinkRole {
 #[derive(Clone, Copy)]
 pub struct IngestRole {
     /// The first path segments that belong to this API alone, besides
-    /// `/in/{kind}/{connection}`: for clients whose paths are fixed.
+    /// `/in/{type}/{connection}`: for clients whose paths are fixed.
     pub paths: &'static [&'static str],
     /// The layout of its events where they are written to tables.
     pub layout: Layout,
@@ -144,8 +144,8 @@ pub struct Faults {
     pub unavailable: f64,
     /// Share of requests that take effect and are never answered.
     pub dropped: f64,
-    /// Share of items refused with a partial error.
-    pub refused: f64,
+    /// Share of items rejected with a partial error.
+    pub rejected: f64,
     /// Every request is answered 401.
     pub revoked: bool,
     /// Makes the choices repeatable.

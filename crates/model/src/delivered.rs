@@ -1,15 +1,15 @@
 //! Rows that were delivered, as the ledger gets them.
 
-use crate::Fingerprint;
+use crate::RowHash;
 use crate::store::{RowResult, RowStatus};
 
 /// Rows that were delivered, column by column: they are nearly all, and nothing more
 /// is to be said of them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Delivered {
-    places: Vec<u32>,
-    keys: Vec<Fingerprint>,
-    rows: Vec<Fingerprint>,
+    indexes: Vec<u32>,
+    keys: Vec<RowHash>,
+    rows: Vec<RowHash>,
     key_texts: TextColumn,
     users: TextColumn,
 }
@@ -18,7 +18,7 @@ impl Delivered {
     /// None yet; so many are expected.
     pub fn with_capacity(rows: usize) -> Delivered {
         Delivered {
-            places: Vec::with_capacity(rows),
+            indexes: Vec::with_capacity(rows),
             keys: Vec::with_capacity(rows),
             rows: Vec::with_capacity(rows),
             key_texts: TextColumn { text: String::new(), ends: Vec::with_capacity(rows) },
@@ -29,13 +29,13 @@ impl Delivered {
     /// Adds the row with this index in its batch; see [`RowResult`] for the rest.
     pub fn push(
         &mut self,
-        place: u32,
-        key: Fingerprint,
-        row: Fingerprint,
+        index: u32,
+        key: RowHash,
+        row: RowHash,
         key_text: impl FnOnce(&mut String),
         user: &str,
     ) {
-        self.places.push(place);
+        self.indexes.push(index);
         self.keys.push(key);
         self.rows.push(row);
         self.key_texts.push(key_text);
@@ -53,12 +53,12 @@ impl Delivered {
     }
 
     /// The hashes of their keys.
-    pub fn keys(&self) -> &[Fingerprint] {
+    pub fn keys(&self) -> &[RowHash] {
         &self.keys
     }
 
     /// The hashes of the rows.
-    pub fn rows(&self) -> &[Fingerprint] {
+    pub fn rows(&self) -> &[RowHash] {
         &self.rows
     }
 
@@ -76,10 +76,10 @@ impl Delivered {
     pub fn results(&self) -> impl Iterator<Item = (u32, RowResult)> {
         let texts = self.key_texts.iter().zip(self.users.iter());
         let hashes = self.keys.iter().zip(&self.rows);
-        self.places.iter().zip(hashes.zip(texts)).map(|(&place, ((&key, &row), (key_text, user)))| {
+        self.indexes.iter().zip(hashes.zip(texts)).map(|(&index, ((&key, &row), (key_text, user)))| {
             let status = RowStatus::Delivered;
             (
-                place,
+                index,
                 RowResult { key, key_text: key_text.into(), row, user: user.into(), status, payload: None },
             )
         })
@@ -135,9 +135,9 @@ mod tests {
     #[test]
     fn what_was_added_comes_back_row_by_row() {
         let mut delivered = Delivered::with_capacity(1);
-        for (place, key_text, user) in [(3, "a/1", "ann"), (0, "", ""), (7, "é", "bob")] {
-            let hash = Fingerprint(u128::from(place));
-            delivered.push(place, hash, Fingerprint(hash.0 + 1), |out| out.push_str(key_text), user);
+        for (index, key_text, user) in [(3, "a/1", "ann"), (0, "", ""), (7, "é", "bob")] {
+            let hash = RowHash(u128::from(index));
+            delivered.push(index, hash, RowHash(hash.0 + 1), |out| out.push_str(key_text), user);
         }
 
         let results: Vec<_> = delivered.results().collect();

@@ -23,8 +23,8 @@ pub enum ErrorKind {
     Unavailable,
     /// The request is larger than the other side takes.
     TooLarge,
-    /// The request was refused as a whole and none of it took effect.
-    Refused,
+    /// The request was rejected as a whole and none of it took effect.
+    Rejected,
     /// An answer that we cannot read.
     Unexpected,
     /// Our own storage failed: a full disk, a locked file.
@@ -121,7 +121,7 @@ impl Error {
             ErrorKind::Unavailable => {
                 "it is tried again with the next run; `tidegate check` tells whether it is back"
             }
-            ErrorKind::TooLarge | ErrorKind::Refused => "see `tidegate rows --rejected`",
+            ErrorKind::TooLarge | ErrorKind::Rejected => "see `tidegate rows --rejected`",
             ErrorKind::Unexpected => "it is tried again with the next run; report it if it stays",
             ErrorKind::Storage => "free some disk space or repair the disk, then run again; no data was lost",
             ErrorKind::Internal => "please report it, with the run's name",
@@ -134,7 +134,7 @@ impl Error {
             ErrorKind::Settings | ErrorKind::Denied | ErrorKind::Missing => Reaction::Pause,
             ErrorKind::Throttled(until) => Reaction::Wait(until),
             ErrorKind::Unavailable => Reaction::BackOff,
-            ErrorKind::TooLarge | ErrorKind::Refused => Reaction::Halve,
+            ErrorKind::TooLarge | ErrorKind::Rejected => Reaction::Halve,
             ErrorKind::Unexpected | ErrorKind::Storage | ErrorKind::Internal => Reaction::Fail,
         }
     }

@@ -12,7 +12,7 @@ pub struct Appended {
     /// Events that are durable now.
     pub events: u64,
     /// Duplicates: events that were durable before, recognised by their id.
-    pub repeated: u64,
+    pub duplicates: u64,
 }
 
 /// How a stream is read.
@@ -57,7 +57,7 @@ pub trait EventLog: Send + Sync {
     async fn append(&self, stream: &StreamId, events: Vec<Event>) -> Result<Appended, Error>;
 
     /// Reads a stream behind a checkpoint that one of its batches gave, from its
-    /// beginning where there is none. What retention removed is passed over.
+    /// beginning where there is none. What retention removed is skipped.
     async fn read(
         &self,
         stream: &StreamId,

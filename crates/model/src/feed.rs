@@ -32,13 +32,13 @@ pub struct Batch<T> {
     /// keeps the position itself, as with a cursor column.
     pub checkpoint: Option<Checkpoint>,
     /// Rows that were seen but are not due: their cursor is in the future.
-    pub waiting: u64,
+    pub not_due: u64,
 }
 
 impl<T> Batch<T> {
     /// A batch of items alone.
     pub fn of(items: Vec<T>) -> Batch<T> {
-        Batch { items, malformed: Vec::new(), checkpoint: None, waiting: 0 }
+        Batch { items, malformed: Vec::new(), checkpoint: None, not_due: 0 }
     }
 }
 

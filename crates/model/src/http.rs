@@ -9,7 +9,7 @@ pub enum HttpFailure {
     /// The request never left: name not found, connection refused, TLS failed.
     NotSent(String),
     /// The request may have arrived; its response did not.
-    AnswerLost(String),
+    ResponseLost(String),
 }
 
 /// Sends a request and returns the answer, whatever its status.

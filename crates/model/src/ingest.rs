@@ -54,7 +54,7 @@ pub trait Ingest: Send + Sync {
 
     /// The answer when events could not be made durable: the vendor's own shape,
     /// 429 or 503 with a hint where the error is [`crate::ErrorKind::Throttled`].
-    fn refuse(&self, error: &Error) -> http::Response<Bytes>;
+    fn error_response(&self, error: &Error) -> http::Response<Bytes>;
 
     /// The exports that callers asked for through this API. Looked at again
     /// after each request that changed something.
@@ -73,7 +73,7 @@ pub trait Ingest: Send + Sync {
 
 /// Where requests of a connection come in, and what it is called in steps for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IngestPlace {
+pub struct IngestRoute {
     /// The connection.
     pub connection: ConnectionId,
     /// The path in front of its own paths, for example `/in/onesignal/shop`.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Fingerprint, Json, ObjectKind, Text};
+use crate::{Json, ObjectKind, RowHash, Text};
 
 /// Who a record is about: exactly one identifier.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -104,7 +104,7 @@ pub struct Purchase {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     /// Derived from sync, row key and row hash: the idempotency key.
-    pub id: Fingerprint,
+    pub id: RowHash,
     /// Who it is about.
     pub identity: Identity,
     /// What it is.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Fingerprint, Json, Value, json};
+use crate::{Json, RowHash, Value, json};
 
 /// The column names of a feed, shared by all of its rows.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,8 +70,8 @@ impl Row {
     }
 
     /// Hash of the whole row: two rows with the same values have the same one.
-    pub fn fingerprint(&self, scratch: &mut Vec<u8>) -> Fingerprint {
-        Fingerprint::of_values(&self.values, scratch)
+    pub fn hash(&self, scratch: &mut Vec<u8>) -> RowHash {
+        RowHash::of_values(&self.values, scratch)
     }
 
     /// The row as a JSON object, for people. What has no JSON form becomes null.

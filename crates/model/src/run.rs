@@ -59,7 +59,7 @@ pub struct Counts {
     /// Rows read from the source.
     pub read: u64,
     /// Rows that were read again and skipped, since they were committed before.
-    pub unchanged: u64,
+    pub skipped: u64,
     /// Rows that took effect.
     pub delivered: u64,
     /// Rows that were not acceptable.
@@ -67,7 +67,7 @@ pub struct Counts {
     /// Rows that may or may not have taken effect.
     pub in_doubt: u64,
     /// Rows that are not due: their cursor is in the future of the source's clock.
-    pub waiting: u64,
+    pub not_due: u64,
     /// Requests that were answered.
     pub requests: u64,
     /// Requests that were sent again.
@@ -77,11 +77,11 @@ pub struct Counts {
 impl AddAssign for Counts {
     fn add_assign(&mut self, other: Counts) {
         self.read += other.read;
-        self.unchanged += other.unchanged;
+        self.skipped += other.skipped;
         self.delivered += other.delivered;
         self.rejected += other.rejected;
         self.in_doubt += other.in_doubt;
-        self.waiting += other.waiting;
+        self.not_due += other.not_due;
         self.requests += other.requests;
         self.retries += other.retries;
     }

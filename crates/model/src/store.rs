@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::delivered::{Delivered, TextColumn};
 use crate::{
-    Cause, Checkpoint, Counts, Ending, Error, Fingerprint, ObjectKind, Outcome, Reason, Row, Run, RunId,
-    Secret, SyncId, Text, Value,
+    Cause, Checkpoint, Counts, Ending, Error, ObjectKind, Outcome, Reason, Row, RowHash, Run, RunId, Secret,
+    SyncId, Text, Value,
 };
 
 /// What is known of a sync besides its configuration.
@@ -71,11 +71,11 @@ pub enum RowStatus {
 #[derive(Clone, Debug)]
 pub struct RowResult {
     /// Hash of the key columns, of the whole row where there are none.
-    pub key: Fingerprint,
+    pub key: RowHash,
     /// The key columns as text, or where an unreadable piece of input stands.
     pub key_text: Text,
     /// Hash of the whole row.
-    pub row: Fingerprint,
+    pub row: RowHash,
     /// The user's identifier, or the catalog item's id; empty where the row has none.
     pub user: Text,
     /// Its status.
@@ -92,16 +92,16 @@ pub struct LookbackChunk {
     /// The highest cursor value among the rows; `None` where there is no cursor.
     pub high: Option<Value>,
     /// The rows, by hash; a row that stood there twice is listed twice.
-    pub rows: Vec<Fingerprint>,
+    pub rows: Vec<RowHash>,
 }
 
 /// One row of a request that is about to be sent and could not be repeated safely.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IntentRow {
     /// Hash of the key columns.
-    pub key: Fingerprint,
+    pub key: RowHash,
     /// Hash of the whole row.
-    pub row: Fingerprint,
+    pub row: RowHash,
     /// The key columns as text.
     pub key_text: Text,
     /// The user's identifier.
@@ -147,10 +147,10 @@ pub struct BatchCommit {
     /// Chunks up to this number are no longer needed.
     pub forget_through: Option<u64>,
     /// Keys whose failed rows are closed by this batch.
-    pub solved: Vec<Fingerprint>,
+    pub solved: Vec<RowHash>,
     /// Rows that earlier runs intended and that this batch commits: each is removed from
     /// its oldest intent that is not known to have had no effect.
-    pub recalled: Vec<Fingerprint>,
+    pub recalled: Vec<RowHash>,
 }
 
 /// Which rows to list.
@@ -237,9 +237,9 @@ pub struct RowEntry {
 #[derive(Clone, Debug, PartialEq)]
 pub struct FailedRow {
     /// Hash of the key columns.
-    pub key: Fingerprint,
+    pub key: RowHash,
     /// Hash of the row when it failed.
-    pub row: Fingerprint,
+    pub row: RowHash,
     /// What the ledger says of it.
     pub entry: RowEntry,
 }
@@ -315,7 +315,7 @@ pub trait Store: Send + Sync {
     async fn failed_rows(&self, sync: &SyncId) -> Result<Vec<FailedRow>, Error>;
 
     /// Returns the keys of [`Store::failed_rows`], without the rows.
-    async fn failed_row_keys(&self, sync: &SyncId) -> Result<Vec<Fingerprint>, Error> {
+    async fn failed_row_keys(&self, sync: &SyncId) -> Result<Vec<RowHash>, Error> {
         Ok(self.failed_rows(sync).await?.into_iter().map(|failed_row| failed_row.key).collect())
     }
 

@@ -3,8 +3,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tidegate_model::{
-    Body, Clock, ConnectorContext, Fingerprint, Http, HttpFailure, Identity, Json, ObjectKind, Outcome,
-    Platform, Record, Settings,
+    Body, Clock, ConnectorContext, Http, HttpFailure, Identity, Json, ObjectKind, Outcome, Platform, Record,
+    RowHash, Settings,
 };
 
 use super::{CONNECTOR, Durability, Event, Export, Key, Profiles};
@@ -208,7 +208,7 @@ fn platform(folder: &std::path::Path, kind: ObjectKind, target: Value, dry_run: 
 }
 
 fn record(id: u128, identity: Identity, body: Body) -> Record {
-    Record { id: Fingerprint(id), identity, body }
+    Record { id: RowHash(id), identity, body }
 }
 
 fn event(id: u128) -> Record {

@@ -32,7 +32,7 @@ pub(crate) enum RequestOutcome {
 pub(crate) struct Turn {
     /// Its outcome.
     pub(crate) outcome: RequestOutcome,
-    refused: f64,
+    rejected: f64,
     seed: u64,
 }
 
@@ -59,7 +59,7 @@ impl FaultPlan {
 
     /// What the sender sees of a dropped request.
     pub(crate) fn dropped() -> HttpFailure {
-        HttpFailure::AnswerLost("the sandbox dropped the answer, as its faults ask for".to_owned())
+        HttpFailure::ResponseLost("the sandbox dropped the answer, as its faults ask for".to_owned())
     }
 }
 
@@ -84,12 +84,12 @@ impl Turn {
         } else {
             RequestOutcome::Served
         };
-        Turn { outcome, refused: faults.refused, seed }
+        Turn { outcome, rejected: faults.rejected, seed }
     }
 
     /// Returns whether the item at this index of the request is rejected.
     pub(crate) fn refuses(&self, item: usize) -> bool {
-        self.refused > 0.0 && share(mix(self.seed.wrapping_add(1 + item as u64))) < self.refused
+        self.rejected > 0.0 && share(mix(self.seed.wrapping_add(1 + item as u64))) < self.rejected
     }
 }
 
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn refused_items_are_spread_over_a_request() {
-        let faults = Faults { refused: 0.5, ..Faults::default() };
+        let faults = Faults { rejected: 0.5, ..Faults::default() };
         let turn = Turn::decide(&faults, 3);
         let refused = (0..1_000).filter(|item| turn.refuses(*item)).count();
         assert!((400..600).contains(&refused), "{refused}");

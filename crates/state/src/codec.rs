@@ -9,7 +9,7 @@ use arrow_buffer::OffsetBuffer;
 use arrow_schema::ArrowError;
 use bytes::{Buf, Bytes};
 use tidegate_model::store::TextColumn;
-use tidegate_model::{Error, ErrorKind, Fingerprint, Text};
+use tidegate_model::{Error, ErrorKind, RowHash, Text};
 use xxhash_rust::xxh3::xxh3_64;
 
 const HEADER_BYTES: usize = 9;
@@ -46,7 +46,7 @@ impl Writer {
         self.body.push(value as u8);
     }
 
-    pub(crate) fn fingerprint(&mut self, value: Fingerprint) {
+    pub(crate) fn hash(&mut self, value: RowHash) {
         self.body.extend_from_slice(&value.0.to_le_bytes());
     }
 
@@ -163,10 +163,10 @@ impl Reader {
         self.take(count)
     }
 
-    pub(crate) fn fingerprints(&mut self, count: usize) -> Result<Vec<Fingerprint>, Error> {
+    pub(crate) fn hashes(&mut self, count: usize) -> Result<Vec<RowHash>, Error> {
         let bytes = self.take(count.saturating_mul(16))?;
         let (words, _) = bytes.as_chunks::<16>();
-        Ok(words.iter().map(|word| Fingerprint(u128::from_le_bytes(*word))).collect())
+        Ok(words.iter().map(|word| RowHash(u128::from_le_bytes(*word))).collect())
     }
 
     /// A column of texts; they share the body's memory.
@@ -219,7 +219,7 @@ pub(crate) fn damaged() -> Error {
 }
 
 /// Hashes one after the other, as a blob.
-pub(crate) fn pack(hashes: &[Fingerprint]) -> Vec<u8> {
+pub(crate) fn pack(hashes: &[RowHash]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(hashes.len() * 16);
     for hash in hashes {
         bytes.extend_from_slice(&hash.0.to_le_bytes());
@@ -228,12 +228,12 @@ pub(crate) fn pack(hashes: &[Fingerprint]) -> Vec<u8> {
 }
 
 /// The hashes of a blob.
-pub(crate) fn unpack(bytes: &[u8]) -> Result<Vec<Fingerprint>, Error> {
+pub(crate) fn unpack(bytes: &[u8]) -> Result<Vec<RowHash>, Error> {
     let (words, rest) = bytes.as_chunks::<16>();
     if !rest.is_empty() {
         return Err(damaged());
     }
-    Ok(words.iter().map(|word| Fingerprint(u128::from_le_bytes(*word))).collect())
+    Ok(words.iter().map(|word| RowHash(u128::from_le_bytes(*word))).collect())
 }
 
 #[cfg(test)]

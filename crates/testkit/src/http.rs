@@ -45,10 +45,10 @@ impl Canned {
 #[async_trait]
 impl Http for Canned {
     async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpFailure> {
-        let place = request.uri().clone();
+        let backend = request.uri().clone();
         self.requests.lock().unwrap_or_else(PoisonError::into_inner).push(request);
         let answer = self.answers.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-        let (status, body) = answer.unwrap_or_else(|| panic!("no answer is left for {place}"))?;
+        let (status, body) = answer.unwrap_or_else(|| panic!("no answer is left for {backend}"))?;
         Ok(Response::builder().status(status).body(body.into()).expect("an answer"))
     }
 }

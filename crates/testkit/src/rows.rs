@@ -1,7 +1,7 @@
 //! Small rows and statuses.
 
 use tidegate_model::store::{IntentRow, RowResult, RowStatus};
-use tidegate_model::{Columns, Fingerprint, Reason, Row, Value};
+use tidegate_model::{Columns, Reason, Row, RowHash, Value};
 
 /// A row with two columns: `id`, and `email` made from it.
 pub fn row(id: i64) -> Row {
@@ -17,7 +17,7 @@ pub fn result(id: i64, status: RowStatus) -> RowResult {
     RowResult {
         key: key(id),
         key_text: id.to_string().into(),
-        row: row.fingerprint(&mut scratch),
+        row: row.hash(&mut scratch),
         user: format!("user-{id}").into(),
         payload: status.reason().is_some().then_some(row),
         status,
@@ -25,8 +25,8 @@ pub fn result(id: i64, status: RowStatus) -> RowResult {
 }
 
 /// The key of [`row`]`(id)`.
-pub fn key(id: i64) -> Fingerprint {
-    Fingerprint::of_values(&[Value::Int(id)], &mut Vec::new())
+pub fn key(id: i64) -> RowHash {
+    RowHash::of_values(&[Value::Int(id)], &mut Vec::new())
 }
 
 /// [`row`]`(id)` as part of a request that is about to be sent.

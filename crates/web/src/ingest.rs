@@ -10,8 +10,8 @@ use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use bytes::BytesMut;
 use http_body_util::BodyExt;
-use tidegate_engine::service::{Engine, Inlet};
-use tidegate_model::{ConnectionId, Error, ErrorKind, IngestPlace};
+use tidegate_engine::service::{Engine, IngestEndpoint};
+use tidegate_model::{ConnectionId, Error, ErrorKind, IngestRoute};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The largest body. The largest that a vendor documents is 7 MB.
@@ -30,48 +30,50 @@ const THROWN_AWAY_BYTES_MAX: usize = 64 << 20;
 #[derive(Clone)]
 struct Ingest {
     engine: Arc<Engine>,
-    inlets: Arc<[Inlet]>,
+    ingest_endpoints: Arc<[IngestEndpoint]>,
     held: Arc<Semaphore>,
 }
 
 /// Every path that does not belong to anybody else.
 pub(super) fn routes(engine: Arc<Engine>) -> Router {
-    let inlets = engine.inlets().into();
+    let ingest_endpoints = engine.ingest_endpoints().into();
     let held = Arc::new(Semaphore::new(HELD_BYTES_MAX));
-    Router::new().fallback(receive).with_state(Ingest { engine, inlets, held })
+    Router::new().fallback(receive).with_state(Ingest { engine, ingest_endpoints, held })
 }
 
 async fn receive(State(ingest): State<Ingest>, request: Request) -> Response {
-    let Some((place, path)) = ingest.inlet(request.uri()) else {
+    let Some((route, path)) = ingest.endpoint(request.uri()) else {
         return (StatusCode::NOT_FOUND, "there is nothing at this path\n").into_response();
     };
-    let connection = place.connection.clone();
-    match ingest.take(place, &path, request).await {
+    let connection = route.connection.clone();
+    match ingest.take(route, &path, request).await {
         Ok(answer) => answer,
-        Err(error) => ingest.refuse(&connection, &error).await,
+        Err(error) => ingest.error_response(&connection, &error).await,
     }
 }
 
 impl Ingest {
     /// The route of a request, and the path behind it.
-    fn inlet(&self, uri: &Uri) -> Option<(IngestPlace, String)> {
+    fn endpoint(&self, uri: &Uri) -> Option<(IngestRoute, String)> {
         let path = uri.path();
         if let Some(rest) = path.strip_prefix("/in/") {
             let (kind, rest) = rest.split_once('/')?;
             let (name, rest) = rest.split_once('/').unwrap_or((rest, ""));
-            let inlet =
-                self.inlets.iter().find(|inlet| inlet.kind == kind && inlet.connection.as_str() == name)?;
-            let place =
-                IngestPlace { connection: inlet.connection.clone(), path: format!("/in/{kind}/{name}") };
-            return Some((place, format!("/{rest}")));
+            let endpoint = self
+                .ingest_endpoints
+                .iter()
+                .find(|endpoint| endpoint.kind == kind && endpoint.connection.as_str() == name)?;
+            let route =
+                IngestRoute { connection: endpoint.connection.clone(), path: format!("/in/{kind}/{name}") };
+            return Some((route, format!("/{rest}")));
         }
         let first = path.trim_start_matches('/').split('/').next()?;
-        let inlet = self.inlets.iter().find(|inlet| inlet.paths.contains(&first))?;
-        let place = IngestPlace { connection: inlet.connection.clone(), path: String::new() };
-        Some((place, path.to_owned()))
+        let endpoint = self.ingest_endpoints.iter().find(|endpoint| endpoint.paths.contains(&first))?;
+        let route = IngestRoute { connection: endpoint.connection.clone(), path: String::new() };
+        Some((route, path.to_owned()))
     }
 
-    async fn take(&self, place: IngestPlace, path: &str, request: Request) -> Result<Response, Error> {
+    async fn take(&self, route: IngestRoute, path: &str, request: Request) -> Result<Response, Error> {
         let (mut head, mut body) = request.into_parts();
         let announced = head.headers.get(header::CONTENT_LENGTH);
         let announced = announced.and_then(|length| length.to_str().ok()?.parse().ok());
@@ -83,10 +85,10 @@ impl Ingest {
         let query = head.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
         head.uri = format!("{path}{query}")
             .parse()
-            .map_err(|cause| Error::new(ErrorKind::Refused, "the path is not valid").caused_by(cause))?;
-        let connection = place.connection.clone();
-        if !place.path.is_empty() {
-            head.extensions.insert(place);
+            .map_err(|cause| Error::new(ErrorKind::Rejected, "the path is not valid").caused_by(cause))?;
+        let connection = route.connection.clone();
+        if !route.path.is_empty() {
+            head.extensions.insert(route);
         }
         let answer = self.engine.receive(&connection, &Request::from_parts(head, body)).await?;
         Ok(answer.map(Body::from))
@@ -102,7 +104,7 @@ impl Ingest {
         }
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|cause| {
-                Error::new(ErrorKind::Refused, "the request ended before its body did").caused_by(cause)
+                Error::new(ErrorKind::Rejected, "the request ended before its body did").caused_by(cause)
             })?;
             let Ok(piece) = frame.into_data() else { continue };
             if read.len() + piece.len() > BODY_BYTES_MAX {
@@ -123,8 +125,8 @@ impl Ingest {
         })
     }
 
-    async fn refuse(&self, connection: &ConnectionId, error: &Error) -> Response {
-        match self.engine.refuse(connection, error).await {
+    async fn error_response(&self, connection: &ConnectionId, error: &Error) -> Response {
+        match self.engine.error_response(connection, error).await {
             Ok(answer) => answer.map(Body::from),
             Err(broken) => {
                 tracing::error!(%connection, error = broken.chain(), "a request could not be taken");

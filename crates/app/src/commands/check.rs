@@ -3,11 +3,11 @@
 use tidegate_engine::service::{Report, Subject};
 use tidegate_model::{ConnectionId, Error, SyncId};
 
-use crate::cli::{Output, Place};
+use crate::cli::{Output, ProjectArgs};
 use crate::{DONE, FAILED, output};
 
-pub(super) async fn check(place: &Place, names: &[String], out: Output) -> Result<u8, Error> {
-    let engine = place.engine().await?;
+pub(super) async fn check(args: &ProjectArgs, names: &[String], out: Output) -> Result<u8, Error> {
+    let engine = args.engine().await?;
     let project = engine.project();
     let mut reports = Vec::new();
     if names.is_empty() {

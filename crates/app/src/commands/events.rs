@@ -7,18 +7,19 @@ use tidegate_model::event::KindPattern;
 use tidegate_model::{ConnectionId, Error, EventSelection};
 
 use crate::DONE;
-use crate::cli::{Events, Output, Place};
+use crate::cli::{Events, Output, ProjectArgs};
 use crate::output::{self, moment, number};
 
-pub(super) async fn events(place: &Place, query: Events, out: Output) -> Result<u8, Error> {
-    let engine = place.engine().await?;
+pub(super) async fn events(args: &ProjectArgs, query: Events, out: Output) -> Result<u8, Error> {
+    let engine = args.engine().await?;
     let stream = query.stream.map(ConnectionId::new);
     if let Some(stream) = &stream
-        && !engine.inlets().iter().any(|inlet| inlet.connection == *stream)
+        && !engine.ingest_endpoints().iter().any(|endpoint| endpoint.connection == *stream)
     {
-        let inlets: Vec<String> = engine.inlets().iter().map(|inlet| inlet.connection.to_string()).collect();
+        let ingest_endpoints: Vec<String> =
+            engine.ingest_endpoints().iter().map(|endpoint| endpoint.connection.to_string()).collect();
         return Err(Error::settings(format!("no events come in through `{stream}`"))
-            .hint(format!("events come in through: {}", inlets.join(", "))));
+            .hint(format!("events come in through: {}", ingest_endpoints.join(", "))));
     }
     match (stream, query.last) {
         (Some(stream), Some(limit)) => {

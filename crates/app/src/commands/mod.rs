@@ -23,29 +23,29 @@ use crate::cli::{Cli, Command};
 
 /// Does what the command line asks for. Returns the exit code.
 pub(crate) async fn execute(cli: Cli) -> Result<u8, Error> {
-    let Cli { place, output, command, .. } = cli;
+    let Cli { args, output, command, .. } = cli;
     match command {
-        Command::Init { folder } => init::init(&folder.unwrap_or(place.project)),
-        Command::Validate => validate::validate(&place, output),
+        Command::Init { folder } => init::init(&folder.unwrap_or(args.project)),
+        Command::Validate => validate::validate(&args, output),
         Command::Schema => validate::schema(),
-        Command::Plan { sync, requests } => plan::plan(&place, &SyncId::new(sync), requests, output).await,
-        Command::Check { names } => check::check(&place, &names, output).await,
-        Command::Setup { name, set } => setup::setup(&place, &name, &set).await,
-        Command::Preview { sync, rows } => preview::preview(&place, &SyncId::new(sync), rows, output).await,
-        Command::Run { syncs, all, parallel } => run::run(&place, syncs, all, parallel, output).await,
-        Command::Serve { listen } => serve::serve(&place, listen).await,
-        Command::Status { sync } => status::status(&place, sync.map(SyncId::new), output).await,
-        Command::Events(query) => events::events(&place, query, output).await,
-        Command::Runs { sync, limit } => status::runs(&place, sync.map(SyncId::new), limit, output).await,
-        Command::Rows(query) => rows::rows(&place, query, output).await,
+        Command::Plan { sync, requests } => plan::plan(&args, &SyncId::new(sync), requests, output).await,
+        Command::Check { names } => check::check(&args, &names, output).await,
+        Command::Setup { name, set } => setup::setup(&args, &name, &set).await,
+        Command::Preview { sync, rows } => preview::preview(&args, &SyncId::new(sync), rows, output).await,
+        Command::Run { syncs, all, parallel } => run::run(&args, syncs, all, parallel, output).await,
+        Command::Serve { listen } => serve::serve(&args, listen).await,
+        Command::Status { sync } => status::status(&args, sync.map(SyncId::new), output).await,
+        Command::Events(query) => events::events(&args, query, output).await,
+        Command::Runs { sync, limit } => status::runs(&args, sync.map(SyncId::new), limit, output).await,
+        Command::Rows(query) => rows::rows(&args, query, output).await,
         Command::Retry { sync, user, in_doubt } => {
-            run::retry(&place, &SyncId::new(sync), user, in_doubt, output).await
+            run::retry(&args, &SyncId::new(sync), user, in_doubt, output).await
         }
-        Command::Pause { sync, why } => status::pause(&place, &SyncId::new(sync), &why).await,
-        Command::Resume { sync } => status::resume(&place, &SyncId::new(sync)).await,
-        Command::Reset { sync } => status::reset(&place, &SyncId::new(sync)).await,
-        Command::Secret { action } => secret::secret(&place, action, output).await,
-        Command::Sandbox(options) => sandbox::sandbox(&place, options).await,
+        Command::Pause { sync, why } => status::pause(&args, &SyncId::new(sync), &why).await,
+        Command::Resume { sync } => status::resume(&args, &SyncId::new(sync)).await,
+        Command::Reset { sync } => status::reset(&args, &SyncId::new(sync)).await,
+        Command::Secret { action } => secret::secret(&args, action, output).await,
+        Command::Sandbox(options) => sandbox::sandbox(&args, options).await,
         Command::Connectors { kind } => connectors::connectors(kind.as_deref(), output),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "tidegate", &mut std::io::stdout());

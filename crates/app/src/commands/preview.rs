@@ -6,11 +6,16 @@ use serde_json::value::RawValue;
 use tidegate_engine::service::Preview;
 use tidegate_model::{Body, Error, Identity, Json, ObjectKind, Purchase, Reason, Record, SyncId};
 
-use crate::cli::{Output, Place};
+use crate::cli::{Output, ProjectArgs};
 use crate::{DONE, output};
 
-pub(super) async fn preview(place: &Place, sync: &SyncId, rows: usize, out: Output) -> Result<u8, Error> {
-    let engine = place.engine().await?;
+pub(super) async fn preview(
+    args: &ProjectArgs,
+    sync: &SyncId,
+    rows: usize,
+    out: Output,
+) -> Result<u8, Error> {
+    let engine = args.engine().await?;
     let previews = engine.preview(sync, rows).await?;
     match out {
         Output::Json => output::json(&previews.iter().map(Line::of).collect::<Vec<_>>()),
@@ -22,7 +27,7 @@ pub(super) async fn preview(place: &Place, sync: &SyncId, rows: usize, out: Outp
                         let shown = serde_json::to_string(&Shown::of(record)).unwrap_or_default();
                         output::line(format!("becomes {shown}"));
                     }
-                    Err(reason) => output::line(format!("refused {}: {}", reason.code, reason.message)),
+                    Err(reason) => output::line(format!("rejected {}: {}", reason.code, reason.message)),
                 }
             }
             if previews.is_empty() {
@@ -45,7 +50,7 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     record: Option<Shown<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    refused: Option<&'a Reason>,
+    rejected: Option<&'a Reason>,
 }
 
 impl Line<'_> {
@@ -53,7 +58,7 @@ impl Line<'_> {
         Line {
             row: raw(&preview.row.to_json()),
             record: preview.record.as_ref().ok().map(Shown::of),
-            refused: preview.record.as_ref().err(),
+            rejected: preview.record.as_ref().err(),
         }
     }
 }

@@ -8,10 +8,10 @@ use tidegate_model::store::{RowEntry, RowQuery, StatusKind};
 use tidegate_model::{Error, ObjectKind, Reason, RunId, SyncId};
 
 use crate::DONE;
-use crate::cli::{Output, Place, Rows};
+use crate::cli::{Output, ProjectArgs, Rows};
 use crate::output::{self, moment};
 
-pub(super) async fn rows(place: &Place, asked: Rows, out: Output) -> Result<u8, Error> {
+pub(super) async fn rows(args: &ProjectArgs, asked: Rows, out: Output) -> Result<u8, Error> {
     let status = match (asked.rejected, asked.in_doubt, asked.delivered) {
         (true, ..) => Some(StatusKind::Rejected),
         (_, true, _) => Some(StatusKind::InDoubt),
@@ -25,7 +25,7 @@ pub(super) async fn rows(place: &Place, asked: Rows, out: Output) -> Result<u8, 
         status,
         limit: asked.limit,
     };
-    let entries = place.engine().await?.rows(&query).await?;
+    let entries = args.engine().await?.rows(&query).await?;
     match out {
         Output::Json => output::json(&entries.iter().map(to_json).collect::<Vec<_>>()),
         Output::Text => output::line(table(&entries).to_string()),

@@ -5,22 +5,22 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use serde_json::json;
 use tidegate_engine::project::Schedule;
-use tidegate_engine::service::{Engine, Retried, Which};
+use tidegate_engine::service::{Engine, RetryFilter, RetryResult};
 use tidegate_model::{Cause, Ending, Error, ErrorKind, Run, SyncId};
 
-use crate::cli::{Output, Place};
+use crate::cli::{Output, ProjectArgs};
 use crate::output::{self, number};
 use crate::progress::Lines;
 use crate::{DONE, FAILED, MISCONFIGURED, PARTIAL};
 
 pub(super) async fn run(
-    place: &Place,
+    args: &ProjectArgs,
     names: Vec<String>,
     all: bool,
     parallel: u8,
     out: Output,
 ) -> Result<u8, Error> {
-    let engine = Arc::new(place.engine().await?);
+    let engine = Arc::new(args.engine().await?);
     let syncs: Vec<SyncId> = match all {
         // What runs all the time belongs to `tidegate serve`.
         true => (engine.project().syncs.iter())
@@ -86,36 +86,36 @@ pub(super) async fn run(
 }
 
 pub(super) async fn retry(
-    place: &Place,
+    args: &ProjectArgs,
     sync: &SyncId,
     user: Option<String>,
     in_doubt: bool,
     out: Output,
 ) -> Result<u8, Error> {
-    let engine: Engine = place.engine().await?;
+    let engine: Engine = args.engine().await?;
     let progress = Lines::default().follow(sync);
-    let which = Which { user, in_doubt };
-    let retried = engine.retry(sync, &which, super::stop_on_signals(), progress).await?;
+    let filter = RetryFilter { user, in_doubt };
+    let result = engine.retry(sync, &filter, super::stop_on_signals(), progress).await?;
     engine.quiesce().await;
     match out {
-        Output::Json => output::json(&retried),
-        Output::Text => print_retried(sync, &retried),
+        Output::Json => output::json(&result),
+        Output::Text => print_retry(sync, &result),
     }
-    Ok(retried.run.as_ref().map_or(DONE, code_of))
+    Ok(result.run.as_ref().map_or(DONE, code_of))
 }
 
-fn print_retried(sync: &SyncId, retried: &Retried) {
-    match &retried.run {
+fn print_retry(sync: &SyncId, result: &RetryResult) {
+    match &result.run {
         Some(run) => print(run),
         None => output::line(format!("{sync}: nothing to send again")),
     }
-    if retried.gone > 0 {
-        eprintln!("  {} rows are no longer at the source", number(retried.gone));
+    if result.gone > 0 {
+        eprintln!("  {} rows are no longer at the source", number(result.gone));
     }
-    if retried.malformed > 0 {
+    if result.malformed > 0 {
         eprintln!(
             "  {} inputs could not be parsed: fix them, then run the sync again",
-            number(retried.malformed)
+            number(result.malformed)
         );
     }
 }
@@ -127,10 +127,10 @@ fn print(run: &Run) {
     let mut text = format!("{}: {ending} · {} read", run.sync, number(counts.read));
     for (count, word) in [
         (counts.delivered, "delivered"),
-        (counts.unchanged, "unchanged"),
+        (counts.skipped, "skipped"),
         (counts.rejected, "rejected"),
         (counts.in_doubt, "in doubt"),
-        (counts.waiting, "waiting for their time"),
+        (counts.not_due, "not due"),
     ] {
         if count > 0 {
             text.push_str(&format!(" · {} {word}", number(count)));

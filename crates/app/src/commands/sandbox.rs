@@ -2,11 +2,11 @@
 
 use tidegate_model::{Error, Faults, Settings};
 
-use crate::cli::{Place, Sandbox};
+use crate::cli::{ProjectArgs, Sandbox};
 use crate::sandbox::Sandboxes;
 use crate::{DONE, output};
 
-pub(super) async fn sandbox(place: &Place, options: Sandbox) -> Result<u8, Error> {
+pub(super) async fn sandbox(args: &ProjectArgs, options: Sandbox) -> Result<u8, Error> {
     let faults: Faults = match &options.faults {
         None => Faults::default(),
         Some(text) => serde_json::from_str(text).map_err(|cause| {
@@ -21,7 +21,7 @@ pub(super) async fn sandbox(place: &Place, options: Sandbox) -> Result<u8, Error
                 Error::settings(format!("--settings: {cause}")).hint("write a JSON object")
             })?),
         };
-    let folder = (!options.memory).then(|| place.data_folder().join("sandbox"));
+    let folder = (!options.memory).then(|| args.data_folder().join("sandbox"));
     let sandboxes = Sandboxes::open(folder.as_deref(), faults, !options.no_limits, &settings)?;
     let stop = super::stop_on_signals();
     sandboxes

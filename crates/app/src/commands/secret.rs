@@ -5,11 +5,11 @@ use std::io::{IsTerminal, Read};
 use comfy_table::Table;
 use tidegate_model::{Error, Secret};
 
-use crate::cli::{Output, Place, SecretAction};
+use crate::cli::{Output, ProjectArgs, SecretAction};
 use crate::{DONE, output};
 
-pub(super) async fn secret(place: &Place, action: SecretAction, out: Output) -> Result<u8, Error> {
-    let store = place.open_store().await?;
+pub(super) async fn secret(args: &ProjectArgs, action: SecretAction, out: Output) -> Result<u8, Error> {
+    let store = args.open_store().await?;
     match action {
         SecretAction::Set { name } => {
             if std::io::stdin().is_terminal() {

@@ -8,27 +8,27 @@ use tidegate_engine::project::Project;
 use tidegate_model::Error;
 
 use crate::DONE;
-use crate::cli::Place;
+use crate::cli::ProjectArgs;
 
-pub(super) async fn serve(place: &Place, address: SocketAddr) -> Result<u8, Error> {
+pub(super) async fn serve(args: &ProjectArgs, address: SocketAddr) -> Result<u8, Error> {
     let metrics = PrometheusBuilder::new()
         .install_recorder()
         .map_err(|cause| Error::internal("metrics cannot be recorded").caused_by(cause))?;
-    let engine = Arc::new(place.serving_engine().await?);
+    let engine = Arc::new(args.serving_engine().await?);
     every_variable_is_set(engine.project())?;
-    engine.open_inlets().await?;
+    engine.open_ingest_endpoints().await?;
     let listener = tidegate_web::listen(address).await?;
     let address = listener.local_addr().unwrap_or(address);
     let stop = super::stop_on_signals();
     announce(&engine, address).await;
-    let kept = tokio::spawn({
+    let scheduler = tokio::spawn({
         let (engine, stop) = (engine.clone(), stop.clone());
-        async move { engine.keep(stop).await }
+        async move { engine.run_scheduler(stop).await }
     });
     let served = tidegate_web::serve(engine, metrics, listener, stop.clone()).await;
     // Nothing is kept running behind a server that is gone.
     stop.cancel();
-    if let Err(fault) = kept.await {
+    if let Err(fault) = scheduler.await {
         tracing::error!(%fault, "the syncs ended by a fault of this program");
     }
     served.map(|()| DONE)
@@ -37,9 +37,9 @@ pub(super) async fn serve(place: &Place, address: SocketAddr) -> Result<u8, Erro
 /// Says where everything is: on stderr, for stdout is for data.
 async fn announce(engine: &tidegate_engine::service::Engine, address: SocketAddr) {
     eprintln!("listening on http://{address}");
-    for inlet in engine.inlets() {
-        eprintln!("  events  /in/{}/{}", inlet.kind, inlet.connection);
-        for path in inlet.paths {
+    for endpoint in engine.ingest_endpoints() {
+        eprintln!("  events  /in/{}/{}", endpoint.kind, endpoint.connection);
+        for path in endpoint.paths {
             eprintln!("          /{path}/…");
         }
     }
@@ -50,7 +50,7 @@ async fn announce(engine: &tidegate_engine::service::Engine, address: SocketAddr
             sync.destination()
         );
     }
-    for (id, schedule) in engine.kept().await {
+    for (id, schedule) in engine.scheduled_syncs().await {
         let Some(sync) = engine.project().syncs.get(&id) else { continue };
         eprintln!("  sync    {id}: {} → {}, {schedule}", sync.source(), sync.destination());
     }

@@ -4,12 +4,12 @@ use serde_json::{Map, Value};
 use tidegate_engine::project::SyncSpec;
 use tidegate_model::{ConnectionId, Error, Settings};
 
-use crate::cli::Place;
+use crate::cli::ProjectArgs;
 use crate::{DONE, output};
 
-pub(super) async fn setup(place: &Place, name: &str, set: &[String]) -> Result<u8, Error> {
+pub(super) async fn setup(args: &ProjectArgs, name: &str, set: &[String]) -> Result<u8, Error> {
     let connection = ConnectionId::new(name);
-    let (kind, mut members, selection) = match place.project() {
+    let (kind, mut members, selection) = match args.project() {
         Ok(project) => match project.connections.get(&connection) {
             Some(spec) => {
                 // What the first sync of this connection reads or writes there. References

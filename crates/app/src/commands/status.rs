@@ -5,11 +5,11 @@ use tidegate_engine::service::SyncStatus;
 use tidegate_model::{Ending, Error, Lag, Run, SyncId};
 
 use crate::DONE;
-use crate::cli::{Output, Place};
+use crate::cli::{Output, ProjectArgs};
 use crate::output::{self, moment, number};
 
-pub(super) async fn status(place: &Place, sync: Option<SyncId>, out: Output) -> Result<u8, Error> {
-    let engine = place.engine().await?;
+pub(super) async fn status(args: &ProjectArgs, sync: Option<SyncId>, out: Output) -> Result<u8, Error> {
+    let engine = args.engine().await?;
     if let Some(sync) = &sync {
         engine.sync(sync)?;
     }
@@ -87,12 +87,12 @@ fn lag_table(lag: &[Lag]) -> Table {
 }
 
 pub(super) async fn runs(
-    place: &Place,
+    args: &ProjectArgs,
     sync: Option<SyncId>,
     limit: usize,
     out: Output,
 ) -> Result<u8, Error> {
-    let engine = place.engine().await?;
+    let engine = args.engine().await?;
     let runs = engine.runs(sync.as_ref(), limit).await?;
     output::print(out, &runs, |runs| runs_table(runs));
     Ok(DONE)
@@ -105,7 +105,7 @@ fn runs_table(runs: &[Run]) -> Table {
         "started",
         "ended",
         "read",
-        "unchanged",
+        "skipped",
         "delivered",
         "rejected",
         "in doubt",
@@ -118,7 +118,7 @@ fn runs_table(runs: &[Run]) -> Table {
             moment(run.started_at),
             run.ending.map_or("running", Ending::as_str).to_owned(),
             number(run.counts.read),
-            number(run.counts.unchanged),
+            number(run.counts.skipped),
             number(run.counts.delivered),
             number(run.counts.rejected),
             number(run.counts.in_doubt),
@@ -128,21 +128,21 @@ fn runs_table(runs: &[Run]) -> Table {
     table
 }
 
-pub(super) async fn pause(place: &Place, sync: &SyncId, why: &str) -> Result<u8, Error> {
+pub(super) async fn pause(args: &ProjectArgs, sync: &SyncId, why: &str) -> Result<u8, Error> {
     let by = std::env::var("USER").unwrap_or_else(|_| "a person".to_owned());
-    place.engine().await?.pause(sync, &by, why).await?;
+    args.engine().await?.pause(sync, &by, why).await?;
     output::line(format!("{sync} is paused"));
     Ok(DONE)
 }
 
-pub(super) async fn resume(place: &Place, sync: &SyncId) -> Result<u8, Error> {
-    place.engine().await?.resume(sync).await?;
+pub(super) async fn resume(args: &ProjectArgs, sync: &SyncId) -> Result<u8, Error> {
+    args.engine().await?.resume(sync).await?;
     output::line(format!("{sync} is active"));
     Ok(DONE)
 }
 
-pub(super) async fn reset(place: &Place, sync: &SyncId) -> Result<u8, Error> {
-    place.engine().await?.reset(sync).await?;
+pub(super) async fn reset(args: &ProjectArgs, sync: &SyncId) -> Result<u8, Error> {
+    args.engine().await?.reset(sync).await?;
     output::line(format!(
         "checkpoint of {sync} cleared: its next run reads from the beginning; of a topic, from the offsets of its consumer group"
     ));

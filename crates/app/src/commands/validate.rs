@@ -5,12 +5,12 @@ use serde_json::{Value, json};
 use tidegate_engine::project::{self, Finding, Invalid, Project, SyncSpec};
 use tidegate_model::Error;
 
-use crate::cli::{Output, Place};
+use crate::cli::{Output, ProjectArgs};
 use crate::registry::CONNECTORS;
 use crate::{DONE, MISCONFIGURED, output};
 
-pub(super) fn validate(place: &Place, out: Output) -> Result<u8, Error> {
-    match project::read(&place.project, CONNECTORS)? {
+pub(super) fn validate(args: &ProjectArgs, out: Output) -> Result<u8, Error> {
+    match project::read(&args.project, CONNECTORS)? {
         Ok(project) => {
             match out {
                 Output::Json => output::json(&to_json(&project)),

@@ -141,7 +141,7 @@ async fn cursor_a_hundred_thousand_rows_with_one_timestamp_arrive_once() {
     // A second run sees all of them again and sends none; one more tie is found among them.
     database.run("INSERT INTO ties VALUES (100001, '2026-01-01T00:00:00Z')").await;
     let second = bench.run().await;
-    assert_eq!((second.counts.delivered, second.counts.unchanged), (1, 100_000));
+    assert_eq!((second.counts.delivered, second.counts.skipped), (1, 100_000));
     assert_eq!(bench.effects(), once(1..=100_001));
 }
 
@@ -172,18 +172,18 @@ async fn cursor_a_row_one_year_in_the_future_waits_and_hides_nothing() {
         .await;
     let bench = Bench::new(&database, "future", &cursor_on("future")).await;
     let run = bench.run().await;
-    assert_eq!((run.counts.delivered, run.counts.waiting), (1, 1));
+    assert_eq!((run.counts.delivered, run.counts.not_due), (1, 1));
     database.run("INSERT INTO future VALUES (3, now())").await;
     assert_eq!(bench.run().await.counts.delivered, 1);
     // Its time comes.
     database.run("UPDATE future SET at = now() WHERE id = 2").await;
     let run = bench.run().await;
-    assert_eq!((run.counts.delivered, run.counts.waiting), (1, 0));
+    assert_eq!((run.counts.delivered, run.counts.not_due), (1, 0));
     assert_eq!(bench.effects(), once([1, 2, 3]));
 }
 
 #[tokio::test]
-async fn cursor_an_empty_cursor_is_rejected_with_its_reason_and_arrives_once_mended() {
+async fn cursor_an_empty_cursor_is_rejected_with_its_reason_and_arrives_once_fixed() {
     let database = Database::create().await;
     database
         .run(
@@ -244,7 +244,7 @@ async fn cursor_a_wall_clock_ahead_of_utc_is_read_in_its_own_zone() {
         )
         .await;
     let utc = Bench::new(&database, "zoned_utc", &cursor_on("zoned")).await;
-    assert_eq!(utc.run().await.counts.waiting, 1, "nine hours in the future of UTC");
+    assert_eq!(utc.run().await.counts.not_due, 1, "nine hours in the future of UTC");
     let local = cursor_on("zoned").replace("table: zoned", "table: zoned, time_zone: Asia/Tokyo");
     let tokyo = Bench::new(&database, "zoned_tokyo", &local).await;
     assert_eq!(tokyo.run().await.counts.delivered, 1);

@@ -98,7 +98,7 @@ impl Topic {
 
     fn call(&self, action: &str, more: &[&str]) -> String {
         let arguments = [&[action, &self.broker, &self.name], more].concat();
-        program(&variable("TIDEGATE_TEST_CONFLUENT_PYTHON"), "python/kafka/outlet.py", &arguments, &[])
+        program(&variable("TIDEGATE_TEST_CONFLUENT_PYTHON"), "python/kafka/consumer.py", &arguments, &[])
     }
 
     /// So many records, as Confluent's client reads them: objects of `key` and `data`.

@@ -75,7 +75,7 @@ fn project_file() -> String {
 fn connectors() -> String {
     let mut page = "# Connectors\n\n\
         What stands under `connections`, and what each connector adds under `source` and\n\
-        `destination` of a sync. `tidegate connectors KIND` prints a connector's own page.\n"
+        `destination` of a sync. `tidegate connectors TYPE` prints a connector's own page.\n"
         .to_owned();
     for connector in json(&["connectors", "--output", "json"]).as_array().expect("a list") {
         let text = |name: &str| connector[name].as_str().expect("text");

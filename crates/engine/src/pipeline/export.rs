@@ -67,7 +67,7 @@ pub async fn run_export(
         retry_for: export.retry_for,
         retention: Retention::PartialBatches,
         kind: if follow { RunKind::Follow } else { RunKind::CatchUp },
-        place: None,
+        cursor_state: None,
     };
     let feed = async {
         let limits = export.sink.limits();
@@ -103,12 +103,12 @@ fn batch_events(limits: &Limits) -> usize {
 }
 
 fn hold(batch: Batch<LoggedEvent>) -> Batch<SharedEvent> {
-    let Batch { mut items, malformed, checkpoint, waiting } = batch;
+    let Batch { mut items, malformed, checkpoint, not_due } = batch;
     // They stay in memory until they are committed: if few are chosen, the rest is freed.
     if items.len() < items.capacity() / 2 {
         items.shrink_to_fit();
     }
-    Batch { items: SharedEvent::all(items), malformed, checkpoint, waiting }
+    Batch { items: SharedEvent::all(items), malformed, checkpoint, not_due }
 }
 
 /// Events: sent as they are read.
@@ -155,9 +155,9 @@ impl Transform for Events {
         IntentRow { key: keys.key, row: keys.version, key_text: event.id.clone(), user: event.user.clone() }
     }
 
-    fn delivered(&self, place: u32, keys: ItemKeys, (): (), _: &SharedEvent, delivered: &mut Delivered) {
+    fn delivered(&self, index: u32, keys: ItemKeys, (): (), _: &SharedEvent, delivered: &mut Delivered) {
         // An event that was delivered is only counted.
-        delivered.push(place, keys.key, keys.version, |_| {}, "");
+        delivered.push(index, keys.key, keys.version, |_| {}, "");
     }
 
     fn result(&self, keys: ItemKeys, (): (), logged: Option<&SharedEvent>, status: RowStatus) -> RowResult {

@@ -16,9 +16,9 @@ use tokio_util::sync::CancellationToken;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::pipeline::commit::committer::Retention;
+use crate::pipeline::read::cursor_state::{self, ChangeTracking, CursorState};
 use crate::pipeline::read::epoch::EpochUnit;
 use crate::pipeline::read::lookback::LookbackRule;
-use crate::pipeline::read::place::{self, ChangeTracking, Place};
 use crate::pipeline::run::{self, Job, Parts, RunKind, batch_items};
 use crate::pipeline::transform::{ItemKeys, Prepared, Transform};
 
@@ -74,9 +74,9 @@ pub async fn run(
 ) -> Result<Run, Error> {
     let object = import.platform.object();
     let state = parts.store.sync_state(&import.sync).await?;
-    let job = |place: Option<&Place>| Job {
+    let job = |cursor_state: Option<&CursorState>| Job {
         sync: import.sync.clone(),
-        transform: Arc::new(Rows::of(import, place)),
+        transform: Arc::new(Rows::of(import, cursor_state)),
         destination: platform(import),
         connection: import.connection.clone(),
         object: object.kind,
@@ -93,18 +93,18 @@ pub async fn run(
             Input::Following => RunKind::Follow,
             Input::Rows(_) => RunKind::Retry,
         },
-        place: place.cloned(),
+        cursor_state: cursor_state.cloned(),
     };
     let checkpoint = state.checkpoint.as_ref();
     // A checkpoint that no longer fits its column ends the run before anything is read.
-    let (place, opened) = match standing(import, checkpoint, &input).await {
-        Ok(place) => (place, Ok(())),
+    let (cursor_state, opened) = match standing(import, checkpoint, &input).await {
+        Ok(cursor_state) => (cursor_state, Ok(())),
         Err(error) => (None, Err(error)),
     };
-    let job = job(place.as_ref());
+    let job = job(cursor_state.as_ref());
     let feed = async {
         opened?;
-        open(import, place.as_ref(), checkpoint, input).await
+        open(import, cursor_state.as_ref(), checkpoint, input).await
     };
     run::run_job(&job, parts, cause, feed, stop, progress).await
 }
@@ -130,28 +130,30 @@ async fn standing(
     import: &Import,
     checkpoint: Option<&Checkpoint>,
     input: &Input,
-) -> Result<Option<Place>, Error> {
-    let mut place = place::place_of(&import.sync, &import.tracking, checkpoint)?;
+) -> Result<Option<CursorState>, Error> {
+    let mut cursor_state = cursor_state::cursor_state_of(&import.sync, &import.tracking, checkpoint)?;
     let ChangeTracking::Cursor { column, lookback: rule @ LookbackRule::SinceEpoch(_), .. } =
         &import.tracking
     else {
-        return Ok(place);
+        return Ok(cursor_state);
     };
-    if matches!(input, Input::Rows(_)) || place.as_ref().is_some_and(|place| place.epoch.is_some()) {
-        return Ok(place);
+    if matches!(input, Input::Rows(_))
+        || cursor_state.as_ref().is_some_and(|cursor_state| cursor_state.epoch.is_some())
+    {
+        return Ok(cursor_state);
     }
     let mut unit = import.cursor_unit(column).await?;
-    if let Some(place) = &mut place {
+    if let Some(cursor_state) = &mut cursor_state {
         // The numbers that were there before say enough.
-        place.epoch = *unit.get_or_insert(None);
+        cursor_state.epoch = *unit.get_or_insert(None);
     }
-    rule.contradicts(column, unit).map_or(Ok(place), Err)
+    rule.contradicts(column, unit).map_or(Ok(cursor_state), Err)
 }
 
 /// Opens the feed at the checkpoint of the sync.
 async fn open(
     import: &Import,
-    place: Option<&Place>,
+    cursor_state: Option<&CursorState>,
     checkpoint: Option<&Checkpoint>,
     input: Input,
 ) -> Result<Feed<Row>, Error> {
@@ -169,7 +171,7 @@ async fn open(
         ChangeTracking::Checkpoint => ReadMode::Resume { checkpoint: checkpoint.cloned(), follow },
         ChangeTracking::Cursor { column, lookback, .. } => ReadMode::Incremental {
             column: column.name.clone(),
-            from: place.map(|place| place.low(*lookback)).transpose()?.flatten(),
+            from: cursor_state.map(|cursor_state| cursor_state.low(*lookback)).transpose()?.flatten(),
             time_zone: import.time_zone.clone(),
         },
     };
@@ -194,7 +196,7 @@ struct Rows {
 }
 
 impl Rows {
-    fn of(import: &Import, place: Option<&Place>) -> Rows {
+    fn of(import: &Import, cursor_state: Option<&CursorState>) -> Rows {
         let cursor = match &import.tracking {
             ChangeTracking::Cursor { at, column, .. } => Some((*at, column.clone())),
             ChangeTracking::Full | ChangeTracking::Checkpoint => None,
@@ -205,7 +207,7 @@ impl Rows {
             columns: import.columns.clone(),
             mapping: import.mapping.clone(),
             cursor,
-            standing: place.map(|place| place.cursor.clone()),
+            standing: cursor_state.map(|cursor_state| cursor_state.cursor.clone()),
         }
     }
 }
@@ -234,11 +236,11 @@ impl Transform for Rows {
                 checked = Some(&row.columns);
             }
             if let (Some((_, column)), Some(value)) = (&self.cursor, self.cursor(row))
-                && !place::fits(value, &column.data_type)
+                && !cursor_state::fits(value, &column.data_type)
             {
                 let now = value.type_name();
                 return Err(match &self.standing {
-                    Some(place) => place::misfit(&self.sync, &column.name, now, place),
+                    Some(cursor_state) => cursor_state::misfit(&self.sync, &column.name, now, cursor_state),
                     None => Error::new(
                         ErrorKind::Unexpected,
                         format!(
@@ -286,9 +288,9 @@ impl Transform for Rows {
     }
 
     #[inline]
-    fn delivered(&self, place: u32, keys: ItemKeys, row: Row, record: &Record, delivered: &mut Delivered) {
+    fn delivered(&self, index: u32, keys: ItemKeys, row: Row, record: &Record, delivered: &mut Delivered) {
         let key_text = |out: &mut String| self.mapping.write_key_text(&row, out);
-        delivered.push(place, keys.key, keys.version, key_text, &record.label());
+        delivered.push(index, keys.key, keys.version, key_text, &record.label());
     }
 
     fn result(&self, keys: ItemKeys, row: Row, record: Option<&Record>, status: RowStatus) -> RowResult {

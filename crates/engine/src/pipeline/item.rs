@@ -1,7 +1,7 @@
 //! What passes between the stages of a run.
 
 use tidegate_model::store::{Delivered, RowResult};
-use tidegate_model::{Checkpoint, Counts, Fingerprint, Value};
+use tidegate_model::{Checkpoint, Counts, RowHash, Value};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::pipeline::transform::{ItemKeys, Transform};
@@ -66,9 +66,9 @@ pub(crate) struct BatchOpened {
     pub(crate) highest: Option<Value>,
     /// The rows that earlier runs committed and that were not read again by now; none if
     /// the batch changed nothing about them.
-    pub(crate) left: Option<Vec<Fingerprint>>,
+    pub(crate) left: Option<Vec<RowHash>>,
     /// Rows that earlier runs were about to send.
-    pub(crate) recalled: Vec<Fingerprint>,
+    pub(crate) recalled: Vec<RowHash>,
     /// Rows that were read, skipped or are not due.
     pub(crate) counts: Counts,
     /// Lets the reader continue once the batch is committed.

@@ -32,7 +32,7 @@ pub(crate) mod wait;
 pub use deliver::rate_limiter::RateLimiters;
 pub use export::{Export, run_export};
 pub use import::{Import, Input, run};
+pub use read::cursor_state::ChangeTracking;
 pub use read::epoch::EpochUnit;
 pub use read::lookback::LookbackRule;
-pub use read::place::ChangeTracking;
 pub use run::Parts;

@@ -15,7 +15,7 @@ use crate::pipeline::commit::committer::{self, Committer, Retention};
 use crate::pipeline::deliver::delivery::Delivery;
 use crate::pipeline::deliver::rate_limiter::RateLimiters;
 use crate::pipeline::deliver::worker::Worker;
-use crate::pipeline::read::place::Place;
+use crate::pipeline::read::cursor_state::CursorState;
 use crate::pipeline::read::reader::Reader;
 use crate::pipeline::read::resume::ResumeState;
 use crate::pipeline::shutdown::Shutdown;
@@ -78,7 +78,7 @@ pub(crate) struct Job<F: Transform> {
     pub(crate) retention: Retention,
     pub(crate) kind: RunKind,
     /// The state of the cursor before the run.
-    pub(crate) place: Option<Place>,
+    pub(crate) cursor_state: Option<CursorState>,
 }
 
 /// Items of a batch where no request holds more: those of the batches in flight should
@@ -179,7 +179,7 @@ async fn move_items<F: Transform>(
         sync: job.sync.clone(),
         shutdown: shutdown.clone(),
         retention: job.retention,
-        place: job.place.clone(),
+        cursor_state: job.cursor_state.clone(),
         chunks: std::mem::take(&mut resume.chunks).into(),
         failed_rows: std::mem::take(&mut resume.failed_rows),
         progress,

@@ -4,13 +4,13 @@ use std::hash::Hash;
 
 use async_trait::async_trait;
 use tidegate_model::store::{Delivered, IntentRow, RowResult, RowStatus};
-use tidegate_model::{Batch, Checkpoint, Error, Fingerprint, Reason, Value};
+use tidegate_model::{Batch, Checkpoint, Error, Reason, RowHash, Value};
 
 /// The keys of an item: the hash of its key columns, and of this version of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ItemKeys {
-    pub(crate) key: Fingerprint,
-    pub(crate) version: Fingerprint,
+    pub(crate) key: RowHash,
+    pub(crate) version: RowHash,
 }
 
 /// An item that is ready to be sent, or the reason why it cannot be.
@@ -57,7 +57,7 @@ pub(crate) trait Transform: Send + Sync + 'static {
     /// Adds a delivered item with its index in the batch.
     fn delivered(
         &self,
-        place: u32,
+        index: u32,
         keys: ItemKeys,
         context: Self::Context,
         sent: &Self::Sent,

@@ -1,7 +1,7 @@
 //! The scheduler: runs syncs as their schedules say, while `tidegate serve` answers
 //! requests.
 
-mod chores;
+mod maintenance;
 mod requested;
 
 use std::sync::Arc;
@@ -18,36 +18,36 @@ use crate::pipeline::wait;
 use crate::project::{Schedule, SyncSpec};
 use crate::service::Engine;
 use crate::service::export::requested_id;
-use crate::service::runs::{Pass, Work};
+use crate::service::runs::{OpenSync, RunMode};
 
 /// How often to poll for a manual pause or resume.
 const LOOK: Duration = Duration::from_secs(1);
 /// How soon a paused sync is tried again; the wait doubles each time.
-const MENDED_FIRST: Duration = Duration::from_secs(10);
+const RECHECK_FIRST: Duration = Duration::from_secs(10);
 /// The longest of these waits.
-const MENDED_LONGEST: Duration = Duration::from_secs(60);
+const RECHECK_LONGEST: Duration = Duration::from_secs(60);
 
 /// A sync that the scheduler runs.
 #[derive(Clone)]
-enum Kept {
+enum ScheduledSync {
     /// One of the project.
-    Written(SyncId, Schedule),
+    Configured(SyncId, Schedule),
     /// An export that a caller of a connection's API asked for.
     Requested(ConnectionId, Box<ExportRequest>),
 }
 
-impl Kept {
+impl ScheduledSync {
     fn id(&self) -> SyncId {
         match self {
-            Kept::Written(id, _) => id.clone(),
-            Kept::Requested(connection, request) => requested_id(connection, &request.name),
+            ScheduledSync::Configured(id, _) => id.clone(),
+            ScheduledSync::Requested(connection, request) => requested_id(connection, &request.name),
         }
     }
 
     fn schedule(&self) -> Schedule {
         match self {
-            Kept::Written(_, schedule) => schedule.clone(),
-            Kept::Requested(..) => Schedule::Continuous,
+            ScheduledSync::Configured(_, schedule) => schedule.clone(),
+            ScheduledSync::Requested(..) => Schedule::Continuous,
         }
     }
 }
@@ -55,15 +55,15 @@ impl Kept {
 impl Engine {
     /// Runs every sync that has a schedule, and what is asked for meanwhile.
     /// Returns after `stop` fired and every run has ended.
-    pub async fn keep(self: &Arc<Self>, stop: CancellationToken) {
+    pub async fn run_scheduler(self: &Arc<Self>, stop: CancellationToken) {
         let mut tasks = JoinSet::new();
-        for (id, schedule) in self.kept().await {
-            let kept = Kept::Written(id, schedule);
-            tasks.spawn(self.clone().keep_one(kept, stop.clone(), CancellationToken::new()));
+        for (id, schedule) in self.scheduled_syncs().await {
+            let scheduled = ScheduledSync::Configured(id, schedule);
+            tasks.spawn(self.clone().run_scheduled(scheduled, stop.clone(), CancellationToken::new()));
         }
-        tasks.spawn(self.clone().keep_requested(stop.clone()));
-        tasks.spawn(self.clone().keep_log(stop.clone()));
-        tasks.spawn(self.clone().keep_measuring(stop));
+        tasks.spawn(self.clone().run_requested(stop.clone()));
+        tasks.spawn(self.clone().trim_log(stop.clone()));
+        tasks.spawn(self.clone().measure_lag(stop));
         while let Some(ended) = tasks.join_next().await {
             if let Err(fault) = ended {
                 tracing::error!(%fault, "a sync is no longer kept running: a fault of this program");
@@ -72,18 +72,18 @@ impl Engine {
     }
 
     /// Returns the syncs that the scheduler runs, and when they run.
-    pub async fn kept(&self) -> Vec<(SyncId, Schedule)> {
-        let mut kept = Vec::new();
+    pub async fn scheduled_syncs(&self) -> Vec<(SyncId, Schedule)> {
+        let mut scheduled = Vec::new();
         for (id, sync) in &self.config.project.syncs {
             if !sync.options().enabled {
                 tracing::info!(sync = %id, "the sync is a draft (`enabled: false`): it does not run");
                 continue;
             }
             if let Some(schedule) = self.schedule(sync).await {
-                kept.push((id.clone(), schedule));
+                scheduled.push((id.clone(), schedule));
             }
         }
-        kept
+        scheduled
     }
 
     /// When a sync runs by itself.
@@ -98,25 +98,30 @@ impl Engine {
 
     /// Runs one sync again and again. `gone` says that it is no longer wanted.
     /// Where it is switched off, an export is brought to its end once more.
-    async fn keep_one(self: Arc<Self>, kept: Kept, stop: CancellationToken, gone: CancellationToken) {
-        let id = kept.id();
+    async fn run_scheduled(
+        self: Arc<Self>,
+        scheduled: ScheduledSync,
+        stop: CancellationToken,
+        gone: CancellationToken,
+    ) {
+        let id = scheduled.id();
         let mut failures: u32 = 0;
         let began = self.config.clock.now();
         // Why it fails, logged once for as long as it stays the same.
-        let mut told = String::new();
+        let mut reported = String::new();
         // Whether it was on when it was looked at last.
         let mut on = false;
         while !stop.is_cancelled() && !gone.is_cancelled() {
             if self.paused(&id).await.is_some_and(|by| by != PausedBy::System) {
                 if on && failures == 0 {
-                    self.last_run(&kept, &stop).await;
+                    self.last_run(&scheduled, &stop).await;
                 }
                 on = false;
                 rest(LOOK, &stop, &gone).await;
                 continue;
             }
             on = true;
-            let schedule = kept.schedule();
+            let schedule = scheduled.schedule();
             if schedule != Schedule::Continuous {
                 let due = self.due(&id, &schedule, began).await;
                 if !due.is_zero() {
@@ -124,15 +129,15 @@ impl Engine {
                     continue;
                 }
             }
-            let ended = self.one_pass(&kept, &mut told, &stop, &gone).await;
+            let ended = self.run_once(&scheduled, &mut reported, &stop, &gone).await;
             let failed = match &ended {
                 Ok(run) => run.ending == Some(Ending::Failed),
                 Err(_) => true,
             };
             if !failed {
-                goes_on(&id, &mut told);
+                log_recovery(&id, &mut reported);
                 failures = 0;
-                if kept.schedule() == Schedule::Continuous {
+                if scheduled.schedule() == Schedule::Continuous {
                     // It came to its end by itself: its source does not follow, or is gone.
                     rest(LOOK, &stop, &gone).await;
                 }
@@ -144,81 +149,81 @@ impl Engine {
                 Ok(run) => run.error.unwrap_or_default(),
                 Err(error) => format!("{}. Next: {}", error.chain(), error.next_step()),
             };
-            if told == why && !moved {
+            if reported == why && !moved {
                 tracing::debug!(sync = %id, why, "sync still failing");
             } else {
                 tracing::warn!(sync = %id, why, "sync failed; retrying automatically");
-                told = why;
+                reported = why;
             }
             if self.paused(&id).await.is_some() {
-                self.until_mended(&id, mended(failures), &stop, &gone).await;
+                self.wait_for_recheck(&id, recheck_delay(failures), &stop, &gone).await;
             } else {
                 rest(wait::backoff(failures), &stop, &gone).await;
             }
         }
         if on && failures == 0 && !stop.is_cancelled() {
-            self.last_run(&kept, &stop).await;
+            self.last_run(&scheduled, &stop).await;
         }
     }
 
     /// Waits before a paused sync is tried again, or until a person resumes it.
-    async fn until_mended(
+    async fn wait_for_recheck(
         &self,
         id: &SyncId,
         span: Duration,
         stop: &CancellationToken,
         gone: &CancellationToken,
     ) {
-        let mended = async {
+        let resumed = async {
             while self.paused(id).await.is_some() {
                 wait::span(LOOK).await;
             }
         };
         tokio::select! {
-            () = mended => {}
+            () = resumed => {}
             () = rest(span, stop, gone) => {}
         }
     }
 
     /// Brings an export to its end: what came in before it was switched off arrives.
-    async fn last_run(&self, kept: &Kept, stop: &CancellationToken) {
+    async fn last_run(&self, scheduled: &ScheduledSync, stop: &CancellationToken) {
         let last = async {
-            let (work, _claim) = self.open_kept(kept, true).await?;
-            if matches!(work, Work::Export(_)) {
-                self.do_work(&work, Pass::Once, Cause::Schedule, stop.child_token(), progress()).await?;
+            let (open, _claim) = self.open_scheduled(scheduled, true).await?;
+            if matches!(open, OpenSync::Export(_)) {
+                self.run_open(&open, RunMode::Once, Cause::Schedule, stop.child_token(), progress()).await?;
             }
             Ok::<(), Error>(())
         };
         if let Err(error) = last.await {
-            tracing::warn!(sync = %kept.id(), error = error.chain(), "the last run could not begin");
+            tracing::warn!(sync = %scheduled.id(), error = error.chain(), "the last run could not begin");
         }
     }
 
     /// One run of a sync; it ends early where the sync is switched off.
-    async fn one_pass(
+    async fn run_once(
         &self,
-        kept: &Kept,
-        told: &mut String,
+        scheduled: &ScheduledSync,
+        reported: &mut String,
         stop: &CancellationToken,
         gone: &CancellationToken,
     ) -> Result<Run, Error> {
-        let id = kept.id();
-        let (work, _claim) = self.open_kept(kept, false).await?;
+        let id = scheduled.id();
+        let (open, _claim) = self.open_scheduled(scheduled, false).await?;
         let halt = stop.child_token();
-        let pass = match kept.schedule() {
-            Schedule::Continuous => Pass::Follow,
-            Schedule::Every(_) | Schedule::Cron(_) => Pass::Once,
+        let mode = match scheduled.schedule() {
+            Schedule::Continuous => RunMode::Follow,
+            Schedule::Every(_) | Schedule::Cron(_) => RunMode::Once,
         };
         let progress = progress();
         let mut moved = progress.subscribe();
-        let run = self.do_work(&work, pass, Cause::Schedule, halt.clone(), progress);
+        let run = self.run_open(&open, mode, Cause::Schedule, halt.clone(), progress);
         tokio::pin!(run);
         loop {
             tokio::select! {
                 ended = &mut run => return ended,
                 () = gone.cancelled() => break,
                 // A run that follows does not end to say so.
-                true = delivers(&mut moved), if !told.is_empty() => goes_on(&id, told),
+                true = delivers(&mut moved), if !reported.is_empty() => log_recovery(&id, reported),
                 () = wait::span(LOOK) => {
                     if self.paused(&id).await.is_some_and(|by| by != PausedBy::System) {
                         break;
@@ -230,13 +235,17 @@ impl Engine {
         run.await
     }
 
-    async fn open_kept(&self, kept: &Kept, last: bool) -> Result<(Work, Claim), Error> {
-        match kept {
-            Kept::Written(id, _) if last => self.ready_for_the_last(id).await,
-            Kept::Written(id, _) => self.ready(id).await,
-            Kept::Requested(connection, request) => {
-                let claim = self.claim(&kept.id()).await?;
-                Ok((Work::Export(Box::new(self.requested_export(connection, request)?)), claim))
+    async fn open_scheduled(
+        &self,
+        scheduled: &ScheduledSync,
+        last: bool,
+    ) -> Result<(OpenSync, Claim), Error> {
+        match scheduled {
+            ScheduledSync::Configured(id, _) if last => self.ready_for_last_run(id).await,
+            ScheduledSync::Configured(id, _) => self.ready(id).await,
+            ScheduledSync::Requested(connection, request) => {
+                let claim = self.claim(&scheduled.id()).await?;
+                Ok((OpenSync::Export(Box::new(self.requested_export(connection, request)?)), claim))
             }
         }
     }
@@ -259,8 +268,8 @@ impl Engine {
 }
 
 /// Returns how long to wait before a paused sync is tried again.
-fn mended(failures: u32) -> Duration {
-    MENDED_FIRST.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(MENDED_LONGEST)
+fn recheck_delay(failures: u32) -> Duration {
+    RECHECK_FIRST.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(RECHECK_LONGEST)
 }
 
 /// Waits until something was delivered. Returns whether it was.
@@ -269,8 +278,8 @@ async fn delivers(moved: &mut watch::Receiver<Counts>) -> bool {
 }
 
 /// Logs recovery if a failure was logged before.
-fn goes_on(id: &SyncId, told: &mut String) {
-    if !std::mem::take(told).is_empty() {
+fn log_recovery(id: &SyncId, reported: &mut String) {
+    if !std::mem::take(reported).is_empty() {
         tracing::info!(sync = %id, "sync recovered");
     }
 }

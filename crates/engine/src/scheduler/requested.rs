@@ -9,10 +9,10 @@ use tidegate_model::{ConnectionId, Error, ExportRequest, SyncId};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::{Kept, rest};
+use super::{ScheduledSync, rest};
 use crate::service::Engine;
 use crate::service::export::requested_id;
-use crate::service::receive::Inlet;
+use crate::service::receive::IngestEndpoint;
 
 /// How soon it is looked again where it could not be told what is asked for.
 const AGAIN: Duration = Duration::from_secs(5);
@@ -28,7 +28,7 @@ struct Requested {
 impl Engine {
     /// Starts and ends the exports that callers of an API asked for. One that
     /// takes long to come to its end delays no other.
-    pub(crate) async fn keep_requested(self: Arc<Self>, stop: CancellationToken) {
+    pub(crate) async fn run_requested(self: Arc<Self>, stop: CancellationToken) {
         let mut changes = self.requested.subscribe();
         let mut running: HashMap<SyncId, Requested> = HashMap::new();
         let mut ending: HashMap<SyncId, JoinHandle<()>> = HashMap::new();
@@ -53,17 +53,17 @@ impl Engine {
                 ending.insert(id, known.task);
             }
             for (id, (connection, request)) in wanted {
-                if let Entry::Vacant(place) = running.entry(id) {
+                if let Entry::Vacant(entry) = running.entry(id) {
                     let gone = CancellationToken::new();
-                    let before = ending.remove(place.key());
-                    let kept = Kept::Requested(connection, Box::new(request.clone()));
-                    let keep = self.clone().keep_one(kept, stop.clone(), gone.clone());
+                    let before = ending.remove(entry.key());
+                    let scheduled = ScheduledSync::Requested(connection, Box::new(request.clone()));
+                    let keep = self.clone().run_scheduled(scheduled, stop.clone(), gone.clone());
                     let task = tokio::spawn(async move {
                         // It begins where the one before it ends.
                         ended(before).await;
                         keep.await;
                     });
-                    place.insert(Requested { request, gone, task });
+                    entry.insert(Requested { request, gone, task });
                 }
             }
             tokio::select! {
@@ -79,7 +79,7 @@ impl Engine {
     /// What callers of APIs ask for now.
     async fn requested_now(&self) -> Result<HashMap<SyncId, (ConnectionId, ExportRequest)>, Error> {
         let mut wanted = HashMap::new();
-        for Inlet { connection, .. } in self.inlets() {
+        for IngestEndpoint { connection, .. } in self.ingest_endpoints() {
             for request in self.ingest(&connection).await?.exports()? {
                 wanted.insert(requested_id(&connection, &request.name), (connection.clone(), request));
             }

@@ -67,7 +67,7 @@ mod tests {
 
     const TEN_MINUTES: Duration = Duration::from_secs(600);
 
-    fn told(rule: LookbackRule, unit: Option<Option<EpochUnit>>) -> String {
+    fn reported(rule: LookbackRule, unit: Option<Option<EpochUnit>>) -> String {
         let column =
             Column { name: "at".to_owned(), data_type: DataType::Integer, type_name: "bigint".to_owned() };
         sentence(rule, &column, unit).unwrap_or_else(|error| format!("{error} → {}", error.next_step()))
@@ -102,20 +102,23 @@ mod tests {
             (LookbackRule::Number, None, "10000 units behind `at` (bigint)"),
             (LookbackRule::Time(TEN_MINUTES), None, "10m behind `at` (bigint)"),
         ] {
-            assert_eq!(told(rule, unit), expected);
+            assert_eq!(reported(rule, unit), expected);
         }
     }
 
     #[test]
     fn a_check_fails_a_duration_for_numbers_that_count_no_time() {
-        let told = told(LookbackRule::SinceEpoch(TEN_MINUTES), Some(None));
-        assert!(told.starts_with("`lookback` is a duration, but the cursor `at` (bigint) holds"), "{told}");
-        assert!(told.ends_with("→ write a number of units, for example `lookback: 10000`"), "{told}");
+        let reported = reported(LookbackRule::SinceEpoch(TEN_MINUTES), Some(None));
+        assert!(
+            reported.starts_with("`lookback` is a duration, but the cursor `at` (bigint) holds"),
+            "{reported}"
+        );
+        assert!(reported.ends_with("→ write a number of units, for example `lookback: 10000`"), "{reported}");
     }
 
     #[test]
     fn a_check_says_that_a_text_cursor_has_no_lookback() {
-        let told = told(LookbackRule::TiesOnly, None);
-        assert!(told.starts_with("none: `at` (bigint) is text; rows that commit late"), "{told}");
+        let reported = reported(LookbackRule::TiesOnly, None);
+        assert!(reported.starts_with("none: `at` (bigint) is text; rows that commit late"), "{reported}");
     }
 }

@@ -11,12 +11,12 @@ use tidegate_model::store::{
     SyncState,
 };
 use tidegate_model::{
-    Cause, Counts, Ending, Error, Fingerprint, Http, HttpFailure, ObjectKind, Outcome, Run, RunId, Secret,
-    Store, SyncId,
+    Cause, Counts, Ending, Error, Http, HttpFailure, ObjectKind, Outcome, RowHash, Run, RunId, Secret, Store,
+    SyncId,
 };
 
 use super::Engine;
-use super::plan::{PlannedRequest, Refusal};
+use super::plan::{PlannedRequest, Rejection};
 
 /// Answers every request as the platform does when it takes everything.
 pub(crate) struct Recorder {
@@ -83,20 +83,20 @@ fn shape(path: &str) -> String {
 pub struct DryRun {
     real: Arc<dyn Store>,
     run: Mutex<Option<Run>>,
-    refusals: Mutex<BTreeMap<String, Refusal>>,
+    rejections: Mutex<BTreeMap<String, Rejection>>,
 }
 
 impl DryRun {
     /// Over a real past.
     pub fn over(real: Arc<dyn Store>) -> DryRun {
-        DryRun { real, run: Mutex::default(), refusals: Mutex::default() }
+        DryRun { real, run: Mutex::default(), rejections: Mutex::default() }
     }
 
     /// Why rows were not acceptable, most frequent first.
-    pub(crate) fn refusals(&self) -> Vec<Refusal> {
-        let refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut list: Vec<Refusal> = refusals.values().cloned().collect();
-        list.sort_by_key(|refusal| std::cmp::Reverse(refusal.rows));
+    pub(crate) fn rejections(&self) -> Vec<Rejection> {
+        let rejections = self.rejections.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut list: Vec<Rejection> = rejections.values().cloned().collect();
+        list.sort_by_key(|rejection| std::cmp::Reverse(rejection.rows));
         list
     }
 }
@@ -159,19 +159,19 @@ impl Store for DryRun {
         if let Some(run) = run.as_mut() {
             run.counts += commit.counts;
         }
-        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rejections = self.rejections.lock().unwrap_or_else(PoisonError::into_inner);
         for row in commit.results {
             let Some(reason) = row.status.reason() else { continue };
-            let refusal = refusals.entry(reason.code.to_string()).or_insert_with(|| Refusal {
+            let rejection = rejections.entry(reason.code.to_string()).or_insert_with(|| Rejection {
                 code: reason.code.to_string(),
                 message: reason.message.clone(),
                 rows: 0,
                 examples: Vec::new(),
             });
-            refusal.rows += 1;
-            if refusal.examples.len() < EXAMPLES {
+            rejection.rows += 1;
+            if rejection.examples.len() < EXAMPLES {
                 let name = if row.key_text.is_empty() { &row.user } else { &row.key_text };
-                refusal.examples.push(name.to_string());
+                rejection.examples.push(name.to_string());
             }
         }
         Ok(())
@@ -210,7 +210,7 @@ impl Store for DryRun {
         self.real.failed_rows(sync).await
     }
 
-    async fn failed_row_keys(&self, sync: &SyncId) -> Result<Vec<Fingerprint>, Error> {
+    async fn failed_row_keys(&self, sync: &SyncId) -> Result<Vec<RowHash>, Error> {
         self.real.failed_row_keys(sync).await
     }
 

@@ -33,17 +33,17 @@ impl Engine {
     /// Where the log cannot be read.
     pub async fn event_counts(&self, stream: Option<&ConnectionId>) -> Result<Vec<KindCount>, Error> {
         let mut counts: BTreeMap<(ConnectionId, String), KindCount> = BTreeMap::new();
-        for inlet in self.inlets() {
-            if stream.is_some_and(|stream| *stream != inlet.connection) {
+        for endpoint in self.ingest_endpoints() {
+            if stream.is_some_and(|stream| *stream != endpoint.connection) {
                 continue;
             }
             let reading = Reading { batch_events: 4_096, follow: false };
-            let mut feed = self.config.log.read(&stream_of(&inlet.connection), None, reading).await?;
+            let mut feed = self.config.log.read(&stream_of(&endpoint.connection), None, reading).await?;
             while let Some(batch) = feed.next().await {
                 for LoggedEvent { event, .. } in batch?.items {
-                    let key = (inlet.connection.clone(), event.kind.to_string());
+                    let key = (endpoint.connection.clone(), event.kind.to_string());
                     let count = counts.entry(key).or_insert_with(|| KindCount {
-                        stream: inlet.connection.clone(),
+                        stream: endpoint.connection.clone(),
                         kind: event.kind.to_string(),
                         channel: event.channel(),
                         events: 0,

@@ -26,10 +26,10 @@ use tokio::sync::watch;
 pub use check::{Report, Subject};
 pub use dry_run::DryRun;
 pub use events::KindCount;
-pub use plan::{Plan, PlannedRequest, Refusal};
+pub use plan::{Plan, PlannedRequest, Rejection};
 pub use preview::Preview;
-pub use receive::Inlet;
-pub use runs::{Retried, SyncStatus, Which};
+pub use receive::IngestEndpoint;
+pub use runs::{RetryFilter, RetryResult, SyncStatus};
 
 use crate::pipeline::{Parts, RateLimiters, wait};
 use crate::project::{ImportSpec, Project, SyncSpec};

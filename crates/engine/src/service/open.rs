@@ -141,7 +141,7 @@ impl Engine {
                 ChangeTracking::Cursor { column, .. } if is_time(column) => Some(column.name.clone()),
                 _ => None,
             },
-            place: match &tracking {
+            cursor_column: match &tracking {
                 ChangeTracking::Cursor { column, .. } => Some(column.name.clone()),
                 ChangeTracking::Full | ChangeTracking::Checkpoint => None,
             },

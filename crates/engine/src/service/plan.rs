@@ -24,7 +24,7 @@ pub struct Plan {
     /// The first requests, exactly as they would be sent.
     pub first: Vec<PlannedRequest>,
     /// Why rows would be rejected before they are sent, most frequent first.
-    pub refusals: Vec<Refusal>,
+    pub rejections: Vec<Rejection>,
 }
 
 /// A request as it would be sent.
@@ -40,7 +40,7 @@ pub struct PlannedRequest {
 
 /// A reason and the rows it concerns.
 #[derive(Clone, Debug, Serialize)]
-pub struct Refusal {
+pub struct Rejection {
     /// Its stable name.
     pub code: String,
     /// The sentence of the first such row.
@@ -73,6 +73,6 @@ impl Engine {
         };
         let run = pipeline::run(&import, &parts, Cause::Manual, Input::Changes, stop, progress).await?;
         let (requests, first) = recorder.take();
-        Ok(Plan { sync: id.clone(), run, requests, first, refusals: dry_run.refusals() })
+        Ok(Plan { sync: id.clone(), run, requests, first, rejections: dry_run.rejections() })
     }
 }

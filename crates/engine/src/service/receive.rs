@@ -11,10 +11,10 @@ use super::export::stream_of;
 
 /// A connection through which events come in, and the paths of its requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Inlet {
+pub struct IngestEndpoint {
     /// The connection.
     pub connection: ConnectionId,
-    /// The word in its path: `/in/{kind}/{connection}`.
+    /// The word in its path: `/in/{type}/{connection}`.
     pub kind: &'static str,
     /// First path segments that are its alone.
     pub paths: &'static [&'static str],
@@ -22,8 +22,8 @@ pub struct Inlet {
 
 impl Engine {
     /// Every connection through which events come in.
-    pub fn inlets(&self) -> Vec<Inlet> {
-        let mut inlets: Vec<Inlet> = Vec::new();
+    pub fn ingest_endpoints(&self) -> Vec<IngestEndpoint> {
+        let mut ingest_endpoints: Vec<IngestEndpoint> = Vec::new();
         for (id, spec) in &self.config.project.connections {
             let connector = self.config.connectors.iter().find(|connector| connector.kind == spec.kind);
             let Some((kind, role)) =
@@ -32,11 +32,11 @@ impl Engine {
                 continue;
             };
             // The first of a type has them; the others are reached by their own routes.
-            let taken = inlets.iter().any(|other| other.kind == kind);
+            let taken = ingest_endpoints.iter().any(|other| other.kind == kind);
             let paths = if taken { &[] } else { role.paths };
-            inlets.push(Inlet { connection: id.clone(), kind, paths });
+            ingest_endpoints.push(IngestEndpoint { connection: id.clone(), kind, paths });
         }
-        inlets
+        ingest_endpoints
     }
 
     /// The API of a connection, opened on first use.
@@ -67,9 +67,9 @@ impl Engine {
     ///
     /// # Errors
     /// The first that cannot be opened.
-    pub async fn open_inlets(&self) -> Result<(), Error> {
-        for inlet in self.inlets() {
-            self.ingest(&inlet.connection).await?;
+    pub async fn open_ingest_endpoints(&self) -> Result<(), Error> {
+        for endpoint in self.ingest_endpoints() {
+            self.ingest(&endpoint.connection).await?;
         }
         Ok(())
     }
@@ -79,8 +79,12 @@ impl Engine {
     ///
     /// # Errors
     /// Where the connection's API cannot be opened.
-    pub async fn refuse(&self, connection: &ConnectionId, error: &Error) -> Result<Response<Bytes>, Error> {
-        Ok(self.ingest(connection).await?.refuse(error))
+    pub async fn error_response(
+        &self,
+        connection: &ConnectionId,
+        error: &Error,
+    ) -> Result<Response<Bytes>, Error> {
+        Ok(self.ingest(connection).await?.error_response(error))
     }
 
     /// Takes one request of a connection: its events are durable when the answer
@@ -107,17 +111,17 @@ impl Engine {
             Ok(appended) => {
                 metrics::counter!("tidegate_events_logged_total", "stream" => name.clone())
                     .increment(appended.events);
-                metrics::counter!("tidegate_events_repeated_total", "stream" => name)
-                    .increment(appended.repeated);
+                metrics::counter!("tidegate_events_duplicates_total", "stream" => name)
+                    .increment(appended.duplicates);
                 Ok(received.answer)
             }
             Err(error) => {
-                metrics::counter!("tidegate_events_refused_total", "stream" => name).increment(1);
+                metrics::counter!("tidegate_events_rejected_total", "stream" => name).increment(1);
                 if error.kind() == tidegate_model::ErrorKind::Storage {
                     let (error, next) = (error.chain(), error.next_step());
                     tracing::error!(%connection, error, next, "events could not be made durable");
                 }
-                Ok(ingest.refuse(&error))
+                Ok(ingest.error_response(&error))
             }
         }
     }

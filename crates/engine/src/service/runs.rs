@@ -43,7 +43,7 @@ pub struct SyncStatus {
 }
 
 /// A sync with both of its ends opened.
-pub(crate) enum Work {
+pub(crate) enum OpenSync {
     /// Rows to a platform.
     Import(Box<Import>),
     /// Events to a sink.
@@ -52,7 +52,7 @@ pub(crate) enum Work {
 
 /// How a run goes about its sync.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Pass {
+pub(crate) enum RunMode {
     /// What is there now.
     Once,
     /// What is there and what comes, until it is stopped.
@@ -61,7 +61,7 @@ pub(crate) enum Pass {
 
 /// Which failed rows to send again.
 #[derive(Clone, Debug, Default)]
-pub struct Which {
+pub struct RetryFilter {
     /// Of one user only.
     pub user: Option<String>,
     /// Rows in doubt instead of rejected ones.
@@ -70,7 +70,7 @@ pub struct Which {
 
 /// The result of a retry.
 #[derive(Clone, Debug, Serialize)]
-pub struct Retried {
+pub struct RetryResult {
     /// The run, where there was anything to send.
     pub run: Option<Run>,
     /// Rows that the source no longer has.
@@ -94,41 +94,41 @@ impl Engine {
         stop: CancellationToken,
         progress: watch::Sender<Counts>,
     ) -> Result<Run, Error> {
-        self.pass(id, Pass::Once, cause, stop, progress).await
+        self.run_in_mode(id, RunMode::Once, cause, stop, progress).await
     }
 
     /// Runs a sync in one of the two ways.
-    pub(crate) async fn pass(
+    pub(crate) async fn run_in_mode(
         &self,
         id: &SyncId,
-        pass: Pass,
+        mode: RunMode,
         cause: Cause,
         stop: CancellationToken,
         progress: watch::Sender<Counts>,
     ) -> Result<Run, Error> {
-        let (work, _claim) = self.ready(id).await?;
-        self.do_work(&work, pass, cause, stop, progress).await
+        let (open, _claim) = self.ready(id).await?;
+        self.run_open(&open, mode, cause, stop, progress).await
     }
 
     /// Runs what is opened.
-    pub(crate) async fn do_work(
+    pub(crate) async fn run_open(
         &self,
-        work: &Work,
-        pass: Pass,
+        open: &OpenSync,
+        mode: RunMode,
         cause: Cause,
         stop: CancellationToken,
         progress: watch::Sender<Counts>,
     ) -> Result<Run, Error> {
-        match work {
-            Work::Import(import) => {
-                let input = match pass {
-                    Pass::Follow if import.source.supports_streaming() => Input::Following,
+        match open {
+            OpenSync::Import(import) => {
+                let input = match mode {
+                    RunMode::Follow if import.source.supports_streaming() => Input::Following,
                     _ => Input::Changes,
                 };
                 pipeline::run(import, &self.parts(), cause, input, stop, progress).await
             }
-            Work::Export(export) => {
-                let follow = pass == Pass::Follow;
+            OpenSync::Export(export) => {
+                let follow = mode == RunMode::Follow;
                 pipeline::run_export(export, &self.parts(), cause, follow, stop, progress).await
             }
         }
@@ -142,30 +142,30 @@ impl Engine {
     pub async fn retry(
         &self,
         id: &SyncId,
-        which: &Which,
+        filter: &RetryFilter,
         stop: CancellationToken,
         progress: watch::Sender<Counts>,
-    ) -> Result<Retried, Error> {
+    ) -> Result<RetryResult, Error> {
         self.import_spec(id)?;
-        let (Work::Import(import), _claim) = self.ready(id).await? else {
+        let (OpenSync::Import(import), _claim) = self.ready(id).await? else {
             return Err(Error::internal(format!("the import `{id}` was opened as an export")));
         };
-        let wanted = if which.in_doubt { StatusKind::InDoubt } else { StatusKind::Rejected };
+        let wanted = if filter.in_doubt { StatusKind::InDoubt } else { StatusKind::Rejected };
         let failed_rows: Vec<FailedRow> = (self.config.store.failed_rows(id).await?.into_iter())
             .filter(|failed_row| failed_row.entry.status == wanted)
-            .filter(|failed_row| which.user.as_ref().is_none_or(|user| *user == failed_row.entry.user))
+            .filter(|failed_row| filter.user.as_ref().is_none_or(|user| *user == failed_row.entry.user))
             .collect();
-        let Current { rows, gone, malformed } = self.current(&import, failed_rows).await?;
+        let RowsToRetry { rows, gone, malformed } = self.rows_to_retry(&import, failed_rows).await?;
         if rows.is_empty() {
-            return Ok(Retried { run: None, gone, malformed });
+            return Ok(RetryResult { run: None, gone, malformed });
         }
         let run =
             pipeline::run(&import, &self.parts(), Cause::Retry, Input::Rows(rows), stop, progress).await?;
-        Ok(Retried { run: Some(run), gone, malformed })
+        Ok(RetryResult { run: Some(run), gone, malformed })
     }
 
     /// Everything a run needs, and the sync held for this process.
-    pub(crate) async fn ready(&self, id: &SyncId) -> Result<(Work, Claim), Error> {
+    pub(crate) async fn ready(&self, id: &SyncId) -> Result<(OpenSync, Claim), Error> {
         let claim = self.claim(id).await?;
         let state = self.config.store.sync_state(id).await?;
         if let Some(pause) = state.paused.as_ref().filter(|pause| pause.by != PausedBy::System) {
@@ -179,7 +179,7 @@ impl Engine {
     }
 
     /// The same for the last run of a sync that a person paused.
-    pub(crate) async fn ready_for_the_last(&self, id: &SyncId) -> Result<(Work, Claim), Error> {
+    pub(crate) async fn ready_for_last_run(&self, id: &SyncId) -> Result<(OpenSync, Claim), Error> {
         let claim = self.claim(id).await?;
         let state = self.config.store.sync_state(id).await?;
         Ok((self.open(id, &state).await?, claim))
@@ -193,7 +193,7 @@ impl Engine {
     }
 
     /// Opens both ends of a sync.
-    async fn open(&self, id: &SyncId, state: &SyncState) -> Result<Work, Error> {
+    async fn open(&self, id: &SyncId, state: &SyncState) -> Result<OpenSync, Error> {
         let sync = self.sync(id)?;
         let object = match sync {
             SyncSpec::Import(import) => import.destination.object,
@@ -206,9 +206,11 @@ impl Engine {
             .hint("give the new sync a new name"));
         }
         let opened = match sync {
-            SyncSpec::Import(_) => self.import(id, None).await.map(|import| Work::Import(Box::new(import))),
+            SyncSpec::Import(_) => {
+                self.import(id, None).await.map(|import| OpenSync::Import(Box::new(import)))
+            }
             SyncSpec::Export(export) => {
-                self.export(id, export).await.map(|export| Work::Export(Box::new(export)))
+                self.export(id, export).await.map(|export| OpenSync::Export(Box::new(export)))
             }
         };
         if let Err(error) = &opened {
@@ -230,8 +232,12 @@ impl Engine {
     }
 
     /// Returns the rows to retry, as they are now.
-    async fn current(&self, import: &Import, failed_rows: Vec<FailedRow>) -> Result<Current, Error> {
-        let mut current = Current { rows: Vec::new(), gone: 0, malformed: 0 };
+    async fn rows_to_retry(
+        &self,
+        import: &Import,
+        failed_rows: Vec<FailedRow>,
+    ) -> Result<RowsToRetry, Error> {
+        let mut retry = RowsToRetry { rows: Vec::new(), gone: 0, malformed: 0 };
         let sync = self.import_spec(&import.sync)?;
         let dataset = import.source.describe(&import.selection).await?;
         let key = sync.primary_key.clone().unwrap_or(dataset.key);
@@ -243,8 +249,8 @@ impl Engine {
         for failed_row in failed_rows {
             match failed_row.entry.payload {
                 Some(row) if same(&row) || keyed(&row) => kept.push(row),
-                Some(_) => current.malformed += 1,
-                None => current.gone += 1,
+                Some(_) => retry.malformed += 1,
+                None => retry.gone += 1,
             }
         }
         let values: Option<Vec<Vec<Value>>> =
@@ -257,15 +263,15 @@ impl Engine {
         };
         match found {
             None => {
-                current.malformed += kept.iter().filter(|row| !same(row)).count() as u64;
-                current.rows = kept.into_iter().filter(same).collect();
+                retry.malformed += kept.iter().filter(|row| !same(row)).count() as u64;
+                retry.rows = kept.into_iter().filter(same).collect();
             }
             Some(found) => {
-                current.gone += (kept.len().saturating_sub(found.len())) as u64;
-                current.rows = found;
+                retry.gone += (kept.len().saturating_sub(found.len())) as u64;
+                retry.rows = found;
             }
         }
-        Ok(current)
+        Ok(retry)
     }
 
     /// Every sync of the project and where it stands.
@@ -307,18 +313,18 @@ impl Engine {
 
     /// How far behind its stream a sync is. Nothing where the stream cannot be
     /// asked: `status` tells what is known, `check` what is wrong.
-    pub(crate) async fn lag(&self, sync: &SyncSpec, place: Option<&Checkpoint>) -> Vec<Lag> {
+    pub(crate) async fn lag(&self, sync: &SyncSpec, after: Option<&Checkpoint>) -> Vec<Lag> {
         let asked = match sync {
             SyncSpec::Import(import) => {
                 let selection = self.selection(import).await;
                 let source = self.source(&import.source.connection, true).await;
                 match source.and_then(|source| Ok((source, selection?.0))) {
-                    Ok((source, selection)) => source.lag(&selection, place).await,
+                    Ok((source, selection)) => source.lag(&selection, after).await,
                     Err(error) => Err(error),
                 }
             }
             SyncSpec::Export(export) => {
-                self.config.log.lag(&super::export::stream_of(&export.source.connection), place).await
+                self.config.log.lag(&super::export::stream_of(&export.source.connection), after).await
             }
         };
         asked.unwrap_or_else(|error| {
@@ -378,7 +384,7 @@ impl Engine {
     }
 }
 
-struct Current {
+struct RowsToRetry {
     rows: Vec<Row>,
     gone: u64,
     malformed: u64,

@@ -9,7 +9,7 @@ use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use serde_json::json;
 use tidegate_model::{
-    Clock, ConnectorContext, Error, Event, Fingerprint, Ingest, Json, Received, Result, Settings, Text, Value,
+    Clock, ConnectorContext, Error, Event, Ingest, Json, Received, Result, RowHash, Settings, Text, Value,
 };
 
 use super::body::{Bad, EventPosition, Form, split};
@@ -67,7 +67,7 @@ impl Ingest for EventsIngest {
         }
     }
 
-    fn refuse(&self, error: &Error) -> Response<Bytes> {
+    fn error_response(&self, error: &Error) -> Response<Bytes> {
         let mut answer = refused(status_of(error), "the events could not be stored; send them again");
         wait_for(&mut answer, error, self.clock.now());
         answer
@@ -104,11 +104,11 @@ impl EventsIngest {
 
 /// An id from the bytes of an event that has none: the same when the request is
 /// repeated. Equal events in one request are counted, so that none is lost.
-fn derived(payload: &Text, twins: &mut HashMap<Fingerprint, i64>, scratch: &mut Vec<u8>) -> Text {
+fn derived(payload: &Text, twins: &mut HashMap<RowHash, i64>, scratch: &mut Vec<u8>) -> Text {
     let bytes = Value::Text(payload.clone());
-    let fingerprint = Fingerprint::of_values([&bytes], scratch);
-    let count = twins.entry(fingerprint).and_modify(|count| *count += 1).or_insert(0);
-    let id = Fingerprint::of_values([&bytes, &Value::Int(*count)], scratch);
+    let hash = RowHash::of_values([&bytes], scratch);
+    let count = twins.entry(hash).and_modify(|count| *count += 1).or_insert(0);
+    let id = RowHash::of_values([&bytes, &Value::Int(*count)], scratch);
     id.to_uuid().into()
 }
 

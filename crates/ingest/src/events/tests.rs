@@ -100,7 +100,7 @@ async fn requests_beyond_the_rate_are_asked_to_wait() {
 #[tokio::test]
 async fn an_overloaded_log_is_answered_so_that_senders_come_back() {
     let (ingest, _) = open(&json!({}));
-    let answer = ingest.refuse(&Error::new(ErrorKind::Throttled(None), "the log is behind"));
+    let answer = ingest.error_response(&Error::new(ErrorKind::Throttled(None), "the log is behind"));
     assert_eq!((answer.status().as_u16(), &answer.headers()["retry-after"]), (429, &"1".parse().unwrap()));
-    assert_eq!(ingest.refuse(&Error::new(ErrorKind::Storage, "the disk is full")).status(), 503);
+    assert_eq!(ingest.error_response(&Error::new(ErrorKind::Storage, "the disk is full")).status(), 503);
 }

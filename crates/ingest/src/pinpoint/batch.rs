@@ -3,7 +3,7 @@
 //! Source: Amazon Pinpoint API reference, `PutEvents`; developer guide, quotas.
 
 use serde_json::{Value, json};
-use tidegate_model::{Error, Event, Fingerprint, Json, Text, Value as Cell};
+use tidegate_model::{Error, Event, Json, RowHash, Text, Value as Cell};
 
 use super::answer::ErrorResponse;
 use super::app_record::{Context, app_record};
@@ -133,7 +133,7 @@ fn event_of(
 fn id_of(key: EndpointKey<'_>, event_id: &str, written: String) -> String {
     let parts = [key.app, key.id, event_id].map(|part| Cell::Text(part.into()));
     let cells = parts.into_iter().chain([Cell::Text(written.into())]).collect::<Vec<_>>();
-    Fingerprint::of_values(&cells, &mut Vec::new()).to_uuid()
+    RowHash::of_values(&cells, &mut Vec::new()).to_uuid()
 }
 
 fn result(bad: Option<&String>) -> Value {

@@ -5,7 +5,7 @@
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tidegate_model::{Error, Fingerprint, Value as Cell};
+use tidegate_model::{Error, RowHash, Value as Cell};
 
 use super::check::members;
 use super::store::{Object, Session};
@@ -91,7 +91,7 @@ pub(super) fn update(
 /// An endpoint of which nothing is known.
 pub(super) fn blank(key: EndpointKey<'_>, now: Timestamp) -> Object {
     let cells = [Cell::Text(key.app.into()), Cell::Text(key.id.into())];
-    let cohort = Fingerprint::of_values(&cells, &mut Vec::new()).0 % 100;
+    let cohort = RowHash::of_values(&cells, &mut Vec::new()).0 % 100;
     object(json!({
         "ApplicationId": key.app,
         "Attributes": {},

@@ -108,12 +108,12 @@ impl Ingest for DataPlane {
             Err(Failure::Response(response)) => Received::only(response.into_response()),
             Err(Failure::Failed(error)) => {
                 tracing::error!(error = %error.chain(), "the Pinpoint data plane cannot keep its state");
-                Received::only(self.refuse(&error))
+                Received::only(self.error_response(&error))
             }
         }
     }
 
-    fn refuse(&self, error: &Error) -> Response<Bytes> {
+    fn error_response(&self, error: &Error) -> Response<Bytes> {
         let mut answer = ErrorResponse::from(error).into_response();
         wait_for(&mut answer, error, self.clock.now());
         answer

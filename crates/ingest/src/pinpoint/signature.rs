@@ -13,7 +13,7 @@ use http::Request;
 use http::header::{AUTHORIZATION, HOST};
 use jiff::civil::DateTime;
 use jiff::{SignedDuration, Timestamp, tz};
-use tidegate_model::IngestPlace;
+use tidegate_model::IngestRoute;
 
 use super::answer::ErrorResponse;
 use super::settings::AccessKey;
@@ -112,7 +112,7 @@ fn signature(request: &Request<Bytes>, claim: &Claim<'_>, key: &AccessKey, at: T
     // What was signed is the URL that the client used, with the path of
     // the connection in front of the path.
     let place =
-        request.extensions().get::<IngestPlace>().map_or("", |place| place.path.trim_end_matches('/'));
+        request.extensions().get::<IngestRoute>().map_or("", |place| place.path.trim_end_matches('/'));
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
     let host = request.headers().get(HOST).and_then(|host| host.to_str().ok())?;
     let address = format!("http://{host}{place}{path}");

@@ -177,7 +177,7 @@ impl Session {
             items: pending.rows,
             malformed: pending.malformed,
             checkpoint: Some(state.emitted.checkpoint()?),
-            waiting: 0,
+            not_due: 0,
         }))
     }
 

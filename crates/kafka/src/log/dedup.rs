@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
-use tidegate_model::{Event, Fingerprint, Value};
+use tidegate_model::{Event, RowHash, Value};
 use tokio::sync::watch;
 
 /// How many ids fit into one half of the index: with more, the window gets shorter.
@@ -22,9 +22,9 @@ enum Flight {
 pub(super) struct DedupIndex {
     window: SignedDuration,
     since: Timestamp,
-    young: HashMap<Fingerprint, Timestamp>,
-    old: HashMap<Fingerprint, Timestamp>,
-    flying: HashMap<Fingerprint, watch::Receiver<Flight>>,
+    young: HashMap<RowHash, Timestamp>,
+    old: HashMap<RowHash, Timestamp>,
+    flying: HashMap<RowHash, watch::Receiver<Flight>>,
 }
 
 /// An append, split into new events and duplicates.
@@ -45,11 +45,11 @@ impl DedupIndex {
     }
 
     /// Notes that an event is in the log.
-    pub(super) fn know(&mut self, id: Fingerprint, logged_at: Timestamp) {
+    pub(super) fn know(&mut self, id: RowHash, logged_at: Timestamp) {
         self.young.insert(id, logged_at);
     }
 
-    fn knows(&self, id: &Fingerprint, now: Timestamp) -> bool {
+    fn knows(&self, id: &RowHash, now: Timestamp) -> bool {
         let logged_at = self.young.get(id).or_else(|| self.old.get(id));
         logged_at.is_some_and(|at| now.duration_since(*at) <= self.window)
     }
@@ -63,7 +63,7 @@ impl DedupIndex {
 
     /// Splits an append. An event that another append is writing at this moment
     /// does not count as durable before that one has ended.
-    pub(super) fn split(this: &Arc<Mutex<DedupIndex>>, ids: &[Fingerprint], now: Timestamp) -> SplitAppend {
+    pub(super) fn split(this: &Arc<Mutex<DedupIndex>>, ids: &[RowHash], now: Timestamp) -> SplitAppend {
         let mut dedup = this.lock().unwrap_or_else(PoisonError::into_inner);
         dedup.rotate(now);
         let (ended, flight) = watch::channel(Flight::UnderWay);
@@ -109,7 +109,7 @@ impl Others {
 /// their ids: whether they were logged is unknown.
 pub(super) struct Landing {
     dedup: Arc<Mutex<DedupIndex>>,
-    flying: Vec<Fingerprint>,
+    flying: Vec<RowHash>,
     logged_at: Timestamp,
     ended: watch::Sender<Flight>,
 }
@@ -143,16 +143,16 @@ impl Drop for Landing {
 }
 
 /// Returns the key of an event in the index.
-pub(super) fn id_of(event: &Event, scratch: &mut Vec<u8>) -> Fingerprint {
-    Fingerprint::of_values([&Value::Text(event.id.clone())], scratch)
+pub(super) fn id_of(event: &Event, scratch: &mut Vec<u8>) -> RowHash {
+    RowHash::of_values([&Value::Text(event.id.clone())], scratch)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn ids(numbers: &[u128]) -> Vec<Fingerprint> {
-        numbers.iter().map(|number| Fingerprint(*number)).collect()
+    fn ids(numbers: &[u128]) -> Vec<RowHash> {
+        numbers.iter().map(|number| RowHash(*number)).collect()
     }
 
     fn dedup() -> Arc<Mutex<DedupIndex>> {

@@ -19,8 +19,8 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::consumer::Consumer;
 use rdkafka::error::RDKafkaErrorCode as Code;
 use tidegate_model::{
-    Appended, Checkpoint, Clock, ConnectorContext, Error, ErrorKind, Event, EventLog, Feed, Fingerprint, Lag,
-    LoggedEvent, Reading, Settings, StreamId,
+    Appended, Checkpoint, Clock, ConnectorContext, Error, ErrorKind, Event, EventLog, Feed, Lag, LoggedEvent,
+    Reading, RowHash, Settings, StreamId,
 };
 
 use crate::cluster::{Cluster, RESPONSE_TIMEOUT, blocking, check_topic, code};
@@ -48,7 +48,7 @@ pub struct LogSettings {
     /// How long events are kept, in a topic that is created.
     pub retention: SignedDuration,
     /// The deduplication window: how long the id of an event is known.
-    pub repetition: SignedDuration,
+    pub dedup_window: SignedDuration,
 }
 
 impl Default for LogSettings {
@@ -58,7 +58,7 @@ impl Default for LogSettings {
             partitions: 12,
             replicas: None,
             retention: SignedDuration::from_hours(90 * 24),
-            repetition: SignedDuration::from_hours(1),
+            dedup_window: SignedDuration::from_hours(1),
         }
     }
 }
@@ -144,7 +144,7 @@ impl KafkaLog {
         }
         let partitions = self.create(topic).await?;
         let now = self.clock.now();
-        let since = now.as_millisecond() - self.settings.repetition.as_millis() as i64;
+        let since = now.as_millisecond() - self.settings.dedup_window.as_millis() as i64;
         let cluster = self.producer.cluster().clone();
         let name = topic.to_owned();
         let reader = blocking(move || {
@@ -153,7 +153,7 @@ impl KafkaLog {
             Reader::start(cluster, name, partitions, offsets, Offset::End, TO_THE_END)
         })
         .await?;
-        let mut dedup = DedupIndex::new(self.settings.repetition, now);
+        let mut dedup = DedupIndex::new(self.settings.dedup_window, now);
         let mut scratch = Vec::new();
         let mut feed = reader.feed();
         while let Some(batch) = feed.try_next().await? {
@@ -226,7 +226,7 @@ impl EventLog for KafkaLog {
         let topic = self.topic(stream)?;
         let dedup = self.dedup(stream, &topic).await.map_err(|error| not_durable(&error))?;
         let mut scratch = Vec::new();
-        let ids: Vec<Fingerprint> = events.iter().map(|event| id_of(event, &mut scratch)).collect();
+        let ids: Vec<RowHash> = events.iter().map(|event| id_of(event, &mut scratch)).collect();
         let split = DedupIndex::split(&dedup, &ids, self.clock.now());
         let results = self.write(&topic, &events, &split.fresh).await;
         let results = results.map_err(|error| not_durable(&error))?;
@@ -242,7 +242,7 @@ impl EventLog for KafkaLog {
             let message = format!("appending to `{topic}`: another append of the same events failed");
             return Err(Error::new(ErrorKind::Storage, message));
         }
-        Ok(Appended { events: split.fresh.len() as u64, repeated: split.duplicates })
+        Ok(Appended { events: split.fresh.len() as u64, duplicates: split.duplicates })
     }
 
     async fn read(

@@ -49,7 +49,7 @@ pub(super) fn read<T: DeserializeOwned>(
     let fault = |kind, what: &str| Error::new(kind, format!("the schema registry at {url} {what}"));
     let answer = match answer {
         Ok(answer) => answer,
-        Err(HttpFailure::NotSent(cause) | HttpFailure::AnswerLost(cause)) => {
+        Err(HttpFailure::NotSent(cause) | HttpFailure::ResponseLost(cause)) => {
             return Err(fault(ErrorKind::Unavailable, &format!("does not answer: {cause}")));
         }
     };

@@ -10,7 +10,7 @@ use rdkafka::producer::{BaseRecord, DefaultProducerContext, ThreadedProducer};
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use tidegate_model::{ErrorKind, EventLog, Reading, StreamId};
 use tidegate_testkit::ManualClock;
-use tidegate_testkit::event_log::{Place, event, events};
+use tidegate_testkit::event_log::{Backend, event, events};
 
 use super::{broker, context, other, settings, unique};
 use crate::{LogSettings, event_log};
@@ -40,7 +40,7 @@ impl Topics {
 }
 
 #[async_trait]
-impl Place for Topics {
+impl Backend for Topics {
     async fn open(&self) -> Arc<dyn EventLog> {
         open(&broker(), self.settings(), &self.clock)
     }
@@ -49,8 +49,8 @@ impl Place for Topics {
         &self.clock
     }
 
-    fn repetition(&self) -> SignedDuration {
-        self.settings().repetition
+    fn dedup_window(&self) -> SignedDuration {
+        self.settings().dedup_window
     }
 }
 
@@ -137,5 +137,5 @@ async fn an_append_that_was_refused_may_be_sent_again() {
     assert!(error.next_step().contains("kafka-acls"), "{}", error.next_step());
 
     let again = log.append(&stream, events(0, 3)).await.expect("appended");
-    assert_eq!((again.events, again.repeated), (2, 1));
+    assert_eq!((again.events, again.duplicates), (2, 1));
 }

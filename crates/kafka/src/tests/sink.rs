@@ -198,7 +198,7 @@ async fn only_an_event_that_travelled_alone_is_called_too_large() {
 }
 
 #[tokio::test]
-async fn what_a_broker_mends_by_itself_is_not_seen() {
+async fn what_a_broker_fixes_by_itself_is_not_seen() {
     let (mock, sink) = mocked(1);
     mock.request_errors(
         RDKafkaApiKey::Produce,

@@ -13,8 +13,8 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{ClientConfig, Message, TopicPartitionList};
 use serde_json::json;
 use tidegate_model::ErrorKind;
-use tidegate_testkit::conforms::sink::{MakePlace, SinkPlace, WrongPlace};
-use tidegate_testkit::conforms::{Example, PRIVATE, SourceExample, SourcePlace};
+use tidegate_testkit::conforms::sink::{MakeBackend, SinkBackend, WrongBackend};
+use tidegate_testkit::conforms::{Example, PRIVATE, SourceBackend, SourceExample};
 
 const ROWS: usize = 40;
 
@@ -24,7 +24,7 @@ pub fn of(kind: &str) -> Option<Example> {
 }
 
 /// How a place for a sink of this type is made.
-pub fn sink_of(kind: &str) -> Option<MakePlace> {
+pub fn sink_of(kind: &str) -> Option<MakeBackend> {
     (kind == "kafka").then_some(|| Box::pin(sink_topic()))
 }
 
@@ -37,7 +37,7 @@ fn kafka() -> Example {
             "api_key": "f00d-4-kafka",
             "api_secret": "f00d-5-kafka",
         }),
-        source: Some(SourceExample { places: || Box::pin(async { vec![topic().await] }) }),
+        source: Some(SourceExample { backends: || Box::pin(async { vec![topic().await] }) }),
         ..Example::default()
     }
 }
@@ -55,7 +55,7 @@ async fn new_topic(config: &ClientConfig) -> String {
     name
 }
 
-async fn topic() -> SourcePlace {
+async fn topic() -> SourceBackend {
     let brokers = brokers();
     let mut config = ClientConfig::new();
     // Each message is a batch of its own: the broker's edges are only right then.
@@ -67,7 +67,7 @@ async fn topic() -> SourcePlace {
         let record = FutureRecord::to(&name).key("key").payload(&payload);
         producer.send(record, Duration::from_secs(10)).await.expect("written");
     }
-    SourcePlace {
+    SourceBackend {
         settings: json!({ "brokers": brokers }),
         project: std::env::temp_dir(),
         selection: json!({ "topics": name, "group": name }),
@@ -83,15 +83,15 @@ async fn topic() -> SourcePlace {
 }
 
 /// A topic to write events to.
-async fn sink_topic() -> SinkPlace {
+async fn sink_topic() -> SinkBackend {
     let brokers = brokers();
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", &brokers).set("group.id", "none").set("enable.partition.eof", "true");
     let topic = new_topic(&config).await;
     let settings = json!({ "brokers": brokers });
-    let wrong = |what, settings, target, kind| WrongPlace { what, settings, target, kind };
+    let wrong = |what, settings, target, kind| WrongBackend { what, settings, target, kind };
     let missing = json!({ "topic": format!("{topic}-none") });
-    SinkPlace {
+    SinkBackend {
         settings: settings.clone(),
         target: json!({ "topic": topic }),
         folder: std::env::temp_dir(),

@@ -41,7 +41,7 @@ async fn until_shared(topic: &Topic, next: &mut i64, readers: &mut [Reader; 2]) 
 }
 
 #[tokio::test]
-async fn a_partition_is_settled_before_its_next_owner_reads() {
+async fn a_partition_is_committed_before_its_next_owner_reads() {
     let topic = Topic::new(PARTITIONS).await;
     topic.write_numbers(0..200).await;
     let selection = topic.selection(&unique("group"), &json!({}));
@@ -66,7 +66,7 @@ async fn a_partition_is_settled_before_its_next_owner_reads() {
 }
 
 #[tokio::test]
-async fn a_partition_that_is_not_settled_in_time_is_read_again_by_its_next_owner() {
+async fn a_partition_that_is_not_committed_in_time_is_read_again_by_its_next_owner() {
     let topic = Topic::new(PARTITIONS).await;
     topic.write_numbers(0..40).await;
     let selection = topic.selection(&unique("group"), &json!({}));

@@ -11,7 +11,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Fingerprint, Json, Text};
+use crate::{Json, RowHash, Text};
 
 pub use cell::{Cell, ColumnType, TableColumn};
 pub use kind::{Channel, MESSAGE_KINDS, channel_of};
@@ -88,17 +88,17 @@ pub struct LoggedEvent {
 
 impl LoggedEvent {
     /// The hash of its id: two events with the same id have the same one.
-    pub fn key(&self) -> Fingerprint {
-        Fingerprint::of_bytes(self.event.id.as_bytes())
+    pub fn key(&self) -> RowHash {
+        RowHash::of_bytes(self.event.id.as_bytes())
     }
 
     /// Returns the hash of its id and its offset: an event that was logged twice has two.
     /// `scratch` is reused between events.
-    pub fn version(&self, scratch: &mut Vec<u8>) -> Fingerprint {
+    pub fn version(&self, scratch: &mut Vec<u8>) -> RowHash {
         scratch.clear();
         scratch.extend_from_slice(&self.offset.partition.to_le_bytes());
         scratch.extend_from_slice(&self.offset.at.to_le_bytes());
         scratch.extend_from_slice(self.event.id.as_bytes());
-        Fingerprint::of_bytes(scratch)
+        RowHash::of_bytes(scratch)
     }
 }

@@ -7,9 +7,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::compile::{FieldPlan, Mapping, Plan, Take, Write};
-use crate::{
-    Body, Fingerprint, Identity, Json, ObjectKind, Purchase, Reason, Record, Row, Text, Value, json,
-};
+use crate::{Body, Identity, Json, ObjectKind, Purchase, Reason, Record, Row, RowHash, Text, Value, json};
 
 impl Mapping {
     /// Makes the record of `row`; `key` and `whole` are the row's fingerprints.
@@ -17,12 +15,12 @@ impl Mapping {
     /// # Errors
     /// Why the row cannot be a record: no identifier or two, a missing part, a
     /// value of a type that does not fit.
-    pub fn apply(&self, row: &Row, key: Fingerprint, whole: Fingerprint) -> Result<Record, Reason> {
+    pub fn apply(&self, row: &Row, key: RowHash, whole: RowHash) -> Result<Record, Reason> {
         let (identity, body) = match &self.plan {
             Plan::Fields(plan) => (plan.identity(row)?, plan.body(row, self)?),
             Plan::Contract(plan) => plan.apply(row, &self.time_zone)?,
         };
-        let id = Fingerprint::of_delivery(&self.sync, key, whole);
+        let id = RowHash::of_delivery(&self.sync, key, whole);
         Ok(Record { id, identity, body })
     }
 }

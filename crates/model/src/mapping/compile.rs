@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 
 use super::spec::{Field, MappingSpec, Members};
-use crate::{Columns, Error, ErrorKind, Fingerprint, Json, ObjectKind, Row, SyncId, Text, Value, json};
+use crate::{Columns, Error, ErrorKind, Json, ObjectKind, Row, RowHash, SyncId, Text, Value, json};
 
 /// What a mapping is made for.
 #[derive(Clone, Debug)]
@@ -20,7 +20,7 @@ pub struct Target {
     /// The cursor column where it is a time: the default for `timestamp`.
     pub cursor: Option<String>,
     /// The cursor column: another value of it is another version of the row.
-    pub place: Option<String>,
+    pub cursor_column: Option<String>,
     /// The zone of times that have none.
     pub time_zone: TimeZone,
 }
@@ -138,10 +138,10 @@ impl Mapping {
     fn with_plan(target: &Target, columns: &Columns, plan: Plan) -> Result<Mapping, Error> {
         let finder = Finder { columns };
         let key = target.key.iter().map(|name| finder.position(name)).collect::<Result<Vec<_>, _>>()?;
-        let place = target.place.as_deref().map(|name| finder.position(name)).transpose()?;
+        let cursor = target.cursor_column.as_deref().map(|name| finder.position(name)).transpose()?;
         let mut version: Vec<usize> = plan.columns();
         version.extend_from_slice(&key);
-        version.extend(place);
+        version.extend(cursor);
         version.sort_unstable();
         version.dedup();
         Ok(Mapping { sync: target.sync.clone(), key, version, time_zone: target.time_zone.clone(), plan })
@@ -150,19 +150,19 @@ impl Mapping {
     /// Hash of what makes a version of the row: its key, its cursor and the
     /// columns that the mapping uses, so that another column that comes or
     /// changes sends nothing. Without a key only the whole row tells rows apart.
-    pub fn version_of(&self, row: &Row, scratch: &mut Vec<u8>) -> Fingerprint {
+    pub fn version_of(&self, row: &Row, scratch: &mut Vec<u8>) -> RowHash {
         if self.key.is_empty() {
-            return row.fingerprint(scratch);
+            return row.hash(scratch);
         }
-        Fingerprint::of_values(self.version.iter().filter_map(|&at| row.values.get(at)), scratch)
+        RowHash::of_values(self.version.iter().filter_map(|&at| row.values.get(at)), scratch)
     }
 
     /// Hash of the row's key columns; of the whole row where there are none.
-    pub fn key_of(&self, row: &Row, whole: Fingerprint, scratch: &mut Vec<u8>) -> Fingerprint {
+    pub fn key_of(&self, row: &Row, whole: RowHash, scratch: &mut Vec<u8>) -> RowHash {
         if self.key.is_empty() {
             return whole;
         }
-        Fingerprint::of_values(self.key.iter().filter_map(|&at| row.values.get(at)), scratch)
+        RowHash::of_values(self.key.iter().filter_map(|&at| row.values.get(at)), scratch)
     }
 
     /// The row's key columns as text, for people; empty where there are none.

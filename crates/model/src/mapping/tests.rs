@@ -4,7 +4,7 @@ use jiff::tz::TimeZone;
 
 use super::{Mapping, MappingSpec, Target};
 use crate::{
-    Body, Columns, ErrorKind, Fingerprint, Identity, Json, ObjectKind, Purchase, Reason, Record, Row, SyncId,
+    Body, Columns, ErrorKind, Identity, Json, ObjectKind, Purchase, Reason, Record, Row, RowHash, SyncId,
     Value,
 };
 
@@ -14,7 +14,7 @@ fn target(object: ObjectKind) -> Target {
         object,
         key: Vec::new(),
         cursor: None,
-        place: None,
+        cursor_column: None,
         time_zone: TimeZone::UTC,
     }
 }
@@ -32,7 +32,7 @@ fn text(text: &str) -> Value {
 }
 
 fn record(mapping: &Mapping, row: &Row) -> Result<Record, Reason> {
-    mapping.apply(row, Fingerprint(1), Fingerprint(2))
+    mapping.apply(row, RowHash(1), RowHash(2))
 }
 
 #[test]
@@ -233,7 +233,8 @@ fn the_contract_removes_catalog_items_and_refuses_payloads_of_deletions() {
 #[test]
 fn a_column_that_nothing_uses_makes_no_new_version_of_a_row() {
     let columns = Columns::new(["id", "user", "at", "other"]);
-    let target = Target { key: vec!["id".into()], place: Some("at".into()), ..target(ObjectKind::User) };
+    let target =
+        Target { key: vec!["id".into()], cursor_column: Some("at".into()), ..target(ObjectKind::User) };
     let mapping = Mapping::compile(&spec(r#"{"external_id":"user"}"#), &target, &columns).expect("compiles");
     let version = |values: [i64; 4]| {
         let row = row(&columns, &values.map(Value::Int));

@@ -70,7 +70,7 @@ pub(super) fn of_track(answer: &Response<Bytes>, array: &str, items: usize) -> R
             return client::request_error(answer, "users.track").into_receipt(items);
         }
         let again =
-            Outcome::Deferred(Reason::new("refused_with_others", "refused with others of its request"));
+            Outcome::Deferred(Reason::new("rejected_with_others", "refused with others of its request"));
         receipt.outcomes.extend(rejected.into_iter().map(|it| it.map_or(again.clone(), Outcome::Rejected)));
         return Ok(receipt);
     }
@@ -100,7 +100,7 @@ fn reason(what: &str) -> Reason {
         [] if !what.is_empty() && what.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_') => {
             what.to_ascii_lowercase()
         }
-        _ => "refused_by_braze".to_owned(),
+        _ => "rejected_by_braze".to_owned(),
     };
     Reason::new(code, if what.is_empty() { "Braze gave no reason" } else { what })
 }

@@ -13,7 +13,7 @@ pub(super) enum Piece<'a> {
 
 /// Where the pass is.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place<'a> {
+pub(super) struct JsonContext<'a> {
     /// How many containers are open; 1 inside the outer object.
     pub(super) depth: usize,
     /// The member of the outer object.
@@ -25,28 +25,28 @@ pub(super) struct Place<'a> {
 /// `json` is well-formed; of anything else some pieces are shown and none twice.
 pub(super) fn scan<'a, B>(
     json: &'a str,
-    mut see: impl FnMut(Place<'a>, Piece<'a>) -> ControlFlow<B>,
+    mut see: impl FnMut(JsonContext<'a>, Piece<'a>) -> ControlFlow<B>,
 ) -> ControlFlow<B> {
     let bytes = json.as_bytes();
-    let mut place = Place { depth: 0, member: "" };
+    let mut context = JsonContext { depth: 0, member: "" };
     let mut at = 0;
     while let Some(&byte) = bytes.get(at) {
         at += 1;
         match byte {
-            b'{' | b'[' => place.depth += 1,
-            b'}' | b']' => place.depth = place.depth.saturating_sub(1),
+            b'{' | b'[' => context.depth += 1,
+            b'}' | b']' => context.depth = context.depth.saturating_sub(1),
             b'"' => {
                 let start = at;
                 at = end_of_string(bytes, at);
                 let text = json.get(start..at).unwrap_or_default();
                 at += 1;
                 if is_name(bytes, at) {
-                    if place.depth == 1 {
-                        place.member = text;
+                    if context.depth == 1 {
+                        context.member = text;
                     }
-                    see(place, Piece::Name(text))?;
+                    see(context, Piece::Name(text))?;
                 } else {
-                    see(place, Piece::Text(text))?;
+                    see(context, Piece::Text(text))?;
                 }
             }
             _ => {}
@@ -103,8 +103,8 @@ mod tests {
 
     fn pieces(json: &str) -> Vec<(usize, &str, Piece<'_>)> {
         let mut seen = Vec::new();
-        let _ = scan(json, |place, piece| {
-            seen.push((place.depth, place.member, piece));
+        let _ = scan(json, |context, piece| {
+            seen.push((context.depth, context.member, piece));
             ControlFlow::<()>::Continue(())
         });
         seen

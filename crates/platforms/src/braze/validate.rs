@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 
 use tidegate_model::{Body, Identity, Json, ObjectKind, Purchase, Reason, Record};
 
-use super::scan::{Piece, Place, chars, scan};
+use super::scan::{JsonContext, Piece, chars, scan};
 
 /// Characters of a name or of a text value.
 const CHARS_MAX: usize = 255;
@@ -34,7 +34,7 @@ pub(super) fn validate(kind: ObjectKind, record: &Record) -> Result<(), Reason> 
     match &record.body {
         Body::User { attributes } => {
             object(attributes, "attributes")?;
-            refuse(scan(attributes.as_str(), |place, piece| attribute(&record.identity, place, piece)))
+            refuse(scan(attributes.as_str(), |context, piece| attribute(&record.identity, context, piece)))
         }
         Body::Event { name, properties, .. } => {
             filled(name, "name")?;
@@ -114,10 +114,10 @@ fn properties_fit(properties: &Json, max_bytes: usize, reserved: &[&str]) -> Res
             ),
         ));
     }
-    refuse(scan(properties.as_str(), |place, piece| {
-        shape("property", place, piece)?;
+    refuse(scan(properties.as_str(), |context, piece| {
+        shape("property", context, piece)?;
         let Piece::Name(name) = piece else { return ControlFlow::Continue(()) };
-        if place.depth > 1 {
+        if context.depth > 1 {
             return ControlFlow::Continue(());
         }
         match &*plain(name) {
@@ -135,13 +135,13 @@ fn properties_fit(properties: &Json, max_bytes: usize, reserved: &[&str]) -> Res
 }
 
 /// Names and texts of a user's attributes.
-fn attribute(identity: &Identity, place: Place<'_>, piece: Piece<'_>) -> ControlFlow<Reason> {
+fn attribute(identity: &Identity, context: JsonContext<'_>, piece: Piece<'_>) -> ControlFlow<Reason> {
     // Push tokens are as long as their makers like.
-    if place.member != "push_tokens" {
-        shape("attribute", place, piece)?;
+    if context.member != "push_tokens" {
+        shape("attribute", context, piece)?;
     }
     let Piece::Name(name) = piece else { return ControlFlow::Continue(()) };
-    if place.depth > 1 {
+    if context.depth > 1 {
         return ControlFlow::Continue(());
     }
     match &*plain(name) {
@@ -182,9 +182,9 @@ fn plain(written: &str) -> Cow<'_, str> {
 }
 
 /// Lengths and depth, the same for attributes and properties.
-fn shape(what: &str, place: Place<'_>, piece: Piece<'_>) -> ControlFlow<Reason> {
-    if place.depth > DEPTH_MAX {
-        return stop("too_deep", format!("{what} `{}` is nested too deeply", shortened(place.member)));
+fn shape(what: &str, context: JsonContext<'_>, piece: Piece<'_>) -> ControlFlow<Reason> {
+    if context.depth > DEPTH_MAX {
+        return stop("too_deep", format!("{what} `{}` is nested too deeply", shortened(context.member)));
     }
     let (Piece::Name(text) | Piece::Text(text)) = piece;
     // Written text never has fewer bytes than characters.
@@ -195,7 +195,7 @@ fn shape(what: &str, place: Place<'_>, piece: Piece<'_>) -> ControlFlow<Reason> 
     if count <= CHARS_MAX {
         return ControlFlow::Continue(());
     }
-    let member = shortened(place.member);
+    let member = shortened(context.member);
     ControlFlow::Break(match piece {
         Piece::Name(_) => Reason::new(
             "name_too_long",
@@ -233,17 +233,17 @@ fn item(id: &str, fields: &Json) -> Result<(), Reason> {
             ),
         ));
     }
-    refuse(scan(text, |place, piece| match piece {
-        Piece::Name(name) if place.depth == 1 && plain(name) == "id" => stop(
+    refuse(scan(text, |context, piece| match piece {
+        Piece::Name(name) if context.depth == 1 && plain(name) == "id" => stop(
             "id-in-body",
             "field `id`: the item's id is mapped as `id`; leave it out of the fields".to_owned(),
         ),
-        Piece::Name(name) if place.depth > 1 && name.contains(['.', '$']) => stop(
+        Piece::Name(name) if context.depth > 1 && name.contains(['.', '$']) => stop(
             "invalid-keys-in-value-object",
-            format!("field `{}`: names inside an object must not have `.` or `$`", shortened(place.member)),
+            format!("field `{}`: names inside an object must not have `.` or `$`", shortened(context.member)),
         ),
-        _ if place.depth > DEPTH_MAX => {
-            stop("too-deep-nesting", format!("field `{}` is nested too deeply", shortened(place.member)))
+        _ if context.depth > DEPTH_MAX => {
+            stop("too-deep-nesting", format!("field `{}` is nested too deeply", shortened(context.member)))
         }
         _ => ControlFlow::Continue(()),
     }))

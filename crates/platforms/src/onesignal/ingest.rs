@@ -69,7 +69,7 @@ impl Ingest for EventStream {
         }
     }
 
-    fn refuse(&self, error: &Error) -> Response<Bytes> {
+    fn error_response(&self, error: &Error) -> Response<Bytes> {
         let mut answer = refused(status_of(error), "the events could not be stored", "send them again");
         wait_for(&mut answer, error, self.clock.now());
         answer

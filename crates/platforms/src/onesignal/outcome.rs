@@ -107,7 +107,7 @@ pub(super) fn of_events(records: &[Record], answer: Answer, now: Timestamp) -> R
 /// A request of several rows that was refused as a whole.
 pub(super) fn refused(items: usize, what: &str, status: StatusCode) -> Error {
     Error::new(
-        ErrorKind::Refused,
+        ErrorKind::Rejected,
         format!("OneSignal refused a request of {items} {what} ({})", status.as_u16()),
     )
 }

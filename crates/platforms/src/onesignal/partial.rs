@@ -114,8 +114,8 @@ impl EventError {
         }
         match one_reason(&self.error) {
             Some(reason) if !reason.code.is_empty() => reason,
-            Some(reason) => Reason::new("event_refused", reason.message),
-            None => Reason::new("event_refused", "OneSignal refused the event without a reason"),
+            Some(reason) => Reason::new("event_rejected", reason.message),
+            None => Reason::new("event_rejected", "OneSignal refused the event without a reason"),
         }
     }
 }

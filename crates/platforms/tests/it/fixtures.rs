@@ -1,7 +1,7 @@
 //! Platforms, in front of their sandboxes.
 
 use serde_json::{Value, json};
-use tidegate_model::{Body, Fingerprint, Identity, Json, ObjectKind, Purchase, Record};
+use tidegate_model::{Body, Identity, Json, ObjectKind, Purchase, Record, RowHash};
 use tidegate_testkit::conforms::{Example, PRIVATE, PlatformExample};
 
 /// The example of a type. A type without one fails the suite.
@@ -102,7 +102,7 @@ fn record(kind: ObjectKind, number: usize) -> Record {
         ObjectKind::CatalogItem => Identity::None,
         _ => Identity::ExternalId(format!("{PRIVATE}-{user}").into()),
     };
-    Record { id: Fingerprint(1 + number as u128), identity, body }
+    Record { id: RowHash(1 + number as u128), identity, body }
 }
 
 /// A record that is good but for its user.

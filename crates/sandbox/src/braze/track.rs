@@ -53,7 +53,7 @@ impl Desk {
                 let before = errors.len();
                 for (index, object) in objects.iter().enumerate() {
                     let outcome = if call.turn.refuses(number) {
-                        Err("refused, as the faults of this sandbox ask for".to_owned())
+                        Err("rejected, as the faults of this sandbox ask for".to_owned())
                     } else {
                         put(session, name, object)?
                     };

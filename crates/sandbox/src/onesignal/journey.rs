@@ -14,7 +14,7 @@ use http::Request;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
-use tidegate_model::{Error, Fingerprint, Http, SandboxContext, Value as Cell};
+use tidegate_model::{Error, Http, RowHash, SandboxContext, Value as Cell};
 use tokio::sync::mpsc;
 
 use super::message_event;
@@ -167,7 +167,7 @@ fn members(app_id: &str, event: &Happened, kind: &str, after: SignedDuration) ->
     }
 }
 
-fn hash(parts: &[&str]) -> Fingerprint {
+fn hash(parts: &[&str]) -> RowHash {
     let cells: Vec<Cell> = parts.iter().map(|part| Cell::Text((*part).into())).collect();
-    Fingerprint::of_values(&cells, &mut Vec::new())
+    RowHash::of_values(&cells, &mut Vec::new())
 }

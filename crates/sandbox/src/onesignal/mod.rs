@@ -112,7 +112,7 @@ impl Sandbox {
                 work(session).map_err(|stop| match stop {
                     Stop::Refused(reply) => {
                         rejection = Some(reply);
-                        Error::new(ErrorKind::Refused, "the sandbox rejects the request")
+                        Error::new(ErrorKind::Rejected, "the sandbox rejects the request")
                     }
                     Stop::Failed(error) => error,
                 })

@@ -1,7 +1,7 @@
 //! The statuses of one batch, and the rows of one intent, as bytes.
 
 use tidegate_model::store::{Delivered, IntentRow, RowResult, RowStatus};
-use tidegate_model::{Error, Fingerprint};
+use tidegate_model::{Error, RowHash};
 
 use super::status_runs::{self, StatusRuns};
 use crate::codec::{Reader, Texts, Writer};
@@ -16,8 +16,8 @@ pub(crate) fn encode(delivered: &[Delivered], others: &[RowResult]) -> Result<Ve
     let count = count(delivered, others);
     let mut writer = Writer::with_capacity(16 + count * 21 + joined + texts);
     status_runs::write(&mut writer, count - others.len(), others.iter().map(|row| &row.status));
-    delivered.iter().flat_map(Delivered::rows).for_each(|row| writer.fingerprint(*row));
-    others.iter().for_each(|row| writer.fingerprint(row.row));
+    delivered.iter().flat_map(Delivered::rows).for_each(|row| writer.hash(*row));
+    others.iter().for_each(|row| writer.hash(row.row));
     let key_texts = delivered.iter().map(Delivered::key_texts);
     writer.columns(key_texts, others.iter().map(|row| &*row.key_text));
     let users = delivered.iter().map(Delivered::users);
@@ -35,7 +35,7 @@ pub(crate) struct Block {
     /// The status of each row, as runs.
     pub(crate) statuses: StatusRuns,
     /// The hash of each row.
-    pub(crate) rows: Vec<Fingerprint>,
+    pub(crate) rows: Vec<RowHash>,
     /// The key of each row as text.
     pub(crate) key_texts: Texts,
     /// The user of each row.
@@ -45,7 +45,7 @@ pub(crate) struct Block {
 /// One row of a block.
 pub(crate) struct BlockRow<'a> {
     pub(crate) status: &'a RowStatus,
-    pub(crate) row: Fingerprint,
+    pub(crate) row: RowHash,
     pub(crate) key_text: &'a str,
     pub(crate) user: &'a str,
 }
@@ -55,7 +55,7 @@ impl Block {
     pub(crate) fn decode(block: &[u8]) -> Result<Block, Error> {
         let mut reader = Reader::open(block, VERSION)?;
         let statuses = status_runs::read(&mut reader)?;
-        let rows = reader.fingerprints(statuses.len())?;
+        let rows = reader.hashes(statuses.len())?;
         let key_texts = reader.texts(statuses.len())?;
         let users = reader.texts(statuses.len())?;
         reader.end()?;
@@ -79,10 +79,10 @@ pub(crate) fn encode_intent(rows: &[IntentRow]) -> Result<Vec<u8>, Error> {
     let mut writer = Writer::with_capacity(16 + rows.len() * 32 + texts);
     writer.number(rows.len());
     for row in rows {
-        writer.fingerprint(row.key);
+        writer.hash(row.key);
     }
     for row in rows {
-        writer.fingerprint(row.row);
+        writer.hash(row.row);
     }
     writer.texts(rows.iter().map(|row| &*row.key_text));
     writer.texts(rows.iter().map(|row| &*row.user));
@@ -93,8 +93,8 @@ pub(crate) fn encode_intent(rows: &[IntentRow]) -> Result<Vec<u8>, Error> {
 pub(crate) fn decode_intent(block: &[u8]) -> Result<Vec<IntentRow>, Error> {
     let mut reader = Reader::open(block, VERSION)?;
     let count = reader.count(34)?;
-    let keys = reader.fingerprints(count)?;
-    let rows = reader.fingerprints(count)?;
+    let keys = reader.hashes(count)?;
+    let rows = reader.hashes(count)?;
     let key_texts = reader.texts(count)?;
     let users = reader.texts(count)?;
     reader.end()?;
@@ -131,9 +131,9 @@ mod tests {
     fn row() -> impl Strategy<Value = RowResult> {
         (any::<u128>(), any::<u128>(), ".{0,30}", ".{0,30}", status()).prop_map(
             |(key, row, key_text, user, status)| RowResult {
-                key: Fingerprint(key),
+                key: RowHash(key),
                 key_text: key_text.into(),
-                row: Fingerprint(row),
+                row: RowHash(row),
                 user: user.into(),
                 status,
                 payload: None,
@@ -185,8 +185,8 @@ mod tests {
     #[test]
     fn the_rows_of_an_intent_come_back() {
         let rows = vec![IntentRow {
-            key: Fingerprint(1),
-            row: Fingerprint(u128::MAX),
+            key: RowHash(1),
+            row: RowHash(u128::MAX),
             key_text: "order 7".into(),
             user: "ann".into(),
         }];

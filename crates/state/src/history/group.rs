@@ -11,7 +11,7 @@ use parquet::arrow::arrow_writer::{ArrowColumnWriter, ArrowRowGroupWriterFactory
 use parquet::basic::Encoding;
 use parquet::errors::ParquetError;
 use parquet::file::writer::SerializedFileWriter;
-use tidegate_model::{Fingerprint, ObjectKind, Reason, RunId};
+use tidegate_model::{ObjectKind, Reason, RowHash, RunId};
 
 use super::block::Block;
 use super::dictionary::DictionaryColumn;
@@ -38,7 +38,7 @@ pub(super) struct Group {
 /// The rows of one block as columns.
 pub(super) struct Rows {
     statuses: StatusRuns,
-    hashes: Vec<Fingerprint>,
+    hashes: Vec<RowHash>,
     /// Those of [`Group::values`].
     values: [ArrayRef; 5],
 }
@@ -151,12 +151,12 @@ mod tests {
     fn block(delivered: usize, mixed: usize) -> Block {
         let mut rows = Delivered::default();
         for row in 0..delivered {
-            rows.push(row as u32, Fingerprint(0), Fingerprint(1), |out| out.push_str("key"), "ann");
+            rows.push(row as u32, RowHash(0), RowHash(1), |out| out.push_str("key"), "ann");
         }
         let others = (0..mixed).map(|at| RowResult {
-            key: Fingerprint(0),
+            key: RowHash(0),
             key_text: format!("key {at}").into(),
-            row: Fingerprint(at as u128),
+            row: RowHash(at as u128),
             user: format!("user {}", at % 7).into(),
             status: match at % 11 {
                 0..5 => RowStatus::Rejected(Reason::new("no", format!("not {}", at % 3))),

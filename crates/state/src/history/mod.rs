@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::civil::Date;
 use tidegate_model::store::{RowEntry, StatusKind};
-use tidegate_model::{Error, Fingerprint, RunId, SyncId};
+use tidegate_model::{Error, RowHash, RunId, SyncId};
 
 use crate::folder;
 use crate::store::failure;
@@ -54,7 +54,7 @@ pub(crate) struct Filter {
 #[derive(Clone, Debug)]
 pub(crate) struct Line {
     pub(crate) entry: RowEntry,
-    pub(crate) row: Fingerprint,
+    pub(crate) row: RowHash,
 }
 
 impl Filter {

@@ -17,7 +17,7 @@ use parquet::arrow::arrow_reader::{
 use parquet::errors::ParquetError;
 use parquet::file::metadata::RowGroupMetaData;
 use tidegate_model::store::{RowEntry, StatusKind};
-use tidegate_model::{Error, Fingerprint, ObjectKind, Reason, RunId, SyncId};
+use tidegate_model::{Error, ObjectKind, Reason, RowHash, RunId, SyncId};
 
 use super::parquet::{SYNC_KEY, of_parquet, schema, strange};
 use super::{Filter, Line};
@@ -170,7 +170,7 @@ fn line(batch: &RecordBatch, at: usize, sync: &SyncId) -> Option<Line> {
         reason: maybe(REASON_CODE).map(|code| Reason::new(code, maybe(REASON).unwrap_or_default())),
         payload: None,
     };
-    Some(Line { entry, row: Fingerprint(u128::from_be_bytes(hash.try_into().ok()?)) })
+    Some(Line { entry, row: RowHash(u128::from_be_bytes(hash.try_into().ok()?)) })
 }
 
 fn object(word: &str) -> Option<ObjectKind> {

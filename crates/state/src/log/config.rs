@@ -16,7 +16,7 @@ pub struct LogConfig {
     pub access: LogAccess,
     /// For how long an event is known by its id. Each event takes up to 24
     /// bytes of memory for so long.
-    pub repetition: Duration,
+    pub dedup_window: Duration,
     /// The size at which a segment is closed. Retention removes whole segments.
     pub segment_bytes: u64,
     /// How much may wait to be written before appends are throttled.
@@ -40,7 +40,7 @@ impl LogConfig {
             folder: folder.into(),
             clock,
             access,
-            repetition: Duration::from_hours(24),
+            dedup_window: Duration::from_hours(24),
             segment_bytes: 64 * 1024 * 1024,
             queue_bytes: 64 * 1024 * 1024,
         }

@@ -91,7 +91,7 @@ impl Cursor {
                 // Who begins at the beginning never knew what retention has removed.
                 if self.next > 0 {
                     let folder = self.folder.display();
-                    warn!(%folder, from = self.next, to = first, "events are gone from the log and passed over");
+                    warn!(%folder, from = self.next, to = first, "events are gone from the log and skipped");
                 }
                 self.next = first;
             } else {

@@ -53,7 +53,7 @@ impl Frame {
             fresh
         });
         let events = self.added.len() - before;
-        let appended = Appended { events: events as u64, repeated: (all - events) as u64 };
+        let appended = Appended { events: events as u64, duplicates: (all - events) as u64 };
         self.waiting.push(Waiting { appended, answer, _permit: permit });
         self.bytes += records.len();
         if !records.is_empty() {

@@ -110,7 +110,7 @@ impl EmbeddedLog {
             folder: self.folder(stream),
             disk: Arc::clone(&self.disk),
             clock: Arc::clone(&self.config.clock),
-            window_seconds: u32::try_from(self.config.repetition.as_secs()).unwrap_or(u32::MAX),
+            window_seconds: u32::try_from(self.config.dedup_window.as_secs()).unwrap_or(u32::MAX),
             segment_bytes: self.config.segment_bytes,
         })?;
         Ok(ask(streams.entry(stream.clone()).or_insert(opened)))

@@ -166,7 +166,7 @@ async fn a_full_disk_keeps_what_was_confirmed_and_goes_on_when_there_is_space() 
 
     faulty.faults.set(Fault::None);
     let appended = log.append(&shop(), events(2, 6)).await.expect("appended");
-    assert_eq!((appended.events, appended.repeated), (3, 1));
+    assert_eq!((appended.events, appended.duplicates), (3, 1));
     drop(log);
     assert_eq!(ids(&faulty.open()).await, [0, 1, 2, 3, 4, 5]);
 }

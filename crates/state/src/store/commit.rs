@@ -22,17 +22,18 @@ pub(super) async fn commit(
     let BatchCommit { delivered, results, .. } = &commit;
     let row_count = block::count(delivered, results) as u64;
     let block = if row_count == 0 { None } else { Some(block::encode(delivered, results)?) };
-    let place = commit.checkpoint.map(|Checkpoint(place)| to_json(&place, "a checkpoint")).transpose()?;
+    let checkpoint =
+        commit.checkpoint.map(|Checkpoint(value)| to_json(&value, "a checkpoint")).transpose()?;
     let open = failed_rows::of_batch(&commit.results, &commit.solved)?;
 
     let mut tx = database.write().await?;
     let record = tx.first(count(run, commit.counts, row_count)).await?;
     let record = record.ok_or_else(|| runs::unknown(run))?;
     let sync: String = record.get("sync")?;
-    if let Some(place) = place {
+    if let Some(checkpoint) = checkpoint {
         // The read is under way again: it starts anew only after its next end.
         let statement = sql("UPDATE syncs SET checkpoint = $2, complete = 0 WHERE id = $1");
-        tx.execute(statement.bind(sync.as_str()).bind(place.as_str())).await?;
+        tx.execute(statement.bind(sync.as_str()).bind(checkpoint.as_str())).await?;
     }
     let done = sql("DELETE FROM intents WHERE run = $1 AND batch <= $2");
     tx.execute(done.bind(run.as_str()).bind(commit.batch)).await?;
@@ -49,18 +50,18 @@ pub(super) async fn commit(
 
 /// Adds to the run's counts and numbers the commit.
 fn count(run: &RunId, counts: Counts, row_count: u64) -> Statement {
-    sql("UPDATE runs SET rows_read = rows_read + $2, unchanged = unchanged + $3,
+    sql("UPDATE runs SET rows_read = rows_read + $2, skipped = skipped + $3,
             delivered = delivered + $4, rejected = rejected + $5, in_doubt = in_doubt + $6,
-            waiting = waiting + $7, requests = requests + $8, retries = retries + $9,
+            not_due = not_due + $7, requests = requests + $8, retries = retries + $9,
             commits = commits + 1, pending_rows = pending_rows + $10
         WHERE id = $1 RETURNING sync, object, commits, pending_rows")
     .bind(run.as_str())
     .bind(counts.read)
-    .bind(counts.unchanged)
+    .bind(counts.skipped)
     .bind(counts.delivered)
     .bind(counts.rejected)
     .bind(counts.in_doubt)
-    .bind(counts.waiting)
+    .bind(counts.not_due)
     .bind(counts.requests)
     .bind(counts.retries)
     .bind(row_count)

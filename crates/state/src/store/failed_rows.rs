@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 use tidegate_model::store::{FailedRow, RowEntry, RowResult};
-use tidegate_model::{Error, Fingerprint, Reason, RunId, SyncId};
+use tidegate_model::{Error, Reason, RowHash, RunId, SyncId};
 
 use super::dialect::{Database, Tx};
 use super::payload;
@@ -13,12 +13,12 @@ use super::statement::{Arg, Record, Statement, from_word, placeholders, sql};
 /// Rows in one statement: PostgreSQL takes 65,535 values, SQLite 32,766.
 const ROWS_MAX: usize = 200;
 const COLUMNS: &str = "sync, key_hash, row_hash, run, object, user_label, key_text, status, reason_code, \
-    reason, payload, place, first_at, last_at, attempts";
+    reason, payload, position, first_at, last_at, attempts";
 const WIDTH: usize = 15;
 
 /// A failed row of a batch, as text.
 pub(super) struct Found<'a> {
-    place: usize,
+    position: usize,
     result: &'a RowResult,
     payload: Option<String>,
 }
@@ -27,9 +27,9 @@ pub(super) struct Found<'a> {
 ///
 /// A key that was delivered in this batch stays failed only if the row that failed comes
 /// after the delivered one.
-pub(super) fn of_batch<'a>(rows: &'a [RowResult], solved: &[Fingerprint]) -> Result<Vec<Found<'a>>, Error> {
-    let solved: HashSet<&Fingerprint> = solved.iter().collect();
-    let mut open: HashMap<Fingerprint, usize> = HashMap::new();
+pub(super) fn of_batch<'a>(rows: &'a [RowResult], solved: &[RowHash]) -> Result<Vec<Found<'a>>, Error> {
+    let solved: HashSet<&RowHash> = solved.iter().collect();
+    let mut open: HashMap<RowHash, usize> = HashMap::new();
     for (at, row) in rows.iter().enumerate() {
         if row.status.reason().is_some() {
             open.insert(row.key, at);
@@ -37,17 +37,21 @@ pub(super) fn of_batch<'a>(rows: &'a [RowResult], solved: &[Fingerprint]) -> Res
             open.remove(&row.key);
         }
     }
-    let mut places: Vec<usize> = open.into_values().collect();
-    places.sort_unstable();
-    let found = |place: usize| {
-        let result = &rows[place];
-        Ok(Found { place, result, payload: result.payload.as_ref().map(payload::row_to_text).transpose()? })
+    let mut positions: Vec<usize> = open.into_values().collect();
+    positions.sort_unstable();
+    let found = |position: usize| {
+        let result = &rows[position];
+        Ok(Found {
+            position,
+            result,
+            payload: result.payload.as_ref().map(payload::row_to_text).transpose()?,
+        })
     };
-    places.into_iter().map(found).collect()
+    positions.into_iter().map(found).collect()
 }
 
 /// Removes the failed rows with these keys; the history keeps their story.
-pub(super) async fn solve(tx: &mut Tx, sync: &str, solved: &[Fingerprint]) -> Result<(), Error> {
+pub(super) async fn solve(tx: &mut Tx, sync: &str, solved: &[RowHash]) -> Result<(), Error> {
     for keys in solved.chunks(ROWS_MAX) {
         let list: Vec<String> = (0..keys.len()).map(|at| format!("${}", at + 2)).collect();
         let text = format!("DELETE FROM failed_rows WHERE sync = $1 AND key_hash IN ({})", list.join(", "));
@@ -72,7 +76,7 @@ pub(super) async fn record(
     let mut found = found.into_iter().peekable();
     while found.peek().is_some() {
         let mut args = Vec::with_capacity(ROWS_MAX * WIDTH);
-        for Found { place, result, payload } in found.by_ref().take(ROWS_MAX) {
+        for Found { position, result, payload } in found.by_ref().take(ROWS_MAX) {
             let reason = result.status.reason();
             args.push(sync.as_str().into());
             args.push(result.key.into());
@@ -85,7 +89,7 @@ pub(super) async fn record(
             args.push(reason.map_or("", |reason| &reason.code).into());
             args.push(reason.map_or("", |reason| &reason.message).into());
             args.push(payload.into());
-            args.push((place as u64).into());
+            args.push((position as u64).into());
             args.push(at.into());
             args.push(at.into());
             args.push(1_i64.into());
@@ -102,8 +106,8 @@ fn upsert(args: Vec<Arg>) -> Statement {
         ON CONFLICT (sync, key_hash) DO UPDATE SET
             first_at = CASE WHEN failed_rows.row_hash = excluded.row_hash
                 THEN failed_rows.first_at ELSE excluded.first_at END,
-            place = CASE WHEN failed_rows.row_hash = excluded.row_hash
-                THEN failed_rows.place ELSE excluded.place END,
+            position = CASE WHEN failed_rows.row_hash = excluded.row_hash
+                THEN failed_rows.position ELSE excluded.position END,
             attempts = CASE WHEN failed_rows.row_hash = excluded.row_hash
                 THEN failed_rows.attempts + 1 ELSE 1 END,
             payload = CASE WHEN failed_rows.row_hash = excluded.row_hash
@@ -117,15 +121,15 @@ fn upsert(args: Vec<Arg>) -> Statement {
 
 /// Returns the failed rows of a sync in the order in which they came up.
 pub(super) async fn list(database: &Database, sync: &SyncId) -> Result<Vec<FailedRow>, Error> {
-    let statement = sql("SELECT * FROM failed_rows WHERE sync = $1 ORDER BY first_at, place, key_hash");
+    let statement = sql("SELECT * FROM failed_rows WHERE sync = $1 ORDER BY first_at, position, key_hash");
     database.all(statement.bind(sync)).await?.iter().map(from_record).collect()
 }
 
 /// Returns the keys of the failed rows of a sync.
-pub(super) async fn keys(database: &Database, sync: &SyncId) -> Result<Vec<Fingerprint>, Error> {
+pub(super) async fn keys(database: &Database, sync: &SyncId) -> Result<Vec<RowHash>, Error> {
     let statement =
-        sql("SELECT key_hash FROM failed_rows WHERE sync = $1 ORDER BY first_at, place, key_hash");
-    database.all(statement.bind(sync)).await?.iter().map(|record| record.fingerprint("key_hash")).collect()
+        sql("SELECT key_hash FROM failed_rows WHERE sync = $1 ORDER BY first_at, position, key_hash");
+    database.all(statement.bind(sync)).await?.iter().map(|record| record.hash("key_hash")).collect()
 }
 
 fn from_record(record: &Record) -> Result<FailedRow, Error> {
@@ -141,15 +145,15 @@ fn from_record(record: &Record) -> Result<FailedRow, Error> {
         reason: Some(Reason::new(record.get::<String>("reason_code")?, record.get::<String>("reason")?)),
         payload: payload.map(|text| payload::row_from_text(&text)).transpose()?,
     };
-    Ok(FailedRow { key: record.fingerprint("key_hash")?, row: record.fingerprint("row_hash")?, entry })
+    Ok(FailedRow { key: record.hash("key_hash")?, row: record.hash("row_hash")?, entry })
 }
 
 /// Returns the contents of failed rows of a sync, of those asked for.
 pub(super) async fn payloads(
     database: &Database,
     sync: &SyncId,
-    rows: &[Fingerprint],
-) -> Result<HashMap<Fingerprint, String>, Error> {
+    rows: &[RowHash],
+) -> Result<HashMap<RowHash, String>, Error> {
     let mut found = HashMap::new();
     for chunk in rows.chunks(ROWS_MAX) {
         let list: Vec<String> = (0..chunk.len()).map(|at| format!("${}", at + 2)).collect();
@@ -161,7 +165,7 @@ pub(super) async fn payloads(
         let mut args = vec![Arg::from(sync)];
         args.extend(chunk.iter().map(|row| Arg::from(*row)));
         for record in database.all(Statement::assembled(text, args)).await? {
-            found.insert(record.fingerprint("row_hash")?, record.get("payload")?);
+            found.insert(record.hash("row_hash")?, record.get("payload")?);
         }
     }
     Ok(found)

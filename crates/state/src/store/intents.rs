@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tidegate_model::store::{Intent, IntentId, IntentRow};
-use tidegate_model::{Error, Fingerprint, Outcome, RunId, SyncId};
+use tidegate_model::{Error, Outcome, RowHash, RunId, SyncId};
 use tokio::sync::{mpsc, oneshot};
 
 use super::dialect::{Database, Tx};
@@ -143,7 +143,7 @@ pub(super) async fn recall(
     tx: &mut Tx,
     sync: &str,
     run: &RunId,
-    mut recalled: Vec<Fingerprint>,
+    mut recalled: Vec<RowHash>,
 ) -> Result<(), Error> {
     if recalled.is_empty() {
         return Ok(());

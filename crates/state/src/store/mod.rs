@@ -26,7 +26,7 @@ use tidegate_model::store::{
     SyncState,
 };
 use tidegate_model::{
-    Cause, Clock, Ending, Error, Fingerprint, ObjectKind, Outcome, Run, RunId, Secret, Store, SyncId,
+    Cause, Clock, Ending, Error, ObjectKind, Outcome, RowHash, Run, RunId, Secret, Store, SyncId,
 };
 
 use crate::history::History;
@@ -147,7 +147,7 @@ impl Store for SqlStore {
         failed_rows::list(&self.database, sync).await
     }
 
-    async fn failed_row_keys(&self, sync: &SyncId) -> Result<Vec<Fingerprint>, Error> {
+    async fn failed_row_keys(&self, sync: &SyncId) -> Result<Vec<RowHash>, Error> {
         failed_rows::keys(&self.database, sync).await
     }
 

@@ -93,7 +93,7 @@ mod tests {
         let read = row_from_text(&row_to_text(&row).expect("text")).expect("row");
 
         assert_eq!(read, row);
-        assert_eq!(read.fingerprint(&mut Vec::new()), row.fingerprint(&mut Vec::new()));
+        assert_eq!(read.hash(&mut Vec::new()), row.hash(&mut Vec::new()));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 use tidegate_model::store::{RowEntry, RowQuery};
-use tidegate_model::{Error, Fingerprint, ObjectKind, RunId, SyncId};
+use tidegate_model::{Error, ObjectKind, RowHash, RunId, SyncId};
 
 use super::archive::blocking;
 use super::dialect::Database;
@@ -142,7 +142,7 @@ fn newest_in_files(files: &[HistoryFile], filter: &Filter, limit: usize) -> Resu
 
 /// Adds the contents of rows that still count as failed.
 async fn with_payloads(database: &Database, lines: Vec<Line>) -> Result<Vec<RowEntry>, Error> {
-    let mut asked: HashMap<SyncId, Vec<Fingerprint>> = HashMap::new();
+    let mut asked: HashMap<SyncId, Vec<RowHash>> = HashMap::new();
     for line in lines.iter().filter(|line| line.entry.reason.is_some()) {
         asked.entry(line.entry.sync.clone()).or_default().push(line.row);
     }

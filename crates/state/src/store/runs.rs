@@ -161,11 +161,11 @@ fn from_record(record: &Record) -> Result<Run, Error> {
         ending: ending.map(|word| from_word(&word, "ending")).transpose()?,
         counts: Counts {
             read: record.count("rows_read")?,
-            unchanged: record.count("unchanged")?,
+            skipped: record.count("skipped")?,
             delivered: record.count("delivered")?,
             rejected: record.count("rejected")?,
             in_doubt: record.count("in_doubt")?,
-            waiting: record.count("waiting")?,
+            not_due: record.count("not_due")?,
             requests: record.count("requests")?,
             retries: record.count("retries")?,
         },

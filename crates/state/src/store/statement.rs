@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use sqlx::Row as _;
 use sqlx::postgres::{PgRow, Postgres};
 use sqlx::sqlite::{Sqlite, SqliteRow};
-use tidegate_model::{Error, ErrorKind, Fingerprint, SyncId};
+use tidegate_model::{Error, ErrorKind, RowHash, SyncId};
 
 /// A statement with its values, written once for both databases.
 pub(crate) struct Statement {
@@ -108,9 +108,9 @@ impl From<Vec<u8>> for Arg {
     }
 }
 
-impl From<Fingerprint> for Arg {
+impl From<RowHash> for Arg {
     /// Big end first, so that the order of the bytes is the order of the numbers.
-    fn from(value: Fingerprint) -> Arg {
+    fn from(value: RowHash) -> Arg {
         Arg::Bytes(Some(value.0.to_be_bytes().to_vec()))
     }
 }
@@ -163,9 +163,9 @@ impl Record {
     }
 
     /// A hash.
-    pub(crate) fn fingerprint(&self, column: &str) -> Result<Fingerprint, Error> {
+    pub(crate) fn hash(&self, column: &str) -> Result<RowHash, Error> {
         let bytes: [u8; 16] = self.get::<Vec<u8>>(column)?.try_into().map_err(|_| unreadable(column))?;
-        Ok(Fingerprint(u128::from_be_bytes(bytes)))
+        Ok(RowHash(u128::from_be_bytes(bytes)))
     }
 
     /// A value that was written as JSON, if there is one.

@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _, SqliteConnection};
 use tidegate_model::store::{BatchCommit, RowEntry, RowQuery, RowStatus};
 use tidegate_model::{Cause, Clock as _, Ending, ObjectKind, RunId, Store, SyncId};
 use tidegate_testkit::rows;
-use tidegate_testkit::store::Place as _;
+use tidegate_testkit::store::Backend as _;
 
 use crate::embedded::Folder;
 

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use tidegate_model::{Clock, Secret, Store};
 use tidegate_state::{StateConfig, StoreLocation};
 use tidegate_testkit::ManualClock;
-use tidegate_testkit::store::Place;
+use tidegate_testkit::store::Backend;
 
 /// A data folder for one test.
 pub(crate) struct Folder {
@@ -34,7 +34,7 @@ pub(crate) fn config(data: &Path, clock: &ManualClock) -> StateConfig {
 }
 
 #[async_trait]
-impl Place for Folder {
+impl Backend for Folder {
     async fn open(&self) -> Arc<dyn Store> {
         tidegate_state::open(config(self.data.path(), &self.clock)).await.expect("opened")
     }

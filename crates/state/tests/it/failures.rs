@@ -6,7 +6,7 @@ use std::path::Path;
 use sqlx::{Connection as _, Executor as _, SqliteConnection};
 use tidegate_model::ErrorKind;
 use tidegate_model::store::RowQuery;
-use tidegate_testkit::store::Place as _;
+use tidegate_testkit::store::Backend as _;
 
 use crate::crash::{one_run, orders};
 use crate::embedded::{Folder, config};

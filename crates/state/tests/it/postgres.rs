@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use tidegate_model::{ErrorKind, Secret, Store};
 use tidegate_state::{StateConfig, StoreLocation};
 use tidegate_testkit::ManualClock;
-use tidegate_testkit::store::Place;
+use tidegate_testkit::store::Backend;
 use uuid::Uuid;
 
 use crate::embedded::{Folder, config};
@@ -69,7 +69,7 @@ impl Drop for Database {
 }
 
 #[async_trait]
-impl Place for Database {
+impl Backend for Database {
     async fn open(&self) -> Arc<dyn Store> {
         tidegate_state::open(self.config()).await.expect("opened")
     }

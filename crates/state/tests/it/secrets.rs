@@ -4,7 +4,7 @@ use std::fs;
 
 use tidegate_model::{ErrorKind, Secret};
 use tidegate_state::StateConfig;
-use tidegate_testkit::store::Place as _;
+use tidegate_testkit::store::Backend as _;
 
 use crate::embedded::{Folder, config};
 

@@ -146,7 +146,7 @@ impl Firehose {
         match self.client.call("PutRecordBatch", body.into()).await {
             Ok(_) => checks.pass("firehose:PutRecordBatch", "allowed"),
             // What is wrong with a request is looked at by those who may send it.
-            Err(RequestError::NoEffect(error)) if error.kind() == ErrorKind::Refused => {
+            Err(RequestError::NoEffect(error)) if error.kind() == ErrorKind::Rejected => {
                 checks.pass("firehose:PutRecordBatch", "not refused; the first event proves it");
             }
             Err(request_error) => return aws::failed(checks, "firehose:PutRecordBatch", request_error),

@@ -174,7 +174,7 @@ impl Kinesis {
         match self.client.call("PutRecords", body.into()).await {
             Ok(_) => checks.pass("kinesis:PutRecords", "allowed"),
             // What is wrong with a request is looked at by those who may send it.
-            Err(RequestError::NoEffect(error)) if error.kind() == ErrorKind::Refused => {
+            Err(RequestError::NoEffect(error)) if error.kind() == ErrorKind::Rejected => {
                 checks.pass("kinesis:PutRecords", "not refused; the first event proves it");
             }
             Err(request_error) => return aws::failed(checks, "kinesis:PutRecords", request_error),

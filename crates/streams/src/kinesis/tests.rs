@@ -164,7 +164,7 @@ async fn strict_order_keeps_a_later_event_of_the_same_user_back() {
 #[tokio::test]
 async fn a_lost_answer_leaves_every_event_in_doubt() {
     for far in [
-        Canned::new([Err(HttpFailure::AnswerLost("closed".into()))]),
+        Canned::new([Err(HttpFailure::ResponseLost("closed".into()))]),
         Canned::once(500, r#"{"__type":"InternalFailure"}"#),
         Canned::once(504, "gateway"),
         Canned::once(200, "<html>"),

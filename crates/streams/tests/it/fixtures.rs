@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tidegate_model::ErrorKind;
 use tidegate_testkit::conforms::Example;
-use tidegate_testkit::conforms::sink::{MakePlace, SinkPlace, WrongPlace};
+use tidegate_testkit::conforms::sink::{MakeBackend, SinkBackend, WrongBackend};
 use tidegate_transport::http::RealHttp;
 
 use crate::aws::emulator::Emulator;
@@ -16,7 +16,7 @@ pub fn of(kind: &str) -> Option<Example> {
 }
 
 /// How a place for a sink of this type is made.
-pub fn sink_of(kind: &str) -> Option<MakePlace> {
+pub fn sink_of(kind: &str) -> Option<MakeBackend> {
     match kind {
         "firehose" => Some(|| Box::pin(firehose())),
         "kinesis" => Some(|| Box::pin(kinesis())),
@@ -30,34 +30,34 @@ fn aws() -> Example {
     Example { settings: nobody.settings(), platform: None, source: None, ingest: None }
 }
 
-async fn kinesis() -> SinkPlace {
+async fn kinesis() -> SinkBackend {
     let kinesalite = Emulator::of("TIDEGATE_TEST_KINESALITE");
     let stream = kinesalite.kinesis_stream(2).await;
     let target = json!({ "stream": stream, "limits": "legacy" });
-    let mut place = at(&kinesalite, target, &json!({ "stream": "none-of-these" }));
-    place.too_large = Some(1 << 20);
-    place.ids = Box::new(move || {
+    let mut backend = at(&kinesalite, target, &json!({ "stream": "none-of-these" }));
+    backend.too_large = Some(1 << 20);
+    backend.ids = Box::new(move || {
         let (kinesalite, stream) = (kinesalite.clone(), stream.clone());
         Box::pin(async move { ids(kinesalite.kinesis_records(&stream).await) })
     });
-    place
+    backend
 }
 
-async fn firehose() -> SinkPlace {
+async fn firehose() -> SinkBackend {
     let moto = Emulator::of("TIDEGATE_TEST_MOTO");
     let stream = moto.firehose_stream().await;
     let target = json!({ "delivery_stream": stream });
-    let mut place = at(&moto, target, &json!({ "delivery_stream": "none-of-these" }));
-    place.too_large = Some(1_000 << 10);
-    place.ids = Box::new(move || {
+    let mut backend = at(&moto, target, &json!({ "delivery_stream": "none-of-these" }));
+    backend.too_large = Some(1_000 << 10);
+    backend.ids = Box::new(move || {
         let (moto, bucket) = (moto.clone(), stream.clone());
         Box::pin(async move { ids(moto.lines(&bucket).await) })
     });
-    place
+    backend
 }
 
 /// A place at an emulator, and the ways to miss it.
-fn at(emulator: &Emulator, target: Value, missing: &Value) -> SinkPlace {
+fn at(emulator: &Emulator, target: Value, missing: &Value) -> SinkBackend {
     let settings = emulator.settings();
     let with = |members: Value, without: &[&str]| {
         let mut settings = settings.as_object().expect("settings").clone();
@@ -68,7 +68,7 @@ fn at(emulator: &Emulator, target: Value, missing: &Value) -> SinkPlace {
     let key = ["access_key_id", "secret_access_key", "session_token"];
     let role = json!({ "role_arn": "arn:aws:iam::1:role/x", "sts_endpoint": "http://127.0.0.1:1" });
     let wrong =
-        |what, settings, target: &Value, kind| WrongPlace { what, settings, target: target.clone(), kind };
+        |what, settings, target: &Value, kind| WrongBackend { what, settings, target: target.clone(), kind };
     let wrong = vec![
         wrong("no such stream", settings.clone(), missing, ErrorKind::Missing),
         wrong(
@@ -85,7 +85,7 @@ fn at(emulator: &Emulator, target: Value, missing: &Value) -> SinkPlace {
             ErrorKind::Settings,
         ),
     ];
-    SinkPlace {
+    SinkBackend {
         settings,
         target,
         folder: std::env::temp_dir(),

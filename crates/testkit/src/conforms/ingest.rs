@@ -15,7 +15,7 @@ use super::secrets::assert_silent;
 use super::{IngestExample, PRIVATE, Suite, context, settings_of};
 
 /// One ingest and what it is sent.
-struct Place {
+struct Backend {
     kind: &'static str,
     ingest: Arc<dyn Ingest>,
     example: IngestExample,
@@ -23,8 +23,8 @@ struct Place {
     _folder: TempDir,
 }
 
-fn places(suite: &Suite) -> Vec<Place> {
-    let mut places = Vec::new();
+fn backends(suite: &Suite) -> Vec<Backend> {
+    let mut backends = Vec::new();
     for (connector, example) in suite.each() {
         let (Some(role), Some(ingest)) = (connector.ingest, example.ingest) else { continue };
         let folder = tempfile::tempdir().expect("a folder");
@@ -32,7 +32,7 @@ fn places(suite: &Suite) -> Vec<Place> {
         let mut secrets = Vec::new();
         gather("", &example.settings, &mut secrets);
         assert!(!secrets.is_empty(), "{}: no secret to look for", connector.kind);
-        places.push(Place {
+        backends.push(Backend {
             kind: connector.kind,
             ingest: opened.unwrap_or_else(|error| panic!("{}: {error:?}", connector.kind)),
             example: ingest,
@@ -40,7 +40,7 @@ fn places(suite: &Suite) -> Vec<Place> {
             _folder: folder,
         });
     }
-    places
+    backends
 }
 
 /// The texts whose names say that they are secret, however deep they stand.
@@ -54,7 +54,7 @@ fn gather(name: &str, settings: &Value, out: &mut Vec<(String, String)>) {
     }
 }
 
-impl Place {
+impl Backend {
     fn good(&self, number: usize) -> Request<Bytes> {
         (self.example.prove)((self.example.request)(number))
     }
@@ -87,11 +87,11 @@ impl Place {
 
 /// Each with an id and a kind of its own, and the whole event in its payload.
 pub async fn a_good_request_brings_its_events(suite: &Suite) {
-    for place in places(suite) {
-        let kind = place.kind;
-        let received = place.send(&place.good(1)).await;
+    for backend in backends(suite) {
+        let kind = backend.kind;
+        let received = backend.send(&backend.good(1)).await;
         assert!(received.answer.status().is_success(), "{kind}: {:?}", received.answer);
-        assert_eq!(received.events.len(), place.example.events, "{kind}");
+        assert_eq!(received.events.len(), backend.example.events, "{kind}");
         for event in &received.events {
             assert!(
                 !event.id.is_empty() && !event.kind.is_empty() && !event.user.is_empty(),
@@ -108,46 +108,46 @@ pub async fn a_good_request_brings_its_events(suite: &Suite) {
 
 /// By them the log knows a repetition; nothing else may be taken for one.
 pub async fn a_repeated_request_has_the_same_ids(suite: &Suite) {
-    for place in places(suite) {
-        let first = place.ids(1).await;
-        assert_eq!(place.ids(1).await, first, "{}", place.kind);
-        let all: BTreeSet<String> = first.into_iter().chain(place.ids(2).await).collect();
-        assert_eq!(all.len(), 2 * place.example.events, "{}: {all:?}", place.kind);
+    for backend in backends(suite) {
+        let first = backend.ids(1).await;
+        assert_eq!(backend.ids(1).await, first, "{}", backend.kind);
+        let all: BTreeSet<String> = first.into_iter().chain(backend.ids(2).await).collect();
+        assert_eq!(all.len(), 2 * backend.example.events, "{}: {all:?}", backend.kind);
     }
 }
 
 /// And so is one with credentials that were made for something else.
 pub async fn a_sender_without_credentials_is_refused(suite: &Suite) {
-    for place in places(suite) {
-        let mut wrong = place.good(1);
+    for backend in backends(suite) {
+        let mut wrong = backend.good(1);
         let header = wrong.headers()["authorization"].to_str().expect("text").to_owned();
         let changed = format!("{}!", &header[..header.len() - 1]);
         wrong.headers_mut().insert("authorization", changed.parse().expect("a header"));
-        for request in [(place.example.request)(1), wrong] {
-            let status = place.send(&request).await.answer.status();
+        for request in [(backend.example.request)(1), wrong] {
+            let status = backend.send(&request).await.answer.status();
             let refused = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN];
-            assert!(refused.contains(&status), "{}: {status}", place.kind);
+            assert!(refused.contains(&status), "{}: {status}", backend.kind);
         }
     }
 }
 
 /// Whatever bytes arrive, wherever: events, or an answer that blames the sender.
 pub async fn no_request_panics_or_is_half_accepted(suite: &Suite) {
-    for place in places(suite) {
+    for backend in backends(suite) {
         let runtime = tokio::runtime::Handle::current();
         let tried = tokio::task::spawn_blocking(move || {
-            let good = (place.example.request)(1);
+            let good = (backend.example.request)(1);
             let config = Config { cases: 300, failure_persistence: None, ..Config::default() };
             TestRunner::new(config).run(&mangled(&good), |(method, path, body)| {
-                let mut request = (place.example.request)(1);
+                let mut request = (backend.example.request)(1);
                 *request.method_mut() = method;
                 if let Ok(uri) = path.parse() {
                     *request.uri_mut() = uri;
                 }
                 *request.body_mut() = body.into();
-                let request = (place.example.prove)(request);
-                let status = runtime.block_on(place.send(&request)).answer.status();
-                prop_assert!(status.is_success() || status.is_client_error(), "{}: {}", place.kind, status);
+                let request = (backend.example.prove)(request);
+                let status = runtime.block_on(backend.send(&request)).answer.status();
+                prop_assert!(status.is_success() || status.is_client_error(), "{}: {}", backend.kind, status);
                 Ok(())
             })
         });
@@ -178,17 +178,17 @@ fn mangled(good: &Request<Bytes>) -> BoxedStrategy<(Method, String, Vec<u8>)> {
 
 /// Senders try again after 429 and 503, and are told when.
 pub async fn an_overloaded_log_makes_senders_come_back(suite: &Suite) {
-    for place in places(suite) {
+    for backend in backends(suite) {
         for (kind, expected) in [
             (ErrorKind::Throttled(None), 429),
             (ErrorKind::Storage, 503),
             (ErrorKind::Unavailable, 503),
             (ErrorKind::Internal, 500),
         ] {
-            let answer = place.ingest.refuse(&Error::new(kind, format!("the log says {PRIVATE}")));
-            place.look_at(&answer);
-            assert_eq!(answer.status().as_u16(), expected, "{}", place.kind);
-            assert_eq!(answer.headers().contains_key("retry-after"), expected != 500, "{}", place.kind);
+            let answer = backend.ingest.error_response(&Error::new(kind, format!("the log says {PRIVATE}")));
+            backend.look_at(&answer);
+            assert_eq!(answer.status().as_u16(), expected, "{}", backend.kind);
+            assert_eq!(answer.headers().contains_key("retry-after"), expected != 500, "{}", backend.kind);
         }
     }
 }

@@ -76,11 +76,11 @@ pub struct IngestExample {
 /// Selections to read.
 pub struct SourceExample {
     /// Makes a new backend with rows for each way the source reads.
-    pub places: fn() -> BoxFuture<'static, Vec<SourcePlace>>,
+    pub backends: fn() -> BoxFuture<'static, Vec<SourceBackend>>,
 }
 
 /// Some rows and how to read them.
-pub struct SourcePlace {
+pub struct SourceBackend {
     /// Connection settings that reach it.
     pub settings: Value,
     /// The project's folder.

@@ -20,12 +20,12 @@ pub(super) const NOWHERE: &str = "/nonexistent/tidegate";
 /// By the schema, for editors, and by the connector itself: a typo is never ignored.
 pub async fn unknown_members_are_refused(suite: &Suite) {
     for (connector, example) in suite.each() {
-        for (place, schema) in schemas(connector) {
+        for (backend, schema) in schemas(connector) {
             each_object(&schema, &mut |object, _| {
                 assert_eq!(
                     object.get("additionalProperties"),
                     Some(&Value::Bool(false)),
-                    "{place}: {object:?}"
+                    "{backend}: {object:?}"
                 );
             });
         }
@@ -43,9 +43,9 @@ pub async fn unknown_members_are_refused(suite: &Suite) {
             refused("target", open_each(connector, &example, &example.settings, Some(&target)));
         }
         if let (Some(role), Some(source)) = (connector.source, &example.source) {
-            for place in (source.places)().await {
-                let source = (role.open)(&settings_of(&place.settings), &nowhere()).expect("an example");
-                let described = source.describe(&settings_of(&with_typo(&place.selection))).await;
+            for backend in (source.backends)().await {
+                let source = (role.open)(&settings_of(&backend.settings), &nowhere()).expect("an example");
+                let described = source.describe(&settings_of(&with_typo(&backend.selection))).await;
                 refused("selection", described.map(|_| ()));
             }
         }
@@ -138,11 +138,11 @@ pub async fn no_settings_make_opening_panic(suite: &Suite) {
 /// What to read is looked at before anything is reached.
 pub async fn no_selection_panics(suite: &Suite) {
     for (connector, example) in suite.each() {
-        let (Some(role), Some(places)) = (connector.source, &example.source) else { continue };
+        let (Some(role), Some(backends)) = (connector.source, &example.source) else { continue };
         let settings = settings_of(&example.settings);
         let source = (role.open)(&settings, &nowhere()).expect("an example");
         let runtime = tokio::runtime::Handle::current();
-        let selection = (places.places)().await.remove(0).selection;
+        let selection = (backends.backends)().await.remove(0).selection;
         tokio::task::spawn_blocking({
             let setup = connector.setup;
             move || {

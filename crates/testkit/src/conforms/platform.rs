@@ -84,19 +84,19 @@ pub async fn only_the_bad_record_is_rejected(suite: &Suite) {
     for world in suite.worlds().await {
         let Some(bad) = (world.example.bad)(world.kind) else { continue };
         let good: Vec<_> = (0..5).map(|n| (world.example.record)(world.kind, n)).collect();
-        for place in [0, 2, 5] {
+        for backend in [0, 2, 5] {
             let mut records = good.clone();
-            records.insert(place, bad.clone());
+            records.insert(backend, bad.clone());
 
             let outcomes = world::deliver_all(&*world.platform(), &records).await;
 
             for (at, outcome) in outcomes.iter().enumerate() {
                 match outcome {
-                    Outcome::Rejected(reason) if at == place => {
+                    Outcome::Rejected(reason) if at == backend => {
                         assert!(!reason.code.is_empty() && !reason.message.is_empty(), "{world}: {reason:?}");
                     }
-                    Outcome::Delivered if at != place => {}
-                    outcome => panic!("{world}: bad is {place}, {at} is {outcome:?}"),
+                    Outcome::Delivered if at != backend => {}
+                    outcome => panic!("{world}: bad is {backend}, {at} is {outcome:?}"),
                 }
             }
         }

@@ -18,11 +18,11 @@ pub(super) fn told(error: &Error) -> String {
     format!("{error} {error:?} {} {}", error.chain(), error.next_step())
 }
 
-pub(super) fn assert_silent(place: &str, text: &str, secrets: &[(String, String)]) {
+pub(super) fn assert_silent(backend: &str, text: &str, secrets: &[(String, String)]) {
     for (name, secret) in secrets {
-        assert!(!text.contains(secret), "{place}: the value of `{name}` is told:\n{text}");
+        assert!(!text.contains(secret), "{backend}: the value of `{name}` is told:\n{text}");
     }
-    assert!(!text.contains(PRIVATE), "{place}: a row's value is told:\n{text}");
+    assert!(!text.contains(PRIVATE), "{backend}: a row's value is told:\n{text}");
 }
 
 /// Neither by errors, nor by checks, nor in the log, whatever goes wrong.
@@ -39,7 +39,7 @@ pub async fn a_delivery_tells_no_secret_and_no_row(suite: &Suite) {
             Faults { throttled: 1.0, ..Faults::default() },
             Faults { unavailable: 1.0, ..Faults::default() },
             Faults { dropped: 1.0, ..Faults::default() },
-            Faults { refused: 1.0, ..Faults::default() },
+            Faults { rejected: 1.0, ..Faults::default() },
             Faults { revoked: true, ..Faults::default() },
         ];
         for faults in faults {
@@ -140,12 +140,12 @@ pub async fn a_failed_read_tells_no_secret_and_no_row(suite: &Suite) {
     log::start();
     for (connector, example) in suite.each() {
         let (Some(role), Some(source)) = (connector.source, &example.source) else { continue };
-        for place in (source.places)().await {
+        for backend in (source.backends)().await {
             let kind = connector.kind;
-            let settings = settings_of(&place.settings);
-            let secrets = secrets(connector, &place.settings);
-            let opened = (role.open)(&settings, &context(&place.project)).expect("an example");
-            for selection in [Some(&place.selection), Some(&place.missing), place.failing.as_ref()] {
+            let settings = settings_of(&backend.settings);
+            let secrets = secrets(connector, &backend.settings);
+            let opened = (role.open)(&settings, &context(&backend.project)).expect("an example");
+            for selection in [Some(&backend.selection), Some(&backend.missing), backend.failing.as_ref()] {
                 let Some(selection) = selection.map(settings_of) else { continue };
                 let text = match opened.check(Some(&selection)).await {
                     Ok(checks) => said(&checks),
@@ -156,7 +156,7 @@ pub async fn a_failed_read_tells_no_secret_and_no_row(suite: &Suite) {
                     assert_silent(kind, &told(&error), &secrets);
                 }
             }
-            if let Some(failing) = &place.failing {
+            if let Some(failing) = &backend.failing {
                 read(&*opened, &settings_of(failing)).await.expect_err("the example says that it fails");
             }
             assert_silent("the log", &log::written(), &secrets);

@@ -83,12 +83,12 @@ fn resolved<'a>(root: &'a Value, property: &'a Value) -> &'a Value {
 /// The doc comment of a setting is its help everywhere.
 pub async fn every_setting_has_its_help_text(suite: &Suite) {
     for connector in suite.connectors {
-        for (place, schema) in schemas(connector) {
-            assert!(schema["description"].is_string(), "{place}: no description");
+        for (backend, schema) in schemas(connector) {
+            assert!(schema["description"].is_string(), "{backend}: no description");
             each_object(&schema, &mut |_, properties| {
                 for (name, property) in properties {
                     let help = property["description"].as_str().unwrap_or_default();
-                    assert!(help.len() > 10 && help.ends_with('.'), "{place}: help of `{name}`: {help:?}");
+                    assert!(help.len() > 10 && help.ends_with('.'), "{backend}: help of `{name}`: {help:?}");
                 }
             });
         }
@@ -100,10 +100,10 @@ pub async fn every_setting_stands_in_the_readme(suite: &Suite) {
     for connector in suite.connectors {
         let words: BTreeSet<&str> =
             connector.readme.split(|char: char| !char.is_ascii_alphanumeric() && char != '_').collect();
-        for (place, schema) in schemas(connector) {
+        for (backend, schema) in schemas(connector) {
             each_object(&schema, &mut |_, properties| {
                 for name in properties.keys() {
-                    assert!(words.contains(name.as_str()), "{place}: the README does not mention `{name}`");
+                    assert!(words.contains(name.as_str()), "{backend}: the README does not mention `{name}`");
                 }
             });
         }
@@ -113,14 +113,14 @@ pub async fn every_setting_stands_in_the_readme(suite: &Suite) {
 /// What is called a key, a password or a token is a secret; others may be, too.
 pub async fn every_secret_is_write_only(suite: &Suite) {
     for connector in suite.connectors {
-        for (place, schema) in schemas(connector) {
+        for (backend, schema) in schemas(connector) {
             each_object(&schema, &mut |_, properties| {
                 for (name, property) in properties {
                     let secret = ["api_key", "password", "token", "secret", "private_key"];
                     if secret.iter().any(|word| name.contains(word)) {
                         let write_only =
                             property["writeOnly"] == true || resolved(&schema, property)["writeOnly"] == true;
-                        assert!(write_only, "{place}: `{name}` is not write-only");
+                        assert!(write_only, "{backend}: `{name}` is not write-only");
                     }
                 }
             });

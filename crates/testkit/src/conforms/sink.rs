@@ -24,10 +24,10 @@ use super::{NoHttp, PRIVATE, log, settings_of};
 use crate::ManualClock;
 
 /// Makes a new, empty backend.
-pub type MakePlace = fn() -> BoxFuture<'static, SinkPlace>;
+pub type MakeBackend = fn() -> BoxFuture<'static, SinkBackend>;
 
 /// Somewhere to deliver to.
-pub struct SinkPlace {
+pub struct SinkBackend {
     /// Connection settings that reach it.
     pub settings: Value,
     /// The export's own settings under `destination:`.
@@ -43,13 +43,13 @@ pub struct SinkPlace {
     /// Bytes of a payload that the sink does not take, where there is such a limit.
     pub too_large: Option<usize>,
     /// Ways to be set up wrongly, with what `deliver` then says.
-    pub wrong: Vec<WrongPlace>,
+    pub wrong: Vec<WrongBackend>,
     /// What has to live as long as this.
     pub keep: Box<dyn Any + Send + Sync>,
 }
 
 /// A backend that cannot be delivered to.
-pub struct WrongPlace {
+pub struct WrongBackend {
     /// What is wrong, for messages.
     pub what: &'static str,
     /// Connection settings.
@@ -65,13 +65,13 @@ pub struct SinkSuite {
     /// Every connector.
     pub connectors: &'static [Connector],
     /// How a backend for a type is made.
-    pub place: fn(&str) -> Option<MakePlace>,
+    pub backend: fn(&str) -> Option<MakeBackend>,
 }
 
 /// A backend and the sink that delivers to it.
 struct World {
     connector: &'static Connector,
-    place: SinkPlace,
+    backend: SinkBackend,
 }
 
 impl SinkSuite {
@@ -82,9 +82,9 @@ impl SinkSuite {
     async fn worlds(&self) -> Vec<World> {
         let mut worlds = Vec::new();
         for connector in self.connectors.iter().filter(|connector| connector.sink.is_some()) {
-            let make = (self.place)(connector.kind)
+            let make = (self.backend)(connector.kind)
                 .unwrap_or_else(|| panic!("`{}` has no backend to deliver to", connector.kind));
-            worlds.push(World { connector, place: make().await });
+            worlds.push(World { connector, backend: make().await });
         }
         worlds
     }
@@ -108,23 +108,23 @@ impl World {
 
     fn context(&self, dry_run: bool) -> ConnectorContext {
         ConnectorContext {
-            http: self.place.http.clone().unwrap_or_else(|| Arc::new(NoHttp)),
+            http: self.backend.http.clone().unwrap_or_else(|| Arc::new(NoHttp)),
             clock: Arc::new(ManualClock::default()),
-            project: self.place.folder.clone(),
-            data: self.place.folder.clone(),
+            project: self.backend.folder.clone(),
+            data: self.backend.folder.clone(),
             dry_run,
         }
     }
 
     fn open(&self, dry_run: bool) -> Arc<Sink> {
-        self.open_with(&self.place.settings, &self.place.target, &self.context(dry_run))
+        self.open_with(&self.backend.settings, &self.backend.target, &self.context(dry_run))
             .unwrap_or_else(|error| panic!("{}: {error:?}", self.connector.kind))
     }
 
     /// How often each event is there.
     async fn there(&self) -> BTreeMap<String, usize> {
         let mut there = BTreeMap::new();
-        for id in (self.place.ids)().await {
+        for id in (self.backend.ids)().await {
             *there.entry(id).or_default() += 1;
         }
         there
@@ -198,7 +198,7 @@ async fn deliver_all(kind: &str, sink: &Arc<Sink>, events: &[LoggedEvent]) {
 pub async fn opening_does_no_io(suite: &SinkSuite) {
     for world in suite.worlds().await {
         let kind = world.connector.kind;
-        let SinkPlace { settings, target, .. } = &world.place;
+        let SinkBackend { settings, target, .. } = &world.backend;
         std::thread::scope(|scope| {
             let opened = scope.spawn(|| world.open_with(settings, target, &nowhere()).map(|_| ())).join();
             let opened = opened.unwrap_or_else(|_| panic!("{kind}: opening panicked"));
@@ -212,13 +212,13 @@ pub async fn opening_does_no_io(suite: &SinkSuite) {
 /// In the connection's settings and in the export's own: a typo is never ignored.
 pub async fn unknown_members_are_refused(suite: &SinkSuite) {
     for world in suite.worlds().await {
-        let SinkPlace { settings, target, .. } = &world.place;
+        let SinkBackend { settings, target, .. } = &world.backend;
         for (settings, target) in
             [(with_typo(settings), target.clone()), (settings.clone(), with_typo(target))]
         {
             let kind = world.connector.kind;
             let Err(error) = world.open_with(&settings, &target, &nowhere()) else {
-                panic!("{kind}: an unknown member is passed over")
+                panic!("{kind}: an unknown member is skipped")
             };
             assert_eq!(error.kind(), ErrorKind::Settings, "{kind}: {error:?}");
             assert!(error.message().contains("no_such_setting"), "{kind}: {error:?}");
@@ -229,7 +229,7 @@ pub async fn unknown_members_are_refused(suite: &SinkSuite) {
 /// Any JSON at all: the result is an opened sink or an error about a setting.
 pub async fn no_settings_make_opening_panic(suite: &SinkSuite) {
     for world in suite.worlds().await {
-        let SinkPlace { settings, target, .. } = &world.place;
+        let SinkBackend { settings, target, .. } = &world.backend;
         let settings_or_fine = |result: Result<Arc<Sink>, Error>| match result {
             Err(error) if error.kind() != ErrorKind::Settings => {
                 let kind = world.connector.kind;
@@ -321,7 +321,7 @@ pub async fn a_full_request_is_taken(suite: &SinkSuite) {
 /// Before it is sent, with a reason that does not repeat it.
 pub async fn what_is_too_large_is_not_admitted(suite: &SinkSuite) {
     for world in suite.worlds().await {
-        let Some(bytes) = world.place.too_large else { continue };
+        let Some(bytes) = world.backend.too_large else { continue };
         let (kind, sink) = (world.connector.kind, world.open(false));
 
         let refused = sink.validate(&event(0, &"x".repeat(bytes)));
@@ -344,7 +344,7 @@ pub async fn a_repetition_loses_nothing(suite: &SinkSuite) {
         let there = world.there().await;
         let ids: Vec<&String> = there.keys().collect();
         assert_eq!(ids, once_each(&events).keys().collect::<Vec<_>>(), "{kind}");
-        if world.place.exactly_once {
+        if world.backend.exactly_once {
             assert_eq!(there, once_each(&events), "{kind}: repeated");
         }
     }
@@ -380,32 +380,32 @@ pub async fn what_is_wrong_is_said_without_secrets(suite: &SinkSuite) {
     log::start();
     for world in suite.worlds().await {
         let kind = world.connector.kind;
-        assert!(!world.place.wrong.is_empty(), "{kind}: nothing can go wrong?");
-        for WrongPlace { what, settings, target, kind: expected } in &world.place.wrong {
-            let place = format!("{kind}, {what}");
+        assert!(!world.backend.wrong.is_empty(), "{kind}: nothing can go wrong?");
+        for WrongBackend { what, settings, target, kind: expected } in &world.backend.wrong {
+            let backend = format!("{kind}, {what}");
             let secrets = secrets(world.connector, settings);
             let sink = world
                 .open_with(settings, target, &world.context(false))
-                .unwrap_or_else(|error| panic!("{place}: {error:?}"));
+                .unwrap_or_else(|error| panic!("{backend}: {error:?}"));
 
             let error = match sink.deliver(&events(3)).await {
                 Err(error) => error,
-                Ok(receipt) => panic!("{place}: {receipt:?}"),
+                Ok(receipt) => panic!("{backend}: {receipt:?}"),
             };
 
-            assert_eq!(error.kind(), *expected, "{place}: {error:?}");
-            assert!(!error.next_step().is_empty(), "{place}: {error:?}");
-            assert_silent(&place, &told(&error), &secrets);
+            assert_eq!(error.kind(), *expected, "{backend}: {error:?}");
+            assert!(!error.next_step().is_empty(), "{backend}: {error:?}");
+            assert_silent(&backend, &told(&error), &secrets);
             let checked = match sink.check().await {
                 Err(error) => told(&error),
                 Ok(checks) => {
-                    assert!(!checks.passed(), "{place}: {checks:?}");
+                    assert!(!checks.passed(), "{backend}: {checks:?}");
                     let failed = checks.0.iter().filter(|check| !check.passed);
-                    assert!(failed.clone().all(|check| check.remedy.is_some()), "{place}: {checks:?}");
+                    assert!(failed.clone().all(|check| check.remedy.is_some()), "{backend}: {checks:?}");
                     format!("{checks:?}")
                 }
             };
-            assert_silent(&place, &checked, &secrets);
+            assert_silent(&backend, &checked, &secrets);
             assert_silent("the log", &log::written(), &secrets);
         }
         assert!(world.there().await.is_empty(), "{kind}: an error had an effect");
@@ -413,11 +413,11 @@ pub async fn what_is_wrong_is_said_without_secrets(suite: &SinkSuite) {
 }
 
 /// Makes one test of each promise of a sink, each over all sinks of `$connectors`.
-/// `$place` is a function from a kind to a [`MakePlace`].
+/// `$backend` is a function from a kind to a [`MakeBackend`].
 #[macro_export]
 macro_rules! sinks_conform {
-    ($connectors:expr, $place:expr) => {
-        $crate::sinks_conform! { @each $connectors, $place;
+    ($connectors:expr, $backend:expr) => {
+        $crate::sinks_conform! { @each $connectors, $backend;
             opening_does_no_io
             unknown_members_are_refused
             no_settings_make_opening_panic
@@ -432,11 +432,11 @@ macro_rules! sinks_conform {
             what_is_wrong_is_said_without_secrets
         }
     };
-    (@each $connectors:expr, $place:expr; $($promise:ident)*) => {
+    (@each $connectors:expr, $backend:expr; $($promise:ident)*) => {
         $(
             #[tokio::test]
             async fn $promise() {
-                let suite = $crate::conforms::sink::SinkSuite { connectors: $connectors, place: $place };
+                let suite = $crate::conforms::sink::SinkSuite { connectors: $connectors, backend: $backend };
                 $crate::conforms::sink::$promise(&suite).await;
             }
         )*

@@ -10,7 +10,7 @@ use tidegate_model::{
     Batch, Checkpoint, DataType, Error, ErrorKind, Feed, ReadMode, Row, Selection, Source, Value,
 };
 
-use super::{SourcePlace, Suite, settings_of};
+use super::{SourceBackend, Suite, settings_of};
 
 /// A batch size of which every source has several.
 const BATCH_ROWS: usize = 7;
@@ -20,21 +20,21 @@ struct Spot {
     name: String,
     source: Arc<dyn Source>,
     selection: Selection,
-    place: SourcePlace,
+    backend: SourceBackend,
 }
 
 async fn spots(suite: &Suite) -> Vec<Spot> {
     let mut spots = Vec::new();
     for (connector, example) in suite.each() {
         let (Some(role), Some(source)) = (connector.source, &example.source) else { continue };
-        for place in (source.places)().await {
-            assert!(place.rows > 30, "{}: the example has too few rows", connector.kind);
-            let context = super::context(&place.project);
+        for backend in (source.backends)().await {
+            assert!(backend.rows > 30, "{}: the example has too few rows", connector.kind);
+            let context = super::context(&backend.project);
             let source =
-                (role.open)(&settings_of(&place.settings), &context).expect("the example's settings");
-            let selection = settings_of(&place.selection);
-            let name = format!("{}, {}", connector.kind, place.selection);
-            spots.push(Spot { name, source, selection, place });
+                (role.open)(&settings_of(&backend.settings), &context).expect("the example's settings");
+            let selection = settings_of(&backend.selection);
+            let name = format!("{}, {}", connector.kind, backend.selection);
+            spots.push(Spot { name, source, selection, backend });
         }
     }
     spots
@@ -62,7 +62,7 @@ impl Spot {
 
     /// A reach that gives every row, in an order where the source has one.
     fn all(&self) -> ReadMode {
-        match self.place.cursor {
+        match self.backend.cursor {
             Some(column) => self.cursor(column, None),
             None if self.source.supports_checkpoints() => {
                 ReadMode::Resume { checkpoint: None, follow: false }
@@ -91,7 +91,7 @@ pub async fn a_description_agrees_with_the_rows(suite: &Suite) {
         assert!(described.columns.iter().all(|column| !column.type_name.is_empty()), "{}", spot.name);
         for mode in [spot.all(), ReadMode::Full] {
             let rows = spot.rows(&mode).await;
-            assert_eq!(rows.len(), spot.place.rows, "{}", spot.name);
+            assert_eq!(rows.len(), spot.backend.rows, "{}", spot.name);
             for row in rows {
                 assert_eq!(row.columns.names(), names, "{}", spot.name);
                 assert_eq!(row.values.len(), names.len(), "{}", spot.name);
@@ -106,7 +106,7 @@ pub async fn every_value_is_of_the_type_of_its_column(suite: &Suite) {
         let described = spot.source.describe(&spot.selection).await.expect("described");
         for column in &described.columns {
             let untyped = matches!(column.data_type, DataType::Any | DataType::Other);
-            let declared = spot.place.untyped.contains(&column.name.as_str());
+            let declared = spot.backend.untyped.contains(&column.name.as_str());
             assert_eq!(untyped, declared, "{}: {column}", spot.name);
         }
         for row in spot.rows(&spot.all()).await {
@@ -120,7 +120,7 @@ pub async fn every_value_is_of_the_type_of_its_column(suite: &Suite) {
 /// It is found without reading the rows before it; null is no value.
 pub async fn the_highest_cursor_is_that_of_the_last_row(suite: &Suite) {
     for spot in spots(suite).await {
-        let Some(column) = spot.place.cursor else { continue };
+        let Some(column) = spot.backend.cursor else { continue };
         let rows = spot.rows(&spot.cursor(column, None)).await;
         let last = rows.last().and_then(|row| row.get(column)).filter(|value| !value.is_null());
         let highest = spot.source.highest(&spot.selection, column, "UTC").await.expect("asked");
@@ -135,10 +135,10 @@ pub async fn batches_have_about_the_rows_that_were_asked_for(suite: &Suite) {
             let batches = spot.read(&spot.all(), batch_rows).await;
             let batches = batches.unwrap_or_else(|error| panic!("{}: {error:?}", spot.name));
             let sizes: Vec<usize> = batches.iter().map(|batch| batch.items.len()).collect();
-            assert_eq!(sizes.iter().sum::<usize>(), spot.place.rows, "{}", spot.name);
+            assert_eq!(sizes.iter().sum::<usize>(), spot.backend.rows, "{}", spot.name);
             let most = batch_rows.max(1).saturating_mul(2);
             assert!(sizes.iter().all(|size| (1..=most).contains(size)), "{}: {sizes:?}", spot.name);
-            let few = spot.place.rows.div_ceil(batch_rows.max(1)) + 4;
+            let few = spot.backend.rows.div_ceil(batch_rows.max(1)) + 4;
             assert!(sizes.len() <= few, "{}: {sizes:?}", spot.name);
         }
     }
@@ -178,7 +178,7 @@ pub async fn a_restart_from_any_checkpoint_loses_nothing(suite: &Suite) {
 /// rows without a cursor included.
 pub async fn a_restart_from_any_cursor_loses_nothing(suite: &Suite) {
     for spot in spots(suite).await {
-        let Some(column) = spot.place.cursor else { continue };
+        let Some(column) = spot.backend.cursor else { continue };
         let all = spot.rows(&spot.all()).await;
         let value = |row: &Row| row.get(column).expect("the cursor").clone();
         let first = all.iter().position(|row| !value(row).is_null()).expect("rows with a cursor");
@@ -202,12 +202,12 @@ pub async fn a_dropped_feed_leaves_nothing_running(suite: &Suite) {
     for spot in spots(suite).await {
         let mut feed = spot.feed(&spot.all()).await;
         feed.next().await.expect("a batch").expect("rows");
-        assert!((spot.place.running)().await > 0, "{}: the example sees no read under way", spot.name);
+        assert!((spot.backend.running)().await > 0, "{}: the example sees no read under way", spot.name);
 
         drop(feed);
 
         let ended = async {
-            while (spot.place.running)().await > 0 {
+            while (spot.backend.running)().await > 0 {
                 tokio::task::yield_now().await;
             }
         };
@@ -219,7 +219,7 @@ pub async fn a_dropped_feed_leaves_nothing_running(suite: &Suite) {
 /// The message names what was looked for, and the check says how to fix it.
 pub async fn what_is_missing_is_called_missing(suite: &Suite) {
     for spot in spots(suite).await {
-        let missing = settings_of(&spot.place.missing);
+        let missing = settings_of(&spot.backend.missing);
         let error = spot.source.describe(&missing).await.expect_err("nothing is there");
         assert_eq!(error.kind(), ErrorKind::Missing, "{}: {error:?}", spot.name);
 
@@ -240,7 +240,7 @@ pub async fn a_reach_that_it_does_not_have_is_refused(suite: &Suite) {
         if !spot.source.supports_checkpoints() {
             refused.push((ReadMode::Resume { checkpoint: None, follow: false }, ErrorKind::Settings));
         }
-        match spot.place.cursor {
+        match spot.backend.cursor {
             None => refused.push((spot.cursor("id", None), ErrorKind::Settings)),
             Some(_) => refused.push((spot.cursor("no_such_column", None), ErrorKind::Missing)),
         }
@@ -292,7 +292,7 @@ fn torn(json: &serde_json::Value) -> Vec<serde_json::Value> {
 /// Each once, as it is read, and nothing for a key that nobody has.
 pub async fn a_lookup_gives_the_rows_that_were_asked_for(suite: &Suite) {
     for spot in spots(suite).await {
-        let key: Vec<String> = spot.place.key.iter().map(|name| (*name).to_owned()).collect();
+        let key: Vec<String> = spot.backend.key.iter().map(|name| (*name).to_owned()).collect();
         let all = spot.rows(&spot.all()).await;
         let key_of = |row: &Row| -> Vec<Value> {
             key.iter().map(|name| row.get(name).expect("a key column").clone()).collect()

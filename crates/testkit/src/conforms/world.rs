@@ -230,23 +230,23 @@ pub(super) async fn deliver_all(platform: &dyn Platform, records: &[Record]) -> 
     let mut outcomes: Vec<Option<Outcome>> = vec![None; records.len()];
     let mut waiting: Vec<Vec<usize>> = vec![(0..records.len()).collect()];
     let mut requests = 0;
-    while let Some(mut places) = waiting.pop() {
-        let fits = |at: &usize| !limits.single_user || records[*at].identity == records[places[0]].identity;
-        let (mut now, mut later): (Vec<usize>, Vec<usize>) = places.iter().partition(|at| fits(at));
+    while let Some(mut indexes) = waiting.pop() {
+        let fits = |at: &usize| !limits.single_user || records[*at].identity == records[indexes[0]].identity;
+        let (mut now, mut later): (Vec<usize>, Vec<usize>) = indexes.iter().partition(|at| fits(at));
         later.extend(now.split_off(now.len().min(limits.max_items)));
-        places = now;
+        indexes = now;
         if !later.is_empty() {
             waiting.push(later);
         }
         requests += 1;
         assert!(requests < 10_000, "the records never come to an outcome");
 
-        let request: Vec<Record> = places.iter().map(|at| records[*at].clone()).collect();
+        let request: Vec<Record> = indexes.iter().map(|at| records[*at].clone()).collect();
         match platform.deliver(&request).await {
             Ok(receipt) => {
                 assert_eq!(receipt.outcomes.len(), request.len(), "one outcome for each record");
                 let mut again = Vec::new();
-                for (at, outcome) in places.into_iter().zip(receipt.outcomes) {
+                for (at, outcome) in indexes.into_iter().zip(receipt.outcomes) {
                     match outcome {
                         Outcome::Deferred(_) => again.push(at),
                         outcome => outcomes[at] = Some(outcome),
@@ -256,12 +256,12 @@ pub(super) async fn deliver_all(platform: &dyn Platform, records: &[Record]) -> 
                     waiting.push(again);
                 }
             }
-            Err(error) if error.reaction() == Reaction::Halve && places.len() > 1 => {
-                let second = places.split_off(places.len() / 2);
-                waiting.extend([second, places]);
+            Err(error) if error.reaction() == Reaction::Halve && indexes.len() > 1 => {
+                let second = indexes.split_off(indexes.len() / 2);
+                waiting.extend([second, indexes]);
             }
             Err(error) if error.reaction() == Reaction::Halve => {
-                outcomes[places[0]] = Some(Outcome::Rejected(Reason::new("refused", error.chain())));
+                outcomes[indexes[0]] = Some(Outcome::Rejected(Reason::new("rejected", error.chain())));
             }
             Err(error) => panic!("{error:?}"),
         }

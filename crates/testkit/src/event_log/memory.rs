@@ -12,7 +12,7 @@ use tidegate_model::{
 };
 use tokio::sync::watch;
 
-const REPETITION: SignedDuration = SignedDuration::from_hours(24);
+const DEDUP_WINDOW: SignedDuration = SignedDuration::from_hours(24);
 
 /// Keeps the promises of an [`EventLog`] in memory; clones share what they keep.
 #[derive(Clone)]
@@ -42,7 +42,7 @@ impl MemoryEventLog {
     }
 
     /// Refuses each append with such an error; with `None` not any more.
-    pub fn refuse(&self, kind: Option<ErrorKind>) {
+    pub fn fail_with(&self, kind: Option<ErrorKind>) {
         *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = kind;
     }
 
@@ -79,8 +79,8 @@ impl EventLog for MemoryEventLog {
         let kept = streams.entry(stream.clone()).or_default();
         for event in events {
             let known = kept.seen.get(&event.id);
-            if known.is_some_and(|seen| logged_at.duration_since(*seen) <= REPETITION) {
-                appended.repeated += 1;
+            if known.is_some_and(|seen| logged_at.duration_since(*seen) <= DEDUP_WINDOW) {
+                appended.duplicates += 1;
                 continue;
             }
             kept.seen.insert(event.id.clone(), logged_at);

@@ -15,7 +15,7 @@ pub use memory::MemoryEventLog;
 
 /// Where an event log keeps its data, for one test.
 #[async_trait]
-pub trait Place: Send + Sync {
+pub trait Backend: Send + Sync {
     /// Opens the log, anew each time, on what earlier ones left behind: as after
     /// a restart of the process. The one before was dropped.
     async fn open(&self) -> Arc<dyn EventLog>;
@@ -24,7 +24,7 @@ pub trait Place: Send + Sync {
     fn clock(&self) -> &ManualClock;
 
     /// For how long the log knows an event by its id.
-    fn repetition(&self) -> SignedDuration;
+    fn dedup_window(&self) -> SignedDuration;
 
     /// The stream that a test calls by this name: a shared server has others of that name.
     fn stream(&self, name: &str) -> StreamId {
@@ -51,15 +51,15 @@ pub fn events(from: usize, to: usize) -> Vec<Event> {
     (from..to).map(|id| event(&id.to_string())).collect()
 }
 
-/// Makes one test of each promise of an event log. `$place` is evaluated in each
-/// test, inside a tokio runtime, and gives a new, empty [`Place`].
+/// Makes one test of each promise of an event log. `$backend` is evaluated in each
+/// test, inside a tokio runtime, and gives a new, empty [`Backend`].
 #[macro_export]
 macro_rules! event_logs_conform {
-    ($place:expr) => {
-        $crate::event_logs_conform! { @each $place;
+    ($backend:expr) => {
+        $crate::event_logs_conform! { @each $backend;
             events_are_read_as_they_were_appended
             events_survive_a_restart
-            an_event_that_was_logged_is_passed_over
+            an_event_that_was_logged_is_skipped
             an_event_is_known_by_its_id_after_a_restart
             an_event_is_new_again_after_the_window
             streams_have_nothing_to_do_with_each_other
@@ -77,12 +77,12 @@ macro_rules! event_logs_conform {
             large_and_empty_texts_are_kept
         }
     };
-    (@each $place:expr; $($promise:ident)*) => {
+    (@each $backend:expr; $($promise:ident)*) => {
         $(
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $promise() {
-                let place = $place;
-                $crate::event_log::promises::$promise(&place).await;
+                let backend = $backend;
+                $crate::event_log::promises::$promise(&backend).await;
             }
         )*
     };
@@ -95,7 +95,7 @@ mod tests {
     struct Memory(MemoryEventLog, ManualClock);
 
     #[async_trait]
-    impl Place for Memory {
+    impl Backend for Memory {
         async fn open(&self) -> Arc<dyn EventLog> {
             Arc::new(self.0.clone())
         }
@@ -104,7 +104,7 @@ mod tests {
             &self.1
         }
 
-        fn repetition(&self) -> SignedDuration {
+        fn dedup_window(&self) -> SignedDuration {
             SignedDuration::from_hours(24)
         }
     }
@@ -115,15 +115,15 @@ mod tests {
     }}
 
     #[tokio::test]
-    async fn a_log_that_refuses_logs_nothing_until_it_is_mended() {
+    async fn a_log_that_refuses_logs_nothing_until_it_is_fixed() {
         use tidegate_model::ErrorKind;
 
         let log = MemoryEventLog::new(Arc::new(ManualClock::default()));
         let stream = StreamId::new("shop");
 
-        log.refuse(Some(ErrorKind::Throttled(None)));
+        log.fail_with(Some(ErrorKind::Throttled(None)));
         let refused = log.append(&stream, events(0, 1)).await.expect_err("refused");
-        log.refuse(None);
+        log.fail_with(None);
 
         assert_eq!(refused.kind(), ErrorKind::Throttled(None));
         assert_eq!(log.append(&stream, events(0, 1)).await.expect("appended").events, 1);

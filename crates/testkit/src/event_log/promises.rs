@@ -8,7 +8,7 @@ use tidegate_model::{
     Appended, Checkpoint, Clock as _, Event, EventLog, Feed, Json, LoggedEvent, Reading, StreamId, Text,
 };
 
-use super::{Place, event, events};
+use super::{Backend, event, events};
 
 const ALL: Reading = Reading { batch_events: 1_000, follow: false };
 const FOLLOW: Reading = Reading { batch_events: 1_000, follow: true };
@@ -61,29 +61,29 @@ async fn next(feed: &mut Feed<LoggedEvent>, count: usize) -> Vec<String> {
 }
 
 /// Every field comes back; offsets rise; the time is the clock's.
-pub async fn events_are_read_as_they_were_appended(place: &dyn Place) {
-    let log = place.open().await;
-    let stream = place.stream("shop");
+pub async fn events_are_read_as_they_were_appended(backend: &dyn Backend) {
+    let log = backend.open().await;
+    let stream = backend.stream("shop");
 
     let appended = append(&*log, &stream, events(0, 100)).await;
 
-    assert_eq!(appended, Appended { events: 100, repeated: 0 });
+    assert_eq!(appended, Appended { events: 100, duplicates: 0 });
     let read = read(&*log, &stream, None).await;
     let found: Vec<Event> = read.iter().map(|logged| logged.event.clone()).collect();
     assert_eq!(found, events(0, 100));
     assert!(read.is_sorted_by(|a, b| a.offset < b.offset));
-    assert!(read.iter().all(|logged| logged.logged_at == place.clock().now()));
+    assert!(read.iter().all(|logged| logged.logged_at == backend.clock().now()));
 }
 
 /// What was appended is there after a restart, with its offsets.
-pub async fn events_survive_a_restart(place: &dyn Place) {
-    let stream = place.stream("shop");
-    let log = place.open().await;
+pub async fn events_survive_a_restart(backend: &dyn Backend) {
+    let stream = backend.stream("shop");
+    let log = backend.open().await;
     append(&*log, &stream, events(0, 10)).await;
     let before = read(&*log, &stream, None).await;
     drop(log);
 
-    let log = place.open().await;
+    let log = backend.open().await;
 
     assert_eq!(read(&*log, &stream, None).await, before);
     append(&*log, &stream, events(10, 20)).await;
@@ -93,55 +93,55 @@ pub async fn events_survive_a_restart(place: &dyn Place) {
 }
 
 /// By its id, in one append, in the next, and beside new ones.
-pub async fn an_event_that_was_logged_is_passed_over(place: &dyn Place) {
-    let log = place.open().await;
-    let stream = place.stream("shop");
+pub async fn an_event_that_was_logged_is_skipped(backend: &dyn Backend) {
+    let log = backend.open().await;
+    let stream = backend.stream("shop");
 
     let first = append(&*log, &stream, vec![event("a"), event("b"), event("a")]).await;
     let second = append(&*log, &stream, vec![event("b"), event("c")]).await;
     let third = append(&*log, &stream, vec![event("c")]).await;
 
-    assert_eq!(first, Appended { events: 2, repeated: 1 });
-    assert_eq!(second, Appended { events: 1, repeated: 1 });
-    assert_eq!(third, Appended { events: 0, repeated: 1 });
+    assert_eq!(first, Appended { events: 2, duplicates: 1 });
+    assert_eq!(second, Appended { events: 1, duplicates: 1 });
+    assert_eq!(third, Appended { events: 0, duplicates: 1 });
     assert_eq!(ids(&*log, &stream).await, ["a", "b", "c"]);
 }
 
 /// A sender that did not get its answer sends again to the process that comes next.
-pub async fn an_event_is_known_by_its_id_after_a_restart(place: &dyn Place) {
-    let stream = place.stream("shop");
-    let log = place.open().await;
+pub async fn an_event_is_known_by_its_id_after_a_restart(backend: &dyn Backend) {
+    let stream = backend.stream("shop");
+    let log = backend.open().await;
     append(&*log, &stream, events(0, 50)).await;
     drop(log);
-    place.clock().advance(place.repetition() - SignedDuration::from_secs(60));
+    backend.clock().advance(backend.dedup_window() - SignedDuration::from_secs(60));
 
-    let log = place.open().await;
+    let log = backend.open().await;
     let again = append(&*log, &stream, events(0, 60)).await;
 
-    assert_eq!(again, Appended { events: 10, repeated: 50 });
+    assert_eq!(again, Appended { events: 10, duplicates: 50 });
     assert_eq!(ids(&*log, &stream).await, numbers(0, 60));
 }
 
 /// Ids are known for a time, not for ever.
-pub async fn an_event_is_new_again_after_the_window(place: &dyn Place) {
-    let stream = place.stream("shop");
-    let log = place.open().await;
+pub async fn an_event_is_new_again_after_the_window(backend: &dyn Backend) {
+    let stream = backend.stream("shop");
+    let log = backend.open().await;
     append(&*log, &stream, vec![event("a")]).await;
-    place.clock().advance(place.repetition() + SignedDuration::from_secs(60));
+    backend.clock().advance(backend.dedup_window() + SignedDuration::from_secs(60));
 
     let again = append(&*log, &stream, vec![event("a")]).await;
 
-    assert_eq!(again, Appended { events: 1, repeated: 0 });
+    assert_eq!(again, Appended { events: 1, duplicates: 0 });
     assert_eq!(ids(&*log, &stream).await, ["a", "a"]);
 }
 
 /// Neither by ids nor by order; and all are listed.
-pub async fn streams_have_nothing_to_do_with_each_other(place: &dyn Place) {
-    let log = place.open().await;
-    let streams = [place.stream("shop"), place.stream("Shop_2"), place.stream("../é b")];
+pub async fn streams_have_nothing_to_do_with_each_other(backend: &dyn Backend) {
+    let log = backend.open().await;
+    let streams = [backend.stream("shop"), backend.stream("Shop_2"), backend.stream("../é b")];
 
     for stream in &streams {
-        assert_eq!(append(&*log, stream, events(0, 3)).await.repeated, 0);
+        assert_eq!(append(&*log, stream, events(0, 3)).await.duplicates, 0);
     }
 
     let listed = log.streams().await.expect("streams");
@@ -152,9 +152,9 @@ pub async fn streams_have_nothing_to_do_with_each_other(place: &dyn Place) {
 }
 
 /// Asking makes no stream, and neither does appending nothing.
-pub async fn a_stream_without_events_gives_nothing(place: &dyn Place) {
-    let log = place.open().await;
-    let stream = place.stream("nothing");
+pub async fn a_stream_without_events_gives_nothing(backend: &dyn Backend) {
+    let log = backend.open().await;
+    let stream = backend.stream("nothing");
 
     assert_eq!(append(&*log, &stream, Vec::new()).await, Appended::default());
     assert!(read(&*log, &stream, None).await.is_empty());
@@ -163,9 +163,9 @@ pub async fn a_stream_without_events_gives_nothing(place: &dyn Place) {
 }
 
 /// From each checkpoint on one gets exactly the rest; also in the next process.
-pub async fn every_checkpoint_goes_on_where_its_batch_ended(place: &dyn Place) {
-    let stream = place.stream("shop");
-    let log = place.open().await;
+pub async fn every_checkpoint_goes_on_where_its_batch_ended(backend: &dyn Backend) {
+    let stream = backend.stream("shop");
+    let log = backend.open().await;
     for at in 0..10 {
         append(&*log, &stream, events(at * 10, at * 10 + 10)).await;
     }
@@ -173,7 +173,7 @@ pub async fn every_checkpoint_goes_on_where_its_batch_ended(place: &dyn Place) {
     let batches = batches(&*log, &stream, None, small).await;
     drop(log);
 
-    let log = place.open().await;
+    let log = backend.open().await;
 
     let mut done = 0;
     for (items, checkpoint) in &batches {
@@ -194,9 +194,9 @@ pub async fn every_checkpoint_goes_on_where_its_batch_ended(place: &dyn Place) {
 }
 
 /// And all of them come.
-pub async fn batches_hold_no_more_than_was_asked_for(place: &dyn Place) {
-    let log = place.open().await;
-    let stream = place.stream("shop");
+pub async fn batches_hold_no_more_than_was_asked_for(backend: &dyn Backend) {
+    let log = backend.open().await;
+    let stream = backend.stream("shop");
     append(&*log, &stream, events(0, 100)).await;
 
     for most in [1, 3, 100, 1_000] {
@@ -209,9 +209,9 @@ pub async fn batches_hold_no_more_than_was_asked_for(place: &dyn Place) {
 }
 
 /// Behind the last event there is nothing, until more comes.
-pub async fn a_feed_ends_where_nothing_is_left(place: &dyn Place) {
-    let log = place.open().await;
-    let stream = place.stream("shop");
+pub async fn a_feed_ends_where_nothing_is_left(backend: &dyn Backend) {
+    let log = backend.open().await;
+    let stream = backend.stream("shop");
     append(&*log, &stream, events(0, 3)).await;
     let (_, end) = batches(&*log, &stream, None, ALL).await.pop().expect("batch");
 
@@ -222,9 +222,9 @@ pub async fn a_feed_ends_where_nothing_is_left(place: &dyn Place) {
 }
 
 /// Without being asked again.
-pub async fn a_feed_that_follows_waits_for_what_comes(place: &dyn Place) {
-    let log = place.open().await;
-    let stream = place.stream("shop");
+pub async fn a_feed_that_follows_waits_for_what_comes(backend: &dyn Backend) {
+    let log = backend.open().await;
+    let stream = backend.stream("shop");
     append(&*log, &stream, events(0, 3)).await;
     let mut feed = log.read(&stream, None, FOLLOW).await.expect("feed");
     assert_eq!(next(&mut feed, 3).await, numbers(0, 3));
@@ -239,9 +239,9 @@ pub async fn a_feed_that_follows_waits_for_what_comes(place: &dyn Place) {
 }
 
 /// An export may be active before the first event has come.
-pub async fn a_feed_can_follow_a_stream_that_does_not_exist_yet(place: &dyn Place) {
-    let log = place.open().await;
-    let stream = place.stream("later");
+pub async fn a_feed_can_follow_a_stream_that_does_not_exist_yet(backend: &dyn Backend) {
+    let log = backend.open().await;
+    let stream = backend.stream("later");
     let mut feed = log.read(&stream, None, FOLLOW).await.expect("feed");
 
     let (found, _) = tokio::join!(next(&mut feed, 2), append(&*log, &stream, events(0, 2)));
@@ -250,9 +250,9 @@ pub async fn a_feed_can_follow_a_stream_that_does_not_exist_yet(place: &dyn Plac
 }
 
 /// Each has its own position, however slow another is.
-pub async fn readers_do_not_disturb_each_other(place: &dyn Place) {
-    let log = place.open().await;
-    let stream = place.stream("shop");
+pub async fn readers_do_not_disturb_each_other(backend: &dyn Backend) {
+    let log = backend.open().await;
+    let stream = backend.stream("shop");
     append(&*log, &stream, events(0, 50)).await;
     let small = Reading { batch_events: 5, follow: true };
     let mut slow = log.read(&stream, None, small).await.expect("feed");
@@ -268,9 +268,9 @@ pub async fn readers_do_not_disturb_each_other(place: &dyn Place) {
 }
 
 /// Nothing is lost or doubled, and what one appender brought stays in its order.
-pub async fn appends_at_once_are_all_kept_in_their_order(place: &dyn Place) {
-    let log = place.open().await;
-    let stream = place.stream("shop");
+pub async fn appends_at_once_are_all_kept_in_their_order(backend: &dyn Backend) {
+    let log = backend.open().await;
+    let stream = backend.stream("shop");
     let mut tasks = Vec::new();
     for task in 0..16 {
         let (log, stream) = (Arc::clone(&log), stream.clone());
@@ -300,9 +300,9 @@ pub async fn appends_at_once_are_all_kept_in_their_order(place: &dyn Place) {
 }
 
 /// Over all partitions together.
-pub async fn lag_counts_what_waits(place: &dyn Place) {
-    let log = place.open().await;
-    let stream = place.stream("shop");
+pub async fn lag_counts_what_waits(backend: &dyn Backend) {
+    let log = backend.open().await;
+    let stream = backend.stream("shop");
     append(&*log, &stream, events(0, 10)).await;
     let small = Reading { batch_events: 4, follow: false };
     let batches = batches(&*log, &stream, None, small).await;
@@ -322,14 +322,14 @@ async fn behind(log: &dyn EventLog, stream: &StreamId, after: Option<&Checkpoint
 }
 
 /// A log may keep more than it has to, never less.
-pub async fn retention_keeps_what_is_younger(place: &dyn Place) {
-    let log = place.open().await;
-    let stream = place.stream("shop");
+pub async fn retention_keeps_what_is_younger(backend: &dyn Backend) {
+    let log = backend.open().await;
+    let stream = backend.stream("shop");
     append(&*log, &stream, events(0, 10)).await;
-    place.clock().advance(SignedDuration::from_hours(24 * 100));
+    backend.clock().advance(SignedDuration::from_hours(24 * 100));
     append(&*log, &stream, events(10, 20)).await;
 
-    log.trim(place.clock().now() - SignedDuration::from_hours(24 * 90)).await.expect("trimmed");
+    log.trim(backend.clock().now() - SignedDuration::from_hours(24 * 90)).await.expect("trimmed");
 
     let found = ids(&*log, &stream).await;
     assert!(found.ends_with(&numbers(10, 20)), "{found:?}");
@@ -338,15 +338,15 @@ pub async fn retention_keeps_what_is_younger(place: &dyn Place) {
 }
 
 /// It gets what was not removed, once and in order.
-pub async fn a_reader_behind_retention_goes_on_with_what_is_there(place: &dyn Place) {
-    let stream = place.stream("shop");
-    let log = place.open().await;
+pub async fn a_reader_behind_retention_goes_on_with_what_is_there(backend: &dyn Backend) {
+    let stream = backend.stream("shop");
+    let log = backend.open().await;
     append(&*log, &stream, events(0, 10)).await;
     let one = Reading { batch_events: 1, follow: true };
     let mut feed = log.read(&stream, None, one).await.expect("feed");
     let batch = feed.next().await.expect("follows").expect("batch");
-    place.clock().advance(SignedDuration::from_hours(24 * 100));
-    log.trim(place.clock().now() - SignedDuration::from_hours(24 * 90)).await.expect("trimmed");
+    backend.clock().advance(SignedDuration::from_hours(24 * 100));
+    log.trim(backend.clock().now() - SignedDuration::from_hours(24 * 90)).await.expect("trimmed");
     append(&*log, &stream, events(10, 20)).await;
 
     let rest = read(&*log, &stream, batch.checkpoint.as_ref()).await;
@@ -363,9 +363,9 @@ pub async fn a_reader_behind_retention_goes_on_with_what_is_there(place: &dyn Pl
 }
 
 /// A payload of megabytes, and an event of which nothing is known.
-pub async fn large_and_empty_texts_are_kept(place: &dyn Place) {
-    let stream = place.stream("shop");
-    let log = place.open().await;
+pub async fn large_and_empty_texts_are_kept(backend: &dyn Backend) {
+    let stream = backend.stream("shop");
+    let log = backend.open().await;
     let large = Event {
         payload: Json::trusted(format!(r#"{{"text":"{}"}}"#, "é".repeat(400_000))),
         ..event("large")
@@ -381,7 +381,7 @@ pub async fn large_and_empty_texts_are_kept(place: &dyn Place) {
     append(&*log, &stream, sent.clone()).await;
     drop(log);
 
-    let log = place.open().await;
+    let log = backend.open().await;
 
     let found: Vec<Event> = read(&*log, &stream, None).await.into_iter().map(|logged| logged.event).collect();
     assert_eq!(found, sent);

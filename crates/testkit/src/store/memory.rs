@@ -11,7 +11,7 @@ use tidegate_model::store::{
     RowQuery, RowResult, SyncState,
 };
 use tidegate_model::{
-    Cause, Clock, Counts, Ending, Error, Fingerprint, ObjectKind, Outcome, Run, RunId, Secret, Store, SyncId,
+    Cause, Clock, Counts, Ending, Error, ObjectKind, Outcome, RowHash, Run, RunId, Secret, Store, SyncId,
 };
 
 /// A store in plain memory. Clones share what they remember.
@@ -73,13 +73,13 @@ impl Memory {
     }
 
     /// Takes rows off the intents of other runs of the sync, oldest first.
-    fn recall(&mut self, sync: &SyncId, run: &RunId, recalled: &[Fingerprint]) {
+    fn recall(&mut self, sync: &SyncId, run: &RunId, recalled: &[RowHash]) {
         for row in recalled {
             let of_sync = |run: &RunId| self.runs.get(run).is_some_and(|(run, _)| run.sync == *sync);
             let earlier = self.intents.values_mut().filter(|(of, _, _)| of != run && of_sync(of));
             for (_, _, intent) in earlier {
-                let mut places = intent.rows.iter().enumerate();
-                let found = places.find(|(at, intended)| intended.row == *row && !intent.had_no_effect(*at));
+                let mut entries = intent.rows.iter().enumerate();
+                let found = entries.find(|(at, intended)| intended.row == *row && !intent.had_no_effect(*at));
                 let Some((at, _)) = found else { continue };
                 intent.rows.remove(at);
                 if let Some(outcomes) = &mut intent.outcomes
@@ -105,7 +105,7 @@ impl Memory {
         }
     }
 
-    fn solve(&mut self, sync: &SyncId, solved: &[Fingerprint]) {
+    fn solve(&mut self, sync: &SyncId, solved: &[RowHash]) {
         self.failed_rows.retain(|(of, failed_row)| of != sync || !solved.contains(&failed_row.key));
     }
 }

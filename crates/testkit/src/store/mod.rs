@@ -14,7 +14,7 @@ pub use memory::MemoryStore;
 
 /// Where a store keeps its data, for one test.
 #[async_trait]
-pub trait Place: Send + Sync {
+pub trait Backend: Send + Sync {
     /// Opens the store, anew each time, on what earlier ones left behind: as after
     /// a restart of the process.
     async fn open(&self) -> Arc<dyn Store>;
@@ -23,12 +23,12 @@ pub trait Place: Send + Sync {
     fn clock(&self) -> &ManualClock;
 }
 
-/// Makes one test of each promise of a store. `$place` is evaluated in each test,
-/// inside a tokio runtime, and gives a new, empty [`Place`].
+/// Makes one test of each promise of a store. `$backend` is evaluated in each test,
+/// inside a tokio runtime, and gives a new, empty [`Backend`].
 #[macro_export]
 macro_rules! store_conforms {
-    ($place:expr) => {
-        $crate::store_conforms! { @each $place;
+    ($backend:expr) => {
+        $crate::store_conforms! { @each $backend;
             a_claim_is_exclusive_until_it_is_dropped
             a_sync_that_never_ran_has_the_default_state
             a_pause_is_kept_until_it_is_lifted
@@ -60,12 +60,12 @@ macro_rules! store_conforms {
             secrets_are_kept_and_replaced
         }
     };
-    (@each $place:expr; $($promise:ident)*) => {
+    (@each $backend:expr; $($promise:ident)*) => {
         $(
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $promise() {
-                let place = $place;
-                $crate::store::promises::$promise(&place).await;
+                let backend = $backend;
+                $crate::store::promises::$promise(&backend).await;
             }
         )*
     };
@@ -78,7 +78,7 @@ mod tests {
     struct Memory(MemoryStore, ManualClock);
 
     #[async_trait]
-    impl Place for Memory {
+    impl Backend for Memory {
         async fn open(&self) -> Arc<dyn Store> {
             Arc::new(self.0.clone())
         }

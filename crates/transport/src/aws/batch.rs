@@ -102,7 +102,7 @@ fn kind(class: ErrorClass) -> ErrorKind {
         ErrorClass::Missing => ErrorKind::Missing,
         ErrorClass::Throttled => ErrorKind::Throttled(None),
         ErrorClass::WrongKind => ErrorKind::Settings,
-        ErrorClass::Bad => ErrorKind::Refused,
+        ErrorClass::Bad => ErrorKind::Rejected,
         ErrorClass::Unavailable | ErrorClass::Broken => ErrorKind::Unavailable,
     }
 }

@@ -160,12 +160,12 @@ pub(crate) fn request_error(
         ErrorClass::Missing => hinted(ErrorKind::Missing, missing),
         ErrorClass::Throttled => RequestError::NoEffect(Error::new(ErrorKind::Throttled(None), sentence)),
         ErrorClass::Unavailable => RequestError::NoEffect(Error::new(ErrorKind::Unavailable, sentence)),
-        ErrorClass::Broken => RequestError::Unknown(Reason::new("answer_uncertain", sentence)),
+        ErrorClass::Broken => RequestError::Unknown(Reason::new("response_uncertain", sentence)),
         ErrorClass::WrongKind => hinted(
             ErrorKind::Settings,
             "name a Firehose stream whose source is Direct PUT; one that reads from Kinesis takes no records",
         ),
-        ErrorClass::Bad => RequestError::NoEffect(Error::new(ErrorKind::Refused, sentence)),
+        ErrorClass::Bad => RequestError::NoEffect(Error::new(ErrorKind::Rejected, sentence)),
     }
 }
 
@@ -210,10 +210,10 @@ mod tests {
             ("KMSThrottlingException", Some(ErrorKind::Throttled(None))),
             ("ProvisionedThroughputExceededException", Some(ErrorKind::Throttled(None))),
             ("ServiceUnavailableException", Some(ErrorKind::Throttled(None))),
-            ("InvalidArgumentException", Some(ErrorKind::Refused)),
+            ("InvalidArgumentException", Some(ErrorKind::Rejected)),
             ("InvalidSourceException", Some(ErrorKind::Settings)),
             ("ResourceInUseException", Some(ErrorKind::Unavailable)),
-            ("SomethingNewException", Some(ErrorKind::Refused)),
+            ("SomethingNewException", Some(ErrorKind::Rejected)),
             ("InternalFailure", None),
         ] {
             assert_eq!(kind(code), expected, "{code}");

@@ -66,7 +66,7 @@ pub fn request_error(vendor: &str, answer: &Response<Bytes>, until: Option<Times
         StatusCode::SERVICE_UNAVAILABLE => ErrorKind::Unavailable,
         StatusCode::REQUEST_TIMEOUT => return RequestError::Unknown(unknown(vendor, answer)),
         status if status.is_server_error() => return RequestError::Unknown(unknown(vendor, answer)),
-        status if status.is_client_error() => ErrorKind::Refused,
+        status if status.is_client_error() => ErrorKind::Rejected,
         _ => ErrorKind::Unexpected,
     };
     RequestError::NoEffect(Error::new(kind, sentence(vendor, answer)))
@@ -75,7 +75,7 @@ pub fn request_error(vendor: &str, answer: &Response<Bytes>, until: Option<Times
 /// Converts a success with an unreadable body: its effect is unknown.
 pub fn unreadable(vendor: &str, answer: &Response<Bytes>) -> RequestError {
     RequestError::Unknown(Reason::new(
-        "answer_unreadable",
+        "response_unreadable",
         format!("{vendor} answered {} with a body that is not the documented one", answer.status().as_u16()),
     ))
 }
@@ -87,15 +87,15 @@ pub fn lost(vendor: &str, failure: &HttpFailure) -> RequestError {
             Error::new(ErrorKind::Unavailable, format!("{vendor} cannot be reached: {why}"))
                 .hint("check the address, the network and the proxy; it is retried automatically"),
         ),
-        HttpFailure::AnswerLost(why) => RequestError::Unknown(Reason::new(
-            "answer_lost",
+        HttpFailure::ResponseLost(why) => RequestError::Unknown(Reason::new(
+            "response_lost",
             format!("the request was sent to {vendor} and its answer did not come: {why}"),
         )),
     }
 }
 
 fn unknown(vendor: &str, answer: &Response<Bytes>) -> Reason {
-    Reason::new("answer_uncertain", sentence(vendor, answer))
+    Reason::new("response_uncertain", sentence(vendor, answer))
 }
 
 /// `Braze answered 500: Internal Server Error`.
@@ -173,7 +173,7 @@ mod tests {
         assert_eq!(kind(403), Some(ErrorKind::Denied));
         assert_eq!(kind(404), Some(ErrorKind::Missing));
         assert_eq!(kind(413), Some(ErrorKind::TooLarge));
-        assert_eq!(kind(422), Some(ErrorKind::Refused));
+        assert_eq!(kind(422), Some(ErrorKind::Rejected));
         assert_eq!(kind(429), Some(ErrorKind::Throttled(None)));
         assert_eq!(kind(503), Some(ErrorKind::Unavailable));
         assert_eq!(kind(302), Some(ErrorKind::Unexpected));
@@ -202,6 +202,9 @@ mod tests {
     #[test]
     fn only_what_never_left_is_without_effect() {
         assert!(matches!(lost("Vendor", &HttpFailure::NotSent("dns".into())), RequestError::NoEffect(_)));
-        assert!(matches!(lost("Vendor", &HttpFailure::AnswerLost("reset".into())), RequestError::Unknown(_)));
+        assert!(matches!(
+            lost("Vendor", &HttpFailure::ResponseLost("reset".into())),
+            RequestError::Unknown(_)
+        ));
     }
 }

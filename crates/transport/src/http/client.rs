@@ -69,7 +69,7 @@ fn failure(error: reqwest::Error) -> HttpFailure {
     let sent = !(error.is_connect() || error.is_builder());
     // Addresses may hold the identifier of a user.
     let text = chain(&error.without_url());
-    if sent { HttpFailure::AnswerLost(text) } else { HttpFailure::NotSent(text) }
+    if sent { HttpFailure::ResponseLost(text) } else { HttpFailure::NotSent(text) }
 }
 
 /// The error and its causes on one line, without repetitions.
@@ -128,11 +128,11 @@ mod tests {
     #[tokio::test]
     async fn an_answer_that_never_comes_is_lost() {
         let failure = send_to(&server(b"").await).await.expect_err("closed");
-        assert!(matches!(failure, HttpFailure::AnswerLost(_)), "{failure:?}");
+        assert!(matches!(failure, HttpFailure::ResponseLost(_)), "{failure:?}");
 
         let half = b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf";
         let failure = send_to(&server(half).await).await.expect_err("cut off");
-        assert!(matches!(failure, HttpFailure::AnswerLost(_)), "{failure:?}");
+        assert!(matches!(failure, HttpFailure::ResponseLost(_)), "{failure:?}");
     }
 
     #[tokio::test]

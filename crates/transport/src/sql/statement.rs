@@ -53,7 +53,7 @@ struct Scanner<'a> {
 }
 
 impl<'a> Scanner<'a> {
-    /// The next word, quoted piece or sign; comments and blanks are passed over.
+    /// The next word, quoted piece or sign; comments and blanks are skipped.
     fn next_token(&mut self) -> Result<Option<&'a str>, Error> {
         loop {
             let rest = &self.text[self.at..];

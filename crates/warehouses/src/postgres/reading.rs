@@ -85,7 +85,7 @@ enum Next {
 }
 
 fn batch_is_empty(batch: &Batch<Row>) -> bool {
-    batch.items.is_empty() && batch.malformed.is_empty() && batch.waiting == 0
+    batch.items.is_empty() && batch.malformed.is_empty() && batch.not_due == 0
 }
 
 impl Arrivals {
@@ -112,7 +112,7 @@ impl Arrivals {
                 }
             }
         }
-        batch.waiting = self.reading.count_waiting().await?;
+        batch.not_due = self.reading.count_waiting().await?;
         self.reading.session.running = false;
         Ok(Next::Last(batch))
     }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tidegate_model::ErrorKind;
-use tidegate_testkit::conforms::sink::{MakePlace, SinkPlace, WrongPlace};
-use tidegate_testkit::conforms::{Example, PRIVATE, SourceExample, SourcePlace};
+use tidegate_testkit::conforms::sink::{MakeBackend, SinkBackend, WrongBackend};
+use tidegate_testkit::conforms::{Example, PRIVATE, SourceBackend, SourceExample};
 
 use crate::postgres_server::Database;
 
@@ -17,7 +17,7 @@ pub fn of(kind: &str) -> Option<Example> {
 }
 
 /// How a place for a sink of this type is made.
-pub fn sink_of(kind: &str) -> Option<MakePlace> {
+pub fn sink_of(kind: &str) -> Option<MakeBackend> {
     (kind == "postgres").then_some(|| Box::pin(postgres_sink()))
 }
 
@@ -33,7 +33,7 @@ fn postgres() -> Example {
             "tls": "disable",
         }),
         source: Some(SourceExample {
-            places: || {
+            backends: || {
                 Box::pin(async {
                     let database = Arc::new(Database::new().await);
                     database
@@ -58,9 +58,9 @@ fn postgres() -> Example {
     }
 }
 
-fn table(database: &Arc<Database>, selection: Value) -> SourcePlace {
+fn table(database: &Arc<Database>, selection: Value) -> SourceBackend {
     let kept = Arc::clone(database);
-    SourcePlace {
+    SourceBackend {
         settings: Value::Object(database.settings(json!({})).members().clone()),
         project: std::env::temp_dir(),
         selection,
@@ -83,10 +83,10 @@ fn table(database: &Arc<Database>, selection: Value) -> SourcePlace {
     }
 }
 
-async fn postgres_sink() -> SinkPlace {
+async fn postgres_sink() -> SinkBackend {
     let database = Arc::new(Database::new().await);
     let with = |changes: Value| json!(database.settings(changes).members());
-    let wrong = |what, settings, target, kind| WrongPlace { what, settings, target, kind };
+    let wrong = |what, settings, target, kind| WrongBackend { what, settings, target, kind };
     let wrong = vec![
         wrong("nobody listens", with(json!({ "port": 1 })), json!({}), ErrorKind::Unavailable),
         wrong(
@@ -98,7 +98,7 @@ async fn postgres_sink() -> SinkPlace {
         wrong("a wrong password", with(json!({ "password": "wrong" })), json!({}), ErrorKind::Denied),
     ];
     let settings = with(json!({}));
-    SinkPlace {
+    SinkBackend {
         settings,
         target: json!({}),
         folder: std::env::temp_dir(),

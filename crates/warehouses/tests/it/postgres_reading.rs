@@ -33,7 +33,7 @@ async fn a_timestamp_cursor_gives_nulls_first_then_order_and_lets_the_future_wai
     let batches = batches(&database.source(), &table("public.t"), &cursor("at", None)).await;
     let found: Vec<Row> = batches.iter().flat_map(|batch| batch.items.clone()).collect();
     assert_eq!(ids(&found), [3, 6, 2, 1]);
-    let waiting: Vec<u64> = batches.iter().map(|batch| batch.waiting).collect();
+    let waiting: Vec<u64> = batches.iter().map(|batch| batch.not_due).collect();
     assert_eq!(waiting, [2]);
     assert!(batches.iter().all(|batch| batch.checkpoint.is_none()));
 }
@@ -105,7 +105,7 @@ async fn now_is_the_wall_clock_of_the_given_zone_for_cursors_without_one() {
         let batches = batches(&database.source(), &table("public.t"), &cursor(column, None)).await;
         let found: Vec<Row> = batches.iter().flat_map(|batch| batch.items.clone()).collect();
         assert_eq!(ids(&found), [1], "{column}");
-        assert_eq!(batches.iter().map(|batch| batch.waiting).sum::<u64>(), 1, "{column}");
+        assert_eq!(batches.iter().map(|batch| batch.not_due).sum::<u64>(), 1, "{column}");
     }
 }
 
@@ -118,7 +118,7 @@ async fn numbers_that_are_none_never_become_the_place() {
             .await;
         let batches = batches(&database.source(), &table("public.t"), &cursor("c", None)).await;
         let found: Vec<Row> = batches.iter().flat_map(|batch| batch.items.clone()).collect();
-        assert_eq!((ids(&found), batches.last().map(|batch| batch.waiting)), (vec![1], Some(1)));
+        assert_eq!((ids(&found), batches.last().map(|batch| batch.not_due)), (vec![1], Some(1)));
     }
 }
 

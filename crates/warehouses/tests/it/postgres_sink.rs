@@ -348,7 +348,7 @@ async fn a_value_that_the_table_refuses_refuses_the_request_and_is_not_told() {
     let mut bad = event(2);
     bad.event.user = "secret-user".into();
     let error = sink.deliver(&[event(1), bad]).await.expect_err("refused");
-    assert_eq!(error.kind(), ErrorKind::Refused);
+    assert_eq!(error.kind(), ErrorKind::Rejected);
     assert!(!format!("{error:?}{}", error.next_step()).contains("secret-user"), "{error:?}");
     // The same connection goes on.
     deliver(&sink, &[event(1)]).await;

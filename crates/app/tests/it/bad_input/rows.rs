@@ -14,7 +14,7 @@ const CONTRACT: &str = "    source: { connection: db, table: people }\n    prima
                         destination: { connection: braze, object: user }\n";
 
 #[tokio::test]
-async fn bad_input_an_invalid_json_payload_is_rejected_with_its_place_and_mended() {
+async fn bad_input_an_invalid_json_payload_is_rejected_with_its_place_and_fixed() {
     let scene = Scene::new(
         r#"CREATE TABLE people (id bigint PRIMARY KEY, payload text, at timestamptz NOT NULL DEFAULT now());
            INSERT INTO people VALUES (1, '{"a": 1}'), (2, '{"secret": }'), (3, '[1]'), (4, NULL), (5, ''), (6, '"text"')"#,
@@ -38,7 +38,7 @@ async fn bad_input_an_invalid_json_payload_is_rejected_with_its_place_and_mended
 }
 
 #[tokio::test]
-async fn bad_input_a_contract_row_is_rejected_with_its_reason_and_mended() {
+async fn bad_input_a_contract_row_is_rejected_with_its_reason_and_fixed() {
     let scene = Scene::new(
         r#"CREATE TABLE people (id bigint PRIMARY KEY, updated_at timestamptz NOT NULL DEFAULT now(),
              external_id text, alias_name text, alias_label text, email text, payload text);
@@ -84,7 +84,7 @@ async fn bad_input_a_contract_row_is_rejected_with_its_reason_and_mended() {
 }
 
 #[tokio::test]
-async fn bad_input_two_identifiers_or_none_are_rejected_and_retried_once_mended() {
+async fn bad_input_two_identifiers_or_none_are_rejected_and_retried_once_fixed() {
     let sync = "    source: { connection: db, table: people }\n    mode: full\n    destination: { connection: braze, object: event }\n    \
                 mapping: { external_id: ext, email: email, name: { value: seen }, timestamp: at }\n";
     let scene = Scene::new(

@@ -3,7 +3,7 @@
 use super::{PEOPLE, Scene, ended, from_people, says};
 
 #[tokio::test]
-async fn bad_input_a_host_that_does_not_exist_is_named_and_mended() {
+async fn bad_input_a_host_that_does_not_exist_is_named_and_fixed() {
     let scene = Scene::of_people().await;
     let right = scene.database.connection();
     scene.write(&right.replace("127.0.0.1", "db.invalid"), &from_people());
@@ -15,7 +15,7 @@ async fn bad_input_a_host_that_does_not_exist_is_named_and_mended() {
 }
 
 #[tokio::test]
-async fn bad_input_a_port_that_nobody_listens_on_is_named_and_mended() {
+async fn bad_input_a_port_that_nobody_listens_on_is_named_and_fixed() {
     let scene = Scene::of_people().await;
     let right = scene.database.connection();
     scene.write(&right.replace(&format!("port: {}", scene.database.port()), "port: 1"), &from_people());

@@ -31,7 +31,7 @@ async fn cli_exit_codes_say_how_it_went() {
         3,
         &["orders: partial · 300 read · 297 delivered · 3 rejected", "tidegate rows --rejected"],
     );
-    expect(&done(&["run", "orders"]), 0, &["orders: succeeded", "300 unchanged"]);
+    expect(&done(&["run", "orders"]), 0, &["orders: succeeded", "300 skipped"]);
     expect(&done(&["run", "order"]), 2, &["there is no sync `order`", "the syncs are: orders"]);
     expect(&done(&["run"]), 2, &["--all"]);
     expect(&done(&["fly"]), 2, &["fly"]);

@@ -24,7 +24,7 @@ async fn cli_a_plan_shows_counts_and_payloads_and_changes_nothing() {
     );
     let plan = shop.project.json(&["plan", "orders", "--requests", "10"]);
     assert_eq!(plan["run"]["counts"]["delivered"], 297);
-    assert_eq!(plan["refusals"][0]["rows"], 3);
+    assert_eq!(plan["rejections"][0]["rows"], 3);
     let requests = plan["first"].as_array().expect("requests");
     let planned: usize = requests.iter().map(|request| events(&request["body"])).sum();
     assert_eq!(planned, 297, "each row is in one of the requests");
@@ -96,7 +96,7 @@ async fn cli_a_preview_shows_rows_and_what_they_become_without_effect() {
     expect(
         &shop.project.done(&["preview", "orders"]),
         0,
-        &["row     ", "becomes ", "refused ", "order_placed"],
+        &["row     ", "becomes ", "rejected ", "order_placed"],
     );
     let previews = shop.project.json(&["preview", "orders", "--rows", "2"]);
     let of = |id: i64| {
@@ -104,7 +104,7 @@ async fn cli_a_preview_shows_rows_and_what_they_become_without_effect() {
         found.unwrap_or_else(|| panic!("{id} in {previews:#}"))
     };
     assert_eq!(of(101)["record"]["body"]["properties"]["id"], 101);
-    assert!(of(100)["refused"]["message"].as_str().is_some_and(|why| !why.is_empty()));
+    assert!(of(100)["rejected"]["message"].as_str().is_some_and(|why| !why.is_empty()));
     assert_eq!(shop.sandbox.stats("braze").await["requests"], 0);
 }
 

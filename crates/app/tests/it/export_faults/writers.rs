@@ -101,7 +101,7 @@ async fn export_into_a_table_that_lost_a_column_adds_it_again() {
 }
 
 #[tokio::test]
-async fn export_into_a_column_of_another_type_is_paused_with_the_statement_that_mends_it() {
+async fn export_into_a_column_of_another_type_is_paused_with_the_statement_that_fixes_it() {
     let (database, project, served) = into_postgres().await;
 
     database.run("ALTER TABLE out.events ALTER COLUMN user_id TYPE varchar(9)").await;

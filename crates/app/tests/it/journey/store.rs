@@ -24,7 +24,7 @@ async fn journey_state_may_live_in_postgresql() {
 
     project.run_to("orders", "partial", &[("read", 500), ("delivered", 495), ("rejected", 5)]);
     source.run("INSERT INTO orders VALUES (501, 'c1', now())").await;
-    project.run_to("orders", "succeeded", &[("read", 501), ("delivered", 1), ("unchanged", 500)]);
+    project.run_to("orders", "succeeded", &[("read", 501), ("delivered", 1), ("skipped", 500)]);
     assert_eq!(sandbox.stats("braze").await["events"], 496);
 
     let runs = project.json(&["runs", "orders"]);
@@ -33,7 +33,7 @@ async fn journey_state_may_live_in_postgresql() {
     assert_eq!(project.rows(&["--rejected"]).len(), 5);
     assert_eq!(project.json(&["status"])[0]["failed_rows"], 5);
 
-    source.run("UPDATE orders SET customer = 'mended' WHERE customer IS NULL").await;
+    source.run("UPDATE orders SET customer = 'corrected' WHERE customer IS NULL").await;
     let retried = project.json(&["retry", "orders"]);
     assert_eq!(retried["run"]["counts"]["delivered"], 5, "{retried:#}");
     assert_eq!(project.json(&["status"])[0]["failed_rows"], 0);

@@ -14,7 +14,7 @@ use crate::topics::know_users;
 /// the sync: it has to find out by itself.
 const SECONDS: &str = "TIDEGATE_TEST_REVOKED_SECONDS";
 /// Longer than a sync that stands still waits before it tries again.
-const MENDED: Duration = Duration::from_secs(100);
+const RECOVERED: Duration = Duration::from_secs(100);
 
 fn messages(numbers: std::ops::RangeInclusive<u32>) -> impl Iterator<Item = Value> {
     numbers.map(
@@ -23,7 +23,7 @@ fn messages(numbers: std::ops::RangeInclusive<u32>) -> impl Iterator<Item = Valu
 }
 
 #[tokio::test]
-async fn kafka_a_refused_key_stops_the_offsets_and_every_message_arrives_once_it_is_mended() {
+async fn kafka_a_refused_key_stops_the_offsets_and_every_message_arrives_once_it_is_fixed() {
     let by_itself: Option<u64> = std::env::var(SECONDS).ok().map(|seconds| seconds.parse().expect("seconds"));
     let outage = Duration::from_secs(by_itself.unwrap_or(6));
     let scene = Scene::new(4);
@@ -59,17 +59,17 @@ async fn kafka_a_refused_key_stops_the_offsets_and_every_message_arrives_once_it
     assert_eq!(scene.sandbox.stats("onesignal").await["events"], 200);
 
     scene.sandbox.put_faults("{}").await;
-    let mended = Instant::now();
+    let recovered = Instant::now();
     if by_itself.is_none() {
         assert_eq!(project.done(&["resume", "events"]).code, 0);
     }
     while scene.topic.done("events") < u64::from(written) {
-        assert!(mended.elapsed() < MENDED, "not everything arrived:\n{}", served.said());
+        assert!(recovered.elapsed() < RECOVERED, "not everything arrived:\n{}", served.said());
         pause(Duration::from_millis(500)).await;
     }
     eprintln!(
         "{written} messages, {outage:?} of refusals, done {:?} after the key worked again",
-        mended.elapsed()
+        recovered.elapsed()
     );
 
     let arrived: BTreeMap<String, u32> = scene.sandbox.times("onesignal/events", "/properties/id").await;

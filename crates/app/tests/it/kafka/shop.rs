@@ -97,7 +97,7 @@ async fn kafka_a_tombstone_deletes_its_user_and_nobody_else() {
 
     assert_eq!(names(&scene).await, ["bob", "cid"]);
     for group in ["users", "gone"] {
-        assert_eq!(scene.topic.committed(group), [Some(4)], "{group}: what is passed over is done with");
+        assert_eq!(scene.topic.committed(group), [Some(4)], "{group}: what is skipped is done with");
     }
 }
 

@@ -34,7 +34,7 @@ async fn journey_events_are_counted_shown_and_measured_while_the_server_runs() {
     let shown: Vec<&serde_json::Value> = last.iter().map(|line| &line["event"]["number"]).collect();
     assert_eq!(shown, [27, 30]);
 
-    // A stream's position counts all of its events, those that are passed over too.
+    // A stream's position counts all of its events, those that are skipped too.
     until("no lag", async || {
         let lag = project.json(&["status", "orders"])[0]["lag"][0].clone();
         (lag["behind"] == 0 && lag["end"].as_u64() >= Some(30)).then_some(())
@@ -51,7 +51,7 @@ async fn journey_events_are_counted_shown_and_measured_while_the_server_runs() {
     assert!(metrics.header("content-type").starts_with("text/plain"), "{metrics:?}");
     for line in [
         "tidegate_events_logged_total{stream=\"shop\"} 30",
-        "tidegate_events_repeated_total{stream=\"shop\"} 6",
+        "tidegate_events_duplicates_total{stream=\"shop\"} 6",
         "tidegate_sync_paused{sync=\"orders\"} 0",
     ] {
         assert!(metrics.body.lines().any(|found| found == line), "{line} in\n{}", metrics.body);

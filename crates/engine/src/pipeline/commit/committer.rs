@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use tidegate_model::store::{BatchCommit, Delivered, LookbackChunk, PausedBy, RowStatus, StatusKind};
-use tidegate_model::{Counts, Fingerprint, RunId, Store, SyncId, Value};
+use tidegate_model::{Counts, RowHash, RunId, Store, SyncId, Value};
 use tokio::sync::{mpsc, watch};
 
 use crate::pipeline::item::{BatchOpened, CommitEvent};
 use crate::pipeline::item::{IndexedResult, RequestResults};
+use crate::pipeline::read::cursor_state::CursorState;
 use crate::pipeline::read::lookback::LookbackRule;
-use crate::pipeline::read::place::Place;
 use crate::pipeline::run::RunKind;
 use crate::pipeline::shutdown::{Shutdown, Watch};
 use crate::pipeline::transform::Transform;
@@ -35,9 +35,9 @@ pub(crate) struct Committer<F> {
     pub(crate) run: RunId,
     pub(crate) shutdown: Arc<Shutdown>,
     pub(crate) retention: Retention,
-    pub(crate) place: Option<Place>,
+    pub(crate) cursor_state: Option<CursorState>,
     pub(crate) chunks: VecDeque<(u64, Option<Value>)>,
-    pub(crate) failed_rows: HashSet<Fingerprint>,
+    pub(crate) failed_rows: HashSet<RowHash>,
     pub(crate) progress: watch::Sender<Counts>,
     pub(crate) kind: RunKind,
     /// Whether a delivery has proved that the cause of a pause is fixed. Asked of endless runs
@@ -124,9 +124,10 @@ impl<F: Transform> Committer<F> {
         if whole && self.kind.moves_checkpoint() {
             commit.checkpoint = match (&self.retention, &opened.highest) {
                 (Retention::Lookback(lookback), Some(highest)) => {
-                    let place = self.place.get_or_insert_with(|| Place::at(highest.clone()));
-                    match place.advance(highest, *lookback) {
-                        Ok(()) => Some(place.checkpoint()),
+                    let cursor_state =
+                        self.cursor_state.get_or_insert_with(|| CursorState::at(highest.clone()));
+                    match cursor_state.advance(highest, *lookback) {
+                        Ok(()) => Some(cursor_state.checkpoint()),
                         Err(error) => {
                             // What became of the rows is written; the checkpoint stays behind them.
                             self.shutdown.fail(error);
@@ -248,7 +249,7 @@ impl<F: Transform> Committer<F> {
 
     /// Replaces all chunks by these rows. The checkpoint of the sync is behind the others
     /// now: a line that looks like one of them is a new one.
-    fn replace(&mut self, rows: Vec<Fingerprint>) -> Option<LookbackChunk> {
+    fn replace(&mut self, rows: Vec<RowHash>) -> Option<LookbackChunk> {
         let seq = self.chunks.back().map_or(0, |(seq, _)| seq + 1);
         self.chunks.clear();
         if rows.is_empty() {
@@ -260,11 +261,11 @@ impl<F: Transform> Committer<F> {
 
     /// The chunks that lie wholly below what the next run reads again.
     fn forget(&mut self) -> Option<u64> {
-        let (Retention::Lookback(lookback), Some(place)) = (self.retention, &self.place) else {
+        let (Retention::Lookback(lookback), Some(cursor_state)) = (self.retention, &self.cursor_state) else {
             return None;
         };
         // Without a lookback nothing is forgotten.
-        let low = place.low(lookback).ok().flatten()?;
+        let low = cursor_state.low(lookback).ok().flatten()?;
         let mut through = None;
         while let Some((seq, high)) = self.chunks.front()
             && high.as_ref().is_none_or(|high| high.compare(&low) == Some(Ordering::Less))
@@ -275,7 +276,7 @@ impl<F: Transform> Committer<F> {
         through
     }
 
-    fn solved(&mut self, rows: &[Vec<IndexedResult>], delivered: &[Delivered]) -> Vec<Fingerprint> {
+    fn solved(&mut self, rows: &[Vec<IndexedResult>], delivered: &[Delivered]) -> Vec<RowHash> {
         let mut solved = Vec::new();
         // Either no other row has a reason, or no key stands there twice: the log knows the ids of its events.
         if !self.failed_rows.is_empty() {

@@ -124,7 +124,11 @@ impl<F: Transform> Delivery<F> {
             {
                 // Its key has expired while it waited.
                 let reason = "the answer was lost, and it is too late to send the row again safely";
-                self.decide_all(part, &RowStatus::InDoubt(Reason::new("answer_lost", reason)), &mut decided);
+                self.decide_all(
+                    part,
+                    &RowStatus::InDoubt(Reason::new("response_lost", reason)),
+                    &mut decided,
+                );
                 continue;
             }
             let intents = match self.intend(&part).await {
@@ -169,7 +173,7 @@ impl<F: Transform> Delivery<F> {
                             parts.push_front(first);
                         }
                         Reaction::Halve => {
-                            let reason = Reason::new("refused", error.chain());
+                            let reason = Reason::new("rejected", error.chain());
                             self.decide_all(part, &RowStatus::Rejected(reason), &mut decided);
                         }
                         Reaction::BackOff => match self.back_off(part, error).await {
@@ -192,12 +196,12 @@ impl<F: Transform> Delivery<F> {
         let receipt = tokio::select! {
             receipt = self.destination.deliver(records) => receipt?,
             () = self.shutdown.out_of_grace() => {
-                Receipt::unknown(records.len(), &Reason::new("answer_lost", "the run was stopped before the answer came"))
+                Receipt::unknown(records.len(), &Reason::new("response_lost", "the run was stopped before the answer came"))
             }
         };
         self.shutdown.count_request();
         if receipt.outcomes.len() != records.len() {
-            let reason = Reason::new("answer_unclear", "the answer does not say what became of each row");
+            let reason = Reason::new("response_unclear", "the answer does not say what became of each row");
             return Ok(Receipt { outcomes: vec![Outcome::Unknown(reason); records.len()], ..receipt });
         }
         Ok(receipt)
@@ -223,8 +227,8 @@ impl<F: Transform> Delivery<F> {
         // Nearly always nothing goes again: records are looked at where they lie.
         let mut again = Vec::new();
         let mut uncertain = false;
-        for (place, (item, outcome)) in part.items.into_iter().zip(receipt.outcomes).enumerate() {
-            let record = &part.records[place];
+        for (index, (item, outcome)) in part.items.into_iter().zip(receipt.outcomes).enumerate() {
+            let record = &part.records[index];
             let status = match outcome {
                 Outcome::Delivered => {
                     if told {
@@ -239,7 +243,7 @@ impl<F: Transform> Delivery<F> {
                     if told {
                         noted.push(Outcome::Deferred(reason));
                     }
-                    again.push(place);
+                    again.push(index);
                     rest.items.push(item);
                     continue;
                 }
@@ -248,7 +252,7 @@ impl<F: Transform> Delivery<F> {
                     if told {
                         noted.push(Outcome::Unknown(reason));
                     }
-                    again.push(place);
+                    again.push(index);
                     rest.items.push(item);
                     continue;
                 }
@@ -265,7 +269,7 @@ impl<F: Transform> Delivery<F> {
             decided.of(item.batch).others.push((item.at, row));
         }
         if !again.is_empty() {
-            let records = (0..).zip(part.records).filter(|(place, _)| again.binary_search(place).is_ok());
+            let records = (0..).zip(part.records).filter(|(index, _)| again.binary_search(index).is_ok());
             rest.records = records.map(|(_, record)| record).collect();
         }
         if uncertain {

@@ -117,7 +117,7 @@ impl<F: Transform> Queue<F> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use tidegate_model::{Fingerprint, Limits};
+    use tidegate_model::{Limits, RowHash};
 
     use super::*;
     use crate::pipeline::deliver::shared_event::{SharedEvent, tests::shared};
@@ -130,7 +130,7 @@ mod tests {
 
     fn items(sent: Vec<SharedEvent>) -> RequestItems<Events> {
         let keys = |event: &SharedEvent| {
-            let name = Fingerprint(event.offset.at.into());
+            let name = RowHash(event.offset.at.into());
             ItemKeys { key: name, version: name }
         };
         let item =

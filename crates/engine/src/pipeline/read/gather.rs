@@ -63,7 +63,7 @@ fn join<T>(batch: &mut Batch<T>, more: Batch<T>) {
     batch.items.extend(more.items);
     batch.malformed.extend(more.malformed);
     batch.checkpoint = more.checkpoint.or(batch.checkpoint.take());
-    batch.waiting += more.waiting;
+    batch.not_due += more.not_due;
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! The reading stage: reads a feed, finds what is new and partitions it across the workers.
 
+pub(crate) mod cursor_state;
 pub(crate) mod epoch;
 pub(crate) mod gather;
 pub(crate) mod lookback;
 pub(crate) mod partition;
-pub(crate) mod place;
 pub(crate) mod reader;
 pub(crate) mod resume;

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use tidegate_model::store::RowStatus;
-use tidegate_model::{Fingerprint, Reason, Value};
+use tidegate_model::{Reason, RowHash, Value};
 
 use crate::pipeline::item::{IndexedResult, Item, RequestItems};
 use crate::pipeline::read::reader::Reader;
@@ -15,11 +15,11 @@ pub(crate) struct Lookup {
     /// The keys of each item, and what is known of it.
     pub(crate) known: Vec<(ItemKeys, PriorState)>,
     /// How many were committed before.
-    pub(crate) unchanged: u64,
+    pub(crate) skipped: u64,
     /// The highest cursor value.
     pub(crate) highest: Option<Value>,
     /// Those that earlier runs were about to send.
-    pub(crate) recalled: Vec<Fingerprint>,
+    pub(crate) recalled: Vec<RowHash>,
 }
 
 /// A batch, sorted.
@@ -38,13 +38,13 @@ impl<F: Transform> Reader<F> {
     /// Looks at each item, where it was read.
     pub(crate) fn look_up(&mut self, items: &[F::Read], scratch: &mut Vec<u8>) -> Lookup {
         let known = Vec::with_capacity(items.len());
-        let mut lookup = Lookup { known, unchanged: 0, highest: None, recalled: Vec::new() };
+        let mut lookup = Lookup { known, skipped: 0, highest: None, recalled: Vec::new() };
         for item in items {
-            if let Some(place) = self.transform.cursor(item)
-                && lookup.highest.as_ref().is_none_or(|high| place.compare(high) == Some(Ordering::Greater))
-                && !place.is_null()
+            if let Some(value) = self.transform.cursor(item)
+                && lookup.highest.as_ref().is_none_or(|high| value.compare(high) == Some(Ordering::Greater))
+                && !value.is_null()
             {
-                lookup.highest = Some(place.clone());
+                lookup.highest = Some(value.clone());
             }
             let keys = self.transform.identify(item, scratch);
             let known = if self.kind.moves_checkpoint() {
@@ -53,7 +53,7 @@ impl<F: Transform> Reader<F> {
                 self.resume.lookup_sent(keys.version)
             };
             match known {
-                PriorState::Committed => lookup.unchanged += 1,
+                PriorState::Committed => lookup.skipped += 1,
                 PriorState::Sent(_) | PriorState::InDoubt => lookup.recalled.push(keys.version),
                 PriorState::New => {}
             }

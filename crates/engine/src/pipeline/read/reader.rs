@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 use tidegate_model::store::{RowResult, RowStatus};
-use tidegate_model::{
-    Batch, Columns, Counts, Destination, Feed, Fingerprint, MalformedRecord, Row, Text, Value,
-};
+use tidegate_model::{Batch, Columns, Counts, Destination, Feed, MalformedRecord, Row, RowHash, Text, Value};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use crate::pipeline::commit::committer::Retention;
@@ -85,18 +83,18 @@ impl<F: Transform> Reader<F> {
     /// Looks one batch up and partitions it. Returns whether the run continues.
     async fn process_batch(&mut self, batch: u64, read: Batch<F::Read>, scratch: &mut Vec<u8>) -> bool {
         let Some(permit) = self.enter(batch).await else { return false };
-        let mut counts = Counts { waiting: read.waiting, ..Counts::default() };
+        let mut counts = Counts { not_due: read.not_due, ..Counts::default() };
         counts.read = (read.items.len() + read.malformed.len()) as u64;
         let lookup = self.look_up(&read.items, scratch);
-        counts.unchanged = lookup.unchanged;
-        if !self.spread(batch, read.items.len() - lookup.unchanged as usize).await {
+        counts.skipped = lookup.skipped;
+        if !self.spread(batch, read.items.len() - lookup.skipped as usize).await {
             return false;
         }
         let mut malformed = Vec::new();
         for piece in read.malformed {
             let piece = unread(piece);
             if self.kind.moves_checkpoint() && self.resume.lookup(piece.row) == PriorState::Committed {
-                counts.unchanged += 1;
+                counts.skipped += 1;
             } else {
                 malformed.push((0, piece));
             }
@@ -109,7 +107,7 @@ impl<F: Transform> Reader<F> {
             decided: partitioned.decided,
             without_cursor: partitioned.without_cursor,
             highest: lookup.highest,
-            left: (self.forgets() && counts.unchanged > 0).then(|| self.resume.unmatched()),
+            left: (self.forgets() && counts.skipped > 0).then(|| self.resume.unmatched()),
             recalled: lookup.recalled,
             counts,
             permit,
@@ -170,11 +168,11 @@ impl<F: Transform> Reader<F> {
 fn unread(piece: MalformedRecord) -> RowResult {
     let columns = Columns::new(["input"]);
     let row = Row { columns, values: vec![Value::Text(piece.payload.into())] };
-    let place = Value::Text(piece.location.as_str().into());
+    let location = Value::Text(piece.location.as_str().into());
     RowResult {
-        key: Fingerprint::of_values([&place], &mut Vec::new()),
+        key: RowHash::of_values([&location], &mut Vec::new()),
         key_text: piece.location.into(),
-        row: Fingerprint::of_values(row.values.iter().chain([&place]), &mut Vec::new()),
+        row: RowHash::of_values(row.values.iter().chain([&location]), &mut Vec::new()),
         user: Text::new(),
         status: RowStatus::Rejected(piece.reason),
         payload: Some(row),

@@ -3,20 +3,20 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use tidegate_model::store::{Intent, IntentRow, RowStatus};
-use tidegate_model::{Error, Fingerprint, Outcome, Reason, Store, SyncId, Value};
+use tidegate_model::{Error, Outcome, Reason, RowHash, Store, SyncId, Value};
 
 /// Rows that earlier runs committed, or were about to send.
 #[derive(Default)]
 pub(crate) struct ResumeState {
     /// Committed rows that this run may read again: how often each.
-    committed: HashMap<Fingerprint, u32>,
+    committed: HashMap<RowHash, u32>,
     /// The chunks that they come from: number and highest cursor.
     pub(crate) chunks: Vec<(u64, Option<Value>)>,
     /// Rows that were about to be sent, oldest first, with their status if the response
     /// came. None of them was committed.
-    intended: HashMap<Fingerprint, VecDeque<(IntentRow, Option<RowStatus>)>>,
+    intended: HashMap<RowHash, VecDeque<(IntentRow, Option<RowStatus>)>>,
     /// Keys of rows that were rejected or in doubt and are still open.
-    pub(crate) failed_rows: HashSet<Fingerprint>,
+    pub(crate) failed_rows: HashSet<RowHash>,
 }
 
 /// What is known of a row before it is sent.
@@ -63,7 +63,7 @@ impl ResumeState {
 
     /// Looks a row up and consumes the entry: an identical second row counts as new.
     #[inline]
-    pub(crate) fn lookup(&mut self, row: Fingerprint) -> PriorState {
+    pub(crate) fn lookup(&mut self, row: RowHash) -> PriorState {
         if !self.committed.is_empty()
             && let Some(count) = self.committed.get_mut(&row)
         {
@@ -77,14 +77,14 @@ impl ResumeState {
     }
 
     /// Returns the committed rows that no lookup found.
-    pub(crate) fn unmatched(&self) -> Vec<Fingerprint> {
+    pub(crate) fn unmatched(&self) -> Vec<RowHash> {
         let rows = self.committed.iter();
         rows.flat_map(|(row, count)| std::iter::repeat_n(*row, *count as usize)).collect()
     }
 
     /// Like [`ResumeState::lookup`], for rows that are sent although they were committed.
     #[inline]
-    pub(crate) fn lookup_sent(&mut self, row: Fingerprint) -> PriorState {
+    pub(crate) fn lookup_sent(&mut self, row: RowHash) -> PriorState {
         if self.intended.is_empty() {
             return PriorState::New;
         }
@@ -110,7 +110,7 @@ impl ResumeState {
 /// The reason that stands with a row in doubt after a crash.
 pub(crate) fn crashed() -> Reason {
     Reason::new(
-        "answer_lost",
+        "response_lost",
         "the process ended while this row was being sent; whether it took effect is not known",
     )
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use tidegate_model::LoggedEvent;
 
-use super::follow::{Outlet, event};
+use super::follow::{ExportStage, event};
 use super::*;
 
 /// What a sink was asked to do, with the ids of the events.
@@ -82,12 +82,12 @@ impl Destination<LoggedEvent> for Notebook {
     }
 }
 
-async fn outlet(notebook: Notebook, events: u64) -> (Outlet, Arc<Notebook>) {
+async fn stage(notebook: Notebook, events: u64) -> (ExportStage, Arc<Notebook>) {
     let notebook = Arc::new(notebook);
-    let mut outlet = Outlet::new(notebook.limits);
-    outlet.export.sink = notebook.clone();
-    outlet.log((0..events).map(|id| event(id, "a"))).await;
-    (outlet, notebook)
+    let mut stage = ExportStage::new(notebook.limits);
+    stage.export.sink = notebook.clone();
+    stage.log((0..events).map(|id| event(id, "a"))).await;
+    (stage, notebook)
 }
 
 fn ids(ids: std::ops::Range<u64>) -> Vec<u64> {
@@ -105,9 +105,9 @@ fn done(asked: &[Asked]) -> Vec<u64> {
 
 #[tokio::test(start_paused = true)]
 async fn the_next_request_is_prepared_while_one_is_delivered() {
-    let (outlet, notebook) = outlet(Notebook::new([]), 30).await;
+    let (stage, notebook) = stage(Notebook::new([]), 30).await;
 
-    let run = outlet.run(false, CancellationToken::new()).await;
+    let run = stage.run(false, CancellationToken::new()).await;
 
     assert_eq!((run.ending, run.counts.delivered), (Some(Ending::Succeeded), 30));
     let expected = [
@@ -136,9 +136,9 @@ async fn the_next_request_is_prepared_while_one_is_delivered() {
 #[tokio::test(start_paused = true)]
 async fn what_is_prepared_waits_until_the_request_before_it_took_effect() {
     let away = [Some(ErrorKind::Unavailable), Some(ErrorKind::Throttled(None)), None];
-    let (outlet, notebook) = outlet(Notebook::new(away), 100).await;
+    let (stage, notebook) = stage(Notebook::new(away), 100).await;
 
-    let run = outlet.run(false, CancellationToken::new()).await;
+    let run = stage.run(false, CancellationToken::new()).await;
 
     assert_eq!((run.ending, run.counts.delivered), (Some(Ending::Succeeded), 100));
     let asked = notebook.asked();
@@ -150,10 +150,10 @@ async fn what_is_prepared_waits_until_the_request_before_it_took_effect() {
 #[tokio::test(start_paused = true)]
 async fn a_request_that_is_halved_keeps_its_place_before_what_is_prepared() {
     // The first request, and then its first half.
-    let refused = [Some(ErrorKind::Refused), Some(ErrorKind::Refused)];
-    let (outlet, notebook) = outlet(Notebook::new(refused), 40).await;
+    let refused = [Some(ErrorKind::Rejected), Some(ErrorKind::Rejected)];
+    let (stage, notebook) = stage(Notebook::new(refused), 40).await;
 
-    let run = outlet.run(false, CancellationToken::new()).await;
+    let run = stage.run(false, CancellationToken::new()).await;
 
     assert_eq!((run.ending, run.counts.delivered), (Some(Ending::Succeeded), 40));
     assert_eq!(done(&notebook.asked()), ids(0..40));
@@ -161,32 +161,32 @@ async fn a_request_that_is_halved_keeps_its_place_before_what_is_prepared() {
 
 #[tokio::test(start_paused = true)]
 async fn what_was_prepared_when_a_run_ended_is_delivered_by_the_next() {
-    let (outlet, notebook) = outlet(Notebook::new([]), 100).await;
+    let (stage, notebook) = stage(Notebook::new([]), 100).await;
 
-    let run = outlet.run(false, stop_after(Duration::from_millis(25))).await;
+    let run = stage.run(false, stop_after(Duration::from_millis(25))).await;
 
     let (asked, mut all) = (notebook.asked(), Vec::new());
     assert_eq!(run.ending, Some(Ending::Interrupted));
     assert!(asked.contains(&Prepare(ids(30..40))) && !asked.contains(&Deliver(ids(30..40))), "{asked:?}");
     all.extend(done(&asked));
-    outlet.run(false, CancellationToken::new()).await;
+    stage.run(false, CancellationToken::new()).await;
     all.extend(done(&notebook.asked()));
     assert_eq!(all, ids(0..100));
 
     // The same where it ended by a failure.
-    outlet.log((100..200).map(|id| event(id, "a"))).await;
+    stage.log((100..200).map(|id| event(id, "a"))).await;
     notebook.answers.lock().expect("no panic").extend([None, Some(ErrorKind::Denied)]);
-    let run = outlet.run(false, CancellationToken::new()).await;
+    let run = stage.run(false, CancellationToken::new()).await;
     assert_eq!((run.ending, run.counts.delivered), (Some(Ending::Failed), 10));
-    outlet.run(false, CancellationToken::new()).await;
+    stage.run(false, CancellationToken::new()).await;
     assert_eq!(done(&notebook.asked()), ids(100..200));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_fault_while_preparing_ends_the_run() {
-    let (outlet, notebook) = outlet(Notebook { faulty: true, ..Notebook::new([]) }, 30).await;
+    let (stage, notebook) = stage(Notebook { faulty: true, ..Notebook::new([]) }, 30).await;
 
-    let run = outlet.run(false, CancellationToken::new()).await;
+    let run = stage.run(false, CancellationToken::new()).await;
 
     assert_eq!((run.ending, run.counts.delivered), (Some(Ending::Failed), 10));
     assert!(run.error.expect("an error").contains("preparing a request"));
@@ -195,16 +195,16 @@ async fn a_fault_while_preparing_ends_the_run() {
 
 #[tokio::test(start_paused = true)]
 async fn a_request_that_is_not_enough_is_not_taken_before_its_turn() {
-    let (outlet, notebook) = outlet(Notebook::new([]), 10).await;
+    let (stage, notebook) = stage(Notebook::new([]), 10).await;
     let more = async {
         // Two while the first request is delivered, the others before it is done.
         crate::pipeline::wait::span(Duration::from_millis(4)).await;
-        outlet.log((10..12).map(|id| event(id, "a"))).await;
+        stage.log((10..12).map(|id| event(id, "a"))).await;
         crate::pipeline::wait::span(Duration::from_millis(2)).await;
-        outlet.log((12..14).map(|id| event(id, "a"))).await;
+        stage.log((12..14).map(|id| event(id, "a"))).await;
     };
 
-    tokio::join!(outlet.run(true, stop_after(Duration::from_secs(1))), more);
+    tokio::join!(stage.run(true, stop_after(Duration::from_secs(1))), more);
 
     let delivered: Vec<Asked> =
         notebook.asked().into_iter().filter(|asked| matches!(asked, Deliver(_))).collect();

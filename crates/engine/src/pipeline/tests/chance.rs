@@ -85,7 +85,7 @@ fn moody(mut dice: Dice, effects: Effects, refused: Effects) -> Answer {
             2 | 3 => fail(ErrorKind::Unavailable),
             4 | 5 => fail(ErrorKind::Throttled(None)),
             6 => fail(ErrorKind::TooLarge),
-            7 => fail(ErrorKind::Refused),
+            7 => fail(ErrorKind::Rejected),
             8..=11 => {
                 let mut outcomes = take(&ids[..cut])?;
                 outcomes.resize(ids.len(), Outcome::Deferred(Reason::new("busy", "later")));
@@ -163,10 +163,10 @@ fn play(seed: u64, idempotency: Idempotency, resend: bool) {
     let context = format!("seed {seed}, {idempotency:?}, resend {resend}");
     assert!(matches!(last.ending, Some(Ending::Succeeded | Ending::Partial)), "{context}: {last:?}");
     for run in [&last, &again] {
-        let Counts { read, unchanged, delivered, rejected, in_doubt, .. } = run.counts;
-        assert_eq!(read, unchanged + delivered + rejected + in_doubt, "{context}: {run:?}");
+        let Counts { read, skipped, delivered, rejected, in_doubt, .. } = run.counts;
+        assert_eq!(read, skipped + delivered + rejected + in_doubt, "{context}: {run:?}");
     }
-    assert_eq!(again.counts.read, again.counts.unchanged, "{context}: {again:?}");
+    assert_eq!(again.counts.read, again.counts.skipped, "{context}: {again:?}");
     let once = idempotency == Idempotency::None && !resend;
     let refused = refused.lock().expect("no panic");
     judge(&stage, &table, &effects.lock().expect("no panic"), &refused, once, &context);
@@ -174,7 +174,7 @@ fn play(seed: u64, idempotency: Idempotency, resend: bool) {
 
 /// Holds what took effect and what the ledger says against the rows.
 ///
-/// A row that was `refused` by itself and passed over, by a run that died before
+/// A row that was `refused` by itself and skipped, by a run that died before
 /// it could write that down, may be taken by the next run: behind later ones.
 fn judge(stage: &Stage, table: &Table, effects: &[i64], refused: &[i64], once: bool, context: &str) {
     let mut rows: HashMap<i64, (u64, u64, u64, String)> = HashMap::new();

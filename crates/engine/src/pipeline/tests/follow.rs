@@ -35,11 +35,11 @@ impl Source for Topic {
         let rows = self.rows.clone().lock_owned().await;
         let batches = futures_util::stream::unfold(rows, |mut rows| async {
             let row = rows.recv().await?;
-            let place = Checkpoint(serde_json::json!(row.get("id").and_then(|id| match id {
+            let checkpoint = Checkpoint(serde_json::json!(row.get("id").and_then(|id| match id {
                 Value::Int(id) => Some(*id),
                 _ => None,
             })));
-            Some((Ok(Batch { checkpoint: Some(place), ..Batch::of(vec![row]) }), rows))
+            Some((Ok(Batch { checkpoint: Some(checkpoint), ..Batch::of(vec![row]) }), rows))
         });
         Ok(batches.boxed())
     }
@@ -170,7 +170,7 @@ pub(super) fn event(id: u64, kind: &str) -> Event {
 }
 
 /// An export of a log in memory.
-pub(super) struct Outlet {
+pub(super) struct ExportStage {
     pub(super) export: Export,
     log: Arc<MemoryEventLog>,
     tank: Arc<Tank>,
@@ -178,8 +178,8 @@ pub(super) struct Outlet {
     parts: Parts,
 }
 
-impl Outlet {
-    pub(super) fn new(limits: Limits) -> Outlet {
+impl ExportStage {
+    pub(super) fn new(limits: Limits) -> ExportStage {
         let clock = Arc::new(ManualClock::default());
         let store = MemoryStore::new(clock.clone());
         let log = Arc::new(MemoryEventLog::new(clock.clone()));
@@ -197,7 +197,7 @@ impl Outlet {
         };
         let parts =
             Parts { store: Arc::new(store.clone()), clock, rate_limiters: Arc::new(RateLimiters::default()) };
-        Outlet { export, log, tank, store, parts }
+        ExportStage { export, log, tank, store, parts }
     }
 
     pub(super) async fn log(&self, events: impl IntoIterator<Item = Event>) {
@@ -214,21 +214,21 @@ impl Outlet {
 
 #[tokio::test(start_paused = true)]
 async fn an_export_takes_what_is_chosen_once_and_goes_on_where_it_was() {
-    let mut outlet = Outlet::new(Limits { max_items: 10, ..Limits::UNBOUNDED });
-    outlet.export.selection = serde_json::from_str(r#"{"kinds":["a","bad"]}"#).expect("a selection");
-    outlet.log((0..100).map(|id| event(id, if id % 2 == 0 { "a" } else { "b" }))).await;
-    outlet.log([event(1_000, "bad")]).await;
-    let run = outlet.run(false, CancellationToken::new()).await;
+    let mut stage = ExportStage::new(Limits { max_items: 10, ..Limits::UNBOUNDED });
+    stage.export.selection = serde_json::from_str(r#"{"kinds":["a","bad"]}"#).expect("a selection");
+    stage.log((0..100).map(|id| event(id, if id % 2 == 0 { "a" } else { "b" }))).await;
+    stage.log([event(1_000, "bad")]).await;
+    let run = stage.run(false, CancellationToken::new()).await;
     assert_eq!(run.ending, Some(Ending::Partial));
     assert_eq!((run.counts.delivered, run.counts.rejected), (50, 1));
-    outlet.log([event(200, "a"), event(201, "b")]).await;
-    let run = outlet.run(false, CancellationToken::new()).await;
+    stage.log([event(200, "a"), event(201, "b")]).await;
+    let run = stage.run(false, CancellationToken::new()).await;
     assert_eq!((run.ending, run.counts.delivered), (Some(Ending::Succeeded), 1));
-    let mut ids = outlet.tank.ids();
+    let mut ids = stage.tank.ids();
     ids.sort_by_key(|id| id.parse::<u64>().expect("a number"));
     assert_eq!(ids, (0..100).step_by(2).chain([200]).map(|id: u64| id.to_string()).collect::<Vec<_>>());
     // The ledger keeps what was not taken, with the event; the log keeps the rest.
-    let failed_rows = outlet.store.failed_rows(&outlet.export.sync).await.expect("failed rows");
+    let failed_rows = stage.store.failed_rows(&stage.export.sync).await.expect("failed rows");
     assert_eq!(
         failed_rows.iter().map(|failed_row| failed_row.entry.key.as_str()).collect::<Vec<_>>(),
         ["1000"]
@@ -246,12 +246,12 @@ async fn a_request_waits_for_others_only_while_others_can_come() {
         linger: Duration::from_secs(3_600),
         ..Limits::UNBOUNDED
     };
-    let outlet = Outlet::new(limits);
+    let stage = ExportStage::new(limits);
     for part in 0..100 {
-        outlet.log((0..100).map(|id| event(part * 100 + id, "a"))).await;
+        stage.log((0..100).map(|id| event(part * 100 + id, "a"))).await;
     }
     let before = Instant::now();
-    let run = outlet.run(false, CancellationToken::new()).await;
+    let run = stage.run(false, CancellationToken::new()).await;
     assert_eq!(run.counts.delivered, 10_000);
     assert!(before.elapsed() < Duration::from_secs(60), "{:?}", before.elapsed());
 }
@@ -259,34 +259,34 @@ async fn a_request_waits_for_others_only_while_others_can_come() {
 #[tokio::test(start_paused = true)]
 async fn a_request_that_is_not_full_leaves_when_its_first_event_has_waited() {
     let linger = Duration::from_secs(5);
-    let outlet = Outlet::new(Limits { max_items: 1_000, max_in_flight: 1, linger, ..Limits::UNBOUNDED });
+    let stage = ExportStage::new(Limits { max_items: 1_000, max_in_flight: 1, linger, ..Limits::UNBOUNDED });
     let began = Instant::now();
     let trickle = async {
         // Always another one before the wait is over: the wait must not begin anew.
         for id in 0..20 {
-            outlet.log([event(id, "a")]).await;
+            stage.log([event(id, "a")]).await;
             crate::pipeline::wait::span(Duration::from_secs(1)).await;
         }
     };
-    let (run, ()) = tokio::join!(outlet.run(true, stop_after(Duration::from_secs(30))), trickle);
+    let (run, ()) = tokio::join!(stage.run(true, stop_after(Duration::from_secs(30))), trickle);
     assert_eq!((run.ending, run.counts.delivered), (Some(Ending::Succeeded), 20));
-    let first = outlet.tank.taken.lock().expect("no panic")[0].0 - began;
+    let first = stage.tank.taken.lock().expect("no panic")[0].0 - began;
     assert!(first < Duration::from_secs(7), "{first:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_export_that_ends_early_sends_the_rest_with_its_next_run() {
-    let outlet = Outlet::new(Limits { max_items: 10, max_in_flight: 3, ..Limits::UNBOUNDED });
-    outlet.log((0..5_000).map(|id| event(id, "a"))).await;
+    let stage = ExportStage::new(Limits { max_items: 10, max_in_flight: 3, ..Limits::UNBOUNDED });
+    stage.log((0..5_000).map(|id| event(id, "a"))).await;
     for _ in 0..5 {
-        outlet.tank.fails.lock().expect("no panic").push(Error::new(ErrorKind::Denied, "no"));
-        let run = outlet.run(false, stop_after(Duration::from_millis(400))).await;
+        stage.tank.fails.lock().expect("no panic").push(Error::new(ErrorKind::Denied, "no"));
+        let run = stage.run(false, stop_after(Duration::from_millis(400))).await;
         assert_eq!(run.ending, Some(Ending::Failed));
-        let run = outlet.run(false, stop_after(Duration::from_millis(105))).await;
+        let run = stage.run(false, stop_after(Duration::from_millis(105))).await;
         assert_eq!(run.ending, Some(Ending::Interrupted), "{:?}", run.error);
     }
-    outlet.run(false, CancellationToken::new()).await;
-    let ids = outlet.tank.ids();
+    stage.run(false, CancellationToken::new()).await;
+    let ids = stage.tank.ids();
     assert_eq!(ids.len(), 5_000);
     assert_eq!(ids.iter().collect::<std::collections::HashSet<_>>().len(), 5_000);
 }
@@ -294,17 +294,17 @@ async fn an_export_that_ends_early_sends_the_rest_with_its_next_run() {
 #[tokio::test(start_paused = true)]
 async fn a_slow_stream_fills_requests_for_as_long_as_they_may_wait() {
     let linger = Duration::from_secs(60);
-    let outlet = Outlet::new(Limits { max_items: 50_000, max_in_flight: 1, linger, ..Limits::UNBOUNDED });
+    let stage = ExportStage::new(Limits { max_items: 50_000, max_in_flight: 1, linger, ..Limits::UNBOUNDED });
     let began = Instant::now();
     let trickle = async {
         for id in 0..300 {
-            outlet.log([event(id, "a")]).await;
+            stage.log([event(id, "a")]).await;
             crate::pipeline::wait::span(Duration::from_secs(1)).await;
         }
     };
-    let (run, ()) = tokio::join!(outlet.run(true, stop_after(Duration::from_secs(400))), trickle);
+    let (run, ()) = tokio::join!(stage.run(true, stop_after(Duration::from_secs(400))), trickle);
     assert_eq!((run.ending, run.counts.delivered), (Some(Ending::Succeeded), 300));
-    let taken = outlet.tank.taken.lock().expect("no panic");
+    let taken = stage.tank.taken.lock().expect("no panic");
     assert!(taken.len() <= 6, "{} requests for 300 events in five minutes", taken.len());
     let first = taken[0].0 - began;
     assert!(first < linger + linger / 2, "{first:?}");
@@ -312,19 +312,19 @@ async fn a_slow_stream_fills_requests_for_as_long_as_they_may_wait() {
 
 #[tokio::test(start_paused = true)]
 async fn a_run_that_follows_is_no_longer_called_paused_once_something_was_delivered() {
-    let outlet = Outlet::new(Limits { max_in_flight: 1, ..Limits::UNBOUNDED });
+    let stage = ExportStage::new(Limits { max_in_flight: 1, ..Limits::UNBOUNDED });
     let why = Pause { by: PausedBy::System, why: "denied".into(), at: Timestamp::UNIX_EPOCH };
-    outlet.store.set_paused(&outlet.export.sync, Some(why)).await.expect("paused");
-    let paused = || async { outlet.store.sync_state(&outlet.export.sync).await.expect("state").paused };
+    stage.store.set_paused(&stage.export.sync, Some(why)).await.expect("paused");
+    let paused = || async { stage.store.sync_state(&stage.export.sync).await.expect("state").paused };
     // One that only waited has proved nothing.
-    outlet.run(true, stop_after(Duration::from_secs(5))).await;
+    stage.run(true, stop_after(Duration::from_secs(5))).await;
     assert!(paused().await.is_some());
     let look = async {
-        outlet.log([event(1, "a")]).await;
+        stage.log([event(1, "a")]).await;
         crate::pipeline::wait::span(Duration::from_secs(5)).await;
         assert!(paused().await.is_none(), "it delivers and is still called paused");
     };
-    tokio::join!(outlet.run(true, stop_after(Duration::from_secs(10))), look);
+    tokio::join!(stage.run(true, stop_after(Duration::from_secs(10))), look);
 }
 
 /// Lines of a file: equal ones are different rows, and some are none. The place
@@ -350,7 +350,7 @@ impl Source for Lines {
 
     async fn read(&self, _: &Selection, mode: &ReadMode, _: usize) -> Result<Feed<Row>, Error> {
         let ReadMode::Resume { checkpoint, .. } = mode else { panic!("{mode:?}") };
-        let from = checkpoint.as_ref().and_then(|place| place.0.as_u64()).unwrap_or(0) as usize;
+        let from = checkpoint.as_ref().and_then(|checkpoint| checkpoint.0.as_u64()).unwrap_or(0) as usize;
         let columns = columns();
         let lines = self.lines.lock().expect("no panic")[from..].to_vec();
         let batches: Vec<_> = (lines.chunks(self.batch).enumerate())
@@ -359,7 +359,7 @@ impl Source for Lines {
                     columns: columns.clone(),
                     values: vec![Value::Int(id), Value::Text(format!("u{id}").into()), Value::Int(0)],
                 };
-                let place = from + (at * self.batch) + lines.len();
+                let checkpoint = from + (at * self.batch) + lines.len();
                 Ok(Batch {
                     items: lines.iter().filter_map(|line| line.parse().ok()).map(row).collect(),
                     malformed: (lines.iter().filter(|line| line.parse::<i64>().is_err()))
@@ -369,8 +369,8 @@ impl Source for Lines {
                             reason: Reason::new("torn", "no row"),
                         })
                         .collect(),
-                    checkpoint: Some(Checkpoint(serde_json::json!(place))),
-                    waiting: 0,
+                    checkpoint: Some(Checkpoint(serde_json::json!(checkpoint))),
+                    not_due: 0,
                 })
             })
             .collect();

@@ -67,7 +67,7 @@ async fn the_lookback_is_read_again_and_only_what_is_new_is_sent() {
     table.put(500, "u1", 95);
     table.put(501, "u1", 99);
     let second = stage.run().await;
-    assert_eq!((second.counts.delivered, second.counts.unchanged), (2, 11));
+    assert_eq!((second.counts.delivered, second.counts.skipped), (2, 11));
     assert_eq!(stage.run().await.counts.delivered, 0);
     assert_eq!(stage.sent(), once((0..100).chain([500, 501])));
 }
@@ -78,7 +78,7 @@ async fn a_request_refused_as_a_whole_is_halved_until_the_bad_rows_stand_alone()
     let bad = [13, 14, 77];
     let answer: Answer = Box::new(move |ids| {
         if ids.iter().any(|id| bad.contains(id)) {
-            return Err(Error::new(ErrorKind::Refused, "one of them is wrong"));
+            return Err(Error::new(ErrorKind::Rejected, "one of them is wrong"));
         }
         Ok(vec![Outcome::Delivered; ids.len()])
     });
@@ -273,7 +273,7 @@ async fn a_user_is_written_to_once_per_interval_while_others_go_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_mended_row_closes_its_failed_row_and_is_not_sent_by_the_next_run() {
+async fn a_fixed_row_closes_its_failed_row_and_is_not_sent_by_the_next_run() {
     let table = Table::of(0..10);
     let answer: Answer = Box::new(|ids| {
         let refuse = |id: &i64| *id == 4;

@@ -154,7 +154,7 @@ impl Stage {
             object: ObjectKind::Event,
             key: vec!["id".into()],
             cursor: None,
-            place: Some("at".into()),
+            cursor_column: Some("at".into()),
             time_zone: TimeZone::UTC,
         };
         let spec: MappingSpec =
@@ -245,5 +245,5 @@ pub(super) fn once(ids: impl IntoIterator<Item = i64>) -> HashMap<i64, u32> {
 }
 
 pub(super) fn lost() -> Outcome {
-    Outcome::Unknown(Reason::new("answer_lost", "no answer"))
+    Outcome::Unknown(Reason::new("response_lost", "no answer"))
 }

@@ -1,7 +1,7 @@
 //! Who is let in.
 
 use super::*;
-use tidegate_model::{ConnectionId, IngestPlace};
+use tidegate_model::{ConnectionId, IngestRoute};
 
 /// Signed by botocore 1.44.5 at 2026-03-01T12:00:00Z for `http://127.0.0.1:8080/in/pinpoint/shop`
 /// with the key `AKIDAPPS` and the secret `secret-of-the-apps/+0`.
@@ -25,7 +25,7 @@ async fn send(at: usize, change: impl FnOnce(&mut Request<Bytes>)) -> (u16, Stri
     }
     let body = signed["body"].as_str().expect("text").to_owned();
     let mut request = request.body(Bytes::from(body)).expect("a request");
-    let place = IngestPlace { connection: ConnectionId::new("shop"), path: "/in/pinpoint/shop".to_owned() };
+    let place = IngestRoute { connection: ConnectionId::new("shop"), path: "/in/pinpoint/shop".to_owned() };
     request.extensions_mut().insert(place);
     change(&mut request);
     let received = plane().ingest.receive(&request).await;

@@ -33,7 +33,7 @@ struct RealHttp(reqwest::Client);
 #[async_trait]
 impl Http for RealHttp {
     async fn send(&self, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, HttpFailure> {
-        let lost = |cause: reqwest::Error| HttpFailure::AnswerLost(cause.to_string());
+        let lost = |cause: reqwest::Error| HttpFailure::ResponseLost(cause.to_string());
         let request = reqwest::Request::try_from(request.map(reqwest::Body::from)).map_err(lost)?;
         let answer = self.0.execute(request).await.map_err(lost)?;
         let status = answer.status();

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 
 use serde::{Deserialize, Serialize};
-use tidegate_model::{Checkpoint, Error, Fingerprint, Value};
+use tidegate_model::{Checkpoint, Error, RowHash, Value};
 
 use super::listing::Found;
 
@@ -113,5 +113,5 @@ pub fn print(file: &mut File, covered: u64) -> io::Result<String> {
     file.seek(SeekFrom::Start(covered - tail))?;
     file.by_ref().take(tail).read_to_end(&mut bytes)?;
     let value = Value::Bytes(bytes.into());
-    Ok(Fingerprint::of_values([&value], &mut Vec::new()).to_string())
+    Ok(RowHash::of_values([&value], &mut Vec::new()).to_string())
 }

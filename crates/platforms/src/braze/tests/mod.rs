@@ -13,8 +13,8 @@ use http::{Request, Response};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tidegate_model::{
-    Body, Clock, ConnectorContext, Faults, Fingerprint, Http, HttpFailure, Identity, Json, ObjectKind,
-    Platform, Purchase, Record, SandboxContext, Settings,
+    Body, Clock, ConnectorContext, Faults, Http, HttpFailure, Identity, Json, ObjectKind, Platform, Purchase,
+    Record, RowHash, SandboxContext, Settings,
 };
 
 use super::CONNECTOR;
@@ -124,7 +124,7 @@ fn alias(label: &str, name: &str) -> Identity {
 }
 
 fn record(identity: Identity, body: Body) -> Record {
-    Record { id: Fingerprint(1), identity, body }
+    Record { id: RowHash(1), identity, body }
 }
 
 fn user(identity: Identity, attributes: &'static str) -> Record {

@@ -41,7 +41,7 @@ async fn partial_errors_reject_the_rows_they_name() {
         {"type":"The property '#/' did not contain a required property of 'product_id'","input_array":"events","index":0}]}"#;
     let receipt = answered(201, body).await.expect("receipt");
 
-    assert_eq!(codes(&receipt), ["refused_by_braze", "no_identifier", "delivered"]);
+    assert_eq!(codes(&receipt), ["rejected_by_braze", "no_identifier", "delivered"]);
     let Outcome::Rejected(reason) = &receipt.outcomes[0] else { panic!("rejected") };
     assert_eq!(reason.message, "The property '#/' did not contain a required property of 'product_id'");
 }
@@ -70,7 +70,7 @@ async fn an_error_without_a_place_leaves_the_others_in_doubt_unless_the_count_cl
 #[tokio::test]
 async fn every_error_response_has_its_kind_and_its_next_step() {
     let error = answered(400, r#"{"message":"Max Input Length Exceeded"}"#).await.expect_err("refused");
-    assert_eq!(error.kind(), ErrorKind::Refused);
+    assert_eq!(error.kind(), ErrorKind::Rejected);
     assert_eq!(error.message(), "Braze answered 400: Max Input Length Exceeded");
 
     let error = answered(401, r#"{"message":"Invalid API Key"}"#).await.expect_err("denied");
@@ -94,7 +94,7 @@ async fn what_may_have_taken_effect_is_unknown() {
         assert_eq!(codes(&answered(status, "").await.expect("receipt")), ["unknown"; 3], "{status}");
     }
     assert_eq!(codes(&answered(201, "<html>").await.expect("receipt")), ["unknown"; 3]);
-    let lost = Canned::with(Err(HttpFailure::AnswerLost("reset".into())));
+    let lost = Canned::with(Err(HttpFailure::ResponseLost("reset".into())));
     assert_eq!(codes(&events(lost).await.expect("receipt")), ["unknown"; 3]);
 }
 
@@ -149,7 +149,7 @@ async fn a_refused_catalog_item_has_the_reason_that_braze_gives_once_it_stands_a
     let body = r#"{"errors":[{"id":"unable-to-coerce-value","message":"It is no number"}],"message":"Invalid Request"}"#;
     let platform = open(Canned::answering(400, body), ObjectKind::CatalogItem, json!({ "catalog": "shop" }));
     let error = platform.deliver(&[item("a", "{}"), item("b", "{}")]).await.expect_err("refused");
-    assert_eq!(error.kind(), ErrorKind::Refused);
+    assert_eq!(error.kind(), ErrorKind::Rejected);
 
     let platform = open(Canned::answering(400, body), ObjectKind::CatalogItem, json!({ "catalog": "shop" }));
     let receipt = platform.deliver(&[item("a", "{}")]).await.expect("receipt");

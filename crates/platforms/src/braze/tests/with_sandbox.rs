@@ -75,7 +75,7 @@ async fn a_request_without_effect_is_an_error_of_its_kind() {
 
 #[tokio::test]
 async fn refused_rows_are_rejected_and_the_others_arrive() {
-    let http = sandbox(Faults { refused: 0.3, ..Faults::default() });
+    let http = sandbox(Faults { rejected: 0.3, ..Faults::default() });
     let receipt =
         open(Arc::clone(&http), ObjectKind::Event, json!({})).deliver(&events(75)).await.expect("receipt");
 

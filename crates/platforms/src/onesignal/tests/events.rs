@@ -110,7 +110,7 @@ async fn an_unknown_user_fails_with_all_of_its_events() {
 #[tokio::test]
 async fn a_user_may_be_repeated_as_a_number_and_an_error_as_text() {
     let error = json!({ "event_user_id": 42, "error": "what happened" });
-    assert_eq!(words_after(&[event(1, "42"), event(2, "b")], &[error]).await, ["event_refused", "ok"]);
+    assert_eq!(words_after(&[event(1, "42"), event(2, "b")], &[error]).await, ["event_rejected", "ok"]);
 }
 
 #[tokio::test]
@@ -142,7 +142,7 @@ async fn an_accepted_answer_that_cannot_be_read_leaves_everything_in_doubt() {
 async fn a_refused_request_is_halved_until_one_event_stands_alone() {
     let body = r#"{"errors":["event is bad"]}"#;
     let error = deliver(&[event(1, "a"), event(2, "b")], 400, body).await.expect_err("refused");
-    assert_eq!(error.kind(), ErrorKind::Refused);
+    assert_eq!(error.kind(), ErrorKind::Rejected);
 
     let receipt = deliver(&[event(1, "a")], 400, body).await.expect("receipt");
     let [Outcome::Rejected(reason)] = receipt.outcomes.as_slice() else { panic!("{receipt:?}") };
@@ -172,7 +172,7 @@ async fn a_status_about_the_whole_request_is_an_error_without_effect() {
 }
 
 #[tokio::test]
-async fn the_setting_to_mend_is_named_when_the_key_is_refused() {
+async fn the_setting_to_fix_is_named_when_the_key_is_refused() {
     let error = deliver(&[event(1, "a")], 401, "").await.expect_err("denied");
     assert!(error.next_step().contains("`api_key`"), "{}", error.next_step());
     assert!(!format!("{error:?}").contains("k-1"));
@@ -184,7 +184,7 @@ async fn a_failure_on_their_way_leaves_every_event_in_doubt() {
         let receipt = deliver(&[event(1, "a"), event(2, "b")], status, "").await.expect("receipt");
         assert_eq!(outcomes(&receipt), ["?", "?"], "{status}");
     }
-    let lost = Script::saying(Err(HttpFailure::AnswerLost("reset".into())));
+    let lost = Script::saying(Err(HttpFailure::ResponseLost("reset".into())));
     let receipt = open(ObjectKind::Event, &lost).deliver(&[event(1, "a")]).await.expect("receipt");
     assert_eq!(outcomes(&receipt), ["?"]);
 }

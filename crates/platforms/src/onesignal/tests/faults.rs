@@ -64,7 +64,7 @@ async fn a_dropped_answer_leaves_in_doubt_what_took_effect() {
 
 #[tokio::test]
 async fn refused_events_are_rejected_one_by_one() {
-    let world = world(Faults { refused: 0.5, seed: 3, ..Faults::default() }).await;
+    let world = world(Faults { rejected: 0.5, seed: 3, ..Faults::default() }).await;
     let records: Vec<Record> = (1..=100).map(|id| event(id, "u")).collect();
     let receipt = world.platform(ObjectKind::Event).deliver(&records).await.expect("receipt");
     let delivered = world.lines("events").await;
@@ -79,7 +79,7 @@ async fn refused_events_are_rejected_one_by_one() {
 
 #[tokio::test]
 async fn refused_users_are_rejected() {
-    let world = world(Faults { refused: 1.0, ..Faults::default() }).await;
+    let world = world(Faults { rejected: 1.0, ..Faults::default() }).await;
     let receipt =
         world.platform(ObjectKind::User).deliver(&[user("u", r#"{"a":1}"#)]).await.expect("receipt");
     assert!(matches!(receipt.outcomes.as_slice(), [Outcome::Rejected(_)]), "{receipt:?}");

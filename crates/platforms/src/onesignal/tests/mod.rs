@@ -17,8 +17,8 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tidegate_model::{
-    Body, Clock, ConnectorContext, Error, Fingerprint, Http, HttpFailure, Identity, Json, ObjectKind,
-    Platform, Purchase, Record, Settings,
+    Body, Clock, ConnectorContext, Error, Http, HttpFailure, Identity, Json, ObjectKind, Platform, Purchase,
+    Record, RowHash, Settings,
 };
 
 const APP: &str = "11111111-2222-4333-8444-555555555555";
@@ -106,7 +106,7 @@ fn open(object: ObjectKind, http: &Arc<Script>) -> Arc<dyn Platform> {
 }
 
 fn record(id: u128, user: &str, body: Body) -> Record {
-    Record { id: Fingerprint(id), identity: Identity::ExternalId(user.into()), body }
+    Record { id: RowHash(id), identity: Identity::ExternalId(user.into()), body }
 }
 
 fn event(id: u128, user: &str) -> Record {

@@ -112,7 +112,7 @@ async fn refused_purchases_are_halved_and_a_single_one_is_rejected() {
     let script = Script::answering(400, r#"{"errors":["bad amount"]}"#);
     let platform = open(ObjectKind::Purchase, &script);
     let error = platform.deliver(&[purchase(1, "u", "9"), purchase(2, "u", "5")]).await.expect_err("refused");
-    assert_eq!(error.kind(), ErrorKind::Refused);
+    assert_eq!(error.kind(), ErrorKind::Rejected);
 
     let (_, message) =
         rejection(outcome(purchase(1, "u", "9"), json!({}), 400, r#"{"errors":["bad amount"]}"#).await);
@@ -131,7 +131,7 @@ async fn purchases_of_an_unknown_user_are_all_rejected() {
 
 #[tokio::test]
 async fn a_lost_answer_leaves_every_purchase_in_doubt() {
-    let script = Script::saying(Err(HttpFailure::AnswerLost("reset".into())));
+    let script = Script::saying(Err(HttpFailure::ResponseLost("reset".into())));
     let platform = open(ObjectKind::Purchase, &script);
     let receipt = platform.deliver(&[purchase(1, "u", "9"), purchase(2, "u", "5")]).await.expect("receipt");
     assert!(receipt.outcomes.iter().all(|outcome| matches!(outcome, Outcome::Unknown(_))), "{receipt:?}");

@@ -42,7 +42,7 @@ async fn a_file_that_was_cut_anywhere_keeps_whole_writes_and_takes_more() {
         kept.push(found.len());
 
         let appended = log.append(&shop(), events(0, 7)).await.expect("appended");
-        assert_eq!(appended.repeated, found.len() as u64, "cut at {length}");
+        assert_eq!(appended.duplicates, found.len() as u64, "cut at {length}");
         drop(log);
         assert_eq!(ids(&*folder.append()).await, (0..7).collect::<Vec<_>>(), "cut at {length}");
     }
@@ -109,7 +109,7 @@ async fn no_flipped_bit_goes_unnoticed_and_none_holds_up_new_events() {
 }
 
 #[tokio::test]
-async fn a_damaged_segment_that_is_moved_away_is_passed_over() {
+async fn a_damaged_segment_that_is_moved_away_is_skipped() {
     let folder = Folder::with_segments_of(1);
     let log = folder.append();
     for at in 0..4 {
@@ -150,6 +150,6 @@ async fn ids_are_known_without_their_file_and_with_a_damaged_one() {
     let log = folder.append();
     let again = log.append(&shop(), events(0, 9)).await.expect("appended");
 
-    assert_eq!((again.repeated, again.events), (8, 1));
+    assert_eq!((again.duplicates, again.events), (8, 1));
     assert!(sidecars[0].exists());
 }

@@ -85,6 +85,6 @@ async fn nothing_that_was_confirmed_is_lost_or_doubled_by_a_kill() {
         assert!(times.contains_key(id), "{id} was confirmed and is gone");
     }
     let again = confirmed.iter().map(|id| event(id)).collect();
-    let repeated = log.append(&shop(), again).await.expect("appended");
-    assert_eq!((repeated.events, repeated.repeated), (0, confirmed.len() as u64));
+    let duplicates = log.append(&shop(), again).await.expect("appended");
+    assert_eq!((duplicates.events, duplicates.duplicates), (0, confirmed.len() as u64));
 }

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use tidegate_model::{Checkpoint, Error, ErrorKind, EventLog, LoggedEvent, Reading, StreamId};
 use tidegate_state::{LogAccess, LogConfig, open_log};
 use tidegate_testkit::ManualClock;
-use tidegate_testkit::event_log::{Place, events};
+use tidegate_testkit::event_log::{Backend, events};
 
 /// A folder for one test.
 pub(crate) struct Folder {
@@ -64,7 +64,7 @@ fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
 }
 
 #[async_trait]
-impl Place for Folder {
+impl Backend for Folder {
     async fn open(&self) -> Arc<dyn EventLog> {
         self.append()
     }
@@ -73,7 +73,7 @@ impl Place for Folder {
         &self.clock
     }
 
-    fn repetition(&self) -> SignedDuration {
+    fn dedup_window(&self) -> SignedDuration {
         SignedDuration::from_hours(24)
     }
 }

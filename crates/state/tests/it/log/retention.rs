@@ -66,5 +66,5 @@ async fn nothing_goes_that_repetitions_are_known_by() {
     drop(log);
 
     let log = folder.append();
-    assert_eq!(log.append(&shop(), events(0, 2)).await.expect("appended").repeated, 2);
+    assert_eq!(log.append(&shop(), events(0, 2)).await.expect("appended").duplicates, 2);
 }

@@ -99,6 +99,6 @@ async fn a_request_that_the_service_finds_too_large_is_one_to_halve() {
 
     let error = sink.deliver(&events).await.expect_err("7 MB");
 
-    assert!(matches!(error.kind(), ErrorKind::Refused | ErrorKind::TooLarge), "{error:?}");
+    assert!(matches!(error.kind(), ErrorKind::Rejected | ErrorKind::TooLarge), "{error:?}");
     assert!(moto.kinesis_records(&stream).await.is_empty());
 }

@@ -108,7 +108,7 @@ impl CredentialsChain {
             .map_err(|_| Error::settings("the address of the AWS credentials endpoint is not valid"))?;
         match tokio::time::timeout(PATIENCE, self.http.send(request)).await {
             Ok(Ok(answer)) => Ok(Some(answer)),
-            Ok(Err(HttpFailure::NotSent(_) | HttpFailure::AnswerLost(_))) | Err(_) => Ok(None),
+            Ok(Err(HttpFailure::NotSent(_) | HttpFailure::ResponseLost(_))) | Err(_) => Ok(None),
         }
     }
 }

@@ -71,7 +71,7 @@ impl CredentialsChain {
             let answer = answer::without(secret, answer);
             let missing = "correct `role_arn`: the role is not there";
             return Err(match errors::request_error(TITLE, &answer, missing, denied) {
-                RequestError::NoEffect(error) if error.kind() == ErrorKind::Refused => {
+                RequestError::NoEffect(error) if error.kind() == ErrorKind::Rejected => {
                     // No row is to blame for a role.
                     Error::new(ErrorKind::Settings, error.message())
                         .hint("correct `role_arn` and its settings")

@@ -109,7 +109,7 @@ impl PostgresSink {
             _ => match code.get(..2).unwrap_or_default() {
                 // Values, constraints, limits of a row, and what the table's triggers raise.
                 "22" | "23" | "54" | "P0" => Error::new(
-                    ErrorKind::Refused,
+                    ErrorKind::Rejected,
                     format!("{doing}: the table does not take a value (SQLSTATE {code})"),
                 ),
                 "40" => told(ErrorKind::Unavailable),

@@ -203,7 +203,7 @@ impl Destination<LoggedEvent> for PostgresSink {
             Ok(Ending::Doubtful) => {
                 let place = self.access.place();
                 let message = format!("PostgreSQL at {place} was lost while the events were committed");
-                Ok(Receipt::unknown(items.len(), &Reason::new("answer_lost", message)))
+                Ok(Receipt::unknown(items.len(), &Reason::new("response_lost", message)))
             }
             Err(failure) => {
                 self.undo(session).await;

@@ -12,7 +12,7 @@ fn names(rows: &[Value], member: &str) -> BTreeSet<String> {
 }
 
 #[tokio::test]
-async fn mending_refused_rows_stand_aside_and_go_alone_once_they_are_mended() {
+async fn recovery_refused_rows_stand_aside_and_go_alone_once_they_are_fixed() {
     let scene = Scene::with_orders(1_000).await;
     scene.know_users().await;
     scene.database.run("UPDATE orders SET customer = 'stranger-' || id WHERE id % 100 = 0").await;
@@ -59,9 +59,9 @@ async fn mending_refused_rows_stand_aside_and_go_alone_once_they_are_mended() {
 }
 
 #[tokio::test]
-async fn mending_one_user_is_retried_and_a_second_retry_has_nothing_to_send() {
+async fn recovery_one_user_is_retried_and_a_second_retry_has_nothing_to_send() {
     let scene = Scene::with_orders(300).await;
-    scene.sandbox.put_faults(r#"{"refused": 0.1, "seed": 3}"#).await;
+    scene.sandbox.put_faults(r#"{"rejected": 0.1, "seed": 3}"#).await;
     let project = scene.project(&events_to("braze"));
     let run = project.run("orders");
     let (delivered, rejected) = (
@@ -72,7 +72,7 @@ async fn mending_one_user_is_retried_and_a_second_retry_has_nothing_to_send() {
     assert!(rejected > 5, "{run:#}");
     let open = project.rows(&["--rejected"]);
     for row in &open {
-        assert_eq!(row["reason"]["message"], "refused, as the faults of this sandbox ask for");
+        assert_eq!(row["reason"]["message"], "rejected, as the faults of this sandbox ask for");
     }
 
     scene.sandbox.put_faults("{}").await;
@@ -88,7 +88,7 @@ async fn mending_one_user_is_retried_and_a_second_retry_has_nothing_to_send() {
 }
 
 #[tokio::test]
-async fn mending_a_request_refused_as_a_whole_is_halved_until_the_bad_rows_stand_alone() {
+async fn recovery_a_request_refused_as_a_whole_is_halved_until_the_bad_rows_stand_alone() {
     let scene = Scene::with_orders(200).await;
     scene.sandbox.make_catalog("menu", &[("label", "string"), ("price", "number")]).await;
     // The catalog knows the price as a number: one text among fifty items refuses all of them.
@@ -117,7 +117,7 @@ async fn mending_a_request_refused_as_a_whole_is_halved_until_the_bad_rows_stand
 }
 
 #[tokio::test]
-async fn mending_a_user_is_found_over_all_syncs_and_earlier_runs() {
+async fn recovery_a_user_is_found_over_all_syncs_and_earlier_runs() {
     let scene = Scene::with_orders(400).await;
     let sync = |name: &str, kind: &str| {
         format!(

@@ -17,7 +17,7 @@ const TRIM: Duration = Duration::from_secs(3_600);
 
 impl Engine {
     /// Removes events beyond their retention.
-    pub(crate) async fn keep_log(self: Arc<Self>, stop: CancellationToken) {
+    pub(crate) async fn trim_log(self: Arc<Self>, stop: CancellationToken) {
         while !stop.is_cancelled() {
             let kept = SignedDuration::from_hours(24 * i64::from(self.config.log_days));
             let before = self.config.clock.now().saturating_sub(kept).unwrap_or(Timestamp::MIN);
@@ -29,7 +29,7 @@ impl Engine {
     }
 
     /// Measures how far behind their streams syncs are.
-    pub(crate) async fn keep_measuring(self: Arc<Self>, stop: CancellationToken) {
+    pub(crate) async fn measure_lag(self: Arc<Self>, stop: CancellationToken) {
         while !stop.is_cancelled() {
             for (id, sync) in &self.config.project.syncs {
                 let state = self.config.store.sync_state(id).await.unwrap_or_default();

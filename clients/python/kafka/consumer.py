@@ -1,7 +1,7 @@
 """Makes a topic with Confluent's client, and prints what it holds.
 
-usage: outlet.py make BROKER TOPIC
-       outlet.py read BROKER TOPIC COUNT
+usage: consumer.py make BROKER TOPIC
+       consumer.py read BROKER TOPIC COUNT
 
 `read` prints COUNT records, one a line: a JSON object of `key` and `data`.
 """

@@ -10,32 +10,32 @@ use crate::{SyncId, Value};
 /// 128 bits of hash over values. Collisions are not expected at any real size:
 /// a billion rows meet one with probability 10⁻²¹.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Fingerprint(pub u128);
+pub struct RowHash(pub u128);
 
-impl Fingerprint {
+impl RowHash {
     /// The hash of `values` in order; `scratch` is reused between rows.
-    pub fn of_values<'a>(values: impl IntoIterator<Item = &'a Value>, scratch: &mut Vec<u8>) -> Fingerprint {
+    pub fn of_values<'a>(values: impl IntoIterator<Item = &'a Value>, scratch: &mut Vec<u8>) -> RowHash {
         scratch.clear();
         for value in values {
             value.write_canonical(scratch);
         }
-        Fingerprint(xxh3_128(scratch))
+        RowHash(xxh3_128(scratch))
     }
 
     /// The hash of bytes.
-    pub fn of_bytes(bytes: &[u8]) -> Fingerprint {
-        Fingerprint(xxh3_128(bytes))
+    pub fn of_bytes(bytes: &[u8]) -> RowHash {
+        RowHash(xxh3_128(bytes))
     }
 
     /// The name under which one version of one row is sent by one sync.
     ///
     /// It becomes the idempotency key, so it is derived, never random.
-    pub fn of_delivery(sync: &SyncId, key: Fingerprint, row: Fingerprint) -> Fingerprint {
+    pub fn of_delivery(sync: &SyncId, key: RowHash, row: RowHash) -> RowHash {
         let mut bytes = [0; 48];
         bytes[..16].copy_from_slice(&xxh3_128(sync.as_str().as_bytes()).to_le_bytes());
         bytes[16..32].copy_from_slice(&key.0.to_le_bytes());
         bytes[32..].copy_from_slice(&row.0.to_le_bytes());
-        Fingerprint(xxh3_128(&bytes))
+        RowHash(xxh3_128(&bytes))
     }
 
     /// Returns the hash in the form of a UUID (RFC 9562 version 8).
@@ -43,7 +43,7 @@ impl Fingerprint {
         String::from_utf8(self.uuid().to_vec()).expect("hexadecimal digits are ASCII")
     }
 
-    /// The bytes of [`Fingerprint::to_uuid`].
+    /// The bytes of [`RowHash::to_uuid`].
     pub fn uuid(self) -> [u8; 36] {
         const HEX: &[u8; 16] = b"0123456789abcdef";
         /// Where the two digits of each byte stand.
@@ -60,13 +60,13 @@ impl Fingerprint {
     }
 }
 
-impl fmt::Debug for Fingerprint {
+impl fmt::Debug for RowHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:032x}", self.0)
     }
 }
 
-impl fmt::Display for Fingerprint {
+impl fmt::Display for RowHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:032x}", self.0)
     }
@@ -78,15 +78,15 @@ mod tests {
 
     #[test]
     fn a_delivery_has_a_stable_uuid() {
-        let key = Fingerprint(1);
-        let first = Fingerprint::of_delivery(&SyncId::new("orders"), key, Fingerprint(2));
-        assert_eq!(first, Fingerprint::of_delivery(&SyncId::new("orders"), key, Fingerprint(2)));
-        assert_ne!(first, Fingerprint::of_delivery(&SyncId::new("order"), key, Fingerprint(2)));
-        assert_ne!(first, Fingerprint::of_delivery(&SyncId::new("orders"), key, Fingerprint(3)));
+        let key = RowHash(1);
+        let first = RowHash::of_delivery(&SyncId::new("orders"), key, RowHash(2));
+        assert_eq!(first, RowHash::of_delivery(&SyncId::new("orders"), key, RowHash(2)));
+        assert_ne!(first, RowHash::of_delivery(&SyncId::new("order"), key, RowHash(2)));
+        assert_ne!(first, RowHash::of_delivery(&SyncId::new("orders"), key, RowHash(3)));
         let uuid = first.to_uuid();
         assert_eq!(uuid.len(), 36);
         assert_eq!(uuid.as_bytes()[14], b'8');
-        let shown = Fingerprint(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef).to_uuid();
+        let shown = RowHash(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef).to_uuid();
         assert_eq!(shown, "01234567-89ab-8def-8123-456789abcdef");
     }
 }

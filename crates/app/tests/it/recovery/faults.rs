@@ -6,7 +6,7 @@ use super::{Scene, events_to};
 use crate::support::{Ended, once};
 
 #[tokio::test]
-async fn mending_a_throttled_platform_gets_everything_once() {
+async fn recovery_a_throttled_platform_gets_everything_once() {
     let scene = Scene::with_orders(1_500).await;
     scene.know_users().await;
     scene.sandbox.put_faults(r#"{"throttled": 0.3, "unavailable": 0.1, "seed": 1}"#).await;
@@ -22,7 +22,7 @@ async fn mending_a_throttled_platform_gets_everything_once() {
 }
 
 #[tokio::test]
-async fn mending_lost_answers_cost_nothing_where_repeating_is_safe() {
+async fn recovery_lost_answers_cost_nothing_where_repeating_is_safe() {
     let scene = Scene::with_orders(1_000).await;
     scene.know_users().await;
     scene.sandbox.put_faults(r#"{"dropped": 0.3, "seed": 5}"#).await;
@@ -42,7 +42,7 @@ async fn mending_lost_answers_cost_nothing_where_repeating_is_safe() {
 }
 
 #[tokio::test]
-async fn mending_lost_answers_are_held_in_doubt_and_resent_only_on_demand() {
+async fn recovery_lost_answers_are_held_in_doubt_and_resent_only_on_demand() {
     let scene = Scene::with_orders(1_500).await;
     scene.sandbox.put_faults(r#"{"dropped": 0.2, "seed": 2}"#).await;
     let project = scene.project(&(events_to("braze") + "    in_doubt: hold\n"));
@@ -53,7 +53,7 @@ async fn mending_lost_answers_are_held_in_doubt_and_resent_only_on_demand() {
     assert!(!in_doubt.is_empty());
     assert_eq!(in_doubt.len() + delivered.len(), 1_500);
     for row in &in_doubt {
-        assert_eq!(row["reason"]["code"], "answer_lost");
+        assert_eq!(row["reason"]["code"], "response_lost");
     }
     // They did take effect here, which only the sandbox knows; none of them twice.
     let times = scene.sandbox.times("braze/events", "/properties/id").await;
@@ -80,7 +80,7 @@ async fn mending_lost_answers_are_held_in_doubt_and_resent_only_on_demand() {
 }
 
 #[tokio::test]
-async fn mending_resending_loses_nothing() {
+async fn recovery_resending_loses_nothing() {
     let scene = Scene::with_orders(1_500).await;
     scene.sandbox.put_faults(r#"{"dropped": 0.2, "seed": 2}"#).await;
     let project = scene.project(&(events_to("braze") + "    in_doubt: resend\n"));

@@ -7,7 +7,7 @@ use super::{Scene, events_to};
 use crate::support::{Ended, once};
 
 #[tokio::test]
-async fn mending_a_key_revoked_in_the_middle_pauses_the_sync_and_skips_nothing() {
+async fn recovery_a_key_revoked_in_the_middle_pauses_the_sync_and_skips_nothing() {
     let scene = Scene::with_orders(30_000).await;
     scene.sandbox.put_faults(r#"{"latency_ms": 150}"#).await;
     let project = scene.project(&(events_to("braze") + "    in_doubt: hold\n"));
@@ -41,7 +41,7 @@ async fn mending_a_key_revoked_in_the_middle_pauses_the_sync_and_skips_nothing()
 }
 
 #[tokio::test]
-async fn mending_a_run_that_is_asked_to_stop_ends_soon_and_the_next_one_goes_on() {
+async fn recovery_a_run_that_is_asked_to_stop_ends_soon_and_the_next_one_goes_on() {
     let scene = Scene::with_orders(30_000).await;
     scene.sandbox.put_faults(r#"{"latency_ms": 300}"#).await;
     let project = scene.project(&(events_to("braze") + "    in_doubt: hold\n"));
@@ -65,7 +65,7 @@ async fn mending_a_run_that_is_asked_to_stop_ends_soon_and_the_next_one_goes_on(
 }
 
 #[tokio::test]
-async fn mending_an_unreachable_source_or_platform_is_named_and_tried_again() {
+async fn recovery_an_unreachable_source_or_platform_is_named_and_tried_again() {
     let scene = Scene::with_orders(100).await;
     let rest = events_to("braze") + "    retry_for: 1s\n";
     let mut project = scene.project(&rest);

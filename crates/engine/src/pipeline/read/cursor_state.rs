@@ -28,7 +28,7 @@ pub enum ChangeTracking {
 
 /// The state of a cursor, stored as its checkpoint.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
-pub(crate) struct Place {
+pub(crate) struct CursorState {
     pub(crate) cursor: Position,
     /// The value from which on every committed row is remembered. It moves with the cursor
     /// and never back: a wider lookback must not show rows that were forgotten.
@@ -40,10 +40,10 @@ pub(crate) struct Place {
     pub(crate) epoch: Option<EpochUnit>,
 }
 
-impl Place {
+impl CursorState {
     /// A cursor that has no checkpoint yet.
-    pub(crate) fn at(cursor: Value) -> Place {
-        Place { epoch: EpochUnit::of(&cursor), cursor: Position(cursor), low: None }
+    pub(crate) fn at(cursor: Value) -> CursorState {
+        CursorState { epoch: EpochUnit::of(&cursor), cursor: Position(cursor), low: None }
     }
 
     /// Returns the lowest cursor value that the next run looks at again; `None`
@@ -83,15 +83,16 @@ impl Place {
 ///
 /// # Errors
 /// Where the checkpoint was not made by a cursor, or by one of another type.
-pub(crate) fn place_of(
+pub(crate) fn cursor_state_of(
     sync: &SyncId,
     tracking: &ChangeTracking,
     checkpoint: Option<&Checkpoint>,
-) -> Result<Option<Place>, Error> {
-    let (ChangeTracking::Cursor { column, .. }, Some(Checkpoint(place))) = (tracking, checkpoint) else {
+) -> Result<Option<CursorState>, Error> {
+    let (ChangeTracking::Cursor { column, .. }, Some(Checkpoint(cursor_state))) = (tracking, checkpoint)
+    else {
         return Ok(None);
     };
-    let place: Place = serde_json::from_value(place.clone()).map_err(|cause| {
+    let cursor_state: CursorState = serde_json::from_value(cursor_state.clone()).map_err(|cause| {
         Error::new(
             ErrorKind::Settings,
             format!("the place of `{sync}` was not made by a cursor: its `mode` or `cursor` was changed"),
@@ -99,20 +100,20 @@ pub(crate) fn place_of(
         .hint(format!("undo the change, or run `tidegate reset {sync}` to read from the beginning"))
         .caused_by(cause)
     })?;
-    if !fits(&place.cursor.0, &column.data_type) {
-        return Err(misfit(sync, &column.name, &column.type_name, &place.cursor));
+    if !fits(&cursor_state.cursor.0, &column.data_type) {
+        return Err(misfit(sync, &column.name, &column.type_name, &cursor_state.cursor));
     }
-    Ok(Some(place))
+    Ok(Some(cursor_state))
 }
 
 /// The cursor is of another type than the checkpoint: rows would be missed, or all sent
 /// again.
-pub(crate) fn misfit(sync: &SyncId, column: &str, now: &str, place: &Position) -> Error {
+pub(crate) fn misfit(sync: &SyncId, column: &str, now: &str, position: &Position) -> Error {
     Error::new(
         ErrorKind::Settings,
         format!(
             "the cursor `{column}` is now {now}, but the checkpoint of `{sync}` is {}",
-            place.0.type_name()
+            position.0.type_name()
         ),
     )
     .hint(format!(
@@ -166,27 +167,31 @@ mod tests {
     #[test]
     fn the_unit_of_a_number_stays_and_only_becomes_finer() {
         let rule = LookbackRule::SinceEpoch(Duration::from_secs(60));
-        let mut place = Place::at(Value::Int(3));
-        assert_eq!(place.low(rule).expect("no lookback yet"), None, "everything is read again");
+        let mut cursor_state = CursorState::at(Value::Int(3));
+        assert_eq!(cursor_state.low(rule).expect("no lookback yet"), None, "everything is read again");
         for (value, unit, low) in [
             (1_764_410_400, EpochUnit::Seconds, 1_764_410_340),
             (99_999_999_999, EpochUnit::Seconds, 99_999_999_939),
             (1_764_410_400_000, EpochUnit::Milliseconds, 1_764_410_340_000),
             (1_764_410_400_001, EpochUnit::Milliseconds, 1_764_410_340_001),
         ] {
-            place.advance(&Value::Int(value), rule).expect("a lookback");
+            cursor_state.advance(&Value::Int(value), rule).expect("a lookback");
             // It goes through storage as text.
-            let text = place.checkpoint().0.to_string();
-            place = serde_json::from_str(&text).expect("a place");
-            assert_eq!((place.epoch, place.low.clone()), (Some(unit), Some(Value::Int(low))), "{value}");
+            let text = cursor_state.checkpoint().0.to_string();
+            cursor_state = serde_json::from_str(&text).expect("a place");
+            assert_eq!(
+                (cursor_state.epoch, cursor_state.low.clone()),
+                (Some(unit), Some(Value::Int(low))),
+                "{value}"
+            );
         }
     }
 
     #[test]
     fn a_checkpoint_does_not_move_to_a_value_without_a_lookback() {
-        let mut place = Place::at(Value::Decimal("5".into()));
+        let mut cursor_state = CursorState::at(Value::Decimal("5".into()));
         let beyond = Value::Decimal("9".repeat(40).into());
-        place.advance(&beyond, LookbackRule::Number).expect_err("40 digits");
-        assert_eq!(place.cursor.0, Value::Decimal("5".into()));
+        cursor_state.advance(&beyond, LookbackRule::Number).expect_err("40 digits");
+        assert_eq!(cursor_state.cursor.0, Value::Decimal("5".into()));
     }
 }
