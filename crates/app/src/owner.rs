@@ -36,9 +36,9 @@ pub(crate) fn claim(project: &Path, data: &Path) -> Result<(), Error> {
             data.display(),
             owner.display()
         ))
-        .hint(format!(
-            "give this project a `--data` of its own; if it took that one's place, remove that one's project file"
-        )));
+        .hint(
+            "give this project a `--data` of its own; if it took that one's place, remove that one's project file",
+        ));
     }
     std::fs::write(&file, format!("{}\n", project.display())).map_err(|cause| {
         Error::new(ErrorKind::Storage, format!("cannot write {}", file.display())).caused_by(cause)

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tidegate_engine::project::{self, Finding, Invalid, Project, SyncSpec};
-use tidegate_model::Error;
+use tidegate_model::{Clock, Error, SystemClock};
 
 use crate::cli::{Output, ProjectArgs};
 use crate::registry::CONNECTORS;
@@ -58,7 +58,7 @@ fn to_json(project: &Project) -> Value {
 /// When a sync with times of day runs next.
 fn next(sync: &SyncSpec) -> Option<Timestamp> {
     match sync.schedule() {
-        Some(project::Schedule::Cron(cron)) if sync.options().enabled => cron.next(Timestamp::now()),
+        Some(project::Schedule::Cron(cron)) if sync.options().enabled => cron.next(SystemClock.now()),
         _ => None,
     }
 }

@@ -59,9 +59,8 @@ fn project_file() -> String {
     let schema = json(&["schema"]);
     let mut page = "# The project file\n\n\
         `tidegate.yaml` or `tidegate.yml`, in the folder that `--project` names. `tidegate schema` prints the\n\
-        same as a\n\
-        JSON Schema for editors; `tidegate validate` checks a file without connecting to anything. An\n\
-        unknown key is an error with its line, its column and the nearest known key.\n\n\
+        same as a JSON Schema for editors; `tidegate validate` checks a file without connecting to anything\n\
+        and reports every error with its line and column.\n\n\
         In connections, and in the source and destination of a sync except in `query`, a value may be a\n\
         reference: `${NAME}` or `${NAME:-default}` for an environment variable, also inside of other text,\n\
         `{ file: PATH }` for the text of a file, `{ secret: NAME }` for one that `tidegate secret set` stored.\n\

@@ -61,8 +61,6 @@ const WORDS: &[(Room, &str, &str)] = &[
     (Room::Connection, "key", "api_key"),
     (Room::Connection, "bucket", "path"),
     (Room::Connection, "url", "endpoint"),
-    (Room::Other, "api_key", "username"),
-    (Room::Other, "api_secret", "password"),
     (Room::Other, "url", "endpoint"),
     (Room::Sync, "from", "source"),
     (Room::Sync, "to", "destination"),

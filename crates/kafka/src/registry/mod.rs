@@ -71,6 +71,14 @@ pub(crate) struct Registry {
     http: Arc<dyn Http>,
 }
 
+/// Returns the one that is given of two words for the same setting; `None` if both are.
+fn only<'s, T>(one: &'s Option<T>, other: &'s Option<T>) -> Option<Option<&'s T>> {
+    match (one, other) {
+        (Some(_), Some(_)) => None,
+        (one, other) => Some(one.as_ref().or(other.as_ref())),
+    }
+}
+
 impl Registry {
     /// Prepares the client; opens nothing.
     ///
@@ -81,7 +89,11 @@ impl Registry {
         if !url.starts_with("http://") && !url.starts_with("https://") {
             return Err(Error::settings("`registry.url` must start with https:// or http://"));
         }
-        let words = match (&settings.username, &settings.password, &settings.token) {
+        let two_words =
+            || Error::settings("`registry` has two words for one credential: keep `username` or `api_key`");
+        let user = only(&settings.username, &settings.api_key).ok_or_else(two_words)?;
+        let password = only(&settings.password, &settings.api_secret).ok_or_else(two_words)?;
+        let words = match (user, password, &settings.token) {
             (None, None, None) => None,
             (Some(user), Some(password), None) => {
                 Some(format!("Basic {}", STANDARD.encode(format!("{user}:{}", password.expose()))))

@@ -11,12 +11,18 @@ pub(crate) struct RegistrySettings {
     /// Its address, such as `https://psrc-1234.eu-central-1.aws.confluent.cloud`.
     #[schemars(extend("format" = "url"))]
     pub(crate) url: String,
-    /// User name, or the API key of a registry in Confluent Cloud.
+    /// User name.
     #[serde(default)]
     pub(crate) username: Option<String>,
-    /// Password, or the API secret of a registry in Confluent Cloud.
+    /// Password.
     #[serde(default)]
     pub(crate) password: Option<Secret>,
+    /// Confluent Cloud: the API key of the registry. Another word for `username`.
+    #[serde(default)]
+    pub(crate) api_key: Option<String>,
+    /// Confluent Cloud: the secret of the API key. Another word for `password`.
+    #[serde(default)]
+    pub(crate) api_secret: Option<Secret>,
     /// A bearer token, instead of user name and password.
     #[serde(default)]
     pub(crate) token: Option<Secret>,

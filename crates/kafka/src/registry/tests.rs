@@ -149,7 +149,8 @@ fn credentials_that_contradict_each_other_are_refused() {
     for settings in [
         serde_json::json!({ "url": "registry.example" }),
         serde_json::json!({ "url": "http://r.example", "username": "me" }),
-        serde_json::json!({ "url": "http://r.example", "password": "s" }),
+        serde_json::json!({ "url": "http://r.example", "api_secret": "s" }),
+        serde_json::json!({ "url": "http://r.example", "username": "a", "api_key": "a", "password": "b" }),
         serde_json::json!({ "url": "http://r.example", "username": "a", "password": "b", "token": "t" }),
         serde_json::json!({ "url": "http://r.example", "token": "line\nbreak" }),
     ] {

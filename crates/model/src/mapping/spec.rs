@@ -76,7 +76,7 @@ pub struct Members {
     pub value: serde_json::Map<String, serde_json::Value>,
 }
 
-/// The long form of [`Members`].
+/// The long form: columns, members under other names, and what is left.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct LongMembers {
@@ -133,7 +133,7 @@ impl JsonSchema for Members {
         let constant = generator.subschema_for::<ConstantMembers>();
         let long = generator.subschema_for::<LongMembers>();
         json_schema!({
-            "description": "A JSON object put together from a row.",
+            "description": "A JSON object put together from a row: the name of a JSON column, a list of columns, a constant, or the long form.",
             "anyOf": [
                 { "type": "string", "description": "The name of a JSON column." },
                 { "type": "array", "items": { "type": "string" }, "description": "Columns." },
