@@ -18,6 +18,7 @@ mod outside;
 mod project_file;
 mod recovery;
 mod reference;
+mod rooms;
 mod serve;
 mod served;
 mod support;
