@@ -18,8 +18,3 @@ pub const CONNECTORS: &[Connector] = &[
     tidegate_warehouses::postgres::CONNECTOR,
     tidegate_profiles::CONNECTOR,
 ];
-
-/// Returns the connector of a type.
-pub fn find(kind: &str) -> Option<&'static Connector> {
-    CONNECTORS.iter().find(|connector| connector.kind == kind)
-}

@@ -1,31 +1,25 @@
 //! `tidegate connectors`
 
-use crate::registry::CONNECTORS;
 use comfy_table::Table;
-use serde_json::{Value, json};
-use tidegate_model::{Connector, Error};
+use tidegate_engine::service::{self, ConnectorInfo};
+use tidegate_model::Error;
 
 use crate::cli::Output;
+use crate::registry::CONNECTORS;
 use crate::{DONE, output};
 
-pub(super) fn connectors(kind: Option<&str>, out: Output) -> Result<u8, Error> {
-    let Some(kind) = kind else {
-        match out {
-            Output::Json => output::json(&CONNECTORS.iter().map(to_json).collect::<Vec<_>>()),
-            Output::Text => output::line(table().to_string()),
-        }
+pub(super) fn connectors(name: Option<&str>, out: Output) -> Result<u8, Error> {
+    let Some(name) = name else {
+        output::print(out, &service::connectors(CONNECTORS), |all| table(all));
         return Ok(DONE);
     };
-    let connector = crate::registry::find(kind).ok_or_else(|| {
-        Error::settings(format!("there is no connector `{kind}`")).hint("`tidegate connectors` lists them")
-    })?;
+    let connector = service::connector(CONNECTORS, name)?;
     match out {
-        Output::Json => output::json(&to_json(connector)),
+        Output::Json => output::json(&connector),
         Output::Text => {
             output::line(connector.readme.trim_end());
-            let schema = json!((connector.settings)());
             output::line("\nSettings\n");
-            for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+            for (name, property) in connector.settings["properties"].as_object().into_iter().flatten() {
                 let help = property["description"].as_str().unwrap_or_default();
                 output::line(format!("  {name}: {}", help.replace('\n', " ")));
             }
@@ -34,33 +28,21 @@ pub(super) fn connectors(kind: Option<&str>, out: Output) -> Result<u8, Error> {
     Ok(DONE)
 }
 
-fn objects(connector: &Connector) -> Vec<&'static str> {
-    connector.platform.iter().flat_map(|role| role.objects).map(|object| object.as_str()).collect()
-}
-
-fn to_json(connector: &Connector) -> Value {
-    json!({
-        "type": connector.kind,
-        "title": connector.title,
-        "source": connector.source.is_some(),
-        "objects": objects(connector),
-        "sandbox": connector.sandbox.is_some(),
-        "settings": (connector.settings)(),
-        "selection": connector.source.map(|role| (role.selection)()),
-        "target": connector.platform.map(|role| (role.target)()),
-    })
-}
-
-fn table() -> Table {
-    let mut table = output::table(&["type", "system", "rows are read", "takes", "sandbox"]);
-    let yes = |is: bool| if is { "yes" } else { "" };
-    for connector in CONNECTORS {
+fn table(connectors: &[ConnectorInfo]) -> Table {
+    let mut table = output::table(&["type", "system", "gives", "takes", "sandbox"]);
+    for connector in connectors {
+        let gives = [(connector.source, "rows"), (connector.ingest, "events")];
+        let gives: Vec<&str> = gives.iter().filter(|(is, _)| *is).map(|(_, what)| *what).collect();
+        let mut takes = connector.objects.clone();
+        if connector.sink {
+            takes.push("events of exports");
+        }
         table.add_row([
-            connector.kind,
+            connector.name,
             connector.title,
-            yes(connector.source.is_some()),
-            &objects(connector).join(", "),
-            yes(connector.sandbox.is_some()),
+            &gives.join(", "),
+            &takes.join(", "),
+            if connector.sandbox { "yes" } else { "" },
         ]);
     }
     table

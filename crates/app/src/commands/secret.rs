@@ -3,7 +3,8 @@
 use std::io::{IsTerminal, Read};
 
 use comfy_table::Table;
-use tidegate_model::{Error, Secret};
+use tidegate_engine::service;
+use tidegate_model::Error;
 
 use crate::cli::{Output, ProjectArgs, SecretAction};
 use crate::{DONE, output};
@@ -20,14 +21,10 @@ pub(super) async fn secret(args: &ProjectArgs, action: SecretAction, out: Output
                 .read_to_string(&mut text)
                 .map_err(|cause| Error::settings("the secret on stdin is no text").caused_by(cause))?;
             let text = text.trim_end_matches(['\r', '\n']);
-            if text.is_empty() {
-                return Err(Error::settings("the secret is empty")
-                    .hint("pipe it in: `echo -n … | tidegate secret set NAME`"));
-            }
-            store.put_secret(&name, &Secret::new(text)).await?;
+            service::set_secret(store.as_ref(), &name, text).await?;
             output::line(format!("kept `{name}`, sealed; refer to it as {{ secret: {name} }}"));
         }
-        SecretAction::List => output::print(out, &store.secrets().await?, |names| {
+        SecretAction::List => output::print(out, &service::secret_names(store.as_ref()).await?, |names| {
             let mut table: Table = output::table(&["secret"]);
             for name in names {
                 table.add_row([name]);

@@ -73,7 +73,9 @@ fn pages_for_contributors_name_files_that_exist() {
     let mut missing = Vec::new();
     for page in ["ARCHITECTURE.md", "CONTRIBUTING.md", "STYLE.md"] {
         let text = fs::read_to_string(root().join(page)).expect("a page");
-        for name in text.split('`').skip(1).step_by(2).filter(|name| name.ends_with(".rs") && !name.contains(' ')) {
+        for name in
+            text.split('`').skip(1).step_by(2).filter(|name| name.ends_with(".rs") && !name.contains(' '))
+        {
             let ending = name.strip_prefix("crates").unwrap_or(name);
             let ending = if ending.starts_with('/') { ending.to_owned() } else { format!("/{ending}") };
             if !files.iter().any(|file| file.ends_with(&ending)) {

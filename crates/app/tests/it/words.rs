@@ -6,20 +6,53 @@ use std::path::{Path, PathBuf};
 
 /// Retired words, with their inflections.
 const RETIRED: &[&str] = &[
-    "fate", "fates", "freight", "freights", "happening", "happenings", "inlet", "inlets", "lane", "lanes",
-    "mend", "mended", "mending", "mends", "outlet", "outlets", "overlap", "overlapped", "overlapping",
-    "overlaps", "parcel", "parcels", "rehearsal", "rehearsals", "rehearse", "rehearsed", "rehearses",
-    "rehearsing", "settle", "settled", "settlement", "settlements", "settler", "settles", "settling",
+    "fate",
+    "fates",
+    "freight",
+    "freights",
+    "happening",
+    "happenings",
+    "inlet",
+    "inlets",
+    "lane",
+    "lanes",
+    "mend",
+    "mended",
+    "mending",
+    "mends",
+    "outlet",
+    "outlets",
+    "overlap",
+    "overlapped",
+    "overlapping",
+    "overlaps",
+    "parcel",
+    "parcels",
+    "rehearsal",
+    "rehearsals",
+    "rehearse",
+    "rehearsed",
+    "rehearses",
+    "rehearsing",
+    "settle",
+    "settled",
+    "settlement",
+    "settlements",
+    "settler",
+    "settles",
+    "settling",
 ];
 
 /// Retired as they stand here: the words alone have other uses.
-const RETIRED_USES: &[&str] = &["detect:", "`detect`", "struct Place", "enum Place", "trait Place", "type Place"];
+const RETIRED_USES: &[&str] =
+    &["detect:", "`detect`", "struct Place", "enum Place", "trait Place", "type Place"];
 
 /// Folders that are made, fetched, or tell of the past.
 const SKIPPED_FOLDERS: &[&str] = &["target", "node_modules", "decisions", "images"];
 
 /// Files that name the words on purpose, or hold no words of ours.
-const SKIPPED_FILES: &[&str] = &["CHANGELOG.md", "words.rs", "habits.rs", "Cargo.lock", "package-lock.json", "LICENSE"];
+const SKIPPED_FILES: &[&str] =
+    &["CHANGELOG.md", "words.rs", "habits.rs", "Cargo.lock", "package-lock.json", "LICENSE"];
 
 const ENDINGS: &[&str] = &["rs", "md", "toml", "yaml", "yml", "py", "mjs", "sh", "sql", "json"];
 
@@ -68,7 +101,10 @@ fn words(line: &str) -> Vec<String> {
 
 #[test]
 fn words_are_split_as_people_read_them() {
-    assert_eq!(words("let rowStatus = row_status(); // RowStatus"), ["let", "row", "status", "row", "status", "row", "status"]);
+    assert_eq!(
+        words("let rowStatus = row_status(); // RowStatus"),
+        ["let", "row", "status", "row", "status", "row", "status"]
+    );
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What the command line, the HTTP API and the pages call. None of them
 //! touches the store or a connector by itself.
 
+mod catalog;
 mod check;
 mod cursor;
 mod dry_run;
@@ -11,6 +12,7 @@ mod plan;
 mod preview;
 pub(crate) mod receive;
 pub(crate) mod runs;
+mod secrets;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -23,6 +25,7 @@ use tidegate_model::{
 };
 use tokio::sync::watch;
 
+pub use catalog::{ConnectorInfo, connector, connectors, setup};
 pub use check::{Report, Subject};
 pub use dry_run::DryRun;
 pub use events::KindCount;
@@ -30,6 +33,7 @@ pub use plan::{Plan, PlannedRequest, Rejection};
 pub use preview::Preview;
 pub use receive::IngestEndpoint;
 pub use runs::{RetryFilter, RetryResult, SyncStatus};
+pub use secrets::{secret_names, set_secret};
 
 use crate::pipeline::{Parts, RateLimiters, wait};
 use crate::project::{ImportSpec, Project, SyncSpec};

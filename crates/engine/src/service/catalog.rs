@@ -1,0 +1,108 @@
+//! The connectors: what each can be connected as, and the steps that connect it.
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use tidegate_model::{ConnectionId, Connector, Error, Settings};
+
+use crate::project::{Project, SyncSpec};
+
+/// One connector, as command line, API and pages show it.
+#[derive(Clone, Debug, Serialize)]
+pub struct ConnectorInfo {
+    /// The word used for `type:` in project files.
+    #[serde(rename = "type")]
+    pub name: &'static str,
+    /// The name for people.
+    pub title: &'static str,
+    /// Whether rows can be read from it.
+    pub source: bool,
+    /// The objects that it takes.
+    pub objects: Vec<&'static str>,
+    /// Whether events can be exported to it.
+    pub sink: bool,
+    /// Whether events come in through it.
+    pub ingest: bool,
+    /// Whether its API can be served locally.
+    pub sandbox: bool,
+    /// The JSON Schema of its settings.
+    pub settings: Value,
+    /// The JSON Schema of what a sync selects.
+    pub selection: Option<Value>,
+    /// The JSON Schema of a sync's own settings under `destination`.
+    pub target: Option<Value>,
+    /// Its page of documentation.
+    #[serde(skip)]
+    pub readme: &'static str,
+}
+
+/// Lists the connectors.
+pub fn connectors(registry: &[Connector]) -> Vec<ConnectorInfo> {
+    registry.iter().map(info).collect()
+}
+
+/// Returns one connector by its type.
+///
+/// # Errors
+/// [`Settings`](tidegate_model::ErrorKind::Settings) if there is none.
+pub fn connector(registry: &[Connector], name: &str) -> Result<ConnectorInfo, Error> {
+    registry.iter().find(|connector| connector.kind == name).map(info).ok_or_else(|| {
+        Error::settings(format!("there is no connector `{name}`")).hint("`tidegate connectors` lists them")
+    })
+}
+
+fn info(connector: &Connector) -> ConnectorInfo {
+    let objects = connector.platform.iter().flat_map(|role| role.objects);
+    ConnectorInfo {
+        name: connector.kind,
+        title: connector.title,
+        source: connector.source.is_some(),
+        objects: objects.map(|object| object.as_str()).collect(),
+        sink: connector.sink.is_some(),
+        ingest: connector.ingest.is_some(),
+        sandbox: connector.sandbox.is_some(),
+        settings: json!((connector.settings)()),
+        selection: connector.source.map(|role| json!((role.selection)())),
+        target: connector.platform.map(|role| json!((role.target)())),
+        readme: connector.readme,
+    }
+}
+
+/// Returns the statements and steps that connect a system: `name` is a connection of the
+/// project or a connector, and `set` replaces settings. References are not resolved: the
+/// name of the setting stands in their place.
+///
+/// # Errors
+/// [`Settings`](tidegate_model::ErrorKind::Settings) if the name or a setting is unknown.
+pub fn setup(
+    registry: &[Connector],
+    project: Option<&Project>,
+    name: &str,
+    set: &[(String, String)],
+) -> Result<String, Error> {
+    let id = ConnectionId::new(name);
+    let spec = project.and_then(|project| Some((project, project.connections.get(&id)?)));
+    let (kind, mut members, selection) = match spec {
+        Some((project, spec)) => (spec.kind.as_str(), spec.settings.shown(), first_use(project, &id)),
+        None => (name, Map::new(), None),
+    };
+    let connector = registry.iter().find(|connector| connector.kind == kind).ok_or_else(|| {
+        Error::settings(format!("`{name}` is neither a connection of the project nor a connector"))
+            .hint("`tidegate connectors` lists the connectors")
+    })?;
+    members.extend(set.iter().map(|(key, value)| (key.clone(), Value::String(value.clone()))));
+    let Some(setup) = connector.setup else { return Ok(connector.readme.to_owned()) };
+    let (settings, selection) = (Settings::new(members), selection.map(Settings::new));
+    // Of a connection with several roles, the text may be about another one.
+    setup(&id, &settings, selection.as_ref()).or_else(|_| setup(&id, &settings, None))
+}
+
+/// What the first sync of a connection reads or writes there.
+fn first_use(project: &Project, id: &ConnectionId) -> Option<Map<String, Value>> {
+    project.syncs.values().find_map(|sync| match sync {
+        SyncSpec::Import(import) if import.source.connection == *id => Some(import.source.selection.shown()),
+        SyncSpec::Export(export) if export.destination.connection == *id => {
+            Some(export.destination.target.shown())
+        }
+        _ => None,
+    })
+}
