@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::apply;
 use super::compile::{Target, missing_column};
-use crate::{Body, Columns, Error, Identity, Json, ObjectKind, Purchase, Reason, Row, Text, Value};
+use crate::{Body, Columns, Error, Identity, Json, ObjectKind, Purchase, Reason, Row, Text, Value, json};
 
 /// Largest payload: 1 MB.
 const PAYLOAD_BYTES_MAX: usize = 1_000_000;
@@ -100,6 +100,22 @@ impl ContractPlan {
         optional.into_iter().flatten().chain([self.updated_at]).collect()
     }
 
+    /// The place of every column, to change it.
+    pub(super) fn places_mut(&mut self) -> impl Iterator<Item = &mut usize> {
+        let optional = [
+            &mut self.external_id,
+            &mut self.alias_name,
+            &mut self.alias_label,
+            &mut self.braze_id,
+            &mut self.email,
+            &mut self.phone,
+            &mut self.id,
+            &mut self.payload,
+            &mut self.deleted,
+        ];
+        optional.into_iter().flatten().chain([&mut self.updated_at])
+    }
+
     pub(super) fn apply(&self, row: &Row, zone: &TimeZone) -> Result<(Identity, Body), Reason> {
         let text = |at: Option<usize>| {
             at.and_then(|at| row.values.get(at)).and_then(Value::to_text).filter(|text| !text.is_empty())
@@ -155,6 +171,8 @@ impl ContractPlan {
         if json.as_str().len() > PAYLOAD_BYTES_MAX {
             return Err(Reason::new("payload_too_large", "Payload was greater than 1MB"));
         }
+        json::check_readable(json.as_str())
+            .map_err(|reason| Reason::new(reason.code, format!("PAYLOAD: {}", reason.message)))?;
         if !json.is_object() {
             return Err(Reason::new("not_an_object", "PAYLOAD holds JSON that is no object"));
         }

@@ -1,6 +1,9 @@
 mod bodies;
+mod limits;
 mod outcomes;
+mod rules;
 mod sandbox;
+mod sandbox_rules;
 mod settings;
 mod validation;
 mod with_sandbox;
