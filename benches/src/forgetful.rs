@@ -58,7 +58,7 @@ impl EventLog for Forgetful {
         Ok(Vec::new())
     }
 
-    async fn trim(&self, _: jiff::Timestamp) -> Result<(), Error> {
+    async fn trim(&self, _: &tidegate_model::event_log::Retention) -> Result<(), Error> {
         Ok(())
     }
 }

@@ -52,6 +52,10 @@ pub(crate) struct ProjectArgs {
     #[arg(long, global = true, env = "TIDEGATE_EVENT_DAYS", default_value_t = 90)]
     pub(crate) event_days: u32,
 
+    /// GiB of events of one connection beyond which the oldest go though an export has not read them [default: no limit]
+    #[arg(long, global = true, env = "TIDEGATE_EVENT_GIB", value_name = "GIB")]
+    pub(crate) event_gib: Option<u32>,
+
     #[arg(skip)]
     pub(crate) replaced: Replaced,
 }

@@ -3,6 +3,7 @@
 //! Syncs are known by their names. Two projects with a sync of the same name and
 //! one data folder would each take the other's rows for committed.
 
+use std::io::Write as _;
 use std::path::Path;
 
 use tidegate_engine::project::is_project;
@@ -10,6 +11,18 @@ use tidegate_model::{Error, ErrorKind};
 
 /// The file in the data folder that names its project.
 const OWNER: &str = "project";
+
+/// Writes a file that only its owner can read.
+fn write(file: &Path, text: &str) -> std::io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.mode(0o600);
+    }
+    options.open(file)?.write_all(text.as_bytes())
+}
 
 /// Takes the data folder for the project, unless it belongs to another one that
 /// is still there. A project that was moved finds its state again.
@@ -40,7 +53,7 @@ pub(crate) fn claim(project: &Path, data: &Path) -> Result<(), Error> {
             "give this project a `--data` of its own; if it took that one's place, remove that one's project file",
         ));
     }
-    std::fs::write(&file, format!("{}\n", project.display())).map_err(|cause| {
+    write(&file, &format!("{}\n", project.display())).map_err(|cause| {
         Error::new(ErrorKind::Storage, format!("cannot write {}", file.display())).caused_by(cause)
     })
 }

@@ -89,6 +89,7 @@ impl ProjectArgs {
             folder: self.folder(),
             data: self.data_folder(),
             log_days: self.event_days,
+            log_bytes: self.event_gib.map(|gib| u64::from(gib) << 30),
         }))
     }
 }

@@ -79,10 +79,10 @@ pub(crate) fn event(message: &BorrowedMessage<'_>) -> Result<LoggedEvent, Reason
         .and_then(|at| Timestamp::from_millisecond(at).ok())
         .unwrap_or_default();
     Ok(LoggedEvent {
-        offset: Offset {
-            partition: u32::try_from(message.partition()).unwrap_or_default(),
-            at: u64::try_from(message.offset()).unwrap_or_default(),
-        },
+        offset: Offset::new(
+            u32::try_from(message.partition()).unwrap_or_default(),
+            u64::try_from(message.offset()).unwrap_or_default(),
+        ),
         logged_at,
         event: Event { id, kind, at, user, app, message: about, template, payload },
     })

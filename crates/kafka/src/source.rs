@@ -104,7 +104,7 @@ impl Source for KafkaSource {
         let connection = Arc::clone(&self.connection);
         let topics = blocking(move || connection.with_metadata(None, |metadata| metadata.topics())).await?;
         let columns = self.connection.plain_decoder()?;
-        let dataset = |name| Dataset { name, columns: columns.columns(), key: key() };
+        let dataset = |name| Dataset { name, columns: columns.columns(), key: key(), open: false };
         Ok(topics.into_iter().map(dataset).collect())
     }
 
@@ -119,7 +119,7 @@ impl Source for KafkaSource {
             })
         })
         .await?;
-        Ok(Dataset { name, columns, key: key() })
+        Ok(Dataset { name, columns, key: key(), open: false })
     }
 
     async fn read(
@@ -177,6 +177,7 @@ impl Source for KafkaSource {
                         behind: end.abs_diff(start.from),
                         last_seen: offset.and_then(|offset| offset.seen()),
                         per_minute: offset.map(|offset| offset.per_minute(now)),
+                        trouble: None,
                     }
                 });
                 Ok(lag.collect())

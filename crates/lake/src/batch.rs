@@ -199,7 +199,7 @@ pub(crate) mod tests {
             template: Text::new(),
             payload: Json::parse(r#"{"device_type":1,"language":"en"}"#.into()).expect("JSON"),
         };
-        LoggedEvent { offset: Offset { partition: 0, at }, logged_at: time, event }
+        LoggedEvent { offset: Offset::new(0, at), logged_at: time, event }
     }
 
     fn batches(layout: Layout, events: &[LoggedEvent], split: bool) -> Step {

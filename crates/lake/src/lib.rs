@@ -13,7 +13,18 @@ mod probe;
 mod progress;
 mod settings;
 
-use tidegate_model::{Error, LoggedEvent, Reason};
+use tidegate_model::{Error, LoggedEvent, Reason, SinkTarget};
+
+/// The folder of what is ours beside tables and files: readers of lakes skip names that
+/// begin with `_`.
+const TIDEGATE: &str = "_tidegate";
+
+/// What the files of an export are called while they are written: in a folder that
+/// readers skip, and always the same, so that what a process which died has left there
+/// is written over.
+fn stage_of(target: &SinkTarget) -> String {
+    format!("{TIDEGATE}/{}.{}.staged", plain(target.stream.as_str()), plain(target.sync.as_str()))
+}
 
 /// Whether readers of tables understand the time of an event: most count years
 /// from 1 to 9999.
@@ -39,4 +50,18 @@ async fn blocking<T: Send + 'static>(
         Ok(done) => done,
         Err(cause) => Err(Error::internal("writing to the lake ended abnormally").caused_by(cause)),
     }
+}
+
+/// A name as part of a file's name: other signs stand as their numbers, so that
+/// two names stay two.
+fn plain(name: &str) -> String {
+    let mut plain = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-') {
+            plain.push(char::from(byte));
+        } else {
+            plain.push_str(&format!("={byte:02x}"));
+        }
+    }
+    plain
 }

@@ -3,8 +3,28 @@
 //! It is written together with the events, in one step, so that a repetition after a crash is
 //! recognized.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
-use tidegate_model::LoggedEvent;
+use tidegate_model::{LogId, LoggedEvent};
+
+/// What a mark is about: offsets rise in each partition of each log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct MarkKey {
+    /// The log.
+    pub(crate) log: LogId,
+    /// Its partition.
+    pub(crate) partition: u32,
+}
+
+impl fmt::Display for MarkKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.log.is_known() {
+            true => write!(f, "{}.{}", self.partition, self.log),
+            false => write!(f, "{}", self.partition),
+        }
+    }
+}
 
 /// The last event that was written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,8 +38,8 @@ pub(crate) struct Progress {
 /// The position of an event, as the progress compares it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct EventOffset {
-    /// The partition of the log.
-    pub(crate) partition: u32,
+    /// Which mark it is about.
+    pub(crate) key: MarkKey,
     at: u64,
     logged_us: i64,
 }
@@ -27,22 +47,20 @@ pub(crate) struct EventOffset {
 impl From<&LoggedEvent> for EventOffset {
     fn from(event: &LoggedEvent) -> EventOffset {
         let offset = event.offset;
-        EventOffset {
-            partition: offset.partition,
-            at: offset.at,
-            logged_us: event.logged_at.as_microsecond(),
-        }
+        let key = MarkKey { log: offset.log, partition: offset.partition };
+        EventOffset { key, at: offset.at, logged_us: event.logged_at.as_microsecond() }
     }
 }
 
 impl Progress {
-    /// Returns whether an event was written before.
+    /// Returns whether an event was written before. The mark is that of its log.
     ///
-    /// A new log counts from the beginning again. Its events were logged later than any written event,
-    /// so they are not mistaken for those of the old log.
+    /// A log without an id that was begun anew counts from the beginning again. Its
+    /// events were logged later than any event that was written, so they are not taken
+    /// for those of the old log.
     pub(crate) fn covers(self, event: impl Into<EventOffset>) -> bool {
         let event = event.into();
-        event.at <= self.at && event.logged_us <= self.logged_us
+        event.at <= self.at && (event.key.log.is_known() || event.logged_us <= self.logged_us)
     }
 
     /// Returns the progress once this event is written too.
@@ -71,6 +89,18 @@ mod tests {
         let early = Progress::after(None, &logged(1, "2026-03-01T00:00:10Z"));
         let progress = Progress::after(Some(early), &logged(2, "2026-03-01T00:00:00Z"));
         assert!(progress.covers(&logged(1, "2026-03-01T00:00:10Z")));
+    }
+
+    #[test]
+    fn in_a_log_with_an_id_the_clock_says_nothing() {
+        let of_one_log = |at, time| {
+            let mut event = logged(at, time);
+            event.offset.log = LogId(7);
+            event
+        };
+        let progress = Progress::after(None, &of_one_log(7, "2026-03-01T00:00:00Z"));
+        assert!(progress.covers(&of_one_log(7, "2026-03-02T00:00:00Z")));
+        assert!(!progress.covers(&of_one_log(8, "2026-02-01T00:00:00Z")));
     }
 
     #[test]

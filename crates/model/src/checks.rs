@@ -11,7 +11,8 @@ pub struct Check {
     pub passed: bool,
     /// What was found.
     pub detail: String,
-    /// The statement or step that fixes it, ready to copy.
+    /// The statement or step that fixes it, ready to copy. With a check that holds
+    /// it is advice.
     pub remedy: Option<String>,
 }
 
@@ -24,6 +25,12 @@ impl Checks {
     /// Notes something that holds.
     pub fn pass(&mut self, name: impl Into<String>, detail: impl Into<String>) {
         self.0.push(Check { name: name.into(), passed: true, detail: detail.into(), remedy: None });
+    }
+
+    /// Notes something that works but could be better, and how.
+    pub fn warn(&mut self, name: impl Into<String>, detail: impl Into<String>, remedy: impl Into<String>) {
+        let remedy = Some(remedy.into()).filter(|remedy: &String| !remedy.is_empty());
+        self.0.push(Check { name: name.into(), passed: true, detail: detail.into(), remedy });
     }
 
     /// Adds a failed check and the step that fixes it.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use jiff::{Timestamp, civil};
 use serde::{Deserialize, Serialize};
 
 use crate::Value;
@@ -38,16 +39,19 @@ pub enum DataType {
     Uuid,
     /// Raw bytes: [`Value::Bytes`].
     Bytes,
-    /// A calendar day: [`Value::Date`].
+    /// A calendar day: [`Value::Date`], or [`Value::Text`] for one that no
+    /// calendar here reaches: `infinity`, `10000-01-01`.
     Date,
     /// A time of day without a zone: [`Value::Time`], or [`Value::Text`] for
     /// `24:00:00`, which no clock shows.
     Time,
-    /// A date and time on a wall clock without a zone: [`Value::DateTime`]. It is
-    /// an instant only together with a time zone that a person names.
+    /// A date and time on a wall clock without a zone: [`Value::DateTime`], or
+    /// [`Value::Text`] as for [`DataType::Date`]. It is an instant only together
+    /// with a time zone that a person names.
     DateTime,
     /// An instant: [`Value::Timestamp`], whatever zone or offset the source
-    /// shows it in.
+    /// shows it in, or [`Value::Text`] for one that cannot be told:
+    /// `infinity`, `9999-12-31T23:59:59Z`.
     Timestamp,
     /// A JSON document of any shape: [`Value::Json`].
     Json,
@@ -66,6 +70,20 @@ pub enum DataType {
 impl DataType {
     /// A decimal number whose digits are not limited.
     pub const DECIMAL: DataType = DataType::Decimal { precision: None, scale: None };
+
+    /// Returns the lowest place in the order of a column of times; `None` for other
+    /// columns.
+    pub fn beginning_of_time(&self) -> Option<&'static Value> {
+        const DATE: Value = Value::Date(civil::Date::MIN);
+        const DATE_TIME: Value = Value::DateTime(civil::DateTime::MIN);
+        const TIMESTAMP: Value = Value::Timestamp(Timestamp::MIN);
+        match self {
+            DataType::Date => Some(&DATE),
+            DataType::DateTime => Some(&DATE_TIME),
+            DataType::Timestamp => Some(&TIMESTAMP),
+            _ => None,
+        }
+    }
 
     /// Returns whether a column of this type can hold `value`.
     pub fn holds(&self, value: &Value) -> bool {
@@ -86,11 +104,19 @@ impl DataType {
             | (DataType::Timestamp, Value::Timestamp(_))
             | (DataType::Json, Value::Json(_)) => true,
             (DataType::Time, Value::Text(text)) => &**text == "24:00:00",
+            (DataType::Date | DataType::DateTime | DataType::Timestamp, Value::Text(text)) => is_beyond(text),
             (DataType::List(_), _) => begins('['),
             (DataType::Object, _) => begins('{'),
             _ => false,
         }
     }
+}
+
+/// Returns whether a text is a day or a time that no calendar here reaches:
+/// without end, or of the year 9999 or a later one.
+fn is_beyond(text: &str) -> bool {
+    let year = text.split_once('-').map_or("", |(year, _)| year);
+    matches!(text, "infinity" | "-infinity") || year.parse::<u32>().is_ok_and(|year| year >= 9_999)
 }
 
 impl fmt::Display for DataType {
@@ -140,10 +166,10 @@ mod tests {
             (Value::Float(1.0), vec![DataType::Float]),
             (Value::Text("a".into()), vec![DataType::Text, DataType::Uuid, DataType::Other]),
             (Value::Bytes(bytes::Bytes::new()), vec![DataType::Bytes]),
-            (Value::Timestamp(jiff::Timestamp::UNIX_EPOCH), vec![DataType::Timestamp]),
-            (Value::DateTime(jiff::civil::DateTime::ZERO), vec![DataType::DateTime]),
-            (Value::Date(jiff::civil::Date::ZERO), vec![DataType::Date]),
-            (Value::Time(jiff::civil::Time::midnight()), vec![DataType::Time]),
+            (Value::Timestamp(Timestamp::UNIX_EPOCH), vec![DataType::Timestamp]),
+            (Value::DateTime(civil::DateTime::ZERO), vec![DataType::DateTime]),
+            (Value::Date(civil::Date::ZERO), vec![DataType::Date]),
+            (Value::Time(civil::Time::midnight()), vec![DataType::Time]),
             (json("[1]"), vec![DataType::Json, DataType::List(Box::new(DataType::Integer))]),
             (json("{}"), vec![DataType::Json, DataType::Object]),
             (json("1"), vec![DataType::Json]),
@@ -156,6 +182,18 @@ mod tests {
             assert!(DataType::Any.holds(value), "{value:?}");
         }
         assert!(all.iter().all(|data_type| data_type.holds(&Value::Null)));
+    }
+
+    #[test]
+    fn what_no_calendar_reaches_is_still_a_time() {
+        for data_type in [DataType::Date, DataType::DateTime, DataType::Timestamp] {
+            for text in ["infinity", "-infinity", "9999-12-31T23:59:59Z", "294276-12-31T23:59:59.999999"] {
+                assert!(data_type.holds(&Value::Text(text.into())), "{text} in {data_type}");
+            }
+            for text in ["", "never", "2026-11-29T10:00:00Z", "-9999-01-01"] {
+                assert!(!data_type.holds(&Value::Text(text.into())), "{text} in {data_type}");
+            }
+        }
     }
 
     #[test]

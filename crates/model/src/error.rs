@@ -56,19 +56,27 @@ pub struct Error {
     kind: ErrorKind,
     message: String,
     hint: Option<String>,
+    not_before: Option<Timestamp>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
     /// A failure with its sentence.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Error {
-        Error { kind, message: message.into(), hint: None, source: None }
+        Error { kind, message: message.into(), hint: None, not_before: None, source: None }
     }
 
     /// Adds what a person does next.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Error {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds when the other side takes requests again, if it said so.
+    #[must_use]
+    pub fn not_before(mut self, until: Option<Timestamp>) -> Error {
+        self.not_before = until;
         self
     }
 
@@ -125,6 +133,14 @@ impl Error {
             ErrorKind::Unexpected => "it is tried again with the next run; report it if it stays",
             ErrorKind::Storage => "free some disk space or repair the disk, then run again; no data was lost",
             ErrorKind::Internal => "please report it, with the run's name",
+        }
+    }
+
+    /// Returns when the other side takes requests again, if it said so.
+    pub fn acceptable_at(&self) -> Option<Timestamp> {
+        match self.kind {
+            ErrorKind::Throttled(until) => until,
+            _ => self.not_before,
         }
     }
 

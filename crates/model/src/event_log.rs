@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Checkpoint, Error, Event, Feed, LoggedEvent, StreamId};
+use crate::{Checkpoint, Error, Event, Feed, LoggedEvent, StreamId, SyncId};
 
 /// What one append did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,6 +40,40 @@ pub struct Lag {
     pub last_seen: Option<Timestamp>,
     /// Items committed in the last minute, if known.
     pub per_minute: Option<u64>,
+    /// What is wrong with the stream, as far as it can be known without reading
+    /// it: damage, or events that are gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+}
+
+/// How far an export has come.
+#[derive(Clone, Debug)]
+pub struct Exported {
+    /// The export.
+    pub sync: SyncId,
+    /// The stream that it reads.
+    pub stream: StreamId,
+    /// Its checkpoint; `None` stands for the beginning of the stream.
+    pub checkpoint: Option<Checkpoint>,
+}
+
+/// What may be removed from an event log.
+#[derive(Clone, Debug)]
+pub struct Retention {
+    /// Events that were logged before this and that every export has are removed.
+    pub before: Timestamp,
+    /// The bytes of a stream beyond which its oldest events are removed, exported or
+    /// not. `None` sets no limit.
+    pub max_bytes: Option<u64>,
+    /// Every export. Events behind its checkpoint are kept for it.
+    pub exports: Vec<Exported>,
+}
+
+impl Retention {
+    /// Creates one by age alone, of a log that is not exported.
+    pub fn by_age(before: Timestamp) -> Retention {
+        Retention { before, max_bytes: None, exports: Vec::new() }
+    }
 }
 
 /// An append-only log of events, by stream. A stream exists once something was
@@ -71,6 +105,18 @@ pub trait EventLog: Send + Sync {
     /// The streams that exist.
     async fn streams(&self) -> Result<Vec<StreamId>, Error>;
 
-    /// Removes events that were logged before `before`; keeps more where that is cheaper.
-    async fn trim(&self, before: Timestamp) -> Result<(), Error>;
+    /// Compares the log with checkpoints that exist elsewhere. A log that ends before
+    /// one of them was replaced by an older copy: events that are appended from now on
+    /// are told apart from those that had the same offsets.
+    ///
+    /// Called before events are appended.
+    async fn fence(&self, exports: &[Exported]) -> Result<(), Error> {
+        let _ = exports;
+        Ok(())
+    }
+
+    /// Removes old events; keeps more if that is cheaper. An event that an export has
+    /// not read is removed only because of [`Retention::max_bytes`], and that is logged
+    /// as a warning.
+    async fn trim(&self, retention: &Retention) -> Result<(), Error>;
 }

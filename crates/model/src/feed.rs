@@ -28,6 +28,9 @@ pub struct Batch<T> {
     pub items: Vec<T>,
     /// Input that could not be parsed; it never reaches the destination.
     pub malformed: Vec<MalformedRecord>,
+    /// Where something could not be read before and nothing is wrong any more, as
+    /// [`MalformedRecord::place`] says it. Places where nothing was wrong do no harm.
+    pub fixed: Vec<String>,
     /// The checkpoint to resume from once every item has its outcome. `None` if the engine
     /// keeps the position itself, as with a cursor column.
     pub checkpoint: Option<Checkpoint>,
@@ -38,7 +41,7 @@ pub struct Batch<T> {
 impl<T> Batch<T> {
     /// A batch of items alone.
     pub fn of(items: Vec<T>) -> Batch<T> {
-        Batch { items, malformed: Vec::new(), checkpoint: None, not_due: 0 }
+        Batch { items, malformed: Vec::new(), fixed: Vec::new(), checkpoint: None, not_due: 0 }
     }
 }
 

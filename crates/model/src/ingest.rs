@@ -20,7 +20,17 @@ impl Received {
     pub fn only(answer: http::Response<Bytes>) -> Received {
         Received { events: Vec::new(), answer }
     }
+
+    /// About how many bytes of memory the events take until they are durable.
+    pub fn memory(&self) -> usize {
+        self.events.iter().map(|event| size_of::<Event>() + event.estimated_size()).sum()
+    }
 }
+
+/// The body as it was sent, among the extensions of a request whose body was
+/// compressed. Senders sign these bytes.
+#[derive(Clone, Debug)]
+pub struct SentBody(pub Bytes);
 
 /// An export that somebody asked for through the API of an ingest itself, as
 /// with `PutEventStream`.
@@ -44,7 +54,18 @@ pub struct ExportRequest {
 /// data plane, plain JSON.
 #[async_trait]
 pub trait Ingest: Send + Sync {
-    /// Reads one request: proves who sent it, splits it into events.
+    /// Judges a request by its head, before any of its body is read.
+    ///
+    /// Returns the answer that ends the request: to a sender that is not proved,
+    /// to an unknown path or method, beyond a rate. Returns `None` when the body
+    /// is to be read and given to [`Ingest::receive`]. Called once for each
+    /// request; what a signature over the body proves is left to `receive`.
+    ///
+    /// Path, query and [`IngestRoute`] are those that `receive` gets.
+    fn answer_head(&self, head: &http::request::Parts) -> Option<http::Response<Bytes>>;
+
+    /// Reads one request whose head was let through by [`Ingest::answer_head`],
+    /// and splits it into events.
     ///
     /// The path is the part after the connection's own route, for example `/` or
     /// `/v1/apps/a1/events`; the query is unchanged. The route is in the request's
@@ -52,8 +73,10 @@ pub trait Ingest: Send + Sync {
     /// is not acceptable gets its answer in the vendor's own shape, and no events.
     async fn receive(&self, request: &http::Request<Bytes>) -> Received;
 
-    /// The answer when events could not be made durable: the vendor's own shape,
-    /// 429 or 503 with a hint where the error is [`crate::ErrorKind::Throttled`].
+    /// Returns the answer to a request that cannot be taken, in the vendor's own
+    /// shape: 429 or 503 with `Retry-After` when sending again helps, 413 or 400
+    /// with the error's sentence when the request itself is at fault
+    /// ([`crate::ErrorKind::TooLarge`], [`crate::ErrorKind::Rejected`]).
     fn error_response(&self, error: &Error) -> http::Response<Bytes>;
 
     /// The exports that callers asked for through this API. Looked at again

@@ -20,6 +20,10 @@ pub struct Dataset {
     pub columns: Vec<Column>,
     /// The columns that name a row, where the source knows them (a primary key).
     pub key: Vec<String>,
+    /// Whether rows may have columns that are not listed: those of JSON Lines beyond what
+    /// was looked at, all of a folder that is empty.
+    #[serde(default)]
+    pub open: bool,
 }
 
 /// A column and its type.
@@ -82,6 +86,25 @@ pub trait Source: Send + Sync {
 
     /// Lists what can be read.
     async fn discover(&self) -> Result<Vec<Dataset>, Error>;
+
+    /// Returns what would make reading a selection faster or safer, and whether
+    /// its columns may be read; `cursor` is the column that rows are read by.
+    /// Nothing by default.
+    ///
+    /// # Errors
+    /// What prevents reading it.
+    async fn advise(&self, selection: &Selection, cursor: Option<&str>) -> Result<Checks, Error> {
+        let _ = (selection, cursor);
+        Ok(Checks::default())
+    }
+
+    /// Returns the selection that has only these columns of `selection`, named as
+    /// they are described: everything that is read through it has them alone, in
+    /// this order. `None` if rows are always read whole.
+    fn narrow(&self, selection: &Selection, columns: &[String]) -> Option<Selection> {
+        let _ = (selection, columns);
+        None
+    }
 
     /// The columns of a selection, without reading its rows.
     async fn describe(&self, selection: &Selection) -> Result<Dataset, Error>;

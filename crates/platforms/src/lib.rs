@@ -4,3 +4,4 @@
 
 pub mod braze;
 pub mod onesignal;
+mod rule;

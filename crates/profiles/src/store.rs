@@ -1,6 +1,7 @@
 //! The file, and one transaction at a time in it.
 
-use std::os::unix::fs::DirBuilderExt as _;
+use std::fs::OpenOptions;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -85,7 +86,14 @@ fn open_file(path: &Path) -> Result<Connection> {
             .create(folder)
             .map_err(|cause| Error::new(ErrorKind::Storage, doing.clone()).caused_by(cause))?;
     }
+    private(path).map_err(|cause| Error::new(ErrorKind::Storage, doing.clone()).caused_by(cause))?;
     Connection::open(path).map_err(|cause| Error::new(ErrorKind::Storage, doing).caused_by(cause))
+}
+
+/// Creates the file if it is missing, so that only its owner can read it. SQLite gives
+/// its other files the mode of this one.
+fn private(file: &Path) -> std::io::Result<()> {
+    OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(file).map(drop)
 }
 
 /// SQLite's failures as ours.
@@ -101,4 +109,26 @@ pub(crate) fn micros(at: Timestamp) -> i64 {
 /// A stored time; what lies outside of time itself becomes the epoch.
 pub(crate) fn timestamp(micros: i64) -> Timestamp {
     Timestamp::from_microsecond(micros).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn only_the_owner_can_read_profiles() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let profiles = Profiles::open(Some(&folder.path().join("profiles.db")), Durability::PowerCut);
+
+        let files =
+            std::fs::read_dir(folder.path()).expect("listed").map(|entry| entry.expect("entry").path());
+        let modes: Vec<_> =
+            files.map(|file| file.metadata().expect("there").permissions().mode() & 0o777).collect();
+
+        assert!(profiles.is_ok());
+        assert!(modes.len() > 1, "the log of SQLite lies beside it");
+        assert!(modes.iter().all(|mode| *mode == 0o600), "{modes:?}");
+    }
 }

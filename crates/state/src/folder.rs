@@ -12,13 +12,34 @@ use crate::store::failure;
 /// File systems take names of up to 255 bytes; suffixes need some of them.
 const NAME_BYTES_MAX: usize = 160;
 
-/// Makes the data folder and the folders in it.
+/// Makes the data folder and the folders in it. Those that are there already are closed
+/// to other users, except for the data folder itself: it may be one that holds other
+/// things as well.
 pub(crate) fn prepare(data: &Path) -> Result<(), Error> {
     for folder in [data.to_path_buf(), data.join("locks"), data.join("history")] {
         create(&folder).map_err(|cause| failure::of_io(cause, "making the folder", &folder))?;
     }
+    close(&data.join("locks"));
+    close(&data.join("history"));
     Ok(())
 }
+
+/// Closes a file or folder to other users, if it is ours and open to them.
+#[cfg(unix)]
+pub(crate) fn close(path: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let Ok(metadata) = path.metadata() else { return };
+    let mode = metadata.permissions().mode();
+    if mode & 0o077 != 0 {
+        // Of another owner it stays as that one wants it.
+        let _ = fs::set_permissions(path, fs::Permissions::from_mode(mode & 0o700));
+    }
+}
+
+/// Closes a file or folder to other users, if it is ours and open to them.
+#[cfg(not(unix))]
+pub(crate) fn close(_: &Path) {}
 
 /// Makes a folder that only its owner can look into; one that is there stays as it is.
 pub(crate) fn create(folder: &Path) -> io::Result<()> {
@@ -32,14 +53,18 @@ pub(crate) fn create(folder: &Path) -> io::Result<()> {
     builder.create(folder)
 }
 
-/// A new, empty file that only its owner can read.
+/// Creates an empty file that only its owner can read.
 pub(crate) fn create_file(path: &Path) -> io::Result<File> {
-    private().truncate(true).open(path)
+    let file = private().truncate(true).open(path)?;
+    close(path);
+    Ok(file)
 }
 
-/// Makes sure that there is a file; a new one only its owner can read.
+/// Makes sure that there is a file that only its owner can read.
 pub(crate) fn ensure_file(path: &Path) -> io::Result<File> {
-    private().truncate(false).open(path)
+    let file = private().truncate(false).open(path)?;
+    close(path);
+    Ok(file)
 }
 
 fn private() -> fs::OpenOptions {

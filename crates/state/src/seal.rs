@@ -108,6 +108,7 @@ impl Seal {
     }
 
     fn read_or_make(&self, make: bool) -> Result<String, Error> {
+        folder::close(&self.file);
         match fs::read_to_string(&self.file) {
             Ok(text) => Ok(text),
             Err(cause) if cause.kind() == io::ErrorKind::NotFound && make => {

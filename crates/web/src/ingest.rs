@@ -1,153 +1,181 @@
 //! Events that come in by HTTP: which connection they belong to, and how much
 //! of them is held at once.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use bytes::BytesMut;
-use http_body_util::BodyExt;
-use tidegate_engine::service::{Engine, IngestEndpoint};
-use tidegate_model::{ConnectionId, Error, ErrorKind, IngestRoute};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tidegate_engine::service::{Engine, IngestEndpoint, OpenRequest, Opened};
+use tidegate_model::{Error, ErrorKind, IngestRoute, SentBody};
+use tokio::sync::Semaphore;
 
-/// The largest body. The largest that a vendor documents is 7 MB.
-///
-/// Source: Amazon Pinpoint developer guide, quotas.
-const BODY_BYTES_MAX: usize = 8 << 20;
+use crate::body::{self, Encoding, MalformedRecord};
+use crate::budget::{Budget, Sender, Share};
+use crate::server::Peer;
 
-/// Bytes of all bodies that are held at once. Beyond it requests are refused, so
-/// that memory stays bounded whatever comes in.
-const HELD_BYTES_MAX: usize = 64 << 20;
+/// Bytes that all requests hold at once: bodies as they are sent, decompressed
+/// ones, and the events in them until they are durable.
+const HELD_BYTES_MAX: usize = 128 << 20;
 
-/// How much of a refused body is read and thrown away: a sender that is still
-/// writing when the connection ends never sees the answer.
-const THROWN_AWAY_BYTES_MAX: usize = 64 << 20;
+/// Bytes of all bodies that are split into events at once, or one body that is larger;
+/// the others wait. A body of tiny members can take forty times its size meanwhile.
+const SPLIT_BYTES_MAX: usize = 2 << 20;
 
 #[derive(Clone)]
 struct Ingest {
     engine: Arc<Engine>,
     ingest_endpoints: Arc<[IngestEndpoint]>,
-    held: Arc<Semaphore>,
+    budget: Arc<Budget>,
+    splitting: Arc<Semaphore>,
 }
 
-/// Every path that does not belong to anybody else.
+/// Every path that no other route has.
 pub(super) fn routes(engine: Arc<Engine>) -> Router {
-    let ingest_endpoints = engine.ingest_endpoints().into();
-    let held = Arc::new(Semaphore::new(HELD_BYTES_MAX));
-    Router::new().fallback(receive).with_state(Ingest { engine, ingest_endpoints, held })
+    let ingest_endpoints: Arc<[IngestEndpoint]> = engine.ingest_endpoints().into();
+    let budget = Arc::new(Budget::new(HELD_BYTES_MAX, ingest_endpoints.len()));
+    let splitting = Arc::new(Semaphore::new(SPLIT_BYTES_MAX));
+    Router::new().fallback(receive).with_state(Ingest { engine, ingest_endpoints, budget, splitting })
+}
+
+/// A connection, by its position among all that take events, and the path behind its own.
+struct Found {
+    position: usize,
+    route: IngestRoute,
+    path: String,
 }
 
 async fn receive(State(ingest): State<Ingest>, request: Request) -> Response {
-    let Some((route, path)) = ingest.endpoint(request.uri()) else {
+    let Some(found) = ingest.find(request.uri()) else {
+        body::throw_away(request.into_body());
         return (StatusCode::NOT_FOUND, "there is nothing at this path\n").into_response();
     };
-    let connection = route.connection.clone();
-    match ingest.take(route, &path, request).await {
-        Ok(answer) => answer,
-        Err(error) => ingest.error_response(&connection, &error).await,
+    let (mut head, body) = request.into_parts();
+    let sender = sender(found.position, &head);
+    let connection = found.route.connection.clone();
+    let opened = match rebase(&mut head, found) {
+        Ok(()) => ingest.engine.open_request(&connection, &head).await,
+        Err(error) => Err(error),
+    };
+    let (answer, rest) = match opened {
+        Ok(Opened::Proved(open)) => ingest.take(&open, sender, head, body).await,
+        Ok(Opened::Answered(answer)) => (answer.map(Body::from), Some(body)),
+        Err(error) => {
+            tracing::error!(%connection, error = error.chain(), "a request could not be taken");
+            let mut answer = (StatusCode::SERVICE_UNAVAILABLE, "not ready\n").into_response();
+            answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+            (answer, Some(body))
+        }
+    };
+    if let Some(rest) = rest {
+        body::throw_away(rest);
     }
+    answer
+}
+
+fn sender(connection: usize, head: &Parts) -> Sender {
+    let address = head.extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
+    Sender { connection, address }
+}
+
+/// Gives the request the path behind the connection's own.
+fn rebase(head: &mut Parts, found: Found) -> Result<(), Error> {
+    let query = head.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    head.uri = format!("{}{query}", found.path)
+        .parse()
+        .map_err(|cause| Error::new(ErrorKind::Rejected, "the path is not valid").caused_by(cause))?;
+    if !found.route.path.is_empty() {
+        head.extensions.insert(found.route);
+    }
+    Ok(())
 }
 
 impl Ingest {
-    /// The route of a request, and the path behind it.
-    fn endpoint(&self, uri: &Uri) -> Option<(IngestRoute, String)> {
+    /// The connection that a request belongs to.
+    fn find(&self, uri: &Uri) -> Option<Found> {
         let path = uri.path();
         if let Some(rest) = path.strip_prefix("/in/") {
             let (kind, rest) = rest.split_once('/')?;
             let (name, rest) = rest.split_once('/').unwrap_or((rest, ""));
-            let endpoint = self
-                .ingest_endpoints
-                .iter()
-                .find(|endpoint| endpoint.kind == kind && endpoint.connection.as_str() == name)?;
-            let route =
-                IngestRoute { connection: endpoint.connection.clone(), path: format!("/in/{kind}/{name}") };
-            return Some((route, format!("/{rest}")));
+            let wanted =
+                |endpoint: &IngestEndpoint| endpoint.kind == kind && endpoint.connection.as_str() == name;
+            let position = self.ingest_endpoints.iter().position(wanted)?;
+            let connection = self.ingest_endpoints[position].connection.clone();
+            let route = IngestRoute { connection, path: format!("/in/{kind}/{name}") };
+            return Some(Found { position, route, path: format!("/{rest}") });
         }
         let first = path.trim_start_matches('/').split('/').next()?;
-        let endpoint = self.ingest_endpoints.iter().find(|endpoint| endpoint.paths.contains(&first))?;
-        let route = IngestRoute { connection: endpoint.connection.clone(), path: String::new() };
-        Some((route, path.to_owned()))
+        let position = self.ingest_endpoints.iter().position(|endpoint| endpoint.paths.contains(&first))?;
+        let route = IngestRoute {
+            connection: self.ingest_endpoints[position].connection.clone(),
+            path: String::new(),
+        };
+        Some(Found { position, route, path: path.to_owned() })
     }
 
-    async fn take(&self, route: IngestRoute, path: &str, request: Request) -> Result<Response, Error> {
-        let (mut head, mut body) = request.into_parts();
-        let announced = head.headers.get(header::CONTENT_LENGTH);
-        let announced = announced.and_then(|length| length.to_str().ok()?.parse().ok());
-        let read = self.read(announced.unwrap_or_default(), &mut body).await;
-        if read.is_err() {
-            throw_away(&mut body).await;
-        }
-        let (body, _held) = read?;
-        let query = head.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
-        head.uri = format!("{path}{query}")
-            .parse()
-            .map_err(|cause| Error::new(ErrorKind::Rejected, "the path is not valid").caused_by(cause))?;
-        let connection = route.connection.clone();
-        if !route.path.is_empty() {
-            head.extensions.insert(route);
-        }
-        let answer = self.engine.receive(&connection, &Request::from_parts(head, body)).await?;
-        Ok(answer.map(Body::from))
+    /// Takes the events of a request whose head was accepted. Returns the
+    /// answer, and the body where it was not read to its end.
+    async fn take(
+        &self,
+        open: &OpenRequest,
+        sender: Sender,
+        mut head: Parts,
+        mut body: Body,
+    ) -> (Response, Option<Body>) {
+        let mut share = self.budget.share(sender);
+        let read = match Encoding::of(&head.headers) {
+            Ok(encoding) => match body::read(&head.headers, &mut body, &mut share).await {
+                Ok(sent) => decoded(encoding, sent, &mut head, &mut share),
+                Err(bad) => return (refusal(open, &bad), Some(body)),
+            },
+            Err(bad) => return (refusal(open, &bad), Some(body)),
+        };
+        let answer = match read {
+            Ok(read) => self.log(open, Request::from_parts(head, read), share).await,
+            Err(bad) => refusal(open, &bad),
+        };
+        (answer, None)
     }
 
-    /// Reads a body, and holds room for what came of it: who announces much and
-    /// sends nothing takes nothing from others.
-    async fn read(&self, announced: usize, body: &mut Body) -> Result<(Bytes, OwnedSemaphorePermit), Error> {
-        let mut held = self.hold(0)?;
-        let mut read = BytesMut::new();
-        if announced > BODY_BYTES_MAX {
-            return Err(too_large());
+    /// Makes the events of a request durable.
+    async fn log(&self, open: &OpenRequest, request: http::Request<Bytes>, mut share: Share) -> Response {
+        let bytes = u32::try_from(request.body().len().min(SPLIT_BYTES_MAX)).unwrap_or(u32::MAX);
+        // The semaphore is never closed; without a permit the body would be split all the same.
+        let turn = self.splitting.acquire_many(bytes).await.ok();
+        let received = self.engine.read_events(open, &request).await;
+        drop(turn);
+        if let Err(error) = share.grow(received.memory()) {
+            return open.refuse(&error).map(Body::from);
         }
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|cause| {
-                Error::new(ErrorKind::Rejected, "the request ended before its body did").caused_by(cause)
-            })?;
-            let Ok(piece) = frame.into_data() else { continue };
-            if read.len() + piece.len() > BODY_BYTES_MAX {
-                return Err(too_large());
-            }
-            held.merge(self.hold(piece.len())?);
-            read.extend_from_slice(&piece);
-        }
-        Ok((read.freeze(), held))
-    }
-
-    /// Room for so many bytes.
-    fn hold(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Error> {
-        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        self.held.clone().try_acquire_many_owned(bytes).map_err(|_| {
-            Error::new(ErrorKind::Throttled(None), "too many requests are under way")
-                .hint("send it again in a second")
-        })
-    }
-
-    async fn error_response(&self, connection: &ConnectionId, error: &Error) -> Response {
-        match self.engine.error_response(connection, error).await {
-            Ok(answer) => answer.map(Body::from),
-            Err(broken) => {
-                tracing::error!(%connection, error = broken.chain(), "a request could not be taken");
-                let mut answer = (StatusCode::SERVICE_UNAVAILABLE, "not ready\n").into_response();
-                answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
-                answer
-            }
-        }
+        self.engine.log_events(open, received).await.map(Body::from)
     }
 }
 
-fn too_large() -> Error {
-    Error::new(ErrorKind::TooLarge, format!("the body is larger than {} MiB", BODY_BYTES_MAX >> 20))
+/// The body as it was before it was compressed.
+fn decoded(
+    encoding: Option<Encoding>,
+    sent: Bytes,
+    head: &mut Parts,
+    share: &mut Share,
+) -> Result<Bytes, MalformedRecord> {
+    let Some(encoding) = encoding else { return Ok(sent) };
+    let decoded = encoding.decode(&sent, share)?;
+    head.extensions.insert(SentBody(sent));
+    Ok(decoded)
 }
 
-async fn throw_away(body: &mut Body) {
-    let mut read = 0;
-    while let Some(Ok(frame)) = body.frame().await {
-        read += frame.data_ref().map_or(0, Bytes::len);
-        if read > THROWN_AWAY_BYTES_MAX {
-            return;
-        }
+/// The answer to a body that cannot be taken, in the shape of the connection's API.
+fn refusal(open: &OpenRequest, bad: &MalformedRecord) -> Response {
+    let mut answer = open.refuse(&bad.error).map(Body::from);
+    if let Some(status) = bad.status {
+        *answer.status_mut() = status;
     }
+    if answer.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE {
+        answer.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip, deflate"));
+    }
+    answer
 }

@@ -1,8 +1,17 @@
 //! What `tidegate serve` answers: events that come in, health, metrics.
+//!
+//! - `server` accepts connections, `connections` counts them and makes room,
+//! - `ingest` gives requests to the connection that they belong to,
+//! - `body` reads their bodies, `budget` shares the memory for them.
 
+mod body;
+mod budget;
+mod connections;
 mod ingest;
+mod server;
+#[cfg(test)]
+mod tests;
 
-use std::future::IntoFuture;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +20,6 @@ use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
-use axum::serve::ListenerExt;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tidegate_engine::service::Engine;
 use tidegate_model::{Error, ErrorKind};
@@ -20,11 +28,10 @@ use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::TimeoutLayer;
 
+use connections::Limits;
+
 /// A request that takes longer is answered 408.
 const REQUEST_MAX: Duration = Duration::from_secs(60);
-
-/// How long requests under way may still take once the process is to end.
-const GRACE: Duration = Duration::from_secs(10);
 
 /// Listens on an address.
 ///
@@ -44,30 +51,18 @@ pub async fn serve(
     metrics: PrometheusHandle,
     listener: TcpListener,
     stop: CancellationToken,
-) -> Result<(), Error> {
+) {
     let routes = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/metrics", get(move || render(metrics.clone())))
-        .merge(ingest::routes(engine))
+        .merge(ingest::routes(engine));
+    server::run(listener, layered(routes), Limits::of_process(), stop).await;
+}
+
+fn layered(routes: Router) -> Router {
+    routes
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_MAX))
-        .layer(CatchPanicLayer::new());
-    let listener = listener.tap_io(|stream| {
-        if let Err(cause) = stream.set_nodelay(true) {
-            tracing::debug!(%cause, "TCP_NODELAY could not be set");
-        }
-    });
-    let serving = axum::serve(listener, routes).with_graceful_shutdown(stop.clone().cancelled_owned());
-    let late = async {
-        stop.cancelled().await;
-        // Who holds half a request open does not hold the process.
-        tokio::time::timeout(GRACE, std::future::pending::<()>()).await
-    };
-    tokio::select! {
-        served = serving.into_future() => {
-            served.map_err(|cause| Error::new(ErrorKind::Unexpected, "the HTTP server ended").caused_by(cause))
-        }
-        _ = late => Ok(()),
-    }
+        .layer(CatchPanicLayer::new())
 }
 
 async fn render(metrics: PrometheusHandle) -> impl IntoResponse {

@@ -41,7 +41,11 @@ fn print(report: &Report) {
         Subject::Sync(id) => output::line(format!("sync {id}")),
     }
     for check in &report.checks.0 {
-        let mark = if check.passed { "ok  " } else { "FAIL" };
+        let mark = match (check.passed, &check.remedy) {
+            (true, None) => "ok  ",
+            (true, Some(_)) => "note",
+            (false, _) => "FAIL",
+        };
         output::line(format!("  {mark} {}: {}", check.name, check.detail));
         for line in check.remedy.iter().flat_map(|remedy| remedy.lines()) {
             output::line(format!("       → {line}"));

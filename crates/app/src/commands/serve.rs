@@ -16,6 +16,9 @@ pub(super) async fn serve(args: &ProjectArgs, address: SocketAddr) -> Result<u8,
         .map_err(|cause| Error::internal("metrics cannot be recorded").caused_by(cause))?;
     let engine = Arc::new(args.serving_engine().await?);
     every_variable_is_set(engine.project())?;
+    if let Err(error) = engine.fence_log().await {
+        tracing::warn!(error = error.chain(), "the event log could not be compared with what was exported");
+    }
     engine.open_ingest_endpoints().await?;
     let listener = tidegate_web::listen(address).await?;
     let address = listener.local_addr().unwrap_or(address);
@@ -25,13 +28,13 @@ pub(super) async fn serve(args: &ProjectArgs, address: SocketAddr) -> Result<u8,
         let (engine, stop) = (engine.clone(), stop.clone());
         async move { engine.run_scheduler(stop).await }
     });
-    let served = tidegate_web::serve(engine, metrics, listener, stop.clone()).await;
+    tidegate_web::serve(engine, metrics, listener, stop.clone()).await;
     // Nothing is kept running behind a server that is gone.
     stop.cancel();
     if let Err(fault) = scheduler.await {
         tracing::error!(%fault, "the syncs ended by a fault of this program");
     }
-    served.map(|()| DONE)
+    Ok(DONE)
 }
 
 /// Says where everything is: on stderr, for stdout is for data.

@@ -26,6 +26,9 @@ pub(super) async fn status(args: &ProjectArgs, sync: Option<SyncId>, out: Output
             if let (Some(next), true) = (status.next_run_at, sync.is_some()) {
                 output::line(format!("{} runs next at {}", status.sync, moment(next)));
             }
+            for trouble in status.lag.iter().filter_map(|lag| lag.trouble.as_ref()) {
+                eprintln!("{}: {trouble}", status.sync);
+            }
             if let Some(pause) = &status.paused {
                 eprintln!("{} is paused by {}: {}", status.sync, pause.by, pause.why);
             }

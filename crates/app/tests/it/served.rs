@@ -47,6 +47,23 @@ impl Served {
         Served::at(project, "127.0.0.1:0")
     }
 
+    /// One that may have so many files open.
+    pub(crate) fn with_files(project: &Project, files: u32) -> Served {
+        let serve = project.tidegate(&["serve", "--listen", "127.0.0.1:0"]);
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(format!("ulimit -n {files} && exec \"$0\" \"$@\""));
+        command.arg(serve.get_program()).args(serve.get_args());
+        Served::spawn(command)
+    }
+
+    /// The most memory that it had so far, in MiB.
+    pub(crate) fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a line");
+        line.split_whitespace().next().and_then(|kilobytes| kilobytes.parse::<u64>().ok()).expect("a number")
+            / 1024
+    }
+
     /// On this address, for example the one of a server that is gone.
     pub(crate) fn at(project: &Project, listen: &str) -> Served {
         Served::spawn(project.tidegate(&["serve", "--listen", listen]))

@@ -361,5 +361,6 @@ pub(crate) async fn engine(connector: Connector, yaml: &str, folder: &Path) -> E
         folder: folder.to_owned(),
         data: folder.to_owned(),
         log_days: 90,
+        log_bytes: None,
     })
 }

@@ -103,12 +103,12 @@ fn batch_events(limits: &Limits) -> usize {
 }
 
 fn hold(batch: Batch<LoggedEvent>) -> Batch<SharedEvent> {
-    let Batch { mut items, malformed, checkpoint, not_due } = batch;
+    let Batch { mut items, malformed, fixed, checkpoint, not_due } = batch;
     // They stay in memory until they are committed: if few are chosen, the rest is freed.
     if items.len() < items.capacity() / 2 {
         items.shrink_to_fit();
     }
-    Batch { items: SharedEvent::all(items), malformed, checkpoint, not_due }
+    Batch { items: SharedEvent::all(items), malformed, fixed, checkpoint, not_due }
 }
 
 /// Events: sent as they are read.

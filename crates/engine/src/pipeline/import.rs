@@ -8,8 +8,9 @@ use futures_util::StreamExt;
 use tidegate_model::source::Column;
 use tidegate_model::store::{Delivered, IntentRow, RowResult, RowStatus};
 use tidegate_model::{
-    Batch, Cause, Checkpoint, Columns, ConnectionId, Counts, Error, ErrorKind, Feed, Idempotency, Identity,
-    Mapping, Platform, Position, ReadMode, Record, Row, Run, Selection, Source, SyncId, Text, Value,
+    Batch, Cause, Checkpoint, Columns, ConnectionId, Counts, DataType, Error, ErrorKind, Feed, Idempotency,
+    Identity, Mapping, Platform, Position, ReadMode, Record, Row, Run, Selection, Source, SyncId, Text,
+    Value,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -19,6 +20,7 @@ use crate::pipeline::commit::committer::Retention;
 use crate::pipeline::read::cursor_state::{self, ChangeTracking, CursorState};
 use crate::pipeline::read::epoch::EpochUnit;
 use crate::pipeline::read::lookback::LookbackRule;
+use crate::pipeline::read::relay::laid_out;
 use crate::pipeline::run::{self, Job, Parts, RunKind, batch_items};
 use crate::pipeline::transform::{ItemKeys, Prepared, Transform};
 
@@ -37,6 +39,8 @@ pub struct Import {
     pub platform: Arc<dyn Platform>,
     /// The columns that the mapping was made for.
     pub columns: Arc<Columns>,
+    /// Whether rows may come with other columns, or in another order.
+    pub open: bool,
     /// From row to record.
     pub mapping: Arc<Mapping>,
     /// How new rows are found.
@@ -84,7 +88,7 @@ pub async fn run(
         resend: import.resend,
         retry_for: import.retry_for,
         retention: match &import.tracking {
-            ChangeTracking::Cursor { lookback, .. } => Retention::Lookback(*lookback),
+            ChangeTracking::Cursor { lookback, .. } => Retention::Lookback(lookback.clone()),
             ChangeTracking::Full if object.idempotency != Idempotency::Idempotent => Retention::UntilComplete,
             ChangeTracking::Full | ChangeTracking::Checkpoint => Retention::PartialBatches,
         },
@@ -171,11 +175,12 @@ async fn open(
         ChangeTracking::Checkpoint => ReadMode::Resume { checkpoint: checkpoint.cloned(), follow },
         ChangeTracking::Cursor { column, lookback, .. } => ReadMode::Incremental {
             column: column.name.clone(),
-            from: cursor_state.map(|cursor_state| cursor_state.low(*lookback)).transpose()?.flatten(),
+            from: cursor_state.map(|cursor_state| cursor_state.low(lookback)).transpose()?.flatten(),
             time_zone: import.time_zone.clone(),
         },
     };
-    import.source.read(&import.selection, &mode, batch_rows).await
+    let feed = import.source.read(&import.selection, &mode, batch_rows).await?;
+    Ok(if import.open { laid_out(feed, Arc::clone(&import.columns)) } else { feed })
 }
 
 /// The platform of an import as a destination of records.
@@ -235,7 +240,8 @@ impl Transform for Rows {
                 }
                 checked = Some(&row.columns);
             }
-            if let (Some((_, column)), Some(value)) = (&self.cursor, self.cursor(row))
+            if let Some((at, column)) = &self.cursor
+                && let Some(value) = row.values.get(*at)
                 && !cursor_state::fits(value, &column.data_type)
             {
                 let now = value.type_name();
@@ -262,7 +268,14 @@ impl Transform for Rows {
     }
 
     fn cursor<'a>(&self, row: &'a Row) -> Option<&'a Value> {
-        self.cursor.as_ref().and_then(|(at, _)| row.values.get(*at))
+        let (at, column) = self.cursor.as_ref()?;
+        match row.values.get(*at)? {
+            // A time without a beginning compares with no other: it stands before all of them.
+            Value::Text(text) if &**text == "-infinity" && column.data_type != DataType::Text => {
+                column.data_type.beginning_of_time()
+            }
+            value => Some(value),
+        }
     }
 
     #[inline]

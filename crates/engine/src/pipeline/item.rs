@@ -67,6 +67,8 @@ pub(crate) struct BatchOpened {
     /// The rows that earlier runs committed and that were not read again by now; none if
     /// the batch changed nothing about them.
     pub(crate) left: Option<Vec<RowHash>>,
+    /// Keys of pieces that could not be read before, and can be now.
+    pub(crate) fixed: Vec<RowHash>,
     /// Rows that earlier runs were about to send.
     pub(crate) recalled: Vec<RowHash>,
     /// Rows that were read, skipped or are not due.

@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use tidegate_model::{Lag, SyncId};
+use tidegate_model::{Error, Exported, Lag, Retention, SyncId};
 use tokio_util::sync::CancellationToken;
 
 use super::rest;
+use crate::project::SyncSpec;
 use crate::service::Engine;
+use crate::service::export::stream_of;
 
 /// How often lag is measured.
 const LAG: Duration = Duration::from_secs(15);
@@ -19,13 +21,45 @@ impl Engine {
     /// Removes events beyond their retention.
     pub(crate) async fn trim_log(self: Arc<Self>, stop: CancellationToken) {
         while !stop.is_cancelled() {
-            let kept = SignedDuration::from_hours(24 * i64::from(self.config.log_days));
-            let before = self.config.clock.now().saturating_sub(kept).unwrap_or(Timestamp::MIN);
-            if let Err(error) = self.config.log.trim(before).await {
+            if let Err(error) = self.trim_log().await {
                 tracing::warn!(error = error.chain(), "old events could not be removed");
             }
             rest(TRIM, &stop, &stop).await;
         }
+    }
+
+    /// Removes old events that every export has read. If it cannot be told how far
+    /// the exports are, nothing is removed.
+    async fn trim_log(&self) -> Result<(), Error> {
+        let exports = self.exported().await?;
+        let kept = SignedDuration::from_hours(24 * i64::from(self.config.log_days));
+        let before = self.config.clock.now().saturating_sub(kept).unwrap_or(Timestamp::MIN);
+        self.config.log.trim(&Retention { before, max_bytes: self.config.log_bytes, exports }).await
+    }
+
+    /// Compares the event log with the checkpoints of all exports, so that an older
+    /// copy of it is noticed before events are appended.
+    ///
+    /// # Errors
+    /// If the store cannot be read, or the log cannot be written.
+    pub async fn fence_log(&self) -> Result<(), Error> {
+        self.config.log.fence(&self.exported().await?).await
+    }
+
+    /// Returns how far each export is, also those that callers of an API asked for.
+    async fn exported(&self) -> Result<Vec<Exported>, Error> {
+        let written = self.config.project.syncs.iter().filter_map(|(id, sync)| match sync {
+            SyncSpec::Export(export) => Some((id.clone(), stream_of(&export.source.connection))),
+            SyncSpec::Import(_) => None,
+        });
+        let asked = self.requested_now().await?.into_iter();
+        let asked = asked.map(|(id, (connection, _))| (id, stream_of(&connection)));
+        let mut exports = Vec::new();
+        for (sync, stream) in written.chain(asked) {
+            let checkpoint = self.config.store.sync_state(&sync).await?.checkpoint;
+            exports.push(Exported { sync, stream, checkpoint });
+        }
+        Ok(exports)
     }
 
     /// Measures how far behind their streams syncs are.

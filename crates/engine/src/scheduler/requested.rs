@@ -77,7 +77,9 @@ impl Engine {
     }
 
     /// What callers of APIs ask for now.
-    async fn requested_now(&self) -> Result<HashMap<SyncId, (ConnectionId, ExportRequest)>, Error> {
+    pub(super) async fn requested_now(
+        &self,
+    ) -> Result<HashMap<SyncId, (ConnectionId, ExportRequest)>, Error> {
         let mut wanted = HashMap::new();
         for IngestEndpoint { connection, .. } in self.ingest_endpoints() {
             for request in self.ingest(&connection).await?.exports()? {

@@ -7,6 +7,7 @@ use tidegate_model::source::Column;
 use tidegate_model::{Checks, ConnectionId, Error, Platform, Selection, Sink, Source, SyncId};
 
 use super::{Engine, cursor};
+use crate::pipeline::{ChangeTracking, Import};
 use crate::project::SyncSpec;
 
 /// What was checked.
@@ -88,14 +89,33 @@ impl Engine {
         if checks.passed() {
             match self.import(id, None).await {
                 Ok(import) => {
-                    let columns = import.columns.len();
-                    checks.pass("mapping", format!("fits the {columns} columns of the source"));
+                    checks.pass("mapping", format!("fits; it needs {}", needed(&import)));
+                    if !import.mapping.has_key() && !import.source.supports_checkpoints() {
+                        checks.warn(
+                            "key",
+                            "none: rows are told apart by all of their columns, and a changed row is a new one",
+                            "name the columns that identify a row, for example `primary_key: id`",
+                        );
+                    }
+                    let cursor = match &import.tracking {
+                        ChangeTracking::Cursor { column, .. } => Some(column.name.as_str()),
+                        ChangeTracking::Full | ChangeTracking::Checkpoint => None,
+                    };
+                    note(&mut checks, "reading", import.source.advise(&import.selection, cursor).await);
                     note(&mut checks, "lookback", cursor::lookback(&import).await);
                 }
                 Err(error) => note(&mut checks, "mapping", Err(error)),
             }
         }
         Ok(Report { subject: Subject::Sync(id.clone()), checks })
+    }
+}
+
+/// The columns that are read, in words.
+fn needed(import: &Import) -> String {
+    match import.columns.names() {
+        [only] => format!("the column {only}"),
+        names => format!("{} columns", names.len()),
     }
 }
 

@@ -15,14 +15,13 @@ use crate::pipeline::{ChangeTracking, EpochUnit, Import, LookbackRule};
 pub(crate) async fn lookback(import: &Import) -> Result<Checks, Error> {
     let mut checks = Checks::default();
     let ChangeTracking::Cursor { column, lookback, .. } = &import.tracking else { return Ok(checks) };
-    let rule = *lookback;
-    let unit = match rule {
+    let unit = match lookback {
         LookbackRule::Number | LookbackRule::Units(_) | LookbackRule::SinceEpoch(_) => {
             import.cursor_unit(column).await?
         }
-        LookbackRule::Time(_) | LookbackRule::TiesOnly => None,
+        LookbackRule::Time(_) | LookbackRule::WallClock(..) | LookbackRule::TiesOnly => None,
     };
-    match sentence(rule, column, unit) {
+    match sentence(lookback, column, unit) {
         Ok(found) => checks.pass("lookback", found),
         Err(error) => checks.fail("lookback", error.chain(), error.next_step()),
     }
@@ -30,21 +29,23 @@ pub(crate) async fn lookback(import: &Import) -> Result<Checks, Error> {
 }
 
 /// `unit` is what the numbers of the cursor count since 1970, if there are any.
-fn sentence(rule: LookbackRule, column: &Column, unit: Option<Option<EpochUnit>>) -> Result<String, Error> {
+fn sentence(rule: &LookbackRule, column: &Column, unit: Option<Option<EpochUnit>>) -> Result<String, Error> {
     let cursor = format!("`{}` ({})", column.name, column.type_name);
     let recognised = unit.flatten();
     if let Some(error) = rule.contradicts(column, unit) {
         return Err(error);
     }
     Ok(match (rule.amount(recognised), recognised) {
-        (None, _) if rule == LookbackRule::TiesOnly => format!(
+        (None, _) if *rule == LookbackRule::TiesOnly => format!(
             "none: {cursor} is text; rows that commit late with a lower value are missed. \
              If rows commit out of order, take a timestamp, a date or a number as the cursor"
         ),
         (None, _) => {
             format!("{cursor} has no values yet: what its numbers count since 1970 is found by the first run")
         }
-        (Some(Lookback::Time(span)), _) => format!("{} behind {cursor}", shown(span)),
+        (Some(Lookback::Time(span)), _) => {
+            format!("{} behind {cursor}{}", shown(span), set_back(rule))
+        }
         (Some(Lookback::Units(units)), Some(unit)) => format!(
             "{} behind {cursor}, {units} units: its numbers look like {} since 1970",
             shown(unit.span(units)),
@@ -54,6 +55,17 @@ fn sentence(rule: LookbackRule, column: &Column, unit: Option<Option<EpochUnit>>
     })
 }
 
+/// What is read again when a clock is set back.
+fn set_back(rule: &LookbackRule) -> String {
+    match rule {
+        LookbackRule::WallClock(_, zone) => {
+            let zone = zone.iana_name().unwrap_or("its time zone");
+            format!("; when clocks in {zone} are set back, the time that comes twice is read again")
+        }
+        _ => String::new(),
+    }
+}
+
 /// `10m`, `2h 46m 40s`.
 fn shown(span: Duration) -> String {
     SignedDuration::try_from(span).map_or_else(|_| format!("{span:?}"), |span| format!("{span:#}"))
@@ -61,6 +73,7 @@ fn shown(span: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
+    use jiff::tz::TimeZone;
     use tidegate_model::DataType;
 
     use super::*;
@@ -70,7 +83,7 @@ mod tests {
     fn reported(rule: LookbackRule, unit: Option<Option<EpochUnit>>) -> String {
         let column =
             Column { name: "at".to_owned(), data_type: DataType::Integer, type_name: "bigint".to_owned() };
-        sentence(rule, &column, unit).unwrap_or_else(|error| format!("{error} → {}", error.next_step()))
+        sentence(&rule, &column, unit).unwrap_or_else(|error| format!("{error} → {}", error.next_step()))
     }
 
     #[test]
@@ -101,6 +114,11 @@ mod tests {
             (LookbackRule::Number, Some(None), "10000 units behind `at` (bigint)"),
             (LookbackRule::Number, None, "10000 units behind `at` (bigint)"),
             (LookbackRule::Time(TEN_MINUTES), None, "10m behind `at` (bigint)"),
+            (
+                LookbackRule::WallClock(TEN_MINUTES, TimeZone::get("Europe/Berlin").expect("a zone")),
+                None,
+                "10m behind `at` (bigint); when clocks in Europe/Berlin are set back, the time that comes twice is read again",
+            ),
         ] {
             assert_eq!(reported(rule, unit), expected);
         }

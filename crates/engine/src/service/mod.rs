@@ -31,7 +31,7 @@ pub use dry_run::DryRun;
 pub use events::KindCount;
 pub use plan::{Plan, PlannedRequest, Rejection};
 pub use preview::Preview;
-pub use receive::IngestEndpoint;
+pub use receive::{IngestEndpoint, OpenRequest, Opened};
 pub use runs::{RetryFilter, RetryResult, SyncStatus};
 pub use secrets::{secret_names, set_secret};
 
@@ -58,6 +58,8 @@ pub struct Config {
     pub data: PathBuf,
     /// Days that events are kept.
     pub log_days: u32,
+    /// The bytes that a stream of the log may have before events go that were not exported.
+    pub log_bytes: Option<u64>,
 }
 
 /// The one who runs syncs and answers questions about them.

@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError};
 
 use jiff::tz::TimeZone;
-use tidegate_model::mapping::{Target, missing_column};
+use tidegate_model::mapping::{MappingSpec, Target, missing_column};
 use tidegate_model::source::{Column, Dataset};
 use tidegate_model::{
     Columns, ConnectionId, Connector, ConnectorContext, DataType, Error, ErrorKind, Http, Mapping, Mode,
@@ -127,8 +127,11 @@ impl Engine {
         let (selection, time_zone) = self.selection(sync).await?;
         let dataset =
             source.describe(&selection).await.map_err(|error| error.context(format!("sync `{id}`")))?;
-        let columns = Columns::new(dataset.columns.iter().map(|column| column.name.as_str()));
-        let tracking = tracking(sync, source.as_ref(), &dataset, &columns)
+        let described = Columns::new(dataset.columns.iter().map(|column| column.name.as_str()));
+        let columns = expected(sync, &dataset, &described);
+        let zone = TimeZone::get(&time_zone)
+            .map_err(|cause| Error::settings(format!("`source.time_zone` of `{id}`")).caused_by(cause))?;
+        let tracking = tracking(sync, source.as_ref(), &dataset, &described, &zone)
             .map_err(|error| error.context(format!("sync `{id}`")))?;
         let target = Target {
             sync: id.clone(),
@@ -142,15 +145,14 @@ impl Engine {
                 ChangeTracking::Cursor { column, .. } => Some(column.name.clone()),
                 ChangeTracking::Full | ChangeTracking::Checkpoint => None,
             },
-            time_zone: TimeZone::get(&time_zone)
-                .map_err(|cause| Error::settings(format!("`source.time_zone` of `{id}`")).caused_by(cause))?,
+            time_zone: zone,
         };
         let mapping = match (&sync.mapping, sync.contract) {
             (_, Some(contract)) => Mapping::contract(contract, &target, &columns),
             (Some(spec), None) => Mapping::compile(spec, &target, &columns),
             (None, None) => Err(Error::settings("neither `mapping` nor `contract` is given")),
         };
-        Ok(Import {
+        Ok(narrowed(Import {
             sync: id.clone(),
             source,
             selection,
@@ -158,12 +160,48 @@ impl Engine {
             platform,
             mapping: Arc::new(mapping.map_err(|error| error.context(format!("sync `{id}`")))?),
             columns,
+            open: dataset.open,
             tracking,
             time_zone,
             resend: sync.in_doubt == InDoubt::Resend,
             retry_for: sync.options.retry_for,
-        })
+        }))
     }
+}
+
+/// Reads only the columns that are needed, if the source can: what nothing uses
+/// costs no memory and stops no row.
+fn narrowed(import: Import) -> Import {
+    let Some(places) = import.mapping.needed() else { return import };
+    let names: Vec<String> =
+        places.iter().filter_map(|&at| import.columns.names().get(at).cloned()).collect();
+    let Some(selection) = import.source.narrow(&import.selection, &names) else { return import };
+    let tracking = match import.tracking {
+        ChangeTracking::Cursor { column, lookback, .. } => ChangeTracking::Cursor {
+            at: names.iter().position(|name| *name == column.name).unwrap_or_default(),
+            column,
+            lookback,
+        },
+        other => other,
+    };
+    let mapping = Arc::new(import.mapping.narrowed(places));
+    Import { selection, columns: Columns::new(names), mapping, tracking, ..import }
+}
+
+/// The columns that a mapping is made for. A source that does not list all of its columns
+/// may have any that the sync names.
+fn expected(sync: &ImportSpec, dataset: &Dataset, described: &Arc<Columns>) -> Arc<Columns> {
+    if !dataset.open {
+        return Arc::clone(described);
+    }
+    let mut names = described.names().to_vec();
+    let mapped = sync.mapping.iter().flat_map(MappingSpec::columns);
+    for name in mapped.chain(sync.primary_key.iter().flatten().map(String::as_str)) {
+        if described.position(name).is_none() && !names.iter().any(|known| known == name) {
+            names.push(name.to_owned());
+        }
+    }
+    Columns::new(names)
 }
 
 /// How new rows of this sync are found.
@@ -172,6 +210,7 @@ fn tracking(
     source: &dyn Source,
     dataset: &Dataset,
     columns: &Columns,
+    time_zone: &TimeZone,
 ) -> Result<ChangeTracking, Error> {
     if sync.mode == Mode::Full {
         return Ok(ChangeTracking::Full);
@@ -185,7 +224,8 @@ fn tracking(
     };
     let at = columns.position(name).ok_or_else(|| missing_column(name, columns).context("`cursor`"))?;
     let column = dataset.columns[at].clone();
-    Ok(ChangeTracking::Cursor { at, lookback: LookbackRule::of(&column, sync.lookback)?, column })
+    let lookback = LookbackRule::of(&column, sync.lookback)?.in_zone(&column, time_zone);
+    Ok(ChangeTracking::Cursor { at, overlap: lookback, column })
 }
 
 /// Whether a cursor column can stand for the time of an event.

@@ -3,8 +3,9 @@
 use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
+use http::request::Parts;
 use http::{Request, Response};
-use tidegate_model::{ConnectionId, Error, Ingest};
+use tidegate_model::{ConnectionId, Error, Ingest, Received};
 
 use super::Engine;
 use super::export::stream_of;
@@ -74,55 +75,72 @@ impl Engine {
         Ok(())
     }
 
-    /// The answer to a request that cannot be taken, in the shape of the
-    /// connection's API.
+    /// Judges a request of a connection by its head, before its body is read.
     ///
     /// # Errors
     /// Where the connection's API cannot be opened.
-    pub async fn error_response(
-        &self,
-        connection: &ConnectionId,
-        error: &Error,
-    ) -> Result<Response<Bytes>, Error> {
-        Ok(self.ingest(connection).await?.error_response(error))
+    pub async fn open_request(&self, connection: &ConnectionId, head: &Parts) -> Result<Opened, Error> {
+        let ingest = self.ingest(connection).await?;
+        Ok(match ingest.answer_head(head) {
+            Some(answer) => Opened::Answered(answer),
+            None => Opened::Proved(OpenRequest { connection: connection.clone(), ingest }),
+        })
     }
 
-    /// Takes one request of a connection: its events are durable when the answer
-    /// says so.
-    ///
-    /// # Errors
-    /// Where the connection's API cannot be opened.
-    pub async fn receive(
-        &self,
-        connection: &ConnectionId,
-        request: &Request<Bytes>,
-    ) -> Result<Response<Bytes>, Error> {
-        let ingest = self.ingest(connection).await?;
-        let version = ingest.exports_version();
-        let received = ingest.receive(request).await;
-        if ingest.exports_version() != version {
+    /// Reads the body of a request into events, which are not durable yet.
+    pub async fn read_events(&self, open: &OpenRequest, request: &Request<Bytes>) -> Received {
+        let version = open.ingest.exports_version();
+        let received = open.ingest.receive(request).await;
+        if open.ingest.exports_version() != version {
             self.requested.send_modify(|changes| *changes += 1);
         }
+        received
+    }
+
+    /// Takes the events of a request: they are durable when the answer says so.
+    pub async fn log_events(&self, request: &OpenRequest, received: Received) -> Response<Bytes> {
         if received.events.is_empty() {
-            return Ok(received.answer);
+            return received.answer;
         }
-        let name = connection.to_string();
-        match self.config.log.append(&stream_of(connection), received.events).await {
+        let name = request.connection.to_string();
+        match self.config.log.append(&stream_of(&request.connection), received.events).await {
             Ok(appended) => {
                 metrics::counter!("tidegate_events_logged_total", "stream" => name.clone())
                     .increment(appended.events);
                 metrics::counter!("tidegate_events_duplicates_total", "stream" => name)
                     .increment(appended.duplicates);
-                Ok(received.answer)
+                received.answer
             }
             Err(error) => {
                 metrics::counter!("tidegate_events_rejected_total", "stream" => name).increment(1);
                 if error.kind() == tidegate_model::ErrorKind::Storage {
-                    let (error, next) = (error.chain(), error.next_step());
+                    let (connection, error, next) = (&request.connection, error.chain(), error.next_step());
                     tracing::error!(%connection, error, next, "events could not be made durable");
                 }
-                Ok(ingest.error_response(&error))
+                request.ingest.error_response(&error)
             }
         }
+    }
+}
+
+/// What a request's head led to.
+pub enum Opened {
+    /// The answer: the body is not wanted.
+    Answered(Response<Bytes>),
+    /// The body may be read.
+    Proved(OpenRequest),
+}
+
+/// A request whose head its API accepted. There is no other way to have events taken.
+pub struct OpenRequest {
+    connection: ConnectionId,
+    ingest: Arc<dyn Ingest>,
+}
+
+impl OpenRequest {
+    /// The answer to a request that cannot be taken, in the shape of the
+    /// connection's API.
+    pub fn error_response(&self, error: &Error) -> Response<Bytes> {
+        self.ingest.refuse(error)
     }
 }

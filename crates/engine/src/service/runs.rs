@@ -242,8 +242,10 @@ impl Engine {
         let dataset = import.source.describe(&import.selection).await?;
         let key = sync.primary_key.clone().unwrap_or(dataset.key);
         // A kept row has the columns of its time; what was no row at all has none of them.
-        let same =
-            |row: &Row| row.columns.names().iter().eq(dataset.columns.iter().map(|column| &column.name));
+        let same = |row: &Row| match import.open {
+            true => row.columns.names().starts_with(import.columns.names()),
+            false => row.columns.names() == import.columns.names(),
+        };
         let keyed = |row: &Row| !key.is_empty() && key.iter().all(|name| row.get(name).is_some());
         let mut kept: Vec<Row> = Vec::new();
         for failed_row in failed_rows {

@@ -3,11 +3,27 @@
 
 use std::fmt;
 
+use http::StatusCode;
 use serde_json::Deserializer;
 use serde_json::value::RawValue;
 
-/// What a refused body is told: which event or line, and why.
-pub(super) type Bad = String;
+/// Events in one request, at most. In memory an event of a few bytes takes far more than it does in the body.
+pub(super) const EVENTS_MAX: usize = 100_000;
+
+/// What a refused body is answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Bad {
+    /// The status.
+    pub(super) status: StatusCode,
+    /// Which event or line, and why.
+    pub(super) said: String,
+}
+
+impl From<String> for Bad {
+    fn from(said: String) -> Bad {
+        Bad { status: StatusCode::BAD_REQUEST, said }
+    }
+}
 
 /// How the body says that it is split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,34 +70,43 @@ pub(super) fn split(body: &str, form: Form) -> Result<Vec<(EventPosition, &str)>
             let position = EventPosition::Line(at + 1);
             let event = serde_json::from_str(line)
                 .map_err(|cause| format!("{position} is not JSON at column {}", cause.column()))?;
-            events.push(object(position, event)?);
+            add(&mut events, object(position, event)?)?;
         }
     } else if body.trim_start().starts_with('[') {
         let list: Vec<&RawValue> = serde_json::from_str(body).map_err(|cause| broken(&cause))?;
         for (at, event) in list.into_iter().enumerate() {
-            events.push(object(EventPosition::Event(at), event)?);
+            add(&mut events, object(EventPosition::Event(at), event)?)?;
         }
     } else {
         for (at, event) in Deserializer::from_str(body).into_iter::<&RawValue>().enumerate() {
-            events.push(object(EventPosition::Event(at), event.map_err(|cause| broken(&cause))?)?);
+            add(&mut events, object(EventPosition::Event(at), event.map_err(|cause| broken(&cause))?)?)?;
         }
         if events.is_empty() {
-            return Err("the body is empty".to_owned());
+            return Err("the body is empty".to_owned().into());
         }
     }
     Ok(events)
+}
+
+fn add<'a>(events: &mut Vec<(EventPosition, &'a str)>, event: (EventPosition, &'a str)) -> Result<(), Bad> {
+    if events.len() == EVENTS_MAX {
+        let said = format!("the request has more than {EVENTS_MAX} events: send smaller ones");
+        return Err(Bad { status: StatusCode::PAYLOAD_TOO_LARGE, said });
+    }
+    events.push(event);
+    Ok(())
 }
 
 fn object(position: EventPosition, event: &RawValue) -> Result<(EventPosition, &str), Bad> {
     if event.get().starts_with('{') {
         Ok((position, event.get()))
     } else {
-        Err(format!("{position} is not an object"))
+        Err(format!("{position} is not an object").into())
     }
 }
 
 fn broken(cause: &serde_json::Error) -> Bad {
-    format!("the body is not JSON at line {}, column {}", cause.line(), cause.column())
+    format!("the body is not JSON at line {}, column {}", cause.line(), cause.column()).into()
 }
 
 #[cfg(test)]
@@ -109,6 +134,20 @@ mod tests {
     }
 
     #[test]
+    fn more_events_than_fit_into_memory_are_too_large_a_request() {
+        let lines = "{}\n".repeat(EVENTS_MAX + 1);
+        let array = format!("[{}{{}}]", "{},".repeat(EVENTS_MAX));
+        for (body, form) in [(&lines, Form::Lines), (&lines, Form::Json), (&array, Form::Json)] {
+            let bad = events(body, form).expect_err("too many");
+            assert_eq!(bad.status, StatusCode::PAYLOAD_TOO_LARGE, "{bad:?}");
+            assert_eq!(
+                events(&body[3..], form).map(|events| events.len()).ok(),
+                (form == Form::Lines || !body.starts_with('[')).then_some(EVENTS_MAX)
+            );
+        }
+    }
+
+    #[test]
     fn a_broken_piece_is_named() {
         for (body, form, said) in [
             ("", Form::Json, "the body is empty"),
@@ -118,7 +157,7 @@ mod tests {
             ("{}\n\n{\"a\":}", Form::Lines, "line 3 is not JSON at column 6"),
             ("{}\n[]", Form::Lines, "line 2 is not an object"),
         ] {
-            assert_eq!(events(body, form), Err(said.to_owned()), "{body}");
+            assert_eq!(events(body, form), Err(Bad::from(said.to_owned())), "{body}");
         }
     }
 }

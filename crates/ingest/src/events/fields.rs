@@ -2,17 +2,17 @@
 
 use std::borrow::Cow;
 
-use jiff::{Timestamp, civil};
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use tidegate_model::Text;
+use tidegate_transport::http::ingest::moment;
 
-use super::body::Bad;
 use super::settings::{Fields, Paths};
 
-/// Larger numbers are milliseconds: as seconds they would lie beyond the year 5000.
-const SECONDS_MAX: i64 = 100_000_000_000;
+/// Why an event cannot be taken.
+type Why = String;
 
 /// What was found.
 #[derive(Debug)]
@@ -30,10 +30,10 @@ pub(super) struct Found {
 }
 
 /// Finds them in an event, which is a JSON object.
-pub(super) fn find(event: &str, fields: &Fields) -> Result<Found, Bad> {
+pub(super) fn find(event: &str, fields: &Fields) -> Result<Found, Why> {
     let Members(members) =
         serde_json::from_str(event).map_err(|_| "it holds text that is not Unicode".to_owned())?;
-    let text = |name: &str, paths: &Paths| -> Result<Option<Text>, Bad> {
+    let text = |name: &str, paths: &Paths| -> Result<Option<Text>, Why> {
         first(&members, paths)
             .map(|value| scalar(value).ok_or_else(|| wrong(name, "text or a number")))
             .transpose()
@@ -50,7 +50,7 @@ pub(super) fn find(event: &str, fields: &Fields) -> Result<Found, Bad> {
     })
 }
 
-fn wrong(name: &str, expected: &str) -> Bad {
+fn wrong(name: &str, expected: &str) -> Why {
     format!("the {name} is not {expected}")
 }
 
@@ -87,28 +87,9 @@ fn scalar(value: &RawValue) -> Option<Text> {
 }
 
 /// ISO 8601, or seconds or milliseconds since 1970, also as text.
-fn time(value: &RawValue) -> Result<Timestamp, Bad> {
+fn time(value: &RawValue) -> Result<Timestamp, Why> {
     let text = scalar(value).ok_or_else(|| wrong("time", "text or a number"))?;
-    let text = text.trim();
-    let moment = text.parse().ok().or_else(|| since_1970(text)).or_else(|| {
-        // Without an offset it is UTC, as everywhere in JSON.
-        let at: civil::DateTime = text.parse().ok()?;
-        at.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|at| at.timestamp())
-    });
-    moment.ok_or_else(|| wrong("time", "ISO 8601, nor seconds or milliseconds since 1970"))
-}
-
-fn since_1970(text: &str) -> Option<Timestamp> {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let whole: i64 = whole.parse().ok()?;
-    if whole.checked_abs()? > SECONDS_MAX {
-        return Timestamp::from_millisecond(whole).ok();
-    }
-    if !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let nanoseconds: i32 = format!("{fraction:0<9}").get(..9)?.parse().ok()?;
-    Timestamp::new(whole, if text.starts_with('-') { -nanoseconds } else { nanoseconds }).ok()
+    moment(&text).ok_or_else(|| wrong("time", "ISO 8601, nor seconds or milliseconds since 1970"))
 }
 
 /// An object's members in order, their values unread.
@@ -146,7 +127,7 @@ struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 mod tests {
     use super::*;
 
-    fn found(event: &str) -> Result<Found, Bad> {
+    fn found(event: &str) -> Result<Found, Why> {
         find(event, &Fields::default())
     }
 
@@ -178,6 +159,7 @@ mod tests {
             ("1772366400.5", "2026-03-01T12:00:00.5Z"),
             ("\"1772366400\"", "2026-03-01T12:00:00Z"),
             ("1772366400123", "2026-03-01T12:00:00.123Z"),
+            ("\"2026-03-01 12:00:00 UTC\"", "2026-03-01T12:00:00Z"),
             ("-1.5", "1969-12-31T23:59:58.5Z"),
         ] {
             let at =

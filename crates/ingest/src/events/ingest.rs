@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use serde_json::json;
 use tidegate_model::{
@@ -16,7 +17,7 @@ use super::body::{Bad, EventPosition, Form, split};
 use super::bucket::Bucket;
 use super::fields::find;
 use super::settings::EventsSettings;
-use tidegate_transport::http::ingest::{bears, json, status_of, wait_for};
+use tidegate_transport::http::ingest::{bears, fault_of, json, status_of, wait_for};
 
 struct EventsIngest {
     settings: EventsSettings,
@@ -34,41 +35,47 @@ pub(super) fn open(settings: &Settings, context: &ConnectorContext) -> Result<Ar
 
 #[async_trait]
 impl Ingest for EventsIngest {
-    async fn receive(&self, request: &Request<Bytes>) -> Received {
-        if !bears(request.headers(), &self.settings.token) {
+    fn answer_head(&self, head: &Parts) -> Option<Response<Bytes>> {
+        if !bears(&head.headers, &self.settings.token) {
             let mut answer =
                 refused(StatusCode::UNAUTHORIZED, "the request does not carry the connection's token");
             answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-            return Received::only(answer);
+            return Some(answer);
         }
         // Counted behind the token: strangers do not use up the rate.
         if let Some(Err(seconds)) = self.bucket.as_ref().map(|bucket| bucket.take(self.clock.now())) {
             let mut answer =
                 refused(StatusCode::TOO_MANY_REQUESTS, "more requests than `requests_per_second`");
             answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
-            return Received::only(answer);
+            return Some(answer);
         }
-        if !matches!(request.uri().path(), "" | "/") {
-            return Received::only(refused(StatusCode::NOT_FOUND, "there is nothing at this path"));
+        if !matches!(head.uri.path(), "" | "/") {
+            return Some(refused(StatusCode::NOT_FOUND, "there is nothing at this path"));
         }
-        if *request.method() != Method::POST {
+        if head.method != Method::POST {
             let mut answer = refused(StatusCode::METHOD_NOT_ALLOWED, "events come by POST");
             answer.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
-            return Received::only(answer);
+            return Some(answer);
         }
+        None
+    }
+
+    async fn receive(&self, request: &Request<Bytes>) -> Received {
         match self.read(request) {
             Ok(events) => {
                 let answer = json(StatusCode::ACCEPTED, &json!({ "accepted": events.len() }));
                 Received { events, answer }
             }
-            Err(bad) => {
-                Received::only(refused(StatusCode::BAD_REQUEST, &format!("{bad}; nothing was accepted")))
+            Err(Bad { status, said }) => {
+                Received::only(refused(status, &format!("{said}; nothing was accepted")))
             }
         }
     }
 
     fn error_response(&self, error: &Error) -> Response<Bytes> {
-        let mut answer = refused(status_of(error), "the events could not be stored; send them again");
+        let said = fault_of(error);
+        let said = said.unwrap_or_else(|| "the events could not be stored; send them again".to_owned());
+        let mut answer = refused(status_of(error), &said);
         wait_for(&mut answer, error, self.clock.now());
         answer
     }
@@ -77,14 +84,16 @@ impl Ingest for EventsIngest {
 impl EventsIngest {
     /// All of the request's events, or why one of them is none.
     fn read(&self, request: &Request<Bytes>) -> Result<Vec<Event>, Bad> {
-        let body = Text::try_from(request.body().clone()).map_err(|_| "the body is not UTF-8".to_owned())?;
+        let body = Text::try_from(request.body().clone())
+            .map_err(|_| Bad::from("the body is not UTF-8".to_owned()))?;
         let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let now = self.clock.now();
         let mut twins = HashMap::new();
         let mut scratch = Vec::new();
         let pieces = split(&body, Form::of(content_type.unwrap_or_default()))?;
-        let event = |(position, piece): (EventPosition, &str)| {
-            let found = find(piece, &self.settings.fields).map_err(|why| format!("{position}: {why}"))?;
+        let mut event = |(position, piece): (EventPosition, &str)| -> Result<Event, Bad> {
+            let found =
+                find(piece, &self.settings.fields).map_err(|why| Bad::from(format!("{position}: {why}")))?;
             let payload = body.slice_ref(piece);
             let id = found.id.unwrap_or_else(|| derived(&payload, &mut twins, &mut scratch));
             Ok(Event {
@@ -98,7 +107,11 @@ impl EventsIngest {
                 payload: Json::trusted(payload),
             })
         };
-        pieces.into_iter().map(event).collect()
+        let mut events = Vec::with_capacity(pieces.len());
+        for piece in pieces {
+            events.push(event(piece)?);
+        }
+        Ok(events)
     }
 }
 

@@ -7,6 +7,7 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 use tidegate_model::{Error, ErrorKind, Ingest, Received};
 use tidegate_testkit::ManualClock;
+use tidegate_testkit::conforms::ingest::take;
 use tidegate_testkit::conforms::{context, settings_of};
 
 const TOKEN: &str = "events-token-0123456789";
@@ -25,7 +26,7 @@ fn open(changes: &Value) -> (Arc<dyn Ingest>, ManualClock) {
 async fn post(ingest: &Arc<dyn Ingest>, content_type: &str, body: &str) -> Received {
     let request = http::Request::post("/").header("authorization", format!("Bearer {TOKEN}"));
     let request = request.header("content-type", content_type).body(Bytes::copy_from_slice(body.as_bytes()));
-    ingest.receive(&request.unwrap()).await
+    take(ingest.as_ref(), &request.unwrap()).await
 }
 
 fn answer(received: &Received) -> (u16, Value) {
@@ -92,7 +93,7 @@ async fn requests_beyond_the_rate_are_asked_to_wait() {
     );
 
     let stranger = http::Request::post("/").body(Bytes::new()).unwrap();
-    assert_eq!(ingest.receive(&stranger).await.answer.status(), 401);
+    assert_eq!(take(ingest.as_ref(), &stranger).await.answer.status(), 401);
     clock.advance(SignedDuration::from_secs(1));
     assert_eq!(answer(&send().await).0, 202);
 }

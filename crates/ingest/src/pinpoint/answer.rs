@@ -4,7 +4,11 @@
 //! errors, each with `Message` and `RequestID`; the type is in a header.
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Response, StatusCode};
+use http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use serde_json::{Value, json};
 use tidegate_model::Error;
 use uuid::Uuid;
@@ -13,6 +17,13 @@ use tidegate_transport::http::ingest;
 
 const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+/// Headers of answers that a page may read.
+const EXPOSED: HeaderValue = HeaderValue::from_static("retry-after,x-amzn-errortype,x-amzn-requestid");
+/// Headers of requests that AWS clients send.
+const USUAL: HeaderValue = HeaderValue::from_static(
+    "amz-sdk-invocation-id,amz-sdk-request,authorization,content-type,x-amz-content-sha256,x-amz-date,\
+     x-amz-security-token,x-amz-user-agent",
+);
 
 /// Why a request ends without effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,16 +72,22 @@ impl ErrorResponse {
     }
 }
 
-/// Our own storage failed: clients try again after 429 and 5xx.
+/// The request cannot be taken: clients try again after 429 and 5xx.
 impl From<&Error> for ErrorResponse {
     fn from(error: &Error) -> ErrorResponse {
         let status = ingest::status_of(error);
         let kind = match status {
             StatusCode::TOO_MANY_REQUESTS => "TooManyRequestsException",
             StatusCode::PAYLOAD_TOO_LARGE => "PayloadTooLargeException",
+            StatusCode::BAD_REQUEST => "BadRequestException",
             _ => "InternalServerErrorException",
         };
-        ErrorResponse::of(status, kind, "The request could not be stored; send it again")
+        let message = ingest::fault_of(error);
+        ErrorResponse::of(
+            status,
+            kind,
+            message.unwrap_or("The request could not be stored; send it again".to_owned()),
+        )
     }
 }
 
@@ -78,8 +95,26 @@ impl From<&Error> for ErrorResponse {
 pub(super) fn answer(status: StatusCode, body: impl FnOnce(&str) -> Value) -> Response<Bytes> {
     let id = Uuid::new_v4().to_string();
     let mut answer = ingest::json(status, &body(&id));
+    let headers = answer.headers_mut();
     if let Ok(id) = HeaderValue::from_str(&id) {
-        answer.headers_mut().insert(REQUEST_ID, id);
+        headers.insert(REQUEST_ID, id);
     }
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+    answer
+}
+
+/// The answer to a browser that asks whether a page may send a request. What the
+/// page may do is decided by the request's signature, not by where the page is from.
+///
+/// Source: Fetch standard, CORS protocol; `*` does not cover `authorization`, so
+/// the headers that were asked for are named.
+pub(super) fn preflight(asked: &HeaderMap) -> Response<Bytes> {
+    let mut answer = answer(StatusCode::OK, |_| json!({}));
+    let headers = answer.headers_mut();
+    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("DELETE,GET,OPTIONS,POST,PUT"));
+    let wanted = asked.get(ACCESS_CONTROL_REQUEST_HEADERS).cloned();
+    headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, wanted.unwrap_or(USUAL));
+    headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("172800"));
     answer
 }

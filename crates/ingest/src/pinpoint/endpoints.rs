@@ -3,21 +3,30 @@
 //! Source: Amazon Pinpoint API reference, `UpdateEndpoint`, `EndpointRequest`,
 //! `EndpointResponse`; developer guide, quotas.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tidegate_model::{Error, RowHash, Value as Cell};
 
-use super::check::members;
+use super::check::{members, timestamp};
 use super::store::{Object, Session};
 
 /// Bytes of an endpoint.
 const BYTES_MAX: usize = 15_000;
-/// Custom attributes of an endpoint.
+/// Attributes, metrics and attributes of the user of an endpoint together.
 const ATTRIBUTES_MAX: usize = 250;
 /// Characters in the name of an attribute.
 const NAME_MAX: usize = 50;
+/// Values of an attribute, and characters in each.
+const VALUES_MAX: usize = 50;
+const VALUE_MAX: usize = 100;
 /// Endpoints of a user.
 const PER_USER_MAX: usize = 15;
+/// Channels through which one more endpoint of a user retires the oldest; others refuse it.
+///
+/// Source: Amazon Pinpoint developer guide, managing the maximum number of endpoints.
+const RETIRING: &[&str] = &["ADM", "GCM", "APNS", "APNS_SANDBOX", "APNS_VOIP", "APNS_VOIP_SANDBOX", "BAIDU"];
+/// How old the date of an endpoint may be that is seen again and is otherwise the same.
+const DATE_KEPT: SignedDuration = SignedDuration::from_hours(1);
 
 const CHANNELS: &[&str] = &[
     "PUSH",
@@ -65,7 +74,7 @@ pub(super) struct EndpointKey<'a> {
 }
 
 /// Creates or updates an endpoint and returns it as it is now. Nothing is
-/// written where nothing changes but dates.
+/// written where nothing changes but dates that are an hour old at most.
 pub(super) fn update(
     session: &Session<'_>,
     key: EndpointKey<'_>,
@@ -78,14 +87,43 @@ pub(super) fn update(
     let user = user_of(&after).map(str::to_owned);
     if let Some(user) = &user
         && before.as_ref().and_then(user_of) != Some(user)
-        && session.endpoints_of(key.app, user)?.len() >= PER_USER_MAX
     {
-        return Err(Stop::Bad(format!("Exceeded maximum endpoint per user count {PER_USER_MAX}")));
+        make_room(session, key.app, user, &after)?;
     }
-    if before.is_none_or(|before| undated(before) != undated(after.clone())) {
+    let same = |before: Object| {
+        let recent = now.duration_since(effective(&before)) < DATE_KEPT;
+        recent && undated(before) == undated(after.clone())
+    };
+    if !before.is_some_and(same) {
         session.save_endpoint(key.app, key.id, user.as_deref(), &after)?;
     }
     Ok(after)
+}
+
+/// Makes room for one more endpoint of a user: the one not seen for the longest
+/// time becomes inactive and loses its user, where the new one is a device.
+fn make_room(session: &Session<'_>, app: &str, user: &str, new: &Object) -> Result<(), Stop> {
+    let known = session.endpoints_of(app, user)?;
+    if known.len() < PER_USER_MAX {
+        return Ok(());
+    }
+    let channel = new.get("ChannelType").and_then(Value::as_str).unwrap_or_default();
+    let oldest = known.into_iter().min_by_key(effective).filter(|_| RETIRING.contains(&channel));
+    let Some(mut oldest) = oldest else {
+        return Err(Stop::Bad(format!("Exceeded maximum endpoint per user count {PER_USER_MAX}")));
+    };
+    oldest.insert("EndpointStatus".to_owned(), "INACTIVE".into());
+    if let Some(Value::Object(user)) = oldest.get_mut("User") {
+        user.shift_remove("UserId");
+    }
+    let id = oldest.get("Id").and_then(Value::as_str).unwrap_or_default().to_owned();
+    session.save_endpoint(app, &id, None, &oldest)?;
+    Ok(())
+}
+
+/// When an endpoint was last updated; long ago where that cannot be read.
+fn effective(endpoint: &Object) -> Timestamp {
+    endpoint.get("EffectiveDate").and_then(timestamp).unwrap_or(Timestamp::MIN)
 }
 
 /// An endpoint of which nothing is known.
@@ -182,8 +220,9 @@ fn check(request: &Object) -> Result<(), String> {
             return Err(format!("{name} must be a string"));
         }
     }
-    lists(request, "Attributes")?;
+    let mut count = lists(request, "Attributes")?;
     for (name, value) in members(request, "Metrics")?.into_iter().flatten() {
+        count += 1;
         if !value.is_number() {
             return Err(format!("Metrics.{name} must be a number"));
         }
@@ -191,11 +230,16 @@ fn check(request: &Object) -> Result<(), String> {
     for name in ["Demographic", "Location", "User"] {
         members(request, name)?;
     }
-    let Some(Value::Object(user)) = request.get("User") else { return Ok(()) };
-    if user.get("UserId").is_some_and(|id| !id.is_null() && !id.is_string()) {
-        return Err("User.UserId must be a string".to_owned());
+    if let Some(Value::Object(user)) = request.get("User") {
+        if user.get("UserId").is_some_and(|id| !id.is_null() && !id.is_string()) {
+            return Err("User.UserId must be a string".to_owned());
+        }
+        count += lists(user, "UserAttributes")?;
     }
-    lists(user, "UserAttributes")
+    if count > ATTRIBUTES_MAX {
+        return Err(format!("The endpoint has more than {ATTRIBUTES_MAX} attributes and metrics"));
+    }
+    Ok(())
 }
 
 fn one_of(request: &Object, name: &str, allowed: &[&str]) -> Result<(), String> {
@@ -206,10 +250,10 @@ fn one_of(request: &Object, name: &str, allowed: &[&str]) -> Result<(), String> 
     }
 }
 
-fn lists(request: &Object, name: &str) -> Result<(), String> {
-    let mut count = 0;
-    for (member, value) in members(request, name)?.into_iter().flatten() {
-        count += 1;
+/// Checks attributes; returns how many there are.
+fn lists(request: &Object, name: &str) -> Result<usize, String> {
+    let Some(attributes) = members(request, name)? else { return Ok(0) };
+    for (member, value) in attributes {
         if member.chars().count() > NAME_MAX {
             return Err(format!("{name} has a name of more than {NAME_MAX} characters"));
         }
@@ -217,9 +261,13 @@ fn lists(request: &Object, name: &str) -> Result<(), String> {
         if list.is_none() && !value.is_null() {
             return Err(format!("{name} must hold lists of strings"));
         }
+        let list = list.map(Vec::as_slice).unwrap_or_default();
+        let long = |value: &Value| value.as_str().is_some_and(|text| text.chars().count() > VALUE_MAX);
+        if list.len() > VALUES_MAX || list.iter().any(long) {
+            return Err(format!(
+                "{name} has an attribute of more than {VALUES_MAX} values or {VALUE_MAX} characters in one"
+            ));
+        }
     }
-    if count > ATTRIBUTES_MAX {
-        return Err(format!("{name} has more than {ATTRIBUTES_MAX} members"));
-    }
-    Ok(())
+    Ok(attributes.len())
 }

@@ -5,20 +5,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::request::Parts;
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use serde_json::{Value, json};
 use tidegate_model::{
     Clock, ConnectorContext, Error, Event, ExportRequest, Ingest, Received, Result, Settings,
 };
 
-use super::answer::{ErrorResponse, answer};
+use super::answer::{ErrorResponse, answer, preflight};
 use super::app_record::Context;
 use super::batch::{Batch, object_of};
 use super::endpoints::{self, EndpointKey, Stop};
 use super::route::{Action, Call};
 use super::settings::PinpointSettings;
+use super::signature::{Claim, Unclaimed};
 use super::store::{Object, Session, Store};
-use super::{signature, streams};
+use super::streams;
 use tidegate_transport::http::ingest::wait_for;
 
 /// Endpoints of one `UpdateEndpointsBatch`.
@@ -74,9 +76,6 @@ impl From<Stop> for Failure {
 pub(super) fn open(settings: &Settings, tools: &ConnectorContext) -> Result<Arc<dyn Ingest>> {
     let settings: PinpointSettings = settings.parse()?;
     settings.validate()?;
-    if settings.access_keys.is_empty() {
-        tracing::warn!("a Pinpoint data plane has no `access_keys`: everybody who reaches it may send to it");
-    }
     let file = match &settings.file {
         Some(file) => tools.project.join(file),
         None => tools.data.join("pinpoint.db"),
@@ -91,6 +90,13 @@ pub(super) fn open(settings: &Settings, tools: &ConnectorContext) -> Result<Arc<
 
 #[async_trait]
 impl Ingest for DataPlane {
+    fn answer_head(&self, head: &Parts) -> Option<Response<Bytes>> {
+        if head.method == Method::OPTIONS {
+            return Some(preflight(&head.headers));
+        }
+        self.open(&head.method, &head.uri, &head.headers).err().map(ErrorResponse::into_response)
+    }
+
     async fn receive(&self, request: &Request<Bytes>) -> Received {
         match self.call(request).await {
             Ok(Done::Events(events, results)) => {
@@ -130,15 +136,38 @@ impl Ingest for DataPlane {
 }
 
 impl DataPlane {
+    /// The call that a request makes, and who claims to make it. Whether the claim
+    /// is true is known with the body only. Without a claim the sender is anonymous.
+    fn open(
+        &self,
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+    ) -> Result<(Call, Option<Claim<'_>>), ErrorResponse> {
+        let keys = &self.settings.access_keys;
+        let claim = match Claim::of(uri, headers, keys, self.clock.now()) {
+            Ok(claim) => Some(claim),
+            Err(Unclaimed::Stranger(_)) if self.settings.anonymous => None,
+            Err(Unclaimed::Stranger(response) | Unclaimed::Wrong(response)) => return Err(response),
+        };
+        let call = Call::of(method, uri.path())?;
+        if !self.settings.apps.is_empty() && !self.settings.apps.contains(&call.app) {
+            return Err(ErrorResponse::missing("There is no application with this id"));
+        }
+        if claim.is_none() && !call.action.is_open() {
+            let message = "This call must be signed with one of the connection's access keys";
+            return Err(ErrorResponse::forbidden("ForbiddenException", message));
+        }
+        Ok((call, claim))
+    }
+
     async fn call(&self, request: &Request<Bytes>) -> Result<Done, Failure> {
         let now = self.clock.now();
-        let keys = &self.settings.access_keys;
-        let sender = if keys.is_empty() { "anybody" } else { signature::verify(request, keys, now)? };
-        let sender = sender.to_owned();
-        let Call { app, action } = Call::of(request)?;
-        if !self.settings.apps.is_empty() && !self.settings.apps.contains(&app) {
-            return Err(ErrorResponse::missing("There is no application with this id").into());
-        }
+        let (Call { app, action }, claim) = self.open(request.method(), request.uri(), request.headers())?;
+        let sender = match claim {
+            Some(claim) => claim.verify(request)?.to_owned(),
+            None => "anonymous".to_owned(),
+        };
         let (settings, store) = (Arc::clone(&self.settings), Arc::clone(&self.store));
         let body = request.body().clone();
         let work = tokio::task::spawn_blocking(move || {

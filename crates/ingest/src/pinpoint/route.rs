@@ -1,7 +1,6 @@
 //! Which call a request makes.
 
-use bytes::Bytes;
-use http::{Method, Request};
+use http::Method;
 
 use super::answer::ErrorResponse;
 use tidegate_transport::http::path::segments;
@@ -18,7 +17,7 @@ pub(super) struct Call {
 /// What a call asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Action {
-    /// `POST …/events`.
+    /// `POST …/events`, and `POST …/events/legacy` of browsers that leave a page.
     PutEvents,
     /// `POST …/eventstream`.
     PutEventStream,
@@ -40,19 +39,27 @@ pub(super) enum Action {
     DeleteUserEndpoints(String),
 }
 
+impl Action {
+    /// Whether a sender without a signature may ask for it, where any may send: it
+    /// adds something, and neither shows what is there nor takes it away.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self, Action::PutEvents | Action::UpdateEndpoint(_) | Action::UpdateEndpointsBatch)
+    }
+}
+
 impl Call {
     /// The call that a request makes.
-    pub(super) fn of(request: &Request<Bytes>) -> Result<Call, ErrorResponse> {
+    pub(super) fn of(method: &Method, path: &str) -> Result<Call, ErrorResponse> {
         let unknown = || ErrorResponse::missing("There is no such resource in the data plane");
-        let segments = segments(request.uri().path()).ok_or_else(unknown)?;
+        let segments = segments(path).ok_or_else(unknown)?;
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
         let ["v1", "apps", app, rest @ ..] = segments.as_slice() else { return Err(unknown()) };
         if app.is_empty() || rest.iter().any(|segment| segment.is_empty()) {
             return Err(unknown());
         }
         let id = |id: &str| id.to_owned();
-        let action = match (request.method(), rest) {
-            (&Method::POST, ["events"]) => Action::PutEvents,
+        let action = match (method, rest) {
+            (&Method::POST, ["events"] | ["events", "legacy"]) => Action::PutEvents,
             (&Method::POST, ["eventstream"]) => Action::PutEventStream,
             (&Method::GET, ["eventstream"]) => Action::GetEventStream,
             (&Method::DELETE, ["eventstream"]) => Action::DeleteEventStream,
@@ -62,7 +69,10 @@ impl Call {
             (&Method::DELETE, ["endpoints", endpoint]) => Action::DeleteEndpoint(id(endpoint)),
             (&Method::GET, ["users", user]) => Action::GetUserEndpoints(id(user)),
             (&Method::DELETE, ["users", user]) => Action::DeleteUserEndpoints(id(user)),
-            (_, ["events" | "eventstream" | "endpoints"] | ["endpoints" | "users", _]) => {
+            (
+                _,
+                ["events" | "eventstream" | "endpoints"] | ["events", "legacy"] | ["endpoints" | "users", _],
+            ) => {
                 return Err(ErrorResponse::method());
             }
             _ => return Err(unknown()),

@@ -14,9 +14,11 @@ pub(super) struct PinpointSettings {
     pub(super) apps: Vec<String>,
     /// The account id in `awsAccountId` of every record. Default: twelve zeros.
     pub(super) account_id: Option<String>,
-    /// Who may send: requests must be signed with one of these keys. Without any,
-    /// everybody may and signatures are not looked at.
+    /// Who may send: requests must be signed with one of these keys.
     pub(super) access_keys: Vec<AccessKey>,
+    /// Takes events and endpoints from anyone who reaches it, signed or not, as browsers and
+    /// temporary keys need it. All other calls need a key of `access_keys`.
+    pub(super) anonymous: bool,
     /// The SQLite file for endpoints and event streams, relative to the project's
     /// folder. Default: `pinpoint.db` in the data folder.
     pub(super) file: Option<PathBuf>,
@@ -78,6 +80,11 @@ impl PinpointSettings {
             && (id.len() != 12 || !id.bytes().all(|byte| byte.is_ascii_digit()))
         {
             return Err(Error::settings("`account_id` is not twelve digits"));
+        }
+        if self.access_keys.is_empty() && !self.anonymous {
+            return Err(Error::settings("the connection does not say who may send").hint(
+                "add `access_keys`, or `anonymous: true` if anyone who reaches it may send events and endpoints",
+            ));
         }
         for key in &self.access_keys {
             let graphic = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());

@@ -7,10 +7,10 @@ use super::settings::PinpointSettings;
 /// The steps, for people.
 pub(super) fn setup(connection: &ConnectionId, settings: &Settings, _: Option<&Settings>) -> Result<String> {
     let settings: PinpointSettings = settings.parse()?;
-    let warning = if settings.access_keys.is_empty() {
+    let warning = if settings.anonymous {
         "\
-WARNING: this connection has no `access_keys`, so EVERYBODY who reaches it may send
-events and redirect event streams. That is fine on this machine alone.
+WARNING: this connection is `anonymous`: anyone who reaches it may send events and
+change endpoints. Event streams and everything that shows or deletes need a key.
 
 "
     } else {
@@ -25,6 +25,8 @@ events and redirect event streams. That is fine on this machine alone.
      - id: AKIDAPPS
        secret: ${{PINPOINT_SECRET}}
 
+   Browsers and apps with temporary keys (Cognito) cannot have such a key; for them set
+   `anonymous: true` as well.
 2. Point the clients at this address and give them that key; the rest stays as it is:
 
    boto3.client(\"pinpoint\", endpoint_url=\"https://YOUR-HOST/in/pinpoint/{connection}\")
@@ -37,7 +39,7 @@ events and redirect event streams. That is fine on this machine alone.
    `firehose:DescribeDeliveryStream`, as Pinpoint asked for. In its trust policy, put our
    own identity in place of `pinpoint.amazonaws.com`; or set
    `streams: {{ assume_role: false }}` and give our identity the permissions.
-4. Call PutEventStream, or run what calls it: the export starts by itself.
+4. Call PutEventStream with that key, or run what calls it: the export starts.
 "
     ))
 }

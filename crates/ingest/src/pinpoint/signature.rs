@@ -1,83 +1,182 @@
-//! Who sent a request: AWS Signature Version 4.
+//! Who sent a request: AWS Signature Version 4, in the `Authorization` header or in
+//! the query.
 //!
 //! The signature is made once more from the request and the key, and compared.
 //! Source: AWS General Reference, Signature Version 4 signing process.
 
+use std::fmt::Write as _;
 use std::time::SystemTime;
 
-use aws_credential_types::Credentials;
-use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
-use aws_sigv4::sign::v4;
+use aws_sigv4::sign::v4::{calculate_signature, generate_signing_key};
 use bytes::Bytes;
-use http::Request;
-use http::header::{AUTHORIZATION, HOST};
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, Request, Uri};
 use jiff::civil::DateTime;
 use jiff::{SignedDuration, Timestamp, tz};
-use tidegate_model::IngestRoute;
+use sha2::{Digest as _, Sha256};
+use tidegate_model::{IngestRoute, SentBody};
+use tidegate_transport::http::ingest::same;
+use tidegate_transport::http::path::decoded;
 
 use super::answer::ErrorResponse;
 use super::settings::AccessKey;
-use tidegate_transport::http::ingest::same;
 
+const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 /// The name that clients sign for.
 const SERVICE: &str = "mobiletargeting";
 /// How far a sender's clock may be off.
 const SKEW_MAX: SignedDuration = SignedDuration::from_mins(5);
+/// How long a signature in the query holds that does not say so.
+const EXPIRES: SignedDuration = SignedDuration::from_mins(15);
+/// How long it may hold.
+const EXPIRES_MAX: SignedDuration = SignedDuration::from_hours(7 * 24);
 
-/// What a signed request says of its signature.
-struct Claim<'a> {
-    key_id: &'a str,
-    date: &'a str,
-    region: &'a str,
-    service: &'a str,
-    signed_headers: &'a str,
-    signature: &'a str,
+/// Why a request's head does not claim to be from a key of ours.
+pub(super) enum Unclaimed {
+    /// It is not signed in this way, or with a key that is none of ours.
+    Stranger(ErrorResponse),
+    /// Its claim cannot be true.
+    Wrong(ErrorResponse),
 }
 
-/// Proves that the request was signed with one of the keys; tells which.
-pub(super) fn verify<'a>(
-    request: &Request<Bytes>,
-    keys: &'a [AccessKey],
-    now: Timestamp,
-) -> Result<&'a str, ErrorResponse> {
-    let Some(header) = request.headers().get(AUTHORIZATION) else {
-        return Err(ErrorResponse::forbidden(
-            "MissingAuthenticationTokenException",
-            "Missing Authentication Token",
-        ));
-    };
-    let claim = header.to_str().ok().and_then(Claim::parse).ok_or_else(|| {
-        let message = "Authorization must hold Credential, SignedHeaders and Signature for AWS4-HMAC-SHA256";
-        ErrorResponse::forbidden("IncompleteSignatureException", message)
-    })?;
-    let invalid = |message: &str| ErrorResponse::forbidden("InvalidSignatureException", message);
-    if claim.service != SERVICE {
-        return Err(invalid("Credential should be scoped to correct service: 'mobiletargeting'"));
-    }
-    let signed_at = request.headers().get("x-amz-date").and_then(|at| date_time(at.to_str().ok()?));
-    let signed_at =
-        signed_at.ok_or_else(|| invalid("X-Amz-Date must be in the form YYYYMMDD'T'HHMMSS'Z'"))?;
-    if now.duration_since(signed_at).abs() > SKEW_MAX {
-        return Err(invalid("Signature expired: X-Amz-Date is more than 5 minutes from the current time"));
-    }
-    let Some(key) = keys.iter().find(|key| key.id == claim.key_id) else {
-        let message = "The security token included in the request is invalid.";
-        return Err(ErrorResponse::forbidden("UnrecognizedClientException", message));
-    };
-    let expected = claim.date == signed_at.strftime("%Y%m%d").to_string();
-    let signature = signature(request, &claim, key, signed_at).filter(|_| expected);
-    if signature.is_some_and(|signature| same(claim.signature.as_bytes(), signature.as_bytes())) {
-        return Ok(&key.id);
-    }
-    Err(invalid(
-        "The request signature we calculated does not match the signature you provided. \
-         Check your AWS Secret Access Key and signing method.",
-    ))
+/// What a signed request says of its signature, and the key that it names.
+pub(super) struct Claim<'a> {
+    key: &'a AccessKey,
+    written: Written,
+    at: Timestamp,
 }
 
-impl Claim<'_> {
-    fn parse(header: &str) -> Option<Claim<'_>> {
-        let parts = header.strip_prefix("AWS4-HMAC-SHA256 ")?.split(',').map(str::trim);
+/// The parts of a signature as they are written.
+struct Written {
+    credential: String,
+    date_time: String,
+    signed_headers: String,
+    signature: String,
+    /// How long it holds, in the query.
+    expires: Option<SignedDuration>,
+}
+
+impl<'a> Claim<'a> {
+    /// The claim in a request's head.
+    pub(super) fn of(
+        uri: &Uri,
+        headers: &HeaderMap,
+        keys: &'a [AccessKey],
+        now: Timestamp,
+    ) -> Result<Claim<'a>, Unclaimed> {
+        let written = match Written::in_query(uri) {
+            Some(written) => written,
+            None => Written::in_headers(headers)?,
+        };
+        let wrong =
+            |message: &str| Unclaimed::Wrong(ErrorResponse::forbidden("InvalidSignatureException", message));
+        let scope: Vec<&str> = written.credential.split('/').collect();
+        let [key_id, date, _, service, "aws4_request"] = scope.as_slice() else { return Err(incomplete()) };
+        let key = keys.iter().find(|key| key.id == *key_id).ok_or_else(|| stranger(key_id))?;
+        if *service != SERVICE {
+            return Err(wrong("Credential should be scoped to correct service: 'mobiletargeting'"));
+        }
+        let at = date_time(&written.date_time)
+            .ok_or_else(|| wrong("X-Amz-Date must be in the form YYYYMMDD'T'HHMMSS'Z'"))?;
+        if !written.date_time.starts_with(date) {
+            return Err(wrong("Date in Credential scope does not match YYYYMMDD from X-Amz-Date"));
+        }
+        let age = now.duration_since(at);
+        if age > written.expires.unwrap_or(SKEW_MAX) || age < -SKEW_MAX {
+            return Err(wrong("Signature expired: X-Amz-Date is too far from the current time"));
+        }
+        let signed = |name: &str| written.signed_headers.split(';').any(|signed| signed == name);
+        if !signed("host") || (written.expires.is_none() && !signed("x-amz-date")) {
+            return Err(wrong("'Host' and 'X-Amz-Date' must be signed"));
+        }
+        Ok(Claim { key, written, at })
+    }
+
+    /// Proves that the request was signed with the key; tells which.
+    pub(super) fn verify(&self, request: &Request<Bytes>) -> Result<&'a str, ErrorResponse> {
+        let expected = self.signature(request);
+        if expected.is_some_and(|expected| same(self.written.signature.as_bytes(), expected.as_bytes())) {
+            return Ok(&self.key.id);
+        }
+        Err(ErrorResponse::forbidden(
+            "InvalidSignatureException",
+            "The request signature we calculated does not match the signature you provided. \
+             Check your AWS Secret Access Key and signing method.",
+        ))
+    }
+
+    /// The signature that the key gives the request; `None` where what was signed is not in it.
+    fn signature(&self, request: &Request<Bytes>) -> Option<String> {
+        let (_, scope) = self.written.credential.split_once('/')?;
+        let region = scope.split('/').nth(1)?;
+        let request = hex(&Sha256::digest(self.canonical(request)?));
+        let signed = format!("{ALGORITHM}\n{}\n{scope}\n{request}", self.written.date_time);
+        let key = generate_signing_key(self.key.secret.expose(), SystemTime::from(self.at), region, SERVICE);
+        Some(calculate_signature(key, signed.as_bytes()))
+    }
+
+    /// The request as it was signed: with the place of the connection in front of the
+    /// path, which is encoded once more, and the body as it was sent.
+    fn canonical(&self, request: &Request<Bytes>) -> Option<String> {
+        let place = request.extensions().get::<IngestRoute>();
+        let place = place.map_or("", |place| place.path.trim_end_matches('/'));
+        let mut out = format!("{}\n", request.method());
+        encode(place, true, &mut out);
+        encode(request.uri().path(), true, &mut out);
+        let mut pairs = pairs(request.uri())?;
+        pairs.retain(|(name, _)| name != "X-Amz-Signature");
+        let mut pairs: Vec<(String, String)> =
+            pairs.iter().map(|(name, value)| (encoded(name), encoded(value))).collect();
+        pairs.sort_unstable();
+        let pairs: Vec<String> = pairs.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let _ = writeln!(out, "\n{}", pairs.join("&"));
+        for name in self.written.signed_headers.split(';') {
+            let values = request.headers().get_all(name).iter();
+            let values: Vec<String> = values
+                .map(|value| Some(value.to_str().ok()?.split_whitespace().collect::<Vec<_>>().join(" ")))
+                .collect::<Option<_>>()?;
+            let _ = writeln!(out, "{name}:{}", values.join(","));
+        }
+        let body = request.extensions().get::<SentBody>().map_or(request.body(), |sent| &sent.0);
+        let _ = write!(out, "\n{}\n{}", self.written.signed_headers, hex(&Sha256::digest(body)));
+        Some(out)
+    }
+}
+
+impl Written {
+    /// What the query says; `None` where it has no signature.
+    fn in_query(uri: &Uri) -> Option<Written> {
+        let mut pairs = pairs(uri)?;
+        let mut take = |name: &str| {
+            let at = pairs.iter().position(|(found, _)| found == name)?;
+            Some(pairs.swap_remove(at).1)
+        };
+        take("X-Amz-Algorithm").filter(|algorithm| algorithm == ALGORITHM)?;
+        let expires = take("X-Amz-Expires").and_then(|seconds| seconds.parse::<u32>().ok());
+        let expires = expires.map_or(EXPIRES, |seconds| SignedDuration::from_secs(seconds.into()));
+        Some(Written {
+            credential: take("X-Amz-Credential")?,
+            date_time: take("X-Amz-Date")?,
+            signed_headers: take("X-Amz-SignedHeaders")?,
+            signature: take("X-Amz-Signature")?,
+            expires: Some(expires.min(EXPIRES_MAX)),
+        })
+    }
+
+    /// What the headers say.
+    fn in_headers(headers: &HeaderMap) -> Result<Written, Unclaimed> {
+        let Some(header) = headers.get(AUTHORIZATION) else {
+            let kind = "MissingAuthenticationTokenException";
+            return Err(Unclaimed::Stranger(ErrorResponse::forbidden(kind, "Missing Authentication Token")));
+        };
+        let mut written = header.to_str().ok().and_then(Written::parse).ok_or_else(incomplete)?;
+        let date_time = headers.get("x-amz-date").and_then(|at| at.to_str().ok());
+        written.date_time = date_time.unwrap_or_default().to_owned();
+        Ok(written)
+    }
+
+    fn parse(header: &str) -> Option<Written> {
+        let parts = header.strip_prefix(ALGORITHM)?.strip_prefix(' ')?.split(',').map(str::trim);
         let (mut credential, mut signed_headers, mut signature) = (None, None, None);
         for part in parts {
             match part.split_once('=')? {
@@ -87,53 +186,66 @@ impl Claim<'_> {
                 _ => return None,
             }
         }
-        let mut scope = credential?.split('/');
-        let claim = Claim {
-            key_id: scope.next()?,
-            date: scope.next()?,
-            region: scope.next()?,
-            service: scope.next()?,
-            signed_headers: signed_headers?,
-            signature: signature?,
-        };
-        (scope.next() == Some("aws4_request") && scope.next().is_none()).then_some(claim)
+        Some(Written {
+            credential: credential?.to_owned(),
+            date_time: String::new(),
+            signed_headers: signed_headers?.to_owned(),
+            signature: signature?.to_owned(),
+            expires: None,
+        })
     }
 }
 
-/// The signature that this key gives this request. `host` and `x-amz-date` are
-/// part of it in any case: a request that did not sign them does not match.
-fn signature(request: &Request<Bytes>, claim: &Claim<'_>, key: &AccessKey, at: Timestamp) -> Option<String> {
-    let mut headers = Vec::new();
-    for name in claim.signed_headers.split(';') {
-        for value in request.headers().get_all(name) {
-            headers.push((name, value.to_str().ok()?));
+fn incomplete() -> Unclaimed {
+    let message = "Authorization must hold Credential, SignedHeaders and Signature for AWS4-HMAC-SHA256";
+    Unclaimed::Stranger(ErrorResponse::forbidden("IncompleteSignatureException", message))
+}
+
+fn stranger(key_id: &str) -> Unclaimed {
+    let message = if key_id.starts_with("ASIA") {
+        "Temporary keys cannot be verified here. Sign with one of the connection's access keys, \
+         or set `anonymous: true` on the connection."
+    } else {
+        "The security token included in the request is invalid."
+    };
+    Unclaimed::Stranger(ErrorResponse::forbidden("UnrecognizedClientException", message))
+}
+
+/// The query's names and values, decoded; `None` where one is not UTF-8.
+fn pairs(uri: &Uri) -> Option<Vec<(String, String)>> {
+    let query = uri.query().unwrap_or_default();
+    let pairs = query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        Some((decoded(name)?, decoded(value)?))
+    });
+    pairs.collect()
+}
+
+/// Percent-encodes everything but letters, digits and `-_.~`, and slashes where they are kept.
+fn encode(text: &str, slashes: bool, out: &mut String) {
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric()
+            || matches!(byte, b'-' | b'_' | b'.' | b'~')
+            || (slashes && byte == b'/')
+        {
+            out.push(char::from(byte));
+        } else {
+            let _ = write!(out, "%{byte:02X}");
         }
     }
-    // What was signed is the URL that the client used, with the path of
-    // the connection in front of the path.
-    let place =
-        request.extensions().get::<IngestRoute>().map_or("", |place| place.path.trim_end_matches('/'));
-    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
-    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok())?;
-    let address = format!("http://{host}{place}{path}");
-    let body = SignableBody::Bytes(request.body());
-    let signable =
-        SignableRequest::new(request.method().as_str(), address, headers.into_iter(), body).ok()?;
+}
 
-    let credentials = Credentials::new(&key.id, key.secret.expose(), None, None, "tidegate");
-    let identity = credentials.into();
-    let mut settings = SigningSettings::default();
-    settings.excluded_headers = None;
-    let params = v4::SigningParams::builder()
-        .identity(&identity)
-        .region(claim.region)
-        .name(SERVICE)
-        .time(SystemTime::from(at))
-        .settings(settings)
-        .build()
-        .ok()?
-        .into();
-    sign(signable, &params).ok().map(|signed| signed.into_parts().1)
+fn encoded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    encode(text, false, &mut out);
+    out
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
+        let _ = write!(out, "{byte:02x}");
+        out
+    })
 }
 
 /// `20261121T233744Z`.

@@ -1,7 +1,8 @@
 //! Endpoints and event streams, in one SQLite file that is made with its first use.
 
-use std::os::unix::fs::DirBuilderExt as _;
-use std::path::PathBuf;
+use std::fs::{OpenOptions, Permissions};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -74,6 +75,7 @@ impl Store {
                 .create(folder)
                 .map_err(|cause| Error::new(ErrorKind::Storage, doing()).caused_by(cause))?;
         }
+        private(&self.file).map_err(|cause| Error::new(ErrorKind::Storage, doing()).caused_by(cause))?;
         let failed = |cause: rusqlite::Error| Error::new(ErrorKind::Storage, doing()).caused_by(cause);
         let db = Connection::open(&self.file).map_err(failed)?;
         db.busy_timeout(Duration::from_secs(10)).map_err(failed)?;
@@ -81,6 +83,17 @@ impl Store {
         db.execute_batch(SCHEMA).map_err(failed)?;
         Ok(db)
     }
+}
+
+/// Creates the file if it is missing, and closes it to other users: SQLite gives its
+/// other files the mode of this one.
+fn private(file: &Path) -> std::io::Result<()> {
+    let opened = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(file)?;
+    if opened.metadata()?.permissions().mode() & 0o077 != 0 {
+        // Of another owner it stays as that one wants it.
+        let _ = opened.set_permissions(Permissions::from_mode(0o600));
+    }
+    Ok(())
 }
 
 impl Session<'_> {
@@ -171,6 +184,26 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn only_the_owner_can_read_endpoints_and_a_file_that_was_open_to_others_is_closed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("pinpoint.db");
+        for open_to_others in [false, true] {
+            if open_to_others {
+                std::fs::set_permissions(&file, Permissions::from_mode(0o644)).expect("opened");
+            }
+            let store = Store::new(file.clone());
+            store.transact(|session| session.streams()).map_err(|error: Error| error.chain()).expect("open");
+
+            let files =
+                std::fs::read_dir(folder.path()).expect("listed").map(|entry| entry.expect("entry").path());
+            let modes: Vec<_> =
+                files.map(|file| file.metadata().expect("there").permissions().mode() & 0o777).collect();
+            assert!(modes.len() > 1, "the log of SQLite lies beside it");
+            assert!(modes.iter().all(|mode| *mode == 0o600), "{modes:?}");
+        }
+    }
 
     #[test]
     fn who_sets_the_same_destination_again_loses_no_event_that_waits_for_it() {

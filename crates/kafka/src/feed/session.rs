@@ -176,6 +176,7 @@ impl Session {
         Ok(Some(Batch {
             items: pending.rows,
             malformed: pending.malformed,
+            fixed: Vec::new(),
             checkpoint: Some(state.emitted.checkpoint()?),
             not_due: 0,
         }))

@@ -13,14 +13,14 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use rdkafka::Offset;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::consumer::Consumer;
 use rdkafka::error::RDKafkaErrorCode as Code;
 use tidegate_model::{
     Appended, Checkpoint, Clock, ConnectorContext, Error, ErrorKind, Event, EventLog, Feed, Lag, LoggedEvent,
-    Reading, RowHash, Settings, StreamId,
+    Reading, Retention, RowHash, Settings, StreamId,
 };
 
 use crate::cluster::{Cluster, RESPONSE_TIMEOUT, blocking, check_topic, code};
@@ -289,6 +289,7 @@ impl EventLog for KafkaLog {
                 behind: count(end - position),
                 last_seen: None,
                 per_minute: None,
+                trouble: None,
             }
         });
         Ok(lag.collect())
@@ -320,7 +321,7 @@ impl EventLog for KafkaLog {
     }
 
     /// Does nothing: the topic's retention removes old events.
-    async fn trim(&self, _: Timestamp) -> Result<(), Error> {
+    async fn trim(&self, _: &Retention) -> Result<(), Error> {
         Ok(())
     }
 }

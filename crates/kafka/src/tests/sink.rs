@@ -43,11 +43,7 @@ fn mocked(partitions: i32) -> (Mock, KafkaSink) {
 
 fn logged(number: usize, user: &str) -> LoggedEvent {
     let event = Event { user: user.into(), ..event(&format!("e{number}")) };
-    LoggedEvent {
-        offset: tidegate_model::Offset { partition: 0, at: number as u64 },
-        logged_at: event.at,
-        event,
-    }
+    LoggedEvent { offset: tidegate_model::Offset::new(0, number as u64), logged_at: event.at, event }
 }
 
 fn items(count: usize) -> Vec<LoggedEvent> {

@@ -16,7 +16,8 @@ use super::file_layout::{Encoded, FileLayout};
 use super::fit;
 use super::staged::StagedFiles;
 use super::table::{Engine, MAKER, Table};
-use crate::progress::{EventOffset, Progress};
+use crate::progress::{EventOffset, MarkKey, Progress};
+use crate::stage_of;
 
 /// How often a commit is tried after conflicts with other writers.
 const ATTEMPTS: usize = 16;
@@ -31,7 +32,7 @@ pub(super) struct OpenTable {
     partitions: PartitionProgress,
 }
 
-type PartitionProgress = BTreeMap<u32, Option<Progress>>;
+type PartitionProgress = BTreeMap<MarkKey, Option<Progress>>;
 
 /// The input of a write.
 pub(super) enum WriteInput {
@@ -47,6 +48,8 @@ pub(super) struct TableWriter {
     pub(super) table: Table,
     /// The prefix of the names of the export's `txn` actions.
     prefix: String,
+    /// What its data files are called while they are written.
+    staged: String,
     /// The layout of the files at the last write.
     file_layout: Mutex<Option<FileLayout>>,
 }
@@ -57,6 +60,7 @@ impl TableWriter {
         TableWriter {
             table,
             prefix: format!("tidegate/{}/{}", target.stream, target.sync),
+            staged: stage_of(target),
             file_layout: Mutex::default(),
         }
     }
@@ -111,7 +115,7 @@ impl TableWriter {
                         let Some(encoded) = self.encoded(&file_layout, &mut input, &fresh, now)? else {
                             return Ok(None);
                         };
-                        StagedFiles::put(&self.table, runtime, encoded, fresh.len(), now)?
+                        StagedFiles::put(&self.table, &self.staged, runtime, encoded, fresh.len(), now)?
                     }
                 };
             ready.offer(&mut transaction);
@@ -167,12 +171,12 @@ impl TableWriter {
         for column in missing {
             builder = builder.add_column(column);
         }
-        for (partition, progress) in partitions {
-            if let Some(progress) = progress {
-                let offset = i64::try_from(progress.at).unwrap_or(i64::MAX);
-                builder = builder
-                    .with_transaction_id(self.offset_id(*partition), offset)
-                    .with_transaction_id(self.time_id(*partition), progress.logged_us);
+        for (key, progress) in partitions {
+            let Some(progress) = progress else { continue };
+            let offset = i64::try_from(progress.at).unwrap_or(i64::MAX);
+            builder = builder.with_transaction_id(self.offset_id(*key), offset);
+            if !key.log.is_known() {
+                builder = builder.with_transaction_id(self.time_id(*key), progress.logged_us);
             }
         }
         let built = builder.build(&at.engine, Box::new(FileSystemCommitter::new()));
@@ -182,8 +186,8 @@ impl TableWriter {
     /// Reads the progress of the partitions of these events.
     fn look_up_progress(&self, at: &mut OpenTable, events: &[EventOffset]) -> Result<(), Error> {
         for event in events {
-            let partition = event.partition;
-            if at.partitions.contains_key(&partition) {
+            let key = event.key;
+            if at.partitions.contains_key(&key) {
                 continue;
             }
             let look_up = |id: &str| {
@@ -191,14 +195,17 @@ impl TableWriter {
                     .get_app_id_version(id, &at.engine)
                     .map_err(|cause| kernel(&format!("reading the table {}", self.table.name()), cause))
             };
-            let progress = match look_up(&self.offset_id(partition))? {
+            let progress = match look_up(&self.offset_id(key))? {
                 None => None,
                 Some(offset) => Some(Progress {
                     at: u64::try_from(offset).unwrap_or(0),
-                    logged_us: look_up(&self.time_id(partition))?.unwrap_or(i64::MAX),
+                    logged_us: match key.log.is_known() {
+                        true => i64::MAX,
+                        false => look_up(&self.time_id(key))?.unwrap_or(i64::MAX),
+                    },
                 }),
             };
-            at.partitions.insert(partition, progress);
+            at.partitions.insert(key, progress);
         }
         Ok(())
     }
@@ -247,18 +254,18 @@ impl TableWriter {
         }
     }
 
-    fn offset_id(&self, partition: u32) -> String {
-        format!("{}/{partition}", self.prefix)
+    fn offset_id(&self, key: MarkKey) -> String {
+        format!("{}/{key}", self.prefix)
     }
 
-    fn time_id(&self, partition: u32) -> String {
-        format!("{}/{partition}/logged", self.prefix)
+    fn time_id(&self, key: MarkKey) -> String {
+        format!("{}/{key}/logged", self.prefix)
     }
 }
 
 impl OpenTable {
     fn covers(&self, event: EventOffset) -> bool {
-        let progress = self.partitions.get(&event.partition).copied().flatten();
+        let progress = self.partitions.get(&event.key).copied().flatten();
         progress.is_some_and(|progress| progress.covers(event))
     }
 }
@@ -267,7 +274,7 @@ impl OpenTable {
 fn after(partitions: &PartitionProgress, fresh: impl Iterator<Item = EventOffset>) -> PartitionProgress {
     let mut partitions = partitions.clone();
     for event in fresh {
-        let progress = partitions.entry(event.partition).or_default();
+        let progress = partitions.entry(event.key).or_default();
         *progress = Some(Progress::after(*progress, event));
     }
     partitions

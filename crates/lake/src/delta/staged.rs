@@ -9,7 +9,6 @@ use delta_kernel::transaction::Transaction;
 use delta_kernel_default_engine::build_add_file_metadata;
 use delta_kernel_default_engine::parquet::DataFileMetadata;
 use jiff::Timestamp;
-use object_store::ObjectStoreExt as _;
 use tidegate_model::Error;
 use tokio::runtime::Handle;
 use uuid::Uuid;
@@ -31,13 +30,15 @@ impl StagedFiles {
     /// Writes the files of so many events.
     pub(super) fn put(
         table: &Table,
+        staged: &str,
         runtime: &Handle,
         encoded: Encoded,
         events: usize,
         now: Timestamp,
     ) -> Result<StagedFiles, Error> {
         let Encoded { file_layout, files } = encoded;
-        let adds = files.into_iter().map(|file| put(table, runtime, file, now)).collect::<Result<_, _>>()?;
+        let adds =
+            files.into_iter().map(|file| put(table, staged, runtime, file, now)).collect::<Result<_, _>>()?;
         Ok(StagedFiles { file_layout, events, adds })
     }
 
@@ -56,7 +57,13 @@ impl StagedFiles {
 }
 
 /// Writes one file and returns its description for the log.
-fn put(table: &Table, runtime: &Handle, file: File, now: Timestamp) -> Result<RecordBatch, Error> {
+fn put(
+    table: &Table,
+    staged: &str,
+    runtime: &Handle,
+    file: File,
+    now: Timestamp,
+) -> Result<RecordBatch, Error> {
     let doing = table.writing();
     let fault = |cause| kernel(&doing, cause);
     let File { context, stats, content } = file;
@@ -67,7 +74,7 @@ fn put(table: &Table, runtime: &Handle, file: File, now: Timestamp) -> Result<Re
         .map_err(|cause| Error::internal(doing.clone()).caused_by(cause))?;
     let path = object_store::path::Path::from_url_path(url.path())
         .map_err(|cause| explain(&doing, &cause.into()))?;
-    runtime.block_on(table.root.store.put(&path, content.into())).map_err(|cause| explain(&doing, &cause))?;
+    runtime.block_on(table.root.put_at(staged, &path, content))?;
     let stats = stats
         .finish()
         .map_err(fault)?

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use tempfile::tempdir;
-use tidegate_model::ErrorKind;
+use tidegate_model::{ErrorKind, LogId};
 
 use crate::support::{
     all_delivered, counts, data_files, delta, event_on, events, log_of, once, open, parquet_rows, target,
@@ -63,6 +63,41 @@ async fn a_log_that_began_anew_is_written_although_its_offsets_are_known() {
     let mut expected = once(&events(100..=105));
     expected.extend(once(&anew));
     assert_eq!(counts(&data_files(&table)), expected);
+}
+
+#[tokio::test]
+async fn events_of_a_log_that_began_anew_while_the_clock_was_behind_are_written() {
+    let project = tempdir().expect("folder");
+    let of_log = |log: u64, offsets: std::ops::RangeInclusive<u64>| {
+        let mut events = events(offsets);
+        for event in &mut events {
+            event.offset.log = LogId(log);
+            event.event.id = format!("{log}-{}", event.offset.at).into();
+        }
+        events
+    };
+    let (former, mut anew) = (of_log(7, 1..=5), of_log(8, 1..=3));
+    for event in &mut anew {
+        event.logged_at = event.logged_at - jiff::SignedDuration::from_hours(1);
+    }
+    let target = target("export", json!({}));
+    open(delta(), project.path(), &target).deliver(&former).await.expect("a receipt");
+
+    for _ in 0..2 {
+        let sink = open(delta(), project.path(), &target);
+        sink.deliver(&anew).await.expect("a receipt");
+        // The sync is reset: it reads the former log again, up to where the other begins.
+        sink.deliver(&[&former[2..], &anew[..]].concat()).await.expect("a receipt");
+    }
+
+    let table = project.path().join("lake/onesignal_events/message_events");
+    let mut expected = once(&former);
+    expected.extend(once(&anew));
+    assert_eq!(counts(&data_files(&table)), expected);
+    let staged = crate::support::files_below(&table, "").into_iter().filter(|file| {
+        file.to_string_lossy().contains(['#']) || file.extension().is_some_and(|e| e == "staged")
+    });
+    assert_eq!(staged.count(), 0, "nothing is left of what was written");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use tempfile::tempdir;
-use tidegate_model::ErrorKind;
+use tidegate_model::{ErrorKind, LogId};
 
 use crate::support::{
     all_delivered, counts, event_on, events, files_below, once, open, parquet_rows, target,
@@ -68,6 +68,61 @@ async fn what_a_crash_between_two_files_left_is_written_anew() {
     let mut expected = once(&events(1..=2));
     expected.extend(once(&torn));
     assert_eq!(counts(&files_below(&folder, ".parquet")), expected);
+}
+
+#[tokio::test]
+async fn a_file_that_a_killed_process_was_writing_is_never_among_those_that_are_read() {
+    let project = tempdir().expect("folder");
+    let target = target("export", json!({ "partition_by_date": false }));
+    let folder = project.path().join("lake/onesignal_events/message_events");
+    let stage = folder.join("_tidegate/onesignal.export.staged");
+    std::fs::create_dir_all(stage.parent().expect("folder")).expect("made");
+    // As if the machine had stopped before the file got its name.
+    std::fs::write(&stage, "half a file").expect("written");
+    let sink = open(FILES, project.path(), &target);
+    // The next file cannot be named: what was written of it stays where it was written.
+    let seen = || files_below(&folder, "").into_iter().filter(|file| !file.to_string_lossy().contains("/_"));
+
+    let delivered = sink.deliver(&events(1..=3)).await.expect("a receipt");
+
+    assert!(all_delivered(&delivered, 3));
+    assert!(!stage.exists(), "it became the file");
+    let files: Vec<_> = seen().collect();
+    assert_eq!(counts(&files), once(&events(1..=3)));
+
+    let in_the_way = folder.join("20260301T120000000004Z-onesignal.export-0-4-5.parquet/full");
+    std::fs::create_dir_all(&in_the_way).expect("made");
+    sink.deliver(&events(4..=5)).await.expect_err("in the way");
+    assert!(stage.exists());
+    assert_eq!(seen().filter(|file| file.is_file()).count(), 1, "only the whole file is seen");
+}
+
+#[tokio::test]
+async fn events_of_a_log_that_began_anew_while_the_clock_was_behind_are_written() {
+    let project = tempdir().expect("folder");
+    let sink = open(FILES, project.path(), &target("export", json!({})));
+    let [former, anew] = [7, 8].map(|log| {
+        events(1..=3).into_iter().map(move |mut event| {
+            event.offset.log = LogId(log);
+            event.event.id = format!("{log}-{}", event.offset.at).into();
+            event
+        })
+    });
+    let (former, mut anew): (Vec<_>, Vec<_>) = (former.collect(), anew.collect());
+    for event in &mut anew {
+        event.logged_at = event.logged_at - jiff::SignedDuration::from_hours(1);
+    }
+    sink.deliver(&former).await.expect("a receipt");
+
+    sink.deliver(&anew).await.expect("a receipt");
+    // Also behind a restart, and if the sync is reset.
+    let sink = open(FILES, project.path(), &target("export", json!({})));
+    sink.deliver(&former).await.expect("a receipt");
+    sink.deliver(&anew).await.expect("a receipt");
+
+    let mut expected = once(&former);
+    expected.extend(once(&anew));
+    assert_eq!(counts(&files_below(&project.path().join("lake"), ".parquet")), expected);
 }
 
 #[tokio::test]

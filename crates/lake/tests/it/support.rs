@@ -71,7 +71,7 @@ pub fn event_on(at: u64, seconds: i64) -> LoggedEvent {
         "device_type": at % 3, "subscribed": at.is_multiple_of(2), "message_title": "Grüße \"you\"",
     });
     LoggedEvent {
-        offset: Offset { partition: 0, at },
+        offset: Offset::new(0, at),
         logged_at: logged_at.expect("in range"),
         event: Event {
             id: format!("event-{at}").into(),

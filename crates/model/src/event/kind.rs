@@ -35,6 +35,22 @@ pub const MESSAGE_KINDS: &[&str] = &[
     "message.live_activity.clicked",
 ];
 
+/// Kinds under the names that earlier versions of the vendor's page gave them, each
+/// with its name today. Events are kept under the name that they came with.
+///
+/// Source: OneSignal docs, Event Stream data, earlier versions.
+pub const OLDER_KINDS: &[(&str, &str)] = &[
+    ("message.iam.displayed", "message.iam.impression"),
+    ("message.iam.pagedisplayed", "message.iam.page_displayed"),
+    ("message.email.hardbounced", "message.email.bounced"),
+    ("message.email.supressed", "message.email.suppressed"),
+];
+
+/// Returns the name that a kind has today.
+pub fn current_kind(kind: &str) -> &str {
+    OLDER_KINDS.iter().find(|(older, _)| *older == kind).map_or(kind, |(_, current)| current)
+}
+
 /// How a message reaches people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -77,6 +93,11 @@ mod tests {
             MESSAGE_KINDS.iter().filter(|kind| channel_of(kind) != Some(Channel::LiveActivity)).count(),
             21
         );
+        for (older, current) in OLDER_KINDS {
+            assert!(MESSAGE_KINDS.contains(current) && !MESSAGE_KINDS.contains(older), "{older}");
+            assert_eq!((current_kind(older), channel_of(older)), (*current, channel_of(current)));
+        }
+        assert_eq!(current_kind("message.push.sent"), "message.push.sent");
         assert_eq!(channel_of("purchase"), None);
         assert_eq!(channel_of("message.fax.sent"), None);
     }

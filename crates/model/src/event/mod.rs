@@ -9,12 +9,12 @@ pub mod table;
 use std::fmt;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{Json, RowHash, Text};
 
 pub use cell::{Cell, ColumnType, TableColumn};
-pub use kind::{Channel, MESSAGE_KINDS, channel_of};
+pub use kind::{Channel, MESSAGE_KINDS, OLDER_KINDS, channel_of, current_kind};
 pub use selection::{EventSelection, KindPattern};
 pub use table::Layout;
 
@@ -60,13 +60,56 @@ impl Event {
     }
 }
 
+/// The random id of an event log. A log that was begun anew has another one, so
+/// two events with the same offset and the same id are one event. A log whose
+/// offsets are never given out again by other means has the id 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LogId(pub u64);
+
+impl LogId {
+    /// Returns whether this is the id of a log, not the absence of one.
+    pub fn is_known(self) -> bool {
+        self.0 != 0
+    }
+}
+
+impl fmt::Display for LogId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl Serialize for LogId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // Text: programs that read JSON hold no whole number beyond 2^53.
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for LogId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<LogId, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let id = u64::from_str_radix(&text, 16);
+        id.map(LogId).map_err(|_| serde::de::Error::custom("expected the id of an event log"))
+    }
+}
+
 /// The position of an event in its stream. Offsets of one partition rise, with gaps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Offset {
+    /// The log.
+    pub log: LogId,
     /// The partition; the embedded log has one, 0.
     pub partition: u32,
     /// The place inside it.
     pub at: u64,
+}
+
+impl Offset {
+    /// Returns an offset of a log without an id.
+    pub fn new(partition: u32, at: u64) -> Offset {
+        Offset { log: LogId::default(), partition, at }
+    }
 }
 
 impl fmt::Display for Offset {

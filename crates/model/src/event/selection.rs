@@ -5,7 +5,10 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 
-use super::Event;
+use super::{Event, MESSAGE_KINDS, OLDER_KINDS, channel_of, current_kind};
+
+/// Letters by which a misspelt kind differs from the one that is meant, at most.
+const MISSPELT_MAX: usize = 2;
 
 /// A kind of event, or several at once: `*` stands for any text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,18 +20,13 @@ impl KindPattern {
         KindPattern(pattern.into())
     }
 
-    /// Checks that a pattern of message events fits one of their kinds: a misspelt
-    /// one would export nothing, silently.
+    /// Checks that a pattern is not a misspelt kind of message event, which would export
+    /// nothing, silently. Kinds that are not listed may be tomorrow's.
     ///
     /// # Errors
-    /// The nearest kind there is.
+    /// The kind that is probably meant.
     pub fn check(pattern: &str) -> Result<(), &'static str> {
-        let kinds = super::MESSAGE_KINDS;
-        if !pattern.starts_with("message.") || kinds.iter().any(|kind| KindPattern::new(pattern).fits(kind)) {
-            return Ok(());
-        }
-        let near = kinds.iter().min_by_key(|kind| strsim::damerau_levenshtein(kind, pattern));
-        Err(near.copied().unwrap_or_default())
+        meant(pattern).map_or(Ok(()), Err)
     }
 
     /// Whether `kind` fits.
@@ -49,6 +47,14 @@ impl KindPattern {
         }
         true
     }
+
+    /// Whether `kind` fits, under its name or under another that it has or had.
+    fn takes(&self, kind: &str) -> bool {
+        let other = |(older, current): &(&str, &str)| {
+            (kind == *older && self.fits(current)) || (kind == *current && self.fits(older))
+        };
+        self.fits(kind) || OLDER_KINDS.iter().any(other)
+    }
 }
 
 impl<'de> Deserialize<'de> for KindPattern {
@@ -61,6 +67,18 @@ impl<'de> Deserialize<'de> for KindPattern {
         }
         Ok(KindPattern(pattern))
     }
+}
+
+/// The kind that is probably meant by a misspelt one, which would export nothing,
+/// silently. Kinds that are not listed may be tomorrow's: only what differs by a
+/// letter or two, in a channel that is known, is taken for misspelt.
+fn meant(pattern: &str) -> Option<&'static str> {
+    let listed = MESSAGE_KINDS.contains(&pattern) || current_kind(pattern) != pattern;
+    if listed || pattern.contains('*') || channel_of(pattern).is_none() {
+        return None;
+    }
+    let distance = |kind: &&str| strsim::damerau_levenshtein(kind, pattern);
+    MESSAGE_KINDS.iter().copied().min_by_key(distance).filter(|kind| distance(kind) <= MISSPELT_MAX)
 }
 
 impl JsonSchema for KindPattern {
@@ -96,7 +114,7 @@ impl EventSelection {
     /// Whether the export takes the event.
     pub fn takes(&self, event: &Event) -> bool {
         let listed = |list: &[String], id: &str| list.is_empty() || list.iter().any(|wanted| wanted == id);
-        (self.kinds.is_empty() || self.kinds.iter().any(|kind| kind.fits(&event.kind)))
+        (self.kinds.is_empty() || self.kinds.iter().any(|kind| kind.takes(&event.kind)))
             && listed(&self.apps, &event.app)
             && listed(&self.messages, &event.message)
             && listed(&self.templates, &event.template)
@@ -135,5 +153,24 @@ mod tests {
         assert!(error.expect_err("misspelt").to_string().contains("`message.push.clicked`"));
         let good = r#"{"kinds":["message.*.clicked","my_event"]}"#;
         assert!(serde_json::from_str::<EventSelection>(good).is_ok());
+    }
+
+    #[test]
+    fn kinds_that_are_not_listed_can_be_chosen() {
+        for kind in
+            ["message.whatsapp.*", "message.rcs.delivered", "message.push.snoozed", "message.iam.displayed"]
+        {
+            let written = format!(r#"{{"kinds":["{kind}"]}}"#);
+            assert!(serde_json::from_str::<EventSelection>(&written).is_ok(), "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_kind_is_taken_under_its_older_name_too() {
+        let takes = |pattern: &str, kind: &str| KindPattern::new(pattern).takes(kind);
+        assert!(takes("message.iam.impression", "message.iam.displayed"));
+        assert!(takes("message.email.hardbounced", "message.email.bounced"));
+        assert!(takes("message.email.supressed", "message.email.supressed"));
+        assert!(!takes("message.iam.impression", "message.iam.page_displayed"));
     }
 }

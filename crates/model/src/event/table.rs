@@ -158,7 +158,7 @@ mod tests {
             template: Text::new(),
             payload: Json::parse(payload.into()).expect("JSON"),
         };
-        LoggedEvent { offset: Offset { partition: 0, at: 7 }, logged_at: at, event }
+        LoggedEvent { offset: Offset::new(0, 7), logged_at: at, event }
     }
 
     #[test]

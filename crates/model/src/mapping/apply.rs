@@ -151,6 +151,8 @@ fn required(take: &Option<Take>, field: &str, row: &Row) -> Result<Text, Reason>
 /// A JSON number, digit for digit.
 pub fn number(text: &str, field: &str) -> Result<Text, Reason> {
     if json::is_number(text) {
+        json::check_number(text)
+            .map_err(|reason| Reason::new(reason.code, format!("`{field}`: {}", reason.message)))?;
         Ok(text.into())
     } else {
         Err(Reason::new("not_a_number", format!("`{field}` is not a number")))
@@ -259,22 +261,16 @@ pub fn truth(value: &Value) -> Option<bool> {
 
 /// The point in time that a value means.
 ///
-/// Text is read as ISO 8601; whole numbers as seconds since 1970, or as
-/// milliseconds where they are too large for seconds.
+/// Text is read as ISO 8601, also in the forms that warehouses write; whole numbers
+/// as seconds since 1970, or as milliseconds where they are too large for seconds.
 pub fn instant(value: &Value, zone: &jiff::tz::TimeZone) -> Result<Option<Timestamp>, String> {
     /// Seconds later than the year 5138 are milliseconds.
     const SECONDS_MAX: u64 = 100_000_000_000;
-    let civil = |at: jiff::civil::DateTime| {
-        zone.to_ambiguous_zoned(at)
-            .compatible()
-            .map(|zoned| Some(zoned.timestamp()))
-            .map_err(|cause| format!("has no place in time: {cause}"))
-    };
     match value {
         Value::Null => Ok(None),
         Value::Timestamp(at) => Ok(Some(*at)),
-        Value::DateTime(at) => civil(*at),
-        Value::Date(day) => civil(day.to_datetime(jiff::civil::Time::midnight())),
+        Value::DateTime(at) => civil(*at, zone),
+        Value::Date(day) => civil(day.to_datetime(jiff::civil::Time::midnight()), zone),
         Value::Int(number) => {
             let at = if number.unsigned_abs() < SECONDS_MAX {
                 Timestamp::from_second(*number)
@@ -284,16 +280,53 @@ pub fn instant(value: &Value, zone: &jiff::tz::TimeZone) -> Result<Option<Timest
             at.map(Some).map_err(|_| "is no point in time that exists".to_owned())
         }
         Value::Text(text) if text.is_empty() => Ok(None),
-        Value::Text(text) => {
-            if let Ok(at) = text.parse::<Timestamp>() {
-                return Ok(Some(at));
-            }
-            match text.parse::<jiff::civil::DateTime>() {
-                Ok(at) => civil(at),
-                Err(_) => Err("is not a time in ISO 8601".to_owned()),
-            }
-        }
+        Value::Text(text) => match text.parse::<Timestamp>() {
+            Ok(at) => Ok(Some(at)),
+            Err(_) => instant_of_text(text, zone),
+        },
         other => Err(format!("holds {}, not a time", other.type_name())),
+    }
+}
+
+/// The point in time that a wall clock in `zone` means.
+fn civil(at: jiff::civil::DateTime, zone: &jiff::tz::TimeZone) -> Result<Option<Timestamp>, String> {
+    match zone.to_ambiguous_zoned(at).compatible() {
+        Ok(zoned) => Ok(Some(zoned.timestamp())),
+        Err(_) => Err(out_of_reach()),
+    }
+}
+
+fn out_of_reach() -> String {
+    format!("is before {} or after {}, and no time can be told there", Timestamp::MIN, Timestamp::MAX)
+}
+
+/// The point in time of a text that is not an instant in ISO 8601 as it stands.
+fn instant_of_text(text: &str, zone: &jiff::tz::TimeZone) -> Result<Option<Timestamp>, String> {
+    if matches!(text, "infinity" | "-infinity") {
+        return Err(format!("is {text}, which is no point in time"));
+    }
+    let (local, offset) = split_offset(text);
+    if offset.is_empty() {
+        if let Ok(at) = text.parse::<jiff::civil::DateTime>() {
+            return civil(at, zone);
+        }
+    } else if let Ok(at) = format!("{local}{offset}").parse::<Timestamp>() {
+        return Ok(Some(at));
+    }
+    let year = local.split_once('-').map_or("", |(year, _)| year);
+    match year.parse::<u32>() {
+        Ok(year) if year >= 9_999 => Err(out_of_reach()),
+        _ => Err("is not a time in ISO 8601".to_owned()),
+    }
+}
+
+/// Parts a time from what stands behind a blank: `UTC`, as BigQuery writes it,
+/// `+0000` or `+02:00`, as Snowflake does, or `Z`.
+fn split_offset(text: &str) -> (&str, &str) {
+    match text.rsplit_once(' ') {
+        Some((local, "UTC" | "Z")) => (local, "Z"),
+        Some((local, offset)) if offset.starts_with(['+', '-']) => (local, offset),
+        _ => (text, ""),
     }
 }
 
@@ -341,7 +374,7 @@ fn scalar(text: &str) -> Result<Value, serde_json::Error> {
 impl Write {
     /// Writes the JSON object; a JSON column alone is passed on without a copy.
     fn object(&self, row: &Row) -> Result<Json, Reason> {
-        if self.members.is_empty() {
+        if self.members.is_empty() && self.rest_from.is_none() {
             return match &self.spread {
                 None => Ok(Json::empty_object()),
                 Some((at, name)) => Ok(spread(row.values.get(*at), name)?.unwrap_or_else(Json::empty_object)),
@@ -361,16 +394,45 @@ impl Write {
             }
             out.push_str(prepared);
             let written = match take {
-                Take::Column { at, .. } => row.values.get(*at).unwrap_or(&Value::Null).write_json(&mut out),
-                other => other.value(row)?.write_json(&mut out),
+                Take::Column { at, .. } => {
+                    write_member(row.values.get(*at).unwrap_or(&Value::Null), &mut out)
+                }
+                other => write_member(&other.value(row)?, &mut out),
             };
             written.map_err(|reason| {
                 Reason::new(reason.code, format!("`{}`: {}", take.name(), reason.message))
             })?;
         }
+        if let Some(from) = self.rest_from.filter(|from| *from < row.values.len()) {
+            write_rest(row, from, &mut out)?;
+        }
         out.push('}');
         Ok(Json::trusted(out))
     }
+}
+
+/// Writes the columns of a row that were not known before it.
+fn write_rest(row: &Row, from: usize, out: &mut String) -> Result<(), Reason> {
+    for (name, value) in row.columns.names().iter().zip(&row.values).skip(from) {
+        if out.len() > 1 {
+            out.push(',');
+        }
+        json::write_string(name, out);
+        out.push(':');
+        write_member(value, out)
+            .map_err(|reason| Reason::new(reason.code, format!("`{name}`: {}", reason.message)))?;
+    }
+    Ok(())
+}
+
+/// Writes a member that every reader of JSON can read.
+fn write_member(value: &Value, out: &mut String) -> Result<(), Reason> {
+    match value {
+        Value::Json(json) => json::check_readable(json.as_str())?,
+        Value::Decimal(number) => json::check_number(number)?,
+        _ => {}
+    }
+    value.write_json(out)
 }
 
 /// The JSON object of a column whose members are taken over.
@@ -390,6 +452,8 @@ fn spread(value: Option<&Value>, name: &str) -> Result<Option<Json>, Reason> {
             ));
         }
     };
+    json::check_readable(json.as_str())
+        .map_err(|reason| Reason::new(reason.code, format!("`{name}`: {}", reason.message)))?;
     if json.is_object() {
         Ok(Some(json))
     } else {
@@ -406,5 +470,42 @@ mod tests {
         for number in [i64::MIN, i64::MAX] {
             assert!(instant(&Value::Int(number), &jiff::tz::TimeZone::UTC).is_err(), "{number}");
         }
+    }
+
+    #[test]
+    fn the_time_texts_of_bigquery_and_snowflake_are_read() {
+        let berlin = jiff::tz::TimeZone::get("Europe/Berlin").expect("a zone");
+        for (text, at) in [
+            ("2026-11-22 10:00:00 UTC", "2026-11-22T10:00:00Z"),
+            ("2026-11-22 10:00:00.123456 UTC", "2026-11-22T10:00:00.123456Z"),
+            ("2026-11-22 10:00:00.000 +0000", "2026-11-22T10:00:00Z"),
+            ("2026-11-22 10:00:00.000 +02:00", "2026-11-22T08:00:00Z"),
+            ("2026-11-22 10:00:00 -0830", "2026-11-22T18:30:00Z"),
+            ("2026-11-22 10:00:00 Z", "2026-11-22T10:00:00Z"),
+            ("2026-11-22T10:00:00Z", "2026-11-22T10:00:00Z"),
+            ("2026-11-22 10:00:00+00", "2026-11-22T10:00:00Z"),
+            ("2026-11-22 10:00:00", "2026-11-22T09:00:00Z"),
+            ("2026-11-22", "2026-11-21T23:00:00Z"),
+        ] {
+            let expected: Timestamp = at.parse().expect("a time");
+            assert_eq!(instant(&Value::Text(text.into()), &berlin), Ok(Some(expected)), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_time_that_cannot_be_told_is_not_called_malformed() {
+        let utc = jiff::tz::TimeZone::UTC;
+        let why = |value: Value| instant(&value, &utc).expect_err("no point in time");
+        for value in [
+            Value::Text("9999-12-31T23:59:59Z".into()),
+            Value::Text("9999-12-31 23:59:59".into()),
+            Value::Text("10000-01-01".into()),
+            Value::Date(jiff::civil::date(9999, 12, 31)),
+        ] {
+            let why = why(value.clone());
+            assert!(why.contains("after 9999-12-30T22:00:00"), "{value:?}: {why}");
+        }
+        assert!(why(Value::Text("infinity".into())).contains("no point in time"));
+        assert!(why(Value::Text("22/11/2026".into())).contains("ISO 8601"));
     }
 }

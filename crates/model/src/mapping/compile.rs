@@ -59,6 +59,8 @@ pub(super) enum Take {
 pub(super) struct Write {
     pub(super) members: Vec<(Arc<str>, Take)>,
     pub(super) spread: Option<(usize, Arc<str>)>,
+    /// The first of the columns that are not known before the row, if they are members too.
+    pub(super) rest_from: Option<usize>,
 }
 
 #[derive(Clone, Debug)]
@@ -150,6 +152,38 @@ impl Mapping {
         Ok(Mapping { sync: target.sync.clone(), key, version, time_zone: target.time_zone.clone(), plan })
     }
 
+    /// Whether rows have a key.
+    pub fn has_key(&self) -> bool {
+        !self.key.is_empty()
+    }
+
+    /// Returns the places of the columns that are needed, in order; `None` if rows
+    /// have no key, for then all of their columns tell them apart.
+    pub fn needed(&self) -> Option<&[usize]> {
+        self.has_key().then_some(self.version.as_slice())
+    }
+
+    /// Returns the mapping for rows that have only the columns at `places`, in this
+    /// order. They have to be those that are [needed](Mapping::needed).
+    #[must_use]
+    pub fn narrowed(&self, places: &[usize]) -> Mapping {
+        let mut mapping = self.clone();
+        let move_to = |at: &mut usize| {
+            *at = places.iter().position(|place| place == at).unwrap_or(usize::MAX);
+        };
+        mapping.key.iter_mut().for_each(move_to);
+        mapping.version.iter_mut().for_each(move_to);
+        match &mut mapping.plan {
+            Plan::Fields(plan) => {
+                plan.places_mut().for_each(move_to);
+                let rest = &mut plan.members.rest_from;
+                *rest = rest.map(|_| places.len());
+            }
+            Plan::Contract(plan) => *plan = plan.narrowed(places),
+        }
+        mapping
+    }
+
     /// Hash of what makes a version of the row: its key, its cursor and the
     /// columns that the mapping uses, so that another column that comes or
     /// changes sends nothing. Without a key only the whole row tells rows apart.
@@ -157,7 +191,12 @@ impl Mapping {
         if self.key.is_empty() {
             return row.hash(scratch);
         }
-        RowHash::of_values(self.version.iter().filter_map(|&at| row.values.get(at)), scratch)
+        let known = self.version.iter().filter_map(|&at| row.values.get(at));
+        let others = match &self.plan {
+            Plan::Fields(plan) => plan.members.rest_from.and_then(|from| row.values.get(from..)),
+            Plan::Contract(_) => None,
+        };
+        RowHash::of_values(known.chain(others.unwrap_or_default()), scratch)
     }
 
     /// Hash of the row's key columns; of the whole row where there are none.
@@ -231,6 +270,38 @@ impl FieldPlan {
     }
 }
 
+impl FieldPlan {
+    /// The place of every column, to change it.
+    fn places_mut(&mut self) -> impl Iterator<Item = &mut usize> {
+        let Write { members, spread, .. } = &mut self.members;
+        [
+            &mut self.external_id,
+            &mut self.alias_name,
+            &mut self.alias_label,
+            &mut self.platform_id,
+            &mut self.email,
+            &mut self.phone,
+            &mut self.name,
+            &mut self.time,
+            &mut self.app_id,
+            &mut self.product_id,
+            &mut self.currency,
+            &mut self.price,
+            &mut self.quantity,
+            &mut self.id,
+            &mut self.deleted,
+        ]
+        .into_iter()
+        .flatten()
+        .chain(members.iter_mut().map(|(_, take)| take))
+        .filter_map(|take| match take {
+            Take::Column { at, .. } | Take::Path { at, .. } => Some(at),
+            Take::Constant(_) => None,
+        })
+        .chain(spread.iter_mut().map(|(at, _)| at))
+    }
+}
+
 impl Take {
     fn column(&self) -> Option<usize> {
         match self {
@@ -297,6 +368,7 @@ impl Finder<'_> {
             used.insert(self.position(name)?);
         }
         if members.rest {
+            write.rest_from = Some(self.columns.len());
             for (at, name) in self.columns.names().iter().enumerate() {
                 if !used.contains(&at) {
                     write.members.push((prepared(name), Take::Column { at, name: name.as_str().into() }));

@@ -1,6 +1,7 @@
 //! Tables in a fixed layout: their rows become records without a mapping.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
@@ -10,6 +11,10 @@ use crate::{Body, Identity, Reason, Row};
 pub trait TableContract: Debug + Send + Sync {
     /// Returns the indexes of the columns that make a row's record.
     fn columns(&self) -> Vec<usize>;
+
+    /// Returns the same contract for rows that have only the columns at these indexes, in this
+    /// order.
+    fn narrowed(&self, indexes: &[usize]) -> Arc<dyn TableContract>;
 
     /// Returns what a row is about. `zone` is that of times without one.
     ///

@@ -144,6 +144,17 @@ impl JsonSchema for Members {
     }
 }
 
+impl Field {
+    /// Returns the column that the field is taken from.
+    fn column(&self) -> Option<&str> {
+        match self {
+            Field::Column(column) => Some(column),
+            Field::Path(path) => Some(&path.column),
+            Field::Constant(_) => None,
+        }
+    }
+}
+
 /// How rows become records. Which fields apply depends on the kind of object.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -188,4 +199,33 @@ pub struct MappingSpec {
     pub fields: Option<Members>,
     /// Catalog item: a true value removes the item.
     pub deleted: Option<Field>,
+}
+
+impl MappingSpec {
+    /// Returns the columns that the mapping names.
+    pub fn columns(&self) -> impl Iterator<Item = &str> {
+        let fields = [
+            &self.external_id,
+            &self.alias_name,
+            &self.alias_label,
+            &self.platform_id,
+            &self.email,
+            &self.phone,
+            &self.name,
+            &self.timestamp,
+            &self.app_id,
+            &self.product_id,
+            &self.currency,
+            &self.price,
+            &self.quantity,
+            &self.id,
+            &self.deleted,
+        ];
+        let members = [&self.properties, &self.attributes, &self.fields].into_iter().flatten();
+        let inside = members.flat_map(|members| {
+            let names = members.columns.iter().chain(&members.except).chain(&members.json);
+            names.map(String::as_str).chain(members.fields.values().filter_map(Field::column))
+        });
+        fields.into_iter().flatten().filter_map(Field::column).chain(inside)
+    }
 }

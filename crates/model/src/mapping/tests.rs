@@ -219,3 +219,91 @@ fn every_misfit_of_a_mapping_is_named_at_once() {
         ]
     );
 }
+
+#[test]
+fn a_narrowed_mapping_makes_the_same_record_from_the_columns_that_it_needs() {
+    let columns = Columns::new(["id", "unused", "at", "customer", "secret", "total", "data"]);
+    let spec = spec(
+        r#"{"external_id":"customer","name":{"value":"bought"},"timestamp":"at",
+            "properties":{"fields":{"plan":{"column":"data","path":"plan"}},"rest":true,"except":["unused","secret"]}}"#,
+    );
+    let target = Target { key: vec!["id".to_owned()], ..target(ObjectKind::Event) };
+    let mapping = Mapping::compile(&spec, &target, &columns).expect("compiles");
+    let values = [
+        Value::Int(7),
+        text("u"),
+        text("2026-01-02T03:04:05Z"),
+        text("u1"),
+        text("s"),
+        Value::Decimal("9.90".into()),
+        Value::Json(Json::trusted(r#"{"plan":"pro"}"#)),
+    ];
+    let whole = row(&columns, &values);
+    let places = mapping.needed().expect("rows have a key").to_vec();
+    assert_eq!(places, [0, 2, 3, 5, 6]);
+    let narrow = Row {
+        columns: Columns::new(places.iter().map(|&at| columns.names()[at].as_str())),
+        values: places.iter().map(|&at| values[at].clone()).collect(),
+    };
+    let narrowed = mapping.narrowed(&places);
+    assert_eq!(record(&narrowed, &narrow).expect("a record"), record(&mapping, &whole).expect("a record"));
+    let names = |mapping: &Mapping, row: &Row| {
+        let version = mapping.version_of(row, &mut Vec::new());
+        (version, mapping.key_of(row, version, &mut Vec::new()), mapping.key_text(row))
+    };
+    assert_eq!(names(&narrowed, &narrow), names(&mapping, &whole), "the row is still known");
+}
+
+#[test]
+fn a_row_without_a_key_is_told_apart_by_all_of_its_columns() {
+    let columns = Columns::new(["id", "unused"]);
+    let spec = spec(r#"{"external_id":"id"}"#);
+    let mapping = Mapping::compile(&spec, &target(ObjectKind::User), &columns).expect("compiles");
+    assert_eq!(mapping.needed(), None);
+}
+
+#[test]
+fn columns_that_come_after_the_mapping_was_made_belong_to_the_rest() {
+    let known = Columns::new(["id", "secret"]);
+    let spec = spec(r#"{"external_id":"id","attributes":{"rest":true,"except":["secret"]}}"#);
+    let mapping = Mapping::compile(&spec, &target(ObjectKind::User), &known).expect("compiles");
+    let longer = Columns::new(["id", "secret", "late"]);
+    let attributes = |row: &Row| match record(&mapping, row).expect("a record").body {
+        Body::User { attributes } => attributes.as_str().to_owned(),
+        body => panic!("{body:?}"),
+    };
+    assert_eq!(attributes(&row(&known, &[text("u"), text("x")])), "{}");
+    assert_eq!(attributes(&row(&longer, &[text("u"), text("x"), Value::Int(5)])), r#"{"late":5}"#);
+    // And they make another version of the row.
+    let keyed =
+        Mapping::compile(&spec, &Target { key: vec!["id".into()], ..target(ObjectKind::User) }, &known);
+    let keyed = keyed.expect("compiles");
+    let version =
+        |late| keyed.version_of(&row(&longer, &[text("u"), text("x"), Value::Int(late)]), &mut Vec::new());
+    assert_ne!(version(5), version(6));
+}
+
+#[test]
+fn json_that_readers_refuse_is_rejected_before_it_is_sent() {
+    let columns = Columns::new(["id", "value"]);
+    let mapping =
+        |text: &str| Mapping::compile(&spec(text), &target(ObjectKind::User), &columns).expect("compiles");
+    let member = mapping(r#"{"external_id":"id","attributes":{"columns":["value"]}}"#);
+    let spread = mapping(r#"{"external_id":"id","attributes":{"json":"value"}}"#);
+    let json = |text: &'static str| Value::Json(Json::trusted(text));
+    for (mapping, value, code) in [
+        (&member, json(r#"{"t":"\ud800"}"#), "invalid_json"),
+        (&member, json(r#"["\udc00"]"#), "invalid_json"),
+        (&member, json(r#"{"a":1e400}"#), "number_too_large"),
+        (&member, Value::Decimal("1E400".into()), "number_too_large"),
+        (&spread, json(r#"{"t":"\ud800"}"#), "invalid_json"),
+        (&spread, json(r#"{"a":[-1e999]}"#), "number_too_large"),
+    ] {
+        let reason = record(mapping, &row(&columns, &[text("u"), value.clone()])).expect_err("no record");
+        assert_eq!(reason.code, code, "{value:?}");
+        assert!(reason.message.contains("`value`"), "{}", reason.message);
+    }
+    // What the mapping leaves out rejects nothing.
+    let without = mapping(r#"{"external_id":"id"}"#);
+    assert!(record(&without, &row(&columns, &[text("u"), json(r#"{"t":"\ud800"}"#)])).is_ok());
+}

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use jiff::Timestamp;
 use tidegate_model::{Error, ErrorKind, Http, RateLimitStatus, Result, Secret};
 
 use tidegate_transport::http::answer::{self, RequestError};
+use tidegate_transport::http::retry_after::{moment, retry_at};
 
 /// The name in sentences for people.
 pub(super) const VENDOR: &str = "Braze";
@@ -86,16 +87,26 @@ impl Client {
     }
 }
 
-/// What `X-RateLimit-Remaining` and `X-RateLimit-Reset` (epoch seconds) say.
-pub(super) fn rate_limit(headers: &HeaderMap) -> Option<RateLimitStatus> {
+/// Reads `X-RateLimit-Remaining` and `X-RateLimit-Reset`.
+pub(super) fn rate_limit(headers: &HeaderMap, now: Timestamp) -> Option<RateLimitStatus> {
     let remaining = number(headers, "x-ratelimit-remaining")?;
-    Some(RateLimitStatus { remaining: remaining as u64, reset: reset(headers)? })
+    Some(RateLimitStatus { remaining: remaining as u64, reset: reset(headers, now)? })
 }
 
-/// When the limit starts anew. Some instances write a fraction.
-pub(super) fn reset(headers: &HeaderMap) -> Option<Timestamp> {
-    let seconds = number(headers, "x-ratelimit-reset")?;
-    Timestamp::from_millisecond((seconds * 1000.0).ceil() as i64).ok()
+/// Returns when the window of the limit ends. Some instances write a fraction.
+///
+/// Contracts by monthly active users write the seconds that are left, others the time since
+/// 1970. Source: Braze docs, POST /users/track, rate limit headers; API rate limits.
+fn reset(headers: &HeaderMap, now: Timestamp) -> Option<Timestamp> {
+    moment(number(headers, "x-ratelimit-reset")?, now)
+}
+
+/// Returns when requests are taken again, if the answer says so. A 429 of contracts by
+/// monthly active users has `X-Ratelimit-Retry-After` and no other header of the limit.
+fn until(answer: &Response<Bytes>, now: Timestamp) -> Option<Timestamp> {
+    let headers = answer.headers();
+    let throttled = answer.status() == StatusCode::TOO_MANY_REQUESTS;
+    retry_at(headers, now).or_else(|| reset(headers, now).filter(|_| throttled))
 }
 
 fn number(headers: &HeaderMap, name: &str) -> Option<f64> {
@@ -105,8 +116,8 @@ fn number(headers: &HeaderMap, name: &str) -> Option<f64> {
 /// Reads an answer that is neither a success nor a list of bad items.
 ///
 /// `permission` is what the key needs for this call.
-pub(super) fn request_error(answer: &Response<Bytes>, permission: &str) -> RequestError {
-    let request_error = answer::request_error(VENDOR, answer, reset(answer.headers()));
+pub(super) fn request_error(answer: &Response<Bytes>, permission: &str, now: Timestamp) -> RequestError {
+    let request_error = answer::request_error(VENDOR, answer, until(answer, now));
     let RequestError::NoEffect(error) = request_error else { return request_error };
     let hint = match (error.kind(), answer.status().as_u16()) {
         (ErrorKind::Denied, 401) => "enter an API key that is valid at this endpoint, \

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use tidegate_model::mapping::{self, TableContract, missing_column};
 use tidegate_model::{
-    Body, Columns, ContractRole, Error, Identity, Json, ObjectKind, Purchase, Reason, Row, Text, Value,
+    Body, Columns, ContractRole, Error, Identity, Json, ObjectKind, Purchase, Reason, Row, Text, Value, json,
 };
 
 /// The contract.
@@ -95,6 +95,14 @@ impl ContractPlan {
 }
 
 impl TableContract for ContractPlan {
+    fn narrowed(&self, indexes: &[usize]) -> Arc<dyn TableContract> {
+        let mut narrowed = self.clone();
+        for column in narrowed.columns_mut() {
+            *column = indexes.iter().position(|index| index == column).unwrap_or(usize::MAX);
+        }
+        Arc::new(narrowed)
+    }
+
     fn columns(&self) -> Vec<usize> {
         let optional = [
             self.external_id,
@@ -148,6 +156,22 @@ impl TableContract for ContractPlan {
 }
 
 impl ContractPlan {
+    /// The index of every column, to change it.
+    fn columns_mut(&mut self) -> impl Iterator<Item = &mut usize> {
+        let optional = [
+            &mut self.external_id,
+            &mut self.alias_name,
+            &mut self.alias_label,
+            &mut self.braze_id,
+            &mut self.email,
+            &mut self.phone,
+            &mut self.id,
+            &mut self.payload,
+            &mut self.deleted,
+        ];
+        optional.into_iter().flatten().chain([&mut self.updated_at])
+    }
+
     /// The payload: a JSON object of at most 1 MB and 250 members without identifiers.
     fn payload(&self, row: &Row) -> Result<Json, Reason> {
         let value = self.payload.and_then(|at| row.values.get(at)).unwrap_or(&Value::Null);
@@ -167,6 +191,8 @@ impl ContractPlan {
         if json.as_str().len() > PAYLOAD_BYTES_MAX {
             return Err(Reason::new("payload_too_large", "Payload was greater than 1MB"));
         }
+        json::check_readable(json.as_str())
+            .map_err(|reason| Reason::new(reason.code, format!("PAYLOAD: {}", reason.message)))?;
         if !json.is_object() {
             return Err(Reason::new("not_an_object", "PAYLOAD holds JSON that is no object"));
         }

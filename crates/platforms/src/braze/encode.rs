@@ -13,6 +13,8 @@ use tidegate_model::{Body, Identity, ObjectKind, Purchase, Record, json};
 ///
 /// An event or purchase without a time gets `now`: Braze requires one.
 pub(super) fn track(kind: ObjectKind, records: &[Record], existing_only: bool, now: Timestamp) -> Bytes {
+    // Milliseconds are as fine as Braze documents.
+    let now = Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now);
     let mut out = String::with_capacity(records.iter().map(Record::estimated_size).sum());
     out.push_str("{\"");
     out.push_str(array(kind));

@@ -1,11 +1,14 @@
 //! Braze, a customer-engagement platform: users, events, purchases and
 //! deletions by its user-data API, catalog items by its catalogs API.
 
+mod attributes;
 mod client;
 mod contract;
 mod encode;
+mod nested;
 mod outcome;
 mod platform;
+mod rules;
 mod scan;
 mod settings;
 mod setup;

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
+use jiff::Timestamp;
 use serde::Deserialize;
 use tidegate_model::{Error, ErrorKind, Outcome, Reason, Receipt, Result};
 
@@ -39,19 +40,24 @@ struct TrackError {
 ///
 /// A success may hold errors of single objects; the rest took effect. A 400
 /// that names bad objects had no effect: those that it does not name go again.
-pub(super) fn of_track(answer: &Response<Bytes>, array: &str, items: usize) -> Result<Receipt> {
+pub(super) fn of_track(
+    answer: &Response<Bytes>,
+    array: &str,
+    items: usize,
+    now: Timestamp,
+) -> Result<Receipt> {
     let status = answer.status();
     if !status.is_success() && status != StatusCode::BAD_REQUEST {
-        return client::request_error(answer, "users.track").into_receipt(items);
+        return client::request_error(answer, "users.track", now).into_receipt(items);
     }
     let said = serde_json::from_slice::<TrackAnswer>(answer.body()).ok();
-    let mut receipt = Receipt { outcomes: Vec::new(), rate_limit: client::rate_limit(answer.headers()) };
+    let mut receipt = Receipt { outcomes: Vec::new(), rate_limit: client::rate_limit(answer.headers(), now) };
 
     let Some(said) = said.filter(|said| said.message.is_some()) else {
         if status.is_success() {
             return answer::unreadable(VENDOR, answer).into_receipt(items);
         }
-        return client::request_error(answer, "users.track").into_receipt(items);
+        return client::request_error(answer, "users.track", now).into_receipt(items);
     };
 
     let mut rejected: Vec<Option<Reason>> = vec![None; items];
@@ -67,7 +73,7 @@ pub(super) fn of_track(answer: &Response<Bytes>, array: &str, items: usize) -> R
 
     if status == StatusCode::BAD_REQUEST {
         if rejections == 0 {
-            return client::request_error(answer, "users.track").into_receipt(items);
+            return client::request_error(answer, "users.track", now).into_receipt(items);
         }
         let again =
             Outcome::Deferred(Reason::new("rejected_with_others", "refused with others of its request"));
@@ -106,15 +112,20 @@ fn reason(what: &str) -> Reason {
 }
 
 /// The receipt of a request that holds as a whole or not at all: deletions, catalog items.
-pub(super) fn of_whole(answer: &Response<Bytes>, permission: &str, items: usize) -> Result<Receipt> {
+pub(super) fn of_whole(
+    answer: &Response<Bytes>,
+    permission: &str,
+    items: usize,
+    now: Timestamp,
+) -> Result<Receipt> {
     if !answer.status().is_success() {
         return match error_response(answer) {
             Some(error) if error.storage_is_full() => Err(storage_is_full()),
             Some(CatalogError { id, message }) if items == 1 => {
                 let outcomes = vec![Outcome::Rejected(Reason::new(id, message))];
-                Ok(Receipt { outcomes, rate_limit: client::rate_limit(answer.headers()) })
+                Ok(Receipt { outcomes, rate_limit: client::rate_limit(answer.headers(), now) })
             }
-            _ => client::request_error(answer, permission).into_receipt(items),
+            _ => client::request_error(answer, permission, now).into_receipt(items),
         };
     }
     #[derive(Deserialize)]
@@ -127,7 +138,7 @@ pub(super) fn of_whole(answer: &Response<Bytes>, permission: &str, items: usize)
             answer::unreadable(VENDOR, answer).into_receipt(items)
         }
         Ok(_) => {
-            Ok(Receipt { rate_limit: client::rate_limit(answer.headers()), ..Receipt::delivered(items) })
+            Ok(Receipt { rate_limit: client::rate_limit(answer.headers(), now), ..Receipt::delivered(items) })
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use tidegate_model::{
     Body, Checks, Clock, ConnectorContext, Destination, ErrorKind, Idempotency, Limits, ObjectKind,
     ObjectSpec, Outcome, Platform, Rate, Reason, Receipt, Record, Result, Settings,
@@ -66,19 +67,20 @@ struct Braze {
 impl Destination<Record> for Braze {
     async fn check(&self) -> Result<Checks> {
         let mut checks = Checks::default();
+        let now = self.clock.now();
         let nothing = || bytes::Bytes::from_static(b"{\"items\":[]}");
         match self.kind {
             ObjectKind::User | ObjectKind::Event | ObjectKind::Purchase => {
-                let empty = encode::track(self.kind, &[], false, self.clock.now());
-                prove(&mut checks, "users.track", self.client.track(empty).await)?;
+                let empty = encode::track(self.kind, &[], false, now);
+                prove(&mut checks, "users.track", self.client.track(empty).await, now)?;
             }
             ObjectKind::Deletion => {
                 let empty = bytes::Bytes::from_static(b"{\"external_ids\":[]}");
-                prove(&mut checks, "users.delete", self.client.delete_users(empty).await)?;
+                prove(&mut checks, "users.delete", self.client.delete_users(empty).await, now)?;
             }
             ObjectKind::CatalogItem => {
-                prove(&mut checks, PUT_ITEMS, self.client.put_items(nothing()).await)?;
-                prove(&mut checks, DELETE_ITEMS, self.client.delete_items(nothing()).await)?;
+                prove(&mut checks, PUT_ITEMS, self.client.put_items(nothing()).await, now)?;
+                prove(&mut checks, DELETE_ITEMS, self.client.delete_items(nothing()).await, now)?;
             }
         }
         Ok(checks)
@@ -147,7 +149,9 @@ impl Braze {
         let existing_only = self.target.update_existing_only;
         let body = encode::track(self.kind, records, existing_only, self.clock.now());
         match self.client.track(body).await {
-            Ok(answer) => outcome::of_track(&answer, encode::array(self.kind), records.len()),
+            Ok(answer) => {
+                outcome::of_track(&answer, encode::array(self.kind), records.len(), self.clock.now())
+            }
             Err(request_error) => request_error.into_receipt(records.len()),
         }
     }
@@ -160,7 +164,7 @@ impl Braze {
         let body = encode::delete(taken(records, &chosen).map(|record| &record.identity));
         let count = chosen.iter().filter(|taken| **taken).count();
         let receipt = match self.client.delete_users(body).await {
-            Ok(answer) => outcome::of_whole(&answer, "users.delete", count)?,
+            Ok(answer) => outcome::of_whole(&answer, "users.delete", count, self.clock.now())?,
             Err(request_error) => request_error.into_receipt(count)?,
         };
         Ok(spread(receipt, &chosen))
@@ -184,7 +188,7 @@ impl Braze {
             (self.client.put_items(body).await, PUT_ITEMS)
         };
         let receipt = match answer {
-            Ok(answer) => outcome::of_whole(&answer, permission, count)?,
+            Ok(answer) => outcome::of_whole(&answer, permission, count, self.clock.now())?,
             Err(request_error) => request_error.into_receipt(count)?,
         };
         Ok(spread(receipt, &chosen))
@@ -220,13 +224,14 @@ fn prove(
     checks: &mut Checks,
     permission: &str,
     answer: Result<http::Response<bytes::Bytes>, RequestError>,
+    now: Timestamp,
 ) -> Result<()> {
     let answer = answer.map_err(RequestError::into_error)?;
     if answer.status().is_success() || answer.status() == http::StatusCode::BAD_REQUEST {
         checks.pass(permission, format!("{VENDOR} takes the API key"));
         return Ok(());
     }
-    let error = client::request_error(&answer, permission).into_error();
+    let error = client::request_error(&answer, permission, now).into_error();
     match error.kind() {
         ErrorKind::Denied | ErrorKind::Missing => {
             checks.fail(permission, error.message(), error.next_step());

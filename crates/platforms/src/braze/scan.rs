@@ -20,20 +20,25 @@ pub(super) struct JsonContext<'a> {
     pub(super) member: &'a str,
 }
 
-/// Shows every name and every string value of `json` to `see`, in order.
+/// Shows every name and every string value of `json` to `see`, in order. Continues with how many
+/// containers are inside one another.
 ///
 /// `json` is well-formed; of anything else some pieces are shown and none twice.
 pub(super) fn scan<'a, B>(
     json: &'a str,
     mut see: impl FnMut(JsonContext<'a>, Piece<'a>) -> ControlFlow<B>,
-) -> ControlFlow<B> {
+) -> ControlFlow<B, usize> {
     let bytes = json.as_bytes();
     let mut context = JsonContext { depth: 0, member: "" };
+    let mut deepest = 0;
     let mut at = 0;
     while let Some(&byte) = bytes.get(at) {
         at += 1;
         match byte {
-            b'{' | b'[' => context.depth += 1,
+            b'{' | b'[' => {
+                context.depth += 1;
+                deepest = deepest.max(context.depth);
+            }
             b'}' | b']' => context.depth = context.depth.saturating_sub(1),
             b'"' => {
                 let start = at;
@@ -52,11 +57,11 @@ pub(super) fn scan<'a, B>(
             _ => {}
         }
     }
-    ControlFlow::Continue(())
+    ControlFlow::Continue(deepest)
 }
 
 /// The place of the quote that ends the string.
-fn end_of_string(bytes: &[u8], mut at: usize) -> usize {
+pub(super) fn end_of_string(bytes: &[u8], mut at: usize) -> usize {
     while let Some(&byte) = bytes.get(at) {
         match byte {
             b'"' => return at,
@@ -68,7 +73,7 @@ fn end_of_string(bytes: &[u8], mut at: usize) -> usize {
 }
 
 /// Whether a colon follows.
-fn is_name(bytes: &[u8], mut at: usize) -> bool {
+pub(super) fn is_name(bytes: &[u8], mut at: usize) -> bool {
     while bytes.get(at).is_some_and(u8::is_ascii_whitespace) {
         at += 1;
     }
@@ -113,6 +118,10 @@ mod tests {
     #[test]
     fn names_and_texts_are_told_apart_at_every_depth() {
         let seen = pieces(r#"{"a" : {"b\"c": ["x", 1, {"d":"y"}]}, "e": "z:"}"#);
+        assert_eq!(
+            scan(r#"{"a":[{}],"b":[]}"#, |_, _| ControlFlow::<()>::Continue(())),
+            ControlFlow::Continue(3)
+        );
         assert_eq!(
             seen,
             [

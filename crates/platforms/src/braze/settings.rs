@@ -31,7 +31,8 @@ pub(super) struct BrazeSettings {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Rates {
-    /// `/users/track` requests in 3 seconds. Default: 3,000.
+    /// `/users/track` requests in 3 seconds; the burst limit of contracts by monthly active
+    /// users, whose hourly limit is kept by the headers of responses. Default: 3,000.
     #[schemars(range(min = 1))]
     pub(super) track_per_3s: u32,
     /// `/users/delete` requests in a minute. Default: 20,000.

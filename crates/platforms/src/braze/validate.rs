@@ -1,28 +1,15 @@
-//! What Braze would not take, known without asking: lengths, names, reserved words.
-//!
-//! Source: Braze docs, objects of `/users/track` (2026-09) and Catalogs (2026-09).
+//! What Braze would not take, known without asking. The limits are in `rules`, each with its page;
+//! those of a user's attributes are checked in `attributes`.
 
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 
 use tidegate_model::{Body, Identity, Json, ObjectKind, Purchase, Reason, Record};
 
+use super::nested::{Step, walk};
 use super::scan::{JsonContext, Piece, chars, scan};
-
-/// Characters of a name or of a text value.
-const CHARS_MAX: usize = 255;
-/// Bytes of an event's properties.
-const EVENT_BYTES_MAX: usize = 100_000;
-/// Bytes of a purchase's properties.
-const PURCHASE_BYTES_MAX: usize = 50_000;
-/// Pieces in one purchase.
-const QUANTITY_MAX: u32 = 100;
-/// Characters of a catalog item's id.
-const ITEM_ID_CHARS_MAX: usize = 250;
-/// Characters of a catalog item.
-const ITEM_CHARS_MAX: usize = 5_000;
-/// Containers inside one another.
-const DEPTH_MAX: usize = 50;
+use super::{attributes, rules};
+use crate::rule::{Rule, is_email};
 
 /// Whether Braze would take the record, as far as its documentation says.
 pub(super) fn validate(kind: ObjectKind, record: &Record) -> Result<(), Reason> {
@@ -34,26 +21,24 @@ pub(super) fn validate(kind: ObjectKind, record: &Record) -> Result<(), Reason> 
     match &record.body {
         Body::User { attributes } => {
             object(attributes, "attributes")?;
-            refuse(scan(attributes.as_str(), |context, piece| attribute(&record.identity, context, piece)))
+            attributes::check(&record.identity, attributes.as_str())
         }
         Body::Event { name, properties, .. } => {
             filled(name, "name")?;
-            properties_fit(properties, EVENT_BYTES_MAX, &["time", "event_name"])
+            const RESERVED: &[&str] = &["time", "event_name"];
+            properties_fit(properties, &rules::EVENT_BYTES, &rules::EVENT_RESERVED, RESERVED)
         }
         Body::Purchase(bought) => {
             let Purchase { product_id, currency, quantity, properties, .. } = &**bought;
             filled(product_id, "product_id")?;
             if currency.len() != 3 || !currency.bytes().all(|byte| byte.is_ascii_alphabetic()) {
-                return Err(Reason::new("invalid_currency", "`currency` is no ISO 4217 code such as EUR"));
+                return Err(rules::CURRENCY.broken_by("`currency` is another text", ""));
             }
-            if !(1..=QUANTITY_MAX).contains(quantity) {
-                return Err(Reason::new(
-                    "invalid_quantity",
-                    format!("`quantity` is {quantity}; Braze takes 1 to {QUANTITY_MAX}; split the row"),
-                ));
+            if *quantity == 0 || *quantity as usize > rules::QUANTITY.limit {
+                return Err(rules::QUANTITY.broken_by(&format!("`quantity` is {quantity}"), "split the row"));
             }
             const RESERVED: &[&str] = &["time", "product_id", "quantity", "event_name", "price", "currency"];
-            properties_fit(properties, PURCHASE_BYTES_MAX, RESERVED)
+            properties_fit(properties, &rules::PURCHASE_BYTES, &rules::PURCHASE_RESERVED, RESERVED)
         }
         Body::Deletion => Ok(()),
         Body::CatalogItem { id, fields } => item(id, fields),
@@ -63,8 +48,15 @@ pub(super) fn validate(kind: ObjectKind, record: &Record) -> Result<(), Reason> 
 
 fn identity(identity: &Identity, kind: ObjectKind) -> Result<(), Reason> {
     match identity {
+        Identity::ExternalId(id) if id.len() > rules::EXTERNAL_ID.limit => {
+            let what = format!("`external_id` has {} bytes", id.len());
+            Err(rules::EXTERNAL_ID.broken_by(&what, "map a shorter one"))
+        }
         Identity::ExternalId(id) => identifier(id, "external_id"),
         Identity::PlatformId(id) => identifier(id, "braze_id"),
+        Identity::Email(address) if !address.is_empty() && !is_email(address) => {
+            Err(rules::EMAIL.broken_by("`email` is not an e-mail address", "correct it"))
+        }
         Identity::Email(address) => identifier(address, "email"),
         Identity::Phone(number) => identifier(number, "phone"),
         Identity::Alias { label, name } => {
@@ -72,24 +64,25 @@ fn identity(identity: &Identity, kind: ObjectKind) -> Result<(), Reason> {
             identifier(label, "alias_label")
         }
         Identity::None if kind == ObjectKind::CatalogItem => Ok(()),
-        Identity::None => Err(Reason::new(
-            "no_identifier",
-            "the row has no external_id, alias, braze_id, e-mail address or phone number",
-        )),
+        Identity::None => Err(rules::NO_IDENTIFIER.broken_by("the row has none", "map one")),
     }
 }
 
 fn identifier(text: &str, name: &str) -> Result<(), Reason> {
-    if text.is_empty() { Err(Reason::new("no_identifier", format!("`{name}` is empty"))) } else { Ok(()) }
+    if text.is_empty() {
+        return Err(rules::NO_IDENTIFIER.broken_by(&format!("`{name}` is empty"), ""));
+    }
+    Ok(())
 }
 
 /// A name that Braze needs and whose length it limits.
 fn filled(text: &str, name: &str) -> Result<(), Reason> {
     if text.is_empty() {
-        return Err(Reason::new("missing_field", format!("`{name}` is empty")));
+        return Err(rules::REQUIRED.broken_by(&format!("`{name}` is empty"), ""));
     }
     // No text has more characters than bytes.
-    if text.len() > CHARS_MAX && text.chars().count() > CHARS_MAX {
+    let most = rules::TEXT.limit;
+    if text.len() > most && text.chars().count() > most {
         return Err(too_long(&format!("`{name}`"), text.chars().count(), name));
     }
     Ok(())
@@ -103,16 +96,12 @@ fn object(json: &Json, what: &str) -> Result<(), Reason> {
     }
 }
 
-fn properties_fit(properties: &Json, max_bytes: usize, reserved: &[&str]) -> Result<(), Reason> {
+fn properties_fit(properties: &Json, size: &Rule, names: &Rule, reserved: &[&str]) -> Result<(), Reason> {
     object(properties, "properties")?;
     let bytes = properties.as_str().len();
-    if bytes > max_bytes {
-        return Err(Reason::new(
-            "properties_too_large",
-            format!(
-                "the properties have {bytes} bytes; Braze takes {max_bytes}; leave some out of the query"
-            ),
-        ));
+    if bytes > size.limit {
+        let what = format!("the properties have {bytes} bytes");
+        return Err(size.broken_by(&what, "leave some out of the query"));
     }
     refuse(scan(properties.as_str(), |context, piece| {
         shape("property", context, piece)?;
@@ -120,61 +109,19 @@ fn properties_fit(properties: &Json, max_bytes: usize, reserved: &[&str]) -> Res
         if context.depth > 1 {
             return ControlFlow::Continue(());
         }
-        match &*plain(name) {
-            name if name.starts_with('$') => stop(
-                "invalid_name",
-                format!("property `{name}`: names must not start with `$`; rename the column"),
-            ),
-            name if reserved.contains(&name) => stop(
-                "reserved_name",
-                format!("property `{name}`: Braze reserves this name; rename the column"),
-            ),
-            _ => ControlFlow::Continue(()),
-        }
+        let rule = match &*plain(name) {
+            "" => return stop(&rules::EMPTY_NAME, "a property has no name", "name the column"),
+            name if name.starts_with('$') => &rules::DOLLAR,
+            name if reserved.contains(&name) => names,
+            _ => return ControlFlow::Continue(()),
+        };
+        stop(rule, &format!("property `{}`", shortened(name)), "rename the column")
     }))
-}
-
-/// Names and texts of a user's attributes.
-fn attribute(identity: &Identity, context: JsonContext<'_>, piece: Piece<'_>) -> ControlFlow<Reason> {
-    // Push tokens are as long as their makers like.
-    if context.member != "push_tokens" {
-        shape("attribute", context, piece)?;
-    }
-    let Piece::Name(name) = piece else { return ControlFlow::Continue(()) };
-    if context.depth > 1 {
-        return ControlFlow::Continue(());
-    }
-    match &*plain(name) {
-        name @ ("external_id" | "braze_id" | "user_alias") => stop(
-            "identifier_in_attributes",
-            format!("attribute `{name}` is an identifier; map it as one or leave it out"),
-        ),
-        "_update_existing_only" => stop(
-            "reserved_name",
-            "attribute `_update_existing_only`: set `update_existing_only` under `destination` instead"
-                .to_owned(),
-        ),
-        // Of two identifiers e-mail wins, so this row would change another user.
-        "email" if matches!(identity, Identity::Email(_) | Identity::Phone(_)) => stop(
-            "identifier_in_attributes",
-            "attribute `email`: the row is identified by an e-mail address or a phone number, \
-             so Braze would take it as the identifier; leave it out"
-                .to_owned(),
-        ),
-        "phone" if matches!(identity, Identity::Phone(_)) => stop(
-            "identifier_in_attributes",
-            "attribute `phone` is the row's identifier already; leave it out".to_owned(),
-        ),
-        name if name.starts_with('$') => stop(
-            "invalid_name",
-            format!("attribute `{name}`: names must not start with `$`; rename the column"),
-        ),
-        _ => ControlFlow::Continue(()),
-    }
+    .map(drop)
 }
 
 /// A name without escapes; most have none.
-fn plain(written: &str) -> Cow<'_, str> {
+pub(super) fn plain(written: &str) -> Cow<'_, str> {
     if !written.contains('\\') {
         return Cow::Borrowed(written);
     }
@@ -182,41 +129,37 @@ fn plain(written: &str) -> Cow<'_, str> {
 }
 
 /// Lengths and depth, the same for attributes and properties.
-fn shape(what: &str, context: JsonContext<'_>, piece: Piece<'_>) -> ControlFlow<Reason> {
-    if context.depth > DEPTH_MAX {
-        return stop("too_deep", format!("{what} `{}` is nested too deeply", shortened(context.member)));
+pub(super) fn shape(what: &str, context: JsonContext<'_>, piece: Piece<'_>) -> ControlFlow<Reason> {
+    if context.depth > rules::DEPTH.limit {
+        return stop(&rules::DEPTH, &format!("{what} `{}` has more", shortened(context.member)), "");
     }
     let (Piece::Name(text) | Piece::Text(text)) = piece;
     // Written text never has fewer bytes than characters.
-    if text.len() <= CHARS_MAX {
+    let most = rules::TEXT.limit;
+    if text.len() <= most {
         return ControlFlow::Continue(());
     }
     let count = chars(text);
-    if count <= CHARS_MAX {
+    if count <= most {
         return ControlFlow::Continue(());
     }
     let member = shortened(context.member);
     ControlFlow::Break(match piece {
-        Piece::Name(_) => Reason::new(
-            "name_too_long",
-            format!("the name of {what} `{member}` has {count} characters; Braze takes {CHARS_MAX}"),
-        ),
+        Piece::Name(_) => {
+            let what = format!("the name of {what} `{member}` has {count} characters");
+            rules::NAME.broken_by(&what, "shorten it")
+        }
         Piece::Text(_) => too_long(&format!("{what} `{member}`"), count, member),
     })
 }
 
 fn too_long(what: &str, count: usize, column: &str) -> Reason {
-    Reason::new(
-        "text_too_long",
-        format!(
-            "{what} has {count} characters; Braze takes {CHARS_MAX}; \
-             shorten it in the query, for example left({column}, {CHARS_MAX})"
-        ),
-    )
+    let next = format!("shorten it in the query, for example left({column}, {})", rules::TEXT.limit);
+    rules::TEXT.broken_by(&format!("{what} has {count} characters"), &next)
 }
 
 /// The beginning of a name: enough to find it by.
-fn shortened(name: &str) -> &str {
+pub(super) fn shortened(name: &str) -> &str {
     name.char_indices().nth(40).map_or(name, |(end, _)| &name[..end])
 }
 
@@ -224,58 +167,63 @@ fn item(id: &str, fields: &Json) -> Result<(), Reason> {
     item_id(id)?;
     object(fields, "fields")?;
     let text = fields.as_str();
-    if text.len() > ITEM_CHARS_MAX && text.chars().count() > ITEM_CHARS_MAX {
-        return Err(Reason::new(
-            "items-too-large",
-            format!(
-                "the item has {} characters; Braze takes {ITEM_CHARS_MAX}; leave out a column",
-                text.chars().count()
-            ),
-        ));
+    let most = rules::ITEM_SIZE.limit;
+    if text.len() > most && text.chars().count() > most {
+        let what = format!("the item has {} characters", text.chars().count());
+        return Err(rules::ITEM_SIZE.broken_by(&what, "leave out a column"));
     }
-    refuse(scan(text, |context, piece| match piece {
-        Piece::Name(name) if context.depth == 1 && plain(name) == "id" => stop(
-            "id-in-body",
-            "field `id`: the item's id is mapped as `id`; leave it out of the fields".to_owned(),
-        ),
-        Piece::Name(name) if context.depth > 1 && name.contains(['.', '$']) => stop(
-            "invalid-keys-in-value-object",
-            format!("field `{}`: names inside an object must not have `.` or `$`", shortened(context.member)),
-        ),
-        _ if context.depth > DEPTH_MAX => {
-            stop("too-deep-nesting", format!("field `{}` is nested too deeply", shortened(context.member)))
+    let depth = refuse(scan(text, |context, piece| match piece {
+        Piece::Name(name) if context.depth == 1 && plain(name) == "id" => {
+            stop(&rules::ITEM_ID_FIELD, "field `id` is the item's id already", "leave it out of the fields")
+        }
+        Piece::Name(name) if context.depth > 1 && name.contains(['.', '$']) => {
+            let what = format!("field `{}` holds such a name", shortened(context.member));
+            stop(&rules::ITEM_NAMES, &what, "rename it in the query")
+        }
+        _ if context.depth > rules::ITEM_DEPTH.limit => {
+            stop(&rules::ITEM_DEPTH, &format!("field `{}` has more", shortened(context.member)), "")
         }
         _ => ControlFlow::Continue(()),
+    }))?;
+    if depth > 1 { arrays(text) } else { Ok(()) }
+}
+
+/// A field of a catalog holds arrays of texts; a pair of numbers is a place.
+fn arrays(fields: &str) -> Result<(), Reason> {
+    refuse(walk(fields, |context, step| {
+        let Step::End(ended) = step else { return ControlFlow::Continue(()) };
+        let texts = ended.texts == ended.values && ended.values <= rules::ITEM_ARRAY.limit;
+        let pair = ended.values == 2 && ended.texts + ended.containers == 0;
+        if !ended.array || texts || pair {
+            return ControlFlow::Continue(());
+        }
+        let what = format!("field `{}` holds another array", shortened(context.member));
+        stop(&rules::ITEM_ARRAY, &what, "make it a text in the query")
     }))
 }
 
 fn item_id(id: &str) -> Result<(), Reason> {
     let good = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     if id.is_empty() {
-        return Err(Reason::new("items-missing-ids", "`id` is empty"));
+        return Err(rules::ITEM_NEEDS_ID.broken_by("`id` is empty", ""));
     }
-    if id.chars().count() > ITEM_ID_CHARS_MAX {
-        return Err(Reason::new(
-            "ids-too-large",
-            format!("`id` has more than {ITEM_ID_CHARS_MAX} characters"),
-        ));
+    let count = id.chars().count();
+    if count > rules::ITEM_ID.limit {
+        return Err(rules::ITEM_ID.broken_by(&format!("`id` has {count} characters"), ""));
     }
     if !id.bytes().all(good) {
-        return Err(Reason::new(
-            "invalid-ids",
-            "`id` may have letters, digits, hyphens and underscores only",
-        ));
+        return Err(rules::ITEM_ID_LETTERS.broken_by("`id` has other characters", ""));
     }
     Ok(())
 }
 
-fn stop(code: &'static str, message: String) -> ControlFlow<Reason> {
-    ControlFlow::Break(Reason::new(code, message))
+fn stop(rule: &Rule, what: &str, next: &str) -> ControlFlow<Reason> {
+    ControlFlow::Break(rule.broken_by(what, next))
 }
 
-fn refuse(result: ControlFlow<Reason>) -> Result<(), Reason> {
+pub(super) fn refuse<C>(result: ControlFlow<Reason, C>) -> Result<C, Reason> {
     match result {
-        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Continue(passed) => Ok(passed),
         ControlFlow::Break(reason) => Err(reason),
     }
 }

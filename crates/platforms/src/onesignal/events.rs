@@ -4,25 +4,26 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 use tidegate_model::{Event, Json, Text};
 
-use super::repair::repair_body;
+use super::repair::{repair_body, requoted};
 use super::template::{MEMBERS, Shape, member};
+use tidegate_transport::http::ingest::moment;
 
 /// Why a body holds no events: a sentence that names the member.
 pub(super) type Bad = String;
 
 /// The events of a body: one, or an array of them.
-pub(super) fn read(body: &str) -> Result<Vec<Event>, Bad> {
+pub(super) fn read(body: &str, now: Timestamp) -> Result<Vec<Event>, Bad> {
     let value = serde_json::from_str(body).or_else(|cause| {
-        repair_body(body).map(Value::Object).ok_or_else(|| {
+        repair_body(body).map(Value::Object).or_else(|| requoted(body)).ok_or_else(|| {
             let (line, column) = (cause.line(), cause.column());
             format!("the body is not JSON at line {line}, column {column}")
         })
     })?;
     match value {
-        Value::Object(members) => Ok(vec![event(&members)?]),
+        Value::Object(members) => Ok(vec![event(&members, now)?]),
         Value::Array(list) => {
             let numbered = |(at, value): (usize, Value)| match value {
-                Value::Object(members) => event(&members).map_err(|bad| format!("event {at}: {bad}")),
+                Value::Object(members) => event(&members, now).map_err(|bad| format!("event {at}: {bad}")),
                 _ => Err(format!("event {at} is not an object")),
             };
             list.into_iter().enumerate().map(numbered).collect()
@@ -31,14 +32,24 @@ pub(super) fn read(body: &str) -> Result<Vec<Event>, Bad> {
     }
 }
 
-fn event(body: &Map<String, Value>) -> Result<Event, Bad> {
+/// The member of a payload that keeps values which are not of their member's type,
+/// as they came.
+const UNREADABLE: &str = "unreadable";
+
+fn event(body: &Map<String, Value>, now: Timestamp) -> Result<Event, Bad> {
     let mut given = Map::new();
     collect("", body, &mut given);
-    let mut payload = Map::new();
+    let (mut payload, mut unreadable) = (Map::new(), Map::new());
     for member in MEMBERS {
         let Some(value) = given.remove(member.name) else { continue };
-        if let Some(value) = typed(member.shape, value).map_err(|why| format!("`{}` {why}", member.name))? {
-            payload.insert(member.name.to_owned(), value);
+        match typed(member.shape, value) {
+            Ok(Some(value)) => {
+                payload.insert(member.name.to_owned(), value);
+            }
+            Ok(None) => {}
+            Err(value) => {
+                unreadable.insert(member.name.to_owned(), value);
+            }
         }
     }
     // Names that we do not know may be tomorrow's.
@@ -59,11 +70,16 @@ fn event(body: &Map<String, Value>) -> Result<Event, Bad> {
     let required = |name: &str| {
         let variable = member(name).map_or(name, |member| member.variable);
         let missing = || format!("`{name}` is missing or empty: the template fills it from {variable}");
+        if unreadable.contains_key(name) {
+            return Err(format!("`{name}` must be text"));
+        }
         text(&payload, name).map(Text::from).ok_or_else(missing)
     };
     let (id, kind) = (required("event_id")?, required("event_kind")?);
-    let at = time(&payload)?;
-    payload.shift_remove("event_datetime");
+    let at = time(&mut payload, &mut unreadable)?.unwrap_or(now);
+    if !unreadable.is_empty() {
+        payload.insert(UNREADABLE.to_owned(), Value::Object(unreadable));
+    }
     payload.insert("event_timestamp".to_owned(), at.to_string().into());
     let known = |name: &str| text(&payload, name).map(Text::from).unwrap_or_default();
     let user = Some(known("external_id")).filter(|id| !id.is_empty());
@@ -109,30 +125,49 @@ fn is_empty(value: &Value) -> bool {
     value.is_null() || value.as_str().is_some_and(str::is_empty)
 }
 
-/// The value in the member's own type; nothing where it is empty.
-fn typed(shape: Shape, value: Value) -> Result<Option<Value>, &'static str> {
-    if is_empty(&value) {
+/// The value in the member's own type, nothing where it is empty, or the value as it
+/// came where it is of another type.
+fn typed(shape: Shape, value: Value) -> Result<Option<Value>, Value> {
+    let word = value.as_str().map(str::trim);
+    let nothing = shape != Shape::Text && word.is_some_and(|word| matches!(word, "nil" | "null"));
+    if is_empty(&value) || nothing {
         return Ok(None);
     }
     let value = match (shape, value) {
         (Shape::Text, Value::Number(number)) => number.to_string().into(),
         (Shape::Text, Value::Bool(truth)) => truth.to_string().into(),
-        (Shape::Text, Value::Object(_) | Value::Array(_)) => return Err("must be text"),
-        (Shape::Number, Value::String(digits)) => match serde_json::from_str(&digits) {
-            Ok(number @ Value::Number(_)) => number,
-            _ => return Err("must be a number"),
-        },
-        (Shape::Flag, Value::String(word)) => match word.as_str() {
-            "true" | "1" => true.into(),
-            "false" | "0" => false.into(),
-            _ => return Err("must be true or false"),
-        },
-        (Shape::Flag, Value::Bool(truth)) => truth.into(),
-        (Shape::Flag, _) => return Err("must be true or false"),
+        (Shape::Text | Shape::Localized, value @ Value::Array(_)) => return Err(value),
+        (Shape::Text, value @ Value::Object(_)) => return Err(value),
+        (Shape::Localized, value @ (Value::Number(_) | Value::Bool(_))) => return Err(value),
+        (Shape::Number, value) => number(&value).ok_or(value)?,
+        (Shape::Flag, value) => flag(&value).ok_or(value)?.into(),
         (Shape::Object, Value::Object(members)) if members.is_empty() => return Ok(None),
         (_, value) => value,
     };
     Ok(Some(value))
+}
+
+fn number(value: &Value) -> Option<Value> {
+    let digits = match value {
+        Value::Number(_) => return Some(value.clone()),
+        Value::String(digits) => digits.trim(),
+        _ => return None,
+    };
+    let read = |digits: &str| serde_json::from_str(digits).ok().filter(Value::is_number);
+    read(digits).or_else(|| read(&format!("0{}", digits.strip_prefix('.').map(|_| digits)?)))
+}
+
+fn flag(value: &Value) -> Option<bool> {
+    match value {
+        Value::Bool(truth) => Some(*truth),
+        Value::Number(number) => number.as_u64().filter(|number| *number < 2).map(|number| number == 1),
+        Value::String(word) => match word.trim().to_ascii_lowercase().as_str() {
+            "true" | "yes" | "1" => Some(true),
+            "false" | "no" | "0" => Some(false),
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 /// Leaves the English under `name` and keeps all languages beside it.
@@ -166,20 +201,28 @@ fn text<'a>(payload: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
     payload.get(name).and_then(Value::as_str)
 }
 
-/// `event_datetime` has milliseconds, `event_timestamp` has seconds.
-fn time(payload: &Map<String, Value>) -> Result<Timestamp, Bad> {
-    if let Some(at) = text(payload, "event_datetime").and_then(|at| at.parse().ok()) {
-        return Ok(at);
+/// When it happened: `event_datetime` has milliseconds, `event_timestamp` has seconds.
+/// Nothing where both are there and neither can be read.
+fn time(
+    payload: &mut Map<String, Value>,
+    unreadable: &mut Map<String, Value>,
+) -> Result<Option<Timestamp>, Bad> {
+    let mut found = None;
+    let mut given = unreadable.contains_key("event_datetime") || unreadable.contains_key("event_timestamp");
+    for name in ["event_datetime", "event_timestamp"] {
+        let Some(value) = payload.shift_remove(name) else { continue };
+        given = true;
+        match value.as_str().and_then(moment) {
+            Some(at) => found = found.or(Some(at)),
+            None => {
+                unreadable.insert(name.to_owned(), value);
+            }
+        }
     }
-    let Some(at) = text(payload, "event_timestamp") else {
-        return Err(
-            "`event_timestamp` is missing or empty: the template fills it from event.timestamp".to_owned()
-        );
-    };
-    let seconds = at.parse().ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
-    seconds
-        .or_else(|| at.parse().ok())
-        .ok_or_else(|| "`event_timestamp` is neither seconds since 1970 nor ISO 8601".to_owned())
+    if given {
+        return Ok(found);
+    }
+    Err("`event_timestamp` is missing or empty: the template fills it from event.timestamp".to_owned())
 }
 
 /// The number that stands for a type of subscription; `None` for the types

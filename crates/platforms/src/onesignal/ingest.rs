@@ -5,13 +5,17 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::{ALLOW, WWW_AUTHENTICATE};
+use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use serde_json::json;
-use tidegate_model::{Clock, ConnectorContext, Error, Ingest, Received, Result, Secret, Settings};
+use tidegate_model::{Clock, ConnectorContext, Error, ErrorKind, Ingest, Received, Result, Secret, Settings};
 
 use super::events;
 use super::settings::OneSignalSettings;
 use tidegate_transport::http::ingest::{bears, json, status_of, wait_for};
+
+/// The largest body. OneSignal sends one event in a request, of some kilobytes.
+const BODY_BYTES_MAX: usize = 1 << 20;
 
 struct EventStream {
     token: Option<Secret>,
@@ -28,35 +32,43 @@ pub(super) fn open(settings: &Settings, context: &ConnectorContext) -> Result<Ar
 
 #[async_trait]
 impl Ingest for EventStream {
-    async fn receive(&self, request: &Request<Bytes>) -> Received {
+    fn answer_head(&self, head: &Parts) -> Option<Response<Bytes>> {
         let Some(token) = &self.token else {
-            return Received::only(refused(
+            return Some(refused(
                 StatusCode::FORBIDDEN,
                 "this connection takes no events",
                 "set `event_stream: { token: … }` on it; `tidegate setup` prints the rest",
             ));
         };
-        if !bears(request.headers(), token) {
+        if !bears(&head.headers, token) {
             let mut answer = refused(
                 StatusCode::UNAUTHORIZED,
                 "the request does not carry the token of this connection",
                 "send the header `Authorization: Bearer …` with the value of `event_stream.token`",
             );
             answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-            return Received::only(answer);
+            return Some(answer);
         }
-        if !matches!(request.uri().path(), "" | "/") {
+        if !matches!(head.uri.path(), "" | "/") {
             let hint = "the stream's URL ends with the name of the connection";
-            return Received::only(refused(StatusCode::NOT_FOUND, "there is nothing at this path", hint));
+            return Some(refused(StatusCode::NOT_FOUND, "there is nothing at this path", hint));
         }
-        if *request.method() != Method::POST {
+        if head.method != Method::POST {
             let hint = "choose POST as the method of the event stream";
             let mut answer = refused(StatusCode::METHOD_NOT_ALLOWED, "events come by POST", hint);
             answer.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
-            return Received::only(answer);
+            return Some(answer);
+        }
+        None
+    }
+
+    async fn receive(&self, request: &Request<Bytes>) -> Received {
+        if request.body().len() > BODY_BYTES_MAX {
+            let error = Error::new(ErrorKind::TooLarge, "the body is larger than 1 MiB");
+            return Received::only(self.refuse(&error.hint("send one event in a request")));
         }
         let read = std::str::from_utf8(request.body()).map_err(|_| "the body is not UTF-8".to_owned());
-        match read.and_then(events::read) {
+        match read.and_then(|body| events::read(body, self.clock.now())) {
             Ok(events) => {
                 let answer = json(StatusCode::OK, &json!({ "accepted": events.len() }));
                 Received { events, answer }
@@ -70,7 +82,12 @@ impl Ingest for EventStream {
     }
 
     fn error_response(&self, error: &Error) -> Response<Bytes> {
-        let mut answer = refused(status_of(error), "the events could not be stored", "send them again");
+        let mut answer = match error.kind() {
+            ErrorKind::TooLarge | ErrorKind::Rejected => {
+                refused(status_of(error), error.message(), error.next_step())
+            }
+            _ => refused(status_of(error), "the events could not be stored", "send them again"),
+        };
         wait_for(&mut answer, error, self.clock.now());
         answer
     }

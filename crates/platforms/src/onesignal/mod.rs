@@ -3,7 +3,7 @@
 //!
 //! - `encode` writes request bodies, `profile` reads a row's attributes,
 //! - `client` makes the requests, `outcome` and `partial` turn answers into outcomes,
-//! - `validate` knows what OneSignal would refuse without being asked,
+//! - `validate` knows what OneSignal would refuse without being asked, by the limits in `rules`,
 //! - `platform` puts them together; `sandbox` stands on the other end.
 //!
 //! The other way, message events come from OneSignal's event streams:
@@ -22,6 +22,7 @@ mod partial;
 mod platform;
 mod profile;
 mod repair;
+mod rules;
 mod settings;
 mod setup;
 mod template;

@@ -6,13 +6,14 @@
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 use tidegate_model::{Error, ErrorKind, Outcome, Reason, Receipt, Record};
 
 use super::client::{Answer, VENDOR};
 use super::partial;
 use tidegate_transport::http::answer::{RequestError, request_error, unreadable};
+use tidegate_transport::http::retry_after::retry_at;
 
 /// What one call did to one user.
 pub(super) enum Single {
@@ -133,21 +134,12 @@ fn heard(answer: Answer, now: Timestamp) -> Result<Response<Bytes>, RequestError
             ));
         }
         300..=399 => "check `endpoint`: the address answers with a redirect, which the API never does",
-        _ => return Err(request_error(VENDOR, &response, retry_at(&response, now))),
+        _ => return Err(request_error(VENDOR, &response, retry_at(response.headers(), now))),
     };
     Err(match request_error(VENDOR, &response, None) {
         RequestError::NoEffect(error) => RequestError::NoEffect(error.hint(hint)),
         unknown => unknown,
     })
-}
-
-/// When the server takes requests again: `Retry-After` in seconds or as a date.
-fn retry_at(response: &Response<Bytes>, now: Timestamp) -> Option<Timestamp> {
-    let text = response.headers().get(http::header::RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse::<u32>() {
-        return now.checked_add(SignedDuration::from_secs(i64::from(seconds))).ok();
-    }
-    jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()
 }
 
 /// The vendor's own words for a refused call.

@@ -6,10 +6,29 @@ use std::borrow::Cow;
 use std::fmt;
 
 use jiff::Timestamp;
+use jiff::civil::DateTime;
 use serde::Deserialize;
 use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
 use tidegate_model::{Json, Reason, json};
+
+use super::rules;
+use crate::rule::{Rule, is_email};
+
+/// Tags that OneSignal keeps for itself in messages. Source: see [`rules::RESTRICTED_TAG`].
+const RESTRICTED_TAGS: [&str; 11] = [
+    "message",
+    "notification",
+    "subscription",
+    "user",
+    "template",
+    "app",
+    "org",
+    "dynamic_content",
+    "data_feed",
+    "journey",
+    "custom_data",
+];
 
 /// What one row says about a user.
 #[derive(Debug, Default)]
@@ -40,13 +59,13 @@ impl<'a> Profile<'a> {
 
     fn take(&mut self, name: Cow<'a, str>, value: &'a RawValue) -> Result<(), Reason> {
         match &*name {
-            "email" => self.email = token("email", value)?,
-            "phone" => self.phone = token("phone", value)?,
-            "language" => self.set("language", text("language", value)?),
-            "country" => self.set("country", text("country", value)?),
+            "email" => self.email = token("email", value, &rules::EMAIL, is_email)?,
+            "phone" => self.phone = token("phone", value, &rules::PHONE, is_phone)?,
+            "language" => self.set("language", code("language", value, &rules::LANGUAGE, is_language)?),
+            "country" => self.set("country", code("country", value, &rules::COUNTRY, is_country)?),
             "timezone_id" => self.set("timezone_id", text("timezone_id", value)?),
-            "lat" => self.set("lat", degrees("lat", value, 90.0)?),
-            "long" => self.set("long", degrees("long", value, 180.0)?),
+            "lat" => self.set("lat", degrees("lat", value, &rules::LATITUDE)?),
+            "long" => self.set("long", degrees("long", value, &rules::LONGITUDE)?),
             "first_active" => self.set("first_active", seconds("first_active", value)?),
             "last_active" => self.set("last_active", seconds("last_active", value)?),
             "tags" if value.get() == "null" => {}
@@ -71,14 +90,21 @@ impl<'a> Profile<'a> {
         let Some(value) = plain(value) else {
             let nested = value.get().starts_with(['{', '[']);
             return Err(if nested {
-                Reason::new(
-                    "nested_tag",
-                    format!("`{name}` is an object or an array; a OneSignal tag is text"),
-                )
+                let what = format!("`{name}` is an object or an array");
+                rules::NESTED_TAG.broken_by(&what, "map its members one by one")
             } else {
                 Reason::new("not_text", format!("`{name}` is not valid text"))
             });
         };
+        if RESTRICTED_TAGS.contains(&&*name) {
+            return Err(
+                rules::RESTRICTED_TAG.broken_by(&format!("`{name}` is one of them"), "rename the column")
+            );
+        }
+        if is_time(&value) {
+            let next = format!("write it like extract(epoch from {name})::bigint in the query");
+            return Err(rules::TIME_IN_TAG.broken_by(&format!("`{name}` is a time"), &next));
+        }
         self.tags.push((name, value));
         Ok(())
     }
@@ -136,10 +162,62 @@ fn plain(value: &RawValue) -> Option<Cow<'_, str>> {
     })
 }
 
+/// Whether the text is a date and a time of day in ISO 8601, with an offset or without.
+fn is_time(text: &str) -> bool {
+    // Nearly all texts are told apart by these three bytes.
+    let bytes = text.as_bytes();
+    bytes.len() >= 19
+        && (bytes[4], bytes[13]) == (b'-', b':')
+        && matches!(bytes[10], b'T' | b't' | b' ')
+        && (text.parse::<Timestamp>().is_ok() || text.parse::<DateTime>().is_ok())
+}
+
 /// Where a subscription leads; null and empty text count as absent.
-fn token<'a>(name: &'static str, value: &'a RawValue) -> Result<Option<Cow<'a, str>>, Reason> {
+fn token<'a>(
+    name: &'static str,
+    value: &'a RawValue,
+    rule: &Rule,
+    good: impl Fn(&str) -> bool,
+) -> Result<Option<Cow<'a, str>>, Reason> {
     let token = plain(value).ok_or_else(|| Reason::new("not_text", format!("`{name}` is not text")))?;
-    Ok(Some(token).filter(|token| !token.is_empty()))
+    if token.is_empty() {
+        return Ok(None);
+    }
+    if good(&token) { Ok(Some(token)) } else { Err(rule.broken_by(&format!("`{name}` is another text"), "")) }
+}
+
+/// A text of a known form, as JSON.
+fn code<'a>(
+    name: &'static str,
+    value: &'a RawValue,
+    rule: &Rule,
+    good: impl Fn(&str) -> bool,
+) -> Result<Option<Cow<'a, str>>, Reason> {
+    let text = text(name, value)?;
+    match &text {
+        Some(written) if !good(written.trim_matches('"')) => {
+            Err(rule.broken_by(&format!("`{name}` is another text"), ""))
+        }
+        _ => Ok(text),
+    }
+}
+
+/// E.164: a plus, then digits of which the first is not 0.
+fn is_phone(text: &str) -> bool {
+    let Some(digits) = text.strip_prefix('+') else { return false };
+    digits.len() <= rules::PHONE.limit
+        && digits.bytes().all(|byte| byte.is_ascii_digit())
+        && !digits.is_empty()
+        && !digits.starts_with('0')
+}
+
+fn is_language(text: &str) -> bool {
+    matches!(text, "zh-Hans" | "zh-Hant")
+        || text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_lowercase())
+}
+
+fn is_country(text: &str) -> bool {
+    text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_uppercase())
 }
 
 /// Text, as JSON.
@@ -151,17 +229,17 @@ fn text<'a>(name: &'static str, value: &'a RawValue) -> Result<Option<Cow<'a, st
     }
 }
 
-/// A number of degrees between `-most` and `most`, as JSON.
-fn degrees<'a>(name: &'static str, value: &'a RawValue, most: f64) -> Result<Option<Cow<'a, str>>, Reason> {
+/// A number of degrees no further from 0 than the rule allows, as JSON.
+fn degrees<'a>(name: &'static str, value: &'a RawValue, rule: &Rule) -> Result<Option<Cow<'a, str>>, Reason> {
     let number = plain(value).unwrap_or_default();
     if value.get() == "null" {
         return Ok(None);
     }
-    let inside = number.parse::<f64>().is_ok_and(|degrees| degrees.abs() <= most);
+    let inside = number.parse::<f64>().is_ok_and(|degrees| degrees.abs() <= rule.limit as f64);
     if inside && json::is_number(&number) {
         return Ok(Some(number));
     }
-    Err(Reason::new("not_degrees", format!("`{name}` is not a number between -{most} and {most}")))
+    Err(rule.broken_by(&format!("`{name}` is another value"), ""))
 }
 
 /// A point in time as whole seconds since 1970, as JSON.
@@ -175,10 +253,7 @@ fn seconds<'a>(name: &'static str, value: &'a RawValue) -> Result<Option<Cow<'a,
     }
     match text.parse::<Timestamp>() {
         Ok(at) => Ok(Some(Cow::Owned(at.as_second().to_string()))),
-        Err(_) => Err(Reason::new(
-            "not_a_time",
-            format!("`{name}` is neither a time with its offset nor whole seconds since 1970"),
-        )),
+        Err(_) => Err(rules::MOMENT.broken_by(&format!("`{name}` is neither"), "")),
     }
 }
 

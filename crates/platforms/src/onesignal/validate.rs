@@ -5,15 +5,7 @@ use tidegate_model::{Body, Identity, ObjectKind, Purchase, Reason, Record, json}
 use super::client::alias;
 use super::encode;
 use super::profile::Profile;
-
-/// Bytes of one event in a request. Source: OneSignal docs, Create custom events.
-pub(super) const EVENT_BYTES_MAX: usize = 2_024;
-/// Characters of an event's name. Source: OneSignal docs, Create custom events.
-pub(super) const EVENT_NAME_MAX: usize = 128;
-/// Properties and tags that one request may set. Source: OneSignal docs, Rate limits.
-pub(super) const UPDATES_MAX: usize = 100;
-/// Bytes of an identifier that still fit into an HTTP address.
-const IDENTIFIER_BYTES_MAX: usize = 8_192;
+use super::rules;
 
 /// External ids that OneSignal refuses because many users would share them.
 /// Source: OneSignal docs, Users, External ID.
@@ -57,10 +49,8 @@ impl Rules {
                 let Purchase { price, properties, app_id, .. } = &**bought;
                 self.admit_app(app_id.as_deref())?;
                 if !properties.is_empty_object() {
-                    return Err(Reason::new(
-                        "purchase_properties",
-                        "OneSignal keeps no properties of a purchase; take `properties` out of the mapping",
-                    ));
+                    let next = "take `properties` out of the mapping";
+                    return Err(rules::PURCHASE_PROPERTIES.broken_by("the purchase has some", next));
                 }
                 admit_price(price)
             }
@@ -69,29 +59,20 @@ impl Rules {
     }
 
     fn admit_identity(&self, identity: &Identity) -> Result<(), Reason> {
-        let unsupported = |what: &str, use_instead: &str| {
-            Err(Reason::new("identifier_unsupported", format!("{what}; {use_instead}")))
-        };
+        let unsupported = |what: &str, next: &str| Err(rules::IDENTIFIER.broken_by(what, next));
         match identity {
             Identity::ExternalId(id) if PLACEHOLDERS.contains(&&**id) => {
-                return Err(Reason::new(
-                    "placeholder_identifier",
-                    "the external id is one of the placeholders that OneSignal refuses (NA, NULL, 0, 1, -1, \
-                     all, the UUID of zeros)",
-                ));
+                return Err(rules::PLACEHOLDER.broken_by("the external id is a placeholder", "map another"));
             }
             Identity::PlatformId(id) if uuid::Uuid::try_parse(id).is_err() => {
-                return Err(Reason::new("not_a_uuid", "the OneSignal id is not a UUID"));
+                return Err(rules::ONESIGNAL_ID.broken_by("the OneSignal id is none", ""));
             }
             Identity::Alias { .. } if self.object == ObjectKind::Event => {
-                return unsupported(
-                    "OneSignal takes no events by alias",
-                    "map `external_id` or `onesignal_id` instead",
-                );
+                return unsupported("the event has an alias", "map `external_id` or `onesignal_id` instead");
             }
             Identity::Email(_) | Identity::Phone(_) | Identity::None => {
                 return unsupported(
-                    "OneSignal finds users by external id, OneSignal id or alias only",
+                    "the row has none of these identifiers",
                     "map one of these, and `email` or `phone` among the attributes",
                 );
             }
@@ -103,8 +84,9 @@ impl Rules {
             if part.is_empty() || part == "." || part == ".." {
                 return Err(Reason::new("identifier_unusable", "the identifier is empty, `.` or `..`"));
             }
-            if part.len() > IDENTIFIER_BYTES_MAX {
-                return Err(too_large("identifier_too_long", "identifier", part.len(), IDENTIFIER_BYTES_MAX));
+            if part.len() > rules::IDENTIFIER_BYTES.limit {
+                let what = format!("the identifier has {} bytes", part.len());
+                return Err(rules::IDENTIFIER_BYTES.broken_by(&what, ""));
             }
         }
         Ok(())
@@ -113,26 +95,21 @@ impl Rules {
     fn admit_user(&self, identity: &Identity, profile: &Profile<'_>) -> Result<(), Reason> {
         if profile.has_subscription() {
             if self.update_existing_only {
-                return Err(Reason::new(
-                    "subscription_unsupported",
-                    "`email` and `phone` can only be set where users may be created; take them out of the \
-                     mapping or `update_existing_only` out of the sync",
+                return Err(rules::SUBSCRIPTION.broken_by(
+                    "the sync has `update_existing_only`",
+                    "take it out, or `email` and `phone` out of the mapping",
                 ));
             }
             if let Identity::PlatformId(_) = identity {
-                return Err(Reason::new(
-                    "subscription_unsupported",
-                    "`email` and `phone` cannot be set by OneSignal id; map `external_id` instead",
-                ));
+                let what = "the user is named by OneSignal id";
+                return Err(rules::SUBSCRIPTION.broken_by(what, "map `external_id` instead"));
             }
         } else if profile.updates() == 0 {
             return Err(Reason::new("nothing_to_set", "the row has no attributes to set"));
         }
-        if profile.updates() > UPDATES_MAX {
-            return Err(Reason::new(
-                "too_many_attributes",
-                format!("the row sets {} attributes; OneSignal takes {UPDATES_MAX}", profile.updates()),
-            ));
+        if profile.updates() > rules::UPDATES.limit {
+            let what = format!("the row sets {}", profile.updates());
+            return Err(rules::UPDATES.broken_by(&what, "leave some out of the mapping"));
         }
         Ok(())
     }
@@ -150,19 +127,19 @@ impl Rules {
 
 fn admit_event(name: &str, record: &Record) -> Result<(), Reason> {
     // No text has more characters than bytes.
-    if name.len() > EVENT_NAME_MAX && name.chars().count() > EVENT_NAME_MAX {
-        let characters = name.chars().count();
-        return Err(Reason::new(
-            "event_name_too_long",
-            format!("the name of the event has {characters} characters; OneSignal takes {EVENT_NAME_MAX}"),
-        ));
+    let most = rules::EVENT_NAME.limit;
+    if name.len() > most && name.chars().count() > most {
+        let what = format!("the name of the event has {} characters", name.chars().count());
+        return Err(rules::EVENT_NAME.broken_by(&what, "shorten it"));
     }
     // Escaping makes a byte of a name or an identifier six at most.
+    let most = rules::EVENT_BYTES.limit;
     let escapes = 5 * (name.len() + alias(&record.identity).1.len());
-    if encode::event_bound(record) + escapes > EVENT_BYTES_MAX {
+    if encode::event_bound(record) + escapes > most {
         let length = encode::event_length(record);
-        if length > EVENT_BYTES_MAX {
-            return Err(too_large("event_too_large", "event", length, EVENT_BYTES_MAX));
+        if length > most {
+            let what = format!("the event takes {length} bytes");
+            return Err(rules::EVENT_BYTES.broken_by(&what, "map fewer or shorter properties"));
         }
     }
     Ok(())
@@ -172,9 +149,5 @@ fn admit_price(price: &str) -> Result<(), Reason> {
     if json::is_number(price) && !price.contains(['e', 'E']) {
         return Ok(());
     }
-    Err(Reason::new("not_an_amount", "`price` is not a plain decimal number"))
-}
-
-fn too_large(code: &'static str, what: &str, length: usize, most: usize) -> Reason {
-    Reason::new(code, format!("the {what} takes {length} bytes; OneSignal takes {most}"))
+    Err(rules::AMOUNT.broken_by("`price` is another text", ""))
 }

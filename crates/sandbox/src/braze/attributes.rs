@@ -2,9 +2,12 @@
 //!
 //! Source: Braze docs, User attributes object; nested custom attributes; arrays of objects.
 
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
 use tidegate_model::Identity;
 
+use super::rules;
 use super::track::parse_time;
 use tidegate_profiles::User;
 
@@ -25,12 +28,57 @@ pub(super) fn apply(user: &mut User, object: &Map<String, Value>, who: &Identity
             (name, Value::Null) => {
                 user.attributes.shift_remove(name);
             }
+            (name, value) if is_dropped(name, value) => {}
             (name, Value::Object(operand)) => operate(&mut user.attributes, name, operand, merge),
+            (name, Value::Array(values)) => {
+                let values =
+                    if values.iter().any(Value::is_object) { values.clone() } else { distinct(values) };
+                user.attributes.insert(name.to_owned(), Value::Array(values));
+            }
             (name, value) => {
                 user.attributes.insert(name.to_owned(), value.clone());
             }
         }
     }
+}
+
+/// Whether Braze takes the object and leaves this attribute as it was, without a word.
+///
+/// Source: Braze docs, POST /users/track, FAQ (nested attributes); Nested custom attributes. Of
+/// standard attributes the pages state the format (Standard attributes), and not what becomes of
+/// another value: the strict reading is that it is not set.
+fn is_dropped(name: &str, value: &Value) -> bool {
+    match (name, value) {
+        ("gender", Value::String(letter)) => !rules::GENDERS.contains(&letter.as_str()),
+        ("dob", Value::String(day)) => day.len() != 10 || day.parse::<Date>().is_err(),
+        ("country", Value::String(code)) => {
+            code.len() != 2 || !code.bytes().all(|byte| byte.is_ascii_uppercase())
+        }
+        ("time_zone", Value::String(zone)) => TimeZone::get(zone).is_err(),
+        ("push_tokens" | "subscription_groups" | "current_location", _) => false,
+        (_, Value::Object(_)) => !valid(value) || is_too_large(value),
+        (_, Value::Array(values)) if values.iter().any(Value::is_object) => {
+            !valid(value) || is_too_large(value)
+        }
+        _ => false,
+    }
+}
+
+fn is_too_large(value: &Value) -> bool {
+    value.to_string().len() > rules::ATTRIBUTE_BYTES
+}
+
+/// An array of plain values holds each once, and the last of too many.
+///
+/// Source: Braze docs, Data types, Array.
+fn distinct(values: &[Value]) -> Vec<Value> {
+    let mut kept: Vec<Value> = Vec::new();
+    for value in values {
+        if !kept.contains(value) {
+            kept.push(value.clone());
+        }
+    }
+    kept.split_off(kept.len().saturating_sub(rules::ARRAY_ELEMENTS))
 }
 
 /// An object is an operator, or a nested attribute.
@@ -41,19 +89,12 @@ fn operate(attributes: &mut Map<String, Value>, name: &str, operand: &Map<String
         increment(slot, step)
     } else if let Some(Value::Array(added)) = only("add") {
         let mut list = list(slot);
-        for value in added {
-            if !list.contains(value) {
-                list.push(value.clone());
-            }
-        }
-        Value::Array(list)
+        list.extend(added.iter().cloned());
+        Value::Array(distinct(&list))
     } else if let Some(Value::Array(removed)) = only("remove") {
         Value::Array(list(slot).into_iter().filter(|value| !removed.contains(value)).collect())
     } else if ["$add", "$remove", "$update"].iter().any(|key| operand.contains_key(*key)) {
         Value::Array(change_objects(list(slot), operand))
-    } else if !valid(operand) {
-        // One bad nested value drops all nested updates of the attribute.
-        return;
     } else if let (true, Some(Value::Object(known))) = (merge, slot) {
         let mut known = known.clone();
         merge_deep(&mut known, operand);
@@ -111,12 +152,20 @@ fn merge_deep(known: &mut Map<String, Value>, new: &Map<String, Value>) {
     }
 }
 
-/// Whether a nested object has neither a null nor a `$time` that is none.
-fn valid(object: &Map<String, Value>) -> bool {
-    object.iter().all(|(name, value)| match value {
+/// Whether a nested attribute has neither a null, nor a `$time` that is none, nor a name that
+/// no nested attribute may have. One bad value drops all updates of the attribute.
+fn valid(value: &Value) -> bool {
+    match value {
         Value::Null => false,
-        Value::Object(inner) => valid(inner),
-        Value::String(text) if name == "$time" => parse_time(text).is_some(),
-        _ => name != "$time",
-    })
+        Value::Array(values) => values.iter().all(valid),
+        Value::Object(members) => members.iter().all(|(name, value)| match value {
+            Value::String(text) if name == "$time" => parse_time(text).is_some(),
+            value => name != "$time" && is_name(name) && valid(value),
+        }),
+        _ => true,
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    rules::OPERATORS.contains(&name) || !name.is_empty() && !name.contains([' ', '.', '$'])
 }

@@ -11,7 +11,9 @@ mod identities;
 mod inspect;
 mod items;
 mod limits;
+mod objects;
 mod reply;
+mod rules;
 mod track;
 
 use std::sync::Arc;
@@ -29,9 +31,6 @@ use self::reply::{message, reply};
 use crate::faults::{FaultPlan, RequestOutcome, Turn};
 use tidegate_profiles::{Durability, Profiles};
 
-/// Largest body. Source: Braze docs, API limits.
-const BODY_BYTES_MAX: usize = 4 << 20;
-
 /// Braze's REST API.
 pub const SANDBOX: SandboxRole = SandboxRole { paths: &["users", "catalogs", "_sandbox"], open };
 
@@ -41,7 +40,7 @@ fn open(context: &SandboxContext) -> Result<Arc<dyn Http>> {
     Ok(Arc::new(Sandbox {
         desk: Arc::new(Desk {
             profiles: Profiles::open(file.as_deref(), Durability::Process)?,
-            packing_total: AtomicBool::new(false),
+            packing_total: AtomicBool::new(true),
         }),
         clock: Arc::clone(&context.clock),
         faults: FaultPlan::new(Arc::clone(&context.faults)),
@@ -60,7 +59,7 @@ struct Sandbox {
 /// What serves a request that got through. Blocks while SQLite works.
 struct Desk {
     profiles: Profiles,
-    /// 75 objects in total instead of 75 in each array.
+    /// 75 objects in total, as contracts are today, instead of 75 in each array.
     packing_total: AtomicBool,
 }
 
@@ -80,18 +79,24 @@ impl Http for Sandbox {
     async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpFailure> {
         let now = self.clock.now();
         if request.uri().path().starts_with("/_sandbox/") {
+            if request.method() == http::Method::PUT && request.uri().path() == "/_sandbox/limits" {
+                return Ok(match self.limits.set_contract(request.body()) {
+                    true => message(200, "success"),
+                    false => message(400, "the body is `{ \"hourly\": 1000, \"burst\": 50 }` or `{}`"),
+                });
+            }
             let (desk, requests) = (Arc::clone(&self.desk), self.faults.requests());
             return Ok(blocking(move || desk.inspect(&request, requests, now)).await);
         }
 
         let turn = self.faults.turn().await;
-        let mut allowance = self.limits.take(request.uri().path(), now);
+        let mut standing = self.limits.take(request.uri().path(), now);
         let mut response = if turn.outcome == RequestOutcome::Revoked || !has_key(&request) {
             message(401, "Invalid API Key")
         } else if turn.outcome == RequestOutcome::Throttled {
-            allowance = limits::exhausted(allowance, now);
+            standing = standing.exhausted(now);
             message(429, "Rate Limited")
-        } else if !allowance.allowed {
+        } else if !standing.allowed() {
             message(429, "Rate Limited")
         } else if turn.outcome == RequestOutcome::Unavailable {
             message(503, "Service Unavailable")
@@ -102,7 +107,7 @@ impl Http for Sandbox {
         if turn.outcome == RequestOutcome::Dropped {
             return Err(FaultPlan::dropped());
         }
-        allowance.write(response.headers_mut());
+        standing.write(response.headers_mut(), now);
         Ok(response)
     }
 }
@@ -130,7 +135,7 @@ impl Desk {
     fn serve(&self, request: &Request<Bytes>, turn: Turn, now: Timestamp) -> Result<Response<Bytes>> {
         let uri = request.uri();
         let call = Call { body: request.body(), query: uri.query().unwrap_or_default(), turn, now };
-        if call.body.len() > BODY_BYTES_MAX {
+        if call.body.len() > rules::BODY_BYTES {
             return Ok(message(413, "Request Entity Too Large"));
         }
         let path: Vec<&str> = uri.path().trim_matches('/').split('/').collect();
@@ -180,7 +185,7 @@ impl Call<'_> {
             Some(Value::Array(list)) if !list.is_empty() => list,
             _ => return Err(message(400, &format!("'{name}' is required")).into()),
         };
-        if list.len() > 50 {
+        if list.len() > rules::ENTRIES {
             return Err(message(400, &format!("'{name}' has more than 50 entries")).into());
         }
         Ok(list)

@@ -8,18 +8,16 @@ use jiff::{Timestamp, fmt::strtime};
 use serde_json::{Map, Value, json};
 use tidegate_model::{Identity, Result};
 
-use super::{Call, Desk, attributes, identities, message, reply};
+use super::{Call, Desk, attributes, identities, message, objects, reply, rules};
 use tidegate_profiles::{Event, Purchase, Session, UserId};
 
-/// Objects in a request, or in each array of one.
-const OBJECTS_MAX: usize = 75;
 /// The arrays in the order in which they are processed.
 const ARRAYS: [&str; 3] = ["attributes", "events", "purchases"];
 const NO_VALID_DATA: &str =
     "Valid data must be provided in the 'attributes', 'events', or 'purchases' fields.";
 
 /// What is wrong with one object, in Braze's words.
-type Fault = String;
+pub(super) type Fault = String;
 
 impl Desk {
     pub(super) fn track(&self, call: &Call<'_>) -> Result<Response<Bytes>> {
@@ -38,7 +36,7 @@ impl Desk {
         let total: usize = arrays.iter().map(Vec::len).sum();
         let counted =
             if self.packing_total() { total } else { arrays.iter().map(Vec::len).max().unwrap_or(0) };
-        if counted > OBJECTS_MAX {
+        if counted > rules::OBJECTS {
             return Ok(message(400, "Max Input Length Exceeded"));
         }
         if total == 0 {
@@ -87,8 +85,14 @@ fn put(session: &Session<'_>, array: &str, object: &Value) -> Result<Result<(), 
         Some(who) => who,
         None => return Ok(Err(identities::REQUIRED.to_owned())),
     };
+    if let Err(fault) = objects::check_identity(object) {
+        return Ok(Err(fault));
+    }
     match array {
         "attributes" => {
+            if let Err(fault) = objects::check_attributes(object) {
+                return Ok(Err(fault));
+            }
             if let Some(id) = user(session, object, &who)?
                 && let Some(mut user) = session.user(id)?
             {
@@ -110,7 +114,10 @@ fn user(session: &Session<'_>, object: &Map<String, Value>, who: &Identity) -> R
 }
 
 fn event(session: &Session<'_>, object: &Map<String, Value>, who: &Identity) -> Result<Result<(), Fault>> {
-    let read = || Ok((text(object, "name")?, time(object, session.now)?, properties(object)?));
+    let read = || {
+        let (name, time) = (text(object, "name")?, time(object, session.now)?);
+        Ok((name, time, properties(object, &rules::EVENT_RESERVED, rules::EVENT_BYTES)?))
+    };
     let (name, time, properties) = match read() {
         Ok(parts) => parts,
         Err(fault) => return Ok(Err(fault)),
@@ -126,7 +133,7 @@ fn purchase(session: &Session<'_>, object: &Map<String, Value>, who: &Identity) 
     let read = || {
         let product_id = text(object, "product_id")?;
         let currency = text(object, "currency")?;
-        if currency.len() != 3 || !currency.bytes().all(|byte| byte.is_ascii_alphabetic()) {
+        if !rules::is_currency(currency) {
             return Err(not_valid("currency"));
         }
         let price = match object.get("price") {
@@ -137,11 +144,13 @@ fn purchase(session: &Session<'_>, object: &Map<String, Value>, who: &Identity) 
         let quantity = match object.get("quantity") {
             None | Some(Value::Null) => 1,
             Some(value) => match value.as_u64() {
-                Some(quantity @ 1..=100) => quantity as u32,
+                Some(quantity @ 1..=rules::QUANTITY) => quantity as u32,
                 _ => return Err(not_valid("quantity")),
             },
         };
-        Ok((product_id, currency, price, quantity, time(object, session.now)?, properties(object)?))
+        let time = time(object, session.now)?;
+        let properties = properties(object, &rules::PURCHASE_RESERVED, rules::PURCHASE_BYTES)?;
+        Ok((product_id, currency, price, quantity, time, properties))
     };
     let (product_id, currency, price, quantity, time, properties) = match read() {
         Ok(parts) => parts,
@@ -169,7 +178,9 @@ fn not_valid(name: &str) -> Fault {
 fn text<'a>(object: &'a Map<String, Value>, name: &str) -> Result<&'a str, Fault> {
     match object.get(name) {
         None | Some(Value::Null) => Err(required(name)),
-        Some(Value::String(text)) if !text.is_empty() && text.chars().count() <= 255 => Ok(text),
+        Some(Value::String(text)) if !text.is_empty() && text.chars().count() <= rules::TEXT_CHARS => {
+            Ok(text)
+        }
         Some(_) => Err(not_valid(name)),
     }
 }
@@ -197,14 +208,12 @@ pub(super) fn parse_time(text: &str) -> Option<Timestamp> {
     strtime::parse("%Y-%m-%dT%H:%M:%S%.f%z", dotted).ok()?.to_timestamp().ok()
 }
 
-fn properties(object: &Map<String, Value>) -> Result<String, Fault> {
+/// The properties as text.
+fn properties(object: &Map<String, Value>, reserved: &[&str], max_bytes: usize) -> Result<String, Fault> {
     match object.get("properties") {
         None | Some(Value::Null) => Ok("{}".to_owned()),
-        Some(properties @ Value::Object(members)) => {
-            if members.keys().any(|name| name.starts_with('$') || name.chars().count() > 255) {
-                return Err(not_valid("properties"));
-            }
-            Ok(properties.to_string())
+        Some(all @ Value::Object(members)) if objects::properties_fit(members, reserved, max_bytes) => {
+            Ok(all.to_string())
         }
         Some(_) => Err(not_valid("properties")),
     }

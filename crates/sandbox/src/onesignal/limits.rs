@@ -49,6 +49,7 @@ impl RateLimits {
             Route::CreateUser => created(body),
             Route::UpdateUser(who)
             | Route::DeleteUser(who)
+            | Route::EditTags(who)
             | Route::AddAliases(who)
             | Route::RemoveAlias(who, _)
             | Route::CreateSubscription(who) => Some(who.clone()),

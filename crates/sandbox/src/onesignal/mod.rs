@@ -36,7 +36,7 @@ use route::Route;
 use tidegate_profiles::{Durability, Export, Profiles, Session};
 
 /// OneSignal's REST API.
-pub const SANDBOX: SandboxRole = SandboxRole { paths: &["apps", "notifications", "_sandbox"], open };
+pub const SANDBOX: SandboxRole = SandboxRole { paths: &["apps", "api", "notifications", "_sandbox"], open };
 
 /// The sandbox.
 struct Sandbox {
@@ -68,7 +68,7 @@ impl Http for Sandbox {
         }
         let turn = self.faults.turn().await;
         let reply = match turn.outcome {
-            RequestOutcome::Revoked => Reply::access_denied(),
+            RequestOutcome::Revoked => Reply::access_denied(&route),
             RequestOutcome::Throttled => Reply::slow_down(),
             RequestOutcome::Unavailable => Reply::unavailable(),
             RequestOutcome::Served | RequestOutcome::Dropped => self.serve(route, request, turn).await,
@@ -83,7 +83,7 @@ impl Http for Sandbox {
 impl Sandbox {
     async fn serve(&self, route: Route, request: Request<Bytes>, turn: Turn) -> Reply {
         if !authorized(request.headers()) {
-            return Reply::access_denied();
+            return Reply::access_denied(&route);
         }
         let now = self.clock.now();
         if !self.limits.allow(&route, request.body(), now) {
@@ -91,7 +91,8 @@ impl Sandbox {
         }
         // Who listens learns what happened; nobody else pays for it.
         let listening = self.journeys.is_some();
-        let app_id = request.uri().path().split('/').nth(2).unwrap_or_default().to_owned();
+        let mut segments = request.uri().path().split('/').skip_while(|segment| *segment != "apps");
+        let app_id = segments.nth(1).unwrap_or_default().to_owned();
         let work = move |session: &Session<'_>| answer(session, route, request.body(), turn, listening);
         let mut reply = self.transact(now, work).await;
         if let Some(journeys) = &self.journeys {
@@ -155,10 +156,14 @@ impl Sandbox {
     }
 }
 
-/// `Authorization: Key …`, any key but the word `revoked`.
+/// `Authorization: Key …`, or `Basic …` as older clients send it; any key but the word `revoked`.
+///
+/// Source: OneSignal docs, Keys & IDs; onesignal-node 3.4.0.
 fn authorized(headers: &HeaderMap) -> bool {
     let value = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let key = value.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("key"));
+    let key = value
+        .split_once(' ')
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("key") || scheme.eq_ignore_ascii_case("basic"));
     key.is_some_and(|(_, key)| !key.trim().is_empty() && key.trim() != "revoked")
 }
 
@@ -169,7 +174,8 @@ fn answer(
     turn: Turn,
     listening: bool,
 ) -> Result<Reply, Stop> {
-    let single_user = matches!(route, Route::CreateUser | Route::UpdateUser(_) | Route::DeleteUser(_));
+    let single_user =
+        matches!(route, Route::CreateUser | Route::UpdateUser(_) | Route::DeleteUser(_) | Route::EditTags(_));
     if single_user && turn.refuses(0) {
         return Err(Stop::bad("the sandbox refuses this user, as its faults ask for"));
     }
@@ -179,6 +185,7 @@ fn answer(
         Route::ViewUser(who) => users::view(session, &who),
         Route::UpdateUser(who) => users::update(session, &who, body),
         Route::DeleteUser(who) => users::delete(session, &who),
+        Route::EditTags(who) => users::edit_tags(session, &who, body),
         Route::ListAliases(who) => aliases::list(session, &who),
         Route::AddAliases(who) => aliases::add(session, &who, body),
         Route::RemoveAlias(who, label) => aliases::remove(session, &who, &label),

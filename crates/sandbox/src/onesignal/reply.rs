@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tidegate_model::Error;
 
 use super::journey::Happened;
+use super::route::Route;
 
 /// One answer.
 #[derive(Debug)]
@@ -105,10 +106,19 @@ impl Reply {
         Reply::new(status, &json!({ "errors": [error] }))
     }
 
-    /// 401.
-    pub(super) fn access_denied() -> Reply {
-        let title = "Access denied.  Please include an 'Authorization: ...' header with a valid API key";
-        Reply::titled(StatusCode::UNAUTHORIZED, "auth-1", title, &Value::Null)
+    /// 401: a list of sentences, and by the Users API an error with its code.
+    ///
+    /// Source: OneSignal SDKs, `INVALID_API_KEY`; OneSignal docs, Update user, response 401.
+    pub(super) fn access_denied(route: &Route) -> Reply {
+        if route.is_about_a_user() {
+            let title = "This operation requires 'Authorization' in the HTTP header";
+            return Reply::titled(StatusCode::UNAUTHORIZED, "auth-1", title, &Value::Null);
+        }
+        Reply::errors(
+            StatusCode::UNAUTHORIZED,
+            "Access denied.  Please include an 'Authorization: ...' header with a valid API key \
+             (https://documentation.onesignal.com/docs/en/keys-and-ids#api-keys).",
+        )
     }
 
     /// 429, acceptable again after a second.

@@ -9,7 +9,7 @@ use tidegate_transport::http::path::segments;
 /// One of the calls that are served.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Route {
-    /// `POST /apps/{app_id}/custom_events`.
+    /// `POST /apps/{app_id}/custom_events`, and the path of SDKs up to 5.7.
     CreateEvents,
     /// `POST /apps/{app_id}/users`.
     CreateUser,
@@ -19,6 +19,8 @@ pub(super) enum Route {
     UpdateUser(Identity),
     /// `DELETE` of the same.
     DeleteUser(Identity),
+    /// `PUT /apps/{app_id}/users/{external_id}`, of the time before the Users API.
+    EditTags(Identity),
     /// `GET …/identity`.
     ListAliases(Identity),
     /// `PATCH …/identity`.
@@ -43,16 +45,36 @@ impl Route {
         let Some(segments) = segments(request.uri().path()) else { return Route::Unknown };
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
         let method = request.method();
-        match segments.as_slice() {
+        // Clients that are older than the host of its own begin with `/api/v1`.
+        let path = segments.strip_prefix(&["api", "v1"]).unwrap_or(&segments);
+        match path {
             ["_sandbox", what] if *method == Method::GET => Route::Inspect((*what).to_owned()),
             ["notifications"] if *method == Method::POST => Route::Notify,
             ["apps", app, ..] if uuid::Uuid::try_parse(app).is_err() => Route::BadApp,
-            ["apps", _, "custom_events"] if *method == Method::POST => Route::CreateEvents,
+            ["apps", _, "custom_events"] | ["apps", _, "integrations", "custom_events"]
+                if *method == Method::POST =>
+            {
+                Route::CreateEvents
+            }
             ["apps", _, "users"] if *method == Method::POST => Route::CreateUser,
+            ["apps", _, "users", id] if *method == Method::PUT => {
+                Route::EditTags(Identity::ExternalId((*id).into()))
+            }
             ["apps", _, "users", "by", label, id, rest @ ..] => {
                 Route::of_user(method, identity(label, id), rest)
             }
             _ => Route::Unknown,
+        }
+    }
+
+    /// Whether the call is one of the Users API, which has an error of its own for keys.
+    pub(super) fn is_about_a_user(&self) -> bool {
+        match self {
+            Route::CreateEvents | Route::EditTags(_) | Route::Notify => false,
+            Route::Inspect(_) | Route::BadApp | Route::Unknown => false,
+            Route::CreateUser | Route::ViewUser(_) | Route::UpdateUser(_) | Route::DeleteUser(_) => true,
+            Route::ListAliases(_) | Route::AddAliases(_) | Route::RemoveAlias(..) => true,
+            Route::CreateSubscription(_) => true,
         }
     }
 

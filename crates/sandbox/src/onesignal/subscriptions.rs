@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tidegate_model::Identity;
 
 use super::reply::{Reply, Stop};
+use super::rules;
 use tidegate_profiles::{Session, User};
 
 /// Subscriptions of one user. Source: OneSignal docs, Subscriptions.
@@ -60,8 +61,11 @@ impl Subscription {
         if self.token.is_empty() {
             return Err(Stop::bad("subscription token must not be empty"));
         }
-        if self.kind == "Email" && !self.token.contains('@') {
+        if self.kind == "Email" && !rules::is_email(&self.token) {
             return Err(Stop::bad("subscription token is not a valid email"));
+        }
+        if self.kind == "SMS" && !rules::is_phone(&self.token) {
+            return Err(Stop::bad("subscription token is not a phone number in E.164"));
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use tidegate_model::{Identity, json::is_number};
 
 use super::aliases::{self, Names};
 use super::reply::{Reply, Stop};
-use super::rules::UPDATES_PER_REQUEST;
+use super::rules::{UPDATES_PER_REQUEST, is_country, is_language};
 use super::subscriptions::Subscription;
 use tidegate_profiles::{Purchase, Session, User};
 
@@ -118,6 +118,21 @@ pub(super) fn update(session: &Session<'_>, who: &Identity, body: &Bytes) -> Res
     Ok(Reply::new(StatusCode::ACCEPTED, &json!({ "properties": properties_of(&user) })))
 }
 
+/// Sets tags, as clients did before the Users API.
+///
+/// Source: OneSignal docs, Edit tags with external user id.
+pub(super) fn edit_tags(session: &Session<'_>, who: &Identity, body: &Bytes) -> Result<Reply, Stop> {
+    #[derive(Deserialize)]
+    struct Edit {
+        tags: Map<String, Value>,
+    }
+    let Edit { tags } = serde_json::from_slice(body).map_err(|_| Stop::bad("tags must be an object"))?;
+    let mut user = known(session, who)?;
+    set_tags(&mut user, &tags)?;
+    session.save(&user)?;
+    Ok(Reply::new(StatusCode::OK, &json!({ "success": true })))
+}
+
 /// Deletes a user with everything that belongs to it.
 pub(super) fn delete(session: &Session<'_>, who: &Identity) -> Result<Reply, Stop> {
     let user = known(session, who)?;
@@ -136,6 +151,18 @@ fn set(user: &mut User, properties: &Map<String, Value>) -> Result<(), Stop> {
     for (name, value) in properties {
         match (name.as_str(), value) {
             ("tags", Value::Object(tags)) => set_tags(user, tags)?,
+            ("language", Value::String(code)) if !is_language(code) => {
+                return Err(Stop::bad("properties.language is not an ISO 639-1 code"));
+            }
+            ("country", Value::String(code)) if !is_country(code) => {
+                return Err(Stop::bad("properties.country is not an ISO 3166-1 alpha-2 code"));
+            }
+            ("lat", Value::Number(degrees)) if !within(degrees, 90.0) => {
+                return Err(Stop::bad("properties.lat is not a latitude"));
+            }
+            ("long", Value::Number(degrees)) if !within(degrees, 180.0) => {
+                return Err(Stop::bad("properties.long is not a longitude"));
+            }
             ("language" | "country" | "timezone_id", Value::String(_))
             | ("lat" | "long" | "first_active" | "last_active", Value::Number(_)) => {
                 user.attributes.insert(name.clone(), value.clone());
@@ -148,6 +175,10 @@ fn set(user: &mut User, properties: &Map<String, Value>) -> Result<(), Stop> {
         }
     }
     Ok(())
+}
+
+fn within(degrees: &serde_json::Number, most: f64) -> bool {
+    degrees.as_f64().is_some_and(|degrees| degrees.abs() <= most)
 }
 
 /// Sets tags; empty text removes one.
@@ -176,7 +207,8 @@ fn set_tags(user: &mut User, tags: &Map<String, Value>) -> Result<(), Stop> {
 impl Bought {
     fn book(&self, session: &Session<'_>, user: &User) -> Result<(), Stop> {
         let price = match &self.amount {
-            Value::String(amount) => amount.clone(),
+            // The example of the documentation is `$33.33`.
+            Value::String(amount) => amount.strip_prefix('$').unwrap_or(amount).to_owned(),
             amount => amount.to_string(),
         };
         if self.sku.is_empty() || self.iso.len() != 3 || !is_number(&price) {

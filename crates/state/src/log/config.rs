@@ -17,6 +17,9 @@ pub struct LogConfig {
     /// For how long an event is known by its id. Each event takes up to 24
     /// bytes of memory for so long.
     pub dedup_window: Duration,
+    /// How many ids are known in each stream. Of more, the oldest are forgotten before
+    /// their time.
+    pub ids_max: usize,
     /// The size at which a segment is closed. Retention removes whole segments.
     pub segment_bytes: u64,
     /// How much may wait to be written before appends are throttled.
@@ -33,14 +36,15 @@ pub enum LogAccess {
 }
 
 impl LogConfig {
-    /// A log in `folder` with the usual sizes: ids are known for a day, segments
-    /// have 64 MiB, and 64 MiB may wait.
+    /// A log in `folder` with the usual sizes: 20 million ids are known for a day,
+    /// segments have 64 MiB, and 64 MiB may wait.
     pub fn new(folder: impl Into<PathBuf>, clock: Arc<dyn Clock>, access: LogAccess) -> LogConfig {
         LogConfig {
             folder: folder.into(),
             clock,
             access,
             dedup_window: Duration::from_hours(24),
+            ids_max: 20_000_000,
             segment_bytes: 64 * 1024 * 1024,
             queue_bytes: 64 * 1024 * 1024,
         }

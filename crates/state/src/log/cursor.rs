@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use tidegate_model::{Error, ErrorKind, LoggedEvent};
 use tracing::warn;
 
-use super::failure;
+use super::failure::{self, Damage};
 use super::recovery::LogEnd;
 use super::segment::{self, Room, SegmentReader};
 
@@ -78,6 +78,9 @@ impl Cursor {
                 _ => firsts.iter().rev().find(|&&first| first <= self.next).or(firsts.first()),
             };
             let Some(&first) = found else {
+                if let At::Behind(done) = self.at {
+                    return Err(self.ends_early(done));
+                }
                 let shown = self.folder.display();
                 return Err(Error::new(
                     ErrorKind::Storage,
@@ -88,6 +91,11 @@ impl Cursor {
             // Retention may have taken it a moment ago.
             let Some(mut reader) = SegmentReader::open(&self.folder, first)? else { continue };
             if first > self.next {
+                if let At::Behind(done) = self.at
+                    && reader.header().before == done
+                {
+                    return Err(self.ends_early(done));
+                }
                 // Who begins at the beginning never knew what retention has removed.
                 if self.next > 0 {
                     let folder = self.folder.display();
@@ -101,6 +109,13 @@ impl Cursor {
             self.at = At::Inside(Box::new(reader));
             return Ok(());
         }
+    }
+
+    /// The error of a segment that lacks events which it had.
+    fn ends_early(&self, first: u64) -> Error {
+        let path = segment::path(&self.folder, first);
+        let at = path.metadata().map_or(0, |metadata| metadata.len());
+        Damage { at }.of(&path)
     }
 }
 

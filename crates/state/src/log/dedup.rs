@@ -57,16 +57,20 @@ impl Seen {
     }
 }
 
-/// The ids of a window of time, with 22 to 24 bytes each.
+/// The ids of a window of time, with 22 to 24 bytes each. Of more than a number of them
+/// the oldest are forgotten.
 pub(super) struct DedupIndex {
     window_seconds: u32,
+    /// The most ids of a shard.
+    most: usize,
     shards: Vec<Shard>,
 }
 
 impl DedupIndex {
-    /// Creates an index with this window.
-    pub(super) fn new(window_seconds: u32) -> DedupIndex {
-        DedupIndex { window_seconds, shards: (0..SHARDS).map(Shard::new).collect() }
+    /// Remembers for this long, and about so many ids at most.
+    pub(super) fn new(window_seconds: u32, ids_max: usize) -> DedupIndex {
+        let most = (ids_max / SHARDS).max(1);
+        DedupIndex { window_seconds, most, shards: (0..SHARDS).map(Shard::new).collect() }
     }
 
     /// Reads where these events are going to be looked for. No reading waits for the
@@ -79,7 +83,7 @@ impl DedupIndex {
 
     /// Remembers an event; `false` where it is remembered already.
     pub(super) fn insert(&mut self, seen: Seen) -> bool {
-        self.shards[seen.id().shard()].insert(seen, self.window_seconds)
+        self.shards[seen.id().shard()].insert(seen, self.window_seconds, self.most)
     }
 
     /// Forgets an event that was not logged after all.
@@ -133,7 +137,7 @@ impl Shard {
         Err(at)
     }
 
-    fn insert(&mut self, seen: Seen, window_seconds: u32) -> bool {
+    fn insert(&mut self, seen: Seen, window_seconds: u32, most: usize) -> bool {
         let mut found = self.find(seen.id());
         if let Ok(at) = found {
             let known = self.slots[at].second().saturating_add(window_seconds) >= seen.second();
@@ -142,8 +146,9 @@ impl Shard {
             }
             return !known;
         }
-        if self.used >= most_of(self.homes) {
-            self.make_room(seen.second().saturating_sub(window_seconds));
+        if self.used >= most_of(self.homes) || self.used >= most {
+            let oldest = seen.second().saturating_sub(window_seconds);
+            self.make_room(oldest.max(self.forgotten_below(oldest, most)));
             found = self.find(seen.id());
         }
         self.used += 1;
@@ -164,6 +169,19 @@ impl Shard {
             // An entry that has run out: its place is reused or swept up later.
             self.slots[at] = Seen::new(id, 1);
         }
+    }
+
+    /// Returns the second from which on at most seven eighths of `most` were logged: what
+    /// is older is forgotten. Those that were logged in one second are forgotten together.
+    fn forgotten_below(&self, oldest: u32, most: usize) -> u32 {
+        let live = self.slots.iter().filter(|slot| **slot != EMPTY && slot.second() >= oldest);
+        let mut seconds: Vec<u32> = live.map(|slot| slot.second()).collect();
+        let surplus = seconds.len().saturating_sub(most - most / 8);
+        if seconds.len() < most || surplus == 0 {
+            return 0;
+        }
+        let (_, &mut second, _) = seconds.select_nth_unstable(surplus - 1);
+        second + 1
     }
 
     /// Drops what was logged before `oldest` and spreads the rest.
@@ -210,7 +228,7 @@ mod tests {
 
     #[test]
     fn many_events_take_at_most_twenty_four_bytes_each() {
-        let mut dedup = DedupIndex::new(DAY);
+        let mut dedup = DedupIndex::new(DAY, usize::MAX);
         for id in 0..1_000_000 {
             assert!(dedup.insert(seen(&format!("event-{id}"), 1_000_000)));
             // Also while it grows.
@@ -225,7 +243,7 @@ mod tests {
 
     #[test]
     fn what_has_left_the_window_leaves_the_memory() {
-        let mut dedup = DedupIndex::new(DAY);
+        let mut dedup = DedupIndex::new(DAY, usize::MAX);
         for day in 1..20 {
             for id in 0..50_000 {
                 assert!(dedup.insert(seen(&format!("{day}-{id}"), day * 2 * DAY)));
@@ -234,12 +252,29 @@ mod tests {
         assert!(dedup.bytes() <= 50_000 * 45, "{}", dedup.bytes());
     }
 
+    #[test]
+    fn beyond_its_number_the_oldest_ids_are_forgotten_and_the_newest_known() {
+        const MOST: usize = 64_000;
+        let mut dedup = DedupIndex::new(DAY, MOST);
+        for id in 0..1_000_000_u32 {
+            assert!(dedup.insert(seen(&format!("event-{id}"), 1_000_000 + id / 100)));
+            if id % 10_000 == 0 {
+                assert!(dedup.bytes() <= MOST * 26, "{} for {id}", dedup.bytes());
+            }
+        }
+        let known = |dedup: &mut DedupIndex, ids: std::ops::Range<u32>| {
+            ids.filter(|id| !dedup.insert(seen(&format!("event-{id}"), 1_000_000 + 10_000))).count()
+        };
+        assert_eq!(known(&mut dedup, 960_000..1_000_000), 40_000);
+        assert_eq!(known(&mut dedup, 0..100_000), 0);
+    }
+
     proptest! {
         #[test]
         fn it_agrees_with_a_plain_map(
             steps in proptest::collection::vec((0_u16..600, 0_u32..40, proptest::bool::weighted(0.1)), 0..3_000),
         ) {
-            let mut dedup = DedupIndex::new(1_000);
+            let mut dedup = DedupIndex::new(1_000, usize::MAX);
             let mut map = HashMap::new();
             let mut now = 5_000;
             for (id, passed, forget) in steps {

@@ -18,7 +18,11 @@ impl Damage {
     /// The error of it.
     pub(super) fn of(self, path: &Path) -> Error {
         let (shown, at) = (path.display(), self.at);
-        Error::new(ErrorKind::Storage, format!("{shown} is damaged at byte {at}")).hint(
+        Error::new(
+            ErrorKind::Storage,
+            format!("{shown} is damaged at byte {at}: acknowledged events cannot be read"),
+        )
+        .hint(
             "restore this file from a copy; or move it out of its folder to go on without the events in it, \
              from the next file",
         )

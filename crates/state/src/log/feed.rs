@@ -2,7 +2,7 @@
 
 use futures_util::{StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
-use tidegate_model::{Batch, Checkpoint, Error, Feed, LoggedEvent, Reading};
+use tidegate_model::{Batch, Checkpoint, Error, Feed, LogId, LoggedEvent, Offset, Reading};
 use tokio::sync::watch;
 use tokio::task::{self, JoinHandle};
 
@@ -15,22 +15,27 @@ use super::writer::Progress;
 const BATCH_BYTES: usize = 8 * 1024 * 1024;
 
 /// The content of a checkpoint.
-#[derive(Serialize, Deserialize)]
-struct CheckpointOffset {
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(super) struct CheckpointOffset {
+    /// The log.
+    #[serde(default)]
+    pub(super) log: LogId,
     /// The offset to continue from.
-    offset: u64,
+    pub(super) offset: u64,
 }
 
-/// Returns the offset of a checkpoint; 0 without one.
-pub(super) fn offset_of(after: Option<&Checkpoint>) -> Result<u64, Error> {
-    let Some(Checkpoint(value)) = after else { return Ok(0) };
-    CheckpointOffset::deserialize(value)
-        .map(|checkpoint| checkpoint.offset)
-        .map_err(|cause| Error::internal("a checkpoint is not one of the event log").caused_by(cause))
-}
+impl CheckpointOffset {
+    /// Reads a checkpoint; the beginning of any log if there is none.
+    pub(super) fn of(after: Option<&Checkpoint>) -> Result<CheckpointOffset, Error> {
+        let Some(Checkpoint(value)) = after else { return Ok(CheckpointOffset::default()) };
+        CheckpointOffset::deserialize(value)
+            .map_err(|cause| Error::internal("a checkpoint is not one of the event log").caused_by(cause))
+    }
 
-fn checkpoint(offset: u64) -> Checkpoint {
-    Checkpoint(serde_json::json!(CheckpointOffset { offset }))
+    /// The place behind an event.
+    fn behind(offset: Offset) -> CheckpointOffset {
+        CheckpointOffset { log: offset.log, offset: offset.at + 1 }
+    }
 }
 
 /// Batches from a cursor on.
@@ -120,7 +125,7 @@ impl Reader {
                 None => Ahead::Idle(cursor),
             };
             if let Some(last) = items.last() {
-                let checkpoint = Some(checkpoint(last.offset.at + 1));
+                let checkpoint = Some(Checkpoint(serde_json::json!(CheckpointOffset::behind(last.offset))));
                 return Ok(Some(Batch { checkpoint, ..Batch::of(items) }));
             }
         }
@@ -135,7 +140,7 @@ impl Reader {
 
     fn log_end(&mut self) -> LogEnd {
         match &*self.progress.borrow_and_update() {
-            Progress::Durable(log_end) => *log_end,
+            Progress::Durable(log_end, _) => *log_end,
             Progress::Opening | Progress::Unusable(_) => LogEnd::default(),
         }
     }

@@ -4,7 +4,9 @@
 //! all of it counts or nothing does. Numbers are little-endian; a checksum is CRC-32.
 //!
 //! ```text
-//! segment   magic 8 | version u32 | first offset u64 | name length u32 | stream's name | checksum u32
+//! segment   magic 8 | version u32 | first offset u64 | first offset of the segment before u64
+//!           id of the log u64 | number of earlier ids u32 | each of these: id u64, end u64
+//!           name length u32 | stream's name | checksum u32
 //! frame     magic 4 | checksum u32 of the rest of this header
 //!           first offset u64 | logged at, microseconds, i64 | records u32 | bytes of all records u32
 //! record    bytes of the body u32 | checksum u32 of the body
@@ -18,16 +20,20 @@
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use tidegate_model::{Event, Json, LoggedEvent, Offset, Text};
+use tidegate_model::{Event, Json, LogId, LoggedEvent, Offset, Text};
+
+use super::lineage::Lineage;
 
 const SEGMENT_MAGIC: &[u8; 8] = b"\xF5TIDELOG";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const FRAME_MAGIC: &[u8; 4] = b"\xF5TGF";
 
 /// Bytes of a frame's header.
 pub(super) const FRAME_HEADER: usize = 32;
 /// Bytes in front of a record's body.
 const RECORD_HEADER: usize = 8;
+/// The bytes of the shortest record: one of empty texts.
+pub(super) const RECORD_MIN: usize = RECORD_HEADER + 12 + 6;
 /// The longest header of a segment that is looked at.
 pub(super) const SEGMENT_HEADER_MAX: usize = 64 * 1024;
 
@@ -36,6 +42,10 @@ pub(super) const SEGMENT_HEADER_MAX: usize = 64 * 1024;
 pub(super) struct SegmentHeader {
     /// The offset of its first event.
     pub(super) first: u64,
+    /// The first offset of the segment before it; its own if there is none.
+    pub(super) before: u64,
+    /// The log that its events are of.
+    pub(super) lineage: Lineage,
     /// The stream it belongs to.
     pub(super) stream: String,
 }
@@ -44,7 +54,14 @@ impl SegmentHeader {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut out = SEGMENT_MAGIC.to_vec();
         out.extend_from_slice(&VERSION.to_le_bytes());
-        out.extend_from_slice(&self.first.to_le_bytes());
+        for number in [self.first, self.before, self.lineage.id.0] {
+            out.extend_from_slice(&number.to_le_bytes());
+        }
+        out.extend_from_slice(&(self.lineage.ancestors.len() as u32).to_le_bytes());
+        for (id, end) in &self.lineage.ancestors {
+            out.extend_from_slice(&id.0.to_le_bytes());
+            out.extend_from_slice(&end.to_le_bytes());
+        }
         out.extend_from_slice(&(self.stream.len() as u32).to_le_bytes());
         out.extend_from_slice(self.stream.as_bytes());
         out.extend_from_slice(&crc32fast::hash(&out).to_le_bytes());
@@ -55,7 +72,12 @@ impl SegmentHeader {
     pub(super) fn decode(file: &[u8]) -> Option<(SegmentHeader, usize)> {
         let mut rest = file.strip_prefix(SEGMENT_MAGIC)?;
         let version = take_u32(&mut rest)?;
-        let first = take_u64(&mut rest)?;
+        let (first, before) = (take_u64(&mut rest)?, take_u64(&mut rest)?);
+        let id = LogId(take_u64(&mut rest)?);
+        let mut ancestors = Vec::new();
+        for _ in 0..take_u32(&mut rest)? {
+            ancestors.push((LogId(take_u64(&mut rest)?), take_u64(&mut rest)?));
+        }
         let length = usize::try_from(take_u32(&mut rest)?).ok()?;
         let name = rest.get(..length)?;
         rest = &rest[length..];
@@ -65,7 +87,8 @@ impl SegmentHeader {
             return None;
         }
         let stream = std::str::from_utf8(name).ok()?.to_owned();
-        Some((SegmentHeader { first, stream }, hashed + 4))
+        let lineage = Lineage { id, ancestors };
+        Some((SegmentHeader { first, before, lineage, stream }, hashed + 4))
     }
 }
 
@@ -193,8 +216,8 @@ fn read_body(block: &Bytes, start: usize, length: usize) -> Option<Event> {
 }
 
 /// An event of a frame with its offset.
-pub(super) fn logged(event: Event, offset: u64, logged_at: Timestamp) -> LoggedEvent {
-    LoggedEvent { offset: Offset { partition: 0, at: offset }, logged_at, event }
+pub(super) fn logged(event: Event, log: LogId, at: u64, logged_at: Timestamp) -> LoggedEvent {
+    LoggedEvent { offset: Offset { log, partition: 0, at }, logged_at, event }
 }
 
 fn put_length(mut length: usize, out: &mut Vec<u8>) {
@@ -227,7 +250,7 @@ pub(super) fn take_u32(rest: &mut &[u8]) -> Option<u32> {
     take(rest).map(u32::from_le_bytes)
 }
 
-fn take_u64(rest: &mut &[u8]) -> Option<u64> {
+pub(super) fn take_u64(rest: &mut &[u8]) -> Option<u64> {
     take(rest).map(u64::from_le_bytes)
 }
 
@@ -274,7 +297,8 @@ mod tests {
 
     #[test]
     fn a_flipped_bit_of_a_header_is_noticed() {
-        let segment = SegmentHeader { first: 7, stream: "shop".to_owned() };
+        let lineage = Lineage::begin().fork(5);
+        let segment = SegmentHeader { first: 7, before: 3, lineage, stream: "shop".to_owned() };
         let frame = FrameHeader { first: 7, logged_at: Timestamp::UNIX_EPOCH, records: 3, bytes: 90 };
         let (segment_bytes, frame_bytes) = (segment.encode(), frame.encode());
         assert_eq!(SegmentHeader::decode(&segment_bytes), Some((segment, segment_bytes.len())));

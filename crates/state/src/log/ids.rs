@@ -5,11 +5,12 @@
 //! written without waiting for the disk.
 
 use std::fs::{self, File};
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::dedup::Seen;
 use super::format::take_u32;
+use crate::folder;
 
 const MAGIC: &[u8; 8] = b"TIDEIDS1";
 const HEADER_BYTES: usize = 24;
@@ -42,7 +43,7 @@ pub(super) fn write(folder: &Path, closed: Closed, seen: &[Seen]) {
     let header = crc32fast::hash(&bytes[..20]);
     bytes[20..24].copy_from_slice(&header.to_le_bytes());
     // Where it fails the segment is read instead, and a part of it does not match its checksum.
-    let _ = fs::write(path(folder, closed.first), bytes);
+    let _ = folder::create_file(&path(folder, closed.first)).and_then(|mut file| file.write_all(&bytes));
 }
 
 /// Reads what was written down, the entries only where an event is as new as

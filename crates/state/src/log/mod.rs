@@ -12,11 +12,13 @@ mod config;
 mod cursor;
 mod dedup;
 mod disk;
+mod end;
 mod failure;
 mod feed;
 mod format;
 mod frame;
 mod ids;
+mod lineage;
 mod queue;
 mod recovery;
 mod segment;
@@ -31,22 +33,25 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 use tidegate_model::{
-    Appended, Checkpoint, Error, ErrorKind, Event, EventLog, Feed, Lag, LoggedEvent, Reading, StreamId,
+    Appended, Checkpoint, Error, ErrorKind, Event, EventLog, Exported, Feed, Lag, LoggedEvent, Reading,
+    Retention, StreamId,
 };
 use tokio::sync::{oneshot, watch};
 use tokio::task;
+use tracing::warn;
 
 use self::chunk::Chunk;
 pub use self::config::{LogAccess, LogConfig};
 use self::cursor::Cursor;
 use self::disk::{Disk, RealDisk};
+use self::feed::Place;
+use self::lineage::Start;
 use self::queue::Queue;
-use self::recovery::LogEnd;
+use self::recovery::{About, LogEnd};
 use self::segment::SegmentReader;
 use self::stream::Stream;
-use self::writer::{Job, Progress, WriterConfig};
+use self::writer::{Bounds, Hold, Job, Progress, WriterConfig};
 use crate::folder;
 use crate::store::failure::of_io;
 
@@ -112,18 +117,19 @@ impl EmbeddedLog {
             clock: Arc::clone(&self.config.clock),
             window_seconds: u32::try_from(self.config.dedup_window.as_secs()).unwrap_or(u32::MAX),
             segment_bytes: self.config.segment_bytes,
+            ids_max: self.config.ids_max,
         })?;
         Ok(ask(streams.entry(stream.clone()).or_insert(opened)))
     }
 
     /// How far a stream is, and where one is told of more.
-    async fn progress(&self, stream: &StreamId) -> Result<(LogEnd, watch::Receiver<Progress>), Error> {
+    async fn progress(&self, stream: &StreamId) -> Result<Known, Error> {
         let mut progress = match self.config.access {
             LogAccess::Append => self.with(stream, Stream::progress)?,
             LogAccess::Read => {
                 let folder = self.folder(stream);
-                let log_end = blocking(move || recovery::read_end(&folder)).await?;
-                watch::channel(Progress::Durable(log_end)).1
+                let (log_end, about) = blocking(move || recovery::read_end(&folder)).await?;
+                watch::channel(Progress::Durable(log_end, Arc::new(about))).1
             }
         };
         let known = progress
@@ -132,7 +138,7 @@ impl EmbeddedLog {
             .map_err(|_| stream::gone(stream))?
             .clone();
         match known {
-            Progress::Durable(log_end) => Ok((log_end, progress)),
+            Progress::Durable(log_end, about) => Ok(Known { log_end, about, progress }),
             Progress::Unusable(failure) => Err(failure.error()),
             Progress::Opening => Err(Error::internal("an event log is opening for ever")),
         }
@@ -172,21 +178,34 @@ impl EventLog for EmbeddedLog {
         if reading.follow {
             self.writes()?;
         }
-        let offset = feed::offset_of(after)?;
-        let (log_end, progress) = self.progress(stream).await?;
-        if offset > log_end.next {
+        let place = Place::of(after)?;
+        let known = self.progress(stream).await?;
+        let start = known.about.lineage.start(place.log, place.offset);
+        if let Some(trouble) = trouble_of(stream, start) {
+            warn!("{trouble}");
+        }
+        let offset = start.offset();
+        if offset > known.log_end.next {
             return Err(Error::new(
                 ErrorKind::Storage,
-                format!("the event log `{stream}` ends at {}, before the checkpoint at {offset}", log_end.next),
+                format!(
+                    "the event log `{stream}` ends at {}, before the checkpoint at {offset}",
+                    known.log_end.next
+                ),
             )
-            .hint("the log was replaced by an older one: restore it, or reset the sync to read from its beginning"));
+            .hint(
+                "the log was replaced by an older copy: start `tidegate serve`, or restore the newer one",
+            ));
         }
-        Ok(feed::feed(Cursor::new(self.folder(stream), offset), progress, reading))
+        Ok(feed::feed(Cursor::new(self.folder(stream), offset), known.progress, reading))
     }
 
     async fn lag(&self, stream: &StreamId, after: Option<&Checkpoint>) -> Result<Vec<Lag>, Error> {
-        let offset = feed::offset_of(after)?;
-        let (log_end, _) = self.progress(stream).await?;
+        let place = Place::of(after)?;
+        let Known { log_end, about, .. } = self.progress(stream).await?;
+        let start = about.lineage.start(place.log, place.offset);
+        let offset = start.offset();
+        let trouble = about.damage.clone().or_else(|| trouble_of(stream, start));
         let folder = self.folder(stream);
         let looked = blocking(move || {
             let firsts = segment::list(&folder).map_err(|cause| failure::reading(cause, &folder))?;
@@ -195,7 +214,11 @@ impl EventLog for EmbeddedLog {
             // What cannot be read is told to those who read it.
             Ok(Some((first, committed.and_then(Result::ok).flatten())))
         });
-        let Some((first, last)) = looked.await? else { return Ok(Vec::new()) };
+        let (first, last) = match looked.await? {
+            Some(found) => found,
+            None if trouble.is_some() => (0, None),
+            None => return Ok(Vec::new()),
+        };
         let position = offset.max(first);
         Ok(vec![Lag {
             partition: format!("{stream}[0]"),
@@ -204,6 +227,7 @@ impl EventLog for EmbeddedLog {
             behind: log_end.next.saturating_sub(position),
             last_seen: last.map(|logged| logged.logged_at),
             per_minute: None,
+            trouble,
         }])
     }
 
@@ -232,17 +256,67 @@ impl EventLog for EmbeddedLog {
         .await
     }
 
-    async fn trim(&self, before: Timestamp) -> Result<(), Error> {
+    async fn fence(&self, exports: &[Exported]) -> Result<(), Error> {
+        self.writes()?;
+        let streams = self.streams().await?;
+        for export in exports.iter().filter(|export| streams.contains(&export.stream)) {
+            let given = Place::of(export.checkpoint.as_ref())?;
+            let (answer, answered) = oneshot::channel();
+            self.with(&export.stream, |known| known.ask(Job::Fence { given, answer }))?;
+            answered.await.map_err(|_| stream::gone(&export.stream))??;
+        }
+        Ok(())
+    }
+
+    async fn trim(&self, retention: &Retention) -> Result<(), Error> {
         self.writes()?;
         let mut failed = None;
         for stream in self.streams().await? {
-            let (answer, answered) = oneshot::channel();
-            self.with(&stream, |known| known.ask(Job::Trim { before, answer }))?;
-            let trimmed = answered.await.map_err(|_| stream::gone(&stream)).flatten();
+            let trimmed = self.trim_one(&stream, retention).await;
             // One stream that cannot be trimmed keeps no other from it.
             failed = trimmed.err().or(failed);
         }
         failed.map_or(Ok(()), Err)
+    }
+}
+
+/// A stream that is open.
+struct Known {
+    log_end: LogEnd,
+    about: Arc<About>,
+    progress: watch::Receiver<Progress>,
+}
+
+impl EmbeddedLog {
+    async fn trim_one(&self, stream: &StreamId, retention: &Retention) -> Result<(), Error> {
+        let about = self.progress(stream).await?.about;
+        let mut hold: Option<Hold> = None;
+        for export in retention.exports.iter().filter(|export| export.stream == *stream) {
+            let place = Place::of(export.checkpoint.as_ref())?;
+            let offset = about.lineage.start(place.log, place.offset).offset();
+            if hold.as_ref().is_none_or(|hold| offset < hold.offset) {
+                hold = Some(Hold { sync: export.sync.clone(), offset });
+            }
+        }
+        let bounds = Bounds { before: retention.before, hold, max_bytes: retention.max_bytes };
+        let (answer, answered) = oneshot::channel();
+        self.with(stream, |known| known.ask(Job::Trim { bounds, answer }))?;
+        answered.await.map_err(|_| stream::gone(stream)).flatten()
+    }
+}
+
+/// What a checkpoint says about the log that it is continued in.
+fn trouble_of(stream: &StreamId, start: Start) -> Option<String> {
+    match start {
+        Start::At(_) => None,
+        Start::Shortened { missing, .. } => Some(format!(
+            "the event log `{stream}` is an older copy: {missing} events behind its end were read before and are \
+             not in it any more; events that were not read before the copy was put back are lost"
+        )),
+        Start::Anew => Some(format!(
+            "the event log `{stream}` was begun anew: this one is read from its beginning; events of the former \
+             one that were not read are lost, and how many is not known"
+        )),
     }
 }
 
@@ -256,6 +330,7 @@ fn lock(config: &LogConfig) -> Result<File, Error> {
             })
             .map_err(|cause| of_io(cause, "making the folder", &config.folder))?;
     }
+    folder::close(&config.folder);
     let path = config.folder.join("lock");
     let file = folder::ensure_file(&path).map_err(|cause| of_io(cause, "opening", &path))?;
     match file.try_lock() {

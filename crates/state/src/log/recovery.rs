@@ -4,15 +4,21 @@ use std::fs;
 use std::path::Path;
 
 use jiff::Timestamp;
-use tidegate_model::{Error, ErrorKind, LoggedEvent};
+use tidegate_model::{Error, ErrorKind, LogId, LoggedEvent};
 use tracing::warn;
 
 use super::dedup::{DedupIndex, Id, Seen};
 use super::disk::DiskFile;
+use super::end::{self, End};
 use super::failure::{self, Damage};
+use super::format::RECORD_MIN;
 use super::ids::{self, Closed};
+use super::lineage::Lineage;
 use super::segment::{self, ReadFailure, SegmentReader};
 use super::writer::WriterConfig;
+
+/// The newest second of a segment that cannot be read.
+pub(super) const UNKNOWN: u32 = u32::MAX;
 
 /// The durable end of a stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,6 +29,16 @@ pub(super) struct LogEnd {
     pub(super) bytes: u64,
     /// The offset of the next event.
     pub(super) next: u64,
+}
+
+/// What is known of a stream besides its tail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct About {
+    pub(super) lineage: Lineage,
+    /// Whether there is a segment.
+    pub(super) exists: bool,
+    /// Damage that was found at the end of what was acknowledged.
+    pub(super) damage: Option<String>,
 }
 
 /// The segment that is written.
@@ -40,6 +56,7 @@ pub(super) struct Recovered {
     pub(super) active: Option<Active>,
     pub(super) next: u64,
     pub(super) dedup: DedupIndex,
+    pub(super) about: About,
 }
 
 /// The second of a moment, as the log remembers it.
@@ -50,14 +67,15 @@ pub(super) fn second(at: Timestamp) -> u32 {
 /// Opens a stream to write on: cuts off what was not finished, makes the rest
 /// durable, and remembers the ids of the window.
 ///
-/// A last segment that is damaged before its end is closed as it is, so that new events can be written;
-/// reading it reports the damage.
+/// A last segment that is damaged in what was acknowledged is closed as it is, so that new events can
+/// be written; reading it reports the damage.
 pub(super) fn recover(config: &WriterConfig) -> Result<Recovered, Error> {
     let WriterConfig { stream, folder, disk, window_seconds, .. } = config;
     let since = second(config.clock.now()).saturating_sub(*window_seconds);
+    let end = end::read(folder);
     let mut firsts = segment::list(folder).map_err(|cause| failure::reading(cause, folder))?;
     let last = firsts.pop();
-    let mut dedup = DedupIndex::new(*window_seconds);
+    let mut dedup = DedupIndex::new(*window_seconds, config.ids_max);
     let mut closed = Vec::new();
     for first in firsts {
         let (known, seen) = match ids::read(folder, first, since) {
@@ -69,7 +87,18 @@ pub(super) fn recover(config: &WriterConfig) -> Result<Recovered, Error> {
             dedup.insert(seen);
         }
     }
-    let Some(last) = last else { return Ok(Recovered { closed, active: None, next: 0, dedup }) };
+    let Some(last) = last else {
+        let about = About { lineage: Lineage::begin(), exists: false, damage: None };
+        return Ok(Recovered { closed, active: None, next: 0, dedup, about });
+    };
+    let path = segment::path(folder, last);
+    if segment::header(folder, last)?.is_none() {
+        let damage = Damage { at: 0 };
+        warn!(file = %path.display(), byte = damage.at, "a segment of the event log is damaged, new events go to another");
+        closed.push(Closed { first: last, newest: UNKNOWN });
+        let (next, about) = headless(folder, last, end)?;
+        return Ok(Recovered { closed, active: None, next, dedup, about });
+    }
     let Some(mut reader) = SegmentReader::open(folder, last)? else {
         return Err(Error::internal(format!("{} vanished while it was opened", folder.display())));
     };
@@ -82,15 +111,18 @@ pub(super) fn recover(config: &WriterConfig) -> Result<Recovered, Error> {
         )
         .hint("rename one of the two connections"));
     }
-    let scan = scan(&mut reader)?;
+    let lineage = reader.header().lineage.clone();
+    let end = end.filter(|end| end.segment == last && end.log == lineage.id);
+    let scan = scan(&mut reader, end)?;
     for &seen in scan.seen.iter().filter(|seen| seen.second() >= since) {
         dedup.insert(seen);
     }
-    let path = segment::path(folder, last);
+    let mut about = About { lineage, exists: true, damage: None };
     if let Some(damage) = scan.damage {
         warn!(file = %path.display(), byte = damage.at, "a segment of the event log is damaged, new events go to another");
-        closed.push(Closed { first: last, newest: u32::MAX });
-        return Ok(Recovered { closed, active: None, next: scan.next, dedup });
+        about.damage = Some(damage.of(&path).message().to_owned());
+        closed.push(Closed { first: last, newest: UNKNOWN });
+        return Ok(Recovered { closed, active: None, next: scan.next, dedup, about });
     }
     let mut file = disk.open(&path).map_err(|cause| failure::writing(cause, &path))?;
     let torn = reader.length()? - scan.end;
@@ -101,32 +133,86 @@ pub(super) fn recover(config: &WriterConfig) -> Result<Recovered, Error> {
     // A process that was killed may have written what no disk has seen yet.
     file.sync().and_then(|()| crate::folder::sync(folder)).map_err(|cause| failure::writing(cause, &path))?;
     let active = Active { file, first: last, end: scan.end, seen: scan.seen };
-    Ok(Recovered { closed, active: Some(active), next: scan.next, dedup })
+    Ok(Recovered { closed, active: Some(active), next: scan.next, dedup, about })
 }
 
-/// Returns the end of a stream, for a process that does not write it.
-pub(super) fn read_end(folder: &Path) -> Result<LogEnd, Error> {
+/// What is known of a stream whose last segment has no header to rely on: its id is that
+/// of the segments before it, and its next offset is behind all that it can hold.
+fn headless(folder: &Path, last: u64, end: Option<End>) -> Result<(u64, About), Error> {
+    let path = segment::path(folder, last);
+    let length = fs::metadata(&path).map_err(|cause| failure::reading(cause, &path))?.len();
+    let end = end.filter(|end| end.segment == last);
+    let mut lineage = None;
+    for first in segment::list(folder).map_err(|cause| failure::reading(cause, folder))?.into_iter().rev() {
+        lineage = segment::header(folder, first)?.map(|header| header.lineage);
+        if lineage.is_some() {
+            break;
+        }
+    }
+    let own = |id: LogId| Lineage { id, ancestors: Vec::new() };
+    let lineage = lineage.or_else(|| end.map(|end| own(end.log))).unwrap_or_else(Lineage::begin);
+    let next = match end {
+        Some(end) => beyond(end.next, length.saturating_sub(end.bytes)),
+        None => beyond(last, length),
+    };
+    let damage = Some(Damage { at: 0 }.of(&path).message().to_owned());
+    Ok((next, About { lineage, exists: true, damage }))
+}
+
+/// An offset that so many bytes behind `next`, which cannot be read, have not been given.
+fn beyond(next: u64, unreadable: u64) -> u64 {
+    if unreadable == 0 { next } else { next + unreadable / RECORD_MIN as u64 + 1 }
+}
+
+/// How far a stream can be read by a process that does not write it: no further than
+/// was written down as durable, if that is known.
+pub(super) fn read_end(folder: &Path) -> Result<(LogEnd, About), Error> {
     loop {
+        // Read first: a segment grows behind it, and never shrinks before it.
+        let end = end::read(folder);
         let firsts = segment::list(folder).map_err(|cause| failure::reading(cause, folder))?;
-        let Some(&last) = firsts.last() else { return Ok(LogEnd::default()) };
+        let Some(&last) = firsts.last() else {
+            let about = About { lineage: Lineage::begin(), exists: false, damage: None };
+            return Ok((LogEnd::default(), about));
+        };
+        let path = segment::path(folder, last);
+        if path.exists() && segment::header(folder, last)?.is_none() {
+            let (next, about) = headless(folder, last, end)?;
+            return Ok((LogEnd { segment: next, bytes: 0, next }, about));
+        }
         // Retention removed it meanwhile.
         let Some(mut reader) = SegmentReader::open(folder, last)? else { continue };
-        let scan = scan(&mut reader)?;
-        let bytes = if scan.damage.is_some() { reader.length()? } else { scan.end };
-        return Ok(LogEnd { segment: last, bytes, next: scan.next });
+        let lineage = reader.header().lineage.clone();
+        let end = end.filter(|end| end.segment == last && end.log == lineage.id);
+        let scan = scan(&mut reader, end)?;
+        let mut about = About { lineage, exists: true, damage: None };
+        let log_end = match (scan.damage, end) {
+            (Some(damage), _) => {
+                about.damage = Some(damage.of(&path).message().to_owned());
+                // As after recovery: the segment is closed as it is.
+                LogEnd { segment: scan.next, bytes: 0, next: scan.next }
+            }
+            (None, Some(end)) => LogEnd { segment: last, bytes: end.bytes, next: end.next },
+            (None, None) => LogEnd { segment: last, bytes: scan.end, next: scan.next },
+        };
+        return Ok((log_end, about));
     }
 }
 
 /// The ids of a closed segment that left none, or none to rely on.
 fn read_anew(folder: &Path, first: u64) -> Result<(Closed, Vec<Seen>), Error> {
+    let path = segment::path(folder, first);
+    if path.exists() && segment::header(folder, first)?.is_none() {
+        warn!(file = %path.display(), byte = 0, "a segment of the event log is damaged");
+        return Ok((Closed { first, newest: UNKNOWN }, Vec::new()));
+    }
     let Some(mut reader) = SegmentReader::open(folder, first)? else {
         return Ok((Closed { first, newest: 0 }, Vec::new()));
     };
-    let scan = scan(&mut reader)?;
-    let path = segment::path(folder, first);
+    let scan = scan(&mut reader, None)?;
     if scan.end < reader.length()? {
         warn!(file = %path.display(), byte = scan.end, "a segment of the event log is damaged");
-        return Ok((Closed { first, newest: u32::MAX }, scan.seen));
+        return Ok((Closed { first, newest: UNKNOWN }, scan.seen));
     }
     let newest = scan.seen.iter().map(|seen| seen.second()).max().unwrap_or_default();
     let closed = Closed { first, newest };
@@ -143,8 +229,10 @@ struct Scan {
     damage: Option<Damage>,
 }
 
-/// Reads a segment from its start to its last whole frame.
-fn scan(reader: &mut SegmentReader) -> Result<Scan, Error> {
+/// Reads a segment from its start to its last whole frame. What cannot be read is damage
+/// if it lies before `durable`, or before another frame: the next one is written only when
+/// those before it are durable.
+fn scan(reader: &mut SegmentReader, durable: Option<End>) -> Result<Scan, Error> {
     let length = reader.length()?;
     let (mut seen, mut events) = (Vec::new(), Vec::new());
     let failed = loop {
@@ -160,10 +248,16 @@ fn scan(reader: &mut SegmentReader) -> Result<Scan, Error> {
     let (end, next) = reader.frame();
     seen.truncate(usize::try_from(next - reader.first()).unwrap_or(usize::MAX));
     let behind = if failed.is_some() { reader.frame_behind()? } else { None };
-    Ok(match behind {
-        Some(frame) => Scan { end, next: frame.first + u64::from(frame.records), seen, damage: failed },
-        None => Scan { end, next, seen, damage: None },
-    })
+    let acknowledged = durable.filter(|durable| durable.bytes > end);
+    if acknowledged.is_none() && behind.is_none() {
+        return Ok(Scan { end, next, seen, damage: None });
+    }
+    let behind = behind.map(|frame| frame.first + u64::from(frame.records));
+    let known = [Some(next), behind, acknowledged.map(|end| end.next)].into_iter().flatten().max();
+    let unreadable = length.saturating_sub(acknowledged.map_or(end, |end| end.bytes));
+    let next = beyond(known.unwrap_or(next), unreadable);
+    // Without a failure the file ends too early.
+    Ok(Scan { end, next, seen, damage: Some(failed.unwrap_or(Damage { at: end })) })
 }
 
 /// Removes what a dead process left half made.

@@ -39,6 +39,17 @@ pub(super) fn list(folder: &Path) -> io::Result<Vec<u64>> {
     Ok(found)
 }
 
+/// Returns what a segment says about itself; `None` if that is damaged.
+pub(super) fn header(folder: &Path, first: u64) -> Result<Option<SegmentHeader>, Error> {
+    let path = path(folder, first);
+    let mut start = Vec::new();
+    File::open(&path)
+        .and_then(|file| file.take(SEGMENT_HEADER_MAX as u64).read_to_end(&mut start))
+        .map_err(|cause| failure::reading(cause, &path))?;
+    let decoded = SegmentHeader::decode(&start).filter(|(header, _)| header.first == first);
+    Ok(decoded.map(|(header, _)| header))
+}
+
 /// The frame that a reader is in.
 #[derive(Clone, Copy)]
 struct Frame {
@@ -94,6 +105,11 @@ impl SegmentReader {
     /// The offset of its first event.
     pub(super) fn first(&self) -> u64 {
         self.header.first
+    }
+
+    /// What it says about itself.
+    pub(super) fn header(&self) -> &SegmentHeader {
+        &self.header
     }
 
     /// The stream it belongs to.
@@ -255,7 +271,12 @@ impl SegmentReader {
                 Ok((event, bytes)) if self.position + bytes as u64 <= self.frame.end => {
                     if self.next >= self.wanted {
                         room.take(&event);
-                        out.push(format::logged(event, self.next, self.frame.logged_at));
+                        out.push(format::logged(
+                            event,
+                            self.header.lineage.id,
+                            self.next,
+                            self.frame.logged_at,
+                        ));
                     }
                     at += bytes;
                     self.position += bytes as u64;

@@ -14,26 +14,59 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
 use jiff::Timestamp;
-use tidegate_model::{Clock, Error, StreamId};
+use tidegate_model::{Clock, Error, StreamId, SyncId};
 use tokio::sync::{oneshot, watch};
 use tracing::warn;
 
 use super::chunk::Chunk;
 use super::dedup::DedupIndex;
 use super::disk::Disk;
+use super::end::{End, EndFile};
 use super::failure::{self, Failure};
+use super::feed::Place;
 use super::format::SegmentHeader;
 use super::frame::{Answer, Frame};
 use super::ids::{self, Closed};
 use super::queue::MemoryPermit;
-use super::recovery::{self, Active, LogEnd, Recovered, second};
+use super::recovery::{self, About, Active, LogEnd, Recovered, UNKNOWN, second};
 use super::segment;
 use crate::folder;
 
 /// What a stream's thread is asked to do.
 pub(super) enum Job {
-    Append { chunk: Chunk, permit: MemoryPermit, answer: Answer },
-    Trim { before: Timestamp, answer: oneshot::Sender<Result<(), Error>> },
+    Append {
+        chunk: Chunk,
+        permit: MemoryPermit,
+        answer: Answer,
+    },
+    Trim {
+        bounds: Bounds,
+        answer: oneshot::Sender<Result<(), Error>>,
+    },
+    /// These offsets were given out under the id of this log.
+    Fence {
+        given: Place,
+        answer: oneshot::Sender<Result<(), Error>>,
+    },
+}
+
+/// What may be removed of a stream.
+#[derive(Clone, Debug)]
+pub(super) struct Bounds {
+    /// Events logged before this are old.
+    pub(super) before: Timestamp,
+    /// The export that has read the least.
+    pub(super) hold: Option<Hold>,
+    /// The bytes beyond which events go that are not old or not exported.
+    pub(super) max_bytes: Option<u64>,
+}
+
+/// An export that has not read everything.
+#[derive(Clone, Debug)]
+pub(super) struct Hold {
+    pub(super) sync: SyncId,
+    /// What it reads next.
+    pub(super) offset: u64,
 }
 
 /// What everybody may know of a stream.
@@ -42,7 +75,7 @@ pub(super) enum Progress {
     /// Its files are being looked at.
     Opening,
     /// Everything before this is durable.
-    Durable(LogEnd),
+    Durable(LogEnd, Arc<About>),
     /// Its files cannot be used.
     Unusable(Failure),
 }
@@ -55,6 +88,7 @@ pub(super) struct WriterConfig {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) window_seconds: u32,
     pub(super) segment_bytes: u64,
+    pub(super) ids_max: usize,
 }
 
 /// Serves a stream until all senders are gone.
@@ -70,7 +104,9 @@ pub(super) fn run(config: WriterConfig, jobs: &Receiver<Job>, progress: &watch::
             for job in jobs {
                 match job {
                     Job::Append { answer, .. } => drop(answer.send(Err(failure.error()))),
-                    Job::Trim { answer, .. } => drop(answer.send(Err(failure.error()))),
+                    Job::Trim { answer, .. } | Job::Fence { answer, .. } => {
+                        drop(answer.send(Err(failure.error())));
+                    }
                 }
             }
         }
@@ -83,16 +119,20 @@ struct Writer<'a> {
     active: Option<Active>,
     next: u64,
     dedup: DedupIndex,
+    about: Arc<About>,
+    end: EndFile,
     progress: &'a watch::Sender<Progress>,
     stopped: Option<Failure>,
 }
 
 impl<'a> Writer<'a> {
     fn new(config: WriterConfig, found: Recovered, progress: &'a watch::Sender<Progress>) -> Writer<'a> {
-        let Recovered { closed, active, next, dedup } = found;
-        let closed = closed.into();
-        let writer = Writer { config, closed, active, next, dedup, progress, stopped: None };
+        let Recovered { closed, active, next, dedup, about } = found;
+        let (closed, about) = (closed.into(), Arc::new(about));
+        let end = EndFile::default();
+        let mut writer = Writer { config, closed, active, next, dedup, about, end, progress, stopped: None };
         writer.publish();
+        writer.end.sync();
         writer
     }
 
@@ -105,7 +145,8 @@ impl<'a> Writer<'a> {
                     Job::Append { chunk, permit, answer } => {
                         frame.add(chunk, permit, answer, &mut self.dedup);
                     }
-                    Job::Trim { before, answer } => drop(answer.send(self.trim(before))),
+                    Job::Trim { bounds, answer } => drop(answer.send(self.trim(bounds))),
+                    Job::Fence { given, answer } => drop(answer.send(self.fence(given))),
                 }
                 if !frame.is_full() {
                     next = jobs.try_recv().ok();
@@ -113,6 +154,7 @@ impl<'a> Writer<'a> {
             }
             self.acknowledge(frame);
         }
+        self.end.sync();
     }
 
     fn acknowledge(&mut self, frame: Frame) {
@@ -163,28 +205,33 @@ impl<'a> Writer<'a> {
 
     /// Begins a segment, and closes the one before it.
     fn roll(&mut self, before: Option<Active>) -> Result<Active, Failure> {
-        match self.create() {
-            Ok(active) => {
-                if let Some(before) = before {
-                    let newest = newest(&before);
-                    let closed = Closed { first: before.first, newest };
-                    ids::write(&self.config.folder, closed, &before.seen);
-                    self.closed.push_back(closed);
-                }
-                Ok(active)
-            }
-            Err(failure) => {
-                self.active = before;
-                Err(failure)
-            }
+        self.active = before;
+        let active = self.create()?;
+        // One without events has the name of the new one, which has taken its place.
+        if let Some(before) = self.active.take().filter(|before| before.first < active.first) {
+            let newest = newest(&before);
+            let closed = Closed { first: before.first, newest };
+            ids::write(&self.config.folder, closed, &before.seen);
+            self.closed.push_back(closed);
         }
+        if !self.about.exists {
+            self.about = Arc::new(About { exists: true, ..About::clone(&self.about) });
+        }
+        Ok(active)
     }
 
     fn create(&mut self) -> Result<Active, Failure> {
         let path = segment::path(&self.config.folder, self.next);
         let half = path.with_extension("tmp");
-        let header =
-            SegmentHeader { first: self.next, stream: self.config.stream.as_str().to_owned() }.encode();
+        let filled = self.active.as_ref().map(|active| active.first).filter(|first| *first < self.next);
+        let before = filled.or_else(|| self.closed.back().map(|closed| closed.first));
+        let header = SegmentHeader {
+            first: self.next,
+            before: before.unwrap_or(self.next),
+            lineage: self.about.lineage.clone(),
+            stream: self.config.stream.as_str().to_owned(),
+        }
+        .encode();
         // Under another name until it is durable: a segment always has its header.
         let made = (|| {
             self.make_folder()?;
@@ -205,16 +252,39 @@ impl<'a> Writer<'a> {
 
     fn make_folder(&self) -> io::Result<()> {
         folder::create(&self.config.folder)?;
+        folder::close(&self.config.folder);
         // Also where it is there: a process that died may not have come so far.
         self.config.folder.parent().map_or(Ok(()), folder::sync)
     }
 
-    /// Removes segments that are older as a whole, and never what repetitions are
-    /// known by.
-    fn trim(&mut self, before: Timestamp) -> Result<(), Error> {
+    /// Gives a new id to what is written from now on, if the log ends before an offset
+    /// that was given out under its id: it was restored from an older copy.
+    fn fence(&mut self, given: Place) -> Result<(), Error> {
+        if given.log != self.about.lineage.id || given.offset <= self.next {
+            return Ok(());
+        }
+        warn!(
+            stream = %self.config.stream, end = self.next, exported = given.offset,
+            "the event log ends before what was exported: it is an older copy; new events are told apart from those that it has lost"
+        );
+        let lineage = self.about.lineage.fork(self.next);
+        self.about = Arc::new(About { lineage, ..About::clone(&self.about) });
+        let active = self.active.take();
+        let fresh = self.roll(active).map_err(|failure| failure.error())?;
+        self.active = Some(fresh);
+        self.publish();
+        Ok(())
+    }
+
+    /// Removes segments that are older as a whole and that no export needs, and never
+    /// what repetitions are known by. Beyond `max_bytes` the oldest go all the same.
+    fn trim(&mut self, bounds: Bounds) -> Result<(), Error> {
         let window = second(self.config.clock.now()).saturating_sub(self.config.window_seconds);
-        let oldest = second(before).min(window);
-        let outdated = |active: &mut Active| !active.seen.is_empty() && newest(active) < oldest;
+        let oldest = second(bounds.before).min(window);
+        let hold = bounds.hold.as_ref().map_or(u64::MAX, |hold| hold.offset);
+        let next = self.next;
+        let outdated =
+            |active: &mut Active| !active.seen.is_empty() && newest(active) < oldest && next <= hold;
         if self.stopped.is_none()
             && let Some(active) = self.active.take_if(outdated)
         {
@@ -222,17 +292,65 @@ impl<'a> Writer<'a> {
             self.active = Some(fresh);
             self.publish();
         }
-        while let Some(closed) = self.closed.front().filter(|closed| closed.newest < oldest) {
-            ids::remove(&self.config.folder, closed.first);
-            let path = segment::path(&self.config.folder, closed.first);
+        let mut bytes = bounds.max_bytes.map(|_| self.bytes());
+        while let Some(first) = self.closed.front().map(|closed| closed.first) {
+            let end = self.closed.get(1).map_or(self.active_first(), |closed| closed.first);
+            let excess = bytes.zip(bounds.max_bytes).is_some_and(|(bytes, most)| bytes > most);
+            let old = self.front_newest() < oldest && end <= hold;
+            if !old && !excess {
+                if let Some(hold) = bounds.hold.filter(|_| self.front_newest() < oldest) {
+                    self.tell_held(&hold);
+                }
+                break;
+            }
+            if end > hold
+                && let Some(hold) = &bounds.hold
+            {
+                let events = end - hold.offset.max(first);
+                warn!(
+                    stream = %self.config.stream, sync = %hold.sync, events,
+                    "the event log is larger than its limit: events that were not exported are removed"
+                );
+            }
+            let path = segment::path(&self.config.folder, first);
+            let size = path.metadata().map_or(0, |metadata| metadata.len());
+            ids::remove(&self.config.folder, first);
             match fs::remove_file(&path) {
                 Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
                     return Err(crate::store::failure::of_io(cause, "removing", &path));
                 }
                 _ => self.closed.pop_front(),
             };
+            bytes = bytes.map(|bytes| bytes.saturating_sub(size));
         }
         Ok(())
+    }
+
+    /// The newest second of the oldest closed segment. One that cannot be read is as old
+    /// as the one behind it at least.
+    fn front_newest(&self) -> u32 {
+        let known = self.closed.iter().map(|closed| closed.newest).find(|&newest| newest != UNKNOWN);
+        let active = || self.active.as_ref().filter(|active| !active.seen.is_empty()).map(newest);
+        known.or_else(active).unwrap_or(UNKNOWN)
+    }
+
+    fn active_first(&self) -> u64 {
+        self.active.as_ref().map_or(self.next, |active| active.first)
+    }
+
+    /// The bytes of all segments.
+    fn bytes(&self) -> u64 {
+        let size =
+            |first| segment::path(&self.config.folder, first).metadata().map_or(0, |found| found.len());
+        let closed: u64 = self.closed.iter().map(|closed| size(closed.first)).sum();
+        closed + self.active.as_ref().map_or(0, |active| active.end)
+    }
+
+    fn tell_held(&self, hold: &Hold) {
+        warn!(
+            stream = %self.config.stream, sync = %hold.sync, offset = hold.offset,
+            "events beyond their retention are kept, because an export has not read them"
+        );
     }
 
     fn stop(&mut self, cause: &io::Error, path: &Path) -> Failure {
@@ -242,13 +360,19 @@ impl<'a> Writer<'a> {
         failure
     }
 
-    fn publish(&self) {
+    /// Tells how far the stream is durable, here and in the file of its end.
+    fn publish(&mut self) {
         let log_end = match &self.active {
-            Some(active) => LogEnd { segment: active.first, bytes: active.end, next: self.next },
+            Some(active) => {
+                let (segment, bytes, next) = (active.first, active.end, self.next);
+                let log = self.about.lineage.id;
+                self.end.write(&self.config.folder, End { log, segment, bytes, next });
+                LogEnd { segment, bytes, next }
+            }
             // Only closed segments: they are read to their ends.
             None => LogEnd { segment: self.next, bytes: 0, next: self.next },
         };
-        self.progress.send_replace(Progress::Durable(log_end));
+        self.progress.send_replace(Progress::Durable(log_end, Arc::clone(&self.about)));
     }
 }
 

@@ -54,6 +54,7 @@ impl Database {
         // SQLite gives its other files the mode of this one. It holds rows of customers.
         folder::ensure_file(&file)
             .map_err(|cause| failure::of_io(cause, "opening the state database", &file))?;
+        ["tidegate.db-wal", "tidegate.db-shm"].iter().for_each(|name| folder::close(&data.join(name)));
         let options = SqliteConnectOptions::new()
             .filename(file)
             .journal_mode(SqliteJournalMode::Wal)

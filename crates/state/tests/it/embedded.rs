@@ -62,6 +62,80 @@ async fn only_the_owner_can_look_into_the_data_folder() {
     assert_eq!(mode(&data.join("tidegate.db")), 0o600);
 }
 
+/// Everything below a folder, and itself.
+#[cfg(unix)]
+fn modes(folder: &Path) -> Vec<(std::path::PathBuf, u32)> {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let mode = |path: &Path| path.metadata().expect("there").permissions().mode() & 0o777;
+    let mut found = vec![(folder.to_path_buf(), mode(folder))];
+    for entry in std::fs::read_dir(folder).expect("listed") {
+        let path = entry.expect("entry").path();
+        match path.is_dir() {
+            true => found.extend(modes(&path)),
+            false => found.push((path.clone(), mode(&path))),
+        }
+    }
+    found
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn every_file_of_the_data_folder_is_closed_to_others_also_one_that_was_open_to_them() {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use tidegate_model::store::{BatchCommit, RowStatus};
+    use tidegate_model::{Cause, Ending, ObjectKind, SyncId};
+    use tidegate_state::{LogAccess, LogConfig, open_log};
+    use tidegate_testkit::rows;
+
+    let folder = Folder::new();
+    let data = folder.data.path().join(".tidegate");
+    for round in 0..2 {
+        let store = tidegate_state::open(config(&data, &folder.clock)).await.expect("opened");
+        let (sync, at) = (SyncId::new("orders"), folder.clock.now());
+        let claim = store.claim(&sync).await.expect("claimed");
+        let run = store.start_run(&sync, ObjectKind::User, Cause::Manual, at).await.expect("started");
+        let results = vec![rows::result(round, RowStatus::Delivered)];
+        store
+            .commit_batch(&run.id, BatchCommit { results, ..BatchCommit::default() })
+            .await
+            .expect("committed");
+        store.finish_run(&run.id, Ending::Succeeded, None, true, at).await.expect("finished");
+        store.put_secret("braze", &Secret::new("hunter2")).await.expect("kept");
+        store.rows(&tidegate_model::store::RowQuery { limit: 1, ..Default::default() }).await.expect("rows");
+        let clock = Arc::new(folder.clock.clone());
+        let log = LogConfig::new(data.join("events"), clock, LogAccess::Append);
+        let log = open_log(LogConfig { segment_bytes: 1, ..log }).expect("opened");
+        for event in 0..3 {
+            let event = round as usize * 3 + event;
+            let events = tidegate_testkit::event_log::events(event, event + 1);
+            log.append(&tidegate_model::StreamId::new("push"), events).await.expect("appended");
+        }
+
+        let found = modes(&data);
+        let named = |name: &str| found.iter().any(|(path, _)| path.to_string_lossy().contains(name));
+        for name in
+            ["tidegate.db-wal", "master.key", "locks/", ".parquet", "events/lock", ".log", ".ids", "/end"]
+        {
+            assert!(named(name), "{name}: {found:?}");
+        }
+        for (path, mode) in &found {
+            let closed = if path.is_dir() { 0o700 } else { 0o600 };
+            assert_eq!(*mode, closed, "{}", path.display());
+        }
+        drop((claim, log, store));
+        // As a restored backup is.
+        for name in ["tidegate.db", "master.key", "events/lock", "events/push/end"] {
+            fs::set_permissions(data.join(name), Permissions::from_mode(0o644)).expect("opened");
+        }
+        for name in ["locks", "history", "events"] {
+            fs::set_permissions(data.join(name), Permissions::from_mode(0o755)).expect("opened");
+        }
+    }
+}
+
 #[tokio::test]
 async fn days_beyond_those_to_keep_go_with_the_next_run() {
     use jiff::SignedDuration;

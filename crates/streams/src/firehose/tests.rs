@@ -44,7 +44,7 @@ fn event(payload: &str) -> LoggedEvent {
         template: "".into(),
         payload: Json::trusted(payload.to_owned()),
     };
-    LoggedEvent { offset: Offset { partition: 0, at: 1 }, logged_at: at, event }
+    LoggedEvent { offset: Offset::new(0, 1), logged_at: at, event }
 }
 
 const DONE: &str = r#"{"RecordId":"1"}"#;

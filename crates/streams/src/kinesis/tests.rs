@@ -45,7 +45,7 @@ fn event(id: &str, user: &str, payload: &str) -> LoggedEvent {
         template: "".into(),
         payload: Json::trusted(payload.to_owned()),
     };
-    LoggedEvent { offset: Offset { partition: 0, at: 1 }, logged_at: at, event }
+    LoggedEvent { offset: Offset::new(0, 1), logged_at: at, event }
 }
 
 fn three() -> Vec<LoggedEvent> {

@@ -10,9 +10,11 @@
 
 mod email;
 mod shape;
+#[cfg(test)]
+mod tests;
 
 use serde_json::{Map, Value, json};
-use tidegate_model::event::Channel;
+use tidegate_model::event::{Channel, current_kind};
 use tidegate_model::{Json, LoggedEvent};
 
 use shape::Shape;
@@ -51,7 +53,8 @@ pub(crate) fn record(logged: &LoggedEvent, account: &str) -> Json {
         return event.payload.clone();
     }
     let shape = Shape { logged, payload: &payload, account };
-    let kind = KINDS.iter().find(|(kind, ..)| *kind == &*event.kind);
+    let name = current_kind(&event.kind);
+    let kind = KINDS.iter().find(|(kind, ..)| *kind == name);
     let record = match (kind, event.channel()) {
         (Some((_, event_type, status)), Some(Channel::Push)) if !status.is_empty() => {
             send(&shape, event_type, status)

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use super::super::records::record;
 use super::*;
-use tidegate_model::event::MESSAGE_KINDS;
+use tidegate_model::event::{MESSAGE_KINDS, OLDER_KINDS};
 use tidegate_model::{Event, Json, LoggedEvent, Offset};
 
 const CAMPAIGN: &str = r#"{"event_type":"_campaign.send","event_timestamp":1562109497426,"arrival_timestamp":1562109497494,
@@ -55,7 +55,7 @@ fn logged(kind: &str, payload: &Value) -> LoggedEvent {
         payload: Json::trusted(payload.to_string()),
     };
     let logged_at = "2026-03-01T12:00:01Z".parse().expect("a time");
-    LoggedEvent { offset: Offset { partition: 0, at: 7 }, logged_at, event }
+    LoggedEvent { offset: Offset::new(0, 7), logged_at, event }
 }
 
 fn made(kind: &str, payload: &Value) -> Value {
@@ -135,6 +135,17 @@ fn every_kind_has_a_record_and_what_has_no_word_keeps_its_own() {
     }
     let page = made("message.iam.page_displayed", &json!({ "page_name": "intro" }));
     assert_eq!(page["attributes"]["page_name"], "intro");
+}
+
+#[test]
+fn a_kind_under_its_older_name_has_the_record_of_the_one_of_today() {
+    for (older, current) in OLDER_KINDS {
+        let event_type = |kind: &str| made(kind, &json!({}))["event_type"].clone();
+        let expected = event_type(current);
+        // What has no word keeps the name that it came with.
+        let expected = if expected == **current { json!(older) } else { expected };
+        assert_eq!(event_type(older), expected);
+    }
 }
 
 #[test]

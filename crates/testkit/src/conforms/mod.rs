@@ -209,6 +209,7 @@ macro_rules! connectors_conform {
             source::what_is_missing_is_called_missing
             source::a_reach_that_it_does_not_have_is_refused
             source::no_checkpoint_panics
+            source::a_narrowed_selection_has_its_columns_alone
             source::a_lookup_gives_the_rows_that_were_asked_for
             source::a_check_passes_where_reads_do
             ingest::a_good_request_brings_its_events

@@ -146,7 +146,7 @@ fn event(at: u64, more: &str) -> LoggedEvent {
         template: Text::new(),
         payload: Json::trusted(payload),
     };
-    LoggedEvent { offset: Offset { partition: 0, at }, logged_at, event }
+    LoggedEvent { offset: Offset::new(0, at), logged_at, event }
 }
 
 fn events(count: usize) -> Vec<LoggedEvent> {

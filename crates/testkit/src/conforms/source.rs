@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::{StreamExt, TryStreamExt};
 use serde_json::json;
 use tidegate_model::{
-    Batch, Checkpoint, DataType, Error, ErrorKind, Feed, ReadMode, Row, Selection, Source, Value,
+    Batch, Checkpoint, Columns, DataType, Error, ErrorKind, Feed, ReadMode, Row, Selection, Source, Value,
 };
 
 use super::{SourceBackend, Suite, settings_of};
@@ -287,6 +287,37 @@ fn torn(json: &serde_json::Value) -> Vec<serde_json::Value> {
         _ => {}
     }
     all
+}
+
+/// In the order in which they are named, described as before.
+pub async fn a_narrowed_selection_has_its_columns_alone(suite: &Suite) {
+    for mut spot in spots(suite).await {
+        let described = spot.source.describe(&spot.selection).await.expect("described");
+        // Every second column from the last on, and the cursor, which a read needs.
+        let mut columns: Vec<String> =
+            described.columns.iter().rev().step_by(2).map(|column| column.name.clone()).collect();
+        if let Some(cursor) = spot.backend.cursor
+            && !columns.iter().any(|name| name == cursor)
+        {
+            columns.push(cursor.to_owned());
+        }
+        let whole = spot.rows(&spot.all()).await;
+        let Some(narrowed) = spot.source.narrow(&spot.selection, &columns) else { continue };
+        spot.selection = narrowed;
+        let again = spot.source.describe(&spot.selection).await.expect("described");
+        let expected =
+            columns.iter().map(|name| described.columns.iter().find(|column| column.name == *name));
+        assert!(again.columns.iter().map(Some).eq(expected), "{}: {again:?}", spot.name);
+        assert_eq!(again.key, described.key, "{}", spot.name);
+        let expected: Vec<Row> = whole
+            .iter()
+            .map(|row| Row {
+                columns: Columns::new(columns.as_slice()),
+                values: columns.iter().map(|name| row.get(name).expect("a column").clone()).collect(),
+            })
+            .collect();
+        assert_eq!(sorted(&spot.rows(&spot.all()).await), sorted(&expected), "{}", spot.name);
+    }
 }
 
 /// Each once, as it is read, and nothing for a key that nobody has.

@@ -8,7 +8,7 @@ use futures_util::{StreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
 use tidegate_model::{
     Appended, Batch, Checkpoint, Clock, Error, ErrorKind, Event, EventLog, Feed, Lag, LoggedEvent, Offset,
-    Reading, StreamId, Text,
+    Reading, Retention, StreamId, Text,
 };
 use tokio::sync::watch;
 
@@ -84,7 +84,7 @@ impl EventLog for MemoryEventLog {
                 continue;
             }
             kept.seen.insert(event.id.clone(), logged_at);
-            kept.events.push(LoggedEvent { offset: Offset { partition: 0, at: kept.end }, logged_at, event });
+            kept.events.push(LoggedEvent { offset: Offset::new(0, kept.end), logged_at, event });
             kept.end += 1;
             appended.events += 1;
         }
@@ -126,6 +126,7 @@ impl EventLog for MemoryEventLog {
             behind: kept.end.saturating_sub(position),
             last_seen: None,
             per_minute: None,
+            trouble: None,
         }])
     }
 
@@ -133,9 +134,11 @@ impl EventLog for MemoryEventLog {
         Ok(self.streams().keys().cloned().collect())
     }
 
-    async fn trim(&self, before: Timestamp) -> Result<(), Error> {
-        for kept in self.streams().values_mut() {
-            kept.events.retain(|logged| logged.logged_at >= before);
+    async fn trim(&self, retention: &Retention) -> Result<(), Error> {
+        for (stream, kept) in self.streams().iter_mut() {
+            let exports = retention.exports.iter().filter(|export| export.stream == *stream);
+            let hold = exports.map(|export| next_of(export.checkpoint.as_ref())).min().unwrap_or(u64::MAX);
+            kept.events.retain(|logged| logged.logged_at >= retention.before || logged.offset.at >= hold);
         }
         Ok(())
     }

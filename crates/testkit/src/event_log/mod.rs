@@ -73,6 +73,7 @@ macro_rules! event_logs_conform {
             appends_at_once_are_all_kept_in_their_order
             lag_counts_what_waits
             retention_keeps_what_is_younger
+            retention_keeps_what_an_export_has_not_read
             a_reader_behind_retention_goes_on_with_what_is_there
             large_and_empty_texts_are_kept
         }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use futures_util::StreamExt as _;
 use jiff::SignedDuration;
 use tidegate_model::{
-    Appended, Checkpoint, Clock as _, Event, EventLog, Feed, Json, LoggedEvent, Reading, StreamId, Text,
+    Appended, Checkpoint, Clock as _, Event, EventLog, Exported, Feed, Json, LoggedEvent, Reading, Retention,
+    StreamId, SyncId, Text,
 };
 
 use super::{Backend, event, events};
@@ -329,12 +330,35 @@ pub async fn retention_keeps_what_is_younger(backend: &dyn Backend) {
     backend.clock().advance(SignedDuration::from_hours(24 * 100));
     append(&*log, &stream, events(10, 20)).await;
 
-    log.trim(backend.clock().now() - SignedDuration::from_hours(24 * 90)).await.expect("trimmed");
+    log.trim(&Retention::by_age(backend.clock().now() - SignedDuration::from_hours(24 * 90)))
+        .await
+        .expect("trimmed");
 
     let found = ids(&*log, &stream).await;
     assert!(found.ends_with(&numbers(10, 20)), "{found:?}");
     append(&*log, &stream, events(20, 21)).await;
     assert!(ids(&*log, &stream).await.ends_with(&numbers(10, 21)));
+}
+
+/// However old they are, and whatever the clock says.
+pub async fn retention_keeps_what_an_export_has_not_read(backend: &dyn Backend) {
+    let log = backend.open().await;
+    let stream = backend.stream("shop");
+    append(&*log, &stream, events(0, 10)).await;
+    let half = Reading { batch_events: 5, follow: false };
+    let checkpoint = batches(&*log, &stream, None, half).await.remove(0).1;
+    // The clock jumps ahead.
+    backend.clock().advance(SignedDuration::from_hours(24 * 100));
+    let export =
+        |name: &str, checkpoint| Exported { sync: SyncId::new(name), stream: stream.clone(), checkpoint };
+    let before = backend.clock().now() - SignedDuration::from_hours(24 * 90);
+
+    for exports in [vec![export("new", None)], vec![export("half", Some(checkpoint.clone()))]] {
+        log.trim(&Retention { exports, ..Retention::by_age(before) }).await.expect("trimmed");
+
+        let found = read(&*log, &stream, Some(&checkpoint)).await;
+        assert_eq!(ids_of(&found), numbers(5, 10));
+    }
 }
 
 /// It gets what was not removed, once and in order.
@@ -346,7 +370,9 @@ pub async fn a_reader_behind_retention_goes_on_with_what_is_there(backend: &dyn 
     let mut feed = log.read(&stream, None, one).await.expect("feed");
     let batch = feed.next().await.expect("follows").expect("batch");
     backend.clock().advance(SignedDuration::from_hours(24 * 100));
-    log.trim(backend.clock().now() - SignedDuration::from_hours(24 * 90)).await.expect("trimmed");
+    log.trim(&Retention::by_age(backend.clock().now() - SignedDuration::from_hours(24 * 90)))
+        .await
+        .expect("trimmed");
     append(&*log, &stream, events(10, 20)).await;
 
     let rest = read(&*log, &stream, batch.checkpoint.as_ref()).await;

@@ -52,10 +52,10 @@ impl RequestError {
 
 /// Converts an unsuccessful status as HTTP defines it.
 ///
-/// `vendor` starts the sentence; `until` is when a throttled request is
-/// acceptable again, where the vendor said so. 503 is taken at its word: the
-/// service did not process the request. 500, 502, 504 and 408 say nothing about
-/// the effect.
+/// `vendor` starts the sentence; `until` is when the service takes requests again, if
+/// its answer says so (see [`super::retry_after`]): after 429 and 503, nothing is sent
+/// before. 503 is taken at its word: the service did not process the request. 500, 502,
+/// 504 and 408 say nothing about the effect.
 pub fn request_error(vendor: &str, answer: &Response<Bytes>, until: Option<Timestamp>) -> RequestError {
     let status = answer.status();
     let kind = match status {
@@ -69,7 +69,12 @@ pub fn request_error(vendor: &str, answer: &Response<Bytes>, until: Option<Times
         status if status.is_client_error() => ErrorKind::Rejected,
         _ => ErrorKind::Unexpected,
     };
-    RequestError::NoEffect(Error::new(kind, sentence(vendor, answer)))
+    let until = until.filter(|_| matches!(kind, ErrorKind::Throttled(_) | ErrorKind::Unavailable));
+    let mut sentence = sentence(vendor, answer);
+    if let Some(until) = until {
+        sentence.push_str(&until.strftime("; it asks to wait until %F %T UTC").to_string());
+    }
+    RequestError::NoEffect(Error::new(kind, sentence).not_before(until))
 }
 
 /// Converts a success with an unreadable body: its effect is unknown.
@@ -177,6 +182,18 @@ mod tests {
         assert_eq!(kind(429), Some(ErrorKind::Throttled(None)));
         assert_eq!(kind(503), Some(ErrorKind::Unavailable));
         assert_eq!(kind(302), Some(ErrorKind::Unexpected));
+    }
+
+    #[test]
+    fn a_service_that_says_when_it_is_back_is_waited_for() {
+        let until = Some("2026-03-01T14:00:00Z".parse().expect("time"));
+        for status in [429, 503] {
+            let RequestError::NoEffect(error) = request_error("Vendor", &answer(status, ""), until) else {
+                panic!("{status}")
+            };
+            assert_eq!(error.acceptable_at(), until, "{status}");
+            assert!(error.message().ends_with("; it asks to wait until 2026-03-01 14:00:00 UTC"), "{error}");
+        }
     }
 
     #[test]

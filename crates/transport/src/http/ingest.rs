@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
-use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, civil};
 use serde_json::Value;
 use tidegate_model::{Error, ErrorKind, Secret};
 
@@ -28,12 +29,20 @@ pub fn json(status: StatusCode, body: &Value) -> Response<Bytes> {
     answer
 }
 
-/// The status that says why events could not be made durable: those after which
-/// senders try again.
+/// Returns what the sender did wrong and should do instead; `None` where the
+/// fault is ours.
+pub fn fault_of(error: &Error) -> Option<String> {
+    let at_fault = matches!(error.kind(), ErrorKind::TooLarge | ErrorKind::Rejected);
+    at_fault.then(|| format!("{}; {}", error.message(), error.next_step()))
+}
+
+/// The status that says why events could not be taken: those after which senders
+/// try again, or one that blames the request.
 pub fn status_of(error: &Error) -> StatusCode {
     match error.kind() {
         ErrorKind::Throttled(_) => StatusCode::TOO_MANY_REQUESTS,
         ErrorKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        ErrorKind::Rejected => StatusCode::BAD_REQUEST,
         ErrorKind::Storage | ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
@@ -48,6 +57,33 @@ pub fn wait_for(answer: &mut Response<Bytes>, error: &Error, now: Timestamp) {
         _ => return,
     };
     answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+}
+
+/// Larger numbers are milliseconds: as seconds they would lie beyond the year 5000.
+const SECONDS_MAX: i64 = 100_000_000_000;
+
+/// Reads a moment as senders write it: ISO 8601, in UTC where it has no offset, or
+/// seconds or milliseconds since 1970.
+pub fn moment(text: &str) -> Option<Timestamp> {
+    let text = text.trim();
+    text.parse().ok().or_else(|| since_1970(text)).or_else(|| {
+        // As Ruby writes it: `2024-02-21 23:45:15 UTC`.
+        let at: civil::DateTime = text.strip_suffix(" UTC").unwrap_or(text).parse().ok()?;
+        at.to_zoned(TimeZone::UTC).ok().map(|at| at.timestamp())
+    })
+}
+
+fn since_1970(text: &str) -> Option<Timestamp> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let whole: i64 = whole.parse().ok()?;
+    if whole.checked_abs()? > SECONDS_MAX {
+        return Timestamp::from_millisecond(whole).ok();
+    }
+    if !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let nanoseconds: i32 = format!("{fraction:0<9}").get(..9)?.parse().ok()?;
+    Timestamp::new(whole, if text.starts_with('-') { -nanoseconds } else { nanoseconds }).ok()
 }
 
 #[cfg(test)]
@@ -83,6 +119,8 @@ mod tests {
             (ErrorKind::Throttled(None), 429, Some("1")),
             (ErrorKind::Storage, 503, Some("10")),
             (ErrorKind::Internal, 500, None),
+            (ErrorKind::TooLarge, 413, None),
+            (ErrorKind::Rejected, 400, None),
         ] {
             let error = Error::new(kind, "it failed");
             let mut answer = json(status_of(&error), &Value::Null);

@@ -5,5 +5,6 @@ pub mod answer;
 mod client;
 pub mod ingest;
 pub mod path;
+pub mod retry_after;
 
 pub use client::RealHttp;

@@ -5,8 +5,8 @@ pub fn segments(path: &str) -> Option<Vec<String>> {
     path.split('/').skip(1).map(decoded).collect()
 }
 
-/// A percent-encoded segment; `None` if it is not UTF-8.
-fn decoded(segment: &str) -> Option<String> {
+/// Returns a percent-encoded text decoded once; `None` if it is not UTF-8.
+pub fn decoded(segment: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(segment.len());
     let mut rest = segment.as_bytes();
     while let [first, after @ ..] = rest {

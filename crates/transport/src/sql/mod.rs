@@ -1,6 +1,8 @@
 //! What every SQL source needs, whatever its dialect: quoted names, names that
-//! are near to each other, and the proof that a text is one query.
+//! are near to each other, the statements of an incremental read, and the proof
+//! that a text is one query.
 
+pub mod incremental;
 pub mod statement;
 
 use tidegate_model::{Columns, Error, ErrorKind};

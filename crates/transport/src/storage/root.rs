@@ -1,5 +1,7 @@
 //! A storage root: a folder on this machine or in an object store.
 
+use std::fs::{self, File};
+use std::io::{self, Write as _};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -114,6 +116,34 @@ impl StorageRoot {
     pub async fn put(&self, name: &str, content: Bytes) -> Result<(), Error> {
         let put = self.store.put(&self.file(name)?, content.into()).await;
         put.map(drop).map_err(|cause| explain(&format!("writing to {}", self.name()), &cause))
+    }
+
+    /// Writes a file as a whole, as [`StorageRoot::put`] does. On this machine it is written as
+    /// `stage` first, which is a name in a folder that readers skip: a process that dies
+    /// leaves nothing among the files that they read. The next file of that stage takes
+    /// the place of what was left.
+    pub async fn put_staged(&self, stage: &str, name: &str, content: Bytes) -> Result<(), Error> {
+        self.put_at(stage, &self.file(name)?, content).await
+    }
+
+    /// Writes a file of this store as [`StorageRoot::put_staged`] does.
+    pub async fn put_at(
+        &self,
+        stage: &str,
+        path: &object_store::path::Path,
+        content: Bytes,
+    ) -> Result<(), Error> {
+        let failed = |cause: &object_store::Error| explain(&format!("writing to {}", self.name()), cause);
+        let folder = self.url.to_file_path().ok().filter(|_| self.url.scheme() == "file");
+        let Some(folder) = folder else {
+            return self.store.put(path, content.into()).await.map(drop).map_err(|cause| failed(&cause));
+        };
+        let staged = folder.join(stage);
+        let written = tokio::task::spawn_blocking(move || write(&staged, &content)).await;
+        written.map_err(|cause| Error::internal("writing a file").caused_by(cause))?.map_err(|cause| {
+            failed(&object_store::Error::Generic { store: "LocalFileSystem", source: Box::new(cause) })
+        })?;
+        self.store.rename(&self.file(stage)?, path).await.map_err(|cause| failed(&cause))
     }
 
     /// Returns the content of a file; `None` if it does not exist.
@@ -236,6 +266,19 @@ fn azure(settings: &LakeSettings) -> Result<object_store::azure::MicrosoftAzure,
         options = options.with_allow_http(endpoint.starts_with("http://"));
     }
     builder.with_client_options(options).build()
+}
+
+/// Writes a file on this machine and waits until the disk has it.
+fn write(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut file = match File::create(path) {
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
+            path.parent().map_or(Ok(()), fs::create_dir_all)?;
+            File::create(path)?
+        }
+        created => created?,
+    };
+    file.write_all(content)?;
+    file.sync_all()
 }
 
 /// Opens a folder on this machine. Writes survive a power cut.

@@ -1,5 +1,6 @@
 //! Arrays become JSON arrays, nested as deep as they have dimensions.
 
+use serde_json::value::RawValue;
 use tidegate_model::{Json, Reason, json};
 
 use super::decode::{Arena, Shape};
@@ -70,6 +71,44 @@ fn write_element(
         json::write_string(&value.to_text().unwrap_or_default(), out);
     }
     Ok(())
+}
+
+/// The text that PostgreSQL reads an array from, of the JSON that [`to_json`] made
+/// of it; `None` for what is no JSON array.
+pub fn input_text(array: &str, element: &Shape) -> Option<String> {
+    let mut out = String::with_capacity(array.len());
+    write_input(array, matches!(element, Shape::Json | Shape::Jsonb), &mut out)?;
+    Some(out)
+}
+
+/// A document may be an array itself: arrays of documents are taken for flat.
+fn write_input(array: &str, of_documents: bool, out: &mut String) -> Option<()> {
+    out.push('{');
+    for (at, item) in serde_json::from_str::<Vec<&RawValue>>(array).ok()?.into_iter().enumerate() {
+        if at > 0 {
+            out.push(',');
+        }
+        match item.get() {
+            "null" => out.push_str("NULL"),
+            text if of_documents => write_quoted(text, out),
+            text if text.starts_with('[') => write_input(text, of_documents, out)?,
+            text if text.starts_with('"') => write_quoted(&serde_json::from_str::<String>(text).ok()?, out),
+            text => write_quoted(text, out),
+        }
+    }
+    out.push('}');
+    Some(())
+}
+
+fn write_quoted(text: &str, out: &mut String) {
+    out.push('"');
+    for character in text.chars() {
+        if matches!(character, '"' | '\\') {
+            out.push('\\');
+        }
+        out.push(character);
+    }
+    out.push('"');
 }
 
 struct Reader<'a> {

@@ -5,21 +5,21 @@ use tokio_postgres::types::Type;
 
 use super::client::Session;
 use super::grants;
-use super::query::Relation;
+use super::query::{Relation, Table};
 use super::settings::PostgresSelection;
 use super::source::PostgresSource;
 use tidegate_transport::sql::quote;
 use tidegate_transport::tls::Tls;
 
 const FIND_TABLE: &str = "SELECT n.nspname::text, c.relname::text, has_schema_privilege(n.oid, 'USAGE'), \
-    has_table_privilege(c.oid, 'SELECT'), row_security_active(c.oid), c.oid \
+    has_any_column_privilege(c.oid, 'SELECT'), row_security_active(c.oid), c.oid \
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relname = $1 \
     AND (n.nspname = $2 OR ($2 IS NULL AND n.nspname = ANY (current_schemas(false))))";
 
-const LEADING_COLUMNS: &str = "SELECT DISTINCT a.attname::text FROM pg_catalog.pg_index i \
-    JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0] \
-    WHERE i.indrelid = $1 AND i.indisvalid ORDER BY 1";
+const DENIED_COLUMNS: &str = "SELECT a.attname::text FROM pg_catalog.pg_attribute a \
+    WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped \
+    AND NOT has_column_privilege(a.attrelid, a.attnum, 'SELECT') ORDER BY a.attnum";
 
 impl PostgresSource {
     /// Looks at everything that reading needs.
@@ -27,26 +27,24 @@ impl PostgresSource {
     /// # Errors
     /// Only what keeps us from looking: no connection, a selection that is none.
     pub(super) async fn prove(&self, selection: Option<&Selection>) -> Result<Checks, Error> {
-        let relation = selection.map(PostgresSelection::relation).transpose()?;
+        let selected = selection.map(|selection| selection.parse::<PostgresSelection>()).transpose()?;
+        let selected = match &selected {
+            Some(selected) => Some((selected, selected.relation()?)),
+            None => None,
+        };
         let session = self.access.begin().await?;
         let mut checks = Checks::default();
         self.prove_connection(&session, &mut checks)
             .await
             .map_err(|error| self.access.explain(&error, None))?;
-        match relation {
-            None => {}
-            Some(relation @ Relation::Query(_)) => {
-                self.prove_readable(&session, &relation, &mut checks).await;
-            }
-            Some(relation) => {
-                let granted = self
-                    .prove_table(&session, &relation, &mut checks)
-                    .await
-                    .map_err(self.access.explained(&relation))?;
-                if granted {
-                    self.prove_readable(&session, &relation, &mut checks).await;
-                }
-            }
+        let Some((selected, relation)) = selected else { return Ok(checks) };
+        let granted = match relation {
+            Relation::Query(_) => true,
+            Relation::Table { .. } => (self.prove_table(&session, &relation, &mut checks).await)
+                .map_err(self.access.explained(&relation))?,
+        };
+        if granted {
+            self.prove_readable(&session, selected, &relation, &mut checks).await;
         }
         Ok(checks)
     }
@@ -114,10 +112,20 @@ impl PostgresSource {
                 grants::usage(&schema, role),
             );
         }
+        let select_name = format!("SELECT on {label}");
         if select {
-            checks.pass(format!("SELECT on {label}"), "granted");
+            let oid: u32 = row.try_get(5)?;
+            let denied = session.client.query(DENIED_COLUMNS, &[&oid]).await?;
+            let denied = denied.iter().map(|row| row.try_get(0)).collect::<Result<Vec<String>, _>>()?;
+            checks.pass(
+                select_name,
+                match denied.as_slice() {
+                    [] => "granted".to_owned(),
+                    denied => format!("granted, but not on the columns {}", denied.join(", ")),
+                },
+            );
         } else {
-            checks.fail(format!("SELECT on {label}"), format!("user {role} may not read it"), grant);
+            checks.fail(select_name, format!("user {role} may not read it"), grant);
         }
         if hidden {
             let detail = format!(
@@ -125,27 +133,21 @@ impl PostgresSource {
             );
             checks.pass("row security", detail);
         }
-        if usage && select {
-            let oid: u32 = row.try_get(5)?;
-            let rows = session.client.query(LEADING_COLUMNS, &[&oid]).await?;
-            let columns = rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<String>, _>>()?;
-            let detail = match columns.as_slice() {
-                [] => "none: every run reads the whole table".to_owned(),
-                columns => {
-                    format!("on {}: a cursor on another column reads the whole table", columns.join(", "))
-                }
-            };
-            checks.pass(format!("indexes of {label}"), detail);
-        }
         Ok(usage && select)
     }
 
     /// Lets the server plan the read: that needs the same privileges as reading.
-    async fn prove_readable(&self, session: &Session, relation: &Relation, checks: &mut Checks) {
+    async fn prove_readable(
+        &self,
+        session: &Session,
+        selected: &PostgresSelection,
+        relation: &Relation,
+        checks: &mut Checks,
+    ) {
         let name = format!("reading {}", relation.label());
-        let planned = match self.table(session, relation.clone()).await {
+        let planned = match self.table(session, selected).await.map(Table::granted) {
             Err(error) => Err(error),
-            Ok((table, _)) => {
+            Ok(table) => {
                 let plan = format!("EXPLAIN {}", table.everything());
                 let planned =
                     session.client.batch_execute(&plan).await.map_err(self.access.explained(relation));

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp, civil};
 use tidegate_model::{Json, Reason, Text, Value};
 use tokio_postgres::types::{FromSql, Kind, Type};
 
-use super::array;
+use super::{array, beyond};
 
 /// A cell as it came over the wire, whatever its type is.
 pub struct Raw<'a>(pub &'a [u8]);
@@ -42,8 +42,12 @@ pub enum Shape {
     Float8,
     /// Groups of four decimal digits.
     Numeric,
+    /// The same: the server is asked for a number, for its text depends on settings.
+    Money,
     /// Characters.
     Text,
+    /// Characters, filled up with blanks that are no part of the value: `char(n)`.
+    Padded,
     /// Characters that are JSON.
     Json,
     /// A version byte, then characters that are JSON.
@@ -78,7 +82,9 @@ impl Shape {
             Type::FLOAT4 => Shape::Float4,
             Type::FLOAT8 => Shape::Float8,
             Type::NUMERIC => Shape::Numeric,
-            Type::TEXT | Type::VARCHAR | Type::BPCHAR | Type::NAME => Shape::Text,
+            Type::MONEY => Shape::Money,
+            Type::TEXT | Type::VARCHAR | Type::NAME => Shape::Text,
+            Type::BPCHAR => Shape::Padded,
             Type::JSON => Shape::Json,
             Type::JSONB => Shape::Jsonb,
             Type::BYTEA => Shape::Bytea,
@@ -92,7 +98,7 @@ impl Shape {
                 Kind::Simple if other.name() == "citext" => Shape::Text,
                 Kind::Array(element) => match Shape::of(element) {
                     // Bytes have no JSON form of their own, and arrays of arrays are one array here.
-                    Shape::AsText | Shape::Bytea | Shape::Array(_) => Shape::AsText,
+                    Shape::AsText | Shape::Bytea | Shape::Money | Shape::Array(_) => Shape::AsText,
                     element => Shape::Array(Box::new(element)),
                 },
                 _ => Shape::AsText,
@@ -107,6 +113,7 @@ impl Shape {
     pub fn decode(&self, cell: &[u8], arena: &mut Arena) -> Result<Value, Reason> {
         Ok(match self {
             Shape::Text | Shape::AsText => Value::Text(text(arena.keep(cell))?),
+            Shape::Padded => Value::Text(text(arena.keep(unpadded(cell)))?),
             Shape::Json => Value::Json(Json::trusted(text(arena.keep(cell))?)),
             Shape::Jsonb => match cell {
                 [1, json @ ..] => Value::Json(Json::trusted(text(arena.keep(json))?)),
@@ -120,16 +127,16 @@ impl Shape {
             Shape::Oid => Value::Int(u32::from_be_bytes(fixed(cell)?).into()),
             Shape::Float4 => Value::Float(widen(f32::from_be_bytes(fixed(cell)?))),
             Shape::Float8 => Value::Float(f64::from_be_bytes(fixed(cell)?)),
-            Shape::Numeric => {
+            Shape::Numeric | Shape::Money => {
                 arena.room(cell.len() * 2 + 16);
                 let written = numeric(cell, &mut arena.bytes);
                 let digits = arena.take();
                 written?;
                 Value::Decimal(text(digits)?)
             }
-            Shape::Timestamptz => Value::Timestamp(timestamp(i64::from_be_bytes(fixed(cell)?))?),
-            Shape::Timestamp => Value::DateTime(date_time(i64::from_be_bytes(fixed(cell)?))?),
-            Shape::Date => Value::Date(date(i32::from_be_bytes(fixed(cell)?))?),
+            Shape::Timestamptz => timestamp(i64::from_be_bytes(fixed(cell)?))?,
+            Shape::Timestamp => date_time(i64::from_be_bytes(fixed(cell)?))?,
+            Shape::Date => date(i32::from_be_bytes(fixed(cell)?))?,
             Shape::Time => time(i64::from_be_bytes(fixed(cell)?))?,
             Shape::Uuid => {
                 let mut buffer = uuid::Uuid::encode_buffer();
@@ -176,6 +183,12 @@ fn text(bytes: Bytes) -> Result<Text, Reason> {
     Text::try_from(bytes).map_err(|_| Reason::new("invalid_utf8", "text that is not valid UTF-8"))
 }
 
+/// Returns a `char(n)` without the blanks at its end, which its type adds.
+fn unpadded(cell: &[u8]) -> &[u8] {
+    let end = cell.iter().rposition(|byte| *byte != b' ').map_or(0, |last| last + 1);
+    &cell[..end]
+}
+
 fn fixed<const N: usize>(cell: &[u8]) -> Result<[u8; N], Reason> {
     cell.try_into()
         .map_err(|_| Reason::new("unknown_form", format!("{} bytes where the type has {N}", cell.len())))
@@ -189,37 +202,42 @@ fn widen(number: f32) -> f64 {
 const EPOCH_2000: i64 = 946_684_800_000_000;
 
 fn out_of_range(what: &str) -> Reason {
-    Reason::new("out_of_range", format!("a {what} before the year -9999 or after the year 9999"))
+    Reason::new("out_of_range", format!("a {what} that PostgreSQL does not know"))
 }
 
-fn timestamp(micros: i64) -> Result<Timestamp, Reason> {
-    match micros {
-        i64::MAX => Ok(Timestamp::MAX),
-        i64::MIN => Ok(Timestamp::MIN),
-        _ => (micros.checked_add(EPOCH_2000))
-            .and_then(|micros| Timestamp::from_microsecond(micros).ok())
-            .ok_or_else(|| out_of_range("timestamp")),
+fn timestamp(micros: i64) -> Result<Value, Reason> {
+    if matches!(micros, i64::MIN | i64::MAX) {
+        return Ok(beyond::infinity(micros < 0));
     }
+    (micros.checked_add(EPOCH_2000))
+        .and_then(|micros| Timestamp::from_microsecond(micros).ok())
+        .map(Value::Timestamp)
+        .or_else(|| beyond::date_time(micros, "Z"))
+        .ok_or_else(|| out_of_range("timestamp"))
 }
 
-fn date_time(micros: i64) -> Result<civil::DateTime, Reason> {
-    match micros {
-        i64::MAX => Ok(civil::DateTime::MAX),
-        i64::MIN => Ok(civil::DateTime::MIN),
-        _ => (civil::date(2000, 1, 1).to_datetime(civil::Time::midnight()))
-            .checked_add(SignedDuration::from_micros(micros))
-            .map_err(|_| out_of_range("timestamp")),
+fn date_time(micros: i64) -> Result<Value, Reason> {
+    if matches!(micros, i64::MIN | i64::MAX) {
+        return Ok(beyond::infinity(micros < 0));
     }
+    (civil::date(2000, 1, 1).to_datetime(civil::Time::midnight()))
+        .checked_add(SignedDuration::from_micros(micros))
+        .map(Value::DateTime)
+        .ok()
+        .or_else(|| beyond::date_time(micros, ""))
+        .ok_or_else(|| out_of_range("timestamp"))
 }
 
-fn date(days: i32) -> Result<civil::Date, Reason> {
-    match days {
-        i32::MAX => Ok(civil::Date::MAX),
-        i32::MIN => Ok(civil::Date::MIN),
-        _ => civil::date(2000, 1, 1)
-            .checked_add(SignedDuration::from_hours(i64::from(days) * 24))
-            .map_err(|_| out_of_range("date")),
+fn date(days: i32) -> Result<Value, Reason> {
+    if matches!(days, i32::MIN | i32::MAX) {
+        return Ok(beyond::infinity(days < 0));
     }
+    civil::date(2000, 1, 1)
+        .checked_add(SignedDuration::from_hours(i64::from(days) * 24))
+        .map(Value::Date)
+        .ok()
+        .or_else(|| beyond::date(days.into()))
+        .ok_or_else(|| out_of_range("date"))
 }
 
 fn time(micros: i64) -> Result<Value, Reason> {

@@ -8,6 +8,15 @@ pub fn select(relation: &Relation, role: &str) -> Option<String> {
     Some(format!("GRANT SELECT ON {} TO {};", relation.quoted()?, quote(role)))
 }
 
+/// Lets `role` read these columns of a table; the whole table if there are none.
+pub fn select_columns(relation: &Relation, columns: &[&str], role: &str) -> Option<String> {
+    if columns.is_empty() {
+        return select(relation, role);
+    }
+    let columns: Vec<String> = columns.iter().map(|column| quote(column)).collect();
+    Some(format!("GRANT SELECT ({}) ON {} TO {};", columns.join(", "), relation.quoted()?, quote(role)))
+}
+
 /// Lets `role` look into a schema.
 pub fn usage(schema: &str, role: &str) -> String {
     format!("GRANT USAGE ON SCHEMA {} TO {};", quote(schema), quote(role))

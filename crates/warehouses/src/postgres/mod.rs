@@ -5,7 +5,9 @@
 //! sink writes one table. Neither keeps a place nor tries again; both belong to
 //! the engine.
 
+mod advice;
 mod array;
+mod beyond;
 mod checks;
 mod client;
 mod decode;

@@ -1,10 +1,12 @@
 //! The SQL of a selection and a reach. Pure: nothing here is sent.
 
-use tidegate_model::{Columns, Error};
+use tidegate_model::{Columns, DataType, Error};
 use tokio_postgres::types::{Kind, Type};
 
 use super::decode::Shape;
-use tidegate_transport::sql::{literal, missing_column, quote};
+use super::types::data_type;
+use tidegate_transport::sql::incremental::{CursorColumn, Incremental, PostgreSql};
+use tidegate_transport::sql::{missing_column, quote};
 
 /// What rows are read from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,8 +109,44 @@ pub struct SourceColumn {
     pub name: String,
     /// Type at the source.
     pub column_type: Type,
+    /// What its type says besides, such as the digits of a numeric; -1 for nothing.
+    pub modifier: i32,
     /// How its cells arrive.
     pub shape: Shape,
+    /// Whether it may be read.
+    pub granted: bool,
+}
+
+impl SourceColumn {
+    /// The column as its cells are asked for.
+    fn asked(&self) -> String {
+        let name = quote(&self.name);
+        match self.shape {
+            Shape::AsText => format!("{name}::text AS {name}"),
+            Shape::Money => format!("{name}::numeric AS {name}"),
+            _ => name,
+        }
+    }
+
+    /// The column and a type, both to compare with what was read. Types that have
+    /// no equality, or another one than that of their text, are compared as text.
+    fn compared(&self) -> (String, String) {
+        let name = quote(&self.name);
+        match self.column_type {
+            Type::JSON
+            | Type::XML
+            | Type::POINT
+            | Type::LINE
+            | Type::LSEG
+            | Type::BOX
+            | Type::PATH
+            | Type::POLYGON
+            | Type::CIRCLE => (format!("{name}::text"), "text".to_owned()),
+            Type::MONEY => (format!("{name}::numeric"), "numeric".to_owned()),
+            // The values take the column's type, not the column the values': an index stays of use.
+            ref other => (name, cast_name(other)),
+        }
+    }
 }
 
 /// The relation and its columns: everything that is needed to write statements.
@@ -126,81 +164,92 @@ impl Table {
         format!("SELECT {} FROM {}", self.list(), self.relation.from())
     }
 
-    /// The rows whose `key` columns have the values in as many text arrays.
+    /// The rows whose `key` columns are null where `nulls` says so, and elsewhere
+    /// have the values in as many text arrays.
     ///
     /// # Errors
     /// [`tidegate_model::ErrorKind::Missing`] for a column that is not there.
-    pub fn lookup(&self, key: &[String]) -> Result<String, Error> {
-        let mut names = Vec::with_capacity(key.len());
-        let mut casts = Vec::with_capacity(key.len());
-        let mut arrays = Vec::with_capacity(key.len());
-        let mut aliases = Vec::with_capacity(key.len());
-        for (at, name) in key.iter().enumerate() {
+    pub fn lookup(&self, key: &[String], nulls: &[bool]) -> Result<String, Error> {
+        let mut conditions = Vec::with_capacity(key.len());
+        let (mut names, mut casts) = (Vec::with_capacity(key.len()), Vec::with_capacity(key.len()));
+        for (name, is_null) in key.iter().zip(nulls) {
             let column = self.find(name)?;
-            names.push(quote(&column.name));
-            // The values take the column's type, not the column the values': an index stays of use.
-            casts.push(format!("wanted.k{at}::{}", cast_name(&column.column_type)));
-            arrays.push(format!("${}::text[]", at + 1));
-            aliases.push(format!("k{at}"));
+            let (expression, cast) = column.compared();
+            if *is_null {
+                conditions.push(format!("{} IS NULL", quote(&column.name)));
+            } else {
+                casts.push(format!("wanted.k{}::{cast}", names.len()));
+                names.push(expression);
+            }
         }
-        Ok(format!(
-            "{} WHERE ({}) IN (SELECT {} FROM unnest({}) AS wanted({}))",
-            self.everything(),
-            names.join(", "),
-            casts.join(", "),
-            arrays.join(", "),
-            aliases.join(", "),
-        ))
+        if !names.is_empty() {
+            let of = |text: fn(usize) -> String| (0..names.len()).map(text).collect::<Vec<_>>().join(", ");
+            conditions.push(format!(
+                "({}) IN (SELECT {} FROM unnest({}) AS wanted({}))",
+                names.join(", "),
+                casts.join(", "),
+                of(|at| format!("${}::text[]", at + 1)),
+                of(|at| format!("k{at}")),
+            ));
+        }
+        Ok(format!("{} WHERE {}", self.everything(), conditions.join(" AND ")))
     }
 
-    /// Prepares the statements of a cursor read.
+    /// The table with these of its columns alone, in this order.
     ///
     /// # Errors
-    /// [`tidegate_model::ErrorKind::Missing`] for a column that is not there,
-    /// [`tidegate_model::ErrorKind::Settings`] for one that has no usable order.
-    pub fn cursor(&self, column: &str, time_zone: &str) -> Result<Cursor<'_>, Error> {
-        let column = self.find(column)?;
-        let name = quote(&column.name);
-        let now = |expression: &str| Edge::Clock(expression.to_owned());
-        let zoned = format!("now() AT TIME ZONE {}", literal(time_zone));
-        let (expression, edge) = match column.column_type {
-            Type::TIMESTAMPTZ => (name, now("now()")),
-            Type::TIMESTAMP => (name, now(&format!("({zoned})"))),
-            Type::DATE => (name, now(&format!("({zoned})::date"))),
-            Type::INT2 | Type::INT4 | Type::INT8 | Type::OID | Type::UUID => (name, Edge::Open),
-            Type::FLOAT4 | Type::FLOAT8 => (name, Edge::Finite { as_text: false }),
-            Type::NUMERIC => (name, Edge::Finite { as_text: true }),
-            // Byte order, so that the database and this program agree on what is later.
-            Type::TEXT | Type::VARCHAR | Type::BPCHAR => (format!("{name} COLLATE \"C\""), Edge::Open),
-            Type::NAME => (format!("{name}::text COLLATE \"C\""), Edge::Open),
-            ref other if other.name() == "citext" && matches!(other.kind(), Kind::Simple) => {
-                (format!("{name}::text COLLATE \"C\""), Edge::Open)
-            }
-            ref other => {
-                return Err(Error::settings(format!(
-                    "column `{}` of type {} cannot be a cursor",
-                    column.name,
-                    other.name()
-                ))
-                .hint(
-                    "take a timestamp, a date, a number, a text or a uuid that only grows, or `mode: full`",
-                ));
-            }
-        };
-        let cast = match column.column_type {
-            Type::NAME => "text".to_owned(),
-            ref other if other.name() == "citext" => "text".to_owned(),
-            ref other => cast_name(other),
-        };
-        Ok(Cursor { table: self, expression, cast, edge })
+    /// [`tidegate_model::ErrorKind::Missing`] for a column that is not there.
+    pub fn narrowed(self, columns: &[String]) -> Result<Table, Error> {
+        let columns = columns.iter().map(|name| self.find(name).cloned()).collect::<Result<_, _>>()?;
+        Ok(Table { relation: self.relation, columns })
     }
 
-    fn find(&self, name: &str) -> Result<&SourceColumn, Error> {
+    /// The table with the columns that may be read.
+    pub fn granted(mut self) -> Table {
+        self.columns.retain(|column| column.granted);
+        self
+    }
+
+    /// Finds a column: its exact name, else the only one that differs in case alone.
+    ///
+    /// # Errors
+    /// [`tidegate_model::ErrorKind::Missing`] if it is not there.
+    pub fn find(&self, name: &str) -> Result<&SourceColumn, Error> {
         let columns = self.names();
         match columns.position(name).and_then(|at| self.columns.get(at)) {
             Some(column) => Ok(column),
             None => Err(missing_column(name, &columns, &self.relation.label())),
         }
+    }
+
+    /// Prepares the statements of an incremental read.
+    ///
+    /// # Errors
+    /// [`tidegate_model::ErrorKind::Missing`] for a column that is not there,
+    /// [`tidegate_model::ErrorKind::Settings`] for one that has no usable order.
+    pub fn cursor(&self, column: &str, time_zone: &str) -> Result<Incremental<PostgreSql>, Error> {
+        let column = self.find(column)?;
+        let name = quote(&column.name);
+        let other = column.column_type.name();
+        // Types whose own order is not that of their bytes, or depends on a locale.
+        let (expression, cast) = match column.column_type {
+            Type::NAME => (format!("{name}::text"), "text".to_owned()),
+            _ if other == "citext" => (format!("{name}::text"), "text".to_owned()),
+            ref column_type => (name, cast_name(column_type)),
+        };
+        let data_type = match column.column_type {
+            Type::MONEY => DataType::Other,
+            ref column_type if matches!(column_type.kind(), Kind::Enum(_)) => DataType::Other,
+            ref column_type => data_type(column_type, column.modifier),
+        };
+        let cursor = CursorColumn { expression, data_type: &data_type, cast };
+        Incremental::new(PostgreSql, &self.list(), &self.relation.from(), cursor, time_zone).ok_or_else(
+            || {
+                Error::settings(format!("column `{}` of type {other} cannot be a cursor", column.name)).hint(
+                    "take a timestamp, a date, a number, a text or a uuid that only grows, or `mode: full`",
+                )
+            },
+        )
     }
 
     /// The names of the columns, to share.
@@ -209,79 +258,7 @@ impl Table {
     }
 
     fn list(&self) -> String {
-        let mut list = String::new();
-        for column in &self.columns {
-            if !list.is_empty() {
-                list.push_str(", ");
-            }
-            let name = quote(&column.name);
-            list.push_str(&name);
-            if column.shape == Shape::AsText {
-                list.push_str(&format!("::text AS {name}"));
-            }
-        }
-        list
-    }
-}
-
-/// Where a cursor read ends.
-enum Edge {
-    /// Nowhere.
-    Open,
-    /// At the server's own clock: what is later waits for its time.
-    Clock(String),
-    /// Before `NaN` and the infinities: they compare with every number and would
-    /// hide all rows below them for ever.
-    Finite { as_text: bool },
-}
-
-/// The statements of a cursor read, all for the same snapshot.
-pub struct Cursor<'a> {
-    table: &'a Table,
-    expression: String,
-    cast: String,
-    edge: Edge,
-}
-
-impl Cursor<'_> {
-    /// Rows that have no cursor value.
-    pub fn nulls(&self) -> String {
-        format!("{} WHERE {} IS NULL", self.table.everything(), self.expression)
-    }
-
-    /// Rows in order, from the value in `$1` where there is one.
-    pub fn rows(&self, from: bool) -> String {
-        let start = if from {
-            format!("{} >= $1::text::{}", self.expression, self.cast)
-        } else {
-            format!("{} IS NOT NULL", self.expression)
-        };
-        let end = match &self.edge {
-            Edge::Open => String::new(),
-            Edge::Clock(now) => format!(" AND {} <= {now}", self.expression),
-            Edge::Finite { as_text } => format!(" AND {}", self.endless(*as_text, "NOT IN")),
-        };
-        format!("{} WHERE {start}{end} ORDER BY {}", self.table.everything(), self.expression)
-    }
-
-    /// The last of these rows.
-    pub fn highest(&self) -> String {
-        format!("{} DESC LIMIT 1", self.rows(false))
-    }
-
-    /// Counts the rows behind the edge; `None` where there is no edge.
-    pub fn beyond(&self) -> Option<String> {
-        let condition = match &self.edge {
-            Edge::Open => return None,
-            Edge::Clock(now) => format!("{} > {now}", self.expression),
-            Edge::Finite { as_text } => self.endless(*as_text, "IN"),
-        };
-        Some(format!("SELECT count(*) FROM {} WHERE {condition}", self.table.relation.from()))
-    }
-
-    fn endless(&self, as_text: bool, operator: &str) -> String {
-        // Before PostgreSQL 14 'Infinity' is no numeric, but it is always a text.
-        let cast = if as_text { "::text" } else { "" };
-        format!("{}{cast} {operator} ('NaN', 'Infinity', '-Infinity')", self.expression)
+        let columns: Vec<String> = self.columns.iter().map(SourceColumn::asked).collect();
+        columns.join(", ")
     }
 }

@@ -37,9 +37,13 @@ pub struct Reading {
     pub steps: VecDeque<Step>,
     /// Counts the rows that wait, asked last.
     pub waiting: Option<String>,
-    /// Rows in a batch.
+    /// Rows in a batch, at most.
     pub batch_rows: usize,
 }
+
+/// A batch ends behind the row that fills so many bytes: what is held does not
+/// grow with the width of rows.
+const BATCH_BYTES: usize = 2 * 1024 * 1024;
 
 impl Reading {
     /// The read as a feed. Nothing is asked before the first batch is.
@@ -92,6 +96,7 @@ impl Arrivals {
     async fn next_batch(&mut self) -> Result<Next, Error> {
         let limit = self.reading.batch_rows.max(1);
         let mut batch = Batch::of(Vec::with_capacity(limit.min(16_384)));
+        let mut bytes = 0;
         self.reading.session.running = true;
         loop {
             let Some(rows) = &mut self.rows else {
@@ -105,8 +110,8 @@ impl Arrivals {
                     return Err(self.reading.access.explain(&error, Some(&self.reading.relation)));
                 }
                 Some(Ok(row)) => {
-                    self.take(&row, &mut batch)?;
-                    if batch.items.len() + batch.malformed.len() >= limit {
+                    bytes += self.take(&row, &mut batch)?;
+                    if batch.items.len() + batch.malformed.len() >= limit || bytes >= BATCH_BYTES {
                         return Ok(Next::More(batch));
                     }
                 }
@@ -117,8 +122,10 @@ impl Arrivals {
         Ok(Next::Last(batch))
     }
 
-    fn take(&mut self, row: &tokio_postgres::Row, batch: &mut Batch<Row>) -> Result<(), Error> {
+    /// Adds a row to a batch. Returns how many bytes its cells had.
+    fn take(&mut self, row: &tokio_postgres::Row, batch: &mut Batch<Row>) -> Result<usize, Error> {
         self.seen += 1;
+        let mut bytes = 0;
         let mut values = Vec::with_capacity(self.reading.shapes.len());
         let mut malformed = None;
         for (at, shape) in self.reading.shapes.iter().enumerate() {
@@ -128,6 +135,7 @@ impl Arrivals {
                     "PostgreSQL sent a row with fewer columns than it had announced",
                 )
             })?;
+            bytes += cell.as_ref().map_or(0, |Raw(cell)| cell.len());
             let value = match cell {
                 None => Value::Null,
                 Some(Raw(cell)) => shape.decode(cell, &mut self.arena).unwrap_or_else(|reason| {
@@ -151,6 +159,6 @@ impl Arrivals {
                 reason,
             }),
         }
-        Ok(())
+        Ok(bytes)
     }
 }

@@ -162,6 +162,20 @@ pub struct PostgresSelection {
     /// The columns that name a row.
     #[schemars(skip)]
     pub key: Option<Vec<String>>,
+    /// The columns that are read; all of them if absent. Set by [`narrow`], never
+    /// by a person.
+    #[schemars(skip)]
+    pub columns: Option<Vec<String>>,
+}
+
+/// The name of [`PostgresSelection::columns`].
+const COLUMNS: &str = "columns";
+
+/// Returns the selection that has only these columns.
+pub fn narrow(selection: &Selection, columns: &[String]) -> Selection {
+    let mut members = selection.members().clone();
+    members.insert(COLUMNS.to_owned(), columns.into());
+    Selection::new(members)
 }
 
 impl PostgresSelection {
@@ -169,11 +183,10 @@ impl PostgresSelection {
     ///
     /// # Errors
     /// [`tidegate_model::ErrorKind::Settings`] for anything but one table or one query.
-    pub fn relation(selection: &Selection) -> Result<Relation, Error> {
-        let selection: PostgresSelection = selection.parse()?;
-        match (selection.table, selection.query) {
-            (Some(table), None) => Relation::table(&table),
-            (None, Some(query)) => Ok(Relation::Query(single_query(&query)?.to_owned())),
+    pub fn relation(&self) -> Result<Relation, Error> {
+        match (&self.table, &self.query) {
+            (Some(table), None) => Relation::table(table),
+            (None, Some(query)) => Ok(Relation::Query(single_query(query)?.to_owned())),
             (Some(_), Some(_)) => {
                 Err(Error::settings("`source` has both `table` and `query`").hint("keep one of them"))
             }

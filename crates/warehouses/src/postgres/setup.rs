@@ -15,7 +15,10 @@ use tidegate_transport::sql::quote;
 /// Settings or a selection that cannot work.
 pub fn setup(_: &ConnectionId, settings: &Settings, selection: Option<&Settings>) -> Result<String, Error> {
     let settings = settings.parse::<PostgresSettings>()?.checked()?;
-    let relation = selection.map(PostgresSelection::relation).transpose()?;
+    let relation = match selection {
+        Some(selection) => Some(selection.parse::<PostgresSelection>()?.relation()?),
+        None => None,
+    };
     let schema = match relation {
         Some(Relation::Table { schema: Some(schema), .. }) => schema,
         Some(Relation::Table { schema: None, .. }) => "public".to_owned(),

@@ -1,6 +1,6 @@
 //! PostgreSQL as a [`Source`].
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use async_trait::async_trait;
 use futures_util::TryStreamExt;
@@ -9,14 +9,16 @@ use tidegate_model::{
     Checks, ConnectorContext, Dataset, Error, ErrorKind, Feed, ReadMode, Row, Selection, Settings, Source,
     Value,
 };
+use tokio_postgres::Statement;
 use tokio_postgres::error::SqlState;
 
 use super::client::{Access, Session};
 use super::decode::Shape;
-use super::parameter::input_text;
+use super::grants;
+use super::parameter::{input_text, key_text};
 use super::query::{Relation, SourceColumn, Table, shown};
 use super::reading::{Reading, Step};
-use super::settings::{PostgresSelection, PostgresSettings};
+use super::settings::{self, PostgresSelection, PostgresSettings};
 use super::types::{Catalogue, data_type};
 use tidegate_transport::sql::nearest;
 
@@ -32,6 +34,10 @@ const TABLES_LISTED: usize = 10;
 
 const COLUMN_TYPES: &str = "SELECT format_type(types.oid, types.modifier) \
     FROM unnest($1::oid[], $2::int4[]) WITH ORDINALITY AS types(oid, modifier, place) ORDER BY place";
+
+const COLUMN_GRANTS: &str = "SELECT a.attname::text, \
+    has_column_privilege(a.attrelid, a.attnum, 'SELECT') FROM pg_catalog.pg_attribute a \
+    WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum";
 
 const PRIMARY_KEY: &str = "SELECT a.attname::text FROM pg_catalog.pg_constraint k \
     JOIN pg_catalog.pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = ANY (k.conkey) \
@@ -60,40 +66,89 @@ impl PostgresSource {
         Ok(PostgresSource { access: Access::new(settings, context) })
     }
 
-    /// The columns of a relation, found without reading a row.
+    /// The columns of a selection, found without reading a row. Those of a table
+    /// that may not be read are among them, unless none may.
     pub(super) async fn table(
         &self,
         session: &Session,
-        relation: Relation,
-    ) -> Result<(Table, Vec<i32>), Error> {
-        let statement = match session.client.prepare(&relation.probe()).await {
-            Ok(statement) => statement,
-            Err(error) => {
-                let explained = self.access.explain(&error, Some(&relation));
-                let unknown = error.code() == Some(&SqlState::UNDEFINED_TABLE)
-                    || error.code() == Some(&SqlState::INVALID_SCHEMA_NAME);
-                return Err(match (unknown, relation.quoted()) {
-                    (true, Some(_)) => self.suggest(session, &relation, explained).await,
-                    _ => explained,
-                });
-            }
-        };
+        selected: &PostgresSelection,
+    ) -> Result<Table, Error> {
+        let relation = selected.relation()?;
+        let statement = self.prepare(session, &relation).await?;
+        let denied = self.denied(session, &relation).await?;
         let mut seen = HashSet::new();
         if let Some(twice) = statement.columns().iter().find(|column| !seen.insert(column.name())) {
             return Err(Error::settings(format!("{} has two columns `{}`", relation.label(), twice.name()))
                 .hint("give one of them another name with AS"));
         }
-        let modifiers = statement.columns().iter().map(|column| column.type_modifier()).collect();
-        let columns = statement
-            .columns()
+        let columns = statement.columns().iter().map(|column| SourceColumn {
+            name: column.name().to_owned(),
+            shape: Shape::of(column.type_()),
+            modifier: column.type_modifier(),
+            column_type: column.type_().clone(),
+            granted: !denied.iter().any(|denied| denied == column.name()),
+        });
+        let table = Table { relation, columns: columns.collect() };
+        match &selected.columns {
+            Some(columns) => table.narrowed(columns),
+            None => Ok(table),
+        }
+    }
+
+    /// As [`PostgresSource::table`], to read all of the columns.
+    ///
+    /// # Errors
+    /// Also if one of them may not be read.
+    pub(super) async fn readable(
+        &self,
+        session: &Session,
+        selected: &PostgresSelection,
+    ) -> Result<Table, Error> {
+        let table = self.table(session, selected).await?;
+        let denied: Vec<&str> = table
+            .columns
             .iter()
-            .map(|column| SourceColumn {
-                name: column.name().to_owned(),
-                shape: Shape::of(column.type_()),
-                column_type: column.type_().clone(),
-            })
+            .filter(|column| !column.granted)
+            .map(|column| column.name.as_str())
             .collect();
-        Ok((Table { relation, columns }, modifiers))
+        if denied.is_empty() {
+            return Ok(table);
+        }
+        let role = self.access.settings.role();
+        let grant = grants::select_columns(&table.relation, &denied, role).unwrap_or_default();
+        Err(Error::new(
+            ErrorKind::Denied,
+            format!("reading {}: user {role} may not read {}", table.relation.label(), denied.join(", ")),
+        )
+        .hint(format!("as its owner, run: {grant}")))
+    }
+
+    /// Prepares a statement that has all columns of a relation.
+    async fn prepare(&self, session: &Session, relation: &Relation) -> Result<Statement, Error> {
+        let error = match session.client.prepare(&relation.probe()).await {
+            Ok(statement) => return Ok(statement),
+            Err(error) => error,
+        };
+        let explained = self.access.explain(&error, Some(relation));
+        let unknown = error.code() == Some(&SqlState::UNDEFINED_TABLE)
+            || error.code() == Some(&SqlState::INVALID_SCHEMA_NAME);
+        Err(match (unknown, relation.quoted()) {
+            (true, Some(_)) => self.suggest(session, relation, explained).await,
+            _ => explained,
+        })
+    }
+
+    /// Returns the columns of a table that may not be read; none if that is all of
+    /// them, for then the table is what has to be granted.
+    async fn denied(&self, session: &Session, relation: &Relation) -> Result<Vec<String>, Error> {
+        let Some(name) = relation.quoted() else { return Ok(Vec::new()) };
+        let rows = async {
+            let rows = session.client.query(COLUMN_GRANTS, &[&name]).await?;
+            rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<Vec<_>, _>>()
+        };
+        let rows: Vec<(String, bool)> = rows.await.map_err(self.access.explained(relation))?;
+        let any = rows.iter().any(|(_, granted)| *granted);
+        Ok(rows.into_iter().filter(|(_, granted)| any && !granted).map(|(column, _)| column).collect())
     }
 
     /// Adds the name of the table that was most likely meant.
@@ -147,7 +202,7 @@ impl PostgresSource {
                 let sql = cursor.rows(from.is_some());
                 let parameters = from.into_iter().map(|from| Box::new(from) as _).collect();
                 let rows = Step { sql, parameters };
-                Ok((vec![nulls, rows], cursor.beyond()))
+                Ok((vec![nulls, rows], cursor.not_due()))
             }
             ReadMode::Resume { .. } => Err(Error::settings("PostgreSQL keeps no place of its own")
                 .hint("say how rows are found: `cursor: <column>` or `mode: full`")),
@@ -174,15 +229,15 @@ impl Source for PostgresSource {
     }
 
     async fn describe(&self, selection: &Selection) -> Result<Dataset, Error> {
-        let relation = PostgresSelection::relation(selection)?;
-        let selection_key = selection.parse::<PostgresSelection>()?.key;
+        let selected: PostgresSelection = selection.parse()?;
         let session = self.access.begin().await?;
-        let (table, modifiers) = self.table(&session, relation).await?;
+        let table = self.table(&session, &selected).await?;
         let explained = self.access.explained(&table.relation);
         let oids: Vec<u32> = table.columns.iter().map(|column| column.column_type.oid()).collect();
+        let modifiers: Vec<i32> = table.columns.iter().map(|column| column.modifier).collect();
         let types = session.client.query(COLUMN_TYPES, &[&oids, &modifiers]).await.map_err(&explained)?;
         let types = types.iter().map(|row| row.try_get(0)).collect::<Result<Vec<String>, _>>();
-        let key = match (selection_key, table.relation.quoted()) {
+        let key = match (selected.key, table.relation.quoted()) {
             (Some(key), _) => key,
             (None, None) => Vec::new(),
             (None, Some(name)) => {
@@ -190,18 +245,27 @@ impl Source for PostgresSource {
                 rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>().map_err(&explained)?
             }
         };
-        let columns = table.columns.iter().zip(&modifiers).zip(types.map_err(&explained)?);
+        let columns = table.columns.iter().zip(types.map_err(&explained)?);
         Ok(Dataset {
             name: table.relation.label(),
             columns: columns
-                .map(|((column, modifier), type_name)| Column {
+                .map(|(column, type_name)| Column {
                     name: column.name.clone(),
-                    data_type: data_type(&column.column_type, *modifier),
+                    data_type: data_type(&column.column_type, column.modifier),
                     type_name,
                 })
                 .collect(),
             key,
+            open: false,
         })
+    }
+
+    async fn advise(&self, selection: &Selection, cursor: Option<&str>) -> Result<Checks, Error> {
+        self.advice(&selection.parse()?, cursor).await
+    }
+
+    fn narrow(&self, selection: &Selection, columns: &[String]) -> Option<Selection> {
+        Some(settings::narrow(selection, columns))
     }
 
     async fn read(
@@ -210,9 +274,8 @@ impl Source for PostgresSource {
         mode: &ReadMode,
         batch_rows: usize,
     ) -> Result<Feed<Row>, Error> {
-        let relation = PostgresSelection::relation(selection)?;
         let session = self.access.begin().await?;
-        let (table, _) = self.table(&session, relation).await?;
+        let table = self.readable(&session, &selection.parse()?).await?;
         let (steps, waiting) = self.steps(&table, mode)?;
         Ok(self.reading(session, table, steps, waiting, batch_rows).feed())
     }
@@ -223,9 +286,8 @@ impl Source for PostgresSource {
         column: &str,
         time_zone: &str,
     ) -> Result<Option<Value>, Error> {
-        let relation = PostgresSelection::relation(selection)?;
         let session = self.access.begin().await?;
-        let (table, _) = self.table(&session, relation).await?;
+        let table = self.readable(&session, &selection.parse()?).await?;
         let sql = table.cursor(column, time_zone)?.highest();
         let steps = vec![Step { sql, parameters: Vec::new() }];
         let mut feed = self.reading(session, table, steps, None, 1).feed();
@@ -246,18 +308,9 @@ impl Source for PostgresSource {
             )
             .hint("name them under `primary_key`"));
         }
-        let relation = PostgresSelection::relation(selection)?;
         let session = self.access.begin().await?;
-        let (table, _) = self.table(&session, relation).await?;
-        let sql = table.lookup(key)?;
-        let steps = values.chunks(LOOKUP_KEYS).map(|chunk| {
-            let array = |at: usize| -> Vec<Option<String>> {
-                chunk.iter().map(|row| row.get(at).and_then(input_text)).collect()
-            };
-            let parameters = (0..key.len()).map(|at| Box::new(array(at)) as _);
-            Step { sql: sql.clone(), parameters: parameters.collect() }
-        });
-        let steps = steps.collect();
+        let table = self.readable(&session, &selection.parse()?).await?;
+        let steps = lookups(&table, key, values)?;
         let mut feed = self.reading(session, table, steps, None, LOOKUP_KEYS).feed();
         let mut found = Vec::new();
         while let Some(batch) = feed.try_next().await? {
@@ -270,6 +323,33 @@ impl Source for PostgresSource {
         }
         Ok(Some(found))
     }
+}
+
+/// The statements that find rows by their keys: one for many keys that are null in
+/// the same columns.
+fn lookups(table: &Table, key: &[String], values: &[Vec<Value>]) -> Result<Vec<Step>, Error> {
+    let columns = key.iter().map(|name| table.find(name)).collect::<Result<Vec<_>, _>>()?;
+    let mut alike: BTreeMap<Vec<bool>, Vec<Vec<Option<String>>>> = BTreeMap::new();
+    for row in values {
+        let text = |(value, column): (&Value, &&SourceColumn)| key_text(value, &column.shape);
+        let texts: Vec<Option<String>> = row.iter().zip(&columns).map(text).collect();
+        alike.entry(texts.iter().map(Option::is_none).collect()).or_default().push(texts);
+    }
+    let mut steps = Vec::new();
+    for (nulls, keys) in alike {
+        let sql = table.lookup(key, &nulls)?;
+        for chunk in keys.chunks(LOOKUP_KEYS) {
+            let array = |at: usize| -> Vec<Option<String>> {
+                chunk.iter().map(|key| key.get(at).cloned().flatten()).collect()
+            };
+            let present = (0..key.len()).filter(|at| nulls.get(*at) == Some(&false));
+            steps.push(Step {
+                sql: sql.clone(),
+                parameters: present.map(|at| Box::new(array(at)) as _).collect(),
+            });
+        }
+    }
+    Ok(steps)
 }
 
 /// A relation of the catalogue and its columns.
@@ -289,6 +369,7 @@ fn dataset(row: &tokio_postgres::Row, catalogue: &Catalogue) -> Result<Dataset, 
             })
             .collect(),
         key: key.unwrap_or_default(),
+        open: false,
     })
 }
 

@@ -8,11 +8,48 @@ use super::decode::{Arena, Shape};
 use super::query::{Relation, SourceColumn, Table};
 use super::settings::PostgresSelection;
 
+/// The statement for keys of two columns, the second null or not.
+fn lookup(table: &Table, second_is_null: bool) -> String {
+    let key = ["id".to_owned(), "name".to_owned()];
+    let sql = table.lookup(&key, &[false, second_is_null]).expect("both columns are there");
+    sql.split_once(" WHERE ").expect("a condition").1.to_owned()
+}
+
+#[test]
+fn a_key_that_holds_null_is_looked_up_with_is_null() {
+    let int8 = "\"pg_catalog\".\"int8\"";
+    assert_eq!(
+        lookup(&orders(), true),
+        format!(
+            "\"name\" IS NULL AND (\"id\") IN (SELECT wanted.k0::{int8} FROM unnest($1::text[]) AS wanted(k0))"
+        )
+    );
+    assert_eq!(
+        lookup(&orders(), false),
+        format!(
+            "(\"id\", \"name\") IN (SELECT wanted.k0::{int8}, wanted.k1::\"pg_catalog\".\"text\" \
+             FROM unnest($1::text[], $2::text[]) AS wanted(k0, k1))"
+        )
+    );
+}
+
+#[test]
+fn a_narrowed_table_reads_its_columns_alone() {
+    let narrowed = orders().narrowed(&["name".to_owned(), "took".to_owned()]).expect("both are there");
+    assert_eq!(
+        narrowed.everything(),
+        "SELECT \"name\", \"took\"::text AS \"took\" FROM \"public\".\"orders\" AS tidegate_rows"
+    );
+    assert!(orders().narrowed(&["nam".to_owned()]).is_err());
+}
+
 fn orders() -> Table {
     let column = |name: &str, column_type: Type| SourceColumn {
         name: name.to_owned(),
         shape: Shape::of(&column_type),
         column_type,
+        modifier: -1,
+        granted: true,
     };
     Table {
         relation: Relation::table("public.orders").unwrap(),
@@ -64,14 +101,15 @@ fn a_cursor_read_is_bounded_by_the_servers_clock_and_compares_text_by_bytes() {
         rows.ends_with("WHERE \"name\" COLLATE \"C\" IS NOT NULL ORDER BY \"name\" COLLATE \"C\""),
         "{rows}"
     );
-    assert!(table.cursor("name", "UTC").unwrap().beyond().is_none());
+    assert!(table.cursor("name", "UTC").unwrap().not_due().is_none());
     assert_eq!(table.cursor("took", "UTC").err().map(|error: Error| error.kind()), Some(ErrorKind::Settings));
 }
 
 #[test]
 fn a_selection_is_one_table_or_one_query() {
     let relation = |json: serde_json::Value| {
-        PostgresSelection::relation(&Selection::new(json.as_object().unwrap().clone()))
+        let selection = Selection::new(json.as_object().unwrap().clone());
+        selection.parse::<PostgresSelection>()?.relation()
     };
     let query = relation(serde_json::json!({ "query": " select 1 ; " })).unwrap();
     assert_eq!(query, Relation::Query("select 1".to_owned()));

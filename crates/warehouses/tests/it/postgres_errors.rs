@@ -242,3 +242,73 @@ async fn settings_that_cannot_work_are_refused_before_connecting() {
         assert!(error.message().contains(part), "{changes}: {}", error.message());
     }
 }
+
+#[tokio::test]
+async fn rights_on_the_columns_that_are_needed_are_enough() {
+    let database = Database::new().await;
+    database
+        .run("CREATE TABLE members (id int PRIMARY KEY, email text, passport text, total numeric(9,2)); INSERT INTO members VALUES (1, 'a@example.org', 'secret', 1)")
+        .await;
+    let user = database.user().await;
+    database.run(&format!("GRANT SELECT (id, email) ON members TO \"{user}\"")).await;
+    let source = database.source_with(json!({ "user": user, "password": "secret-of-reader" }));
+    let members = table("public.members");
+
+    let checks = source.check(Some(&members)).await.expect("checks");
+    assert!(checks.passed(), "{checks:?}");
+    assert!(
+        checks.0.iter().any(|check| check.detail.contains("not on the columns passport, total")),
+        "{checks:?}"
+    );
+    // All columns are described as their owner sees them, so that a mapping can name them.
+    assert_eq!(
+        source.describe(&members).await.expect("described"),
+        database.source().describe(&members).await.expect("described")
+    );
+    let needed = |columns: &[&str]| {
+        let columns: Vec<String> = columns.iter().map(|column| (*column).to_owned()).collect();
+        source.narrow(&members, &columns).expect("a narrowed selection")
+    };
+    let read = crate::postgres_server::rows(&source, &needed(&["email", "id"]), &ReadMode::Full).await;
+    assert_eq!(read[0].values, [Value::Text("a@example.org".into()), Value::Int(1)]);
+
+    let denied = source.advise(&needed(&["id", "total"]), None).await.expect_err("denied");
+    assert_eq!(denied.kind(), ErrorKind::Denied);
+    let grant = format!("GRANT SELECT (\"total\") ON \"public\".\"members\" TO \"{user}\";");
+    assert!(denied.next_step().ends_with(&grant), "{denied:?}");
+    let same = failure(&source, &needed(&["id", "total"])).await;
+    assert_eq!(same.next_step(), denied.next_step());
+    database.run(&grant).await;
+    source.advise(&needed(&["id", "total"]), None).await.expect("granted");
+    database.run(&format!("DROP OWNED BY \"{user}\"; DROP USER \"{user}\"")).await;
+}
+
+#[tokio::test]
+async fn a_cursor_without_an_index_gets_the_statement_that_makes_one() {
+    let database = Database::new().await;
+    database
+        .run(
+            "CREATE TABLE t (id int PRIMARY KEY, at timestamptz, code text, kind char(3)); \
+             CREATE INDEX ON t (code); CREATE INDEX ON t (kind, at); CREATE INDEX ON t (at) WHERE id > 5; \
+             CREATE VIEW v AS SELECT * FROM t; CREATE TABLE parts (at date) PARTITION BY RANGE (at)",
+        )
+        .await;
+    let source = database.source();
+    let advice = async |name: &str, cursor: &str| {
+        source.advise(&table(name), Some(cursor)).await.expect("advice").0.pop()
+    };
+    for (name, column, statement) in [
+        ("public.t", "at", "CREATE INDEX CONCURRENTLY ON \"public\".\"t\" (\"at\");"),
+        ("public.t", "code", "CREATE INDEX CONCURRENTLY ON \"public\".\"t\" (\"code\" COLLATE \"C\");"),
+        ("public.t", "kind", "CREATE INDEX CONCURRENTLY ON \"public\".\"t\" (\"kind\" COLLATE \"C\");"),
+        ("public.parts", "at", "CREATE INDEX ON \"public\".\"parts\" (\"at\");"),
+    ] {
+        let check = advice(name, column).await.expect("a check");
+        assert!(check.passed && check.detail.contains("reads the whole table"), "{check:?}");
+        assert_eq!(check.remedy.as_deref(), Some(statement));
+        database.run(statement).await;
+        assert_eq!(advice(name, column).await.and_then(|check| check.remedy), None, "{name}.{column}");
+    }
+    assert_eq!(advice("public.t", "id").await.and_then(|check| check.remedy), None);
+    assert!(advice("public.v", "at").await.expect("a check").detail.contains("a view"));
+}

@@ -231,3 +231,158 @@ async fn tables_views_and_queries_are_described() {
         ("numeric(12,2)", vec!["total".to_owned()])
     );
 }
+
+/// Looks rows up by the values that a read gave for these columns. Returns the ids found.
+async fn found_again(source: &std::sync::Arc<dyn tidegate_model::Source>, key: &[&str]) -> Vec<i64> {
+    let all = rows(source, &table("public.t"), &ReadMode::Full).await;
+    let names: Vec<String> = key.iter().map(|name| (*name).to_owned()).collect();
+    let keys: Vec<Vec<Value>> = all
+        .iter()
+        .map(|row| key.iter().map(|name| row.get(name).expect("a key column").clone()).collect())
+        .collect();
+    let found = source.lookup(&table("public.t"), &names, &keys).await.expect("looked up").expect("rows");
+    let mut found = ids(&found);
+    found.sort_unstable();
+    found
+}
+
+#[tokio::test]
+async fn a_row_with_null_in_its_key_is_found_by_retry() {
+    let database = Database::new().await;
+    database
+        .run(
+            "CREATE TABLE t AS SELECT 1 AS id, 'a1' AS account, NULL::text AS store UNION ALL \
+             SELECT 2, 'a2', 's' UNION ALL SELECT 3, NULL, 's' UNION ALL SELECT 4, NULL, NULL",
+        )
+        .await;
+    assert_eq!(found_again(&database.source(), &["account", "store"]).await, [1, 2, 3, 4]);
+    assert_eq!(found_again(&database.source(), &["id", "store"]).await, [1, 2, 3, 4]);
+    let a1 = vec![Value::Text("a1".into()), Value::Null];
+    let key = ["account".to_owned(), "store".to_owned()];
+    let found = database.source().lookup(&table("public.t"), &key, &[a1]).await.expect("looked up");
+    assert_eq!(ids(&found.expect("rows")), [1]);
+}
+
+#[tokio::test]
+async fn a_row_is_found_by_a_key_of_every_type() {
+    let database = Database::new().await;
+    database.run("CREATE TYPE mood AS ENUM ('sad', 'happy'); CREATE TYPE pair AS (a int, b text)").await;
+    for key in [
+        "DATE '9999-12-31'",
+        "DATE 'infinity'",
+        "DATE '-infinity'",
+        "DATE '5874897-12-31'",
+        "DATE '4713-01-01 BC'",
+        "TIMESTAMP 'infinity'",
+        "TIMESTAMP '294276-12-31 23:59:59.999999'",
+        "TIMESTAMPTZ '9999-12-31 23:59:59Z'",
+        "TIMESTAMPTZ '-infinity'",
+        "TIMESTAMPTZ '10000-01-01 00:00:00.5Z'",
+        "'abc'::char(10)",
+        "'24:00'::time",
+        "'24:00:00+02'::timetz",
+        "'NaN'::numeric",
+        "0.1::float4",
+        "1e300::float8",
+        "12.5::money",
+        "'{\"b\": 1,  \"a\": 0.10}'::json",
+        "'{\"b\": 1, \"a\": 0.10}'::jsonb",
+        "'<a>é</a>'::xml",
+        "'(1,2)'::point",
+        "'((0,0),(1,2))'::box",
+        "'<(1,2),3>'::circle",
+        "interval '1 day 02:03:04.5'",
+        "'10.1.2.3/8'::inet",
+        "'[2026-01-01 00:00+02,)'::tstzrange",
+        "numrange(1.5, NULL)",
+        "ROW(1, 'a \"b')::pair",
+        "'happy'::mood",
+        "'\\x00ff'::bytea",
+        "'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'::uuid",
+        "ARRAY[1, NULL, 3]",
+        "ARRAY[['a','b\"\\'],['','null']]",
+        "ARRAY['{\"a\": [1]}', '[2]']::jsonb[]",
+        "ARRAY['2026-03-01 00:00:00.5Z', 'infinity']::timestamptz[]",
+        "ARRAY['happy']::mood[]",
+        "ARRAY['ab ', 'cd']::char(4)[]",
+        "ARRAY[true, NULL]",
+    ] {
+        database.run(&format!("DROP TABLE IF EXISTS t; CREATE TABLE t AS SELECT 1 AS id, {key} AS k")).await;
+        assert_eq!(found_again(&database.source(), &["k"]).await, [1], "{key}");
+    }
+}
+
+#[tokio::test]
+async fn a_narrowed_selection_reads_describes_and_finds_its_columns_alone() {
+    let database = Database::new().await;
+    database.run("CREATE TABLE t (id int PRIMARY KEY, secret text, note text, at timestamptz); INSERT INTO t VALUES (1, 's', 'n', now())").await;
+    let source = database.source();
+    let columns = ["at", "id"].map(str::to_owned);
+    for selection in
+        [table("public.t"), select(json!({ "query": "select secret, note, id, at from t", "key": ["id"] }))]
+    {
+        let narrow = source.narrow(&selection, &columns).expect("a narrowed selection");
+        let described = source.describe(&narrow).await.expect("described");
+        let names: Vec<&str> = described.columns.iter().map(|column| column.name.as_str()).collect();
+        assert_eq!((names, described.key), (vec!["at", "id"], vec!["id".to_owned()]));
+        let read = rows(&source, &narrow, &cursor("at", None)).await;
+        assert_eq!(read[0].columns.names(), columns);
+        let found = source.lookup(&narrow, &columns[1..], &[vec![Value::Int(1)]]).await.expect("looked up");
+        assert_eq!(found.expect("rows"), read);
+        assert!(source.highest(&narrow, "at", "UTC").await.expect("asked").is_some());
+    }
+}
+
+#[tokio::test]
+async fn a_batch_of_wide_rows_ends_by_its_bytes() {
+    let database = Database::new().await;
+    database
+        .run(
+            "CREATE TABLE t AS SELECT n AS id, repeat('x', 1000000) AS wide FROM generate_series(1, 20) AS n",
+        )
+        .await;
+    let batches = batches(&database.source(), &table("public.t"), &ReadMode::Full).await;
+    let sizes: Vec<usize> = batches.iter().map(|batch| batch.items.len()).collect();
+    assert_eq!(sizes, [3, 3, 3, 3, 3, 3, 2]);
+}
+
+#[tokio::test]
+async fn a_slow_destination_does_not_end_the_session() {
+    let database = Database::new().await;
+    database.run("CREATE TABLE t AS SELECT n AS id, now() - interval '1 day' AS at FROM generate_series(1, 50) AS n").await;
+    let limits = "ALTER DATABASE \"{}\" SET idle_in_transaction_session_timeout = '200ms'";
+    let name = database.admin.query_one("select current_database()::text", &[]).await.expect("a name");
+    database.run(&limits.replace("{}", &name.get::<_, String>(0))).await;
+    let mut feed = database.source().read(&table("public.t"), &cursor("at", None), 10).await.expect("read");
+    let mut read = 0;
+    while let Some(batch) = feed.next().await {
+        read += batch.expect("rows").items.len();
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    }
+    assert_eq!(read, 50);
+}
+
+#[tokio::test]
+async fn texts_do_not_depend_on_what_the_database_is_set_to() {
+    let database = Database::new().await;
+    let query = select(
+        json!({ "query": "select tstzrange('2026-01-01 00:00Z', NULL) as span, (1/3.0::float8, 2) as pair, \
+        interval '1 day 2 hours' as took, 12.5::money as price, '2026-01-02Z'::timestamptz::date as day" }),
+    );
+    let before = rows(&database.source(), &query, &ReadMode::Full).await;
+    let name = database.admin.query_one("select current_database()::text", &[]).await.expect("a name");
+    let name: String = name.get(0);
+    for (setting, value) in [
+        ("TimeZone", "'Pacific/Kiritimati'"),
+        ("DateStyle", "'German, DMY'"),
+        ("IntervalStyle", "'sql_standard'"),
+        ("extra_float_digits", "-5"),
+        ("bytea_output", "'escape'"),
+    ] {
+        database.run(&format!("ALTER DATABASE \"{name}\" SET {setting} = {value}")).await;
+    }
+    let after = rows(&database.source(), &query, &ReadMode::Full).await;
+    assert_eq!(before, after);
+    assert_eq!(after[0].get("price"), Some(&Value::Decimal("12.50".into())));
+    assert_eq!(after[0].get("span"), Some(&Value::Text("[\"2026-01-01 00:00:00+00\",)".into())));
+}

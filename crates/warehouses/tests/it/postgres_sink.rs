@@ -28,7 +28,7 @@ fn event(number: u64) -> LoggedEvent {
         template: Text::new(),
         payload: Json::trusted(payload.to_string()),
     };
-    LoggedEvent { offset: Offset { partition: 0, at: number }, logged_at: at, event }
+    LoggedEvent { offset: Offset::new(0, number), logged_at: at, event }
 }
 
 fn events(numbers: std::ops::Range<u64>) -> Vec<LoggedEvent> {

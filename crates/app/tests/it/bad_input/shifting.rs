@@ -33,7 +33,7 @@ impl Source for Shifting {
             type_name: "text".to_owned(),
         };
         let columns = ["id", "secret", "note"].map(column).into();
-        Ok(Dataset { name: "shifting".to_owned(), columns, key: vec!["id".to_owned()] })
+        Ok(Dataset { name: "shifting".to_owned(), columns, key: vec!["id".to_owned()], open: false })
     }
 
     async fn read(&self, _: &Selection, _: &ReadMode, _: usize) -> Result<Feed<Row>, Error> {

@@ -5,6 +5,7 @@ mod asking;
 mod refusing;
 mod requested;
 mod standing;
+mod strangers;
 
 use std::collections::BTreeMap;
 use std::ops::Range;

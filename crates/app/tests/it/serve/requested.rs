@@ -1,8 +1,12 @@
 //! Exports that the callers of a connection's API ask for.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use aws_credential_types::Credentials;
+use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
+use aws_sigv4::sign::v4;
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::outside::Stream;
@@ -15,6 +19,8 @@ fn project(stream: &Stream) -> Project {
         "connections:
   apps:
     type: pinpoint
+    anonymous: true
+    access_keys: [{{ id: AKIDSENDER, secret: s3cret }}]
     streams:
       assume_role: false
       access_key_id: AKIDEXAMPLE
@@ -28,8 +34,32 @@ fn project(stream: &Stream) -> Project {
 
 async fn lead(served: &Served, app: &str, arn: &str) {
     let body = json!({ "DestinationStreamArn": arn, "RoleArn": "arn:aws:iam::123456789012:role/streams" });
-    let answer = served.post(&format!("/v1/apps/{app}/eventstream"), &[], body.to_string()).await;
-    assert_eq!(answer.status, 200, "{answer:?}");
+    let path = format!("/v1/apps/{app}/eventstream");
+    assert_eq!(served.post(&path, &[], body.to_string()).await.status, 403, "without a signature");
+    assert_eq!(signed(served, Method::POST, &path, body.to_string()).await, 200);
+}
+
+/// The status of a request that is signed as AWS clients do.
+async fn signed(served: &Served, method: Method, path: &str, body: String) -> u16 {
+    let identity = Credentials::new("AKIDSENDER", "s3cret", None, None, "test").into();
+    let parameters = v4::SigningParams::builder()
+        .identity(&identity)
+        .region("us-east-1")
+        .name("mobiletargeting")
+        .time(SystemTime::now())
+        .settings(SigningSettings::default())
+        .build()
+        .expect("all parts")
+        .into();
+    let url = format!("{}{path}", served.url);
+    let signable =
+        SignableRequest::new(method.as_str(), &url, std::iter::empty(), SignableBody::Bytes(body.as_bytes()));
+    let instructions = sign(signable.expect("a request"), &parameters).expect("signed").into_parts().0;
+    let mut request = reqwest::Client::new().request(method, &url);
+    for (name, value) in instructions.headers() {
+        request = request.header(name, value);
+    }
+    request.body(body).send().await.expect("an answer").status().as_u16()
 }
 
 async fn put(served: &Served, app: &str, event: &str) {
@@ -68,8 +98,7 @@ async fn journey_an_event_stream_that_leads_nowhere_delays_no_other_even_when_it
     put(&served, "live", "first").await;
     holds(&stream, &["first"]).await;
 
-    let gone = reqwest::Client::new().delete(format!("{}/v1/apps/dead/eventstream", served.url)).send().await;
-    assert_eq!(gone.expect("an answer").status().as_u16(), 200);
+    assert_eq!(signed(&served, Method::DELETE, "/v1/apps/dead/eventstream", String::new()).await, 200);
     lead(&served, "late", &stream.arn()).await;
     put(&served, "late", "second").await;
 
@@ -89,8 +118,7 @@ async fn journey_an_event_stream_goes_on_after_a_new_start_and_ends_with_what_ca
 
     let served = Served::start(&project);
     put(&served, "shop", "second").await;
-    let gone = reqwest::Client::new().delete(format!("{}/v1/apps/shop/eventstream", served.url)).send().await;
-    assert_eq!(gone.expect("an answer").status().as_u16(), 200);
+    assert_eq!(signed(&served, Method::DELETE, "/v1/apps/shop/eventstream", String::new()).await, 200);
 
     holds(&stream, &["first", "second"]).await;
     put(&served, "shop", "after").await;

@@ -17,7 +17,7 @@ use crate::pipeline::shutdown::{Shutdown, Watch};
 use crate::pipeline::transform::Transform;
 
 /// Which committed rows are kept for later runs.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Retention {
     /// Those within the lookback of the cursor.
     Lookback(LookbackRule),
@@ -126,7 +126,7 @@ impl<F: Transform> Committer<F> {
                 (Retention::Lookback(lookback), Some(highest)) => {
                     let cursor_state =
                         self.cursor_state.get_or_insert_with(|| CursorState::at(highest.clone()));
-                    match cursor_state.advance(highest, *lookback) {
+                    match cursor_state.advance(highest, lookback) {
                         Ok(()) => Some(cursor_state.checkpoint()),
                         Err(error) => {
                             // What became of the rows is written; the checkpoint stays behind them.
@@ -162,7 +162,9 @@ impl<F: Transform> Committer<F> {
             sorted.sort_by_key(|(at, _)| *at);
             rows = vec![sorted];
         }
+        let fixed: Vec<_> = opened.fixed.into_iter().filter(|key| self.failed_rows.remove(key)).collect();
         commit.solved = self.solved(&rows, &delivered);
+        commit.solved.extend(fixed.into_iter().filter(|key| !self.failed_rows.contains(key)));
         rows.iter().flatten().for_each(|(_, row)| count(&mut commit.counts, &row.status));
         commit.counts.delivered += delivered.iter().map(Delivered::len).sum::<usize>() as u64;
         if self.transform.lists_delivered() {
@@ -261,7 +263,8 @@ impl<F: Transform> Committer<F> {
 
     /// The chunks that lie wholly below what the next run reads again.
     fn forget(&mut self) -> Option<u64> {
-        let (Retention::Lookback(lookback), Some(cursor_state)) = (self.retention, &self.cursor_state) else {
+        let (Retention::Lookback(lookback), Some(cursor_state)) = (&self.retention, &self.cursor_state)
+        else {
             return None;
         };
         // Without a lookback nothing is forgotten.

@@ -302,7 +302,13 @@ impl<F: Transform> Delivery<F> {
     async fn back_off(&self, mut part: Part<F>, error: Error) -> Option<Part<F>> {
         let since = *part.failing_since.get_or_insert_with(Instant::now);
         part.attempts += 1;
-        let wait = wait::backoff(part.attempts);
+        let mut wait = wait::backoff(part.attempts);
+        if let Some(until) = error.acceptable_at() {
+            // Nothing else is sent there either; the budget still decides how long it is waited for.
+            self.rate_limiter.block_until(Some(until), self.clock.as_ref());
+            let asked = until.duration_since(self.clock.now());
+            wait = wait.max(Duration::try_from(asked).unwrap_or_default());
+        }
         if since.elapsed() + wait > self.retry_for {
             self.shutdown.fail(error.context(format!("gave up after {} attempts", part.attempts)));
             return None;

@@ -102,7 +102,7 @@ pub(crate) mod tests {
             payload: Json::parse("{}".into()).expect("JSON"),
         };
         let logged = |at| LoggedEvent {
-            offset: Offset { partition: 0, at },
+            offset: Offset::new(0, at),
             logged_at: Timestamp::UNIX_EPOCH,
             event: event.clone(),
         };

@@ -51,7 +51,7 @@ impl CursorState {
     ///
     /// # Errors
     /// If the cursor has no lookback.
-    pub(crate) fn low(&self, lookback: LookbackRule) -> Result<Option<Value>, Error> {
+    pub(crate) fn low(&self, lookback: &LookbackRule) -> Result<Option<Value>, Error> {
         let back = lookback.low(&self.cursor, self.epoch)?;
         Ok(match (&self.low, back) {
             (Some(low), Some(back)) if low.compare(&back) != Some(Ordering::Greater) => Some(back),
@@ -64,7 +64,7 @@ impl CursorState {
     ///
     /// # Errors
     /// If the cursor has no lookback there. It stays where it was.
-    pub(crate) fn advance(&mut self, value: &Value, lookback: LookbackRule) -> Result<(), Error> {
+    pub(crate) fn advance(&mut self, value: &Value, lookback: &LookbackRule) -> Result<(), Error> {
         let mut next = self.clone();
         next.cursor.advance(value);
         next.epoch = next.epoch.max(EpochUnit::of(value));
@@ -168,14 +168,14 @@ mod tests {
     fn the_unit_of_a_number_stays_and_only_becomes_finer() {
         let rule = LookbackRule::SinceEpoch(Duration::from_secs(60));
         let mut cursor_state = CursorState::at(Value::Int(3));
-        assert_eq!(cursor_state.low(rule).expect("no lookback yet"), None, "everything is read again");
+        assert_eq!(cursor_state.low(&rule).expect("no lookback yet"), None, "everything is read again");
         for (value, unit, low) in [
             (1_764_410_400, EpochUnit::Seconds, 1_764_410_340),
             (99_999_999_999, EpochUnit::Seconds, 99_999_999_939),
             (1_764_410_400_000, EpochUnit::Milliseconds, 1_764_410_340_000),
             (1_764_410_400_001, EpochUnit::Milliseconds, 1_764_410_340_001),
         ] {
-            cursor_state.advance(&Value::Int(value), rule).expect("a lookback");
+            cursor_state.advance(&Value::Int(value), &rule).expect("a lookback");
             // It goes through storage as text.
             let text = cursor_state.checkpoint().0.to_string();
             cursor_state = serde_json::from_str(&text).expect("a place");
@@ -191,7 +191,7 @@ mod tests {
     fn a_checkpoint_does_not_move_to_a_value_without_a_lookback() {
         let mut cursor_state = CursorState::at(Value::Decimal("5".into()));
         let beyond = Value::Decimal("9".repeat(40).into());
-        cursor_state.advance(&beyond, LookbackRule::Number).expect_err("40 digits");
+        cursor_state.advance(&beyond, &LookbackRule::Number).expect_err("40 digits");
         assert_eq!(cursor_state.cursor.0, Value::Decimal("5".into()));
     }
 }

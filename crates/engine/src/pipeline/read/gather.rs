@@ -62,6 +62,7 @@ pub(crate) fn gather<T: Send + 'static>(
 fn join<T>(batch: &mut Batch<T>, more: Batch<T>) {
     batch.items.extend(more.items);
     batch.malformed.extend(more.malformed);
+    batch.fixed.extend(more.fixed);
     batch.checkpoint = more.checkpoint.or(batch.checkpoint.take());
     batch.not_due += more.not_due;
 }

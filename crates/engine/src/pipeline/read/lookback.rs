@@ -3,6 +3,9 @@
 
 use std::time::Duration;
 
+use jiff::SignedDuration;
+use jiff::civil::DateTime;
+use jiff::tz::{AmbiguousOffset, TimeZone};
 use tidegate_model::source::Column;
 use tidegate_model::{DataType, Error, Lookback, Position, Value};
 
@@ -14,10 +17,14 @@ const DEFAULT_TIME: Duration = Duration::from_secs(600);
 const DEFAULT_UNITS: u64 = 10_000;
 
 /// What the type of a cursor and the setting say about its lookback.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LookbackRule {
     /// The cursor is a time: this long.
     Time(Duration),
+    /// The cursor is what a wall clock of this zone shows, which is set back now
+    /// and then: this long, and while it shows a time that comes twice, this long
+    /// before the first of them.
+    WallClock(Duration, TimeZone),
     /// The cursor is a number: so many units.
     Units(u64),
     /// The cursor is a number, the setting a duration: it has to count time
@@ -74,13 +81,25 @@ impl LookbackRule {
         }
     }
 
+    /// Returns the rule for a cursor without a zone, whose times are those of `zone`.
+    /// A cursor of another type keeps its rule.
+    #[must_use]
+    pub fn in_zone(self, column: &Column, zone: &TimeZone) -> LookbackRule {
+        match (self, &column.data_type) {
+            (LookbackRule::Time(span), DataType::DateTime) if zone.to_fixed_offset().is_err() => {
+                LookbackRule::WallClock(span, zone.clone())
+            }
+            (rule, _) => rule,
+        }
+    }
+
     /// Returns the lookback in the unit of the cursor, `unit` being what a number
     /// counts; `None` if the rule has none, or not yet.
-    pub fn amount(self, unit: Option<EpochUnit>) -> Option<Lookback> {
+    pub fn amount(&self, unit: Option<EpochUnit>) -> Option<Lookback> {
         match (self, unit) {
-            (LookbackRule::Time(span), _) => Some(Lookback::Time(span)),
-            (LookbackRule::Units(units), _) => Some(Lookback::Units(units)),
-            (LookbackRule::SinceEpoch(span), Some(unit)) => Some(Lookback::Units(unit.units(span))),
+            (LookbackRule::Time(span) | LookbackRule::WallClock(span, _), _) => Some(Lookback::Time(*span)),
+            (LookbackRule::Units(units), _) => Some(Lookback::Units(*units)),
+            (LookbackRule::SinceEpoch(span), Some(unit)) => Some(Lookback::Units(unit.units(*span))),
             // A sequence may have the magnitude of seconds: a wrong guess must not shorten its lookback.
             (LookbackRule::Number, Some(unit)) => {
                 Some(Lookback::Units(unit.units(DEFAULT_TIME).max(DEFAULT_UNITS)))
@@ -92,7 +111,7 @@ impl LookbackRule {
 
     /// Returns the error for a duration whose cursor counts no time. `unit` is what
     /// the numbers of the cursor count since 1970; `None` if there are none.
-    pub fn contradicts(self, column: &Column, unit: Option<Option<EpochUnit>>) -> Option<Error> {
+    pub fn contradicts(&self, column: &Column, unit: Option<Option<EpochUnit>>) -> Option<Error> {
         match (self, unit) {
             (LookbackRule::SinceEpoch(_), Some(None)) => Some(no_epoch(column)),
             _ => None,
@@ -104,11 +123,11 @@ impl LookbackRule {
     ///
     /// # Errors
     /// If the lookback cannot be subtracted from the value.
-    pub(crate) fn low(self, cursor: &Position, unit: Option<EpochUnit>) -> Result<Option<Value>, Error> {
+    pub(crate) fn low(&self, cursor: &Position, unit: Option<EpochUnit>) -> Result<Option<Value>, Error> {
         match (self, self.amount(unit)) {
             (LookbackRule::TiesOnly, _) if matches!(cursor.0, Value::Text(_)) => Ok(Some(cursor.0.clone())),
             (LookbackRule::SinceEpoch(_), None) => Ok(None),
-            (_, amount) => match amount.and_then(|amount| cursor.back(amount)) {
+            (_, amount) => match amount.and_then(|amount| self.first(cursor).back(amount)) {
                 Some(low) => Ok(Some(low)),
                 None => Err(Error::settings(format!(
                     "the cursor holds a value ({}) that its lookback cannot be subtracted from",
@@ -118,6 +137,28 @@ impl LookbackRule {
             },
         }
     }
+}
+
+impl LookbackRule {
+    /// Returns where to look back from: the cursor, or the first of the times that
+    /// come twice if it is one of them.
+    fn first(&self, cursor: &Position) -> Position {
+        let again = match (self, &cursor.0) {
+            (LookbackRule::WallClock(_, zone), Value::DateTime(at)) => repeated_from(*at, zone),
+            _ => None,
+        };
+        again.map_or_else(|| cursor.clone(), |at| Position(Value::DateTime(at)))
+    }
+}
+
+/// Returns the first of the times that a wall clock shows twice; `None` if it shows
+/// `at` only once.
+fn repeated_from(at: DateTime, zone: &TimeZone) -> Option<DateTime> {
+    let AmbiguousOffset::Fold { after, .. } = zone.to_ambiguous_timestamp(at).offset() else { return None };
+    // What is shown the second time stands behind the transition.
+    let second = after.to_timestamp(at).ok()?;
+    let behind = second.checked_add(SignedDuration::from_nanos(1)).ok()?;
+    Some(after.to_datetime(zone.preceding(behind).next()?.timestamp()))
 }
 
 /// The error for a duration as the lookback of numbers that count no time.
@@ -147,8 +188,49 @@ mod tests {
     fn a_numeric_38_0_cursor_gets_a_lookback_in_units() {
         let number = DataType::Decimal { precision: Some(38), scale: Some(0) };
         let rule = LookbackRule::of(&column(number, "NUMBER(38,0)"), None).expect("a cursor");
-        assert_eq!(low(rule, Value::Int(50_000)), Some(Value::Int(40_000)));
+        assert_eq!(low(rule.clone(), Value::Int(50_000)), Some(Value::Int(40_000)));
         assert_eq!(low(rule, Value::Decimal("50000".into())), Some(Value::Decimal("39999".into())));
+    }
+
+    #[test]
+    fn the_hour_that_comes_twice_in_autumn_is_read_again() {
+        let zone = TimeZone::get("Europe/Berlin").expect("a zone");
+        let column = column(DataType::DateTime, "timestamp without time zone");
+        let rule = LookbackRule::of(&column, None).expect("a cursor").in_zone(&column, &zone);
+        let at = |text: &str| Value::DateTime(text.parse().expect("a time"));
+        for (cursor, expected) in [
+            ("2026-10-25T01:59:59.999", "2026-10-25T01:49:59.999"),
+            ("2026-10-25T02:00:00", "2026-10-25T01:50:00"),
+            ("2026-10-25T02:59:59.999999", "2026-10-25T01:50:00"),
+            ("2026-10-25T03:00:00", "2026-10-25T02:50:00"),
+            // In spring an hour is missing, and nothing comes twice.
+            ("2026-03-29T01:59:00", "2026-03-29T01:49:00"),
+            ("2026-03-29T02:30:00", "2026-03-29T02:20:00"),
+            ("2026-03-29T03:05:00", "2026-03-29T02:55:00"),
+        ] {
+            assert_eq!(low(rule.clone(), at(cursor)), Some(at(expected)), "{cursor}");
+        }
+        // Half an hour, and from midnight into the day before.
+        for (zone, cursor, expected) in [
+            ("Australia/Lord_Howe", "2026-04-05T01:45:00", "2026-04-05T01:20:00"),
+            ("America/Sao_Paulo", "2019-02-16T23:59:00", "2019-02-16T22:50:00"),
+        ] {
+            let zone = TimeZone::get(zone).expect("a zone");
+            let rule = LookbackRule::of(&column, None).expect("a cursor").in_zone(&column, &zone);
+            assert_eq!(low(rule, at(cursor)), Some(at(expected)), "{cursor}");
+        }
+    }
+
+    #[test]
+    fn only_a_wall_clock_that_is_set_back_has_a_rule_of_its_own() {
+        let berlin = TimeZone::get("Europe/Berlin").expect("a zone");
+        for (data_type, zone) in
+            [(DataType::DateTime, &TimeZone::UTC), (DataType::Timestamp, &berlin), (DataType::Date, &berlin)]
+        {
+            let column = column(data_type, "t");
+            let rule = LookbackRule::of(&column, None).expect("a cursor");
+            assert_eq!(rule.clone().in_zone(&column, zone), rule, "{column}");
+        }
     }
 
     #[test]
@@ -175,8 +257,8 @@ mod tests {
             (1_764_410_400_000, 600_000, 600_000),
             (1_764_410_400_000_000, 600_000_000, 600_000_000),
         ] {
-            assert_eq!(low(set, Value::Int(now)), Some(Value::Int(now - units)));
-            assert_eq!(low(unset, Value::Int(now)), Some(Value::Int(now - default)));
+            assert_eq!(low(set.clone(), Value::Int(now)), Some(Value::Int(now - units)));
+            assert_eq!(low(unset.clone(), Value::Int(now)), Some(Value::Int(now - default)));
         }
     }
 

@@ -6,4 +6,5 @@ pub(crate) mod gather;
 pub(crate) mod lookback;
 pub(crate) mod partition;
 pub(crate) mod reader;
+pub(crate) mod relay;
 pub(crate) mod resume;

@@ -108,6 +108,7 @@ impl<F: Transform> Reader<F> {
             without_cursor: partitioned.without_cursor,
             highest: lookup.highest,
             left: (self.forgets() && counts.skipped > 0).then(|| self.resume.unmatched()),
+            fixed: read.fixed.iter().map(|place| key_of_place(place)).collect(),
             recalled: lookup.recalled,
             counts,
             permit,
@@ -165,12 +166,18 @@ impl<F: Transform> Reader<F> {
     }
 }
 
+/// The key of a piece that is no row: where it stands.
+fn key_of_place(place: &str) -> RowHash {
+    RowHash::of_values([&Value::Text(place.into())], &mut Vec::new())
+}
+
 fn unread(piece: MalformedRecord) -> RowResult {
     let columns = Columns::new(["input"]);
     let row = Row { columns, values: vec![Value::Text(piece.payload.into())] };
+    let key = key_of_place(&piece.location);
     let location = Value::Text(piece.location.as_str().into());
     RowResult {
-        key: RowHash::of_values([&location], &mut Vec::new()),
+        key,
         key_text: piece.location.into(),
         row: RowHash::of_values(row.values.iter().chain([&location]), &mut Vec::new()),
         user: Text::new(),

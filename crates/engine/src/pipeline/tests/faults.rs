@@ -134,6 +134,36 @@ async fn a_reset_in_the_past_is_no_licence_to_hammer() {
     assert!(requests <= 61, "{requests} requests in a minute of refusals");
 }
 
+/// Fails once, asking to be left alone for so long; then delivers.
+fn away_for(seconds: i64) -> Answer {
+    let until =
+        tidegate_model::Clock::now(&ManualClock::default()) + jiff::SignedDuration::from_secs(seconds);
+    let mut answers = 0;
+    Box::new(move |ids| {
+        answers += 1;
+        let away = || Error::new(ErrorKind::Unavailable, "away").not_before(Some(until));
+        if answers == 1 { Err(away()) } else { Ok(vec![Outcome::Delivered; ids.len()]) }
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_platform_that_says_when_it_is_back_is_asked_again_then() {
+    let stage = Stage::new(&Table::of(0..10), Idempotency::Idempotent, one_worker(), away_for(20));
+    let before = Instant::now();
+    let run = stage.run().await;
+    assert_eq!((run.ending, run.counts.delivered), (Some(Ending::Succeeded), 10));
+    assert!(before.elapsed() >= Duration::from_secs(20), "{:?}", before.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_platform_that_is_away_for_longer_than_the_sync_retries_ends_the_run_at_once() {
+    let stage = Stage::new(&Table::of(0..10), Idempotency::Idempotent, one_worker(), away_for(3_000));
+    let before = Instant::now();
+    let run = stage.run().await;
+    assert_eq!((run.ending, run.counts.delivered), (Some(Ending::Failed), 0));
+    assert!(before.elapsed() < Duration::from_secs(20), "{:?}", before.elapsed());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_key_that_has_expired_while_the_platform_was_busy_is_not_sent_again() {
     let until = tidegate_model::Clock::now(&ManualClock::default()) + jiff::SignedDuration::from_secs(900);

@@ -327,8 +327,8 @@ async fn a_run_that_follows_is_no_longer_called_paused_once_something_was_delive
     tokio::join!(stage.run(true, stop_after(Duration::from_secs(10))), look);
 }
 
-/// Lines of a file: equal ones are different rows, and some are none. The place
-/// is the number of lines before it.
+/// Lines of a file: equal ones are different rows, and some are none; `!x` says that `x`
+/// was fixed. The place is the number of lines before it.
 struct Lines {
     lines: Mutex<Vec<&'static str>>,
     batch: usize,
@@ -362,12 +362,18 @@ impl Source for Lines {
                 let checkpoint = from + (at * self.batch) + lines.len();
                 Ok(Batch {
                     items: lines.iter().filter_map(|line| line.parse().ok()).map(row).collect(),
-                    malformed: (lines.iter().filter(|line| line.parse::<i64>().is_err()))
+                    malformed: (lines.iter())
+                        .filter(|line| line.parse::<i64>().is_err() && !line.starts_with('!'))
                         .map(|line| tidegate_model::MalformedRecord {
                             location: (*line).into(),
                             payload: (*line).into(),
                             reason: Reason::new("torn", "no row"),
                         })
+                        .collect(),
+                    fixed: lines
+                        .iter()
+                        .filter_map(|line| line.strip_prefix('!'))
+                        .map(str::to_owned)
                         .collect(),
                     checkpoint: Some(Checkpoint(serde_json::json!(checkpoint))),
                     not_due: 0,
@@ -429,4 +435,19 @@ async fn what_could_not_be_read_is_told_once() {
     let query = tidegate_model::store::RowQuery { limit: 100, ..Default::default() };
     let told = stage.store.rows(&query).await.expect("rows");
     assert_eq!(told.iter().filter(|row| row.key == "x").count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_could_not_be_read_is_closed_when_it_was_fixed() {
+    for (read, open) in [
+        (vec!["1", "x", "y", "2", "!x", "3"], vec!["y"]),
+        (vec!["1", "x", "!x", "2"], vec!["x"]),
+        (vec!["!x", "1"], vec![]),
+    ] {
+        let (stage, _) = lines(&read, 3, &[]);
+        stage.run().await;
+        let failed_rows = stage.store.failed_rows(&stage.import.sync).await.expect("failed rows");
+        let keys: Vec<&str> = failed_rows.iter().map(|failed_row| failed_row.entry.key.as_str()).collect();
+        assert_eq!(keys, open, "{read:?}");
+    }
 }

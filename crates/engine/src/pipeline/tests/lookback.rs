@@ -22,7 +22,7 @@ async fn a_late_row_is_found_behind_a_cursor_of_milliseconds() {
     for rule in [LookbackRule::Number, LookbackRule::SinceEpoch(Duration::from_secs(600))] {
         let table = milliseconds();
         let mut stage = Stage::new(&table, Idempotency::None, limits(), all_delivered());
-        with_lookback(&mut stage, rule);
+        with_lookback(&mut stage, rule.clone());
         assert_eq!(stage.run().await.counts.delivered, 50, "{rule:?}");
         // Nine minutes late: ten thousand milliseconds would not reach it.
         table.put(100, "late", NOW - 10 * MINUTE);

@@ -46,6 +46,7 @@ impl Source for Table {
                 column("at", DataType::Integer, "bigint"),
             ],
             key: vec![],
+            open: false,
         })
     }
 
@@ -171,6 +172,7 @@ impl Stage {
                 platform: platform.clone(),
                 mapping: Arc::new(Mapping::compile(&spec, &target, &columns()).expect("compiles")),
                 columns: columns(),
+                open: false,
                 tracking: ChangeTracking::Cursor {
                     column: Column {
                         name: "at".into(),

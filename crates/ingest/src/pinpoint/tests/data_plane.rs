@@ -267,3 +267,57 @@ async fn an_event_stream_that_leads_nowhere_is_refused() {
     }
     assert_eq!(plane.ingest.exports_version(), 0);
 }
+
+#[tokio::test]
+async fn a_users_sixteenth_device_retires_the_one_not_seen_for_the_longest_time() {
+    let plane = Plane::new(json!({}));
+    let device = |n: u32| {
+        json!({ "Id": format!("e{n}"), "ChannelType": "GCM", "Address": format!("t{n}"), "User": { "UserId": "u" },
+                "EffectiveDate": format!("2026-02-{:02}T00:00:00.000Z", 1 + (n + 5) % 15) })
+    };
+    // The date of each is when it was updated: it is set by a second update only.
+    for _ in 0..2 {
+        let devices: Vec<Value> = (0..15).map(device).collect();
+        assert_eq!(plane.call("PUT", "/v1/apps/app1/endpoints", json!({ "Item": devices })).await.0, 202);
+    }
+    let get =
+        async |id: &str| plane.call("GET", &format!("/v1/apps/app1/endpoints/{id}"), Value::Null).await.1;
+    assert_eq!(get("e10").await["EffectiveDate"], "2026-02-01T00:00:00.000Z", "the oldest");
+
+    let (received, results) = plane
+        .put_events(json!({ "e15": { "Endpoint": device(15), "Events": { "e": event("visit") } } }))
+        .await;
+
+    assert_eq!(results["e15"]["EndpointItemResponse"]["StatusCode"], 202, "{results}");
+    assert_eq!(received.events[0].user, "u");
+    let oldest = get("e10").await;
+    assert_eq!((&oldest["EndpointStatus"], &oldest["User"]), (&json!("INACTIVE"), &json!({})));
+    let (_, users) = plane.call("GET", "/v1/apps/app1/users/u", Value::Null).await;
+    let ids: Vec<&str> =
+        users["Item"].as_array().expect("a list").iter().filter_map(|item| item["Id"].as_str()).collect();
+    assert!(ids.len() == 15 && ids.contains(&"e15") && !ids.contains(&"e10"), "{ids:?}");
+
+    let mail = json!({ "ChannelType": "EMAIL", "Address": "a@example.com", "User": { "UserId": "u" } });
+    let (status, answer) = plane.call("PUT", "/v1/apps/app1/endpoints/mail", mail).await;
+    assert_eq!(status, 400);
+    assert_eq!(answer["Message"], "Exceeded maximum endpoint per user count 15");
+}
+
+#[tokio::test]
+async fn an_endpoint_beyond_its_limits_is_refused_with_the_limit() {
+    let plane = Plane::new(json!({}));
+    let many = |count: usize, value: Value| -> Value {
+        (0..count).map(|n| (format!("a{n}"), value.clone())).collect()
+    };
+    for (endpoint, said) in [
+        (json!({ "Attributes": { "a": vec!["x"; 51] } }), "more than 50 values"),
+        (json!({ "User": { "UserAttributes": { "a": ["x".repeat(101)] } } }), "100 characters"),
+        (json!({ "Attributes": many(125, json!(["x"])), "Metrics": many(126, json!(1)) }), "more than 250"),
+    ] {
+        let (status, answer) = plane.call("PUT", "/v1/apps/app1/endpoints/e", endpoint).await;
+        assert!(
+            status == 400 && answer["Message"].as_str().is_some_and(|found| found.contains(said)),
+            "{answer}"
+        );
+    }
+}

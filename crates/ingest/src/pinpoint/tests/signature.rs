@@ -28,7 +28,7 @@ async fn send(at: usize, change: impl FnOnce(&mut Request<Bytes>)) -> (u16, Stri
     let place = IngestRoute { connection: ConnectionId::new("shop"), path: "/in/pinpoint/shop".to_owned() };
     request.extensions_mut().insert(place);
     change(&mut request);
-    let received = plane().ingest.receive(&request).await;
+    let received = take(plane().ingest.as_ref(), &request).await;
     let (status, _) = shown(&received);
     let kind =
         received.answer.headers().get("x-amzn-errortype").map_or("", |kind| kind.to_str().expect("text"));

@@ -18,29 +18,28 @@ use super::settings::{FilesTarget, Format};
 use crate::batch::Day;
 use crate::prepared::PreparedBatches;
 use crate::probe::{self, Need};
-use crate::progress::{EventOffset, Progress};
-use crate::{blocking, validate};
+use crate::progress::{EventOffset, MarkKey, Progress};
+use crate::{TIDEGATE, blocking, plain, stage_of, validate};
 use tidegate_transport::storage::LakeSettings;
 use tidegate_transport::storage::StorageRoot;
 
 /// Events and bytes of one delivery.
 const EVENTS_MAX: usize = 50_000;
 const BYTES_MAX: usize = 12 << 20;
-/// Where journals lie: readers of lakes skip names that begin with `_`.
-const JOURNALS: &str = "_tidegate";
-
 /// An export into files.
 pub(super) struct FilesSink {
     lake: StorageRoot,
     folder: StorageRoot,
     /// The stream and the export, as the names of files begin.
     name: String,
+    /// What a file is called while it is written.
+    stage: String,
     encoding: FileEncoding,
     linger: Duration,
     clock: Arc<dyn Clock>,
-    journals: Mutex<BTreeMap<u32, Journal>>,
+    journals: Mutex<BTreeMap<MarkKey, Journal>>,
     /// The files of each partition.
-    prepared_batches: PreparedBatches<BTreeMap<u32, Files>>,
+    prepared_batches: PreparedBatches<BTreeMap<MarkKey, Files>>,
 }
 
 impl FilesSink {
@@ -61,6 +60,7 @@ impl FilesSink {
             folder: lake.inside(&parts),
             lake,
             name: format!("{}.{}", plain(target.stream.as_str()), plain(target.sync.as_str())),
+            stage: stage_of(target),
             encoding: FileEncoding {
                 layout: target.layout,
                 format: written.format,
@@ -78,14 +78,14 @@ impl FilesSink {
     /// are the files of them all, where they are there already.
     async fn write(
         &self,
-        journals: &mut BTreeMap<u32, Journal>,
-        partition: u32,
+        journals: &mut BTreeMap<MarkKey, Journal>,
+        key: MarkKey,
         events: Vec<(EventOffset, &LoggedEvent)>,
         prepared: Option<Files>,
     ) -> Result<(), Error> {
-        let path = format!("{JOURNALS}/{}.{partition}.json", self.name);
+        let path = format!("{TIDEGATE}/{}.{key}.json", self.name);
         // Taken out: after a failure it is read again.
-        let mut journal = match journals.remove(&partition) {
+        let mut journal = match journals.remove(&key) {
             Some(journal) => journal,
             None => Journal::load(&self.folder, &path).await?,
         };
@@ -94,10 +94,10 @@ impl FilesSink {
         let mut fresh = events;
         fresh.retain(|(offset, _)| !journal.covers(*offset));
         let (Some((_, first)), Some((_, last))) = (fresh.first(), fresh.last()) else {
-            journals.insert(partition, journal);
+            journals.insert(key, journal);
             return Ok(());
         };
-        let span = format!("{}-{partition}-{}-{}", self.name, first.offset.at, last.offset.at);
+        let span = format!("{}-{}-{}-{}", self.name, key.partition, first.offset.at, last.offset.at);
         let stem = format!("{}-{span}", first.logged_at.strftime("%Y%m%dT%H%M%S%6fZ"));
         let progress = fresh
             .iter()
@@ -113,9 +113,9 @@ impl FilesSink {
         journal.writing = progress.map(|progress| Begun { files: names, progress });
         journal.save(&self.folder, &path).await?;
         for (name, content) in files {
-            self.folder.put(&name, content).await?;
+            self.folder.put_staged(&self.stage, &name, content).await?;
         }
-        journals.insert(partition, Journal { written: progress, writing: None });
+        journals.insert(key, Journal { written: progress, writing: None });
         Ok(())
     }
 
@@ -175,11 +175,11 @@ impl Destination<LoggedEvent> for FilesSink {
         let partitions = by_partition(items);
         let known = offsets(&partitions).collect();
         let mut files = BTreeMap::new();
-        for (partition, events) in partitions {
+        for (key, events) in partitions {
             let events: Vec<&LoggedEvent> = events.into_iter().map(|(_, event)| event).collect();
             // The delivery encodes again and reports an error that occurs here.
             let Ok(encoded) = self.encoding.encode(&events, synced) else { return };
-            files.insert(partition, encoded);
+            files.insert(key, encoded);
         }
         self.prepared_batches.keep(known, synced, files);
     }
@@ -188,9 +188,9 @@ impl Destination<LoggedEvent> for FilesSink {
         let partitions = by_partition(items);
         let mut prepared_batches = self.prepared_batches.take(&offsets(&partitions)).unwrap_or_default();
         let mut journals = self.journals.lock().await;
-        for (partition, events) in partitions {
+        for (key, events) in partitions {
             // What an earlier partition wrote is known when the same comes again.
-            self.write(&mut journals, partition, events, prepared_batches.remove(&partition)).await?;
+            self.write(&mut journals, key, events, prepared_batches.remove(&key)).await?;
         }
         Ok(Receipt::delivered(items.len()))
     }
@@ -198,31 +198,18 @@ impl Destination<LoggedEvent> for FilesSink {
 
 /// What the events of all partitions are known by.
 fn offsets<'a>(
-    partitions: &'a BTreeMap<u32, Vec<(EventOffset, &LoggedEvent)>>,
+    partitions: &'a BTreeMap<MarkKey, Vec<(EventOffset, &LoggedEvent)>>,
 ) -> impl Iterator<Item = EventOffset> + Clone + 'a {
     partitions.values().flatten().map(|(offset, _)| *offset)
 }
 
 /// The events of each partition of the log.
-fn by_partition(items: &[LoggedEvent]) -> BTreeMap<u32, Vec<(EventOffset, &LoggedEvent)>> {
-    let mut partitions: BTreeMap<u32, Vec<_>> = BTreeMap::new();
+fn by_partition(items: &[LoggedEvent]) -> BTreeMap<MarkKey, Vec<(EventOffset, &LoggedEvent)>> {
+    let mut partitions: BTreeMap<MarkKey, Vec<_>> = BTreeMap::new();
     for item in items {
-        let events = partitions.entry(item.offset.partition);
-        events.or_insert_with(|| Vec::with_capacity(items.len())).push((EventOffset::from(item), item));
+        let offset = EventOffset::from(item);
+        let events = partitions.entry(offset.key);
+        events.or_insert_with(|| Vec::with_capacity(items.len())).push((offset, item));
     }
     partitions
-}
-
-/// A name as part of a file's name: other signs stand as their numbers, so that
-/// two names stay two.
-fn plain(name: &str) -> String {
-    let mut plain = String::with_capacity(name.len());
-    for byte in name.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-') {
-            plain.push(char::from(byte));
-        } else {
-            plain.push_str(&format!("={byte:02x}"));
-        }
-    }
-    plain
 }

@@ -45,7 +45,7 @@ impl Journal {
     pub(super) async fn save(&self, root: &StorageRoot, name: &str) -> Result<(), Error> {
         let content = serde_json::to_vec(self)
             .map_err(|cause| Error::internal("writing a journal").caused_by(cause))?;
-        root.put(name, content.into()).await
+        root.put_staged(&format!("{name}.staged"), name, content.into()).await
     }
 
     /// Finds out what became of the delivery that was begun, now that these

@@ -14,6 +14,8 @@ use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp, civil};
 use tidegate_model::{DataType as ColumnType, Json, Reason, Value, json};
 
+use super::wide;
+
 /// Returns the type of the values that [`value`] gives for a column.
 pub fn data_type(arrow: &DataType) -> ColumnType {
     match arrow {
@@ -90,8 +92,8 @@ pub fn value(array: &ArrayRef, at: usize) -> Result<Value, Reason> {
         DataType::LargeBinary => bytes(array.as_binary::<i64>().value(at)),
         DataType::BinaryView => bytes(array.as_binary_view().value(at)),
         DataType::FixedSizeBinary(_) => bytes(array.as_fixed_size_binary().value(at)),
-        DataType::Date32 => date(primitive::<Date32Type>(array, at).into())?,
-        DataType::Date64 => date(primitive::<Date64Type>(array, at).div_euclid(86_400_000))?,
+        DataType::Date32 => date(primitive::<Date32Type>(array, at).into()),
+        DataType::Date64 => date(primitive::<Date64Type>(array, at).div_euclid(86_400_000)),
         DataType::Time32(TimeUnit::Second) => {
             time(i64::from(primitive::<Time32SecondType>(array, at)), TimeUnit::Second)?
         }
@@ -100,7 +102,7 @@ pub fn value(array: &ArrayRef, at: usize) -> Result<Value, Reason> {
             time(primitive::<Time64NanosecondType>(array, at), TimeUnit::Nanosecond)?
         }
         DataType::Time64(unit) => time(primitive::<Time64MicrosecondType>(array, at), *unit)?,
-        DataType::Timestamp(unit, zone) => timestamp(array, at, *unit, zone.is_some())?,
+        DataType::Timestamp(unit, zone) => timestamp(array, at, *unit, zone.is_some()),
         DataType::List(_)
         | DataType::LargeList(_)
         | DataType::FixedSizeList(..)
@@ -110,7 +112,6 @@ pub fn value(array: &ArrayRef, at: usize) -> Result<Value, Reason> {
             write_json(array, at, &mut out)?;
             Value::Json(Json::trusted(out))
         }
-        DataType::Dictionary(_, element) => value(&unpacked(array, element)?, at)?,
         _ => Value::Text(shown(array, at)?.into()),
     })
 }
@@ -127,25 +128,16 @@ fn bytes(cell: &[u8]) -> Value {
     Value::Bytes(Bytes::copy_from_slice(cell))
 }
 
-fn unpacked(array: &ArrayRef, element: &DataType) -> Result<ArrayRef, Reason> {
-    arrow_cast::cast(array, element)
-        .map_err(|_| Reason::new("unknown_form", "a dictionary that cannot be read"))
-}
-
 fn shown(array: &ArrayRef, at: usize) -> Result<String, Reason> {
     arrow_cast::display::array_value_to_string(array, at)
         .map_err(|_| Reason::new("unknown_form", format!("a {} that cannot be read", array.data_type())))
 }
 
-fn out_of_range(what: &str) -> Reason {
-    Reason::new("out_of_range", format!("a {what} that is too early or too late to be told"))
-}
-
-fn date(days: i64) -> Result<Value, Reason> {
+/// A day; text if it is beyond the years that a date can have.
+fn date(days: i64) -> Value {
     days.checked_mul(24)
         .and_then(|hours| civil::date(1970, 1, 1).checked_add(SignedDuration::try_from_hours(hours)?).ok())
-        .map(Value::Date)
-        .ok_or_else(|| out_of_range("date"))
+        .map_or_else(|| Value::Text(wide::date(days).into()), Value::Date)
 }
 
 fn since(count: i64, unit: TimeUnit) -> SignedDuration {
@@ -158,23 +150,29 @@ fn since(count: i64, unit: TimeUnit) -> SignedDuration {
 }
 
 fn time(count: i64, unit: TimeUnit) -> Result<Value, Reason> {
-    let time = civil::Time::midnight().checked_add(since(count, unit));
-    time.map(Value::Time).map_err(|_| out_of_range("time of day"))
+    let since = since(count, unit);
+    if since == SignedDuration::from_hours(24) {
+        return Ok(Value::Text("24:00:00".into()));
+    }
+    let time = civil::Time::midnight().checked_add(since);
+    time.map(Value::Time).map_err(|_| Reason::new("out_of_range", "a time of day that no day has"))
 }
 
-fn timestamp(array: &ArrayRef, at: usize, unit: TimeUnit, zoned: bool) -> Result<Value, Reason> {
+/// A moment; text if it is beyond the years that a timestamp can have.
+fn timestamp(array: &ArrayRef, at: usize, unit: TimeUnit, zoned: bool) -> Value {
     let count = match unit {
         TimeUnit::Second => primitive::<TimestampSecondType>(array, at),
         TimeUnit::Millisecond => primitive::<TimestampMillisecondType>(array, at),
         TimeUnit::Microsecond => primitive::<TimestampMicrosecondType>(array, at),
         TimeUnit::Nanosecond => primitive::<TimestampNanosecondType>(array, at),
     };
+    let since = since(count, unit);
     let value = if zoned {
-        Timestamp::UNIX_EPOCH.checked_add(since(count, unit)).map(Value::Timestamp)
+        Timestamp::UNIX_EPOCH.checked_add(since).map(Value::Timestamp)
     } else {
-        civil::datetime(1970, 1, 1, 0, 0, 0, 0).checked_add(since(count, unit)).map(Value::DateTime)
+        civil::datetime(1970, 1, 1, 0, 0, 0, 0).checked_add(since).map(Value::DateTime)
     };
-    value.map_err(|_| out_of_range("timestamp"))
+    value.unwrap_or_else(|_| Value::Text(wide::moment(since.as_nanos(), zoned).into()))
 }
 
 /// Writes a cell as JSON; lists and structs as what they are.
@@ -189,7 +187,6 @@ fn write_json(array: &ArrayRef, at: usize, out: &mut String) -> Result<(), Reaso
         DataType::FixedSizeList(..) => write_list(&array.as_fixed_size_list().value(at), out),
         DataType::Struct(_) => write_struct(array.as_struct(), at, out),
         DataType::Map(..) => write_map(array.as_map(), at, out),
-        DataType::Dictionary(_, element) => write_json(&unpacked(array, element)?, at, out),
         _ => {
             let value = value(array, at)?;
             let before = out.len();

@@ -3,29 +3,46 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use tidegate_model::source::Column;
 use tidegate_model::{
-    Checks, Columns, ConnectorContext, Dataset, Error, ErrorKind, Feed, ReadMode, Row, Selection, Settings,
-    Source,
+    Checks, Clock, Columns, ConnectorContext, DataType, Dataset, Error, ErrorKind, Feed, ReadMode, Reason,
+    Row, Selection, Settings, Source,
 };
 use tidegate_transport::storage::LakeSettings;
 
-use super::listing::{Found, Pattern, explain};
+use super::content::{Broken, Content};
+use super::listing::{Found, Pattern, explain, malformed};
 use super::offsets::FileOffsets;
-use super::reading::Reading;
+use super::reading::{Reading, is_still};
 use super::settings::{Files, Format};
 use super::shape::merge;
-use super::{csv, jsonl, parquet};
+use super::{csv, folders, jsonl, parquet};
 
 /// Files that the columns of a selection are taken from, newest first.
 const SAMPLE_FILES: usize = 16;
+/// Bytes of JSON Lines that are looked at for that.
+const SAMPLE_BYTES: u64 = 16 << 20;
 
 /// A folder of files.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct FilesSource {
     folder: PathBuf,
+    clock: Arc<dyn Clock>,
+}
+
+/// What the newest files of a selection say.
+struct Look {
+    /// Files that fit.
+    found: usize,
+    /// Their columns.
+    columns: Vec<Column>,
+    /// Whether rows may have columns that are not among these.
+    open: bool,
+    /// Why some of them give no rows.
+    broken: Vec<String>,
 }
 
 impl FilesSource {
@@ -39,17 +56,70 @@ impl FilesSource {
             return Err(Error::settings("`path`: rows are read from folders on this machine only")
                 .hint("copy the files here, or read them through a warehouse"));
         }
-        Ok(FilesSource { folder: context.project.join(settings.path) })
+        Ok(FilesSource { folder: context.project.join(settings.path), clock: Arc::clone(&context.clock) })
     }
 
-    /// The files of a selection and their columns.
-    fn look(&self, files: &Files) -> Result<(Vec<Found>, Vec<Column>), Error> {
-        let found = files.pattern.list(&self.folder)?;
-        let mut columns = Vec::new();
-        for file in &found[found.len().saturating_sub(SAMPLE_FILES)..] {
-            merge(&mut columns, columns_of(file, files)?);
+    /// Looks at the newest files of a selection.
+    fn look(&self, files: &Files) -> Result<Look, Error> {
+        let listing = files.pattern.list(&self.folder)?;
+        let found = listing.files;
+        let told = |name: &str, reason: &Reason| format!("{name}: {}", reason.message);
+        let mut look = Look { found: found.len(), columns: Vec::new(), open: false, broken: Vec::new() };
+        look.broken.extend(listing.odd.iter().map(|odd| told(&odd.name, &odd.reason)));
+        let mut bytes = SAMPLE_BYTES;
+        let newest = &found[found.len().saturating_sub(SAMPLE_FILES)..];
+        let json = |file: &Found| matches!(files.format(&file.name), Ok(Format::Jsonl));
+        look.open = newest.len() < found.len() && found.iter().any(json);
+        for file in newest {
+            let sampled = self.columns_of(file, files, &mut bytes);
+            match sampled {
+                Ok((columns, complete)) => {
+                    merge(&mut look.columns, columns);
+                    look.open |= !complete;
+                }
+                Err(reason) => look.broken.push(told(&file.name, &reason)),
+            }
         }
-        Ok((found, columns))
+        // Nothing says what the columns are until a file is there.
+        look.open |= look.columns.is_empty();
+        Ok(look)
+    }
+
+    /// The columns of a file, and whether it has no others.
+    fn columns_of(
+        &self,
+        found: &Found,
+        files: &Files,
+        bytes: &mut u64,
+    ) -> Result<(Vec<Column>, bool), Reason> {
+        let format = files.format(&found.name)?;
+        let mut columns = || -> Result<_, Broken> {
+            let file = File::open(&found.path).map_err(Broken::System)?;
+            let metadata = file.metadata().map_err(Broken::System)?;
+            if format == Format::Parquet {
+                return Ok((parquet::columns(file)?, true));
+            }
+            let content = Content::open(file, 0, files.encoding)?;
+            if format == Format::Csv {
+                let still = is_still(&metadata, &*self.clock, files.last_line_after);
+                return Ok((csv::columns(content, files, still)?, true));
+            }
+            let sample = jsonl::columns(content, bytes)?;
+            Ok((sample.columns, sample.complete))
+        };
+        let (mut columns, complete) = match columns() {
+            // Gone since the folder was listed.
+            Err(Broken::System(cause)) if cause.kind() == std::io::ErrorKind::NotFound => (Vec::new(), true),
+            Err(Broken::System(cause)) => return Err(malformed(&cause)),
+            Err(Broken::Content(reason)) => return Err(reason),
+            Ok(columns) => columns,
+        };
+        for (name, _) in folders::columns(&found.name) {
+            if !columns.iter().any(|column| column.name == name) {
+                columns.push(Column { name, data_type: DataType::Text, type_name: "folder".to_owned() });
+            }
+        }
+        Ok((columns, complete))
     }
 
     fn missing(&self, files: &Files) -> Error {
@@ -73,19 +143,24 @@ impl FilesSource {
         let files = Files::of(selection)?;
         let name = format!("files {}", files.pattern.text());
         match self.look(&files) {
-            Ok((found, _)) if found.is_empty() => {
+            Ok(look) if look.found == 0 && files.pattern.is_one_file() => {
                 let error = self.missing(&files);
                 checks.fail(name, error.message(), error.next_step());
             }
-            Ok((found, _)) => checks.pass(name, format!("{} found", found.len())),
+            Ok(look) if look.broken.is_empty() => checks.pass(name, format!("{} found", look.found)),
+            Ok(look) => {
+                let broken = look.broken.join("; ");
+                checks.pass(name, format!("{} found; not read: {broken}", look.found));
+            }
             Err(error) => checks.fail(name, error.chain(), error.next_step()),
         }
         Ok(checks)
     }
 
     fn list(&self) -> Result<Vec<Dataset>, Error> {
-        let found = Pattern::parse("**/*")?.list(&self.folder)?;
-        let patterns: BTreeSet<String> = found
+        let listing = Pattern::parse("**/*")?.list(&self.folder)?;
+        let patterns: BTreeSet<String> = listing
+            .files
             .iter()
             .filter(|file| Format::of(&file.name).is_some())
             .filter_map(|file| {
@@ -98,22 +173,10 @@ impl FilesSource {
         let dataset = |name: String| {
             let members = [("path".to_owned(), serde_json::Value::String(name.clone()))];
             let files = Files::of(&Selection::new(members.into_iter().collect()))?;
-            Ok(Dataset { name, columns: self.look(&files)?.1, key: Vec::new() })
+            let Look { columns, open, .. } = self.look(&files)?;
+            Ok(Dataset { name, columns, key: Vec::new(), open })
         };
         patterns.into_iter().map(dataset).collect()
-    }
-}
-
-fn columns_of(found: &Found, files: &Files) -> Result<Vec<Column>, Error> {
-    let mut file = match File::open(&found.path) {
-        // Gone since the folder was listed.
-        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        file => file.map_err(|cause| explain(&found.path, &cause))?,
-    };
-    match files.format(&found.name)? {
-        Format::Csv => csv::columns(&mut file, &found.path, &files.csv),
-        Format::Jsonl => jsonl::columns(&mut file).map_err(|cause| explain(&found.path, &cause)),
-        Format::Parquet => parquet::columns(file, &found.path),
     }
 }
 
@@ -152,11 +215,11 @@ impl Source for FilesSource {
     async fn describe(&self, selection: &Selection) -> Result<Dataset, Error> {
         let (source, files) = (self.clone(), Files::of(selection)?);
         blocking(move || {
-            let (found, columns) = source.look(&files)?;
-            if found.is_empty() {
+            let Look { found, columns, open, .. } = source.look(&files)?;
+            if found == 0 && files.pattern.is_one_file() {
                 return Err(source.missing(&files));
             }
-            Ok(Dataset { name: files.pattern.text(), columns, key: files.key })
+            Ok(Dataset { name: files.pattern.text(), columns, key: files.key, open })
         })
         .await
     }
@@ -170,9 +233,10 @@ impl Source for FilesSource {
         let offsets = stored_offsets(&self.folder, mode)?;
         let (source, files) = (self.clone(), Files::of(selection)?);
         let looked = files.clone();
-        let columns = blocking(move || Ok(source.look(&looked)?.1)).await?;
+        let columns = blocking(move || Ok(source.look(&looked)?.columns)).await?;
         let columns = Columns::new(columns.into_iter().map(|column| column.name));
-        Ok(Reading { folder: self.folder.clone(), files, columns, offsets, batch_rows }.feed())
+        let (folder, clock) = (self.folder.clone(), Arc::clone(&self.clock));
+        Ok(Reading { folder, files, columns, offsets, batch_rows, clock }.feed())
     }
 
     fn supports_checkpoints(&self) -> bool {

@@ -2,8 +2,6 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,76 +10,98 @@ use serde_json::value::RawValue;
 use tidegate_model::source::Column;
 use tidegate_model::{Columns, DataType, Json, Reason, Row, Text, Value};
 
-use super::offsets::FileOffset;
+use super::content::{Broken, Content};
+use super::lines::Lines;
 use super::reading::{Open, Output, Stop};
-use super::shape::{excerpt, merge, text};
-
-/// Lines of a file that its columns are taken from.
-const SAMPLE_LINES: usize = 1_000;
+use super::settings::{Encoding, Files};
+use super::shape::{Layout, decoded, excerpt, merge};
 
 /// The members of the first lines of a file.
+pub struct Sample {
+    /// One column for each.
+    pub columns: Vec<Column>,
+    /// Whether these are the members of all lines.
+    pub complete: bool,
+}
+
+/// Returns the members of about the first `bytes` of a file.
 ///
 /// # Errors
-/// What keeps it from being read.
-pub fn columns(file: &mut File) -> io::Result<Vec<Column>> {
-    file.seek(SeekFrom::Start(0))?;
-    let (mut reader, mut line, mut columns) = (BufReader::new(file), Vec::new(), Vec::new());
-    for _ in 0..SAMPLE_LINES {
+/// If the file cannot be read.
+pub fn columns(content: Content, bytes: &mut u64) -> Result<Sample, Broken> {
+    let mut lines = Lines::new(content);
+    let (mut line, mut columns) = (Vec::new(), Vec::new());
+    let json = |name| Column { name, data_type: DataType::Any, type_name: "json".to_owned() };
+    while *bytes > 0 {
         line.clear();
-        if reader.read_until(b'\n', &mut line)? == 0 {
-            break;
-        }
+        let Some(read) = lines.next(&mut line)? else { return Ok(Sample { columns, complete: true }) };
+        *bytes = bytes.saturating_sub(read.stored);
         // A broken line is reported when it is read.
-        if let Ok(Members(members)) = serde_json::from_slice(without_mark(&line)) {
-            let json = |name| Column { name, data_type: DataType::Any, type_name: "json".to_owned() };
-            merge(&mut columns, members.into_iter().map(|(name, _)| json(name)));
+        let Some(text) = decoded(lines.encoding(), Bytes::copy_from_slice(without_mark(&line))) else {
+            continue;
+        };
+        if let Ok(Members(members)) = serde_json::from_str(&text) {
+            let known = |(at, (name, _)): (usize, &(String, _))| {
+                columns.get(at).is_some_and(|column: &Column| column.name == *name)
+            };
+            if !members.iter().enumerate().all(known) {
+                merge(&mut columns, members.into_iter().map(|(name, _)| json(name)));
+            }
         }
     }
-    Ok(columns)
+    let complete = lines.is_over()?;
+    Ok(Sample { columns, complete })
 }
 
 /// Reads a file on from its mark.
 ///
 /// # Errors
 /// What keeps it from being read as a whole; a broken line does not.
-pub fn read(mut open: Open<'_>, output: &mut Output) -> Result<(), Stop> {
+pub fn read(open: &mut Open<'_>, files: &Files, output: &mut Output) -> Result<(), Stop> {
     let known = open.mark.clone();
-    let mut content = open.content()?;
-    content.seek(SeekFrom::Start(known.offset)).map_err(|cause| open.failed(&cause))?;
-    let mut reader = BufReader::with_capacity(64 * 1024, content);
-    let mut rows = Rows::new(open.columns);
-    let (mut offset, mut line) = (known.offset, known.line);
+    let content = open.content(files, known.offset)?;
+    let compressed = content.compressed;
+    let mut lines = Lines::new(content);
+    let encoding = lines.encoding();
+    let mut rows = Rows::new(&mut *open);
     let mut bytes = Vec::new();
+    let mut first = true;
     loop {
         bytes.clear();
-        let length = reader.read_until(b'\n', &mut bytes).map_err(|cause| open.failed(&cause))? as u64;
-        if length == 0 {
-            break;
+        let Some(line) = lines.next(&mut bytes)? else { break };
+        let over = lines.is_over()?;
+        if !line.is_finished() && !open.is_still() {
+            output.waiting += 1;
+            open.mark.done = false;
+            return output.reached(open, compressed);
         }
-        let finished = bytes.ends_with(b"\n");
-        let trimmed = without_mark(&bytes).trim_ascii();
         // A line that was read before its line break came is not read again.
-        let seen = offset == known.offset && known.torn > 0 && {
-            let before = &bytes[..bytes.len().min(known.torn as usize)];
-            without_mark(before).trim_ascii() == trimmed
-        };
+        let seen = first && known.torn > 0 && line.stored - line.ending <= known.torn;
+        first = false;
+        let trimmed = without_mark(&bytes).trim_ascii();
         if !seen && !trimmed.is_empty() {
-            match rows.parse(Bytes::copy_from_slice(trimmed)) {
-                Ok(row) => output.row(row),
+            let row = match line.cut {
+                true => Err(Reason::new(
+                    "line_too_long",
+                    format!("a line of {} bytes; the longest is 16 MiB", line.stored),
+                )),
+                false => rows.parse(encoding, Bytes::copy_from_slice(trimmed), open),
+            };
+            match row {
+                Ok(row) => output.row(row, trimmed.len()),
                 Err(reason) => {
-                    output.malformed(format!("{}:{}", open.found.name, line + 1), excerpt(trimmed), reason);
+                    output.rejected(open, open.mark.line + 1, excerpt(encoding, trimmed), reason);
                 }
             }
         }
-        let torn = if finished { 0 } else { length };
-        (offset, line) = (offset + length - torn, line + u64::from(finished));
-        let last = reader.fill_buf().map_err(|cause| open.failed(&cause))?.is_empty();
-        if last || output.is_full() {
-            let mark = FileOffset { offset, torn, line, covered: offset + torn, done: last, ..known.clone() };
-            output.reached(&mut open, mark)?;
+        open.mark.torn = if line.is_finished() { 0 } else { line.stored };
+        if line.is_finished() {
+            open.mark.offset += line.stored;
+            open.mark.line += 1;
         }
-        if torn > 0 {
-            break;
+        open.mark.done = over;
+        if over || output.is_full() {
+            output.reached(open, compressed)?;
         }
     }
     Ok(())
@@ -98,16 +118,22 @@ struct Rows {
     indexes: HashMap<String, usize>,
     /// The last column list that had more than the described columns.
     longer: Arc<Columns>,
+    /// Where the names of the file's folders go.
+    folders: Vec<usize>,
 }
 
 impl Rows {
-    fn new(columns: &Arc<Columns>) -> Rows {
+    fn new(open: &mut Open<'_>) -> Rows {
+        let layout = Layout::new(open.columns, &open.with_folders(Vec::new()));
+        let columns = layout.columns;
         let indexes = columns.names().iter().enumerate().map(|(at, name)| (name.clone(), at)).collect();
-        Rows { columns: Arc::clone(columns), indexes, longer: Arc::clone(columns) }
+        Rows { longer: Arc::clone(&columns), columns, indexes, folders: layout.indexes }
     }
 
-    fn parse(&mut self, line: Bytes) -> Result<Row, Reason> {
-        let line = text(line).ok_or_else(|| Reason::new("invalid_utf8", "not valid UTF-8"))?;
+    fn parse(&mut self, encoding: Encoding, line: Bytes, open: &Open<'_>) -> Result<Row, Reason> {
+        let line = decoded(encoding, line).ok_or_else(|| {
+            Reason::new("invalid_encoding", "not valid UTF-8; `encoding` says how it is stored")
+        })?;
         let Members(members) = serde_json::from_str(&line).map_err(|cause| {
             let message = if cause.is_data() {
                 "not a JSON object".to_owned()
@@ -117,6 +143,7 @@ impl Rows {
             Reason::new("invalid_json", message)
         })?;
         let mut values = vec![Value::Null; self.columns.len()];
+        open.write_folders(&mut values, &self.folders);
         let mut more: Vec<(String, Value)> = Vec::new();
         for (name, raw) in members {
             let value = value(&line, raw)?;

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use tidegate_model::{Error, ErrorKind};
+use tidegate_model::{Error, ErrorKind, Reason};
 
 /// Folders below folders that are looked into; ends circles of links.
 const DEPTH_MAX: usize = 32;
@@ -21,6 +21,26 @@ pub struct Found {
     pub modified_us: i64,
     /// Its length in bytes.
     pub size: u64,
+}
+
+/// Something in a folder that cannot be looked into.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Odd {
+    /// Its path below the folder, as far as it is text.
+    pub name: String,
+    /// When it was last changed, in microseconds.
+    pub modified_us: i64,
+    /// Why its rows are not read.
+    pub reason: Reason,
+}
+
+/// What was found in a folder.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// The files, in the order in which they are read.
+    pub files: Vec<Found>,
+    /// What cannot be read, whatever else can.
+    pub odd: Vec<Odd>,
 }
 
 /// A pattern such as `orders/**/*.csv`.
@@ -50,18 +70,33 @@ impl Pattern {
         self.segments.join("/")
     }
 
-    /// The files that fit, in the order in which they are read.
+    /// Returns whether the pattern stands for one file only.
+    pub fn is_one_file(&self) -> bool {
+        !self.segments.iter().any(|segment| is_pattern(segment))
+    }
+
+    /// Returns the files that fit; none if the folder is empty.
     ///
     /// # Errors
     /// [`ErrorKind::Missing`] if the folder is not there, [`ErrorKind::Denied`]
-    /// where it may not be read.
-    pub fn list(&self, folder: &Path) -> Result<Vec<Found>, Error> {
-        let mut found = Vec::new();
-        walk(folder, "", &self.segments, DEPTH_MAX, &mut found).map_err(|cause| explain(folder, &cause))?;
-        found.sort_by(|a, b| (a.modified_us, &a.name).cmp(&(b.modified_us, &b.name)));
-        found.dedup_by(|a, b| a.name == b.name);
-        Ok(found)
+    /// if it may not be read.
+    pub fn list(&self, folder: &Path) -> Result<Listing, Error> {
+        // Folders that the pattern names must be there: a mount that is gone is no empty folder.
+        let named = self.segments.iter().take_while(|segment| !is_pattern(segment));
+        let deep = named.count().min(self.segments.len() - 1);
+        let (above, segments) = self.segments.split_at(deep);
+        let (above, below) = (above.join("/"), folder.join(above.join("/")));
+        let mut listing = Listing::default();
+        walk(&below, &above, segments, DEPTH_MAX, &mut listing).map_err(|cause| explain(&below, &cause))?;
+        listing.files.sort_by(|a, b| (a.modified_us, &a.name).cmp(&(b.modified_us, &b.name)));
+        listing.files.dedup_by(|a, b| a.name == b.name);
+        listing.odd.dedup();
+        Ok(listing)
     }
+}
+
+fn is_pattern(segment: &str) -> bool {
+    segment.contains(['*', '?'])
 }
 
 /// A failure to read a folder or a file.
@@ -84,7 +119,7 @@ fn walk(
     above: &str,
     segments: &[String],
     depth: usize,
-    found: &mut Vec<Found>,
+    listing: &mut Listing,
 ) -> io::Result<()> {
     let Some((segment, rest)) = segments.split_first() else { return Ok(()) };
     if depth == 0 {
@@ -92,33 +127,60 @@ fn walk(
     }
     let anywhere = segment == "**";
     if anywhere && !rest.is_empty() {
-        walk(folder, above, rest, depth, found)?;
+        walk(folder, above, rest, depth, listing)?;
     }
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        let name = entry.file_name();
-        let Some(name) = name.to_str() else {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "the name of a file in it is not UTF-8"));
-        };
-        if (name.starts_with('.') && !segment.starts_with('.')) || !(anywhere || fits(segment, name)) {
+        let os_name = entry.file_name();
+        let name = os_name.to_string_lossy();
+        if (name.starts_with('.') && !segment.starts_with('.')) || !(anywhere || fits(segment, &name)) {
             continue;
         }
-        // A file that went away since the folder was read is as good as not there.
+        let full = if above.is_empty() { name.to_string() } else { format!("{above}/{name}") };
         let metadata = match fs::metadata(entry.path()) {
+            // A file that went away since the folder was read is as good as not there.
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => continue,
-            metadata => metadata?,
+            Err(cause) => {
+                listing.odd.push(Odd { name: full, modified_us: 0, reason: malformed(&cause) });
+                continue;
+            }
+            Ok(metadata) => metadata,
         };
-        let full = if above.is_empty() { name.to_owned() } else { format!("{above}/{name}") };
-        if metadata.is_dir() {
+        let modified_us = modified_us(&metadata);
+        let wanted =
+            metadata.is_dir() && (anywhere || !rest.is_empty()) || metadata.is_file() && rest.is_empty();
+        if wanted && os_name.to_str().is_none() {
+            let reason = Reason::new("invalid_name", "its name is not valid UTF-8; rename it");
+            listing.odd.push(Odd { name: full, modified_us, reason });
+        } else if wanted && metadata.is_dir() {
             let below = if anywhere { segments } else { rest };
-            walk(&entry.path(), &full, below, depth - 1, found)?;
-        } else if metadata.is_file() && rest.is_empty() {
-            let modified = Timestamp::try_from(metadata.modified()?).unwrap_or(Timestamp::MIN);
-            let (modified_us, size) = (modified.as_microsecond(), metadata.len());
-            found.push(Found { name: full, path: entry.path(), modified_us, size });
+            match walk(&entry.path(), &full, below, depth - 1, listing) {
+                Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
+                    listing.odd.push(Odd { name: full, modified_us, reason: malformed(&cause) });
+                }
+                _ => {}
+            }
+        } else if wanted {
+            let size = metadata.len();
+            listing.files.push(Found { name: full, path: entry.path(), modified_us, size });
         }
     }
     Ok(())
+}
+
+/// When a file was last changed, in microseconds.
+fn modified_us(metadata: &fs::Metadata) -> i64 {
+    let modified = metadata.modified().ok().and_then(|at| Timestamp::try_from(at).ok());
+    modified.unwrap_or(Timestamp::MIN).as_microsecond()
+}
+
+/// Why a file or a folder gives no rows.
+pub fn malformed(cause: &io::Error) -> Reason {
+    let why = match cause.kind() {
+        io::ErrorKind::PermissionDenied => "it may not be read; let the user that runs tidegate read it",
+        _ => "it cannot be read",
+    };
+    Reason::new("unreadable_file", format!("{why} ({cause})"))
 }
 
 /// Whether a name fits a pattern of characters, `*` and `?`.

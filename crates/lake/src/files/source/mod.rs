@@ -1,9 +1,13 @@
 //! Files of a folder as rows.
 
 mod arrow;
+mod content;
 mod csv;
 mod folder;
+mod folders;
 mod jsonl;
+mod leaves;
+mod lines;
 mod listing;
 mod offsets;
 mod parquet;
@@ -12,6 +16,7 @@ mod settings;
 mod shape;
 #[cfg(test)]
 mod tests;
+mod wide;
 
 pub(super) use folder::FilesSource;
 pub(super) use settings::FilesSelection;

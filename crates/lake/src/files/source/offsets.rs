@@ -7,7 +7,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use serde::{Deserialize, Serialize};
 use tidegate_model::{Checkpoint, Error, RowHash, Value};
 
-use super::listing::Found;
+use super::listing::{Found, Listing};
 
 /// Bytes at each end of the part that was read, which identify it.
 const PRINT_BYTES: u64 = 16 * 1024;
@@ -41,9 +41,42 @@ pub struct FileOffset {
     /// Whether all of it was read.
     #[serde(default)]
     pub done: bool,
+    /// Lines or rows that were rejected, the first of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rejected: Vec<u64>,
+    /// The same of what it held before it was replaced.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub before: Vec<u64>,
+    /// Whether this is no file that can be opened.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub odd: bool,
+    /// Since when it is not there, in microseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gone_us: Option<i64>,
 }
 
+/// How long a file that is gone is remembered: a mount that comes back brings nothing new.
+const GONE_US: i64 = 7 * 24 * 3_600 * 1_000_000;
+/// Files that are gone and remembered, at most.
+const GONE_MAX: usize = 10_000;
+
+/// Rejected lines of a file that are remembered, so that they are closed when they are fixed.
+const REJECTED_MAX: usize = 1_000;
+
 impl FileOffset {
+    /// Notes a line or a row that was rejected.
+    pub fn reject(&mut self, number: u64) {
+        if self.rejected.len() < REJECTED_MAX {
+            self.rejected.push(number);
+        }
+    }
+
+    /// Returns the lines or rows that were rejected before and are not any more.
+    pub fn fixed(&mut self) -> Vec<u64> {
+        let before = std::mem::take(&mut self.before);
+        before.into_iter().filter(|number| !self.rejected.contains(number)).collect()
+    }
+
     /// Returns whether the offset is possible: no file has more bytes, rows or lines.
     fn is_possible(&self) -> bool {
         const MOST: u64 = i64::MAX as u64;
@@ -71,10 +104,32 @@ impl FileOffsets {
         Checkpoint(serde_json::to_value(self).unwrap_or_default())
     }
 
-    /// Removes the offsets of deleted files.
-    pub fn keep_only(&mut self, found: &[Found]) {
-        let names: HashSet<&str> = found.iter().map(|file| file.name.as_str()).collect();
-        self.files.retain(|name, _| names.contains(name.as_str()));
+    /// Notes which files are gone, and forgets those that have been for long. Returns the names
+    /// of what could not be opened before and is no longer in the way.
+    pub fn keep(&mut self, listing: &Listing, now_us: i64) -> Vec<String> {
+        let odd: HashSet<&str> = listing.odd.iter().map(|odd| odd.name.as_str()).collect();
+        let fixed = self.files.extract_if(.., |name, mark| mark.odd && !odd.contains(name.as_str()));
+        let fixed = fixed.map(|(name, _)| name).collect();
+        let files = listing.files.iter().map(|file| file.name.as_str());
+        let names: HashSet<&str> = files.chain(listing.odd.iter().map(|odd| odd.name.as_str())).collect();
+        for (name, mark) in &mut self.files {
+            mark.gone_us = match names.contains(name.as_str()) {
+                true => None,
+                false => Some(mark.gone_us.unwrap_or(now_us)),
+            };
+        }
+        let mut gone: Vec<i64> = self.files.values().filter_map(|mark| mark.gone_us).collect();
+        gone.sort_unstable_by(|a, b| b.cmp(a));
+        let oldest = gone.get(GONE_MAX).copied().unwrap_or(i64::MIN).max(now_us.saturating_sub(GONE_US));
+        self.files.retain(|_, mark| mark.gone_us.is_none_or(|gone| gone > oldest));
+        fixed
+    }
+
+    /// Returns whether nothing of a file is new by its size and time alone.
+    pub fn is_read(&self, found: &Found) -> bool {
+        let same =
+            |mark: &FileOffset| mark.done && (mark.size, mark.modified_us) == (found.size, found.modified_us);
+        self.files.get(&found.name).is_some_and(same)
     }
 
     /// Returns where to continue a file: `None` if nothing is new, the beginning if it is new or was
@@ -89,7 +144,8 @@ impl FileOffsets {
             return Ok(None);
         }
         if found.size < mark.covered || print(file, mark.covered)? != mark.print {
-            return Ok(Some(fresh));
+            let before = mark.before.iter().chain(&mark.rejected).copied().collect();
+            return Ok(Some(FileOffset { before, ..fresh }));
         }
         if mark.done && mark.covered == found.size {
             return Ok(None);

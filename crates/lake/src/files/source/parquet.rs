@@ -1,91 +1,191 @@
 //! Parquet, row group by row group.
 
 use std::fs::File;
-use std::path::Path;
 use std::sync::Arc;
 
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use arrow_array::{ArrayRef, RecordBatch};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+};
+use parquet::file::metadata::ParquetMetaData;
 use tidegate_model::source::Column;
-use tidegate_model::{Error, ErrorKind, Reason, Row, Value};
+use tidegate_model::{Reason, Row, Value};
 
 use super::arrow;
-use super::offsets::FileOffset;
-use super::reading::{Open, Output, Stop};
+use super::content::Broken;
+use super::leaves::Leaves;
+use super::reading::{BATCH_BYTES, Open, Output, Stop};
 use super::shape::Layout;
 
-/// Rows that are decoded at a time.
+/// Rows that are decoded at a time, at most.
 const DECODE_ROWS: usize = 1_024;
 
-/// The columns of a file.
+/// Returns the columns of a file.
 ///
 /// # Errors
-/// A file that is no Parquet file.
-pub fn columns(file: File, path: &Path) -> Result<Vec<Column>, Error> {
-    let builder = builder(file, path)?;
-    let fields = builder.schema().fields().iter();
+/// If it is no Parquet file.
+pub fn columns(file: File) -> Result<Vec<Column>, Broken> {
+    let shape = Shape::of(&file)?;
+    let fields = shape.first.schema().fields().iter().enumerate();
     Ok(fields
-        .map(|field| Column {
+        .map(|(at, field)| Column {
             name: field.name().clone(),
-            data_type: arrow::data_type(field.data_type()),
+            data_type: shape.leaves.data_type(at, field),
             type_name: field.data_type().to_string(),
         })
         .collect())
 }
 
-fn builder(file: File, path: &Path) -> Result<ParquetRecordBatchReaderBuilder<File>, Error> {
-    ParquetRecordBatchReaderBuilder::try_new(file).map_err(|cause| broken(path, &cause))
+fn broken(cause: &dyn std::fmt::Display) -> Broken {
+    let message = format!("it cannot be read as Parquet: {cause}");
+    Broken::Content(Reason::new("broken_file", message))
 }
 
-fn broken(path: &Path, cause: &dyn std::fmt::Display) -> Error {
-    Error::new(ErrorKind::Unexpected, format!("{} cannot be read as Parquet: {cause}", path.display()))
-        .hint("write the file under another name first and rename it when it is complete")
+/// What the end of a file says.
+struct Shape {
+    /// How its columns are read.
+    first: ArrowReaderMetadata,
+    /// How those are read that one reading does not tell completely.
+    second: Option<ArrowReaderMetadata>,
+    leaves: Leaves,
+}
+
+impl Shape {
+    fn of(file: &File) -> Result<Shape, Broken> {
+        let plain =
+            ArrowReaderMetadata::load(file, ArrowReaderOptions::new()).map_err(|cause| broken(&cause))?;
+        let leaves = Leaves::of(plain.schema(), plain.parquet_schema());
+        if !leaves.need_two() {
+            return Ok(Shape { first: plain, second: None, leaves });
+        }
+        let as_schema = |schema| {
+            let options = ArrowReaderOptions::new().with_schema(schema);
+            ArrowReaderMetadata::try_new(Arc::clone(plain.metadata()), options)
+                .map_err(|cause| broken(&cause))
+        };
+        let first = as_schema(leaves.first(plain.schema()))?;
+        let second = as_schema(leaves.second(plain.schema()))?;
+        Ok(Shape { first, second: Some(second), leaves })
+    }
 }
 
 /// Reads a file on from its mark.
 ///
 /// # Errors
 /// What keeps it from being read.
-pub fn read(mut open: Open<'_>, output: &mut Output) -> Result<(), Stop> {
-    let path = &open.found.path;
-    let builder = builder(open.content()?, path)?;
-    let names: Vec<String> = builder.schema().fields().iter().map(|field| field.name().clone()).collect();
-    let layout = Layout::new(open.columns, &names);
+pub fn read(open: &mut Open<'_>, output: &mut Output) -> Result<(), Stop> {
+    let file = || File::open(&open.found.path).map_err(Broken::System);
+    let shape = Shape::of(&file()?)?;
+    let names: Vec<String> = shape.first.schema().fields().iter().map(|field| field.name().clone()).collect();
+    let own = names.len();
     // Only a file that has not changed at all is read on.
-    let unchanged = open.mark.covered == open.found.size;
-    let mut at = if unchanged { open.mark.offset } else { 0 };
-    let total = u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or_default();
-    let reader = builder
-        .with_batch_size(DECODE_ROWS)
-        .with_offset(usize::try_from(at).unwrap_or(usize::MAX))
-        .build()
-        .map_err(|cause| broken(path, &cause))?;
-    let covered = open.found.size;
-    let known = FileOffset { covered, ..open.mark.clone() };
-    for chunk in reader {
-        let chunk = chunk.map_err(|cause| broken(&open.found.path, &cause))?;
-        for index in 0..chunk.num_rows() {
-            let mut values = layout.empty_row();
-            let mut wrong = None;
-            for (column, target) in chunk.columns().iter().zip(&layout.indexes) {
-                values[*target] = arrow::value(column, index).unwrap_or_else(|reason| {
-                    wrong.get_or_insert(reason);
-                    Value::Null
-                });
-            }
-            at += 1;
-            let row = Row { columns: Arc::clone(&layout.columns), values };
-            match wrong {
-                None => output.row(row),
-                Some(reason) => report(output, &open, at, &row, reason),
-            }
+    if open.mark.covered != open.found.size {
+        open.mark.offset = 0;
+    }
+    let total = u64::try_from(shape.first.metadata().file_metadata().num_rows()).unwrap_or_default();
+    let rows = rows_at_a_time(shape.first.metadata());
+    let reader = |metadata: &ArrowReaderMetadata, mask: Option<ProjectionMask>| -> Result<_, Broken> {
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file()?, metadata.clone());
+        let mask = mask.unwrap_or_else(ProjectionMask::all);
+        let offset = usize::try_from(open.mark.offset).unwrap_or(usize::MAX);
+        let builder = builder.with_projection(mask).with_batch_size(rows).with_offset(offset);
+        builder.build().map_err(|cause| broken(&cause))
+    };
+    let first = reader(&shape.first, None)?;
+    let second = match &shape.second {
+        None => None,
+        Some(metadata) => {
+            let mask = ProjectionMask::roots(metadata.parquet_schema(), shape.leaves.twice());
+            Some(reader(metadata, Some(mask))?)
+        }
+    };
+    let layout = Layout::new(open.columns, &open.with_folders(names));
+    for chunk in (Chunks { first, second, leaves: &shape.leaves }) {
+        let columns = chunk?;
+        for index in 0..columns.first().map_or(0, |column| column.len()) {
+            row(&columns, index, &layout, own, open, output);
+            open.mark.done = open.mark.offset >= total;
             if output.is_full() {
-                output.reached(&mut open, FileOffset { offset: at, done: at >= total, ..known.clone() })?;
+                output.reached(open, true)?;
             }
         }
     }
-    output.reached(&mut open, FileOffset { offset: at, done: true, ..known })
+    open.mark.done = true;
+    output.reached(open, true)
 }
 
-fn report(output: &mut Output, open: &Open<'_>, number: u64, row: &Row, reason: Reason) {
-    output.malformed(format!("{}, row {number}", open.found.name), row.to_json().as_str().to_owned(), reason);
+/// So many that they are about as large as a batch may be.
+fn rows_at_a_time(metadata: &ParquetMetaData) -> usize {
+    let bytes: i64 = metadata.row_groups().iter().map(|group| group.total_byte_size()).sum();
+    let rows = metadata.file_metadata().num_rows().max(1);
+    let bytes_of_a_row = usize::try_from(bytes / rows).unwrap_or_default().max(1);
+    (BATCH_BYTES / bytes_of_a_row).clamp(1, DECODE_ROWS)
+}
+
+/// Columns of some rows at a time, as values are taken from them.
+struct Chunks<'a> {
+    first: ParquetRecordBatchReader,
+    second: Option<ParquetRecordBatchReader>,
+    leaves: &'a Leaves,
+}
+
+impl Iterator for Chunks<'_> {
+    type Item = Result<Vec<ArrayRef>, Broken>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let first = self.first.next()?;
+        let second = self.second.as_mut().and_then(Iterator::next).transpose();
+        let whole = |first: RecordBatch, second: Option<RecordBatch>| {
+            let mut second = second.map(|second| second.columns().to_vec()).unwrap_or_default().into_iter();
+            let prepared = first.columns().iter().enumerate().map(|(at, column)| {
+                let twin = if self.leaves.is_read_twice(at) { second.next() } else { None };
+                self.leaves.prepared(at, column, twin.as_ref())
+            });
+            prepared.collect::<Result<Vec<_>, _>>()
+        };
+        Some(match (first, second) {
+            (Ok(first), Ok(second)) => whole(first, second).map_err(|cause| broken(&cause)),
+            (Err(cause), _) | (_, Err(cause)) => Err(broken(&cause)),
+        })
+    }
+}
+
+fn row(
+    columns: &[ArrayRef],
+    index: usize,
+    layout: &Layout,
+    own: usize,
+    open: &mut Open<'_>,
+    output: &mut Output,
+) {
+    let mut values = layout.empty_row();
+    let mut wrong = None;
+    let mut bytes = 0;
+    for (column, target) in columns.iter().zip(&layout.indexes) {
+        values[*target] = arrow::value(column, index).unwrap_or_else(|reason| {
+            wrong.get_or_insert(reason);
+            Value::Null
+        });
+        bytes += held_bytes(&values[*target]);
+    }
+    open.write_folders(&mut values, &layout.indexes[own..]);
+    open.mark.offset += 1;
+    let row = Row { columns: Arc::clone(&layout.columns), values };
+    match wrong {
+        None => output.row(row, bytes),
+        Some(reason) => {
+            output.rejected(open, open.mark.offset, row.to_json().as_str().to_owned(), reason);
+        }
+    }
+}
+
+/// Bytes that a value holds outside of itself.
+fn held_bytes(value: &Value) -> usize {
+    match value {
+        Value::Text(text) | Value::Decimal(text) => text.len(),
+        Value::Json(json) => json.as_str().len(),
+        Value::Bytes(bytes) => bytes.len(),
+        _ => 0,
+    }
 }

@@ -2,8 +2,12 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tidegate_model::source::Column;
 use tidegate_model::{Columns, DataType, Text, Value};
+
+use super::content::single_bytes;
+use super::settings::Encoding;
 
 /// The described columns come first in every row; what only one file has follows.
 #[derive(Clone, Debug)]
@@ -62,14 +66,23 @@ fn both(one: &DataType, other: &DataType) -> DataType {
     if exact(one) && exact(other) { DataType::DECIMAL } else { DataType::Any }
 }
 
-/// Text for a report on a line that is no row.
-pub fn excerpt(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(&bytes[..bytes.len().min(1_000)]).into_owned()
+/// Returns text for a report on a line that is no row.
+pub fn excerpt(encoding: Encoding, bytes: &[u8]) -> String {
+    let bytes = &bytes[..bytes.len().min(1_000)];
+    match encoding {
+        Encoding::Utf8 | Encoding::Utf16 => String::from_utf8_lossy(bytes).into_owned(),
+        Encoding::Latin1 | Encoding::Windows1252 => bytes.iter().map(|byte| char::from(*byte)).collect(),
+    }
 }
 
-/// Text that is valid UTF-8.
-pub fn text(bytes: bytes::Bytes) -> Option<Text> {
-    Text::try_from(bytes).ok()
+/// Returns the text that bytes stand for; UTF-16 was decoded before. `None` if there is none.
+pub fn decoded(encoding: Encoding, bytes: Bytes) -> Option<Text> {
+    match encoding {
+        Encoding::Latin1 | Encoding::Windows1252 if !bytes.is_ascii() => {
+            single_bytes(encoding, &bytes).map(Text::from)
+        }
+        _ => Text::try_from(bytes).ok(),
+    }
 }
 
 #[cfg(test)]

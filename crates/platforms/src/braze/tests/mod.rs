@@ -1,7 +1,10 @@
 mod bodies;
 mod contract;
+mod limits;
 mod outcomes;
+mod rules;
 mod sandbox;
+mod sandbox_rules;
 mod settings;
 mod validation;
 mod with_sandbox;

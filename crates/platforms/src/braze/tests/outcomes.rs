@@ -7,7 +7,7 @@ async fn answered(status: u16, body: &str) -> tidegate_model::Result<Receipt> {
     events(Canned::answering(status, body)).await
 }
 
-async fn events(http: Arc<Canned>) -> tidegate_model::Result<Receipt> {
+pub(super) async fn events(http: Arc<Canned>) -> tidegate_model::Result<Receipt> {
     let records = ["a", "b", "c"].map(|id| event(external(id), "e", "{}"));
     open(http, ObjectKind::Event, json!({})).deliver(&records).await
 }
@@ -103,27 +103,6 @@ async fn what_never_left_is_unavailable() {
     let error =
         events(Canned::with(Err(HttpFailure::NotSent("refused".into())))).await.expect_err("not sent");
     assert_eq!(error.kind(), ErrorKind::Unavailable);
-}
-
-#[tokio::test]
-async fn a_throttled_request_waits_for_the_reset_that_was_named() {
-    let answer = Response::builder().status(429).header("x-ratelimit-reset", "1772366403.5");
-    let error =
-        events(Canned::with(Ok(answer.body(Bytes::new()).expect("response")))).await.expect_err("429");
-    let until = Timestamp::from_millisecond(NOW * 1000 + 3_500).expect("time");
-    assert_eq!(error.kind(), ErrorKind::Throttled(Some(until)));
-}
-
-#[tokio::test]
-async fn the_pace_follows_the_headers() {
-    let answer = Response::builder()
-        .status(201)
-        .header("x-ratelimit-remaining", "17")
-        .header("x-ratelimit-reset", NOW.to_string())
-        .body(Bytes::from_static(br#"{"message":"success"}"#));
-    let receipt = events(Canned::with(Ok(answer.expect("response")))).await.expect("receipt");
-    let pace = receipt.rate_limit.expect("pace");
-    assert_eq!((pace.remaining, pace.reset.as_second()), (17, NOW));
 }
 
 #[tokio::test]

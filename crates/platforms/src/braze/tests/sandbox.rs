@@ -93,17 +93,17 @@ async fn a_key_is_needed_and_a_revoked_one_refused() {
 }
 
 #[tokio::test]
-async fn packing_is_75_of_each_or_in_total() {
+async fn a_request_holds_75_objects_in_total_or_by_legacy_contracts_of_each() {
     let http = sandbox(Faults::default());
     let event = json!({ "external_id": "ada", "name": "e", "time": "2026-01-01T00:00:00Z" });
     let attributes = json!({ "external_id": "ada" });
     let body = |events: usize, users: usize| json!({ "events": vec![event.clone(); events], "attributes": vec![attributes.clone(); users] });
-    assert_eq!(track(&*http, body(75, 75)).await.0, 201);
-    assert_eq!(track(&*http, body(76, 0)).await, (400, json!({ "message": "Max Input Length Exceeded" })));
-
-    call(&*http, "PUT", "/_sandbox/packing", "total").await;
-    assert_eq!(track(&*http, body(75, 1)).await.0, 400);
     assert_eq!(track(&*http, body(74, 1)).await.0, 201);
+    assert_eq!(track(&*http, body(75, 1)).await, (400, json!({ "message": "Max Input Length Exceeded" })));
+
+    call(&*http, "PUT", "/_sandbox/packing", "each").await;
+    assert_eq!(track(&*http, body(75, 75)).await.0, 201);
+    assert_eq!(track(&*http, body(76, 0)).await.0, 400);
 }
 
 #[tokio::test]

@@ -20,8 +20,9 @@ fn a_text_of_255_characters_is_the_longest() {
     assert_eq!(with(255), None);
     assert_eq!(
         with(262).expect("refused").1,
-        "property `content` has 262 characters; Braze takes 255; \
-         shorten it in the query, for example left(content, 255)"
+        "property `content` has 262 characters; Braze takes texts of up to 255 characters; \
+         shorten it in the query, for example left(content, 255) \
+         (https://www.braze.com/docs/api/objects_filters/event_object/)"
     );
     assert_eq!(event_with(&format!(r#"{{"a":"{}"}}"#, r"\u00e9".repeat(255))), None);
     assert_eq!(
@@ -80,8 +81,7 @@ fn attributes_may_not_name_another_user() {
 
 #[test]
 fn operators_and_long_push_tokens_are_fine() {
-    let operators =
-        r#"{"visits":{"inc":1},"pets":{"$add":[{"id":1}]},"_merge_objects":true,"at":{"t":{"$time":"x"}}}"#;
+    let operators = r#"{"visits":{"inc":1},"pets":{"$add":[{"id":1}]},"_merge_objects":true,"at":{"t":{"$time":"2026-01-02"}}}"#;
     assert_eq!(code(ObjectKind::User, &user(external("ada"), operators)), None);
     let tokens = format!(r#"{{"push_tokens":[{{"app_id":"a","token":"{}"}}]}}"#, "x".repeat(400));
     let record = record(external("ada"), Body::User { attributes: Json::trusted(tokens) });

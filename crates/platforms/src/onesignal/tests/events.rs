@@ -166,6 +166,8 @@ async fn a_status_about_the_whole_request_is_an_error_without_effect() {
         for body in ["", "{}", "not json"] {
             let error = deliver(&[event(1, "a"), event(2, "b")], status, body).await.expect_err("an error");
             assert_eq!(error.kind(), kind, "{status}");
+            let waits = matches!(status, 429 | 503);
+            assert_eq!(error.acceptable_at(), waits.then_some(seven_later), "{status}");
             assert!(!error.next_step().is_empty());
         }
     }

@@ -4,6 +4,7 @@ mod events;
 mod faults;
 mod ingest;
 mod journey;
+mod rules;
 mod sandbox;
 mod users;
 mod validate;

@@ -359,7 +359,9 @@ async fn any_key_is_good_but_the_revoked_one() {
         ("Key k-1", 404),
         ("key k-1", 404),
         ("Key revoked", 401),
-        ("Basic k-1", 401),
+        ("Basic k-1", 404),
+        ("Basic revoked", 401),
+        ("Bearer k-1", 401),
         ("Key ", 401),
         ("", 401),
     ] {
@@ -435,4 +437,63 @@ async fn records_arrive_through_our_own_platform() {
         world.watch.advance(1_000);
     }
     assert!(world.lines("users").await.is_empty());
+}
+
+#[tokio::test]
+async fn the_paths_of_older_clients_lead_to_the_same() {
+    let world = World::new(false);
+    world.add_user("u").await;
+    let events = json!({ "events": [{ "name": "n", "external_id": "u" }] });
+    for path in
+        ["/apps/APP/custom_events", "/apps/APP/integrations/custom_events", "/api/v1/apps/APP/custom_events"]
+    {
+        assert_eq!(world.call("POST", path, &events).await, (202, json!({})), "{path}");
+    }
+    assert_eq!(world.call("POST", "/api/v1/notifications", &json!({})).await.0, 200);
+    let tags = json!({ "tags": { "plan": "pro" } });
+    let edited = world.call("PUT", "/api/v1/apps/APP/users/u", &tags).await;
+    assert_eq!(edited, (200, json!({ "success": true })));
+    assert_eq!(world.lines("users").await[0]["attributes"]["tags"], tags["tags"]);
+    assert_eq!(world.lines("events").await.len(), 3);
+}
+
+#[tokio::test]
+async fn a_bad_key_is_refused_in_the_words_that_the_sdks_look_for() {
+    let world = World::new(false);
+    let denied = async |method: &str, path: &str| {
+        let response = world.send(method, path, "Key revoked", "{}").await;
+        assert_eq!(response.status(), 401);
+        serde_json::from_slice::<Value>(response.body()).expect("JSON")["errors"][0].clone()
+    };
+    let words = "Access denied.  Please include an 'Authorization: ...' header with a valid API key \
+                 (https://documentation.onesignal.com/docs/en/keys-and-ids#api-keys).";
+    assert_eq!(denied("POST", "/apps/APP/custom_events").await, json!(words));
+    let title = "This operation requires 'Authorization' in the HTTP header";
+    let user = denied("PATCH", "/apps/APP/users/by/external_id/u").await;
+    assert_eq!(user, json!({ "code": "auth-1", "title": title }));
+}
+
+#[tokio::test]
+async fn one_bad_field_costs_the_whole_user() {
+    let world = World::new(false);
+    world.add_user("u").await;
+    for bad in [json!({ "language": "EN" }), json!({ "country": "de" }), json!({ "lat": 91 })] {
+        let body = json!({ "properties": bad });
+        assert_eq!(world.call("PATCH", "/apps/APP/users/by/external_id/u", &body).await.0, 400, "{bad}");
+    }
+    for (kind, token) in [("SMS", "0151"), ("SMS", "+0151"), ("Email", "not an email"), ("Email", "a@b")] {
+        let mut body = creation("v");
+        body["subscriptions"] = json!([{ "type": kind, "token": token }]);
+        assert_eq!(world.call("POST", "/apps/APP/users", &body).await.0, 400, "{token}");
+    }
+}
+
+#[tokio::test]
+async fn an_amount_may_be_written_as_in_the_documentation() {
+    let world = World::new(false);
+    world.add_user("u").await;
+    let bought = json!({ "sku": "item", "iso": "USD", "amount": "$33.33", "count": 3 });
+    let body = json!({ "deltas": { "purchases": [bought] } });
+    assert_eq!(world.call("PATCH", "/apps/APP/users/by/external_id/u", &body).await.0, 202);
+    assert_eq!(world.lines("purchases").await[0]["price"], json!(33.33));
 }

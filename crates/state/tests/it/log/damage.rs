@@ -2,14 +2,14 @@
 
 use std::fs;
 
-use tidegate_model::ErrorKind;
+use tidegate_model::{Checkpoint, ErrorKind};
 use tidegate_state::LogAccess;
 use tidegate_testkit::event_log::events;
 
 use super::{Folder, ids, read_all, shop};
 
 /// The bytes of a segment's header with this stream's name.
-const HEADER: usize = 8 + 4 + 8 + 4 + "shop".len() + 4;
+const HEADER: usize = 8 + 4 + 8 + 8 + 8 + 4 + 4 + "shop".len() + 4;
 
 /// A log of three writes of two events, and its one segment file.
 async fn three_writes() -> (Folder, Vec<u8>) {
@@ -23,6 +23,11 @@ async fn three_writes() -> (Folder, Vec<u8>) {
     (folder, bytes)
 }
 
+/// Forgets how far the log was acknowledged, as a loss of power may.
+fn forget_the_end(folder: &Folder) {
+    fs::remove_file(folder.log().join("shop/end")).expect("removed");
+}
+
 #[tokio::test]
 async fn a_file_that_was_cut_anywhere_keeps_whole_writes_and_takes_more() {
     let (folder, bytes) = three_writes().await;
@@ -31,6 +36,7 @@ async fn a_file_that_was_cut_anywhere_keeps_whole_writes_and_takes_more() {
 
     for length in HEADER..=bytes.len() {
         fs::write(&file, &bytes[..length]).expect("cut");
+        forget_the_end(&folder);
 
         let reader = folder.try_open(LogAccess::Read).expect("opened");
         let seen_beside = ids(&*reader).await;
@@ -69,43 +75,90 @@ async fn zeros_behind_the_last_write_are_cut_off() {
 async fn no_flipped_bit_goes_unnoticed_and_none_holds_up_new_events() {
     let (folder, bytes) = three_writes().await;
     let file = folder.files("log").remove(0);
-    let last_write = {
-        let behind =
-            |from: usize| bytes[from..].windows(4).position(|found| found == b"\xF5TGF").map(|at| from + at);
-        let first = behind(0).expect("frame");
-        let second = behind(first + 1).expect("frame");
-        behind(second + 1).expect("frame")
-    };
+    let end = fs::read(folder.log().join("shop/end")).expect("end");
 
     for at in 0..bytes.len() {
         let mut flipped = bytes.clone();
         flipped[at] ^= 1 << (at % 8);
         fs::write(&file, &flipped).expect("flipped");
+        fs::write(folder.log().join("shop/end"), &end).expect("written");
+        let beside = folder.try_open(LogAccess::Read).expect("opened").lag(&shop(), None).await.expect("lag");
         let log = folder.append();
 
         let (found, error) = read_all(&*log, None).await;
 
         let found: Vec<usize> = found.iter().map(|logged| logged.event.id.parse().expect("number")).collect();
         assert_eq!(found, (0..found.len()).collect::<Vec<_>>(), "flipped at {at}");
-        if at >= last_write {
-            // As a write that was not finished looks: it is cut off, and that is logged.
-            assert_eq!((found.len(), error.is_none()), (4, true), "flipped at {at}");
-        } else {
-            let error = error.expect("noticed");
-            assert_eq!(error.kind(), ErrorKind::Storage);
-            assert!(error.chain().contains(&file.display().to_string()), "{}", error.chain());
-            assert!(error.chain().contains("damaged at byte"), "{}", error.chain());
-            assert!(error.next_step().contains("restore"), "{}", error.next_step());
+        assert!(found.len() < 6, "flipped at {at}");
+        let error = error.unwrap_or_else(|| panic!("flipped at {at} and not noticed"));
+        assert_eq!(error.kind(), ErrorKind::Storage);
+        assert!(error.chain().contains(&file.display().to_string()), "{}", error.chain());
+        assert!(error.chain().contains("damaged at byte"), "{}", error.chain());
+        assert!(error.next_step().contains("restore"), "{}", error.next_step());
+        for lag in [beside, log.lag(&shop(), None).await.expect("lag")] {
+            let trouble = lag[0].trouble.as_deref().unwrap_or_default();
+            assert!(trouble.contains("damaged at byte"), "flipped at {at}: {trouble:?}");
+            assert_eq!(lag[0].end, 6, "flipped at {at}");
         }
-        let appended = log.append(&shop(), events(100, 102)).await;
-        // Without its header nobody knows where the segment would go on.
-        let known = at >= HEADER;
-        assert_eq!(appended.is_ok(), known, "flipped at {at}");
+        let appended = log.append(&shop(), events(100, 102)).await.expect("appended");
+        assert_eq!(appended.events, 2);
+        // Without the damaged file the new events are read, with offsets of their own.
         drop(log);
+        fs::remove_file(&file).expect("removed");
+        let (found, error) = read_all(&*folder.append(), None).await;
+        assert!(error.is_none(), "flipped at {at}: {error:?}");
+        assert_eq!(found.iter().map(|logged| logged.offset.at).collect::<Vec<_>>(), [6, 7]);
         for file in folder.files("log").iter().chain(&folder.files("ids")) {
             fs::remove_file(file).expect("removed");
         }
     }
+}
+
+#[tokio::test]
+async fn acknowledged_events_that_were_cut_off_are_damage_and_not_an_unfinished_write() {
+    let (folder, bytes) = three_writes().await;
+    let file = folder.files("log").remove(0);
+    let end = fs::read(folder.log().join("shop/end")).expect("end");
+
+    for length in 0..bytes.len() {
+        fs::write(&file, &bytes[..length]).expect("cut");
+        fs::write(folder.log().join("shop/end"), &end).expect("written");
+
+        for round in 0..3 {
+            // Also behind a restart, and behind the first new events.
+            let log = folder.append();
+            let (found, error) = read_all(&*log, None).await;
+            assert!(found.len() < 6, "cut at {length}, round {round}");
+            let error = error.unwrap_or_else(|| panic!("cut at {length}, round {round}: not noticed"));
+            assert!(error.message().contains("damaged at byte"), "{}", error.message());
+            if round == 1 {
+                log.append(&shop(), events(100, 102)).await.expect("appended");
+            }
+        }
+
+        let behind = Checkpoint(serde_json::json!({"offset": 6}));
+        let (found, error) = read_all(&*folder.append(), Some(&behind)).await;
+        assert!(error.is_none(), "{error:?}");
+        assert_eq!(found.len(), 2, "an export that had them all goes on");
+        for file in folder.files("log").iter().chain(&folder.files("ids")) {
+            fs::remove_file(file).expect("removed");
+        }
+    }
+}
+
+#[tokio::test]
+async fn offsets_of_damaged_events_are_not_given_out_again_though_nothing_tells_how_many_there_were() {
+    let (folder, bytes) = three_writes().await;
+    let mut damaged = bytes.clone();
+    // In the second of three writes, so that a whole one behind it shows that it was durable.
+    damaged[bytes.len() / 2] ^= 1;
+    fs::write(&folder.files("log")[0], &damaged).expect("damaged");
+    forget_the_end(&folder);
+
+    let log = folder.append();
+    log.append(&shop(), events(100, 101)).await.expect("appended");
+
+    assert!(log.lag(&shop(), None).await.expect("lag")[0].end > 6);
 }
 
 #[tokio::test]

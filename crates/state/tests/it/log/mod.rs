@@ -2,6 +2,7 @@
 
 mod damage;
 mod killed;
+mod lost;
 mod retention;
 mod speed;
 
@@ -195,11 +196,17 @@ async fn a_folder_that_is_not_there_is_an_empty_log_to_readers() {
 async fn only_the_owner_can_look_into_the_log() {
     use std::os::unix::fs::PermissionsExt as _;
 
-    let folder = Folder::new();
-    folder.append().append(&shop(), events(0, 1)).await.expect("appended");
+    let folder = Folder::with_segments_of(1);
+    let log = folder.append();
+    log.append(&shop(), events(0, 1)).await.expect("appended");
+    log.append(&shop(), events(1, 2)).await.expect("appended");
+    assert_eq!(folder.files("ids").len(), 1);
 
     let mode = |path: &Path| path.metadata().expect("there").permissions().mode() & 0o777;
     assert_eq!(mode(&folder.log()), 0o700);
     assert_eq!(mode(&folder.log().join("shop")), 0o700);
-    assert_eq!(mode(&folder.files("log")[0]), 0o600);
+    for entry in fs::read_dir(folder.log().join("shop")).expect("listed") {
+        let path = entry.expect("entry").path();
+        assert_eq!(mode(&path), 0o600, "{}", path.display());
+    }
 }

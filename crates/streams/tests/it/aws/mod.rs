@@ -47,7 +47,7 @@ fn event(at: u64, more: usize) -> LoggedEvent {
     let payload = json!({ "event_id": format!("e-{at}"), "at": at, "name": "é \"日本\" \n 🎈", "more": "x".repeat(more) });
     let moment = "2026-11-22T07:00:00Z".parse().expect("a time");
     LoggedEvent {
-        offset: Offset { partition: 0, at },
+        offset: Offset::new(0, at),
         logged_at: moment,
         event: Event {
             id: format!("e-{at}").into(),

@@ -1,0 +1,94 @@
+//! A folder that others write into: good files, bad ones, and members that come late.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use serde_json::Value;
+
+use crate::support::{Project, Sandbox};
+
+fn project(sandbox: &Sandbox, syncs: &str) -> Project {
+    let project = Project::new(&format!(
+        "connections:\n  drops: {{ type: files, path: drops }}\n{}syncs:\n{syncs}",
+        sandbox.connections()
+    ));
+    project.write("drops/.made", "");
+    project
+}
+
+/// The attribute of each user that has it.
+async fn attribute(sandbox: &Sandbox, name: &str) -> BTreeMap<String, Value> {
+    let users = sandbox.effects("braze/users").await.into_iter();
+    let text = |user: &Value| user["external_id"].as_str().expect("a user").to_owned();
+    users
+        .filter(|user| !user["attributes"][name].is_null())
+        .map(|user| (text(&user), user["attributes"][name].clone()))
+        .collect()
+}
+
+#[tokio::test]
+async fn journey_bad_lines_and_files_are_listed_and_everything_else_arrives() {
+    let sandbox = Sandbox::start(&["--memory"]);
+    let project = project(
+        &sandbox,
+        "  notes:\n    source: { connection: drops, path: \"**/*\", last_line_after: 0s }\n    \
+         destination: { connection: braze, object: user }\n    \
+         mapping: { external_id: id, attributes: { columns: [note, day] } }\n",
+    );
+    // Nothing is there yet: a run of nothing.
+    project.run_to("notes", "succeeded", &[("read", 0)]);
+
+    project.write("drops/day=2026-11-22/open.csv", "id,note\n1,\"abc\n2,def\n3,ghi\n");
+    project.write("drops/quotes.csv", "id,note\n4,\"say \\\"hi\\\" now\"\n5,5\" pipe\n");
+    project.write("drops/broken.parquet", "garbage-garbage");
+    project.write("drops/twice.csv", "id,id\n6,7\n");
+    project.run_to("notes", "partial", &[("delivered", 3), ("rejected", 4)]);
+    let rejected = |project: &Project| -> Vec<String> {
+        let rows = project.rows(&["--rejected"]);
+        let mut keys: Vec<String> =
+            rows.iter().map(|row| row["key"].as_str().expect("a key").to_owned()).collect();
+        keys.sort();
+        keys
+    };
+    let places = ["broken.parquet", "day=2026-11-22/open.csv:2", "quotes.csv:2", "twice.csv"];
+    assert_eq!(rejected(&project), places);
+    let notes = attribute(&sandbox, "note").await;
+    assert_eq!(
+        notes,
+        [("2", "def"), ("3", "ghi"), ("5", "5\" pipe")].map(|(id, note)| (id.into(), note.into())).into()
+    );
+    let days = attribute(&sandbox, "day").await;
+    assert_eq!(days["2"], "2026-11-22");
+
+    // What is fixed in its file arrives.
+    project.write("drops/twice.csv", "id,note\n6,six\n");
+    fs::remove_file(project.path().join("drops/broken.parquet")).expect("removed");
+    project.run_to("notes", "succeeded", &[("delivered", 1), ("rejected", 0)]);
+    assert_eq!(attribute(&sandbox, "note").await["6"], "six");
+}
+
+#[tokio::test]
+async fn journey_a_member_after_the_first_thousand_lines_is_part_of_its_line() {
+    let sandbox = Sandbox::start(&["--memory"]);
+    let project = project(
+        &sandbox,
+        "  rest:\n    source: { connection: drops, path: \"*.jsonl\" }\n    \
+         destination: { connection: braze, object: user }\n    \
+         mapping: { external_id: id, attributes: { rest: true } }\n  \
+         mapped:\n    source: { connection: drops, path: \"*.jsonl\" }\n    \
+         destination: { connection: braze, object: user }\n    \
+         mapping: { external_id: id, attributes: { fields: { also: late } } }\n",
+    );
+    // More than what is looked at for the columns.
+    let long = "x".repeat(1_000);
+    let mut lines = format!("{{\"id\":\"u\",\"long\":\"{long}\"}}\n").repeat(18_000);
+    lines += "{\"id\":\"v\",\"late\":5}\n";
+    project.write("drops/a.jsonl", &lines);
+
+    project.run_to("rest", "succeeded", &[("delivered", 18_001)]);
+    project.run_to("mapped", "succeeded", &[("delivered", 18_001)]);
+
+    let expected: BTreeMap<String, Value> = [("v".to_owned(), 5.into())].into();
+    assert_eq!(attribute(&sandbox, "late").await, expected);
+    assert_eq!(attribute(&sandbox, "also").await, expected);
+}

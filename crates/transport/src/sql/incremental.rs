@@ -1,0 +1,255 @@
+//! The statements of an incremental read, in the dialect of a database. Pure:
+//! nothing here is sent.
+//!
+//! A run reads the rows whose cursor is null, then those from a value on, in order
+//! and with all ties, as far as the server's own clock has come. Rows behind that
+//! are not due yet, and are counted.
+
+use tidegate_model::DataType;
+
+use super::{literal, quote};
+
+/// How a database writes what an incremental read needs.
+pub trait Dialect {
+    /// Returns a name in quotes.
+    fn quote(&self, name: &str) -> String {
+        quote(name)
+    }
+
+    /// Returns an expression of texts that is compared byte by byte, as this
+    /// program compares them.
+    fn by_bytes(&self, expression: &str) -> String;
+
+    /// Returns what the server's clock shows, as a value of this type of times; of
+    /// the wall clock in `time_zone` if the type has no zone.
+    fn now(&self, shown: Clock, time_zone: &str) -> String;
+
+    /// Returns the condition that a number is `NaN` or infinite, or that it is not.
+    fn endless(&self, expression: &str, number: Number, is_endless: bool) -> String;
+
+    /// Returns the parameter of this number, a text, as a value of a type; `cast` is
+    /// the type's name in the words of the database.
+    fn parameter(&self, number: usize, cast: &str) -> String;
+}
+
+/// A type of times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clock {
+    /// Instants.
+    Timestamp,
+    /// Date and time on a wall clock.
+    DateTime,
+    /// Days of a wall clock.
+    Date,
+}
+
+/// A type of numbers that has values without an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Number {
+    /// Binary floating-point numbers.
+    Float,
+    /// Decimal numbers.
+    Decimal,
+}
+
+/// The dialect of PostgreSQL.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PostgreSql;
+
+impl Dialect for PostgreSql {
+    fn by_bytes(&self, expression: &str) -> String {
+        format!("{expression} COLLATE \"C\"")
+    }
+
+    fn now(&self, shown: Clock, time_zone: &str) -> String {
+        let zoned = format!("now() AT TIME ZONE {}", literal(time_zone));
+        match shown {
+            Clock::Timestamp => "now()".to_owned(),
+            Clock::DateTime => format!("({zoned})"),
+            Clock::Date => format!("({zoned})::date"),
+        }
+    }
+
+    fn endless(&self, expression: &str, number: Number, is_endless: bool) -> String {
+        // Before PostgreSQL 14 'Infinity' is no numeric, but it is always a text.
+        let cast = if number == Number::Decimal { "::text" } else { "" };
+        let operator = if is_endless { "IN" } else { "NOT IN" };
+        format!("{expression}{cast} {operator} ('NaN', 'Infinity', '-Infinity')")
+    }
+
+    fn parameter(&self, number: usize, cast: &str) -> String {
+        format!("${number}::text::{cast}")
+    }
+}
+
+/// The column that rows are read by.
+#[derive(Clone, Debug)]
+pub struct CursorColumn<'a> {
+    /// The column, quoted; with a cast if its own type has no usable order.
+    pub expression: String,
+    /// Its type.
+    pub data_type: &'a DataType,
+    /// Its type as a cast of the database names it.
+    pub cast: String,
+}
+
+/// Where an incremental read ends.
+#[derive(Clone, Debug)]
+enum End {
+    /// Nowhere.
+    Open,
+    /// At the server's own clock: what is later waits for its time.
+    Clock(String),
+    /// Before `NaN` and the infinities: they compare with every number and would
+    /// hide all rows below them for ever.
+    Finite(Number),
+}
+
+/// The statements of an incremental read, all for the same state of the database.
+#[derive(Clone, Debug)]
+pub struct Incremental<D> {
+    dialect: D,
+    /// What is selected, and from where: `SELECT … FROM …`.
+    select: String,
+    from: String,
+    expression: String,
+    cast: String,
+    end: End,
+}
+
+impl<D: Dialect> Incremental<D> {
+    /// Prepares the statements that select `columns` from `from`, both as they stand
+    /// in SQL. Returns `None` if the column cannot be a cursor: its type has no order.
+    pub fn new(
+        dialect: D,
+        columns: &str,
+        from: &str,
+        cursor: CursorColumn<'_>,
+        time_zone: &str,
+    ) -> Option<Incremental<D>> {
+        let clock = |shown| End::Clock(dialect.now(shown, time_zone));
+        let CursorColumn { expression, data_type, cast } = cursor;
+        let (expression, end) = match data_type {
+            DataType::Timestamp => (expression, clock(Clock::Timestamp)),
+            DataType::DateTime => (expression, clock(Clock::DateTime)),
+            DataType::Date => (expression, clock(Clock::Date)),
+            DataType::Integer | DataType::Uuid => (expression, End::Open),
+            DataType::Float => (expression, End::Finite(Number::Float)),
+            DataType::Decimal { .. } => (expression, End::Finite(Number::Decimal)),
+            DataType::Text => (dialect.by_bytes(&expression), End::Open),
+            DataType::Boolean
+            | DataType::Bytes
+            | DataType::Time
+            | DataType::Json
+            | DataType::List(_)
+            | DataType::Object
+            | DataType::Any
+            | DataType::Other => return None,
+        };
+        let select = format!("SELECT {columns} FROM {from}");
+        Some(Incremental { dialect, select, from: from.to_owned(), expression, cast, end })
+    }
+
+    /// Returns the statement for the rows that have no cursor value.
+    pub fn nulls(&self) -> String {
+        format!("{} WHERE {} IS NULL", self.select, self.expression)
+    }
+
+    /// Returns the statement for the rows in order: those from the value of the
+    /// first parameter on, itself included, if `is_bounded`; else all of them.
+    pub fn rows(&self, is_bounded: bool) -> String {
+        let start = match is_bounded {
+            true => format!("{} >= {}", self.expression, self.dialect.parameter(1, &self.cast)),
+            false => format!("{} IS NOT NULL", self.expression),
+        };
+        let end = match &self.end {
+            End::Open => String::new(),
+            End::Clock(now) => format!(" AND {} <= {now}", self.expression),
+            End::Finite(number) => {
+                format!(" AND {}", self.dialect.endless(&self.expression, *number, false))
+            }
+        };
+        format!("{} WHERE {start}{end} ORDER BY {}", self.select, self.expression)
+    }
+
+    /// Returns the statement for the last of these rows.
+    pub fn highest(&self) -> String {
+        format!("{} DESC LIMIT 1", self.rows(false))
+    }
+
+    /// Returns the statement that counts the rows behind the end; `None` if the read
+    /// ends nowhere.
+    pub fn not_due(&self) -> Option<String> {
+        let condition = match &self.end {
+            End::Open => return None,
+            End::Clock(now) => format!("{} > {now}", self.expression),
+            End::Finite(number) => self.dialect.endless(&self.expression, *number, true),
+        };
+        Some(format!("SELECT count(*) FROM {} WHERE {condition}", self.from))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(data_type: DataType, cast: &str) -> Option<Incremental<PostgreSql>> {
+        let cursor =
+            CursorColumn { expression: "\"at\"".to_owned(), data_type: &data_type, cast: cast.to_owned() };
+        Incremental::new(PostgreSql, "\"id\", \"at\"", "\"t\"", cursor, "Europe/Berlin")
+    }
+
+    const SELECT: &str = "SELECT \"id\", \"at\" FROM \"t\" WHERE ";
+
+    #[test]
+    fn rows_are_read_from_a_value_on_with_its_ties_up_to_the_servers_clock() {
+        let wall = "(now() AT TIME ZONE 'Europe/Berlin')";
+        for (data_type, cast, now) in [
+            (DataType::Timestamp, "timestamptz", "now()".to_owned()),
+            (DataType::DateTime, "timestamp", wall.to_owned()),
+            (DataType::Date, "date", format!("{wall}::date")),
+        ] {
+            let read = read(data_type, cast).expect("a cursor");
+            assert_eq!(
+                read.rows(true),
+                format!("{SELECT}\"at\" >= $1::text::{cast} AND \"at\" <= {now} ORDER BY \"at\"")
+            );
+            assert_eq!(read.not_due(), Some(format!("SELECT count(*) FROM \"t\" WHERE \"at\" > {now}")));
+            assert_eq!(read.nulls(), format!("{SELECT}\"at\" IS NULL"));
+        }
+    }
+
+    #[test]
+    fn numbers_without_an_order_are_not_due_and_hide_nothing() {
+        let all = "('NaN', 'Infinity', '-Infinity')";
+        for (data_type, text) in [(DataType::Float, ""), (DataType::DECIMAL, "::text")] {
+            let read = read(data_type, "n").expect("a cursor");
+            let expected =
+                format!("{SELECT}\"at\" IS NOT NULL AND \"at\"{text} NOT IN {all} ORDER BY \"at\"");
+            assert_eq!(read.rows(false), expected);
+            assert_eq!(read.highest(), format!("{expected} DESC LIMIT 1"));
+            let counted = format!("SELECT count(*) FROM \"t\" WHERE \"at\"{text} IN {all}");
+            assert_eq!(read.not_due(), Some(counted));
+        }
+    }
+
+    #[test]
+    fn texts_are_compared_byte_by_byte_and_have_no_end() {
+        let read = read(DataType::Text, "text").expect("a cursor");
+        let at = "\"at\" COLLATE \"C\"";
+        assert_eq!(read.rows(true), format!("{SELECT}{at} >= $1::text::text ORDER BY {at}"));
+        assert_eq!(read.not_due(), None);
+    }
+
+    #[test]
+    fn a_type_without_an_order_is_no_cursor() {
+        for data_type in [DataType::Boolean, DataType::Json, DataType::Other, DataType::Any] {
+            assert!(read(data_type.clone(), "t").is_none(), "{data_type}");
+        }
+    }
+
+    #[test]
+    fn a_time_zone_cannot_end_its_quotes() {
+        assert_eq!(PostgreSql.now(Clock::DateTime, "it's"), "(now() AT TIME ZONE 'it''s')");
+    }
+}

@@ -1,0 +1,129 @@
+//! The HTTP server: accepts connections and serves their requests.
+
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderValue, Request, Response, StatusCode, header};
+use axum::response::IntoResponse;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt;
+
+use crate::connections::{Connections, Limits, Seat};
+
+/// How long requests under way may still take once the process is to end.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// How long a connection may take to end that is to end and has no request under way.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Bytes of a head, and of a body that were received and not read yet. AWS clients
+/// have the longest heads, with session tokens of some kilobytes.
+const BUFFER: usize = 32 << 10;
+
+/// How long nothing is accepted after the system could not give a connection.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// The paths that are answered whatever else goes on.
+pub(super) const HEALTH: &[&str] = &["/healthz", "/metrics"];
+
+/// The address a request comes from, among its extensions.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer(pub(super) IpAddr);
+
+/// Serves until `stop` fires; requests under way are answered.
+pub(super) async fn run(listener: TcpListener, routes: Router, limits: Limits, stop: CancellationToken) {
+    let connections = Connections::new(limits);
+    let tasks = TaskTracker::new();
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = listener.accept() => accepted,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(cause) => {
+                tracing::debug!(%cause, "a connection could not be accepted");
+                tokio::select! {
+                    () = stop.cancelled() => break,
+                    () = pause() => continue,
+                }
+            }
+        };
+        // A connection for which not even a reserved place is left is closed.
+        let Some(seat) = connections.enter() else { continue };
+        let routes = routes.clone();
+        tasks.spawn(serve(stream, Peer(peer.ip()), seat, routes, limits, stop.clone()));
+    }
+    drop(listener);
+    tasks.close();
+    // A sender that holds half a request open does not hold the process.
+    if tokio::time::timeout(GRACE, tasks.wait()).await.is_err() {
+        tracing::debug!("connections were still open at the end");
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the system does not tell when it has a file for a connection")]
+async fn pause() {
+    tokio::time::sleep(PAUSE).await;
+}
+
+/// Serves one connection.
+async fn serve(
+    stream: TcpStream,
+    peer: Peer,
+    seat: Seat,
+    routes: Router,
+    limits: Limits,
+    stop: CancellationToken,
+) {
+    if let Err(cause) = stream.set_nodelay(true) {
+        tracing::debug!(%cause, "TCP_NODELAY could not be set");
+    }
+    let seat = Arc::new(seat);
+    let service = service_fn(|request: Request<Incoming>| {
+        let busy = seat.busy();
+        let turned_away = seat.is_reserved() && !HEALTH.contains(&request.uri().path());
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(peer);
+        let routes = routes.clone();
+        async move {
+            let answer = if turned_away { full() } else { routes.oneshot(request).await? };
+            drop(busy);
+            Ok::<Response<Body>, Infallible>(answer)
+        }
+    });
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(limits.head);
+    builder.max_buf_size(BUFFER).keep_alive(!seat.is_reserved());
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    tokio::select! {
+        // How a connection ends is its sender's business.
+        _ = connection.as_mut() => return,
+        () = seat.displaced() => {}
+        () = stop.cancelled() => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    while tokio::time::timeout(FAREWELL, connection.as_mut()).await.is_err() {
+        if !seat.is_busy() {
+            return;
+        }
+    }
+}
+
+/// The answer where all connections have a request under way.
+fn full() -> Response<Body> {
+    let mut answer = (StatusCode::SERVICE_UNAVAILABLE, "too many connections\n").into_response();
+    answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    answer
+}
