@@ -80,10 +80,10 @@ mod tests {
 
     const TEN_MINUTES: Duration = Duration::from_secs(600);
 
-    fn reported(rule: LookbackRule, unit: Option<Option<EpochUnit>>) -> String {
+    fn reported(rule: &LookbackRule, unit: Option<Option<EpochUnit>>) -> String {
         let column =
             Column { name: "at".to_owned(), data_type: DataType::Integer, type_name: "bigint".to_owned() };
-        sentence(&rule, &column, unit).unwrap_or_else(|error| format!("{error} → {}", error.next_step()))
+        sentence(rule, &column, unit).unwrap_or_else(|error| format!("{error} → {}", error.next_step()))
     }
 
     #[test]
@@ -120,13 +120,13 @@ mod tests {
                 "10m behind `at` (bigint); when clocks in Europe/Berlin are set back, the time that comes twice is read again",
             ),
         ] {
-            assert_eq!(reported(rule, unit), expected);
+            assert_eq!(reported(&rule, unit), expected);
         }
     }
 
     #[test]
     fn a_check_fails_a_duration_for_numbers_that_count_no_time() {
-        let reported = reported(LookbackRule::SinceEpoch(TEN_MINUTES), Some(None));
+        let reported = reported(&LookbackRule::SinceEpoch(TEN_MINUTES), Some(None));
         assert!(
             reported.starts_with("`lookback` is a duration, but the cursor `at` (bigint) holds"),
             "{reported}"
@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn a_check_says_that_a_text_cursor_has_no_lookback() {
-        let reported = reported(LookbackRule::TiesOnly, None);
+        let reported = reported(&LookbackRule::TiesOnly, None);
         assert!(reported.starts_with("none: `at` (bigint) is text; rows that commit late"), "{reported}");
     }
 }

@@ -78,7 +78,7 @@ async fn events_of_a_log_that_began_anew_while_the_clock_was_behind_are_written(
     };
     let (former, mut anew) = (of_log(7, 1..=5), of_log(8, 1..=3));
     for event in &mut anew {
-        event.logged_at = event.logged_at - jiff::SignedDuration::from_hours(1);
+        event.logged_at -= jiff::SignedDuration::from_hours(1);
     }
     let target = target("export", json!({}));
     open(delta(), project.path(), &target).deliver(&former).await.expect("a receipt");

@@ -110,7 +110,7 @@ async fn events_of_a_log_that_began_anew_while_the_clock_was_behind_are_written(
     });
     let (former, mut anew): (Vec<_>, Vec<_>) = (former.collect(), anew.collect());
     for event in &mut anew {
-        event.logged_at = event.logged_at - jiff::SignedDuration::from_hours(1);
+        event.logged_at -= jiff::SignedDuration::from_hours(1);
     }
     sink.deliver(&former).await.expect("a receipt");
 

@@ -77,10 +77,20 @@ pub(super) fn recover(config: &WriterConfig) -> Result<Recovered, Error> {
     let last = firsts.pop();
     let mut dedup = DedupIndex::new(*window_seconds, config.ids_max);
     let mut closed = Vec::new();
-    for first in firsts {
+    let mut damaged = None;
+    for (at, &first) in firsts.iter().enumerate() {
         let (known, seen) = match ids::read(folder, first, since) {
             Some(found) => found,
-            None => read_anew(folder, first)?,
+            None => {
+                let behind = firsts.get(at + 1).copied().or(last);
+                let (known, seen, damage) = read_anew(folder, first, behind)?;
+                if let Some(damage) = damage {
+                    let file = segment::path(folder, first);
+                    warn!(file = %file.display(), byte = damage.at, "a segment of the event log is damaged");
+                    damaged.get_or_insert_with(|| message(damage, &file));
+                }
+                (known, seen)
+            }
         };
         closed.push(known);
         for seen in seen.into_iter().filter(|seen| seen.second() >= since) {
@@ -117,10 +127,10 @@ pub(super) fn recover(config: &WriterConfig) -> Result<Recovered, Error> {
     for &seen in scan.seen.iter().filter(|seen| seen.second() >= since) {
         dedup.insert(seen);
     }
-    let mut about = About { lineage, exists: true, damage: None };
+    let mut about = About { lineage, exists: true, damage: damaged };
     if let Some(damage) = scan.damage {
         warn!(file = %path.display(), byte = damage.at, "a segment of the event log is damaged, new events go to another");
-        about.damage = Some(damage.of(&path).message().to_owned());
+        about.damage.get_or_insert_with(|| message(damage, &path));
         closed.push(Closed { first: last, newest: UNKNOWN });
         return Ok(Recovered { closed, active: None, next: scan.next, dedup, about });
     }
@@ -155,7 +165,7 @@ fn headless(folder: &Path, last: u64, end: Option<End>) -> Result<(u64, About), 
         Some(end) => beyond(end.next, length.saturating_sub(end.bytes)),
         None => beyond(last, length),
     };
-    let damage = Some(Damage { at: 0 }.of(&path).message().to_owned());
+    let damage = Some(message(Damage { at: 0 }, &path));
     Ok((next, About { lineage, exists: true, damage }))
 }
 
@@ -185,10 +195,10 @@ pub(super) fn read_end(folder: &Path) -> Result<(LogEnd, About), Error> {
         let lineage = reader.header().lineage.clone();
         let end = end.filter(|end| end.segment == last && end.log == lineage.id);
         let scan = scan(&mut reader, end)?;
-        let mut about = About { lineage, exists: true, damage: None };
+        let mut about = About { lineage, exists: true, damage: closed_damage(folder, &firsts)? };
         let log_end = match (scan.damage, end) {
             (Some(damage), _) => {
-                about.damage = Some(damage.of(&path).message().to_owned());
+                about.damage.get_or_insert_with(|| message(damage, &path));
                 // As after recovery: the segment is closed as it is.
                 LogEnd { segment: scan.next, bytes: 0, next: scan.next }
             }
@@ -199,25 +209,61 @@ pub(super) fn read_end(folder: &Path) -> Result<(LogEnd, About), Error> {
     }
 }
 
-/// The ids of a closed segment that left none, or none to rely on.
-fn read_anew(folder: &Path, first: u64) -> Result<(Closed, Vec<Seen>), Error> {
-    let path = segment::path(folder, first);
-    if path.exists() && segment::header(folder, first)?.is_none() {
-        warn!(file = %path.display(), byte = 0, "a segment of the event log is damaged");
-        return Ok((Closed { first, newest: UNKNOWN }, Vec::new()));
+fn message(damage: Damage, path: &Path) -> String {
+    damage.of(path).message().to_owned()
+}
+
+/// The first damage of closed segments, for a process that does not write them. A whole
+/// one has its ids beside it, so that it need not be read.
+fn closed_damage(folder: &Path, firsts: &[u64]) -> Result<Option<String>, Error> {
+    for pair in firsts.windows(2) {
+        if ids::read(folder, pair[0], UNKNOWN).is_none()
+            && let (_, _, Some(damage)) = inspect(folder, pair[0], Some(pair[1]))?
+        {
+            return Ok(Some(message(damage, &segment::path(folder, pair[0]))));
+        }
+    }
+    Ok(None)
+}
+
+/// The ids of a closed segment that left none, or none to rely on. They are written down
+/// unless it is damaged.
+fn read_anew(
+    folder: &Path,
+    first: u64,
+    behind: Option<u64>,
+) -> Result<(Closed, Vec<Seen>, Option<Damage>), Error> {
+    let (closed, seen, damage) = inspect(folder, first, behind)?;
+    if damage.is_none() {
+        ids::write(folder, closed, &seen);
+    }
+    Ok((closed, seen, damage))
+}
+
+/// Reads a closed segment. `behind` is the first offset of the segment behind it.
+fn inspect(
+    folder: &Path,
+    first: u64,
+    behind: Option<u64>,
+) -> Result<(Closed, Vec<Seen>, Option<Damage>), Error> {
+    let unknown = Closed { first, newest: UNKNOWN };
+    if segment::path(folder, first).exists() && segment::header(folder, first)?.is_none() {
+        return Ok((unknown, Vec::new(), Some(Damage { at: 0 })));
     }
     let Some(mut reader) = SegmentReader::open(folder, first)? else {
-        return Ok((Closed { first, newest: 0 }, Vec::new()));
+        return Ok((Closed { first, newest: 0 }, Vec::new(), None));
     };
     let scan = scan(&mut reader, None)?;
-    if scan.end < reader.length()? {
-        warn!(file = %path.display(), byte = scan.end, "a segment of the event log is damaged");
-        return Ok((Closed { first, newest: UNKNOWN }, scan.seen));
+    let follows = || match behind {
+        Some(behind) if behind > scan.next => segment::header(folder, behind),
+        _ => Ok(None),
+    };
+    let cut_off = scan.end == reader.length()? && follows()?.is_some_and(|header| header.before == first);
+    if cut_off || scan.end < reader.length()? {
+        return Ok((unknown, scan.seen, Some(scan.damage.unwrap_or(Damage { at: scan.end }))));
     }
     let newest = scan.seen.iter().map(|seen| seen.second()).max().unwrap_or_default();
-    let closed = Closed { first, newest };
-    ids::write(folder, closed, &scan.seen);
-    Ok((closed, scan.seen))
+    Ok((Closed { first, newest }, scan.seen, None))
 }
 
 struct Scan {

@@ -193,9 +193,8 @@ impl<D: Dialect> Incremental<D> {
 mod tests {
     use super::*;
 
-    fn read(data_type: DataType, cast: &str) -> Option<Incremental<PostgreSql>> {
-        let cursor =
-            CursorColumn { expression: "\"at\"".to_owned(), data_type: &data_type, cast: cast.to_owned() };
+    fn read(data_type: &DataType, cast: &str) -> Option<Incremental<PostgreSql>> {
+        let cursor = CursorColumn { expression: "\"at\"".to_owned(), data_type, cast: cast.to_owned() };
         Incremental::new(PostgreSql, "\"id\", \"at\"", "\"t\"", cursor, "Europe/Berlin")
     }
 
@@ -209,7 +208,7 @@ mod tests {
             (DataType::DateTime, "timestamp", wall.to_owned()),
             (DataType::Date, "date", format!("{wall}::date")),
         ] {
-            let read = read(data_type, cast).expect("a cursor");
+            let read = read(&data_type, cast).expect("a cursor");
             assert_eq!(
                 read.rows(true),
                 format!("{SELECT}\"at\" >= $1::text::{cast} AND \"at\" <= {now} ORDER BY \"at\"")
@@ -223,7 +222,7 @@ mod tests {
     fn numbers_without_an_order_are_not_due_and_hide_nothing() {
         let all = "('NaN', 'Infinity', '-Infinity')";
         for (data_type, text) in [(DataType::Float, ""), (DataType::DECIMAL, "::text")] {
-            let read = read(data_type, "n").expect("a cursor");
+            let read = read(&data_type, "n").expect("a cursor");
             let expected =
                 format!("{SELECT}\"at\" IS NOT NULL AND \"at\"{text} NOT IN {all} ORDER BY \"at\"");
             assert_eq!(read.rows(false), expected);
@@ -235,7 +234,7 @@ mod tests {
 
     #[test]
     fn texts_are_compared_byte_by_byte_and_have_no_end() {
-        let read = read(DataType::Text, "text").expect("a cursor");
+        let read = read(&DataType::Text, "text").expect("a cursor");
         let at = "\"at\" COLLATE \"C\"";
         assert_eq!(read.rows(true), format!("{SELECT}{at} >= $1::text::text ORDER BY {at}"));
         assert_eq!(read.not_due(), None);
@@ -244,7 +243,7 @@ mod tests {
     #[test]
     fn a_type_without_an_order_is_no_cursor() {
         for data_type in [DataType::Boolean, DataType::Json, DataType::Other, DataType::Any] {
-            assert!(read(data_type.clone(), "t").is_none(), "{data_type}");
+            assert!(read(&data_type, "t").is_none(), "{data_type}");
         }
     }
 

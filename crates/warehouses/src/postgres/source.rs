@@ -1,7 +1,5 @@
 //! PostgreSQL as a [`Source`].
 
-use std::collections::{BTreeMap, HashSet};
-
 use async_trait::async_trait;
 use futures_util::TryStreamExt;
 use tidegate_model::source::Column;
@@ -9,41 +7,28 @@ use tidegate_model::{
     Checks, ConnectorContext, Dataset, Error, ErrorKind, Feed, ReadMode, Row, Selection, Settings, Source,
     Value,
 };
-use tokio_postgres::Statement;
-use tokio_postgres::error::SqlState;
 
 use super::client::{Access, Session};
-use super::decode::Shape;
-use super::grants;
-use super::parameter::{input_text, key_text};
-use super::query::{Relation, SourceColumn, Table, shown};
+use super::lookup::{LOOKUP_KEYS, lookups};
+use super::parameter::input_text;
+use super::query::{Table, shown};
 use super::reading::{Reading, Step};
 use super::settings::{self, PostgresSelection, PostgresSettings};
 use super::types::{Catalogue, data_type};
-use tidegate_transport::sql::nearest;
 
 /// A PostgreSQL database.
 pub struct PostgresSource {
     pub(super) access: Access,
 }
 
-/// Keys in one statement of a lookup.
-const LOOKUP_KEYS: usize = 10_000;
-/// Tables that a message lists at most.
-const TABLES_LISTED: usize = 10;
-
 const COLUMN_TYPES: &str = "SELECT format_type(types.oid, types.modifier) \
     FROM unnest($1::oid[], $2::int4[]) WITH ORDINALITY AS types(oid, modifier, place) ORDER BY place";
-
-const COLUMN_GRANTS: &str = "SELECT a.attname::text, \
-    has_column_privilege(a.attrelid, a.attnum, 'SELECT') FROM pg_catalog.pg_attribute a \
-    WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum";
 
 const PRIMARY_KEY: &str = "SELECT a.attname::text FROM pg_catalog.pg_constraint k \
     JOIN pg_catalog.pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = ANY (k.conkey) \
     WHERE k.contype = 'p' AND k.conrelid = to_regclass($1) ORDER BY array_position(k.conkey, a.attnum)";
 
-const RELATIONS: &str = "SELECT n.nspname::text, c.relname::text, \
+pub(super) const RELATIONS: &str = "SELECT n.nspname::text, c.relname::text, \
     array_agg(a.attname::text ORDER BY a.attnum), \
     array_agg(format_type(a.atttypid, a.atttypmod) ORDER BY a.attnum), \
     array_agg(a.atttypid ORDER BY a.attnum), array_agg(a.atttypmod ORDER BY a.attnum), \
@@ -64,132 +49,6 @@ impl PostgresSource {
     pub fn open(settings: &Settings, context: &ConnectorContext) -> Result<PostgresSource, Error> {
         let settings = settings.parse::<PostgresSettings>()?.checked()?;
         Ok(PostgresSource { access: Access::new(settings, context) })
-    }
-
-    /// The columns of a selection, found without reading a row. Those of a table
-    /// that may not be read are among them, unless none may.
-    pub(super) async fn table(
-        &self,
-        session: &Session,
-        selected: &PostgresSelection,
-    ) -> Result<Table, Error> {
-        let relation = selected.relation()?;
-        let statement = self.prepare(session, &relation).await?;
-        let denied = self.denied(session, &relation).await?;
-        let mut seen = HashSet::new();
-        if let Some(twice) = statement.columns().iter().find(|column| !seen.insert(column.name())) {
-            return Err(Error::settings(format!("{} has two columns `{}`", relation.label(), twice.name()))
-                .hint("give one of them another name with AS"));
-        }
-        let columns = statement.columns().iter().map(|column| SourceColumn {
-            name: column.name().to_owned(),
-            shape: Shape::of(column.type_()),
-            modifier: column.type_modifier(),
-            column_type: column.type_().clone(),
-            granted: !denied.iter().any(|denied| denied == column.name()),
-        });
-        let table = Table { relation, columns: columns.collect() };
-        match &selected.columns {
-            Some(columns) => table.narrowed(columns),
-            None => Ok(table),
-        }
-    }
-
-    /// As [`PostgresSource::table`], to read all of the columns.
-    ///
-    /// # Errors
-    /// Also if one of them may not be read.
-    pub(super) async fn readable(
-        &self,
-        session: &Session,
-        selected: &PostgresSelection,
-    ) -> Result<Table, Error> {
-        let table = self.table(session, selected).await?;
-        let denied: Vec<&str> = table
-            .columns
-            .iter()
-            .filter(|column| !column.granted)
-            .map(|column| column.name.as_str())
-            .collect();
-        if denied.is_empty() {
-            return Ok(table);
-        }
-        let role = self.access.settings.role();
-        let grant = grants::select_columns(&table.relation, &denied, role).unwrap_or_default();
-        Err(Error::new(
-            ErrorKind::Denied,
-            format!("reading {}: user {role} may not read {}", table.relation.label(), denied.join(", ")),
-        )
-        .hint(format!("as its owner, run: {grant}")))
-    }
-
-    /// Prepares a statement that has all columns of a relation.
-    async fn prepare(&self, session: &Session, relation: &Relation) -> Result<Statement, Error> {
-        let error = match session.client.prepare(&relation.probe()).await {
-            Ok(statement) => return Ok(statement),
-            Err(error) => error,
-        };
-        let explained = self.access.explain(&error, Some(relation));
-        let unknown = error.code() == Some(&SqlState::UNDEFINED_TABLE)
-            || error.code() == Some(&SqlState::INVALID_SCHEMA_NAME);
-        Err(match (unknown, relation.quoted()) {
-            (true, Some(_)) => self.suggest(session, relation, explained).await,
-            _ => explained,
-        })
-    }
-
-    /// Returns the columns of a table that may not be read; none if that is all of
-    /// them, for then the table is what has to be granted.
-    async fn denied(&self, session: &Session, relation: &Relation) -> Result<Vec<String>, Error> {
-        let Some(name) = relation.quoted() else { return Ok(Vec::new()) };
-        let rows = async {
-            let rows = session.client.query(COLUMN_GRANTS, &[&name]).await?;
-            rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<Vec<_>, _>>()
-        };
-        let rows: Vec<(String, bool)> = rows.await.map_err(self.access.explained(relation))?;
-        let any = rows.iter().any(|(_, granted)| *granted);
-        Ok(rows.into_iter().filter(|(_, granted)| any && !granted).map(|(column, _)| column).collect())
-    }
-
-    /// Adds the name of the table that was most likely meant.
-    async fn suggest(&self, session: &Session, relation: &Relation, error: Error) -> Error {
-        // The refused statement has spoiled the transaction: look outside of it.
-        let known = async {
-            session.client.batch_execute("ROLLBACK").await?;
-            session.client.query(RELATIONS, &[]).await
-        };
-        let Ok(rows) = known.await else { return error };
-        let names: Vec<(String, String)> = rows
-            .iter()
-            .filter_map(|row| Some((row.try_get(0).ok()?, row.try_get(1).ok()?)))
-            .map(|(schema, name): (String, String)| {
-                (format!("{}.{}", shown(&schema), shown(&name)), shown(&name))
-            })
-            .collect();
-        let wanted = relation.label();
-        let full_of =
-            |table: &str| names.iter().find(|(_, name)| name == table).map(|(full, _)| full.as_str());
-        let table = match relation {
-            Relation::Table { name, .. } => shown(name),
-            Relation::Query(_) => wanted.clone(),
-        };
-        // The same name in another schema is nearer than any other spelling.
-        let near = full_of(&table)
-            .or_else(|| nearest(&wanted, names.iter().map(|(full, _)| full.as_str())))
-            .or_else(|| full_of(nearest(&wanted, names.iter().map(|(_, table)| table.as_str()))?));
-        match (near, names.as_slice()) {
-            (Some(name), _) => error.hint(format!("did you mean `{name}`?")),
-            (None, []) => error.hint(format!(
-                "the database `{}` has no tables: correct `database`",
-                self.access.settings.database
-            )),
-            (None, [..]) => {
-                let first: Vec<&str> =
-                    names.iter().take(TABLES_LISTED).map(|(full, _)| full.as_str()).collect();
-                let more = if names.len() > TABLES_LISTED { ", …" } else { "" };
-                error.hint(format!("the tables are: {}{more}", first.join(", ")))
-            }
-        }
     }
 
     fn steps(&self, table: &Table, mode: &ReadMode) -> Result<(Vec<Step>, Option<String>), Error> {
@@ -323,33 +182,6 @@ impl Source for PostgresSource {
         }
         Ok(Some(found))
     }
-}
-
-/// The statements that find rows by their keys: one for many keys that are null in
-/// the same columns.
-fn lookups(table: &Table, key: &[String], values: &[Vec<Value>]) -> Result<Vec<Step>, Error> {
-    let columns = key.iter().map(|name| table.find(name)).collect::<Result<Vec<_>, _>>()?;
-    let mut alike: BTreeMap<Vec<bool>, Vec<Vec<Option<String>>>> = BTreeMap::new();
-    for row in values {
-        let text = |(value, column): (&Value, &&SourceColumn)| key_text(value, &column.shape);
-        let texts: Vec<Option<String>> = row.iter().zip(&columns).map(text).collect();
-        alike.entry(texts.iter().map(Option::is_none).collect()).or_default().push(texts);
-    }
-    let mut steps = Vec::new();
-    for (nulls, keys) in alike {
-        let sql = table.lookup(key, &nulls)?;
-        for chunk in keys.chunks(LOOKUP_KEYS) {
-            let array = |at: usize| -> Vec<Option<String>> {
-                chunk.iter().map(|key| key.get(at).cloned().flatten()).collect()
-            };
-            let present = (0..key.len()).filter(|at| nulls.get(*at) == Some(&false));
-            steps.push(Step {
-                sql: sql.clone(),
-                parameters: present.map(|at| Box::new(array(at)) as _).collect(),
-            });
-        }
-    }
-    Ok(steps)
 }
 
 /// A relation of the catalogue and its columns.

@@ -179,7 +179,7 @@ mod tests {
         Column { name: "at".to_owned(), data_type, type_name: type_name.to_owned() }
     }
 
-    fn low(rule: LookbackRule, value: Value) -> Option<Value> {
+    fn low(rule: &LookbackRule, value: Value) -> Option<Value> {
         let unit = EpochUnit::of(&value);
         rule.low(&Position(value), unit).expect("a lookback")
     }
@@ -188,8 +188,8 @@ mod tests {
     fn a_numeric_38_0_cursor_gets_a_lookback_in_units() {
         let number = DataType::Decimal { precision: Some(38), scale: Some(0) };
         let rule = LookbackRule::of(&column(number, "NUMBER(38,0)"), None).expect("a cursor");
-        assert_eq!(low(rule.clone(), Value::Int(50_000)), Some(Value::Int(40_000)));
-        assert_eq!(low(rule, Value::Decimal("50000".into())), Some(Value::Decimal("39999".into())));
+        assert_eq!(low(&rule, Value::Int(50_000)), Some(Value::Int(40_000)));
+        assert_eq!(low(&rule, Value::Decimal("50000".into())), Some(Value::Decimal("39999".into())));
     }
 
     #[test]
@@ -208,7 +208,7 @@ mod tests {
             ("2026-03-29T02:30:00", "2026-03-29T02:20:00"),
             ("2026-03-29T03:05:00", "2026-03-29T02:55:00"),
         ] {
-            assert_eq!(low(rule.clone(), at(cursor)), Some(at(expected)), "{cursor}");
+            assert_eq!(low(&rule, at(cursor)), Some(at(expected)), "{cursor}");
         }
         // Half an hour, and from midnight into the day before.
         for (zone, cursor, expected) in [
@@ -217,7 +217,7 @@ mod tests {
         ] {
             let zone = TimeZone::get(zone).expect("a zone");
             let rule = LookbackRule::of(&column, None).expect("a cursor").in_zone(&column, &zone);
-            assert_eq!(low(rule, at(cursor)), Some(at(expected)), "{cursor}");
+            assert_eq!(low(&rule, at(cursor)), Some(at(expected)), "{cursor}");
         }
     }
 
@@ -257,14 +257,14 @@ mod tests {
             (1_764_410_400_000, 600_000, 600_000),
             (1_764_410_400_000_000, 600_000_000, 600_000_000),
         ] {
-            assert_eq!(low(set.clone(), Value::Int(now)), Some(Value::Int(now - units)));
-            assert_eq!(low(unset.clone(), Value::Int(now)), Some(Value::Int(now - default)));
+            assert_eq!(low(&set, Value::Int(now)), Some(Value::Int(now - units)));
+            assert_eq!(low(&unset, Value::Int(now)), Some(Value::Int(now - default)));
         }
     }
 
     #[test]
     fn a_number_that_counts_no_time_gets_no_time_as_its_lookback() {
-        assert_eq!(low(LookbackRule::SinceEpoch(Duration::from_secs(600)), Value::Int(17)), None);
+        assert_eq!(low(&LookbackRule::SinceEpoch(Duration::from_secs(600)), Value::Int(17)), None);
         let error = no_epoch(&column(DataType::Integer, "bigint"));
         assert!(error.to_string().contains("the cursor `at` (bigint)"), "{error}");
         assert_eq!(error.next_step(), "write a number of units, for example `lookback: 10000`");
@@ -298,7 +298,7 @@ mod tests {
     fn a_text_cursor_reads_ties_again_and_takes_no_lookback() {
         let code = column(DataType::Text, "character varying(26)");
         let rule = LookbackRule::of(&code, None).expect("a cursor");
-        assert_eq!(low(rule, Value::Text("01J".into())), Some(Value::Text("01J".into())));
+        assert_eq!(low(&rule, Value::Text("01J".into())), Some(Value::Text("01J".into())));
         for setting in [Lookback::Time(Duration::from_secs(600)), Lookback::Units(5)] {
             let error = LookbackRule::of(&code, Some(setting)).expect_err("no lookback");
             assert!(error.to_string().contains("the cursor `at` is text (character varying(26))"), "{error}");

@@ -12,7 +12,8 @@ use tidegate_model::{Columns, DataType, Json, Reason, Row, Text, Value};
 
 use super::content::{Broken, Content};
 use super::lines::Lines;
-use super::reading::{Open, Output, Stop};
+use super::open::{Open, Stop};
+use super::output::Output;
 use super::settings::{Encoding, Files};
 use super::shape::{Layout, decoded, excerpt, merge};
 

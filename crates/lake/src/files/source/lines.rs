@@ -2,7 +2,8 @@
 
 use std::io::{self, BufRead, BufReader, Read};
 
-use super::content::{Content, stored_bytes};
+use super::content::Content;
+use super::encoding::stored_bytes;
 use super::settings::Encoding;
 
 /// Bytes of the longest line that is kept.

@@ -3,6 +3,7 @@
 mod arrow;
 mod content;
 mod csv;
+mod encoding;
 mod folder;
 mod folders;
 mod jsonl;
@@ -10,6 +11,8 @@ mod leaves;
 mod lines;
 mod listing;
 mod offsets;
+mod open;
+mod output;
 mod parquet;
 mod reading;
 mod settings;

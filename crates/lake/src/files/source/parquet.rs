@@ -15,7 +15,8 @@ use tidegate_model::{Reason, Row, Value};
 use super::arrow;
 use super::content::Broken;
 use super::leaves::Leaves;
-use super::reading::{BATCH_BYTES, Open, Output, Stop};
+use super::open::{Open, Stop};
+use super::output::{BATCH_BYTES, Output};
 use super::shape::Layout;
 
 /// Rows that are decoded at a time, at most.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tidegate_model::source::Column;
 use tidegate_model::{Columns, DataType, Text, Value};
 
-use super::content::single_bytes;
+use super::encoding::single_bytes;
 use super::settings::Encoding;
 
 /// The described columns come first in every row; what only one file has follows.

@@ -131,6 +131,12 @@ async fn acknowledged_events_that_were_cut_off_are_damage_and_not_an_unfinished_
             assert!(found.len() < 6, "cut at {length}, round {round}");
             let error = error.unwrap_or_else(|| panic!("cut at {length}, round {round}: not noticed"));
             assert!(error.message().contains("damaged at byte"), "{}", error.message());
+            let beside = folder.try_open(LogAccess::Read).expect("opened");
+            for log in [&log, &beside] {
+                let trouble = log.lag(&shop(), None).await.expect("lag").remove(0).trouble;
+                let trouble = trouble.unwrap_or_else(|| panic!("cut at {length}, round {round}: not shown"));
+                assert!(trouble.contains("damaged at byte"), "{trouble}");
+            }
             if round == 1 {
                 log.append(&shop(), events(100, 102)).await.expect("appended");
             }

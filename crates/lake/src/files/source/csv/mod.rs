@@ -11,7 +11,8 @@ use tidegate_model::{DataType, Reason, Row, Value};
 
 use super::content::{Broken, Content};
 use super::lines::Lines;
-use super::reading::{Open, Output, Stop};
+use super::open::{Open, Stop};
+use super::output::Output;
 use super::settings::{CsvOptions, Encoding, Files};
 use super::shape::{Layout, decoded, excerpt};
 use record::Cell;
