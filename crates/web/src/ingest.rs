@@ -149,7 +149,7 @@ impl Ingest {
         let received = self.engine.read_events(open, &request).await;
         drop(turn);
         if let Err(error) = share.grow(received.memory()) {
-            return open.refuse(&error).map(Body::from);
+            return open.error_response(&error).map(Body::from);
         }
         self.engine.log_events(open, received).await.map(Body::from)
     }
@@ -170,7 +170,7 @@ fn decoded(
 
 /// The answer to a body that cannot be taken, in the shape of the connection's API.
 fn refusal(open: &OpenRequest, bad: &MalformedRecord) -> Response {
-    let mut answer = open.refuse(&bad.error).map(Body::from);
+    let mut answer = open.error_response(&bad.error).map(Body::from);
     if let Some(status) = bad.status {
         *answer.status_mut() = status;
     }

@@ -19,7 +19,7 @@ const TRIM: Duration = Duration::from_secs(3_600);
 
 impl Engine {
     /// Removes events beyond their retention.
-    pub(crate) async fn trim_log(self: Arc<Self>, stop: CancellationToken) {
+    pub(crate) async fn keep_log_trimmed(self: Arc<Self>, stop: CancellationToken) {
         while !stop.is_cancelled() {
             if let Err(error) = self.trim_log().await {
                 tracing::warn!(error = error.chain(), "old events could not be removed");

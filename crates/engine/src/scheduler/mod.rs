@@ -62,7 +62,7 @@ impl Engine {
             tasks.spawn(self.clone().run_scheduled(scheduled, stop.clone(), CancellationToken::new()));
         }
         tasks.spawn(self.clone().run_requested(stop.clone()));
-        tasks.spawn(self.clone().trim_log(stop.clone()));
+        tasks.spawn(self.clone().keep_log_trimmed(stop.clone()));
         tasks.spawn(self.clone().measure_lag(stop));
         while let Some(ended) = tasks.join_next().await {
             if let Err(fault) = ended {

@@ -225,7 +225,7 @@ fn tracking(
     let at = columns.position(name).ok_or_else(|| missing_column(name, columns).context("`cursor`"))?;
     let column = dataset.columns[at].clone();
     let lookback = LookbackRule::of(&column, sync.lookback)?.in_zone(&column, time_zone);
-    Ok(ChangeTracking::Cursor { at, overlap: lookback, column })
+    Ok(ChangeTracking::Cursor { at, lookback, column })
 }
 
 /// Whether a cursor column can stand for the time of an event.

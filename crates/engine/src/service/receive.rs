@@ -141,6 +141,6 @@ impl OpenRequest {
     /// The answer to a request that cannot be taken, in the shape of the
     /// connection's API.
     pub fn error_response(&self, error: &Error) -> Response<Bytes> {
-        self.ingest.refuse(error)
+        self.ingest.error_response(error)
     }
 }

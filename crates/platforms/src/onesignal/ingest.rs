@@ -65,7 +65,7 @@ impl Ingest for EventStream {
     async fn receive(&self, request: &Request<Bytes>) -> Received {
         if request.body().len() > BODY_BYTES_MAX {
             let error = Error::new(ErrorKind::TooLarge, "the body is larger than 1 MiB");
-            return Received::only(self.refuse(&error.hint("send one event in a request")));
+            return Received::only(self.error_response(&error.hint("send one event in a request")));
         }
         let read = std::str::from_utf8(request.body()).map_err(|_| "the body is not UTF-8".to_owned());
         match read.and_then(|body| events::read(body, self.clock.now())) {

@@ -72,7 +72,7 @@ pub fn read(open: &mut Open<'_>, files: &Files, output: &mut Output) -> Result<(
         let Some(line) = lines.next(&mut bytes)? else { break };
         let over = lines.is_over()?;
         if !line.is_finished() && !open.is_still() {
-            output.waiting += 1;
+            output.not_due += 1;
             open.mark.done = false;
             return output.reached(open, compressed);
         }

@@ -112,9 +112,9 @@ impl Output {
     pub fn flush(&mut self) -> Result<(), Stop> {
         let mut batch = std::mem::replace(&mut self.batch, Batch::of(Vec::new()));
         self.bytes = 0;
-        batch.waiting = std::mem::take(&mut self.waiting);
+        batch.not_due = std::mem::take(&mut self.not_due);
         let nothing = batch.items.is_empty() && batch.malformed.is_empty() && batch.fixed.is_empty();
-        if nothing && batch.waiting == 0 {
+        if nothing && batch.not_due == 0 {
             return Ok(());
         }
         batch.checkpoint = Some(self.offsets.checkpoint());

@@ -84,7 +84,7 @@ impl Reading {
         match read {
             // The rest may be under way.
             Err(Stop::Broken(Broken::Content(_))) if !open.is_still() => {
-                output.waiting += 1;
+                output.not_due += 1;
                 Ok(())
             }
             Err(Stop::Broken(Broken::Content(reason))) => output.broken(&mut open, reason),

@@ -86,7 +86,7 @@ pub fn read(open: &mut Open<'_>, files: &Files, output: &mut Output) -> Result<(
     let options = &files.csv;
     let header = header(open.content(files, 0)?, options)?;
     if !header.finished && options.header && !open.is_still() {
-        output.waiting += 1;
+        output.not_due += 1;
         return Ok(());
     }
     let layout = Layout::new(open.columns, &open.with_folders(header.names.clone()));
@@ -102,7 +102,7 @@ pub fn read(open: &mut Open<'_>, files: &Files, output: &mut Output) -> Result<(
         let over = records.is_over()?;
         let unfinished = piece.ending == 0 || matches!(piece.outcome, Outcome::OpenAtEnd(_));
         if unfinished && !open.is_still() {
-            output.waiting += 1;
+            output.not_due += 1;
             open.mark.done = false;
             return output.reached(open, compressed);
         }
@@ -191,7 +191,7 @@ fn row(
     }
     let cells = Cells::of(records);
     let mut values = layout.empty_row();
-    for (at, (cell, place)) in records.parser.cells.iter().zip(&layout.indexes).enumerate() {
+    for (at, (cell, target)) in records.parser.cells.iter().zip(&layout.indexes).enumerate() {
         let cell = cells.bytes(cell);
         if options.nulls.iter().any(|null| null.as_bytes() == cell) {
             continue;

@@ -24,7 +24,7 @@ fn append(path: &Path, text: &[u8]) {
 }
 
 fn waiting(batches: &[Batch<Row>]) -> u64 {
-    batches.iter().map(|batch| batch.waiting).sum()
+    batches.iter().map(|batch| batch.not_due).sum()
 }
 
 #[tokio::test]
