@@ -8,7 +8,8 @@ use tidegate_model::{
     Appended, Checkpoint, Clock as _, Event, EventLog, Feed, Json, LoggedEvent, Reading, StreamId, Text,
 };
 
-use super::{Backend, event, events};
+use super::backend::Backend;
+use super::events::{event, events};
 
 const ALL: Reading = Reading { batch_events: 1_000, follow: false };
 const FOLLOW: Reading = Reading { batch_events: 1_000, follow: true };
