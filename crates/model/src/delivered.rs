@@ -1,7 +1,7 @@
 //! Rows that were delivered, as the ledger gets them.
 
 use crate::RowHash;
-use crate::store::{RowResult, RowStatus};
+use crate::row_status::{RowResult, RowStatus};
 
 /// Rows that were delivered, column by column: they are nearly all, and nothing more
 /// is to be said of them.

@@ -30,6 +30,7 @@ pub mod receipt;
 pub mod record;
 pub mod row;
 pub mod row_hash;
+mod row_status;
 pub mod run;
 pub mod settings;
 pub mod source;

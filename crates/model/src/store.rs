@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use crate::delivered::{Delivered, TextColumn};
+pub use crate::row_status::{RowResult, RowStatus, StatusKind};
 use crate::{
     Cause, Checkpoint, Counts, Ending, Error, ObjectKind, Outcome, Reason, Row, RowHash, Run, RunId, Secret,
     SyncId, Text, Value,
@@ -54,34 +55,6 @@ impl fmt::Display for PausedBy {
             PausedBy::Person(name) => name,
         })
     }
-}
-
-/// The final status of one row.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RowStatus {
-    /// It took effect.
-    Delivered,
-    /// It was not acceptable.
-    Rejected(Reason),
-    /// It is not known whether it took effect.
-    InDoubt(Reason),
-}
-
-/// The result of one row, as the ledger records it.
-#[derive(Clone, Debug)]
-pub struct RowResult {
-    /// Hash of the key columns, of the whole row where there are none.
-    pub key: RowHash,
-    /// The key columns as text, or where an unreadable piece of input stands.
-    pub key_text: Text,
-    /// Hash of the whole row.
-    pub row: RowHash,
-    /// The user's identifier, or the catalog item's id; empty where the row has none.
-    pub user: Text,
-    /// Its status.
-    pub status: RowStatus,
-    /// The row itself; kept if it was not delivered.
-    pub payload: Option<Row>,
 }
 
 /// Committed rows of one span of the cursor, kept while a later run may read them again.
@@ -166,48 +139,6 @@ pub struct RowQuery {
     pub status: Option<StatusKind>,
     /// At most this many, newest first.
     pub limit: usize,
-}
-
-/// A status without its reason.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum StatusKind {
-    /// It took effect.
-    Delivered,
-    /// It was not acceptable.
-    Rejected,
-    /// Nobody knows.
-    InDoubt,
-}
-
-impl StatusKind {
-    /// The word in tables and files.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            StatusKind::Delivered => "delivered",
-            StatusKind::Rejected => "rejected",
-            StatusKind::InDoubt => "in_doubt",
-        }
-    }
-}
-
-impl RowStatus {
-    /// Returns the status without its reason.
-    pub fn kind(&self) -> StatusKind {
-        match self {
-            RowStatus::Delivered => StatusKind::Delivered,
-            RowStatus::Rejected(_) => StatusKind::Rejected,
-            RowStatus::InDoubt(_) => StatusKind::InDoubt,
-        }
-    }
-
-    /// Why, where there is a why.
-    pub fn reason(&self) -> Option<&Reason> {
-        match self {
-            RowStatus::Delivered => None,
-            RowStatus::Rejected(reason) | RowStatus::InDoubt(reason) => Some(reason),
-        }
-    }
 }
 
 /// One line of the ledger.

@@ -15,10 +15,11 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::pipeline::commit::committer::Retention;
+use crate::pipeline::batch_size::{batch_items, batches_under_way};
 use crate::pipeline::deliver::shared_event::{SharedEvent, SharedEventSink};
 use crate::pipeline::read::gather::gather;
-use crate::pipeline::run::{self, Job, Parts, RunKind, batch_items, batches_under_way};
+use crate::pipeline::run::{self, Job, Parts};
+use crate::pipeline::run_kind::{Retention, RunKind};
 use crate::pipeline::transform::{ItemKeys, Prepared, Transform};
 
 /// An export with both of its ends opened.

@@ -16,12 +16,13 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-use crate::pipeline::commit::committer::Retention;
+use crate::pipeline::batch_size::batch_items;
 use crate::pipeline::read::cursor_state::{self, ChangeTracking, CursorState};
 use crate::pipeline::read::epoch::EpochUnit;
 use crate::pipeline::read::lookback::LookbackRule;
 use crate::pipeline::read::relay::laid_out;
-use crate::pipeline::run::{self, Job, Parts, RunKind, batch_items};
+use crate::pipeline::run::{self, Job, Parts};
+use crate::pipeline::run_kind::{Retention, RunKind};
 use crate::pipeline::transform::{ItemKeys, Prepared, Transform};
 
 /// An import with both of its ends opened.

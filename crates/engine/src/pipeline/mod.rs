@@ -16,6 +16,7 @@
 //! is written together with the statuses: it never moves before the effect. Only this
 //! module waits, retries and stores progress.
 
+mod batch_size;
 mod commit;
 mod deliver;
 mod export;
@@ -23,6 +24,7 @@ mod import;
 mod item;
 mod read;
 mod run;
+mod run_kind;
 mod shutdown;
 #[cfg(test)]
 mod tests;

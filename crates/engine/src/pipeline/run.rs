@@ -5,28 +5,23 @@ use std::time::Duration;
 
 use tidegate_model::store::{BatchCommit, Pause, PausedBy, RowResult, RowStatus};
 use tidegate_model::{
-    Cause, Clock, ConnectionId, Counts, Destination, Ending, Error, Feed, Idempotency, Limits, ObjectKind,
-    Reaction, Run, RunId, Store, SyncId,
+    Cause, Clock, ConnectionId, Counts, Destination, Ending, Error, Feed, Idempotency, ObjectKind, Reaction,
+    Run, RunId, Store, SyncId,
 };
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::pipeline::commit::committer::{self, Committer, Retention};
+use crate::pipeline::batch_size::{batch_items, batches_under_way};
+use crate::pipeline::commit::committer::{self, Committer};
 use crate::pipeline::deliver::delivery::Delivery;
 use crate::pipeline::deliver::rate_limiter::RateLimiters;
 use crate::pipeline::deliver::worker::Worker;
 use crate::pipeline::read::cursor_state::CursorState;
 use crate::pipeline::read::reader::Reader;
 use crate::pipeline::read::resume::ResumeState;
+use crate::pipeline::run_kind::{Retention, RunKind};
 use crate::pipeline::shutdown::Shutdown;
 use crate::pipeline::transform::Transform;
-
-/// Batches in flight at once: enough to read, deliver and commit concurrently and to give
-/// every worker a request while another is filled; few enough to keep memory small when a
-/// batch is one large request.
-pub(crate) fn batches_under_way(limits: &Limits) -> usize {
-    if limits.max_in_flight > 1 { 8 } else { 4 }
-}
 
 /// What every run is handed.
 #[derive(Clone)]
@@ -37,29 +32,6 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// The rate limiters of this process.
     pub rate_limiters: Arc<RateLimiters>,
-}
-
-/// What a run reads, and what follows from it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum RunKind {
-    /// Reads from the checkpoint to the end of the feed and moves the checkpoint.
-    CatchUp,
-    /// Reads from the checkpoint until it is stopped and moves the checkpoint.
-    Follow,
-    /// Sends given rows again; the checkpoint stays.
-    Retry,
-}
-
-impl RunKind {
-    /// Whether the checkpoint moves. Only then are rows that earlier runs committed skipped.
-    pub(crate) fn moves_checkpoint(self) -> bool {
-        self != RunKind::Retry
-    }
-
-    /// Whether the run ends only when it is stopped.
-    pub(crate) fn is_endless(self) -> bool {
-        self == RunKind::Follow
-    }
 }
 
 /// What a run does, whatever it transforms.
@@ -79,16 +51,6 @@ pub(crate) struct Job<F: Transform> {
     pub(crate) kind: RunKind,
     /// The state of the cursor before the run.
     pub(crate) cursor_state: Option<CursorState>,
-}
-
-/// Items of a batch where no request holds more: those of the batches in flight should
-/// still be in the processor's caches when their results are written.
-const BATCH_ITEMS_MAX: usize = 2_400;
-
-/// Items of a batch: a few requests for each worker.
-pub(crate) fn batch_items(limits: &Limits) -> usize {
-    let wanted = limits.max_items.saturating_mul(limits.max_in_flight).saturating_mul(4);
-    wanted.clamp(500, limits.max_items.max(BATCH_ITEMS_MAX))
 }
 
 /// Runs a job to the end of its feed, or until `stop` fires.

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
+use super::sheet::{End, Sheet};
 use super::spec::{EventDestination, EventSource, ExportSpec};
-use super::sync::{End, Sheet};
 
 /// Keys of a sync that belong to imports.
 const OF_ROWS: &[&str] = &[

@@ -88,6 +88,9 @@ impl From<Invalid> for Error {
     }
 }
 
+/// What is wrong with a text, and what to write instead.
+pub(super) type Misfit = (String, String);
+
 /// Returns the known name that was probably meant: one that differs in few letters, or that
 /// the name is the beginning of.
 pub(super) fn nearest<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {

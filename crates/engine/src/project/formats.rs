@@ -6,11 +6,8 @@ use std::time::Duration;
 
 use tidegate_model::event::KindPattern;
 
-use super::findings::nearest;
+use super::findings::{Misfit, nearest};
 use super::schedule::cron;
-
-/// What is wrong with a text, and what to write instead.
-pub(super) type Misfit = (String, String);
 
 /// Checks a text against a format; formats that are not known take any text.
 pub(super) fn check(format: &str, text: &str) -> Result<(), Misfit> {

@@ -7,8 +7,8 @@ use tidegate_model::{ContractRole, Lookback, MappingSpec, Mode, ObjectKind, Sour
 use super::findings::listed;
 use super::formats::duration;
 use super::habits;
+use super::sheet::{End, Sheet};
 use super::spec::{Changed, ImportSpec, Removed, RowDestination, RowSource, State};
-use super::sync::{End, Sheet};
 
 /// Keys of a source that belong to exports.
 const OF_EVENTS: &[&str] = &["kinds", "apps", "messages", "templates"];
@@ -75,18 +75,6 @@ fn names(value: Member) -> Vec<String> {
 }
 
 impl Sheet<'_> {
-    /// Adds a finding for each key below `end` that belongs to the other kind of sync.
-    pub(super) fn foreign_in(&mut self, end: &str, keys: &[&'static str], kind: &str, why: &str) {
-        let Some(entry) = self.entry(end) else { return };
-        for key in keys {
-            let Some(inner) = entry.value.entry(key) else { continue };
-            let spot = self.spot.key(end, entry.at).key(key, inner.at);
-            let found = spot.finding(format!("`{key}` belongs to an {kind}, and {why}"));
-            self.findings.push(found.hint(format!("remove `{key}`")));
-            self.told.push(key);
-        }
-    }
-
     /// Reads what rows become.
     fn object(&mut self, destination: &End, taken: &[ObjectKind]) -> Option<ObjectKind> {
         let entry = self.entry("destination")?;

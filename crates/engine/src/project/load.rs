@@ -12,8 +12,9 @@ use super::findings::{Finding, Invalid, listed, nearest};
 use super::habits;
 use super::references::Written;
 use super::shape;
+use super::sheet::File;
 use super::spec::{ConnectionSpec, Project};
-use super::sync::{self, File};
+use super::sync;
 use super::yaml::{self, Data, Entry, Node};
 
 /// The file that makes a folder a project.

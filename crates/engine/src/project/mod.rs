@@ -12,6 +12,7 @@ mod references;
 mod schedule;
 mod schema;
 mod shape;
+mod sheet;
 mod spec;
 mod sync;
 mod syntax;

@@ -6,8 +6,8 @@ use jiff::tz::TimeZone;
 
 use super::formats::duration;
 use super::schedule::{CronSchedule, Schedule};
+use super::sheet::Sheet;
 use super::spec::SyncOptions;
-use super::sync::Sheet;
 
 /// How long an unreachable system is tried if the file says nothing.
 const RETRY_FOR: Duration = Duration::from_secs(120);

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use super::formats::Misfit;
+use super::findings::Misfit;
 
 /// When `tidegate serve` runs a sync.
 #[derive(Clone, Debug, Default, PartialEq)]

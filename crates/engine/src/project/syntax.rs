@@ -2,11 +2,10 @@
 //! instead of the words of a parser.
 
 use super::findings::{Finding, Mark};
-use super::yaml::Open;
 
-/// Explains why the text cannot be read. `open` are the lists and mappings
-/// that were not closed yet.
-pub(super) fn explain(text: &str, at: Mark, info: &str, open: &[Open]) -> Vec<Finding> {
+/// Explains why the text cannot be read. `open` is where the lists and mappings
+/// begin that were not closed yet.
+pub(super) fn explain(text: &str, at: Mark, info: &str, open: &[Mark]) -> Vec<Finding> {
     if info.contains("recursion limit") {
         return vec![too_deep(at)];
     }
@@ -20,13 +19,13 @@ pub(super) fn explain(text: &str, at: Mark, info: &str, open: &[Open]) -> Vec<Fi
                 .hint("replace it by spaces: two for each level"),
         ];
     }
-    let innermost = open.iter().rev().find(|open| matches!(letter(text, open.at), Some('{' | '[')));
-    if let Some(bracket) = innermost {
-        let letter = letter(text, bracket.at).unwrap_or('{');
+    let innermost = open.iter().rev().find(|open| matches!(letter(text, **open), Some('{' | '[')));
+    if let Some(&bracket) = innermost {
+        let letter = letter(text, bracket).unwrap_or('{');
         let close = if letter == '{' { '}' } else { ']' };
         return vec![
             Finding::new(
-                bracket.at,
+                bracket,
                 "",
                 format!("the `{letter}` is not closed, or a comma is missing behind it"),
             )

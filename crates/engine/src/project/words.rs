@@ -4,7 +4,6 @@ use std::ops::RangeInclusive;
 
 use serde_json::Value as Member;
 
-use super::conform::takes;
 use super::findings::listed;
 
 /// Says what a schema expects.
@@ -129,6 +128,19 @@ impl Words<'_> {
         let members: Vec<String> =
             keys.iter().map(|key| format!("{key}: {}", self.example(&schema["properties"][*key]))).collect();
         format!("{{ {} }}", members.join(", "))
+    }
+}
+
+/// Whether a schema takes values of a type; one that names no type takes any.
+pub(super) fn takes(schema: &Member, name: &str) -> bool {
+    match &schema["type"] {
+        Member::String(only) => only == name,
+        Member::Array(types) => types.iter().any(|one| one == name),
+        _ if schema.get("const").is_some() || schema.get("enum").is_some() => {
+            name == "string" || (name == "null" && has_null(schema))
+        }
+        _ if schema["properties"].is_object() => name == "object",
+        _ => true,
     }
 }
 

@@ -94,8 +94,8 @@ impl Node {
 }
 
 /// A list or mapping that is being read.
-pub(super) struct Open {
-    pub(super) at: Mark,
+struct Open {
+    at: Mark,
     content: Content,
 }
 
@@ -130,7 +130,8 @@ pub(super) fn read(text: &str, findings: &mut Vec<Finding>) -> Result<Node, Vec<
             Ok((event, span)) => reader.take(event, span).map_err(|finding| vec![finding])?,
             Err(cause) => {
                 let at = Mark { line: cause.marker().line(), column: cause.marker().col() + 1 };
-                return Err(syntax::explain(text, at, cause.info(), &reader.open));
+                let open: Vec<Mark> = reader.open.iter().map(|open| open.at).collect();
+                return Err(syntax::explain(text, at, cause.info(), &open));
             }
         }
     }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
+use serde::Serialize;
 use tidegate_model::store::{
     BatchCommit, Claim, FailedRow, Intent, IntentId, IntentRow, LookbackChunk, Pause, RowEntry, RowQuery,
     SyncState,
@@ -16,7 +17,30 @@ use tidegate_model::{
 };
 
 use super::Engine;
-use super::plan::{PlannedRequest, Rejection};
+
+/// A request as it would be sent.
+#[derive(Clone, Debug, Serialize)]
+pub struct PlannedRequest {
+    /// Method.
+    pub method: String,
+    /// Path and query.
+    pub path: String,
+    /// The exact payload.
+    pub body: String,
+}
+
+/// A reason and the rows it concerns.
+#[derive(Clone, Debug, Serialize)]
+pub struct Rejection {
+    /// Its stable name.
+    pub code: String,
+    /// The sentence of the first such row.
+    pub message: String,
+    /// How many rows.
+    pub rows: u64,
+    /// The first such rows' keys or users.
+    pub examples: Vec<String>,
+}
 
 /// Answers every request as the platform does when it takes everything.
 pub(crate) struct Recorder {

@@ -27,9 +27,9 @@ use tokio::sync::watch;
 
 pub use catalog::{ConnectorInfo, connector, connectors, setup};
 pub use check::{Report, Subject};
-pub use dry_run::DryRun;
+pub use dry_run::{DryRun, PlannedRequest, Rejection};
 pub use events::KindCount;
-pub use plan::{Plan, PlannedRequest, Rejection};
+pub use plan::Plan;
 pub use preview::Preview;
 pub use receive::{IngestEndpoint, OpenRequest, Opened};
 pub use runs::{RetryFilter, RetryResult, SyncStatus};

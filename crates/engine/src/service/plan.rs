@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::Engine;
-use super::dry_run::{DryRun, Recorder};
+use super::dry_run::{DryRun, PlannedRequest, Recorder, Rejection};
 use crate::pipeline::{self, Input, Parts, RateLimiters};
 
 /// What a run would do, found by running it against a recorder.
@@ -25,30 +25,6 @@ pub struct Plan {
     pub first: Vec<PlannedRequest>,
     /// Why rows would be rejected before they are sent, most frequent first.
     pub rejections: Vec<Rejection>,
-}
-
-/// A request as it would be sent.
-#[derive(Clone, Debug, Serialize)]
-pub struct PlannedRequest {
-    /// Method.
-    pub method: String,
-    /// Path and query.
-    pub path: String,
-    /// The exact payload.
-    pub body: String,
-}
-
-/// A reason and the rows it concerns.
-#[derive(Clone, Debug, Serialize)]
-pub struct Rejection {
-    /// Its stable name.
-    pub code: String,
-    /// The sentence of the first such row.
-    pub message: String,
-    /// How many rows.
-    pub rows: u64,
-    /// The first such rows' keys or users.
-    pub examples: Vec<String>,
 }
 
 impl Engine {

@@ -7,11 +7,12 @@ use tidegate_model::{Error, Json, Reason, Text, Value};
 
 use super::avro::AvroSchema;
 use super::fields::{Fields, Found};
+use super::parts::MessagePart;
 use super::protobuf::ProtobufSchema;
 use super::schemas::Schemas;
 use super::settings::{Format, FormatSettings, SchemaSource};
 use super::wire::{self, Indexes};
-use super::{MessagePart, convert, scratch};
+use super::{convert, scratch};
 use crate::message::Message;
 use crate::registry::Registry;
 

@@ -12,6 +12,7 @@ mod convert;
 mod decimal;
 mod fields;
 mod headers;
+mod parts;
 mod protobuf;
 mod schemas;
 mod scratch;
@@ -30,30 +31,9 @@ pub(crate) use self::settings::FormatSettings;
 
 use self::codec::{Codec, Decoded};
 use self::fields::Fields;
+use self::parts::{FIXED, MessagePart};
 use crate::message::Message;
 use crate::registry::{Registry, RegistrySettings};
-
-/// The columns that every message has, behind the fields, with their types. A
-/// key is text, bytes or JSON as it comes; a value may be plain text instead.
-const FIXED: [(&str, DataType); 8] = [
-    ("key", DataType::Any),
-    ("value", DataType::Json),
-    ("headers", DataType::Object),
-    ("topic", DataType::Text),
-    ("partition", DataType::Integer),
-    ("offset", DataType::Integer),
-    ("timestamp", DataType::Timestamp),
-    ("tombstone", DataType::Boolean),
-];
-
-/// A part of a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum MessagePart {
-    /// The key.
-    Key,
-    /// The value.
-    Value,
-}
 
 /// Converts messages to rows.
 pub(crate) struct Decoder {

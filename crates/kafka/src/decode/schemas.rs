@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tidegate_model::{Error, Reason, Text};
 
-use super::MessagePart;
+use super::parts::MessagePart;
 use super::settings::SubjectStrategy;
 use crate::registry::{Registered, Registry, SchemaId};
 

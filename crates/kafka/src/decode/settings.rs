@@ -10,7 +10,7 @@ use serde::de::{
 use serde::{Deserialize, Deserializer};
 use tidegate_model::Error;
 
-use super::FIXED;
+use super::parts::FIXED;
 
 /// How messages are written and what is taken out of them.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]

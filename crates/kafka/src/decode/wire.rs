@@ -5,7 +5,7 @@
 
 use tidegate_model::Reason;
 
-use super::MessagePart;
+use super::parts::MessagePart;
 use crate::message::Message;
 use crate::registry::SchemaId;
 

@@ -45,7 +45,7 @@ use self::chunk::Chunk;
 pub use self::config::{LogAccess, LogConfig};
 use self::cursor::Cursor;
 use self::disk::{Disk, RealDisk};
-use self::feed::Place;
+use self::feed::CheckpointOffset;
 use self::lineage::Start;
 use self::queue::Queue;
 use self::recovery::{About, LogEnd};
@@ -178,7 +178,7 @@ impl EventLog for EmbeddedLog {
         if reading.follow {
             self.writes()?;
         }
-        let place = Place::of(after)?;
+        let place = CheckpointOffset::of(after)?;
         let known = self.progress(stream).await?;
         let start = known.about.lineage.start(place.log, place.offset);
         if let Some(trouble) = trouble_of(stream, start) {
@@ -201,7 +201,7 @@ impl EventLog for EmbeddedLog {
     }
 
     async fn lag(&self, stream: &StreamId, after: Option<&Checkpoint>) -> Result<Vec<Lag>, Error> {
-        let place = Place::of(after)?;
+        let place = CheckpointOffset::of(after)?;
         let Known { log_end, about, .. } = self.progress(stream).await?;
         let start = about.lineage.start(place.log, place.offset);
         let offset = start.offset();
@@ -260,7 +260,7 @@ impl EventLog for EmbeddedLog {
         self.writes()?;
         let streams = self.streams().await?;
         for export in exports.iter().filter(|export| streams.contains(&export.stream)) {
-            let given = Place::of(export.checkpoint.as_ref())?;
+            let given = CheckpointOffset::of(export.checkpoint.as_ref())?;
             let (answer, answered) = oneshot::channel();
             self.with(&export.stream, |known| known.ask(Job::Fence { given, answer }))?;
             answered.await.map_err(|_| stream::gone(&export.stream))??;
@@ -292,7 +292,7 @@ impl EmbeddedLog {
         let about = self.progress(stream).await?.about;
         let mut hold: Option<Hold> = None;
         for export in retention.exports.iter().filter(|export| export.stream == *stream) {
-            let place = Place::of(export.checkpoint.as_ref())?;
+            let place = CheckpointOffset::of(export.checkpoint.as_ref())?;
             let offset = about.lineage.start(place.log, place.offset).offset();
             if hold.as_ref().is_none_or(|hold| offset < hold.offset) {
                 hold = Some(Hold { sync: export.sync.clone(), offset });

@@ -24,7 +24,7 @@ use super::dedup::DedupIndex;
 use super::disk::Disk;
 use super::end::{End, EndFile};
 use super::failure::{self, Failure};
-use super::feed::Place;
+use super::feed::CheckpointOffset;
 use super::format::SegmentHeader;
 use super::frame::{Answer, Frame};
 use super::ids::{self, Closed};
@@ -48,7 +48,7 @@ pub(super) enum Job {
     },
     /// These offsets were given out under the id of this log.
     Fence {
-        given: Place,
+        given: CheckpointOffset,
         answer: oneshot::Sender<Result<(), Error>>,
     },
 }
@@ -243,7 +243,7 @@ impl<'a> Writer<'a> {
 
     /// Gives a new id to what is written from now on, if the log ends before an offset
     /// that was given out under its id: it was restored from an older copy.
-    fn fence(&mut self, given: Place) -> Result<(), Error> {
+    fn fence(&mut self, given: CheckpointOffset) -> Result<(), Error> {
         if given.log != self.about.lineage.id || given.offset <= self.next {
             return Ok(());
         }

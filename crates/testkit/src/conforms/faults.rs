@@ -2,7 +2,8 @@
 
 use tidegate_model::{ErrorKind, Faults, Outcome};
 
-use super::{Suite, World};
+use super::suite::Suite;
+use super::world::World;
 
 /// Whether an error is of the right kind.
 type Expected = fn(ErrorKind) -> bool;

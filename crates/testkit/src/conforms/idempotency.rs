@@ -2,7 +2,7 @@
 
 use tidegate_model::{Faults, Idempotency, Outcome};
 
-use super::Suite;
+use super::suite::Suite;
 
 /// If the object is declared idempotent or keyed, sending it again
 /// changes nothing: after an answer as well as after a lost one.

@@ -11,8 +11,10 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tidegate_model::{Error, ErrorKind, Ingest, Received};
 
+use super::context::{context, settings_of};
+use super::example::{IngestExample, PRIVATE};
 use super::secrets::assert_silent;
-use super::{IngestExample, PRIVATE, Suite, context, settings_of};
+use super::suite::Suite;
 
 /// One ingest and what it is sent.
 struct Backend {

@@ -4,6 +4,8 @@
 //! its author writes a test. All that it asks for is an [`Example`] of each
 //! kind: settings that work, and where they lead.
 
+mod context;
+mod example;
 pub mod faults;
 pub mod idempotency;
 pub mod ingest;
@@ -14,159 +16,13 @@ pub mod secrets;
 pub mod settings;
 pub mod sink;
 pub mod source;
+mod suite;
 mod world;
 
-use std::any::Any;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-
-use bytes::Bytes;
-use futures_util::future::BoxFuture;
-use http::Request;
-use serde_json::Value;
-use tidegate_model::{Connector, ConnectorContext, ObjectKind, Record, Settings};
-
-pub use world::{NoHttp, State, World};
-
-use crate::ManualClock;
-
-/// A value that every example record and every example row holds, and that
-/// must not come up in an error, a check or the log.
-pub const PRIVATE: &str = "zanzibar";
-
-/// What the suite has to know about one kind of connector.
-#[derive(Default)]
-pub struct Example {
-    /// Settings that can be opened. Nothing has to listen where they lead.
-    pub settings: Value,
-    /// For connectors that records are sent to.
-    pub platform: Option<PlatformExample>,
-    /// For connectors that rows are read from.
-    pub source: Option<SourceExample>,
-    /// For connectors that events come in through.
-    pub ingest: Option<IngestExample>,
-}
-
-/// A platform that can be sent to inside this process.
-pub struct PlatformExample {
-    /// A sync's own settings under `destination:`.
-    pub target: fn(ObjectKind) -> Value,
-    /// A good record; different numbers make records that differ. Users `0..8` exist
-    /// before any other kind of object is sent.
-    pub record: fn(ObjectKind, usize) -> Record,
-    /// A record that the platform itself refuses, where it refuses any.
-    pub bad: fn(ObjectKind) -> Option<Record>,
-    /// Requests that get the sandbox ready: method, path, body.
-    pub prepare: &'static [(&'static str, &'static str, &'static str)],
-    /// Everything that deliveries have changed, entry by entry.
-    pub state: for<'a> fn(&'a World) -> BoxFuture<'a, Vec<Value>>,
-}
-
-/// Requests that bring events.
-pub struct IngestExample {
-    /// A good request without credentials, at the connector's own route; different
-    /// numbers make requests that differ. Its events hold [`PRIVATE`].
-    pub request: fn(usize) -> Request<Bytes>,
-    /// How many events it brings.
-    pub events: usize,
-    /// Adds the credentials, as a client does, at the time of [`ManualClock::default`].
-    pub prove: fn(Request<Bytes>) -> Request<Bytes>,
-}
-
-/// Selections to read.
-pub struct SourceExample {
-    /// Makes a new backend with rows for each way the source reads.
-    pub backends: fn() -> BoxFuture<'static, Vec<SourceBackend>>,
-}
-
-/// Some rows and how to read them.
-pub struct SourceBackend {
-    /// Connection settings that reach it.
-    pub settings: Value,
-    /// The project's folder.
-    pub project: PathBuf,
-    /// What is read.
-    pub selection: Value,
-    /// A selection of something that is not there.
-    pub missing: Value,
-    /// A selection whose read fails at a row that holds [`PRIVATE`], where one exists.
-    pub failing: Option<Value>,
-    /// How many rows there are; more than 30.
-    pub rows: usize,
-    /// A column that can be a cursor, with ties and nulls, where the source has cursors.
-    pub cursor: Option<&'static str>,
-    /// The columns that name a row.
-    pub key: &'static [&'static str],
-    /// The columns whose type is known row by row only, or has no counterpart
-    /// ([`DataType::Any`](tidegate_model::DataType::Any) and `Other`).
-    pub untyped: &'static [&'static str],
-    /// How many reads are under way, as seen from outside.
-    pub running: Box<dyn Fn() -> BoxFuture<'static, usize> + Send + Sync>,
-    /// What has to live as long as this.
-    pub keep: Box<dyn Any + Send + Sync>,
-}
-
-/// The registry and its examples.
-pub struct Suite {
-    /// Every connector.
-    pub connectors: &'static [Connector],
-    /// The example of a kind.
-    pub example: fn(&str) -> Option<Example>,
-}
-
-impl Suite {
-    /// Every connector with its example.
-    ///
-    /// # Panics
-    /// When a connector has no example, or none for a role that it plays.
-    pub fn each(&self) -> Vec<(&'static Connector, Example)> {
-        let with_example = |connector: &'static Connector| {
-            let kind = connector.kind;
-            let example = (self.example)(kind)
-                .unwrap_or_else(|| panic!("`{kind}` has no example: add one to `fixtures::of`"));
-            assert_eq!(connector.platform.is_some(), example.platform.is_some(), "{kind}: platform example");
-            assert_eq!(connector.source.is_some(), example.source.is_some(), "{kind}: source example");
-            assert_eq!(connector.ingest.is_some(), example.ingest.is_some(), "{kind}: ingest example");
-            (connector, example)
-        };
-        self.connectors.iter().map(with_example).collect()
-    }
-
-    /// Every kind of object of every platform, in a new world each.
-    pub async fn worlds(&self) -> Vec<World> {
-        let mut worlds = Vec::new();
-        for (connector, _) in self.each() {
-            for kind in connector.platform.iter().flat_map(|role| role.objects) {
-                worlds.push(World::new(connector, self.example, *kind).await);
-            }
-        }
-        worlds
-    }
-
-    /// The same, where a sandbox can misbehave.
-    pub async fn sandboxes(&self) -> Vec<World> {
-        let mut worlds = self.worlds().await;
-        worlds.retain(|world| world.connector.sandbox.is_some());
-        worlds
-    }
-}
-
-/// Settings from a JSON object.
-pub fn settings_of(members: &Value) -> Settings {
-    let Value::Object(members) = members else { panic!("settings are an object: {members}") };
-    Settings::new(members.clone())
-}
-
-/// What a connector is handed: no HTTP, and the same folder for everything.
-pub fn context(folder: &Path) -> ConnectorContext {
-    ConnectorContext {
-        http: Arc::new(NoHttp),
-        clock: Arc::new(ManualClock::default()),
-        project: folder.to_owned(),
-        data: folder.to_owned(),
-        dry_run: false,
-    }
-}
+pub use context::{NoHttp, context, settings_of};
+pub use example::{Example, IngestExample, PRIVATE, SourceBackend, SourceExample};
+pub use suite::Suite;
+pub use world::{PlatformExample, State, World};
 
 /// Makes one test of each promise of a connector, each over all of `$connectors`.
 /// `$example` is a function from a kind to its [`Example`].
@@ -228,41 +84,4 @@ macro_rules! connectors_conform {
             }
         )*
     };
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NOTHING: Connector = Connector {
-        kind: "nothing",
-        title: "",
-        readme: "",
-        icon: "",
-        settings: tidegate_model::settings::schema_of::<()>,
-        ..Connector::NEW
-    };
-
-    #[test]
-    #[should_panic(expected = "`nothing` has no example")]
-    fn a_kind_without_an_example_fails() {
-        Suite { connectors: &[NOTHING], example: |_| None }.each();
-    }
-
-    #[test]
-    #[should_panic(expected = "nothing: source example")]
-    fn a_role_without_its_part_of_the_example_fails() {
-        const READABLE: Connector = Connector {
-            source: Some(tidegate_model::SourceRole {
-                selection: tidegate_model::settings::schema_of::<()>,
-                modes: &[tidegate_model::Mode::Full, tidegate_model::Mode::Incremental],
-                keeps_checkpoint: false,
-                open: |_, _| Err(tidegate_model::Error::settings("there is nothing to open")),
-            }),
-            ..NOTHING
-        };
-        let example = |_: &str| Some(Example::default());
-        assert_eq!(Suite { connectors: &[NOTHING], example }.each().len(), 1);
-        Suite { connectors: &[READABLE], example }.each();
-    }
 }

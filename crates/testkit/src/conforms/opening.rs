@@ -11,8 +11,10 @@ use tidegate_model::{
     Source,
 };
 
+use super::context::{context, settings_of};
+use super::example::Example;
 use super::settings::{each_object, schemas};
-use super::{Example, Suite, context, settings_of};
+use super::suite::Suite;
 
 /// A folder that is not there, and is not to be made.
 pub(super) const NOWHERE: &str = "/nonexistent/tidegate";

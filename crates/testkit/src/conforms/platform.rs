@@ -2,7 +2,9 @@
 
 use tidegate_model::Outcome;
 
-use super::{PRIVATE, Suite, world};
+use super::example::PRIVATE;
+use super::suite::Suite;
+use super::world;
 
 /// The example's records are what the platform takes.
 pub async fn good_records_are_admitted(suite: &Suite) {

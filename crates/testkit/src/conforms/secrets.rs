@@ -9,9 +9,12 @@ use http::{Request, Response, StatusCode};
 use serde_json::json;
 use tidegate_model::{Checks, Error, Faults, Http, HttpFailure, ReadMode, Selection, Source};
 
+use super::context::{context, settings_of};
+use super::example::PRIVATE;
+use super::log;
 use super::opening::NOWHERE;
 use super::settings::secrets;
-use super::{PRIVATE, Suite, context, log, settings_of};
+use super::suite::Suite;
 
 /// Everything that people can get to see of an error.
 pub(super) fn told(error: &Error) -> String {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 use tidegate_model::Connector;
 
-use super::Suite;
+use super::suite::Suite;
 
 /// `kind:` in project files names one connector.
 pub async fn a_kind_is_one_lowercase_word_of_its_own(suite: &Suite) {

@@ -17,10 +17,12 @@ use tidegate_model::{
     Reaction, Sink, SinkTarget, StreamId, SyncId, Text,
 };
 
+use super::context::{NoHttp, settings_of};
+use super::example::PRIVATE;
+use super::log;
 use super::opening::{NOWHERE, mangled, nowhere, try_each, with_typo};
 use super::secrets::{assert_silent, told};
 use super::settings::secrets;
-use super::{NoHttp, PRIVATE, log, settings_of};
 use crate::ManualClock;
 
 /// Makes a new, empty backend.

@@ -10,7 +10,9 @@ use tidegate_model::{
     Batch, Checkpoint, Columns, DataType, Error, ErrorKind, Feed, ReadMode, Row, Selection, Source, Value,
 };
 
-use super::{SourceBackend, Suite, settings_of};
+use super::context::settings_of;
+use super::example::SourceBackend;
+use super::suite::Suite;
 
 /// A batch size of which every source has several.
 const BATCH_ROWS: usize = 7;
@@ -29,7 +31,7 @@ async fn spots(suite: &Suite) -> Vec<Spot> {
         let (Some(role), Some(source)) = (connector.source, &example.source) else { continue };
         for backend in (source.backends)().await {
             assert!(backend.rows > 30, "{}: the example has too few rows", connector.kind);
-            let context = super::context(&backend.project);
+            let context = super::context::context(&backend.project);
             let source =
                 (role.open)(&settings_of(&backend.settings), &context).expect("the example's settings");
             let selection = settings_of(&backend.selection);

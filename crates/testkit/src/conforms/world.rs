@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http::{Request, Response};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -14,18 +15,8 @@ use tidegate_model::{
     Reaction, Reason, Record, SandboxContext, Settings,
 };
 
-use super::{Example, PlatformExample, settings_of};
+use super::context::{NoHttp, settings_of};
 use crate::ManualClock;
-
-/// HTTP for those who must not use it.
-pub struct NoHttp;
-
-#[async_trait]
-impl Http for NoHttp {
-    async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpFailure> {
-        panic!("nothing was to be sent, but {} was", request.uri().path())
-    }
-}
 
 /// Passes requests on and keeps them.
 struct Recorder {
@@ -55,6 +46,21 @@ impl Http for DryRun {
 #[derive(Clone, Debug, PartialEq)]
 pub struct State(Vec<Value>);
 
+/// A platform that can be sent to inside this process.
+pub struct PlatformExample {
+    /// A sync's own settings under `destination:`.
+    pub target: fn(ObjectKind) -> Value,
+    /// A good record; different numbers make records that differ. Users `0..8` exist
+    /// before any other kind of object is sent.
+    pub record: fn(ObjectKind, usize) -> Record,
+    /// A record that the platform itself refuses, where it refuses any.
+    pub bad: fn(ObjectKind) -> Option<Record>,
+    /// Requests that get the sandbox ready: method, path, body.
+    pub prepare: &'static [(&'static str, &'static str, &'static str)],
+    /// Everything that deliveries have changed, entry by entry.
+    pub state: for<'a> fn(&'a World) -> BoxFuture<'a, Vec<Value>>,
+}
+
 /// A platform, its sandbox and its folder, for one kind of object. As text it
 /// is the kind of the connector and of the object.
 pub struct World {
@@ -82,11 +88,10 @@ impl World {
     /// A new world in which users `0..8` exist, and what else the example asks for.
     pub(super) async fn new(
         connector: &'static Connector,
-        example: fn(&str) -> Option<Example>,
+        settings: Value,
+        example: PlatformExample,
         kind: ObjectKind,
     ) -> World {
-        let Example { settings, platform, .. } = example(connector.kind).expect("looked at before");
-        let example = platform.expect("looked at before");
         let clock = ManualClock::default();
         let faults = Arc::new(Mutex::new(Faults::default()));
         let inner: Arc<dyn Http> = match connector.sandbox {

@@ -1,55 +1,13 @@
-//! What an [`EventLog`] promises, as tests: [`crate::event_logs_conform`].
+//! What an [`EventLog`](tidegate_model::EventLog) promises, as tests: [`crate::event_logs_conform`].
 
+mod backend;
+mod events;
 mod memory;
 pub mod promises;
 
-use std::sync::Arc;
-
-use async_trait::async_trait;
-use jiff::SignedDuration;
-use tidegate_model::{Event, EventLog, Json, StreamId, Text};
-
-use crate::ManualClock;
-
+pub use backend::Backend;
+pub use events::{event, events};
 pub use memory::MemoryEventLog;
-
-/// Where an event log keeps its data, for one test.
-#[async_trait]
-pub trait Backend: Send + Sync {
-    /// Opens the log, anew each time, on what earlier ones left behind: as after
-    /// a restart of the process. The one before was dropped.
-    async fn open(&self) -> Arc<dyn EventLog>;
-
-    /// The clock that the log is handed.
-    fn clock(&self) -> &ManualClock;
-
-    /// For how long the log knows an event by its id.
-    fn dedup_window(&self) -> SignedDuration;
-
-    /// The stream that a test calls by this name: a shared server has others of that name.
-    fn stream(&self, name: &str) -> StreamId {
-        StreamId::new(name)
-    }
-}
-
-/// An event of the one user whose order counts.
-pub fn event(id: &str) -> Event {
-    Event {
-        id: id.into(),
-        kind: "message.push.clicked".into(),
-        at: jiff::Timestamp::constant(1_772_366_399, 123_456_789),
-        user: "ada".into(),
-        app: "shop".into(),
-        message: "spring".into(),
-        template: Text::new(),
-        payload: Json::trusted(format!(r#"{{"id":"{id}","text":"größer 🎈"}}"#)),
-    }
-}
-
-/// Events with the ids `from` to `to`, without `to`.
-pub fn events(from: usize, to: usize) -> Vec<Event> {
-    (from..to).map(|id| event(&id.to_string())).collect()
-}
 
 /// Makes one test of each promise of an event log. `$backend` is evaluated in each
 /// test, inside a tokio runtime, and gives a new, empty [`Backend`].
@@ -91,7 +49,14 @@ macro_rules! event_logs_conform {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::sync::Arc;
+
+    use async_trait::async_trait;
+    use jiff::SignedDuration;
+    use tidegate_model::{EventLog, StreamId};
+
+    use super::{Backend, MemoryEventLog, events};
+    use crate::ManualClock;
 
     struct Memory(MemoryEventLog, ManualClock);
 

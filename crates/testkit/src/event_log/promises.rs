@@ -9,7 +9,8 @@ use tidegate_model::{
     StreamId, SyncId, Text,
 };
 
-use super::{Backend, event, events};
+use super::backend::Backend;
+use super::events::{event, events};
 
 const ALL: Reading = Reading { batch_events: 1_000, follow: false };
 const FOLLOW: Reading = Reading { batch_events: 1_000, follow: true };

@@ -11,21 +11,9 @@ use tokio::sync::{mpsc, watch};
 use crate::pipeline::item::{BatchOpened, CommitEvent};
 use crate::pipeline::item::{IndexedResult, RequestResults};
 use crate::pipeline::read::cursor_state::CursorState;
-use crate::pipeline::read::lookback::LookbackRule;
-use crate::pipeline::run::RunKind;
+use crate::pipeline::run_kind::{Retention, RunKind};
 use crate::pipeline::shutdown::{Shutdown, Watch};
 use crate::pipeline::transform::Transform;
-
-/// Which committed rows are kept for later runs.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Retention {
-    /// Those within the lookback of the cursor.
-    Lookback(LookbackRule),
-    /// All of them until a read completes: it has no position to resume from.
-    UntilComplete,
-    /// Only those of batches that could not be committed whole.
-    PartialBatches,
-}
 
 /// Commits the batches of one run.
 pub(crate) struct Committer<F> {

@@ -7,10 +7,9 @@ use tidegate_model::store::{RowResult, RowStatus};
 use tidegate_model::{Batch, Columns, Counts, Destination, Feed, MalformedRecord, Row, RowHash, Text, Value};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
-use crate::pipeline::commit::committer::Retention;
 use crate::pipeline::item::{BatchOpened, CommitEvent, RequestItems};
 use crate::pipeline::read::resume::{PriorState, ResumeState};
-use crate::pipeline::run::RunKind;
+use crate::pipeline::run_kind::{Retention, RunKind};
 use crate::pipeline::shutdown::Shutdown;
 use crate::pipeline::transform::Transform;
 

@@ -68,7 +68,7 @@ mod tests {
     #[test]
     fn wanted_columns_come_first_and_others_follow() {
         let mut order = Order::new(Columns::new(["id", "late"]));
-        let keys = |keys: &[&str]| keys.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let names = |keys: &[&str]| keys.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         let row = |keys: &[&str], values: &[i64]| Row {
             columns: Columns::new(keys.iter().copied()),
             values: values.iter().copied().map(Value::Int).collect(),

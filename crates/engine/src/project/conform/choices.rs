@@ -3,9 +3,9 @@
 use serde_json::Value as Member;
 
 use super::super::habits;
-use super::super::words::{self, Words};
+use super::super::words::{self, Words, takes};
 use super::super::yaml::{Data, Node};
-use super::{Conform, Spot, takes};
+use super::{Conform, Spot};
 
 impl Conform<'_> {
     /// Reads a value that may have several forms.

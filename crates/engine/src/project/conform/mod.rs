@@ -13,7 +13,7 @@ use serde_json::Value as Member;
 
 use super::findings::{Finding, Mark};
 use super::references::Reference;
-use super::words;
+use super::words::takes;
 use super::yaml::{Data, Node};
 
 /// How deep a schema may refer to others.
@@ -130,18 +130,5 @@ impl<'s> Conform<'s> {
             }
         }
         schema
-    }
-}
-
-/// Whether a schema takes values of a type; one that names no type takes any.
-pub(super) fn takes(schema: &Member, name: &str) -> bool {
-    match &schema["type"] {
-        Member::String(only) => only == name,
-        Member::Array(types) => types.iter().any(|one| one == name),
-        _ if schema.get("const").is_some() || schema.get("enum").is_some() => {
-            name == "string" || (name == "null" && words::has_null(schema))
-        }
-        _ if schema["properties"].is_object() => name == "object",
-        _ => true,
     }
 }

@@ -4,9 +4,9 @@ use serde_json::Value as Member;
 
 use super::super::references::{self, Content, Reference, Wants};
 use super::super::syntax;
-use super::super::words::{self, Words};
+use super::super::words::{self, Words, takes};
 use super::super::yaml::{Data, Entry, Node};
-use super::{Conform, Spot, takes};
+use super::{Conform, Spot};
 
 impl Conform<'_> {
     /// Notes a reference. Returns whether the value is one, or was told to be none.

@@ -3,10 +3,10 @@
 use serde_json::{Number, Value as Member};
 
 use super::super::findings::listed;
-use super::super::words::{self, Words};
+use super::super::words::{self, Words, takes};
 use super::super::yaml::Node;
 use super::super::{formats, habits};
-use super::{Conform, Spot, takes};
+use super::{Conform, Spot};
 
 impl Conform<'_> {
     pub(super) fn nothing(&mut self, schema: &Member, spot: &Spot) -> Member {

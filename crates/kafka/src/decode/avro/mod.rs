@@ -28,7 +28,8 @@ pub(super) struct AvroSchema {
 impl AvroSchema {
     /// Reads a schema and the schemas that it refers to.
     pub(super) fn compile(text: &str, references: &[(String, String)]) -> Result<AvroSchema, Reason> {
-        plan::compile(text, references.iter().map(|(_, text)| text.as_str()))
+        let (root, named) = plan::compile(text, references.iter().map(|(_, text)| text.as_str()))?;
+        Ok(AvroSchema { root, named })
     }
 
     /// Appends the JSON of one body. Returns where the fields that are wanted stand.

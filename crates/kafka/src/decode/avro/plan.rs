@@ -6,7 +6,6 @@ use apache_avro::Schema;
 use apache_avro::schema::{InnerDecimalSchema, Name, UuidSchema};
 use tidegate_model::{Reason, json};
 
-use super::AvroSchema;
 use super::times::Time;
 
 /// A type, names resolved.
@@ -57,11 +56,11 @@ pub(super) struct Field {
     pub(super) node: Node,
 }
 
-/// Resolves a schema and what it refers to.
+/// Resolves a schema and what it refers to. Returns its root and the types with names.
 pub(super) fn compile<'a>(
     text: &str,
     references: impl Iterator<Item = &'a str>,
-) -> Result<AvroSchema, Reason> {
+) -> Result<(Node, Vec<Named>), Reason> {
     let (schema, others) = Schema::parse_str_with_list(text, references.collect::<Vec<_>>())
         .map_err(|cause| Reason::new("invalid_schema", format!("the Avro schema cannot be read: {cause}")))?;
     let mut names = Names::default();
@@ -73,7 +72,7 @@ pub(super) fn compile<'a>(
     let named = named.ok_or_else(|| {
         Reason::new("invalid_schema", "the Avro schema names a type that it does not define")
     })?;
-    Ok(AvroSchema { root, named })
+    Ok((root, named))
 }
 
 /// The named types so far; one that was only mentioned has its index already.

@@ -67,7 +67,7 @@ impl Open<'_> {
 
     /// Writes the values that the names of folders give.
     pub fn write_folders(&self, values: &mut [Value], indexes: &[usize]) {
-        for ((_, value), place) in self.folders.iter().zip(indexes) {
+        for ((_, value), target) in self.folders.iter().zip(indexes) {
             values[*target] = value.clone();
         }
     }

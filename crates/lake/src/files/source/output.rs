@@ -31,7 +31,7 @@ pub struct Output {
 impl Output {
     /// Sends batches of up to `limit` rows.
     pub fn new(offsets: FileOffsets, limit: usize, sender: Sender) -> Output {
-        Output { not_due: 0, place, batch: Batch::of(Vec::new()), limit: limit.max(1), bytes: 0, sender }
+        Output { not_due: 0, offsets, batch: Batch::of(Vec::new()), limit: limit.max(1), bytes: 0, sender }
     }
 
     /// Says where something was wrong and is not any more.

@@ -23,7 +23,7 @@ async fn refused(status: u16, headers: &[(&str, &str)]) -> ErrorKind {
 
 async fn pace(reset: &str) -> Option<RateLimitStatus> {
     let headers = [("X-RateLimit-Remaining", "17"), ("X-RateLimit-Reset", reset)];
-    events(answering(201, &headers)).await.expect("receipt").pace
+    events(answering(201, &headers)).await.expect("receipt").rate_limit
 }
 
 #[tokio::test]
@@ -107,6 +107,6 @@ async fn the_hourly_window_and_its_burst_are_kept_by_the_headers_of_the_sandbox(
 
     assert_eq!(call(&*http, "PUT", "/_sandbox/limits", "hourly").await.status(), 400);
     call(&*http, "PUT", "/_sandbox/limits", "{}").await;
-    let pace = platform.deliver(&one).await.expect("classic again").pace.expect("pace");
+    let pace = platform.deliver(&one).await.expect("classic again").rate_limit.expect("pace");
     assert_eq!((pace.remaining, pace.reset), (2_999, at(3.0)));
 }

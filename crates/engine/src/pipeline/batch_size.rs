@@ -1,0 +1,20 @@
+//! How many items a batch has, and how many batches are in flight.
+
+use tidegate_model::Limits;
+
+/// Batches in flight at once: enough to read, deliver and commit concurrently and to give
+/// every worker a request while another is filled; few enough to keep memory small when a
+/// batch is one large request.
+pub(crate) fn batches_under_way(limits: &Limits) -> usize {
+    if limits.max_in_flight > 1 { 8 } else { 4 }
+}
+
+/// Items of a batch where no request holds more: those of the batches in flight should
+/// still be in the processor's caches when their results are written.
+const BATCH_ITEMS_MAX: usize = 2_400;
+
+/// Items of a batch: a few requests for each worker.
+pub(crate) fn batch_items(limits: &Limits) -> usize {
+    let wanted = limits.max_items.saturating_mul(limits.max_in_flight).saturating_mul(4);
+    wanted.clamp(500, limits.max_items.max(BATCH_ITEMS_MAX))
+}

@@ -1,0 +1,75 @@
+//! What became of a row, and the result that the ledger records.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Reason, Row, RowHash, Text};
+
+/// The final status of one row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RowStatus {
+    /// It took effect.
+    Delivered,
+    /// It was not acceptable.
+    Rejected(Reason),
+    /// It is not known whether it took effect.
+    InDoubt(Reason),
+}
+
+/// A status without its reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StatusKind {
+    /// It took effect.
+    Delivered,
+    /// It was not acceptable.
+    Rejected,
+    /// Nobody knows.
+    InDoubt,
+}
+
+impl StatusKind {
+    /// The word in tables and files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            StatusKind::Delivered => "delivered",
+            StatusKind::Rejected => "rejected",
+            StatusKind::InDoubt => "in_doubt",
+        }
+    }
+}
+
+impl RowStatus {
+    /// Returns the status without its reason.
+    pub fn kind(&self) -> StatusKind {
+        match self {
+            RowStatus::Delivered => StatusKind::Delivered,
+            RowStatus::Rejected(_) => StatusKind::Rejected,
+            RowStatus::InDoubt(_) => StatusKind::InDoubt,
+        }
+    }
+
+    /// Why, where there is a why.
+    pub fn reason(&self) -> Option<&Reason> {
+        match self {
+            RowStatus::Delivered => None,
+            RowStatus::Rejected(reason) | RowStatus::InDoubt(reason) => Some(reason),
+        }
+    }
+}
+
+/// The result of one row, as the ledger records it.
+#[derive(Clone, Debug)]
+pub struct RowResult {
+    /// Hash of the key columns, of the whole row where there are none.
+    pub key: RowHash,
+    /// The key columns as text, or where an unreadable piece of input stands.
+    pub key_text: Text,
+    /// Hash of the whole row.
+    pub row: RowHash,
+    /// The user's identifier, or the catalog item's id; empty where the row has none.
+    pub user: Text,
+    /// Its status.
+    pub status: RowStatus,
+    /// The row itself; kept if it was not delivered.
+    pub payload: Option<Row>,
+}

@@ -1,0 +1,135 @@
+//! What a commit writes at once: the checkpoint, the lookback and the rest.
+
+use jiff::Timestamp;
+use serde_json::json;
+use tidegate_model::store::{BatchCommit, LookbackChunk, RowStatus};
+use tidegate_model::{Checkpoint, Clock, Counts, Reason, RowHash, SyncId, Value};
+
+use super::steps::{all_of, commit_batch, finish, keys, orders, results, rows, start};
+use crate::rows::{intent, key, rejected, result, row};
+use crate::store::backend::Backend;
+
+/// With the commit that has one; without one the checkpoint stays.
+pub async fn a_checkpoint_moves_with_its_commit(backend: &dyn Backend) {
+    let store = backend.open().await;
+    let run = start(&*store, &orders(), backend.clock().now()).await;
+    let first = Checkpoint(json!({ "after": "2026-03-01T00:00:00.123456789Z", "offsets": [1, 2] }));
+    let moved = BatchCommit { checkpoint: Some(first.clone()), ..BatchCommit::default() };
+
+    commit_batch(&*store, &run.id, moved).await;
+    commit_batch(&*store, &run.id, BatchCommit { batch: 1, ..BatchCommit::default() }).await;
+
+    let state = backend.open().await.sync_state(&orders()).await.expect("state");
+    assert_eq!(state.checkpoint, Some(first));
+}
+
+/// `complete` is set by an ending that says so. A later run takes it away with
+/// its first checkpoint and not before: until then the checkpoint is still that of the
+/// completed read, and going on from there would skip every row.
+pub async fn a_read_begins_anew_only_after_it_came_to_its_end(backend: &dyn Backend) {
+    let store = backend.open().await;
+    let complete = async || store.sync_state(&orders()).await.expect("state").complete;
+    let checkpoint = Some(Checkpoint(json!(1)));
+
+    let run = start(&*store, &orders(), backend.clock().now()).await;
+    commit_batch(&*store, &run.id, BatchCommit { checkpoint: checkpoint.clone(), ..BatchCommit::default() })
+        .await;
+    finish(&*store, &run.id, false, backend.clock().now()).await;
+    assert!(!complete().await);
+    let run = start(&*store, &orders(), backend.clock().now()).await;
+    finish(&*store, &run.id, true, backend.clock().now()).await;
+    assert!(complete().await);
+
+    let run = start(&*store, &orders(), backend.clock().now()).await;
+    finish(&*store, &run.id, false, backend.clock().now()).await;
+    assert!(complete().await);
+    let run = start(&*store, &orders(), backend.clock().now()).await;
+    commit_batch(&*store, &run.id, BatchCommit { checkpoint, ..BatchCommit::default() }).await;
+    assert!(!complete().await);
+}
+
+/// Not in counts, checkpoint, failed rows, rows, lookback or intents.
+pub async fn a_commit_that_fails_leaves_no_trace(backend: &dyn Backend) {
+    let store = backend.open().await;
+    let run = start(&*store, &orders(), backend.clock().now()).await;
+    let chunk = LookbackChunk { seq: 7, high: None, rows: vec![RowHash(1)] };
+    let first = BatchCommit {
+        batch: 1,
+        checkpoint: Some(Checkpoint(json!("first"))),
+        remember: Some(chunk.clone()),
+        ..results([(1, rejected())])
+    };
+    commit_batch(&*store, &run.id, first).await;
+    store.intend(&run.id, 2, vec![intent(2)]).await.expect("intended");
+
+    // The number of a lookback chunk is taken: the last of many writes fails.
+    let second = BatchCommit {
+        batch: 2,
+        checkpoint: Some(Checkpoint(json!("second"))),
+        counts: Counts { read: 1, ..Counts::default() },
+        remember: Some(chunk.clone()),
+        solved: vec![key(1)],
+        ..results([(2, rejected())])
+    };
+    store.commit_batch(&run.id, second).await.expect_err("the chunk is there already");
+
+    let store = backend.open().await;
+    let state = store.sync_state(&orders()).await.expect("state");
+    assert_eq!(state.checkpoint, Some(Checkpoint(json!("first"))));
+    assert_eq!(store.runs(None, 1).await.expect("runs")[0].counts, Counts::default());
+    assert_eq!(store.lookback(&orders()).await.expect("lookback"), [chunk]);
+    assert_eq!(keys(&rows(&*store, all_of(&orders())).await), ["1"]);
+    let failed_rows = store.failed_rows(&orders()).await.expect("failed rows");
+    assert_eq!(failed_rows.iter().map(|failed_row| failed_row.key).collect::<Vec<_>>(), [key(1)]);
+    assert_eq!(store.open_intents(&orders()).await.expect("intents").len(), 1);
+}
+
+/// With rows that stand there twice, and a cursor of any type.
+pub async fn lookback_is_kept_in_order_until_it_is_forgotten(backend: &dyn Backend) {
+    let store = backend.open().await;
+    let run = start(&*store, &orders(), backend.clock().now()).await;
+    let chunk = |seq, high, rows: &[u128]| LookbackChunk {
+        seq,
+        high,
+        rows: rows.iter().map(|row| RowHash(*row)).collect(),
+    };
+    let chunks = [
+        chunk(1, None, &[]),
+        chunk(2, Some(Value::Float(0.1)), &[5, u128::MAX, 5]),
+        chunk(10, Some(Value::Timestamp(Timestamp::constant(1, 999_999_999))), &[1]),
+        chunk(11, Some(Value::Text("é".into())), &[2]),
+    ];
+    for at in [2, 0, 3, 1] {
+        let remember = Some(chunks[at].clone());
+        commit_batch(&*store, &run.id, BatchCommit { remember, ..BatchCommit::default() }).await;
+    }
+    assert_eq!(store.lookback(&orders()).await.expect("lookback"), chunks);
+
+    commit_batch(&*store, &run.id, BatchCommit { forget_through: Some(2), ..BatchCommit::default() }).await;
+    assert_eq!(backend.open().await.lookback(&orders()).await.expect("lookback"), chunks[2..]);
+    assert!(store.lookback(&SyncId::new("users")).await.expect("lookback").is_empty());
+
+    store.clear_lookback(&orders()).await.expect("cleared");
+    assert!(store.lookback(&orders()).await.expect("lookback").is_empty());
+}
+
+/// Not even a NUL, which some databases cannot keep in text.
+pub async fn no_text_stops_a_commit(backend: &dyn Backend) {
+    let store = backend.open().await;
+    let run = start(&*store, &orders(), backend.clock().now()).await;
+    let mut strange = result(1, RowStatus::Rejected(Reason::new("a\0b", "c\0'\"\u{fffd}日本")));
+    strange.user = "nul \0 quote ' emoji 🎈".into();
+    strange.key_text = "\0".into();
+    let mut payload = row(1);
+    payload.values[1] = Value::Text("nul \0 in a value".into());
+    strange.payload = Some(payload.clone());
+
+    commit_batch(&*store, &run.id, BatchCommit { results: vec![strange.clone()], ..BatchCommit::default() })
+        .await;
+    finish(&*store, &run.id, true, backend.clock().now()).await;
+
+    let failed_rows = store.failed_rows(&orders()).await.expect("failed rows");
+    assert_eq!(failed_rows[0].entry.payload, Some(payload));
+    let found = rows(&*store, all_of(&orders())).await;
+    assert_eq!((found[0].user.as_str(), found[0].key.as_str()), (&*strange.user, "\0"));
+}

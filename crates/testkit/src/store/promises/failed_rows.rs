@@ -1,0 +1,107 @@
+//! Failed rows, until they are solved.
+
+use jiff::SignedDuration;
+use tidegate_model::store::{BatchCommit, RowEntry, RowStatus, StatusKind};
+use tidegate_model::{Clock, ObjectKind, SyncId};
+
+use super::steps::{commit_batch, finish, orders, results, start};
+use crate::rows::{in_doubt, key, rejected, result, row};
+use crate::store::backend::Backend;
+
+/// With all that is needed to send the row again, in the order of the rows.
+pub async fn a_failed_row_stays_open_until_it_is_solved(backend: &dyn Backend) {
+    let store = backend.open().await;
+    let run = start(&*store, &orders(), backend.clock().now()).await;
+    let mut malformed = result(4, rejected());
+    malformed.payload = None;
+    let mut commit = results([(3, rejected()), (1, RowStatus::Delivered), (2, in_doubt())]);
+    commit.results.push(malformed);
+    commit_batch(&*store, &run.id, commit).await;
+    finish(&*store, &run.id, true, backend.clock().now()).await;
+
+    let store = backend.open().await;
+    let failed_rows = store.failed_rows(&orders()).await.expect("failed rows");
+    let entry = |id: i64, status: StatusKind, reason: &RowStatus| RowEntry {
+        at: backend.clock().now(),
+        sync: orders(),
+        run: run.id.clone(),
+        object: ObjectKind::Event,
+        user: format!("user-{id}"),
+        key: id.to_string(),
+        status,
+        reason: reason.reason().cloned(),
+        payload: (id != 4).then(|| row(id)),
+    };
+    let entries: Vec<&RowEntry> = failed_rows.iter().map(|failed_row| &failed_row.entry).collect();
+    assert_eq!(
+        entries,
+        [
+            &entry(3, StatusKind::Rejected, &rejected()),
+            &entry(2, StatusKind::InDoubt, &in_doubt()),
+            &entry(4, StatusKind::Rejected, &rejected())
+        ]
+    );
+    assert_eq!((failed_rows[0].key, failed_rows[0].row), (key(3), result(3, RowStatus::Delivered).row));
+
+    let retry = start(&*store, &orders(), backend.clock().now()).await;
+    let solved = vec![key(3), key(999)];
+    let keys: Vec<_> =
+        store.failed_rows(&orders()).await.expect("failed rows").iter().map(|open| open.key).collect();
+    assert_eq!(store.failed_row_keys(&orders()).await.expect("keys"), keys);
+
+    commit_batch(&*store, &retry.id, BatchCommit { solved, ..results([(3, RowStatus::Delivered)]) }).await;
+    let open = store.failed_rows(&orders()).await.expect("failed rows");
+    assert_eq!(open.iter().map(|failed_row| failed_row.key).collect::<Vec<_>>(), [key(2), key(4)]);
+    assert!(store.failed_rows(&SyncId::new("users")).await.expect("failed rows").is_empty());
+}
+
+/// It keeps its position in the order and shows the latest attempt.
+pub async fn the_same_row_failing_again_is_one_failed_row(backend: &dyn Backend) {
+    let store = backend.open().await;
+    let first = start(&*store, &orders(), backend.clock().now()).await;
+    commit_batch(&*store, &first.id, results([(1, rejected()), (2, rejected())])).await;
+    backend.clock().advance(SignedDuration::from_secs(60));
+    let second = start(&*store, &orders(), backend.clock().now()).await;
+
+    commit_batch(&*store, &second.id, results([(3, rejected()), (1, in_doubt())])).await;
+
+    let failed_rows = store.failed_rows(&orders()).await.expect("failed rows");
+    assert_eq!(
+        failed_rows.iter().map(|failed_row| failed_row.key).collect::<Vec<_>>(),
+        [key(1), key(2), key(3)]
+    );
+    let entry = &failed_rows[0].entry;
+    assert_eq!((entry.at, &entry.run), (backend.clock().now(), &second.id));
+    assert_eq!((entry.status, entry.reason.as_ref()), (StatusKind::InDoubt, in_doubt().reason()));
+    assert_eq!(entry.payload, Some(row(1)));
+}
+
+/// What is sent again is what the source had last.
+pub async fn another_row_under_the_same_key_takes_its_place(backend: &dyn Backend) {
+    let store = backend.open().await;
+    let run = start(&*store, &orders(), backend.clock().now()).await;
+    let mut newer = result(2, rejected());
+    newer.key = key(1);
+    commit_batch(&*store, &run.id, results([(1, rejected()), (3, rejected())])).await;
+    backend.clock().advance(SignedDuration::from_secs(1));
+
+    commit_batch(&*store, &run.id, BatchCommit { results: vec![newer.clone()], ..BatchCommit::default() })
+        .await;
+
+    let failed_rows = store.failed_rows(&orders()).await.expect("failed rows");
+    assert_eq!(failed_rows.iter().map(|failed_row| failed_row.key).collect::<Vec<_>>(), [key(3), key(1)]);
+    assert_eq!((failed_rows[1].row, failed_rows[1].entry.payload.as_ref()), (newer.row, Some(&row(2))));
+}
+
+/// A key that is solved and fails again later in the batch is open; the other way
+/// round it is solved.
+pub async fn the_last_row_of_a_batch_decides_whether_its_key_is_solved(backend: &dyn Backend) {
+    let store = backend.open().await;
+    let run = start(&*store, &orders(), backend.clock().now()).await;
+    let rows = [(1, RowStatus::Delivered), (1, rejected()), (2, rejected()), (2, RowStatus::Delivered)];
+
+    commit_batch(&*store, &run.id, BatchCommit { solved: vec![key(1), key(2)], ..results(rows) }).await;
+
+    let failed_rows = store.failed_rows(&orders()).await.expect("failed rows");
+    assert_eq!(failed_rows.iter().map(|failed_row| failed_row.key).collect::<Vec<_>>(), [key(1)]);
+}

@@ -1,0 +1,139 @@
+//! Intents, from the request to the commit.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use tidegate_model::store::{BatchCommit, Intent};
+use tidegate_model::{Clock, Outcome, Reason, SyncId};
+
+use super::steps::{commit_batch, finish, orders, start};
+use crate::rows::intent;
+use crate::store::backend::Backend;
+
+/// The next run learns which rows left, and what came back.
+pub async fn an_intent_survives_a_restart_with_and_without_its_answer(backend: &dyn Backend) {
+    let store = backend.open().await;
+    let run = start(&*store, &orders(), backend.clock().now()).await;
+    let answered = store.intend(&run.id, 1, vec![intent(1), intent(2)]).await.expect("intended");
+    let silent = store.intend(&run.id, 1, vec![intent(3)]).await.expect("intended");
+    assert_ne!(answered, silent);
+    let answer = vec![Outcome::Delivered, refused()];
+    store.answered(&run.id, answered, answer.clone()).await.expect("answered");
+    drop(store);
+
+    let store = backend.open().await;
+    start(&*store, &orders(), backend.clock().now()).await;
+    let open = store.open_intents(&orders()).await.expect("intents");
+
+    let open: Vec<(_, _)> = open.into_iter().map(|Intent { rows, outcomes }| (rows, outcomes)).collect();
+    assert_eq!(open, [(vec![intent(1), intent(2)], Some(answer)), (vec![intent(3)], None)]);
+    assert!(store.open_intents(&SyncId::new("users")).await.expect("intents").is_empty());
+}
+
+fn refused() -> Outcome {
+    Outcome::Rejected(Reason::new("bad", "it is not right"))
+}
+
+/// Nor do the batches before it; later batches keep theirs.
+pub async fn a_committed_batch_leaves_no_intents(backend: &dyn Backend) {
+    let store = backend.open().await;
+    let run = start(&*store, &orders(), backend.clock().now()).await;
+    for batch in 1..=3 {
+        store.intend(&run.id, batch, vec![intent(batch.cast_signed())]).await.expect("intended");
+    }
+
+    commit_batch(&*store, &run.id, BatchCommit { batch: 2, ..BatchCommit::default() }).await;
+
+    let open = store.open_intents(&orders()).await.expect("intents");
+    assert_eq!(open.iter().map(|intent| intent.rows.clone()).collect::<Vec<_>>(), [vec![intent(3)]]);
+}
+
+/// One for each time that it was recalled, and only from earlier runs; answers
+/// stay with their rows.
+pub async fn a_recalled_row_leaves_its_oldest_intent(backend: &dyn Backend) {
+    let store = backend.open().await;
+    let at = backend.clock().now();
+    let dead = start(&*store, &orders(), at).await;
+    let deferred = store.intend(&dead.id, 1, vec![intent(1), intent(2)]).await.expect("intended");
+    let later = vec![Outcome::Deferred(Reason::new("busy", "later"))];
+    store.answered(&dead.id, deferred, later.clone()).await.expect("answered");
+    let answered = store.intend(&dead.id, 1, vec![intent(1), intent(2)]).await.expect("intended");
+    store.answered(&dead.id, answered, vec![Outcome::Delivered, refused()]).await.expect("answered");
+    store.intend(&dead.id, 2, vec![intent(2), intent(3)]).await.expect("intended");
+    let other = start(&*store, &SyncId::new("users"), at).await;
+    store.intend(&other.id, 1, vec![intent(1)]).await.expect("intended");
+    let run = start(&*store, &orders(), at).await;
+    store.intend(&run.id, 2, vec![intent(1)]).await.expect("intended");
+
+    let recalled = vec![intent(1).row, intent(3).row, intent(1).row];
+    commit_batch(&*store, &run.id, BatchCommit { batch: 1, recalled, ..BatchCommit::default() }).await;
+
+    let open = store.open_intents(&orders()).await.expect("intents");
+    let open: Vec<(_, _)> = open.into_iter().map(|Intent { rows, outcomes }| (rows, outcomes)).collect();
+    assert_eq!(
+        open,
+        [
+            (vec![intent(1), intent(2)], Some(later)),
+            (vec![intent(2)], Some(vec![refused()])),
+            (vec![intent(2)], None),
+            (vec![intent(1)], None)
+        ]
+    );
+    assert_eq!(store.open_intents(&SyncId::new("users")).await.expect("intents").len(), 1);
+
+    commit_batch(
+        &*store,
+        &run.id,
+        BatchCommit { batch: 1, recalled: vec![intent(2).row], ..BatchCommit::default() },
+    )
+    .await;
+
+    let open = store.open_intents(&orders()).await.expect("intents");
+    let open: Vec<_> = open.into_iter().flat_map(|intent| intent.rows).collect();
+    assert_eq!(open, [intent(1), intent(2), intent(2), intent(1)]);
+}
+
+/// Neither its own nor those of earlier runs; a read that did not complete keeps them.
+pub async fn a_completed_read_leaves_no_intents(backend: &dyn Backend) {
+    let store = backend.open().await;
+    let at = backend.clock().now();
+    let run = start(&*store, &orders(), at).await;
+    store.intend(&run.id, 1, vec![intent(1)]).await.expect("intended");
+    finish(&*store, &run.id, false, at).await;
+    let other = start(&*store, &SyncId::new("users"), at).await;
+    store.intend(&other.id, 1, vec![intent(9)]).await.expect("intended");
+    let run = start(&*store, &orders(), at).await;
+    assert_eq!(store.open_intents(&orders()).await.expect("intents").len(), 1);
+
+    finish(&*store, &run.id, true, at).await;
+
+    assert!(store.open_intents(&orders()).await.expect("intents").is_empty());
+    assert_eq!(store.open_intents(&SyncId::new("users")).await.expect("intents").len(), 1);
+}
+
+/// Sixteen requests in flight, each with its intent and its answer.
+pub async fn intents_of_many_requests_at_once_are_all_kept(backend: &dyn Backend) {
+    let store = backend.open().await;
+    let run = start(&*store, &orders(), backend.clock().now()).await;
+    let tasks = (0..16_i64).map(|task| {
+        let (store, run) = (Arc::clone(&store), run.id.clone());
+        tokio::spawn(async move {
+            for turn in 0..10 {
+                let rows = vec![intent(task * 10 + turn)];
+                let id = store.intend(&run, 1, rows).await.expect("intended");
+                if turn % 2 == 0 {
+                    store.answered(&run, id, vec![Outcome::Delivered]).await.expect("answered");
+                }
+            }
+        })
+    });
+    for task in tasks.collect::<Vec<_>>() {
+        task.await.expect("task");
+    }
+
+    let open = backend.open().await.open_intents(&orders()).await.expect("intents");
+
+    let rows: BTreeSet<String> = open.iter().map(|intent| intent.rows[0].key_text.to_string()).collect();
+    assert_eq!((open.len(), rows.len()), (160, 160));
+    assert_eq!(open.iter().filter(|intent| intent.outcomes.is_some()).count(), 80);
+}

@@ -1,0 +1,9 @@
+//! One function for each promise, by subject. They panic where it is broken.
+
+pub mod commits;
+pub mod failed_rows;
+pub mod intents;
+pub mod ledger;
+pub mod runs;
+pub mod state;
+mod steps;

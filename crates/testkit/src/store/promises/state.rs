@@ -1,0 +1,104 @@
+//! What is known of a sync, claims of it, and secrets.
+
+use serde_json::json;
+use tidegate_model::store::{BatchCommit, LookbackChunk, Pause, PausedBy, SyncState};
+use tidegate_model::{Checkpoint, Clock, ObjectKind, RowHash, Secret, SyncId};
+
+use super::steps::{all_of, commit_batch, finish, orders, results, rows, start};
+use crate::rows::{intent, rejected};
+use crate::store::backend::Backend;
+
+/// While a claim is held nobody else gets one; dropping it lets go.
+pub async fn a_claim_is_exclusive_until_it_is_dropped(backend: &dyn Backend) {
+    let store = backend.open().await;
+    let other = backend.open().await;
+
+    let claim = store.claim(&orders()).await.expect("asked").expect("free");
+
+    assert!(store.claim(&orders()).await.expect("asked").is_none());
+    assert!(other.claim(&orders()).await.expect("asked").is_none());
+    assert!(other.claim(&SyncId::new("users")).await.expect("asked").is_some());
+
+    drop(claim);
+
+    // A server learns of it a moment later.
+    for _ in 0..1_000 {
+        if other.claim(&orders()).await.expect("asked").is_some() {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+    panic!("the claim was dropped and is still held");
+}
+
+/// Nothing is known, and asking makes nothing.
+pub async fn a_sync_that_never_ran_has_the_default_state(backend: &dyn Backend) {
+    let store = backend.open().await;
+
+    assert_eq!(store.sync_state(&orders()).await.expect("state"), SyncState::default());
+    assert!(store.runs(Some(&orders()), 10).await.expect("runs").is_empty());
+    assert!(rows(&*store, all_of(&orders())).await.is_empty());
+    assert!(store.lookback(&orders()).await.expect("lookback").is_empty());
+    assert!(store.open_intents(&orders()).await.expect("intents").is_empty());
+    store.reset(&orders()).await.expect("nothing to forget");
+}
+
+/// Also over a restart, and for a sync that never ran.
+pub async fn a_pause_is_kept_until_it_is_lifted(backend: &dyn Backend) {
+    let at = backend.clock().now();
+    let pause = Pause { by: PausedBy::Person("ann".into()), why: "the key was refused".into(), at };
+    backend.open().await.set_paused(&orders(), Some(pause.clone())).await.expect("paused");
+
+    let store = backend.open().await;
+    assert_eq!(store.sync_state(&orders()).await.expect("state").paused, Some(pause));
+    start(&*store, &orders(), at).await;
+    assert!(store.sync_state(&orders()).await.expect("state").paused.is_some());
+
+    store.set_paused(&orders(), None).await.expect("lifted");
+    assert_eq!(store.sync_state(&orders()).await.expect("state").paused, None);
+}
+
+/// Checkpoint, lookback and intents go; runs, rows, failed rows and the pause stay.
+pub async fn a_reset_forgets_the_place_and_keeps_the_story(backend: &dyn Backend) {
+    let store = backend.open().await;
+    let run = start(&*store, &orders(), backend.clock().now()).await;
+    let commit = BatchCommit {
+        checkpoint: Some(Checkpoint(json!(1))),
+        remember: Some(LookbackChunk { seq: 1, high: None, rows: vec![RowHash(1)] }),
+        ..results([(1, rejected())])
+    };
+    commit_batch(&*store, &run.id, commit).await;
+    finish(&*store, &run.id, true, backend.clock().now()).await;
+    let run = start(&*store, &orders(), backend.clock().now()).await;
+    store.intend(&run.id, 1, vec![intent(1)]).await.expect("intended");
+    let pause =
+        Pause { by: PausedBy::Person("ann".into()), why: "holidays".into(), at: backend.clock().now() };
+    store.set_paused(&orders(), Some(pause.clone())).await.expect("paused");
+
+    store.reset(&orders()).await.expect("reset");
+
+    let state = store.sync_state(&orders()).await.expect("state");
+    let expected = SyncState { paused: Some(pause), object: Some(ObjectKind::Event), ..SyncState::default() };
+    assert_eq!(state, expected);
+    assert!(store.lookback(&orders()).await.expect("lookback").is_empty());
+    assert!(store.open_intents(&orders()).await.expect("intents").is_empty());
+    assert_eq!(store.runs(Some(&orders()), 10).await.expect("runs").len(), 2);
+    assert_eq!(rows(&*store, all_of(&orders())).await.len(), 1);
+    assert_eq!(store.failed_rows(&orders()).await.expect("failed rows").len(), 1);
+}
+
+/// Over a restart, under any name.
+pub async fn secrets_are_kept_and_replaced(backend: &dyn Backend) {
+    let store = backend.open().await;
+    assert!(store.secret("braze").await.expect("asked").is_none());
+    for (name, value) in [("shop/password é", "one"), ("braze", "old"), ("braze", "new ключ\0")] {
+        store.put_secret(name, &Secret::new(value)).await.expect("kept");
+    }
+    drop(store);
+
+    let store = backend.open().await;
+
+    assert_eq!(store.secret("braze").await.expect("opened"), Some(Secret::new("new ключ\0")));
+    assert_eq!(store.secret("shop/password é").await.expect("opened"), Some(Secret::new("one")));
+    assert_eq!(store.secrets().await.expect("names"), ["braze", "shop/password é"]);
+}
