@@ -73,12 +73,24 @@ impl<'de> Deserialize<'de> for KindPattern {
 /// silently. Kinds that are not listed may be tomorrow's: only what differs by a
 /// letter or two, in a channel that is known, is taken for misspelt.
 fn meant(pattern: &str) -> Option<&'static str> {
+    let distance = |kind: &&str| strsim::damerau_levenshtein(kind, pattern);
+    if has_misspelt_channel(pattern) {
+        return MESSAGE_KINDS.iter().copied().min_by_key(distance);
+    }
     let listed = MESSAGE_KINDS.contains(&pattern) || current_kind(pattern) != pattern;
     if listed || pattern.contains('*') || channel_of(pattern).is_none() {
         return None;
     }
-    let distance = |kind: &&str| strsim::damerau_levenshtein(kind, pattern);
     MESSAGE_KINDS.iter().copied().min_by_key(distance).filter(|kind| distance(kind) <= MISSPELT_MAX)
+}
+
+/// Whether the channel of a pattern differs from a known one by a letter: `message.pusch.*`.
+fn has_misspelt_channel(pattern: &str) -> bool {
+    let channel = |kind: &'_ str| kind.split('.').nth(1).map(str::to_owned);
+    let Some(written) = channel(pattern).filter(|_| pattern.starts_with("message.")) else { return false };
+    let near =
+        |kind: &&str| channel(kind).is_some_and(|known| strsim::damerau_levenshtein(&known, &written) == 1);
+    !written.contains('*') && channel_of(pattern).is_none() && MESSAGE_KINDS.iter().any(near)
 }
 
 impl JsonSchema for KindPattern {

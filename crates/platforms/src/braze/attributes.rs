@@ -6,10 +6,10 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use tidegate_model::{Identity, Reason};
 
+use super::names::{plain, refuse, shape, shortened};
 use super::nested::{Contents, Kind, Step, walk};
 use super::rules;
 use super::scan::{JsonContext, Piece, scan};
-use super::validate::{plain, refuse, shape, shortened};
 use crate::rule::{Rule, is_email};
 
 /// Attributes of Braze's own with a shape of their own; all other objects are nested attributes.

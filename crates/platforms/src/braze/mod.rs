@@ -5,6 +5,7 @@ mod attributes;
 mod client;
 mod contract;
 mod encode;
+mod names;
 mod nested;
 mod outcome;
 mod platform;

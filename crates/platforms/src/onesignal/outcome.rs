@@ -8,10 +8,9 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
-use tidegate_model::{Error, ErrorKind, Outcome, Reason, Receipt, Record};
+use tidegate_model::{Error, ErrorKind, Outcome, Reason};
 
 use super::client::{Answer, VENDOR};
-use super::partial;
 use tidegate_transport::http::answer::{RequestError, request_error, unreadable};
 use tidegate_transport::http::retry_after::retry_at;
 
@@ -78,33 +77,6 @@ pub(super) fn unknown_user(message: &str) -> Outcome {
     Outcome::Rejected(Reason::new("user_not_found", message))
 }
 
-/// Reads the answer to a request with custom events.
-///
-/// # Errors
-/// What concerns the whole request: no event took effect.
-pub(super) fn of_events(records: &[Record], answer: Answer, now: Timestamp) -> Result<Receipt, Error> {
-    let response = match heard(answer, now) {
-        Ok(response) => response,
-        Err(request_error) => return request_error.into_receipt(records.len()),
-    };
-    let status = response.status();
-    if status.is_success() {
-        return partial::of_accepted(records, &response);
-    }
-    if status == StatusCode::NOT_FOUND {
-        return Err(Error::new(
-            ErrorKind::Missing,
-            "OneSignal knows no such app, or the app takes no custom events (404)",
-        )
-        .hint("compare `app_id` with OneSignal → Settings → Keys & IDs; custom events need a paid plan"));
-    }
-    if let [_] = records {
-        let reason = vendor_reason(status, response.body());
-        return Ok(Receipt { outcomes: vec![Outcome::Rejected(reason)], rate_limit: None });
-    }
-    Err(refused(records.len(), "events", status))
-}
-
 /// A request of several rows that was refused as a whole.
 pub(super) fn refused(items: usize, what: &str, status: StatusCode) -> Error {
     Error::new(
@@ -114,7 +86,7 @@ pub(super) fn refused(items: usize, what: &str, status: StatusCode) -> Error {
 }
 
 /// Handles what concerns every kind of call: no response, credentials, limits, outages.
-fn heard(answer: Answer, now: Timestamp) -> Result<Response<Bytes>, RequestError> {
+pub(super) fn heard(answer: Answer, now: Timestamp) -> Result<Response<Bytes>, RequestError> {
     let response = answer?;
     let status = response.status();
     let about_the_rows =
@@ -143,7 +115,7 @@ fn heard(answer: Answer, now: Timestamp) -> Result<Response<Bytes>, RequestError
 }
 
 /// The vendor's own words for a refused call.
-fn vendor_reason(status: StatusCode, body: &Bytes) -> Reason {
+pub(super) fn vendor_reason(status: StatusCode, body: &Bytes) -> Reason {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
     let errors = match &body["errors"] {
         Value::Array(errors) => errors.iter().filter_map(one_reason).collect(),

@@ -7,14 +7,42 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use http::Response;
+use http::{Response, StatusCode};
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
-use tidegate_model::{Error, Outcome, Reason, Receipt, Record};
+use tidegate_model::{Error, ErrorKind, Outcome, Reason, Receipt, Record};
 
-use super::client::{VENDOR, alias};
-use super::outcome::one_reason;
+use super::client::{Answer, VENDOR, alias};
+use super::outcome::{heard, one_reason, refused, vendor_reason};
 use tidegate_transport::http::answer::unreadable;
+
+/// Reads the answer to a request with custom events.
+///
+/// # Errors
+/// What concerns the whole request: no event took effect.
+pub(super) fn of_events(records: &[Record], answer: Answer, now: Timestamp) -> Result<Receipt, Error> {
+    let response = match heard(answer, now) {
+        Ok(response) => response,
+        Err(request_error) => return request_error.into_receipt(records.len()),
+    };
+    let status = response.status();
+    if status.is_success() {
+        return of_accepted(records, &response);
+    }
+    if status == StatusCode::NOT_FOUND {
+        return Err(Error::new(
+            ErrorKind::Missing,
+            "OneSignal knows no such app, or the app takes no custom events (404)",
+        )
+        .hint("compare `app_id` with OneSignal → Settings → Keys & IDs; custom events need a paid plan"));
+    }
+    if let [_] = records {
+        let reason = vendor_reason(status, response.body());
+        return Ok(Receipt { outcomes: vec![Outcome::Rejected(reason)], rate_limit: None });
+    }
+    Err(refused(records.len(), "events", status))
+}
 
 /// Matches the errors of an accepted request back to its events.
 ///
@@ -22,7 +50,7 @@ use tidegate_transport::http::answer::unreadable;
 /// user: an unknown user fails with all of its events; as many errors as the
 /// user has events here fail all of them; fewer leave each of them in doubt,
 /// which costs nothing, for a repetition has the same idempotency key.
-pub(super) fn of_accepted(records: &[Record], response: &Response<Bytes>) -> Result<Receipt, Error> {
+fn of_accepted(records: &[Record], response: &Response<Bytes>) -> Result<Receipt, Error> {
     let mut receipt = Receipt::delivered(records.len());
     let body = response.body();
     if body.trim_ascii().is_empty() {

@@ -15,6 +15,7 @@ use tidegate_model::{
 use super::client::Client;
 use super::encode;
 use super::outcome::{self, Single, unknown_user};
+use super::partial;
 use super::profile::Profile;
 use super::settings::{OneSignalSettings, Target, USER_RATE};
 use super::validate::Rules;
@@ -163,7 +164,7 @@ impl Destination<Record> for OneSignal {
         }
         if self.rules.object == ObjectKind::Event {
             let answer = self.client.create_events(encode::events(items)).await;
-            return outcome::of_events(items, answer, self.now());
+            return partial::of_events(items, answer, self.now());
         }
         let limits = self.limits();
         if items.len() > limits.max_items || items.iter().any(|item| item.identity != first.identity) {

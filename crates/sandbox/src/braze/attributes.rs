@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use tidegate_model::Identity;
 
 use super::rules;
-use super::track::parse_time;
+use super::time::parse_time;
 use tidegate_profiles::User;
 
 /// Names that say who is meant or how, and are no attributes.

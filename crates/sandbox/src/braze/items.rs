@@ -9,7 +9,7 @@ use tidegate_model::Result;
 
 use super::catalogs::{is_name, not_found};
 use super::reply::catalog_error;
-use super::track::parse_time;
+use super::time::parse_time;
 use super::{Call, Desk, ErrorResponse, message, reply};
 use tidegate_profiles::{Catalog, Session};
 

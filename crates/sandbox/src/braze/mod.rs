@@ -7,6 +7,7 @@
 mod attributes;
 mod catalogs;
 mod export;
+mod fault;
 mod identities;
 mod inspect;
 mod items;
@@ -14,6 +15,7 @@ mod limits;
 mod objects;
 mod reply;
 mod rules;
+mod time;
 mod track;
 
 use std::sync::Arc;

@@ -4,8 +4,8 @@
 
 use serde_json::{Map, Value};
 
+use super::fault::Fault;
 use super::rules;
-use super::track::Fault;
 
 /// The identifiers of which an object has one at most.
 const PRIMARY: [&str; 3] = ["external_id", "user_alias", "braze_id"];

@@ -2,12 +2,12 @@
 
 use bytes::Bytes;
 use http::Response;
-use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
-use jiff::{Timestamp, fmt::strtime};
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use tidegate_model::{Identity, Result};
 
+use super::fault::Fault;
+use super::time::parse_time;
 use super::{Call, Desk, attributes, identities, message, objects, reply, rules};
 use tidegate_profiles::{Event, Purchase, Session, UserId};
 
@@ -15,9 +15,6 @@ use tidegate_profiles::{Event, Purchase, Session, UserId};
 const ARRAYS: [&str; 3] = ["attributes", "events", "purchases"];
 const NO_VALID_DATA: &str =
     "Valid data must be provided in the 'attributes', 'events', or 'purchases' fields.";
-
-/// What is wrong with one object, in Braze's words.
-pub(super) type Fault = String;
 
 impl Desk {
     pub(super) fn track(&self, call: &Call<'_>) -> Result<Response<Bytes>> {
@@ -192,20 +189,6 @@ fn time(object: &Map<String, Value>, now: Timestamp) -> Result<Timestamp, Fault>
         Some(Value::String(text)) => parse_time(text).map(|at| at.min(now)).ok_or_else(|| not_valid("time")),
         Some(_) => Err(not_valid("time")),
     }
-}
-
-/// ISO 8601, UTC where it names no zone, or `yyyy-MM-dd'T'HH:mm:ss:SSSZ`.
-pub(super) fn parse_time(text: &str) -> Option<Timestamp> {
-    if let Ok(at) = text.parse::<Timestamp>() {
-        return Some(at);
-    }
-    if let Ok(at) = text.parse::<DateTime>() {
-        return at.to_zoned(TimeZone::UTC).ok().map(|at| at.timestamp());
-    }
-    // The milliseconds stand behind a colon here, where `strptime` wants a point.
-    let (head, tail) = text.split_at_checked(19)?;
-    let dotted = format!("{head}.{}", tail.strip_prefix(':')?);
-    strtime::parse("%Y-%m-%dT%H:%M:%S%.f%z", dotted).ok()?.to_timestamp().ok()
 }
 
 /// The properties as text.

@@ -8,7 +8,6 @@ use tidegate_model::Identity;
 
 use super::reply::{Reply, Stop};
 use super::route::identity;
-use super::users::known;
 use tidegate_profiles::{Session, User, UserId};
 
 /// Aliases of one user. Source: OneSignal docs, Aliases.
@@ -124,4 +123,10 @@ pub(super) fn identity_of(session: &Session<'_>, user: &User) -> Result<Value, S
         names.insert(label, name.into());
     }
     Ok(Value::Object(names))
+}
+
+/// The user with this name.
+pub(super) fn known(session: &Session<'_>, who: &Identity) -> Result<User, Stop> {
+    let user = session.find(who)?.map(|id| session.user(id)).transpose()?.flatten();
+    user.ok_or_else(Stop::no_such_user)
 }

@@ -46,7 +46,7 @@ pub(super) fn create(session: &Session<'_>, who: &Identity, body: &Bytes) -> Res
     let Creation { subscription } =
         serde_json::from_slice(body).map_err(|_| Stop::bad("subscription needs a type and a token"))?;
     subscription.check()?;
-    let mut user = super::users::known(session, who)?;
+    let mut user = super::aliases::known(session, who)?;
     let made = subscription.add_to(session, &mut user)?;
     session.save(&user)?;
     Ok(Reply::new(StatusCode::CREATED, &json!({ "subscription": made })))

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tidegate_model::{Identity, json::is_number};
 
-use super::aliases::{self, Names};
+use super::aliases::{self, Names, known};
 use super::reply::{Reply, Stop};
 use super::rules::{UPDATES_PER_REQUEST, is_country, is_language};
 use super::subscriptions::Subscription;
@@ -138,12 +138,6 @@ pub(super) fn delete(session: &Session<'_>, who: &Identity) -> Result<Reply, Sto
     let user = known(session, who)?;
     session.delete(user.id)?;
     Ok(Reply::new(StatusCode::ACCEPTED, &json!({ "identity": { "onesignal_id": user.platform_id } })))
-}
-
-/// The user with this name.
-pub(super) fn known(session: &Session<'_>, who: &Identity) -> Result<User, Stop> {
-    let user = session.find(who)?.map(|id| session.user(id)).transpose()?.flatten();
-    user.ok_or_else(Stop::no_such_user)
 }
 
 /// Sets properties of `user`. The caller saves it.

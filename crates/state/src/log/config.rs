@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_model::Clock;
+use tidegate_model::{Clock, StreamId};
+
+use super::disk::Disk;
 
 /// Where events are logged, and how.
 pub struct LogConfig {
@@ -49,4 +51,15 @@ impl LogConfig {
             queue_bytes: 64 * 1024 * 1024,
         }
     }
+}
+
+/// The configuration of a writer.
+pub(super) struct WriterConfig {
+    pub(super) stream: StreamId,
+    pub(super) folder: PathBuf,
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) window_seconds: u32,
+    pub(super) segment_bytes: u64,
+    pub(super) ids_max: usize,
 }

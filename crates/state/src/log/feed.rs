@@ -1,42 +1,18 @@
 //! A stream as batches.
 
 use futures_util::{StreamExt as _, stream};
-use serde::{Deserialize, Serialize};
-use tidegate_model::{Batch, Checkpoint, Error, Feed, LogId, LoggedEvent, Offset, Reading};
+use tidegate_model::{Batch, Checkpoint, Error, Feed, LoggedEvent, Reading};
 use tokio::sync::watch;
 use tokio::task::{self, JoinHandle};
 
 use super::cursor::Cursor;
+use super::position::CheckpointOffset;
 use super::recovery::LogEnd;
 use super::segment::Room;
 use super::writer::Progress;
 
 /// About how much one batch holds at most.
 const BATCH_BYTES: usize = 8 * 1024 * 1024;
-
-/// The content of a checkpoint.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-pub(super) struct CheckpointOffset {
-    /// The log.
-    #[serde(default)]
-    pub(super) log: LogId,
-    /// The offset to continue from.
-    pub(super) offset: u64,
-}
-
-impl CheckpointOffset {
-    /// Reads a checkpoint; the beginning of any log if there is none.
-    pub(super) fn of(after: Option<&Checkpoint>) -> Result<CheckpointOffset, Error> {
-        let Some(Checkpoint(value)) = after else { return Ok(CheckpointOffset::default()) };
-        CheckpointOffset::deserialize(value)
-            .map_err(|cause| Error::internal("a checkpoint is not one of the event log").caused_by(cause))
-    }
-
-    /// The place behind an event.
-    fn behind(offset: Offset) -> CheckpointOffset {
-        CheckpointOffset { log: offset.log, offset: offset.at + 1 }
-    }
-}
 
 /// Batches from a cursor on.
 pub(super) fn feed(

@@ -11,7 +11,7 @@ use super::dedup::{DedupIndex, Seen};
 use super::failure::Failure;
 use super::format::{FRAME_HEADER, FrameHeader};
 use super::queue::MemoryPermit;
-use super::recovery::second;
+use super::seconds::second;
 
 /// About how much one frame takes: bounds the memory of a write.
 const FRAME_BYTES: usize = 8 * 1024 * 1024;

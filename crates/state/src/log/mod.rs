@@ -19,8 +19,10 @@ mod format;
 mod frame;
 mod ids;
 mod lineage;
+mod position;
 mod queue;
 mod recovery;
+mod seconds;
 mod segment;
 mod stream;
 #[cfg(test)]
@@ -42,16 +44,17 @@ use tokio::task;
 use tracing::warn;
 
 use self::chunk::Chunk;
+use self::config::WriterConfig;
 pub use self::config::{LogAccess, LogConfig};
 use self::cursor::Cursor;
 use self::disk::{Disk, RealDisk};
-use self::feed::CheckpointOffset;
 use self::lineage::Start;
+use self::position::CheckpointOffset;
 use self::queue::Queue;
 use self::recovery::{About, LogEnd};
 use self::segment::SegmentReader;
 use self::stream::Stream;
-use self::writer::{Bounds, Hold, Job, Progress, WriterConfig};
+use self::writer::{Bounds, Hold, Job, Progress};
 use crate::folder;
 use crate::store::failure::of_io;
 

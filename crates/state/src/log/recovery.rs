@@ -3,10 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use jiff::Timestamp;
 use tidegate_model::{Error, ErrorKind, LogId, LoggedEvent};
 use tracing::warn;
 
+use super::config::WriterConfig;
 use super::dedup::{DedupIndex, Id, Seen};
 use super::disk::DiskFile;
 use super::end::{self, End};
@@ -14,8 +14,8 @@ use super::failure::{self, Damage};
 use super::format::RECORD_MIN;
 use super::ids::{self, Closed};
 use super::lineage::Lineage;
+use super::seconds::second;
 use super::segment::{self, ReadFailure, SegmentReader};
-use super::writer::WriterConfig;
 
 /// The newest second of a segment that cannot be read.
 pub(super) const UNKNOWN: u32 = u32::MAX;
@@ -57,11 +57,6 @@ pub(super) struct Recovered {
     pub(super) next: u64,
     pub(super) dedup: DedupIndex,
     pub(super) about: About,
-}
-
-/// The second of a moment, as the log remembers it.
-pub(super) fn second(at: Timestamp) -> u32 {
-    u32::try_from(at.as_second().max(1)).unwrap_or(u32::MAX)
 }
 
 /// Opens a stream to write on: cuts off what was not finished, makes the rest

@@ -6,7 +6,8 @@ use std::thread::{self, JoinHandle};
 use tidegate_model::{Error, ErrorKind, StreamId};
 use tokio::sync::watch;
 
-use super::writer::{self, Job, Progress, WriterConfig};
+use super::config::WriterConfig;
+use super::writer::{self, Job, Progress};
 
 /// The thread that writes a stream. Dropping this waits until all is written
 /// that was asked.

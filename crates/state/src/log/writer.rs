@@ -11,23 +11,24 @@ mod trim;
 use std::collections::VecDeque;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
-use tidegate_model::{Clock, Error, StreamId};
+use tidegate_model::{Clock, Error};
 use tokio::sync::{oneshot, watch};
 use tracing::warn;
 
 use super::chunk::Chunk;
+use super::config::WriterConfig;
 use super::dedup::DedupIndex;
 use super::disk::Disk;
 use super::end::{End, EndFile};
 use super::failure::{self, Failure};
-use super::feed::CheckpointOffset;
 use super::format::SegmentHeader;
 use super::frame::{Answer, Frame};
 use super::ids::{self, Closed};
+use super::position::CheckpointOffset;
 use super::queue::MemoryPermit;
 use super::recovery::{self, About, Active, LogEnd, Recovered};
 use super::segment;
@@ -62,17 +63,6 @@ pub(super) enum Progress {
     Durable(LogEnd, Arc<About>),
     /// Its files cannot be used.
     Unusable(Failure),
-}
-
-/// The configuration of a writer.
-pub(super) struct WriterConfig {
-    pub(super) stream: StreamId,
-    pub(super) folder: PathBuf,
-    pub(super) disk: Arc<dyn Disk>,
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) window_seconds: u32,
-    pub(super) segment_bytes: u64,
-    pub(super) ids_max: usize,
 }
 
 /// Serves a stream until all senders are gone.

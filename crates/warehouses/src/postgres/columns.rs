@@ -18,7 +18,7 @@ use tidegate_transport::sql::nearest;
 const TABLES_LISTED: usize = 10;
 
 const COLUMN_GRANTS: &str = "SELECT a.attname::text, \
-    has_column_privilege(a.attrelid, a.attnum, 'SELECT') FROM pg_catalog.pg_attribute a \
+    coalesce(has_column_privilege(a.attrelid, a.attnum, 'SELECT'), false) FROM pg_catalog.pg_attribute a \
     WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum";
 
 impl PostgresSource {

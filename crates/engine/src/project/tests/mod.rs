@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use tidegate_model::settings::schema_of;
 use tidegate_model::{
-    Connector, Error, IngestRole, Layout, Mode, ObjectKind, PlatformRole, Secret, SinkRole, SourceRole, Store,
+    Connector, ContractRole, Error, IngestRole, Layout, Mode, ObjectKind, PlatformRole, Secret, SinkRole,
+    SourceRole, Store,
 };
 
 use super::{Finding, Project, SyncSpec, parse};
@@ -130,6 +131,12 @@ const PLATFORM: Connector = Connector {
         layout: Layout::Messages,
         open: |_, _| Err(Error::internal("never opened")),
     }),
+    contracts: &[ContractRole {
+        name: "braze_cdi",
+        about: "A fixed layout.",
+        cursor: "UPDATED_AT",
+        compile: |_, _| Err(Error::internal("never compiled")),
+    }],
     ..NONE
 };
 

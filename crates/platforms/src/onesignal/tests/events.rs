@@ -232,7 +232,7 @@ proptest::proptest! {
         let response = http::Response::builder().status(status).header("retry-after", "soon");
         let response = response.body(Bytes::from(body)).expect("response");
         let records = [event(1, "a"), event(2, "b")];
-        if let Ok(receipt) = super::super::outcome::of_events(&records, Ok(response), noon()) {
+        if let Ok(receipt) = super::super::partial::of_events(&records, Ok(response), noon()) {
             proptest::prop_assert_eq!(receipt.outcomes.len(), 2);
         }
     }

@@ -8,7 +8,8 @@ use tidegate_model::{Error, SyncId};
 use tracing::warn;
 
 use super::{Writer, newest};
-use crate::log::recovery::{Active, UNKNOWN, second};
+use crate::log::recovery::{Active, UNKNOWN};
+use crate::log::seconds::second;
 use crate::log::{ids, segment};
 use crate::store::failure;
 
