@@ -85,7 +85,7 @@ pub(crate) fn run(connection: &Connection, selection: Option<&KafkaSelection>) -
             match metadata.committed(std::slice::from_ref(partition)) {
                 Ok(_) => checks.pass(name, "its committed offsets can be read"),
                 Err(error) => {
-                    checks.fail(name, error.chain(), remedy(&error, &metadata.access.group_commands()))
+                    checks.fail(name, error.chain(), remedy(&error, &metadata.access.group_commands()));
                 }
             }
         }

@@ -114,7 +114,7 @@ impl ConsumerContext for Context {
         let Some(listener) = &self.listener else { return };
         match err {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
-                listener.on_assigned(consumer, partitions)
+                listener.on_assigned(consumer, partitions);
             }
             _ => listener.on_revoked(consumer, partitions),
         }

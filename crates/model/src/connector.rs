@@ -154,6 +154,9 @@ pub struct Faults {
     pub seed: u64,
 }
 
+/// Finds the columns of a contract in a table.
+pub type CompileContract = fn(ObjectKind, &Columns) -> Result<Arc<dyn TableContract>, Error>;
+
 /// A fixed layout of a table: the columns of rows that are ready to be sent.
 #[derive(Clone, Copy, Debug)]
 pub struct ContractRole {
@@ -164,7 +167,7 @@ pub struct ContractRole {
     /// The column that incremental reads follow.
     pub cursor: &'static str,
     /// Finds the columns of the contract in a table.
-    pub compile: fn(ObjectKind, &Columns) -> Result<Arc<dyn TableContract>, Error>,
+    pub compile: CompileContract,
 }
 
 /// One outside system and the roles it can play.

@@ -162,7 +162,7 @@ mod tests {
         let values = [
             (Value::Bool(true), vec![DataType::Boolean]),
             (Value::Int(1), vec![DataType::Integer, number.clone(), DataType::DECIMAL]),
-            (Value::Decimal("1".into()), vec![number.clone(), DataType::DECIMAL]),
+            (Value::Decimal("1".into()), vec![number, DataType::DECIMAL]),
             (Value::Float(1.0), vec![DataType::Float]),
             (Value::Text("a".into()), vec![DataType::Text, DataType::Uuid, DataType::Other]),
             (Value::Bytes(bytes::Bytes::new()), vec![DataType::Bytes]),

@@ -15,14 +15,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
-use tidegate_model::{Clock, Error};
+use tidegate_model::Error;
 use tokio::sync::{oneshot, watch};
 use tracing::warn;
 
 use super::chunk::Chunk;
 use super::config::WriterConfig;
 use super::dedup::DedupIndex;
-use super::disk::Disk;
 use super::end::{End, EndFile};
 use super::failure::{self, Failure};
 use super::format::SegmentHeader;

@@ -21,8 +21,11 @@ pub(crate) fn laid_out(feed: Feed<Row>, columns: Arc<Columns>) -> Feed<Row> {
 pub(crate) struct Order {
     wanted: Arc<Columns>,
     /// The columns of the last row, the columns that it gets, and where each of these comes from.
-    last: Option<(Arc<Columns>, Arc<Columns>, Vec<Option<usize>>)>,
+    last: Option<Known>,
 }
+
+/// The columns of a row, the columns that it gets, and where each of these comes from.
+type Known = (Arc<Columns>, Arc<Columns>, Vec<Option<usize>>);
 
 impl Order {
     /// Puts `wanted` in front.

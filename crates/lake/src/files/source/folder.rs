@@ -98,7 +98,7 @@ impl FilesSource {
             let file = File::open(&found.path).map_err(Broken::System)?;
             let metadata = file.metadata().map_err(Broken::System)?;
             if format == Format::Parquet {
-                return Ok((parquet::columns(file)?, true));
+                return Ok((parquet::columns(&file)?, true));
             }
             let content = Content::open(file, 0, files.encoding)?;
             if format == Format::Csv {

@@ -26,8 +26,8 @@ const DECODE_ROWS: usize = 1_024;
 ///
 /// # Errors
 /// If it is no Parquet file.
-pub fn columns(file: File) -> Result<Vec<Column>, Broken> {
-    let shape = Shape::of(&file)?;
+pub fn columns(file: &File) -> Result<Vec<Column>, Broken> {
+    let shape = Shape::of(file)?;
     let fields = shape.first.schema().fields().iter().enumerate();
     Ok(fields
         .map(|(at, field)| Column {

@@ -24,6 +24,7 @@ use tidegate_testkit::ManualClock;
 use super::folder::FilesSource;
 
 /// A source that was opened an hour after everything was written.
+#[expect(clippy::disallowed_methods, reason = "files get their times from the system")]
 fn source(folder: &Path) -> FilesSource {
     source_at(folder, Timestamp::now() + SignedDuration::from_hours(1))
 }

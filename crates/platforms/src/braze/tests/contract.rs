@@ -25,7 +25,7 @@ fn text(text: &str) -> Value {
 fn contract(object: ObjectKind, names: &[&str], values: &[Value]) -> Result<Record, Reason> {
     let columns = Columns::new(names.iter().copied());
     let mapping = Mapping::contract(&CONTRACT, &target(object), &columns).expect("the contract");
-    let row = Row { columns, values: values.to_vec().into() };
+    let row = Row { columns, values: values.to_vec() };
     mapping.apply(&row, RowHash(1), RowHash(2))
 }
 

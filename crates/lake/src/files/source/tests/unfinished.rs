@@ -12,6 +12,7 @@ use tidegate_model::{Batch, Checkpoint, ReadMode, Row, Source};
 use super::{place_of, rejected, select, source_at, told};
 
 /// Reads as long after now as `seconds`.
+#[expect(clippy::disallowed_methods, reason = "files get their times from the system")]
 async fn read_after(folder: &Path, path: &str, after: Option<Checkpoint>, seconds: i64) -> Vec<Batch<Row>> {
     let source = source_at(folder, Timestamp::now() + SignedDuration::from_secs(seconds));
     let mode = ReadMode::Resume { checkpoint: after, follow: false };
