@@ -167,7 +167,7 @@ async fn crash_kafka_of_the_broker_loses_and_doubles_nothing() {
     fleet.lost_and_doubled(&kept.numbers).await;
     for said in said {
         let count = |words: &str| said.lines().filter(|line| line.contains(words)).count();
-        let (gone, back) = (count("brokers are gone"), count("brokers are back"));
+        let (gone, back) = (count("brokers are down"), count("brokers are back"));
         assert!(gone > 0 && gone == back, "{gone} times gone, {back} times back:\n{said}");
     }
 }
