@@ -81,7 +81,7 @@ async fn export_with_a_credential_that_expired_is_paused_until_it_is_renewed() {
     assert_eq!(told.code, 1, "{told:?}");
     assert!(told.stderr.contains("Next: the credentials have expired"), "{told:?}");
     let served = Served::start(&project);
-    says(&served, &["the sync stands still"]).await;
+    says(&served, &["sync failed; retrying automatically"]).await;
 
     double.fail("", 0);
     resume(&project);
@@ -111,7 +111,7 @@ async fn export_with_a_role_whose_session_expired_takes_it_on_again_and_goes_on(
     let keys = double.requests();
     assert_eq!(keys.len(), 2, "the key of the first session and that of the second: {keys:?}");
     assert!(!keys.contains_key("AKIDEXAMPLE"), "{keys:?}");
-    assert!(!served.said().contains("stands still"), "{}", served.said());
+    assert!(!served.said().contains("sync failed"), "{}", served.said());
 }
 
 #[tokio::test]
@@ -149,5 +149,5 @@ async fn export_into_a_bucket_that_is_busy_waits_and_goes_on() {
 
     same("the bucket", &once(0..100), &bucket.events().await);
     assert_eq!(proxy.fired().await, 3);
-    assert!(!served.said().contains("stands still"), "{}", served.said());
+    assert!(!served.said().contains("sync failed"), "{}", served.said());
 }

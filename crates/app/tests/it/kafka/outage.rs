@@ -13,7 +13,7 @@ use crate::topics::know_users;
 /// Seconds that the key is refused. Where somebody says how many, nobody resumes
 /// the sync: it has to find out by itself.
 const SECONDS: &str = "TIDEGATE_TEST_REVOKED_SECONDS";
-/// Longer than a sync that stands still waits before it tries again.
+/// Longer than a failing sync waits before it tries again.
 const RECOVERED: Duration = Duration::from_secs(100);
 
 fn messages(numbers: std::ops::RangeInclusive<u32>) -> impl Iterator<Item = Value> {
