@@ -79,7 +79,11 @@ async fn export_into_files_goes_on_by_itself_when_the_full_disk_has_room_again()
         assert_eq!(offer(&served, at..at + 10, 20_000).await.status, 202);
     }
     let shown = out.display().to_string();
-    says(&served, &["sync failed; retrying automatically", &shown, "No space left on device", "Next: free space"]).await;
+    says(
+        &served,
+        &["sync failed; retrying automatically", &shown, "No space left on device", "Next: free space"],
+    )
+    .await;
     assert!(in_files(&out).len() < 100, "the disk is full before the end");
 
     remount(&out, "size=64m");
@@ -100,7 +104,11 @@ async fn export_into_a_table_goes_on_by_itself_when_the_full_disk_has_room_again
         send(&served, at..at + 500).await;
     }
     let shown = folder.display().to_string();
-    says(&served, &["sync failed; retrying automatically", &shown, "No space left on device", "Next: free space"]).await;
+    says(
+        &served,
+        &["sync failed; retrying automatically", &shown, "No space left on device", "Next: free space"],
+    )
+    .await;
 
     remount(&folder, "size=64m");
     let table = folder.join("app_events/t");

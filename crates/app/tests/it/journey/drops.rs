@@ -80,8 +80,9 @@ async fn journey_a_member_after_the_first_thousand_lines_is_part_of_its_line() {
          mapping: { external_id: id, attributes: { fields: { also: late } } }\n",
     );
     // More than what is looked at for the columns.
-    let long = "x".repeat(1_000);
-    let mut lines = format!("{{\"id\":\"u\",\"long\":\"{long}\"}}\n").repeat(18_000);
+    let long = "x".repeat(250);
+    let members = ["a", "b", "c", "d"].map(|name| format!("\"{name}\":\"{long}\""));
+    let mut lines = format!("{{\"id\":\"u\",{}}}\n", members.join(",")).repeat(18_000);
     lines += "{\"id\":\"v\",\"late\":5}\n";
     project.write("drops/a.jsonl", &lines);
 

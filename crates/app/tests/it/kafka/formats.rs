@@ -93,7 +93,7 @@ async fn kafka_check_finds_a_registry_that_refuses_us_before_a_run_does() {
     assert_eq!(checked.code, 1, "{checked:?}");
     for line in [
         format!("ok   READ on topic {prefix}-avro: a message was read\n"),
-        format!("FAIL schemas of topic {prefix}-avro: the schema registry at {url} refused the credentials"),
+        format!("FAIL schemas of topic {prefix}-avro: the schema registry at {url} rejected the credentials"),
         "correct `registry.username` and `registry.password`".to_owned(),
     ] {
         assert!(checked.stdout.contains(&line), "{line} in {}", checked.stdout);

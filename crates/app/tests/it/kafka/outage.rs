@@ -55,7 +55,7 @@ async fn kafka_a_refused_key_stops_the_offsets_and_every_message_arrives_once_it
         pause(step).await;
         assert_eq!(scene.topic.done("events"), 200, "offsets stand still");
     }
-    assert_eq!(status(&project, "events")["paused"]["by"], "tidegate");
+    assert_eq!(status(&project, "events")["paused"]["by"], "system");
     assert_eq!(scene.sandbox.stats("onesignal").await["events"], 200);
 
     scene.sandbox.put_faults("{}").await;

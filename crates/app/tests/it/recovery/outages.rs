@@ -22,7 +22,7 @@ async fn recovery_a_key_revoked_in_the_middle_pauses_the_sync_and_skips_nothing(
     let status = &project.json(&["status"])[0];
     assert_eq!(
         (&status["last_run"]["ending"], &status["paused"]["by"]),
-        (&"failed".into(), &"tidegate".into())
+        (&"failed".into(), &"system".into())
     );
     let why = status["paused"]["why"].as_str().expect("a sentence");
     for part in ["Braze", "401", "Next: ", "key"] {
