@@ -91,7 +91,8 @@ impl Registry {
         }
         let two_words =
             || Error::settings("`registry` has two words for one credential: keep `username` or `api_key`");
-        let user = only(&settings.username, &settings.api_key).ok_or_else(two_words)?;
+        let key = settings.api_key.as_ref().map(|key| key.expose().to_owned());
+        let user = only(&settings.username, &key).ok_or_else(two_words)?;
         let password = only(&settings.password, &settings.api_secret).ok_or_else(two_words)?;
         let words = match (user, password, &settings.token) {
             (None, None, None) => None,

@@ -11,7 +11,7 @@ pub(crate) struct RegistrySettings {
     /// Its address, such as `https://psrc-1234.eu-central-1.aws.confluent.cloud`.
     #[schemars(extend("format" = "url"))]
     pub(crate) url: String,
-    /// User name.
+    /// The name of the user at the registry.
     #[serde(default)]
     pub(crate) username: Option<String>,
     /// Password.
@@ -19,7 +19,7 @@ pub(crate) struct RegistrySettings {
     pub(crate) password: Option<Secret>,
     /// Confluent Cloud: the API key of the registry. Another word for `username`.
     #[serde(default)]
-    pub(crate) api_key: Option<String>,
+    pub(crate) api_key: Option<Secret>,
     /// Confluent Cloud: the secret of the API key. Another word for `password`.
     #[serde(default)]
     pub(crate) api_secret: Option<Secret>,

@@ -52,7 +52,7 @@ fn a_catalog_must_be_named() {
     let context = context(Arc::new(Canned::default()));
     for target in [json!({}), json!({ "catalog": "a/b" })] {
         let opened = (role.open)(&connection, ObjectKind::CatalogItem, &settings(target), &context);
-        assert!(opened.err().expect("refused").message().contains("to.catalog"));
+        assert!(opened.err().expect("refused").message().contains("destination.catalog"));
     }
 }
 
