@@ -14,7 +14,7 @@ pub(crate) struct RegistrySettings {
     /// The name of the user at the registry.
     #[serde(default)]
     pub(crate) username: Option<String>,
-    /// Password.
+    /// The password of the user at the registry.
     #[serde(default)]
     pub(crate) password: Option<Secret>,
     /// Confluent Cloud: the API key of the registry. Another word for `username`.
