@@ -81,7 +81,12 @@ async fn export_into_files_goes_on_by_itself_when_the_full_disk_has_room_again()
     let shown = out.display().to_string();
     says(
         &served,
-        &["sync failed; retrying automatically", &shown, "No space left on device", "Next: free some disk space"],
+        &[
+            "sync failed; retrying automatically",
+            &shown,
+            "No space left on device",
+            "Next: free some disk space",
+        ],
     )
     .await;
     assert!(in_files(&out).len() < 100, "the disk is full before the end");
@@ -106,7 +111,12 @@ async fn export_into_a_table_goes_on_by_itself_when_the_full_disk_has_room_again
     let shown = folder.display().to_string();
     says(
         &served,
-        &["sync failed; retrying automatically", &shown, "No space left on device", "Next: free some disk space"],
+        &[
+            "sync failed; retrying automatically",
+            &shown,
+            "No space left on device",
+            "Next: free some disk space",
+        ],
     )
     .await;
 
