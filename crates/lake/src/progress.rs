@@ -55,7 +55,7 @@ impl From<&LoggedEvent> for EventOffset {
 impl Progress {
     /// Returns whether an event was written before. The mark is that of its log.
     ///
-    /// A log without an id that was begun anew counts from the beginning again. Its
+    /// A log without an id that was started over counts from the beginning again. Its
     /// events were logged later than any event that was written, so they are not taken
     /// for those of the old log.
     pub(crate) fn covers(self, event: impl Into<EventOffset>) -> bool {

@@ -125,7 +125,7 @@ impl Error {
             ErrorKind::Settings => "correct the setting, then run `tidegate validate`",
             ErrorKind::Denied => "grant the permission or correct the credential, then run `tidegate check`",
             ErrorKind::Missing => "create it or correct its name, then run `tidegate check`",
-            ErrorKind::Throttled(_) => "nothing to do: it goes on by itself",
+            ErrorKind::Throttled(_) => "nothing to do: it is sent again automatically",
             ErrorKind::Unavailable => {
                 "it is tried again with the next run; `tidegate check` tells whether it is back"
             }

@@ -26,7 +26,7 @@ pub enum Identity {
     Email(Text),
     /// A phone number.
     Phone(Text),
-    /// Nobody: a catalog item.
+    /// No user: a catalog item.
     None,
 }
 

@@ -23,7 +23,7 @@ pub enum StatusKind {
     Delivered,
     /// It was not acceptable.
     Rejected,
-    /// Nobody knows.
+    /// Its effect is unknown.
     InDoubt,
 }
 

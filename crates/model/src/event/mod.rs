@@ -60,7 +60,7 @@ impl Event {
     }
 }
 
-/// The random id of an event log. A log that was begun anew has another one, so
+/// The random id of an event log. A log that was started over has another one, so
 /// two events with the same offset and the same id are one event. A log whose
 /// offsets are never given out again by other means has the id 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -317,7 +317,7 @@ fn trouble_of(stream: &StreamId, start: Start) -> Option<String> {
              not in it any more; events that were not read before the copy was put back are lost"
         )),
         Start::Anew => Some(format!(
-            "the event log `{stream}` was begun anew: this one is read from its beginning; events of the former \
+            "the event log `{stream}` was started over: this one is read from its beginning; events of the former \
              one that were not read are lost, and how many is not known"
         )),
     }

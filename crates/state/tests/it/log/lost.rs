@@ -45,15 +45,15 @@ async fn a_log_that_was_lost_and_has_grown_past_a_checkpoint_is_read_from_its_be
     fs::remove_dir_all(folder.log()).expect("lost");
 
     let log = folder.append();
-    assert!(trouble(&*log, &checkpoint).await.contains("begun anew"));
+    assert!(trouble(&*log, &checkpoint).await.contains("started over"));
     log.append(&shop(), events(5, 20)).await.expect("appended");
 
     let (found, error) = read_all(&*log, Some(&checkpoint)).await;
     assert!(error.is_none(), "{error:?}");
     assert_eq!(numbers(&found), (5..20).collect::<Vec<_>>());
-    assert!(trouble(&*log, &checkpoint).await.contains("begun anew"));
+    assert!(trouble(&*log, &checkpoint).await.contains("started over"));
     let beside = folder.try_open(LogAccess::Read).expect("opened");
-    assert!(trouble(&*beside, &checkpoint).await.contains("begun anew"));
+    assert!(trouble(&*beside, &checkpoint).await.contains("started over"));
     let reached = checkpoint_behind(found.last().expect("event"));
     assert_eq!(trouble(&*log, &reached).await, "");
 }

@@ -8,7 +8,7 @@ use super::steps::{all_of, commit_batch, finish, orders, results, rows, start};
 use crate::rows::{intent, rejected};
 use crate::store::backend::Backend;
 
-/// While a claim is held nobody else gets one; dropping it lets go.
+/// While a claim is held, no other is granted; dropping it lets go.
 pub async fn a_claim_is_exclusive_until_it_is_dropped(backend: &dyn Backend) {
     let store = backend.open().await;
     let other = backend.open().await;

@@ -113,7 +113,7 @@ impl PostgresSink {
         Ok(())
     }
 
-    /// Ends the transaction: whether it took effect, or nobody knows.
+    /// Ends the transaction: whether it took effect, or that is unknown.
     async fn commit(&self, session: &Session) -> Result<Ending, Failure> {
         // A dry run does all of it and changes nothing.
         let ending = if self.dry_run { "ROLLBACK" } else { "COMMIT" };
