@@ -99,9 +99,8 @@ impl PostgresSink {
             .hint("give the column a default, or choose another `table`"),
             "25006" => Error::settings(format!("{doing}: the server only reads: {words}"))
                 .hint("set `host` to the primary server; a replica takes no events"),
-            "53100" => {
-                told(ErrorKind::Unavailable).hint("free space on the server's disk; it continues automatically")
-            }
+            "53100" => told(ErrorKind::Unavailable)
+                .hint("free space on the server's disk; it continues automatically"),
             "57014" if words.contains("statement timeout") => told(ErrorKind::Unavailable)
                 .hint("raise `statement_timeout`, or the limit of this user at the server"),
             "42809" | "55000" => Error::settings(format!("{doing}: {words}"))
