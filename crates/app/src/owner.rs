@@ -6,8 +6,8 @@
 use std::io::Write as _;
 use std::path::Path;
 
-use tidegate_engine::project::is_project;
 use tidegate_model::{Error, ErrorKind};
+use tidegate_project::is_project;
 
 /// The file in the data folder that names its project.
 const OWNER: &str = "project";

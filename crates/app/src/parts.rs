@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::registry::CONNECTORS;
-use tidegate_engine::project::{self, Project};
 use tidegate_engine::service::{Config, Engine};
 use tidegate_model::{Clock, Error, EventLog, Secret, Store, SystemClock};
+use tidegate_project::Project;
 use tidegate_state::{LogAccess, LogConfig, StateConfig, StoreLocation};
 
 use crate::cli::ProjectArgs;
@@ -18,7 +18,7 @@ const MASTER_KEY: &str = "TIDEGATE_MASTER_KEY";
 impl ProjectArgs {
     /// The project's folder: relative paths start here.
     pub(crate) fn folder(&self) -> PathBuf {
-        project::folder_of(&self.project)
+        tidegate_project::folder_of(&self.project)
     }
 
     /// Where state is kept.
@@ -28,7 +28,7 @@ impl ProjectArgs {
 
     /// What people wrote down.
     pub(crate) fn project(&self) -> Result<Project, Error> {
-        project::load(&self.project, CONNECTORS)
+        tidegate_project::load(&self.project, CONNECTORS)
     }
 
     /// What is remembered.

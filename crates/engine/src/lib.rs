@@ -1,6 +1,5 @@
 //! How data moves and who may ask for it.
 //!
-//! - [`project`] reads what people write down.
 //! - [`pipeline`] is the one loop: feed → mapping → rate limiter → destination → ledger.
 //! - [`service`] is what the command line, the HTTP API and the pages call.
 //!
@@ -8,6 +7,5 @@
 //! only through the contracts of `tidegate-model`.
 
 pub mod pipeline;
-pub mod project;
 mod scheduler;
 pub mod service;

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use tidegate_engine::project::FILE_NAME;
 use tidegate_model::{Error, ErrorKind};
+use tidegate_project::FILE_NAME;
 
 use crate::{DONE, output};
 

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 use serde_json::json;
-use tidegate_engine::project::Schedule;
 use tidegate_engine::service::{Engine, RetryFilter, RetryResult};
 use tidegate_model::{Cause, Ending, Error, ErrorKind, Run, SyncId};
+use tidegate_project::Schedule;
 
 use crate::cli::{Output, ProjectArgs};
 use crate::output::{self, number};

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use metrics_exporter_prometheus::PrometheusBuilder;
-use tidegate_engine::project::Project;
 use tidegate_model::Error;
+use tidegate_project::Project;
 
 use crate::DONE;
 use crate::cli::ProjectArgs;

@@ -2,15 +2,15 @@
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tidegate_engine::project::{self, Finding, Invalid, Project, SyncSpec};
 use tidegate_model::{Clock, Error, SystemClock};
+use tidegate_project::{Finding, Invalid, Project, SyncSpec};
 
 use crate::cli::{Output, ProjectArgs};
 use crate::registry::CONNECTORS;
 use crate::{DONE, MISCONFIGURED, output};
 
 pub(super) fn validate(args: &ProjectArgs, out: Output) -> Result<u8, Error> {
-    match project::read(&args.project, CONNECTORS)? {
+    match tidegate_project::read(&args.project, CONNECTORS)? {
         Ok(project) => {
             match out {
                 Output::Json => output::json(&to_json(&project)),
@@ -58,7 +58,9 @@ fn to_json(project: &Project) -> Value {
 /// When a sync with times of day runs next.
 fn next(sync: &SyncSpec) -> Option<Timestamp> {
     match sync.schedule() {
-        Some(project::Schedule::Cron(cron)) if sync.options().enabled => cron.next(SystemClock.now()),
+        Some(tidegate_project::Schedule::Cron(cron)) if sync.options().enabled => {
+            cron.next(SystemClock.now())
+        }
         _ => None,
     }
 }
@@ -89,6 +91,6 @@ fn print(project: &Project) {
 }
 
 pub(super) fn schema() -> Result<u8, Error> {
-    output::json(&project::json_schema(CONNECTORS));
+    output::json(&tidegate_project::json_schema(CONNECTORS));
     Ok(DONE)
 }

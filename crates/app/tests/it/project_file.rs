@@ -1,7 +1,7 @@
 //! The project file with the real connectors: what is right, and what people write instead.
 
 use tidegate::registry::CONNECTORS;
-use tidegate_engine::project::{Finding, Project, parse};
+use tidegate_project::{Finding, Project, parse};
 
 /// The file of the reference page, with every key that most projects need.
 const WHOLE: &str = r#"

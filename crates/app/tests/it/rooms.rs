@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 const ROOMS: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("transport", &["model"]),
-    ("engine", &["model"]),
+    ("project", &["model"]),
+    ("engine", &["model", "project"]),
     ("state", &["model"]),
     ("testkit", &["model"]),
     ("platforms", &["model", "transport"]),

@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tidegate::registry::CONNECTORS;
-use tidegate_engine::project;
 use tidegate_engine::service::{Config as Parts, Engine};
 use tidegate_model::{Clock, Connector, SystemClock};
 use tidegate_state::{LogAccess, LogConfig, StateConfig, StoreLocation};
@@ -357,7 +356,7 @@ pub(crate) async fn engine(connector: Connector, yaml: &str, folder: &Path) -> E
         log: tidegate_state::open_log(log).expect("a log"),
         http: Arc::new(tidegate_transport::http::RealHttp::new().expect("a client")),
         clock,
-        project: project::parse(yaml, "tidegate.yaml", connectors).expect("a project"),
+        project: tidegate_project::parse(yaml, "tidegate.yaml", connectors).expect("a project"),
         folder: folder.to_owned(),
         data: folder.to_owned(),
         log_days: 90,

@@ -8,9 +8,9 @@ use tidegate_model::{Error, Exported, Lag, Retention, SyncId};
 use tokio_util::sync::CancellationToken;
 
 use super::rest;
-use crate::project::SyncSpec;
 use crate::service::Engine;
 use crate::service::export::stream_of;
+use tidegate_project::SyncSpec;
 
 /// How often lag is measured.
 const LAG: Duration = Duration::from_secs(15);

@@ -15,10 +15,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::pipeline::wait;
-use crate::project::{Schedule, SyncSpec};
 use crate::service::Engine;
 use crate::service::export::requested_id;
 use crate::service::runs::{OpenSync, RunMode};
+use tidegate_project::{Schedule, SyncSpec};
 
 /// How often to poll for a manual pause or resume.
 const LOOK: Duration = Duration::from_secs(1);

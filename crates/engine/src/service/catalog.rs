@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use tidegate_model::{ConnectionId, Connector, Error, Settings};
 
-use crate::project::{Project, SyncSpec};
+use tidegate_project::{Project, SyncSpec};
 
 /// One connector, as command line, API and pages show it.
 #[derive(Clone, Debug, Serialize)]

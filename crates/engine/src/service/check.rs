@@ -8,7 +8,7 @@ use tidegate_model::{Checks, ConnectionId, Error, Platform, Selection, Sink, Sou
 
 use super::{Engine, cursor};
 use crate::pipeline::{ChangeTracking, Import};
-use crate::project::SyncSpec;
+use tidegate_project::SyncSpec;
 
 /// What was checked.
 #[derive(Clone, Debug, Serialize)]

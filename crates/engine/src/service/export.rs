@@ -10,7 +10,7 @@ use tidegate_model::{
 
 use super::Engine;
 use crate::pipeline::Export;
-use crate::project::{EventSource, ExportSpec};
+use tidegate_project::{EventSource, ExportSpec};
 
 /// How long the sink of a requested export is tried.
 const RETRY_FOR: Duration = Duration::from_secs(120);

@@ -36,7 +36,7 @@ pub use runs::{RetryFilter, RetryResult, SyncStatus};
 pub use secrets::{secret_names, set_secret};
 
 use crate::pipeline::{Parts, RateLimiters, wait};
-use crate::project::{ImportSpec, Project, SyncSpec};
+use tidegate_project::{ImportSpec, Project, SyncSpec};
 
 /// What an engine is made from.
 pub struct Config {

@@ -12,7 +12,7 @@ use tidegate_model::{
 
 use super::Engine;
 use crate::pipeline::{ChangeTracking, Import, LookbackRule};
-use crate::project::{ImportSpec, InDoubt, RowSource, Written};
+use tidegate_project::{ImportSpec, InDoubt, RowSource, Written};
 
 /// The endpoint that stands for the vendor's API served by this process.
 const SANDBOX: &str = "sandbox";

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Engine;
 use crate::pipeline::{self, Export, Import, Input};
-use crate::project::SyncSpec;
+use tidegate_project::SyncSpec;
 
 /// A sync and where it stands.
 #[derive(Clone, Debug, Serialize)]

@@ -1,15 +1,13 @@
 //! Arrays become JSON arrays, nested as deep as they have dimensions.
 
 use serde_json::value::RawValue;
-use tidegate_model::{Json, Reason, json};
+use tidegate_model::{Json, Reason, Value, json};
 
-use super::decode::{Arena, Shape};
-
-/// The JSON form of an array's binary form.
+/// Returns the JSON form of an array's binary form; `decode` makes the value of one element.
 ///
 /// Numbers without a JSON form (`NaN`, infinities) become strings, so that
 /// nothing is lost.
-pub fn to_json(element: &Shape, cell: &[u8], arena: &mut Arena) -> Result<Json, Reason> {
+pub fn to_json(cell: &[u8], mut decode: impl FnMut(&[u8]) -> Result<Value, Reason>) -> Result<Json, Reason> {
     let mut reader = Reader { rest: cell };
     let dimensions = reader.number()?;
     let (_has_nulls, _element_type) = (reader.number()?, reader.number()?);
@@ -28,43 +26,41 @@ pub fn to_json(element: &Shape, cell: &[u8], arena: &mut Arena) -> Result<Json, 
     if lengths.is_empty() {
         out.push_str("[]");
     } else {
-        write_level(element, &lengths, &mut reader, arena, &mut out)?;
+        write_level(&mut decode, &lengths, &mut reader, &mut out)?;
     }
     Ok(Json::trusted(out))
 }
 
 fn write_level(
-    element: &Shape,
+    decode: &mut impl FnMut(&[u8]) -> Result<Value, Reason>,
     lengths: &[usize],
     reader: &mut Reader<'_>,
-    arena: &mut Arena,
     out: &mut String,
 ) -> Result<(), Reason> {
     let Some((length, inner)) = lengths.split_first() else {
-        return write_element(element, reader, arena, out);
+        return write_element(decode, reader, out);
     };
     out.push('[');
     for at in 0..*length {
         if at > 0 {
             out.push(',');
         }
-        write_level(element, inner, reader, arena, out)?;
+        write_level(decode, inner, reader, out)?;
     }
     out.push(']');
     Ok(())
 }
 
 fn write_element(
-    element: &Shape,
+    decode: &mut impl FnMut(&[u8]) -> Result<Value, Reason>,
     reader: &mut Reader<'_>,
-    arena: &mut Arena,
     out: &mut String,
 ) -> Result<(), Reason> {
     let Ok(length) = usize::try_from(reader.number()?) else {
         out.push_str("null");
         return Ok(());
     };
-    let value = element.decode(reader.bytes(length)?, arena)?;
+    let value = decode(reader.bytes(length)?)?;
     let before = out.len();
     if value.write_json(out).is_err() {
         out.truncate(before);
@@ -73,11 +69,13 @@ fn write_element(
     Ok(())
 }
 
-/// The text that PostgreSQL reads an array from, of the JSON that [`to_json`] made
-/// of it; `None` for what is no JSON array.
-pub fn input_text(array: &str, element: &Shape) -> Option<String> {
+/// Returns the text form of an array, as PostgreSQL reads it, from the JSON that [`to_json`] made;
+/// `None` if `array` is not a JSON array.
+///
+/// `of_documents`: the elements are JSON documents, which may be arrays themselves.
+pub fn input_text(array: &str, of_documents: bool) -> Option<String> {
     let mut out = String::with_capacity(array.len());
-    write_input(array, matches!(element, Shape::Json | Shape::Jsonb), &mut out)?;
+    write_input(array, of_documents, &mut out)?;
     Some(out)
 }
 

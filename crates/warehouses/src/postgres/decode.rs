@@ -143,7 +143,7 @@ impl Shape {
                 let uuid = uuid::Uuid::from_bytes(fixed(cell)?).hyphenated().encode_lower(&mut buffer);
                 Value::Text(text(arena.keep(uuid.as_bytes()))?)
             }
-            Shape::Array(element) => Value::Json(array::to_json(element, cell, arena)?),
+            Shape::Array(element) => Value::Json(array::to_json(cell, |cell| element.decode(cell, arena))?),
         })
     }
 }

@@ -32,7 +32,9 @@ pub fn input_text(value: &Value) -> Option<String> {
 /// and have a form of their own there.
 pub fn key_text(value: &Value, shape: &Shape) -> Option<String> {
     match (shape, value) {
-        (Shape::Array(element), Value::Json(json)) => array::input_text(json.as_str(), element),
+        (Shape::Array(element), Value::Json(json)) => {
+            array::input_text(json.as_str(), matches!(**element, Shape::Json | Shape::Jsonb))
+        }
         _ => input_text(value),
     }
 }

@@ -1,4 +1,7 @@
 //! What people write down: connections and syncs, as files.
+//!
+//! A file is read into a located YAML tree ([`read`]), held against the settings that connectors
+//! declare, and becomes a [`Project`] or every [`Finding`] at once, each with its line and column.
 
 mod conform;
 mod export;
