@@ -1,7 +1,8 @@
 //! From a piece of JSON text to a cell.
 
+use jiff::tz::TimeZone;
 use jiff::{Timestamp, civil};
-use tidegate_model::{Json, Reason, Text, Value, json};
+use tidegate_model::{DataType, Json, Reason, Text, Value, json, mapping};
 
 use super::settings::Reading;
 
@@ -124,11 +125,20 @@ fn iso(raw: &str, whole: &Text) -> Result<Value, Reason> {
         return Ok(Value::Timestamp(at));
     }
     // `2026-01-02T03:04:05Z` never gets here: jiff reads a zone before this.
-    if text.contains(['T', 't', ' ']) {
-        text.parse::<civil::DateTime>().map(Value::DateTime).map_err(|_| wrong())
-    } else {
-        text.parse::<civil::Date>().map(Value::Date).map_err(|_| wrong())
+    let clock = match text.contains(['T', 't', ' ']) {
+        true => text.parse::<civil::DateTime>().map(Value::DateTime),
+        false => text.parse::<civil::Date>().map(Value::Date),
+    };
+    if let Ok(clock) = clock {
+        return Ok(clock);
     }
+    // As warehouses write them: `2026-01-02 03:04:05 UTC`, `… +0000`.
+    if let Ok(Some(at)) = mapping::instant(&Value::Text(text.clone()), &TimeZone::UTC) {
+        return Ok(Value::Timestamp(at));
+    }
+    // No instant that can be counted with, as `9999-12-31T23:59:59Z`, is text in every source.
+    let text = Value::Text(text);
+    if DataType::Timestamp.holds(&text) { Ok(text) } else { Err(wrong()) }
 }
 
 #[cfg(test)]
@@ -136,6 +146,25 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn warehouse_times_and_the_end_of_time_are_times() {
+        let read = |text: &str| {
+            let raw = Text::from(format!("\"{text}\""));
+            value(&raw, &raw, Reading::Iso)
+        };
+        let at = |text: &str| Ok(Value::Timestamp(text.parse().expect("a time")));
+        for text in ["2026-11-22 10:00:00 UTC", "2026-11-22 10:00:00.000 +0000", "2026-11-22 12:00:00 +02:00"]
+        {
+            assert_eq!(read(text), at("2026-11-22T10:00:00Z"), "{text}");
+        }
+        assert_eq!(read("9999-12-31T23:59:59Z"), Ok(Value::Text("9999-12-31T23:59:59Z".into())));
+        assert_eq!(read("2026-11-22 10:00"), Ok(Value::DateTime(civil::date(2026, 11, 22).at(10, 0, 0, 0))));
+        assert_eq!(read("2026-11-22"), Ok(Value::Date(civil::date(2026, 11, 22))));
+        for text in ["22.11.2026", "soon", "2026-11-22 10:00:00 noon"] {
+            assert_eq!(read(text).expect_err("no time").code, "not_a_time", "{text}");
+        }
+    }
 
     proptest! {
         #[test]

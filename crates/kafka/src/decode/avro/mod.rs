@@ -1,9 +1,11 @@
 //! Avro, written as JSON straight from its bytes.
 //!
-//! `apache-avro` reads the schemas; its values are not used: they allocate for
-//! every field. A union becomes the value that it holds, bytes become base64,
-//! decimals keep every digit, times become ISO 8601.
+//! A schema is read once into a plan, and each body is written by it. A union becomes
+//! the value that it holds, bytes become base64, decimals keep every digit, times become
+//! ISO 8601.
 
+mod names;
+mod parse;
 mod plan;
 mod reader;
 #[cfg(test)]
@@ -28,7 +30,7 @@ pub(super) struct AvroSchema {
 impl AvroSchema {
     /// Reads a schema and the schemas that it refers to.
     pub(super) fn compile(text: &str, references: &[(String, String)]) -> Result<AvroSchema, Reason> {
-        let (root, named) = plan::compile(text, references.iter().map(|(_, text)| text.as_str()))?;
+        let (root, named) = parse::compile(text, references.iter().map(|(_, text)| text.as_str()))?;
         Ok(AvroSchema { root, named })
     }
 

@@ -88,6 +88,49 @@ fn each_logical_type_is_written_as_people_write_it() {
 }
 
 #[test]
+fn each_logical_type_stands_in_the_table_of_the_readme() {
+    let readme = include_str!("../../README.md");
+    let bytes = |bytes: &[u8]| [&[u8::try_from(2 * bytes.len()).expect("short")], bytes].concat();
+    let on = |plain: &str, logical: &str| {
+        let named = json!({ "type": plain, "logicalType": logical, "name": "n", "precision": 9, "scale": 2 });
+        named.to_string()
+    };
+    let sized = |size: u64, logical: &str| {
+        let mut schema: Tree = on("fixed", logical).parse().expect("JSON");
+        schema["size"] = size.into();
+        schema.to_string()
+    };
+    let long = |number: i64| body(&json!("long"), Value::Long(number));
+    let id = 0x1234_5678_9abc_def0_1234_5678_9abc_def0_u128.to_be_bytes();
+    let big = bytes(&[&bytes(&[0xfb, 0x2e])[..], &[4]].concat());
+    let parts = vec![1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0];
+    let cases = [
+        ("decimal", on("bytes", "decimal"), bytes(&[0xfb, 0x2e])),
+        ("decimal", sized(2, "decimal"), vec![0xfb, 0x2e]),
+        ("big-decimal", on("bytes", "big-decimal"), big),
+        ("uuid", on("bytes", "uuid"), bytes(&id)),
+        ("uuid", sized(16, "uuid"), id.to_vec()),
+        ("uuid", on("string", "uuid"), bytes(b"12345678-9abc-def0-1234-56789abcdef0")),
+        ("date", on("int", "date"), long(18_993)),
+        ("time-millis", on("int", "time-millis"), long(3_723_004)),
+        ("time-micros", on("long", "time-micros"), long(3_723_004_000)),
+        ("timestamp-millis", on("long", "timestamp-millis"), long(1_640_995_200_123)),
+        ("timestamp-micros", on("long", "timestamp-micros"), long(1_640_995_200_123_000)),
+        ("timestamp-nanos", on("long", "timestamp-nanos"), long(1_640_995_200_123_000_000)),
+        ("local-timestamp-millis", on("long", "local-timestamp-millis"), long(0)),
+        ("local-timestamp-micros", on("long", "local-timestamp-micros"), long(0)),
+        ("local-timestamp-nanos", on("long", "local-timestamp-nanos"), long(0)),
+        ("duration", sized(12, "duration"), parts),
+    ];
+    for (name, schema, body) in cases {
+        let schema = AvroSchema::compile(&schema, &[]).expect(name);
+        let json = written(&schema, &body).expect(name);
+        let row = readme.lines().find(|line| line.starts_with('|') && line.contains(&format!("`{name}`")));
+        assert!(row.expect(name).ends_with(&format!("| `{json}` |")), "{name}: {json}");
+    }
+}
+
+#[test]
 fn a_record_may_hold_itself_and_name_its_neighbours_shortly() {
     let schema = json!({ "type": "record", "name": "shop.Node", "fields": [
         { "name": "kind", "type": { "type": "enum", "name": "Kind", "symbols": ["LEAF", "INNER"] } },
@@ -149,6 +192,124 @@ fn bytes_of_another_schema_are_told_from_good_ones() {
     for (schema, body, code) in cases {
         assert_eq!(text(schema, body).expect_err(code), code, "{schema} {body:?}");
     }
+}
+
+#[test]
+fn names_that_java_reads_are_read_as_debezium_and_others_make_them() {
+    let field = |name: &str| format!(r#"{{"name":"{name}","type":"int"}}"#);
+    for (schema, expected) in [
+        (
+            format!(
+                r#"{{"type":"record","name":"Value","namespace":"shop-prod.public.users","fields":[{}]}}"#,
+                field("a")
+            ),
+            r#"{"a":1}"#,
+        ),
+        (
+            format!(r#"{{"type":"record","name":"org.acme.Outer$Inner","fields":[{}]}}"#, field("a")),
+            r#"{"a":1}"#,
+        ),
+        (
+            format!(r#"{{"type":"record","name":"1st.place","fields":[{}]}}"#, field("user-id")),
+            r#"{"user-id":1}"#,
+        ),
+        (format!(r#"{{"type":"record","name":"my-table","fields":[{}]}}"#, field("größe")), r#"{"größe":1}"#),
+        (r#"{"type":"enum","name":"Z","symbols":["here","in-store"]}"#.to_owned(), r#""in-store""#),
+        (
+            format!(
+                r#"/* made by a tool */ {{"type":"error","name":"E","fields":[{}]}} // end"#,
+                field("a//b")
+            ),
+            r#"{"a//b":1}"#,
+        ),
+    ] {
+        let schema = AvroSchema::compile(&schema, &[]).expect(&schema);
+        assert_eq!(written(&schema, &[2]).expect("readable"), expected);
+    }
+}
+
+#[test]
+fn a_default_that_does_not_fit_its_type_rejects_no_message() {
+    for (of_type, default) in [
+        (r#"["int","null"]"#, r#""null""#),
+        (r#""long""#, r#""0""#),
+        (r#""string""#, "0"),
+        (r#"{"type":"map","values":"int"}"#, "[]"),
+        (r#"["long","null"]"#, "null"),
+    ] {
+        let schema = format!(
+            r#"{{"type":"record","name":"R","fields":[{{"name":"n","type":{of_type},"default":{default}}}]}}"#
+        );
+        let schema = AvroSchema::compile(&schema, &[]).expect(&schema);
+        written(&schema, &[0, 0][..if of_type.starts_with('[') { 2 } else { 1 }]).expect("readable");
+    }
+}
+
+#[test]
+fn a_logical_type_that_does_not_fit_is_the_type_below_it() {
+    for (schema, body, expected) in [
+        (r#"{"type":"string","logicalType":"timestamp-millis"}"#, &[2, b'a'][..], r#""a""#),
+        (r#"{"type":"int","logicalType":"timestamp-millis"}"#, &[2], "1"),
+        (r#"{"type":"bytes","logicalType":"decimal","precision":2,"scale":3}"#, &[2, 1], r#""AQ==""#),
+        (r#"{"type":"bytes","logicalType":"decimal"}"#, &[2, 1], r#""AQ==""#),
+        (r#"{"type":"long","logicalType":"made-up"}"#, &[2], "1"),
+        (
+            r#"{"type":{"type":"long","logicalType":"timestamp-millis"}}"#,
+            &[2],
+            r#""1970-01-01T00:00:00.001Z""#,
+        ),
+    ] {
+        let compiled = AvroSchema::compile(schema, &[]).expect(schema);
+        assert_eq!(written(&compiled, body).expect("readable"), expected, "{schema}");
+    }
+}
+
+#[test]
+fn names_are_looked_up_in_their_namespace_and_then_outside_of_any() {
+    let schema = r#"{"type":"record","name":"shop.Order","fields":[
+        {"name":"kind","type":{"type":"enum","name":"Kind","namespace":"","symbols":["A","B"]}},
+        {"name":"again","type":"Kind"},
+        {"name":"twice","type":{"type":"record","name":"Part","fields":[{"name":"x","type":"int"}]}},
+        {"name":"other","type":{"type":"record","name":"Part","fields":[{"name":"y","type":"int"}]}},
+        {"name":"last","type":"shop.Part"}]}"#;
+    let schema = AvroSchema::compile(schema, &[]).expect("schema");
+    let out = written(&schema, &[0, 2, 2, 4, 6]).expect("readable");
+    assert_eq!(out, r#"{"kind":"A","again":"B","twice":{"x":1},"other":{"y":2},"last":{"y":3}}"#);
+}
+
+#[test]
+fn a_schema_that_cannot_be_read_says_why() {
+    for (schema, why) in [
+        ("{", "not JSON at line 1"),
+        ("7", "neither a name"),
+        (r#"{"name":"R"}"#, "no `type`"),
+        (r#"{"type":"record","name":"R"}"#, "no list of `fields`"),
+        (r#"{"type":"record","name":"R","fields":[{"name":"a"}]}"#, "the field `a` has no `type`"),
+        (r#"{"type":"fixed","name":"F"}"#, "no `size`"),
+        (r#""shop.Nothing""#, "`shop.Nothing`"),
+    ] {
+        let reason = AvroSchema::compile(schema, &[]).expect_err(schema);
+        assert_eq!(reason.code, "invalid_schema");
+        assert!(reason.message.contains(why), "{}", reason.message);
+    }
+}
+
+#[test]
+fn the_last_day_of_9999_is_a_time_and_not_a_number() {
+    let last = 253_402_300_799_i64;
+    for (logical, factor, expected) in [
+        ("timestamp-millis", 1_000, r#""9999-12-31T23:59:59Z""#),
+        ("timestamp-micros", 1_000_000, r#""9999-12-31T23:59:59Z""#),
+        ("local-timestamp-millis", 1_000, r#""9999-12-31T23:59:59""#),
+        ("local-timestamp-micros", 1_000_000, r#""9999-12-31T23:59:59""#),
+    ] {
+        let schema = json!({ "type": "long", "logicalType": logical });
+        let body = body(&json!("long"), Value::Long(last * factor));
+        assert_eq!(text(&schema, &body).expect("readable"), expected, "{logical}");
+    }
+    let midnight = json!({ "type": "int", "logicalType": "time-millis" });
+    let body = body(&json!("int"), Value::Int(86_400_000));
+    assert_eq!(text(&midnight, &body).expect("readable"), r#""24:00:00""#);
 }
 
 /// A schema, a value of it and the JSON that it means.

@@ -3,7 +3,6 @@
 use std::io::Write as _;
 
 use jiff::civil::{self, Date};
-use jiff::tz::Offset;
 use jiff::{SignedDuration, Span, Timestamp};
 use tidegate_model::print::Printed;
 
@@ -36,12 +35,11 @@ impl Time {
         matches!(self, Time::Date | Time::OfDayMillis)
     }
 
-    /// Appends the time as ISO 8601 text; returns the instant if it is one.
-    /// What lies outside the years -9999 to 9999 (some use the largest number
-    /// for "never") stays the number it is.
+    /// Appends the time as ISO 8601 text; returns the instant if it is one that can be
+    /// counted with. What lies outside the years -9999 to 9999 (some use the largest
+    /// number for "never") stays the number it is.
     pub(super) fn write(self, number: i64, out: &mut Vec<u8>) -> Option<Timestamp> {
         const EPOCH: Date = civil::date(1970, 1, 1);
-        let local = |at: Timestamp| Offset::UTC.to_datetime(at);
         // Writing to memory cannot fail.
         let _ = match self {
             Time::Date => match Span::new().try_days(number).and_then(|days| EPOCH.checked_add(days)) {
@@ -55,6 +53,9 @@ impl Time {
                 };
                 match civil::Time::midnight().checked_add(since) {
                     Ok(time) => write!(out, "\"{time}\""),
+                    Err(_) if since.as_secs() == 86_400 && since.subsec_nanos() == 0 => {
+                        write!(out, "\"24:00:00\"")
+                    }
                     Err(_) => write!(out, "{number}"),
                 }
             }
@@ -65,20 +66,34 @@ impl Time {
                     out.push(b'"');
                     return Some(at);
                 }
-                Err(_) => write!(out, "{number}"),
+                Err(_) => match self.wall_clock(number) {
+                    Ok(at) => write!(out, "\"{at}Z\""),
+                    Err(_) => write!(out, "{number}"),
+                },
             },
-            Time::LocalMillis | Time::LocalMicros | Time::LocalNanos => match self.instant(number) {
-                Ok(at) => write!(out, "\"{}\"", local(at)),
+            Time::LocalMillis | Time::LocalMicros | Time::LocalNanos => match self.wall_clock(number) {
+                Ok(at) => write!(out, "\"{at}\""),
                 Err(_) => write!(out, "{number}"),
             },
         };
         None
     }
 
+    /// Returns what a clock in UTC shows; it reaches some hours beyond the instants.
+    fn wall_clock(self, number: i64) -> Result<civil::DateTime, jiff::Error> {
+        let since = match self {
+            Time::Millis | Time::LocalMillis => SignedDuration::from_millis(number),
+            Time::Micros | Time::LocalMicros => SignedDuration::from_micros(number),
+            _ => SignedDuration::from_nanos(number),
+        };
+        civil::date(1970, 1, 1).at(0, 0, 0, 0).checked_add(since)
+    }
+
+    /// Returns the instant.
     fn instant(self, number: i64) -> Result<Timestamp, jiff::Error> {
         match self {
-            Time::Millis | Time::LocalMillis => Timestamp::from_millisecond(number),
-            Time::Micros | Time::LocalMicros => Timestamp::from_microsecond(number),
+            Time::Millis => Timestamp::from_millisecond(number),
+            Time::Micros => Timestamp::from_microsecond(number),
             _ => Timestamp::from_nanosecond(number.into()),
         }
     }
