@@ -3,11 +3,16 @@
 //! The JSON is the canonical mapping with two differences, both so that paths
 //! and numbers are what a person sees in the `.proto` file: fields keep the
 //! names that stand there, and 64-bit integers are numbers with every digit.
-//! Fields without presence are always there, with their default where unset.
+//! Fields without presence are always there, with their default where unset. A value
+//! that the mapping has no form for is written as it is and rejects nothing.
 
 mod compile;
+mod editions;
+mod googletypes;
+mod lenient;
 #[cfg(test)]
 mod tests;
+mod tokens;
 
 use std::path::Path;
 
@@ -76,10 +81,13 @@ impl ProtobufSchema {
         let message = DynamicMessage::decode(descriptor, body).map_err(|cause| {
             Reason::new("schema_mismatch", format!("the Protobuf message cannot be decoded: {cause}"))
         })?;
-        let written = message.serialize_with_options(&mut serde_json::Serializer::new(out), &OPTIONS);
-        written.map_err(|cause| {
-            Reason::new("schema_mismatch", format!("the Protobuf message has no JSON form: {cause}"))
-        })
+        let from = out.len();
+        let written = message.serialize_with_options(&mut serde_json::Serializer::new(&mut *out), &OPTIONS);
+        if written.is_err() {
+            out.truncate(from);
+            lenient::write(&message, out);
+        }
+        Ok(())
     }
 
     fn message(&self, indexes: &Indexes) -> Option<MessageDescriptor> {

@@ -10,6 +10,9 @@ use serde_json::{Value as Tree, json};
 use super::ProtobufSchema;
 use crate::decode::wire::Indexes;
 
+mod editions;
+mod lenient;
+
 const MONEY: &str = r#"syntax = "proto3"; package shop;
     import "confluent/meta.proto";
     message Money { int64 cents = 1 [(confluent.field_meta).doc = "exact"]; string currency = 2; }"#;
