@@ -21,6 +21,7 @@ pub mod http;
 pub mod id;
 pub mod ingest;
 pub mod json;
+mod ledger_query;
 pub mod limits;
 pub mod mapping;
 pub mod mode;

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use crate::delivered::{Delivered, TextColumn};
+pub use crate::ledger_query::{FailedRowCursor, FailedRowGroup, FailedRowQuery, RunQuery};
 pub use crate::row_status::{RowResult, RowStatus, StatusKind};
 use crate::{
     Cause, Checkpoint, Counts, Ending, Error, ObjectKind, Outcome, Reason, Row, RowHash, Run, RunId, Secret,
@@ -173,6 +174,10 @@ pub struct FailedRow {
     pub row: RowHash,
     /// What the ledger says of it.
     pub entry: RowEntry,
+    /// When it failed first.
+    pub first_at: Timestamp,
+    /// How often it was tried.
+    pub attempts: u64,
 }
 
 /// Holds a sync for one process; dropping it, or dying, lets it go.
@@ -238,12 +243,25 @@ pub trait Store: Send + Sync {
     /// Runs, newest first.
     async fn runs(&self, sync: Option<&SyncId>, limit: usize) -> Result<Vec<Run>, Error>;
 
+    /// Returns a run by its name.
+    async fn run(&self, id: &RunId) -> Result<Option<Run>, Error>;
+
+    /// Returns a page of runs, newest first.
+    async fn find_runs(&self, query: &RunQuery) -> Result<Vec<Run>, Error>;
+
     /// Returns row statuses, newest first.
     async fn rows(&self, query: &RowQuery) -> Result<Vec<RowEntry>, Error>;
 
     /// Returns the rows of a sync that were rejected or are in doubt and have not been
     /// delivered since.
     async fn failed_rows(&self, sync: &SyncId) -> Result<Vec<FailedRow>, Error>;
+
+    /// Returns a page of the open failed rows of all syncs, the last one that failed first.
+    async fn find_failed_rows(&self, query: &FailedRowQuery) -> Result<Vec<FailedRow>, Error>;
+
+    /// Returns the open failed rows in groups, of one sync or of all, the group that failed
+    /// last first.
+    async fn failed_row_groups(&self, sync: Option<&SyncId>) -> Result<Vec<FailedRowGroup>, Error>;
 
     /// Returns the keys of [`Store::failed_rows`], without the rows.
     async fn failed_row_keys(&self, sync: &SyncId) -> Result<Vec<RowHash>, Error> {

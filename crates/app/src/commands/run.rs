@@ -94,7 +94,7 @@ pub(super) async fn retry(
 ) -> Result<u8, Error> {
     let engine: Engine = args.engine().await?;
     let progress = Lines::default().follow(sync);
-    let filter = RetryFilter { user, in_doubt };
+    let filter = RetryFilter { user, in_doubt, ..RetryFilter::default() };
     let result = engine.retry(sync, &filter, super::stop_on_signals(), progress).await?;
     engine.quiesce().await;
     match out {

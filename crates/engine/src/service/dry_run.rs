@@ -8,8 +8,8 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde::Serialize;
 use tidegate_model::store::{
-    BatchCommit, Claim, FailedRow, Intent, IntentId, IntentRow, LookbackChunk, Pause, RowEntry, RowQuery,
-    SyncState,
+    BatchCommit, Claim, FailedRow, FailedRowGroup, FailedRowQuery, Intent, IntentId, IntentRow,
+    LookbackChunk, Pause, RowEntry, RowQuery, RunQuery, SyncState,
 };
 use tidegate_model::{
     Cause, Counts, Ending, Error, Http, HttpFailure, ObjectKind, Outcome, RowHash, Run, RunId, Secret, Store,
@@ -232,6 +232,22 @@ impl Store for DryRun {
 
     async fn failed_rows(&self, sync: &SyncId) -> Result<Vec<FailedRow>, Error> {
         self.real.failed_rows(sync).await
+    }
+
+    async fn run(&self, id: &RunId) -> Result<Option<Run>, Error> {
+        self.real.run(id).await
+    }
+
+    async fn find_runs(&self, query: &RunQuery) -> Result<Vec<Run>, Error> {
+        self.real.find_runs(query).await
+    }
+
+    async fn find_failed_rows(&self, query: &FailedRowQuery) -> Result<Vec<FailedRow>, Error> {
+        self.real.find_failed_rows(query).await
+    }
+
+    async fn failed_row_groups(&self, sync: Option<&SyncId>) -> Result<Vec<FailedRowGroup>, Error> {
+        self.real.failed_row_groups(sync).await
     }
 
     async fn failed_row_keys(&self, sync: &SyncId) -> Result<Vec<RowHash>, Error> {

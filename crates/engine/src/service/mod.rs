@@ -1,18 +1,26 @@
 //! What the command line, the HTTP API and the pages call. None of them
 //! touches the store or a connector by itself.
 
+mod background;
 mod catalog;
 mod check;
+mod connections;
 mod cursor;
 mod dry_run;
 mod events;
 pub(crate) mod export;
+mod failed_rows;
+mod health;
+mod live;
 mod open;
+mod overview;
 mod plan;
 mod preview;
 pub(crate) mod receive;
 pub(crate) mod runs;
 mod secrets;
+mod shown;
+mod timeline;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -25,15 +33,20 @@ use tidegate_model::{
 };
 use tokio::sync::watch;
 
+pub use background::Started;
 pub use catalog::{ConnectorInfo, connector, connectors, setup};
 pub use check::{Report, Subject};
+pub use connections::{ConnectionDetails, Usage};
 pub use dry_run::{DryRun, PlannedRequest, Rejection};
 pub use events::KindCount;
+pub use health::Health;
+pub use overview::{Endpoint, Hour, Overview, SyncDetails, SyncOverview};
 pub use plan::Plan;
 pub use preview::Preview;
 pub use receive::{IngestEndpoint, OpenRequest, Opened};
 pub use runs::{RetryFilter, RetryResult, SyncStatus};
 pub use secrets::{secret_names, set_secret};
+pub use timeline::{Entry, Timeline};
 
 use crate::pipeline::{Parts, RateLimiters, wait};
 use tidegate_project::{ImportSpec, Project, SyncSpec};
@@ -74,6 +87,8 @@ pub struct Engine {
     pub(crate) webhooks: Arc<AtomicU64>,
     /// The APIs under which events come in, opened once.
     pub(crate) ingests: Mutex<HashMap<ConnectionId, Arc<dyn Ingest>>>,
+    /// Runs that were started by a request, and outlive it.
+    pub(crate) background: background::Background,
     /// Counts the changes of what is exported on request of an API's callers.
     pub(crate) requested: watch::Sender<u64>,
 }
@@ -88,6 +103,7 @@ impl Engine {
             faults: Arc::default(),
             webhooks: Arc::default(),
             ingests: Mutex::default(),
+            background: background::Background::default(),
             requested: watch::Sender::default(),
         }
     }

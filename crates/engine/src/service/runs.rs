@@ -1,11 +1,13 @@
 //! Running syncs, and what is known of their runs.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::Serialize;
 use tidegate_model::store::{Claim, FailedRow, Pause, PausedBy, RowEntry, RowQuery, StatusKind, SyncState};
-use tidegate_model::{Cause, Checkpoint, Counts, Error, ErrorKind, Lag, ObjectKind, Row, Run, SyncId, Value};
+use tidegate_model::{
+    Cause, Checkpoint, Counts, Error, ErrorKind, Lag, ObjectKind, Row, RowHash, Run, SyncId, Value,
+};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -66,6 +68,19 @@ pub struct RetryFilter {
     pub user: Option<String>,
     /// Rows in doubt instead of rejected ones.
     pub in_doubt: bool,
+    /// With this reason code only.
+    pub reason: Option<String>,
+    /// The row with this key only.
+    pub key: Option<RowHash>,
+}
+
+impl RetryFilter {
+    fn selects(&self, row: &FailedRow) -> bool {
+        let code = row.entry.reason.as_ref().map(|reason| &*reason.code);
+        self.user.as_ref().is_none_or(|user| *user == row.entry.user)
+            && self.reason.as_deref().is_none_or(|wanted| code == Some(wanted))
+            && self.key.is_none_or(|key| key == row.key)
+    }
 }
 
 /// The result of a retry.
@@ -153,7 +168,7 @@ impl Engine {
         let wanted = if filter.in_doubt { StatusKind::InDoubt } else { StatusKind::Rejected };
         let failed_rows: Vec<FailedRow> = (self.config.store.failed_rows(id).await?.into_iter())
             .filter(|failed_row| failed_row.entry.status == wanted)
-            .filter(|failed_row| filter.user.as_ref().is_none_or(|user| *user == failed_row.entry.user))
+            .filter(|failed_row| filter.selects(failed_row))
             .collect();
         let RowsToRetry { rows, gone, malformed } = self.rows_to_retry(&import, failed_rows).await?;
         if rows.is_empty() {
@@ -281,36 +296,48 @@ impl Engine {
     /// # Errors
     /// Where the store cannot be read.
     pub async fn status(&self) -> Result<Vec<SyncStatus>, Error> {
-        let mut last: HashMap<SyncId, Run> = HashMap::new();
         let mut statuses = Vec::new();
         for (id, sync) in &self.config.project.syncs {
-            if let Some(run) = self.config.store.runs(Some(id), 1).await?.pop() {
-                last.insert(id.clone(), run);
-            }
+            let last_run = self.config.store.runs(Some(id), 1).await?.pop();
             let state = self.config.store.sync_state(id).await?;
-            let options = sync.options();
-            let now = self.config.clock.now();
-            let began = last.get(id).map(|run| run.started_at);
-            let next = options.schedule.as_ref().and_then(|schedule| schedule.due(began, now));
-            statuses.push(SyncStatus {
-                enabled: options.enabled,
-                // What is overdue is due now.
-                next_run_at: next.filter(|_| options.enabled).map(|next| next.max(now)),
-                contacts: options.contacts.clone(),
-                labels: options.labels.clone(),
-                sync: id.clone(),
-                object: match sync {
-                    SyncSpec::Import(import) => import.destination.object.as_str(),
-                    SyncSpec::Export(_) => "events",
-                },
-                route: format!("{} → {}", sync.source(), sync.destination()),
-                lag: self.lag(sync, state.checkpoint.as_ref()).await,
-                paused: state.paused,
-                last_run: last.remove(id),
-                failed_rows: self.config.store.failed_row_keys(id).await?.len() as u64,
-            });
+            let failed_rows = self.config.store.failed_row_keys(id).await?.len() as u64;
+            let lag = self.lag(sync, state.checkpoint.as_ref()).await;
+            statuses.push(self.status_of(id, sync, state, last_run, failed_rows, lag));
         }
         Ok(statuses)
+    }
+
+    /// Puts together what is known of one sync.
+    pub(super) fn status_of(
+        &self,
+        id: &SyncId,
+        sync: &SyncSpec,
+        state: SyncState,
+        last_run: Option<Run>,
+        failed_rows: u64,
+        lag: Vec<Lag>,
+    ) -> SyncStatus {
+        let options = sync.options();
+        let now = self.config.clock.now();
+        let began = last_run.as_ref().map(|run| run.started_at);
+        let next = options.schedule.as_ref().and_then(|schedule| schedule.due(began, now));
+        SyncStatus {
+            enabled: options.enabled,
+            // What is overdue is due now.
+            next_run_at: next.filter(|_| options.enabled).map(|next| next.max(now)),
+            contacts: options.contacts.clone(),
+            labels: options.labels.clone(),
+            sync: id.clone(),
+            object: match sync {
+                SyncSpec::Import(import) => import.destination.object.as_str(),
+                SyncSpec::Export(_) => "events",
+            },
+            route: format!("{} → {}", sync.source(), sync.destination()),
+            lag,
+            paused: state.paused,
+            last_run,
+            failed_rows,
+        }
     }
 
     /// How far behind its stream a sync is. Nothing where the stream cannot be

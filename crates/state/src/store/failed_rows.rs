@@ -132,7 +132,7 @@ pub(super) async fn keys(database: &Database, sync: &SyncId) -> Result<Vec<RowHa
     database.all(statement.bind(sync)).await?.iter().map(|record| record.hash("key_hash")).collect()
 }
 
-fn from_record(record: &Record) -> Result<FailedRow, Error> {
+pub(super) fn from_record(record: &Record) -> Result<FailedRow, Error> {
     let payload: Option<String> = record.get("payload")?;
     let entry = RowEntry {
         at: record.time("last_at")?,
@@ -145,7 +145,13 @@ fn from_record(record: &Record) -> Result<FailedRow, Error> {
         reason: Some(Reason::new(record.get::<String>("reason_code")?, record.get::<String>("reason")?)),
         payload: payload.map(|text| payload::row_from_text(&text)).transpose()?,
     };
-    Ok(FailedRow { key: record.hash("key_hash")?, row: record.hash("row_hash")?, entry })
+    Ok(FailedRow {
+        key: record.hash("key_hash")?,
+        row: record.hash("row_hash")?,
+        entry,
+        first_at: record.time("first_at")?,
+        attempts: record.count("attempts")?,
+    })
 }
 
 /// Returns the contents of failed rows of a sync, of those asked for.

@@ -77,6 +77,8 @@ CREATE TABLE failed_rows (
     PRIMARY KEY (sync, key_hash)
 );
 CREATE INDEX failed_rows_by_row ON failed_rows (sync, row_hash);
+CREATE INDEX failed_rows_by_time ON failed_rows (last_at DESC, sync, key_hash);
+CREATE INDEX failed_rows_by_user ON failed_rows (user_label);
 
 CREATE TABLE blocks (
     run        TEXT NOT NULL,

@@ -6,6 +6,7 @@
 mod archive;
 mod commit;
 mod dialect;
+mod failed_row_pages;
 mod failed_rows;
 pub(crate) mod failure;
 mod intents;
@@ -22,8 +23,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use tidegate_model::store::{
-    BatchCommit, Claim, FailedRow, Intent, IntentId, IntentRow, LookbackChunk, Pause, RowEntry, RowQuery,
-    SyncState,
+    BatchCommit, Claim, FailedRow, FailedRowGroup, FailedRowQuery, Intent, IntentId, IntentRow,
+    LookbackChunk, Pause, RowEntry, RowQuery, RunQuery, SyncState,
 };
 use tidegate_model::{
     Cause, Clock, Ending, Error, ObjectKind, Outcome, RowHash, Run, RunId, Secret, Store, SyncId,
@@ -145,6 +146,22 @@ impl Store for SqlStore {
 
     async fn failed_rows(&self, sync: &SyncId) -> Result<Vec<FailedRow>, Error> {
         failed_rows::list(&self.database, sync).await
+    }
+
+    async fn run(&self, id: &RunId) -> Result<Option<Run>, Error> {
+        runs::one(&self.database, id).await
+    }
+
+    async fn find_runs(&self, query: &RunQuery) -> Result<Vec<Run>, Error> {
+        runs::find(&self.database, query).await
+    }
+
+    async fn find_failed_rows(&self, query: &FailedRowQuery) -> Result<Vec<FailedRow>, Error> {
+        failed_row_pages::find(&self.database, query).await
+    }
+
+    async fn failed_row_groups(&self, sync: Option<&SyncId>) -> Result<Vec<FailedRowGroup>, Error> {
+        failed_row_pages::groups(&self.database, sync).await
     }
 
     async fn failed_row_keys(&self, sync: &SyncId) -> Result<Vec<RowHash>, Error> {

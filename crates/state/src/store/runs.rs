@@ -2,11 +2,12 @@
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use tidegate_model::store::RunQuery;
 use tidegate_model::{Cause, Counts, Ending, Error, ObjectKind, Run, RunId, SyncId};
 use uuid::Uuid;
 
 use super::dialect::{Database, Tx};
-use super::statement::{Record, from_word, sql, to_word};
+use super::statement::{Arg, Conditions, Record, from_word, sql, to_word};
 
 /// Digits and letters that people do not confuse, in the order of their bytes.
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
@@ -143,6 +144,23 @@ pub(super) async fn list(
         }
         None => sql("SELECT * FROM runs ORDER BY id DESC LIMIT $1").bind(limit as u64),
     };
+    database.all(statement).await?.iter().map(from_record).collect()
+}
+
+/// A run by its name.
+pub(super) async fn one(database: &Database, id: &RunId) -> Result<Option<Run>, Error> {
+    let statement = sql("SELECT * FROM runs WHERE id = $1").bind(id.as_str());
+    database.first(statement).await?.as_ref().map(from_record).transpose()
+}
+
+/// A page of runs, newest first.
+pub(super) async fn find(database: &Database, query: &RunQuery) -> Result<Vec<Run>, Error> {
+    let mut wanted = Conditions::default();
+    wanted.add("sync =", query.sync.as_ref().map(Arg::from));
+    wanted.add("ending =", query.ending.map(|ending| Arg::from(ending.as_str())));
+    wanted.add("started_at >=", query.from.map(Arg::from));
+    wanted.add("id <", query.before.as_ref().map(|run| Arg::from(run.as_str())));
+    let statement = wanted.select("runs", "id DESC", query.limit);
     database.all(statement).await?.iter().map(from_record).collect()
 }
 

@@ -42,6 +42,42 @@ impl Statement {
     }
 }
 
+/// The conditions of a `SELECT`, of which only those with a value count.
+#[derive(Default)]
+pub(crate) struct Conditions {
+    text: String,
+    args: Vec<Arg>,
+}
+
+impl Conditions {
+    /// Adds `column operator` with a value, if there is one.
+    pub(crate) fn add(&mut self, comparison: &str, value: Option<Arg>) {
+        if let Some(value) = value {
+            self.and(&format!("{comparison} ${}", self.args.len() + 1), [value]);
+        }
+    }
+
+    /// Adds a condition whose placeholders follow those that are there.
+    pub(crate) fn and(&mut self, condition: &str, values: impl IntoIterator<Item = Arg>) {
+        self.text.push_str(if self.text.is_empty() { " WHERE " } else { " AND " });
+        self.text.push_str(condition);
+        self.args.extend(values);
+    }
+
+    /// Returns the number of the next placeholder.
+    pub(crate) fn next(&self) -> usize {
+        self.args.len() + 1
+    }
+
+    /// Returns the statement for a table in an order, at most `limit` rows.
+    pub(crate) fn select(self, table: &str, order: &str, limit: usize) -> Statement {
+        let Conditions { text, mut args } = self;
+        args.push(Arg::from(limit as u64));
+        let text = format!("SELECT * FROM {table}{text} ORDER BY {order} LIMIT ${}", args.len());
+        Statement::assembled(text, args)
+    }
+}
+
 /// `($1, $2), ($3, $4)` for two rows of two values.
 pub(crate) fn placeholders(rows: usize, width: usize) -> String {
     let mut text = String::with_capacity(rows * width * 6);

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tidegate_model::store::{
-    BatchCommit, Claim, Delivered, FailedRow, Intent, IntentId, IntentRow, LookbackChunk, Pause, RowEntry,
-    RowQuery, RowResult, SyncState,
+    BatchCommit, Claim, Delivered, FailedRow, FailedRowGroup, FailedRowQuery, Intent, IntentId, IntentRow,
+    LookbackChunk, Pause, RowEntry, RowQuery, RowResult, RunQuery, SyncState,
 };
 use tidegate_model::{
     Cause, Clock, Counts, Ending, Error, ObjectKind, Outcome, RowHash, Run, RunId, Secret, Store, SyncId,
@@ -93,10 +93,15 @@ impl Memory {
     }
 
     fn note_failed_row(&mut self, sync: &SyncId, row: &RowResult, entry: RowEntry) {
-        let failed_row = FailedRow { key: row.key, row: row.row, entry };
+        let first_at = entry.at;
+        let failed_row = FailedRow { key: row.key, row: row.row, entry, first_at, attempts: 1 };
         let known = self.failed_rows.iter().position(|(of, old)| of == sync && old.key == row.key);
         match known {
-            Some(at) if self.failed_rows[at].1.row == row.row => self.failed_rows[at].1 = failed_row,
+            Some(at) if self.failed_rows[at].1.row == row.row => {
+                let old = &self.failed_rows[at].1;
+                let (first_at, attempts) = (old.first_at, old.attempts + 1);
+                self.failed_rows[at].1 = FailedRow { first_at, attempts, ..failed_row };
+            }
             Some(at) => {
                 self.failed_rows.remove(at);
                 self.failed_rows.push((sync.clone(), failed_row));
@@ -305,6 +310,32 @@ impl Store for MemoryStore {
         let memory = self.memory();
         let failed_rows = memory.failed_rows.iter().filter(|(of, _)| of == sync);
         Ok(failed_rows.map(|(_, failed_row)| failed_row.clone()).collect())
+    }
+
+    async fn run(&self, id: &RunId) -> Result<Option<Run>, Error> {
+        Ok(self.memory().runs.get(id).map(|(run, _)| run.clone()))
+    }
+
+    async fn find_runs(&self, query: &RunQuery) -> Result<Vec<Run>, Error> {
+        let memory = self.memory();
+        let wanted = |run: &&Run| {
+            query.sync.as_ref().is_none_or(|sync| run.sync == *sync)
+                && query.ending.is_none_or(|ending| run.ending == Some(ending))
+                && query.from.is_none_or(|from| run.started_at >= from)
+                && query.before.as_ref().is_none_or(|before| run.id < *before)
+        };
+        let runs = memory.runs.values().rev().map(|(run, _)| run).filter(wanted);
+        Ok(runs.take(query.limit).cloned().collect())
+    }
+
+    async fn find_failed_rows(&self, query: &FailedRowQuery) -> Result<Vec<FailedRow>, Error> {
+        Ok(super::failed_rows::find(self.memory().failed_rows.iter().map(|(_, row)| row), query))
+    }
+
+    async fn failed_row_groups(&self, sync: Option<&SyncId>) -> Result<Vec<FailedRowGroup>, Error> {
+        let memory = self.memory();
+        let rows = memory.failed_rows.iter().filter(|(of, _)| sync.is_none_or(|sync| of == sync));
+        Ok(super::failed_rows::groups(rows.map(|(_, row)| row)))
     }
 
     async fn trim_history(&self, before: Timestamp) -> Result<(), Error> {

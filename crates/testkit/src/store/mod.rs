@@ -1,6 +1,7 @@
 //! What a [`Store`](tidegate_model::Store) promises, as tests: [`crate::store_conforms`].
 
 mod backend;
+mod failed_rows;
 mod memory;
 pub mod promises;
 
@@ -34,6 +35,9 @@ macro_rules! store_conforms {
             failed_rows::the_same_row_failing_again_is_one_failed_row
             failed_rows::another_row_under_the_same_key_takes_its_place
             failed_rows::the_last_row_of_a_batch_decides_whether_its_key_is_solved
+            pages::runs_are_listed_page_by_page
+            pages::failed_rows_are_listed_page_by_page_and_found_by_their_properties
+            pages::failed_rows_of_one_reason_are_one_group
             ledger::the_status_of_every_row_is_found_newest_first
             ledger::rows_that_come_as_columns_are_listed_like_others
             ledger::rows_are_found_by_run_user_and_status

@@ -4,6 +4,7 @@ pub mod commits;
 pub mod failed_rows;
 pub mod intents;
 pub mod ledger;
+pub mod pages;
 pub mod runs;
 pub mod state;
 mod steps;

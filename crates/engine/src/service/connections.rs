@@ -1,0 +1,63 @@
+//! Connections for people: settings without secrets, and the syncs that use them.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use tidegate_model::SyncId;
+
+use super::Engine;
+use super::shown::without_secrets;
+use tidegate_project::ConnectionSpec;
+
+/// A connection and its use.
+#[derive(Clone, Debug, Serialize)]
+pub struct ConnectionDetails {
+    /// Its name.
+    pub connection: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The name of that type for people.
+    pub title: String,
+    /// Its settings. A mark stands in the place of each secret, and the name of the setting in
+    /// the place of each reference.
+    pub settings: Value,
+    /// The address for events, if they come in through it.
+    pub ingest_path: Option<String>,
+    /// The syncs that use it.
+    pub used_by: Vec<Usage>,
+}
+
+/// A sync that uses a connection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Usage {
+    /// The sync.
+    pub sync: SyncId,
+    /// Whether it reads from the connection; otherwise it delivers to it.
+    pub reads: bool,
+}
+
+impl Engine {
+    /// Returns every connection of the project, in the order of the file.
+    pub fn connections(&self) -> Vec<ConnectionDetails> {
+        let endpoints = self.ingest_endpoints();
+        let details = |(id, spec): (&tidegate_model::ConnectionId, &ConnectionSpec)| {
+            let connector = self.config.connectors.iter().find(|connector| connector.kind == spec.kind);
+            let schema = connector.map_or(json!({}), |connector| json!((connector.settings)()));
+            let used = self.config.project.syncs.iter().flat_map(|(sync, spec)| {
+                let reads = (spec.source() == id).then(|| Usage { sync: sync.clone(), reads: true });
+                let writes = (spec.destination() == id).then(|| Usage { sync: sync.clone(), reads: false });
+                reads.into_iter().chain(writes)
+            });
+            let endpoint = endpoints.iter().find(|endpoint| endpoint.connection == *id);
+            ConnectionDetails {
+                connection: id.to_string(),
+                kind: spec.kind.clone(),
+                title: connector.map_or(spec.kind.as_str(), |connector| connector.title).to_owned(),
+                settings: without_secrets(&spec.settings.shown(), &schema),
+                ingest_path: endpoint.map(|endpoint| format!("/in/{}/{id}", endpoint.kind)),
+                used_by: used.collect(),
+            }
+        };
+        self.config.project.connections.iter().map(details).collect()
+    }
+}

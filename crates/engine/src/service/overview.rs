@@ -1,0 +1,194 @@
+//! All syncs at a glance, and one sync in detail.
+
+use std::collections::HashMap;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+use serde_json::Value;
+use tidegate_model::store::{FailedRowGroup, RunQuery};
+use tidegate_model::{Checkpoint, Error, Run, SyncId};
+
+use super::Engine;
+use super::health::{self, Health};
+use super::runs::SyncStatus;
+use tidegate_project::SyncSpec;
+
+/// Hours that the overview counts rows of.
+const HOURS: i64 = 24;
+/// Runs that these hours are counted from, at most.
+const RUNS_MAX: usize = 10_000;
+/// Runs that are listed with a sync.
+const RECENT: usize = 30;
+
+/// A sync, how it is doing, and its last runs.
+#[derive(Clone, Debug, Serialize)]
+pub struct SyncOverview {
+    /// The sync and its progress.
+    #[serde(flatten)]
+    pub status: SyncStatus,
+    /// How it is doing.
+    pub health: Health,
+    /// The sentence that says why, unless it is healthy, new or a draft.
+    pub why: Option<String>,
+    /// The connection that is read from, and its type.
+    pub source: Endpoint,
+    /// The connection that is delivered to, and its type.
+    pub destination: Endpoint,
+    /// When it runs, in words.
+    pub schedule: Option<String>,
+    /// Its last runs, newest first.
+    pub recent_runs: Vec<Run>,
+}
+
+/// One end of a sync.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Endpoint {
+    /// The connection.
+    pub connection: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub kind: String,
+}
+
+/// What happened to the rows of one hour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Hour {
+    /// When the hour began.
+    pub at: Timestamp,
+    /// Rows and events that were delivered.
+    pub delivered: u64,
+    /// Rows that were rejected.
+    pub rejected: u64,
+    /// Rows in doubt.
+    pub in_doubt: u64,
+}
+
+/// Everything at a glance.
+#[derive(Clone, Debug, Serialize)]
+pub struct Overview {
+    /// The time of this overview.
+    pub at: Timestamp,
+    /// Every sync, with those that need a person first.
+    pub syncs: Vec<SyncOverview>,
+    /// Open failed rows of all syncs.
+    pub failed_rows: u64,
+    /// The last 24 hours, oldest first. A run counts in the hour in which it ended.
+    pub hours: Vec<Hour>,
+}
+
+/// One sync in detail.
+#[derive(Clone, Debug, Serialize)]
+pub struct SyncDetails {
+    /// The sync, its health and its last runs.
+    #[serde(flatten)]
+    pub overview: SyncOverview,
+    /// How its rows are found: `full`, `incremental`, `mirror` or `stream`. `None` for an export.
+    pub mode: Option<&'static str>,
+    /// The column by which new rows are found.
+    pub cursor: Option<String>,
+    /// The position behind the last committed batch.
+    pub checkpoint: Option<Checkpoint>,
+    /// What is read at the source. References are shown by the name of their setting.
+    pub reads: Value,
+    /// The settings of the destination, shown likewise.
+    pub writes: Value,
+    /// How a row becomes a record, as the project file says it. `None` for an export and a contract.
+    pub mapping: Option<Value>,
+    /// Its open failed rows in groups.
+    pub groups: Vec<FailedRowGroup>,
+}
+
+impl Engine {
+    /// Returns all syncs at a glance. No outside system is asked.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn overview(&self) -> Result<Overview, Error> {
+        let at = self.config.clock.now();
+        let mut by_sync: HashMap<SyncId, Vec<FailedRowGroup>> = HashMap::new();
+        for group in self.config.store.failed_row_groups(None).await? {
+            by_sync.entry(group.sync.clone()).or_default().push(group);
+        }
+        let mut syncs = Vec::new();
+        for (id, sync) in &self.config.project.syncs {
+            let groups = by_sync.remove(id).unwrap_or_default();
+            syncs.push(self.sync_overview(id, sync, &groups).await?);
+        }
+        syncs.sort_by_key(|sync| sync.health);
+        let failed_rows = syncs.iter().map(|sync| sync.status.failed_rows).sum();
+        Ok(Overview { at, syncs, failed_rows, hours: self.hours(at).await? })
+    }
+
+    /// Returns one sync in detail, with the progress of its stream.
+    ///
+    /// # Errors
+    /// If there is no such sync, or the store cannot be read.
+    pub async fn sync_details(&self, id: &SyncId) -> Result<SyncDetails, Error> {
+        let sync = self.sync(id)?;
+        let groups = self.config.store.failed_row_groups(Some(id)).await?;
+        let checkpoint = self.config.store.sync_state(id).await?.checkpoint;
+        let mut overview = self.sync_overview(id, sync, &groups).await?;
+        if matches!(sync, SyncSpec::Import(_)) {
+            overview.status.lag = self.lag(sync, checkpoint.as_ref()).await;
+        }
+        let (reads, writes) = self.shown_ends(sync);
+        let (mode, cursor, mapping) = match sync {
+            SyncSpec::Import(import) => (
+                Some(import.mode.as_str()),
+                import.cursor.clone(),
+                import.mapping.as_ref().and_then(|mapping| serde_json::to_value(mapping).ok()),
+            ),
+            SyncSpec::Export(_) => (None, None, None),
+        };
+        Ok(SyncDetails { overview, mode, cursor, checkpoint, reads, writes, mapping, groups })
+    }
+
+    async fn sync_overview(
+        &self,
+        id: &SyncId,
+        sync: &SyncSpec,
+        groups: &[FailedRowGroup],
+    ) -> Result<SyncOverview, Error> {
+        let recent_runs = self.config.store.runs(Some(id), RECENT).await?;
+        let failed_rows = groups.iter().map(|group| group.rows).sum();
+        let state = self.config.store.sync_state(id).await?;
+        let lag = match sync {
+            // The event log is here; a stream of an import is elsewhere.
+            SyncSpec::Export(_) => self.lag(sync, state.checkpoint.as_ref()).await,
+            SyncSpec::Import(_) => Vec::new(),
+        };
+        let status = self.status_of(id, sync, state, recent_runs.first().cloned(), failed_rows, lag);
+        let (health, why) = health::of(&status, groups);
+        let schedule = match sync {
+            SyncSpec::Export(_) if sync.schedule().is_none() => Some("continuous".to_owned()),
+            _ => sync.schedule().map(ToString::to_string),
+        };
+        let endpoint = |connection| Endpoint {
+            connection: ToString::to_string(connection),
+            kind: self.config.project.connections.get(connection).map_or("", |spec| &spec.kind).to_owned(),
+        };
+        let (source, destination) = (endpoint(sync.source()), endpoint(sync.destination()));
+        Ok(SyncOverview { status, health, why, source, destination, schedule, recent_runs })
+    }
+
+    /// Counts the rows of the last hours.
+    async fn hours(&self, now: Timestamp) -> Result<Vec<Hour>, Error> {
+        let hour = |at: Timestamp| at.as_second().div_euclid(3_600);
+        let first = hour(now) - HOURS + 1;
+        let begin = |number: i64| Timestamp::from_second(number * 3_600).unwrap_or(now);
+        let mut hours: Vec<Hour> = (first..first + HOURS)
+            .map(|number| Hour { at: begin(number), delivered: 0, rejected: 0, in_doubt: 0 })
+            .collect();
+        // A run of the first hour may have started the day before.
+        let from = now.checked_sub(SignedDuration::from_hours(2 * HOURS)).ok();
+        let query = RunQuery { from, limit: RUNS_MAX, ..RunQuery::default() };
+        for run in self.config.store.find_runs(&query).await? {
+            let at = hour(run.finished_at.unwrap_or(now)) - first;
+            let Some(hour) = usize::try_from(at).ok().and_then(|at| hours.get_mut(at)) else { continue };
+            hour.delivered += run.counts.delivered;
+            hour.rejected += run.counts.rejected;
+            hour.in_doubt += run.counts.in_doubt;
+        }
+        Ok(hours)
+    }
+}

@@ -1,0 +1,136 @@
+//! Settings for people, without secrets.
+
+use serde_json::{Map, Value};
+use tidegate_project::SyncSpec;
+
+use super::Engine;
+
+/// Stands in the place of a secret.
+const HIDDEN: &str = "••••••";
+
+impl Engine {
+    /// Returns the settings of both ends of a sync, for people.
+    pub(super) fn shown_ends(&self, sync: &SyncSpec) -> (Value, Value) {
+        let connector = |id| {
+            let kind = self.config.project.connections.get(id).map(|spec| spec.kind.as_str());
+            self.config.connectors.iter().find(|connector| Some(connector.kind) == kind)
+        };
+        let (reads, writes) = match sync {
+            SyncSpec::Import(import) => (import.source.selection.shown(), import.destination.target.shown()),
+            SyncSpec::Export(export) => (export.source.selection.shown(), export.destination.target.shown()),
+        };
+        let source = connector(sync.source()).and_then(|connector| connector.source);
+        let destination = connector(sync.destination());
+        let reads = match (sync, source) {
+            (SyncSpec::Import(_), Some(role)) => without_secrets(&reads, (role.selection)().as_value()),
+            // The lists of an export name kinds, apps, messages and templates.
+            _ => Value::Object(reads),
+        };
+        let target = match sync {
+            SyncSpec::Import(_) => destination.and_then(|connector| Some((connector.platform?.target)())),
+            SyncSpec::Export(_) => destination.and_then(|connector| Some((connector.sink?.target)())),
+        };
+        let writes = target.map_or(Value::Null, |schema| without_secrets(&writes, schema.as_value()));
+        (reads, writes)
+    }
+}
+
+/// Returns settings with a mark in the place of each secret, and of each value that the
+/// schema does not know.
+pub(super) fn without_secrets(members: &Map<String, Value>, schema: &Value) -> Value {
+    visible_members(members, &[schema], schema)
+}
+
+fn visible(value: &Value, schemas: &[&Value], root: &Value) -> Value {
+    let mut all = Vec::new();
+    for schema in schemas {
+        expand(schema, root, &mut all, 0);
+    }
+    if all.is_empty() || all.iter().any(|schema| schema["writeOnly"] == true) {
+        return Value::String(HIDDEN.to_owned());
+    }
+    match value {
+        Value::Object(members) => visible_members(members, &all, root),
+        Value::Array(items) => {
+            let of_items: Vec<&Value> = all.iter().filter_map(|schema| schema.get("items")).collect();
+            Value::Array(items.iter().map(|item| visible(item, &of_items, root)).collect())
+        }
+        _ => value.clone(),
+    }
+}
+
+fn visible_members(members: &Map<String, Value>, schemas: &[&Value], root: &Value) -> Value {
+    let mut all = Vec::new();
+    for schema in schemas {
+        expand(schema, root, &mut all, 0);
+    }
+    let member = |(name, value): (&String, &Value)| {
+        let known: Vec<&Value> = (all.iter())
+            .filter_map(|schema| {
+                schema["properties"].get(name).or_else(|| schema.get("additionalProperties"))
+            })
+            .filter(|schema| **schema != Value::Bool(false))
+            .collect();
+        (name.clone(), visible(value, &known, root))
+    };
+    Value::Object(members.iter().map(member).collect())
+}
+
+/// Lists a schema and those that it refers to or chooses from.
+fn expand<'a>(schema: &'a Value, root: &'a Value, all: &mut Vec<&'a Value>, depth: u8) {
+    /// A schema that refers to itself ends somewhere.
+    const DEPTH_MAX: u8 = 16;
+    if depth > DEPTH_MAX {
+        return;
+    }
+    all.push(schema);
+    if let Some(path) = schema["$ref"].as_str().and_then(|path| path.strip_prefix('#'))
+        && let Some(named) = root.pointer(path)
+    {
+        expand(named, root, all, depth + 1);
+    }
+    for choice in ["anyOf", "oneOf", "allOf"] {
+        for one in schema[choice].as_array().into_iter().flatten() {
+            expand(one, root, all, depth + 1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_secret_is_hidden_wherever_it_stands_and_so_is_what_no_schema_knows() {
+        let schema = json!({
+            "properties": {
+                "host": { "type": "string" },
+                "password": { "$ref": "#/$defs/Secret" },
+                "stream": { "anyOf": [{ "$ref": "#/$defs/Stream" }, { "type": "null" }] },
+                "keys": { "type": "array", "items": { "properties": { "id": {}, "secret": { "$ref": "#/$defs/Secret" } } } },
+            },
+            "$defs": {
+                "Secret": { "type": "string", "writeOnly": true },
+                "Stream": { "properties": { "token": { "$ref": "#/$defs/Secret" }, "name": { "type": "string" } } },
+            },
+        });
+        let settings = json!({
+            "host": "db", "password": "canary", "other": "canary",
+            "stream": { "token": "canary", "name": "events" },
+            "keys": [{ "id": "one", "secret": "canary" }],
+        });
+
+        let shown = without_secrets(settings.as_object().expect("an object"), &schema);
+
+        assert_eq!(
+            shown,
+            json!({
+                "host": "db", "password": HIDDEN, "other": HIDDEN,
+                "stream": { "token": HIDDEN, "name": "events" },
+                "keys": [{ "id": "one", "secret": HIDDEN }],
+            })
+        );
+    }
+}
