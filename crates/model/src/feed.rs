@@ -3,7 +3,7 @@
 use futures_util::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Reason, Row};
+use crate::{Error, Reason, Row, RowHash, Text};
 
 /// A position in a feed, opaque to all but its maker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -11,14 +11,75 @@ use crate::{Error, Reason, Row};
 pub struct Checkpoint(pub serde_json::Value);
 
 /// Input that could not be parsed into a row: an incomplete line, a broken message.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct MalformedRecord {
     /// Its location, for example `orders.csv:17`.
     pub location: String,
-    /// Its text, as far as it could be read.
+    /// Its text, as far as it could be read; empty if `row` says more.
     pub payload: String,
     /// Why it is not a row.
     pub reason: Reason,
+    /// The row as far as it could be read, so that it keeps its key, its user and its cursor.
+    pub row: Option<PartialRow>,
+}
+
+impl MalformedRecord {
+    /// Creates one of which no value could be read.
+    pub fn new(location: impl Into<String>, payload: impl Into<String>, reason: Reason) -> MalformedRecord {
+        MalformedRecord { location: location.into(), payload: payload.into(), reason, row: None }
+    }
+}
+
+/// A row of which some values could not be read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PartialRow {
+    /// The row. A value that could not be read stands as the bytes that the source gave
+    /// ([`crate::Value::Bytes`]), so that different rows stay different.
+    pub row: Row,
+    /// The indexes of the values that could not be read.
+    pub unreadable: Vec<usize>,
+    /// Its origin, if the source knows one.
+    pub origin: Option<Origin>,
+}
+
+/// What tells an item apart from an equal one if its columns do not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Its location in the source: `name` followed by `number`, for example `orders.csv:` and 17.
+    Location {
+        /// What stands before the number; shared by the items of one file or partition.
+        name: Text,
+        /// The line, row or offset.
+        number: u64,
+    },
+    /// The hash under which the ledger knows it already.
+    Known(RowHash),
+}
+
+impl Origin {
+    /// Returns the hash of a location, as of [`MalformedRecord::location`]: what is fixed in its
+    /// place has the same one.
+    pub fn hash_of(location: &str, scratch: &mut Vec<u8>) -> RowHash {
+        RowHash::of_values([&crate::Value::Text(location.into())], scratch)
+    }
+
+    /// Returns the hash that stands for the origin.
+    pub fn hash(&self, scratch: &mut Vec<u8>) -> RowHash {
+        match self {
+            Origin::Known(hash) => *hash,
+            Origin::Location { .. } => Origin::hash_of(&self.to_string(), scratch),
+        }
+    }
+}
+
+impl std::fmt::Display for Origin {
+    /// Writes the location; nothing if there is none.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Origin::Location { name, number } => write!(f, "{name}{number}"),
+            Origin::Known(_) => Ok(()),
+        }
+    }
 }
 
 /// Some items and the checkpoint behind them.
@@ -26,6 +87,8 @@ pub struct MalformedRecord {
 pub struct Batch<T> {
     /// What was read, in order.
     pub items: Vec<T>,
+    /// The origin of each item, in their order; empty if items have none.
+    pub origins: Vec<Origin>,
     /// Input that could not be parsed; it never reaches the destination.
     pub malformed: Vec<MalformedRecord>,
     /// Where something could not be read before and nothing is wrong any more, as
@@ -41,7 +104,14 @@ pub struct Batch<T> {
 impl<T> Batch<T> {
     /// A batch of items alone.
     pub fn of(items: Vec<T>) -> Batch<T> {
-        Batch { items, malformed: Vec::new(), fixed: Vec::new(), checkpoint: None, not_due: 0 }
+        Batch {
+            items,
+            origins: Vec::new(),
+            malformed: Vec::new(),
+            fixed: Vec::new(),
+            checkpoint: None,
+            not_due: 0,
+        }
     }
 }
 

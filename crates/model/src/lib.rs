@@ -50,7 +50,7 @@ pub use destination::{Destination, Platform, Sink};
 pub use error::{Error, ErrorKind, Reaction, Result};
 pub use event::{Event, EventSelection, Layout, LogId, LoggedEvent, Offset};
 pub use event_log::{Appended, EventLog, Exported, Lag, Reading, Retention};
-pub use feed::{Batch, Checkpoint, Feed, MalformedRecord};
+pub use feed::{Batch, Checkpoint, Feed, MalformedRecord, Origin, PartialRow};
 pub use http::{Http, HttpFailure};
 pub use id::{ConnectionId, RunId, StreamId, SyncId};
 pub use ingest::{ExportRequest, Ingest, IngestRoute, Received, SentBody};

@@ -5,7 +5,7 @@ use std::fmt;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::{Checkpoint, Checks, DataType, Error, Feed, Lag, Row, Settings, Value};
+use crate::{Batch, Checkpoint, Checks, DataType, Error, Feed, Lag, Row, Settings, Value};
 
 /// What a sync reads: the part of `source:` that belongs to the source, for
 /// example `table: public.orders` or `path: orders/*.csv`.
@@ -118,14 +118,23 @@ pub trait Source: Send + Sync {
         batch_rows: usize,
     ) -> Result<Feed<Row>, Error>;
 
-    /// Reads the current rows with the given keys; `None` where the source cannot.
+    /// Reads the current rows with the given keys; `None` where the source cannot. Rows that
+    /// cannot be read are listed as such: they are there.
     async fn lookup(
         &self,
         selection: &Selection,
         key: &[String],
         values: &[Vec<Value>],
-    ) -> Result<Option<Vec<Row>>, Error> {
+    ) -> Result<Option<Batch<Row>>, Error> {
         let _ = (selection, key, values);
+        Ok(None)
+    }
+
+    /// Reads once more what stands at these locations, as [`crate::MalformedRecord::location`]
+    /// says them; `None` if the source cannot. Each item comes with its location as its origin,
+    /// what still cannot be read is listed as such, and what is gone is missing.
+    async fn reread(&self, selection: &Selection, locations: &[String]) -> Result<Option<Batch<Row>>, Error> {
+        let _ = (selection, locations);
         Ok(None)
     }
 

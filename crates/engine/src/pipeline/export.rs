@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use tidegate_model::store::{Delivered, IntentRow, RowResult, RowStatus};
 use tidegate_model::{
     Batch, Cause, Checkpoint, Columns, ConnectionId, Counts, Error, EventLog, EventSelection, Idempotency,
-    Limits, LoggedEvent, ObjectKind, Reading, Row, Run, Sink, StreamId, SyncId, Text, Value,
+    Limits, LoggedEvent, ObjectKind, Origin, Reading, Row, Run, Sink, StreamId, SyncId, Text, Value,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -104,12 +104,12 @@ fn batch_events(limits: &Limits) -> usize {
 }
 
 fn hold(batch: Batch<LoggedEvent>) -> Batch<SharedEvent> {
-    let Batch { mut items, malformed, fixed, checkpoint, not_due } = batch;
+    let Batch { mut items, malformed, fixed, checkpoint, not_due, .. } = batch;
     // They stay in memory until they are committed: if few are chosen, the rest is freed.
     if items.len() < items.capacity() / 2 {
         items.shrink_to_fit();
     }
-    Batch { items: SharedEvent::all(items), malformed, fixed, checkpoint, not_due }
+    Batch { malformed, fixed, checkpoint, not_due, ..Batch::of(SharedEvent::all(items)) }
 }
 
 /// Events: sent as they are read.
@@ -129,7 +129,7 @@ impl Transform for Events {
         Ok(())
     }
 
-    fn identify(&self, logged: &SharedEvent, scratch: &mut Vec<u8>) -> ItemKeys {
+    fn identify(&self, logged: &SharedEvent, _: Option<&Origin>, scratch: &mut Vec<u8>) -> ItemKeys {
         ItemKeys { key: logged.key(), version: logged.version(scratch) }
     }
 

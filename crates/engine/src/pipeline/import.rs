@@ -9,8 +9,8 @@ use tidegate_model::source::Column;
 use tidegate_model::store::{Delivered, IntentRow, RowResult, RowStatus};
 use tidegate_model::{
     Batch, Cause, Checkpoint, Columns, ConnectionId, Counts, DataType, Error, ErrorKind, Feed, Idempotency,
-    Identity, Mapping, Platform, Position, ReadMode, Record, Row, Run, Selection, Source, SyncId, Text,
-    Value,
+    Identity, Mapping, Origin, PartialRow, Platform, Position, ReadMode, Record, Row, Run, Selection, Source,
+    SyncId, Text, Value,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -23,7 +23,7 @@ use crate::pipeline::read::lookback::LookbackRule;
 use crate::pipeline::read::relay::laid_out;
 use crate::pipeline::run::{self, Job, Parts};
 use crate::pipeline::run_kind::{Retention, RunKind};
-use crate::pipeline::transform::{ItemKeys, Prepared, Transform};
+use crate::pipeline::transform::{ItemKeys, PartialItem, Prepared, Transform};
 
 /// An import with both of its ends opened.
 #[derive(Clone)]
@@ -61,7 +61,7 @@ pub enum Input {
     /// What is new, and what comes later, until the run is stopped.
     Following,
     /// These rows, whatever is known of them; the checkpoint of the sync stays.
-    Rows(Vec<Row>),
+    Rows(Batch<Row>),
 }
 
 /// Runs an import to its end, or until `stop` fires.
@@ -165,7 +165,7 @@ async fn open(
     let batch_rows = batch_items(&import.platform.limits());
     let follow = match input {
         Input::Rows(rows) => {
-            let batches: Vec<_> = rows.chunks(batch_rows).map(|rows| Ok(Batch::of(rows.to_vec()))).collect();
+            let batches = pieces(rows, batch_rows).into_iter().map(Ok);
             return Ok(futures_util::stream::iter(batches).boxed());
         }
         Input::Changes => false,
@@ -184,10 +184,29 @@ async fn open(
     Ok(if import.open { laid_out(feed, Arc::clone(&import.columns)) } else { feed })
 }
 
+/// Cuts a batch into batches of so many rows; the last one has what is no row.
+fn pieces(rows: Batch<Row>, batch_rows: usize) -> Vec<Batch<Row>> {
+    let Batch { items, origins, malformed, fixed, .. } = rows;
+    let (mut items, mut origins) = (items.into_iter(), origins.into_iter());
+    let mut batches = Vec::new();
+    while items.len() > 0 {
+        let items = items.by_ref().take(batch_rows.max(1)).collect();
+        let origins = origins.by_ref().take(batch_rows.max(1)).collect();
+        batches.push(Batch { origins, ..Batch::of(items) });
+    }
+    if !malformed.is_empty() || !fixed.is_empty() {
+        batches.push(Batch { malformed, fixed, ..Batch::of(Vec::new()) });
+    }
+    batches
+}
+
 /// The platform of an import as a destination of records.
 fn platform(import: &Import) -> Arc<dyn tidegate_model::Destination<Record>> {
     import.platform.clone()
 }
+
+/// The first column of a kept row of which some values could not be read: their names.
+const UNREADABLE: &str = "unreadable";
 
 /// The rows of one run.
 struct Rows {
@@ -263,9 +282,38 @@ impl Transform for Rows {
     }
 
     #[inline]
-    fn identify(&self, row: &Row, scratch: &mut Vec<u8>) -> ItemKeys {
+    fn identify(&self, row: &Row, origin: Option<&Origin>, scratch: &mut Vec<u8>) -> ItemKeys {
         let version = self.mapping.version_of(row, scratch);
-        ItemKeys { key: self.mapping.key_of(row, version, scratch), version }
+        let key = match origin {
+            // Without a key, equal rows are told apart by where they stand.
+            Some(origin) if !self.mapping.has_key() => origin.hash(scratch),
+            _ => self.mapping.key_of(row, version, scratch),
+        };
+        ItemKeys { key, version }
+    }
+
+    fn partial(&self, partial: PartialRow, scratch: &mut Vec<u8>) -> Option<PartialItem> {
+        let PartialRow { row, unreadable, origin } = partial;
+        let version = self.mapping.version_of(&row, scratch);
+        let whole = row.hash(scratch);
+        let keyed = self.mapping.key_is_without(&unreadable);
+        let key = match (keyed, origin) {
+            (true, _) => self.mapping.key_of(&row, version, scratch),
+            (false, Some(origin)) => origin.hash(scratch),
+            (false, None) => whole,
+        };
+        let key_text = if keyed { self.mapping.key_text(&row) } else { Text::new() };
+        let cursor = self.cursor.as_ref().filter(|(at, _)| !unreadable.contains(at));
+        let cursor = cursor.and_then(|_| self.cursor(&row)).filter(|value| !value.is_null()).cloned();
+        let mut readable = row.clone();
+        for &at in &unreadable {
+            if let Some(value) = readable.values.get_mut(at) {
+                *value = Value::Null;
+            }
+        }
+        let user = self.mapping.label(&readable).unwrap_or_default();
+        let keys = ItemKeys { key, version: if keyed { version } else { whole } };
+        Some(PartialItem { keys, key_text, user, cursor, payload: kept(&row, &unreadable) })
     }
 
     fn cursor<'a>(&self, row: &'a Row) -> Option<&'a Value> {
@@ -310,7 +358,11 @@ impl Transform for Rows {
     fn result(&self, keys: ItemKeys, row: Row, record: Option<&Record>, status: RowStatus) -> RowResult {
         let key_text = self.mapping.key_text(&row);
         let payload = (!matches!(status, RowStatus::Delivered)).then_some(row);
-        let user = record.map(user_of).unwrap_or_default();
+        let user = match (&payload, record) {
+            (_, Some(record)) => user_of(record),
+            (Some(row), None) => self.mapping.label(row).unwrap_or_default(),
+            (None, None) => Text::new(),
+        };
         RowResult { key: keys.key, key_text, row: keys.version, user, status, payload }
     }
 
@@ -320,6 +372,20 @@ impl Transform for Rows {
 
     async fn committed(&self, checkpoint: &Checkpoint) -> Result<(), Error> {
         self.source.committed(checkpoint).await
+    }
+}
+
+/// What is kept of a row of which some values could not be read: those that could, behind the
+/// names of the others.
+fn kept(row: &Row, unreadable: &[usize]) -> Row {
+    let names = row.columns.names();
+    let missing: Vec<&str> = unreadable.iter().filter_map(|&at| names.get(at).map(String::as_str)).collect();
+    let readable = || (0..names.len()).filter(|at| !unreadable.contains(at));
+    let columns = [UNREADABLE].into_iter().chain(readable().map(|at| names[at].as_str()));
+    let values = readable().map(|at| row.values.get(at).cloned().unwrap_or_default());
+    Row {
+        columns: Columns::new(columns),
+        values: [Value::Text(missing.join(", ").into())].into_iter().chain(values).collect(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What passes between the stages of a run.
 
 use tidegate_model::store::{Delivered, RowResult};
-use tidegate_model::{Checkpoint, Counts, RowHash, Value};
+use tidegate_model::{Checkpoint, Counts, Origin, RowHash, Value};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::pipeline::transform::{ItemKeys, Transform};
@@ -67,6 +67,8 @@ pub(crate) struct BatchOpened {
     /// The rows that earlier runs committed and that were not read again by now; none if
     /// the batch changed nothing about them.
     pub(crate) left: Option<Vec<RowHash>>,
+    /// The origins of its items; empty if they have none.
+    pub(crate) origins: Vec<Origin>,
     /// Keys of pieces that could not be read before, and can be now.
     pub(crate) fixed: Vec<RowHash>,
     /// Rows that earlier runs were about to send.

@@ -37,4 +37,5 @@ pub use import::{Import, Input, run};
 pub use read::cursor_state::ChangeTracking;
 pub use read::epoch::EpochUnit;
 pub use read::lookback::LookbackRule;
+pub(crate) use read::reader::is_input;
 pub use run::Parts;

@@ -4,13 +4,25 @@ use std::hash::Hash;
 
 use async_trait::async_trait;
 use tidegate_model::store::{Delivered, IntentRow, RowResult, RowStatus};
-use tidegate_model::{Batch, Checkpoint, Error, Reason, RowHash, Value};
+use tidegate_model::{Batch, Checkpoint, Error, Origin, PartialRow, Reason, Row, RowHash, Text, Value};
 
 /// The keys of an item: the hash of its key columns, and of this version of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ItemKeys {
     pub(crate) key: RowHash,
     pub(crate) version: RowHash,
+}
+
+/// What is known of an item of which some values could not be read.
+pub(crate) struct PartialItem {
+    pub(crate) keys: ItemKeys,
+    /// Its key columns as text.
+    pub(crate) key_text: Text,
+    pub(crate) user: Text,
+    /// Its cursor, if the run goes by one and it could be read.
+    pub(crate) cursor: Option<Value>,
+    /// What is kept of it.
+    pub(crate) payload: Row,
 }
 
 /// An item that is ready to be sent, or the reason why it cannot be.
@@ -37,7 +49,13 @@ pub(crate) trait Transform: Send + Sync + 'static {
     fn validate_batch(&self, batch: &Batch<Self::Read>) -> Result<(), Error>;
 
     /// Returns the keys of an item; `scratch` is reused between items.
-    fn identify(&self, item: &Self::Read, scratch: &mut Vec<u8>) -> ItemKeys;
+    fn identify(&self, item: &Self::Read, origin: Option<&Origin>, scratch: &mut Vec<u8>) -> ItemKeys;
+
+    /// Returns what is known of an item that could not be read whole. By default, the feed has none.
+    fn partial(&self, partial: PartialRow, scratch: &mut Vec<u8>) -> Option<PartialItem> {
+        let _ = (partial, scratch);
+        None
+    }
 
     /// The item's cursor, where the run goes by one.
     fn cursor<'a>(&self, item: &'a Self::Read) -> Option<&'a Value>;

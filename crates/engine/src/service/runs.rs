@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tidegate_model::store::{Claim, FailedRow, Pause, PausedBy, RowEntry, RowQuery, StatusKind, SyncState};
 use tidegate_model::{
-    Cause, Checkpoint, Counts, Error, ErrorKind, Lag, ObjectKind, Row, RowHash, Run, SyncId, Value,
+    Batch, Cause, Checkpoint, Counts, Error, ErrorKind, Lag, ObjectKind, Origin, Row, RowHash, Run, SyncId,
+    Value,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -170,12 +171,12 @@ impl Engine {
             .filter(|failed_row| failed_row.entry.status == wanted)
             .filter(|failed_row| filter.selects(failed_row))
             .collect();
-        let RowsToRetry { rows, gone, malformed } = self.rows_to_retry(&import, failed_rows).await?;
-        if rows.is_empty() {
+        let RowsToRetry { batch, gone, malformed } = self.rows_to_retry(&import, failed_rows).await?;
+        if batch.items.is_empty() && batch.malformed.is_empty() {
             return Ok(RetryResult { run: None, gone, malformed });
         }
         let run =
-            pipeline::run(&import, &self.parts(), Cause::Retry, Input::Rows(rows), stop, progress).await?;
+            pipeline::run(&import, &self.parts(), Cause::Retry, Input::Rows(batch), stop, progress).await?;
         Ok(RetryResult { run: Some(run), gone, malformed })
     }
 
@@ -252,42 +253,23 @@ impl Engine {
         import: &Import,
         failed_rows: Vec<FailedRow>,
     ) -> Result<RowsToRetry, Error> {
-        let mut retry = RowsToRetry { rows: Vec::new(), gone: 0, malformed: 0 };
         let sync = self.import_spec(&import.sync)?;
         let dataset = import.source.describe(&import.selection).await?;
         let key = sync.primary_key.clone().unwrap_or(dataset.key);
-        // A kept row has the columns of its time; what was no row at all has none of them.
-        let same = |row: &Row| match import.open {
-            true => row.columns.names().starts_with(import.columns.names()),
-            false => row.columns.names() == import.columns.names(),
-        };
-        let keyed = |row: &Row| !key.is_empty() && key.iter().all(|name| row.get(name).is_some());
-        let mut kept: Vec<Row> = Vec::new();
+        let mut retry = RowsToRetry { batch: Batch::of(Vec::new()), gone: 0, malformed: 0 };
+        let (mut kept, mut locations) = (Vec::new(), Vec::new());
         for failed_row in failed_rows {
-            match failed_row.entry.payload {
-                Some(row) if same(&row) || keyed(&row) => kept.push(row),
+            let FailedRow { key: hash, entry, .. } = failed_row;
+            let RowEntry { key: location, payload, .. } = entry;
+            match payload {
+                Some(row) if has_columns_of(import, &row) || has_key(&key, &row) => kept.push((hash, row)),
+                Some(row) if pipeline::is_input(&row) => locations.push(location),
                 Some(_) => retry.malformed += 1,
                 None => retry.gone += 1,
             }
         }
-        let values: Option<Vec<Vec<Value>>> =
-            kept.iter().map(|row| key.iter().map(|name| row.get(name).cloned()).collect()).collect();
-        let found = match values {
-            Some(values) if !key.is_empty() && !values.is_empty() => {
-                import.source.lookup(&import.selection, &key, &values).await?
-            }
-            _ => None,
-        };
-        match found {
-            None => {
-                retry.malformed += kept.iter().filter(|row| !same(row)).count() as u64;
-                retry.rows = kept.into_iter().filter(same).collect();
-            }
-            Some(found) => {
-                retry.gone += (kept.len().saturating_sub(found.len())) as u64;
-                retry.rows = found;
-            }
-        }
+        retry.look_up(import, &key, kept).await?;
+        retry.reread(import, locations).await?;
         Ok(retry)
     }
 
@@ -413,8 +395,73 @@ impl Engine {
     }
 }
 
+/// Whether a kept row has the columns of today: what was no row at all has none of them.
+fn has_columns_of(import: &Import, row: &Row) -> bool {
+    match import.open {
+        true => row.columns.names().starts_with(import.columns.names()),
+        false => row.columns.names() == import.columns.names(),
+    }
+}
+
+fn has_key(key: &[String], row: &Row) -> bool {
+    !key.is_empty() && key.iter().all(|name| row.get(name).is_some())
+}
+
+/// Rows to send again, and how many of those that failed are not among them.
 struct RowsToRetry {
-    rows: Vec<Row>,
+    batch: Batch<Row>,
     gone: u64,
     malformed: u64,
+}
+
+impl RowsToRetry {
+    /// Adds kept rows as the source has them now; as they were if it cannot look them up.
+    async fn look_up(
+        &mut self,
+        import: &Import,
+        key: &[String],
+        kept: Vec<(RowHash, Row)>,
+    ) -> Result<(), Error> {
+        let values: Option<Vec<Vec<Value>>> =
+            kept.iter().map(|(_, row)| key.iter().map(|name| row.get(name).cloned()).collect()).collect();
+        let found = match values {
+            Some(values) if !key.is_empty() && !values.is_empty() => {
+                import.source.lookup(&import.selection, key, &values).await?
+            }
+            _ => None,
+        };
+        let Some(found) = found else {
+            for (hash, row) in kept {
+                if has_columns_of(import, &row) {
+                    self.batch.items.push(row);
+                    self.batch.origins.push(Origin::Known(hash));
+                } else {
+                    self.malformed += 1;
+                }
+            }
+            return Ok(());
+        };
+        self.gone += kept.len().saturating_sub(found.items.len() + found.malformed.len()) as u64;
+        self.batch.items.extend(found.items);
+        self.batch.malformed.extend(found.malformed);
+        Ok(())
+    }
+
+    /// Adds what stands at these locations now, if the source can read them again.
+    async fn reread(&mut self, import: &Import, locations: Vec<String>) -> Result<(), Error> {
+        if locations.is_empty() {
+            return Ok(());
+        }
+        let Some(found) = import.source.reread(&import.selection, &locations).await? else {
+            self.malformed += locations.len() as u64;
+            return Ok(());
+        };
+        self.gone += locations.len().saturating_sub(found.items.len() + found.malformed.len()) as u64;
+        // A row with a key of its own closes the piece that stood in its place.
+        self.batch.fixed.extend(found.origins.iter().map(Origin::to_string));
+        self.batch.items.extend(found.items);
+        self.batch.origins.extend(found.origins);
+        self.batch.malformed.extend(found.malformed);
+        Ok(())
+    }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use tidegate_model::{Columns, MalformedRecord, Row};
+use tidegate_model::{Columns, MalformedRecord, Origin, Row, Text};
 
 use crate::partition::TopicPartition;
 
@@ -11,6 +11,8 @@ use crate::partition::TopicPartition;
 #[derive(Debug, Default)]
 pub(crate) struct PendingBatch {
     pub(crate) rows: Vec<Row>,
+    /// The topic, partition and offset of each row.
+    pub(crate) origins: Vec<Origin>,
     pub(crate) malformed: Vec<MalformedRecord>,
     pub(crate) runs: Vec<PartitionRun>,
     /// Bytes of keys and values.
@@ -23,6 +25,8 @@ pub(crate) struct PendingBatch {
 #[derive(Debug)]
 pub(crate) struct PartitionRun {
     pub(crate) partition: TopicPartition,
+    /// What stands before the offset in the location of a message.
+    pub(crate) name: Text,
     /// The generation in which the partition was assigned: see `Session::generation`.
     pub(crate) generation: u64,
     /// Messages that became rows.
@@ -39,7 +43,8 @@ pub(crate) struct PartitionRun {
 
 impl PendingBatch {
     /// Adds a row.
-    pub(crate) fn push(&mut self, mut row: Row) {
+    pub(crate) fn push(&mut self, mut row: Row, origin: Origin) {
+        self.origins.push(origin);
         row.columns = Arc::clone(self.columns.get_or_insert_with(|| row.columns.apart()));
         self.rows.push(row);
     }
@@ -56,14 +61,18 @@ impl PendingBatch {
         }
         let (mut rows, mut malformed) =
             (std::mem::take(&mut self.rows).into_iter(), std::mem::take(&mut self.malformed).into_iter());
+        let mut origins = std::mem::take(&mut self.origins).into_iter();
         self.runs.retain(|run| {
             let (rows, malformed) = (rows.by_ref().take(run.rows), malformed.by_ref().take(run.malformed));
+            let origins = origins.by_ref().take(run.rows);
             let keep = wanted(run);
             if keep {
+                self.origins.extend(origins);
                 self.rows.extend(rows);
                 self.malformed.extend(malformed);
             } else {
                 rows.for_each(drop);
+                origins.for_each(drop);
                 malformed.for_each(drop);
             }
             keep
@@ -83,6 +92,7 @@ mod tests {
         let row = |n| Row { columns: Arc::clone(&columns), values: vec![Value::Int(n)] };
         let run = |partition, rows, next| PartitionRun {
             partition: ("t".into(), partition),
+            name: Text::new(),
             generation: 1,
             rows,
             malformed: 0,
@@ -92,6 +102,7 @@ mod tests {
         };
         let mut pending = PendingBatch {
             rows: (0..5).map(row).collect(),
+            origins: (0..5).map(|number| Origin::Location { name: Text::new(), number }).collect(),
             runs: vec![run(0, 2, 2), run(1, 2, 2), run(0, 1, 3)],
             ..PendingBatch::default()
         };
@@ -99,6 +110,8 @@ mod tests {
         pending.keep(|run| run.partition.1 == 1);
 
         assert_eq!(pending.rows, [row(2), row(3)]);
+        let origins: Vec<String> = pending.origins.iter().map(Origin::to_string).collect();
+        assert_eq!(origins, ["2", "3"]);
         assert_eq!(pending.runs.len(), 1);
     }
 }

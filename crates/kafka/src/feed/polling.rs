@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Message as _};
-use tidegate_model::{Error, ErrorKind, MalformedRecord};
+use tidegate_model::{Error, ErrorKind, MalformedRecord, Origin};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::Sender;
 
@@ -175,15 +175,18 @@ impl Polling {
         if wanted {
             match self.now_or_soon(self.decoder.row(&borrowed))? {
                 Ok(row) => {
-                    pending.push(row);
+                    let name = pending.runs[run].name.clone();
+                    // No offset is negative: those of messages count from zero.
+                    let number = borrowed.offset.unsigned_abs();
+                    pending.push(row, Origin::Location { name, number });
                     pending.runs[run].rows += 1;
                 }
                 Err(reason) => {
-                    pending.malformed.push(MalformedRecord {
-                        location: format!("{}[{}]@{}", borrowed.topic, borrowed.partition, borrowed.offset),
-                        payload: shown(payload.unwrap_or_default()),
+                    pending.malformed.push(MalformedRecord::new(
+                        format!("{}[{}]@{}", borrowed.topic, borrowed.partition, borrowed.offset),
+                        shown(payload.unwrap_or_default()),
                         reason,
-                    });
+                    ));
                     pending.runs[run].malformed += 1;
                 }
             }
@@ -210,8 +213,10 @@ impl Polling {
             let partition: TopicPartition = (topic.into(), partition);
             let generation = self.session.generation_of(&partition)?;
             let next = message.offset();
+            let name = format!("{topic}[{}]@", message.partition()).into();
             pending.runs.push(PartitionRun {
                 partition,
+                name,
                 generation,
                 rows: 0,
                 malformed: 0,

@@ -175,6 +175,7 @@ impl Session {
         }
         Ok(Some(Batch {
             items: pending.rows,
+            origins: pending.origins,
             malformed: pending.malformed,
             fixed: Vec::new(),
             checkpoint: Some(state.emitted.checkpoint()?),

@@ -23,6 +23,15 @@ impl Mapping {
         let id = RowHash::of_delivery(&self.sync, key, whole);
         Ok(Record { id, identity, body })
     }
+
+    /// Returns what people search a row by: the identifier of its user, or the id of its catalog
+    /// item. Whatever else is wrong with the row does not matter; `None` if that cannot be read.
+    pub fn label(&self, row: &Row) -> Option<Text> {
+        match &self.plan {
+            Plan::Fields(plan) => plan.label(row),
+            Plan::Contract(plan) => plan.label(row),
+        }
+    }
 }
 
 /// Exactly one identifier; an e-mail address beats a phone number.
@@ -75,6 +84,23 @@ fn no_identifier() -> Reason {
 }
 
 impl FieldPlan {
+    /// Returns the first identifier that can be read.
+    fn label(&self, row: &Row) -> Option<Text> {
+        let text = |take: &Option<Take>| take.as_ref().and_then(|take| take.text(row).ok().flatten());
+        if self.object == ObjectKind::CatalogItem {
+            return text(&self.id);
+        }
+        let alias = || {
+            let (label, name) = (text(&self.alias_label)?, text(&self.alias_name)?);
+            Some(Identity::Alias { label, name }.label().into_owned().into())
+        };
+        text(&self.external_id)
+            .or_else(alias)
+            .or_else(|| text(&self.platform_id))
+            .or_else(|| text(&self.email))
+            .or_else(|| text(&self.phone))
+    }
+
     fn identity(&self, row: &Row) -> Result<Identity, Reason> {
         if self.object == ObjectKind::CatalogItem {
             return Ok(Identity::None);

@@ -207,6 +207,11 @@ impl Mapping {
         RowHash::of_values(self.key.iter().filter_map(|&at| row.values.get(at)), scratch)
     }
 
+    /// Returns whether the key can be taken from a row without these columns.
+    pub fn key_is_without(&self, columns: &[usize]) -> bool {
+        self.has_key() && !self.key.iter().any(|at| columns.contains(at))
+    }
+
     /// The row's key columns as text, for people; empty where there are none.
     pub fn key_text(&self, row: &Row) -> Text {
         if let [only] = *self.key {

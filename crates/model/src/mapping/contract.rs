@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
-use crate::{Body, Identity, Reason, Row};
+use crate::{Body, Identity, Reason, Row, Text};
 
 /// A table whose columns a vendor has fixed, found in a selection.
 pub trait TableContract: Debug + Send + Sync {
@@ -15,6 +15,10 @@ pub trait TableContract: Debug + Send + Sync {
     /// Returns the same contract for rows that have only the columns at these indexes, in this
     /// order.
     fn narrowed(&self, indexes: &[usize]) -> Arc<dyn TableContract>;
+
+    /// Returns the identifier that people search a row by, if it can be read: whatever else is
+    /// wrong with the row.
+    fn label(&self, row: &Row) -> Option<Text>;
 
     /// Returns what a row is about. `zone` is that of times without one.
     ///

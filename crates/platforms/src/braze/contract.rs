@@ -118,6 +118,24 @@ impl TableContract for ContractPlan {
         optional.into_iter().flatten().chain([self.updated_at]).collect()
     }
 
+    fn label(&self, row: &Row) -> Option<Text> {
+        let text = |at: Option<usize>| {
+            at.and_then(|at| row.values.get(at)).and_then(Value::to_text).filter(|text| !text.is_empty())
+        };
+        if self.object == ObjectKind::CatalogItem {
+            return text(self.id);
+        }
+        let alias = || {
+            let (label, name) = (text(self.alias_label)?, text(self.alias_name)?);
+            Some(Identity::Alias { label, name }.label().into_owned().into())
+        };
+        text(self.external_id)
+            .or_else(alias)
+            .or_else(|| text(self.braze_id))
+            .or_else(|| text(self.email))
+            .or_else(|| text(self.phone))
+    }
+
     fn apply(&self, row: &Row, zone: &TimeZone) -> Result<(Identity, Body), Reason> {
         let text = |at: Option<usize>| {
             at.and_then(|at| row.values.get(at)).and_then(Value::to_text).filter(|text| !text.is_empty())

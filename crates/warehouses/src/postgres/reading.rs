@@ -4,8 +4,11 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use tidegate_model::{Batch, Columns, Error, ErrorKind, Feed, MalformedRecord, Row, Value};
+use tidegate_model::{
+    Batch, Columns, Error, ErrorKind, Feed, MalformedRecord, PartialRow, Reason, Row, Value,
+};
 use tokio_postgres::RowStream;
 use tokio_postgres::types::ToSql;
 
@@ -48,7 +51,7 @@ const BATCH_BYTES: usize = 2 * 1024 * 1024;
 impl Reading {
     /// The read as a feed. Nothing is asked before the first batch is.
     pub fn feed(self) -> Feed<Row> {
-        let arrivals = Arrivals { reading: self, rows: None, arena: Arena::default(), seen: 0 };
+        let arrivals = Arrivals { reading: self, rows: None, arena: Arena::default() };
         stream::try_unfold(Some(arrivals), |arrivals| async move {
             let Some(mut arrivals) = arrivals else { return Ok(None) };
             match arrivals.next_batch().await? {
@@ -80,7 +83,6 @@ struct Arrivals {
     reading: Reading,
     rows: Option<Pin<Box<RowStream>>>,
     arena: Arena,
-    seen: u64,
 }
 
 enum Next {
@@ -124,10 +126,9 @@ impl Arrivals {
 
     /// Adds a row to a batch. Returns how many bytes its cells had.
     fn take(&mut self, row: &tokio_postgres::Row, batch: &mut Batch<Row>) -> Result<usize, Error> {
-        self.seen += 1;
         let mut bytes = 0;
         let mut values = Vec::with_capacity(self.reading.shapes.len());
-        let mut malformed = None;
+        let mut unreadable: Vec<(usize, Reason)> = Vec::new();
         for (at, shape) in self.reading.shapes.iter().enumerate() {
             let cell = row.try_get::<_, Option<Raw<'_>>>(at).map_err(|_| {
                 Error::new(
@@ -139,26 +140,29 @@ impl Arrivals {
             let value = match cell {
                 None => Value::Null,
                 Some(Raw(cell)) => shape.decode(cell, &mut self.arena).unwrap_or_else(|reason| {
-                    malformed.get_or_insert((at, reason));
-                    Value::Null
+                    unreadable.push((at, reason));
+                    Value::Bytes(Bytes::copy_from_slice(cell))
                 }),
             };
             values.push(value);
         }
         let row = Row { columns: Arc::clone(&self.reading.columns), values };
-        match malformed {
+        match unreadable.first() {
             None => batch.items.push(row),
-            Some((at, reason)) => batch.malformed.push(MalformedRecord {
-                location: format!(
-                    "{}, row {}, column {}",
-                    self.reading.relation.label(),
-                    self.seen,
-                    self.reading.columns.names()[at]
-                ),
-                payload: row.to_json().as_str().to_owned(),
-                reason,
-            }),
+            Some(_) => batch.malformed.push(self.malformed(row, unreadable)),
         }
         Ok(bytes)
+    }
+
+    /// A row of which some values could not be read.
+    fn malformed(&self, row: Row, unreadable: Vec<(usize, Reason)>) -> MalformedRecord {
+        let name = |at: usize| self.reading.columns.names().get(at).map_or("", String::as_str);
+        let columns: Vec<&str> = unreadable.iter().map(|(at, _)| name(*at)).collect();
+        let location = format!("{}, column {}", self.reading.relation.label(), columns.join(", "));
+        let (at, reason) = &unreadable[0];
+        let reason = Reason::new(reason.code.clone(), format!("`{}`: {}", name(*at), reason.message));
+        let unreadable = unreadable.iter().map(|(at, _)| *at).collect();
+        let row = Some(PartialRow { row, unreadable, origin: None });
+        MalformedRecord { location, payload: String::new(), reason, row }
     }
 }

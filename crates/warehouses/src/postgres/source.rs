@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use futures_util::TryStreamExt;
 use tidegate_model::source::Column;
 use tidegate_model::{
-    Checks, ConnectorContext, Dataset, Error, ErrorKind, Feed, ReadMode, Row, Selection, Settings, Source,
-    Value,
+    Batch, Checks, ConnectorContext, Dataset, Error, ErrorKind, Feed, ReadMode, Row, Selection, Settings,
+    Source, Value,
 };
 
 use super::client::{Access, Session};
@@ -159,7 +159,7 @@ impl Source for PostgresSource {
         selection: &Selection,
         key: &[String],
         values: &[Vec<Value>],
-    ) -> Result<Option<Vec<Row>>, Error> {
+    ) -> Result<Option<Batch<Row>>, Error> {
         if key.is_empty() {
             return Err(Error::new(
                 ErrorKind::Settings,
@@ -171,14 +171,10 @@ impl Source for PostgresSource {
         let table = self.readable(&session, &selection.parse()?).await?;
         let steps = lookups(&table, key, values)?;
         let mut feed = self.reading(session, table, steps, None, LOOKUP_KEYS).feed();
-        let mut found = Vec::new();
+        let mut found = Batch::of(Vec::new());
         while let Some(batch) = feed.try_next().await? {
-            // A row that is there must not look as if it were gone.
-            if let Some(broken) = batch.malformed.first() {
-                let message = format!("{}: {}", broken.location, broken.reason.message);
-                return Err(Error::new(ErrorKind::Unexpected, message));
-            }
-            found.extend(batch.items);
+            found.items.extend(batch.items);
+            found.malformed.extend(batch.malformed);
         }
         Ok(Some(found))
     }

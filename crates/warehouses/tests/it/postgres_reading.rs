@@ -190,7 +190,8 @@ async fn rows_are_looked_up_by_composite_keys_of_any_type() {
         .lookup(&table("public.t"), &key(&["shop", "code"]), &wanted)
         .await
         .expect("lookup")
-        .expect("rows");
+        .expect("rows")
+        .items;
     let mut notes: Vec<_> = found.iter().map(|row| row.get("note").cloned().expect("note")).collect();
     notes.sort_by(|a, b| a.compare(b).expect("texts"));
     assert_eq!(notes, [Value::Text("it's 1".into()), Value::Text("it's 2".into())]);
@@ -200,7 +201,8 @@ async fn rows_are_looked_up_by_composite_keys_of_any_type() {
         .lookup(&table("public.t"), &key(&["made", "size"]), &[vec![made, Value::Text("s".into())]])
         .await
         .expect("lookup")
-        .expect("rows");
+        .expect("rows")
+        .items;
     assert_eq!(again, found[..1]);
     let error = source.lookup(&table("public.t"), &key(&["shopp"]), &wanted).await.expect_err("no column");
     assert_eq!((error.kind(), error.next_step()), (ErrorKind::Missing, "did you mean `shop`?"));
@@ -241,7 +243,7 @@ async fn found_again(source: &std::sync::Arc<dyn tidegate_model::Source>, key: &
         .map(|row| key.iter().map(|name| row.get(name).expect("a key column").clone()).collect())
         .collect();
     let found = source.lookup(&table("public.t"), &names, &keys).await.expect("looked up").expect("rows");
-    let mut found = ids(&found);
+    let mut found = ids(&found.items);
     found.sort_unstable();
     found
 }
@@ -260,7 +262,7 @@ async fn a_row_with_null_in_its_key_is_found_by_retry() {
     let a1 = vec![Value::Text("a1".into()), Value::Null];
     let key = ["account".to_owned(), "store".to_owned()];
     let found = database.source().lookup(&table("public.t"), &key, &[a1]).await.expect("looked up");
-    assert_eq!(ids(&found.expect("rows")), [1]);
+    assert_eq!(ids(&found.expect("rows").items), [1]);
 }
 
 #[tokio::test]
@@ -328,7 +330,7 @@ async fn a_narrowed_selection_reads_describes_and_finds_its_columns_alone() {
         let read = rows(&source, &narrow, &cursor("at", None)).await;
         assert_eq!(read[0].columns.names(), columns);
         let found = source.lookup(&narrow, &columns[1..], &[vec![Value::Int(1)]]).await.expect("looked up");
-        assert_eq!(found.expect("rows"), read);
+        assert_eq!(found.expect("rows").items, read);
         assert!(source.highest(&narrow, "at", "UTC").await.expect("asked").is_some());
     }
 }

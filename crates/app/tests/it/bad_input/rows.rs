@@ -70,6 +70,12 @@ async fn bad_input_a_contract_row_is_rejected_with_its_reason_and_fixed() {
         assert_eq!(rejected[key], (code.to_owned(), message.to_owned()), "{key}");
     }
     assert_eq!(rejected.len(), 8);
+    for (user, key) in [("u2", "2"), ("u3", "3"), ("u4", "4"), ("u8", "8"), ("u9", "9"), ("label:name", "7")]
+    {
+        let rows = scene.project.json(&["rows", "--user", user]);
+        let found = rows.as_array().expect("rows").iter().filter(|row| row["key"] == key).count();
+        assert_eq!(found, usize::from(user != "label:name"), "{user}: {rows}");
+    }
     scene
         .database
         .run(

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use tidegate_model::store::{BatchCommit, Delivered, LookbackChunk, PausedBy, RowStatus, StatusKind};
-use tidegate_model::{Counts, RowHash, RunId, Store, SyncId, Value};
+use tidegate_model::{Counts, Origin, RowHash, RunId, Store, SyncId, Value};
 use tokio::sync::{mpsc, watch};
 
 use crate::pipeline::item::{BatchOpened, CommitEvent};
@@ -44,6 +44,15 @@ struct Open {
 impl Open {
     fn is_complete(&self) -> bool {
         self.opened.as_ref().is_some_and(|opened| self.items == opened.under_way)
+    }
+}
+
+/// A row without a key is known to people by where it stands.
+fn name_by_origin<'a>(rows: impl Iterator<Item = &'a mut IndexedResult>, origins: &[Origin]) {
+    for (at, row) in rows.filter(|(_, row)| row.key_text.is_empty()) {
+        if let Some(origin) = origins.get(*at as usize) {
+            row.key_text = origin.to_string().into();
+        }
     }
 }
 
@@ -142,6 +151,7 @@ impl<F: Transform> Committer<F> {
         commit.recalled = opened.recalled;
         rows.push(opened.without_cursor);
         if rows.iter().flatten().any(|(_, row)| row.status.reason().is_some()) {
+            name_by_origin(rows.iter_mut().flatten(), &opened.origins);
             // Of rows with one key the last one decides whether it counts as failed.
             let mut sorted: Vec<IndexedResult> = rows.into_iter().flatten().collect();
             if self.transform.lists_delivered() {

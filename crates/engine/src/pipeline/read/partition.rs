@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use tidegate_model::store::RowStatus;
-use tidegate_model::{Reason, RowHash, Value};
+use tidegate_model::{Origin, Reason, RowHash, Value};
 
 use crate::pipeline::item::{IndexedResult, Item, RequestItems};
 use crate::pipeline::read::reader::Reader;
@@ -36,17 +36,17 @@ pub(crate) struct Partitioned<F: Transform> {
 
 impl<F: Transform> Reader<F> {
     /// Looks at each item, where it was read.
-    pub(crate) fn look_up(&mut self, items: &[F::Read], scratch: &mut Vec<u8>) -> Lookup {
+    pub(crate) fn look_up(&mut self, items: &[F::Read], origins: &[Origin], scratch: &mut Vec<u8>) -> Lookup {
         let known = Vec::with_capacity(items.len());
         let mut lookup = Lookup { known, skipped: 0, highest: None, recalled: Vec::new() };
-        for item in items {
+        for (at, item) in items.iter().enumerate() {
             if let Some(value) = self.transform.cursor(item)
                 && lookup.highest.as_ref().is_none_or(|high| value.compare(high) == Some(Ordering::Greater))
                 && !value.is_null()
             {
                 lookup.highest = Some(value.clone());
             }
-            let keys = self.transform.identify(item, scratch);
+            let keys = self.transform.identify(item, origins.get(at), scratch);
             let known = if self.kind.moves_checkpoint() {
                 self.resume.lookup(keys.version)
             } else {

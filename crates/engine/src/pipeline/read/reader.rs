@@ -1,17 +1,23 @@
 //! Reads the feed, finds what is new, transforms it and hands it to the workers.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
 use tidegate_model::store::{RowResult, RowStatus};
-use tidegate_model::{Batch, Columns, Counts, Destination, Feed, MalformedRecord, Row, RowHash, Text, Value};
+use tidegate_model::{
+    Batch, Columns, Counts, Destination, Feed, MalformedRecord, Origin, Row, RowHash, Text, Value,
+};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use crate::pipeline::item::{BatchOpened, CommitEvent, RequestItems};
 use crate::pipeline::read::resume::{PriorState, ResumeState};
 use crate::pipeline::run_kind::{Retention, RunKind};
 use crate::pipeline::shutdown::Shutdown;
-use crate::pipeline::transform::Transform;
+use crate::pipeline::transform::{PartialItem, Transform};
+
+/// The only column of a kept piece of which no value could be read.
+const INPUT: &str = "input";
 
 /// Everything the reading side of a run needs.
 pub(crate) struct Reader<F: Transform> {
@@ -84,14 +90,15 @@ impl<F: Transform> Reader<F> {
         let Some(permit) = self.enter(batch).await else { return false };
         let mut counts = Counts { not_due: read.not_due, ..Counts::default() };
         counts.read = (read.items.len() + read.malformed.len()) as u64;
-        let lookup = self.look_up(&read.items, scratch);
+        let mut lookup = self.look_up(&read.items, &read.origins, scratch);
         counts.skipped = lookup.skipped;
         if !self.spread(batch, read.items.len() - lookup.skipped as usize).await {
             return false;
         }
         let mut malformed = Vec::new();
         for piece in read.malformed {
-            let piece = unread(piece);
+            let (piece, cursor) = self.unread(piece, scratch);
+            raise(&mut lookup.highest, cursor);
             if self.kind.moves_checkpoint() && self.resume.lookup(piece.row) == PriorState::Committed {
                 counts.skipped += 1;
             } else {
@@ -107,7 +114,8 @@ impl<F: Transform> Reader<F> {
             without_cursor: partitioned.without_cursor,
             highest: lookup.highest,
             left: (self.forgets() && counts.skipped > 0).then(|| self.resume.unmatched()),
-            fixed: read.fixed.iter().map(|place| key_of_place(place)).collect(),
+            fixed: read.fixed.iter().map(|location| Origin::hash_of(location, scratch)).collect(),
+            origins: read.origins,
             recalled: lookup.recalled,
             counts,
             permit,
@@ -121,6 +129,19 @@ impl<F: Transform> Reader<F> {
             }
         }
         true
+    }
+
+    /// The result of what could not be read whole, and its cursor.
+    fn unread(&self, mut piece: MalformedRecord, scratch: &mut Vec<u8>) -> (RowResult, Option<Value>) {
+        let Some(item) = piece.row.take().and_then(|row| self.transform.partial(row, scratch)) else {
+            return (input(piece, scratch), None);
+        };
+        let PartialItem { keys, key_text, user, cursor, payload } = item;
+        let key_text = if key_text.is_empty() { piece.location.into() } else { key_text };
+        let status = RowStatus::Rejected(piece.reason);
+        let result =
+            RowResult { key: keys.key, key_text, row: keys.version, user, status, payload: Some(payload) };
+        (result, cursor)
     }
 
     /// Waits until this batch may be in flight too; `None` if the run halts.
@@ -165,20 +186,28 @@ impl<F: Transform> Reader<F> {
     }
 }
 
-/// The key of a piece that is no row: where it stands.
-fn key_of_place(place: &str) -> RowHash {
-    RowHash::of_values([&Value::Text(place.into())], &mut Vec::new())
+/// Returns whether a kept row is a piece of which no value could be read.
+pub(crate) fn is_input(row: &Row) -> bool {
+    matches!(row.columns.names(), [only] if only == INPUT)
 }
 
-fn unread(piece: MalformedRecord) -> RowResult {
-    let columns = Columns::new(["input"]);
+/// Raises the highest cursor value of a batch.
+fn raise(highest: &mut Option<Value>, value: Option<Value>) {
+    let Some(value) = value else { return };
+    if highest.as_ref().is_none_or(|high| value.compare(high) == Some(Ordering::Greater)) {
+        *highest = Some(value);
+    }
+}
+
+/// A piece of which no value could be read: its location is its key.
+fn input(piece: MalformedRecord, scratch: &mut Vec<u8>) -> RowResult {
+    let columns = Columns::new([INPUT]);
     let row = Row { columns, values: vec![Value::Text(piece.payload.into())] };
-    let key = key_of_place(&piece.location);
     let location = Value::Text(piece.location.as_str().into());
     RowResult {
-        key,
+        key: Origin::hash_of(&piece.location, scratch),
         key_text: piece.location.into(),
-        row: RowHash::of_values(row.values.iter().chain([&location]), &mut Vec::new()),
+        row: RowHash::of_values(row.values.iter().chain([&location]), scratch),
         user: Text::new(),
         status: RowStatus::Rejected(piece.reason),
         payload: Some(row),

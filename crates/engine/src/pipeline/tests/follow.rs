@@ -362,12 +362,11 @@ impl Source for Lines {
                 let checkpoint = from + (at * self.batch) + lines.len();
                 Ok(Batch {
                     items: lines.iter().filter_map(|line| line.parse().ok()).map(row).collect(),
+                    origins: Vec::new(),
                     malformed: (lines.iter())
                         .filter(|line| line.parse::<i64>().is_err() && !line.starts_with('!'))
-                        .map(|line| tidegate_model::MalformedRecord {
-                            location: (*line).into(),
-                            payload: (*line).into(),
-                            reason: Reason::new("torn", "no row"),
+                        .map(|line| {
+                            tidegate_model::MalformedRecord::new(*line, *line, Reason::new("torn", "no row"))
                         })
                         .collect(),
                     fixed: lines

@@ -89,7 +89,7 @@ pub fn read(open: &mut Open<'_>, files: &Files, output: &mut Output) -> Result<(
                 false => rows.parse(encoding, Bytes::copy_from_slice(trimmed), open),
             };
             match row {
-                Ok(row) => output.row(row, trimmed.len()),
+                Ok(row) => output.row(open, open.mark.line + 1, row, trimmed.len()),
                 Err(reason) => {
                     output.rejected(open, open.mark.line + 1, excerpt(encoding, trimmed), reason);
                 }

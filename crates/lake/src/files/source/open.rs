@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_model::{Clock, Columns, Error, Reason, Value};
+use tidegate_model::{Clock, Columns, Error, Reason, Text, Value};
 
 use super::content::{Broken, Content};
 use super::listing::Found;
@@ -18,6 +18,8 @@ pub struct Open<'a> {
     pub found: &'a Found,
     /// A handle to know it again by, with a position of no meaning.
     pub file: File,
+    /// What stands before the number in the location of a line or a row.
+    pub prefix: Text,
     /// How it is written, if anything says so.
     pub format: Result<Format, Reason>,
     /// The columns of the selection.
@@ -46,10 +48,7 @@ impl Open<'_> {
 
     /// Returns the name of a line or a row.
     pub fn place(&self, number: u64) -> String {
-        match self.format {
-            Ok(Format::Parquet) => format!("{}, row {number}", self.found.name),
-            _ => format!("{}:{number}", self.found.name),
-        }
+        format!("{}{number}", self.prefix)
     }
 
     /// Returns whether the file has not been changed for a while. Asked after its end was
@@ -70,6 +69,14 @@ impl Open<'_> {
         for ((_, value), target) in self.folders.iter().zip(indexes) {
             values[*target] = value.clone();
         }
+    }
+}
+
+/// Returns what stands before the number in the location of a line or a row of a file.
+pub fn prefix(name: &str, format: Option<&Format>) -> Text {
+    match format {
+        Some(Format::Parquet) => format!("{name}, row ").into(),
+        _ => format!("{name}:").into(),
     }
 }
 

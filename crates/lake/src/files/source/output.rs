@@ -2,7 +2,7 @@
 
 use std::io;
 
-use tidegate_model::{Batch, Error, MalformedRecord, Reason, Row};
+use tidegate_model::{Batch, Error, MalformedRecord, Origin, PartialRow, Reason, Row};
 use tokio::sync::mpsc;
 
 use super::content::Broken;
@@ -39,22 +39,31 @@ impl Output {
         self.batch.fixed.extend(indexes);
     }
 
-    /// Adds a row that was made of so many bytes.
-    pub fn row(&mut self, row: Row, bytes: usize) {
+    /// Adds the row that stands at a line or row of a file, made of so many bytes.
+    pub fn row(&mut self, open: &Open<'_>, number: u64, row: Row, bytes: usize) {
         self.bytes += bytes + size_of_val(&*row.values);
+        self.batch.origins.push(Origin::Location { name: open.prefix.clone(), number });
         self.batch.items.push(row);
     }
 
     /// Reports what is no row.
     pub fn malformed(&mut self, place: String, payload: String, reason: Reason) {
         self.bytes += payload.len();
-        self.batch.malformed.push(MalformedRecord { location: place, payload, reason });
+        self.batch.malformed.push(MalformedRecord::new(place, payload, reason));
     }
 
     /// Reports a line or a row of a file that is none.
     pub fn rejected(&mut self, open: &mut Open<'_>, number: u64, payload: String, reason: Reason) {
         open.mark.reject(number);
         self.malformed(open.place(number), payload, reason);
+    }
+
+    /// Reports a row of which some values could not be read.
+    pub fn partial(&mut self, open: &mut Open<'_>, number: u64, row: PartialRow, reason: Reason) {
+        open.mark.reject(number);
+        let location = open.place(number);
+        let payload = String::new();
+        self.batch.malformed.push(MalformedRecord { location, payload, reason, row: Some(row) });
     }
 
     /// Returns whether the batch has to be sent before the next row is added.

@@ -10,7 +10,7 @@ use parquet::arrow::arrow_reader::{
 };
 use parquet::file::metadata::ParquetMetaData;
 use tidegate_model::source::Column;
-use tidegate_model::{Reason, Row, Value};
+use tidegate_model::{Origin, PartialRow, Reason, Row, Value};
 
 use super::arrow;
 use super::content::Broken;
@@ -162,10 +162,12 @@ fn row(
 ) {
     let mut values = layout.empty_row();
     let mut wrong = None;
+    let mut unreadable = Vec::new();
     let mut bytes = 0;
     for (column, target) in columns.iter().zip(&layout.indexes) {
         values[*target] = arrow::value(column, index).unwrap_or_else(|reason| {
             wrong.get_or_insert(reason);
+            unreadable.push(*target);
             Value::Null
         });
         bytes += held_bytes(&values[*target]);
@@ -174,9 +176,10 @@ fn row(
     open.mark.offset += 1;
     let row = Row { columns: Arc::clone(&layout.columns), values };
     match wrong {
-        None => output.row(row, bytes),
+        None => output.row(open, open.mark.offset, row, bytes),
         Some(reason) => {
-            output.rejected(open, open.mark.offset, row.to_json().as_str().to_owned(), reason);
+            let origin = Some(Origin::Location { name: open.prefix.clone(), number: open.mark.offset });
+            output.partial(open, open.mark.offset, PartialRow { row, unreadable, origin }, reason);
         }
     }
 }

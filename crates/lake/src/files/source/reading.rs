@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use super::content::Broken;
 use super::listing::Found;
 use super::offsets::FileOffsets;
-use super::open::{Open, Stop};
+use super::open::{Open, Stop, prefix};
 use super::output::{Output, Sender};
 use super::settings::{Files, Format};
 use super::{csv, folders, jsonl, parquet};
@@ -97,10 +97,12 @@ impl Reading {
     fn open<'a>(&'a self, found: &'a Found, output: &Output) -> io::Result<Option<Open<'a>>> {
         let mut file = File::open(&found.path)?;
         let Some(mark) = output.offsets.resume(found, &mut file)? else { return Ok(None) };
+        let format = self.files.format(&found.name);
         Ok(Some(Open {
             found,
             file,
-            format: self.files.format(&found.name),
+            prefix: prefix(&found.name, format.as_ref().ok()),
+            format,
             columns: &self.columns,
             mark,
             folders: folders::columns(&found.name),

@@ -140,7 +140,8 @@ fn deliver(
         Outcome::Cells => match row(records, layout, options, header.names.len(), open) {
             Ok(values) => {
                 let columns = Arc::clone(&layout.columns);
-                return output.row(Row { columns, values }, records.text().len());
+                let row = Row { columns, values };
+                return output.row(open, open.mark.line + 1, row, records.text().len());
             }
             Err(reason) if piece.lines > 1 => {
                 let (from, to) = (open.mark.line + 1, open.mark.line + piece.lines);
