@@ -242,6 +242,20 @@ pub(crate) enum SecretAction {
     },
     /// Lists the names.
     List,
+    /// Removes a secret that no setting refers to.
+    Remove {
+        /// Its name.
+        name: String,
+    },
+    /// Seals everything with a new master key.
+    ///
+    /// The new key is made in the data folder, or is the one in `TIDEGATE_MASTER_KEY`; then
+    /// `TIDEGATE_FORMER_MASTER_KEY` holds the key until now.
+    Rotate {
+        /// Removes what was sealed with a key that is lost.
+        #[arg(long)]
+        discard_unreadable: bool,
+    },
 }
 
 /// How the sandbox is served.

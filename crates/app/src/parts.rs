@@ -7,13 +7,15 @@ use crate::registry::CONNECTORS;
 use tidegate_engine::service::{Config, Engine};
 use tidegate_model::{Clock, Error, EventLog, Secret, Store, SystemClock};
 use tidegate_project::Project;
-use tidegate_state::{LogAccess, LogConfig, StateConfig, StoreLocation};
+use tidegate_state::{LogAccess, LogConfig, MasterKeys, StateConfig, StoreLocation};
 
 use crate::cli::ProjectArgs;
 use crate::owner;
 
-/// The master key of the sealed secrets, where it is not kept beside them.
+/// The master key of the sealed secrets, if it is not kept beside them.
 const MASTER_KEY: &str = "TIDEGATE_MASTER_KEY";
+/// The master key before it, until `tidegate secret rotate` has run.
+const FORMER_MASTER_KEY: &str = "TIDEGATE_FORMER_MASTER_KEY";
 
 impl ProjectArgs {
     /// The project's folder: relative paths start here.
@@ -43,7 +45,10 @@ impl ProjectArgs {
             store,
             clock,
             history_days: self.history_days,
-            master_key: std::env::var(MASTER_KEY).ok().map(Secret::new),
+            master_keys: MasterKeys {
+                current: std::env::var(MASTER_KEY).ok().map(Secret::new),
+                former: std::env::var(FORMER_MASTER_KEY).ok().map(Secret::new),
+            },
         };
         let store = tidegate_state::open(config).await?;
         Ok(match self.replaced.store {

@@ -180,6 +180,17 @@ pub struct FailedRow {
     pub attempts: u64,
 }
 
+/// What a rotation of the master key did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct KeyRotation {
+    /// The name of the new key; it gives nothing of the key away.
+    pub key: String,
+    /// How many secrets the new key seals.
+    pub sealed: u64,
+    /// The secrets that were removed because the key that sealed them is lost.
+    pub discarded: Vec<String>,
+}
+
 /// Holds a sync for one process; dropping it, or dying, lets it go.
 pub type Claim = Box<dyn Any + Send + Sync>;
 
@@ -279,4 +290,12 @@ pub trait Store: Send + Sync {
 
     /// The names of all secrets.
     async fn secrets(&self) -> Result<Vec<String>, Error>;
+
+    /// Removes a secret; returns whether there was one.
+    async fn remove_secret(&self, name: &str) -> Result<bool, Error>;
+
+    /// Seals everything that is sealed with a new master key, all or nothing. A crash at any
+    /// moment leaves everything readable. `discard_unreadable` removes what was sealed with
+    /// a key that is lost; otherwise it is an error.
+    async fn rotate_master_key(&self, discard_unreadable: bool) -> Result<KeyRotation, Error>;
 }

@@ -116,6 +116,14 @@ impl Written {
         unset
     }
 
+    /// Returns the path of every setting that refers to a sealed secret, with the secret's name.
+    pub(super) fn secrets(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.references.iter().filter_map(|reference| match &reference.content {
+            Content::Secret(name) => Some((reference.path.as_str(), name.as_str())),
+            Content::Template(_) | Content::File(_) => None,
+        })
+    }
+
     /// Returns the settings with every reference replaced by what it names.
     ///
     /// # Errors

@@ -35,6 +35,15 @@ impl Project {
         unset.sort_by_key(|variable| variable.at);
         unset
     }
+
+    /// Returns the paths of the settings that refer to a sealed secret, such as
+    /// `connections.shop.password`.
+    pub fn users_of_secret(&self, name: &str) -> Vec<String> {
+        let connections = self.connections.values().map(|connection| &connection.settings);
+        let syncs = self.syncs.values().flat_map(SyncSpec::written);
+        let secrets = connections.chain(syncs).flat_map(Written::secrets);
+        secrets.filter(|(_, used)| *used == name).map(|(path, _)| path.to_owned()).collect()
+    }
 }
 
 impl Project {

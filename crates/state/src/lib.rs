@@ -13,6 +13,7 @@ mod seal;
 mod store;
 
 pub use log::{LogAccess, LogConfig, open_log};
+pub use seal::MasterKeys;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -29,9 +30,8 @@ pub struct StateConfig {
     pub clock: Arc<dyn Clock>,
     /// How many days the status of rows is kept; 0 keeps it for ever.
     pub history_days: u32,
-    /// The master key as `TIDEGATE_MASTER_KEY` has it: 32 bytes in base64.
-    /// `None` uses `<data>/master.key`, which is made when the first secret is kept.
-    pub master_key: Option<Secret>,
+    /// The master keys that the environment gives.
+    pub master_keys: MasterKeys,
 }
 
 /// Where the tables are.

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tidegate::registry::CONNECTORS;
 use tidegate_engine::service::{Config as Parts, Engine};
 use tidegate_model::{Clock, Connector, SystemClock};
-use tidegate_state::{LogAccess, LogConfig, StateConfig, StoreLocation};
+use tidegate_state::{LogAccess, LogConfig, MasterKeys, StateConfig, StoreLocation};
 use tokio_postgres::{Client, Config, NoTls};
 
 /// A variable that `scripts/test` sets.
@@ -347,7 +347,7 @@ pub(crate) async fn engine(connector: Connector, yaml: &str, folder: &Path) -> E
         store: StoreLocation::Embedded,
         clock: clock.clone(),
         history_days: 90,
-        master_key: None,
+        master_keys: MasterKeys::default(),
     };
     let log = LogConfig::new(folder.join("events"), clock.clone(), LogAccess::Append);
     Engine::new(Parts {

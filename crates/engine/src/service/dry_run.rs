@@ -8,7 +8,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde::Serialize;
 use tidegate_model::store::{
-    BatchCommit, Claim, FailedRow, FailedRowGroup, FailedRowQuery, Intent, IntentId, IntentRow,
+    BatchCommit, Claim, FailedRow, FailedRowGroup, FailedRowQuery, Intent, IntentId, IntentRow, KeyRotation,
     LookbackChunk, Pause, RowEntry, RowQuery, RunQuery, SyncState,
 };
 use tidegate_model::{
@@ -268,5 +268,13 @@ impl Store for DryRun {
 
     async fn secrets(&self) -> Result<Vec<String>, Error> {
         self.real.secrets().await
+    }
+
+    async fn remove_secret(&self, _: &str) -> Result<bool, Error> {
+        Ok(false)
+    }
+
+    async fn rotate_master_key(&self, _: bool) -> Result<KeyRotation, Error> {
+        Ok(KeyRotation::default())
     }
 }

@@ -45,7 +45,7 @@ pub use plan::Plan;
 pub use preview::Preview;
 pub use receive::{IngestEndpoint, OpenRequest, Opened};
 pub use runs::{RetryFilter, RetryResult, SyncStatus};
-pub use secrets::{secret_names, set_secret};
+pub use secrets::{remove_secret, rotate_master_key, secret_names, set_secret};
 pub use timeline::{Entry, Timeline};
 
 use crate::pipeline::{Parts, RateLimiters, wait};

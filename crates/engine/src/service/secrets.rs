@@ -1,6 +1,8 @@
 //! Sealed secrets.
 
+use tidegate_model::store::KeyRotation;
 use tidegate_model::{Error, Secret, Store};
+use tidegate_project::Project;
 
 /// Seals a secret and stores it under a name, in place of an older one.
 ///
@@ -21,4 +23,32 @@ pub async fn set_secret(store: &dyn Store, name: &str, text: &str) -> Result<(),
 /// Errors of the store.
 pub async fn secret_names(store: &dyn Store) -> Result<Vec<String>, Error> {
     store.secrets().await
+}
+
+/// Removes a secret that no setting refers to.
+///
+/// # Errors
+/// [`Settings`](tidegate_model::ErrorKind::Settings) with the settings that refer to it, or if
+/// there is no such secret, and errors of the store.
+pub async fn remove_secret(store: &dyn Store, project: &Project, name: &str) -> Result<(), Error> {
+    let users = project.users_of_secret(name);
+    if !users.is_empty() {
+        let users: Vec<String> = users.iter().map(|path| format!("`{path}`")).collect();
+        return Err(Error::settings(format!("the secret `{name}` is used by {}", users.join(", ")))
+            .hint("change these settings first"));
+    }
+    if store.remove_secret(name).await? {
+        return Ok(());
+    }
+    Err(Error::settings(format!("there is no secret `{name}`"))
+        .hint("`tidegate secret list` lists the names"))
+}
+
+/// Seals everything that is sealed with a new master key.
+///
+/// # Errors
+/// [`Denied`](tidegate_model::ErrorKind::Denied) if a key is missing and `discard_unreadable` is
+/// not set, and errors of the store.
+pub async fn rotate_master_key(store: &dyn Store, discard_unreadable: bool) -> Result<KeyRotation, Error> {
+    store.rotate_master_key(discard_unreadable).await
 }

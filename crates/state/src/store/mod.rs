@@ -23,7 +23,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use tidegate_model::store::{
-    BatchCommit, Claim, FailedRow, FailedRowGroup, FailedRowQuery, Intent, IntentId, IntentRow,
+    BatchCommit, Claim, FailedRow, FailedRowGroup, FailedRowQuery, Intent, IntentId, IntentRow, KeyRotation,
     LookbackChunk, Pause, RowEntry, RowQuery, RunQuery, SyncState,
 };
 use tidegate_model::{
@@ -59,7 +59,7 @@ impl SqlStore {
         let history = History::new(&config.data);
         let archive =
             Archive::open(Arc::clone(&database), history, Arc::clone(&config.clock), config.history_days);
-        let seal = Seal::new(config.master_key, &config.data);
+        let seal = Seal::new(config.master_keys, &config.data);
         Ok(SqlStore { database, clock: config.clock, seal, intents, archive })
     }
 }
@@ -182,5 +182,13 @@ impl Store for SqlStore {
 
     async fn secrets(&self) -> Result<Vec<String>, Error> {
         secrets::names(&self.database).await
+    }
+
+    async fn remove_secret(&self, name: &str) -> Result<bool, Error> {
+        secrets::remove(&self.database, name).await
+    }
+
+    async fn rotate_master_key(&self, discard_unreadable: bool) -> Result<KeyRotation, Error> {
+        secrets::rotate(&self.database, &self.seal, discard_unreadable).await
     }
 }

@@ -1,19 +1,23 @@
 //! Secrets, sealed.
 
-use tidegate_model::{Error, Secret};
+use tidegate_model::store::KeyRotation;
+use tidegate_model::{Error, ErrorKind, Secret};
 
-use super::dialect::Database;
-use super::statement::sql;
+use super::dialect::{Database, Tx};
+use super::statement::{Record, sql};
 use crate::seal::{Seal, Sealed};
 
 pub(super) async fn put(database: &Database, seal: &Seal, name: &str, secret: &Secret) -> Result<(), Error> {
-    let sealed = seal.seal(name, secret)?;
+    // The key is chosen while no rotation can be under way.
+    let mut tx = alone(database).await?;
+    let key = seal.to_seal(&key_ids(&mut tx).await?)?;
+    let sealed = key.seal(name, secret.expose().as_bytes())?;
     let statement = sql("INSERT INTO secrets (name, key_id, nonce, sealed) VALUES ($1, $2, $3, $4)
         ON CONFLICT (name) DO UPDATE SET key_id = excluded.key_id, nonce = excluded.nonce,
             sealed = excluded.sealed");
     let statement = statement.bind(name).bind(sealed.key_id.as_str());
-    database.execute(statement.bind(sealed.nonce).bind(sealed.bytes)).await?;
-    Ok(())
+    tx.execute(statement.bind(sealed.nonce).bind(sealed.bytes)).await?;
+    tx.commit().await
 }
 
 pub(super) async fn get(database: &Database, seal: &Seal, name: &str) -> Result<Option<Secret>, Error> {
@@ -21,12 +25,80 @@ pub(super) async fn get(database: &Database, seal: &Seal, name: &str) -> Result<
     let Some(record) = database.first(statement.bind(name)).await? else {
         return Ok(None);
     };
-    let sealed =
-        Sealed { key_id: record.get("key_id")?, nonce: record.get("nonce")?, bytes: record.get("sealed")? };
-    seal.open(name, &sealed).map(Some)
+    let sealed = from_record(&record)?;
+    let key = seal.to_open(&format!("the secret `{name}`"), &sealed.key_id)?;
+    let plain = key.open(name, &sealed).ok_or_else(|| damaged(name))?;
+    String::from_utf8(plain).map(|text| Some(Secret::new(text))).map_err(|_| damaged(name))
 }
 
 pub(super) async fn names(database: &Database) -> Result<Vec<String>, Error> {
     let records = database.all(sql("SELECT name FROM secrets ORDER BY name")).await?;
     records.iter().map(|record| record.get("name")).collect()
+}
+
+pub(super) async fn remove(database: &Database, name: &str) -> Result<bool, Error> {
+    let removed = database.execute(sql("DELETE FROM secrets WHERE name = $1").bind(name)).await?;
+    Ok(removed > 0)
+}
+
+/// Seals every secret with a new master key, all in one transaction.
+///
+/// The new key is durable before the transaction begins to write, and replaces the old one
+/// only after its commit.
+pub(super) async fn rotate(
+    database: &Database,
+    seal: &Seal,
+    discard_unreadable: bool,
+) -> Result<KeyRotation, Error> {
+    let mut tx = alone(database).await?;
+    let mut opened = Vec::new();
+    let mut discarded = Vec::new();
+    for record in tx.all(sql("SELECT name, key_id, nonce, sealed FROM secrets ORDER BY name")).await? {
+        let (name, sealed): (String, _) = (record.get("name")?, from_record(&record)?);
+        let key = seal.to_open(&format!("the secret `{name}`"), &sealed.key_id);
+        match key.and_then(|key| key.open(&name, &sealed).ok_or_else(|| damaged(&name))) {
+            Ok(plain) => opened.push((name, plain)),
+            Err(error) if discard_unreadable && error.kind() == ErrorKind::Denied => discarded.push(name),
+            Err(error) => return Err(error),
+        }
+    }
+    let key = seal.to_rotate()?;
+    for (name, plain) in &opened {
+        let sealed = key.seal(name, plain)?;
+        let statement = sql("UPDATE secrets SET key_id = $2, nonce = $3, sealed = $4 WHERE name = $1");
+        let statement = statement.bind(name.as_str()).bind(sealed.key_id.as_str()).bind(sealed.nonce);
+        tx.execute(statement.bind(sealed.bytes)).await?;
+    }
+    for name in &discarded {
+        tx.execute(sql("DELETE FROM secrets WHERE name = $1").bind(name.as_str())).await?;
+    }
+    if opened.is_empty() {
+        // Nothing that is stored says which key is in use: the file does, from here on.
+        seal.promote()?;
+    }
+    tx.commit().await?;
+    seal.promote()?;
+    Ok(KeyRotation { key: key.id().to_owned(), sealed: opened.len() as u64, discarded })
+}
+
+/// Begins to write while no other process seals, opens in order to seal, or rotates.
+async fn alone(database: &Database) -> Result<Tx, Error> {
+    let mut tx = database.write().await?;
+    database.lock_tables(&mut tx).await?;
+    Ok(tx)
+}
+
+/// Returns the names of the master keys that sealed what is stored.
+async fn key_ids(tx: &mut Tx) -> Result<Vec<String>, Error> {
+    let records = tx.all(sql("SELECT DISTINCT key_id FROM secrets ORDER BY key_id")).await?;
+    records.iter().map(|record| record.get("key_id")).collect()
+}
+
+fn from_record(record: &Record) -> Result<Sealed, Error> {
+    Ok(Sealed { key_id: record.get("key_id")?, nonce: record.get("nonce")?, bytes: record.get("sealed")? })
+}
+
+fn damaged(name: &str) -> Error {
+    Error::new(ErrorKind::Storage, format!("the stored secret `{name}` is damaged"))
+        .hint("set the secret again")
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tempfile::TempDir;
 use tidegate_model::{Clock, Secret, Store};
-use tidegate_state::{StateConfig, StoreLocation};
+use tidegate_state::{MasterKeys, StateConfig, StoreLocation};
 use tidegate_testkit::ManualClock;
 use tidegate_testkit::store::Backend;
 
@@ -29,7 +29,7 @@ pub(crate) fn config(data: &Path, clock: &ManualClock) -> StateConfig {
         store: StoreLocation::Embedded,
         clock: Arc::new(clock.clone()),
         history_days: 0,
-        master_key: None::<Secret>,
+        master_keys: MasterKeys::default(),
     }
 }
 

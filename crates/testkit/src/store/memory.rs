@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tidegate_model::store::{
     BatchCommit, Claim, Delivered, FailedRow, FailedRowGroup, FailedRowQuery, Intent, IntentId, IntentRow,
-    LookbackChunk, Pause, RowEntry, RowQuery, RowResult, RunQuery, SyncState,
+    KeyRotation, LookbackChunk, Pause, RowEntry, RowQuery, RowResult, RunQuery, SyncState,
 };
 use tidegate_model::{
     Cause, Clock, Counts, Ending, Error, ObjectKind, Outcome, RowHash, Run, RunId, Secret, Store, SyncId,
@@ -355,6 +355,15 @@ impl Store for MemoryStore {
 
     async fn secrets(&self) -> Result<Vec<String>, Error> {
         Ok(self.memory().secrets.keys().cloned().collect())
+    }
+
+    async fn remove_secret(&self, name: &str) -> Result<bool, Error> {
+        Ok(self.memory().secrets.remove(name).is_some())
+    }
+
+    async fn rotate_master_key(&self, _: bool) -> Result<KeyRotation, Error> {
+        let sealed = self.memory().secrets.len() as u64;
+        Ok(KeyRotation { key: "memory".to_owned(), sealed, discarded: Vec::new() })
     }
 }
 

@@ -30,8 +30,18 @@ async fn cli_secrets_are_kept_sealed_used_and_never_shown() {
     shop.project.set("SHOP_PASSWORD", &password);
     expect(&shop.project.done(&["run", "orders"]), 2, &["braze", "tidegate secret set braze"]);
     expect(&keep(&shop.project, "braze", ""), 2, &["the secret is empty"]);
-    expect(&keep(&shop.project, "braze", &format!("{KEY}\n")), 0, &["kept `braze`, sealed"]);
+    expect(&keep(&shop.project, "braze", &format!("{KEY}\n")), 0, &["stored `braze`, sealed"]);
     assert_eq!(shop.project.json(&["secret", "list"]), serde_json::json!(["braze"]));
+    expect(&shop.project.done(&["secret", "rotate"]), 0, &["sealed 1 secret with the new master key"]);
+    expect(&keep(&shop.project, "unused", "x"), 0, &[]);
+    expect(&shop.project.done(&["secret", "remove", "unused"]), 0, &["removed `unused`"]);
+    expect(&shop.project.done(&["secret", "remove", "unused"]), 2, &["there is no secret `unused`"]);
+    let used = shop.project.done(&["secret", "remove", "braze"]);
+    expect(
+        &used,
+        2,
+        &["the secret `braze` is used by `connections.braze.api_key`", "→ change these settings"],
+    );
     shop.project.set("RUST_LOG", "trace");
 
     let mut told = String::new();

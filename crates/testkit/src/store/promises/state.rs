@@ -101,4 +101,10 @@ pub async fn secrets_are_kept_and_replaced(backend: &dyn Backend) {
     assert_eq!(store.secret("braze").await.expect("opened"), Some(Secret::new("new ключ\0")));
     assert_eq!(store.secret("shop/password é").await.expect("opened"), Some(Secret::new("one")));
     assert_eq!(store.secrets().await.expect("names"), ["braze", "shop/password é"]);
+
+    assert_eq!(store.rotate_master_key(false).await.expect("rotated").sealed, 2);
+    assert_eq!(store.secret("braze").await.expect("opened"), Some(Secret::new("new ключ\0")));
+    assert!(store.remove_secret("braze").await.expect("removed"));
+    assert!(!store.remove_secret("braze").await.expect("asked"));
+    assert_eq!(store.secrets().await.expect("names"), ["shop/password é"]);
 }
