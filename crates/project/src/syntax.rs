@@ -72,7 +72,8 @@ pub(super) fn no_key(text: &str, outer: Mark, at: Mark) -> Finding {
     let rest = rest_of_line(text, outer);
     if rest.starts_with("{{") {
         let inner = rest.trim_start_matches('{').split("}}").next().unwrap_or_default().trim();
-        return Finding::new(outer, "", format!("`{{{{ {inner} }}}}` means nothing in a project file"))
+        let shown = env_var(inner).map_or_else(|| "…".to_owned(), |name| format!("env_var('{name}')"));
+        return Finding::new(outer, "", format!("`{{{{ {shown} }}}}` means nothing in a project file"))
             .hint(format!("write \"${{{}}}\", in quotes", env_var(inner).unwrap_or("NAME")));
     }
     Finding::new(at, "", "a key must be plain text").hint("write `key: value`")
@@ -117,7 +118,7 @@ fn unquoted(text: &str) -> Vec<Finding> {
                             "",
                             "`${` stands inside `{ }` without quotes, where YAML cannot read it",
                         )
-                        .hint(format!("write \"{}\", in quotes", whole.trim())),
+                        .hint(in_quotes(whole.trim())),
                     );
                     at = end - 1;
                 }
@@ -132,6 +133,16 @@ fn unquoted(text: &str) -> Vec<Finding> {
         }
     }
     found
+}
+
+/// What to write instead of a value with an unquoted reference. Only a plain reference is
+/// repeated: other text beside it, or its default, may be a secret.
+fn in_quotes(value: &str) -> String {
+    let name = value.strip_prefix("${").and_then(|rest| rest.strip_suffix('}'));
+    match name.filter(|name| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')) {
+        Some(name) => format!("write \"${{{name}}}\", in quotes"),
+        None => "put the whole value in quotes".to_owned(),
+    }
 }
 
 /// Where the value around a position begins.

@@ -14,6 +14,7 @@ mod documents;
 mod export_faults;
 mod journey;
 mod kafka;
+mod leaks;
 mod outside;
 mod project_file;
 mod recovery;

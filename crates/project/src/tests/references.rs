@@ -128,7 +128,7 @@ fn a_reference_without_quotes_inside_braces_is_answered_at_its_place() {
         told(&text),
         [
             "3:33 : `${` stands inside `{ }` without quotes, where YAML cannot read it → write \"${SHOP_HOST}\", in quotes",
-            "3:58 : `${` stands inside `{ }` without quotes, where YAML cannot read it → write \"p${A:-b}\", in quotes",
+            "3:58 : `${` stands inside `{ }` without quotes, where YAML cannot read it → put the whole value in quotes",
         ]
     );
     valid(&changed(

@@ -1,0 +1,3 @@
+//! Secrets and values of rows stay where they belong.
+
+mod settings;
