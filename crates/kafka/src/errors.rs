@@ -72,7 +72,8 @@ pub(crate) fn explain(doing: &str, code: Code, message: Option<&str>, access: &A
             "create the topic or correct its name; brokers also hide topics that a user may not describe",
         ),
         Code::SSL => error.hint(
-            "the brokers must speak TLS on this port, with a certificate that `tls.ca` or the machine trusts",
+            "the brokers must speak TLS on this port, with a certificate that `tls.ca` or the machine trusts; \
+             for a port without TLS write `security: plaintext`",
         ),
         Code::BrokerTransportFailure | Code::AllBrokersDown | Code::Resolve | Code::OperationTimedOut => error
             .hint(
@@ -117,7 +118,7 @@ pub(crate) fn explain_topic(
                 .hint("correct the key or the password, and the SASL mechanism")
         }
         Code::SSL => Error::settings(format!("TLS with Kafka at {brokers} failed"))
-            .hint("check the certificate authority under `tls`, and that the port speaks TLS"),
+            .hint("check the certificate authority under `tls`, and that the port speaks TLS; else write `security: plaintext`"),
         Code::MessageSizeTooLarge => {
             Error::new(ErrorKind::TooLarge, format!("{doing}: the request is larger than it takes"))
                 .hint("raise max.message.bytes of the topic")

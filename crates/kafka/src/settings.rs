@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use tidegate_model::clear_text::{self, Proof};
 use tidegate_model::{Error, Secret};
 
 use crate::names::Names;
@@ -16,7 +17,7 @@ use crate::registry::RegistrySettings;
 pub(crate) struct KafkaSettings {
     /// Bootstrap servers, for example `broker-1.example.com:9092, broker-2.example.com:9092`; a list or one text.
     pub(crate) brokers: Names,
-    /// How the brokers are spoken to. Default: `sasl_ssl` with `sasl` or `api_key`, `ssl` with `tls`, else `plaintext`.
+    /// How the brokers are spoken to. Default: `sasl_ssl` with `sasl` or `api_key`, else `ssl`; `plaintext` for brokers on this machine and for names without a dot.
     pub(crate) security: Option<Security>,
     /// How to log in.
     pub(crate) sasl: Option<Sasl>,
@@ -163,10 +164,14 @@ impl Property {
 impl KafkaSettings {
     /// How the brokers are spoken to, said or derived.
     pub(crate) fn security(&self) -> Security {
+        let near = |broker: &String| {
+            let host = host_of(broker);
+            clear_text::is_loopback(host) || !host.contains('.')
+        };
         self.security.unwrap_or(match (self.sasl.is_some() || self.api_key.is_some(), &self.tls) {
             (true, _) => Security::SaslSsl,
-            (false, Some(_)) => Security::Ssl,
-            (false, None) => Security::Plaintext,
+            (false, None) if self.brokers.0.iter().all(near) => Security::Plaintext,
+            (false, _) => Security::Ssl,
         })
     }
 
@@ -207,6 +212,15 @@ impl KafkaSettings {
         }
         if let Some(sasl) = &sasl {
             sasl.check()?;
+            let readable = matches!(sasl.mechanism, Mechanism::Plain | Mechanism::Oauthbearer);
+            let away = |broker: &String| !clear_text::is_loopback(host_of(broker));
+            if readable && self.security() == Security::SaslPlaintext && self.brokers.0.iter().any(away) {
+                return Err(Error::settings(format!(
+                    "`security`: with sasl_plaintext the credentials of {} would travel unencrypted",
+                    sasl.mechanism.name()
+                ))
+                .hint("write sasl_ssl, or log in by SCRAM"));
+            }
         }
         self.check_bytes()?;
         Ok(sasl)
@@ -240,6 +254,11 @@ impl KafkaSettings {
     }
 }
 
+/// Returns the host of `host:port`.
+fn host_of(broker: &str) -> &str {
+    broker.rsplit_once(':').map_or(broker, |(host, _)| host)
+}
+
 impl Sasl {
     fn check(&self) -> Result<(), Error> {
         let wrong = |what: &str| Err(Error::settings(format!("`sasl`: {} {what}", self.mechanism.name())));
@@ -247,11 +266,41 @@ impl Sasl {
             Mechanism::Oauthbearer => match (&self.token, &self.oidc) {
                 (Some(_), Some(_)) => wrong("takes `token` or `oidc`, not both"),
                 (None, None) => wrong("needs `token` or `oidc`"),
-                _ => Ok(()),
+                (None, Some(oidc)) => {
+                    let address = oidc.url.parse().map_err(|_| {
+                        Error::settings("`sasl.oidc.url`: this is no address")
+                            .hint("write for example `https://login.example.com/oauth2/token`")
+                    })?;
+                    clear_text::validate("sasl.oidc.url", &address, Proof::Credential)
+                }
+                (Some(_), None) => Ok(()),
             },
             _ if self.username.as_deref().is_none_or(str::is_empty) => wrong("needs `username`"),
             _ if self.password.is_none() => wrong("needs `password`"),
             _ => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn brokers_elsewhere_are_spoken_to_over_tls_unless_the_file_says_otherwise() {
+        let security = |brokers: &str, more: serde_json::Value| {
+            let mut members = serde_json::json!({ "brokers": brokers });
+            members.as_object_mut().expect("object").extend(more.as_object().expect("object").clone());
+            let settings: KafkaSettings = serde_json::from_value(members).expect("settings");
+            settings.security()
+        };
+        let none = || serde_json::json!({});
+        assert_eq!(security("kafka-1.example.com:9092", none()), Security::Ssl);
+        assert_eq!(security("kafka:9092, 10.0.0.7:9092", none()), Security::Ssl);
+        for near in ["localhost:9092", "127.0.0.1:9092,[::1]:9092", "kafka:9092"] {
+            assert_eq!(security(near, none()), Security::Plaintext, "{near}");
+        }
+        let said = serde_json::json!({ "security": "plaintext" });
+        assert_eq!(security("kafka-1.example.com:9092", said), Security::Plaintext);
     }
 }

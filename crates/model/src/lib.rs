@@ -7,6 +7,7 @@
 //! SQL and starts no runtime.
 
 pub mod checks;
+pub mod clear_text;
 pub mod clock;
 pub mod connector;
 pub mod cursor;

@@ -15,6 +15,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, HeaderValue};
 use serde::de::DeserializeOwned;
+use tidegate_model::clear_text::{self, Proof};
 use tidegate_model::{Error, Http};
 
 pub(crate) use self::settings::RegistrySettings;
@@ -94,6 +95,18 @@ impl Registry {
         let key = settings.api_key.as_ref().map(|key| key.expose().to_owned());
         let user = only(&settings.username, &key).ok_or_else(two_words)?;
         let password = only(&settings.password, &settings.api_secret).ok_or_else(two_words)?;
+        let proves = user.is_some() || password.is_some() || settings.token.is_some();
+        let address = url.parse().map_err(|_| {
+            Error::settings("`registry.url`: this is no address")
+                .hint("write for example `https://registry.example.com`")
+        })?;
+        if proves {
+            clear_text::validate("registry.url", &address, Proof::Credential)?;
+        }
+        if address.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+            return Err(Error::settings("`registry.url` holds a user or a password")
+                .hint("write them as `username` and `password`"));
+        }
         let words = match (user, password, &settings.token) {
             (None, None, None) => None,
             (Some(user), Some(password), None) => {

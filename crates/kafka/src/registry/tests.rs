@@ -113,7 +113,7 @@ async fn every_answer_has_its_meaning() {
     for (status, body, kind) in cases {
         let http = script(&[("/schemas/ids/1", status, body)]);
         let settings =
-            serde_json::json!({ "url": "http://r.example", "username": "me", "password": "hunter2" });
+            serde_json::json!({ "url": "https://r.example", "username": "me", "password": "hunter2" });
         let registry = registry(settings, &http).expect("registry");
 
         let answer = registry.schema(SchemaId::Number(1), None).await;
@@ -122,7 +122,7 @@ async fn every_answer_has_its_meaning() {
             (Ok(found), None) => assert_eq!(found, None),
             (Err(error), Some(kind)) => {
                 assert_eq!(error.kind(), kind, "{status}");
-                assert!(error.message().contains("http://r.example"), "{error}");
+                assert!(error.message().contains("https://r.example"), "{error}");
                 assert!(!error.message().contains("hunter2"), "{error}");
             }
             (answer, _) => panic!("{status} gave {answer:?}"),
@@ -135,7 +135,7 @@ async fn every_answer_has_its_meaning() {
 #[tokio::test]
 async fn a_guid_is_asked_for_as_people_write_it() {
     let http = script(&[("/schemas/guids/00010203-0405-0607-0809-0a0b0c0d0e0f", 200, r#"{"schema":"A"}"#)]);
-    let registry = registry(serde_json::json!({ "url": "http://r.example", "token": "t" }), &http);
+    let registry = registry(serde_json::json!({ "url": "https://r.example", "token": "t" }), &http);
     let id = SchemaId::Guid(std::array::from_fn(|at| at as u8));
 
     let found = registry.expect("registry").schema(id, Some("s")).await.expect("answers");
@@ -148,13 +148,34 @@ async fn a_guid_is_asked_for_as_people_write_it() {
 fn credentials_that_contradict_each_other_are_refused() {
     for settings in [
         serde_json::json!({ "url": "registry.example" }),
-        serde_json::json!({ "url": "http://r.example", "username": "me" }),
-        serde_json::json!({ "url": "http://r.example", "api_secret": "s" }),
-        serde_json::json!({ "url": "http://r.example", "username": "a", "api_key": "a", "password": "b" }),
-        serde_json::json!({ "url": "http://r.example", "username": "a", "password": "b", "token": "t" }),
-        serde_json::json!({ "url": "http://r.example", "token": "line\nbreak" }),
+        serde_json::json!({ "url": "https://r.example", "username": "me" }),
+        serde_json::json!({ "url": "https://r.example", "api_secret": "s" }),
+        serde_json::json!({ "url": "https://r.example", "username": "a", "api_key": "a", "password": "b" }),
+        serde_json::json!({ "url": "https://r.example", "username": "a", "password": "b", "token": "t" }),
+        serde_json::json!({ "url": "https://r.example", "token": "line\nbreak" }),
     ] {
         let error = registry(settings, &Arc::default()).err().expect("refused");
         assert_eq!(error.kind(), ErrorKind::Settings);
+    }
+}
+
+#[test]
+fn a_registry_that_is_logged_in_to_is_reached_over_https_or_on_this_machine() {
+    let open = |url: &str, login: bool| {
+        let mut settings = serde_json::json!({ "url": url });
+        if login {
+            settings["token"] = "hunter2".into();
+        }
+        registry(settings, &Arc::default())
+    };
+    assert!(open("https://r.example", true).is_ok());
+    assert!(open("http://127.0.0.1:8081", true).is_ok());
+    assert!(open("http://r.example:8081", false).is_ok());
+    for (url, login) in [("http://r.example:8081", true), ("https://me:hunter2@r.example", false)] {
+        let error = open(url, login).err().expect(url);
+        assert!(
+            error.message().starts_with("`registry.url`") && !error.chain().contains("hunter2"),
+            "{error:?}"
+        );
     }
 }

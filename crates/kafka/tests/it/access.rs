@@ -111,6 +111,14 @@ fn settings_that_do_not_fit_together_are_named() {
             json!({ "brokers": "b:1", "security": "ssl", "sasl": { "mechanism": "plain", "username": "u", "password": "p" } }),
             "`security`",
         ),
+        (
+            json!({ "brokers": "b.example.com:1", "security": "sasl_plaintext", "sasl": { "mechanism": "plain", "username": "u", "password": "p" } }),
+            "unencrypted",
+        ),
+        (
+            json!({ "brokers": "b:1", "sasl": { "mechanism": "oauthbearer", "oidc": { "url": "http://login.example.com/token", "client_id": "c", "client_secret": "s" } } }),
+            "`sasl.oidc.url`",
+        ),
         (json!({ "brokers": "b:1", "properties": { "group.id": "g" } }), "`group.id`"),
         (json!({ "brokers": "b:1", "properties": { "plugin.library.paths": "x" } }), "plugin.library.paths"),
         (json!({ "brokers": "b:1", "properties": { "session.timeout.ms": "soon" } }), "session.timeout.ms"),

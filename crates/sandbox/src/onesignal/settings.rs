@@ -1,6 +1,7 @@
 //! Settings of the sandbox.
 
 use serde::Deserialize;
+use tidegate_model::clear_text::{self, Proof};
 use tidegate_model::{Error, Result, Secret};
 
 /// What the sandbox does besides answering.
@@ -27,6 +28,9 @@ impl MessageEvents {
         let uri = self.url.parse::<http::Uri>().ok();
         if uri.is_none_or(|uri| !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none()) {
             return Err(Error::settings("`sandbox.message_events.url` is no address that starts with http"));
+        }
+        if let Ok(address) = self.url.parse() {
+            clear_text::validate("sandbox.message_events.url", &address, Proof::Credential)?;
         }
         if !is_header_safe(&self.token) {
             return Err(Error::settings(

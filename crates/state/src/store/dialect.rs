@@ -16,6 +16,7 @@ use tidegate_model::{Error, Secret};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::failure;
+use super::server_url;
 use super::statement::{Arg, Record, Statement};
 use crate::folder;
 
@@ -86,12 +87,7 @@ impl Database {
 
     /// Connects to a PostgreSQL server.
     pub(crate) async fn server(url: &Secret) -> Result<Database, Error> {
-        let options: PgConnectOptions = url.expose().parse().map_err(|_: sqlx::Error| {
-            // The cause may quote the URL, and with it the password.
-            Error::settings("the URL of the PostgreSQL state database cannot be read")
-                .hint("write it as postgres://user:password@host:5432/database?sslmode=verify-full")
-        })?;
-        let options = options.application_name("tidegate");
+        let options = server_url::options(url)?;
         // A pool keeps trying a refused connection until its time is up; one
         // plain connection tells at once what is wrong.
         let probe = PgConnection::connect_with(&options)

@@ -48,8 +48,9 @@ pub(crate) fn of_sqlite(cause: sqlx::Error, folder: &Path) -> Error {
 pub(crate) fn of_postgres(cause: sqlx::Error) -> Error {
     let code = match &cause {
         sqlx::Error::Database(database) => database.code().map(|code| code.into_owned()),
+        sqlx::Error::Tls(_) => return unverified(cause),
+        sqlx::Error::Io(io) if io.kind() == io::ErrorKind::InvalidData => return unverified(cause),
         sqlx::Error::Io(_)
-        | sqlx::Error::Tls(_)
         | sqlx::Error::PoolTimedOut
         | sqlx::Error::PoolClosed
         | sqlx::Error::WorkerCrashed
@@ -82,6 +83,16 @@ pub(crate) fn of_postgres(cause: sqlx::Error) -> Error {
         _ => storage("the PostgreSQL state database failed".to_owned()),
     }
     .caused_by(cause)
+}
+
+/// The server speaks no TLS, or its certificate is not trusted.
+fn unverified(cause: sqlx::Error) -> Error {
+    Error::settings("TLS with the PostgreSQL state database failed")
+        .hint(
+            "if its certificate is of an authority of your own, add `sslrootcert=/path/to/authority.pem` to its URL; \
+             `sslmode=require` encrypts without verifying, `sslmode=disable` does neither",
+        )
+        .caused_by(cause)
 }
 
 /// A failure of a file or folder while `doing` something with it.

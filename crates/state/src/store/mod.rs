@@ -15,6 +15,7 @@ mod payload;
 mod rows;
 mod runs;
 mod secrets;
+mod server_url;
 mod statement;
 mod syncs;
 

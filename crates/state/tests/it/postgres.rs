@@ -26,13 +26,13 @@ fn server() -> String {
     )
 }
 
-/// The URL with another database.
+/// The URL with another database; the server's certificate is not verified.
 fn with_database(url: &str, name: &str) -> String {
     let (rest, options) = url.split_once('?').map_or((url, None), |(rest, options)| (rest, Some(options)));
     let (host, _) = rest.rsplit_once('/').expect("the URL names a database");
     match options {
         Some(options) => format!("{host}/{name}?{options}"),
-        None => format!("{host}/{name}"),
+        None => format!("{host}/{name}?sslmode=require"),
     }
 }
 
@@ -93,7 +93,7 @@ async fn a_wrong_password_is_denied_and_not_repeated() {
     let url = server();
     let (_, place) = url.rsplit_once('@').expect("the URL has a user");
 
-    let error = failure(&format!("postgres://postgres:hunter2@{place}")).await;
+    let error = failure(&format!("postgres://postgres:hunter2@{place}?sslmode=require")).await;
 
     assert_eq!(error.kind(), ErrorKind::Denied, "{error:?}");
     assert!(!format!("{error:?} {}", error.next_step()).contains("hunter2"));
@@ -125,4 +125,18 @@ async fn processes_that_start_together_make_the_tables_once() {
     for opened in opening.collect::<Vec<_>>() {
         opened.await.expect("task").expect("opened");
     }
+}
+
+#[tokio::test]
+async fn a_server_whose_certificate_is_not_trusted_is_not_spoken_to() {
+    let database = Database::new().await;
+    let plain = database.url.trim_end_matches("?sslmode=require");
+
+    let error = failure(plain).await;
+
+    assert_eq!(error.kind(), ErrorKind::Settings, "{error:?}");
+    assert!(error.next_step().contains("sslrootcert="), "{}", error.next_step());
+    let authority = std::env::var("TIDEGATE_TEST_POSTGRES_CA").expect("the authority of the test server");
+    let store = StoreLocation::Postgres { url: Secret::new(format!("{plain}?sslrootcert={authority}")) };
+    tidegate_state::open(StateConfig { store, ..database.config() }).await.expect("a trusted authority");
 }

@@ -3,6 +3,7 @@
 use http::Uri;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use tidegate_model::clear_text::{self, Proof};
 use tidegate_model::{Error, Result, Secret};
 
 use super::arn::{self, Arn};
@@ -99,12 +100,13 @@ impl AwsSettings {
 
     /// The address of a service.
     pub(crate) fn endpoint_of(&self, service: &str) -> Result<Uri> {
-        address("endpoint", self.endpoint.as_deref(), service, &self.region)
+        address("endpoint", self.endpoint.as_deref(), service, &self.region, Proof::Signature)
     }
 
     /// The address of the token service.
     pub(crate) fn sts(&self) -> Result<Uri> {
-        address("sts_endpoint", self.sts_endpoint.as_deref(), "sts", &self.region)
+        // Its answers hold credentials.
+        address("sts_endpoint", self.sts_endpoint.as_deref(), "sts", &self.region, Proof::Credential)
     }
 }
 
@@ -120,7 +122,7 @@ fn looks_like_a_region(name: &str) -> bool {
         && words.iter().all(|word| all(word, u8::is_ascii_lowercase))
 }
 
-fn address(setting: &str, given: Option<&str>, service: &str, region: &str) -> Result<Uri> {
+fn address(setting: &str, given: Option<&str>, service: &str, region: &str, proof: Proof) -> Result<Uri> {
     let wrong = |message: &str| {
         Error::settings(format!("`{setting}`: {message}")).hint(
             "leave it out for the region's own address, or write for example https://vpce-1.example.com",
@@ -131,21 +133,17 @@ fn address(setting: &str, given: Option<&str>, service: &str, region: &str) -> R
         return own.parse().map_err(|_| Error::settings("`region`: this is no name of a region"));
     };
     let uri: Uri = given.parse().map_err(|_| wrong("this is no address"))?;
-    let (Some(scheme), Some(host)) = (uri.scheme_str(), uri.host()) else {
+    if uri.scheme().is_none() || uri.host().is_none() {
         return Err(wrong("the address must start with https://"));
-    };
+    }
     if uri.path().len() > 1
         || uri.query().is_some()
         || uri.authority().is_some_and(|it| it.as_str().contains('@'))
     {
         return Err(wrong("the address must end behind the host and its port"));
     }
-    // A name without a dot is a neighbour in a private network.
-    let near = matches!(host, "127.0.0.1" | "[::1]") || !host.contains('.');
-    if scheme == "https" || (scheme == "http" && near) {
-        return Ok(uri);
-    }
-    Err(wrong("only https:// is allowed"))
+    clear_text::validate(setting, &uri, proof)?;
+    Ok(uri)
 }
 
 #[cfg(test)]

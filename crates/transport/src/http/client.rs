@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use reqwest::redirect;
-use tidegate_model::{Error, Http, HttpFailure, Result};
+use tidegate_model::{Error, Http, HttpFailure, Result, clear_text};
 
 /// How long connecting may take, including TLS.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -49,6 +49,11 @@ impl RealHttp {
 #[async_trait]
 impl Http for RealHttp {
     async fn send(&self, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, HttpFailure> {
+        // Connectors check their settings; this holds for what comes after them as well.
+        if clear_text::exposes(&request) {
+            let why = "over http:// its credential would travel unencrypted".to_owned();
+            return Err(HttpFailure::NotSent(why));
+        }
         let request = reqwest::Request::try_from(request).map_err(failure)?;
         let mut answer = self.client.execute(request).await.map_err(failure)?;
 
@@ -123,6 +128,17 @@ mod tests {
         let failure = send_to(&address).await.expect_err("nothing listens");
 
         assert!(matches!(failure, HttpFailure::NotSent(_)), "{failure:?}");
+    }
+
+    #[tokio::test]
+    async fn a_credential_is_never_sent_in_the_clear_to_another_machine() {
+        let request = http::Request::post("http://192.0.2.1/path").header("authorization", "Bearer t");
+
+        let failure =
+            RealHttp::new().expect("client").send(request.body(Bytes::new()).expect("request")).await;
+
+        let Err(HttpFailure::NotSent(why)) = failure else { panic!("{failure:?}") };
+        assert!(why.contains("unencrypted"), "{why}");
     }
 
     #[tokio::test]

@@ -13,6 +13,7 @@ use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::{BackoffConfig, ClientOptions, DynObjectStore, ObjectStoreExt as _, RetryConfig};
+use tidegate_model::clear_text::{self, Proof};
 use tidegate_model::{ConnectorContext, Error, Secret};
 use url::Url;
 
@@ -209,7 +210,13 @@ fn plain(settings: &LakeSettings) -> Result<(), Error> {
             Err(Error::settings("`endpoint` is no address")
                 .hint("write for example `https://minio.example.com`"))
         }
-        _ => Ok(()),
+        // Stores take signatures; the objects are as confidential as the keys.
+        Some(endpoint) => match endpoint.parse() {
+            Ok(address) => clear_text::validate("endpoint", &address, Proof::Signature),
+            Err(_) => Err(Error::settings("`endpoint` is no address")
+                .hint("write for example `https://minio.example.com`")),
+        },
+        None => Ok(()),
     }
 }
 

@@ -20,7 +20,8 @@ async fn journey_state_may_live_in_postgresql() {
         source.connection(),
         sandbox.connections()
     ));
-    project.set("TIDEGATE_STORE", state.url());
+    let url = format!("{}?sslmode=require", state.url());
+    project.set("TIDEGATE_STORE", &url);
 
     project.run_to("orders", "partial", &[("read", 500), ("delivered", 495), ("rejected", 5)]);
     source.run("INSERT INTO orders VALUES (501, 'c1', now())").await;
@@ -41,7 +42,7 @@ async fn journey_state_may_live_in_postgresql() {
     // The checkpoint is in the database: another machine continues from there.
     let elsewhere =
         Project::new(&std::fs::read_to_string(project.path().join("tidegate.yaml")).expect("read"));
-    let run = elsewhere.json(&["run", "orders", "--store", &state.url()]);
+    let run = elsewhere.json(&["run", "orders", "--store", &url]);
     assert_eq!(run[0]["counts"]["delivered"], 0, "{run:#}");
     let names = "SELECT count(*) FROM information_schema.tables WHERE table_schema NOT IN ('pg_catalog', 'information_schema')";
     assert!(state.count(names).await > 0);
