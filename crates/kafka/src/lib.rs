@@ -1,6 +1,7 @@
 //! Kafka and Confluent Cloud: topics as sources, sinks and as the event log.
 
 mod access;
+mod baseline;
 mod check;
 mod client;
 mod cluster;
@@ -9,6 +10,7 @@ mod context;
 mod decode;
 mod errors;
 mod feed;
+mod identity;
 mod log;
 mod message;
 mod metadata;

@@ -16,6 +16,9 @@ use crate::partition::TopicPartition;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Progress {
     kafka: BTreeMap<Text, BTreeMap<i32, PartitionOffset>>,
+    /// The id of the cluster that has the topics.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cluster: Option<String>,
 }
 
 /// The position in one partition.
@@ -26,6 +29,9 @@ pub(crate) struct PartitionOffset {
     /// When the last message was made, in milliseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) seen_ms: Option<i64>,
+    /// The message before `next`; none if nothing was read yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) last: Option<LastMessage>,
     /// The minute of reading that `count` belongs to, since 1970.
     #[serde(default)]
     minute: i64,
@@ -35,6 +41,15 @@ pub(crate) struct PartitionOffset {
     /// Messages read in the minute before.
     #[serde(default)]
     before: u64,
+}
+
+/// What is kept of a message, to recognise it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LastMessage {
+    /// When it was made, in milliseconds since 1970.
+    pub(crate) ms: Option<i64>,
+    /// The bytes of its key and value.
+    pub(crate) bytes: u64,
 }
 
 impl Progress {
@@ -76,13 +91,41 @@ impl Progress {
         })
     }
 
-    /// Advances a partition by `count` messages, the last of them made at `seen`.
+    /// Returns the topics with a position.
+    pub(crate) fn topics(&self) -> impl Iterator<Item = &Text> {
+        self.kafka.keys()
+    }
+
+    /// Returns the cluster that has the topics, if it is known.
+    pub(crate) fn cluster(&self) -> Option<&str> {
+        self.cluster.as_deref()
+    }
+
+    /// Notes the cluster that has the topics.
+    pub(crate) fn set_cluster(&mut self, cluster: Option<String>) {
+        if cluster.is_some() {
+            self.cluster = cluster;
+        }
+    }
+
+    /// Forgets a topic.
+    pub(crate) fn forget(&mut self, topic: &Text) {
+        self.kafka.remove(topic);
+    }
+
+    /// Notes where a partition starts of which nothing was read yet.
+    pub(crate) fn start(&mut self, partition: &TopicPartition, from: i64) {
+        let offsets = self.kafka.entry(partition.0.clone()).or_default();
+        offsets.entry(partition.1).or_insert(PartitionOffset { next: from, ..PartitionOffset::default() });
+    }
+
+    /// Advances a partition by `count` messages, the last of which is `last`, made at `seen`.
     pub(crate) fn advance(
         &mut self,
         partition: &TopicPartition,
         next: i64,
         count: u64,
-        seen: Option<Timestamp>,
+        (seen, last): (Option<Timestamp>, Option<LastMessage>),
         now: Timestamp,
     ) {
         let offset = self.kafka.entry(partition.0.clone()).or_default().entry(partition.1).or_default();
@@ -94,6 +137,7 @@ impl Progress {
         }
         offset.count = offset.count.saturating_add(count);
         offset.next = next;
+        offset.last = last;
         offset.seen_ms = seen.map(Timestamp::as_millisecond).or(offset.seen_ms);
     }
 }
@@ -125,14 +169,21 @@ mod tests {
         let (partition, at) = (("orders".into(), 3), Timestamp::from_second(600).expect("a time"));
         let mut progress = Progress::default();
 
-        progress.advance(&partition, 10, 10, Some(at), at);
-        progress.advance(&partition, 12, 2, None, at);
+        let last = LastMessage { ms: Some(600_000), bytes: 4 };
+        progress.advance(&partition, 10, 10, (Some(at), Some(last)), at);
+        progress.advance(&partition, 12, 2, (None, Some(last)), at);
+        progress.start(&("orders".into(), 4), 7);
+        progress.start(&partition, 0);
+        progress.set_cluster(Some("c1".to_owned()));
+        progress.set_cluster(None);
 
         let checkpoint = progress.checkpoint().expect("JSON");
         let read = Progress::of(Some(&checkpoint)).expect("ours");
         assert_eq!(read, progress);
         let offset = read.get(&partition).expect("an offset");
-        assert_eq!((offset.next, offset.seen()), (12, Some(at)));
+        assert_eq!((offset.next, offset.seen(), offset.last), (12, Some(at), Some(last)));
+        assert_eq!(read.get(&("orders".into(), 4)).map(|offset| offset.next), Some(7));
+        assert_eq!(read.cluster(), Some("c1"));
     }
 
     #[test]
@@ -140,8 +191,8 @@ mod tests {
         let partition = ("orders".into(), 0);
         let at = |second| Timestamp::from_second(second).expect("a time");
         let mut progress = Progress::default();
-        progress.advance(&partition, 5, 5, None, at(60));
-        progress.advance(&partition, 7, 2, None, at(121));
+        progress.advance(&partition, 5, 5, (None, None), at(60));
+        progress.advance(&partition, 7, 2, (None, None), at(121));
 
         let offset = progress.get(&partition).expect("an offset");
         assert_eq!(offset.per_minute(at(130)), 5);

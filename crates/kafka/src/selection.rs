@@ -21,7 +21,8 @@ struct TopicSettings {
     /// The consumer group. Each sync has one of its own, for example
     /// `tidegate-orders`: two syncs in one group would share the messages.
     group: String,
-    /// Where to start if the group has committed no offset. Default: `earliest`.
+    /// Where the first read of a topic starts if the group has committed no offset. Default: `earliest`.
+    /// A partition that is added later is read from its beginning.
     #[serde(default)]
     start: Start,
     /// How messages without a value are treated. Default: `rows`.

@@ -10,6 +10,7 @@ use tidegate_model::{
 };
 
 use crate::access::Access;
+use crate::baseline::Baseline;
 use crate::check;
 use crate::connection::Connection;
 use crate::feed::{self, Plan, Reading, Session};
@@ -163,7 +164,8 @@ impl Source for KafkaSource {
                 let partitions = metadata.all_partitions(&selection.topics)?;
                 let watermarks = metadata.watermarks(&partitions)?;
                 let start_offsets = StartOffsets { committed: true, start: selection.start.clone() };
-                let starts = start_offsets.resolve(metadata, &partitions, &known)?;
+                let baseline = Baseline::of(metadata, &partitions, &known, true)?;
+                let starts = start_offsets.resolve(metadata, &partitions, &known, &baseline)?;
                 let lag = starts.into_iter().map(|start| {
                     let end = watermarks
                         .get(&start.partition)

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use rdkafka::topic_partition_list::Offset;
 use tidegate_model::Error;
 
+use crate::baseline::Baseline;
 use crate::metadata::{ClusterMetadata, Watermarks};
 use crate::partition::{TopicPartition, name_of};
 use crate::progress::Progress;
@@ -42,6 +43,7 @@ impl StartOffsets {
         metadata: &ClusterMetadata<'_>,
         partitions: &[TopicPartition],
         known: &Progress,
+        baseline: &Baseline,
     ) -> Result<Vec<StartOffset>, Error> {
         if partitions.is_empty() {
             return Ok(Vec::new());
@@ -57,11 +59,18 @@ impl StartOffsets {
         let start_offset = |partition: &TopicPartition| {
             let watermarks = watermarks.get(partition).copied().unwrap_or_default();
             let committed = committed.get(partition).copied().flatten();
+            let committed = committed.filter(|committed| !baseline.is_gone(partition, *committed));
             let known = known.get(partition).map(|offset| offset.next);
+            // Offsets beyond the end belong to a topic that is gone.
+            let beyond = committed.max(known).is_some_and(|offset| offset > watermarks.end);
             match known_offset(partition, watermarks, committed, known) {
                 Some(from) => StartOffset { partition: partition.clone(), from, committed },
                 None => {
-                    let from = self.start_of(partition, watermarks, since.get(partition).copied().flatten());
+                    // Messages of a partition that came later were never skipped by `latest`.
+                    let later = self.start == Start::Latest && (beyond || baseline.is_later(partition));
+                    let since = since.get(partition).copied().flatten();
+                    let from =
+                        if later { watermarks.low } else { self.start_of(partition, watermarks, since) };
                     let committed = self.is_steady().then_some(from);
                     StartOffset { partition: partition.clone(), from, committed }
                 }
@@ -97,9 +106,9 @@ fn known_offset(
     committed: Option<i64>,
     known: Option<i64>,
 ) -> Option<i64> {
-    // A recreated topic counts from zero again: a checkpoint beyond its end belongs to the old one.
-    let known = known.filter(|known| *known <= watermarks.end);
-    let offset = committed.max(known)?;
+    // A recreated topic counts from zero again: an offset beyond its end belongs to the old one.
+    let possible = |offset: Option<i64>| offset.filter(|offset| *offset <= watermarks.end);
+    let offset = possible(committed).max(possible(known))?;
     if offset < watermarks.low {
         tracing::warn!(
             partition = name_of(partition),
@@ -129,6 +138,7 @@ mod tests {
         let (partition, watermarks) = (("t".into(), 0), Watermarks { low: 0, end: 10 });
         assert_eq!(known_offset(&partition, watermarks, Some(5), Some(11)), Some(5));
         assert_eq!(known_offset(&partition, watermarks, None, Some(11)), None);
+        assert_eq!(known_offset(&partition, watermarks, Some(12), Some(11)), None);
     }
 
     #[test]

@@ -29,10 +29,12 @@ use tokio::sync::mpsc;
 use self::pending::PendingBatch;
 use self::polling::Polling;
 pub(crate) use self::session::{Plan, Session};
+use crate::baseline::Baseline;
 use crate::client::Client;
 use crate::context::Context;
 use crate::decode::Decoder;
 use crate::errors;
+use crate::identity;
 use crate::metadata::ClusterMetadata;
 use crate::selection::{KafkaSelection, Tombstones};
 
@@ -111,6 +113,12 @@ fn start(
     let plan = &session.plan;
     let metadata = ClusterMetadata { consumer, access: &plan.access, brokers: &plan.brokers };
     let partitions = metadata.all_partitions(&selection.topics)?;
+    let (known, cluster) = (session.known(), metadata.cluster());
+    let gone = identity::recreated(&metadata, &known, cluster.as_deref())?;
+    session.begin(cluster, &gone);
+    let committed = plan.start_offsets.committed;
+    let baseline = Baseline::of(&metadata, &partitions, &known, committed)?.without(&gone, &known);
+    let _ = session.baseline.set(baseline);
     let started = if follow {
         let topics: Vec<&str> = selection.topics.iter().map(String::as_str).collect();
         consumer.subscribe(&topics)

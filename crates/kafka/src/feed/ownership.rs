@@ -15,6 +15,7 @@ impl Session {
         for start in starts {
             let partition = PartitionState::new(generation, start.from, start.committed);
             state.partitions.insert(start.partition.clone(), partition);
+            state.emitted.start(&start.partition, start.from);
         }
     }
 

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use tidegate_model::{Columns, MalformedRecord, Origin, Row, Text};
 
 use crate::partition::TopicPartition;
+use crate::progress::LastMessage;
 
 /// The rows of a future batch, in the order in which they were read.
 #[derive(Debug, Default)]
@@ -39,6 +40,8 @@ pub(crate) struct PartitionRun {
     pub(crate) next: i64,
     /// When the last one was made.
     pub(crate) seen: Option<Timestamp>,
+    /// The last one.
+    pub(crate) last: Option<LastMessage>,
 }
 
 impl PendingBatch {
@@ -99,6 +102,7 @@ mod tests {
             messages: 2,
             next,
             seen: None,
+            last: None,
         };
         let mut pending = PendingBatch {
             rows: (0..5).map(row).collect(),

@@ -19,6 +19,7 @@ use super::session::Session;
 use crate::context::Context;
 use crate::decode::Decoder;
 use crate::errors;
+use crate::identity::last_of;
 use crate::message::Message;
 use crate::partition::TopicPartition;
 use crate::selection::Tombstones;
@@ -196,6 +197,7 @@ impl Polling {
         run.messages += 1;
         run.next = message.offset() + 1;
         run.seen = seen.or(run.seen);
+        run.last = Some(last_of(message));
         Ok(())
     }
 
@@ -223,6 +225,7 @@ impl Polling {
                 messages: 0,
                 next,
                 seen: None,
+                last: None,
             });
         }
         pending.runs.len().checked_sub(1)

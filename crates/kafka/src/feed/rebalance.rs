@@ -7,6 +7,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tidegate_model::Error;
 
 use super::session::Session;
+use crate::baseline::Baseline;
 use crate::context::{Context, RebalanceListener};
 use crate::errors;
 use crate::metadata::ClusterMetadata;
@@ -67,7 +68,8 @@ pub(super) fn assignment(
 ) -> Result<TopicPartitionList, Error> {
     let plan = &session.plan;
     let metadata = ClusterMetadata { consumer, access: &plan.access, brokers: &plan.brokers };
-    let starts = plan.start_offsets.resolve(&metadata, partitions, &session.known())?;
+    let baseline = session.baseline.get_or_init(Baseline::default);
+    let starts = plan.start_offsets.resolve(&metadata, partitions, &session.known(), baseline)?;
     session.own(&starts);
     list(starts.iter().map(|start| (&start.partition, Offset::Offset(start.from))))
 }

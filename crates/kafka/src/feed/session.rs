@@ -1,18 +1,19 @@
 //! The state that the client's thread, the feed and the engine share.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::time::Duration;
 
 use rdkafka::error::{KafkaResult, RDKafkaErrorCode as Code};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use tidegate_model::{Batch, Clock, Error, Row};
+use tidegate_model::{Batch, Clock, Error, Row, Text};
 use tokio::sync::Notify;
 
 use super::pending::{PartitionRun, PendingBatch};
 use super::phase::Phase;
 use crate::access::Access;
+use crate::baseline::Baseline;
 use crate::errors;
 use crate::partition::{TopicPartition, lock};
 use crate::progress::Progress;
@@ -33,6 +34,8 @@ pub(crate) struct Session {
     pub(super) state: Mutex<State>,
     pub(super) changed: Condvar,
     pub(super) commits: Notify,
+    /// What was there when the feed was opened.
+    pub(super) baseline: OnceLock<Baseline>,
 }
 
 /// How a feed was opened.
@@ -57,7 +60,7 @@ pub(super) struct State {
     /// The error that ends the feed.
     pub(super) fault: Option<Error>,
     pub(super) partitions: HashMap<TopicPartition, PartitionState>,
-    emitted: Progress,
+    pub(super) emitted: Progress,
     acknowledged: Progress,
     /// Whether the loss of all brokers was logged.
     pub(super) brokers_lost: bool,
@@ -127,6 +130,17 @@ impl Session {
             state: Mutex::new(state),
             changed: Condvar::new(),
             commits: Notify::new(),
+            baseline: OnceLock::new(),
+        }
+    }
+
+    /// Notes on which cluster the feed reads, and forgets topics that are others there.
+    pub(super) fn begin(&self, cluster: Option<String>, gone: &HashSet<Text>) {
+        let mut state = lock(&self.state);
+        let State { emitted, acknowledged, .. } = &mut *state;
+        for progress in [emitted, acknowledged] {
+            gone.iter().for_each(|topic| progress.forget(topic));
+            progress.set_cluster(cluster.clone());
         }
     }
 
@@ -157,7 +171,7 @@ impl Session {
         let nothing = pending.rows.is_empty() && pending.malformed.is_empty();
         let idle = state.is_acknowledged();
         for run in &pending.runs {
-            state.emitted.advance(&run.partition, run.next, run.messages, run.seen, now);
+            state.emitted.advance(&run.partition, run.next, run.messages, (run.seen, run.last), now);
             if let Some(partition) = state.partitions.get_mut(&run.partition) {
                 match (nothing, idle) {
                     (false, _) => partition.emitted = run.next,

@@ -51,6 +51,17 @@ impl Topic {
         topic
     }
 
+    /// Deletes the topic and makes it anew with so many partitions.
+    pub async fn recreate(self, partitions: i32) -> Topic {
+        let admin: AdminClient<DefaultClientContext> =
+            ClientConfig::new().set("bootstrap.servers", &self.brokers).create().expect("a client");
+        admin.delete_topics(&[&self.name], &AdminOptions::new()).await.expect("an answer");
+        let new = NewTopic::new(&self.name, partitions, TopicReplication::Fixed(1));
+        let made = admin.create_topics([&new], &AdminOptions::new()).await.expect("an answer");
+        made.into_iter().for_each(|made| drop(made.expect("a topic")));
+        Topic::at(&self.brokers, &self.name, partitions)
+    }
+
     /// A topic that is already there.
     pub fn at(brokers: &str, name: &str, partitions: i32) -> Topic {
         let producer = ClientConfig::new()

@@ -101,3 +101,65 @@ async fn an_engine_that_stops_for_a_while_still_gets_everything_and_all_of_it_is
         assert_eq!(topic.committed(&group).await, [Some(messages)]);
     }
 }
+
+/// Reads and commits what there is; returns the numbers and the checkpoint.
+async fn read_some(topic: &Topic, group: &str, more: Value, count: usize) -> (Vec<i64>, Value) {
+    let source = source(&topic.settings());
+    let mut reader = Reader::open(&source, &topic.selection(group, &more), false).await;
+    let (read, checkpoint) = reader.rows(count).await;
+    source.committed(&checkpoint).await.expect("committed");
+    assert_eq!(reader.read_and_commit_all().await, [0; 0]);
+    (read, checkpoint.0)
+}
+
+#[tokio::test]
+async fn messages_of_a_partition_that_came_later_are_read_although_start_is_latest() {
+    let topic = Topic::new(1).await;
+    topic.write_numbers(0..2).await;
+    let (group, latest) = (unique("group"), json!({ "start": "latest" }));
+    assert_eq!(read(&topic, &group, latest.clone(), None).await, [0; 0]);
+    topic.write_numbers(2..3).await;
+    let (numbers, checkpoint) = read_some(&topic, &group, latest.clone(), 1).await;
+    assert_eq!(numbers, [2]);
+
+    // Tansu cannot add partitions, so the topic is made anew with two.
+    let topic = topic.recreate(2).await;
+    topic.write(1, (0..5).map(|n| Some(format!(r#"{{"n":{n}}}"#)))).await;
+
+    let checkpoint = Some(checkpoint);
+    assert_eq!(read(&topic, &group, latest.clone(), checkpoint.clone()).await, [0, 1, 2, 3, 4]);
+    assert_eq!(read(&topic, &group, latest, checkpoint).await, [0; 0]);
+}
+
+#[tokio::test]
+async fn a_topic_that_was_created_again_and_outgrew_its_checkpoint_is_read_from_its_beginning() {
+    for start in ["earliest", "latest"] {
+        let topic = Topic::new(1).await;
+        let (group, start) = (unique("group"), json!({ "start": start }));
+        assert_eq!(read(&topic, &group, start.clone(), None).await, [0; 0]);
+        topic.write_numbers(0..3).await;
+        let (numbers, checkpoint) = read_some(&topic, &group, start.clone(), 3).await;
+        assert_eq!(numbers, [0, 1, 2]);
+
+        let topic = topic.recreate(1).await;
+        topic.write_numbers(10..16).await;
+
+        let numbers = read(&topic, &group, start.clone(), Some(checkpoint.clone())).await;
+        assert_eq!(numbers, [10, 11, 12, 13, 14, 15], "{start}");
+        // The old checkpoint again, as after a crash before the new one was stored: the group knows better.
+        assert_eq!(read(&topic, &group, start, Some(checkpoint)).await, [0; 0]);
+    }
+}
+
+#[tokio::test]
+async fn a_checkpoint_of_another_cluster_counts_only_if_the_message_that_was_read_last_is_there() {
+    let topic = Topic::new(1).await;
+    topic.write_numbers(0..3).await;
+    let (_, mut checkpoint) = read_some(&topic, &unique("group"), json!({}), 3).await;
+    topic.write_numbers(3..5).await;
+
+    checkpoint["cluster"] = "another".into();
+    assert_eq!(read(&topic, &unique("group"), json!({}), Some(checkpoint.clone())).await, [3, 4]);
+    checkpoint["kafka"][&topic.name]["0"]["last"]["ms"] = 1.into();
+    assert_eq!(read(&topic, &unique("group"), json!({}), Some(checkpoint)).await, [0, 1, 2, 3, 4]);
+}

@@ -75,7 +75,7 @@ impl<'a> Rewriter<'a> {
                     let from = self.at;
                     self.skip_statement();
                     let words = self.tokens[from..self.at].iter().map(|token| token.text);
-                    let presence = words.filter(|word| matches!(*word, "IMPLICIT" | "EXPLICIT")).last();
+                    let presence = words.filter(|word| matches!(*word, "IMPLICIT" | "EXPLICIT")).next_back();
                     implicit = presence.map_or(implicit, |presence| presence == "IMPLICIT");
                     self.replace(first.start, self.position(), "");
                 }
