@@ -14,5 +14,6 @@ pub mod tests;
 pub use arn::Arn;
 pub use batch::receipt;
 pub use client::{AwsClient, ErrorHints, Service, failed};
+pub(crate) use credentials::S3Credentials;
 pub use policy::Grant;
 pub use settings::AwsSettings;

@@ -8,9 +8,8 @@ use tidegate_model::{Error, Result, Secret};
 
 use super::arn::{self, Arn};
 
-/// An account at Amazon Web Services. Without keys and profile, the default credential chain
-/// are looked at: the environment, the shared files, a web identity, the
-/// container, the machine's role.
+/// An account at Amazon Web Services. Without keys and profile, credentials come from the default
+/// chain: the environment, the shared files, a web identity, the container, the machine's role.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AwsSettings {

@@ -1,6 +1,5 @@
 //! Signature Version 4.
 
-use aws_credential_types::Credentials as SdkCredentials;
 use aws_sigv4::http_request::{self, SignableBody, SignableRequest, SigningSettings};
 use aws_sigv4::sign::v4;
 use bytes::Bytes;
@@ -21,9 +20,7 @@ pub(crate) fn sign(
     region: &str,
     now: Timestamp,
 ) -> Result<()> {
-    let token = credentials.token.as_ref().map(|token| token.expose().to_owned());
-    let identity =
-        SdkCredentials::new(&credentials.id, credentials.secret.expose(), token, None, "tidegate").into();
+    let identity = credentials.for_sdk().into();
     let parameters = v4::SigningParams::builder()
         .identity(&identity)
         .region(region)

@@ -16,6 +16,10 @@ const BUSY: &[&str] = &["SlowDown", "RequestTimeout", "InternalError", "ServiceU
 pub fn explain(doing: &str, cause: &object_store::Error) -> Error {
     use object_store::Error as Answer;
 
+    // Credentials that were not found have their own words.
+    if let Some(own) = own_error(cause) {
+        return Error::new(own.kind(), format!("{doing}: {}", own.message())).hint(own.next_step());
+    }
     let (kind, hint) = match cause {
         Answer::NotFound { .. } => (ErrorKind::Missing, Some(GONE)),
         Answer::PermissionDenied { .. } | Answer::Unauthenticated { .. } => {
@@ -33,6 +37,19 @@ pub fn explain(doing: &str, cause: &object_store::Error) -> Error {
         Some(hint) => error.hint(hint),
         None => error,
     }
+}
+
+fn own_error(cause: &object_store::Error) -> Option<&Error> {
+    use std::error::Error as _;
+
+    let mut next = cause.source();
+    while let Some(inner) = next {
+        if let Some(own) = inner.downcast_ref::<Error>() {
+            return Some(own);
+        }
+        next = inner.source();
+    }
+    None
 }
 
 const GONE: &str = "create the bucket or the folder, or correct `path`, then run `tidegate check`";

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use object_store::aws::AmazonS3Builder;
+use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::local::LocalFileSystem;
@@ -19,9 +19,12 @@ use url::Url;
 
 use super::errors::explain;
 use super::settings::LakeSettings;
+use crate::aws::S3Credentials;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+/// Where S3 looks for buckets without a region.
+const DEFAULT_REGION: &str = "us-east-1";
 
 /// A folder and its object store.
 #[derive(Clone, Debug)]
@@ -62,7 +65,7 @@ impl StorageRoot {
         url.set_path(&folder);
         plain(settings)?;
         let store: Result<Arc<DynObjectStore>, object_store::Error> = match scheme {
-            "s3" | "s3a" => s3(settings).map(|store| Arc::new(store) as _),
+            "s3" | "s3a" => s3(settings, context)?.map(|store| Arc::new(store) as _),
             "gs" => google(settings).map(|store| Arc::new(store) as _),
             "az" | "azure" | "abfs" | "abfss" => azure(settings).map(|store| Arc::new(store) as _),
             _ => return Err(wrong(&format!("{scheme}:// is not a supported store"))),
@@ -229,26 +232,23 @@ fn client() -> ClientOptions {
     ClientOptions::new().with_connect_timeout(CONNECT_TIMEOUT).with_timeout(REQUEST_TIMEOUT)
 }
 
-fn s3(settings: &LakeSettings) -> Result<object_store::aws::AmazonS3, object_store::Error> {
+/// The identity is that of Kinesis and Firehose with the same settings. Whatever else the environment
+/// says about S3 is the library's to read.
+fn s3(
+    settings: &LakeSettings,
+    context: &ConnectorContext,
+) -> Result<Result<AmazonS3, object_store::Error>, Error> {
     let mut builder = AmazonS3Builder::from_env().with_url(&settings.path).with_retry(once());
+    let region = builder.get_config_value(&AmazonS3ConfigKey::Region);
+    let account = settings.aws(region.as_deref().unwrap_or(DEFAULT_REGION));
     let mut options = client();
-    if let Some(region) = &settings.region {
-        builder = builder.with_region(region);
-    }
+    builder = builder.with_region(&account.region);
     if let Some(endpoint) = &settings.endpoint {
         builder = builder.with_endpoint(endpoint);
         options = options.with_allow_http(endpoint.starts_with("http://"));
     }
-    if let Some(id) = &settings.access_key_id {
-        builder = builder.with_access_key_id(id.expose());
-    }
-    if let Some(secret) = &settings.secret_access_key {
-        builder = builder.with_secret_access_key(secret.expose());
-    }
-    if let Some(token) = &settings.session_token {
-        builder = builder.with_token(token.expose());
-    }
-    builder.with_client_options(options).build()
+    let credentials = S3Credentials::open(&account, context)?;
+    Ok(builder.with_credentials(Arc::new(credentials)).with_client_options(options).build())
 }
 
 fn google(settings: &LakeSettings) -> Result<object_store::gcp::GoogleCloudStorage, object_store::Error> {

@@ -1,18 +1,19 @@
 //! AWS credentials: resolved through the default chain and cached until shortly before expiry.
 
-mod default_chain;
-mod metadata;
-mod profile;
-mod sts;
+mod chain;
+mod http;
+mod object_store;
 #[cfg(test)]
 mod tests;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use http::Uri;
+use aws_credential_types::Credentials as SdkCredentials;
 use jiff::{SignedDuration, Timestamp};
-use tidegate_model::{Clock, ConnectorContext, Error, ErrorKind, Http, Result, Secret};
+use tidegate_model::{Clock, ConnectorContext, Error, ErrorKind, Result, Secret};
 
+use self::chain::CredentialsChain;
+pub(crate) use self::object_store::S3Credentials;
 use super::settings::AwsSettings;
 
 /// How long before their expiry credentials are renewed.
@@ -30,50 +31,11 @@ pub(crate) struct Credentials {
     pub(crate) expires: Option<Timestamp>,
 }
 
-/// A role to assume.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Role {
-    arn: String,
-    external_id: Option<String>,
-    session: String,
-}
-
-/// The source of the first credentials.
-enum Origin {
-    /// The settings.
-    Given(Credentials),
-    /// A profile of the shared files.
-    Profile(String),
-    /// The first source of the default chain that has some.
-    DefaultChain,
-}
-
-/// Reads an environment variable.
-type Variables = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
-
-/// Resolves credentials, without caching them.
-struct CredentialsChain {
-    origin: Origin,
-    role: Option<Role>,
-    region: String,
-    sts: Uri,
-    variables: Variables,
-    http: Arc<dyn Http>,
-    clock: Arc<dyn Clock>,
-}
-
-impl CredentialsChain {
-    /// Resolves credentials anew.
-    async fn find(&self) -> Result<Credentials> {
-        let credentials = match &self.origin {
-            Origin::Given(credentials) => credentials.clone(),
-            Origin::Profile(name) => self.named_profile(name).await?,
-            Origin::DefaultChain => self.default_chain().await?,
-        };
-        match &self.role {
-            Some(role) => self.assume(&credentials, role).await,
-            None => Ok(credentials),
-        }
+impl Credentials {
+    /// Returns them as the SDK takes them.
+    pub(crate) fn for_sdk(&self) -> SdkCredentials {
+        let token = self.token.as_ref().map(|token| token.expose().to_owned());
+        SdkCredentials::new(&self.id, self.secret.expose(), token, self.expires.map(Into::into), "tidegate")
     }
 }
 
@@ -95,46 +57,23 @@ impl CachedCredentials {
 /// Provides cached credentials; renews them one request at a time.
 pub(crate) struct CredentialsProvider {
     chain: CredentialsChain,
+    clock: Arc<dyn Clock>,
     cached: Mutex<Option<CachedCredentials>>,
     searching: tokio::sync::Mutex<()>,
 }
 
 impl CredentialsProvider {
     /// Creates a provider. Nothing is resolved yet.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Settings`] for an address of the token service that is not valid.
     pub(crate) fn open(settings: &AwsSettings, context: &ConnectorContext) -> Result<CredentialsProvider> {
-        CredentialsProvider::with(settings, context, Arc::new(|name| std::env::var(name).ok()))
-    }
-
-    fn with(
-        settings: &AwsSettings,
-        context: &ConnectorContext,
-        variables: Variables,
-    ) -> Result<CredentialsProvider> {
-        let origin = match (&settings.access_key_id, &settings.secret_access_key, &settings.profile) {
-            (Some(id), Some(secret), _) => Origin::Given(Credentials {
-                id: id.clone(),
-                secret: secret.clone(),
-                token: settings.session_token.clone(),
-                expires: None,
-            }),
-            (_, _, Some(profile)) => Origin::Profile(profile.clone()),
-            _ => Origin::DefaultChain,
-        };
-        let role = settings.role_arn.as_ref().map(|arn| Role {
-            arn: arn.clone(),
-            external_id: settings.external_id.clone(),
-            session: settings.session_name.clone().unwrap_or_else(|| sts::SESSION.to_owned()),
-        });
-        let chain = CredentialsChain {
-            origin,
-            role,
-            region: settings.region.clone(),
-            sts: settings.sts()?,
-            variables,
-            http: Arc::clone(&context.http),
+        Ok(CredentialsProvider {
+            chain: CredentialsChain::new(settings, context)?,
             clock: Arc::clone(&context.clock),
-        };
-        Ok(CredentialsProvider { chain, cached: Mutex::default(), searching: tokio::sync::Mutex::default() })
+            cached: Mutex::default(),
+            searching: tokio::sync::Mutex::default(),
+        })
     }
 
     /// Returns valid credentials.
@@ -157,7 +96,7 @@ impl CredentialsProvider {
             Err(error) => {
                 tracing::warn!(error = %error.chain(), "AWS credentials could not be renewed yet");
                 if let Some(cached) = &mut *self.cached() {
-                    cached.renew = self.chain.clock.now().checked_add(PAUSE).ok();
+                    cached.renew = self.clock.now().checked_add(PAUSE).ok();
                 }
                 Ok(credentials)
             }
@@ -176,7 +115,7 @@ impl CredentialsProvider {
     }
 
     async fn search(&self) -> Result<Credentials> {
-        match self.chain.find().await {
+        match self.chain.resolve().await {
             Ok(credentials) => {
                 *self.cached() = Some(CachedCredentials::new(credentials.clone()));
                 Ok(credentials)
@@ -191,7 +130,7 @@ impl CredentialsProvider {
 
     /// Returns cached credentials that have not expired, and whether it is too early to renew them.
     fn usable(&self) -> Option<(Credentials, bool)> {
-        let now = self.chain.clock.now();
+        let now = self.clock.now();
         let cached = self.cached();
         let cached =
             cached.as_ref().filter(|cached| cached.credentials.expires.is_none_or(|end| now < end))?;
