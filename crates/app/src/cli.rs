@@ -56,6 +56,11 @@ pub(crate) struct ProjectArgs {
     #[arg(long, global = true, env = "TIDEGATE_EVENT_GIB", value_name = "GIB")]
     pub(crate) event_gib: Option<u32>,
 
+    /// Seconds that a process keeps a sync in a PostgreSQL store after it was heard of last.
+    #[arg(long, global = true, env = "TIDEGATE_LEASE_SECONDS", default_value_t = 30,
+        value_parser = clap::value_parser!(u64).range(1..=3_600), hide_possible_values = true)]
+    pub(crate) lease_seconds: u64,
+
     #[arg(skip)]
     pub(crate) replaced: Replaced,
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::registry::CONNECTORS;
 use tidegate_engine::service::{Config, Engine};
@@ -49,6 +50,7 @@ impl ProjectArgs {
                 current: std::env::var(MASTER_KEY).ok().map(Secret::new),
                 former: std::env::var(FORMER_MASTER_KEY).ok().map(Secret::new),
             },
+            lease: Duration::from_secs(self.lease_seconds),
         };
         let store = tidegate_state::open(config).await?;
         Ok(match self.replaced.store {

@@ -29,6 +29,8 @@ pub enum ErrorKind {
     Unexpected,
     /// Our own storage failed: a full disk, a locked file.
     Storage,
+    /// Another process runs the sync, or has taken it over.
+    Held,
     /// A fault of this program.
     Internal,
 }
@@ -132,6 +134,7 @@ impl Error {
             ErrorKind::TooLarge | ErrorKind::Rejected => "see `tidegate rows --rejected`",
             ErrorKind::Unexpected => "it is tried again with the next run; report it if it stays",
             ErrorKind::Storage => "free some disk space or repair the disk, then run again; no data was lost",
+            ErrorKind::Held => "nothing to do: the process that holds the sync runs it",
             ErrorKind::Internal => "please report it, with the run's name",
         }
     }
@@ -151,7 +154,9 @@ impl Error {
             ErrorKind::Throttled(until) => Reaction::Wait(until),
             ErrorKind::Unavailable => Reaction::BackOff,
             ErrorKind::TooLarge | ErrorKind::Rejected => Reaction::Halve,
-            ErrorKind::Unexpected | ErrorKind::Storage | ErrorKind::Internal => Reaction::Fail,
+            ErrorKind::Unexpected | ErrorKind::Storage | ErrorKind::Held | ErrorKind::Internal => {
+                Reaction::Fail
+            }
         }
     }
 

@@ -1,6 +1,5 @@
 //! What is remembered between runs.
 
-use std::any::Any;
 use std::fmt;
 
 use async_trait::async_trait;
@@ -11,8 +10,8 @@ pub use crate::delivered::{Delivered, TextColumn};
 pub use crate::ledger_query::{FailedRowCursor, FailedRowGroup, FailedRowQuery, RunQuery};
 pub use crate::row_status::{RowResult, RowStatus, StatusKind};
 use crate::{
-    Cause, Checkpoint, Counts, Ending, Error, ObjectKind, Outcome, Reason, Row, RowHash, Run, RunId, Secret,
-    SyncId, Text, Value,
+    Cause, Checkpoint, Claim, Claimed, Counts, Ending, Error, ObjectKind, Outcome, Reason, Row, RowHash, Run,
+    RunId, Secret, SyncId, Text, Value,
 };
 
 /// What is known of a sync besides its configuration.
@@ -191,16 +190,54 @@ pub struct KeyRotation {
     pub discarded: Vec<String>,
 }
 
-/// Holds a sync for one process; dropping it, or dying, lets it go.
-pub type Claim = Box<dyn Any + Send + Sync>;
+/// How a run ends.
+#[derive(Clone, Debug)]
+pub struct RunEnd {
+    /// The ending.
+    pub ending: Ending,
+    /// What ended it early, as people read it.
+    pub error: Option<String>,
+    /// Whether the read completed: intents of earlier runs are removed.
+    pub complete: bool,
+    /// What becomes of a pause that Tidegate set; one that a person set stays.
+    pub pause: PauseChange,
+    /// When it ended.
+    pub at: Timestamp,
+}
+
+impl RunEnd {
+    /// Returns an ending without an error that leaves everything else as it is.
+    pub fn new(ending: Ending, at: Timestamp) -> RunEnd {
+        RunEnd { ending, error: None, complete: false, pause: PauseChange::Keep, at }
+    }
+}
+
+/// What a run does to the pause of its sync. A pause that a person set is never changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PauseChange {
+    /// Leaves it as it is.
+    Keep,
+    /// Pauses the sync in the name of Tidegate, for this reason.
+    Set(String),
+    /// Replaces the reason of a pause that Tidegate set, if there is one.
+    Explain(String),
+    /// Removes a pause that Tidegate set.
+    Lift,
+}
 
 /// Everything the engine asks of storage.
 ///
 /// Every method is durable when it returns, unless it says otherwise.
+///
+/// A sync is run by the process that holds its lease. Whoever takes a lease ends the runs
+/// that were open, in the same transaction, and every write of a run is refused with
+/// [`ErrorKind::Held`](crate::ErrorKind::Held) once the run has ended: what a process
+/// writes that lost its lease has no effect.
 #[async_trait]
 pub trait Store: Send + Sync {
-    /// Takes a sync for this process; `None` while another process has it.
-    async fn claim(&self, sync: &SyncId) -> Result<Option<Claim>, Error>;
+    /// Takes a sync for this process, unless a process holds it. Runs of the sync that
+    /// never ended become `Interrupted`.
+    async fn claim(&self, sync: &SyncId) -> Result<Claimed, Error>;
 
     /// What is known of a sync; the default where it never ran.
     async fn sync_state(&self, sync: &SyncId) -> Result<SyncState, Error>;
@@ -208,13 +245,17 @@ pub trait Store: Send + Sync {
     /// Pauses a sync, or lets it run again.
     async fn set_paused(&self, sync: &SyncId, paused: Option<Pause>) -> Result<(), Error>;
 
-    /// Clears the checkpoint, lookback and intents of a sync. Runs and row statuses stay.
-    async fn reset(&self, sync: &SyncId) -> Result<(), Error>;
+    /// Removes the pause of a run's sync if Tidegate set it.
+    async fn lift_pause(&self, run: &RunId) -> Result<(), Error>;
 
-    /// Opens a run. Runs of the sync that never ended become `Interrupted`.
+    /// Clears the checkpoint, lookback and intents of the sync that is held. Runs and row
+    /// statuses stay.
+    async fn reset(&self, claim: &Claim) -> Result<(), Error>;
+
+    /// Opens a run of the sync that is held.
     async fn start_run(
         &self,
-        sync: &SyncId,
+        claim: &Claim,
         object: ObjectKind,
         cause: Cause,
         at: Timestamp,
@@ -234,22 +275,14 @@ pub trait Store: Send + Sync {
     /// nothing.
     async fn commit_batch(&self, run: &RunId, commit: BatchCommit) -> Result<(), Error>;
 
-    /// Closes a run. `complete` says that the read completed: intents of earlier runs are
-    /// removed.
-    async fn finish_run(
-        &self,
-        run: &RunId,
-        ending: Ending,
-        error: Option<String>,
-        complete: bool,
-        at: Timestamp,
-    ) -> Result<Run, Error>;
+    /// Closes a run, and pauses or resumes its sync with it.
+    async fn finish_run(&self, run: &RunId, end: RunEnd) -> Result<Run, Error>;
 
     /// Returns the committed rows that a run may read again, in the order of their numbers.
     async fn lookback(&self, sync: &SyncId) -> Result<Vec<LookbackChunk>, Error>;
 
-    /// Clears all committed rows of a sync, as after a completed full read.
-    async fn clear_lookback(&self, sync: &SyncId) -> Result<(), Error>;
+    /// Clears all committed rows of the sync of a run, as after a completed full read.
+    async fn clear_lookback(&self, run: &RunId) -> Result<(), Error>;
 
     /// Runs, newest first.
     async fn runs(&self, sync: Option<&SyncId>, limit: usize) -> Result<Vec<Run>, Error>;

@@ -17,6 +17,7 @@ pub use seal::MasterKeys;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tidegate_model::{Clock, Error, Secret, Store};
 
@@ -32,7 +33,12 @@ pub struct StateConfig {
     pub history_days: u32,
     /// The master keys that the environment gives.
     pub master_keys: MasterKeys,
+    /// How long a process keeps a sync on a server after it was heard of last.
+    pub lease: Duration,
 }
+
+/// How long a lease lasts unless it is said otherwise.
+pub const LEASE: Duration = Duration::from_secs(30);
 
 /// Where the tables are.
 pub enum StoreLocation {

@@ -348,6 +348,7 @@ pub(crate) async fn engine(connector: Connector, yaml: &str, folder: &Path) -> E
         clock: clock.clone(),
         history_days: 90,
         master_keys: MasterKeys::default(),
+        lease: tidegate_state::LEASE,
     };
     let log = LogConfig::new(folder.join("events"), clock.clone(), LogAccess::Append);
     Engine::new(Parts {

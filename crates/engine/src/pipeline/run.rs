@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_model::store::{BatchCommit, Pause, PausedBy, RowResult, RowStatus};
+use tidegate_model::store::{BatchCommit, PauseChange, RowResult, RowStatus, RunEnd};
 use tidegate_model::{
-    Cause, Clock, ConnectionId, Counts, Destination, Ending, Error, Feed, Idempotency, ObjectKind, Reaction,
-    Run, RunId, Store, SyncId,
+    Cause, Claim, Clock, ConnectionId, Counts, Destination, Ending, Error, Feed, Idempotency, ObjectKind,
+    Reaction, Run, RunId, Store, SyncId,
 };
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -32,6 +32,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// The rate limiters of this process.
     pub rate_limiters: Arc<RateLimiters>,
+    /// The lease of the sync.
+    pub lease: Claim,
 }
 
 /// What a run does, whatever it transforms.
@@ -62,8 +64,23 @@ pub(crate) async fn run_job<F: Transform>(
     stop: CancellationToken,
     progress: watch::Sender<Counts>,
 ) -> Result<Run, Error> {
-    let run = parts.store.start_run(&job.sync, job.object, cause, parts.clock.now()).await?;
-    let shutdown = Arc::new(Shutdown::new(stop));
+    let run = parts.store.start_run(&parts.lease, job.object, cause, parts.clock.now()).await?;
+    let shutdown = Arc::new(Shutdown::new(stop, parts.lease.clone()));
+    tokio::select! {
+        ended = carry_out(job, parts, run, feed, &shutdown, progress) => ended,
+        never = shutdown.watch_lease() => match never {},
+    }
+}
+
+/// Carries out a run that has started, and ends it.
+async fn carry_out<F: Transform>(
+    job: &Job<F>,
+    parts: &Parts,
+    run: Run,
+    feed: impl Future<Output = Result<Feed<F::Read>, Error>>,
+    shutdown: &Arc<Shutdown>,
+    progress: watch::Sender<Counts>,
+) -> Result<Run, Error> {
     let opened = async { Ok((ResumeState::load(parts.store.as_ref(), &job.sync).await?, feed.await?)) };
     let opened = tokio::select! {
         opened = opened => opened.map(Some),
@@ -71,7 +88,7 @@ pub(crate) async fn run_job<F: Transform>(
     };
     let moved = match opened {
         Ok(Some((resume, feed))) => {
-            Some(move_items(job, parts, &run.id, &shutdown, feed, resume, progress).await)
+            Some(move_items(job, parts, &run.id, shutdown, feed, resume, progress).await)
         }
         Ok(None) => None,
         Err(error) => {
@@ -95,26 +112,22 @@ pub(crate) async fn run_job<F: Transform>(
         None if counts.rejected + counts.in_doubt > 0 => Ending::Partial,
         None => Ending::Succeeded,
     };
-    // Looked at again: what a person paused in the meantime stays paused.
-    let paused = parts.store.sync_state(&job.sync).await?.paused;
-    let pausing = failure.as_ref().filter(|error| error.reaction() == Reaction::Pause);
-    match (pausing, paused) {
-        (_, Some(pause)) if pause.by != PausedBy::System => {}
-        (Some(error), _) => {
-            let pause = Pause { by: PausedBy::System, why: sentence(error), at: parts.clock.now() };
-            parts.store.set_paused(&job.sync, Some(pause)).await?;
+    let error = failure.as_ref().map(sentence);
+    let pause = match (&failure, &error) {
+        (Some(failure), Some(error)) if failure.reaction() == Reaction::Pause => {
+            PauseChange::Set(error.clone())
         }
+        // Paused or not: the newest reason is the one to act on.
+        (Some(_), Some(error)) => PauseChange::Explain(error.clone()),
         // Only a run that completed proves that the cause is fixed; one that follows never
         // completes, and proves it by a delivery.
-        (None, Some(_))
-            if !job.kind.is_endless() && matches!(ending, Ending::Succeeded | Ending::Partial) =>
-        {
-            parts.store.set_paused(&job.sync, None).await?;
+        _ if !job.kind.is_endless() && matches!(ending, Ending::Succeeded | Ending::Partial) => {
+            PauseChange::Lift
         }
-        _ => {}
-    }
-    let error = failure.as_ref().map(sentence);
-    parts.store.finish_run(&run.id, ending, error, complete, parts.clock.now()).await
+        _ => PauseChange::Keep,
+    };
+    let end = RunEnd { error, complete, pause, ..RunEnd::new(ending, parts.clock.now()) };
+    parts.store.finish_run(&run.id, end).await
 }
 
 /// What people read of a failure: the sentence, its cause, the next step.
@@ -242,7 +255,7 @@ async fn finish<F: Transform>(
         parts.store.commit_batch(run, commit).await?;
     }
     if !matches!(job.retention, Retention::Lookback(_)) {
-        parts.store.clear_lookback(&job.sync).await?;
+        parts.store.clear_lookback(run).await?;
     }
     Ok(counts)
 }

@@ -1,16 +1,19 @@
 //! How a run is shut down: from outside, or by its first failure.
 
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tidegate_model::Error;
+use tidegate_model::{Claim, Error, ErrorKind};
 use tokio_util::sync::CancellationToken;
 
 use crate::pipeline::wait;
 
 /// How long a request under way may still take once the run is to stop.
 const GRACE: Duration = Duration::from_secs(5);
+/// How often it is looked whether the lease was lost.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// Ends the run where the task that holds it ends by a fault: nobody may wait
 /// for what it leaves undone.
@@ -30,15 +33,20 @@ pub(crate) struct Shutdown {
     stop: CancellationToken,
     /// Fires when nothing new may be started, for either reason.
     halt: CancellationToken,
+    /// Fires when requests under way must end at once: another process may take the sync.
+    over: CancellationToken,
+    lease: Claim,
     failure: Mutex<Option<Error>>,
     requests: AtomicU64,
     retries: AtomicU64,
 }
 
 impl Shutdown {
-    pub(crate) fn new(stop: CancellationToken) -> Shutdown {
+    pub(crate) fn new(stop: CancellationToken, lease: Claim) -> Shutdown {
         Shutdown {
             halt: stop.child_token(),
+            over: CancellationToken::new(),
+            lease,
             stop,
             failure: Mutex::new(None),
             requests: AtomicU64::new(0),
@@ -72,10 +80,40 @@ impl Shutdown {
         self.halt.cancelled().await;
     }
 
-    /// Resolves when a request under way has had its grace after a halt.
+    /// Resolves when a request under way has had its grace after a halt, or when the lease
+    /// of the sync is about to end.
     pub(crate) async fn out_of_grace(&self) {
-        self.halt.cancelled().await;
-        wait::span(GRACE).await;
+        let graced = async {
+            self.halt.cancelled().await;
+            wait::span(GRACE).await;
+        };
+        tokio::select! {
+            () = graced => {}
+            () = self.over.cancelled() => {}
+        }
+    }
+
+    /// Returns whether the run still holds its sync. If its lease is lost, or about to end,
+    /// the run ends and requests under way are dropped.
+    pub(crate) fn holds_lease(&self) -> bool {
+        if !self.lease.remaining().is_zero() {
+            return true;
+        }
+        let sync = self.lease.sync();
+        let lost = format!("the lease of the sync `{sync}` was lost, or could not be renewed in time");
+        self.fail(Error::new(ErrorKind::Held, lost).hint(
+            "nothing to do: the next run reads again what was not committed; if it comes back, look whether the state database answers",
+        ));
+        self.over.cancel();
+        false
+    }
+
+    /// Ends the run when the lease of its sync is lost or could not be renewed.
+    pub(crate) async fn watch_lease(&self) -> Infallible {
+        while self.holds_lease() {
+            wait::span(self.lease.remaining().min(LOOK)).await;
+        }
+        std::future::pending().await
     }
 
     /// Waits, unless the run halts first. Returns whether it may go on.

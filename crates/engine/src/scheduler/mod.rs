@@ -8,8 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tidegate_model::store::{Claim, PausedBy};
-use tidegate_model::{Cause, ConnectionId, Counts, Ending, Error, ExportRequest, Run, SyncId};
+use tidegate_model::store::PausedBy;
+use tidegate_model::{
+    Cause, Claim, ConnectionId, Counts, Ending, Error, ErrorKind, ExportRequest, Run, SyncId,
+};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -130,6 +132,12 @@ impl Engine {
                 }
             }
             let ended = self.run_once(&scheduled, &mut reported, &stop, &gone).await;
+            if ended.as_ref().is_err_and(|error| error.kind() == ErrorKind::Held) {
+                // Another process runs it; it is taken over when that one is done or gone.
+                tracing::debug!(sync = %id, "the sync is held by another process");
+                rest(LOOK, &stop, &gone).await;
+                continue;
+            }
             let failed = match &ended {
                 Ok(run) => run.ending == Some(Ending::Failed),
                 Err(_) => true,
@@ -188,11 +196,16 @@ impl Engine {
     /// Brings an export to its end: what came in before it was switched off arrives.
     async fn last_run(&self, scheduled: &ScheduledSync, stop: &CancellationToken) {
         let last = async {
-            let (open, _claim) = self.open_scheduled(scheduled, true).await?;
-            if matches!(open, OpenSync::Export(_)) {
-                self.run_open(&open, RunMode::Once, Cause::Schedule, stop.child_token(), progress()).await?;
-            }
-            Ok::<(), Error>(())
+            let (open, claim) = self.open_scheduled(scheduled, true).await?;
+            let run = match open {
+                OpenSync::Import(_) => None,
+                export @ OpenSync::Export(_) => {
+                    let (once, stop) = (RunMode::Once, stop.child_token());
+                    Some(self.run_open(&export, &claim, once, Cause::Schedule, stop, progress()).await)
+                }
+            };
+            claim.release().await;
+            run.transpose().map(|_| ())
         };
         if let Err(error) = last.await {
             tracing::warn!(sync = %scheduled.id(), error = error.chain(), "the last run could not begin");
@@ -207,8 +220,22 @@ impl Engine {
         stop: &CancellationToken,
         gone: &CancellationToken,
     ) -> Result<Run, Error> {
-        let id = scheduled.id();
-        let (open, _claim) = self.open_scheduled(scheduled, false).await?;
+        let (open, claim) = self.open_scheduled(scheduled, false).await?;
+        let ended = self.run_held(scheduled, &open, &claim, reported, stop, gone).await;
+        claim.release().await;
+        ended
+    }
+
+    async fn run_held(
+        &self,
+        scheduled: &ScheduledSync,
+        open: &OpenSync,
+        claim: &Claim,
+        reported: &mut String,
+        stop: &CancellationToken,
+        gone: &CancellationToken,
+    ) -> Result<Run, Error> {
+        let id = claim.sync();
         let halt = stop.child_token();
         let mode = match scheduled.schedule() {
             Schedule::Continuous => RunMode::Follow,
@@ -216,16 +243,16 @@ impl Engine {
         };
         let progress = progress();
         let mut moved = progress.subscribe();
-        let run = self.run_open(&open, mode, Cause::Schedule, halt.clone(), progress);
+        let run = self.run_open(open, claim, mode, Cause::Schedule, halt.clone(), progress);
         tokio::pin!(run);
         loop {
             tokio::select! {
                 ended = &mut run => return ended,
                 () = gone.cancelled() => break,
                 // A run that follows does not end to say so.
-                true = delivers(&mut moved), if !reported.is_empty() => log_recovery(&id, reported),
+                true = delivers(&mut moved), if !reported.is_empty() => log_recovery(id, reported),
                 () = wait::span(LOOK) => {
-                    if self.paused(&id).await.is_some_and(|by| by != PausedBy::System) {
+                    if self.paused(id).await.is_some_and(|by| by != PausedBy::System) {
                         break;
                     }
                 }
@@ -244,8 +271,8 @@ impl Engine {
             ScheduledSync::Configured(id, _) if last => self.ready_for_last_run(id).await,
             ScheduledSync::Configured(id, _) => self.ready(id).await,
             ScheduledSync::Requested(connection, request) => {
-                let claim = self.claim(&scheduled.id()).await?;
-                Ok((OpenSync::Export(Box::new(self.requested_export(connection, request)?)), claim))
+                let opened = OpenSync::Export(Box::new(self.requested_export(connection, request)?));
+                Ok((opened, self.claim(&scheduled.id()).await?))
             }
         }
     }

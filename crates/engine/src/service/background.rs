@@ -48,9 +48,10 @@ impl Engine {
         let (open, claim) = self.ready(id).await?;
         let (engine, stop) = (self.clone(), self.background.stop.child_token());
         Ok(Started(self.background.tasks.spawn(async move {
-            let _claim = claim;
             let progress = watch::Sender::new(Counts::default());
-            engine.run_open(&open, RunMode::Once, Cause::Manual, stop, progress).await
+            let run = engine.run_open(&open, &claim, RunMode::Once, Cause::Manual, stop, progress).await;
+            claim.release().await;
+            run
         })))
     }
 

@@ -8,12 +8,12 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde::Serialize;
 use tidegate_model::store::{
-    BatchCommit, Claim, FailedRow, FailedRowGroup, FailedRowQuery, Intent, IntentId, IntentRow, KeyRotation,
-    LookbackChunk, Pause, RowEntry, RowQuery, RunQuery, SyncState,
+    BatchCommit, FailedRow, FailedRowGroup, FailedRowQuery, Intent, IntentId, IntentRow, KeyRotation,
+    LookbackChunk, Pause, RowEntry, RowQuery, RunEnd, RunQuery, SyncState,
 };
 use tidegate_model::{
-    Cause, Counts, Ending, Error, Http, HttpFailure, ObjectKind, Outcome, RowHash, Run, RunId, Secret, Store,
-    SyncId,
+    Cause, Claim, Claimed, Counts, Error, Http, HttpFailure, ObjectKind, Outcome, RowHash, Run, RunId,
+    Secret, Store, SyncId, Unshared,
 };
 
 use super::Engine;
@@ -127,8 +127,8 @@ impl DryRun {
 
 #[async_trait]
 impl Store for DryRun {
-    async fn claim(&self, sync: &SyncId) -> Result<Option<Claim>, Error> {
-        self.real.claim(sync).await
+    async fn claim(&self, sync: &SyncId) -> Result<Claimed, Error> {
+        Ok(Claimed::Taken(Unshared::lease(sync)))
     }
 
     async fn sync_state(&self, sync: &SyncId) -> Result<SyncState, Error> {
@@ -139,20 +139,24 @@ impl Store for DryRun {
         Ok(())
     }
 
-    async fn reset(&self, _: &SyncId) -> Result<(), Error> {
+    async fn lift_pause(&self, _: &RunId) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn reset(&self, _: &Claim) -> Result<(), Error> {
         Ok(())
     }
 
     async fn start_run(
         &self,
-        sync: &SyncId,
+        claim: &Claim,
         _: ObjectKind,
         cause: Cause,
         at: Timestamp,
     ) -> Result<Run, Error> {
         let run = Run {
             id: RunId::new("plan"),
-            sync: sync.clone(),
+            sync: claim.sync().clone(),
             cause,
             started_at: at,
             finished_at: None,
@@ -201,24 +205,17 @@ impl Store for DryRun {
         Ok(())
     }
 
-    async fn finish_run(
-        &self,
-        _: &RunId,
-        ending: Ending,
-        error: Option<String>,
-        _: bool,
-        at: Timestamp,
-    ) -> Result<Run, Error> {
+    async fn finish_run(&self, _: &RunId, end: RunEnd) -> Result<Run, Error> {
         let run = self.run.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let run = run.ok_or_else(|| Error::internal("a dry run ended before it began"))?;
-        Ok(Run { finished_at: Some(at), ending: Some(ending), error, ..run })
+        Ok(Run { finished_at: Some(end.at), ending: Some(end.ending), error: end.error, ..run })
     }
 
     async fn lookback(&self, sync: &SyncId) -> Result<Vec<LookbackChunk>, Error> {
         self.real.lookback(sync).await
     }
 
-    async fn clear_lookback(&self, _: &SyncId) -> Result<(), Error> {
+    async fn clear_lookback(&self, _: &RunId) -> Result<(), Error> {
         Ok(())
     }
 

@@ -29,7 +29,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tidegate_model::{
-    Clock, ConnectionId, Connector, Error, ErrorKind, EventLog, Faults, Http, Ingest, Store, SyncId,
+    Claim, Clock, ConnectionId, Connector, Error, ErrorKind, EventLog, Faults, Http, Ingest, Store, SyncId,
 };
 use tokio::sync::watch;
 
@@ -131,11 +131,12 @@ impl Engine {
         }
     }
 
-    fn parts(&self) -> Parts {
+    fn parts(&self, lease: &Claim) -> Parts {
         Parts {
             store: self.config.store.clone(),
             clock: self.config.clock.clone(),
             rate_limiters: self.rate_limiters.clone(),
+            lease: lease.clone(),
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
-use tidegate_model::{Cause, Counts, Error, Run, SyncId};
+use tidegate_model::{Cause, Counts, Error, Run, SyncId, Unshared};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -46,6 +46,7 @@ impl Engine {
             store: dry_run.clone(),
             clock: self.config.clock.clone(),
             rate_limiters: Arc::new(RateLimiters::unlimited()),
+            lease: Unshared::lease(id),
         };
         let run = pipeline::run(&import, &parts, Cause::Manual, Input::Changes, stop, progress).await?;
         let (requests, first) = recorder.take();

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::Serialize;
-use tidegate_model::store::{Claim, FailedRow, Pause, PausedBy, RowEntry, RowQuery, StatusKind, SyncState};
+use tidegate_model::store::{FailedRow, Pause, PausedBy, RowEntry, RowQuery, StatusKind, SyncState};
 use tidegate_model::{
-    Batch, Cause, Checkpoint, Counts, Error, ErrorKind, Lag, ObjectKind, Origin, Row, RowHash, Run, SyncId,
-    Value,
+    Batch, Cause, Checkpoint, Claim, Claimed, Counts, Error, ErrorKind, Holder, Lag, ObjectKind, Origin, Row,
+    RowHash, Run, SyncId, Value,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -122,14 +122,17 @@ impl Engine {
         stop: CancellationToken,
         progress: watch::Sender<Counts>,
     ) -> Result<Run, Error> {
-        let (open, _claim) = self.ready(id).await?;
-        self.run_open(&open, mode, cause, stop, progress).await
+        let (open, claim) = self.ready(id).await?;
+        let run = self.run_open(&open, &claim, mode, cause, stop, progress).await;
+        claim.release().await;
+        run
     }
 
     /// Runs what is opened.
     pub(crate) async fn run_open(
         &self,
         open: &OpenSync,
+        claim: &Claim,
         mode: RunMode,
         cause: Cause,
         stop: CancellationToken,
@@ -141,11 +144,11 @@ impl Engine {
                     RunMode::Follow if import.source.supports_streaming() => Input::Following,
                     _ => Input::Changes,
                 };
-                pipeline::run(import, &self.parts(), cause, input, stop, progress).await
+                pipeline::run(import, &self.parts(claim), cause, input, stop, progress).await
             }
             OpenSync::Export(export) => {
                 let follow = mode == RunMode::Follow;
-                pipeline::run_export(export, &self.parts(), cause, follow, stop, progress).await
+                pipeline::run_export(export, &self.parts(claim), cause, follow, stop, progress).await
             }
         }
     }
@@ -163,7 +166,23 @@ impl Engine {
         progress: watch::Sender<Counts>,
     ) -> Result<RetryResult, Error> {
         self.import_spec(id)?;
-        let (OpenSync::Import(import), _claim) = self.ready(id).await? else {
+        let (open, claim) = self.ready(id).await?;
+        let retried = self.retry_open(&open, &claim, filter, stop, progress).await;
+        claim.release().await;
+        retried
+    }
+
+    /// Sends failed rows of what is opened again.
+    async fn retry_open(
+        &self,
+        open: &OpenSync,
+        claim: &Claim,
+        filter: &RetryFilter,
+        stop: CancellationToken,
+        progress: watch::Sender<Counts>,
+    ) -> Result<RetryResult, Error> {
+        let id = claim.sync();
+        let OpenSync::Import(import) = open else {
             return Err(Error::internal(format!("the import `{id}` was opened as an export")));
         };
         let wanted = if filter.in_doubt { StatusKind::InDoubt } else { StatusKind::Rejected };
@@ -171,41 +190,46 @@ impl Engine {
             .filter(|failed_row| failed_row.entry.status == wanted)
             .filter(|failed_row| filter.selects(failed_row))
             .collect();
-        let RowsToRetry { batch, gone, malformed } = self.rows_to_retry(&import, failed_rows).await?;
+        let RowsToRetry { batch, gone, malformed } = self.rows_to_retry(import, failed_rows).await?;
         if batch.items.is_empty() && batch.malformed.is_empty() {
             return Ok(RetryResult { run: None, gone, malformed });
         }
-        let run =
-            pipeline::run(&import, &self.parts(), Cause::Retry, Input::Rows(batch), stop, progress).await?;
+        let run = pipeline::run(import, &self.parts(claim), Cause::Retry, Input::Rows(batch), stop, progress)
+            .await?;
         Ok(RetryResult { run: Some(run), gone, malformed })
     }
 
     /// Everything a run needs, and the sync held for this process.
     pub(crate) async fn ready(&self, id: &SyncId) -> Result<(OpenSync, Claim), Error> {
-        let claim = self.claim(id).await?;
-        let state = self.config.store.sync_state(id).await?;
-        if let Some(pause) = state.paused.as_ref().filter(|pause| pause.by != PausedBy::System) {
-            return Err(Error::new(
-                ErrorKind::Denied,
-                format!("the sync `{id}` was paused by {}: {}", pause.by, pause.why),
-            )
-            .hint(format!("run `tidegate resume {id}`")));
-        }
-        Ok((self.open(id, &state).await?, claim))
+        self.opened(id, false).await
     }
 
     /// The same for the last run of a sync that a person paused.
     pub(crate) async fn ready_for_last_run(&self, id: &SyncId) -> Result<(OpenSync, Claim), Error> {
+        self.opened(id, true).await
+    }
+
+    async fn opened(&self, id: &SyncId, even_if_paused: bool) -> Result<(OpenSync, Claim), Error> {
         let claim = self.claim(id).await?;
-        let state = self.config.store.sync_state(id).await?;
-        Ok((self.open(id, &state).await?, claim))
+        let opened = async {
+            let state = self.config.store.sync_state(id).await?;
+            if !even_if_paused {
+                not_paused_by_a_person(id, &state)?;
+            }
+            self.open(id, &state).await
+        };
+        let opened = opened.await;
+        if opened.is_err() {
+            claim.release().await;
+        }
+        Ok((opened?, claim))
     }
 
     pub(crate) async fn claim(&self, id: &SyncId) -> Result<Claim, Error> {
-        self.config.store.claim(id).await?.ok_or_else(|| {
-            Error::new(ErrorKind::Unavailable, format!("the sync `{id}` is running in another process"))
-                .hint("wait for it to end; `tidegate status` shows it")
-        })
+        match self.config.store.claim(id).await? {
+            Claimed::Taken(claim) => Ok(claim),
+            Claimed::Held(holder) => Err(held(id, &holder)),
+        }
     }
 
     /// Opens both ends of a sync.
@@ -387,11 +411,36 @@ impl Engine {
     /// Where there is no such sync, it is running, or the store cannot be written.
     pub async fn reset(&self, id: &SyncId) -> Result<(), Error> {
         self.sync(id)?;
-        let _claim = self.config.store.claim(id).await?.ok_or_else(|| {
-            Error::new(ErrorKind::Unavailable, format!("the sync `{id}` is running"))
-                .hint("wait for it to end")
-        })?;
-        self.config.store.reset(id).await
+        let claim = self.claim(id).await?;
+        let done = self.config.store.reset(&claim).await;
+        claim.release().await;
+        done
+    }
+}
+
+/// The failure of what needs a sync that another process holds.
+fn held(id: &SyncId, holder: &Holder) -> Error {
+    let running = format!("the sync `{id}` is running in {holder}");
+    match holder.until {
+        None => Error::new(ErrorKind::Held, running).hint("wait for it to end; `tidegate status` shows it"),
+        Some(until) => {
+            let until = until.strftime("%Y-%m-%d %H:%M:%SZ");
+            Error::new(ErrorKind::Held, format!("{running}, whose lease lasts until {until}"))
+                .hint("wait for its run to end; if that process is gone, the lease ends by itself then")
+        }
+    }
+}
+
+/// # Errors
+/// If a person paused the sync.
+fn not_paused_by_a_person(id: &SyncId, state: &SyncState) -> Result<(), Error> {
+    match state.paused.as_ref().filter(|pause| pause.by != PausedBy::System) {
+        None => Ok(()),
+        Some(pause) => Err(Error::new(
+            ErrorKind::Denied,
+            format!("the sync `{id}` was paused by {}: {}", pause.by, pause.why),
+        )
+        .hint(format!("run `tidegate resume {id}`"))),
     }
 }
 

@@ -55,6 +55,7 @@ impl Archive {
             clock,
             history_days,
             trimmed: None,
+            behind: false,
         };
         tokio::spawn(task.work(jobs));
         let archive = Archive { database, history, queue, waiting };
@@ -100,6 +101,8 @@ struct Task {
     clock: Arc<dyn Clock>,
     history_days: u32,
     trimmed: Option<Date>,
+    /// Whether a run was left to another process, which may have died since.
+    behind: bool,
 }
 
 impl Task {
@@ -120,13 +123,14 @@ impl Task {
         }
     }
 
-    async fn archive(&self, run: Option<&RunId>) -> Result<(), Error> {
-        // Two processes on one data folder must not write the same file. The other
-        // one does the work, or the next opening does.
-        let Some(_lock) = self.database.lock("history").await? else {
+    async fn archive(&mut self, run: Option<&RunId>) -> Result<(), Error> {
+        // Two processes on one data folder must not write the same file. What is left
+        // to the other one is looked at again with the next run.
+        let Some(_lock) = self.database.lock_file("history")? else {
+            self.behind = true;
             return Ok(());
         };
-        if let Some(run) = run {
+        if let (Some(run), false) = (run, std::mem::take(&mut self.behind)) {
             return self.archive_run(run).await;
         }
         let statement = sql("SELECT DISTINCT blocks.run AS run FROM blocks

@@ -28,7 +28,7 @@ pub(super) async fn commit(
 
     let mut tx = database.write().await?;
     let record = tx.first(count(run, commit.counts, row_count)).await?;
-    let record = record.ok_or_else(|| runs::unknown(run))?;
+    let Some(record) = record else { return Err(runs::not_open(&mut tx, run).await) };
     let sync: String = record.get("sync")?;
     if let Some(checkpoint) = checkpoint {
         // The read is under way again: it starts anew only after its next end.
@@ -48,13 +48,14 @@ pub(super) async fn commit(
     record.count("pending_rows")
 }
 
-/// Adds to the run's counts and numbers the commit.
+/// Adds to the counts of a run that is open, and numbers the commit. The row stays locked
+/// until the commit, so that no other process takes the sync over meanwhile.
 fn count(run: &RunId, counts: Counts, row_count: u64) -> Statement {
     sql("UPDATE runs SET rows_read = rows_read + $2, skipped = skipped + $3,
             delivered = delivered + $4, rejected = rejected + $5, in_doubt = in_doubt + $6,
             not_due = not_due + $7, requests = requests + $8, retries = retries + $9,
             commits = commits + 1, pending_rows = pending_rows + $10
-        WHERE id = $1 RETURNING sync, object, commits, pending_rows")
+        WHERE id = $1 AND ending IS NULL RETURNING sync, object, commits, pending_rows")
     .bind(run.as_str())
     .bind(counts.read)
     .bind(counts.skipped)

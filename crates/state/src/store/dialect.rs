@@ -1,22 +1,20 @@
 //! The two databases, and everything in which they differ.
 
-use std::fs::TryLockError;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgPool, PgPoolOptions, Postgres};
+use sqlx::postgres::Postgres;
 use sqlx::query::Query;
 use sqlx::sqlite::{
     Sqlite, SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
     SqliteSynchronous,
 };
-use sqlx::{AssertSqlSafe, Connection as _, Transaction};
-use tidegate_model::store::Claim;
-use tidegate_model::{Error, Secret};
-use xxhash_rust::xxh3::xxh3_64;
+use sqlx::{AssertSqlSafe, Transaction};
+use tidegate_model::Error;
 
 use super::failure;
-use super::server_url;
+use super::server::Server;
 use super::statement::{Arg, Record, Statement};
 use crate::folder;
 
@@ -30,23 +28,23 @@ pub(crate) enum Database {
         readers: SqlitePool,
     },
     /// A server, shared by many processes.
-    Postgres { pool: PgPool, options: Box<PgConnectOptions> },
+    Postgres { folder: PathBuf, server: Server },
 }
 
 /// A transaction; dropping it undoes it.
 pub(crate) enum Tx {
     Sqlite { inner: Transaction<'static, Sqlite>, folder: PathBuf },
-    Postgres { inner: Transaction<'static, Postgres> },
+    Postgres { inner: Transaction<'static, Postgres>, server: Server },
 }
 
 const READERS_MAX: u32 = 4;
-const POSTGRES_CONNECTIONS_MAX: u32 = 10;
 /// How long a caller queues for a connection. SQLite's writer serves commits
 /// of all syncs in turn, so this is long.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(60);
-const POSTGRES_ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long SQLite waits for another process that writes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+/// The advisory lock under which tables are changed; any number that is ours.
+const MIGRATIONS: i64 = 0x7469_6465_6761_7465;
 
 impl Database {
     /// Opens `<data>/tidegate.db`, making it on first use.
@@ -85,22 +83,6 @@ impl Database {
         Ok(Database::Sqlite { folder: data.to_path_buf(), writer, readers })
     }
 
-    /// Connects to a PostgreSQL server.
-    pub(crate) async fn server(url: &Secret) -> Result<Database, Error> {
-        let options = server_url::options(url)?;
-        // A pool keeps trying a refused connection until its time is up; one
-        // plain connection tells at once what is wrong.
-        let probe = PgConnection::connect_with(&options)
-            .await
-            .map_err(|cause| failure::of_postgres(cause).context("opening the state database"))?;
-        let _ = probe.close().await;
-        let pool = PgPoolOptions::new()
-            .max_connections(POSTGRES_CONNECTIONS_MAX)
-            .acquire_timeout(POSTGRES_ACQUIRE_TIMEOUT)
-            .connect_lazy_with(options.clone());
-        Ok(Database::Postgres { pool, options: Box::new(options) })
-    }
-
     /// Begins to write. In SQLite the write lock is taken now, not at the first
     /// write, so that a transaction never fails half way for another's sake.
     pub(crate) async fn write(&self) -> Result<Tx, Error> {
@@ -109,9 +91,8 @@ impl Database {
                 let inner = begin_sqlite(writer).await.map_err(|cause| failure::of_sqlite(cause, folder))?;
                 Ok(Tx::Sqlite { inner, folder: folder.clone() })
             }
-            Database::Postgres { pool, .. } => {
-                let inner = pool.begin().await.map_err(failure::of_postgres)?;
-                Ok(Tx::Postgres { inner })
+            Database::Postgres { server, .. } => {
+                Ok(Tx::Postgres { inner: server.begin().await?, server: server.clone() })
             }
         }
     }
@@ -132,10 +113,7 @@ impl Database {
                 let rows = rows.map_err(|cause| failure::of_sqlite(cause, folder))?;
                 Ok(rows.into_iter().map(Record::Sqlite).collect())
             }
-            Database::Postgres { pool, .. } => {
-                let rows = postgres_query(statement).fetch_all(pool).await.map_err(failure::of_postgres)?;
-                Ok(rows.into_iter().map(Record::Postgres).collect())
-            }
+            Database::Postgres { server, .. } => server.all(statement).await,
         }
     }
 
@@ -144,14 +122,25 @@ impl Database {
         Ok(self.all(statement).await?.into_iter().next())
     }
 
-    /// Takes the lock called `name` for this process; `None` while another holds it.
-    ///
-    /// An embedded database locks a file, a server locks in a session of its own:
-    /// either lets go when the process dies.
-    pub(crate) async fn lock(&self, name: &str) -> Result<Option<Claim>, Error> {
+    /// Renews leases, beside everything else that is asked of the database.
+    pub(crate) async fn renew(&self, statement: Statement) -> Result<Vec<Record>, Error> {
         match self {
-            Database::Sqlite { folder, .. } => lock_file(folder, name),
-            Database::Postgres { options, .. } => lock_session(options, name).await,
+            Database::Sqlite { .. } => Ok(Vec::new()),
+            Database::Postgres { server, .. } => server.renew(statement).await,
+        }
+    }
+
+    /// Takes a lock in the data folder; `None` while another process holds it. It goes with
+    /// the file, and so with the process.
+    pub(crate) fn lock_file(&self, name: &str) -> Result<Option<File>, Error> {
+        let (Database::Sqlite { folder, .. } | Database::Postgres { folder, .. }) = self;
+        let path = folder.join("locks").join(format!("{}.lock", folder::file_name(name)));
+        let fail = |cause| failure::of_io(cause, "locking", &path);
+        let file = folder::ensure_file(&path).map_err(fail)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(file)),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(cause)) => Err(fail(cause)),
         }
     }
 
@@ -159,8 +148,7 @@ impl Database {
     /// write lock does that already.
     pub(crate) async fn lock_tables(&self, tx: &mut Tx) -> Result<(), Error> {
         if let Database::Postgres { .. } = self {
-            let key = lock_key("migrations");
-            tx.all(super::statement::sql("SELECT pg_advisory_xact_lock($1)").bind(key)).await?;
+            tx.all(super::statement::sql("SELECT pg_advisory_xact_lock($1)").bind(MIGRATIONS)).await?;
         }
         Ok(())
     }
@@ -174,9 +162,9 @@ impl Tx {
                 let done = sqlite_query(statement).execute(&mut **inner).await;
                 Ok(done.map_err(|cause| failure::of_sqlite(cause, folder))?.rows_affected())
             }
-            Tx::Postgres { inner } => {
-                let done = postgres_query(statement).execute(&mut **inner).await;
-                Ok(done.map_err(failure::of_postgres)?.rows_affected())
+            Tx::Postgres { inner, server } => {
+                let done = server.answer(server.query(statement).execute(&mut **inner)).await;
+                Ok(done?.rows_affected())
             }
         }
     }
@@ -189,9 +177,9 @@ impl Tx {
                 let rows = rows.map_err(|cause| failure::of_sqlite(cause, folder))?;
                 Ok(rows.into_iter().map(Record::Sqlite).collect())
             }
-            Tx::Postgres { inner } => {
-                let rows = postgres_query(statement).fetch_all(&mut **inner).await;
-                Ok(rows.map_err(failure::of_postgres)?.into_iter().map(Record::Postgres).collect())
+            Tx::Postgres { inner, server } => {
+                let rows = server.answer(server.query(statement).fetch_all(&mut **inner)).await;
+                Ok(rows?.into_iter().map(Record::Postgres).collect())
             }
         }
     }
@@ -211,7 +199,7 @@ impl Tx {
                 .rows_affected(),
             // PostgreSQL orders text by its server's language, SQLite by its bytes.
             // Names of runs sort by their start only in the latter order.
-            Tx::Postgres { inner } => {
+            Tx::Postgres { inner, .. } => {
                 sqlx::raw_sql(AssertSqlSafe(text.replace("TEXT", r#"TEXT COLLATE "C""#)))
                     .execute(&mut **inner)
                     .await
@@ -228,7 +216,25 @@ impl Tx {
             Tx::Sqlite { inner, folder } => {
                 inner.commit().await.map_err(|cause| failure::of_sqlite(cause, &folder))
             }
-            Tx::Postgres { inner } => inner.commit().await.map_err(failure::of_postgres),
+            Tx::Postgres { inner, server } => server.answer(inner.commit()).await,
+        }
+    }
+
+    /// Returns the end of a `SELECT` whose rows no other transaction may change or hold
+    /// until this one ends. SQLite has one writer at a time.
+    pub(crate) fn for_update(&self) -> &'static str {
+        match self {
+            Tx::Sqlite { .. } => "",
+            Tx::Postgres { .. } => " FOR UPDATE",
+        }
+    }
+
+    /// Returns the end of a `SELECT` whose rows stay what they are until this transaction
+    /// ends, as far as [`Tx::for_update`] is concerned. Any number may hold them so.
+    pub(crate) fn for_share(&self) -> &'static str {
+        match self {
+            Tx::Sqlite { .. } => "",
+            Tx::Postgres { .. } => " FOR KEY SHARE",
         }
     }
 }
@@ -259,44 +265,4 @@ fn sqlite_query(statement: Statement) -> Query<'static, Sqlite, SqliteArguments>
         };
     }
     query
-}
-
-fn postgres_query(statement: Statement) -> Query<'static, Postgres, PgArguments> {
-    let mut query = sqlx::query(AssertSqlSafe(statement.text));
-    for arg in statement.args {
-        query = match arg {
-            Arg::Int(value) => query.bind(value),
-            // PostgreSQL's text cannot hold U+0000; a row that does must not stop its sync.
-            Arg::Text(Some(value)) if value.contains('\0') => query.bind(value.replace('\0', "\u{fffd}")),
-            Arg::Text(value) => query.bind(value),
-            Arg::Bytes(value) => query.bind(value),
-        };
-    }
-    query
-}
-
-fn lock_file(data: &Path, name: &str) -> Result<Option<Claim>, Error> {
-    let path = data.join("locks").join(format!("{}.lock", folder::file_name(name)));
-    let fail = |cause| failure::of_io(cause, "locking", &path);
-    let file = folder::ensure_file(&path).map_err(fail)?;
-    match file.try_lock() {
-        Ok(()) => Ok(Some(Box::new(file))),
-        Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(cause)) => Err(fail(cause)),
-    }
-}
-
-async fn lock_session(options: &PgConnectOptions, name: &str) -> Result<Option<Claim>, Error> {
-    let mut session = PgConnection::connect_with(options).await.map_err(failure::of_postgres)?;
-    let taken: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)")
-        .bind(lock_key(name))
-        .fetch_one(&mut session)
-        .await
-        .map_err(failure::of_postgres)?;
-    Ok(taken.then(|| Box::new(session) as Claim))
-}
-
-/// Advisory locks have numbers, shared by everything in the database.
-fn lock_key(name: &str) -> i64 {
-    i64::from_le_bytes(xxh3_64(format!("tidegate:{name}").as_bytes()).to_le_bytes())
 }

@@ -12,7 +12,8 @@ use tidegate_model::{Error, Outcome, RowHash, RunId, SyncId};
 use tokio::sync::{mpsc, oneshot};
 
 use super::dialect::{Database, Tx};
-use super::statement::{Arg, Record, sql};
+use super::runs;
+use super::statement::{Arg, Record, Statement, sql};
 use crate::history::{block, outcomes};
 
 /// Notes in one transaction.
@@ -108,28 +109,31 @@ async fn write(
     let mut tx = database.write().await?;
     for ((run, intent, what), (_, found)) in pending.into_iter().zip(callers) {
         if write_one(&mut tx, &run, intent, what).await? == 0 {
-            *found = Err(Error::internal(format!("the run `{run}` or its intent {intent} is not there")));
+            *found = Err(match runs::sync_of(&mut tx, &run).await {
+                Ok(_) => Error::internal(format!("the run `{run}` has no intent {intent}")),
+                Err(error) => error,
+            });
         }
     }
     tx.commit().await
 }
 
 async fn write_one(tx: &mut Tx, run: &RunId, intent: IntentId, what: What) -> Result<u64, Error> {
-    let statement = match what {
-        // Selected from `runs`, so that a wrong run is its caller's failure and not the group's.
-        What::Intended { batch, body } => {
-            sql("INSERT INTO intents (run, id, batch, body) SELECT id, $2, $3, $4 FROM runs WHERE id = $1")
-                .bind(run.as_str())
-                .bind(intent)
-                .bind(batch)
-                .bind(body)
-        }
-        What::Answered { outcomes } => sql("UPDATE intents SET outcomes = $3 WHERE run = $1 AND id = $2")
-            .bind(run.as_str())
-            .bind(intent)
-            .bind(outcomes),
+    // Only for a run that is open: a wrong run is its caller's failure and not the group's.
+    let open = format!("FROM runs WHERE id = $1 AND ending IS NULL{}", tx.for_share());
+    let (text, args) = match what {
+        What::Intended { batch, body } => (
+            format!("INSERT INTO intents (run, id, batch, body) SELECT id, $2, $3, $4 {open}"),
+            vec![run.as_str().into(), intent.into(), batch.into(), body.into()],
+        ),
+        What::Answered { outcomes } => (
+            format!(
+                "UPDATE intents SET outcomes = $3 WHERE run = $1 AND id = $2 AND EXISTS (SELECT 1 {open})"
+            ),
+            vec![run.as_str().into(), intent.into(), outcomes.into()],
+        ),
     };
-    tx.execute(statement).await
+    tx.execute(Statement::assembled(text, args)).await
 }
 
 /// The same failure for one more caller.

@@ -41,6 +41,15 @@ CREATE TABLE runs (
 CREATE INDEX runs_by_sync ON runs (sync, id);
 CREATE INDEX runs_open ON runs (sync) WHERE ending IS NULL;
 
+CREATE TABLE leases (
+    sync       TEXT PRIMARY KEY,
+    token      BIGINT NOT NULL,
+    owner      TEXT NOT NULL,
+    process    TEXT NOT NULL,
+    identity   TEXT NOT NULL,
+    expires_at BIGINT NOT NULL
+);
+
 CREATE TABLE intents (
     run   TEXT NOT NULL,
     id    BIGINT NOT NULL,

@@ -10,25 +10,29 @@ mod failed_row_pages;
 mod failed_rows;
 pub(crate) mod failure;
 mod intents;
+mod leases;
 mod migrations;
 mod payload;
+mod process;
 mod rows;
 mod runs;
 mod secrets;
+mod server;
 mod server_url;
 mod statement;
 mod syncs;
+mod term;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use tidegate_model::store::{
-    BatchCommit, Claim, FailedRow, FailedRowGroup, FailedRowQuery, Intent, IntentId, IntentRow, KeyRotation,
-    LookbackChunk, Pause, RowEntry, RowQuery, RunQuery, SyncState,
+    BatchCommit, FailedRow, FailedRowGroup, FailedRowQuery, Intent, IntentId, IntentRow, KeyRotation,
+    LookbackChunk, Pause, RowEntry, RowQuery, RunEnd, RunQuery, SyncState,
 };
 use tidegate_model::{
-    Cause, Clock, Ending, Error, ObjectKind, Outcome, RowHash, Run, RunId, Secret, Store, SyncId,
+    Cause, Claim, Claimed, Clock, Error, ObjectKind, Outcome, RowHash, Run, RunId, Secret, Store, SyncId,
 };
 
 use crate::history::History;
@@ -37,6 +41,7 @@ use crate::{StateConfig, StoreLocation};
 use archive::Archive;
 use dialect::Database;
 use intents::Intents;
+use leases::{Leases, Taken};
 
 /// What is remembered, in tables and history files.
 pub(crate) struct SqlStore {
@@ -44,6 +49,7 @@ pub(crate) struct SqlStore {
     clock: Arc<dyn Clock>,
     seal: Seal,
     intents: Intents,
+    leases: Leases,
     archive: Archive,
 }
 
@@ -52,23 +58,31 @@ impl SqlStore {
     pub(crate) async fn open(config: StateConfig) -> Result<SqlStore, Error> {
         let database = match &config.store {
             StoreLocation::Embedded => Database::embedded(&config.data).await?,
-            StoreLocation::Postgres { url } => Database::server(url).await?,
+            StoreLocation::Postgres { url } => Database::server(&config.data, url, config.lease).await?,
         };
         migrations::migrate(&database, &*config.clock).await?;
         let database = Arc::new(database);
         let intents = Intents::open(Arc::clone(&database)).await?;
+        let leases = Leases::new(Arc::clone(&database), config.lease);
         let history = History::new(&config.data);
         let archive =
             Archive::open(Arc::clone(&database), history, Arc::clone(&config.clock), config.history_days);
         let seal = Seal::new(config.master_keys, &config.data);
-        Ok(SqlStore { database, clock: config.clock, seal, intents, archive })
+        Ok(SqlStore { database, clock: config.clock, seal, intents, leases, archive })
     }
 }
 
 #[async_trait]
 impl Store for SqlStore {
-    async fn claim(&self, sync: &SyncId) -> Result<Option<Claim>, Error> {
-        self.database.lock(&format!("sync {sync}")).await
+    async fn claim(&self, sync: &SyncId) -> Result<Claimed, Error> {
+        match self.leases.take(sync, self.clock.now()).await? {
+            Taken::Held(holder) => Ok(Claimed::Held(holder)),
+            Taken::Lease(claim, ended) => {
+                // Nothing more is written in their names: their blocks are complete.
+                ended.into_iter().for_each(|run| self.archive.soon(run));
+                Ok(Claimed::Taken(claim))
+            }
+        }
     }
 
     async fn sync_state(&self, sync: &SyncId) -> Result<SyncState, Error> {
@@ -79,19 +93,22 @@ impl Store for SqlStore {
         syncs::set_paused(&self.database, sync, paused).await
     }
 
-    async fn reset(&self, sync: &SyncId) -> Result<(), Error> {
-        syncs::reset(&self.database, sync).await
+    async fn lift_pause(&self, run: &RunId) -> Result<(), Error> {
+        syncs::lift_pause(&self.database, run).await
+    }
+
+    async fn reset(&self, claim: &Claim) -> Result<(), Error> {
+        syncs::reset(&self.database, claim).await
     }
 
     async fn start_run(
         &self,
-        sync: &SyncId,
+        claim: &Claim,
         object: ObjectKind,
         cause: Cause,
         at: Timestamp,
     ) -> Result<Run, Error> {
-        let (run, interrupted) = runs::start(&self.database, sync, object, cause, at).await?;
-        // The caller holds the claim, so those runs are dead and their blocks complete.
+        let (run, interrupted) = runs::start(&self.database, claim, object, cause, at).await?;
         interrupted.into_iter().for_each(|run| self.archive.soon(run));
         Ok(run)
     }
@@ -116,15 +133,8 @@ impl Store for SqlStore {
         Ok(())
     }
 
-    async fn finish_run(
-        &self,
-        run: &RunId,
-        ending: Ending,
-        error: Option<String>,
-        complete: bool,
-        at: Timestamp,
-    ) -> Result<Run, Error> {
-        let finished = runs::finish(&self.database, run, ending, error, complete, at).await?;
+    async fn finish_run(&self, run: &RunId, end: RunEnd) -> Result<Run, Error> {
+        let finished = runs::finish(&self.database, run, end).await?;
         self.archive.now(run.clone()).await;
         Ok(finished)
     }
@@ -133,8 +143,8 @@ impl Store for SqlStore {
         syncs::lookback(&self.database, sync).await
     }
 
-    async fn clear_lookback(&self, sync: &SyncId) -> Result<(), Error> {
-        syncs::clear_lookback(&self.database, sync).await
+    async fn clear_lookback(&self, run: &RunId) -> Result<(), Error> {
+        syncs::clear_lookback(&self.database, run).await
     }
 
     async fn runs(&self, sync: Option<&SyncId>, limit: usize) -> Result<Vec<Run>, Error> {

@@ -2,12 +2,13 @@
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use tidegate_model::store::RunQuery;
-use tidegate_model::{Cause, Counts, Ending, Error, ObjectKind, Run, RunId, SyncId};
+use tidegate_model::store::{RunEnd, RunQuery};
+use tidegate_model::{Cause, Claim, Counts, Ending, Error, ObjectKind, Run, RunId, SyncId};
 use uuid::Uuid;
 
 use super::dialect::{Database, Tx};
-use super::statement::{Arg, Conditions, Record, from_word, sql, to_word};
+use super::statement::{Arg, Conditions, Record, Statement, from_word, sql, to_word};
+use super::{leases, syncs};
 
 /// Digits and letters that people do not confuse, in the order of their bytes.
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
@@ -18,12 +19,14 @@ const NAMING_ATTEMPTS: usize = 8;
 /// Opens a run, and closes earlier ones that never ended; those are named too.
 pub(super) async fn start(
     database: &Database,
-    sync: &SyncId,
+    claim: &Claim,
     object: ObjectKind,
     cause: Cause,
     at: Timestamp,
 ) -> Result<(Run, Vec<RunId>), Error> {
+    let sync = claim.sync();
     let mut tx = database.write().await?;
+    leases::check(&mut tx, claim).await?;
     let known = sql("INSERT INTO syncs (id, object) VALUES ($1, $2)
         ON CONFLICT (id) DO UPDATE SET object = COALESCE(syncs.object, excluded.object)");
     tx.execute(known.bind(sync).bind(object.as_str())).await?;
@@ -106,22 +109,16 @@ fn from_base32(text: &str) -> Option<u32> {
     })
 }
 
-/// Closes a run.
-pub(super) async fn finish(
-    database: &Database,
-    run: &RunId,
-    ending: Ending,
-    error: Option<String>,
-    complete: bool,
-    at: Timestamp,
-) -> Result<Run, Error> {
+/// Closes a run, and pauses or resumes its sync with it.
+pub(super) async fn finish(database: &Database, run: &RunId, end: RunEnd) -> Result<Run, Error> {
     let mut tx = database.write().await?;
-    let statement =
-        sql("UPDATE runs SET ending = $2, error = $3, finished_at = $4 WHERE id = $1 RETURNING *");
-    let statement = statement.bind(run.as_str()).bind(ending.as_str()).bind(error).bind(at);
-    let record = tx.first(statement).await?.ok_or_else(|| unknown(run))?;
+    let statement = sql("UPDATE runs SET ending = $2, error = $3, finished_at = $4
+        WHERE id = $1 AND ending IS NULL RETURNING *");
+    let statement = statement.bind(run.as_str()).bind(end.ending.as_str()).bind(end.error).bind(end.at);
+    let Some(record) = tx.first(statement).await? else { return Err(not_open(&mut tx, run).await) };
     let finished = from_record(&record)?;
-    if complete {
+    syncs::change_pause(&mut tx, &finished.sync, end.pause, end.at).await?;
+    if end.complete {
         // A read that did not come to its end leaves the mark alone: `commit`
         // takes it away with the first new checkpoint, and not before that.
         tx.execute(sql("UPDATE syncs SET complete = 1 WHERE id = $1").bind(&finished.sync)).await?;
@@ -164,8 +161,27 @@ pub(super) async fn find(database: &Database, query: &RunQuery) -> Result<Vec<Ru
     database.all(statement).await?.iter().map(from_record).collect()
 }
 
-pub(super) fn unknown(run: &RunId) -> Error {
-    Error::internal(format!("there is no run `{run}`"))
+/// Returns the sync of a run that is open, and keeps the run open until the transaction ends.
+///
+/// # Errors
+/// As [`not_open`].
+pub(super) async fn sync_of(tx: &mut Tx, run: &RunId) -> Result<String, Error> {
+    let text = format!("SELECT sync FROM runs WHERE id = $1 AND ending IS NULL{}", tx.for_share());
+    match tx.first(Statement::assembled(text, vec![run.as_str().into()])).await? {
+        Some(record) => record.get("sync"),
+        None => Err(not_open(tx, run).await),
+    }
+}
+
+/// Returns why nothing may be written for a run: it has ended, so that its sync was taken
+/// over, or there is no such run.
+pub(super) async fn not_open(tx: &mut Tx, run: &RunId) -> Error {
+    let statement = sql("SELECT sync FROM runs WHERE id = $1").bind(run.as_str());
+    match tx.first(statement).await.map(|record| record.map(|record| record.get::<String>("sync"))) {
+        Ok(Some(Ok(sync))) => leases::lost(&sync),
+        Ok(None) => Error::internal(format!("there is no run `{run}`")),
+        Ok(Some(Err(error))) | Err(error) => error,
+    }
 }
 
 fn from_record(record: &Record) -> Result<Run, Error> {

@@ -1,11 +1,12 @@
 //! Where each sync stands.
 
-use tidegate_model::store::{LookbackChunk, Pause, SyncState};
-use tidegate_model::{Checkpoint, Error, SyncId};
+use jiff::Timestamp;
+use tidegate_model::store::{LookbackChunk, Pause, PauseChange, PausedBy, SyncState};
+use tidegate_model::{Checkpoint, Claim, Error, RunId, SyncId};
 
-use super::dialect::Database;
-use super::payload;
-use super::statement::{from_word, sql, to_json};
+use super::dialect::{Database, Tx};
+use super::statement::{Statement, from_word, sql, to_json};
+use super::{leases, payload, runs};
 use crate::codec;
 
 pub(super) async fn state(database: &Database, sync: &SyncId) -> Result<SyncState, Error> {
@@ -34,8 +35,45 @@ pub(super) async fn set_paused(
     Ok(())
 }
 
-pub(super) async fn reset(database: &Database, sync: &SyncId) -> Result<(), Error> {
+pub(super) async fn lift_pause(database: &Database, run: &RunId) -> Result<(), Error> {
     let mut tx = database.write().await?;
+    let sync = SyncId::new(runs::sync_of(&mut tx, run).await?);
+    let change = PauseChange::Lift;
+    change_pause(&mut tx, &sync, change, Timestamp::UNIX_EPOCH).await?;
+    tx.commit().await
+}
+
+/// Changes a pause that Tidegate set; one that a person set stays.
+pub(super) async fn change_pause(
+    tx: &mut Tx,
+    sync: &SyncId,
+    change: PauseChange,
+    at: Timestamp,
+) -> Result<(), Error> {
+    if change == PauseChange::Keep {
+        return Ok(());
+    }
+    let text = format!("SELECT paused FROM syncs WHERE id = $1{}", tx.for_update());
+    let record = tx.first(Statement::assembled(text, vec![sync.into()])).await?;
+    let now: Option<Pause> = record.map(|record| record.maybe_json("paused")).transpose()?.flatten();
+    if now.as_ref().is_some_and(|pause| pause.by != PausedBy::System) {
+        return Ok(());
+    }
+    let pause = match change {
+        PauseChange::Explain(_) if now.is_none() => return Ok(()),
+        PauseChange::Set(why) | PauseChange::Explain(why) => {
+            Some(to_json(&Pause { by: PausedBy::System, why, at }, "a pause")?)
+        }
+        PauseChange::Lift | PauseChange::Keep => None,
+    };
+    tx.execute(sql("UPDATE syncs SET paused = $2 WHERE id = $1").bind(sync).bind(pause)).await?;
+    Ok(())
+}
+
+pub(super) async fn reset(database: &Database, claim: &Claim) -> Result<(), Error> {
+    let sync = claim.sync();
+    let mut tx = database.write().await?;
+    leases::check(&mut tx, claim).await?;
     tx.execute(sql("UPDATE syncs SET checkpoint = NULL, complete = 0 WHERE id = $1").bind(sync)).await?;
     tx.execute(sql("DELETE FROM lookback WHERE sync = $1").bind(sync)).await?;
     let intents = sql("DELETE FROM intents WHERE run IN (SELECT id FROM runs WHERE sync = $1)");
@@ -57,7 +95,9 @@ pub(super) async fn lookback(database: &Database, sync: &SyncId) -> Result<Vec<L
     Ok(chunks)
 }
 
-pub(super) async fn clear_lookback(database: &Database, sync: &SyncId) -> Result<(), Error> {
-    database.execute(sql("DELETE FROM lookback WHERE sync = $1").bind(sync)).await?;
-    Ok(())
+pub(super) async fn clear_lookback(database: &Database, run: &RunId) -> Result<(), Error> {
+    let mut tx = database.write().await?;
+    let sync = runs::sync_of(&mut tx, run).await?;
+    tx.execute(sql("DELETE FROM lookback WHERE sync = $1").bind(sync.as_str())).await?;
+    tx.commit().await
 }

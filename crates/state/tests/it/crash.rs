@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, SqliteConnection};
-use tidegate_model::store::{BatchCommit, RowEntry, RowQuery, RowStatus};
+use tidegate_model::store::{BatchCommit, RowEntry, RowQuery, RowStatus, RunEnd};
 use tidegate_model::{Cause, Clock as _, Ending, ObjectKind, RunId, Store, SyncId};
 use tidegate_testkit::rows;
 use tidegate_testkit::store::Backend as _;
@@ -19,7 +19,9 @@ pub(crate) fn orders() -> SyncId {
 /// Starts a run and commits one batch of two rows for each id.
 pub(crate) async fn one_run(store: &dyn Store, folder: &Folder, ids: RangeInclusive<i64>) -> RunId {
     let at = folder.clock.now();
-    let run = store.start_run(&orders(), ObjectKind::User, Cause::Schedule, at).await.expect("started");
+    let claim = store.claim(&orders()).await.expect("asked").taken().expect("free");
+    let run = store.start_run(&claim, ObjectKind::User, Cause::Schedule, at).await.expect("started");
+    claim.release().await;
     for id in ids {
         let results = vec![rows::result(id, RowStatus::Delivered), rows::result(-id, rows::rejected())];
         store
@@ -32,7 +34,8 @@ pub(crate) async fn one_run(store: &dyn Store, folder: &Folder, ids: RangeInclus
 
 async fn finish(store: &dyn Store, folder: &Folder, run: &RunId) {
     let at = folder.clock.now();
-    store.finish_run(run, Ending::Partial, None, true, at).await.expect("finished");
+    let end = RunEnd { complete: true, ..RunEnd::new(Ending::Partial, at) };
+    store.finish_run(run, end).await.expect("finished");
 }
 
 async fn ledger(store: &dyn Store) -> Vec<RowEntry> {

@@ -30,6 +30,7 @@ pub(crate) fn config(data: &Path, clock: &ManualClock) -> StateConfig {
         clock: Arc::new(clock.clone()),
         history_days: 0,
         master_keys: MasterKeys::default(),
+        lease: tidegate_state::LEASE,
     }
 }
 
@@ -85,7 +86,7 @@ async fn every_file_of_the_data_folder_is_closed_to_others_also_one_that_was_ope
     use std::fs::{self, Permissions};
     use std::os::unix::fs::PermissionsExt as _;
 
-    use tidegate_model::store::{BatchCommit, RowStatus};
+    use tidegate_model::store::{BatchCommit, RowStatus, RunEnd};
     use tidegate_model::{Cause, Ending, ObjectKind, SyncId};
     use tidegate_state::{LogAccess, LogConfig, open_log};
     use tidegate_testkit::rows;
@@ -95,14 +96,17 @@ async fn every_file_of_the_data_folder_is_closed_to_others_also_one_that_was_ope
     for round in 0..2 {
         let store = tidegate_state::open(config(&data, &folder.clock)).await.expect("opened");
         let (sync, at) = (SyncId::new("orders"), folder.clock.now());
-        let claim = store.claim(&sync).await.expect("claimed");
-        let run = store.start_run(&sync, ObjectKind::User, Cause::Manual, at).await.expect("started");
+        let claim = store.claim(&sync).await.expect("asked").taken().expect("free");
+        let run = store.start_run(&claim, ObjectKind::User, Cause::Manual, at).await.expect("started");
         let results = vec![rows::result(round, RowStatus::Delivered)];
         store
             .commit_batch(&run.id, BatchCommit { results, ..BatchCommit::default() })
             .await
             .expect("committed");
-        store.finish_run(&run.id, Ending::Succeeded, None, true, at).await.expect("finished");
+        store
+            .finish_run(&run.id, RunEnd { complete: true, ..RunEnd::new(Ending::Succeeded, at) })
+            .await
+            .expect("finished");
         store.put_secret("braze", &Secret::new("hunter2")).await.expect("kept");
         store.rows(&tidegate_model::store::RowQuery { limit: 1, ..Default::default() }).await.expect("rows");
         let clock = Arc::new(folder.clock.clone());
@@ -139,7 +143,7 @@ async fn every_file_of_the_data_folder_is_closed_to_others_also_one_that_was_ope
 #[tokio::test]
 async fn days_beyond_those_to_keep_go_with_the_next_run() {
     use jiff::SignedDuration;
-    use tidegate_model::store::{BatchCommit, RowQuery, RowStatus};
+    use tidegate_model::store::{BatchCommit, RowQuery, RowStatus, RunEnd};
     use tidegate_model::{Cause, Ending, ObjectKind, SyncId};
     use tidegate_testkit::rows;
 
@@ -148,13 +152,17 @@ async fn days_beyond_those_to_keep_go_with_the_next_run() {
     let store = tidegate_state::open(open).await.expect("opened");
     for id in 1..=4 {
         let (sync, at) = (SyncId::new("orders"), folder.clock.now());
-        let run = store.start_run(&sync, ObjectKind::User, Cause::Manual, at).await.expect("started");
+        let claim = store.claim(&sync).await.expect("asked").taken().expect("free");
+        let run = store.start_run(&claim, ObjectKind::User, Cause::Manual, at).await.expect("started");
         let results = vec![rows::result(id, RowStatus::Delivered)];
         store
             .commit_batch(&run.id, BatchCommit { results, ..BatchCommit::default() })
             .await
             .expect("committed");
-        store.finish_run(&run.id, Ending::Succeeded, None, true, at).await.expect("finished");
+        store
+            .finish_run(&run.id, RunEnd { complete: true, ..RunEnd::new(Ending::Succeeded, at) })
+            .await
+            .expect("finished");
         folder.clock.advance(SignedDuration::from_hours(24));
     }
 

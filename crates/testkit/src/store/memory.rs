@@ -1,17 +1,20 @@
 //! A store in plain memory, for tests of what stands on a store.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tidegate_model::store::{
-    BatchCommit, Claim, Delivered, FailedRow, FailedRowGroup, FailedRowQuery, Intent, IntentId, IntentRow,
-    KeyRotation, LookbackChunk, Pause, RowEntry, RowQuery, RowResult, RunQuery, SyncState,
+    BatchCommit, Delivered, FailedRow, FailedRowGroup, FailedRowQuery, Intent, IntentId, IntentRow,
+    KeyRotation, LookbackChunk, Pause, PauseChange, PausedBy, RowEntry, RowQuery, RowResult, RunEnd,
+    RunQuery, SyncState,
 };
 use tidegate_model::{
-    Cause, Clock, Counts, Ending, Error, ObjectKind, Outcome, RowHash, Run, RunId, Secret, Store, SyncId,
+    Cause, Claim, Claimed, Clock, Counts, Ending, Error, ErrorKind, Holder, Lease, ObjectKind, Outcome,
+    RowHash, Run, RunId, Secret, Store, SyncId,
 };
 
 /// A store in plain memory. Clones share what they remember.
@@ -23,7 +26,8 @@ pub struct MemoryStore {
 
 #[derive(Default)]
 struct Memory {
-    claims: HashSet<SyncId>,
+    /// The last token of each sync, and whether its lease is held.
+    leases: BTreeMap<SyncId, (u64, bool)>,
     syncs: BTreeMap<SyncId, SyncState>,
     runs: BTreeMap<RunId, (Run, ObjectKind)>,
     intents: BTreeMap<IntentId, (RunId, u64, Intent)>,
@@ -65,6 +69,44 @@ impl Memory {
 
     fn run(&mut self, run: &RunId) -> Result<&mut (Run, ObjectKind), Error> {
         self.runs.get_mut(run).ok_or_else(|| Error::internal(format!("there is no run `{run}`")))
+    }
+
+    /// A run that is open.
+    fn open_run(&mut self, run: &RunId) -> Result<&mut (Run, ObjectKind), Error> {
+        let known = self.run(run)?;
+        match known.0.ending {
+            None => Ok(known),
+            Some(_) => Err(lost(&known.0.sync)),
+        }
+    }
+
+    /// Whether a lease is the last one of its sync; those that are not shared always are.
+    fn check(&self, claim: &Claim) -> Result<(), Error> {
+        let last = self.leases.get(claim.sync()).map_or(0, |(token, _)| *token);
+        if claim.token() == 0 || claim.token() == last { Ok(()) } else { Err(lost(claim.sync())) }
+    }
+
+    fn end_runs(&mut self, sync: &SyncId, at: Timestamp) {
+        let open = self.runs.values_mut().filter(|(run, _)| run.sync == *sync && run.ending.is_none());
+        for (run, _) in open {
+            run.ending = Some(Ending::Interrupted);
+            run.finished_at = Some(at);
+        }
+    }
+
+    fn change_pause(&mut self, sync: &SyncId, change: PauseChange, at: Timestamp) {
+        let state = self.sync(sync);
+        if state.paused.as_ref().is_some_and(|pause| pause.by != PausedBy::System) {
+            return;
+        }
+        match change {
+            PauseChange::Keep => {}
+            PauseChange::Explain(_) if state.paused.is_none() => {}
+            PauseChange::Set(why) | PauseChange::Explain(why) => {
+                state.paused = Some(Pause { by: PausedBy::System, why, at })
+            }
+            PauseChange::Lift => state.paused = None,
+        }
     }
 
     fn forget_intents(&mut self, sync: &SyncId) {
@@ -115,24 +157,71 @@ impl Memory {
     }
 }
 
-/// Gives its sync back when it goes.
-struct MemoryClaim {
-    memory: Arc<Mutex<Memory>>,
-    sync: SyncId,
+fn lost(sync: &SyncId) -> Error {
+    Error::new(ErrorKind::Held, format!("another process has taken over the sync `{sync}`"))
 }
 
-impl Drop for MemoryClaim {
+/// Gives its sync back when it goes.
+struct MemoryLease {
+    memory: Arc<Mutex<Memory>>,
+    sync: SyncId,
+    token: u64,
+}
+
+impl MemoryLease {
+    fn let_go(&self) {
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((token, held)) = memory.leases.get_mut(&self.sync)
+            && *token == self.token
+        {
+            *held = false;
+        }
+    }
+}
+
+#[async_trait]
+impl Lease for MemoryLease {
+    fn sync(&self) -> &SyncId {
+        &self.sync
+    }
+
+    fn token(&self) -> u64 {
+        self.token
+    }
+
+    fn remaining(&self) -> Duration {
+        let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        match memory.leases.get(&self.sync) {
+            Some((token, true)) if *token == self.token => Duration::MAX,
+            _ => Duration::ZERO,
+        }
+    }
+
+    async fn release(&self) {
+        self.let_go();
+    }
+}
+
+impl Drop for MemoryLease {
     fn drop(&mut self) {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner).claims.remove(&self.sync);
+        self.let_go();
     }
 }
 
 #[async_trait]
 impl Store for MemoryStore {
-    async fn claim(&self, sync: &SyncId) -> Result<Option<Claim>, Error> {
-        let free = self.memory().claims.insert(sync.clone());
-        let memory = Arc::clone(&self.memory);
-        Ok(free.then(|| Box::new(MemoryClaim { memory, sync: sync.clone() }) as Claim))
+    async fn claim(&self, sync: &SyncId) -> Result<Claimed, Error> {
+        let at = self.clock.now();
+        let mut memory = self.memory();
+        let (token, held) = memory.leases.entry(sync.clone()).or_default();
+        if *held {
+            return Ok(Claimed::Held(Holder { process: "another store".to_owned(), until: None }));
+        }
+        (*token, *held) = (*token + 1, true);
+        let token = *token;
+        memory.end_runs(sync, at);
+        let lease = MemoryLease { memory: Arc::clone(&self.memory), sync: sync.clone(), token };
+        Ok(Claimed::Taken(Arc::new(lease)))
     }
 
     async fn sync_state(&self, sync: &SyncId) -> Result<SyncState, Error> {
@@ -144,8 +233,17 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    async fn reset(&self, sync: &SyncId) -> Result<(), Error> {
+    async fn lift_pause(&self, run: &RunId) -> Result<(), Error> {
         let mut memory = self.memory();
+        let sync = memory.open_run(run)?.0.sync.clone();
+        memory.change_pause(&sync, PauseChange::Lift, Timestamp::UNIX_EPOCH);
+        Ok(())
+    }
+
+    async fn reset(&self, claim: &Claim) -> Result<(), Error> {
+        let sync = claim.sync();
+        let mut memory = self.memory();
+        memory.check(claim)?;
         let state = memory.sync(sync);
         state.checkpoint = None;
         state.complete = false;
@@ -156,18 +254,16 @@ impl Store for MemoryStore {
 
     async fn start_run(
         &self,
-        sync: &SyncId,
+        claim: &Claim,
         object: ObjectKind,
         cause: Cause,
         at: Timestamp,
     ) -> Result<Run, Error> {
+        let sync = claim.sync();
         let mut memory = self.memory();
+        memory.check(claim)?;
         memory.sync(sync).object.get_or_insert(object);
-        for (run, _) in memory.runs.values_mut().filter(|(run, _)| run.sync == *sync && run.ending.is_none())
-        {
-            run.ending = Some(Ending::Interrupted);
-            run.finished_at = Some(at);
-        }
+        memory.end_runs(sync, at);
         let run = Run {
             id: RunId::new(format!("run-{:06}", memory.runs.len() + 1)),
             sync: sync.clone(),
@@ -184,7 +280,7 @@ impl Store for MemoryStore {
 
     async fn intend(&self, run: &RunId, batch: u64, rows: Vec<IntentRow>) -> Result<IntentId, Error> {
         let mut memory = self.memory();
-        memory.run(run)?;
+        memory.open_run(run)?;
         memory.intended += 1;
         let id = memory.intended;
         memory.intents.insert(id, (run.clone(), batch, Intent { rows, outcomes: None }));
@@ -193,6 +289,7 @@ impl Store for MemoryStore {
 
     async fn answered(&self, run: &RunId, intent: IntentId, outcomes: Vec<Outcome>) -> Result<(), Error> {
         let mut memory = self.memory();
+        memory.open_run(run)?;
         match memory.intents.get_mut(&intent) {
             Some((of, _, intent)) if of == run => intent.outcomes = Some(outcomes),
             _ => return Err(Error::internal(format!("the run `{run}` has no intent {intent}"))),
@@ -210,7 +307,7 @@ impl Store for MemoryStore {
     async fn commit_batch(&self, run: &RunId, commit: BatchCommit) -> Result<(), Error> {
         let at = self.clock.now();
         let mut memory = self.memory();
-        let (known, object) = memory.run(run)?;
+        let (known, object) = memory.open_run(run)?;
         let (sync, object) = (known.sync.clone(), *object);
         // What can fail comes first, so that a failure leaves no trace.
         if let Some(chunk) = &commit.remember
@@ -250,21 +347,15 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    async fn finish_run(
-        &self,
-        run: &RunId,
-        ending: Ending,
-        error: Option<String>,
-        complete: bool,
-        at: Timestamp,
-    ) -> Result<Run, Error> {
+    async fn finish_run(&self, run: &RunId, end: RunEnd) -> Result<Run, Error> {
         let mut memory = self.memory();
-        let (run, _) = memory.run(run)?;
-        run.ending = Some(ending);
-        run.error = error;
-        run.finished_at = Some(at);
+        let (run, _) = memory.open_run(run)?;
+        run.ending = Some(end.ending);
+        run.error = end.error;
+        run.finished_at = Some(end.at);
         let run = run.clone();
-        if complete {
+        memory.change_pause(&run.sync, end.pause, end.at);
+        if end.complete {
             memory.sync(&run.sync).complete = true;
             memory.forget_intents(&run.sync);
         }
@@ -277,8 +368,10 @@ impl Store for MemoryStore {
         Ok(chunks.map(|(_, chunk)| chunk.clone()).collect())
     }
 
-    async fn clear_lookback(&self, sync: &SyncId) -> Result<(), Error> {
-        self.memory().lookback.retain(|(of, _), _| of != sync);
+    async fn clear_lookback(&self, run: &RunId) -> Result<(), Error> {
+        let mut memory = self.memory();
+        let sync = memory.open_run(run)?.0.sync.clone();
+        memory.lookback.retain(|(of, _), _| *of != sync);
         Ok(())
     }
 

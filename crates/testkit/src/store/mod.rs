@@ -15,6 +15,8 @@ macro_rules! store_conforms {
     ($backend:expr) => {
         $crate::store_conforms! { @each $backend;
             state::a_claim_is_exclusive_until_it_is_dropped
+            leases::what_an_earlier_holder_writes_has_no_effect
+            leases::an_ending_changes_no_pause_of_a_person
             state::a_sync_that_never_ran_has_the_default_state
             state::a_pause_is_kept_until_it_is_lifted
             runs::names_of_runs_sort_by_their_start

@@ -206,7 +206,7 @@ async fn bad_input_the_same_sync_started_twice_runs_once() {
     let first = scene.start(&["run", "s"]);
     scene.until_events_arrive().await;
     let second = scene.run();
-    says(&second, 1, &["the sync `s` is running in another process", "→ wait for it to end"]);
+    says(&second, 1, &["the sync `s` is running in ", "→ wait for it to end"]);
     says(&super::ended(first), 0, &[]);
     assert_eq!(scene.seen().await, super::once(1..=5_000));
 }

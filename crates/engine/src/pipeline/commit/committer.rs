@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use tidegate_model::store::{BatchCommit, Delivered, LookbackChunk, PausedBy, RowStatus, StatusKind};
+use tidegate_model::store::{BatchCommit, Delivered, LookbackChunk, RowStatus, StatusKind};
 use tidegate_model::{Counts, Origin, RowHash, RunId, Store, SyncId, Value};
 use tokio::sync::{mpsc, watch};
 
@@ -195,13 +195,7 @@ impl<F: Transform> Committer<F> {
 
     /// The sync is active again, unless a person paused it.
     async fn lift_pause(&self) {
-        let lifted = async {
-            match self.store.sync_state(&self.sync).await?.paused {
-                Some(pause) if pause.by == PausedBy::System => self.store.set_paused(&self.sync, None).await,
-                _ => Ok(()),
-            }
-        };
-        if let Err(error) = lifted.await {
+        if let Err(error) = self.store.lift_pause(&self.run).await {
             tracing::warn!(sync = %self.sync, error = error.chain(), "a sync that delivers still counts as paused");
         }
     }

@@ -138,6 +138,10 @@ impl<F: Transform> Delivery<F> {
                     break;
                 }
             };
+            // Writing that down may have taken long.
+            if !self.shutdown.holds_lease() {
+                break;
+            }
             let sent_at = Instant::now();
             last_sent = Some(sent_at);
             let sent_at = part.unsure_since.unwrap_or(sent_at);

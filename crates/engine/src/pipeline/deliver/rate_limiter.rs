@@ -147,14 +147,18 @@ impl RateLimiter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tidegate_model::SystemClock;
+    use tidegate_model::{Claim, SyncId, SystemClock, Unshared};
     use tokio_util::sync::CancellationToken;
+
+    fn lease() -> Claim {
+        Unshared::lease(&SyncId::new("s"))
+    }
 
     #[tokio::test(start_paused = true)]
     async fn no_window_of_the_documented_length_holds_more_than_documented() {
         let rate = Rate { requests: 300, per: Duration::from_secs(3) };
         let rate_limiter = RateLimiter::new(Some(rate));
-        let shutdown = Shutdown::new(CancellationToken::new());
+        let shutdown = Shutdown::new(CancellationToken::new(), lease());
         let mut sent = Vec::new();
         for _ in 0..2_000 {
             assert!(rate_limiter.acquire(&shutdown).await);
@@ -171,7 +175,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_exhausted_limit_closes_the_rate_limiter_until_its_reset() {
         let rate_limiter = RateLimiter::new(None);
-        let shutdown = Shutdown::new(CancellationToken::new());
+        let shutdown = Shutdown::new(CancellationToken::new(), lease());
         let clock = SystemClock;
         let reset = clock.now() + SignedDuration::from_secs(7);
         rate_limiter.observe(RateLimitStatus { remaining: 1, reset }, &clock);
@@ -186,7 +190,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_halted_run_gets_no_turn() {
         let stop = CancellationToken::new();
-        let shutdown = Shutdown::new(stop.clone());
+        let shutdown = Shutdown::new(stop.clone(), lease());
         let rate_limiter = RateLimiter::new(None);
         rate_limiter.block_until(None, &SystemClock);
         stop.cancel();

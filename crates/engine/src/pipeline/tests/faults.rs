@@ -218,7 +218,7 @@ async fn what_a_person_paused_during_the_run_stays_paused() {
     let paused = stage.store.sync_state(&sync).await.expect("state").paused;
     assert_eq!(paused.map(|pause| pause.by), Some(ann()));
     change_answer(&stage, Box::new(|_| Err(Error::new(ErrorKind::Denied, "revoked"))));
-    stage.store.reset(&sync).await.expect("reset");
+    stage.store.reset(&Unshared::lease(&sync)).await.expect("reset");
     stage.run().await;
     let paused = stage.store.sync_state(&sync).await.expect("state").paused;
     assert_eq!(paused.map(|pause| pause.by), Some(ann()));

@@ -195,8 +195,12 @@ impl ExportStage {
             sink,
             retry_for: Duration::from_secs(60),
         };
-        let parts =
-            Parts { store: Arc::new(store.clone()), clock, rate_limiters: Arc::new(RateLimiters::default()) };
+        let parts = Parts {
+            store: Arc::new(store.clone()),
+            clock,
+            rate_limiters: Arc::new(RateLimiters::default()),
+            lease: Unshared::lease(&export.sync),
+        };
         ExportStage { export, log, tank, store, parts }
     }
 

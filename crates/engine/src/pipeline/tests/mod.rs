@@ -12,7 +12,7 @@ use tidegate_model::source::{Column, Dataset};
 use tidegate_model::{
     Batch, Body, Cause, Checks, Columns, ConnectionId, Counts, DataType, Destination, Ending, Error,
     ErrorKind, Feed, Idempotency, Limits, Mapping, MappingSpec, ObjectKind, ObjectSpec, Outcome, Platform,
-    ReadMode, Reason, Receipt, Record, Row, Run, Selection, Source, Store, SyncId, Value,
+    ReadMode, Reason, Receipt, Record, Row, Run, Selection, Source, Store, SyncId, Unshared, Value,
 };
 use tidegate_testkit::{ManualClock, MemoryStore};
 use tokio::sync::watch;
@@ -25,6 +25,7 @@ mod ahead;
 mod chance;
 mod faults;
 mod follow;
+mod lease;
 mod lookback;
 mod stage;
 mod unreadable;

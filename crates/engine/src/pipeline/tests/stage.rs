@@ -188,7 +188,12 @@ impl Stage {
             },
             platform,
             store: store.clone(),
-            parts: Parts { store: Arc::new(store), clock, rate_limiters: Arc::new(RateLimiters::default()) },
+            parts: Parts {
+                store: Arc::new(store),
+                clock,
+                rate_limiters: Arc::new(RateLimiters::default()),
+                lease: Unshared::lease(&SyncId::new("s")),
+            },
         }
     }
 

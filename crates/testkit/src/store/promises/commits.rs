@@ -109,7 +109,7 @@ pub async fn lookback_is_kept_in_order_until_it_is_forgotten(backend: &dyn Backe
     assert_eq!(backend.open().await.lookback(&orders()).await.expect("lookback"), chunks[2..]);
     assert!(store.lookback(&SyncId::new("users")).await.expect("lookback").is_empty());
 
-    store.clear_lookback(&orders()).await.expect("cleared");
+    store.clear_lookback(&run.id).await.expect("cleared");
     assert!(store.lookback(&orders()).await.expect("lookback").is_empty());
 }
 

@@ -3,6 +3,7 @@
 pub mod commits;
 pub mod failed_rows;
 pub mod intents;
+pub mod leases;
 pub mod ledger;
 pub mod pages;
 pub mod runs;

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
-use tidegate_model::store::{BatchCommit, RowQuery, RowStatus};
+use tidegate_model::store::{BatchCommit, RowQuery, RowStatus, RunEnd};
 use tidegate_model::{Cause, Clock, Counts, Ending, ObjectKind, Outcome, Run, RunId, SyncId};
 
-use super::steps::{all_of, commit_batch, finish, keys, orders, results, rows, start};
+use super::steps::{all_of, commit_batch, finish, keys, orders, results, rows, start, start_as};
 use crate::rows::{intent, rejected};
 use crate::store::backend::Backend;
 
@@ -61,7 +61,7 @@ pub async fn the_object_of_the_first_run_stays(backend: &dyn Backend) {
     let store = backend.open().await;
     let at = backend.clock().now();
     for object in [ObjectKind::CatalogItem, ObjectKind::User] {
-        store.start_run(&orders(), object, Cause::Schedule, at).await.expect("run started");
+        start_as(&*store, &orders(), object, Cause::Schedule, at).await;
         let state = store.sync_state(&orders()).await.expect("state");
         assert_eq!(state.object, Some(ObjectKind::CatalogItem));
     }
@@ -87,8 +87,8 @@ pub async fn counts_add_up_until_the_run_ends(backend: &dyn Backend) {
     let at = backend.clock().now();
 
     let error = Some("the disk is full".to_owned());
-    let finished =
-        store.finish_run(&run.id, Ending::Failed, error.clone(), false, at).await.expect("finished");
+    let end = RunEnd { error: error.clone(), ..RunEnd::new(Ending::Failed, at) };
+    let finished = store.finish_run(&run.id, end).await.expect("finished");
 
     let mut twice = counts;
     twice += counts;
@@ -110,8 +110,8 @@ pub async fn what_concerns_an_unknown_run_is_an_error(backend: &dyn Backend) {
     right.expect("written");
     store.answered(&run.id, 999_999, vec![Outcome::Delivered]).await.expect_err("no such intent");
     store.commit_batch(&nobody, results([(1, RowStatus::Delivered)])).await.expect_err("no such run");
-    let at = backend.clock().now();
-    store.finish_run(&nobody, Ending::Failed, None, false, at).await.expect_err("no such run");
+    let end = RunEnd::new(Ending::Failed, backend.clock().now());
+    store.finish_run(&nobody, end).await.expect_err("no such run");
     assert_eq!(store.open_intents(&orders()).await.expect("intents").len(), 1);
     assert!(rows(&*store, RowQuery { limit: 10, ..RowQuery::default() }).await.is_empty());
 }

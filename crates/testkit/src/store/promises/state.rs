@@ -2,9 +2,9 @@
 
 use serde_json::json;
 use tidegate_model::store::{BatchCommit, LookbackChunk, Pause, PausedBy, SyncState};
-use tidegate_model::{Checkpoint, Clock, ObjectKind, RowHash, Secret, SyncId};
+use tidegate_model::{Checkpoint, Claimed, Clock, ObjectKind, RowHash, Secret, SyncId};
 
-use super::steps::{all_of, commit_batch, finish, orders, results, rows, start};
+use super::steps::{all_of, commit_batch, finish, orders, results, rows, start, take};
 use crate::rows::{intent, rejected};
 use crate::store::backend::Backend;
 
@@ -13,17 +13,18 @@ pub async fn a_claim_is_exclusive_until_it_is_dropped(backend: &dyn Backend) {
     let store = backend.open().await;
     let other = backend.open().await;
 
-    let claim = store.claim(&orders()).await.expect("asked").expect("free");
+    let claim = take(&*store, &orders()).await;
 
-    assert!(store.claim(&orders()).await.expect("asked").is_none());
-    assert!(other.claim(&orders()).await.expect("asked").is_none());
-    assert!(other.claim(&SyncId::new("users")).await.expect("asked").is_some());
+    assert!(store.claim(&orders()).await.expect("asked").taken().is_none());
+    let Claimed::Held(holder) = other.claim(&orders()).await.expect("asked") else { panic!("it is held") };
+    assert!(!holder.process.is_empty());
+    take(&*other, &SyncId::new("users")).await;
 
     drop(claim);
 
     // A server learns of it a moment later.
     for _ in 0..1_000 {
-        if other.claim(&orders()).await.expect("asked").is_some() {
+        if other.claim(&orders()).await.expect("asked").taken().is_some() {
             return;
         }
         tokio::task::yield_now().await;
@@ -40,7 +41,7 @@ pub async fn a_sync_that_never_ran_has_the_default_state(backend: &dyn Backend) 
     assert!(rows(&*store, all_of(&orders())).await.is_empty());
     assert!(store.lookback(&orders()).await.expect("lookback").is_empty());
     assert!(store.open_intents(&orders()).await.expect("intents").is_empty());
-    store.reset(&orders()).await.expect("nothing to forget");
+    store.reset(&take(&*store, &orders()).await).await.expect("nothing to forget");
 }
 
 /// Also over a restart, and for a sync that never ran.
@@ -75,7 +76,7 @@ pub async fn a_reset_forgets_the_place_and_keeps_the_story(backend: &dyn Backend
         Pause { by: PausedBy::Person("ann".into()), why: "holidays".into(), at: backend.clock().now() };
     store.set_paused(&orders(), Some(pause.clone())).await.expect("paused");
 
-    store.reset(&orders()).await.expect("reset");
+    store.reset(&take(&*store, &orders()).await).await.expect("reset");
 
     let state = store.sync_state(&orders()).await.expect("state");
     let expected = SyncState { paused: Some(pause), object: Some(ObjectKind::Event), ..SyncState::default() };

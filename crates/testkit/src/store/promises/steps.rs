@@ -1,8 +1,8 @@
 //! Steps that the promises have in common.
 
 use jiff::Timestamp;
-use tidegate_model::store::{BatchCommit, RowEntry, RowQuery, RowStatus};
-use tidegate_model::{Cause, Ending, ObjectKind, Run, RunId, Store, SyncId};
+use tidegate_model::store::{BatchCommit, RowEntry, RowQuery, RowStatus, RunEnd};
+use tidegate_model::{Cause, Claim, Ending, ObjectKind, Run, RunId, Store, SyncId};
 
 use crate::rows::result;
 
@@ -11,11 +11,30 @@ pub(super) fn orders() -> SyncId {
 }
 
 pub(super) async fn start(store: &dyn Store, sync: &SyncId, at: Timestamp) -> Run {
-    store.start_run(sync, ObjectKind::Event, Cause::Manual, at).await.expect("run started")
+    start_as(store, sync, ObjectKind::Event, Cause::Manual, at).await
+}
+
+/// Starts a run and lets its lease go: the run stays open until the next one.
+pub(super) async fn start_as(
+    store: &dyn Store,
+    sync: &SyncId,
+    object: ObjectKind,
+    cause: Cause,
+    at: Timestamp,
+) -> Run {
+    let claim = take(store, sync).await;
+    let run = store.start_run(&claim, object, cause, at).await.expect("run started");
+    claim.release().await;
+    run
+}
+
+pub(super) async fn take(store: &dyn Store, sync: &SyncId) -> Claim {
+    store.claim(sync).await.expect("asked").taken().expect("free")
 }
 
 pub(super) async fn finish(store: &dyn Store, run: &RunId, complete: bool, at: Timestamp) -> Run {
-    store.finish_run(run, Ending::Succeeded, None, complete, at).await.expect("run finished")
+    let end = RunEnd { complete, ..RunEnd::new(Ending::Succeeded, at) };
+    store.finish_run(run, end).await.expect("run finished")
 }
 
 pub(super) async fn commit_batch(store: &dyn Store, run: &RunId, commit: BatchCommit) {

@@ -1,0 +1,84 @@
+//! What a process that lost its lease can still do: nothing.
+
+use serde_json::json;
+use tidegate_model::store::{BatchCommit, PauseChange, PausedBy, RowStatus, RunEnd};
+use tidegate_model::{Cause, Checkpoint, Clock, Ending, Error, ErrorKind, ObjectKind, Outcome};
+
+use super::steps::{all_of, orders, results, rows, start, take};
+use crate::rows::intent;
+use crate::store::backend::Backend;
+
+fn end(ending: Ending, pause: PauseChange, backend: &dyn Backend) -> RunEnd {
+    RunEnd { complete: true, pause, ..RunEnd::new(ending, backend.clock().now()) }
+}
+
+fn held<T>(result: Result<T, Error>, what: &str) {
+    match result {
+        Ok(_) => panic!("{what} was written"),
+        Err(error) => assert_eq!(error.kind(), ErrorKind::Held, "{what}: {error:?}"),
+    }
+}
+
+/// Not a batch, an intent, an answer, an ending, a pause or a reset; and it starts no run.
+pub async fn what_an_earlier_holder_writes_has_no_effect(backend: &dyn Backend) {
+    let (first, second) = (backend.open().await, backend.open().await);
+    let old = take(&*first, &orders()).await;
+    let at = backend.clock().now();
+    let lost = first.start_run(&old, ObjectKind::Event, Cause::Manual, at).await.expect("started");
+    let open = first.intend(&lost.id, 1, vec![intent(1)]).await.expect("intended");
+    old.release().await;
+
+    let new = take(&*second, &orders()).await;
+    assert!(new.token() > old.token(), "{} after {}", new.token(), old.token());
+    let run = second.start_run(&new, ObjectKind::Event, Cause::Manual, at).await.expect("started");
+    let checkpoint = |value: i64| BatchCommit {
+        checkpoint: Some(Checkpoint(json!(value))),
+        ..results([(value, RowStatus::Delivered)])
+    };
+    second.commit_batch(&run.id, checkpoint(2)).await.expect("committed");
+
+    held(first.commit_batch(&lost.id, checkpoint(1)).await, "a batch");
+    held(first.intend(&lost.id, 1, vec![intent(2)]).await, "an intent");
+    held(first.answered(&lost.id, open, vec![Outcome::Delivered]).await, "an answer");
+    held(first.clear_lookback(&lost.id).await, "a cleared lookback");
+    let pause = PauseChange::Set("its key was refused".to_owned());
+    held(first.finish_run(&lost.id, end(Ending::Failed, pause, backend)).await, "an ending");
+    held(first.start_run(&old, ObjectKind::Event, Cause::Manual, at).await, "a run");
+    held(first.reset(&old).await, "a reset");
+
+    let state = first.sync_state(&orders()).await.expect("state");
+    assert_eq!((state.checkpoint, state.paused, state.complete), (Some(Checkpoint(json!(2))), None, false));
+    assert_eq!(second.open_intents(&orders()).await.expect("intents").len(), 1);
+    let runs = second.runs(Some(&orders()), 10).await.expect("runs");
+    assert_eq!(runs.iter().map(|run| run.ending).collect::<Vec<_>>(), [None, Some(Ending::Interrupted)]);
+    assert_eq!(rows(&*second, all_of(&orders())).await.len(), 1);
+    second.finish_run(&run.id, end(Ending::Succeeded, PauseChange::Keep, backend)).await.expect("finished");
+}
+
+/// Tidegate sets and lifts only its own pauses, and the latest reason counts.
+pub async fn an_ending_changes_no_pause_of_a_person(backend: &dyn Backend) {
+    let store = backend.open().await;
+    let at = backend.clock().now();
+    let finish = async |pause: PauseChange| {
+        let run = start(&*store, &orders(), at).await;
+        store.finish_run(&run.id, end(Ending::Failed, pause, backend)).await.expect("finished");
+        let paused = store.sync_state(&orders()).await.expect("state").paused;
+        paused.map(|pause| (pause.by, pause.why))
+    };
+    let set = |why: &str| PauseChange::Set(why.to_owned());
+
+    assert_eq!(finish(set("no table")).await, Some((PausedBy::System, "no table".to_owned())));
+    assert_eq!(finish(PauseChange::Keep).await, Some((PausedBy::System, "no table".to_owned())));
+    assert_eq!(finish(set("no key")).await, Some((PausedBy::System, "no key".to_owned())));
+    let explained = PauseChange::Explain("no server".to_owned());
+    assert_eq!(finish(explained.clone()).await, Some((PausedBy::System, "no server".to_owned())));
+    assert_eq!(finish(PauseChange::Lift).await, None);
+    assert_eq!(finish(explained).await, None, "it is not paused");
+
+    let ann = PausedBy::Person("ann".to_owned());
+    let pause = tidegate_model::store::Pause { by: ann.clone(), why: "holidays".to_owned(), at };
+    store.set_paused(&orders(), Some(pause)).await.expect("paused");
+    for change in [set("no table"), PauseChange::Lift] {
+        assert_eq!(finish(change).await, Some((ann.clone(), "holidays".to_owned())));
+    }
+}
