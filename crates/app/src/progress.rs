@@ -39,6 +39,7 @@ fn message(counts: &Counts, elapsed: Duration) -> String {
     let mut text = format!("{} read · {} delivered", number(counts.read), number(counts.delivered));
     for (count, word) in [
         (counts.skipped, "skipped"),
+        (counts.ignored, "changed and ignored"),
         (counts.rejected, "rejected"),
         (counts.in_doubt, "in doubt"),
         (counts.retries, "retries"),

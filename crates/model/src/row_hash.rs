@@ -27,6 +27,57 @@ impl RowHash {
         RowHash(xxh3_128(bytes))
     }
 
+    /// The bits that say how often the row under a key has changed.
+    const CHANGES: u128 = 0x7f;
+    /// The bit that says that the row was rejected.
+    const REJECTED: u128 = 0x80;
+
+    /// Returns the hash without its marks, in 120 bits.
+    #[must_use]
+    pub fn unmarked(self) -> RowHash {
+        RowHash(self.0 & !(Self::CHANGES | Self::REJECTED))
+    }
+
+    /// Returns whether both are hashes of one row, whatever their marks are.
+    pub fn is_row(self, other: RowHash) -> bool {
+        self.unmarked() == other.unmarked()
+    }
+
+    /// Returns how often the row under its key had changed, modulo 128.
+    pub fn changes(self) -> u8 {
+        (self.0 & Self::CHANGES) as u8
+    }
+
+    /// Returns the hash with this number of changes: a row that changes back has another one,
+    /// so that it is sent under another name.
+    #[must_use]
+    pub fn with_changes(self, changes: u8) -> RowHash {
+        RowHash((self.0 & !Self::CHANGES) | (u128::from(changes) & Self::CHANGES))
+    }
+
+    /// Returns whether the row was rejected when it was committed.
+    pub fn is_rejected(self) -> bool {
+        self.0 & Self::REJECTED != 0
+    }
+
+    /// Returns the hash of a row that was rejected, or was not.
+    #[must_use]
+    pub fn with_rejected(self, rejected: bool) -> RowHash {
+        RowHash(if rejected { self.0 | Self::REJECTED } else { self.0 & !Self::REJECTED })
+    }
+
+    /// Returns the key of the row that stands behind `number` equal ones: its own hash for the first.
+    #[must_use]
+    pub fn numbered(self, number: u64) -> RowHash {
+        if number == 0 {
+            return self;
+        }
+        let mut bytes = [0; 24];
+        bytes[..16].copy_from_slice(&self.0.to_le_bytes());
+        bytes[16..].copy_from_slice(&number.to_le_bytes());
+        RowHash(xxh3_128(&bytes))
+    }
+
     /// The name under which one version of one row is sent by one sync.
     ///
     /// It becomes the idempotency key, so it is derived, never random.
@@ -75,6 +126,25 @@ impl fmt::Display for RowHash {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn marks_change_the_name_and_not_the_row() {
+        let row = RowHash(u128::MAX).unmarked();
+        for changes in [0, 1, 127] {
+            let marked = row.with_rejected(true).with_changes(changes);
+            assert_eq!((marked.changes(), marked.is_rejected()), (changes, true));
+            assert!(marked.is_row(row) && !marked.is_row(RowHash(0)));
+            assert_eq!(marked.with_rejected(false).with_changes(0), row);
+        }
+        assert_eq!(row.with_changes(128), row, "the number comes round");
+    }
+
+    #[test]
+    fn equal_rows_are_numbered() {
+        let numbers: std::collections::HashSet<_> = (0..100).map(|at| RowHash(7).numbered(at)).collect();
+        assert_eq!(numbers.len(), 100);
+        assert_eq!(RowHash(7).numbered(0), RowHash(7));
+    }
 
     #[test]
     fn a_delivery_has_a_stable_uuid() {

@@ -60,6 +60,9 @@ pub struct Counts {
     pub read: u64,
     /// Rows that were read again and skipped, since they were committed before.
     pub skipped: u64,
+    /// Rows that have changed since they were committed and are not sent again
+    /// (`changed: ignore`).
+    pub ignored: u64,
     /// Rows that took effect.
     pub delivered: u64,
     /// Rows that were not acceptable.
@@ -78,6 +81,7 @@ impl AddAssign for Counts {
     fn add_assign(&mut self, other: Counts) {
         self.read += other.read;
         self.skipped += other.skipped;
+        self.ignored += other.ignored;
         self.delivered += other.delivered;
         self.rejected += other.rejected;
         self.in_doubt += other.in_doubt;

@@ -64,8 +64,64 @@ pub struct LookbackChunk {
     pub seq: u64,
     /// The highest cursor value among the rows; `None` where there is no cursor.
     pub high: Option<Value>,
-    /// The rows, by hash; a row that stood there twice is listed twice.
-    pub rows: Vec<RowHash>,
+    /// The rows, in any order; a row that stood there twice may be listed twice.
+    pub rows: Vec<RowVersion>,
+}
+
+/// A row under its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RowVersion {
+    /// Hash of what tells the row apart: its key columns, or its origin.
+    pub key: RowHash,
+    /// Hash of the row.
+    pub row: RowHash,
+}
+
+/// The rows that were committed last under one key.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Known {
+    /// None was.
+    #[default]
+    Nothing,
+    /// One was, as nearly always.
+    One(RowHash),
+    /// One run had several of them.
+    Several(Vec<RowHash>),
+}
+
+impl Known {
+    /// Returns the rows.
+    pub fn rows(&self) -> &[RowHash] {
+        match self {
+            Known::Nothing => &[],
+            Known::One(row) => std::slice::from_ref(row),
+            Known::Several(rows) => rows,
+        }
+    }
+
+    /// Adds a row, unless it is there.
+    pub fn add(&mut self, row: RowHash) {
+        match self {
+            Known::Nothing => *self = Known::One(row),
+            Known::One(known) if *known != row => *self = Known::Several(vec![*known, row]),
+            Known::Several(rows) if !rows.contains(&row) => rows.push(row),
+            Known::One(_) | Known::Several(_) => {}
+        }
+    }
+}
+
+/// The committed rows of a sync that a run may read again, as they were when it was opened.
+#[async_trait]
+pub trait Lookback: Send + Sync {
+    /// Returns the number and the highest cursor value of each chunk, in the order of the numbers.
+    fn chunks(&self) -> &[(u64, Option<Value>)];
+
+    /// Returns what was committed last under each of these keys, in their order. Of several runs
+    /// that committed rows under a key, the last one counts.
+    async fn find(&self, keys: &[RowHash]) -> Result<Vec<Known>, Error>;
+
+    /// Returns all rows. Asked only for what an unfinished batch has left.
+    async fn all(&self) -> Result<Vec<RowVersion>, Error>;
 }
 
 /// One row of a request that is about to be sent and could not be repeated safely.
@@ -123,7 +179,7 @@ pub struct BatchCommit {
     pub solved: Vec<RowHash>,
     /// Rows that earlier runs intended and that this batch commits: each is removed from
     /// its oldest intent that is not known to have had no effect.
-    pub recalled: Vec<RowHash>,
+    pub recalled: Vec<RowVersion>,
 }
 
 /// Which rows to list.
@@ -278,8 +334,8 @@ pub trait Store: Send + Sync {
     /// Closes a run, and pauses or resumes its sync with it.
     async fn finish_run(&self, run: &RunId, end: RunEnd) -> Result<Run, Error>;
 
-    /// Returns the committed rows that a run may read again, in the order of their numbers.
-    async fn lookback(&self, sync: &SyncId) -> Result<Vec<LookbackChunk>, Error>;
+    /// Opens the committed rows that a run may read again.
+    async fn lookback(&self, sync: &SyncId) -> Result<Box<dyn Lookback>, Error>;
 
     /// Clears all committed rows of the sync of a run, as after a completed full read.
     async fn clear_lookback(&self, run: &RunId) -> Result<(), Error>;

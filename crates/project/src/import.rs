@@ -47,6 +47,7 @@ pub(super) fn read(sheet: &mut Sheet<'_>, source: End, destination: End) -> Opti
     let lookback = sheet.lookback(role.keeps_checkpoint);
     let primary_key = sheet.value("primary_key").map(names);
     sheet.no_key(&primary_key, contract);
+    let changed = sheet.changed(mode, role.keeps_checkpoint);
     sheet.not_yet(mode);
     let in_doubt = sheet.typed("in_doubt").unwrap_or_default();
     let cursor = sheet.typed("cursor");
@@ -57,6 +58,7 @@ pub(super) fn read(sheet: &mut Sheet<'_>, source: End, destination: End) -> Opti
         cursor,
         lookback,
         primary_key,
+        changed,
         destination: RowDestination { connection: destination.connection, object: object?, target: target? },
         mapping,
         contract,
@@ -254,6 +256,19 @@ impl Sheet<'_> {
         }
     }
 
+    /// What becomes of rows that changed. They are told by the rows that were delivered before.
+    fn changed(&mut self, mode: Option<Mode>, keeps_checkpoint: bool) -> Option<Changed> {
+        let changed: Changed = self.typed("changed")?;
+        if changed == Changed::Ignore && (keeps_checkpoint || mode == Some(Mode::Full)) {
+            self.tell(
+                "changed",
+                "`changed: ignore` compares the rows of a table or query that is read by a `cursor`",
+                "remove it: each row that is read is sent",
+            );
+        }
+        Some(changed)
+    }
+
     /// Tells what is written and cannot be done yet, instead of ignoring it.
     fn not_yet(&mut self, mode: Option<Mode>) {
         let mut wanted = Vec::new();
@@ -266,9 +281,6 @@ impl Sheet<'_> {
                     "add `primary_key:` with the columns that name a row",
                 );
             }
-        }
-        if self.typed::<Changed>("changed") == Some(Changed::Ignore) {
-            wanted.push(("changed", "`changed: ignore`".to_owned(), "remove it: changed rows are sent"));
         }
         if let Some(removed @ (Removed::Delete | Removed::Update)) = self.typed("removed") {
             let word = if removed == Removed::Delete { "delete" } else { "update" };

@@ -61,7 +61,8 @@ pub(super) struct Sync {
     /// Import: the columns that name a row. Default: the primary key of the table.
     primary_key: Option<NameOrNames>,
     /// Import: what happens to a row that was delivered and whose mapped columns
-    /// changed since. Default: `send`.
+    /// changed since. Default: `ignore` for events and purchases with a `cursor` and a
+    /// primary key, else `send`.
     changed: Option<Changed>,
     /// Import: what happens to a row that the source no longer has. Default: `ignore`.
     removed: Option<Removed>,

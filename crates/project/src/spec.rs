@@ -167,6 +167,8 @@ pub struct ImportSpec {
     pub lookback: Option<Lookback>,
     /// The columns that name a row. Default: the primary key of the table.
     pub primary_key: Option<Vec<String>>,
+    /// What happens to a row that was delivered and whose mapped columns changed.
+    pub changed: Option<Changed>,
     /// Where records go.
     pub destination: RowDestination,
     /// How a row becomes a record.
@@ -264,13 +266,29 @@ pub enum InDoubt {
     Resend,
 }
 
+impl ImportSpec {
+    /// Returns what happens to a row that was delivered and whose mapped columns changed; `keyed`
+    /// says whether rows have a key.
+    ///
+    /// An event happens once: a change of its row is not a second one.
+    pub fn changed(&self, keyed: bool) -> Changed {
+        let happens = matches!(self.destination.object, ObjectKind::Event | ObjectKind::Purchase);
+        let compared = self.mode == Mode::Incremental && self.cursor.is_some();
+        match self.changed {
+            Some(changed) => changed,
+            None if happens && keyed && compared && self.contract.is_none() => Changed::Ignore,
+            None => Changed::Send,
+        }
+    }
+}
+
 /// What happens to a row that was delivered and whose mapped columns changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Changed {
     /// It is sent again, as it is now.
     Send,
-    /// It is counted.
+    /// It is counted; the key of every delivered row is remembered for good.
     Ignore,
 }
 

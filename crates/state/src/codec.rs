@@ -218,24 +218,6 @@ pub(crate) fn damaged() -> Error {
         .hint("restore the data folder from a copy, or remove the history of that run")
 }
 
-/// Hashes one after the other, as a blob.
-pub(crate) fn pack(hashes: &[RowHash]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(hashes.len() * 16);
-    for hash in hashes {
-        bytes.extend_from_slice(&hash.0.to_le_bytes());
-    }
-    bytes
-}
-
-/// The hashes of a blob.
-pub(crate) fn unpack(bytes: &[u8]) -> Result<Vec<RowHash>, Error> {
-    let (words, rest) = bytes.as_chunks::<16>();
-    if !rest.is_empty() {
-        return Err(damaged());
-    }
-    Ok(words.iter().map(|word| RowHash(u128::from_le_bytes(*word))).collect())
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;

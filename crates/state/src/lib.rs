@@ -9,6 +9,7 @@ mod codec;
 mod folder;
 mod history;
 mod log;
+mod lookback;
 mod seal;
 mod store;
 

@@ -38,6 +38,10 @@ fn print(plan: &Plan) {
         number(counts.delivered),
         number(counts.rejected)
     ));
+    if counts.ignored > 0 {
+        let message = "changed since they were delivered, and are ignored: `changed: send` sends them";
+        output::line(format!("  {} rows {message}", number(counts.ignored)));
+    }
     if counts.not_due > 0 {
         output::line(format!("  {} rows are not due: their cursor is in the future", number(counts.not_due)));
     }

@@ -128,6 +128,7 @@ fn print(run: &Run) {
     for (count, word) in [
         (counts.delivered, "delivered"),
         (counts.skipped, "skipped"),
+        (counts.ignored, "changed and ignored"),
         (counts.rejected, "rejected"),
         (counts.in_doubt, "in doubt"),
         (counts.not_due, "not due"),

@@ -21,6 +21,7 @@ use crate::pipeline::read::gather::gather;
 use crate::pipeline::run::{self, Job, Parts};
 use crate::pipeline::run_kind::{Retention, RunKind};
 use crate::pipeline::transform::{ItemKeys, Prepared, Transform};
+use tidegate_project::Changed;
 
 /// An export with both of its ends opened.
 #[derive(Clone)]
@@ -67,6 +68,7 @@ pub async fn run_export(
         resend: true,
         retry_for: export.retry_for,
         retention: Retention::PartialBatches,
+        changed: Changed::Send,
         kind: if follow { RunKind::Follow } else { RunKind::CatchUp },
         cursor_state: None,
     };
@@ -131,6 +133,10 @@ impl Transform for Events {
 
     fn identify(&self, logged: &SharedEvent, _: Option<&Origin>, scratch: &mut Vec<u8>) -> ItemKeys {
         ItemKeys { key: logged.key(), version: logged.version(scratch) }
+    }
+
+    fn has_keys(&self) -> bool {
+        true
     }
 
     fn cursor<'a>(&self, _: &'a SharedEvent) -> Option<&'a Value> {

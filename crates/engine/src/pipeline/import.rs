@@ -24,6 +24,7 @@ use crate::pipeline::read::relay::laid_out;
 use crate::pipeline::run::{self, Job, Parts};
 use crate::pipeline::run_kind::{Retention, RunKind};
 use crate::pipeline::transform::{ItemKeys, PartialItem, Prepared, Transform};
+use tidegate_project::Changed;
 
 /// An import with both of its ends opened.
 #[derive(Clone)]
@@ -46,6 +47,8 @@ pub struct Import {
     pub mapping: Arc<Mapping>,
     /// How new rows are found.
     pub tracking: ChangeTracking,
+    /// What becomes of a row whose key was committed with other values.
+    pub changed: Changed,
     /// The zone of times that have none.
     pub time_zone: String,
     /// Whether rows in doubt are sent again without asking.
@@ -93,6 +96,7 @@ pub async fn run(
             ChangeTracking::Full if object.idempotency != Idempotency::Idempotent => Retention::UntilComplete,
             ChangeTracking::Full | ChangeTracking::Checkpoint => Retention::PartialBatches,
         },
+        changed: import.changed,
         kind: match input {
             Input::Changes => RunKind::CatchUp,
             Input::Following => RunKind::Follow,
@@ -283,13 +287,18 @@ impl Transform for Rows {
 
     #[inline]
     fn identify(&self, row: &Row, origin: Option<&Origin>, scratch: &mut Vec<u8>) -> ItemKeys {
-        let version = self.mapping.version_of(row, scratch);
+        let whole = self.mapping.version_of(row, scratch);
+        let version = whole.unmarked();
         let key = match origin {
             // Without a key, equal rows are told apart by where they stand.
             Some(origin) if !self.mapping.has_key() => origin.hash(scratch),
-            _ => self.mapping.key_of(row, version, scratch),
+            _ => self.mapping.key_of(row, whole, scratch),
         };
         ItemKeys { key, version }
+    }
+
+    fn has_keys(&self) -> bool {
+        self.mapping.has_key()
     }
 
     fn partial(&self, partial: PartialRow, scratch: &mut Vec<u8>) -> Option<PartialItem> {
@@ -312,7 +321,7 @@ impl Transform for Rows {
             }
         }
         let user = self.mapping.label(&readable).unwrap_or_default();
-        let keys = ItemKeys { key, version: if keyed { version } else { whole } };
+        let keys = ItemKeys { key, version: if keyed { version } else { whole }.unmarked() };
         Some(PartialItem { keys, key_text, user, cursor, payload: kept(&row, &unreadable) })
     }
 

@@ -1,6 +1,6 @@
 //! What passes between the stages of a run.
 
-use tidegate_model::store::{Delivered, RowResult};
+use tidegate_model::store::{Delivered, RowResult, RowVersion};
 use tidegate_model::{Checkpoint, Counts, Origin, RowHash, Value};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -66,17 +66,28 @@ pub(crate) struct BatchOpened {
     pub(crate) highest: Option<Value>,
     /// The rows that earlier runs committed and that were not read again by now; none if
     /// the batch changed nothing about them.
-    pub(crate) left: Option<Vec<RowHash>>,
+    pub(crate) left: Option<Vec<RowVersion>>,
+    /// Rows to remember beyond those that are committed.
+    pub(crate) kept: Kept,
     /// The origins of its items; empty if they have none.
     pub(crate) origins: Vec<Origin>,
     /// Keys of pieces that could not be read before, and can be now.
     pub(crate) fixed: Vec<RowHash>,
     /// Rows that earlier runs were about to send.
-    pub(crate) recalled: Vec<RowHash>,
+    pub(crate) recalled: Vec<RowVersion>,
     /// Rows that were read, skipped or are not due.
     pub(crate) counts: Counts,
     /// Lets the reader continue once the batch is committed.
     pub(crate) permit: OwnedSemaphorePermit,
+}
+
+/// Rows of earlier runs that stay known under their keys.
+#[derive(Default)]
+pub(crate) struct Kept {
+    /// Whatever becomes of the batch.
+    pub(crate) always: Vec<RowVersion>,
+    /// If the item at this index is rejected: what took effect before still holds.
+    pub(crate) if_rejected: Vec<(u32, RowVersion)>,
 }
 
 /// What the committer receives.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_model::store::{BatchCommit, PauseChange, RowResult, RowStatus, RunEnd};
+use tidegate_model::store::{BatchCommit, PauseChange, RowResult, RowStatus, RowVersion, RunEnd};
 use tidegate_model::{
     Cause, Claim, Clock, ConnectionId, Counts, Destination, Ending, Error, Feed, Idempotency, ObjectKind,
     Reaction, Run, RunId, Store, SyncId,
@@ -17,11 +17,13 @@ use crate::pipeline::deliver::delivery::Delivery;
 use crate::pipeline::deliver::rate_limiter::RateLimiters;
 use crate::pipeline::deliver::worker::Worker;
 use crate::pipeline::read::cursor_state::CursorState;
+use crate::pipeline::read::equal_rows::EqualRows;
 use crate::pipeline::read::reader::Reader;
 use crate::pipeline::read::resume::ResumeState;
 use crate::pipeline::run_kind::{Retention, RunKind};
 use crate::pipeline::shutdown::Shutdown;
 use crate::pipeline::transform::Transform;
+use tidegate_project::Changed;
 
 /// What every run is handed.
 #[derive(Clone)]
@@ -50,6 +52,7 @@ pub(crate) struct Job<F: Transform> {
     /// How long an unreachable system is tried.
     pub(crate) retry_for: Duration,
     pub(crate) retention: Retention,
+    pub(crate) changed: Changed,
     pub(crate) kind: RunKind,
     /// The state of the cursor before the run.
     pub(crate) cursor_state: Option<CursorState>,
@@ -81,7 +84,9 @@ async fn carry_out<F: Transform>(
     shutdown: &Arc<Shutdown>,
     progress: watch::Sender<Counts>,
 ) -> Result<Run, Error> {
-    let opened = async { Ok((ResumeState::load(parts.store.as_ref(), &job.sync).await?, feed.await?)) };
+    let opened = async {
+        Ok((ResumeState::load(parts.store.as_ref(), &job.sync, &job.retention).await?, feed.await?))
+    };
     let opened = tokio::select! {
         opened = opened => opened.map(Some),
         () = shutdown.halt() => Ok(None),
@@ -154,6 +159,7 @@ async fn move_items<F: Transform>(
         sync: job.sync.clone(),
         shutdown: shutdown.clone(),
         retention: job.retention.clone(),
+        keeps_keys: job.changed == Changed::Ignore,
         cursor_state: job.cursor_state.clone(),
         chunks: std::mem::take(&mut resume.chunks).into(),
         failed_rows: std::mem::take(&mut resume.failed_rows),
@@ -201,6 +207,8 @@ async fn move_items<F: Transform>(
         resend: job.resend || job.idempotency != Idempotency::None,
         kind: job.kind,
         retention: job.retention.clone(),
+        changed: job.changed,
+        numbers: EqualRows::default(),
         workers: senders,
         max_items: limits.max_items,
         batch_items: batch_items(&limits),
@@ -248,7 +256,7 @@ async fn finish<F: Transform>(
     let mut counts = Counts { read: results.len() as u64, ..Counts::default() };
     results.iter().for_each(|row| committer::count(&mut counts, &row.status));
     if !results.is_empty() {
-        let recalled = results.iter().map(|row| row.row).collect();
+        let recalled = results.iter().map(|row| RowVersion { key: row.key, row: row.row }).collect();
         let delivered = results.iter().filter(|row| row.status == RowStatus::Delivered);
         let solved = delivered.map(|row| row.key).collect();
         let commit = BatchCommit { batch, counts, results, solved, recalled, ..BatchCommit::default() };

@@ -3,7 +3,7 @@
 use std::hash::Hash;
 
 use async_trait::async_trait;
-use tidegate_model::store::{Delivered, IntentRow, RowResult, RowStatus};
+use tidegate_model::store::{Delivered, IntentRow, RowResult, RowStatus, RowVersion};
 use tidegate_model::{Batch, Checkpoint, Error, Origin, PartialRow, Reason, Row, RowHash, Text, Value};
 
 /// The keys of an item: the hash of its key columns, and of this version of it.
@@ -11,6 +11,12 @@ use tidegate_model::{Batch, Checkpoint, Error, Origin, PartialRow, Reason, Row, 
 pub(crate) struct ItemKeys {
     pub(crate) key: RowHash,
     pub(crate) version: RowHash,
+}
+
+impl From<ItemKeys> for RowVersion {
+    fn from(keys: ItemKeys) -> RowVersion {
+        RowVersion { key: keys.key, row: keys.version }
+    }
 }
 
 /// What is known of an item of which some values could not be read.
@@ -50,6 +56,9 @@ pub(crate) trait Transform: Send + Sync + 'static {
 
     /// Returns the keys of an item; `scratch` is reused between items.
     fn identify(&self, item: &Self::Read, origin: Option<&Origin>, scratch: &mut Vec<u8>) -> ItemKeys;
+
+    /// Whether keys tell items apart. If not, and an item has no origin, equal ones are numbered.
+    fn has_keys(&self) -> bool;
 
     /// Returns what is known of an item that could not be read whole. By default, the feed has none.
     fn partial(&self, partial: PartialRow, scratch: &mut Vec<u8>) -> Option<PartialItem> {

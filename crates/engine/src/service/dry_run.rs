@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tidegate_model::store::{
     BatchCommit, FailedRow, FailedRowGroup, FailedRowQuery, Intent, IntentId, IntentRow, KeyRotation,
-    LookbackChunk, Pause, RowEntry, RowQuery, RunEnd, RunQuery, SyncState,
+    Lookback, Pause, RowEntry, RowQuery, RunEnd, RunQuery, SyncState,
 };
 use tidegate_model::{
     Cause, Claim, Claimed, Counts, Error, Http, HttpFailure, ObjectKind, Outcome, RowHash, Run, RunId,
@@ -211,7 +211,7 @@ impl Store for DryRun {
         Ok(Run { finished_at: Some(end.at), ending: Some(end.ending), error: end.error, ..run })
     }
 
-    async fn lookback(&self, sync: &SyncId) -> Result<Vec<LookbackChunk>, Error> {
+    async fn lookback(&self, sync: &SyncId) -> Result<Box<dyn Lookback>, Error> {
         self.real.lookback(sync).await
     }
 

@@ -12,7 +12,7 @@ use tidegate_model::{
 
 use super::Engine;
 use crate::pipeline::{ChangeTracking, Import, LookbackRule};
-use tidegate_project::{ImportSpec, InDoubt, RowSource, Written};
+use tidegate_project::{Changed, ImportSpec, InDoubt, RowSource, Written};
 
 /// The endpoint that stands for the vendor's API served by this process.
 const SANDBOX: &str = "sandbox";
@@ -133,10 +133,19 @@ impl Engine {
             .map_err(|cause| Error::settings(format!("`source.time_zone` of `{id}`")).caused_by(cause))?;
         let tracking = tracking(sync, source.as_ref(), &dataset, &described, &zone)
             .map_err(|error| error.context(format!("sync `{id}`")))?;
+        let key = sync.primary_key.clone().unwrap_or_else(|| dataset.key.clone());
+        let changed = sync.changed(!key.is_empty());
+        if sync.changed == Some(Changed::Ignore) && key.is_empty() {
+            return Err(Error::settings(
+                "`changed: ignore` needs a key: without one a changed row is a new row",
+            )
+            .hint("add `primary_key:` with the columns that name a row, or remove `changed`")
+            .context(format!("sync `{id}`")));
+        }
         let target = Target {
             sync: id.clone(),
             object: sync.destination.object,
-            key: sync.primary_key.clone().unwrap_or_else(|| dataset.key.clone()),
+            key,
             cursor: match &tracking {
                 ChangeTracking::Cursor { column, .. } if is_time(column) => Some(column.name.clone()),
                 _ => None,
@@ -161,6 +170,7 @@ impl Engine {
             mapping: Arc::new(mapping.map_err(|error| error.context(format!("sync `{id}`")))?),
             columns,
             open: dataset.open,
+            changed,
             tracking,
             time_zone,
             resend: sync.in_doubt == InDoubt::Resend,

@@ -18,6 +18,7 @@ use super::bucket::Bucket;
 use super::fields::find;
 use super::settings::EventsSettings;
 use tidegate_transport::http::ingest::{bears, fault_of, json, status_of, wait_for};
+use uuid::Uuid;
 
 struct EventsIngest {
     settings: EventsSettings,
@@ -95,7 +96,12 @@ impl EventsIngest {
             let found =
                 find(piece, &self.settings.fields).map_err(|why| Bad::from(format!("{position}: {why}")))?;
             let payload = body.slice_ref(piece);
-            let id = found.id.unwrap_or_else(|| derived(&payload, &mut twins, &mut scratch));
+            let id = match (found.id, found.at) {
+                (Some(id), _) => id,
+                (None, Some(_)) => derived(&payload, &mut twins, &mut scratch),
+                // Nothing tells it from the same event of another hour: each one counts.
+                (None, None) => Uuid::new_v4().to_string().into(),
+            };
             Ok(Event {
                 id,
                 kind: found.kind,
@@ -115,7 +121,7 @@ impl EventsIngest {
     }
 }
 
-/// An id from the bytes of an event that has none: the same when the request is
+/// An id from the bytes of an event that has a time and no id: the same when the request is
 /// repeated. Equal events in one request are counted, so that none is lost.
 fn derived(payload: &Text, twins: &mut HashMap<RowHash, i64>, scratch: &mut Vec<u8>) -> Text {
     let bytes = Value::Text(payload.clone());

@@ -71,14 +71,25 @@ async fn one_bad_event_keeps_all_of_the_request_out() {
 }
 
 #[tokio::test]
-async fn an_event_without_an_id_has_the_same_one_when_it_comes_again() {
+async fn an_event_with_a_time_and_without_an_id_has_the_same_one_when_it_comes_again() {
     let (ingest, _) = open(&json!({}));
-    let body = "{\"kind\":\"a\"}\n{\"kind\":\"a\"}\n{\"kind\":\"b\"}";
+    let at = "\"timestamp\":\"2026-03-01T09:00:00Z\"";
+    let body = format!("{{\"kind\":\"a\",{at}}}\n{{\"kind\":\"a\",{at}}}\n{{\"kind\":\"b\",{at}}}");
+    let body = body.as_str();
     let ids = |received: &Received| received.events.iter().map(|event| event.id.clone()).collect::<Vec<_>>();
     let first = ids(&post(&ingest, "application/x-ndjson", body).await);
     let again = ids(&post(&ingest, "text/plain", body).await);
     assert_eq!(first, again);
     assert!(first[0] != first[1] && first[1] != first[2] && first[0] != first[2], "{first:?}");
+}
+
+#[tokio::test]
+async fn an_event_without_id_and_time_that_is_posted_twice_in_a_day_is_two_events() {
+    let (ingest, _) = open(&json!({}));
+    let body = "{\"kind\":\"app_open\",\"user_id\":\"42\"}";
+    let morning = post(&ingest, "application/json", body).await.events;
+    let afternoon = post(&ingest, "application/json", body).await.events;
+    assert_ne!(morning[0].id, afternoon[0].id);
 }
 
 #[tokio::test]

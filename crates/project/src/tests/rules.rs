@@ -3,7 +3,7 @@ use std::time::Duration;
 use serde_json::json;
 use tidegate_model::{Lookback, Mode, ObjectKind};
 
-use super::super::{InDoubt, Schedule};
+use super::super::{Changed, InDoubt, Schedule};
 use super::{CONNECTIONS, changed, good, import, one, told, valid};
 
 #[test]
@@ -131,9 +131,31 @@ fn the_fields_of_the_object_are_checked() {
 }
 
 #[test]
+fn a_changed_event_is_no_second_event_unless_it_is_written() {
+    let with = |line: &str| {
+        let text = changed("lookback: 5m", line);
+        import(&valid(&text)).changed(true)
+    };
+    assert_eq!(with("lookback: 5m"), Changed::Ignore);
+    assert_eq!(with("changed: send"), Changed::Send);
+    assert_eq!(import(&valid(&changed("lookback: 5m", "lookback: 5m"))).changed(false), Changed::Send);
+    let full = changed("cursor: ordered_at\n    lookback: 5m", "mode: full");
+    assert_eq!(import(&valid(&full)).changed(true), Changed::Send, "every row every time");
+    one(
+        "cursor: ordered_at\n    lookback: 5m",
+        "mode: full\n    changed: ignore",
+        &["`changed: ignore` compares the rows of a table or query that is read by a `cursor`", "remove it"],
+    );
+    one(
+        "source: { connection: shop, table: orders }\n    cursor: ordered_at\n    lookback: 5m",
+        "source: { connection: news }\n    changed: ignore",
+        &["`changed: ignore` compares the rows of a table or query"],
+    );
+}
+
+#[test]
 fn what_cannot_be_done_yet_is_told_and_never_ignored() {
     for (written, what) in [
-        ("changed: ignore", "`changed: ignore`"),
         ("removed: delete", "`removed: delete`"),
         ("removed: update", "`removed: update`"),
         ("state: source", "`state: source`"),

@@ -2,26 +2,34 @@
 
 use jiff::Timestamp;
 use tidegate_model::store::{BatchCommit, LookbackChunk};
-use tidegate_model::{Checkpoint, Counts, Error, RunId};
+use tidegate_model::{Checkpoint, Counts, Error, RunId, SyncId};
 
 use super::dialect::{Database, Tx};
 use super::statement::{Record, Statement, sql, to_json};
 use super::{failed_rows, intents, payload, runs};
-use crate::codec;
-use crate::history::block;
+use crate::history;
+use crate::lookback::block;
+use crate::lookback::compact::NewChunk;
 
-/// Commits a batch in one transaction; returns the number of rows of the run that are not
-/// in files yet.
+/// What a commit leaves to be tidied up.
+pub(super) struct Committed {
+    /// Rows of the run that are not in files yet.
+    pub(super) pending_rows: u64,
+    /// The sync, and how many rows it remembers more.
+    pub(super) remembered: Option<(SyncId, usize)>,
+}
+
+/// Commits a batch in one transaction.
 pub(super) async fn commit(
     database: &Database,
     at: Timestamp,
     run: &RunId,
     commit: BatchCommit,
-) -> Result<u64, Error> {
+) -> Result<Committed, Error> {
     // Everything that takes time is done before the one writer is taken.
     let BatchCommit { delivered, results, .. } = &commit;
-    let row_count = block::count(delivered, results) as u64;
-    let block = if row_count == 0 { None } else { Some(block::encode(delivered, results)?) };
+    let row_count = history::block::count(delivered, results) as u64;
+    let block = if row_count == 0 { None } else { Some(history::block::encode(delivered, results)?) };
     let checkpoint =
         commit.checkpoint.map(|Checkpoint(value)| to_json(&value, "a checkpoint")).transpose()?;
     let open = failed_rows::of_batch(&commit.results, &commit.solved)?;
@@ -40,12 +48,15 @@ pub(super) async fn commit(
     intents::recall(&mut tx, &sync, run, commit.recalled).await?;
     failed_rows::solve(&mut tx, &sync, &commit.solved).await?;
     failed_rows::record(&mut tx, &record, run, at, open).await?;
-    remember(&mut tx, &sync, commit.remember, commit.forget_through).await?;
+    let chunk_rows = commit.remember.as_ref().map(|chunk| chunk.rows.len());
+    let sync_id = SyncId::new(sync.clone());
+    remember(&mut tx, &sync_id, run, commit.remember, commit.forget_through).await?;
     if let Some(block) = block {
         tx.execute(insert_block(&record, &sync, run, at, row_count, block)?).await?;
     }
     tx.commit().await?;
-    record.count("pending_rows")
+    let remembered = chunk_rows.map(|rows| (sync_id, rows));
+    Ok(Committed { pending_rows: record.count("pending_rows")?, remembered })
 }
 
 /// Adds to the counts of a run that is open, and numbers the commit. The row stays locked
@@ -54,7 +65,7 @@ fn count(run: &RunId, counts: Counts, row_count: u64) -> Statement {
     sql("UPDATE runs SET rows_read = rows_read + $2, skipped = skipped + $3,
             delivered = delivered + $4, rejected = rejected + $5, in_doubt = in_doubt + $6,
             not_due = not_due + $7, requests = requests + $8, retries = retries + $9,
-            commits = commits + 1, pending_rows = pending_rows + $10
+            commits = commits + 1, pending_rows = pending_rows + $10, ignored = ignored + $11
         WHERE id = $1 AND ending IS NULL RETURNING sync, object, commits, pending_rows")
     .bind(run.as_str())
     .bind(counts.read)
@@ -66,11 +77,13 @@ fn count(run: &RunId, counts: Counts, row_count: u64) -> Statement {
     .bind(counts.requests)
     .bind(counts.retries)
     .bind(row_count)
+    .bind(counts.ignored)
 }
 
 async fn remember(
     tx: &mut Tx,
-    sync: &str,
+    sync: &SyncId,
+    run: &RunId,
     chunk: Option<LookbackChunk>,
     forget_through: Option<u64>,
 ) -> Result<(), Error> {
@@ -80,9 +93,9 @@ async fn remember(
     }
     if let Some(chunk) = chunk {
         let high = chunk.high.as_ref().map(payload::value_to_text).transpose()?;
-        let statement = sql("INSERT INTO lookback (sync, seq, high, hashes) VALUES ($1, $2, $3, $4)");
-        let statement = statement.bind(sync).bind(chunk.seq).bind(high);
-        tx.execute(statement.bind(codec::pack(&chunk.rows))).await?;
+        let new = NewChunk { sync, seq: chunk.seq, run: run.as_str(), high };
+        let body = Some(block::pack(&chunk.rows));
+        new.insert(tx, 0, chunk.rows.len() as u64, body, None).await?;
     }
     Ok(())
 }

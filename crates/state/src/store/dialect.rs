@@ -83,6 +83,11 @@ impl Database {
         Ok(Database::Sqlite { folder: data.to_path_buf(), writer, readers })
     }
 
+    /// Whether it is a server, which machines may share that share no folder.
+    pub(crate) fn is_server(&self) -> bool {
+        matches!(self, Database::Postgres { .. })
+    }
+
     /// Begins to write. In SQLite the write lock is taken now, not at the first
     /// write, so that a transaction never fails half way for another's sake.
     pub(crate) async fn write(&self) -> Result<Tx, Error> {

@@ -4,11 +4,12 @@
 //! first. One task writes them: whatever waits while a commit is under way goes
 //! into the next one, so sixteen requests cost one fsync, not sixteen.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tidegate_model::store::{Intent, IntentId, IntentRow};
-use tidegate_model::{Error, Outcome, RowHash, RunId, SyncId};
+use tidegate_model::store::{Intent, IntentId, IntentRow, RowVersion};
+use tidegate_model::{Error, Outcome, RunId, SyncId};
 use tokio::sync::{mpsc, oneshot};
 
 use super::dialect::{Database, Tx};
@@ -147,10 +148,14 @@ pub(super) async fn recall(
     tx: &mut Tx,
     sync: &str,
     run: &RunId,
-    mut recalled: Vec<RowHash>,
+    recalled: Vec<RowVersion>,
 ) -> Result<(), Error> {
     if recalled.is_empty() {
         return Ok(());
+    }
+    let mut wanted: HashMap<RowVersion, usize> = HashMap::new();
+    for row in recalled {
+        *wanted.entry(row).or_default() += 1;
     }
     let earlier = sql("SELECT intents.run AS run, intents.id AS id, intents.body AS body,
             intents.outcomes AS outcomes FROM intents JOIN runs ON runs.id = intents.run
@@ -160,10 +165,8 @@ pub(super) async fn recall(
         let before = intent.rows.len();
         let (mut rows_left, mut outcomes_left) = (Vec::new(), Vec::new());
         for (index, row) in intent.rows.iter().enumerate() {
-            match recalled.iter().position(|recalled| *recalled == row.row) {
-                Some(at) if !intent.had_no_effect(index) => {
-                    recalled.swap_remove(at);
-                }
+            match wanted.get_mut(&RowVersion { key: row.key, row: row.row }) {
+                Some(times) if *times > 0 && !intent.had_no_effect(index) => *times -= 1,
                 _ => {
                     rows_left.push(row.clone());
                     outcomes_left

@@ -29,6 +29,7 @@ CREATE TABLE runs (
     error        TEXT,
     rows_read    BIGINT NOT NULL DEFAULT 0,
     skipped      BIGINT NOT NULL DEFAULT 0,
+    ignored      BIGINT NOT NULL DEFAULT 0,
     delivered    BIGINT NOT NULL DEFAULT 0,
     rejected     BIGINT NOT NULL DEFAULT 0,
     in_doubt     BIGINT NOT NULL DEFAULT 0,
@@ -62,9 +63,13 @@ CREATE TABLE intents (
 CREATE TABLE lookback (
     sync   TEXT NOT NULL,
     seq    BIGINT NOT NULL,
+    piece  BIGINT NOT NULL,
+    run    TEXT NOT NULL,
     high   TEXT,
-    hashes BYTEA NOT NULL,
-    PRIMARY KEY (sync, seq)
+    row_count BIGINT NOT NULL,
+    body   BYTEA,
+    file   TEXT,
+    PRIMARY KEY (sync, seq, piece)
 );
 
 CREATE TABLE failed_rows (

@@ -5,21 +5,21 @@
 
 mod archive;
 mod commit;
-mod dialect;
+pub(crate) mod dialect;
 mod failed_row_pages;
 mod failed_rows;
 pub(crate) mod failure;
 mod intents;
 mod leases;
-mod migrations;
-mod payload;
+pub(crate) mod migrations;
+pub(crate) mod payload;
 mod process;
 mod rows;
 mod runs;
 mod secrets;
 mod server;
 mod server_url;
-mod statement;
+pub(crate) mod statement;
 mod syncs;
 mod term;
 
@@ -29,13 +29,14 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use tidegate_model::store::{
     BatchCommit, FailedRow, FailedRowGroup, FailedRowQuery, Intent, IntentId, IntentRow, KeyRotation,
-    LookbackChunk, Pause, RowEntry, RowQuery, RunEnd, RunQuery, SyncState,
+    Lookback, Pause, RowEntry, RowQuery, RunEnd, RunQuery, SyncState,
 };
 use tidegate_model::{
     Cause, Claim, Claimed, Clock, Error, ObjectKind, Outcome, RowHash, Run, RunId, Secret, Store, SyncId,
 };
 
 use crate::history::History;
+use crate::lookback::compact::Compaction;
 use crate::seal::Seal;
 use crate::{StateConfig, StoreLocation};
 use archive::Archive;
@@ -51,6 +52,7 @@ pub(crate) struct SqlStore {
     intents: Intents,
     leases: Leases,
     archive: Archive,
+    lookback: Compaction,
 }
 
 impl SqlStore {
@@ -67,8 +69,9 @@ impl SqlStore {
         let history = History::new(&config.data);
         let archive =
             Archive::open(Arc::clone(&database), history, Arc::clone(&config.clock), config.history_days);
+        let lookback = Compaction::new(Arc::clone(&database), &config.data);
         let seal = Seal::new(config.master_keys, &config.data);
-        Ok(SqlStore { database, clock: config.clock, seal, intents, leases, archive })
+        Ok(SqlStore { database, clock: config.clock, seal, intents, leases, archive, lookback })
     }
 }
 
@@ -126,8 +129,11 @@ impl Store for SqlStore {
     }
 
     async fn commit_batch(&self, run: &RunId, commit: BatchCommit) -> Result<(), Error> {
-        let pending_rows = commit::commit(&self.database, self.clock.now(), run, commit).await?;
-        if pending_rows > archive::PENDING_ROWS_MAX {
+        let committed = commit::commit(&self.database, self.clock.now(), run, commit).await?;
+        if let Some((sync, rows)) = &committed.remembered {
+            self.lookback.committed(sync, *rows);
+        }
+        if committed.pending_rows > archive::PENDING_ROWS_MAX {
             self.archive.soon(run.clone());
         }
         Ok(())
@@ -136,11 +142,12 @@ impl Store for SqlStore {
     async fn finish_run(&self, run: &RunId, end: RunEnd) -> Result<Run, Error> {
         let finished = runs::finish(&self.database, run, end).await?;
         self.archive.now(run.clone()).await;
+        self.lookback.run_ended(&finished.sync).await;
         Ok(finished)
     }
 
-    async fn lookback(&self, sync: &SyncId) -> Result<Vec<LookbackChunk>, Error> {
-        syncs::lookback(&self.database, sync).await
+    async fn lookback(&self, sync: &SyncId) -> Result<Box<dyn Lookback>, Error> {
+        Ok(Box::new(self.lookback.view(sync).await?))
     }
 
     async fn clear_lookback(&self, run: &RunId) -> Result<(), Error> {

@@ -29,12 +29,12 @@ pub(super) fn row_from_text(text: &str) -> Result<Row, Error> {
 }
 
 /// A value as text.
-pub(super) fn value_to_text(value: &Value) -> Result<String, Error> {
+pub(crate) fn value_to_text(value: &Value) -> Result<String, Error> {
     Ok(value_to_tree(value)?.to_string())
 }
 
 /// A value from its text.
-pub(super) fn value_from_text(text: &str) -> Result<Value, Error> {
+pub(crate) fn value_from_text(text: &str) -> Result<Value, Error> {
     value_from_tree(serde_json::from_str(text).map_err(|_| strange())?)
 }
 

@@ -196,6 +196,7 @@ fn from_record(record: &Record) -> Result<Run, Error> {
         counts: Counts {
             read: record.count("rows_read")?,
             skipped: record.count("skipped")?,
+            ignored: record.count("ignored")?,
             delivered: record.count("delivered")?,
             rejected: record.count("rejected")?,
             in_doubt: record.count("in_doubt")?,

@@ -144,6 +144,12 @@ impl From<Vec<u8>> for Arg {
     }
 }
 
+impl From<Option<Vec<u8>>> for Arg {
+    fn from(value: Option<Vec<u8>>) -> Arg {
+        Arg::Bytes(value)
+    }
+}
+
 impl From<RowHash> for Arg {
     /// Big end first, so that the order of the bytes is the order of the numbers.
     fn from(value: RowHash) -> Arg {

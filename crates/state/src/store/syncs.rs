@@ -1,13 +1,12 @@
 //! Where each sync stands.
 
 use jiff::Timestamp;
-use tidegate_model::store::{LookbackChunk, Pause, PauseChange, PausedBy, SyncState};
+use tidegate_model::store::{Pause, PauseChange, PausedBy, SyncState};
 use tidegate_model::{Checkpoint, Claim, Error, RunId, SyncId};
 
 use super::dialect::{Database, Tx};
 use super::statement::{Statement, from_word, sql, to_json};
-use super::{leases, payload, runs};
-use crate::codec;
+use super::{leases, runs};
 
 pub(super) async fn state(database: &Database, sync: &SyncId) -> Result<SyncState, Error> {
     let statement = sql("SELECT object, paused, checkpoint, complete FROM syncs WHERE id = $1");
@@ -79,20 +78,6 @@ pub(super) async fn reset(database: &Database, claim: &Claim) -> Result<(), Erro
     let intents = sql("DELETE FROM intents WHERE run IN (SELECT id FROM runs WHERE sync = $1)");
     tx.execute(intents.bind(sync)).await?;
     tx.commit().await
-}
-
-pub(super) async fn lookback(database: &Database, sync: &SyncId) -> Result<Vec<LookbackChunk>, Error> {
-    let statement = sql("SELECT seq, high, hashes FROM lookback WHERE sync = $1 ORDER BY seq");
-    let mut chunks = Vec::new();
-    for record in database.all(statement.bind(sync)).await? {
-        let high: Option<String> = record.get("high")?;
-        chunks.push(LookbackChunk {
-            seq: record.count("seq")?,
-            high: high.map(|text| payload::value_from_text(&text)).transpose()?,
-            rows: codec::unpack(&record.get::<Vec<u8>>("hashes")?)?,
-        });
-    }
-    Ok(chunks)
 }
 
 pub(super) async fn clear_lookback(database: &Database, run: &RunId) -> Result<(), Error> {

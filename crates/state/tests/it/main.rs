@@ -7,5 +7,6 @@ mod crash;
 mod embedded;
 mod failures;
 mod log;
+mod lookback;
 mod postgres;
 mod secrets;

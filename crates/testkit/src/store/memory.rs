@@ -1,6 +1,6 @@
 //! A store in plain memory, for tests of what stands on a store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tidegate_model::store::{
     BatchCommit, Delivered, FailedRow, FailedRowGroup, FailedRowQuery, Intent, IntentId, IntentRow,
-    KeyRotation, LookbackChunk, Pause, PauseChange, PausedBy, RowEntry, RowQuery, RowResult, RunEnd,
-    RunQuery, SyncState,
+    KeyRotation, Known, Lookback, LookbackChunk, Pause, PauseChange, PausedBy, RowEntry, RowQuery, RowResult,
+    RowVersion, RunEnd, RunQuery, SyncState,
 };
 use tidegate_model::{
     Cause, Claim, Claimed, Clock, Counts, Ending, Error, ErrorKind, Holder, Lease, ObjectKind, Outcome,
-    RowHash, Run, RunId, Secret, Store, SyncId,
+    RowHash, Run, RunId, Secret, Store, SyncId, Value,
 };
 
 /// A store in plain memory. Clones share what they remember.
@@ -31,7 +31,7 @@ struct Memory {
     syncs: BTreeMap<SyncId, SyncState>,
     runs: BTreeMap<RunId, (Run, ObjectKind)>,
     intents: BTreeMap<IntentId, (RunId, u64, Intent)>,
-    lookback: BTreeMap<(SyncId, u64), LookbackChunk>,
+    lookback: BTreeMap<(SyncId, u64), (RunId, LookbackChunk)>,
     /// In the order in which they were committed.
     ledger: Vec<(RowEntry, RowResult)>,
     /// In the order in which they came up.
@@ -115,13 +115,15 @@ impl Memory {
     }
 
     /// Takes rows off the intents of other runs of the sync, oldest first.
-    fn recall(&mut self, sync: &SyncId, run: &RunId, recalled: &[RowHash]) {
+    fn recall(&mut self, sync: &SyncId, run: &RunId, recalled: &[RowVersion]) {
         for row in recalled {
             let of_sync = |run: &RunId| self.runs.get(run).is_some_and(|(run, _)| run.sync == *sync);
             let earlier = self.intents.values_mut().filter(|(of, _, _)| of != run && of_sync(of));
             for (_, _, intent) in earlier {
                 let mut entries = intent.rows.iter().enumerate();
-                let found = entries.find(|(at, intended)| intended.row == *row && !intent.had_no_effect(*at));
+                let found = entries.find(|(at, intended)| {
+                    (intended.key, intended.row) == (row.key, row.row) && !intent.had_no_effect(*at)
+                });
                 let Some((at, _)) = found else { continue };
                 intent.rows.remove(at);
                 if let Some(outcomes) = &mut intent.outcomes
@@ -205,6 +207,30 @@ impl Lease for MemoryLease {
 impl Drop for MemoryLease {
     fn drop(&mut self) {
         self.let_go();
+    }
+}
+
+/// What was committed of one sync.
+#[derive(Default)]
+struct MemoryLookback {
+    chunks: Vec<(u64, Option<Value>)>,
+    known: HashMap<RowHash, (RunId, Known)>,
+    all: Vec<RowVersion>,
+}
+
+#[async_trait]
+impl Lookback for MemoryLookback {
+    fn chunks(&self) -> &[(u64, Option<Value>)] {
+        &self.chunks
+    }
+
+    async fn find(&self, keys: &[RowHash]) -> Result<Vec<Known>, Error> {
+        let known = |key| self.known.get(key).map(|(_, known)| known.clone()).unwrap_or_default();
+        Ok(keys.iter().map(known).collect())
+    }
+
+    async fn all(&self) -> Result<Vec<RowVersion>, Error> {
+        Ok(self.all.clone())
     }
 }
 
@@ -331,7 +357,7 @@ impl Store for MemoryStore {
             memory.lookback.retain(|(of, number), _| *of != sync || *number > seq);
         }
         if let Some(chunk) = commit.remember {
-            memory.lookback.insert((sync.clone(), chunk.seq), chunk);
+            memory.lookback.insert((sync.clone(), chunk.seq), (run.clone(), chunk));
         }
         memory.solve(&sync, &commit.solved);
         let delivered = commit.delivered.iter().flat_map(Delivered::results).map(|(_, row)| row);
@@ -362,10 +388,22 @@ impl Store for MemoryStore {
         Ok(run)
     }
 
-    async fn lookback(&self, sync: &SyncId) -> Result<Vec<LookbackChunk>, Error> {
+    async fn lookback(&self, sync: &SyncId) -> Result<Box<dyn Lookback>, Error> {
         let memory = self.memory();
-        let chunks = memory.lookback.iter().filter(|((of, _), _)| of == sync);
-        Ok(chunks.map(|(_, chunk)| chunk.clone()).collect())
+        let mut view = MemoryLookback::default();
+        for ((_, seq), (run, chunk)) in memory.lookback.iter().filter(|((of, _), _)| of == sync) {
+            view.chunks.push((*seq, chunk.high.clone()));
+            for row in &chunk.rows {
+                let (last, known) =
+                    view.known.entry(row.key).or_insert_with(|| (run.clone(), Known::Nothing));
+                if last != run {
+                    (*last, *known) = (run.clone(), Known::Nothing);
+                }
+                known.add(row.row);
+                view.all.push(*row);
+            }
+        }
+        Ok(Box::new(view))
     }
 
     async fn clear_lookback(&self, run: &RunId) -> Result<(), Error> {

@@ -33,6 +33,7 @@ macro_rules! store_conforms {
             intents::a_completed_read_leaves_no_intents
             intents::intents_of_many_requests_at_once_are_all_kept
             commits::lookback_is_kept_in_order_until_it_is_forgotten
+            commits::the_last_run_says_what_was_committed_under_a_key
             failed_rows::a_failed_row_stays_open_until_it_is_solved
             failed_rows::the_same_row_failing_again_is_one_failed_row
             failed_rows::another_row_under_the_same_key_takes_its_place

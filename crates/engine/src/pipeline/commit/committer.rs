@@ -4,12 +4,11 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use tidegate_model::store::{BatchCommit, Delivered, LookbackChunk, RowStatus, StatusKind};
+use tidegate_model::store::{BatchCommit, Delivered, LookbackChunk, RowStatus, RowVersion, StatusKind};
 use tidegate_model::{Counts, Origin, RowHash, RunId, Store, SyncId, Value};
 use tokio::sync::{mpsc, watch};
 
-use crate::pipeline::item::{BatchOpened, CommitEvent};
-use crate::pipeline::item::{IndexedResult, RequestResults};
+use crate::pipeline::item::{BatchOpened, CommitEvent, IndexedResult, Kept, RequestResults};
 use crate::pipeline::read::cursor_state::CursorState;
 use crate::pipeline::run_kind::{Retention, RunKind};
 use crate::pipeline::shutdown::{Shutdown, Watch};
@@ -23,6 +22,8 @@ pub(crate) struct Committer<F> {
     pub(crate) run: RunId,
     pub(crate) shutdown: Arc<Shutdown>,
     pub(crate) retention: Retention,
+    /// Whether keys are remembered for good: a row that changes later is still known.
+    pub(crate) keeps_keys: bool,
     pub(crate) cursor_state: Option<CursorState>,
     pub(crate) chunks: VecDeque<(u64, Option<Value>)>,
     pub(crate) failed_rows: HashSet<RowHash>,
@@ -136,7 +137,7 @@ impl<F: Transform> Committer<F> {
                 _ => opened.checkpoint,
             };
         }
-        commit.remember = self.chunk(&rows, &delivered, opened.highest, whole);
+        commit.remember = self.chunk(&rows, &delivered, opened.kept, opened.highest, whole);
         commit.forget_through = match opened.left.filter(|_| whole) {
             Some(left) => {
                 let last = self.chunks.back().map(|(seq, _)| *seq);
@@ -219,6 +220,7 @@ impl<F: Transform> Committer<F> {
         &mut self,
         rows: &[Vec<IndexedResult>],
         delivered: &[Delivered],
+        kept: Kept,
         high: Option<Value>,
         whole: bool,
     ) -> Option<LookbackChunk> {
@@ -228,7 +230,7 @@ impl<F: Transform> Committer<F> {
             return None;
         }
         let none = rows.iter().all(Vec::is_empty) && delivered.iter().all(Delivered::is_empty);
-        if none
+        if (none && kept.always.is_empty())
             || (whole && self.retention == Retention::PartialBatches)
             || (!self.kind.moves_checkpoint() && !by_cursor)
         {
@@ -236,14 +238,25 @@ impl<F: Transform> Committer<F> {
         }
         let seq = self.chunks.back().map_or(0, |(seq, _)| seq + 1);
         self.chunks.push_back((seq, high.clone()));
-        let delivered = delivered.iter().flat_map(Delivered::rows).copied();
-        let rows = rows.iter().flatten().map(|(_, row)| row.row).chain(delivered).collect();
-        Some(LookbackChunk { seq, high, rows })
+        let rejected: HashSet<u32> = (rows.iter().flatten())
+            .filter(|(_, row)| row.status.kind() == StatusKind::Rejected)
+            .map(|(at, _)| *at)
+            .collect();
+        let keys = delivered.iter().flat_map(Delivered::keys);
+        let delivered = keys.zip(delivered.iter().flat_map(Delivered::rows));
+        let delivered = delivered.map(|(key, row)| RowVersion { key: *key, row: *row });
+        let committed = rows.iter().flatten().map(|(_, row)| {
+            let is_rejected = row.status.kind() == StatusKind::Rejected;
+            RowVersion { key: row.key, row: row.row.with_rejected(is_rejected) }
+        });
+        let before = kept.if_rejected.into_iter().filter(|(at, _)| rejected.contains(at));
+        let kept = kept.always.into_iter().chain(before.map(|(_, row)| row));
+        Some(LookbackChunk { seq, high, rows: delivered.chain(committed).chain(kept).collect() })
     }
 
     /// Replaces all chunks by these rows. The checkpoint of the sync is behind the others
     /// now: a line that looks like one of them is a new one.
-    fn replace(&mut self, rows: Vec<RowHash>) -> Option<LookbackChunk> {
+    fn replace(&mut self, rows: Vec<RowVersion>) -> Option<LookbackChunk> {
         let seq = self.chunks.back().map_or(0, |(seq, _)| seq + 1);
         self.chunks.clear();
         if rows.is_empty() {
@@ -259,6 +272,9 @@ impl<F: Transform> Committer<F> {
         else {
             return None;
         };
+        if self.keeps_keys {
+            return None;
+        }
         // Without a lookback nothing is forgotten.
         let low = cursor_state.low(lookback).ok().flatten()?;
         let mut through = None;

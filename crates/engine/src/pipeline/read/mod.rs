@@ -2,6 +2,7 @@
 
 pub(crate) mod cursor_state;
 pub(crate) mod epoch;
+pub(crate) mod equal_rows;
 pub(crate) mod gather;
 pub(crate) mod lookback;
 pub(crate) mod partition;

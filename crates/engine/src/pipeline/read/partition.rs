@@ -2,24 +2,31 @@
 
 use std::cmp::Ordering;
 
-use tidegate_model::store::RowStatus;
-use tidegate_model::{Origin, Reason, RowHash, Value};
+use tidegate_model::store::{Known, RowResult, RowStatus, RowVersion};
+use tidegate_model::{Error, Origin, Reason, RowHash, Value};
 
-use crate::pipeline::item::{IndexedResult, Item, RequestItems};
+use crate::pipeline::item::{IndexedResult, Item, Kept, RequestItems};
 use crate::pipeline::read::reader::Reader;
 use crate::pipeline::read::resume::{self, PriorState};
 use crate::pipeline::transform::{ItemKeys, Transform};
+use tidegate_project::Changed;
 
 /// What is known of the items of a batch before any of them is transformed.
 pub(crate) struct Lookup {
     /// The keys of each item, and what is known of it.
     pub(crate) known: Vec<(ItemKeys, PriorState)>,
+    /// Of pieces that could not be read whole: those that are not known.
+    pub(crate) malformed: Vec<RowResult>,
     /// How many were committed before.
     pub(crate) skipped: u64,
+    /// How many have changed and are ignored.
+    pub(crate) ignored: u64,
     /// The highest cursor value.
     pub(crate) highest: Option<Value>,
     /// Those that earlier runs were about to send.
-    pub(crate) recalled: Vec<RowHash>,
+    pub(crate) recalled: Vec<RowVersion>,
+    /// Rows of earlier runs that stay known.
+    pub(crate) kept: Kept,
 }
 
 /// A batch, sorted.
@@ -35,31 +42,105 @@ pub(crate) struct Partitioned<F: Transform> {
 }
 
 impl<F: Transform> Reader<F> {
-    /// Looks at each item, where it was read.
-    pub(crate) fn look_up(&mut self, items: &[F::Read], origins: &[Origin], scratch: &mut Vec<u8>) -> Lookup {
-        let known = Vec::with_capacity(items.len());
-        let mut lookup = Lookup { known, skipped: 0, highest: None, recalled: Vec::new() };
-        for (at, item) in items.iter().enumerate() {
-            if let Some(value) = self.transform.cursor(item)
-                && lookup.highest.as_ref().is_none_or(|high| value.compare(high) == Some(Ordering::Greater))
-                && !value.is_null()
-            {
-                lookup.highest = Some(value.clone());
-            }
-            let keys = self.transform.identify(item, origins.get(at), scratch);
-            let known = if self.kind.moves_checkpoint() {
-                self.resume.lookup(keys.version)
-            } else {
-                self.resume.lookup_sent(keys.version)
-            };
-            match known {
+    /// Looks at each item, where it was read, and at what could not be read whole.
+    ///
+    /// # Errors
+    /// If what is remembered cannot be read.
+    pub(crate) async fn look_up(
+        &mut self,
+        items: &[F::Read],
+        origins: &[Origin],
+        malformed: Vec<RowResult>,
+        scratch: &mut Vec<u8>,
+    ) -> Result<Lookup, Error> {
+        let (mut keys, highest) = self.identify(items, origins, scratch);
+        keys.extend(malformed.iter().map(|row| ItemKeys { key: row.key, version: row.row }));
+        let hashes: Vec<RowHash> = keys.iter().map(|keys| keys.key).collect();
+        let known = self.resume.known(&hashes).await?;
+        let mut known = known.map(Vec::into_iter);
+        let mut lookup = Lookup {
+            known: Vec::with_capacity(items.len()),
+            malformed: Vec::new(),
+            skipped: 0,
+            ignored: 0,
+            highest,
+            recalled: Vec::new(),
+            kept: Kept::default(),
+        };
+        let mut malformed = malformed.into_iter();
+        for (at, mut keys) in (0..).zip(keys) {
+            let known = known.as_mut().and_then(Iterator::next).unwrap_or_default();
+            let prior = self.prior(at, &mut keys, &known, &mut lookup.kept);
+            match prior {
                 PriorState::Committed => lookup.skipped += 1,
-                PriorState::Sent(_) | PriorState::InDoubt => lookup.recalled.push(keys.version),
+                PriorState::Ignored => lookup.ignored += 1,
+                PriorState::Sent(_) | PriorState::InDoubt => lookup.recalled.push(keys.into()),
                 PriorState::New => {}
             }
-            lookup.known.push((keys, known));
+            if lookup.known.len() < items.len() {
+                lookup.known.push((keys, prior));
+            } else if let Some(row) = malformed.next()
+                && prior == PriorState::New
+            {
+                lookup.malformed.push(RowResult { row: keys.version, ..row });
+            }
         }
-        lookup
+        Ok(lookup)
+    }
+
+    /// Returns the keys of items, and the highest cursor value.
+    fn identify(
+        &mut self,
+        items: &[F::Read],
+        origins: &[Origin],
+        scratch: &mut Vec<u8>,
+    ) -> (Vec<ItemKeys>, Option<Value>) {
+        let numbered = !self.transform.has_keys();
+        let mut highest: Option<Value> = None;
+        let mut all = Vec::with_capacity(items.len());
+        for (at, item) in items.iter().enumerate() {
+            let cursor = self.transform.cursor(item);
+            if let Some(value) = cursor
+                && highest.as_ref().is_none_or(|high| value.compare(high) == Some(Ordering::Greater))
+                && !value.is_null()
+            {
+                highest = Some(value.clone());
+            }
+            let origin = origins.get(at);
+            let mut keys = self.transform.identify(item, origin, scratch);
+            if numbered && origin.is_none() {
+                keys.key = keys.key.numbered(self.numbers.number(keys.key, cursor));
+            }
+            all.push(keys);
+        }
+        (all, highest)
+    }
+
+    /// What is known of one item; its version is marked with the number of its changes.
+    #[inline]
+    fn prior(&mut self, at: u32, keys: &mut ItemKeys, known: &Known, kept: &mut Kept) -> PriorState {
+        let skips = self.kind.moves_checkpoint();
+        let rows = known.rows();
+        let keep = |row: &RowHash| RowVersion { key: keys.key, row: *row };
+        if let Some(same) = rows.iter().find(|row| row.is_row(keys.version)) {
+            if skips {
+                if rows.len() > 1 {
+                    kept.always.extend(rows.iter().map(keep));
+                }
+                return PriorState::Committed;
+            }
+            keys.version = keys.version.with_changes(same.changes());
+        } else if let Some(last) = rows.iter().map(|row| row.changes()).max() {
+            let took_effect = || rows.iter().filter(|row| !row.is_rejected());
+            if skips && self.changed == Changed::Ignore && took_effect().next().is_some() {
+                return PriorState::Ignored;
+            }
+            kept.if_rejected.extend(took_effect().map(|row| (at, keep(row))));
+            keys.version = keys.version.with_changes(last.wrapping_add(1));
+        } else if skips && self.resume.take_committed(*keys) {
+            return PriorState::Committed;
+        }
+        self.resume.lookup_sent(*keys)
     }
 
     /// Transforms what is new and assigns it to the worker of its user; `decided` are those
@@ -71,11 +152,11 @@ impl<F: Transform> Reader<F> {
         known: Vec<(ItemKeys, PriorState)>,
         decided: Vec<IndexedResult>,
     ) -> Partitioned<F> {
-        let share = known.iter().filter(|(_, known)| *known != PriorState::Committed).count() / self.spread;
+        let share = known.iter().filter(|(_, known)| !known.is_skipped()).count() / self.spread;
         let workers = (0..self.spread).map(|_| RequestItems::with_capacity(share + share / 4 + 1)).collect();
         let mut partitioned = Partitioned { workers, under_way: 0, decided, without_cursor: Vec::new() };
         for ((at, item), (keys, known)) in (0..).zip(items).zip(known) {
-            if known == PriorState::Committed {
+            if known.is_skipped() {
                 continue;
             }
             let has_cursor = !self.transform.cursor(&item).is_some_and(Value::is_null);
@@ -120,7 +201,8 @@ impl<F: Transform> Reader<F> {
         match known {
             PriorState::Sent(status) => Some(*status),
             PriorState::InDoubt if !self.resend => Some(RowStatus::InDoubt(resume::crashed())),
-            PriorState::InDoubt | PriorState::New | PriorState::Committed => match sent {
+            PriorState::InDoubt | PriorState::New | PriorState::Committed | PriorState::Ignored => match sent
+            {
                 Ok(sent) => self.destination.validate(sent).err().map(RowStatus::Rejected),
                 Err(reason) => Some(RowStatus::Rejected(reason.clone())),
             },

@@ -11,10 +11,12 @@ use tidegate_model::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use crate::pipeline::item::{BatchOpened, CommitEvent, RequestItems};
-use crate::pipeline::read::resume::{PriorState, ResumeState};
+use crate::pipeline::read::equal_rows::EqualRows;
+use crate::pipeline::read::resume::ResumeState;
 use crate::pipeline::run_kind::{Retention, RunKind};
 use crate::pipeline::shutdown::Shutdown;
 use crate::pipeline::transform::{PartialItem, Transform};
+use tidegate_project::Changed;
 
 /// The only column of a kept piece of which no value could be read.
 const INPUT: &str = "input";
@@ -30,6 +32,10 @@ pub(crate) struct Reader<F: Transform> {
     /// Decides whether rows that earlier runs committed are skipped.
     pub(crate) kind: RunKind,
     pub(crate) retention: Retention,
+    /// What becomes of rows that were committed with other values.
+    pub(crate) changed: Changed,
+    /// Numbers rows that nothing tells apart.
+    pub(crate) numbers: EqualRows,
     pub(crate) workers: Vec<mpsc::Sender<RequestItems<F>>>,
     /// Items that one request holds.
     pub(crate) max_items: usize,
@@ -90,21 +96,27 @@ impl<F: Transform> Reader<F> {
         let Some(permit) = self.enter(batch).await else { return false };
         let mut counts = Counts { not_due: read.not_due, ..Counts::default() };
         counts.read = (read.items.len() + read.malformed.len()) as u64;
-        let mut lookup = self.look_up(&read.items, &read.origins, scratch);
-        counts.skipped = lookup.skipped;
-        if !self.spread(batch, read.items.len() - lookup.skipped as usize).await {
+        let (mut malformed, mut unread_highest) = (Vec::new(), None);
+        for piece in read.malformed {
+            let (row, cursor) = self.unread(piece, scratch);
+            raise(&mut unread_highest, cursor);
+            malformed.push(row);
+        }
+        let lookup = self.look_up(&read.items, &read.origins, malformed, scratch).await;
+        let mut lookup = match lookup {
+            Ok(lookup) => lookup,
+            Err(error) => {
+                self.shutdown.fail(error);
+                return false;
+            }
+        };
+        raise(&mut lookup.highest, unread_highest);
+        (counts.skipped, counts.ignored) = (lookup.skipped, lookup.ignored);
+        let to_send = lookup.known.iter().filter(|(_, known)| !known.is_skipped()).count();
+        if !self.spread(batch, to_send).await {
             return false;
         }
-        let mut malformed = Vec::new();
-        for piece in read.malformed {
-            let (piece, cursor) = self.unread(piece, scratch);
-            raise(&mut lookup.highest, cursor);
-            if self.kind.moves_checkpoint() && self.resume.lookup(piece.row) == PriorState::Committed {
-                counts.skipped += 1;
-            } else {
-                malformed.push((0, piece));
-            }
-        }
+        let malformed = lookup.malformed.into_iter().map(|row| (0, row)).collect();
         let partitioned = self.partition(batch, read.items, lookup.known, malformed);
         let opened = BatchOpened {
             batch,
@@ -117,6 +129,7 @@ impl<F: Transform> Reader<F> {
             fixed: read.fixed.iter().map(|location| Origin::hash_of(location, scratch)).collect(),
             origins: read.origins,
             recalled: lookup.recalled,
+            kept: lookup.kept,
             counts,
             permit,
         };

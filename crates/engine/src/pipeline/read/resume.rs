@@ -2,21 +2,36 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use tidegate_model::store::{Intent, IntentRow, RowStatus};
+use tidegate_model::store::{Intent, IntentRow, Known, Lookback, RowStatus, RowVersion};
 use tidegate_model::{Error, Outcome, Reason, RowHash, Store, SyncId, Value};
+
+use crate::pipeline::run_kind::Retention;
+use crate::pipeline::transform::ItemKeys;
 
 /// Rows that earlier runs committed, or were about to send.
 #[derive(Default)]
 pub(crate) struct ResumeState {
-    /// Committed rows that this run may read again: how often each.
-    committed: HashMap<RowHash, u32>,
+    /// Committed rows that this run may read again.
+    committed: Committed,
     /// The chunks that they come from: number and highest cursor.
     pub(crate) chunks: Vec<(u64, Option<Value>)>,
     /// Rows that were about to be sent, oldest first, with their status if the response
     /// came. None of them was committed.
-    intended: HashMap<RowHash, VecDeque<(IntentRow, Option<RowStatus>)>>,
+    intended: HashMap<RowVersion, VecDeque<(IntentRow, Option<RowStatus>)>>,
     /// Keys of rows that were rejected or in doubt and are still open.
     pub(crate) failed_rows: HashSet<RowHash>,
+}
+
+/// Committed rows, by what is asked of them.
+#[derive(Default)]
+enum Committed {
+    /// There are none.
+    #[default]
+    Nothing,
+    /// Those of a batch that was not committed whole: how often each.
+    Rows(HashMap<RowVersion, u32>),
+    /// The last one of each key.
+    ByKey(Box<dyn Lookback>),
 }
 
 /// What is known of a row before it is sent.
@@ -26,21 +41,41 @@ pub(crate) enum PriorState {
     New,
     /// It was committed before.
     Committed,
+    /// Another row was committed under its key, and changed rows are ignored.
+    Ignored,
     /// It was sent by a run that died before it could commit it.
     Sent(Box<RowStatus>),
     /// It was about to be sent; whether it was is not known.
     InDoubt,
 }
 
+impl PriorState {
+    /// Returns whether nothing is to be done about the row.
+    pub(crate) fn is_skipped(&self) -> bool {
+        matches!(self, PriorState::Committed | PriorState::Ignored)
+    }
+}
+
 impl ResumeState {
-    pub(crate) async fn load(store: &dyn Store, sync: &SyncId) -> Result<ResumeState, Error> {
+    pub(crate) async fn load(
+        store: &dyn Store,
+        sync: &SyncId,
+        retention: &Retention,
+    ) -> Result<ResumeState, Error> {
         let mut resume = ResumeState::default();
-        for chunk in store.lookback(sync).await? {
-            for row in chunk.rows {
-                *resume.committed.entry(row).or_default() += 1;
+        let lookback = store.lookback(sync).await?;
+        resume.chunks = lookback.chunks().to_vec();
+        resume.committed = match retention {
+            _ if resume.chunks.is_empty() => Committed::Nothing,
+            Retention::PartialBatches => {
+                let mut rows: HashMap<RowVersion, u32> = HashMap::new();
+                for row in lookback.all().await? {
+                    *rows.entry(unmarked(row)).or_default() += 1;
+                }
+                Committed::Rows(rows)
             }
-            resume.chunks.push((chunk.seq, chunk.high));
-        }
+            Retention::Lookback(_) | Retention::UntilComplete => Committed::ByKey(lookback),
+        };
         for Intent { rows, outcomes } in store.open_intents(sync).await? {
             let responded = outcomes.is_some();
             let mut outcomes = outcomes.unwrap_or_default().into_iter();
@@ -54,44 +89,53 @@ impl ResumeState {
                     None if responded => continue,
                     None => None,
                 };
-                resume.intended.entry(row.row).or_default().push_back((row, status));
+                let version = RowVersion { key: row.key, row: row.row };
+                resume.intended.entry(version).or_default().push_back((row, status));
             }
         }
         resume.failed_rows = store.failed_row_keys(sync).await?.into_iter().collect();
         Ok(resume)
     }
 
-    /// Looks a row up and consumes the entry: an identical second row counts as new.
-    #[inline]
-    pub(crate) fn lookup(&mut self, row: RowHash) -> PriorState {
-        if !self.committed.is_empty()
-            && let Some(count) = self.committed.get_mut(&row)
-        {
-            *count -= 1;
-            if *count == 0 {
-                self.committed.remove(&row);
-            }
-            return PriorState::Committed;
+    /// Returns what was committed last under each key; `None` if nothing is remembered by key.
+    pub(crate) async fn known(&self, keys: &[RowHash]) -> Result<Option<Vec<Known>>, Error> {
+        match &self.committed {
+            Committed::ByKey(lookback) => lookback.find(keys).await.map(Some),
+            Committed::Nothing | Committed::Rows(_) => Ok(None),
         }
-        self.lookup_sent(row)
     }
 
-    /// Returns the committed rows that no lookup found.
-    pub(crate) fn unmatched(&self) -> Vec<RowHash> {
-        let rows = self.committed.iter();
-        rows.flat_map(|(row, count)| std::iter::repeat_n(*row, *count as usize)).collect()
-    }
-
-    /// Like [`ResumeState::lookup`], for rows that are sent although they were committed.
+    /// Whether a batch that was not committed whole has this row. The entry is consumed: an
+    /// identical second row counts as new.
     #[inline]
-    pub(crate) fn lookup_sent(&mut self, row: RowHash) -> PriorState {
+    pub(crate) fn take_committed(&mut self, keys: ItemKeys) -> bool {
+        let Committed::Rows(rows) = &mut self.committed else { return false };
+        let version = unmarked(keys.into());
+        let Some(count) = rows.get_mut(&version) else { return false };
+        *count -= 1;
+        if *count == 0 {
+            rows.remove(&version);
+        }
+        true
+    }
+
+    /// Returns the rows of unfinished batches that were not read again.
+    pub(crate) fn unmatched(&self) -> Vec<RowVersion> {
+        let Committed::Rows(rows) = &self.committed else { return Vec::new() };
+        rows.iter().flat_map(|(row, count)| std::iter::repeat_n(*row, *count as usize)).collect()
+    }
+
+    /// Returns what is known of a row that was not committed, and consumes the entry.
+    #[inline]
+    pub(crate) fn lookup_sent(&mut self, keys: ItemKeys) -> PriorState {
         if self.intended.is_empty() {
             return PriorState::New;
         }
-        let Some(waiting) = self.intended.get_mut(&row) else { return PriorState::New };
+        let version = keys.into();
+        let Some(waiting) = self.intended.get_mut(&version) else { return PriorState::New };
         let first = waiting.pop_front();
         if waiting.is_empty() {
-            self.intended.remove(&row);
+            self.intended.remove(&version);
         }
         match first {
             None => PriorState::New,
@@ -105,6 +149,11 @@ impl ResumeState {
         let rows = self.intended.drain().flat_map(|(_, rows)| rows);
         rows.map(|(row, status)| (row, status.unwrap_or_else(|| RowStatus::InDoubt(crashed())))).collect()
     }
+}
+
+/// The same row whatever is noted of it.
+fn unmarked(row: RowVersion) -> RowVersion {
+    RowVersion { row: row.row.unmarked(), ..row }
 }
 
 /// The reason that stands with a row in doubt after a crash.

@@ -12,8 +12,9 @@ use tidegate_model::source::{Column, Dataset};
 use tidegate_model::{
     Batch, Body, Cause, Checks, Columns, ConnectionId, Counts, DataType, Destination, Ending, Error,
     ErrorKind, Feed, Idempotency, Limits, Mapping, MappingSpec, ObjectKind, ObjectSpec, Outcome, Platform,
-    ReadMode, Reason, Receipt, Record, Row, Run, Selection, Source, Store, SyncId, Unshared, Value,
+    ReadMode, Reason, Receipt, Record, Row, RowHash, Run, Selection, Source, Store, SyncId, Unshared, Value,
 };
+use tidegate_project::Changed;
 use tidegate_testkit::{ManualClock, MemoryStore};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -25,6 +26,7 @@ mod ahead;
 mod chance;
 mod faults;
 mod follow;
+mod identity;
 mod lease;
 mod lookback;
 mod stage;

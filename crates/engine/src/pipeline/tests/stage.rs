@@ -86,6 +86,8 @@ pub(super) struct Recording {
     pub(super) limits: Limits,
     pub(super) answer: Mutex<Answer>,
     pub(super) requests: Mutex<Vec<Request>>,
+    /// The names under which records were sent.
+    pub(super) names: Mutex<Vec<RowHash>>,
     pub(super) latency: Duration,
 }
 
@@ -116,6 +118,7 @@ impl Destination<Record> for Recording {
         let ids: Vec<i64> = items.iter().map(id_of).collect();
         let seen = items.iter().map(|item| (item.label().into_owned(), id_of(item))).collect();
         self.requests.lock().expect("no panic").push((Instant::now(), seen));
+        self.names.lock().expect("no panic").extend(items.iter().map(|item| item.id));
         crate::pipeline::wait::span(self.latency).await;
         let answer = (self.answer.lock().expect("no panic"))(&ids);
         answer.map(|outcomes| Receipt { outcomes, rate_limit: None })
@@ -148,6 +151,7 @@ impl Stage {
             limits,
             answer: Mutex::new(answer),
             requests: Mutex::default(),
+            names: Mutex::default(),
             latency: Duration::from_millis(10),
         });
         let target = Target {
@@ -182,6 +186,7 @@ impl Stage {
                     at: 2,
                     lookback: LookbackRule::Units(10),
                 },
+                changed: Changed::Send,
                 time_zone: "UTC".into(),
                 resend: false,
                 retry_for: Duration::from_secs(60),

@@ -2,10 +2,10 @@
 
 use jiff::Timestamp;
 use serde_json::json;
-use tidegate_model::store::{BatchCommit, LookbackChunk, RowStatus};
+use tidegate_model::store::{BatchCommit, Known, LookbackChunk, RowStatus};
 use tidegate_model::{Checkpoint, Clock, Counts, Reason, RowHash, SyncId, Value};
 
-use super::steps::{all_of, commit_batch, finish, keys, orders, results, rows, start};
+use super::steps::{all_of, commit_batch, finish, keys, orders, remembered, results, rows, start, version};
 use crate::rows::{intent, key, rejected, result, row};
 use crate::store::backend::Backend;
 
@@ -52,7 +52,7 @@ pub async fn a_read_begins_anew_only_after_it_came_to_its_end(backend: &dyn Back
 pub async fn a_commit_that_fails_leaves_no_trace(backend: &dyn Backend) {
     let store = backend.open().await;
     let run = start(&*store, &orders(), backend.clock().now()).await;
-    let chunk = LookbackChunk { seq: 7, high: None, rows: vec![RowHash(1)] };
+    let chunk = LookbackChunk { seq: 7, high: None, rows: vec![version(1, 1)] };
     let first = BatchCommit {
         batch: 1,
         checkpoint: Some(Checkpoint(json!("first"))),
@@ -77,7 +77,7 @@ pub async fn a_commit_that_fails_leaves_no_trace(backend: &dyn Backend) {
     let state = store.sync_state(&orders()).await.expect("state");
     assert_eq!(state.checkpoint, Some(Checkpoint(json!("first"))));
     assert_eq!(store.runs(None, 1).await.expect("runs")[0].counts, Counts::default());
-    assert_eq!(store.lookback(&orders()).await.expect("lookback"), [chunk]);
+    assert_eq!(remembered(&*store, &orders()).await, chunk.rows);
     assert_eq!(keys(&rows(&*store, all_of(&orders())).await), ["1"]);
     let failed_rows = store.failed_rows(&orders()).await.expect("failed rows");
     assert_eq!(failed_rows.iter().map(|failed_row| failed_row.key).collect::<Vec<_>>(), [key(1)]);
@@ -91,7 +91,7 @@ pub async fn lookback_is_kept_in_order_until_it_is_forgotten(backend: &dyn Backe
     let chunk = |seq, high, rows: &[u128]| LookbackChunk {
         seq,
         high,
-        rows: rows.iter().map(|row| RowHash(*row)).collect(),
+        rows: rows.iter().map(|row| version(*row, 7)).collect(),
     };
     let chunks = [
         chunk(1, None, &[]),
@@ -103,14 +103,42 @@ pub async fn lookback_is_kept_in_order_until_it_is_forgotten(backend: &dyn Backe
         let remember = Some(chunks[at].clone());
         commit_batch(&*store, &run.id, BatchCommit { remember, ..BatchCommit::default() }).await;
     }
-    assert_eq!(store.lookback(&orders()).await.expect("lookback"), chunks);
+    let highs =
+        |from: usize| chunks[from..].iter().map(|chunk| (chunk.seq, chunk.high.clone())).collect::<Vec<_>>();
+    let lookback = store.lookback(&orders()).await.expect("lookback");
+    assert_eq!(lookback.chunks(), highs(0));
+    let keys = [u128::MAX, 3, 5].map(RowHash);
+    let seven = || Known::One(RowHash(7));
+    assert_eq!(lookback.find(&keys).await.expect("found"), [seven(), Known::Nothing, seven()]);
 
     commit_batch(&*store, &run.id, BatchCommit { forget_through: Some(2), ..BatchCommit::default() }).await;
-    assert_eq!(backend.open().await.lookback(&orders()).await.expect("lookback"), chunks[2..]);
-    assert!(store.lookback(&SyncId::new("users")).await.expect("lookback").is_empty());
+    let store = backend.open().await;
+    assert_eq!(store.lookback(&orders()).await.expect("lookback").chunks(), highs(2));
+    assert_eq!(remembered(&*store, &orders()).await, [version(1, 7), version(2, 7)]);
+    assert!(remembered(&*store, &SyncId::new("users")).await.is_empty());
 
     store.clear_lookback(&run.id).await.expect("cleared");
-    assert!(store.lookback(&orders()).await.expect("lookback").is_empty());
+    assert!(remembered(&*store, &orders()).await.is_empty());
+}
+
+/// A run that committed a row under a key anew decides alone; one run may have several.
+pub async fn the_last_run_says_what_was_committed_under_a_key(backend: &dyn Backend) {
+    let store = backend.open().await;
+    for (seq, keys) in [(1, vec![1, 2, 3]), (2, vec![2, 3]), (3, vec![3])] {
+        let run = start(&*store, &orders(), backend.clock().now()).await;
+        for half in [0, 1] {
+            let row = u128::from(seq + 10 * half);
+            let rows = keys.iter().map(|key| version(*key, row)).collect();
+            let remember = Some(LookbackChunk { seq: seq * 2 + half, high: None, rows });
+            commit_batch(&*store, &run.id, BatchCommit { remember, ..BatchCommit::default() }).await;
+        }
+        finish(&*store, &run.id, true, backend.clock().now()).await;
+    }
+    let store = backend.open().await;
+    let lookback = store.lookback(&orders()).await.expect("lookback");
+    let found = lookback.find(&[3, 2, 1].map(RowHash)).await.expect("found");
+    let several = |row| Known::Several(vec![RowHash(row), RowHash(row + 10)]);
+    assert_eq!(found, [several(3), several(2), several(1)]);
 }
 
 /// Not even a NUL, which some databases cannot keep in text.

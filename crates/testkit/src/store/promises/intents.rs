@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use tidegate_model::store::{BatchCommit, Intent};
+use tidegate_model::store::{BatchCommit, Intent, RowVersion};
 use tidegate_model::{Clock, Outcome, Reason, SyncId};
 
 use super::steps::{commit_batch, finish, orders, start};
@@ -65,7 +65,7 @@ pub async fn a_recalled_row_leaves_its_oldest_intent(backend: &dyn Backend) {
     let run = start(&*store, &orders(), at).await;
     store.intend(&run.id, 2, vec![intent(1)]).await.expect("intended");
 
-    let recalled = vec![intent(1).row, intent(3).row, intent(1).row];
+    let recalled = [1, 3, 1].map(|id| RowVersion { key: intent(id).key, row: intent(id).row }).to_vec();
     commit_batch(&*store, &run.id, BatchCommit { batch: 1, recalled, ..BatchCommit::default() }).await;
 
     let open = store.open_intents(&orders()).await.expect("intents");
@@ -84,7 +84,11 @@ pub async fn a_recalled_row_leaves_its_oldest_intent(backend: &dyn Backend) {
     commit_batch(
         &*store,
         &run.id,
-        BatchCommit { batch: 1, recalled: vec![intent(2).row], ..BatchCommit::default() },
+        BatchCommit {
+            batch: 1,
+            recalled: vec![RowVersion { key: intent(2).key, row: intent(2).row }],
+            ..BatchCommit::default()
+        },
     )
     .await;
 

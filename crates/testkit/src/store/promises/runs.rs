@@ -78,6 +78,7 @@ pub async fn counts_add_up_until_the_run_ends(backend: &dyn Backend) {
         rejected: 4,
         in_doubt: 5,
         not_due: 6,
+        ignored: 9,
         requests: 7,
         retries: 8,
     };

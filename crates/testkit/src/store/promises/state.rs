@@ -2,9 +2,9 @@
 
 use serde_json::json;
 use tidegate_model::store::{BatchCommit, LookbackChunk, Pause, PausedBy, SyncState};
-use tidegate_model::{Checkpoint, Claimed, Clock, ObjectKind, RowHash, Secret, SyncId};
+use tidegate_model::{Checkpoint, Claimed, Clock, ObjectKind, Secret, SyncId};
 
-use super::steps::{all_of, commit_batch, finish, orders, results, rows, start, take};
+use super::steps::{all_of, commit_batch, finish, orders, remembered, results, rows, start, take, version};
 use crate::rows::{intent, rejected};
 use crate::store::backend::Backend;
 
@@ -39,7 +39,7 @@ pub async fn a_sync_that_never_ran_has_the_default_state(backend: &dyn Backend) 
     assert_eq!(store.sync_state(&orders()).await.expect("state"), SyncState::default());
     assert!(store.runs(Some(&orders()), 10).await.expect("runs").is_empty());
     assert!(rows(&*store, all_of(&orders())).await.is_empty());
-    assert!(store.lookback(&orders()).await.expect("lookback").is_empty());
+    assert!(remembered(&*store, &orders()).await.is_empty());
     assert!(store.open_intents(&orders()).await.expect("intents").is_empty());
     store.reset(&take(&*store, &orders()).await).await.expect("nothing to forget");
 }
@@ -65,7 +65,7 @@ pub async fn a_reset_forgets_the_place_and_keeps_the_story(backend: &dyn Backend
     let run = start(&*store, &orders(), backend.clock().now()).await;
     let commit = BatchCommit {
         checkpoint: Some(Checkpoint(json!(1))),
-        remember: Some(LookbackChunk { seq: 1, high: None, rows: vec![RowHash(1)] }),
+        remember: Some(LookbackChunk { seq: 1, high: None, rows: vec![version(1, 1)] }),
         ..results([(1, rejected())])
     };
     commit_batch(&*store, &run.id, commit).await;
@@ -81,7 +81,7 @@ pub async fn a_reset_forgets_the_place_and_keeps_the_story(backend: &dyn Backend
     let state = store.sync_state(&orders()).await.expect("state");
     let expected = SyncState { paused: Some(pause), object: Some(ObjectKind::Event), ..SyncState::default() };
     assert_eq!(state, expected);
-    assert!(store.lookback(&orders()).await.expect("lookback").is_empty());
+    assert!(remembered(&*store, &orders()).await.is_empty());
     assert!(store.open_intents(&orders()).await.expect("intents").is_empty());
     assert_eq!(store.runs(Some(&orders()), 10).await.expect("runs").len(), 2);
     assert_eq!(rows(&*store, all_of(&orders())).await.len(), 1);

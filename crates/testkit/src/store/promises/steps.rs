@@ -1,8 +1,8 @@
 //! Steps that the promises have in common.
 
 use jiff::Timestamp;
-use tidegate_model::store::{BatchCommit, RowEntry, RowQuery, RowStatus, RunEnd};
-use tidegate_model::{Cause, Claim, Ending, ObjectKind, Run, RunId, Store, SyncId};
+use tidegate_model::store::{BatchCommit, RowEntry, RowQuery, RowStatus, RowVersion, RunEnd};
+use tidegate_model::{Cause, Claim, Ending, ObjectKind, RowHash, Run, RunId, Store, SyncId};
 
 use crate::rows::result;
 
@@ -50,6 +50,17 @@ pub(super) fn results(rows: impl IntoIterator<Item = (i64, RowStatus)>) -> Batch
 
 pub(super) async fn rows(store: &dyn Store, query: RowQuery) -> Vec<RowEntry> {
     store.rows(&query).await.expect("rows")
+}
+
+/// Everything that is remembered of a sync, sorted.
+pub(super) async fn remembered(store: &dyn Store, sync: &SyncId) -> Vec<RowVersion> {
+    let mut rows = store.lookback(sync).await.expect("lookback").all().await.expect("rows");
+    rows.sort_unstable();
+    rows
+}
+
+pub(super) fn version(key: u128, row: u128) -> RowVersion {
+    RowVersion { key: RowHash(key), row: RowHash(row) }
 }
 
 pub(super) fn all_of(sync: &SyncId) -> RowQuery {

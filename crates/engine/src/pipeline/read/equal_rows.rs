@@ -1,0 +1,65 @@
+//! Numbers rows that nothing tells apart.
+
+use std::cmp::Ordering;
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+use tidegate_model::{RowHash, Value};
+
+/// How often each row was read so far.
+///
+/// Rows that are equal have one cursor value: once a higher one is read, those before are
+/// forgotten.
+#[derive(Default)]
+pub(crate) struct EqualRows {
+    counts: HashMap<RowHash, u64, BuildHasherDefault<Hashed>>,
+    at: Option<Value>,
+}
+
+impl EqualRows {
+    /// Returns how many equal rows were read before this one.
+    pub(crate) fn number(&mut self, row: RowHash, cursor: Option<&Value>) -> u64 {
+        if let Some(value) = cursor.filter(|value| !value.is_null())
+            && self.at.as_ref().is_none_or(|at| value.compare(at) == Some(Ordering::Greater))
+        {
+            self.at = Some(value.clone());
+            self.counts.clear();
+        }
+        let count = self.counts.entry(row).or_default();
+        *count += 1;
+        *count - 1
+    }
+}
+
+/// Hashes a hash: it is one already.
+#[derive(Default)]
+struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.0 ^= u64::from_le_bytes(word);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_rows_are_numbered_and_those_of_earlier_cursor_values_forgotten() {
+        let mut rows = EqualRows::default();
+        let mut number = |row, at| rows.number(RowHash(row), Some(&Value::Int(at)));
+        let numbers = [number(1, 5), number(2, 5), number(1, 5), number(1, 5), number(1, 6), number(1, 6)];
+        assert_eq!(numbers, [0, 0, 1, 2, 0, 1]);
+        assert_eq!(rows.counts.len(), 1);
+        assert_eq!((rows.number(RowHash(1), None), rows.number(RowHash(3), None)), (2, 0));
+    }
+}

@@ -1,0 +1,537 @@
+//! Merges chunks, so that a run has few of them to look at.
+//!
+//! A merge writes a new file, and one transaction puts it in the place of what it was made of.
+//! A crash before that leaves a file that nothing names, which is removed when a run ends.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tidegate_model::store::RowVersion;
+use tidegate_model::{Error, SyncId, Value};
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+use super::block;
+use super::file::{RunFile, RunWriter};
+use super::merge::{Sorted, merge};
+use super::view::{View, folder_of, high_of, open_file};
+use crate::folder;
+use crate::store::dialect::{Database, Tx};
+use crate::store::failure;
+use crate::store::payload;
+use crate::store::statement::sql;
+
+/// Rows in blocks that a run holds in memory: 4 MiB on disk.
+const LOOSE_ROWS_MAX: usize = 128 * 1024;
+/// Blocks of a sync.
+const LOOSE_CHUNKS_MAX: usize = 256;
+/// Rows that stay a block when they are merged.
+const BLOCK_ROWS_MAX: usize = 16 * 1024;
+/// Files of about one size that become one.
+const FANOUT: usize = 8;
+/// Rows in a piece of a file that the database keeps: 32 MiB.
+const PIECE_ROWS: usize = 1 << 20;
+
+/// Keeps what is remembered of each sync small to look at.
+pub(crate) struct Compaction {
+    database: Arc<Database>,
+    data: PathBuf,
+    syncs: Mutex<HashMap<SyncId, Loose>>,
+}
+
+/// Blocks of a sync that were not merged, and the merge that is under way.
+#[derive(Default)]
+struct Loose {
+    chunks: usize,
+    rows: usize,
+    merging: Option<JoinHandle<()>>,
+}
+
+impl Loose {
+    fn is_much(&self) -> bool {
+        self.rows > LOOSE_ROWS_MAX || self.chunks > LOOSE_CHUNKS_MAX
+    }
+}
+
+impl Compaction {
+    pub(crate) fn new(database: Arc<Database>, data: &Path) -> Compaction {
+        Compaction { database, data: data.to_path_buf(), syncs: Mutex::default() }
+    }
+
+    /// Looks at what is committed of a sync.
+    ///
+    /// # Errors
+    /// As [`View::open`].
+    pub(crate) async fn view(&self, sync: &SyncId) -> Result<View, Error> {
+        let view = View::open(&self.database, &self.data, sync).await?;
+        let mut syncs = self.syncs();
+        let loose = syncs.entry(sync.clone()).or_default();
+        (loose.chunks, loose.rows) = view.loose;
+        Ok(view)
+    }
+
+    /// Notes that a chunk of so many rows was committed. If there are many, they are merged
+    /// while the run continues.
+    pub(crate) fn committed(&self, sync: &SyncId, rows: usize) {
+        let mut syncs = self.syncs();
+        let loose = syncs.entry(sync.clone()).or_default();
+        loose.chunks += 1;
+        loose.rows += rows;
+        if !loose.is_much() || loose.merging.as_ref().is_some_and(|merging| !merging.is_finished()) {
+            return;
+        }
+        (loose.chunks, loose.rows) = (0, 0);
+        let job = Merge { database: Arc::clone(&self.database), data: self.data.clone(), sync: sync.clone() };
+        loose.merging = Some(tokio::spawn(async move { job.run_and_report(true).await }));
+    }
+
+    /// Waits for a merge that is under way, merges what the run left, and removes files that
+    /// nothing names. The caller holds the sync, and its run has ended.
+    pub(crate) async fn run_ended(&self, sync: &SyncId) {
+        let loose = self.syncs().remove(sync).unwrap_or_default();
+        let much = loose.is_much();
+        if let Some(merging) = loose.merging {
+            let _ = merging.await;
+        }
+        let folder = folder_of(&self.data, sync);
+        if !much && !folder.exists() {
+            return;
+        }
+        let job = Merge { database: Arc::clone(&self.database), data: self.data.clone(), sync: sync.clone() };
+        job.run_and_report(false).await;
+        job.sweep(&folder).await;
+    }
+
+    fn syncs(&self) -> MutexGuard<'_, HashMap<SyncId, Loose>> {
+        self.syncs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One merge of a sync.
+pub(crate) struct Merge {
+    pub(crate) database: Arc<Database>,
+    pub(crate) data: PathBuf,
+    pub(crate) sync: SyncId,
+}
+
+/// A chunk without its rows.
+#[derive(Clone)]
+struct Chunk {
+    seq: u64,
+    run: String,
+    high: Option<Value>,
+    rows: usize,
+    file: Option<String>,
+}
+
+impl Merge {
+    /// Nothing depends on a merge: what fails is tried again by a later one.
+    async fn run_and_report(&self, running: bool) {
+        if let Err(error) = self.run(running).await {
+            let error = error.chain();
+            tracing::warn!(sync = %self.sync, error, "remembered rows could not be merged");
+        }
+    }
+
+    /// Merges the newest chunks; those of the newest run alone while it is `running`.
+    ///
+    /// # Errors
+    /// If something cannot be read or written. The state stays as it was.
+    pub(crate) async fn run(&self, running: bool) -> Result<(), Error> {
+        let chunks = self.chunks().await?;
+        let from = first_to_merge(&chunks, running);
+        let merged = &chunks[from..];
+        if merged.len() < 2 {
+            return Ok(());
+        }
+        let (name, written) = self.write(merged).await?;
+        let replaced = self.replace(merged, &name, written).await?;
+        let folder = folder_of(&self.data, &self.sync);
+        let gone: Vec<&str> = match replaced {
+            true => merged.iter().filter_map(|chunk| chunk.file.as_deref()).collect(),
+            false => vec![&name],
+        };
+        for name in gone {
+            let _ = std::fs::remove_file(folder.join(name));
+        }
+        Ok(())
+    }
+
+    async fn chunks(&self) -> Result<Vec<Chunk>, Error> {
+        let statement = sql("SELECT seq, run, high, row_count, file FROM lookback
+            WHERE sync = $1 AND piece = 0 ORDER BY seq");
+        let records = self.database.all(statement.bind(&self.sync)).await?;
+        let chunk = |record: &crate::store::statement::Record| {
+            Ok(Chunk {
+                seq: record.count("seq")?,
+                run: record.get("run")?,
+                high: high_of(record)?,
+                rows: usize::try_from(record.count("row_count")?).unwrap_or(usize::MAX),
+                file: record.get("file")?,
+            })
+        };
+        records.iter().map(chunk).collect()
+    }
+
+    /// Writes the rows of these chunks into a new file. Returns its name, and the rows
+    /// themselves if they are few.
+    async fn write(&self, chunks: &[Chunk]) -> Result<(String, Written), Error> {
+        let folder = folder_of(&self.data, &self.sync);
+        folder::create(&folder).map_err(|cause| failure::of_io(cause, "creating", &folder))?;
+        let mut inputs: Vec<(u64, Input)> = Vec::new();
+        let (mut generation, mut run) = (0, chunks.first().map(|chunk| chunk.run.as_str()));
+        for chunk in chunks {
+            if run != Some(chunk.run.as_str()) {
+                (generation, run) = (generation + 1, Some(chunk.run.as_str()));
+            }
+            let input = match &chunk.file {
+                Some(name) => Input::File(open_file(&self.database, &folder, &self.sync, name).await?),
+                None => Input::Block(self.block(chunk.seq).await?),
+            };
+            inputs.push((generation, input));
+        }
+        let few = chunks.iter().map(|chunk| chunk.rows).sum::<usize>() <= BLOCK_ROWS_MAX;
+        let name = format!("{}.rows", Uuid::new_v4().simple());
+        let path = folder.join(&name);
+        let written = tokio::task::spawn_blocking(move || {
+            let inputs = inputs.into_iter().map(|(generation, input)| (generation, input.sorted())).collect();
+            if few {
+                let mut rows = Vec::new();
+                merge(inputs, |row| {
+                    rows.push(row);
+                    Ok(())
+                })?;
+                return Ok(Written::Block(rows));
+            }
+            let mut writer = RunWriter::create(&path)?;
+            merge(inputs, |row| writer.push(row))?;
+            Ok(Written::File(writer.finish()?))
+        });
+        let written: Result<Written, Error> = written
+            .await
+            .map_err(|cause| Error::internal("merging remembered rows broke off").caused_by(cause))?;
+        Ok((name, written?))
+    }
+
+    /// The rows of a block; none if it was forgotten meanwhile.
+    async fn block(&self, seq: u64) -> Result<Vec<RowVersion>, Error> {
+        let statement = sql("SELECT body FROM lookback WHERE sync = $1 AND seq = $2 AND file IS NULL");
+        match self.database.first(statement.bind(&self.sync).bind(seq)).await? {
+            Some(record) => block::unpack(&record.get::<Vec<u8>>("body")?),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Puts the merged chunk in the place of those it was made of. Returns whether they were
+    /// still there; the oldest of them may have been forgotten.
+    async fn replace(&self, merged: &[Chunk], name: &str, written: Written) -> Result<bool, Error> {
+        let (Some(first), Some(last)) = (merged.first(), merged.last()) else { return Ok(false) };
+        let mut tx = self.database.write().await?;
+        let statement = sql("SELECT seq, file FROM lookback
+            WHERE sync = $1 AND piece = 0 AND seq >= $2 AND seq <= $3 ORDER BY seq");
+        let found = tx.all(statement.bind(&self.sync).bind(first.seq).bind(last.seq)).await?;
+        let found = found
+            .iter()
+            .map(|record| Ok((record.count("seq")?, record.get::<Option<String>>("file")?)))
+            .collect::<Result<Vec<_>, Error>>()?;
+        let expected: Vec<_> = merged.iter().map(|chunk| (chunk.seq, chunk.file.clone())).collect();
+        if found.is_empty() || !expected.ends_with(&found) {
+            return Ok(false);
+        }
+        let statement = sql("DELETE FROM lookback WHERE sync = $1 AND seq >= $2 AND seq <= $3");
+        tx.execute(statement.bind(&self.sync).bind(first.seq).bind(last.seq)).await?;
+        let high = merged.iter().filter_map(|chunk| chunk.high.clone()).reduce(highest);
+        let high = high.as_ref().map(payload::value_to_text).transpose()?;
+        let new = NewChunk { sync: &self.sync, seq: last.seq, run: &last.run, high };
+        match written {
+            Written::Block(rows) => {
+                new.insert(&mut tx, 0, rows.len() as u64, Some(block::pack(&rows)), None).await?;
+            }
+            Written::File(rows) if self.database.is_server() => {
+                let file = RunFile::open(&folder_of(&self.data, &self.sync).join(name))?;
+                let mut file = file.rows();
+                for piece in 0.. {
+                    let part = file.by_ref().take(PIECE_ROWS).collect::<Result<Vec<RowVersion>, Error>>()?;
+                    if part.is_empty() {
+                        break;
+                    }
+                    new.insert(&mut tx, piece, rows, Some(block::pack(&part)), Some(name)).await?;
+                }
+            }
+            Written::File(rows) => new.insert(&mut tx, 0, rows, None, Some(name)).await?,
+        }
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    /// Removes files that nothing names.
+    async fn sweep(&self, folder: &Path) {
+        let named = async {
+            let statement = sql("SELECT file FROM lookback WHERE sync = $1 AND file IS NOT NULL");
+            let records = self.database.all(statement.bind(&self.sync)).await?;
+            records.iter().map(|record| record.get::<String>("file")).collect::<Result<HashSet<_>, Error>>()
+        };
+        let (Ok(named), Ok(entries)) = (named.await, std::fs::read_dir(folder)) else { return };
+        for entry in entries.flatten() {
+            if !named.contains(entry.file_name().to_string_lossy().as_ref()) {
+                let _ = std::fs::remove_file(entry.path());
+            }
+        }
+    }
+}
+
+/// What a merge is made of.
+enum Input {
+    Block(Vec<RowVersion>),
+    File(RunFile),
+}
+
+impl Input {
+    fn sorted(self) -> Sorted {
+        match self {
+            Input::Block(mut rows) => {
+                rows.sort_unstable();
+                Sorted::Memory(rows.into_iter())
+            }
+            Input::File(file) => Sorted::File(Box::new(file.rows())),
+        }
+    }
+}
+
+/// What a merge has made.
+enum Written {
+    Block(Vec<RowVersion>),
+    File(u64),
+}
+
+/// A chunk that is about to be added.
+pub(crate) struct NewChunk<'a> {
+    pub(crate) sync: &'a SyncId,
+    pub(crate) seq: u64,
+    pub(crate) run: &'a str,
+    pub(crate) high: Option<String>,
+}
+
+impl NewChunk<'_> {
+    /// Adds it, or a piece of it.
+    pub(crate) async fn insert(
+        &self,
+        tx: &mut Tx,
+        piece: u64,
+        rows: u64,
+        body: Option<Vec<u8>>,
+        file: Option<&str>,
+    ) -> Result<(), Error> {
+        let statement = sql("INSERT INTO lookback (sync, seq, piece, run, high, row_count, body, file)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8)");
+        let statement = statement.bind(self.sync).bind(self.seq).bind(piece).bind(self.run);
+        let statement = statement.bind(self.high.clone()).bind(rows).bind(body);
+        tx.execute(statement.bind(file.map(str::to_owned))).await?;
+        Ok(())
+    }
+}
+
+/// The index of the first chunk to merge with all that follow it.
+fn first_to_merge(chunks: &[Chunk], running: bool) -> usize {
+    let newest = chunks.last().map(|chunk| chunk.run.as_str());
+    let eligible = |chunk: &Chunk| !running || Some(chunk.run.as_str()) == newest;
+    let blocks = chunks.iter().rev().take_while(|chunk| eligible(chunk) && chunk.file.is_none()).count();
+    let mut from = chunks.len() - blocks;
+    let mut rows: usize = chunks[from..].iter().map(|chunk| chunk.rows).sum();
+    if !running && rows <= LOOSE_ROWS_MAX && blocks <= LOOSE_CHUNKS_MAX {
+        return chunks.len();
+    }
+    loop {
+        let alike =
+            |chunk: &&Chunk| eligible(chunk) && chunk.file.is_some() && tier(chunk.rows) <= tier(rows);
+        let files = chunks[..from].iter().rev().take_while(alike).count();
+        if files + 1 < FANOUT {
+            return from;
+        }
+        rows += chunks[from - files..from].iter().map(|chunk| chunk.rows).sum::<usize>();
+        from -= files;
+    }
+}
+
+/// Files of one tier have about the same size.
+fn tier(rows: usize) -> u32 {
+    (rows / LOOSE_ROWS_MAX).checked_ilog(FANOUT).map_or(0, |tier| tier + 1)
+}
+
+fn highest(one: Value, other: Value) -> Value {
+    match one.compare(&other) {
+        Some(std::cmp::Ordering::Less) => other,
+        _ => one,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use tidegate_model::RowHash;
+    use tidegate_model::store::{Known, Lookback as _};
+    use tidegate_testkit::ManualClock;
+
+    use super::*;
+
+    struct Scene {
+        merge: Merge,
+        _folder: tempfile::TempDir,
+        next: u64,
+        /// What is known, by key: the run, and its rows.
+        expected: BTreeMap<u128, (u64, Vec<u128>)>,
+    }
+
+    impl Scene {
+        async fn new() -> Scene {
+            let folder = tempfile::tempdir().expect("a folder");
+            folder::prepare(folder.path()).expect("prepared");
+            let database = Database::embedded(folder.path()).await.expect("opened");
+            crate::store::migrations::migrate(&database, &ManualClock::default()).await.expect("tables");
+            let (database, data) = (Arc::new(database), folder.path().to_path_buf());
+            let merge = Merge { database, data, sync: SyncId::new("s") };
+            Scene { merge, _folder: folder, next: 0, expected: BTreeMap::new() }
+        }
+
+        async fn commit(&mut self, run: u64, rows: &[(u128, u128)]) {
+            self.next += 1;
+            let name = format!("{run:04}");
+            let new = NewChunk { sync: &self.merge.sync, seq: self.next, run: &name, high: None };
+            let versions: Vec<RowVersion> =
+                rows.iter().map(|(key, row)| RowVersion { key: RowHash(*key), row: RowHash(*row) }).collect();
+            let mut tx = self.merge.database.write().await.expect("begun");
+            let body = Some(block::pack(&versions));
+            new.insert(&mut tx, 0, rows.len() as u64, body, None).await.expect("added");
+            tx.commit().await.expect("committed");
+            for (key, row) in rows {
+                let known = self.expected.entry(*key).or_default();
+                if known.0 != run {
+                    *known = (run, Vec::new());
+                }
+                known.1.push(*row);
+            }
+        }
+
+        async fn matches(&self) {
+            let view =
+                View::open(&self.merge.database, &self.merge.data, &self.merge.sync).await.expect("view");
+            let keys: Vec<RowHash> = (0..600).map(spread).map(RowHash).collect();
+            let found = view.find(&keys).await.expect("found");
+            for (key, found) in keys.iter().zip(found) {
+                let mut rows: Vec<u128> = found.rows().iter().map(|row| row.0).collect();
+                let mut expected =
+                    self.expected.get(&key.0).map(|(_, rows)| rows.clone()).unwrap_or_default();
+                rows.sort_unstable();
+                expected.sort_unstable();
+                expected.dedup();
+                assert_eq!(rows, expected, "{key}");
+                assert_eq!(found == Known::Nothing, expected.is_empty());
+            }
+        }
+
+        fn files(&self) -> usize {
+            std::fs::read_dir(folder_of(&self.merge.data, &self.merge.sync)).map_or(0, Iterator::count)
+        }
+
+        /// A merge of all chunks, as far as the file that it writes.
+        async fn written(&self) -> (Vec<Chunk>, String, Written) {
+            let chunks = self.merge.chunks().await.expect("chunks");
+            let (name, written) = self.merge.write(&chunks).await.expect("written");
+            (chunks, name, written)
+        }
+    }
+
+    /// Keys over the whole range.
+    fn spread(at: u128) -> u128 {
+        at * (u128::MAX / 600)
+    }
+
+    /// Rows of a run, with a key that stands there twice. Enough for a file of their own.
+    fn rows(run: u128) -> Vec<(u128, u128)> {
+        let own = (0..300).map(|at| (spread((at * 7 + run % 3) % 600), run * 1_000 + at));
+        let filler = (0..BLOCK_ROWS_MAX as u128).map(|at| (spread(599) + 1 + at, 7));
+        own.chain([(spread(5), run * 1_000 + 999)]).chain(filler).collect()
+    }
+
+    #[tokio::test]
+    async fn merges_at_any_moment_change_nothing_that_is_known() {
+        let mut scene = Scene::new().await;
+        for run in 1..=9_u64 {
+            for _ in 0..2 {
+                scene.commit(run, &rows(run.into())).await;
+                scene.merge.run(true).await.expect("merged");
+            }
+            if run % 3 == 0 {
+                let (chunks, name, written) = scene.written().await;
+                assert!(scene.merge.replace(&chunks, &name, written).await.expect("replaced"));
+                scene.merge.sweep(&folder_of(&scene.merge.data, &scene.merge.sync)).await;
+                assert_eq!(scene.files(), 1, "what it was made of is gone");
+            }
+            scene.matches().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_crash_between_any_two_steps_of_a_merge_leaves_one_valid_state() {
+        let mut scene = Scene::new().await;
+        scene.commit(1, &rows(1)).await;
+        scene.commit(2, &rows(2)).await;
+        let folder = folder_of(&scene.merge.data, &scene.merge.sync);
+
+        // The file is written, and nothing names it.
+        let (chunks, name, written) = scene.written().await;
+        std::fs::write(folder.join("half.tmp"), b"unfinished").expect("written");
+        scene.matches().await;
+        assert_eq!(scene.files(), 2);
+
+        // It is named, and what it was made of is still there.
+        assert!(scene.merge.replace(&chunks, &name, written).await.expect("replaced"));
+        scene.matches().await;
+        scene.commit(3, &rows(3)).await;
+        let (chunks, name, written) = scene.written().await;
+        assert!(scene.merge.replace(&chunks, &name, written).await.expect("replaced"));
+        assert_eq!(scene.files(), 3);
+        scene.matches().await;
+
+        scene.merge.sweep(&folder).await;
+        assert_eq!(scene.files(), 1);
+        scene.matches().await;
+    }
+
+    #[tokio::test]
+    async fn a_merge_of_what_another_process_has_merged_is_dropped() {
+        let mut scene = Scene::new().await;
+        scene.commit(1, &rows(1)).await;
+        scene.commit(2, &rows(2)).await;
+        let (mine, name, written) = scene.written().await;
+        scene.commit(3, &rows(3)).await;
+        let (theirs, other, others) = scene.written().await;
+        assert!(scene.merge.replace(&theirs, &other, others).await.expect("replaced"));
+        assert!(!scene.merge.replace(&mine, &name, written).await.expect("asked"));
+        scene.matches().await;
+    }
+
+    #[test]
+    fn many_blocks_become_a_file_and_eight_files_of_one_size_become_one() {
+        let chunk = |seq, run: &str, rows, file: bool| Chunk {
+            seq,
+            run: run.to_owned(),
+            high: None,
+            rows,
+            file: file.then(|| seq.to_string()),
+        };
+        let blocks: Vec<Chunk> = (0..100).map(|seq| chunk(seq, "a", 2_400, false)).collect();
+        assert_eq!(first_to_merge(&blocks, true), 0);
+        assert_eq!(first_to_merge(&blocks[..50], false), 50, "few rows are no work");
+        let mut chunks: Vec<Chunk> = (0..7).map(|seq| chunk(seq, "a", LOOSE_ROWS_MAX, true)).collect();
+        chunks.push(chunk(7, "a", LOOSE_ROWS_MAX, false));
+        assert_eq!(first_to_merge(&chunks, true), 0);
+        chunks[2].run = "b".to_owned();
+        assert_eq!(first_to_merge(&chunks, true), 7, "rows of other runs wait for the end of this one");
+        chunks[2].run = "a".to_owned();
+        chunks[3].rows *= 100;
+        assert_eq!(first_to_merge(&chunks, true), 7, "large files are not written again for small ones");
+    }
+}

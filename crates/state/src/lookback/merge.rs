@@ -1,0 +1,91 @@
+//! Merges sorted runs into one.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use tidegate_model::store::RowVersion;
+use tidegate_model::{Error, RowHash};
+
+use super::file::Rows;
+
+/// Rows in the order of their keys.
+pub(super) enum Sorted {
+    /// Of blocks.
+    Memory(std::vec::IntoIter<RowVersion>),
+    /// Of a file.
+    File(Box<Rows>),
+}
+
+impl Sorted {
+    fn next(&mut self) -> Result<Option<RowVersion>, Error> {
+        match self {
+            Sorted::Memory(rows) => Ok(rows.next()),
+            Sorted::File(rows) => rows.next().transpose(),
+        }
+    }
+}
+
+/// Calls `push` with the rows of `inputs` in order. Of rows with one key those of the highest
+/// generation count; one generation may have several, each different one once.
+pub(super) fn merge(
+    mut inputs: Vec<(u64, Sorted)>,
+    mut push: impl FnMut(RowVersion) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let mut heap = BinaryHeap::with_capacity(inputs.len());
+    for (at, (_, input)) in inputs.iter_mut().enumerate() {
+        if let Some(row) = input.next()? {
+            heap.push(Reverse((row, at)));
+        }
+    }
+    let mut key: Option<RowHash> = None;
+    let mut newest: Vec<(u64, RowVersion)> = Vec::new();
+    while let Some(Reverse((row, at))) = heap.pop() {
+        let (generation, input) = &mut inputs[at];
+        if let Some(next) = input.next()? {
+            heap.push(Reverse((next, at)));
+        }
+        if key != Some(row.key) {
+            newest.drain(..).try_for_each(|(_, row)| push(row))?;
+            key = Some(row.key);
+        }
+        let highest = newest.first().map(|(generation, _)| *generation);
+        if highest.is_some_and(|highest| highest > *generation) {
+            continue;
+        }
+        if highest.is_some_and(|highest| highest < *generation) {
+            newest.clear();
+        }
+        if newest.last().is_none_or(|(_, last)| *last != row) {
+            newest.push((*generation, row));
+        }
+    }
+    newest.into_iter().try_for_each(|(_, row)| push(row))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rows_of_the_newest_run_win_and_one_run_may_have_several() {
+        let rows = |rows: &[(u128, u128)]| {
+            let mut rows: Vec<RowVersion> =
+                rows.iter().map(|(key, row)| RowVersion { key: RowHash(*key), row: RowHash(*row) }).collect();
+            rows.sort_unstable();
+            Sorted::Memory(rows.into_iter())
+        };
+        let inputs = vec![
+            (1, rows(&[(1, 9), (2, 8), (3, 7)])),
+            (3, rows(&[(2, 1), (4, 4)])),
+            (2, rows(&[(1, 5), (2, 6)])),
+            (3, rows(&[(2, 0), (2, 1), (2, 1)])),
+        ];
+        let mut merged = Vec::new();
+        merge(inputs, |row| {
+            merged.push((row.key.0, row.row.0));
+            Ok(())
+        })
+        .expect("merged");
+        assert_eq!(merged, [(1, 5), (2, 0), (2, 1), (3, 7), (4, 4)]);
+    }
+}

@@ -1,0 +1,176 @@
+//! What a run sees of the rows that earlier runs committed.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tidegate_model::store::{Known, Lookback, RowVersion};
+use tidegate_model::{Error, RowHash, SyncId, Value};
+
+use super::file::{RunFile, RunWriter};
+use super::{block, damaged};
+use crate::folder;
+use crate::store::dialect::Database;
+use crate::store::payload;
+use crate::store::statement::{Record, sql};
+
+/// How often a state is looked at anew that changed under the look.
+const ATTEMPTS: usize = 5;
+
+/// The folder of a sync's files.
+pub(super) fn folder_of(data: &Path, sync: &SyncId) -> PathBuf {
+    data.join("lookback").join(folder::file_name(sync.as_str()))
+}
+
+/// The rows that were committed before a run began.
+pub(crate) struct View {
+    chunks: Vec<(u64, Option<Value>)>,
+    /// Chunks that are no files, and their rows.
+    pub(super) loose: (usize, usize),
+    rows: Arc<CommittedRows>,
+}
+
+struct CommittedRows {
+    /// Those of blocks, sorted, with the generation of each.
+    blocks: Vec<(RowVersion, u64)>,
+    files: Vec<(u64, RunFile)>,
+}
+
+impl View {
+    /// Looks at what is committed of a sync.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub(crate) async fn open(database: &Database, data: &Path, sync: &SyncId) -> Result<View, Error> {
+        let mut attempts = 1;
+        loop {
+            match View::look(database, data, sync).await {
+                // Files of which other ones were made meanwhile are gone.
+                Err(_) if attempts < ATTEMPTS => attempts += 1,
+                looked => return looked,
+            }
+        }
+    }
+
+    async fn look(database: &Database, data: &Path, sync: &SyncId) -> Result<View, Error> {
+        let statement = sql("SELECT seq, piece, run, high, file, row_count,
+            CASE WHEN file IS NULL THEN body END AS body FROM lookback
+            WHERE sync = $1 ORDER BY seq, piece");
+        let (mut chunks, mut blocks, mut files) = (Vec::new(), Vec::new(), Vec::new());
+        let mut last: Option<(String, u64)> = None;
+        let mut loose = 0;
+        for record in database.all(statement.bind(sync)).await? {
+            let run: String = record.get("run")?;
+            let generation = match &last {
+                Some((before, generation)) if *before == run => *generation,
+                Some((_, generation)) => generation + 1,
+                None => 0,
+            };
+            last = Some((run, generation));
+            if record.count("piece")? > 0 {
+                continue;
+            }
+            chunks.push((record.count("seq")?, high_of(&record)?));
+            match record.get::<Option<String>>("file")? {
+                Some(name) => {
+                    files.push((generation, open_file(database, &folder_of(data, sync), sync, &name).await?));
+                }
+                None => {
+                    loose += 1;
+                    let rows = block::unpack(&record.get::<Vec<u8>>("body")?)?;
+                    blocks.extend(rows.into_iter().map(|row| (row, generation)));
+                }
+            }
+        }
+        blocks.sort_unstable();
+        let loose = (loose, blocks.len());
+        Ok(View { chunks, loose, rows: Arc::new(CommittedRows { blocks, files }) })
+    }
+}
+
+/// The highest cursor value of a chunk.
+pub(super) fn high_of(record: &Record) -> Result<Option<Value>, Error> {
+    let high: Option<String> = record.get("high")?;
+    high.map(|text| payload::value_from_text(&text)).transpose()
+}
+
+/// Opens a file. If the database keeps its rows and it is not here, it is made of them.
+pub(super) async fn open_file(
+    database: &Database,
+    folder: &Path,
+    sync: &SyncId,
+    name: &str,
+) -> Result<RunFile, Error> {
+    let path = folder.join(name);
+    if !database.is_server() || path.exists() {
+        return RunFile::open(&path);
+    }
+    folder::create(folder).map_err(|cause| crate::store::failure::of_io(cause, "creating", folder))?;
+    let mut writer = RunWriter::create(&path)?;
+    for piece in 0.. {
+        let statement = sql("SELECT body FROM lookback WHERE sync = $1 AND file = $2 AND piece = $3");
+        let record = database.first(statement.bind(sync).bind(name).bind(piece as u64)).await?;
+        let Some(record) = record else { break };
+        for row in block::unpack(&record.get::<Vec<u8>>("body")?)? {
+            writer.push(row)?;
+        }
+    }
+    writer.finish()?;
+    RunFile::open(&path)
+}
+
+#[async_trait]
+impl Lookback for View {
+    fn chunks(&self) -> &[(u64, Option<Value>)] {
+        &self.chunks
+    }
+
+    async fn find(&self, keys: &[RowHash]) -> Result<Vec<Known>, Error> {
+        if self.rows.files.is_empty() {
+            return self.rows.find(keys);
+        }
+        let (rows, keys) = (Arc::clone(&self.rows), keys.to_vec());
+        tokio::task::spawn_blocking(move || rows.find(&keys))
+            .await
+            .map_err(|cause| Error::internal("looking rows up broke off").caused_by(cause))?
+    }
+
+    async fn all(&self) -> Result<Vec<RowVersion>, Error> {
+        if !self.rows.files.is_empty() {
+            return Err(damaged("more rows than an unfinished batch can leave"));
+        }
+        Ok(self.rows.blocks.iter().map(|(row, _)| *row).collect())
+    }
+}
+
+impl CommittedRows {
+    fn find(&self, keys: &[RowHash]) -> Result<Vec<Known>, Error> {
+        let mut found: Vec<(u64, Known)> = vec![(0, Known::Nothing); keys.len()];
+        for (known, key) in found.iter_mut().zip(keys) {
+            let begin = self.blocks.partition_point(|(row, _)| row.key < *key);
+            for (row, generation) in self.blocks[begin..].iter().take_while(|(row, _)| row.key == *key) {
+                note(known, *generation, row.row);
+            }
+        }
+        if !self.files.is_empty() {
+            let mut sorted: Vec<(usize, RowHash)> = keys.iter().copied().enumerate().collect();
+            sorted.sort_unstable_by_key(|(_, key)| *key);
+            for (generation, file) in &self.files {
+                file.find(sorted.iter().copied(), |at, row| note(&mut found[at], *generation, row))?;
+            }
+        }
+        Ok(found.into_iter().map(|(_, known)| known).collect())
+    }
+}
+
+/// Adds a row under its key: the last run that committed any counts.
+fn note((highest, known): &mut (u64, Known), generation: u64, row: RowHash) {
+    if generation < *highest && *known != Known::Nothing {
+        return;
+    }
+    if generation > *highest {
+        *known = Known::Nothing;
+    }
+    *highest = generation;
+    known.add(row);
+}
