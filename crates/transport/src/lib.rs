@@ -1,11 +1,13 @@
-//! What every connector needs to talk to the outside world: HTTP, AWS signing, SQL text, TLS
-//! and object stores.
+//! What every connector needs to talk to the outside world: HTTP, AWS signing, SQL text, Arrow
+//! columns, TLS and object stores.
 //!
-//! Sits above `model` and below the connectors. Nothing here retries, waits or keeps progress: the
-//! engine does.
+//! Sits above `model` and below the connectors. Nothing here retries or keeps progress: the engine
+//! does. Only [`poll`] waits, for work that a service does on its own.
 
+pub mod arrow;
 pub mod aws;
 pub mod http;
+pub mod poll;
 pub mod sql;
 pub mod storage;
 pub mod tls;

@@ -7,7 +7,7 @@
 
 use tidegate_model::DataType;
 
-use super::{literal, quote};
+use super::{backtick, literal, quote};
 
 /// How a database writes what an incremental read needs.
 pub trait Dialect {
@@ -79,6 +79,52 @@ impl Dialect for PostgreSql {
 
     fn parameter(&self, number: usize, cast: &str) -> String {
         format!("${number}::text::{cast}")
+    }
+}
+
+/// The dialect of Databricks.
+///
+/// Source: Databricks docs, SQL language reference, "Data types" and "Functions".
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Databricks;
+
+impl Dialect for Databricks {
+    fn quote(&self, name: &str) -> String {
+        backtick(name)
+    }
+
+    fn by_bytes(&self, expression: &str) -> String {
+        // A column may have a collation of its own, bytes have none.
+        format!("CAST({expression} AS BINARY)")
+    }
+
+    fn now(&self, shown: Clock, time_zone: &str) -> String {
+        // A backslash is an escape here; no time zone has one.
+        let zone = literal(&time_zone.replace('\\', ""));
+        let zoned = format!(
+            "convert_timezone(current_timezone(), {zone}, CAST(current_timestamp() AS TIMESTAMP_NTZ))"
+        );
+        match shown {
+            Clock::Timestamp => "current_timestamp()".to_owned(),
+            Clock::DateTime => zoned,
+            Clock::Date => format!("CAST({zoned} AS DATE)"),
+        }
+    }
+
+    fn endless(&self, expression: &str, number: Number, is_endless: bool) -> String {
+        match (number, is_endless) {
+            (Number::Float, true) => {
+                format!("(isnan({expression}) OR {expression} IN (double('Infinity'), double('-Infinity')))")
+            }
+            (Number::Float, false) => format!(
+                "NOT (isnan({expression}) OR {expression} IN (double('Infinity'), double('-Infinity')))"
+            ),
+            (Number::Decimal, is_endless) => (!is_endless).to_string(),
+        }
+    }
+
+    fn parameter(&self, number: usize, cast: &str) -> String {
+        format!("CAST(:p{number} AS {cast})")
     }
 }
 
@@ -158,6 +204,11 @@ impl<D: Dialect> Incremental<D> {
     /// Returns the statement for the rows in order: those from the value of the
     /// first parameter on, itself included, if `is_bounded`; else all of them.
     pub fn rows(&self, is_bounded: bool) -> String {
+        format!("{} WHERE {} ORDER BY {}", self.select, self.condition(is_bounded), self.expression)
+    }
+
+    /// Returns the condition of the rows in order.
+    fn condition(&self, is_bounded: bool) -> String {
         let start = match is_bounded {
             true => format!("{} >= {}", self.expression, self.dialect.parameter(1, &self.cast)),
             false => format!("{} IS NOT NULL", self.expression),
@@ -169,7 +220,15 @@ impl<D: Dialect> Incremental<D> {
                 format!(" AND {}", self.dialect.endless(&self.expression, *number, false))
             }
         };
-        format!("{} WHERE {start}{end} ORDER BY {}", self.select, self.expression)
+        format!("{start}{end}")
+    }
+
+    /// Returns the statement for all of these rows at once, those without a cursor value
+    /// first: one statement reads one state of a table.
+    pub fn all(&self, is_bounded: bool) -> String {
+        let rows = self.condition(is_bounded);
+        let expression = &self.expression;
+        format!("{} WHERE {expression} IS NULL OR ({rows}) ORDER BY {expression} NULLS FIRST", self.select)
     }
 
     /// Returns the statement for the last of these rows.
@@ -245,6 +304,34 @@ mod tests {
         for data_type in [DataType::Boolean, DataType::Json, DataType::Other, DataType::Any] {
             assert!(read(&data_type, "t").is_none(), "{data_type}");
         }
+    }
+
+    #[test]
+    fn one_statement_of_databricks_has_the_rows_without_a_cursor_and_those_in_order() {
+        let cursor = |data_type| CursorColumn {
+            expression: "`at`".to_owned(),
+            data_type,
+            cast: "TIMESTAMP".to_owned(),
+        };
+        let read =
+            |data_type| Incremental::new(Databricks, "`id`", "`t`", cursor(data_type), "Europe/Berlin");
+        let at = read(&DataType::Timestamp).expect("a cursor");
+        assert_eq!(
+            at.all(true),
+            "SELECT `id` FROM `t` WHERE `at` IS NULL OR (`at` >= CAST(:p1 AS TIMESTAMP) AND `at` <= \
+             current_timestamp()) ORDER BY `at` NULLS FIRST"
+        );
+        let cents = read(&DataType::DECIMAL).expect("a cursor");
+        assert!(
+            cents.rows(false).ends_with("`at` IS NOT NULL AND true ORDER BY `at`"),
+            "{}",
+            cents.rows(false)
+        );
+        let share = read(&DataType::Float).expect("a cursor");
+        let endless = "(isnan(`at`) OR `at` IN (double('Infinity'), double('-Infinity')))";
+        assert_eq!(share.not_due(), Some(format!("SELECT count(*) FROM `t` WHERE {endless}")));
+        let wall = Databricks.now(Clock::Date, "Europe/Berlin");
+        assert!(wall.contains("'Europe/Berlin'") && wall.ends_with(" AS DATE)"), "{wall}");
     }
 
     #[test]

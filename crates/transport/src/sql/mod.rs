@@ -21,6 +21,11 @@ pub fn quote(name: &str) -> String {
     quoted
 }
 
+/// A name in backticks, as Databricks and BigQuery write it.
+pub fn backtick(name: &str) -> String {
+    format!("`{}`", name.replace('`', "``"))
+}
+
 /// A text in single quotes, as standard SQL writes it.
 pub fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
@@ -54,6 +59,7 @@ mod tests {
     fn a_quote_in_a_name_or_a_text_cannot_end_it() {
         assert_eq!(quote("Order \"Lines\""), "\"Order \"\"Lines\"\"\"");
         assert_eq!(literal("it's"), "'it''s'");
+        assert_eq!(backtick("a`b"), "`a``b`");
     }
 
     #[test]

@@ -17,9 +17,8 @@ use arrow_schema::{
 use parquet::basic::{ConvertedType, LogicalType, Type as Physical};
 use parquet::schema::types::{ColumnDescriptor, SchemaDescriptor};
 use tidegate_model::DataType as ColumnType;
+use tidegate_transport::arrow::{self, wide};
 use uuid::Uuid;
-
-use super::{arrow, wide};
 
 /// What a column without columns inside is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,5 @@
 //! Files of a folder as rows.
 
-mod arrow;
 mod content;
 mod csv;
 mod encoding;
@@ -19,7 +18,6 @@ mod settings;
 mod shape;
 #[cfg(test)]
 mod tests;
-mod wide;
 
 pub(super) use folder::FilesSource;
 pub(super) use settings::FilesSelection;

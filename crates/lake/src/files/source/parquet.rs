@@ -11,8 +11,8 @@ use parquet::arrow::arrow_reader::{
 use parquet::file::metadata::ParquetMetaData;
 use tidegate_model::source::Column;
 use tidegate_model::{Origin, PartialRow, Reason, Row, Value};
+use tidegate_transport::arrow;
 
-use super::arrow;
 use super::content::Broken;
 use super::leaves::Leaves;
 use super::open::{Open, Stop};

@@ -1,0 +1,8 @@
+//! Arrow columns as values, for every source that reads them: Parquet files and the results of
+//! warehouses.
+
+pub mod stream;
+mod value;
+pub mod wide;
+
+pub use value::{data_type, value};
