@@ -7,6 +7,7 @@ use tidegate_sandbox as sandbox;
 /// Every connector, by type.
 pub const CONNECTORS: &[Connector] = &[
     Connector { sandbox: Some(sandbox::braze::SANDBOX), ..braze::CONNECTOR },
+    tidegate_warehouses::databricks::CONNECTOR,
     tidegate_lake::delta::CONNECTOR,
     tidegate_ingest::events::CONNECTOR,
     tidegate_lake::files::CONNECTOR,

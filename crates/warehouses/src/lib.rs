@@ -2,4 +2,5 @@
 //!
 //! A folder is a system, a file is a role.
 
+pub mod databricks;
 pub mod postgres;

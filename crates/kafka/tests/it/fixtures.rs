@@ -70,6 +70,7 @@ async fn topic() -> SourceBackend {
     SourceBackend {
         settings: json!({ "brokers": brokers }),
         project: std::env::temp_dir(),
+        http: None,
         selection: json!({ "topics": name, "group": name }),
         missing: json!({ "topics": format!("{name}-none"), "group": name }),
         failing: None,

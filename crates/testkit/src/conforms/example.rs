@@ -2,11 +2,13 @@
 
 use std::any::Any;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::Request;
 use serde_json::Value;
+use tidegate_model::{ConnectorContext, Http};
 
 use super::world::PlatformExample;
 
@@ -50,6 +52,8 @@ pub struct SourceBackend {
     pub settings: Value,
     /// The project's folder.
     pub project: PathBuf,
+    /// The way to speak HTTP, for sources that do.
+    pub http: Option<Arc<dyn Http>>,
     /// What is read.
     pub selection: Value,
     /// A selection of something that is not there.
@@ -69,4 +73,15 @@ pub struct SourceBackend {
     pub running: Box<dyn Fn() -> BoxFuture<'static, usize> + Send + Sync>,
     /// What has to live as long as this.
     pub keep: Box<dyn Any + Send + Sync>,
+}
+
+impl SourceBackend {
+    /// Returns what its source is opened with.
+    pub(super) fn context(&self) -> ConnectorContext {
+        let context = super::context::context(&self.project);
+        match &self.http {
+            Some(http) => ConnectorContext { http: Arc::clone(http), ..context },
+            None => context,
+        }
+    }
 }

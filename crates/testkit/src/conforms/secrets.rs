@@ -147,7 +147,7 @@ pub async fn a_failed_read_tells_no_secret_and_no_row(suite: &Suite) {
             let kind = connector.kind;
             let settings = settings_of(&backend.settings);
             let secrets = secrets(connector, &backend.settings);
-            let opened = (role.open)(&settings, &context(&backend.project)).expect("an example");
+            let opened = (role.open)(&settings, &backend.context()).expect("an example");
             for selection in [Some(&backend.selection), Some(&backend.missing), backend.failing.as_ref()] {
                 let Some(selection) = selection.map(settings_of) else { continue };
                 let text = match opened.check(Some(&selection)).await {

@@ -31,7 +31,7 @@ async fn spots(suite: &Suite) -> Vec<Spot> {
         let (Some(role), Some(source)) = (connector.source, &example.source) else { continue };
         for backend in (source.backends)().await {
             assert!(backend.rows > 30, "{}: the example has too few rows", connector.kind);
-            let context = super::context::context(&backend.project);
+            let context = backend.context();
             let source =
                 (role.open)(&settings_of(&backend.settings), &context).expect("the example's settings");
             let selection = settings_of(&backend.selection);

@@ -7,13 +7,18 @@ use tidegate_model::ErrorKind;
 use tidegate_testkit::conforms::sink::{MakeBackend, SinkBackend, WrongBackend};
 use tidegate_testkit::conforms::{Example, PRIVATE, SourceBackend, SourceExample};
 
+use crate::databricks_server::Workspace;
 use crate::postgres_server::Database;
 
 const ROWS: i64 = 40;
 
 /// The example of a type. A type without one fails the suite.
 pub fn of(kind: &str) -> Option<Example> {
-    (kind == "postgres").then(postgres)
+    match kind {
+        "postgres" => Some(postgres()),
+        "databricks" => Some(databricks()),
+        _ => None,
+    }
 }
 
 /// How a place for a sink of this type is made.
@@ -58,11 +63,79 @@ fn postgres() -> Example {
     }
 }
 
+fn databricks() -> Example {
+    Example {
+        // Nothing listens there.
+        settings: json!({
+            "host": "dbc-1.cloud.databricks.com",
+            "endpoint": "http://127.0.0.1:1",
+            "warehouse_id": "1a2b3c4d5e6f7a8b",
+            "client_id": "app",
+            "client_secret": "f00d-4-databricks",
+        }),
+        source: Some(SourceExample {
+            backends: || {
+                Box::pin(async {
+                    let workspace = Arc::new(Workspace::new().await);
+                    workspace.set(json!({ "rows_per_part": 9 })).await;
+                    let table = workspace.table("t");
+                    workspace
+                        .run(&format!(
+                            "CREATE TABLE {table} (id BIGINT NOT NULL, note STRING, total DECIMAL(9,2), even BOOLEAN, \
+                             share DOUBLE, raw BINARY, day DATE, wall TIMESTAMP_NTZ, doc STRUCT<n: BIGINT, s: STRING>, \
+                             list ARRAY<INT>, tags MAP<STRING, INT>, at TIMESTAMP, PRIMARY KEY (id))"
+                        ))
+                        .await;
+                    workspace
+                        .run(&format!(
+                            "INSERT INTO {table} SELECT id, concat('{PRIVATE} ', id) AS note, CAST(id AS DECIMAL(9,2)) AS total, \
+                             id % 2 = 0 AS even, id / 8.0D AS share, X'00FF' AS raw, \
+                             date_add(DATE'2026-01-01', CAST(id AS INT)) AS day, TIMESTAMP_NTZ'2026-01-01 00:00:00.5' AS wall, \
+                             named_struct('n', id, 's', concat('\\'', id)) AS doc, array(CAST(id AS INT), NULL) AS list, \
+                             map('a', CAST(id AS INT)) AS tags, \
+                             CASE WHEN id > 3 THEN timestamp_micros(1767225600000000 + CAST(floor(id / 3) AS BIGINT)) END AS at \
+                             FROM range(1, {ROWS} + 1)"
+                        ))
+                        .await;
+                    vec![
+                        lakehouse(&workspace, json!({ "table": table })),
+                        lakehouse(&workspace, json!({ "query": format!("select * from {table};") })),
+                    ]
+                })
+            },
+        }),
+        ..Example::default()
+    }
+}
+
+fn lakehouse(workspace: &Arc<Workspace>, selection: Value) -> SourceBackend {
+    let kept = Arc::clone(workspace);
+    let query = format!("select cast(note as int) as n from {}", workspace.table("t"));
+    SourceBackend {
+        settings: json!(workspace.settings(json!({})).members()),
+        project: std::env::temp_dir(),
+        http: Some(workspace.http()),
+        selection,
+        missing: json!({ "table": workspace.table("tt") }),
+        failing: Some(json!({ "query": query })),
+        rows: ROWS as usize,
+        cursor: Some("at"),
+        key: &["id"],
+        untyped: &[],
+        running: Box::new(move || {
+            let workspace = Arc::clone(&kept);
+            Box::pin(async move { workspace.open().await })
+        }),
+        keep: Box::new(Arc::clone(workspace)),
+    }
+}
+
 fn table(database: &Arc<Database>, selection: Value) -> SourceBackend {
     let kept = Arc::clone(database);
     SourceBackend {
         settings: Value::Object(database.settings(json!({})).members().clone()),
         project: std::env::temp_dir(),
+        http: None,
         selection,
         missing: json!({ "table": "public.tt" }),
         failing: Some(json!({ "query": "select note::int from t" })),

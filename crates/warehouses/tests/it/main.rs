@@ -1,6 +1,9 @@
 //! Databases and warehouses against real servers and against their promises.
 
 mod conformance;
+mod databricks_reading;
+mod databricks_server;
+mod databricks_types;
 mod fixtures;
 mod postgres_errors;
 mod postgres_reading;

@@ -1,0 +1,45 @@
+//! Databricks SQL warehouses as a source of rows.
+//!
+//! Speaks the Statement Execution API as documented, without sessions: each statement says all
+//! that it depends on. The source reads only. Neither keeps a position nor tries again; both
+//! belong to the engine. What is asked again is how far a statement is.
+
+mod auth;
+mod catalog;
+mod checks;
+mod client;
+mod errors;
+mod grants;
+mod reading;
+mod relation;
+mod result;
+mod settings;
+mod setup;
+mod source;
+mod statement;
+#[cfg(test)]
+mod tests;
+mod types;
+
+use std::sync::Arc;
+
+use tidegate_model::{Connector, Mode, SourceRole, settings::schema_of};
+
+use settings::{DatabricksSelection, DatabricksSettings};
+
+/// Databricks.
+pub const CONNECTOR: Connector = Connector {
+    kind: "databricks",
+    title: "Databricks",
+    readme: include_str!("README.md"),
+    icon: include_str!("icon.svg"),
+    settings: schema_of::<DatabricksSettings>,
+    source: Some(SourceRole {
+        selection: schema_of::<DatabricksSelection>,
+        modes: &[Mode::Full, Mode::Incremental, Mode::Mirror],
+        keeps_checkpoint: false,
+        open: |settings, context| Ok(Arc::new(source::DatabricksSource::open(settings, context)?)),
+    }),
+    setup: Some(setup::setup),
+    ..Connector::NEW
+};

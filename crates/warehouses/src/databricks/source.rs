@@ -1,0 +1,203 @@
+//! Databricks as a [`Source`].
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures_util::TryStreamExt;
+use tidegate_model::source::Column;
+use tidegate_model::{
+    Batch, Checks, ConnectorContext, Dataset, Error, ErrorKind, Feed, ReadMode, Row, Selection, Settings,
+    Source, Value,
+};
+
+use super::client::Client;
+use super::reading::Reading;
+use super::relation::{Relation, SourceColumn, Table};
+use super::settings::{self, DatabricksSelection, DatabricksSettings};
+use super::statement::{Ended, Sql};
+use super::types::parse;
+
+/// Keys in one statement of a lookup.
+const LOOKUP_KEYS: usize = 5_000;
+
+/// Tables and views of a Databricks workspace.
+pub struct DatabricksSource {
+    pub(super) client: Arc<Client>,
+}
+
+impl DatabricksSource {
+    /// Opens the source. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Settings`] for settings that cannot work.
+    pub fn open(settings: &Settings, context: &ConnectorContext) -> Result<DatabricksSource, Error> {
+        Ok(DatabricksSource { client: Client::open(settings.parse::<DatabricksSettings>()?, context)? })
+    }
+
+    /// Returns the columns of a selection, found without reading a row.
+    pub(super) async fn table(&self, selected: &DatabricksSelection) -> Result<Table, Error> {
+        let relation = selected.relation(&self.client.settings)?;
+        let probe: Sql = relation.probe().into();
+        let probed = self.client.query(&probe, &format!("reading {}", relation.label())).await;
+        let columns = match probed.map_err(Ended::into_error) {
+            Ok((columns, _)) => columns,
+            Err(error) if error.kind() == ErrorKind::Missing => {
+                return Err(self.suggest(&relation, error).await);
+            }
+            Err(error) => return Err(error),
+        };
+        let mut seen = HashSet::new();
+        if let Some(twice) = columns.iter().find(|column| !seen.insert(column.name.to_lowercase())) {
+            return Err(Error::settings(format!("{} has two columns `{}`", relation.label(), twice.name))
+                .hint("give one of them another name with AS"));
+        }
+        let columns = columns.into_iter();
+        let columns =
+            columns.map(|column| SourceColumn { sql_type: parse(&column.type_text), name: column.name });
+        let table = Table { relation, columns: columns.collect() };
+        match &selected.columns {
+            Some(columns) => table.narrowed(columns),
+            None => Ok(table),
+        }
+    }
+
+    /// Adds the name of the table that was most likely meant.
+    async fn suggest(&self, relation: &Relation, error: Error) -> Error {
+        let Relation::Table(_) = relation else { return error };
+        let Ok(known) = self.client.tables().await else { return error };
+        let names = known.iter().map(|dataset| dataset.name.as_str());
+        match tidegate_transport::sql::nearest(&relation.label(), names) {
+            Some(name) => error.hint(format!("did you mean `{name}`?")),
+            None => error,
+        }
+    }
+
+    fn reading(&self, table: &Table, sql: Sql, not_due: Option<String>, batch_rows: usize) -> Reading {
+        Reading {
+            client: Arc::clone(&self.client),
+            label: table.relation.label(),
+            columns: table.names(),
+            shapes: table.shapes(),
+            sql,
+            not_due,
+            batch_rows,
+        }
+    }
+}
+
+#[async_trait]
+impl Source for DatabricksSource {
+    async fn check(&self, selection: Option<&Selection>) -> Result<Checks, Error> {
+        self.prove(selection).await
+    }
+
+    async fn discover(&self) -> Result<Vec<Dataset>, Error> {
+        self.client.tables().await
+    }
+
+    async fn describe(&self, selection: &Selection) -> Result<Dataset, Error> {
+        let selected: DatabricksSelection = selection.parse()?;
+        let table = self.table(&selected).await?;
+        let key = match (selected.key, &table.relation) {
+            (Some(key), _) => key,
+            (None, Relation::Query(_)) => Vec::new(),
+            (None, Relation::Table(names)) => {
+                self.client.table_info(names).await?.map(|info| info.key()).unwrap_or_default()
+            }
+        };
+        Ok(Dataset {
+            name: table.relation.label(),
+            columns: table
+                .columns
+                .iter()
+                .map(|column| Column {
+                    name: column.name.clone(),
+                    data_type: column.sql_type.data_type(),
+                    type_name: column.sql_type.to_string(),
+                })
+                .collect(),
+            key,
+            open: false,
+        })
+    }
+
+    fn narrow(&self, selection: &Selection, columns: &[String]) -> Option<Selection> {
+        Some(settings::narrow(selection, columns))
+    }
+
+    async fn read(
+        &self,
+        selection: &Selection,
+        mode: &ReadMode,
+        batch_rows: usize,
+    ) -> Result<Feed<Row>, Error> {
+        let selected: DatabricksSelection = selection.parse()?;
+        if matches!(mode, ReadMode::Resume { .. }) {
+            return Err(Error::settings("Databricks keeps no position of its own")
+                .hint("say how rows are found: `cursor: <column>` or `mode: full`"));
+        }
+        let table = self.table(&selected).await?;
+        let (sql, not_due) = match mode {
+            ReadMode::Incremental { column, from, time_zone } => {
+                let cursor = table.cursor(column, time_zone)?;
+                let from = from.as_ref().and_then(parameter);
+                let text = cursor.all(from.is_some());
+                (Sql { text, parameters: from.into_iter().collect() }, cursor.not_due())
+            }
+            ReadMode::Full | ReadMode::Resume { .. } => (table.everything().into(), None),
+        };
+        Ok(self.reading(&table, sql, not_due, batch_rows).feed())
+    }
+
+    async fn highest(
+        &self,
+        selection: &Selection,
+        column: &str,
+        time_zone: &str,
+    ) -> Result<Option<Value>, Error> {
+        let table = self.table(&selection.parse()?).await?;
+        let sql = table.cursor(column, time_zone)?.highest();
+        let mut feed = self.reading(&table, sql.into(), None, 1).feed();
+        let batch = feed.try_next().await?;
+        Ok(batch.and_then(|batch| batch.items.first()?.get(column).cloned()))
+    }
+
+    async fn lookup(
+        &self,
+        selection: &Selection,
+        key: &[String],
+        values: &[Vec<Value>],
+    ) -> Result<Option<Batch<Row>>, Error> {
+        if key.is_empty() {
+            return Err(Error::settings("rows are looked up by key columns, and there are none")
+                .hint("name them under `primary_key`"));
+        }
+        let table = self.table(&selection.parse()?).await?;
+        let Some(text) = table.lookup(key)? else { return Ok(None) };
+        let mut found = Batch::of(Vec::new());
+        for keys in values.chunks(LOOKUP_KEYS) {
+            let keys: Vec<Vec<Option<String>>> =
+                keys.iter().map(|key| key.iter().map(parameter).collect()).collect();
+            let parameters = vec![serde_json::Value::from_iter(keys).to_string()];
+            let sql = Sql { text: text.clone(), parameters };
+            let mut feed = self.reading(&table, sql, None, LOOKUP_KEYS).feed();
+            while let Some(batch) = feed.try_next().await? {
+                found.malformed.extend(batch.malformed);
+                found.items.extend(batch.items);
+            }
+        }
+        Ok(Some(found))
+    }
+}
+
+/// Returns a value as text that is cast to the column's type; `None` for null and for the
+/// beginning of time, before which nothing is.
+fn parameter(value: &Value) -> Option<String> {
+    match value {
+        Value::Timestamp(at) if *at == jiff::Timestamp::MIN => None,
+        Value::DateTime(at) if *at == jiff::civil::DateTime::MIN => None,
+        Value::Date(day) if *day == jiff::civil::Date::MIN => None,
+        value => value.to_text().map(|text| text.to_string()),
+    }
+}
