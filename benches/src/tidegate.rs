@@ -119,7 +119,7 @@ impl Tidegate {
         let said = self.command(&["events", "--output", "json"]).stdout(Stdio::piped()).output().await?;
         ensure!(said.status.success(), "`tidegate events` ended with {}", said.status);
         let counts: serde_json::Value = serde_json::from_slice(&said.stdout)?;
-        let counts = counts.as_array().context("`tidegate events` gives a list")?;
+        let counts = counts["kinds"].as_array().context("`tidegate events` gives a list")?;
         Ok(counts.iter().filter_map(|count| count["events"].as_u64()).sum())
     }
 

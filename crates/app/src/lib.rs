@@ -14,10 +14,10 @@ mod sandbox;
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use tidegate_model::ErrorKind;
 
-use crate::cli::Cli;
+use crate::cli::Output;
+use crate::commands::documents::Failure;
 pub use crate::replaced::Replaced;
 
 /// Everything was done.
@@ -36,9 +36,16 @@ pub fn main() -> ExitCode {
 
 /// Runs the program with other parts and returns its exit code.
 pub fn run(replaced: Replaced) -> ExitCode {
-    let mut cli = Cli::parse();
+    if cli::complete::answer() {
+        return ExitCode::from(DONE);
+    }
+    let mut cli = match cli::parse() {
+        Ok(cli) => cli,
+        Err(error) => return ExitCode::from(misused(&error)),
+    };
     cli.args.replaced = replaced;
-    // What runs for weeks says when it stops and when it goes on.
+    let out = cli.output;
+    // A server logs when it stops and when it recovers.
     let serves = matches!(cli.command, cli::Command::Serve { .. });
     output::start_logging(cli.verbose.saturating_add(u8::from(serves)));
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
@@ -47,7 +54,7 @@ pub fn run(replaced: Replaced) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(cause) => {
-            eprintln!("error: the runtime cannot start: {cause}");
+            output::failure(&format!("the runtime cannot start: {cause}"), "free some memory or threads");
             return ExitCode::from(FAILED);
         }
     };
@@ -56,11 +63,14 @@ pub fn run(replaced: Replaced) -> ExitCode {
     let code = match done {
         Ok(Ok(code)) => code,
         Err(fault) => {
-            eprintln!("error: a fault of this program: {fault}. Please report it");
+            output::failure(&format!("internal error: {fault}"), "please report it");
             FAILED
         }
         Ok(Err(error)) => {
-            output::error(&error);
+            match out {
+                Output::Text => output::error(&error),
+                _ => output::document(out, &Failure::of(&error)),
+            }
             match error.kind() {
                 ErrorKind::Settings => MISCONFIGURED,
                 _ => FAILED,
@@ -70,4 +80,33 @@ pub fn run(replaced: Replaced) -> ExitCode {
     // Reads under way on blocking threads are not worth waiting for.
     runtime.shutdown_background();
     ExitCode::from(code)
+}
+
+/// Prints the help that was asked for, or what is wrong with the command line, and
+/// returns the exit code.
+fn misused(error: &clap::Error) -> u8 {
+    use clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand as Incomplete;
+    if !error.use_stderr() {
+        let _ = error.print();
+        return DONE;
+    }
+    let words: Vec<String> = std::env::args().collect();
+    let wants = |format: &str| {
+        words.contains(&format!("--output={format}"))
+            || words.windows(2).any(|pair| pair[0] == "--output" && pair[1] == format)
+    };
+    let hint = cli::hints::hint(error);
+    let next_step = hint.unwrap_or("`tidegate --help` lists verbs and options");
+    for (format, out) in [("json", Output::Json), ("jsonl", Output::Jsonl)] {
+        if wants(format) {
+            let failure = Failure::usage(cli::hints::sentence(error), next_step.to_owned());
+            output::document(out, &failure);
+            return MISCONFIGURED;
+        }
+    }
+    match hint {
+        Some(hint) if error.kind() != Incomplete => output::failure(&cli::hints::sentence(error), hint),
+        _ => drop(error.print()),
+    }
+    MISCONFIGURED
 }

@@ -1,9 +1,10 @@
 //! What a connection was asked to prove.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One thing that was proved, or was not.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Check {
     /// What was looked at, for example `SELECT on public.orders`.
     pub name: String,
@@ -17,7 +18,7 @@ pub struct Check {
 }
 
 /// Everything that was looked at, in order.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Checks(pub Vec<Check>);
 

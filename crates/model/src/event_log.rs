@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Checkpoint, Error, Event, Feed, LoggedEvent, StreamId, SyncId};
@@ -26,7 +27,7 @@ pub struct Reading {
 }
 
 /// How far behind one partition of a stream is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Lag {
     /// The partition, for example `orders[3]`.
     pub partition: String,

@@ -1,5 +1,6 @@
 //! What became of a row, and the result that the ledger records.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Reason, Row, RowHash, Text};
@@ -16,7 +17,7 @@ pub enum RowStatus {
 }
 
 /// A status without its reason.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StatusKind {
     /// It took effect.

@@ -4,6 +4,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use crate::delivered::{Delivered, TextColumn};
@@ -28,7 +29,7 @@ pub struct SyncState {
 }
 
 /// Why a sync must not run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Pause {
     /// Tidegate itself, or the person who asked for it.
     pub by: PausedBy,
@@ -39,7 +40,7 @@ pub struct Pause {
 }
 
 /// Who paused a sync.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PausedBy {
     /// Tidegate, because the next run would fail too. A run that succeeds resumes the sync.
@@ -193,6 +194,10 @@ pub struct RowQuery {
     pub user: Option<String>,
     /// With one status: `delivered`, `rejected`, `in_doubt`.
     pub status: Option<StatusKind>,
+    /// Committed at this time or later.
+    pub from: Option<Timestamp>,
+    /// Committed before this time.
+    pub to: Option<Timestamp>,
     /// At most this many, newest first.
     pub limit: usize,
 }
@@ -236,7 +241,7 @@ pub struct FailedRow {
 }
 
 /// What a rotation of the master key did.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct KeyRotation {
     /// The name of the new key; it gives nothing of the key away.
     pub key: String,

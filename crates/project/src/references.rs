@@ -6,6 +6,7 @@
 use std::fmt;
 use std::path::Path;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value as Member};
 use tidegate_model::{Error, Settings, Store};
@@ -70,7 +71,7 @@ pub(super) enum Wants {
 }
 
 /// A variable that a project refers to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Variable {
     /// Its name.
     pub name: String,

@@ -3,7 +3,9 @@
 use tidegate_engine::service::{Report, Subject};
 use tidegate_model::{ConnectionId, Error, SyncId};
 
+use super::documents::Checked;
 use crate::cli::{Output, ProjectArgs};
+use crate::output::toned;
 use crate::{DONE, FAILED, output};
 
 pub(super) async fn check(args: &ProjectArgs, names: &[String], out: Output) -> Result<u8, Error> {
@@ -28,11 +30,15 @@ pub(super) async fn check(args: &ProjectArgs, names: &[String], out: Output) -> 
             reports.push(engine.check_sync(&SyncId::new(name)).await?);
         }
     }
+    let passed = reports.iter().all(|report| report.checks.passed());
     match out {
-        Output::Json => output::json(&reports),
         Output::Text => reports.iter().for_each(print),
+        _ => {
+            let checked = Checked { passed, reports };
+            output::listing(out, &checked, &checked.reports);
+        }
     }
-    Ok(if reports.iter().all(|report| report.checks.passed()) { DONE } else { FAILED })
+    Ok(if passed { DONE } else { FAILED })
 }
 
 fn print(report: &Report) {
@@ -46,7 +52,7 @@ fn print(report: &Report) {
             (true, Some(_)) => "note",
             (false, _) => "FAIL",
         };
-        output::line(format!("  {mark} {}: {}", check.name, check.detail));
+        output::line(format!("  {} {}: {}", toned(mark), check.name, check.detail));
         for line in check.remedy.iter().flat_map(|remedy| remedy.lines()) {
             output::line(format!("       → {line}"));
         }

@@ -1,13 +1,13 @@
 //! `tidegate events`
 
-use comfy_table::Table;
-use serde_json::json;
 use tidegate_engine::service::KindCount;
 use tidegate_model::event::KindPattern;
 use tidegate_model::{ConnectionId, Error, EventSelection};
 
+use super::documents::{Events as LastEvents, Kinds, LoggedEvent};
 use crate::DONE;
 use crate::cli::{Events, Output, ProjectArgs};
+use crate::output::table::{Table, numeric, word};
 use crate::output::{self, moment, number};
 
 pub(super) async fn events(args: &ProjectArgs, query: Events, out: Output) -> Result<u8, Error> {
@@ -25,28 +25,43 @@ pub(super) async fn events(args: &ProjectArgs, query: Events, out: Output) -> Re
         (Some(stream), Some(limit)) => {
             let kinds = query.kind.into_iter().map(KindPattern::new).collect();
             let selection = EventSelection { kinds, ..EventSelection::default() };
-            for logged in engine.last_events(&stream, &selection, limit).await? {
-                // One line each, in either form: it is data, made for pipes.
-                let payload = output::raw(logged.event.payload.as_str());
-                output::line(json!({ "offset": logged.offset, "event": payload }).to_string());
-            }
+            let logged = engine.last_events(&stream, &selection, limit).await?;
+            let events = logged.iter().map(|logged| LoggedEvent {
+                offset: logged.offset,
+                event: output::raw(logged.event.payload.as_str()),
+            });
+            let last = LastEvents { events: events.collect() };
+            // One line each for people too: a payload has no other form.
+            let out = if out == Output::Text { Output::Jsonl } else { out };
+            output::listing(out, &last, &last.events);
         }
         (stream, _) => {
             let counts = engine.event_counts(stream.as_ref()).await?;
-            output::print(out, &counts, |counts| table(counts));
+            let kinds = Kinds { kinds: selected(counts, query.kind) };
+            match out {
+                Output::Text if kinds.kinds.is_empty() => output::note("no events yet"),
+                Output::Text => output::table(&table(&kinds.kinds)),
+                _ => output::listing(out, &kinds, &kinds.kinds),
+            }
         }
     }
     Ok(DONE)
 }
 
+/// The counts of kinds that a pattern takes.
+fn selected(counts: Vec<KindCount>, pattern: Option<String>) -> Vec<KindCount> {
+    let Some(pattern) = pattern.map(KindPattern::new) else { return counts };
+    counts.into_iter().filter(|count| pattern.fits(&count.kind)).collect()
+}
+
 fn table(counts: &[KindCount]) -> Table {
-    let mut table = output::table(&["stream", "kind", "events", "last"]);
+    let mut table = Table::new([word("connection"), word("kind"), numeric("events"), word("last")]);
     for count in counts {
-        table.add_row([
-            count.stream.to_string(),
-            count.kind.clone(),
-            number(count.events),
-            moment(count.last),
+        table.row([
+            count.stream.to_string().into(),
+            count.kind.as_str().into(),
+            number(count.events).into(),
+            moment(count.last).into(),
         ]);
     }
     table

@@ -2,6 +2,7 @@
 
 mod check;
 mod connectors;
+pub(crate) mod documents;
 mod events;
 mod init;
 mod plan;
@@ -15,22 +16,21 @@ mod setup;
 mod status;
 mod validate;
 
-use clap::CommandFactory;
 use tidegate_model::{Error, SyncId};
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, complete};
 
 /// Does what the command line asks for. Returns the exit code.
 pub(crate) async fn execute(cli: Cli) -> Result<u8, Error> {
     let Cli { args, output, command, .. } = cli;
     match command {
-        Command::Init { folder } => init::init(&folder.unwrap_or(args.project)),
+        Command::Init { folder, template } => init::init(&folder.unwrap_or(args.project), template, output),
         Command::Validate => validate::validate(&args, output),
-        Command::Schema => validate::schema(),
+        Command::Schema { verb } => validate::schema(&verb),
         Command::Plan { sync, requests } => plan::plan(&args, &SyncId::new(sync), requests, output).await,
         Command::Check { names } => check::check(&args, &names, output).await,
-        Command::Setup { name, set } => setup::setup(&args, &name, &set).await,
+        Command::Setup { name, set } => setup::setup(&args, &name, &set, output),
         Command::Preview { sync, rows } => preview::preview(&args, &SyncId::new(sync), rows, output).await,
         Command::Run { syncs, all, parallel } => run::run(&args, syncs, all, parallel, output).await,
         Command::Serve { listen } => serve::serve(&args, listen).await,
@@ -41,14 +41,16 @@ pub(crate) async fn execute(cli: Cli) -> Result<u8, Error> {
         Command::Retry { sync, user, in_doubt } => {
             run::retry(&args, &SyncId::new(sync), user, in_doubt, output).await
         }
-        Command::Pause { sync, why } => status::pause(&args, &SyncId::new(sync), &why).await,
-        Command::Resume { sync } => status::resume(&args, &SyncId::new(sync)).await,
-        Command::Reset { sync } => status::reset(&args, &SyncId::new(sync)).await,
+        Command::Pause { sync, why } => status::pause(&args, &SyncId::new(sync), &why, output).await,
+        Command::Resume { sync } => status::resume(&args, &SyncId::new(sync), output).await,
+        Command::Reset { sync } => status::reset(&args, &SyncId::new(sync), output).await,
         Command::Secret { action } => secret::secret(&args, action, output).await,
-        Command::Sandbox(options) => sandbox::sandbox(&args, options).await,
+        Command::Sandbox(options) => sandbox::sandbox(&args, options, output).await,
         Command::Connectors { kind } => connectors::connectors(kind.as_deref(), output),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "tidegate", &mut std::io::stdout());
+            let script = complete::script(&shell.to_string())
+                .ok_or_else(|| Error::internal(format!("there are no completions for {shell}")))?;
+            crate::output::line(script.trim_end());
             Ok(crate::DONE)
         }
     }

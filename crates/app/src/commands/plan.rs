@@ -4,7 +4,7 @@ use tidegate_engine::service::Plan;
 use tidegate_model::{Ending, Error, SyncId};
 
 use crate::cli::{Output, ProjectArgs};
-use crate::output::{self, number};
+use crate::output::{self, counted, number, toned};
 use crate::progress::Lines;
 use crate::{DONE, FAILED, PARTIAL};
 
@@ -18,8 +18,8 @@ pub(super) async fn plan(
     let progress = Lines::default().follow(sync);
     let plan = engine.plan(sync, requests, super::stop_on_signals(), progress).await?;
     match out {
-        Output::Json => output::json(&plan),
-        Output::Text => print(&plan),
+        Output::Text => print(&plan, requests),
+        _ => output::document(out, &plan),
     }
     Ok(match plan.run.ending {
         Some(Ending::Succeeded) => DONE,
@@ -28,12 +28,12 @@ pub(super) async fn plan(
     })
 }
 
-fn print(plan: &Plan) {
+fn print(plan: &Plan, requests: usize) {
     let counts = plan.run.counts;
     output::line(format!("plan of {}: nothing was sent", plan.sync));
     output::line(format!(
-        "  {} rows read, {} skipped, {} would be sent, {} would be rejected",
-        number(counts.read),
+        "  {} read, {} skipped, {} would be sent, {} would be rejected",
+        counted(counts.read, "row"),
         number(counts.skipped),
         number(counts.delivered),
         number(counts.rejected)
@@ -43,24 +43,24 @@ fn print(plan: &Plan) {
         output::line(format!("  {} rows {message}", number(counts.ignored)));
     }
     if counts.not_due > 0 {
-        output::line(format!("  {} rows are not due: their cursor is in the future", number(counts.not_due)));
+        output::line(format!("  {} not due: their cursor is in the future", counted(counts.not_due, "row")));
     }
-    for (kind, (requests, bytes)) in &plan.requests {
-        output::line(format!("  {kind}: {} requests, {} bytes", number(*requests), number(*bytes)));
-    }
-    for rejection in &plan.rejections {
+    for (kind, sent) in &plan.requests {
         output::line(format!(
-            "  rejected {} × {}: {}",
-            number(rejection.rows),
-            rejection.code,
-            rejection.message
+            "  {kind}: {}, {}",
+            counted(sent.count, "request"),
+            counted(sent.bytes, "byte")
         ));
-        output::line(format!("    for example {}", rejection.examples.join(", ")));
+    }
+    for line in super::run::reasons(&plan.rejections, &toned("rejected")) {
+        output::line(line);
     }
     for request in &plan.first {
         output::line(format!("\n{} {}\n{}", request.method, request.path, request.body));
     }
     if let Some(error) = &plan.run.error {
-        eprintln!("error: {error}");
+        output::failure(error, "see `tidegate check`");
+    } else if requests == 0 && counts.delivered > 0 {
+        output::note(format!("  → `tidegate plan {} --requests 1` shows the first request", plan.sync));
     }
 }

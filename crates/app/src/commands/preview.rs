@@ -1,6 +1,7 @@
 //! `tidegate preview`
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tidegate_engine::service::Preview;
@@ -18,7 +19,11 @@ pub(super) async fn preview(
     let engine = args.engine().await?;
     let previews = engine.preview(sync, rows).await?;
     match out {
-        Output::Json => output::json(&previews.iter().map(Line::of).collect::<Vec<_>>()),
+        Output::Json | Output::Jsonl => {
+            let rows = previews.iter().map(Line::of).collect();
+            let previewed = Previewed { sync: sync.clone(), rows };
+            output::listing(out, &previewed, &previewed.rows);
+        }
         Output::Text => {
             for preview in &previews {
                 output::line(format!("row     {}", preview.row.to_json().as_str()));
@@ -27,11 +32,14 @@ pub(super) async fn preview(
                         let shown = serde_json::to_string(&Shown::of(record)).unwrap_or_default();
                         output::line(format!("becomes {shown}"));
                     }
-                    Err(reason) => output::line(format!("rejected {}: {}", reason.code, reason.message)),
+                    Err(reason) => {
+                        let word = output::toned("rejected");
+                        output::line(format!("{word} {}: {}", reason.code, reason.message));
+                    }
                 }
             }
             if previews.is_empty() {
-                eprintln!("the source has no rows");
+                output::note("the source has no rows");
             }
         }
     }
@@ -44,12 +52,20 @@ fn raw(json: &Json) -> Raw {
     output::raw(json.as_str())
 }
 
+/// What `preview` shows.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Previewed<L> {
+    /// The sync.
+    sync: SyncId,
+    /// The rows: each has `row` (its columns), `record` (what it becomes) and `rejected`
+    /// (`code` and `message` of the reason); one of the last two is `null`.
+    rows: Vec<L>,
+}
+
 #[derive(Serialize)]
 struct Line<'a> {
     row: Raw,
-    #[serde(skip_serializing_if = "Option::is_none")]
     record: Option<Shown<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     rejected: Option<&'a Reason>,
 }
 

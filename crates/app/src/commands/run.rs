@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use futures_util::StreamExt;
-use serde_json::json;
-use tidegate_engine::service::{Engine, RetryFilter, RetryResult};
-use tidegate_model::{Cause, Ending, Error, ErrorKind, Run, SyncId};
+use tidegate_engine::service::{Engine, Rejection, RetryFilter, RetryResult};
+use tidegate_model::{Cause, Clock, Ending, Error, ErrorKind, Run, SyncId, SystemClock};
 use tidegate_project::Schedule;
 
+use super::documents::{FinishedRun, Retried, Runs};
 use crate::cli::{Output, ProjectArgs};
-use crate::output::{self, number};
+use crate::output::{self, counted, note, number, toned};
 use crate::progress::Lines;
 use crate::{DONE, FAILED, MISCONFIGURED, PARTIAL};
 
@@ -21,25 +21,15 @@ pub(super) async fn run(
     out: Output,
 ) -> Result<u8, Error> {
     let engine = Arc::new(args.engine().await?);
-    let syncs: Vec<SyncId> = match all {
-        // What runs all the time belongs to `tidegate serve`.
-        true => (engine.project().syncs.iter())
-            .filter(|(id, sync)| {
-                if !sync.options().enabled {
-                    eprintln!("{id}: skipped, it is a draft (`enabled: false`)");
-                }
-                sync.options().enabled && sync.schedule() != Some(&Schedule::Continuous)
-            })
-            .map(|(id, _)| id.clone())
-            .collect(),
+    let syncs = match all {
+        true => every_sync(&engine, out),
         false => names.iter().map(SyncId::new).collect(),
     };
-    if syncs.is_empty() && !engine.project().syncs.is_empty() {
-        eprintln!("nothing to run: every sync is a draft or runs continuously");
-        return Ok(DONE);
-    }
-    if syncs.is_empty() {
+    if syncs.is_empty() && engine.project().syncs.is_empty() {
         return Err(Error::settings("the project has no syncs yet").hint("add one under `syncs`"));
+    }
+    if syncs.is_empty() && out == Output::Text {
+        note("nothing to run: every sync is a draft or runs continuously");
     }
     for sync in &syncs {
         engine.sync(sync)?;
@@ -50,39 +40,58 @@ pub(super) async fn run(
         .map(|sync| {
             let (engine, stop, progress) = (engine.clone(), stop.clone(), lines.follow(&sync));
             async move {
+                let began = SystemClock.now();
                 let run = match stop.is_cancelled() {
                     true => Err(Error::new(ErrorKind::Unavailable, "stopped before it began")),
                     false => engine.run(&sync, Cause::Manual, stop, progress).await,
                 };
-                (sync, run)
+                (sync, began, run)
             }
         })
         .buffered(usize::from(parallel));
     let mut code = DONE;
     let mut runs = Vec::new();
-    while let Some((sync, run)) = ended.next().await {
+    while let Some((sync, began, run)) = ended.next().await {
+        let failed_rows = engine.open_failed_rows(&sync).await?;
         match run {
             Ok(run) => {
                 code = worse(code, code_of(&run));
+                let reasons = engine.reasons(&run).await?;
                 if out == Output::Text {
-                    print(&run);
+                    print(&run, &reasons, failed_rows);
                 }
-                runs.push(json!(run));
+                runs.push(FinishedRun::of(run, reasons, failed_rows));
             }
             Err(error) => {
                 code = worse(code, if error.kind() == ErrorKind::Settings { MISCONFIGURED } else { FAILED });
-                eprintln!("{sync}:");
-                output::error(&error);
-                let message = format!("{}. Next: {}", error.chain(), error.next_step());
-                runs.push(json!({ "sync": sync, "ending": Ending::Failed, "error": message }));
+                if out == Output::Text {
+                    note(format!("{sync}:"));
+                    output::error(&error);
+                }
+                runs.push(FinishedRun::not_begun(sync, began, &error, failed_rows));
             }
         }
     }
     engine.quiesce().await;
-    if out == Output::Json {
-        output::json(&runs);
+    if out != Output::Text {
+        let runs = Runs { runs };
+        output::listing(out, &runs, &runs.runs);
     }
     Ok(code)
+}
+
+/// Every sync that `run --all` runs: continuous ones belong to `tidegate serve`.
+fn every_sync(engine: &Engine, out: Output) -> Vec<SyncId> {
+    let all = engine.project().syncs.iter();
+    all.filter(|(id, sync)| {
+        let enabled = sync.options().enabled;
+        if !enabled && out == Output::Text {
+            note(format!("{id}: skipped, it is a draft (`enabled: false`)"));
+        }
+        enabled && sync.schedule() != Some(&Schedule::Continuous)
+    })
+    .map(|(id, _)| id.clone())
+    .collect()
 }
 
 pub(super) async fn retry(
@@ -97,34 +106,36 @@ pub(super) async fn retry(
     let filter = RetryFilter { user, in_doubt, ..RetryFilter::default() };
     let result = engine.retry(sync, &filter, super::stop_on_signals(), progress).await?;
     engine.quiesce().await;
+    let code = result.run.as_ref().map_or(DONE, code_of);
     match out {
-        Output::Json => output::json(&result),
-        Output::Text => print_retry(sync, &result),
+        Output::Text => print_retry(&engine, sync, &result).await?,
+        _ => output::document(out, &Retried { sync: sync.clone(), result }),
     }
-    Ok(result.run.as_ref().map_or(DONE, code_of))
+    Ok(code)
 }
 
-fn print_retry(sync: &SyncId, result: &RetryResult) {
+async fn print_retry(engine: &Engine, sync: &SyncId, result: &RetryResult) -> Result<(), Error> {
     match &result.run {
-        Some(run) => print(run),
+        Some(run) => print(run, &engine.reasons(run).await?, engine.open_failed_rows(sync).await?),
         None => output::line(format!("{sync}: nothing to send again")),
     }
     if result.gone > 0 {
-        eprintln!("  {} rows are no longer at the source", number(result.gone));
+        note(format!("  {} no longer at the source", counted(result.gone, "row")));
     }
     if result.malformed > 0 {
-        eprintln!(
-            "  {} inputs could not be parsed: fix them, then run the sync again",
-            number(result.malformed)
-        );
+        note(format!(
+            "  {} could not be parsed: fix the source, then run the sync again",
+            counted(result.malformed, "input")
+        ));
     }
+    Ok(())
 }
 
-/// One line for a run, and what to do next where there is something to do.
-fn print(run: &Run) {
+/// Prints a run on one line, then why rows failed and what to do.
+fn print(run: &Run, rejections: &[Rejection], failed_rows: u64) {
     let counts = run.counts;
     let ending = run.ending.map_or("running", Ending::as_str);
-    let mut text = format!("{}: {ending} · {} read", run.sync, number(counts.read));
+    let mut text = format!("{}: {} · {} read", run.sync, toned(ending), number(counts.read));
     for (count, word) in [
         (counts.delivered, "delivered"),
         (counts.skipped, "skipped"),
@@ -143,14 +154,41 @@ fn print(run: &Run) {
     }
     output::line(text);
     if let Some(error) = &run.error {
-        eprintln!("  error: {error}");
+        note(format!("  {}: {error}", toned("error")));
+    }
+    for line in reasons(rejections, "") {
+        note(line);
     }
     if counts.rejected > 0 {
-        eprintln!("  see `tidegate rows --rejected --run {}`", run.id);
+        note(format!("  → `tidegate rows --rejected --run {}` lists the rejected rows", run.id));
     }
     if counts.in_doubt > 0 {
-        eprintln!("  see `tidegate rows --in-doubt --run {}`", run.id);
+        note(format!("  → `tidegate rows --in-doubt --run {}` lists the rows in doubt", run.id));
     }
+    let earlier = failed_rows.saturating_sub(counts.rejected + counts.in_doubt);
+    if earlier > 0 {
+        note(format!(
+            "  {} of earlier runs still failed\n  → `tidegate rows --open --sync {} --by reason` shows why",
+            counted(earlier, "row"),
+            run.sync
+        ));
+    }
+}
+
+/// Returns a line for each reason and one with examples, as `plan` and `run` print them.
+pub(super) fn reasons(rejections: &[Rejection], word: &str) -> Vec<String> {
+    let space = if word.is_empty() { "" } else { " " };
+    let mut lines = Vec::new();
+    for rejection in rejections {
+        let Rejection { code, message, rows, .. } = rejection;
+        lines.push(format!("  {word}{space}{} × {code}: {message}", number(*rows)));
+        let examples: Vec<&str> =
+            rejection.examples.iter().map(String::as_str).filter(|text| !text.is_empty()).collect();
+        if !examples.is_empty() {
+            lines.push(format!("    for example {}", examples.join(", ")));
+        }
+    }
+    lines
 }
 
 fn code_of(run: &Run) -> u8 {

@@ -3,11 +3,12 @@
 use tidegate_model::settings::without_value;
 use tidegate_model::{Error, Faults, Settings};
 
-use crate::cli::{ProjectArgs, Sandbox};
+use super::documents::Listening;
+use crate::cli::{Output, ProjectArgs, Sandbox};
 use crate::sandbox::Sandboxes;
 use crate::{DONE, output};
 
-pub(super) async fn sandbox(args: &ProjectArgs, options: Sandbox) -> Result<u8, Error> {
+pub(super) async fn sandbox(args: &ProjectArgs, options: Sandbox, out: Output) -> Result<u8, Error> {
     let faults: Faults = match &options.faults {
         None => Faults::default(),
         Some(text) => serde_json::from_str(text).map_err(|cause| {
@@ -27,9 +28,18 @@ pub(super) async fn sandbox(args: &ProjectArgs, options: Sandbox) -> Result<u8, 
     let stop = super::stop_on_signals();
     sandboxes
         .serve(options.listen, stop, |address, sandboxes| {
-            output::line(format!("sandbox of {} on http://{address}", sandboxes.kinds().join(" and ")));
-            for kind in sandboxes.kinds() {
-                eprintln!("  what took effect: http://{address}/_sandbox/{kind}/stats");
+            let (kinds, url) = (sandboxes.kinds(), format!("http://{address}"));
+            match out {
+                Output::Text => {
+                    output::line(format!("sandbox of {} on {url}", kinds.join(" and ")));
+                    for kind in kinds {
+                        output::note(format!("  counts of what it stored: {url}/_sandbox/{kind}/stats"));
+                    }
+                }
+                _ => output::document(
+                    out,
+                    &Listening { url, kinds: kinds.into_iter().map(str::to_owned).collect() },
+                ),
             }
         })
         .await?;

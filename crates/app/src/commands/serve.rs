@@ -9,6 +9,7 @@ use tidegate_project::Project;
 
 use crate::DONE;
 use crate::cli::ProjectArgs;
+use crate::output::note;
 
 pub(super) async fn serve(args: &ProjectArgs, address: SocketAddr) -> Result<u8, Error> {
     let metrics = PrometheusBuilder::new()
@@ -29,33 +30,33 @@ pub(super) async fn serve(args: &ProjectArgs, address: SocketAddr) -> Result<u8,
         async move { engine.run_scheduler(stop).await }
     });
     tidegate_web::serve(engine, metrics, listener, stop.clone()).await;
-    // Nothing is kept running behind a server that is gone.
+    // Stop the scheduler when the server exits.
     stop.cancel();
     if let Err(fault) = scheduler.await {
-        tracing::error!(%fault, "the syncs ended by a fault of this program");
+        tracing::error!(%fault, "internal error: the scheduler ended");
     }
     Ok(DONE)
 }
 
-/// Says where everything is: on stderr, for stdout is for data.
+/// Lists addresses and syncs on stderr: stdout is for data.
 async fn announce(engine: &tidegate_engine::service::Engine, address: SocketAddr) {
-    eprintln!("listening on http://{address}");
+    note(format!("listening on http://{address}"));
     for endpoint in engine.ingest_endpoints() {
-        eprintln!("  events  /in/{}/{}", endpoint.kind, endpoint.connection);
+        note(format!("  events  /in/{}/{}", endpoint.kind, endpoint.connection));
         for path in endpoint.paths {
-            eprintln!("          /{path}/…");
+            note(format!("          /{path}/…"));
         }
     }
     for (id, sync) in engine.project().syncs.iter().filter(|(_, sync)| !sync.options().enabled) {
-        eprintln!(
+        note(format!(
             "  draft   {id}: {} → {}, does not run (`enabled: false`)",
             sync.source(),
             sync.destination()
-        );
+        ));
     }
     for (id, schedule) in engine.scheduled_syncs().await {
         let Some(sync) = engine.project().syncs.get(&id) else { continue };
-        eprintln!("  sync    {id}: {} → {}, {schedule}", sync.source(), sync.destination());
+        note(format!("  sync    {id}: {} → {}, {schedule}", sync.source(), sync.destination()));
     }
 }
 

@@ -3,15 +3,20 @@
 use tidegate_engine::service;
 use tidegate_model::Error;
 
-use crate::cli::ProjectArgs;
+use super::documents::SetupSteps;
+use crate::cli::{Output, ProjectArgs};
 use crate::registry::CONNECTORS;
 use crate::{DONE, output};
 
-pub(super) async fn setup(args: &ProjectArgs, name: &str, set: &[String]) -> Result<u8, Error> {
+pub(super) fn setup(args: &ProjectArgs, name: &str, set: &[String], out: Output) -> Result<u8, Error> {
     let set = set.iter().map(|pair| setting(pair)).collect::<Result<Vec<_>, _>>()?;
     // A connector can be set up before there is a project.
     let project = args.project().ok();
-    output::line(service::setup(CONNECTORS, project.as_ref(), name, &set)?);
+    let text = service::setup(CONNECTORS, project.as_ref(), name, &set)?;
+    match out {
+        Output::Text => output::line(text),
+        _ => output::document(out, &SetupSteps { name: name.to_owned(), text }),
+    }
     Ok(DONE)
 }
 

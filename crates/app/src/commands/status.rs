@@ -1,12 +1,13 @@
 //! `tidegate status`, `runs`, `pause`, `resume` and `reset`
 
-use comfy_table::Table;
 use tidegate_engine::service::SyncStatus;
 use tidegate_model::{Ending, Error, Lag, Run, SyncId};
 
+use super::documents::{Changed, Runs, Syncs};
 use crate::DONE;
 use crate::cli::{Output, ProjectArgs};
-use crate::output::{self, moment, number};
+use crate::output::table::{Table, count, numeric, sentence, state, word};
+use crate::output::{self, moment, note, number};
 
 pub(super) async fn status(args: &ProjectArgs, sync: Option<SyncId>, out: Output) -> Result<u8, Error> {
     let engine = args.engine().await?;
@@ -15,75 +16,97 @@ pub(super) async fn status(args: &ProjectArgs, sync: Option<SyncId>, out: Output
     }
     let mut statuses = engine.status().await?;
     statuses.retain(|status| sync.as_ref().is_none_or(|sync| status.sync == *sync));
-    output::print(out, &statuses, |statuses| status_table(statuses));
-    if out == Output::Text {
-        if sync.is_some() {
-            for status in statuses.iter().filter(|status| !status.lag.is_empty()) {
-                output::line(lag_table(&status.lag).to_string());
-            }
-        }
-        for status in &statuses {
-            if let (Some(next), true) = (status.next_run_at, sync.is_some()) {
-                output::line(format!("{} runs next at {}", status.sync, moment(next)));
-            }
-            for trouble in status.lag.iter().filter_map(|lag| lag.trouble.as_ref()) {
-                eprintln!("{}: {trouble}", status.sync);
-            }
-            if let Some(pause) = &status.paused {
-                eprintln!("{} is paused by {}: {}", status.sync, pause.by, pause.why);
-            }
+    match out {
+        Output::Text => print(&statuses, sync.is_some()),
+        _ => {
+            let syncs = Syncs { syncs: statuses };
+            output::listing(out, &syncs, &syncs.syncs);
         }
     }
     Ok(DONE)
 }
 
+fn print(statuses: &[SyncStatus], one: bool) {
+    match (statuses.is_empty(), one) {
+        (true, _) => note("the project has no syncs yet"),
+        (false, true) => output::records(&status_table(statuses)),
+        (false, false) => output::table(&status_table(statuses)),
+    }
+    for status in statuses {
+        if one && !status.lag.is_empty() {
+            output::line("");
+            output::table(&lag_table(&status.lag));
+        }
+        if let (Some(next), true) = (status.next_run_at, one) {
+            output::line(format!("\n{} runs next at {}", status.sync, moment(next)));
+        }
+        for trouble in status.lag.iter().filter_map(|lag| lag.trouble.as_ref()) {
+            note(format!("{}: {trouble}", status.sync));
+        }
+        if let Some(pause) = &status.paused {
+            note(format!("{} is paused by {}: {}", status.sync, pause.by, pause.why));
+        }
+    }
+    let failed: u64 = statuses.iter().map(|status| status.failed_rows).sum();
+    if failed > 0 {
+        note("→ `tidegate rows --open --by reason` shows why rows failed");
+    }
+}
+
 fn status_table(statuses: &[SyncStatus]) -> Table {
-    let mut table = output::table(&[
-        "sync",
-        "object",
-        "route",
-        "state",
-        "last run",
-        "ended",
-        "delivered",
-        "failed rows",
-        "behind",
+    let mut table = Table::new([
+        word("sync"),
+        word("object").optional(),
+        word("route").optional(),
+        word("state"),
+        word("last run").optional(),
+        word("ended"),
+        numeric("delivered"),
+        numeric("failed rows"),
+        numeric("behind"),
     ]);
     for status in statuses {
         let run = status.last_run.as_ref();
-        table.add_row([
-            status.sync.to_string(),
-            status.object.to_owned(),
-            status.route.clone(),
-            match (&status.paused, status.enabled) {
+        table.row([
+            status.sync.to_string().into(),
+            status.object.into(),
+            status.route.as_str().into(),
+            state(match (&status.paused, status.enabled) {
                 (Some(_), _) => "paused",
                 (None, false) => "draft",
                 (None, true) => "active",
-            }
-            .to_owned(),
-            run.map_or_else(String::new, |run| moment(run.started_at)),
-            run.map_or_else(String::new, |run| run.ending.map_or("running", Ending::as_str).to_owned()),
-            run.map_or_else(String::new, |run| number(run.counts.delivered)),
-            number(status.failed_rows),
+            }),
+            run.map_or_else(String::new, |run| moment(run.started_at)).into(),
+            state(run.map_or("never ran", |run| run.ending.map_or("running", Ending::as_str))),
+            run.map_or_else(String::new, |run| number(run.counts.delivered)).into(),
+            number(status.failed_rows).into(),
             match status.lag.as_slice() {
                 [] => String::new(),
                 lag => number(lag.iter().map(|lag| lag.behind).sum()),
-            },
+            }
+            .into(),
         ]);
     }
     table
 }
 
 fn lag_table(lag: &[Lag]) -> Table {
-    let mut table = output::table(&["partition", "position", "end", "behind", "last seen", "in a minute"]);
+    let mut table = Table::new([
+        word("partition"),
+        numeric("position"),
+        numeric("end"),
+        numeric("behind"),
+        word("last seen"),
+        numeric("in a minute"),
+    ]);
     for lag in lag {
-        table.add_row([
-            lag.partition.clone(),
-            number(lag.position),
-            number(lag.end),
-            number(lag.behind),
-            lag.last_seen.map(moment).unwrap_or_default(),
-            lag.per_minute.map(number).unwrap_or_default(),
+        table.row([
+            lag.partition.as_str().into(),
+            number(lag.position).into(),
+            number(lag.end).into(),
+            number(lag.behind).into(),
+            lag.last_seen.map(moment).unwrap_or_default().into(),
+            lag.per_minute.map(number).unwrap_or_default().into(),
         ]);
     }
     table
@@ -96,58 +119,76 @@ pub(super) async fn runs(
     out: Output,
 ) -> Result<u8, Error> {
     let engine = args.engine().await?;
+    if let Some(sync) = &sync {
+        engine.sync(sync)?;
+    }
     let runs = engine.runs(sync.as_ref(), limit).await?;
-    output::print(out, &runs, |runs| runs_table(runs));
+    match out {
+        Output::Text if runs.is_empty() => note("no runs yet"),
+        Output::Text => output::table(&runs_table(&runs)),
+        _ => {
+            let runs = Runs { runs };
+            output::listing(out, &runs, &runs.runs);
+        }
+    }
     Ok(DONE)
 }
 
 fn runs_table(runs: &[Run]) -> Table {
-    let mut table = output::table(&[
-        "run",
-        "sync",
-        "started",
-        "ended",
-        "read",
-        "skipped",
-        "delivered",
-        "rejected",
-        "in doubt",
-        "error",
+    let mut table = Table::new([
+        word("run"),
+        word("sync"),
+        word("started").optional(),
+        word("ended"),
+        numeric("read").optional(),
+        numeric("skipped").optional(),
+        numeric("delivered"),
+        numeric("rejected"),
+        numeric("in doubt"),
+        sentence("error"),
     ]);
     for run in runs {
-        table.add_row([
-            run.id.to_string(),
-            run.sync.to_string(),
-            moment(run.started_at),
-            run.ending.map_or("running", Ending::as_str).to_owned(),
-            number(run.counts.read),
-            number(run.counts.skipped),
-            number(run.counts.delivered),
-            number(run.counts.rejected),
-            number(run.counts.in_doubt),
-            run.error.clone().unwrap_or_default(),
+        table.row([
+            run.id.to_string().into(),
+            run.sync.to_string().into(),
+            moment(run.started_at).into(),
+            state(run.ending.map_or("running", Ending::as_str)),
+            number(run.counts.read).into(),
+            count(run.counts.skipped),
+            number(run.counts.delivered).into(),
+            count(run.counts.rejected),
+            count(run.counts.in_doubt),
+            run.error.clone().unwrap_or_default().into(),
         ]);
     }
     table
 }
 
-pub(super) async fn pause(args: &ProjectArgs, sync: &SyncId, why: &str) -> Result<u8, Error> {
+pub(super) async fn pause(args: &ProjectArgs, sync: &SyncId, why: &str, out: Output) -> Result<u8, Error> {
     let by = std::env::var("USER").unwrap_or_else(|_| "a person".to_owned());
     args.engine().await?.pause(sync, &by, why).await?;
-    output::line(format!("{sync} is paused"));
+    changed(sync, "paused", &format!("{sync} is paused"), out);
     Ok(DONE)
 }
 
-pub(super) async fn resume(args: &ProjectArgs, sync: &SyncId) -> Result<u8, Error> {
+pub(super) async fn resume(args: &ProjectArgs, sync: &SyncId, out: Output) -> Result<u8, Error> {
     args.engine().await?.resume(sync).await?;
-    output::line(format!("{sync} is active"));
+    changed(sync, "resumed", &format!("{sync} is active"), out);
     Ok(DONE)
 }
 
-pub(super) async fn reset(args: &ProjectArgs, sync: &SyncId) -> Result<u8, Error> {
+pub(super) async fn reset(args: &ProjectArgs, sync: &SyncId, out: Output) -> Result<u8, Error> {
     args.engine().await?.reset(sync).await?;
-    output::line(format!(
-        "checkpoint of {sync} cleared: its next run reads from the beginning; of a topic, from the offsets of its consumer group"
-    ));
+    let text = format!(
+        "checkpoint of {sync} cleared: its next run starts from the beginning; for a topic, from the offsets of its consumer group"
+    );
+    changed(sync, "reset", &text, out);
     Ok(DONE)
+}
+
+fn changed(sync: &SyncId, done: &'static str, text: &str, out: Output) {
+    match out {
+        Output::Text => output::line(text),
+        _ => output::document(out, &Changed { sync: sync.clone(), done }),
+    }
 }

@@ -1,11 +1,12 @@
 //! `tidegate validate` and `tidegate schema`
 
 use jiff::Timestamp;
-use serde_json::{Value, json};
 use tidegate_model::{Clock, Error, SystemClock};
-use tidegate_project::{Finding, Invalid, Project, SyncSpec};
+use tidegate_project::{Finding, Project, SyncSpec};
 
+use super::documents::{self, ScheduledSync, Validation};
 use crate::cli::{Output, ProjectArgs};
+use crate::output::counted;
 use crate::registry::CONNECTORS;
 use crate::{DONE, MISCONFIGURED, output};
 
@@ -13,46 +14,49 @@ pub(super) fn validate(args: &ProjectArgs, out: Output) -> Result<u8, Error> {
     match tidegate_project::read(&args.project, CONNECTORS)? {
         Ok(project) => {
             match out {
-                Output::Json => output::json(&to_json(&project)),
                 Output::Text => print(&project),
+                _ => output::document(out, &validation(args, &project)),
             }
             Ok(DONE)
         }
         Err(invalid) => {
             match out {
-                Output::Json => output::json(&errors_to_json(&invalid)),
                 Output::Text => output::error(&invalid.into()),
+                _ => {
+                    let nothing = validation(args, &Project::default());
+                    let (file, errors) = (invalid.file, invalid.errors);
+                    output::document(out, &Validation { valid: false, file, errors, ..nothing });
+                }
             }
             Ok(MISCONFIGURED)
         }
     }
 }
 
-fn errors_to_json(invalid: &Invalid) -> Value {
-    json!({ "valid": false, "file": invalid.file, "errors": invalid.errors })
-}
-
-fn to_json(project: &Project) -> Value {
-    let syncs = project.syncs.iter().map(|(id, sync)| {
-        json!({
-            "sync": id,
-            "source": sync.source(),
-            "destination": sync.destination(),
-            "enabled": sync.options().enabled,
-            "schedule": sync.schedule().map(ToString::to_string),
-            "next_run_at": next(sync),
-            "contacts": sync.options().contacts,
-            "labels": sync.options().labels,
-        })
-    });
-    json!({
-        "valid": true,
-        "connections": project.connections.len(),
-        "syncs": project.syncs.len(),
-        "unset": project.unset(),
-        "notes": project.notes,
-        "schedules": syncs.collect::<Vec<_>>(),
-    })
+fn validation(args: &ProjectArgs, project: &Project) -> Validation {
+    Validation {
+        valid: true,
+        file: tidegate_project::locate(&args.project).unwrap_or_default().display().to_string(),
+        connections: project.connections.len(),
+        syncs: project.syncs.len(),
+        errors: Vec::new(),
+        notes: project.notes.clone(),
+        unset: project.unset(),
+        schedules: project
+            .syncs
+            .iter()
+            .map(|(id, sync)| ScheduledSync {
+                sync: id.clone(),
+                source: sync.source().clone(),
+                destination: sync.destination().clone(),
+                enabled: sync.options().enabled,
+                schedule: sync.schedule().map(ToString::to_string),
+                next_run_at: next(sync),
+                contacts: sync.options().contacts.clone(),
+                labels: sync.options().labels.clone(),
+            })
+            .collect(),
+    }
 }
 
 /// When a sync with times of day runs next.
@@ -66,8 +70,7 @@ fn next(sync: &SyncSpec) -> Option<Timestamp> {
 }
 
 fn print(project: &Project) {
-    let counted = |count: usize, thing: &str| format!("{count} {thing}{}", if count == 1 { "" } else { "s" });
-    let (connections, syncs) = (project.connections.len(), project.syncs.len());
+    let (connections, syncs) = (project.connections.len() as u64, project.syncs.len() as u64);
     output::line(format!("valid: {}, {}", counted(connections, "connection"), counted(syncs, "sync")));
     for (id, sync) in &project.syncs {
         if let Some(next) = next(sync) {
@@ -75,22 +78,28 @@ fn print(project: &Project) {
         }
     }
     for Finding { at, path, message, next } in &project.notes {
-        eprintln!("  note: line {}, `{path}`: {message}", at.line);
-        eprintln!("    → {next}");
+        output::note(format!("  {}: line {}, `{path}`: {message}", output::toned("note"), at.line));
+        output::note(format!("    → {next}"));
     }
     let unset = project.unset();
     for variable in &unset {
-        eprintln!("  not set here: {} (line {}, `{}`)", variable.name, variable.at.line, variable.path);
+        output::note(format!(
+            "  not set here: {} (line {}, `{}`)",
+            variable.name, variable.at.line, variable.path
+        ));
     }
     if !unset.is_empty() {
-        eprintln!("    → `check`, `run` and `serve` need them: export {}=…", unset[0].name);
+        output::note(format!("    → `check`, `run` and `serve` need them: export {}=…", unset[0].name));
     }
     if syncs == 0 {
-        eprintln!("  → the project has no syncs yet: `tidegate init DIR` writes an example to copy from");
+        output::note("  → the project has no syncs yet: `tidegate init DIR` writes an example to copy from");
     }
 }
 
-pub(super) fn schema() -> Result<u8, Error> {
-    output::json(&tidegate_project::json_schema(CONNECTORS));
+pub(super) fn schema(verb: &[String]) -> Result<u8, Error> {
+    match verb {
+        [] => output::document(Output::Json, &tidegate_project::json_schema(CONNECTORS)),
+        words => output::document(Output::Json, &documents::schema(&words.join(" "))?),
+    }
     Ok(DONE)
 }

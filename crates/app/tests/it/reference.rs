@@ -1,6 +1,6 @@
 //! The pages under `docs/reference`: what the program says of itself.
 //!
-//! `UPDATE=1 cargo test -p tidegate reference_is_up_to_date` writes them anew.
+//! `UPDATE=1 cargo test -p tidegate reference_is_up_to_date` rewrites them.
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
@@ -20,6 +20,7 @@ fn reference_is_up_to_date() {
         ("project-file.md", project_file()),
         ("connectors.md", connectors()),
         ("command-line.md", command_line()),
+        ("json.md", json_output()),
     ] {
         let path = folder.join(name);
         let page = format!("{HEAD}{}\n", page.trim_end());
@@ -41,6 +42,7 @@ fn reference_is_up_to_date() {
 fn prints(arguments: &[&str]) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_tidegate"))
         .args(arguments)
+        .env("COLUMNS", "100")
         .env_remove("TIDEGATE_STORE")
         .env_remove("TIDEGATE_HISTORY_DAYS")
         .output()
@@ -77,7 +79,7 @@ fn connectors() -> String {
         What stands under `connections`, and what each connector adds under `source` and\n\
         `destination` of a sync. `tidegate connectors TYPE` prints a connector's own page.\n"
         .to_owned();
-    for connector in json(&["connectors", "--output", "json"]).as_array().expect("a list") {
+    for connector in json(&["connectors", "--output", "json"])["connectors"].as_array().expect("a list") {
         let text = |name: &str| connector[name].as_str().expect("text");
         let _ = write!(page, "\n## {} (`type: {}`)\n", text("title"), text("type"));
         let objects: Vec<String> = connector["objects"]
@@ -92,6 +94,12 @@ fn connectors() -> String {
         }
         if !objects.is_empty() {
             roles.push(format!("It takes {}.", objects.join(", ")));
+        }
+        if connector["sink"] == true {
+            roles.push("Events are exported to it.".to_owned());
+        }
+        if connector["ingest"] == true {
+            roles.push("Events come in through it.".to_owned());
         }
         if connector["sandbox"] == true {
             roles.push("Its API is served by `tidegate sandbox` and by `endpoint: sandbox`.".to_owned());
@@ -112,7 +120,18 @@ fn connectors() -> String {
 
 /// A table of an object's keys, then what is to say of the definitions it refers to.
 fn write_object(page: &mut String, level: &str, title: &str, object: &Value, root: &Value) {
-    let mut told: Vec<String> = Vec::new();
+    write_objects(page, level, title, object, root, &mut Vec::new());
+}
+
+/// The same, without the definitions that the page has already.
+fn write_objects(
+    page: &mut String,
+    level: &str,
+    title: &str,
+    object: &Value,
+    root: &Value,
+    told: &mut Vec<String>,
+) {
     let mut waiting = VecDeque::from([(title.to_owned(), object)]);
     while let Some((title, object)) = waiting.pop_front() {
         let mut names = Vec::new();
@@ -238,36 +257,50 @@ type Entry = (String, String);
 
 fn command_line() -> String {
     let help = prints(&["-h"]);
-    let shared = section(&help, "Options:");
     let mut page = format!(
         "# The command line\n\n    {}\n\n\
-         Data goes to stdout, everything else to stderr. `tidegate help VERB` tells more.\n\n\
+         Data goes to stdout, everything else to stderr. `tidegate help VERB` prints a verb with its examples.\n\
+         `--output json` and `--output jsonl` are described in [JSON output](json.md).\n\n\
          | exit code | |\n|---|---|\n| 0 | done |\n| 1 | failed, or stopped |\n\
-         | 2 | usage or configuration |\n| 3 | partial: rows were rejected or are in doubt |\n",
+         | 2 | wrong usage or configuration |\n| 3 | partial: rows were rejected or are in doubt |\n",
         usage(&help)
     );
-    page.push_str("\n## Options of every verb\n");
-    write_entries(&mut page, &shared);
-    for (verb, about) in section(&help, "Commands:") {
-        if verb != "help" {
-            write_verb(&mut page, "##", &[&verb], &about, &shared);
+    page.push_str("\n## Global options\n");
+    let long = prints(&["--help"]);
+    let mut global = section(&long, "Options:");
+    global.retain(|(written, _)| !written.contains("--help") && !written.contains("--version"));
+    write_entries(&mut page, &global);
+    let listed = help.lines().skip_while(|line| !line.starts_with("Set up:"));
+    for line in listed.take_while(|line| *line != "Options:") {
+        let Some((verb, about)) = line.strip_prefix("  ").and_then(|line| line.split_once(' ')) else {
+            continue;
+        };
+        if !verb.is_empty() && verb != "help" {
+            write_verb(&mut page, "##", &[verb], about.trim());
         }
     }
     page
 }
 
-fn write_verb(page: &mut String, level: &str, verb: &[&str], about: &str, shared: &[Entry]) {
+fn write_verb(page: &mut String, level: &str, verb: &[&str], about: &str) {
     let help = prints(&[verb, &["-h"]].concat());
     let _ = write!(page, "\n{level} {}\n\n{about}.\n\n    {}\n", verb.join(" "), usage(&help));
     let mut own = section(&help, "Arguments:");
-    own.extend(section(&help, "Options:").into_iter().filter(|entry| !shared.contains(entry)));
-    own.retain(|(written, _)| !written.starts_with("-h,"));
+    own.extend(section(&help, "Options:"));
+    own.retain(|(written, _)| !written.starts_with("-h,") && !written.starts_with("-V,"));
     if !own.is_empty() {
         write_entries(page, &own);
     }
+    let examples: Vec<&str> = help.lines().skip_while(|line| *line != "Examples:").skip(1).collect();
+    if !examples.is_empty() {
+        page.push_str("\nExamples:\n\n");
+        for line in examples {
+            let _ = writeln!(page, "  {line}");
+        }
+    }
     for (inner, about) in section(&help, "Commands:") {
         if inner != "help" {
-            write_verb(page, "###", &[verb, &[inner.as_str()]].concat(), &about, shared);
+            write_verb(page, "###", &[verb, &[inner.as_str()]].concat(), &about);
         }
     }
 }
@@ -275,7 +308,8 @@ fn write_verb(page: &mut String, level: &str, verb: &[&str], about: &str, shared
 fn write_entries(page: &mut String, entries: &[Entry]) {
     page.push_str("\n| | |\n|---|---|\n");
     for (written, meaning) in entries {
-        let _ = writeln!(page, "| `{written}` | {} |", meaning.replace('|', "\\|"));
+        let meaning = meaning.replace('|', "\\|").replace(" Possible values: - ", ": ").replace(" - ", "; ");
+        let _ = writeln!(page, "| `{written}` | {meaning} |");
     }
 }
 
@@ -306,4 +340,39 @@ fn section(help: &str, heading: &str) -> Vec<Entry> {
         }
     }
     entries
+}
+
+// --- JSON ------------------------------------------------------------------------
+
+fn json_output() -> String {
+    let mut page = "# JSON output\n\n\
+        With `--output json` every verb prints one JSON object on stdout and nothing on stderr, except for\n\
+        logs. Lists are members of that object under a plural name. A verb that fails as a whole prints an\n\
+        `error` object instead; the exit code is the same as for text. With `--output jsonl` the object is on\n\
+        one line; a verb that prints a list prints each element of the list on a line of its own.\n\n\
+        Members that are not known are `null`, never left out: a run that could not begin has the keys of\n\
+        one that succeeded. New members may be added; members are not renamed or removed without a note in\n\
+        the changelog. Times are RFC 3339 in UTC. Rows and requests keep the digits of their numbers.\n\n\
+        `tidegate schema VERB` prints the JSON Schema of what a verb prints, for example\n\
+        `tidegate schema run` or `tidegate schema error`. `serve` and `completions` print no JSON.\n"
+        .to_owned();
+    let mut told = Vec::new();
+    for name in documents() {
+        let words: Vec<&str> = ["schema"].into_iter().chain(name.split(' ')).collect();
+        let schema = json(&words);
+        write_objects(&mut page, "##", &name, &schema, &schema, &mut told);
+    }
+    page
+}
+
+/// The names of all documents, as the error of an unknown one lists them.
+pub(crate) fn documents() -> Vec<String> {
+    let output = Command::new(env!("CARGO_BIN_EXE_tidegate"))
+        .args(["schema", "fly", "--output", "json"])
+        .output()
+        .expect("tidegate starts");
+    let failure: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let names =
+        failure["error"]["next_step"].as_str().and_then(|text| text.strip_prefix("the documents are: "));
+    names.expect("the names").split(", ").map(str::to_owned).collect()
 }

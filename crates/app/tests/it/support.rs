@@ -136,10 +136,18 @@ impl Project {
         Ended::of(&self.tidegate(arguments).output().expect("tidegate starts"))
     }
 
-    /// Runs to the end and reads what it prints as JSON.
-    pub(crate) fn json(&self, arguments: &[&str]) -> Value {
+    /// Runs to the end and reads the document that it prints.
+    pub(crate) fn document(&self, arguments: &[&str]) -> Value {
         let ended = self.done(&[arguments, &["--output", "json"]].concat());
         serde_json::from_str(&ended.stdout).unwrap_or_else(|cause| panic!("{cause}: {ended:?}"))
+    }
+
+    /// The same, but of a document that holds a list the list alone.
+    pub(crate) fn json(&self, arguments: &[&str]) -> Value {
+        let document = self.document(arguments);
+        let lists = ["runs", "rows", "syncs", "kinds", "events", "reports", "secrets", "connectors"];
+        let list = lists.iter().find_map(|name| document.get(name).filter(|list| list.is_array()));
+        list.cloned().unwrap_or(document)
     }
 
     /// Runs a sync and returns the run.

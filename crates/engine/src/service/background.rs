@@ -1,4 +1,4 @@
-//! Runs that a request starts: they go on when the request is over, and end with the process.
+//! Runs that a request starts: they continue after the request, and end with the process.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,11 +19,11 @@ pub(crate) struct Background {
     stop: CancellationToken,
 }
 
-/// Work that was started and goes on by itself.
+/// Work that was started and continues in the background.
 pub struct Started<T>(JoinHandle<Result<T, Error>>);
 
 impl<T> Started<T> {
-    /// Waits for the result for some time. Returns `None` if it takes longer; the work goes on.
+    /// Waits for the result for some time. Returns `None` if it takes longer; the work continues.
     ///
     /// # Errors
     /// The error with which the work ended.

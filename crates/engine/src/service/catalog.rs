@@ -1,5 +1,6 @@
 //! The connectors: what each can be connected as, and the steps that connect it.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use tidegate_model::{ConnectionId, Connector, Error, Settings};
@@ -7,7 +8,7 @@ use tidegate_model::{ConnectionId, Connector, Error, Settings};
 use tidegate_project::{Project, SyncSpec};
 
 /// One connector, as command line, API and pages show it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct ConnectorInfo {
     /// The word used for `type:` in project files.
     #[serde(rename = "type")]

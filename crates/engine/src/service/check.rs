@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use tidegate_model::source::Column;
 use tidegate_model::{Checks, ConnectionId, Error, Platform, Selection, Sink, Source, SyncId};
@@ -11,17 +12,17 @@ use crate::pipeline::{ChangeTracking, Import};
 use tidegate_project::SyncSpec;
 
 /// What was checked.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Subject {
-    /// A connection by itself.
+    /// A connection alone.
     Connection(ConnectionId),
     /// A sync: its source with its selection, its mapping, its platform.
     Sync(SyncId),
 }
 
 /// What a check found.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Report {
     /// What was checked.
     pub subject: Subject,

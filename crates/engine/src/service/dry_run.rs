@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 use tidegate_model::store::{
     BatchCommit, FailedRow, FailedRowGroup, FailedRowQuery, Intent, IntentId, IntentRow, KeyRotation,
@@ -19,7 +20,7 @@ use tidegate_model::{
 use super::Engine;
 
 /// A request as it would be sent.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct PlannedRequest {
     /// Method.
     pub method: String,
@@ -29,8 +30,17 @@ pub struct PlannedRequest {
     pub body: String,
 }
 
+/// The requests of one kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct PlannedRequests {
+    /// The number of requests.
+    pub count: u64,
+    /// The bytes of their bodies.
+    pub bytes: u64,
+}
+
 /// A reason and the rows it concerns.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Rejection {
     /// Its stable name.
     pub code: String,
@@ -49,7 +59,7 @@ pub(crate) struct Recorder {
     seen: Mutex<Seen>,
 }
 
-type Seen = (BTreeMap<String, (u64, u64)>, Vec<PlannedRequest>);
+type Seen = (BTreeMap<String, PlannedRequests>, Vec<PlannedRequest>);
 
 impl Recorder {
     /// For the platform of a sync, keeping no request.
@@ -79,8 +89,8 @@ impl Http for Recorder {
         let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let kind = seen.0.entry(format!("{} {}", request.method(), shape(path))).or_default();
-        kind.0 += 1;
-        kind.1 += request.body().len() as u64;
+        kind.count += 1;
+        kind.bytes += request.body().len() as u64;
         if seen.1.len() < self.keep {
             seen.1.push(PlannedRequest {
                 method: request.method().to_string(),

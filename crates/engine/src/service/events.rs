@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use futures_util::StreamExt;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 use tidegate_model::event::Channel;
 use tidegate_model::{ConnectionId, Error, EventSelection, LoggedEvent, Reading};
@@ -12,7 +13,7 @@ use super::Engine;
 use super::export::stream_of;
 
 /// Events of one kind.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct KindCount {
     /// The connection that they came in through.
     pub stream: ConnectionId,

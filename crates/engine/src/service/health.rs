@@ -1,4 +1,4 @@
-//! Whether a sync needs somebody, and why.
+//! Whether a sync needs attention, and why.
 
 use serde::Serialize;
 use tidegate_model::Ending;

@@ -1,4 +1,4 @@
-//! Runs while they go on.
+//! Runs in progress.
 
 use std::sync::Arc;
 use std::time::Duration;

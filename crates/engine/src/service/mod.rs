@@ -1,5 +1,5 @@
 //! What the command line, the HTTP API and the pages call. None of them
-//! touches the store or a connector by itself.
+//! touches the store or a connector directly.
 
 mod background;
 mod catalog;
@@ -16,6 +16,7 @@ mod open;
 mod overview;
 mod plan;
 mod preview;
+mod reasons;
 pub(crate) mod receive;
 pub(crate) mod runs;
 mod secrets;
@@ -37,7 +38,7 @@ pub use background::Started;
 pub use catalog::{ConnectorInfo, connector, connectors, setup};
 pub use check::{Report, Subject};
 pub use connections::{ConnectionDetails, Usage};
-pub use dry_run::{DryRun, PlannedRequest, Rejection};
+pub use dry_run::{DryRun, PlannedRequest, PlannedRequests, Rejection};
 pub use events::KindCount;
 pub use health::Health;
 pub use overview::{Endpoint, Hour, Overview, SyncDetails, SyncOverview};
@@ -55,15 +56,15 @@ use tidegate_project::{ImportSpec, Project, SyncSpec};
 pub struct Config {
     /// Every connector there is.
     pub connectors: &'static [Connector],
-    /// What is remembered.
+    /// The store.
     pub store: Arc<dyn Store>,
-    /// Where events are durable.
+    /// The event log.
     pub log: Arc<dyn EventLog>,
     /// The way to speak HTTP.
     pub http: Arc<dyn Http>,
     /// The time.
     pub clock: Arc<dyn Clock>,
-    /// What people wrote down.
+    /// The project.
     pub project: Project,
     /// The project's folder.
     pub folder: PathBuf,
@@ -75,7 +76,7 @@ pub struct Config {
     pub log_bytes: Option<u64>,
 }
 
-/// The one who runs syncs and answers questions about them.
+/// Runs syncs and answers queries about them.
 pub struct Engine {
     pub(crate) config: Config,
     pub(crate) rate_limiters: Arc<RateLimiters>,
@@ -108,12 +109,12 @@ impl Engine {
         }
     }
 
-    /// What people wrote down.
+    /// The project.
     pub fn project(&self) -> &Project {
         &self.config.project
     }
 
-    /// What is remembered.
+    /// The store.
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.config.store
     }

@@ -3,24 +3,25 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use tidegate_model::{Cause, Counts, Error, Run, SyncId, Unshared};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::Engine;
-use super::dry_run::{DryRun, PlannedRequest, Recorder, Rejection};
+use super::dry_run::{DryRun, PlannedRequest, PlannedRequests, Recorder, Rejection};
 use crate::pipeline::{self, Input, Parts, RateLimiters};
 
 /// What a run would do, found by running it against a recorder.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Plan {
     /// The sync.
     pub sync: SyncId,
     /// The run as it would stand in the ledger.
     pub run: Run,
-    /// How many requests of each kind (`POST /users/track`), and their bytes.
-    pub requests: BTreeMap<String, (u64, u64)>,
+    /// The requests of each kind, such as `POST /users/track`.
+    pub requests: BTreeMap<String, PlannedRequests>,
     /// The first requests, exactly as they would be sent.
     pub first: Vec<PlannedRequest>,
     /// Why rows would be rejected before they are sent, most frequent first.
@@ -28,7 +29,7 @@ pub struct Plan {
 }
 
 impl Engine {
-    /// Finds out what a run would do, by the same code, without doing it.
+    /// Returns what a run would do, found by the code of the run, without doing it.
     ///
     /// # Errors
     /// As [`Engine::run`].

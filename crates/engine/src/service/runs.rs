@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 use tidegate_model::store::{FailedRow, Pause, PausedBy, RowEntry, RowQuery, StatusKind, SyncState};
 use tidegate_model::{
@@ -17,7 +18,7 @@ use crate::pipeline::{self, Export, Import, Input};
 use tidegate_project::SyncSpec;
 
 /// A sync and where it stands.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct SyncStatus {
     /// Its name.
     pub sync: SyncId,
@@ -34,7 +35,7 @@ pub struct SyncStatus {
     /// How far behind a stream it is, by partition; empty where it reads none,
     /// or where the stream cannot be asked.
     pub lag: Vec<Lag>,
-    /// Whether it runs by itself; otherwise it is a draft.
+    /// Whether it runs on its schedule; otherwise it is a draft.
     pub enabled: bool,
     /// When `tidegate serve` runs it next; not given for what runs all the time,
     /// only when asked to, or not at all.
@@ -85,7 +86,7 @@ impl RetryFilter {
 }
 
 /// The result of a retry.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct RetryResult {
     /// The run, where there was anything to send.
     pub run: Option<Run>,
@@ -98,7 +99,7 @@ pub struct RetryResult {
 impl Engine {
     /// Runs a sync once.
     ///
-    /// A sync that Tidegate paused by itself is tried again; one that a person
+    /// A sync that Tidegate paused is tried again; one that a person
     /// paused is not.
     ///
     /// # Errors
@@ -347,7 +348,7 @@ impl Engine {
     }
 
     /// How far behind its stream a sync is. Nothing where the stream cannot be
-    /// asked: `status` tells what is known, `check` what is wrong.
+    /// asked: `status` shows what is known, `check` what is wrong.
     pub(crate) async fn lag(&self, sync: &SyncSpec, after: Option<&Checkpoint>) -> Vec<Lag> {
         let asked = match sync {
             SyncSpec::Import(import) => {

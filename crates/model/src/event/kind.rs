@@ -1,5 +1,6 @@
 //! The kinds of message event.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The 21 kinds of message event that are exported to tables, and the five of
@@ -52,7 +53,7 @@ pub fn current_kind(kind: &str) -> &str {
 }
 
 /// How a message reaches people.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Channel {
     /// Push notification.

@@ -9,6 +9,7 @@ pub mod table;
 use std::fmt;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{Json, RowHash, Text};
@@ -95,9 +96,10 @@ impl<'de> Deserialize<'de> for LogId {
 }
 
 /// The position of an event in its stream. Offsets of one partition rise, with gaps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct Offset {
     /// The log.
+    #[schemars(with = "String")]
     pub log: LogId,
     /// The partition; the embedded log has one, 0.
     pub partition: u32,

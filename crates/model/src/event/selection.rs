@@ -71,7 +71,7 @@ impl<'de> Deserialize<'de> for KindPattern {
 
 /// The kind that is probably meant by a misspelt one, which would export nothing,
 /// silently. Kinds that are not listed may be tomorrow's: only what differs by a
-/// letter or two, in a channel that is known, is taken for misspelt.
+/// letter or two, in a channel that is known, counts as misspelt.
 fn meant(pattern: &str) -> Option<&'static str> {
     let distance = |kind: &&str| strsim::damerau_levenshtein(kind, pattern);
     if has_misspelt_channel(pattern) {

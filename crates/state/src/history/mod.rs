@@ -18,7 +18,9 @@ use std::fs::{self, DirEntry};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use tidegate_model::store::{RowEntry, StatusKind};
 use tidegate_model::{Error, RowHash, RunId, SyncId};
 
@@ -31,7 +33,7 @@ pub(crate) struct History {
     root: PathBuf,
 }
 
-/// One file, as its name tells.
+/// One file, as described by its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct HistoryFile {
     pub(crate) path: PathBuf,
@@ -48,6 +50,8 @@ pub(crate) struct HistoryFile {
 pub(crate) struct Filter {
     pub(crate) user: Option<String>,
     pub(crate) status: Option<StatusKind>,
+    pub(crate) from: Option<Timestamp>,
+    pub(crate) to: Option<Timestamp>,
 }
 
 /// One line of the ledger, with the hash of its row.
@@ -60,7 +64,18 @@ pub(crate) struct Line {
 impl Filter {
     /// Whether every row is wanted.
     pub(crate) fn is_empty(&self) -> bool {
-        self.user.is_none() && self.status.is_none()
+        self.user.is_none() && self.status.is_none() && self.from.is_none() && self.to.is_none()
+    }
+
+    /// Whether rows committed at this time are wanted.
+    pub(crate) fn wants_time(&self, at: Timestamp) -> bool {
+        self.from.is_none_or(|from| at >= from) && self.to.is_none_or(|to| at < to)
+    }
+
+    /// Whether rows committed on this day (UTC) can be wanted.
+    pub(crate) fn wants_day(&self, day: Date) -> bool {
+        let day_of = |at: Timestamp| at.to_zoned(TimeZone::UTC).date();
+        self.from.is_none_or(|from| day >= day_of(from)) && self.to.is_none_or(|to| day <= day_of(to))
     }
 
     pub(crate) fn wants(&self, row: &block::BlockRow<'_>) -> bool {

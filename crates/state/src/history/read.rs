@@ -97,7 +97,7 @@ fn newest_of_group(
         let rows = usize::try_from(about.num_rows()).unwrap_or(0);
         builder = builder.with_offset(rows.saturating_sub(wanted));
     } else {
-        let mask = ProjectionMask::leaves(builder.parquet_schema(), [USER, STATUS]);
+        let mask = ProjectionMask::leaves(builder.parquet_schema(), [AT, USER, STATUS]);
         builder = builder.with_row_filter(RowFilter::new(vec![Box::new(predicate(mask, filter.clone()))]));
     }
     let mut newest = VecDeque::new();
@@ -144,10 +144,15 @@ fn predicate(
     filter: Filter,
 ) -> ArrowPredicateFn<impl FnMut(RecordBatch) -> Result<BooleanArray, ArrowError> + Send + 'static> {
     ArrowPredicateFn::new(mask, move |batch: RecordBatch| {
-        let users = batch.column(0).as_string::<i32>();
-        let statuses = batch.column(1).as_string::<i32>();
+        let times = batch.column(0).as_primitive::<TimestampMicrosecondType>();
+        let users = batch.column(1).as_string::<i32>();
+        let statuses = batch.column(2).as_string::<i32>();
+        let (from, to) =
+            (filter.from.map(Timestamp::as_microsecond), filter.to.map(Timestamp::as_microsecond));
         let wanted = |at: usize| {
-            filter.status.is_none_or(|status| statuses.value(at) == status.as_str())
+            from.is_none_or(|from| times.value(at) >= from)
+                && to.is_none_or(|to| times.value(at) < to)
+                && filter.status.is_none_or(|status| statuses.value(at) == status.as_str())
                 && filter.user.as_ref().is_none_or(|user| users.value(at) == user)
         };
         Ok((0..batch.num_rows()).map(|at| Some(wanted(at))).collect())

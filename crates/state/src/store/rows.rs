@@ -29,12 +29,14 @@ pub(super) async fn find(
     history: &History,
     query: &RowQuery,
 ) -> Result<Vec<RowEntry>, Error> {
-    let filter = Filter { user: query.user.clone(), status: query.status };
+    let filter = Filter { user: query.user.clone(), status: query.status, from: query.from, to: query.to };
     loop {
         // Tables first, files second: what moves in between is seen in both, and
         // the name of its file tells. The other way round it would be seen in neither.
         let mut pending = pending(database, query).await?;
-        let files = files(history, query).await?;
+        let mut files = files(history, query).await?;
+        files.retain(|file| filter.wants_day(file.day));
+        pending.retain(|block| filter.wants_time(block.at));
         pending.retain(|block| !files.iter().any(|file| file.holds(&block.run, block.seq)));
         let Some(mut lines) = newest_pending(database, &pending, &filter, query.limit).await? else {
             // A block moved into a file after the files were listed: look again.

@@ -426,6 +426,8 @@ impl Store for MemoryStore {
                 && query.run.as_ref().is_none_or(|run| entry.run == *run)
                 && query.user.as_ref().is_none_or(|user| entry.user == *user)
                 && query.status.is_none_or(|status| entry.status == status)
+                && query.from.is_none_or(|from| entry.at >= from)
+                && query.to.is_none_or(|to| entry.at < to)
         };
         let open = |entry: &RowEntry, row: &RowResult| {
             let kept =

@@ -43,7 +43,7 @@ macro_rules! store_conforms {
             pages::failed_rows_of_one_reason_are_one_group
             ledger::the_status_of_every_row_is_found_newest_first
             ledger::rows_that_come_as_columns_are_listed_like_others
-            ledger::rows_are_found_by_run_user_and_status
+            ledger::rows_are_found_by_run_user_status_and_time
             ledger::a_row_is_shown_with_its_failed_row_and_not_after_it
             commits::no_text_stops_a_commit
             state::a_reset_forgets_the_place_and_keeps_the_story

@@ -21,7 +21,7 @@ async fn bad_input_an_invalid_json_payload_is_rejected_with_its_place_and_fixed(
         JSON,
     )
     .await;
-    says(&scene.run(), 3, &["see `tidegate rows --rejected --run "]);
+    says(&scene.run(), 3, &["`tidegate rows --rejected --run "]);
     let rejected = scene.rejected();
     for (key, code, message) in [
         ("2", "invalid_json", "`payload`: not valid JSON at line 1, column 12"),
@@ -55,7 +55,7 @@ async fn bad_input_a_contract_row_is_rejected_with_its_reason_and_fixed() {
         CONTRACT,
     )
     .await;
-    says(&scene.run(), 3, &["see `tidegate rows --rejected --run "]);
+    says(&scene.run(), 3, &["`tidegate rows --rejected --run "]);
     let rejected = scene.rejected();
     for (key, code, message) in [
         ("2", "invalid_json", "PAYLOAD: not valid JSON at line 1, column 7"),

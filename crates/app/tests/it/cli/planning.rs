@@ -54,7 +54,7 @@ async fn cli_a_run_sends_byte_for_byte_what_was_planned() {
     let yaml = std::fs::read_to_string(shop.project.path().join("tidegate.yaml")).expect("read");
     let project = Project::new(&yaml.replace(&shop.sandbox.url, &address));
 
-    let plan = project.json(&["plan", "orders"]);
+    let plan = project.json(&["plan", "orders", "--requests", "3"]);
     let [planned] = plan["first"].as_array().expect("requests").as_slice() else { panic!("{plan:#}") };
     let run = project.start("orders");
     let (head, body) = hear(&platform).await;

@@ -67,7 +67,7 @@ pub async fn rows_that_come_as_columns_are_listed_like_others(backend: &dyn Back
 }
 
 /// Each by itself and together, in tables and in files.
-pub async fn rows_are_found_by_run_user_and_status(backend: &dyn Backend) {
+pub async fn rows_are_found_by_run_user_status_and_time(backend: &dyn Backend) {
     let store = backend.open().await;
     let first = start(&*store, &orders(), backend.clock().now()).await;
     commit_batch(&*store, &first.id, results([(1, RowStatus::Delivered), (2, rejected())])).await;
@@ -90,6 +90,11 @@ pub async fn rows_are_found_by_run_user_and_status(backend: &dyn Backend) {
     let nobody = RowQuery { user: Some("user".into()), ..all_of(&orders()) };
     assert!(rows(&*store, nobody).await.is_empty());
     assert!(rows(&*store, all_of(&SyncId::new("order"))).await.is_empty());
+    let now = backend.clock().now();
+    let since = RowQuery { from: Some(now), ..all_of(&orders()) };
+    let until = RowQuery { to: Some(now), ..all_of(&orders()) };
+    assert_eq!(keys(&rows(&*store, since).await), ["3", "1"]);
+    assert_eq!(keys(&rows(&*store, until).await), ["2", "1"]);
 }
 
 /// The ledger keeps the story; the row's values go when they are no longer needed.

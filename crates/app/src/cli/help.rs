@@ -1,0 +1,220 @@
+//! The help: verbs in groups, and examples for each verb.
+
+use clap::builder::StyledStr;
+use clap::{Command, CommandFactory};
+
+use super::Cli;
+
+/// The verbs in the order in which a new user meets them.
+const GROUPS: &[(&str, &[&str])] = &[
+    ("Set up", &["init", "connectors", "setup", "check", "validate", "schema"]),
+    ("Look first", &["preview", "plan"]),
+    ("Move data", &["run", "serve", "retry"]),
+    ("See what happened", &["status", "runs", "rows", "events"]),
+    ("Control", &["pause", "resume", "reset"]),
+    ("Tools", &["secret", "sandbox", "completions", "help"]),
+];
+
+/// Examples of each verb: a command, and what it is for.
+const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
+    (
+        "init",
+        &[
+            ("tidegate init shop", "a project that runs without an account"),
+            ("tidegate init shop --template postgres", "from a PostgreSQL table to Braze"),
+        ],
+    ),
+    (
+        "validate",
+        &[("tidegate validate", ""), ("tidegate validate --output json", "errors with line and column")],
+    ),
+    (
+        "schema",
+        &[
+            ("tidegate schema > tidegate.schema.json", "for completion in editors"),
+            ("tidegate schema rows", "of what `rows --output json` prints"),
+        ],
+    ),
+    (
+        "plan",
+        &[
+            ("tidegate plan orders_to_braze", "counts and reasons"),
+            ("tidegate plan orders_to_braze --requests 1", "the first request, byte for byte"),
+        ],
+    ),
+    ("check", &[("tidegate check", "every sync"), ("tidegate check shop", "one connection")]),
+    (
+        "setup",
+        &[
+            ("tidegate setup shop", "a connection of the project"),
+            ("tidegate setup postgres --set user=tidegate", "before there is a project"),
+        ],
+    ),
+    ("preview", &[("tidegate preview orders_to_braze --rows 2", "")]),
+    (
+        "run",
+        &[
+            ("tidegate run orders_to_braze", "one sync"),
+            ("tidegate run --all --parallel 4", "all of them, four at a time"),
+        ],
+    ),
+    (
+        "serve",
+        &[
+            ("tidegate serve", "on this machine only"),
+            ("tidegate serve --listen 0.0.0.0:8080", "on every network interface"),
+        ],
+    ),
+    ("status", &[("tidegate status", "all syncs"), ("tidegate status orders_to_braze", "one, in detail")]),
+    (
+        "events",
+        &[
+            ("tidegate events", "counts by kind"),
+            ("tidegate events push --last 10 --kind 'message.push.*'", "the latest ten"),
+        ],
+    ),
+    (
+        "runs",
+        &[
+            ("tidegate runs orders_to_braze --limit 5", ""),
+            ("tidegate runs --output jsonl", "one run a line, for programs"),
+        ],
+    ),
+    (
+        "rows",
+        &[
+            ("tidegate rows --open", "rows that still need attention"),
+            ("tidegate rows --open --by reason", "grouped by reason"),
+            ("tidegate rows --user user-17 --since 7d", "what happened to one user"),
+        ],
+    ),
+    (
+        "retry",
+        &[
+            ("tidegate retry orders_to_braze", "every rejected row of the sync"),
+            ("tidegate retry orders_to_braze --user user-17", "those of one user"),
+        ],
+    ),
+    ("pause", &[("tidegate pause orders_to_braze --why 'migration until Friday'", "")]),
+    ("resume", &[("tidegate resume orders_to_braze", "")]),
+    ("reset", &[("tidegate reset orders_to_braze", "the next run starts from the beginning")]),
+    ("secret", &[("tidegate secret set braze_key < key.txt", ""), ("tidegate secret list", "")]),
+    (
+        "sandbox",
+        &[
+            ("tidegate sandbox", "state in the data folder"),
+            (r#"tidegate sandbox --memory --faults '{"throttled": 0.05}'"#, "5% of requests get a 429"),
+        ],
+    ),
+    ("connectors", &[("tidegate connectors", ""), ("tidegate connectors postgres", "its page and settings")]),
+    (
+        "completions",
+        &[
+            ("tidegate completions bash > ~/.local/share/bash-completion/completions/tidegate", ""),
+            ("tidegate completions zsh > ~/.zfunc/_tidegate", ""),
+        ],
+    ),
+];
+
+/// Exit codes, below the help of all verbs.
+const EXIT_CODES: &str = "\
+Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 partial (rows
+were rejected or are in doubt).
+
+Start with `tidegate init`; `tidegate help VERB` shows examples.";
+
+/// Returns the command line with its verbs in groups and the examples of each verb.
+pub(crate) fn command() -> Command {
+    let mut command = Cli::command();
+    let groups = StyledStr::from(groups(&command));
+    for (verb, examples) in EXAMPLES {
+        command = command.mut_subcommand(verb, |command| command.after_help(listed(examples)));
+    }
+    command.before_help(groups).after_help(EXIT_CODES).help_template(
+        "{about-with-newline}\n{usage-heading} {usage}\n\n{before-help}Options:\n{options}{after-help}",
+    )
+}
+
+/// The verbs below the titles of their groups.
+fn groups(command: &Command) -> String {
+    let mut text = String::new();
+    for (title, verbs) in GROUPS {
+        text.push_str(&format!("{title}:\n"));
+        for verb in *verbs {
+            let about = command.find_subcommand(verb).and_then(Command::get_about);
+            let about =
+                about.map_or_else(|| "Shows this help, or that of a verb".to_owned(), StyledStr::to_string);
+            text.push_str(&format!("  {verb:<12} {about}\n"));
+        }
+        text.push('\n');
+    }
+    text.truncate(text.trim_end().len());
+    text
+}
+
+/// Examples under each other, with what they are for behind them if it fits.
+fn listed(examples: &[(&str, &str)]) -> String {
+    /// The command line that leaves room for a comment at 80 columns.
+    const NARROW: usize = 46;
+    let width = examples.iter().map(|(line, _)| line.len()).max().unwrap_or_default();
+    let mut text = "Examples:".to_owned();
+    for (line, purpose) in examples {
+        match purpose.is_empty() {
+            true => text.push_str(&format!("\n  {line}")),
+            false if width <= NARROW => text.push_str(&format!("\n  {line:<width$}  # {purpose}")),
+            false => text.push_str(&format!("\n  # {purpose}\n  {line}")),
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::{EXAMPLES, GROUPS};
+    use crate::cli::Cli;
+
+    fn verbs() -> Vec<String> {
+        Cli::command().get_subcommands().map(|verb| verb.get_name().to_owned()).collect()
+    }
+
+    #[test]
+    fn every_verb_stands_in_one_group_of_the_help() {
+        let mut grouped: Vec<&str> = GROUPS.iter().flat_map(|(_, verbs)| verbs.iter().copied()).collect();
+        grouped.retain(|verb| *verb != "help");
+        grouped.sort_unstable();
+        let mut verbs = verbs();
+        verbs.sort_unstable();
+        assert_eq!(grouped, verbs);
+    }
+
+    #[test]
+    fn every_verb_has_an_example_and_every_example_parses() {
+        for verb in verbs() {
+            assert!(EXAMPLES.iter().any(|(name, _)| *name == verb), "{verb} has no example");
+        }
+        for (line, _) in EXAMPLES.iter().flat_map(|(_, examples)| examples.iter()) {
+            let line =
+                line.split([' ']).take_while(|word| !["<", ">"].contains(word)).collect::<Vec<_>>().join(" ");
+            let mut words: Vec<String> = vec![String::new()];
+            let mut quoted = false;
+            for letter in line.chars() {
+                match letter {
+                    '\'' => quoted = !quoted,
+                    ' ' if !quoted => words.push(String::new()),
+                    letter => words.last_mut().expect("a word").push(letter),
+                }
+            }
+            let parsed = Cli::command().try_get_matches_from(&words);
+            assert!(parsed.is_ok(), "{line}: {}", parsed.expect_err("wrong"));
+        }
+    }
+
+    #[test]
+    fn every_line_of_the_first_help_fits_on_eighty_columns() {
+        for line in super::groups(&Cli::command()).lines() {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Verbs and options of other tools, answered with the verb that does it here.
+
+use clap::error::{ContextKind, ContextValue};
+
+/// A verb that other tools have, and the answer.
+const VERBS: &[(&[&str], &str)] = &[
+    (&["list", "ls"], "`tidegate status` lists the syncs, `tidegate connectors` what can be connected"),
+    (&["doctor", "debug", "test", "diagnose"], "`tidegate check` tests connections, privileges and mappings"),
+    (&["sync", "load", "build", "trigger", "execute"], "`tidegate run SYNC` runs a sync once"),
+    (&["dry-run", "dryrun", "diff"], "`tidegate plan SYNC` shows what a run would send and sends nothing"),
+    (
+        &["start", "server", "daemon", "worker", "scheduler", "watch"],
+        "`tidegate serve` runs syncs on their schedules",
+    ),
+    (&["parse", "lint", "compile"], "`tidegate validate` checks the project file"),
+    (&["discover", "source", "destination", "spec"], "`tidegate connectors` lists the connectors"),
+    (&["history", "logs", "log", "jobs"], "`tidegate runs` lists runs, `tidegate rows` the status of rows"),
+    (
+        &["errors", "failures", "failed", "rejected"],
+        "`tidegate rows --open` lists the rows that need attention",
+    ),
+    (&["show", "sample"], "`tidegate preview SYNC` shows rows and the records they become"),
+    (&["apply", "deploy", "push"], "there is nothing to apply: every command reads the project file"),
+    (&["replay", "rerun"], "`tidegate retry SYNC` sends rejected rows again"),
+    (&["stop", "disable"], "`tidegate pause SYNC` keeps a sync from running"),
+    (&["enable", "unpause", "continue"], "`tidegate resume SYNC` lets a paused sync run again"),
+    (&["version"], "`tidegate --version` prints the version"),
+];
+
+/// An option that other tools have, and the answer.
+const OPTIONS: &[(&[&str], &str)] = &[
+    (
+        &["--dry-run", "--dryrun", "--preview"],
+        "`tidegate plan SYNC` shows what a run would send and sends nothing",
+    ),
+    (
+        &["--select", "--models", "--sync", "--syncs", "-s", "-m"],
+        "write the names of syncs without an option: `tidegate run SYNC`",
+    ),
+    (&["--exclude"], "write the names of the syncs to run: `tidegate run SYNC SYNC`"),
+    (
+        &["--full-refresh", "--full", "--full-resync"],
+        "`tidegate reset SYNC` clears its checkpoint; the next run starts from the beginning",
+    ),
+    (&["--json", "--format", "-o"], "write `--output json` or `--output jsonl`"),
+    (&["--config", "--file", "--project-dir", "-f", "-c", "-p"], "write `--project PATH`"),
+    (&["--state", "--state-dir", "--data-dir"], "write `--data DIR`"),
+    (&["--threads", "--concurrency", "-j"], "write `--parallel N`"),
+    (&["--limit", "--max-rows"], "`tidegate preview SYNC --rows N` shows some rows; a run takes all of them"),
+    (&["--quiet", "-q"], "progress is shown on terminals only; redirect stderr to silence everything else"),
+    (&["--debug", "--log-level"], "write `-v` or `-vv`, or set `RUST_LOG`"),
+    (&["--failed", "--errors"], "write `--open` for rows that need attention, or `--rejected` for all"),
+    (&["--port", "--host", "--bind", "--address"], "write `--listen ADDRESS:PORT`"),
+];
+
+/// Returns what does here what an unknown verb or option does elsewhere.
+pub(crate) fn hint(error: &clap::Error) -> Option<&'static str> {
+    for (kind, habits) in [(ContextKind::InvalidSubcommand, VERBS), (ContextKind::InvalidArg, OPTIONS)] {
+        let Some(ContextValue::String(written)) = error.get(kind) else { continue };
+        let written = written.split(['=', ' ']).next().unwrap_or_default();
+        if let Some((_, answer)) = habits.iter().find(|(words, _)| words.contains(&written)) {
+            return Some(answer);
+        }
+    }
+    None
+}
+
+/// Returns what is wrong with a command line, without usage and tips.
+pub(crate) fn sentence(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let line = text.lines().next().unwrap_or_default();
+    line.strip_prefix("error: ").unwrap_or(line).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use crate::cli::Cli;
+
+    fn answer(words: &[&str]) -> Option<&'static str> {
+        let error = Cli::command().try_get_matches_from([&["tidegate"], words].concat()).expect_err("wrong");
+        super::hint(&error)
+    }
+
+    #[test]
+    fn the_words_of_other_tools_are_answered_with_the_verb_that_does_it() {
+        for (words, verb) in [
+            (&["list"][..], "tidegate status"),
+            (&["doctor"], "tidegate check"),
+            (&["run", "orders", "--dry-run"], "tidegate plan"),
+            (&["run", "--select", "orders"], "tidegate run SYNC"),
+            (&["run", "orders", "--full-refresh"], "tidegate reset"),
+            (&["status", "--json"], "--output json"),
+            (&["run", "orders", "--config=x.yaml"], "--project"),
+        ] {
+            let answer = answer(words).unwrap_or_else(|| panic!("{words:?} has no answer"));
+            assert!(answer.contains(verb), "{words:?}: {answer}");
+        }
+        assert_eq!(answer(&["fly"]), None);
+    }
+
+    #[test]
+    fn no_answer_is_about_a_verb_or_option_that_exists() {
+        let command = Cli::command();
+        for word in super::VERBS.iter().flat_map(|(words, _)| words.iter()) {
+            assert!(command.find_subcommand(word).is_none(), "`{word}` is a verb");
+        }
+    }
+}

@@ -1,0 +1,394 @@
+//! The command line.
+
+pub(crate) mod complete;
+mod help;
+pub(crate) mod hints;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap_complete::engine::ArgValueCandidates;
+
+use crate::replaced::Replaced;
+
+/// Moves customer data between warehouses, streams and engagement platforms.
+#[derive(Debug, Parser)]
+#[command(name = "tidegate", version, propagate_version = true, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) args: ProjectArgs,
+
+    /// How results are printed.
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "FORMAT",
+        default_value_t = Output::Text,
+        help_heading = GLOBAL
+    )]
+    pub(crate) output: Output,
+
+    /// Log more to stderr; twice for even more.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = GLOBAL)]
+    pub(crate) verbose: u8,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Reads the command line.
+///
+/// # Errors
+/// If it cannot be used, or asks for help.
+pub(crate) fn parse() -> Result<Cli, clap::Error> {
+    Cli::from_arg_matches(&help::command().try_get_matches()?)
+}
+
+/// The heading of the options that every verb takes.
+const GLOBAL: &str = "Global options";
+
+/// Where the project is and where state is kept.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = GLOBAL)]
+pub(crate) struct ProjectArgs {
+    /// The project file, or the folder that holds `tidegate.yaml`.
+    #[arg(long, global = true, default_value = ".", value_name = "PATH")]
+    pub(crate) project: PathBuf,
+
+    /// The folder for state [default: `.tidegate` in the project].
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+
+    /// A PostgreSQL database for state, if more than one machine runs the project.
+    #[arg(
+        long,
+        global = true,
+        env = "TIDEGATE_STORE",
+        hide_env_values = true,
+        hide_short_help = true,
+        value_name = "URL"
+    )]
+    pub(crate) store: Option<String>,
+
+    /// Days to keep the status of every row.
+    #[arg(
+        long,
+        global = true,
+        env = "TIDEGATE_HISTORY_DAYS",
+        hide_short_help = true,
+        value_name = "DAYS",
+        default_value_t = 90
+    )]
+    pub(crate) history_days: u32,
+
+    /// Days to keep incoming events.
+    #[arg(
+        long,
+        global = true,
+        env = "TIDEGATE_EVENT_DAYS",
+        hide_short_help = true,
+        value_name = "DAYS",
+        default_value_t = 90
+    )]
+    pub(crate) event_days: u32,
+
+    /// GiB of events to keep for each connection; beyond that the oldest are deleted, even if
+    /// an export has not read them [default: no limit].
+    #[arg(long, global = true, env = "TIDEGATE_EVENT_GIB", hide_short_help = true, value_name = "GIB")]
+    pub(crate) event_gib: Option<u32>,
+
+    /// Seconds after which another process may take over a sync in a PostgreSQL store, if the
+    /// process that runs it has stopped reporting.
+    #[arg(
+        long,
+        global = true,
+        env = "TIDEGATE_LEASE_SECONDS",
+        hide_short_help = true,
+        value_name = "SECONDS",
+        default_value_t = 30,
+        value_parser = clap::value_parser!(u64).range(1..=3_600),
+        hide_possible_values = true
+    )]
+    pub(crate) lease_seconds: u64,
+
+    #[arg(skip)]
+    pub(crate) replaced: Replaced,
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// Tables and sentences.
+    Text,
+    /// One JSON document.
+    Json,
+    /// JSON Lines: one document a line, lists one element a line.
+    Jsonl,
+}
+
+/// Projects to start from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Template {
+    /// A CSV file to Braze; runs without an account.
+    Files,
+    /// A PostgreSQL table to Braze.
+    Postgres,
+    /// A Kafka topic to OneSignal.
+    Kafka,
+    /// Events of applications to files; runs without an account.
+    Export,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Creates a project from a template.
+    Init {
+        /// The folder [default: the one given by --project]
+        folder: Option<PathBuf>,
+        /// What the project moves, and where to.
+        #[arg(long, value_enum, value_name = "NAME", default_value_t = Template::Files)]
+        template: Template,
+    },
+    /// Checks the project file without connecting to anything.
+    Validate,
+    /// Prints the JSON Schema of project files or of JSON output.
+    Schema {
+        /// A verb, or `error` [default: project files].
+        verb: Vec<String>,
+    },
+    /// Shows what a run would send, without sending it.
+    Plan {
+        /// The sync.
+        #[arg(add = ArgValueCandidates::new(complete::syncs))]
+        sync: String,
+        /// Show the first N requests, byte for byte.
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        requests: usize,
+    },
+    /// Tests connections, privileges and mappings.
+    Check {
+        /// Syncs or connections [default: everything].
+        #[arg(add = ArgValueCandidates::new(complete::syncs_and_connections))]
+        names: Vec<String>,
+    },
+    /// Prints the grants that an administrator runs.
+    Setup {
+        /// A connection of the project, or a type such as `postgres`.
+        #[arg(add = ArgValueCandidates::new(complete::connections_and_types))]
+        name: String,
+        /// A setting, for example `--set user=tidegate`.
+        #[arg(long = "set", value_name = "NAME=VALUE")]
+        set: Vec<String>,
+    },
+    /// Shows source rows and the records they become.
+    Preview {
+        /// The sync.
+        #[arg(add = ArgValueCandidates::new(complete::syncs))]
+        sync: String,
+        /// How many rows to show.
+        #[arg(long, value_name = "N", default_value_t = 5)]
+        rows: usize,
+    },
+    /// Runs syncs once.
+    #[command(group(ArgGroup::new("which").required(true)))]
+    Run {
+        /// The syncs, in this order.
+        #[arg(group = "which", add = ArgValueCandidates::new(complete::syncs))]
+        syncs: Vec<String>,
+        /// Run every sync except drafts and continuous ones, in the order of the project file.
+        #[arg(long, group = "which")]
+        all: bool,
+        /// How many syncs run at the same time.
+        #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
+        parallel: u8,
+    },
+    /// Receives events over HTTP and runs syncs on their schedules.
+    Serve {
+        /// The address to listen on.
+        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+        listen: SocketAddr,
+    },
+    /// Shows the state and progress of every sync, or of one in detail.
+    Status {
+        /// The sync [default: all].
+        #[arg(add = ArgValueCandidates::new(complete::syncs))]
+        sync: Option<String>,
+    },
+    /// Counts incoming events by kind, or shows the latest.
+    Events(Events),
+    /// Lists runs, newest first.
+    Runs {
+        /// Only runs of this sync.
+        #[arg(add = ArgValueCandidates::new(complete::syncs))]
+        sync: Option<String>,
+        /// The maximum number of runs.
+        #[arg(long, value_name = "N", default_value_t = 20)]
+        limit: usize,
+    },
+    /// Lists row statuses, or counts them by reason, sync, user or day.
+    Rows(Rows),
+    /// Sends rejected rows again, as the source has them now.
+    Retry {
+        /// The sync.
+        #[arg(add = ArgValueCandidates::new(complete::syncs))]
+        sync: String,
+        /// Only rows of this user.
+        #[arg(long)]
+        user: Option<String>,
+        /// Send rows in doubt instead of rejected ones; they may take effect twice.
+        #[arg(long)]
+        in_doubt: bool,
+    },
+    /// Pauses a sync.
+    Pause {
+        /// The sync.
+        #[arg(add = ArgValueCandidates::new(complete::syncs))]
+        sync: String,
+        /// The reason, shown by `status`.
+        #[arg(long, value_name = "TEXT", default_value = "no reason given")]
+        why: String,
+    },
+    /// Resumes a paused sync.
+    Resume {
+        /// The sync.
+        #[arg(add = ArgValueCandidates::new(complete::syncs))]
+        sync: String,
+    },
+    /// Clears the checkpoint, so that the next run starts over.
+    Reset {
+        /// The sync.
+        #[arg(add = ArgValueCandidates::new(complete::syncs))]
+        sync: String,
+    },
+    /// Stores secrets, encrypted, outside of the project file.
+    Secret {
+        #[command(subcommand)]
+        action: SecretAction,
+    },
+    /// Serves the APIs of Braze and OneSignal on this machine.
+    Sandbox(Sandbox),
+    /// Lists the connectors, or explains one.
+    Connectors {
+        /// The type.
+        #[arg(value_name = "TYPE", add = ArgValueCandidates::new(complete::types))]
+        kind: Option<String>,
+    },
+    /// Prints the completion script of a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Which events.
+#[derive(Debug, Args)]
+pub(crate) struct Events {
+    /// The connection that receives them [default: all].
+    #[arg(add = ArgValueCandidates::new(complete::connections))]
+    pub(crate) stream: Option<String>,
+    /// Show the latest N events, one a line, instead of counting.
+    #[arg(long, value_name = "N", requires = "stream")]
+    pub(crate) last: Option<usize>,
+    /// Only events of this kind; `*` stands for any text.
+    #[arg(long, value_name = "KIND")]
+    pub(crate) kind: Option<String>,
+}
+
+/// What rows are grouped by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum GroupBy {
+    /// The reason, for each sync.
+    Reason,
+    /// The sync.
+    Sync,
+    /// The user.
+    User,
+    /// The day in UTC.
+    Day,
+}
+
+/// Which rows to list.
+#[derive(Debug, Args)]
+pub(crate) struct Rows {
+    /// Only rows of this sync.
+    #[arg(long, add = ArgValueCandidates::new(complete::syncs))]
+    pub(crate) sync: Option<String>,
+    /// Only rows of this run.
+    #[arg(long, value_name = "ID")]
+    pub(crate) run: Option<String>,
+    /// Only rows of this user or catalog item.
+    #[arg(long)]
+    pub(crate) user: Option<String>,
+    /// Only rejected rows, including those delivered since.
+    #[arg(long, conflicts_with_all = ["in_doubt", "delivered"])]
+    pub(crate) rejected: bool,
+    /// Only rows in doubt.
+    #[arg(long, conflicts_with = "delivered")]
+    pub(crate) in_doubt: bool,
+    /// Only delivered rows.
+    #[arg(long)]
+    pub(crate) delivered: bool,
+    /// Only failed rows that are still open: neither delivered since nor dismissed.
+    #[arg(long, conflicts_with = "delivered")]
+    pub(crate) open: bool,
+    /// Only rows since this time: `7d`, `yesterday`, `2026-01-31`, `2026-01-31T12:00:00Z`.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// Only rows before this time.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<String>,
+    /// Count the rows in groups instead of listing them.
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub(crate) by: Option<GroupBy>,
+    /// The maximum number of rows to list.
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub(crate) limit: usize,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SecretAction {
+    /// Reads a secret from stdin and stores it.
+    Set {
+        /// Its name, as in `{ secret: NAME }`.
+        name: String,
+    },
+    /// Lists the names of the stored secrets.
+    List,
+    /// Removes a secret that no setting refers to.
+    Remove {
+        /// Its name.
+        name: String,
+    },
+    /// Seals everything with a new master key.
+    ///
+    /// The new key is made in the data folder, or is the one in `TIDEGATE_MASTER_KEY`; then
+    /// `TIDEGATE_FORMER_MASTER_KEY` holds the previous key.
+    Rotate {
+        /// Remove what was sealed with a key that is lost.
+        #[arg(long)]
+        discard_unreadable: bool,
+    },
+}
+
+/// How the sandbox is served.
+#[derive(Debug, Args)]
+pub(crate) struct Sandbox {
+    /// The address to listen on.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8090")]
+    pub(crate) listen: SocketAddr,
+    /// Faults to inject, as JSON: latency_ms, throttled, unavailable, dropped, rejected, revoked,
+    /// seed.
+    #[arg(long, value_name = "JSON")]
+    pub(crate) faults: Option<String>,
+    /// The settings under `sandbox:` of a connection, as JSON.
+    #[arg(long, value_name = "JSON")]
+    pub(crate) settings: Option<String>,
+    /// Do not enforce the documented rate limits.
+    #[arg(long)]
+    pub(crate) no_limits: bool,
+    /// Keep everything in memory.
+    #[arg(long)]
+    pub(crate) memory: bool,
+}

@@ -1,0 +1,322 @@
+//! The JSON documents that verbs print with `--output json`: the contract with programs.
+//! `tidegate schema VERB` prints their schemas, and `docs/reference/json.md` lists them.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use schemars::{JsonSchema, Schema, schema_for};
+use serde::Serialize;
+use serde_json::Value;
+use tidegate_engine::service::{ConnectorInfo, KindCount, Plan, Rejection, Report, RetryResult, SyncStatus};
+use tidegate_model::event::Offset;
+use tidegate_model::store::KeyRotation;
+use tidegate_model::{Cause, ConnectionId, Counts, Ending, Error, ErrorKind, Run, RunId, SyncId};
+use tidegate_project::{Finding, Variable};
+
+/// The document of every verb that failed as a whole, on stdout.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Failure {
+    /// What failed.
+    error: FailureDetails,
+}
+
+/// What failed, and what to do.
+#[derive(Debug, Serialize, JsonSchema)]
+struct FailureDetails {
+    /// The kind of failure: `usage`, `settings`, `denied`, `missing`, `throttled`, `unavailable`,
+    /// `too_large`, `rejected`, `unexpected`, `storage` or `internal`.
+    kind: &'static str,
+    /// What failed, with its causes.
+    message: String,
+    /// What to do next.
+    next_step: String,
+}
+
+impl Failure {
+    /// Returns the document of an error.
+    pub(crate) fn of(error: &Error) -> Failure {
+        let kind = match error.kind() {
+            ErrorKind::Settings => "settings",
+            ErrorKind::Denied => "denied",
+            ErrorKind::Missing => "missing",
+            ErrorKind::Throttled(_) => "throttled",
+            ErrorKind::Unavailable => "unavailable",
+            ErrorKind::TooLarge => "too_large",
+            ErrorKind::Rejected => "rejected",
+            ErrorKind::Unexpected => "unexpected",
+            ErrorKind::Storage => "storage",
+            _ => "internal",
+        };
+        Failure {
+            error: FailureDetails { kind, message: error.chain(), next_step: error.next_step().to_owned() },
+        }
+    }
+
+    /// Returns the document of a command line that cannot be used.
+    pub(crate) fn usage(message: String, next_step: String) -> Failure {
+        Failure { error: FailureDetails { kind: "usage", message, next_step } }
+    }
+}
+
+/// What `init` wrote.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Initialized {
+    /// The template.
+    pub(crate) template: String,
+    /// The files, in the order in which they were written.
+    pub(crate) written: Vec<String>,
+}
+
+/// What `validate` found.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Validation {
+    /// Whether the project file can be used.
+    pub(crate) valid: bool,
+    /// The project file.
+    pub(crate) file: String,
+    /// The number of connections; 0 if the file is invalid.
+    pub(crate) connections: usize,
+    /// The number of syncs; 0 if the file is invalid.
+    pub(crate) syncs: usize,
+    /// Every error, in the order of the file.
+    pub(crate) errors: Vec<Finding>,
+    /// What works but could surprise.
+    pub(crate) notes: Vec<Finding>,
+    /// Environment variables that are used and not set.
+    pub(crate) unset: Vec<Variable>,
+    /// Every sync and its schedule.
+    pub(crate) schedules: Vec<ScheduledSync>,
+}
+
+/// A sync as the project file has it.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct ScheduledSync {
+    /// The sync.
+    pub(crate) sync: SyncId,
+    /// The connection of its source.
+    pub(crate) source: ConnectionId,
+    /// The connection of its destination.
+    pub(crate) destination: ConnectionId,
+    /// Whether it runs on its schedule; otherwise it is a draft.
+    pub(crate) enabled: bool,
+    /// The schedule, in words.
+    pub(crate) schedule: Option<String>,
+    /// When it runs next, for schedules with times of day.
+    pub(crate) next_run_at: Option<Timestamp>,
+    /// Contacts for questions.
+    pub(crate) contacts: Vec<String>,
+    /// Labels.
+    pub(crate) labels: BTreeMap<String, String>,
+}
+
+/// What `check` found.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Checked {
+    /// Whether every check passed.
+    pub(crate) passed: bool,
+    /// A report for each sync or connection.
+    pub(crate) reports: Vec<Report>,
+}
+
+/// What `setup` prints.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct SetupSteps {
+    /// The connection or type.
+    pub(crate) name: String,
+    /// The statements and steps, with comments.
+    pub(crate) text: String,
+}
+
+/// What `run` did.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Runs<R> {
+    /// The runs; those of `tidegate run` in the order of the syncs, those of `tidegate runs`
+    /// newest first.
+    pub(crate) runs: Vec<R>,
+}
+
+/// A run, what it rejected and what is left to do. A run that could not begin has the same keys.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct FinishedRun {
+    /// Its name; `null` if it could not begin.
+    pub(crate) id: Option<RunId>,
+    /// The sync.
+    pub(crate) sync: SyncId,
+    /// Why it started.
+    pub(crate) cause: Cause,
+    /// When it started.
+    pub(crate) started_at: Timestamp,
+    /// When it ended.
+    pub(crate) finished_at: Option<Timestamp>,
+    /// How it ended.
+    pub(crate) ending: Option<Ending>,
+    /// The number of rows by status.
+    pub(crate) counts: Counts,
+    /// Why it failed, with the next step.
+    pub(crate) error: Option<String>,
+    /// Reasons of rejected rows and rows in doubt, most frequent first.
+    pub(crate) reasons: Vec<Rejection>,
+    /// Open failed rows of the sync, of this run and earlier ones.
+    pub(crate) failed_rows: u64,
+}
+
+impl FinishedRun {
+    /// Returns the document of a run.
+    pub(crate) fn of(run: Run, reasons: Vec<Rejection>, failed_rows: u64) -> FinishedRun {
+        let Run { id, sync, cause, started_at, finished_at, ending, counts, error, .. } = run;
+        FinishedRun {
+            id: Some(id),
+            sync,
+            cause,
+            started_at,
+            finished_at,
+            ending,
+            counts,
+            error,
+            reasons,
+            failed_rows,
+        }
+    }
+
+    /// Returns the document of a run that could not begin.
+    pub(crate) fn not_begun(sync: SyncId, at: Timestamp, error: &Error, failed_rows: u64) -> FinishedRun {
+        FinishedRun {
+            id: None,
+            sync,
+            cause: Cause::Manual,
+            started_at: at,
+            finished_at: Some(at),
+            ending: Some(Ending::Failed),
+            counts: Counts::default(),
+            error: Some(format!("{}. Next: {}", error.chain(), error.next_step())),
+            reasons: Vec::new(),
+            failed_rows,
+        }
+    }
+}
+
+/// What `retry` did.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Retried {
+    /// The sync.
+    pub(crate) sync: SyncId,
+    /// The run and the rows that could not be sent again.
+    #[serde(flatten)]
+    pub(crate) result: RetryResult,
+}
+
+/// What `status` shows.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Syncs {
+    /// The syncs, in the order of the project file.
+    pub(crate) syncs: Vec<SyncStatus>,
+}
+
+/// What `pause`, `resume` and `reset` did.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Changed {
+    /// The sync.
+    pub(crate) sync: SyncId,
+    /// `paused`, `resumed` or `reset`.
+    pub(crate) done: &'static str,
+}
+
+/// What `events` counted.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Kinds {
+    /// A count for each connection and kind.
+    pub(crate) kinds: Vec<KindCount>,
+}
+
+/// What `events --last` shows.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Events<E> {
+    /// The events, in the order of the log.
+    pub(crate) events: Vec<E>,
+}
+
+/// An event and its offset.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct LoggedEvent<E> {
+    /// Its position in the stream.
+    pub(crate) offset: Offset,
+    /// The event as it came in.
+    pub(crate) event: E,
+}
+
+/// What `secret set` stored.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct StoredSecret {
+    /// Its name.
+    pub(crate) secret: String,
+}
+
+/// What `secret remove` removed.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct RemovedSecret {
+    /// Its name.
+    pub(crate) removed: String,
+}
+
+/// What `secret list` shows.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Secrets {
+    /// The names, in alphabetical order.
+    pub(crate) secrets: Vec<String>,
+}
+
+/// What `connectors` shows.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Connectors {
+    /// The connectors, in alphabetical order.
+    pub(crate) connectors: Vec<ConnectorInfo>,
+}
+
+/// What `sandbox` prints once it listens.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Listening {
+    /// The address.
+    pub(crate) url: String,
+    /// The types of the APIs that it serves.
+    pub(crate) kinds: Vec<String>,
+}
+
+/// The schemas of the documents, by verb; a verb with two documents has two.
+const SCHEMAS: &[(&str, fn() -> Schema)] = &[
+    ("error", || schema_for!(Failure)),
+    ("init", || schema_for!(Initialized)),
+    ("validate", || schema_for!(Validation)),
+    ("connectors", || schema_for!(Connectors)),
+    ("setup", || schema_for!(SetupSteps)),
+    ("check", || schema_for!(Checked)),
+    ("preview", || schema_for!(super::preview::Previewed<Value>)),
+    ("plan", || schema_for!(Plan)),
+    ("run", || schema_for!(Runs<FinishedRun>)),
+    ("retry", || schema_for!(Retried)),
+    ("status", || schema_for!(Syncs)),
+    ("runs", || schema_for!(Runs<Run>)),
+    ("rows", || schema_for!(super::rows::Listed<Value>)),
+    ("rows groups", || schema_for!(super::rows::Grouped)),
+    ("events", || schema_for!(Kinds)),
+    ("events last", || schema_for!(Events<LoggedEvent<Value>>)),
+    ("pause", || schema_for!(Changed)),
+    ("resume", || schema_for!(Changed)),
+    ("reset", || schema_for!(Changed)),
+    ("secret set", || schema_for!(StoredSecret)),
+    ("secret list", || schema_for!(Secrets)),
+    ("secret remove", || schema_for!(RemovedSecret)),
+    ("secret rotate", || schema_for!(KeyRotation)),
+    ("sandbox", || schema_for!(Listening)),
+];
+
+/// Returns the schema of what a verb prints.
+///
+/// # Errors
+/// [`ErrorKind::Settings`] if the verb prints no JSON.
+pub(crate) fn schema(verb: &str) -> Result<Schema, Error> {
+    SCHEMAS.iter().find(|(name, _)| *name == verb).map(|(_, schema)| schema()).ok_or_else(|| {
+        let names: Vec<&str> = SCHEMAS.iter().map(|(name, _)| *name).collect();
+        Error::settings(format!("`{verb}` is not a verb that prints JSON"))
+            .hint(format!("the documents are: {}", names.join(", ")))
+    })
+}

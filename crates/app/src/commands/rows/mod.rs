@@ -1,0 +1,219 @@
+//! `tidegate rows`
+
+mod groups;
+mod span;
+
+pub(crate) use groups::Grouped;
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use tidegate_engine::service::Engine;
+use tidegate_model::store::{FailedRowQuery, RowEntry, RowQuery, StatusKind};
+use tidegate_model::{Clock, Error, ErrorKind, ObjectKind, Reason, Run, RunId, SyncId, SystemClock};
+
+use crate::DONE;
+use crate::cli::{Output, ProjectArgs, Rows};
+use crate::output::table::{Table, sentence, state, word};
+use crate::output::{self, counted, moment, note, number};
+
+/// Rows that are read to be counted in groups.
+const GROUPED_MAX: usize = 200_000;
+
+pub(super) async fn rows(args: &ProjectArgs, asked: Rows, out: Output) -> Result<u8, Error> {
+    let engine = args.engine().await?;
+    let selection = Selection::of(&engine, &asked).await?;
+    match asked.by {
+        None => list(&engine, &selection, asked.limit, out).await?,
+        Some(by) => {
+            let entries = selection.entries(&engine, GROUPED_MAX).await?;
+            if entries.len() == GROUPED_MAX && out == Output::Text {
+                note(format!("only the newest {} are counted", counted(GROUPED_MAX as u64, "row")));
+            }
+            groups::print(by, &entries, out);
+        }
+    }
+    Ok(DONE)
+}
+
+/// Which rows are asked for: every name is known, every time is absolute.
+struct Selection {
+    sync: Option<SyncId>,
+    run: Option<Run>,
+    user: Option<String>,
+    status: Option<StatusKind>,
+    open: bool,
+    from: Option<Timestamp>,
+    to: Option<Timestamp>,
+}
+
+impl Selection {
+    /// # Errors
+    /// If the project has no such sync, the ledger no such run, or a time cannot be read.
+    async fn of(engine: &Engine, asked: &Rows) -> Result<Selection, Error> {
+        let sync = asked.sync.as_ref().map(SyncId::new);
+        if let Some(sync) = &sync {
+            engine.sync(sync)?;
+        }
+        let run = match &asked.run {
+            None => None,
+            Some(name) => Some(engine.find_run(&RunId::new(name)).await?.ok_or_else(|| {
+                Error::new(ErrorKind::Settings, format!("there is no run `{name}`"))
+                    .hint("`tidegate runs` lists them")
+            })?),
+        };
+        let now = SystemClock.now();
+        let time = |text: &Option<String>| text.as_deref().map(|text| span::parse(text, now)).transpose();
+        let status = match (asked.rejected, asked.in_doubt, asked.delivered) {
+            (true, ..) => Some(StatusKind::Rejected),
+            (_, true, _) => Some(StatusKind::InDoubt),
+            (.., true) => Some(StatusKind::Delivered),
+            _ => None,
+        };
+        Ok(Selection {
+            sync,
+            run,
+            user: asked.user.clone(),
+            status,
+            open: asked.open,
+            from: time(&asked.since)?,
+            to: time(&asked.until)?,
+        })
+    }
+
+    /// Returns the newest of these rows.
+    async fn entries(&self, engine: &Engine, limit: usize) -> Result<Vec<RowEntry>, Error> {
+        let (sync, user, status) = (self.sync.clone(), self.user.clone(), self.status);
+        let run = self.run.as_ref().map(|run| run.id.clone());
+        let (from, to) = (self.from, self.to);
+        if self.open {
+            let query =
+                FailedRowQuery { sync, run, user, status, from, to, limit, ..FailedRowQuery::default() };
+            let open = engine.find_failed_rows(&query).await?;
+            return Ok(open.into_iter().map(|failed| failed.entry).collect());
+        }
+        engine.rows(&RowQuery { sync, run, user, status, from, to, limit }).await
+    }
+
+    /// Returns the number of these rows, if it can be known without reading them.
+    async fn total(&self, engine: &Engine) -> Result<Option<u64>, Error> {
+        /// Runs whose counts are added.
+        const RUNS_MAX: usize = 100_000;
+        if self.user.is_some() || self.from.is_some() || self.to.is_some() {
+            return Ok(None);
+        }
+        if self.open {
+            let groups = engine.failed_row_groups(self.sync.as_ref()).await?;
+            let groups =
+                groups.iter().filter(|group| self.status.is_none_or(|status| group.status == status));
+            return Ok(self.run.is_none().then(|| groups.map(|group| group.rows).sum()));
+        }
+        let of_status = |run: &Run| match self.status {
+            Some(StatusKind::Delivered) => run.counts.delivered,
+            Some(StatusKind::Rejected) => run.counts.rejected,
+            Some(StatusKind::InDoubt) => run.counts.in_doubt,
+            None => run.counts.delivered + run.counts.rejected + run.counts.in_doubt,
+        };
+        let is_export =
+            |run: &Run| engine.project().syncs.get(&run.sync).is_some_and(|sync| sync.as_import().is_none());
+        let runs = match &self.run {
+            Some(run) => vec![run.clone()],
+            None => engine.runs(self.sync.as_ref(), RUNS_MAX).await?,
+        };
+        // Delivered events of an export are counted, and not listed.
+        Ok((!runs.iter().any(is_export)).then(|| runs.iter().map(of_status).sum()))
+    }
+}
+
+async fn list(engine: &Engine, selection: &Selection, limit: usize, out: Output) -> Result<(), Error> {
+    let entries = selection.entries(engine, limit).await?;
+    let shown = entries.len() as u64;
+    let total = match entries.len() < limit {
+        true => Some(shown),
+        false => selection.total(engine).await?.map(|total| total.max(shown)),
+    };
+    if out != Output::Text {
+        let listed = Listed { rows: entries.iter().map(to_json).collect(), total };
+        output::listing(out, &listed, &listed.rows);
+        return Ok(());
+    }
+    match entries.is_empty() {
+        true if selection.open => note("no failed row is open"),
+        true => note("no rows"),
+        false => output::table(&table(&entries)),
+    }
+    match total {
+        Some(total) if total > shown => {
+            note(format!("{} of {}; `--limit N` shows more", number(shown), counted(total, "row")));
+        }
+        None => note(format!("the newest {}; `--limit N` shows more", counted(shown, "row"))),
+        Some(_) => {}
+    }
+    Ok(())
+}
+
+/// What `rows` lists.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Listed<L> {
+    /// The status of each row, newest first: `at`, `sync`, `run`, `object`, `user`, `key`, `status`,
+    /// `reason` (`code` and `message`, `null` if delivered) and `row` (its columns while it counts
+    /// as failed, else `null`).
+    rows: Vec<L>,
+    /// The number of rows without `--limit`; `null` if they would have to be counted one by one.
+    total: Option<u64>,
+}
+
+/// The status of a row, in JSON.
+#[derive(Serialize)]
+struct Line<'a> {
+    at: Timestamp,
+    sync: &'a SyncId,
+    run: &'a RunId,
+    object: ObjectKind,
+    user: &'a str,
+    key: &'a str,
+    status: StatusKind,
+    reason: Option<&'a Reason>,
+    row: Option<Box<RawValue>>,
+}
+
+fn to_json(entry: &RowEntry) -> Line<'_> {
+    Line {
+        at: entry.at,
+        sync: &entry.sync,
+        run: &entry.run,
+        object: entry.object,
+        user: &entry.user,
+        key: &entry.key,
+        status: entry.status,
+        reason: entry.reason.as_ref(),
+        row: entry.payload.as_ref().and_then(|row| output::raw(row.to_json().as_str())),
+    }
+}
+
+fn table(entries: &[RowEntry]) -> Table {
+    let columns = [
+        word("at"),
+        word("sync"),
+        word("object").optional(),
+        word("user"),
+        word("key"),
+        word("status"),
+        sentence("reason"),
+    ];
+    let mut table = Table::new(columns);
+    for entry in entries {
+        let reason = entry.reason.as_ref().map(|reason| format!("{}: {}", reason.code, reason.message));
+        table.row([
+            moment(entry.at).into(),
+            entry.sync.to_string().into(),
+            entry.object.as_str().into(),
+            entry.user.as_str().into(),
+            entry.key.as_str().into(),
+            state(entry.status.as_str()),
+            reason.unwrap_or_default().into(),
+        ]);
+    }
+    table
+}
