@@ -29,7 +29,7 @@ pub(crate) struct Load {
     pub(crate) first: u64,
     /// How many events are posted; a multiple of `events_per_request`.
     pub(crate) events: u64,
-    /// How many events are posted in a second; as many as are answered where it is not said.
+    /// How many events are posted in a second; as many as are answered if it is not said.
     pub(crate) pace: Option<u32>,
 }
 

@@ -16,7 +16,7 @@ pub(crate) struct Measure {
     pub(crate) took: Duration,
     /// Peak resident memory in bytes, where it was watched.
     pub(crate) memory: Option<u64>,
-    /// What arrived, where there was a receiver.
+    /// What arrived, if there was a receiver.
     pub(crate) arrived: Option<Counts>,
 }
 
@@ -57,7 +57,7 @@ pub(crate) struct Heading<'a> {
     /// What is moved: `rows`, `messages`, `events`.
     pub(crate) items: &'a str,
     /// What the first way of each size is, which the others are held against.
-    /// Nothing is held against anything where it is not said.
+    /// Nothing is held against anything if it is not said.
     pub(crate) limit: Option<&'a str>,
 }
 

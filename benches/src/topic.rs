@@ -66,7 +66,7 @@ impl Topic {
         Ok(())
     }
 
-    /// Sends messages with these numbers, each after its time where there is a
+    /// Sends messages with these numbers, each after its time if there is a
     /// pace in messages a second. Returns once the broker has all of them.
     pub(crate) fn fill(&self, first: u64, count: u64, pace: Option<u32>) -> Result<()> {
         let reports = Reports::default();
@@ -211,7 +211,7 @@ pub(crate) fn consume(brokers: &str, topic: &str, messages: u64) -> Result<()> {
     Ok(())
 }
 
-/// The broker of the tests lets a group wait for half of it whenever somebody joins.
+/// The broker of the tests lets a group wait for half of it whenever a member joins.
 pub(crate) const SESSION_MS: &str = "6000";
 
 /// A schema registry.

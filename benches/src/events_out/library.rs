@@ -95,7 +95,7 @@ pub(super) fn delta(commits: &[Vec<PathBuf>], to: &Path) -> Result<Duration> {
             transaction.add_files(written);
         }
         let CommitResult::Committed(done) = transaction.commit(&engine)? else {
-            return Err(anyhow!("a commit was refused, and nobody else writes to {}", to.display()));
+            return Err(anyhow!("a commit was refused although nothing else writes to {}", to.display()));
         };
         table = Some(done.post_commit_snapshot().context("a commit gives the table behind it")?.clone());
         took += started.elapsed();

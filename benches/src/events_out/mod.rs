@@ -91,7 +91,7 @@ pub(crate) async fn run(plan: &Plan) -> Result<()> {
     Ok(())
 }
 
-/// The project: events come in, and exports take them where there are any.
+/// The project: events come in, and exports take them if there are any.
 fn project(connections: &str, syncs: &str) -> String {
     format!("connections:\n  web: {{ type: events, token: {TOKEN} }}\n{connections}\nsyncs:\n{syncs}")
 }

@@ -13,7 +13,7 @@ use crate::report::{self, Heading, Measure, Series};
 use crate::tidegate::Tidegate;
 use crate::topic::{Format, Topic};
 
-/// Measures, where there is a peer and a broker.
+/// Measures, if there is a peer and a broker.
 pub(super) async fn measure(plan: &Plan, tidegate: &Tidegate) -> Result<()> {
     let (Some(program), Some(brokers)) = (&plan.peer, &plan.brokers) else { return Ok(()) };
     let peer = Peer::find(program)?;
@@ -43,7 +43,7 @@ pub(super) async fn measure(plan: &Plan, tidegate: &Tidegate) -> Result<()> {
     topic.remove().await?;
     println!(
         "### Beside {name}\n\nThe same records to the same receiver; the seconds are those from the first request \
-         to the last one, so that nobody pays for starting or for joining a group. What arrived beyond the number of \
+         to the last one, so that none pays for starting or for joining a group. What arrived beyond the number of \
          events was sent twice.\n"
     );
     println!("{}", report::table(&Heading { items: "events", limit: Some(name) }, &ways));

@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Offsets that are not committed so long after the effect will never be.
 const COMMITTED_WITHIN: Duration = Duration::from_secs(10);
 
-/// Measures JSON, and Avro where there is a registry.
+/// Measures JSON, and Avro if there is a registry.
 pub(super) async fn measure(plan: &Plan, tidegate: &Tidegate) -> Result<()> {
     let mut all = Vec::new();
     for &messages in &plan.messages {

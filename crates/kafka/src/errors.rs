@@ -131,7 +131,7 @@ pub(crate) fn explain_topic(
             ErrorKind::Unavailable,
             format!("{doing}: too few of its replicas are alive to make it durable"),
         )
-        .hint("start the brokers that are down; it continues by itself"),
+        .hint("start the brokers that are down; reading continues automatically"),
         Code::AllBrokersDown
         | Code::BrokerTransportFailure
         | Code::Resolve
@@ -145,7 +145,7 @@ pub(crate) fn explain_topic(
         | Code::NetworkException
         | Code::KafkaStorageError => {
             Error::new(ErrorKind::Unavailable, format!("{doing}: Kafka at {brokers} does not answer: {code}"))
-                .hint("check `brokers` and the firewall in between; it continues by itself")
+                .hint("check `brokers` and the firewall in between; reading continues automatically")
         }
         _ => Error::new(ErrorKind::Unexpected, format!("{doing}: Kafka at {brokers} answered {code}")),
     }

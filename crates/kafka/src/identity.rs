@@ -181,7 +181,7 @@ mod tests {
         for (now, elsewhere, recreated) in [
             (found(&[(0, 1), (1, 2)]), false, false),
             (found(&[(0, 1)]), true, false),
-            // Truncated after an unclean election, or written anew: the other one decides.
+            // Truncated after an unclean election, or rewritten: the other one decides.
             (found(&[(0, 1), (1, 3)]), false, false),
             (found(&[(1, 3)]), false, true),
             (found(&[(0, 4), (1, 3)]), true, true),

@@ -131,7 +131,7 @@ impl ClusterMetadata<'_> {
         Some(errors::explain(&self.reaching(), *code, Some(message), self.access))
     }
 
-    /// Returns the id of the cluster, if the brokers tell it.
+    /// Returns the id of the cluster, if the brokers report it.
     pub(crate) fn cluster(&self) -> Option<String> {
         // It came with the metadata that was read before, so there is nothing to wait for.
         self.consumer.client().fetch_cluster_id(Duration::ZERO)

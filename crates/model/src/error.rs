@@ -13,7 +13,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum ErrorKind {
     /// A setting cannot work: an unknown region, a host that is no host.
     Settings,
-    /// The other side refuses us: 401, 403, a missing grant, a wrong password.
+    /// Access is denied: 401, 403, a missing grant, a wrong password.
     Denied,
     /// What was asked for is not there: table, column, topic, catalog.
     Missing,
@@ -89,7 +89,7 @@ impl Error {
         self
     }
 
-    /// Puts what was being done in front of the message.
+    /// Prefixes the message with the operation that failed.
     #[must_use]
     pub fn context(mut self, doing: impl fmt::Display) -> Error {
         self.message = format!("{doing}: {}", self.message);
@@ -128,11 +128,9 @@ impl Error {
             ErrorKind::Denied => "grant the permission or correct the credential, then run `tidegate check`",
             ErrorKind::Missing => "create it or correct its name, then run `tidegate check`",
             ErrorKind::Throttled(_) => "nothing to do: it is sent again automatically",
-            ErrorKind::Unavailable => {
-                "it is tried again with the next run; `tidegate check` tells whether it is back"
-            }
+            ErrorKind::Unavailable => "the next run tries again; `tidegate check` shows whether it is back",
             ErrorKind::TooLarge | ErrorKind::Rejected => "see `tidegate rows --rejected`",
-            ErrorKind::Unexpected => "it is tried again with the next run; report it if it stays",
+            ErrorKind::Unexpected => "the next run tries again; report it if it persists",
             ErrorKind::Storage => "free some disk space or repair the disk, then run again; no data was lost",
             ErrorKind::Held => "nothing to do: the process that holds the sync runs it",
             ErrorKind::Internal => "please report it, with the run's name",

@@ -42,7 +42,7 @@ pub struct PartialRow {
     pub origin: Option<Origin>,
 }
 
-/// What tells an item apart from an equal one if its columns do not.
+/// Distinguishes an item from an equal one if its columns do not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// Its location in the source: `name` followed by `number`, for example `orders.csv:` and 17.

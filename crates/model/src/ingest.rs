@@ -32,7 +32,7 @@ impl Received {
 #[derive(Clone, Debug)]
 pub struct SentBody(pub Bytes);
 
-/// An export that somebody asked for through the API of an ingest itself, as
+/// An export that was requested through the API of an ingest itself, as
 /// with `PutEventStream`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ExportRequest {

@@ -80,7 +80,7 @@ impl Session<'_> {
         }
     }
 
-    /// Creates a user with this identifier, which nobody may have yet.
+    /// Creates a user with this identifier, which no user may have yet.
     fn create(&self, who: &Identity) -> Result<Option<UserId>> {
         let (mut external_id, mut email, mut phone) = (None, None, None);
         match who {
@@ -183,7 +183,7 @@ impl Session<'_> {
             .map_err(storage("adding an alias"))
     }
 
-    /// Takes an alias away from whoever has it; whether somebody had it.
+    /// Takes an alias away from its user. Returns whether there was one.
     pub fn remove_alias(&self, label: &str, name: &str) -> Result<bool> {
         self.db
             .prepare_cached("DELETE FROM aliases WHERE label = ?1 AND name = ?2")

@@ -30,7 +30,7 @@ pub struct StateConfig {
     pub store: StoreLocation,
     /// Tells when things happened.
     pub clock: Arc<dyn Clock>,
-    /// How many days the status of rows is kept; 0 keeps it for ever.
+    /// How many days the status of rows is kept; 0 keeps it forever.
     pub history_days: u32,
     /// The master keys that the environment gives.
     pub master_keys: MasterKeys,

@@ -43,7 +43,7 @@ impl Writer {
     ) -> Result<Writer> {
         if account.is_some_and(|id| id.len() != 12 || !id.bytes().all(|byte| byte.is_ascii_digit())) {
             return Err(Error::settings("`account_id`: the number of an account has 12 digits")
-                .hint("`aws sts get-caller-identity` tells it; write it in quotes"));
+                .hint("`aws sts get-caller-identity` prints it; write it in quotes"));
         }
         let named = [Some(stream), settings.role_arn.as_deref()];
         let known = || named.into_iter().flatten().filter_map(Arn::parse).map(|arn| arn.account).next();

@@ -34,7 +34,7 @@ const BUFFER: usize = 32 << 10;
 /// How long nothing is accepted after the system could not give a connection.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// The paths that are answered whatever else goes on.
+/// The paths that are answered under any load.
 pub(super) const HEALTH: &[&str] = &["/healthz", "/metrics"];
 
 /// The address a request comes from, among its extensions.

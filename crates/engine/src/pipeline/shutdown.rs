@@ -15,7 +15,7 @@ const GRACE: Duration = Duration::from_secs(5);
 /// How often it is looked whether the lease was lost.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// Ends the run where the task that holds it ends by a fault: nobody may wait
+/// Ends the run where the task that holds it ends by a fault: nothing may wait
 /// for what it leaves undone.
 pub(crate) struct Watch(pub(crate) Arc<Shutdown>);
 
@@ -70,7 +70,7 @@ impl Shutdown {
         self.halt.is_cancelled()
     }
 
-    /// Whether somebody outside wants the run to stop.
+    /// Whether the caller wants the run to stop.
     pub(crate) fn stopped(&self) -> bool {
         self.stop.is_cancelled()
     }
@@ -116,7 +116,7 @@ impl Shutdown {
         std::future::pending().await
     }
 
-    /// Waits, unless the run halts first. Returns whether it may go on.
+    /// Waits, unless the run halts first. Returns whether it may continue.
     pub(crate) async fn pause(&self, span: Duration) -> bool {
         tokio::select! {
             () = wait::span(span) => !self.halted(),

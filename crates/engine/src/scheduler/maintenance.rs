@@ -83,7 +83,7 @@ impl Engine {
 
 fn measure(id: &SyncId, lag: &Lag) {
     let labels = [("sync", id.to_string()), ("partition", lag.partition.clone())];
-    // Beyond 2^53 a gauge is not exact any more, and nobody minds.
+    // Beyond 2^53 a gauge is not exact any more, which is acceptable.
     metrics::gauge!("tidegate_lag_items", &labels).set(lag.behind as f64);
     metrics::gauge!("tidegate_position", &labels).set(lag.position as f64);
     if let Some(seen) = lag.last_seen {

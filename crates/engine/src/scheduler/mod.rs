@@ -88,7 +88,7 @@ impl Engine {
         scheduled
     }
 
-    /// When a sync runs by itself.
+    /// When a sync runs on its schedule.
     async fn schedule(&self, sync: &SyncSpec) -> Option<Schedule> {
         if let (None, SyncSpec::Import(import)) = (sync.schedule(), sync) {
             // Opening does no I/O.
@@ -146,7 +146,7 @@ impl Engine {
                 log_recovery(&id, &mut reported);
                 failures = 0;
                 if scheduled.schedule() == Schedule::Continuous {
-                    // It came to its end by itself: its source does not follow, or is gone.
+                    // It ended on its own: its source does not follow, or is gone.
                     rest(LOOK, &stop, &gone).await;
                 }
                 continue;
@@ -277,7 +277,7 @@ impl Engine {
         }
     }
 
-    /// Who paused a sync, if somebody did. What cannot be read counts as not paused:
+    /// Returns what paused a sync, if anything did. What cannot be read counts as not paused:
     /// the run itself will say what is wrong.
     async fn paused(&self, id: &SyncId) -> Option<PausedBy> {
         let state = self.config.store.sync_state(id).await.ok()?;

@@ -36,7 +36,7 @@ impl Engine {
             let wanted = match self.requested_now().await {
                 Ok(wanted) => wanted,
                 Err(error) => {
-                    // Nobody took anything back: what runs goes on.
+                    // No request was withdrawn: running exports continue.
                     tracing::error!(error = error.chain(), "what was asked to be exported cannot be told");
                     rest(AGAIN, &stop, &stop).await;
                     match stop.is_cancelled() {

@@ -27,7 +27,7 @@ pub(super) struct EventsSettings {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Fields {
-    /// What tells it from all others. Default: `id`, `event_id`; else it is derived from its bytes if it has a time, and a new one if not.
+    /// A value that no other event has. Default: `id`, `event_id`; else it is derived from its bytes if it has a time, and a new one if not.
     pub(super) id: Paths,
     /// What happened. Default: `kind`, `event`, `type`, `name`, `event_name`.
     pub(super) kind: Paths,

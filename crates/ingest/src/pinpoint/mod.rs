@@ -1,7 +1,7 @@
 //! The data plane of Amazon Pinpoint: apps keep sending `PutEvents` here as they
 //! did there, and event streams keep flowing to Kinesis and Firehose.
 //!
-//! - `signature` proves who sent a request, `route` tells which call it makes,
+//! - `signature` authenticates a request, `route` returns which call it makes,
 //! - `batch` takes `PutEvents` apart, `check` knows the limits of an event,
 //!   `app_record` writes the record that consumers of event streams expect,
 //! - `endpoints` and `streams` are what the API remembers, in `store`,

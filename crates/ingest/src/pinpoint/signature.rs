@@ -92,7 +92,7 @@ impl<'a> Claim<'a> {
         Ok(Claim { key, written, at })
     }
 
-    /// Proves that the request was signed with the key; tells which.
+    /// Verifies the signature of the request and returns the key it was signed with.
     pub(super) fn verify(&self, request: &Request<Bytes>) -> Result<&'a str, ErrorResponse> {
         let expected = self.signature(request);
         if expected.is_some_and(|expected| same(self.written.signature.as_bytes(), expected.as_bytes())) {

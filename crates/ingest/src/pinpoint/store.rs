@@ -125,7 +125,7 @@ impl Session<'_> {
         self.one("SELECT body FROM streams WHERE app = ?1", params![app])
     }
 
-    /// All event streams, by app; `Since` tells from when on events go to this destination.
+    /// All event streams, by app; `Since` is when events began to go to this destination.
     pub(super) fn streams(&self) -> Result<Vec<Object>> {
         self.all("SELECT json_set(body, '$.Since', since) FROM streams ORDER BY app", params![])
     }

@@ -18,7 +18,7 @@ const KNOWN_MAX: usize = 10_000;
 /// Makes a schema ready; a reason where that is impossible.
 pub(super) type Compile<T> = fn(&str, &[(String, String)]) -> Result<T, Reason>;
 
-/// The schemas of a registry, each asked for once and kept for ever.
+/// The schemas of a registry, each fetched once and kept forever.
 pub(super) struct Schemas<T> {
     registry: Arc<Registry>,
     /// What the registry calls schemas of this format.

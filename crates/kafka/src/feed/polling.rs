@@ -241,7 +241,7 @@ impl Polling {
     }
 
     /// Handles an error of the library. Returns it if it ends the feed; the library
-    /// recovers from all others by itself.
+    /// recovers from all others automatically.
     pub(super) fn on_error(&self, error: &KafkaError, lost_since: &mut Option<Instant>) -> Result<(), Error> {
         let Some(code) = errors::code_of(error) else { return Ok(()) };
         let context = self.consumer.context();

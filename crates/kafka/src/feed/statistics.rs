@@ -1,4 +1,4 @@
-//! What the client's statistics tell: the ends of partitions, and whether brokers are up.
+//! The client's statistics: the ends of partitions, and whether brokers are up.
 
 use rdkafka::statistics::Statistics;
 

@@ -131,7 +131,7 @@ impl Reader {
                     self.ended.insert(partition);
                 }
                 Err(error) if is_transient(code(&error)) => {
-                    tracing::debug!(%error, topic = self.topic, "reading continues by itself");
+                    tracing::debug!(%error, topic = self.topic, "reading continues automatically");
                 }
                 Err(error) => return Err(self.cluster.explain("reading", &self.topic, code(&error))),
             }
@@ -148,7 +148,7 @@ impl Reader {
     }
 }
 
-/// Returns whether librdkafka recovers by itself: from the loss of one broker, and from
+/// Returns whether librdkafka recovers automatically: from the loss of one broker, and from
 /// errors of the group, which is not used.
 fn is_transient(code: Code) -> bool {
     matches!(

@@ -59,7 +59,7 @@ pub(super) struct Target {
     /// Leaves out rows of users that Braze does not know, instead of creating them.
     pub(super) update_existing_only: bool,
     /// For `user`: the attributes hold increments such as `{ "visits": { "inc": 1 } }`.
-    /// A request whose answer was lost is then not sent again by itself, since
+    /// A request whose answer was lost is then not sent again automatically, since
     /// that could count twice: it follows the sync's `in_doubt`.
     pub(super) increments: bool,
 }

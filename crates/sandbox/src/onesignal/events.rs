@@ -39,7 +39,7 @@ struct Arrival<'a> {
 }
 
 /// Records the events of known users and lists those of unknown ones. Where
-/// somebody is `listening`, the reply carries those that took effect.
+/// there is a listener, the reply carries those that took effect.
 pub(super) fn create(
     session: &Session<'_>,
     body: &Bytes,

@@ -3,7 +3,7 @@
 //! For each custom event a push message is sent, received by most and clicked by
 //! some, as follows from the event alone: the same event has the same journey.
 //! The message events are posted one by one, as OneSignal's event streams do, in
-//! the body that OneSignal makes from a template. Posting is on nobody's way: it
+//! the body that OneSignal makes from a template. Posting delays no request: it
 //! happens after the answer, is tried once, and what finds no room is left out.
 
 use std::sync::atomic::{AtomicU64, Ordering};

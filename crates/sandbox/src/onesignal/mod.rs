@@ -89,7 +89,7 @@ impl Sandbox {
         if !self.limits.allow(&route, request.body(), now) {
             return Reply::slow_down();
         }
-        // Who listens learns what happened; nobody else pays for it.
+        // Only listeners learn what happened, and only they pay for it.
         let listening = self.journeys.is_some();
         let mut segments = request.uri().path().split('/').skip_while(|segment| *segment != "apps");
         let app_id = segments.nth(1).unwrap_or_default().to_owned();

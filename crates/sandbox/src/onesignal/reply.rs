@@ -48,7 +48,7 @@ impl Stop {
         Stop::Refused(Reply::titled(StatusCode::NOT_FOUND, "user-1", "User not found", &Value::Null))
     }
 
-    /// 409 with the aliases that belong to somebody else.
+    /// 409 with the aliases that belong to another user.
     pub(super) fn conflict(label: &str, name: &str) -> Stop {
         let meta = json!({ "conflicting_aliases": { label: name } });
         let title = "One or more Aliases claimed by another User";

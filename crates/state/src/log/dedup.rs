@@ -15,7 +15,7 @@ const NEAR: usize = 6;
 
 /// 96 bits of hash over an event's id.
 ///
-/// A new event is taken for one that is remembered with a probability of 2⁻⁹⁶
+/// A new event is mistaken for one that is remembered with a probability of 2⁻⁹⁶
 /// for each: with ten million of them once in 10²² events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Id(u128);

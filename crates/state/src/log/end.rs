@@ -74,7 +74,7 @@ pub(super) struct EndFile {
 
 impl EndFile {
     /// Writes down an end. If that fails, less than the truth stands there: damage may
-    /// then be taken for a write that was not finished.
+    /// then be mistaken for a write that was not finished.
     pub(super) fn write(&mut self, folder: &Path, end: End) {
         if let Err(cause) = self.try_write(folder, end) {
             self.file = None;

@@ -23,7 +23,7 @@ impl Damage {
             format!("{shown} is damaged at byte {at}: acknowledged events cannot be read"),
         )
         .hint(
-            "restore this file from a copy; or move it out of its folder to go on without the events in it, \
+            "restore this file from a copy; or move it out of its folder to continue without the events in it, \
              from the next file",
         )
     }

@@ -85,7 +85,7 @@ impl Frame {
     /// Tells each append what became of it.
     pub(super) fn answer(self, written: &Result<(), Failure>) {
         for Waiting { appended, answer, _permit } in self.waiting {
-            // Nobody may be waiting any more.
+            // The caller may have stopped waiting.
             let _ = answer.send(written.as_ref().map(|()| appended).map_err(Failure::error));
         }
     }

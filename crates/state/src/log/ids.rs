@@ -1,7 +1,7 @@
 //! What a closed segment leaves beside it, so that opening needs not read it.
 //!
 //! `<first offset>.ids`: magic 8 | newest second u32 | entries u32 | checksum u32
-//! of the entries | checksum u32 of all this, then 16 bytes for each event. It can be made anew from its segment, so it is
+//! of the entries | checksum u32 of all this, then 16 bytes for each event. It can be rebuilt from its segment, so it is
 //! written without waiting for the disk.
 
 use std::fs::{self, File};

@@ -143,7 +143,7 @@ impl EmbeddedLog {
         match known {
             Progress::Durable(log_end, about) => Ok(Known { log_end, about, progress }),
             Progress::Unusable(failure) => Err(failure.error()),
-            Progress::Opening => Err(Error::internal("an event log is opening for ever")),
+            Progress::Opening => Err(Error::internal("an event log does not finish opening")),
         }
     }
 }

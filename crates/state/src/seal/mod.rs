@@ -1,7 +1,7 @@
 //! Secrets at rest: XChaCha20-Poly1305 under one master key.
 //!
 //! The key comes from the environment or from a file in the data folder. A
-//! rotation writes its new key beside the old one, seals everything anew in one
+//! rotation writes its new key beside the old one, seals everything again in one
 //! transaction, and puts the new key in the place of the old one. Both are read
 //! in between, so a crash at any moment leaves every secret readable.
 
@@ -24,7 +24,7 @@ pub struct MasterKeys {
     /// The key that seals: 32 bytes in base64. `None` uses `<data>/master.key`,
     /// which is made when the first secret is stored.
     pub current: Option<Secret>,
-    /// The key before it, which opens what a rotation has not sealed anew yet.
+    /// The key before it, which opens what a rotation has not sealed again yet.
     pub former: Option<Secret>,
 }
 

@@ -39,7 +39,7 @@ pub(super) async fn commit(
     let Some(record) = record else { return Err(runs::not_open(&mut tx, run).await) };
     let sync: String = record.get("sync")?;
     if let Some(checkpoint) = checkpoint {
-        // The read is under way again: it starts anew only after its next end.
+        // The read is under way again: it starts over only after its next end.
         let statement = sql("UPDATE syncs SET checkpoint = $2, complete = 0 WHERE id = $1");
         tx.execute(statement.bind(sync.as_str()).bind(checkpoint.as_str())).await?;
     }

@@ -67,7 +67,7 @@ impl Destination<LoggedEvent> for Firehose {
             max_bytes: REQUEST_MAX,
             linger: Duration::from_millis(100),
             max_in_flight: 8,
-            // It differs by region and can be raised: the answers tell.
+            // It differs by region and can be raised; the responses show it.
             rate: None,
             bucket: "firehose.PutRecordBatch",
             single_user: false,

@@ -34,7 +34,7 @@ pub(super) struct Target {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum PartitionBy {
-    /// The user; the event's id where nobody is known. Events of a user stay in one shard.
+    /// The user; the event's id if the user is unknown. Events of a user stay in one shard.
     #[default]
     User,
     /// The event's id: the most even load, without an order.

@@ -66,7 +66,7 @@ impl Destination<LoggedEvent> for Kinesis {
             max_bytes: self.target.limits.request_max(),
             linger: Duration::from_millis(100),
             max_in_flight: 8,
-            // It is by the shard, and shards come and go: the answers tell.
+            // It is by the shard, and shards come and go; the responses show it.
             rate: None,
             bucket: "kinesis.PutRecords",
             single_user: false,

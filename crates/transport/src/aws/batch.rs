@@ -49,7 +49,7 @@ pub fn receipt(title: &str, answer: &Response<Bytes>, items: usize, now: Timesta
         };
         let reason = reason(title, &code, entry.message.as_deref().unwrap_or_default());
         let outcome = match class_of(&code) {
-            // Unknown codes reject the record with its reason rather than retry for ever.
+            // Unknown codes reject the record with its reason rather than being retried forever.
             Some(ErrorClass::Bad) | None => Outcome::Rejected(reason),
             Some(other) => {
                 failed += 1;

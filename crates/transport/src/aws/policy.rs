@@ -18,7 +18,7 @@ pub struct Grant {
 }
 
 impl Grant {
-    /// Actions on something that is named by itself or by an ARN.
+    /// Actions on something that is named alone or by an ARN.
     pub fn new(
         settings: &AwsSettings,
         actions: &'static [&'static str],

@@ -15,7 +15,7 @@ pub fn bears(headers: &HeaderMap, secret: &Secret) -> bool {
     scheme.eq_ignore_ascii_case(b"Bearer ") && same(token.trim_ascii(), secret.expose().as_bytes())
 }
 
-/// Compares in a time that does not tell where the difference is; only the length shows.
+/// Compares in constant time: only the length can be observed.
 pub fn same(given: &[u8], expected: &[u8]) -> bool {
     let difference = given.iter().zip(expected).fold(0, |seen, (a, b)| std::hint::black_box(seen | (a ^ b)));
     given.len() == expected.len() && difference == 0

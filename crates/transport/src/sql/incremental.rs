@@ -147,7 +147,7 @@ enum End {
     /// At the server's own clock: what is later waits for its time.
     Clock(String),
     /// Before `NaN` and the infinities: they compare with every number and would
-    /// hide all rows below them for ever.
+    /// hide all rows below them forever.
     Finite(Number),
 }
 

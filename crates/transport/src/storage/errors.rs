@@ -72,7 +72,7 @@ fn by_causes(first: &(dyn std::error::Error + 'static)) -> (ErrorKind, Option<&'
             return (ErrorKind::Unavailable, None);
         }
         let text = cause.to_string();
-        // Listing does not tell these apart by itself.
+        // Listing alone does not distinguish these.
         if text.contains("status code: 404") {
             return (ErrorKind::Missing, Some(GONE));
         }

@@ -79,7 +79,7 @@ pub fn input_text(array: &str, of_documents: bool) -> Option<String> {
     Some(out)
 }
 
-/// A document may be an array itself: arrays of documents are taken for flat.
+/// A document may be an array itself: arrays of documents count as flat.
 fn write_input(array: &str, of_documents: bool, out: &mut String) -> Option<()> {
     out.push('{');
     for (at, item) in serde_json::from_str::<Vec<&RawValue>>(array).ok()?.into_iter().enumerate() {

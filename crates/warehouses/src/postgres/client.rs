@@ -109,7 +109,7 @@ impl Access {
             .user(&self.settings.user)
             .application_name("tidegate")
             .connect_timeout(limit)
-            // Finds out within minutes that the other side is gone, not within hours.
+            // Detects within minutes that the other side is gone, not within hours.
             .keepalives_idle(Duration::from_secs(60))
             .keepalives_interval(Duration::from_secs(15))
             .keepalives_retries(4)
@@ -137,7 +137,7 @@ pub struct Session {
 impl Drop for Session {
     fn drop(&mut self) {
         if !self.running {
-            // The driver says goodbye by itself once the client is gone.
+            // The driver closes the connection once the client is gone.
             return;
         }
         let (cancel, tls, driver) = (self.cancel.clone(), self.tls.clone(), self.driver.clone());

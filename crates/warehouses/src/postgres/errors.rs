@@ -30,7 +30,7 @@ impl Access {
                 ErrorKind::Unavailable,
                 format!("PostgreSQL at {place} cannot be reached: {cause}"),
             )
-            .hint("check `host`, `port` and the firewall; `tidegate check` tells whether it is back");
+            .hint("check `host`, `port` and the firewall; `tidegate check` shows whether it is back");
         }
         if error.is_closed() {
             return Error::new(

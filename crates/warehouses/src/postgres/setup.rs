@@ -30,7 +30,7 @@ pub fn setup(_: &ConnectionId, settings: &Settings, selection: Option<&Settings>
         text,
         "-- Run as an administrator, connected to the database {database}.
 
--- 1. A user that can only read. Idempotency the lines with {schema} for each schema.
+-- 1. A user that can only read. Repeat the lines with {schema} for each schema.
 CREATE USER {user} WITH PASSWORD '<strong-unique-password>';
 GRANT CONNECT ON DATABASE {database} TO {user};
 GRANT USAGE ON SCHEMA {schema} TO {user};

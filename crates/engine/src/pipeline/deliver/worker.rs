@@ -39,7 +39,7 @@ type Preparing<F> = JoinHandle<Request<F>>;
 struct Ahead<F: Transform> {
     /// The request behind it.
     preparing: Option<Preparing<F>>,
-    /// The one behind that, already packed: preparing goes on without a pause.
+    /// The one behind that, already packed: preparing continues without a pause.
     packed: Option<Request<F>>,
 }
 

@@ -48,7 +48,7 @@ impl Journal {
         root.put_staged(&format!("{name}.staged"), name, content.into()).await
     }
 
-    /// Finds out what became of the delivery that was begun, now that these
+    /// Determines the outcome of the delivery that was begun, now that these
     /// events are delivered. Afterwards `written` is true for them.
     pub(super) async fn resolve(
         &mut self,

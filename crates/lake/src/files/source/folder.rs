@@ -196,7 +196,7 @@ fn stored_offsets(folder: &Path, mode: &ReadMode) -> Result<FileOffsets, Error> 
         ReadMode::Resume { checkpoint, .. } => FileOffsets::of(checkpoint.as_ref()),
         ReadMode::Incremental { .. } => {
             Err(Error::settings(format!("files in {} have no cursor", folder.display()))
-                .hint("leave `cursor` out: a run reads what is new by itself"))
+                .hint("leave `cursor` out: a run reads new files and lines without one"))
         }
     }
 }

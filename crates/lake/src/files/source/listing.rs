@@ -138,7 +138,7 @@ fn walk(
         }
         let full = if above.is_empty() { name.to_string() } else { format!("{above}/{name}") };
         let metadata = match fs::metadata(entry.path()) {
-            // A file that went away since the folder was read is as good as not there.
+            // A file that went away since the folder was read counts as absent.
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => continue,
             Err(cause) => {
                 listing.odd.push(Odd { name: full, modified_us: 0, reason: malformed(&cause) });

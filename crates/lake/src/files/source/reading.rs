@@ -43,7 +43,7 @@ impl Reading {
                 Err(Stop::Failed(error)) => {
                     let _ = sender.blocking_send(Err(error));
                 }
-                // Files report what is wrong with them by themselves.
+                // Files report their own errors.
                 Err(Stop::Dropped | Stop::Broken(_)) | Ok(()) => {}
             }
         })

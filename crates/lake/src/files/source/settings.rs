@@ -16,7 +16,7 @@ pub struct FilesSelection {
     /// Pattern below the connection's folder, for example `orders/*.csv`.
     #[schemars(extend("examples" = ["orders/*.csv"]))]
     pub path: String,
-    /// Format of the files. Without it, the extension tells.
+    /// Format of the files. Default: by the extension.
     pub format: Option<Format>,
     /// What stands between the cells of a CSV file.
     #[serde(default = "default_delimiter")]
@@ -32,7 +32,7 @@ pub struct FilesSelection {
     /// Whether the first line of a CSV file names its columns.
     #[serde(default = "default_header")]
     pub header: bool,
-    /// Encoding of CSV and JSON Lines files. A byte order mark decides by itself. Default: `utf-8`.
+    /// Encoding of CSV and JSON Lines files. A byte order mark takes precedence. Default: `utf-8`.
     #[serde(default)]
     pub encoding: Encoding,
     /// How long a file must be unchanged before its last line counts without a line break.
@@ -171,7 +171,7 @@ impl Files {
     /// If neither the selection nor its extension tells.
     pub fn format(&self, name: &str) -> Result<Format, Reason> {
         self.format.or_else(|| Format::of(name)).ok_or_else(|| {
-            let message = "its extension tells no format; set `format` to csv, jsonl or parquet, or exclude it by `path`";
+            let message = "its extension does not show the format; set `format` to csv, jsonl or parquet, or exclude it by `path`";
             Reason::new("unknown_format", message)
         })
     }

@@ -70,7 +70,7 @@ impl PostgresSink {
             // Another program made it between our look and our statement.
             "42P06" | "42P07" | "42701" | "23505" => Error::new(
                 ErrorKind::Unavailable,
-                format!("making {table} ready: somebody else did it at the same moment"),
+                format!("preparing {table}: another process did it at the same moment"),
             ),
             _ => self.explain_writing(said, error),
         }

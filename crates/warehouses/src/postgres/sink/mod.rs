@@ -31,7 +31,7 @@ pub(super) use target::PostgresTarget;
 /// The longest event id: an entry of the primary key's index holds at most a
 /// third of a page. Source: PostgreSQL handbook, "B-Tree Indexes", limitations.
 const ID_BYTES_MAX: usize = 2_600;
-/// The largest event: PostgreSQL's own limit of 1 GB for a field is nobody's wish.
+/// The largest event: PostgreSQL's own limit of 1 GB for a field is too large to be useful.
 const EVENT_BYTES_MAX: usize = 64 << 20;
 /// What the columns add to an event's own bytes, in a copied row.
 const ROW_OVERHEAD: usize = 200;

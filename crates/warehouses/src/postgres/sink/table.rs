@@ -74,7 +74,7 @@ impl EventTable {
     }
 
     /// Makes schema, table and columns that are missing, inside the open
-    /// transaction, and tells the columns' types.
+    /// transaction, and returns the columns' types.
     ///
     /// Looked at for each delivery, so that a table that was dropped or altered
     /// meanwhile is no surprise; nothing is remembered that could be wrong.

@@ -21,7 +21,7 @@ pub enum Cell {
 pub enum Step {
     /// The record ends with this line.
     Done,
-    /// A quoted cell goes on in the next line.
+    /// A quoted cell continues on the next line.
     Open,
     /// The rules are broken.
     Broken(Reason),
