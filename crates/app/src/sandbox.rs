@@ -44,7 +44,7 @@ impl std::fmt::Display for Dropped {
 impl std::error::Error for Dropped {}
 
 impl Sandboxes {
-    /// Opens all of them; in memory where no folder is given.
+    /// Opens all of them; in memory if no folder is given.
     pub(crate) fn open(
         folder: Option<&Path>,
         faults: Faults,

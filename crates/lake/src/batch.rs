@@ -101,7 +101,7 @@ enum Column {
 }
 
 impl Rows {
-    /// `room` says how many bytes the texts of each column take, where there are rows.
+    /// `room` says how many bytes the texts of each column take, if there are rows.
     fn with_capacity(layout: Layout, rows: usize, room: &[usize]) -> Rows {
         let column = |kind, room: usize| match kind {
             ColumnType::Text => {

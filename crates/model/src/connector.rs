@@ -118,7 +118,7 @@ pub struct SandboxRole {
 /// What a sandbox is made from.
 #[derive(Clone)]
 pub struct SandboxContext {
-    /// Where its users, events and catalogs are kept; in memory where absent.
+    /// Where its users, events and catalogs are kept; in memory if absent.
     pub data: Option<PathBuf>,
     /// The time.
     pub clock: Arc<dyn Clock>,
@@ -126,9 +126,9 @@ pub struct SandboxContext {
     pub faults: Arc<Mutex<Faults>>,
     /// Whether the documented rate limits are enforced.
     pub limits: bool,
-    /// The connection's settings under `sandbox:`, empty where there are none.
+    /// The connection's settings under `sandbox:`, empty if there are none.
     pub settings: Settings,
-    /// The way to post webhooks to others; none are posted where absent.
+    /// The way to post webhooks to others; none are posted if absent.
     pub http: Option<Arc<dyn Http>>,
     /// How many webhooks wait to be posted: who ends the process waits for them.
     pub webhooks: Arc<AtomicU64>,

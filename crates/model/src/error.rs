@@ -17,7 +17,7 @@ pub enum ErrorKind {
     Denied,
     /// What was asked for is not there: table, column, topic, catalog.
     Missing,
-    /// Too fast; acceptable again at the given time, or soon where it is not known.
+    /// Too fast; acceptable again at the given time, or soon if it is not known.
     Throttled(Option<Timestamp>),
     /// Not reachable now: refused, 503, DNS, a warehouse that warms up.
     Unavailable,
@@ -118,7 +118,7 @@ impl Error {
 
     /// What a person does next.
     ///
-    /// Where the maker of the error gave none, the kind has one.
+    /// If the maker of the error gave none, the kind has one.
     pub fn next_step(&self) -> &str {
         if let Some(hint) = &self.hint {
             return hint;

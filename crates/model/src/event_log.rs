@@ -87,12 +87,12 @@ pub trait EventLog: Send + Sync {
     /// # Errors
     /// [`crate::ErrorKind::Throttled`] where too much is waiting already: nothing
     /// was logged, the same may be tried soon. [`crate::ErrorKind::Storage`]
-    /// where it could not be made durable: then it is not known whether it was
+    /// if it could not be made durable: then it is not known whether it was
     /// logged, and sending it again does no harm.
     async fn append(&self, stream: &StreamId, events: Vec<Event>) -> Result<Appended, Error>;
 
     /// Reads a stream behind a checkpoint that one of its batches gave, from its
-    /// beginning where there is none. What retention removed is skipped.
+    /// beginning if there is none. What retention removed is skipped.
     async fn read(
         &self,
         stream: &StreamId,

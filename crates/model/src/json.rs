@@ -97,7 +97,7 @@ pub fn write_string(text: &str, out: &mut String) {
     out.push('"');
 }
 
-/// Appends bytes as a JSON string, quotes included. Where they are no UTF-8, nor
+/// Appends bytes as a JSON string, quotes included. If they are no UTF-8, nor
 /// is what was appended.
 pub fn write_bytes(text: &[u8], out: &mut Vec<u8>) {
     out.reserve(text.len() + 2);

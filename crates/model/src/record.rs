@@ -56,7 +56,7 @@ pub enum Body {
     Event {
         /// Name of the event.
         name: Text,
-        /// When it happened; the platform's "now" where it is not known.
+        /// When it happened; the platform's "now" if it is not known.
         time: Option<Timestamp>,
         /// A JSON object.
         properties: Json,
@@ -92,7 +92,7 @@ pub struct Purchase {
     pub price: Text,
     /// How many.
     pub quantity: u32,
-    /// When; the platform's "now" where it is not known.
+    /// When; the platform's "now" if it is not known.
     pub time: Option<Timestamp>,
     /// A JSON object.
     pub properties: Json,

@@ -49,7 +49,7 @@ impl RowStatus {
         }
     }
 
-    /// Why, where there is a why.
+    /// Why, if there is a why.
     pub fn reason(&self) -> Option<&Reason> {
         match self {
             RowStatus::Delivered => None,
@@ -61,13 +61,13 @@ impl RowStatus {
 /// The result of one row, as the ledger records it.
 #[derive(Clone, Debug)]
 pub struct RowResult {
-    /// Hash of the key columns, of the whole row where there are none.
+    /// Hash of the key columns, of the whole row if there are none.
     pub key: RowHash,
     /// The key columns as text, or where an unreadable piece of input stands.
     pub key_text: Text,
     /// Hash of the whole row.
     pub row: RowHash,
-    /// The user's identifier, or the catalog item's id; empty where the row has none.
+    /// The user's identifier, or the catalog item's id; empty if the row has none.
     pub user: Text,
     /// Its status.
     pub status: RowStatus,

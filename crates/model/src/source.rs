@@ -60,14 +60,14 @@ pub enum ReadMode {
     Incremental {
         /// The column.
         column: String,
-        /// The lowest value wanted, itself included; all where absent.
+        /// The lowest value wanted, itself included; all if absent.
         from: Option<Value>,
         /// The time zone of a cursor without one (IANA name).
         time_zone: String,
     },
     /// What the source itself knows to be behind a checkpoint that it made.
     Resume {
-        /// The checkpoint; from the beginning where there is none.
+        /// The checkpoint; from the beginning if there is none.
         checkpoint: Option<Checkpoint>,
         /// Whether the feed waits for what comes later, until it is dropped.
         follow: bool,

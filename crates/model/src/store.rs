@@ -63,7 +63,7 @@ impl fmt::Display for PausedBy {
 pub struct LookbackChunk {
     /// Chunks of a sync are numbered in the order of the cursor.
     pub seq: u64,
-    /// The highest cursor value among the rows; `None` where there is no cursor.
+    /// The highest cursor value among the rows; `None` if there is no cursor.
     pub high: Option<Value>,
     /// The rows, in any order; a row that stood there twice may be listed twice.
     pub rows: Vec<RowVersion>,
@@ -219,7 +219,7 @@ pub struct RowEntry {
     pub key: String,
     /// Its status.
     pub status: StatusKind,
-    /// Why, where there is a why.
+    /// Why, if there is a why.
     pub reason: Option<Reason>,
     /// The row itself, as long as it counts as failed.
     pub payload: Option<Row>,
@@ -300,7 +300,7 @@ pub trait Store: Send + Sync {
     /// never ended become `Interrupted`.
     async fn claim(&self, sync: &SyncId) -> Result<Claimed, Error>;
 
-    /// What is known of a sync; the default where it never ran.
+    /// What is known of a sync; the default if it never ran.
     async fn sync_state(&self, sync: &SyncId) -> Result<SyncState, Error>;
 
     /// Pauses a sync, or lets it run again.

@@ -36,7 +36,7 @@ pub struct Session<'a> {
 }
 
 impl Profiles {
-    /// Opens the file, creating it and its folder where they are missing; in
+    /// Opens the file, creating it and its folder if they are missing; in
     /// memory without a path.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ pub fn row(id: i64) -> Row {
 }
 
 /// What became of [`row`]`(id)`: its key is the id, its user `user-<id>`, and the
-/// row itself is kept where it was not delivered.
+/// row itself is kept if it was not delivered.
 pub fn result(id: i64, status: RowStatus) -> RowResult {
     let row = row(id);
     let mut scratch = Vec::new();

@@ -118,7 +118,7 @@ impl Ingest {
     }
 
     /// Takes the events of a request whose head was accepted. Returns the
-    /// answer, and the body where it was not read to its end.
+    /// answer, and the body if it was not read to its end.
     async fn take(
         &self,
         open: &OpenRequest,

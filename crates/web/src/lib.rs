@@ -36,7 +36,7 @@ const REQUEST_MAX: Duration = Duration::from_secs(60);
 /// Listens on an address.
 ///
 /// # Errors
-/// [`ErrorKind::Settings`] where it cannot be listened on.
+/// [`ErrorKind::Settings`] if it cannot be listened on.
 pub async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
     TcpListener::bind(address).await.map_err(|cause| {
         Error::new(ErrorKind::Settings, format!("cannot listen on {address}"))

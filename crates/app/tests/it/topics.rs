@@ -233,7 +233,7 @@ pub(crate) async fn know_users(sandbox: &Sandbox, prefix: &str, count: u32) {
     }
 }
 
-/// The value of a metric with these labels, where there is one.
+/// The value of a metric with these labels, if there is one.
 pub(crate) async fn metric(served: &Served, name: &str, labels: &[&str]) -> Option<f64> {
     let metrics = served.get("/metrics").await.body;
     let line = metrics.lines().find(|line| {

@@ -97,7 +97,7 @@ pub async fn run_export(
     run::run_job(&job, parts, cause, feed, stop, progress).await
 }
 
-/// Events of a batch. Where one large request at a time is sent, a batch is enough
+/// Events of a batch. If one large request at a time is sent, a batch is enough
 /// for one, so that the next is read while it is written.
 fn batch_events(limits: &Limits) -> usize {
     const SMALL: usize = 5_000;

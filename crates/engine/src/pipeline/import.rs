@@ -398,7 +398,7 @@ fn kept(row: &Row, unreadable: &[usize]) -> Row {
     }
 }
 
-/// What people search for, without a copy where there is one to share.
+/// What people search for, without a copy if there is one to share.
 fn user_of(record: &Record) -> Text {
     match &record.identity {
         Identity::ExternalId(id) | Identity::PlatformId(id) | Identity::Email(id) | Identity::Phone(id) => {

@@ -15,7 +15,7 @@ const GRACE: Duration = Duration::from_secs(5);
 /// How often it is looked whether the lease was lost.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// Ends the run where the task that holds it ends by a fault: nothing may wait
+/// Ends the run if the task that holds it ends by a fault: nothing may wait
 /// for what it leaves undone.
 pub(crate) struct Watch(pub(crate) Arc<Shutdown>);
 

@@ -99,7 +99,7 @@ impl Engine {
     }
 
     /// Runs one sync again and again. `gone` says that it is no longer wanted.
-    /// Where it is switched off, an export is brought to its end once more.
+    /// If it is switched off, an export is brought to its end once more.
     async fn run_scheduled(
         self: Arc<Self>,
         scheduled: ScheduledSync,

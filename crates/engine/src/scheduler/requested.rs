@@ -14,7 +14,7 @@ use crate::service::Engine;
 use crate::service::export::requested_id;
 use crate::service::receive::IngestEndpoint;
 
-/// How soon it is looked again where it could not be told what is asked for.
+/// How soon it is looked again if it could not be told what is asked for.
 const AGAIN: Duration = Duration::from_secs(5);
 
 /// An export that is kept running because a caller asked for it.

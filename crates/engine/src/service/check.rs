@@ -34,7 +34,7 @@ impl Engine {
     /// Proves each privilege of a connection.
     ///
     /// # Errors
-    /// Where there is no such connection.
+    /// If there is no such connection.
     pub async fn check_connection(&self, id: &ConnectionId) -> Result<Report, Error> {
         let mut checks = Checks::default();
         let (connector, _) = self.connection(id).await?;
@@ -60,7 +60,7 @@ impl Engine {
     /// Proves that a sync could run: privileges at both ends, columns, mapping.
     ///
     /// # Errors
-    /// Where there is no such sync.
+    /// If there is no such sync.
     pub async fn check_sync(&self, id: &SyncId) -> Result<Report, Error> {
         let mut checks = Checks::default();
         let sync = match self.sync(id)? {

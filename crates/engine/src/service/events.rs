@@ -19,7 +19,7 @@ pub struct KindCount {
     pub stream: ConnectionId,
     /// The kind.
     pub kind: String,
-    /// The channel of the message, where they are about one.
+    /// The channel of the message, if they are about one.
     pub channel: Option<Channel>,
     /// How many.
     pub events: u64,
@@ -31,7 +31,7 @@ impl Engine {
     /// How many events of each kind are kept, and when the last one happened.
     ///
     /// # Errors
-    /// Where the log cannot be read.
+    /// If the log cannot be read.
     pub async fn event_counts(&self, stream: Option<&ConnectionId>) -> Result<Vec<KindCount>, Error> {
         let mut counts: BTreeMap<(ConnectionId, String), KindCount> = BTreeMap::new();
         for endpoint in self.ingest_endpoints() {
@@ -61,7 +61,7 @@ impl Engine {
     /// The last events of a stream that a selection takes, oldest first.
     ///
     /// # Errors
-    /// Where the log cannot be read.
+    /// If the log cannot be read.
     pub async fn last_events(
         &self,
         stream: &ConnectionId,

@@ -43,7 +43,7 @@ impl Engine {
     /// The API of a connection, opened on first use.
     ///
     /// # Errors
-    /// Where there is no such connection, no events come in through it, or its
+    /// If there is no such connection, no events come in through it, or its
     /// settings are not right.
     pub(crate) async fn ingest(&self, id: &ConnectionId) -> Result<Arc<dyn Ingest>, Error> {
         if let Some(open) = self.ingests.lock().unwrap_or_else(PoisonError::into_inner).get(id) {
@@ -78,7 +78,7 @@ impl Engine {
     /// Judges a request of a connection by its head, before its body is read.
     ///
     /// # Errors
-    /// Where the connection's API cannot be opened.
+    /// If the connection's API cannot be opened.
     pub async fn open_request(&self, connection: &ConnectionId, head: &Parts) -> Result<Opened, Error> {
         let ingest = self.ingest(connection).await?;
         Ok(match ingest.answer_head(head) {

@@ -32,7 +32,7 @@ pub struct SyncStatus {
     pub last_run: Option<Run>,
     /// Rows that were rejected or are in doubt and still open.
     pub failed_rows: u64,
-    /// How far behind a stream it is, by partition; empty where it reads none,
+    /// How far behind a stream it is, by partition; empty if it reads none,
     /// or where the stream cannot be asked.
     pub lag: Vec<Lag>,
     /// Whether it runs on its schedule; otherwise it is a draft.
@@ -88,7 +88,7 @@ impl RetryFilter {
 /// The result of a retry.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct RetryResult {
-    /// The run, where there was anything to send.
+    /// The run, if there was anything to send.
     pub run: Option<Run>,
     /// Rows that the source no longer has.
     pub gone: u64,
@@ -103,7 +103,7 @@ impl Engine {
     /// paused is not.
     ///
     /// # Errors
-    /// Where the run could not begin. A run that failed later says so itself.
+    /// If the run could not begin. A run that failed later says so itself.
     pub async fn run(
         &self,
         id: &SyncId,
@@ -301,7 +301,7 @@ impl Engine {
     /// Every sync of the project and where it stands.
     ///
     /// # Errors
-    /// Where the store cannot be read.
+    /// If the store cannot be read.
     pub async fn status(&self) -> Result<Vec<SyncStatus>, Error> {
         let mut statuses = Vec::new();
         for (id, sync) in &self.config.project.syncs {
@@ -347,7 +347,7 @@ impl Engine {
         }
     }
 
-    /// How far behind its stream a sync is. Nothing where the stream cannot be
+    /// How far behind its stream a sync is. Nothing if the stream cannot be
     /// asked: `status` shows what is known, `check` what is wrong.
     pub(crate) async fn lag(&self, sync: &SyncSpec, after: Option<&Checkpoint>) -> Vec<Lag> {
         let asked = match sync {
@@ -373,7 +373,7 @@ impl Engine {
     /// Runs, newest first.
     ///
     /// # Errors
-    /// Where the store cannot be read.
+    /// If the store cannot be read.
     pub async fn runs(&self, id: Option<&SyncId>, limit: usize) -> Result<Vec<Run>, Error> {
         self.config.store.runs(id, limit).await
     }
@@ -381,7 +381,7 @@ impl Engine {
     /// Returns row statuses, newest first.
     ///
     /// # Errors
-    /// Where the store cannot be read.
+    /// If the store cannot be read.
     pub async fn rows(&self, query: &RowQuery) -> Result<Vec<RowEntry>, Error> {
         self.config.store.rows(query).await
     }
@@ -389,7 +389,7 @@ impl Engine {
     /// Keeps a sync from running until it is resumed.
     ///
     /// # Errors
-    /// Where there is no such sync, or the store cannot be written.
+    /// If there is no such sync, or the store cannot be written.
     pub async fn pause(&self, id: &SyncId, by: &str, why: &str) -> Result<(), Error> {
         self.sync(id)?;
         let pause =
@@ -409,7 +409,7 @@ impl Engine {
     /// Forgets where a sync stands, so that its next run reads from the beginning.
     ///
     /// # Errors
-    /// Where there is no such sync, it is running, or the store cannot be written.
+    /// If there is no such sync, it is running, or the store cannot be written.
     pub async fn reset(&self, id: &SyncId) -> Result<(), Error> {
         self.sync(id)?;
         let claim = self.claim(id).await?;

@@ -121,7 +121,7 @@ fn make_room(session: &Session<'_>, app: &str, user: &str, new: &Object) -> Resu
     Ok(())
 }
 
-/// When an endpoint was last updated; long ago where that cannot be read.
+/// When an endpoint was last updated; long ago if that cannot be read.
 fn effective(endpoint: &Object) -> Timestamp {
     endpoint.get("EffectiveDate").and_then(timestamp).unwrap_or(Timestamp::MIN)
 }

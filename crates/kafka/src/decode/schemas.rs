@@ -15,7 +15,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(60);
 /// How many ids of a topic that cannot be used are kept in mind.
 const KNOWN_MAX: usize = 10_000;
 
-/// Makes a schema ready; a reason where that is impossible.
+/// Makes a schema ready; a reason if that is impossible.
 pub(super) type Compile<T> = fn(&str, &[(String, String)]) -> Result<T, Reason>;
 
 /// The schemas of a registry, each fetched once and kept forever.

@@ -31,11 +31,11 @@ pub struct Event {
     /// The user's identifier: events of one user keep their order. Empty where
     /// nobody is known.
     pub user: Text,
-    /// The app it happened in. Empty where there is none.
+    /// The app it happened in. Empty if there is none.
     pub app: Text,
-    /// The message it is about. Empty where there is none.
+    /// The message it is about. Empty if there is none.
     pub message: Text,
-    /// The template that message was made from. Empty where there is none.
+    /// The template that message was made from. Empty if there is none.
     pub template: Text,
     /// The whole event as sinks write it: a JSON object.
     pub payload: Json,
@@ -55,7 +55,7 @@ impl Event {
             + self.payload.as_str().len()
     }
 
-    /// The channel of its message, where it is about one.
+    /// The channel of its message, if it is about one.
     pub fn channel(&self) -> Option<Channel> {
         channel_of(&self.kind)
     }

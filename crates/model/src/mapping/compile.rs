@@ -18,7 +18,7 @@ pub struct Target {
     pub sync: SyncId,
     /// The kind of object.
     pub object: ObjectKind,
-    /// The columns that name a row; the whole row where there are none.
+    /// The columns that name a row; the whole row if there are none.
     pub key: Vec<String>,
     /// The cursor column where it is a time: the default for `timestamp`.
     pub cursor: Option<String>,
@@ -199,7 +199,7 @@ impl Mapping {
         RowHash::of_values(known.chain(others.unwrap_or_default()), scratch)
     }
 
-    /// Hash of the row's key columns; of the whole row where there are none.
+    /// Hash of the row's key columns; of the whole row if there are none.
     pub fn key_of(&self, row: &Row, whole: RowHash, scratch: &mut Vec<u8>) -> RowHash {
         if self.key.is_empty() {
             return whole;
@@ -212,7 +212,7 @@ impl Mapping {
         self.has_key() && !self.key.iter().any(|at| columns.contains(at))
     }
 
-    /// The row's key columns as text, for people; empty where there are none.
+    /// The row's key columns as text, for people; empty if there are none.
     pub fn key_text(&self, row: &Row) -> Text {
         if let [only] = *self.key {
             return row.values.get(only).and_then(Value::to_text).unwrap_or_default();

@@ -125,7 +125,7 @@ fn is_empty(value: &Value) -> bool {
     value.is_null() || value.as_str().is_some_and(str::is_empty)
 }
 
-/// The value in the member's own type, nothing where it is empty, or the value as it
+/// The value in the member's own type, nothing if it is empty, or the value as it
 /// came where it is of another type.
 fn typed(shape: Shape, value: Value) -> Result<Option<Value>, Value> {
     let word = value.as_str().map(str::trim);

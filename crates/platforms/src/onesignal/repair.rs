@@ -61,7 +61,7 @@ fn read(shape: Shape, value: &str) -> Option<Value> {
 /// The value of a body in another layout than ours whose texts hold quotes or line
 /// breaks that nobody escaped.
 ///
-/// A quote ends a text where what follows it could follow: a comma with the next
+/// A quote ends a text if what follows it could follow: a comma with the next
 /// name, or the end of what it stands in.
 pub(super) fn requoted(body: &str) -> Option<Value> {
     let mut out = String::with_capacity(body.len() + 16);
@@ -119,7 +119,7 @@ fn closes(rest: &str, inside: char) -> bool {
     })
 }
 
-/// Writes the inside of a text, with escapes where there are none.
+/// Writes the inside of a text, with escapes if there are none.
 fn escape(text: &str, out: &mut String) {
     let mut letters = text.chars().peekable();
     while let Some(letter) = letters.next() {

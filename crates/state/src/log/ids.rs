@@ -42,12 +42,12 @@ pub(super) fn write(folder: &Path, closed: Closed, seen: &[Seen]) {
     bytes[16..20].copy_from_slice(&entries.to_le_bytes());
     let header = crc32fast::hash(&bytes[..20]);
     bytes[20..24].copy_from_slice(&header.to_le_bytes());
-    // Where it fails the segment is read instead, and a part of it does not match its checksum.
+    // If it fails the segment is read instead, and a part of it does not match its checksum.
     let _ = folder::create_file(&path(folder, closed.first)).and_then(|mut file| file.write_all(&bytes));
 }
 
 /// Reads what was written down, the entries only where an event is as new as
-/// `since`. `None` where there is nothing to rely on.
+/// `since`. `None` if there is nothing to rely on.
 pub(super) fn read(folder: &Path, first: u64, since: u32) -> Option<(Closed, Vec<Seen>)> {
     let mut file = File::open(path(folder, first)).ok()?;
     let mut header = [0; HEADER_BYTES];

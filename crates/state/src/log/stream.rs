@@ -32,7 +32,7 @@ impl Stream {
         Ok(Stream { jobs: Some(sender), progress: watched, thread: Some(thread) })
     }
 
-    /// Asks the thread. Where it is gone the job is dropped, and with it the answer.
+    /// Asks the thread. If it is gone the job is dropped, and with it the answer.
     pub(super) fn ask(&self, job: Job) {
         if let Some(jobs) = &self.jobs {
             let _ = jobs.send(job);

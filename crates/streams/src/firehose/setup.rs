@@ -21,7 +21,7 @@ pub(super) fn grant(settings: &AwsSettings, stream: &str) -> Grant {
     Grant::new(settings, ACTIONS, "firehose", "deliverystream", stream)
 }
 
-/// The steps for the names in the settings; for a placeholder where no stream is named.
+/// The steps for the names in the settings; for a placeholder if no stream is named.
 pub(super) fn setup(
     connection: &ConnectionId,
     settings: &Settings,

@@ -24,7 +24,7 @@ fn grant_on(settings: &AwsSettings, stream: &str) -> Grant {
     Grant::new(settings, ACTIONS, "kinesis", "stream", stream)
 }
 
-/// The steps for the names in the settings; for a placeholder where no stream is named.
+/// The steps for the names in the settings; for a placeholder if no stream is named.
 pub(super) fn setup(
     connection: &ConnectionId,
     settings: &Settings,

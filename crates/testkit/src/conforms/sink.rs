@@ -42,7 +42,7 @@ pub struct SinkBackend {
     pub ids: Box<dyn Fn() -> BoxFuture<'static, Vec<String>> + Send + Sync>,
     /// Whether a repetition leaves each event there once.
     pub exactly_once: bool,
-    /// Bytes of a payload that the sink does not take, where there is such a limit.
+    /// Bytes of a payload that the sink does not take, if there is such a limit.
     pub too_large: Option<usize>,
     /// Ways to be set up wrongly, with what `deliver` then says.
     pub wrong: Vec<WrongBackend>,

@@ -199,7 +199,7 @@ impl World {
     /// Holds against the state of another moment.
     ///
     /// # Panics
-    /// With the difference, where there is one.
+    /// With the difference, if there is one.
     pub async fn assert_still(&self, before: &State, why: &str) {
         let now = self.state().await;
         let only = |a: &State, b: &State| -> Vec<Value> {

@@ -8,7 +8,7 @@ use tidegate_model::Error;
 /// The one `SELECT` or `WITH` statement in `text`, without what follows it.
 ///
 /// # Errors
-/// [`tidegate_model::ErrorKind::Settings`] where there is none, more than one,
+/// [`tidegate_model::ErrorKind::Settings`] if there is none, more than one,
 /// or a quote, comment or parenthesis that does not end.
 pub fn single_query(text: &str) -> Result<&str, Error> {
     let mut scanner = Scanner { text, at: 0 };

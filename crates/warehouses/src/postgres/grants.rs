@@ -3,7 +3,7 @@
 use super::query::Relation;
 use tidegate_transport::sql::quote;
 
-/// Lets `role` read a table; with its schema, where that is known.
+/// Lets `role` read a table; with its schema, if that is known.
 pub fn select(relation: &Relation, role: &str) -> Option<String> {
     Some(format!("GRANT SELECT ON {} TO {};", relation.quoted()?, quote(role)))
 }

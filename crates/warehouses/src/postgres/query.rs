@@ -13,7 +13,7 @@ use tidegate_transport::sql::{missing_column, quote};
 pub enum Relation {
     /// A table or view.
     Table {
-        /// Its schema; found by the user's search path where absent.
+        /// Its schema; found by the user's search path if absent.
         schema: Option<String>,
         /// Its name.
         name: String,

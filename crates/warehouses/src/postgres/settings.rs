@@ -46,7 +46,7 @@ pub struct PostgresSettings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span(pub Duration);
 
-/// Longest time connecting may take; fifteen seconds where nothing is said.
+/// Longest time connecting may take; fifteen seconds if nothing is said.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct ConnectTimeout(pub Span);

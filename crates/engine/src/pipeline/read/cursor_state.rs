@@ -82,7 +82,7 @@ impl CursorState {
 /// Reads the state of a cursor from a checkpoint, if changes are tracked by a cursor.
 ///
 /// # Errors
-/// Where the checkpoint was not made by a cursor, or by one of another type.
+/// If the checkpoint was not made by a cursor, or by one of another type.
 pub(crate) fn cursor_state_of(
     sync: &SyncId,
     tracking: &ChangeTracking,

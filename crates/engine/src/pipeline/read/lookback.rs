@@ -11,9 +11,9 @@ use tidegate_model::{DataType, Error, Lookback, Position, Value};
 
 use super::epoch::EpochUnit;
 
-/// Ten minutes, where no setting says otherwise.
+/// Ten minutes, if no setting says otherwise.
 const DEFAULT_TIME: Duration = Duration::from_secs(600);
-/// For numbers, where no setting says otherwise.
+/// For numbers, if no setting says otherwise.
 const DEFAULT_UNITS: u64 = 10_000;
 
 /// What the type of a cursor and the setting say about its lookback.

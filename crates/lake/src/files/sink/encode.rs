@@ -69,7 +69,7 @@ fn lines(events: &[&LoggedEvent], shape: Shape) -> Files {
     days.into_iter().map(|(day, lines)| (day, Bytes::from(lines))).collect()
 }
 
-/// The folder says it. Where a file said it too, pyarrow and pandas would find
+/// The folder says it. If a file said it too, pyarrow and pandas would find
 /// two types for one column and refuse the whole folder.
 fn leave_out_the_day(rows: &mut RecordBatch) {
     if let Ok(at) = rows.schema().index_of(PARTITION_COLUMN) {

@@ -2,7 +2,7 @@
 //!
 //! Several files of one delivery do not appear at once. So the journal is
 //! written before them: which files come now, and how far the export has come
-//! once all of them are there. Where the same events are delivered again, that
+//! once all of them are there. If the same events are delivered again, that
 //! delivery was interrupted, or its success was not heard of: either all its
 //! files exist, or existing ones are removed and written again.
 

@@ -50,7 +50,7 @@ impl EventTable {
         format!("{}.{}", quote(&self.schema), quote(&self.name))
     }
 
-    /// What it has for columns; `None` where there is no such table.
+    /// What it has for columns; `None` if there is no such table.
     pub async fn find(&self, session: &Session) -> Result<Option<Types>, tokio_postgres::Error> {
         let names: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 2] =
             [(&self.schema, Type::TEXT), (&self.name, Type::TEXT)];

@@ -12,10 +12,10 @@ const NAME_BYTES_MAX: usize = 63;
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PostgresTarget {
-    /// Schema of the table, made where it is missing. Default: the name of the
+    /// Schema of the table, made if it is missing. Default: the name of the
     /// stream and `_events`, for example `onesignal_events`.
     pub schema: Option<String>,
-    /// Name of the table, made where it is missing. Default: `message_events`
+    /// Name of the table, made if it is missing. Default: `message_events`
     /// for message events, `events` for others.
     pub table: Option<String>,
 }
