@@ -36,7 +36,7 @@ pub(crate) async fn run(plan: &Plan) -> Result<()> {
         .tidegate
         .canonicalize()
         .with_context(|| format!("no program at {}: run cargo build --release", plan.tidegate.display()))?;
-    let postgres: Config = plan.postgres.parse().context("--postgres is no address of a database")?;
+    let postgres: Config = plan.postgres.parse().context("--postgres is not an address of a database")?;
     let client = connect(&postgres).await?;
     let folder = tempfile::Builder::new().prefix("tidegate-bench-").tempdir()?;
     let receiver = Receiver::new(Counting::Objects);

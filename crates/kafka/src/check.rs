@@ -69,7 +69,7 @@ pub(crate) fn run(connection: &Connection, selection: Option<&KafkaSelection>) -
                 Ok(Some(Ok(Ok(())))) => checks.pass(name, "a message was read"),
                 // One message is one rejected row; whether all are like it is for people to judge.
                 Ok(Some(Ok(Err(reason)))) => {
-                    checks.pass(name, format!("a message was read, and is no row: {}", reason.message));
+                    checks.pass(name, format!("a message was read, but is not a row: {}", reason.message));
                 }
                 Ok(Some(Err(error))) => {
                     checks.pass(name, "a message was read");

@@ -268,7 +268,7 @@ impl Sasl {
                 (None, None) => wrong("needs `token` or `oidc`"),
                 (None, Some(oidc)) => {
                     let address = oidc.url.parse().map_err(|_| {
-                        Error::settings("`sasl.oidc.url`: this is no address")
+                        Error::settings("`sasl.oidc.url`: this is not an address")
                             .hint("write for example `https://login.example.com/oauth2/token`")
                     })?;
                     clear_text::validate("sasl.oidc.url", &address, Proof::Credential)

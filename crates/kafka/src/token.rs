@@ -96,7 +96,7 @@ impl Tokens {
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .header(ACCEPT, "application/json")
             .body(Bytes::from(body))
-            .map_err(|_| Error::settings(format!("`sasl.oidc.url`: {url} is no address")))?;
+            .map_err(|_| Error::settings(format!("`sasl.oidc.url`: {url} is not an address")))?;
         let answer = self.http.send(request).await.map_err(|failure| {
             Error::new(ErrorKind::Unavailable, format!("{url} gave no token: {failure:?}"))
         })?;

@@ -206,5 +206,5 @@ fn object(json: &Json) -> Result<Map<String, Value>, Reason> {
 }
 
 fn not_an_object() -> Reason {
-    Reason::new("not_an_object", "the attributes, properties or fields are no JSON object")
+    Reason::new("not_an_object", "the attributes, properties or fields are not a JSON object")
 }

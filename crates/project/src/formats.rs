@@ -81,7 +81,7 @@ fn endpoint(text: &str) -> Result<(), Misfit> {
 fn url(text: &str) -> Result<String, Misfit> {
     // What stands in an address may be a secret.
     let wrong =
-        || ("this is no address".to_owned(), "write for example `https://host.example.com`".to_owned());
+        || ("this is not an address".to_owned(), "write for example `https://host.example.com`".to_owned());
     let uri: http::Uri = text.parse().map_err(|_| wrong())?;
     match (uri.scheme_str(), uri.host()) {
         (Some("http" | "https"), Some(host)) if !host.is_empty() => Ok(host.to_owned()),

@@ -33,7 +33,7 @@ impl Sheet<'_> {
                 (_, Ok(_)) => format!("write `schedule: {{ every: {text} }}`"),
                 _ => "write `continuous`, `{ every: 15m }` or `{ cron: \"0 6 * * *\" }`".to_owned(),
             };
-            self.tell("schedule", format!("`{text}` is no schedule"), hint);
+            self.tell("schedule", format!("`{text}` is not a schedule"), hint);
             return None;
         }
         let value = self.value("schedule")?;

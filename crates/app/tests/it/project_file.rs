@@ -220,7 +220,7 @@ const WRONG: &[(&str, &str, &[&str])] = &[
     (
         "{ every: 15m }",
         "\"*/15 * * * *\"",
-        &["`*/15 * * * *` is no schedule", "`schedule: { cron: \"*/15 * * * *\" }`"],
+        &["`*/15 * * * *` is not a schedule", "`schedule: { cron: \"*/15 * * * *\" }`"],
     ),
     (
         "{ every: 15m }",

@@ -85,7 +85,7 @@ fn instant(raw: &str, whole: &Text, a_second: i64) -> Result<Value, Reason> {
         Err(_) => nanoseconds(&text, unit.into()).and_then(|at| Timestamp::from_nanosecond(at).ok()),
     };
     at.map(Value::Timestamp)
-        .ok_or_else(|| Reason::new("not_a_time", "is no number of seconds or milliseconds since 1970"))
+        .ok_or_else(|| Reason::new("not_a_time", "is not a number of seconds or milliseconds since 1970"))
 }
 
 /// `text` times `unit`, exact; digits below a nanosecond are dropped.

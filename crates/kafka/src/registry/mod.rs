@@ -97,7 +97,7 @@ impl Registry {
         let password = only(&settings.password, &settings.api_secret).ok_or_else(two_words)?;
         let proves = user.is_some() || password.is_some() || settings.token.is_some();
         let address = url.parse().map_err(|_| {
-            Error::settings("`registry.url`: this is no address")
+            Error::settings("`registry.url`: this is not an address")
                 .hint("write for example `https://registry.example.com`")
         })?;
         if proves {

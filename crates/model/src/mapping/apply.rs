@@ -483,7 +483,7 @@ fn spread(value: Option<&Value>, name: &str) -> Result<Option<Json>, Reason> {
     if json.is_object() {
         Ok(Some(json))
     } else {
-        Err(Reason::new("not_an_object", format!("`{name}` holds JSON that is no object")))
+        Err(Reason::new("not_an_object", format!("`{name}` holds JSON that is not an object")))
     }
 }
 

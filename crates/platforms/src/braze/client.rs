@@ -35,7 +35,7 @@ impl Client {
         let uri = |path: &str| {
             format!("{base}{path}")
                 .parse::<Uri>()
-                .map_err(|cause| Error::settings("`endpoint`: this is no address").caused_by(cause))
+                .map_err(|cause| Error::settings("`endpoint`: this is not an address").caused_by(cause))
         };
         let mut authorization = HeaderValue::try_from(format!("Bearer {}", key.expose()))
             .map_err(|_| Error::settings("`api_key` has characters that no key has"))?;

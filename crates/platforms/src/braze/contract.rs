@@ -212,7 +212,7 @@ impl ContractPlan {
         json::check_readable(json.as_str())
             .map_err(|reason| Reason::new(reason.code, format!("PAYLOAD: {}", reason.message)))?;
         if !json.is_object() {
-            return Err(Reason::new("not_an_object", "PAYLOAD holds JSON that is no object"));
+            return Err(Reason::new("not_an_object", "PAYLOAD holds JSON that is not an object"));
         }
         let members = members(&json)?;
         if members.len() > ATTRIBUTES_MAX {
@@ -254,7 +254,7 @@ impl ContractPlan {
             None => Json::empty_object(),
             Some(raw) if raw.get() == "null" => Json::empty_object(),
             Some(raw) if raw.get().starts_with('{') => Json::trusted(raw.get()),
-            Some(_) => return Err(Reason::new("not_an_object", "`properties` in PAYLOAD is no object")),
+            Some(_) => return Err(Reason::new("not_an_object", "`properties` in PAYLOAD is not an object")),
         };
         let stated = text("time")?.map(Value::Text);
         let updated_at = row.values.get(self.updated_at).cloned().unwrap_or_default();

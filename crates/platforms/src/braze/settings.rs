@@ -81,7 +81,7 @@ impl BrazeSettings {
                  for example https://rest.iad-01.braze.com",
             ))
         };
-        let Ok(uri) = endpoint.parse::<http::Uri>() else { return wrong("this is no address") };
+        let Ok(uri) = endpoint.parse::<http::Uri>() else { return wrong("this is not an address") };
         let (Some(_), Some(host)) = (uri.scheme_str(), uri.host()) else {
             return wrong("the address must start with https://");
         };

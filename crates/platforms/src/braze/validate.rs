@@ -92,7 +92,7 @@ fn object(json: &Json, what: &str) -> Result<(), Reason> {
     if json.is_object() {
         Ok(())
     } else {
-        Err(Reason::new("not_an_object", format!("the {what} are no JSON object")))
+        Err(Reason::new("not_an_object", format!("the {what} are not a JSON object")))
     }
 }
 

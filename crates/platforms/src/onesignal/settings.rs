@@ -92,7 +92,7 @@ impl OneSignalSettings {
             Err(Error::settings(format!("`endpoint`: {message}"))
                 .hint("leave it out for https://api.onesignal.com, or write `sandbox` to try things out"))
         };
-        let Ok(uri) = endpoint.parse::<http::Uri>() else { return wrong("this is no address") };
+        let Ok(uri) = endpoint.parse::<http::Uri>() else { return wrong("this is not an address") };
         if uri.scheme().is_none() || uri.host().is_none() {
             return wrong("the address must start with https://");
         }
@@ -148,7 +148,7 @@ impl MessageEvents {
     pub(super) fn validate(&self) -> Result<()> {
         let uri = self.url.parse::<http::Uri>().ok();
         if uri.is_none_or(|uri| !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none()) {
-            return Err(Error::settings("`sandbox.message_events.url` is no address that starts with http"));
+            return Err(Error::settings("`sandbox.message_events.url` is not an address that starts with http"));
         }
         if !is_header_safe(&self.token) {
             return Err(Error::settings(

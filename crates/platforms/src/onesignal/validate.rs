@@ -41,7 +41,7 @@ impl Rules {
             Body::Event { name, properties, app_id, .. } => {
                 self.admit_app(app_id.as_deref())?;
                 if !properties.is_object() {
-                    return Err(Reason::new("not_an_object", "the properties are no JSON object"));
+                    return Err(Reason::new("not_an_object", "the properties are not a JSON object"));
                 }
                 admit_event(name, record)
             }

@@ -191,9 +191,9 @@ fn schedules_are_read_in_the_zone_of_the_project() {
     for (written, words) in [
         (
             "\"*/15 * * * *\"",
-            &["`*/15 * * * *` is no schedule", "`schedule: { cron: \"*/15 * * * *\" }`"][..],
+            &["`*/15 * * * *` is not a schedule", "`schedule: { cron: \"*/15 * * * *\" }`"][..],
         ),
-        ("15m", &["`15m` is no schedule", "`schedule: { every: 15m }`"]),
+        ("15m", &["`15m` is not a schedule", "`schedule: { every: 15m }`"]),
         ("{ every: 15 }", &["schedule.every: expected a duration", "found a number", "`15s`"]),
         ("{ every: hour }", &["`hour` is not a duration"]),
         ("{ every: 0s }", &["`every` must be a second or more", "continuous"]),

@@ -41,7 +41,7 @@ impl AwsSettings {
     /// Checks what the types cannot say.
     pub fn validate(&self) -> Result<()> {
         if !looks_like_a_region(&self.region) {
-            return Err(Error::settings("`region`: this is no name of a region")
+            return Err(Error::settings("`region`: this is not the name of a region")
                 .hint("write it as in the console's address, for example eu-central-1"));
         }
         self.validate_key()?;
@@ -129,9 +129,9 @@ fn address(setting: &str, given: Option<&str>, service: &str, region: &str, proo
     };
     let Some(given) = given else {
         let own = format!("https://{service}.{region}.{}/", arn::domain(region));
-        return own.parse().map_err(|_| Error::settings("`region`: this is no name of a region"));
+        return own.parse().map_err(|_| Error::settings("`region`: this is not the name of a region"));
     };
-    let uri: Uri = given.parse().map_err(|_| wrong("this is no address"))?;
+    let uri: Uri = given.parse().map_err(|_| wrong("this is not an address"))?;
     if uri.scheme().is_none() || uri.host().is_none() {
         return Err(wrong("the address must start with https://"));
     }

@@ -210,13 +210,13 @@ fn plain(settings: &LakeSettings) -> Result<(), Error> {
     };
     match &settings.endpoint {
         Some(endpoint) if !served(endpoint) => {
-            Err(Error::settings("`endpoint` is no address")
+            Err(Error::settings("`endpoint` is not an address")
                 .hint("write for example `https://minio.example.com`"))
         }
         // Stores take signatures; the objects are as confidential as the keys.
         Some(endpoint) => match endpoint.parse() {
             Ok(address) => clear_text::validate("endpoint", &address, Proof::Signature),
-            Err(_) => Err(Error::settings("`endpoint` is no address")
+            Err(_) => Err(Error::settings("`endpoint` is not an address")
                 .hint("write for example `https://minio.example.com`")),
         },
         None => Ok(()),
@@ -291,10 +291,10 @@ fn write(path: &Path, content: &[u8]) -> io::Result<()> {
 /// Opens a folder on this machine. Writes survive a power cut.
 fn local(path: &Path) -> Result<StorageRoot, Error> {
     let path = std::path::absolute(path).map_err(|cause| {
-        Error::settings(format!("`path`: {} is no path", path.display())).caused_by(cause)
+        Error::settings(format!("`path`: {} is not a path", path.display())).caused_by(cause)
     })?;
     let url = Url::from_directory_path(straight(&path))
-        .map_err(|()| Error::settings(format!("`path`: {} is no path", path.display())))?;
+        .map_err(|()| Error::settings(format!("`path`: {} is not a path", path.display())))?;
     Ok(StorageRoot { store: Arc::new(LocalFileSystem::new().with_fsync(true)), url })
 }
 

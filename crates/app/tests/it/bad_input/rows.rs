@@ -25,9 +25,9 @@ async fn bad_input_an_invalid_json_payload_is_rejected_with_its_place_and_fixed(
     let rejected = scene.rejected();
     for (key, code, message) in [
         ("2", "invalid_json", "`payload`: not valid JSON at line 1, column 12"),
-        ("3", "not_an_object", "`payload` holds JSON that is no object"),
+        ("3", "not_an_object", "`payload` holds JSON that is not an object"),
         ("5", "invalid_json", "`payload`: not valid JSON at line 1, column 0"),
-        ("6", "not_an_object", "`payload` holds JSON that is no object"),
+        ("6", "not_an_object", "`payload` holds JSON that is not an object"),
     ] {
         assert_eq!(rejected[key], (code.to_owned(), message.to_owned()), "{key}");
     }

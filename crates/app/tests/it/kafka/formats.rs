@@ -107,7 +107,7 @@ async fn kafka_check_finds_a_registry_that_refuses_us_before_a_run_does() {
     open.write("tidegate.yaml", &yaml.replace("format: avro }", "format: json }"));
     let misread = open.done(&["check", "avro_to_braze"]);
     let line = format!(
-        "ok   READ on topic {prefix}-avro: a message was read, and is no row: has a schema registry header"
+        "ok   READ on topic {prefix}-avro: a message was read, but is not a row: has a schema registry header"
     );
     assert!(misread.stdout.contains(&line), "{line} in {}", misread.stdout);
 }
