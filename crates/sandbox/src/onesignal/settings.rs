@@ -27,7 +27,9 @@ impl MessageEvents {
     pub(super) fn validate(&self) -> Result<()> {
         let uri = self.url.parse::<http::Uri>().ok();
         if uri.is_none_or(|uri| !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none()) {
-            return Err(Error::settings("`sandbox.message_events.url` is not an address that starts with http"));
+            return Err(Error::settings(
+                "`sandbox.message_events.url` is not an address that starts with http",
+            ));
         }
         if let Ok(address) = self.url.parse() {
             clear_text::validate("sandbox.message_events.url", &address, Proof::Credential)?;

@@ -209,10 +209,8 @@ fn plain(settings: &LakeSettings) -> Result<(), Error> {
         Url::parse(endpoint).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
     };
     match &settings.endpoint {
-        Some(endpoint) if !served(endpoint) => {
-            Err(Error::settings("`endpoint` is not an address")
-                .hint("write for example `https://minio.example.com`"))
-        }
+        Some(endpoint) if !served(endpoint) => Err(Error::settings("`endpoint` is not an address")
+            .hint("write for example `https://minio.example.com`")),
         // Stores take signatures; the objects are as confidential as the keys.
         Some(endpoint) => match endpoint.parse() {
             Ok(address) => clear_text::validate("endpoint", &address, Proof::Signature),
