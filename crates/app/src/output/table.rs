@@ -248,9 +248,9 @@ fn draw(cell: Option<&Cell>) -> Drawn {
     let Some(cell) = cell else { return Drawn::new("") };
     let drawn = Drawn::new(&cell.text);
     match cell.tone {
-        Some(Tone::Good) => drawn.fg(Color::Green),
-        Some(Tone::Attention) => drawn.fg(Color::Yellow),
-        Some(Tone::Bad) => drawn.fg(Color::Red),
+        Some(Tone::Good) => drawn.fg(Color::DarkGreen),
+        Some(Tone::Attention) => drawn.fg(Color::DarkYellow),
+        Some(Tone::Bad) => drawn.fg(Color::DarkRed),
         Some(Tone::Quiet) => drawn.add_attribute(Attribute::Dim),
         None => drawn,
     }

@@ -191,7 +191,11 @@ mod tests {
 
         let lines = |filter: &Filter| read::newest(&path, filter, usize::MAX).expect("readable");
         let all = lines(&Filter::default());
-        let rejected = lines(&Filter { user: Some("user 3".to_owned()), status: Some(StatusKind::Rejected) });
+        let rejected = lines(&Filter {
+            user: Some("user 3".to_owned()),
+            status: Some(StatusKind::Rejected),
+            ..Filter::default()
+        });
 
         expected.reverse();
         assert_eq!(all.len(), expected.len());
