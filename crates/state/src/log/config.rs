@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tidegate_model::{Clock, StreamId};
 
+use super::dedup::DedupLimits;
 use super::disk::Disk;
 
 /// Where events are logged, and how.
@@ -16,12 +17,13 @@ pub struct LogConfig {
     pub clock: Arc<dyn Clock>,
     /// What this process does with it.
     pub access: LogAccess,
-    /// For how long an event is known by its id. Each event takes up to 24
-    /// bytes of memory for so long.
+    /// For how long an event is known by its id.
     pub dedup_window: Duration,
-    /// How many ids are known in each stream. Of more, the oldest are forgotten before
-    /// their time.
-    pub ids_max: usize,
+    /// About how many ids of each stream are in memory, with up to 24 bytes each.
+    pub recent_ids_max: usize,
+    /// How many ids of each stream are on disk, with 16 bytes each and 12 bits of memory. Of more, the
+    /// oldest are forgotten before their time.
+    pub ids_max: u64,
     /// The size at which a segment is closed. Retention removes whole segments.
     pub segment_bytes: u64,
     /// How much may wait to be written before appends are throttled.
@@ -38,15 +40,16 @@ pub enum LogAccess {
 }
 
 impl LogConfig {
-    /// A log in `folder` with the usual sizes: 20 million ids are known for a day,
-    /// segments have 64 MiB, and 64 MiB may wait.
+    /// A log in `folder` with the usual sizes: ids are known for a day, 2 million in memory and 250
+    /// million on disk; segments have 64 MiB, and 64 MiB may wait.
     pub fn new(folder: impl Into<PathBuf>, clock: Arc<dyn Clock>, access: LogAccess) -> LogConfig {
         LogConfig {
             folder: folder.into(),
             clock,
             access,
             dedup_window: Duration::from_hours(24),
-            ids_max: 20_000_000,
+            recent_ids_max: 2_000_000,
+            ids_max: 250_000_000,
             segment_bytes: 64 * 1024 * 1024,
             queue_bytes: 64 * 1024 * 1024,
         }
@@ -59,7 +62,6 @@ pub(super) struct WriterConfig {
     pub(super) folder: PathBuf,
     pub(super) disk: Arc<dyn Disk>,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) window_seconds: u32,
     pub(super) segment_bytes: u64,
-    pub(super) ids_max: usize,
+    pub(super) dedup: DedupLimits,
 }

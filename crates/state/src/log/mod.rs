@@ -47,6 +47,7 @@ use self::chunk::Chunk;
 use self::config::WriterConfig;
 pub use self::config::{LogAccess, LogConfig};
 use self::cursor::Cursor;
+use self::dedup::DedupLimits;
 use self::disk::{Disk, RealDisk};
 use self::lineage::Start;
 use self::position::CheckpointOffset;
@@ -118,9 +119,12 @@ impl EmbeddedLog {
             folder: self.folder(stream),
             disk: Arc::clone(&self.disk),
             clock: Arc::clone(&self.config.clock),
-            window_seconds: u32::try_from(self.config.dedup_window.as_secs()).unwrap_or(u32::MAX),
             segment_bytes: self.config.segment_bytes,
-            ids_max: self.config.ids_max,
+            dedup: DedupLimits {
+                window_seconds: u32::try_from(self.config.dedup_window.as_secs()).unwrap_or(u32::MAX),
+                recent_max: self.config.recent_ids_max,
+                ids_max: self.config.ids_max,
+            },
         })?;
         Ok(ask(streams.entry(stream.clone()).or_insert(opened)))
     }

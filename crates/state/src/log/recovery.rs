@@ -7,7 +7,7 @@ use tidegate_model::{Error, ErrorKind, LogId, LoggedEvent};
 use tracing::warn;
 
 use super::config::WriterConfig;
-use super::dedup::{DedupIndex, Id, Seen};
+use super::dedup::{DedupIndex, Id, Runs, Seen};
 use super::disk::DiskFile;
 use super::end::{self, End};
 use super::failure::{self, Damage};
@@ -65,16 +65,59 @@ pub(super) struct Recovered {
 /// A last segment that is damaged in what was acknowledged is closed as it is, so that new events can
 /// be written; reading it reports the damage.
 pub(super) fn recover(config: &WriterConfig) -> Result<Recovered, Error> {
-    let WriterConfig { stream, folder, disk, window_seconds, .. } = config;
-    let since = second(config.clock.now()).saturating_sub(*window_seconds);
+    let folder = &config.folder;
+    let mut runs = runs(folder)?;
+    loop {
+        let covered = runs.end();
+        let found = recover_with(config, runs)?;
+        if covered <= found.next {
+            return Ok(found);
+        }
+        // Their events are gone: they may be logged again.
+        warn!(folder = %folder.display(), "the event log ends before its files of ids: the ids are read from the log");
+        runs = Runs::load(folder, &found.about.lineage)
+            .map_err(|cause| failure::reading(cause, folder))?
+            .discard();
+    }
+}
+
+/// The files of ids that belong to the log in this folder.
+fn runs(folder: &Path) -> Result<Runs, Error> {
+    let failed = |cause| failure::reading(cause, folder);
+    let mut lineage = None;
+    for first in segment::list(folder).map_err(failed)?.into_iter().rev() {
+        lineage = segment::header(folder, first)?.map(|header| header.lineage);
+        if lineage.is_some() {
+            break;
+        }
+    }
+    if !folder.exists() {
+        return Ok(Runs::default());
+    }
+    Runs::load(folder, &lineage.unwrap_or_else(Lineage::begin)).map_err(failed)
+}
+
+fn recover_with(config: &WriterConfig, runs: Runs) -> Result<Recovered, Error> {
+    let WriterConfig { stream, folder, disk, .. } = config;
+    let since = second(config.clock.now()).saturating_sub(config.dedup.window_seconds);
     let end = end::read(folder);
     let mut firsts = segment::list(folder).map_err(|cause| failure::reading(cause, folder))?;
     let last = firsts.pop();
-    let mut dedup = DedupIndex::new(*window_seconds, config.ids_max);
+    let covered = runs.end();
+    let mut dedup = DedupIndex::new(folder.clone(), config.dedup.clone(), runs);
+    // Remembers those of a segment's events that no file of ids covers.
+    let restore = |dedup: &mut DedupIndex, first: u64, seen: &[Seen]| {
+        let known = usize::try_from(covered.saturating_sub(first)).unwrap_or(usize::MAX);
+        for &seen in seen.iter().skip(known).filter(|seen| seen.second() >= since) {
+            dedup.restore(seen);
+        }
+    };
     let mut closed = Vec::new();
     let mut damaged = None;
     for (at, &first) in firsts.iter().enumerate() {
-        let (known, seen) = match ids::read(folder, first, since) {
+        let follows = firsts.get(at + 1).copied().or(last).unwrap_or(u64::MAX);
+        let needed = if follows <= covered { UNKNOWN } else { since };
+        let (known, seen) = match ids::read(folder, first, needed) {
             Some(found) => found,
             None => {
                 let behind = firsts.get(at + 1).copied().or(last);
@@ -88,9 +131,7 @@ pub(super) fn recover(config: &WriterConfig) -> Result<Recovered, Error> {
             }
         };
         closed.push(known);
-        for seen in seen.into_iter().filter(|seen| seen.second() >= since) {
-            dedup.insert(seen);
-        }
+        restore(&mut dedup, first, &seen);
     }
     let Some(last) = last else {
         let about = About { lineage: Lineage::begin(), exists: false, damage: None };
@@ -119,9 +160,7 @@ pub(super) fn recover(config: &WriterConfig) -> Result<Recovered, Error> {
     let lineage = reader.header().lineage.clone();
     let end = end.filter(|end| end.segment == last && end.log == lineage.id);
     let scan = scan(&mut reader, end)?;
-    for &seen in scan.seen.iter().filter(|seen| seen.second() >= since) {
-        dedup.insert(seen);
-    }
+    restore(&mut dedup, last, &scan.seen);
     let mut about = About { lineage, exists: true, damage: damaged };
     if let Some(damage) = scan.damage {
         warn!(file = %path.display(), byte = damage.at, "a segment of the event log is damaged, new events go to another");

@@ -322,3 +322,43 @@ async fn a_disk_that_does_not_keep_up_throttles_before_memory_grows() {
     assert_eq!(found, expected);
     assert!(found.len() < 16, "{}", found.len());
 }
+
+#[tokio::test]
+async fn events_are_known_by_ids_on_disk_and_are_logged_again_only_if_the_log_has_lost_them() {
+    let faulty = FaultyLog::new();
+    let config = || LogConfig { recent_ids_max: 300, segment_bytes: 16 * 1024, ..faulty.config() };
+    let folder = faulty.root.path().join("log/shop");
+    let files = |extension: &str| {
+        let mut found: Vec<_> = (std::fs::read_dir(&folder).expect("a folder"))
+            .map(|entry| entry.expect("a file").path())
+            .filter(|path| path.extension().is_some_and(|found| found == extension))
+            .collect();
+        found.sort();
+        found
+    };
+    let log = faulty.open_with(config());
+    for from in (0..3_000).step_by(50) {
+        log.append(&shop(), events(from, from + 50)).await.expect("appended");
+        // The files of ids are written beside the log.
+        tokio::time::sleep(std::time::Duration::from_millis(3)).await;
+    }
+    let appended = log.append(&shop(), events(0, 3_000)).await.expect("appended");
+    assert_eq!((appended.events, appended.duplicates), (0, 3_000));
+    drop(log);
+    assert!(!files("seen").is_empty() && files("log").len() > 5);
+
+    let log = faulty.open_with(config());
+    let appended = log.append(&shop(), events(0, 3_000)).await.expect("appended");
+    assert_eq!((appended.events, appended.duplicates), (0, 3_000));
+    drop(log);
+
+    // An older copy of the segments beside newer files of ids.
+    for path in files("log").into_iter().skip(3) {
+        std::fs::remove_file(path).expect("removed");
+    }
+    let log = faulty.open_with(config());
+    let left = ids(&log).await.len();
+    let appended = log.append(&shop(), events(0, 3_000)).await.expect("appended");
+    assert_eq!(appended.duplicates, left as u64);
+    assert_eq!(ids(&log).await.len(), 3_000);
+}

@@ -30,6 +30,7 @@ use super::ids::{self, Closed};
 use super::position::CheckpointOffset;
 use super::queue::MemoryPermit;
 use super::recovery::{self, About, Active, LogEnd, Recovered};
+use super::seconds::second;
 use super::segment;
 use crate::folder;
 
@@ -140,6 +141,8 @@ impl<'a> Writer<'a> {
             frame.added().iter().for_each(|&seen| self.dedup.forget(seen));
         }
         frame.answer(&written);
+        let now = second(self.config.clock.now());
+        self.dedup.make_room(self.about.lineage.id, self.next, now);
     }
 
     fn write(&mut self, frame: &Frame) -> Result<(), Failure> {

@@ -36,7 +36,7 @@ impl Writer<'_> {
     /// Removes segments that are older as a whole and that no export needs, and never
     /// what repetitions are known by. Beyond `max_bytes` the oldest go all the same.
     pub(super) fn trim(&mut self, bounds: Bounds) -> Result<(), Error> {
-        let window = second(self.config.clock.now()).saturating_sub(self.config.window_seconds);
+        let window = second(self.config.clock.now()).saturating_sub(self.config.dedup.window_seconds);
         let oldest = second(bounds.before).min(window);
         let hold = bounds.hold.as_ref().map_or(u64::MAX, |hold| hold.offset);
         let next = self.next;

@@ -1,4 +1,4 @@
-//! The deduplication index: ids of recently logged events.
+//! The ids that were logged last, in memory.
 
 use std::hint;
 use std::mem;
@@ -18,12 +18,31 @@ const NEAR: usize = 6;
 /// A new event is mistaken for one that is remembered with a probability of 2⁻⁹⁶
 /// for each: with ten million of them once in 10²² events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Id(u128);
+pub(in crate::log) struct Id(u128);
 
 impl Id {
-    /// Of this text.
-    pub(super) fn of(text: &str) -> Id {
+    /// The least that there is.
+    pub(super) const LEAST: Id = Id(0);
+    /// The greatest that there is.
+    pub(super) const GREATEST: Id = Id(!SECOND);
+
+    /// Returns the id of this text.
+    pub(in crate::log) fn of(text: &str) -> Id {
         Id(xxh3_128(text.as_bytes()) & !SECOND)
+    }
+
+    /// Returns the hash as bytes, for a filter.
+    pub(super) fn bytes(self) -> [u8; 12] {
+        let mut bytes = [0; 12];
+        bytes.copy_from_slice(&self.0.to_be_bytes()[..12]);
+        bytes
+    }
+
+    /// Returns where this id lies between two others, from 0 to 1.
+    pub(super) fn between(self, low: Id, high: Id) -> f64 {
+        let width = (high.0 >> 64) as u64 - (low.0 >> 64) as u64;
+        let above = ((self.0 >> 64) as u64).saturating_sub((low.0 >> 64) as u64);
+        if width == 0 { 0.5 } else { above as f64 / width as f64 }
     }
 
     fn shard(self) -> usize {
@@ -39,41 +58,43 @@ impl Id {
 
 /// An event that was logged: the hash of its id and the second it was logged in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Seen(pub(super) u128);
+pub(in crate::log) struct Seen(pub(in crate::log) u128);
 
 impl Seen {
     /// The event with this id, logged in this second.
-    pub(super) fn new(id: Id, second: u32) -> Seen {
+    pub(in crate::log) fn new(id: Id, second: u32) -> Seen {
         Seen(id.0 | u128::from(second.max(1)))
     }
 
     /// The second it was logged in.
-    pub(super) fn second(self) -> u32 {
+    pub(in crate::log) fn second(self) -> u32 {
         self.0 as u32
     }
 
-    fn id(self) -> Id {
+    /// Returns its id.
+    pub(super) fn id(self) -> Id {
         Id(self.0 & !SECOND)
     }
 }
 
-/// The ids of a window of time, with 22 to 24 bytes each. Of more than a number of them
-/// the oldest are forgotten.
-pub(super) struct DedupIndex {
+/// The ids of a window of time, with 22 to 24 bytes each.
+pub(super) struct RecentIds {
     window_seconds: u32,
-    /// The most ids of a shard.
-    most: usize,
     shards: Vec<Shard>,
 }
 
-impl DedupIndex {
-    /// Remembers for this long, and about so many ids at most.
-    pub(super) fn new(window_seconds: u32, ids_max: usize) -> DedupIndex {
-        let most = (ids_max / SHARDS).max(1);
-        DedupIndex { window_seconds, most, shards: (0..SHARDS).map(Shard::new).collect() }
+impl RecentIds {
+    /// Creates an empty one that forgets after this long.
+    pub(super) fn new(window_seconds: u32) -> RecentIds {
+        RecentIds { window_seconds, shards: (0..SHARDS).map(Shard::new).collect() }
     }
 
-    /// Reads where these events are going to be looked for. No reading waits for the
+    /// Returns about how many ids it holds; some may have left the window.
+    pub(super) fn len(&self) -> usize {
+        self.shards.iter().map(|shard| shard.used).sum()
+    }
+
+    /// Reads where these events are going to be looked for. No read waits for the
     /// one before it, so the memory answers many in the time of one; inserting event
     /// after event waits for it each time.
     pub(super) fn fetch(&self, ids: &[Id]) {
@@ -81,19 +102,30 @@ impl DedupIndex {
         hint::black_box(read);
     }
 
-    /// Remembers an event; `false` where it is remembered already.
+    /// Remembers an event; `false` if it is remembered already.
     pub(super) fn insert(&mut self, seen: Seen) -> bool {
-        self.shards[seen.id().shard()].insert(seen, self.window_seconds, self.most)
+        self.shards[seen.id().shard()].insert(seen, self.window_seconds)
+    }
+
+    /// Returns the event with this id.
+    pub(super) fn get(&self, id: Id) -> Option<Seen> {
+        let shard = &self.shards[id.shard()];
+        shard.find(id).ok().map(|at| shard.slots[at])
     }
 
     /// Forgets an event that was not logged after all.
-    pub(super) fn forget(&mut self, seen: Seen) {
-        self.shards[seen.id().shard()].forget(seen.id());
+    pub(super) fn forget(&mut self, id: Id) {
+        self.shards[id.shard()].forget(id);
     }
 
-    /// The bytes it takes.
+    /// Returns all events, sorted by the hashes of their ids.
+    pub(super) fn sorted(&self) -> impl Iterator<Item = Seen> + '_ {
+        self.shards.iter().flat_map(|shard| shard.slots.iter().copied()).filter(|slot| *slot != EMPTY)
+    }
+
+    /// Returns the bytes that it takes.
     #[cfg(test)]
-    fn bytes(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         self.shards.iter().map(|shard| shard.slots.capacity() * size_of::<Seen>()).sum()
     }
 }
@@ -137,7 +169,7 @@ impl Shard {
         Err(at)
     }
 
-    fn insert(&mut self, seen: Seen, window_seconds: u32, most: usize) -> bool {
+    fn insert(&mut self, seen: Seen, window_seconds: u32) -> bool {
         let mut found = self.find(seen.id());
         if let Ok(at) = found {
             let known = self.slots[at].second().saturating_add(window_seconds) >= seen.second();
@@ -146,9 +178,8 @@ impl Shard {
             }
             return !known;
         }
-        if self.used >= most_of(self.homes) || self.used >= most {
-            let oldest = seen.second().saturating_sub(window_seconds);
-            self.make_room(oldest.max(self.forgotten_below(oldest, most)));
+        if self.used >= most_of(self.homes) {
+            self.make_room(seen.second().saturating_sub(window_seconds));
             found = self.find(seen.id());
         }
         self.used += 1;
@@ -169,19 +200,6 @@ impl Shard {
             // An entry that has run out: its place is reused or swept up later.
             self.slots[at] = Seen::new(id, 1);
         }
-    }
-
-    /// Returns the second from which on at most seven eighths of `most` were logged: what
-    /// is older is forgotten. Those that were logged in one second are forgotten together.
-    fn forgotten_below(&self, oldest: u32, most: usize) -> u32 {
-        let live = self.slots.iter().filter(|slot| **slot != EMPTY && slot.second() >= oldest);
-        let mut seconds: Vec<u32> = live.map(|slot| slot.second()).collect();
-        let surplus = seconds.len().saturating_sub(most - most / 8);
-        if seconds.len() < most || surplus == 0 {
-            return 0;
-        }
-        let (_, &mut second, _) = seconds.select_nth_unstable(surplus - 1);
-        second + 1
     }
 
     /// Drops what was logged before `oldest` and spreads the rest.
@@ -228,7 +246,7 @@ mod tests {
 
     #[test]
     fn many_events_take_at_most_twenty_four_bytes_each() {
-        let mut dedup = DedupIndex::new(DAY, usize::MAX);
+        let mut dedup = RecentIds::new(DAY);
         for id in 0..1_000_000 {
             assert!(dedup.insert(seen(&format!("event-{id}"), 1_000_000)));
             // Also while it grows.
@@ -243,7 +261,7 @@ mod tests {
 
     #[test]
     fn what_has_left_the_window_leaves_the_memory() {
-        let mut dedup = DedupIndex::new(DAY, usize::MAX);
+        let mut dedup = RecentIds::new(DAY);
         for day in 1..20 {
             for id in 0..50_000 {
                 assert!(dedup.insert(seen(&format!("{day}-{id}"), day * 2 * DAY)));
@@ -252,36 +270,19 @@ mod tests {
         assert!(dedup.bytes() <= 50_000 * 45, "{}", dedup.bytes());
     }
 
-    #[test]
-    fn beyond_its_number_the_oldest_ids_are_forgotten_and_the_newest_known() {
-        const MOST: usize = 64_000;
-        let mut dedup = DedupIndex::new(DAY, MOST);
-        for id in 0..1_000_000_u32 {
-            assert!(dedup.insert(seen(&format!("event-{id}"), 1_000_000 + id / 100)));
-            if id % 10_000 == 0 {
-                assert!(dedup.bytes() <= MOST * 26, "{} for {id}", dedup.bytes());
-            }
-        }
-        let known = |dedup: &mut DedupIndex, ids: std::ops::Range<u32>| {
-            ids.filter(|id| !dedup.insert(seen(&format!("event-{id}"), 1_000_000 + 10_000))).count()
-        };
-        assert_eq!(known(&mut dedup, 960_000..1_000_000), 40_000);
-        assert_eq!(known(&mut dedup, 0..100_000), 0);
-    }
-
     proptest! {
         #[test]
         fn it_agrees_with_a_plain_map(
             steps in proptest::collection::vec((0_u16..600, 0_u32..40, proptest::bool::weighted(0.1)), 0..3_000),
         ) {
-            let mut dedup = DedupIndex::new(1_000, usize::MAX);
+            let mut dedup = RecentIds::new(1_000);
             let mut map = HashMap::new();
             let mut now = 5_000;
             for (id, passed, forget) in steps {
                 now += passed;
                 let seen = seen(&id.to_string(), now);
                 if forget {
-                    dedup.forget(seen);
+                    dedup.forget(seen.id());
                     map.remove(&id);
                     continue;
                 }
