@@ -71,7 +71,7 @@ pub struct FailedRowGroup {
     pub reason: Reason,
     /// How many rows.
     pub rows: u64,
-    /// How many different users.
+    /// How many different users; rows without one do not count.
     pub users: u64,
     /// When the first of the rows failed first.
     pub first_at: Timestamp,

@@ -1,10 +1,12 @@
 //! Connections for people: settings without secrets, and the syncs that use them.
 
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
-use tidegate_model::SyncId;
+use tidegate_model::{Error, SyncId};
 
 use super::Engine;
+use super::export::stream_of;
 use super::shown::without_secrets;
 use tidegate_project::ConnectionSpec;
 
@@ -59,5 +61,50 @@ impl Engine {
             }
         };
         self.config.project.connections.iter().map(details).collect()
+    }
+}
+
+/// A stream of events.
+#[derive(Clone, Debug, Serialize)]
+pub struct StreamDetails {
+    /// The connection that its events come in through.
+    pub connection: String,
+    /// The type of that connection.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The address that takes them.
+    pub path: String,
+    /// About how many events are kept.
+    pub events: u64,
+}
+
+impl Engine {
+    /// Returns every stream of events of the project.
+    ///
+    /// # Errors
+    /// If the event log cannot be read.
+    pub async fn streams(&self) -> Result<Vec<StreamDetails>, Error> {
+        let mut streams = Vec::new();
+        for endpoint in self.ingest_endpoints() {
+            let lag = self.config.log.lag(&stream_of(&endpoint.connection), None).await?;
+            streams.push(StreamDetails {
+                path: format!("/in/{}/{}", endpoint.kind, endpoint.connection),
+                connection: endpoint.connection.to_string(),
+                kind: endpoint.kind.to_owned(),
+                events: lag.iter().map(|lag| lag.behind).sum(),
+            });
+        }
+        Ok(streams)
+    }
+
+    /// Whether a connection of the project is a sandbox.
+    pub fn uses_sandbox(&self) -> bool {
+        let mut connections = self.config.project.connections.values();
+        connections.any(|spec| spec.settings.shown().get("endpoint").is_some_and(|at| at == "sandbox"))
+    }
+
+    /// Returns the time, as runs have it.
+    pub fn now(&self) -> Timestamp {
+        self.config.clock.now()
     }
 }

@@ -37,7 +37,7 @@ use tokio::sync::watch;
 pub use background::Started;
 pub use catalog::{ConnectorInfo, connector, connectors, setup};
 pub use check::{Report, Subject};
-pub use connections::{ConnectionDetails, Usage};
+pub use connections::{ConnectionDetails, StreamDetails, Usage};
 pub use dry_run::{DryRun, PlannedRequest, PlannedRequests, Rejection};
 pub use events::KindCount;
 pub use health::Health;

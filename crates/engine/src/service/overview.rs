@@ -11,6 +11,7 @@ use tidegate_model::{Checkpoint, Error, Run, SyncId};
 use super::Engine;
 use super::health::{self, Health};
 use super::runs::SyncStatus;
+use super::shown;
 use tidegate_project::SyncSpec;
 
 /// Hours that the overview counts rows of.
@@ -36,6 +37,8 @@ pub struct SyncOverview {
     pub destination: Endpoint,
     /// When it runs, in words.
     pub schedule: Option<String>,
+    /// Rows and events that were delivered in the last 24 hours, by runs that ended in them or go on.
+    pub delivered_last_day: u64,
     /// Its last runs, newest first.
     pub recent_runs: Vec<Run>,
 }
@@ -109,14 +112,17 @@ impl Engine {
         for group in self.config.store.failed_row_groups(None).await? {
             by_sync.entry(group.sync.clone()).or_default().push(group);
         }
+        let runs = self.runs_of_a_day(None, at).await?;
         let mut syncs = Vec::new();
         for (id, sync) in &self.config.project.syncs {
             let groups = by_sync.remove(id).unwrap_or_default();
-            syncs.push(self.sync_overview(id, sync, &groups).await?);
+            let of_sync = runs.iter().filter(|run| run.sync == *id);
+            let delivered = of_sync.map(|run| run.counts.delivered).sum();
+            syncs.push(self.sync_overview(id, sync, &groups, delivered).await?);
         }
         syncs.sort_by_key(|sync| sync.health);
         let failed_rows = syncs.iter().map(|sync| sync.status.failed_rows).sum();
-        Ok(Overview { at, syncs, failed_rows, hours: self.hours(at).await? })
+        Ok(Overview { at, syncs, failed_rows, hours: hours(&runs, at) })
     }
 
     /// Returns one sync in detail, with the progress of its stream.
@@ -127,7 +133,9 @@ impl Engine {
         let sync = self.sync(id)?;
         let groups = self.config.store.failed_row_groups(Some(id)).await?;
         let checkpoint = self.config.store.sync_state(id).await?.checkpoint;
-        let mut overview = self.sync_overview(id, sync, &groups).await?;
+        let runs = self.runs_of_a_day(Some(id), self.config.clock.now()).await?;
+        let delivered = runs.iter().map(|run| run.counts.delivered).sum();
+        let mut overview = self.sync_overview(id, sync, &groups, delivered).await?;
         if matches!(sync, SyncSpec::Import(_)) {
             overview.status.lag = self.lag(sync, checkpoint.as_ref()).await;
         }
@@ -136,7 +144,7 @@ impl Engine {
             SyncSpec::Import(import) => (
                 Some(import.mode.as_str()),
                 import.cursor.clone(),
-                import.mapping.as_ref().and_then(|mapping| serde_json::to_value(mapping).ok()),
+                import.mapping.as_ref().map(shown::mapping),
             ),
             SyncSpec::Export(_) => (None, None, None),
         };
@@ -148,6 +156,7 @@ impl Engine {
         id: &SyncId,
         sync: &SyncSpec,
         groups: &[FailedRowGroup],
+        delivered_last_day: u64,
     ) -> Result<SyncOverview, Error> {
         let recent_runs = self.config.store.runs(Some(id), RECENT).await?;
         let failed_rows = groups.iter().map(|group| group.rows).sum();
@@ -168,27 +177,45 @@ impl Engine {
             kind: self.config.project.connections.get(connection).map_or("", |spec| &spec.kind).to_owned(),
         };
         let (source, destination) = (endpoint(sync.source()), endpoint(sync.destination()));
-        Ok(SyncOverview { status, health, why, source, destination, schedule, recent_runs })
+        Ok(SyncOverview {
+            status,
+            health,
+            why,
+            source,
+            destination,
+            schedule,
+            delivered_last_day,
+            recent_runs,
+        })
     }
 
-    /// Counts the rows of the last hours.
-    async fn hours(&self, now: Timestamp) -> Result<Vec<Hour>, Error> {
-        let hour = |at: Timestamp| at.as_second().div_euclid(3_600);
-        let first = hour(now) - HOURS + 1;
-        let begin = |number: i64| Timestamp::from_second(number * 3_600).unwrap_or(now);
-        let mut hours: Vec<Hour> = (first..first + HOURS)
-            .map(|number| Hour { at: begin(number), delivered: 0, rejected: 0, in_doubt: 0 })
-            .collect();
-        // A run of the first hour may have started the day before.
-        let from = now.checked_sub(SignedDuration::from_hours(2 * HOURS)).ok();
-        let query = RunQuery { from, limit: RUNS_MAX, ..RunQuery::default() };
-        for run in self.config.store.find_runs(&query).await? {
-            let at = hour(run.finished_at.unwrap_or(now)) - first;
-            let Some(hour) = usize::try_from(at).ok().and_then(|at| hours.get_mut(at)) else { continue };
-            hour.delivered += run.counts.delivered;
-            hour.rejected += run.counts.rejected;
-            hour.in_doubt += run.counts.in_doubt;
-        }
-        Ok(hours)
+    /// Returns the runs that ended in the last 24 hours or go on.
+    async fn runs_of_a_day(&self, id: Option<&SyncId>, now: Timestamp) -> Result<Vec<Run>, Error> {
+        let before = |hours| now.checked_sub(SignedDuration::from_hours(hours)).ok();
+        // A run that ended in the last hours may have started the day before.
+        let from = before(2 * HOURS);
+        let query = RunQuery { sync: id.cloned(), from, limit: RUNS_MAX, ..RunQuery::default() };
+        let mut runs = self.config.store.find_runs(&query).await?;
+        let began = before(HOURS);
+        runs.retain(|run| run.finished_at.is_none_or(|at| began.is_none_or(|began| at > began)));
+        Ok(runs)
     }
+}
+
+/// Counts the rows of the last hours.
+fn hours(runs: &[Run], now: Timestamp) -> Vec<Hour> {
+    let hour = |at: Timestamp| at.as_second().div_euclid(3_600);
+    let first = hour(now) - HOURS + 1;
+    let begin = |number: i64| Timestamp::from_second(number * 3_600).unwrap_or(now);
+    let mut hours: Vec<Hour> = (first..first + HOURS)
+        .map(|number| Hour { at: begin(number), delivered: 0, rejected: 0, in_doubt: 0 })
+        .collect();
+    for run in runs {
+        let at = hour(run.finished_at.unwrap_or(now)) - first;
+        let Some(hour) = usize::try_from(at).ok().and_then(|at| hours.get_mut(at)) else { continue };
+        hour.delivered += run.counts.delivered;
+        hour.rejected += run.counts.rejected;
+        hour.in_doubt += run.counts.in_doubt;
+    }
+    hours
 }

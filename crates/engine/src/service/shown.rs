@@ -1,6 +1,7 @@
 //! Settings for people, without secrets.
 
 use serde_json::{Map, Value};
+use tidegate_model::MappingSpec;
 use tidegate_project::SyncSpec;
 
 use super::Engine;
@@ -76,6 +77,40 @@ fn visible_members(members: &Map<String, Value>, schemas: &[&Value], root: &Valu
     Value::Object(members.iter().map(member).collect())
 }
 
+/// Returns a mapping as a project file says it: without what is empty, and in the short form.
+pub(super) fn mapping(spec: &MappingSpec) -> Value {
+    match serde_json::to_value(spec) {
+        Ok(Value::Object(fields)) => {
+            let set = fields.into_iter().filter(|(_, from)| !is_empty(from));
+            Value::Object(set.map(|(name, from)| (name, short(from))).collect())
+        }
+        _ => Value::Null,
+    }
+}
+
+/// The short form of what fills a field.
+fn short(from: Value) -> Value {
+    let Value::Object(members) = from else { return from };
+    if !members.contains_key("rest") {
+        return Value::Object(members);
+    }
+    let mut set: Map<String, Value> = members.into_iter().filter(|(_, part)| !is_empty(part)).collect();
+    match set.keys().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["columns"] => set.shift_remove("columns").unwrap_or_default(),
+        ["json"] => set.shift_remove("json").unwrap_or_default(),
+        _ => Value::Object(set),
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::Array(items) => items.is_empty(),
+        Value::Object(members) => members.is_empty(),
+        _ => false,
+    }
+}
+
 /// Lists a schema and those that it refers to or chooses from.
 fn expand<'a>(schema: &'a Value, root: &'a Value, all: &mut Vec<&'a Value>, depth: u8) {
     /// A schema that refers to itself ends somewhere.
@@ -101,6 +136,17 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_mapping_is_shown_as_it_is_written() {
+        let written = json!({
+            "external_id": "customer", "name": { "value": false },
+            "properties": { "columns": ["id"], "fields": { "total": "order_total" } },
+            "attributes": ["email"], "fields": "document",
+        });
+        let spec: MappingSpec = serde_json::from_value(written.clone()).expect("a mapping");
+        assert_eq!(mapping(&spec), written);
+    }
 
     #[test]
     fn a_secret_is_hidden_wherever_it_stands_and_so_is_what_no_schema_knows() {

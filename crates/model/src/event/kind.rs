@@ -68,6 +68,19 @@ pub enum Channel {
     LiveActivity,
 }
 
+impl Channel {
+    /// Returns the word used in JSON and tables.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Channel::Push => "push",
+            Channel::InApp => "in_app",
+            Channel::Email => "email",
+            Channel::Sms => "sms",
+            Channel::LiveActivity => "live_activity",
+        }
+    }
+}
+
 /// The channel of a kind; `None` where it is no message event.
 pub fn channel_of(kind: &str) -> Option<Channel> {
     match kind.strip_prefix("message.")?.split('.').next()? {

@@ -36,7 +36,7 @@ pub(super) async fn find(database: &Database, query: &FailedRowQuery) -> Result<
 pub(super) async fn groups(database: &Database, sync: Option<&SyncId>) -> Result<Vec<FailedRowGroup>, Error> {
     let sync = Arg::Text(sync.map(ToString::to_string));
     let statement = sql("SELECT sync, object, status, reason_code, MAX(reason) AS reason,
-            COUNT(*) AS row_count, COUNT(DISTINCT user_label) AS user_count,
+            COUNT(*) AS row_count, COUNT(DISTINCT NULLIF(user_label, '')) AS user_count,
             MIN(first_at) AS first_at, MAX(last_at) AS last_at
         FROM failed_rows WHERE ($1 IS NULL OR sync = $1)
         GROUP BY sync, object, status, reason_code

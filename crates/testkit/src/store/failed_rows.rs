@@ -53,7 +53,9 @@ pub(super) fn groups<'a>(rows: impl Iterator<Item = &'a FailedRow>) -> Vec<Faile
             };
             (group, BTreeSet::new())
         });
-        users.insert(&entry.user);
+        if !entry.user.is_empty() {
+            users.insert(&entry.user);
+        }
         group.rows += 1;
         group.users = users.len() as u64;
         group.reason.message = group.reason.message.clone().max(reason.message.clone());
