@@ -1,13 +1,19 @@
-//! What `tidegate serve` answers: events that come in, health, metrics.
+//! What `tidegate serve` answers: events that come in, the dashboard, the API, health, metrics.
 //!
+//! - `pages` is the dashboard, `assets` its script and stylesheet,
+//! - `api` is what the command line does, over HTTP; `access` says who may ask,
 //! - `server` accepts connections, `connections` counts them and makes room,
 //! - `ingest` gives requests to the connection that they belong to,
 //! - `body` reads their bodies, `budget` shares the memory for them.
 
+mod access;
+mod api;
+mod assets;
 mod body;
 mod budget;
 mod connections;
 mod ingest;
+mod pages;
 mod server;
 #[cfg(test)]
 mod tests;
@@ -55,8 +61,15 @@ pub async fn serve(
     let routes = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/metrics", get(move || render(metrics.clone())))
+        .merge(local(pages::routes(engine.clone())))
+        .nest("/api", local(api::routes(engine.clone())))
         .merge(ingest::routes(engine));
     server::run(listener, layered(routes), Limits::of_process(), stop).await;
+}
+
+/// Routes that answer this machine only.
+fn local(routes: Router) -> Router {
+    routes.layer(axum::middleware::from_fn(access::local_only))
 }
 
 fn layered(routes: Router) -> Router {

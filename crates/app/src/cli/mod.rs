@@ -204,7 +204,7 @@ pub(crate) enum Command {
         #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
         parallel: u8,
     },
-    /// Receives events over HTTP and runs syncs on their schedules.
+    /// Serves the dashboard and its API, receives events over HTTP, and runs syncs on their schedules.
     Serve {
         /// The address to listen on.
         #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]

@@ -1,6 +1,6 @@
 //! `tidegate serve`
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use metrics_exporter_prometheus::PrometheusBuilder;
@@ -29,18 +29,29 @@ pub(super) async fn serve(args: &ProjectArgs, address: SocketAddr) -> Result<u8,
         let (engine, stop) = (engine.clone(), stop.clone());
         async move { engine.run_scheduler(stop).await }
     });
-    tidegate_web::serve(engine, metrics, listener, stop.clone()).await;
+    tidegate_web::serve(engine.clone(), metrics, listener, stop.clone()).await;
     // Stop the scheduler when the server exits.
     stop.cancel();
+    engine.stop_background().await;
     if let Err(fault) = scheduler.await {
         tracing::error!(%fault, "internal error: the scheduler ended");
     }
     Ok(DONE)
 }
 
+/// The address by which a browser of this machine reaches the server.
+fn local(address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => (Ipv4Addr::LOCALHOST, address.port()).into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => (Ipv6Addr::LOCALHOST, address.port()).into(),
+        _ => address,
+    }
+}
+
 /// Lists addresses and syncs on stderr: stdout is for data.
 async fn announce(engine: &tidegate_engine::service::Engine, address: SocketAddr) {
     note(format!("listening on http://{address}"));
+    note(format!("  dashboard  http://{}/", local(address)));
     for endpoint in engine.ingest_endpoints() {
         note(format!("  events  /in/{}/{}", endpoint.kind, endpoint.connection));
         for path in endpoint.paths {

@@ -3,6 +3,7 @@
 //! Real PostgreSQL, real processes, the sandbox on a port. `scripts/test` starts
 //! what is needed; a missing server fails a test, it does not skip it.
 
+mod api;
 mod aws_credentials;
 mod bad_input;
 mod cli;
@@ -12,6 +13,7 @@ mod crash;
 mod crash_kafka;
 mod crash_out;
 mod cursor;
+mod dashboard;
 mod documents;
 mod export_faults;
 mod journey;

@@ -1,0 +1,129 @@
+//! The dashboard: over HTTP, and in a browser.
+
+use std::process::Command;
+
+use crate::api;
+use crate::outside::program;
+use crate::served::Served;
+use crate::support::{Database, Project, repository};
+
+/// The addresses of all pages of a project that has run.
+const PAGES: &[&str] = &[
+    "/",
+    "/syncs",
+    "/syncs/orders_to_braze",
+    "/runs",
+    "/failed-rows",
+    "/users?user=ann",
+    "/events?count=kinds",
+    "/connections",
+    "/about",
+];
+
+fn script(name: &str) -> String {
+    repository().join("clients/node/pages").join(name).to_string_lossy().into_owned()
+}
+
+async fn form(served: &Served, path: &str, body: &str) -> (u16, String) {
+    let client = reqwest::Client::new();
+    let request = client
+        .post(format!("{}{path}", served.url))
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(body.to_owned());
+    let answer = request.send().await.expect("an answer");
+    let url = answer.url().path().to_owned();
+    (answer.status().as_u16(), format!("{url}\n{}", answer.text().await.expect("text")))
+}
+
+#[tokio::test]
+async fn dashboard_every_page_keeps_the_policy_and_shows_no_secret() {
+    let project = api::project();
+    let served = Served::start(&project);
+    let (status, run) = form(&served, "/syncs/orders_to_braze/run", "").await;
+    assert!(status == 200 && run.contains("1 of 3 rows were delivered, and 2 failed."), "{run}");
+    for path in PAGES {
+        let page = served.get(path).await;
+        assert_eq!(page.status, 200, "{path}: {page:?}");
+        let policy = page.header("content-security-policy");
+        assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
+        assert_eq!(
+            (page.header("cache-control"), page.header("x-content-type-options")),
+            ("no-store", "nosniff")
+        );
+        assert!(!page.body.contains("canary"), "{path} shows a secret");
+        assert!(!page.body.contains("style=") && !page.body.contains("onclick"), "{path}");
+    }
+    assert!(served.get("/").await.body.contains("1 of 2 syncs needs you"));
+}
+
+#[tokio::test]
+async fn dashboard_what_people_type_is_text() {
+    let project = api::project();
+    let served = Served::start(&project);
+    let typed = "%3Cscript%3Ealert(1)%3C%2Fscript%3E";
+    for path in ["/users?user=", "/runs/", "/syncs/", "/runs?sync=", "/failed-rows/group?sync="] {
+        let page = served.get(&format!("{path}{typed}")).await;
+        assert!(!page.body.contains("<script>alert"), "{path}: {}", page.body);
+    }
+    let (status, page) = form(&served, "/syncs/orders_to_braze/pause", &format!("why={typed}")).await;
+    assert!(status == 200 && page.contains("&lt;script&gt;alert(1)"), "{page}");
+}
+
+#[tokio::test]
+async fn dashboard_a_reset_and_rows_in_doubt_need_a_confirmation() {
+    let project = api::project();
+    let served = Served::start(&project);
+    let (status, page) = form(&served, "/syncs/orders_to_braze/reset", "confirm=orders").await;
+    assert!(status == 422 && page.contains("nothing was reset"), "{page}");
+    let retry = "sync=orders_to_braze&status=in_doubt&reason=no_answer";
+    let (status, page) = form(&served, "/failed-rows/retry", retry).await;
+    assert!(status == 422 && page.contains("may take effect twice"), "{page}");
+}
+
+#[tokio::test]
+async fn dashboard_another_site_cannot_press_a_button() {
+    let project = api::project();
+    let served = Served::start(&project);
+    let origin = [("origin", "https://evil.example")];
+    assert_eq!(served.post("/syncs/orders_to_braze/run", &origin, "").await.status, 403);
+    let client = reqwest::Client::new();
+    let page = client.get(&served.url).header("host", "evil.example").send().await.expect("an answer");
+    assert_eq!(page.status().as_u16(), 403);
+}
+
+#[tokio::test]
+async fn dashboard_a_failed_row_is_found_fixed_and_retried_in_a_browser() {
+    let database = Database::create().await;
+    database
+        .run(
+            "CREATE TABLE orders (id int PRIMARY KEY, customer text, at timestamptz NOT NULL);
+             INSERT INTO orders VALUES (1, 'ann', '2026-01-01Z'), (2, NULL, '2026-01-02Z'), (3, NULL, '2026-01-03Z')",
+        )
+        .await;
+    let project = Project::new(&format!(
+        "connections:
+  shop: {}
+  braze: {{ type: braze, endpoint: sandbox, api_key: test }}
+syncs:
+  orders_to_braze:
+    source: {{ connection: shop, table: orders }}
+    mode: incremental
+    cursor: at
+    destination: {{ connection: braze, object: event }}
+    mapping: {{ external_id: customer, name: {{ value: order_placed }}, timestamp: at, properties: [id] }}
+",
+        database.connection()
+    ));
+    let served = Served::start(&project);
+    let told = program("node", &script("journey.mjs"), &[&served.url, &database.url()], &[]);
+    assert!(told.trim_end().ends_with("8 proofs"), "{told}");
+}
+
+#[test]
+fn dashboard_its_pages_have_no_fault_that_a_machine_can_see() {
+    let mut command = Command::new("node");
+    command.arg(script("shots.mjs")).args(["unused", "broken"]).env("QUICK", "1");
+    let ended = command.env("TIDEGATE", env!("CARGO_BIN_EXE_tidegate")).output().expect("node starts");
+    let told = String::from_utf8_lossy(&ended.stdout);
+    assert!(ended.status.success(), "{told}{}", String::from_utf8_lossy(&ended.stderr));
+}

@@ -1,0 +1,115 @@
+//! Failed rows: lists, groups, one row.
+
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use jiff::Timestamp;
+use serde::Deserialize;
+use tidegate_model::store::{FailedRowQuery, StatusKind};
+use tidegate_model::{RunId, SyncId};
+use utoipa::IntoParams;
+
+use super::cursor::{after, position, row_key};
+use super::reply::{self, Page};
+use super::runs::{LIMIT, LIMIT_MAX};
+use super::types::{FailedRow, Group};
+use super::{Problem, Shared};
+
+/// Which failed rows. A parameter that is left out selects all.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct FailedRows {
+    /// Of one sync.
+    sync: Option<String>,
+    /// That failed in this run last.
+    run: Option<String>,
+    /// Of one user.
+    user: Option<String>,
+    /// `rejected` or `in_doubt`.
+    #[param(value_type = Option<String>)]
+    status: Option<StatusKind>,
+    /// With one reason code.
+    reason: Option<String>,
+    /// That failed at this time or later.
+    from: Option<Timestamp>,
+    /// That failed before this time.
+    to: Option<Timestamp>,
+    /// The `next` of the page before.
+    after: Option<String>,
+    /// At most this many: 50 if it is left out, 500 at most.
+    limit: Option<usize>,
+}
+
+/// Which groups.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Groups {
+    /// Of one sync.
+    sync: Option<String>,
+}
+
+/// Lists open failed rows, the last one that failed first.
+#[utoipa::path(get, path = "/failed-rows", operation_id = "list_failed_rows", tag = "failed rows", params(FailedRows),
+    responses((status = 200, body = Page<FailedRow>), (status = 422, body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn list_failed_rows(
+    State(engine): Shared,
+    asked: Result<Query<FailedRows>, QueryRejection>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let Query(asked) = asked?;
+    let limit = asked.limit.unwrap_or(LIMIT).clamp(1, LIMIT_MAX);
+    let cursor = match asked.after.as_deref().map(position) {
+        None => None,
+        Some(Some(cursor)) => Some(cursor),
+        Some(None) => return Err(Problem::invalid("`after` is not the `next` of a page")),
+    };
+    let query = FailedRowQuery {
+        sync: asked.sync.map(SyncId::new),
+        run: asked.run.map(RunId::new),
+        user: asked.user,
+        key: None,
+        status: asked.status,
+        reason: asked.reason,
+        from: asked.from,
+        to: asked.to,
+        after: cursor,
+        limit: limit + 1,
+    };
+    let mut rows = engine.find_failed_rows(&query).await?;
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    let next = rows.last().filter(|_| more).map(after);
+    reply::json(&headers, &Page { data: rows.into_iter().map(FailedRow::from).collect(), next })
+}
+
+/// Lists open failed rows in groups by reason, the group that failed last first.
+#[utoipa::path(get, path = "/groups", operation_id = "list_groups", tag = "failed rows", params(Groups),
+    responses((status = 200, body = Page<Group>)))]
+pub(super) async fn list_groups(
+    State(engine): Shared,
+    asked: Result<Query<Groups>, QueryRejection>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let Query(Groups { sync }) = asked?;
+    let groups = engine.failed_row_groups(sync.map(SyncId::new).as_ref()).await?;
+    reply::json(&headers, &Page { data: groups.into_iter().map(Group::from).collect(), next: None })
+}
+
+/// Returns one open failed row.
+#[utoipa::path(get, path = "/failed-rows/{sync}/{row}", operation_id = "get_failed_row", tag = "failed rows",
+    params(("sync" = String, Path, description = "The name of the sync"), ("row" = String, Path, description = "The id of the row")),
+    responses((status = 200, body = FailedRow), (status = 404, body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn get_failed_row(
+    State(engine): Shared,
+    Path((sync, row)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let missing =
+        || Problem::not_found("there is no such failed row: it was delivered since, or never failed");
+    let key = row_key(&row).ok_or_else(missing)?;
+    let found = engine.failed_row(&SyncId::new(&sync), key).await?.ok_or_else(missing)?;
+    reply::json(&headers, &FailedRow::from(found))
+}

@@ -1,0 +1,84 @@
+//! `/api/v1`: what the command line does, over HTTP. The description at `/api/openapi.json` is
+//! made from the handlers.
+
+mod connections;
+mod cursor;
+#[expect(unused_qualifications, reason = "made by a macro of utoipa")]
+mod failed_rows;
+mod problem;
+mod reply;
+#[expect(unused_qualifications, reason = "made by a macro of utoipa")]
+mod runs;
+mod status;
+#[expect(unused_qualifications, reason = "made by a macro of utoipa")]
+mod syncs;
+mod types;
+#[expect(unused_qualifications, reason = "made by a macro of utoipa")]
+mod users;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use tidegate_engine::service::Engine;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+pub(crate) use cursor::{after, position, row_id, row_key};
+pub(crate) use problem::Problem;
+
+/// The engine, shared by all handlers.
+pub(crate) type Shared = axum::extract::State<Arc<Engine>>;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Tidegate",
+        description = "Syncs, runs and failed rows of one Tidegate server. It answers programs of its own machine only.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    servers((url = "/api/v1")),
+)]
+struct Description;
+
+/// The routes below `/api`.
+pub(super) fn routes(engine: Arc<Engine>) -> Router {
+    let (router, description) = OpenApiRouter::with_openapi(Description::openapi())
+        .routes(routes!(status::get_status))
+        .routes(routes!(syncs::list_syncs))
+        .routes(routes!(syncs::get_sync))
+        .routes(routes!(syncs::run_sync))
+        .routes(routes!(syncs::retry_sync))
+        .routes(routes!(syncs::pause_sync))
+        .routes(routes!(syncs::resume_sync))
+        .routes(routes!(syncs::reset_sync))
+        .routes(routes!(runs::list_runs))
+        .routes(routes!(runs::get_run))
+        .routes(routes!(runs::watch_run))
+        .routes(routes!(failed_rows::list_failed_rows))
+        .routes(routes!(failed_rows::list_groups))
+        .routes(routes!(failed_rows::get_failed_row))
+        .routes(routes!(users::get_timeline))
+        .routes(routes!(connections::list_connections))
+        .split_for_parts();
+    let description = description.to_pretty_json().unwrap_or_default();
+    Router::new()
+        .nest("/v1", router.with_state(engine))
+        .route("/openapi.json", get(|| async move { reply::json_text(description) }))
+        .fallback(|| async {
+            Problem::not_found("there is nothing at this path; /api/openapi.json lists what there is")
+        })
+        .method_not_allowed_fallback(not_allowed)
+}
+
+async fn not_allowed() -> Response {
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        "this path does not take this method; /api/openapi.json lists what there is",
+    )
+    .into_response()
+}

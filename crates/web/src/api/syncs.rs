@@ -1,0 +1,220 @@
+//! Syncs: what they do, and what can be done with them.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use tidegate_engine::service::{Engine, RetryFilter};
+use tidegate_model::SyncId;
+use tidegate_model::store::RunQuery;
+use utoipa::{IntoParams, ToSchema};
+
+use super::cursor::row_key;
+use super::reply::{self, Page};
+use super::types::{Run, Sync, SyncDetails};
+use super::{Problem, Shared};
+
+/// The longest that a request waits for a run: the server answers within a minute.
+const WAIT_MAX: u64 = 50;
+/// The name that a pause shows if the caller gives none.
+const CALLER: &str = "the API";
+
+/// How long to wait.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Wait {
+    /// Seconds to wait for the end of the run, 50 at most. Without it the answer is 202 at once.
+    #[param(maximum = 50)]
+    #[serde(default)]
+    wait: u64,
+}
+
+/// Which failed rows to send again. A member that is left out selects all.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Retry {
+    /// Rows of one user.
+    user: Option<String>,
+    /// Rows with one reason code.
+    reason: Option<String>,
+    /// One row, by its id.
+    row: Option<String>,
+    /// Rows in doubt instead of rejected ones: they may take effect twice.
+    in_doubt: bool,
+}
+
+/// The result of a retry.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Retried {
+    /// The run, if there was anything to send and it has ended.
+    run: Option<Run>,
+    /// Rows that the source no longer has.
+    gone: u64,
+    /// Inputs that could not be parsed: fix the source and run the sync again.
+    malformed: u64,
+}
+
+/// Who pauses a sync, and why.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct PauseRequest {
+    by: Option<String>,
+    why: Option<String>,
+}
+
+/// The confirmation of a reset.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Reset {
+    /// The name of the sync.
+    confirm: String,
+}
+
+/// Lists all syncs, with those that need a person first.
+#[utoipa::path(get, path = "/syncs", operation_id = "list_syncs", tag = "syncs",
+    responses((status = 200, body = Page<Sync>)))]
+pub(super) async fn list_syncs(State(engine): Shared, headers: HeaderMap) -> Result<Response, Problem> {
+    let data: Vec<Sync> = engine.overview().await?.syncs.into_iter().map(Sync::from).collect();
+    reply::json(&headers, &Page { data, next: None })
+}
+
+/// Returns one sync in detail.
+#[utoipa::path(get, path = "/syncs/{sync}", operation_id = "get_sync", tag = "syncs",
+    params(("sync" = String, Path, description = "The name of the sync")),
+    responses((status = 200, body = SyncDetails), (status = 404, body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn get_sync(
+    State(engine): Shared,
+    Path(sync): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let id = known(&engine, &sync)?;
+    reply::json(&headers, &SyncDetails::from(engine.sync_details(&id).await?))
+}
+
+/// Runs a sync now. Its schedule stays as it is.
+#[utoipa::path(post, path = "/syncs/{sync}/run", operation_id = "run_sync", tag = "syncs",
+    params(("sync" = String, Path, description = "The name of the sync"), Wait),
+    responses((status = 200, body = Run, description = "The run has ended"),
+        (status = 202, description = "The run goes on; `Location` lists the runs of the sync"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 409, body = Problem, content_type = "application/problem+json", description = "It cannot run now")))]
+pub(super) async fn run_sync(
+    State(engine): Shared,
+    Path(sync): Path<String>,
+    wait: Result<Query<Wait>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let Query(Wait { wait }) = wait?;
+    let id = known(&engine, &sync)?;
+    match engine.start_run(&id).await?.wait(patience(wait)).await? {
+        Some(run) => Ok(Json(Run::from(run)).into_response()),
+        None => accepted(&engine, &id).await,
+    }
+}
+
+/// Sends failed rows again, as the source has them now.
+#[utoipa::path(post, path = "/syncs/{sync}/retry", operation_id = "retry_sync", tag = "syncs",
+    params(("sync" = String, Path, description = "The name of the sync"), Wait), request_body = Retry,
+    responses((status = 200, body = Retried), (status = 202, description = "The run goes on"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 409, body = Problem, content_type = "application/problem+json", description = "It cannot run now"),
+        (status = 422, body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn retry_sync(
+    State(engine): Shared,
+    Path(sync): Path<String>,
+    wait: Result<Query<Wait>, QueryRejection>,
+    asked: Result<Option<Json<Retry>>, JsonRejection>,
+) -> Result<Response, Problem> {
+    let Query(Wait { wait }) = wait?;
+    let id = known(&engine, &sync)?;
+    let Retry { user, reason, row, in_doubt } = asked?.map(|Json(asked)| asked).unwrap_or_default();
+    let key = match row.as_deref().map(row_key) {
+        None => None,
+        Some(Some(key)) => Some(key),
+        Some(None) => return Err(Problem::invalid("`row` is not the id of a failed row")),
+    };
+    let filter = RetryFilter { user, in_doubt, reason, key };
+    match engine.start_retry(&id, filter)?.wait(patience(wait)).await? {
+        Some(ended) => {
+            let retried =
+                Retried { run: ended.run.map(Run::from), gone: ended.gone, malformed: ended.malformed };
+            Ok(Json(retried).into_response())
+        }
+        None => accepted(&engine, &id).await,
+    }
+}
+
+/// Keeps a sync from running until it is resumed.
+#[utoipa::path(post, path = "/syncs/{sync}/pause", operation_id = "pause_sync", tag = "syncs",
+    params(("sync" = String, Path, description = "The name of the sync")), request_body = PauseRequest,
+    responses((status = 204), (status = 404, body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn pause_sync(
+    State(engine): Shared,
+    Path(sync): Path<String>,
+    asked: Result<Option<Json<PauseRequest>>, JsonRejection>,
+) -> Result<StatusCode, Problem> {
+    let id = known(&engine, &sync)?;
+    let PauseRequest { by, why } = asked?.map(|Json(asked)| asked).unwrap_or_default();
+    engine.pause(&id, by.as_deref().unwrap_or(CALLER), why.as_deref().unwrap_or("asked for")).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Lets a paused sync run again.
+#[utoipa::path(post, path = "/syncs/{sync}/resume", operation_id = "resume_sync", tag = "syncs",
+    params(("sync" = String, Path, description = "The name of the sync")),
+    responses((status = 204), (status = 404, body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn resume_sync(
+    State(engine): Shared,
+    Path(sync): Path<String>,
+) -> Result<StatusCode, Problem> {
+    engine.resume(&known(&engine, &sync)?).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Clears the checkpoint of a sync, so that its next run reads from the beginning.
+#[utoipa::path(post, path = "/syncs/{sync}/reset", operation_id = "reset_sync", tag = "syncs",
+    params(("sync" = String, Path, description = "The name of the sync")), request_body = Reset,
+    responses((status = 204), (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 409, body = Problem, content_type = "application/problem+json", description = "It is running"),
+        (status = 422, body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn reset_sync(
+    State(engine): Shared,
+    Path(sync): Path<String>,
+    asked: Result<Json<Reset>, JsonRejection>,
+) -> Result<StatusCode, Problem> {
+    let id = known(&engine, &sync)?;
+    let Json(Reset { confirm }) = asked?;
+    if confirm != id.as_str() {
+        return Err(Problem::invalid("`confirm` must be the name of the sync: a reset cannot be undone"));
+    }
+    engine.reset(&id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn patience(wait: u64) -> Duration {
+    Duration::from_secs(wait.min(WAIT_MAX))
+}
+
+/// The sync of this name.
+fn known(engine: &Engine, sync: &str) -> Result<SyncId, Problem> {
+    let id = SyncId::new(sync);
+    match engine.sync(&id) {
+        Ok(_) => Ok(id),
+        Err(error) => Err(Problem::not_found(error.message()).remedy(error.next_step())),
+    }
+}
+
+/// The answer while a run goes on: with the run, if it has begun.
+async fn accepted(engine: &Engine, id: &SyncId) -> Result<Response, Problem> {
+    let query = RunQuery { sync: Some(id.clone()), limit: 1, ..RunQuery::default() };
+    let run = engine.find_runs(&query).await?.pop().filter(|run| run.ending.is_none());
+    let location = match &run {
+        Some(run) => format!("/api/v1/runs/{}", run.id),
+        None => format!("/api/v1/runs?sync={id}"),
+    };
+    Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(run.map(Run::from))).into_response())
+}

@@ -1,0 +1,140 @@
+//! What buttons do. Each answers with the page that shows the result.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Form;
+use axum::extract::rejection::FormRejection;
+use axum::extract::{Path, State};
+use axum::response::Redirect;
+use serde::Deserialize;
+use tidegate_engine::service::{Engine, RetryFilter};
+use tidegate_model::SyncId;
+use tidegate_model::store::{RunQuery, StatusKind};
+
+use super::shell::{Failure, known};
+use super::show::in_address;
+use crate::api::row_key;
+
+/// How long a button waits for a result. After that, the page of the run shows its progress.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// The name that a pause shows, until people have names.
+const PERSON: &str = "a person (dashboard)";
+
+pub(super) async fn run(
+    State(engine): State<Arc<Engine>>,
+    Path(sync): Path<String>,
+) -> Result<Redirect, Failure> {
+    let id = known(&engine, &sync)?;
+    let ended = engine.start_run(&id).await?.wait(PATIENCE).await?;
+    match ended {
+        Some(run) => Ok(to_run(run.id.as_str())),
+        None => started(&engine, &id).await,
+    }
+}
+
+/// The page of a run that goes on.
+async fn started(engine: &Engine, id: &SyncId) -> Result<Redirect, Failure> {
+    let query = RunQuery { sync: Some(id.clone()), limit: 1, ..RunQuery::default() };
+    match engine.find_runs(&query).await?.pop().filter(|run| run.ending.is_none()) {
+        Some(run) => Ok(to_run(run.id.as_str())),
+        None => Ok(to_sync(id, "started")),
+    }
+}
+
+fn to_run(run: &str) -> Redirect {
+    Redirect::to(&format!("/runs/{}", in_address(run)))
+}
+
+fn to_sync(id: &SyncId, done: &str) -> Redirect {
+    Redirect::to(&format!("/syncs/{}?done={done}", in_address(id.as_str())))
+}
+
+/// Why a sync is paused.
+#[derive(Debug, Deserialize)]
+pub(super) struct Pause {
+    #[serde(default)]
+    why: String,
+}
+
+pub(super) async fn pause(
+    State(engine): State<Arc<Engine>>,
+    Path(sync): Path<String>,
+    form: Result<Form<Pause>, FormRejection>,
+) -> Result<Redirect, Failure> {
+    let id = known(&engine, &sync)?;
+    let Form(Pause { why }) = form?;
+    let why = if why.trim().is_empty() { "no reason given" } else { why.trim() };
+    engine.pause(&id, PERSON, why).await?;
+    Ok(to_sync(&id, "paused"))
+}
+
+pub(super) async fn resume(
+    State(engine): State<Arc<Engine>>,
+    Path(sync): Path<String>,
+) -> Result<Redirect, Failure> {
+    let id = known(&engine, &sync)?;
+    engine.resume(&id).await?;
+    Ok(to_sync(&id, "resumed"))
+}
+
+/// The confirmation of a reset.
+#[derive(Debug, Deserialize)]
+pub(super) struct Reset {
+    #[serde(default)]
+    confirm: String,
+}
+
+pub(super) async fn reset(
+    State(engine): State<Arc<Engine>>,
+    Path(sync): Path<String>,
+    form: Result<Form<Reset>, FormRejection>,
+) -> Result<Redirect, Failure> {
+    let id = known(&engine, &sync)?;
+    let Form(Reset { confirm }) = form?;
+    if confirm.trim() != id.as_str() {
+        return Err(Failure::invalid(
+            "The name that was typed is not the name of the sync: nothing was reset.",
+        ));
+    }
+    engine.reset(&id).await?;
+    Ok(to_sync(&id, "reset"))
+}
+
+/// Which failed rows to send again.
+#[derive(Debug, Deserialize)]
+pub(super) struct Retry {
+    sync: String,
+    status: StatusKind,
+    reason: Option<String>,
+    row: Option<String>,
+    /// Ticked for rows in doubt.
+    twice: Option<String>,
+}
+
+pub(super) async fn retry(
+    State(engine): State<Arc<Engine>>,
+    form: Result<Form<Retry>, FormRejection>,
+) -> Result<Redirect, Failure> {
+    let Form(Retry { sync, status, reason, row, twice }) = form?;
+    let id = known(&engine, &sync)?;
+    let in_doubt = status == StatusKind::InDoubt;
+    if in_doubt && twice.is_none() {
+        return Err(Failure::invalid("Rows in doubt may take effect twice: confirm that first."));
+    }
+    let key = match row.as_deref().map(row_key) {
+        Some(None) => return Err(Failure::invalid("There is no such row.")),
+        key => key.flatten(),
+    };
+    let filter = RetryFilter { user: None, in_doubt, reason, key };
+    match engine.start_retry(&id, filter)?.wait(PATIENCE).await? {
+        Some(ended) => match ended.run {
+            Some(run) => Ok(to_run(run.id.as_str())),
+            None => Err(Failure::invalid(
+                "Nothing was sent: the source no longer has these rows, or they could not be read. \
+                 Run the sync: a row that the source can show again is read then.",
+            )),
+        },
+        None => started(&engine, &id).await,
+    }
+}

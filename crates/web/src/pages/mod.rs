@@ -1,0 +1,74 @@
+//! The dashboard: pages made here, which ask the service and compute nothing.
+
+mod actions;
+mod chart;
+mod connections;
+mod events;
+mod failed_rows;
+mod overview;
+mod runs;
+mod shell;
+mod show;
+mod syncs;
+mod text;
+mod users;
+mod views;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::{get, post};
+use tidegate_engine::service::Engine;
+
+use crate::assets;
+
+/// The routes of the dashboard.
+pub(super) fn routes(engine: Arc<Engine>) -> Router {
+    Router::new()
+        .route("/", get(overview::page))
+        .route("/syncs", get(syncs::list))
+        .route("/syncs/{sync}", get(syncs::page))
+        .route("/syncs/{sync}/run", post(actions::run))
+        .route("/syncs/{sync}/pause", post(actions::pause))
+        .route("/syncs/{sync}/resume", post(actions::resume))
+        .route("/syncs/{sync}/reset", post(actions::reset))
+        .route("/runs", get(runs::list))
+        .route("/runs/{run}", get(runs::page))
+        .route("/runs/{run}/live", get(runs::live))
+        .route("/failed-rows", get(failed_rows::groups))
+        .route("/failed-rows/group", get(failed_rows::group))
+        .route("/failed-rows/retry", get(failed_rows::plan).post(actions::retry))
+        .route("/failed-rows/{sync}/{row}", get(failed_rows::row))
+        .route("/users", get(users::page))
+        .route("/events", get(events::page))
+        .route("/connections", get(connections::page))
+        .route("/about", get(connections::about))
+        .route("/assets/{name}", get(assets::get))
+        .with_state(engine)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    /// Attributes of htmx that need no `eval`, and that pages use.
+    const ALLOWED: &[&str] = &["hx-get", "hx-trigger", "hx-select", "hx-swap", "hx-sse"];
+
+    #[test]
+    fn templates_use_attributes_that_the_policy_of_the_pages_lets_work() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/templates");
+        for entry in fs::read_dir(folder).expect("templates") {
+            let path = entry.expect("a template").path();
+            let text = fs::read_to_string(&path).expect("text");
+            for word in
+                text.split([' ', '"', '=', ':', '<', '>', '\n']).filter(|word| word.starts_with("hx-"))
+            {
+                assert!(ALLOWED.contains(&word), "{}: {word}", path.display());
+            }
+            for forbidden in [" style=", " onclick=", "javascript:", "<script>", "<style"] {
+                assert!(!text.contains(forbidden), "{}: {forbidden}", path.display());
+            }
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! What all pages share: the frame, the headers, errors.
+
+use askama::Template;
+use axum::extract::rejection::{FormRejection, QueryRejection};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use flate2::Compression;
+use jiff::Timestamp;
+use tidegate_engine::service::Engine;
+use tidegate_model::{Error, SyncId};
+
+use super::show;
+use crate::api::Problem;
+use crate::assets;
+
+/// What a page may load and run: its own files, and nothing else.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+    connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; \
+    require-trusted-types-for 'script'; trusted-types tidegate";
+
+/// The frame of a page.
+pub(super) struct Shell {
+    /// The title in the browser's tab.
+    pub(super) title: String,
+    /// The entry of the navigation that is current.
+    pub(super) section: &'static str,
+    /// Open failed rows of all syncs.
+    pub(super) failed_rows: u64,
+    /// Whether a connection is a sandbox.
+    pub(super) sandbox: bool,
+    /// The time at which the page was made.
+    pub(super) now: Timestamp,
+}
+
+/// An entry of the navigation.
+pub(super) struct Link {
+    pub(super) path: &'static str,
+    pub(super) icon: &'static str,
+    pub(super) name: &'static str,
+}
+
+const LINKS: &[Link] = &[
+    Link { path: "/", icon: "overview", name: "Overview" },
+    Link { path: "/syncs", icon: "syncs", name: "Syncs" },
+    Link { path: "/runs", icon: "runs", name: "Runs" },
+    Link { path: "/failed-rows", icon: "failed", name: "Failed rows" },
+    Link { path: "/users", icon: "user", name: "Users" },
+    Link { path: "/events", icon: "events", name: "Events" },
+    Link { path: "/connections", icon: "connections", name: "Connections" },
+];
+
+impl Shell {
+    /// Makes the frame of a page.
+    pub(super) async fn new(
+        engine: &Engine,
+        title: impl Into<String>,
+        section: &'static str,
+    ) -> Result<Shell, Failure> {
+        let groups = engine.failed_row_groups(None).await?;
+        Ok(Shell {
+            title: title.into(),
+            section,
+            failed_rows: groups.iter().map(|group| group.rows).sum(),
+            sandbox: engine.uses_sandbox(),
+            now: engine.now(),
+        })
+    }
+
+    pub(super) fn links(&self) -> &'static [Link] {
+        LINKS
+    }
+
+    pub(super) fn is_current(&self, link: &Link) -> bool {
+        link.path == self.section
+    }
+
+    pub(super) fn shown_failed_rows(&self) -> String {
+        show::number(self.failed_rows)
+    }
+
+    pub(super) fn symbols(&self) -> &'static str {
+        assets::SYMBOLS
+    }
+
+    pub(super) fn style(&self) -> &'static str {
+        assets::style()
+    }
+
+    pub(super) fn script(&self) -> &'static str {
+        assets::script()
+    }
+
+    pub(super) fn favicon(&self) -> &'static str {
+        assets::icon()
+    }
+
+    pub(super) fn version(&self) -> &'static str {
+        env!("CARGO_PKG_VERSION")
+    }
+
+    pub(super) fn icon(&self, name: &str) -> String {
+        show::icon(name)
+    }
+
+    pub(super) fn made_at(&self) -> String {
+        show::exact(self.now)
+    }
+}
+
+/// Answers with a page.
+pub(super) fn page(asked: &HeaderMap, template: &impl Template) -> Result<Response, Failure> {
+    respond(asked, StatusCode::OK, template)
+}
+
+fn respond(asked: &HeaderMap, status: StatusCode, template: &impl Template) -> Result<Response, Failure> {
+    let text = template
+        .render()
+        .map_err(|cause| Failure::from(Error::internal("a page could not be made").caused_by(cause)))?;
+    let compressed = assets::takes_gzip(asked);
+    let body =
+        if compressed { assets::gzip(text.as_bytes(), Compression::new(5)) } else { text.into_bytes() };
+    let mut response = (status, body).into_response();
+    let headers = response.headers_mut();
+    let mut set = |name, value| headers.insert(name, HeaderValue::from_static(value));
+    set(header::CONTENT_TYPE, "text/html; charset=utf-8");
+    set(header::CONTENT_SECURITY_POLICY, POLICY);
+    set(header::CACHE_CONTROL, "no-store");
+    set(header::VARY, "accept-encoding");
+    set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    set(header::REFERRER_POLICY, "same-origin");
+    set(header::HeaderName::from_static("cross-origin-opener-policy"), "same-origin");
+    set(header::HeaderName::from_static("cross-origin-resource-policy"), "same-origin");
+    set(header::HeaderName::from_static("permissions-policy"), "camera=(), geolocation=(), microphone=()");
+    if compressed {
+        set(header::CONTENT_ENCODING, "gzip");
+    }
+    Ok(response)
+}
+
+/// A page that could not be shown, as a page.
+pub(super) struct Failure {
+    status: StatusCode,
+    what: String,
+    next: String,
+}
+
+impl Failure {
+    /// Creates the answer to a request for something that is not there.
+    pub(super) fn not_found(what: impl Into<String>, next: impl Into<String>) -> Failure {
+        Failure { status: StatusCode::NOT_FOUND, what: what.into(), next: next.into() }
+    }
+
+    /// Creates the answer to a form or an address that cannot be read.
+    pub(super) fn invalid(what: impl Into<String>) -> Failure {
+        let next = "Go back and correct it.".to_owned();
+        Failure { status: StatusCode::UNPROCESSABLE_ENTITY, what: what.into(), next }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        let next = format!("Next: {}", error.next_step());
+        let what = error.chain();
+        Failure { status: Problem::from(error).status(), what, next }
+    }
+}
+
+impl From<QueryRejection> for Failure {
+    fn from(rejection: QueryRejection) -> Failure {
+        tracing::debug!(reason = rejection.body_text(), "an address could not be read");
+        Failure::invalid("The address of this page has a filter that cannot be read.")
+    }
+}
+
+impl From<FormRejection> for Failure {
+    fn from(rejection: FormRejection) -> Failure {
+        tracing::debug!(reason = rejection.body_text(), "a form could not be read");
+        Failure::invalid("The form cannot be read.")
+    }
+}
+
+#[derive(Template)]
+#[template(path = "failure.html")]
+struct FailurePage {
+    shell: Shell,
+    headline: &'static str,
+    what: String,
+    next: String,
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let shell = Shell {
+            title: "Not done".to_owned(),
+            section: "",
+            failed_rows: 0,
+            sandbox: false,
+            now: Timestamp::UNIX_EPOCH,
+        };
+        let headline = match self.status {
+            StatusCode::NOT_FOUND => "This is not here",
+            StatusCode::UNPROCESSABLE_ENTITY => "Nothing was done",
+            status if status.is_server_error() => "Something went wrong",
+            _ => "This is not possible now",
+        };
+        let template =
+            FailurePage { shell, headline, what: show::prose(&self.what), next: show::prose(&self.next) };
+        let plain = HeaderMap::new();
+        respond(&plain, self.status, &template).unwrap_or_else(|_| self.status.into_response())
+    }
+}
+
+/// The sync of this name.
+pub(super) fn known(engine: &Engine, name: &str) -> Result<SyncId, Failure> {
+    let id = SyncId::new(name);
+    match engine.sync(&id) {
+        Ok(_) => Ok(id),
+        Err(error) => Err(Failure::not_found(error.message(), format!("Next: {}", error.next_step()))),
+    }
+}
