@@ -6,7 +6,7 @@
 help: ## list the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: ## build, move the rows of examples/quickstart into the sandbox and message events back, show what arrived
+run: ## build, move the rows of examples/quickstart into the sandbox and message events back, show what arrived; on a terminal, end in the dashboard
 	@scripts/setup build
 	cargo build
 	@scripts/quickstart
