@@ -58,6 +58,7 @@ pub struct Error {
     kind: ErrorKind,
     message: String,
     hint: Option<String>,
+    said: Option<String>,
     not_before: Option<Timestamp>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
@@ -65,13 +66,21 @@ pub struct Error {
 impl Error {
     /// A failure with its sentence.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Error {
-        Error { kind, message: message.into(), hint: None, not_before: None, source: None }
+        Error { kind, message: message.into(), hint: None, said: None, not_before: None, source: None }
     }
 
     /// Adds what a person does next.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Error {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds the other side's own words. They may repeat a value of a row, so they are shown where
+    /// rows are shown, and neither logged nor stored with a run.
+    #[must_use]
+    pub fn words(mut self, said: impl Into<String>) -> Error {
+        self.said = Some(said.into()).filter(|said| !said.is_empty());
         self
     }
 
@@ -114,6 +123,20 @@ impl Error {
     /// The sentence, without hint and causes.
     pub fn message(&self) -> &str {
         &self.message
+    }
+
+    /// Returns the other side's own words, if there are any.
+    pub fn said(&self) -> Option<&str> {
+        self.said.as_deref()
+    }
+
+    /// Returns the message, its causes and the other side's own words: for the reason of a row,
+    /// and for people who ask.
+    pub fn with_words(&self) -> String {
+        match &self.said {
+            Some(said) => format!("{}: {said}", self.chain()),
+            None => self.chain(),
+        }
     }
 
     /// What a person does next.

@@ -1,5 +1,6 @@
 //! Data on stdout, everything else on stderr.
 
+pub(crate) mod logging;
 pub(crate) mod table;
 
 use std::io::{IsTerminal, Write};
@@ -9,7 +10,6 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tidegate_model::Error;
-use tracing_subscriber::EnvFilter;
 
 use crate::cli::Output;
 use table::{Table, Tone};
@@ -17,21 +17,13 @@ use table::{Table, Tone};
 /// The word `error:`, as the command line's own errors have it.
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 
-/// Sends logs to stderr: warnings, more with `-v`, or what `RUST_LOG` asks for.
-pub(crate) fn start_logging(verbose: u8) {
-    let level = match verbose {
-        0 => "warn",
-        1 => "info",
-        _ => "debug",
-    };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
-}
-
-/// Prints an error for people: the sentence, its causes, the next step.
+/// Prints an error for people: the sentence, its causes, the next step. The words of the other
+/// side are for a person at the terminal alone: elsewhere stderr is a log.
 pub(crate) fn error(error: &Error) {
-    failure(&error.chain(), error.next_step());
+    match std::io::stderr().is_terminal() {
+        true => failure(&error.with_words(), error.next_step()),
+        false => failure(&error.chain(), error.next_step()),
+    }
 }
 
 /// Prints what failed and the next step.

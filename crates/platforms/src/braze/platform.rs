@@ -234,7 +234,7 @@ fn prove(
     let error = client::request_error(&answer, permission, now).into_error();
     match error.kind() {
         ErrorKind::Denied | ErrorKind::Missing => {
-            checks.fail(permission, error.message(), error.next_step());
+            checks.fail(permission, error.with_words(), error.next_step());
             Ok(())
         }
         _ => Err(error),

@@ -105,7 +105,7 @@ impl Destination<Record> for OneSignal {
             ),
             Ok(Single::InDoubt(reason)) => return Err(Error::new(ErrorKind::Unavailable, reason.message)),
             Err(error) if matches!(error.kind(), ErrorKind::Denied | ErrorKind::Missing) => {
-                checks.fail(name, error.message(), error.next_step());
+                checks.fail(name, error.with_words(), error.next_step());
             }
             Err(error) => return Err(error.context("looking up a user")),
         }

@@ -64,7 +64,11 @@ pub fn receipt(title: &str, answer: &Response<Bytes>, items: usize, now: Timesta
     }
     if let Some((worst, reason)) = worst {
         if failed == items {
-            return Err(Error::new(kind(worst), reason.message));
+            // Behind the colon stand the service's own words.
+            return Err(match reason.message.split_once(": ") {
+                Some((message, said)) => Error::new(kind(worst), message).words(said),
+                None => Error::new(kind(worst), reason.message),
+            });
         }
         if worst == ErrorClass::Throttled {
             receipt.rate_limit =

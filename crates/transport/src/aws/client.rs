@@ -139,7 +139,7 @@ pub fn failed(checks: &mut Checks, name: &str, request_error: RequestError) -> R
     let error = request_error.into_error();
     match error.kind() {
         ErrorKind::Denied | ErrorKind::Missing | ErrorKind::Settings => {
-            checks.fail(name, error.message(), error.next_step());
+            checks.fail(name, error.with_words(), error.next_step());
             Ok(())
         }
         _ => Err(error),

@@ -130,17 +130,10 @@ pub(crate) fn request_error(
         return answer::request_error(title, answer, None);
     };
     let Some(class) = class_of(&code) else {
-        return with_message(
-            answer::request_error(title, answer, None),
-            &format!("{title} answered {code}: {message}"),
-        );
+        return with_message(answer::request_error(title, answer, None), &sentence(title, &code), &message);
     };
-    let sentence = if message.is_empty() {
-        format!("{title} answered {code}")
-    } else {
-        format!("{title} answered {code}: {message}")
-    };
-    let hinted = |kind, hint: &str| RequestError::NoEffect(Error::new(kind, &sentence).hint(hint));
+    let failed = |kind| Error::new(kind, sentence(title, &code)).words(&message);
+    let hinted = |kind, hint: &str| RequestError::NoEffect(failed(kind).hint(hint));
     match class {
         ErrorClass::Expired => hinted(
             ErrorKind::Denied,
@@ -158,22 +151,35 @@ pub(crate) fn request_error(
              to who sends the events",
         ),
         ErrorClass::Missing => hinted(ErrorKind::Missing, missing),
-        ErrorClass::Throttled => RequestError::NoEffect(Error::new(ErrorKind::Throttled(None), sentence)),
-        ErrorClass::Unavailable => RequestError::NoEffect(Error::new(ErrorKind::Unavailable, sentence)),
-        ErrorClass::Broken => RequestError::Unknown(Reason::new("response_uncertain", sentence)),
+        ErrorClass::Throttled => RequestError::NoEffect(failed(ErrorKind::Throttled(None))),
+        ErrorClass::Unavailable => RequestError::NoEffect(failed(ErrorKind::Unavailable)),
+        ErrorClass::Broken => RequestError::Unknown(Reason::new(
+            "response_uncertain",
+            failed(ErrorKind::Unavailable).with_words(),
+        )),
         ErrorClass::WrongKind => hinted(
             ErrorKind::Settings,
             "name a Firehose stream whose source is Direct PUT; one that reads from Kinesis takes no records",
         ),
-        ErrorClass::Bad => RequestError::NoEffect(Error::new(ErrorKind::Rejected, sentence)),
+        ErrorClass::Bad => RequestError::NoEffect(failed(ErrorKind::Rejected)),
     }
 }
 
+/// `Kinesis answered ResourceNotFoundException`.
+fn sentence(title: &str, code: &str) -> String {
+    format!("{title} answered {code}")
+}
+
 /// Returns the same with another message.
-fn with_message(error: RequestError, sentence: &str) -> RequestError {
+fn with_message(error: RequestError, sentence: &str, said: &str) -> RequestError {
     match error {
-        RequestError::NoEffect(cause) => RequestError::NoEffect(Error::new(cause.kind(), sentence)),
-        RequestError::Unknown(reason) => RequestError::Unknown(Reason::new(reason.code, sentence)),
+        RequestError::NoEffect(cause) => {
+            RequestError::NoEffect(Error::new(cause.kind(), sentence).words(said))
+        }
+        RequestError::Unknown(reason) => {
+            let words = Error::new(ErrorKind::Unavailable, sentence).words(said).with_words();
+            RequestError::Unknown(Reason::new(reason.code, words))
+        }
     }
 }
 

@@ -45,7 +45,11 @@ impl RequestError {
     pub fn into_error(self) -> Error {
         match self {
             RequestError::NoEffect(error) => error,
-            RequestError::Unknown(reason) => Error::new(ErrorKind::Unavailable, reason.message),
+            // Behind the colon stand the other side's own words.
+            RequestError::Unknown(reason) => match reason.message.split_once(": ") {
+                Some((message, said)) => Error::new(ErrorKind::Unavailable, message).words(said),
+                None => Error::new(ErrorKind::Unavailable, reason.message),
+            },
         }
     }
 }
@@ -70,11 +74,11 @@ pub fn request_error(vendor: &str, answer: &Response<Bytes>, until: Option<Times
         _ => ErrorKind::Unexpected,
     };
     let until = until.filter(|_| matches!(kind, ErrorKind::Throttled(_) | ErrorKind::Unavailable));
-    let mut sentence = sentence(vendor, answer);
+    let mut sentence = format!("{vendor} answered {}", status.as_u16());
     if let Some(until) = until {
         sentence.push_str(&until.strftime("; it asks to wait until %F %T UTC").to_string());
     }
-    RequestError::NoEffect(Error::new(kind, sentence).not_before(until))
+    RequestError::NoEffect(Error::new(kind, sentence).words(said(answer)).not_before(until))
 }
 
 /// Converts a success with an unreadable body: its effect is unknown.
@@ -105,10 +109,17 @@ fn unknown(vendor: &str, answer: &Response<Bytes>) -> Reason {
 
 /// `Braze answered 500: Internal Server Error`.
 fn sentence(vendor: &str, answer: &Response<Bytes>) -> String {
-    let status = answer.status();
-    let said = excerpt(answer.body());
-    let said = if said.is_empty() { status.canonical_reason().unwrap_or_default() } else { &said };
-    format!("{vendor} answered {}: {said}", status.as_u16()).trim_end_matches([':', ' ']).to_owned()
+    format!("{vendor} answered {}: {}", answer.status().as_u16(), said(answer))
+        .trim_end_matches([':', ' '])
+        .to_owned()
+}
+
+/// What the other side says, or else what HTTP calls it.
+fn said(answer: &Response<Bytes>) -> String {
+    match excerpt(answer.body()) {
+        said if said.is_empty() => answer.status().canonical_reason().unwrap_or_default().to_owned(),
+        said => said,
+    }
 }
 
 /// Returns the message of a JSON body, else its first words; at most 200 characters, and nothing that

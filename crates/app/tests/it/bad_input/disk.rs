@@ -6,7 +6,7 @@ use std::process::Command;
 use super::{PEOPLE, Scene, from_people, says};
 
 /// Whether this process may mount.
-pub(super) fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     let id = Command::new("id").arg("-u").output().expect("id");
     id.stdout.trim_ascii() == b"0"
 }

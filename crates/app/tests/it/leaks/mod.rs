@@ -1,3 +1,6 @@
 //! Secrets and values of rows stay where they belong.
 
+mod alone;
+mod erase;
+mod journeys;
 mod settings;

@@ -177,7 +177,7 @@ impl<F: Transform> Delivery<F> {
                             parts.push_front(first);
                         }
                         Reaction::Halve => {
-                            let reason = Reason::new("rejected", error.chain());
+                            let reason = Reason::new("rejected", error.with_words());
                             self.decide_all(part, &RowStatus::Rejected(reason), &mut decided);
                         }
                         Reaction::BackOff => match self.back_off(part, error).await {

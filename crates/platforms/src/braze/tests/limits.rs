@@ -66,7 +66,7 @@ async fn a_wait_is_told_with_its_end() {
     let error = events(answering(429, &[("X-Ratelimit-Retry-After", "7200")])).await.expect_err("refused");
     assert_eq!(
         error.message(),
-        "Braze answered 429: success; it asks to wait until 2026-03-01 13:00:00 UTC",
+        "Braze answered 429; it asks to wait until 2026-03-01 13:00:00 UTC",
         "an hour at most"
     );
 }

@@ -71,7 +71,8 @@ async fn an_error_without_a_place_leaves_the_others_in_doubt_unless_the_count_cl
 async fn every_error_response_has_its_kind_and_its_next_step() {
     let error = answered(400, r#"{"message":"Max Input Length Exceeded"}"#).await.expect_err("refused");
     assert_eq!(error.kind(), ErrorKind::Rejected);
-    assert_eq!(error.message(), "Braze answered 400: Max Input Length Exceeded");
+    assert_eq!(error.message(), "Braze answered 400");
+    assert_eq!(error.with_words(), "Braze answered 400: Max Input Length Exceeded");
 
     let error = answered(401, r#"{"message":"Invalid API Key"}"#).await.expect_err("denied");
     assert_eq!(error.kind(), ErrorKind::Denied);
