@@ -7,12 +7,14 @@ use std::time::Duration;
 use crate::registry::CONNECTORS;
 use tidegate_engine::service::{Config, Engine};
 use tidegate_model::{Clock, Error, EventLog, Secret, Store, SystemClock};
-use tidegate_project::Project;
+use tidegate_project::{Project, Retention};
 use tidegate_state::{LogAccess, LogConfig, MasterKeys, StateConfig, StoreLocation};
 
 use crate::cli::ProjectArgs;
 use crate::owner;
 
+/// How long things are kept if nothing says so.
+const DAYS: u32 = 90;
 /// The master key of the sealed secrets, if it is not kept beside them.
 const MASTER_KEY: &str = "TIDEGATE_MASTER_KEY";
 /// The master key before it, until `tidegate secret rotate` has run.
@@ -35,7 +37,7 @@ impl ProjectArgs {
     }
 
     /// What is remembered.
-    pub(crate) async fn open_store(&self) -> Result<Arc<dyn Store>, Error> {
+    pub(crate) async fn open_store(&self, retention: Retention) -> Result<Arc<dyn Store>, Error> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let store = match &self.store {
             None => StoreLocation::Embedded,
@@ -45,7 +47,7 @@ impl ProjectArgs {
             data: self.data_folder(),
             store,
             clock,
-            history_days: self.history_days,
+            history_days: self.history_days.or(retention.history_days).unwrap_or(DAYS),
             master_keys: MasterKeys {
                 current: std::env::var(MASTER_KEY).ok().map(Secret::new),
                 former: std::env::var(FORMER_MASTER_KEY).ok().map(Secret::new),
@@ -83,7 +85,8 @@ impl ProjectArgs {
 
     async fn engine_that(&self, access: LogAccess) -> Result<Engine, Error> {
         let project = self.project()?;
-        let store = self.open_store().await?;
+        let store = self.open_store(project.retention).await?;
+        let log_days = self.event_days.or(project.retention.event_days).unwrap_or(DAYS);
         owner::claim(&self.folder(), &self.data_folder())?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         Ok(Engine::new(Config {
@@ -95,7 +98,7 @@ impl ProjectArgs {
             project,
             folder: self.folder(),
             data: self.data_folder(),
-            log_days: self.event_days,
+            log_days,
             log_bytes: self.event_gib.map(|gib| u64::from(gib) << 30),
         }))
     }

@@ -1,6 +1,6 @@
 //! What a system can be to us, as data.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
@@ -25,6 +25,9 @@ pub type OpenSink = fn(&Settings, &SinkTarget, &ConnectorContext) -> Result<Arc<
 pub type OpenIngest = fn(&Settings, &ConnectorContext) -> Result<Arc<dyn Ingest>, Error>;
 /// Answers as the platform does when it accepts everything.
 pub type DryRunResponse = fn(&http::Request<bytes::Bytes>) -> http::Response<bytes::Bytes>;
+/// Erases a user from what a connector keeps in the data folder: settings, folders, the user's
+/// identifier. Returns how much was removed.
+pub type EraseUser = fn(&Settings, &ConnectorContext, &str) -> Result<u64, Error>;
 /// Writes the steps of an administrator for a connection of this name, with
 /// these settings and this selection.
 pub type Setup = fn(&ConnectionId, &Settings, Option<&Settings>) -> Result<String, Error>;
@@ -113,6 +116,8 @@ pub struct SandboxRole {
     pub paths: &'static [&'static str],
     /// Opens it.
     pub open: fn(&SandboxContext) -> Result<Arc<dyn Http>, Error>,
+    /// Erases a user from its folder. Returns how many there were.
+    pub erase: fn(&Path, &str) -> Result<u64, Error>,
 }
 
 /// What a sandbox is made from.
@@ -196,6 +201,8 @@ pub struct Connector {
     /// The statements and steps that a customer's administrator runs, for the
     /// names in these settings and this selection.
     pub setup: Option<Setup>,
+    /// Erases a user from what it keeps in the data folder; absent if it keeps nothing of users.
+    pub erase: Option<EraseUser>,
     /// Fixed layouts of tables that this vendor documents; rows in them need no mapping.
     pub contracts: &'static [ContractRole],
 }
@@ -214,6 +221,7 @@ impl Connector {
         ingest: None,
         sandbox: None,
         setup: None,
+        erase: None,
         contracts: &[],
     };
 }

@@ -120,4 +120,12 @@ pub trait EventLog: Send + Sync {
     /// not read is removed only because of [`Retention::max_bytes`], and that is logged
     /// as a warning.
     async fn trim(&self, retention: &Retention) -> Result<(), Error>;
+
+    /// Erases the events of a user, and those that have the id as a value. Offsets and ids
+    /// stay taken. Called before anything else is asked of the log. Returns how many there were.
+    async fn erase(&self, user: &str) -> Result<u64, Error> {
+        let _ = user;
+        Err(Error::settings("events of this event log cannot be erased")
+            .hint("they go with the retention of their topics"))
+    }
 }

@@ -14,6 +14,7 @@ pub mod cursor;
 pub mod data_type;
 mod delivered;
 pub mod destination;
+mod erasure;
 pub mod error;
 pub mod event;
 pub mod event_log;
@@ -49,6 +50,7 @@ pub use connector::{
 pub use cursor::{Lookback, Position};
 pub use data_type::DataType;
 pub use destination::{Destination, Platform, Sink};
+pub use erasure::{Erasure, ErasureCounts};
 pub use error::{Error, ErrorKind, Reaction, Result};
 pub use event::{Event, EventSelection, Layout, LogId, LoggedEvent, Offset};
 pub use event_log::{Appended, EventLog, Exported, Lag, Reading, Retention};

@@ -11,8 +11,8 @@ pub use crate::delivered::{Delivered, TextColumn};
 pub use crate::ledger_query::{FailedRowCursor, FailedRowGroup, FailedRowQuery, RunQuery};
 pub use crate::row_status::{RowResult, RowStatus, StatusKind};
 use crate::{
-    Cause, Checkpoint, Claim, Claimed, Counts, Ending, Error, ObjectKind, Outcome, Reason, Row, RowHash, Run,
-    RunId, Secret, SyncId, Text, Value,
+    Cause, Checkpoint, Claim, Claimed, Counts, Ending, Erasure, ErasureCounts, Error, ObjectKind, Outcome,
+    Reason, Row, RowHash, Run, RunId, Secret, SyncId, Text, Value,
 };
 
 /// What is known of a sync besides its configuration.
@@ -392,4 +392,14 @@ pub trait Store: Send + Sync {
     /// moment leaves everything readable. `discard_unreadable` removes what was sealed with
     /// a key that is lost; otherwise it is an error.
     async fn rotate_master_key(&self, discard_unreadable: bool) -> Result<KeyRotation, Error>;
+
+    /// Erases a user from failed rows, intents and history, so that no file of the store holds
+    /// the user any more. Called while no run is under way.
+    async fn erase_user(&self, user: &str) -> Result<ErasureCounts, Error>;
+
+    /// Notes an erasure without the user's id.
+    async fn note_erasure(&self, user: &str, removed: &ErasureCounts, at: Timestamp) -> Result<(), Error>;
+
+    /// Returns the erasures that were noted, newest first; of one user if one is given.
+    async fn erasures(&self, user: Option<&str>) -> Result<Vec<Erasure>, Error>;
 }

@@ -4,6 +4,7 @@
 
 mod activity;
 mod catalogs;
+mod erase;
 mod export;
 mod platform;
 mod settings;
@@ -17,6 +18,7 @@ use tidegate_model::{Connector, ObjectKind, PlatformRole};
 
 pub use activity::{ActivitySummary, Event, Key, Purchase};
 pub use catalogs::Catalog;
+pub use erase::erase;
 pub use export::Export;
 pub use store::{Durability, Profiles, Session};
 pub use users::{User, UserId};
@@ -41,5 +43,6 @@ pub const CONNECTOR: Connector = Connector {
         // It speaks no HTTP: in a dry run it works in memory.
         dry_run_response: |_| http::Response::default(),
     }),
+    erase: Some(platform::erase),
     ..Connector::NEW
 };

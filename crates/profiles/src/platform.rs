@@ -14,6 +14,16 @@ use tidegate_model::{
 use super::settings::{ProfilesSettings, Target};
 use super::{Durability, Event, Key, Profiles, Purchase, Session};
 
+/// Erases a user from the file.
+pub(crate) fn erase(settings: &Settings, context: &ConnectorContext, user: &str) -> Result<u64> {
+    let settings: ProfilesSettings = settings.parse()?;
+    crate::erase(&file(settings, context), user)
+}
+
+fn file(settings: ProfilesSettings, context: &ConnectorContext) -> PathBuf {
+    settings.file.map_or_else(|| context.data.join("profiles.db"), |file| context.project.join(file))
+}
+
 /// Opens the platform for one kind of object. The file is opened with the first use.
 pub(crate) fn open(
     settings: &Settings,
@@ -28,8 +38,7 @@ pub(crate) fn open(
             Error::settings("`destination.catalog` is missing").hint("name the catalog the items go to")
         );
     }
-    let file =
-        settings.file.map_or_else(|| context.data.join("profiles.db"), |file| context.project.join(file));
+    let file = file(settings, context);
     Ok(Arc::new(ProfilesPlatform {
         kind,
         store: Arc::new(Store {

@@ -75,6 +75,13 @@ impl Profiles {
         transaction.commit().map_err(storage("committing to profiles"))?;
         Ok(result)
     }
+
+    /// Overwrites what removed rows left behind: free pages, and the log of SQLite.
+    pub(crate) fn scrub(&self) -> Result<()> {
+        let db = self.db.lock().unwrap_or_else(PoisonError::into_inner);
+        db.execute_batch("VACUUM; PRAGMA wal_checkpoint(TRUNCATE);")
+            .map_err(storage("overwriting what was erased from profiles"))
+    }
 }
 
 fn open_file(path: &Path) -> Result<Connection> {

@@ -13,6 +13,7 @@ use super::schedule::cron;
 pub(super) fn check(format: &str, text: &str) -> Result<(), Misfit> {
     match format {
         "time-span" => duration(text).map(drop),
+        "days" => days(text).map(drop),
         "time-zone" => time_zone(text),
         "cron" => cron(text).map(drop),
         "endpoint" => endpoint(text),
@@ -41,6 +42,18 @@ pub(super) fn duration(text: &str) -> Result<Duration, Misfit> {
     };
     let span: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
     Duration::try_from(span).map_err(|_| wrong())
+}
+
+/// Reads `30d`.
+pub(super) fn days(text: &str) -> Result<u32, Misfit> {
+    let days = text.trim().strip_suffix('d').and_then(|number| number.trim_end().parse().ok());
+    days.filter(|days| (1..=36_500).contains(days)).ok_or_else(|| {
+        let hint = match text.parse::<u64>() {
+            Ok(number) => format!("write it with its unit: `{number}d`"),
+            Err(_) => "write whole days, for example `30d`".to_owned(),
+        };
+        (format!("`{text}` is no number of days"), hint)
+    })
 }
 
 fn time_zone(name: &str) -> Result<(), Misfit> {

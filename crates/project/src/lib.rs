@@ -31,5 +31,5 @@ pub use schedule::{CronSchedule, Schedule};
 pub use schema::json_schema;
 pub use spec::{
     Changed, ConnectionSpec, EventDestination, EventSource, ExportSpec, ImportSpec, InDoubt, Project,
-    Removed, RowDestination, RowSource, State, SyncOptions, SyncSpec,
+    Removed, Retention, RowDestination, RowSource, State, SyncOptions, SyncSpec,
 };

@@ -9,11 +9,12 @@ use tidegate_model::{ConnectionId, Connector, Error, SyncId};
 
 use super::conform::{Conform, Spot};
 use super::findings::{Finding, Invalid, listed, nearest};
+use super::formats;
 use super::habits;
 use super::references::Written;
 use super::shape;
 use super::sheet::File;
-use super::spec::{ConnectionSpec, Project};
+use super::spec::{ConnectionSpec, Project, Retention};
 use super::sync;
 use super::yaml::{self, Data, Entry, Node};
 
@@ -23,7 +24,7 @@ pub const FILE_NAME: &str = "tidegate.yaml";
 const OTHER_NAME: &str = "tidegate.yml";
 
 /// The keys at the top of a file.
-const KEYS: &[&str] = &["time_zone", "connections", "syncs"];
+const KEYS: &[&str] = &["time_zone", "retention", "connections", "syncs"];
 
 /// Finds the project file: `path` itself if it is a file, otherwise the one in that folder.
 ///
@@ -106,7 +107,7 @@ fn project(root: &Node, connectors: &'static [Connector], findings: &mut Vec<Fin
         findings.push(found.hint(answer.hint));
     }
     let zone = time_zone(root, &schema, findings);
-    let mut project = Project::default();
+    let mut project = Project { retention: retention(root, &schema, findings), ..Project::default() };
     let mut ends = IndexMap::new();
     for entry in named(root, "connections", findings) {
         let id = ConnectionId::new(&entry.key);
@@ -133,6 +134,16 @@ fn time_zone(root: &Node, schema: &Member, findings: &mut Vec<Finding>) -> TimeZ
     let name = conform.read(&entry.value, &schema["properties"]["time_zone"], &spot);
     findings.append(&mut conform.findings);
     name.as_str().and_then(|name| TimeZone::get(name).ok()).unwrap_or(TimeZone::UTC)
+}
+
+fn retention(root: &Node, schema: &Member, findings: &mut Vec<Finding>) -> Retention {
+    let Some(entry) = root.entry("retention") else { return Retention::default() };
+    let mut conform = Conform::plain(schema);
+    let spot = Spot::new(entry.at, "retention");
+    let read = conform.read(&entry.value, &schema["properties"]["retention"], &spot);
+    findings.append(&mut conform.findings);
+    let of = |key: &str| read[key].as_str().and_then(|text| formats::days(text).ok());
+    Retention { history_days: of("history"), event_days: of("events") }
 }
 
 /// The entries of `connections` or `syncs`. A key without a value, as in a file

@@ -23,10 +23,25 @@ pub(super) struct Project {
     /// The time zone of schedules, an IANA name. Default: `UTC`.
     #[schemars(extend("format" = "time-zone"))]
     time_zone: Option<String>,
+    /// How long Tidegate keeps what it knows of rows and events.
+    retention: Option<Retention>,
     /// Accounts at outside systems, by name.
     connections: Option<IndexMap<ConnectionId, Connection>>,
     /// What moves from where to where, by name.
     syncs: Option<IndexMap<SyncId, Sync>>,
+}
+
+/// How long Tidegate keeps what it knows of rows and events, in days: `30d`.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(super) struct Retention {
+    /// The status of every row. Default: `90d`.
+    #[schemars(extend("format" = "days"))]
+    history: Option<String>,
+    /// Events that came in; longer until every export has read them. Default: `90d`.
+    #[schemars(extend("format" = "days"))]
+    events: Option<String>,
 }
 
 /// An account at an outside system. Shared by syncs.

@@ -24,6 +24,17 @@ pub struct Project {
     pub syncs: IndexMap<SyncId, SyncSpec>,
     /// What is worth knowing, though nothing is wrong with it.
     pub notes: Vec<Finding>,
+    /// How long what is known of rows and events is kept.
+    pub retention: Retention,
+}
+
+/// How long what is known of rows and events is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retention {
+    /// Days that the status of every row is kept, if the file says so.
+    pub history_days: Option<u32>,
+    /// Days that events are kept, if the file says so.
+    pub event_days: Option<u32>,
 }
 
 impl Project {
@@ -60,7 +71,7 @@ impl Project {
         let needed = Project {
             connections: connections.map(|(id, connection)| (id.clone(), connection.clone())).collect(),
             syncs: syncs.map(|(id, sync)| (id.clone(), sync.clone())).collect(),
-            notes: Vec::new(),
+            ..Project::default()
         };
         needed.unset()
     }

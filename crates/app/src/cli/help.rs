@@ -12,7 +12,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Move data", &["run", "serve", "retry"]),
     ("See what happened", &["status", "runs", "rows", "events"]),
     ("Control", &["pause", "resume", "reset"]),
-    ("Tools", &["secret", "sandbox", "completions", "help"]),
+    ("Tools", &["secret", "users", "sandbox", "completions", "help"]),
 ];
 
 /// Examples of each verb: a command, and what it is for.
@@ -99,6 +99,10 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
     ("resume", &[("tidegate resume orders_to_braze", "")]),
     ("reset", &[("tidegate reset orders_to_braze", "the next run starts from the beginning")]),
     ("secret", &[("tidegate secret set braze_key < key.txt", ""), ("tidegate secret list", "")]),
+    (
+        "users",
+        &[("tidegate users erase user-17", ""), ("tidegate users erasures", "what was erased and when")],
+    ),
     (
         "sandbox",
         &[

@@ -72,27 +72,13 @@ pub(crate) struct ProjectArgs {
     )]
     pub(crate) store: Option<String>,
 
-    /// Days to keep the status of every row.
-    #[arg(
-        long,
-        global = true,
-        env = "TIDEGATE_HISTORY_DAYS",
-        hide_short_help = true,
-        value_name = "DAYS",
-        default_value_t = 90
-    )]
-    pub(crate) history_days: u32,
+    /// Days to keep the status of every row [default: `retention.history` of the project, or 90].
+    #[arg(long, global = true, env = "TIDEGATE_HISTORY_DAYS", hide_short_help = true, value_name = "DAYS")]
+    pub(crate) history_days: Option<u32>,
 
-    /// Days to keep incoming events.
-    #[arg(
-        long,
-        global = true,
-        env = "TIDEGATE_EVENT_DAYS",
-        hide_short_help = true,
-        value_name = "DAYS",
-        default_value_t = 90
-    )]
-    pub(crate) event_days: u32,
+    /// Days to keep incoming events [default: `retention.events` of the project, or 90].
+    #[arg(long, global = true, env = "TIDEGATE_EVENT_DAYS", hide_short_help = true, value_name = "DAYS")]
+    pub(crate) event_days: Option<u32>,
 
     /// GiB of events to keep for each connection; beyond that the oldest are deleted, even if
     /// an export has not read them [default: no limit].
@@ -267,6 +253,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         action: SecretAction,
     },
+    /// Erases users from everything that is stored.
+    Users {
+        #[command(subcommand)]
+        action: UsersAction,
+    },
     /// Serves the APIs of Braze and OneSignal on this machine.
     Sandbox(Sandbox),
     /// Lists the connectors, or explains one.
@@ -369,6 +360,22 @@ pub(crate) enum SecretAction {
         /// Remove what was sealed with a key that is lost.
         #[arg(long)]
         discard_unreadable: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum UsersAction {
+    /// Erases a user from failed rows, history, the event log and the embedded platform.
+    ///
+    /// Delete the user at the source first, and stop `tidegate serve`.
+    Erase {
+        /// The identifier, as in `rows` and `events`.
+        id: String,
+    },
+    /// Lists what was erased and when; the identifiers are not stored.
+    Erasures {
+        /// Erasures of this user only.
+        id: Option<String>,
     },
 }
 

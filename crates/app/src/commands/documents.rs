@@ -10,7 +10,9 @@ use serde_json::Value;
 use tidegate_engine::service::{ConnectorInfo, KindCount, Plan, Rejection, Report, RetryResult, SyncStatus};
 use tidegate_model::event::Offset;
 use tidegate_model::store::KeyRotation;
-use tidegate_model::{Cause, ConnectionId, Counts, Ending, Error, ErrorKind, Run, RunId, SyncId};
+use tidegate_model::{
+    Cause, ConnectionId, Counts, Ending, Erasure, ErasureCounts, Error, ErrorKind, Run, RunId, SyncId,
+};
 use tidegate_project::{Finding, Variable};
 
 /// The document of every verb that failed as a whole, on stdout.
@@ -265,6 +267,13 @@ pub(crate) struct Secrets {
     pub(crate) secrets: Vec<String>,
 }
 
+/// What `users erasures` shows.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Erasures {
+    /// The erasures, newest first.
+    pub(crate) erasures: Vec<Erasure>,
+}
+
 /// What `connectors` shows.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Connectors {
@@ -306,6 +315,8 @@ const SCHEMAS: &[(&str, fn() -> Schema)] = &[
     ("secret list", || schema_for!(Secrets)),
     ("secret remove", || schema_for!(RemovedSecret)),
     ("secret rotate", || schema_for!(KeyRotation)),
+    ("users erase", || schema_for!(ErasureCounts)),
+    ("users erasures", || schema_for!(Erasures)),
     ("sandbox", || schema_for!(Listening)),
 ];
 

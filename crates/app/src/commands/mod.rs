@@ -14,6 +14,7 @@ mod secret;
 mod serve;
 mod setup;
 mod status;
+mod users;
 mod validate;
 
 use tidegate_model::{Error, SyncId};
@@ -44,6 +45,7 @@ pub(crate) async fn execute(cli: Cli) -> Result<u8, Error> {
         Command::Pause { sync, why } => status::pause(&args, &SyncId::new(sync), &why, output).await,
         Command::Resume { sync } => status::resume(&args, &SyncId::new(sync), output).await,
         Command::Reset { sync } => status::reset(&args, &SyncId::new(sync), output).await,
+        Command::Users { action } => users::users(&args, action, output).await,
         Command::Secret { action } => secret::secret(&args, action, output).await,
         Command::Sandbox(options) => sandbox::sandbox(&args, options, output).await,
         Command::Connectors { kind } => connectors::connectors(kind.as_deref(), output),

@@ -5,6 +5,7 @@ use std::io::{IsTerminal, Read};
 use tidegate_engine::service;
 use tidegate_model::store::KeyRotation;
 use tidegate_model::{Error, Store};
+use tidegate_project::Retention;
 
 use super::documents::{RemovedSecret, Secrets, StoredSecret};
 use crate::cli::{Output, ProjectArgs, SecretAction};
@@ -12,7 +13,10 @@ use crate::output::counted;
 use crate::{DONE, output};
 
 pub(super) async fn secret(args: &ProjectArgs, action: SecretAction, out: Output) -> Result<u8, Error> {
-    let store = args.open_store().await?;
+    // Without a project nothing says how long history is kept, so none is removed.
+    let keep_all = Retention { history_days: Some(0), event_days: None };
+    let retention = args.project().map_or(keep_all, |project| project.retention);
+    let store = args.open_store(retention).await?;
     match action {
         SecretAction::Set { name } => set(store.as_ref(), name, out).await?,
         SecretAction::List => {

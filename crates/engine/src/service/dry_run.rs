@@ -13,8 +13,8 @@ use tidegate_model::store::{
     Lookback, Pause, RowEntry, RowQuery, RunEnd, RunQuery, SyncState,
 };
 use tidegate_model::{
-    Cause, Claim, Claimed, Counts, Error, Http, HttpFailure, ObjectKind, Outcome, RowHash, Run, RunId,
-    Secret, Store, SyncId, Unshared,
+    Cause, Claim, Claimed, Counts, Erasure, ErasureCounts, Error, Http, HttpFailure, ObjectKind, Outcome,
+    RowHash, Run, RunId, Secret, Store, SyncId, Unshared,
 };
 
 use super::Engine;
@@ -283,5 +283,17 @@ impl Store for DryRun {
 
     async fn rotate_master_key(&self, _: bool) -> Result<KeyRotation, Error> {
         Ok(KeyRotation::default())
+    }
+
+    async fn erase_user(&self, _: &str) -> Result<ErasureCounts, Error> {
+        Ok(ErasureCounts::default())
+    }
+
+    async fn note_erasure(&self, _: &str, _: &ErasureCounts, _: Timestamp) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn erasures(&self, user: Option<&str>) -> Result<Vec<Erasure>, Error> {
+        self.real.erasures(user).await
     }
 }

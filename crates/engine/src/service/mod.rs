@@ -7,6 +7,7 @@ mod check;
 mod connections;
 mod cursor;
 mod dry_run;
+mod erase;
 mod events;
 pub(crate) mod export;
 mod failed_rows;

@@ -1,5 +1,6 @@
 //! The data plane's calls.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -72,14 +73,24 @@ impl From<Stop> for Failure {
     }
 }
 
+fn file(settings: &PinpointSettings, tools: &ConnectorContext) -> PathBuf {
+    match &settings.file {
+        Some(file) => tools.project.join(file),
+        None => tools.data.join("pinpoint.db"),
+    }
+}
+
+/// Erases the endpoints of a user. Returns how many there were.
+pub(super) fn erase(settings: &Settings, tools: &ConnectorContext, user: &str) -> Result<u64> {
+    let file = file(&settings.parse()?, tools);
+    if file.exists() { Store::new(file).erase(user) } else { Ok(0) }
+}
+
 /// Opens the data plane. Its file is opened with the first request.
 pub(super) fn open(settings: &Settings, tools: &ConnectorContext) -> Result<Arc<dyn Ingest>> {
     let settings: PinpointSettings = settings.parse()?;
     settings.validate()?;
-    let file = match &settings.file {
-        Some(file) => tools.project.join(file),
-        None => tools.data.join("pinpoint.db"),
-    };
+    let file = file(&settings, tools);
     Ok(Arc::new(DataPlane {
         settings: Arc::new(settings),
         store: Arc::new(Store::new(file)),

@@ -39,5 +39,6 @@ pub const CONNECTOR: Connector = Connector {
     settings: schema_of::<settings::PinpointSettings>,
     ingest: Some(IngestRole { paths: &["v1"], layout: Layout::Events, open: ingest::open }),
     setup: Some(setup::setup),
+    erase: Some(ingest::erase),
     ..Connector::NEW
 };

@@ -66,6 +66,19 @@ impl Store {
         Ok(done)
     }
 
+    /// Removes the endpoints of a user, and those that hold the user's id; overwrites what they
+    /// leave behind. Returns how many there were.
+    pub(super) fn erase(&self, user: &str) -> Result<u64> {
+        let removed = self.transact(|session| session.erase(user))?;
+        let db = self.db.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(connection) = &*db {
+            connection
+                .execute_batch("VACUUM; PRAGMA wal_checkpoint(TRUNCATE);")
+                .map_err(storage("overwriting what was erased from the Pinpoint store"))?;
+        }
+        Ok(removed)
+    }
+
     fn open(&self) -> Result<Connection> {
         let doing = || format!("opening {}", self.file.display());
         if let Some(folder) = self.file.parent() {
@@ -118,6 +131,13 @@ impl Session<'_> {
     /// Removes an endpoint.
     pub(super) fn delete_endpoint(&self, app: &str, id: &str) -> Result<()> {
         self.run("DELETE FROM endpoints WHERE app = ?1 AND id = ?2", params![app, id])
+    }
+
+    fn erase(&self, user: &str) -> Result<u64> {
+        let sql = "DELETE FROM endpoints WHERE user = ?1 OR id = ?1
+                   OR EXISTS (SELECT 1 FROM json_tree(body) WHERE atom = ?1)";
+        let removed = self.db.execute(sql, [user]).map_err(storage("erasing from the Pinpoint store"))?;
+        Ok(removed as u64)
     }
 
     /// The event stream of an app.

@@ -247,3 +247,22 @@ fn a_file_of_comments_is_an_empty_project() {
     }
     assert!(valid(CONNECTIONS).syncs.is_empty());
 }
+
+#[test]
+fn how_long_things_are_kept_is_written_in_days() {
+    let with = |retention: &str| changed("connections:", &format!("retention: {retention}\nconnections:"));
+    let kept = valid(&with("{ history: 365d, events: 14d }")).retention;
+    assert_eq!((kept.history_days, kept.event_days), (Some(365), Some(14)));
+    let kept = valid(&with("{ events: 1d }")).retention;
+    assert_eq!((kept.history_days, kept.event_days), (None, Some(1)));
+    for (wrong, words) in [
+        ("{ history: 30 }", "write"),
+        ("{ history: \"30\" }", "write it with its unit: `30d`"),
+        ("{ history: 0d }", "`0d` is no number of days"),
+        ("{ history: 1h }", "write whole days, for example `30d`"),
+        ("{ histroy: 1d }", "did you mean `history`?"),
+    ] {
+        let told = told(&with(wrong));
+        assert!(told.len() == 1 && told[0].contains(words), "{wrong}: {told:#?}");
+    }
+}

@@ -18,6 +18,7 @@ mod rules;
 mod time;
 mod track;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -34,11 +35,19 @@ use crate::faults::{FaultPlan, RequestOutcome, Turn};
 use tidegate_profiles::{Durability, Profiles};
 
 /// Braze's REST API.
-pub const SANDBOX: SandboxRole = SandboxRole { paths: &["users", "catalogs", "_sandbox"], open };
+pub const SANDBOX: SandboxRole = SandboxRole { paths: &["users", "catalogs", "_sandbox"], open, erase };
+
+/// Its file in the data folder.
+const FILE: &str = "braze-sandbox.db";
+
+/// Erases a user from the file in this folder.
+fn erase(folder: &Path, user: &str) -> Result<u64> {
+    tidegate_profiles::erase(&folder.join(FILE), user)
+}
 
 /// Opens the sandbox; its file is `braze-sandbox.db` in the data folder.
 fn open(context: &SandboxContext) -> Result<Arc<dyn Http>> {
-    let file = context.data.as_ref().map(|folder| folder.join("braze-sandbox.db"));
+    let file = context.data.as_ref().map(|folder| folder.join(FILE));
     Ok(Arc::new(Sandbox {
         desk: Arc::new(Desk {
             profiles: Profiles::open(file.as_deref(), Durability::Process)?,

@@ -19,6 +19,7 @@ mod settings;
 mod subscriptions;
 mod users;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -36,7 +37,8 @@ use route::Route;
 use tidegate_profiles::{Durability, Export, Profiles, Session};
 
 /// OneSignal's REST API.
-pub const SANDBOX: SandboxRole = SandboxRole { paths: &["apps", "api", "notifications", "_sandbox"], open };
+pub const SANDBOX: SandboxRole =
+    SandboxRole { paths: &["apps", "api", "notifications", "_sandbox"], open, erase };
 
 /// The sandbox.
 struct Sandbox {
@@ -47,9 +49,17 @@ struct Sandbox {
     journeys: Option<Journeys>,
 }
 
+/// Its file in the data folder.
+const FILE: &str = "onesignal-sandbox.db";
+
+/// Erases a user from the file in this folder.
+fn erase(folder: &Path, user: &str) -> Result<u64, Error> {
+    tidegate_profiles::erase(&folder.join(FILE), user)
+}
+
 /// Opens the sandbox; its file is `onesignal-sandbox.db` in the data folder.
 fn open(context: &SandboxContext) -> Result<Arc<dyn Http>, Error> {
-    let file = context.data.as_ref().map(|folder| folder.join("onesignal-sandbox.db"));
+    let file = context.data.as_ref().map(|folder| folder.join(FILE));
     Ok(Arc::new(Sandbox {
         profiles: Arc::new(Profiles::open(file.as_deref(), Durability::Process)?),
         clock: Arc::clone(&context.clock),

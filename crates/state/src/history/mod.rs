@@ -7,6 +7,7 @@
 
 pub(crate) mod block;
 mod dictionary;
+pub(crate) mod erase;
 mod group;
 pub(crate) mod outcomes;
 mod pages;

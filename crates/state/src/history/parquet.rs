@@ -56,25 +56,7 @@ impl HistoryWriter {
             path.parent().map_or(Ok(()), create_folder).and_then(|()| folder::create_file(&unfinished));
         let file = file.map_err(|cause| failure::of_io(cause, "writing", &unfinished))?;
         let schema = schema();
-        let properties = WriterProperties::builder()
-            .set_created_by(concat!("tidegate ", env!("CARGO_PKG_VERSION")).to_owned())
-            .set_compression(Compression::ZSTD(ZstdLevel::default()))
-            // Only users are looked for; comparing every other text costs more than its writing.
-            .set_statistics_enabled(EnabledStatistics::None)
-            .set_column_statistics_enabled(ColumnPath::from("user"), EnabledStatistics::Chunk)
-            .set_column_statistics_enabled(ColumnPath::from("at"), EnabledStatistics::Chunk)
-            // A block has one time: compressing its repetitions is cheaper than looking each up.
-            .set_column_dictionary_enabled(ColumnPath::from("at"), false)
-            // Keys hardly repeat, but neighbours begin alike.
-            .set_column_dictionary_enabled(ColumnPath::from("key"), false)
-            .set_column_encoding(ColumnPath::from("key"), Encoding::DELTA_BYTE_ARRAY)
-            .set_column_dictionary_page_size_limit(ColumnPath::from("user"), USERS_BYTES_MAX)
-            // People look for one user among millions of rows.
-            .set_column_bloom_filter_enabled(ColumnPath::from("user"), true)
-            .set_column_bloom_filter_max_ndv(ColumnPath::from("user"), GROUP_ROWS as u64)
-            .set_key_value_metadata(Some(vec![KeyValue::new(SYNC_KEY.to_owned(), sync.to_string())]))
-            .build();
-        let (file, columns) = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties))
+        let (file, columns) = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties(sync)))
             .and_then(ArrowWriter::into_serialized_writer)
             .map_err(|cause| of_parquet(cause, "writing", &unfinished))?;
         Ok(HistoryWriter { path, unfinished, run, object, schema, columns, group: None, file })
@@ -113,6 +95,28 @@ impl HistoryWriter {
         };
         appear().map_err(|cause| failure::of_io(cause, "writing", &path))
     }
+}
+
+/// How every file is written.
+pub(super) fn properties(sync: &SyncId) -> WriterProperties {
+    WriterProperties::builder()
+        .set_created_by(concat!("tidegate ", env!("CARGO_PKG_VERSION")).to_owned())
+        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        // Only users are looked for; comparing every other text costs more than its writing.
+        .set_statistics_enabled(EnabledStatistics::None)
+        .set_column_statistics_enabled(ColumnPath::from("user"), EnabledStatistics::Chunk)
+        .set_column_statistics_enabled(ColumnPath::from("at"), EnabledStatistics::Chunk)
+        // A block has one time: compressing its repetitions is cheaper than looking each up.
+        .set_column_dictionary_enabled(ColumnPath::from("at"), false)
+        // Keys hardly repeat, but neighbours begin alike.
+        .set_column_dictionary_enabled(ColumnPath::from("key"), false)
+        .set_column_encoding(ColumnPath::from("key"), Encoding::DELTA_BYTE_ARRAY)
+        .set_column_dictionary_page_size_limit(ColumnPath::from("user"), USERS_BYTES_MAX)
+        // People look for one user among millions of rows.
+        .set_column_bloom_filter_enabled(ColumnPath::from("user"), true)
+        .set_column_bloom_filter_max_ndv(ColumnPath::from("user"), GROUP_ROWS as u64)
+        .set_key_value_metadata(Some(vec![KeyValue::new(SYNC_KEY.to_owned(), sync.to_string())]))
+        .build()
 }
 
 /// Makes `history/<sync>/<day>` and lets both names survive a loss of power.

@@ -6,6 +6,7 @@ use tokio::sync::watch;
 use tokio::task::{self, JoinHandle};
 
 use super::cursor::Cursor;
+use super::erase;
 use super::position::CheckpointOffset;
 use super::recovery::LogEnd;
 use super::segment::Room;
@@ -58,7 +59,11 @@ impl Growing {
     /// Reads until the batch is full or the end is reached.
     fn grow(mut self, log_end: LogEnd) -> JoinHandle<Growing> {
         task::spawn_blocking(move || {
+            let had = self.items.len();
             self.failed = self.cursor.read(log_end, &mut self.room, &mut self.items).err();
+            if self.items[had..].iter().any(|logged| erase::is_erased(&logged.event)) {
+                self.items.retain(|logged| !erase::is_erased(&logged.event));
+            }
             self
         })
     }

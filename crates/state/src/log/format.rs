@@ -160,6 +160,28 @@ pub(super) fn write_record(event: &Event, out: &mut Vec<u8>) {
     out[start + 4..start + 8].copy_from_slice(&checksum.to_le_bytes());
 }
 
+/// Overwrites a record with zero bytes where it tells of a user: its payload, the user, and
+/// each mention of `user` in the other texts. Its length stays, and its checksum is right.
+pub(super) fn blank_record(record: &mut [u8], event: &Event, user: &str) {
+    let texts = [&event.id, &event.kind, &event.user, &event.app, &event.message, &event.template];
+    let payload = record.len() - event.payload.as_str().len();
+    record[payload..].fill(0);
+    let mut at = payload - texts.iter().map(|text| text.len()).sum::<usize>();
+    for text in texts {
+        match text == &event.user {
+            true => record[at..at + text.len()].fill(0),
+            false => {
+                for (found, _) in text.match_indices(user).filter(|_| !user.is_empty()) {
+                    record[at + found..at + found + user.len()].fill(0);
+                }
+            }
+        }
+        at += text.len();
+    }
+    let checksum = crc32fast::hash(&record[RECORD_HEADER..]);
+    record[4..RECORD_HEADER].copy_from_slice(&checksum.to_le_bytes());
+}
+
 /// The bytes of the record at the start of `records`, which this process has written.
 pub(super) fn record_bytes(mut records: &[u8]) -> usize {
     take_u32(&mut records).map_or(0, |body| RECORD_HEADER + body as usize)

@@ -13,6 +13,7 @@ mod cursor;
 mod dedup;
 mod disk;
 mod end;
+mod erase;
 mod failure;
 mod feed;
 mod format;
@@ -49,6 +50,7 @@ pub use self::config::{LogAccess, LogConfig};
 use self::cursor::Cursor;
 use self::dedup::DedupLimits;
 use self::disk::{Disk, RealDisk};
+use self::erase::Named;
 use self::lineage::Start;
 use self::position::CheckpointOffset;
 use self::queue::Queue;
@@ -273,6 +275,22 @@ impl EventLog for EmbeddedLog {
             answered.await.map_err(|_| stream::gone(&export.stream))??;
         }
         Ok(())
+    }
+
+    async fn erase(&self, user: &str) -> Result<u64, Error> {
+        self.writes()?;
+        let in_use = || self.streams.lock().unwrap_or_else(PoisonError::into_inner).len();
+        if in_use() > 0 {
+            return Err(Error::internal("events are to be erased from streams that are written"));
+        }
+        let mut erased = 0;
+        for stream in self.streams().await? {
+            let (folder, named) = (self.folder(&stream), Named::new(user));
+            erased += blocking(move || erase::erase(&folder, &named)).await?;
+            // Opening it cuts off what was not finished, which may hold the user as well.
+            self.progress(&stream).await?;
+        }
+        Ok(erased)
     }
 
     async fn trim(&self, retention: &Retention) -> Result<(), Error> {

@@ -7,7 +7,7 @@ use chacha20poly1305::aead::{Aead as _, Generate as _, Key, KeyInit as _, Payloa
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use tidegate_model::{Error, ErrorKind};
 
-const KEY_BYTES: usize = 32;
+pub(super) const KEY_BYTES: usize = 32;
 pub(super) const NONCE_BYTES: usize = 24;
 /// Not a nonce that a secret could meet by chance: those are 24 random bytes.
 const KEY_ID_NONCE: [u8; NONCE_BYTES] = *b"tidegate master key name";

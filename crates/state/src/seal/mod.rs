@@ -5,6 +5,7 @@
 //! transaction, and puts the new key in the place of the old one. Both are read
 //! in between, so a crash at any moment leaves every secret readable.
 
+mod data_key;
 mod key;
 
 use std::fs;
@@ -16,6 +17,7 @@ use uuid::Uuid;
 
 use crate::folder;
 use crate::store::failure;
+pub(crate) use data_key::DataKey;
 pub(crate) use key::{MasterKey, Sealed};
 
 /// The keys that the environment gives.

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use tidegate_model::store::{BatchCommit, LookbackChunk};
 use tidegate_model::{Checkpoint, Counts, Error, RunId, SyncId};
 
+use super::contents::Contents;
 use super::dialect::{Database, Tx};
 use super::statement::{Record, Statement, sql, to_json};
 use super::{failed_rows, intents, payload, runs};
@@ -22,6 +23,7 @@ pub(super) struct Committed {
 /// Commits a batch in one transaction.
 pub(super) async fn commit(
     database: &Database,
+    contents: &Contents,
     at: Timestamp,
     run: &RunId,
     commit: BatchCommit,
@@ -32,7 +34,11 @@ pub(super) async fn commit(
     let block = if row_count == 0 { None } else { Some(history::block::encode(delivered, results)?) };
     let checkpoint =
         commit.checkpoint.map(|Checkpoint(value)| to_json(&value, "a checkpoint")).transpose()?;
-    let open = failed_rows::of_batch(&commit.results, &commit.solved)?;
+    let sealing = match commit.results.iter().any(|row| row.payload.is_some()) {
+        true => Some(contents.sealing().await?),
+        false => None,
+    };
+    let open = failed_rows::of_batch(&commit.results, &commit.solved, sealing.map(|sealing| &**sealing))?;
 
     let mut tx = database.write().await?;
     let record = tx.first(count(run, commit.counts, row_count)).await?;

@@ -149,6 +149,25 @@ impl Database {
         }
     }
 
+    /// Overwrites what removed rows left behind: free pages, and the log of SQLite.
+    pub(crate) async fn scrub(&self) -> Result<(), Error> {
+        match self {
+            Database::Sqlite { folder, writer, .. } => {
+                let fail = |cause| failure::of_sqlite(cause, folder);
+                let mut connection = writer.acquire().await.map_err(fail)?;
+                let vacuum = "VACUUM; PRAGMA wal_checkpoint(TRUNCATE);";
+                sqlx::raw_sql(vacuum).execute(&mut *connection).await.map_err(fail)?;
+            }
+            Database::Postgres { server, .. } => {
+                for table in ["failed_rows", "intents", "blocks"] {
+                    let statement = Statement::assembled(format!("VACUUM (FULL) {table}"), Vec::new());
+                    server.all(statement).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Keeps two processes from changing the tables at the same time. SQLite's
     /// write lock does that already.
     pub(crate) async fn lock_tables(&self, tx: &mut Tx) -> Result<(), Error> {

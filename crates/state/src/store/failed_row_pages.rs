@@ -3,6 +3,7 @@
 use tidegate_model::store::{FailedRow, FailedRowGroup, FailedRowQuery};
 use tidegate_model::{Error, Reason, SyncId};
 
+use super::contents::Contents;
 use super::dialect::Database;
 use super::failed_rows::from_record;
 use super::statement::{Arg, Conditions, Record, from_word, sql};
@@ -11,7 +12,11 @@ use super::statement::{Arg, Conditions, Record, from_word, sql};
 const ORDER: &str = "last_at DESC, sync, key_hash";
 
 /// Returns a page of failed rows, the last one that failed first.
-pub(super) async fn find(database: &Database, query: &FailedRowQuery) -> Result<Vec<FailedRow>, Error> {
+pub(super) async fn find(
+    database: &Database,
+    contents: &Contents,
+    query: &FailedRowQuery,
+) -> Result<Vec<FailedRow>, Error> {
     let mut wanted = Conditions::default();
     wanted.add("sync =", query.sync.as_ref().map(Arg::from));
     wanted.add("run =", query.run.as_ref().map(|run| Arg::from(run.as_str())));
@@ -29,7 +34,8 @@ pub(super) async fn find(database: &Database, query: &FailedRowQuery) -> Result<
         wanted.and(&behind, [Arg::from(after.at), Arg::from(&after.sync), Arg::from(after.key)]);
     }
     let statement = wanted.select("failed_rows", ORDER, query.limit);
-    database.all(statement).await?.iter().map(from_record).collect()
+    let opening = contents.opening().await?;
+    database.all(statement).await?.iter().map(|record| from_record(record, &opening)).collect()
 }
 
 /// Returns the failed rows in groups, the group that failed last first.

@@ -4,10 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 use tidegate_model::store::{FailedRow, RowEntry, RowResult};
-use tidegate_model::{Error, Reason, RowHash, RunId, SyncId};
+use tidegate_model::{Error, Reason, Row, RowHash, RunId, SyncId};
 
+use super::contents::{Contents, Opening, Sealing};
 use super::dialect::{Database, Tx};
-use super::payload;
 use super::statement::{Arg, Record, Statement, from_word, placeholders, sql};
 
 /// Rows in one statement: PostgreSQL takes 65,535 values, SQLite 32,766.
@@ -20,14 +20,20 @@ const WIDTH: usize = 15;
 pub(super) struct Found<'a> {
     position: usize,
     result: &'a RowResult,
-    payload: Option<String>,
+    payload: Option<Vec<u8>>,
 }
 
 /// Returns the rows that a batch leaves failed, one for each key, in the order of the rows.
 ///
 /// A key that was delivered in this batch stays failed only if the row that failed comes
 /// after the delivered one.
-pub(super) fn of_batch<'a>(rows: &'a [RowResult], solved: &[RowHash]) -> Result<Vec<Found<'a>>, Error> {
+///
+/// Their contents are sealed with `sealing`, which is there if a row has any.
+pub(super) fn of_batch<'a>(
+    rows: &'a [RowResult],
+    solved: &[RowHash],
+    sealing: Option<&Sealing>,
+) -> Result<Vec<Found<'a>>, Error> {
     let solved: HashSet<&RowHash> = solved.iter().collect();
     let mut open: HashMap<RowHash, usize> = HashMap::new();
     for (at, row) in rows.iter().enumerate() {
@@ -41,11 +47,9 @@ pub(super) fn of_batch<'a>(rows: &'a [RowResult], solved: &[RowHash]) -> Result<
     positions.sort_unstable();
     let found = |position: usize| {
         let result = &rows[position];
-        Ok(Found {
-            position,
-            result,
-            payload: result.payload.as_ref().map(payload::row_to_text).transpose()?,
-        })
+        let contents = result.payload.as_ref().zip(sealing);
+        let payload = contents.map(|(row, sealing)| sealing.seal(row, result.row.0)).transpose()?;
+        Ok(Found { position, result, payload })
     };
     positions.into_iter().map(found).collect()
 }
@@ -88,7 +92,7 @@ pub(super) async fn record(
             args.push(result.status.kind().as_str().into());
             args.push(reason.map_or("", |reason| &reason.code).into());
             args.push(reason.map_or("", |reason| &reason.message).into());
-            args.push(payload.into());
+            args.push(Arg::Bytes(payload));
             args.push((position as u64).into());
             args.push(at.into());
             args.push(at.into());
@@ -120,9 +124,15 @@ fn upsert(args: Vec<Arg>) -> Statement {
 }
 
 /// Returns the failed rows of a sync in the order in which they came up.
-pub(super) async fn list(database: &Database, sync: &SyncId) -> Result<Vec<FailedRow>, Error> {
+pub(super) async fn list(
+    database: &Database,
+    contents: &Contents,
+    sync: &SyncId,
+) -> Result<Vec<FailedRow>, Error> {
+    let opening = contents.opening().await?;
     let statement = sql("SELECT * FROM failed_rows WHERE sync = $1 ORDER BY first_at, position, key_hash");
-    database.all(statement.bind(sync)).await?.iter().map(from_record).collect()
+    let records = database.all(statement.bind(sync)).await?;
+    records.iter().map(|record| from_record(record, &opening)).collect()
 }
 
 /// Returns the keys of the failed rows of a sync.
@@ -132,8 +142,9 @@ pub(super) async fn keys(database: &Database, sync: &SyncId) -> Result<Vec<RowHa
     database.all(statement.bind(sync)).await?.iter().map(|record| record.hash("key_hash")).collect()
 }
 
-pub(super) fn from_record(record: &Record) -> Result<FailedRow, Error> {
-    let payload: Option<String> = record.get("payload")?;
+pub(super) fn from_record(record: &Record, opening: &Opening) -> Result<FailedRow, Error> {
+    let row = record.hash("row_hash")?;
+    let payload: Option<Vec<u8>> = record.get("payload")?;
     let entry = RowEntry {
         at: record.time("last_at")?,
         sync: SyncId::new(record.get::<String>("sync")?),
@@ -143,11 +154,11 @@ pub(super) fn from_record(record: &Record) -> Result<FailedRow, Error> {
         key: record.get("key_text")?,
         status: from_word(&record.get::<String>("status")?, "status")?,
         reason: Some(Reason::new(record.get::<String>("reason_code")?, record.get::<String>("reason")?)),
-        payload: payload.map(|text| payload::row_from_text(&text)).transpose()?,
+        payload: payload.map(|sealed| opening.open(&sealed, row.0)).transpose()?.flatten(),
     };
     Ok(FailedRow {
         key: record.hash("key_hash")?,
-        row: record.hash("row_hash")?,
+        row,
         entry,
         first_at: record.time("first_at")?,
         attempts: record.count("attempts")?,
@@ -157,9 +168,10 @@ pub(super) fn from_record(record: &Record) -> Result<FailedRow, Error> {
 /// Returns the contents of failed rows of a sync, of those asked for.
 pub(super) async fn payloads(
     database: &Database,
+    opening: &Opening,
     sync: &SyncId,
     rows: &[RowHash],
-) -> Result<HashMap<RowHash, String>, Error> {
+) -> Result<HashMap<RowHash, Row>, Error> {
     let mut found = HashMap::new();
     for chunk in rows.chunks(ROWS_MAX) {
         let list: Vec<String> = (0..chunk.len()).map(|at| format!("${}", at + 2)).collect();
@@ -171,7 +183,9 @@ pub(super) async fn payloads(
         let mut args = vec![Arg::from(sync)];
         args.extend(chunk.iter().map(|row| Arg::from(*row)));
         for record in database.all(Statement::assembled(text, args)).await? {
-            found.insert(record.hash("row_hash")?, record.get("payload")?);
+            let hash = record.hash("row_hash")?;
+            let row = opening.open(&record.get::<Vec<u8>>("payload")?, hash.0)?;
+            found.extend(row.map(|row| (hash, row)));
         }
     }
     Ok(found)

@@ -83,7 +83,7 @@ CREATE TABLE failed_rows (
     status        TEXT NOT NULL,
     reason_code TEXT NOT NULL,
     reason      TEXT NOT NULL,
-    payload     TEXT,
+    payload     BYTEA,
     position    BIGINT NOT NULL,
     first_at    BIGINT NOT NULL,
     last_at     BIGINT NOT NULL,
@@ -105,6 +105,19 @@ CREATE TABLE blocks (
     PRIMARY KEY (run, seq)
 );
 CREATE INDEX blocks_by_time ON blocks (committed_at, run, seq);
+
+CREATE TABLE data_keys (
+    id     BIGINT PRIMARY KEY,
+    key_id TEXT NOT NULL,
+    nonce  BYTEA NOT NULL,
+    sealed BYTEA NOT NULL
+);
+
+CREATE TABLE erasures (
+    at        BIGINT NOT NULL,
+    user_hash BYTEA NOT NULL,
+    counts    TEXT NOT NULL
+);
 
 CREATE TABLE secrets (
     name   TEXT PRIMARY KEY,

@@ -5,7 +5,9 @@
 
 mod archive;
 mod commit;
+mod contents;
 pub(crate) mod dialect;
+mod erase;
 mod failed_row_pages;
 mod failed_rows;
 pub(crate) mod failure;
@@ -32,7 +34,8 @@ use tidegate_model::store::{
     Lookback, Pause, RowEntry, RowQuery, RunEnd, RunQuery, SyncState,
 };
 use tidegate_model::{
-    Cause, Claim, Claimed, Clock, Error, ObjectKind, Outcome, RowHash, Run, RunId, Secret, Store, SyncId,
+    Cause, Claim, Claimed, Clock, Erasure, ErasureCounts, Error, ObjectKind, Outcome, RowHash, Run, RunId,
+    Secret, Store, SyncId,
 };
 
 use crate::history::History;
@@ -40,6 +43,7 @@ use crate::lookback::compact::Compaction;
 use crate::seal::Seal;
 use crate::{StateConfig, StoreLocation};
 use archive::Archive;
+use contents::Contents;
 use dialect::Database;
 use intents::Intents;
 use leases::{Leases, Taken};
@@ -48,7 +52,8 @@ use leases::{Leases, Taken};
 pub(crate) struct SqlStore {
     database: Arc<Database>,
     clock: Arc<dyn Clock>,
-    seal: Seal,
+    seal: Arc<Seal>,
+    contents: Contents,
     intents: Intents,
     leases: Leases,
     archive: Archive,
@@ -70,8 +75,13 @@ impl SqlStore {
         let archive =
             Archive::open(Arc::clone(&database), history, Arc::clone(&config.clock), config.history_days);
         let lookback = Compaction::new(Arc::clone(&database), &config.data);
-        let seal = Seal::new(config.master_keys, &config.data);
-        Ok(SqlStore { database, clock: config.clock, seal, intents, leases, archive, lookback })
+        let seal = Arc::new(Seal::new(config.master_keys, &config.data));
+        let contents = Contents::new(Arc::clone(&database), Arc::clone(&seal));
+        if let StoreLocation::Postgres { .. } = config.store {
+            // Another machine may have made the key: said now and not with the first failed row.
+            contents.opening().await?;
+        }
+        Ok(SqlStore { database, clock: config.clock, seal, contents, intents, leases, archive, lookback })
     }
 }
 
@@ -129,7 +139,7 @@ impl Store for SqlStore {
     }
 
     async fn commit_batch(&self, run: &RunId, commit: BatchCommit) -> Result<(), Error> {
-        let committed = commit::commit(&self.database, self.clock.now(), run, commit).await?;
+        let committed = commit::commit(&self.database, &self.contents, self.clock.now(), run, commit).await?;
         if let Some((sync, rows)) = &committed.remembered {
             self.lookback.committed(sync, *rows);
         }
@@ -159,11 +169,11 @@ impl Store for SqlStore {
     }
 
     async fn rows(&self, query: &RowQuery) -> Result<Vec<RowEntry>, Error> {
-        rows::find(&self.database, self.archive.history(), query).await
+        rows::find(&self.database, &self.contents, self.archive.history(), query).await
     }
 
     async fn failed_rows(&self, sync: &SyncId) -> Result<Vec<FailedRow>, Error> {
-        failed_rows::list(&self.database, sync).await
+        failed_rows::list(&self.database, &self.contents, sync).await
     }
 
     async fn run(&self, id: &RunId) -> Result<Option<Run>, Error> {
@@ -175,7 +185,7 @@ impl Store for SqlStore {
     }
 
     async fn find_failed_rows(&self, query: &FailedRowQuery) -> Result<Vec<FailedRow>, Error> {
-        failed_row_pages::find(&self.database, query).await
+        failed_row_pages::find(&self.database, &self.contents, query).await
     }
 
     async fn failed_row_groups(&self, sync: Option<&SyncId>) -> Result<Vec<FailedRowGroup>, Error> {
@@ -208,5 +218,17 @@ impl Store for SqlStore {
 
     async fn rotate_master_key(&self, discard_unreadable: bool) -> Result<KeyRotation, Error> {
         secrets::rotate(&self.database, &self.seal, discard_unreadable).await
+    }
+
+    async fn erase_user(&self, user: &str) -> Result<ErasureCounts, Error> {
+        erase::erase(&self.database, self.archive.history(), &self.contents, user).await
+    }
+
+    async fn note_erasure(&self, user: &str, removed: &ErasureCounts, at: Timestamp) -> Result<(), Error> {
+        erase::note(&self.database, &self.contents, user, removed, at).await
+    }
+
+    async fn erasures(&self, user: Option<&str>) -> Result<Vec<Erasure>, Error> {
+        erase::list(&self.database, &self.contents, user).await
     }
 }

@@ -8,9 +8,10 @@ use tidegate_model::store::{RowEntry, RowQuery};
 use tidegate_model::{Error, ObjectKind, RowHash, RunId, SyncId};
 
 use super::archive::blocking;
+use super::contents::Contents;
 use super::dialect::Database;
+use super::failed_rows;
 use super::statement::{Arg, from_word, sql};
-use super::{failed_rows, payload};
 use crate::history::block::{Block, BlockRow};
 use crate::history::{Filter, History, HistoryFile, Line, read};
 
@@ -26,6 +27,7 @@ struct Pending {
 /// The rows that a query asks for, newest first.
 pub(super) async fn find(
     database: &Database,
+    contents: &Contents,
     history: &History,
     query: &RowQuery,
 ) -> Result<Vec<RowEntry>, Error> {
@@ -46,7 +48,7 @@ pub(super) async fn find(
         lines.extend(blocking(move || newest_in_files(&files, &filter, limit)).await?);
         lines.sort_by_key(|line| Reverse(line.entry.at));
         lines.truncate(query.limit);
-        return with_payloads(database, lines).await;
+        return with_payloads(database, contents, lines).await;
     }
 }
 
@@ -143,19 +145,27 @@ fn newest_in_files(files: &[HistoryFile], filter: &Filter, limit: usize) -> Resu
 }
 
 /// Adds the contents of rows that still count as failed.
-async fn with_payloads(database: &Database, lines: Vec<Line>) -> Result<Vec<RowEntry>, Error> {
+async fn with_payloads(
+    database: &Database,
+    contents: &Contents,
+    lines: Vec<Line>,
+) -> Result<Vec<RowEntry>, Error> {
     let mut asked: HashMap<SyncId, Vec<RowHash>> = HashMap::new();
     for line in lines.iter().filter(|line| line.entry.reason.is_some()) {
         asked.entry(line.entry.sync.clone()).or_default().push(line.row);
     }
     let mut kept = HashMap::new();
-    for (sync, rows) in asked {
-        kept.insert(sync.clone(), failed_rows::payloads(database, &sync, &rows).await?);
+    if !asked.is_empty() {
+        let opening = contents.opening().await?;
+        for (sync, rows) in asked {
+            let found = failed_rows::payloads(database, &opening, &sync, &rows).await?;
+            kept.insert(sync, found);
+        }
     }
     let entry = |Line { mut entry, row }: Line| {
-        let text = kept.get(&entry.sync).filter(|_| entry.reason.is_some()).and_then(|rows| rows.get(&row));
-        entry.payload = text.map(|text| payload::row_from_text(text)).transpose()?;
-        Ok(entry)
+        let rows = kept.get(&entry.sync).filter(|_| entry.reason.is_some());
+        entry.payload = rows.and_then(|rows| rows.get(&row)).cloned();
+        entry
     };
-    lines.into_iter().map(entry).collect()
+    Ok(lines.into_iter().map(entry).collect())
 }

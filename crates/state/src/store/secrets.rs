@@ -3,6 +3,7 @@
 use tidegate_model::store::KeyRotation;
 use tidegate_model::{Error, ErrorKind, Secret};
 
+use super::contents;
 use super::dialect::{Database, Tx};
 use super::statement::{Record, sql};
 use crate::seal::{Seal, Sealed};
@@ -62,6 +63,7 @@ pub(super) async fn rotate(
             Err(error) => return Err(error),
         }
     }
+    let (data_keys, lost) = data_keys(&mut tx, seal, discard_unreadable).await?;
     let key = seal.to_rotate()?;
     for (name, plain) in &opened {
         let sealed = key.seal(name, plain)?;
@@ -72,7 +74,16 @@ pub(super) async fn rotate(
     for name in &discarded {
         tx.execute(sql("DELETE FROM secrets WHERE name = $1").bind(name.as_str())).await?;
     }
-    if opened.is_empty() {
+    for (id, plain) in &data_keys {
+        let sealed = key.seal(&contents::name(*id), plain)?;
+        let statement = sql("UPDATE data_keys SET key_id = $2, nonce = $3, sealed = $4 WHERE id = $1");
+        let statement = statement.bind(u64::from(*id)).bind(sealed.key_id.as_str()).bind(sealed.nonce);
+        tx.execute(statement.bind(sealed.bytes)).await?;
+    }
+    for id in lost {
+        contents::discard(&mut tx, id).await?;
+    }
+    if opened.is_empty() && data_keys.is_empty() {
         // Nothing that is stored says which key is in use: the file does, from here on.
         seal.promote()?;
     }
@@ -81,16 +92,37 @@ pub(super) async fn rotate(
     Ok(KeyRotation { key: key.id().to_owned(), sealed: opened.len() as u64, discarded })
 }
 
+/// Opens the data keys. Returns those whose master key is lost apart, if they may go.
+async fn data_keys(
+    tx: &mut Tx,
+    seal: &Seal,
+    discard_unreadable: bool,
+) -> Result<(Vec<(u32, Vec<u8>)>, Vec<u32>), Error> {
+    let (mut opened, mut lost) = (Vec::new(), Vec::new());
+    for record in tx.all(sql("SELECT id, key_id, nonce, sealed FROM data_keys")).await? {
+        let (id, sealed) = contents::from_record(&record)?;
+        let key = seal.to_open("the key of the contents of failed rows", &sealed.key_id);
+        match key.map(|key| key.open(&contents::name(id), &sealed)) {
+            Ok(Some(plain)) => opened.push((id, plain)),
+            Ok(None) => return Err(contents::damaged_key()),
+            Err(error) if discard_unreadable && error.kind() == ErrorKind::Denied => lost.push(id),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((opened, lost))
+}
+
 /// Begins to write while no other process seals, opens in order to seal, or rotates.
-async fn alone(database: &Database) -> Result<Tx, Error> {
+pub(super) async fn alone(database: &Database) -> Result<Tx, Error> {
     let mut tx = database.write().await?;
     database.lock_tables(&mut tx).await?;
     Ok(tx)
 }
 
 /// Returns the names of the master keys that sealed what is stored.
-async fn key_ids(tx: &mut Tx) -> Result<Vec<String>, Error> {
-    let records = tx.all(sql("SELECT DISTINCT key_id FROM secrets ORDER BY key_id")).await?;
+pub(super) async fn key_ids(tx: &mut Tx) -> Result<Vec<String>, Error> {
+    let both = "SELECT key_id FROM secrets UNION SELECT key_id FROM data_keys ORDER BY key_id";
+    let records = tx.all(sql(both)).await?;
     records.iter().map(|record| record.get("key_id")).collect()
 }
 

@@ -5,6 +5,7 @@
 
 mod crash;
 mod embedded;
+mod erase;
 mod failures;
 mod log;
 mod lookback;

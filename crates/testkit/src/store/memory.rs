@@ -13,8 +13,8 @@ use tidegate_model::store::{
     RowVersion, RunEnd, RunQuery, SyncState,
 };
 use tidegate_model::{
-    Cause, Claim, Claimed, Clock, Counts, Ending, Error, ErrorKind, Holder, Lease, ObjectKind, Outcome,
-    RowHash, Run, RunId, Secret, Store, SyncId, Value,
+    Cause, Claim, Claimed, Clock, Counts, Ending, Erasure, ErasureCounts, Error, ErrorKind, Holder, Lease,
+    ObjectKind, Outcome, RowHash, Run, RunId, Secret, Store, SyncId, Value,
 };
 
 /// A store in plain memory. Clones share what they remember.
@@ -37,6 +37,7 @@ struct Memory {
     /// In the order in which they came up.
     failed_rows: Vec<(SyncId, FailedRow)>,
     secrets: BTreeMap<String, Secret>,
+    erasures: Vec<Erasure>,
     intended: IntentId,
 }
 
@@ -497,6 +498,41 @@ impl Store for MemoryStore {
     async fn rotate_master_key(&self, _: bool) -> Result<KeyRotation, Error> {
         let sealed = self.memory().secrets.len() as u64;
         Ok(KeyRotation { key: "memory".to_owned(), sealed, discarded: Vec::new() })
+    }
+
+    async fn erase_user(&self, user: &str) -> Result<ErasureCounts, Error> {
+        let mut memory = self.memory();
+        let mut counts = ErasureCounts::default();
+        let before = memory.failed_rows.len();
+        memory.failed_rows.retain(|(_, row)| row.entry.user != user);
+        counts.failed_rows = (before - memory.failed_rows.len()) as u64;
+        let before = memory.ledger.len();
+        memory.ledger.retain(|(entry, _)| entry.user != user);
+        counts.history_rows = (before - memory.ledger.len()) as u64;
+        for (_, _, intent) in memory.intents.values_mut() {
+            let theirs: Vec<bool> = intent.rows.iter().map(|row| *row.user == *user).collect();
+            counts.intents += theirs.iter().filter(|theirs| **theirs).count() as u64;
+            let mut left = theirs.iter();
+            intent.rows.retain(|_| left.next() != Some(&true));
+            if let Some(outcomes) = &mut intent.outcomes {
+                let mut left = theirs.iter();
+                outcomes.retain(|_| left.next() != Some(&true));
+            }
+        }
+        memory.intents.retain(|_, (_, _, intent)| !intent.rows.is_empty());
+        Ok(counts)
+    }
+
+    async fn note_erasure(&self, user: &str, removed: &ErasureCounts, at: Timestamp) -> Result<(), Error> {
+        let erasure = Erasure { at, user: user.to_owned(), removed: removed.clone() };
+        self.memory().erasures.insert(0, erasure);
+        Ok(())
+    }
+
+    async fn erasures(&self, user: Option<&str>) -> Result<Vec<Erasure>, Error> {
+        let memory = self.memory();
+        let wanted = memory.erasures.iter().filter(|erasure| user.is_none_or(|user| user == erasure.user));
+        Ok(wanted.cloned().collect())
     }
 }
 

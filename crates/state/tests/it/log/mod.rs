@@ -1,6 +1,8 @@
 //! The promises of the event log in files, and what only files can show.
 
+mod any_bytes;
 mod damage;
+mod erased;
 mod killed;
 mod lost;
 mod retention;

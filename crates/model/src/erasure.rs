@@ -1,0 +1,34 @@
+//! What erasing a user removed, and the note that is kept of it.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How much of a user was removed, by place.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ErasureCounts {
+    /// Failed rows.
+    pub failed_rows: u64,
+    /// Rows of requests that were about to be sent.
+    pub intents: u64,
+    /// Rows of the history.
+    pub history_rows: u64,
+    /// Events of the event log.
+    pub events: u64,
+    /// What connectors kept in the data folder, by the name of the place.
+    pub places: BTreeMap<String, u64>,
+}
+
+/// The note of an erasure. It does not hold the user's id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Erasure {
+    /// When it was done.
+    pub at: Timestamp,
+    /// The beginning of a keyed hash of the user's id.
+    pub user: String,
+    /// What was removed.
+    pub removed: ErasureCounts,
+}

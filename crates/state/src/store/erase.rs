@@ -1,0 +1,206 @@
+//! Erases one user from the tables and the history.
+
+use jiff::Timestamp;
+use tidegate_model::store::RowResult;
+use tidegate_model::{Erasure, ErasureCounts, Error, RowHash, Value};
+
+use super::archive::blocking;
+use super::contents::{Contents, Opening};
+use super::dialect::{Database, Tx};
+use super::statement::{Arg, sql, to_json};
+use crate::history::{History, block, erase, outcomes};
+
+/// Failed rows whose contents are looked through at a time.
+const PAGE_ROWS: u64 = 500;
+
+/// Erases a user.
+pub(super) async fn erase(
+    database: &Database,
+    history: &History,
+    contents: &Contents,
+    user: &str,
+) -> Result<ErasureCounts, Error> {
+    let opening = contents.opening().await?;
+    let mut counts = ErasureCounts::default();
+    let mut tx = database.write().await?;
+    counts.failed_rows = failed_rows(&mut tx, &opening, user).await?;
+    counts.intents = intents(&mut tx, user).await?;
+    counts.history_rows = blocks(&mut tx, user).await?;
+    tx.commit().await?;
+    let (files, id) = (history.clone(), user.to_owned());
+    counts.history_rows += blocking(move || {
+        files.files(None)?.iter().try_fold(0, |sum, file| Ok(sum + erase::erase(&file.path, &id)?))
+    })
+    .await?;
+    // What was removed still stands in pages that are free now.
+    database.scrub().await?;
+    Ok(counts)
+}
+
+/// Notes an erasure, under a keyed hash of the id.
+pub(super) async fn note(
+    database: &Database,
+    contents: &Contents,
+    user: &str,
+    removed: &ErasureCounts,
+    at: Timestamp,
+) -> Result<(), Error> {
+    let hash = contents.sealing().await?.keyed_hash(user);
+    let note = sql("INSERT INTO erasures (at, user_hash, counts) VALUES ($1, $2, $3)");
+    let counts = to_json(removed, "an erasure")?;
+    database.execute(note.bind(at).bind(hash).bind(counts.as_str())).await?;
+    Ok(())
+}
+
+/// Returns the erasures that were noted, newest first; of one user if one is given.
+pub(super) async fn list(
+    database: &Database,
+    contents: &Contents,
+    user: Option<&str>,
+) -> Result<Vec<Erasure>, Error> {
+    let hash = match user {
+        Some(user) => Some(contents.sealing().await?.keyed_hash(user)),
+        None => None,
+    };
+    let mut erasures = Vec::new();
+    for record in database.all(sql("SELECT at, user_hash, counts FROM erasures ORDER BY at DESC")).await? {
+        let of: Vec<u8> = record.get("user_hash")?;
+        if hash.as_ref().is_none_or(|hash| *hash == of) {
+            let removed = record.maybe_json("counts")?.unwrap_or_default();
+            let user: String = of.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+            erasures.push(Erasure { at: record.time("at")?, user, removed });
+        }
+    }
+    Ok(erasures)
+}
+
+/// Removes failed rows of the user, and those whose contents have the id as a value.
+async fn failed_rows(tx: &mut Tx, opening: &Opening, user: &str) -> Result<u64, Error> {
+    let theirs = sql("DELETE FROM failed_rows WHERE user_label = $1 OR (user_label = '' AND key_text = $1)");
+    let mut removed = tx.execute(theirs.bind(user)).await?;
+    let mut last: (String, Vec<u8>) = Default::default();
+    loop {
+        let page = sql("SELECT sync, key_hash, row_hash, payload FROM failed_rows
+            WHERE sync > $1 OR (sync = $1 AND key_hash > $2) ORDER BY sync, key_hash LIMIT $3");
+        let page = page.bind(last.0.as_str()).bind(last.1.clone()).bind(PAGE_ROWS);
+        let records = tx.all(page).await?;
+        for record in &records {
+            last = (record.get("sync")?, record.get("key_hash")?);
+            let (row, payload): (RowHash, Option<Vec<u8>>) =
+                (record.hash("row_hash")?, record.get("payload")?);
+            let row = match payload {
+                Some(payload) => opening.open(&payload, row.0)?,
+                None => None,
+            };
+            let named = row.is_some_and(|row| row.values.iter().any(|value| is(value, user)));
+            if named {
+                let one = sql("DELETE FROM failed_rows WHERE sync = $1 AND key_hash = $2");
+                removed += tx.execute(one.bind(last.0.as_str()).bind(last.1.clone())).await?;
+            }
+        }
+        if (records.len() as u64) < PAGE_ROWS {
+            return Ok(removed);
+        }
+    }
+}
+
+/// Whether a value is the id, or mentions it: a message that could not be decoded is one text.
+fn is(value: &Value, user: &str) -> bool {
+    match value {
+        Value::Text(text) => mentions(text, user),
+        Value::Json(json) => mentions(json.as_str(), user),
+        Value::Bytes(bytes) => mentions(&String::from_utf8_lossy(bytes), user),
+        Value::Int(number) => number.to_string() == user,
+        Value::Decimal(number) => **number == *user,
+        _ => false,
+    }
+}
+
+/// Whether a text holds the id as a word of its own.
+fn mentions(text: &str, user: &str) -> bool {
+    let part = |letter: Option<char>| letter.is_some_and(|letter| letter.is_alphanumeric() || letter == '_');
+    text.match_indices(user)
+        .any(|(at, _)| !part(text[..at].chars().next_back()) && !part(text[at + user.len()..].chars().next()))
+}
+
+/// Takes the user's rows out of what was about to be sent.
+async fn intents(tx: &mut Tx, user: &str) -> Result<u64, Error> {
+    let mut removed = 0;
+    for record in tx.all(sql("SELECT run, id, body, outcomes FROM intents")).await? {
+        let rows = block::decode_intent(&record.get::<Vec<u8>>("body")?)?;
+        let theirs: Vec<bool> = rows.iter().map(|row| *row.user == *user).collect();
+        if !theirs.contains(&true) {
+            continue;
+        }
+        let left = |at: &usize| !theirs[*at];
+        let kept: Vec<_> = (0..rows.len()).filter(left).map(|at| rows[at].clone()).collect();
+        removed += (rows.len() - kept.len()) as u64;
+        let (run, id): (String, u64) = (record.get("run")?, record.count("id")?);
+        let statement = if kept.is_empty() {
+            sql("DELETE FROM intents WHERE run = $1 AND id = $2").bind(run.as_str()).bind(id)
+        } else {
+            let answered: Option<Vec<u8>> = record.get("outcomes")?;
+            let answered = answered.map(|bytes| outcomes::decode(&bytes)).transpose()?;
+            let answered = answered.map(|all| {
+                let kept = all.into_iter().enumerate().filter(|(at, _)| theirs.get(*at) != Some(&true));
+                outcomes::encode(&kept.map(|(_, outcome)| outcome).collect::<Vec<_>>())
+            });
+            sql("UPDATE intents SET body = $3, outcomes = $4 WHERE run = $1 AND id = $2")
+                .bind(run.as_str())
+                .bind(id)
+                .bind(block::encode_intent(&kept)?)
+                .bind(Arg::Bytes(answered.transpose()?))
+        };
+        tx.execute(statement).await?;
+    }
+    Ok(removed)
+}
+
+/// Takes the user's rows out of the statuses that are not in files yet.
+async fn blocks(tx: &mut Tx, user: &str) -> Result<u64, Error> {
+    let mut removed = 0;
+    for record in tx.all(sql("SELECT run, seq FROM blocks")).await? {
+        let (run, seq): (String, u64) = (record.get("run")?, record.count("seq")?);
+        let body = sql("SELECT body FROM blocks WHERE run = $1 AND seq = $2");
+        let Some(record) = tx.first(body.bind(run.as_str()).bind(seq)).await? else { continue };
+        let old = block::Block::decode(&record.get::<Vec<u8>>("body")?)?;
+        let of_user =
+            |row: &block::BlockRow<'_>| row.user == user || (row.user.is_empty() && row.key_text == user);
+        let theirs = old.iter().filter(of_user).count() as u64;
+        if theirs == 0 {
+            continue;
+        }
+        removed += theirs;
+        let kept: Vec<RowResult> = old.iter().filter(|row| !of_user(row)).map(result).collect();
+        let statement = sql("UPDATE blocks SET body = $3, row_count = $4 WHERE run = $1 AND seq = $2");
+        let statement = statement.bind(run.as_str()).bind(seq).bind(block::encode(&[], &kept)?);
+        tx.execute(statement.bind(kept.len() as u64)).await?;
+    }
+    Ok(removed)
+}
+
+fn result(row: block::BlockRow<'_>) -> RowResult {
+    RowResult {
+        key: RowHash(0),
+        key_text: row.key_text.into(),
+        row: row.row,
+        user: row.user.into(),
+        status: row.status.clone(),
+        payload: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::mentions;
+
+    #[test]
+    fn an_id_is_found_as_a_word_and_not_inside_of_another() {
+        for text in ["u1", "{\"id\": u1", "\"u1\"", "x u1, y", "é u1"] {
+            assert!(mentions(text, "u1"), "{text}");
+        }
+        for text in ["", "u11", "xu1", "u1_2", "éu1"] {
+            assert!(!mentions(text, "u1"), "{text}");
+        }
+    }
+}
