@@ -129,7 +129,7 @@ fn fetch(
         match metadata.consumer.poll(Duration::from_millis(100)) {
             Some(Ok(message)) => {
                 let row = Handle::current().block_on(decoder.row(&Message::of(&message, &partition.0)));
-                break Ok(Some(row.map(|row| row.map(drop))));
+                break Ok(Some(row.map(|row| row.map(drop).map_err(|damaged| damaged.reason))));
             }
             Some(Err(KafkaError::PartitionEOF(_))) => break Ok(None),
             Some(Err(error)) => {

@@ -102,9 +102,9 @@ impl Progress {
     }
 
     /// Notes the cluster that has the topics.
-    pub(crate) fn set_cluster(&mut self, cluster: Option<String>) {
-        if cluster.is_some() {
-            self.cluster = cluster;
+    pub(crate) fn set_cluster(&mut self, cluster: Option<&str>) {
+        if let Some(cluster) = cluster {
+            self.cluster = Some(cluster.to_owned());
         }
     }
 
@@ -174,7 +174,7 @@ mod tests {
         progress.advance(&partition, 12, 2, (None, Some(last)), at);
         progress.start(&("orders".into(), 4), 7);
         progress.start(&partition, 0);
-        progress.set_cluster(Some("c1".to_owned()));
+        progress.set_cluster(Some("c1"));
         progress.set_cluster(None);
 
         let checkpoint = progress.checkpoint().expect("JSON");

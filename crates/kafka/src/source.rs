@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tidegate_model::{
-    Checkpoint, Checks, ConnectorContext, Dataset, Error, Feed, Lag, ReadMode, Row, Selection, Settings,
-    Source,
+    Batch, Checkpoint, Checks, ConnectorContext, Dataset, Error, Feed, Lag, ReadMode, Row, Selection,
+    Settings, Source, Value,
 };
 
 use crate::access::Access;
@@ -16,6 +16,7 @@ use crate::connection::Connection;
 use crate::feed::{self, Plan, Reading, Session};
 use crate::partition::{lock, name_of};
 use crate::progress::Progress;
+use crate::reread::{self, Wanted};
 use crate::selection::{KafkaSelection, Start, Tombstones};
 use crate::settings::KafkaSettings;
 use crate::start_offsets::StartOffsets;
@@ -69,6 +70,18 @@ impl KafkaSource {
             clock: Arc::clone(&self.connection.clock),
         };
         Ok((plan, known, follow))
+    }
+
+    async fn reread_all(&self, selection: &Selection, wanted: Wanted) -> Result<Batch<Row>, Error> {
+        let selection = KafkaSelection::of(selection)?;
+        let decoder = self.connection.decoder(&selection)?;
+        let connection = Arc::clone(&self.connection);
+        blocking(move || {
+            connection.with_metadata(Some(&selection), |metadata| {
+                reread::read(metadata, &decoder, &selection.topics, &wanted)
+            })
+        })
+        .await
     }
 
     fn current(&self) -> Option<Arc<Session>> {
@@ -144,6 +157,29 @@ impl Source for KafkaSource {
             previous.abandon();
         }
         Ok(feed)
+    }
+
+    async fn lookup(
+        &self,
+        selection: &Selection,
+        key: &[String],
+        values: &[Vec<Value>],
+    ) -> Result<Option<Batch<Row>>, Error> {
+        match reread::of_rows(key, values) {
+            Some(wanted) => self.reread_all(selection, wanted).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn reread(&self, selection: &Selection, locations: &[String]) -> Result<Option<Batch<Row>>, Error> {
+        match reread::at_locations(locations) {
+            Some(wanted) => self.reread_all(selection, wanted).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn rows_change(&self) -> bool {
+        false
     }
 
     fn supports_checkpoints(&self) -> bool {

@@ -138,6 +138,12 @@ pub trait Source: Send + Sync {
         Ok(None)
     }
 
+    /// Returns whether a row may be another one when it is read again. Messages of a stream do
+    /// not change: what was kept of one is sent again as it is, also if the stream has it no more.
+    fn rows_change(&self) -> bool {
+        true
+    }
+
     /// Returns the highest value of a cursor column, as [`ReadMode::Incremental`] orders
     /// and ends it; `None` if there is none, or the source cannot say.
     async fn highest(

@@ -211,6 +211,8 @@ fn platform(import: &Import) -> Arc<dyn tidegate_model::Destination<Record>> {
 
 /// The first column of a kept row of which some values could not be read: their names.
 const UNREADABLE: &str = "unreadable";
+/// The last column of such a row: where it stands in its source.
+const LOCATION: &str = "location";
 
 /// The rows of one run.
 struct Rows {
@@ -305,6 +307,7 @@ impl Transform for Rows {
         let PartialRow { row, unreadable, origin } = partial;
         let version = self.mapping.version_of(&row, scratch);
         let whole = row.hash(scratch);
+        let location = origin.as_ref().map(Origin::to_string).unwrap_or_default();
         let keyed = self.mapping.key_is_without(&unreadable);
         let key = match (keyed, origin) {
             (true, _) => self.mapping.key_of(&row, version, scratch),
@@ -322,7 +325,7 @@ impl Transform for Rows {
         }
         let user = self.mapping.label(&readable).unwrap_or_default();
         let keys = ItemKeys { key, version: if keyed { version } else { whole }.unmarked() };
-        Some(PartialItem { keys, key_text, user, cursor, payload: kept(&row, &unreadable) })
+        Some(PartialItem { keys, key_text, user, cursor, payload: kept(&row, &unreadable, location) })
     }
 
     fn cursor<'a>(&self, row: &'a Row) -> Option<&'a Value> {
@@ -385,16 +388,28 @@ impl Transform for Rows {
 }
 
 /// What is kept of a row of which some values could not be read: those that could, behind the
-/// names of the others.
-fn kept(row: &Row, unreadable: &[usize]) -> Row {
+/// names of the others and before its location, if it has one.
+fn kept(row: &Row, unreadable: &[usize], location: String) -> Row {
     let names = row.columns.names();
     let missing: Vec<&str> = unreadable.iter().filter_map(|&at| names.get(at).map(String::as_str)).collect();
     let readable = || (0..names.len()).filter(|at| !unreadable.contains(at));
+    let located = !location.is_empty();
     let columns = [UNREADABLE].into_iter().chain(readable().map(|at| names[at].as_str()));
     let values = readable().map(|at| row.values.get(at).cloned().unwrap_or_default());
+    let values = [Value::Text(missing.join(", ").into())].into_iter().chain(values);
     Row {
-        columns: Columns::new(columns),
-        values: [Value::Text(missing.join(", ").into())].into_iter().chain(values).collect(),
+        columns: Columns::new(columns.chain(located.then_some(LOCATION))),
+        values: values.chain(located.then(|| Value::Text(location.into()))).collect(),
+    }
+}
+
+/// Returns the location of a kept row of which some values could not be read, if it has one.
+pub(crate) fn location_of(row: &Row) -> Option<&str> {
+    match (row.columns.names(), row.values.last()) {
+        ([first, .., last], Some(Value::Text(location))) if first == UNREADABLE && last == LOCATION => {
+            Some(location)
+        }
+        _ => None,
     }
 }
 

@@ -33,6 +33,7 @@ pub(crate) mod wait;
 
 pub use deliver::rate_limiter::RateLimiters;
 pub use export::{Export, run_export};
+pub(crate) use import::location_of;
 pub use import::{Import, Input, run};
 pub use read::cursor_state::ChangeTracking;
 pub use read::epoch::EpochUnit;

@@ -287,9 +287,17 @@ impl Engine {
             let FailedRow { key: hash, entry, .. } = failed_row;
             let RowEntry { key: location, payload, .. } = entry;
             match payload {
-                Some(row) if has_columns_of(import, &row) || has_key(&key, &row) => kept.push((hash, row)),
-                Some(row) if pipeline::is_input(&row) => locations.push(location),
-                Some(_) => retry.malformed += 1,
+                Some(row) if has_columns_of(import, &row) && !import.source.rows_change() => {
+                    retry.batch.items.push(row);
+                    retry.batch.origins.push(Origin::Known(hash));
+                }
+                Some(row) if has_columns_of(import, &row) => kept.push((hash, row)),
+                Some(row) => match pipeline::location_of(&row) {
+                    Some(location) => locations.push(location.to_owned()),
+                    None if has_key(&key, &row) => kept.push((hash, row)),
+                    None if pipeline::is_input(&row) => locations.push(location),
+                    None => retry.malformed += 1,
+                },
                 None => retry.gone += 1,
             }
         }
@@ -493,6 +501,7 @@ impl RowsToRetry {
         };
         self.gone += kept.len().saturating_sub(found.items.len() + found.malformed.len()) as u64;
         self.batch.items.extend(found.items);
+        self.batch.origins.extend(found.origins);
         self.batch.malformed.extend(found.malformed);
         Ok(())
     }

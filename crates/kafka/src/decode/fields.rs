@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use bytes::Bytes;
 use indexmap::IndexMap;
 use jiff::Timestamp;
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -14,6 +15,9 @@ use super::settings::{Field, Reading};
 
 /// So many fields are looked for without an allocation.
 const FEW: usize = 16;
+
+/// The index of a value that cannot be read, and why.
+pub(super) type Unreadable = (usize, Reason);
 
 /// The fields of a selection, ready to be looked for together.
 #[derive(Debug, Default)]
@@ -76,8 +80,9 @@ impl Fields {
     }
 
     /// Checks that `text` is JSON and appends the value of each field, null
-    /// if there is none. Where a member stands twice, the last one counts.
-    pub(super) fn find(&self, text: &Text, out: &mut Vec<Value>) -> Result<(), Reason> {
+    /// if there is none. Where a member stands twice, the last one counts. Returns the
+    /// fields that cannot be read.
+    pub(super) fn find(&self, text: &Text, out: &mut Vec<Value>) -> Result<Vec<Unreadable>, Reason> {
         let (mut few, mut many) = ([None; FEW], Vec::new());
         let found = match few.get_mut(..self.wanted.len()) {
             Some(found) => found,
@@ -92,10 +97,11 @@ impl Fields {
                 format!("not valid JSON at line {}, column {}", cause.line(), cause.column()),
             )
         })?;
+        let mut unreadable = Vec::new();
         for (raw, wanted) in found.iter().zip(&self.wanted) {
-            out.push(cell(raw.map(RawValue::get), text, wanted)?);
+            push(raw.map(RawValue::get), text, wanted, out, &mut unreadable);
         }
-        Ok(())
+        Ok(unreadable)
     }
 
     /// Where whoever writes a value as JSON finds out which parts of it are wanted.
@@ -104,26 +110,36 @@ impl Fields {
     }
 
     /// Appends the value of each field, null if there is none. `found` says where
-    /// each of them was written.
-    pub(super) fn read(&self, text: &Text, found: &[Found], out: &mut Vec<Value>) -> Result<(), Reason> {
+    /// each of them was written. Returns the fields that cannot be read.
+    pub(super) fn read(&self, text: &Text, found: &[Found], out: &mut Vec<Value>) -> Vec<Unreadable> {
+        let mut unreadable = Vec::new();
         for (found, wanted) in found.iter().zip(&self.wanted) {
-            out.push(match (found.instant, wanted.1) {
+            match (found.instant, wanted.1) {
                 (None, _) | (_, Reading::Text | Reading::Json) => {
-                    cell(found.at.and_then(|(from, to)| text.get(from..to)), text, wanted)?
+                    let raw = found.at.and_then(|(from, to)| text.get(from..to));
+                    push(raw, text, wanted, out, &mut unreadable);
                 }
-                (Some(instant), _) => Value::Timestamp(instant),
-            });
+                (Some(instant), _) => out.push(Value::Timestamp(instant)),
+            }
         }
-        Ok(())
+        unreadable
     }
 }
 
-/// The value of a field, from its piece of the text.
-fn cell(raw: Option<&str>, text: &Text, (name, reading): &(String, Reading)) -> Result<Value, Reason> {
-    raw.map_or(Ok(Value::Null), |raw| {
-        convert::value(raw, text, *reading)
-            .map_err(|reason| Reason::new(reason.code, format!("`{name}`: {}", reason.message)))
-    })
+/// Appends the value of a field, from its piece of the text; its bytes if it cannot be read.
+fn push(
+    raw: Option<&str>,
+    text: &Text,
+    (name, reading): &(String, Reading),
+    out: &mut Vec<Value>,
+    unreadable: &mut Vec<Unreadable>,
+) {
+    let value = raw.map_or(Ok(Value::Null), |raw| convert::value(raw, text, *reading));
+    out.push(value.unwrap_or_else(|reason| {
+        let reason = Reason::new(reason.code, format!("`{name}`: {}", reason.message));
+        unreadable.push((out.len(), reason));
+        Value::Bytes(Bytes::copy_from_slice(raw.unwrap_or_default().as_bytes()))
+    }));
 }
 
 impl Node {

@@ -24,16 +24,31 @@ mod wire;
 use std::path::Path;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tidegate_model::source::Column;
 use tidegate_model::{Columns, DataType, Error, Http, Json, Reason, Row, Value};
 
 pub(crate) use self::settings::FormatSettings;
 
 use self::codec::{Codec, Decoded};
-use self::fields::Fields;
+use self::fields::{Fields, Unreadable};
 use self::parts::{FIXED, MessagePart};
 use crate::message::Message;
 use crate::registry::{Registry, RegistrySettings};
+
+/// The index of the value among the columns that every message has.
+const VALUE: usize = 1;
+
+/// A message of which something could not be read.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Damaged {
+    /// Why the first unreadable value could not be read.
+    pub(crate) reason: Reason,
+    /// The row; unreadable values stand as their bytes.
+    pub(crate) row: Row,
+    /// The indexes of the values that could not be read.
+    pub(crate) unreadable: Vec<usize>,
+}
 
 /// Converts messages to rows.
 pub(crate) struct Decoder {
@@ -84,50 +99,55 @@ impl Decoder {
             .collect()
     }
 
-    /// The row of a message, or the reason why it is none.
+    /// Returns the row of a message, or what could be read of it and why not all.
     ///
     /// # Errors
     /// Only errors of the whole feed: the registry cannot be reached or denies
     /// access. The message is untouched then; try again later.
-    pub(crate) async fn row(&self, message: &Message<'_>) -> Result<Result<Row, Reason>, Error> {
+    pub(crate) async fn row(&self, message: &Message<'_>) -> Result<Result<Row, Box<Damaged>>, Error> {
         let value = match message.payload {
             None => None,
-            Some(payload) => match self.value.text(payload, message, &self.fields).await? {
-                Ok(decoded) => Some(decoded),
-                Err(reason) => return Ok(Err(reason)),
-            },
+            Some(payload) => Some(self.value.text(payload, message, &self.fields).await?),
         };
         let key = match message.key {
-            None => Value::Null,
-            Some(key) => match self.key.cell(key, message).await? {
-                Ok(key) => key,
-                Err(reason) => {
-                    return Ok(Err(Reason::new(reason.code, format!("the key: {}", reason.message))));
-                }
-            },
+            None => Ok(Value::Null),
+            Some(key) => self.key.cell(key, message).await?,
         };
         Ok(self.assemble(message, key, value))
     }
 
-    fn assemble(&self, message: &Message<'_>, key: Value, value: Option<Decoded>) -> Result<Row, Reason> {
+    fn assemble(
+        &self,
+        message: &Message<'_>,
+        key: Result<Value, Reason>,
+        value: Option<Result<Decoded, Reason>>,
+    ) -> Result<Row, Box<Damaged>> {
         let tombstone = value.is_none();
         let mut values = Vec::with_capacity(self.columns.len());
-        let value = match value {
-            None => {
+        let (value, mut unreadable) = match value.transpose() {
+            Ok(None) => {
                 values.resize(self.fields.len(), Value::Null);
-                Value::Null
+                (Value::Null, Vec::new())
             }
-            Some(Decoded { text, .. }) if self.value.is_text() => Value::Text(text),
-            Some(Decoded { text, found }) => {
-                match found {
-                    Some(found) => self.fields.read(&text, &found, &mut values)?,
-                    None => self.fields.find(&text, &mut values)?,
+            Ok(Some(Decoded { text, .. })) if self.value.is_text() => (Value::Text(text), Vec::new()),
+            Ok(Some(Decoded { text, found })) => {
+                let read = match found {
+                    Some(found) => Ok(self.fields.read(&text, &found, &mut values)),
+                    None => self.fields.find(&text, &mut values),
+                };
+                match read {
+                    Ok(unreadable) => (Value::Json(Json::trusted(text)), unreadable),
+                    Err(reason) => self.nothing_of(message, &reason, &mut values),
                 }
-                Value::Json(Json::trusted(text))
             }
+            Err(reason) => self.nothing_of(message, &reason, &mut values),
         };
         // One after the other: a list of them would be made first and copied then.
-        values.push(key);
+        values.push(key.unwrap_or_else(|reason| {
+            let reason = Reason::new(reason.code, format!("the key: {}", reason.message));
+            unreadable.push((values.len(), reason));
+            Value::Bytes(Bytes::copy_from_slice(message.key.unwrap_or_default()))
+        }));
         values.push(value);
         values.push(Value::Json(headers::object(&message.headers)));
         values.push(Value::Text(message.topic.clone()));
@@ -135,6 +155,29 @@ impl Decoder {
         values.push(Value::Int(message.offset));
         values.push(message.timestamp.map_or(Value::Null, Value::Timestamp));
         values.push(Value::Bool(tombstone));
-        Ok(Row { columns: Arc::clone(&self.columns), values })
+        let row = Row { columns: Arc::clone(&self.columns), values };
+        match unreadable.first() {
+            None => Ok(row),
+            Some((_, reason)) => {
+                let reason = reason.clone();
+                let unreadable = unreadable.into_iter().map(|(at, _)| at).collect();
+                Err(Box::new(Damaged { reason, row, unreadable }))
+            }
+        }
+    }
+
+    /// Appends the fields of a value of which nothing could be read. Returns the value, its bytes
+    /// so that different ones stay different, and the columns that could not be read.
+    fn nothing_of(
+        &self,
+        message: &Message<'_>,
+        reason: &Reason,
+        values: &mut Vec<Value>,
+    ) -> (Value, Vec<Unreadable>) {
+        values.clear();
+        values.resize(self.fields.len(), Value::Null);
+        let value = Value::Bytes(Bytes::copy_from_slice(message.payload.unwrap_or_default()));
+        let columns = (0..self.fields.len()).chain([self.fields.len() + VALUE]);
+        (value, columns.map(|at| (at, reason.clone())).collect())
     }
 }

@@ -115,7 +115,7 @@ fn start(
     let partitions = metadata.all_partitions(&selection.topics)?;
     let (known, cluster) = (session.known(), metadata.cluster());
     let gone = identity::recreated(&metadata, &known, cluster.as_deref())?;
-    session.begin(cluster, &gone);
+    session.begin(cluster.as_deref(), &gone);
     let committed = plan.start_offsets.committed;
     let baseline = Baseline::of(&metadata, &partitions, &known, committed)?.without(&gone, &known);
     let _ = session.baseline.set(baseline);

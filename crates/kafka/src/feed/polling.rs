@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Message as _};
-use tidegate_model::{Error, ErrorKind, MalformedRecord, Origin};
+use tidegate_model::{Error, ErrorKind};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::Sender;
 
@@ -20,6 +20,7 @@ use crate::context::Context;
 use crate::decode::Decoder;
 use crate::errors;
 use crate::identity::last_of;
+use crate::malformed::{malformed, origin};
 use crate::message::Message;
 use crate::partition::TopicPartition;
 use crate::selection::Tombstones;
@@ -38,8 +39,6 @@ const ACK_TIMEOUT_DROPPED: Duration = Duration::from_secs(5);
 const BATCH_BYTES: usize = 4 << 20;
 /// How many available messages are read in a row before the thread checks anything else.
 const BURST: usize = 64;
-/// How much of a message that cannot be decoded is kept.
-const SHOWN_BYTES: usize = 64 << 10;
 
 /// The thread's consumer, decoder and settings.
 pub(super) struct Polling {
@@ -176,18 +175,12 @@ impl Polling {
         if wanted {
             match self.now_or_soon(self.decoder.row(&borrowed))? {
                 Ok(row) => {
-                    let name = pending.runs[run].name.clone();
-                    // No offset is negative: those of messages count from zero.
-                    let number = borrowed.offset.unsigned_abs();
-                    pending.push(row, Origin::Location { name, number });
+                    let origin = origin(&pending.runs[run].name, borrowed.offset);
+                    pending.push(row, origin);
                     pending.runs[run].rows += 1;
                 }
-                Err(reason) => {
-                    pending.malformed.push(MalformedRecord::new(
-                        format!("{}[{}]@{}", borrowed.topic, borrowed.partition, borrowed.offset),
-                        shown(payload.unwrap_or_default()),
-                        reason,
-                    ));
+                Err(damaged) => {
+                    pending.malformed.push(malformed(*damaged, &borrowed, &pending.runs[run].name));
                     pending.runs[run].malformed += 1;
                 }
             }
@@ -277,9 +270,4 @@ impl Polling {
 
 fn is_full(pending: &PendingBatch, batch_rows: usize) -> bool {
     pending.rows.len() + pending.malformed.len() >= batch_rows.max(1) || pending.bytes >= BATCH_BYTES
-}
-
-/// Returns the beginning of a value as text.
-fn shown(payload: &[u8]) -> String {
-    String::from_utf8_lossy(&payload[..payload.len().min(SHOWN_BYTES)]).into_owned()
 }

@@ -135,12 +135,12 @@ impl Session {
     }
 
     /// Notes on which cluster the feed reads, and forgets topics that are others there.
-    pub(super) fn begin(&self, cluster: Option<String>, gone: &HashSet<Text>) {
+    pub(super) fn begin(&self, cluster: Option<&str>, gone: &HashSet<Text>) {
         let mut state = lock(&self.state);
         let State { emitted, acknowledged, .. } = &mut *state;
         for progress in [emitted, acknowledged] {
             gone.iter().for_each(|topic| progress.forget(topic));
-            progress.set_cluster(cluster.clone());
+            progress.set_cluster(cluster);
         }
     }
 

@@ -104,6 +104,37 @@ async fn a_message_that_cannot_be_read_is_reported_and_passed_over() {
     assert_eq!(malformed.len(), 1);
     assert_eq!(malformed[0].location, format!("{}[0]@1", topic.name));
     assert_eq!(malformed[0].payload, "{torn");
+    let row = &malformed[0].row.as_ref().expect("what could be read").row;
+    assert_eq!(row.get("key"), Some(&Value::Text("key".into())));
+    assert_eq!(row.get("offset"), Some(&Value::Int(1)));
+}
+
+#[tokio::test]
+async fn messages_are_read_again_by_their_offsets_and_what_is_gone_is_missing() {
+    let topic = Topic::new(2).await;
+    topic.write_numbers(0..40).await;
+    topic.write(0, [Some("{torn".to_owned())]).await;
+    let source = source(&topic.settings());
+    let selection = settings_of(&topic.selection(&unique("group"), &json!({})));
+    let at = |partition: i32, offset: i64| format!("{}[{partition}]@{offset}", topic.name);
+
+    let wanted = [at(1, 19), at(0, 3), at(0, 20), at(0, 0), at(0, 99), at(7, 0), at(1, 2)];
+    let found = source.reread(&selection, &wanted).await.expect("read").expect("topics can");
+
+    let numbers: Vec<i64> = found.items.iter().map(number).collect();
+    assert_eq!(numbers, [0, 6, 5, 39]);
+    let origins: Vec<String> = found.origins.iter().map(ToString::to_string).collect();
+    assert_eq!(origins, [at(0, 0), at(0, 3), at(1, 2), at(1, 19)]);
+    assert_eq!(found.malformed.len(), 1);
+    assert_eq!(found.malformed[0].location, at(0, 20));
+
+    let key = ["topic", "partition", "offset"].map(str::to_owned);
+    let row = vec![Value::Text(topic.name.as_str().into()), Value::Int(1), Value::Int(2)];
+    let found = source.lookup(&selection, &key, &[row]).await.expect("read").expect("topics can");
+    assert_eq!(found.items.iter().map(number).collect::<Vec<_>>(), [5]);
+    let other =
+        source.lookup(&selection, &["n".to_owned()], &[vec![Value::Int(5)]]).await.expect("an answer");
+    assert!(other.is_none(), "a topic has no index of its fields");
 }
 
 #[tokio::test]

@@ -152,6 +152,7 @@ impl<F: Transform> Reader<F> {
         let PartialItem { keys, key_text, user, cursor, payload } = item;
         let key_text = if key_text.is_empty() { piece.location.into() } else { key_text };
         let status = RowStatus::Rejected(piece.reason);
+        let payload = if piece.payload.is_empty() { payload } else { with_input(&payload, piece.payload) };
         let result =
             RowResult { key: keys.key, key_text, row: keys.version, user, status, payload: Some(payload) };
         (result, cursor)
@@ -202,6 +203,16 @@ impl<F: Transform> Reader<F> {
 /// Returns whether a kept row is a piece of which no value could be read.
 pub(crate) fn is_input(row: &Row) -> bool {
     matches!(row.columns.names(), [only] if only == INPUT)
+}
+
+/// Adds the text of a piece to what is kept of it, behind the first column.
+fn with_input(row: &Row, text: String) -> Row {
+    let (names, mut values) = (row.columns.names(), row.values.clone());
+    let at = names.len().min(1);
+    let columns = names[..at].iter().map(String::as_str).chain([INPUT]);
+    let columns = Columns::new(columns.chain(names[at..].iter().map(String::as_str)));
+    values.insert(at, Value::Text(text.into()));
+    Row { columns, values }
 }
 
 /// Raises the highest cursor value of a batch.

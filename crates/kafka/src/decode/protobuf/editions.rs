@@ -74,8 +74,8 @@ impl<'a> Rewriter<'a> {
                 "option" if self.peek().starts_with("features") => {
                     let from = self.at;
                     self.skip_statement();
-                    let words = self.tokens[from..self.at].iter().map(|token| token.text);
-                    let presence = words.filter(|word| matches!(*word, "IMPLICIT" | "EXPLICIT")).next_back();
+                    let mut words = self.tokens[from..self.at].iter().map(|token| token.text);
+                    let presence = words.rfind(|word| matches!(*word, "IMPLICIT" | "EXPLICIT"));
                     implicit = presence.map_or(implicit, |presence| presence == "IMPLICIT");
                     self.replace(first.start, self.position(), "");
                 }

@@ -125,7 +125,7 @@ async fn a_wrong_password_ends_the_feed_and_an_unknown_id_ends_a_message() {
 
     let known = registry(&variable("TIDEGATE_TEST_REGISTRY_PASSWORD"));
     let decoder = Decoder::new(&settings, Some(&known), http, Path::new(".")).expect("decoder");
-    let reason = decoder.row(&message).await.expect("answers").expect_err("unknown");
+    let reason = decoder.row(&message).await.expect("answers").expect_err("unknown").reason;
     assert_eq!(reason.code, "unknown_schema");
     assert!(reason.message.contains("2147483647"), "{}", reason.message);
 }

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tidegate_model::{DataType, Error, Http, HttpFailure, Reason, Row, Settings, Text, Value};
 
-use super::{Decoder, FormatSettings};
+use super::{Damaged, Decoder, FormatSettings};
 use crate::message::Message;
 
 /// HTTP that nobody may use.
@@ -50,7 +50,44 @@ fn message(payload: Option<&[u8]>) -> Message<'_> {
 
 fn decode(decoder: &Decoder, message: &Message<'_>) -> Result<Row, Reason> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("runtime");
-    runtime.block_on(decoder.row(message)).expect("no registry is asked")
+    let row = runtime.block_on(decoder.row(message)).expect("no registry is asked");
+    row.map_err(|damaged| damaged.reason)
+}
+
+fn damaged(decoder: &Decoder, message: &Message<'_>) -> Damaged {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("runtime");
+    *runtime
+        .block_on(decoder.row(message))
+        .expect("no registry is asked")
+        .expect_err("something cannot be read")
+}
+
+#[test]
+fn what_can_be_read_of_a_message_is_kept_beside_what_cannot() {
+    let fields = serde_json::json!({ "fields": { "user": "user", "at": { "path": "at", "as": "iso" } } });
+    let decoder = decoder(fields).expect("decoder");
+
+    let soon = damaged(&decoder, &message(Some(br#"{"user":"u1","at":"soon"}"#)));
+    assert_eq!((&*soon.reason.code, &soon.unreadable[..]), ("not_a_time", &[1][..]));
+    assert_eq!(soon.row.get("user"), Some(&Value::Text("u1".into())));
+    assert!(matches!(soon.row.get("value"), Some(Value::Json(_))));
+
+    let torn = damaged(&decoder, &message(Some(b"{torn")));
+    assert_eq!((&*torn.reason.code, &torn.unreadable[..]), ("invalid_json", &[0, 1, 3][..]));
+    assert_eq!(torn.row.get("key"), Some(&Value::Text("k1".into())));
+    assert_eq!(torn.row.get("offset"), Some(&Value::Int(42)));
+    let other = damaged(&decoder, &message(Some(b"{other")));
+    assert_ne!(torn.row, other.row, "different messages stay different");
+}
+
+#[test]
+fn a_value_is_read_although_its_key_cannot_be() {
+    let settings = serde_json::json!({ "key_format": "json", "fields": { "user": "user" } });
+    let decoder = decoder(settings).expect("decoder");
+    let key = damaged(&decoder, &message(Some(br#"{"user":"u1"}"#)));
+    assert_eq!((&*key.reason.code, &key.unreadable[..]), ("invalid_json", &[1][..]));
+    assert!(key.reason.message.starts_with("the key"), "{}", key.reason.message);
+    assert_eq!(key.row.get("user"), Some(&Value::Text("u1".into())));
 }
 
 /// The envelope of seed S1's kind: names, ids and times inside `data`.
