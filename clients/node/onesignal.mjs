@@ -1,9 +1,11 @@
-// Drives every call of the official OneSignal client that the sandbox serves.
+// Drives every call of the official OneSignal client that the sandbox serves, and of the
+// client that came before it: `/api/v1`, `Basic` keys and tags by external id.
 //
 // usage: node onesignal.mjs http://127.0.0.1:PORT
 
 import { randomUUID } from "node:crypto";
 import * as OneSignal from "@onesignal/node-onesignal";
+import { Client, HTTPError } from "onesignal-node";
 import { id, prove, proveRefused, stats, url, withFaults } from "./sandbox.mjs";
 
 const APP = randomUUID();
@@ -76,6 +78,22 @@ async function refusals() {
   }
 }
 
+async function older() {
+  const client = (key) => new Client(APP, key, { apiRoot: `${url}/api/v1` });
+  const sent = await client("sandbox").createNotification({ contents: { en: "Hello" }, included_segments: ["All"] });
+  prove("onesignal-node: a notification has an id", Boolean(sent.body.id));
+
+  const edited = await client("sandbox").editTagsWithExternalUserIdDevice(user, { tags: { plan: "older", size: 7 } });
+  prove("tags are edited by external id", edited.body, { success: true });
+  prove("and are seen by the official client", (await get()).properties.tags, { plan: "older", size: "7" });
+
+  for (const [key, faults, status] of [["revoked", {}, 401], ["sandbox", { throttled: 1 }, 429], ["sandbox", { unavailable: 1 }, 503]]) {
+    const edit = () => client(key).editTagsWithExternalUserIdDevice(user, { tags: {} });
+    const refused = await withFaults(faults, () => proveRefused(`${key} ${JSON.stringify(faults)} is refused`, edit));
+    prove(`with a ${status} that the client can read`, [refused instanceof HTTPError, refused.statusCode], [true, status]);
+  }
+}
+
 async function deletion() {
   await api.deleteUser(APP, "external_id", user);
   prove("a deleted user is gone", (await proveRefused("looking for it is refused", get)).code, 404);
@@ -85,4 +103,5 @@ await users();
 await aliasesAndSubscriptions();
 await events();
 await refusals();
+await older();
 await deletion();
