@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::SignedDuration;
 use tidegate_model::{
     Checks, Clock, ConnectorContext, Destination, Error, Limits, LoggedEvent, Reason, Receipt, Settings,
     SinkTarget,
@@ -55,6 +56,7 @@ impl DeltaSink {
             layout: target.layout,
             partition_by_date: written.partition_by_date,
         };
+        table.check_name()?;
         Ok(DeltaSink {
             lake,
             writer: Arc::new(TableWriter::new(table, target)),
@@ -77,7 +79,12 @@ impl Destination<LoggedEvent> for DeltaSink {
         let (writer, runtime) = (Arc::clone(&self.writer), Handle::current());
         let name = format!("table {}", writer.table.name());
         match blocking(move || describe(&writer, &runtime)).await {
-            Ok(found) => checks.pass(name, found),
+            Ok(Described { state, retention }) => {
+                checks.pass(name, state);
+                if let Some(retention) = retention {
+                    warn_of(retention, &mut checks);
+                }
+            }
             Err(error) => checks.fail(name, error.message(), error.next_step()),
         }
         Ok(checks)
@@ -142,17 +149,40 @@ impl Destination<LoggedEvent> for DeltaSink {
     }
 }
 
+/// A table as `check` tells of it.
+struct Described {
+    state: String,
+    /// How long the table remembers how far an export has come; for ever if absent.
+    retention: Option<Duration>,
+}
+
+/// Warns of a table that forgets how far its exports have come.
+fn warn_of(retention: Duration, checks: &mut Checks) {
+    let retention = SignedDuration::try_from(retention).unwrap_or(SignedDuration::MAX);
+    checks.warn(
+        "memory of the table",
+        format!(
+            "`delta.setTransactionRetentionDuration` is {retention:#}: an export that pauses for longer and then \
+             repeats a delivery writes its events twice"
+        ),
+        "ALTER TABLE … UNSET TBLPROPERTIES ('delta.setTransactionRetentionDuration')",
+    );
+}
+
 /// Describes the table.
-fn describe(writer: &TableWriter, runtime: &Handle) -> Result<String, Error> {
+fn describe(writer: &TableWriter, runtime: &Handle) -> Result<Described, Error> {
     let table = &writer.table;
     let engine = table.engine(runtime);
     let Some(snapshot) = table.open(&engine, runtime)? else {
-        return Ok("is created with the first delivery".to_owned());
+        let state = "is created with the first delivery".to_owned();
+        return Ok(Described { state, retention: None });
     };
+    let retention = snapshot.table_properties().set_transaction_retention_duration;
     let missing = fit::missing(&table.name(), &snapshot.schema(), table.layout)?;
     let names: Vec<&str> = missing.iter().map(|column| column.name().as_str()).collect();
-    Ok(match names.as_slice() {
+    let state = match names.as_slice() {
         [] => format!("is at version {} and has every column", snapshot.version()),
         names => format!("is at version {} and gets the columns {}", snapshot.version(), names.join(", ")),
-    })
+    };
+    Ok(Described { state, retention })
 }

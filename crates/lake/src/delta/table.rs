@@ -54,6 +54,22 @@ impl Table {
         self.root.name()
     }
 
+    /// Checks that every reader of the table finds the same folder: the log's library and other
+    /// readers decode a percent escape in its name, and then look elsewhere.
+    ///
+    /// # Errors
+    /// [`tidegate_model::ErrorKind::Settings`] that names the folder.
+    pub(super) fn check_name(&self) -> Result<(), Error> {
+        // In the URL a percent sign of the name is `%25`.
+        let escape = |rest: &str| rest.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2;
+        if self.root.url.path().split("%25").skip(1).any(escape) {
+            let message = format!("`path`: {} has a percent escape in its name", self.name());
+            return Err(Error::settings(message)
+                .hint("rename the folder: readers of Delta tables take such a name for another one"));
+        }
+        Ok(())
+    }
+
     /// What is done when it is written to, for errors.
     pub(super) fn writing(&self) -> String {
         format!("writing the table {}", self.name())

@@ -76,6 +76,47 @@ async fn a_table_gets_the_columns_that_it_lacks_and_keeps_its_own() {
 }
 
 #[tokio::test]
+async fn check_warns_of_a_table_that_forgets_what_was_exported() {
+    let project = tempdir().expect("folder");
+    let sink = open(delta(), project.path(), &target("export", json!({})));
+    sink.deliver(&events(1..=1)).await.expect("a receipt");
+    assert!(!format!("{:?}", sink.check().await.expect("checks")).contains("setTransactionRetention"));
+    // As `ALTER TABLE … SET TBLPROPERTIES` does it: the metadata again, with the property.
+    let table = project.path().join("lake/onesignal_events/message_events");
+    let mut metadata =
+        log_of(&table).into_iter().rfind(|action| !action["metaData"].is_null()).expect("metadata");
+    metadata["metaData"]["configuration"]["delta.setTransactionRetentionDuration"] =
+        "interval 2 hours".into();
+    std::fs::write(table.join("_delta_log/00000000000000000002.json"), format!("{metadata}\n"))
+        .expect("a commit");
+
+    let checks = sink.check().await.expect("checks");
+
+    let warning = checks.0.last().expect("a check");
+    assert!(checks.passed() && warning.detail.contains("is 2h:"), "{checks:?}");
+}
+
+#[test]
+fn a_folder_whose_name_is_read_in_two_ways_is_refused() {
+    let open = |path: &str| {
+        let context = crate::support::context(Path::new("/nonexistent"));
+        (delta().open)(
+            &crate::support::settings(json!({ "path": path })),
+            &target("export", json!({})),
+            &context,
+        )
+    };
+    for path in ["my%20lake", "a%2Fb", "a%25b"] {
+        let error = open(path).map(drop).expect_err(path);
+        assert!(error.message().contains(path), "{error}");
+        assert_eq!(error.kind(), ErrorKind::Settings);
+    }
+    for path in ["my lake", "100%", "50% off", "é"] {
+        assert!(open(path).is_ok(), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_column_of_another_type_is_named() {
     let project = tempdir().expect("folder");
     make(project.path(), vec![column("event_id", DataType::LONG)], &[], &[]);
