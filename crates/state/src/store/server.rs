@@ -41,7 +41,8 @@ impl Database {
     /// Connects to a PostgreSQL server. No transaction is left idle for longer than a lease
     /// lasts, so that a machine that was cut off blocks no other one.
     pub(crate) async fn server(folder: &Path, url: &Secret, lease: Duration) -> Result<Database, Error> {
-        let options = server_url::options(url)?;
+        // A pooler refuses a parameter that it does not know; no float is stored.
+        let options = server_url::options(url)?.extra_float_digits(None);
         // A pool keeps trying a refused connection until its time is up; one
         // plain connection tells at once what is wrong.
         let probe = PgConnection::connect_with(&options)

@@ -13,13 +13,13 @@ use uuid::Uuid;
 use crate::embedded::{Folder, config};
 
 /// A database of its own for one test; it goes with the test.
-struct Database {
-    folder: Folder,
-    name: String,
-    url: String,
+pub(crate) struct Database {
+    pub(crate) folder: Folder,
+    pub(crate) name: String,
+    pub(crate) url: String,
 }
 
-fn server() -> String {
+pub(crate) fn server() -> String {
     std::env::var("TIDEGATE_TEST_POSTGRES").expect(
         "set TIDEGATE_TEST_POSTGRES to the URL of a PostgreSQL server where databases can be made, \
          for example postgres://postgres:password@127.0.0.1:5432/postgres",
@@ -36,13 +36,13 @@ fn with_database(url: &str, name: &str) -> String {
     }
 }
 
-async fn on_server(statement: String) {
+pub(crate) async fn on_server(statement: String) {
     let mut connection = PgConnection::connect(&server()).await.expect("the PostgreSQL server answers");
     connection.execute(AssertSqlSafe(statement)).await.expect("databases can be made and dropped");
 }
 
 impl Database {
-    async fn new() -> Database {
+    pub(crate) async fn new() -> Database {
         let name = format!("tidegate_test_{}", Uuid::new_v4().simple());
         // Not the order of bytes: what tidegate sorts must not depend on the server.
         on_server(format!("CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8'")).await;
@@ -50,7 +50,7 @@ impl Database {
         Database { folder: Folder::new(), name, url }
     }
 
-    fn config(&self) -> StateConfig {
+    pub(crate) fn config(&self) -> StateConfig {
         let store = StoreLocation::Postgres { url: Secret::new(&self.url) };
         StateConfig { store, ..config(self.folder.data.path(), &self.folder.clock) }
     }
