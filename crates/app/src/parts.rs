@@ -100,6 +100,7 @@ impl ProjectArgs {
             data: self.data_folder(),
             log_days,
             log_bytes: self.event_gib.map(|gib| u64::from(gib) << 30),
+            runs_at_once: usize::from(self.runs_at_once),
         }))
     }
 }

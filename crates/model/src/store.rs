@@ -26,6 +26,17 @@ pub struct SyncState {
     pub checkpoint: Option<Checkpoint>,
     /// Whether the last read completed, so that the next one starts over.
     pub complete: bool,
+    /// When `tidegate serve` runs it next, if it has a schedule.
+    pub next_run: Option<NextRun>,
+}
+
+/// When a scheduled sync runs next.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NextRun {
+    /// The schedule that this was planned by, as people read it.
+    pub schedule: String,
+    /// The time.
+    pub at: Timestamp,
 }
 
 /// Why a sync must not run.
@@ -251,6 +262,15 @@ pub struct KeyRotation {
     pub discarded: Vec<String>,
 }
 
+/// Work on a sync that was asked for while another process held it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkRequest {
+    /// Its name.
+    pub id: String,
+    /// What to do, in the words of the engine.
+    pub work: String,
+}
+
 /// How a run ends.
 #[derive(Clone, Debug)]
 pub struct RunEnd {
@@ -321,6 +341,34 @@ pub trait Store: Send + Sync {
         cause: Cause,
         at: Timestamp,
     ) -> Result<Run, Error>;
+
+    /// Records an attempt to run the sync that is held as a run that has ended already. The
+    /// object of the sync is not fixed by it.
+    async fn fail_run(
+        &self,
+        claim: &Claim,
+        object: ObjectKind,
+        cause: Cause,
+        end: RunEnd,
+    ) -> Result<Run, Error>;
+
+    /// Stores when a sync runs next.
+    async fn plan_run(&self, sync: &SyncId, next: NextRun) -> Result<(), Error>;
+
+    /// Asks whoever holds a sync for work on it. Returns the name of the request.
+    async fn request_work(&self, sync: &SyncId, work: &str) -> Result<String, Error>;
+
+    /// Returns the requests for a sync that were not answered, oldest first.
+    async fn requested_work(&self, sync: &SyncId) -> Result<Vec<WorkRequest>, Error>;
+
+    /// Answers a request for the sync that is held.
+    async fn answer_work(&self, claim: &Claim, id: &str, answer: &str) -> Result<(), Error>;
+
+    /// Returns the answer to a request and forgets both; `None` if there is none yet.
+    async fn take_answer(&self, id: &str) -> Result<Option<String>, Error>;
+
+    /// Takes a request back. Returns whether it had not been answered.
+    async fn withdraw_work(&self, id: &str) -> Result<bool, Error>;
 
     /// Notes what is about to be sent; durable when it returns.
     async fn intend(&self, run: &RunId, batch: u64, rows: Vec<IntentRow>) -> Result<IntentId, Error>;

@@ -99,6 +99,18 @@ pub(crate) struct ProjectArgs {
     )]
     pub(crate) lease_seconds: u64,
 
+    /// Scheduled runs that may run at the same time; the others wait for their turn.
+    #[arg(
+        long,
+        global = true,
+        env = "TIDEGATE_RUNS_AT_ONCE",
+        hide_short_help = true,
+        value_name = "RUNS",
+        default_value_t = 8,
+        value_parser = clap::value_parser!(u16).range(1..)
+    )]
+    pub(crate) runs_at_once: u16,
+
     #[arg(skip)]
     pub(crate) replaced: Replaced,
 }

@@ -74,6 +74,7 @@ fn status_table(statuses: &[SyncStatus]) -> Table {
             state(match (&status.paused, status.enabled) {
                 (Some(_), _) => "paused",
                 (None, false) => "draft",
+                (None, true) if status.waiting => "waiting",
                 (None, true) => "active",
             }),
             run.map_or_else(String::new, |run| moment(run.started_at)).into(),

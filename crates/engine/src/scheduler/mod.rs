@@ -1,18 +1,20 @@
 //! The scheduler: runs syncs as their schedules say, while `tidegate serve` answers
 //! requests.
 
+pub(crate) mod due;
 mod maintenance;
 mod requested;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
-use tidegate_model::store::PausedBy;
+use tidegate_model::store::{PausedBy, SyncState};
 use tidegate_model::{
     Cause, Claim, ConnectionId, Counts, Ending, Error, ErrorKind, ExportRequest, Run, SyncId,
 };
-use tokio::sync::watch;
+use tokio::sync::{SemaphorePermit, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -24,10 +26,15 @@ use tidegate_project::{Schedule, SyncSpec};
 
 /// How often to poll for a manual pause or resume.
 const LOOK: Duration = Duration::from_secs(1);
+/// The longest wait for a time that is planned: the clock may be set, or another process run it.
+const IDLE: Duration = Duration::from_secs(30);
 /// How soon a paused sync is tried again; the wait doubles each time.
 const RECHECK_FIRST: Duration = Duration::from_secs(10);
 /// The longest of these waits.
 const RECHECK_LONGEST: Duration = Duration::from_secs(60);
+/// How long runs may take to end when the process stops; then they are cut off, and the
+/// next process continues as after a crash.
+pub(crate) const STOP_LONGEST: Duration = Duration::from_secs(8);
 
 /// A sync that the scheduler runs.
 #[derive(Clone)]
@@ -65,11 +72,14 @@ impl Engine {
         }
         tasks.spawn(self.clone().run_requested(stop.clone()));
         tasks.spawn(self.clone().keep_log_trimmed(stop.clone()));
-        tasks.spawn(self.clone().measure_lag(stop));
-        while let Some(ended) = tasks.join_next().await {
-            if let Err(fault) = ended {
-                tracing::error!(%fault, "a sync is no longer kept running: a fault of this program");
-            }
+        tasks.spawn(self.clone().measure_lag(stop.clone()));
+        let late = async {
+            stop.cancelled().await;
+            wait::span(STOP_LONGEST).await;
+        };
+        tokio::select! {
+            () = all_ended(&mut tasks) => {}
+            () = late => tracing::warn!("runs that did not stop in time are cut off"),
         }
     }
 
@@ -107,14 +117,21 @@ impl Engine {
         gone: CancellationToken,
     ) {
         let id = scheduled.id();
+        let schedule = scheduled.schedule();
         let mut failures: u32 = 0;
-        let began = self.config.clock.now();
         // Why it fails, logged once for as long as it stays the same.
         let mut reported = String::new();
         // Whether it was on when it was looked at last.
         let mut on = false;
+        // The turn of a run that is due.
+        let mut turn: Option<SemaphorePermit<'_>> = None;
         while !stop.is_cancelled() && !gone.is_cancelled() {
-            if self.paused(&id).await.is_some_and(|by| by != PausedBy::System) {
+            let Ok(state) = self.config.store.sync_state(&id).await else {
+                rest(LOOK, &stop, &gone).await;
+                continue;
+            };
+            if state.paused.as_ref().is_some_and(|pause| pause.by != PausedBy::System) {
+                turn = None;
                 if on && failures == 0 {
                     self.last_run(&scheduled, &stop).await;
                 }
@@ -123,15 +140,22 @@ impl Engine {
                 continue;
             }
             on = true;
-            let schedule = scheduled.schedule();
             if schedule != Schedule::Continuous {
-                let due = self.due(&id, &schedule, began).await;
+                let due = self.until_due(&id, &schedule, &state).await;
                 if !due.is_zero() {
-                    rest(due.min(LOOK), &stop, &gone).await;
+                    turn = None;
+                    // Its state is looked at again when it is due.
+                    rest(due.min(IDLE), &stop, &gone).await;
+                    continue;
+                }
+                if turn.is_none() {
+                    // Looked at again then: another process may have run it meanwhile.
+                    turn = self.turn(&stop, &gone).await;
                     continue;
                 }
             }
             let ended = self.run_once(&scheduled, &mut reported, &stop, &gone).await;
+            turn = None;
             if ended.as_ref().is_err_and(|error| error.kind() == ErrorKind::Held) {
                 // Another process runs it; it is taken over when that one is done or gone.
                 tracing::debug!(sync = %id, "the sync is held by another process");
@@ -145,7 +169,7 @@ impl Engine {
             if !failed {
                 log_recovery(&id, &mut reported);
                 failures = 0;
-                if scheduled.schedule() == Schedule::Continuous {
+                if schedule == Schedule::Continuous {
                     // It ended on its own: its source does not follow, or is gone.
                     rest(LOOK, &stop, &gone).await;
                 }
@@ -163,18 +187,19 @@ impl Engine {
                 tracing::warn!(sync = %id, why, "sync failed; retrying automatically");
                 reported = why;
             }
-            if self.paused(&id).await.is_some() {
-                self.wait_for_recheck(&id, recheck_delay(failures), &stop, &gone).await;
-            } else {
-                rest(wait::backoff(failures), &stop, &gone).await;
-            }
+            let delay = match &schedule {
+                Schedule::Continuous if self.paused(&id).await.is_none() => wait::backoff(failures),
+                Schedule::Every(span) => recheck_delay(failures).min(*span),
+                Schedule::Continuous | Schedule::Cron(_) => recheck_delay(failures),
+            };
+            self.wait_for_recheck(&id, delay, &stop, &gone).await;
         }
         if on && failures == 0 && !stop.is_cancelled() {
             self.last_run(&scheduled, &stop).await;
         }
     }
 
-    /// Waits before a paused sync is tried again, or until a person resumes it.
+    /// Waits before a sync that failed is tried again, or until a person resumes it.
     async fn wait_for_recheck(
         &self,
         id: &SyncId,
@@ -183,6 +208,9 @@ impl Engine {
         gone: &CancellationToken,
     ) {
         let resumed = async {
+            if self.paused(id).await.is_none() {
+                return std::future::pending().await;
+            }
             while self.paused(id).await.is_some() {
                 wait::span(LOOK).await;
             }
@@ -190,6 +218,36 @@ impl Engine {
         tokio::select! {
             () = resumed => {}
             () = rest(span, stop, gone) => {}
+        }
+    }
+
+    /// Waits for the turn of a scheduled run; `None` if it is no longer wanted.
+    async fn turn(&self, stop: &CancellationToken, gone: &CancellationToken) -> Option<SemaphorePermit<'_>> {
+        tokio::select! {
+            turn = self.turns.acquire() => turn.ok(),
+            () = stop.cancelled() => None,
+            () = gone.cancelled() => None,
+        }
+    }
+
+    /// Stores when a sync runs next. Until that is done the sync would run again.
+    async fn plan_after(
+        &self,
+        schedule: &Schedule,
+        run: &Run,
+        stop: &CancellationToken,
+        gone: &CancellationToken,
+    ) {
+        while !stop.is_cancelled() {
+            let next = due::after(schedule, run, self.config.clock.now());
+            match self.config.store.plan_run(&run.sync, next).await {
+                Ok(()) => return,
+                Err(error) => {
+                    let (sync, trouble) = (&run.sync, error.chain());
+                    tracing::warn!(%sync, trouble, "the time of the next run could not be stored");
+                    rest(LOOK, stop, gone).await;
+                }
+            }
         }
     }
 
@@ -220,8 +278,25 @@ impl Engine {
         stop: &CancellationToken,
         gone: &CancellationToken,
     ) -> Result<Run, Error> {
+        let schedule = scheduled.schedule();
         let (open, claim) = self.open_scheduled(scheduled, false).await?;
+        if schedule != Schedule::Continuous {
+            // Another process may have run it while this one waited for it.
+            let state = self.config.store.sync_state(claim.sync()).await.unwrap_or_default();
+            if !self.until_due(claim.sync(), &schedule, &state).await.is_zero() {
+                claim.release().await;
+                return Err(Error::new(ErrorKind::Held, "another process has run the sync"));
+            }
+        }
         let ended = self.run_held(scheduled, &open, &claim, reported, stop, gone).await;
+        if let Ok(run) = &ended
+            && matches!(run.ending, Some(Ending::Succeeded | Ending::Partial))
+            && schedule != Schedule::Continuous
+        {
+            // While it is held, so that no other process takes it for due.
+            self.plan_after(&schedule, run, stop, gone).await;
+        }
+        self.do_requested_work(&claim, stop).await;
         claim.release().await;
         ended
     }
@@ -244,18 +319,26 @@ impl Engine {
         let progress = progress();
         let mut moved = progress.subscribe();
         let run = self.run_open(open, claim, mode, Cause::Schedule, halt.clone(), progress);
-        tokio::pin!(run);
+        // Beside the run, which goes on while the store is asked.
+        let interrupted = async {
+            loop {
+                wait::span(LOOK).await;
+                // One that follows would never come to what is asked for; it goes on afterwards.
+                if self.paused(id).await.is_some_and(|by| by != PausedBy::System)
+                    || (mode == RunMode::Follow && self.is_asked_for_work(id).await)
+                {
+                    return;
+                }
+            }
+        };
+        tokio::pin!(run, interrupted);
         loop {
             tokio::select! {
                 ended = &mut run => return ended,
                 () = gone.cancelled() => break,
                 // A run that follows does not end to say so.
                 true = delivers(&mut moved), if !reported.is_empty() => log_recovery(id, reported),
-                () = wait::span(LOOK) => {
-                    if self.paused(id).await.is_some_and(|by| by != PausedBy::System) {
-                        break;
-                    }
-                }
+                () = &mut interrupted => break,
             }
         }
         halt.cancel();
@@ -269,11 +352,8 @@ impl Engine {
     ) -> Result<(OpenSync, Claim), Error> {
         match scheduled {
             ScheduledSync::Configured(id, _) if last => self.ready_for_last_run(id).await,
-            ScheduledSync::Configured(id, _) => self.ready(id).await,
-            ScheduledSync::Requested(connection, request) => {
-                let opened = OpenSync::Export(Box::new(self.requested_export(connection, request)?));
-                Ok((opened, self.claim(&scheduled.id()).await?))
-            }
+            ScheduledSync::Configured(id, _) => self.ready(id, Cause::Schedule).await,
+            ScheduledSync::Requested(connection, request) => self.ready_requested(connection, request).await,
         }
     }
 
@@ -284,13 +364,19 @@ impl Engine {
         state.paused.map(|pause| pause.by)
     }
 
-    /// Returns how long until the next run of a sync is due, which `serve` has waited for since `began`.
-    async fn due(&self, id: &SyncId, schedule: &Schedule, began: Timestamp) -> Duration {
-        let last = self.config.store.runs(Some(id), 1).await.unwrap_or_default().pop();
-        // A pattern that no time matches any more is never due.
-        let Some(due) = schedule.due(last.map(|run| run.started_at), began) else { return LOOK };
-        let span = due.duration_since(self.config.clock.now());
-        Duration::try_from(span).unwrap_or(Duration::ZERO)
+    /// Returns how long until the next run of a sync is due.
+    async fn until_due(&self, id: &SyncId, schedule: &Schedule, state: &SyncState) -> Duration {
+        let Ok(at) = self.planned(id, schedule, state).await else { return LOOK };
+        Duration::try_from(at.duration_since(self.config.clock.now())).unwrap_or(Duration::ZERO)
+    }
+}
+
+/// Waits until all of them have ended.
+async fn all_ended(tasks: &mut JoinSet<()>) {
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(fault) = ended {
+            tracing::error!(%fault, "a sync is no longer kept running: a fault of this program");
+        }
     }
 }
 

@@ -11,6 +11,8 @@ use tokio_util::task::TaskTracker;
 
 use super::Engine;
 use super::runs::{RetryFilter, RetryResult, RunMode};
+use crate::pipeline::wait;
+use crate::scheduler::STOP_LONGEST;
 
 /// What was started, and what stops it.
 #[derive(Default)]
@@ -45,7 +47,7 @@ impl Engine {
     /// If the run cannot begin: there is no such sync, it is paused by a person, it is running,
     /// or one of its ends cannot be opened.
     pub async fn start_run(self: &Arc<Self>, id: &SyncId) -> Result<Started<Run>, Error> {
-        let (open, claim) = self.ready(id).await?;
+        let (open, claim) = self.ready(id, Cause::Manual).await?;
         let (engine, stop) = (self.clone(), self.background.stop.child_token());
         Ok(Started(self.background.tasks.spawn(async move {
             let progress = watch::Sender::new(Counts::default());
@@ -75,6 +77,9 @@ impl Engine {
     pub async fn stop_background(&self) {
         self.background.stop.cancel();
         self.background.tasks.close();
-        self.background.tasks.wait().await;
+        tokio::select! {
+            () = self.background.tasks.wait() => {}
+            () = wait::span(STOP_LONGEST) => tracing::warn!("runs that did not stop in time are cut off"),
+        }
     }
 }

@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use tidegate_model::store::{
     BatchCommit, FailedRow, FailedRowGroup, FailedRowQuery, Intent, IntentId, IntentRow, KeyRotation,
-    Lookback, Pause, RowEntry, RowQuery, RunEnd, RunQuery, SyncState,
+    Lookback, NextRun, Pause, RowEntry, RowQuery, RunEnd, RunQuery, SyncState, WorkRequest,
 };
 use tidegate_model::{
     Cause, Claim, Claimed, Counts, Erasure, ErasureCounts, Error, Http, HttpFailure, ObjectKind, Outcome,
@@ -176,6 +176,34 @@ impl Store for DryRun {
         };
         *self.run.lock().unwrap_or_else(PoisonError::into_inner) = Some(run.clone());
         Ok(run)
+    }
+
+    async fn fail_run(&self, _: &Claim, _: ObjectKind, _: Cause, _: RunEnd) -> Result<Run, Error> {
+        Err(Error::internal("a dry run records no attempt"))
+    }
+
+    async fn request_work(&self, _: &SyncId, _: &str) -> Result<String, Error> {
+        Err(Error::internal("a dry run asks for no work"))
+    }
+
+    async fn requested_work(&self, _: &SyncId) -> Result<Vec<WorkRequest>, Error> {
+        Ok(Vec::new())
+    }
+
+    async fn answer_work(&self, _: &Claim, _: &str, _: &str) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn take_answer(&self, _: &str) -> Result<Option<String>, Error> {
+        Ok(None)
+    }
+
+    async fn withdraw_work(&self, _: &str) -> Result<bool, Error> {
+        Ok(false)
+    }
+
+    async fn plan_run(&self, _: &SyncId, _: NextRun) -> Result<(), Error> {
+        Ok(())
     }
 
     async fn intend(&self, _: &RunId, _: u64, _: Vec<IntentRow>) -> Result<IntentId, Error> {

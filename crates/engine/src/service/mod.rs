@@ -1,6 +1,7 @@
 //! What the command line, the HTTP API and the pages call. None of them
 //! touches the store or a connector directly.
 
+mod attempt;
 mod background;
 mod catalog;
 mod check;
@@ -19,6 +20,7 @@ mod plan;
 mod preview;
 mod reasons;
 pub(crate) mod receive;
+mod requested_work;
 pub(crate) mod runs;
 mod secrets;
 mod shown;
@@ -33,7 +35,7 @@ use std::time::Duration;
 use tidegate_model::{
     Claim, Clock, ConnectionId, Connector, Error, ErrorKind, EventLog, Faults, Http, Ingest, Store, SyncId,
 };
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 pub use background::Started;
 pub use catalog::{ConnectorInfo, connector, connectors, setup};
@@ -75,6 +77,8 @@ pub struct Config {
     pub log_days: u32,
     /// The bytes that a stream of the log may have before events go that were not exported.
     pub log_bytes: Option<u64>,
+    /// How many scheduled runs may be under way at once; the others wait for their turn.
+    pub runs_at_once: usize,
 }
 
 /// Runs syncs and answers queries about them.
@@ -93,11 +97,14 @@ pub struct Engine {
     pub(crate) background: background::Background,
     /// Counts the changes of what is exported on request of an API's callers.
     pub(crate) requested: watch::Sender<u64>,
+    /// The turns of scheduled runs.
+    pub(crate) turns: Semaphore,
 }
 
 impl Engine {
     /// An engine over its parts.
     pub fn new(config: Config) -> Engine {
+        let turns = config.runs_at_once.max(1);
         Engine {
             config,
             rate_limiters: Arc::default(),
@@ -107,6 +114,7 @@ impl Engine {
             ingests: Mutex::default(),
             background: background::Background::default(),
             requested: watch::Sender::default(),
+            turns: Semaphore::new(turns),
         }
     }
 

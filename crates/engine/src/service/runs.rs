@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tidegate_model::store::{FailedRow, Pause, PausedBy, RowEntry, RowQuery, StatusKind, SyncState};
 use tidegate_model::{
-    Batch, Cause, Checkpoint, Claim, Claimed, Counts, Error, ErrorKind, Holder, Lag, ObjectKind, Origin, Row,
-    RowHash, Run, SyncId, Value,
+    Batch, Cause, Checkpoint, Claim, Counts, Error, ErrorKind, Lag, Origin, Row, RowHash, Run, SyncId, Value,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::Engine;
 use crate::pipeline::{self, Export, Import, Input};
+use crate::scheduler::due;
 use tidegate_project::SyncSpec;
 
 /// A sync and where it stands.
@@ -40,6 +40,9 @@ pub struct SyncStatus {
     /// When `tidegate serve` runs it next; not given for what runs all the time,
     /// only when asked to, or not at all.
     pub next_run_at: Option<Timestamp>,
+    /// Whether its run is due and has not begun: others take their turn, or `tidegate serve` does
+    /// not run.
+    pub waiting: bool,
     /// Whom to ask about it.
     pub contacts: Vec<String>,
     /// Labels of the people who wrote it.
@@ -86,7 +89,7 @@ impl RetryFilter {
 }
 
 /// The result of a retry.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct RetryResult {
     /// The run, if there was anything to send.
     pub run: Option<Run>,
@@ -123,7 +126,7 @@ impl Engine {
         stop: CancellationToken,
         progress: watch::Sender<Counts>,
     ) -> Result<Run, Error> {
-        let (open, claim) = self.ready(id).await?;
+        let (open, claim) = self.ready(id, cause).await?;
         let run = self.run_open(&open, &claim, mode, cause, stop, progress).await;
         claim.release().await;
         run
@@ -167,14 +170,21 @@ impl Engine {
         progress: watch::Sender<Counts>,
     ) -> Result<RetryResult, Error> {
         self.import_spec(id)?;
-        let (open, claim) = self.ready(id).await?;
+        let (open, claim) = match self.ready(id, Cause::Retry).await {
+            Ok(ready) => ready,
+            // The process that holds it does it.
+            Err(error) if error.kind() == ErrorKind::Held => {
+                return self.ask_for_retry(id, filter, error, &stop).await;
+            }
+            Err(error) => return Err(error),
+        };
         let retried = self.retry_open(&open, &claim, filter, stop, progress).await;
         claim.release().await;
         retried
     }
 
     /// Sends failed rows of what is opened again.
-    async fn retry_open(
+    pub(super) async fn retry_open(
         &self,
         open: &OpenSync,
         claim: &Claim,
@@ -191,85 +201,17 @@ impl Engine {
             .filter(|failed_row| failed_row.entry.status == wanted)
             .filter(|failed_row| filter.selects(failed_row))
             .collect();
-        let RowsToRetry { batch, gone, malformed } = self.rows_to_retry(import, failed_rows).await?;
+        let rows = self.rows_to_retry(import, failed_rows).await;
+        if let Err(error) = &rows {
+            self.note_failure(claim, import.platform.object().kind, Cause::Retry, error).await;
+        }
+        let RowsToRetry { batch, gone, malformed } = rows?;
         if batch.items.is_empty() && batch.malformed.is_empty() {
             return Ok(RetryResult { run: None, gone, malformed });
         }
         let run = pipeline::run(import, &self.parts(claim), Cause::Retry, Input::Rows(batch), stop, progress)
             .await?;
         Ok(RetryResult { run: Some(run), gone, malformed })
-    }
-
-    /// Everything a run needs, and the sync held for this process.
-    pub(crate) async fn ready(&self, id: &SyncId) -> Result<(OpenSync, Claim), Error> {
-        self.opened(id, false).await
-    }
-
-    /// The same for the last run of a sync that a person paused.
-    pub(crate) async fn ready_for_last_run(&self, id: &SyncId) -> Result<(OpenSync, Claim), Error> {
-        self.opened(id, true).await
-    }
-
-    async fn opened(&self, id: &SyncId, even_if_paused: bool) -> Result<(OpenSync, Claim), Error> {
-        let claim = self.claim(id).await?;
-        let opened = async {
-            let state = self.config.store.sync_state(id).await?;
-            if !even_if_paused {
-                not_paused_by_a_person(id, &state)?;
-            }
-            self.open(id, &state).await
-        };
-        let opened = opened.await;
-        if opened.is_err() {
-            claim.release().await;
-        }
-        Ok((opened?, claim))
-    }
-
-    pub(crate) async fn claim(&self, id: &SyncId) -> Result<Claim, Error> {
-        match self.config.store.claim(id).await? {
-            Claimed::Taken(claim) => Ok(claim),
-            Claimed::Held(holder) => Err(held(id, &holder)),
-        }
-    }
-
-    /// Opens both ends of a sync.
-    async fn open(&self, id: &SyncId, state: &SyncState) -> Result<OpenSync, Error> {
-        let sync = self.sync(id)?;
-        let object = match sync {
-            SyncSpec::Import(import) => import.destination.object,
-            SyncSpec::Export(_) => ObjectKind::Event,
-        };
-        if let Some(before) = state.object.filter(|before| *before != object) {
-            return Err(Error::settings(format!(
-                "the sync `{id}` has run with the object `{before}`; it cannot become `{object}`"
-            ))
-            .hint("give the new sync a new name"));
-        }
-        let opened = match sync {
-            SyncSpec::Import(_) => {
-                self.import(id, None).await.map(|import| OpenSync::Import(Box::new(import)))
-            }
-            SyncSpec::Export(export) => {
-                self.export(id, export).await.map(|export| OpenSync::Export(Box::new(export)))
-            }
-        };
-        if let Err(error) = &opened {
-            self.note_pause(id, state, error).await?;
-        }
-        opened
-    }
-
-    /// A sync that cannot even be opened is paused with the reason. What a person
-    /// paused stays as it is.
-    async fn note_pause(&self, id: &SyncId, state: &SyncState, error: &Error) -> Result<(), Error> {
-        let by_a_person = state.paused.as_ref().is_some_and(|pause| pause.by != PausedBy::System);
-        if error.reaction() != tidegate_model::Reaction::Pause || state.object.is_none() || by_a_person {
-            return Ok(());
-        }
-        let why = format!("{}. Next: {}", error.chain(), error.next_step());
-        let pause = Pause { by: PausedBy::System, why, at: self.config.clock.now() };
-        self.config.store.set_paused(id, Some(pause)).await
     }
 
     /// Returns the rows to retry, as they are now.
@@ -334,10 +276,15 @@ impl Engine {
     ) -> SyncStatus {
         let options = sync.options();
         let now = self.config.clock.now();
-        let began = last_run.as_ref().map(|run| run.started_at);
-        let next = options.schedule.as_ref().and_then(|schedule| schedule.due(began, now));
+        let next = options.schedule.as_ref().and_then(|schedule| due::next(schedule, &state, now));
+        let runs = last_run.as_ref().is_some_and(|run| run.ending.is_none());
         SyncStatus {
             enabled: options.enabled,
+            waiting: options.enabled
+                && state.paused.is_none()
+                && !runs
+                && state.next_run.is_some()
+                && next.is_some_and(|next| next <= now),
             // What is overdue is due now.
             next_run_at: next.filter(|_| options.enabled).map(|next| next.max(now)),
             contacts: options.contacts.clone(),
@@ -417,39 +364,18 @@ impl Engine {
     /// Forgets where a sync stands, so that its next run reads from the beginning.
     ///
     /// # Errors
-    /// If there is no such sync, it is running, or the store cannot be written.
+    /// If there is no such sync, the process that runs it does not do it in time, or the store
+    /// cannot be written.
     pub async fn reset(&self, id: &SyncId) -> Result<(), Error> {
         self.sync(id)?;
-        let claim = self.claim(id).await?;
+        let claim = match self.claim(id).await {
+            Ok(claim) => claim,
+            Err(error) if error.kind() == ErrorKind::Held => return self.ask_for_reset(id, error).await,
+            Err(error) => return Err(error),
+        };
         let done = self.config.store.reset(&claim).await;
         claim.release().await;
         done
-    }
-}
-
-/// The failure of what needs a sync that another process holds.
-fn held(id: &SyncId, holder: &Holder) -> Error {
-    let running = format!("the sync `{id}` is running in {holder}");
-    match holder.until {
-        None => Error::new(ErrorKind::Held, running).hint("wait for it to end; `tidegate status` shows it"),
-        Some(until) => {
-            let until = until.strftime("%Y-%m-%d %H:%M:%SZ");
-            Error::new(ErrorKind::Held, format!("{running}, whose lease lasts until {until}"))
-                .hint("wait for its run to end; if that process is gone, the lease ends by itself then")
-        }
-    }
-}
-
-/// # Errors
-/// If a person paused the sync.
-fn not_paused_by_a_person(id: &SyncId, state: &SyncState) -> Result<(), Error> {
-    match state.paused.as_ref().filter(|pause| pause.by != PausedBy::System) {
-        None => Ok(()),
-        Some(pause) => Err(Error::new(
-            ErrorKind::Denied,
-            format!("the sync `{id}` was paused by {}: {}", pause.by, pause.why),
-        )
-        .hint(format!("run `tidegate resume {id}`"))),
     }
 }
 

@@ -14,6 +14,7 @@ CREATE TABLE syncs (
     id         TEXT PRIMARY KEY,
     object     TEXT,
     paused     TEXT,
+    next_run   TEXT,
     checkpoint TEXT,
     complete   BIGINT NOT NULL DEFAULT 0
 );
@@ -41,6 +42,14 @@ CREATE TABLE runs (
 );
 CREATE INDEX runs_by_sync ON runs (sync, id);
 CREATE INDEX runs_open ON runs (sync) WHERE ending IS NULL;
+
+CREATE TABLE requests (
+    id     TEXT PRIMARY KEY,
+    sync   TEXT NOT NULL,
+    work   TEXT NOT NULL,
+    answer TEXT
+);
+CREATE INDEX requests_open ON requests (sync, id) WHERE answer IS NULL;
 
 CREATE TABLE leases (
     sync       TEXT PRIMARY KEY,

@@ -16,6 +16,7 @@ mod leases;
 pub(crate) mod migrations;
 pub(crate) mod payload;
 mod process;
+mod requests;
 mod rows;
 mod runs;
 mod secrets;
@@ -31,7 +32,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use tidegate_model::store::{
     BatchCommit, FailedRow, FailedRowGroup, FailedRowQuery, Intent, IntentId, IntentRow, KeyRotation,
-    Lookback, Pause, RowEntry, RowQuery, RunEnd, RunQuery, SyncState,
+    Lookback, NextRun, Pause, RowEntry, RowQuery, RunEnd, RunQuery, SyncState, WorkRequest,
 };
 use tidegate_model::{
     Cause, Claim, Claimed, Clock, Erasure, ErasureCounts, Error, ObjectKind, Outcome, RowHash, Run, RunId,
@@ -124,6 +125,40 @@ impl Store for SqlStore {
         let (run, interrupted) = runs::start(&self.database, claim, object, cause, at).await?;
         interrupted.into_iter().for_each(|run| self.archive.soon(run));
         Ok(run)
+    }
+
+    async fn fail_run(
+        &self,
+        claim: &Claim,
+        object: ObjectKind,
+        cause: Cause,
+        end: RunEnd,
+    ) -> Result<Run, Error> {
+        runs::fail(&self.database, claim, object, cause, end).await
+    }
+
+    async fn plan_run(&self, sync: &SyncId, next: NextRun) -> Result<(), Error> {
+        syncs::plan_run(&self.database, sync, &next).await
+    }
+
+    async fn request_work(&self, sync: &SyncId, work: &str) -> Result<String, Error> {
+        requests::ask(&self.database, sync, work).await
+    }
+
+    async fn requested_work(&self, sync: &SyncId) -> Result<Vec<WorkRequest>, Error> {
+        requests::open_of(&self.database, sync).await
+    }
+
+    async fn answer_work(&self, claim: &Claim, id: &str, answer: &str) -> Result<(), Error> {
+        requests::answer(&self.database, claim, id, answer).await
+    }
+
+    async fn take_answer(&self, id: &str) -> Result<Option<String>, Error> {
+        requests::take_answer(&self.database, id).await
+    }
+
+    async fn withdraw_work(&self, id: &str) -> Result<bool, Error> {
+        requests::withdraw(&self.database, id).await
     }
 
     async fn intend(&self, run: &RunId, batch: u64, rows: Vec<IntentRow>) -> Result<IntentId, Error> {

@@ -109,15 +109,39 @@ fn from_base32(text: &str) -> Option<u32> {
     })
 }
 
+/// Records an attempt that could not begin.
+pub(super) async fn fail(
+    database: &Database,
+    claim: &Claim,
+    object: ObjectKind,
+    cause: Cause,
+    end: RunEnd,
+) -> Result<Run, Error> {
+    let mut tx = database.write().await?;
+    leases::check(&mut tx, claim).await?;
+    tx.execute(sql("INSERT INTO syncs (id) VALUES ($1) ON CONFLICT (id) DO NOTHING").bind(claim.sync()))
+        .await?;
+    let run = insert(&mut tx, claim.sync(), object, cause, end.at).await?;
+    let failed = close(&mut tx, &run, end).await?;
+    tx.commit().await?;
+    Ok(failed)
+}
+
 /// Closes a run, and pauses or resumes its sync with it.
 pub(super) async fn finish(database: &Database, run: &RunId, end: RunEnd) -> Result<Run, Error> {
     let mut tx = database.write().await?;
+    let finished = close(&mut tx, run, end).await?;
+    tx.commit().await?;
+    Ok(finished)
+}
+
+async fn close(tx: &mut Tx, run: &RunId, end: RunEnd) -> Result<Run, Error> {
     let statement = sql("UPDATE runs SET ending = $2, error = $3, finished_at = $4
         WHERE id = $1 AND ending IS NULL RETURNING *");
     let statement = statement.bind(run.as_str()).bind(end.ending.as_str()).bind(end.error).bind(end.at);
-    let Some(record) = tx.first(statement).await? else { return Err(not_open(&mut tx, run).await) };
+    let Some(record) = tx.first(statement).await? else { return Err(not_open(tx, run).await) };
     let finished = from_record(&record)?;
-    syncs::change_pause(&mut tx, &finished.sync, end.pause, end.at).await?;
+    syncs::change_pause(tx, &finished.sync, end.pause, end.at).await?;
     if end.complete {
         // A read that did not come to its end leaves the mark alone: `commit`
         // takes it away with the first new checkpoint, and not before that.
@@ -125,7 +149,6 @@ pub(super) async fn finish(database: &Database, run: &RunId, end: RunEnd) -> Res
         let intents = sql("DELETE FROM intents WHERE run IN (SELECT id FROM runs WHERE sync = $1)");
         tx.execute(intents.bind(&finished.sync)).await?;
     }
-    tx.commit().await?;
     Ok(finished)
 }
 

@@ -1,7 +1,7 @@
 //! Where each sync stands.
 
 use jiff::Timestamp;
-use tidegate_model::store::{Pause, PauseChange, PausedBy, SyncState};
+use tidegate_model::store::{NextRun, Pause, PauseChange, PausedBy, SyncState};
 use tidegate_model::{Checkpoint, Claim, Error, RunId, SyncId};
 
 use super::dialect::{Database, Tx};
@@ -9,7 +9,7 @@ use super::statement::{Statement, from_word, sql, to_json};
 use super::{leases, runs};
 
 pub(super) async fn state(database: &Database, sync: &SyncId) -> Result<SyncState, Error> {
-    let statement = sql("SELECT object, paused, checkpoint, complete FROM syncs WHERE id = $1");
+    let statement = sql("SELECT object, paused, checkpoint, complete, next_run FROM syncs WHERE id = $1");
     let Some(record) = database.first(statement.bind(sync)).await? else {
         return Ok(SyncState::default());
     };
@@ -19,6 +19,7 @@ pub(super) async fn state(database: &Database, sync: &SyncId) -> Result<SyncStat
         object: object.map(|word| from_word(&word, "object")).transpose()?,
         checkpoint: record.maybe_json("checkpoint")?.map(Checkpoint),
         complete: record.count("complete")? != 0,
+        next_run: record.maybe_json("next_run")?,
     })
 }
 
@@ -31,6 +32,14 @@ pub(super) async fn set_paused(
     let statement = sql("INSERT INTO syncs (id, paused) VALUES ($1, $2)
         ON CONFLICT (id) DO UPDATE SET paused = excluded.paused");
     database.execute(statement.bind(sync).bind(paused)).await?;
+    Ok(())
+}
+
+pub(super) async fn plan_run(database: &Database, sync: &SyncId, next: &NextRun) -> Result<(), Error> {
+    let next = to_json(next, "the time of a run")?;
+    let statement = sql("INSERT INTO syncs (id, next_run) VALUES ($1, $2)
+        ON CONFLICT (id) DO UPDATE SET next_run = excluded.next_run");
+    database.execute(statement.bind(sync).bind(next.as_str())).await?;
     Ok(())
 }
 

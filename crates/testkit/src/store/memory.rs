@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tidegate_model::store::{
     BatchCommit, Delivered, FailedRow, FailedRowGroup, FailedRowQuery, Intent, IntentId, IntentRow,
-    KeyRotation, Known, Lookback, LookbackChunk, Pause, PauseChange, PausedBy, RowEntry, RowQuery, RowResult,
-    RowVersion, RunEnd, RunQuery, SyncState,
+    KeyRotation, Known, Lookback, LookbackChunk, NextRun, Pause, PauseChange, PausedBy, RowEntry, RowQuery,
+    RowResult, RowVersion, RunEnd, RunQuery, SyncState, WorkRequest,
 };
 use tidegate_model::{
     Cause, Claim, Claimed, Clock, Counts, Ending, Erasure, ErasureCounts, Error, ErrorKind, Holder, Lease,
@@ -36,6 +36,9 @@ struct Memory {
     ledger: Vec<(RowEntry, RowResult)>,
     /// In the order in which they came up.
     failed_rows: Vec<(SyncId, FailedRow)>,
+    /// The sync, the work and the answer, by the name of the request.
+    requests: BTreeMap<String, (SyncId, String, Option<String>)>,
+    asked: u64,
     secrets: BTreeMap<String, Secret>,
     erasures: Vec<Erasure>,
     intended: IntentId,
@@ -303,6 +306,75 @@ impl Store for MemoryStore {
         };
         memory.runs.insert(run.id.clone(), (run.clone(), object));
         Ok(run)
+    }
+
+    async fn fail_run(
+        &self,
+        claim: &Claim,
+        object: ObjectKind,
+        cause: Cause,
+        end: RunEnd,
+    ) -> Result<Run, Error> {
+        let mut memory = self.memory();
+        memory.check(claim)?;
+        let run = Run {
+            id: RunId::new(format!("run-{:06}", memory.runs.len() + 1)),
+            sync: claim.sync().clone(),
+            cause,
+            started_at: end.at,
+            finished_at: Some(end.at),
+            ending: Some(end.ending),
+            counts: Counts::default(),
+            error: end.error,
+        };
+        memory.change_pause(&run.sync, end.pause, end.at);
+        memory.runs.insert(run.id.clone(), (run.clone(), object));
+        Ok(run)
+    }
+
+    async fn request_work(&self, sync: &SyncId, work: &str) -> Result<String, Error> {
+        let mut memory = self.memory();
+        memory.asked += 1;
+        let id = format!("request-{:06}", memory.asked);
+        memory.requests.insert(id.clone(), (sync.clone(), work.to_owned(), None));
+        Ok(id)
+    }
+
+    async fn requested_work(&self, sync: &SyncId) -> Result<Vec<WorkRequest>, Error> {
+        let memory = self.memory();
+        let open = memory.requests.iter().filter(|(_, (of, _, answer))| of == sync && answer.is_none());
+        Ok(open.map(|(id, (_, work, _))| WorkRequest { id: id.clone(), work: work.clone() }).collect())
+    }
+
+    async fn answer_work(&self, claim: &Claim, id: &str, answer: &str) -> Result<(), Error> {
+        let mut memory = self.memory();
+        memory.check(claim)?;
+        if let Some((_, _, known)) = memory.requests.get_mut(id) {
+            *known = Some(answer.to_owned());
+        }
+        Ok(())
+    }
+
+    async fn take_answer(&self, id: &str) -> Result<Option<String>, Error> {
+        let mut memory = self.memory();
+        match memory.requests.get(id) {
+            Some((_, _, Some(_))) => Ok(memory.requests.remove(id).and_then(|(_, _, answer)| answer)),
+            _ => Ok(None),
+        }
+    }
+
+    async fn withdraw_work(&self, id: &str) -> Result<bool, Error> {
+        let mut memory = self.memory();
+        let open = memory.requests.get(id).is_some_and(|(_, _, answer)| answer.is_none());
+        if open {
+            memory.requests.remove(id);
+        }
+        Ok(open)
+    }
+
+    async fn plan_run(&self, sync: &SyncId, next: NextRun) -> Result<(), Error> {
+        self.memory().sync(sync).next_run = Some(next);
+        Ok(())
     }
 
     async fn intend(&self, run: &RunId, batch: u64, rows: Vec<IntentRow>) -> Result<IntentId, Error> {

@@ -55,6 +55,75 @@ pub async fn what_an_earlier_holder_writes_has_no_effect(backend: &dyn Backend) 
     second.finish_run(&run.id, end(Ending::Succeeded, PauseChange::Keep, backend)).await.expect("finished");
 }
 
+/// With its reason, newest first in the list of runs; the object of the sync stays open.
+pub async fn an_attempt_that_could_not_begin_is_a_run_that_failed(backend: &dyn Backend) {
+    let store = backend.open().await;
+    let claim = take(&*store, &orders()).await;
+    let failed = RunEnd {
+        error: Some("no such table".to_owned()),
+        ..end(Ending::Failed, PauseChange::Set("no such table".to_owned()), backend)
+    };
+
+    let run =
+        store.fail_run(&claim, ObjectKind::Event, Cause::Schedule, failed.clone()).await.expect("recorded");
+
+    assert_eq!(store.runs(Some(&orders()), 1).await.expect("runs"), [run.clone()]);
+    assert_eq!(
+        (run.ending, run.error, run.cause),
+        (Some(Ending::Failed), failed.error.clone(), Cause::Schedule)
+    );
+    let state = store.sync_state(&orders()).await.expect("state");
+    assert_eq!((state.object, state.paused.map(|pause| pause.why)), (None, failed.error.clone()));
+    claim.release().await;
+    held(
+        store.fail_run(&stale(&*store, claim).await, ObjectKind::Event, Cause::Schedule, failed).await,
+        "an attempt",
+    );
+}
+
+/// A lease that was followed by another one.
+async fn stale(store: &dyn tidegate_model::Store, claim: tidegate_model::Claim) -> tidegate_model::Claim {
+    take(store, claim.sync()).await.release().await;
+    claim
+}
+
+/// By the holder only, once; what was answered is not open any more.
+pub async fn requested_work_is_answered_by_the_holder(backend: &dyn Backend) {
+    let (asking, holding) = (backend.open().await, backend.open().await);
+    let claim = take(&*holding, &orders()).await;
+    let first = asking.request_work(&orders(), "retry").await.expect("asked");
+    let second = asking.request_work(&orders(), "reset").await.expect("asked");
+    asking.request_work(&tidegate_model::SyncId::new("users"), "reset").await.expect("asked");
+
+    let open = holding.requested_work(&orders()).await.expect("requests");
+    let open: Vec<_> = open.iter().map(|request| (request.id.as_str(), request.work.as_str())).collect();
+    assert_eq!(open, [(first.as_str(), "retry"), (second.as_str(), "reset")]);
+    assert_eq!(asking.take_answer(&first).await.expect("asked"), None);
+    holding.answer_work(&claim, &first, "done").await.expect("answered");
+    assert!(asking.withdraw_work(&second).await.expect("withdrawn"));
+
+    assert!(holding.requested_work(&orders()).await.expect("requests").is_empty());
+    assert!(!asking.withdraw_work(&first).await.expect("asked"), "it was answered");
+    assert_eq!(asking.take_answer(&first).await.expect("asked").as_deref(), Some("done"));
+    assert_eq!(asking.take_answer(&first).await.expect("asked"), None);
+    claim.release().await;
+    let stale = stale(&*holding, claim).await;
+    held(holding.answer_work(&stale, &second, "done").await, "an answer");
+}
+
+/// Over a restart, whatever runs meanwhile.
+pub async fn the_next_run_is_kept(backend: &dyn Backend) {
+    let store = backend.open().await;
+    let next = tidegate_model::store::NextRun { schedule: "every 15m".to_owned(), at: backend.clock().now() };
+    store.plan_run(&orders(), next.clone()).await.expect("planned");
+    let run = start(&*store, &orders(), backend.clock().now()).await;
+    let ending = end(Ending::Succeeded, PauseChange::Lift, backend);
+    store.finish_run(&run.id, ending).await.expect("finished");
+
+    let state = backend.open().await.sync_state(&orders()).await.expect("state");
+    assert_eq!(state.next_run, Some(next));
+}
+
 /// Tidegate sets and lifts only its own pauses, and the latest reason counts.
 pub async fn an_ending_changes_no_pause_of_a_person(backend: &dyn Backend) {
     let store = backend.open().await;

@@ -1,0 +1,287 @@
+//! The scheduler on a driven clock.
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use jiff::{SignedDuration, Timestamp};
+use tidegate_model::connector::{PlatformRole, SourceRole};
+use tidegate_model::source::{Column, Dataset};
+use tidegate_model::{
+    Batch, Cause, Checks, Clock, Columns, Connector, Counts, DataType, Destination, Ending, Error, ErrorKind,
+    Feed, Http, HttpFailure, Idempotency, Limits, Mode, ObjectKind, ObjectSpec, Platform, ReadMode, Reason,
+    Receipt, Record, Row, Run, Selection, Source, Store as _, SyncId, Value,
+};
+use tidegate_testkit::{MemoryEventLog, MemoryStore};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::pipeline::wait;
+use crate::service::{Config, Engine};
+
+thread_local! {
+    /// Whether the source cannot be reached.
+    static AWAY: Cell<bool> = const { Cell::new(false) };
+    /// How long the platform takes to answer.
+    static LATENCY: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+    /// Requests under way, and the most that there were.
+    static UNDER_WAY: Cell<(u32, u32)> = const { Cell::new((0, 0)) };
+}
+
+/// A clock that goes with the timers of the runtime.
+struct Driven(Instant);
+
+impl Clock for Driven {
+    fn now(&self) -> Timestamp {
+        let gone = SignedDuration::try_from(self.0.elapsed()).expect("a short time");
+        Timestamp::UNIX_EPOCH + gone
+    }
+}
+
+struct Nowhere;
+
+#[async_trait]
+impl Http for Nowhere {
+    async fn send(&self, _: http::Request<Bytes>) -> Result<http::Response<Bytes>, HttpFailure> {
+        panic!("nothing speaks HTTP here")
+    }
+}
+
+/// A table of one row.
+struct Table;
+
+#[async_trait]
+impl Source for Table {
+    async fn check(&self, _: Option<&Selection>) -> Result<Checks, Error> {
+        Ok(Checks::default())
+    }
+
+    async fn discover(&self) -> Result<Vec<Dataset>, Error> {
+        Ok(Vec::new())
+    }
+
+    async fn describe(&self, _: &Selection) -> Result<Dataset, Error> {
+        if AWAY.get() {
+            return Err(Error::new(ErrorKind::Unavailable, "the table cannot be reached"));
+        }
+        let id = Column { name: "id".into(), data_type: DataType::Integer, type_name: "bigint".into() };
+        Ok(Dataset { name: "t".into(), columns: vec![id], key: vec!["id".into()], open: false })
+    }
+
+    async fn read(&self, _: &Selection, _: &ReadMode, _: usize) -> Result<Feed<Row>, Error> {
+        let row = Row { columns: Columns::new(["id"]), values: vec![Value::Int(1)] };
+        Ok(futures_util::stream::iter([Ok(Batch::of(vec![row]))]).boxed())
+    }
+}
+
+/// A platform that takes everything.
+struct Everything;
+
+#[async_trait]
+impl Destination<Record> for Everything {
+    async fn check(&self) -> Result<Checks, Error> {
+        Ok(Checks::default())
+    }
+
+    fn limits(&self) -> Limits {
+        Limits { max_items: 10, max_in_flight: 1, ..Limits::UNBOUNDED }
+    }
+
+    fn estimated_size(&self, _: &Record) -> usize {
+        1
+    }
+
+    fn validate(&self, _: &Record) -> Result<(), Reason> {
+        Ok(())
+    }
+
+    async fn deliver(&self, items: &[Record]) -> Result<Receipt, Error> {
+        let (now, most) = UNDER_WAY.get();
+        UNDER_WAY.set((now + 1, most.max(now + 1)));
+        wait::span(LATENCY.get()).await;
+        let (now, most) = UNDER_WAY.get();
+        UNDER_WAY.set((now - 1, most));
+        Ok(Receipt::delivered(items.len()))
+    }
+}
+
+impl Platform for Everything {
+    fn object(&self) -> ObjectSpec {
+        let idempotency = Idempotency::Idempotent;
+        ObjectSpec { kind: ObjectKind::Event, idempotency, identifiers: &["external_id"] }
+    }
+}
+
+const SYSTEM: Connector = Connector {
+    kind: "system",
+    title: "System",
+    settings: schemars::Schema::default,
+    source: Some(SourceRole {
+        selection: schemars::Schema::default,
+        modes: &[Mode::Full],
+        keeps_checkpoint: false,
+        open: |_, _| Ok(Arc::new(Table)),
+    }),
+    platform: Some(PlatformRole {
+        objects: &[ObjectKind::Event],
+        target: schemars::Schema::default,
+        open: |_, _, _, _| Ok(Arc::new(Everything)),
+        dry_run_response: |_| http::Response::new(Bytes::new()),
+    }),
+    ..Connector::NEW
+};
+
+/// An engine and its scheduler.
+struct Stage {
+    engine: Arc<Engine>,
+    store: MemoryStore,
+    stop: CancellationToken,
+    scheduler: JoinHandle<()>,
+}
+
+impl Stage {
+    fn start(syncs: usize, runs_at_once: usize) -> Stage {
+        let mut yaml = "connections:\n  a: { type: system }\nsyncs:\n".to_owned();
+        for number in 0..syncs {
+            yaml += &format!(
+                "  s{number}:\n    source: {{ connection: a }}\n    mode: full\n    \
+                 destination: {{ connection: a, object: event }}\n    \
+                 mapping: {{ external_id: id, name: {{ value: e }} }}\n    schedule: {{ every: 15m }}\n"
+            );
+        }
+        let clock: Arc<dyn Clock> = Arc::new(Driven(Instant::now()));
+        let store = MemoryStore::new(clock.clone());
+        let project = tidegate_project::parse(&yaml, "tidegate.yaml", &[SYSTEM]);
+        let engine = Arc::new(Engine::new(Config {
+            connectors: &[SYSTEM],
+            store: Arc::new(store.clone()),
+            log: Arc::new(MemoryEventLog::new(clock.clone())),
+            http: Arc::new(Nowhere),
+            clock,
+            project: project.unwrap_or_else(|error| panic!("{error:?}")),
+            folder: "/".into(),
+            data: "/".into(),
+            log_days: 90,
+            log_bytes: None,
+            runs_at_once,
+        }));
+        let stop = CancellationToken::new();
+        let scheduler = tokio::spawn({
+            let (engine, stop) = (engine.clone(), stop.clone());
+            async move { engine.run_scheduler(stop).await }
+        });
+        Stage { engine, store, stop, scheduler }
+    }
+
+    /// Runs of a sync, oldest first.
+    async fn runs(&self, sync: &str) -> Vec<Run> {
+        let mut runs = self.store.runs(Some(&SyncId::new(sync)), 10_000).await.expect("runs");
+        runs.reverse();
+        runs
+    }
+
+    async fn next_run(&self, sync: &str) -> Option<Timestamp> {
+        let state = self.store.sync_state(&SyncId::new(sync)).await.expect("state");
+        state.next_run.map(|next| next.at)
+    }
+
+    async fn run_by_hand(&self, sync: &str) -> Run {
+        let progress = watch::Sender::new(Counts::default());
+        let run =
+            self.engine.run(&SyncId::new(sync), Cause::Manual, CancellationToken::new(), progress).await;
+        run.expect("a run")
+    }
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_failed_does_not_count_as_the_run_of_its_span() {
+    AWAY.set(true);
+    let stage = Stage::start(1, 8);
+    wait::span(5 * MINUTE).await;
+
+    let failed = stage.runs("s0").await;
+    assert!(failed.len() >= 5 && failed.len() < 12, "{} attempts in five minutes", failed.len());
+    for run in &failed {
+        assert_eq!((run.ending, run.cause), (Some(Ending::Failed), Cause::Schedule));
+        let why = run.error.as_deref().unwrap_or_default();
+        assert!(why.contains("the table cannot be reached"), "{why}");
+    }
+
+    AWAY.set(false);
+    wait::span(2 * MINUTE).await;
+    let runs = stage.runs("s0").await;
+    let (last, earlier) = runs.split_last().expect("runs");
+    assert_eq!(last.ending, Some(Ending::Succeeded), "within a minute, not after fifteen");
+    assert!(earlier.iter().all(|run| run.ending == Some(Ending::Failed)));
+    assert_eq!(stage.next_run("s0").await, Some(last.started_at + SignedDuration::from_mins(15)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_by_hand_does_not_move_the_schedule() {
+    let stage = Stage::start(1, 8);
+    wait::span(MINUTE).await;
+    let planned = stage.next_run("s0").await;
+    assert_eq!(planned, Some(stage.runs("s0").await[0].started_at + SignedDuration::from_mins(15)));
+
+    wait::span(5 * MINUTE).await;
+    assert_eq!(stage.run_by_hand("s0").await.ending, Some(Ending::Succeeded));
+    assert_eq!(stage.next_run("s0").await, planned);
+
+    wait::span(10 * MINUTE).await;
+    let causes: Vec<Cause> = stage.runs("s0").await.iter().map(|run| run.cause).collect();
+    assert_eq!(causes, [Cause::Schedule, Cause::Manual, Cause::Schedule]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_was_stopped_is_made_up_for_at_the_next_start() {
+    LATENCY.set(MINUTE);
+    let stage = Stage::start(1, 8);
+    wait::span(Duration::from_secs(2)).await;
+    stage.stop.cancel();
+    let stopping = Instant::now();
+    stage.scheduler.await.expect("no panic");
+
+    assert!(stopping.elapsed() < Duration::from_secs(10), "{:?}", stopping.elapsed());
+    let state = stage.store.sync_state(&SyncId::new("s0")).await.expect("state");
+    let next = state.next_run.expect("planned").at;
+    assert!(next <= stage.engine.config.clock.now(), "it is due: {next}");
+    LATENCY.set(Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_syncs_that_are_due_together_take_their_turns_and_all_finish() {
+    LATENCY.set(Duration::from_millis(50));
+    UNDER_WAY.set((0, 0));
+    let stage = Stage::start(1_000, 8);
+    wait::span(Duration::from_secs(2)).await;
+    let statuses = stage.engine.status().await.expect("status");
+    let waiting = statuses.iter().filter(|status| status.waiting).count();
+    assert!(waiting > 500, "{waiting} say that they wait for their turn");
+
+    wait::span(2 * MINUTE).await;
+    let runs = stage.store.runs(None, 10_000).await.expect("runs");
+    let done = runs.iter().filter(|run| run.ending == Some(Ending::Succeeded)).count();
+    assert_eq!((runs.len(), done), (1_000, 1_000));
+    let (_, most) = UNDER_WAY.get();
+    assert!(most <= 8, "{most} at once");
+    LATENCY.set(Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sync_that_is_held_is_reset_by_its_holder() {
+    LATENCY.set(5 * Duration::from_secs(1));
+    let stage = Stage::start(1, 8);
+    wait::span(Duration::from_secs(2)).await;
+
+    stage.engine.reset(&SyncId::new("s0")).await.expect("done by the process that holds it");
+
+    assert_eq!(stage.runs("s0").await[0].ending, Some(Ending::Succeeded), "its run came to its end first");
+    LATENCY.set(Duration::ZERO);
+}
