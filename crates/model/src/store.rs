@@ -173,8 +173,12 @@ pub type IntentId = u64;
 /// Everything that is written atomically once a batch has its outcomes.
 #[derive(Clone, Debug, Default)]
 pub struct BatchCommit {
-    /// The batch's number inside the run; intents of this and earlier batches are done with.
+    /// The batch's number inside the run; intents of this and earlier batches are done with,
+    /// unless it is `partial`.
     pub batch: u64,
+    /// Whether rows of the batch have no result yet. Its intents then keep those of them that
+    /// may have taken effect.
+    pub partial: bool,
     /// The checkpoint to resume from; `None` leaves it unchanged.
     pub checkpoint: Option<Checkpoint>,
     /// To add to the run's counts.
@@ -192,6 +196,16 @@ pub struct BatchCommit {
     /// Rows that earlier runs intended and that this batch commits: each is removed from
     /// its oldest intent that is not known to have had no effect.
     pub recalled: Vec<RowVersion>,
+}
+
+impl BatchCommit {
+    /// Returns the rows that have a result.
+    pub fn decided(&self) -> impl Iterator<Item = RowVersion> {
+        let delivered =
+            self.delivered.iter().flat_map(|delivered| delivered.keys().iter().zip(delivered.rows()));
+        let delivered = delivered.map(|(key, row)| RowVersion { key: *key, row: *row });
+        delivered.chain(self.results.iter().map(|result| RowVersion { key: result.key, row: result.row }))
+    }
 }
 
 /// Which rows to list.

@@ -29,6 +29,7 @@ pub(super) async fn commit(
     commit: BatchCommit,
 ) -> Result<Committed, Error> {
     // Everything that takes time is done before the one writer is taken.
+    let decided = if commit.partial { commit.decided().collect() } else { Vec::new() };
     let BatchCommit { delivered, results, .. } = &commit;
     let row_count = history::block::count(delivered, results) as u64;
     let block = if row_count == 0 { None } else { Some(history::block::encode(delivered, results)?) };
@@ -49,8 +50,12 @@ pub(super) async fn commit(
         let statement = sql("UPDATE syncs SET checkpoint = $2, complete = 0 WHERE id = $1");
         tx.execute(statement.bind(sync.as_str()).bind(checkpoint.as_str())).await?;
     }
-    let done = sql("DELETE FROM intents WHERE run = $1 AND batch <= $2");
-    tx.execute(done.bind(run.as_str()).bind(commit.batch)).await?;
+    if commit.partial {
+        intents::keep_undecided(&mut tx, run, commit.batch, decided).await?;
+    } else {
+        let done = sql("DELETE FROM intents WHERE run = $1 AND batch <= $2");
+        tx.execute(done.bind(run.as_str()).bind(commit.batch)).await?;
+    }
     intents::recall(&mut tx, &sync, run, commit.recalled).await?;
     failed_rows::solve(&mut tx, &sync, &commit.solved).await?;
     failed_rows::record(&mut tx, &record, run, at, open).await?;

@@ -153,26 +153,56 @@ pub(super) async fn recall(
     if recalled.is_empty() {
         return Ok(());
     }
-    let mut wanted: HashMap<RowVersion, usize> = HashMap::new();
-    for row in recalled {
-        *wanted.entry(row).or_default() += 1;
-    }
     let earlier = sql("SELECT intents.run AS run, intents.id AS id, intents.body AS body,
             intents.outcomes AS outcomes FROM intents JOIN runs ON runs.id = intents.run
         WHERE runs.sync = $1 AND intents.run <> $2 ORDER BY intents.run, intents.id");
-    for record in tx.all(earlier.bind(sync).bind(run.as_str())).await? {
+    take_off(tx, earlier.bind(sync).bind(run.as_str()), recalled, NoEffect::Stays).await
+}
+
+/// Takes rows that have a result, or had no effect, off the intents of an unfinished batch.
+pub(super) async fn keep_undecided(
+    tx: &mut Tx,
+    run: &RunId,
+    batch: u64,
+    decided: Vec<RowVersion>,
+) -> Result<(), Error> {
+    let own = sql("SELECT run, id, body, outcomes FROM intents WHERE run = $1 AND batch = $2 ORDER BY id");
+    take_off(tx, own.bind(run.as_str()).bind(batch), decided, NoEffect::Goes).await
+}
+
+/// What becomes of rows of an intent that are known to have had no effect.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum NoEffect {
+    Stays,
+    Goes,
+}
+
+/// Takes each of the rows off the first of the intents that may have had an effect on it.
+async fn take_off(
+    tx: &mut Tx,
+    intents: Statement,
+    rows: Vec<RowVersion>,
+    no_effect: NoEffect,
+) -> Result<(), Error> {
+    let mut counts: HashMap<RowVersion, usize> = HashMap::with_capacity(rows.len());
+    rows.into_iter().for_each(|row| *counts.entry(row).or_default() += 1);
+    for record in tx.all(intents).await? {
         let intent = from_record(&record)?;
         let before = intent.rows.len();
         let (mut rows_left, mut outcomes_left) = (Vec::new(), Vec::new());
         for (index, row) in intent.rows.iter().enumerate() {
-            match wanted.get_mut(&RowVersion { key: row.key, row: row.row }) {
-                Some(times) if *times > 0 && !intent.had_no_effect(index) => *times -= 1,
-                _ => {
-                    rows_left.push(row.clone());
-                    outcomes_left
-                        .extend(intent.outcomes.iter().filter_map(|outcomes| outcomes.get(index)).cloned());
+            if intent.had_no_effect(index) {
+                if no_effect == NoEffect::Goes {
+                    continue;
                 }
+            } else if let Some(count) =
+                counts.get_mut(&RowVersion { key: row.key, row: row.row }).filter(|count| **count > 0)
+            {
+                *count -= 1;
+                continue;
             }
+            rows_left.push(row.clone());
+            outcomes_left.extend(intent.outcomes.iter().filter_map(|outcomes| outcomes.get(index)).cloned());
         }
         if rows_left.len() == before {
             continue;

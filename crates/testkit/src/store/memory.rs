@@ -124,20 +124,23 @@ impl Memory {
             let of_sync = |run: &RunId| self.runs.get(run).is_some_and(|(run, _)| run.sync == *sync);
             let earlier = self.intents.values_mut().filter(|(of, _, _)| of != run && of_sync(of));
             for (_, _, intent) in earlier {
-                let mut entries = intent.rows.iter().enumerate();
-                let found = entries.find(|(at, intended)| {
-                    (intended.key, intended.row) == (row.key, row.row) && !intent.had_no_effect(*at)
-                });
-                let Some((at, _)) = found else { continue };
-                intent.rows.remove(at);
-                if let Some(outcomes) = &mut intent.outcomes
-                    && at < outcomes.len()
-                {
-                    outcomes.remove(at);
+                if take_off(intent, *row) {
+                    break;
                 }
-                break;
             }
         }
+    }
+
+    /// Takes rows that have a result, or had no effect, off the intents of an unfinished batch.
+    fn keep_undecided(&mut self, run: &RunId, batch: u64, decided: &[RowVersion]) {
+        let own = |of: &RunId, number: u64| of == run && number == batch;
+        for row in decided {
+            let mut intents = self.intents.values_mut().filter(|(of, number, _)| own(of, *number));
+            let _ = intents.any(|(_, _, intent)| take_off(intent, *row));
+        }
+        self.intents.retain(|_, (of, number, intent)| {
+            !own(of, *number) || (0..intent.rows.len()).any(|at| !intent.had_no_effect(at))
+        });
     }
 
     fn note_failed_row(&mut self, sync: &SyncId, row: &RowResult, entry: RowEntry) {
@@ -419,12 +422,17 @@ impl Store for MemoryStore {
             )));
         }
         memory.run(run)?.0.counts += commit.counts;
-        if let Some(checkpoint) = commit.checkpoint {
+        if let Some(checkpoint) = commit.checkpoint.clone() {
             let state = memory.sync(&sync);
             state.checkpoint = Some(checkpoint);
             state.complete = false;
         }
-        memory.intents.retain(|_, (of, batch, _)| of != run || *batch > commit.batch);
+        if commit.partial {
+            let decided: Vec<_> = commit.decided().collect();
+            memory.keep_undecided(run, commit.batch, &decided);
+        } else {
+            memory.intents.retain(|_, (of, batch, _)| of != run || *batch > commit.batch);
+        }
         memory.recall(&sync, run, &commit.recalled);
         if let Some(seq) = commit.forget_through {
             memory.lookback.retain(|(of, number), _| *of != sync || *number > seq);
@@ -620,4 +628,20 @@ fn entry(at: Timestamp, run: &RunId, sync: &SyncId, object: ObjectKind, row: &Ro
         reason: row.status.reason().cloned(),
         payload: row.payload.clone(),
     }
+}
+
+/// Takes a row off an intent that may have had an effect on it. Returns whether there was one.
+fn take_off(intent: &mut Intent, row: RowVersion) -> bool {
+    let mut entries = intent.rows.iter().enumerate();
+    let found = entries.find(|(at, intended)| {
+        (intended.key, intended.row) == (row.key, row.row) && !intent.had_no_effect(*at)
+    });
+    let Some((at, _)) = found else { return false };
+    intent.rows.remove(at);
+    if let Some(outcomes) = &mut intent.outcomes
+        && at < outcomes.len()
+    {
+        outcomes.remove(at);
+    }
+    true
 }

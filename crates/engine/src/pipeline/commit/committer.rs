@@ -118,7 +118,7 @@ impl<F: Transform> Committer<F> {
         rows.push(opened.decided);
         let mut counts = opened.counts;
         (counts.requests, counts.retries) = self.shutdown.take_counts();
-        let mut commit = BatchCommit { batch, counts, ..BatchCommit::default() };
+        let mut commit = BatchCommit { batch, partial: !whole, counts, ..BatchCommit::default() };
         if whole && self.kind.moves_checkpoint() {
             commit.checkpoint = match (&self.retention, &opened.highest) {
                 (Retention::Lookback(lookback), Some(highest)) => {

@@ -333,3 +333,21 @@ async fn lines_that_look_the_same_are_all_sent_however_often_the_read_is_stopped
     stage.run().await;
     assert_eq!(*delivered.lock().expect("no panic"), 200);
 }
+
+#[tokio::test(start_paused = true)]
+async fn rows_of_a_request_that_a_fault_left_without_an_answer_are_in_doubt_and_not_sent_again() {
+    let mut requests = 0;
+    let answer: Answer = Box::new(move |ids| {
+        requests += 1;
+        assert!(requests != 2, "a fault of the connector, after the request left");
+        Ok(vec![Outcome::Delivered; ids.len()])
+    });
+    let stage = Stage::new(&Table::of(0..40), Idempotency::None, one_worker(), answer);
+    let first = stage.run().await;
+    assert_eq!((first.ending, first.counts.delivered), (Some(Ending::Failed), 10));
+    stage.platform.answer.clear_poison();
+    change_answer(&stage, all_delivered());
+    let second = stage.run().await;
+    assert_eq!((second.counts.delivered, second.counts.in_doubt), (20, 10), "{:?}", second.counts);
+    assert_eq!(stage.sent(), once(0..40));
+}

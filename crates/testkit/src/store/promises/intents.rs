@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use tidegate_model::store::{BatchCommit, Intent, RowVersion};
+use tidegate_model::store::{BatchCommit, Intent, RowStatus, RowVersion};
 use tidegate_model::{Clock, Outcome, Reason, SyncId};
 
 use super::steps::{commit_batch, finish, orders, start};
-use crate::rows::intent;
+use crate::rows::{intent, result};
 use crate::store::backend::Backend;
 
 /// The next run learns which rows left, and what came back.
@@ -46,6 +46,31 @@ pub async fn a_committed_batch_leaves_no_intents(backend: &dyn Backend) {
 
     let open = store.open_intents(&orders()).await.expect("intents");
     assert_eq!(open.iter().map(|intent| intent.rows.clone()).collect::<Vec<_>>(), [vec![intent(3)]]);
+}
+
+/// What a request left in doubt stays so, also if others of its batch have their result.
+pub async fn a_batch_that_is_committed_in_part_keeps_the_intents_of_rows_without_a_result(
+    backend: &dyn Backend,
+) {
+    let store = backend.open().await;
+    let run = start(&*store, &orders(), backend.clock().now()).await;
+    let answered = store.intend(&run.id, 1, vec![intent(1), intent(2)]).await.expect("intended");
+    store.answered(&run.id, answered, vec![Outcome::Delivered, refused()]).await.expect("answered");
+    store.intend(&run.id, 1, vec![intent(3), intent(4)]).await.expect("intended");
+    let without_effect = store.intend(&run.id, 1, vec![intent(5)]).await.expect("intended");
+    store.answered(&run.id, without_effect, Vec::new()).await.expect("answered");
+    store.intend(&run.id, 2, vec![intent(6)]).await.expect("intended");
+
+    let results = [1, 3].map(|id| result(id, RowStatus::Delivered)).into();
+    let commit = BatchCommit { batch: 1, partial: true, results, ..BatchCommit::default() };
+    commit_batch(&*store, &run.id, commit).await;
+
+    let open = store.open_intents(&orders()).await.expect("intents");
+    let rows: Vec<_> = open.iter().map(|intent| (intent.rows.clone(), intent.outcomes.clone())).collect();
+    assert_eq!(
+        rows,
+        [(vec![intent(2)], Some(vec![refused()])), (vec![intent(4)], None), (vec![intent(6)], None)]
+    );
 }
 
 /// One for each time that it was recalled, and only from earlier runs; answers
