@@ -153,10 +153,28 @@ pub struct Faults {
     pub dropped: f64,
     /// Share of items rejected with a partial error.
     pub rejected: f64,
+    /// Requests whose body or path has this text are answered as `poison_answer` says.
+    pub poison: Option<String>,
+    /// How they are answered.
+    pub poison_answer: PoisonAnswer,
     /// Every request is answered 401.
     pub revoked: bool,
     /// Makes the choices repeatable.
     pub seed: u64,
+}
+
+/// An answer that leaves open what became of the items of a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PoisonAnswer {
+    /// A success with an error that names no item: those with the text are not taken, the others
+    /// are. An endpoint that takes one item answers 500 instead.
+    #[default]
+    Unnamed,
+    /// A 500. The request takes effect.
+    Failed,
+    /// None. The request takes effect.
+    Dropped,
 }
 
 /// Finds the columns of a contract in a table.

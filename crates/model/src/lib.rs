@@ -44,8 +44,8 @@ pub mod value;
 pub use checks::{Check, Checks};
 pub use clock::{Clock, SystemClock};
 pub use connector::{
-    Connector, ConnectorContext, ContractRole, Faults, IngestRole, PlatformRole, SandboxContext, SandboxRole,
-    SinkRole, SinkTarget, SourceRole,
+    Connector, ConnectorContext, ContractRole, Faults, IngestRole, PlatformRole, PoisonAnswer,
+    SandboxContext, SandboxRole, SinkRole, SinkTarget, SourceRole,
 };
 pub use cursor::{Lookback, Position};
 pub use data_type::DataType;

@@ -29,8 +29,13 @@ pub enum Outcome {
     Rejected(Reason),
     /// Acceptable later: the engine sends it again.
     Deferred(Reason),
-    /// It was sent but the answer was lost: resolved by the object's idempotency.
+    /// It was sent but the answer was lost, or does not tell its effect: resolved by the
+    /// object's idempotency.
     Unknown(Reason),
+    /// The answer says that something of the request was not accepted, and does not say what: it
+    /// may be this item. Resolved as `Unknown`, and sent apart from the others. A single such
+    /// item of a request is the one that was not accepted.
+    Unnamed(Reason),
 }
 
 /// What a response said about the remaining rate limit.

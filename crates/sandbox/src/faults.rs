@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tidegate_model::{Faults, HttpFailure};
+use bytes::Bytes;
+use http::Request;
+use tidegate_model::{Faults, HttpFailure, PoisonAnswer};
 
 /// Decides the outcome of every request by its number and the seed.
 pub(crate) struct FaultPlan {
@@ -25,14 +27,18 @@ pub(crate) enum RequestOutcome {
     Unavailable,
     /// It takes effect and gets no response.
     Dropped,
+    /// It takes effect and is answered 500.
+    Failed,
 }
 
 /// One request and its outcome.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Turn {
     /// Its outcome.
     pub(crate) outcome: RequestOutcome,
     rejected: f64,
+    /// Items with this text are rejected by an error that does not name them.
+    unnamed: Option<String>,
     seed: u64,
 }
 
@@ -43,13 +49,13 @@ impl FaultPlan {
     }
 
     /// Waits for the latency and decides the outcome of the next request.
-    pub(crate) async fn turn(&self) -> Turn {
+    pub(crate) async fn turn(&self, request: &Request<Bytes>) -> Turn {
         let faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if faults.latency_ms > 0 {
             wait(Duration::from_millis(faults.latency_ms)).await;
         }
         let number = self.requests.fetch_add(1, Ordering::Relaxed);
-        Turn::decide(&faults, number)
+        Turn::decide(&faults, number).of(&faults, request)
     }
 
     /// How many requests had their turn.
@@ -84,13 +90,45 @@ impl Turn {
         } else {
             RequestOutcome::Served
         };
-        Turn { outcome, rejected: faults.rejected, seed }
+        Turn { outcome, rejected: faults.rejected, unnamed: None, seed }
+    }
+
+    /// The turn of a request that may hold what is answered with uncertainty.
+    fn of(mut self, faults: &Faults, request: &Request<Bytes>) -> Turn {
+        let Some(poison) = faults.poison.as_deref().filter(|text| !text.is_empty()) else { return self };
+        let is_poisoned = contains(request.body(), poison) || request.uri().path().contains(poison);
+        if self.outcome != RequestOutcome::Served || !is_poisoned {
+            return self;
+        }
+        match faults.poison_answer {
+            PoisonAnswer::Unnamed => self.unnamed = Some(poison.to_owned()),
+            PoisonAnswer::Failed => self.outcome = RequestOutcome::Failed,
+            PoisonAnswer::Dropped => self.outcome = RequestOutcome::Dropped,
+        }
+        self
+    }
+
+    /// The same turn at an endpoint whose answers name what they are about.
+    pub(crate) fn without_unnamed(mut self) -> Turn {
+        if self.unnamed.take().is_some() {
+            self.outcome = RequestOutcome::Failed;
+        }
+        self
+    }
+
+    /// Returns whether an item with this JSON is one of them.
+    pub(crate) fn is_unnamed(&self, item: &str) -> bool {
+        self.unnamed.as_ref().is_some_and(|poison| item.contains(poison))
     }
 
     /// Returns whether the item at this index of the request is rejected.
     pub(crate) fn refuses(&self, item: usize) -> bool {
         self.rejected > 0.0 && share(mix(self.seed.wrapping_add(1 + item as u64))) < self.rejected
     }
+}
+
+fn contains(body: &[u8], text: &str) -> bool {
+    memchr::memmem::find(body, text.as_bytes()).is_some()
 }
 
 #[expect(

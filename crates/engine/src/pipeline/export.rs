@@ -67,6 +67,8 @@ pub async fn run_export(
         idempotency: Idempotency::Idempotent,
         resend: true,
         retry_for: export.retry_for,
+        // An event is well-formed: what it meets is the state of the sink.
+        isolates: false,
         retention: Retention::PartialBatches,
         changed: Changed::Send,
         kind: if follow { RunKind::Follow } else { RunKind::CatchUp },

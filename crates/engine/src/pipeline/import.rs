@@ -91,6 +91,7 @@ pub async fn run(
         idempotency: object.idempotency,
         resend: import.resend,
         retry_for: import.retry_for,
+        isolates: true,
         retention: match &import.tracking {
             ChangeTracking::Cursor { lookback, .. } => Retention::Lookback(lookback.clone()),
             ChangeTracking::Full if object.idempotency != Idempotency::Idempotent => Retention::UntilComplete,

@@ -51,6 +51,8 @@ pub(crate) struct Job<F: Transform> {
     pub(crate) resend: bool,
     /// How long an unreachable system is tried.
     pub(crate) retry_for: Duration,
+    /// Whether an item that is never answered with certainty is listed instead of ending the run.
+    pub(crate) isolates: bool,
     pub(crate) retention: Retention,
     pub(crate) changed: Changed,
     pub(crate) kind: RunKind,
@@ -181,6 +183,7 @@ async fn move_items<F: Transform>(
         resend: job.resend,
         interval: if limits.single_user { limits.min_user_interval } else { Duration::ZERO },
         retry_for: job.retry_for,
+        isolates: job.isolates,
     };
     let under_way = batches_under_way(&limits);
     let (urgent_through, urgent) = watch::channel(0);

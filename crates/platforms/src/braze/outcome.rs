@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use jiff::Timestamp;
 use serde::Deserialize;
+use serde_json::Value;
 use tidegate_model::{Error, ErrorKind, Outcome, Reason, Receipt, Result};
 
 use super::client::{self, VENDOR};
@@ -17,7 +18,7 @@ struct TrackAnswer {
     #[serde(default)]
     message: Option<String>,
     #[serde(default)]
-    errors: Option<Vec<TrackError>>,
+    errors: Value,
     #[serde(default)]
     attributes_processed: Option<usize>,
     #[serde(default)]
@@ -26,14 +27,31 @@ struct TrackAnswer {
     purchases_processed: Option<usize>,
 }
 
-#[derive(Deserialize)]
+/// An error of a response. The documented ones are objects that name what they are about;
+/// texts and objects without an index occur too.
 struct TrackError {
-    #[serde(default, rename = "type")]
     what: String,
-    #[serde(default)]
     input_array: Option<String>,
-    #[serde(default)]
     index: Option<usize>,
+}
+
+impl TrackError {
+    fn of(error: &Value) -> TrackError {
+        let text = |name: &str| error.get(name).and_then(Value::as_str).map(str::to_owned);
+        TrackError {
+            what: error.as_str().map(str::to_owned).or_else(|| text("type")).unwrap_or_default(),
+            input_array: text("input_array"),
+            index: error.get("index").and_then(Value::as_u64).and_then(|index| index.try_into().ok()),
+        }
+    }
+
+    fn all(errors: &Value) -> Vec<TrackError> {
+        match errors {
+            Value::Null => Vec::new(),
+            Value::Array(errors) => errors.iter().map(TrackError::of).collect(),
+            error => vec![TrackError::of(error)],
+        }
+    }
 }
 
 /// The outcomes of a `/users/track` request with `items` objects in `array`.
@@ -62,7 +80,7 @@ pub(super) fn of_track(
 
     let mut rejected: Vec<Option<Reason>> = vec![None; items];
     let mut unplaced = None;
-    for error in said.errors.iter().flatten() {
+    for error in TrackError::all(&said.errors) {
         let here = error.input_array.as_deref().is_none_or(|name| name == array);
         match error.index.filter(|_| here).and_then(|index| rejected.get_mut(index)) {
             Some(slot) => *slot = Some(reason(&error.what)),
@@ -88,7 +106,12 @@ pub(super) fn of_track(
         _ => said.attributes_processed,
     };
     let others = match unplaced {
-        Some(reason) if processed != Some(items - rejections) => Outcome::Unknown(reason),
+        Some(reason) if items == 1 => Outcome::Rejected(reason),
+        Some(reason) if processed == Some(0) && rejections == 0 => {
+            let message = format!("Braze processed none of the objects: {}", reason.message);
+            return Err(Error::new(ErrorKind::Rejected, message));
+        }
+        Some(reason) if processed != Some(items - rejections) => Outcome::Unnamed(reason),
         _ => Outcome::Delivered,
     };
     receipt.outcomes.extend(rejected.into_iter().map(|it| it.map_or(others.clone(), Outcome::Rejected)));
@@ -132,10 +155,18 @@ pub(super) fn of_whole(
     struct Whole {
         message: Option<String>,
         deleted: Option<u64>,
+        #[serde(default)]
+        errors: Value,
     }
     match serde_json::from_slice::<Whole>(answer.body()) {
-        Ok(Whole { message: None, deleted: None }) | Err(_) => {
+        Ok(Whole { message: None, deleted: None, .. }) | Err(_) => {
             answer::unreadable(VENDOR, answer).into_receipt(items)
+        }
+        Ok(Whole { errors, .. }) if !TrackError::all(&errors).is_empty() => {
+            let reason = TrackError::all(&errors).first().map(|error| reason(&error.what));
+            let outcomes = reason.map_or(Outcome::Delivered, Outcome::Unnamed);
+            let rate_limit = client::rate_limit(answer.headers(), now);
+            Ok(Receipt { outcomes: vec![outcomes; items], rate_limit })
         }
         Ok(_) => {
             Ok(Receipt { rate_limit: client::rate_limit(answer.headers(), now), ..Receipt::delivered(items) })

@@ -48,8 +48,8 @@ pub(super) fn of_events(records: &[Record], answer: Answer, now: Timestamp) -> R
 ///
 /// By `event_id` where the answer has it: every event is sent with one. Else by
 /// user: an unknown user fails with all of its events; as many errors as the
-/// user has events here fail all of them; fewer leave each of them in doubt,
-/// which costs nothing, for a repetition has the same idempotency key.
+/// user has events here fail all of them; of fewer it is not known which, and those
+/// events are sent again apart, with the same idempotency keys.
 fn of_accepted(records: &[Record], response: &Response<Bytes>) -> Result<Receipt, Error> {
     let mut receipt = Receipt::delivered(records.len());
     let body = response.body();
@@ -81,7 +81,7 @@ fn assign_errors(records: &[Record], errors: &[EventError], outcomes: &mut [Outc
         by_user.entry(alias(&record.identity).1).or_default().push(at);
     }
     let mut of_user: HashMap<&str, Vec<&EventError>> = HashMap::new();
-    let mut unassigned = false;
+    let mut unassigned = None;
     for error in errors {
         let id = error.event_id.as_str().map(str::to_ascii_lowercase);
         let user = identifier(&error.event_user_id);
@@ -92,7 +92,7 @@ fn assign_errors(records: &[Record], errors: &[EventError], outcomes: &mut [Outc
         } else if let Some((user, _)) = user.and_then(|user| by_user.get_key_value(&*user)) {
             of_user.entry(user).or_default().push(error);
         } else {
-            unassigned = true;
+            unassigned = Some(error.reason());
         }
     }
     for (user, errors) in of_user {
@@ -103,19 +103,15 @@ fn assign_errors(records: &[Record], errors: &[EventError], outcomes: &mut [Outc
             outcomes[at] = match (unknown_user, errors.get(index)) {
                 (Some(error), _) => Outcome::Rejected(error.reason()),
                 (None, Some(error)) if errors.len() >= open.len() => Outcome::Rejected(error.reason()),
-                _ => in_doubt("some events of this user were rejected, the response does not say which"),
+                _ => Outcome::Unnamed(errors[0].reason()),
             };
         }
     }
-    if unassigned {
+    if let Some(reason) = unassigned {
         for outcome in outcomes.iter_mut().filter(|outcome| **outcome == Outcome::Delivered) {
-            *outcome = in_doubt("some events of the request were rejected, the response does not say which");
+            *outcome = Outcome::Unnamed(reason.clone());
         }
     }
-}
-
-fn in_doubt(why: &str) -> Outcome {
-    Outcome::Unknown(Reason::new("answer_ambiguous", why))
 }
 
 /// One entry of `errors` in an answer to custom events. It has no index.

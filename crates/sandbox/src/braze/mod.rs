@@ -100,23 +100,29 @@ impl Http for Sandbox {
             return Ok(blocking(move || desk.inspect(&request, requests, now)).await);
         }
 
-        let turn = self.faults.turn().await;
+        let mut turn = self.faults.turn(&request).await;
+        if request.uri().path() != "/users/track" {
+            turn = turn.without_unnamed();
+        }
+        let outcome = turn.outcome;
         let mut standing = self.limits.take(request.uri().path(), now);
-        let mut response = if turn.outcome == RequestOutcome::Revoked || !has_key(&request) {
+        let mut response = if outcome == RequestOutcome::Revoked || !has_key(&request) {
             message(401, "Invalid API Key")
-        } else if turn.outcome == RequestOutcome::Throttled {
+        } else if outcome == RequestOutcome::Throttled {
             standing = standing.exhausted(now);
             message(429, "Rate Limited")
         } else if !standing.allowed() {
             message(429, "Rate Limited")
-        } else if turn.outcome == RequestOutcome::Unavailable {
+        } else if outcome == RequestOutcome::Unavailable {
             message(503, "Service Unavailable")
         } else {
             let desk = Arc::clone(&self.desk);
             blocking(move || desk.serve(&request, turn, now)).await
         };
-        if turn.outcome == RequestOutcome::Dropped {
-            return Err(FaultPlan::dropped());
+        match outcome {
+            RequestOutcome::Dropped => return Err(FaultPlan::dropped()),
+            RequestOutcome::Failed => response = message(500, "Internal Server Error"),
+            _ => {}
         }
         standing.write(response.headers_mut(), now);
         Ok(response)

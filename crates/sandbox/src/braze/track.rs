@@ -13,6 +13,8 @@ use tidegate_profiles::{Event, Purchase, Session, UserId};
 
 /// The arrays in the order in which they are processed.
 const ARRAYS: [&str; 3] = ["attributes", "events", "purchases"];
+/// An error that names no object. Source: Braze docs, API errors and responses, `errors`.
+const UNNAMED: &str = "provided external_id is blacklisted and disallowed";
 const NO_VALID_DATA: &str =
     "Valid data must be provided in the 'attributes', 'events', or 'purchases' fields.";
 
@@ -47,6 +49,11 @@ impl Desk {
             for (name, objects) in ARRAYS.iter().zip(&arrays) {
                 let before = errors.len();
                 for (index, object) in objects.iter().enumerate() {
+                    if call.turn.is_unnamed(&object.to_string()) {
+                        errors.push(json!(UNNAMED));
+                        number += 1;
+                        continue;
+                    }
                     let outcome = if call.turn.refuses(number) {
                         Err("rejected, as the faults of this sandbox ask for".to_owned())
                     } else {

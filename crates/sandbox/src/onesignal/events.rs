@@ -57,6 +57,10 @@ pub(super) fn create(
     let (mut errors, mut happened) = (Vec::new(), Vec::new());
     for (at, event) in events.iter().enumerate() {
         let arrival = Arrival::read(event).map_err(|why| Stop::bad(format!("events[{at}]: {why}")))?;
+        if turn.is_unnamed(event.get()) {
+            errors.push(unnamed());
+            continue;
+        }
         match arrival.take_effect(session, turn.refuses(at))? {
             Effect::Recorded(user) if listening => happened.push(arrival.happened(session, user, event)?),
             Effect::Recorded(_) | Effect::Repeated => {}
@@ -65,6 +69,14 @@ pub(super) fn create(
     }
     let body = if errors.is_empty() { json!({}) } else { json!({ "errors": errors }) };
     Ok(Reply::new(StatusCode::ACCEPTED, &body).with_happened(happened))
+}
+
+/// An error that names no event: its `event_user_id` is empty for an event addressed otherwise, and
+/// it has an `event_id` only if the event has one.
+///
+/// Source: OneSignal docs, Create custom events, response 202.
+fn unnamed() -> Value {
+    json!({ "event_user_id": "", "error": { "code": "invalid", "title": "the event was not accepted" } })
 }
 
 /// What became of an event.

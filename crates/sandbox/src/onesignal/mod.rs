@@ -76,17 +76,24 @@ impl Http for Sandbox {
         if let Route::Inspect(what) = &route {
             return Ok(self.inspect(what).await.into_response());
         }
-        let turn = self.faults.turn().await;
-        let reply = match turn.outcome {
+        let mut turn = self.faults.turn(&request).await;
+        if !matches!(route, Route::CreateEvents) {
+            turn = turn.without_unnamed();
+        }
+        let outcome = turn.outcome;
+        let reply = match outcome {
             RequestOutcome::Revoked => Reply::access_denied(&route),
             RequestOutcome::Throttled => Reply::slow_down(),
             RequestOutcome::Unavailable => Reply::unavailable(),
-            RequestOutcome::Served | RequestOutcome::Dropped => self.serve(route, request, turn).await,
+            RequestOutcome::Served | RequestOutcome::Dropped | RequestOutcome::Failed => {
+                self.serve(route, request, turn).await
+            }
         };
-        if turn.outcome == RequestOutcome::Dropped {
-            return Err(FaultPlan::dropped());
+        match outcome {
+            RequestOutcome::Dropped => Err(FaultPlan::dropped()),
+            RequestOutcome::Failed => Ok(Reply::failed().into_response()),
+            _ => Ok(reply.into_response()),
         }
-        Ok(reply.into_response())
     }
 }
 

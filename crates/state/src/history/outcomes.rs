@@ -22,13 +22,17 @@ pub(crate) fn encode(outcomes: &[Outcome]) -> Result<Vec<u8>, Error> {
         writer.byte(match outcome {
             Outcome::Delivered => DELIVERED,
             Outcome::Rejected(_) => REJECTED,
-            Outcome::Unknown(_) => UNKNOWN,
+            // A later run only has to know that the effect is open.
+            Outcome::Unknown(_) | Outcome::Unnamed(_) => UNKNOWN,
             Outcome::Deferred(_) => DEFERRED,
         });
     }
     let reasons = outcomes.iter().filter_map(|outcome| match outcome {
         Outcome::Delivered => None,
-        Outcome::Rejected(reason) | Outcome::Unknown(reason) | Outcome::Deferred(reason) => Some(reason),
+        Outcome::Rejected(reason)
+        | Outcome::Unknown(reason)
+        | Outcome::Unnamed(reason)
+        | Outcome::Deferred(reason) => Some(reason),
     });
     writer.texts(reasons.clone().map(|reason| &*reason.code));
     writer.texts(reasons.map(|reason| &*reason.message));

@@ -3,6 +3,7 @@
 
 mod faults;
 mod outages;
+mod poison;
 mod refused;
 
 use crate::support::{Database, Project, Sandbox};

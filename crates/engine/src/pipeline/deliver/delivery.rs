@@ -1,6 +1,5 @@
 //! One request until each of its rows has its status.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,11 +10,12 @@ use tidegate_model::{
 };
 use tokio::time::Instant;
 
+use crate::pipeline::deliver::part::Part;
 use crate::pipeline::deliver::rate_limiter::RateLimiter;
+use crate::pipeline::deliver::uncertain::{Cause, Next};
 use crate::pipeline::item::{Item, RequestResults};
 use crate::pipeline::shutdown::Shutdown;
 use crate::pipeline::transform::Transform;
-use crate::pipeline::wait;
 
 /// Delivers the requests of one run.
 pub(crate) struct Delivery<F: Transform> {
@@ -33,6 +33,9 @@ pub(crate) struct Delivery<F: Transform> {
     pub(crate) interval: Duration,
     /// How long an unreachable platform is tried.
     pub(crate) retry_for: Duration,
+    /// Whether an item that is never answered with certainty is listed, beside others that
+    /// are; if not, the run ends.
+    pub(crate) isolates: bool,
 }
 
 impl<F: Transform> Clone for Delivery<F> {
@@ -58,32 +61,8 @@ pub(crate) struct Delivered {
     pub(crate) last_sent: Option<Instant>,
 }
 
-/// A request, or what is left of one.
-struct Part<F: Transform> {
-    records: Vec<F::Sent>,
-    items: Vec<Item<F>>,
-    /// When an answer to it was lost first, for the deduplication window.
-    unsure_since: Option<Instant>,
-    /// When it first failed, for the retry budget.
-    failing_since: Option<Instant>,
-    attempts: u32,
-}
-
-impl<F: Transform> Part<F> {
-    fn new(records: Vec<F::Sent>, items: Vec<Item<F>>) -> Part<F> {
-        Part { records, items, unsure_since: None, failing_since: None, attempts: 0 }
-    }
-
-    fn halve(mut self) -> (Part<F>, Part<F>) {
-        let middle = self.records.len() / 2;
-        let (records, items) = (self.records.split_off(middle), self.items.split_off(middle));
-        let second = Part { unsure_since: self.unsure_since, ..Part::new(records, items) };
-        (self, second)
-    }
-}
-
 /// What is decided of a request, that of one batch together.
-struct Decided {
+pub(super) struct Decided {
     batches: Vec<(u64, RequestResults)>,
     /// How many items are not decided yet.
     left: usize,
@@ -106,93 +85,114 @@ impl<F: Transform> Delivery<F> {
     /// are missing from the result.
     pub(crate) async fn deliver(&self, records: Vec<F::Sent>, items: Vec<Item<F>>) -> Delivered {
         let mut decided = Decided { batches: Vec::new(), left: records.len() };
-        let mut parts = VecDeque::from([Part::new(records, items)]);
+        // The next one to send is the last.
+        let mut parts = vec![Part::new(records, items)];
         let mut last_sent: Option<Instant> = None;
-        while let Some(mut part) = parts.pop_front() {
+        while let Some(part) = parts.pop() {
             if part.records.is_empty() {
                 continue;
             }
-            let rest = last_sent.map_or(Duration::ZERO, |sent| self.interval.saturating_sub(sent.elapsed()));
-            if !rest.is_zero() && !self.shutdown.pause(rest).await {
-                break;
-            }
-            if !self.rate_limiter.acquire(&self.shutdown).await {
-                break;
-            }
-            if let Some(since) = part.unsure_since
-                && !self.may_repeat(since)
-            {
-                // Its key has expired while it waited.
-                let reason = "the answer was lost, and it is too late to send the row again safely";
-                self.decide_all(
-                    part,
-                    &RowStatus::InDoubt(Reason::new("response_lost", reason)),
-                    &mut decided,
-                );
-                continue;
-            }
-            let intents = match self.intend(&part).await {
-                Ok(intent) => intent,
-                Err(error) => {
-                    self.shutdown.fail(error.context("the ledger could not be written"));
-                    break;
-                }
+            let next = match self.wait_for_turn(last_sent).await {
+                true => self.send_part(part, &mut last_sent, &mut decided).await,
+                false => Next::End(part),
             };
-            // Writing that down may have taken long.
-            if !self.shutdown.holds_lease() {
-                break;
-            }
-            let sent_at = Instant::now();
-            last_sent = Some(sent_at);
-            let sent_at = part.unsure_since.unwrap_or(sent_at);
-            match self.send(&part.records).await {
-                Ok(receipt) => {
-                    if let Some(pace) = receipt.rate_limit {
-                        self.rate_limiter.observe(pace, self.clock.as_ref());
-                    }
-                    let (statuses, rest) = self.decide(part, receipt, sent_at, &mut decided);
-                    self.answered(intents, statuses).await;
-                    if let Some((rest, progress)) = rest {
-                        match self.again(rest, progress).await {
-                            Some(rest) => parts.push_front(rest),
-                            None => break,
-                        }
-                    }
-                }
-                Err(error) => {
-                    self.answered(intents, Vec::new()).await;
-                    match error.reaction() {
-                        Reaction::Wait(until) => {
-                            self.shutdown.count_retry();
-                            self.rate_limiter.block_until(until, self.clock.as_ref());
-                            // A throttled response proves that it is reachable, so it does
-                            // not count against the retry budget.
-                            (part.attempts, part.failing_since) = (0, None);
-                            parts.push_front(part);
-                        }
-                        Reaction::Halve if part.records.len() > 1 => {
-                            self.shutdown.count_retry();
-                            let (first, second) = part.halve();
-                            parts.push_front(second);
-                            parts.push_front(first);
-                        }
-                        Reaction::Halve => {
-                            let reason = Reason::new("rejected", error.with_words());
-                            self.decide_all(part, &RowStatus::Rejected(reason), &mut decided);
-                        }
-                        Reaction::BackOff => match self.back_off(part, error).await {
-                            Some(part) => parts.push_front(part),
-                            None => break,
-                        },
-                        Reaction::Pause | Reaction::Fail => {
-                            self.shutdown.fail(error);
-                            break;
-                        }
-                    }
+            let next = match next {
+                Next::PutAside(part, reason) => self.put_aside(part, reason, &mut parts).await,
+                next => next,
+            };
+            match next {
+                Next::Send(again) => parts.extend(again.into_iter().rev()),
+                Next::Decide(part, status) => self.decide_all(part, &status, &mut decided),
+                Next::Done | Next::PutAside(..) => {}
+                Next::End(part) => {
+                    parts.push(part);
+                    break;
                 }
             }
         }
+        self.give_up(parts, &mut decided);
         Delivered { decided: decided.batches, last_sent }
+    }
+
+    /// Waits until a request may be sent. Returns false if the run halts first.
+    async fn wait_for_turn(&self, last_sent: Option<Instant>) -> bool {
+        let rest = last_sent.map_or(Duration::ZERO, |sent| self.interval.saturating_sub(sent.elapsed()));
+        (rest.is_zero() || self.shutdown.pause(rest).await) && self.rate_limiter.acquire(&self.shutdown).await
+    }
+
+    /// Sends a part once, decides what can be decided, and says what is done with the rest.
+    async fn send_part(
+        &self,
+        part: Part<F>,
+        last_sent: &mut Option<Instant>,
+        decided: &mut Decided,
+    ) -> Next<F> {
+        if let Some(since) = part.unsure_since
+            && !self.may_repeat(since)
+        {
+            // Its key has expired while it waited.
+            let reason = "the answer was lost, and it is too late to send the row again safely";
+            return Next::Decide(part, RowStatus::InDoubt(Reason::new("response_lost", reason)));
+        }
+        let intents = match self.intend(&part).await {
+            Ok(intent) => intent,
+            Err(error) => {
+                self.shutdown.fail(error.context("the ledger could not be written"));
+                return Next::End(part);
+            }
+        };
+        // Writing that down may have taken long.
+        if !self.shutdown.holds_lease() {
+            return Next::End(part);
+        }
+        let sent_at = Instant::now();
+        *last_sent = Some(sent_at);
+        let sent_at = part.unsure_since.unwrap_or(sent_at);
+        match self.send(&part.records).await {
+            Ok(receipt) => {
+                if let Some(pace) = receipt.rate_limit {
+                    self.rate_limiter.observe(pace, self.clock.as_ref());
+                }
+                let (statuses, rest) = self.decide(part, receipt, sent_at, decided);
+                self.answered(intents, statuses).await;
+                match rest {
+                    Some((rest, cause)) => self.next(rest, cause).await,
+                    None => Next::Done,
+                }
+            }
+            Err(error) => {
+                self.answered(intents, Vec::new()).await;
+                self.had_no_effect(part, error).await
+            }
+        }
+    }
+
+    /// What is done with a part that certainly had no effect.
+    async fn had_no_effect(&self, mut part: Part<F>, error: Error) -> Next<F> {
+        match error.reaction() {
+            Reaction::Wait(until) => {
+                self.shutdown.count_retry();
+                self.rate_limiter.block_until(until, self.clock.as_ref());
+                // A throttled response proves that it is reachable, so it does not count
+                // against the retry budget.
+                (part.attempts, part.failing) = (0, None);
+                Next::Send(vec![part])
+            }
+            Reaction::Halve if part.len() > 1 => {
+                self.rate_limiter.health.answered();
+                self.shutdown.count_retry();
+                Next::Send(part.halve().into())
+            }
+            Reaction::Halve => {
+                self.rate_limiter.health.answered();
+                Next::Decide(part, RowStatus::Rejected(Reason::new("rejected", error.with_words())))
+            }
+            Reaction::BackOff => self.wait_and_send(part, error).await,
+            Reaction::Pause | Reaction::Fail => {
+                self.shutdown.fail(error);
+                Next::End(part)
+            }
+        }
     }
 
     /// Sends once; an answer that does not come in time after a halt is lost.
@@ -212,116 +212,89 @@ impl<F: Transform> Delivery<F> {
     }
 
     /// Gives each row its status, or puts it among those to send again. Returns the
-    /// statuses in the order of the rows and what is left, with whether anything of the
-    /// request was decided.
+    /// statuses in the order of the rows, what is left, and why.
     fn decide(
         &self,
         part: Part<F>,
         receipt: Receipt,
         sent_at: Instant,
         decided: &mut Decided,
-    ) -> (Vec<Outcome>, Option<(Part<F>, bool)>) {
-        let total = part.records.len();
+    ) -> (Vec<Outcome>, Option<(Part<F>, Cause)>) {
+        let total = part.len();
         // Only an intent needs the statuses in order.
         let mut noted = Vec::new();
         let told = self.needs_intent();
-        let mut rest = Part::new(Vec::new(), Vec::new());
-        (rest.attempts, rest.failing_since) = (part.attempts, part.failing_since);
-        rest.unsure_since = part.unsure_since;
+        let mut rest = part.emptied();
         // Nearly always nothing goes again: records are looked at where they lie.
         let mut again = Vec::new();
-        let mut uncertain = false;
+        let mut cause = Cause::Progress;
+        let mut certain = false;
+        let single = receipt.outcomes.iter().filter(|it| matches!(it, Outcome::Unnamed(_))).count() == 1;
         for (index, (item, outcome)) in part.items.into_iter().zip(receipt.outcomes).enumerate() {
             let record = &part.records[index];
+            if told {
+                noted.push(match &outcome {
+                    Outcome::Unnamed(reason) if single => Outcome::Rejected(reason.clone()),
+                    outcome => outcome.clone(),
+                });
+            }
             let status = match outcome {
                 Outcome::Delivered => {
-                    if told {
-                        noted.push(Outcome::Delivered);
-                    }
+                    certain = true;
                     let delivered = &mut decided.of(item.batch).delivered;
                     self.transform.delivered(item.at, item.keys, item.context, record, delivered);
                     continue;
                 }
                 Outcome::Rejected(reason) => RowStatus::Rejected(reason),
+                Outcome::Unnamed(reason) if single => RowStatus::Rejected(reason),
                 Outcome::Deferred(reason) => {
-                    if told {
-                        noted.push(Outcome::Deferred(reason));
+                    if matches!(cause, Cause::Progress) {
+                        cause = Cause::Deferred(reason);
                     }
                     again.push(index);
                     rest.items.push(item);
                     continue;
                 }
                 Outcome::Unknown(reason) if self.may_repeat(sent_at) => {
-                    uncertain = true;
-                    if told {
-                        noted.push(Outcome::Unknown(reason));
+                    if !matches!(cause, Cause::Unnamed(_)) {
+                        cause = Cause::Unknown(reason);
                     }
                     again.push(index);
                     rest.items.push(item);
                     continue;
                 }
+                Outcome::Unnamed(reason) if self.may_repeat(sent_at) => {
+                    cause = Cause::Unnamed(reason);
+                    again.push(index);
+                    rest.items.push(item);
+                    continue;
+                }
                 Outcome::Unknown(reason) => RowStatus::InDoubt(reason),
+                Outcome::Unnamed(reason) => {
+                    certain = true;
+                    RowStatus::InDoubt(reason)
+                }
             };
-            if told {
-                noted.push(match &status {
-                    RowStatus::Rejected(reason) => Outcome::Rejected(reason.clone()),
-                    RowStatus::InDoubt(reason) => Outcome::Unknown(reason.clone()),
-                    RowStatus::Delivered => Outcome::Delivered,
-                });
-            }
+            certain |= matches!(status, RowStatus::Rejected(_));
             let row = self.transform.result(item.keys, item.context, Some(record), status);
             decided.of(item.batch).others.push((item.at, row));
+        }
+        if certain || matches!(cause, Cause::Unnamed(_)) {
+            self.rate_limiter.health.answered();
         }
         if !again.is_empty() {
             let records = (0..).zip(part.records).filter(|(index, _)| again.binary_search(index).is_ok());
             rest.records = records.map(|(_, record)| record).collect();
         }
-        if uncertain {
-            rest.unsure_since = Some(sent_at);
+        match &cause {
+            Cause::Deferred(_) if rest.len() < total => cause = Cause::Progress,
+            Cause::Unknown(_) | Cause::Unnamed(_) => rest.unsure_since = Some(sent_at),
+            Cause::Progress | Cause::Deferred(_) => {}
         }
-        let progress = !uncertain && rest.records.len() < total;
-        (noted, (!rest.records.is_empty()).then_some((rest, progress)))
+        (noted, (!again.is_empty()).then_some((rest, cause)))
     }
 
-    /// Whether a row whose answer was lost may be sent again.
-    fn may_repeat(&self, first_sent: Instant) -> bool {
-        match self.idempotency {
-            Idempotency::Idempotent => true,
-            Idempotency::Keyed(window) => first_sent.elapsed() < window || self.resend,
-            Idempotency::None => self.resend,
-        }
-    }
-
-    /// Prepares what is left of a request to be sent again.
-    async fn again(&self, rest: Part<F>, progress: bool) -> Option<Part<F>> {
-        if progress {
-            self.shutdown.count_retry();
-            return Some(Part { attempts: 0, failing_since: None, ..rest });
-        }
-        let lost = Error::new(tidegate_model::ErrorKind::Unavailable, "its answers do not arrive");
-        self.back_off(rest, lost).await
-    }
-
-    /// Waits before the next attempt; `None` where the budget is spent or the run halts.
-    async fn back_off(&self, mut part: Part<F>, error: Error) -> Option<Part<F>> {
-        let since = *part.failing_since.get_or_insert_with(Instant::now);
-        part.attempts += 1;
-        let mut wait = wait::backoff(part.attempts);
-        if let Some(until) = error.acceptable_at() {
-            // Nothing else is sent there either; the budget still decides how long it is waited for.
-            self.rate_limiter.block_until(Some(until), self.clock.as_ref());
-            let asked = until.duration_since(self.clock.now());
-            wait = wait.max(Duration::try_from(asked).unwrap_or_default());
-        }
-        if since.elapsed() + wait > self.retry_for {
-            self.shutdown.fail(error.context(format!("gave up after {} attempts", part.attempts)));
-            return None;
-        }
-        self.shutdown.count_retry();
-        self.shutdown.pause(wait).await.then_some(part)
-    }
-
-    fn decide_all(&self, part: Part<F>, status: &RowStatus, decided: &mut Decided) {
+    pub(super) fn decide_all(&self, part: Part<F>, status: &RowStatus, decided: &mut Decided) {
         for (record, item) in part.records.iter().zip(part.items) {
             let row = self.transform.result(item.keys, item.context, Some(record), status.clone());
             decided.of(item.batch).others.push((item.at, row));

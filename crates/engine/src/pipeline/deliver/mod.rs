@@ -3,8 +3,11 @@
 
 pub(crate) mod budget;
 pub(crate) mod delivery;
+pub(crate) mod health;
+mod part;
 pub(crate) mod queue;
 pub(crate) mod rate_limiter;
 pub(crate) mod shared_event;
+mod uncertain;
 pub(crate) mod users;
 pub(crate) mod worker;

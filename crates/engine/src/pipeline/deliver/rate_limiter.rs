@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use tidegate_model::{Clock, ConnectionId, Limits, Rate, RateLimitStatus};
 use tokio::time::Instant;
 
+use crate::pipeline::deliver::health::Health;
 use crate::pipeline::shutdown::Shutdown;
 
 /// The rate limiters of a process: one for each connection and bucket of limits.
@@ -58,6 +59,8 @@ const BURST_SHARE: u32 = 50;
 pub(crate) struct RateLimiter {
     spacing: Option<Spacing>,
     state: Mutex<State>,
+    /// What the connection answered, to all of its syncs.
+    pub(super) health: Health,
 }
 
 #[derive(Clone, Copy)]
@@ -84,7 +87,7 @@ impl RateLimiter {
             let interval = rate.per / spaced;
             Spacing { interval, tolerance: interval * (burst - 1) }
         });
-        RateLimiter { spacing, state: Mutex::new(State::default()) }
+        RateLimiter { spacing, state: Mutex::default(), health: Health::default() }
     }
 
     /// Waits until one request may be sent. Returns false if the run halts first.

@@ -83,7 +83,9 @@ impl ResumeState {
                 let status = match outcomes.next() {
                     Some(Outcome::Delivered) => Some(RowStatus::Delivered),
                     Some(Outcome::Rejected(reason)) => Some(RowStatus::Rejected(reason)),
-                    Some(Outcome::Unknown(reason)) => Some(RowStatus::InDoubt(reason)),
+                    Some(Outcome::Unknown(reason) | Outcome::Unnamed(reason)) => {
+                        Some(RowStatus::InDoubt(reason))
+                    }
                     // It had no effect: nothing is known of the row.
                     Some(Outcome::Deferred(_)) => continue,
                     None if responded => continue,

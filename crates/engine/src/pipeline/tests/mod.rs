@@ -30,6 +30,7 @@ mod identity;
 mod lease;
 mod lookback;
 mod stage;
+mod uncertain;
 mod unreadable;
 
 use self::stage::{Answer, Stage, Table, all_delivered, columns, limits, lost, once, one_worker, stop_after};

@@ -21,6 +21,7 @@ fn codes(receipt: &Receipt) -> Vec<&str> {
             Outcome::Rejected(reason) => &reason.code,
             Outcome::Deferred(_) => "deferred",
             Outcome::Unknown(_) => "unknown",
+            Outcome::Unnamed(_) => "unnamed",
         })
         .collect()
 }
@@ -55,16 +56,36 @@ async fn a_400_with_places_rejects_those_and_sends_the_others_again() {
 }
 
 #[tokio::test]
-async fn an_error_without_a_place_leaves_the_others_in_doubt_unless_the_count_clears_them() {
+async fn an_error_that_names_no_object_may_be_of_each_unless_the_count_clears_them() {
     let with_count = |count: &str| {
         format!(
             r#"{{"message":"success"{count},"errors":[{{"type":"EXTERNAL_USER_ID_TOO_LARGE","index":9}}]}}"#
         )
     };
     let receipt = answered(201, &with_count("")).await.expect("receipt");
-    assert_eq!(codes(&receipt), ["unknown"; 3]);
+    assert_eq!(codes(&receipt), ["unnamed"; 3]);
     let receipt = answered(201, &with_count(r#","events_processed":3"#)).await.expect("receipt");
     assert_eq!(codes(&receipt), ["delivered"; 3]);
+    let error = answered(201, &with_count(r#","events_processed":0"#)).await.expect_err("no effect");
+    assert_eq!(error.kind(), ErrorKind::Rejected);
+}
+
+#[tokio::test]
+async fn errors_of_other_shapes_are_read_and_that_of_a_single_object_rejects_it() {
+    for errors in
+        [r#"["blacklisted"]"#, r#"[{"type":null}]"#, r#"[{}]"#, r#""blacklisted""#, r#"{"type":"x"}"#]
+    {
+        let body = format!(r#"{{"message":"success","errors":{errors}}}"#);
+        assert_eq!(codes(&answered(201, &body).await.expect("receipt")), ["unnamed"; 3], "{errors}");
+        let alone = open(Canned::answering(201, &body), ObjectKind::Event, json!({}));
+        let receipt = alone.deliver(&[event(external("a"), "e", "{}")]).await.expect("receipt");
+        assert!(matches!(receipt.outcomes.as_slice(), [Outcome::Rejected(_)]), "{errors}: {receipt:?}");
+    }
+    let body = r#"{"deleted":1,"message":"success","errors":["one of them is unknown"]}"#;
+    let platform = open(Canned::answering(201, body), ObjectKind::Deletion, json!({}));
+    let receipt =
+        platform.deliver(&["a", "b"].map(|id| record(external(id), Body::Deletion))).await.expect("receipt");
+    assert_eq!(codes(&receipt), ["unnamed"; 2]);
 }
 
 #[tokio::test]
