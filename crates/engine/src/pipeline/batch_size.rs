@@ -6,7 +6,12 @@ use tidegate_model::Limits;
 /// every worker a request while another is filled; few enough to keep memory small when a
 /// batch is one large request.
 pub(crate) fn batches_under_way(limits: &Limits) -> usize {
-    if limits.max_in_flight > 1 { 8 } else { 4 }
+    match limits.max_in_flight {
+        0..=1 => 4,
+        2..=255 => 8,
+        // Half of them may wait for answers, or for an earlier row of their user.
+        256.. => 12,
+    }
 }
 
 /// Items of a batch where no request holds more: those of the batches in flight should

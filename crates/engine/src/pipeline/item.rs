@@ -46,6 +46,11 @@ impl<F: Transform> RequestItems<F> {
         RequestItems { sent: Vec::with_capacity(items), items: Vec::with_capacity(items) }
     }
 
+    pub(crate) fn push(&mut self, sent: F::Sent, item: Item<F>) {
+        self.sent.push(sent);
+        self.items.push(item);
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.items.is_empty()
     }
@@ -56,7 +61,7 @@ pub(crate) struct BatchOpened {
     pub(crate) batch: u64,
     /// The checkpoint to resume from once all rows have their status.
     pub(crate) checkpoint: Option<Checkpoint>,
-    /// Rows that were given to the workers.
+    /// Rows that are to be sent.
     pub(crate) under_way: usize,
     /// Rows whose status is known without sending them.
     pub(crate) decided: Vec<IndexedResult>,

@@ -1,17 +1,18 @@
 //! The one loop: a feed, a destination and a ledger.
 //!
 //! ```text
-//!            read        partition by user     one request at a time     in order
-//! source ──▶ look up ──▶ map ──▶ worker 0 ──▶ pack ──▶ limit ──▶ platform ──▶ commit ──▶ ledger
-//!                           └──▶ worker n …
+//!            read                      in order of each user              in order
+//! source ──▶ look up ──▶ map ──▶ wait ──▶ limit ──▶ pack ──▶ platform ──▶ commit ──▶ ledger
+//!                                              └──▶ pack ──▶ …
 //! ```
 //!
 //! A *transform* says what is moved: rows that a mapping turns into records (an import), or
 //! events of the log (an export, with the log as the source and a sink as the destination).
 //! Both go through the same loop.
 //!
-//! Reading, delivering and committing run concurrently, with a few batches in flight. Rows
-//! of one user always go to the same worker and so keep their order. A batch is committed
+//! Reading, delivering and committing run concurrently, with a few batches in flight. As many
+//! requests are under way as the rate and the answer time of the platform ask for. Rows of one
+//! user are in one request at a time and so keep their order. A batch is committed
 //! once every row of it has its status, batches are committed in order, and the checkpoint
 //! is written together with the statuses: it never moves before the effect. Only this
 //! module waits, retries and stores progress.

@@ -11,9 +11,11 @@ use tidegate_model::{
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::pipeline::batch_size::{batch_items, batches_under_way};
+use crate::pipeline::batch_size::batches_under_way;
 use crate::pipeline::commit::committer::{self, Committer};
+use crate::pipeline::deliver::budget::is_alone;
 use crate::pipeline::deliver::delivery::Delivery;
+use crate::pipeline::deliver::pool::Pool;
 use crate::pipeline::deliver::rate_limiter::RateLimiters;
 use crate::pipeline::deliver::worker::Worker;
 use crate::pipeline::read::cursor_state::CursorState;
@@ -186,22 +188,21 @@ async fn move_items<F: Transform>(
         isolates: job.isolates,
     };
     let under_way = batches_under_way(&limits);
+    let (to_send, incoming) = mpsc::channel(under_way);
     let (urgent_through, urgent) = watch::channel(0);
-    let mut workers = Vec::new();
-    let mut senders = Vec::new();
-    for _ in 0..limits.max_in_flight.max(1) {
-        let (sender, incoming) = mpsc::channel(under_way);
-        let worker = Worker {
-            limits,
-            delivery: delivery.clone(),
-            shutdown: shutdown.clone(),
-            incoming,
-            urgent_through: urgent.clone(),
-            events: events.clone(),
-        };
-        workers.push(tokio::spawn(worker.send_all()));
-        senders.push(sender);
-    }
+    let sender = if is_alone(&limits) && !limits.single_user {
+        let shutdown = shutdown.clone();
+        tokio::spawn(
+            Worker { limits, delivery, shutdown, incoming, urgent_through: urgent, events: events.clone() }
+                .send_all(),
+        )
+    } else {
+        let shutdown = shutdown.clone();
+        tokio::spawn(
+            Pool { limits, delivery, shutdown, incoming, urgent_through: urgent, events: events.clone() }
+                .send_all(),
+        )
+    };
     let reader = Reader {
         transform: job.transform.clone(),
         destination: job.destination.clone(),
@@ -212,20 +213,15 @@ async fn move_items<F: Transform>(
         retention: job.retention.clone(),
         changed: job.changed,
         numbers: EqualRows::default(),
-        workers: senders,
-        max_items: limits.max_items,
-        batch_items: batch_items(&limits),
-        spread: 0,
+        to_send,
         events,
         under_way,
         window: Arc::new(Semaphore::new(under_way)),
         urgent_through,
     };
     let (resume, batches) = reader.read_all(feed).await;
-    for worker in workers {
-        if let Err(fault) = worker.await {
-            shutdown.fail(Error::internal("a worker of the run ended by an internal error").caused_by(fault));
-        }
+    if let Err(fault) = sender.await {
+        shutdown.fail(Error::internal("the sender of the run ended by an internal error").caused_by(fault));
     }
     let counts = committer.await.unwrap_or_else(|fault| {
         shutdown

@@ -99,8 +99,8 @@ impl Destination<Record> for Braze {
             max_items: max_items.min(self.objects_per_request),
             max_bytes: BYTES_MAX,
             linger: Duration::from_millis(50),
-            // At the documented rate this hides an answer time of 64 ms.
-            max_in_flight: 64,
+            // At the documented rate this hides an answer time of half a second.
+            max_in_flight: 512,
             rate: Some(Rate { requests, per }),
             bucket,
             single_user: false,

@@ -118,7 +118,8 @@ impl Destination<Record> for OneSignal {
             max_items: 1,
             max_bytes: REQUEST_BYTES_MAX,
             linger: Duration::ZERO,
-            max_in_flight: 64,
+            // At the documented rate this hides an answer time of half a second.
+            max_in_flight: 512,
             rate: per_second(USER_RATE),
             bucket: "users",
             single_user: true,
@@ -129,7 +130,7 @@ impl Destination<Record> for OneSignal {
             ObjectKind::Event => Limits {
                 max_items: EVENTS_MAX,
                 linger: Duration::from_millis(50),
-                max_in_flight: 8,
+                max_in_flight: 64,
                 rate: per_second(self.events_per_second),
                 bucket: "custom_events",
                 single_user: false,

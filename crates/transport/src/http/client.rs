@@ -1,5 +1,7 @@
 //! The real client.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,38 +13,56 @@ use tidegate_model::{Error, Http, HttpFailure, Result, clear_text};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a request may take from its first byte to the last of its answer.
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(100);
-/// Connections per host that wait for the next request.
-const IDLE_PER_HOST: usize = 64;
+/// Requests at once that share one pool of connections. By HTTP/2 they share one connection,
+/// on which most servers take 100 or 128 at a time.
+///
+/// Source: RFC 9113, 5.1.2 (no less than 100 is recommended).
+const PER_POOL: usize = 100;
+/// Pools of connections: only as many are used as the requests at once ask for.
+const POOLS: usize = 6;
 
 /// HTTP over the network. Neither retries nor follows redirects.
 ///
-/// Cheap to clone: clones share one pool of connections.
+/// Cheap to clone: clones share their connections.
 #[derive(Clone)]
 pub struct RealHttp {
-    client: reqwest::Client,
+    pools: Arc<[reqwest::Client]>,
+    under_way: Arc<AtomicUsize>,
+}
+
+/// One request under way.
+struct UnderWay<'a>(&'a AtomicUsize);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl RealHttp {
-    /// Makes a client with an empty pool. It opens no connection.
+    /// Makes a client without connections. It opens none.
     ///
     /// # Errors
     /// When the machine's root certificates cannot be read.
     pub fn new() -> Result<RealHttp> {
-        let client = reqwest::Client::builder()
-            .user_agent(concat!("tidegate/", env!("CARGO_PKG_VERSION")))
-            .redirect(redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .pool_max_idle_per_host(IDLE_PER_HOST)
-            .tcp_nodelay(true)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(TOTAL_TIMEOUT)
-            .build()
-            .map_err(|cause| {
-                Error::internal("the HTTP client cannot start")
-                    .hint("install the machine's root certificates (package `ca-certificates`)")
-                    .caused_by(cause)
-            })?;
-        Ok(RealHttp { client })
+        let pool = || {
+            reqwest::Client::builder()
+                .user_agent(concat!("tidegate/", env!("CARGO_PKG_VERSION")))
+                .redirect(redirect::Policy::none())
+                .retry(reqwest::retry::never())
+                .pool_max_idle_per_host(PER_POOL)
+                .tcp_nodelay(true)
+                .connect_timeout(CONNECT_TIMEOUT)
+                .timeout(TOTAL_TIMEOUT)
+                .build()
+                .map_err(|cause| {
+                    Error::internal("the HTTP client cannot start")
+                        .hint("install the machine's root certificates (package `ca-certificates`)")
+                        .caused_by(cause)
+                })
+        };
+        let pools = (0..POOLS).map(|_| pool()).collect::<Result<Vec<_>>>()?;
+        Ok(RealHttp { pools: pools.into(), under_way: Arc::default() })
     }
 }
 
@@ -55,7 +75,10 @@ impl Http for RealHttp {
             return Err(HttpFailure::NotSent(why));
         }
         let request = reqwest::Request::try_from(request).map_err(failure)?;
-        let mut answer = self.client.execute(request).await.map_err(failure)?;
+        let others = self.under_way.fetch_add(1, Ordering::Relaxed);
+        let _under_way = UnderWay(&self.under_way);
+        let pool = &self.pools[(others / PER_POOL).min(POOLS - 1)];
+        let mut answer = pool.execute(request).await.map_err(failure)?;
 
         let mut response = http::Response::new(Bytes::new());
         *response.status_mut() = answer.status();

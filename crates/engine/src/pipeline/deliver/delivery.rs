@@ -53,6 +53,19 @@ impl<F: Transform> Clone for Delivery<F> {
     }
 }
 
+/// Whether the rate limiter has let a request go.
+pub(crate) enum Turn {
+    Taken,
+    Open,
+}
+
+impl Turn {
+    /// Whether it has, for the first time that it is asked.
+    fn take(&mut self) -> bool {
+        matches!(std::mem::replace(self, Turn::Open), Turn::Taken)
+    }
+}
+
 /// What became of a request.
 pub(crate) struct Delivered {
     /// What is decided, that of one batch together.
@@ -83,7 +96,12 @@ impl Decided {
 impl<F: Transform> Delivery<F> {
     /// Sends until every row has its status. Rows that the halt of the run left without one
     /// are missing from the result.
-    pub(crate) async fn deliver(&self, records: Vec<F::Sent>, items: Vec<Item<F>>) -> Delivered {
+    pub(crate) async fn deliver(
+        &self,
+        records: Vec<F::Sent>,
+        items: Vec<Item<F>>,
+        mut turn: Turn,
+    ) -> Delivered {
         let mut decided = Decided { batches: Vec::new(), left: records.len() };
         // The next one to send is the last.
         let mut parts = vec![Part::new(records, items)];
@@ -92,7 +110,7 @@ impl<F: Transform> Delivery<F> {
             if part.records.is_empty() {
                 continue;
             }
-            let next = match self.wait_for_turn(last_sent).await {
+            let next = match turn.take() || self.wait_for_turn(last_sent).await {
                 true => self.send_part(part, &mut last_sent, &mut decided).await,
                 false => Next::End(part),
             };

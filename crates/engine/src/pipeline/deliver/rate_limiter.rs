@@ -104,7 +104,7 @@ impl RateLimiter {
     }
 
     /// Books a request now, or returns how long to wait before trying again.
-    fn book(&self) -> Option<Duration> {
+    pub(super) fn book(&self) -> Option<Duration> {
         let now = Instant::now();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(until) = state.closed_until {

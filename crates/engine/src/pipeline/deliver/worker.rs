@@ -1,4 +1,4 @@
-//! A delivery worker: packs items into requests and sends one at a time.
+//! One request at a time: each is prepared while the one before it is delivered.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -10,15 +10,14 @@ use tokio::task::{self, JoinHandle};
 use tokio::time::Instant;
 
 use crate::pipeline::deliver::budget::{self, RequestBudget};
-use crate::pipeline::deliver::delivery::Delivery;
+use crate::pipeline::deliver::delivery::{Delivery, Turn};
 use crate::pipeline::deliver::queue::Queue;
-use crate::pipeline::deliver::users::Users;
 use crate::pipeline::item::{CommitEvent, RequestItems, RequestResults};
 use crate::pipeline::shutdown::{Shutdown, Watch};
 use crate::pipeline::transform::Transform;
 use crate::pipeline::wait;
 
-/// Sends the items of some users, in their order.
+/// Sends items in their order, one request at a time.
 pub(crate) struct Worker<F: Transform> {
     pub(crate) limits: Limits,
     pub(crate) delivery: Delivery<F>,
@@ -48,8 +47,6 @@ enum Next<F: Transform> {
     Send(Request<F>),
     /// The request is not full: for this span, more rows may still come.
     Linger(Duration),
-    /// Nothing may be sent before this span is over.
-    Rest(Duration),
 }
 
 impl<F: Transform> Worker<F> {
@@ -57,40 +54,26 @@ impl<F: Transform> Worker<F> {
     pub(crate) async fn send_all(mut self) {
         let _watch = Watch(self.shutdown.clone());
         let mut queue = Queue::<F>::new();
-        let mut users = Users::default();
         let mut ahead = Ahead::<F> { preparing: None, packed: None };
         while !self.shutdown.halted() {
-            let Some(request) = self.next_request(&mut queue, &users, &mut ahead).await else { return };
-            let user = self.limits.single_user.then(|| request.sent.first()).flatten();
-            let user = user.map(|first| self.delivery.transform.user(first).clone());
+            let Some(request) = self.next_request(&mut queue, &mut ahead).await else { return };
             let delivery = self.delivery.clone();
-            let delivering = delivery.deliver(request.sent, request.items);
+            let delivering = delivery.deliver(request.sent, request.items, Turn::Open);
             let delivered = self.meanwhile(&mut queue, &mut ahead, delivering).await;
-            if let (Some(user), Some(sent)) = (user, delivered.last_sent) {
-                users.occupy(&user, sent + self.limits.min_user_interval, Instant::now());
-            }
             if !self.report(delivered.decided).await {
                 return;
             }
         }
     }
 
-    /// The next request, prepared where only one is under way at a time; `None`
+    /// The next request, prepared; `None`
     /// where the reader is done and the queue is empty, or the run halts.
-    async fn next_request(
-        &mut self,
-        queue: &mut Queue<F>,
-        users: &Users,
-        ahead: &mut Ahead<F>,
-    ) -> Option<Request<F>> {
+    async fn next_request(&mut self, queue: &mut Queue<F>, ahead: &mut Ahead<F>) -> Option<Request<F>> {
         let packed = || ahead.packed.take().map(|request| self.prepare(request));
         let preparing = match ahead.preparing.take().or_else(packed) {
             Some(preparing) => preparing,
             None => {
-                let request = self.wait_for_request(queue, users).await?;
-                if !budget::is_alone(&self.limits) {
-                    return Some(request);
-                }
+                let request = self.wait_for_request(queue).await?;
                 self.prepare(request)
             }
         };
@@ -113,7 +96,7 @@ impl<F: Transform> Worker<F> {
 
     /// Waits until a request may be sent; `None` where the reader is done and the
     /// queue is empty, or the run halts.
-    async fn wait_for_request(&mut self, queue: &mut Queue<F>, users: &Users) -> Option<Request<F>> {
+    async fn wait_for_request(&mut self, queue: &mut Queue<F>) -> Option<Request<F>> {
         let mut open = true;
         // Since when the first of the queue waits for others.
         let mut waiting: Option<Instant> = None;
@@ -131,12 +114,12 @@ impl<F: Transform> Worker<F> {
             }
             let since = *waiting.get_or_insert_with(Instant::now);
             let through = *self.urgent_through.borrow_and_update();
-            let urgent = queue.first().is_some_and(|(_, first, _)| first.batch <= through);
+            let urgent = queue.first().is_some_and(|first| first <= through);
             let patience = match open && !self.incoming.is_closed() && !urgent {
                 true => self.limits.linger.saturating_sub(since.elapsed()),
                 false => Duration::ZERO,
             };
-            match self.next(queue, users, patience) {
+            match self.next(queue, patience) {
                 Next::Send(request) => return Some(request),
                 Next::Linger(span) => {
                     tokio::select! {
@@ -149,38 +132,25 @@ impl<F: Transform> Worker<F> {
                         },
                     }
                 }
-                Next::Rest(span) => {
-                    tokio::select! {
-                        () = self.shutdown.halt() => return None,
-                        () = wait::span(span) => {}
-                        more = self.incoming.recv(), if open => match more {
-                            Some(items) => self.line_up(queue, items),
-                            None => open = false,
-                        },
-                    }
-                }
             }
         }
         None
     }
 
-    /// Waits for `what`. Where only one request is under way at a time, those behind
-    /// it are packed and prepared meanwhile, once enough for them has come.
+    /// Waits for `what`. The requests behind it are packed and prepared meanwhile, once enough
+    /// for them has come.
     async fn meanwhile<T>(
         &mut self,
         queue: &mut Queue<F>,
         ahead: &mut Ahead<F>,
         what: impl Future<Output = T>,
     ) -> T {
-        let looks_ahead = budget::is_alone(&self.limits) && !self.limits.single_user;
         let mut what = pin!(what);
         loop {
-            if looks_ahead {
-                self.look_ahead(queue, ahead);
-            }
+            self.look_ahead(queue, ahead);
             tokio::select! {
                 done = &mut what => return done,
-                Some(items) = self.incoming.recv(), if looks_ahead && ahead.packed.is_none() => {
+                Some(items) = self.incoming.recv(), if ahead.packed.is_none() => {
                     self.line_up(queue, items);
                 }
             }
@@ -207,17 +177,7 @@ impl<F: Transform> Worker<F> {
 
     /// The next request, or how long to wait for it; `patience` says how long a
     /// request that is not full may wait for more.
-    fn next(&self, queue: &mut Queue<F>, users: &Users, patience: Duration) -> Next<F> {
-        let transform = &self.delivery.transform;
-        if self.limits.single_user {
-            let now = Instant::now();
-            let free = queue.sent().map(|sent| transform.user(sent)).find(|user| users.is_free(user, now));
-            let Some(user) = free.cloned() else {
-                let queued = queue.sent().map(|sent| transform.user(sent));
-                return Next::Rest(users.next_free(queued, now));
-            };
-            return Next::Send(self.take_for_user(&user, queue));
-        }
+    fn next(&self, queue: &mut Queue<F>, patience: Duration) -> Next<F> {
         if !budget::is_enough(&self.limits, queue.len(), queue.bytes()) && !patience.is_zero() {
             return Next::Linger(patience);
         }
@@ -233,25 +193,6 @@ impl<F: Transform> Worker<F> {
         let fitting = queue.fitting(RequestBudget::of(self.limits));
         let mut request = RequestItems::with_capacity(fitting);
         queue.take(fitting, &mut request);
-        request
-    }
-
-    /// Takes only the items of this user, and skips the others.
-    fn take_for_user(&self, user: &F::User, queue: &mut Queue<F>) -> Request<F> {
-        let mut budget = RequestBudget::of(self.limits);
-        let (mut request, mut passed) = (RequestItems::with_capacity(0), RequestItems::with_capacity(0));
-        while !budget.is_full()
-            && let Some((sent, item, size)) = queue.first()
-        {
-            if self.delivery.transform.user(sent) != user {
-                queue.take(1, &mut passed);
-            } else if budget.add(item.batch, size) {
-                queue.take(1, &mut request);
-            } else {
-                break;
-            }
-        }
-        queue.give_back(passed, |sent| self.delivery.destination.estimated_size(sent));
         request
     }
 

@@ -1,4 +1,4 @@
-//! The reading stage: reads a feed, finds what is new and partitions it across the workers.
+//! The reading stage: reads a feed, finds what is new and hands it on to be sent.
 
 pub(crate) mod cursor_state;
 pub(crate) mod epoch;

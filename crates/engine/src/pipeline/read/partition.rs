@@ -1,4 +1,4 @@
-//! Finds what is new in a batch, transforms it and partitions it by worker.
+//! Finds what is new in a batch, transforms it, and parts what is to be sent from what is decided.
 
 use std::cmp::Ordering;
 
@@ -31,10 +31,8 @@ pub(crate) struct Lookup {
 
 /// A batch, sorted.
 pub(crate) struct Partitioned<F: Transform> {
-    /// What each worker is to send.
-    pub(crate) workers: Vec<RequestItems<F>>,
-    /// How many that is.
-    pub(crate) under_way: usize,
+    /// What is to be sent.
+    pub(crate) to_send: RequestItems<F>,
     /// Items whose status is known without sending them.
     pub(crate) decided: Vec<IndexedResult>,
     /// The same, of items without a cursor value.
@@ -143,8 +141,7 @@ impl<F: Transform> Reader<F> {
         self.resume.lookup_sent(*keys)
     }
 
-    /// Transforms what is new and assigns it to the worker of its user; `decided` are those
-    /// of the batch whose status is known already.
+    /// Transforms what is new; `decided` are those of the batch whose status is known already.
     pub(crate) fn partition(
         &self,
         batch: u64,
@@ -152,9 +149,9 @@ impl<F: Transform> Reader<F> {
         known: Vec<(ItemKeys, PriorState)>,
         decided: Vec<IndexedResult>,
     ) -> Partitioned<F> {
-        let share = known.iter().filter(|(_, known)| !known.is_skipped()).count() / self.spread;
-        let workers = (0..self.spread).map(|_| RequestItems::with_capacity(share + share / 4 + 1)).collect();
-        let mut partitioned = Partitioned { workers, under_way: 0, decided, without_cursor: Vec::new() };
+        let count = known.iter().filter(|(_, known)| !known.is_skipped()).count();
+        let to_send = RequestItems::with_capacity(count);
+        let mut partitioned = Partitioned { to_send, decided, without_cursor: Vec::new() };
         for ((at, item), (keys, known)) in (0..).zip(items).zip(known) {
             if known.is_skipped() {
                 continue;
@@ -170,10 +167,7 @@ impl<F: Transform> Reader<F> {
             }
             match prepared.sent {
                 Ok(sent) => {
-                    let items = &mut partitioned.workers[self.worker_of(&sent)];
-                    items.sent.push(sent);
-                    items.items.push(Item { batch, at, keys, context: prepared.context });
-                    partitioned.under_way += 1;
+                    partitioned.to_send.push(sent, Item { batch, at, keys, context: prepared.context });
                 }
                 Err(reason) => {
                     let result =
@@ -207,13 +201,5 @@ impl<F: Transform> Reader<F> {
                 Err(reason) => Some(RowStatus::Rejected(reason.clone())),
             },
         }
-    }
-
-    /// The worker that all items of one user go through.
-    fn worker_of(&self, sent: &F::Sent) -> usize {
-        if self.spread == 1 {
-            return 0;
-        }
-        (self.transform.partition_hash(sent) % self.spread as u64) as usize
     }
 }

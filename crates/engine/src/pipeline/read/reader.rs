@@ -1,4 +1,4 @@
-//! Reads the feed, finds what is new, transforms it and hands it to the workers.
+//! Reads the feed, finds what is new, transforms it and hands it on to be sent.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -36,19 +36,14 @@ pub(crate) struct Reader<F: Transform> {
     pub(crate) changed: Changed,
     /// Numbers rows that nothing tells apart.
     pub(crate) numbers: EqualRows,
-    pub(crate) workers: Vec<mpsc::Sender<RequestItems<F>>>,
-    /// Items that one request holds.
-    pub(crate) max_items: usize,
-    /// Items of a full batch.
-    pub(crate) batch_items: usize,
-    /// The number of workers that users are spread over; none before the first batch.
-    pub(crate) spread: usize,
+    /// Where items go that are to be sent.
+    pub(crate) to_send: mpsc::Sender<RequestItems<F>>,
     pub(crate) events: mpsc::Sender<CommitEvent>,
     /// Batches that may be in flight.
     pub(crate) under_way: usize,
     /// One permit for each of them.
     pub(crate) window: Arc<Semaphore>,
-    /// The newest batch that workers must flush without waiting for more items: nothing
+    /// The newest batch whose items must not wait for more of them: nothing
     /// more is read before it is committed. Items of later batches still fill their
     /// requests, since nothing waits for them.
     pub(crate) urgent_through: watch::Sender<u64>,
@@ -112,16 +107,12 @@ impl<F: Transform> Reader<F> {
         };
         raise(&mut lookup.highest, unread_highest);
         (counts.skipped, counts.ignored) = (lookup.skipped, lookup.ignored);
-        let to_send = lookup.known.iter().filter(|(_, known)| !known.is_skipped()).count();
-        if !self.spread(batch, to_send).await {
-            return false;
-        }
         let malformed = lookup.malformed.into_iter().map(|row| (0, row)).collect();
         let partitioned = self.partition(batch, read.items, lookup.known, malformed);
         let opened = BatchOpened {
             batch,
             checkpoint: read.checkpoint,
-            under_way: partitioned.under_way,
+            under_way: partitioned.to_send.items.len(),
             decided: partitioned.decided,
             without_cursor: partitioned.without_cursor,
             highest: lookup.highest,
@@ -136,12 +127,7 @@ impl<F: Transform> Reader<F> {
         if self.events.send(CommitEvent::Opened(Box::new(opened))).await.is_err() {
             return false;
         }
-        for (worker, items) in self.workers.iter().zip(partitioned.workers) {
-            if !items.is_empty() && worker.send(items).await.is_err() {
-                return false;
-            }
-        }
-        true
+        partitioned.to_send.is_empty() || self.to_send.send(partitioned.to_send).await.is_ok()
     }
 
     /// The result of what could not be read whole, and its cursor.
@@ -169,34 +155,6 @@ impl<F: Transform> Reader<F> {
             () = self.shutdown.halt() => None,
             permit = self.window.clone().acquire_owned() => permit.ok(),
         }
-    }
-
-    /// Decides how many workers users are spread over: few rows fill few requests instead
-    /// of many half-empty ones. A user changes its worker only while nothing is in flight,
-    /// so that its rows keep their order. Returns whether the run continues.
-    async fn spread(&mut self, batch: u64, rows: usize) -> bool {
-        let wanted = match rows < self.batch_items {
-            true => rows.div_ceil(self.max_items.max(1)).clamp(1, self.workers.len()),
-            // More follow: those of later batches fill the requests.
-            false => self.workers.len(),
-        };
-        if wanted <= self.spread {
-            return true;
-        }
-        if self.spread > 0 {
-            // All permits but our own are back once every earlier batch is committed.
-            let others = u32::try_from(self.under_way - 1).unwrap_or(0);
-            self.urgent_through.send_replace(batch.saturating_sub(1));
-            let idle = tokio::select! {
-                () = self.shutdown.halt() => false,
-                idle = self.window.acquire_many(others) => idle.is_ok(),
-            };
-            if !idle {
-                return false;
-            }
-        }
-        self.spread = wanted;
-        true
     }
 }
 

@@ -29,6 +29,7 @@ mod follow;
 mod identity;
 mod lease;
 mod lookback;
+mod pace;
 mod stage;
 mod uncertain;
 mod unreadable;

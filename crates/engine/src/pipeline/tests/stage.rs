@@ -88,7 +88,7 @@ pub(super) struct Recording {
     pub(super) requests: Mutex<Vec<Request>>,
     /// The names under which records were sent.
     pub(super) names: Mutex<Vec<RowHash>>,
-    pub(super) latency: Duration,
+    pub(super) latency: Mutex<Duration>,
 }
 
 pub(super) fn id_of(record: &Record) -> i64 {
@@ -119,7 +119,8 @@ impl Destination<Record> for Recording {
         let seen = items.iter().map(|item| (item.label().into_owned(), id_of(item))).collect();
         self.requests.lock().expect("no panic").push((Instant::now(), seen));
         self.names.lock().expect("no panic").extend(items.iter().map(|item| item.id));
-        crate::pipeline::wait::span(self.latency).await;
+        let latency = *self.latency.lock().expect("no panic");
+        crate::pipeline::wait::span(latency).await;
         let answer = (self.answer.lock().expect("no panic"))(&ids);
         answer.map(|outcomes| Receipt { outcomes, rate_limit: None })
     }
@@ -152,7 +153,7 @@ impl Stage {
             answer: Mutex::new(answer),
             requests: Mutex::default(),
             names: Mutex::default(),
-            latency: Duration::from_millis(10),
+            latency: Mutex::new(Duration::from_millis(10)),
         });
         let target = Target {
             sync: SyncId::new("s"),

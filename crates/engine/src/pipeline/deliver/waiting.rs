@@ -1,0 +1,348 @@
+//! Items that wait for a request, by user: none may overtake an earlier one of the same user.
+
+use std::cmp::Reverse;
+use std::collections::hash_map::Entry;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::sync::Arc;
+
+use slab::Slab;
+use tidegate_model::Limits;
+use tokio::time::Instant;
+
+use crate::pipeline::deliver::budget::RequestBudget;
+use crate::pipeline::item::{Item, RequestItems};
+use crate::pipeline::transform::Transform;
+
+/// An item that waits, and the one of the same user behind it.
+struct Node<F: Transform> {
+    sent: F::Sent,
+    item: Item<F>,
+    size: usize,
+    next: Option<usize>,
+}
+
+/// Why a user's items wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// They may be sent.
+    InLine,
+    /// A request with other items of the user is under way.
+    UnderWay,
+    /// The platform wants some time between two requests for the same user.
+    Rests,
+}
+
+/// The items of one user that wait.
+struct User {
+    state: State,
+    /// The nodes of the first and the last of them.
+    ends: Option<(usize, usize)>,
+    len: usize,
+    bytes: usize,
+}
+
+/// A request, and whose items it holds.
+pub(super) struct Taken<F: Transform> {
+    pub(super) items: RequestItems<F>,
+    /// They are busy until they are released.
+    pub(super) users: Vec<u64>,
+}
+
+/// What waits to be sent.
+///
+/// Users are told apart by a hash: if two have the same, one waits for the other.
+pub(super) struct Waiting<F: Transform> {
+    transform: Arc<F>,
+    limits: Limits,
+    nodes: Slab<Node<F>>,
+    /// Those who have items that wait, or are busy.
+    users: HashMap<u64, User>,
+    /// Those whose items may be sent, by the age of the first one.
+    line: VecDeque<u64>,
+    resting: BinaryHeap<Reverse<(Instant, u64)>>,
+    /// How many items may be sent, and their estimated size.
+    len: usize,
+    bytes: usize,
+}
+
+impl<F: Transform> Waiting<F> {
+    pub(super) fn new(transform: Arc<F>, limits: Limits) -> Waiting<F> {
+        Waiting {
+            transform,
+            limits,
+            nodes: Slab::new(),
+            users: HashMap::new(),
+            line: VecDeque::new(),
+            resting: BinaryHeap::new(),
+            len: 0,
+            bytes: 0,
+        }
+    }
+
+    /// How many items may be sent.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Their estimated size.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether nothing waits, for whatever reason.
+    pub(super) fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// Appends items.
+    pub(super) fn extend(&mut self, items: RequestItems<F>, estimated_size: impl Fn(&F::Sent) -> usize) {
+        self.nodes.reserve(items.sent.len());
+        for (sent, item) in items.sent.into_iter().zip(items.items) {
+            let (size, hash) = (estimated_size(&sent), self.transform.partition_hash(&sent));
+            let node = self.nodes.insert(Node { sent, item, size, next: None });
+            let user = match self.users.entry(hash) {
+                Entry::Occupied(user) => user.into_mut(),
+                Entry::Vacant(vacant) => {
+                    self.line.push_back(hash);
+                    vacant.insert(User { state: State::InLine, ends: None, len: 0, bytes: 0 })
+                }
+            };
+            user.ends = Some(match user.ends {
+                None => (node, node),
+                Some((first, last)) => {
+                    self.nodes[last].next = Some(node);
+                    (first, node)
+                }
+            });
+            (user.len, user.bytes) = (user.len + 1, user.bytes + size);
+            if user.state == State::InLine {
+                (self.len, self.bytes) = (self.len + 1, self.bytes + size);
+            }
+        }
+    }
+
+    /// Returns the batch of the first item that may be sent.
+    pub(super) fn first(&mut self, now: Instant) -> Option<u64> {
+        self.wake(now);
+        let (first, _) = self.users.get(self.line.front()?)?.ends?;
+        Some(self.nodes[first].item.batch)
+    }
+
+    /// Takes what fits into one request: of one user after the other, in order.
+    ///
+    /// With many users, each gives one item: what has waited longest goes first. The fewer there
+    /// are for `parallel` requests, the more each gives, since a user is in one request at a time.
+    pub(super) fn take(&mut self, parallel: usize) -> Option<Taken<F>> {
+        let max_items = self.limits.max_items.max(1);
+        let share = match self.limits.single_user {
+            true => max_items,
+            false => (max_items * parallel).div_ceil(self.line.len().max(1)).clamp(1, max_items),
+        };
+        let mut budget = RequestBudget::of(self.limits);
+        let items = RequestItems::with_capacity(max_items.min(self.len));
+        let mut taken = Taken { items, users: Vec::new() };
+        while !budget.is_full() && (taken.users.is_empty() || !self.limits.single_user) {
+            let Some(hash) = self.line.front().copied() else { break };
+            if self.give(hash, share, &mut budget, &mut taken.items) == 0 {
+                break;
+            }
+            self.line.pop_front();
+            taken.users.push(hash);
+        }
+        (!taken.users.is_empty()).then_some(taken)
+    }
+
+    /// Moves up to `share` items of a user into a request. Returns how many were moved; if it is
+    /// at least one, the user is busy.
+    fn give(
+        &mut self,
+        hash: u64,
+        share: usize,
+        budget: &mut RequestBudget,
+        request: &mut RequestItems<F>,
+    ) -> usize {
+        let Some(user) = self.users.get_mut(&hash) else { return 0 };
+        let (count, bytes) = (user.len, user.bytes);
+        let before = request.sent.len();
+        while let Some((first, last)) = user.ends.filter(|_| request.sent.len() - before < share) {
+            let node = &self.nodes[first];
+            let single = request.sent.first().filter(|_| self.limits.single_user);
+            let is_other =
+                single.is_some_and(|single| self.transform.user(single) != self.transform.user(&node.sent));
+            if is_other || !budget.add(node.item.batch, node.size) {
+                break;
+            }
+            let node = self.nodes.remove(first);
+            user.ends = node.next.map(|next| (next, last));
+            (user.len, user.bytes) = (user.len - 1, user.bytes - node.size);
+            request.push(node.sent, node.item);
+        }
+        let moved = request.sent.len() - before;
+        if moved > 0 {
+            user.state = State::UnderWay;
+            // What is left of the user has to wait.
+            (self.len, self.bytes) = (self.len - count, self.bytes - bytes);
+        }
+        moved
+    }
+
+    /// Lets others of these users be sent, from `free_at` on if the platform wants them to rest.
+    pub(super) fn release(&mut self, users: Vec<u64>, free_at: Option<Instant>) {
+        for hash in users {
+            match free_at {
+                Some(free_at) => {
+                    if let Some(user) = self.users.get_mut(&hash) {
+                        user.state = State::Rests;
+                    }
+                    self.resting.push(Reverse((free_at, hash)));
+                }
+                None => self.free(hash),
+            }
+        }
+    }
+
+    /// When the first of the users that rest is free.
+    pub(super) fn next_free(&self) -> Option<Instant> {
+        self.resting.peek().map(|Reverse((free_at, _))| *free_at)
+    }
+
+    fn wake(&mut self, now: Instant) {
+        while let Some(Reverse((free_at, hash))) = self.resting.peek().copied()
+            && free_at <= now
+        {
+            self.resting.pop();
+            self.free(hash);
+        }
+    }
+
+    /// Lets a user in front: its items have waited longer than those of others.
+    fn free(&mut self, hash: u64) {
+        let Some(user) = self.users.get_mut(&hash) else { return };
+        if user.ends.is_none() {
+            self.users.remove(&hash);
+            return;
+        }
+        user.state = State::InLine;
+        (self.len, self.bytes) = (self.len + user.len, self.bytes + user.bytes);
+        self.line.push_front(hash);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+    use tidegate_model::{Event, RowHash};
+
+    use super::*;
+    use crate::pipeline::deliver::shared_event::{SharedEvent, tests::shared};
+    use crate::pipeline::export::Events;
+    use crate::pipeline::transform::ItemKeys;
+
+    fn named(user: impl Fn(u64) -> String, offsets: std::ops::Range<u64>) -> RequestItems<Events> {
+        let events: Vec<_> = (shared(offsets).iter())
+            .map(|event| {
+                let user = user(event.offset.at).as_str().into();
+                let mut logged = (**event).clone();
+                logged.event = Event { user, ..logged.event };
+                logged
+            })
+            .collect();
+        let sent = SharedEvent::all(events);
+        let item = |event: &SharedEvent| {
+            let name = RowHash(event.offset.at.into());
+            Item {
+                batch: event.offset.at / 10,
+                at: 0,
+                keys: ItemKeys { key: name, version: name },
+                context: (),
+            }
+        };
+        RequestItems { items: sent.iter().map(item).collect(), sent }
+    }
+
+    fn offsets(taken: &Taken<Events>) -> Vec<u64> {
+        taken.items.sent.iter().map(|event| event.offset.at).collect()
+    }
+
+    proptest! {
+        /// Whatever is taken and released in whatever order, each item goes out once, no two
+        /// requests under way share a user, and each user's items keep their order.
+        #[test]
+        fn users_are_in_one_request_at_a_time_and_keep_their_order(
+            steps in prop::collection::vec((0..8_u64, 0..6_usize), 0..60),
+            users in 1..9_u64,
+            max_items in 1..5_usize,
+            single_user in any::<bool>(),
+            rests in any::<bool>(),
+            parallel in 0..4_usize,
+        ) {
+            let limits = Limits { max_items, single_user, ..Limits::UNBOUNDED };
+            let mut waiting = Waiting::<Events>::new(Arc::new(Events), limits);
+            let (mut now, mut next) = (Instant::now(), 0);
+            let user = |at: u64| format!("u{}", at * at % users);
+            let mut under_way: Vec<(Vec<u64>, Vec<u64>)> = Vec::new();
+            let mut last: BTreeMap<String, u64> = BTreeMap::new();
+            let mut gone = 0;
+            let interval = Duration::from_secs(1);
+            for (more, answered) in steps.into_iter().chain(std::iter::repeat_n((0, 0), 3_000)) {
+                waiting.extend(named(user, next..next + more), |_| 1);
+                next += more;
+                if more == 0 {
+                    now += interval;
+                }
+                waiting.first(now);
+                if let Some(taken) = waiting.take(parallel) {
+                    prop_assert!((1..=max_items).contains(&taken.items.sent.len()));
+                    for at in offsets(&taken) {
+                        let before = last.insert(user(at), at);
+                        prop_assert!(before.is_none_or(|before| before < at), "{} before {}", at, before.unwrap());
+                        gone += 1;
+                    }
+                    let of_one = offsets(&taken).iter().all(|at| user(*at) == user(offsets(&taken)[0]));
+                    prop_assert!(of_one || !single_user);
+                    prop_assert!(under_way.iter().all(|(users, _)| users.iter().all(|it| !taken.users.contains(it))));
+                    under_way.push((taken.users, Vec::new()));
+                }
+                if !under_way.is_empty() {
+                    let (users, _) = under_way.swap_remove(answered % under_way.len());
+                    waiting.release(users, rests.then_some(now + interval));
+                }
+                if gone == next && more == 0 && waiting.is_empty() {
+                    break;
+                }
+            }
+            prop_assert_eq!(gone, next, "all are sent in the end");
+            prop_assert_eq!((waiting.len(), waiting.bytes(), waiting.is_empty()), (0, 0, true));
+        }
+    }
+
+    fn requests(limits: Limits, users: u64, parallel: usize) -> Vec<Vec<u64>> {
+        let mut waiting = Waiting::<Events>::new(Arc::new(Events), limits);
+        waiting.extend(named(|at| format!("u{}", at % users), 0..24), |_| 1);
+        std::iter::from_fn(|| waiting.take(parallel)).map(|taken| offsets(&taken)).collect()
+    }
+
+    #[test]
+    fn a_request_about_one_user_is_filled_from_behind_others() {
+        let limits = Limits { max_items: 10, single_user: true, ..Limits::UNBOUNDED };
+        let requests = requests(limits, 4, 1);
+        assert_eq!(requests[0], [0, 4, 8, 12, 16, 20]);
+        assert_eq!(requests[3], [3, 7, 11, 15, 19, 23]);
+    }
+
+    #[test]
+    fn many_users_go_in_order_and_few_are_spread_over_as_many_requests_as_there_may_be() {
+        let limits = Limits { max_items: 6, ..Limits::UNBOUNDED };
+        let sent = requests(limits, 24, 4);
+        assert_eq!(sent.concat(), (0..24).collect::<Vec<_>>());
+        assert_eq!(sent.len(), 4);
+        let few = requests(limits, 4, 4);
+        assert_eq!(
+            few,
+            [[0, 4, 8, 12, 16, 20], [1, 5, 9, 13, 17, 21], [2, 6, 10, 14, 18, 22], [3, 7, 11, 15, 19, 23]]
+        );
+    }
+}
