@@ -9,9 +9,12 @@ principal lacks and what goes wrong for it, so tests that run at once do not dis
   rows_per_part  rows in a part of a result
   expired_links  parts that are refused before one is given
   refused        how questions about a statement are answered, in turn: "429", "503", "drop", "expired"
+  lost           statements that begin with this word run, and their answer never comes
   truncated      whether results say that rows were left out
 
 usage: double.py --port PORT --home FOLDER [--cert FILE --key FILE]
+
+With a certificate it also speaks TLS, at the port that it writes into FOLDER/tls_port.
 """
 
 import argparse
@@ -151,6 +154,8 @@ class Handler(BaseHTTPRequestHandler):
             return self.control(path.split("/")[2], raw)
         if path.startswith("/_storage/"):
             return self.storage(*path.split("/")[2:])
+        if path == "/.well-known/databricks-config":
+            return self.answer(200, {"oidc_endpoint": f"{self.base}/oidc", "workspace_id": "1", "host_type": "workspace"})
         if path.startswith("/oidc/"):
             return self.oidc(path, raw)
         bearer = (self.headers.get("authorization") or "").removeprefix("Bearer ")
@@ -187,6 +192,10 @@ class Handler(BaseHTTPRequestHandler):
             statement = Statement(who, request)
             known[statement.id] = statement
             threading.Thread(target=statement.run, args=[self.workspace.engine], daemon=True).start()
+            if who.lost and request["statement"].startswith(who.lost):
+                statement.done.wait()
+                self.close_connection = True
+                return None
             wait = request.get("wait_timeout", "10s").removesuffix("s")
             if not statement.pending and float(wait) > 0:
                 statement.done.wait(float(wait))
@@ -349,14 +358,23 @@ def main():
     arguments.add_argument("--key")
     given = arguments.parse_args()
     Handler.workspace = Workspace(given.home)
-    Handler.base = f"http{'s' if given.cert else ''}://127.0.0.1:{given.port}"
     ThreadingHTTPServer.request_queue_size = 128
-    server = ThreadingHTTPServer(("127.0.0.1", given.port), Handler)
     if given.cert:
+        secured = serving(0, "https")
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(given.cert, given.key)
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-    server.serve_forever()
+        secured.socket = context.wrap_socket(secured.socket, server_side=True)
+        (given.home / "tls_port").write_text(str(secured.server_address[1]))
+        threading.Thread(target=secured.serve_forever, daemon=True).start()
+    serving(given.port, "http").serve_forever()
+
+
+def serving(port, scheme):
+    """A server whose addresses of results are its own."""
+    handler = type("Handler", (Handler,), {})
+    server = ThreadingHTTPServer(("127.0.0.1", port), handler)
+    handler.base = f"{scheme}://127.0.0.1:{server.server_address[1]}"
+    return server
 
 
 main()

@@ -4,6 +4,7 @@ Sail has one catalog, so `main`.`shop`.`orders` is the table `orders` of its sch
 it does not know is done here instead, and EMULATED lists it: such statements are matched, not run.
 """
 
+import os
 import pathlib
 import re
 import shutil
@@ -37,6 +38,8 @@ class Engine:
             folder.mkdir(parents=True)
         self.keys, self.known_volumes = {}, set()
         self.lock = threading.Lock()
+        # A session that is idle keeps its tables.
+        os.environ["SAIL_SPARK__SESSION_TIMEOUT_SECS"] = str(10**9)
         server = SparkConnectServer(ip="127.0.0.1", port=0)
         server.start(background=True)
         _, port = server.listening_address
@@ -52,15 +55,28 @@ class Engine:
             if done is not None:
                 return done
             sql = self.local(text, catalog, schema)
+            command = re.match(r"\s*(CREATE|DROP|ALTER|INSERT|MERGE|DELETE|UPDATE|COPY)\b", text, re.I)
+            if command:
+                sql, parameters = self.filled(sql, parameters), None
             frame = self.session.sql(sql, args=parameters) if parameters else self.session.sql(sql)
             if re.search(r"\bLIMIT 0\s*$", text, re.I):
                 return frame.schema, None
-            if re.match(r"\s*(CREATE|DROP|ALTER|INSERT|MERGE|DELETE|UPDATE|COPY)\b", text, re.I):
+            if command:
                 frame.collect()
                 return None, None
             return frame.schema, frame.toArrow()
         except PySparkException as cause:
             raise Failed(explained(str(cause))) from cause
+
+    @staticmethod
+    def filled(sql, parameters):
+        """A statement with its parameters as texts in quotes: Sail takes none in a command."""
+
+        def text(found):
+            value = parameters[found.group(1)]
+            return "NULL" if value is None else "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+        return re.sub(r":(p\d+)\b", text, sql) if parameters else sql
 
     def names(self, text):
         """Catalog, schema and name of every table with three parts."""

@@ -19,6 +19,7 @@ class Principal:
         self.refused = list(given.get("refused", []))
         self.truncated = given.get("truncated", False)
         self.tokens = given.get("tokens", [])
+        self.lost = given.get("lost")
 
     def refusal(self, token, asks):
         """What this request is answered with instead; None as a rule."""
