@@ -96,7 +96,10 @@ impl Client {
 
     /// Calls an endpoint once; once more with a new token if the first one has expired, which
     /// has no effect.
-    async fn call(
+    ///
+    /// # Errors
+    /// Whether the call took effect, if it is known.
+    pub async fn call(
         &self,
         method: Method,
         path: &str,

@@ -1,7 +1,7 @@
-//! Databricks SQL warehouses as a source of rows.
+//! Databricks SQL warehouses as a source of rows and a sink of events.
 //!
 //! Speaks the Statement Execution API as documented, without sessions: each statement says all
-//! that it depends on. The source reads only. Neither keeps a position nor tries again; both
+//! that it depends on. The source reads only, the sink writes one table. Neither keeps a position nor tries again; both
 //! belong to the engine. What is asked again is how far a statement is.
 
 mod auth;
@@ -15,6 +15,7 @@ mod relation;
 mod result;
 mod settings;
 mod setup;
+mod sink;
 mod source;
 mod statement;
 #[cfg(test)]
@@ -23,9 +24,10 @@ mod types;
 
 use std::sync::Arc;
 
-use tidegate_model::{Connector, Mode, SourceRole, settings::schema_of};
+use tidegate_model::{Connector, Mode, SinkRole, SourceRole, settings::schema_of};
 
 use settings::{DatabricksSelection, DatabricksSettings};
+use sink::DatabricksTarget;
 
 /// Databricks.
 pub const CONNECTOR: Connector = Connector {
@@ -39,6 +41,12 @@ pub const CONNECTOR: Connector = Connector {
         modes: &[Mode::Full, Mode::Incremental, Mode::Mirror],
         keeps_checkpoint: false,
         open: |settings, context| Ok(Arc::new(source::DatabricksSource::open(settings, context)?)),
+    }),
+    sink: Some(SinkRole {
+        target: schema_of::<DatabricksTarget>,
+        open: |settings, target, context| {
+            Ok(Arc::new(sink::DatabricksSink::open(settings, target, context)?))
+        },
     }),
     setup: Some(setup::setup),
     ..Connector::NEW

@@ -69,12 +69,26 @@ impl Workspace {
         serde_json::from_slice(answer.body()).expect("JSON")
     }
 
-    /// Runs a statement as somebody else, who may do everything. Returns the cells of its rows.
+    /// Runs a statement as an administrator. Returns the cells of its rows.
     pub async fn run(&self, sql: &str) -> Vec<Vec<Option<String>>> {
+        self.tried(sql).await.unwrap_or_else(|answer| panic!("{sql}: {answer}"))
+    }
+
+    /// Runs a statement as an administrator. Returns the cells of its rows, or the answer
+    /// if it fails.
+    pub async fn tried(&self, sql: &str) -> Result<Vec<Vec<Option<String>>>, Json> {
         let body = json!({ "warehouse_id": WAREHOUSE, "statement": sql, "wait_timeout": "50s" });
         let answer = self.send("POST", "/api/2.0/sql/statements", &body).await;
-        assert_eq!(answer["status"]["state"], "SUCCEEDED", "{sql}: {answer}");
-        serde_json::from_value(answer["result"]["data_array"].clone()).unwrap_or_default()
+        match answer["status"]["state"] == "SUCCEEDED" {
+            true => Ok(serde_json::from_value(answer["result"]["data_array"].clone()).unwrap_or_default()),
+            false => Err(answer),
+        }
+    }
+
+    /// Returns the files in volumes of the schema.
+    pub async fn files(&self) -> Vec<String> {
+        let files: Vec<String> = serde_json::from_value(self.seen().await["files"].clone()).expect("a list");
+        files.into_iter().filter(|file| file.contains(&self.schema)).collect()
     }
 
     /// Says what the principal lacks and what goes wrong for it from now on.

@@ -23,7 +23,11 @@ pub fn of(kind: &str) -> Option<Example> {
 
 /// How a place for a sink of this type is made.
 pub fn sink_of(kind: &str) -> Option<MakeBackend> {
-    (kind == "postgres").then_some(|| Box::pin(postgres_sink()))
+    match kind {
+        "postgres" => Some(|| Box::pin(postgres_sink())),
+        "databricks" => Some(|| Box::pin(databricks_sink())),
+        _ => None,
+    }
 }
 
 fn postgres() -> Example {
@@ -187,6 +191,38 @@ async fn postgres_sink() -> SinkBackend {
         exactly_once: true,
         too_large: None,
         wrong,
+        keep: Box::new(()),
+    }
+}
+
+async fn databricks_sink() -> SinkBackend {
+    let workspace = Arc::new(Workspace::new().await);
+    let with = |changes: Value| json!(workspace.settings(changes).members());
+    let target = json!({ "schema": workspace.schema() });
+    let wrong = |what, settings, kind| WrongBackend { what, settings, target: target.clone(), kind };
+    let wrong = vec![
+        wrong("nothing listens", with(json!({ "endpoint": "http://127.0.0.1:1" })), ErrorKind::Unavailable),
+        wrong("a wrong secret", with(json!({ "client_secret": "wrong-f00d" })), ErrorKind::Denied),
+        wrong("no such warehouse", with(json!({ "warehouse_id": "none" })), ErrorKind::Missing),
+    ];
+    SinkBackend {
+        settings: with(json!({})),
+        folder: std::env::temp_dir(),
+        http: Some(workspace.http()),
+        ids: Box::new(move || {
+            let workspace = Arc::clone(&workspace);
+            Box::pin(async move {
+                let table = workspace.table("events");
+                // Nothing is there before the table is.
+                let rows =
+                    workspace.tried(&format!("SELECT event_id FROM {table}")).await.unwrap_or_default();
+                rows.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect()
+            })
+        }),
+        exactly_once: true,
+        too_large: None,
+        wrong,
+        target,
         keep: Box::new(()),
     }
 }

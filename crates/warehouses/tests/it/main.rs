@@ -4,6 +4,7 @@ mod conformance;
 mod databricks_clients;
 mod databricks_reading;
 mod databricks_server;
+mod databricks_sink;
 mod databricks_types;
 mod fixtures;
 mod postgres_errors;

@@ -4,6 +4,7 @@ use tidegate_model::Connector;
 
 use crate::fixtures;
 
-const CONNECTORS: &[Connector] = &[tidegate_warehouses::postgres::CONNECTOR];
+const CONNECTORS: &[Connector] =
+    &[tidegate_warehouses::databricks::CONNECTOR, tidegate_warehouses::postgres::CONNECTOR];
 
 tidegate_testkit::sinks_conform!(CONNECTORS, fixtures::sink_of);

@@ -1,0 +1,226 @@
+//! Databricks as a sink of events: each event is in the table exactly once.
+//!
+//! One delivery is one `MERGE` by `event_id`, from a Parquet file in a volume, or, if there is no
+//! right to one, from the statement itself. A statement may run twice, for the API has no request
+//! id: the second one finds the events and inserts nothing.
+
+mod checks;
+mod file;
+mod inline;
+mod table;
+mod target;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tidegate_model::{
+    Checks, Clock, ConnectorContext, Destination, Error, ErrorKind, Limits, LoggedEvent, Outcome, Reason,
+    Receipt, Settings, SinkTarget,
+};
+use tokio::sync::Mutex;
+
+use super::client::Client;
+use super::settings::DatabricksSettings;
+use super::statement::{Ended, Sql};
+
+use table::EventTable;
+pub(super) use target::DatabricksTarget;
+
+/// Events and bytes of one merge: each costs a pass over the table.
+const EVENTS_MAX: usize = 50_000;
+const BYTES_MAX: usize = 12 << 20;
+/// The first second of the year 1: Spark's calendars differ before it.
+const FIRST_SECOND: i64 = -62_135_596_800;
+
+/// A table of a Databricks workspace that events are merged into.
+pub struct DatabricksSink {
+    client: Arc<Client>,
+    table: EventTable,
+    clock: Arc<dyn Clock>,
+    linger: Duration,
+    dry_run: bool,
+    /// How events get there; not known before the first delivery.
+    way: Mutex<Option<Way>>,
+}
+
+/// How events get to the warehouse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// As a file in a volume.
+    Volume,
+    /// Inside the statement.
+    Inline,
+}
+
+impl DatabricksSink {
+    /// Opens the sink. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Settings`] for settings that cannot work.
+    pub fn open(
+        settings: &Settings,
+        target: &SinkTarget,
+        context: &ConnectorContext,
+    ) -> Result<DatabricksSink, Error> {
+        let settings = settings.parse::<DatabricksSettings>()?;
+        let written: DatabricksTarget = target.settings.parse()?;
+        Ok(DatabricksSink {
+            table: EventTable::new(&written, target, &settings)?,
+            client: Client::open(settings, context)?,
+            clock: Arc::clone(&context.clock),
+            linger: written.commit_every.0,
+            dry_run: context.dry_run,
+            way: Mutex::default(),
+        })
+    }
+
+    async fn run(&self, sql: Sql) -> Result<(), Ended> {
+        self.client.query(&sql, &self.doing()).await.map(|_| ())
+    }
+
+    fn doing(&self) -> String {
+        format!("writing to {}", self.table.label())
+    }
+
+    /// Makes what is missing: schema, table, columns, volume. Returns how events get there.
+    async fn prepare_table(&self) -> Result<Way, Error> {
+        for statement in self.table.creation() {
+            self.run(statement.into()).await.map_err(Ended::into_error)?;
+        }
+        let probed = self.client.query(&self.table.probe().into(), &self.doing()).await;
+        let (columns, _) = probed.map_err(Ended::into_error)?;
+        if let Some(widening) = self.table.widening(&columns)? {
+            self.run(widening.into()).await.map_err(Ended::into_error)?;
+        }
+        match self.run(self.table.volume_creation().into()).await.map_err(Ended::into_error) {
+            Ok(()) => Ok(Way::Volume),
+            Err(error) if error.kind() == ErrorKind::Denied => {
+                tracing::warn!("{}; events are sent inside of statements instead", error.message());
+                Ok(Way::Inline)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Delivers by a file. A volume that may not be written to is answered with `None`.
+    async fn by_file(&self, items: &[LoggedEvent]) -> Result<Option<Receipt>, Error> {
+        let (table, kept, now) = (self.table.clone(), distinct(items), self.clock.now());
+        let file = tokio::task::spawn_blocking(move || file::encode(&table, &kept, now))
+            .await
+            .map_err(|cause| Error::internal("encoding events ended abnormally").caused_by(cause))??;
+        let path = self.table.file();
+        match self.client.upload(&path, file).await {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::Denied => {
+                tracing::warn!("{}; events are sent inside of statements instead", error.message());
+                return Ok(None);
+            }
+            Err(error) => return Err(error.context(self.doing())),
+        }
+        let merged = self.run(self.table.merge(&self.table.from_file()).into()).await;
+        // One that stays is written over by the next delivery.
+        if let Err(error) = self.client.remove(&path).await {
+            tracing::debug!(error = %error.chain(), "the staged file could not be removed");
+        }
+        match merged {
+            Ok(()) => Ok(Some(Receipt::delivered(items.len()))),
+            Err(Ended::Unknown(reason)) => Ok(Some(Receipt::unknown(items.len(), &reason))),
+            Err(Ended::NoEffect(error)) if is_about_volume(&error) => Ok(None),
+            Err(Ended::NoEffect(error)) => Err(error),
+        }
+    }
+
+    /// Delivers inside of statements, some events at a time.
+    async fn inline(&self, items: &[LoggedEvent]) -> Result<Receipt, Error> {
+        let mut outcomes = Vec::with_capacity(items.len());
+        for chunk in inline::chunks(items) {
+            let rows = inline::encode(self.table.layout, &distinct(chunk), self.clock.now());
+            let sql = Sql { text: self.table.merge(&self.table.from_parameter()), parameters: vec![rows] };
+            match self.run(sql).await {
+                Ok(()) => outcomes.extend(vec![Outcome::Delivered; chunk.len()]),
+                Err(Ended::Unknown(reason)) => {
+                    outcomes.extend(vec![Outcome::Unknown(reason); chunk.len()]);
+                }
+                Err(Ended::NoEffect(error)) if outcomes.is_empty() => return Err(error),
+                Err(Ended::NoEffect(error)) => {
+                    let reason = Reason::new("statement_failed", error.message());
+                    outcomes.resize(items.len(), Outcome::Deferred(reason));
+                    break;
+                }
+            }
+        }
+        Ok(Receipt { outcomes, rate_limit: None })
+    }
+}
+
+/// Returns the events without those whose id another one before them has.
+fn distinct(items: &[LoggedEvent]) -> Vec<LoggedEvent> {
+    let mut seen = HashSet::with_capacity(items.len());
+    items.iter().filter(|item| seen.insert(item.event.id.clone())).cloned().collect()
+}
+
+fn is_about_volume(error: &Error) -> bool {
+    error.kind() == ErrorKind::Denied
+        && super::grants::refused(error.message()).is_some_and(|refused| refused.kind == "VOLUME")
+}
+
+#[async_trait]
+impl Destination<LoggedEvent> for DatabricksSink {
+    async fn check(&self) -> Result<Checks, Error> {
+        self.prove().await
+    }
+
+    fn limits(&self) -> Limits {
+        Limits {
+            max_items: EVENTS_MAX,
+            max_bytes: BYTES_MAX,
+            linger: self.linger,
+            max_in_flight: 1,
+            rate: None,
+            bucket: "databricks.merge",
+            single_user: false,
+            min_user_interval: Duration::ZERO,
+        }
+    }
+
+    fn estimated_size(&self, item: &LoggedEvent) -> usize {
+        item.event.estimated_size()
+    }
+
+    fn validate(&self, item: &LoggedEvent) -> Result<(), Reason> {
+        if item.event.at.as_second() >= FIRST_SECOND {
+            return Ok(());
+        }
+        Err(Reason::new("time_out_of_range", "the event happened before the year 1"))
+    }
+
+    async fn deliver(&self, items: &[LoggedEvent]) -> Result<Receipt, Error> {
+        if items.is_empty() || self.dry_run {
+            return Ok(Receipt::delivered(items.len()));
+        }
+        let mut way = self.way.lock().await;
+        let found = match *way {
+            Some(found) => found,
+            None => self.prepare_table().await?,
+        };
+        *way = Some(found);
+        let delivered = match found {
+            Way::Inline => self.inline(items).await,
+            Way::Volume => match self.by_file(items).await {
+                Ok(Some(receipt)) => Ok(receipt),
+                Ok(None) => {
+                    *way = Some(Way::Inline);
+                    self.inline(items).await
+                }
+                Err(error) => Err(error),
+            },
+        };
+        // What was dropped or altered meanwhile is made again by the next delivery.
+        if delivered.is_err() {
+            *way = None;
+        }
+        delivered
+    }
+}

@@ -1,0 +1,212 @@
+//! The table that events are merged into: found, made, widened. Pure: nothing here is sent.
+
+use tidegate_model::event::table::PARTITION_COLUMN;
+use tidegate_model::event::{ColumnType, TableColumn};
+use tidegate_model::{Error, Layout, SinkTarget};
+use tidegate_transport::sql::backtick;
+
+use super::target::DatabricksTarget;
+use crate::databricks::relation::{quoted, shown};
+use crate::databricks::settings::{DatabricksSettings, is_name};
+use crate::databricks::statement::ResultColumn;
+use crate::databricks::types::{SqlType, parse};
+
+/// The volume that files are staged in.
+const VOLUME: &str = "tidegate_staging";
+
+/// Where events go, and the statements that bring them there.
+#[derive(Clone, Debug)]
+pub struct EventTable {
+    /// Its catalog, schema and name.
+    pub names: [String; 3],
+    /// The volume beside it.
+    pub volume: [String; 3],
+    /// Its columns.
+    pub layout: Layout,
+    partition_by_date: bool,
+    /// The name of the staged file: always the same, so that one that a process which died has
+    /// left there is written over.
+    staged: String,
+}
+
+impl EventTable {
+    /// Returns the table of a target.
+    ///
+    /// # Errors
+    /// A name that Databricks does not take, or no catalog.
+    pub fn new(
+        written: &DatabricksTarget,
+        target: &SinkTarget,
+        settings: &DatabricksSettings,
+    ) -> Result<EventTable, Error> {
+        let catalog = written.catalog.clone().or_else(|| settings.catalog.clone()).ok_or_else(|| {
+            Error::settings("no `catalog` is set for the table")
+                .hint("set `catalog` under `destination`, or in the connection")
+        })?;
+        let plain = |name: &str| -> String {
+            name.chars().map(|sign| if sign.is_ascii_alphanumeric() { sign } else { '_' }).collect()
+        };
+        let schema =
+            written.schema.clone().unwrap_or_else(|| format!("{}_events", plain(target.stream.as_str())));
+        let table = written.table.clone().unwrap_or_else(|| match target.layout {
+            Layout::Messages => "message_events".to_owned(),
+            Layout::Events => "events".to_owned(),
+        });
+        let volume = written.volume.clone().unwrap_or_else(|| VOLUME.to_owned());
+        for (setting, name) in
+            [("catalog", &catalog), ("schema", &schema), ("table", &table), ("volume", &volume)]
+        {
+            if !is_name(name) || name.contains('.') {
+                return Err(Error::settings(format!("`{setting}`: expected a name without `.` and `/`")));
+            }
+        }
+        Ok(EventTable {
+            volume: [catalog.clone(), schema.clone(), volume],
+            names: [catalog, schema, table],
+            layout: target.layout,
+            partition_by_date: written.partition_by_date,
+            staged: format!("{}.{}.parquet", plain(target.stream.as_str()), plain(target.sync.as_str())),
+        })
+    }
+
+    /// Returns how people read it in a message.
+    pub fn label(&self) -> String {
+        self.names.each_ref().map(|name| shown(name)).join(".")
+    }
+
+    /// Returns its schema in a statement.
+    pub fn schema(&self) -> String {
+        quoted(&[self.names[0].clone(), self.names[1].clone()])
+    }
+
+    /// Returns the path of the staged file.
+    pub fn file(&self) -> String {
+        format!("/Volumes/{}/{}", self.volume.join("/"), self.staged)
+    }
+
+    /// Returns the statements that make schema and table where they are missing.
+    pub fn creation(&self) -> [String; 2] {
+        let columns: Vec<String> = self
+            .layout
+            .columns()
+            .iter()
+            .map(|column| {
+                let null = if column.name == "event_id" { " NOT NULL" } else { "" };
+                format!("{} {}{null}", backtick(column.name), type_name(column.kind))
+            })
+            .collect();
+        let organized = if self.partition_by_date { "PARTITIONED BY" } else { "CLUSTER BY" };
+        [
+            format!("CREATE SCHEMA IF NOT EXISTS {}", self.schema()),
+            format!(
+                "CREATE TABLE IF NOT EXISTS {} ({}) {organized} (`{PARTITION_COLUMN}`)",
+                quoted(&self.names),
+                columns.join(", ")
+            ),
+        ]
+    }
+
+    /// Returns the statement that makes the volume where it is missing.
+    pub fn volume_creation(&self) -> String {
+        format!("CREATE VOLUME IF NOT EXISTS {}", quoted(&self.volume))
+    }
+
+    /// Returns a statement whose columns are those of the table. It gives no rows.
+    pub fn probe(&self) -> String {
+        format!("SELECT * FROM {} LIMIT 0", quoted(&self.names))
+    }
+
+    /// Returns the statement that adds the columns which the table lacks; `None` if it has them all.
+    ///
+    /// # Errors
+    /// [`tidegate_model::ErrorKind::Settings`] for a column that would not keep a value whole.
+    pub fn widening(&self, found: &[ResultColumn]) -> Result<Option<String>, Error> {
+        let mut missing = Vec::new();
+        for column in self.layout.columns() {
+            let there = found.iter().find(|there| there.name.eq_ignore_ascii_case(column.name));
+            match there.map(|there| parse(&there.type_text)) {
+                None => missing.push(format!("{} {}", backtick(column.name), type_name(column.kind))),
+                Some(there) if !takes(&there, column) => {
+                    return Err(Error::settings(format!(
+                        "the column `{}` of {} is {there}, and events have {} for it",
+                        column.name,
+                        self.label(),
+                        type_name(column.kind)
+                    ))
+                    .hint("choose another `table`, or change the column"));
+                }
+                Some(_) => {}
+            }
+        }
+        Ok((!missing.is_empty())
+            .then(|| format!("ALTER TABLE {} ADD COLUMNS ({})", quoted(&self.names), missing.join(", "))))
+    }
+
+    /// Returns what a merge reads from the staged file.
+    pub fn from_file(&self) -> String {
+        format!("SELECT {} FROM parquet.{}", self.list(""), backtick(&self.file()))
+    }
+
+    /// Returns what a merge reads from its parameter, a JSON array of objects.
+    pub fn from_parameter(&self) -> String {
+        let columns = self.layout.columns().iter();
+        let members: Vec<String> = columns
+            .clone()
+            .map(|column| {
+                let kind = match column.kind {
+                    ColumnType::Timestamp | ColumnType::Date => "string",
+                    ColumnType::Text => "string",
+                    ColumnType::Int => "bigint",
+                    ColumnType::Bool => "boolean",
+                };
+                format!("{}: {kind}", column.name)
+            })
+            .collect();
+        let values: Vec<String> = columns
+            .map(|column| {
+                let name = backtick(column.name);
+                format!("CAST(tidegate_row.{name} AS {}) AS {name}", type_name(column.kind))
+            })
+            .collect();
+        format!(
+            "SELECT {} FROM (SELECT explode(from_json(:p1, 'array<struct<{}>>')) AS tidegate_row)",
+            values.join(", "),
+            members.join(", ")
+        )
+    }
+
+    /// Returns the statement that adds the events of `rows` which are not there yet.
+    pub fn merge(&self, rows: &str) -> String {
+        format!(
+            "MERGE INTO {} AS tidegate_there USING ({rows}) AS tidegate_new \
+             ON tidegate_there.`event_id` = tidegate_new.`event_id` \
+             WHEN NOT MATCHED THEN INSERT ({}) VALUES ({})",
+            quoted(&self.names),
+            self.list(""),
+            self.list("tidegate_new.")
+        )
+    }
+
+    fn list(&self, of: &str) -> String {
+        let columns = self.layout.columns().iter();
+        columns.map(|column| format!("{of}{}", backtick(column.name))).collect::<Vec<_>>().join(", ")
+    }
+}
+
+fn type_name(kind: ColumnType) -> &'static str {
+    match kind {
+        ColumnType::Text => "STRING",
+        ColumnType::Int => "BIGINT",
+        ColumnType::Bool => "BOOLEAN",
+        ColumnType::Timestamp => "TIMESTAMP",
+        ColumnType::Date => "DATE",
+    }
+}
+
+/// Returns whether a column of the type `found` keeps every value whole.
+fn takes(found: &SqlType, column: &TableColumn) -> bool {
+    match found {
+        SqlType::Text(name) => column.kind == ColumnType::Text && name == "STRING",
+        found => found.to_string() == type_name(column.kind),
+    }
+}

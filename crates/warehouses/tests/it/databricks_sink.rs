@@ -1,0 +1,168 @@
+//! Events in a table: each once, whatever happens on the way.
+
+use std::sync::Arc;
+
+use serde_json::json;
+use tidegate_model::{
+    ErrorKind, Event, Json, Layout, LoggedEvent, Offset, Outcome, Sink, SinkTarget, StreamId, SyncId, Text,
+};
+use tidegate_warehouses::databricks::CONNECTOR;
+
+use crate::databricks_server::Workspace;
+
+/// Event number `at`, whose texts have every sign that a statement could stumble over.
+fn event(at: u64) -> LoggedEvent {
+    let logged_at = jiff::Timestamp::constant(1_772_366_400, 123_456_000);
+    let event = Event {
+        id: format!("e'{at}\\").into(),
+        kind: "message.push.clicked".into(),
+        at: logged_at,
+        user: "u1".into(),
+        app: "a1".into(),
+        message: Text::new(),
+        template: Text::new(),
+        payload: Json::trusted(r#"{"language":"漢\"字","device_type":9007199254740993,"subscribed":true}"#),
+    };
+    LoggedEvent { offset: Offset::new(0, at), logged_at, event }
+}
+
+fn events(range: std::ops::Range<u64>) -> Vec<LoggedEvent> {
+    range.map(event).collect()
+}
+
+fn sink(workspace: &Workspace, target: serde_json::Value) -> Arc<Sink> {
+    let target = SinkTarget {
+        sync: SyncId::new("export"),
+        stream: StreamId::new("push"),
+        layout: Layout::Messages,
+        settings: crate::databricks_server::selection(target),
+    };
+    let role = CONNECTOR.sink.expect("a sink");
+    (role.open)(&workspace.settings(json!({})), &target, &workspace.context()).expect("opens")
+}
+
+async fn counted(workspace: &Workspace, table: &str) -> (usize, usize) {
+    let sql = format!("SELECT count(*), count(DISTINCT event_id) FROM {table}");
+    let rows = workspace.run(&sql).await;
+    let number = |at: usize| rows[0][at].as_deref().expect("a count").parse().expect("a number");
+    (number(0), number(1))
+}
+
+/// The far side has run a statement twice, or another process had the same events.
+#[tokio::test]
+async fn events_that_come_again_are_there_once_by_file_and_inside_of_statements() {
+    let workspace = Workspace::new().await;
+    let volume = format!("main.{}.tidegate_staging", workspace.schema());
+    let denied = [format!("CREATE VOLUME on Schema 'main.{}'", workspace.schema())];
+    for (table, without) in [("inside", json!(denied)), ("by_file", json!([]))] {
+        workspace.set(json!({ "without": without })).await;
+        let sink = sink(&workspace, json!({ "schema": workspace.schema(), "table": table }));
+        let mut twice = events(0..20);
+        twice.extend(events(10..20));
+        for items in [&twice[..], &events(15..30)[..]] {
+            let receipt = sink.deliver(items).await.unwrap_or_else(|error| panic!("{table}: {error:?}"));
+            assert_eq!(receipt.outcomes, vec![Outcome::Delivered; items.len()], "{table}");
+        }
+        let table = workspace.table(table);
+        assert_eq!(counted(&workspace, &table).await, (30, 30), "{table}");
+        let sql = format!(
+            "SELECT event_id, CAST(event_timestamp AS STRING), language, device_type, subscribed, \
+             CAST(event_date AS STRING), message_id FROM {table} WHERE _index = 7"
+        );
+        let expected =
+            ["e'7\\", "2026-03-01 12:00:00.123456", "漢\"字", "9007199254740993", "true", "2026-03-01"];
+        let mut expected: Vec<Option<String>> =
+            expected.iter().map(|cell| Some((*cell).to_owned())).collect();
+        expected.push(None);
+        assert_eq!(workspace.run(&sql).await, [expected], "{table}");
+    }
+    assert_eq!(workspace.files().await, Vec::<String>::new(), "{volume} is left empty");
+}
+
+#[tokio::test]
+async fn a_table_of_an_older_version_gets_the_columns_that_it_lacks() {
+    let workspace = Workspace::new().await;
+    let table = workspace.table("message_events");
+    workspace.run(&format!("CREATE TABLE {table} (event_id STRING, event_kind STRING, own INT)")).await;
+    let sink = sink(&workspace, json!({ "schema": workspace.schema() }));
+    sink.deliver(&events(0..3)).await.unwrap();
+    let rows = workspace.run(&format!("SELECT count(language), count(own) FROM {table}")).await;
+    assert_eq!(rows, [[Some("3".to_owned()), Some("0".to_owned())]]);
+}
+
+#[tokio::test]
+async fn a_column_that_would_not_keep_a_value_whole_is_named() {
+    let workspace = Workspace::new().await;
+    let table = workspace.table("message_events");
+    workspace.run(&format!("CREATE TABLE {table} (event_id STRING, device_type INT)")).await;
+    let sink = sink(&workspace, json!({ "schema": workspace.schema() }));
+    let error = sink.deliver(&events(0..3)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Settings, "{error:?}");
+    let expected = format!("the column `device_type` of {table} is INT, and events have BIGINT for it");
+    assert_eq!(error.message(), expected);
+}
+
+#[tokio::test]
+async fn a_table_that_was_dropped_meanwhile_is_made_again() {
+    let workspace = Workspace::new().await;
+    let sink = sink(&workspace, json!({ "schema": workspace.schema(), "partition_by_date": true }));
+    sink.deliver(&events(0..3)).await.unwrap();
+    let table = workspace.table("message_events");
+    workspace.run(&format!("DROP TABLE {table}")).await;
+    assert_eq!(sink.deliver(&events(3..6)).await.unwrap_err().kind(), ErrorKind::Missing);
+    sink.deliver(&events(3..6)).await.unwrap();
+    assert_eq!(counted(&workspace, &table).await, (3, 3));
+}
+
+#[tokio::test]
+async fn a_right_that_is_missing_to_write_is_named_alone() {
+    let workspace = Workspace::new().await;
+    let (schema, who) = (workspace.schema(), workspace.principal());
+    let sink = sink(&workspace, json!({ "schema": schema }));
+    sink.deliver(&events(0..1)).await.unwrap();
+    let table = workspace.table("message_events");
+    for (lacking, check, remedy) in [
+        (
+            format!("MODIFY on Table '{table}'"),
+            format!("MODIFY on table {table}"),
+            format!("GRANT MODIFY ON TABLE `main`.`{schema}`.`message_events` TO `{who}`;"),
+        ),
+        (
+            format!("SELECT on Table '{table}'"),
+            format!("SELECT on table {table}"),
+            format!("GRANT SELECT ON TABLE `main`.`{schema}`.`message_events` TO `{who}`;"),
+        ),
+    ] {
+        workspace.set(json!({ "without": [lacking] })).await;
+        let checks = sink.check().await.unwrap();
+        let failed: Vec<_> = checks.0.iter().filter(|check| !check.passed).collect();
+        assert_eq!(failed.len(), 1, "{checks:?}");
+        assert_eq!((&failed[0].name, &failed[0].remedy), (&check, &Some(remedy)));
+    }
+    workspace
+        .set(json!({ "without": [format!("WRITE VOLUME on Volume 'main.{schema}.tidegate_staging'")] }))
+        .await;
+    let checks = sink.check().await.unwrap();
+    let volume = checks.0.iter().find(|check| check.name.starts_with("volume")).unwrap();
+    assert!(
+        checks.passed() && volume.detail.starts_with("events are sent inside of statements"),
+        "{volume:?}"
+    );
+    assert!(volume.remedy.as_ref().unwrap().starts_with("GRANT READ VOLUME, WRITE VOLUME ON VOLUME"));
+    sink.deliver(&events(1..2)).await.unwrap();
+    assert_eq!(counted(&workspace, &table).await, (2, 2));
+}
+
+/// It is not known whether the statement took effect: the engine offers the events again.
+#[tokio::test]
+async fn events_whose_statement_was_lost_are_unknown_and_there_once_in_the_end() {
+    let workspace = Workspace::new().await;
+    let sink = sink(&workspace, json!({ "schema": workspace.schema() }));
+    sink.deliver(&events(0..1)).await.unwrap();
+    workspace.set(json!({ "lost": "MERGE" })).await;
+    let receipt = sink.deliver(&events(1..4)).await.unwrap();
+    assert!(matches!(receipt.outcomes[..], [Outcome::Unknown(_), Outcome::Unknown(_), Outcome::Unknown(_)]));
+    workspace.set(json!({})).await;
+    sink.deliver(&events(1..4)).await.unwrap();
+    assert_eq!(counted(&workspace, &workspace.table("message_events")).await, (4, 4));
+}
