@@ -37,7 +37,7 @@ pub struct SyncOverview {
     pub destination: Endpoint,
     /// When it runs, in words.
     pub schedule: Option<String>,
-    /// Rows and events that were delivered in the last 24 hours, by runs that ended in them or go on.
+    /// Rows and events that were delivered in the last 24 hours, by runs that ended in them or are in progress.
     pub delivered_last_day: u64,
     /// Its last runs, newest first.
     pub recent_runs: Vec<Run>,
@@ -189,7 +189,7 @@ impl Engine {
         })
     }
 
-    /// Returns the runs that ended in the last 24 hours or go on.
+    /// Returns the runs that ended in the last 24 hours or are in progress.
     async fn runs_of_a_day(&self, id: Option<&SyncId>, now: Timestamp) -> Result<Vec<Run>, Error> {
         let before = |hours| now.checked_sub(SignedDuration::from_hours(hours)).ok();
         // A run that ended in the last hours may have started the day before.

@@ -1,4 +1,4 @@
-//! Runs: lists, one run, and a run while it goes on.
+//! Runs: lists, one run, and a run in progress.
 
 use std::convert::Infallible;
 

@@ -100,7 +100,7 @@ pub(super) async fn get_sync(
 #[utoipa::path(post, path = "/syncs/{sync}/run", operation_id = "run_sync", tag = "syncs",
     params(("sync" = String, Path, description = "The name of the sync"), Wait),
     responses((status = 200, body = Run, description = "The run has ended"),
-        (status = 202, description = "The run goes on; `Location` lists the runs of the sync"),
+        (status = 202, description = "The run continues; `Location` lists the runs of the sync"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 409, body = Problem, content_type = "application/problem+json", description = "It cannot run now")))]
 pub(super) async fn run_sync(
@@ -119,7 +119,7 @@ pub(super) async fn run_sync(
 /// Sends failed rows again, as the source has them now.
 #[utoipa::path(post, path = "/syncs/{sync}/retry", operation_id = "retry_sync", tag = "syncs",
     params(("sync" = String, Path, description = "The name of the sync"), Wait), request_body = Retry,
-    responses((status = 200, body = Retried), (status = 202, description = "The run goes on"),
+    responses((status = 200, body = Retried), (status = 202, description = "The run continues"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 409, body = Problem, content_type = "application/problem+json", description = "It cannot run now"),
         (status = 422, body = Problem, content_type = "application/problem+json")))]
@@ -208,7 +208,7 @@ fn known(engine: &Engine, sync: &str) -> Result<SyncId, Problem> {
     }
 }
 
-/// The answer while a run goes on: with the run, if it has begun.
+/// The answer while a run is in progress: with the run, if it has begun.
 async fn accepted(engine: &Engine, id: &SyncId) -> Result<Response, Problem> {
     let query = RunQuery { sync: Some(id.clone()), limit: 1, ..RunQuery::default() };
     let run = engine.find_runs(&query).await?.pop().filter(|run| run.ending.is_none());

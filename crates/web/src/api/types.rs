@@ -27,7 +27,7 @@ pub(super) struct Sync {
     why: Option<String>,
     /// Set while it must not run.
     paused: Option<Pause>,
-    /// Whether it runs by itself; otherwise it is a draft.
+    /// Whether it runs automatically; otherwise it is a draft.
     enabled: bool,
     /// When it runs, in words.
     schedule: Option<String>,

@@ -33,7 +33,7 @@ pub(super) async fn run(
     }
 }
 
-/// The page of a run that goes on.
+/// The page of a run in progress.
 async fn started(engine: &Engine, id: &SyncId) -> Result<Redirect, Failure> {
     let query = RunQuery { sync: Some(id.clone()), limit: 1, ..RunQuery::default() };
     match engine.find_runs(&query).await?.pop().filter(|run| run.ending.is_none()) {

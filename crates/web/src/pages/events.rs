@@ -1,4 +1,4 @@
-//! `/events`: do events arrive, and do they go on?
+//! `/events`: do events arrive, and are they exported?
 
 use std::sync::Arc;
 

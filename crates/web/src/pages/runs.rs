@@ -99,7 +99,7 @@ struct RunPage {
     failed_path: String,
 }
 
-/// The part of a run's page that changes while the run goes on.
+/// The part of a run's page that changes while the run is in progress.
 #[derive(Template)]
 #[template(path = "run_live.html")]
 struct Live<'a> {

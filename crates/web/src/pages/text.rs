@@ -48,7 +48,7 @@ pub(super) fn state(sync: &SyncOverview) -> String {
     }
 }
 
-/// Whether the last run of a sync goes on.
+/// Whether the last run of a sync is in progress.
 pub(super) fn is_running(sync: &SyncOverview) -> bool {
     sync.status.last_run.as_ref().is_some_and(|run| run.ending.is_none())
 }
