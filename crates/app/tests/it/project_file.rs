@@ -85,11 +85,8 @@ syncs:
 fn a_first_guess_is_valid_after_two_rounds() {
     let first = told(GUESS);
     assert_eq!(first.len(), 2, "{first:#?}");
-    assert!(
-        first[0].starts_with("3:")
-            && first[0].contains("write \"postgresql://onesignal:${PG_PASSWORD}@127.0.0.1:15521/shop\""),
-        "{first:#?}"
-    );
+    // What stands there may hold a secret, so it is not repeated.
+    assert!(first[0].starts_with("3:") && first[0].contains("put the whole value in quotes"), "{first:#?}");
     assert!(
         first[1].contains("4:87") && first[1].contains("write \"${ONESIGNAL_API_KEY}\", in quotes"),
         "{first:#?}"
