@@ -8,6 +8,7 @@ use tidegate_model::{Error, Origin, Reason, RowHash, Value};
 use crate::pipeline::item::{IndexedResult, Item, Kept, RequestItems};
 use crate::pipeline::read::reader::Reader;
 use crate::pipeline::read::resume::{self, PriorState};
+use crate::pipeline::run_kind::Retention;
 use crate::pipeline::transform::{ItemKeys, Transform};
 use tidegate_project::Changed;
 
@@ -93,7 +94,12 @@ impl<F: Transform> Reader<F> {
         origins: &[Origin],
         scratch: &mut Vec<u8>,
     ) -> (Vec<ItemKeys>, Option<Value>) {
-        let numbered = !self.transform.has_keys();
+        /// Rows with a key that are told apart from equal ones: memory does not follow ties.
+        const KEYED_MAX: usize = 1 << 18;
+        let keyed = self.transform.has_keys();
+        // What a batch has left is counted itself.
+        let numbered = !keyed || self.retention != Retention::PartialBatches;
+        let max = if keyed { KEYED_MAX } else { usize::MAX };
         let mut highest: Option<Value> = None;
         let mut all = Vec::with_capacity(items.len());
         for (at, item) in items.iter().enumerate() {
@@ -107,7 +113,8 @@ impl<F: Transform> Reader<F> {
             let origin = origins.get(at);
             let mut keys = self.transform.identify(item, origin, scratch);
             if numbered && origin.is_none() {
-                keys.key = keys.key.numbered(self.numbers.number(keys.key, cursor));
+                let row = if keyed { RowHash(keys.key.0 ^ keys.version.0.rotate_left(64)) } else { keys.key };
+                keys.key = keys.key.numbered(self.numbers.number(row, cursor, max));
             }
             all.push(keys);
         }

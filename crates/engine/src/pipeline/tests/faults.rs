@@ -114,7 +114,7 @@ fn what_a_dead_retry_had_delivered_is_no_failed_row_any_more() {
     let run = runtime().block_on(stage.run());
     assert_eq!(run.counts.delivered, 10, "the answered request of the dead retry: {:?}", run.counts);
     assert_eq!(run.counts.in_doubt, 6);
-    assert_eq!(runtime().block_on(stage.failed_rows()), ["400"]);
+    assert_eq!(runtime().block_on(stage.failed_rows()), ["400"; 6], "each of the equal rows");
 }
 
 #[tokio::test(start_paused = true)]
