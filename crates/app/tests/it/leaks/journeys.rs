@@ -32,7 +32,9 @@ impl Said {
     /// Adds the log of a command, which may end with any code.
     fn log(&mut self, who: &str, ended: Ended) {
         assert!(ended.code >= 0, "{who}: {ended:?}");
-        self.add(who, ended.stderr);
+        // The report of a run names rows by their keys, as the ledger does.
+        let report = |line: &&str| !line.starts_with("    for example ");
+        self.add(who, ended.stderr.lines().filter(report).collect::<Vec<_>>().join("\n"));
     }
 
     fn assert_silent(&self, more: &[&str]) {
