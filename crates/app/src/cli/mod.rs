@@ -202,7 +202,7 @@ pub(crate) enum Command {
         #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
         parallel: u8,
     },
-    /// Runs syncs on their schedules, receives events, serves the dashboard.
+    /// Runs syncs on schedule, receives events, serves the dashboard.
     Serve {
         /// The address to listen on.
         #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
