@@ -94,7 +94,7 @@ async fn play(answer: &str) {
     }
     let fine = |times: BTreeMap<String, u32>, most: u32, what: &str| {
         let fine: Vec<u32> = (times.into_iter())
-            .filter(|(id, _)| !poison.iter().any(|it| id.ends_with(it)))
+            .filter(|(id, _)| !poison.iter().any(|it| id == it || id.ends_with(&format!("-{it}"))))
             .map(|it| it.1)
             .collect();
         assert_eq!(fine.len(), ROWS as usize - 2, "{answer}, {what}");
