@@ -274,6 +274,10 @@ fn day_of(at: Timestamp) -> Date {
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
-    let done = spawn_blocking(work).await;
-    done.map_err(|cause| Error::internal("work on history files ended early").caused_by(cause))?
+    match spawn_blocking(work).await {
+        Ok(done) => done,
+        // The process is ending: the work is done by the next one.
+        Err(cause) if cause.is_cancelled() => std::future::pending().await,
+        Err(cause) => Err(Error::internal("work on history files ended early").caused_by(cause)),
+    }
 }

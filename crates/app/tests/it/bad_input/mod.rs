@@ -70,6 +70,18 @@ impl Scene {
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("tidegate starts")
     }
 
+    /// Waits until a run is open.
+    async fn until_it_runs(&self) {
+        for _ in 0..200 {
+            let runs = self.project.json(&["runs"]);
+            if runs.as_array().is_some_and(|runs| runs.iter().any(|run| run["ending"].is_null())) {
+                return;
+            }
+            crate::support::pause(Duration::from_millis(20)).await;
+        }
+        panic!("no run began");
+    }
+
     /// Waits until some events, but not all, have arrived.
     async fn until_events_arrive(&self) {
         for _ in 0..1_000 {

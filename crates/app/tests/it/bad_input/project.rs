@@ -202,9 +202,10 @@ async fn bad_input_a_second_project_on_the_same_data_folder_is_refused_or_kept_a
 async fn bad_input_the_same_sync_started_twice_runs_once() {
     let many = super::PEOPLE.replace("200", "5000");
     let scene = Scene::new(&many, &from_people()).await;
-    scene.sandbox.put_faults(r#"{"latency_ms": 200}"#).await;
+    // All requests are under way at once, and none is answered sooner.
+    scene.sandbox.put_faults(r#"{"latency_ms": 5000}"#).await;
     let first = scene.start(&["run", "s"]);
-    scene.until_events_arrive().await;
+    scene.until_it_runs().await;
     let second = scene.run();
     says(&second, 1, &["the sync `s` is running in ", "→ wait for it to end"]);
     says(&super::ended(first), 0, &[]);
