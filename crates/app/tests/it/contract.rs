@@ -46,6 +46,8 @@ const COMMANDS: &[(&str, &[&str])] = &[
     ("secret remove", &["secret", "remove", "name"]),
     ("secret rotate", &["secret", "rotate"]),
     ("rows groups", &["rows", "--open", "--by", "reason"]),
+    ("users erase", &["users", "erase", "c-1"]),
+    ("users erasures", &["users", "erasures"]),
     ("error", &["plan", "orders"]),
     ("error", &["rows", "--sync", "orders"]),
     ("error", &["rows", "--run", "orders"]),

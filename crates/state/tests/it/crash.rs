@@ -58,8 +58,11 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Copies the database as it is now, and the history files as they are later.
+/// Copies the database as it is now, with the key that opens it, and the history files as they are
+/// later.
 async fn copy_database(from: &Folder, to: &Folder) {
+    let key = |folder: &Folder| folder.data.path().join("master.key");
+    fs::copy(key(from), key(to)).expect("copied");
     let file = from.data.path().join("tidegate.db").display().to_string();
     let mut database = SqliteConnection::connect(&file).await.expect("database");
     let copy = to.data.path().join("tidegate.db").display().to_string();

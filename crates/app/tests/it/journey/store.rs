@@ -39,9 +39,13 @@ async fn journey_state_may_live_in_postgresql() {
     assert_eq!(retried["run"]["counts"]["delivered"], 5, "{retried:#}");
     assert_eq!(project.json(&["status"])[0]["failed_rows"], 0);
 
-    // The checkpoint is in the database: another machine continues from there.
+    // The checkpoint is in the database: another machine that has the master key continues from there.
     let elsewhere =
         Project::new(&std::fs::read_to_string(project.path().join("tidegate.yaml")).expect("read"));
+    let told = elsewhere.done(&["run", "orders", "--store", &url]);
+    assert!(told.stderr.contains("master.key is missing"), "{told:?}");
+    let key = std::fs::read(project.path().join(".tidegate/master.key")).expect("a key");
+    std::fs::write(elsewhere.path().join(".tidegate/master.key"), key).expect("written");
     let run = elsewhere.json(&["run", "orders", "--store", &url]);
     assert_eq!(run[0]["counts"]["delivered"], 0, "{run:#}");
     let names = "SELECT count(*) FROM information_schema.tables WHERE table_schema NOT IN ('pg_catalog', 'information_schema')";

@@ -114,12 +114,13 @@ impl<F: Transform> Delivery<F> {
             (part.was_put_aside, part.attempts) = (true, part.attempts + 1);
             return Next::PutAside(part, reason);
         }
-        let is_over = failing.since.elapsed() + wait::backoff(part.attempts + 1) > self.retry_for;
+        let wait = wait::backoff(part.attempts + 1);
+        let is_over = failing.since.elapsed() + wait > self.retry_for;
         if is_alone && is_over && (others_are_answered || self.rate_limiter.health.benefit_of_the_doubt()) {
             return Next::Decide(part, RowStatus::InDoubt(reason));
         }
         let splits = !is_alone && part.attempts + 1 >= WHOLE_MAX;
-        match self.wait_and_send(part, unavailable(reason)).await {
+        match self.send_after(wait, part, unavailable(reason)).await {
             Next::Send(parts) if splits => {
                 Next::Send(parts.into_iter().flat_map(|part| self.pieces(part)).collect())
             }
@@ -160,10 +161,14 @@ impl<F: Transform> Delivery<F> {
     }
 
     /// Waits before the next attempt, unless the budget is spent or the run halts.
-    pub(super) async fn wait_and_send(&self, mut part: Part<F>, error: Error) -> Next<F> {
+    pub(super) async fn wait_and_send(&self, part: Part<F>, error: Error) -> Next<F> {
+        let wait = wait::backoff(part.attempts + 1);
+        self.send_after(wait, part, error).await
+    }
+
+    async fn send_after(&self, mut wait: Duration, mut part: Part<F>, error: Error) -> Next<F> {
         let since = self.fails(&mut part).since;
         part.attempts += 1;
-        let mut wait = wait::backoff(part.attempts);
         if let Some(until) = error.acceptable_at() {
             // Nothing else is sent there either; the budget still decides how long it is waited for.
             self.rate_limiter.block_until(Some(until), self.clock.as_ref());

@@ -79,7 +79,7 @@ async fn a_role_that_may_not_be_assumed_names_the_trust_policy() {
         let error = provider.credentials().await.expect_err("no role");
         assert_eq!(error.kind(), kind, "{error:?}");
         if kind == ErrorKind::Denied {
-            assert!(error.message().contains("sts:AssumeRole"), "{error:?}");
+            assert!(error.with_words().contains("sts:AssumeRole"), "{error:?}");
             assert!(error.next_step().contains("trust policy"), "{}", error.next_step());
         }
     }
