@@ -57,8 +57,9 @@ pub enum Reaction {
 pub struct Error {
     kind: ErrorKind,
     message: String,
-    hint: Option<String>,
-    said: Option<String>,
+    // Boxed: every `Result` of this program carries an `Error`.
+    hint: Option<Box<str>>,
+    said: Option<Box<str>>,
     not_before: Option<Timestamp>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
@@ -72,7 +73,7 @@ impl Error {
     /// Adds what a person does next.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Error {
-        self.hint = Some(hint.into());
+        self.hint = Some(hint.into().into_boxed_str());
         self
     }
 
@@ -80,7 +81,7 @@ impl Error {
     /// rows are shown, and neither logged nor stored with a run.
     #[must_use]
     pub fn words(mut self, said: impl Into<String>) -> Error {
-        self.said = Some(said.into()).filter(|said| !said.is_empty());
+        self.said = Some(said.into().into_boxed_str()).filter(|said| !said.is_empty());
         self
     }
 
