@@ -324,6 +324,7 @@ async fn a_disk_that_does_not_keep_up_throttles_before_memory_grows() {
 }
 
 #[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "a thread works beside the log")]
 async fn events_are_known_by_ids_on_disk_and_are_logged_again_only_if_the_log_has_lost_them() {
     let faulty = FaultyLog::new();
     let config = || LogConfig { recent_ids_max: 300, segment_bytes: 16 * 1024, ..faulty.config() };
