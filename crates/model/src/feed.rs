@@ -20,7 +20,7 @@ pub struct MalformedRecord {
     /// Why it is not a row.
     pub reason: Reason,
     /// The row as far as it could be read, so that it keeps its key, its user and its cursor.
-    pub row: Option<PartialRow>,
+    pub row: Option<Box<PartialRow>>,
 }
 
 impl MalformedRecord {

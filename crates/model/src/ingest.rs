@@ -83,7 +83,7 @@ pub trait Ingest: Send + Sync {
     /// after each request that changed something.
     ///
     /// # Errors
-    /// If they cannot be told now: what runs goes on.
+    /// If they cannot be listed now; what runs continues.
     fn exports(&self) -> Result<Vec<ExportRequest>, Error> {
         Ok(Vec::new())
     }

@@ -26,22 +26,22 @@ const PAUSE_MAX: Duration = Duration::from_secs(10);
 const THROWN_AWAY_BYTES_MAX: usize = 16 << 20;
 const THROWING_AWAY_MAX: Duration = Duration::from_secs(5);
 
-/// Why a body cannot be taken; with the status where the error's kind does not tell it.
-pub(super) struct MalformedRecord {
-    pub(super) error: Error,
+/// Why a body cannot be taken; with the status, if the kind of the error does not decide it.
+pub(super) struct BodyError {
+    pub(super) error: Box<Error>,
     pub(super) status: Option<StatusCode>,
 }
 
-impl From<Error> for MalformedRecord {
-    fn from(error: Error) -> MalformedRecord {
-        MalformedRecord { error, status: None }
+impl From<Error> for BodyError {
+    fn from(error: Error) -> BodyError {
+        BodyError { error: Box::new(error), status: None }
     }
 }
 
-impl MalformedRecord {
-    fn of(status: StatusCode, message: &str, hint: &str) -> MalformedRecord {
+impl BodyError {
+    fn of(status: StatusCode, message: &str, hint: &str) -> BodyError {
         let error = Error::new(ErrorKind::Rejected, message).hint(hint);
-        MalformedRecord { error, status: Some(status) }
+        BodyError { error: Box::new(error), status: Some(status) }
     }
 }
 
@@ -54,7 +54,7 @@ pub(super) enum Encoding {
 
 impl Encoding {
     /// The encoding that the headers name.
-    pub(super) fn of(headers: &HeaderMap) -> Result<Option<Encoding>, MalformedRecord> {
+    pub(super) fn of(headers: &HeaderMap) -> Result<Option<Encoding>, BodyError> {
         let mut found = None;
         for value in headers.get_all(header::CONTENT_ENCODING) {
             for name in value.to_str().unwrap_or("?").split(',').map(str::trim) {
@@ -73,7 +73,7 @@ impl Encoding {
     }
 
     /// Decompresses a body, which is at most [`BODY_BYTES_MAX`] long afterwards.
-    pub(super) fn decode(self, sent: &[u8], share: &mut Share) -> Result<Bytes, MalformedRecord> {
+    pub(super) fn decode(self, sent: &[u8], share: &mut Share) -> Result<Bytes, BodyError> {
         let mut out = Bounded { bytes: Vec::new(), share, refused: None };
         let done = match self {
             Encoding::Gzip => {
@@ -95,7 +95,7 @@ impl Encoding {
         }
         match done {
             Ok(()) => Ok(out.bytes.into()),
-            Err(_) => Err(MalformedRecord::of(
+            Err(_) => Err(BodyError::of(
                 StatusCode::BAD_REQUEST,
                 "the body is not compressed as its `Content-Encoding` says, or it is cut off",
                 "send it without compression, or look at what changes it on the way",
@@ -142,7 +142,7 @@ pub(super) async fn read(
     headers: &HeaderMap,
     body: &mut Body,
     share: &mut Share,
-) -> Result<Bytes, MalformedRecord> {
+) -> Result<Bytes, BodyError> {
     let announced = headers.get(header::CONTENT_LENGTH);
     let announced: Option<u64> = announced.and_then(|length| length.to_str().ok()?.parse().ok());
     if announced.is_some_and(|bytes| bytes > BODY_BYTES_MAX as u64) {
@@ -151,7 +151,7 @@ pub(super) async fn read(
     let mut read = BytesMut::new();
     while let Some(frame) = timeout(PAUSE_MAX, body.frame()).await.map_err(|_| paused())? {
         let frame = frame.map_err(|_| {
-            MalformedRecord::of(
+            BodyError::of(
                 StatusCode::BAD_REQUEST,
                 "the request ended before its body did",
                 "send the request again",
@@ -187,13 +187,13 @@ fn too_large(message: &str) -> Error {
     Error::new(ErrorKind::TooLarge, message).hint("send smaller requests")
 }
 
-fn paused() -> MalformedRecord {
+fn paused() -> BodyError {
     let message = format!("the body did not continue for {} seconds", PAUSE_MAX.as_secs());
-    MalformedRecord::of(StatusCode::REQUEST_TIMEOUT, &message, "send the request again")
+    BodyError::of(StatusCode::REQUEST_TIMEOUT, &message, "send the request again")
 }
 
-fn unsupported() -> MalformedRecord {
-    MalformedRecord::of(
+fn unsupported() -> BodyError {
+    BodyError::of(
         StatusCode::UNSUPPORTED_MEDIA_TYPE,
         "the body has a `Content-Encoding` that is not supported",
         "compress it with gzip or deflate, once, or not at all",

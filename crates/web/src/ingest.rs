@@ -14,7 +14,7 @@ use tidegate_engine::service::{Engine, IngestEndpoint, OpenRequest, Opened};
 use tidegate_model::{Error, ErrorKind, IngestRoute, SentBody};
 use tokio::sync::Semaphore;
 
-use crate::body::{self, Encoding, MalformedRecord};
+use crate::body::{self, BodyError, Encoding};
 use crate::budget::{Budget, Sender, Share};
 use crate::server::Peer;
 
@@ -161,7 +161,7 @@ fn decoded(
     sent: Bytes,
     head: &mut Parts,
     share: &mut Share,
-) -> Result<Bytes, MalformedRecord> {
+) -> Result<Bytes, BodyError> {
     let Some(encoding) = encoding else { return Ok(sent) };
     let decoded = encoding.decode(&sent, share)?;
     head.extensions.insert(SentBody(sent));
@@ -169,7 +169,7 @@ fn decoded(
 }
 
 /// The answer to a body that cannot be taken, in the shape of the connection's API.
-fn refusal(open: &OpenRequest, bad: &MalformedRecord) -> Response {
+fn refusal(open: &OpenRequest, bad: &BodyError) -> Response {
     let mut answer = open.error_response(&bad.error).map(Body::from);
     if let Some(status) = bad.status {
         *answer.status_mut() = status;

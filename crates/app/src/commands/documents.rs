@@ -290,8 +290,10 @@ pub(crate) struct Listening {
     pub(crate) kinds: Vec<String>,
 }
 
+type MakeSchema = fn() -> Schema;
+
 /// The schemas of the documents, by verb; a verb with two documents has two.
-const SCHEMAS: &[(&str, fn() -> Schema)] = &[
+const SCHEMAS: &[(&str, MakeSchema)] = &[
     ("error", || schema_for!(Failure)),
     ("init", || schema_for!(Initialized)),
     ("validate", || schema_for!(Validation)),

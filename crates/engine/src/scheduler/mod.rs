@@ -319,11 +319,11 @@ impl Engine {
         let progress = progress();
         let mut moved = progress.subscribe();
         let run = self.run_open(open, claim, mode, Cause::Schedule, halt.clone(), progress);
-        // Beside the run, which goes on while the store is asked.
+        // Beside the run, which continues while the store is asked.
         let interrupted = async {
             loop {
                 wait::span(LOOK).await;
-                // One that follows would never come to what is asked for; it goes on afterwards.
+                // One that follows would never reach the request; it continues afterwards.
                 if self.paused(id).await.is_some_and(|by| by != PausedBy::System)
                     || (mode == RunMode::Follow && self.is_asked_for_work(id).await)
                 {

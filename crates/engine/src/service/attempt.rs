@@ -130,7 +130,7 @@ fn held(id: &SyncId, holder: &Holder) -> Error {
         Some(until) => {
             let until = until.strftime("%Y-%m-%d %H:%M:%SZ");
             Error::new(ErrorKind::Held, format!("{running}, whose lease lasts until {until}"))
-                .hint("wait for its run to end; if that process is gone, the lease ends by itself then")
+                .hint("wait for its run to end; if that process is gone, the lease then expires")
         }
     }
 }

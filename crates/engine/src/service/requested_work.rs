@@ -106,7 +106,7 @@ impl Engine {
                 self.do_requested_work(&claim, stop).await;
                 claim.release().await;
             }
-            // A run that does not follow ends by itself, perhaps hours later.
+            // A run that does not follow ends when its read is done, perhaps hours later.
             if (waited >= PATIENCE || stop.is_cancelled()) && store.withdraw_work(&request).await? {
                 return Err(held);
             }

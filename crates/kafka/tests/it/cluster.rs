@@ -51,7 +51,7 @@ impl Topic {
         topic
     }
 
-    /// Deletes the topic and makes it anew with so many partitions.
+    /// Deletes the topic and creates it again with this many partitions.
     pub async fn recreate(self, partitions: i32) -> Topic {
         let admin: AdminClient<DefaultClientContext> =
             ClientConfig::new().set("bootstrap.servers", &self.brokers).create().expect("a client");

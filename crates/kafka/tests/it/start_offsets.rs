@@ -122,7 +122,7 @@ async fn messages_of_a_partition_that_came_later_are_read_although_start_is_late
     let (numbers, checkpoint) = read_some(&topic, &group, latest.clone(), 1).await;
     assert_eq!(numbers, [2]);
 
-    // Tansu cannot add partitions, so the topic is made anew with two.
+    // Tansu cannot add partitions, so the topic is created again with two.
     let topic = topic.recreate(2).await;
     topic.write(1, (0..5).map(|n| Some(format!(r#"{{"n":{n}}}"#)))).await;
 

@@ -43,7 +43,7 @@ struct Arrival<'a> {
 pub(super) fn create(
     session: &Session<'_>,
     body: &Bytes,
-    turn: Turn,
+    turn: &Turn,
     listening: bool,
 ) -> Result<Reply, Stop> {
     if body.len() > REQUEST_BYTES_MAX {

@@ -110,7 +110,7 @@ impl Sandbox {
         let listening = self.journeys.is_some();
         let mut segments = request.uri().path().split('/').skip_while(|segment| *segment != "apps");
         let app_id = segments.nth(1).unwrap_or_default().to_owned();
-        let work = move |session: &Session<'_>| answer(session, route, request.body(), turn, listening);
+        let work = move |session: &Session<'_>| answer(session, route, request.body(), &turn, listening);
         let mut reply = self.transact(now, work).await;
         if let Some(journeys) = &self.journeys {
             journeys.start(&app_id, reply.take_happened());
@@ -188,7 +188,7 @@ fn answer(
     session: &Session<'_>,
     route: Route,
     body: &Bytes,
-    turn: Turn,
+    turn: &Turn,
     listening: bool,
 ) -> Result<Reply, Stop> {
     let single_user =

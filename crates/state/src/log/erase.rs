@@ -40,7 +40,7 @@ pub(super) fn erase(folder: &Path, user: &Named) -> Result<u64, Error> {
     for first in segment::list(folder).map_err(|cause| failure::reading(cause, folder))? {
         let path = segment::path(folder, first);
         let old = fs::read(&path).map_err(|cause| failure::reading(cause, &path))?;
-        let Rewritten { bytes, erased, damage } = rewritten(old.into(), user);
+        let Rewritten { bytes, erased, damage } = rewritten(&old.into(), user);
         if let Some(bytes) = bytes {
             replace(&path, &bytes).map_err(|cause| failure::writing(cause, &path))?;
             count += erased;
@@ -57,10 +57,10 @@ struct Rewritten {
     damage: Option<Damage>,
 }
 
-fn rewritten(old: Bytes, user: &Named) -> Rewritten {
+fn rewritten(old: &Bytes, user: &Named) -> Rewritten {
     let mut new: Option<Vec<u8>> = None;
     let mut erased = 0;
-    let Some((_, mut at)) = SegmentHeader::decode(&old) else {
+    let Some((_, mut at)) = SegmentHeader::decode(old) else {
         return Rewritten { bytes: None, erased, damage: Some(Damage { at: 0 }) };
     };
     // What follows the last whole frame was never acknowledged, and is cut off when the
@@ -68,7 +68,7 @@ fn rewritten(old: Bytes, user: &Named) -> Rewritten {
     while let Some(frame) = FrameHeader::decode(&old[at..]) {
         at += FRAME_HEADER;
         for _ in 0..frame.records {
-            let Ok((event, length)) = format::read_record(&old, at) else {
+            let Ok((event, length)) = format::read_record(old, at) else {
                 return Rewritten { bytes: new, erased, damage: Some(Damage { at: at as u64 }) };
             };
             if !is_erased(&event) && user.is_named_by(&event) {

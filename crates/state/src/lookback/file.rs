@@ -275,7 +275,7 @@ mod tests {
     /// Keys over the whole range; every tenth three times, so that some lie over two pages.
     fn many() -> Vec<RowVersion> {
         let step = u128::MAX / 1_000;
-        let times = |at: u128| if at % 10 == 0 { 3 } else { 1 };
+        let times = |at: u128| if at.is_multiple_of(10) { 3 } else { 1 };
         (0..1_000).flat_map(|at| (0..times(at)).map(move |twin| row(at * step, twin))).collect()
     }
 

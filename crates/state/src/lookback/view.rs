@@ -14,7 +14,7 @@ use crate::store::dialect::Database;
 use crate::store::payload;
 use crate::store::statement::{Record, sql};
 
-/// How often a state is looked at anew that changed under the look.
+/// How often a state that changed while it was read is read again.
 const ATTEMPTS: usize = 5;
 
 /// The folder of a sync's files.

@@ -1,6 +1,6 @@
 //! The contents of failed rows, sealed with a data key that the master key seals.
 //!
-//! A rotation of the master key seals the data key anew and leaves the rows alone.
+//! A rotation of the master key re-seals the data key and leaves the rows unchanged.
 //!
 //! ```text
 //! sealed row   id of the data key u32 | nonce 24 | the row as text, sealed

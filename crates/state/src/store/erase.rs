@@ -171,7 +171,7 @@ async fn blocks(tx: &mut Tx, user: &str) -> Result<u64, Error> {
             continue;
         }
         removed += theirs;
-        let kept: Vec<RowResult> = old.iter().filter(|row| !of_user(row)).map(result).collect();
+        let kept: Vec<RowResult> = old.iter().filter(|row| !of_user(row)).map(|row| result(&row)).collect();
         let statement = sql("UPDATE blocks SET body = $3, row_count = $4 WHERE run = $1 AND seq = $2");
         let statement = statement.bind(run.as_str()).bind(seq).bind(block::encode(&[], &kept)?);
         tx.execute(statement.bind(kept.len() as u64)).await?;
@@ -179,7 +179,7 @@ async fn blocks(tx: &mut Tx, user: &str) -> Result<u64, Error> {
     Ok(removed)
 }
 
-fn result(row: block::BlockRow<'_>) -> RowResult {
+fn result(row: &block::BlockRow<'_>) -> RowResult {
     RowResult {
         key: RowHash(0),
         key_text: row.key_text.into(),

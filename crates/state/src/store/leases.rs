@@ -232,7 +232,7 @@ async fn renew_all(shared: Weak<Shared>) {
     loop {
         ticks.tick().await;
         let Some(shared) = shared.upgrade() else { return };
-        // One that does not answer is asked again: its lease ends by itself.
+        // One that does not answer is asked again, and its lease expires.
         let renewed = time::timeout(pause, shared.renew()).await;
         let trouble = match renewed {
             Ok(Ok(())) => None,
@@ -289,7 +289,7 @@ impl Lease for HeldLease {
             && let Err(error) = self.shared.release(&self.sync, self.token).await
         {
             let (sync, trouble) = (&self.sync, error.chain());
-            tracing::debug!(%sync, trouble, "a lease could not be released: it ends by itself");
+            tracing::debug!(%sync, trouble, "a lease could not be released, it will expire");
         }
     }
 }

@@ -8,7 +8,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 /// The end of a lease that this process holds.
 ///
-/// Measured on a clock that goes on while the machine is suspended. The holder counts from
+/// Measured on a clock that keeps counting while the machine is suspended. The holder counts from
 /// the moment before it asked, so that its end comes before the one in the store.
 pub(super) struct Term(Mutex<End>);
 
@@ -54,7 +54,7 @@ impl Term {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) == End::Lost
     }
 
-    /// Returns how long the holder may go on.
+    /// Returns how long the holder may continue.
     pub(super) fn remaining(&self) -> Duration {
         match *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
             End::Lost => Duration::ZERO,

@@ -102,7 +102,7 @@ fn the_sync_of_a_machine_that_went_silent_is_taken_over_and_what_it_writes_later
 
 /// A transaction that is open when the machine goes silent ends with its lease.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rows_that_a_silent_machine_has_locked_hold_up_nobody_for_long() {
+async fn rows_that_a_silent_machine_has_locked_do_not_block_others_for_long() {
     use sqlx::{Connection as _, Executor as _, PgConnection};
 
     let database = Database::new().await;

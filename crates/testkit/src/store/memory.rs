@@ -107,7 +107,7 @@ impl Memory {
             PauseChange::Keep => {}
             PauseChange::Explain(_) if state.paused.is_none() => {}
             PauseChange::Set(why) | PauseChange::Explain(why) => {
-                state.paused = Some(Pause { by: PausedBy::System, why, at })
+                state.paused = Some(Pause { by: PausedBy::System, why, at });
             }
             PauseChange::Lift => state.paused = None,
         }

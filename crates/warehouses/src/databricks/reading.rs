@@ -150,7 +150,7 @@ impl Reading {
         let (at, reason) = &unreadable[0];
         let reason = Reason::new(reason.code.clone(), format!("`{}`: {}", name(*at), reason.message));
         let unreadable = unreadable.iter().map(|(at, _)| *at).collect();
-        let row = Some(PartialRow { row, unreadable, origin: None });
+        let row = Some(Box::new(PartialRow { row, unreadable, origin: None }));
         MalformedRecord { location, payload: String::new(), reason, row }
     }
 }

@@ -1,4 +1,4 @@
-//! Statements: submitted, asked about until they end, cancelled or closed when nobody wants them
+//! Statements: submitted, asked about until they end, cancelled or closed when they are no longer wanted
 //! any more.
 //!
 //! Source: Databricks docs, Statement Execution API; databricks-sdk 0.162.0, `service/sql.py`.

@@ -149,20 +149,20 @@ impl Arrivals {
         let row = Row { columns: Arc::clone(&self.reading.columns), values };
         match unreadable.first() {
             None => batch.items.push(row),
-            Some(_) => batch.malformed.push(self.malformed(row, unreadable)),
+            Some(_) => batch.malformed.push(self.malformed(row, &unreadable)),
         }
         Ok(bytes)
     }
 
     /// A row of which some values could not be read.
-    fn malformed(&self, row: Row, unreadable: Vec<(usize, Reason)>) -> MalformedRecord {
+    fn malformed(&self, row: Row, unreadable: &[(usize, Reason)]) -> MalformedRecord {
         let name = |at: usize| self.reading.columns.names().get(at).map_or("", String::as_str);
         let columns: Vec<&str> = unreadable.iter().map(|(at, _)| name(*at)).collect();
         let location = format!("{}, column {}", self.reading.relation.label(), columns.join(", "));
         let (at, reason) = &unreadable[0];
         let reason = Reason::new(reason.code.clone(), format!("`{}`: {}", name(*at), reason.message));
         let unreadable = unreadable.iter().map(|(at, _)| *at).collect();
-        let row = Some(PartialRow { row, unreadable, origin: None });
+        let row = Some(Box::new(PartialRow { row, unreadable, origin: None }));
         MalformedRecord { location, payload: String::new(), reason, row }
     }
 }

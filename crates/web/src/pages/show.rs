@@ -13,7 +13,7 @@ pub(super) fn number(value: u64) -> String {
     let digits = value.to_string();
     let mut shown = String::with_capacity(digits.len() * 2);
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             shown.push(THIN);
         }
         shown.push(digit);
@@ -116,7 +116,7 @@ pub(super) fn prose(message: &str) -> String {
     let first = letters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
     let text = escaped(&format!("{first}{}", letters.as_str()));
     let parts: Vec<&str> = text.split('`').collect();
-    if parts.len() % 2 == 0 {
+    if parts.len().is_multiple_of(2) {
         return text;
     }
     let mut out = String::with_capacity(text.len() + parts.len() * 8);

@@ -30,7 +30,7 @@ impl Said {
     }
 
     /// Adds the log of a command, which may end with any code.
-    fn log(&mut self, who: &str, ended: Ended) {
+    fn log(&mut self, who: &str, ended: &Ended) {
         assert!(ended.code >= 0, "{who}: {ended:?}");
         // The report of a run names rows by their keys, as the ledger does.
         let report = |line: &&str| !line.starts_with("    for example ");
@@ -139,11 +139,11 @@ async fn leaks_no_log_holds_a_secret_or_a_value_of_a_row_however_loud_it_is() {
     let mut said = Said::default();
 
     for sync in ["orders", "people", "loud", "broken", "csv", "lines", "messages"] {
-        said.log(&format!("run {sync}"), project.done(&["-vv", "run", sync]));
+        said.log(&format!("run {sync}"), &project.done(&["-vv", "run", sync]));
     }
     database.run("UPDATE orders SET customer = id WHERE customer IS NULL AND id LIKE '%-3'").await;
     for arguments in [&["-vv", "retry", "orders"][..], &["-vv", "check"], &["-vv", "plan", "orders"]] {
-        said.log(&arguments.join(" "), project.done(arguments));
+        said.log(&arguments.join(" "), &project.done(arguments));
     }
     // Libraries would say it: without the cap these searches would find what they look for.
     database.run("UPDATE orders SET customer = id WHERE customer IS NULL AND id LIKE '%-6'").await;
@@ -156,7 +156,7 @@ async fn leaks_no_log_holds_a_secret_or_a_value_of_a_row_however_loud_it_is() {
         database
             .run(&format!("INSERT INTO orders VALUES ('{KEY}-' || random(), '{KEY}', '{VALUE}', now())"))
             .await;
-        said.log(faults, project.done(&["-vv", "run", "orders"]));
+        said.log(faults, &project.done(&["-vv", "run", "orders"]));
     }
     sandbox.put_faults("{}").await;
 

@@ -65,7 +65,7 @@ impl<F: Transform> Part<F> {
         self.records.len()
     }
 
-    /// Halves it, in order. Both halves start anew: nothing of it took effect.
+    /// Halves it, in order. Both halves start from the beginning: nothing of it took effect.
     pub(super) fn halve(mut self) -> [Part<F>; 2] {
         let middle = self.records.len() / 2;
         let (records, items) = (self.records.split_off(middle), self.items.split_off(middle));

@@ -132,7 +132,7 @@ impl<F: Transform> Reader<F> {
 
     /// The result of what could not be read whole, and its cursor.
     fn unread(&self, mut piece: MalformedRecord, scratch: &mut Vec<u8>) -> (RowResult, Option<Value>) {
-        let Some(item) = piece.row.take().and_then(|row| self.transform.partial(row, scratch)) else {
+        let Some(item) = piece.row.take().and_then(|row| self.transform.partial(*row, scratch)) else {
             return (input(piece, scratch), None);
         };
         let PartialItem { keys, key_text, user, cursor, payload } = item;

@@ -12,8 +12,8 @@ fn change(table: &Table, id: i64, user: &str) {
 
 fn last_user(stage: &Stage, id: i64) -> String {
     let requests = stage.platform.requests.lock().expect("no panic");
-    let sent = requests.iter().flat_map(|(_, request)| request).filter(|(_, sent)| *sent == id);
-    sent.last().expect("it was sent").0.clone()
+    let mut sent = requests.iter().flat_map(|(_, request)| request).filter(|(_, sent)| *sent == id);
+    sent.next_back().expect("it was sent").0.clone()
 }
 
 fn without_key(stage: &mut Stage) {
@@ -127,7 +127,7 @@ async fn a_key_that_is_not_unique_sends_each_of_its_rows_once() {
         assert_eq!(stage.run().await.counts.delivered, 0);
     }
     let changed = |rows: &mut Vec<(i64, String, i64)>| {
-        rows.iter_mut().filter(|row| row.1 == "b").for_each(|row| row.1 = "d".into())
+        rows.iter_mut().filter(|row| row.1 == "b").for_each(|row| row.1 = "d".into());
     };
     changed(&mut table.0.lock().expect("no panic"));
     assert_eq!(stage.run().await.counts.delivered, 1);

@@ -44,7 +44,7 @@ impl Source for Damaged {
                     location: "t, column".into(),
                     payload: String::new(),
                     reason: Reason::new("unreadable", "cannot be read"),
-                    row: Some(PartialRow { row, unreadable: vec![column], origin: None }),
+                    row: Some(Box::new(PartialRow { row, unreadable: vec![column], origin: None })),
                 });
             }
             Batch { malformed, ..Batch::of(items) }

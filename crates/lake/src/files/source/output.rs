@@ -63,7 +63,7 @@ impl Output {
         open.mark.reject(number);
         let location = open.place(number);
         let payload = String::new();
-        self.batch.malformed.push(MalformedRecord { location, payload, reason, row: Some(row) });
+        self.batch.malformed.push(MalformedRecord { location, payload, reason, row: Some(Box::new(row)) });
     }
 
     /// Returns whether the batch has to be sent before the next row is added.

@@ -67,7 +67,7 @@ pub async fn an_attempt_that_could_not_begin_is_a_run_that_failed(backend: &dyn 
     let run =
         store.fail_run(&claim, ObjectKind::Event, Cause::Schedule, failed.clone()).await.expect("recorded");
 
-    assert_eq!(store.runs(Some(&orders()), 1).await.expect("runs"), [run.clone()]);
+    assert_eq!(store.runs(Some(&orders()), 1).await.expect("runs"), std::slice::from_ref(&run));
     assert_eq!(
         (run.ending, run.error, run.cause),
         (Some(Ending::Failed), failed.error.clone(), Cause::Schedule)

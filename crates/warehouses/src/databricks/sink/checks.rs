@@ -34,7 +34,7 @@ impl DatabricksSink {
                 Err(error) => Err(error),
                 Ok(widening) => {
                     let none = Sql {
-                        text: self.table.merge(&self.table.from_parameter()),
+                        text: self.table.merge(&self.table.rows_of_parameter()),
                         parameters: vec!["[]".to_owned()],
                     };
                     match widening {

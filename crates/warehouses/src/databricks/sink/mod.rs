@@ -119,7 +119,7 @@ impl DatabricksSink {
             }
             Err(error) => return Err(error.context(self.doing())),
         }
-        let merged = self.run(self.table.merge(&self.table.from_file()).into()).await;
+        let merged = self.run(self.table.merge(&self.table.rows_of_file()).into()).await;
         // One that stays is written over by the next delivery.
         if let Err(error) = self.client.remove(&path).await {
             tracing::debug!(error = %error.chain(), "the staged file could not be removed");
@@ -137,7 +137,7 @@ impl DatabricksSink {
         let mut outcomes = Vec::with_capacity(items.len());
         for chunk in inline::chunks(items) {
             let rows = inline::encode(self.table.layout, &distinct(chunk), self.clock.now());
-            let sql = Sql { text: self.table.merge(&self.table.from_parameter()), parameters: vec![rows] };
+            let sql = Sql { text: self.table.merge(&self.table.rows_of_parameter()), parameters: vec![rows] };
             match self.run(sql).await {
                 Ok(()) => outcomes.extend(vec![Outcome::Delivered; chunk.len()]),
                 Err(Ended::Unknown(reason)) => {

@@ -143,12 +143,12 @@ impl EventTable {
     }
 
     /// Returns what a merge reads from the staged file.
-    pub fn from_file(&self) -> String {
+    pub fn rows_of_file(&self) -> String {
         format!("SELECT {} FROM parquet.{}", self.list(""), backtick(&self.file()))
     }
 
     /// Returns what a merge reads from its parameter, a JSON array of objects.
-    pub fn from_parameter(&self) -> String {
+    pub fn rows_of_parameter(&self) -> String {
         let columns = self.layout.columns().iter();
         let members: Vec<String> = columns
             .clone()
