@@ -10,6 +10,7 @@ use http::Request;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use rdkafka::client::OAuthToken;
 use serde::Deserialize;
+use tidegate_model::address::encoded;
 use tidegate_model::{Clock, Error, ErrorKind, Http, Secret};
 use tokio::runtime::Handle;
 
@@ -84,13 +85,9 @@ impl Tokens {
         let url = &oidc.url;
         let mut body = "grant_type=client_credentials".to_owned();
         if let Some(scope) = &oidc.scope {
-            body.push_str("&scope=");
-            encode(scope, &mut body);
+            body.push_str(&format!("&scope={}", encoded(scope)));
         }
-        let mut credentials = String::new();
-        encode(&oidc.client_id, &mut credentials);
-        credentials.push(':');
-        encode(oidc.client_secret.expose(), &mut credentials);
+        let credentials = format!("{}:{}", encoded(&oidc.client_id), encoded(oidc.client_secret.expose()));
         let request = Request::post(url)
             .header(AUTHORIZATION, format!("Basic {}", STANDARD.encode(credentials)))
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
@@ -121,20 +118,6 @@ fn claims(token: &str) -> Claims {
     middle.and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default()
 }
 
-/// Appends `text` in the form of `application/x-www-form-urlencoded`.
-fn encode(text: &str, out: &mut String) {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            out.push(char::from(byte));
-        } else {
-            out.push('%');
-            out.push(char::from(HEX[usize::from(byte >> 4)]));
-            out.push(char::from(HEX[usize::from(byte & 15)]));
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -149,8 +132,6 @@ mod tests {
 
     #[test]
     fn credentials_are_encoded_before_they_are_joined() {
-        let mut out = String::new();
-        encode("a:b c/é", &mut out);
-        assert_eq!(out, "a%3Ab%20c%2F%C3%A9");
+        assert_eq!(encoded("a:b c/é").to_string(), "a%3Ab%20c%2F%C3%A9");
     }
 }

@@ -6,6 +6,7 @@
 //! happened ([`Outcome`], [`Run`], [`Error`]). It opens no sockets, speaks no
 //! SQL and starts no runtime.
 
+pub mod address;
 pub mod checks;
 pub mod clear_text;
 pub mod clock;

@@ -3,7 +3,7 @@
 use http::Method;
 
 use super::answer::ErrorResponse;
-use tidegate_transport::http::path::segments;
+use tidegate_model::address::segments;
 
 /// A call about an app.
 #[derive(Clone, Debug, PartialEq, Eq)]

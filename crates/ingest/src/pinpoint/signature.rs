@@ -14,9 +14,9 @@ use http::{HeaderMap, Request, Uri};
 use jiff::civil::DateTime;
 use jiff::{SignedDuration, Timestamp, tz};
 use sha2::{Digest as _, Sha256};
+use tidegate_model::address::{decoded, encoded, encoded_path};
 use tidegate_model::{IngestRoute, SentBody};
 use tidegate_transport::http::ingest::same;
-use tidegate_transport::http::path::decoded;
 
 use super::answer::ErrorResponse;
 use super::settings::AccessKey;
@@ -121,12 +121,14 @@ impl<'a> Claim<'a> {
         let place = request.extensions().get::<IngestRoute>();
         let place = place.map_or("", |place| place.path.trim_end_matches('/'));
         let mut out = format!("{}\n", request.method());
-        encode(place, true, &mut out);
-        encode(request.uri().path(), true, &mut out);
+        out.push_str(&encoded_path(place));
+        out.push_str(&encoded_path(request.uri().path()));
         let mut pairs = pairs(request.uri())?;
         pairs.retain(|(name, _)| name != "X-Amz-Signature");
-        let mut pairs: Vec<(String, String)> =
-            pairs.iter().map(|(name, value)| (encoded(name), encoded(value))).collect();
+        let mut pairs: Vec<(String, String)> = pairs
+            .iter()
+            .map(|(name, value)| (encoded(name).to_string(), encoded(value).to_string()))
+            .collect();
         pairs.sort_unstable();
         let pairs: Vec<String> = pairs.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let _ = writeln!(out, "\n{}", pairs.join("&"));
@@ -219,26 +221,6 @@ fn pairs(uri: &Uri) -> Option<Vec<(String, String)>> {
         Some((decoded(name)?, decoded(value)?))
     });
     pairs.collect()
-}
-
-/// Percent-encodes everything but letters, digits and `-_.~`, and slashes where they are kept.
-fn encode(text: &str, slashes: bool, out: &mut String) {
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric()
-            || matches!(byte, b'-' | b'_' | b'.' | b'~')
-            || (slashes && byte == b'/')
-        {
-            out.push(char::from(byte));
-        } else {
-            let _ = write!(out, "%{byte:02X}");
-        }
-    }
-}
-
-fn encoded(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    encode(text, false, &mut out);
-    out
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -15,6 +15,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, HeaderValue};
 use serde::de::DeserializeOwned;
+use tidegate_model::address::encoded;
 use tidegate_model::clear_text::{self, Proof};
 use tidegate_model::{Error, Http};
 
@@ -143,7 +144,7 @@ impl Registry {
     ) -> Result<Option<Registered>, Error> {
         let path = match (id, subject) {
             (SchemaId::Number(number), Some(subject)) => {
-                format!("/schemas/ids/{number}?subject={}", escaped(subject))
+                format!("/schemas/ids/{number}?subject={}", encoded(subject))
             }
             (SchemaId::Number(number), None) => format!("/schemas/ids/{number}"),
             (SchemaId::Guid(_), _) => format!("/schemas/guids/{id}"),
@@ -180,7 +181,7 @@ impl Registry {
             // A reference stays readable when its version was deleted softly.
             let path = format!(
                 "/subjects/{}/versions/{}?deleted=true",
-                escaped(&reference.subject),
+                encoded(&reference.subject),
                 reference.version
             );
             if let Some(schema) = self.get::<Schema>(&path).await? {
@@ -203,17 +204,4 @@ impl Registry {
             .map_err(|cause| Error::settings("`registry.url` is not an address").caused_by(cause))?;
         answer::read(&self.url, self.http.send(request).await)
     }
-}
-
-/// A path segment or a query value: all but unreserved characters escaped.
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
 }

@@ -10,6 +10,7 @@ use http::{HeaderValue, Method, Request, Response};
 use tidegate_model::{Error, Http, Identity, Secret};
 
 use super::settings::OneSignalSettings;
+use tidegate_model::address::encoded;
 use tidegate_transport::http::answer::{RequestError, lost, without};
 
 /// The name in sentences for people.
@@ -64,11 +65,7 @@ impl Client {
 
     fn user(&self, user: &Identity) -> String {
         let (label, id) = alias(user);
-        let mut address = format!("{}/users/by/", self.app);
-        write_segment(label, &mut address);
-        address.push('/');
-        write_segment(id, &mut address);
-        address
+        format!("{}/users/by/{}/{}", self.app, encoded(label), encoded(id))
     }
 
     async fn send(&self, method: Method, address: &str, body: impl Into<Bytes>) -> Answer {
@@ -101,19 +98,5 @@ pub(super) fn alias(user: &Identity) -> (&str, &str) {
         Identity::Email(id) => ("email", id),
         Identity::Phone(id) => ("phone_number", id),
         Identity::None => ("", ""),
-    }
-}
-
-/// Appends one segment of a path, percent-encoded (RFC 3986, section 2.3).
-fn write_segment(text: &str, out: &mut String) {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push('%');
-            out.push(char::from(HEX[usize::from(byte >> 4)]));
-            out.push(char::from(HEX[usize::from(byte & 15)]));
-        }
     }
 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{Method, Request};
 use tidegate_model::Identity;
 
-use tidegate_transport::http::path::segments;
+use tidegate_model::address::segments;
 
 /// One of the calls that are served.
 #[derive(Clone, Debug, PartialEq, Eq)]

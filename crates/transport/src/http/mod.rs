@@ -4,7 +4,6 @@
 pub mod answer;
 mod client;
 pub mod ingest;
-pub mod path;
 pub mod retry_after;
 
 pub use client::RealHttp;

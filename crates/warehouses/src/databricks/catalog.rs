@@ -3,10 +3,11 @@
 //! Source: Databricks REST API reference, Unity Catalog: `catalogs`, `schemas`, `tables`.
 
 use serde::Deserialize;
+use tidegate_model::address::encoded;
 use tidegate_model::source::Column;
 use tidegate_model::{Dataset, Error, ErrorKind};
 
-use super::client::{Client, escaped};
+use super::client::Client;
 use super::relation::shown;
 use super::types::parse;
 
@@ -107,7 +108,8 @@ impl Client {
     /// # Errors
     /// What keeps the workspace from answering.
     pub async fn table_info(&self, names: &[String; 3]) -> Result<Option<TableInfo>, Error> {
-        let full = escaped(&names.join(".")).replace('/', "%2F");
+        let full = names.join(".");
+        let full = encoded(&full);
         match self.get::<TableInfo>(&format!("/api/2.1/unity-catalog/tables/{full}")).await {
             Ok(info) => Ok(Some(info)),
             Err(error)

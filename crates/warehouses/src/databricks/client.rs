@@ -149,16 +149,3 @@ impl Client {
         Ok(if answered.status().is_success() { answered } else { answer::without(token, answered) })
     }
 }
-
-/// Returns a path whose segments are percent-encoded.
-pub fn escaped(path: &str) -> String {
-    let mut out = String::with_capacity(path.len());
-    for byte in path.bytes() {
-        match byte {
-            b'/' | b'-' | b'_' | b'.' | b'~' => out.push(char::from(byte)),
-            _ if byte.is_ascii_alphanumeric() => out.push(char::from(byte)),
-            _ => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    out
-}

@@ -13,8 +13,8 @@ use tidegate_model::SyncId;
 use tidegate_model::store::{RunQuery, StatusKind};
 
 use super::shell::{Failure, known};
-use super::show::in_address;
 use crate::api::row_key;
+use tidegate_model::address::encoded;
 
 /// How long a button waits for a result. After that, the page of the run shows its progress.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -43,11 +43,11 @@ async fn started(engine: &Engine, id: &SyncId) -> Result<Redirect, Failure> {
 }
 
 fn to_run(run: &str) -> Redirect {
-    Redirect::to(&format!("/runs/{}", in_address(run)))
+    Redirect::to(&format!("/runs/{}", encoded(run)))
 }
 
 fn to_sync(id: &SyncId, done: &str) -> Redirect {
-    Redirect::to(&format!("/syncs/{}?done={done}", in_address(id.as_str())))
+    Redirect::to(&format!("/syncs/{}?done={done}", encoded(id.as_str())))
 }
 
 /// Why a sync is paused.

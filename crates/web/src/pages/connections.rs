@@ -9,9 +9,9 @@ use axum::response::Response;
 use tidegate_engine::service::{ConnectionDetails, Engine};
 
 use super::shell::{self, Failure, Shell};
-use super::show::in_address;
 use super::syncs::lines;
 use crate::assets;
+use tidegate_model::address::encoded;
 
 /// A connection.
 struct ConnectionView {
@@ -40,7 +40,7 @@ pub(super) async fn page(State(engine): State<Arc<Engine>>, headers: HeaderMap) 
 
 fn view(connection: ConnectionDetails) -> ConnectionView {
     let used = connection.used_by.into_iter().map(|usage| {
-        let path = format!("/syncs/{}", in_address(usage.sync.as_str()));
+        let path = format!("/syncs/{}", encoded(usage.sync.as_str()));
         (path, usage.sync.to_string(), if usage.reads { "reads from it" } else { "delivers to it" })
     });
     ConnectionView {

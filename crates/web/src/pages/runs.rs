@@ -16,8 +16,8 @@ use tidegate_model::store::{FailedRowQuery, RunQuery};
 use tidegate_model::{Ending, RunId, SyncId};
 
 use super::shell::{self, Failure, Shell};
-use super::show::in_address;
 use super::views::{RowView, RunView, is_export};
+use tidegate_model::address::encoded;
 
 /// Runs of a page.
 const SHOWN: usize = 50;
@@ -60,7 +60,7 @@ pub(super) async fn list(
     let mut runs = engine.find_runs(&query).await?;
     let more = runs.len() > SHOWN;
     runs.truncate(SHOWN);
-    let of_sync = sync.as_ref().map(|sync| format!("&sync={}", in_address(sync))).unwrap_or_default();
+    let of_sync = sync.as_ref().map(|sync| format!("&sync={}", encoded(sync))).unwrap_or_default();
     let of_ending = ending.map(|ending| format!("&ending={ending}")).unwrap_or_default();
     let chip = |name, wanted: Option<Ending>| {
         let part = wanted.map(|ending| format!("&ending={ending}")).unwrap_or_default();
@@ -69,7 +69,7 @@ pub(super) async fn list(
     let older = runs
         .last()
         .filter(|_| more)
-        .map(|run| format!("/runs?after={}{of_sync}{of_ending}", in_address(run.id.as_str())));
+        .map(|run| format!("/runs?after={}{of_sync}{of_ending}", encoded(run.id.as_str())));
     let shell = Shell::new(&engine, "Runs", "/runs").await?;
     let template = RunsPage {
         runs: runs.iter().map(|run| RunView::new(run, is_export(&engine, &run.sync), shell.now)).collect(),
@@ -121,7 +121,7 @@ pub(super) async fn page(
         live: live_part(&view)?,
         more_failed: failed.len() > FAILED_SHOWN,
         failed: failed.iter().take(FAILED_SHOWN).map(|row| RowView::new(row, shell.now)).collect(),
-        failed_path: format!("/failed-rows/group?sync={}", in_address(found.sync.as_str())),
+        failed_path: format!("/failed-rows/group?sync={}", encoded(found.sync.as_str())),
         run: view,
         shell,
     };

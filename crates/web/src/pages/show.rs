@@ -134,18 +134,6 @@ pub(super) fn name(name: &str) -> String {
     escaped(name).replace('_', "_<wbr>").replace('.', ".<wbr>")
 }
 
-/// Returns text for one segment of an address, or one value of a query.
-pub(super) fn in_address(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(byte.into()),
-            _ => drop(write!(out, "%{byte:02X}")),
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -178,6 +166,5 @@ mod tests {
         assert_eq!(escaped("<b a='x'>&\""), "&lt;b a=&#39;x&#39;&gt;&amp;&quot;");
         assert_eq!(prose("no `<x>` here"), "No <code>&lt;x&gt;</code> here");
         assert_eq!(prose("one ` alone"), "One ` alone");
-        assert_eq!(in_address("a/b c?é"), "a%2Fb%20c%3F%C3%A9");
     }
 }

@@ -11,8 +11,9 @@ use serde::Deserialize;
 use tidegate_engine::service::{Engine, Entry};
 
 use super::shell::{self, Failure, Shell};
-use super::show::{ago, escaped, in_address, prose};
+use super::show::{ago, escaped, prose};
 use super::views::{badge, status_badge};
+use tidegate_model::address::encoded;
 
 /// Entries of a timeline.
 const SHOWN: usize = 200;
@@ -80,7 +81,7 @@ fn view(entry: Entry, shell: &Shell) -> EntryView {
             title: prose(format!("{} {key}", object.as_str().replace('_', " ")).trim_end()),
             detail: reason.map(|reason| prose(&reason.message)).unwrap_or_default(),
             badge: status_badge(status),
-            path: Some(format!("/runs/{}", in_address(run.as_str()))),
+            path: Some(format!("/runs/{}", encoded(run.as_str()))),
             place: sync.to_string(),
         },
         Entry::Received { at, stream, kind, channel, message } => EntryView {

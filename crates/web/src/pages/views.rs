@@ -6,9 +6,10 @@ use tidegate_model::store::{FailedRow, FailedRowGroup, StatusKind};
 use tidegate_model::{Ending, Run, SyncId};
 
 use super::chart::{Bar, strip};
-use super::show::{self, ago, escaped, in_address, number};
+use super::show::{self, ago, escaped, number};
 use super::text;
 use crate::api::row_id;
+use tidegate_model::address::encoded;
 
 /// A mark: a symbol, a word and a color, which say the same.
 pub(super) fn badge(class: &str, icon: &str, word: &str) -> String {
@@ -57,7 +58,7 @@ impl SyncView {
         };
         let export = status.object == "events";
         SyncView {
-            path: format!("/syncs/{}", in_address(status.sync.as_str())),
+            path: format!("/syncs/{}", encoded(status.sync.as_str())),
             name: status.sync.to_string(),
             label: show::name(status.sync.as_str()),
             class,
@@ -127,10 +128,10 @@ impl RunView {
         let failed = counts.rejected + counts.in_doubt;
         RunView {
             id: run.id.to_string(),
-            path: format!("/runs/{}", in_address(run.id.as_str())),
+            path: format!("/runs/{}", encoded(run.id.as_str())),
             sync: run.sync.to_string(),
             label: show::name(run.sync.as_str()),
-            sync_path: format!("/syncs/{}", in_address(run.sync.as_str())),
+            sync_path: format!("/syncs/{}", encoded(run.sync.as_str())),
             cause: text::cause(run.cause),
             class,
             badge: badge(class, icon, word),
@@ -187,7 +188,7 @@ impl GroupView {
             path: format!("/failed-rows/group?{query}"),
             retry_path: format!("/failed-rows/retry?{query}"),
             sync: group.sync.to_string(),
-            sync_path: format!("/syncs/{}", in_address(group.sync.as_str())),
+            sync_path: format!("/syncs/{}", encoded(group.sync.as_str())),
             badge: status_badge(group.status),
             class: if is_in_doubt { "idle" } else { "look" },
             code: group.reason.code.to_string(),
@@ -206,7 +207,7 @@ impl GroupView {
 
 /// Returns the query that names a group of failed rows.
 pub(super) fn group_query(sync: &str, status: StatusKind, code: &str) -> String {
-    format!("sync={}&status={}&reason={}", in_address(sync), status.as_str(), in_address(code))
+    format!("sync={}&status={}&reason={}", encoded(sync), status.as_str(), encoded(code))
 }
 
 /// Returns the mark of a row's status.
@@ -246,7 +247,7 @@ impl RowView {
         let entry = &row.entry;
         let (code, message) =
             entry.reason.as_ref().map_or(("", ""), |reason| (&*reason.code, reason.message.as_str()));
-        let sync = in_address(entry.sync.as_str());
+        let sync = encoded(entry.sync.as_str());
         let id = row_id(row.key);
         RowView {
             path: format!("/failed-rows/{sync}/{id}"),
@@ -257,10 +258,10 @@ impl RowView {
             sync: entry.sync.to_string(),
             sync_path: format!("/syncs/{sync}"),
             run: entry.run.to_string(),
-            run_path: format!("/runs/{}", in_address(entry.run.as_str())),
+            run_path: format!("/runs/{}", encoded(entry.run.as_str())),
             object: show::prose(&entry.object.as_str().replace('_', " ")),
             name: if entry.key.is_empty() { id } else { entry.key.clone() },
-            user_path: format!("/users?user={}", in_address(&entry.user)),
+            user_path: format!("/users?user={}", encoded(&entry.user)),
             user: entry.user.clone(),
             badge: status_badge(entry.status),
             code: code.to_owned(),

@@ -1,6 +1,7 @@
 //! Columns from the names of folders: `day=2026-11-22/` as Hive writes them.
 
 use tidegate_model::Value;
+use tidegate_model::address::decoded;
 
 /// What Hive calls a folder whose column has no value.
 const NULL: &str = "__HIVE_DEFAULT_PARTITION__";
@@ -19,31 +20,9 @@ pub fn columns(name: &str) -> Vec<(String, Value)> {
     columns
 }
 
-/// Text in which characters that cannot stand in a name are written as `%3A`.
+/// Returns a text in which characters that a name cannot have are written as `%3A`.
 fn unescaped(text: &str) -> String {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        let escaped = match after {
-            [high, low, ..] if byte == b'%' => hex(*high).zip(hex(*low)),
-            _ => None,
-        };
-        match escaped {
-            Some((high, low)) => {
-                out.push(16 * high + low);
-                rest = &after[2..];
-            }
-            None => {
-                out.push(byte);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8(out).unwrap_or_else(|_| text.to_owned())
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
+    decoded(text).unwrap_or_else(|| text.to_owned())
 }
 
 #[cfg(test)]

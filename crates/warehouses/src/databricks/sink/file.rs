@@ -7,12 +7,13 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
+use tidegate_model::address::encoded_path;
 use tidegate_model::{Error, ErrorKind, LoggedEvent};
 use tidegate_transport::arrow::events::{Shape, schema, steps};
 use tidegate_transport::http::answer::RequestError;
 
 use super::table::EventTable;
-use crate::databricks::client::{Client, escaped};
+use crate::databricks::client::Client;
 
 /// Returns the events as a Parquet file.
 ///
@@ -43,7 +44,7 @@ impl Client {
     /// # Errors
     /// What the workspace said, or what kept it from answering.
     pub async fn upload(&self, path: &str, content: Bytes) -> Result<(), Error> {
-        let path = format!("/api/2.0/fs/files{}?overwrite=true", escaped(path));
+        let path = format!("/api/2.0/fs/files{}?overwrite=true", encoded_path(path));
         let body = Some((content, "application/octet-stream"));
         self.call(Method::PUT, &path, body).await.map(|_| ()).map_err(RequestError::into_error)
     }
@@ -53,7 +54,7 @@ impl Client {
     /// # Errors
     /// What the workspace said, or what kept it from answering.
     pub async fn remove(&self, path: &str) -> Result<(), Error> {
-        let path = format!("/api/2.0/fs/files{}", escaped(path));
+        let path = format!("/api/2.0/fs/files{}", encoded_path(path));
         match self.call(Method::DELETE, &path, None).await.map_err(RequestError::into_error) {
             Err(error) if error.kind() != ErrorKind::Missing => Err(error),
             _ => Ok(()),
