@@ -30,6 +30,9 @@ impl KindPattern {
     }
 
     /// Whether `kind` fits.
+    ///
+    /// Written here because this runs for each event, and a library of globs gives `?`, `[` and `{` a
+    /// meaning, which the names of other apps' events may contain.
     pub fn fits(&self, kind: &str) -> bool {
         let mut parts = self.0.split('*');
         let first = parts.next().unwrap_or_default();

@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use globset::{Glob, GlobSet};
 use jiff::Timestamp;
 use tidegate_model::{Error, ErrorKind, Reason};
 
@@ -43,10 +44,17 @@ pub struct Listing {
     pub odd: Vec<Odd>,
 }
 
-/// A pattern such as `orders/**/*.csv`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A pattern such as `orders/**/*.csv`: `*`, `?`, `[a-z]` and `{a,b}` stand for parts of a name.
+#[derive(Clone, Debug)]
 pub struct Pattern {
-    segments: Vec<String>,
+    segments: Vec<Segment>,
+}
+
+/// One part between slashes.
+#[derive(Clone, Debug)]
+struct Segment {
+    text: String,
+    names: GlobSet,
 }
 
 impl Pattern {
@@ -55,24 +63,23 @@ impl Pattern {
     /// # Errors
     /// [`ErrorKind::Settings`] for one that is empty or leaves the folder.
     pub fn parse(text: &str) -> Result<Pattern, Error> {
-        let segments: Vec<String> =
-            text.split('/').filter(|segment| !matches!(*segment, "" | ".")).map(str::to_owned).collect();
-        let leaves = text.starts_with('/') || segments.iter().any(|segment| segment == "..");
+        let segments: Vec<&str> = text.split('/').filter(|segment| !matches!(*segment, "" | ".")).collect();
+        let leaves = text.starts_with('/') || segments.contains(&"..");
         if segments.is_empty() || leaves {
             return Err(Error::settings("`path`: expected a pattern below the connection's folder")
                 .hint("for example orders/*.csv; another folder is a connection of its own"));
         }
-        Ok(Pattern { segments })
+        Ok(Pattern { segments: segments.into_iter().map(Segment::parse).collect::<Result<_, _>>()? })
     }
 
     /// The pattern as it was written.
     pub fn text(&self) -> String {
-        self.segments.join("/")
+        joined(&self.segments)
     }
 
     /// Returns whether the pattern stands for one file only.
     pub fn is_one_file(&self) -> bool {
-        !self.segments.iter().any(|segment| is_pattern(segment))
+        !self.segments.iter().any(Segment::is_pattern)
     }
 
     /// Returns the files that fit; none if the folder is empty.
@@ -82,10 +89,11 @@ impl Pattern {
     /// if it may not be read.
     pub fn list(&self, folder: &Path) -> Result<Listing, Error> {
         // Folders that the pattern names must be there: a mount that is gone is no empty folder.
-        let named = self.segments.iter().take_while(|segment| !is_pattern(segment));
+        let named = self.segments.iter().take_while(|segment| !segment.is_pattern());
         let deep = named.count().min(self.segments.len() - 1);
         let (above, segments) = self.segments.split_at(deep);
-        let (above, below) = (above.join("/"), folder.join(above.join("/")));
+        let above = joined(above);
+        let below = folder.join(&above);
         let mut listing = Listing::default();
         walk(&below, &above, segments, DEPTH_MAX, &mut listing).map_err(|cause| explain(&below, &cause))?;
         listing.files.sort_by(|a, b| (a.modified_us, &a.name).cmp(&(b.modified_us, &b.name)));
@@ -95,8 +103,38 @@ impl Pattern {
     }
 }
 
-fn is_pattern(segment: &str) -> bool {
-    segment.contains(['*', '?'])
+impl Segment {
+    fn parse(text: &str) -> Result<Segment, Error> {
+        // A set reports a pattern that is too large; a glob alone would panic.
+        let names = Glob::new(text).and_then(|glob| GlobSet::builder().add(glob).build());
+        let names = names.map_err(|cause| match cause.kind() {
+            globset::ErrorKind::Regex(_) => {
+                Error::settings("`path`: the pattern is too large").hint("use fewer braces")
+            }
+            kind => Error::settings(format!("`path`: `{text}` is not a pattern: {kind}"))
+                .hint("write `[[]` for a bracket and `[{]` for a brace that are part of a name"),
+        })?;
+        Ok(Segment { text: text.to_owned(), names })
+    }
+
+    fn is_pattern(&self) -> bool {
+        self.text.contains(['*', '?', '[', '{', '\\'])
+    }
+
+    /// Whether it stands for any folders.
+    fn is_anywhere(&self) -> bool {
+        self.text == "**"
+    }
+
+    /// Whether it stands for this name; a dot in front has to be written.
+    fn fits(&self, name: &str) -> bool {
+        (self.text.starts_with('.') || !name.starts_with('.'))
+            && (self.is_anywhere() || self.names.is_match(name))
+    }
+}
+
+fn joined(segments: &[Segment]) -> String {
+    segments.iter().map(|segment| segment.text.as_str()).collect::<Vec<_>>().join("/")
 }
 
 /// A failure to read a folder or a file.
@@ -117,7 +155,7 @@ pub fn explain(path: &Path, cause: &io::Error) -> Error {
 fn walk(
     folder: &Path,
     above: &str,
-    segments: &[String],
+    segments: &[Segment],
     depth: usize,
     listing: &mut Listing,
 ) -> io::Result<()> {
@@ -125,7 +163,7 @@ fn walk(
     if depth == 0 {
         return Ok(());
     }
-    let anywhere = segment == "**";
+    let anywhere = segment.is_anywhere();
     if anywhere && !rest.is_empty() {
         walk(folder, above, rest, depth, listing)?;
     }
@@ -133,7 +171,7 @@ fn walk(
         let entry = entry?;
         let os_name = entry.file_name();
         let name = os_name.to_string_lossy();
-        if (name.starts_with('.') && !segment.starts_with('.')) || !(anywhere || fits(segment, &name)) {
+        if !segment.fits(&name) {
             continue;
         }
         let full = if above.is_empty() { name.to_string() } else { format!("{above}/{name}") };
@@ -183,31 +221,6 @@ pub fn malformed(cause: &io::Error) -> Reason {
     Reason::new("unreadable_file", format!("{why} ({cause})"))
 }
 
-/// Whether a name fits a pattern of characters, `*` and `?`.
-fn fits(pattern: &str, name: &str) -> bool {
-    let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
-    let (mut p, mut n) = (0, 0);
-    // The last star, and the position in the name that it was tried for: widened if the rest does not match.
-    let mut star: Option<(usize, usize)> = None;
-    while n < name.len() {
-        match pattern.get(p) {
-            Some('*') => {
-                star = Some((p, n));
-                p += 1;
-            }
-            Some(character) if *character == '?' || *character == name[n] => (p, n) = (p + 1, n + 1),
-            _ => match star {
-                Some((at, tried)) => {
-                    star = Some((at, tried + 1));
-                    (p, n) = (at + 1, tried + 1);
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[p..].iter().all(|character| *character == '*')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -222,15 +235,27 @@ mod tests {
             ("*a*b*", "xxaxxbxx", true),
             ("*a*b", "ab a", false),
             ("orders.csv", "orders.csv", true),
+            ("*.{csv,json}", "a.json", true),
+            ("part-[0-9].csv", "part-x.csv", false),
+            ("part-[!0-9].csv", "part-x.csv", true),
+            ("*", ".hidden", false),
+            (".*", ".hidden", true),
+            ("a[[]1].csv", "a[1].csv", true),
         ] {
-            assert_eq!(fits(pattern, name), fitting, "{pattern} {name}");
+            assert_eq!(Segment::parse(pattern).unwrap().fits(name), fitting, "{pattern} {name}");
         }
     }
 
     #[test]
     fn a_pattern_cannot_leave_its_folder() {
-        for text in ["", "/etc/*", "../*.csv", "a/../../b.csv"] {
+        for text in ["", "/etc/*", "../*.csv", "a/../../b.csv", "a[.csv"] {
             assert!(Pattern::parse(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_pattern_that_nests_too_deep_is_an_error() {
+        let deep = format!("{}x{}", "{".repeat(400), "}".repeat(400));
+        assert!(Pattern::parse(&deep).is_err());
     }
 }
