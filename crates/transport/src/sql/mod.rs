@@ -1,6 +1,5 @@
 //! What every SQL source needs, whatever its dialect: quoted names, names that
-//! are near to each other, the statements of an incremental read, and the proof
-//! that a text is one query.
+//! are near to each other, the statements of an incremental read, and queries as people paste them.
 
 pub mod incremental;
 pub mod statement;

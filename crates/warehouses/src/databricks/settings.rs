@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 use tidegate_model::clear_text::{self, Proof};
 use tidegate_model::{Error, Secret, Selection};
-use tidegate_transport::sql::statement::single_query;
+use tidegate_transport::sql::statement;
 
 use super::relation::Relation;
 
@@ -224,7 +224,7 @@ impl DatabricksSelection {
     pub fn relation(&self, settings: &DatabricksSettings) -> Result<Relation, Error> {
         match (&self.table, &self.query) {
             (Some(table), None) => Relation::table(table, settings),
-            (None, Some(query)) => Ok(Relation::Query(single_query(query)?.to_owned())),
+            (None, Some(query)) => Ok(Relation::Query(statement::trimmed(query)?.to_owned())),
             (Some(_), Some(_)) => {
                 Err(Error::settings("`source` has both `table` and `query`").hint("keep one of them"))
             }

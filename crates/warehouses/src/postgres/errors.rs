@@ -107,6 +107,10 @@ impl Access {
                 "08" | "53" | "57" | "55" | "40" => {
                     Error::new(ErrorKind::Unavailable, format!("PostgreSQL at {place}: {words}"))
                 }
+                "42" if code == "42601" => {
+                    Error::settings(format!("reading {what}: {words}{}", position(said, relation)))
+                        .hint("run the statement in psql until it works, then try again; it has to be one SELECT or WITH")
+                }
                 "42" | "0A" | "2B" => Error::settings(format!("reading {what}: {words}{}", position(said, relation)))
                     .hint("run the statement in psql until it works, then try again"),
                 "22" => Error::settings(format!("reading {what}: a value of a row stops it (SQLSTATE {code})"))

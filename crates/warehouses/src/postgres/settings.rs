@@ -10,7 +10,7 @@ use tidegate_model::{Error, Secret, Selection};
 use tidegate_transport::tls::Tls;
 
 use super::query::Relation;
-use tidegate_transport::sql::statement::single_query;
+use tidegate_transport::sql::statement;
 
 /// How to reach a PostgreSQL database (9.6 or newer).
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -186,7 +186,7 @@ impl PostgresSelection {
     pub fn relation(&self) -> Result<Relation, Error> {
         match (&self.table, &self.query) {
             (Some(table), None) => Relation::table(table),
-            (None, Some(query)) => Ok(Relation::Query(single_query(query)?.to_owned())),
+            (None, Some(query)) => Ok(Relation::Query(statement::trimmed(query)?.to_owned())),
             (Some(_), Some(_)) => {
                 Err(Error::settings("`source` has both `table` and `query`").hint("keep one of them"))
             }

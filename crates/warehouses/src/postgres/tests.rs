@@ -113,7 +113,7 @@ fn a_selection_is_one_table_or_one_query() {
     };
     let query = relation(serde_json::json!({ "query": " select 1 ; " })).unwrap();
     assert_eq!(query, Relation::Query("select 1".to_owned()));
-    assert!(relation(serde_json::json!({ "query": "select 1; drop table t" })).is_err());
+    assert!(relation(serde_json::json!({ "query": " ; " })).is_err());
 }
 
 fn shapes() -> Vec<Shape> {
