@@ -3,10 +3,8 @@
 use std::borrow::Cow;
 
 use jiff::Timestamp;
-use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
-use tidegate_model::Text;
+use tidegate_model::{Members, Text};
 use tidegate_transport::http::ingest::moment;
 
 use super::settings::{Fields, Paths};
@@ -91,37 +89,6 @@ fn time(value: &RawValue) -> Result<Timestamp, Why> {
     let text = scalar(value).ok_or_else(|| wrong("time", "text or a number"))?;
     moment(&text).ok_or_else(|| wrong("time", "ISO 8601, nor seconds or milliseconds since 1970"))
 }
-
-/// An object's members in order, their values unread.
-struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Members<'a>, D::Error> {
-        struct Each;
-
-        impl<'de> Visitor<'de> for Each {
-            type Value = Members<'de>;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
-                let mut members = Vec::with_capacity(8);
-                while let Some((Name(name), value)) = map.next_entry()? {
-                    members.push((name, value));
-                }
-                Ok(Members(members))
-            }
-        }
-
-        deserializer.deserialize_map(Each)
-    }
-}
-
-/// Borrowed where it has no escapes, which serde does for `Cow` only on request.
-#[derive(Deserialize)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 #[cfg(test)]
 mod tests {

@@ -3,14 +3,12 @@
 //! Source: OneSignal docs, Create user, Update user, Tags.
 
 use std::borrow::Cow;
-use std::fmt;
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use serde::Deserialize;
-use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
-use tidegate_model::{Json, Reason, json};
+use tidegate_model::{Json, Members, Reason, json};
 
 use super::rules;
 use crate::rule::{Rule, is_email};
@@ -259,30 +257,6 @@ fn seconds<'a>(name: &'static str, value: &'a RawValue) -> Result<Option<Cow<'a,
 
 /// The members of a JSON object in order, values as their text.
 fn members(object: &str) -> Result<Vec<(Cow<'_, str>, &RawValue)>, Reason> {
-    struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
-
-    impl<'de> Deserialize<'de> for Members<'de> {
-        fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-            struct InOrder;
-            impl<'de> Visitor<'de> for InOrder {
-                type Value = Members<'de>;
-
-                fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                    f.write_str("a JSON object")
-                }
-
-                fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
-                    let mut members = Vec::new();
-                    while let Some(Characters(name)) = map.next_key()? {
-                        members.push((name, map.next_value()?));
-                    }
-                    Ok(Members(members))
-                }
-            }
-            deserializer.deserialize_map(InOrder)
-        }
-    }
-
     match serde_json::from_str(object) {
         Ok(Members(members)) => Ok(members),
         Err(_) => Err(Reason::new("not_an_object", "the attributes cannot be read as a JSON object")),

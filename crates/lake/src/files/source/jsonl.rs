@@ -1,14 +1,13 @@
 //! JSON Lines: one object a line, kept digit for digit.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use tidegate_model::source::Column;
-use tidegate_model::{Columns, DataType, Json, Reason, Row, Text, Value};
+use tidegate_model::{Columns, DataType, Json, Members, Reason, Row, Text, Value};
 
 use super::content::{Broken, Content};
 use super::lines::Lines;
@@ -42,11 +41,11 @@ pub fn columns(content: Content, bytes: &mut u64) -> Result<Sample, Broken> {
             continue;
         };
         if let Ok(Members(members)) = serde_json::from_str(&text) {
-            let known = |(at, (name, _)): (usize, &(String, _))| {
+            let known = |(at, (name, _)): (usize, &(Cow<'_, str>, _))| {
                 columns.get(at).is_some_and(|column: &Column| column.name == *name)
             };
             if !members.iter().enumerate().all(known) {
-                merge(&mut columns, members.into_iter().map(|(name, _)| json(name)));
+                merge(&mut columns, members.into_iter().map(|(name, _)| json(name.into_owned())));
             }
         }
     }
@@ -148,12 +147,12 @@ impl Rows {
         let mut more: Vec<(String, Value)> = Vec::new();
         for (name, raw) in members {
             let value = value(&line, raw)?;
-            match self.indexes.get(&name) {
+            match self.indexes.get(&*name) {
                 Some(target) => values[*target] = value,
                 // The last of two members with one name counts, as everywhere in JSON.
-                None => match more.iter_mut().find(|(known, _)| *known == name) {
+                None => match more.iter_mut().find(|(known, _)| *known == *name) {
                     Some((_, known)) => *known = value,
-                    None => more.push((name, value)),
+                    None => more.push((name.into_owned(), value)),
                 },
             }
         }
@@ -189,29 +188,4 @@ fn value(line: &Text, raw: &RawValue) -> Result<Value, Reason> {
             _ => Value::Decimal(line.slice_ref(raw)),
         },
     })
-}
-
-/// The members of an object in order, their values as written.
-struct Members<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Members<'a>, D::Error> {
-        struct Object;
-        impl<'de> Visitor<'de> for Object {
-            type Value = Members<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a JSON object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry::<String, &'de RawValue>()? {
-                    members.push(member);
-                }
-                Ok(Members(members))
-            }
-        }
-        deserializer.deserialize_map(Object)
-    }
 }
