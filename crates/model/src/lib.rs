@@ -42,6 +42,7 @@ pub mod settings;
 pub mod source;
 pub mod store;
 pub mod value;
+pub mod varint;
 
 pub use checks::{Check, Checks};
 pub use clock::{Clock, SystemClock};

@@ -4,6 +4,7 @@
 //! serializers of `confluent_kafka` 2.16.
 
 use tidegate_model::Reason;
+use tidegate_model::varint::{self, NoNumber};
 
 use super::parts::MessagePart;
 use crate::message::Message;
@@ -100,28 +101,10 @@ fn index(bytes: &mut &[u8]) -> Result<u32, Reason> {
 /// An unsigned number of up to 64 bits, seven a byte, lowest first.
 #[inline]
 pub(super) fn varint(bytes: &mut &[u8]) -> Result<u64, Reason> {
-    // Lengths and small numbers take one byte.
-    if let Some((&byte @ ..0x80, rest)) = bytes.split_first() {
-        *bytes = rest;
-        return Ok(byte.into());
-    }
-    long_varint(bytes)
-}
-
-fn long_varint(bytes: &mut &[u8]) -> Result<u64, Reason> {
-    let mut value = 0_u64;
-    for index in 0..10 {
-        let Some((&byte, rest)) = bytes.split_first() else { return Err(truncated()) };
-        *bytes = rest;
-        if index == 9 && byte > 1 {
-            break;
-        }
-        value |= u64::from(byte & 0x7f) << (7 * index);
-        if byte < 0x80 {
-            return Ok(value);
-        }
-    }
-    Err(Reason::new("schema_mismatch", "a number has more than 64 bits"))
+    varint::take(bytes).map_err(|cause| match cause {
+        NoNumber::Truncated => truncated(),
+        NoNumber::TooLong => Reason::new("schema_mismatch", "a number has more than 64 bits"),
+    })
 }
 
 /// The next `N` bytes.

@@ -11,6 +11,7 @@ use parquet::column::page::{CompressedPage, Page};
 use parquet::errors::ParquetError;
 use parquet::file::writer::SerializedRowGroupWriter;
 use parquet::schema::types::ColumnDescPtr;
+use tidegate_model::varint;
 
 use super::pages;
 
@@ -81,7 +82,7 @@ fn hybrid(runs: &[(u8, usize)], width: u32, out: &mut Vec<u8>) {
             short.resize(short.len() + rows, index);
         } else {
             pack(&mut short, width, out);
-            number(rows << 1, out);
+            varint::put((rows as u64) << 1, out);
             out.resize(out.len() + width.div_ceil(u8::BITS) as usize, index);
         }
     }
@@ -94,21 +95,12 @@ fn pack(indexes: &mut Vec<u8>, width: u32, out: &mut Vec<u8>) {
         return;
     }
     indexes.resize(indexes.len().next_multiple_of(PACKED_ROWS), 0);
-    number((indexes.len() / PACKED_ROWS) << 1 | 1, out);
+    varint::put(((indexes.len() / PACKED_ROWS) as u64) << 1 | 1, out);
     for eight in indexes.chunks(PACKED_ROWS) {
         let bits = eight.iter().rev().fold(0_u64, |bits, index| bits << width | u64::from(*index));
         out.extend_from_slice(&bits.to_le_bytes()[..width as usize]);
     }
     indexes.clear();
-}
-
-/// Seven bits a byte, low ones first.
-fn number(mut value: usize, out: &mut Vec<u8>) {
-    while value >= 0x80 {
-        out.push((value & 0x7f) as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use tidegate_model::{Event, Json, LogId, LoggedEvent, Offset, Text};
+use tidegate_model::{Event, Json, LogId, LoggedEvent, Offset, Text, varint};
 
 use super::lineage::Lineage;
 
@@ -148,7 +148,7 @@ pub(super) fn write_record(event: &Event, out: &mut Vec<u8>) {
     out.extend_from_slice(&event.at.subsec_nanosecond().to_le_bytes());
     let texts = [&event.id, &event.kind, &event.user, &event.app, &event.message, &event.template];
     for text in texts {
-        put_length(text.len(), out);
+        varint::put(text.len() as u64, out);
     }
     for text in texts {
         out.extend_from_slice(text.as_bytes());
@@ -242,24 +242,8 @@ pub(super) fn logged(event: Event, log: LogId, at: u64, logged_at: Timestamp) ->
     LoggedEvent { offset: Offset { log, partition: 0, at }, logged_at, event }
 }
 
-fn put_length(mut length: usize, out: &mut Vec<u8>) {
-    while length >= 0x80 {
-        out.push((length & 0x7f) as u8 | 0x80);
-        length >>= 7;
-    }
-    out.push(length as u8);
-}
-
 fn take_length(rest: &mut &[u8]) -> Option<usize> {
-    let mut length = 0;
-    for shift in (0..35).step_by(7) {
-        let [byte] = take(rest)?;
-        length |= usize::from(byte & 0x7f) << shift;
-        if byte < 0x80 {
-            return Some(length);
-        }
-    }
-    None
+    usize::try_from(varint::take(rest).ok()?).ok()
 }
 
 fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
