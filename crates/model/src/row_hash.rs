@@ -3,6 +3,8 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use uuid::Builder;
+use uuid::fmt::Hyphenated;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::{SyncId, Value};
@@ -91,22 +93,13 @@ impl RowHash {
 
     /// Returns the hash in the form of a UUID (RFC 9562 version 8).
     pub fn to_uuid(self) -> String {
-        String::from_utf8(self.uuid().to_vec()).expect("hexadecimal digits are ASCII")
+        Builder::from_custom_bytes(self.0.to_be_bytes()).into_uuid().to_string()
     }
 
     /// The bytes of [`RowHash::to_uuid`].
     pub fn uuid(self) -> [u8; 36] {
-        const HEX: &[u8; 16] = b"0123456789abcdef";
-        /// Where the two digits of each byte stand.
-        const PLACES: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
-        let mut bytes = self.0.to_be_bytes();
-        bytes[6] = (bytes[6] & 0x0f) | 0x80;
-        bytes[8] = (bytes[8] & 0x3f) | 0x80;
-        let mut text = [b'-'; 36];
-        for (place, byte) in PLACES.into_iter().zip(bytes) {
-            text[place] = HEX[usize::from(byte >> 4)];
-            text[place + 1] = HEX[usize::from(byte & 15)];
-        }
+        let mut text = [0; Hyphenated::LENGTH];
+        Builder::from_custom_bytes(self.0.to_be_bytes()).into_uuid().hyphenated().encode_lower(&mut text);
         text
     }
 }
