@@ -1,7 +1,7 @@
 # Common tasks. Run `make` to list them.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fix bench clean
+.PHONY: help run test check audit fix bench clean
 
 help: ## list the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,9 +14,11 @@ run: ## build, move the rows of examples/quickstart into the sandbox and message
 test: ## run every test; installs and starts the servers they need, stops them again
 	scripts/test
 
-check: ## check formatting and lints, as required before a commit
-	cargo fmt --all --check
-	cargo clippy --workspace --all-targets -- -D warnings
+check: ## check formatting, lints and dependencies, as required before a commit; installs cargo-deny and cargo-machete once
+	scripts/check
+
+audit: ## look for security advisories of dependencies; needs the network
+	scripts/check audit
 
 fix: ## fix formatting and simple lints
 	cargo clippy --workspace --all-targets --fix --allow-dirty --allow-staged
