@@ -14,8 +14,9 @@ run: ## build, move the rows of examples/quickstart into the sandbox and message
 test: ## run every test; installs and starts the servers they need, stops them again
 	scripts/test
 
-check: ## check formatting, lints and dependencies, as required before a commit; installs cargo-deny and cargo-machete once
+check: ## check formatting, lints, the links of doc comments and dependencies, as required before a commit; installs cargo-deny and cargo-machete once
 	scripts/check
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --workspace --quiet
 
 audit: ## look for security advisories of dependencies; needs the network
 	scripts/check audit
