@@ -48,12 +48,12 @@ pub enum Value {
 }
 
 impl Value {
-    /// Whether the cell holds nothing.
+    /// Returns whether the cell holds nothing.
     pub fn is_null(&self) -> bool {
         matches!(self, Value::Null)
     }
 
-    /// The name of the type as people read it in messages.
+    /// Returns the name of the type, as in messages.
     pub fn type_name(&self) -> &'static str {
         match self {
             Value::Null => "null",
@@ -71,7 +71,7 @@ impl Value {
         }
     }
 
-    /// The value as plain text, as an identifier or a name needs it; `None` for null.
+    /// Returns the value as plain text, for an identifier or a name; `None` for null.
     pub fn to_text(&self) -> Option<Text> {
         Some(match self {
             Value::Null => return None,
@@ -87,7 +87,7 @@ impl Value {
         })
     }
 
-    /// Appends what [`Value::to_text`] gives; nothing for null.
+    /// Appends the text of [`Value::to_text`]; nothing for null.
     pub fn write_text(&self, out: &mut String) {
         // Writing to a `String` cannot fail.
         let _ = match self {
@@ -172,7 +172,8 @@ impl Value {
         canonical(out, tag, bytes);
     }
 
-    /// The order of two cursor values of the same type; `None` where they do not compare.
+    /// Returns the order of two cursor values of the same type; `None` if they do not compare.
+    /// Integers also compare with decimals.
     pub fn compare(&self, other: &Value) -> Option<Ordering> {
         match (self, other) {
             (Value::Int(a), Value::Int(b)) => Some(a.cmp(b)),
@@ -206,11 +207,14 @@ fn nanosecond_of_day(time: civil::Time) -> i64 {
     seconds * 1_000_000_000 + i64::from(time.subsec_nanosecond())
 }
 
-/// Compares two plain decimal numbers (`-12.50`) without rounding; `None` for
-/// what is no number (`NaN`).
+/// Compares two decimal numbers (`-12.50`, `1.5e3`) without rounding; `None` for a text that is
+/// not a number (`NaN`).
 fn compare_decimals(a: &str, b: &str) -> Option<Ordering> {
     if !json::is_number(a) || !json::is_number(b) {
         return None;
+    }
+    if a.contains(['e', 'E']) || b.contains(['e', 'E']) {
+        return compare_with_exponents(a, b);
     }
     fn parts(text: &str) -> (bool, &str, &str) {
         let (negative, digits) = match text.strip_prefix('-') {
@@ -227,12 +231,40 @@ fn compare_decimals(a: &str, b: &str) -> Option<Ordering> {
     let magnitude = (a_whole.len().cmp(&b_whole.len()))
         .then_with(|| a_whole.cmp(b_whole))
         .then_with(|| a_fraction.cmp(b_fraction));
-    Some(match (a_negative, b_negative) {
+    Some(signed(a_negative, b_negative, magnitude))
+}
+
+/// Compares two numbers of which at least one has an exponent: by the power of ten of their first
+/// digit, then digit by digit. `None` if an exponent is beyond 64 bits.
+fn compare_with_exponents(a: &str, b: &str) -> Option<Ordering> {
+    /// Whether the number is negative, the power of its first digit, and its digits without zeros
+    /// around them. Zero is a number without digits and below all powers.
+    fn parts(text: &str) -> Option<(bool, i64, String)> {
+        let (negative, number) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
+        let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
+        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        let digits = [whole, fraction].concat();
+        let leading = digits.len() - digits.trim_start_matches('0').len();
+        let significant = digits.trim_matches('0').to_owned();
+        if significant.is_empty() {
+            return Some((false, i64::MIN, significant));
+        }
+        let shift = i64::try_from(whole.len()).ok()? - i64::try_from(leading).ok()?;
+        Some((negative, exponent.parse::<i64>().ok()?.checked_add(shift)?, significant))
+    }
+    let (a_negative, a_power, a_digits) = parts(a)?;
+    let (b_negative, b_power, b_digits) = parts(b)?;
+    Some(signed(a_negative, b_negative, a_power.cmp(&b_power).then_with(|| a_digits.cmp(&b_digits))))
+}
+
+/// The order of two numbers with these signs, whose magnitudes have this order.
+fn signed(a_negative: bool, b_negative: bool, magnitude: Ordering) -> Ordering {
+    match (a_negative, b_negative) {
         (false, false) => magnitude,
         (true, true) => magnitude.reverse(),
         (true, false) => Ordering::Less,
         (false, true) => Ordering::Greater,
-    })
+    }
 }
 
 #[cfg(test)]
@@ -253,6 +285,30 @@ mod tests {
         for (a, b, expected) in cases {
             assert_eq!(compare_decimals(a, b), Some(expected), "{a} against {b}");
         }
+    }
+
+    #[test]
+    fn a_cursor_of_decimals_with_exponents_is_ordered_by_value() {
+        let cases = [
+            ("1e5", "99999", Ordering::Greater),
+            ("1e5", "100000", Ordering::Equal),
+            ("1.50E+2", "150.0", Ordering::Equal),
+            ("2e-3", "0.01", Ordering::Less),
+            ("-1e5", "-99999", Ordering::Less),
+            ("0e9", "0", Ordering::Equal),
+            ("0.0", "1e-300", Ordering::Less),
+            ("-1e-300", "0", Ordering::Less),
+            ("9e99", "1e100", Ordering::Less),
+            ("12e1", "1.3e2", Ordering::Less),
+        ];
+        for (a, b, expected) in cases {
+            let compared = Value::Decimal(a.into()).compare(&Value::Decimal(b.into()));
+            assert_eq!(compared, Some(expected), "{a} against {b}");
+            let swapped = Value::Decimal(b.into()).compare(&Value::Decimal(a.into()));
+            assert_eq!(swapped, Some(expected.reverse()), "{b} against {a}");
+        }
+        assert_eq!(Value::Int(100_000).compare(&Value::Decimal("1e5".into())), Some(Ordering::Equal));
+        assert_eq!(Value::Decimal("1e99999999999999999999".into()).compare(&Value::Int(1)), None);
     }
 
     #[test]

@@ -79,10 +79,10 @@ fn standard_text(member: &str, text: &str) -> ControlFlow<Reason> {
             "correct it, or send null to remove the address",
         ),
         "email_subscribe" if !SUBSCRIPTION_STATES.contains(&text) => {
-            stop(&rules::EMAIL_STATE, "attribute `email_subscribe` is another text", "")
+            stop(&rules::EMAIL_STATE, "attribute `email_subscribe` is not valid", "")
         }
         "push_subscribe" if !SUBSCRIPTION_STATES.contains(&text) => {
-            stop(&rules::PUSH_STATE, "attribute `push_subscribe` is another text", "")
+            stop(&rules::PUSH_STATE, "attribute `push_subscribe` is not valid", "")
         }
         _ => ControlFlow::Continue(()),
     }

@@ -111,7 +111,7 @@ fn write_activity(
     }
 }
 
-/// The members of an object behind those that are there already.
+/// The members of an object after those that are there already.
 fn members(object: &str, out: &mut String) {
     let inner = object.trim().strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).unwrap_or_default();
     if !inner.trim_ascii().is_empty() {

@@ -138,7 +138,7 @@ impl Platform for Braze {
         };
         let identifiers: &[&str] = match self.kind {
             ObjectKind::CatalogItem => &["id"],
-            _ => &["external_id", "alias", "braze_id", "email", "phone"],
+            _ => &["external_id", "alias", "platform_id", "email", "phone"],
         };
         ObjectSpec { kind: self.kind, idempotency, identifiers }
     }

@@ -1,4 +1,4 @@
-//! What a person types in.
+//! The settings.
 
 use schemars::JsonSchema;
 use serde::Deserialize;

@@ -32,7 +32,7 @@ pub(super) fn validate(kind: ObjectKind, record: &Record) -> Result<(), Reason> 
             let Purchase { product_id, currency, quantity, properties, .. } = &**bought;
             filled(product_id, "product_id")?;
             if currency.len() != 3 || !currency.bytes().all(|byte| byte.is_ascii_alphabetic()) {
-                return Err(rules::CURRENCY.broken_by("`currency` is another text", ""));
+                return Err(rules::CURRENCY.broken_by("`currency` is not valid", ""));
             }
             if *quantity == 0 || *quantity as usize > rules::QUANTITY.limit {
                 return Err(rules::QUANTITY.broken_by(&format!("`quantity` is {quantity}"), "split the row"));

@@ -1,17 +1,17 @@
-//! OneSignal: users, events, purchases and deletions through its REST API, and
-//! the same API served locally.
+//! OneSignal: users, events, purchases and deletions through its REST API, and message events
+//! from its event streams. The sandbox of its API is in `crates/sandbox`.
 //!
 //! - `encode` writes request bodies, `profile` reads a row's attributes,
 //! - `client` makes the requests, `outcome` and `partial` turn answers into outcomes,
-//! - `validate` knows what OneSignal would refuse without being asked, by the limits in `rules`,
-//! - `platform` puts them together; `sandbox` stands on the other end.
+//! - `validate` rejects what OneSignal would refuse, by the limits in `rules`,
+//! - `platform` puts them together.
 //!
-//! The other way, message events come from OneSignal's event streams:
+//! For message events:
 //!
-//! - `template` is the body to paste there, `events` and `repair` read its output,
+//! - `template` is the body to paste into OneSignal, `events` and `repair` read its output,
 //! - `ingest` receives it.
 //!
-//! Waiting and sending again are the engine's.
+//! The engine waits and retries.
 
 mod client;
 mod encode;

@@ -25,7 +25,7 @@ use super::validate::Rules;
 const EVENT_KEY_WINDOW: Duration = Duration::from_secs(4 * 3_600);
 /// Purchases in one request: each is one property update, of which 100 are allowed.
 const PURCHASES_MAX: usize = 100;
-/// Custom events in one request. The documented bound is 1 MB, which so many
+/// Custom events in one request. The documented bound is 1 MB, which this many
 /// of the largest allowed events stay below.
 const EVENTS_MAX: usize = 400;
 /// Bytes in a request. The documented bound is 1 MB.
@@ -79,9 +79,9 @@ pub(super) fn dry_run_response(request: &Request<Bytes>) -> Response<Bytes> {
 impl Platform for OneSignal {
     fn object(&self) -> ObjectSpec {
         let (idempotency, identifiers): (Idempotency, &[&str]) = match self.rules.object {
-            ObjectKind::Event => (Idempotency::Keyed(EVENT_KEY_WINDOW), &["external_id", "onesignal_id"]),
-            ObjectKind::Purchase => (Idempotency::None, &["external_id", "alias", "onesignal_id"]),
-            _ => (Idempotency::Idempotent, &["external_id", "alias", "onesignal_id"]),
+            ObjectKind::Event => (Idempotency::Keyed(EVENT_KEY_WINDOW), &["external_id", "platform_id"]),
+            ObjectKind::Purchase => (Idempotency::None, &["external_id", "alias", "platform_id"]),
+            _ => (Idempotency::Idempotent, &["external_id", "alias", "platform_id"]),
         };
         ObjectSpec { kind: self.rules.object, idempotency, identifiers }
     }
@@ -209,7 +209,7 @@ impl OneSignal {
     async fn deliver_purchases(&self, user: &Identity, items: &[Record]) -> Result<Receipt, Error> {
         let answer = self.client.update_user(user, encode::purchases(items)).await;
         let outcome = match outcome::of_user(answer, self.now())? {
-            // One bad purchase refuses all of them: halved until it stands alone.
+            // One bad purchase refuses all of them: halved until it is alone.
             Single::Refused(status, _) if items.len() > 1 => {
                 return Err(outcome::refused(items.len(), "purchases", status));
             }

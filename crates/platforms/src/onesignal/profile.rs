@@ -46,7 +46,7 @@ impl<'a> Profile<'a> {
     /// fields for become these, everything else becomes a tag.
     ///
     /// # Errors
-    /// Returns the name of the member that OneSignal cannot store.
+    /// A reason that names the member that OneSignal cannot store.
     pub(super) fn read(attributes: &'a Json) -> Result<Profile<'a>, Reason> {
         let mut profile = Profile::default();
         for (name, value) in members(attributes.as_str())? {
@@ -162,7 +162,7 @@ fn plain(value: &RawValue) -> Option<Cow<'_, str>> {
 
 /// Whether the text is a date and a time of day in ISO 8601, with an offset or without.
 fn is_time(text: &str) -> bool {
-    // Nearly all texts are told apart by these three bytes.
+    // These three bytes rule out most texts quickly.
     let bytes = text.as_bytes();
     bytes.len() >= 19
         && (bytes[4], bytes[13]) == (b'-', b':')
@@ -181,7 +181,7 @@ fn token<'a>(
     if token.is_empty() {
         return Ok(None);
     }
-    if good(&token) { Ok(Some(token)) } else { Err(rule.broken_by(&format!("`{name}` is another text"), "")) }
+    if good(&token) { Ok(Some(token)) } else { Err(rule.broken_by(&format!("`{name}` is not valid"), "")) }
 }
 
 /// A text of a known form, as JSON.
@@ -194,7 +194,7 @@ fn code<'a>(
     let text = text(name, value)?;
     match &text {
         Some(written) if !good(written.trim_matches('"')) => {
-            Err(rule.broken_by(&format!("`{name}` is another text"), ""))
+            Err(rule.broken_by(&format!("`{name}` is not valid"), ""))
         }
         _ => Ok(text),
     }
@@ -237,7 +237,7 @@ fn degrees<'a>(name: &'static str, value: &'a RawValue, rule: &Rule) -> Result<O
     if inside && json::is_number(&number) {
         return Ok(Some(number));
     }
-    Err(rule.broken_by(&format!("`{name}` is another value"), ""))
+    Err(rule.broken_by(&format!("`{name}` is not valid"), ""))
 }
 
 /// A point in time as whole seconds since 1970, as JSON.

@@ -59,10 +59,10 @@ fn read(shape: Shape, value: &str) -> Option<Value> {
 }
 
 /// The value of a body in another layout than ours whose texts hold quotes or line
-/// breaks that nobody escaped.
+/// breaks that were not escaped.
 ///
 /// A quote ends a text if what follows it could follow: a comma with the next
-/// name, or the end of what it stands in.
+/// name, or the end of what it is in.
 pub(super) fn requoted(body: &str) -> Option<Value> {
     let mut out = String::with_capacity(body.len() + 16);
     let mut inside = Vec::new();

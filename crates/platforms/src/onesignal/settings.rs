@@ -1,4 +1,4 @@
-//! What a person types in.
+//! The settings.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -27,7 +27,7 @@ pub(super) struct OneSignalSettings {
     /// Receives message events from an event stream of the app. Without it,
     /// everything that comes in is refused.
     pub(super) event_stream: Option<EventStreamSettings>,
-    /// What the sandbox does besides; only with `endpoint: sandbox`.
+    /// Extra behavior of the sandbox; only with `endpoint: sandbox`.
     pub(super) sandbox: Option<SandboxSettings>,
 }
 

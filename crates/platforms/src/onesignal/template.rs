@@ -98,7 +98,7 @@ pub(super) fn template() -> String {
     written(|member| {
         let variable = member.variable;
         match member.shape {
-            // An empty object would leave nothing behind the colon.
+            // An empty object would leave nothing after the colon.
             Shape::Object => format!("{{{{ {variable} | default: '{{}}' }}}}"),
             // Push has an object by language, e-mail plain text.
             Shape::Localized => format!("\"{{{{ {variable}.en | default: {variable} }}}}\""),

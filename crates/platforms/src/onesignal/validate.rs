@@ -65,10 +65,10 @@ impl Rules {
                 return Err(rules::PLACEHOLDER.broken_by("the external id is a placeholder", "map another"));
             }
             Identity::PlatformId(id) if uuid::Uuid::try_parse(id).is_err() => {
-                return Err(rules::ONESIGNAL_ID.broken_by("the OneSignal id is none", ""));
+                return Err(rules::ONESIGNAL_ID.broken_by("`platform_id` is not a UUID", ""));
             }
             Identity::Alias { .. } if self.object == ObjectKind::Event => {
-                return unsupported("the event has an alias", "map `external_id` or `onesignal_id` instead");
+                return unsupported("the event has an alias", "map `external_id` or `platform_id` instead");
             }
             Identity::Email(_) | Identity::Phone(_) | Identity::None => {
                 return unsupported(
@@ -149,5 +149,5 @@ fn admit_price(price: &str) -> Result<(), Reason> {
     if json::is_number(price) && !price.contains(['e', 'E']) {
         return Ok(());
     }
-    Err(rules::AMOUNT.broken_by("`price` is another text", ""))
+    Err(rules::AMOUNT.broken_by("`price` is not valid", ""))
 }

@@ -53,14 +53,14 @@ fn onesignal() -> Example {
             target: |_| json!({}),
             record,
             bad: |kind| match kind {
-                // Without an address, a user that nobody knows cannot be created.
+                // Without an address, an unknown user cannot be created.
                 ObjectKind::User => {
                     let body = Body::User { attributes: Json::trusted(r#"{"plan":"pro"}"#) };
                     Some(Record { body, ..about("nobody", kind) })
                 }
                 ObjectKind::Event => Some(about("nobody", kind)),
                 ObjectKind::Purchase => Some(Record { body: purchase("sku", "free"), ..record(kind, 0) }),
-                // It is the same to delete somebody who is not there.
+                // Deleting a user that does not exist has the same effect.
                 ObjectKind::Deletion | ObjectKind::CatalogItem => None,
             },
             prepare: &[],
@@ -78,7 +78,7 @@ fn catalog(kind: ObjectKind) -> Value {
     }
 }
 
-/// Everything about somebody or something with [`PRIVATE`] in its name. Events
+/// A record of a user or an item with [`PRIVATE`] in its name. Events
 /// and purchases are about users `0..8`.
 fn record(kind: ObjectKind, number: usize) -> Record {
     let user = match kind {

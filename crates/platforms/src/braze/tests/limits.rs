@@ -88,7 +88,7 @@ async fn the_hourly_window_and_its_burst_are_kept_by_the_headers_of_the_sandbox(
             "of the hour"
         );
     }
-    // The clock stands: the burst is used up, and the refusal does not count by the hour.
+    // The clock does not move: the burst is used up, and the refusal does not count by the hour.
     let kind = platform.deliver(&one).await.expect_err("over the burst").kind();
     assert_eq!(kind, ErrorKind::Throttled(Some(at(3.0))));
     let answer = call(&*http, "POST", "/users/track", "{}").await;

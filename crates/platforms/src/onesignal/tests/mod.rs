@@ -24,7 +24,7 @@ use tidegate_model::{
 
 const APP: &str = "11111111-2222-4333-8444-555555555555";
 
-/// A clock that stands at 2026-03-01T12:00:00Z.
+/// A clock that is at 2026-03-01T12:00:00Z.
 struct Noon;
 
 fn noon() -> Timestamp {

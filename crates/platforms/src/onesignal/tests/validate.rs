@@ -82,6 +82,32 @@ fn each_kind_takes_its_own_identifiers() {
 }
 
 #[test]
+fn the_next_step_of_a_rejected_identifier_names_fields_that_a_mapping_has() {
+    let alias = Identity::Alias { label: "crm_id".into(), name: "7".into() };
+    let told = rejection(&by(alias, event(1, "u")));
+    assert!(told.contains("map `external_id` or `platform_id` instead"), "{told}");
+    let told = rejection(&by(Identity::PlatformId("7".into()), event(1, "u")));
+    assert!(told.contains("`platform_id` is not a UUID"), "{told}");
+    let kinds = [event(1, "u"), user("u", r#"{"a":1}"#), purchase(1, "u", "1"), deletion("u")];
+    for kind in kinds.map(|record| record.kind()) {
+        let platform = open_with(&connection(), kind, json!({}), Arc::new(Script::default()));
+        for name in platform.expect("settings that work").object().identifiers {
+            assert!(["external_id", "alias", "platform_id"].contains(name), "{kind}: {name}");
+        }
+    }
+}
+
+#[test]
+fn a_phone_number_or_an_address_of_another_form_is_called_not_valid() {
+    let told = rejection(&user("u", r#"{"phone":"030 1234"}"#));
+    assert!(told.starts_with("invalid_phone: `phone` is not valid; OneSignal takes phone numbers"), "{told}");
+    let told = rejection(&user("u", r#"{"email":"ada"}"#));
+    assert!(told.starts_with("invalid_email: `email` is not valid; OneSignal takes"), "{told}");
+    let told = rejection(&user("u", r#"{"lat":"north"}"#));
+    assert!(told.starts_with("not_degrees: `lat` is not valid; OneSignal takes latitudes"), "{told}");
+}
+
+#[test]
 fn tags_are_flat() {
     assert!(rejection(&user("u", r#"{"torn":"\ud800"}"#)).starts_with("not_text: `torn`"));
     let nested = rejection(&user("u", r#"{"fine":1,"address":{"city":"x"}}"#));
