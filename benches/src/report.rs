@@ -52,7 +52,7 @@ impl Series {
     }
 }
 
-/// What stands above the columns.
+/// The text above the columns.
 pub(crate) struct Heading<'a> {
     /// What is moved: `rows`, `messages`, `events`.
     pub(crate) items: &'a str,

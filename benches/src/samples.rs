@@ -34,7 +34,7 @@ const USER: &str = "UUUUUUUU";
 const TIME: &str = "TTTTTTTTTTTTT";
 const SENT: &str = "SSSSSSSSSSSSSSSS";
 
-/// What stands before the time of sending: what receives looks for it.
+/// The text before the time of sending: what receives looks for it.
 const SENT_MARK: &[u8] = b"\"sent\":\"";
 
 /// The events.

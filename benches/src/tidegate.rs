@@ -62,7 +62,7 @@ impl Tidegate {
         self.forget_all_but(&[])
     }
 
-    /// Forgets where its syncs stand, and keeps the events.
+    /// Resets its syncs, and keeps the events.
     pub(crate) fn forget_progress(&self) -> Result<()> {
         self.forget_all_but(&["events"])
     }

@@ -131,7 +131,7 @@ async fn post(serving: &Serving, first: u64, end: u64) -> Result<Posted> {
     beside(move || load.post()).await
 }
 
-/// Fills the log up to so many events; those that are there already stay.
+/// Fills the log up to this many events; those that are there already stay.
 /// Returns the program's peak memory in bytes, where it had to work.
 async fn fill(tidegate: &Tidegate, there: u64, events: u64) -> Result<Option<u64>> {
     tidegate.project(&project("", "  {}\n"))?;

@@ -8,14 +8,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use memchr::memmem;
 
-/// What stands before the data of a record.
+/// The text before the data of a record.
 const DATA: &[u8] = b"\"Data\":";
 
 /// The data of the records of a body, in base64.
 pub(super) fn records(body: &[u8]) -> impl Iterator<Item = &[u8]> {
     memmem::find_iter(body, DATA).filter_map(|at| {
         let rest = &body[at + DATA.len()..];
-        // Python writes a space behind the colon.
+        // Python writes a space after the colon.
         let start = rest.iter().position(|byte| *byte == b'"')? + 1;
         let end = start + memchr::memchr(b'"', &rest[start..])?;
         Some(&rest[start..end])
@@ -30,7 +30,7 @@ pub(super) fn data(record: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// The answer to so many records.
+/// The answer to this many records.
 pub(super) fn taken(records: usize, out: &mut Vec<u8>) {
     const RECORD: &str = r#"{"SequenceNumber":"49543463076548007577105092703039560359975228518395012686","ShardId":"shardId-000000000000"},"#;
     let body = r#"{"FailedRecordCount":0,"EncryptionType":"NONE","Records":["#;

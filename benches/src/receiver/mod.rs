@@ -33,7 +33,7 @@ const HEAD_BYTES_MAX: usize = 16 * 1024;
 pub(crate) enum Counting {
     /// Counts requests and bytes; answers as Braze does.
     Requests,
-    /// Counts the objects of each body too: the places where `"external_id"` stands.
+    /// Counts the objects of each body too: the occurrences of `"external_id"`.
     Objects,
     /// Counts the records of each body; answers as Kinesis does.
     Records,
@@ -86,7 +86,7 @@ impl Receiver {
         self.tally.reset();
     }
 
-    /// Waits until so many objects have come.
+    /// Waits until this many objects have come.
     ///
     /// # Errors
     /// Nothing came for `patience`.

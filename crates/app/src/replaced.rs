@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tidegate_model::{EventLog, Store};
 
-/// Puts a store around another.
+/// Wraps a store in another.
 pub type WrapStore = fn(Arc<dyn Store>) -> Arc<dyn Store>;
 
 /// Parts that a program built on this one puts in the place of the usual ones: a benchmark

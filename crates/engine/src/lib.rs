@@ -1,4 +1,4 @@
-//! How data moves and who may ask for it.
+//! The delivery pipeline, the scheduler and the service API.
 //!
 //! - [`pipeline`] is the one loop: feed → mapping → rate limiter → destination → ledger.
 //! - [`service`] is what the command line, the HTTP API and the pages call.

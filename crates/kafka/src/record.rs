@@ -1,7 +1,7 @@
 //! Events as Kafka records, and back.
 //!
 //! The value is the event's own JSON, untouched; what is needed to find, filter
-//! or order it stands in the headers. Records of the event log and of the sink
+//! or order it are in the headers. Records of the event log and of the sink
 //! have the same form, so that the same code reads both.
 
 use std::str;

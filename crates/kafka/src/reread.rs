@@ -19,7 +19,7 @@ use crate::partition::{TopicPartition, list, name_of};
 
 /// How long to wait for a message.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
-/// So many messages are rather passed than jumped over: a jump discards what was fetched.
+/// Up to this many messages are read rather than skipped by a seek: a jump discards what was fetched.
 const NEAR: i64 = 500;
 
 /// The offsets of messages, by partition.

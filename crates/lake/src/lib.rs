@@ -32,7 +32,7 @@ fn stage_of(target: &SinkTarget) -> String {
 /// # Errors
 /// Why they would not.
 fn validate(event: &LoggedEvent) -> Result<(), Reason> {
-    /// The first second of the year 1; no moment is behind the year 9999.
+    /// The first second of the year 1; no moment is after the year 9999.
     const FIRST: i64 = -62_135_596_800;
     let at = event.event.at;
     if at.as_second() >= FIRST {
@@ -52,7 +52,7 @@ async fn blocking<T: Send + 'static>(
     }
 }
 
-/// A name as part of a file's name: other signs stand as their numbers, so that
+/// A name as part of a file's name: other characters become their numbers, so that
 /// two names stay two.
 fn plain(name: &str) -> String {
     let mut plain = String::with_capacity(name.len());

@@ -38,7 +38,7 @@ const FILE_BYTES: usize = 3 << 19;
 const GROWING: usize = 16;
 /// Columns whose values hardly repeat: looking for repetitions would only cost.
 const UNIQUE: &[&str] = &["event_id", "_id", "_index", "payload"];
-/// Columns of which every file holds nearly the whole range: no reader could
+/// Columns of which every file holds almost the whole range: no reader could
 /// skip a page by their bounds.
 const UNBOUNDED: &[&str] =
     &["event_id", "_id", "payload", "token", "subscription_id", "onesignal_id", "external_id", "user_id"];

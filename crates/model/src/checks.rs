@@ -44,7 +44,7 @@ impl Checks {
         });
     }
 
-    /// Whether everything holds.
+    /// Returns whether everything holds.
     pub fn passed(&self) -> bool {
         self.0.iter().all(|check| check.passed)
     }

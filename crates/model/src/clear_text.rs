@@ -1,4 +1,4 @@
-//! Credentials travel encrypted, except inside this machine.
+//! Checks that no credential is sent over plain HTTP.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,4 @@
-//! What a system can be to us, as data.
+//! A connector: its roles as function pointers and schemas.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
@@ -133,9 +133,9 @@ pub struct SandboxContext {
     pub limits: bool,
     /// The connection's settings under `sandbox:`, empty if there are none.
     pub settings: Settings,
-    /// The way to post webhooks to others; none are posted if absent.
+    /// The HTTP client for webhooks; none are posted if absent.
     pub http: Option<Arc<dyn Http>>,
-    /// How many webhooks wait to be posted: who ends the process waits for them.
+    /// How many webhooks wait to be posted. The process waits for them before it ends.
     pub webhooks: Arc<AtomicU64>,
 }
 

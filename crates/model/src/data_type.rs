@@ -27,7 +27,7 @@ pub enum DataType {
     Decimal {
         /// The digits that a value has at most, if they are limited.
         precision: Option<u32>,
-        /// How many of them stand behind the decimal point, if that is fixed.
+        /// How many of them are after the decimal point, if that is fixed.
         /// Negative for numbers that are rounded to tens, hundreds and so on.
         scale: Option<i32>,
     },
@@ -59,7 +59,7 @@ pub enum DataType {
     List(Box<DataType>),
     /// Named members, a structure or a map: [`Value::Json`], an object.
     Object,
-    /// Each row says it by itself, as a member of a JSON text does: any [`Value`].
+    /// Each row has its own type, as a member of a JSON text does: any [`Value`].
     Any,
     /// A type that has no counterpart here, for example an interval or a network
     /// address: [`Value::Text`] as the source writes it. The order of such texts

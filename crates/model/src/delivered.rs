@@ -3,8 +3,7 @@
 use crate::RowHash;
 use crate::row_status::{RowResult, RowStatus};
 
-/// Rows that were delivered, column by column: they are nearly all, and nothing more
-/// is to be said of them.
+/// Delivered rows. Columnar, since almost all rows of a batch are delivered.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Delivered {
     indexes: Vec<u32>,
@@ -15,7 +14,7 @@ pub struct Delivered {
 }
 
 impl Delivered {
-    /// None yet; so many are expected.
+    /// Creates an empty list with room for `rows` rows.
     pub fn with_capacity(rows: usize) -> Delivered {
         Delivered {
             indexes: Vec::with_capacity(rows),
@@ -42,22 +41,22 @@ impl Delivered {
         self.users.push(|text| text.push_str(user));
     }
 
-    /// How many there are.
+    /// Returns the number of rows.
     pub fn len(&self) -> usize {
         self.rows.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are none.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
-    /// The hashes of their keys.
+    /// Returns the hashes of their keys.
     pub fn keys(&self) -> &[RowHash] {
         &self.keys
     }
 
-    /// The hashes of the rows.
+    /// Returns the hashes of the rows.
     pub fn rows(&self) -> &[RowHash] {
         &self.rows
     }
@@ -89,7 +88,7 @@ impl Delivered {
 /// More bytes than this are not expected of a text before it is there.
 const EXPECTED_MAX: usize = 64;
 
-/// Texts one behind the other.
+/// Texts in one buffer.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TextColumn {
     text: String,
@@ -106,18 +105,18 @@ impl TextColumn {
         self.ends.push(self.text.len());
     }
 
-    /// All of them, without anything between.
+    /// Returns all texts joined, without separators.
     pub fn joined(&self) -> &str {
         &self.text
     }
 
-    /// The bytes of each.
+    /// Returns the length of each text, in bytes.
     pub fn lengths(&self) -> impl Iterator<Item = usize> {
         let mut start = 0;
         self.ends.iter().map(move |&end| end - std::mem::replace(&mut start, end))
     }
 
-    /// One after the other.
+    /// Returns the texts in order.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         self.spans().map(|(start, end)| &self.text[start..end])
     }

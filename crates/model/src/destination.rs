@@ -10,13 +10,13 @@ pub trait Destination<T>: Send + Sync
 where
     T: Send + Sync + 'static,
 {
-    /// Connects and proves the least privilege that delivering needs.
+    /// Connects and checks the least privilege that delivering needs.
     ///
     /// # Errors
-    /// Only what prevents looking at all.
+    /// If the checks themselves cannot be carried out. A missing privilege is a failed check.
     async fn check(&self) -> Result<Checks, Error>;
 
-    /// What a request may hold and how often one may be sent.
+    /// Returns what a request may hold and how often one may be sent.
     fn limits(&self) -> Limits;
 
     /// Returns about how many bytes an item takes in a request.
@@ -26,31 +26,34 @@ where
     /// missing parts.
     ///
     /// # Errors
-    /// Why it would not.
+    /// The reason why the item would be rejected.
     fn validate(&self, item: &T) -> Result<(), Reason>;
 
     /// Does work on a request that has no effect outside, such as encoding it.
     ///
-    /// Called where one request is sent at a time, on a thread that may block, and as a
-    /// rule while the request before it is delivered or prepared, so that two may be
-    /// prepared at once. The destination keeps what comes of it until `deliver` asks for
-    /// the same items. `deliver` may never be called with these items, or with a subset of
-    /// them: a rejected request is halved.
+    /// Called only if one request is sent at a time, on a thread that may block, usually while the
+    /// previous request is delivered or prepared: two may be prepared at once. The destination
+    /// keeps the result until `deliver` is called with the same items. That call may not come, or
+    /// come with a subset of them, because a rejected request is halved.
     fn prepare(&self, items: &[T]) {
         let _ = items;
     }
 
-    /// Delivers `items` once and reports one outcome for each, in order.
+    /// Delivers `items` and returns one outcome for each, in order:
+    /// `outcomes.len() == items.len()`. A receipt of another length makes all of them `Unknown`.
     ///
-    /// Neither retries nor buffers: what is `Delivered` is durable at the far
-    /// side. An `Err` says that none of the items took effect; when that is not
-    /// certain, the items are `Unknown`.
+    /// Has at most one effect; may retry a commit that had none. Does not buffer: a `Delivered`
+    /// item is durable at the other side. May be called in parallel, up to
+    /// [`Limits::max_in_flight`].
+    ///
+    /// # Errors
+    /// Only if none of the items took effect. If that is not certain, the items are `Unknown`.
     async fn deliver(&self, items: &[T]) -> Result<Receipt, Error>;
 }
 
 /// A customer-engagement platform, opened for one kind of object.
 pub trait Platform: Destination<Record> {
-    /// The kind it was opened for and how it treats it.
+    /// Returns the kind of object it was opened for and how it treats it.
     fn object(&self) -> ObjectSpec;
 }
 

@@ -38,13 +38,14 @@ pub enum ErrorKind {
 /// What the engine does about a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reaction {
-    /// Pauses the sync until an operator fixes the cause. Nothing is discarded.
+    /// Marks the sync as paused; `tidegate serve` keeps retrying at long intervals. No row is
+    /// skipped.
     Pause,
     /// Waits, then sends the same again. Not an attempt.
     Wait(Option<Timestamp>),
     /// Tries again with growing waits inside a budget, then leaves it for the next run.
     BackOff,
-    /// Halves the request until what cannot be accepted stands alone.
+    /// Halves the request until the row that cannot be accepted is alone.
     Halve,
     /// Ends the run; the next one starts at the last checkpoint.
     Fail,
@@ -65,7 +66,7 @@ pub struct Error {
 }
 
 impl Error {
-    /// A failure with its sentence.
+    /// Creates a failure with its sentence.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Error {
         Error { kind, message: message.into(), hint: None, said: None, not_before: None, source: None }
     }
@@ -106,22 +107,22 @@ impl Error {
         self
     }
 
-    /// A setting that cannot work.
+    /// Creates a failure of kind [`ErrorKind::Settings`].
     pub fn settings(message: impl Into<String>) -> Error {
         Error::new(ErrorKind::Settings, message)
     }
 
-    /// A fault of this program.
+    /// Creates a failure of kind [`ErrorKind::Internal`].
     pub fn internal(message: impl Into<String>) -> Error {
         Error::new(ErrorKind::Internal, message)
     }
 
-    /// The kind.
+    /// Returns the kind.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
-    /// The sentence, without hint and causes.
+    /// Returns the sentence, without hint and causes.
     pub fn message(&self) -> &str {
         &self.message
     }
@@ -140,9 +141,7 @@ impl Error {
         }
     }
 
-    /// What a person does next.
-    ///
-    /// If the maker of the error gave none, the kind has one.
+    /// Returns what to do next: the hint, or a general one for the kind.
     pub fn next_step(&self) -> &str {
         if let Some(hint) = &self.hint {
             return hint;
@@ -169,7 +168,7 @@ impl Error {
         }
     }
 
-    /// What the engine does about it.
+    /// Returns what the engine does about it.
     pub fn reaction(&self) -> Reaction {
         match self.kind {
             ErrorKind::Settings | ErrorKind::Denied | ErrorKind::Missing => Reaction::Pause,
@@ -182,7 +181,7 @@ impl Error {
         }
     }
 
-    /// The message and its causes on one line.
+    /// Returns the message and its causes on one line.
     pub fn chain(&self) -> String {
         let mut text = self.message.clone();
         let mut cause = std::error::Error::source(self);

@@ -26,14 +26,14 @@ pub struct Reading {
     pub follow: bool,
 }
 
-/// How far behind one partition of a stream is.
+/// How many items of one partition of a stream are not committed yet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Lag {
     /// The partition, for example `orders[3]`.
     pub partition: String,
     /// The next position to read.
     pub position: u64,
-    /// The position behind the last item.
+    /// The position after the last item.
     pub end: u64,
     /// How many items wait; of a log with gaps, at most this many.
     pub behind: u64,
@@ -66,7 +66,7 @@ pub struct Retention {
     /// The bytes of a stream beyond which its oldest events are removed, exported or
     /// not. `None` sets no limit.
     pub max_bytes: Option<u64>,
-    /// Every export. Events behind its checkpoint are kept for it.
+    /// Every export. Events after its checkpoint are kept for it.
     pub exports: Vec<Exported>,
 }
 
@@ -85,14 +85,17 @@ pub trait EventLog: Send + Sync {
     /// stream within the deduplication window is skipped.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Throttled`] where too much is waiting already: nothing
-    /// was logged, the same may be tried soon. [`crate::ErrorKind::Storage`]
-    /// if it could not be made durable: then it is not known whether it was
-    /// logged, and sending it again does no harm.
+    /// [`crate::ErrorKind::Throttled`] if too much is waiting already: nothing was logged, and the
+    /// call may be repeated soon. [`crate::ErrorKind::Storage`] if the events could not be made
+    /// durable: it is unknown whether they were logged, and appending them again is safe.
     async fn append(&self, stream: &StreamId, events: Vec<Event>) -> Result<Appended, Error>;
 
-    /// Reads a stream behind a checkpoint that one of its batches gave, from its
-    /// beginning if there is none. What retention removed is skipped.
+    /// Reads a stream after a checkpoint that one of its batches gave; without one, from its
+    /// beginning. Events that retention removed are skipped.
+    ///
+    /// # Errors
+    /// If the stream cannot be opened. Damage that is found later is an item of the feed and ends
+    /// it.
     async fn read(
         &self,
         stream: &StreamId,
@@ -100,17 +103,26 @@ pub trait EventLog: Send + Sync {
         reading: Reading,
     ) -> Result<Feed<LoggedEvent>, Error>;
 
-    /// How far behind a checkpoint is, by partition.
+    /// Returns how many events are after a checkpoint, by partition.
+    ///
+    /// # Errors
+    /// If the log cannot be read.
     async fn lag(&self, stream: &StreamId, after: Option<&Checkpoint>) -> Result<Vec<Lag>, Error>;
 
-    /// The streams that exist.
+    /// Returns the streams that exist.
+    ///
+    /// # Errors
+    /// If the log cannot be read.
     async fn streams(&self) -> Result<Vec<StreamId>, Error>;
 
-    /// Compares the log with checkpoints that exist elsewhere. A log that ends before
-    /// one of them was replaced by an older copy: events that are appended from now on
-    /// are told apart from those that had the same offsets.
+    /// Compares the log with checkpoints that exist elsewhere. A log that ends before one of them
+    /// was replaced by an older copy: it gets a new id, which distinguishes events that are
+    /// appended from now on from those that had the same offsets.
     ///
-    /// Called before events are appended.
+    /// Called once, before events are appended.
+    ///
+    /// # Errors
+    /// If the new id cannot be stored.
     async fn fence(&self, exports: &[Exported]) -> Result<(), Error> {
         let _ = exports;
         Ok(())
@@ -119,10 +131,16 @@ pub trait EventLog: Send + Sync {
     /// Removes old events; keeps more if that is cheaper. An event that an export has
     /// not read is removed only because of [`Retention::max_bytes`], and that is logged
     /// as a warning.
+    ///
+    /// # Errors
+    /// If a file cannot be removed.
     async fn trim(&self, retention: &Retention) -> Result<(), Error>;
 
     /// Erases the events of a user, and those that have the id as a value. Offsets and ids
-    /// stay taken. Called before anything else is asked of the log. Returns how many there were.
+    /// stay taken. Called before any other method. Returns the number of erased events.
+    ///
+    /// # Errors
+    /// If this log cannot erase events, or a file cannot be rewritten.
     async fn erase(&self, user: &str) -> Result<u64, Error> {
         let _ = user;
         Err(Error::settings("events of this event log cannot be erased")

@@ -1,4 +1,4 @@
-//! A stream of batches that knows where to read on.
+//! A stream of batches, each with the checkpoint to resume from.
 
 use futures_util::stream::BoxStream;
 use serde::{Deserialize, Serialize};
@@ -33,7 +33,7 @@ impl MalformedRecord {
 /// A row of which some values could not be read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PartialRow {
-    /// The row. A value that could not be read stands as the bytes that the source gave
+    /// The row. A value that could not be read is kept as the bytes that the source gave
     /// ([`crate::Value::Bytes`]), so that different rows stay different.
     pub row: Row,
     /// The indexes of the values that could not be read.
@@ -42,12 +42,12 @@ pub struct PartialRow {
     pub origin: Option<Origin>,
 }
 
-/// Distinguishes an item from an equal one if its columns do not.
+/// Identifies an item that has no key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// Its location in the source: `name` followed by `number`, for example `orders.csv:` and 17.
     Location {
-        /// What stands before the number; shared by the items of one file or partition.
+        /// The text before the number; shared by the items of one file or partition.
         name: Text,
         /// The line, row or offset.
         number: u64,
@@ -57,8 +57,8 @@ pub enum Origin {
 }
 
 impl Origin {
-    /// Returns the hash of a location, as of [`MalformedRecord::location`]: what is fixed in its
-    /// place has the same one.
+    /// Returns the hash of a location ([`MalformedRecord::location`]). A row that is fixed at its
+    /// location keeps the hash.
     pub fn hash_of(location: &str, scratch: &mut Vec<u8>) -> RowHash {
         RowHash::of_values([&crate::Value::Text(location.into())], scratch)
     }
@@ -82,7 +82,7 @@ impl std::fmt::Display for Origin {
     }
 }
 
-/// Some items and the checkpoint behind them.
+/// Some items and the checkpoint after them.
 #[derive(Clone, Debug)]
 pub struct Batch<T> {
     /// What was read, in order.
@@ -91,8 +91,8 @@ pub struct Batch<T> {
     pub origins: Vec<Origin>,
     /// Input that could not be parsed; it never reaches the destination.
     pub malformed: Vec<MalformedRecord>,
-    /// Where something could not be read before and nothing is wrong any more, as
-    /// [`MalformedRecord::place`] says it. Places where nothing was wrong do no harm.
+    /// Locations ([`MalformedRecord::location`]) at which earlier malformed input is fixed. A
+    /// location that was never malformed has no effect.
     pub fixed: Vec<String>,
     /// The checkpoint to resume from once every item has its outcome. `None` if the engine
     /// keeps the position itself, as with a cursor column.
@@ -102,7 +102,7 @@ pub struct Batch<T> {
 }
 
 impl<T> Batch<T> {
-    /// A batch of items alone.
+    /// Creates a batch of items, without a checkpoint.
     pub fn of(items: Vec<T>) -> Batch<T> {
         Batch {
             items,

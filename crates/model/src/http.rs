@@ -14,7 +14,7 @@ pub enum HttpFailure {
 
 /// Sends a request and returns the answer, whatever its status.
 ///
-/// The real client, the recorder behind `plan` and every sandbox implement it.
+/// The real client, the recorder of `plan` and every sandbox implement it.
 #[async_trait]
 pub trait Http: Send + Sync {
     /// Sends once. Neither retries nor follows redirects.

@@ -14,12 +14,12 @@ macro_rules! name {
         pub struct $type(Arc<str>);
 
         impl $type {
-            /// The name as given.
+            /// Creates the name, unchanged.
             pub fn new(name: impl AsRef<str>) -> $type {
                 $type(name.as_ref().into())
             }
 
-            /// The name.
+            /// Returns the name as text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }

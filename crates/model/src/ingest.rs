@@ -16,7 +16,7 @@ pub struct Received {
 }
 
 impl Received {
-    /// An answer to a request that brought no events.
+    /// Returns an answer to a request that brought no events.
     pub fn only(answer: http::Response<Bytes>) -> Received {
         Received { events: Vec::new(), answer }
     }
@@ -54,12 +54,12 @@ pub struct ExportRequest {
 /// data plane, plain JSON.
 #[async_trait]
 pub trait Ingest: Send + Sync {
-    /// Judges a request by its head, before any of its body is read.
+    /// Authenticates a request by its HTTP headers, before its body is read.
     ///
-    /// Returns the answer that ends the request: to a sender that is not proved,
-    /// to an unknown path or method, beyond a rate. Returns `None` when the body
-    /// is to be read and given to [`Ingest::receive`]. Called once for each
-    /// request; what a signature over the body proves is left to `receive`.
+    /// Returns the answer that ends the request: the sender is not authenticated, the path or method is
+    /// unknown, or a rate is exceeded. Returns `None` if the body is to be read and given to
+    /// [`Ingest::receive`]. Called once for each request. A signature that covers the body is
+    /// checked in `receive`.
     ///
     /// Path, query and [`IngestRoute`] are those that `receive` gets.
     fn answer_head(&self, head: &http::request::Parts) -> Option<http::Response<Bytes>>;
@@ -94,7 +94,7 @@ pub trait Ingest: Send + Sync {
     }
 }
 
-/// Where requests of a connection come in, and what it is called in steps for people.
+/// The connection of a request and its path prefix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IngestRoute {
     /// The connection.

@@ -38,22 +38,22 @@ impl Json {
         Json(Text::from_static("{}"))
     }
 
-    /// The text.
+    /// Returns the text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The text, to share.
+    /// Returns the text, to share.
     pub fn text(&self) -> &Text {
         &self.0
     }
 
-    /// Whether the value is an object.
+    /// Returns whether the value is an object.
     pub fn is_object(&self) -> bool {
         self.0.trim_start().starts_with('{')
     }
 
-    /// Whether the value is an object without members.
+    /// Returns whether the value is an object without members.
     pub fn is_empty_object(&self) -> bool {
         // Nearly every object begins with a member, or is this.
         match self.as_str().as_bytes() {
@@ -121,13 +121,13 @@ fn write_escaped(text: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(&text[written..]);
 }
 
-/// The bytes that cannot stand in a JSON string as they are: where, and what stands
+/// The bytes that a JSON string cannot hold unescaped: their positions, and the escapes that stand
 /// there instead.
 fn escapes(text: &[u8]) -> impl Iterator<Item = (usize, Escape)> {
     text.iter().enumerate().filter_map(|(at, &byte)| Some((at, escape(byte)?)))
 }
 
-/// ASCII characters: so many of six.
+/// ASCII characters: this many of six.
 struct Escape([u8; 6], usize);
 
 impl Escape {
@@ -154,8 +154,8 @@ fn escape(byte: u8) -> Option<Escape> {
     Some(Escape([b'\\', letter, 0, 0, 0, 0], 2))
 }
 
-/// Whether any byte is a quote, a backslash or a control character: nearly no text
-/// has one. Looks at eight bytes at a time.
+/// Returns whether any byte is a quote, a backslash or a control character: hardly any text has one.
+/// Looks at eight bytes at a time.
 pub fn needs_escape(text: &[u8]) -> bool {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGHS: u64 = ONES << 7;
@@ -180,7 +180,7 @@ pub fn needs_escape(text: &[u8]) -> bool {
     }
 }
 
-/// Whether `text` is a number as JSON writes numbers.
+/// Returns whether `text` is a number as JSON writes numbers.
 pub fn is_number(text: &str) -> bool {
     let digits = text.strip_prefix('-').unwrap_or(text);
     digits.starts_with(|first: char| first.is_ascii_digit())

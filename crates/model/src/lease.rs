@@ -11,8 +11,8 @@ use crate::SyncId;
 
 /// The right to run a sync, until it is released or it ends.
 ///
-/// A lease that ends is renewed by its store for as long as the store can be
-/// reached. Dropping it releases it too, a little later.
+/// The store renews an expiring lease while it is reachable. Dropping the lease releases it too, a
+/// little later.
 #[async_trait]
 pub trait Lease: Send + Sync {
     /// Returns the sync.
@@ -22,8 +22,8 @@ pub trait Lease: Send + Sync {
     /// the lease before it.
     fn token(&self) -> u64;
 
-    /// Returns for how long the holder may still send. Zero once the lease was lost, or
-    /// shortly before it ends without having been renewed: nothing may be sent then.
+    /// Returns how long the holder may still send. Zero if the lease was lost, and shortly before it
+    /// expires without having been renewed: nothing may be sent then.
     fn remaining(&self) -> Duration;
 
     /// Lets another process take the sync at once.
@@ -57,7 +57,7 @@ impl Claimed {
 pub struct Holder {
     /// Its machine and number, as `web-1, process 4242`.
     pub process: String,
-    /// When its lease ends unless it is renewed; `None` if it ends with the process.
+    /// When its lease expires unless it is renewed; `None` if it ends with the process.
     pub until: Option<Timestamp>,
 }
 
@@ -67,7 +67,7 @@ impl fmt::Display for Holder {
     }
 }
 
-/// A lease of a store that no other process can reach: it has no end.
+/// A lease of a store that no other process can reach: it does not expire.
 pub struct Unshared(SyncId);
 
 impl Unshared {

@@ -41,7 +41,7 @@ pub struct FailedRowQuery {
     pub from: Option<Timestamp>,
     /// That failed before this time.
     pub to: Option<Timestamp>,
-    /// Behind this row: the last one of the page before.
+    /// After this row: the last one of the page before.
     pub after: Option<FailedRowCursor>,
     /// At most this many.
     pub limit: usize,

@@ -1,6 +1,6 @@
-//! The nouns and contracts of Tidegate, in reading order.
+//! The nouns and contracts of Tidegate.
 //!
-//! A *sync* is a feed, a destination and a ledger. This crate names the things
+//! A *sync* moves a feed to a destination and records every outcome. This crate names the things
 //! that flow ([`Value`], [`Row`], [`Record`], [`Event`]), the contracts that parts keep
 //! ([`Source`], [`Platform`], [`Sink`], [`Store`], [`EventLog`], [`Http`]) and what is said about what
 //! happened ([`Outcome`], [`Run`], [`Error`]). It opens no sockets, speaks no

@@ -14,14 +14,14 @@ pub struct Rate {
 /// What one request may hold and how often one may be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Items in a request.
+    /// Items in a request, at most.
     pub max_items: usize,
-    /// Bytes in a request, measured by [`crate::Destination::estimated_size`].
+    /// Bytes in a request, at most, measured by [`crate::Destination::estimated_size`].
     pub max_bytes: usize,
-    /// How long a request that is not full waits for more items. If only one is in flight
-    /// at a time, half a request does not wait.
+    /// How long a request that is not full waits for more items. With one request in flight, a
+    /// half-full request is sent at once.
     pub linger: Duration,
-    /// Requests in flight at once.
+    /// Requests in flight at once, at most.
     pub max_in_flight: usize,
     /// The documented rate, shared by everything of this connection with the same `bucket`.
     pub rate: Option<Rate>,
@@ -34,7 +34,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Limits that never get in the way: for tests and the embedded platform.
+    /// Generous limits for tests and the built-in platform.
     pub const UNBOUNDED: Limits = Limits {
         max_items: 500,
         max_bytes: 4 << 20,

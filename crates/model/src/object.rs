@@ -6,7 +6,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The kinds of thing a platform takes. The kind of a sync cannot change once it ran.
+/// The kinds of object that a platform takes. The kind of a sync cannot change after its first run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ObjectKind {
@@ -23,7 +23,7 @@ pub enum ObjectKind {
 }
 
 impl ObjectKind {
-    /// The word used in project files, tables and pages.
+    /// Returns the word used in project files, tables and pages.
     pub fn as_str(self) -> &'static str {
         match self {
             ObjectKind::User => "user",
@@ -59,6 +59,7 @@ pub struct ObjectSpec {
     pub kind: ObjectKind,
     /// Whether it may be sent twice.
     pub idempotency: Idempotency,
-    /// The identifiers that a row of this kind may have, by their names in a mapping.
+    /// The identifiers that a row of this kind may have, by their names in a mapping, for example
+    /// `external_id` or `platform_id`; `alias` is both of its fields.
     pub identifiers: &'static [&'static str],
 }

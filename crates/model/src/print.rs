@@ -7,9 +7,9 @@ use jiff::tz::Offset;
 const LONGEST: usize = 33;
 /// The longest text there is.
 const PATTERN: [u8; LONGEST] = *b"-000000-00-00T00:00:00.000000000Z";
-/// Where the year has four digits, as nearly always, the text begins here.
+/// Where the year has four digits, as usually, the text begins here.
 const FOUR_DIGITS: usize = 3;
-/// Digits behind the point of a second.
+/// Digits after the point of a second.
 const FRACTION: usize = 9;
 
 /// A time as ISO 8601 text in UTC, with as many digits of a second as it has.
@@ -42,18 +42,18 @@ impl Printed {
         Printed { bytes, start, end }
     }
 
-    /// The text.
+    /// Returns the text.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(self.as_bytes()).expect("digits and signs are ASCII")
     }
 
-    /// The text as bytes.
+    /// Returns the text as bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[self.start..self.end]
     }
 }
 
-/// Writes the digits behind the whole seconds, and the zone. Returns where the text ends.
+/// Writes the digits after the whole seconds, and the zone. Returns where the text ends.
 fn seconds_end(nanoseconds: u32, bytes: &mut [u8; LONGEST]) -> usize {
     const POINT: usize = 22;
     if nanoseconds == 0 {

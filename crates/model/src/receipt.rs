@@ -14,7 +14,7 @@ pub struct Reason {
 }
 
 impl Reason {
-    /// A reason with its stable name and its sentence.
+    /// Creates a reason with its stable name and its sentence.
     pub fn new(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Reason {
         Reason { code: code.into(), message: message.into() }
     }
@@ -23,7 +23,7 @@ impl Reason {
 /// What became of one item of a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It took effect and is durable at the far side.
+    /// It took effect and is durable at the other side.
     Delivered,
     /// Never acceptable as it is: recorded with the row and skipped.
     Rejected(Reason),
@@ -57,12 +57,13 @@ pub struct Receipt {
 }
 
 impl Receipt {
-    /// Everything took effect.
+    /// Returns a receipt of `items` delivered items.
     pub fn delivered(items: usize) -> Receipt {
         Receipt { outcomes: vec![Outcome::Delivered; items], rate_limit: None }
     }
 
-    /// The request left, the answer did not come.
+    /// Returns a receipt of `items` items whose effect is unknown: the request was sent and no
+    /// answer came.
     pub fn unknown(items: usize, reason: &Reason) -> Receipt {
         Receipt { outcomes: vec![Outcome::Unknown(reason.clone()); items], rate_limit: None }
     }

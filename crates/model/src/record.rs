@@ -31,7 +31,7 @@ pub enum Identity {
 }
 
 impl Identity {
-    /// The identifier as people search for it.
+    /// Returns the identifier as people search for it.
     pub fn label(&self) -> Cow<'_, str> {
         match self {
             Identity::ExternalId(id)
@@ -112,7 +112,7 @@ pub struct Record {
 }
 
 impl Record {
-    /// The kind of object.
+    /// Returns the kind of object.
     pub fn kind(&self) -> ObjectKind {
         match self.body {
             Body::User { .. } => ObjectKind::User,

@@ -1,4 +1,4 @@
-//! What sources give.
+//! Rows, as sources give them.
 
 use std::sync::Arc;
 
@@ -14,18 +14,17 @@ pub struct Columns {
 }
 
 impl Columns {
-    /// Columns in the order of the values.
+    /// Creates columns in the order of the values.
     pub fn new(names: impl IntoIterator<Item = impl Into<String>>) -> Arc<Columns> {
         Arc::new(Columns { names: names.into_iter().map(Into::into).collect() })
     }
 
-    /// The same columns once more. Threads that make and drop rows of one feed wait
-    /// for each other where all rows count on one list; so each batch has its own.
+    /// Copies the names into a new `Arc`, so that threads do not contend for one reference count.
     pub fn apart(&self) -> Arc<Columns> {
         Arc::new(Columns { names: self.names.clone() })
     }
 
-    /// The names in order.
+    /// Returns the names in order.
     pub fn names(&self) -> &[String] {
         &self.names
     }
@@ -43,12 +42,12 @@ impl Columns {
         }
     }
 
-    /// How many columns there are.
+    /// Returns the number of columns.
     pub fn len(&self) -> usize {
         self.names.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are none.
     pub fn is_empty(&self) -> bool {
         self.names.is_empty()
     }
@@ -64,17 +63,17 @@ pub struct Row {
 }
 
 impl Row {
-    /// The value of a column, by name.
+    /// Returns the value of a column, by its exact name, else by the only name that differs in case.
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.columns.position(name).and_then(|at| self.values.get(at))
     }
 
-    /// Hash of the whole row: two rows with the same values have the same one.
+    /// Returns the hash of the whole row. Rows with the same values have the same one.
     pub fn hash(&self, scratch: &mut Vec<u8>) -> RowHash {
         RowHash::of_values(&self.values, scratch)
     }
 
-    /// The row as a JSON object, for people. What has no JSON form becomes null.
+    /// Returns the row as a JSON object, for people. A value without a JSON form becomes null.
     pub fn to_json(&self) -> Json {
         let mut out = String::from("{");
         for (name, value) in self.columns.names().iter().zip(&self.values) {

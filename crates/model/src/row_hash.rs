@@ -9,13 +9,13 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::{SyncId, Value};
 
-/// 128 bits of hash over values. Collisions are not expected at any real size:
-/// a billion rows meet one with probability 10⁻²¹.
+/// A 128-bit hash of values. In the ledger the low 8 bits carry marks; the other 120 bits tell rows
+/// apart: among 10⁹ rows a collision has probability 4·10⁻¹⁹.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct RowHash(pub u128);
 
 impl RowHash {
-    /// The hash of `values` in order; `scratch` is reused between rows.
+    /// Returns the hash of `values` in order; `scratch` is reused between rows.
     pub fn of_values<'a>(values: impl IntoIterator<Item = &'a Value>, scratch: &mut Vec<u8>) -> RowHash {
         scratch.clear();
         for value in values {
@@ -24,7 +24,7 @@ impl RowHash {
         RowHash(xxh3_128(scratch))
     }
 
-    /// The hash of bytes.
+    /// Returns the hash of bytes.
     pub fn of_bytes(bytes: &[u8]) -> RowHash {
         RowHash(xxh3_128(bytes))
     }
@@ -68,7 +68,7 @@ impl RowHash {
         RowHash(if rejected { self.0 | Self::REJECTED } else { self.0 & !Self::REJECTED })
     }
 
-    /// Returns the key of the row that stands behind `number` equal ones: its own hash for the first.
+    /// Returns the key of the row after `number` equal ones: its own hash for the first.
     #[must_use]
     pub fn numbered(self, number: u64) -> RowHash {
         if number == 0 {
@@ -80,9 +80,9 @@ impl RowHash {
         RowHash(xxh3_128(&bytes))
     }
 
-    /// The name under which one version of one row is sent by one sync.
+    /// Returns the name under which a sync sends one version of one row.
     ///
-    /// It becomes the idempotency key, so it is derived, never random.
+    /// It becomes the idempotency key, so it is derived and never random.
     pub fn of_delivery(sync: &SyncId, key: RowHash, row: RowHash) -> RowHash {
         let mut bytes = [0; 48];
         bytes[..16].copy_from_slice(&xxh3_128(sync.as_str().as_bytes()).to_le_bytes());
@@ -96,7 +96,7 @@ impl RowHash {
         Builder::from_custom_bytes(self.0.to_be_bytes()).into_uuid().to_string()
     }
 
-    /// The bytes of [`RowHash::to_uuid`].
+    /// Returns the bytes of [`RowHash::to_uuid`].
     pub fn uuid(self) -> [u8; 36] {
         let mut text = [0; Hyphenated::LENGTH];
         Builder::from_custom_bytes(self.0.to_be_bytes()).into_uuid().hyphenated().encode_lower(&mut text);

@@ -29,7 +29,7 @@ pub enum StatusKind {
 }
 
 impl StatusKind {
-    /// The word in tables and files.
+    /// Returns the word in tables and files.
     pub fn as_str(self) -> &'static str {
         match self {
             StatusKind::Delivered => "delivered",
@@ -49,7 +49,7 @@ impl RowStatus {
         }
     }
 
-    /// Why, if there is a why.
+    /// Returns the reason; `None` for a delivered row.
     pub fn reason(&self) -> Option<&Reason> {
         match self {
             RowStatus::Delivered => None,
@@ -61,11 +61,13 @@ impl RowStatus {
 /// The result of one row, as the ledger records it.
 #[derive(Clone, Debug)]
 pub struct RowResult {
-    /// Hash of the key columns, of the whole row if there are none.
+    /// Hash of the key columns, or of the origin. If there is neither, of the whole row; equal
+    /// rows are numbered.
     pub key: RowHash,
-    /// The key columns as text, or where an unreadable piece of input stands.
+    /// The key columns as text, or the location of input that could not be read.
     pub key_text: Text,
-    /// Hash of the whole row.
+    /// Hash of this version: key, cursor and mapped columns; the whole row if there is no key. The
+    /// low 8 bits carry marks (see [`RowHash::unmarked`]).
     pub row: RowHash,
     /// The user's identifier, or the catalog item's id; empty if the row has none.
     pub user: Text,

@@ -36,7 +36,7 @@ pub enum Ending {
 }
 
 impl Ending {
-    /// The word in tables and pages.
+    /// Returns the word in tables and pages.
     pub fn as_str(self) -> &'static str {
         match self {
             Ending::Succeeded => "succeeded",
@@ -72,7 +72,7 @@ pub struct Counts {
     pub in_doubt: u64,
     /// Rows that are not due: their cursor is in the future of the source's clock.
     pub not_due: u64,
-    /// Requests that were answered.
+    /// Deliveries that returned a receipt. Requests that failed as a whole are not counted.
     pub requests: u64,
     /// Requests that were sent again.
     pub retries: u64,

@@ -1,4 +1,4 @@
-//! What a person types in, and what must not be seen again.
+//! Settings of connectors, and secrets.
 
 use std::fmt;
 
@@ -14,12 +14,12 @@ use crate::{Error, ErrorKind};
 pub struct Settings(serde_json::Map<String, serde_json::Value>);
 
 impl Settings {
-    /// Settings from a JSON object.
+    /// Creates settings from a JSON object.
     pub fn new(members: serde_json::Map<String, serde_json::Value>) -> Settings {
         Settings(members)
     }
 
-    /// The members as they were written, secrets unresolved.
+    /// Returns the members as they were written, secrets unresolved.
     pub fn members(&self) -> &serde_json::Map<String, serde_json::Value> {
         &self.0
     }
@@ -27,8 +27,7 @@ impl Settings {
     /// Reads the settings as `T`.
     ///
     /// # Errors
-    /// [`ErrorKind::Settings`] with the path of the member that does not fit;
-    /// for an unknown member, the nearest known one.
+    /// [`ErrorKind::Settings`] with the path of the member that does not fit.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, Error> {
         let value = serde_json::Value::Object(self.0.clone());
         serde_path_to_error::deserialize(value).map_err(|cause| {
@@ -74,7 +73,7 @@ pub fn without_value(message: &str) -> String {
     message.to_owned()
 }
 
-/// The JSON Schema of a settings type: names, help texts, defaults.
+/// Returns the JSON Schema of a settings type: names, help texts, defaults.
 pub fn schema_of<T: JsonSchema>() -> Schema {
     SchemaGenerator::default().into_root_schema_for::<T>()
 }
@@ -88,12 +87,12 @@ pub fn schema_of<T: JsonSchema>() -> Schema {
 pub struct Secret(SecretString);
 
 impl Secret {
-    /// Hides `value`.
+    /// Creates a secret.
     pub fn new(value: impl Into<String>) -> Secret {
         Secret(SecretString::from(value.into()))
     }
 
-    /// The value, for the moment of its use.
+    /// Returns the value, for the moment of its use.
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }

@@ -14,14 +14,13 @@ pub type Selection = Settings;
 /// A table, view, query or file that can be read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dataset {
-    /// Its name as one writes it in a selection.
+    /// Its name, as written in a selection.
     pub name: String,
     /// Its columns in order.
     pub columns: Vec<Column>,
-    /// The columns that name a row, where the source knows them (a primary key).
+    /// The columns of the primary key; empty if the source knows none.
     pub key: Vec<String>,
-    /// Whether rows may have columns that are not listed: those of JSON Lines beyond what
-    /// was looked at, all of a folder that is empty.
+    /// Whether rows may have columns beyond `columns`, as JSON Lines may.
     #[serde(default)]
     pub open: bool,
 }
@@ -29,11 +28,11 @@ pub struct Dataset {
 /// A column and its type.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Column {
-    /// Name.
+    /// The name.
     pub name: String,
-    /// Type: what everything is decided by.
+    /// The type; behavior depends on this alone.
     pub data_type: DataType,
-    /// Type as the source calls it, for people. Nothing depends on this text.
+    /// The name of the type at the source, for messages.
     pub type_name: String,
 }
 
@@ -65,7 +64,7 @@ pub enum ReadMode {
         /// The time zone of a cursor without one (IANA name).
         time_zone: String,
     },
-    /// What the source itself knows to be behind a checkpoint that it made.
+    /// Rows after a checkpoint that the source made.
     Resume {
         /// The checkpoint; from the beginning if there is none.
         checkpoint: Option<Checkpoint>,
@@ -75,16 +74,25 @@ pub enum ReadMode {
 }
 
 /// A system that rows can be read from.
+///
+/// Methods may be called in parallel. A failure of a method concerns the whole call:
+/// [`Settings`](crate::ErrorKind::Settings) if the selection cannot work,
+/// [`Missing`](crate::ErrorKind::Missing) if the table, file or topic does not exist,
+/// [`Denied`](crate::ErrorKind::Denied) without the privilege to read it, and
+/// [`Unavailable`](crate::ErrorKind::Unavailable) if the source cannot be reached.
 #[async_trait]
 pub trait Source: Send + Sync {
-    /// Proves each privilege that reading `selection` needs; what is missing
-    /// comes with the statement that grants it.
+    /// Checks each privilege that reading `selection` needs, and returns the statement that grants
+    /// what is missing. With `None`, checks only that the connection works.
     ///
     /// # Errors
-    /// Only what prevents looking at all.
+    /// If the checks themselves cannot be carried out. A missing privilege is a failed check.
     async fn check(&self, selection: Option<&Selection>) -> Result<Checks, Error>;
 
     /// Lists what can be read.
+    ///
+    /// # Errors
+    /// If the source cannot be reached or refuses the list.
     async fn discover(&self) -> Result<Vec<Dataset>, Error>;
 
     /// Returns what would make reading a selection faster or safer, and whether
@@ -92,7 +100,7 @@ pub trait Source: Send + Sync {
     /// Nothing by default.
     ///
     /// # Errors
-    /// What prevents reading it.
+    /// If the selection cannot be described or read.
     async fn advise(&self, selection: &Selection, cursor: Option<&str>) -> Result<Checks, Error> {
         let _ = (selection, cursor);
         Ok(Checks::default())
@@ -106,11 +114,18 @@ pub trait Source: Send + Sync {
         None
     }
 
-    /// The columns of a selection, without reading its rows.
+    /// Returns the columns of a selection, without reading its rows.
+    ///
+    /// # Errors
+    /// If the selection does not exist or may not be read.
     async fn describe(&self, selection: &Selection) -> Result<Dataset, Error>;
 
-    /// Reads batches of about `batch_rows`, all from one consistent state of
-    /// the source where it has one. Ends when nothing is left for now.
+    /// Reads batches of about `batch_rows` rows, all from one consistent state of the source if it
+    /// has one. The feed ends when nothing is left for now, unless the mode is
+    /// [`ReadMode::Resume`] with `follow: true`.
+    ///
+    /// # Errors
+    /// If reading cannot begin. A failure afterwards is an item of the feed and ends it.
     async fn read(
         &self,
         selection: &Selection,
@@ -118,8 +133,11 @@ pub trait Source: Send + Sync {
         batch_rows: usize,
     ) -> Result<Feed<Row>, Error>;
 
-    /// Reads the current rows with the given keys; `None` where the source cannot. Rows that
-    /// cannot be read are listed as such: they are there.
+    /// Reads the current rows with the given keys; `None` if the source cannot look up rows. A row
+    /// that exists but cannot be decoded is listed as malformed; a row that is gone is missing.
+    ///
+    /// # Errors
+    /// If the selection cannot be read.
     async fn lookup(
         &self,
         selection: &Selection,
@@ -130,22 +148,28 @@ pub trait Source: Send + Sync {
         Ok(None)
     }
 
-    /// Reads once more what stands at these locations, as [`crate::MalformedRecord::location`]
-    /// says them; `None` if the source cannot. Each item comes with its location as its origin,
-    /// what still cannot be read is listed as such, and what is gone is missing.
+    /// Reads the input at these locations again ([`crate::MalformedRecord::location`]); `None` if
+    /// the source cannot. Each item has its location as its origin. Input that still cannot be
+    /// decoded is listed as malformed, and input that is gone is missing.
+    ///
+    /// # Errors
+    /// If the selection cannot be read.
     async fn reread(&self, selection: &Selection, locations: &[String]) -> Result<Option<Batch<Row>>, Error> {
         let _ = (selection, locations);
         Ok(None)
     }
 
-    /// Returns whether a row may be another one when it is read again. Messages of a stream do
-    /// not change: what was kept of one is sent again as it is, also if the stream has it no more.
+    /// Returns whether a row may have changed when it is read again. Messages of a stream do not
+    /// change: a retry sends the stored message, even if the stream no longer has it.
     fn rows_change(&self) -> bool {
         true
     }
 
-    /// Returns the highest value of a cursor column, as [`ReadMode::Incremental`] orders
-    /// and ends it; `None` if there is none, or the source cannot say.
+    /// Returns the highest value of a cursor column that [`ReadMode::Incremental`] would read;
+    /// `None` if there is no row, or the source cannot say.
+    ///
+    /// # Errors
+    /// If the column cannot be read.
     async fn highest(
         &self,
         selection: &Selection,
@@ -156,25 +180,31 @@ pub trait Source: Send + Sync {
         Ok(None)
     }
 
-    /// Whether the source makes its own checkpoints ([`ReadMode::Resume`]), as files do.
+    /// Returns whether the source makes its own checkpoints ([`ReadMode::Resume`]), as files do.
     fn supports_checkpoints(&self) -> bool {
         false
     }
 
-    /// Whether [`ReadMode::Resume`] can follow, as it can for streams.
+    /// Returns whether [`ReadMode::Resume`] can follow, as it can for streams.
     fn supports_streaming(&self) -> bool {
         false
     }
 
-    /// How far behind a checkpoint a selection is, by partition; empty where
-    /// the source has no such notion.
+    /// Returns how many items of a selection are after a checkpoint, by partition; empty if the
+    /// source does not count them.
+    ///
+    /// # Errors
+    /// If the source cannot be asked.
     async fn lag(&self, selection: &Selection, after: Option<&Checkpoint>) -> Result<Vec<Lag>, Error> {
         let _ = (selection, after);
         Ok(Vec::new())
     }
 
-    /// Notifies the source that everything up to `checkpoint` is committed. Advisory only:
-    /// progress is never stored here.
+    /// Notifies the source that everything up to `checkpoint` is committed. A source may store it,
+    /// as Kafka group offsets; the checkpoint in the store decides.
+    ///
+    /// # Errors
+    /// If the source cannot be notified. The engine logs it and continues.
     async fn committed(&self, checkpoint: &Checkpoint) -> Result<(), Error> {
         let _ = checkpoint;
         Ok(())

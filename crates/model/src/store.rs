@@ -1,4 +1,4 @@
-//! What is remembered between runs.
+//! The state that is kept between runs.
 
 use std::fmt;
 
@@ -18,11 +18,11 @@ use crate::{
 /// What is known of a sync besides its configuration.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SyncState {
-    /// Set while the sync must not run.
+    /// Set while the sync is paused. A sync paused by [`PausedBy::System`] is still retried.
     pub paused: Option<Pause>,
     /// The kind of object of its first run; it cannot change after that.
     pub object: Option<ObjectKind>,
-    /// The position behind the last committed batch.
+    /// The position after the last committed batch.
     pub checkpoint: Option<Checkpoint>,
     /// Whether the last read completed, so that the next one starts over.
     pub complete: bool,
@@ -39,7 +39,7 @@ pub struct NextRun {
     pub at: Timestamp,
 }
 
-/// Why a sync must not run.
+/// Why a sync is paused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Pause {
     /// Tidegate itself, or the person who asked for it.
@@ -54,7 +54,9 @@ pub struct Pause {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PausedBy {
-    /// Tidegate, because the next run would fail too. A run that succeeds resumes the sync.
+    /// Tidegate, because the next run would probably fail too. `tidegate serve` keeps retrying at
+    /// long intervals. A run that ends as succeeded or partial removes the pause, as does a
+    /// delivery of a continuous run.
     System,
     /// A person, by name. Only `tidegate resume` resumes the sync.
     Person(String),
@@ -76,26 +78,26 @@ pub struct LookbackChunk {
     pub seq: u64,
     /// The highest cursor value among the rows; `None` if there is no cursor.
     pub high: Option<Value>,
-    /// The rows, in any order; a row that stood there twice may be listed twice.
+    /// The rows, in any order; a row that occurs twice may be listed twice.
     pub rows: Vec<RowVersion>,
 }
 
 /// A row under its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RowVersion {
-    /// Hash of what tells the row apart: its key columns, or its origin.
+    /// Hash of the key columns or of the origin, as in [`RowResult::key`].
     pub key: RowHash,
-    /// Hash of the row.
+    /// Hash of this version, as in [`RowResult::row`].
     pub row: RowHash,
 }
 
-/// The rows that were committed last under one key.
+/// The last committed rows under one key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Known {
     /// None was.
     #[default]
     Nothing,
-    /// One was, as nearly always.
+    /// One was, which is the usual case.
     One(RowHash),
     /// One run had several of them.
     Several(Vec<RowHash>),
@@ -139,9 +141,9 @@ pub trait Lookback: Send + Sync {
 /// One row of a request that is about to be sent and could not be repeated safely.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IntentRow {
-    /// Hash of the key columns.
+    /// Hash of the key columns or of the origin, as in [`RowResult::key`].
     pub key: RowHash,
-    /// Hash of the whole row.
+    /// Hash of this version, as in [`RowResult::row`].
     pub row: RowHash,
     /// The key columns as text.
     pub key_text: Text,
@@ -160,7 +162,7 @@ pub struct Intent {
 }
 
 impl Intent {
-    /// Whether the response says that the row at this index had no effect.
+    /// Returns whether the response says that the row at this index had no effect.
     pub fn had_no_effect(&self, index: usize) -> bool {
         let Some(outcomes) = &self.outcomes else { return false };
         outcomes.get(index).is_none_or(|outcome| matches!(outcome, Outcome::Deferred(_)))
@@ -194,7 +196,7 @@ pub struct BatchCommit {
     /// Keys whose failed rows are closed by this batch.
     pub solved: Vec<RowHash>,
     /// Rows that earlier runs intended and that this batch commits: each is removed from
-    /// its oldest intent that is not known to have had no effect.
+    /// its oldest intent that may have taken effect.
     pub recalled: Vec<RowVersion>,
 }
 
@@ -244,7 +246,7 @@ pub struct RowEntry {
     pub key: String,
     /// Its status.
     pub status: StatusKind,
-    /// Why, if there is a why.
+    /// Why it was not delivered; `None` for a delivered row.
     pub reason: Option<Reason>,
     /// The row itself, as long as it counts as failed.
     pub payload: Option<Row>,
@@ -253,9 +255,9 @@ pub struct RowEntry {
 /// A row that was rejected or is in doubt and has not been delivered since.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FailedRow {
-    /// Hash of the key columns.
+    /// Hash of the key columns or of the origin, as in [`RowResult::key`].
     pub key: RowHash,
-    /// Hash of the row when it failed.
+    /// Hash of the version that failed, as in [`RowResult::row`].
     pub row: RowHash,
     /// What the ledger says of it.
     pub entry: RowEntry,
@@ -322,19 +324,28 @@ pub enum PauseChange {
 
 /// Everything the engine asks of storage.
 ///
-/// Every method is durable when it returns, unless it says otherwise.
+/// Every method is durable when it returns, unless it says otherwise. Methods may be called
+/// in parallel.
 ///
-/// A sync is run by the process that holds its lease. Whoever takes a lease ends the runs
-/// that were open, in the same transaction, and every write of a run is refused with
-/// [`ErrorKind::Held`](crate::ErrorKind::Held) once the run has ended: what a process
-/// writes that lost its lease has no effect.
+/// A sync is run by the process that holds its lease. Taking a lease ends the previous run in the
+/// same transaction, so a process that lost its lease can write nothing.
+///
+/// A sync without state is not an error: it reads as the default, and lists are empty. For a run
+/// that does not exist, [`Store::run`] returns `None`.
+///
+/// # Errors
+/// Every method fails with [`ErrorKind::Storage`](crate::ErrorKind::Storage) if the store cannot
+/// be read or written, and with [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if its
+/// server cannot be reached. Methods that take a run or a claim fail with
+/// [`ErrorKind::Held`](crate::ErrorKind::Held), without an effect, once the run has ended or the
+/// lease was taken by another process.
 #[async_trait]
 pub trait Store: Send + Sync {
     /// Takes a sync for this process, unless a process holds it. Runs of the sync that
     /// never ended become `Interrupted`.
     async fn claim(&self, sync: &SyncId) -> Result<Claimed, Error>;
 
-    /// What is known of a sync; the default if it never ran.
+    /// Returns what is known of a sync; the default if it never ran.
     async fn sync_state(&self, sync: &SyncId) -> Result<SyncState, Error>;
 
     /// Pauses a sync, or lets it run again.
@@ -369,7 +380,7 @@ pub trait Store: Send + Sync {
     /// Stores when a sync runs next.
     async fn plan_run(&self, sync: &SyncId, next: NextRun) -> Result<(), Error>;
 
-    /// Asks whoever holds a sync for work on it. Returns the name of the request.
+    /// Asks the process that holds a sync for work on it. Returns the name of the request.
     async fn request_work(&self, sync: &SyncId, work: &str) -> Result<String, Error>;
 
     /// Returns the requests for a sync that were not answered, oldest first.
@@ -384,11 +395,11 @@ pub trait Store: Send + Sync {
     /// Takes a request back. Returns whether it had not been answered.
     async fn withdraw_work(&self, id: &str) -> Result<bool, Error>;
 
-    /// Notes what is about to be sent; durable when it returns.
+    /// Records what is about to be sent.
     async fn intend(&self, run: &RunId, batch: u64, rows: Vec<IntentRow>) -> Result<IntentId, Error>;
 
-    /// Notes the answer to an intent. It may be lost when the machine loses its
-    /// power, not when the process dies right after.
+    /// Records the answer to an intent. It survives the death of the process, but may be lost on
+    /// a power failure.
     async fn answered(&self, run: &RunId, intent: IntentId, outcomes: Vec<Outcome>) -> Result<(), Error>;
 
     /// Returns what earlier runs of the sync were about to send and never committed.
@@ -407,7 +418,7 @@ pub trait Store: Send + Sync {
     /// Clears all committed rows of the sync of a run, as after a completed full read.
     async fn clear_lookback(&self, run: &RunId) -> Result<(), Error>;
 
-    /// Runs, newest first.
+    /// Returns runs, newest first, of one sync if one is given.
     async fn runs(&self, sync: Option<&SyncId>, limit: usize) -> Result<Vec<Run>, Error>;
 
     /// Returns a run by its name.
@@ -441,10 +452,13 @@ pub trait Store: Send + Sync {
     /// Seals and keeps a secret.
     async fn put_secret(&self, name: &str, secret: &Secret) -> Result<(), Error>;
 
-    /// Opens a secret.
+    /// Opens a secret; `None` if there is none of this name.
+    ///
+    /// # Errors
+    /// Also if the master key that sealed it is missing.
     async fn secret(&self, name: &str) -> Result<Option<Secret>, Error>;
 
-    /// The names of all secrets.
+    /// Returns the names of all secrets, sorted.
     async fn secrets(&self) -> Result<Vec<String>, Error>;
 
     /// Removes a secret; returns whether there was one.

@@ -36,7 +36,7 @@ impl Session<'_> {
             .map_err(storage("creating a catalog"))
     }
 
-    /// A catalog by name.
+    /// Returns a catalog by name.
     pub fn catalog(&self, name: &str) -> Result<Option<Catalog>> {
         self.db
             .prepare_cached(&format!("{SELECT} WHERE name = ?1"))
@@ -44,7 +44,7 @@ impl Session<'_> {
             .map_err(storage("reading a catalog"))
     }
 
-    /// All catalogs, by name.
+    /// Returns all catalogs, by name.
     pub fn catalogs(&self) -> Result<Vec<Catalog>> {
         self.db
             .prepare_cached(&format!("{SELECT} ORDER BY name"))
@@ -71,7 +71,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// An item's fields.
+    /// Returns an item's fields.
     pub fn item(&self, catalog: &str, id: &str) -> Result<Option<String>> {
         self.db
             .prepare_cached("SELECT fields FROM items WHERE catalog = ?1 AND id = ?2")
@@ -79,7 +79,7 @@ impl Session<'_> {
             .map_err(storage("reading a catalog item"))
     }
 
-    /// Up to `limit` items in the order of their ids, those behind `after`, as (id, fields).
+    /// Up to `limit` items in the order of their ids, those after `after`, as (id, fields).
     pub fn items(&self, catalog: &str, after: &str, limit: u32) -> Result<Vec<(String, String)>> {
         self.db
             .prepare_cached(

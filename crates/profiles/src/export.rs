@@ -1,4 +1,4 @@
-//! What is in it, for tests and people: counts and lines of JSON.
+//! The content as counts and lines of JSON, for tests and people.
 
 use std::fmt::Write as _;
 
@@ -82,7 +82,7 @@ const PURCHASES: &[(&str, Form)] = &[
 const ITEMS: &[(&str, Form)] = &[("id", Text), ("fields", Json)];
 
 impl Session<'_> {
-    /// How much there is.
+    /// Returns the totals.
     pub fn totals(&self) -> Result<Totals> {
         self.db
             .query_row(
@@ -104,7 +104,7 @@ impl Session<'_> {
             .map_err(storage("counting profiles"))
     }
 
-    /// Everything of one sort in the order in which it arrived, one JSON object a line.
+    /// Returns everything of one sort in the order in which it arrived, one JSON object a line.
     pub fn export(&self, what: Export<'_>) -> Result<String> {
         let (columns, sql, catalog) = match what {
             Export::Users => (

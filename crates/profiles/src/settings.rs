@@ -1,4 +1,4 @@
-//! What a person types in.
+//! The settings.
 
 use std::path::PathBuf;
 

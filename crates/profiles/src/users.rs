@@ -1,4 +1,4 @@
-//! Who is who.
+//! Users and their identifiers.
 
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, params};
@@ -34,7 +34,7 @@ pub struct User {
 }
 
 impl Session<'_> {
-    /// The user with this identifier.
+    /// Returns the user with this identifier.
     ///
     /// Where several have the same e-mail address or phone number, it is one
     /// with an external id, and of those the most recently updated.
@@ -70,7 +70,7 @@ impl Session<'_> {
             .map_err(finding)
     }
 
-    /// The user with this identifier, created if there is none.
+    /// Returns the user with this identifier, created if there is none.
     ///
     /// `None` for a platform id that is not there: it never creates a user.
     pub fn find_or_create(&self, who: &Identity) -> Result<Option<UserId>> {
@@ -106,7 +106,7 @@ impl Session<'_> {
         Ok(Some(id))
     }
 
-    /// Everything about a user but the aliases.
+    /// Returns everything about a user but the aliases.
     pub fn user(&self, id: UserId) -> Result<Option<User>> {
         self.db
             .prepare_cached(
@@ -192,7 +192,7 @@ impl Session<'_> {
             .map_err(storage("removing an alias"))
     }
 
-    /// The user's aliases as (label, name).
+    /// Returns the user's aliases as (label, name).
     pub fn aliases(&self, id: UserId) -> Result<Vec<(String, String)>> {
         self.db
             .prepare_cached("SELECT label, name FROM aliases WHERE user = ?1 ORDER BY label, name")

@@ -92,7 +92,7 @@ fn endpoint(text: &str) -> Result<(), Misfit> {
 
 /// Checks the address of a server. Returns its host.
 fn url(text: &str) -> Result<String, Misfit> {
-    // What stands in an address may be a secret.
+    // What is in an address may be a secret.
     let wrong =
         || ("this is not an address".to_owned(), "write for example `https://host.example.com`".to_owned());
     let uri: http::Uri = text.parse().map_err(|_| wrong())?;

@@ -2,7 +2,7 @@
 
 use super::findings::{listed, nearest};
 
-/// Where in the file a key stands.
+/// The part of the file in which a key occurs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Room {
     Top,

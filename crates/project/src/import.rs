@@ -241,7 +241,7 @@ impl Sheet<'_> {
         }
     }
 
-    /// A query names no key by itself.
+    /// A query alone names no key.
     fn no_key(&mut self, key: &Option<Vec<String>>, contract: Option<&ContractRole>) {
         let Some(source) = self.entry("source") else { return };
         let Some(query) = source.value.entry("query") else { return };

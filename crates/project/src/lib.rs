@@ -1,6 +1,6 @@
-//! What people write down: connections and syncs, as files.
+//! The project file: connections and syncs.
 //!
-//! A file is read into a located YAML tree ([`read`]), held against the settings that connectors
+//! A file is read into a located YAML tree ([`read`]), checked against the settings that connectors
 //! declare, and becomes a [`Project`] or every [`Finding`] at once, each with its line and column.
 
 mod conform;

@@ -45,7 +45,7 @@ pub fn locate(path: &Path) -> Result<PathBuf, Error> {
     }
 }
 
-/// Whether a folder holds a project file.
+/// Returns whether a folder holds a project file.
 pub fn is_project(folder: &Path) -> bool {
     folder.join(FILE_NAME).exists() || folder.join(OTHER_NAME).exists()
 }

@@ -1,4 +1,4 @@
-//! References: values that stand outside the project file.
+//! References: values that are kept outside the project file.
 //!
 //! They are found when the file is read and resolved when a run begins: each
 //! inside one scalar, once. What a variable holds is never read as a reference.
@@ -30,10 +30,10 @@ impl fmt::Debug for Written {
     }
 }
 
-/// A reference and where it stands.
+/// A reference and where it is.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Reference {
-    /// Where it stands in the file.
+    /// Where it is in the file.
     pub(super) at: Mark,
     /// The path of the setting in the file, for messages.
     pub(super) path: String,
@@ -77,7 +77,7 @@ pub struct Variable {
     pub name: String,
     /// The setting that refers to it, such as `connections.shop.password`.
     pub path: String,
-    /// Where that setting stands.
+    /// Where that setting is.
     #[serde(flatten)]
     pub at: Mark,
 }
@@ -87,7 +87,7 @@ impl Written {
         Written { members, references }
     }
 
-    /// Returns the settings for people: a name in angle brackets stands in the place of each reference.
+    /// Returns the settings for people: a name in angle brackets replaces each reference.
     pub fn shown(&self) -> Map<String, Member> {
         let mut shown = Member::Object(self.members.clone());
         for reference in &self.references {

@@ -56,7 +56,7 @@ fn named_apart(schema: &Value, connector: &str) -> Value {
     }
 }
 
-/// Any setting of a connection may stand outside the project file.
+/// Any setting of a connection may be a reference.
 fn or_reference(property: &mut Value) {
     let written = property.take();
     let help = written.get("description").cloned();

@@ -70,7 +70,7 @@ pub(super) struct Sync {
     mode: Option<Mode>,
     /// Import: the column by which new rows are found. Implies `mode: incremental`.
     cursor: Option<String>,
-    /// Import: how far behind the cursor late rows are looked for; a whole number
+    /// Import: how far before the checkpoint late rows are looked for; a whole number
     /// if the cursor is one. Default: `10m`, or `10000`.
     lookback: Option<LookbackForm>,
     /// Import: the columns that name a row. Default: the primary key of the table.

@@ -31,7 +31,7 @@ pub(super) struct Sheet<'a> {
     pub(super) file: &'a File<'a>,
     pub(super) id: &'a str,
     pub(super) spot: Spot,
-    /// The entries by key; a habit word stands under the key that it means.
+    /// The entries by key; a habit word is listed under the key that it means.
     pub(super) given: IndexMap<String, &'a Entry>,
     /// Keys of the ends that a finding is about already.
     pub(super) told: Vec<&'static str>,
@@ -62,7 +62,7 @@ impl<'a> Sheet<'a> {
         self.given.get(key).copied()
     }
 
-    /// Returns where a key stands, or the sync if it is not given.
+    /// Returns where a key is, or the sync if it is not given.
     pub(super) fn spot_of(&self, key: &str) -> Spot {
         match self.given.get(key) {
             Some(entry) => self.spot.key(key, entry.at),

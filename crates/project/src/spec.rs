@@ -1,4 +1,4 @@
-//! What a project file says, once it was read.
+//! The content of a project file.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,14 +15,14 @@ use super::findings::Finding;
 use super::references::{Variable, Written};
 use super::schedule::Schedule;
 
-/// Everything one project says.
+/// The content of one project file.
 #[derive(Clone, Debug, Default)]
 pub struct Project {
     /// Accounts at outside systems, by name.
     pub connections: IndexMap<ConnectionId, ConnectionSpec>,
     /// What moves from where to where, by name.
     pub syncs: IndexMap<SyncId, SyncSpec>,
-    /// What is worth knowing, though nothing is wrong with it.
+    /// Notes that are not errors.
     pub notes: Vec<Finding>,
     /// How long what is known of rows and events is kept.
     pub retention: Retention,
@@ -104,9 +104,9 @@ pub struct SyncOptions {
     pub retry_for: Duration,
     /// Whether `tidegate serve` and `run --all` run it; otherwise it is a draft.
     pub enabled: bool,
-    /// Whom to ask about it.
+    /// The people to ask about it.
     pub contacts: Vec<String>,
-    /// Labels of the people who wrote it.
+    /// Labels from the project file.
     pub labels: BTreeMap<String, String>,
 }
 
@@ -156,7 +156,7 @@ impl SyncSpec {
         }
     }
 
-    /// Returns the settings in which references may stand.
+    /// Returns the settings that may be references.
     fn written(&self) -> [&Written; 2] {
         match self {
             SyncSpec::Import(import) => [&import.source.selection, &import.destination.target],
@@ -174,7 +174,7 @@ pub struct ImportSpec {
     pub mode: Mode,
     /// The column by which new rows are found, if the source keeps no checkpoint of its own.
     pub cursor: Option<String>,
-    /// How far behind the cursor late rows are looked for.
+    /// How far before the checkpoint late rows are looked for.
     pub lookback: Option<Lookback>,
     /// The columns that name a row. Default: the primary key of the table.
     pub primary_key: Option<Vec<String>>,

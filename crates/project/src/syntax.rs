@@ -35,7 +35,7 @@ pub(super) fn explain(text: &str, at: Mark, info: &str, open: &[Mark]) -> Vec<Fi
     vec![structure(text, at, info)]
 }
 
-/// Too many levels stand in each other.
+/// Too many nested levels.
 pub(super) fn too_deep(at: Mark) -> Finding {
     Finding::new(at, "", "too many lists and mappings stand in each other")
         .hint("look for brackets that are not closed")
@@ -153,7 +153,7 @@ fn value_start(letters: &[char], at: usize) -> usize {
         .map_or(0, |at| at + 1)
 }
 
-/// The first tab where only spaces may be: in an indentation, or right behind a colon.
+/// The first tab where only spaces may be: in an indentation, or right after a colon.
 fn tab(text: &str) -> Option<(usize, usize)> {
     for (line, content) in text.lines().enumerate() {
         let indentation = content.len() - content.trim_start_matches([' ', '\t']).len();

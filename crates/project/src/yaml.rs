@@ -1,6 +1,6 @@
 //! YAML as a tree in which every node knows its place.
 //!
-//! The text is read once. Keys that stand twice, anchors, aliases and tags are
+//! The text is read once. Keys that occur twice, anchors, aliases and tags are
 //! findings: read as data, a second key would silently replace the first, and
 //! with it a whole sync.
 
@@ -10,10 +10,10 @@ use serde_json::{Map, Number, Value as Member};
 use super::findings::{Finding, Mark};
 use super::syntax;
 
-/// How deep lists and mappings may stand in each other.
+/// How deep lists and mappings may be nested.
 const DEPTH_MAX: usize = 64;
 
-/// A value of the file and where it stands.
+/// A value of the file and where it is.
 #[derive(Clone, Debug)]
 pub(super) struct Node {
     pub(super) at: Mark,
@@ -34,7 +34,7 @@ pub(super) enum Data {
     MalformedRecord,
 }
 
-/// A key of a mapping, where it stands, and its value.
+/// A key of a mapping, where it is, and its value.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub(super) key: String,

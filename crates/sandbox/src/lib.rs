@@ -1,7 +1,7 @@
 //! The vendors' HTTP APIs, served locally on the embedded platform: wire format, validation,
 //! partial errors, rate limits and headers.
 //!
-//! A sandbox plays the far side. It imports nothing of the clients that it judges and has its own
+//! A sandbox plays the other side. It imports nothing of the clients that it judges and has its own
 //! constants, each with its source, so that a wrong number in a client shows.
 
 pub mod braze;

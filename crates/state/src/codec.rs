@@ -32,7 +32,7 @@ impl Writer {
         self.body.push(value);
     }
 
-    /// The same byte so many times.
+    /// The same byte this many times.
     pub(crate) fn repeated(&mut self, value: u8, count: usize) {
         self.body.resize(self.body.len() + count, value);
     }
@@ -86,7 +86,7 @@ pub(crate) struct Texts {
 }
 
 impl Texts {
-    /// The text at a place; `None` behind the last one.
+    /// The text at a place; `None` after the last one.
     pub(crate) fn get(&self, at: usize) -> Option<&str> {
         let end = *self.bounds.get(at + 1)?;
         self.characters.get(self.bounds[at] as usize..end as usize)

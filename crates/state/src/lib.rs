@@ -22,23 +22,23 @@ use std::time::Duration;
 
 use tidegate_model::{Clock, Error, Secret, Store};
 
-/// Where things are remembered.
+/// Where state is kept.
 pub struct StateConfig {
     /// The data folder; made on first use, closed to other users.
     pub data: PathBuf,
     /// Where the tables are.
     pub store: StoreLocation,
-    /// Tells when things happened.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
     /// How many days the status of rows is kept; 0 keeps it forever.
     pub history_days: u32,
     /// The master keys that the environment gives.
     pub master_keys: MasterKeys,
-    /// How long a process keeps a sync on a server after it was heard of last.
+    /// How long a lease on a server lasts without being renewed.
     pub lease: Duration,
 }
 
-/// How long a lease lasts unless it is said otherwise.
+/// How long a lease lasts by default.
 pub const LEASE: Duration = Duration::from_secs(30);
 
 /// Where the tables are.
@@ -52,7 +52,7 @@ pub enum StoreLocation {
     },
 }
 
-/// Opens what is remembered, making it on first use.
+/// Opens the store, and creates it on first use.
 ///
 /// # Errors
 /// [`Storage`](tidegate_model::ErrorKind::Storage) where the data folder cannot be

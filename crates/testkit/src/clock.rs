@@ -12,7 +12,7 @@ pub struct ManualClock {
 }
 
 impl ManualClock {
-    /// A clock that stands at `now`.
+    /// Returns a clock that shows `now`.
     pub fn at(now: Timestamp) -> ManualClock {
         ManualClock { now: Arc::new(Mutex::new(now)) }
     }

@@ -1,4 +1,4 @@
-//! A far side of HTTP requests inside this process.
+//! The other side of HTTP requests inside this process.
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -26,12 +26,12 @@ pub struct Canned {
 }
 
 impl Canned {
-    /// A far side with these answers.
+    /// Creates one with these answers.
     pub fn new(answers: impl IntoIterator<Item = Result<(u16, String), HttpFailure>>) -> Arc<Canned> {
         Arc::new(Canned { answers: Mutex::new(answers.into_iter().collect()), requests: Mutex::default() })
     }
 
-    /// A far side with one answer.
+    /// Creates one with one answer.
     pub fn once(status: u16, body: impl Into<String>) -> Arc<Canned> {
         Canned::new([Ok((status, body.into()))])
     }
@@ -53,7 +53,7 @@ impl Http for Canned {
     }
 }
 
-/// A context with this far side.
+/// Returns a context with this HTTP client.
 pub fn context(http: Arc<dyn Http>, clock: &ManualClock) -> ConnectorContext {
     let clock = Arc::new(clock.clone());
     ConnectorContext { http, clock, project: PathBuf::new(), data: PathBuf::new(), dry_run: false }

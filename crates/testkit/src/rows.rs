@@ -3,7 +3,7 @@
 use tidegate_model::store::{IntentRow, RowResult, RowStatus};
 use tidegate_model::{Columns, Reason, Row, RowHash, Value};
 
-/// A row with two columns: `id`, and `email` made from it.
+/// Returns a row with two columns: `id`, and `email` made from it.
 pub fn row(id: i64) -> Row {
     let columns = Columns::new(["id", "email"]);
     Row { columns, values: vec![Value::Int(id), Value::Text(format!("{id}@example.com").into())] }
@@ -24,7 +24,7 @@ pub fn result(id: i64, status: RowStatus) -> RowResult {
     }
 }
 
-/// The key of [`row`]`(id)`.
+/// Returns the key of [`row`]`(id)`.
 pub fn key(id: i64) -> RowHash {
     RowHash::of_values(&[Value::Int(id)], &mut Vec::new())
 }

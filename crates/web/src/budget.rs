@@ -38,7 +38,7 @@ pub(super) struct Share {
 }
 
 impl Budget {
-    /// A budget for so many connections.
+    /// A budget for this many connections.
     pub(super) fn new(total: usize, connections: usize) -> Budget {
         let held = Held { by_connection: vec![0; connections], ..Held::default() };
         Budget { total, held: Mutex::new(held) }

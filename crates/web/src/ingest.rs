@@ -42,7 +42,7 @@ pub(super) fn routes(engine: Arc<Engine>) -> Router {
     Router::new().fallback(receive).with_state(Ingest { engine, ingest_endpoints, budget, splitting })
 }
 
-/// A connection, by its position among all that take events, and the path behind its own.
+/// A connection, by its position among all that take events, and the path after its own.
 struct Found {
     position: usize,
     route: IngestRoute,
@@ -82,7 +82,7 @@ fn sender(connection: usize, head: &Parts) -> Sender {
     Sender { connection, address }
 }
 
-/// Gives the request the path behind the connection's own.
+/// Gives the request the path after the connection's own.
 fn rebase(head: &mut Parts, found: Found) -> Result<(), Error> {
     let query = head.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
     head.uri = format!("{}{query}", found.path)

@@ -156,7 +156,7 @@ fn groups(command: &Command) -> String {
     text
 }
 
-/// Examples under each other, with what they are for behind them if it fits.
+/// Examples under each other, with what they are for after them if it fits.
 fn listed(examples: &[(&str, &str)]) -> String {
     /// The command line that leaves room for a comment at 80 columns.
     const NARROW: usize = 46;

@@ -235,7 +235,7 @@ fn blank(width: Option<u16>) -> comfy_table::Table {
     let mut drawn = comfy_table::Table::new();
     drawn.load_style(presets::NOTHING).enforce_styling().style_text_only();
     match width {
-        // The gap behind the last column may stand outside.
+        // The gap after the last column may exceed the width.
         Some(width) => {
             drawn.set_width(width.saturating_add(GAP)).set_content_arrangement(ContentArrangement::Dynamic)
         }

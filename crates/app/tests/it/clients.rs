@@ -1,4 +1,4 @@
-//! Clients that nobody here wrote work against the sandbox and the server, unchanged but for the
+//! Third-party clients work against the sandbox and the server, unchanged but for the
 //! base URL.
 
 use std::path::Path;

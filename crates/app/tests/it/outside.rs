@@ -1,4 +1,4 @@
-//! What is outside, seen by programs that nobody here wrote: streams, topics, tables.
+//! What is outside, seen by third-party programs: streams, topics, tables.
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
@@ -101,7 +101,7 @@ impl Topic {
         program(&variable("TIDEGATE_TEST_CONFLUENT_PYTHON"), "python/kafka/consumer.py", &arguments, &[])
     }
 
-    /// So many records, as Confluent's client reads them: objects of `key` and `data`.
+    /// This many records, as Confluent's client reads them: objects of `key` and `data`.
     pub(crate) fn read(&self, count: usize) -> Vec<Value> {
         records(&self.call("read", &[&count.to_string()]))
     }

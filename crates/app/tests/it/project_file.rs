@@ -68,7 +68,7 @@ fn a_whole_project_is_valid_and_lists_the_variables_that_are_not_set() {
     }
 }
 
-/// What somebody wrote who had read no documentation.
+/// A project file by an author who has read no documentation.
 const GUESS: &str = r"
 connections:
   pg:        {type: postgres, url: postgresql://onesignal:${PG_PASSWORD}@127.0.0.1:15521/shop}
@@ -85,7 +85,7 @@ syncs:
 fn a_first_guess_is_valid_after_two_rounds() {
     let first = told(GUESS);
     assert_eq!(first.len(), 2, "{first:#?}");
-    // What stands there may hold a secret, so it is not repeated.
+    // What is there may hold a secret, so it is not repeated.
     assert!(first[0].starts_with("3:") && first[0].contains("put the whole value in quotes"), "{first:#?}");
     assert!(
         first[1].contains("4:87") && first[1].contains("write \"${ONESIGNAL_API_KEY}\", in quotes"),

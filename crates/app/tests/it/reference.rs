@@ -319,7 +319,7 @@ fn usage(help: &str) -> &str {
 
 /// The entries below a heading. A long one has its meaning on the next line.
 fn section(help: &str, heading: &str) -> Vec<Entry> {
-    /// Meanings stand further to the right than what they belong to.
+    /// A meaning is further to the right than the thing it belongs to.
     const INDENT_MAX: usize = 6;
     let mut entries: Vec<Entry> = Vec::new();
     let lines = help.lines().skip_while(|line| *line != heading).skip(1);

@@ -47,7 +47,7 @@ impl Served {
         Served::at(project, "127.0.0.1:0")
     }
 
-    /// One that may have so many files open.
+    /// One that may have this many files open.
     pub(crate) fn with_files(project: &Project, files: u32) -> Served {
         let serve = project.tidegate(&["serve", "--listen", "127.0.0.1:0"]);
         let mut command = Command::new("sh");
@@ -151,7 +151,7 @@ fn listen(stderr: impl BufRead + Send + 'static, said: Arc<Mutex<String>>) -> Re
     std::thread::spawn(move || {
         for line in stderr.lines().map_while(Result::ok) {
             if let Some(url) = line.strip_prefix("listening on ") {
-                // Nobody waits for it twice.
+                // It is not waited for twice.
                 let _ = found.send(url.to_owned());
             }
             let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);

@@ -38,7 +38,7 @@ const VERBS: &[&str] = &[
     "completions",
 ];
 
-/// What a person types, in this order; a text behind `<` comes on stdin.
+/// What a person types, in this order; a text after `<` comes on stdin.
 const SESSION: &[&str] = &[
     "validate",
     "connectors",

@@ -258,7 +258,7 @@ impl Sandbox {
         times
     }
 
-    /// Waits until so many of them took effect.
+    /// Waits until this many of them took effect.
     #[expect(clippy::disallowed_methods, reason = "the other process does not say when it gets there")]
     pub(crate) async fn wait_for(&self, vendor: &str, kind: &str, count: u64) {
         for _ in 0..2_000 {

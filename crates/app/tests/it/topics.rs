@@ -61,7 +61,7 @@ impl Topic {
         self.start(&[&["produce", self.brokers.as_str()], options].concat())
     }
 
-    /// One who writes `{"n": 0}`, `{"n": 1}` and so on, so many a second, for so
+    /// A producer that writes `{"n": 0}`, `{"n": 1}` and so on, at this rate, for this
     /// many users, until it is told to finish.
     pub(crate) fn load(&self, per_second: u32, users: u32) -> Producer {
         let (per_second, users) = (per_second.to_string(), users.to_string());
@@ -111,7 +111,7 @@ impl Topic {
 pub(crate) struct Kept {
     /// The numbers of its messages.
     pub(crate) numbers: Vec<u64>,
-    /// The offsets behind its last messages, added up: a broker that lost messages leaves gaps.
+    /// The offsets after its last messages, added up: a broker that lost messages leaves gaps.
     pub(crate) ends: u64,
 }
 
@@ -172,7 +172,7 @@ impl Broker {
         let url = format!("{}/{bucket}", variable("TIDEGATE_TEST_MOTO"));
         let made = reqwest::Client::new().put(url).send().await.expect("the object store answers");
         assert!(made.status().is_success(), "{made:?}");
-        // Below the range that outgoing connections are given: nobody takes it meanwhile.
+        // Below the range that outgoing connections are given: no other process takes it meanwhile.
         let mut ports = (20_000..30_000).skip(usize::from(std::process::id() as u16) % 5_000);
         let port = ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("a free port");
         let broker = Broker { process: Broker::spawn(port, &bucket), port, bucket };

@@ -1,4 +1,4 @@
-//! Words that this project has retired: another word of the field stands in their place. See
+//! Words that this project has retired: another word of the field replaces each. See
 //! `STYLE.md` and `docs/concepts/vocabulary.md`.
 
 use std::fs;
@@ -43,7 +43,7 @@ const RETIRED: &[&str] = &[
     "settling",
 ];
 
-/// Retired as they stand here: the words alone have other uses.
+/// Retired in this form: the words alone have other uses.
 const RETIRED_USES: &[&str] =
     &["detect:", "`detect`", "struct Place", "enum Place", "trait Place", "type Place"];
 

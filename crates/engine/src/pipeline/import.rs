@@ -71,7 +71,7 @@ pub enum Input {
 ///
 /// # Errors
 /// Only where the run could not be opened or closed in the ledger. What goes
-/// wrong in between ends the run and stands in it: its error and its ending.
+/// wrong in between ends the run and is recorded in it: its error and its ending.
 pub async fn run(
     import: &Import,
     parts: &Parts,
@@ -131,7 +131,7 @@ impl Import {
     }
 }
 
-/// Returns where the sync stands.
+/// Returns the checkpoint of the sync.
 ///
 /// # Errors
 /// If its place does not fit the cursor, or the lookback is a duration and the
@@ -189,7 +189,7 @@ async fn open(
     Ok(if import.open { laid_out(feed, Arc::clone(&import.columns)) } else { feed })
 }
 
-/// Cuts a batch into batches of so many rows; the last one has what is no row.
+/// Cuts a batch into batches of this many rows; the last one has what is no row.
 fn pieces(rows: Batch<Row>, batch_rows: usize) -> Vec<Batch<Row>> {
     let Batch { items, origins, malformed, fixed, .. } = rows;
     let (mut items, mut origins) = (items.into_iter(), origins.into_iter());
@@ -212,7 +212,7 @@ fn platform(import: &Import) -> Arc<dyn tidegate_model::Destination<Record>> {
 
 /// The first column of a kept row of which some values could not be read: their names.
 const UNREADABLE: &str = "unreadable";
-/// The last column of such a row: where it stands in its source.
+/// The last column of such a row: its location in the source.
 const LOCATION: &str = "location";
 
 /// The rows of one run.
@@ -223,7 +223,7 @@ struct Rows {
     mapping: Arc<Mapping>,
     /// The cursor column and its place among the columns.
     cursor: Option<(usize, Column)>,
-    /// Where the cursor stood before this run.
+    /// Where the cursor was before this run.
     standing: Option<Position>,
 }
 
@@ -252,7 +252,7 @@ impl Transform for Rows {
     type User = Identity;
 
     /// The source may have changed since its columns were looked at: no value may be taken
-    /// for another, and no cursor compared with one of another type. More columns behind
+    /// for another, and no cursor compared with one of another type. More columns after
     /// those that are known do no harm.
     fn validate_batch(&self, batch: &Batch<Row>) -> Result<(), Error> {
         let mut checked: Option<&Arc<Columns>> = None;
@@ -293,7 +293,7 @@ impl Transform for Rows {
         let whole = self.mapping.version_of(row, scratch);
         let version = whole.unmarked();
         let key = match origin {
-            // Without a key, equal rows are told apart by where they stand.
+            // Without a key, equal rows are distinguished by their location.
             Some(origin) if !self.mapping.has_key() => origin.hash(scratch),
             _ => self.mapping.key_of(row, whole, scratch),
         };
@@ -332,7 +332,7 @@ impl Transform for Rows {
     fn cursor<'a>(&self, row: &'a Row) -> Option<&'a Value> {
         let (at, column) = self.cursor.as_ref()?;
         match row.values.get(*at)? {
-            // A time without a beginning compares with no other: it stands before all of them.
+            // A time without a beginning compares with no other: it is before all of them.
             Value::Text(text) if &**text == "-infinity" && column.data_type != DataType::Text => {
                 column.data_type.beginning_of_time()
             }
@@ -388,7 +388,7 @@ impl Transform for Rows {
     }
 }
 
-/// What is kept of a row of which some values could not be read: those that could, behind the
+/// What is kept of a row of which some values could not be read: those that could, after the
 /// names of the others and before its location, if it has one.
 fn kept(row: &Row, unreadable: &[usize], location: String) -> Row {
     let names = row.columns.names();

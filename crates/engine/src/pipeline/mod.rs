@@ -1,4 +1,4 @@
-//! The one loop: a feed, a destination and a ledger.
+//! The loop that moves a feed to a destination and records every outcome in the ledger.
 //!
 //! ```text
 //!            read                      in order of each user              in order
@@ -14,8 +14,8 @@
 //! requests are under way as the rate and the answer time of the platform ask for. Rows of one
 //! user are in one request at a time and so keep their order. A batch is committed
 //! once every row of it has its status, batches are committed in order, and the checkpoint
-//! is written together with the statuses: it never moves before the effect. Only this
-//! module waits, retries and stores progress.
+//! is written together with the statuses: it never moves before the effect. Retry policy, rate limits
+//! and the checkpoint belong to this module; a sink may retry a commit of its own that had no effect.
 
 mod batch_size;
 mod commit;

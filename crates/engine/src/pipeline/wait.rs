@@ -8,14 +8,14 @@ const FIRST: Duration = Duration::from_millis(200);
 /// The longest wait of a back-off.
 const LONGEST: Duration = Duration::from_secs(20);
 
-/// Waits.
+/// Waits for a span.
 #[expect(clippy::disallowed_methods, reason = "this is the one place that waits")]
 pub(crate) async fn span(span: Duration) {
     tokio::time::sleep(span).await;
 }
 
-/// How long to wait before attempt number `attempt` (from 1): doubling, with
-/// jitter between a half and the whole so that many senders spread out.
+/// Returns how long to wait before attempt number `attempt` (from 1): doubling, with jitter
+/// between a half and the whole, so that senders spread out.
 pub(crate) fn backoff(attempt: u32) -> Duration {
     let whole = FIRST.saturating_mul(1 << attempt.saturating_sub(1).min(16)).min(LONGEST);
     let share = RandomState::new().hash_one(attempt) % 1_000;

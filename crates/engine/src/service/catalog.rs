@@ -29,7 +29,7 @@ pub struct ConnectorInfo {
     pub settings: Value,
     /// The JSON Schema of what a sync selects.
     pub selection: Option<Value>,
-    /// The JSON Schema of a sync's own settings under `destination`.
+    /// The JSON Schema of an import's own settings under `destination`.
     pub target: Option<Value>,
     /// Its page of documentation.
     #[serde(skip)]
@@ -70,7 +70,7 @@ fn info(connector: &Connector) -> ConnectorInfo {
 
 /// Returns the statements and steps that connect a system: `name` is a connection of the
 /// project or a connector, and `set` replaces settings. References are not resolved: the
-/// name of the setting stands in their place.
+/// name of the setting replaces them.
 ///
 /// # Errors
 /// [`Settings`](tidegate_model::ErrorKind::Settings) if the name or a setting is unknown.

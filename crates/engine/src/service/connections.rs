@@ -20,7 +20,7 @@ pub struct ConnectionDetails {
     pub kind: String,
     /// The name of that type for people.
     pub title: String,
-    /// Its settings. A mark stands in the place of each secret, and the name of the setting in
+    /// Its settings. A mark replaces each secret, and the name of the setting in
     /// the place of each reference.
     pub settings: Value,
     /// The address for events, if they come in through it.
@@ -97,7 +97,7 @@ impl Engine {
         Ok(streams)
     }
 
-    /// Whether a connection of the project is a sandbox.
+    /// Returns whether a connection of the project is a sandbox.
     pub fn uses_sandbox(&self) -> bool {
         let mut connections = self.config.project.connections.values();
         connections.any(|spec| spec.settings.shown().get("endpoint").is_some_and(|at| at == "sandbox"))

@@ -22,11 +22,11 @@ use super::Engine;
 /// A request as it would be sent.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct PlannedRequest {
-    /// Method.
+    /// The HTTP method.
     pub method: String,
     /// Path and query.
     pub path: String,
-    /// The exact payload.
+    /// The exact body.
     pub body: String,
 }
 
@@ -113,7 +113,7 @@ fn shape(path: &str) -> String {
     }
 }
 
-/// A store whose past is real and whose future is forgotten.
+/// Reads from a real store and discards writes.
 pub struct DryRun {
     real: Arc<dyn Store>,
     run: Mutex<Option<Run>>,
@@ -121,7 +121,7 @@ pub struct DryRun {
 }
 
 impl DryRun {
-    /// Over a real past.
+    /// Creates a dry run that reads from `real`.
     pub fn over(real: Arc<dyn Store>) -> DryRun {
         DryRun { real, run: Mutex::default(), rejections: Mutex::default() }
     }

@@ -11,8 +11,10 @@ impl Engine {
     /// Erasing again does no harm: after a failure, do so.
     ///
     /// # Errors
-    /// [`Unavailable`](tidegate_model::ErrorKind::Unavailable) if a sync is running, [`Storage`](tidegate_model::ErrorKind::Storage) if another process
-    /// appends to the event log or a file cannot be rewritten.
+    /// [`Held`](tidegate_model::ErrorKind::Held) if a sync is running,
+    /// [`Settings`](tidegate_model::ErrorKind::Settings) if the identifier is empty,
+    /// [`Storage`](tidegate_model::ErrorKind::Storage) if another process appends to the event log
+    /// or a file cannot be rewritten.
     pub async fn erase_user(&self, user: &str) -> Result<ErasureCounts, Error> {
         if user.trim().is_empty() {
             return Err(Error::settings("the identifier of the user is empty"));

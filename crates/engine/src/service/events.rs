@@ -28,7 +28,8 @@ pub struct KindCount {
 }
 
 impl Engine {
-    /// How many events of each kind are kept, and when the last one happened.
+    /// Returns how many events of each kind are kept, and when the last one happened. Reads the
+    /// whole stream.
     ///
     /// # Errors
     /// If the log cannot be read.
@@ -58,7 +59,8 @@ impl Engine {
         Ok(counts.into_values().collect())
     }
 
-    /// The last events of a stream that a selection takes, oldest first.
+    /// Returns the last events of a stream that a selection takes, oldest first. Reads the whole
+    /// stream.
     ///
     /// # Errors
     /// If the log cannot be read.

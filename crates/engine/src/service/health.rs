@@ -38,7 +38,7 @@ impl Health {
         }
     }
 
-    /// Whether a person has something to do.
+    /// Returns whether a person has something to do.
     pub fn needs_a_person(self) -> bool {
         matches!(self, Health::Broken | Health::NeedsAttention)
     }

@@ -14,7 +14,8 @@ use crate::pipeline::wait;
 const LOOK: Duration = Duration::from_millis(700);
 
 impl Engine {
-    /// Returns a run each time that it changed, until it has ended.
+    /// Returns a run each time that it changed, until it has ended. The stream also ends without an
+    /// error if the run is unknown or the store fails.
     pub fn watch_run(self: &Arc<Self>, id: RunId) -> impl Stream<Item = Run> + Send + use<> {
         let begin = (self.clone(), id, None::<Run>);
         stream::unfold(begin, |(engine, id, seen)| async move {

@@ -1,5 +1,4 @@
-//! What the command line, the HTTP API and the pages call. None of them
-//! touches the store or a connector directly.
+//! The service API, which the command line, the HTTP API and the pages call.
 
 mod attempt;
 mod background;
@@ -75,7 +74,7 @@ pub struct Config {
     pub data: PathBuf,
     /// Days that events are kept.
     pub log_days: u32,
-    /// The bytes that a stream of the log may have before events go that were not exported.
+    /// Size of a stream, in bytes, above which the oldest events are removed, exported or not.
     pub log_bytes: Option<u64>,
     /// How many scheduled runs may be under way at once; the others wait for their turn.
     pub runs_at_once: usize,
@@ -102,7 +101,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine over its parts.
+    /// Creates an engine.
     pub fn new(config: Config) -> Engine {
         let turns = config.runs_at_once.max(1);
         Engine {
@@ -118,18 +117,17 @@ impl Engine {
         }
     }
 
-    /// The project.
+    /// Returns the project.
     pub fn project(&self) -> &Project {
         &self.config.project
     }
 
-    /// The store.
+    /// Returns the store.
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.config.store
     }
 
-    /// Waits until the sandboxes of this process have posted what they owe, for
-    /// ten seconds at most.
+    /// Waits until the sandboxes of this process have posted their webhooks, for ten seconds at most.
     pub async fn quiesce(&self) {
         const LOOKS: u32 = 200;
         const LOOK: Duration = Duration::from_millis(50);
@@ -150,7 +148,7 @@ impl Engine {
         }
     }
 
-    /// A sync by its name.
+    /// Returns a sync by its name.
     ///
     /// # Errors
     /// [`ErrorKind::Settings`] where the project has no such sync.
@@ -165,7 +163,7 @@ impl Engine {
         })
     }
 
-    /// An import by its name.
+    /// Returns an import by its name.
     ///
     /// # Errors
     /// [`ErrorKind::Settings`] where the project has no such sync, or it is an export.

@@ -14,7 +14,7 @@ use super::Engine;
 use crate::pipeline::{ChangeTracking, Import, LookbackRule};
 use tidegate_project::{Changed, ImportSpec, InDoubt, RowSource, Written};
 
-/// The endpoint that stands for the vendor's API served by this process.
+/// The endpoint that means the vendor's API served by this process.
 const SANDBOX: &str = "sandbox";
 
 impl Engine {
@@ -238,7 +238,7 @@ fn tracking(
     Ok(ChangeTracking::Cursor { at, lookback, column })
 }
 
-/// Whether a cursor column can stand for the time of an event.
+/// Whether a cursor column can be the time of an event.
 fn is_time(column: &Column) -> bool {
     matches!(column.data_type, DataType::Timestamp | DataType::DateTime | DataType::Date)
 }

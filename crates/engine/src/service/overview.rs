@@ -89,7 +89,7 @@ pub struct SyncDetails {
     pub mode: Option<&'static str>,
     /// The column by which new rows are found.
     pub cursor: Option<String>,
-    /// The position behind the last committed batch.
+    /// The position after the last committed batch.
     pub checkpoint: Option<Checkpoint>,
     /// What is read at the source. References are shown by the name of their setting.
     pub reads: Value,

@@ -18,7 +18,7 @@ use crate::pipeline::{self, Input, Parts, RateLimiters};
 pub struct Plan {
     /// The sync.
     pub sync: SyncId,
-    /// The run as it would stand in the ledger.
+    /// The run as it would be recorded in the ledger.
     pub run: Run,
     /// The requests of each kind, such as `POST /users/track`.
     pub requests: BTreeMap<String, PlannedRequests>,
@@ -29,7 +29,8 @@ pub struct Plan {
 }
 
 impl Engine {
-    /// Returns what a run would do, found by the code of the run, without doing it.
+    /// Returns what a run would do, found by the code of the run, without doing it. `requests` is how
+    /// many of the first requests are kept. Imports only.
     ///
     /// # Errors
     /// As [`Engine::run`].

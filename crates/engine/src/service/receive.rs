@@ -138,8 +138,7 @@ pub struct OpenRequest {
 }
 
 impl OpenRequest {
-    /// The answer to a request that cannot be taken, in the shape of the
-    /// connection's API.
+    /// Returns the answer to a request that cannot be taken, in the shape of the connection's API.
     pub fn error_response(&self, error: &Error) -> Response<Bytes> {
         self.ingest.error_response(error)
     }

@@ -28,7 +28,7 @@ pub(super) enum Work {
         /// The hash of a key, as a number.
         key: Option<String>,
     },
-    /// To forget where the sync stands.
+    /// To reset the sync.
     Reset,
 }
 
@@ -68,7 +68,7 @@ impl Engine {
         }
     }
 
-    /// Asks the process that holds a sync to forget where it stands.
+    /// Asks the process that holds a sync to reset it.
     pub(super) async fn ask_for_reset(&self, id: &SyncId, held: Error) -> Result<(), Error> {
         match self.ask(id, &Work::Reset, held, &CancellationToken::new()).await? {
             Answer::Reset => Ok(()),

@@ -17,7 +17,7 @@ use crate::pipeline::{self, Export, Import, Input};
 use crate::scheduler::due;
 use tidegate_project::SyncSpec;
 
-/// A sync and where it stands.
+/// A sync, its last run and its failed rows.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct SyncStatus {
     /// Its name.
@@ -26,26 +26,25 @@ pub struct SyncStatus {
     pub object: &'static str,
     /// Source → platform.
     pub route: String,
-    /// Why it must not run, if it must not.
+    /// Set while the sync is paused; a pause by `System` is still retried.
     pub paused: Option<Pause>,
     /// Its last run.
     pub last_run: Option<Run>,
     /// Rows that were rejected or are in doubt and still open.
     pub failed_rows: u64,
-    /// How far behind a stream it is, by partition; empty if it reads none,
-    /// or where the stream cannot be asked.
+    /// How many items it has not committed, by partition; empty if it reads no stream, or the stream
+    /// cannot be asked.
     pub lag: Vec<Lag>,
     /// Whether it runs on its schedule; otherwise it is a draft.
     pub enabled: bool,
-    /// When `tidegate serve` runs it next; not given for what runs all the time,
-    /// only when asked to, or not at all.
+    /// Next scheduled run; `None` if continuous, unscheduled or a draft.
     pub next_run_at: Option<Timestamp>,
     /// Whether its run is due and has not begun: others take their turn, or `tidegate serve` does
     /// not run.
     pub waiting: bool,
-    /// Whom to ask about it.
+    /// The people to ask about it.
     pub contacts: Vec<String>,
-    /// Labels of the people who wrote it.
+    /// Labels from the project file.
     pub labels: BTreeMap<String, String>,
 }
 
@@ -157,8 +156,9 @@ impl Engine {
         }
     }
 
-    /// Sends rejected rows, or rows in doubt, again: as the source has them
-    /// now where it can look them up, else as they were.
+    /// Sends rejected rows, or rows in doubt, again: as the source has them now if it can look them
+    /// up, else as they were. If another process holds the sync, asks it and waits at least 30 s
+    /// before giving up.
     ///
     /// # Errors
     /// As [`Engine::run`].
@@ -248,7 +248,7 @@ impl Engine {
         Ok(retry)
     }
 
-    /// Every sync of the project and where it stands.
+    /// Returns every sync of the project with its state.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -361,7 +361,7 @@ impl Engine {
         self.config.store.set_paused(id, None).await
     }
 
-    /// Forgets where a sync stands, so that its next run reads from the beginning.
+    /// Resets a sync, so that its next run reads from the beginning.
     ///
     /// # Errors
     /// If there is no such sync, the process that runs it does not do it in time, or the store
@@ -432,7 +432,7 @@ impl RowsToRetry {
         Ok(())
     }
 
-    /// Adds what stands at these locations now, if the source can read them again.
+    /// Adds the rows at these locations as they are now, if the source can read them again.
     async fn reread(&mut self, import: &Import, locations: Vec<String>) -> Result<(), Error> {
         if locations.is_empty() {
             return Ok(());

@@ -6,7 +6,7 @@ use tidegate_project::SyncSpec;
 
 use super::Engine;
 
-/// Stands in the place of a secret.
+/// The mark that replaces a secret.
 const HIDDEN: &str = "••••••";
 
 impl Engine {

@@ -30,7 +30,7 @@ impl From<String> for Bad {
 pub(super) enum Form {
     /// One event a line, as the content type says.
     Lines,
-    /// JSON: an object, an array, or several objects one behind the other.
+    /// JSON: an object, an array, or several objects one after the other.
     Json,
 }
 
@@ -44,7 +44,7 @@ impl Form {
     }
 }
 
-/// Where an event stands, for messages.
+/// The position of an event, for messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum EventPosition {
     /// The line, from 1.

@@ -1,4 +1,4 @@
-//! A token bucket: so many requests a second, and a second's worth at once.
+//! A token bucket: a number of requests a second, and those of one second at once.
 
 use std::sync::{Mutex, PoisonError};
 

@@ -43,7 +43,7 @@ impl Ingest for EventsIngest {
             answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             return Some(answer);
         }
-        // Counted behind the token: strangers do not use up the rate.
+        // Counted after the token was checked: unauthenticated senders do not use up the rate.
         if let Some(Err(seconds)) = self.bucket.as_ref().map(|bucket| bucket.take(self.clock.now())) {
             let mut answer =
                 refused(StatusCode::TOO_MANY_REQUESTS, "more requests than `requests_per_second`");

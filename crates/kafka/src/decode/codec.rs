@@ -22,13 +22,13 @@ pub(super) enum Codec {
     Text,
     /// As JSON without framing.
     Json,
-    /// As JSON behind Confluent's framing.
+    /// As JSON after Confluent's framing.
     JsonSchema(MessagePart),
-    /// As Avro behind Confluent's framing.
+    /// As Avro after Confluent's framing.
     Avro(MessagePart, Schemas<AvroSchema>),
     /// As Avro alone, all with one schema.
     PlainAvro(AvroSchema),
-    /// As Protobuf behind Confluent's framing.
+    /// As Protobuf after Confluent's framing.
     Protobuf(MessagePart, Schemas<ProtobufSchema>),
     /// As Protobuf alone, all with one schema.
     PlainProtobuf(ProtobufSchema),
@@ -37,7 +37,7 @@ pub(super) enum Codec {
 /// A part as text.
 pub(super) struct Decoded {
     pub(super) text: Text,
-    /// Where the fields stand, if that is known already.
+    /// Where the fields are, if that is known already.
     pub(super) found: Option<Vec<Found>>,
 }
 
@@ -110,7 +110,7 @@ impl Codec {
 
     /// The text of `bytes`. Plain JSON is not checked yet: whoever looks into
     /// it does that in the same pass. What is written as JSON here is not looked
-    /// through again: it is said where the fields stand.
+    /// through again: the positions of the fields are given.
     pub(super) async fn text(
         &self,
         bytes: &[u8],

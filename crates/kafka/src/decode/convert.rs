@@ -52,7 +52,7 @@ pub(super) fn scalar(raw: &str, whole: &Text) -> Result<Value, Reason> {
 #[inline]
 fn unquoted(raw: &str, whole: &Text) -> Result<Text, Reason> {
     let inner = &raw[1..raw.len() - 1];
-    // In a JSON string only a backslash does: it begins what stands for another character.
+    // In a JSON string only a backslash does: it begins the escape of another character.
     if !json::needs_escape(inner.as_bytes()) {
         return Ok(whole.slice_ref(inner));
     }
@@ -69,7 +69,7 @@ fn digits(raw: &str, whole: &Text) -> Result<Text, Reason> {
     }
 }
 
-/// The point in time that is `raw` units after 1970; a second has so many.
+/// The point in time that is `raw` units after 1970; `a_second` units are one second.
 fn instant(raw: &str, whole: &Text, a_second: i64) -> Result<Value, Reason> {
     let text = digits(raw, whole)?;
     if text.is_empty() {

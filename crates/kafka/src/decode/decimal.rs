@@ -6,7 +6,7 @@ use tidegate_model::Reason;
 
 /// The largest unscaled value that is believed, in bytes: 600 digits.
 const BYTES_MAX: usize = 256;
-/// As many digits behind the point are written out; more need an exponent.
+/// As many digits after the point are written out; more need an exponent.
 const SCALE_MAX: i64 = 1_000;
 /// A group of nine decimal digits.
 const GROUP: u64 = 1_000_000_000;

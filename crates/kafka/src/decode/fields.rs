@@ -13,7 +13,7 @@ use tidegate_model::{DataType, Reason, Text, Value};
 use super::convert;
 use super::settings::{Field, Reading};
 
-/// So many fields are looked for without an allocation.
+/// This many fields are looked for without an allocation.
 const FEW: usize = 16;
 
 /// The index of a value that cannot be read, and why.
@@ -29,7 +29,7 @@ pub(super) struct Fields {
 /// What is known of a field of a value that was written as JSON.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Found {
-    /// From where to where it stands in the text; none if it is missing.
+    /// Its span in the text; none if it is missing.
     pub(super) at: Option<(usize, usize)>,
     /// The instant, if it is known: saves parsing the text again.
     pub(super) instant: Option<Timestamp>,
@@ -38,7 +38,7 @@ pub(super) struct Found {
 /// A node of the value. Paths with a common start share their first nodes.
 #[derive(Debug, Default)]
 pub(super) struct Node {
-    /// The fields that want what stands here, by position.
+    /// The fields that take the value at this node, by position.
     here: Vec<usize>,
     /// The nodes inside.
     inside: Vec<(String, Node)>,
@@ -80,7 +80,7 @@ impl Fields {
     }
 
     /// Checks that `text` is JSON and appends the value of each field, null
-    /// if there is none. Where a member stands twice, the last one counts. Returns the
+    /// if there is none. If a member occurs twice, the last one counts. Returns the
     /// fields that cannot be read.
     pub(super) fn find(&self, text: &Text, out: &mut Vec<Value>) -> Result<Vec<Unreadable>, Reason> {
         let (mut few, mut many) = ([None; FEW], Vec::new());
@@ -198,7 +198,7 @@ impl<'de> DeserializeSeed<'de> for At<'_, 'de> {
     }
 }
 
-/// What stands inside the value at a node.
+/// What is inside the value at a node.
 struct Inside<'a, 'de> {
     node: &'a Node,
     found: &'a mut [Option<&'de RawValue>],

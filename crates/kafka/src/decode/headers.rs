@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tidegate_model::{Json, json};
 
-/// The headers: text as it is, other bytes as base64. A name that stands
+/// The headers: text as it is, other bytes as base64. A name that occurs
 /// several times has an array of its values, in order.
 pub(super) fn object(headers: &[(&str, Option<&[u8]>)]) -> Json {
     if headers.is_empty() {

@@ -44,7 +44,7 @@ const VALUE: usize = 1;
 pub(crate) struct Damaged {
     /// Why the first unreadable value could not be read.
     pub(crate) reason: Reason,
-    /// The row; unreadable values stand as their bytes.
+    /// The row; unreadable values are kept as their bytes.
     pub(crate) row: Row,
     /// The indexes of the values that could not be read.
     pub(crate) unreadable: Vec<usize>,

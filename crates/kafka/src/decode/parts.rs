@@ -2,7 +2,7 @@
 
 use tidegate_model::DataType;
 
-/// The columns that every message has, behind the fields, with their types. A
+/// The columns that every message has, after the fields, with their types. A
 /// key is text, bytes or JSON as it comes; a value may be plain text instead.
 pub(super) const FIXED: [(&str, DataType); 8] = [
     ("key", DataType::Any),

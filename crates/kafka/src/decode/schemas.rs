@@ -28,7 +28,7 @@ pub(super) struct Schemas<T> {
     part: MessagePart,
     /// By topic, as one id may mean another schema in another context.
     known: RwLock<HashMap<String, HashMap<SchemaId, Known<T>>>>,
-    /// The schema that was used last: the next message nearly always has it too.
+    /// The schema that was used last: the next message usually has it too.
     last: Mutex<Option<(SchemaId, Text, Arc<T>)>>,
     /// Held while asking, so that many messages ask once.
     asking: tokio::sync::Mutex<()>,

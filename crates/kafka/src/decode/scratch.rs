@@ -13,7 +13,7 @@ use tidegate_model::{Reason, Text};
 const KEPT_MAX: usize = 1 << 20;
 /// The bytes of a chunk.
 const CHUNK: usize = 128 << 10;
-/// From this size on, bytes stand alone: no chunk stays for a large message,
+/// From this size on, bytes are kept apart: no chunk stays for a large message,
 /// and none is given up for one.
 const ALONE: usize = CHUNK / 16;
 

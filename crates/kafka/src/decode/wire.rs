@@ -25,7 +25,7 @@ pub(super) struct Framed<'a> {
     pub(super) body: &'a [u8],
 }
 
-/// The way to a message inside its file; nearly always one step.
+/// The way to a message inside its file; usually one step.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Indexes {
     /// The format has none.

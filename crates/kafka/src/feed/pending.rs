@@ -26,7 +26,7 @@ pub(crate) struct PendingBatch {
 #[derive(Debug)]
 pub(crate) struct PartitionRun {
     pub(crate) partition: TopicPartition,
-    /// What stands before the offset in the location of a message.
+    /// The text before the offset in the location of a message.
     pub(crate) name: Text,
     /// The generation in which the partition was assigned: see `Session::generation`.
     pub(crate) generation: u64,

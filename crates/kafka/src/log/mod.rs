@@ -63,8 +63,7 @@ impl Default for LogSettings {
     }
 }
 
-/// An event log on the cluster of a connection of kind `kafka`. Nothing is
-/// contacted yet.
+/// Returns an event log on the cluster of a connection of kind `kafka`. Nothing is contacted yet.
 ///
 /// # Errors
 /// Settings that cannot work.

@@ -30,7 +30,7 @@ pub fn sink_of(kind: &str) -> Option<MakeBackend> {
 
 fn kafka() -> Example {
     Example {
-        // Nobody listens there.
+        // Nothing listens there.
         settings: json!({
             "brokers": "127.0.0.1:1",
             "security": "sasl_plaintext",
@@ -46,7 +46,7 @@ fn brokers() -> String {
     std::env::var("TIDEGATE_TEST_KAFKA").expect("scripts/test sets it")
 }
 
-/// A topic with one partition, which nobody knows.
+/// A topic with one partition, which no server knows.
 async fn new_topic(config: &ClientConfig) -> String {
     let name = format!("conforms-{:016x}", RandomState::new().build_hasher().finish());
     let admin: AdminClient<DefaultClientContext> = config.create().expect("a client");

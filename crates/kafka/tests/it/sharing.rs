@@ -124,7 +124,7 @@ async fn a_slow_platform_neither_loses_the_group_nor_fills_the_memory() {
     let (mut read, checkpoint) = reader.rows(1).await;
     source.committed(&checkpoint).await.expect("committed");
 
-    // Nobody takes a batch for longer than the group waits for a silent member.
+    // No batch is taken for longer than the group waits for a silent member.
     let idle = tokio::time::timeout(Duration::from_secs(9), std::future::pending::<()>()).await;
     assert!(idle.is_err());
 

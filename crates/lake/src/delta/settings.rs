@@ -1,4 +1,4 @@
-//! What a person types in: which table an export writes.
+//! The settings of a Delta table.
 
 use schemars::JsonSchema;
 use serde::Deserialize;

@@ -27,7 +27,7 @@ pub(super) struct StagedFiles {
 }
 
 impl StagedFiles {
-    /// Writes the files of so many events.
+    /// Writes the files of this many events.
     pub(super) fn put(
         table: &Table,
         staged: &str,

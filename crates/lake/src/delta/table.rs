@@ -23,12 +23,12 @@ use tidegate_transport::storage::explain;
 /// The library with our store and our runtime.
 pub(super) type Engine = DefaultEngine<Borrowed>;
 
-/// What stands in a commit as its maker.
+/// The name in a commit as its maker.
 pub(super) const MAKER: &str = concat!("tidegate/", env!("CARGO_PKG_VERSION"));
 
 const LOG: &str = "_delta_log";
 
-/// Columns that queries skip files by. Of an identifier every file holds nearly
+/// Columns that queries skip files by. Of an identifier every file holds almost
 /// the whole range, so its bounds would only make the log longer.
 fn bounded(layout: Layout) -> &'static str {
     match layout {

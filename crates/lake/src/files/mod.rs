@@ -2,7 +2,7 @@
 //! sink of events: `source` and `sink`.
 //!
 //! Files have offsets of their own: a run reads new files, and what was appended to
-//! those it knows. Where to read on stands in the checkpoint of each batch;
+//! those it knows. The checkpoint of each batch says where to read on;
 //! nothing is remembered here, and no file is ever moved, changed or removed.
 
 mod sink;

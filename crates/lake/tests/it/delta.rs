@@ -36,7 +36,7 @@ async fn a_delivery_repeated_after_a_crash_is_written_once() {
     drop(first);
 
     let second = open(delta(), project.path(), &target);
-    // The engine cuts its requests anew.
+    // The engine cuts its requests again.
     let receipt = second.deliver(&events(1..=8)).await.expect("a receipt");
     second.deliver(&events(7..=9)).await.expect("a receipt");
 

@@ -1,4 +1,4 @@
-//! Tables that somebody else made.
+//! Tables that another program made.
 
 use std::path::Path;
 use std::sync::Arc;

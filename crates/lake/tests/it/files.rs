@@ -115,7 +115,7 @@ async fn events_of_a_log_that_began_anew_while_the_clock_was_behind_are_written(
     sink.deliver(&former).await.expect("a receipt");
 
     sink.deliver(&anew).await.expect("a receipt");
-    // Also behind a restart, and if the sync is reset.
+    // Also after a restart, and if the sync is reset.
     let sink = open(FILES, project.path(), &target("export", json!({})));
     sink.deliver(&former).await.expect("a receipt");
     sink.deliver(&anew).await.expect("a receipt");

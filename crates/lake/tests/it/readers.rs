@@ -1,4 +1,4 @@
-//! What programs that nobody here wrote read in a table, and write into it.
+//! What third-party programs read in a table, and write into it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

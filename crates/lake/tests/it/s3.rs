@@ -11,7 +11,7 @@ use tidegate_model::{ErrorKind, Sink, SinkRole};
 use crate::readers::run_with;
 use crate::support::{all_delivered, context, delta, event_on, events, settings, target};
 
-/// The server that stands for S3.
+/// The server that replaces S3.
 fn endpoint() -> String {
     std::env::var("TIDEGATE_TEST_MOTO").expect("scripts/test sets it")
 }

@@ -61,7 +61,7 @@ pub fn event(at: u64) -> LoggedEvent {
     event_on(at, i64::try_from(at).expect("small") * 60)
 }
 
-/// An event at this offset, some seconds behind the beginning.
+/// An event at this offset, some seconds after the beginning.
 pub fn event_on(at: u64, seconds: i64) -> LoggedEvent {
     let logged_at = jiff::Timestamp::from_microsecond(BEGINNING_US + i64::try_from(at).expect("small"));
     let happened = jiff::Timestamp::from_microsecond(BEGINNING_US + seconds * 1_000_000);
@@ -103,7 +103,7 @@ pub fn parquet_rows(path: &Path) -> Vec<RecordBatch> {
     reader.map(|batch| batch.expect("rows")).collect()
 }
 
-/// How often each event stands in these Parquet files.
+/// How often each event is in these Parquet files.
 pub fn counts(files: &[PathBuf]) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for batch in files.iter().flat_map(|file| parquet_rows(file)) {

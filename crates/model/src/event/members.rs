@@ -12,7 +12,7 @@ use super::cell::{Cell, ColumnType, TableColumn};
 /// belong to `columns` one by one.
 ///
 /// A member of another type than its column's leaves its cell as it is, and so
-/// does everything behind the place where the text is no JSON.
+/// does everything after the place where the text is no JSON.
 pub(super) fn fill<'a>(payload: &'a str, columns: &[TableColumn], cells: &mut [Cell<'a>]) {
     // What was understood before an error stays.
     let _ = serde_json::Deserializer::from_str(payload).deserialize_map(Members { columns, cells });

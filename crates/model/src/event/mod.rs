@@ -29,7 +29,7 @@ pub struct Event {
     /// When it happened.
     pub at: Timestamp,
     /// The user's identifier: events of one user keep their order. Empty where
-    /// nobody is known.
+    /// no user is known.
     pub user: Text,
     /// The app it happened in. Empty if there is none.
     pub app: Text,
@@ -55,15 +55,14 @@ impl Event {
             + self.payload.as_str().len()
     }
 
-    /// The channel of its message, if it is about one.
+    /// Returns the channel of its message, if it is about one.
     pub fn channel(&self) -> Option<Channel> {
         channel_of(&self.kind)
     }
 }
 
-/// The random id of an event log. A log that was started over has another one, so
-/// two events with the same offset and the same id are one event. A log whose
-/// offsets are never given out again by other means has the id 0.
+/// The random id of an event log. A log that was started over has another one, so two events with
+/// the same offset and the same id are one event. A log that never reuses offsets (Kafka) has id 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LogId(pub u64);
 
@@ -123,7 +122,7 @@ impl fmt::Display for Offset {
 /// A durable event and its offset.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoggedEvent {
-    /// Where it stands.
+    /// Where it is.
     pub offset: Offset,
     /// When it was logged.
     pub logged_at: Timestamp,
@@ -132,7 +131,7 @@ pub struct LoggedEvent {
 }
 
 impl LoggedEvent {
-    /// The hash of its id: two events with the same id have the same one.
+    /// Returns the hash of its id: two events with the same id have the same one.
     pub fn key(&self) -> RowHash {
         RowHash::of_bytes(self.event.id.as_bytes())
     }

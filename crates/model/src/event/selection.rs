@@ -15,7 +15,7 @@ const MISSPELT_MAX: usize = 2;
 pub struct KindPattern(String);
 
 impl KindPattern {
-    /// A pattern such as `message.push.*`.
+    /// Creates a pattern such as `message.push.*`. Does not check it; see [`KindPattern::check`].
     pub fn new(pattern: impl Into<String>) -> KindPattern {
         KindPattern(pattern.into())
     }
@@ -126,7 +126,7 @@ pub struct EventSelection {
 }
 
 impl EventSelection {
-    /// Whether the export takes the event.
+    /// Returns whether the export takes the event.
     pub fn takes(&self, event: &Event) -> bool {
         let listed = |list: &[String], id: &str| list.is_empty() || list.iter().any(|wanted| wanted == id);
         (self.kinds.is_empty() || self.kinds.iter().any(|kind| kind.takes(&event.kind)))

@@ -14,8 +14,8 @@ use super::{LoggedEvent, members};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Layout {
-    /// A column for each documented member of a message event, and the four
-    /// columns that tables of the usual vendor have.
+    /// A column for each documented member of a message event, and the four columns that Fivetran
+    /// adds.
     Messages,
     /// A few columns that all events have, and the whole event as JSON.
     Events,
@@ -79,7 +79,7 @@ const EVENTS: &[TableColumn] = &[
     column(PARTITION_COLUMN, ColumnType::Date, false),
 ];
 
-/// The day of a moment in UTC, counted from 1970-01-01.
+/// Returns the day of a moment in UTC, counted from 1970-01-01.
 pub fn days(moment: Timestamp) -> i32 {
     const DAY_SECONDS: i64 = 24 * 60 * 60;
     // No moment is as many days away as do not fit.
@@ -87,7 +87,7 @@ pub fn days(moment: Timestamp) -> i32 {
 }
 
 impl Layout {
-    /// The columns in order.
+    /// Returns the columns in order.
     pub fn columns(self) -> &'static [TableColumn] {
         match self {
             Layout::Messages => MESSAGES,

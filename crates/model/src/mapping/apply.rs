@@ -10,11 +10,12 @@ use super::compile::{FieldPlan, Mapping, Plan, Take, Write};
 use crate::{Body, Identity, Json, ObjectKind, Purchase, Reason, Record, Row, RowHash, Text, Value, json};
 
 impl Mapping {
-    /// Makes the record of `row`; `key` and `whole` are the row's fingerprints.
+    /// Returns the record of `row`. `key` is its [`RowResult::key`](crate::store::RowResult::key),
+    /// `whole` its `version_of`: both go into the idempotency key.
     ///
     /// # Errors
-    /// Why the row cannot be a record: no identifier or two, a missing part, a
-    /// value of a type that does not fit.
+    /// The reason why the row cannot be a record: no identifier or two of them, a missing part, or
+    /// a value whose type does not fit.
     pub fn apply(&self, row: &Row, key: RowHash, whole: RowHash) -> Result<Record, Reason> {
         let (identity, body) = match &self.plan {
             Plan::Fields(plan) => (plan.identity(row)?, plan.body(row, self)?),
@@ -24,8 +25,8 @@ impl Mapping {
         Ok(Record { id, identity, body })
     }
 
-    /// Returns what people search a row by: the identifier of its user, or the id of its catalog
-    /// item. Whatever else is wrong with the row does not matter; `None` if that cannot be read.
+    /// Returns the text to find a row by: the identifier of its user, or the id of its catalog
+    /// item. `None` if it cannot be read. Other faults of the row do not matter.
     pub fn label(&self, row: &Row) -> Option<Text> {
         match &self.plan {
             Plan::Fields(plan) => plan.label(row),
@@ -34,7 +35,10 @@ impl Mapping {
     }
 }
 
-/// Exactly one identifier; an e-mail address beats a phone number.
+/// Returns the only identifier that is given. An e-mail address takes precedence over a phone number.
+///
+/// # Errors
+/// `no_identifier` if there is none, `two_identifiers` if there are several.
 pub fn one_identity(
     external_id: Option<Text>,
     alias: Option<(Text, Text)>,
@@ -42,7 +46,7 @@ pub fn one_identity(
     email: Option<Text>,
     phone: Option<Text>,
 ) -> Result<Identity, Reason> {
-    // Nearly always this one, and nothing else.
+    // The usual case.
     if alias.is_none() && platform_id.is_none() && email.is_none() && phone.is_none() {
         let id = external_id.ok_or_else(no_identifier)?;
         return Ok(Identity::ExternalId(id));
@@ -174,7 +178,10 @@ fn required(take: &Option<Take>, field: &str, row: &Row) -> Result<Text, Reason>
     text.ok_or_else(|| Reason::new("missing_field", format!("`{field}` is empty")))
 }
 
-/// A JSON number, digit for digit.
+/// Returns a JSON number, digit for digit. `field` is its name in messages.
+///
+/// # Errors
+/// `not_a_number`, or the reason of a number that JSON readers would round or refuse.
 pub fn number(text: &str, field: &str) -> Result<Text, Reason> {
     if json::is_number(text) {
         json::check_number(text)
@@ -185,7 +192,10 @@ pub fn number(text: &str, field: &str) -> Result<Text, Reason> {
     }
 }
 
-/// An ISO 4217 code in capitals.
+/// Returns an ISO 4217 code in capitals. Only its form is checked.
+///
+/// # Errors
+/// `not_a_currency`.
 pub fn currency(text: &str) -> Result<Text, Reason> {
     if text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_alphabetic()) {
         Ok(text.to_ascii_uppercase().into())
@@ -197,7 +207,7 @@ pub fn currency(text: &str) -> Result<Text, Reason> {
 /// Returns how many were bought: 1 if nothing is given.
 ///
 /// # Errors
-/// If it is not a whole number greater than 0.
+/// `not_a_quantity` if it is not a whole number greater than 0.
 pub fn quantity(text: Option<Text>) -> Result<u32, Reason> {
     match text {
         None => Ok(1),
@@ -271,7 +281,8 @@ impl Take {
     }
 }
 
-/// Whether a value says yes; `None` where it says neither.
+/// Returns the truth of a value; `None` if it is neither true nor false. Null and empty text are
+/// false.
 pub fn truth(value: &Value) -> Option<bool> {
     Some(match value {
         Value::Null => false,
@@ -285,10 +296,13 @@ pub fn truth(value: &Value) -> Option<bool> {
     })
 }
 
-/// The point in time that a value means.
+/// Returns the point in time of a value; `None` for null and empty text.
 ///
 /// Text is read as ISO 8601, also in the forms that warehouses write; whole numbers
-/// as seconds since 1970, or as milliseconds where they are too large for seconds.
+/// as seconds since 1970, or as milliseconds if they are too large for seconds.
+///
+/// # Errors
+/// A clause that follows the name of the column in a message.
 pub fn instant(value: &Value, zone: &jiff::tz::TimeZone) -> Result<Option<Timestamp>, String> {
     /// Seconds later than the year 5138 are milliseconds.
     const SECONDS_MAX: u64 = 100_000_000_000;
@@ -346,7 +360,7 @@ fn instant_of_text(text: &str, zone: &jiff::tz::TimeZone) -> Result<Option<Times
     }
 }
 
-/// Parts a time from what stands behind a blank: `UTC`, as BigQuery writes it,
+/// Parts a time from the text after a blank: `UTC`, as BigQuery writes it,
 /// `+0000` or `+02:00`, as Snowflake does, or `Z`.
 fn split_offset(text: &str) -> (&str, &str) {
     match text.rsplit_once(' ') {

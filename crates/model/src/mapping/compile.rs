@@ -152,7 +152,7 @@ impl Mapping {
         Ok(Mapping { sync: target.sync.clone(), key, version, time_zone: target.time_zone.clone(), plan })
     }
 
-    /// Whether rows have a key.
+    /// Returns whether rows have a key.
     pub fn has_key(&self) -> bool {
         !self.key.is_empty()
     }
@@ -212,7 +212,7 @@ impl Mapping {
         self.has_key() && !self.key.iter().any(|at| columns.contains(at))
     }
 
-    /// The row's key columns as text, for people; empty if there are none.
+    /// Returns the row's key columns as text, for people; empty if there are none.
     pub fn key_text(&self, row: &Row) -> Text {
         if let [only] = *self.key {
             return row.values.get(only).and_then(Value::to_text).unwrap_or_default();
@@ -397,7 +397,7 @@ fn constant_value(value: &serde_json::Value) -> Value {
     }
 }
 
-/// The error for a column that is not there, with the nearest one that is.
+/// Returns the error for a column that is not there, with the nearest one that is.
 pub fn missing_column(name: &str, columns: &Columns) -> Error {
     let nearest = columns
         .names()

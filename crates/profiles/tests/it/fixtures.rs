@@ -23,7 +23,7 @@ fn profiles() -> Example {
                     Some(Record { identity: Identity::PlatformId("nobody".into()), ..record(kind, 90) })
                 }
                 ObjectKind::CatalogItem => Some(Record { body: item("a", "[]"), ..record(kind, 90) }),
-                // It is the same to delete somebody who is not there.
+                // Deleting a user that does not exist has the same effect.
                 ObjectKind::Deletion => None,
             },
             prepare: &[],
@@ -40,7 +40,7 @@ fn catalog(kind: ObjectKind) -> Value {
     }
 }
 
-/// Everything about somebody or something with [`PRIVATE`] in its name. Events
+/// A record of a user or an item with [`PRIVATE`] in its name. Events
 /// and purchases are about users `0..8`.
 fn record(kind: ObjectKind, number: usize) -> Record {
     let user = match kind {

@@ -63,7 +63,7 @@ impl Conform<'_> {
         inner: &Spot,
         spot: &Spot,
     ) -> Option<String> {
-        // `api_key:abc` without a space is all key, and the part behind the colon may be a secret.
+        // `api_key:abc` without a space is all key, and the part after the colon may be a secret.
         if let Some((key, _)) = key.split_once(':') {
             let told = Finding::new(inner.at, &spot.path, format!("no space follows the colon of `{key}:`"));
             self.findings.push(told.hint(format!("write `{key}: …`, with a space")));

@@ -36,7 +36,7 @@ pub(super) struct Conform<'s> {
     pub(super) references: Vec<Reference>,
 }
 
-/// Where a value stands.
+/// Where a value is.
 #[derive(Clone)]
 pub(super) struct Spot {
     /// The key, or the entry of a list.

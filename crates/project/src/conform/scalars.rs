@@ -1,4 +1,4 @@
-//! Text, numbers and what stands in their place.
+//! Text, numbers and references to them.
 
 use serde_json::{Number, Value as Member};
 

@@ -205,7 +205,7 @@ fn read_items(call: &Call<'_>, catalog: &Catalog) -> Result<Vec<Item>, ErrorResp
     Ok(out)
 }
 
-/// The fields of the one item of a synchronous call; there the id stands in the path.
+/// The fields of the one item of a synchronous call; there the id is in the path.
 fn read_item(
     call: &Call<'_>,
     catalog: &Catalog,

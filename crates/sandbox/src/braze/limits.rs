@@ -23,7 +23,7 @@ pub(super) struct RateLimits {
     contract: Mutex<Option<Contract>>,
 }
 
-/// A contract for monthly active users: so many requests in an hour, and in three seconds of it.
+/// A contract for monthly active users: this many requests in an hour, and in three seconds of it.
 ///
 /// Source: Braze docs, POST /users/track, "Monthly Active Users CY 24-25, Universal MAU, Web MAU,
 /// and Mobile MAU". The numbers are those of the contract: Braze publishes none.

@@ -12,7 +12,7 @@ pub(super) fn parse_time(text: &str) -> Option<Timestamp> {
     if let Ok(at) = text.parse::<DateTime>() {
         return at.to_zoned(TimeZone::UTC).ok().map(|at| at.timestamp());
     }
-    // The milliseconds stand behind a colon here, where `strptime` wants a point.
+    // The milliseconds follow a colon here, where `strptime` wants a point.
     let (head, tail) = text.split_at_checked(19)?;
     let dotted = format!("{head}.{}", tail.strip_prefix(':')?);
     strtime::parse("%Y-%m-%dT%H:%M:%S%.f%z", dotted).ok()?.to_timestamp().ok()

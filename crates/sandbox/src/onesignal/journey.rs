@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 use super::message_event;
 use super::settings::{MessageEvents, SandboxSettings};
 
-/// Users are dealt to so many posters; the journeys of one user stay in order.
+/// Users are dealt to this many posters; the journeys of one user stay in order.
 const POSTERS: usize = 4;
 /// Journeys that wait for one poster.
 const WAITING_MAX: usize = 10_000;

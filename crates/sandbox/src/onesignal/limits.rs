@@ -17,7 +17,7 @@ use crate::window::Window;
 const PER_APP: Rate = Rate { requests: 1_000, per: Duration::from_secs(1) };
 /// The least time between two writes of one user, told apart by the name that was used.
 const PER_USER: SignedDuration = SignedDuration::from_secs(1);
-/// So many users are remembered before those whose second is over are forgotten.
+/// This many users are remembered before those whose second is over are forgotten.
 const REMEMBERED_MAX: usize = 10_000;
 
 /// What was asked for lately.

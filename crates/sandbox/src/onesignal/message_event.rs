@@ -1,7 +1,7 @@
 //! Message events as an event stream of OneSignal posts them.
 //!
 //! The body is what OneSignal makes from a template that puts one member on a line: variables
-//! without a value leave an empty text behind. Source: OneSignal docs, Event Streams.
+//! without a value leave an empty text. Source: OneSignal docs, Event Streams.
 
 use serde_json::{Map, Value};
 

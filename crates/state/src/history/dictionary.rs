@@ -28,7 +28,7 @@ pub(super) struct DictionaryColumn {
 }
 
 impl DictionaryColumn {
-    /// Adds so many rows with a value.
+    /// Adds this many rows with a value.
     pub(super) fn add(&mut self, word: &str, rows: usize) {
         let index = self.distinct.iter().position(|known| known == word).unwrap_or_else(|| {
             self.distinct.push(word.to_owned());
@@ -117,7 +117,7 @@ mod tests {
     fn long_runs_are_counted_and_short_ones_are_packed() {
         assert_eq!(written(&[(0, 300)], 0), [0xd8, 0x04]);
         assert_eq!(written(&[(1, 8)], 1), [16, 1]);
-        // Three and five rows fill eight; the eight behind them are a run.
+        // Three and five rows fill eight; the eight after them are a run.
         assert_eq!(written(&[(0, 3), (1, 5), (2, 8)], 2), [3, 0b0100_0000, 0b0101_0101, 16, 2]);
         assert_eq!(written(&[(0, 3), (1, 14)], 1), [3, 0b1111_1000, 18, 1]);
         // What is missing in the last eight is made up.

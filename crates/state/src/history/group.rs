@@ -147,7 +147,7 @@ mod tests {
     use crate::history::parquet::{GROUP_ROWS, HistoryWriter};
     use crate::history::{Filter, block, read};
 
-    /// So many delivered rows, then all statuses mixed.
+    /// This many delivered rows, then all statuses mixed.
     fn block(delivered: usize, mixed: usize) -> Block {
         let mut rows = Delivered::default();
         for row in 0..delivered {

@@ -11,7 +11,7 @@ use parquet::file::metadata::{ColumnChunkMetaData, OffsetIndexBuilder, PageEncod
 use parquet::file::writer::{SerializedPageWriter, SerializedRowGroupWriter, TrackedWrite};
 use parquet::schema::types::ColumnDescPtr;
 
-/// A page of values that are never null, as it stands in the file.
+/// A page of values that are never null, as it is in the file.
 pub(super) fn values(body: Vec<u8>, rows: usize, encoding: Encoding) -> CompressedPage {
     let size = body.len();
     let page = Page::DataPage {

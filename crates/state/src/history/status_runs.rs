@@ -46,7 +46,7 @@ impl StatusRuns {
     }
 }
 
-/// Writes a byte for each status, after so many delivered ones, then the index of each reason in a list
+/// Writes a byte for each status, after this many delivered ones, then the index of each reason in a list
 /// of distinct ones.
 pub(super) fn write<'a>(
     writer: &mut Writer,

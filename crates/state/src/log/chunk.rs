@@ -35,7 +35,7 @@ impl Chunk {
     /// The records of the events that are `wanted`, which is asked about each in order.
     pub(super) fn into_records(self, wanted: impl FnMut(Id) -> bool) -> Vec<u8> {
         let wanted: Vec<bool> = self.ids.iter().copied().map(wanted).collect();
-        // Repetitions are rare, so the bytes are nearly always taken as they are.
+        // Repetitions are rare, so the bytes are usually taken as they are.
         if wanted.iter().all(|&wanted| wanted) {
             return self.records;
         }

@@ -13,7 +13,7 @@ use super::disk::Disk;
 pub struct LogConfig {
     /// The folder; made on first use, closed to other users.
     pub folder: PathBuf,
-    /// Tells when events were logged.
+    /// The clock of the log.
     pub clock: Arc<dyn Clock>,
     /// What this process does with it.
     pub access: LogAccess,
@@ -40,8 +40,8 @@ pub enum LogAccess {
 }
 
 impl LogConfig {
-    /// A log in `folder` with the usual sizes: ids are known for a day, 2 million in memory and 250
-    /// million on disk; segments have 64 MiB, and 64 MiB may wait.
+    /// Creates a log in `folder` with the usual sizes: ids are known for a day, 2 million in memory and
+    /// 250 million on disk; segments have 64 MiB, and 64 MiB may wait.
     pub fn new(folder: impl Into<PathBuf>, clock: Arc<dyn Clock>, access: LogAccess) -> LogConfig {
         LogConfig {
             folder: folder.into(),

@@ -3,10 +3,10 @@
 //! `end`: magic 8 | log u64 | first offset of the segment u64 | its durable bytes u64
 //! | the next offset u64 | checksum u32 of all this.
 //!
-//! The file is written over behind each sync and before the answers. It is not synced
+//! The file is written over after each sync and before the answers. It is not synced
 //! itself, so after a loss of power it may say less than is true, and never more: what
 //! lies before the end that it states was acknowledged. There a file that cannot be
-//! read is damaged. Behind it, it may be a write that was not finished.
+//! read is damaged. After it, it may be a write that was not finished.
 
 use std::fs::{self, File};
 use std::io::{self, Seek as _, SeekFrom, Write as _};
@@ -73,7 +73,7 @@ pub(super) struct EndFile {
 }
 
 impl EndFile {
-    /// Writes down an end. If that fails, less than the truth stands there: damage may
+    /// Writes down an end. If that fails, the file says less than the truth: damage may
     /// then be mistaken for a write that was not finished.
     pub(super) fn write(&mut self, folder: &Path, end: End) {
         if let Err(cause) = self.try_write(folder, end) {

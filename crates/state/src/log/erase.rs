@@ -33,7 +33,7 @@ pub(super) fn is_erased(event: &Event) -> bool {
 /// The caller keeps others from writing the stream meanwhile.
 ///
 /// # Errors
-/// A damaged segment, after all others were rewritten: events behind the damage stay.
+/// A damaged segment, after all others were rewritten: events after the damage stay.
 pub(super) fn erase(folder: &Path, user: &Named) -> Result<u64, Error> {
     let mut count = 0;
     let mut damaged = None;
@@ -94,7 +94,7 @@ fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 /// A user, as events name one.
 pub(super) struct Named {
     user: String,
-    /// As it stands in JSON.
+    /// As it is in JSON.
     escaped: String,
 }
 

@@ -112,7 +112,7 @@ impl Reader {
         }
     }
 
-    /// An empty batch behind one with so many events: it is likely to have as many.
+    /// An empty batch after one with this many events: it is likely to have as many.
     fn begin(&self, cursor: Cursor, before: usize) -> Growing {
         let events = self.reading.batch_events.max(1);
         let items = Vec::with_capacity((before + before / 64).min(events));

@@ -133,7 +133,7 @@ impl FrameHeader {
         (records > 0).then_some(FrameHeader { first, logged_at, records, bytes })
     }
 
-    /// The first whole header behind `at`, and where it stands.
+    /// The first whole header after `at`, and where it is.
     pub(super) fn find(bytes: &[u8], at: usize) -> Option<(FrameHeader, usize)> {
         (at..bytes.len().saturating_sub(FRAME_HEADER - 1))
             .find_map(|at| FrameHeader::decode(&bytes[at..]).map(|header| (header, at)))

@@ -71,7 +71,7 @@ impl Frame {
         &self.added
     }
 
-    /// What stands in front of its records, the first of which gets this offset.
+    /// What is in front of its records, the first of which gets this offset.
     pub(super) fn header(&self, first: u64) -> [u8; FRAME_HEADER] {
         let (records, bytes) = (self.added.len() as u32, self.bytes as u32);
         FrameHeader { first, logged_at: self.logged_at, records, bytes }.encode()

@@ -1,4 +1,4 @@
-//! Which log a checkpoint is of, and where reading continues behind it.
+//! Which log a checkpoint is of, and where reading continues after it.
 
 use tidegate_model::LogId;
 use uuid::Uuid;
@@ -15,16 +15,16 @@ const ANCESTORS_MAX: usize = 64;
 pub(super) struct Lineage {
     /// The id of the events that are written now.
     pub(super) id: LogId,
-    /// Earlier ids, oldest first, each with the offset behind its last event here.
+    /// Earlier ids, oldest first, each with the offset after its last event here.
     pub(super) ancestors: Vec<(LogId, u64)>,
 }
 
-/// Where reading continues behind a checkpoint.
+/// Where reading continues after a checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Start {
-    /// Behind the last event that was read.
+    /// After the last event that was read.
     At(u64),
-    /// The log was restored from a copy that ends here. So many events that were
+    /// The log was restored from a copy that ends here. This many events that were
     /// read are no longer in it.
     Shortened { at: u64, missing: u64 },
     /// The checkpoint is of another log: this one is read from its beginning.
@@ -59,7 +59,7 @@ impl Lineage {
         Lineage { ancestors, ..Lineage::begin() }
     }
 
-    /// Returns where reading continues behind an offset of a log.
+    /// Returns where reading continues after an offset of a log.
     pub(super) fn start(&self, log: LogId, offset: u64) -> Start {
         if log == self.id || !log.is_known() {
             return Start::At(offset);

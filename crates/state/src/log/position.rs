@@ -21,7 +21,7 @@ impl CheckpointOffset {
             .map_err(|cause| Error::internal("a checkpoint is not one of the event log").caused_by(cause))
     }
 
-    /// The place behind an event.
+    /// The place after an event.
     pub(super) fn behind(offset: Offset) -> CheckpointOffset {
         CheckpointOffset { log: offset.log, offset: offset.at + 1 }
     }

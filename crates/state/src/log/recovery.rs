@@ -181,7 +181,7 @@ fn recover_with(config: &WriterConfig, runs: Runs) -> Result<Recovered, Error> {
 }
 
 /// What is known of a stream whose last segment has no header to rely on: its id is that
-/// of the segments before it, and its next offset is behind all that it can hold.
+/// of the segments before it, and its next offset is after all that it can hold.
 fn headless(folder: &Path, last: u64, end: Option<End>) -> Result<(u64, About), Error> {
     let path = segment::path(folder, last);
     let length = fs::metadata(&path).map_err(|cause| failure::reading(cause, &path))?.len();
@@ -203,7 +203,7 @@ fn headless(folder: &Path, last: u64, end: Option<End>) -> Result<(u64, About), 
     Ok((next, About { lineage, exists: true, damage }))
 }
 
-/// An offset that so many bytes behind `next`, which cannot be read, have not been given.
+/// An offset that this many bytes after `next`, which cannot be read, have not been given.
 fn beyond(next: u64, unreadable: u64) -> u64 {
     if unreadable == 0 { next } else { next + unreadable / RECORD_MIN as u64 + 1 }
 }
@@ -212,7 +212,7 @@ fn beyond(next: u64, unreadable: u64) -> u64 {
 /// was written down as durable, if that is known.
 pub(super) fn read_end(folder: &Path) -> Result<(LogEnd, About), Error> {
     loop {
-        // Read first: a segment grows behind it, and never shrinks before it.
+        // Read first: a segment grows after it, and never shrinks before it.
         let end = end::read(folder);
         let firsts = segment::list(folder).map_err(|cause| failure::reading(cause, folder))?;
         let Some(&last) = firsts.last() else {
@@ -274,7 +274,7 @@ fn read_anew(
     Ok((closed, seen, damage))
 }
 
-/// Reads a closed segment. `behind` is the first offset of the segment behind it.
+/// Reads a closed segment. `after` is the first offset of the segment after it.
 fn inspect(
     folder: &Path,
     first: u64,
@@ -301,11 +301,11 @@ fn inspect(
 }
 
 struct Scan {
-    /// The byte behind the last whole frame, and the offset there.
+    /// The byte after the last whole frame, and the offset there.
     end: u64,
     next: u64,
     seen: Vec<Seen>,
-    /// Damage before the end: `next` is then behind all that ever was.
+    /// Damage before the end: `next` is then after all that ever was.
     damage: Option<Damage>,
 }
 

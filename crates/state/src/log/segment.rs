@@ -1,4 +1,4 @@
-//! The files of a stream: which there are, and how one is read.
+//! The files of a stream, and reading one.
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read as _, Seek as _, SeekFrom};
@@ -122,7 +122,7 @@ impl SegmentReader {
         self.next.max(self.wanted)
     }
 
-    /// The byte behind what was read.
+    /// The byte after what was read.
     pub(super) fn position(&self) -> u64 {
         self.position
     }
@@ -204,7 +204,7 @@ impl SegmentReader {
         }
     }
 
-    /// The last header of a frame behind the unfinished one: what was damaged
+    /// The last header of a frame after the unfinished one: what was damaged
     /// had been durable, for the next frame is written only then.
     pub(super) fn frame_behind(&mut self) -> Result<Option<FrameHeader>, Error> {
         let (at, first) = self.frame();
@@ -315,7 +315,7 @@ impl Room {
 
 /// Why a segment could not be read on.
 pub(super) enum ReadFailure {
-    /// What stands there was never written like that.
+    /// The content was never written like that.
     Damaged(Damage),
     /// The disk did not give it.
     Io(io::Error),

@@ -71,7 +71,7 @@ impl Compaction {
         Ok(view)
     }
 
-    /// Notes that a chunk of so many rows was committed. If there are many, they are merged
+    /// Notes that a chunk of this many rows was committed. If there are many, they are merged
     /// while the run continues.
     pub(crate) fn committed(&self, sync: &SyncId, rows: usize) {
         let mut syncs = self.syncs();
@@ -448,7 +448,7 @@ mod tests {
         at * (u128::MAX / 600)
     }
 
-    /// Rows of a run, with a key that stands there twice. Enough for a file of their own.
+    /// Rows of a run, with a key that occurs twice. Enough for a file of their own.
     fn rows(run: u128) -> Vec<(u128, u128)> {
         let own = (0..300).map(|at| (spread((at * 7 + run % 3) % 600), run * 1_000 + at));
         let filler = (0..BLOCK_ROWS_MAX as u128).map(|at| (spread(599) + 1 + at, 7));

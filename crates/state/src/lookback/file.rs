@@ -13,7 +13,7 @@ use crate::folder;
 use crate::store::failure;
 
 const PAGE_BYTES: usize = 4_096;
-/// Records in a page; behind them their number and a checksum.
+/// Records in a page; after them their number and a checksum.
 const PAGE_RECORDS: usize = 127;
 const COUNT_AT: usize = PAGE_RECORDS * RECORD_BYTES;
 const CHECKSUM_AT: usize = PAGE_BYTES - 8;

@@ -32,7 +32,7 @@ pub(super) async fn erase(
         files.files(None)?.iter().try_fold(0, |sum, file| Ok(sum + erase::erase(&file.path, &id)?))
     })
     .await?;
-    // What was removed still stands in pages that are free now.
+    // What was removed is still in pages that are free now.
     database.scrub().await?;
     Ok(counts)
 }

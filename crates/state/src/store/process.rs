@@ -48,7 +48,7 @@ fn space() -> Option<String> {
 /// Source: proc_pid_stat(5), fields 3 (state) and 22 (starttime).
 fn started(id: u32) -> Option<String> {
     let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
-    // The name of the program stands in brackets and may hold anything.
+    // The name of the program is in brackets and may hold anything.
     let (_, rest) = stat.rsplit_once(')')?;
     let mut fields = rest.split_whitespace();
     let ended = matches!(fields.next()?, "Z" | "X" | "x");

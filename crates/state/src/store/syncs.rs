@@ -1,4 +1,4 @@
-//! Where each sync stands.
+//! The state of each sync.
 
 use jiff::Timestamp;
 use tidegate_model::store::{NextRun, Pause, PauseChange, PausedBy, SyncState};

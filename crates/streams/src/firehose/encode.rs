@@ -49,7 +49,7 @@ pub(super) fn put_record_batch(target: &Target, writer: &Writer, events: &[Logge
     body.into()
 }
 
-/// A line break in JSON stands between its parts only: a space means the same.
+/// A line break in JSON is between its parts only: a space means the same.
 fn on_one_line(byte: u8) -> u8 {
     if matches!(byte, b'\n' | b'\r') { b' ' } else { byte }
 }

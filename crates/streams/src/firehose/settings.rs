@@ -1,4 +1,4 @@
-//! What an export says about its stream.
+//! The settings of a stream.
 
 use schemars::JsonSchema;
 use serde::Deserialize;

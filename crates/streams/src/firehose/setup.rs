@@ -1,4 +1,4 @@
-//! What a customer's administrator runs once.
+//! The steps of an administrator.
 
 use tidegate_model::{ConnectionId, Result, Settings};
 

@@ -1,4 +1,4 @@
-//! What an export says about its stream.
+//! The settings of a stream.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -46,7 +46,7 @@ pub(super) enum PartitionBy {
 #[serde(rename_all = "snake_case")]
 pub(super) enum Order {
     /// As many events of a user in a request as there are: one that fails is
-    /// sent again and then stands behind those that did not.
+    /// sent again and then follows those that did not.
     #[default]
     Relaxed,
     /// One event of a user in a request: slower where few users have many events.

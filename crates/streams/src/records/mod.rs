@@ -42,7 +42,7 @@ const KINDS: &[(&str, &str, &str)] = &[
     ("message.sms.undelivered", "_SMS.FAILURE", "UNREACHABLE"),
 ];
 
-/// The record of an event: one JSON object. `account` stands in `awsAccountId`
+/// The record of an event: one JSON object. `account` becomes `awsAccountId`
 /// where the event has none of its own.
 pub(crate) fn record(logged: &LoggedEvent, account: &str) -> Json {
     let event = &logged.event;

@@ -1,4 +1,4 @@
-//! Sinks, in front of emulators that nobody here wrote.
+//! Sinks, in front of third-party emulators.
 
 use std::sync::Arc;
 

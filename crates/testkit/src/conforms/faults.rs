@@ -1,4 +1,4 @@
-//! What a platform says when the far side misbehaves.
+//! What a platform says when the other side misbehaves.
 
 use tidegate_model::{ErrorKind, Faults, Outcome};
 
@@ -38,7 +38,7 @@ pub async fn an_error_says_its_kind_and_has_no_effect(suite: &Suite) {
     }
 }
 
-/// Once the far side behaves, the same records are delivered.
+/// Once the other side behaves, the same records are delivered.
 async fn delivers_again(world: &World) {
     world.misbehave(&Faults::default());
     let records = world.records(5);

@@ -58,7 +58,7 @@ fn backends(suite: &Suite) -> Vec<Backend> {
     backends
 }
 
-/// The texts whose names say that they are secret, however deep they stand.
+/// The texts whose names say that they are secret, however deep they are.
 fn gather(name: &str, settings: &Value, out: &mut Vec<(String, String)>) {
     let secret = ["key", "token", "secret"].iter().any(|word| name.contains(word));
     match settings {

@@ -19,7 +19,7 @@ pub async fn good_records_are_admitted(suite: &Suite) {
     }
 }
 
-/// An empty delivery has an empty receipt, and nobody is bothered with it.
+/// An empty delivery has an empty receipt, and sends no request.
 pub async fn nothing_is_delivered_without_a_request(suite: &Suite) {
     for world in suite.worlds().await {
         let before = world.state().await;
@@ -33,7 +33,7 @@ pub async fn nothing_is_delivered_without_a_request(suite: &Suite) {
     }
 }
 
-/// One outcome for each record; what is `Delivered` can be seen at the far side.
+/// One outcome for each record; what is `Delivered` can be seen at the other side.
 pub async fn every_record_has_its_outcome(suite: &Suite) {
     for world in suite.worlds().await {
         let before = world.state().await;
@@ -81,7 +81,7 @@ pub async fn a_full_request_is_one_request_inside_its_limits(suite: &Suite) {
     }
 }
 
-/// Wherever it stands, and whether or not the platform says where.
+/// At any position, and whether or not the platform names it.
 pub async fn only_the_bad_record_is_rejected(suite: &Suite) {
     for world in suite.worlds().await {
         let Some(bad) = (world.example.bad)(world.kind) else { continue };

@@ -60,7 +60,7 @@ pub(super) fn each_object(schema: &Value, see: &mut impl FnMut(&Map<String, Valu
         Value::Object(members) => {
             for (name, member) in members {
                 match member {
-                    // What stands here are settings by name: one may be called `properties`.
+                    // What is here are settings by name: one may be called `properties`.
                     Value::Object(named) if name == "properties" || name == "$defs" => {
                         named.values().for_each(|member| each_object(member, see));
                     }

@@ -1,8 +1,8 @@
 //! What a sink promises, as tests: [`crate::sinks_conform`].
 //!
 //! Each sink brings a way to make new backends that events can be delivered to,
-//! and to see which events are there. The far side is a real one, or one that
-//! nobody here wrote, wherever that can be had.
+//! and to see which events are there. The other side is a real one or a third-party
+//! emulator, if there is one.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -271,7 +271,7 @@ pub async fn every_event_arrives(suite: &SinkSuite) {
     }
 }
 
-/// Before the first delivery and behind it, and when others come in its place: half
+/// Before the first delivery and after it, and when others come in its place: half
 /// of it, or what is not prepared at all.
 pub async fn what_is_prepared_and_not_delivered_has_no_effect(suite: &SinkSuite) {
     for world in suite.worlds().await {

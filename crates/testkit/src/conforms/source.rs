@@ -155,7 +155,7 @@ pub async fn reading_twice_gives_the_same_rows(suite: &Suite) {
     }
 }
 
-/// From each checkpoint on come exactly the rows behind it, in the same order.
+/// From each checkpoint on come exactly the rows after it, in the same order.
 pub async fn a_restart_from_any_checkpoint_loses_nothing(suite: &Suite) {
     for spot in spots(suite).await.into_iter().filter(|spot| spot.source.supports_checkpoints()) {
         let mut rest = spot.rows(&ReadMode::Resume { checkpoint: None, follow: false }).await;
@@ -322,7 +322,7 @@ pub async fn a_narrowed_selection_has_its_columns_alone(suite: &Suite) {
     }
 }
 
-/// Each once, as it is read, and nothing for a key that nobody has.
+/// Each once, as it is read, and nothing for a key that no row has.
 pub async fn a_lookup_gives_the_rows_that_were_asked_for(suite: &Suite) {
     for spot in spots(suite).await {
         let key: Vec<String> = spot.backend.key.iter().map(|name| (*name).to_owned()).collect();

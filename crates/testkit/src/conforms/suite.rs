@@ -45,7 +45,7 @@ impl Suite {
         worlds
     }
 
-    /// The same, where a sandbox can misbehave.
+    /// Returns the same, where a sandbox can misbehave.
     pub async fn sandboxes(&self) -> Vec<World> {
         let mut worlds = self.worlds().await;
         worlds.retain(|world| world.connector.sandbox.is_some());

@@ -42,7 +42,7 @@ impl Http for DryRun {
     }
 }
 
-/// What a far side keeps, entry by entry.
+/// What the other side keeps, entry by entry.
 #[derive(Clone, Debug, PartialEq)]
 pub struct State(Vec<Value>);
 
@@ -152,22 +152,22 @@ impl World {
             .unwrap_or_else(|error| panic!("{self}: the example cannot be opened: {error:?}"))
     }
 
-    /// The platform.
+    /// Returns the platform.
     pub fn platform(&self) -> Arc<dyn Platform> {
         self.open(self.kind, Arc::clone(&self.recorder) as Arc<dyn Http>, false)
     }
 
-    /// The platform with another far side.
+    /// Returns the platform with another server.
     pub fn platform_behind(&self, http: Arc<dyn Http>) -> Arc<dyn Platform> {
         self.open(self.kind, http, false)
     }
 
-    /// The platform in a dry run.
+    /// Returns the platform in a dry run.
     pub fn dry_run(&self) -> Arc<dyn Platform> {
         self.open(self.kind, Arc::new(DryRun(self.role())), true)
     }
 
-    /// The folder of the project and of embedded parts.
+    /// Returns the folder of the project and of embedded parts.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
@@ -191,7 +191,7 @@ impl World {
         std::mem::take(&mut self.recorder.requests.lock().expect("no test panics here"))
     }
 
-    /// Everything that deliveries have changed.
+    /// Returns everything that deliveries have changed.
     pub async fn state(&self) -> State {
         State((self.example.state)(self).await)
     }

@@ -11,7 +11,7 @@ use crate::ManualClock;
 /// Where an event log keeps its data, for one test.
 #[async_trait]
 pub trait Backend: Send + Sync {
-    /// Opens the log, anew each time, on what earlier ones left behind: as after
+    /// Opens the log on what earlier ones left behind, each time: as after
     /// a restart of the process. The one before was dropped.
     async fn open(&self) -> Arc<dyn EventLog>;
 

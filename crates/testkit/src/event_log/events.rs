@@ -2,7 +2,7 @@
 
 use tidegate_model::{Event, Json, Text};
 
-/// An event of the one user whose order counts.
+/// Returns an event of the one user whose order counts.
 pub fn event(id: &str) -> Event {
     Event {
         id: id.into(),

@@ -31,7 +31,7 @@ struct Kept {
 }
 
 impl MemoryEventLog {
-    /// An empty log. It knows an event by its id for 24 hours.
+    /// Creates an empty log. It knows an event by its id for 24 hours.
     pub fn new(clock: Arc<dyn Clock>) -> MemoryEventLog {
         MemoryEventLog {
             clock,

@@ -19,7 +19,7 @@ async fn append(log: &dyn EventLog, stream: &StreamId, events: Vec<Event>) -> Ap
     log.append(stream, events).await.expect("appended")
 }
 
-/// All that is there, and the checkpoint behind each batch.
+/// All that is there, and the checkpoint after each batch.
 async fn batches(
     log: &dyn EventLog,
     stream: &StreamId,
@@ -210,7 +210,7 @@ pub async fn batches_hold_no_more_than_was_asked_for(backend: &dyn Backend) {
     }
 }
 
-/// Behind the last event there is nothing, until more comes.
+/// After the last event there is nothing, until more comes.
 pub async fn a_feed_ends_where_nothing_is_left(backend: &dyn Backend) {
     let log = backend.open().await;
     let stream = backend.stream("shop");

@@ -10,7 +10,7 @@ use crate::ManualClock;
 /// Where a store keeps its data, for one test.
 #[async_trait]
 pub trait Backend: Send + Sync {
-    /// Opens the store, anew each time, on what earlier ones left behind: as after
+    /// Opens the store on what earlier ones left behind, each time: as after
     /// a restart of the process.
     async fn open(&self) -> Arc<dyn Store>;
 

@@ -1,4 +1,4 @@
-//! A store in plain memory, for tests of what stands on a store.
+//! A store in memory, for tests of what uses a store.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -45,7 +45,7 @@ struct Memory {
 }
 
 impl MemoryStore {
-    /// A store that remembers nothing yet.
+    /// Creates a store that remembers nothing yet.
     pub fn new(clock: Arc<dyn Clock>) -> MemoryStore {
         MemoryStore { memory: Arc::default(), clock }
     }

@@ -81,7 +81,7 @@ pub fn steps<'a>(
             cells.clear();
             shape.layout.cells(event, shape.synced, &mut cells);
             let day = if shape.split { Day::of(event.event.at) } else { Day(0) };
-            // Nearly all events of a step happened on one day: that one gets the room.
+            // Almost all events of a step happened on one day: that one gets the room.
             let rows = if days.is_empty() { step.len() } else { 0 };
             days.entry(day).or_insert_with(|| Rows::with_capacity(shape.layout, rows, &room)).push(&cells);
         }

@@ -52,7 +52,7 @@ pub fn data_type(arrow: &DataType) -> ColumnType {
     }
 }
 
-/// The value of one cell.
+/// Returns the value of one cell.
 ///
 /// # Errors
 /// Why it has none here, without repeating any of it.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 const NANOS_OF_DAY: i128 = 86_400_000_000_000;
 
-/// Returns the day so many days after 1970-01-01 in ISO 8601, on the Gregorian calendar.
+/// Returns the day this many days after 1970-01-01 in ISO 8601, on the Gregorian calendar.
 /// Years beyond four digits have a sign and six digits or more.
 pub fn date(days: i64) -> String {
     // Days of 400 years from a March 1st on: the algorithm of H. Hinnant, "chrono-compatible
@@ -24,7 +24,7 @@ pub fn date(days: i64) -> String {
     }
 }
 
-/// Returns the moment so many nanoseconds after the beginning of 1970 in ISO 8601, in UTC
+/// Returns the moment this many nanoseconds after the beginning of 1970 in ISO 8601, in UTC
 /// or without a zone.
 pub fn moment(nanoseconds: i128, zoned: bool) -> String {
     let days = i64::try_from(nanoseconds.div_euclid(NANOS_OF_DAY)).unwrap_or(i64::MAX);

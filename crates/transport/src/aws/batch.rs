@@ -64,7 +64,7 @@ pub fn receipt(title: &str, answer: &Response<Bytes>, items: usize, now: Timesta
     }
     if let Some((worst, reason)) = worst {
         if failed == items {
-            // Behind the colon stand the service's own words.
+            // The service's own words follow the colon.
             return Err(match reason.message.split_once(": ") {
                 Some((message, said)) => Error::new(kind(worst), message).words(said),
                 None => Error::new(kind(worst), reason.message),

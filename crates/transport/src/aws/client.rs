@@ -70,7 +70,7 @@ impl AwsClient {
         self.service.title
     }
 
-    /// The time.
+    /// Returns the time.
     pub fn clock(&self) -> &dyn Clock {
         &*self.clock
     }

@@ -38,12 +38,12 @@ impl Grant {
         Grant { actions, resource }
     }
 
-    /// The statement of a policy.
+    /// Returns the statement of a policy.
     pub fn statement(&self) -> Value {
         json!({ "Effect": "Allow", "Action": self.actions, "Resource": self.resource })
     }
 
-    /// The next step if the permission is lacking.
+    /// Returns the next step if the permission is lacking.
     pub fn denied(&self) -> String {
         format!(
             "add this statement to the policy of who sends the events, then run `tidegate check`: {}",
@@ -51,8 +51,8 @@ impl Grant {
         )
     }
 
-    /// The steps of an administrator: the policy, and the role with its trust
-    /// policy where the settings name one.
+    /// Returns the steps of an administrator: the policy, and the role with its trust policy where the
+    /// settings name one.
     pub fn setup(&self, connection: &ConnectionId, settings: &AwsSettings, create: &str) -> String {
         let policy = document(&[self.statement()]);
         let name = format!("tidegate-{connection}");

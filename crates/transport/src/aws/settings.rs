@@ -1,4 +1,4 @@
-//! What a person types in.
+//! The settings.
 
 use http::Uri;
 use schemars::JsonSchema;

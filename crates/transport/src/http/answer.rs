@@ -11,8 +11,8 @@ const EXCERPT_CHARS_MAX: usize = 200;
 /// Shorter keys are those of a sandbox: any word, which answers may hold anyway.
 const KEY_BYTES_MIN: usize = 16;
 
-/// The answer without the key of its request, which some proxies repeat: what an
-/// answer says ends up in errors and in the history of rows.
+/// Returns the answer without the key of its request, which some proxies repeat: what an answer says
+/// ends up in errors and in the history of rows.
 pub fn without(key: &Secret, mut answer: Response<Bytes>) -> Response<Bytes> {
     let key = key.expose();
     let body = String::from_utf8_lossy(answer.body());
@@ -45,7 +45,7 @@ impl RequestError {
     pub fn into_error(self) -> Error {
         match self {
             RequestError::NoEffect(error) => error,
-            // Behind the colon stand the other side's own words.
+            // The other side's own words follow the colon.
             RequestError::Unknown(reason) => match reason.message.split_once(": ") {
                 Some((message, said)) => Error::new(ErrorKind::Unavailable, message).words(said),
                 None => Error::new(ErrorKind::Unavailable, reason.message),

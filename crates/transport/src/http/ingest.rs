@@ -8,7 +8,7 @@ use jiff::{Timestamp, civil};
 use serde_json::Value;
 use tidegate_model::{Error, ErrorKind, Secret};
 
-/// Whether the request carries `Authorization: Bearer` with the secret.
+/// Returns whether the request carries `Authorization: Bearer` with the secret.
 pub fn bears(headers: &HeaderMap, secret: &Secret) -> bool {
     let value = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes).unwrap_or_default();
     let Some((scheme, token)) = value.split_at_checked("Bearer ".len()) else { return false };
@@ -21,7 +21,7 @@ pub fn same(given: &[u8], expected: &[u8]) -> bool {
     given.len() == expected.len() && difference == 0
 }
 
-/// An answer with a JSON body.
+/// Returns an answer with a JSON body.
 pub fn json(status: StatusCode, body: &Value) -> Response<Bytes> {
     let mut answer = Response::new(Bytes::from(body.to_string()));
     *answer.status_mut() = status;
@@ -36,8 +36,8 @@ pub fn fault_of(error: &Error) -> Option<String> {
     at_fault.then(|| format!("{}; {}", error.message(), error.next_step()))
 }
 
-/// The status that says why events could not be taken: those after which senders
-/// try again, or one that blames the request.
+/// Returns the status that says why events could not be taken: those after which senders try again, or
+/// one that blames the request.
 pub fn status_of(error: &Error) -> StatusCode {
     match error.kind() {
         ErrorKind::Throttled(_) => StatusCode::TOO_MANY_REQUESTS,

@@ -2,7 +2,7 @@
 //! nothing here is sent.
 //!
 //! A run reads the rows whose cursor is null, then those from a value on, in order
-//! and with all ties, as far as the server's own clock has come. Rows behind that
+//! and with all ties, as far as the server's own clock has come. Rows after that
 //! are not due yet, and are counted.
 
 use tidegate_model::DataType;
@@ -164,7 +164,7 @@ pub struct Incremental<D> {
 }
 
 impl<D: Dialect> Incremental<D> {
-    /// Prepares the statements that select `columns` from `from`, both as they stand
+    /// Prepares the statements that select `columns` from `from`, both unchanged
     /// in SQL. Returns `None` if the column cannot be a cursor: its type has no order.
     pub fn new(
         dialect: D,
@@ -236,7 +236,7 @@ impl<D: Dialect> Incremental<D> {
         format!("{} DESC LIMIT 1", self.rows(false))
     }
 
-    /// Returns the statement that counts the rows behind the end; `None` if the read
+    /// Returns the statement that counts the rows after the end; `None` if the read
     /// ends nowhere.
     pub fn not_due(&self) -> Option<String> {
         let condition = match &self.end {

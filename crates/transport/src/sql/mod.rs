@@ -6,7 +6,7 @@ pub mod statement;
 
 use tidegate_model::{Columns, Error, ErrorKind};
 
-/// A name in double quotes, as standard SQL writes it.
+/// Returns a name in double quotes, as standard SQL writes it.
 pub fn quote(name: &str) -> String {
     let mut quoted = String::with_capacity(name.len() + 2);
     quoted.push('"');
@@ -20,17 +20,17 @@ pub fn quote(name: &str) -> String {
     quoted
 }
 
-/// A name in backticks, as Databricks and BigQuery write it.
+/// Returns a name in backticks, as Databricks and BigQuery write it.
 pub fn backtick(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
 }
 
-/// A text in single quotes, as standard SQL writes it.
+/// Returns a text in single quotes, as standard SQL writes it.
 pub fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-/// The candidate that a person most likely meant.
+/// Returns the candidate that a person most likely meant.
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let name = name.to_lowercase();
     candidates
@@ -41,7 +41,7 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, candidate)| candidate)
 }
 
-/// The error for a column that a selection does not have.
+/// Returns the error for a column that a selection does not have.
 pub fn missing_column(name: &str, columns: &Columns, selection: &str) -> Error {
     let hint = match nearest(name, columns.names().iter().map(String::as_str)) {
         Some(column) => format!("did you mean `{column}`?"),

@@ -127,7 +127,7 @@ fn told(cause: &object_store::Error) -> String {
     }
 }
 
-/// What stands in an element of an XML answer.
+/// What is in an element of an XML answer.
 fn member<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     let (_, rest) = text.split_once(&format!("<{name}>"))?;
     Some(rest.split_once(&format!("</{name}>"))?.0)

@@ -20,7 +20,7 @@ const MARGIN: SignedDuration = SignedDuration::from_secs(60);
 /// principal access with OAuth".
 const LIFETIME_SECONDS: i64 = 3_600;
 
-/// Gives a token whenever one is needed.
+/// Provides access tokens.
 pub struct Auth {
     login: Login,
     address: String,
@@ -41,7 +41,7 @@ struct Granted {
 }
 
 impl Auth {
-    /// Remembers how to log in to the workspace at `base`.
+    /// Creates a provider of tokens for the workspace at `base`.
     pub fn new(login: Login, base: &str, http: Arc<dyn Http>, clock: Arc<dyn Clock>) -> Auth {
         Auth { login, address: format!("{base}/oidc/v1/token"), http, clock, current: Mutex::default() }
     }

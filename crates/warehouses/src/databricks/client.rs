@@ -18,7 +18,7 @@ pub const VENDOR: &str = "Databricks";
 
 /// One workspace and one of its SQL warehouses.
 pub struct Client {
-    /// What a person typed in.
+    /// The settings.
     pub settings: DatabricksSettings,
     /// The id of the warehouse.
     pub warehouse: String,
@@ -79,8 +79,8 @@ impl Client {
         }
     }
 
-    /// Fetches a part of a result from the address that the workspace gave, which proves by
-    /// itself who may read it: our token is nobody's business there.
+    /// Fetches a part of a result from the address that the workspace gave. The address is
+    /// signed: our token must not be sent there.
     ///
     /// # Errors
     /// What kept it from being answered. A refusal is an answer.

@@ -1,6 +1,6 @@
 //! What Databricks says when something does not work, for people.
 //!
-//! An error class in brackets, an SQLSTATE and a sentence stand in one text:
+//! An error class in brackets, an SQLSTATE and a sentence form one text:
 //! `[TABLE_OR_VIEW_NOT_FOUND] The table … cannot be found. SQLSTATE: 42P01`. A sentence of class 22
 //! may quote a value and is left out.
 
@@ -83,7 +83,7 @@ pub fn request_error(answered: &Response<Bytes>, is_principal: bool, now: Timest
     }
 }
 
-/// The way to the storage that holds results is another one than that to the workspace.
+/// Returns the failure to reach the storage that holds results.
 pub fn download_lost(host: &str, failure: &HttpFailure) -> Error {
     let why = match failure {
         HttpFailure::NotSent(why) | HttpFailure::ResponseLost(why) => why,

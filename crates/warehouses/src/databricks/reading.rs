@@ -14,7 +14,7 @@ use super::result::Rows;
 use super::statement::{Ended, Results, Sql, Statement};
 use super::types::Shape;
 
-/// A batch ends behind the row that fills so many bytes: what is held does not
+/// A batch ends after the row that fills this many bytes: what is held does not
 /// grow with the width of rows.
 const BATCH_BYTES: usize = 2 * 1024 * 1024;
 

@@ -35,7 +35,7 @@ impl Relation {
         <[String; 3]>::try_from(names).map(Relation::Table).map_err(|_| wrong())
     }
 
-    /// Returns how people read it in a message.
+    /// Returns its name in messages.
     pub fn label(&self) -> String {
         match self {
             Relation::Table(names) => names.each_ref().map(|name| shown(name)).join("."),
@@ -43,7 +43,7 @@ impl Relation {
         }
     }
 
-    /// Returns what stands behind `FROM`.
+    /// Returns the text after `FROM`.
     pub fn from(&self) -> String {
         match self {
             Relation::Query(query) => format!("({query}\n) AS tidegate_rows"),

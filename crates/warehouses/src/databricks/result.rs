@@ -74,7 +74,7 @@ impl Rows {
         self.ahead = Some(Ahead(tokio::spawn(async move { fetch(&statement, index, link, &doing).await })));
     }
 
-    /// Returns the next rows; `None` behind the last ones.
+    /// Returns the next rows; `None` after the last ones.
     ///
     /// # Errors
     /// If a part cannot be had, or rows are missing.

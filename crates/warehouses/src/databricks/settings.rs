@@ -1,4 +1,4 @@
-//! What a person types in.
+//! The settings.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
@@ -42,7 +42,7 @@ fn default_port() -> u16 {
     443
 }
 
-/// A port, or the text of one: what stands in a variable or a file is text.
+/// A port, or the text of one: a variable or a file holds text.
 fn port<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged, expecting = "expected a port, 0 to 65535")]

@@ -30,7 +30,7 @@ pub enum Results {
     Links,
 }
 
-/// A statement and what its `:p1`, `:p2` … stand for: texts.
+/// A statement and the texts of its `:p1`, `:p2` ….
 #[derive(Clone, Debug, Default)]
 pub struct Sql {
     /// The statement.
@@ -127,7 +127,7 @@ pub struct Part {
     /// Rows of texts, for [`Results::Inline`].
     #[serde(default)]
     pub data_array: Option<Vec<Vec<Option<String>>>>,
-    /// The part behind it, for [`Results::Inline`].
+    /// The part after it, for [`Results::Inline`].
     pub next_chunk_index: Option<u64>,
     /// Where to fetch it, for [`Results::Links`].
     #[serde(default)]
@@ -140,7 +140,7 @@ pub struct Link {
     /// How many rows it has.
     #[serde(default)]
     pub row_count: u64,
-    /// Which one is behind it.
+    /// The one after it.
     pub next_chunk_index: Option<u64>,
     /// The address.
     pub external_link: String,

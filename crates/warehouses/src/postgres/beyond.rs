@@ -1,4 +1,4 @@
-//! Dates and times that no calendar here reaches: infinity, and the days behind
+//! Dates and times that no calendar here reaches: infinity, and the days after
 //! the year 9999. They stay what they are, as text.
 //!
 //! The text is the one that PostgreSQL writes into JSON and reads back, with `Z`
@@ -17,13 +17,13 @@ pub fn infinity(negative: bool) -> Value {
 }
 
 /// Returns the text of a day, counted from 2000-01-01; `None` for one before the
-/// year 1, which is no day behind the year 9999.
+/// year 1. No date is after the year 9999.
 pub fn date(days: i64) -> Option<Value> {
     Some(Value::Text(day(days)?.into()))
 }
 
 /// Returns the text of a time, in microseconds from 2000-01-01T00:00:00, with
-/// `zone` behind it; `None` as for [`date`].
+/// `zone` after it; `None` as for [`date`].
 pub fn date_time(micros: i64, zone: &str) -> Option<Value> {
     let day = day(micros.div_euclid(MICROS_OF_A_DAY))?;
     let time = SignedDuration::from_micros(micros.rem_euclid(MICROS_OF_A_DAY));

@@ -32,7 +32,7 @@ const OPENING: &str = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ON
 /// Where the database is and who we are to it.
 #[derive(Clone, Debug)]
 pub struct Access {
-    /// What a person typed in.
+    /// The settings.
     pub settings: PostgresSettings,
     ca_file: Option<PathBuf>,
 }
@@ -44,7 +44,7 @@ impl Access {
         Access { settings, ca_file }
     }
 
-    /// The server, for messages.
+    /// Returns the server, for messages.
     pub fn place(&self) -> String {
         format!("{}:{}", self.settings.host, self.settings.port)
     }

@@ -71,7 +71,7 @@ pub enum Shape {
 }
 
 impl Shape {
-    /// How cells of a type arrive.
+    /// Returns how cells of a type arrive.
     pub fn of(column_type: &Type) -> Shape {
         match *column_type {
             Type::BOOL => Shape::Bool,
@@ -106,7 +106,7 @@ impl Shape {
         }
     }
 
-    /// The value of a cell. What it holds is copied once, into `arena`.
+    /// Returns the value of a cell. What it holds is copied once, into `arena`.
     ///
     /// # Errors
     /// Why the cell has no value here, without repeating any of it.

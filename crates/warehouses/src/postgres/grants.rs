@@ -54,7 +54,7 @@ pub fn refused(message: &str) -> Option<(&str, &str)> {
     object.split_once(' ')
 }
 
-/// The statements for a refusal that met `role` while it read `relation`.
+/// Returns the statements for a refusal that met `role` while it read `relation`.
 pub fn for_refusal(message: &str, relation: Option<&Relation>, database: &str, role: &str) -> String {
     match (refused(message), relation) {
         (Some(("schema", schema)), _) => usage(schema, role),

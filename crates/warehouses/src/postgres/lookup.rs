@@ -11,8 +11,8 @@ use super::reading::Step;
 /// Keys in one statement of a lookup.
 pub const LOOKUP_KEYS: usize = 10_000;
 
-/// The statements that find rows by their keys: one for many keys that are null in
-/// the same columns.
+/// Returns the statements that find rows by their keys: one for many keys that are null in the same
+/// columns.
 pub fn lookups(table: &Table, key: &[String], values: &[Vec<Value>]) -> Result<Vec<Step>, Error> {
     let columns = key.iter().map(|name| table.find(name)).collect::<Result<Vec<_>, _>>()?;
     let mut alike: BTreeMap<Vec<bool>, Vec<Vec<Option<String>>>> = BTreeMap::new();

@@ -9,7 +9,7 @@ use tidegate_model::Value;
 use super::array;
 use super::decode::Shape;
 
-/// The value as input text; `None` for null.
+/// Returns the value as input text; `None` for null.
 pub fn input_text(value: &Value) -> Option<String> {
     Some(match value {
         Value::Null => return None,
@@ -28,8 +28,8 @@ pub fn input_text(value: &Value) -> Option<String> {
     })
 }
 
-/// The value of a key column as input text; `None` for null. Arrays are JSON here,
-/// and have a form of their own there.
+/// Returns the value of a key column as input text; `None` for null. Arrays are JSON here, and have a
+/// form of their own there.
 pub fn key_text(value: &Value, shape: &Shape) -> Option<String> {
     match (shape, value) {
         (Shape::Array(element), Value::Json(json)) => {
@@ -43,7 +43,7 @@ fn date_time(at: civil::DateTime, zone: &str) -> String {
     format!("{} {}{zone}{}", date(at.date()), at.time(), era(at.date()))
 }
 
-/// The day with the year that stands before the era.
+/// The day, with the year that precedes the era.
 fn date(day: civil::Date) -> String {
     let year = i32::from(day.year());
     let year = if year > 0 { year } else { 1 - year };

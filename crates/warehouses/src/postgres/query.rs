@@ -58,7 +58,7 @@ impl Relation {
         }
     }
 
-    /// How people read it in a message.
+    /// Returns its name in messages.
     pub fn label(&self) -> String {
         match self {
             Relation::Table { schema: Some(schema), name } => format!("{}.{}", shown(schema), shown(name)),
@@ -67,7 +67,7 @@ impl Relation {
         }
     }
 
-    /// The quoted name of a table; `None` for a query.
+    /// Returns the quoted name of a table; `None` for a query.
     pub fn quoted(&self) -> Option<String> {
         match self {
             Relation::Table { schema: Some(schema), name } => {
@@ -78,7 +78,7 @@ impl Relation {
         }
     }
 
-    /// What stands behind `FROM`.
+    /// The text after `FROM`.
     fn from(&self) -> String {
         match self {
             Relation::Query(query) => format!("({query}\n) AS tidegate_rows"),
@@ -86,18 +86,18 @@ impl Relation {
         }
     }
 
-    /// A statement whose columns are those of the relation. It gives no rows.
+    /// Returns a statement whose columns are those of the relation. It gives no rows.
     pub fn probe(&self) -> String {
         format!("SELECT * FROM {} LIMIT 0", self.from())
     }
 }
 
-/// A name as it is written in a selection: quoted only where it has to be.
+/// Returns a name as it is written in a selection: quoted only where it has to be.
 pub fn shown(name: &str) -> String {
     if name.contains(['.', '"']) || name.trim() != name { quote(name) } else { name.to_owned() }
 }
 
-/// A type as a cast names it, whatever the search path is.
+/// Returns a type as a cast names it, whatever the search path is.
 pub fn cast_name(column_type: &Type) -> String {
     format!("{}.{}", quote(column_type.schema()), quote(column_type.name()))
 }
@@ -164,8 +164,8 @@ impl Table {
         format!("SELECT {} FROM {}", self.list(), self.relation.from())
     }
 
-    /// The rows whose `key` columns are null where `nulls` says so, and elsewhere
-    /// have the values in as many text arrays.
+    /// Returns the rows whose `key` columns are null where `nulls` says so, and elsewhere have the
+    /// values in as many text arrays.
     ///
     /// # Errors
     /// [`tidegate_model::ErrorKind::Missing`] for a column that is not there.
@@ -195,7 +195,7 @@ impl Table {
         Ok(format!("{} WHERE {}", self.everything(), conditions.join(" AND ")))
     }
 
-    /// The table with these of its columns alone, in this order.
+    /// Returns the table with these of its columns alone, in this order.
     ///
     /// # Errors
     /// [`tidegate_model::ErrorKind::Missing`] for a column that is not there.
@@ -204,7 +204,7 @@ impl Table {
         Ok(Table { relation: self.relation, columns })
     }
 
-    /// The table with the columns that may be read.
+    /// Returns the table with the columns that may be read.
     pub fn granted(mut self) -> Table {
         self.columns.retain(|column| column.granted);
         self
@@ -252,7 +252,7 @@ impl Table {
         )
     }
 
-    /// The names of the columns, to share.
+    /// Returns the names of the columns, to share.
     pub fn names(&self) -> std::sync::Arc<Columns> {
         Columns::new(self.columns.iter().map(|column| column.name.as_str()))
     }

@@ -20,7 +20,7 @@ use super::query::Relation;
 pub struct Step {
     /// The statement.
     pub sql: String,
-    /// What its `$1`, `$2` … stand for.
+    /// The values of its `$1`, `$2` ….
     pub parameters: Vec<Box<dyn ToSql + Send + Sync>>,
 }
 
@@ -44,12 +44,12 @@ pub struct Reading {
     pub batch_rows: usize,
 }
 
-/// A batch ends behind the row that fills so many bytes: what is held does not
+/// A batch ends after the row that fills this many bytes: what is held does not
 /// grow with the width of rows.
 const BATCH_BYTES: usize = 2 * 1024 * 1024;
 
 impl Reading {
-    /// The read as a feed. Nothing is asked before the first batch is.
+    /// Returns the read as a feed. Nothing is asked before the first batch is.
     pub fn feed(self) -> Feed<Row> {
         let arrivals = Arrivals { reading: self, rows: None, arena: Arena::default() };
         stream::try_unfold(Some(arrivals), |arrivals| async move {

@@ -1,4 +1,4 @@
-//! What a person types in.
+//! The settings.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -61,7 +61,7 @@ fn default_port() -> u16 {
     5432
 }
 
-/// A port, or the text of one: what stands in a variable or a file is text.
+/// A port, or the text of one: a variable or a file holds text.
 fn port<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged, expecting = "expected a port, 0 to 65535")]
@@ -137,9 +137,8 @@ impl PostgresSettings {
         Ok(self)
     }
 
-    /// The role inside the database: Azure single servers take `role@server` as
-    /// the name to log in with. Source: Azure docs, "Create users in Azure
-    /// Database for PostgreSQL - Single Server".
+    /// Returns the role inside the database: Azure single servers take `role@server` as the name to log
+    /// in with. Source: Azure docs, "Create users in Azure Database for PostgreSQL - Single Server".
     pub fn role(&self) -> &str {
         match self.user.rsplit_once('@') {
             Some((role, server)) if self.host.split('.').next() == Some(server) => role,

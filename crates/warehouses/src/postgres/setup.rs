@@ -1,4 +1,4 @@
-//! What a customer's administrator runs once.
+//! The steps of an administrator.
 
 use std::fmt::Write as _;
 
@@ -8,8 +8,8 @@ use super::query::Relation;
 use super::settings::{PostgresSelection, PostgresSettings};
 use tidegate_transport::sql::quote;
 
-/// The statements for the names in the settings; for the schema that the
-/// selection names, else for a placeholder.
+/// Returns the statements for the names in the settings; for the schema that the selection names, else
+/// for a placeholder.
 ///
 /// # Errors
 /// Settings or a selection that cannot work.

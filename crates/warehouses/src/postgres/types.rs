@@ -11,7 +11,7 @@ use super::decode::Shape;
 /// What a modifier says where a type has none.
 const NO_MODIFIER: i32 = -1;
 
-/// Types that an extension or a user made: what stands behind domains, and what
+/// Types that an extension or a user made: the types behind domains, and what
 /// arrays are made of. The catalogue can be read by everybody.
 const MADE_TYPES: &str = "WITH RECURSIVE bases(oid, base, modifier) AS ( \
       SELECT t.oid, t.oid, -1 FROM pg_catalog.pg_type t WHERE t.oid = ANY ($1::oid[]) \

@@ -48,7 +48,7 @@ async fn counted(workspace: &Workspace, table: &str) -> (usize, usize) {
     (number(0), number(1))
 }
 
-/// The far side has run a statement twice, or another process had the same events.
+/// The other side has run a statement twice, or another process had the same events.
 #[tokio::test]
 async fn events_that_come_again_are_there_once_by_file_and_inside_of_statements() {
     let workspace = Workspace::new().await;

@@ -32,7 +32,7 @@ pub fn sink_of(kind: &str) -> Option<MakeBackend> {
 
 fn postgres() -> Example {
     Example {
-        // Nobody listens there.
+        // Nothing listens there.
         settings: json!({
             "host": "127.0.0.1",
             "port": 1,

@@ -315,7 +315,7 @@ async fn what_postgresql_cannot_hold_is_refused_before_it_is_sent() {
         assert_eq!(sink.validate(&logged).map_err(|reason| reason.code), Err(Reason::new(code, "").code));
     }
     let odd = [
-        // Nobody reads the first from a column, and the second is no NUL at all.
+        // The first is never read from a column, and the second is no NUL at all.
         changed(|event| event.payload = Json::trusted(r#"{"own":"\u0000"}"#)),
         changed(|event| event.payload = Json::trusted(r#"{"message_title":"\\u0000"}"#)),
         changed(|event| event.at = "-004711-01-01T00:00:00Z".parse().expect("timestamp")),

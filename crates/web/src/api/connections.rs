@@ -15,7 +15,7 @@ use super::{Problem, Shared};
 pub(super) struct Connection {
     connection: String,
     r#type: String,
-    /// Its settings; a mark stands in the place of each secret.
+    /// Its settings; a mark replaces each secret.
     settings: Value,
     /// The address for events, if they come in through it.
     ingest_path: Option<String>,

@@ -17,7 +17,7 @@ pub(crate) fn row_key(id: &str) -> Option<RowHash> {
     is_hash.then(|| u128::from_str_radix(id, 16).ok().map(RowHash)).flatten()
 }
 
-/// Returns the position behind a failed row, opaque to clients.
+/// Returns the position after a failed row, opaque to clients.
 pub(crate) fn after(row: &FailedRow) -> String {
     let text = format!("{}/{}/{}", row.entry.at.as_microsecond(), row_id(row.key), row.entry.sync);
     URL_SAFE_NO_PAD.encode(text)

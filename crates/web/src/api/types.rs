@@ -65,7 +65,7 @@ pub(super) struct Lag {
     partition: String,
     /// The next position to read.
     position: u64,
-    /// The position behind the last item.
+    /// The position after the last item.
     end: u64,
     /// How many items wait.
     behind: u64,
@@ -81,7 +81,7 @@ pub(super) struct SyncDetails {
     mode: Option<&'static str>,
     /// The column by which new rows are found.
     cursor: Option<String>,
-    /// The position behind the last committed batch, as the source keeps it.
+    /// The position after the last committed batch, as the source keeps it.
     checkpoint: Option<Value>,
     /// What is read, without secrets.
     reads: Value,

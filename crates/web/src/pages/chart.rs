@@ -70,7 +70,7 @@ pub(super) fn hours(hours: &[Hour]) -> HoursChart {
     chart
 }
 
-/// A bar that stands for something is never too low to be seen.
+/// A bar with a value above 0 is never too low to be seen.
 fn scaled(value: u64, top: u64, height: u64) -> u64 {
     const LOWEST: u64 = 3;
     match (value, top) {

@@ -88,7 +88,7 @@ fn rough(seconds: i64) -> String {
     }
 }
 
-/// Returns a symbol. It is decoration: a word stands beside it.
+/// Returns a symbol. It is decoration beside a word.
 pub(super) fn icon(name: &str) -> String {
     format!("<svg class=\"icon\" aria-hidden=\"true\"><use href=\"#i-{name}\"/></svg>")
 }
@@ -109,7 +109,7 @@ pub(super) fn escaped(text: &str) -> String {
     out
 }
 
-/// Returns the sentence of a message as HTML: it begins with a capital letter, and what stands
+/// Returns the sentence of a message as HTML: it begins with a capital letter, and what is
 /// between backticks is code.
 pub(super) fn prose(message: &str) -> String {
     let mut letters = message.chars();
@@ -129,7 +129,7 @@ pub(super) fn prose(message: &str) -> String {
     out
 }
 
-/// Returns a name as HTML that may break behind its underscores and dots.
+/// Returns a name as HTML that may break after its underscores and dots.
 pub(super) fn name(name: &str) -> String {
     escaped(name).replace('_', "_<wbr>").replace('.', ".<wbr>")
 }

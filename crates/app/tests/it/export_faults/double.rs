@@ -23,7 +23,7 @@ struct Seen {
     refused: BTreeMap<u32, u32>,
     /// Records that it took, by user, in order.
     taken: HashMap<String, Vec<u32>>,
-    /// The code that so many more requests fail with.
+    /// The code of the next failures, and how many requests fail.
     failing: Option<(&'static str, u32)>,
     /// How many requests came by each access key.
     requests: BTreeMap<String, u32>,
@@ -47,7 +47,7 @@ impl Double {
         double
     }
 
-    /// So many requests fail as a whole with this code.
+    /// This many requests fail as a whole with this code.
     pub(super) fn fail(&self, code: &'static str, times: u32) {
         self.seen().failing = Some((code, times));
     }

@@ -19,7 +19,7 @@ fn in_bucket(bucket: &Bucket, endpoint: &str) -> String {
     )
 }
 
-/// Nobody says that it is back: the export finds out.
+/// The export notices without a command that it is back.
 #[tokio::test]
 async fn export_into_a_bucket_that_was_removed_goes_on_by_itself_once_it_is_back() {
     let bucket = Bucket::make().await;

@@ -146,8 +146,8 @@ fn lake(program: &str, arguments: &[&str]) -> Value {
     serde_json::from_slice(&done.stdout).expect("JSON")
 }
 
-/// How many rows of each kind a Delta table has, read by three programs that
-/// nobody here wrote; each id is there once.
+/// How many rows of each kind a Delta table has, read by three third-party
+/// programs; each id is there once.
 fn in_table(table: &Path) -> BTreeMap<String, u64> {
     let seen = lake("read.py", &[table.to_str().expect("a path")]);
     assert_eq!(seen["rows"], seen["ids"], "an event is there twice: {seen}");

@@ -82,7 +82,7 @@ async fn export_to_firehose_sends_only_refused_records_again() {
     only_refused_records_come_again("firehose", "delivery_stream: s").await;
 }
 
-/// Whole requests are throttled by a proxy that nobody here wrote.
+/// Whole requests are throttled by a third-party proxy.
 #[tokio::test]
 async fn export_that_is_throttled_waits_and_keeps_the_order_of_each_user() {
     let kinesalite = variable("TIDEGATE_TEST_KINESALITE");

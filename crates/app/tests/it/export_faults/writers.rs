@@ -1,4 +1,4 @@
-//! Tables that somebody else writes to, changes or removes.
+//! Tables that another program writes to, changes or removes.
 
 use std::collections::BTreeMap;
 
@@ -108,7 +108,7 @@ async fn export_into_a_column_of_another_type_is_paused_with_the_statement_that_
     send(&served, 100..200).await;
     let words = ["the column `user_id` of out.events is character varying(9), events need text"];
     paused(&project, &words).await;
-    // The next step is a statement that can be run as it stands.
+    // The next step is a statement that can be run unchanged.
     let why = project.json(&["status", "out"])[0]["paused"]["why"].as_str().expect("a reason").to_owned();
     let statement = why.split("run: ").nth(1).and_then(|rest| rest.split(';').next()).expect("a statement");
     database.run(statement).await;

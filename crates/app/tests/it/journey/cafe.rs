@@ -208,7 +208,7 @@ async fn products(shop: &Database, sandbox: &Sandbox) {
     same("the menu", &expected, &found);
 }
 
-/// Exactly the tweets that are too long stand in the ledger, each with its reason and its user.
+/// Exactly the tweets that are too long are in the ledger, each with its reason and its user.
 async fn refusals(shop: &Database, project: &Project, long: u64) {
     let sql =
         "SELECT id::text, user_id::text, char_length(content) FROM tweets WHERE char_length(content) > 255";

@@ -1,4 +1,4 @@
-//! The history files, read by programs that nobody here wrote.
+//! The history files, read by third-party programs.
 
 use std::fmt::Write as _;
 use std::process::Command;

@@ -10,8 +10,8 @@ use crate::served::{Served, until};
 use crate::support::{once, pause};
 use crate::topics::know_users;
 
-/// Seconds that the key is refused. Where somebody says how many, nobody resumes
-/// the sync: it has to find out by itself.
+/// Seconds that the key is refused. If a test sets it, the test does not resume
+/// the sync: it has to find out without help.
 const SECONDS: &str = "TIDEGATE_TEST_REVOKED_SECONDS";
 /// Longer than a failing sync waits before it tries again.
 const RECOVERED: Duration = Duration::from_secs(100);

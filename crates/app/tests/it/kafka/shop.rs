@@ -144,7 +144,7 @@ async fn kafka_serve_delivers_within_seconds_and_tells_how_far_it_is() {
     let served = Served::start(&project);
     scene.sandbox.wait_for("braze", "events", 6).await;
 
-    // The group stands: what is written now arrives at once.
+    // The group has its partitions: what is written now arrives at once.
     let mut producer = scene.topic.producer(&["--apart"]);
     let started = Instant::now();
     producer.send(purchase(6));
@@ -181,7 +181,7 @@ async fn kafka_serve_delivers_within_seconds_and_tells_how_far_it_is() {
     runs_on_where_it_stood(&scene, &project).await;
 }
 
-/// The next process begins behind what the last one delivered.
+/// The next process begins after what the last one delivered.
 async fn runs_on_where_it_stood(scene: &Scene, project: &Project) {
     scene.topic.write([purchase(8), purchase(9)]);
     project.run_to("purchases", "succeeded", &[("read", 2), ("delivered", 2)]);

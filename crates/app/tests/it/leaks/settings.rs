@@ -51,7 +51,7 @@ fn leaks_a_secret_of_the_wrong_type_is_not_repeated() {
                 let whole = path.iter().rev().fold(wrong, |inner, key| format!("{{ {key}: {inner} }}"));
                 let line = whole[1..whole.len() - 1].trim();
                 assert_silent(&format!("connections:\n  c:\n    type: {}\n    {line}\n", connector.kind));
-                // Without the space behind the colon.
+                // Without the space after the colon.
                 let tight = format!("{{ type: {}, {last}:a{CANARY} }}", connector.kind);
                 assert_silent(&format!("connections:\n  c: {tight}\n"));
             }

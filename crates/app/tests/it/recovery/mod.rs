@@ -1,5 +1,5 @@
 //! What goes wrong, what is said about it, and how it is put right: nothing is
-//! lost, nothing arrives twice, and where nobody can know, that is said.
+//! lost, nothing arrives twice, and if the outcome cannot be known, that is reported.
 
 mod faults;
 mod outages;

@@ -72,7 +72,7 @@ async fn recovery_an_unreachable_source_or_platform_is_named_and_tried_again() {
     let yaml = std::fs::read_to_string(project.path().join("tidegate.yaml")).expect("read");
     project.set("NO_PROXY", "*");
 
-    // Nobody listens on port 9 of this machine.
+    // Nothing listens on port 9 of this machine.
     project.write("tidegate.yaml", &yaml.replace(&scene.sandbox.url, "http://127.0.0.1:9"));
     let run = project.run("orders");
     assert_eq!(run["ending"], "failed");

@@ -8,7 +8,7 @@ use crate::support::{Database, Ended, Project, Sandbox};
 const ROWS: u32 = 300;
 const POISON: [u32; 2] = [77, 202];
 
-/// The syncs: their name, and what stands between source and schedule.
+/// The syncs: their name, and the settings between source and schedule.
 const SYNCS: [(&str, &str); 7] = [
     (
         "events",

@@ -81,7 +81,7 @@ async fn journey_more_than_memory_is_given_to_is_refused_and_taken_later() {
     let project = project();
     let served = Served::start(&project);
 
-    // Who announces and does not send keeps nobody out.
+    // A sender that announces a body and does not send it keeps no other out.
     let mut held = Vec::new();
     for _ in 0..20 {
         held.push(begin(served.address(), 0).await);
@@ -107,7 +107,7 @@ async fn journey_more_than_memory_is_given_to_is_refused_and_taken_later() {
     .await;
 }
 
-/// Begins a request of 8 MiB and sends so many bytes of its body.
+/// Begins a request of 8 MiB and sends this many bytes of its body.
 async fn begin(address: &str, bytes: usize) -> tokio::net::TcpStream {
     let mut socket = tokio::net::TcpStream::connect(address).await.expect("it listens");
     let head = format!(

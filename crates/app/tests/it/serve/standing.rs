@@ -15,7 +15,7 @@ fn project(connections: &str, to: &str) -> Project {
     ))
 }
 
-/// Waits until the run that followed has ended, and the one behind it: nothing is under way any more.
+/// Waits until the run that followed has ended, and the one after it: nothing is under way any more.
 async fn last_run_of(project: &Project, sync: &str) {
     until("the last run", async || {
         let runs = project.json(&["runs", sync]);

@@ -21,7 +21,7 @@ fn project() -> Project {
     Project::new(&format!("connections:\n{SHOP}"))
 }
 
-/// A socket on which a request of 8 MiB began, with so many bytes of its body.
+/// A socket on which a request of 8 MiB began, with this many bytes of its body.
 async fn begin(served: &Served, token: &str, bytes: usize) -> TcpStream {
     let mut socket = TcpStream::connect(served.address()).await.expect("it listens");
     let head = format!(

@@ -29,7 +29,7 @@ pub(crate) struct Committer<F> {
     pub(crate) failed_rows: HashSet<RowHash>,
     pub(crate) progress: watch::Sender<Counts>,
     pub(crate) kind: RunKind,
-    /// Whether a delivery has proved that the cause of a pause is fixed. Asked of endless runs
+    /// Whether a delivery has proved that the cause of a pause is fixed. Asked of continuous runs
     /// only: others prove it by their end.
     pub(crate) proved: bool,
 }
@@ -48,7 +48,7 @@ impl Open {
     }
 }
 
-/// A row without a key is known to people by where it stands.
+/// A row without a key is named by its location.
 fn name_by_origin<'a>(rows: impl Iterator<Item = &'a mut IndexedResult>, origins: &[Origin]) {
     for (at, row) in rows.filter(|(_, row)| row.key_text.is_empty()) {
         if let Some(origin) = origins.get(*at as usize) {
@@ -99,7 +99,7 @@ impl<F: Transform> Committer<F> {
                 }
             }
         }
-        // The run ended early. Rows that have a status keep it; the checkpoint stays behind them.
+        // The run ended early. Rows that have a status keep it; the checkpoint stays before them.
         for (batch, rest) in open {
             if !self.commit(batch, rest, false, &mut total).await {
                 break;
@@ -112,7 +112,7 @@ impl<F: Transform> Committer<F> {
     async fn commit(&mut self, batch: u64, open: Open, whole: bool, total: &mut Counts) -> bool {
         let Some(opened) = open.opened else { return true };
         let _permit = opened.permit;
-        // As the requests left them: nearly always nothing has to be moved.
+        // As the requests left them: usually nothing has to move.
         let (mut delivered, mut rows): (Vec<Delivered>, Vec<Vec<IndexedResult>>) =
             open.decided.into_iter().map(|results| (results.delivered, results.others)).unzip();
         rows.push(opened.decided);
@@ -127,7 +127,7 @@ impl<F: Transform> Committer<F> {
                     match cursor_state.advance(highest, lookback) {
                         Ok(()) => Some(cursor_state.checkpoint()),
                         Err(error) => {
-                            // What became of the rows is written; the checkpoint stays behind them.
+                            // What became of the rows is written; the checkpoint stays before them.
                             self.shutdown.fail(error);
                             None
                         }
@@ -254,7 +254,7 @@ impl<F: Transform> Committer<F> {
         Some(LookbackChunk { seq, high, rows: delivered.chain(committed).chain(kept).collect() })
     }
 
-    /// Replaces all chunks by these rows. The checkpoint of the sync is behind the others
+    /// Replaces all chunks by these rows. The checkpoint of the sync is after the others
     /// now: a line that looks like one of them is a new one.
     fn replace(&mut self, rows: Vec<RowVersion>) -> Option<LookbackChunk> {
         let seq = self.chunks.back().map_or(0, |(seq, _)| seq + 1);
@@ -289,7 +289,7 @@ impl<F: Transform> Committer<F> {
 
     fn solved(&mut self, rows: &[Vec<IndexedResult>], delivered: &[Delivered]) -> Vec<RowHash> {
         let mut solved = Vec::new();
-        // Either no other row has a reason, or no key stands there twice: the log knows the ids of its events.
+        // Either no other row has a reason, or no key occurs twice: the log knows the ids of its events.
         if !self.failed_rows.is_empty() {
             let keys = delivered.iter().flat_map(Delivered::keys).copied();
             solved.extend(keys.filter(|key| self.failed_rows.remove(key)));

@@ -36,7 +36,7 @@ impl RequestBudget {
     }
 }
 
-/// Whether so many items are a request that need not wait for more: a full one,
+/// Whether this many items are a request that need not wait for more: a full one,
 /// or half of one if no other is sent meanwhile. Waiting for the other half
 /// would cost the time in which the first one is written.
 pub(crate) fn is_enough(limits: &Limits, items: usize, bytes: usize) -> bool {

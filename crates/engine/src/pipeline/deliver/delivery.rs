@@ -243,7 +243,7 @@ impl<F: Transform> Delivery<F> {
         let mut noted = Vec::new();
         let told = self.needs_intent();
         let mut rest = part.emptied();
-        // Nearly always nothing goes again: records are looked at where they lie.
+        // Usually nothing is repeated: records are not copied.
         let mut again = Vec::new();
         let mut cause = Cause::Progress;
         let mut certain = false;

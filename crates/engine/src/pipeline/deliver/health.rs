@@ -30,7 +30,7 @@ impl Health {
     }
 
     /// Whether the platform is taken to be well without a proof: for a few items after each
-    /// certain answer. The last items of a run have no others behind them that could prove it.
+    /// certain answer. The last items of a run are followed by no others that could prove it.
     pub(super) fn benefit_of_the_doubt(&self) -> bool {
         self.answers() > 0 && self.unproven.fetch_add(1, Ordering::Relaxed) < UNPROVEN_MAX
     }

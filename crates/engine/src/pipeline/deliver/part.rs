@@ -30,7 +30,7 @@ pub(super) struct Part<F: Transform> {
     pub(super) doubt: Option<Reason>,
     /// Whether it is a piece of a request that was split because of such an answer.
     pub(super) is_piece: bool,
-    /// Whether it has been sent behind the other pieces.
+    /// Whether it has been sent after the other pieces.
     pub(super) was_put_aside: bool,
 }
 

@@ -74,7 +74,7 @@ impl<F: Transform> Queue<F> {
         self.chunks.push_back(chunk);
     }
 
-    /// Moves the first `count` behind those that were taken.
+    /// Moves the first `count` after those that were taken.
     pub(crate) fn take(&mut self, mut count: usize, taken: &mut RequestItems<F>) {
         while let Some(chunk) = self.chunks.front_mut().filter(|_| count > 0) {
             let share = count.min(chunk.sent.len());

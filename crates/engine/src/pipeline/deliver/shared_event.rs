@@ -8,7 +8,7 @@ use tidegate_model::{Checks, Destination, Error, Limits, LoggedEvent, Reason, Re
 
 /// An event among those that were read with it.
 ///
-/// An event takes nearly 300 bytes beside its texts, and it changes hands a dozen
+/// An event takes almost 300 bytes beside its texts, and it changes hands a dozen
 /// times between the log and the sink. Only its index changes hands.
 #[derive(Clone)]
 pub(crate) struct SharedEvent {

@@ -16,7 +16,7 @@ use crate::pipeline::wait;
 const SENDS_MAX: u32 = 5;
 /// How often a request fails before it is split.
 const WHOLE_MAX: u32 = 2;
-/// How often an item that stands alone fails before it is given up, beside others that do not.
+/// How often an item that is alone fails before it is given up, beside others that do not.
 const ALONE_MAX: u32 = 6;
 
 /// Why something of a request is left to send.
@@ -35,7 +35,7 @@ pub(super) enum Cause {
 pub(super) enum Next<F: Transform> {
     /// It is sent again, in these parts.
     Send(Vec<Part<F>>),
-    /// It is sent behind the other parts of the request, which may prove that the platform is
+    /// It is sent after the other parts of the request, which may prove that the platform is
     /// well.
     PutAside(Part<F>, Reason),
     /// It is decided.
@@ -147,7 +147,7 @@ impl<F: Transform> Delivery<F> {
         part.split(len)
     }
 
-    /// Puts a part behind the others, unless that would change the order of a user's items: then
+    /// Puts a part after the others, unless that would change the order of a user's items: then
     /// it is waited for.
     pub(super) async fn put_aside(&self, part: Part<F>, reason: Reason, parts: &mut Vec<Part<F>>) -> Next<F> {
         let user = |sent: &F::Sent| self.transform.partition_hash(sent);

@@ -13,7 +13,7 @@ use crate::pipeline::deliver::budget::RequestBudget;
 use crate::pipeline::item::{Item, RequestItems};
 use crate::pipeline::transform::Transform;
 
-/// An item that waits, and the one of the same user behind it.
+/// An item that waits, and the one of the same user after it.
 struct Node<F: Transform> {
     sent: F::Sent,
     item: Item<F>,

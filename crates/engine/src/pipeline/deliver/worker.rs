@@ -34,11 +34,11 @@ type Request<F> = RequestItems<F>;
 /// A request that is made ready on a thread of its own.
 type Preparing<F> = JoinHandle<Request<F>>;
 
-/// What is behind the request that is delivered.
+/// The requests after the one that is delivered.
 struct Ahead<F: Transform> {
-    /// The request behind it.
+    /// The request after it.
     preparing: Option<Preparing<F>>,
-    /// The one behind that, already packed: preparing continues without a pause.
+    /// The one after that, already packed: preparing continues without a pause.
     packed: Option<Request<F>>,
 }
 
@@ -137,7 +137,7 @@ impl<F: Transform> Worker<F> {
         None
     }
 
-    /// Waits for `what`. The requests behind it are packed and prepared meanwhile, once enough
+    /// Waits for `what`. The requests after it are packed and prepared meanwhile, once enough
     /// for them has come.
     async fn meanwhile<T>(
         &mut self,

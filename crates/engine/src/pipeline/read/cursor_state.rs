@@ -13,7 +13,7 @@ use crate::pipeline::read::lookback::LookbackRule;
 pub enum ChangeTracking {
     /// Every row, every time.
     Full,
-    /// Rows behind the last checkpoint, by a column.
+    /// Rows after the last checkpoint, by a column.
     Cursor {
         /// The column.
         column: Column,

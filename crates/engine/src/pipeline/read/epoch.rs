@@ -43,7 +43,7 @@ impl EpochUnit {
         u64::try_from(span.as_nanos().div_ceil(one)).unwrap_or(u64::MAX)
     }
 
-    /// Returns how long so many units last.
+    /// Returns how long a number of units lasts.
     pub fn span(self, units: u64) -> Duration {
         let per_second = self.per_second();
         let nanoseconds = units % per_second * (1_000_000_000 / per_second);

@@ -24,7 +24,7 @@ pub(crate) fn gather<T: Send + 'static>(
     items: usize,
     span: Duration,
 ) -> Feed<T> {
-    // What came behind the last batch: the end, or an error.
+    // What came after the last batch: the end, or an error.
     let (feed, behind) = (feed.fuse(), None::<Error>);
     stream::unfold((feed, behind), move |(mut feed, behind)| async move {
         if let Some(error) = behind {

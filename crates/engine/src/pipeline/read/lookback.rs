@@ -1,4 +1,4 @@
-//! How far behind its checkpoint a cursor looks for rows that came late: decided
+//! How far before its checkpoint a cursor looks for rows that came late: decided
 //! by the type of the column, the setting, and for numbers by what they count.
 
 use std::time::Duration;
@@ -19,13 +19,12 @@ const DEFAULT_UNITS: u64 = 10_000;
 /// What the type of a cursor and the setting say about its lookback.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LookbackRule {
-    /// The cursor is a time: this long.
+    /// The cursor is a time: a span.
     Time(Duration),
-    /// The cursor is what a wall clock of this zone shows, which is set back now
-    /// and then: this long, and while it shows a time that comes twice, this long
-    /// before the first of them.
+    /// The cursor is a local time in a zone with clock changes: the span; inside a repeated hour,
+    /// counted from the start of that hour.
     WallClock(Duration, TimeZone),
-    /// The cursor is a number: so many units.
+    /// The cursor is a number: a number of units.
     Units(u64),
     /// The cursor is a number, the setting a duration: it has to count time
     /// since 1970.
@@ -118,7 +117,7 @@ impl LookbackRule {
         }
     }
 
-    /// Returns the lowest cursor value that is read again behind `cursor`; `None`
+    /// Returns the lowest cursor value that is read again after `cursor`; `None`
     /// while every value is, because it is not known what its numbers count.
     ///
     /// # Errors
@@ -155,7 +154,7 @@ impl LookbackRule {
 /// `at` only once.
 fn repeated_from(at: DateTime, zone: &TimeZone) -> Option<DateTime> {
     let AmbiguousOffset::Fold { after, .. } = zone.to_ambiguous_timestamp(at).offset() else { return None };
-    // What is shown the second time stands behind the transition.
+    // A time that is shown for the second time is after the transition.
     let second = after.to_timestamp(at).ok()?;
     let behind = second.checked_add(SignedDuration::from_nanos(1)).ok()?;
     Some(after.to_datetime(zone.preceding(behind).next()?.timestamp()))

@@ -163,7 +163,7 @@ pub(crate) fn is_input(row: &Row) -> bool {
     matches!(row.columns.names(), [only] if only == INPUT)
 }
 
-/// Adds the text of a piece to what is kept of it, behind the first column.
+/// Adds the text of a piece to what is kept of it, after the first column.
 fn with_input(row: &Row, text: String) -> Row {
     let (names, mut values) = (row.columns.names(), row.values.clone());
     let at = names.len().min(1);

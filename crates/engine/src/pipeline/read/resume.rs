@@ -158,7 +158,7 @@ fn unmarked(row: RowVersion) -> RowVersion {
     RowVersion { row: row.row.unmarked(), ..row }
 }
 
-/// The reason that stands with a row in doubt after a crash.
+/// The reason of a row in doubt after a crash.
 pub(crate) fn crashed() -> Reason {
     Reason::new(
         "response_lost",

@@ -92,7 +92,7 @@ fn moody(mut dice: Dice, effects: Effects, refused: Effects) -> Answer {
                 Ok(outcomes)
             }
             12..=14 => {
-                // Some of them took effect, nobody is told which.
+                // Some of them took effect, and no response says which.
                 take(&ids[..cut])?;
                 Ok(vec![lost(); ids.len()])
             }
@@ -107,7 +107,7 @@ fn moody(mut dice: Dice, effects: Effects, refused: Effects) -> Answer {
     })
 }
 
-/// Adds rows behind those that are there, late ones of a user of their own, and
+/// Adds rows after those that are there, late ones of a user of their own, and
 /// some that look the same.
 fn grow(table: &Table, dice: &mut Dice, next: &mut i64) {
     for _ in 0..dice.roll(30) {
@@ -174,8 +174,8 @@ fn play(seed: u64, idempotency: Idempotency, resend: bool) {
 
 /// Holds what took effect and what the ledger says against the rows.
 ///
-/// A row that was `refused` by itself and skipped, by a run that died before
-/// it could write that down, may be taken by the next run: behind later ones.
+/// A row that was `refused` on its own and skipped, by a run that died before
+/// it could write that down, may be taken by the next run: after later ones.
 fn judge(stage: &Stage, table: &Table, effects: &[i64], refused: &[i64], once: bool, context: &str) {
     let mut rows: HashMap<i64, (u64, u64, u64, String)> = HashMap::new();
     for (id, user, _) in table.0.lock().expect("no panic").iter() {

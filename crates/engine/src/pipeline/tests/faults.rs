@@ -1,4 +1,4 @@
-//! What went wrong once, or nearly did.
+//! Faults that happened once, or almost did.
 
 use tidegate_model::store::PausedBy;
 
@@ -304,7 +304,7 @@ impl Source for Lines {
 #[tokio::test(start_paused = true)]
 async fn lines_that_look_the_same_are_all_sent_however_often_the_read_is_stopped() {
     let limits = Limits { max_items: 3, ..one_worker() };
-    // Something of a request is left over: its batches are incomplete behind the checkpoint.
+    // Something of a request is left over: its batches are incomplete after the checkpoint.
     let mut calls = 0_u32;
     let answer: Answer = Box::new(move |ids| {
         calls += 1;

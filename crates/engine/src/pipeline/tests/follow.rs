@@ -266,7 +266,7 @@ async fn a_request_that_is_not_full_leaves_when_its_first_event_has_waited() {
     let stage = ExportStage::new(Limits { max_items: 1_000, max_in_flight: 1, linger, ..Limits::UNBOUNDED });
     let began = Instant::now();
     let trickle = async {
-        // Always another one before the wait is over: the wait must not begin anew.
+        // Always another one before the wait is over: the wait must not begin again.
         for id in 0..20 {
             stage.log([event(id, "a")]).await;
             crate::pipeline::wait::span(Duration::from_secs(1)).await;
@@ -391,7 +391,7 @@ impl Source for Lines {
     }
 }
 
-/// An import of lines; the ids in `stuck` end the run as often as they stand there.
+/// An import of lines; each occurrence of an id in `stuck` ends the run once.
 fn lines(lines: &[&'static str], batch: usize, stuck: &[i64]) -> (Stage, Arc<Mutex<Vec<i64>>>) {
     let stuck = Arc::new(Mutex::new(stuck.to_vec()));
     let fatal = stuck.clone();

@@ -43,7 +43,7 @@ async fn a_duration_for_numbers_of_a_sequence_is_an_error_before_a_row_is_sent()
     assert!(told.contains("`lookback` is a duration, but the cursor `at` (bigint)"), "{told}");
     assert!(told.contains("for example `lookback: 10000`"), "{told}");
 
-    // The same once the sync stands somewhere, and a number helps.
+    // The same once the sync has a checkpoint, and a number helps.
     with_lookback(&mut stage, LookbackRule::Units(10));
     assert_eq!(stage.run().await.counts.delivered, 50);
     with_lookback(&mut stage, LookbackRule::SinceEpoch(Duration::from_secs(600)));
@@ -71,7 +71,7 @@ async fn the_unit_of_a_cursor_stays_when_its_numbers_become_odd() {
     let mut stage = Stage::new(&table, Idempotency::None, limits(), all_delivered());
     with_lookback(&mut stage, LookbackRule::SinceEpoch(Duration::from_secs(600)));
     stage.run().await;
-    // Behind the year 2286 no magnitude says what the numbers count.
+    // After the year 2286 no magnitude says what the numbers count.
     table.put(100, "u", 10_000_000_000_000);
     assert_eq!(stage.run().await.counts.delivered, 1);
     table.put(101, "late", 10_000_000_000_000 - 9 * MINUTE);

@@ -231,7 +231,7 @@ async fn a_stopped_run_keeps_what_was_done_and_the_next_one_does_the_rest() {
     assert_eq!(stage.sent(), once(0..5_000));
 }
 
-/// A process: dropping it ends its tasks where they stand.
+/// A process: dropping it ends its tasks at once.
 fn runtime() -> tokio::runtime::Runtime {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     builder.enable_all().start_paused(true).build().expect("a runtime")

@@ -23,7 +23,7 @@ const HOST: &str = "127.0.0.1:7700";
 const KEY_ID: &str = "AKIDAPPS";
 const SECRET: &str = "secret-of-the-apps/+0";
 
-/// A data plane in a folder of its own, on a clock that stands at 2026-03-01T12:00:00Z.
+/// A data plane in a folder of its own, on a clock that shows 2026-03-01T12:00:00Z.
 struct Plane {
     ingest: Arc<dyn Ingest>,
     folder: TempDir,

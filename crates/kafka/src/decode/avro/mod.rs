@@ -34,7 +34,7 @@ impl AvroSchema {
         Ok(AvroSchema { root, named })
     }
 
-    /// Appends the JSON of one body. Returns where the fields that are wanted stand.
+    /// Appends the JSON of one body. Returns the positions of the wanted fields.
     /// A string that is no UTF-8 is appended as it is.
     pub(super) fn write(
         &self,

@@ -17,7 +17,7 @@ pub(super) enum Node {
     Map(Box<Node>),
     Union(Vec<Node>),
     Fixed(usize),
-    /// A decimal: digits behind the point; its size if it is fixed.
+    /// A decimal: digits after the point; its size if it is fixed.
     Decimal(usize, Option<usize>),
     BigDecimal,
     /// A UUID of 16 bytes; with a length in front if it is no `fixed`.
@@ -45,7 +45,7 @@ pub(super) enum Named {
 #[derive(Debug)]
 pub(super) struct Field {
     pub(super) name: String,
-    /// What stands before its value: `,"name":`.
+    /// The text before its value: `,"name":`.
     pub(super) before: String,
     pub(super) node: Node,
 }

@@ -1,6 +1,6 @@
 //! Avro's binary encoding, value by value.
 //!
-//! A reason is boxed: nearly no value has one, and what a value returns stays small.
+//! A reason is boxed: hardly any value has one, and what a value returns stays small.
 //!
 //! Source: Apache Avro 1.12 specification, "Binary encoding".
 

@@ -23,7 +23,7 @@ pub(super) struct Writer<'a> {
     named: &'a [Named],
     reader: Reader<'a>,
     out: &'a mut Vec<u8>,
-    /// Where the fields that are wanted stand.
+    /// The positions of the wanted fields.
     found: Vec<Found>,
     /// The instant that was written last.
     instant: Option<Timestamp>,
@@ -32,7 +32,7 @@ pub(super) struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    /// Prepares to write what `reader` holds; so many fields are wanted of it.
+    /// Prepares to write what `reader` holds; this many fields are wanted of it.
     pub(super) fn new(
         named: &'a [Named],
         reader: Reader<'a>,
@@ -55,12 +55,12 @@ impl<'a> Writer<'a> {
         self.reader.left()
     }
 
-    /// Where the fields stand.
+    /// The positions of the fields.
     pub(super) fn found(self) -> Vec<Found> {
         self.found
     }
 
-    /// Writes the value of one node, and notes where it stands if it is wanted.
+    /// Writes the value of one node, and notes its position if it is wanted.
     pub(super) fn value(&mut self, node: &Node, wanted: Option<&fields::Node>) -> Result<(), Box<Reason>> {
         let Some(wanted) = wanted else { return self.plain(node, None) };
         let from = self.out.len();
@@ -230,7 +230,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Writes the items of an array or a map: blocks of a count and as many
-    /// items, until the count is 0. A negative count has its bytes behind it.
+    /// items, until the count is 0. A negative count has its bytes after it.
     fn blocks(
         &mut self,
         mut item: impl FnMut(&mut Self, usize) -> Result<(), Box<Reason>>,

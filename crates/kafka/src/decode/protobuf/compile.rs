@@ -12,7 +12,7 @@ use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver};
 use super::editions;
 use super::googletypes::GOOGLE_TYPES;
 
-/// The name of the file that is asked for, as it stands in messages of the
+/// The name of the file that is asked for, as it appears in messages of the
 /// compiler. No import is called like that.
 const MAIN: &str = "this schema.proto";
 

@@ -58,7 +58,7 @@ struct Rewriter<'a> {
     tokens: &'a [Token<'a>],
     at: usize,
     out: String,
-    /// How much of the text stands in `out`.
+    /// How much of the text is in `out`.
     copied: usize,
     /// Whether fields may lack presence: the text becomes `proto3`.
     implicit: bool,
@@ -127,7 +127,7 @@ impl<'a> Rewriter<'a> {
         }
     }
 
-    /// Rewrites options in brackets, the opening one of which stands at `from`.
+    /// Rewrites options in brackets, the opening one of which is at `from`.
     fn options(&mut self, from: usize) {
         let (mut kept, mut depth, mut start) = (Vec::new(), 0_usize, self.position_of_next());
         while let Some(token) = self.next() {
@@ -173,7 +173,7 @@ impl<'a> Rewriter<'a> {
         }
     }
 
-    /// Passes to behind the semicolon of a statement, whatever values in braces it has.
+    /// Skips a statement, to the semicolon, whatever values in braces it has.
     fn skip_statement(&mut self) {
         let mut depth = 0_usize;
         while let Some(token) = self.next() {

@@ -2,7 +2,7 @@
 //!
 //! The JSON is the canonical mapping with two differences, both so that paths
 //! and numbers are what a person sees in the `.proto` file: fields keep the
-//! names that stand there, and 64-bit integers are numbers with every digit.
+//! names that the schema has, and 64-bit integers are numbers with every digit.
 //! Fields without presence are always there, with their default where unset. A value
 //! that the mapping has no form for is written as it is and rejects nothing.
 

@@ -15,7 +15,7 @@ use tidegate_model::{DataType, Error, Http, HttpFailure, Reason, Row, Settings, 
 use super::{Damaged, Decoder, FormatSettings};
 use crate::message::Message;
 
-/// HTTP that nobody may use.
+/// HTTP that must not be used.
 struct NoHttp;
 
 #[async_trait]

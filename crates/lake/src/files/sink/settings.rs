@@ -1,4 +1,4 @@
-//! What a person types in: which files an export writes.
+//! The settings of a sink of files.
 
 use schemars::JsonSchema;
 use serde::Deserialize;

@@ -13,7 +13,7 @@ pub enum Order {
     Big,
 }
 
-/// The encoding by a byte order mark, and its length.
+/// Returns the encoding by a byte order mark, and its length.
 pub fn by_mark(head: &[u8], said: Encoding) -> (Encoding, Order, u64) {
     match head {
         [0xef, 0xbb, 0xbf, ..] => (Encoding::Utf8, Order::Little, 3),
@@ -116,7 +116,7 @@ impl<R: Read> Read for Utf16<R> {
     }
 }
 
-/// The bytes that decoded text takes in its file.
+/// Returns the bytes that decoded text takes in its file.
 pub fn stored_bytes(encoding: Encoding, text: &[u8]) -> u64 {
     match encoding {
         Encoding::Utf16 => text

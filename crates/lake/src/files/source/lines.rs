@@ -98,7 +98,7 @@ impl Lines {
     }
 }
 
-/// The content of a line, without its line break.
+/// Returns the content of a line, without its line break.
 pub fn without_break(line: &[u8]) -> &[u8] {
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     line.strip_suffix(b"\r").unwrap_or(line)

@@ -72,12 +72,12 @@ impl Pattern {
         Ok(Pattern { segments: segments.into_iter().map(Segment::parse).collect::<Result<_, _>>()? })
     }
 
-    /// The pattern as it was written.
+    /// Returns the pattern as it was written.
     pub fn text(&self) -> String {
         joined(&self.segments)
     }
 
-    /// Returns whether the pattern stands for one file only.
+    /// Returns whether the pattern names one file only.
     pub fn is_one_file(&self) -> bool {
         !self.segments.iter().any(Segment::is_pattern)
     }
@@ -137,7 +137,7 @@ fn joined(segments: &[Segment]) -> String {
     segments.iter().map(|segment| segment.text.as_str()).collect::<Vec<_>>().join("/")
 }
 
-/// A failure to read a folder or a file.
+/// Returns a failure to read a folder or a file.
 pub fn explain(path: &Path, cause: &io::Error) -> Error {
     let (kind, what) = match cause.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => (ErrorKind::Missing, "is not there"),
@@ -212,7 +212,7 @@ fn modified_us(metadata: &fs::Metadata) -> i64 {
     modified.unwrap_or(Timestamp::MIN).as_microsecond()
 }
 
-/// Why a file or a folder gives no rows.
+/// Returns why a file or a folder gives no rows.
 pub fn malformed(cause: &io::Error) -> Reason {
     let why = match cause.kind() {
         io::ErrorKind::PermissionDenied => "it may not be read; let the user that runs tidegate read it",

@@ -28,7 +28,7 @@ pub struct FileOffset {
     pub modified_us: i64,
     /// Where to continue: a byte of a text file, a row of a Parquet file.
     pub offset: u64,
-    /// Bytes behind `offset` that were read as a last line without a line break.
+    /// Bytes after `offset` that were read as a last line without a line break.
     #[serde(default)]
     pub torn: u64,
     /// Lines before `offset`.

@@ -18,7 +18,7 @@ pub struct Open<'a> {
     pub found: &'a Found,
     /// A handle to know it again by, with a position of no meaning.
     pub file: File,
-    /// What stands before the number in the location of a line or a row.
+    /// The text before the number in the location of a line or a row.
     pub prefix: Text,
     /// How it is written, if anything says so.
     pub format: Result<Format, Reason>,
@@ -72,7 +72,7 @@ impl Open<'_> {
     }
 }
 
-/// Returns what stands before the number in the location of a line or a row of a file.
+/// Returns the text before the number in the location of a line or a row of a file.
 pub fn prefix(name: &str, format: Option<&Format>) -> Text {
     match format {
         Some(Format::Parquet) => format!("{name}, row ").into(),

@@ -1,4 +1,4 @@
-//! Batches, and what stands in them of files that cannot be read.
+//! Batches, and the entries in them for files that cannot be read.
 
 use std::io;
 
@@ -39,7 +39,7 @@ impl Output {
         self.batch.fixed.extend(indexes);
     }
 
-    /// Adds the row that stands at a line or row of a file, made of so many bytes.
+    /// Adds the row of a line or row of a file, made of this many bytes.
     pub fn row(&mut self, open: &Open<'_>, number: u64, row: Row, bytes: usize) {
         self.bytes += bytes + size_of_val(&*row.values);
         self.batch.origins.push(Origin::Location { name: open.prefix.clone(), number });

@@ -116,7 +116,7 @@ pub fn read(open: &mut Open<'_>, output: &mut Output) -> Result<(), Stop> {
     output.reached(open, true)
 }
 
-/// So many that they are about as large as a batch may be.
+/// As many as fill about one batch.
 fn rows_at_a_time(metadata: &ParquetMetaData) -> usize {
     let bytes: i64 = metadata.row_groups().iter().map(|group| group.total_byte_size()).sum();
     let rows = metadata.file_metadata().num_rows().max(1);

@@ -35,7 +35,7 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// The read as a feed.
+    /// Returns the read as a feed.
     pub fn feed(self) -> Feed<Row> {
         on_a_thread(move |sender| {
             let mut output = Output::new(self.offsets.clone(), self.batch_rows, sender.clone());

@@ -1,4 +1,4 @@
-//! What a person types in.
+//! The settings.
 
 use std::time::Duration;
 
@@ -18,14 +18,14 @@ pub struct FilesSelection {
     pub path: String,
     /// Format of the files. Default: by the extension.
     pub format: Option<Format>,
-    /// What stands between the cells of a CSV file.
+    /// The text between the cells of a CSV file.
     #[serde(default = "default_delimiter")]
     pub delimiter: char,
     /// What encloses a CSV cell that holds a delimiter, a quote or a line break; `""` if
     /// nothing does.
     #[serde(default = "default_quote")]
     pub quote: String,
-    /// What stands before a quote inside a quoted CSV cell. Without it, such a quote is doubled.
+    /// The text before a quote inside a quoted CSV cell. Without it, such a quote is doubled.
     pub escape: Option<char>,
     /// What a line begins with that is skipped in CSV files.
     pub comment: Option<char>,
@@ -77,7 +77,7 @@ pub enum Encoding {
     Utf16,
 }
 
-/// Extensions of compressed files, in front of which the one of the format stands.
+/// Extensions of compressed files, which follow the one of the format, as in `.csv.gz`.
 const COMPRESSED: &[&str] = &[".gz", ".gzip", ".zst", ".zstd", ".bz2", ".xz", ".lz4", ".zip"];
 
 impl Format {
@@ -165,7 +165,7 @@ impl Files {
         })
     }
 
-    /// The format of a file.
+    /// Returns the format of a file.
     ///
     /// # Errors
     /// If neither the selection nor its extension tells.

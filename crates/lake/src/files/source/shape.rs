@@ -37,7 +37,7 @@ impl Layout {
         Layout { columns: Columns::new(names), indexes }
     }
 
-    /// A row without values.
+    /// Returns a row without values.
     pub fn empty_row(&self) -> Vec<Value> {
         vec![Value::Null; self.columns.len()]
     }
@@ -75,7 +75,7 @@ pub fn excerpt(encoding: Encoding, bytes: &[u8]) -> String {
     }
 }
 
-/// Returns the text that bytes stand for; UTF-16 was decoded before. `None` if there is none.
+/// Returns the text of the bytes; UTF-16 was decoded before. `None` if there is none.
 pub fn decoded(encoding: Encoding, bytes: Bytes) -> Option<Text> {
     match encoding {
         Encoding::Latin1 | Encoding::Windows1252 if !bytes.is_ascii() => {

@@ -81,7 +81,7 @@ fn rejected(batches: &[Batch<Row>]) -> Vec<(String, String)> {
     pieces.map(|piece| (piece.location.clone(), piece.reason.message.clone())).collect()
 }
 
-/// The place behind the last batch.
+/// The place after the last batch.
 fn place_of(batches: &[Batch<Row>]) -> Option<Checkpoint> {
     batches.last().and_then(|batch| batch.checkpoint.clone())
 }

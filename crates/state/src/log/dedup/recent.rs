@@ -9,7 +9,7 @@ use xxhash_rust::xxh3::xxh3_128;
 const SHARDS: usize = 64;
 const EMPTY: Seen = Seen(0);
 const SECOND: u128 = u32::MAX as u128;
-/// How many entries behind its home one is read ahead: that is in the next cache
+/// How many entries after its home one is read ahead: that is in the next cache
 /// line, and most searches end before.
 const NEAR: usize = 6;
 
@@ -130,7 +130,7 @@ impl RecentIds {
     }
 }
 
-/// Sorted by hash, with gaps: each entry stands at its home or as little behind
+/// Sorted by hash, with gaps: each entry is at its home or as little after
 /// it as the order allows. So a search ends at the first greater one, and growing
 /// is one pass in order.
 struct Shard {

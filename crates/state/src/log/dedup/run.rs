@@ -1,6 +1,6 @@
 //! Ids of older events: a file of them, sorted by hash, behind a filter in memory.
 //!
-//! `<first offset>-<offset behind the last>.seen`: a header, 16 bytes for each event, and the
+//! `<first offset>-<offset after the last>.seen`: a header, 16 bytes for each event, and the
 //! filter. It is durable before it has its name.
 
 use std::fs::{self, File};
@@ -32,7 +32,7 @@ pub(in crate::log) struct Covers {
     pub(in crate::log) log: LogId,
     /// The offset of the first event.
     pub(in crate::log) first: u64,
-    /// The offset behind the last event.
+    /// The offset after the last event.
     pub(in crate::log) end: u64,
 }
 
@@ -213,7 +213,7 @@ fn write_half(
     writer.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
 }
 
-/// What stands at the start of a file.
+/// The first bytes of a file.
 struct Header {
     covers: Covers,
     count: u64,

@@ -65,7 +65,7 @@ impl Runs {
         Runs::default()
     }
 
-    /// Returns the offset behind the newest event that is covered.
+    /// Returns the offset after the newest event that is covered.
     pub(in crate::log) fn end(&self) -> u64 {
         self.0.last().map_or(0, |run| run.covers().end)
     }

@@ -84,7 +84,7 @@ impl Writer<'_> {
     }
 
     /// The newest second of the oldest closed segment. One that cannot be read is as old
-    /// as the one behind it at least.
+    /// as the one after it at least.
     fn front_newest(&self) -> u32 {
         let known = self.closed.iter().map(|closed| closed.newest).find(|&newest| newest != UNKNOWN);
         let active = || self.active.as_ref().filter(|active| !active.seen.is_empty()).map(newest);

@@ -16,7 +16,7 @@ enum Change {
     Cut(prop::sample::Index),
     Remove(prop::sample::Index, usize),
     Insert(prop::sample::Index, Vec<u8>),
-    /// A copy of a part of it stands at another place.
+    /// A copy of a part of it is at another place.
     Repeat(prop::sample::Index, prop::sample::Index, usize),
 }
 
@@ -87,7 +87,7 @@ fn no_bytes_in_a_segment_make_a_reader_panic_or_invent_an_event() {
         let stream = folder.log().join("shop");
         fs::create_dir_all(&stream).expect("made");
         for (name, bytes) in &files_before {
-            // Without what stands beside them, segments are read whole.
+            // Without what is beside them, segments are read whole.
             if name.ends_with(".log") || !alone {
                 fs::write(stream.join(name), bytes).expect("written");
             }

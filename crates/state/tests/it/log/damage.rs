@@ -125,7 +125,7 @@ async fn acknowledged_events_that_were_cut_off_are_damage_and_not_an_unfinished_
         fs::write(folder.log().join("shop/end"), &end).expect("written");
 
         for round in 0..3 {
-            // Also behind a restart, and behind the first new events.
+            // Also after a restart, and after the first new events.
             let log = folder.append();
             let (found, error) = read_all(&*log, None).await;
             assert!(found.len() < 6, "cut at {length}, round {round}");
@@ -156,7 +156,7 @@ async fn acknowledged_events_that_were_cut_off_are_damage_and_not_an_unfinished_
 async fn offsets_of_damaged_events_are_not_given_out_again_though_nothing_tells_how_many_there_were() {
     let (folder, bytes) = three_writes().await;
     let mut damaged = bytes.clone();
-    // In the second of three writes, so that a whole one behind it shows that it was durable.
+    // In the second of three writes, so that a whole one after it shows that it was durable.
     damaged[bytes.len() / 2] ^= 1;
     fs::write(&folder.files("log")[0], &damaged).expect("damaged");
     forget_the_end(&folder);

@@ -86,7 +86,7 @@ async fn a_log_that_was_restored_from_an_older_copy_gives_out_no_offset_a_second
     let (found, _) = read_all(&*log, Some(&within)).await;
     assert_eq!(numbers(&found), [3, 4].into_iter().chain(20..30).collect::<Vec<_>>());
     drop(log);
-    // It stays so behind a restart, and is not begun once more.
+    // It stays so after a restart, and does not begin again.
     let log = folder.append();
     log.fence(&export(&ahead)).await.expect("fenced");
     assert_eq!(numbers(&read_all(&*log, Some(&ahead)).await.0), (20..30).collect::<Vec<_>>());

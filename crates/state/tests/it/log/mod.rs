@@ -85,7 +85,7 @@ fn shop() -> StreamId {
     StreamId::new("shop")
 }
 
-/// Returns everything behind a position, up to the first error.
+/// Returns everything after a position, up to the first error.
 async fn read_all(log: &dyn EventLog, after: Option<&Checkpoint>) -> (Vec<LoggedEvent>, Option<Error>) {
     let reading = Reading { batch_events: 1_000, follow: false };
     let mut found = Vec::new();

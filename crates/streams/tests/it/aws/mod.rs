@@ -1,4 +1,4 @@
-//! Kinesis and Firehose against emulators that nobody here wrote, read back by
+//! Kinesis and Firehose against third-party emulators, read back by
 //! AWS's own client.
 
 pub mod emulator;

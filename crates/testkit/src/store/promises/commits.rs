@@ -84,7 +84,7 @@ pub async fn a_commit_that_fails_leaves_no_trace(backend: &dyn Backend) {
     assert_eq!(store.open_intents(&orders()).await.expect("intents").len(), 1);
 }
 
-/// With rows that stand there twice, and a cursor of any type.
+/// With rows that occur twice, and a cursor of any type.
 pub async fn lookback_is_kept_in_order_until_it_is_forgotten(backend: &dyn Backend) {
     let store = backend.open().await;
     let run = start(&*store, &orders(), backend.clock().now()).await;
@@ -121,7 +121,7 @@ pub async fn lookback_is_kept_in_order_until_it_is_forgotten(backend: &dyn Backe
     assert!(remembered(&*store, &orders()).await.is_empty());
 }
 
-/// A run that committed a row under a key anew decides alone; one run may have several.
+/// The last run that committed a row under a key decides alone; one run may have several.
 pub async fn the_last_run_says_what_was_committed_under_a_key(backend: &dyn Backend) {
     let store = backend.open().await;
     for (seq, keys) in [(1, vec![1, 2, 3]), (2, vec![2, 3]), (3, vec![3])] {

@@ -66,7 +66,7 @@ pub async fn rows_that_come_as_columns_are_listed_like_others(backend: &dyn Back
     assert_eq!(listed(1), ("user-3", StatusKind::Delivered));
 }
 
-/// Each by itself and together, in tables and in files.
+/// Each alone and together, in tables and in files.
 pub async fn rows_are_found_by_run_user_status_and_time(backend: &dyn Backend) {
     let store = backend.open().await;
     let first = start(&*store, &orders(), backend.clock().now()).await;

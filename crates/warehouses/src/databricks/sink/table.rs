@@ -69,7 +69,7 @@ impl EventTable {
         })
     }
 
-    /// Returns how people read it in a message.
+    /// Returns its name in messages.
     pub fn label(&self) -> String {
         self.names.each_ref().map(|name| shown(name)).join(".")
     }

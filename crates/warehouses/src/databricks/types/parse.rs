@@ -2,7 +2,7 @@
 
 use super::SqlType;
 
-/// Reads a type. A text that is none of the known ones is [`SqlType::Other`] as it stands.
+/// Reads a type. An unknown text is [`SqlType::Other`], unchanged.
 pub fn parse(text: &str) -> SqlType {
     let mut parser = Parser { rest: text.trim() };
     match parser.read() {
@@ -45,7 +45,7 @@ impl<'a> Parser<'a> {
             }
             "STRUCT" => SqlType::Struct(self.inside(Parser::members)?),
             "INTERVAL" => {
-                // The words behind it end with the type.
+                // The words after it end with the type.
                 let length = self.rest.find([',', '>']).unwrap_or(self.rest.len());
                 let (words, rest) = self.rest.split_at(length);
                 self.rest = rest;
@@ -77,7 +77,7 @@ impl<'a> Parser<'a> {
         Some(inside)
     }
 
-    /// Returns the parenthesis behind a word, as it stands; nothing if there is none.
+    /// Returns the parenthesis after a word, unchanged; nothing if there is none.
     fn arguments(&mut self) -> String {
         if !self.rest.starts_with('(') {
             return String::new();
@@ -148,7 +148,7 @@ impl<'a> Parser<'a> {
         None
     }
 
-    /// Skips `NOT NULL` and a comment behind a member.
+    /// Skips `NOT NULL` and a comment after a member.
     fn constraint(&mut self) {
         let rest = self.rest.trim_start();
         if let Some(rest) = strip_words(rest, "NOT NULL") {

@@ -37,8 +37,8 @@ impl From<Error> for Failure {
     }
 }
 
-/// Whether a transaction whose commit ended like this may have taken effect:
-/// the server did not say that it failed, or was on its way out when it did.
+/// Returns whether a transaction whose commit ended like this may have taken effect: the server did not
+/// say that it failed, or was on its way out when it did.
 pub fn leaves_doubt(error: &tokio_postgres::Error) -> bool {
     error.code().is_none_or(|code| matches!(code.code().get(..2), Some("08" | "57" | "58" | "XX")))
 }

@@ -15,12 +15,12 @@ const EPOCH_DAY: i32 = 10_957;
 /// The first moment that is safe in any time zone of the server's.
 const FIRST_YEAR: i16 = -4711;
 
-/// Whether PostgreSQL has a name for this moment.
+/// Returns whether PostgreSQL has a name for this moment.
 pub fn in_range(at: Timestamp) -> bool {
     jiff::tz::Offset::UTC.to_datetime(at).year() >= FIRST_YEAR
 }
 
-/// All rows of one request.
+/// Returns all rows of one request.
 pub fn encode(layout: Layout, items: &[LoggedEvent], synced: Timestamp) -> Bytes {
     let weight: usize = items.iter().map(|item| item.event.estimated_size() + super::ROW_OVERHEAD).sum();
     let mut out = BytesMut::with_capacity(weight);

@@ -31,7 +31,7 @@ pub struct EventTable {
 pub type Types = HashMap<String, String>;
 
 impl EventTable {
-    /// The table of a target.
+    /// Returns the table of a target.
     ///
     /// # Errors
     /// A name that PostgreSQL does not take as it is.
@@ -40,12 +40,12 @@ impl EventTable {
         Ok(EventTable { schema, name, layout: target.layout })
     }
 
-    /// How people read it in a message.
+    /// Returns its name in messages.
     pub fn label(&self) -> String {
         format!("{}.{}", shown(&self.schema), shown(&self.name))
     }
 
-    /// Its name in a statement.
+    /// Returns its name in a statement.
     pub fn quoted(&self) -> String {
         format!("{}.{}", quote(&self.schema), quote(&self.name))
     }
@@ -67,7 +67,7 @@ impl EventTable {
         Ok(Some(types))
     }
 
-    /// Whether its schema is there.
+    /// Returns whether its schema is there.
     pub async fn has_schema(&self, session: &Session) -> Result<bool, tokio_postgres::Error> {
         let sql = "SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = $1";
         Ok(!session.client.query_typed(sql, &[(&self.schema, Type::TEXT)]).await?.is_empty())
@@ -159,9 +159,9 @@ impl EventTable {
         Ok(())
     }
 
-    /// A connection's own table, empty at the start of each transaction. Its
-    /// columns are part of the name: behind a pooler, another version of this
-    /// program may have left one in the same session.
+    /// Returns a connection's own table, empty at the start of each transaction. Its columns are part
+    /// of the name: behind a pooler, another version of this program may have left one in the same
+    /// session.
     pub fn staging(&self) -> String {
         let columns: Vec<String> = (self.layout.columns().iter())
             .map(|column| format!("{} {}", quote(column.name), type_name(column.kind)))

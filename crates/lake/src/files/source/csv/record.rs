@@ -36,7 +36,7 @@ pub struct Parser {
     pub unescaped: Vec<u8>,
     /// Lines that were looked at.
     lines: usize,
-    /// The line, from one, in which the open quote stands.
+    /// The line, from one, of the open quote.
     pub opened: usize,
     at: usize,
     quoted: Option<Quoted>,
@@ -98,7 +98,7 @@ impl Parser {
         }
     }
 
-    /// A line without quotes: nearly every one.
+    /// A line without quotes: almost every one.
     fn plain_line(&mut self, record: &[u8], content: usize, options: &CsvOptions) -> Step {
         let line = &record[self.at..content];
         if memchr::memchr(b'\r', line).is_some() {
@@ -113,7 +113,7 @@ impl Parser {
         Step::Done
     }
 
-    /// Looks for the end of a quoted cell. `Done` if it was found, `at` behind its delimiter.
+    /// Looks for the end of a quoted cell. `Done` if it was found, `at` after its delimiter.
     fn inside_quotes(&mut self, record: &[u8], content: usize, options: &CsvOptions) -> Step {
         let (Some(quote), Some(cell)) = (options.quote, &mut self.quoted) else { return Step::Done };
         loop {
@@ -164,7 +164,7 @@ impl Parser {
             });
             self.quoted = None;
             self.at = found + 2;
-            // Behind a delimiter at the very end one more cell follows, an empty one.
+            // After a delimiter at the very end one more cell follows, an empty one.
             if found + 1 >= content {
                 self.at = content + 1;
             }

@@ -11,7 +11,7 @@ use super::record::{Parser, Step};
 
 /// Lines of the longest record.
 const RECORD_LINES_MAX: usize = 100_000;
-/// Bytes that may be looked at again behind quotes that are not closed, beside a number of
+/// Bytes that may be looked at again after quotes that are not closed, beside a number of
 /// times those that were read since: one look takes a time, all together not its square.
 const AGAIN_MAX: usize = 64 << 20;
 const AGAIN_TIMES: usize = 16;
@@ -23,7 +23,7 @@ pub enum Outcome {
     Cells,
     /// An empty line or a comment.
     Nothing,
-    /// One line that breaks the rules. Lines behind it are read as if it were not there.
+    /// One line that breaks the rules. Lines after it are read as if it did not exist.
     Rejected(Reason),
     /// The same, but the end of the file may not be written yet.
     OpenAtEnd(Reason),
@@ -94,7 +94,7 @@ impl<'a> Records<'a> {
     /// Returns the next piece, which begins in line `number`; `None` at the end.
     ///
     /// # Errors
-    /// If the file cannot be read, or has so many quotes that are not closed that it is no CSV.
+    /// If the file cannot be read, or has more unclosed quotes than a CSV file can have.
     pub fn next(&mut self, number: u64) -> Result<Option<Piece>, Broken> {
         self.forget();
         self.parser.restart();
@@ -142,7 +142,7 @@ impl<'a> Records<'a> {
         Reason::new("invalid_csv", format!("a quote that begins in line {line} is not closed{within}"))
     }
 
-    /// Takes the first line alone: those behind it are looked at again.
+    /// Takes the first line alone: those after it are looked at again.
     fn first_alone(&mut self, outcome: Outcome) -> Result<Piece, Broken> {
         let first = self.held.front().map_or(self.start, |(end, _)| *end);
         self.again += self.text.len() - first;

@@ -192,7 +192,7 @@ async fn compressed_files_are_read_by_what_they_are() {
         assert_eq!(told(&rest), expected[1..], "{path}");
         assert!(read(folder.path(), &selection, place_of(&batches), 1).await.is_empty(), "{path}");
     }
-    // Two compressed files, one behind the other, are one.
+    // Two compressed files, one after the other, are one.
     let all = [fs::read(at("a.csv.gz")).unwrap(), gzip(b"u6,d\n")].concat();
     let selection = select(json!({ "path": "*.csv.gz" }));
     let before = read(folder.path(), &selection, None, 100).await;

@@ -261,7 +261,7 @@ async fn a_member_that_comes_after_the_first_thousand_lines_is_a_column() {
     assert_eq!(batches[0].items[5_000].get("late"), Some(&Value::Int(5)));
     assert!(place_of(&batches).is_some());
 
-    // Behind what is looked at, others may come: the description says so.
+    // After what is looked at, others may come: the description says so.
     let long = format!("{{\"id\":\"{}\"}}\n", "u".repeat(1_000)).repeat(20_000);
     fs::write(folder.path().join("a.jsonl"), long).unwrap();
     assert!(source(folder.path()).describe(&selection).await.unwrap().open);
