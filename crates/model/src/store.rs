@@ -227,6 +227,8 @@ pub struct RowQuery {
     pub to: Option<Timestamp>,
     /// At most this many, newest first.
     pub limit: usize,
+    /// Leaves [`RowEntry::payload`] empty, for queries that only count.
+    pub without_payload: bool,
 }
 
 /// One line of the ledger.

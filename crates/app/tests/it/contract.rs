@@ -108,6 +108,35 @@ fn the_json_of_each_verb_is_as_its_schema_says_and_stands_alone() {
 }
 
 #[test]
+fn rows_in_groups_are_all_counted_beyond_one_page_and_without_their_contents() {
+    let yaml = "connections:\n  drops: { type: files, path: drops }\n  braze: { type: braze, endpoint: sandbox, api_key: x }\n\
+        syncs:\n  customers:\n    source: { connection: drops, path: \"*.csv\" }\n    \
+        destination: { connection: braze, object: user }\n    mapping: { external_id: id, attributes: [plan] }\n";
+    let project = Project::new(yaml);
+    let mut lines = String::from("id,plan,line\n");
+    for line in 0..1_203 {
+        lines += &format!(",free,{line}\n");
+    }
+    for line in 0..40 {
+        lines += &format!("user-{line},pro,{line}\n");
+    }
+    project.write("drops/customers.csv", &lines);
+    project.run_to("customers", "partial", &[("rejected", 1_203), ("delivered", 40)]);
+    for (words, rows) in [
+        (&["rows", "--open", "--by", "reason"][..], 1_203),
+        (&["rows", "--by", "reason"], 1_203),
+        (&["rows", "--by", "reason", "--delivered"], 0),
+        (&["rows", "--by", "sync"], 1_243),
+        (&["rows", "--by", "day", "--user", "user-7"], 1),
+        (&["rows", "--by", "day", "--since", "1d", "--delivered"], 40),
+    ] {
+        let document = project.document(words);
+        assert_eq!((&document["total"], &document["complete"]), (&json!(rows), &json!(true)), "{words:?}");
+        assert_eq!(document["groups"].as_array().map(Vec::len), Some(usize::from(rows > 0)), "{words:?}");
+    }
+}
+
+#[test]
 fn a_run_that_cannot_begin_has_the_keys_of_one_that_succeeded() {
     let yaml = "connections:\n  drops: { type: files, path: drops }\n  braze: { type: braze, endpoint: sandbox, api_key: x }\n\
         syncs:\n  customers:\n    source: { connection: drops, path: \"*.csv\" }\n    \

@@ -31,6 +31,7 @@ impl Engine {
                 sync: Some(run.sync.clone()),
                 status: Some(status),
                 limit: ROWS_MAX,
+                without_payload: true,
                 ..RowQuery::default()
             };
             for entry in self.config.store.rows(&query).await? {

@@ -78,7 +78,8 @@ impl Engine {
     /// # Errors
     /// If the store or the event log cannot be read.
     pub async fn timeline(&self, user: &str, limit: usize) -> Result<Timeline, Error> {
-        let query = RowQuery { user: Some(user.to_owned()), limit, ..RowQuery::default() };
+        let query =
+            RowQuery { user: Some(user.to_owned()), limit, without_payload: true, ..RowQuery::default() };
         let rows = self.config.store.rows(&query).await?;
         let mut entries: Vec<Entry> = rows
             .into_iter()

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::TimestampMicrosecondType;
-use arrow_array::{Array as _, BooleanArray, RecordBatch};
+use arrow_array::{Array as _, BooleanArray, RecordBatch, StringArray};
 use arrow_schema::ArrowError;
 use jiff::Timestamp;
 use parquet::arrow::ProjectionMask;
@@ -97,7 +97,13 @@ fn newest_of_group(
         let rows = usize::try_from(about.num_rows()).unwrap_or(0);
         builder = builder.with_offset(rows.saturating_sub(wanted));
     } else {
-        let mask = ProjectionMask::leaves(builder.parquet_schema(), [AT, USER, STATUS]);
+        let asked = [
+            (AT, filter.from.is_some() || filter.to.is_some()),
+            (USER, filter.user.is_some()),
+            (STATUS, filter.status.is_some()),
+        ];
+        let asked = asked.into_iter().filter_map(|(column, asked)| asked.then_some(column));
+        let mask = ProjectionMask::leaves(builder.parquet_schema(), asked);
         builder = builder.with_row_filter(RowFilter::new(vec![Box::new(predicate(mask, filter.clone()))]));
     }
     let mut newest = VecDeque::new();
@@ -144,16 +150,22 @@ fn predicate(
     filter: Filter,
 ) -> ArrowPredicateFn<impl FnMut(RecordBatch) -> Result<BooleanArray, ArrowError> + Send + 'static> {
     ArrowPredicateFn::new(mask, move |batch: RecordBatch| {
-        let times = batch.column(0).as_primitive::<TimestampMicrosecondType>();
-        let users = batch.column(1).as_string::<i32>();
-        let statuses = batch.column(2).as_string::<i32>();
+        // Only the columns that the filter asks for are read.
+        let column = |name: &str| batch.column_by_name(name);
+        let times = column("at").map(|times| times.as_primitive::<TimestampMicrosecondType>());
+        let users = column("user").map(|users| users.as_string::<i32>());
+        let statuses = column("status").map(|statuses| statuses.as_string::<i32>());
+        let holds = |texts: Option<&StringArray>, at: usize, wanted: Option<&str>| {
+            wanted.is_none_or(|wanted| texts.is_some_and(|texts| texts.value(at) == wanted))
+        };
+        let status = filter.status.map(StatusKind::as_str);
         let (from, to) =
             (filter.from.map(Timestamp::as_microsecond), filter.to.map(Timestamp::as_microsecond));
         let wanted = |at: usize| {
-            from.is_none_or(|from| times.value(at) >= from)
-                && to.is_none_or(|to| times.value(at) < to)
-                && filter.status.is_none_or(|status| statuses.value(at) == status.as_str())
-                && filter.user.as_ref().is_none_or(|user| users.value(at) == user)
+            from.is_none_or(|from| times.is_some_and(|times| times.value(at) >= from))
+                && to.is_none_or(|to| times.is_some_and(|times| times.value(at) < to))
+                && holds(statuses, at, status)
+                && holds(users, at, filter.user.as_deref())
         };
         Ok((0..batch.num_rows()).map(|at| Some(wanted(at))).collect())
     })

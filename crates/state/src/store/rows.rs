@@ -48,6 +48,9 @@ pub(super) async fn find(
         lines.extend(blocking(move || newest_in_files(&files, &filter, limit)).await?);
         lines.sort_by_key(|line| Reverse(line.entry.at));
         lines.truncate(query.limit);
+        if query.without_payload {
+            return Ok(lines.into_iter().map(|line| line.entry).collect());
+        }
         return with_payloads(database, contents, lines).await;
     }
 }

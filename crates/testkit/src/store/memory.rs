@@ -513,6 +513,7 @@ impl Store for MemoryStore {
         let open = |entry: &RowEntry, row: &RowResult| {
             let kept =
                 memory.failed_rows.iter().find(|(sync, kept)| *sync == entry.sync && kept.row == row.row);
+            let kept = kept.filter(|_| !query.without_payload);
             let payload = kept.and_then(|(_, kept)| kept.entry.payload.clone());
             RowEntry { payload: payload.filter(|_| entry.reason.is_some()), ..entry.clone() }
         };

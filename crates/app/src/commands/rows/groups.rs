@@ -21,6 +21,8 @@ pub(crate) struct Grouped {
     groups: Vec<Group>,
     /// The number of rows in all groups.
     total: u64,
+    /// Whether all rows were counted; `false` if there are more than 200,000, of which the newest were.
+    complete: bool,
 }
 
 /// Rows that have the same reason, sync, user or day.
@@ -40,12 +42,17 @@ struct Group {
     examples: Vec<String>,
 }
 
-/// Prints rows in groups. Rows without a reason are in none by reason.
-pub(super) fn print(by: GroupBy, entries: &[RowEntry], out: Output) {
-    let grouped = group(by, entries);
+/// Prints groups. `rows_max` is how many rows were counted at most.
+pub(super) fn print(by: GroupBy, grouped: &Grouped, rows_max: usize, out: Output) {
     if out != Output::Text {
-        output::listing(out, &grouped, &grouped.groups);
+        output::listing(out, grouped, &grouped.groups);
         return;
+    }
+    if !grouped.complete {
+        note(format!(
+            "only the newest {} are counted; `--since` and `--sync` narrow them",
+            counted(rows_max as u64, "row")
+        ));
     }
     if grouped.groups.is_empty() {
         note("no rows");
@@ -55,19 +62,30 @@ pub(super) fn print(by: GroupBy, entries: &[RowEntry], out: Output) {
     note(counted(grouped.total, "row"));
 }
 
-fn group(by: GroupBy, entries: &[RowEntry]) -> Grouped {
-    let mut found: HashMap<(String, Option<String>), Group> = HashMap::new();
-    for entry in entries {
-        let (name, sync, message) = match by {
+/// Groups while they are counted, so that rows are not kept.
+pub(super) struct Grouping {
+    by: GroupBy,
+    found: HashMap<(String, Option<String>), Group>,
+}
+
+impl Grouping {
+    /// Creates a grouping without rows.
+    pub(super) fn new(by: GroupBy) -> Grouping {
+        Grouping { by, found: HashMap::new() }
+    }
+
+    /// Counts a row. One without a reason is in no group by reason.
+    pub(super) fn add(&mut self, entry: &RowEntry) {
+        let (name, sync, message) = match self.by {
             GroupBy::Reason => {
-                let Some(reason) = &entry.reason else { continue };
+                let Some(reason) = &entry.reason else { return };
                 (reason.code.to_string(), Some(entry.sync.to_string()), Some(reason.message.clone()))
             }
             GroupBy::Sync => (entry.sync.to_string(), None, None),
             GroupBy::User => (entry.user.clone(), None, None),
             GroupBy::Day => (entry.at.strftime("%Y-%m-%d").to_string(), None, None),
         };
-        let group = found.entry((name.clone(), sync.clone())).or_insert_with(|| Group {
+        let group = self.found.entry((name.clone(), sync.clone())).or_insert_with(|| Group {
             name,
             sync,
             message,
@@ -82,12 +100,16 @@ fn group(by: GroupBy, entries: &[RowEntry]) -> Grouped {
             group.examples.push(example.clone());
         }
     }
-    let mut groups: Vec<Group> = found.into_values().collect();
-    match by {
-        GroupBy::Day => groups.sort_by(|a, b| b.name.cmp(&a.name)),
-        _ => groups.sort_by(|a, b| (b.rows, &a.name, &a.sync).cmp(&(a.rows, &b.name, &b.sync))),
+
+    /// Returns the groups in their order; `complete` says whether all rows were counted.
+    pub(super) fn finish(self, complete: bool) -> Grouped {
+        let mut groups: Vec<Group> = self.found.into_values().collect();
+        match self.by {
+            GroupBy::Day => groups.sort_by(|a, b| b.name.cmp(&a.name)),
+            _ => groups.sort_by(|a, b| (b.rows, &a.name, &a.sync).cmp(&(a.rows, &b.name, &b.sync))),
+        }
+        Grouped { total: groups.iter().map(|group| group.rows).sum(), groups, complete }
     }
-    Grouped { total: groups.iter().map(|group| group.rows).sum(), groups }
 }
 
 fn table(by: GroupBy, groups: &[Group]) -> Table {

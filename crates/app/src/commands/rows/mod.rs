@@ -4,22 +4,25 @@ mod groups;
 mod span;
 
 pub(crate) use groups::Grouped;
+use groups::Grouping;
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tidegate_engine::service::Engine;
-use tidegate_model::store::{FailedRowQuery, RowEntry, RowQuery, StatusKind};
+use tidegate_model::store::{FailedRowCursor, FailedRowQuery, RowEntry, RowQuery, StatusKind};
 use tidegate_model::{Clock, Error, ErrorKind, ObjectKind, Reason, Run, RunId, SyncId, SystemClock};
 
 use crate::DONE;
-use crate::cli::{Output, ProjectArgs, Rows};
+use crate::cli::{GroupBy, Output, ProjectArgs, Rows};
 use crate::output::table::{Table, sentence, state, word};
 use crate::output::{self, counted, moment, note, number};
 
 /// Rows that are read to be counted in groups.
 const GROUPED_MAX: usize = 200_000;
+/// Failed rows, with their contents, that are in memory at a time while they are counted.
+const GROUPED_PAGE: usize = 500;
 
 pub(super) async fn rows(args: &ProjectArgs, asked: Rows, out: Output) -> Result<u8, Error> {
     let engine = args.engine().await?;
@@ -27,11 +30,8 @@ pub(super) async fn rows(args: &ProjectArgs, asked: Rows, out: Output) -> Result
     match asked.by {
         None => list(&engine, &selection, asked.limit, out).await?,
         Some(by) => {
-            let entries = selection.entries(&engine, GROUPED_MAX).await?;
-            if entries.len() == GROUPED_MAX && out == Output::Text {
-                note(format!("only the newest {} are counted", counted(GROUPED_MAX as u64, "row")));
-            }
-            groups::print(by, &entries, out);
+            let grouped = selection.grouped(&engine, by).await?;
+            groups::print(by, &grouped, GROUPED_MAX, out);
         }
     }
     Ok(DONE)
@@ -93,7 +93,68 @@ impl Selection {
             let open = engine.find_failed_rows(&query).await?;
             return Ok(open.into_iter().map(|failed| failed.entry).collect());
         }
-        engine.rows(&RowQuery { sync, run, user, status, from, to, limit }).await
+        let query = RowQuery { sync, run, user, status, from, to, limit, without_payload: false };
+        engine.rows(&query).await
+    }
+
+    /// Returns these rows in groups, the newest [`GROUPED_MAX`] of them at most.
+    async fn grouped(&self, engine: &Engine, by: GroupBy) -> Result<Grouped, Error> {
+        let mut grouping = Grouping::new(by);
+        let complete = match self.open {
+            true => self.group_open(engine, &mut grouping).await?,
+            false => self.group_all(engine, by, &mut grouping).await?,
+        };
+        Ok(grouping.finish(complete))
+    }
+
+    /// Counts open failed rows, page by page. Returns whether these were all.
+    async fn group_open(&self, engine: &Engine, grouping: &mut Grouping) -> Result<bool, Error> {
+        let mut query = FailedRowQuery {
+            sync: self.sync.clone(),
+            run: self.run.as_ref().map(|run| run.id.clone()),
+            user: self.user.clone(),
+            status: self.status,
+            from: self.from,
+            to: self.to,
+            limit: GROUPED_PAGE,
+            ..FailedRowQuery::default()
+        };
+        for _ in 0..GROUPED_MAX / GROUPED_PAGE {
+            let page = engine.find_failed_rows(&query).await?;
+            for failed in &page {
+                grouping.add(&failed.entry);
+            }
+            let Some(last) = page.last().filter(|_| page.len() == GROUPED_PAGE) else { return Ok(true) };
+            let (at, sync) = (last.entry.at, last.entry.sync.clone());
+            query.after = Some(FailedRowCursor { at, sync, key: last.key });
+        }
+        Ok(false)
+    }
+
+    /// Counts rows of the history. Returns whether these were all.
+    async fn group_all(&self, engine: &Engine, by: GroupBy, grouping: &mut Grouping) -> Result<bool, Error> {
+        // Delivered rows have no reason, and are not read for one.
+        let statuses = match (by, self.status) {
+            (GroupBy::Reason, None) => vec![Some(StatusKind::Rejected), Some(StatusKind::InDoubt)],
+            (_, status) => vec![status],
+        };
+        let mut complete = true;
+        for status in statuses {
+            let query = RowQuery {
+                sync: self.sync.clone(),
+                run: self.run.as_ref().map(|run| run.id.clone()),
+                user: self.user.clone(),
+                status,
+                from: self.from,
+                to: self.to,
+                limit: GROUPED_MAX,
+                without_payload: true,
+            };
+            let entries = engine.rows(&query).await?;
+            complete &= entries.len() < GROUPED_MAX;
+            entries.iter().for_each(|entry| grouping.add(entry));
+        }
+        Ok(complete)
     }
 
     /// Returns the number of these rows, if it can be known without reading them.
