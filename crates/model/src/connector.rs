@@ -109,7 +109,7 @@ pub struct IngestRole {
     pub open: OpenIngest,
 }
 
-/// How to serve a vendor's HTTP API locally, on the embedded platform.
+/// How to serve a vendor's HTTP API locally, on the built-in platform.
 #[derive(Clone, Copy)]
 pub struct SandboxRole {
     /// The first path segments that belong to this API, for example `users`.

@@ -1,4 +1,4 @@
-//! The embedded platform: users, events, purchases and catalogs in one SQLite
+//! The built-in platform: users, events, purchases and catalogs in one SQLite
 //! file. It is a platform like any other, and what every vendor's sandbox keeps
 //! its state in.
 
@@ -23,10 +23,10 @@ pub use export::Export;
 pub use store::{Durability, Profiles, Session};
 pub use users::{User, UserId};
 
-/// The embedded platform.
+/// The built-in platform.
 pub const CONNECTOR: Connector = Connector {
     kind: "profiles",
-    title: "Embedded platform",
+    title: "Built-in platform",
     readme: include_str!("README.md"),
     icon: include_str!("icon.svg"),
     settings: schema_of::<settings::ProfilesSettings>,

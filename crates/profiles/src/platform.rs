@@ -1,4 +1,4 @@
-//! Records into the embedded platform.
+//! Records into the built-in platform.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -129,7 +129,7 @@ impl Store {
         let store = Arc::clone(self);
         tokio::task::spawn_blocking(move || work(&store))
             .await
-            .map_err(|cause| Error::internal("the embedded platform stopped in its work").caused_by(cause))?
+            .map_err(|cause| Error::internal("the built-in platform stopped in its work").caused_by(cause))?
     }
 
     fn transact<T>(&self, work: impl FnOnce(&Session<'_>) -> Result<T>) -> Result<T> {

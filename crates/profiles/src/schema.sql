@@ -1,4 +1,4 @@
--- The embedded platform. Times are microseconds since the epoch.
+-- The built-in platform. Times are microseconds since the epoch.
 
 CREATE TABLE IF NOT EXISTS users (
     id          INTEGER PRIMARY KEY,

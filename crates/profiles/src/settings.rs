@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// The embedded platform: users, events, purchases and catalogs in one file.
+/// The built-in platform: users, events, purchases and catalogs in one file.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ProfilesSettings {

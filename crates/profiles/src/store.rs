@@ -19,7 +19,7 @@ pub enum Durability {
     Process,
 }
 
-/// The embedded platform's state.
+/// The built-in platform's state.
 ///
 /// Everything happens in [`Profiles::transact`]. The calls block for as long as
 /// SQLite works, so asynchronous callers use `spawn_blocking`.

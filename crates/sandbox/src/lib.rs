@@ -1,4 +1,4 @@
-//! The vendors' HTTP APIs, served locally on the embedded platform: wire format, validation,
+//! The vendors' HTTP APIs, served locally on the built-in platform: wire format, validation,
 //! partial errors, rate limits and headers.
 //!
 //! A sandbox plays the other side. It imports nothing of the clients that it judges and has its own

@@ -377,7 +377,7 @@ pub(crate) enum SecretAction {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum UsersAction {
-    /// Erases a user from failed rows, history, the event log and the embedded platform.
+    /// Erases a user from failed rows, history, the event log and the built-in platform.
     ///
     /// Delete the user at the source first, and stop `tidegate serve`.
     Erase {

@@ -1,4 +1,4 @@
-//! The embedded platform, in a folder of the test.
+//! The built-in platform, in a folder of the test.
 
 use serde_json::{Value, json};
 use tidegate_model::{Body, Identity, Json, ObjectKind, Purchase, Record, RowHash};
@@ -93,13 +93,13 @@ fn item(id: &str, fields: &str) -> Body {
     Body::CatalogItem { id: id.to_owned().into(), fields: Json::trusted(fields.to_owned()) }
 }
 
-/// The tables of the embedded platform, row by row.
+/// The tables of the built-in platform, row by row.
 fn contents(world: &World) -> Vec<Value> {
     let file = world.folder().join("profiles.db");
     if !file.exists() {
         return Vec::new();
     }
-    let db = rusqlite::Connection::open(file).expect("the embedded platform's file");
+    let db = rusqlite::Connection::open(file).expect("the built-in platform's file");
     let mut entries = Vec::new();
     for table in ["users", "aliases", "events", "purchases", "catalogs", "items"] {
         let mut statement = db.prepare(&format!("SELECT * FROM {table} ORDER BY 1, 2")).expect(table);

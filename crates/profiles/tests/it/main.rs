@@ -1,4 +1,4 @@
-//! The embedded platform against its promises.
+//! The built-in platform against its promises.
 
 mod conformance;
 mod fixtures;

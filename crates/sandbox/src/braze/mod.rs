@@ -1,4 +1,4 @@
-//! Braze's REST API, served locally on the embedded platform: wire format,
+//! Braze's REST API, served locally on the built-in platform: wire format,
 //! validation, partial errors, rate limits and headers.
 //!
 //! Every key is accepted but the word `revoked`. What it keeps is seen under

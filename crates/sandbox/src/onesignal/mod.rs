@@ -1,4 +1,4 @@
-//! OneSignal's REST API served locally, on the embedded platform.
+//! OneSignal's REST API served locally, on the built-in platform.
 //!
 //! The same paths, bodies, statuses and limits as the vendor's, under the bare
 //! host as its SDKs expect it. All apps share one set of users. What the
