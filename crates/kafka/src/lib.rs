@@ -59,5 +59,5 @@ pub const CONNECTOR: Connector = Connector {
         open: |settings, target, tools| Ok(Arc::new(KafkaSink::open(settings, target, tools)?)),
     }),
     setup: Some(access::setup),
-    ..Connector::NEW
+    ..Connector::EMPTY
 };

@@ -36,10 +36,14 @@ impl Checks {
 
     /// Adds a failed check and the step that fixes it.
     pub fn fail(&mut self, name: impl Into<String>, detail: impl Into<String>, remedy: impl Into<String>) {
+        let (name, detail): (String, String) = (name.into(), detail.into());
+        // An error that names what was looked at would say it twice.
+        let rest = detail.strip_prefix(&name).and_then(|rest| rest.strip_prefix(": "));
+        let detail = rest.map(str::to_owned).unwrap_or(detail);
         self.0.push(Check {
-            name: name.into(),
+            name,
             passed: false,
-            detail: detail.into(),
+            detail,
             remedy: Some(remedy.into()).filter(|remedy: &String| !remedy.is_empty()),
         });
     }

@@ -227,7 +227,7 @@ pub struct Connector {
 
 impl Connector {
     /// A connector without a name and without roles: what others are made from.
-    pub const NEW: Connector = Connector {
+    pub const EMPTY: Connector = Connector {
         kind: "",
         title: "",
         readme: "",

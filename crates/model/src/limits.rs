@@ -35,7 +35,7 @@ pub struct Limits {
 
 impl Limits {
     /// Generous limits for tests and the built-in platform.
-    pub const UNBOUNDED: Limits = Limits {
+    pub const GENEROUS: Limits = Limits {
         max_items: 500,
         max_bytes: 4 << 20,
         linger: Duration::from_millis(20),

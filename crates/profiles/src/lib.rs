@@ -44,5 +44,5 @@ pub const CONNECTOR: Connector = Connector {
         dry_run_response: |_| http::Response::default(),
     }),
     erase: Some(platform::erase),
-    ..Connector::NEW
+    ..Connector::EMPTY
 };

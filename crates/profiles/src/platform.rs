@@ -74,7 +74,7 @@ impl Destination<Record> for ProfilesPlatform {
     }
 
     fn limits(&self) -> Limits {
-        Limits { max_in_flight: 2, bucket: "profiles", ..Limits::UNBOUNDED }
+        Limits { max_in_flight: 2, bucket: "profiles", ..Limits::GENEROUS }
     }
 
     fn estimated_size(&self, record: &Record) -> usize {

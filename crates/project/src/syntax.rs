@@ -116,7 +116,7 @@ fn unquoted(text: &str) -> Vec<Finding> {
                         Finding::new(
                             mark,
                             "",
-                            "`${` stands inside `{ }` without quotes, where YAML cannot read it",
+                            "`${` is inside `{ }` without quotes, where YAML cannot read it",
                         )
                         .hint(in_quotes(whole.trim())),
                     );

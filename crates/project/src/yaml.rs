@@ -220,7 +220,7 @@ impl Reader<'_, '_> {
                                     at,
                                     "",
                                     format!(
-                                        "the key `{key}` stands here a second time; the first is in line {}",
+                                        "the key `{key}` occurs here a second time; the first is in line {}",
                                         first.at.line
                                     ),
                                 )

@@ -22,23 +22,28 @@ pub(super) async fn local_only(request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
     match judge(peer, request.method(), request.headers()) {
         Ok(()) => next.run(request).await,
-        Err(why) => Problem::new(StatusCode::FORBIDDEN, "forbidden", why).into_response(),
+        Err((why, remedy)) => {
+            Problem::new(StatusCode::FORBIDDEN, "forbidden", why).remedy(remedy).into_response()
+        }
     }
 }
 
-fn judge(peer: Option<IpAddr>, method: &Method, headers: &HeaderMap) -> Result<(), &'static str> {
+/// What is refused, and what to do instead.
+type Refusal = (&'static str, &'static str);
+
+fn judge(peer: Option<IpAddr>, method: &Method, headers: &HeaderMap) -> Result<(), Refusal> {
+    const TUNNEL: &str = "open a tunnel from the other machine: ssh -L 8080:127.0.0.1:8080 HOST";
     if !peer.is_some_and(|peer| peer.to_canonical().is_loopback()) {
-        return Err("the dashboard and its API answer this machine only. \
-             From another one, open a tunnel: ssh -L 8080:127.0.0.1:8080 HOST");
+        return Err(("the dashboard and its API answer this machine only", TUNNEL));
     }
     if FORWARDED.iter().any(|name| headers.contains_key(*name)) {
-        return Err("the dashboard and its API do not answer through a proxy: they have no sign-in yet");
+        let why = "the dashboard and its API do not answer through a proxy: they have no sign-in yet";
+        return Err((why, TUNNEL));
     }
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     if !is_local(host) {
-        return Err(
-            "open the dashboard as http://127.0.0.1 or http://localhost: another name is not answered",
-        );
+        let why = "the dashboard and its API answer to the names of this machine only";
+        return Err((why, "open them as http://127.0.0.1 or http://localhost"));
     }
     if method.is_safe() {
         return Ok(());
@@ -48,7 +53,10 @@ fn judge(peer: Option<IpAddr>, method: &Method, headers: &HeaderMap) -> Result<(
     let same_origin = text("origin").is_none_or(|origin| origin.strip_prefix("http://") == Some(host));
     match same_site && same_origin {
         true => Ok(()),
-        false => Err("a page of another site asked for this: only pages of the dashboard may"),
+        false => Err((
+            "a page of another site asked for this: only pages of the dashboard may",
+            "call the API from a program, or use the dashboard",
+        )),
     }
 }
 

@@ -62,7 +62,7 @@ async fn receive(State(ingest): State<Ingest>, request: Request) -> Response {
         Err(error) => Err(error),
     };
     let (answer, rest) = match opened {
-        Ok(Opened::Proved(open)) => ingest.take(&open, sender, head, body).await,
+        Ok(Opened::Accepted(open)) => ingest.take(&open, sender, head, body).await,
         Ok(Opened::Answered(answer)) => (answer.map(Body::from), Some(body)),
         Err(error) => {
             tracing::error!(%connection, error = error.chain(), "a request could not be taken");

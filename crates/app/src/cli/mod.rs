@@ -397,8 +397,8 @@ pub(crate) struct Sandbox {
     /// The address to listen on.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8090")]
     pub(crate) listen: SocketAddr,
-    /// Faults to inject, as JSON: latency_ms, throttled, unavailable, dropped, rejected, revoked,
-    /// seed.
+    /// Faults to inject, as JSON: latency_ms, throttled, unavailable, dropped, rejected, poison,
+    /// poison_answer, revoked, seed.
     #[arg(long, value_name = "JSON")]
     pub(crate) faults: Option<String>,
     /// The settings under `sandbox:` of a connection, as JSON.

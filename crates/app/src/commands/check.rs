@@ -2,6 +2,7 @@
 
 use tidegate_engine::service::{Report, Subject};
 use tidegate_model::{ConnectionId, Error, SyncId};
+use tidegate_project::Project;
 
 use super::documents::Checked;
 use crate::cli::{Output, ProjectArgs};
@@ -26,8 +27,10 @@ pub(super) async fn check(args: &ProjectArgs, names: &[String], out: Output) -> 
         let connection = ConnectionId::new(name);
         if project.connections.contains_key(&connection) {
             reports.push(engine.check_connection(&connection).await?);
-        } else {
+        } else if project.syncs.contains_key(&SyncId::new(name)) {
             reports.push(engine.check_sync(&SyncId::new(name)).await?);
+        } else {
+            return Err(unknown(project, name));
         }
     }
     let passed = reports.iter().all(|report| report.checks.passed());
@@ -39,6 +42,15 @@ pub(super) async fn check(args: &ProjectArgs, names: &[String], out: Output) -> 
         }
     }
     Ok(if passed { DONE } else { FAILED })
+}
+
+/// Returns the error for a name that the project does not have, with those that it has.
+fn unknown(project: &Project, name: &str) -> Error {
+    let listed = |names: Vec<&str>| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    let syncs = listed(project.syncs.keys().map(SyncId::as_str).collect());
+    let connections = listed(project.connections.keys().map(ConnectionId::as_str).collect());
+    Error::settings(format!("there is no sync and no connection `{name}`"))
+        .hint(format!("the syncs are: {syncs}; the connections are: {connections}"))
 }
 
 fn print(report: &Report) {

@@ -43,7 +43,10 @@ fn print(plan: &Plan, requests: usize) {
         output::line(format!("  {} rows {message}", number(counts.ignored)));
     }
     if counts.not_due > 0 {
-        output::line(format!("  {} not due: their cursor is in the future", counted(counts.not_due, "row")));
+        output::line(format!(
+            "  {} not due yet: a cursor value in the future, or a last line that may not be finished",
+            counted(counts.not_due, "row")
+        ));
     }
     for (kind, sent) in &plan.requests {
         output::line(format!(

@@ -1,5 +1,6 @@
 //! `tidegate run` and `tidegate retry`
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
@@ -51,6 +52,7 @@ pub(super) async fn run(
         .buffered(usize::from(parallel));
     let mut code = DONE;
     let mut runs = Vec::new();
+    let mut faults = Faults::default();
     while let Some((sync, began, run)) = ended.next().await {
         let failed_rows = engine.open_failed_rows(&sync).await?;
         match run {
@@ -58,26 +60,45 @@ pub(super) async fn run(
                 code = worse(code, code_of(&run));
                 let reasons = engine.reasons(&run).await?;
                 if out == Output::Text {
-                    print(&run, &reasons, failed_rows);
+                    let fault = run.error.as_deref().and_then(|error| faults.same(&sync, error));
+                    print(&run, &reasons, failed_rows, fault);
                 }
                 runs.push(FinishedRun::of(run, reasons, failed_rows));
             }
             Err(error) => {
                 code = worse(code, if error.kind() == ErrorKind::Settings { MISCONFIGURED } else { FAILED });
                 if out == Output::Text {
-                    note(format!("{sync}:"));
-                    output::error(&error);
+                    match faults.same(&sync, &error.chain()) {
+                        Some(first) => note(format!("{sync}: {}: the same as of {first}", toned("error"))),
+                        None => {
+                            note(format!("{sync}:"));
+                            output::error(&error);
+                        }
+                    }
                 }
                 runs.push(FinishedRun::not_begun(sync, began, &error, failed_rows));
             }
         }
     }
-    engine.quiesce().await;
+    engine.flush_sandbox_webhooks().await;
     if out != Output::Text {
         let runs = Runs { runs };
         output::listing(out, &runs, &runs.runs);
     }
     Ok(code)
+}
+
+/// Errors that were printed, with the sync that had each first: nine syncs of a connection that is
+/// gone say so once.
+#[derive(Default)]
+struct Faults(HashMap<String, SyncId>);
+
+impl Faults {
+    /// Returns the sync whose run failed for the same reason before.
+    fn same(&mut self, sync: &SyncId, error: &str) -> Option<SyncId> {
+        let first = self.0.entry(error.to_owned()).or_insert_with(|| sync.clone());
+        (first != sync).then(|| first.clone())
+    }
 }
 
 /// Every sync that `run --all` runs: continuous ones belong to `tidegate serve`.
@@ -105,7 +126,7 @@ pub(super) async fn retry(
     let progress = Lines::default().follow(sync);
     let filter = RetryFilter { user, in_doubt, ..RetryFilter::default() };
     let result = engine.retry(sync, &filter, super::stop_on_signals(), progress).await?;
-    engine.quiesce().await;
+    engine.flush_sandbox_webhooks().await;
     let code = result.run.as_ref().map_or(DONE, code_of);
     match out {
         Output::Text => print_retry(&engine, sync, &result).await?,
@@ -116,7 +137,7 @@ pub(super) async fn retry(
 
 async fn print_retry(engine: &Engine, sync: &SyncId, result: &RetryResult) -> Result<(), Error> {
     match &result.run {
-        Some(run) => print(run, &engine.reasons(run).await?, engine.open_failed_rows(sync).await?),
+        Some(run) => print(run, &engine.reasons(run).await?, engine.open_failed_rows(sync).await?, None),
         None => output::line(format!("{sync}: nothing to send again")),
     }
     if result.gone > 0 {
@@ -131,8 +152,9 @@ async fn print_retry(engine: &Engine, sync: &SyncId, result: &RetryResult) -> Re
     Ok(())
 }
 
-/// Prints a run on one line, then why rows failed and what to do.
-fn print(run: &Run, rejections: &[Rejection], failed_rows: u64) {
+/// Prints a run on one line, then why rows failed and what to do. `fault` is a sync whose run failed for
+/// the same reason.
+fn print(run: &Run, rejections: &[Rejection], failed_rows: u64, fault: Option<SyncId>) {
     let counts = run.counts;
     let ending = run.ending.map_or("running", Ending::as_str);
     let mut text = format!("{}: {} · {} read", run.sync, toned(ending), number(counts.read));
@@ -153,8 +175,10 @@ fn print(run: &Run, rejections: &[Rejection], failed_rows: u64) {
         text.push_str(&format!(" · {seconds:.1} s"));
     }
     output::line(text);
-    if let Some(error) = &run.error {
-        note(format!("  {}: {error}", toned("error")));
+    match (&run.error, fault) {
+        (Some(_), Some(first)) => note(format!("  {}: the same as of {first}", toned("error"))),
+        (Some(error), None) => note(format!("  {}: {error}", toned("error"))),
+        (None, _) => {}
     }
     for line in reasons(rejections, "") {
         note(line);

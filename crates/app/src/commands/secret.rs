@@ -22,6 +22,9 @@ pub(super) async fn secret(args: &ProjectArgs, action: SecretAction, out: Output
         SecretAction::List => {
             let secrets = Secrets { secrets: service::secret_names(store.as_ref()).await? };
             match out {
+                Output::Text if secrets.secrets.is_empty() => {
+                    output::note("no secrets yet: `tidegate secret set NAME` stores one");
+                }
                 Output::Text => secrets.secrets.iter().for_each(output::line),
                 _ => output::listing(out, &secrets, &secrets.secrets),
             }

@@ -11,7 +11,11 @@ use crate::{DONE, output};
 pub(super) fn setup(args: &ProjectArgs, name: &str, set: &[String], out: Output) -> Result<u8, Error> {
     let set = set.iter().map(|pair| setting(pair)).collect::<Result<Vec<_>, _>>()?;
     // A connector can be set up before there is a project.
-    let project = args.project().ok();
+    let project = match args.project() {
+        Ok(project) => Some(project),
+        Err(_) if CONNECTORS.iter().any(|connector| connector.kind == name) => None,
+        Err(error) => return Err(error),
+    };
     let text = service::setup(CONNECTORS, project.as_ref(), name, &set)?;
     match out {
         Output::Text => output::line(text),

@@ -1,7 +1,7 @@
 //! `tidegate status`, `runs`, `pause`, `resume` and `reset`
 
 use tidegate_engine::service::SyncStatus;
-use tidegate_model::{Ending, Error, Lag, Run, SyncId};
+use tidegate_model::{Ending, Error, Lag, Mode, Run, SyncId};
 
 use super::documents::{Changed, Runs, Syncs};
 use crate::DONE;
@@ -43,14 +43,41 @@ fn print(statuses: &[SyncStatus], one: bool) {
         for trouble in status.lag.iter().filter_map(|lag| lag.trouble.as_ref()) {
             note(format!("{}: {trouble}", status.sync));
         }
-        if let Some(pause) = &status.paused {
-            note(format!("{} is paused by {}: {}", status.sync, pause.by, pause.why));
+        match (&status.paused, failure(status)) {
+            (Some(pause), _) => {
+                let why = shortened(&pause.why, &status.sync);
+                note(format!("{} is paused by {}: {why}", status.sync, pause.by));
+            }
+            (None, Some(why)) => {
+                note(format!("the last run of {} failed: {}", status.sync, shortened(why, &status.sync)));
+            }
+            (None, None) => {}
         }
     }
     let failed: u64 = statuses.iter().map(|status| status.failed_rows).sum();
     if failed > 0 {
         note("→ `tidegate rows --open --by reason` shows why rows failed");
     }
+}
+
+/// Returns why the last run failed, if it did.
+fn failure(status: &SyncStatus) -> Option<&str> {
+    let failed = status.last_run.as_ref().filter(|run| run.ending == Some(Ending::Failed));
+    failed.and_then(|run| run.error.as_deref())
+}
+
+/// Returns a reason of about a paragraph. `check` has the rest, such as the statement that creates a table.
+fn shortened(why: &str, sync: &SyncId) -> String {
+    /// Longer reasons hold a statement.
+    const LETTERS_MAX: usize = 400;
+    let first = why.lines().next().unwrap_or_default();
+    let cut = first.char_indices().nth(LETTERS_MAX).map(|(at, _)| at);
+    if cut.is_none() && first.len() == why.trim_end().len() {
+        return why.trim_end().to_owned();
+    }
+    let kept = &first[..cut.unwrap_or(first.len())];
+    let kept = if cut.is_some() { kept.rsplit_once(' ').map_or(kept, |(kept, _)| kept) } else { kept };
+    format!("{} … (`tidegate check {sync}` shows all of it)", kept.trim_end_matches([' ', ':', '(']))
 }
 
 fn status_table(statuses: &[SyncStatus]) -> Table {
@@ -121,7 +148,7 @@ pub(super) async fn runs(
 ) -> Result<u8, Error> {
     let engine = args.engine().await?;
     if let Some(sync) = &sync {
-        engine.sync(sync)?;
+        engine.has_history_of(sync).await?;
     }
     let runs = engine.runs(sync.as_ref(), limit).await?;
     match out {
@@ -179,10 +206,11 @@ pub(super) async fn resume(args: &ProjectArgs, sync: &SyncId, out: Output) -> Re
 }
 
 pub(super) async fn reset(args: &ProjectArgs, sync: &SyncId, out: Output) -> Result<u8, Error> {
-    args.engine().await?.reset(sync).await?;
-    let text = format!(
-        "checkpoint of {sync} cleared: its next run starts from the beginning; for a topic, from the offsets of its consumer group"
-    );
+    let engine = args.engine().await?;
+    engine.reset(sync).await?;
+    let reads_topic = engine.sync(sync)?.as_import().is_some_and(|import| import.mode == Mode::Stream);
+    let begins = if reads_topic { "the offsets of its consumer group" } else { "the beginning" };
+    let text = format!("checkpoint of {sync} cleared: its next run starts from {begins}");
     changed(sync, "reset", &text, out);
     Ok(DONE)
 }

@@ -89,7 +89,9 @@ fn print(project: &Project) {
         ));
     }
     if !unset.is_empty() {
-        output::note(format!("    → `check`, `run` and `serve` need them: export {}=…", unset[0].name));
+        let mut names: Vec<String> = unset.iter().map(|variable| format!("{}=…", variable.name)).collect();
+        names.dedup();
+        output::note(format!("    → `check`, `run` and `serve` need them: export {}", names.join(" ")));
     }
     if syncs == 0 {
         output::note("  → the project has no syncs yet: `tidegate init DIR` writes an example to copy from");

@@ -37,7 +37,9 @@ pub(crate) fn start(verbose: u8) {
 fn is_safe(target: &str, level: Level) -> bool {
     let own =
         target.split("::").next().is_some_and(|name| name == "tidegate" || name.starts_with("tidegate_"));
-    own || level <= Level::WARN
+    // The AWS libraries warn, in words of Rust, of what becomes an error of ours.
+    let capped = if target.starts_with("aws_") { Level::ERROR } else { Level::WARN };
+    own || level <= capped
 }
 
 #[cfg(test)]
@@ -53,6 +55,8 @@ mod tests {
             ("tokio_postgres::query", Level::DEBUG, false),
             ("log", Level::INFO, false),
             ("sqlx::query", Level::WARN, true),
+            ("aws_config::meta::credentials::chain", Level::WARN, false),
+            ("aws_config::meta::credentials::chain", Level::ERROR, true),
         ] {
             assert_eq!(is_safe(target, level), safe, "{target} {level}");
         }

@@ -135,7 +135,16 @@ async fn api_what_is_not_there_and_what_is_not_right_are_problems_with_a_next_st
             (status, "application/problem+json"),
             "{path}"
         );
-        assert!(answer.json()["detail"].as_str().is_some_and(|detail| detail.len() > 10), "{answer:?}");
+        for member in ["detail", "remedy"] {
+            assert!(answer.json()[member].as_str().is_some_and(|text| text.len() > 10), "{answer:?}");
+        }
+    }
+    for body in ["{}", "{", r#"{"confirm":7}"#] {
+        let json = &[("content-type", "application/json")];
+        let wrong = served.post("/api/v1/syncs/orders_to_braze/reset", json, body.to_owned()).await;
+        let detail = wrong.json()["detail"].as_str().unwrap_or_default().to_owned();
+        assert!(wrong.status == 422 || wrong.status == 400, "{wrong:?}");
+        assert!(detail.starts_with("the body ") && !detail.contains("eserialize"), "{wrong:?}");
     }
     let unknown = served.get("/api/v1/syncs/nothing").await;
     assert!(

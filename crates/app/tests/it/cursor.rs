@@ -29,7 +29,7 @@ impl Destination<Record> for Counting {
     }
 
     fn limits(&self) -> Limits {
-        Limits { max_items: 75, max_in_flight: 4, linger: Duration::ZERO, ..Limits::UNBOUNDED }
+        Limits { max_items: 75, max_in_flight: 4, linger: Duration::ZERO, ..Limits::GENEROUS }
     }
 
     fn estimated_size(&self, _: &Record) -> usize {
@@ -69,7 +69,7 @@ const COUNTING: Connector = Connector {
         open: |_: &Settings, _, _: &Settings, _: &ConnectorContext| Ok(Arc::new(Counting)),
         dry_run_response: |_| http::Response::new(bytes::Bytes::new()),
     }),
-    ..Connector::NEW
+    ..Connector::EMPTY
 };
 
 /// One project over one table, with its state on disk.

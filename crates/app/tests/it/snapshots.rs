@@ -34,6 +34,9 @@ const VERBS: &[&str] = &[
     "secret list",
     "secret remove",
     "secret rotate",
+    "users",
+    "users erase",
+    "users erasures",
     "sandbox",
     "completions",
 ];
@@ -71,8 +74,12 @@ const SESSION: &[&str] = &[
     "resume customers",
     "reset customers",
     "events",
+    "secret list",
     "secret set braze_key < sesame",
     "secret list",
+    "secret remove braze_key",
+    "users erasures 2",
+    "check nope",
     "run orders",
     "run --dry-run customers",
     "doctor",
@@ -103,6 +110,18 @@ fn snapshots_of_each_help_fit_the_terminal() {
         }
         fits(&shown, width);
         compare(&format!("help-{width}.txt"), &shown);
+    }
+}
+
+#[test]
+fn snapshots_leave_no_verb_out() {
+    let help = Project::new("").done(&["-h"]).stdout;
+    let (verbs, _) = help.split_once("\nOptions:").expect("options follow the verbs");
+    let named = verbs.lines().filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next());
+    let named: Vec<&str> = named.filter(|name| *name != "help").collect();
+    assert!(named.len() > 15, "{named:?}");
+    for name in named {
+        assert!(VERBS.contains(&name), "the help of `{name}` has no snapshot");
     }
 }
 

@@ -88,7 +88,6 @@ impl Engine {
         let mut scheduled = Vec::new();
         for (id, sync) in &self.config.project.syncs {
             if !sync.options().enabled {
-                tracing::info!(sync = %id, "the sync is a draft (`enabled: false`): it does not run");
                 continue;
             }
             if let Some(schedule) = self.schedule(sync).await {

@@ -89,7 +89,7 @@ impl Destination<Record> for Everything {
     }
 
     fn limits(&self) -> Limits {
-        Limits { max_items: 10, max_in_flight: 1, ..Limits::UNBOUNDED }
+        Limits { max_items: 10, max_in_flight: 1, ..Limits::GENEROUS }
     }
 
     fn estimated_size(&self, _: &Record) -> usize {
@@ -133,7 +133,7 @@ const SYSTEM: Connector = Connector {
         open: |_, _, _, _| Ok(Arc::new(Everything)),
         dry_run_response: |_| http::Response::new(Bytes::new()),
     }),
-    ..Connector::NEW
+    ..Connector::EMPTY
 };
 
 /// An engine and its scheduler.

@@ -1,6 +1,6 @@
 //! The connectors: what each can be connected as, and the steps that connect it.
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use tidegate_model::{ConnectionId, Connector, Error, Settings};
@@ -92,9 +92,28 @@ pub fn setup(
     })?;
     members.extend(set.iter().map(|(key, value)| (key.clone(), Value::String(value.clone()))));
     let Some(setup) = connector.setup else { return Ok(connector.readme.to_owned()) };
+    if spec.is_none() {
+        fill_in(&(connector.settings)(), &mut members);
+    }
     let (settings, selection) = (Settings::new(members), selection.map(Settings::new));
     // Of a connection with several roles, the text may be about another one.
-    setup(&id, &settings, selection.as_ref()).or_else(|_| setup(&id, &settings, None))
+    let text = setup(&id, &settings, selection.as_ref()).or_else(|_| setup(&id, &settings, None));
+    text.map_err(|error| match spec {
+        Some(_) => error,
+        None => error.hint(format!("give it on the command line: `tidegate setup {kind} --set NAME=VALUE`")),
+    })
+}
+
+/// Gives each required text setting that is missing a placeholder, such as `your-host`.
+fn fill_in(schema: &Schema, members: &mut Map<String, Value>) {
+    let required = schema.get("required").and_then(Value::as_array).into_iter().flatten();
+    for name in required.filter_map(Value::as_str) {
+        let setting = schema.get("properties").and_then(|settings| settings.get(name));
+        let is_text = setting.and_then(|setting| setting.get("type")).is_some_and(|kind| kind == "string");
+        if is_text && !members.contains_key(name) {
+            members.insert(name.to_owned(), Value::String(format!("your-{}", name.replace('_', "-"))));
+        }
+    }
 }
 
 /// What the first sync of a connection reads or writes there.

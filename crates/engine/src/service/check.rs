@@ -54,6 +54,18 @@ impl Engine {
             };
             note(&mut checks, &format!("delivering {what} ({sync_id})"), found);
         }
+        if checks.0.is_empty() && connector.ingest.is_some() {
+            let mut received = Checks::default();
+            received.pass("events", "the settings are complete; `tidegate serve` receives events");
+            note(&mut checks, "events", self.ingest(id).await.map(|_| received));
+        }
+        if checks.0.is_empty() {
+            checks.warn(
+                "connection",
+                "nothing was tested: no sync uses it",
+                "add a sync that delivers to it, then run `tidegate check` again",
+            );
+        }
         Ok(Report { subject: Subject::Connection(id.clone()), checks })
     }
 
@@ -141,10 +153,16 @@ async fn check_of_sink(sink: Result<Arc<Sink>, Error>) -> Result<Checks, Error> 
     sink?.check().await
 }
 
+/// Returns a next step without the advice to check, for people who just did.
+fn inside_check(step: &str) -> &str {
+    let step = step.strip_suffix("; `tidegate check` shows whether it is back").unwrap_or(step);
+    step.strip_suffix(", then run `tidegate check`").unwrap_or(step)
+}
+
 /// Adds what was found; what prevented looking is a failed check of its own.
 fn note(checks: &mut Checks, name: &str, found: Result<Checks, Error>) {
     match found {
         Ok(found) => checks.0.extend(found.0),
-        Err(error) => checks.fail(name, error.chain(), error.next_step()),
+        Err(error) => checks.fail(name, error.chain(), inside_check(error.next_step())),
     }
 }

@@ -128,7 +128,7 @@ impl Engine {
     }
 
     /// Waits until the sandboxes of this process have posted their webhooks, for ten seconds at most.
-    pub async fn quiesce(&self) {
+    pub async fn flush_sandbox_webhooks(&self) {
         const LOOKS: u32 = 200;
         const LOOK: Duration = Duration::from_millis(50);
         for _ in 0..LOOKS {
@@ -163,6 +163,19 @@ impl Engine {
         })
     }
 
+    /// Checks that the project has a sync, or the ledger runs of one that it had: an export that was
+    /// requested through the API of a connection, or a sync that was removed.
+    ///
+    /// # Errors
+    /// As [`Engine::sync`], and if the store cannot be read.
+    pub async fn has_history_of(&self, id: &SyncId) -> Result<(), Error> {
+        let Err(unknown) = self.sync(id) else { return Ok(()) };
+        match self.config.store.runs(Some(id), 1).await?.is_empty() {
+            true => Err(unknown),
+            false => Ok(()),
+        }
+    }
+
     /// Returns an import by its name.
     ///
     /// # Errors
@@ -170,7 +183,7 @@ impl Engine {
     pub fn import_spec(&self, id: &SyncId) -> Result<&ImportSpec, Error> {
         self.sync(id)?.as_import().ok_or_else(|| {
             Error::settings(format!("the sync `{id}` is an export"))
-                .hint("its events are shown by `tidegate events`, where it stands by `tidegate status`")
+                .hint("`tidegate events` shows its events, `tidegate status` its progress")
         })
     }
 }

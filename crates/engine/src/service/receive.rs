@@ -83,7 +83,7 @@ impl Engine {
         let ingest = self.ingest(connection).await?;
         Ok(match ingest.answer_head(head) {
             Some(answer) => Opened::Answered(answer),
-            None => Opened::Proved(OpenRequest { connection: connection.clone(), ingest }),
+            None => Opened::Accepted(OpenRequest { connection: connection.clone(), ingest }),
         })
     }
 
@@ -128,7 +128,7 @@ pub enum Opened {
     /// The answer: the body is not wanted.
     Answered(Response<Bytes>),
     /// The body may be read.
-    Proved(OpenRequest),
+    Accepted(OpenRequest),
 }
 
 /// A request whose head its API accepted. There is no other way to have events taken.

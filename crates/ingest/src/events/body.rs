@@ -49,7 +49,7 @@ impl Form {
 pub(super) enum EventPosition {
     /// The line, from 1.
     Line(usize),
-    /// The index in the request, from 0.
+    /// The place in the request, from 1.
     Event(usize),
 }
 
@@ -75,11 +75,12 @@ pub(super) fn split(body: &str, form: Form) -> Result<Vec<(EventPosition, &str)>
     } else if body.trim_start().starts_with('[') {
         let list: Vec<&RawValue> = serde_json::from_str(body).map_err(|cause| broken(&cause))?;
         for (at, event) in list.into_iter().enumerate() {
-            add(&mut events, object(EventPosition::Event(at), event)?)?;
+            add(&mut events, object(EventPosition::Event(at + 1), event)?)?;
         }
     } else {
         for (at, event) in Deserializer::from_str(body).into_iter::<&RawValue>().enumerate() {
-            add(&mut events, object(EventPosition::Event(at), event.map_err(|cause| broken(&cause))?)?)?;
+            let event = event.map_err(|cause| broken(&cause))?;
+            add(&mut events, object(EventPosition::Event(at + 1), event)?)?;
         }
         if events.is_empty() {
             return Err("the body is empty".to_owned().into());
@@ -152,8 +153,8 @@ mod tests {
         for (body, form, said) in [
             ("", Form::Json, "the body is empty"),
             ("{\"a\":1} x", Form::Json, "the body is not JSON at line 1, column 9"),
-            ("[{}, 5]", Form::Json, "event 1 is not an object"),
-            ("{}\n7", Form::Json, "event 1 is not an object"),
+            ("[{}, 5]", Form::Json, "event 2 is not an object"),
+            ("{}\n7", Form::Json, "event 2 is not an object"),
             ("{}\n\n{\"a\":}", Form::Lines, "line 3 is not JSON at column 6"),
             ("{}\n[]", Form::Lines, "line 2 is not an object"),
         ] {

@@ -25,5 +25,5 @@ pub const CONNECTOR: Connector = Connector {
     settings: schema_of::<settings::EventsSettings>,
     ingest: Some(IngestRole { paths: &[], layout: Layout::Events, open: ingest::open }),
     setup: Some(setup::setup),
-    ..Connector::NEW
+    ..Connector::EMPTY
 };

@@ -57,7 +57,7 @@ async fn one_bad_event_keeps_all_of_the_request_out() {
         (
             "application/json",
             r#"[{"kind":"a"},{"kind":"b","time":"soon"}]"#,
-            "event 1: the time is not ISO 8601",
+            "event 2: the time is not ISO 8601",
         ),
         ("application/x-ndjson", "{\"kind\":\"a\"}\n\n{}\n", "line 3: it has no kind"),
         ("application/json", "{\"kind\":\"a\"", "the body is not JSON"),

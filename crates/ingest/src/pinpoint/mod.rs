@@ -40,5 +40,5 @@ pub const CONNECTOR: Connector = Connector {
     ingest: Some(IngestRole { paths: &["v1"], layout: Layout::Events, open: ingest::open }),
     setup: Some(setup::setup),
     erase: Some(ingest::erase),
-    ..Connector::NEW
+    ..Connector::EMPTY
 };

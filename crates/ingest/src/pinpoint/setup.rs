@@ -23,7 +23,7 @@ change endpoints. Event streams and everything that shows or deletes need a key.
 
    access_keys:
      - id: AKIDAPPS
-       secret: ${{PINPOINT_SECRET}}
+       secret: ${{APPS_SECRET}}
 
    Browsers and apps with temporary keys (Cognito) cannot have such a key; for them set
    `anonymous: true` as well.

@@ -34,5 +34,5 @@ pub const CONNECTOR: Connector = Connector {
         target: schema_of::<DeltaTarget>,
         open: |settings, target, context| Ok(Arc::new(sink::DeltaSink::open(settings, target, context)?)),
     }),
-    ..Connector::NEW
+    ..Connector::EMPTY
 };

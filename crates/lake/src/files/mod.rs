@@ -31,5 +31,5 @@ pub const CONNECTOR: Connector = Connector {
         open: |settings, context| Ok(Arc::new(FilesSource::open(settings, context)?)),
     }),
     sink: Some(SINK),
-    ..Connector::NEW
+    ..Connector::EMPTY
 };

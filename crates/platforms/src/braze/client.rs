@@ -128,7 +128,8 @@ pub(super) fn request_error(answer: &Response<Bytes>, permission: &str, now: Tim
              and allow this machine's address if the key has an allow list"
         ),
         (ErrorKind::Missing, _) if permission.starts_with("catalogs") => {
-            "create the catalog at Braze (Data Settings → Catalogs), or correct `destination.catalog`"
+            "create the catalog at Braze (Data Settings → Catalogs), in the sandbox with `POST /catalogs`, \
+             or correct `destination.catalog`"
                 .to_owned()
         }
         (ErrorKind::Missing, _) => "correct `endpoint`: it is the REST endpoint of your instance".to_owned(),

@@ -41,5 +41,5 @@ pub const CONNECTOR: Connector = Connector {
     }),
     setup: Some(setup::setup),
     contracts: &[contract::CONTRACT],
-    ..Connector::NEW
+    ..Connector::EMPTY
 };

@@ -50,5 +50,5 @@ pub const CONNECTOR: Connector = Connector {
     }),
     ingest: Some(IngestRole { paths: &[], layout: Layout::Messages, open: ingest::open }),
     setup: Some(setup::setup),
-    ..Connector::NEW
+    ..Connector::EMPTY
 };

@@ -18,7 +18,7 @@ pub(super) fn setup(connection: &ConnectionId, _: &Settings, _: Option<&Settings
 To receive message events (the plan needs Event Streams):
 
 6. Make a token, for example with `openssl rand -hex 32`, and set it on the
-   connection: `event_stream: {{ token: ${{ONESIGNAL_STREAM_TOKEN}} }}`.
+   connection: `event_stream: {{ token: \"${{ONESIGNAL_STREAM_TOKEN}}\" }}`.
 7. At OneSignal, open Data → Event Streams → New Event Stream and choose the events.
 8. Method POST, URL: https://YOUR-HOST/in/onesignal/{connection}
 9. Headers: `Authorization` with the value `Bearer ` and the token;

@@ -10,6 +10,18 @@ fn habit_words_are_answered_with_the_right_one() {
         ("lookback:", "overlap:", "unknown key `overlap` → write `lookback`"),
         ("primary_key:", "key:", "unknown key `key` → write `primary_key`"),
         ("primary_key:", "unique_key:", "unknown key `unique_key` → write `primary_key`"),
+        (
+            "primary_key: id",
+            "sync_key: id",
+            "unknown key `sync_key` → write the user's identifier under `mapping`",
+        ),
+        (
+            "primary_key: id",
+            "frequency: hourly",
+            "unknown key `frequency` → write `schedule: { every: 15m }`",
+        ),
+        ("primary_key: id", "operation: mirror", "unknown key `operation` → write `cursor: <column>`"),
+        ("    mapping:", "    field_mapping:", "unknown key `field_mapping` → write `mapping`"),
         ("primary_key: id", "sync_mode: incremental", "unknown key `sync_mode` → write `mode`"),
         ("timestamp:", "time:", "unknown key `time` → write `timestamp`"),
         ("table: orders", "table_name: orders", "unknown key `table_name` → write `table`"),
@@ -29,7 +41,7 @@ fn habit_words_are_answered_with_the_right_one() {
             "unknown key `model` → write `source: { connection: <name>, table: <table> }`",
         ),
         ("lookback: 5m", "sql: select 1", "unknown key `sql` → write `query:` under `source`"),
-        ("lookback: 5m", "time_zone: UTC", "unknown key `time_zone` → it stands under `source`"),
+        ("lookback: 5m", "time_zone: UTC", "unknown key `time_zone` → it belongs under `source`"),
         (
             "lookback: 5m",
             "detect: { cursor: at }",

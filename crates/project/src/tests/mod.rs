@@ -86,7 +86,7 @@ const NONE: Connector = Connector {
     readme: "",
     icon: "",
     settings: schema_of::<Settings>,
-    ..Connector::NEW
+    ..Connector::EMPTY
 };
 
 const DATABASE: Connector = Connector {

@@ -127,8 +127,8 @@ fn a_reference_without_quotes_inside_braces_is_answered_at_its_place() {
     assert_eq!(
         told(&text),
         [
-            "3:33 : `${` stands inside `{ }` without quotes, where YAML cannot read it → write \"${SHOP_HOST}\", in quotes",
-            "3:58 : `${` stands inside `{ }` without quotes, where YAML cannot read it → put the whole value in quotes",
+            "3:33 : `${` is inside `{ }` without quotes, where YAML cannot read it → write \"${SHOP_HOST}\", in quotes",
+            "3:58 : `${` is inside `{ }` without quotes, where YAML cannot read it → put the whole value in quotes",
         ]
     );
     valid(&changed(

@@ -47,10 +47,10 @@ fn a_key_may_stand_once_in_each_mapping() {
     let twice = changed("cursor: ordered_at", "cursor: ordered_at\n    cursor: id");
     assert!(
         first(&twice)
-            .starts_with("10:5 : the key `cursor` stands here a second time; the first is in line 9")
+            .starts_with("10:5 : the key `cursor` occurs here a second time; the first is in line 9")
     );
     let sync = good().replace("  messages:\n", "  orders:\n");
-    assert!(first(&sync).contains("the key `orders` stands here a second time"), "{}", first(&sync));
+    assert!(first(&sync).contains("the key `orders` occurs here a second time"), "{}", first(&sync));
 }
 
 #[test]

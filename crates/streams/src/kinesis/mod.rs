@@ -21,5 +21,5 @@ pub const CONNECTOR: Connector = Connector {
     settings: schema_of::<AwsSettings>,
     sink: Some(SinkRole { target: schema_of::<settings::Target>, open: sink::open }),
     setup: Some(setup::setup),
-    ..Connector::NEW
+    ..Connector::EMPTY
 };

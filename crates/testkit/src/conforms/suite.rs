@@ -63,7 +63,7 @@ mod tests {
         readme: "",
         icon: "",
         settings: tidegate_model::settings::schema_of::<()>,
-        ..Connector::NEW
+        ..Connector::EMPTY
     };
 
     #[test]

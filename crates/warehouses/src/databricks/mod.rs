@@ -49,5 +49,5 @@ pub const CONNECTOR: Connector = Connector {
         },
     }),
     setup: Some(setup::setup),
-    ..Connector::NEW
+    ..Connector::EMPTY
 };

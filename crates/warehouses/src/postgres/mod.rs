@@ -51,5 +51,5 @@ pub const CONNECTOR: Connector = Connector {
         open: |settings, target, context| Ok(Arc::new(sink::PostgresSink::open(settings, target, context)?)),
     }),
     setup: Some(setup::setup),
-    ..Connector::NEW
+    ..Connector::EMPTY
 };

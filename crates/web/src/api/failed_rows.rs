@@ -107,8 +107,10 @@ pub(super) async fn get_failed_row(
     Path((sync, row)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let missing =
-        || Problem::not_found("there is no such failed row: it was delivered since, or never failed");
+    let missing = || {
+        Problem::not_found("there is no such failed row: it was delivered since, or never failed")
+            .remedy("GET /api/v1/failed-rows lists the failed rows")
+    };
     let key = row_key(&row).ok_or_else(missing)?;
     let found = engine.failed_row(&SyncId::new(&sync), key).await?.ok_or_else(missing)?;
     reply::json(&headers, &FailedRow::from(found))

@@ -69,16 +69,13 @@ pub(super) fn routes(engine: Arc<Engine>) -> Router {
         .nest("/v1", router.with_state(engine))
         .route("/openapi.json", get(|| async move { reply::json_text(description) }))
         .fallback(|| async {
-            Problem::not_found("there is nothing at this path; /api/openapi.json lists what there is")
+            Problem::not_found("there is nothing at this path").remedy("/api/openapi.json lists the paths")
         })
         .method_not_allowed_fallback(not_allowed)
 }
 
 async fn not_allowed() -> Response {
-    Problem::new(
-        StatusCode::METHOD_NOT_ALLOWED,
-        "method_not_allowed",
-        "this path does not take this method; /api/openapi.json lists what there is",
-    )
-    .into_response()
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path does not take this method")
+        .remedy("/api/openapi.json lists the methods of each path")
+        .into_response()
 }

@@ -4,6 +4,7 @@ use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use tidegate_model::settings::without_value;
 use tidegate_model::{Error, ErrorKind};
 use utoipa::ToSchema;
 
@@ -47,6 +48,7 @@ impl Problem {
     /// Creates the answer to a request that cannot be read.
     pub(crate) fn invalid(detail: impl Into<String>) -> Problem {
         Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", detail)
+            .remedy("send what /api/openapi.json describes for this path")
     }
 
     /// Adds what to do next.
@@ -69,6 +71,7 @@ impl From<Error> for Problem {
             ErrorKind::Missing => (StatusCode::CONFLICT, "missing"),
             ErrorKind::Throttled(_) => (StatusCode::SERVICE_UNAVAILABLE, "throttled"),
             ErrorKind::Unavailable => (StatusCode::CONFLICT, "unavailable"),
+            ErrorKind::Held => (StatusCode::CONFLICT, "running"),
             ErrorKind::Storage => (StatusCode::SERVICE_UNAVAILABLE, "storage"),
             ErrorKind::TooLarge | ErrorKind::Rejected | ErrorKind::Unexpected => {
                 (StatusCode::BAD_GATEWAY, "unexpected")
@@ -84,20 +87,33 @@ impl From<Error> for Problem {
 
 impl From<QueryRejection> for Problem {
     fn from(rejection: QueryRejection) -> Problem {
-        Problem::invalid(format!("the query cannot be read: {}", rejection.body_text()))
+        let why = rejection.body_text();
+        let why = why.strip_prefix("Failed to deserialize query string: ").unwrap_or(&why);
+        Problem::invalid(format!("the query cannot be read: {}", without_value(why)))
     }
 }
 
 impl From<PathRejection> for Problem {
     fn from(rejection: PathRejection) -> Problem {
-        Problem::invalid(format!("the path cannot be read: {}", rejection.body_text()))
+        Problem::invalid(format!("the path cannot be read: {}", without_value(&rejection.body_text())))
     }
 }
 
 impl From<JsonRejection> for Problem {
     fn from(rejection: JsonRejection) -> Problem {
-        let problem = Problem::invalid(format!("the body cannot be read: {}", rejection.body_text()));
-        Problem { status: rejection.status().as_u16(), ..problem }
+        let problem = Problem::invalid(match &rejection {
+            JsonRejection::MissingJsonContentType(_) => {
+                "the body is not declared as JSON: send `Content-Type: application/json`".to_owned()
+            }
+            JsonRejection::JsonSyntaxError(_) => "the body is not JSON".to_owned(),
+            _ => {
+                let why = rejection.body_text();
+                let why = why.rsplit_once("target type: ").map_or(why.as_str(), |(_, why)| why);
+                format!("the body cannot be read: {}", without_value(why))
+            }
+        });
+        let title = rejection.status().canonical_reason().unwrap_or("Error");
+        Problem { status: rejection.status().as_u16(), title, ..problem }
     }
 }
 
@@ -108,5 +124,18 @@ impl IntoResponse for Problem {
         let kind = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(header::CONTENT_TYPE, kind);
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sync_that_runs_elsewhere_is_a_conflict_and_no_fault_of_the_server() {
+        let held = Error::new(ErrorKind::Held, "the sync `orders` is running in web-1, process 7");
+        let problem = Problem::from(held.hint("wait for it to end"));
+        assert_eq!((problem.status(), problem.code), (StatusCode::CONFLICT, "running"));
+        assert_eq!(problem.remedy.as_deref(), Some("wait for it to end"));
     }
 }

@@ -135,7 +135,10 @@ pub(super) async fn retry_sync(
     let key = match row.as_deref().map(row_key) {
         None => None,
         Some(Some(key)) => Some(key),
-        Some(None) => return Err(Problem::invalid("`row` is not the id of a failed row")),
+        Some(None) => {
+            return Err(Problem::invalid("`row` is not the id of a failed row")
+                .remedy("GET /api/v1/failed-rows lists the failed rows with their ids"));
+        }
     };
     let filter = RetryFilter { user, in_doubt, reason, key };
     match engine.start_retry(&id, filter)?.wait(patience(wait)).await? {
@@ -189,7 +192,9 @@ pub(super) async fn reset_sync(
     let id = known(&engine, &sync)?;
     let Json(Reset { confirm }) = asked?;
     if confirm != id.as_str() {
-        return Err(Problem::invalid("`confirm` must be the name of the sync: a reset cannot be undone"));
+        let remedy = format!("send {{\"confirm\": \"{id}\"}}");
+        return Err(Problem::invalid("`confirm` must be the name of the sync: a reset cannot be undone")
+            .remedy(remedy));
     }
     engine.reset(&id).await?;
     Ok(StatusCode::NO_CONTENT)

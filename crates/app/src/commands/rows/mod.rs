@@ -54,7 +54,7 @@ impl Selection {
     async fn of(engine: &Engine, asked: &Rows) -> Result<Selection, Error> {
         let sync = asked.sync.as_ref().map(SyncId::new);
         if let Some(sync) = &sync {
-            engine.sync(sync)?;
+            engine.has_history_of(sync).await?;
         }
         let run = match &asked.run {
             None => None,

@@ -55,7 +55,7 @@ const SHIFTING: Connector = Connector {
         keeps_checkpoint: false,
         open: |_: &Settings, _: &ConnectorContext| Ok(Arc::new(Shifting)),
     }),
-    ..Connector::NEW
+    ..Connector::EMPTY
 };
 
 #[tokio::test]

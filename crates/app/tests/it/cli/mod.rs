@@ -1,6 +1,7 @@
 //! What a person types and what they read: verbs, exit codes, JSON, silence.
 
 mod asking;
+mod newcomer;
 mod planning;
 mod project;
 mod secrets;

@@ -59,7 +59,7 @@ mod tests {
         items.iter().take_while(|(batch, size)| budget.add(*batch, *size)).count()
     }
 
-    const FOUR: Limits = Limits { max_items: 4, max_bytes: 100, ..Limits::UNBOUNDED };
+    const FOUR: Limits = Limits { max_items: 4, max_bytes: 100, ..Limits::GENEROUS };
 
     #[test]
     fn a_request_ends_at_its_items_or_at_its_bytes() {

@@ -148,7 +148,7 @@ mod tests {
         queue.extend(items(shared(0..3)), estimated_size);
         queue.extend(items(shared(3..9)), estimated_size);
         // 1, 2, 3, 4 and 5 bytes; the next one has 6.
-        let limits = Limits { max_items: 100, max_bytes: 20, ..Limits::UNBOUNDED };
+        let limits = Limits { max_items: 100, max_bytes: 20, ..Limits::GENEROUS };
         assert_eq!(queue.fitting(RequestBudget::of(limits)), 5);
         assert_eq!(queue.fitting(RequestBudget::of(Limits { max_items: 4, ..limits })), 4);
     }

@@ -279,7 +279,7 @@ mod tests {
             rests in any::<bool>(),
             parallel in 0..4_usize,
         ) {
-            let limits = Limits { max_items, single_user, ..Limits::UNBOUNDED };
+            let limits = Limits { max_items, single_user, ..Limits::GENEROUS };
             let mut waiting = Waiting::<Events>::new(Arc::new(Events), limits);
             let (mut now, mut next) = (Instant::now(), 0);
             let user = |at: u64| format!("u{}", at * at % users);
@@ -327,7 +327,7 @@ mod tests {
 
     #[test]
     fn a_request_about_one_user_is_filled_from_behind_others() {
-        let limits = Limits { max_items: 10, single_user: true, ..Limits::UNBOUNDED };
+        let limits = Limits { max_items: 10, single_user: true, ..Limits::GENEROUS };
         let requests = requests(limits, 4, 1);
         assert_eq!(requests[0], [0, 4, 8, 12, 16, 20]);
         assert_eq!(requests[3], [3, 7, 11, 15, 19, 23]);
@@ -335,7 +335,7 @@ mod tests {
 
     #[test]
     fn many_users_go_in_order_and_few_are_spread_over_as_many_requests_as_there_may_be() {
-        let limits = Limits { max_items: 6, ..Limits::UNBOUNDED };
+        let limits = Limits { max_items: 6, ..Limits::GENEROUS };
         let sent = requests(limits, 24, 4);
         assert_eq!(sent.concat(), (0..24).collect::<Vec<_>>());
         assert_eq!(sent.len(), 4);

@@ -28,7 +28,7 @@ struct Notebook {
 impl Notebook {
     fn new(answers: impl IntoIterator<Item = Option<ErrorKind>>) -> Notebook {
         Notebook {
-            limits: Limits { max_items: 10, max_in_flight: 1, ..Limits::UNBOUNDED },
+            limits: Limits { max_items: 10, max_in_flight: 1, ..Limits::GENEROUS },
             asked: Mutex::default(),
             answers: Mutex::new(answers.into_iter().collect()),
             faulty: false,

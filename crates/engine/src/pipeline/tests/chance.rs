@@ -132,7 +132,7 @@ fn play(seed: u64, idempotency: Idempotency, resend: bool) {
         linger: dice.pick(&[Duration::ZERO, Duration::from_millis(20)]),
         single_user: dice.roll(4) == 0,
         min_user_interval: dice.pick(&[Duration::ZERO, Duration::from_millis(50)]),
-        ..Limits::UNBOUNDED
+        ..Limits::GENEROUS
     };
     let mut stage = Stage::new(&table, idempotency, limits, all_delivered());
     stage.import.source = Arc::new(Trickle(table.clone()));

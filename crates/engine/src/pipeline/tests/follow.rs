@@ -218,7 +218,7 @@ impl ExportStage {
 
 #[tokio::test(start_paused = true)]
 async fn an_export_takes_what_is_chosen_once_and_goes_on_where_it_was() {
-    let mut stage = ExportStage::new(Limits { max_items: 10, ..Limits::UNBOUNDED });
+    let mut stage = ExportStage::new(Limits { max_items: 10, ..Limits::GENEROUS });
     stage.export.selection = serde_json::from_str(r#"{"kinds":["a","bad"]}"#).expect("a selection");
     stage.log((0..100).map(|id| event(id, if id % 2 == 0 { "a" } else { "b" }))).await;
     stage.log([event(1_000, "bad")]).await;
@@ -248,7 +248,7 @@ async fn a_request_waits_for_others_only_while_others_can_come() {
         max_items: 1_000_000,
         max_in_flight: 1,
         linger: Duration::from_secs(3_600),
-        ..Limits::UNBOUNDED
+        ..Limits::GENEROUS
     };
     let stage = ExportStage::new(limits);
     for part in 0..100 {
@@ -263,7 +263,7 @@ async fn a_request_waits_for_others_only_while_others_can_come() {
 #[tokio::test(start_paused = true)]
 async fn a_request_that_is_not_full_leaves_when_its_first_event_has_waited() {
     let linger = Duration::from_secs(5);
-    let stage = ExportStage::new(Limits { max_items: 1_000, max_in_flight: 1, linger, ..Limits::UNBOUNDED });
+    let stage = ExportStage::new(Limits { max_items: 1_000, max_in_flight: 1, linger, ..Limits::GENEROUS });
     let began = Instant::now();
     let trickle = async {
         // Always another one before the wait is over: the wait must not begin again.
@@ -280,7 +280,7 @@ async fn a_request_that_is_not_full_leaves_when_its_first_event_has_waited() {
 
 #[tokio::test(start_paused = true)]
 async fn an_export_that_ends_early_sends_the_rest_with_its_next_run() {
-    let stage = ExportStage::new(Limits { max_items: 10, max_in_flight: 3, ..Limits::UNBOUNDED });
+    let stage = ExportStage::new(Limits { max_items: 10, max_in_flight: 3, ..Limits::GENEROUS });
     stage.log((0..5_000).map(|id| event(id, "a"))).await;
     for _ in 0..5 {
         stage.tank.fails.lock().expect("no panic").push(Error::new(ErrorKind::Denied, "no"));
@@ -298,7 +298,7 @@ async fn an_export_that_ends_early_sends_the_rest_with_its_next_run() {
 #[tokio::test(start_paused = true)]
 async fn a_slow_stream_fills_requests_for_as_long_as_they_may_wait() {
     let linger = Duration::from_secs(60);
-    let stage = ExportStage::new(Limits { max_items: 50_000, max_in_flight: 1, linger, ..Limits::UNBOUNDED });
+    let stage = ExportStage::new(Limits { max_items: 50_000, max_in_flight: 1, linger, ..Limits::GENEROUS });
     let began = Instant::now();
     let trickle = async {
         for id in 0..300 {
@@ -316,7 +316,7 @@ async fn a_slow_stream_fills_requests_for_as_long_as_they_may_wait() {
 
 #[tokio::test(start_paused = true)]
 async fn a_run_that_follows_is_no_longer_called_paused_once_something_was_delivered() {
-    let stage = ExportStage::new(Limits { max_in_flight: 1, ..Limits::UNBOUNDED });
+    let stage = ExportStage::new(Limits { max_in_flight: 1, ..Limits::GENEROUS });
     let why = Pause { by: PausedBy::System, why: "denied".into(), at: Timestamp::UNIX_EPOCH };
     stage.store.set_paused(&stage.export.sync, Some(why)).await.expect("paused");
     let paused = || async { stage.store.sync_state(&stage.export.sync).await.expect("state").paused };
@@ -405,7 +405,7 @@ fn lines(lines: &[&'static str], batch: usize, stuck: &[i64]) -> (Stage, Arc<Mut
             None => Ok(vec![Outcome::Delivered; ids.len()]),
         }
     });
-    let limits = Limits { max_items: 1, max_in_flight: 2, linger: Duration::ZERO, ..Limits::UNBOUNDED };
+    let limits = Limits { max_items: 1, max_in_flight: 2, linger: Duration::ZERO, ..Limits::GENEROUS };
     let mut stage = Stage::new(&Table::default(), Idempotency::Idempotent, limits, answer);
     stage.import.source = Arc::new(Lines { lines: Mutex::new(lines.to_vec()), batch });
     stage.import.tracking = ChangeTracking::Checkpoint;

@@ -264,7 +264,7 @@ async fn a_user_is_written_to_once_per_interval_while_others_go_on() {
         single_user: true,
         min_user_interval: Duration::from_secs(1),
         max_in_flight: 2,
-        ..Limits::UNBOUNDED
+        ..Limits::GENEROUS
     };
     let stage = Stage::new(&table, Idempotency::Idempotent, limits, all_delivered());
     assert_eq!(stage.run().await.counts.delivered, 20);

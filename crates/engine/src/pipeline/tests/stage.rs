@@ -133,7 +133,7 @@ impl Platform for Recording {
 }
 
 pub(super) fn limits() -> Limits {
-    Limits { max_items: 10, max_in_flight: 3, ..Limits::UNBOUNDED }
+    Limits { max_items: 10, max_in_flight: 3, ..Limits::GENEROUS }
 }
 
 /// A sync between a table and a recording platform.

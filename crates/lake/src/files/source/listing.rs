@@ -144,7 +144,9 @@ pub fn explain(path: &Path, cause: &io::Error) -> Error {
         io::ErrorKind::PermissionDenied => (ErrorKind::Denied, "may not be read"),
         _ => (ErrorKind::Unavailable, "cannot be read"),
     };
-    let error = Error::new(kind, format!("{} {what}: {cause}", path.display()));
+    // `./drops` below the folder `.` is `./drops`, not `././drops`.
+    let shown: PathBuf = path.components().collect();
+    let error = Error::new(kind, format!("{} {what}: {cause}", shown.display()));
     match kind {
         ErrorKind::Missing => error.hint("correct `path`; relative paths start at the project's folder"),
         ErrorKind::Denied => error.hint("let the user that runs tidegate read it"),

@@ -176,6 +176,11 @@ impl Cells {
     }
 }
 
+/// Returns a number with its word: `1 cell`, `3 cells`.
+fn counted(number: usize, word: &str) -> String {
+    format!("{number} {word}{}", if number == 1 { "" } else { "s" })
+}
+
 fn row(
     records: &Records<'_>,
     layout: &Layout,
@@ -187,7 +192,7 @@ fn row(
     if found != expected {
         return Err(Reason::new(
             "wrong_cell_count",
-            format!("{found} cells, and the file has {expected} columns"),
+            format!("{}, and the file has {}", counted(found, "cell"), counted(expected, "column")),
         ));
     }
     let cells = Cells::of(records);

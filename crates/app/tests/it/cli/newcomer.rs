@@ -1,0 +1,123 @@
+//! What people met who followed the guides for the first time.
+
+use tidegate::registry::CONNECTORS;
+
+use super::expect;
+use crate::support::Project;
+
+/// Files into the sandbox of Braze.
+fn yaml(syncs: &[&str]) -> String {
+    let mut text = "connections:\n  drops: { type: files, path: drops }\n  \
+        braze: { type: braze, endpoint: sandbox, api_key: x }\nsyncs:\n"
+        .to_owned();
+    for sync in syncs {
+        text += &format!(
+            "  {sync}:\n    source: {{ connection: drops, path: \"{sync}.csv\" }}\n    \
+             destination: {{ connection: braze, object: user }}\n    \
+             mapping: {{ external_id: id, attributes: [plan] }}\n"
+        );
+    }
+    text
+}
+
+#[test]
+fn newcomer_setup_needs_no_project_and_fills_in_what_is_not_given() {
+    let project = Project::new("");
+    std::fs::remove_file(project.path().join("tidegate.yaml")).expect("removed");
+    for connector in CONNECTORS {
+        let ended = project.done(&["setup", connector.kind]);
+        match connector.kind {
+            // It needs a warehouse and a way to log in, of which there are several.
+            "databricks" => expect(&ended, 2, &["tidegate setup databricks --set NAME=VALUE"]),
+            "kafka" if ended.code == 2 => expect(&ended, 2, &["tidegate setup kafka --set NAME=VALUE"]),
+            kind => assert_eq!(ended.code, 0, "{kind}: {ended:?}"),
+        }
+    }
+    let ended = project.done(&["setup", "postgres", "--set", "user=tidegate"]);
+    expect(&ended, 0, &["CREATE USER \"tidegate\"", "\"your-database\""]);
+}
+
+#[test]
+fn newcomer_setup_names_the_error_of_a_project_file_that_cannot_be_read() {
+    let project = Project::new("connections:\n  push: { type: onesignal, app: 1 }\n");
+    expect(&project.done(&["setup", "push"]), 2, &["tidegate.yaml:2", "`app`"]);
+    expect(&project.done(&["setup", "onesignal"]), 0, &["App API key"]);
+}
+
+#[test]
+fn newcomer_the_settings_that_setup_prints_can_be_pasted() {
+    let base = "connections:\n  push: { type: onesignal, app_id: 11111111-2222-4333-8444-555555555555, api_key: x }\n  \
+        app: { type: events, token: 0123456789abcdef }\n  apps: { type: pinpoint }\n";
+    let project = Project::new(base);
+    let printed = |name: &str| project.done(&["setup", name]).stdout;
+    let inline = |text: &str, key: &str| {
+        let piece = text.split('`').find(|piece| piece.starts_with(key)).expect("the setting");
+        piece.to_owned()
+    };
+    let stream = inline(&printed("push"), "event_stream:");
+    let token = inline(&printed("app"), "token:");
+    let apps = printed("apps");
+    let keys: Vec<&str> = apps
+        .lines()
+        .skip_while(|line| line.trim() != "access_keys:")
+        .take_while(|line| !line.trim().is_empty())
+        .collect();
+    let pasted = format!(
+        "connections:\n  push:\n    type: onesignal\n    app_id: 11111111-2222-4333-8444-555555555555\n    api_key: x\n    \
+         {stream}\n  app:\n    type: events\n    {token}\n  apps:\n    type: pinpoint\n{}\n",
+        keys.iter().map(|line| format!(" {line}")).collect::<Vec<_>>().join("\n")
+    );
+    project.write("tidegate.yaml", &pasted);
+    let ended = project.done(&["validate"]);
+    // All variables that are not set are in the line to copy.
+    expect(
+        &ended,
+        0,
+        &["valid: 3 connections", "export ONESIGNAL_STREAM_TOKEN=… APP_EVENTS_TOKEN=… APPS_SECRET=…"],
+    );
+}
+
+#[test]
+fn newcomer_a_connection_that_is_gone_is_explained_once_and_by_status() {
+    let project = Project::new(&yaml(&["customers", "leads"]).replace("path: drops }", "path: ./drops }"));
+    let ended = project.done(&["run", "--all"]);
+    expect(&ended, 1, &["./drops is not there", "leads: error: the same as of customers"]);
+    assert_eq!(ended.stderr.matches("is not there").count(), 1, "{ended:?}");
+    assert!(!ended.stderr.contains("././"), "{ended:?}");
+
+    let project = Project::new(&yaml(&["customers"]));
+    project.write("drops/customers.csv", "id,plan\n1,free\n");
+    project.run_to("customers", "succeeded", &[("delivered", 1)]);
+    std::fs::remove_dir_all(project.path().join("drops")).expect("removed");
+    project.done(&["run", "customers"]);
+    expect(&project.done(&["status"]), 0, &["customers is paused by Tidegate: ", "is not there"]);
+}
+
+#[test]
+fn newcomer_check_says_what_it_did_not_test_and_which_names_there_are() {
+    let project = Project::new(&yaml(&["customers"]).replace(
+        "  braze:",
+        "  spare: { type: braze, endpoint: sandbox, api_key: x }\n  apps: { type: pinpoint }\n  braze:",
+    ));
+    project.write("drops/customers.csv", "id,plan\n1,free\n");
+    expect(&project.done(&["check", "spare"]), 0, &["nothing was tested: no sync uses it"]);
+    expect(&project.done(&["check", "apps"]), 1, &["FAIL events: ", "access_keys"]);
+    let names = "the syncs are: customers; the connections are: ";
+    expect(&project.done(&["check", "nope"]), 2, &["there is no sync and no connection `nope`", names]);
+}
+
+#[test]
+fn newcomer_empty_lists_say_that_they_are_empty() {
+    let project = Project::new("");
+    expect(&project.done(&["secret", "list"]), 0, &["no secrets yet"]);
+    expect(&project.done(&["users", "erasures"]), 0, &["no erasures yet"]);
+    expect(&project.done(&["users", "erasures", "u2"]), 0, &["no erasure of this user"]);
+}
+
+#[test]
+fn newcomer_a_row_with_one_cell_is_counted_in_the_singular() {
+    let project = Project::new(&yaml(&["customers"]).replace("attributes: [plan]", "attributes: [id]"));
+    project.write("drops/customers.csv", "id\n1,2\n");
+    let ended = project.done(&["run", "customers"]);
+    expect(&ended, 3, &["2 cells, and the file has 1 column\n"]);
+}
