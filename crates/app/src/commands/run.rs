@@ -96,7 +96,8 @@ struct Faults(HashMap<String, SyncId>);
 impl Faults {
     /// Returns the sync whose run failed for the same reason before.
     fn same(&mut self, sync: &SyncId, error: &str) -> Option<SyncId> {
-        let first = self.0.entry(error.to_owned()).or_insert_with(|| sync.clone());
+        let error = error.replace(&format!("sync `{sync}`: "), "");
+        let first = self.0.entry(error).or_insert_with(|| sync.clone());
         (first != sync).then(|| first.clone())
     }
 }

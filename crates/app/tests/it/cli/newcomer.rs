@@ -27,9 +27,14 @@ fn newcomer_setup_needs_no_project_and_fills_in_what_is_not_given() {
     for connector in CONNECTORS {
         let ended = project.done(&["setup", connector.kind]);
         match connector.kind {
-            // It needs a warehouse and a way to log in, of which there are several.
-            "databricks" => expect(&ended, 2, &["tidegate setup databricks --set NAME=VALUE"]),
-            "kafka" if ended.code == 2 => expect(&ended, 2, &["tidegate setup kafka --set NAME=VALUE"]),
+            // A region cannot be made up, nor a warehouse or one of several ways to log in.
+            kind @ ("databricks" | "firehose" | "kinesis") => {
+                expect(
+                    &ended,
+                    2,
+                    &[&format!("give it on the command line: `tidegate setup {kind} --set NAME=VALUE`")],
+                );
+            }
             kind => assert_eq!(ended.code, 0, "{kind}: {ended:?}"),
         }
     }
@@ -81,9 +86,9 @@ fn newcomer_the_settings_that_setup_prints_can_be_pasted() {
 fn newcomer_a_connection_that_is_gone_is_explained_once_and_by_status() {
     let project = Project::new(&yaml(&["customers", "leads"]).replace("path: drops }", "path: ./drops }"));
     let ended = project.done(&["run", "--all"]);
-    expect(&ended, 1, &["./drops is not there", "leads: error: the same as of customers"]);
+    expect(&ended, 1, &["/drops is not there", "leads: error: the same as of customers"]);
     assert_eq!(ended.stderr.matches("is not there").count(), 1, "{ended:?}");
-    assert!(!ended.stderr.contains("././"), "{ended:?}");
+    assert!(!ended.stderr.contains("/./"), "{ended:?}");
 
     let project = Project::new(&yaml(&["customers"]));
     project.write("drops/customers.csv", "id,plan\n1,free\n");
