@@ -79,9 +79,10 @@ pub(super) struct Sync {
     /// changed since. Default: `ignore` for events and purchases with a `cursor` and a
     /// primary key, else `send`.
     changed: Option<Changed>,
-    /// Import: what happens to a row that the source no longer has. Default: `ignore`.
+    /// Import: what happens to a row that the source no longer has. Default: `ignore`, the only
+    /// value of this version.
     removed: Option<Removed>,
-    /// Import: where `mode: mirror` keeps what it compares with. Default: `ours`.
+    /// Import: where `mode: mirror` keeps what it compares with. Not available in this version.
     state: Option<State>,
     /// Where it goes.
     destination: Destination,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use tidegate_model::{
-    Body, Checks, Clock, ConnectorContext, Destination, ErrorKind, Idempotency, Limits, ObjectKind,
+    Body, Checks, Clock, ConnectorContext, Destination, Error, ErrorKind, Idempotency, Limits, ObjectKind,
     ObjectSpec, Outcome, Platform, Rate, Reason, Receipt, Record, Result, Settings,
 };
 
@@ -72,15 +72,16 @@ impl Destination<Record> for Braze {
         match self.kind {
             ObjectKind::User | ObjectKind::Event | ObjectKind::Purchase => {
                 let empty = encode::track(self.kind, &[], false, now);
-                prove(&mut checks, "users.track", self.client.track(empty).await, now)?;
+                prove(&mut checks, "users.track", self.client.track(empty).await, now, None)?;
             }
             ObjectKind::Deletion => {
                 let empty = bytes::Bytes::from_static(b"{\"external_ids\":[]}");
-                prove(&mut checks, "users.delete", self.client.delete_users(empty).await, now)?;
+                prove(&mut checks, "users.delete", self.client.delete_users(empty).await, now, None)?;
             }
             ObjectKind::CatalogItem => {
-                prove(&mut checks, PUT_ITEMS, self.client.put_items(nothing()).await, now)?;
-                prove(&mut checks, DELETE_ITEMS, self.client.delete_items(nothing()).await, now)?;
+                let catalog = self.catalog();
+                prove(&mut checks, PUT_ITEMS, self.client.put_items(nothing()).await, now, catalog)?;
+                prove(&mut checks, DELETE_ITEMS, self.client.delete_items(nothing()).await, now, catalog)?;
             }
         }
         Ok(checks)
@@ -188,11 +189,24 @@ impl Braze {
             (self.client.put_items(body).await, PUT_ITEMS)
         };
         let receipt = match answer {
-            Ok(answer) => outcome::of_whole(&answer, permission, count, self.clock.now())?,
+            Ok(answer) => outcome::of_whole(&answer, permission, count, self.clock.now())
+                .map_err(|error| named(error, self.catalog()))?,
             Err(request_error) => request_error.into_receipt(count)?,
         };
         Ok(spread(receipt, &chosen))
     }
+
+    /// Returns the catalog that items go to.
+    fn catalog(&self) -> Option<&str> {
+        self.target.catalog.as_deref().filter(|_| self.kind == ObjectKind::CatalogItem)
+    }
+}
+
+/// Returns the error of a catalog that does not exist with its name instead of a status.
+fn named(error: Error, catalog: Option<&str>) -> Error {
+    let Some(name) = catalog.filter(|_| error.kind() == ErrorKind::Missing) else { return error };
+    let next = error.next_step().to_owned();
+    Error::new(ErrorKind::Missing, format!("{VENDOR} has no catalog `{name}`")).hint(next)
 }
 
 fn is_removal(record: &Record) -> bool {
@@ -225,13 +239,14 @@ fn prove(
     permission: &str,
     answer: Result<http::Response<bytes::Bytes>, RequestError>,
     now: Timestamp,
+    catalog: Option<&str>,
 ) -> Result<()> {
     let answer = answer.map_err(RequestError::into_error)?;
     if answer.status().is_success() || answer.status() == http::StatusCode::BAD_REQUEST {
         checks.pass(permission, format!("{VENDOR} takes the API key"));
         return Ok(());
     }
-    let error = client::request_error(&answer, permission, now).into_error();
+    let error = named(client::request_error(&answer, permission, now).into_error(), catalog);
     match error.kind() {
         ErrorKind::Denied | ErrorKind::Missing => {
             checks.fail(permission, error.with_words(), error.next_step());

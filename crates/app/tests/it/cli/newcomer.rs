@@ -27,8 +27,8 @@ fn newcomer_setup_needs_no_project_and_fills_in_what_is_not_given() {
     for connector in CONNECTORS {
         let ended = project.done(&["setup", connector.kind]);
         match connector.kind {
-            // A region cannot be made up, nor a warehouse or one of several ways to log in.
-            kind @ ("databricks" | "firehose" | "kinesis") => {
+            // A region and brokers cannot be made up, nor a warehouse or one of several ways to log in.
+            kind @ ("databricks" | "firehose" | "kafka" | "kinesis") => {
                 expect(
                     &ended,
                     2,
@@ -96,6 +96,19 @@ fn newcomer_a_connection_that_is_gone_is_explained_once_and_by_status() {
     std::fs::remove_dir_all(project.path().join("drops")).expect("removed");
     project.done(&["run", "customers"]);
     expect(&project.done(&["status"]), 0, &["customers is paused by Tidegate: ", "is not there"]);
+}
+
+#[test]
+fn newcomer_status_says_why_the_last_run_failed() {
+    let project = Project::new(
+        &yaml(&["customers"])
+            .replace("endpoint: sandbox", "endpoint: \"http://127.0.0.1:9\"")
+            .replace("    mapping:", "    retry_for: 1s\n    mapping:"),
+    );
+    project.write("drops/customers.csv", "id,plan\n1,free\n");
+    expect(&project.done(&["run", "customers"]), 1, &["Braze cannot be reached"]);
+    let why = "the last run of customers failed: Braze cannot be reached";
+    expect(&project.done(&["status"]), 0, &["active", why]);
 }
 
 #[test]

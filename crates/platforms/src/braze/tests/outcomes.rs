@@ -141,7 +141,7 @@ async fn a_full_catalog_storage_pauses_and_blames_no_row() {
 
     let gone = r#"{"errors":[{"id":"catalog-not-found","message":"x"}],"message":"Invalid Request"}"#;
     let error = deliver(404, gone).await;
-    assert_eq!(error.kind(), ErrorKind::Missing);
+    assert_eq!((error.kind(), error.message()), (ErrorKind::Missing, "Braze has no catalog `shop`"));
     assert!(error.next_step().contains("create the catalog"), "{}", error.next_step());
 }
 
