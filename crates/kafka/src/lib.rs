@@ -39,6 +39,8 @@ use crate::selection::KafkaSelection;
 use crate::settings::KafkaSettings;
 use crate::sink::{KafkaSink, KafkaTarget};
 
+#[cfg(feature = "fuzz")]
+pub use crate::decode::fuzz;
 pub use crate::log::{LogSettings, event_log};
 
 /// Kafka and Confluent Cloud.

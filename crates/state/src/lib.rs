@@ -13,6 +13,8 @@ mod lookback;
 mod seal;
 mod store;
 
+#[cfg(feature = "fuzz")]
+pub use log::fuzz;
 pub use log::{LogAccess, LogConfig, open_log};
 pub use seal::MasterKeys;
 
@@ -32,6 +34,9 @@ pub struct StateConfig {
     pub clock: Arc<dyn Clock>,
     /// How many days the status of rows is kept; 0 keeps it forever.
     pub history_days: u32,
+    /// How many days the contents of a failed row are kept after it failed last; 0 keeps them until
+    /// it is delivered.
+    pub failed_row_days: u32,
     /// The master keys that the environment gives.
     pub master_keys: MasterKeys,
     /// How long a lease on a server lasts without being renewed.

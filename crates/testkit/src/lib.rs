@@ -5,6 +5,7 @@ mod clock;
 pub mod conforms;
 pub mod event_log;
 pub mod http;
+pub mod mangle;
 pub mod rows;
 pub mod store;
 

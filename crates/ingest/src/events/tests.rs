@@ -116,3 +116,21 @@ async fn an_overloaded_log_is_answered_so_that_senders_come_back() {
     assert_eq!((answer.status().as_u16(), &answer.headers()["retry-after"]), (429, &"1".parse().unwrap()));
     assert_eq!(ingest.error_response(&Error::new(ErrorKind::Storage, "the disk is full")).status(), 503);
 }
+
+#[test]
+fn no_body_makes_the_ingest_panic() {
+    let (ingest, _) = open(&json!({}));
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let array =
+        br#"[{"id":"1","kind":"order","time":1772366400,"user_id":"u","total":1.50},{"type":"visit"}]"#;
+    let lines = b"{\"kind\":\"a\",\"time\":\"2026-01-02T03:04:05Z\"}\n\n{\"event\":\"b\"}\n";
+    tidegate_testkit::mangle::mangled(&[array, lines], 1_000, |bytes| {
+        for content_type in ["application/json", "application/x-ndjson"] {
+            let request = http::Request::post("/").header("authorization", format!("Bearer {TOKEN}"));
+            let request = request.header("content-type", content_type).body(Bytes::copy_from_slice(bytes));
+            let received = runtime.block_on(take(ingest.as_ref(), &request.unwrap()));
+            let status = received.answer.status();
+            assert!(status.is_success() || status.is_client_error(), "{status}");
+        }
+    });
+}

@@ -11,6 +11,8 @@ mod codec;
 mod convert;
 mod decimal;
 mod fields;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 mod headers;
 mod parts;
 mod protobuf;
@@ -126,7 +128,7 @@ impl Decoder {
         let mut values = Vec::with_capacity(self.columns.len());
         let (value, mut unreadable) = match value.transpose() {
             Ok(None) => {
-                values.resize(self.fields.len(), Value::Null);
+                values.resize(self.fields.len(), Value::Absent);
                 (Value::Null, Vec::new())
             }
             Ok(Some(Decoded { text, .. })) if self.value.is_text() => (Value::Text(text), Vec::new()),

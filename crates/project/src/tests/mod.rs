@@ -216,3 +216,15 @@ fn import(project: &Project) -> &super::ImportSpec {
 fn store() -> Arc<dyn Store> {
     Arc::new(tidegate_testkit::MemoryStore::new(Arc::new(tidegate_model::SystemClock)))
 }
+
+#[test]
+fn no_project_file_makes_the_reader_panic() {
+    let good = good();
+    let odd = "a: &a [*a, {? b: c}]\n--- |\n  x\n...\n!!binary \"\\x00\"\n";
+    tidegate_testkit::mangle::mangled(&[good.as_bytes(), odd.as_bytes()], 400, |bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        if let Err(invalid) = parse(&text, "tidegate.yaml", CONNECTORS) {
+            assert!(!invalid.errors.is_empty());
+        }
+    });
+}

@@ -18,6 +18,8 @@ mod failure;
 mod feed;
 mod format;
 mod frame;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 mod ids;
 mod lineage;
 mod position;

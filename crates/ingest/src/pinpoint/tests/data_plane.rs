@@ -321,3 +321,24 @@ async fn an_endpoint_beyond_its_limits_is_refused_with_the_limit() {
         );
     }
 }
+
+#[test]
+fn no_body_makes_the_data_plane_panic() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let plane = Plane::new(json!({ "anonymous": true }));
+    let event = json!({ "EventType": "tap", "Timestamp": "2026-01-02T03:04:05Z", "Attributes": { "a": "b" },
+        "Metrics": { "m": 1.5 }, "Session": { "Id": "s", "StartTimestamp": "2026-01-02T03:04:05Z" } });
+    let endpoint = json!({ "ChannelType": "EMAIL", "Address": "a@example.com", "Attributes": { "a": ["b"] },
+        "User": { "UserId": "u", "UserAttributes": { "c": ["d"] } } });
+    let put =
+        json!({ "BatchItem": { "e1": { "Endpoint": endpoint, "Events": { "ev1": event } } } }).to_string();
+    let endpoint = endpoint.to_string();
+    tidegate_testkit::mangle::mangled(&[put.as_bytes(), endpoint.as_bytes()], 500, |bytes| {
+        for (method, path) in [("POST", "/v1/apps/a1/events"), ("PUT", "/v1/apps/a1/endpoints/e1")] {
+            let body = String::from_utf8_lossy(bytes);
+            let received = runtime.block_on(take(plane.ingest.as_ref(), &request(method, path, &body)));
+            let status = received.answer.status();
+            assert!(status.is_success() || status.is_client_error(), "{status}");
+        }
+    });
+}

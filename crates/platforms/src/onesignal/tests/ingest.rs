@@ -228,3 +228,16 @@ async fn nobody_gets_in_without_the_secret() {
     );
     assert!(error.err().expect("too short").message().contains("event_stream.token"));
 }
+
+#[test]
+fn no_body_makes_the_event_stream_panic_and_what_is_taken_is_json() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let click = filled(CLICK);
+    let quoted = filled(&[("message.title", "Flash \"Sale\""), ("user.tags", "{\"a\"=>\"b\"}")]);
+    tidegate_testkit::mangle::mangled(&[click.as_bytes(), quoted.as_bytes()], 1_000, |bytes| {
+        let received = runtime.block_on(post(SECRET, &String::from_utf8_lossy(bytes)));
+        let status = received.answer.status();
+        assert!(status.is_success() || status.is_client_error(), "{status}");
+        received.events.iter().for_each(|event| drop(payload(event)));
+    });
+}
