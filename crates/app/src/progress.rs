@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use tidegate_model::{Counts, SyncId};
+use tidegate_model::{Progress, SyncId};
 use tokio::sync::watch;
 
 use crate::output::number;
@@ -14,8 +14,8 @@ pub(crate) struct Lines(MultiProgress);
 
 impl Lines {
     /// Follows a run until its sender of counts is gone.
-    pub(crate) fn follow(&self, sync: &SyncId) -> watch::Sender<Counts> {
-        let (sender, mut counts) = watch::channel(Counts::default());
+    pub(crate) fn follow(&self, sync: &SyncId) -> watch::Sender<Progress> {
+        let (sender, mut progress) = watch::channel(Progress::default());
         let bar = self.0.add(ProgressBar::new_spinner());
         if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix:.bold}  {msg}") {
             bar.set_style(style);
@@ -24,8 +24,8 @@ impl Lines {
         bar.enable_steady_tick(Duration::from_millis(120));
         let started = Instant::now();
         tokio::spawn(async move {
-            while counts.changed().await.is_ok() {
-                let now = *counts.borrow_and_update();
+            while progress.changed().await.is_ok() {
+                let now = progress.borrow_and_update().clone();
                 bar.set_message(message(&now, started.elapsed()));
             }
             bar.finish_and_clear();
@@ -34,7 +34,8 @@ impl Lines {
     }
 }
 
-fn message(counts: &Counts, elapsed: Duration) -> String {
+fn message(progress: &Progress, elapsed: Duration) -> String {
+    let counts = &progress.counts;
     let rate = counts.read as f64 / elapsed.as_secs_f64().max(0.001);
     let mut text = format!("{} read · {} delivered", number(counts.read), number(counts.delivered));
     for (count, word) in [
@@ -48,6 +49,9 @@ fn message(counts: &Counts, elapsed: Duration) -> String {
             text.push_str(&format!(" · {} {word}", number(count)));
         }
     }
-    text.push_str(&format!(" · {}/s", number(rate as u64)));
+    match &progress.wait {
+        Some(wait) => text.push_str(&format!(" · {wait}")),
+        None => text.push_str(&format!(" · {}/s", number(rate as u64))),
+    }
     text
 }

@@ -72,7 +72,7 @@ pub use receipt::{Outcome, RateLimitStatus, Reason, Receipt};
 pub use record::{Body, Identity, Purchase, Record};
 pub use row::{Columns, Row};
 pub use row_hash::RowHash;
-pub use run::{Cause, Counts, Ending, Run};
+pub use run::{Cause, Counts, Ending, Progress, Run, Wait};
 pub use settings::{Secret, Settings};
 pub use source::{Dataset, ReadMode, Selection, Source};
 pub use store::Store;

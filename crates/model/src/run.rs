@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{RunId, SyncId};
+use crate::{ConnectionId, RunId, SyncId};
 
 /// Why a run started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -90,6 +90,31 @@ impl AddAssign for Counts {
         self.requests += other.requests;
         self.retries += other.retries;
     }
+}
+
+/// A run that sends nothing for now, since the other side asked for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Wait {
+    /// The connection that asked.
+    pub connection: ConnectionId,
+    /// When it takes requests again.
+    pub until: Timestamp,
+}
+
+impl fmt::Display for Wait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let until = self.until.strftime("%F %T UTC");
+        write!(f, "`{}` asks to wait until {until}: nothing is sent before", self.connection)
+    }
+}
+
+/// How far a run is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// What became of the rows so far.
+    pub counts: Counts,
+    /// Set while it waits because it was asked to.
+    pub wait: Option<Wait>,
 }
 
 /// One execution of a sync.

@@ -12,7 +12,7 @@ pub use crate::ledger_query::{FailedRowCursor, FailedRowGroup, FailedRowQuery, R
 pub use crate::row_status::{RowResult, RowStatus, StatusKind};
 use crate::{
     Cause, Checkpoint, Claim, Claimed, Counts, Ending, Erasure, ErasureCounts, Error, ObjectKind, Outcome,
-    Reason, Row, RowHash, Run, RunId, Secret, SyncId, Text, Value,
+    Reason, Row, RowHash, Run, RunId, Secret, SyncId, Text, Value, Wait,
 };
 
 /// What is known of a sync besides its configuration.
@@ -28,6 +28,8 @@ pub struct SyncState {
     pub complete: bool,
     /// When `tidegate serve` runs it next, if it has a schedule.
     pub next_run: Option<NextRun>,
+    /// Set while its run sends nothing because the destination asked for it.
+    pub wait: Option<Wait>,
 }
 
 /// When a scheduled sync runs next.
@@ -355,6 +357,10 @@ pub trait Store: Send + Sync {
 
     /// Removes the pause of a run's sync if Tidegate set it.
     async fn lift_pause(&self, run: &RunId) -> Result<(), Error>;
+
+    /// Notes that a run waits because the destination asked for it, or that it waits no longer. The end
+    /// of the run removes it.
+    async fn note_wait(&self, run: &RunId, wait: Option<Wait>) -> Result<(), Error>;
 
     /// Clears the checkpoint, lookback and intents of the sync that is held. Runs and row
     /// statuses stay.

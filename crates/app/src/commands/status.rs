@@ -43,6 +43,9 @@ fn print(statuses: &[SyncStatus], one: bool) {
         for trouble in status.lag.iter().filter_map(|lag| lag.trouble.as_ref()) {
             note(format!("{}: {trouble}", status.sync));
         }
+        if let Some(wait) = &status.wait {
+            note(format!("{}: {wait}", status.sync));
+        }
         match (&status.paused, failure(status)) {
             (Some(pause), _) => {
                 let why = shortened(&pause.why, &status.sync);

@@ -9,8 +9,8 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config as Cases, TestRunner};
 use tidegate_engine::service::Engine;
 use tidegate_model::{
-    Body, Cause, Checks, Connector, ConnectorContext, Counts, Destination, Ending, Error, Idempotency,
-    Limits, ObjectKind, ObjectSpec, Platform, PlatformRole, Reason, Receipt, Record, Run, Settings, SyncId,
+    Body, Cause, Checks, Connector, ConnectorContext, Destination, Ending, Error, Idempotency, Limits,
+    ObjectKind, ObjectSpec, Platform, PlatformRole, Progress, Reason, Receipt, Record, Run, Settings, SyncId,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -93,7 +93,7 @@ impl Bench {
     }
 
     async fn run(&self) -> Run {
-        let (progress, _) = watch::channel(Counts::default());
+        let (progress, _) = watch::channel(Progress::default());
         let run = self
             .engine
             .run(&self.sync, Cause::Manual, CancellationToken::new(), progress)

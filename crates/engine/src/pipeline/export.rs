@@ -8,8 +8,8 @@ use futures_util::StreamExt;
 use jiff::Timestamp;
 use tidegate_model::store::{Delivered, IntentRow, RowResult, RowStatus};
 use tidegate_model::{
-    Batch, Cause, Checkpoint, Columns, ConnectionId, Counts, Error, EventLog, EventSelection, Idempotency,
-    Limits, LoggedEvent, ObjectKind, Origin, Reading, Row, Run, Sink, StreamId, SyncId, Text, Value,
+    Batch, Cause, Checkpoint, Columns, ConnectionId, Error, EventLog, EventSelection, Idempotency, Limits,
+    LoggedEvent, ObjectKind, Origin, Progress, Reading, Row, Run, Sink, StreamId, SyncId, Text, Value,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -55,7 +55,7 @@ pub async fn run_export(
     cause: Cause,
     follow: bool,
     stop: CancellationToken,
-    progress: watch::Sender<Counts>,
+    progress: watch::Sender<Progress>,
 ) -> Result<Run, Error> {
     let state = parts.store.sync_state(&export.sync).await?;
     let job = Job {

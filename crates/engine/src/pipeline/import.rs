@@ -8,8 +8,8 @@ use futures_util::StreamExt;
 use tidegate_model::source::Column;
 use tidegate_model::store::{Delivered, IntentRow, RowResult, RowStatus};
 use tidegate_model::{
-    Batch, Cause, Checkpoint, Columns, ConnectionId, Counts, DataType, Error, ErrorKind, Feed, Idempotency,
-    Identity, Mapping, Origin, PartialRow, Platform, Position, ReadMode, Record, Row, Run, Selection, Source,
+    Batch, Cause, Checkpoint, Columns, ConnectionId, DataType, Error, ErrorKind, Feed, Idempotency, Identity,
+    Mapping, Origin, PartialRow, Platform, Position, Progress, ReadMode, Record, Row, Run, Selection, Source,
     SyncId, Text, Value,
 };
 use tokio::sync::watch;
@@ -78,7 +78,7 @@ pub async fn run(
     cause: Cause,
     input: Input,
     stop: CancellationToken,
-    progress: watch::Sender<Counts>,
+    progress: watch::Sender<Progress>,
 ) -> Result<Run, Error> {
     let object = import.platform.object();
     let state = parts.store.sync_state(&import.sync).await?;

@@ -6,13 +6,14 @@ use std::time::Duration;
 use tidegate_model::store::{BatchCommit, PauseChange, RowResult, RowStatus, RowVersion, RunEnd};
 use tidegate_model::{
     Cause, Claim, Clock, ConnectionId, Counts, Destination, Ending, Error, Feed, Idempotency, ObjectKind,
-    Reaction, Run, RunId, Store, SyncId,
+    Progress, Reaction, Run, RunId, Store, SyncId,
 };
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::pipeline::batch_size::batches_under_way;
 use crate::pipeline::commit::committer::{self, Committer};
+use crate::pipeline::deliver::asked_to_wait::AskedToWait;
 use crate::pipeline::deliver::budget::is_alone;
 use crate::pipeline::deliver::delivery::Delivery;
 use crate::pipeline::deliver::pool::Pool;
@@ -69,13 +70,23 @@ pub(crate) async fn run_job<F: Transform>(
     cause: Cause,
     feed: impl Future<Output = Result<Feed<F::Read>, Error>>,
     stop: CancellationToken,
-    progress: watch::Sender<Counts>,
+    progress: watch::Sender<Progress>,
 ) -> Result<Run, Error> {
     let run = parts.store.start_run(&parts.lease, job.object, cause, parts.clock.now()).await?;
     let shutdown = Arc::new(Shutdown::new(stop, parts.lease.clone()));
+    let limits = parts.rate_limiters.limits(job.destination.limits());
+    let asked_to_wait = AskedToWait {
+        connection: job.connection.clone(),
+        rate_limiter: parts.rate_limiters.rate_limiter(&job.connection, limits.bucket, limits.rate),
+        run: run.id.clone(),
+        store: parts.store.clone(),
+        clock: parts.clock.clone(),
+        progress: progress.clone(),
+    };
     tokio::select! {
         ended = carry_out(job, parts, run, feed, &shutdown, progress) => ended,
         never = shutdown.watch_lease() => match never {},
+        never = asked_to_wait.watch() => match never {},
     }
 }
 
@@ -86,7 +97,7 @@ async fn carry_out<F: Transform>(
     run: Run,
     feed: impl Future<Output = Result<Feed<F::Read>, Error>>,
     shutdown: &Arc<Shutdown>,
-    progress: watch::Sender<Counts>,
+    progress: watch::Sender<Progress>,
 ) -> Result<Run, Error> {
     let opened = async {
         Ok((ResumeState::load(parts.store.as_ref(), &job.sync, &job.retention).await?, feed.await?))
@@ -153,7 +164,7 @@ async fn move_items<F: Transform>(
     shutdown: &Arc<Shutdown>,
     feed: Feed<F::Read>,
     mut resume: ResumeState,
-    progress: watch::Sender<Counts>,
+    progress: watch::Sender<Progress>,
 ) -> (ResumeState, u64, Counts) {
     let limits = parts.rate_limiters.limits(job.destination.limits());
     let committer = Committer {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tidegate_model::store::{PausedBy, SyncState};
 use tidegate_model::{
-    Cause, Claim, ConnectionId, Counts, Ending, Error, ErrorKind, ExportRequest, Run, SyncId,
+    Cause, Claim, ConnectionId, Ending, Error, ErrorKind, ExportRequest, Progress, Run, SyncId,
 };
 use tokio::sync::{SemaphorePermit, watch};
 use tokio::task::JoinSet;
@@ -385,8 +385,8 @@ fn recheck_delay(failures: u32) -> Duration {
 }
 
 /// Waits until something was delivered. Returns whether it was.
-async fn delivers(moved: &mut watch::Receiver<Counts>) -> bool {
-    moved.wait_for(|counts| counts.delivered > 0).await.is_ok()
+async fn delivers(moved: &mut watch::Receiver<Progress>) -> bool {
+    moved.wait_for(|progress| progress.counts.delivered > 0).await.is_ok()
 }
 
 /// Logs recovery if a failure was logged before.
@@ -396,8 +396,8 @@ fn log_recovery(id: &SyncId, reported: &mut String) {
     }
 }
 
-fn progress() -> watch::Sender<Counts> {
-    watch::Sender::new(Counts::default())
+fn progress() -> watch::Sender<Progress> {
+    watch::Sender::new(Progress::default())
 }
 
 /// Waits, unless one of them fires first.

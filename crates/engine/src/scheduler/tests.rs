@@ -11,9 +11,9 @@ use jiff::{SignedDuration, Timestamp};
 use tidegate_model::connector::{PlatformRole, SourceRole};
 use tidegate_model::source::{Column, Dataset};
 use tidegate_model::{
-    Batch, Cause, Checks, Clock, Columns, Connector, Counts, DataType, Destination, Ending, Error, ErrorKind,
-    Feed, Http, HttpFailure, Idempotency, Limits, Mode, ObjectKind, ObjectSpec, Platform, ReadMode, Reason,
-    Receipt, Record, Row, Run, Selection, Source, Store as _, SyncId, Value,
+    Batch, Cause, Checks, Clock, Columns, Connector, DataType, Destination, Ending, Error, ErrorKind, Feed,
+    Http, HttpFailure, Idempotency, Limits, Mode, ObjectKind, ObjectSpec, Platform, Progress, ReadMode,
+    Reason, Receipt, Record, Row, Run, Selection, Source, Store as _, SyncId, Value,
 };
 use tidegate_testkit::{MemoryEventLog, MemoryStore};
 use tokio::sync::watch;
@@ -191,7 +191,7 @@ impl Stage {
     }
 
     async fn run_by_hand(&self, sync: &str) -> Run {
-        let progress = watch::Sender::new(Counts::default());
+        let progress = watch::Sender::new(Progress::default());
         let run =
             self.engine.run(&SyncId::new(sync), Cause::Manual, CancellationToken::new(), progress).await;
         run.expect("a run")

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_model::{Cause, Counts, Error, Run, SyncId};
+use tidegate_model::{Cause, Error, Progress, Run, SyncId};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -50,7 +50,7 @@ impl Engine {
         let (open, claim) = self.ready(id, Cause::Manual).await?;
         let (engine, stop) = (self.clone(), self.background.stop.child_token());
         Ok(Started(self.background.tasks.spawn(async move {
-            let progress = watch::Sender::new(Counts::default());
+            let progress = watch::Sender::new(Progress::default());
             let run = engine.run_open(&open, &claim, RunMode::Once, Cause::Manual, stop, progress).await;
             claim.release().await;
             run
@@ -69,7 +69,7 @@ impl Engine {
         self.import_spec(id)?;
         let (engine, stop, id) = (self.clone(), self.background.stop.child_token(), id.clone());
         Ok(Started(self.background.tasks.spawn(async move {
-            engine.retry(&id, &filter, stop, watch::Sender::new(Counts::default())).await
+            engine.retry(&id, &filter, stop, watch::Sender::new(Progress::default())).await
         })))
     }
 

@@ -14,7 +14,7 @@ use tidegate_model::store::{
 };
 use tidegate_model::{
     Cause, Claim, Claimed, Counts, Erasure, ErasureCounts, Error, Http, HttpFailure, ObjectKind, Outcome,
-    RowHash, Run, RunId, Secret, Store, SyncId, Unshared,
+    RowHash, Run, RunId, Secret, Store, SyncId, Unshared, Wait,
 };
 
 use super::Engine;
@@ -150,6 +150,10 @@ impl Store for DryRun {
     }
 
     async fn lift_pause(&self, _: &RunId) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn note_wait(&self, _: &RunId, _: Option<Wait>) -> Result<(), Error> {
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use tidegate_model::{Cause, Counts, Error, Run, SyncId, Unshared};
+use tidegate_model::{Cause, Error, Progress, Run, SyncId, Unshared};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -39,7 +39,7 @@ impl Engine {
         id: &SyncId,
         requests: usize,
         stop: CancellationToken,
-        progress: watch::Sender<Counts>,
+        progress: watch::Sender<Progress>,
     ) -> Result<Plan, Error> {
         let recorder = Recorder::keeping(self, id, requests).await?;
         let import = self.import(id, Some(recorder.clone())).await?;

@@ -7,7 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tidegate_model::store::{FailedRow, Pause, PausedBy, RowEntry, RowQuery, StatusKind, SyncState};
 use tidegate_model::{
-    Batch, Cause, Checkpoint, Claim, Counts, Error, ErrorKind, Lag, Origin, Row, RowHash, Run, SyncId, Value,
+    Batch, Cause, Checkpoint, Claim, Error, ErrorKind, Lag, Origin, Progress, Row, RowHash, Run, SyncId,
+    Value, Wait,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -28,6 +29,8 @@ pub struct SyncStatus {
     pub route: String,
     /// Set while the sync is paused; a pause by `System` is still retried.
     pub paused: Option<Pause>,
+    /// Set while its run sends nothing because the destination asked for it.
+    pub wait: Option<Wait>,
     /// Its last run.
     pub last_run: Option<Run>,
     /// Rows that were rejected or are in doubt and still open.
@@ -111,7 +114,7 @@ impl Engine {
         id: &SyncId,
         cause: Cause,
         stop: CancellationToken,
-        progress: watch::Sender<Counts>,
+        progress: watch::Sender<Progress>,
     ) -> Result<Run, Error> {
         self.run_in_mode(id, RunMode::Once, cause, stop, progress).await
     }
@@ -123,7 +126,7 @@ impl Engine {
         mode: RunMode,
         cause: Cause,
         stop: CancellationToken,
-        progress: watch::Sender<Counts>,
+        progress: watch::Sender<Progress>,
     ) -> Result<Run, Error> {
         let (open, claim) = self.ready(id, cause).await?;
         let run = self.run_open(&open, &claim, mode, cause, stop, progress).await;
@@ -139,7 +142,7 @@ impl Engine {
         mode: RunMode,
         cause: Cause,
         stop: CancellationToken,
-        progress: watch::Sender<Counts>,
+        progress: watch::Sender<Progress>,
     ) -> Result<Run, Error> {
         match open {
             OpenSync::Import(import) => {
@@ -167,7 +170,7 @@ impl Engine {
         id: &SyncId,
         filter: &RetryFilter,
         stop: CancellationToken,
-        progress: watch::Sender<Counts>,
+        progress: watch::Sender<Progress>,
     ) -> Result<RetryResult, Error> {
         self.import_spec(id)?;
         let (open, claim) = match self.ready(id, Cause::Retry).await {
@@ -190,7 +193,7 @@ impl Engine {
         claim: &Claim,
         filter: &RetryFilter,
         stop: CancellationToken,
-        progress: watch::Sender<Counts>,
+        progress: watch::Sender<Progress>,
     ) -> Result<RetryResult, Error> {
         let id = claim.sync();
         let OpenSync::Import(import) = open else {
@@ -296,6 +299,7 @@ impl Engine {
             },
             route: format!("{} → {}", sync.source(), sync.destination()),
             lag,
+            wait: state.wait.filter(|wait| runs && wait.until > now),
             paused: state.paused,
             last_run,
             failed_rows,

@@ -15,6 +15,7 @@ CREATE TABLE syncs (
     object     TEXT,
     paused     TEXT,
     next_run   TEXT,
+    wait       TEXT,
     checkpoint TEXT,
     complete   BIGINT NOT NULL DEFAULT 0
 );

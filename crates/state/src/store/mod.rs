@@ -36,7 +36,7 @@ use tidegate_model::store::{
 };
 use tidegate_model::{
     Cause, Claim, Claimed, Clock, Erasure, ErasureCounts, Error, ObjectKind, Outcome, RowHash, Run, RunId,
-    Secret, Store, SyncId,
+    Secret, Store, SyncId, Wait,
 };
 
 use crate::history::History;
@@ -73,8 +73,13 @@ impl SqlStore {
         let intents = Intents::open(Arc::clone(&database)).await?;
         let leases = Leases::new(Arc::clone(&database), config.lease);
         let history = History::new(&config.data);
-        let archive =
-            Archive::open(Arc::clone(&database), history, Arc::clone(&config.clock), config.history_days);
+        let archive = Archive::open(
+            Arc::clone(&database),
+            history,
+            Arc::clone(&config.clock),
+            config.history_days,
+            config.failed_row_days,
+        );
         let lookback = Compaction::new(Arc::clone(&database), &config.data);
         let seal = Arc::new(Seal::new(config.master_keys, &config.data));
         let contents = Contents::new(Arc::clone(&database), Arc::clone(&seal));
@@ -109,6 +114,10 @@ impl Store for SqlStore {
 
     async fn lift_pause(&self, run: &RunId) -> Result<(), Error> {
         syncs::lift_pause(&self.database, run).await
+    }
+
+    async fn note_wait(&self, run: &RunId, wait: Option<Wait>) -> Result<(), Error> {
+        syncs::note_wait(&self.database, run, wait.as_ref()).await
     }
 
     async fn reset(&self, claim: &Claim) -> Result<(), Error> {

@@ -142,6 +142,8 @@ async fn close(tx: &mut Tx, run: &RunId, end: RunEnd) -> Result<Run, Error> {
     let Some(record) = tx.first(statement).await? else { return Err(not_open(tx, run).await) };
     let finished = from_record(&record)?;
     syncs::change_pause(tx, &finished.sync, end.pause, end.at).await?;
+    tx.execute(sql("UPDATE syncs SET wait = NULL WHERE id = $1 AND wait IS NOT NULL").bind(&finished.sync))
+        .await?;
     if end.complete {
         // A read that did not come to its end leaves the mark alone: `commit`
         // takes it away with the first new checkpoint, and not before that.

@@ -2,14 +2,15 @@
 
 use jiff::Timestamp;
 use tidegate_model::store::{NextRun, Pause, PauseChange, PausedBy, SyncState};
-use tidegate_model::{Checkpoint, Claim, Error, RunId, SyncId};
+use tidegate_model::{Checkpoint, Claim, Error, RunId, SyncId, Wait};
 
 use super::dialect::{Database, Tx};
 use super::statement::{Statement, from_word, sql, to_json};
 use super::{leases, runs};
 
 pub(super) async fn state(database: &Database, sync: &SyncId) -> Result<SyncState, Error> {
-    let statement = sql("SELECT object, paused, checkpoint, complete, next_run FROM syncs WHERE id = $1");
+    let statement =
+        sql("SELECT object, paused, checkpoint, complete, next_run, wait FROM syncs WHERE id = $1");
     let Some(record) = database.first(statement.bind(sync)).await? else {
         return Ok(SyncState::default());
     };
@@ -20,6 +21,7 @@ pub(super) async fn state(database: &Database, sync: &SyncId) -> Result<SyncStat
         checkpoint: record.maybe_json("checkpoint")?.map(Checkpoint),
         complete: record.count("complete")? != 0,
         next_run: record.maybe_json("next_run")?,
+        wait: record.maybe_json("wait")?,
     })
 }
 
@@ -41,6 +43,14 @@ pub(super) async fn plan_run(database: &Database, sync: &SyncId, next: &NextRun)
         ON CONFLICT (id) DO UPDATE SET next_run = excluded.next_run");
     database.execute(statement.bind(sync).bind(next.as_str())).await?;
     Ok(())
+}
+
+pub(super) async fn note_wait(database: &Database, run: &RunId, wait: Option<&Wait>) -> Result<(), Error> {
+    let mut tx = database.write().await?;
+    let sync = runs::sync_of(&mut tx, run).await?;
+    let wait = wait.map(|wait| to_json(wait, "a wait")).transpose()?;
+    tx.execute(sql("UPDATE syncs SET wait = $2 WHERE id = $1").bind(sync.as_str()).bind(wait)).await?;
+    tx.commit().await
 }
 
 pub(super) async fn lift_pause(database: &Database, run: &RunId) -> Result<(), Error> {

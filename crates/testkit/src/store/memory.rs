@@ -14,7 +14,7 @@ use tidegate_model::store::{
 };
 use tidegate_model::{
     Cause, Claim, Claimed, Clock, Counts, Ending, Erasure, ErasureCounts, Error, ErrorKind, Holder, Lease,
-    ObjectKind, Outcome, RowHash, Run, RunId, Secret, Store, SyncId, Value,
+    ObjectKind, Outcome, RowHash, Run, RunId, Secret, Store, SyncId, Value, Wait,
 };
 
 /// A store in plain memory. Clones share what they remember.
@@ -273,6 +273,13 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    async fn note_wait(&self, run: &RunId, wait: Option<Wait>) -> Result<(), Error> {
+        let mut memory = self.memory();
+        let sync = memory.open_run(run)?.0.sync.clone();
+        memory.sync(&sync).wait = wait;
+        Ok(())
+    }
+
     async fn reset(&self, claim: &Claim) -> Result<(), Error> {
         let sync = claim.sync();
         let mut memory = self.memory();
@@ -462,6 +469,7 @@ impl Store for MemoryStore {
         run.finished_at = Some(end.at);
         let run = run.clone();
         memory.change_pause(&run.sync, end.pause, end.at);
+        memory.sync(&run.sync).wait = None;
         if end.complete {
             memory.sync(&run.sync).complete = true;
             memory.forget_intents(&run.sync);

@@ -98,7 +98,8 @@ impl AwsClient {
     }
 
     fn request_error(&self, answer: &Response<Bytes>) -> RequestError {
-        errors::request_error(self.service.title, answer, &self.hints.missing, &self.hints.denied)
+        let hints = &self.hints;
+        errors::request_error(self.service.title, answer, &hints.missing, &hints.denied, self.clock.now())
     }
 
     async fn send(

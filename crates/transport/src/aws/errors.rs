@@ -2,10 +2,12 @@
 
 use bytes::Bytes;
 use http::Response;
+use jiff::Timestamp;
 use serde::Deserialize;
 use tidegate_model::{Error, ErrorKind, Reason};
 
 use crate::http::answer::{self, RequestError};
+use crate::http::retry_after::retry_at;
 
 /// The class of an error code, of a call or of one record.
 ///
@@ -119,18 +121,20 @@ pub(crate) fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
 }
 
 /// Converts an error response. `title` is the service, `missing` and `denied` are the next steps for
-/// these reasons.
+/// these reasons. `Retry-After` is obeyed, if the answer has it.
 pub(crate) fn request_error(
     title: &str,
     answer: &Response<Bytes>,
     missing: &str,
     denied: &str,
+    now: Timestamp,
 ) -> RequestError {
+    let until = retry_at(answer.headers(), now);
     let Some(ErrorResponse { code, message }) = ErrorResponse::read(answer) else {
-        return answer::request_error(title, answer, None);
+        return answer::request_error(title, answer, until);
     };
     let Some(class) = class_of(&code) else {
-        return with_message(answer::request_error(title, answer, None), &sentence(title, &code), &message);
+        return with_message(answer::request_error(title, answer, until), &sentence(title, &code), &message);
     };
     let failed = |kind| Error::new(kind, sentence(title, &code)).words(&message);
     let hinted = |kind, hint: &str| RequestError::NoEffect(failed(kind).hint(hint));
@@ -151,8 +155,10 @@ pub(crate) fn request_error(
              to who sends the events",
         ),
         ErrorClass::Missing => hinted(ErrorKind::Missing, missing),
-        ErrorClass::Throttled => RequestError::NoEffect(failed(ErrorKind::Throttled(None))),
-        ErrorClass::Unavailable => RequestError::NoEffect(failed(ErrorKind::Unavailable)),
+        ErrorClass::Throttled => {
+            RequestError::NoEffect(failed(ErrorKind::Throttled(until)).not_before(until))
+        }
+        ErrorClass::Unavailable => RequestError::NoEffect(failed(ErrorKind::Unavailable).not_before(until)),
         ErrorClass::Broken => RequestError::Unknown(Reason::new(
             "response_uncertain",
             failed(ErrorKind::Unavailable).with_words(),
@@ -174,7 +180,8 @@ fn sentence(title: &str, code: &str) -> String {
 fn with_message(error: RequestError, sentence: &str, said: &str) -> RequestError {
     match error {
         RequestError::NoEffect(cause) => {
-            RequestError::NoEffect(Error::new(cause.kind(), sentence).words(said))
+            let until = cause.acceptable_at();
+            RequestError::NoEffect(Error::new(cause.kind(), sentence).words(said).not_before(until))
         }
         RequestError::Unknown(reason) => {
             let words = Error::new(ErrorKind::Unavailable, sentence).words(said).with_words();
@@ -193,7 +200,7 @@ mod tests {
 
     fn kind(code: &str) -> Option<ErrorKind> {
         let body = format!(r#"{{"__type":"{code}","message":"for account 123456789012"}}"#);
-        match request_error("Kinesis", &answer(400, &body), "create it", "grant it") {
+        match request_error("Kinesis", &answer(400, &body), "create it", "grant it", Timestamp::UNIX_EPOCH) {
             RequestError::NoEffect(error) => {
                 assert!(error.message().contains(code), "{error:?}");
                 assert!(!error.message().contains("123456789012"), "{error:?}");
@@ -227,6 +234,27 @@ mod tests {
     }
 
     #[test]
+    fn a_service_that_says_when_it_takes_requests_again_is_obeyed() {
+        let now: Timestamp = "2026-03-01T12:00:00Z".parse().expect("time");
+        for (status, body, kind) in [
+            (429, "", "throttled"),
+            (503, "<html>", "unavailable"),
+            (400, r#"{"__type":"ProvisionedThroughputExceededException"}"#, "throttled"),
+            (503, r#"{"__type":"ServiceUnavailableException"}"#, "throttled"),
+            (400, r#"{"__type":"ResourceInUseException"}"#, "unavailable"),
+            (503, r#"{"__type":"SomethingNewException"}"#, "unavailable"),
+        ] {
+            let mut answer = answer(status, body);
+            answer.headers_mut().insert("retry-after", http::HeaderValue::from_static("90"));
+            let RequestError::NoEffect(error) = request_error("Kinesis", &answer, "", "", now) else {
+                panic!("{status} {body}: no effect")
+            };
+            assert_eq!(error.acceptable_at(), Some("2026-03-01T12:01:30Z".parse().expect("time")), "{body}");
+            assert_eq!(matches!(error.kind(), ErrorKind::Throttled(_)), kind == "throttled", "{body}");
+        }
+    }
+
+    #[test]
     fn codes_are_read_in_every_form_they_have() {
         for body in [
             r#"{"__type":"com.amazonaws.kinesis.v20131202#ResourceNotFoundException","Message":"no"}"#,
@@ -247,7 +275,13 @@ mod tests {
     fn a_next_step_names_what_is_lacking() {
         let of = |code: &str| {
             let body = format!(r#"{{"__type":"{code}"}}"#);
-            match request_error("Kinesis", &answer(400, &body), "create it", "grant it") {
+            match request_error(
+                "Kinesis",
+                &answer(400, &body),
+                "create it",
+                "grant it",
+                Timestamp::UNIX_EPOCH,
+            ) {
                 RequestError::NoEffect(error) => error.next_step().to_owned(),
                 RequestError::Unknown(reason) => panic!("{reason:?}"),
             }

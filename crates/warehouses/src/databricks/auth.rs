@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use tidegate_model::{Clock, Error, ErrorKind, Http, Secret};
 use tidegate_transport::http::answer;
+use tidegate_transport::http::retry_after::retry_at;
 use tokio::sync::Mutex;
 
 use super::client::VENDOR;
@@ -108,12 +109,12 @@ impl Auth {
             return serde_json::from_slice(answered.body())
                 .map_err(|_| answer::unreadable(VENDOR, &answered).into_error());
         }
-        Err(refusal(&answered))
+        Err(refusal(&answered, self.clock.now()))
     }
 }
 
 /// 400 and 401 are what OAuth answers for a wrong client. Source: RFC 6749, 5.2.
-fn refusal(answered: &Response<Bytes>) -> Error {
+fn refusal(answered: &Response<Bytes>, now: Timestamp) -> Error {
     match answered.status().as_u16() {
         400 | 401 | 403 => Error::new(
             ErrorKind::Denied,
@@ -123,6 +124,6 @@ fn refusal(answered: &Response<Bytes>) -> Error {
             "compare `client_id` with the application id of the service principal, and make a new \
              OAuth secret for it; it has to belong to this workspace",
         ),
-        _ => answer::request_error(VENDOR, answered, None).into_error(),
+        _ => answer::request_error(VENDOR, answered, retry_at(answered.headers(), now)).into_error(),
     }
 }

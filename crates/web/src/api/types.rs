@@ -27,6 +27,8 @@ pub(super) struct Sync {
     why: Option<String>,
     /// Set while it must not run.
     paused: Option<Pause>,
+    /// Set while its run sends nothing because the destination asked for it.
+    wait: Option<Wait>,
     /// Whether it runs automatically; otherwise it is a draft.
     enabled: bool,
     /// When it runs, in words.
@@ -57,6 +59,13 @@ pub(super) struct Pause {
     by: String,
     why: String,
     at: Timestamp,
+}
+
+/// Until when a run sends nothing, and the connection that asked for it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Wait {
+    connection: String,
+    until: Timestamp,
 }
 
 /// How far behind one partition of a stream is.
@@ -177,6 +186,7 @@ impl From<service::SyncOverview> for Sync {
                 why: pause.why,
                 at: pause.at,
             }),
+            wait: status.wait.map(|wait| Wait { connection: wait.connection.to_string(), until: wait.until }),
             enabled: status.enabled,
             schedule: overview.schedule,
             next_run_at: status.next_run_at,

@@ -40,6 +40,9 @@ pub(super) fn state(sync: &SyncOverview) -> String {
     if let Some(why) = &sync.why {
         return why.clone();
     }
+    if let Some(wait) = &sync.status.wait {
+        return format!("{wait}.");
+    }
     match sync.health {
         Health::New => "It has not run yet.".to_owned(),
         Health::Draft => "It is a draft: it does not run until the project file enables it.".to_owned(),

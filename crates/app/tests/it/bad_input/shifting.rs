@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
 use tidegate_model::source::{Column, Dataset, ReadMode, Source};
 use tidegate_model::{
-    Batch, Cause, Checks, Columns, Connector, ConnectorContext, Counts, DataType, Ending, Error, Feed, Row,
+    Batch, Cause, Checks, Columns, Connector, ConnectorContext, DataType, Ending, Error, Feed, Progress, Row,
     Selection, Settings, SourceRole, SyncId, Value,
 };
 use tokio::sync::watch;
@@ -65,7 +65,7 @@ async fn bad_input_columns_that_change_between_looking_and_reading_send_nothing(
                 mapping: { external_id: id, name: { value: x }, properties: [secret] }\n";
     let folder = tempfile::tempdir().expect("a folder");
     let engine = crate::support::engine(SHIFTING, yaml, folder.path()).await;
-    let (progress, _) = watch::channel(Counts::default());
+    let (progress, _) = watch::channel(Progress::default());
     let sync = SyncId::new("s");
     let run = engine.run(&sync, Cause::Manual, CancellationToken::new(), progress);
     let run = run.await.expect("a run");

@@ -1,6 +1,7 @@
 //! What goes wrong, what is said about it, and how it is put right: nothing is
 //! lost, nothing arrives twice, and if the outcome cannot be known, that is reported.
 
+mod asked_to_wait;
 mod faults;
 mod outages;
 mod poison;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use tidegate_model::store::{BatchCommit, Delivered, LookbackChunk, RowStatus, RowVersion, StatusKind};
-use tidegate_model::{Counts, Origin, RowHash, RunId, Store, SyncId, Value};
+use tidegate_model::{Counts, Origin, Progress, RowHash, RunId, Store, SyncId, Value};
 use tokio::sync::{mpsc, watch};
 
 use crate::pipeline::item::{BatchOpened, CommitEvent, IndexedResult, Kept, RequestResults};
@@ -27,7 +27,7 @@ pub(crate) struct Committer<F> {
     pub(crate) cursor_state: Option<CursorState>,
     pub(crate) chunks: VecDeque<(u64, Option<Value>)>,
     pub(crate) failed_rows: HashSet<RowHash>,
-    pub(crate) progress: watch::Sender<Counts>,
+    pub(crate) progress: watch::Sender<Progress>,
     pub(crate) kind: RunKind,
     /// Whether a delivery has proved that the cause of a pause is fixed. Asked of continuous runs
     /// only: others prove it by their end.
@@ -190,7 +190,7 @@ impl<F: Transform> Committer<F> {
         }
         self.measure(counts);
         *total += counts;
-        self.progress.send_modify(|progress| *progress += counts);
+        self.progress.send_modify(|progress| progress.counts += counts);
         true
     }
 

@@ -1,6 +1,7 @@
 //! The delivery stage: packs requests, observes rate limits, keeps the order of each user,
 //! and retries.
 
+pub(crate) mod asked_to_wait;
 pub(crate) mod budget;
 pub(crate) mod delivery;
 pub(crate) mod health;

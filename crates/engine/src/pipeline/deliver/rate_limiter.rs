@@ -75,8 +75,8 @@ struct Spacing {
 struct State {
     /// When the schedule is free again (generic cell rate algorithm).
     free_at: Option<Instant>,
-    /// Nothing is sent before this.
-    closed_until: Option<Instant>,
+    /// Nothing is sent before this, by our clock and by that of people.
+    closed_until: Option<(Instant, Timestamp)>,
 }
 
 impl RateLimiter {
@@ -107,7 +107,7 @@ impl RateLimiter {
     pub(super) fn book(&self) -> Option<Duration> {
         let now = Instant::now();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(until) = state.closed_until {
+        if let Some((until, _)) = state.closed_until {
             if until > now {
                 return Some(until - now);
             }
@@ -133,10 +133,17 @@ impl RateLimiter {
     fn close(&self, until: Timestamp, clock: &dyn Clock) {
         /// No vendor's window is longer than an hour.
         const LONGEST: Duration = Duration::from_secs(3_600);
-        let span = Duration::try_from(until.duration_since(clock.now())).unwrap_or(Duration::ZERO);
-        let until = Instant::now() + span.min(LONGEST);
+        let span =
+            Duration::try_from(until.duration_since(clock.now())).unwrap_or(Duration::ZERO).min(LONGEST);
+        let until = (Instant::now() + span, clock.now().saturating_add(span).unwrap_or(Timestamp::MAX));
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.closed_until = Some(state.closed_until.map_or(until, |closed| closed.max(until)));
+    }
+
+    /// Returns until when nothing is sent, because answers ask for it; `None` if something may be.
+    pub(crate) fn closed_until(&self) -> Option<Timestamp> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.closed_until.filter(|(until, _)| *until > Instant::now()).map(|(_, until)| until)
     }
 
     /// Observes what a response said about the limit.

@@ -126,6 +126,36 @@ async fn a_fault_in_a_connector_ends_the_run_instead_of_hanging_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn people_are_told_that_a_platform_asked_to_wait_and_until_when() {
+    let until = tidegate_model::Clock::now(&ManualClock::default()) + jiff::SignedDuration::from_mins(30);
+    let mut answers = 0;
+    let answer: Answer = Box::new(move |ids| {
+        answers += 1;
+        match answers {
+            1 => Err(Error::new(ErrorKind::Throttled(Some(until)), "too fast")),
+            _ => Ok(vec![Outcome::Delivered; ids.len()]),
+        }
+    });
+    let stage = Stage::new(&Table::of(0..10), Idempotency::None, one_worker(), answer);
+    let (progress, mut told) = watch::channel(Progress::default());
+    let stop = CancellationToken::new();
+    let run = run(&stage.import, &stage.parts, Cause::Manual, Input::Changes, stop, progress);
+    let wait = || async { stage.store.sync_state(&SyncId::new("s")).await.expect("state").wait };
+    let seen = async {
+        let progress = told.wait_for(|progress| progress.wait.is_some()).await.expect("it runs").clone();
+        let wait = progress.wait.expect("a wait");
+        assert!(wait.to_string().contains("asks to wait until 2026-"), "{wait}");
+        assert_eq!(wait.until, until);
+        tokio::time::advance(Duration::from_secs(60)).await;
+        wait
+    };
+    let (run, seen) = tokio::join!(run, async { (seen.await, wait().await) });
+    assert_eq!(seen.1, Some(seen.0), "`status` says so, also of another process");
+    assert_eq!(run.expect("it runs").counts.delivered, 10);
+    assert_eq!(wait().await, None, "it is over");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_reset_in_the_past_is_no_licence_to_hammer() {
     let past = tidegate_model::Clock::now(&ManualClock::default()) - jiff::SignedDuration::from_secs(30);
     let answer: Answer = Box::new(move |_| Err(Error::new(ErrorKind::Throttled(Some(past)), "too fast")));

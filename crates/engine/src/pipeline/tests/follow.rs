@@ -209,7 +209,7 @@ impl ExportStage {
     }
 
     pub(super) async fn run(&self, follow: bool, stop: CancellationToken) -> Run {
-        let (progress, _) = watch::channel(Counts::default());
+        let (progress, _) = watch::channel(Progress::default());
         run_export(&self.export, &self.parts, Cause::Schedule, follow, stop, progress)
             .await
             .expect("the ledger works")

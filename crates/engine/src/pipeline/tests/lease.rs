@@ -9,7 +9,7 @@ async fn run_that_loses_its_lease(taken: bool) -> (Stage, Result<Run, Error>, In
     let mut stage = Stage::new(&Table::of(0..2_000), Idempotency::None, limits(), all_delivered());
     let sync = SyncId::new("s");
     stage.parts.lease = stage.store.claim(&sync).await.expect("asked").taken().expect("free");
-    let (progress, _) = watch::channel(Counts::default());
+    let (progress, _) = watch::channel(Progress::default());
     let stop = CancellationToken::new();
     let running = run(&stage.import, &stage.parts, Cause::Manual, Input::Changes, stop, progress);
     let (ended, lost) = tokio::join!(running, async {

@@ -1,8 +1,8 @@
 //! What is known of a sync, claims of it, and secrets.
 
 use serde_json::json;
-use tidegate_model::store::{BatchCommit, LookbackChunk, Pause, PausedBy, SyncState};
-use tidegate_model::{Checkpoint, Claimed, Clock, ObjectKind, Secret, SyncId};
+use tidegate_model::store::{BatchCommit, LookbackChunk, Pause, PausedBy, RunEnd, SyncState};
+use tidegate_model::{Checkpoint, Claimed, Clock, ConnectionId, Ending, ObjectKind, Secret, SyncId, Wait};
 
 use super::steps::{all_of, commit_batch, finish, orders, remembered, results, rows, start, take, version};
 use crate::rows::{intent, rejected};
@@ -57,6 +57,25 @@ pub async fn a_pause_is_kept_until_it_is_lifted(backend: &dyn Backend) {
 
     store.set_paused(&orders(), None).await.expect("lifted");
     assert_eq!(store.sync_state(&orders()).await.expect("state").paused, None);
+}
+
+/// Other processes see it; a run that has ended notes none.
+pub async fn a_wait_is_kept_until_it_is_over_or_the_run_ends(backend: &dyn Backend) {
+    let (store, other) = (backend.open().await, backend.open().await);
+    let at = backend.clock().now();
+    let run = start(&*store, &orders(), at).await;
+    let wait = Some(Wait { connection: ConnectionId::new("braze"), until: at });
+    let noted = async || other.sync_state(&orders()).await.expect("state").wait;
+
+    store.note_wait(&run.id, wait.clone()).await.expect("noted");
+    assert_eq!(noted().await, wait);
+    store.note_wait(&run.id, None).await.expect("noted");
+    assert_eq!(noted().await, None);
+    store.note_wait(&run.id, wait.clone()).await.expect("noted");
+    store.finish_run(&run.id, RunEnd::new(Ending::Succeeded, at)).await.expect("finished");
+    assert_eq!(noted().await, None);
+    store.note_wait(&run.id, wait).await.expect_err("the run has ended");
+    assert_eq!(noted().await, None);
 }
 
 /// Checkpoint, lookback and intents go; runs, rows, failed rows and the pause stay.

@@ -189,7 +189,8 @@ impl CredentialsChain {
             ),
             None => "let the role's trust policy name the identity that is used here".to_owned(),
         };
-        match errors::request_error(TITLE, answer, "correct the role: it does not exist", &denied) {
+        let missing = "correct the role: it does not exist";
+        match errors::request_error(TITLE, answer, missing, &denied, self.clock.now()) {
             RequestError::NoEffect(error) if error.kind() == ErrorKind::Rejected => {
                 // No row is to blame for a role.
                 Error::new(ErrorKind::Settings, error.message()).hint("correct `role_arn` and its settings")
