@@ -48,6 +48,7 @@ impl ProjectArgs {
             store,
             clock,
             history_days: self.history_days.or(retention.history_days).unwrap_or(DAYS),
+            failed_row_days: retention.failed_row_days.unwrap_or(0),
             master_keys: MasterKeys {
                 current: std::env::var(MASTER_KEY).ok().map(Secret::new),
                 former: std::env::var(FORMER_MASTER_KEY).ok().map(Secret::new),

@@ -14,7 +14,7 @@ use crate::{DONE, output};
 
 pub(super) async fn secret(args: &ProjectArgs, action: SecretAction, out: Output) -> Result<u8, Error> {
     // Without a project nothing says how long history is kept, so none is removed.
-    let keep_all = Retention { history_days: Some(0), event_days: None };
+    let keep_all = Retention { history_days: Some(0), ..Retention::default() };
     let retention = args.project().map_or(keep_all, |project| project.retention);
     let store = args.open_store(retention).await?;
     match action {

@@ -14,6 +14,7 @@ use tidegate_model::{Clock, Error, ObjectKind, RunId, SyncId};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
 
+use super::contents;
 use super::dialect::Database;
 use super::statement::{from_word, sql};
 use crate::history::{History, block::Block, parquet::HistoryWriter};
@@ -45,6 +46,7 @@ impl Archive {
         history: History,
         clock: Arc<dyn Clock>,
         history_days: u32,
+        failed_row_days: u32,
     ) -> Archive {
         let (queue, jobs) = mpsc::unbounded_channel();
         let waiting = Arc::new(Mutex::new(HashSet::new()));
@@ -54,6 +56,7 @@ impl Archive {
             waiting: Arc::clone(&waiting),
             clock,
             history_days,
+            failed_row_days,
             trimmed: None,
             behind: false,
         };
@@ -100,6 +103,7 @@ struct Task {
     waiting: Arc<Mutex<HashSet<RunId>>>,
     clock: Arc<dyn Clock>,
     history_days: u32,
+    failed_row_days: u32,
     trimmed: Option<Date>,
     /// Whether a run was left to another process, which may have died since.
     behind: bool,
@@ -221,11 +225,19 @@ impl Task {
     async fn trim_daily(&mut self) -> Result<(), Error> {
         let now = self.clock.now();
         let today = day_of(now);
-        if self.history_days == 0 || self.trimmed == Some(today) {
+        if self.trimmed == Some(today) {
             return Ok(());
         }
-        let kept = SignedDuration::from_hours(24 * i64::from(self.history_days));
-        trim(&self.database, &self.history, now.checked_sub(kept).unwrap_or(Timestamp::MIN)).await?;
+        let before = |days: u32| {
+            let kept = SignedDuration::from_hours(24 * i64::from(days));
+            (days > 0).then(|| now.checked_sub(kept).unwrap_or(Timestamp::MIN))
+        };
+        if let Some(before) = before(self.history_days) {
+            trim(&self.database, &self.history, before).await?;
+        }
+        if let Some(before) = before(self.failed_row_days) {
+            contents::forget(&self.database, before).await?;
+        }
         self.trimmed = Some(today);
         Ok(())
     }

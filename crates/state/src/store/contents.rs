@@ -9,6 +9,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use tidegate_model::{Error, ErrorKind, Row};
 use tokio::sync::OnceCell;
 use uuid::Uuid;
@@ -141,6 +142,14 @@ pub(super) async fn discard(tx: &mut Tx, id: u32) -> Result<(), Error> {
     Ok(())
 }
 
+/// Removes the contents of rows that failed last before a time. The rows stay listed with their
+/// keys, users and reasons.
+pub(super) async fn forget(database: &Database, before: Timestamp) -> Result<(), Error> {
+    let rows = sql("UPDATE failed_rows SET payload = NULL WHERE last_at < $1 AND payload IS NOT NULL");
+    database.execute(rows.bind(before)).await?;
+    Ok(())
+}
+
 pub(super) fn damaged_key() -> Error {
     Error::new(ErrorKind::Storage, "the key of the contents of failed rows is damaged")
         .hint("restore a copy of the state")
@@ -194,12 +203,13 @@ mod tests {
             store: StoreLocation::Embedded,
             clock: Arc::new(SystemClock),
             history_days: 0,
+            failed_row_days: 0,
             master_keys: MasterKeys::default(),
             lease: crate::LEASE,
         });
         let store = store.await.expect("opened");
         let sync = SyncId::new("orders");
-        let at = jiff::Timestamp::UNIX_EPOCH;
+        let at = Timestamp::UNIX_EPOCH;
         let claim = store.claim(&sync).await.expect("asked").taken().expect("free");
         let run = store.start_run(&claim, ObjectKind::User, Cause::Manual, at).await.expect("started");
         let sealing = Arc::clone(store.contents.sealing().await.expect("a key"));

@@ -29,6 +29,7 @@ pub(crate) fn config(data: &Path, clock: &ManualClock) -> StateConfig {
         store: StoreLocation::Embedded,
         clock: Arc::new(clock.clone()),
         history_days: 0,
+        failed_row_days: 0,
         master_keys: MasterKeys::default(),
         lease: tidegate_state::LEASE,
     }
@@ -170,4 +171,33 @@ async fn days_beyond_those_to_keep_go_with_the_next_run() {
 
     let keys: Vec<&str> = kept.iter().map(|entry| entry.key.as_str()).collect();
     assert_eq!(keys, ["4", "3", "2"]);
+}
+
+#[tokio::test]
+async fn contents_of_a_failed_row_go_after_the_days_to_keep_and_the_row_stays_listed() {
+    use jiff::SignedDuration;
+    use tidegate_model::store::{BatchCommit, RunEnd};
+    use tidegate_model::{Cause, Ending, ObjectKind, SyncId};
+    use tidegate_testkit::rows;
+
+    let folder = Folder::new();
+    let open = StateConfig { failed_row_days: 2, ..config(folder.data.path(), &folder.clock) };
+    let store = tidegate_state::open(open).await.expect("opened");
+    let sync = SyncId::new("orders");
+    for id in 1..=4 {
+        let at = folder.clock.now();
+        let claim = store.claim(&sync).await.expect("asked").taken().expect("free");
+        let run = store.start_run(&claim, ObjectKind::User, Cause::Manual, at).await.expect("started");
+        let results = vec![rows::result(id, rows::rejected())];
+        let commit = BatchCommit { results, ..BatchCommit::default() };
+        store.commit_batch(&run.id, commit).await.expect("committed");
+        store.finish_run(&run.id, RunEnd::new(Ending::Partial, at)).await.expect("finished");
+        folder.clock.advance(SignedDuration::from_hours(24));
+    }
+
+    let failed = store.failed_rows(&sync).await.expect("failed rows");
+
+    let kept: Vec<(&str, bool)> =
+        failed.iter().map(|row| (row.entry.key.as_str(), row.entry.payload.is_some())).collect();
+    assert_eq!(kept, [("1", false), ("2", true), ("3", true), ("4", true)]);
 }
