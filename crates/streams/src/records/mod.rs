@@ -4,7 +4,7 @@
 //! An app's events are records already. Message events become those that Pinpoint
 //! would have streamed for its campaigns, journeys, e-mail, SMS and in-app messages;
 //! what Pinpoint has no word for keeps its own kind, in the shape of an app's
-//! event. Unknown values are empty, never invented.
+//! event. A value that the platform does not provide is an empty text, or 0 if it is a number.
 //!
 //! Source: Amazon Pinpoint developer guide, event streams; the table of kinds is ours.
 
@@ -108,9 +108,9 @@ fn sms(shape: &Shape<'_>, event_type: &str, status: &str) -> Value {
         ("destination_phone_number", shape.text("token")),
         ("record_status", status),
         ("iso_country_code", ""),
-        ("number_of_message_parts", "1"),
+        ("number_of_message_parts", ""),
         ("message_id", &*shape.logged.event.message),
-        ("message_type", "Promotional"),
+        ("message_type", ""),
     ] {
         attributes[name] = value.into();
     }

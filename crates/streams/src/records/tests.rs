@@ -158,6 +158,29 @@ fn an_event_of_ones_own_becomes_attributes_and_metrics() {
 }
 
 #[test]
+fn what_the_platform_does_not_provide_is_empty_or_0_and_never_invented() {
+    let text = made("message.sms.delivered", &json!({ "token": "+14255550199" }));
+    for name in ["origination_phone_number", "iso_country_code", "number_of_message_parts", "message_type"] {
+        assert_eq!(text["attributes"][name], "", "{name}");
+    }
+    assert_eq!(text["metrics"], json!({ "price_in_millicents_usd": 0.0 }));
+    let mail = made("message.email.received", &json!({ "token": "recipient@example.com" }));
+    let event = &mail["facets"]["email_channel"]["mail_event"];
+    assert_eq!(
+        (&event["mail"]["from_address"], &event["delivery"]["smtp_response"]),
+        (&json!(""), &json!(""))
+    );
+    assert_eq!(event["delivery"]["processing_time_millis"], 0);
+    let nameless: Value =
+        serde_json::from_str(record(&logged("message.push.sent", &json!({})), "").as_str()).expect("JSON");
+    assert_eq!(nameless["awsAccountId"], "");
+    for record in [&text, &mail, &nameless] {
+        assert!(record["application"].get("cognito_identity_pool_id").is_none());
+        assert!(record["client"].get("cognito_id").is_none());
+    }
+}
+
+#[test]
 fn clicks_failures_and_prices_are_where_consumers_look() {
     let click = made("message.email.clicked", &json!({ "url": "https://a.example" }));
     assert_eq!(click["attributes"]["feedback"], "https://a.example");
