@@ -90,7 +90,7 @@ impl DataType {
         let begins =
             |with| matches!(value, Value::Json(json) if json.as_str().trim_start().starts_with(with));
         match (self, value) {
-            (_, Value::Null)
+            (_, Value::Null | Value::Absent)
             | (DataType::Any, _)
             | (DataType::Boolean, Value::Bool(_))
             | (DataType::Integer, Value::Int(_))

@@ -73,10 +73,12 @@ impl Row {
         RowHash::of_values(&self.values, scratch)
     }
 
-    /// Returns the row as a JSON object, for people. A value without a JSON form becomes null.
+    /// Returns the row as a JSON object, for people, without absent members. A value without a JSON
+    /// form becomes null.
     pub fn to_json(&self) -> Json {
         let mut out = String::from("{");
-        for (name, value) in self.columns.names().iter().zip(&self.values) {
+        let members = self.columns.names().iter().zip(&self.values);
+        for (name, value) in members.filter(|(_, value)| !matches!(value, Value::Absent)) {
             if out.len() > 1 {
                 out.push(',');
             }

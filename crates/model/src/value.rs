@@ -20,9 +20,12 @@ pub use bytestring::ByteString as Text;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Value {
-    /// SQL `NULL`, an empty CSV cell, a missing JSON member.
+    /// SQL `NULL`, an empty CSV cell, a JSON `null`.
     #[default]
     Null,
+    /// Nothing was written: a member that a JSON line or a message lacks, a column that a file
+    /// lacks. It counts as null, except that it need not be sent.
+    Absent,
     /// True or false.
     Bool(bool),
     /// A whole number of up to 64 bits.
@@ -48,15 +51,16 @@ pub enum Value {
 }
 
 impl Value {
-    /// Returns whether the cell holds nothing.
+    /// Returns whether the cell holds nothing: null, or absent.
     pub fn is_null(&self) -> bool {
-        matches!(self, Value::Null)
+        matches!(self, Value::Null | Value::Absent)
     }
 
     /// Returns the name of the type, as in messages.
     pub fn type_name(&self) -> &'static str {
         match self {
             Value::Null => "null",
+            Value::Absent => "absent",
             Value::Bool(_) => "boolean",
             Value::Int(_) => "integer",
             Value::Float(_) => "float",
@@ -74,7 +78,7 @@ impl Value {
     /// Returns the value as plain text, for an identifier or a name; `None` for null.
     pub fn to_text(&self) -> Option<Text> {
         Some(match self {
-            Value::Null => return None,
+            Value::Null | Value::Absent => return None,
             Value::Bool(true) => Text::from_static("true"),
             Value::Bool(false) => Text::from_static("false"),
             Value::Decimal(text) | Value::Text(text) => text.clone(),
@@ -91,7 +95,7 @@ impl Value {
     pub fn write_text(&self, out: &mut String) {
         // Writing to a `String` cannot fail.
         let _ = match self {
-            Value::Null => Ok(()),
+            Value::Null | Value::Absent => Ok(()),
             Value::Bool(value) => write!(out, "{value}"),
             Value::Int(number) => {
                 print::number(*number, out);
@@ -114,7 +118,7 @@ impl Value {
     /// A float that is not a finite number has no JSON form.
     pub fn write_json(&self, out: &mut String) -> Result<(), Reason> {
         match self {
-            Value::Null => out.push_str("null"),
+            Value::Null | Value::Absent => out.push_str("null"),
             Value::Bool(true) => out.push_str("true"),
             Value::Bool(false) => out.push_str("false"),
             Value::Int(number) => print::number(*number, out),
@@ -153,6 +157,7 @@ impl Value {
     pub(crate) fn write_canonical(&self, out: &mut Vec<u8>) {
         let (tag, bytes): (u8, &[u8]) = match self {
             Value::Null => (0, &[]),
+            Value::Absent => (12, &[]),
             Value::Bool(value) => (1, if *value { &[1] } else { &[0] }),
             Value::Int(value) => return canonical(out, 2, &value.to_le_bytes()),
             Value::Float(value) => return canonical(out, 3, &value.to_bits().to_le_bytes()),
@@ -315,6 +320,7 @@ mod tests {
     fn values_of_different_types_never_share_canonical_bytes() {
         let values = [
             Value::Null,
+            Value::Absent,
             Value::Bool(false),
             Value::Int(0),
             Value::Float(0.0),

@@ -1,7 +1,7 @@
 //! The rules of imports: rows of a source become objects of a platform.
 
 use serde_json::{Value as Member, json};
-use tidegate_model::mapping::misfits;
+use tidegate_model::mapping::{Absent, misfits};
 use tidegate_model::{ContractRole, Lookback, MappingSpec, Mode, ObjectKind, SourceRole};
 
 use super::findings::listed;
@@ -49,6 +49,7 @@ pub(super) fn read(sheet: &mut Sheet<'_>, source: End, destination: End) -> Opti
     sheet.no_key(&primary_key, contract);
     let changed = sheet.changed(mode, role.keeps_checkpoint);
     sheet.not_yet(mode);
+    let absent = sheet.absent(contract);
     let in_doubt = sheet.typed("in_doubt").unwrap_or_default();
     let cursor = sheet.typed("cursor");
     let options = sheet.options();
@@ -63,6 +64,7 @@ pub(super) fn read(sheet: &mut Sheet<'_>, source: End, destination: End) -> Opti
         mapping,
         contract,
         in_doubt,
+        absent,
         options,
     })
 }
@@ -269,6 +271,21 @@ impl Sheet<'_> {
         Some(changed)
     }
 
+    /// Reads what is sent for members that a row lacks. In a fixed layout, the payload says which
+    /// members there are.
+    fn absent(&mut self, contract: Option<&ContractRole>) -> Absent {
+        let Some(written) = self.value("absent") else { return Absent::default() };
+        let absent = if written == "skip" { Absent::Skip } else { Absent::Null };
+        if absent == Absent::Null && contract.is_some() {
+            self.tell(
+                "absent",
+                "`absent: null` has no effect with `contract`: what the payload lacks is never sent",
+                "remove it",
+            );
+        }
+        absent
+    }
+
     /// Tells what is written and cannot be done yet, instead of ignoring it.
     fn not_yet(&mut self, mode: Option<Mode>) {
         let mut wanted = Vec::new();
@@ -288,9 +305,6 @@ impl Sheet<'_> {
         }
         if self.typed::<State>("state") == Some(State::Source) {
             wanted.push(("state", "`state: source`".to_owned(), "remove it"));
-        }
-        if self.value("absent").is_some_and(|absent| absent == "skip") {
-            wanted.push(("absent", "`absent: skip`".to_owned(), "remove it: what a line lacks is null"));
         }
         if self.value("limits").is_some() {
             wanted.push(("limits", "`limits`".to_owned(), "remove it"));

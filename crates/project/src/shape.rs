@@ -39,6 +39,10 @@ pub(super) struct Retention {
     /// The status of every row. Default: `90d`.
     #[schemars(extend("format" = "days"))]
     history: Option<String>,
+    /// The contents of a failed row, from the day that it failed last. The row stays listed with its key,
+    /// its user and its reason. Default: until it is delivered.
+    #[schemars(extend("format" = "days"))]
+    failed_rows: Option<String>,
     /// Events that came in; longer until every export has read them. Default: `90d`.
     #[schemars(extend("format" = "days"))]
     events: Option<String>,
@@ -94,7 +98,8 @@ pub(super) struct Sync {
     /// response was lost: `hold` lists it for a person to decide, `resend` sends it again.
     /// Default: `hold`.
     in_doubt: Option<InDoubt>,
-    /// Import: what a member means that a message or line lacks. Default: `null`.
+    /// Import: what is sent for a member that a line, a message or a JSON column lacks, and for a
+    /// column that a file lacks: nothing, or null as if it were written. Default: `skip`.
     absent: Option<AbsentForm>,
     /// Import: how much may change or go in one run before it asks.
     limits: Option<Limits>,

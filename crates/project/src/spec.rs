@@ -6,6 +6,7 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tidegate_model::mapping::Absent;
 use tidegate_model::{
     ConnectionId, ContractRole, Error, EventSelection, Layout, Lookback, MappingSpec, Mode, ObjectKind,
     Settings, SyncId,
@@ -33,6 +34,8 @@ pub struct Project {
 pub struct Retention {
     /// Days that the status of every row is kept, if the file says so.
     pub history_days: Option<u32>,
+    /// Days that the contents of failed rows are kept, if the file says so.
+    pub failed_row_days: Option<u32>,
     /// Days that events are kept, if the file says so.
     pub event_days: Option<u32>,
 }
@@ -188,6 +191,8 @@ pub struct ImportSpec {
     pub contract: Option<&'static ContractRole>,
     /// What happens to rows in doubt.
     pub in_doubt: InDoubt,
+    /// What is sent for members that a row lacks.
+    pub absent: Absent,
     /// What imports and exports have in common.
     pub options: SyncOptions,
 }

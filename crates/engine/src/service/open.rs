@@ -155,6 +155,7 @@ impl Engine {
                 ChangeTracking::Full | ChangeTracking::Checkpoint => None,
             },
             time_zone: zone,
+            absent: sync.absent,
         };
         let mapping = match (&sync.mapping, sync.contract) {
             (_, Some(contract)) => Mapping::contract(contract, &target, &columns),

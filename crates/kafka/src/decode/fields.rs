@@ -79,7 +79,7 @@ impl Fields {
         })
     }
 
-    /// Checks that `text` is JSON and appends the value of each field, null
+    /// Checks that `text` is JSON and appends the value of each field, absent
     /// if there is none. If a member occurs twice, the last one counts. Returns the
     /// fields that cannot be read.
     pub(super) fn find(&self, text: &Text, out: &mut Vec<Value>) -> Result<Vec<Unreadable>, Reason> {
@@ -109,7 +109,7 @@ impl Fields {
         &self.root
     }
 
-    /// Appends the value of each field, null if there is none. `found` says where
+    /// Appends the value of each field, absent if there is none. `found` says where
     /// each of them was written. Returns the fields that cannot be read.
     pub(super) fn read(&self, text: &Text, found: &[Found], out: &mut Vec<Value>) -> Vec<Unreadable> {
         let mut unreadable = Vec::new();
@@ -134,7 +134,7 @@ fn push(
     out: &mut Vec<Value>,
     unreadable: &mut Vec<Unreadable>,
 ) {
-    let value = raw.map_or(Ok(Value::Null), |raw| convert::value(raw, text, *reading));
+    let value = raw.map_or(Ok(Value::Absent), |raw| convert::value(raw, text, *reading));
     out.push(value.unwrap_or_else(|reason| {
         let reason = Reason::new(reason.code, format!("`{name}`: {}", reason.message));
         unreadable.push((out.len(), reason));

@@ -7,6 +7,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::compile::{FieldPlan, Mapping, Plan, Take, Write};
+use super::spec::Absent;
+use super::values::{currency, instant, number, quantity, truth};
 use crate::{Body, Identity, Json, ObjectKind, Purchase, Reason, Record, Row, RowHash, Text, Value, json};
 
 impl Mapping {
@@ -178,47 +180,6 @@ fn required(take: &Option<Take>, field: &str, row: &Row) -> Result<Text, Reason>
     text.ok_or_else(|| Reason::new("missing_field", format!("`{field}` is empty")))
 }
 
-/// Returns a JSON number, digit for digit. `field` is its name in messages.
-///
-/// # Errors
-/// `not_a_number`, or the reason of a number that JSON readers would round or refuse.
-pub fn number(text: &str, field: &str) -> Result<Text, Reason> {
-    if json::is_number(text) {
-        json::check_number(text)
-            .map_err(|reason| Reason::new(reason.code, format!("`{field}`: {}", reason.message)))?;
-        Ok(text.into())
-    } else {
-        Err(Reason::new("not_a_number", format!("`{field}` is not a number")))
-    }
-}
-
-/// Returns an ISO 4217 code in capitals. Only its form is checked.
-///
-/// # Errors
-/// `not_a_currency`.
-pub fn currency(text: &str) -> Result<Text, Reason> {
-    if text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_alphabetic()) {
-        Ok(text.to_ascii_uppercase().into())
-    } else {
-        Err(Reason::new("not_a_currency", "`currency` is not a three-letter ISO 4217 code"))
-    }
-}
-
-/// Returns how many were bought: 1 if nothing is given.
-///
-/// # Errors
-/// `not_a_quantity` if it is not a whole number greater than 0.
-pub fn quantity(text: Option<Text>) -> Result<u32, Reason> {
-    match text {
-        None => Ok(1),
-        Some(text) => text
-            .parse()
-            .ok()
-            .filter(|quantity| *quantity > 0)
-            .ok_or_else(|| Reason::new("not_a_quantity", "`quantity` is not a whole number above zero")),
-    }
-}
-
 impl Take {
     fn name(&self) -> &str {
         match self {
@@ -230,10 +191,11 @@ impl Take {
     /// The value, looked up; a path is followed here.
     fn value(&self, row: &Row) -> Result<Value, Reason> {
         match self {
-            Take::Column { at, .. } => Ok(row.values.get(*at).cloned().unwrap_or_default()),
+            Take::Column { at, .. } => Ok(row.values.get(*at).cloned().unwrap_or(Value::Absent)),
             Take::Constant(value) => Ok(value.clone()),
             Take::Path { at, path, .. } => match row.values.get(*at) {
-                None | Some(Value::Null) => Ok(Value::Null),
+                None | Some(Value::Absent) => Ok(Value::Absent),
+                Some(Value::Null) => Ok(Value::Null),
                 Some(Value::Json(json)) => follow(json.as_str(), path),
                 Some(Value::Text(text)) => {
                     let json = Json::parse(text.clone())?;
@@ -281,96 +243,7 @@ impl Take {
     }
 }
 
-/// Returns the truth of a value; `None` if it is neither true nor false. Null and empty text are
-/// false.
-pub fn truth(value: &Value) -> Option<bool> {
-    Some(match value {
-        Value::Null => false,
-        Value::Bool(value) => *value,
-        Value::Int(0) => false,
-        Value::Int(1) => true,
-        Value::Text(text) if text.eq_ignore_ascii_case("true") || &**text == "t" || &**text == "1" => true,
-        Value::Text(text) if text.eq_ignore_ascii_case("false") || &**text == "f" || &**text == "0" => false,
-        Value::Text(text) if text.is_empty() => false,
-        _ => return None,
-    })
-}
-
-/// Returns the point in time of a value; `None` for null and empty text.
-///
-/// Text is read as ISO 8601, also in the forms that warehouses write; whole numbers
-/// as seconds since 1970, or as milliseconds if they are too large for seconds.
-///
-/// # Errors
-/// A clause that follows the name of the column in a message.
-pub fn instant(value: &Value, zone: &jiff::tz::TimeZone) -> Result<Option<Timestamp>, String> {
-    /// Seconds later than the year 5138 are milliseconds.
-    const SECONDS_MAX: u64 = 100_000_000_000;
-    match value {
-        Value::Null => Ok(None),
-        Value::Timestamp(at) => Ok(Some(*at)),
-        Value::DateTime(at) => civil(*at, zone),
-        Value::Date(day) => civil(day.to_datetime(jiff::civil::Time::midnight()), zone),
-        Value::Int(number) => {
-            let at = if number.unsigned_abs() < SECONDS_MAX {
-                Timestamp::from_second(*number)
-            } else {
-                Timestamp::from_millisecond(*number)
-            };
-            at.map(Some).map_err(|_| "is no point in time that exists".to_owned())
-        }
-        Value::Text(text) if text.is_empty() => Ok(None),
-        Value::Text(text) => match text.parse::<Timestamp>() {
-            Ok(at) => Ok(Some(at)),
-            Err(_) => instant_of_text(text, zone),
-        },
-        other => Err(format!("holds {}, not a time", other.type_name())),
-    }
-}
-
-/// The point in time that a wall clock in `zone` means.
-fn civil(at: jiff::civil::DateTime, zone: &jiff::tz::TimeZone) -> Result<Option<Timestamp>, String> {
-    match zone.to_ambiguous_zoned(at).compatible() {
-        Ok(zoned) => Ok(Some(zoned.timestamp())),
-        Err(_) => Err(out_of_reach()),
-    }
-}
-
-fn out_of_reach() -> String {
-    format!("is before {} or after {}, and no time can be told there", Timestamp::MIN, Timestamp::MAX)
-}
-
-/// The point in time of a text that is not an instant in ISO 8601 as it stands.
-fn instant_of_text(text: &str, zone: &jiff::tz::TimeZone) -> Result<Option<Timestamp>, String> {
-    if matches!(text, "infinity" | "-infinity") {
-        return Err(format!("is {text}, which is no point in time"));
-    }
-    let (local, offset) = split_offset(text);
-    if offset.is_empty() {
-        if let Ok(at) = text.parse::<jiff::civil::DateTime>() {
-            return civil(at, zone);
-        }
-    } else if let Ok(at) = format!("{local}{offset}").parse::<Timestamp>() {
-        return Ok(Some(at));
-    }
-    let year = local.split_once('-').map_or("", |(year, _)| year);
-    match year.parse::<u32>() {
-        Ok(year) if year >= 9_999 => Err(out_of_reach()),
-        _ => Err("is not a time in ISO 8601".to_owned()),
-    }
-}
-
-/// Parts a time from the text after a blank: `UTC`, as BigQuery writes it,
-/// `+0000` or `+02:00`, as Snowflake does, or `Z`.
-fn split_offset(text: &str) -> (&str, &str) {
-    match text.rsplit_once(' ') {
-        Some((local, "UTC" | "Z")) => (local, "Z"),
-        Some((local, offset)) if offset.starts_with(['+', '-']) => (local, offset),
-        _ => (text, ""),
-    }
-}
-
-/// Follows `path` into a JSON text without building a tree of it.
+/// Follows `path` into a JSON text without building a tree of it; absent if it ends before.
 fn follow(text: &str, path: &[std::sync::Arc<str>]) -> Result<Value, Reason> {
     let broken = |_| Reason::new("invalid_json", "a JSON column holds invalid JSON");
     let mut here: &RawValue = serde_json::from_str(text).map_err(broken)?;
@@ -390,7 +263,7 @@ fn follow(text: &str, path: &[std::sync::Arc<str>]) -> Result<Value, Reason> {
         };
         match next {
             Some(next) => here = next,
-            None => return Ok(Value::Null),
+            None => return Ok(Value::Absent),
         }
     }
     scalar(here.get()).map_err(broken)
@@ -429,40 +302,40 @@ impl Write {
             out.push_str(inner[1..inner.len() - 1].trim());
         }
         for (prepared, take) in &self.members {
-            if out.len() > 1 {
-                out.push(',');
-            }
-            out.push_str(prepared);
-            let written = match take {
-                Take::Column { at, .. } => {
-                    write_member(row.values.get(*at).unwrap_or(&Value::Null), &mut out)
+            let found;
+            let value = match take {
+                Take::Column { at, .. } => row.values.get(*at).unwrap_or(&Value::Absent),
+                other => {
+                    found = other.value(row)?;
+                    &found
                 }
-                other => write_member(&other.value(row)?, &mut out),
             };
-            written.map_err(|reason| {
-                Reason::new(reason.code, format!("`{}`: {}", take.name(), reason.message))
-            })?;
+            self.member(prepared, value, take.name(), &mut out)?;
         }
-        if let Some(from) = self.rest_from.filter(|from| *from < row.values.len()) {
-            write_rest(row, from, &mut out)?;
+        // Columns that were not known before the row.
+        let later = self.rest_from.unwrap_or(usize::MAX);
+        for (name, value) in row.columns.names().iter().zip(&row.values).skip(later) {
+            let mut prepared = String::with_capacity(name.len() + 3);
+            json::write_string(name, &mut prepared);
+            prepared.push(':');
+            self.member(&prepared, value, name, &mut out)?;
         }
         out.push('}');
         Ok(Json::trusted(out))
     }
-}
 
-/// Writes the columns of a row that were not known before it.
-fn write_rest(row: &Row, from: usize, out: &mut String) -> Result<(), Reason> {
-    for (name, value) in row.columns.names().iter().zip(&row.values).skip(from) {
+    /// Appends a member, unless it is absent and such ones are left out; `name` is that of its column.
+    fn member(&self, prepared: &str, value: &Value, name: &str, out: &mut String) -> Result<(), Reason> {
+        if self.absent == Absent::Skip && matches!(value, Value::Absent) {
+            return Ok(());
+        }
         if out.len() > 1 {
             out.push(',');
         }
-        json::write_string(name, out);
-        out.push(':');
+        out.push_str(prepared);
         write_member(value, out)
-            .map_err(|reason| Reason::new(reason.code, format!("`{name}`: {}", reason.message)))?;
+            .map_err(|reason| Reason::new(reason.code, format!("`{name}`: {}", reason.message)))
     }
-    Ok(())
 }
 
 /// Writes a member that every reader of JSON can read.
@@ -478,7 +351,7 @@ fn write_member(value: &Value, out: &mut String) -> Result<(), Reason> {
 /// The JSON object of a column whose members are taken over.
 fn spread(value: Option<&Value>, name: &str) -> Result<Option<Json>, Reason> {
     let json = match value {
-        None | Some(Value::Null) => return Ok(None),
+        None | Some(Value::Null | Value::Absent) => return Ok(None),
         Some(Value::Json(json)) => json.clone(),
         Some(Value::Text(text)) => Json::parse(text.clone())
             .map_err(|reason| Reason::new(reason.code, format!("`{name}`: {}", reason.message)))?,
@@ -498,54 +371,5 @@ fn spread(value: Option<&Value>, name: &str) -> Result<Option<Json>, Reason> {
         Ok(Some(json))
     } else {
         Err(Reason::new("not_an_object", format!("`{name}` holds JSON that is not an object")))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_number_that_is_no_time_is_told_and_stops_nothing() {
-        for number in [i64::MIN, i64::MAX] {
-            assert!(instant(&Value::Int(number), &jiff::tz::TimeZone::UTC).is_err(), "{number}");
-        }
-    }
-
-    #[test]
-    fn the_time_texts_of_bigquery_and_snowflake_are_read() {
-        let berlin = jiff::tz::TimeZone::get("Europe/Berlin").expect("a zone");
-        for (text, at) in [
-            ("2026-11-22 10:00:00 UTC", "2026-11-22T10:00:00Z"),
-            ("2026-11-22 10:00:00.123456 UTC", "2026-11-22T10:00:00.123456Z"),
-            ("2026-11-22 10:00:00.000 +0000", "2026-11-22T10:00:00Z"),
-            ("2026-11-22 10:00:00.000 +02:00", "2026-11-22T08:00:00Z"),
-            ("2026-11-22 10:00:00 -0830", "2026-11-22T18:30:00Z"),
-            ("2026-11-22 10:00:00 Z", "2026-11-22T10:00:00Z"),
-            ("2026-11-22T10:00:00Z", "2026-11-22T10:00:00Z"),
-            ("2026-11-22 10:00:00+00", "2026-11-22T10:00:00Z"),
-            ("2026-11-22 10:00:00", "2026-11-22T09:00:00Z"),
-            ("2026-11-22", "2026-11-21T23:00:00Z"),
-        ] {
-            let expected: Timestamp = at.parse().expect("a time");
-            assert_eq!(instant(&Value::Text(text.into()), &berlin), Ok(Some(expected)), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_time_that_cannot_be_told_is_not_called_malformed() {
-        let utc = jiff::tz::TimeZone::UTC;
-        let why = |value: Value| instant(&value, &utc).expect_err("no point in time");
-        for value in [
-            Value::Text("9999-12-31T23:59:59Z".into()),
-            Value::Text("9999-12-31 23:59:59".into()),
-            Value::Text("10000-01-01".into()),
-            Value::Date(jiff::civil::date(9999, 12, 31)),
-        ] {
-            let why = why(value.clone());
-            assert!(why.contains("after 9999-12-30T22:00:00"), "{value:?}: {why}");
-        }
-        assert!(why(Value::Text("infinity".into())).contains("no point in time"));
-        assert!(why(Value::Text("22/11/2026".into())).contains("ISO 8601"));
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 
 use super::contract::TableContract;
-use super::spec::{Field, MappingSpec, Members};
+use super::spec::{Absent, Field, MappingSpec, Members};
 use crate::{
     Columns, ContractRole, Error, ErrorKind, Json, ObjectKind, Row, RowHash, SyncId, Text, Value, json,
 };
@@ -26,6 +26,8 @@ pub struct Target {
     pub cursor_column: Option<String>,
     /// The zone of times that have none.
     pub time_zone: TimeZone,
+    /// What becomes of members that a row lacks.
+    pub absent: Absent,
 }
 
 /// A mapping whose columns are known. Applying it is pure and does no I/O.
@@ -61,6 +63,8 @@ pub(super) struct Write {
     pub(super) spread: Option<(usize, Arc<str>)>,
     /// The first of the columns that are not known before the row, if they are members too.
     pub(super) rest_from: Option<usize>,
+    /// What becomes of those that the row lacks.
+    pub(super) absent: Absent,
 }
 
 #[derive(Clone, Debug)]
@@ -128,6 +132,7 @@ impl Mapping {
         };
         let used = plan.columns();
         let members = finder.members(members.unwrap_or(&Members::default()), used)?;
+        let members = Write { absent: target.absent, ..members };
         Self::with_plan(target, columns, Plan::Fields(Box::new(FieldPlan { members, ..plan })))
     }
 

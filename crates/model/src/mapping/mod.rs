@@ -7,9 +7,11 @@ mod fields;
 mod spec;
 #[cfg(test)]
 mod tests;
+mod values;
 
-pub use apply::{currency, instant, number, one_identity, quantity, truth};
+pub use apply::one_identity;
 pub use compile::{Mapping, Target, missing_column};
 pub use contract::TableContract;
 pub use fields::{FieldMisfit, misfits};
-pub use spec::{Constant, Field, MappingSpec, Members, Path};
+pub use spec::{Absent, Constant, Field, MappingSpec, Members, Path};
+pub use values::{currency, instant, number, quantity, truth};

@@ -7,6 +7,16 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
+/// What becomes of a member that a row lacks ([`Value::Absent`](crate::Value::Absent)).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Absent {
+    /// It is left out: the platform keeps what it has.
+    #[default]
+    Skip,
+    /// It is sent as null, which removes it at the platform.
+    Null,
+}
+
 /// Where one field of a record comes from: `column`, `{ column: c, path: a.b }`
 /// or `{ value: constant }`.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]

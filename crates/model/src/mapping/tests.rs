@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
-use super::{Mapping, MappingSpec, Target};
+use super::{Absent, Mapping, MappingSpec, Target};
 use crate::{
     Body, Columns, ErrorKind, Identity, Json, ObjectKind, Purchase, Reason, Record, Row, RowHash, SyncId,
     Value,
@@ -16,6 +16,7 @@ fn target(object: ObjectKind) -> Target {
         cursor: None,
         cursor_column: None,
         time_zone: TimeZone::UTC,
+        absent: Absent::Skip,
     }
 }
 
@@ -135,6 +136,11 @@ fn values_that_do_not_fit_are_named() {
     assert_eq!(of(text("1,50"), "USD", Value::Null, Value::Null).expect_err("comma").code, "not_a_number");
     assert_eq!(of(text("1"), "Euro", Value::Null, Value::Null).expect_err("euro").code, "not_a_currency");
     assert_eq!(of(text("1"), "EUR", Value::Int(0), Value::Null).expect_err("zero").code, "not_a_quantity");
+    let half = of(text("1"), "EUR", Value::Decimal("2.5".into()), Value::Null);
+    assert_eq!(half.expect_err("half").code, "not_a_quantity");
+    let two = of(text("1"), "EUR", Value::Decimal("2.0".into()), Value::Null).expect("two");
+    let Body::Purchase(two) = two.body else { panic!("a purchase") };
+    assert_eq!(two.quantity, 2, "as a float column has it");
     let time = of(text("1"), "EUR", Value::Null, text("yesterday")).expect_err("time");
     assert_eq!(time.message, "`t` is not a time in ISO 8601");
 }
@@ -306,4 +312,36 @@ fn json_that_readers_refuse_is_rejected_before_it_is_sent() {
     // What the mapping leaves out rejects nothing.
     let without = mapping(r#"{"external_id":"id"}"#);
     assert!(record(&without, &row(&columns, &[text("u"), json(r#"{"t":"\ud800"}"#)])).is_ok());
+}
+
+#[test]
+fn a_member_that_a_row_lacks_is_left_out_and_a_written_null_is_sent() {
+    let columns = Columns::new(["id", "plan", "city", "data", "later"]);
+    let mapping = |absent| {
+        let spec = spec(
+            r#"{ "external_id": "id", "attributes": { "columns": ["plan", "city"], "rest": true,
+                 "fields": { "street": { "column": "data", "path": "home.street" } } } }"#,
+        );
+        let known = Columns::new(["id", "plan", "city", "data"]);
+        Mapping::compile(&spec, &Target { absent, ..target(ObjectKind::User) }, &known).expect("compiles")
+    };
+    let sent = |absent, values: &[Value]| match record(&mapping(absent), &row(&columns, values))
+        .expect("a record")
+        .body
+    {
+        Body::User { attributes } => attributes.as_str().to_owned(),
+        other => panic!("{other:?}"),
+    };
+    let json = |json: &'static str| Value::Json(Json::trusted(json));
+    let lacking = [text("u"), Value::Null, Value::Absent, json(r#"{"home":{}}"#), Value::Absent];
+    assert_eq!(sent(Absent::Skip, &lacking), r#"{"plan":null}"#);
+    assert_eq!(sent(Absent::Null, &lacking), r#"{"plan":null,"city":null,"street":null,"later":null}"#);
+    let written =
+        [text("u"), Value::Absent, text("Rome"), json(r#"{"home":{"street":null}}"#), Value::Int(1)];
+    assert_eq!(sent(Absent::Skip, &written), r#"{"city":"Rome","street":null,"later":1}"#);
+    // A JSON column that is null was written as null, for all that it could hold.
+    assert_eq!(
+        sent(Absent::Skip, &[text("u"), Value::Null, Value::Null, Value::Null]),
+        r#"{"plan":null,"city":null,"street":null}"#
+    );
 }

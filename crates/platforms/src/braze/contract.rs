@@ -198,7 +198,7 @@ impl ContractPlan {
             Value::Text(text) if text.len() <= PAYLOAD_BYTES_MAX => Json::parse(text.clone())
                 .map_err(|reason| Reason::new(reason.code, format!("PAYLOAD: {}", reason.message)))?,
             Value::Text(text) => Json::trusted(text.clone()),
-            Value::Null => return Err(Reason::new("missing_field", "PAYLOAD is empty")),
+            Value::Null | Value::Absent => return Err(Reason::new("missing_field", "PAYLOAD is empty")),
             other => {
                 return Err(Reason::new(
                     "not_json",

@@ -159,7 +159,6 @@ fn what_cannot_be_done_yet_is_told_and_never_ignored() {
         ("removed: delete", "`removed: delete`"),
         ("removed: update", "`removed: update`"),
         ("state: source", "`state: source`"),
-        ("absent: skip", "`absent: skip`"),
         ("limits: { removed: 10% }", "`limits`"),
         ("limits: { changed: 1000 }", "`limits`"),
     ] {
@@ -170,7 +169,7 @@ fn what_cannot_be_done_yet_is_told_and_never_ignored() {
         "mode: mirror",
         &["`mode: mirror` is not available in this version yet"],
     );
-    for written in ["changed: send", "removed: ignore", "state: ours", "absent: null", "absent: \"null\""] {
+    for written in ["changed: send", "removed: ignore", "state: ours", "absent: skip"] {
         valid(&changed("lookback: 5m", written));
     }
     one("lookback: 5m", "limits: { removed: many }", &["`many` is no share of the rows", "`10%`"]);
@@ -251,8 +250,8 @@ fn a_file_of_comments_is_an_empty_project() {
 #[test]
 fn how_long_things_are_kept_is_written_in_days() {
     let with = |retention: &str| changed("connections:", &format!("retention: {retention}\nconnections:"));
-    let kept = valid(&with("{ history: 365d, events: 14d }")).retention;
-    assert_eq!((kept.history_days, kept.event_days), (Some(365), Some(14)));
+    let kept = valid(&with("{ history: 365d, failed_rows: 30d, events: 14d }")).retention;
+    assert_eq!((kept.history_days, kept.failed_row_days, kept.event_days), (Some(365), Some(30), Some(14)));
     let kept = valid(&with("{ events: 1d }")).retention;
     assert_eq!((kept.history_days, kept.event_days), (None, Some(1)));
     for (wrong, words) in [

@@ -12,7 +12,7 @@ use super::decode::Shape;
 /// Returns the value as input text; `None` for null.
 pub fn input_text(value: &Value) -> Option<String> {
     Some(match value {
-        Value::Null => return None,
+        Value::Null | Value::Absent => return None,
         // The engine's lowest place; PostgreSQL has no day that early but this one.
         Value::Timestamp(at) if *at == Timestamp::MIN => "-infinity".to_owned(),
         Value::DateTime(at) if *at == civil::DateTime::MIN => "-infinity".to_owned(),

@@ -93,3 +93,46 @@ async fn journey_a_member_after_the_first_thousand_lines_is_part_of_its_line() {
     assert_eq!(attribute(&sandbox, "late").await, expected);
     assert_eq!(attribute(&sandbox, "also").await, expected);
 }
+
+#[tokio::test]
+async fn journey_a_line_without_a_member_leaves_the_attribute_and_a_written_null_removes_it() {
+    let sandbox = Sandbox::start(&["--memory"]);
+    let sync = |name: &str, path: &str, platform: &str, more: &str| {
+        format!(
+            "  {name}:\n    source: {{ connection: drops, path: \"{path}\" }}\n    \
+             destination: {{ connection: {platform}, object: user }}\n    \
+             mapping: {{ external_id: id, attributes: {{ rest: true }} }}\n{more}"
+        )
+    };
+    let syncs = [
+        sync("braze", "*.jsonl", "braze", ""),
+        sync("onesignal", "*.jsonl", "onesignal", ""),
+        sync("nulls", "*.jsonl", "braze", "    absent: null\n"),
+    ];
+    let project = project(&sandbox, &syncs.concat());
+    let whole = |id: &str| {
+        format!("{{\"id\":\"{id}\",\"email\":\"{id}@example.com\",\"plan\":\"pro\",\"city\":\"Paris\"}}\n")
+    };
+    project.write("drops/1.jsonl", &[whole("u1"), whole("u2")].concat());
+    for sync in ["braze", "onesignal"] {
+        project.run_to(sync, "succeeded", &[("delivered", 2)]);
+    }
+
+    project.write("drops/2.jsonl", "{\"id\":\"u1\",\"plan\":\"free\"}\n{\"id\":\"u2\",\"city\":null}\n");
+    for sync in ["braze", "onesignal"] {
+        project.run_to(sync, "succeeded", &[("delivered", 2)]);
+    }
+
+    let both = [("u1", "free"), ("u2", "pro")].map(|(id, plan)| (id.to_owned(), Value::from(plan)));
+    assert_eq!(attribute(&sandbox, "plan").await, both.into());
+    assert_eq!(attribute(&sandbox, "city").await, [("u1".to_owned(), "Paris".into())].into());
+    let tags: BTreeMap<String, Value> = (sandbox.effects("onesignal/users").await.into_iter())
+        .map(|user| (user["external_id"].as_str().expect("a user").to_owned(), user["tags"].clone()))
+        .collect();
+    assert_eq!(tags["u1"], serde_json::json!({ "plan": "free", "city": "Paris" }));
+    assert_eq!(tags["u2"], serde_json::json!({ "plan": "pro" }));
+
+    // Asked for, null takes the place of what a line lacks.
+    project.run_to("nulls", "succeeded", &[("delivered", 4)]);
+    assert_eq!(attribute(&sandbox, "city").await, BTreeMap::new());
+}

@@ -43,7 +43,7 @@ impl Order {
             return;
         }
         let take = |at: &Option<usize>| at.and_then(|at| row.values.get_mut(at)).map(std::mem::take);
-        let values: Vec<Value> = order.iter().map(take).map(Option::unwrap_or_default).collect();
+        let values: Vec<Value> = order.iter().map(take).map(|value| value.unwrap_or(Value::Absent)).collect();
         (row.columns, row.values) = (Arc::clone(to), values);
     }
 
@@ -77,7 +77,7 @@ mod tests {
             values: values.iter().copied().map(Value::Int).collect(),
         };
         for (mut given, keys, values) in [
-            (row(&["id"], &[1]), names(&["id", "late"]), vec![Value::Int(1), Value::Null]),
+            (row(&["id"], &[1]), names(&["id", "late"]), vec![Value::Int(1), Value::Absent]),
             (
                 row(&["x", "late", "id"], &[7, 5, 1]),
                 names(&["id", "late", "x"]),

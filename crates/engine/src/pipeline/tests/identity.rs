@@ -24,6 +24,7 @@ fn without_key(stage: &mut Stage) {
         cursor: None,
         cursor_column: Some("at".into()),
         time_zone: TimeZone::UTC,
+        absent: Absent::default(),
     };
     let spec: MappingSpec =
         serde_json::from_value(serde_json::json!({ "external_id": "user", "name": "id" }))

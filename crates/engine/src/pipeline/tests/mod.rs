@@ -7,12 +7,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use jiff::tz::TimeZone;
-use tidegate_model::mapping::Target;
+use tidegate_model::mapping::{Absent, Target};
 use tidegate_model::source::{Column, Dataset};
 use tidegate_model::{
     Batch, Body, Cause, Checks, Columns, ConnectionId, Counts, DataType, Destination, Ending, Error,
     ErrorKind, Feed, Idempotency, Limits, Mapping, MappingSpec, ObjectKind, ObjectSpec, Outcome, Platform,
-    ReadMode, Reason, Receipt, Record, Row, RowHash, Run, Selection, Source, Store, SyncId, Unshared, Value,
+    Progress, ReadMode, Reason, Receipt, Record, Row, RowHash, Run, Selection, Source, Store, SyncId,
+    Unshared, Value,
 };
 use tidegate_project::Changed;
 use tidegate_testkit::{ManualClock, MemoryStore};

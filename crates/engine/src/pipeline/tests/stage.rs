@@ -162,6 +162,7 @@ impl Stage {
             cursor: None,
             cursor_column: Some("at".into()),
             time_zone: TimeZone::UTC,
+            absent: Absent::default(),
         };
         let spec: MappingSpec =
             serde_json::from_value(serde_json::json!({ "external_id": "user", "name": "id" }))
@@ -208,7 +209,7 @@ impl Stage {
     }
 
     pub(super) async fn run_until(&self, stop: CancellationToken, input: Input) -> Run {
-        let (progress, _) = watch::channel(Counts::default());
+        let (progress, _) = watch::channel(Progress::default());
         let cause = if matches!(input, Input::Changes) { Cause::Manual } else { Cause::Retry };
         run(&self.import, &self.parts, cause, input, stop, progress).await.expect("the ledger works")
     }

@@ -131,7 +131,7 @@ fn fields_are_found_in_an_envelope() {
     assert_eq!(get("amount"), Value::Decimal("29.90".into()));
     assert_eq!(get("amount_text"), Value::Text("29.90".into()));
     assert_eq!(get("nothing"), Value::Null);
-    assert_eq!(get("missing"), Value::Null);
+    assert_eq!(get("missing"), Value::Absent);
 }
 
 #[test]
@@ -185,7 +185,7 @@ fn a_tombstone_is_a_row_with_its_key_alone() {
 
     let row = decode(&decoder, &message(None)).expect("row");
 
-    assert_eq!(row.get("a"), Some(&Value::Null));
+    assert_eq!(row.get("a"), Some(&Value::Absent));
     assert_eq!(row.get("value"), Some(&Value::Null));
     assert_eq!(row.get("key"), Some(&Value::Text("k1".into())));
     assert_eq!(row.get("tombstone"), Some(&Value::Bool(true)));

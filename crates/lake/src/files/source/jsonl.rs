@@ -142,7 +142,7 @@ impl Rows {
             };
             Reason::new("invalid_json", message)
         })?;
-        let mut values = vec![Value::Null; self.columns.len()];
+        let mut values = vec![Value::Absent; self.columns.len()];
         open.write_folders(&mut values, &self.folders);
         let mut more: Vec<(String, Value)> = Vec::new();
         for (name, raw) in members {

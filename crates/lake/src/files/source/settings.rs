@@ -39,9 +39,13 @@ pub struct FilesSelection {
     /// Default: `10s`.
     #[serde(default = "default_last_line_after")]
     pub last_line_after: CommitEvery,
-    /// CSV cells that mean: nothing here.
+    /// CSV cells that are null. Default: the empty one.
     #[serde(default = "default_nulls")]
     pub nulls: Vec<String>,
+    /// CSV cells that count as absent, as if the file had no such column: see `absent` of a sync.
+    /// They take precedence over `nulls`. Default: none.
+    #[serde(default)]
+    pub absent_cells: Vec<String>,
     /// The columns that name a row.
     #[schemars(skip)]
     pub key: Option<Vec<String>>,
@@ -145,6 +149,8 @@ pub struct CsvOptions {
     pub header: bool,
     /// Cells that are null.
     pub nulls: Vec<String>,
+    /// Cells that are absent.
+    pub absent_cells: Vec<String>,
 }
 
 impl Files {
@@ -191,6 +197,7 @@ impl CsvOptions {
             comment: selection.comment.map(|comment| byte("comment", comment)).transpose()?,
             header: selection.header,
             nulls: selection.nulls.clone(),
+            absent_cells: selection.absent_cells.clone(),
         };
         let delimiter = Some(options.delimiter);
         if [options.quote, options.escape, options.comment].contains(&delimiter)

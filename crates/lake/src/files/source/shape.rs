@@ -37,9 +37,9 @@ impl Layout {
         Layout { columns: Columns::new(names), indexes }
     }
 
-    /// Returns a row without values.
+    /// Returns a row without values: all are absent.
     pub fn empty_row(&self) -> Vec<Value> {
-        vec![Value::Null; self.columns.len()]
+        vec![Value::Absent; self.columns.len()]
     }
 }
 

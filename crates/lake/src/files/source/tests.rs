@@ -199,12 +199,12 @@ async fn broken_lines_are_reported_with_their_place_and_the_rest_is_read() {
 async fn csv_cells_are_text_and_nulls_are_what_the_selection_says() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("c.csv"), "\u{feff}id;name;\n007;;x\n8;NULL;y\n").unwrap();
-    let options = json!({ "path": "c.csv", "delimiter": ";", "nulls": ["NULL"] });
+    let options = json!({ "path": "c.csv", "delimiter": ";", "nulls": ["NULL"], "absent_cells": ["y"] });
     let batches = read(folder.path(), &select(options), None, 100).await;
     let rows = &batches[0].items;
     assert_eq!(rows[0].columns.names(), ["id", "name", "column_3"]);
     assert_eq!(rows[0].values, [Value::Text("007".into()), Value::Text("".into()), Value::Text("x".into())]);
-    assert_eq!(rows[1].values[1], Value::Null);
+    assert_eq!(rows[1].values[1..], [Value::Null, Value::Absent]);
 }
 
 #[tokio::test]
@@ -249,7 +249,7 @@ async fn values_stand_where_they_were_described_whatever_the_order_of_a_file_is(
         assert_eq!(row.columns.names(), names);
     }
     let rows: Vec<&Row> = batches.iter().flat_map(|batch| &batch.items).collect();
-    assert_eq!(rows[0].get("c"), Some(&Value::Null));
+    assert_eq!(rows[0].get("c"), Some(&Value::Absent), "the file has no such column");
     assert_eq!(rows[1].get("a"), Some(&Value::Text("4".into())));
 }
 

@@ -15,6 +15,7 @@ fn target(object: ObjectKind) -> Target {
         cursor: None,
         cursor_column: None,
         time_zone: TimeZone::UTC,
+        absent: tidegate_model::mapping::Absent::default(),
     }
 }
 

@@ -199,7 +199,12 @@ fn row(
     let mut values = layout.empty_row();
     for (at, (cell, target)) in records.parser.cells.iter().zip(&layout.indexes).enumerate() {
         let cell = cells.bytes(cell);
-        if options.nulls.iter().any(|null| null.as_bytes() == cell) {
+        let is_one_of = |listed: &[String]| listed.iter().any(|listed| listed.as_bytes() == cell);
+        if is_one_of(&options.absent_cells) {
+            continue;
+        }
+        if is_one_of(&options.nulls) {
+            values[*target] = Value::Null;
             continue;
         }
         let text = decoded(records.encoding(), cell).ok_or_else(|| not_text(records.encoding(), at))?;

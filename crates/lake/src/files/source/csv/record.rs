@@ -192,6 +192,7 @@ mod tests {
             comment: None,
             header: true,
             nulls: Vec::new(),
+            absent_cells: Vec::new(),
         }
     }
 
