@@ -355,6 +355,7 @@ pub(crate) async fn engine(connector: Connector, yaml: &str, folder: &Path) -> E
         store: StoreLocation::Embedded,
         clock: clock.clone(),
         history_days: 90,
+        failed_row_days: 0,
         master_keys: MasterKeys::default(),
         lease: tidegate_state::LEASE,
     };
