@@ -151,6 +151,18 @@ pub struct IntentRow {
     pub key_text: Text,
     /// The user's identifier.
     pub user: Text,
+    /// How often it was sent before without it being known what became of it.
+    pub sends: u32,
+    /// When it was sent first.
+    pub since: Timestamp,
+}
+
+impl IntentRow {
+    /// Returns a row that was never sent before; when it is, is noted with the request.
+    pub fn first(row: RowVersion, key_text: Text, user: Text) -> IntentRow {
+        let RowVersion { key, row } = row;
+        IntentRow { key, row, key_text, user, sends: 0, since: Timestamp::UNIX_EPOCH }
+    }
 }
 
 /// What was about to be sent, and what is known of the answer.
@@ -197,8 +209,9 @@ pub struct BatchCommit {
     pub forget_through: Option<u64>,
     /// Keys whose failed rows are closed by this batch.
     pub solved: Vec<RowHash>,
-    /// Rows that earlier runs intended and that this batch commits: each is removed from
-    /// its oldest intent that may have taken effect.
+    /// Rows that earlier runs intended and that this batch commits: each is removed from the
+    /// oldest intent that may have taken effect, and from those of its repetitions
+    /// ([`IntentRow::sends`]).
     pub recalled: Vec<RowVersion>,
 }
 

@@ -1,6 +1,6 @@
 //! Small rows and statuses.
 
-use tidegate_model::store::{IntentRow, RowResult, RowStatus};
+use tidegate_model::store::{IntentRow, RowResult, RowStatus, RowVersion};
 use tidegate_model::{Columns, Reason, Row, RowHash, Value};
 
 /// Returns a row with two columns: `id`, and `email` made from it.
@@ -32,7 +32,7 @@ pub fn key(id: i64) -> RowHash {
 /// [`row`]`(id)` as part of a request that is about to be sent.
 pub fn intent(id: i64) -> IntentRow {
     let RowResult { key, row, key_text, user, .. } = result(id, RowStatus::Delivered);
-    IntentRow { key, row, key_text, user }
+    IntentRow::first(RowVersion { key, row }, key_text, user)
 }
 
 /// Rejected for a missing name.

@@ -161,7 +161,7 @@ impl Transform for Events {
 
     fn intent(&self, keys: ItemKeys, (): &(), logged: &SharedEvent) -> IntentRow {
         let event = &logged.event;
-        IntentRow { key: keys.key, row: keys.version, key_text: event.id.clone(), user: event.user.clone() }
+        IntentRow::first(keys.into(), event.id.clone(), event.user.clone())
     }
 
     fn delivered(&self, index: u32, keys: ItemKeys, (): (), _: &SharedEvent, delivered: &mut Delivered) {

@@ -359,7 +359,7 @@ impl Transform for Rows {
 
     fn intent(&self, keys: ItemKeys, row: &Row, record: &Record) -> IntentRow {
         let key_text = self.mapping.key_text(row);
-        IntentRow { key: keys.key, row: keys.version, key_text, user: user_of(record) }
+        IntentRow::first(keys.into(), key_text, user_of(record))
     }
 
     #[inline]

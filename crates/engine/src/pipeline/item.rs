@@ -4,6 +4,7 @@ use tidegate_model::store::{Delivered, RowResult, RowVersion};
 use tidegate_model::{Checkpoint, Counts, Origin, RowHash, Value};
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::pipeline::repeat::Doubt;
 use crate::pipeline::transform::{ItemKeys, Transform};
 
 /// What is known of an item in flight, beside what is sent of it.
@@ -14,6 +15,8 @@ pub(crate) struct Item<F: Transform> {
     pub(crate) at: u32,
     pub(crate) keys: ItemKeys,
     pub(crate) context: F::Context,
+    /// What an earlier run left of it, if one sent it.
+    pub(crate) doubt: Option<Box<Doubt>>,
 }
 
 /// The result of a row and its index in the batch.

@@ -24,6 +24,7 @@ mod export;
 mod import;
 mod item;
 mod read;
+mod repeat;
 mod run;
 mod run_kind;
 mod shutdown;

@@ -23,6 +23,7 @@ use crate::pipeline::read::cursor_state::CursorState;
 use crate::pipeline::read::equal_rows::EqualRows;
 use crate::pipeline::read::reader::Reader;
 use crate::pipeline::read::resume::ResumeState;
+use crate::pipeline::repeat::RepeatPolicy;
 use crate::pipeline::run_kind::{Retention, RunKind};
 use crate::pipeline::shutdown::Shutdown;
 use crate::pipeline::transform::Transform;
@@ -167,6 +168,7 @@ async fn move_items<F: Transform>(
     progress: watch::Sender<Progress>,
 ) -> (ResumeState, u64, Counts) {
     let limits = parts.rate_limiters.limits(job.destination.limits());
+    let repeats = RepeatPolicy { idempotency: job.idempotency, resend: job.resend };
     let committer = Committer {
         store: parts.store.clone(),
         transform: job.transform.clone(),
@@ -192,8 +194,7 @@ async fn move_items<F: Transform>(
         run: run.clone(),
         shutdown: shutdown.clone(),
         clock: parts.clock.clone(),
-        idempotency: job.idempotency,
-        resend: job.resend,
+        repeats,
         interval: if limits.single_user { limits.min_user_interval } else { Duration::ZERO },
         retry_for: job.retry_for,
         isolates: job.isolates,
@@ -219,7 +220,8 @@ async fn move_items<F: Transform>(
         destination: job.destination.clone(),
         shutdown: shutdown.clone(),
         resume,
-        resend: job.resend || job.idempotency != Idempotency::None,
+        repeats,
+        clock: parts.clock.clone(),
         kind: job.kind,
         retention: job.retention.clone(),
         changed: job.changed,

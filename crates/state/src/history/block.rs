@@ -1,6 +1,7 @@
 //! The statuses of one batch, and the rows of one intent, as bytes.
 
-use tidegate_model::store::{Delivered, IntentRow, RowResult, RowStatus};
+use jiff::Timestamp;
+use tidegate_model::store::{Delivered, IntentRow, RowResult, RowStatus, RowVersion};
 use tidegate_model::{Error, RowHash};
 
 use super::status_runs::{self, StatusRuns};
@@ -86,29 +87,39 @@ pub(crate) fn encode_intent(rows: &[IntentRow]) -> Result<Vec<u8>, Error> {
     }
     writer.texts(rows.iter().map(|row| &*row.key_text));
     writer.texts(rows.iter().map(|row| &*row.user));
+    let micros = |row: &IntentRow| usize::try_from(row.since.as_microsecond()).unwrap_or(0);
+    for row in rows {
+        writer.number(row.sends as usize);
+        writer.number(micros(row));
+    }
     writer.finish(VERSION)
 }
 
 /// The rows of an intent.
 pub(crate) fn decode_intent(block: &[u8]) -> Result<Vec<IntentRow>, Error> {
     let mut reader = Reader::open(block, VERSION)?;
-    let count = reader.count(34)?;
+    let count = reader.count(36)?;
     let keys = reader.hashes(count)?;
     let rows = reader.hashes(count)?;
     let key_texts = reader.texts(count)?;
     let users = reader.texts(count)?;
+    let mut sent = Vec::with_capacity(count);
+    for _ in 0..count {
+        let sends = u32::try_from(reader.number()?).unwrap_or(u32::MAX);
+        let micros = i64::try_from(reader.number()?).unwrap_or(i64::MAX);
+        // A time that is none is long ago: nothing is safe to repeat then.
+        sent.push((sends, Timestamp::from_microsecond(micros).unwrap_or(Timestamp::UNIX_EPOCH)));
+    }
     reader.end()?;
     let hashes = keys.into_iter().zip(rows);
     let texts = key_texts.iter().zip(users.iter());
-    Ok(hashes
-        .zip(texts)
-        .map(|((key, row), (key_text, user))| IntentRow {
-            key,
-            row,
-            key_text: key_text.into(),
-            user: user.into(),
-        })
-        .collect())
+    let rows = hashes.zip(texts).zip(sent);
+    let rows = rows.map(|(((key, row), (key_text, user)), (sends, since))| IntentRow {
+        sends,
+        since,
+        ..IntentRow::first(RowVersion { key, row }, key_text.into(), user.into())
+    });
+    Ok(rows.collect())
 }
 
 #[cfg(test)]
@@ -184,12 +195,10 @@ mod tests {
 
     #[test]
     fn the_rows_of_an_intent_come_back() {
-        let rows = vec![IntentRow {
-            key: RowHash(1),
-            row: RowHash(u128::MAX),
-            key_text: "order 7".into(),
-            user: "ann".into(),
-        }];
+        let version = RowVersion { key: RowHash(1), row: RowHash(u128::MAX) };
+        let row = IntentRow::first(version, "order 7".into(), "ann".into());
+        let since = Timestamp::from_microsecond(1_795_000_000_000_001).expect("a time");
+        let rows = vec![row.clone(), IntentRow { sends: 3, since, ..row }];
         assert_eq!(decode_intent(&encode_intent(&rows).expect("small")).expect("whole"), rows);
     }
 }

@@ -177,7 +177,8 @@ enum NoEffect {
     Goes,
 }
 
-/// Takes each of the rows off the first of the intents that may have had an effect on it.
+/// Takes each of the rows off the first of the intents that may have had an effect on it, and off
+/// those of its repetitions.
 async fn take_off(
     tx: &mut Tx,
     intents: Statement,
@@ -186,6 +187,8 @@ async fn take_off(
 ) -> Result<(), Error> {
     let mut counts: HashMap<RowVersion, usize> = HashMap::with_capacity(rows.len());
     rows.into_iter().for_each(|row| *counts.entry(row).or_default() += 1);
+    // A row that was sent more than once stands in an intent of each time.
+    let mut taken: HashMap<(RowVersion, u32), usize> = HashMap::new();
     for record in tx.all(intents).await? {
         let intent = from_record(&record)?;
         let before = intent.rows.len();
@@ -195,11 +198,13 @@ async fn take_off(
                 if no_effect == NoEffect::Goes {
                     continue;
                 }
-            } else if let Some(count) =
-                counts.get_mut(&RowVersion { key: row.key, row: row.row }).filter(|count| **count > 0)
-            {
-                *count -= 1;
-                continue;
+            } else {
+                let version = RowVersion { key: row.key, row: row.row };
+                let taken = taken.entry((version, row.sends)).or_default();
+                if counts.get(&version).is_some_and(|count| *taken < *count) {
+                    *taken += 1;
+                    continue;
+                }
             }
             rows_left.push(row.clone());
             outcomes_left.extend(intent.outcomes.iter().filter_map(|outcomes| outcomes.get(index)).cloned());

@@ -4,7 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use tidegate_model::store::{BatchCommit, FailedRow, IntentRow, RowQuery, RowResult, RowStatus, RunEnd};
+use tidegate_model::store::{
+    BatchCommit, FailedRow, IntentRow, RowQuery, RowResult, RowStatus, RowVersion, RunEnd,
+};
 use tidegate_model::{
     Cause, Columns, Ending, ErasureCounts, ErrorKind, ObjectKind, Reason, Row, RowHash, Store, SyncId, Value,
 };
@@ -49,11 +51,9 @@ async fn fill(store: &dyn Store, at: jiff::Timestamp) {
     let run = store.start_run(&claim, ObjectKind::Event, Cause::Manual, at).await.expect("started");
     let commit = BatchCommit { results: vec![rejected(5, CANARY, "x")], ..BatchCommit::default() };
     store.commit_batch(&run.id, commit).await.expect("committed");
-    let intent = |id: u128, user: &str| IntentRow {
-        key: RowHash(id),
-        row: RowHash(id),
-        key_text: "key".into(),
-        user: user.into(),
+    let intent = |id: u128, user: &str| {
+        let row = RowVersion { key: RowHash(id), row: RowHash(id) };
+        IntentRow::first(row, "key".into(), user.into())
     };
     store.intend(&run.id, 9, vec![intent(1, CANARY), intent(2, "bob")]).await.expect("noted");
     claim.release().await;

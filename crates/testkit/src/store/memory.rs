@@ -1,6 +1,6 @@
 //! A store in memory, for tests of what uses a store.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -123,20 +123,19 @@ impl Memory {
         for row in recalled {
             let of_sync = |run: &RunId| self.runs.get(run).is_some_and(|(run, _)| run.sync == *sync);
             let earlier = self.intents.values_mut().filter(|(of, _, _)| of != run && of_sync(of));
-            for (_, _, intent) in earlier {
-                if take_off(intent, *row) {
-                    break;
-                }
-            }
+            let mut sends = HashSet::new();
+            earlier.for_each(|(_, _, intent)| take_off(intent, *row, &mut sends));
         }
+        self.intents.retain(|_, (_, _, intent)| !intent.rows.is_empty());
     }
 
     /// Takes rows that have a result, or had no effect, off the intents of an unfinished batch.
     fn keep_undecided(&mut self, run: &RunId, batch: u64, decided: &[RowVersion]) {
         let own = |of: &RunId, number: u64| of == run && number == batch;
         for row in decided {
-            let mut intents = self.intents.values_mut().filter(|(of, number, _)| own(of, *number));
-            let _ = intents.any(|(_, _, intent)| take_off(intent, *row));
+            let intents = self.intents.values_mut().filter(|(of, number, _)| own(of, *number));
+            let mut sends = HashSet::new();
+            intents.for_each(|(_, _, intent)| take_off(intent, *row, &mut sends));
         }
         self.intents.retain(|_, (of, number, intent)| {
             !own(of, *number) || (0..intent.rows.len()).any(|at| !intent.had_no_effect(at))
@@ -639,18 +638,20 @@ fn entry(at: Timestamp, run: &RunId, sync: &SyncId, object: ObjectKind, row: &Ro
     }
 }
 
-/// Takes a row off an intent that may have had an effect on it. Returns whether there was one.
-fn take_off(intent: &mut Intent, row: RowVersion) -> bool {
+/// Takes a row off an intent that may have had an effect on it, unless it was taken off an
+/// earlier one that sent it for the same time.
+fn take_off(intent: &mut Intent, row: RowVersion, sends: &mut HashSet<u32>) {
     let mut entries = intent.rows.iter().enumerate();
     let found = entries.find(|(at, intended)| {
-        (intended.key, intended.row) == (row.key, row.row) && !intent.had_no_effect(*at)
+        (intended.key, intended.row) == (row.key, row.row)
+            && !intent.had_no_effect(*at)
+            && sends.insert(intended.sends)
     });
-    let Some((at, _)) = found else { return false };
+    let Some((at, _)) = found else { return };
     intent.rows.remove(at);
     if let Some(outcomes) = &mut intent.outcomes
         && at < outcomes.len()
     {
         outcomes.remove(at);
     }
-    true
 }

@@ -35,6 +35,7 @@ macro_rules! store_conforms {
             intents::a_committed_batch_leaves_no_intents
             intents::a_batch_that_is_committed_in_part_keeps_the_intents_of_rows_without_a_result
             intents::a_recalled_row_leaves_its_oldest_intent
+            intents::a_row_that_was_sent_more_than_once_leaves_all_of_its_intents
             intents::a_completed_read_leaves_no_intents
             intents::intents_of_many_requests_at_once_are_all_kept
             commits::lookback_is_kept_in_order_until_it_is_forgotten

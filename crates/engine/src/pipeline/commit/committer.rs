@@ -1,7 +1,7 @@
 //! Commits the results of rows, batch by batch, in order.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use tidegate_model::store::{BatchCommit, Delivered, LookbackChunk, RowStatus, RowVersion, StatusKind};
@@ -55,6 +55,19 @@ fn name_by_origin<'a>(rows: impl Iterator<Item = &'a mut IndexedResult>, origins
             row.key_text = origin.to_string().into();
         }
     }
+}
+
+/// Leaves rows that earlier runs were about to send, and that have no result yet, with these runs.
+fn keep_undecided(commit: &mut BatchCommit) {
+    let mut decided: HashMap<RowVersion, usize> = HashMap::new();
+    commit.decided().for_each(|row| *decided.entry(row).or_default() += 1);
+    commit.recalled.retain(|row| match decided.get_mut(row) {
+        Some(left) if *left > 0 => {
+            *left -= 1;
+            true
+        }
+        _ => false,
+    });
 }
 
 /// Counts one status.
@@ -149,7 +162,6 @@ impl<F: Transform> Committer<F> {
         // A retry commits rows that no run will read again.
         let forgotten = commit.forget_through;
         commit.remember = commit.remember.filter(|chunk| forgotten.is_none_or(|seq| seq < chunk.seq));
-        commit.recalled = opened.recalled;
         rows.push(opened.without_cursor);
         if rows.iter().flatten().any(|(_, row)| row.status.reason().is_some()) {
             name_by_origin(rows.iter_mut().flatten(), &opened.origins);
@@ -171,6 +183,10 @@ impl<F: Transform> Committer<F> {
         }
         commit.results.reserve_exact(rows.iter().map(Vec::len).sum());
         commit.results.extend(rows.into_iter().flatten().map(|(_, row)| row));
+        commit.recalled = opened.recalled;
+        if !whole {
+            keep_undecided(&mut commit);
+        }
         let counts = commit.counts;
         let checkpoint = commit.checkpoint.clone();
         if let Err(error) = self.store.commit_batch(&self.run, commit).await {

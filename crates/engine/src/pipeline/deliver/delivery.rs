@@ -4,16 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
+use jiff::{SignedDuration, Timestamp};
 use tidegate_model::store::{self, IntentId, IntentRow, RowStatus};
-use tidegate_model::{
-    Clock, Destination, Error, Idempotency, Outcome, Reaction, Reason, Receipt, RunId, Store,
-};
+use tidegate_model::{Clock, Destination, Error, Outcome, Reaction, Reason, Receipt, RunId, Store};
 use tokio::time::Instant;
 
 use crate::pipeline::deliver::part::Part;
 use crate::pipeline::deliver::rate_limiter::RateLimiter;
 use crate::pipeline::deliver::uncertain::{Cause, Next};
 use crate::pipeline::item::{Item, RequestResults};
+use crate::pipeline::repeat::{RepeatPolicy, Sent};
 use crate::pipeline::shutdown::Shutdown;
 use crate::pipeline::transform::Transform;
 
@@ -26,9 +26,7 @@ pub(crate) struct Delivery<F: Transform> {
     pub(crate) run: RunId,
     pub(crate) shutdown: Arc<Shutdown>,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) idempotency: Idempotency,
-    /// Whether rows whose answer was lost are sent again though that is not safe.
-    pub(crate) resend: bool,
+    pub(crate) repeats: RepeatPolicy,
     /// The least time between two requests, where each is about one user.
     pub(crate) interval: Duration,
     /// How long an unreachable platform is tried.
@@ -104,7 +102,8 @@ impl<F: Transform> Delivery<F> {
     ) -> Delivered {
         let mut decided = Decided { batches: Vec::new(), left: records.len() };
         // The next one to send is the last.
-        let mut parts = vec![Part::new(records, items)];
+        let mut parts = self.parts(records, items);
+        parts.reverse();
         let mut last_sent: Option<Instant> = None;
         while let Some(part) = parts.pop() {
             if part.records.is_empty() {
@@ -146,7 +145,7 @@ impl<F: Transform> Delivery<F> {
         decided: &mut Decided,
     ) -> Next<F> {
         if let Some(since) = part.unsure_since
-            && !self.may_repeat(since)
+            && !self.repeats.allows(since.elapsed())
         {
             // Its key has expired while it waited.
             let reason = "the answer was lost, and it is too late to send the row again safely";
@@ -163,15 +162,14 @@ impl<F: Transform> Delivery<F> {
         if !self.shutdown.holds_lease() {
             return Next::End(part);
         }
-        let sent_at = Instant::now();
-        *last_sent = Some(sent_at);
-        let sent_at = part.unsure_since.unwrap_or(sent_at);
+        *last_sent = Some(Instant::now());
+        let sent = part.unsure_since.unwrap_or_else(Sent::now);
         match self.send(&part.records).await {
             Ok(receipt) => {
                 if let Some(pace) = receipt.rate_limit {
                     self.rate_limiter.observe(pace, self.clock.as_ref());
                 }
-                let (statuses, rest) = self.decide(part, receipt, sent_at, decided);
+                let (statuses, rest) = self.decide(part, receipt, sent, decided);
                 self.answered(intents, statuses).await;
                 match rest {
                     Some((rest, cause)) => self.next(rest, cause).await,
@@ -235,13 +233,14 @@ impl<F: Transform> Delivery<F> {
         &self,
         part: Part<F>,
         receipt: Receipt,
-        sent_at: Instant,
+        sent: Sent,
         decided: &mut Decided,
     ) -> (Vec<Outcome>, Option<(Part<F>, Cause)>) {
         let total = part.len();
         // Only an intent needs the statuses in order.
         let mut noted = Vec::new();
-        let told = self.needs_intent();
+        let told = self.repeats.needs_intent();
+        let may_repeat = self.repeats.allows(sent.elapsed());
         let mut rest = part.emptied();
         // Usually nothing is repeated: records are not copied.
         let mut again = Vec::new();
@@ -273,7 +272,7 @@ impl<F: Transform> Delivery<F> {
                     rest.items.push(item);
                     continue;
                 }
-                Outcome::Unknown(reason) if self.may_repeat(sent_at) => {
+                Outcome::Unknown(reason) if may_repeat => {
                     if !matches!(cause, Cause::Unnamed(_)) {
                         cause = Cause::Unknown(reason);
                     }
@@ -281,7 +280,7 @@ impl<F: Transform> Delivery<F> {
                     rest.items.push(item);
                     continue;
                 }
-                Outcome::Unnamed(reason) if self.may_repeat(sent_at) => {
+                Outcome::Unnamed(reason) if may_repeat => {
                     cause = Cause::Unnamed(reason);
                     again.push(index);
                     rest.items.push(item);
@@ -306,7 +305,7 @@ impl<F: Transform> Delivery<F> {
         }
         match &cause {
             Cause::Deferred(_) if rest.len() < total => cause = Cause::Progress,
-            Cause::Unknown(_) | Cause::Unnamed(_) => rest.unsure_since = Some(sent_at),
+            Cause::Unknown(_) | Cause::Unnamed(_) => rest.unsure_since = Some(sent),
             Cause::Progress | Cause::Deferred(_) => {}
         }
         (noted, (!again.is_empty()).then_some((rest, cause)))
@@ -319,21 +318,24 @@ impl<F: Transform> Delivery<F> {
         }
     }
 
-    /// Whether rows must be written down before they are sent.
-    fn needs_intent(&self) -> bool {
-        matches!(self.idempotency, Idempotency::None) && !self.resend
-    }
-
     /// Records what is about to be sent: an intent for each batch in the request, so that a
     /// committed batch leaves none of its rows in one.
     async fn intend(&self, part: &Part<F>) -> Result<Vec<(IntentId, usize)>, Error> {
-        if !self.needs_intent() {
+        if !self.repeats.needs_intent() {
             return Ok(Vec::new());
         }
+        let age = part.unsure_since.map(|sent| sent.elapsed()).unwrap_or_default();
+        let age = SignedDuration::try_from(age).unwrap_or(SignedDuration::MAX);
+        let since = self.clock.now().checked_sub(age).unwrap_or(Timestamp::MIN);
+        let noted = |item: &Item<F>, record: &F::Sent| IntentRow {
+            sends: part.doubts,
+            since,
+            ..self.transform.intent(item.keys, &item.context, record)
+        };
         let mut records = part.records.iter();
         let intents = part.items.chunk_by(|a, b| a.batch == b.batch).map(|items| {
             let rows = items.iter().zip(records.by_ref());
-            let rows = rows.map(|(item, record)| self.transform.intent(item.keys, &item.context, record));
+            let rows = rows.map(|(item, record)| noted(item, record));
             let (rows, batch): (Vec<IntentRow>, u64) = (rows.collect(), items[0].batch);
             async move { Ok((self.store.intend(&self.run, batch, rows).await?, items.len())) }
         });

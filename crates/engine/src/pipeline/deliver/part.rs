@@ -1,9 +1,11 @@
 //! A request, or what is left of one.
 
+use jiff::Timestamp;
 use tidegate_model::Reason;
 use tokio::time::Instant;
 
 use crate::pipeline::item::Item;
+use crate::pipeline::repeat::Sent;
 use crate::pipeline::transform::Transform;
 
 /// Since when the sending of a part fails.
@@ -20,7 +22,7 @@ pub(super) struct Part<F: Transform> {
     pub(super) records: Vec<F::Sent>,
     pub(super) items: Vec<Item<F>>,
     /// When an answer to it was lost first, for the deduplication window.
-    pub(super) unsure_since: Option<Instant>,
+    pub(super) unsure_since: Option<Sent>,
     pub(super) failing: Option<Failing>,
     /// How often it failed in a row.
     pub(super) attempts: u32,
@@ -59,6 +61,17 @@ impl<F: Transform> Part<F> {
     pub(super) fn is_in_doubt(&mut self, reason: &Reason) {
         self.doubts += 1;
         self.doubt = Some(reason.clone());
+    }
+
+    /// Notes what an earlier run left of one of its items.
+    pub(super) fn resumes(&mut self, item: &Item<F>, now: Timestamp) {
+        let Some(doubt) = &item.doubt else { return };
+        let sent = Sent::before(doubt.age(now));
+        if self.unsure_since.is_none_or(|since| since.elapsed() < sent.elapsed()) {
+            self.unsure_since = Some(sent);
+        }
+        self.doubts = self.doubts.max(doubt.sends);
+        self.doubt.get_or_insert_with(|| doubt.reason.clone());
     }
 
     pub(super) fn len(&self) -> usize {

@@ -109,8 +109,13 @@ mod tests {
             let name = RowHash(event.offset.at.into());
             ItemKeys { key: name, version: name }
         };
-        let item =
-            |event: &SharedEvent| Item { batch: event.offset.at / 10, at: 0, keys: keys(event), context: () };
+        let item = |event: &SharedEvent| Item {
+            batch: event.offset.at / 10,
+            at: 0,
+            keys: keys(event),
+            context: (),
+            doubt: None,
+        };
         RequestItems { items: sent.iter().map(item).collect(), sent }
     }
 

@@ -4,11 +4,13 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use tidegate_model::store::RowStatus;
-use tidegate_model::{Error, ErrorKind, Idempotency, Reason};
+use tidegate_model::{Error, ErrorKind, Reason};
 use tokio::time::Instant;
 
 use crate::pipeline::deliver::delivery::{Decided, Delivery};
 use crate::pipeline::deliver::part::{Failing, Part};
+use crate::pipeline::item::Item;
+use crate::pipeline::repeat::Doubt;
 use crate::pipeline::transform::Transform;
 use crate::pipeline::wait;
 
@@ -47,22 +49,9 @@ pub(super) enum Next<F: Transform> {
 }
 
 impl<F: Transform> Delivery<F> {
-    /// Whether a row whose answer was lost may be sent again.
-    pub(super) fn may_repeat(&self, first_sent: Instant) -> bool {
-        match self.idempotency {
-            Idempotency::Idempotent => true,
-            Idempotency::Keyed(window) => first_sent.elapsed() < window || self.resend,
-            Idempotency::None => self.resend,
-        }
-    }
-
     /// Whether a repetition counts, and is only made because `resend` asks for it.
     fn counts_twice(&self, part: &Part<F>) -> bool {
-        match self.idempotency {
-            Idempotency::Idempotent => false,
-            Idempotency::Keyed(window) => part.unsure_since.is_some_and(|since| since.elapsed() >= window),
-            Idempotency::None => true,
-        }
+        self.repeats.counts(part.unsure_since.map(|sent| sent.elapsed()).unwrap_or_default())
     }
 
     /// Decides what is done with what is left of a request, and waits as long as it takes.
@@ -126,6 +115,33 @@ impl<F: Transform> Delivery<F> {
             }
             next => next,
         }
+    }
+
+    /// Returns a new request in the parts that it is sent in. What an earlier run sent already, and
+    /// counts each time, goes in pieces, as it would have gone in that run.
+    pub(super) fn parts(&self, records: Vec<F::Sent>, items: Vec<Item<F>>) -> Vec<Part<F>> {
+        if items.iter().all(|item| item.doubt.is_none()) {
+            return vec![Part::new(records, items)];
+        }
+        let (now, piece) = (self.clock.now(), records.len().isqrt());
+        let counts = |doubt: &&Doubt| self.repeats.counts(doubt.age(now));
+        let sends = |item: &Item<F>| item.doubt.as_deref().filter(counts).map_or(0, |doubt| doubt.sends);
+        let (mut parts, mut records) = (Vec::new(), records.into_iter());
+        let mut items = items.into_iter().peekable();
+        while let Some(of) = items.peek().map(&sends) {
+            let mut part = Part::new(Vec::new(), Vec::new());
+            while let Some(item) = items.next_if(|item| sends(item) == of) {
+                part.records.extend(records.next());
+                part.resumes(&item, now);
+                part.items.push(item);
+            }
+            match of {
+                0 => parts.push(part),
+                1 => parts.extend(part.split(piece)),
+                _ => parts.extend(part.split(1)),
+            }
+        }
+        parts
     }
 
     /// Splits a request that has an item to blame.

@@ -258,6 +258,7 @@ mod tests {
                 at: 0,
                 keys: ItemKeys { key: name, version: name },
                 context: (),
+                doubt: None,
             }
         };
         RequestItems { items: sent.iter().map(item).collect(), sent }

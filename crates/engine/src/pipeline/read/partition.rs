@@ -7,7 +7,7 @@ use tidegate_model::{Error, Origin, Reason, RowHash, Value};
 
 use crate::pipeline::item::{IndexedResult, Item, Kept, RequestItems};
 use crate::pipeline::read::reader::Reader;
-use crate::pipeline::read::resume::{self, PriorState};
+use crate::pipeline::read::resume::PriorState;
 use crate::pipeline::run_kind::Retention;
 use crate::pipeline::transform::{ItemKeys, Transform};
 use tidegate_project::Changed;
@@ -73,7 +73,7 @@ impl<F: Transform> Reader<F> {
             match prior {
                 PriorState::Committed => lookup.skipped += 1,
                 PriorState::Ignored => lookup.ignored += 1,
-                PriorState::Sent(_) | PriorState::InDoubt => lookup.recalled.push(keys.into()),
+                PriorState::Sent(_) | PriorState::InDoubt(_) => lookup.recalled.push(keys.into()),
                 PriorState::New => {}
             }
             if lookup.known.len() < items.len() {
@@ -166,7 +166,7 @@ impl<F: Transform> Reader<F> {
             let has_cursor = !self.transform.cursor(&item).is_some_and(Value::is_null);
             // Not taken apart: what is sent is large, and each move of it a copy.
             let prepared = self.transform.transform(item, keys);
-            if let Some(status) = self.decide(prepared.sent.as_ref(), known, has_cursor) {
+            if let Some(status) = self.decide(prepared.sent.as_ref(), &known, has_cursor) {
                 let row =
                     (at, self.transform.result(keys, prepared.context, prepared.sent.as_ref().ok(), status));
                 if has_cursor { &mut partitioned.decided } else { &mut partitioned.without_cursor }.push(row);
@@ -174,7 +174,13 @@ impl<F: Transform> Reader<F> {
             }
             match prepared.sent {
                 Ok(sent) => {
-                    partitioned.to_send.push(sent, Item { batch, at, keys, context: prepared.context });
+                    let doubt = match known {
+                        PriorState::InDoubt(doubt) => Some(doubt),
+                        _ => None,
+                    };
+                    partitioned
+                        .to_send
+                        .push(sent, Item { batch, at, keys, context: prepared.context, doubt });
                 }
                 Err(reason) => {
                     let result =
@@ -190,7 +196,7 @@ impl<F: Transform> Reader<F> {
     fn decide(
         &self,
         sent: Result<&F::Sent, &Reason>,
-        known: PriorState,
+        known: &PriorState,
         has_cursor: bool,
     ) -> Option<RowStatus> {
         if !has_cursor {
@@ -200,13 +206,16 @@ impl<F: Transform> Reader<F> {
             )));
         }
         match known {
-            PriorState::Sent(status) => Some(*status),
-            PriorState::InDoubt if !self.resend => Some(RowStatus::InDoubt(resume::crashed())),
-            PriorState::InDoubt | PriorState::New | PriorState::Committed | PriorState::Ignored => match sent
-            {
-                Ok(sent) => self.destination.validate(sent).err().map(RowStatus::Rejected),
-                Err(reason) => Some(RowStatus::Rejected(reason.clone())),
-            },
+            PriorState::Sent(status) => Some((**status).clone()),
+            PriorState::InDoubt(doubt) if !self.repeats.allows(doubt.age(self.clock.now())) => {
+                Some(RowStatus::InDoubt(doubt.reason.clone()))
+            }
+            PriorState::InDoubt(_) | PriorState::New | PriorState::Committed | PriorState::Ignored => {
+                match sent {
+                    Ok(sent) => self.destination.validate(sent).err().map(RowStatus::Rejected),
+                    Err(reason) => Some(RowStatus::Rejected(reason.clone())),
+                }
+            }
         }
     }
 }

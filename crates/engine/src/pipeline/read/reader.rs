@@ -6,13 +6,14 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use tidegate_model::store::{RowResult, RowStatus};
 use tidegate_model::{
-    Batch, Columns, Counts, Destination, Feed, MalformedRecord, Origin, Row, RowHash, Text, Value,
+    Batch, Clock, Columns, Counts, Destination, Feed, MalformedRecord, Origin, Row, RowHash, Text, Value,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use crate::pipeline::item::{BatchOpened, CommitEvent, RequestItems};
 use crate::pipeline::read::equal_rows::EqualRows;
 use crate::pipeline::read::resume::ResumeState;
+use crate::pipeline::repeat::RepeatPolicy;
 use crate::pipeline::run_kind::{Retention, RunKind};
 use crate::pipeline::shutdown::Shutdown;
 use crate::pipeline::transform::{PartialItem, Transform};
@@ -27,8 +28,9 @@ pub(crate) struct Reader<F: Transform> {
     pub(crate) destination: Arc<dyn Destination<F::Sent>>,
     pub(crate) shutdown: Arc<Shutdown>,
     pub(crate) resume: ResumeState,
-    /// Whether an item in doubt is sent again without asking.
-    pub(crate) resend: bool,
+    /// Whether an item that an earlier run sent is sent again.
+    pub(crate) repeats: RepeatPolicy,
+    pub(crate) clock: Arc<dyn Clock>,
     /// Decides whether rows that earlier runs committed are skipped.
     pub(crate) kind: RunKind,
     pub(crate) retention: Retention,

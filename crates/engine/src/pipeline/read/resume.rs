@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use tidegate_model::store::{Intent, IntentRow, Known, Lookback, RowStatus, RowVersion};
 use tidegate_model::{Error, Outcome, Reason, RowHash, Store, SyncId, Value};
 
+use crate::pipeline::repeat::Doubt;
 use crate::pipeline::run_kind::Retention;
 use crate::pipeline::transform::ItemKeys;
 
@@ -15,9 +16,8 @@ pub(crate) struct ResumeState {
     committed: Committed,
     /// The chunks that they come from: number and highest cursor.
     pub(crate) chunks: Vec<(u64, Option<Value>)>,
-    /// Rows that were about to be sent, oldest first, with their status if the response
-    /// came. None of them was committed.
-    intended: HashMap<RowVersion, VecDeque<(IntentRow, Option<RowStatus>)>>,
+    /// Rows that were about to be sent, oldest first. None of them was committed.
+    intended: HashMap<RowVersion, VecDeque<Intended>>,
     /// Keys of rows that were rejected or in doubt and are still open.
     pub(crate) failed_rows: HashSet<RowHash>,
 }
@@ -34,6 +34,32 @@ enum Committed {
     ByKey(Box<dyn Lookback>),
 }
 
+/// A row that was about to be sent.
+struct Intended {
+    row: IntentRow,
+    /// What the response said of it; if it came and did not say, why.
+    response: Result<RowStatus, Option<Reason>>,
+}
+
+impl Intended {
+    fn prior(self) -> PriorState {
+        let IntentRow { sends, since, .. } = self.row;
+        match self.response {
+            Ok(status) => PriorState::Sent(Box::new(status)),
+            Err(reason) => {
+                let reason = reason.unwrap_or_else(crashed);
+                PriorState::InDoubt(Box::new(Doubt { sends: sends + 1, since, reason }))
+            }
+        }
+    }
+
+    fn into_status(self) -> (IntentRow, RowStatus) {
+        let status =
+            self.response.unwrap_or_else(|reason| RowStatus::InDoubt(reason.unwrap_or_else(crashed)));
+        (self.row, status)
+    }
+}
+
 /// What is known of a row before it is sent.
 #[derive(Debug, PartialEq)]
 pub(crate) enum PriorState {
@@ -45,8 +71,8 @@ pub(crate) enum PriorState {
     Ignored,
     /// It was sent by a run that died before it could commit it.
     Sent(Box<RowStatus>),
-    /// It was about to be sent; whether it was is not known.
-    InDoubt,
+    /// It was about to be sent; what became of it is not known.
+    InDoubt(Box<Doubt>),
 }
 
 impl PriorState {
@@ -80,23 +106,30 @@ impl ResumeState {
             let responded = outcomes.is_some();
             let mut outcomes = outcomes.unwrap_or_default().into_iter();
             for row in rows {
-                let status = match outcomes.next() {
-                    Some(Outcome::Delivered) => Some(RowStatus::Delivered),
-                    Some(Outcome::Rejected(reason)) => Some(RowStatus::Rejected(reason)),
-                    Some(Outcome::Unknown(reason) | Outcome::Unnamed(reason)) => {
-                        Some(RowStatus::InDoubt(reason))
-                    }
+                let response = match outcomes.next() {
+                    Some(Outcome::Delivered) => Ok(RowStatus::Delivered),
+                    Some(Outcome::Rejected(reason)) => Ok(RowStatus::Rejected(reason)),
+                    Some(Outcome::Unknown(reason) | Outcome::Unnamed(reason)) => Err(Some(reason)),
                     // It had no effect: nothing is known of the row.
                     Some(Outcome::Deferred(_)) => continue,
                     None if responded => continue,
-                    None => None,
+                    None => Err(None),
                 };
-                let version = RowVersion { key: row.key, row: row.row };
-                resume.intended.entry(version).or_default().push_back((row, status));
+                resume.intends(Intended { row, response });
             }
         }
         resume.failed_rows = store.failed_row_keys(sync).await?.into_iter().collect();
         Ok(resume)
+    }
+
+    /// Notes a row that was about to be sent, in place of the last time that it was.
+    fn intends(&mut self, intended: Intended) {
+        let version = RowVersion { key: intended.row.key, row: intended.row.row };
+        let waiting = self.intended.entry(version).or_default();
+        match waiting.iter_mut().find(|earlier| earlier.row.sends < intended.row.sends) {
+            Some(earlier) => *earlier = intended,
+            None => waiting.push_back(intended),
+        }
     }
 
     /// Returns what was committed last under each key; `None` if nothing is remembered by key.
@@ -139,17 +172,13 @@ impl ResumeState {
         if waiting.is_empty() {
             self.intended.remove(&version);
         }
-        match first {
-            None => PriorState::New,
-            Some((_, Some(status))) => PriorState::Sent(Box::new(status)),
-            Some((_, None)) => PriorState::InDoubt,
-        }
+        first.map_or(PriorState::New, Intended::prior)
     }
 
     /// Takes the rows that were sent or about to be, and that the source no longer showed.
     pub(crate) fn unfinished(&mut self) -> Vec<(IntentRow, RowStatus)> {
         let rows = self.intended.drain().flat_map(|(_, rows)| rows);
-        rows.map(|(row, status)| (row, status.unwrap_or_else(|| RowStatus::InDoubt(crashed())))).collect()
+        rows.map(Intended::into_status).collect()
     }
 }
 
@@ -159,7 +188,7 @@ fn unmarked(row: RowVersion) -> RowVersion {
 }
 
 /// The reason of a row in doubt after a crash.
-pub(crate) fn crashed() -> Reason {
+fn crashed() -> Reason {
     Reason::new(
         "response_lost",
         "the process ended while this row was being sent; whether it took effect is not known",

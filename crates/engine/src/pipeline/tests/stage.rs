@@ -141,6 +141,7 @@ pub(super) struct Stage {
     pub(super) import: Import,
     pub(super) platform: Arc<Recording>,
     pub(super) store: MemoryStore,
+    pub(super) clock: Arc<ManualClock>,
     pub(super) parts: Parts,
 }
 
@@ -195,6 +196,7 @@ impl Stage {
             },
             platform,
             store: store.clone(),
+            clock: clock.clone(),
             parts: Parts {
                 store: Arc::new(store),
                 clock,

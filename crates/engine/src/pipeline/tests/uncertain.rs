@@ -1,5 +1,7 @@
 //! Items whose answers leave open what became of them.
 
+use std::collections::HashSet;
+
 use super::*;
 
 /// Notes what took effect, and answers what `of_poison` says if one of the rows is poison.
@@ -154,4 +156,78 @@ async fn a_sync_whose_only_request_has_such_a_row_in_front_goes_on_too() {
         let most = effects.lock().expect("no panic").values().copied().max();
         assert!(!resend || most <= Some(5), "{most:?}");
     }
+}
+
+/// A process: dropping it ends its tasks where they stand.
+fn killed_after(span: Duration, stage: &Stage) {
+    let process = runtime();
+    process
+        .block_on(async { tokio::time::timeout(span, stage.run()).await })
+        .expect_err("killed before its end");
+}
+
+#[test]
+fn events_that_a_killed_run_sent_are_not_doubled_by_a_run_after_their_keys_have_expired() {
+    let window = Duration::from_secs(4 * 3_600);
+    for (hours, again) in [(1, true), (5, false)] {
+        let stage = Stage::new(&Table::of(0..300), Idempotency::Keyed(window), limits(), all_delivered());
+        killed_after(Duration::from_millis(35), &stage);
+        assert!(!stage.sent().is_empty());
+        // Killed a second time on the way: the keys are as old as the first time that they were sent.
+        let half = jiff::SignedDuration::from_mins(hours * 30);
+        stage.clock.advance(half);
+        killed_after(Duration::from_millis(1), &stage);
+        stage.clock.advance(half);
+        let run = runtime().block_on(stage.run());
+        assert_eq!(run.counts.in_doubt == 0, again, "after {hours} hours: {:?}", run.counts);
+        assert_eq!(stage.sent().len(), 300);
+        let listed = runtime().block_on(stage.failed_rows()).len() as u64;
+        assert_eq!(listed, run.counts.in_doubt);
+        let most = stage.sent().values().copied().max();
+        assert!(again || most <= Some(2), "only within the half hour that they were known: {most:?}");
+        let names = stage.platform.names.lock().expect("no panic");
+        assert_eq!(
+            names.iter().collect::<HashSet<_>>().len(),
+            300,
+            "one name for each, however often it is sent"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_that_stopped_runs_left_uncertain_are_not_sent_without_end_with_resend() {
+    for of_poison in [internal_error as fn(&[i64]) -> Outcome, names_none] {
+        let effects = Arc::default();
+        let wide = Limits { max_items: 40, ..limits() };
+        let answer = poisoned(&[17, 61, 290], &effects, of_poison);
+        let mut stage = Stage::new(&Table::of(0..300), Idempotency::None, wide, answer);
+        stage.import.resend = true;
+        for stop in 0..12 {
+            stage.run_until(stop_after(Duration::from_millis(25 + stop * 60)), Input::Changes).await;
+        }
+        stage.run().await;
+        let sent = stage.sent();
+        assert!(sent.values().all(|times| *times <= 5), "{sent:?}");
+        assert_eq!(stage.failed_rows().await, ["17", "290", "61"]);
+        let effects = effects.lock().expect("no panic").clone();
+        assert_eq!(effects.len(), 297, "every other row arrived");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_that_a_stopped_run_left_uncertain_are_listed_and_not_sent_again_with_hold() {
+    let effects = Arc::default();
+    let wide = Limits { max_items: 40, ..limits() };
+    let stage = Stage::new(
+        &Table::of(0..300),
+        Idempotency::None,
+        wide,
+        poisoned(&[17, 61], &effects, internal_error),
+    );
+    for stop in 0..6 {
+        stage.run_until(stop_after(Duration::from_millis(5 + stop * 7)), Input::Changes).await;
+    }
+    stage.run().await;
+    assert_eq!(stage.sent(), once(0..300));
+    assert_eq!(stage.failed_rows().await.len(), 80, "those of the two requests");
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use tidegate_model::store::{BatchCommit, Intent, RowStatus, RowVersion};
+use tidegate_model::store::{BatchCommit, Intent, IntentRow, RowStatus, RowVersion};
 use tidegate_model::{Clock, Outcome, Reason, SyncId};
 
 use super::steps::{commit_batch, finish, orders, start};
@@ -120,6 +120,29 @@ pub async fn a_recalled_row_leaves_its_oldest_intent(backend: &dyn Backend) {
     let open = store.open_intents(&orders()).await.expect("intents");
     let open: Vec<_> = open.into_iter().flat_map(|intent| intent.rows).collect();
     assert_eq!(open, [intent(1), intent(2), intent(2), intent(1)]);
+}
+
+/// A row that was sent again stands in an intent of each time, with how often and since when.
+pub async fn a_row_that_was_sent_more_than_once_leaves_all_of_its_intents(backend: &dyn Backend) {
+    let store = backend.open().await;
+    let at = backend.clock().now();
+    let again = |id: i64, sends: u32| IntentRow { sends, since: at, ..intent(id) };
+    let dead = start(&*store, &orders(), at).await;
+    for sends in 0..3 {
+        store.intend(&dead.id, 1, vec![again(1, sends), again(2, sends)]).await.expect("intended");
+    }
+    let results = vec![result(2, RowStatus::Delivered)];
+    let commit = BatchCommit { batch: 1, partial: true, results, ..BatchCommit::default() };
+    commit_batch(&*store, &dead.id, commit).await;
+    let run = start(&*store, &orders(), at).await;
+    let open = store.open_intents(&orders()).await.expect("intents");
+    let open: Vec<_> = open.into_iter().flat_map(|intent| intent.rows).collect();
+    assert_eq!(open, [again(1, 0), again(1, 1), again(1, 2)]);
+
+    let recalled = vec![RowVersion { key: intent(1).key, row: intent(1).row }];
+    commit_batch(&*store, &run.id, BatchCommit { batch: 1, recalled, ..BatchCommit::default() }).await;
+
+    assert!(store.open_intents(&orders()).await.expect("intents").is_empty());
 }
 
 /// Neither its own nor those of earlier runs; a read that did not complete keeps them.

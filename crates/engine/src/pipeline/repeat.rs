@@ -1,0 +1,109 @@
+//! Whether something may be sent again whose answer was lost.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tidegate_model::{Idempotency, Reason};
+use tokio::time::Instant;
+
+/// How far the clocks of two machines may differ.
+const SKEW: Duration = Duration::from_secs(300);
+
+/// What an object and its sync say about sending something again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RepeatPolicy {
+    pub(crate) idempotency: Idempotency,
+    /// Whether rows whose answer was lost are sent again though that is not safe.
+    pub(crate) resend: bool,
+}
+
+impl RepeatPolicy {
+    /// Whether something that was sent this long ago may be sent again.
+    pub(crate) fn allows(&self, age: Duration) -> bool {
+        self.resend || !self.counts(age)
+    }
+
+    /// Whether sending something again counts twice, if it was sent this long ago.
+    pub(crate) fn counts(&self, age: Duration) -> bool {
+        match self.idempotency {
+            Idempotency::Idempotent => false,
+            Idempotency::Keyed(window) => age >= window,
+            Idempotency::None => true,
+        }
+    }
+
+    /// Whether what is sent is written down before: a later run has to know of it.
+    pub(crate) fn needs_intent(&self) -> bool {
+        match self.idempotency {
+            Idempotency::Idempotent => false,
+            Idempotency::Keyed(window) => window < Duration::MAX,
+            Idempotency::None => true,
+        }
+    }
+}
+
+/// What an earlier run left of a row that it sent: it is not known what became of it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Doubt {
+    /// How often it was sent.
+    pub(crate) sends: u32,
+    /// When it was sent first.
+    pub(crate) since: Timestamp,
+    /// Why it is not known.
+    pub(crate) reason: Reason,
+}
+
+impl Doubt {
+    /// Returns how long ago it was sent first; the longest time if the clock was set back since.
+    pub(crate) fn age(&self, now: Timestamp) -> Duration {
+        match Duration::try_from(now.duration_since(self.since)) {
+            Ok(age) => age,
+            Err(_) if self.since.duration_since(now).unsigned_abs() <= SKEW => Duration::ZERO,
+            Err(_) => Duration::MAX,
+        }
+    }
+}
+
+/// When something was sent first, in this run or in an earlier one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sent {
+    at: Instant,
+    /// How long before that it was sent by an earlier run.
+    before: Duration,
+}
+
+impl Sent {
+    pub(crate) fn now() -> Sent {
+        Sent::before(Duration::ZERO)
+    }
+
+    /// Returns the moment that lies this long in the past.
+    pub(crate) fn before(before: Duration) -> Sent {
+        Sent { at: Instant::now(), before }
+    }
+
+    /// Returns how long ago that was.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.before.saturating_add(self.at.elapsed())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+
+    use super::*;
+
+    #[test]
+    fn a_clock_that_was_set_back_makes_nothing_safe_to_repeat() {
+        let since = Timestamp::UNIX_EPOCH;
+        let doubt = Doubt { sends: 1, since, reason: Reason::new("response_lost", "no answer") };
+        let age = |seconds| doubt.age(since + SignedDuration::from_secs(seconds));
+        assert_eq!(age(60), Duration::from_secs(60));
+        assert_eq!(age(-60), Duration::ZERO, "clocks of machines differ a little");
+        let policy =
+            RepeatPolicy { idempotency: Idempotency::Keyed(Duration::from_secs(14_400)), resend: false };
+        assert!(policy.allows(age(60)) && policy.allows(age(-60)));
+        assert!(!policy.allows(age(14_400)) && !policy.allows(age(-3_600)));
+    }
+}
