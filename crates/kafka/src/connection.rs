@@ -43,12 +43,12 @@ impl Connection {
     /// # Errors
     /// Settings that cannot work together, and schemas that cannot be read.
     pub(crate) fn decoder(&self, selection: &KafkaSelection) -> Result<Decoder, Error> {
-        Decoder::new(
-            &selection.format,
-            self.settings.registry.as_ref(),
-            Arc::clone(&self.http),
-            &self.project,
-        )
+        let registry = self.settings.registry.as_ref();
+        let new = |format| Decoder::new(format, registry, Arc::clone(&self.http), &self.project);
+        let Some(columns) = &selection.columns else { return new(&selection.format) };
+        let mut format = selection.format.clone();
+        format.fields.retain(|name, _| columns.contains(name));
+        Ok(new(&format)?.with_only(columns))
     }
 
     /// Creates a decoder of the default format, without a registry.

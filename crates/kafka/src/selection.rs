@@ -116,6 +116,18 @@ pub(crate) struct KafkaSelection {
     pub(crate) tombstones: Tombstones,
     /// How messages are written.
     pub(crate) format: FormatSettings,
+    /// The columns that are needed; `None` for all.
+    pub(crate) columns: Option<Vec<String>>,
+}
+
+/// The member of a narrowed selection that names its columns. No project file has it.
+const COLUMNS: &str = "columns";
+
+/// Returns the selection that has only these columns.
+pub(crate) fn narrow(selection: &Selection, columns: &[String]) -> Selection {
+    let mut members = selection.members().clone();
+    members.insert(COLUMNS.to_owned(), columns.into());
+    Selection::new(members)
 }
 
 impl KafkaSelection {
@@ -125,8 +137,10 @@ impl KafkaSelection {
     /// [`tidegate_model::ErrorKind::Settings`] with the setting that cannot work.
     pub(crate) fn of(selection: &Selection) -> Result<KafkaSelection, Error> {
         let formats = members_of(&schema_of::<FormatSettings>());
-        let (format, topics) =
-            selection.members().clone().into_iter().partition(|(name, _)| formats.contains(name));
+        let mut members = selection.members().clone();
+        let columns = members.remove(COLUMNS).map(serde_json::from_value).transpose();
+        let columns = columns.map_err(|cause| Error::internal("columns of a topic").caused_by(cause))?;
+        let (format, topics) = members.into_iter().partition(|(name, _)| formats.contains(name));
         let format = Selection::new(format).parse()?;
         let topics: TopicSettings = Selection::new(topics).parse()?;
         if let Some(topic) = topics.topics.0.iter().find(|topic| !is_topic(topic)) {
@@ -151,6 +165,7 @@ impl KafkaSelection {
             start: topics.start,
             tombstones: topics.tombstones,
             format,
+            columns,
         })
     }
 

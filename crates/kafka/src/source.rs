@@ -17,7 +17,7 @@ use crate::feed::{self, Plan, Reading, Session};
 use crate::partition::{lock, name_of};
 use crate::progress::Progress;
 use crate::reread::{self, Wanted};
-use crate::selection::{KafkaSelection, Start, Tombstones};
+use crate::selection::{self, KafkaSelection, Start, Tombstones};
 use crate::settings::KafkaSettings;
 use crate::start_offsets::StartOffsets;
 
@@ -137,6 +137,10 @@ impl Source for KafkaSource {
         })
         .await?;
         Ok(Dataset { name, columns, key: key(), open: false })
+    }
+
+    fn narrow(&self, selection: &Selection, columns: &[String]) -> Option<Selection> {
+        Some(selection::narrow(selection, columns))
     }
 
     async fn read(

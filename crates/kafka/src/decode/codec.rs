@@ -39,11 +39,13 @@ pub(super) struct Decoded {
     pub(super) text: Text,
     /// Where the fields are, if that is known already.
     pub(super) found: Option<Vec<Found>>,
+    /// Why parts of the text stand as U+FFFD, if some do.
+    pub(super) lossy: Option<Reason>,
 }
 
 impl Decoded {
     fn plain(text: Text) -> Decoded {
-        Decoded { text, found: None }
+        Decoded { text, found: None, lossy: None }
     }
 }
 
@@ -110,26 +112,29 @@ impl Codec {
 
     /// The text of `bytes`. Plain JSON is not checked yet: whoever looks into
     /// it does that in the same pass. What is written as JSON here is not looked
-    /// through again: the positions of the fields are given.
+    /// through again: the positions of the fields are given. Unless the `whole` value is asked for,
+    /// what no field wants may be anything.
     pub(super) async fn text(
         &self,
         bytes: &[u8],
         message: &Message<'_>,
         fields: &Fields,
+        whole: bool,
     ) -> Result<Result<Decoded, Reason>, Error> {
         let avro = |schema: &AvroSchema, body: &[u8]| {
-            let written = scratch::text(|out| schema.write(body, fields, out));
-            written.map(|(text, found)| Decoded { text, found: Some(found) })
+            let written = scratch::text(|out| schema.write(body, fields, whole, out));
+            written.map(|(text, found)| Decoded { text, found: Some(found), lossy: None })
         };
         let protobuf = |schema: &ProtobufSchema, indexes: &Indexes, body: &[u8]| {
-            scratch::text(|out| schema.write(indexes, body, out)).map(|(text, ())| Decoded::plain(text))
+            let only = (!whole).then(|| fields.root());
+            scratch::text(|out| schema.write(indexes, body, only, out)).map(|(text, ())| Decoded::plain(text))
         };
         match self {
             Codec::Text => Ok(utf8(bytes, "invalid_text").map(Decoded::plain)),
-            Codec::Json => Ok(plain_json(bytes).map(Decoded::plain)),
-            Codec::JsonSchema(part) => Ok(wire::framed(bytes, message, *part, false)
-                .and_then(|framed| utf8(framed.body, "invalid_json"))
-                .map(Decoded::plain)),
+            Codec::Json => Ok(plain_json(bytes).and_then(|bytes| json(bytes, whole))),
+            Codec::JsonSchema(part) => {
+                Ok(wire::framed(bytes, message, *part, false).and_then(|framed| json(framed.body, whole)))
+            }
             Codec::PlainAvro(schema) => Ok(avro(schema, bytes)),
             Codec::PlainProtobuf(schema) => Ok(protobuf(schema, &Indexes::None, bytes)),
             Codec::Avro(part, schemas) => {
@@ -165,7 +170,7 @@ impl Codec {
                 Err(_) => Value::Bytes(kept),
             }));
         }
-        let decoded = self.text(bytes, message, &Fields::default()).await?;
+        let decoded = self.text(bytes, message, &Fields::default(), true).await?;
         Ok(decoded
             .and_then(|decoded| Json::parse(decoded.text))
             .and_then(|json| convert::scalar(json.as_str().trim_ascii(), json.text())))
@@ -187,14 +192,26 @@ fn read(source: &SchemaSource, name: &str, project: &Path) -> Result<(Option<Pat
     }
 }
 
-fn plain_json(bytes: &[u8]) -> Result<Text, Reason> {
+fn plain_json(bytes: &[u8]) -> Result<&[u8], Reason> {
     if bytes.first() == Some(&0) {
         return Err(Reason::new(
             "schema_header",
             "has a schema registry header: set `format` to `avro`, `protobuf` or `json_schema`",
         ));
     }
-    utf8(bytes, "invalid_json")
+    Ok(bytes)
+}
+
+fn json(bytes: &[u8], whole: bool) -> Result<Decoded, Reason> {
+    match utf8(bytes, "invalid_json") {
+        Ok(text) => Ok(Decoded::plain(text)),
+        Err(reason) if whole => Err(reason),
+        // Perhaps only in what no field wants.
+        Err(reason) => Ok(Decoded {
+            lossy: Some(reason),
+            ..Decoded::plain(String::from_utf8_lossy(bytes).into_owned().into())
+        }),
+    }
 }
 
 /// The one copy of the bytes, shared by all that is taken out of them.

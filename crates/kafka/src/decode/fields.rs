@@ -153,6 +153,11 @@ impl Node {
         self.inside.iter().find(|(step, _)| step.parse() == Ok(index)).map(|(_, node)| node)
     }
 
+    /// Whether a field wants all of what stands here.
+    pub(super) fn is_wanted(&self) -> bool {
+        !self.here.is_empty()
+    }
+
     /// Notes what was written here.
     pub(super) fn mark(&self, this: Found, found: &mut [Found]) {
         for &position in &self.here {

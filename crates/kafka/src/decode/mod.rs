@@ -38,8 +38,10 @@ use self::parts::{FIXED, MessagePart};
 use crate::message::Message;
 use crate::registry::{Registry, RegistrySettings};
 
-/// The index of the value among the columns that every message has.
+/// The indexes of some columns that every message has among them.
+const KEY: usize = 0;
 const VALUE: usize = 1;
+const HEADERS: usize = 2;
 
 /// A message of which something could not be read.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,6 +58,12 @@ pub(crate) struct Damaged {
 pub(crate) struct Decoder {
     columns: Arc<Columns>,
     fields: Fields,
+    /// Which of the columns that every message has are asked for.
+    fixed: [bool; FIXED.len()],
+    /// The places of the columns that are asked for, if not all of them are.
+    kept: Option<Vec<usize>>,
+    /// The columns of a row.
+    shown: Arc<Columns>,
     key: Codec,
     value: Codec,
 }
@@ -76,29 +84,53 @@ impl Decoder {
         let registry = registry.map(|registry| Registry::new(registry, http)).transpose()?.map(Arc::new);
         let codec = |part| Codec::new(settings, part, registry.as_ref(), project);
         let names = settings.fields.keys().map(String::as_str).chain(FIXED.map(|(name, _)| name));
+        let columns = Columns::new(names);
         Ok(Decoder {
-            columns: Columns::new(names),
+            shown: Arc::clone(&columns),
+            columns,
             fields: Fields::new(&settings.fields),
+            fixed: [true; FIXED.len()],
+            kept: None,
             key: codec(MessagePart::Key)?,
             value: codec(MessagePart::Value)?,
         })
     }
 
-    /// The columns of every row: the fields asked for, then what every message has.
+    /// Returns the decoder of rows that have these columns alone, in this order. What none of them needs
+    /// is not decoded and rejects no message.
+    pub(crate) fn with_only(mut self, columns: &[String]) -> Decoder {
+        self.fixed = FIXED.map(|(name, _)| columns.iter().any(|column| column == name));
+        let kept: Vec<usize> = columns.iter().filter_map(|name| self.columns.position(name)).collect();
+        self.shown = Columns::new(kept.iter().map(|&at| self.columns.names()[at].as_str()));
+        self.kept = Some(kept);
+        self
+    }
+
+    /// Whether the value itself is a column.
+    fn wants_value(&self) -> bool {
+        self.fixed[VALUE]
+    }
+
+    /// Returns the columns of every row: the fields asked for, then those that every message has; or
+    /// those of them that are asked for.
     pub(crate) fn columns(&self) -> Vec<Column> {
         let own = self.columns.names().iter().zip(self.fields.data_types());
         let fixed = FIXED.map(|(name, data_type)| match name {
             "value" if self.value.is_text() => (name, DataType::Text),
             _ => (name, data_type),
         });
-        own.map(|(name, data_type)| (name.as_str(), data_type))
-            .chain(fixed)
+        let all = own.map(|(name, data_type)| (name.as_str(), data_type)).chain(fixed);
+        let all: Vec<Column> = all
             .map(|(name, data_type)| Column {
                 name: name.to_owned(),
                 type_name: data_type.to_string(),
                 data_type,
             })
-            .collect()
+            .collect();
+        match &self.kept {
+            None => all,
+            Some(kept) => kept.iter().map(|&at| all[at].clone()).collect(),
+        }
     }
 
     /// Returns the row of a message, or what could be read of it and why not all.
@@ -108,12 +140,14 @@ impl Decoder {
     /// access. The message is untouched then; try again later.
     pub(crate) async fn row(&self, message: &Message<'_>) -> Result<Result<Row, Box<Damaged>>, Error> {
         let value = match message.payload {
-            None => None,
-            Some(payload) => Some(self.value.text(payload, message, &self.fields).await?),
+            Some(payload) if self.wants_value() || self.fields.len() > 0 => {
+                Some(self.value.text(payload, message, &self.fields, self.wants_value()).await?)
+            }
+            _ => None,
         };
         let key = match message.key {
-            None => Ok(Value::Null),
-            Some(key) => self.key.cell(key, message).await?,
+            Some(key) if self.fixed[KEY] => self.key.cell(key, message).await?,
+            _ => Ok(Value::Null),
         };
         Ok(self.assemble(message, key, value))
     }
@@ -124,7 +158,7 @@ impl Decoder {
         key: Result<Value, Reason>,
         value: Option<Result<Decoded, Reason>>,
     ) -> Result<Row, Box<Damaged>> {
-        let tombstone = value.is_none();
+        let tombstone = message.payload.is_none();
         let mut values = Vec::with_capacity(self.columns.len());
         let (value, mut unreadable) = match value.transpose() {
             Ok(None) => {
@@ -132,14 +166,18 @@ impl Decoder {
                 (Value::Null, Vec::new())
             }
             Ok(Some(Decoded { text, .. })) if self.value.is_text() => (Value::Text(text), Vec::new()),
-            Ok(Some(Decoded { text, found })) => {
+            Ok(Some(Decoded { text, found, lossy })) => {
                 let read = match found {
                     Some(found) => Ok(self.fields.read(&text, &found, &mut values)),
                     None => self.fields.find(&text, &mut values),
                 };
                 match read {
-                    Ok(unreadable) => (Value::Json(Json::trusted(text)), unreadable),
-                    Err(reason) => self.nothing_of(message, &reason, &mut values),
+                    Ok(mut unreadable) => {
+                        lossy.iter().for_each(|reason| altered(&values, reason, &mut unreadable));
+                        (Value::Json(Json::trusted(text)), unreadable)
+                    }
+                    // Text that is none at all is the better reason.
+                    Err(reason) => self.nothing_of(message, &lossy.unwrap_or(reason), &mut values),
                 }
             }
             Err(reason) => self.nothing_of(message, &reason, &mut values),
@@ -151,13 +189,17 @@ impl Decoder {
             Value::Bytes(Bytes::copy_from_slice(message.key.unwrap_or_default()))
         }));
         values.push(value);
-        values.push(Value::Json(headers::object(&message.headers)));
+        values.push(match self.fixed[HEADERS] {
+            true => Value::Json(headers::object(&message.headers)),
+            false => Value::Null,
+        });
         values.push(Value::Text(message.topic.clone()));
         values.push(Value::Int(message.partition.into()));
         values.push(Value::Int(message.offset));
         values.push(message.timestamp.map_or(Value::Null, Value::Timestamp));
         values.push(Value::Bool(tombstone));
-        let row = Row { columns: Arc::clone(&self.columns), values };
+        self.leave_out(&mut values, &mut unreadable);
+        let row = Row { columns: Arc::clone(&self.shown), values };
         match unreadable.first() {
             None => Ok(row),
             Some((_, reason)) => {
@@ -166,6 +208,15 @@ impl Decoder {
                 Err(Box::new(Damaged { reason, row, unreadable }))
             }
         }
+    }
+
+    /// Leaves the columns that are asked for, in the order that is asked for.
+    fn leave_out(&self, values: &mut Vec<Value>, unreadable: &mut Vec<Unreadable>) {
+        let Some(kept) = &self.kept else { return };
+        *values = kept.iter().map(|&at| values.get_mut(at).map(std::mem::take).unwrap_or_default()).collect();
+        let place = |at: usize| kept.iter().position(|kept| *kept == at);
+        let left = unreadable.drain(..).filter_map(|(at, reason)| Some((place(at)?, reason)));
+        *unreadable = left.collect();
     }
 
     /// Appends the fields of a value of which nothing could be read. Returns the value, its bytes
@@ -181,5 +232,19 @@ impl Decoder {
         let value = Value::Bytes(Bytes::copy_from_slice(message.payload.unwrap_or_default()));
         let columns = (0..self.fields.len()).chain([self.fields.len() + VALUE]);
         (value, columns.map(|at| (at, reason.clone())).collect())
+    }
+}
+
+/// Adds the fields of which a part is no text.
+fn altered(values: &[Value], reason: &Reason, unreadable: &mut Vec<Unreadable>) {
+    for (at, value) in values.iter().enumerate() {
+        let text = match value {
+            Value::Text(text) => text,
+            Value::Json(json) => json.text(),
+            _ => continue,
+        };
+        if text.contains(char::REPLACEMENT_CHARACTER) && !unreadable.iter().any(|(known, _)| *known == at) {
+            unreadable.push((at, reason.clone()));
+        }
     }
 }

@@ -35,14 +35,16 @@ impl AvroSchema {
     }
 
     /// Appends the JSON of one body. Returns the positions of the wanted fields.
-    /// A string that is no UTF-8 is appended as it is.
+    /// A string that is no UTF-8 is appended as it is. Unless the `whole` value is asked for, values
+    /// that no field wants are skipped, and appear as null.
     pub(super) fn write(
         &self,
         body: &[u8],
         fields: &Fields,
+        whole: bool,
         out: &mut Vec<u8>,
     ) -> Result<Vec<Found>, Reason> {
-        let mut writer = Writer::new(&self.named, Reader::new(body), fields.len(), out);
+        let mut writer = Writer::new(&self.named, Reader::new(body), fields.len(), whole, out);
         writer.value(&self.root, Some(fields.root())).map_err(|reason| *reason)?;
         match writer.left() {
             0 => Ok(writer.found()),

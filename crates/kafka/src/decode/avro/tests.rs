@@ -27,7 +27,7 @@ fn text(schema: &Tree, body: &[u8]) -> Result<String, String> {
 }
 
 fn written(schema: &AvroSchema, body: &[u8]) -> Result<String, Reason> {
-    let (text, _) = scratch::text(|out| schema.write(body, &Fields::default(), out))?;
+    let (text, _) = scratch::text(|out| schema.write(body, &Fields::default(), true, out))?;
     Ok(text.to_string())
 }
 
@@ -406,7 +406,7 @@ fn the_parts_of_a_duration_can_be_fields() {
     let fields = Fields::new(&[("days".to_owned(), Field { steps, reading: Reading::Auto })].into());
 
     let (text, found) =
-        scratch::text(|out| schema.write(&[1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0], &fields, out))
+        scratch::text(|out| schema.write(&[1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0], &fields, true, out))
             .expect("readable");
 
     let mut values = Vec::new();
@@ -442,7 +442,7 @@ fn an_instant_is_a_timestamp_and_what_holds_one_is_not() {
 
     // 1 ms twice, in a union; 0 µs on a wall clock.
     let (text, found) =
-        scratch::text(|out| schema.write(&[2, 2, 0, 2, 2, 2, 0], &fields, out)).expect("readable");
+        scratch::text(|out| schema.write(&[2, 2, 0, 2, 2, 2, 0], &fields, true, out)).expect("readable");
 
     let mut values = Vec::new();
     assert_eq!(fields.read(&text, &found, &mut values), []);
@@ -485,7 +485,7 @@ proptest! {
         let fields = Fields::new(&named.collect());
         let avro = AvroSchema::compile(&schema.to_string(), &[]).expect("schema");
 
-        let written = scratch::text(|out| avro.write(&body(&schema, value), &fields, out));
+        let written = scratch::text(|out| avro.write(&body(&schema, value), &fields, true, out));
 
         let (text, found) = written.expect("readable");
         let (mut marked, mut looked_up) = (Vec::new(), Vec::new());

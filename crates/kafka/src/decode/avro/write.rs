@@ -29,6 +29,10 @@ pub(super) struct Writer<'a> {
     instant: Option<Timestamp>,
     depth: usize,
     empty_items: usize,
+    /// Whether everything is asked for, and not only what fields want.
+    whole: bool,
+    /// Whether nothing wants what is read: it only has to end.
+    skips: bool,
 }
 
 impl<'a> Writer<'a> {
@@ -37,6 +41,7 @@ impl<'a> Writer<'a> {
         named: &'a [Named],
         reader: Reader<'a>,
         fields: usize,
+        whole: bool,
         out: &'a mut Vec<u8>,
     ) -> Writer<'a> {
         Writer {
@@ -47,6 +52,8 @@ impl<'a> Writer<'a> {
             instant: None,
             depth: 0,
             empty_items: 0,
+            whole,
+            skips: false,
         }
     }
 
@@ -62,13 +69,27 @@ impl<'a> Writer<'a> {
 
     /// Writes the value of one node, and notes its position if it is wanted.
     pub(super) fn value(&mut self, node: &Node, wanted: Option<&fields::Node>) -> Result<(), Box<Reason>> {
-        let Some(wanted) = wanted else { return self.plain(node, None) };
         let from = self.out.len();
+        let Some(wanted) = wanted else {
+            if self.whole || self.skips {
+                return self.plain(node, None);
+            }
+            self.skips = true;
+            self.plain(node, None)?;
+            self.skips = false;
+            self.out.truncate(from);
+            self.text("null");
+            return Ok(());
+        };
+        // A field that holds others is wanted with all of them.
+        let whole = self.whole;
+        self.whole |= wanted.is_wanted();
         self.instant = None;
         self.plain(node, Some(wanted))?;
         // An instant inside an object or a list is not this value.
         let instant = self.instant.filter(|_| self.out.get(from) == Some(&b'"'));
         wanted.mark(Found { at: Some((from, self.out.len())), instant }, &mut self.found);
+        self.whole = whole;
         Ok(())
     }
 
@@ -78,6 +99,7 @@ impl<'a> Writer<'a> {
             Node::Boolean => match self.reader.array::<1>()? {
                 [0] => self.text("false"),
                 [1] => self.text("true"),
+                _ if self.skips => {}
                 _ => return Err(mismatch("a boolean is neither 0 nor 1")),
             },
             Node::Int => {
@@ -135,6 +157,9 @@ impl<'a> Writer<'a> {
             }
             Node::BigDecimal => {
                 let mut inner = Reader::new(self.reader.bytes()?);
+                if self.skips {
+                    return Ok(());
+                }
                 let unscaled = inner.bytes()?;
                 self.decimal(unscaled, inner.long()?)?;
             }
@@ -203,7 +228,11 @@ impl<'a> Writer<'a> {
                 Named::Enum(symbols) => {
                     let index = self.reader.int()?;
                     let symbol = usize::try_from(index).ok().and_then(|index| symbols.get(index));
-                    self.text(symbol.ok_or_else(|| mismatch("an enum has no such symbol"))?);
+                    match symbol {
+                        Some(symbol) => self.text(symbol),
+                        None if self.skips => {}
+                        None => return Err(mismatch("an enum has no such symbol")),
+                    }
                 }
                 Named::Other(node) => self.plain(node, wanted)?,
             },
@@ -283,6 +312,9 @@ impl<'a> Writer<'a> {
     }
 
     fn decimal(&mut self, unscaled: &[u8], scale: i64) -> Result<(), Box<Reason>> {
+        if self.skips {
+            return Ok(());
+        }
         let mut digits = String::new();
         decimal::write(unscaled, scale, &mut digits)?;
         self.text(&digits);
@@ -296,6 +328,9 @@ impl<'a> Writer<'a> {
 
     fn uuid(&mut self, fixed: bool) -> Result<(), Box<Reason>> {
         let bytes = if fixed { self.reader.fixed(16)? } else { self.reader.bytes()? };
+        if self.skips {
+            return Ok(());
+        }
         if bytes.len() != 16 {
             return Err(mismatch("a UUID has not 16 bytes"));
         }

@@ -10,6 +10,7 @@ mod compile;
 mod editions;
 mod googletypes;
 mod lenient;
+mod pruned;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -19,6 +20,7 @@ use std::path::Path;
 use prost_reflect::{DynamicMessage, FileDescriptor, MessageDescriptor, SerializeOptions};
 use tidegate_model::{Error, Reason};
 
+use super::fields::Node;
 use super::wire::Indexes;
 
 /// How messages are written as JSON.
@@ -73,14 +75,22 @@ impl ProtobufSchema {
         Ok(ProtobufSchema { file, default })
     }
 
-    /// Appends the JSON of one body.
-    pub(super) fn write(&self, indexes: &Indexes, body: &[u8], out: &mut Vec<u8>) -> Result<(), Reason> {
+    /// Appends the JSON of one body; of the fields on the way to `only` if that is given.
+    pub(super) fn write(
+        &self,
+        indexes: &Indexes,
+        body: &[u8],
+        only: Option<&Node>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Reason> {
         let descriptor = self.message(indexes).ok_or_else(|| {
             Reason::new("schema_mismatch", "the message indexes lead to no message of the schema")
         })?;
-        let message = DynamicMessage::decode(descriptor, body).map_err(|cause| {
-            Reason::new("schema_mismatch", format!("the Protobuf message cannot be decoded: {cause}"))
-        })?;
+        let kept = only.and_then(|node| pruned::pruned(&descriptor, node, body));
+        let message =
+            DynamicMessage::decode(descriptor, kept.as_deref().unwrap_or(body)).map_err(|cause| {
+                Reason::new("schema_mismatch", format!("the Protobuf message cannot be decoded: {cause}"))
+            })?;
         let from = out.len();
         let written = message.serialize_with_options(&mut serde_json::Serializer::new(&mut *out), &OPTIONS);
         if written.is_err() {

@@ -2,6 +2,7 @@
 
 mod any_input;
 mod confluent;
+mod narrowed;
 mod registry;
 mod speed;
 

@@ -54,7 +54,7 @@ fn body(schema: &ProtobufSchema, indexes: &Indexes, json: &Tree) -> Vec<u8> {
 
 fn tree(schema: &ProtobufSchema, indexes: &Indexes, body: &[u8]) -> Tree {
     let mut out = Vec::new();
-    schema.write(indexes, body, &mut out).expect("readable");
+    schema.write(indexes, body, None, &mut out).expect("readable");
     serde_json::from_slice(&out).expect("JSON")
 }
 
@@ -71,7 +71,7 @@ fn fields_keep_their_names_and_numbers_their_digits() {
     let body = body(&schema, &Indexes::Top(1), &sent);
 
     let mut out = Vec::new();
-    schema.write(&Indexes::Top(1), &body, &mut out).expect("readable");
+    schema.write(&Indexes::Top(1), &body, None, &mut out).expect("readable");
     let out = String::from_utf8(out).expect("UTF-8");
 
     assert!(out.contains(r#""cents":9007199254740993,"#), "{out}");
@@ -98,7 +98,7 @@ fn message_indexes_lead_to_nested_messages() {
 
     assert_eq!(tree(&schema, &Indexes::Top(0), &[8, 1]), json!({ "here": true }));
     for nowhere in [Indexes::Top(2), Indexes::Nested(vec![1, 0, 5])] {
-        let reason = schema.write(&nowhere, &[], &mut Vec::new()).expect_err("no such message");
+        let reason = schema.write(&nowhere, &[], None, &mut Vec::new()).expect_err("no such message");
         assert_eq!(reason.code, "schema_mismatch");
     }
 }
@@ -152,7 +152,7 @@ fn deep_and_broken_bodies_are_reasons() {
         deep = outer;
     }
     for body in [deep.as_slice(), &[10, 5], &[18, 1, 0xff], &[0xff; 20]] {
-        let reason = schema.write(&Indexes::None, body, &mut Vec::new()).expect_err("broken");
+        let reason = schema.write(&Indexes::None, body, None, &mut Vec::new()).expect_err("broken");
         assert_eq!(reason.code, "schema_mismatch", "{}", reason.message);
     }
 }
@@ -163,7 +163,7 @@ proptest! {
         thread_local! { static ORDER: ProtobufSchema = order(); }
         ORDER.with(|schema| {
             let mut out = Vec::new();
-            let written = schema.write(&Indexes::Top(place), &noise, &mut out);
+            let written = schema.write(&Indexes::Top(place), &noise, None, &mut out);
             prop_assert!(written.is_err() || serde_json::from_slice::<Tree>(&out).is_ok());
             Ok(())
         })?;
