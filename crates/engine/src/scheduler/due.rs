@@ -3,7 +3,7 @@
 //! Only a scheduled run that came to its end moves that time: after one that failed or was
 //! stopped the sync stays due, and retries and runs by hand change nothing.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tidegate_model::store::{NextRun, SyncState};
 use tidegate_model::{Error, Run, SyncId};
 
@@ -12,10 +12,17 @@ use tidegate_project::Schedule;
 
 /// Returns when a sync runs next; `None` if it runs all the time, or if no time matches.
 ///
-/// What was planned under another schedule does not count.
+/// What was planned under another schedule does not count, nor does what a clock planned that was
+/// far ahead: a run that began now would have an earlier next one.
 pub(crate) fn next(schedule: &Schedule, state: &SyncState, now: Timestamp) -> Option<Timestamp> {
     match &state.next_run {
-        Some(planned) if planned.schedule == schedule.to_string() => Some(planned.at),
+        Some(planned) if planned.schedule == schedule.to_string() => {
+            let latest = schedule.due(Some(now), now);
+            Some(match latest {
+                Some(latest) if planned.at.duration_since(latest) > SKEW => latest,
+                _ => planned.at,
+            })
+        }
         _ => schedule.due(None, now),
     }
 }
@@ -27,8 +34,11 @@ pub(crate) fn after(schedule: &Schedule, run: &Run, now: Timestamp) -> NextRun {
     NextRun { schedule: schedule.to_string(), at }
 }
 
+/// How far the clocks of machines that share a store may differ.
+const SKEW: SignedDuration = SignedDuration::from_mins(5);
+
 impl Engine {
-    /// Returns when a scheduled sync runs next. A first time is stored, so that one that
+    /// Returns when a scheduled sync runs next. A new time is stored, so that one that
     /// passes while no `serve` runs is made up for.
     pub(super) async fn planned(
         &self,
@@ -37,7 +47,8 @@ impl Engine {
         state: &SyncState,
     ) -> Result<Timestamp, Error> {
         let at = next(schedule, state, self.config.clock.now()).unwrap_or(Timestamp::MAX);
-        let known = state.next_run.as_ref().is_some_and(|planned| planned.schedule == schedule.to_string());
+        let is_plan = |plan: &NextRun| plan.at == at && plan.schedule == schedule.to_string();
+        let known = state.next_run.as_ref().is_some_and(is_plan);
         if !known {
             self.config.store.plan_run(id, NextRun { schedule: schedule.to_string(), at }).await?;
         }
@@ -70,6 +81,15 @@ mod tests {
         let hourly = Schedule::Every(Duration::from_secs(3_600));
         assert_eq!(next(&hourly, &state(&daily), now), Some(now));
         assert_eq!(next(&Schedule::Continuous, &state(&daily), now), None);
+        let ahead = planned - SignedDuration::from_hours(24 * 100);
+        let a_day = SignedDuration::from_hours(24);
+        assert_eq!(
+            next(&daily, &state(&daily), ahead),
+            Some(ahead + a_day),
+            "planned by a clock that was ahead"
+        );
+        let behind = planned - a_day - SignedDuration::from_secs(20);
+        assert_eq!(next(&daily, &state(&daily), behind), Some(planned), "clocks of machines differ a little");
     }
 
     #[test]

@@ -31,6 +31,8 @@ thread_local! {
     static LATENCY: Cell<Duration> = const { Cell::new(Duration::ZERO) };
     /// Requests under way, and the most that there were.
     static UNDER_WAY: Cell<(u32, u32)> = const { Cell::new((0, 0)) };
+    /// How far the clock is ahead.
+    static AHEAD: Cell<SignedDuration> = const { Cell::new(SignedDuration::ZERO) };
 }
 
 /// A clock that goes with the timers of the runtime.
@@ -39,7 +41,7 @@ struct Driven(Instant);
 impl Clock for Driven {
     fn now(&self) -> Timestamp {
         let gone = SignedDuration::try_from(self.0.elapsed()).expect("a short time");
-        Timestamp::UNIX_EPOCH + gone
+        Timestamp::UNIX_EPOCH + gone + AHEAD.get()
     }
 }
 
@@ -237,6 +239,19 @@ async fn a_run_by_hand_does_not_move_the_schedule() {
     wait::span(10 * MINUTE).await;
     let causes: Vec<Cause> = stage.runs("s0").await.iter().map(|run| run.cause).collect();
     assert_eq!(causes, [Cause::Schedule, Cause::Manual, Cause::Schedule]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_a_hundred_days_ahead_for_a_minute_stops_no_schedule() {
+    let stage = Stage::start(1, 8);
+    wait::span(5 * MINUTE).await;
+    AHEAD.set(SignedDuration::from_hours(24 * 100));
+    wait::span(MINUTE).await;
+    AHEAD.set(SignedDuration::ZERO);
+    assert_eq!(stage.runs("s0").await.len(), 2, "it was due by that clock");
+
+    wait::span(31 * MINUTE).await;
+    assert_eq!(stage.runs("s0").await.len(), 4, "every fifteen minutes as before");
 }
 
 #[tokio::test(start_paused = true)]
