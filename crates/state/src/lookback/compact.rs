@@ -4,6 +4,7 @@
 //! A crash before that leaves a file that nothing names, which is removed when a run ends.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -22,6 +23,9 @@ use crate::store::failure;
 use crate::store::payload;
 use crate::store::statement::sql;
 
+/// Rows of blocks that one merge holds in memory, 16 MiB. More may wait: commits go on while files are
+/// merged.
+const MERGED_ROWS_MAX: usize = 4 * LOOSE_ROWS_MAX;
 /// Rows in blocks that a run holds in memory: 4 MiB on disk.
 const LOOSE_ROWS_MAX: usize = 128 * 1024;
 /// Blocks of a sync.
@@ -139,12 +143,18 @@ impl Merge {
     /// # Errors
     /// If something cannot be read or written. The state stays as it was.
     pub(crate) async fn run(&self, running: bool) -> Result<(), Error> {
-        let chunks = self.chunks().await?;
-        let from = first_to_merge(&chunks, running);
-        let merged = &chunks[from..];
-        if merged.len() < 2 {
-            return Ok(());
+        loop {
+            let chunks = self.chunks().await?;
+            let merged = to_merge(&chunks, running);
+            let left: usize = chunks[merged.end..].iter().map(|chunk| chunk.rows).sum();
+            if merged.len() < 2 || !self.merge(&chunks[merged]).await? || left <= LOOSE_ROWS_MAX {
+                return Ok(());
+            }
         }
+    }
+
+    /// Merges these chunks. Returns false if they were not there any more.
+    async fn merge(&self, merged: &[Chunk]) -> Result<bool, Error> {
         let (name, written) = self.write(merged).await?;
         let replaced = self.replace(merged, &name, written).await?;
         let folder = folder_of(&self.data, &self.sync);
@@ -155,7 +165,7 @@ impl Merge {
         for name in gone {
             let _ = std::fs::remove_file(folder.join(name));
         }
-        Ok(())
+        Ok(replaced)
     }
 
     async fn chunks(&self) -> Result<Vec<Chunk>, Error> {
@@ -332,22 +342,29 @@ impl NewChunk<'_> {
     }
 }
 
-/// The index of the first chunk to merge with all that follow it.
-fn first_to_merge(chunks: &[Chunk], running: bool) -> usize {
+/// The chunks to merge. If they are not the last ones, there are more to merge behind them.
+fn to_merge(chunks: &[Chunk], running: bool) -> Range<usize> {
     let newest = chunks.last().map(|chunk| chunk.run.as_str());
     let eligible = |chunk: &Chunk| !running || Some(chunk.run.as_str()) == newest;
     let blocks = chunks.iter().rev().take_while(|chunk| eligible(chunk) && chunk.file.is_none()).count();
     let mut from = chunks.len() - blocks;
-    let mut rows: usize = chunks[from..].iter().map(|chunk| chunk.rows).sum();
-    if !running && rows <= LOOSE_ROWS_MAX && blocks <= LOOSE_CHUNKS_MAX {
-        return chunks.len();
+    let mut rows = 0;
+    let fits = |chunk: &&Chunk| {
+        let first = rows == 0;
+        rows += chunk.rows;
+        first || rows <= MERGED_ROWS_MAX
+    };
+    let to = from + chunks[from..].iter().take_while(fits).count().max(blocks.min(2));
+    let mut rows: usize = chunks[from..to].iter().map(|chunk| chunk.rows).sum();
+    if !running && to == chunks.len() && rows <= LOOSE_ROWS_MAX && blocks <= LOOSE_CHUNKS_MAX {
+        return to..to;
     }
     loop {
         let alike =
             |chunk: &&Chunk| eligible(chunk) && chunk.file.is_some() && tier(chunk.rows) <= tier(rows);
         let files = chunks[..from].iter().rev().take_while(alike).count();
         if files + 1 < FANOUT {
-            return from;
+            return from..to;
         }
         rows += chunks[from - files..from].iter().map(|chunk| chunk.rows).sum::<usize>();
         from -= files;
@@ -523,15 +540,17 @@ mod tests {
             file: file.then(|| seq.to_string()),
         };
         let blocks: Vec<Chunk> = (0..100).map(|seq| chunk(seq, "a", 2_400, false)).collect();
-        assert_eq!(first_to_merge(&blocks, true), 0);
-        assert_eq!(first_to_merge(&blocks[..50], false), 50, "few rows are no work");
+        assert_eq!(to_merge(&blocks, true), 0..100);
+        assert_eq!(to_merge(&blocks[..50], false), 50..50, "few rows are no work");
+        let many: Vec<Chunk> = (0..1_000).map(|seq| chunk(seq, "a", 2_400, false)).collect();
+        assert_eq!(to_merge(&many, true), 0..218, "no more than fit in little memory");
         let mut chunks: Vec<Chunk> = (0..7).map(|seq| chunk(seq, "a", LOOSE_ROWS_MAX, true)).collect();
         chunks.push(chunk(7, "a", LOOSE_ROWS_MAX, false));
-        assert_eq!(first_to_merge(&chunks, true), 0);
+        assert_eq!(to_merge(&chunks, true), 0..8);
         chunks[2].run = "b".to_owned();
-        assert_eq!(first_to_merge(&chunks, true), 7, "rows of other runs wait for the end of this one");
+        assert_eq!(to_merge(&chunks, true), 7..8, "rows of other runs wait for the end of this one");
         chunks[2].run = "a".to_owned();
         chunks[3].rows *= 100;
-        assert_eq!(first_to_merge(&chunks, true), 7, "large files are not written again for small ones");
+        assert_eq!(to_merge(&chunks, true), 7..8, "large files are not written again for small ones");
     }
 }
