@@ -143,7 +143,12 @@ fn retention(root: &Node, schema: &Member, findings: &mut Vec<Finding>) -> Reten
     let read = conform.read(&entry.value, &schema["properties"]["retention"], &spot);
     findings.append(&mut conform.findings);
     let of = |key: &str| read[key].as_str().and_then(|text| formats::days(text).ok());
-    Retention { history_days: of("history"), failed_row_days: of("failed_rows"), event_days: of("events") }
+    Retention {
+        history_days: of("history"),
+        failed_row_days: of("failed_rows"),
+        event_days: of("events"),
+        key_days: of("keys"),
+    }
 }
 
 /// The entries of `connections` or `syncs`. A key without a value, as in a file

@@ -46,6 +46,10 @@ pub(super) struct Retention {
     /// Events that came in; longer until every export has read them. Default: `90d`.
     #[schemars(extend("format" = "days"))]
     events: Option<String>,
+    /// Keys of delivered rows, for `changed: ignore`, by the time in the row's cursor: a row that changes
+    /// later is sent again. Default: for good.
+    #[schemars(extend("format" = "days"))]
+    keys: Option<String>,
 }
 
 /// An account at an outside system. Shared by syncs.

@@ -38,6 +38,8 @@ pub struct Retention {
     pub failed_row_days: Option<u32>,
     /// Days that events are kept, if the file says so.
     pub event_days: Option<u32>,
+    /// Days that the keys of delivered rows are kept, if the file says so.
+    pub key_days: Option<u32>,
 }
 
 impl Project {
@@ -304,7 +306,7 @@ impl ImportSpec {
 pub enum Changed {
     /// It is sent again, as it is now.
     Send,
-    /// It is counted; the key of every delivered row is remembered for good.
+    /// It is counted; the key of every delivered row is remembered, as long as `retention.keys` says.
     Ignore,
 }
 

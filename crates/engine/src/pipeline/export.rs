@@ -71,6 +71,7 @@ pub async fn run_export(
         isolates: false,
         retention: Retention::PartialBatches,
         changed: Changed::Send,
+        keys_for: None,
         kind: if follow { RunKind::Follow } else { RunKind::CatchUp },
         cursor_state: None,
     };

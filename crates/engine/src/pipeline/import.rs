@@ -49,6 +49,8 @@ pub struct Import {
     pub tracking: ChangeTracking,
     /// What becomes of a row whose key was committed with other values.
     pub changed: Changed,
+    /// How long keys of delivered rows are known if changes are ignored; `None` for good.
+    pub keys_for: Option<Duration>,
     /// The zone of times that have none.
     pub time_zone: String,
     /// Whether rows in doubt are sent again without asking.
@@ -98,6 +100,7 @@ pub async fn run(
             ChangeTracking::Full | ChangeTracking::Checkpoint => Retention::PartialBatches,
         },
         changed: import.changed,
+        keys_for: import.keys_for,
         kind: match input {
             Input::Changes => RunKind::CatchUp,
             Input::Following => RunKind::Follow,

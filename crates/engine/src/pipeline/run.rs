@@ -59,6 +59,8 @@ pub(crate) struct Job<F: Transform> {
     pub(crate) isolates: bool,
     pub(crate) retention: Retention,
     pub(crate) changed: Changed,
+    /// How long keys of delivered rows are known if changes are ignored; `None` for good.
+    pub(crate) keys_for: Option<Duration>,
     pub(crate) kind: RunKind,
     /// The state of the cursor before the run.
     pub(crate) cursor_state: Option<CursorState>,
@@ -176,7 +178,7 @@ async fn move_items<F: Transform>(
         sync: job.sync.clone(),
         shutdown: shutdown.clone(),
         retention: job.retention.clone(),
-        keeps_keys: job.changed == Changed::Ignore,
+        keeps_keys: (job.changed == Changed::Ignore).then_some(job.keys_for),
         cursor_state: job.cursor_state.clone(),
         chunks: std::mem::take(&mut resume.chunks).into(),
         failed_rows: std::mem::take(&mut resume.failed_rows),

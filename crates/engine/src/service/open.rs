@@ -1,6 +1,7 @@
 //! From names in a project to opened ends.
 
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use tidegate_model::mapping::{MappingSpec, Target, missing_column};
@@ -172,6 +173,7 @@ impl Engine {
             columns,
             open: dataset.open,
             changed,
+            keys_for: self.config.project.retention.key_days.map(days),
             tracking,
             time_zone,
             resend: sync.in_doubt == InDoubt::Resend,
@@ -237,6 +239,10 @@ fn tracking(
     let column = dataset.columns[at].clone();
     let lookback = LookbackRule::of(&column, sync.lookback)?.in_zone(&column, time_zone);
     Ok(ChangeTracking::Cursor { at, lookback, column })
+}
+
+fn days(days: u32) -> Duration {
+    Duration::from_secs(86_400 * u64::from(days))
 }
 
 /// Whether a cursor column can be the time of an event.

@@ -253,7 +253,8 @@ fn how_long_things_are_kept_is_written_in_days() {
     let kept = valid(&with("{ history: 365d, failed_rows: 30d, events: 14d }")).retention;
     assert_eq!((kept.history_days, kept.failed_row_days, kept.event_days), (Some(365), Some(30), Some(14)));
     let kept = valid(&with("{ events: 1d }")).retention;
-    assert_eq!((kept.history_days, kept.event_days), (None, Some(1)));
+    assert_eq!((kept.history_days, kept.event_days, kept.key_days), (None, Some(1), None));
+    assert_eq!(valid(&with("{ keys: 730d }")).retention.key_days, Some(730));
     for (wrong, words) in [
         ("{ history: 30 }", "write"),
         ("{ history: \"30\" }", "write it with its unit: `30d`"),

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tidegate_model::store::{BatchCommit, Delivered, LookbackChunk, RowStatus, RowVersion, StatusKind};
 use tidegate_model::{Counts, Origin, Progress, RowHash, RunId, Store, SyncId, Value};
@@ -22,8 +23,9 @@ pub(crate) struct Committer<F> {
     pub(crate) run: RunId,
     pub(crate) shutdown: Arc<Shutdown>,
     pub(crate) retention: Retention,
-    /// Whether keys are remembered for good: a row that changes later is still known.
-    pub(crate) keeps_keys: bool,
+    /// Whether keys are known beyond the lookback, so that a row that changes later is recognized; and
+    /// how long, if not for good.
+    pub(crate) keeps_keys: Option<Option<Duration>>,
     pub(crate) cursor_state: Option<CursorState>,
     pub(crate) chunks: VecDeque<(u64, Option<Value>)>,
     pub(crate) failed_rows: HashSet<RowHash>,
@@ -288,11 +290,12 @@ impl<F: Transform> Committer<F> {
         else {
             return None;
         };
-        if self.keeps_keys {
-            return None;
-        }
         // Without a lookback nothing is forgotten.
-        let low = cursor_state.low(lookback).ok().flatten()?;
+        let low = match self.keeps_keys {
+            None => cursor_state.low(lookback),
+            Some(span) => lookback.at_least(span?)?.low(&cursor_state.cursor, cursor_state.epoch),
+        };
+        let low = low.ok().flatten()?;
         let mut through = None;
         while let Some((seq, high)) = self.chunks.front()
             && high.as_ref().is_none_or(|high| high.compare(&low) == Some(Ordering::Less))

@@ -108,6 +108,18 @@ impl LookbackRule {
         }
     }
 
+    /// Returns the rule that looks back at least this long; `None` if the cursor counts no time.
+    pub(crate) fn at_least(&self, span: Duration) -> Option<LookbackRule> {
+        match self {
+            LookbackRule::Time(own) => Some(LookbackRule::Time(span.max(*own))),
+            LookbackRule::WallClock(own, zone) => Some(LookbackRule::WallClock(span.max(*own), zone.clone())),
+            LookbackRule::SinceEpoch(own) => Some(LookbackRule::SinceEpoch(span.max(*own))),
+            // More than its default, which is ten minutes if it counts time.
+            LookbackRule::Number => Some(LookbackRule::SinceEpoch(span.max(DEFAULT_TIME))),
+            LookbackRule::Units(_) | LookbackRule::TiesOnly => None,
+        }
+    }
+
     /// Returns the error for a duration whose cursor counts no time. `unit` is what
     /// the numbers of the cursor count since 1970; `None` if there are none.
     pub fn contradicts(&self, column: &Column, unit: Option<Option<EpochUnit>>) -> Option<Error> {

@@ -65,6 +65,35 @@ async fn an_order_that_changes_is_no_second_purchase() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn keys_of_delivered_orders_are_known_as_long_as_the_project_says() {
+    const DAY: i64 = 86_400;
+    const BEGIN: i64 = 1_795_000_000;
+    for (days, counts) in [(20, (0, 1)), (40, (1, 0))] {
+        let table = Table::default();
+        (0..20).for_each(|id| table.put(id, "u", BEGIN + id));
+        let mut stage = Stage::new(&table, Idempotency::None, limits(), all_delivered());
+        stage.import.changed = Changed::Ignore;
+        stage.import.keys_for = Some(Duration::from_secs(30 * DAY as u64));
+        let ChangeTracking::Cursor { lookback, .. } = &mut stage.import.tracking else { panic!("a cursor") };
+        *lookback = LookbackRule::SinceEpoch(Duration::from_secs(600));
+        assert_eq!(stage.run().await.counts.delivered, 20);
+        for later in [days, days + 1] {
+            table.put(1_000 + later, "u", BEGIN + later * DAY);
+            assert_eq!(stage.run().await.counts.delivered, 1);
+        }
+        table
+            .0
+            .lock()
+            .expect("no panic")
+            .iter_mut()
+            .filter(|row| row.0 == 3)
+            .for_each(|row| row.2 += (days + 1) * DAY);
+        let last = stage.run().await.counts;
+        assert_eq!((last.delivered, last.ignored), counts, "after {days} days");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_rejected_row_that_is_fixed_is_sent_though_changes_are_ignored() {
     let table = Table::of(0..20);
     let reject: Answer = Box::new(|ids| {

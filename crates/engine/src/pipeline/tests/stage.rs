@@ -190,6 +190,7 @@ impl Stage {
                     lookback: LookbackRule::Units(10),
                 },
                 changed: Changed::Send,
+                keys_for: None,
                 time_zone: "UTC".into(),
                 resend: false,
                 retry_for: Duration::from_secs(60),
