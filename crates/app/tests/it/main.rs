@@ -11,6 +11,7 @@ mod clients;
 mod contract;
 mod crash;
 mod crash_kafka;
+mod crash_leases;
 mod crash_out;
 mod cursor;
 mod dashboard;
