@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::{StreamExt, stream};
 use tidegate_model::{
     Batch, Checkpoint, Checks, ConnectorContext, Dataset, Error, Feed, Lag, ReadMode, Row, Selection,
     Settings, Source, Value,
@@ -171,11 +172,10 @@ impl Source for KafkaSource {
         selection: &Selection,
         key: &[String],
         values: &[Vec<Value>],
-    ) -> Result<Option<Batch<Row>>, Error> {
-        match reread::of_rows(key, values) {
-            Some(wanted) => self.reread_all(selection, wanted).await.map(Some),
-            None => Ok(None),
-        }
+    ) -> Result<Option<Feed<Row>>, Error> {
+        let Some(wanted) = reread::of_rows(key, values) else { return Ok(None) };
+        let found = self.reread_all(selection, wanted).await?;
+        Ok(Some(stream::iter([Ok(found)]).boxed()))
     }
 
     async fn reread(&self, selection: &Selection, locations: &[String]) -> Result<Option<Batch<Row>>, Error> {

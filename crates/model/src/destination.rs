@@ -55,6 +55,12 @@ where
 pub trait Platform: Destination<Record> {
     /// Returns the kind of object it was opened for and how it treats it.
     fn object(&self) -> ObjectSpec;
+
+    /// Returns what people should know before they send such objects, each with what to do about
+    /// it. Nothing by default.
+    fn caveats(&self) -> &'static [(&'static str, &'static str)] {
+        &[]
+    }
 }
 
 /// A system that events are exported to, opened for one export.

@@ -143,7 +143,7 @@ pub trait Source: Send + Sync {
         selection: &Selection,
         key: &[String],
         values: &[Vec<Value>],
-    ) -> Result<Option<Batch<Row>>, Error> {
+    ) -> Result<Option<Feed<Row>>, Error> {
         let _ = (selection, key, values);
         Ok(None)
     }

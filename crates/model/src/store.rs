@@ -282,6 +282,28 @@ pub struct FailedRow {
     pub first_at: Timestamp,
     /// How often it was tried.
     pub attempts: u64,
+    /// Its position in the batch in which it came up.
+    pub position: u64,
+}
+
+/// How many failed rows of a sync there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct FailedRowTotals {
+    /// Open ones.
+    pub rows: u64,
+    /// What is kept of their contents, in bytes.
+    pub bytes: u64,
+    /// Those that a person dismissed so far.
+    pub dismissed: u64,
+}
+
+/// A failed row that a person closed without a delivery.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DismissedRow {
+    /// What the ledger said of it, at the time when it was dismissed.
+    pub entry: RowEntry,
+    /// Why it needs no delivery.
+    pub note: String,
 }
 
 /// What a rotation of the master key did.
@@ -453,7 +475,35 @@ pub trait Store: Send + Sync {
 
     /// Returns the rows of a sync that were rejected or are in doubt and have not been
     /// delivered since.
-    async fn failed_rows(&self, sync: &SyncId) -> Result<Vec<FailedRow>, Error>;
+    async fn failed_rows(&self, sync: &SyncId) -> Result<Vec<FailedRow>, Error> {
+        let query =
+            FailedRowQuery { sync: Some(sync.clone()), limit: usize::MAX, ..FailedRowQuery::default() };
+        self.failed_rows_in_order(&query, None).await
+    }
+
+    /// Returns a page of open failed rows in the order in which they came up: those behind
+    /// `after`, which may be closed meanwhile. The `after` of the query does not count.
+    async fn failed_rows_in_order(
+        &self,
+        query: &FailedRowQuery,
+        after: Option<&FailedRow>,
+    ) -> Result<Vec<FailedRow>, Error>;
+
+    /// Returns how many failed rows of a sync there are, without looking at them.
+    async fn failed_row_totals(&self, sync: &SyncId) -> Result<FailedRowTotals, Error>;
+
+    /// Closes open failed rows that need no delivery, with a note. Returns how many; `after` and
+    /// `limit` of the query do not count.
+    async fn dismiss_failed_rows(
+        &self,
+        query: &FailedRowQuery,
+        note: &str,
+        at: Timestamp,
+    ) -> Result<u64, Error>;
+
+    /// Returns rows that were dismissed, the last one first; `from` and `to` of the query are about
+    /// the time when they were, and `after` does not count.
+    async fn dismissed_rows(&self, query: &FailedRowQuery) -> Result<Vec<DismissedRow>, Error>;
 
     /// Returns a page of the open failed rows of all syncs, the last one that failed first.
     async fn find_failed_rows(&self, query: &FailedRowQuery) -> Result<Vec<FailedRow>, Error>;
@@ -461,11 +511,6 @@ pub trait Store: Send + Sync {
     /// Returns the open failed rows in groups, of one sync or of all, the group that failed
     /// last first.
     async fn failed_row_groups(&self, sync: Option<&SyncId>) -> Result<Vec<FailedRowGroup>, Error>;
-
-    /// Returns the keys of [`Store::failed_rows`], without the rows.
-    async fn failed_row_keys(&self, sync: &SyncId) -> Result<Vec<RowHash>, Error> {
-        Ok(self.failed_rows(sync).await?.into_iter().map(|failed_row| failed_row.key).collect())
-    }
 
     /// Removes history older than `before`.
     async fn trim_history(&self, before: Timestamp) -> Result<(), Error>;

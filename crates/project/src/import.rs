@@ -7,6 +7,8 @@ use tidegate_model::{ContractRole, Lookback, MappingSpec, Mode, ObjectKind, Sour
 use super::findings::listed;
 use super::formats::duration;
 use super::habits;
+use super::limits::{Limit, Limits};
+use super::schedule::Schedule;
 use super::sheet::{End, Sheet};
 use super::spec::{Changed, ImportSpec, Removed, RowDestination, RowSource, State};
 
@@ -53,6 +55,7 @@ pub(super) fn read(sheet: &mut Sheet<'_>, source: End, destination: End) -> Opti
     let in_doubt = sheet.typed("in_doubt").unwrap_or_default();
     let cursor = sheet.typed("cursor");
     let options = sheet.options();
+    let limits = sheet.limits(object, options.schedule.as_ref());
     Some(ImportSpec {
         source: RowSource { connection: source.connection, selection: selection? },
         mode: mode?,
@@ -65,6 +68,7 @@ pub(super) fn read(sheet: &mut Sheet<'_>, source: End, destination: End) -> Opti
         contract,
         in_doubt,
         absent,
+        limits,
         options,
     })
 }
@@ -286,6 +290,38 @@ impl Sheet<'_> {
         absent
     }
 
+    /// Reads the brake.
+    fn limits(&mut self, object: Option<ObjectKind>, schedule: Option<&Schedule>) -> Limits {
+        let Some(written) = self.value("limits") else { return Limits::default() };
+        let limit = |name: &str| written.get(name).and_then(Limit::read);
+        let limits = Limits { removed: limit("removed"), changed: limit("changed") };
+        if limits.changed.is_some() {
+            let what = format!("`changed` counts the changed rows of `mode: mirror`, which {NOT_YET}");
+            self.tell("limits", what, "remove it");
+        }
+        let Some(removed) = limits.removed else { return limits };
+        if object.is_some_and(|object| object != ObjectKind::Deletion) {
+            let what = format!(
+                "`removed` counts the rows of `object: deletion`; rows that are gone are found by `mode: mirror`, \
+                 which {NOT_YET}"
+            );
+            self.tell("limits", what, "remove it");
+        } else if matches!(removed, Limit::Percent(_)) {
+            self.tell(
+                "limits",
+                "a sync with `object: deletion` does not know how many users there are: it has no share of them",
+                "write a number of rows, for example `removed: 1000`",
+            );
+        } else if schedule == Some(&Schedule::Continuous) {
+            self.tell(
+                "limits",
+                "`limits` counts the rows of one run, and a continuous sync is one run without end",
+                "write for example `schedule: { every: 15m }`, or remove `limits`",
+            );
+        }
+        limits
+    }
+
     /// Tells what is written and cannot be done yet, instead of ignoring it.
     fn not_yet(&mut self, mode: Option<Mode>) {
         let mut wanted = Vec::new();
@@ -305,9 +341,6 @@ impl Sheet<'_> {
         }
         if self.typed::<State>("state") == Some(State::Source) {
             wanted.push(("state", "`state: source`".to_owned(), "remove it"));
-        }
-        if self.value("limits").is_some() {
-            wanted.push(("limits", "`limits`".to_owned(), "remove it"));
         }
         for (key, what, hint) in wanted {
             self.tell(key, format!("{what} {NOT_YET}"), hint);

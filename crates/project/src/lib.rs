@@ -9,6 +9,7 @@ mod findings;
 mod formats;
 mod habits;
 mod import;
+mod limits;
 mod load;
 mod options;
 mod references;
@@ -25,6 +26,7 @@ mod words;
 mod yaml;
 
 pub use findings::{Finding, Invalid, Mark};
+pub use limits::{Limit, Limits};
 pub use load::{FILE_NAME, folder_of, is_project, load, locate, parse, read};
 pub use references::{Variable, Written};
 pub use schedule::{CronSchedule, Schedule};

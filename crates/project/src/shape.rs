@@ -105,7 +105,8 @@ pub(super) struct Sync {
     /// Import: what is sent for a member that a line, a message or a JSON column lacks, and for a
     /// column that a file lacks: nothing, or null as if it were written. Default: `skip`.
     absent: Option<AbsentForm>,
-    /// Import: how much may change or go in one run before it asks.
+    /// Import: how much may change or go in one run. A run beyond it sends nothing, until
+    /// `run --yes` or a higher limit allows it.
     limits: Option<Limits>,
     /// When `tidegate serve` runs it: `continuous`, `{ every: 15m }` or
     /// `{ cron: "0 6 * * *" }`. Default: exports and topics `continuous`; others only
@@ -160,7 +161,8 @@ pub(super) struct Destination {
     target: Map<String, Member>,
 }
 
-/// How much may change or go in one run, as a number of rows or a share such as `10%`.
+/// How much may change or go in one run, as a number of rows or a share such as `10%`. With
+/// `object: deletion`, `removed` is a number.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 #[expect(dead_code, reason = "only its schema is used")]

@@ -13,6 +13,7 @@ use tidegate_model::{
 };
 
 use super::findings::Finding;
+use super::limits::Limits;
 use super::references::{Variable, Written};
 use super::schedule::Schedule;
 
@@ -195,6 +196,8 @@ pub struct ImportSpec {
     pub in_doubt: InDoubt,
     /// What is sent for members that a row lacks.
     pub absent: Absent,
+    /// How much a run may remove or change before it asks.
+    pub limits: Limits,
     /// What imports and exports have in common.
     pub options: SyncOptions,
 }

@@ -9,7 +9,7 @@ use super::Cli;
 const GROUPS: &[(&str, &[&str])] = &[
     ("Set up", &["init", "connectors", "setup", "check", "validate", "schema"]),
     ("Look first", &["preview", "plan"]),
-    ("Move data", &["run", "serve", "retry"]),
+    ("Move data", &["run", "serve", "retry", "dismiss"]),
     ("See what happened", &["status", "runs", "rows", "events"]),
     ("Control", &["pause", "resume", "reset"]),
     ("Tools", &["secret", "users", "sandbox", "completions", "help"]),
@@ -93,6 +93,13 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
         &[
             ("tidegate retry orders_to_braze", "every rejected row of the sync"),
             ("tidegate retry orders_to_braze --user user-17", "those of one user"),
+        ],
+    ),
+    (
+        "dismiss",
+        &[
+            ("tidegate dismiss orders_to_braze --note 'test orders'", "every rejected row of the sync"),
+            ("tidegate dismiss orders_to_braze --user user-17 --note 'left us'", "those of one user"),
         ],
     ),
     ("pause", &[("tidegate pause orders_to_braze --why 'migration until Friday'", "")]),

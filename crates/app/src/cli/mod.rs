@@ -201,6 +201,9 @@ pub(crate) enum Command {
         /// How many syncs run at the same time.
         #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
         parallel: u8,
+        /// Send also what is beyond the `limits` of a sync.
+        #[arg(long)]
+        yes: bool,
     },
     /// Runs syncs on schedule, receives events, serves the dashboard.
     Serve {
@@ -236,6 +239,24 @@ pub(crate) enum Command {
         #[arg(long)]
         user: Option<String>,
         /// Send rows in doubt instead of rejected ones; they may take effect twice.
+        #[arg(long)]
+        in_doubt: bool,
+    },
+    /// Closes failed rows that need no delivery, with a note.
+    Dismiss {
+        /// The sync.
+        #[arg(add = ArgValueCandidates::new(complete::syncs))]
+        sync: String,
+        /// Why they need no delivery, shown by `rows --dismissed`.
+        #[arg(long, value_name = "TEXT")]
+        note: String,
+        /// Only rows of this user.
+        #[arg(long)]
+        user: Option<String>,
+        /// Only rows with this reason code.
+        #[arg(long, value_name = "CODE")]
+        reason: Option<String>,
+        /// Close rows in doubt instead of rejected ones.
         #[arg(long)]
         in_doubt: bool,
     },
@@ -336,6 +357,9 @@ pub(crate) struct Rows {
     /// Only failed rows that are still open: neither delivered since nor dismissed.
     #[arg(long, conflicts_with = "delivered")]
     pub(crate) open: bool,
+    /// Only failed rows that were dismissed, with the note.
+    #[arg(long, conflicts_with_all = ["delivered", "open", "by"])]
+    pub(crate) dismissed: bool,
     /// Only rows since this time: `7d`, `yesterday`, `2026-01-31`, `2026-01-31T12:00:00Z`.
     #[arg(long, value_name = "TIME")]
     pub(crate) since: Option<String>,

@@ -207,6 +207,17 @@ pub(crate) struct Retried {
     pub(crate) result: RetryResult,
 }
 
+/// What `dismiss` did.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Dismissed {
+    /// The sync.
+    pub(crate) sync: SyncId,
+    /// The number of failed rows that were closed.
+    pub(crate) dismissed: u64,
+    /// The failed rows of the sync that are still open.
+    pub(crate) failed_rows: u64,
+}
+
 /// What `status` shows.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Syncs {
@@ -304,6 +315,7 @@ const SCHEMAS: &[(&str, MakeSchema)] = &[
     ("plan", || schema_for!(Plan)),
     ("run", || schema_for!(Runs<FinishedRun>)),
     ("retry", || schema_for!(Retried)),
+    ("dismiss", || schema_for!(Dismissed)),
     ("status", || schema_for!(Syncs)),
     ("runs", || schema_for!(Runs<Run>)),
     ("rows", || schema_for!(super::rows::Listed<Value>)),

@@ -17,6 +17,8 @@ mod status;
 mod users;
 mod validate;
 
+use run::Wanted;
+use tidegate_engine::service::RetryFilter;
 use tidegate_model::{Error, SyncId};
 use tokio_util::sync::CancellationToken;
 
@@ -33,7 +35,9 @@ pub(crate) async fn execute(cli: Cli) -> Result<u8, Error> {
         Command::Check { names } => check::check(&args, &names, output).await,
         Command::Setup { name, set } => setup::setup(&args, &name, &set, output),
         Command::Preview { sync, rows } => preview::preview(&args, &SyncId::new(sync), rows, output).await,
-        Command::Run { syncs, all, parallel } => run::run(&args, syncs, all, parallel, output).await,
+        Command::Run { syncs, all, parallel, yes } => {
+            run::run(&args, Wanted { syncs, all, parallel, yes }, output).await
+        }
         Command::Serve { listen } => serve::serve(&args, listen).await,
         Command::Status { sync } => status::status(&args, sync.map(SyncId::new), output).await,
         Command::Events(query) => events::events(&args, query, output).await,
@@ -41,6 +45,10 @@ pub(crate) async fn execute(cli: Cli) -> Result<u8, Error> {
         Command::Rows(query) => rows::rows(&args, query, output).await,
         Command::Retry { sync, user, in_doubt } => {
             run::retry(&args, &SyncId::new(sync), user, in_doubt, output).await
+        }
+        Command::Dismiss { sync, note, user, reason, in_doubt } => {
+            let filter = RetryFilter { user, in_doubt, reason, key: None };
+            run::dismiss(&args, &SyncId::new(sync), &filter, &note, output).await
         }
         Command::Pause { sync, why } => status::pause(&args, &SyncId::new(sync), &why, output).await,
         Command::Resume { sync } => status::resume(&args, &SyncId::new(sync), output).await,

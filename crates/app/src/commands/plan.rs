@@ -1,6 +1,6 @@
 //! `tidegate plan`
 
-use tidegate_engine::service::Plan;
+use tidegate_engine::service::{ExceededLimit, Plan};
 use tidegate_model::{Ending, Error, SyncId};
 
 use crate::cli::{Output, ProjectArgs};
@@ -57,6 +57,21 @@ fn print(plan: &Plan, requests: usize) {
     }
     for line in super::run::reasons(&plan.rejections, &toned("rejected")) {
         output::line(line);
+    }
+    if let Some(ExceededLimit { limit, allowed, rows }) = &plan.exceeds {
+        output::line(format!(
+            "  {}: a run would delete {}, and `limits: {{ {limit} }}` allows {}: it sends nothing",
+            toned("warning"),
+            counted(*rows, "user"),
+            number(*allowed)
+        ));
+        output::line(format!("  → `tidegate run {} --yes` deletes them", plan.sync));
+    }
+    if counts.delivered > 0 {
+        for caveat in &plan.caveats {
+            output::line(format!("  {}: {}", toned("warning"), caveat.message));
+            output::line(format!("  → {}", caveat.next_step));
+        }
     }
     for request in &plan.first {
         output::line(format!("\n{} {}\n{}", request.method, request.path, request.body));

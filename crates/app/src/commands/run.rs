@@ -1,4 +1,4 @@
-//! `tidegate run` and `tidegate retry`
+//! `tidegate run`, `tidegate retry` and `tidegate dismiss`
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,19 +8,23 @@ use tidegate_engine::service::{Engine, Rejection, RetryFilter, RetryResult};
 use tidegate_model::{Cause, Clock, Ending, Error, ErrorKind, Run, SyncId, SystemClock};
 use tidegate_project::Schedule;
 
-use super::documents::{FinishedRun, Retried, Runs};
+use super::documents::{Dismissed, FinishedRun, Retried, Runs};
 use crate::cli::{Output, ProjectArgs};
 use crate::output::{self, counted, note, number, toned};
 use crate::progress::Lines;
 use crate::{DONE, FAILED, MISCONFIGURED, PARTIAL};
 
-pub(super) async fn run(
-    args: &ProjectArgs,
-    names: Vec<String>,
-    all: bool,
-    parallel: u8,
-    out: Output,
-) -> Result<u8, Error> {
+/// Which syncs to run, and how.
+pub(super) struct Wanted {
+    pub(super) syncs: Vec<String>,
+    pub(super) all: bool,
+    pub(super) parallel: u8,
+    /// Whether the limits of a sync do not count.
+    pub(super) yes: bool,
+}
+
+pub(super) async fn run(args: &ProjectArgs, wanted: Wanted, out: Output) -> Result<u8, Error> {
+    let Wanted { syncs: names, all, parallel, yes } = wanted;
     let engine = Arc::new(args.engine().await?);
     let syncs = match all {
         true => every_sync(&engine, out),
@@ -44,6 +48,7 @@ pub(super) async fn run(
                 let began = SystemClock.now();
                 let run = match stop.is_cancelled() {
                     true => Err(Error::new(ErrorKind::Unavailable, "stopped before it began")),
+                    false if yes => engine.run_confirmed(&sync, Cause::Manual, stop, progress).await,
                     false => engine.run(&sync, Cause::Manual, stop, progress).await,
                 };
                 (sync, began, run)
@@ -134,6 +139,32 @@ pub(super) async fn retry(
         _ => output::document(out, &Retried { sync: sync.clone(), result }),
     }
     Ok(code)
+}
+
+/// Closes failed rows of a sync without a delivery.
+pub(super) async fn dismiss(
+    args: &ProjectArgs,
+    sync: &SyncId,
+    filter: &RetryFilter,
+    reason: &str,
+    out: Output,
+) -> Result<u8, Error> {
+    if reason.trim().is_empty() {
+        return Err(Error::settings("a dismissal needs a note").hint("write why under `--note`"));
+    }
+    let engine = args.engine().await?;
+    let dismissed = engine.dismiss(sync, filter, reason).await?;
+    let failed_rows = engine.open_failed_rows(sync).await?;
+    if out != Output::Text {
+        output::document(out, &Dismissed { sync: sync.clone(), dismissed, failed_rows });
+        return Ok(DONE);
+    }
+    output::line(format!("{sync}: {} dismissed", counted(dismissed, "failed row")));
+    if failed_rows > 0 {
+        let left = counted(failed_rows, "failed row");
+        note(format!("  {left} still open\n  → `tidegate rows --open --sync {sync}` lists them"));
+    }
+    Ok(DONE)
 }
 
 async fn print_retry(engine: &Engine, sync: &SyncId, result: &RetryResult) -> Result<(), Error> {

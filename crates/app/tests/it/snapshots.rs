@@ -22,6 +22,7 @@ const VERBS: &[&str] = &[
     "run",
     "serve",
     "retry",
+    "dismiss",
     "status",
     "runs",
     "rows",

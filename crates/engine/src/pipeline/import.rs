@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::StreamExt;
+use futures_util::{StreamExt, TryStreamExt};
 use tidegate_model::source::Column;
 use tidegate_model::store::{Delivered, IntentRow, RowResult, RowStatus};
 use tidegate_model::{
@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::pipeline::batch_size::batch_items;
+use crate::pipeline::kept_row::{self, KeptBytes};
 use crate::pipeline::read::cursor_state::{self, ChangeTracking, CursorState};
 use crate::pipeline::read::epoch::EpochUnit;
 use crate::pipeline::read::lookback::LookbackRule;
@@ -66,7 +67,14 @@ pub enum Input {
     /// What is new, and what comes later, until the run is stopped.
     Following,
     /// These rows, whatever is known of them; the checkpoint of the sync stays.
-    Rows(Batch<Row>),
+    Rows(Feed<Row>),
+}
+
+impl Input {
+    /// These rows, all at once.
+    pub fn rows(rows: Batch<Row>) -> Input {
+        Input::Rows(futures_util::stream::iter([Ok(rows)]).boxed())
+    }
 }
 
 /// Runs an import to its end, or until `stop` fires.
@@ -83,10 +91,16 @@ pub async fn run(
     progress: watch::Sender<Progress>,
 ) -> Result<Run, Error> {
     let object = import.platform.object();
+    let kind = match input {
+        Input::Changes => RunKind::CatchUp,
+        Input::Following => RunKind::Follow,
+        Input::Rows(_) => RunKind::Retry,
+    };
     let state = parts.store.sync_state(&import.sync).await?;
+    let kept_bytes = parts.store.failed_row_totals(&import.sync).await?.bytes;
     let job = |cursor_state: Option<&CursorState>| Job {
         sync: import.sync.clone(),
-        transform: Arc::new(Rows::of(import, cursor_state)),
+        transform: Arc::new(Rows::of(import, cursor_state, kept_bytes)),
         destination: platform(import),
         connection: import.connection.clone(),
         object: object.kind,
@@ -101,16 +115,12 @@ pub async fn run(
         },
         changed: import.changed,
         keys_for: import.keys_for,
-        kind: match input {
-            Input::Changes => RunKind::CatchUp,
-            Input::Following => RunKind::Follow,
-            Input::Rows(_) => RunKind::Retry,
-        },
+        kind,
         cursor_state: cursor_state.cloned(),
     };
     let checkpoint = state.checkpoint.as_ref();
     // A checkpoint that no longer fits its column ends the run before anything is read.
-    let (cursor_state, opened) = match standing(import, checkpoint, &input).await {
+    let (cursor_state, opened) = match standing(import, checkpoint, kind).await {
         Ok(cursor_state) => (cursor_state, Ok(())),
         Err(error) => (None, Err(error)),
     };
@@ -142,7 +152,7 @@ impl Import {
 async fn standing(
     import: &Import,
     checkpoint: Option<&Checkpoint>,
-    input: &Input,
+    kind: RunKind,
 ) -> Result<Option<CursorState>, Error> {
     let mut cursor_state = cursor_state::cursor_state_of(&import.sync, &import.tracking, checkpoint)?;
     let ChangeTracking::Cursor { column, lookback: rule @ LookbackRule::SinceEpoch(_), .. } =
@@ -150,7 +160,7 @@ async fn standing(
     else {
         return Ok(cursor_state);
     };
-    if matches!(input, Input::Rows(_))
+    if kind == RunKind::Retry
         || cursor_state.as_ref().is_some_and(|cursor_state| cursor_state.epoch.is_some())
     {
         return Ok(cursor_state);
@@ -173,8 +183,8 @@ async fn open(
     let batch_rows = batch_items(&import.platform.limits());
     let follow = match input {
         Input::Rows(rows) => {
-            let batches = pieces(rows, batch_rows).into_iter().map(Ok);
-            return Ok(futures_util::stream::iter(batches).boxed());
+            let pieces = move |rows| futures_util::stream::iter(pieces(rows, batch_rows).into_iter().map(Ok));
+            return Ok(rows.map_ok(pieces).try_flatten().boxed());
         }
         Input::Changes => false,
         Input::Following => true,
@@ -213,17 +223,14 @@ fn platform(import: &Import) -> Arc<dyn tidegate_model::Destination<Record>> {
     import.platform.clone()
 }
 
-/// The first column of a kept row of which some values could not be read: their names.
-const UNREADABLE: &str = "unreadable";
-/// The last column of such a row: its location in the source.
-const LOCATION: &str = "location";
-
 /// The rows of one run.
 struct Rows {
     sync: SyncId,
     source: Arc<dyn Source>,
     columns: Arc<Columns>,
     mapping: Arc<Mapping>,
+    /// What the ledger keeps of failed rows.
+    kept: KeptBytes,
     /// The cursor column and its place among the columns.
     cursor: Option<(usize, Column)>,
     /// Where the cursor was before this run.
@@ -231,7 +238,7 @@ struct Rows {
 }
 
 impl Rows {
-    fn of(import: &Import, cursor_state: Option<&CursorState>) -> Rows {
+    fn of(import: &Import, cursor_state: Option<&CursorState>, kept_bytes: u64) -> Rows {
         let cursor = match &import.tracking {
             ChangeTracking::Cursor { at, column, .. } => Some((*at, column.clone())),
             ChangeTracking::Full | ChangeTracking::Checkpoint => None,
@@ -241,6 +248,7 @@ impl Rows {
             source: import.source.clone(),
             columns: import.columns.clone(),
             mapping: import.mapping.clone(),
+            kept: KeptBytes::new(kept_bytes),
             cursor,
             standing: cursor_state.map(|cursor_state| cursor_state.cursor.clone()),
         }
@@ -329,7 +337,9 @@ impl Transform for Rows {
         }
         let user = self.mapping.label(&readable).unwrap_or_default();
         let keys = ItemKeys { key, version: if keyed { version } else { whole }.unmarked() };
-        Some(PartialItem { keys, key_text, user, cursor, payload: kept(&row, &unreadable, location) })
+        let location = (!location.is_empty()).then_some(location);
+        let (payload, key) = kept_row::readable(&row, &unreadable, location);
+        Some(PartialItem { keys, key_text, user, cursor, payload: self.kept.kept(payload, &key) })
     }
 
     fn cursor<'a>(&self, row: &'a Row) -> Option<&'a Value> {
@@ -379,6 +389,7 @@ impl Transform for Rows {
             (Some(row), None) => self.mapping.label(row).unwrap_or_default(),
             (None, None) => Text::new(),
         };
+        let payload = payload.map(|row| self.kept.kept(row, self.mapping.key_columns()));
         RowResult { key: keys.key, key_text, row: keys.version, user, status, payload }
     }
 
@@ -388,32 +399,6 @@ impl Transform for Rows {
 
     async fn committed(&self, checkpoint: &Checkpoint) -> Result<(), Error> {
         self.source.committed(checkpoint).await
-    }
-}
-
-/// What is kept of a row of which some values could not be read: those that could, after the
-/// names of the others and before its location, if it has one.
-fn kept(row: &Row, unreadable: &[usize], location: String) -> Row {
-    let names = row.columns.names();
-    let missing: Vec<&str> = unreadable.iter().filter_map(|&at| names.get(at).map(String::as_str)).collect();
-    let readable = || (0..names.len()).filter(|at| !unreadable.contains(at));
-    let located = !location.is_empty();
-    let columns = [UNREADABLE].into_iter().chain(readable().map(|at| names[at].as_str()));
-    let values = readable().map(|at| row.values.get(at).cloned().unwrap_or_default());
-    let values = [Value::Text(missing.join(", ").into())].into_iter().chain(values);
-    Row {
-        columns: Columns::new(columns.chain(located.then_some(LOCATION))),
-        values: values.chain(located.then(|| Value::Text(location.into()))).collect(),
-    }
-}
-
-/// Returns the location of a kept row of which some values could not be read, if it has one.
-pub(crate) fn location_of(row: &Row) -> Option<&str> {
-    match (row.columns.names(), row.values.last()) {
-        ([first, .., last], Some(Value::Text(location))) if first == UNREADABLE && last == LOCATION => {
-            Some(location)
-        }
-        _ => None,
     }
 }
 

@@ -23,6 +23,7 @@ mod deliver;
 mod export;
 mod import;
 mod item;
+mod kept_row;
 mod read;
 mod repeat;
 mod run;
@@ -35,8 +36,8 @@ pub(crate) mod wait;
 
 pub use deliver::rate_limiter::RateLimiters;
 pub use export::{Export, run_export};
-pub(crate) use import::location_of;
 pub use import::{Import, Input, run};
+pub(crate) use kept_row::location_of;
 pub use read::cursor_state::ChangeTracking;
 pub use read::epoch::EpochUnit;
 pub use read::lookback::LookbackRule;

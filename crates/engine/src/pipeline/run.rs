@@ -181,7 +181,7 @@ async fn move_items<F: Transform>(
         keeps_keys: (job.changed == Changed::Ignore).then_some(job.keys_for),
         cursor_state: job.cursor_state.clone(),
         chunks: std::mem::take(&mut resume.chunks).into(),
-        failed_rows: std::mem::take(&mut resume.failed_rows),
+        any_failed: resume.any_failed,
         progress,
         kind: job.kind,
         proved: false,

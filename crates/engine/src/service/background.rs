@@ -10,7 +10,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Engine;
-use super::runs::{RetryFilter, RetryResult, RunMode};
+use super::retry::{RetryFilter, RetryResult};
+use super::runs::RunMode;
 use crate::pipeline::wait;
 use crate::scheduler::STOP_LONGEST;
 

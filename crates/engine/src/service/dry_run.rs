@@ -9,12 +9,13 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 use tidegate_model::store::{
-    BatchCommit, FailedRow, FailedRowGroup, FailedRowQuery, Intent, IntentId, IntentRow, KeyRotation,
-    Lookback, NextRun, Pause, RowEntry, RowQuery, RunEnd, RunQuery, SyncState, WorkRequest,
+    BatchCommit, DismissedRow, FailedRow, FailedRowGroup, FailedRowQuery, FailedRowTotals, Intent, IntentId,
+    IntentRow, KeyRotation, Lookback, NextRun, Pause, RowEntry, RowQuery, RunEnd, RunQuery, SyncState,
+    WorkRequest,
 };
 use tidegate_model::{
     Cause, Claim, Claimed, Counts, Erasure, ErasureCounts, Error, Http, HttpFailure, ObjectKind, Outcome,
-    RowHash, Run, RunId, Secret, Store, SyncId, Unshared, Wait,
+    Run, RunId, Secret, Store, SyncId, Unshared, Wait,
 };
 
 use super::Engine;
@@ -269,8 +270,24 @@ impl Store for DryRun {
         self.real.rows(query).await
     }
 
-    async fn failed_rows(&self, sync: &SyncId) -> Result<Vec<FailedRow>, Error> {
-        self.real.failed_rows(sync).await
+    async fn failed_rows_in_order(
+        &self,
+        query: &FailedRowQuery,
+        after: Option<&FailedRow>,
+    ) -> Result<Vec<FailedRow>, Error> {
+        self.real.failed_rows_in_order(query, after).await
+    }
+
+    async fn failed_row_totals(&self, sync: &SyncId) -> Result<FailedRowTotals, Error> {
+        self.real.failed_row_totals(sync).await
+    }
+
+    async fn dismiss_failed_rows(&self, _: &FailedRowQuery, _: &str, _: Timestamp) -> Result<u64, Error> {
+        Ok(0)
+    }
+
+    async fn dismissed_rows(&self, query: &FailedRowQuery) -> Result<Vec<DismissedRow>, Error> {
+        self.real.dismissed_rows(query).await
     }
 
     async fn run(&self, id: &RunId) -> Result<Option<Run>, Error> {
@@ -287,10 +304,6 @@ impl Store for DryRun {
 
     async fn failed_row_groups(&self, sync: Option<&SyncId>) -> Result<Vec<FailedRowGroup>, Error> {
         self.real.failed_row_groups(sync).await
-    }
-
-    async fn failed_row_keys(&self, sync: &SyncId) -> Result<Vec<RowHash>, Error> {
-        self.real.failed_row_keys(sync).await
     }
 
     async fn trim_history(&self, _: Timestamp) -> Result<(), Error> {

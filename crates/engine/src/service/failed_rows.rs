@@ -1,6 +1,6 @@
 //! Failed rows of all syncs: pages, groups, one of them.
 
-use tidegate_model::store::{FailedRow, FailedRowGroup, FailedRowQuery, RunQuery};
+use tidegate_model::store::{DismissedRow, FailedRow, FailedRowGroup, FailedRowQuery, RunQuery};
 use tidegate_model::{Error, RowHash, Run, RunId, SyncId};
 
 use super::Engine;
@@ -28,6 +28,14 @@ impl Engine {
     /// If the store cannot be read.
     pub async fn find_failed_rows(&self, query: &FailedRowQuery) -> Result<Vec<FailedRow>, Error> {
         self.config.store.find_failed_rows(query).await
+    }
+
+    /// Returns rows that were dismissed, the last one first.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn dismissed_rows(&self, query: &FailedRowQuery) -> Result<Vec<DismissedRow>, Error> {
+        self.config.store.dismissed_rows(query).await
     }
 
     /// Returns the open failed rows in groups, the group that failed last first.

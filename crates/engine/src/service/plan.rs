@@ -11,7 +11,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::Engine;
 use super::dry_run::{DryRun, PlannedRequest, PlannedRequests, Recorder, Rejection};
-use crate::pipeline::{self, Input, Parts, RateLimiters};
+use super::limits::ExceededLimit;
+use crate::pipeline::{self, Import, Input, Parts, RateLimiters};
 
 /// What a run would do, found by running it against a recorder.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -26,6 +27,27 @@ pub struct Plan {
     pub first: Vec<PlannedRequest>,
     /// Why rows would be rejected before they are sent, most frequent first.
     pub rejections: Vec<Rejection>,
+    /// The limit that the run would exceed; it would then send nothing.
+    pub exceeds: Option<ExceededLimit>,
+    /// What the platform does with such objects that a plan cannot see in advance.
+    pub caveats: Vec<Caveat>,
+}
+
+/// Something to know before objects are sent.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Caveat {
+    /// What the platform does.
+    pub message: String,
+    /// What to do about it.
+    pub next_step: String,
+}
+
+/// A run that sent nothing.
+pub(super) struct Dry {
+    import: Import,
+    pub(super) run: Run,
+    recorder: Arc<Recorder>,
+    store: Arc<DryRun>,
 }
 
 impl Engine {
@@ -41,6 +63,33 @@ impl Engine {
         stop: CancellationToken,
         progress: watch::Sender<Progress>,
     ) -> Result<Plan, Error> {
+        let Dry { import, run, recorder, store } = self.dry_run(id, requests, stop, progress).await?;
+        let (requests, first) = recorder.take();
+        let limit = self.import_spec(id)?.limits.removed;
+        let caveats = import.platform.caveats().iter();
+        let caveats = caveats.map(|(message, next_step)| Caveat {
+            message: (*message).to_owned(),
+            next_step: (*next_step).to_owned(),
+        });
+        Ok(Plan {
+            sync: id.clone(),
+            requests,
+            first,
+            rejections: store.rejections(),
+            exceeds: ExceededLimit::by_deletions(limit, run.counts.delivered),
+            caveats: caveats.collect(),
+            run,
+        })
+    }
+
+    /// Makes a run of what is there now, against a recorder that keeps so many requests.
+    pub(super) async fn dry_run(
+        &self,
+        id: &SyncId,
+        requests: usize,
+        stop: CancellationToken,
+        progress: watch::Sender<Progress>,
+    ) -> Result<Dry, Error> {
         let recorder = Recorder::keeping(self, id, requests).await?;
         let import = self.import(id, Some(recorder.clone())).await?;
         let dry_run = Arc::new(DryRun::over(self.config.store.clone()));
@@ -51,7 +100,6 @@ impl Engine {
             lease: Unshared::lease(id),
         };
         let run = pipeline::run(&import, &parts, Cause::Manual, Input::Changes, stop, progress).await?;
-        let (requests, first) = recorder.take();
-        Ok(Plan { sync: id.clone(), run, requests, first, rejections: dry_run.rejections() })
+        Ok(Dry { import, run, recorder, store: dry_run })
     }
 }

@@ -59,6 +59,6 @@ impl Engine {
     /// # Errors
     /// If the store cannot be read.
     pub async fn open_failed_rows(&self, sync: &SyncId) -> Result<u64, Error> {
-        Ok(self.config.store.failed_row_keys(sync).await?.len() as u64)
+        Ok(self.config.store.failed_row_totals(sync).await?.rows)
     }
 }

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::Engine;
-use super::runs::{RetryFilter, RetryResult};
+use super::retry::{RetryFilter, RetryResult};
 use crate::pipeline::wait;
 
 /// How often it is looked for an answer.

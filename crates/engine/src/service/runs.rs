@@ -4,12 +4,9 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-use tidegate_model::store::{FailedRow, Pause, PausedBy, RowEntry, RowQuery, StatusKind, SyncState};
-use tidegate_model::{
-    Batch, Cause, Checkpoint, Claim, Error, ErrorKind, Lag, Origin, Progress, Row, RowHash, Run, SyncId,
-    Value, Wait,
-};
+use serde::Serialize;
+use tidegate_model::store::{Pause, PausedBy, RowEntry, RowQuery, SyncState};
+use tidegate_model::{Cause, Checkpoint, Claim, Error, ErrorKind, Lag, Progress, Run, SyncId, Wait};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -64,41 +61,10 @@ pub(crate) enum OpenSync {
 pub(crate) enum RunMode {
     /// What is there now.
     Once,
+    /// What is there now, also beyond the limits of the sync: a person has said so.
+    Confirmed,
     /// What is there and what comes, until it is stopped.
     Follow,
-}
-
-/// Which failed rows to send again.
-#[derive(Clone, Debug, Default)]
-pub struct RetryFilter {
-    /// Of one user only.
-    pub user: Option<String>,
-    /// Rows in doubt instead of rejected ones.
-    pub in_doubt: bool,
-    /// With this reason code only.
-    pub reason: Option<String>,
-    /// The row with this key only.
-    pub key: Option<RowHash>,
-}
-
-impl RetryFilter {
-    fn selects(&self, row: &FailedRow) -> bool {
-        let code = row.entry.reason.as_ref().map(|reason| &*reason.code);
-        self.user.as_ref().is_none_or(|user| *user == row.entry.user)
-            && self.reason.as_deref().is_none_or(|wanted| code == Some(wanted))
-            && self.key.is_none_or(|key| key == row.key)
-    }
-}
-
-/// The result of a retry.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-pub struct RetryResult {
-    /// The run, if there was anything to send.
-    pub run: Option<Run>,
-    /// Rows that the source no longer has.
-    pub gone: u64,
-    /// Inputs that could not be parsed: fix the source and read it again.
-    pub malformed: u64,
 }
 
 impl Engine {
@@ -108,7 +74,8 @@ impl Engine {
     /// paused is not.
     ///
     /// # Errors
-    /// If the run could not begin. A run that failed later says so itself.
+    /// If the run could not begin, for example because it would delete more than `limits` of the
+    /// sync allows. A run that failed later says so itself.
     pub async fn run(
         &self,
         id: &SyncId,
@@ -119,7 +86,21 @@ impl Engine {
         self.run_in_mode(id, RunMode::Once, cause, stop, progress).await
     }
 
-    /// Runs a sync in one of the two ways.
+    /// Runs a sync once, also beyond its limits: a person has said so.
+    ///
+    /// # Errors
+    /// As [`Engine::run`].
+    pub async fn run_confirmed(
+        &self,
+        id: &SyncId,
+        cause: Cause,
+        stop: CancellationToken,
+        progress: watch::Sender<Progress>,
+    ) -> Result<Run, Error> {
+        self.run_in_mode(id, RunMode::Confirmed, cause, stop, progress).await
+    }
+
+    /// Runs a sync in one of these ways.
     pub(crate) async fn run_in_mode(
         &self,
         id: &SyncId,
@@ -146,6 +127,10 @@ impl Engine {
     ) -> Result<Run, Error> {
         match open {
             OpenSync::Import(import) => {
+                if let Err(error) = self.brake(claim.sync(), mode, &stop).await {
+                    self.note_failure(claim, import.platform.object().kind, cause, &error).await;
+                    return Err(error);
+                }
                 let input = match mode {
                     RunMode::Follow if import.source.supports_streaming() => Input::Following,
                     _ => Input::Changes,
@@ -159,98 +144,6 @@ impl Engine {
         }
     }
 
-    /// Sends rejected rows, or rows in doubt, again: as the source has them now if it can look them
-    /// up, else as they were. If another process holds the sync, asks it and waits at least 30 s
-    /// before giving up.
-    ///
-    /// # Errors
-    /// As [`Engine::run`].
-    pub async fn retry(
-        &self,
-        id: &SyncId,
-        filter: &RetryFilter,
-        stop: CancellationToken,
-        progress: watch::Sender<Progress>,
-    ) -> Result<RetryResult, Error> {
-        self.import_spec(id)?;
-        let (open, claim) = match self.ready(id, Cause::Retry).await {
-            Ok(ready) => ready,
-            // The process that holds it does it.
-            Err(error) if error.kind() == ErrorKind::Held => {
-                return self.ask_for_retry(id, filter, error, &stop).await;
-            }
-            Err(error) => return Err(error),
-        };
-        let retried = self.retry_open(&open, &claim, filter, stop, progress).await;
-        claim.release().await;
-        retried
-    }
-
-    /// Sends failed rows of what is opened again.
-    pub(super) async fn retry_open(
-        &self,
-        open: &OpenSync,
-        claim: &Claim,
-        filter: &RetryFilter,
-        stop: CancellationToken,
-        progress: watch::Sender<Progress>,
-    ) -> Result<RetryResult, Error> {
-        let id = claim.sync();
-        let OpenSync::Import(import) = open else {
-            return Err(Error::internal(format!("the import `{id}` was opened as an export")));
-        };
-        let wanted = if filter.in_doubt { StatusKind::InDoubt } else { StatusKind::Rejected };
-        let failed_rows: Vec<FailedRow> = (self.config.store.failed_rows(id).await?.into_iter())
-            .filter(|failed_row| failed_row.entry.status == wanted)
-            .filter(|failed_row| filter.selects(failed_row))
-            .collect();
-        let rows = self.rows_to_retry(import, failed_rows).await;
-        if let Err(error) = &rows {
-            self.note_failure(claim, import.platform.object().kind, Cause::Retry, error).await;
-        }
-        let RowsToRetry { batch, gone, malformed } = rows?;
-        if batch.items.is_empty() && batch.malformed.is_empty() {
-            return Ok(RetryResult { run: None, gone, malformed });
-        }
-        let run = pipeline::run(import, &self.parts(claim), Cause::Retry, Input::Rows(batch), stop, progress)
-            .await?;
-        Ok(RetryResult { run: Some(run), gone, malformed })
-    }
-
-    /// Returns the rows to retry, as they are now.
-    async fn rows_to_retry(
-        &self,
-        import: &Import,
-        failed_rows: Vec<FailedRow>,
-    ) -> Result<RowsToRetry, Error> {
-        let sync = self.import_spec(&import.sync)?;
-        let dataset = import.source.describe(&import.selection).await?;
-        let key = sync.primary_key.clone().unwrap_or(dataset.key);
-        let mut retry = RowsToRetry { batch: Batch::of(Vec::new()), gone: 0, malformed: 0 };
-        let (mut kept, mut locations) = (Vec::new(), Vec::new());
-        for failed_row in failed_rows {
-            let FailedRow { key: hash, entry, .. } = failed_row;
-            let RowEntry { key: location, payload, .. } = entry;
-            match payload {
-                Some(row) if has_columns_of(import, &row) && !import.source.rows_change() => {
-                    retry.batch.items.push(row);
-                    retry.batch.origins.push(Origin::Known(hash));
-                }
-                Some(row) if has_columns_of(import, &row) => kept.push((hash, row)),
-                Some(row) => match pipeline::location_of(&row) {
-                    Some(location) => locations.push(location.to_owned()),
-                    None if has_key(&key, &row) => kept.push((hash, row)),
-                    None if pipeline::is_input(&row) => locations.push(location),
-                    None => retry.malformed += 1,
-                },
-                None => retry.gone += 1,
-            }
-        }
-        retry.look_up(import, &key, kept).await?;
-        retry.reread(import, locations).await?;
-        Ok(retry)
-    }
-
     /// Returns every sync of the project with its state.
     ///
     /// # Errors
@@ -260,9 +153,9 @@ impl Engine {
         for (id, sync) in &self.config.project.syncs {
             let last_run = self.config.store.runs(Some(id), 1).await?.pop();
             let state = self.config.store.sync_state(id).await?;
-            let failed_rows = self.config.store.failed_row_keys(id).await?.len() as u64;
+            let totals = self.config.store.failed_row_totals(id).await?;
             let lag = self.lag(sync, state.checkpoint.as_ref()).await;
-            statuses.push(self.status_of(id, sync, state, last_run, failed_rows, lag));
+            statuses.push(self.status_of(id, sync, state, last_run, totals.rows, lag));
         }
         Ok(statuses)
     }
@@ -380,77 +273,5 @@ impl Engine {
         let done = self.config.store.reset(&claim).await;
         claim.release().await;
         done
-    }
-}
-
-/// Whether a kept row has the columns of today: what was no row at all has none of them.
-fn has_columns_of(import: &Import, row: &Row) -> bool {
-    match import.open {
-        true => row.columns.names().starts_with(import.columns.names()),
-        false => row.columns.names() == import.columns.names(),
-    }
-}
-
-fn has_key(key: &[String], row: &Row) -> bool {
-    !key.is_empty() && key.iter().all(|name| row.get(name).is_some())
-}
-
-/// Rows to send again, and how many of those that failed are not among them.
-struct RowsToRetry {
-    batch: Batch<Row>,
-    gone: u64,
-    malformed: u64,
-}
-
-impl RowsToRetry {
-    /// Adds kept rows as the source has them now; as they were if it cannot look them up.
-    async fn look_up(
-        &mut self,
-        import: &Import,
-        key: &[String],
-        kept: Vec<(RowHash, Row)>,
-    ) -> Result<(), Error> {
-        let values: Option<Vec<Vec<Value>>> =
-            kept.iter().map(|(_, row)| key.iter().map(|name| row.get(name).cloned()).collect()).collect();
-        let found = match values {
-            Some(values) if !key.is_empty() && !values.is_empty() => {
-                import.source.lookup(&import.selection, key, &values).await?
-            }
-            _ => None,
-        };
-        let Some(found) = found else {
-            for (hash, row) in kept {
-                if has_columns_of(import, &row) {
-                    self.batch.items.push(row);
-                    self.batch.origins.push(Origin::Known(hash));
-                } else {
-                    self.malformed += 1;
-                }
-            }
-            return Ok(());
-        };
-        self.gone += kept.len().saturating_sub(found.items.len() + found.malformed.len()) as u64;
-        self.batch.items.extend(found.items);
-        self.batch.origins.extend(found.origins);
-        self.batch.malformed.extend(found.malformed);
-        Ok(())
-    }
-
-    /// Adds the rows at these locations as they are now, if the source can read them again.
-    async fn reread(&mut self, import: &Import, locations: Vec<String>) -> Result<(), Error> {
-        if locations.is_empty() {
-            return Ok(());
-        }
-        let Some(found) = import.source.reread(&import.selection, &locations).await? else {
-            self.malformed += locations.len() as u64;
-            return Ok(());
-        };
-        self.gone += locations.len().saturating_sub(found.items.len() + found.malformed.len()) as u64;
-        // A row with a key of its own closes the piece that stood in its place.
-        self.batch.fixed.extend(found.origins.iter().map(Origin::to_string));
-        self.batch.items.extend(found.items);
-        self.batch.origins.extend(found.origins);
-        self.batch.malformed.extend(found.malformed);
-        Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! What is read, and when the group learns of it.
 
+use futures_util::TryStreamExt;
 use serde_json::json;
 use tidegate_model::{ReadMode, Value};
 
@@ -130,8 +131,9 @@ async fn messages_are_read_again_by_their_offsets_and_what_is_gone_is_missing() 
 
     let key = ["topic", "partition", "offset"].map(str::to_owned);
     let row = vec![Value::Text(topic.name.as_str().into()), Value::Int(1), Value::Int(2)];
-    let found = source.lookup(&selection, &key, &[row]).await.expect("read").expect("topics can");
-    assert_eq!(found.items.iter().map(number).collect::<Vec<_>>(), [5]);
+    let mut found = source.lookup(&selection, &key, &[row]).await.expect("read").expect("topics can");
+    let batch = found.try_next().await.expect("read").expect("a batch");
+    assert_eq!(batch.items.iter().map(number).collect::<Vec<_>>(), [5]);
     let other =
         source.lookup(&selection, &["n".to_owned()], &[vec![Value::Int(5)]]).await.expect("an answer");
     assert!(other.is_none(), "a topic has no index of its fields");

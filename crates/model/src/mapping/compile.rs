@@ -212,6 +212,11 @@ impl Mapping {
         RowHash::of_values(self.key.iter().filter_map(|&at| row.values.get(at)), scratch)
     }
 
+    /// Returns the indexes of the key columns.
+    pub fn key_columns(&self) -> &[usize] {
+        &self.key
+    }
+
     /// Returns whether the key can be taken from a row without these columns.
     pub fn key_is_without(&self, columns: &[usize]) -> bool {
         self.has_key() && !self.key.iter().any(|at| columns.contains(at))

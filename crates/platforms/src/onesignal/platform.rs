@@ -85,6 +85,21 @@ impl Platform for OneSignal {
         };
         ObjectSpec { kind: self.rules.object, idempotency, identifiers }
     }
+
+    /// Source: OneSignal docs, Create user and Create custom events.
+    fn caveats(&self) -> &'static [(&'static str, &'static str)] {
+        match self.rules.object {
+            ObjectKind::Event | ObjectKind::Purchase => &[(
+                "events and purchases never create a user: those of users that OneSignal does not know are rejected",
+                "run a sync with `object: user` first, with `email` or `phone` among its attributes",
+            )],
+            ObjectKind::User if !self.rules.update_existing_only => &[(
+                "OneSignal creates a user only with an e-mail address or a phone number",
+                "map `email` or `phone` among the attributes, if not all users are known to OneSignal",
+            )],
+            _ => &[],
+        }
+    }
 }
 
 #[async_trait]
@@ -108,6 +123,9 @@ impl Destination<Record> for OneSignal {
                 checks.fail(name, error.with_words(), error.next_step());
             }
             Err(error) => return Err(error.context("looking up a user")),
+        }
+        for (what, next) in self.caveats() {
+            checks.warn("unknown users", *what, *next);
         }
         Ok(checks)
     }

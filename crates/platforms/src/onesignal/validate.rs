@@ -105,7 +105,11 @@ impl Rules {
                 return Err(rules::SUBSCRIPTION.broken_by(what, "map `external_id` instead"));
             }
         } else if profile.updates() == 0 {
-            return Err(Reason::new("nothing_to_set", "the row has no attributes to set"));
+            return Err(Reason::new(
+                "nothing_to_set",
+                "the row has no attributes to set: map at least one. \
+                 `email` or `phone` also creates a user that OneSignal does not know",
+            ));
         }
         if profile.updates() > rules::UPDATES.limit {
             let what = format!("the row sets {}", profile.updates());

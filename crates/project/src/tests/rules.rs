@@ -3,7 +3,7 @@ use std::time::Duration;
 use serde_json::json;
 use tidegate_model::{Lookback, Mode, ObjectKind};
 
-use super::super::{Changed, InDoubt, Schedule};
+use super::super::{Changed, InDoubt, Limit, Schedule};
 use super::{CONNECTIONS, changed, good, import, one, told, valid};
 
 #[test]
@@ -159,8 +159,8 @@ fn what_cannot_be_done_yet_is_told_and_never_ignored() {
         ("removed: delete", "`removed: delete`"),
         ("removed: update", "`removed: update`"),
         ("state: source", "`state: source`"),
-        ("limits: { removed: 10% }", "`limits`"),
-        ("limits: { changed: 1000 }", "`limits`"),
+        ("limits: { removed: 10% }", "found by `mode: mirror`, which"),
+        ("limits: { changed: 1000 }", "changed rows of `mode: mirror`, which"),
     ] {
         one("lookback: 5m", written, &[what, "is not available in this version yet", "→ remove it"]);
     }
@@ -172,6 +172,16 @@ fn what_cannot_be_done_yet_is_told_and_never_ignored() {
     for written in ["changed: send", "removed: ignore", "state: ours", "absent: skip"] {
         valid(&changed("lookback: 5m", written));
     }
+    let deletion = "object: deletion }\n    limits";
+    let deletions = |limits: &str| {
+        let text = good().replace("object: event }", &format!("{deletion}: {limits}"));
+        text.replace("      name: { value: order_placed }\n      timestamp: ordered_at\n", "")
+    };
+    assert_eq!(import(&valid(&deletions("{ removed: 1000 }"))).limits.removed, Some(Limit::Rows(1_000)));
+    let share = told(&deletions("{ removed: 10% }")).concat();
+    assert!(share.contains("it has no share of them") && share.contains("`removed: 1000`"), "{share}");
+    let continuous = told(&deletions("{ removed: 9 }\n    schedule: continuous")).concat();
+    assert!(continuous.contains("one run without end"), "{continuous}");
     one("lookback: 5m", "limits: { removed: many }", &["`many` is no share of the rows", "`10%`"]);
 }
 

@@ -57,8 +57,10 @@ pub(super) async fn commit(
         tx.execute(done.bind(run.as_str()).bind(commit.batch)).await?;
     }
     intents::recall(&mut tx, &sync, run, commit.recalled).await?;
-    failed_rows::solve(&mut tx, &sync, &commit.solved).await?;
-    failed_rows::record(&mut tx, &record, run, at, open).await?;
+    let mut change = failed_rows::Change::default();
+    failed_rows::solve(&mut tx, &sync, &commit.solved, &mut change).await?;
+    failed_rows::record(&mut tx, &record, run, at, open, &mut change).await?;
+    failed_rows::count(&mut tx, &sync, change).await?;
     let chunk_rows = commit.remember.as_ref().map(|chunk| chunk.rows.len());
     let sync_id = SyncId::new(sync.clone());
     remember(&mut tx, &sync_id, run, commit.remember, commit.forget_through).await?;

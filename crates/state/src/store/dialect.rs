@@ -15,7 +15,7 @@ use tidegate_model::Error;
 
 use super::failure;
 use super::server::Server;
-use super::statement::{Arg, Record, Statement};
+use super::statement::{Arg, Record, Statement, without_numbers};
 use crate::folder;
 
 /// A database that keeps our tables.
@@ -280,7 +280,8 @@ async fn begin_sqlite(writer: &SqlitePool) -> Result<Transaction<'static, Sqlite
 }
 
 fn sqlite_query(statement: Statement) -> Query<'static, Sqlite, SqliteArguments> {
-    let mut query = sqlx::query(AssertSqlSafe(statement.text));
+    let text = if statement.in_order { without_numbers(&statement.text).into() } else { statement.text };
+    let mut query = sqlx::query(AssertSqlSafe(text));
     for arg in statement.args {
         query = match arg {
             Arg::Int(value) => query.bind(value),

@@ -99,9 +99,17 @@ async fn failed_rows(tx: &mut Tx, opening: &Opening, user: &str) -> Result<u64, 
             }
         }
         if (records.len() as u64) < PAGE_ROWS {
-            return Ok(removed);
+            break;
         }
     }
+    let dismissed = sql("DELETE FROM dismissed_rows WHERE user_label = $1 OR key_text = $1");
+    tx.execute(dismissed.bind(user)).await?;
+    tx.execute(sql("UPDATE syncs SET
+        failed_rows = (SELECT COUNT(*) FROM failed_rows WHERE failed_rows.sync = syncs.id),
+        failed_bytes = (SELECT COALESCE(SUM(failed_rows.bytes), 0) FROM failed_rows
+            WHERE failed_rows.sync = syncs.id)"))
+        .await?;
+    Ok(removed)
 }
 
 /// Whether a value is the id, or mentions it: a message that could not be decoded is one text.

@@ -3,18 +3,49 @@
 use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
-use tidegate_model::store::{FailedRow, RowEntry, RowResult};
+use tidegate_model::store::{FailedRow, FailedRowTotals, RowEntry, RowResult};
 use tidegate_model::{Error, Reason, Row, RowHash, RunId, SyncId};
 
-use super::contents::{Contents, Opening, Sealing};
+use super::contents::{Opening, Sealing};
 use super::dialect::{Database, Tx};
 use super::statement::{Arg, Record, Statement, from_word, placeholders, sql};
 
 /// Rows in one statement: PostgreSQL takes 65,535 values, SQLite 32,766.
-const ROWS_MAX: usize = 200;
+const ROWS_MAX: usize = 500;
 const COLUMNS: &str = "sync, key_hash, row_hash, run, object, user_label, key_text, status, reason_code, \
-    reason, payload, position, first_at, last_at, attempts";
-const WIDTH: usize = 15;
+    reason, payload, position, first_at, last_at, attempts, bytes";
+const WIDTH: usize = 16;
+
+/// What a commit changes in the totals of a sync.
+#[derive(Default)]
+pub(super) struct Change {
+    rows: i64,
+    bytes: i64,
+}
+
+/// Adds a change to the totals of a sync.
+pub(super) async fn count(tx: &mut Tx, sync: &str, change: Change) -> Result<(), Error> {
+    if (change.rows, change.bytes) == (0, 0) {
+        return Ok(());
+    }
+    let statement = sql("UPDATE syncs SET failed_rows = failed_rows + $2, failed_bytes = failed_bytes + $3
+        WHERE id = $1");
+    tx.execute(statement.bind(sync).bind(change.rows).bind(change.bytes)).await?;
+    Ok(())
+}
+
+/// Returns the totals of a sync.
+pub(super) async fn totals(database: &Database, sync: &SyncId) -> Result<FailedRowTotals, Error> {
+    let statement = sql("SELECT failed_rows, failed_bytes, dismissed_rows FROM syncs WHERE id = $1");
+    let Some(record) = database.first(statement.bind(sync)).await? else {
+        return Ok(FailedRowTotals::default());
+    };
+    Ok(FailedRowTotals {
+        rows: record.count("failed_rows")?,
+        bytes: record.count("failed_bytes")?,
+        dismissed: record.count("dismissed_rows")?,
+    })
+}
 
 /// A failed row of a batch, as text.
 pub(super) struct Found<'a> {
@@ -55,13 +86,24 @@ pub(super) fn of_batch<'a>(
 }
 
 /// Removes the failed rows with these keys; the history keeps their story.
-pub(super) async fn solve(tx: &mut Tx, sync: &str, solved: &[RowHash]) -> Result<(), Error> {
+pub(super) async fn solve(
+    tx: &mut Tx,
+    sync: &str,
+    solved: &[RowHash],
+    change: &mut Change,
+) -> Result<(), Error> {
     for keys in solved.chunks(ROWS_MAX) {
         let list: Vec<String> = (0..keys.len()).map(|at| format!("${}", at + 2)).collect();
-        let text = format!("DELETE FROM failed_rows WHERE sync = $1 AND key_hash IN ({})", list.join(", "));
+        let text = format!(
+            "DELETE FROM failed_rows WHERE sync = $1 AND key_hash IN ({}) RETURNING bytes",
+            list.join(", ")
+        );
         let mut args = vec![Arg::from(sync)];
         args.extend(keys.iter().map(|key| Arg::from(*key)));
-        tx.execute(Statement::assembled(text, args)).await?;
+        for record in tx.all(Statement::in_order(text, args)).await? {
+            change.rows -= 1;
+            change.bytes -= record.get::<i64>("bytes")?;
+        }
     }
     Ok(())
 }
@@ -74,6 +116,7 @@ pub(super) async fn record(
     run: &RunId,
     at: Timestamp,
     found: Vec<Found<'_>>,
+    change: &mut Change,
 ) -> Result<(), Error> {
     let sync: String = run_record.get("sync")?;
     let object: String = run_record.get("object")?;
@@ -92,13 +135,18 @@ pub(super) async fn record(
             args.push(result.status.kind().as_str().into());
             args.push(reason.map_or("", |reason| &reason.code).into());
             args.push(reason.map_or("", |reason| &reason.message).into());
+            let bytes = payload.as_ref().map_or(0, Vec::len);
             args.push(Arg::Bytes(payload));
             args.push((position as u64).into());
             args.push(at.into());
             args.push(at.into());
             args.push(1_i64.into());
+            args.push((bytes as u64).into());
         }
-        tx.execute(upsert(args)).await?;
+        for record in tx.all(upsert(args)).await? {
+            change.rows += i64::from(record.get::<i64>("times")? == 1);
+            change.bytes += record.get::<i64>("bytes")? - record.get::<i64>("bytes_before")?;
+        }
     }
     Ok(())
 }
@@ -116,45 +164,23 @@ fn upsert(args: Vec<Arg>) -> Statement {
                 THEN failed_rows.attempts + 1 ELSE 1 END,
             payload = CASE WHEN failed_rows.row_hash = excluded.row_hash
                 THEN COALESCE(excluded.payload, failed_rows.payload) ELSE excluded.payload END,
+            bytes_before = failed_rows.bytes, times = failed_rows.times + 1,
+            bytes = CASE WHEN failed_rows.row_hash = excluded.row_hash AND excluded.payload IS NULL
+                THEN failed_rows.bytes ELSE excluded.bytes END,
             row_hash = excluded.row_hash, run = excluded.run, object = excluded.object,
             user_label = excluded.user_label, key_text = excluded.key_text, status = excluded.status,
-            reason_code = excluded.reason_code, reason = excluded.reason, last_at = excluded.last_at"
+            reason_code = excluded.reason_code, reason = excluded.reason, last_at = excluded.last_at
+        RETURNING times, bytes, bytes_before"
     );
-    Statement::assembled(text, args)
-}
-
-/// Returns the failed rows of a sync in the order in which they came up.
-pub(super) async fn list(
-    database: &Database,
-    contents: &Contents,
-    sync: &SyncId,
-) -> Result<Vec<FailedRow>, Error> {
-    let opening = contents.opening().await?;
-    let statement = sql("SELECT * FROM failed_rows WHERE sync = $1 ORDER BY first_at, position, key_hash");
-    let records = database.all(statement.bind(sync)).await?;
-    records.iter().map(|record| from_record(record, &opening)).collect()
-}
-
-/// Returns the keys of the failed rows of a sync.
-pub(super) async fn keys(database: &Database, sync: &SyncId) -> Result<Vec<RowHash>, Error> {
-    let statement =
-        sql("SELECT key_hash FROM failed_rows WHERE sync = $1 ORDER BY first_at, position, key_hash");
-    database.all(statement.bind(sync)).await?.iter().map(|record| record.hash("key_hash")).collect()
+    Statement::in_order(text, args)
 }
 
 pub(super) fn from_record(record: &Record, opening: &Opening) -> Result<FailedRow, Error> {
     let row = record.hash("row_hash")?;
     let payload: Option<Vec<u8>> = record.get("payload")?;
     let entry = RowEntry {
-        at: record.time("last_at")?,
-        sync: SyncId::new(record.get::<String>("sync")?),
-        run: RunId::new(record.get::<String>("run")?),
-        object: from_word(&record.get::<String>("object")?, "object")?,
-        user: record.get("user_label")?,
-        key: record.get("key_text")?,
-        status: from_word(&record.get::<String>("status")?, "status")?,
-        reason: Some(Reason::new(record.get::<String>("reason_code")?, record.get::<String>("reason")?)),
         payload: payload.map(|sealed| opening.open(&sealed, row.0)).transpose()?.flatten(),
+        ..entry_of(record, "last_at")?
     };
     Ok(FailedRow {
         key: record.hash("key_hash")?,
@@ -162,6 +188,22 @@ pub(super) fn from_record(record: &Record, opening: &Opening) -> Result<FailedRo
         entry,
         first_at: record.time("first_at")?,
         attempts: record.count("attempts")?,
+        position: record.count("position")?,
+    })
+}
+
+/// What the ledger says of a row, without its contents.
+pub(super) fn entry_of(record: &Record, time: &str) -> Result<RowEntry, Error> {
+    Ok(RowEntry {
+        at: record.time(time)?,
+        sync: SyncId::new(record.get::<String>("sync")?),
+        run: RunId::new(record.get::<String>("run")?),
+        object: from_word(&record.get::<String>("object")?, "object")?,
+        user: record.get("user_label")?,
+        key: record.get("key_text")?,
+        status: from_word(&record.get::<String>("status")?, "status")?,
+        reason: Some(Reason::new(record.get::<String>("reason_code")?, record.get::<String>("reason")?)),
+        payload: None,
     })
 }
 
@@ -182,7 +224,7 @@ pub(super) async fn payloads(
         );
         let mut args = vec![Arg::from(sync)];
         args.extend(chunk.iter().map(|row| Arg::from(*row)));
-        for record in database.all(Statement::assembled(text, args)).await? {
+        for record in database.all(Statement::in_order(text, args)).await? {
             let hash = record.hash("row_hash")?;
             let row = opening.open(&record.get::<Vec<u8>>("payload")?, hash.0)?;
             found.extend(row.map(|row| (hash, row)));

@@ -17,7 +17,10 @@ CREATE TABLE syncs (
     next_run   TEXT,
     wait       TEXT,
     checkpoint TEXT,
-    complete   BIGINT NOT NULL DEFAULT 0
+    complete   BIGINT NOT NULL DEFAULT 0,
+    failed_rows    BIGINT NOT NULL DEFAULT 0,
+    failed_bytes   BIGINT NOT NULL DEFAULT 0,
+    dismissed_rows BIGINT NOT NULL DEFAULT 0
 );
 
 CREATE TABLE runs (
@@ -98,11 +101,31 @@ CREATE TABLE failed_rows (
     first_at    BIGINT NOT NULL,
     last_at     BIGINT NOT NULL,
     attempts    BIGINT NOT NULL,
+    bytes        BIGINT NOT NULL,
+    bytes_before BIGINT NOT NULL DEFAULT 0,
+    times        BIGINT NOT NULL DEFAULT 1,
     PRIMARY KEY (sync, key_hash)
 );
 CREATE INDEX failed_rows_by_row ON failed_rows (sync, row_hash);
 CREATE INDEX failed_rows_by_time ON failed_rows (last_at DESC, sync, key_hash);
+CREATE INDEX failed_rows_in_order ON failed_rows (sync, first_at, position, key_hash);
 CREATE INDEX failed_rows_by_user ON failed_rows (user_label);
+
+CREATE TABLE dismissed_rows (
+    sync        TEXT NOT NULL,
+    key_hash    BYTEA NOT NULL,
+    row_hash    BYTEA NOT NULL,
+    run         TEXT NOT NULL,
+    object      TEXT NOT NULL,
+    user_label  TEXT NOT NULL,
+    key_text    TEXT NOT NULL,
+    status      TEXT NOT NULL,
+    reason_code TEXT NOT NULL,
+    reason      TEXT NOT NULL,
+    note        TEXT NOT NULL,
+    dismissed_at BIGINT NOT NULL,
+    PRIMARY KEY (sync, key_hash, dismissed_at)
+);
 
 CREATE TABLE blocks (
     run        TEXT NOT NULL,

@@ -31,12 +31,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use tidegate_model::store::{
-    BatchCommit, FailedRow, FailedRowGroup, FailedRowQuery, Intent, IntentId, IntentRow, KeyRotation,
-    Lookback, NextRun, Pause, RowEntry, RowQuery, RunEnd, RunQuery, SyncState, WorkRequest,
+    BatchCommit, DismissedRow, FailedRow, FailedRowGroup, FailedRowQuery, FailedRowTotals, Intent, IntentId,
+    IntentRow, KeyRotation, Lookback, NextRun, Pause, RowEntry, RowQuery, RunEnd, RunQuery, SyncState,
+    WorkRequest,
 };
 use tidegate_model::{
-    Cause, Claim, Claimed, Clock, Erasure, ErasureCounts, Error, ObjectKind, Outcome, RowHash, Run, RunId,
-    Secret, Store, SyncId, Wait,
+    Cause, Claim, Claimed, Clock, Erasure, ErasureCounts, Error, ObjectKind, Outcome, Run, RunId, Secret,
+    Store, SyncId, Wait,
 };
 
 use crate::history::History;
@@ -216,8 +217,29 @@ impl Store for SqlStore {
         rows::find(&self.database, &self.contents, self.archive.history(), query).await
     }
 
-    async fn failed_rows(&self, sync: &SyncId) -> Result<Vec<FailedRow>, Error> {
-        failed_rows::list(&self.database, &self.contents, sync).await
+    async fn failed_rows_in_order(
+        &self,
+        query: &FailedRowQuery,
+        after: Option<&FailedRow>,
+    ) -> Result<Vec<FailedRow>, Error> {
+        failed_row_pages::in_order(&self.database, &self.contents, query, after).await
+    }
+
+    async fn failed_row_totals(&self, sync: &SyncId) -> Result<FailedRowTotals, Error> {
+        failed_rows::totals(&self.database, sync).await
+    }
+
+    async fn dismiss_failed_rows(
+        &self,
+        query: &FailedRowQuery,
+        note: &str,
+        at: Timestamp,
+    ) -> Result<u64, Error> {
+        failed_row_pages::dismiss(&self.database, query, note, at).await
+    }
+
+    async fn dismissed_rows(&self, query: &FailedRowQuery) -> Result<Vec<DismissedRow>, Error> {
+        failed_row_pages::dismissed(&self.database, query).await
     }
 
     async fn run(&self, id: &RunId) -> Result<Option<Run>, Error> {
@@ -234,10 +256,6 @@ impl Store for SqlStore {
 
     async fn failed_row_groups(&self, sync: Option<&SyncId>) -> Result<Vec<FailedRowGroup>, Error> {
         failed_row_pages::groups(&self.database, sync).await
-    }
-
-    async fn failed_row_keys(&self, sync: &SyncId) -> Result<Vec<RowHash>, Error> {
-        failed_rows::keys(&self.database, sync).await
     }
 
     async fn trim_history(&self, before: Timestamp) -> Result<(), Error> {

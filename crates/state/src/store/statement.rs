@@ -12,6 +12,8 @@ use tidegate_model::{Error, ErrorKind, RowHash, SyncId};
 pub(crate) struct Statement {
     pub(crate) text: Cow<'static, str>,
     pub(crate) args: Vec<Arg>,
+    /// Whether the placeholders stand in the order of the values, each once.
+    pub(crate) in_order: bool,
 }
 
 /// A value of a statement; `None` is `NULL`.
@@ -24,7 +26,7 @@ pub(crate) enum Arg {
 
 /// A statement without values so far; they are `$1`, `$2`, … in the text.
 pub(crate) fn sql(text: &'static str) -> Statement {
-    Statement { text: Cow::Borrowed(text), args: Vec::new() }
+    Statement { text: Cow::Borrowed(text), args: Vec::new(), in_order: false }
 }
 
 impl Statement {
@@ -32,7 +34,12 @@ impl Statement {
     ///
     /// `text` never holds a value: only keywords, names and placeholders.
     pub(crate) fn assembled(text: String, args: Vec<Arg>) -> Statement {
-        Statement { text: Cow::Owned(text), args }
+        Statement { text: Cow::Owned(text), args, in_order: false }
+    }
+
+    /// The same for many values whose placeholders stand in their order, each once.
+    pub(crate) fn in_order(text: String, args: Vec<Arg>) -> Statement {
+        Statement { in_order: true, ..Statement::assembled(text, args) }
     }
 
     /// Adds the next value.
@@ -69,6 +76,11 @@ impl Conditions {
         self.args.len() + 1
     }
 
+    /// Returns the conditions, and their values.
+    pub(crate) fn parts(self) -> (String, Vec<Arg>) {
+        (self.text, self.args)
+    }
+
     /// Returns the statement for a table in an order, at most `limit` rows.
     pub(crate) fn select(self, table: &str, order: &str, limit: usize) -> Statement {
         let Conditions { text, mut args } = self;
@@ -76,6 +88,20 @@ impl Conditions {
         let text = format!("SELECT * FROM {table}{text} ORDER BY {order} LIMIT ${}", args.len());
         Statement::assembled(text, args)
     }
+}
+
+/// The same text with `?` in place of `$1`, `$2` …, for placeholders that stand in order.
+///
+/// SQLite looks up the name of each numbered placeholder among all of them, which takes the
+/// square of their number.
+pub(crate) fn without_numbers(text: &str) -> String {
+    let mut pieces = text.split('$');
+    let mut plain = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        plain.push('?');
+        plain.push_str(piece.trim_start_matches(|digit: char| digit.is_ascii_digit()));
+    }
+    plain
 }
 
 /// `($1, $2), ($3, $4)` for two rows of two values.
@@ -254,11 +280,12 @@ fn unreadable(column: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::placeholders;
+    use super::{placeholders, without_numbers};
 
     #[test]
     fn placeholders_are_numbered_through() {
         assert_eq!(placeholders(2, 3), "($1, $2, $3), ($4, $5, $6)");
         assert_eq!(placeholders(3, 1), "($1), ($2), ($3)");
+        assert_eq!(without_numbers("IN ($1, $20) AND a = $3"), "IN (?, ?) AND a = ?");
     }
 }

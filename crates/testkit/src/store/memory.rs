@@ -8,9 +8,9 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tidegate_model::store::{
-    BatchCommit, Delivered, FailedRow, FailedRowGroup, FailedRowQuery, Intent, IntentId, IntentRow,
-    KeyRotation, Known, Lookback, LookbackChunk, NextRun, Pause, PauseChange, PausedBy, RowEntry, RowQuery,
-    RowResult, RowVersion, RunEnd, RunQuery, SyncState, WorkRequest,
+    BatchCommit, Delivered, DismissedRow, FailedRow, FailedRowGroup, FailedRowQuery, FailedRowTotals, Intent,
+    IntentId, IntentRow, KeyRotation, Known, Lookback, LookbackChunk, NextRun, Pause, PauseChange, PausedBy,
+    RowEntry, RowQuery, RowResult, RowVersion, RunEnd, RunQuery, SyncState, WorkRequest,
 };
 use tidegate_model::{
     Cause, Claim, Claimed, Clock, Counts, Ending, Erasure, ErasureCounts, Error, ErrorKind, Holder, Lease,
@@ -39,6 +39,10 @@ struct Memory {
     /// The sync, the work and the answer, by the name of the request.
     requests: BTreeMap<String, (SyncId, String, Option<String>)>,
     asked: u64,
+    /// How many failed rows came up.
+    came_up: u64,
+    /// Failed rows that were dismissed, with the time as that of their entry, and the note.
+    dismissed: Vec<(FailedRow, String)>,
     secrets: BTreeMap<String, Secret>,
     erasures: Vec<Erasure>,
     intended: IntentId,
@@ -144,13 +148,16 @@ impl Memory {
 
     fn note_failed_row(&mut self, sync: &SyncId, row: &RowResult, entry: RowEntry) {
         let first_at = entry.at;
-        let failed_row = FailedRow { key: row.key, row: row.row, entry, first_at, attempts: 1 };
+        self.came_up += 1;
+        let position = self.came_up;
+        let failed_row = FailedRow { key: row.key, row: row.row, entry, first_at, attempts: 1, position };
         let known = self.failed_rows.iter().position(|(of, old)| of == sync && old.key == row.key);
         match known {
             Some(at) if self.failed_rows[at].1.row == row.row => {
                 let old = &self.failed_rows[at].1;
                 let (first_at, attempts) = (old.first_at, old.attempts + 1);
-                self.failed_rows[at].1 = FailedRow { first_at, attempts, ..failed_row };
+                let position = old.position;
+                self.failed_rows[at].1 = FailedRow { first_at, attempts, position, ..failed_row };
             }
             Some(at) => {
                 self.failed_rows.remove(at);
@@ -161,6 +168,7 @@ impl Memory {
     }
 
     fn solve(&mut self, sync: &SyncId, solved: &[RowHash]) {
+        let solved: HashSet<&RowHash> = solved.iter().collect();
         self.failed_rows.retain(|(of, failed_row)| of != sync || !solved.contains(&failed_row.key));
     }
 }
@@ -528,10 +536,54 @@ impl Store for MemoryStore {
         Ok(newest.take(query.limit).map(|(entry, row)| open(entry, row)).collect())
     }
 
-    async fn failed_rows(&self, sync: &SyncId) -> Result<Vec<FailedRow>, Error> {
+    async fn failed_rows_in_order(
+        &self,
+        query: &FailedRowQuery,
+        after: Option<&FailedRow>,
+    ) -> Result<Vec<FailedRow>, Error> {
+        let all = FailedRowQuery { limit: usize::MAX, after: None, ..query.clone() };
+        let mut rows = super::failed_rows::find(self.memory().failed_rows.iter().map(|(_, row)| row), &all);
+        let order = |row: &FailedRow| (row.first_at, row.position, row.key);
+        rows.sort_by_key(order);
+        rows.retain(|row| after.is_none_or(|after| order(row) > order(after)));
+        rows.truncate(query.limit);
+        Ok(rows)
+    }
+
+    async fn failed_row_totals(&self, sync: &SyncId) -> Result<FailedRowTotals, Error> {
         let memory = self.memory();
-        let failed_rows = memory.failed_rows.iter().filter(|(of, _)| of == sync);
-        Ok(failed_rows.map(|(_, failed_row)| failed_row.clone()).collect())
+        let rows = memory.failed_rows.iter().filter(|(of, _)| of == sync).count() as u64;
+        let dismissed = memory.dismissed.iter().filter(|(row, _)| row.entry.sync == *sync).count() as u64;
+        Ok(FailedRowTotals { rows, bytes: 0, dismissed })
+    }
+
+    async fn dismiss_failed_rows(
+        &self,
+        query: &FailedRowQuery,
+        note: &str,
+        at: Timestamp,
+    ) -> Result<u64, Error> {
+        let rows =
+            self.failed_rows_in_order(&FailedRowQuery { limit: usize::MAX, ..query.clone() }, None).await?;
+        let mut memory = self.memory();
+        let count = rows.len() as u64;
+        for mut row in rows {
+            memory.solve(&row.entry.sync, &[row.key]);
+            (row.entry.at, row.entry.payload) = (at, None);
+            memory.dismissed.push((row, note.to_owned()));
+        }
+        Ok(count)
+    }
+
+    async fn dismissed_rows(&self, query: &FailedRowQuery) -> Result<Vec<DismissedRow>, Error> {
+        let memory = self.memory();
+        let query = FailedRowQuery { after: None, ..query.clone() };
+        let found = super::failed_rows::find(memory.dismissed.iter().map(|(row, _)| row), &query);
+        let dismissed = |row: FailedRow| {
+            let note = memory.dismissed.iter().find(|(other, _)| *other == row).map(|(_, note)| note.clone());
+            DismissedRow { entry: row.entry, note: note.unwrap_or_default() }
+        };
+        Ok(found.into_iter().map(dismissed).collect())
     }
 
     async fn run(&self, id: &RunId) -> Result<Option<Run>, Error> {

@@ -4,11 +4,11 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures_util::TryStreamExt;
+use futures_util::{StreamExt, TryStreamExt, stream};
 use tidegate_model::source::Column;
 use tidegate_model::{
-    Batch, Checks, ConnectorContext, Dataset, Error, ErrorKind, Feed, ReadMode, Row, Selection, Settings,
-    Source, Value,
+    Checks, ConnectorContext, Dataset, Error, ErrorKind, Feed, ReadMode, Row, Selection, Settings, Source,
+    Value,
 };
 
 use super::client::Client;
@@ -168,26 +168,23 @@ impl Source for DatabricksSource {
         selection: &Selection,
         key: &[String],
         values: &[Vec<Value>],
-    ) -> Result<Option<Batch<Row>>, Error> {
+    ) -> Result<Option<Feed<Row>>, Error> {
         if key.is_empty() {
             return Err(Error::settings("rows are looked up by key columns, and there are none")
                 .hint("name them under `primary_key`"));
         }
         let table = self.table(&selection.parse()?).await?;
         let Some(text) = table.lookup(key)? else { return Ok(None) };
-        let mut found = Batch::of(Vec::new());
+        let mut feeds = Vec::new();
         for keys in values.chunks(LOOKUP_KEYS) {
             let keys: Vec<Vec<Option<String>>> =
                 keys.iter().map(|key| key.iter().map(parameter).collect()).collect();
             let parameters = vec![serde_json::Value::from_iter(keys).to_string()];
             let sql = Sql { text: text.clone(), parameters };
-            let mut feed = self.reading(&table, sql, None, LOOKUP_KEYS).feed();
-            while let Some(batch) = feed.try_next().await? {
-                found.malformed.extend(batch.malformed);
-                found.items.extend(batch.items);
-            }
+            // Nothing is asked before the rows are.
+            feeds.push(self.reading(&table, sql, None, LOOKUP_KEYS).feed());
         }
-        Ok(Some(found))
+        Ok(Some(stream::iter(feeds).flatten().boxed()))
     }
 }
 

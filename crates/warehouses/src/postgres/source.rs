@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use futures_util::TryStreamExt;
 use tidegate_model::source::Column;
 use tidegate_model::{
-    Batch, Checks, ConnectorContext, Dataset, Error, ErrorKind, Feed, ReadMode, Row, Selection, Settings,
-    Source, Value,
+    Checks, ConnectorContext, Dataset, Error, ErrorKind, Feed, ReadMode, Row, Selection, Settings, Source,
+    Value,
 };
 
 use super::client::{Access, Session};
@@ -159,7 +159,7 @@ impl Source for PostgresSource {
         selection: &Selection,
         key: &[String],
         values: &[Vec<Value>],
-    ) -> Result<Option<Batch<Row>>, Error> {
+    ) -> Result<Option<Feed<Row>>, Error> {
         if key.is_empty() {
             return Err(Error::new(
                 ErrorKind::Settings,
@@ -170,13 +170,7 @@ impl Source for PostgresSource {
         let session = self.access.begin().await?;
         let table = self.readable(&session, &selection.parse()?).await?;
         let steps = lookups(&table, key, values)?;
-        let mut feed = self.reading(session, table, steps, None, LOOKUP_KEYS).feed();
-        let mut found = Batch::of(Vec::new());
-        while let Some(batch) = feed.try_next().await? {
-            found.items.extend(batch.items);
-            found.malformed.extend(batch.malformed);
-        }
-        Ok(Some(found))
+        Ok(Some(self.reading(session, table, steps, None, LOOKUP_KEYS).feed()))
     }
 }
 

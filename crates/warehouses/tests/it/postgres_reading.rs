@@ -190,8 +190,8 @@ async fn rows_are_looked_up_by_composite_keys_of_any_type() {
         .lookup(&table("public.t"), &key(&["shop", "code"]), &wanted)
         .await
         .expect("lookup")
-        .expect("rows")
-        .items;
+        .expect("rows");
+    let found = looked_up(found).await;
     let mut notes: Vec<_> = found.iter().map(|row| row.get("note").cloned().expect("note")).collect();
     notes.sort_by(|a, b| a.compare(b).expect("texts"));
     assert_eq!(notes, [Value::Text("it's 1".into()), Value::Text("it's 2".into())]);
@@ -201,10 +201,11 @@ async fn rows_are_looked_up_by_composite_keys_of_any_type() {
         .lookup(&table("public.t"), &key(&["made", "size"]), &[vec![made, Value::Text("s".into())]])
         .await
         .expect("lookup")
-        .expect("rows")
-        .items;
-    assert_eq!(again, found[..1]);
-    let error = source.lookup(&table("public.t"), &key(&["shopp"]), &wanted).await.expect_err("no column");
+        .expect("rows");
+    assert_eq!(looked_up(again).await, found[..1]);
+    let Err(error) = source.lookup(&table("public.t"), &key(&["shopp"]), &wanted).await else {
+        panic!("there is no such column");
+    };
     assert_eq!((error.kind(), error.next_step()), (ErrorKind::Missing, "did you mean `shop`?"));
 }
 
@@ -234,6 +235,12 @@ async fn tables_views_and_queries_are_described() {
     );
 }
 
+/// All rows of a lookup.
+async fn looked_up(feed: tidegate_model::Feed<Row>) -> Vec<Row> {
+    let batches: Vec<_> = feed.try_collect().await.expect("read");
+    batches.into_iter().flat_map(|batch: tidegate_model::Batch<Row>| batch.items).collect()
+}
+
 /// Looks rows up by the values that a read gave for these columns. Returns the ids found.
 async fn found_again(source: &std::sync::Arc<dyn tidegate_model::Source>, key: &[&str]) -> Vec<i64> {
     let all = rows(source, &table("public.t"), &ReadMode::Full).await;
@@ -243,7 +250,7 @@ async fn found_again(source: &std::sync::Arc<dyn tidegate_model::Source>, key: &
         .map(|row| key.iter().map(|name| row.get(name).expect("a key column").clone()).collect())
         .collect();
     let found = source.lookup(&table("public.t"), &names, &keys).await.expect("looked up").expect("rows");
-    let mut found = ids(&found.items);
+    let mut found = ids(&looked_up(found).await);
     found.sort_unstable();
     found
 }
@@ -262,7 +269,7 @@ async fn a_row_with_null_in_its_key_is_found_by_retry() {
     let a1 = vec![Value::Text("a1".into()), Value::Null];
     let key = ["account".to_owned(), "store".to_owned()];
     let found = database.source().lookup(&table("public.t"), &key, &[a1]).await.expect("looked up");
-    assert_eq!(ids(&found.expect("rows").items), [1]);
+    assert_eq!(ids(&looked_up(found.expect("rows")).await), [1]);
 }
 
 #[tokio::test]
@@ -330,7 +337,7 @@ async fn a_narrowed_selection_reads_describes_and_finds_its_columns_alone() {
         let read = rows(&source, &narrow, &cursor("at", None)).await;
         assert_eq!(read[0].columns.names(), columns);
         let found = source.lookup(&narrow, &columns[1..], &[vec![Value::Int(1)]]).await.expect("looked up");
-        assert_eq!(found.expect("rows").items, read);
+        assert_eq!(looked_up(found.expect("rows")).await, read);
         assert!(source.highest(&narrow, "at", "UTC").await.expect("asked").is_some());
     }
 }

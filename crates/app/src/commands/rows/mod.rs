@@ -44,6 +44,7 @@ struct Selection {
     user: Option<String>,
     status: Option<StatusKind>,
     open: bool,
+    dismissed: bool,
     from: Option<Timestamp>,
     to: Option<Timestamp>,
 }
@@ -77,6 +78,7 @@ impl Selection {
             user: asked.user.clone(),
             status,
             open: asked.open,
+            dismissed: asked.dismissed,
             from: time(&asked.since)?,
             to: time(&asked.until)?,
         })
@@ -157,11 +159,27 @@ impl Selection {
         Ok(complete)
     }
 
+    /// Returns the rows that were dismissed last, and their notes.
+    async fn dismissals(&self, engine: &Engine, limit: usize) -> Result<(Vec<RowEntry>, Vec<String>), Error> {
+        let query = FailedRowQuery {
+            sync: self.sync.clone(),
+            run: self.run.as_ref().map(|run| run.id.clone()),
+            user: self.user.clone(),
+            status: self.status,
+            from: self.from,
+            to: self.to,
+            limit,
+            ..FailedRowQuery::default()
+        };
+        let dismissed = engine.dismissed_rows(&query).await?;
+        Ok(dismissed.into_iter().map(|row| (row.entry, row.note)).unzip())
+    }
+
     /// Returns the number of these rows, if it can be known without reading them.
     async fn total(&self, engine: &Engine) -> Result<Option<u64>, Error> {
         /// Runs whose counts are added.
         const RUNS_MAX: usize = 100_000;
-        if self.user.is_some() || self.from.is_some() || self.to.is_some() {
+        if self.dismissed || self.user.is_some() || self.from.is_some() || self.to.is_some() {
             return Ok(None);
         }
         if self.open {
@@ -188,21 +206,26 @@ impl Selection {
 }
 
 async fn list(engine: &Engine, selection: &Selection, limit: usize, out: Output) -> Result<(), Error> {
-    let entries = selection.entries(engine, limit).await?;
+    let (entries, notes) = match selection.dismissed {
+        true => selection.dismissals(engine, limit).await?,
+        false => (selection.entries(engine, limit).await?, Vec::new()),
+    };
     let shown = entries.len() as u64;
     let total = match entries.len() < limit {
         true => Some(shown),
         false => selection.total(engine).await?.map(|total| total.max(shown)),
     };
     if out != Output::Text {
-        let listed = Listed { rows: entries.iter().map(to_json).collect(), total };
+        let notes = notes.iter().map(|note| Some(note.as_str())).chain(std::iter::repeat(None));
+        let rows = entries.iter().zip(notes).map(|(entry, note)| to_json(entry, note)).collect();
+        let listed = Listed { rows, total };
         output::listing(out, &listed, &listed.rows);
         return Ok(());
     }
     match entries.is_empty() {
         true if selection.open => note("no failed row is open"),
         true => note("no rows"),
-        false => output::table(&table(&entries)),
+        false => output::table(&table(&entries, &notes)),
     }
     match total {
         Some(total) if total > shown => {
@@ -218,8 +241,8 @@ async fn list(engine: &Engine, selection: &Selection, limit: usize, out: Output)
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Listed<L> {
     /// The status of each row, newest first: `at`, `sync`, `run`, `object`, `user`, `key`, `status`,
-    /// `reason` (`code` and `message`, `null` if delivered) and `row` (its columns while it counts
-    /// as failed, else `null`).
+    /// `reason` (`code` and `message`, `null` if delivered), `row` (its columns while it counts
+    /// as failed, else `null`) and `note` (of a row that was dismissed, with `--dismissed`, else `null`).
     rows: Vec<L>,
     /// The number of rows without `--limit`; `null` if they would have to be counted one by one.
     total: Option<u64>,
@@ -237,9 +260,10 @@ struct Line<'a> {
     status: StatusKind,
     reason: Option<&'a Reason>,
     row: Option<Box<RawValue>>,
+    note: Option<&'a str>,
 }
 
-fn to_json(entry: &RowEntry) -> Line<'_> {
+fn to_json<'a>(entry: &'a RowEntry, note: Option<&'a str>) -> Line<'a> {
     Line {
         at: entry.at,
         sync: &entry.sync,
@@ -250,10 +274,12 @@ fn to_json(entry: &RowEntry) -> Line<'_> {
         status: entry.status,
         reason: entry.reason.as_ref(),
         row: entry.payload.as_ref().and_then(|row| output::raw(row.to_json().as_str())),
+        note,
     }
 }
 
-fn table(entries: &[RowEntry]) -> Table {
+/// The rows; dismissed ones with their notes.
+fn table(entries: &[RowEntry], notes: &[String]) -> Table {
     let columns = [
         word("at"),
         word("sync"),
@@ -262,9 +288,10 @@ fn table(entries: &[RowEntry]) -> Table {
         word("key"),
         word("status"),
         sentence("reason"),
+        sentence(if notes.is_empty() { "" } else { "note" }),
     ];
     let mut table = Table::new(columns);
-    for entry in entries {
+    for (at, entry) in entries.iter().enumerate() {
         let reason = entry.reason.as_ref().map(|reason| format!("{}: {}", reason.code, reason.message));
         table.row([
             moment(entry.at).into(),
@@ -274,6 +301,7 @@ fn table(entries: &[RowEntry]) -> Table {
             entry.key.as_str().into(),
             state(entry.status.as_str()),
             reason.unwrap_or_default().into(),
+            notes.get(at).cloned().unwrap_or_default().into(),
         ]);
     }
     table

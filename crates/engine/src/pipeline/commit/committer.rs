@@ -28,7 +28,8 @@ pub(crate) struct Committer<F> {
     pub(crate) keeps_keys: Option<Option<Duration>>,
     pub(crate) cursor_state: Option<CursorState>,
     pub(crate) chunks: VecDeque<(u64, Option<Value>)>,
-    pub(crate) failed_rows: HashSet<RowHash>,
+    /// Whether the sync has failed rows that a delivery may close.
+    pub(crate) any_failed: bool,
     pub(crate) progress: watch::Sender<Progress>,
     pub(crate) kind: RunKind,
     /// Whether a delivery has proved that the cause of a pause is fixed. Asked of continuous runs
@@ -175,9 +176,7 @@ impl<F: Transform> Committer<F> {
             sorted.sort_by_key(|(at, _)| *at);
             rows = vec![sorted];
         }
-        let fixed: Vec<_> = opened.fixed.into_iter().filter(|key| self.failed_rows.remove(key)).collect();
-        commit.solved = self.solved(&rows, &delivered);
-        commit.solved.extend(fixed.into_iter().filter(|key| !self.failed_rows.contains(key)));
+        commit.solved = self.solved(&rows, &delivered, opened.fixed);
         rows.iter().flatten().for_each(|(_, row)| count(&mut commit.counts, &row.status));
         commit.counts.delivered += delivered.iter().map(Delivered::len).sum::<usize>() as u64;
         if self.transform.lists_delivered() {
@@ -306,26 +305,26 @@ impl<F: Transform> Committer<F> {
         through
     }
 
-    fn solved(&mut self, rows: &[Vec<IndexedResult>], delivered: &[Delivered]) -> Vec<RowHash> {
-        let mut solved = Vec::new();
-        // Either no other row has a reason, or no key occurs twice: the log knows the ids of its events.
-        if !self.failed_rows.is_empty() {
-            let keys = delivered.iter().flat_map(Delivered::keys).copied();
-            solved.extend(keys.filter(|key| self.failed_rows.remove(key)));
+    /// The keys of failed rows that the batch may close: those whose last row was delivered, and
+    /// of what can be read now.
+    fn solved(
+        &mut self,
+        rows: &[Vec<IndexedResult>],
+        delivered: &[Delivered],
+        fixed: Vec<RowHash>,
+    ) -> Vec<RowHash> {
+        let failing = rows.iter().flatten().any(|(_, row)| row.status.reason().is_some());
+        if !self.any_failed && !failing {
+            return Vec::new();
         }
+        self.any_failed |= failing;
+        let mut last: HashMap<RowHash, bool> = HashMap::new();
         for (_, row) in rows.iter().flatten() {
-            match row.status {
-                RowStatus::Delivered if !self.failed_rows.is_empty() && self.failed_rows.remove(&row.key) => {
-                    solved.push(row.key);
-                }
-                RowStatus::Delivered => {}
-                RowStatus::Rejected(_) | RowStatus::InDoubt(_) => {
-                    self.failed_rows.insert(row.key);
-                }
-            }
+            last.insert(row.key, row.status == RowStatus::Delivered);
         }
-        // A key that was delivered and failed again in the same batch stays failed.
-        solved.retain(|key| !self.failed_rows.contains(key));
+        let others = delivered.iter().flat_map(Delivered::keys).copied().chain(fixed);
+        let mut solved: Vec<RowHash> = others.filter(|key| !last.contains_key(key)).collect();
+        solved.extend(last.into_iter().filter(|(_, delivered)| *delivered).map(|(key, _)| key));
         solved
     }
 }

@@ -1,6 +1,6 @@
 //! What a run resumes from: the state that earlier runs left.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 
 use tidegate_model::store::{Intent, IntentRow, Known, Lookback, RowStatus, RowVersion};
 use tidegate_model::{Error, Outcome, Reason, RowHash, Store, SyncId, Value};
@@ -18,8 +18,8 @@ pub(crate) struct ResumeState {
     pub(crate) chunks: Vec<(u64, Option<Value>)>,
     /// Rows that were about to be sent, oldest first. None of them was committed.
     intended: HashMap<RowVersion, VecDeque<Intended>>,
-    /// Keys of rows that were rejected or in doubt and are still open.
-    pub(crate) failed_rows: HashSet<RowHash>,
+    /// Whether rows that were rejected or in doubt are still open.
+    pub(crate) any_failed: bool,
 }
 
 /// Committed rows, by what is asked of them.
@@ -118,7 +118,7 @@ impl ResumeState {
                 resume.intends(Intended { row, response });
             }
         }
-        resume.failed_rows = store.failed_row_keys(sync).await?.into_iter().collect();
+        resume.any_failed = store.failed_row_totals(sync).await?.rows > 0;
         Ok(resume)
     }
 

@@ -89,8 +89,8 @@ fn a_retry_that_died_leaves_its_row_in_doubt_and_no_retry_sends_it_unasked() {
     runtime().block_on(stage.run());
     change_answer(&stage, all_delivered());
     let row = runtime().block_on(kept_row(&stage));
-    die(&stage, 5, Input::Rows(Batch::of(vec![row.clone()])));
-    let again = Input::Rows(Batch::of(vec![row]));
+    die(&stage, 5, Input::rows(Batch::of(vec![row.clone()])));
+    let again = Input::rows(Batch::of(vec![row]));
     let again = runtime().block_on(stage.run_until(CancellationToken::new(), again));
     assert_eq!((again.counts.delivered, again.counts.in_doubt), (0, 1));
     assert_eq!(stage.sent()[&4], 2, "once rejected, once with its answer lost");
@@ -110,7 +110,7 @@ fn what_a_dead_retry_had_delivered_is_no_failed_row_any_more() {
     let mut other = row.clone();
     other.values[0] = Value::Int(400);
     let rows: Vec<Row> = std::iter::once(row).chain(std::iter::repeat_n(other, 15)).collect();
-    die(&stage, 15, Input::Rows(Batch::of(rows)));
+    die(&stage, 15, Input::rows(Batch::of(rows)));
     let run = runtime().block_on(stage.run());
     assert_eq!(run.counts.delivered, 10, "the answered request of the dead retry: {:?}", run.counts);
     assert_eq!(run.counts.in_doubt, 6);

@@ -292,7 +292,7 @@ async fn a_fixed_row_closes_its_failed_row_and_is_not_sent_by_the_next_run() {
     *stage.platform.answer.lock().expect("no panic") = all_delivered();
     let failed_row = stage.store.failed_rows(&SyncId::new("s")).await.expect("failed rows").remove(0);
     let row = failed_row.entry.payload.expect("the row is kept");
-    let run = stage.run_until(CancellationToken::new(), Input::Rows(Batch::of(vec![row]))).await;
+    let run = stage.run_until(CancellationToken::new(), Input::rows(Batch::of(vec![row]))).await;
     assert_eq!((run.cause, run.counts.delivered), (Cause::Retry, 1));
     assert!(stage.failed_rows().await.is_empty());
     assert_eq!(stage.run().await.counts.delivered, 0);

@@ -181,6 +181,8 @@ async fn a_check_proves_the_key_by_looking_up_nobody() {
     let script = Script::answering(404, "{}");
     let checks = open(ObjectKind::User, &script).check().await.expect("checks");
     assert!(checks.passed(), "{checks:?}");
+    let told = |what: &str| checks.0.iter().any(|check| check.detail.contains(what));
+    assert!(told("OneSignal creates a user only with an e-mail address or a phone number"), "{checks:?}");
     assert_eq!(script.request().1, format!("/apps/{APP}/users/by/external_id/tidegate-check"));
 
     let checks = open(ObjectKind::User, &Script::answering(403, "{}")).check().await.expect("checks");

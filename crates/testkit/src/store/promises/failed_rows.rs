@@ -1,7 +1,7 @@
 //! Failed rows, until they are solved.
 
 use jiff::SignedDuration;
-use tidegate_model::store::{BatchCommit, RowEntry, RowStatus, StatusKind};
+use tidegate_model::store::{BatchCommit, FailedRowQuery, FailedRowTotals, RowEntry, RowStatus, StatusKind};
 use tidegate_model::{Clock, ObjectKind, SyncId};
 
 use super::steps::{commit_batch, finish, orders, results, start};
@@ -45,14 +45,63 @@ pub async fn a_failed_row_stays_open_until_it_is_solved(backend: &dyn Backend) {
 
     let retry = start(&*store, &orders(), backend.clock().now()).await;
     let solved = vec![key(3), key(999)];
-    let keys: Vec<_> =
-        store.failed_rows(&orders()).await.expect("failed rows").iter().map(|open| open.key).collect();
-    assert_eq!(store.failed_row_keys(&orders()).await.expect("keys"), keys);
+    assert_eq!(store.failed_row_totals(&orders()).await.expect("totals").rows, 3);
 
     commit_batch(&*store, &retry.id, BatchCommit { solved, ..results([(3, RowStatus::Delivered)]) }).await;
     let open = store.failed_rows(&orders()).await.expect("failed rows");
     assert_eq!(open.iter().map(|failed_row| failed_row.key).collect::<Vec<_>>(), [key(2), key(4)]);
     assert!(store.failed_rows(&SyncId::new("users")).await.expect("failed rows").is_empty());
+}
+
+/// Page by page, also while they are closed.
+pub async fn failed_rows_are_read_in_order_and_counted_without_being_read(backend: &dyn Backend) {
+    let store = backend.open().await;
+    let run = start(&*store, &orders(), backend.clock().now()).await;
+    for from in [0, 700] {
+        commit_batch(&*store, &run.id, results((from..from + 700).map(|id| (id, rejected())))).await;
+        backend.clock().advance(SignedDuration::from_secs(1));
+    }
+    // The same rows again: none of them is a new one.
+    commit_batch(&*store, &run.id, results((0..700).map(|id| (id, rejected())))).await;
+    let before = store.failed_row_totals(&orders()).await.expect("totals");
+    assert_eq!((before.rows, before.dismissed), (1_400, 0));
+
+    let query = FailedRowQuery { sync: Some(orders()), limit: 300, ..FailedRowQuery::default() };
+    let (mut seen, mut after) = (Vec::new(), None);
+    loop {
+        let page = store.failed_rows_in_order(&query, after.as_ref()).await.expect("a page");
+        let Some(last) = page.last().cloned() else { break };
+        seen.extend(page.iter().map(|row| row.key));
+        let solved = page.iter().map(|row| row.key).collect();
+        commit_batch(&*store, &run.id, BatchCommit { solved, ..BatchCommit::default() }).await;
+        after = Some(last);
+    }
+    assert_eq!(seen, (0..1_400).map(key).collect::<Vec<_>>());
+    assert_eq!(store.failed_row_totals(&orders()).await.expect("totals"), FailedRowTotals::default());
+}
+
+/// They are counted apart, and a note stands with them.
+pub async fn failed_rows_that_need_no_delivery_are_dismissed(backend: &dyn Backend) {
+    let store = backend.open().await;
+    let at = backend.clock().now();
+    let run = start(&*store, &orders(), at).await;
+    commit_batch(&*store, &run.id, results([(1, rejected()), (2, rejected()), (3, in_doubt())])).await;
+    let query = |user: Option<&str>| FailedRowQuery {
+        sync: Some(orders()),
+        user: user.map(str::to_owned),
+        status: Some(StatusKind::Rejected),
+        ..FailedRowQuery::default()
+    };
+    let dismissed = store.dismiss_failed_rows(&query(Some("user-2")), "a test user", at).await;
+    assert_eq!(dismissed.expect("dismissed"), 1);
+    let totals = store.failed_row_totals(&orders()).await.expect("totals");
+    assert_eq!((totals.rows, totals.dismissed), (2, 1));
+    let listed = store.dismissed_rows(&FailedRowQuery { limit: 9, ..query(None) }).await.expect("rows");
+    let [row] = &listed[..] else { panic!("{listed:?}") };
+    assert_eq!((row.note.as_str(), row.entry.user.as_str(), row.entry.at), ("a test user", "user-2", at));
+    assert_eq!(store.dismiss_failed_rows(&query(None), "the rest", at).await.expect("dismissed"), 1);
+    let left = store.failed_rows(&orders()).await.expect("failed rows");
+    assert_eq!(left.iter().map(|row| row.key).collect::<Vec<_>>(), [key(3)]);
 }
 
 /// It keeps its position in the order and shows the latest attempt.

@@ -1,0 +1,310 @@
+//! Sending failed rows again, page by page.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::{StreamExt, stream};
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tidegate_model::store::{FailedRow, FailedRowQuery, RowEntry, StatusKind};
+use tidegate_model::{
+    Batch, Cause, Claim, Error, ErrorKind, Feed, Origin, Progress, Row, RowHash, Run, Store, SyncId, Value,
+};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::Engine;
+use super::runs::OpenSync;
+use crate::pipeline::{self, Import, Input};
+
+/// Failed rows that are looked at together, at most.
+const PAGE_ROWS: u64 = 1_000;
+/// Bytes that are kept of them, about.
+const PAGE_BYTES: u64 = 8 << 20;
+
+/// Which failed rows to send again, or to dismiss.
+#[derive(Clone, Debug, Default)]
+pub struct RetryFilter {
+    /// Of one user only.
+    pub user: Option<String>,
+    /// Rows in doubt instead of rejected ones.
+    pub in_doubt: bool,
+    /// With this reason code only.
+    pub reason: Option<String>,
+    /// The row with this key only.
+    pub key: Option<RowHash>,
+}
+
+impl RetryFilter {
+    fn query(&self, sync: &SyncId, limit: usize) -> FailedRowQuery {
+        FailedRowQuery {
+            sync: Some(sync.clone()),
+            user: self.user.clone(),
+            key: self.key,
+            reason: self.reason.clone(),
+            status: Some(if self.in_doubt { StatusKind::InDoubt } else { StatusKind::Rejected }),
+            limit,
+            ..FailedRowQuery::default()
+        }
+    }
+}
+
+/// The result of a retry.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct RetryResult {
+    /// The run, if there was anything to send.
+    pub run: Option<Run>,
+    /// Rows that the source no longer has.
+    pub gone: u64,
+    /// Inputs that could not be parsed: fix the source and read it again.
+    pub malformed: u64,
+}
+
+/// Failed rows that a retry did not send.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Left {
+    gone: u64,
+    /// What could not be parsed, and rows of which only a part was kept and that the source
+    /// cannot look up.
+    malformed: u64,
+}
+
+impl Engine {
+    /// Sends rejected rows, or rows in doubt, again: as the source has them now if it can look them
+    /// up, else as they were. Memory does not follow their number. If another process holds the
+    /// sync, asks it and waits at least 30 s before giving up.
+    ///
+    /// # Errors
+    /// As [`Engine::run`].
+    pub async fn retry(
+        &self,
+        id: &SyncId,
+        filter: &RetryFilter,
+        stop: CancellationToken,
+        progress: watch::Sender<Progress>,
+    ) -> Result<RetryResult, Error> {
+        self.import_spec(id)?;
+        let (open, claim) = match self.ready(id, Cause::Retry).await {
+            Ok(ready) => ready,
+            // The process that holds it does it.
+            Err(error) if error.kind() == ErrorKind::Held => {
+                return self.ask_for_retry(id, filter, error, &stop).await;
+            }
+            Err(error) => return Err(error),
+        };
+        let retried = self.retry_open(&open, &claim, filter, stop, progress).await;
+        claim.release().await;
+        retried
+    }
+
+    /// Sends failed rows of what is opened again.
+    pub(super) async fn retry_open(
+        &self,
+        open: &OpenSync,
+        claim: &Claim,
+        filter: &RetryFilter,
+        stop: CancellationToken,
+        progress: watch::Sender<Progress>,
+    ) -> Result<RetryResult, Error> {
+        let OpenSync::Import(import) = open else {
+            return Err(Error::internal(format!("the import `{}` was opened as an export", claim.sync())));
+        };
+        let left = Arc::new(Mutex::new(Left::default()));
+        let rows = self.rows_to_retry(import, filter, left.clone()).await;
+        if let Err(error) = &rows {
+            self.note_failure(claim, import.platform.object().kind, Cause::Retry, error).await;
+        }
+        let run = match rows? {
+            None => None,
+            Some(rows) => {
+                let parts = self.parts(claim);
+                Some(pipeline::run(import, &parts, Cause::Retry, Input::Rows(rows), stop, progress).await?)
+            }
+        };
+        let left = *left.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(RetryResult { run, gone: left.gone, malformed: left.malformed })
+    }
+
+    /// Returns the rows to retry, the first of them read; `None` if there are none.
+    async fn rows_to_retry(
+        &self,
+        import: &Import,
+        filter: &RetryFilter,
+        left: Arc<Mutex<Left>>,
+    ) -> Result<Option<Feed<Row>>, Error> {
+        let sync = self.import_spec(&import.sync)?;
+        let dataset = import.source.describe(&import.selection).await?;
+        let totals = self.config.store.failed_row_totals(&import.sync).await?;
+        let rows = PAGE_BYTES / (totals.bytes / totals.rows.max(1)).max(1);
+        let limit = usize::try_from(rows.clamp(16, PAGE_ROWS)).unwrap_or(16);
+        let mut rows = RowsToRetry {
+            store: self.config.store.clone(),
+            import: import.clone(),
+            key: sync.primary_key.clone().unwrap_or(dataset.key),
+            query: filter.query(&import.sync, limit),
+            began: self.config.clock.now(),
+            after: None,
+            ready: VecDeque::new(),
+            lookup: None,
+            left,
+        }
+        .feed();
+        let first = rows.next().await.transpose()?;
+        Ok(first.map(|first| stream::iter([Ok(first)]).chain(rows).boxed()))
+    }
+
+    /// Closes failed rows that need no delivery, with a note. Returns how many.
+    ///
+    /// # Errors
+    /// If there is no such sync, or the store cannot be written.
+    pub async fn dismiss(&self, id: &SyncId, filter: &RetryFilter, note: &str) -> Result<u64, Error> {
+        self.sync(id)?;
+        let query = filter.query(id, usize::MAX);
+        self.config.store.dismiss_failed_rows(&query, note, self.config.clock.now()).await
+    }
+}
+
+/// Failed rows as they are now.
+struct RowsToRetry {
+    store: Arc<dyn Store>,
+    import: Import,
+    key: Vec<String>,
+    query: FailedRowQuery,
+    /// Rows that fail later are not retried once more.
+    began: Timestamp,
+    /// The last row that was looked at.
+    after: Option<FailedRow>,
+    /// What is ready to be sent.
+    ready: VecDeque<Batch<Row>>,
+    /// What the source gives of a page, and how many rows are still expected.
+    lookup: Option<(Feed<Row>, u64)>,
+    left: Arc<Mutex<Left>>,
+}
+
+impl RowsToRetry {
+    fn feed(self) -> Feed<Row> {
+        stream::try_unfold(self, |mut rows| async move { Ok(rows.next().await?.map(|batch| (batch, rows))) })
+            .boxed()
+    }
+
+    async fn next(&mut self) -> Result<Option<Batch<Row>>, Error> {
+        loop {
+            if let Some((feed, expected)) = &mut self.lookup {
+                if let Some(batch) = feed.next().await.transpose()? {
+                    let found = (batch.items.len() + batch.malformed.len()) as u64;
+                    *expected = expected.saturating_sub(found);
+                    if found > 0 {
+                        return Ok(Some(batch));
+                    }
+                    continue;
+                }
+                let gone = *expected;
+                self.lookup = None;
+                self.note(|left| left.gone += gone);
+            }
+            if let Some(batch) = self.ready.pop_front() {
+                return Ok(Some(batch));
+            }
+            let page = self.store.failed_rows_in_order(&self.query, self.after.as_ref()).await?;
+            let Some(last) = page.last() else { return Ok(None) };
+            self.after = Some(last.clone());
+            let page = page.into_iter().filter(|row| row.first_at <= self.began).collect();
+            self.take(page).await?;
+        }
+    }
+
+    fn note(&self, what: impl FnOnce(&mut Left)) {
+        what(&mut self.left.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Sorts the rows of a page by how they are found again.
+    async fn take(&mut self, page: Vec<FailedRow>) -> Result<(), Error> {
+        let mut unchanged = Batch::of(Vec::new());
+        let (mut kept, mut locations) = (Vec::new(), Vec::new());
+        for FailedRow { key: hash, entry, .. } in page {
+            let RowEntry { key: location, payload, .. } = entry;
+            match payload {
+                Some(row) if self.has_columns(&row) && !self.import.source.rows_change() => {
+                    unchanged.items.push(row);
+                    unchanged.origins.push(Origin::Known(hash));
+                }
+                Some(row) if self.has_columns(&row) => kept.push((hash, row)),
+                Some(row) => match pipeline::location_of(&row) {
+                    Some(location) => locations.push(location.to_owned()),
+                    None if self.has_key(&row) => kept.push((hash, row)),
+                    None if pipeline::is_input(&row) => locations.push(location),
+                    None => self.note(|left| left.malformed += 1),
+                },
+                None => self.note(|left| left.gone += 1),
+            }
+        }
+        if !unchanged.items.is_empty() {
+            self.ready.push_back(unchanged);
+        }
+        self.look_up(kept).await?;
+        self.reread(locations).await
+    }
+
+    /// Whether a kept row has the columns of today: what was no row at all has none of them.
+    fn has_columns(&self, row: &Row) -> bool {
+        let columns = self.import.columns.names();
+        match self.import.open {
+            true => row.columns.names().starts_with(columns),
+            false => row.columns.names() == columns,
+        }
+    }
+
+    fn has_key(&self, row: &Row) -> bool {
+        !self.key.is_empty() && self.key.iter().all(|name| row.get(name).is_some())
+    }
+
+    /// Takes kept rows as the source has them now; as they were if it cannot look them up.
+    async fn look_up(&mut self, kept: Vec<(RowHash, Row)>) -> Result<(), Error> {
+        let key = |row: &Row| self.key.iter().map(|name| row.get(name).cloned()).collect();
+        let values: Option<Vec<Vec<Value>>> = kept.iter().map(|(_, row)| key(row)).collect();
+        let (source, selection) = (&self.import.source, &self.import.selection);
+        let found = match values {
+            Some(values) if !self.key.is_empty() && !values.is_empty() => {
+                source.lookup(selection, &self.key, &values).await?
+            }
+            _ => None,
+        };
+        if let Some(feed) = found {
+            self.lookup = Some((feed, kept.len() as u64));
+            return Ok(());
+        }
+        let mut batch = Batch::of(Vec::new());
+        for (hash, row) in kept {
+            if self.has_columns(&row) {
+                batch.items.push(row);
+                batch.origins.push(Origin::Known(hash));
+            } else {
+                self.note(|left| left.malformed += 1);
+            }
+        }
+        if !batch.items.is_empty() {
+            self.ready.push_back(batch);
+        }
+        Ok(())
+    }
+
+    /// Takes what stands at these locations now, if the source can read them again.
+    async fn reread(&mut self, locations: Vec<String>) -> Result<(), Error> {
+        if locations.is_empty() {
+            return Ok(());
+        }
+        let Some(mut found) = self.import.source.reread(&self.import.selection, &locations).await? else {
+            self.note(|left| left.malformed += locations.len() as u64);
+            return Ok(());
+        };
+        let count = found.items.len() + found.malformed.len();
+        self.note(|left| left.gone += locations.len().saturating_sub(count) as u64);
+        // A row with a key of its own closes the piece that stood in its place.
+        found.fixed.extend(found.origins.iter().map(Origin::to_string));
+        if count > 0 {
+            self.ready.push_back(found);
+        }
+        Ok(())
+    }
+}
