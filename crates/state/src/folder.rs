@@ -1,7 +1,7 @@
 //! The data folder: made on first use, closed to other users.
 
 use std::fs::{self, DirBuilder, File};
-use std::io;
+use std::io::{self, Write as _};
 use std::path::Path;
 
 use tidegate_model::Error;
@@ -65,6 +65,28 @@ pub(crate) fn ensure_file(path: &Path) -> io::Result<File> {
     let file = private().truncate(false).open(path)?;
     close(path);
     Ok(file)
+}
+
+/// Returns the name of a folder that no other folder has: random, made when it is asked for first.
+pub(crate) fn identity(folder: &Path) -> io::Result<String> {
+    let path = folder.join("folder-id");
+    match fs::read_to_string(&path) {
+        Ok(name) if !name.is_empty() => return Ok(name),
+        Err(cause) if cause.kind() != io::ErrorKind::NotFound => return Err(cause),
+        _ => {}
+    }
+    let unfinished = path.with_extension("tmp");
+    let mut file = create_file(&unfinished)?;
+    file.write_all(uuid::Uuid::new_v4().to_string().as_bytes())?;
+    file.sync_all()?;
+    // The first process on the folder names it.
+    match fs::hard_link(&unfinished, &path) {
+        Err(cause) if cause.kind() != io::ErrorKind::AlreadyExists => return Err(cause),
+        _ => {}
+    }
+    let _ = fs::remove_file(&unfinished);
+    sync(folder)?;
+    fs::read_to_string(&path)
 }
 
 fn private() -> fs::OpenOptions {

@@ -33,7 +33,7 @@ fn of<'a>(runs: &'a Value, sync: &str) -> &'a Value {
 }
 
 #[test]
-fn a_table_of_deletions_that_grew_too_much_deletes_nobody_until_a_person_says_so() {
+fn a_table_of_deletions_that_grew_too_much_deletes_no_user_until_a_person_says_so() {
     let project = project("id\n1\n2\n3\n4\n5\n");
     let plan = project.document(&["plan", "gone"]);
     assert_eq!(plan["exceeds"]["rows"], 5, "{plan:#}");

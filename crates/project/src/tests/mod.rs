@@ -121,7 +121,7 @@ const PLATFORM: Connector = Connector {
     kind: "platform",
     title: "Platform",
     platform: Some(PlatformRole {
-        objects: &[ObjectKind::User, ObjectKind::Event, ObjectKind::Purchase],
+        objects: &[ObjectKind::User, ObjectKind::Event, ObjectKind::Purchase, ObjectKind::Deletion],
         target: schema_of::<Target>,
         open: |_, _, _, _| Err(Error::internal("never opened")),
         dry_run_response: |_| http::Response::new(bytes::Bytes::new()),

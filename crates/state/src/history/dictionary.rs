@@ -28,6 +28,14 @@ pub(super) struct DictionaryColumn {
 }
 
 impl DictionaryColumn {
+    /// Distinct values that a column takes.
+    const DISTINCT_MAX: usize = 1 << u8::BITS;
+
+    /// Whether the column takes rows with this value.
+    pub(super) fn takes(&self, word: &str) -> bool {
+        self.distinct.len() < Self::DISTINCT_MAX || self.distinct.iter().any(|known| known == word)
+    }
+
     /// Adds this many rows with a value.
     pub(super) fn add(&mut self, word: &str, rows: usize) {
         let index = self.distinct.iter().position(|known| known == word).unwrap_or_else(|| {

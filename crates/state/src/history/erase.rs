@@ -73,7 +73,11 @@ fn names(batch: &RecordBatch, user: &str, theirs: bool) -> Result<BooleanArray, 
     Ok(of_user.map(|of_user| Some(of_user == theirs)).collect())
 }
 
-fn sync_of(path: &Path) -> Result<SyncId, Error> {
+/// Returns the sync of a file.
+///
+/// # Errors
+/// If it is no history file.
+pub(crate) fn sync_of(path: &Path) -> Result<SyncId, Error> {
     let fail = |cause: ParquetError| of_parquet(cause, "reading", path);
     let file = File::open(path).map_err(|cause| failure::of_io(cause, "reading", path))?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(fail)?;

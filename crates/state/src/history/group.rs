@@ -94,6 +94,11 @@ impl Group {
         self.rows
     }
 
+    /// Whether it takes rows of this run: its runs are numbered.
+    pub(super) fn takes(&self, run: &RunId) -> bool {
+        self.run.takes(run.as_str())
+    }
+
     /// Adds rows of a run.
     pub(super) fn add(&mut self, run: &RunId, object: ObjectKind, rows: &Rows) -> Result<(), ParquetError> {
         self.rows += rows.len();
@@ -175,8 +180,7 @@ mod tests {
         let path = folder.path().join("day/file.parquet");
         let sizes = [(20, 100), (GROUP_ROWS - 200, 0), (0, 90), (3, 1)];
         let (run, object) = (RunId::new("the run"), ObjectKind::Purchase);
-        let mut writer =
-            HistoryWriter::create(path.clone(), &SyncId::new("sync"), run.clone(), object).expect("made");
+        let mut writer = HistoryWriter::create(path.clone(), &SyncId::new("sync"), object).expect("made");
         let mut expected = Vec::new();
         for (seconds, (delivered, mixed)) in sizes.into_iter().enumerate() {
             let at = Timestamp::from_second(seconds as i64).expect("in range");
@@ -185,7 +189,7 @@ mod tests {
                 let (kind, user, key) = (row.status.kind(), row.user.to_owned(), row.key_text.to_owned());
                 expected.push((at, kind, reason, user, key, row.row));
             }
-            writer.write(at, block(delivered, mixed)).expect("written");
+            writer.write(at, &run, block(delivered, mixed)).expect("written");
         }
         writer.finish().expect("whole");
 
@@ -208,5 +212,28 @@ mod tests {
         }
         let wanted = expected.iter().filter(|row| row.1 == StatusKind::Rejected && row.3 == "user 3");
         assert_eq!(rejected.len(), wanted.count());
+    }
+
+    #[test]
+    fn a_file_of_a_thousand_small_runs_names_the_run_of_every_row() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("day/file.parquet");
+        let run = |number: usize| RunId::new(format!("run {number:04}"));
+        let mut writer =
+            HistoryWriter::create(path.clone(), &SyncId::new("sync"), ObjectKind::User).expect("made");
+        for number in 0..1_000 {
+            writer.write(Timestamp::UNIX_EPOCH, &run(number), block(1 + number % 3, 0)).expect("written");
+        }
+        writer.finish().expect("whole");
+
+        let runs: Vec<RunId> = (read::newest(&path, &Filter::default(), usize::MAX).expect("readable"))
+            .into_iter()
+            .map(|line| line.entry.run)
+            .collect();
+
+        let expected = (0..1_000).rev().flat_map(|number| vec![run(number); 1 + number % 3]);
+        assert_eq!(runs, expected.collect::<Vec<_>>());
+        let one = Filter { run: Some(run(500)), ..Filter::default() };
+        assert_eq!(read::newest(&path, &one, usize::MAX).expect("readable").len(), 3);
     }
 }

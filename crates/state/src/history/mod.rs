@@ -1,9 +1,9 @@
 //! The status of every row, in files that other programs can read:
-//! `history/<sync>/<day>/<run>-<first block>-<last block>.parquet`.
+//! `history/<sync>/<day>/<first block>..<last block>.parquet`, a block being `<run>-<number>`.
 //!
-//! A file is written under another name, synced and renamed, so whatever ends in
-//! `.parquet` is whole; and its name says which blocks of its run it holds, so a
-//! block that is also still in the store is never counted twice.
+//! Which files there are stands in the store (`store/history_files.rs`). A file is written under
+//! another name, synced and renamed, so whatever ends in `.parquet` is whole. Its name says which
+//! blocks it holds, so that one that was written right before a crash is found again.
 
 pub(crate) mod block;
 mod dictionary;
@@ -34,6 +34,10 @@ pub(crate) struct History {
     root: PathBuf,
 }
 
+/// A block of rows: the run that committed it, and its number in that run. The blocks of a sync
+/// are in the order of their time.
+pub(crate) type BlockId = (RunId, u64);
+
 /// One file, as described by its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct HistoryFile {
@@ -41,14 +45,14 @@ pub(crate) struct HistoryFile {
     /// The sync's folder; the sync's exact name is in the file.
     pub(crate) folder: String,
     pub(crate) day: Date,
-    pub(crate) run: RunId,
-    /// The first and the last block of the run that it holds.
-    pub(crate) blocks: (u64, u64),
+    pub(crate) first: BlockId,
+    pub(crate) last: BlockId,
 }
 
 /// Which rows of a file or block are wanted.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Filter {
+    pub(crate) run: Option<RunId>,
     pub(crate) user: Option<String>,
     pub(crate) status: Option<StatusKind>,
     pub(crate) from: Option<Timestamp>,
@@ -65,18 +69,16 @@ pub(crate) struct Line {
 impl Filter {
     /// Whether every row is wanted.
     pub(crate) fn is_empty(&self) -> bool {
-        self.user.is_none() && self.status.is_none() && self.from.is_none() && self.to.is_none()
+        self.run.is_none()
+            && self.user.is_none()
+            && self.status.is_none()
+            && self.from.is_none()
+            && self.to.is_none()
     }
 
     /// Whether rows committed at this time are wanted.
     pub(crate) fn wants_time(&self, at: Timestamp) -> bool {
         self.from.is_none_or(|from| at >= from) && self.to.is_none_or(|to| at < to)
-    }
-
-    /// Whether rows committed on this day (UTC) can be wanted.
-    pub(crate) fn wants_day(&self, day: Date) -> bool {
-        let day_of = |at: Timestamp| at.to_zoned(TimeZone::UTC).date();
-        self.from.is_none_or(|from| day >= day_of(from)) && self.to.is_none_or(|to| day <= day_of(to))
     }
 
     pub(crate) fn wants(&self, row: &block::BlockRow<'_>) -> bool {
@@ -86,17 +88,22 @@ impl Filter {
 }
 
 impl HistoryFile {
-    /// Whether it holds a block of a run.
-    pub(crate) fn holds(&self, run: &RunId, block: u64) -> bool {
-        self.run == *run && (self.blocks.0..=self.blocks.1).contains(&block)
-    }
-
-    fn parse(folder: &str, day: Date, path: PathBuf) -> Option<HistoryFile> {
-        let name = path.file_name()?.to_str()?.strip_suffix(".parquet")?;
-        let (rest, last) = name.rsplit_once('-')?;
-        let (run, first) = rest.rsplit_once('-')?;
-        let blocks = (first.parse().ok()?, last.parse().ok()?);
-        Some(HistoryFile { folder: folder.to_owned(), day, run: RunId::new(run), blocks, path })
+    /// Returns the file of a name below the history folder; `None` if it is not one of ours.
+    pub(crate) fn parse(root: &History, name: &str) -> Option<HistoryFile> {
+        let mut pieces = name.split('/');
+        let (folder, day, file) = (pieces.next()?, pieces.next()?, pieces.next()?);
+        let (first, last) = file.strip_suffix(".parquet")?.split_once("..")?;
+        let block = |text: &str| {
+            let (run, number) = text.rsplit_once('-')?;
+            Some((RunId::new(run), number.parse().ok()?))
+        };
+        Some(HistoryFile {
+            path: root.root.join(name),
+            folder: folder.to_owned(),
+            day: day.parse().ok()?,
+            first: block(first)?,
+            last: block(last)?,
+        })
     }
 }
 
@@ -106,28 +113,46 @@ impl History {
         History { root: data.join("history") }
     }
 
-    /// Where the file of these blocks belongs.
-    pub(crate) fn path_of(&self, sync: &SyncId, day: Date, run: &RunId, blocks: (u64, u64)) -> PathBuf {
-        let (first, last) = blocks;
-        let folder = self.root.join(folder::file_name(sync.as_str())).join(day.to_string());
-        folder.join(format!("{}-{first:06}-{last:06}.parquet", folder::file_name(run.as_str())))
+    /// The folder itself.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
     }
 
-    /// The files of one sync or of all; those of the newest day and run first.
-    pub(crate) fn files(&self, sync: Option<&SyncId>) -> Result<Vec<HistoryFile>, Error> {
-        let mut files = Vec::new();
-        for (folder, day, path) in self.days(sync)? {
-            for entry in list(&path)? {
-                files.extend(HistoryFile::parse(&folder, day, entry.path()));
-            }
+    /// Returns the name of the file of these blocks, below the folder.
+    pub(crate) fn name_of(&self, sync: &SyncId, day: Date, first: &BlockId, last: &BlockId) -> String {
+        let block = |(run, number): &BlockId| format!("{}-{number:06}", folder::file_name(run.as_str()));
+        format!("{}/{day}/{}..{}.parquet", self.folder_of(sync), block(first), block(last))
+    }
+
+    /// Returns the name of the folder of a sync.
+    pub(crate) fn folder_of(&self, sync: &SyncId) -> String {
+        folder::file_name(sync.as_str())
+    }
+
+    /// Returns the path of a name.
+    pub(crate) fn path_of(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    /// Returns the names of all files that are there, without asking the store.
+    pub(crate) fn names(&self) -> Result<Vec<String>, Error> {
+        let mut names = Vec::new();
+        for (folder, day, _) in self.days()? {
+            names.extend(self.names_of_day(&folder, day)?);
         }
-        files.sort_by(|a, b| (b.day, &b.run, b.blocks).cmp(&(a.day, &a.run, a.blocks)));
-        Ok(files)
+        Ok(names)
+    }
+
+    /// Returns the names of the files of one day of a sync that are there.
+    pub(crate) fn names_of_day(&self, folder: &str, day: Date) -> Result<Vec<String>, Error> {
+        let entries = list(&self.root.join(folder).join(day.to_string()))?;
+        let names = entries.iter().filter_map(name_of).filter(|name| name.ends_with(".parquet"));
+        Ok(names.map(|name| format!("{folder}/{day}/{name}")).collect())
     }
 
     /// Removes the days before `day`.
     pub(crate) fn trim(&self, day: Date) -> Result<(), Error> {
-        for (_, _, path) in self.days(None)?.into_iter().filter(|(_, at, _)| *at < day) {
+        for (_, _, path) in self.days()?.into_iter().filter(|(_, at, _)| *at < day) {
             match fs::remove_dir_all(&path) {
                 Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
                     return Err(failure::of_io(cause, "removing old history from", &path));
@@ -138,27 +163,21 @@ impl History {
         Ok(())
     }
 
-    /// Removes files that a process that died had begun to write. Only for the
+    /// Removes files of a day that a process that died had begun to write. Only for the
     /// one who may write.
-    pub(crate) fn tidy(&self, sync: &SyncId) -> Result<(), Error> {
-        for (_, _, path) in self.days(Some(sync))? {
-            for entry in list(&path)? {
-                let path = entry.path();
-                if path.extension().is_some_and(|extension| extension == parquet::UNFINISHED) {
-                    fs::remove_file(&path).map_err(|cause| failure::of_io(cause, "removing", &path))?;
-                }
+    pub(crate) fn tidy(&self, folder: &str, day: Date) -> Result<(), Error> {
+        for entry in list(&self.root.join(folder).join(day.to_string()))? {
+            let path = entry.path();
+            if path.extension().is_some_and(|extension| extension == parquet::UNFINISHED) {
+                fs::remove_file(&path).map_err(|cause| failure::of_io(cause, "removing", &path))?;
             }
         }
         Ok(())
     }
 
-    fn days(&self, sync: Option<&SyncId>) -> Result<Vec<(String, Date, PathBuf)>, Error> {
-        let folders = match sync {
-            Some(sync) => vec![folder::file_name(sync.as_str())],
-            None => list(&self.root)?.iter().filter_map(name_of).collect(),
-        };
+    fn days(&self) -> Result<Vec<(String, Date, PathBuf)>, Error> {
         let mut days = Vec::new();
-        for folder in folders {
+        for folder in list(&self.root)?.iter().filter_map(name_of) {
             for entry in list(&self.root.join(&folder))? {
                 // Whatever is no day is not ours.
                 if let Some(day) = name_of(&entry).and_then(|name| name.parse().ok()) {
@@ -168,6 +187,11 @@ impl History {
         }
         Ok(days)
     }
+}
+
+/// Returns the day in whose folder a block belongs.
+pub(crate) fn day_of(at: Timestamp) -> Date {
+    at.to_zoned(TimeZone::UTC).date()
 }
 
 fn name_of(entry: &DirEntry) -> Option<String> {
@@ -199,17 +223,19 @@ mod tests {
     fn a_file_name_tells_what_the_file_holds() {
         let data = tempfile::tempdir().expect("folder");
         let history = History::new(data.path());
-        let run = RunId::new("20261122T034501-f7a0b1");
-        let path = history.path_of(&SyncId::new("orders"), date(2026, 11, 22), &run, (1, 1_234_567));
+        let (first, last) =
+            ((RunId::new("20261122T034501-f7a0b1"), 1), (RunId::new("20261122T044501-f7a0b1"), 1_234_567));
+        let name = history.name_of(&SyncId::new("orders"), date(2026, 11, 22), &first, &last);
+        let path = history.path_of(&name);
         fs::create_dir_all(path.parent().expect("folder")).expect("made");
         fs::write(&path, b"").expect("written");
         fs::write(path.with_extension("tmp"), b"").expect("written");
 
-        let files = history.files(None).expect("listed");
+        let names = history.names().expect("listed");
 
-        assert_eq!(files.len(), 1);
-        assert_eq!((files[0].day, &files[0].run), (date(2026, 11, 22), &run));
-        assert!(files[0].holds(&run, 1) && files[0].holds(&run, 1_234_567));
-        assert!(!files[0].holds(&run, 1_234_568) && !files[0].holds(&RunId::new("other"), 1));
+        assert_eq!(names, [name.as_str()]);
+        let file = HistoryFile::parse(&history, &name).expect("a file of ours");
+        assert_eq!((file.day, file.first, file.last), (date(2026, 11, 22), first, last));
+        assert_eq!(HistoryFile::parse(&history, "orders/2026-11-22/notes.parquet"), None);
     }
 }

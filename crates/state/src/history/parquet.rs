@@ -35,7 +35,6 @@ pub(super) const SYNC_KEY: &str = "tidegate.sync";
 pub(crate) struct HistoryWriter {
     path: PathBuf,
     unfinished: PathBuf,
-    run: RunId,
     object: ObjectKind,
     schema: Arc<Schema>,
     columns: ArrowRowGroupWriterFactory,
@@ -44,13 +43,8 @@ pub(crate) struct HistoryWriter {
 }
 
 impl HistoryWriter {
-    /// Begins the file of one run and day; it appears at `path` when it is finished.
-    pub(crate) fn create(
-        path: PathBuf,
-        sync: &SyncId,
-        run: RunId,
-        object: ObjectKind,
-    ) -> Result<HistoryWriter, Error> {
+    /// Begins the file of one sync and day; it appears at `path` when it is finished.
+    pub(crate) fn create(path: PathBuf, sync: &SyncId, object: ObjectKind) -> Result<HistoryWriter, Error> {
         let unfinished = path.with_extension(UNFINISHED);
         let file =
             path.parent().map_or(Ok(()), create_folder).and_then(|()| folder::create_file(&unfinished));
@@ -59,18 +53,20 @@ impl HistoryWriter {
         let (file, columns) = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties(sync)))
             .and_then(ArrowWriter::into_serialized_writer)
             .map_err(|cause| of_parquet(cause, "writing", &unfinished))?;
-        Ok(HistoryWriter { path, unfinished, run, object, schema, columns, group: None, file })
+        Ok(HistoryWriter { path, unfinished, object, schema, columns, group: None, file })
     }
 
-    /// Adds the rows of one block, committed at `at`.
-    pub(crate) fn write(&mut self, at: Timestamp, rows: Block) -> Result<(), Error> {
+    /// Adds the rows of one block, committed by `run` at `at`.
+    pub(crate) fn write(&mut self, at: Timestamp, run: &RunId, rows: Block) -> Result<(), Error> {
         let rows = Rows::of(at, rows)
             .map_err(|cause| Error::internal("rows do not fit their columns").caused_by(cause))?;
-        self.add(&rows).map_err(|cause| of_parquet(cause, "writing", &self.unfinished))
+        self.add(run, &rows).map_err(|cause| of_parquet(cause, "writing", &self.unfinished))
     }
 
-    fn add(&mut self, rows: &Rows) -> Result<(), ParquetError> {
-        if let Some(group) = self.group.take_if(|group| group.len() + rows.len() > GROUP_ROWS) {
+    fn add(&mut self, run: &RunId, rows: &Rows) -> Result<(), ParquetError> {
+        if let Some(group) =
+            self.group.take_if(|group| group.len() + rows.len() > GROUP_ROWS || !group.takes(run))
+        {
             group.finish(&mut self.file)?;
         }
         let group = match &mut self.group {
@@ -80,7 +76,7 @@ impl HistoryWriter {
                 none.insert(Group::begin(&self.schema, &self.columns, number)?)
             }
         };
-        group.add(&self.run, self.object, rows)
+        group.add(run, self.object, rows)
     }
 
     /// Closes the file and makes it appear, for good.

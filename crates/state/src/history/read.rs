@@ -99,6 +99,7 @@ fn newest_of_group(
     } else {
         let asked = [
             (AT, filter.from.is_some() || filter.to.is_some()),
+            (RUN, filter.run.is_some()),
             (USER, filter.user.is_some()),
             (STATUS, filter.status.is_some()),
         ];
@@ -153,6 +154,7 @@ fn predicate(
         // Only the columns that the filter asks for are read.
         let column = |name: &str| batch.column_by_name(name);
         let times = column("at").map(|times| times.as_primitive::<TimestampMicrosecondType>());
+        let runs = column("run").map(|runs| runs.as_string::<i32>());
         let users = column("user").map(|users| users.as_string::<i32>());
         let statuses = column("status").map(|statuses| statuses.as_string::<i32>());
         let holds = |texts: Option<&StringArray>, at: usize, wanted: Option<&str>| {
@@ -164,6 +166,7 @@ fn predicate(
         let wanted = |at: usize| {
             from.is_none_or(|from| times.is_some_and(|times| times.value(at) >= from))
                 && to.is_none_or(|to| times.is_some_and(|times| times.value(at) < to))
+                && holds(runs, at, filter.run.as_ref().map(RunId::as_str))
                 && holds(statuses, at, status)
                 && holds(users, at, filter.user.as_deref())
         };

@@ -14,6 +14,8 @@ use crate::lookback::compact::NewChunk;
 
 /// What a commit leaves to be tidied up.
 pub(super) struct Committed {
+    /// The sync of the run.
+    pub(super) sync: SyncId,
     /// Rows of the run that are not in files yet.
     pub(super) pending_rows: u64,
     /// The sync, and how many rows it remembers more.
@@ -68,8 +70,8 @@ pub(super) async fn commit(
         tx.execute(insert_block(&record, &sync, run, at, row_count, block)?).await?;
     }
     tx.commit().await?;
-    let remembered = chunk_rows.map(|rows| (sync_id, rows));
-    Ok(Committed { pending_rows: record.count("pending_rows")?, remembered })
+    let remembered = chunk_rows.map(|rows| (sync_id.clone(), rows));
+    Ok(Committed { sync: sync_id, pending_rows: record.count("pending_rows")?, remembered })
 }
 
 /// Adds to the counts of a run that is open, and numbers the commit. The row stays locked

@@ -145,9 +145,16 @@ pub(super) async fn discard(tx: &mut Tx, id: u32) -> Result<(), Error> {
 /// Removes the contents of rows that failed last before a time. The rows stay listed with their
 /// keys, users and reasons.
 pub(super) async fn forget(database: &Database, before: Timestamp) -> Result<(), Error> {
-    let rows = sql("UPDATE failed_rows SET payload = NULL WHERE last_at < $1 AND payload IS NOT NULL");
-    database.execute(rows.bind(before)).await?;
-    Ok(())
+    let mut tx = database.write().await?;
+    let rows = sql("UPDATE failed_rows SET payload = NULL, bytes = 0
+        WHERE last_at < $1 AND payload IS NOT NULL");
+    if tx.execute(rows.bind(before)).await? == 0 {
+        return Ok(());
+    }
+    let totals = sql("UPDATE syncs SET failed_bytes = (SELECT COALESCE(SUM(failed_rows.bytes), 0)
+        FROM failed_rows WHERE failed_rows.sync = syncs.id)");
+    tx.execute(totals).await?;
+    tx.commit().await
 }
 
 pub(super) fn damaged_key() -> Error {

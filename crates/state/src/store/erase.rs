@@ -29,7 +29,7 @@ pub(super) async fn erase(
     tx.commit().await?;
     let (files, id) = (history.clone(), user.to_owned());
     counts.history_rows += blocking(move || {
-        files.files(None)?.iter().try_fold(0, |sum, file| Ok(sum + erase::erase(&file.path, &id)?))
+        files.names()?.iter().try_fold(0, |sum, name| Ok(sum + erase::erase(&files.path_of(name), &id)?))
     })
     .await?;
     // What was removed is still in pages that are free now.

@@ -138,6 +138,22 @@ CREATE TABLE blocks (
     PRIMARY KEY (run, seq)
 );
 CREATE INDEX blocks_by_time ON blocks (committed_at, run, seq);
+CREATE INDEX blocks_by_sync ON blocks (sync, run, seq);
+
+CREATE TABLE history_files (
+    folder    TEXT NOT NULL,
+    name      TEXT NOT NULL,
+    sync      TEXT NOT NULL,
+    day       TEXT NOT NULL,
+    first_run TEXT NOT NULL,
+    first_seq BIGINT NOT NULL,
+    last_run  TEXT NOT NULL,
+    last_seq  BIGINT NOT NULL,
+    low       BIGINT NOT NULL,
+    high      BIGINT NOT NULL,
+    PRIMARY KEY (folder, name)
+);
+CREATE INDEX history_files_by_day ON history_files (folder, sync, day, last_run);
 
 CREATE TABLE data_keys (
     id     BIGINT PRIMARY KEY,

@@ -11,6 +11,7 @@ mod erase;
 mod failed_row_pages;
 mod failed_rows;
 pub(crate) mod failure;
+mod history_files;
 mod intents;
 mod leases;
 pub(crate) mod migrations;
@@ -25,6 +26,7 @@ mod server_url;
 pub(crate) mod statement;
 mod syncs;
 mod term;
+mod trim;
 
 use std::sync::Arc;
 
@@ -40,6 +42,7 @@ use tidegate_model::{
     Store, SyncId, Wait,
 };
 
+use crate::folder;
 use crate::history::History;
 use crate::lookback::compact::Compaction;
 use crate::seal::Seal;
@@ -74,9 +77,15 @@ impl SqlStore {
         let intents = Intents::open(Arc::clone(&database)).await?;
         let leases = Leases::new(Arc::clone(&database), config.lease);
         let history = History::new(&config.data);
+        let folder = match database.is_server() {
+            true => folder::identity(history.root())
+                .map_err(|cause| failure::of_io(cause, "writing", history.root()))?,
+            false => String::new(),
+        };
         let archive = Archive::open(
             Arc::clone(&database),
             history,
+            folder,
             Arc::clone(&config.clock),
             config.history_days,
             config.failed_row_days,
@@ -99,7 +108,9 @@ impl Store for SqlStore {
             Taken::Held(holder) => Ok(Claimed::Held(holder)),
             Taken::Lease(claim, ended) => {
                 // Nothing more is written in their names: their blocks are complete.
-                ended.into_iter().for_each(|run| self.archive.soon(run));
+                if !ended.is_empty() {
+                    self.archive.soon(sync);
+                }
                 Ok(Claimed::Taken(claim))
             }
         }
@@ -133,7 +144,9 @@ impl Store for SqlStore {
         at: Timestamp,
     ) -> Result<Run, Error> {
         let (run, interrupted) = runs::start(&self.database, claim, object, cause, at).await?;
-        interrupted.into_iter().for_each(|run| self.archive.soon(run));
+        if !interrupted.is_empty() {
+            self.archive.soon(claim.sync());
+        }
         Ok(run)
     }
 
@@ -189,14 +202,14 @@ impl Store for SqlStore {
             self.lookback.committed(sync, *rows);
         }
         if committed.pending_rows > archive::PENDING_ROWS_MAX {
-            self.archive.soon(run.clone());
+            self.archive.soon(&committed.sync);
         }
         Ok(())
     }
 
     async fn finish_run(&self, run: &RunId, end: RunEnd) -> Result<Run, Error> {
         let finished = runs::finish(&self.database, run, end).await?;
-        self.archive.now(run.clone()).await;
+        self.archive.now(&finished.sync).await;
         self.lookback.run_ended(&finished.sync).await;
         Ok(finished)
     }
@@ -214,7 +227,7 @@ impl Store for SqlStore {
     }
 
     async fn rows(&self, query: &RowQuery) -> Result<Vec<RowEntry>, Error> {
-        rows::find(&self.database, &self.contents, self.archive.history(), query).await
+        rows::find(&self.database, &self.contents, &self.archive, query).await
     }
 
     async fn failed_rows_in_order(

@@ -7,13 +7,13 @@ use jiff::Timestamp;
 use tidegate_model::store::{RowEntry, RowQuery};
 use tidegate_model::{Error, ObjectKind, RowHash, RunId, SyncId};
 
-use super::archive::blocking;
+use super::archive::{Archive, blocking};
 use super::contents::Contents;
 use super::dialect::Database;
-use super::failed_rows;
 use super::statement::{Arg, from_word, sql};
+use super::{failed_rows, history_files};
 use crate::history::block::{Block, BlockRow};
-use crate::history::{Filter, History, HistoryFile, Line, read};
+use crate::history::{Filter, HistoryFile, Line, read};
 
 /// A block that is still in the tables.
 struct Pending {
@@ -28,18 +28,22 @@ struct Pending {
 pub(super) async fn find(
     database: &Database,
     contents: &Contents,
-    history: &History,
+    archive: &Archive,
     query: &RowQuery,
 ) -> Result<Vec<RowEntry>, Error> {
-    let filter = Filter { user: query.user.clone(), status: query.status, from: query.from, to: query.to };
+    let filter = Filter {
+        run: query.run.clone(),
+        user: query.user.clone(),
+        status: query.status,
+        from: query.from,
+        to: query.to,
+    };
     loop {
-        // Tables first, files second: what moves in between is seen in both, and
-        // the name of its file tells. The other way round it would be seen in neither.
+        // Tables first, files second: what moves in between is seen in both, and is gone when it is
+        // read from the tables. The other way round it would be seen in neither.
         let mut pending = pending(database, query).await?;
-        let mut files = files(history, query).await?;
-        files.retain(|file| filter.wants_day(file.day));
+        let files = history_files::find(database, archive.history(), archive.folder(), query).await?;
         pending.retain(|block| filter.wants_time(block.at));
-        pending.retain(|block| !files.iter().any(|file| file.holds(&block.run, block.seq)));
         let Some(mut lines) = newest_pending(database, &pending, &filter, query.limit).await? else {
             // A block moved into a file after the files were listed: look again.
             continue;
@@ -72,16 +76,6 @@ async fn pending(database: &Database, query: &RowQuery) -> Result<Vec<Pending>, 
         })
     });
     pending.collect()
-}
-
-async fn files(history: &History, query: &RowQuery) -> Result<Vec<HistoryFile>, Error> {
-    let (history, sync, run) = (history.clone(), query.sync.clone(), query.run.clone());
-    blocking(move || {
-        let mut files = history.files(sync.as_ref())?;
-        files.retain(|file| run.as_ref().is_none_or(|run| file.run == *run));
-        Ok(files)
-    })
-    .await
 }
 
 /// The newest wanted rows of blocks in the tables; `None` where one has gone.

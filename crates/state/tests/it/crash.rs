@@ -108,7 +108,8 @@ async fn rows_that_are_in_a_file_already_are_not_written_again() {
     let store = dead.open().await;
     let before = files(dead.data.path());
 
-    // More came in after that file.
+    // More came in after that file, hours later.
+    dead.clock.advance(jiff::SignedDuration::from_hours(7));
     let results = vec![rows::result(99, RowStatus::Delivered)];
     store.commit_batch(&run, BatchCommit { results, ..BatchCommit::default() }).await.expect("committed");
     finish(&*store, &dead, &run).await;
@@ -134,7 +135,7 @@ async fn a_file_that_was_never_finished_is_written_anew() {
     drop(store);
     let day = folder.data.path().join("history/orders/2026-03-01");
     fs::create_dir_all(&day).expect("made");
-    let torn = day.join(format!("{run}-000001-000003.tmp"));
+    let torn = day.join(format!("{run}-000001..{run}-000003.tmp"));
     fs::write(&torn, b"PAR1 torn").expect("written");
 
     let store = folder.open().await;
@@ -142,7 +143,7 @@ async fn a_file_that_was_never_finished_is_written_anew() {
     finish(&*store, &folder, &run).await;
 
     assert_eq!(ledger(&*store).await, committed);
-    assert_eq!(files(folder.data.path()), [day.join(format!("{run}-000001-000005.parquet"))]);
+    assert_eq!(files(folder.data.path()), [day.join(format!("{run}-000001..{run}-000005.parquet"))]);
     assert!(!torn.exists());
 }
 
@@ -160,7 +161,7 @@ async fn a_dead_run_gets_its_file_when_the_next_run_has_ended() {
     let files = files(folder.data.path());
     let names: Vec<String> =
         files.iter().map(|file| file.file_name().expect("name").to_string_lossy().into_owned()).collect();
-    assert_eq!(names, [format!("{dead}-000001-000005.parquet"), format!("{next}-000001-000001.parquet")]);
+    assert_eq!(names, [format!("{dead}-000001..{next}-000001.parquet")], "one file of both");
     assert_eq!(ledger(&*store).await.len(), 12);
 }
 
@@ -177,8 +178,8 @@ async fn a_run_over_midnight_has_a_file_for_each_day() {
 
     let history = folder.data.path().join("history/orders");
     let expected = [
-        history.join(format!("2026-03-01/{run}-000001-000002.parquet")),
-        history.join(format!("2026-03-02/{run}-000003-000003.parquet")),
+        history.join(format!("2026-03-01/{run}-000001..{run}-000002.parquet")),
+        history.join(format!("2026-03-02/{run}-000003..{run}-000003.parquet")),
     ];
     assert_eq!(files(folder.data.path()), expected);
     assert_eq!(ledger(&*store).await[0].key, "3");

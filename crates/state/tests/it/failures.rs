@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use sqlx::{Connection as _, Executor as _, SqliteConnection};
-use tidegate_model::ErrorKind;
-use tidegate_model::store::RowQuery;
+use tidegate_model::store::{RowQuery, RunEnd};
+use tidegate_model::{Clock as _, Ending, ErrorKind};
 use tidegate_testkit::store::Backend as _;
 
 use crate::crash::{one_run, orders};
@@ -73,16 +73,22 @@ async fn a_damaged_block_of_history_is_an_error() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_no_history_is_named() {
+async fn a_file_that_is_no_history_is_left_alone_and_a_damaged_one_is_named() {
     let folder = Folder::new();
     let day = folder.data.path().join("history/orders/2026-03-01");
     fs::create_dir_all(&day).expect("made");
-    fs::write(day.join("run-000001-000002.parquet"), b"PAR1 not really PAR1").expect("written");
+    fs::write(day.join("run-000001..run-000002.parquet"), b"PAR1 not really PAR1").expect("written");
     fs::write(day.join("notes.txt"), b"mine").expect("written");
-
     let query = RowQuery { sync: Some(orders()), limit: 10, ..RowQuery::default() };
-    let error = folder.open().await.rows(&query).await.expect_err("no history");
+    let store = folder.open().await;
+    let run = one_run(&*store, &folder, 1..=2).await;
+    store.finish_run(&run, RunEnd::new(Ending::Succeeded, folder.clock.now())).await.expect("finished");
+    assert_eq!(store.rows(&query).await.expect("rows").len(), 4);
+
+    let name = format!("{run}-000001..{run}-000002.parquet");
+    fs::write(day.join(&name), b"PAR1 not any more PAR1").expect("written");
+    let error = store.rows(&query).await.expect_err("damaged");
 
     assert_eq!(error.kind(), ErrorKind::Storage);
-    assert!(error.message().contains("run-000001-000002.parquet"), "{error}");
+    assert!(error.message().contains(&name), "{error}");
 }

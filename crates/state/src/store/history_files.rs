@@ -1,0 +1,98 @@
+//! Which history files there are. What is not listed here is in no list of rows.
+//!
+//! A file is listed in the transaction that removes its blocks, so a row is in one of both.
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use tidegate_model::store::RowQuery;
+use tidegate_model::{Error, SyncId};
+
+use super::dialect::{Database, Tx};
+use super::statement::{Arg, Conditions, Statement, sql};
+use crate::history::{BlockId, History, HistoryFile};
+
+/// A file and what is in it.
+pub(super) struct NewFile<'a> {
+    pub(super) name: &'a str,
+    pub(super) sync: &'a SyncId,
+    pub(super) day: Date,
+    pub(super) first: &'a BlockId,
+    pub(super) last: &'a BlockId,
+    /// The times of its first and its last commit.
+    pub(super) span: (Timestamp, Timestamp),
+}
+
+/// Lists a file and removes the blocks that it holds. Returns how many blocks these were.
+pub(super) async fn add(tx: &mut Tx, folder: &str, file: &NewFile<'_>) -> Result<u64, Error> {
+    let NewFile { name, sync, day, first, last, span } = file;
+    let statement = sql("INSERT INTO history_files
+            (folder, name, sync, day, first_run, first_seq, last_run, last_seq, low, high)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (folder, name) DO NOTHING");
+    let statement = statement.bind(folder).bind(*name).bind(*sync).bind(day.to_string().as_str());
+    let statement = statement.bind(first.0.as_str()).bind(first.1).bind(last.0.as_str()).bind(last.1);
+    tx.execute(statement.bind(span.0).bind(span.1)).await?;
+    let (condition, args) = blocks(sync, first, last);
+    let counted = format!(
+        "UPDATE runs SET pending_rows = pending_rows - (SELECT SUM(row_count) FROM blocks
+            WHERE blocks.run = runs.id AND {condition}) WHERE id IN (SELECT run FROM blocks WHERE {condition})"
+    );
+    tx.execute(Statement::assembled(counted, args.clone())).await?;
+    tx.execute(Statement::assembled(format!("DELETE FROM blocks WHERE {condition}"), args)).await
+}
+
+/// Returns the condition for blocks of a sync, from one to another.
+pub(super) fn blocks(sync: &SyncId, first: &BlockId, last: &BlockId) -> (String, Vec<Arg>) {
+    let text = "blocks.sync = $1 AND (blocks.run, blocks.seq) >= ($2, $3) \
+        AND (blocks.run, blocks.seq) <= ($4, $5)";
+    let block = |(run, seq): &BlockId| [Arg::from(run.as_str()), Arg::from(*seq)];
+    (text.to_owned(), [Arg::from(sync)].into_iter().chain(block(first)).chain(block(last)).collect())
+}
+
+/// Returns the files that can hold wanted rows; those of the newest day and run first.
+pub(super) async fn find(
+    database: &Database,
+    history: &History,
+    folder: &str,
+    query: &RowQuery,
+) -> Result<Vec<HistoryFile>, Error> {
+    let mut wanted = Conditions::default();
+    wanted.add("folder =", Some(folder.into()));
+    wanted.add("sync =", query.sync.as_ref().map(Arg::from));
+    wanted.add("first_run <=", query.run.as_ref().map(|run| Arg::from(run.as_str())));
+    wanted.add("last_run >=", query.run.as_ref().map(|run| Arg::from(run.as_str())));
+    wanted.add("high >=", query.from.map(Arg::from));
+    wanted.add("low <", query.to.map(Arg::from));
+    let statement = wanted.select("history_files", "day DESC, last_run DESC, last_seq DESC", usize::MAX);
+    let mut files = Vec::new();
+    for record in database.all(statement).await? {
+        files.extend(HistoryFile::parse(history, &record.get::<String>("name")?));
+    }
+    Ok(files)
+}
+
+/// Returns the time of the last commit that is in a file of a sync.
+pub(super) async fn last(
+    database: &Database,
+    folder: &str,
+    sync: &SyncId,
+) -> Result<Option<Timestamp>, Error> {
+    let statement = sql("SELECT high FROM history_files WHERE folder = $1 AND sync = $2
+        ORDER BY day DESC, last_run DESC LIMIT 1");
+    let record = database.first(statement.bind(folder).bind(sync)).await?;
+    record.map(|record| record.time("high")).transpose()
+}
+
+/// Whether any file of this folder is listed; of one name, if one is given.
+pub(super) async fn any(database: &Database, folder: &str, name: Option<&str>) -> Result<bool, Error> {
+    let mut wanted = Conditions::default();
+    wanted.add("folder =", Some(folder.into()));
+    wanted.add("name =", name.map(Arg::from));
+    Ok(!database.all(wanted.select("history_files", "name", 1)).await?.is_empty())
+}
+
+/// Takes the files of the days before `day` off the list.
+pub(super) async fn trim(database: &Database, folder: &str, day: Date) -> Result<(), Error> {
+    let statement = sql("DELETE FROM history_files WHERE folder = $1 AND day < $2");
+    database.execute(statement.bind(folder).bind(day.to_string().as_str())).await?;
+    Ok(())
+}
