@@ -148,7 +148,7 @@ async fn a_file_that_was_never_finished_is_written_anew() {
 }
 
 #[tokio::test]
-async fn a_dead_run_gets_its_file_when_the_next_run_has_ended() {
+async fn a_dead_run_gets_its_file_with_the_next_run() {
     let folder = Folder::new();
     let store = folder.open().await;
     let dead = one_run(&*store, &folder, 1..=5).await;
@@ -161,7 +161,8 @@ async fn a_dead_run_gets_its_file_when_the_next_run_has_ended() {
     let files = files(folder.data.path());
     let names: Vec<String> =
         files.iter().map(|file| file.file_name().expect("name").to_string_lossy().into_owned()).collect();
-    assert_eq!(names, [format!("{dead}-000001..{next}-000001.parquet")], "one file of both");
+    assert_eq!(names.len(), 1, "the next file comes hours later");
+    assert!(names[0].starts_with(&format!("{dead}-000001..")), "{names:?}");
     assert_eq!(ledger(&*store).await.len(), 12);
 }
 
