@@ -11,7 +11,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tidegate_model::{Error, ErrorKind, Faults, Http, HttpFailure, SandboxContext, Settings, SystemClock};
+use tidegate_model::{Error, ErrorKind, Faults, Http, SandboxContext, Settings, SystemClock};
 use tidegate_transport::http::RealHttp;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -149,7 +149,7 @@ impl Sandboxes {
         };
         match vendor.http.send(Request::from_parts(head, body)).await {
             Ok(answer) => Ok(answer.map(Full::new)),
-            Err(HttpFailure::ResponseLost(_) | HttpFailure::NotSent(_)) => Err(Dropped),
+            Err(_) => Err(Dropped),
         }
     }
 

@@ -79,10 +79,13 @@ impl Client {
         }
         config.set("bootstrap.servers", settings.brokers.0.join(","));
         config.set("security.protocol", settings.security().name());
-        let tokens = sasl.as_ref().and_then(|sasl| {
+        let mut tokens = None;
+        if let Some(sasl) = &sasl {
             log_in(&mut config, sasl);
-            Tokens::of(sasl, &tools.http, &tools.clock).map(Arc::new)
-        });
+            let ca_file = sasl.oidc.as_ref().and_then(|oidc| oidc.ca_file.as_deref());
+            let http = tools.trusting(ca_file)?.http;
+            tokens = Tokens::of(sasl, &http, &tools.clock).map(Arc::new);
+        }
         trust(&mut config, settings, &tools.project);
         config.set_log_level(RDKafkaLogLevel::Warning);
         config.create_native_config().map_err(|error| unusable(&error))?;

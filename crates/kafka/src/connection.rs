@@ -28,12 +28,14 @@ impl Connection {
     /// # Errors
     /// Settings that cannot work.
     pub(crate) fn new(settings: KafkaSettings, context: &ConnectorContext) -> Result<Connection, Error> {
+        let ca_file = settings.registry.as_ref().and_then(|registry| registry.ca_file.as_deref());
+        let http = context.trusting(ca_file)?.http;
         Ok(Connection {
             client: Client::new(&settings, context)?,
             settings,
             clock: Arc::clone(&context.clock),
             dry_run: context.dry_run,
-            http: Arc::clone(&context.http),
+            http,
             project: context.project.clone(),
         })
     }

@@ -122,6 +122,10 @@ pub(crate) struct Oidc {
     pub(crate) client_secret: Secret,
     /// The scope to ask for.
     pub(crate) scope: Option<String>,
+    /// PEM file with the authority that signed the provider's certificate, or with that certificate
+    /// itself, if the system's authorities are not enough. They are trusted besides.
+    #[serde(default)]
+    pub(crate) ca_file: Option<PathBuf>,
 }
 
 /// Certificates.

@@ -95,7 +95,11 @@ impl Tokens {
             .body(Bytes::from(body))
             .map_err(|_| Error::settings(format!("`sasl.oidc.url`: {url} is not an address")))?;
         let answer = self.http.send(request).await.map_err(|failure| {
-            Error::new(ErrorKind::Unavailable, format!("{url} gave no token: {failure:?}"))
+            let gave = format!("{url} gave no token");
+            match failure.untrusted() {
+                Some(untrusted) => untrusted.context(gave),
+                None => Error::new(ErrorKind::Unavailable, format!("{gave}: {}", failure.why())),
+            }
         })?;
         if !answer.status().is_success() {
             let kind = match answer.status().as_u16() {

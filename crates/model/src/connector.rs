@@ -47,6 +47,24 @@ pub struct ConnectorContext {
     pub dry_run: bool,
 }
 
+impl ConnectorContext {
+    /// Returns this context with an HTTP that also trusts the certificates in `ca_file`, a path
+    /// relative to the project's folder; the same if there is none.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Settings`](crate::ErrorKind::Settings) or
+    /// [`ErrorKind::Missing`](crate::ErrorKind::Missing) for a file without certificates.
+    pub fn trusting(&self, ca_file: Option<&Path>) -> Result<ConnectorContext, Error> {
+        let mut context = self.clone();
+        if let Some(ca_file) = ca_file
+            && let Some(http) = self.http.trusting(&self.project.join(ca_file))?
+        {
+            context.http = http;
+        }
+        Ok(context)
+    }
+}
+
 /// How to open a system that rows are read from. Opening does no I/O.
 #[derive(Clone, Copy)]
 pub struct SourceRole {

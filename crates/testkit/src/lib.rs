@@ -8,6 +8,7 @@ pub mod http;
 pub mod mangle;
 pub mod rows;
 pub mod store;
+pub mod tls;
 
 pub use clock::ManualClock;
 pub use event_log::MemoryEventLog;

@@ -49,8 +49,13 @@ pub(super) fn read<T: DeserializeOwned>(
     let fault = |kind, what: &str| Error::new(kind, format!("the schema registry at {url} {what}"));
     let answer = match answer {
         Ok(answer) => answer,
-        Err(HttpFailure::NotSent(cause) | HttpFailure::ResponseLost(cause)) => {
-            return Err(fault(ErrorKind::Unavailable, &format!("does not answer: {cause}")));
+        Err(failure) => {
+            return Err(failure
+                .untrusted()
+                .map(|error| error.context(format!("the schema registry at {url}")))
+                .unwrap_or_else(|| {
+                    fault(ErrorKind::Unavailable, &format!("does not answer: {}", failure.why()))
+                }));
         }
     };
     let status = answer.status();

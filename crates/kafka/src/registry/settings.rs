@@ -1,5 +1,7 @@
 //! Where the schema registry is and who we are to it.
 
+use std::path::PathBuf;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tidegate_model::Secret;
@@ -26,4 +28,8 @@ pub(crate) struct RegistrySettings {
     /// A bearer token, instead of user name and password.
     #[serde(default)]
     pub(crate) token: Option<Secret>,
+    /// PEM file with the authority that signed the registry's certificate, or with that certificate
+    /// itself, if the system's authorities are not enough. They are trusted besides.
+    #[serde(default)]
+    pub(crate) ca_file: Option<PathBuf>,
 }

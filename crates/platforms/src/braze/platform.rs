@@ -43,7 +43,7 @@ pub(super) fn open(
         ObjectKind::CatalogItem => Some(target.catalog()?),
         _ => None,
     };
-    let http = Arc::clone(&context.http);
+    let http = context.trusting(settings.ca_file.as_deref())?.http;
     Ok(Arc::new(Braze {
         kind,
         client: Client::new(http, &settings.base()?, &settings.api_key, catalog)?,

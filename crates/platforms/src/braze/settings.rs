@@ -1,5 +1,7 @@
 //! The settings.
 
+use std::path::PathBuf;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tidegate_model::clear_text::{self, Proof};
@@ -19,6 +21,9 @@ pub(super) struct BrazeSettings {
     /// A REST API key. Which permissions it needs depends on the objects: `users.track`,
     /// `users.delete`, `catalogs.replace_items` with `catalogs.delete_items`.
     pub(super) api_key: Secret,
+    /// PEM file with the authority that signed the server's certificate, or with that certificate
+    /// itself, if the system's authorities are not enough. They are trusted besides.
+    pub(super) ca_file: Option<PathBuf>,
     /// Objects in a request, at most 75. Some contracts allow 50.
     #[serde(default = "objects_per_request")]
     #[schemars(range(min = 1, max = 75))]

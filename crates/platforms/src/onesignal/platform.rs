@@ -59,7 +59,7 @@ pub(super) fn open(
         .hint("take it out: only `user` creates users"));
     }
     Ok(Arc::new(OneSignal {
-        client: Client::new(&settings, Arc::clone(&context.http))?,
+        client: Client::new(&settings, context.trusting(settings.ca_file.as_deref())?.http)?,
         clock: Arc::clone(&context.clock),
         rules: Rules { object, app_id: settings.app_id, update_existing_only: target.update_existing_only },
         events_per_second: settings.requests_per_second,

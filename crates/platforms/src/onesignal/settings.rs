@@ -1,5 +1,7 @@
 //! The settings.
 
+use std::path::PathBuf;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tidegate_model::clear_text::{self, Proof};
@@ -19,6 +21,9 @@ pub(super) struct OneSignalSettings {
     pub(super) app_id: String,
     /// An app API key: OneSignal → Settings → Keys & IDs → App API keys.
     pub(super) api_key: Secret,
+    /// PEM file with the authority that signed the server's certificate, or with that certificate
+    /// itself, if the system's authorities are not enough. They are trusted besides.
+    pub(super) ca_file: Option<PathBuf>,
     /// How many requests with custom events may be sent in a second. OneSignal
     /// publishes no limit for them; the default is the one for users.
     #[serde(default = "user_rate")]

@@ -54,14 +54,15 @@ impl AwsClient {
         context: &ConnectorContext,
     ) -> Result<AwsClient> {
         settings.validate()?;
+        let context = context.trusting(settings.ca_file.as_deref())?;
         Ok(AwsClient {
             service,
             hints,
             region: settings.region.clone(),
             endpoint: settings.endpoint_of(service.name)?,
-            provider: CredentialsProvider::open(settings, context)?,
-            http: Arc::clone(&context.http),
-            clock: Arc::clone(&context.clock),
+            provider: CredentialsProvider::open(settings, &context)?,
+            http: context.http,
+            clock: context.clock,
         })
     }
 

@@ -1,5 +1,7 @@
 //! The settings.
 
+use std::path::PathBuf;
+
 use http::Uri;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -35,6 +37,9 @@ pub struct AwsSettings {
     /// The address of the token service (STS), if it is not the region's own.
     #[schemars(extend("format" = "url"))]
     pub sts_endpoint: Option<String>,
+    /// PEM file with the authority that signed the server's certificate, or with that certificate
+    /// itself, if the system's authorities are not enough. They are trusted besides.
+    pub ca_file: Option<PathBuf>,
 }
 
 impl AwsSettings {

@@ -92,6 +92,9 @@ pub fn unreadable(vendor: &str, answer: &Response<Bytes>) -> RequestError {
 /// Converts the lack of a response.
 pub fn lost(vendor: &str, failure: &HttpFailure) -> RequestError {
     match failure {
+        HttpFailure::Untrusted { why, remedy } => {
+            RequestError::NoEffect(Error::settings(format!("{vendor} cannot be reached: {why}")).hint(remedy))
+        }
         HttpFailure::NotSent(why) => RequestError::NoEffect(
             Error::new(ErrorKind::Unavailable, format!("{vendor} cannot be reached: {why}"))
                 .hint("check the address, the network and the proxy; it is retried automatically"),

@@ -1,13 +1,18 @@
 //! The real client.
 
-use std::sync::Arc;
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use reqwest::redirect;
+use rustls::ClientConfig;
 use tidegate_model::{Error, Http, HttpFailure, Result, clear_text};
+
+use super::authorities::AuthorityFile;
+use crate::tls::{self, Distrust};
 
 /// How long connecting may take, including TLS.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -28,6 +33,7 @@ const POOLS: usize = 6;
 pub struct RealHttp {
     pools: Arc<[reqwest::Client]>,
     under_way: Arc<AtomicUsize>,
+    trusting: Arc<Mutex<Vec<(AuthorityFile, RealHttp)>>>,
 }
 
 /// One request under way.
@@ -45,8 +51,15 @@ impl RealHttp {
     /// # Errors
     /// When the machine's root certificates cannot be read.
     pub fn new() -> Result<RealHttp> {
+        RealHttp::with(tls::http_config(None)?)
+    }
+
+    fn with(mut tls: ClientConfig) -> Result<RealHttp> {
+        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         let pool = || {
             reqwest::Client::builder()
+                // Read once: each client would read the machine's certificates anew.
+                .tls_backend_preconfigured(tls.clone())
                 .user_agent(concat!("tidegate/", env!("CARGO_PKG_VERSION")))
                 .redirect(redirect::Policy::none())
                 .retry(reqwest::retry::never())
@@ -55,14 +68,10 @@ impl RealHttp {
                 .connect_timeout(CONNECT_TIMEOUT)
                 .timeout(TOTAL_TIMEOUT)
                 .build()
-                .map_err(|cause| {
-                    Error::internal("the HTTP client cannot start")
-                        .hint("install the machine's root certificates (package `ca-certificates`)")
-                        .caused_by(cause)
-                })
+                .map_err(|cause| Error::internal("the HTTP client cannot start").caused_by(cause))
         };
         let pools = (0..POOLS).map(|_| pool()).collect::<Result<Vec<_>>>()?;
-        Ok(RealHttp { pools: pools.into(), under_way: Arc::default() })
+        Ok(RealHttp { pools: pools.into(), under_way: Arc::default(), trusting: Arc::default() })
     }
 }
 
@@ -74,6 +83,8 @@ impl Http for RealHttp {
             let why = "over http:// its credential would travel unencrypted".to_owned();
             return Err(HttpFailure::NotSent(why));
         }
+        let server = request.uri().authority().map(ToString::to_string).unwrap_or_default();
+        let failure = |cause| failure(&server, cause);
         let request = reqwest::Request::try_from(request).map_err(failure)?;
         let others = self.under_way.fetch_add(1, Ordering::Relaxed);
         let _under_way = UnderWay(&self.under_way);
@@ -87,14 +98,33 @@ impl Http for RealHttp {
         *response.body_mut() = answer.bytes().await.map_err(failure)?;
         Ok(response)
     }
+
+    /// All that name the same file share their connections, until the file changes.
+    fn trusting(&self, ca_file: &Path) -> Result<Option<Arc<dyn Http>>> {
+        let file = AuthorityFile::at(ca_file)?;
+        let mut known = self.trusting.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, http)) = known.iter().find(|(other, _)| *other == file) {
+            return Ok(Some(Arc::new(http.clone())));
+        }
+        let http = RealHttp::with(tls::http_config(Some(ca_file))?)?;
+        known.retain(|(other, _)| other.path != file.path);
+        known.push((file, http.clone()));
+        Ok(Some(Arc::new(http)))
+    }
 }
 
-/// Returns "not sent" only if the request was certainly never sent.
+/// Returns "not sent" only if the request was certainly never sent. `server` is its name.
 ///
 /// A pooled connection that the peer has closed is not such a case: the bytes
 /// may have been on their way.
-fn failure(error: reqwest::Error) -> HttpFailure {
+fn failure(server: &str, error: reqwest::Error) -> HttpFailure {
     let sent = !(error.is_connect() || error.is_builder());
+    if let Some(distrust) = Distrust::of(&error).filter(|_| !sent) {
+        return HttpFailure::Untrusted {
+            why: format!("the certificate of {server} {}", distrust.said()),
+            remedy: distrust.remedy("the address"),
+        };
+    }
     // Addresses may hold the identifier of a user.
     let text = chain(&error.without_url());
     if sent { HttpFailure::ResponseLost(text) } else { HttpFailure::NotSent(text) }

@@ -2,8 +2,11 @@
 //! of a receiver of events.
 
 pub mod answer;
+mod authorities;
 mod client;
 pub mod ingest;
 pub mod retry_after;
+#[cfg(test)]
+mod tests;
 
 pub use client::RealHttp;

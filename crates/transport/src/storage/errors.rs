@@ -5,6 +5,8 @@ use std::io;
 use object_store::client::HttpError;
 use tidegate_model::{Error, ErrorKind};
 
+use crate::tls::Distrust;
+
 /// Words in the answers of stores that refuse temporary credentials with a 400.
 ///
 /// Source: Amazon S3 API reference, "Error responses".
@@ -19,6 +21,10 @@ pub fn explain(doing: &str, cause: &object_store::Error) -> Error {
     // Credentials that were not found have their own words.
     if let Some(own) = own_error(cause) {
         return Error::new(own.kind(), format!("{doing}: {}", own.message())).hint(own.next_step());
+    }
+    if let Some(distrust) = Distrust::of(cause) {
+        return Error::settings(format!("{doing}: the certificate of the store {}", distrust.said()))
+            .hint(distrust.remedy("`endpoint`"));
     }
     let (kind, hint) = match cause {
         Answer::NotFound { .. } => (ErrorKind::Missing, Some(GONE)),

@@ -3,6 +3,7 @@
 mod errors;
 mod root;
 mod settings;
+mod trust;
 
 pub use errors::explain;
 pub use root::StorageRoot;

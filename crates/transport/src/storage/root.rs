@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
-use object_store::azure::MicrosoftAzureBuilder;
-use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::azure::{MicrosoftAzure, MicrosoftAzureBuilder};
+use object_store::gcp::{GoogleCloudStorage, GoogleCloudStorageBuilder};
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::{BackoffConfig, ClientOptions, DynObjectStore, ObjectStoreExt as _, RetryConfig};
@@ -19,10 +19,11 @@ use url::Url;
 
 use super::errors::explain;
 use super::settings::LakeSettings;
+use super::trust::Trusting;
 use crate::aws::S3Credentials;
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// Where S3 looks for buckets without a region.
 const DEFAULT_REGION: &str = "us-east-1";
 
@@ -66,8 +67,8 @@ impl StorageRoot {
         plain(settings)?;
         let store: Result<Arc<DynObjectStore>, object_store::Error> = match scheme {
             "s3" | "s3a" => s3(settings, context)?.map(|store| Arc::new(store) as _),
-            "gs" => google(settings).map(|store| Arc::new(store) as _),
-            "az" | "azure" | "abfs" | "abfss" => azure(settings).map(|store| Arc::new(store) as _),
+            "gs" => google(settings, context)?.map(|store| Arc::new(store) as _),
+            "az" | "azure" | "abfs" | "abfss" => azure(settings, context)?.map(|store| Arc::new(store) as _),
             _ => return Err(wrong(&format!("{scheme}:// is not a supported store"))),
         };
         // The cause may quote a credential.
@@ -245,19 +246,36 @@ fn s3(
         builder = builder.with_endpoint(endpoint);
         options = options.with_allow_http(endpoint.starts_with("http://"));
     }
+    if let Some(trusting) = trusting(settings, context)? {
+        builder = builder.with_http_connector(trusting);
+    }
     let credentials = S3Credentials::open(&account, context)?;
     Ok(builder.with_credentials(Arc::new(credentials)).with_client_options(options).build())
 }
 
-fn google(settings: &LakeSettings) -> Result<object_store::gcp::GoogleCloudStorage, object_store::Error> {
+fn trusting(settings: &LakeSettings, context: &ConnectorContext) -> Result<Option<Trusting>, Error> {
+    let plain = settings.endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http://"));
+    Trusting::open(settings.ca_file.as_deref(), plain, context)
+}
+
+fn google(
+    settings: &LakeSettings,
+    context: &ConnectorContext,
+) -> Result<Result<GoogleCloudStorage, object_store::Error>, Error> {
     let mut builder = GoogleCloudStorageBuilder::from_env().with_url(&settings.path).with_retry(once());
     if let Some(key) = &settings.service_account_key {
         builder = builder.with_service_account_key(key.expose());
     }
-    builder.with_client_options(client()).build()
+    if let Some(trusting) = trusting(settings, context)? {
+        builder = builder.with_http_connector(trusting);
+    }
+    Ok(builder.with_client_options(client()).build())
 }
 
-fn azure(settings: &LakeSettings) -> Result<object_store::azure::MicrosoftAzure, object_store::Error> {
+fn azure(
+    settings: &LakeSettings,
+    context: &ConnectorContext,
+) -> Result<Result<MicrosoftAzure, object_store::Error>, Error> {
     let mut builder = MicrosoftAzureBuilder::from_env().with_url(&settings.path).with_retry(once());
     if let Some(account) = &settings.account {
         builder = builder.with_account(account);
@@ -270,7 +288,10 @@ fn azure(settings: &LakeSettings) -> Result<object_store::azure::MicrosoftAzure,
         builder = builder.with_endpoint(endpoint.clone());
         options = options.with_allow_http(endpoint.starts_with("http://"));
     }
-    builder.with_client_options(options).build()
+    if let Some(trusting) = trusting(settings, context)? {
+        builder = builder.with_http_connector(trusting);
+    }
+    Ok(builder.with_client_options(options).build())
 }
 
 /// Writes a file on this machine and waits until the disk has it.

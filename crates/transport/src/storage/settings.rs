@@ -1,5 +1,7 @@
 //! Settings of a folder, wherever it is.
 
+use std::path::PathBuf;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tidegate_model::Secret;
@@ -36,6 +38,9 @@ pub struct LakeSettings {
     /// The address of the token service (STS), if it is not the region's own (S3).
     #[schemars(extend("format" = "url"))]
     pub sts_endpoint: Option<String>,
+    /// PEM file with the authority that signed the store's certificate, or with that certificate itself,
+    /// if the system's authorities are not enough. They are trusted besides.
+    pub ca_file: Option<PathBuf>,
     /// Storage account (Azure).
     pub account: Option<String>,
     /// Key of the storage account (Azure).
@@ -60,6 +65,7 @@ impl LakeSettings {
             external_id: self.external_id.clone(),
             session_name: self.session_name.clone(),
             sts_endpoint: self.sts_endpoint.clone(),
+            ca_file: self.ca_file.clone(),
         }
     }
 }

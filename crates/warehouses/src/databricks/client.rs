@@ -37,7 +37,8 @@ impl Client {
     pub fn open(settings: DatabricksSettings, context: &ConnectorContext) -> Result<Arc<Client>, Error> {
         let settings = settings.checked()?;
         let base = settings.base()?;
-        let (http, clock) = (Arc::clone(&context.http), Arc::clone(&context.clock));
+        let http = context.trusting(settings.ca_file.as_deref())?.http;
+        let clock = Arc::clone(&context.clock);
         Ok(Arc::new(Client {
             warehouse: settings.warehouse()?,
             auth: Auth::new(settings.login()?, &base, Arc::clone(&http), Arc::clone(&clock)),

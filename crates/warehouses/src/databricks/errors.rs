@@ -85,9 +85,10 @@ pub fn request_error(answered: &Response<Bytes>, is_principal: bool, now: Timest
 
 /// Returns the failure to reach the storage that holds results.
 pub fn download_lost(host: &str, failure: &HttpFailure) -> Error {
-    let why = match failure {
-        HttpFailure::NotSent(why) | HttpFailure::ResponseLost(why) => why,
-    };
+    if let Some(untrusted) = failure.untrusted() {
+        return untrusted.context("a part of the result cannot be fetched");
+    }
+    let why = failure.why();
     Error::new(ErrorKind::Unavailable, format!("a part of the result cannot be fetched from {host}: {why}"))
         .hint(format!(
             "results come from the workspace's cloud storage: let connections to {host} through the firewall"

@@ -1,5 +1,7 @@
 //! The settings.
 
+use std::path::PathBuf;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 use tidegate_model::clear_text::{self, Proof};
@@ -36,6 +38,9 @@ pub struct DatabricksSettings {
     /// Another address of the workspace, for tests and proxies.
     #[schemars(extend("examples" = ["http://127.0.0.1:18010"]))]
     pub endpoint: Option<String>,
+    /// PEM file with the authority that signed the server's certificate, or with that certificate
+    /// itself, if the system's authorities are not enough. They are trusted besides.
+    pub ca_file: Option<PathBuf>,
 }
 
 fn default_port() -> u16 {

@@ -7,8 +7,8 @@
 use std::error::Error as StdError;
 use std::io;
 
-use rustls::CertificateError;
 use tidegate_model::{Error, ErrorKind};
+use tidegate_transport::tls::{Distrust, rustls_error};
 use tokio_postgres::error::{DbError, ErrorPosition};
 
 use super::client::Access;
@@ -21,11 +21,11 @@ impl Access {
         if let Some(said) = error.as_db_error() {
             return self.explain_server(said, relation);
         }
-        if let Some(cause) = cause_of::<rustls::Error>(error) {
+        if let Some(cause) = rustls_error(error) {
             return self.explain_tls(cause);
         }
         let place = self.place();
-        if let Some(cause) = cause_of::<io::Error>(error) {
+        if let Some(cause) = io_error(error) {
             return Error::new(
                 ErrorKind::Unavailable,
                 format!("PostgreSQL at {place} cannot be reached: {cause}"),
@@ -143,29 +143,12 @@ impl Access {
 
     fn explain_tls(&self, cause: &rustls::Error) -> Error {
         let place = self.place();
-        let rustls::Error::InvalidCertificate(reason) = cause else {
+        let Some(distrust) = Distrust::of(cause) else {
             return Error::settings(format!("TLS with PostgreSQL at {place} failed: {cause}"))
                 .hint("check that `port` is PostgreSQL's own and that the server speaks TLS 1.2 or newer");
         };
-        let (said, hint) = match reason {
-            CertificateError::UnknownIssuer => (
-                "is signed by an authority that is not trusted here",
-                "set `ca_file` to the authority's certificate (PEM)",
-            ),
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                ("is not valid for this host name", "set `host` to a name that the certificate holds")
-            }
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-                ("has expired", "renew the certificate at the server")
-            }
-            // Rustls has no variant for a certificate that signed itself as an authority.
-            CertificateError::Other(other) if format!("{other:?}").contains("CaUsedAsEndEntity") => {
-                ("is self-signed", "set `ca_file` to the certificate itself (PEM)")
-            }
-            _ => ("is not accepted", "fix the certificate on the server"),
-        };
-        Error::settings(format!("the certificate of PostgreSQL at {place} {said}"))
-            .hint(format!("{hint}; `tls: require` encrypts without checking it"))
+        Error::settings(format!("the certificate of PostgreSQL at {place} {}", distrust.said()))
+            .hint(format!("{}; `tls: require` encrypts without checking it", distrust.remedy("`host`")))
             .caused_by(cause.clone())
     }
 }
@@ -186,15 +169,11 @@ fn position(said: &DbError, relation: Option<&Relation>) -> String {
     format!(" (line {line}, column {column} of the query)")
 }
 
-/// The first cause of a type, also inside of I/O errors.
-fn cause_of<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a T> {
+/// The first I/O error among the causes.
+fn io_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a io::Error> {
     let mut cause = Some(error);
     while let Some(error) = cause {
-        if let Some(found) = error.downcast_ref::<T>() {
-            return Some(found);
-        }
-        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        if let Some(found) = inner.and_then(|inner| inner.downcast_ref::<T>()) {
+        if let Some(found) = error.downcast_ref() {
             return Some(found);
         }
         cause = error.source();

@@ -58,11 +58,7 @@ impl SdkHttp {
                     .map_err(|cause| ConnectorError::other(cause.into(), None))
             }
             Err(failure) => {
-                let cause = match &failure {
-                    HttpFailure::NotSent(why) | HttpFailure::ResponseLost(why) => {
-                        io::Error::other(why.clone())
-                    }
-                };
+                let cause = io::Error::other(failure.why().to_owned());
                 self.note(Some(LastAnswer::Failed(failure)));
                 Err(ConnectorError::io(cause.into()))
             }

@@ -1,4 +1,4 @@
-//! Verification of TLS servers: the three values of `tls`.
+//! Verifiers of server certificates.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,41 +9,18 @@ use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signat
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
-use schemars::JsonSchema;
-use serde::Deserialize;
+use rustls::{DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tidegate_model::{Error, ErrorKind};
 
-/// How a connection is protected.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Tls {
-    /// Encrypted; the server's certificate is checked, its name included.
-    #[default]
-    VerifyFull,
-    /// Encrypted; whoever answers is believed to be the server.
-    Require,
-    /// Not encrypted.
-    Disable,
-}
-
-/// Returns the TLS configuration of a setting. Reads certificate files, so it blocks.
-///
-/// # Errors
-/// [`ErrorKind::Settings`] or [`ErrorKind::Missing`] for a file without certificates.
-pub fn client_config(tls: Tls, ca_file: Option<&Path>) -> Result<ClientConfig, Error> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let verifier: Arc<dyn ServerCertVerifier> = match tls {
-        Tls::VerifyFull => Arc::new(PinnedVerifier::new(Arc::clone(&provider), ca_file)?),
-        Tls::Require | Tls::Disable => Arc::new(InsecureVerifier { provider: Arc::clone(&provider) }),
-    };
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|cause| Error::internal("TLS cannot be set up").caused_by(cause))?
-        .dangerous()
-        .with_custom_certificate_verifier(verifier)
-        .with_no_client_auth();
-    Ok(config)
+/// Whose signatures are trusted.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Authorities<'a> {
+    /// Those of the system.
+    System,
+    /// Those in a file.
+    Of(&'a Path),
+    /// Those of the system and those in a file.
+    SystemAnd(&'a Path),
 }
 
 /// Verifies the certificate chain and the server name.
@@ -52,17 +29,19 @@ pub fn client_config(tls: Tls, ca_file: Option<&Path>) -> Result<ClientConfig, E
 /// self-signed certificate of PostgreSQL's own handbook
 /// (18.9.5) counts as an authority and would not pass as a server otherwise.
 #[derive(Debug)]
-pub struct PinnedVerifier {
+pub(super) struct PinnedVerifier {
     chain: Arc<WebPkiServerVerifier>,
     trusted: Vec<CertificateDer<'static>>,
 }
 
 impl PinnedVerifier {
-    /// Trusts the certificates in `ca_file`, else those of the system.
-    pub fn new(provider: Arc<CryptoProvider>, ca_file: Option<&Path>) -> Result<PinnedVerifier, Error> {
+    pub(super) fn new(
+        provider: Arc<CryptoProvider>,
+        authorities: Authorities<'_>,
+    ) -> Result<PinnedVerifier, Error> {
         let mut roots = RootCertStore::empty();
         let mut trusted = Vec::new();
-        if let Some(path) = ca_file {
+        if let Authorities::Of(path) | Authorities::SystemAnd(path) = authorities {
             trusted = read_certificates(path)?;
             for certificate in &trusted {
                 roots.add(certificate.clone()).map_err(|cause| {
@@ -70,7 +49,8 @@ impl PinnedVerifier {
                         .caused_by(cause)
                 })?;
             }
-        } else {
+        }
+        if let Authorities::System | Authorities::SystemAnd(_) = authorities {
             roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         }
         let chain = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().map_err(
@@ -139,8 +119,8 @@ impl ServerCertVerifier for PinnedVerifier {
 
 /// Accepts any certificate, without verifying who the server is. Only the signatures are checked.
 #[derive(Debug)]
-struct InsecureVerifier {
-    provider: Arc<CryptoProvider>,
+pub(super) struct InsecureVerifier {
+    pub(super) provider: Arc<CryptoProvider>,
 }
 
 impl ServerCertVerifier for InsecureVerifier {
@@ -211,7 +191,7 @@ L+TBBURwgwPIFI0CIQDsKK+EAGOtd6dpa0/9sh2jWfLlvXYiuw08xKXP+uIpkg==\n\
         let file: PathBuf = folder.path().join("server.pem");
         std::fs::write(&file, pem).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let verifier = PinnedVerifier::new(provider, Some(&file)).unwrap();
+        let verifier = PinnedVerifier::new(provider, Authorities::Of(&file)).unwrap();
         let certificate = CertificateDer::from_pem_slice(pem).unwrap();
         let verify = |name: &'static str| {
             verifier.verify_server_cert(
