@@ -1,15 +1,20 @@
-//! Connecting, and one read-only transaction on its own connection.
+//! Connecting, and one read-only transaction on a connection that nothing else uses meanwhile.
 
+use std::fmt;
+use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_model::{ConnectorContext, Error, ErrorKind};
 use tokio::runtime::Handle;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::AbortHandle;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::{CancelToken, Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::pool::Pool;
 use super::query::Relation;
 use super::settings::PostgresSettings;
 use tidegate_transport::tls;
@@ -35,13 +40,14 @@ pub struct Access {
     /// The settings.
     pub settings: PostgresSettings,
     ca_file: Option<PathBuf>,
+    pool: Arc<Pool>,
 }
 
 impl Access {
     /// Remembers how to connect.
     pub fn new(settings: PostgresSettings, context: &ConnectorContext) -> Access {
         let ca_file = settings.ca_file.as_ref().map(|file| context.project.join(file));
-        Access { settings, ca_file }
+        Access { pool: Pool::of(&settings, ca_file.as_ref()), settings, ca_file }
     }
 
     /// Returns the server, for messages.
@@ -49,11 +55,15 @@ impl Access {
         format!("{}:{}", self.settings.host, self.settings.port)
     }
 
-    /// Connects.
+    /// Connects, beside the pool.
     ///
     /// # Errors
     /// Whatever keeps us out, see `errors.rs`.
     pub async fn connect(&self) -> Result<Session, Error> {
+        Ok(Session { connection: self.open().await?, _turn: None })
+    }
+
+    async fn open(&self) -> Result<Connection, Error> {
         let (protection, ca_file) = (self.settings.tls, self.ca_file.clone());
         let tls_config =
             tokio::task::spawn_blocking(move || tls::client_config(protection, ca_file.as_deref()))
@@ -78,21 +88,37 @@ impl Access {
             }
         });
         let cancel = client.cancel_token();
-        Ok(Session { client, running: false, cancel, tls, driver: driver.abort_handle() })
+        Ok(Connection { client, running: false, cancel, tls, driver: driver.abort_handle() })
     }
 
-    /// Connects and opens a transaction, see [`OPENING`].
+    /// Waits for a connection of the pool and opens a transaction on it, see [`OPENING`].
     ///
     /// # Errors
     /// As [`Access::connect`].
     pub async fn begin(&self) -> Result<Session, Error> {
-        let session = self.connect().await?;
         let mut opening = OPENING.to_owned();
         if let Some(limit) = self.settings.statement_timeout {
             opening.push_str(&format!("; SET LOCAL statement_timeout = {}", limit.0.as_millis()));
         }
-        session.client.batch_execute(&opening).await.map_err(|error| self.explain(&error, None))?;
-        Ok(session)
+        let turn = self.pool.turn(&self.place()).await?;
+        while let Some(connection) = self.pool.take() {
+            // One that was cut meanwhile is no reason to fail.
+            if connection.client.batch_execute(&opening).await.is_ok() {
+                return Ok(Session { connection, _turn: Some(turn) });
+            }
+        }
+        let connection = self.open().await?;
+        connection.client.batch_execute(&opening).await.map_err(|error| self.explain(&error, None))?;
+        Ok(Session { connection, _turn: Some(turn) })
+    }
+
+    /// Ends the transaction of a session whose statements have ended, and leaves its connection to
+    /// the next one. Without this call it is closed.
+    pub async fn done(&self, session: Session) {
+        let Session { connection, _turn } = session;
+        if !connection.running && connection.client.batch_execute("ROLLBACK").await.is_ok() {
+            self.pool.keep(connection);
+        }
     }
 
     /// As [`Access::explain`], for use with `map_err`.
@@ -121,10 +147,10 @@ impl Access {
     }
 }
 
-/// A connection of its own.
+/// A connection to a server.
 ///
 /// Dropped while a statement runs, it asks the server to stop that statement.
-pub struct Session {
+pub struct Connection {
     /// To send statements with.
     pub client: Client,
     /// Whether a statement may be running.
@@ -134,7 +160,34 @@ pub struct Session {
     driver: AbortHandle,
 }
 
-impl Drop for Session {
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Connection")
+    }
+}
+
+/// A connection that nothing else uses meanwhile.
+pub struct Session {
+    connection: Connection,
+    /// Given back with the session.
+    _turn: Option<OwnedSemaphorePermit>,
+}
+
+impl Deref for Session {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        &self.connection
+    }
+}
+
+impl DerefMut for Session {
+    fn deref_mut(&mut self) -> &mut Connection {
+        &mut self.connection
+    }
+}
+
+impl Drop for Connection {
     fn drop(&mut self) {
         if !self.running {
             // The driver closes the connection once the client is gone.

@@ -16,6 +16,7 @@ mod errors;
 mod grants;
 mod lookup;
 mod parameter;
+mod pool;
 mod query;
 mod reading;
 mod settings;

@@ -56,8 +56,11 @@ impl Reading {
             let Some(mut arrivals) = arrivals else { return Ok(None) };
             match arrivals.next_batch().await? {
                 Next::More(batch) => Ok(Some((batch, Some(arrivals)))),
-                Next::Last(batch) if batch_is_empty(&batch) => Ok(None),
-                Next::Last(batch) => Ok(Some((batch, None))),
+                Next::Last(batch) => {
+                    let Reading { access, session, .. } = arrivals.reading;
+                    access.done(session).await;
+                    Ok((!batch_is_empty(&batch)).then_some((batch, None)))
+                }
             }
         })
         .boxed()

@@ -1,5 +1,6 @@
 //! The settings.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use super::query::Relation;
 use tidegate_transport::sql::statement;
 
 /// How to reach a PostgreSQL database (9.6 or newer).
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PostgresSettings {
     /// Host name or address of the server. A read replica is a good choice.
@@ -40,6 +41,10 @@ pub struct PostgresSettings {
     /// Longest time connecting may take, for example `10s`.
     #[serde(default)]
     pub connect_timeout: ConnectTimeout,
+    /// How many connections all syncs that read with these settings have at once, in one process;
+    /// the others wait for their turn. An export has one of its own besides. Default: 8.
+    #[serde(default = "default_max_connections")]
+    pub max_connections: NonZeroU32,
 }
 
 /// A length of time: `90s`, `10m`, `1h 30m`, or a number of seconds.
@@ -47,7 +52,7 @@ pub struct PostgresSettings {
 pub struct Span(pub Duration);
 
 /// Longest time connecting may take; fifteen seconds if nothing is said.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct ConnectTimeout(pub Span);
 
@@ -55,6 +60,10 @@ impl Default for ConnectTimeout {
     fn default() -> ConnectTimeout {
         ConnectTimeout(Span(Duration::from_secs(15)))
     }
+}
+
+fn default_max_connections() -> NonZeroU32 {
+    NonZeroU32::MIN.saturating_add(7)
 }
 
 fn default_port() -> u16 {

@@ -84,7 +84,9 @@ impl Source for PostgresSource {
             let catalogue = Catalogue::read(&session.client, oids?.into_iter().flatten()).await?;
             rows.iter().map(|row| dataset(row, &catalogue)).collect::<Result<_, _>>()
         };
-        datasets.await.map_err(|error| self.access.explain(&error, None))
+        let datasets = datasets.await.map_err(|error| self.access.explain(&error, None))?;
+        self.access.done(session).await;
+        Ok(datasets)
     }
 
     async fn describe(&self, selection: &Selection) -> Result<Dataset, Error> {
@@ -104,6 +106,7 @@ impl Source for PostgresSource {
                 rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>().map_err(&explained)?
             }
         };
+        self.access.done(session).await;
         let columns = table.columns.iter().zip(types.map_err(&explained)?);
         Ok(Dataset {
             name: table.relation.label(),

@@ -8,6 +8,7 @@ mod databricks_sink;
 mod databricks_types;
 mod fixtures;
 mod postgres_errors;
+mod postgres_pool;
 mod postgres_reading;
 mod postgres_server;
 mod postgres_sink;

@@ -1,0 +1,74 @@
+//! The connections of all sources that read as one user of one database, with a limit.
+//!
+//! They are shared by the whole process, however many syncs read: a server takes 100 connections
+//! as delivered, from everything that uses it. One that a source is done with serves the next;
+//! none outlives the last source that may use it, so nothing is left open between runs.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use tidegate_model::Error;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
+
+use super::client::Connection;
+use super::settings::PostgresSettings;
+
+/// The pools that are in use.
+static POOLS: Mutex<Vec<Weak<Pool>>> = Mutex::new(Vec::new());
+
+/// Connections with the same settings.
+#[derive(Debug)]
+pub struct Pool {
+    settings: PostgresSettings,
+    ca_file: Option<PathBuf>,
+    turns: Arc<Semaphore>,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl Pool {
+    /// Returns the pool of these settings; all that have the same share it.
+    pub fn of(settings: &PostgresSettings, ca_file: Option<&PathBuf>) -> Arc<Pool> {
+        let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
+        pools.retain(|pool| pool.strong_count() > 0);
+        let same = |pool: &Arc<Pool>| pool.settings == *settings && pool.ca_file.as_ref() == ca_file;
+        if let Some(pool) = pools.iter().filter_map(Weak::upgrade).find(same) {
+            return pool;
+        }
+        let pool = Arc::new(Pool {
+            turns: Arc::new(Semaphore::new(settings.max_connections.get() as usize)),
+            idle: Mutex::default(),
+            settings: settings.clone(),
+            ca_file: ca_file.cloned(),
+        });
+        pools.push(Arc::downgrade(&pool));
+        pool
+    }
+
+    /// Waits until one connection more may be used. `server` is its name in the log.
+    ///
+    /// # Errors
+    /// None that is known.
+    pub async fn turn(&self, server: &str) -> Result<OwnedSemaphorePermit, Error> {
+        let turns = Arc::clone(&self.turns);
+        match Arc::clone(&turns).try_acquire_owned() {
+            Ok(turn) => return Ok(turn),
+            Err(TryAcquireError::Closed) => {}
+            Err(TryAcquireError::NoPermits) => {
+                let limit = self.settings.max_connections;
+                tracing::info!(server, limit, "waiting for a connection: `max_connections` are in use");
+            }
+        }
+        turns.acquire_owned().await.map_err(|cause| Error::internal("no more connections").caused_by(cause))
+    }
+
+    /// Returns a connection that was used before; `None` if there is none left.
+    pub fn take(&self) -> Option<Connection> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        std::iter::from_fn(|| idle.pop()).find(|connection| !connection.client.is_closed())
+    }
+
+    /// Keeps a connection without a transaction for the next one who needs it.
+    pub fn keep(&self, connection: Connection) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+    }
+}
