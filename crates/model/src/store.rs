@@ -1,5 +1,6 @@
 //! The state that is kept between runs.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use async_trait::async_trait;
@@ -386,6 +387,9 @@ pub trait Store: Send + Sync {
 
     /// Returns what is known of a sync; the default if it never ran.
     async fn sync_state(&self, sync: &SyncId) -> Result<SyncState, Error>;
+
+    /// Returns the state of every sync that is known, in one question, however many there are.
+    async fn sync_states(&self) -> Result<HashMap<SyncId, SyncState>, Error>;
 
     /// Pauses a sync, or lets it run again.
     async fn set_paused(&self, sync: &SyncId, paused: Option<Pause>) -> Result<(), Error>;

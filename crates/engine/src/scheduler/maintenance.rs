@@ -1,5 +1,6 @@
 //! What is done beside the syncs: old events are removed, lag is measured.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,11 +65,16 @@ impl Engine {
 
     /// Measures how far behind their streams syncs are.
     pub(crate) async fn measure_lag(self: Arc<Self>, stop: CancellationToken) {
+        let lagging = self.lagging().await;
         while !stop.is_cancelled() {
+            let states = self.config.store.sync_states().await.unwrap_or_default();
             for (id, sync) in &self.config.project.syncs {
-                let state = self.config.store.sync_state(id).await.unwrap_or_default();
+                let state = states.get(id).cloned().unwrap_or_default();
                 let paused = metrics::gauge!("tidegate_sync_paused", "sync" => id.to_string());
                 paused.set(f64::from(u8::from(state.paused.is_some())));
+                if !lagging.contains(id) {
+                    continue;
+                }
                 // A stream that does not answer holds up no end of the process.
                 let lags = tokio::select! {
                     lags = self.lag(sync, state.checkpoint.as_ref()) => lags,
@@ -78,6 +84,24 @@ impl Engine {
             }
             rest(LAG, &stop, &stop).await;
         }
+    }
+
+    /// Returns the syncs that read a stream, or may: a source that cannot be opened yet is asked.
+    async fn lagging(&self) -> HashSet<SyncId> {
+        let mut lagging = HashSet::new();
+        for (id, sync) in &self.config.project.syncs {
+            let streams = match sync {
+                SyncSpec::Export(_) => true,
+                SyncSpec::Import(import) => {
+                    let source = self.source(&import.source.connection, true).await;
+                    source.map_or(true, |source| source.supports_streaming())
+                }
+            };
+            if streams {
+                lagging.insert(id.clone());
+            }
+        }
+        lagging
     }
 }
 

@@ -10,6 +10,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use tidegate_model::store::{PausedBy, SyncState};
 use tidegate_model::{
     Cause, Claim, ConnectionId, Ending, Error, ErrorKind, ExportRequest, Progress, Run, SyncId,
@@ -22,12 +23,15 @@ use crate::pipeline::wait;
 use crate::service::Engine;
 use crate::service::export::requested_id;
 use crate::service::runs::{OpenSync, RunMode};
+
 use tidegate_project::{Schedule, SyncSpec};
 
 /// How often to poll for a manual pause or resume.
 const LOOK: Duration = Duration::from_secs(1);
-/// The longest wait for a time that is planned: the clock may be set, or another process run it.
+/// How often the clock is looked at while a sync waits for its time: it may be set.
 const IDLE: Duration = Duration::from_secs(30);
+/// How often the plan of such a sync is read again: another process may have changed it.
+const REREAD: Duration = Duration::from_secs(600);
 /// How soon a paused sync is tried again; the wait doubles each time.
 const RECHECK_FIRST: Duration = Duration::from_secs(10);
 /// The longest of these waits.
@@ -135,7 +139,7 @@ impl Engine {
                     self.last_run(&scheduled, &stop).await;
                 }
                 on = false;
-                rest(LOOK, &stop, &gone).await;
+                self.wait_for_resume(&id, &stop, &gone).await;
                 continue;
             }
             on = true;
@@ -144,7 +148,7 @@ impl Engine {
                 if !due.is_zero() {
                     turn = None;
                     // Its state is looked at again when it is due.
-                    rest(due.min(IDLE), &stop, &gone).await;
+                    self.rest_until_due(due, &stop, &gone).await;
                     continue;
                 }
                 if turn.is_none() {
@@ -198,6 +202,30 @@ impl Engine {
         }
     }
 
+    /// Waits until a time that is so far away, without asking the store.
+    async fn rest_until_due(&self, due: Duration, stop: &CancellationToken, gone: &CancellationToken) {
+        let clock = &self.config.clock;
+        let at = clock.now().saturating_add(SignedDuration::try_from(due.min(REREAD)).unwrap_or_default());
+        let Ok(at) = at else { return };
+        while !stop.is_cancelled() && !gone.is_cancelled() {
+            match Duration::try_from(at.duration_since(clock.now())) {
+                Ok(left) if !left.is_zero() => rest(left.min(IDLE), stop, gone).await,
+                _ => return,
+            }
+        }
+    }
+
+    /// Waits while a sync is paused by a person.
+    async fn wait_for_resume(&self, id: &SyncId, stop: &CancellationToken, gone: &CancellationToken) {
+        loop {
+            rest(LOOK, stop, gone).await;
+            let resumed = self.seen_paused(id).await.is_none_or(|by| by == PausedBy::System);
+            if resumed || stop.is_cancelled() || gone.is_cancelled() {
+                return;
+            }
+        }
+    }
+
     /// Waits before a sync that failed is tried again, or until a person resumes it.
     async fn wait_for_recheck(
         &self,
@@ -210,7 +238,8 @@ impl Engine {
             if self.paused(id).await.is_none() {
                 return std::future::pending().await;
             }
-            while self.paused(id).await.is_some() {
+            wait::span(LOOK).await;
+            while self.seen_paused(id).await.is_some() {
                 wait::span(LOOK).await;
             }
         };
@@ -323,7 +352,7 @@ impl Engine {
             loop {
                 wait::span(LOOK).await;
                 // One that follows would never reach the request; it continues afterwards.
-                if self.paused(id).await.is_some_and(|by| by != PausedBy::System)
+                if self.seen_paused(id).await.is_some_and(|by| by != PausedBy::System)
                     || (mode == RunMode::Follow && self.is_asked_for_work(id).await)
                 {
                     return;
@@ -361,6 +390,11 @@ impl Engine {
     async fn paused(&self, id: &SyncId) -> Option<PausedBy> {
         let state = self.config.store.sync_state(id).await.ok()?;
         state.paused.map(|pause| pause.by)
+    }
+
+    /// The same for those who look again and again: the answer is up to half a second old.
+    async fn seen_paused(&self, id: &SyncId) -> Option<PausedBy> {
+        self.pauses.of(id, &*self.config.store).await
     }
 
     /// Returns how long until the next run of a sync is due.

@@ -37,7 +37,7 @@ impl Engine {
                 Ok(wanted) => wanted,
                 Err(error) => {
                     // No request was withdrawn: running exports continue.
-                    tracing::error!(error = error.chain(), "what was asked to be exported cannot be told");
+                    tracing::warn!(error = error.chain(), "what was asked to be exported cannot be told");
                     rest(AGAIN, &stop, &stop).await;
                     match stop.is_cancelled() {
                         true => break,

@@ -1,6 +1,6 @@
 //! The parts that a dry run uses instead of the real ones.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -144,6 +144,10 @@ impl Store for DryRun {
 
     async fn sync_state(&self, sync: &SyncId) -> Result<SyncState, Error> {
         self.real.sync_state(sync).await
+    }
+
+    async fn sync_states(&self) -> Result<HashMap<SyncId, SyncState>, Error> {
+        self.real.sync_states().await
     }
 
     async fn set_paused(&self, _: &SyncId, _: Option<Pause>) -> Result<(), Error> {

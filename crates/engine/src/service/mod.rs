@@ -16,6 +16,7 @@ mod limits;
 mod live;
 mod open;
 mod overview;
+mod pauses;
 mod plan;
 mod preview;
 mod reasons;
@@ -102,6 +103,8 @@ pub struct Engine {
     pub(crate) requested: watch::Sender<u64>,
     /// The turns of scheduled runs.
     pub(crate) turns: Semaphore,
+    /// Which syncs are paused, for those who look again and again.
+    pub(crate) pauses: pauses::Pauses,
 }
 
 impl Engine {
@@ -118,6 +121,7 @@ impl Engine {
             background: background::Background::default(),
             requested: watch::Sender::default(),
             turns: Semaphore::new(turns),
+            pauses: pauses::Pauses::default(),
         }
     }
 

@@ -10,7 +10,7 @@ use sqlx::sqlite::{
     Sqlite, SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
     SqliteSynchronous,
 };
-use sqlx::{AssertSqlSafe, Transaction};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Transaction};
 use tidegate_model::Error;
 
 use super::failure;
@@ -65,7 +65,9 @@ impl Database {
             .page_size(8192)
             .pragma("wal_autocheckpoint", "4000")
             .pragma("journal_size_limit", "67108864")
-            .busy_timeout(BUSY_TIMEOUT);
+            .busy_timeout(BUSY_TIMEOUT)
+            // A statement that takes long is no news for whoever reads the log.
+            .disable_statement_logging();
         let fail = |cause| failure::of_sqlite(cause, data).context("opening the state database");
         let writer = SqlitePoolOptions::new()
             .max_connections(1)

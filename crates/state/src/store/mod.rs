@@ -28,6 +28,7 @@ mod syncs;
 mod term;
 mod trim;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -118,6 +119,10 @@ impl Store for SqlStore {
 
     async fn sync_state(&self, sync: &SyncId) -> Result<SyncState, Error> {
         syncs::state(&self.database, sync).await
+    }
+
+    async fn sync_states(&self) -> Result<HashMap<SyncId, SyncState>, Error> {
+        syncs::states(&self.database).await
     }
 
     async fn set_paused(&self, sync: &SyncId, paused: Option<Pause>) -> Result<(), Error> {

@@ -1,5 +1,6 @@
 //! The URL of the PostgreSQL server that keeps the state.
 
+use sqlx::ConnectOptions as _;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use tidegate_model::{Error, Secret};
 use url::Url;
@@ -45,7 +46,7 @@ pub(super) fn options(url: &Secret) -> Result<PgConnectOptions, Error> {
         }
     }
     let options: PgConnectOptions = url.expose().parse().map_err(|_: sqlx::Error| unreadable())?;
-    let options = options.application_name("tidegate");
+    let options = options.application_name("tidegate").disable_statement_logging();
     match mode.as_deref() {
         None if socket => Ok(options.ssl_mode(PgSslMode::Disable)),
         // Whatever PGSSLMODE says.

@@ -1,19 +1,31 @@
 //! The state of each sync.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 use tidegate_model::store::{NextRun, Pause, PauseChange, PausedBy, SyncState};
 use tidegate_model::{Checkpoint, Claim, Error, RunId, SyncId, Wait};
 
 use super::dialect::{Database, Tx};
-use super::statement::{Statement, from_word, sql, to_json};
+use super::statement::{Record, Statement, from_word, sql, to_json};
 use super::{leases, runs};
 
 pub(super) async fn state(database: &Database, sync: &SyncId) -> Result<SyncState, Error> {
     let statement =
         sql("SELECT object, paused, checkpoint, complete, next_run, wait FROM syncs WHERE id = $1");
-    let Some(record) = database.first(statement.bind(sync)).await? else {
-        return Ok(SyncState::default());
-    };
+    let record = database.first(statement.bind(sync)).await?;
+    record.map_or_else(|| Ok(SyncState::default()), |record| state_of(&record))
+}
+
+pub(super) async fn states(database: &Database) -> Result<HashMap<SyncId, SyncState>, Error> {
+    let statement = sql("SELECT id, object, paused, checkpoint, complete, next_run, wait FROM syncs");
+    let records = database.all(statement).await?;
+    let states =
+        records.iter().map(|record| Ok((SyncId::new(record.get::<String>("id")?), state_of(record)?)));
+    states.collect()
+}
+
+fn state_of(record: &Record) -> Result<SyncState, Error> {
     let object: Option<String> = record.get("object")?;
     Ok(SyncState {
         paused: record.maybe_json("paused")?,

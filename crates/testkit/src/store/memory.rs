@@ -268,6 +268,10 @@ impl Store for MemoryStore {
         Ok(self.memory().syncs.get(sync).cloned().unwrap_or_default())
     }
 
+    async fn sync_states(&self) -> Result<HashMap<SyncId, SyncState>, Error> {
+        Ok(self.memory().syncs.iter().map(|(id, state)| (id.clone(), state.clone())).collect())
+    }
+
     async fn set_paused(&self, sync: &SyncId, paused: Option<Pause>) -> Result<(), Error> {
         self.memory().sync(sync).paused = paused;
         Ok(())

@@ -1,5 +1,7 @@
 //! What is known of a sync, claims of it, and secrets.
 
+use std::collections::HashMap;
+
 use serde_json::json;
 use tidegate_model::store::{BatchCommit, LookbackChunk, Pause, PausedBy, RunEnd, SyncState};
 use tidegate_model::{Checkpoint, Claimed, Clock, ConnectionId, Ending, ObjectKind, Secret, SyncId, Wait};
@@ -54,6 +56,9 @@ pub async fn a_pause_is_kept_until_it_is_lifted(backend: &dyn Backend) {
     assert_eq!(store.sync_state(&orders()).await.expect("state").paused, Some(pause));
     start(&*store, &orders(), at).await;
     assert!(store.sync_state(&orders()).await.expect("state").paused.is_some());
+
+    let all = store.sync_states().await.expect("states");
+    assert_eq!(all, HashMap::from([(orders(), store.sync_state(&orders()).await.expect("state"))]));
 
     store.set_paused(&orders(), None).await.expect("lifted");
     assert_eq!(store.sync_state(&orders()).await.expect("state").paused, None);

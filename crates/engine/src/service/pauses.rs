@@ -1,0 +1,34 @@
+//! Which syncs are paused, asked once for all that want to know it.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tidegate_model::store::PausedBy;
+use tidegate_model::{Store, SyncId};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+/// How long an answer counts: every sync looks once a second, and two that look at different
+/// moments share it.
+const FRESH: Duration = Duration::from_millis(500);
+
+/// The pauses as they were read last.
+#[derive(Default)]
+pub(crate) struct Pauses(Mutex<Option<(Instant, HashMap<SyncId, PausedBy>)>>);
+
+impl Pauses {
+    /// Returns what paused a sync, if anything did; `None` as well if the store cannot be read.
+    ///
+    /// The answer is at most half a second old, so a thousand syncs that look once a second
+    /// cost two questions a second.
+    pub(crate) async fn of(&self, sync: &SyncId, store: &dyn Store) -> Option<PausedBy> {
+        let mut known = self.0.lock().await;
+        let fresh = known.as_ref().is_some_and(|(at, _)| at.elapsed() < FRESH);
+        if !fresh {
+            let states = store.sync_states().await.ok()?;
+            let paused = states.into_iter().filter_map(|(id, state)| Some((id, state.paused?.by)));
+            *known = Some((Instant::now(), paused.collect()));
+        }
+        known.as_ref()?.1.get(sync).cloned()
+    }
+}
