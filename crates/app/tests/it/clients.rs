@@ -112,6 +112,7 @@ fn clients_amazons_node_client_streams_events_to_firehose() {
     event_stream("node", &Stream::firehose());
 }
 
+<<<<<<< HEAD
 /// With the one change that the guide asks for, and the temporary keys that Cognito gives.
 #[tokio::test]
 async fn clients_amplifys_own_client_sends_events_with_the_change_that_the_guide_says() {
@@ -122,4 +123,23 @@ async fn clients_amplifys_own_client_sends_events_with_the_change_that_the_guide
     assert_eq!(told.lines().filter(|line| line.starts_with("ok  ")).count(), 4, "{told}");
     let counts = project.json(&["events", "apps"]);
     assert_eq!((&counts[0]["kind"], &counts[0]["events"]), (&"_session.start".into(), &2.into()), "{counts}");
+=======
+#[tokio::test]
+async fn clients_amplify_in_a_browser_sends_its_events_after_the_change_that_the_guide_shows() {
+    let project = Project::new("connections:\n  apps: { type: pinpoint, anonymous: true }\n");
+    let served = Served::start(&project);
+    let guide = repository().join("docs/guides/moving-off-pinpoint.md");
+    let guide = guide.to_str().expect("a path of text");
+
+    let told = program("node", "node/amplify.mjs", &[&served.url, guide], &[]);
+
+    assert_eq!(told.lines().filter(|line| line.starts_with("ok  ")).count(), 4, "{told}");
+    let kinds = project.json(&["events"]);
+    for kind in ["_session.start", "bought", "left"] {
+        assert!(
+            kinds.as_array().into_iter().flatten().any(|found| found["kind"] == kind && found["events"] == 1),
+            "{kind}: {kinds:#}"
+        );
+    }
+>>>>>>> 931cbbb (pinpoint: the guide's one change makes Amplify send to Tidegate, and Chromium proves it)
 }
