@@ -112,18 +112,6 @@ fn clients_amazons_node_client_streams_events_to_firehose() {
     event_stream("node", &Stream::firehose());
 }
 
-<<<<<<< HEAD
-/// With the one change that the guide asks for, and the temporary keys that Cognito gives.
-#[tokio::test]
-async fn clients_amplifys_own_client_sends_events_with_the_change_that_the_guide_says() {
-    let project = Project::new("connections:\n  apps: { type: pinpoint, anonymous: true }\n");
-    let served = Served::start(&project);
-    let script = Path::new(&variable("TIDEGATE_TEST_NODE_CLIENTS")).join("amplify.mjs");
-    let told = program("node", script.to_str().expect("a path of text"), &[&served.url], &[]);
-    assert_eq!(told.lines().filter(|line| line.starts_with("ok  ")).count(), 4, "{told}");
-    let counts = project.json(&["events", "apps"]);
-    assert_eq!((&counts[0]["kind"], &counts[0]["events"]), (&"_session.start".into(), &2.into()), "{counts}");
-=======
 #[tokio::test]
 async fn clients_amplify_in_a_browser_sends_its_events_after_the_change_that_the_guide_shows() {
     let project = Project::new("connections:\n  apps: { type: pinpoint, anonymous: true }\n");
@@ -141,5 +129,4 @@ async fn clients_amplify_in_a_browser_sends_its_events_after_the_change_that_the
             "{kind}: {kinds:#}"
         );
     }
->>>>>>> 931cbbb (pinpoint: the guide's one change makes Amplify send to Tidegate, and Chromium proves it)
 }
