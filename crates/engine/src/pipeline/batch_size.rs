@@ -9,8 +9,9 @@ pub(crate) fn batches_under_way(limits: &Limits) -> usize {
     match limits.max_in_flight {
         0..=1 => 4,
         2..=255 => 8,
-        // Half of them may wait for answers, or for an earlier row of their user.
-        256.. => 12,
+        // Half of them may wait for answers, or for an earlier row of their user: with 3,000 users in
+        // turns, answers after 150 ms and 75,000 rows a second, 12 give 0.9 of the rate, 16 all of it.
+        256.. => 16,
     }
 }
 

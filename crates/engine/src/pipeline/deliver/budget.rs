@@ -44,6 +44,11 @@ pub(crate) fn is_enough(limits: &Limits, items: usize, bytes: usize) -> bool {
     items >= limits.max_items.div_ceil(share) || bytes >= limits.max_bytes.div_ceil(share)
 }
 
+/// Whether a request of so many items is so full that it is not worth waiting for more.
+pub(crate) fn is_nearly_enough(limits: &Limits, items: usize) -> bool {
+    items.saturating_mul(5) >= limits.max_items.saturating_mul(4)
+}
+
 /// Whether a request is the only one under way.
 pub(crate) fn is_alone(limits: &Limits) -> bool {
     limits.max_in_flight <= 1

@@ -69,7 +69,10 @@ impl<F: Transform> Pool<F> {
             }
             let has_room = under_way.len() < self.limits.max_in_flight.max(1);
             let next = match has_room {
-                true => self.next(&mut waiting, &mut lingers, open),
+                true => {
+                    let filling = if under_way.is_empty() { Duration::ZERO } else { latency };
+                    self.next(&mut waiting, &mut lingers, open, filling)
+                }
                 false => Next::Idle,
             };
             let span = match next {
@@ -102,8 +105,15 @@ impl<F: Transform> Pool<F> {
         }
     }
 
-    /// Decides whether a request may be sent, and takes its turn of the rate limiter.
-    fn next(&mut self, waiting: &mut Waiting<F>, lingers: &mut Option<Instant>, open: bool) -> Next {
+    /// Decides whether a request may be sent, and takes its turn of the rate limiter. `filling` is
+    /// how long one that is far from full may wait for answers, which set users free.
+    fn next(
+        &mut self,
+        waiting: &mut Waiting<F>,
+        lingers: &mut Option<Instant>,
+        open: bool,
+        filling: Duration,
+    ) -> Next {
         let now = Instant::now();
         let Some(first) = waiting.first(now) else {
             *lingers = None;
@@ -116,8 +126,17 @@ impl<F: Transform> Pool<F> {
         let is_enough =
             self.limits.single_user || budget::is_enough(&self.limits, waiting.len(), waiting.bytes());
         let urgent = first <= *self.urgent_through.borrow_and_update();
-        if !is_enough && open && !self.incoming.is_closed() && !urgent {
-            let patience = self.limits.linger.saturating_sub(now - since);
+        if !is_enough && open && !self.incoming.is_closed() {
+            // Nothing more can be read: only answers make it fuller. Where requests are counted, that
+            // is worth a moment.
+            let counted =
+                self.limits.rate.is_some() && !budget::is_nearly_enough(&self.limits, waiting.len());
+            let longest = match urgent {
+                false => self.limits.linger,
+                true if counted => filling,
+                true => Duration::ZERO,
+            };
+            let patience = longest.saturating_sub(now - since);
             if !patience.is_zero() {
                 return Next::Wait(patience);
             }

@@ -15,6 +15,8 @@ use crate::pipeline::transform::Transform;
 
 /// An item that waits, and the one of the same user after it.
 struct Node<F: Transform> {
+    /// How many items came before it.
+    age: u64,
     sent: F::Sent,
     item: Item<F>,
     size: usize,
@@ -57,8 +59,13 @@ pub(super) struct Waiting<F: Transform> {
     nodes: Slab<Node<F>>,
     /// Those who have items that wait, or are busy.
     users: HashMap<u64, User>,
-    /// Those whose items may be sent, by the age of the first one.
-    line: VecDeque<u64>,
+    /// Those whose items may be sent and who were not busy before, each with the age of its first
+    /// item, oldest first: they come in that order.
+    line: VecDeque<(u64, u64)>,
+    /// Those who were busy, in the same order.
+    freed: BinaryHeap<Reverse<(u64, u64)>>,
+    /// How many items came.
+    came: u64,
     resting: BinaryHeap<Reverse<(Instant, u64)>>,
     /// How many items may be sent, and their estimated size.
     len: usize,
@@ -73,6 +80,8 @@ impl<F: Transform> Waiting<F> {
             nodes: Slab::new(),
             users: HashMap::new(),
             line: VecDeque::new(),
+            freed: BinaryHeap::new(),
+            came: 0,
             resting: BinaryHeap::new(),
             len: 0,
             bytes: 0,
@@ -99,11 +108,13 @@ impl<F: Transform> Waiting<F> {
         self.nodes.reserve(items.sent.len());
         for (sent, item) in items.sent.into_iter().zip(items.items) {
             let (size, hash) = (estimated_size(&sent), self.transform.partition_hash(&sent));
-            let node = self.nodes.insert(Node { sent, item, size, next: None });
+            let age = self.came;
+            self.came += 1;
+            let node = self.nodes.insert(Node { age, sent, item, size, next: None });
             let user = match self.users.entry(hash) {
                 Entry::Occupied(user) => user.into_mut(),
                 Entry::Vacant(vacant) => {
-                    self.line.push_back(hash);
+                    self.line.push_back((age, hash));
                     vacant.insert(User { state: State::InLine, ends: None, len: 0, bytes: 0 })
                 }
             };
@@ -124,29 +135,47 @@ impl<F: Transform> Waiting<F> {
     /// Returns the batch of the first item that may be sent.
     pub(super) fn first(&mut self, now: Instant) -> Option<u64> {
         self.wake(now);
-        let (first, _) = self.users.get(self.line.front()?)?.ends?;
+        let (first, _) = self.users.get(&self.front()?)?.ends?;
         Some(self.nodes[first].item.batch)
+    }
+
+    /// The user whose first item is the oldest of those that may be sent.
+    fn front(&self) -> Option<u64> {
+        let freed = self.freed.peek().map(|Reverse(user)| user);
+        self.line.front().into_iter().chain(freed).min().map(|(_, hash)| *hash)
+    }
+
+    /// Takes that user out.
+    fn pop_front(&mut self) {
+        let freed = self.freed.peek().map(|Reverse(user)| *user);
+        match (self.line.front(), freed) {
+            (Some(first), Some(freed)) if freed < *first => drop(self.freed.pop()),
+            (Some(_), _) => drop(self.line.pop_front()),
+            (None, _) => drop(self.freed.pop()),
+        }
     }
 
     /// Takes what fits into one request: of one user after the other, in order.
     ///
-    /// With many users, each gives one item: what has waited longest goes first. The fewer there
-    /// are for `parallel` requests, the more each gives, since a user is in one request at a time.
+    /// What has waited longest goes first, so that batches are whole soon and more can be read. With
+    /// many users, each gives one item. The fewer there are for `parallel` requests, the more each gives, since a user is in one request at a time.
     pub(super) fn take(&mut self, parallel: usize) -> Option<Taken<F>> {
         let max_items = self.limits.max_items.max(1);
         let share = match self.limits.single_user {
             true => max_items,
-            false => (max_items * parallel).div_ceil(self.line.len().max(1)).clamp(1, max_items),
+            false => (max_items * parallel)
+                .div_ceil((self.line.len() + self.freed.len()).max(1))
+                .clamp(1, max_items),
         };
         let mut budget = RequestBudget::of(self.limits);
         let items = RequestItems::with_capacity(max_items.min(self.len));
         let mut taken = Taken { items, users: Vec::new() };
         while !budget.is_full() && (taken.users.is_empty() || !self.limits.single_user) {
-            let Some(hash) = self.line.front().copied() else { break };
+            let Some(hash) = self.front() else { break };
             if self.give(hash, share, &mut budget, &mut taken.items) == 0 {
                 break;
             }
-            self.line.pop_front();
+            self.pop_front();
             taken.users.push(hash);
         }
         (!taken.users.is_empty()).then_some(taken)
@@ -215,16 +244,16 @@ impl<F: Transform> Waiting<F> {
         }
     }
 
-    /// Lets a user in front: its items have waited longer than those of others.
+    /// Lets a user into the line, at the place of its first item.
     fn free(&mut self, hash: u64) {
         let Some(user) = self.users.get_mut(&hash) else { return };
-        if user.ends.is_none() {
+        let Some((first, _)) = user.ends else {
             self.users.remove(&hash);
             return;
-        }
+        };
         user.state = State::InLine;
         (self.len, self.bytes) = (self.len + user.len, self.bytes + user.bytes);
-        self.line.push_front(hash);
+        self.freed.push(Reverse((self.nodes[first].age, hash)));
     }
 }
 
