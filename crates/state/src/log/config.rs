@@ -26,6 +26,8 @@ pub struct LogConfig {
     pub ids_max: u64,
     /// The size at which a segment is closed. Retention removes whole segments.
     pub segment_bytes: u64,
+    /// Closed segments of so many bytes and more are compressed.
+    pub compress_from: u64,
     /// How much may wait to be written before appends are throttled.
     pub queue_bytes: usize,
 }
@@ -51,6 +53,7 @@ impl LogConfig {
             recent_ids_max: 2_000_000,
             ids_max: 250_000_000,
             segment_bytes: 64 * 1024 * 1024,
+            compress_from: 1024 * 1024,
             queue_bytes: 64 * 1024 * 1024,
         }
     }
@@ -63,5 +66,6 @@ pub(super) struct WriterConfig {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) segment_bytes: u64,
+    pub(super) compress_from: u64,
     pub(super) dedup: DedupLimits,
 }

@@ -6,10 +6,10 @@
 //! true, and a repeated event is still known by its id. Readers skip such records.
 //!
 //! A segment is written under another name and renamed: a crash leaves the old one or
-//! the new one.
+//! the new one. One that was compressed is so again later.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 
 use bytes::Bytes;
@@ -18,6 +18,7 @@ use tidegate_model::{Error, Event};
 use super::failure::{self, Damage};
 use super::format::{self, FRAME_HEADER, FrameHeader, SegmentHeader};
 use super::segment;
+use super::segment_file::SegmentFile;
 use crate::folder;
 
 /// What an erased payload consists of: no JSON begins like this.
@@ -39,7 +40,10 @@ pub(super) fn erase(folder: &Path, user: &Named) -> Result<u64, Error> {
     let mut damaged = None;
     for first in segment::list(folder).map_err(|cause| failure::reading(cause, folder))? {
         let path = segment::path(folder, first);
-        let old = fs::read(&path).map_err(|cause| failure::reading(cause, &path))?;
+        let mut old = Vec::new();
+        SegmentFile::open(&path)
+            .and_then(|mut file| file.read_to_end(&mut old))
+            .map_err(|cause| failure::reading(cause, &path))?;
         let Rewritten { bytes, erased, damage } = rewritten(&old.into(), user);
         if let Some(bytes) = bytes {
             replace(&path, &bytes).map_err(|cause| failure::writing(cause, &path))?;

@@ -4,8 +4,8 @@
 //! encode what they bring (`chunk`), one thread for each stream writes it
 //! (`writer`, `frame`), any number of readers read (`cursor`, `feed`), and no
 //! reader sees what a failure of power could take back. What a crash left
-//! unfinished is cut off on opening (`recovery`). How the files look is told in
-//! `format` and `ids`.
+//! unfinished is cut off on opening (`recovery`). Closed segments are compressed
+//! (`packer`). How the files look is told in `format`, `packed` and `ids`.
 
 mod chunk;
 mod config;
@@ -22,11 +22,14 @@ mod frame;
 pub mod fuzz;
 mod ids;
 mod lineage;
+mod packed;
+mod packer;
 mod position;
 mod queue;
 mod recovery;
 mod seconds;
 mod segment;
+mod segment_file;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -124,6 +127,7 @@ impl EmbeddedLog {
             disk: Arc::clone(&self.disk),
             clock: Arc::clone(&self.config.clock),
             segment_bytes: self.config.segment_bytes,
+            compress_from: self.config.compress_from,
             dedup: DedupLimits {
                 window_seconds: u32::try_from(self.config.dedup_window.as_secs()).unwrap_or(u32::MAX),
                 recent_max: self.config.recent_ids_max,

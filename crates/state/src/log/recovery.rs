@@ -16,6 +16,7 @@ use super::ids::{self, Closed};
 use super::lineage::Lineage;
 use super::seconds::second;
 use super::segment::{self, ReadFailure, SegmentReader};
+use super::segment_file::SegmentFile;
 
 /// The newest second of a segment that cannot be read.
 pub(super) const UNKNOWN: u32 = u32::MAX;
@@ -168,6 +169,12 @@ fn recover_with(config: &WriterConfig, runs: Runs) -> Result<Recovered, Error> {
         closed.push(Closed { first: last, newest: UNKNOWN });
         return Ok(Recovered { closed, active: None, next: scan.next, dedup, about });
     }
+    if reader.is_packed() {
+        // The segments behind it are gone, as in an older copy: what comes goes to a new one.
+        let newest = scan.seen.iter().map(|seen| seen.second()).max().unwrap_or_default();
+        closed.push(Closed { first: last, newest });
+        return Ok(Recovered { closed, active: None, next: scan.next, dedup, about });
+    }
     let mut file = disk.open(&path).map_err(|cause| failure::writing(cause, &path))?;
     let torn = reader.length()? - scan.end;
     if torn > 0 {
@@ -184,7 +191,9 @@ fn recover_with(config: &WriterConfig, runs: Runs) -> Result<Recovered, Error> {
 /// of the segments before it, and its next offset is after all that it can hold.
 fn headless(folder: &Path, last: u64, end: Option<End>) -> Result<(u64, About), Error> {
     let path = segment::path(folder, last);
-    let length = fs::metadata(&path).map_err(|cause| failure::reading(cause, &path))?.len();
+    let length = SegmentFile::open(&path)
+        .and_then(|file| file.length())
+        .map_err(|cause| failure::reading(cause, &path))?;
     let end = end.filter(|end| end.segment == last);
     let mut lineage = None;
     for first in segment::list(folder).map_err(|cause| failure::reading(cause, folder))?.into_iter().rev() {

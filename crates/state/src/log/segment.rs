@@ -1,6 +1,6 @@
 //! The files of a stream, and reading one.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
@@ -10,6 +10,7 @@ use tidegate_model::{Error, Event, LoggedEvent};
 
 use super::failure::{self, Damage};
 use super::format::{self, FRAME_HEADER, FrameHeader, NoRecord, SEGMENT_HEADER_MAX, SegmentHeader};
+use super::segment_file::SegmentFile;
 
 /// About how much is read at once; its events share this memory.
 const BLOCK_BYTES: u64 = 256 * 1024;
@@ -43,7 +44,7 @@ pub(super) fn list(folder: &Path) -> io::Result<Vec<u64>> {
 pub(super) fn header(folder: &Path, first: u64) -> Result<Option<SegmentHeader>, Error> {
     let path = path(folder, first);
     let mut start = Vec::new();
-    File::open(&path)
+    SegmentFile::open(&path)
         .and_then(|file| file.take(SEGMENT_HEADER_MAX as u64).read_to_end(&mut start))
         .map_err(|cause| failure::reading(cause, &path))?;
     let decoded = SegmentHeader::decode(&start).filter(|(header, _)| header.first == first);
@@ -63,7 +64,7 @@ struct Frame {
 /// Reads one segment from its start to its end.
 pub(super) struct SegmentReader {
     path: PathBuf,
-    file: File,
+    file: SegmentFile,
     header: SegmentHeader,
     position: u64,
     next: u64,
@@ -76,7 +77,7 @@ impl SegmentReader {
     /// Opens a segment; `None` if it is not there.
     pub(super) fn open(folder: &Path, first: u64) -> Result<Option<SegmentReader>, Error> {
         let path = path(folder, first);
-        let mut file = match File::open(&path) {
+        let mut file = match SegmentFile::open(&path) {
             Ok(file) => file,
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(cause) => return Err(failure::reading(cause, &path)),
@@ -138,16 +139,18 @@ impl SegmentReader {
 
     /// How long the file is.
     pub(super) fn length(&self) -> Result<u64, Error> {
-        self.file
-            .metadata()
-            .map(|metadata| metadata.len())
-            .map_err(|cause| failure::reading(cause, &self.path))
+        self.file.length().map_err(|cause| failure::reading(cause, &self.path))
+    }
+
+    /// Whether nothing can be appended to it.
+    pub(super) fn is_packed(&self) -> bool {
+        self.file.is_packed()
     }
 
     /// Goes forward to an offset, looking only at the headers of frames.
     pub(super) fn skip_to(&mut self, offset: u64, end: u64) -> Result<(), Error> {
         self.wanted = offset;
-        let mut reader = BufReader::with_capacity(64 * 1024, &self.file);
+        let mut reader = BufReader::with_capacity(64 * 1024, &mut self.file);
         let failed = |cause| failure::reading(cause, &self.path);
         reader.seek(SeekFrom::Start(self.position)).map_err(failed)?;
         let mut bytes = [0; FRAME_HEADER];

@@ -13,7 +13,8 @@ use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
 
 use tidegate_model::Error;
 use tokio::sync::{oneshot, watch};
@@ -27,6 +28,7 @@ use super::failure::{self, Failure};
 use super::format::SegmentHeader;
 use super::frame::{Answer, Frame};
 use super::ids::{self, Closed};
+use super::packer::Packer;
 use super::position::CheckpointOffset;
 use super::queue::MemoryPermit;
 use super::recovery::{self, About, Active, LogEnd, Recovered};
@@ -35,6 +37,9 @@ use super::segment;
 use crate::folder;
 
 pub(super) use self::trim::{Bounds, Hold};
+
+/// How often it is looked whether a segment is compressed.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// What a stream's thread is asked to do.
 pub(super) enum Job {
@@ -95,6 +100,7 @@ struct Writer<'a> {
     dedup: DedupIndex,
     about: Arc<About>,
     end: EndFile,
+    packer: Packer,
     progress: &'a watch::Sender<Progress>,
     stopped: Option<Failure>,
 }
@@ -104,14 +110,18 @@ impl<'a> Writer<'a> {
         let Recovered { closed, active, next, dedup, about } = found;
         let (closed, about) = (closed.into(), Arc::new(about));
         let end = EndFile::default();
-        let mut writer = Writer { config, closed, active, next, dedup, about, end, progress, stopped: None };
+        let packer = Packer::start(&config.folder, config.compress_from);
+        let mut writer =
+            Writer { config, closed, active, next, dedup, about, end, packer, progress, stopped: None };
+        // Those that a process before this one did not come to.
+        writer.closed.iter().for_each(|closed| writer.packer.pack(closed.first));
         writer.publish();
         writer.end.sync();
         writer
     }
 
     fn serve(mut self, jobs: &Receiver<Job>) {
-        while let Ok(first) = jobs.recv() {
+        while let Some(first) = self.next_job(jobs) {
             let mut next = Some(first);
             let mut frame = Frame::new(self.config.clock.now());
             while let Some(job) = next.take() {
@@ -129,6 +139,36 @@ impl<'a> Writer<'a> {
             self.acknowledge(frame);
         }
         self.end.sync();
+    }
+
+    /// Waits for a job, and gives segments that are compressed meanwhile their place.
+    fn next_job(&mut self, jobs: &Receiver<Job>) -> Option<Job> {
+        loop {
+            self.name_packed();
+            if !self.packer.is_busy() {
+                return jobs.recv().ok();
+            }
+            match jobs.recv_timeout(LOOK) {
+                Ok(job) => return Some(job),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return None,
+            }
+        }
+    }
+
+    /// Lets compressed files take the place of their segments, unless these were removed meanwhile.
+    fn name_packed(&mut self) {
+        for packed in self.packer.done() {
+            let Some(file) = packed.file else { continue };
+            let path = segment::path(&self.config.folder, packed.first);
+            let wanted =
+                self.stopped.is_none() && self.closed.iter().any(|closed| closed.first == packed.first);
+            if !wanted {
+                let _ = fs::remove_file(&file);
+            } else if let Err(cause) = self.config.disk.name(&file, &path) {
+                warn!(file = %path.display(), %cause, "a segment of the event log was not compressed");
+            }
+        }
     }
 
     fn acknowledge(&mut self, frame: Frame) {
@@ -189,6 +229,7 @@ impl<'a> Writer<'a> {
             let closed = Closed { first: before.first, newest };
             ids::write(&self.config.folder, closed, &before.seen);
             self.closed.push_back(closed);
+            self.packer.pack(closed.first);
         }
         if !self.about.exists {
             self.about = Arc::new(About { exists: true, ..About::clone(&self.about) });

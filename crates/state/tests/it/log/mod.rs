@@ -5,6 +5,7 @@ mod damage;
 mod erased;
 mod killed;
 mod lost;
+mod packed;
 mod retention;
 mod speed;
 
