@@ -65,7 +65,7 @@ async fn receive(State(ingest): State<Ingest>, request: Request) -> Response {
         Ok(Opened::Accepted(open)) => ingest.take(&open, sender, head, body).await,
         Ok(Opened::Answered(answer)) => (answer.map(Body::from), Some(body)),
         Err(error) => {
-            tracing::error!(%connection, error = error.chain(), "a request could not be taken");
+            tracing::warn!(%connection, error = error.chain(), "a request could not be taken");
             let mut answer = (StatusCode::SERVICE_UNAVAILABLE, "not ready\n").into_response();
             answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
             (answer, Some(body))

@@ -6,6 +6,7 @@
 mod api;
 mod aws_credentials;
 mod bad_input;
+mod certificates;
 mod cli;
 mod clients;
 mod contract;
@@ -22,6 +23,8 @@ mod journey;
 mod kafka;
 mod leaks;
 mod limits;
+mod logs;
+mod many;
 mod outside;
 mod project_file;
 mod prose;

@@ -115,7 +115,7 @@ impl Engine {
                 metrics::counter!("tidegate_events_rejected_total", "stream" => name).increment(1);
                 if error.kind() == tidegate_model::ErrorKind::Storage {
                     let (connection, error, next) = (&request.connection, error.chain(), error.next_step());
-                    tracing::error!(%connection, error, next, "events could not be made durable");
+                    tracing::warn!(%connection, error, next, "events could not be made durable");
                 }
                 request.ingest.error_response(&error)
             }
