@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::events_out::{self, Part};
 use crate::topic::Registry;
-use crate::{rows_in, stream_in};
+use crate::{far, many, rows_in, stream_in};
 
 /// Measures how fast rows and events move.
 #[derive(Parser)]
@@ -30,6 +30,64 @@ pub(crate) enum Bench {
     StreamIn(StreamInArgs),
     /// Events by HTTP to the log, and from the log to files, tables and streams.
     EventsOut(EventsOutArgs),
+    /// Rows to platforms that answer over TLS after a while, against their documented rates.
+    Latency(LatencyArgs),
+    /// Many syncs that fall due together, and what they cost when nothing is due.
+    Many(ManyArgs),
+}
+
+#[derive(Args)]
+pub(crate) struct LatencyArgs {
+    /// The program under test, built with `--release`.
+    #[arg(long)]
+    tidegate: PathBuf,
+    /// The database.
+    #[arg(long, env = "TIDEGATE_TEST_POSTGRES", hide_env_values = true)]
+    postgres: String,
+    /// After how many milliseconds answers come.
+    #[arg(long, value_delimiter = ',', default_value = "60,150")]
+    millis: Vec<u64>,
+    /// For about how many seconds each platform is sent to.
+    #[arg(long, default_value_t = 20)]
+    seconds: u64,
+}
+
+impl LatencyArgs {
+    pub(crate) fn plan(self) -> far::Plan {
+        far::Plan {
+            tidegate: self.tidegate,
+            postgres: self.postgres,
+            millis: self.millis,
+            seconds: self.seconds,
+        }
+    }
+}
+
+#[derive(Args)]
+pub(crate) struct ManyArgs {
+    /// The program under test, built with `--release`.
+    #[arg(long)]
+    tidegate: PathBuf,
+    /// The database.
+    #[arg(long, env = "TIDEGATE_TEST_POSTGRES", hide_env_values = true)]
+    postgres: String,
+    /// How many syncs there are.
+    #[arg(long, default_value_t = 1_000)]
+    syncs: u64,
+    /// For how many seconds it is watched when nothing is due.
+    #[arg(long, default_value_t = 60)]
+    seconds: u32,
+}
+
+impl ManyArgs {
+    pub(crate) fn plan(self) -> many::Plan {
+        many::Plan {
+            tidegate: self.tidegate,
+            postgres: self.postgres,
+            syncs: self.syncs,
+            seconds: self.seconds,
+        }
+    }
 }
 
 #[derive(Args)]

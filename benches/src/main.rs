@@ -7,9 +7,11 @@
 mod cli;
 mod clock;
 mod events_out;
+mod far;
 mod http;
 mod latency;
 mod load;
+mod many;
 mod memory;
 mod peer;
 mod receiver;
@@ -46,5 +48,7 @@ async fn main() -> Result<()> {
         Bench::RowsIn(args) => rows_in::run(&args.plan()).await,
         Bench::StreamIn(args) => stream_in::run(&args.plan()).await,
         Bench::EventsOut(args) => events_out::run(&args.plan()).await,
+        Bench::Latency(args) => far::run(&args.plan()).await,
+        Bench::Many(args) => many::run(&args.plan()).await,
     }
 }

@@ -34,6 +34,17 @@ pub(crate) fn peak_resident(id: u32) -> Option<u64> {
     line(id, "VmHWM:")
 }
 
+/// The time that a process has spent on processors; `None` once it is gone.
+///
+/// Linux counts it in hundredths of a second.
+pub(crate) fn processor_time(id: u32) -> Option<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    // The name of the program stands in parentheses and may hold spaces.
+    let mut fields = stat.rsplit_once(") ")?.1.split(' ').skip(11);
+    let ticks = fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?;
+    Some(Duration::from_millis(ticks * 10))
+}
+
 fn line(id: u32, name: &str) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix(name))?;

@@ -106,8 +106,15 @@ impl Tidegate {
 
     /// Runs a sync to its end; how long it took and its peak memory in bytes.
     pub(crate) async fn run(&self, sync: &str) -> Result<(Duration, u64)> {
+        self.run_with(sync, &[]).await
+    }
+
+    /// The same with variables in its environment.
+    pub(crate) async fn run_with(&self, sync: &str, variables: &[(&str, &str)]) -> Result<(Duration, u64)> {
         let started = Instant::now();
-        let mut child = self.command(&["run", sync]).spawn().context("tidegate does not start")?;
+        let mut command = self.command(&["run", sync]);
+        command.envs(variables.iter().copied());
+        let mut child = command.spawn().context("tidegate does not start")?;
         let (status, memory) = memory::wait(&mut child).await?;
         let took = started.elapsed();
         ensure!(status.success(), "`tidegate run {sync}` ended with {status}: its reason stands above");
@@ -165,6 +172,11 @@ impl Serving {
     /// Resident memory now, in bytes.
     pub(crate) fn memory(&self) -> u64 {
         self.child.id().and_then(memory::resident).unwrap_or_default()
+    }
+
+    /// The time that it has spent on processors.
+    pub(crate) fn processor_time(&self) -> Duration {
+        self.child.id().and_then(memory::processor_time).unwrap_or_default()
     }
 
     /// Asks it to stop and waits until it has; its peak memory in bytes.

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use memchr::memmem;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use crate::clock;
 use crate::latency::Latencies;
@@ -37,6 +38,8 @@ pub(crate) enum Counting {
     Objects,
     /// Counts the records of each body; answers as Kinesis does.
     Records,
+    /// Counts a request as one user; answers as OneSignal does.
+    Users,
 }
 
 /// The server. Clones share their counts.
@@ -44,12 +47,20 @@ pub(crate) enum Counting {
 pub(crate) struct Receiver {
     counting: Counting,
     timed: bool,
+    /// How long each answer waits.
+    delay: Duration,
+    tls: Option<Arc<ServerConfig>>,
     tally: Arc<Tally>,
 }
 
 impl Receiver {
     pub(crate) fn new(counting: Counting) -> Receiver {
-        Receiver { counting, timed: false, tally: Arc::default() }
+        Receiver { counting, timed: false, delay: Duration::ZERO, tls: None, tally: Arc::default() }
+    }
+
+    /// Answers after a delay, over TLS.
+    pub(crate) fn far(counting: Counting, delay: Duration, tls: Arc<ServerConfig>) -> Receiver {
+        Receiver { delay, tls: Some(tls), ..Receiver::new(counting) }
     }
 
     /// Looks for the time of sending in each object, too.
@@ -112,13 +123,23 @@ impl Receiver {
         for stream in listener.incoming() {
             let (receiver, stream) = (self.clone(), stream?);
             // A client that goes away in the middle of a request is no failure of ours.
-            thread::spawn(move || receiver.serve_connection(stream).ok());
+            thread::spawn(move || receiver.serve_stream(stream).ok());
         }
         Ok(())
     }
 
-    fn serve_connection(&self, mut stream: TcpStream) -> io::Result<()> {
+    fn serve_stream(&self, stream: TcpStream) -> io::Result<()> {
         stream.set_nodelay(true)?;
+        match &self.tls {
+            None => self.serve_connection(stream),
+            Some(config) => {
+                let connection = ServerConnection::new(Arc::clone(config)).map_err(io::Error::other)?;
+                self.serve_connection(StreamOwned::new(connection, stream))
+            }
+        }
+    }
+
+    fn serve_connection(&self, mut stream: impl Read + Write) -> io::Result<()> {
         let (mut buffer, mut answer, mut scratch) = (vec![0; 256 * 1024], Vec::new(), Vec::new());
         let mut filled = 0;
         loop {
@@ -149,7 +170,9 @@ impl Receiver {
                 Ask::Stream => kinesis::described(&mut answer),
                 Ask::Take => self.take(&buffer[head.bytes..end], &mut scratch, &mut answer),
             }
+            clock::wait_until(Instant::now() + self.delay);
             stream.write_all(&answer)?;
+            stream.flush()?;
             buffer.copy_within(end..filled, 0);
             filled -= end;
         }
@@ -161,6 +184,7 @@ impl Receiver {
         let mut latencies = Vec::new();
         let objects = match self.counting {
             Counting::Requests => 0,
+            Counting::Users => 1,
             Counting::Objects => {
                 if self.timed {
                     note(body, now, &mut latencies);
@@ -178,6 +202,7 @@ impl Receiver {
         };
         match self.counting {
             Counting::Records => kinesis::taken(objects, answer),
+            Counting::Users => answer.extend_from_slice(ACCEPTED),
             Counting::Requests | Counting::Objects => answer.extend_from_slice(CREATED),
         }
         self.tally.add(now, body.len(), objects, latencies);
@@ -200,6 +225,15 @@ const CREATED: &[u8] = b"HTTP/1.1 201 Created\r\n\
     X-RateLimit-Reset: 4102444800\r\n\
     \r\n\
     {\"message\":\"success\"}";
+
+/// What OneSignal answers to a user that it knows.
+///
+/// Source: OneSignal docs, Update user.
+const ACCEPTED: &[u8] = b"HTTP/1.1 202 Accepted\r\n\
+    Content-Type: application/json\r\n\
+    Content-Length: 17\r\n\
+    \r\n\
+    {\"properties\":{}}";
 
 const BAD_REQUEST: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 

@@ -11,9 +11,10 @@ use tokio_postgres::Config;
 use crate::peer::Peer;
 use crate::receiver::{Counting, Receiver};
 use crate::report::{self, Heading, Series};
-use ways::{Server, Stage, Way};
+use ways::{Stage, Way};
 
 pub(crate) use table::{connect, fill};
+pub(crate) use ways::Server;
 
 /// What is measured with what.
 pub(crate) struct Plan {

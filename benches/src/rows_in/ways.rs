@@ -67,6 +67,27 @@ impl Server {
         })
     }
 
+    /// The connection as a project file has it, without its indentation. The password comes
+    /// from the environment.
+    pub(crate) fn connection(&self) -> String {
+        let Server { host, port, user, database, .. } = self;
+        format!(
+            "{{ type: postgres, host: {host}, port: {port}, database: {database}, user: {user}, \
+             password: \"${{PGPASSWORD}}\", tls: disable }}"
+        )
+    }
+
+    /// The password.
+    pub(crate) fn password(&self) -> &str {
+        &self.password
+    }
+
+    /// Its address, as `--store` takes it.
+    pub(crate) fn url(&self, database: &str) -> String {
+        let Server { host, port, user, password, .. } = self;
+        format!("postgresql://{user}:{password}@{host}:{port}/{database}")
+    }
+
     /// A command that finds the database by the variables that libpq reads.
     fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
