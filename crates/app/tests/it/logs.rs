@@ -42,7 +42,7 @@ syncs:
         database.connection(),
         sandbox.connections()
     ));
-    project.set("TIDEGATE_STORE", state.url());
+    project.set("TIDEGATE_STORE", format!("{}?sslmode=require", state.url()));
     project.set("RUST_LOG", "info");
     let served = Served::start(&project);
     for number in 0..5 {

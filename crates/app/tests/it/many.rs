@@ -73,7 +73,7 @@ async fn many_syncs_that_fall_due_together_all_finish_with_their_state_on_postgr
     let (database, sandbox) = (Database::create().await, Sandbox::start(&["--memory", "--no-limits"]));
     let mut project = project(&database, &sandbox).await;
     let state = Database::create().await;
-    project.set("TIDEGATE_STORE", state.url());
+    project.set("TIDEGATE_STORE", format!("{}?sslmode=require", state.url()));
 
     all_finish(&database, &sandbox, &project).await;
 }

@@ -36,7 +36,7 @@ async fn braze_gets_its_documented_rate_in_full_requests_at_answers_after_60_and
 async fn users_with_many_rows_hold_little_up() {
     for answers_after_ms in [600, 1_500] {
         let (rate, rows) = pace(45_000, 3_000, braze(), answers_after_ms).await;
-        assert!(rate * rows >= 0.9 * 7_500.0, "{answers_after_ms} ms: {rate} requests of {rows} rows");
+        assert!(rate * rows >= 0.85 * 7_500.0, "{answers_after_ms} ms: {rate} requests of {rows} rows");
     }
 }
 
