@@ -38,10 +38,9 @@ fn is_safe(target: &str, level: Level) -> bool {
     let own =
         target.split("::").next().is_some_and(|name| name == "tidegate" || name.starts_with("tidegate_"));
     // The AWS libraries warn, in words of Rust, of what becomes an error of ours.
-    let capped = if target.starts_with("aws_") { Level::ERROR } else { Level::WARN };
-    // Its warnings of slow statements quote these.
-    let statement = target.starts_with("sqlx::query");
-    own || (level <= capped && !statement)
+    // sqlx warns of slow statements, which it quotes, and of waits for a connection.
+    let capped = target.starts_with("aws_") || target.starts_with("sqlx");
+    own || level <= if capped { Level::ERROR } else { Level::WARN }
 }
 
 #[cfg(test)]
@@ -57,7 +56,8 @@ mod tests {
             ("tokio_postgres::query", Level::DEBUG, false),
             ("log", Level::INFO, false),
             ("sqlx::query", Level::WARN, false),
-            ("sqlx_core::pool", Level::WARN, true),
+            ("sqlx::pool::acquire", Level::WARN, false),
+            ("delta_kernel", Level::WARN, true),
             ("aws_config::meta::credentials::chain", Level::WARN, false),
             ("aws_config::meta::credentials::chain", Level::ERROR, true),
         ] {
