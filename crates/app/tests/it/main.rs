@@ -7,6 +7,7 @@ mod api;
 mod aws_credentials;
 mod bad_input;
 mod certificates;
+mod canaries;
 mod cli;
 mod clients;
 mod contract;

@@ -139,6 +139,7 @@ impl Served {
 impl Drop for Served {
     fn drop(&mut self) {
         self.kill();
+        crate::canaries::search("the log of `tidegate serve`", &self.said());
         if std::thread::panicking() {
             eprintln!("tidegate serve said:\n{}", self.said());
         }

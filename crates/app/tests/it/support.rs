@@ -16,6 +16,8 @@ use tidegate_model::{Clock, Connector, SystemClock};
 use tidegate_state::{LogAccess, LogConfig, MasterKeys, StateConfig, StoreLocation};
 use tokio_postgres::{Client, Config, NoTls};
 
+use crate::canaries;
+
 /// A variable that `scripts/test` sets.
 pub(crate) fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run the tests with `make test`"))
@@ -105,10 +107,15 @@ impl Project {
 
     /// Sets a variable for every command that follows.
     pub(crate) fn set(&mut self, name: &str, value: impl Into<String>) {
-        self.environment.push((name.to_owned(), value.into()));
+        let value = value.into();
+        canaries::note_variable(name, &value);
+        self.environment.push((name.to_owned(), value));
     }
 
     pub(crate) fn write(&self, name: &str, text: &str) {
+        if name == "tidegate.yaml" {
+            canaries::note_file(text);
+        }
         let path = self.path().join(name);
         std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
         std::fs::write(path, text).expect("written");
@@ -172,6 +179,12 @@ impl Project {
     }
 }
 
+impl Drop for Project {
+    fn drop(&mut self) {
+        canaries::search_folder(&self.path().join(".tidegate"));
+    }
+}
+
 /// How a process ended.
 #[derive(Debug)]
 pub(crate) struct Ended {
@@ -182,11 +195,14 @@ pub(crate) struct Ended {
 
 impl Ended {
     pub(crate) fn of(output: &Output) -> Ended {
-        Ended {
+        let ended = Ended {
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+        };
+        canaries::search("what a command printed", &ended.stdout);
+        canaries::search("what a command logged", &ended.stderr);
+        ended
     }
 }
 

@@ -47,7 +47,7 @@ pub(super) async fn kinesis(endpoint: &str, operation: &str, body: Value) -> Val
 }
 
 /// Makes a stream and waits until it is there.
-pub(super) async fn stream(endpoint: &str, shards: u32) -> String {
+pub(crate) async fn stream(endpoint: &str, shards: u32) -> String {
     let name = name();
     kinesis(endpoint, "CreateStream", json!({ "StreamName": name, "ShardCount": shards })).await;
     crate::served::until("the stream is active", async || {
@@ -59,7 +59,7 @@ pub(super) async fn stream(endpoint: &str, shards: u32) -> String {
 }
 
 /// The events in a stream, shard by shard, in their order.
-pub(super) async fn records(endpoint: &str, stream: &str) -> Vec<Vec<Value>> {
+pub(crate) async fn records(endpoint: &str, stream: &str) -> Vec<Vec<Value>> {
     let shards = kinesis(endpoint, "ListShards", json!({ "StreamName": stream })).await;
     let mut found = Vec::new();
     for shard in shards["Shards"].as_array().expect("shards") {

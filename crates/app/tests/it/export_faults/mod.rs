@@ -5,7 +5,7 @@
 //! the next step; then the cause is fixed, the export continues, and no event is
 //! missing.
 
-mod aws;
+pub(crate) mod aws;
 mod disk;
 mod double;
 mod gone;

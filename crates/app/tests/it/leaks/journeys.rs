@@ -5,8 +5,9 @@ use std::path::Path;
 
 use serde_json::json;
 
+use crate::export_faults::aws;
 use crate::served::{Served, until};
-use crate::support::{Database, Ended, Project, Sandbox};
+use crate::support::{Database, Ended, Project, Sandbox, variable};
 use crate::topics::Topic;
 
 /// A value of a row that is neither its key nor its user: the ledger must not hold it either.
@@ -18,7 +19,10 @@ const BRAZE_KEY: &str = "canary-secret-braze-1f2e3d4c";
 const ONESIGNAL_KEY: &str = "canary-secret-onesignal-5b6a7988";
 const TOKEN: &str = "canary-secret-token-0a1b2c3d4e5f";
 
-const SECRETS: [&str; 3] = [BRAZE_KEY, ONESIGNAL_KEY, TOKEN];
+const AWS_SECRET: &str = "canary-secret-aws-9d8c7b6a5f4e";
+const PINPOINT_SECRET: &str = "canary-secret-pinpoint-3c2d1e0f";
+
+const SECRETS: [&str; 5] = [BRAZE_KEY, ONESIGNAL_KEY, TOKEN, AWS_SECRET, PINPOINT_SECRET];
 
 /// What was said so far, by whom.
 #[derive(Default)]
@@ -48,6 +52,10 @@ impl Said {
 }
 
 fn connections(database: &Database, sandbox: &Sandbox, topic: &Topic) -> String {
+    let moto = variable("TIDEGATE_TEST_MOTO");
+    let aws = format!(
+        "region: us-east-1, endpoint: \"{moto}\", access_key_id: AKIDEXAMPLE, secret_access_key: {AWS_SECRET}"
+    );
     format!(
         "connections:
   db: {}
@@ -59,6 +67,9 @@ fn connections(database: &Database, sandbox: &Sandbox, topic: &Topic) -> String 
     app_id: 7a1d6b3e-52f4-4c0b-9a86-0c5e2f9d4b17
     event_stream: {{ token: {TOKEN} }}
   app: {{ type: events, token: {TOKEN} }}
+  apps: {{ type: pinpoint, anonymous: true, access_keys: [{{ id: AKIDCANARY, secret: {PINPOINT_SECRET} }}] }}
+  kinesis: {{ type: kinesis, {aws} }}
+  firehose: {{ type: firehose, {aws} }}
   inbox: {{ type: files, path: inbox }}
   lake: {{ type: delta, path: lake }}
   out: {{ type: files, path: out }}
@@ -88,9 +99,10 @@ const SYNCS: &str = "syncs:
   delta: { source: { connection: app }, destination: { connection: lake, commit_every: 0 } }
   files: { source: { connection: app }, destination: { connection: out, format: jsonl, commit_every: 0 } }
   table: { source: { connection: app }, destination: { connection: db, table: app_events.events } }
+  lost: { source: { connection: app }, destination: { connection: firehose, delivery_stream: nowhere } }
 ";
 
-fn scene(database: &Database, sandbox: &Sandbox, topic: &Topic) -> Project {
+fn scene(database: &Database, sandbox: &Sandbox, topic: &Topic, stream: &str) -> Project {
     let messages = format!(
         "  messages:
     source: {{ connection: stream, topics: {}, group: {}, format: json, fields: {{ id: id, note: note }} }}
@@ -100,7 +112,13 @@ fn scene(database: &Database, sandbox: &Sandbox, topic: &Topic) -> Project {
         topic.name,
         topic.group("messages")
     );
-    let mut project = Project::new(&format!("{}{SYNCS}{messages}", connections(database, sandbox, topic)));
+    let streams = format!(
+        "  stream: {{ source: {{ connection: app }}, destination: {{ connection: kinesis, stream: {stream} }} }}
+  phones: {{ source: {{ connection: apps }}, destination: {{ connection: kinesis, stream: {stream}, shape: pinpoint }} }}
+"
+    );
+    let all = [connections(database, sandbox, topic), SYNCS.to_owned(), messages, streams];
+    let mut project = Project::new(&all.concat());
     project.set("RUST_LOG", "trace");
     project
         .write("inbox/people.csv", &format!("id,note\n{KEY}-1,{VALUE}\n\"{KEY}-2,{VALUE}\" x,\n{KEY}-3\n"));
@@ -131,7 +149,8 @@ async fn leaks_no_log_holds_a_secret_or_a_value_of_a_row_however_loud_it_is() {
     let (database, topic) = (Database::create().await, Topic::new(1));
     let sandbox = Sandbox::start(&["--memory", "--no-limits"]);
     tables(&database).await;
-    let project = scene(&database, &sandbox, &topic);
+    let stream = aws::stream(&variable("TIDEGATE_TEST_MOTO"), 1).await;
+    let project = scene(&database, &sandbox, &topic, &stream);
     topic.write([
         json!({ "key": KEY, "value": format!(r#"{{"id":"{KEY}-7","note":"{VALUE}"}}"#) }),
         json!({ "key": KEY, "value": format!(r#"{{"id":"{KEY}-8","note":{VALUE}}}"#) }),
@@ -160,7 +179,7 @@ async fn leaks_no_log_holds_a_secret_or_a_value_of_a_row_however_loud_it_is() {
     }
     sandbox.put_faults("{}").await;
 
-    said.0.extend(events(&project).await.0);
+    said.0.extend(events(&project, &stream).await.0);
     for list in ["status", "runs"] {
         let ended = project.done(&[list, "--output", "json"]);
         said.add(list, ended.stdout);
@@ -177,7 +196,7 @@ async fn leaks_no_log_holds_a_secret_or_a_value_of_a_row_however_loud_it_is() {
 }
 
 /// Events come in, good ones and others, and go to every sink.
-async fn events(project: &Project) -> Said {
+async fn events(project: &Project, stream: &str) -> Said {
     let mut said = Said::default();
     let served = Served::start(project);
     let bearer = format!("Bearer {TOKEN}");
@@ -192,6 +211,14 @@ async fn events(project: &Project) -> Said {
     for body in [message.to_string(), format!("{{{VALUE}"), format!("[{VALUE}]")] {
         served.post("/in/onesignal/push", &[authorized], body).await;
     }
+    phones(&served).await;
+    until("events in the stream, of both kinds", async || {
+        let records: Vec<_> =
+            aws::records(&variable("TIDEGATE_TEST_MOTO"), stream).await.into_iter().flatten().collect();
+        let own = records.iter().any(|event| event["id"] == "e3");
+        (own && records.iter().any(|event| event["event_type"] == "seen")).then_some(())
+    })
+    .await;
     until("events in both files", async || {
         (holds(&project.path().join("out"), "e3") && holds(&project.path().join("lake"), "_delta_log"))
             .then_some(())
@@ -203,6 +230,23 @@ async fn events(project: &Project) -> Said {
     assert_eq!(code, 0, "{log}");
     said.add("serve", log);
     said
+}
+
+/// What phones send to the Pinpoint API: good, broken, and signed with another secret.
+async fn phones(served: &Served) {
+    let path = "/in/pinpoint/apps/v1/apps/a/events";
+    let endpoint = json!({ "Address": VALUE, "ChannelType": "EMAIL", "User": { "UserId": KEY } });
+    let event =
+        json!({ "EventType": "seen", "Timestamp": "2026-03-01T12:00:00Z", "Attributes": { "note": VALUE } });
+    let put = json!({ "BatchItem": { KEY: { "Endpoint": endpoint, "Events": { "e": event } } } }).to_string();
+    let answer = served.post(path, &[], put.clone()).await;
+    assert_eq!(answer.status, 202, "{answer:?}");
+    for broken in [format!("{{{VALUE}"), format!(r#"{{"BatchItem":{{"{KEY}":{{"Events":"{VALUE}"}}}}}}"#)] {
+        served.post(path, &[], broken).await;
+    }
+    let signed = "AWS4-HMAC-SHA256 Credential=AKIDCANARY/20260301/us-east-1/mobiletargeting/aws4_request, \
+                  SignedHeaders=host;x-amz-date, Signature=00";
+    served.post(path, &[("authorization", signed), ("x-amz-date", "20260301T120000Z")], put).await;
 }
 
 /// Whether a file, or one in a folder, holds a text or is called by it.
