@@ -10,6 +10,8 @@ principal lacks and what goes wrong for it, so tests that run at once do not dis
   expired_links  parts that are refused before one is given
   refused        how questions about a statement are answered, in turn: "429", "503", "drop", "expired"
   lost           statements that begin with this word run, and their answer never comes
+  faults         how requests of a phase are answered, in turn: {"submit": ["429"], "part": ["drop"]};
+                 the phases are token, submit, poll, part, storage, upload, remove and close
   truncated      whether results say that rows were left out
 
 usage: double.py --port PORT --home FOLDER [--cert FILE --key FILE]
@@ -164,21 +166,25 @@ class Handler(BaseHTTPRequestHandler):
             return self.refuse(401, 401, "Credential was not sent or was of an unsupported type for this API.", challenge)
         who = self.workspace.principal(self.workspace.tokens.get(bearer, bearer))
         asks = self.command == "GET" and path.startswith("/api/2.0/sql/statements/")
-        wrong = who.refusal(bearer, asks)
-        if wrong == "drop":
-            self.close_connection = True
+        if self.fault(who.refusal(bearer, asks) or who.fault(phase(self.command, path), bearer)):
             return None
-        if wrong == "429":
-            return self.refuse(429, "REQUEST_LIMIT_EXCEEDED", "too many requests", [("retry-after", "1")])
-        if wrong == "503":
-            return self.refuse(503, "TEMPORARILY_UNAVAILABLE", "The service is temporarily unavailable")
-        if wrong == "invalid":
-            return self.refuse(403, 403, "Invalid access token.")
         if path.startswith("/api/2.0/sql/statements"):
             return self.statement(who, path, raw)
         if path.startswith("/api/2.0/fs/files/Volumes/"):
             return self.file(who, path.removeprefix("/api/2.0/fs/files/Volumes/"), raw)
         return self.other(who, path, query)
+
+    def fault(self, wrong):
+        """Plays what goes wrong; tells whether something did."""
+        if wrong == "drop":
+            self.close_connection = True
+        elif wrong == "429":
+            self.refuse(429, "REQUEST_LIMIT_EXCEEDED", "too many requests", [("retry-after", "1")])
+        elif wrong == "503":
+            self.refuse(503, "TEMPORARILY_UNAVAILABLE", "The service is temporarily unavailable")
+        elif wrong == "invalid":
+            self.refuse(403, 403, "Invalid access token.")
+        return bool(wrong)
 
     def statement(self, who, path, raw):
         known = self.workspace.statements
@@ -228,6 +234,8 @@ class Handler(BaseHTTPRequestHandler):
         found = self.workspace.statements.get(statement)
         if found is None:
             return self.answer(404, error.format("NoSuchKey").encode(), "application/xml")
+        if self.fault(found.principal.fault("storage")):
+            return None
         if found.principal.expired_links > 0:
             found.principal.expired_links -= 1
             return self.answer(403, error.format("AccessDenied").encode(), "application/xml")
@@ -261,6 +269,8 @@ class Handler(BaseHTTPRequestHandler):
         name, _, secret = base64.b64decode(basic).decode().partition(":")
         if form.get("grant_type") != "client_credentials" or secret.startswith("wrong"):
             return self.answer(401, {"error": "invalid_client", "error_description": "Client authentication failed"})
+        if self.fault(self.workspace.principal(name).fault("token")):
+            return None
         token = f"oauth-{uuid.uuid4().hex}"
         self.workspace.tokens[token] = name
         self.workspace.principal(name)
@@ -273,7 +283,7 @@ class Handler(BaseHTTPRequestHandler):
         if path.startswith("/api/2.0/sql/sessions/") and self.command == "DELETE":
             return self.answer(200, {})
         if path == "/api/2.0/preview/scim/v2/Me":
-            return self.answer(200, {"id": "1", "userName": who.name, "active": True})
+            return self.answer(200, {"id": "1", "userName": who.name, "active": True, "groups": [{"display": "engineers"}]})
         if path == "/api/2.0/token/list":
             return self.answer(200, {"token_infos": who.tokens})
         if path.startswith("/api/2.0/sql/warehouses"):
@@ -301,6 +311,11 @@ class Handler(BaseHTTPRequestHandler):
         if path == "schemas":
             names = [schema for catalog, schema in engine.listed() if catalog == query["catalog_name"]]
             return self.answer(200, {"schemas": [{"name": name, "catalog_name": query["catalog_name"]} for name in names]})
+        for kind in ("catalogs", "schemas", "volumes"):
+            if path.startswith(f"{kind}/"):
+                return self.securable(who, kind, path.removeprefix(f"{kind}/").lower())
+        if path.startswith("effective-permissions/"):
+            return self.answer(200, {"privilege_assignments": who.assignments(*path.split("/")[1:3])})
         wanted = None
         if path.startswith("tables/"):
             *place, wanted = path.removeprefix("tables/").lower().split(".")
@@ -322,18 +337,45 @@ class Handler(BaseHTTPRequestHandler):
             return self.refuse(404, "TABLE_DOES_NOT_EXIST", f"Table '{'.'.join(place)}.{wanted}' does not exist.")
         return self.answer(200, found[0])
 
+    def securable(self, who, kind, name):
+        """A catalog, a schema or a volume: somebody else owns it."""
+        engine = self.workspace.engine
+        known = {
+            "catalogs": {catalog.lower() for catalog, _ in engine.listed()},
+            "schemas": {f"{catalog}.{schema}".lower() for catalog, schema in engine.listed()},
+            "volumes": {".".join(volume).lower() for volume in engine.known_volumes},
+        }
+        word = kind.removesuffix("s").upper()
+        if name not in known[kind]:
+            return self.refuse(404, f"{word}_DOES_NOT_EXIST", f"{word.capitalize()} '{name}' does not exist.")
+        return self.answer(200, {"name": name.split(".")[-1], "full_name": name, "owner": "administrator"})
+
     def control(self, name, raw):
         who = self.workspace.principal(name)
         if self.command == "PUT":
             who.set(json.loads(raw))
         running = sum(statement.principal is who for statement in self.workspace.statements.values())
         files = sorted(str(path.relative_to(self.workspace.engine.volumes)) for path in self.workspace.engine.volumes.rglob("*") if path.is_file())
-        return self.answer(200, {"open": running, "files": files, "requests": who.requests})
+        left = sum(len(faults) for faults in who.faults.values())
+        return self.answer(200, {"open": running, "files": files, "requests": who.requests, "faults": left})
 
     do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = go
 
     def log_message(self, *_):
         pass
+
+
+def phase(method, path):
+    """What a request is for, as faults are named by it."""
+    if path.startswith("/api/2.0/fs/files/"):
+        return {"PUT": "upload", "DELETE": "remove"}.get(method, "other")
+    if not path.startswith("/api/2.0/sql/statements"):
+        return "other"
+    if method == "POST":
+        return "close" if path.endswith("/cancel") else "submit"
+    if method == "DELETE":
+        return "close"
+    return "part" if "/result/chunks/" in path else "poll"
 
 
 def described(place, name, schema, key):

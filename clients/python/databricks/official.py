@@ -42,6 +42,13 @@ def sdk(address):
     ok("and its key", found.table_constraints[0].primary_key_constraint.child_columns == ["id"])
     ok("the SDK lists tables", [one.name for one in principal.tables.list("main", schema)] == ["t"])
 
+    ok("and its schema, with an owner", principal.schemas.get(f"main.{schema}").owner == "administrator")
+    granted = principal.grants.get_effective("schema", f"main.{schema}").privilege_assignments
+    mine = [one.privilege.value for all in granted if all.principal != "administrator" for one in all.privileges]
+    ok("the SDK reads effective privileges", {"USE_SCHEMA", "CREATE_TABLE", "CREATE_VOLUME"} <= set(mine))
+    groups = [one.display for one in principal.current_user.me().groups]
+    ok("and the groups that they may come by", groups == ["engineers"])
+
     inline = run(QUERY)
     ok("rows come inline as texts", inline.result.data_array[7][:3] == ["7", "7.00", "n7"])
     ok("with their types", [one.type_text for one in inline.manifest.schema.columns] == ["BIGINT", "DECIMAL(9,2)", "STRING", "TIMESTAMP"])

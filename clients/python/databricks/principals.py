@@ -4,6 +4,12 @@ import re
 
 from engine import Failed
 
+# What is given on a catalog or a schema, unless a principal is without it.
+GIVEN = {
+    "catalog": ["USE_CATALOG", "USE_SCHEMA", "CREATE_SCHEMA", "CREATE_TABLE", "CREATE_VOLUME", "SELECT", "MODIFY"],
+    "schema": ["USE_SCHEMA", "CREATE_TABLE", "CREATE_VOLUME", "SELECT", "MODIFY", "READ_VOLUME", "WRITE_VOLUME"],
+}
+
 
 class Principal:
     def __init__(self, name):
@@ -20,6 +26,7 @@ class Principal:
         self.truncated = given.get("truncated", False)
         self.tokens = given.get("tokens", [])
         self.lost = given.get("lost")
+        self.faults = {phase: list(faults) for phase, faults in given.get("faults", {}).items()}
 
     def refusal(self, token, asks):
         """What this request is answered with instead; None as a rule."""
@@ -31,6 +38,27 @@ class Principal:
             self.refused_tokens.add(token)
             return "invalid"
         return wrong or None
+
+    def fault(self, phase, token=None):
+        """What a request of a phase is answered with instead; None as a rule."""
+        wrong = self.faults[phase].pop(0) if self.faults.get(phase) else None
+        if wrong == "expired":
+            self.refused_tokens.add(token)
+            return "invalid"
+        return wrong or None
+
+    def assignments(self, kind, name):
+        """The privileges on a catalog or a schema, as the API writes them: one has some, the group the rest."""
+        given = GIVEN[kind]
+        lacking = {one.split(" on ")[0].replace(" ", "_") for one in self.without if one.lower().endswith(f" on {kind} '{name}'".lower())}
+        held = [{"privilege": one} for one in given if one not in lacking]
+        if kind != "catalog" and not any(one.startswith("USE CATALOG") for one in self.without):
+            held.append({"privilege": "USE_CATALOG", "inherited_from_type": "CATALOG", "inherited_from_name": name.split(".")[0]})
+        return [
+            {"principal": "administrator", "privileges": [{"privilege": "ALL_PRIVILEGES"}]},
+            {"principal": self.name, "privileges": held[::2]},
+            {"principal": "engineers", "privileges": held[1::2]},
+        ]
 
     def lacks(self, privilege):
         return privilege if privilege in self.without else None

@@ -6,18 +6,13 @@ use tidegate_model::{Checks, Error, ErrorKind, Selection};
 
 use super::client::{Client, VENDOR};
 use super::grants;
+use super::privileges::Identity;
 use super::settings::DatabricksSelection;
 use super::source::DatabricksSource;
 use super::statement::{Ended, Sql};
 
 /// A token that ends sooner is warned of.
 const TOKEN_WARNING: SignedDuration = SignedDuration::from_hours(14 * 24);
-
-#[derive(Deserialize)]
-struct Me {
-    #[serde(rename = "userName")]
-    user_name: String,
-}
 
 #[derive(Deserialize)]
 struct Tokens {
@@ -35,32 +30,21 @@ struct TokenInfo {
 }
 
 impl Client {
-    /// Returns who is logged in: the name of a user, or the application id of a service
-    /// principal, as grants name them.
-    ///
-    /// Source: Databricks REST API reference, SCIM, `GET /api/2.0/preview/scim/v2/Me`.
-    ///
-    /// # Errors
-    /// What the workspace said, or what kept it from answering.
-    pub async fn principal(&self) -> Result<String, Error> {
-        Ok(self.get::<Me>("/api/2.0/preview/scim/v2/Me").await?.user_name)
-    }
-
     /// Proves that the login works and that the warehouse may be used. Returns who is logged in,
     /// if going on makes sense.
     ///
     /// # Errors
     /// What keeps us from looking.
-    pub async fn prove_connection(&self, checks: &mut Checks) -> Result<Option<String>, Error> {
-        let principal = match self.principal().await {
-            Ok(principal) => principal,
+    pub async fn prove_connection(&self, checks: &mut Checks) -> Result<Option<Identity>, Error> {
+        let who = match self.identity().await {
+            Ok(who) => who,
             Err(error) if error.kind() == ErrorKind::Denied => {
                 checks.fail("login", error.message(), error.next_step());
                 return Ok(None);
             }
             Err(error) => return Err(error),
         };
-        checks.pass("login", format!("{VENDOR} at {}, as {principal}", self.settings.host));
+        checks.pass("login", format!("{VENDOR} at {}, as {}", self.settings.host, who.name));
         if !self.is_principal() {
             self.prove_token(checks).await;
         }
@@ -73,7 +57,7 @@ impl Client {
                     (_, false) => "it starts with the first statement, in 2 to 5 minutes as a rule",
                 };
                 checks.pass(name, format!("granted: warehouse `{}`, {start}", found.name));
-                Ok(Some(principal))
+                Ok(Some(who))
             }
             Err(error) if matches!(error.kind(), ErrorKind::Denied | ErrorKind::Missing) => {
                 let remedy = match error.kind() {
@@ -82,7 +66,8 @@ impl Client {
                             .to_owned()
                     }
                     _ => format!(
-                        "in the workspace, SQL Warehouses > the warehouse > Permissions: add {principal} with \"Can use\""
+                        "in the workspace, SQL Warehouses > the warehouse > Permissions: add {} with \"Can use\"",
+                        who.name
                     ),
                 };
                 checks.fail(name, error.message(), remedy);
@@ -135,7 +120,8 @@ impl DatabricksSource {
         let relation =
             selected.as_ref().map(|selected| selected.relation(&self.client.settings)).transpose()?;
         let mut checks = Checks::default();
-        let Some(principal) = self.client.prove_connection(&mut checks).await? else { return Ok(checks) };
+        let Some(who) = self.client.prove_connection(&mut checks).await? else { return Ok(checks) };
+        let principal = who.name;
         let (Some(selected), Some(relation)) = (selected, relation) else { return Ok(checks) };
         let name = format!("reading {}", relation.label());
         let planned = match self.table(&selected).await {

@@ -10,6 +10,7 @@ mod checks;
 mod client;
 mod errors;
 mod grants;
+mod privileges;
 mod reading;
 mod relation;
 mod result;

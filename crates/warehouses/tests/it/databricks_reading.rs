@@ -79,48 +79,6 @@ async fn a_read_that_is_given_up_while_the_warehouse_starts_is_cancelled_there()
 }
 
 #[tokio::test]
-async fn a_missing_grant_is_named_alone_with_the_statement_that_gives_it() {
-    let (workspace, selected) = numbers(3).await;
-    let (schema, table, who) = (workspace.schema(), workspace.table("numbers"), workspace.principal());
-    let whole = format!("`main`.`{schema}`");
-    for (lacking, check, remedy) in [
-        (
-            "USE CATALOG on Catalog 'main'".to_owned(),
-            "USE CATALOG on catalog main".to_owned(),
-            format!("GRANT USE CATALOG ON CATALOG `main` TO `{who}`;"),
-        ),
-        (
-            format!("USE SCHEMA on Schema 'main.{schema}'"),
-            format!("USE SCHEMA on schema main.{schema}"),
-            format!("GRANT USE SCHEMA ON SCHEMA {whole} TO `{who}`;"),
-        ),
-        (
-            format!("SELECT on Table '{table}'"),
-            format!("SELECT on table {table}"),
-            format!("GRANT SELECT ON TABLE {whole}.`numbers` TO `{who}`;"),
-        ),
-    ] {
-        workspace.set(json!({ "without": [lacking] })).await;
-        let checks = workspace.source().check(Some(&selected)).await.unwrap();
-        let failed: Vec<_> = checks.0.iter().filter(|check| !check.passed).collect();
-        assert_eq!(failed.len(), 1, "{checks:?}");
-        assert_eq!((&failed[0].name, &failed[0].remedy), (&check, &Some(remedy)));
-        let error = read(&*workspace.source(), &selected, &ReadMode::Full).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Denied, "{error:?}");
-    }
-
-    workspace.set(json!({ "without": ["CAN USE"] })).await;
-    let checks = workspace.source().check(Some(&selected)).await.unwrap();
-    let failed: Vec<_> = checks.0.iter().filter(|check| !check.passed).collect();
-    assert_eq!(failed.len(), 1, "{checks:?}");
-    assert!(failed[0].name.starts_with("CAN USE on warehouse"), "{checks:?}");
-    assert!(failed[0].remedy.as_ref().unwrap().contains(who), "{checks:?}");
-
-    workspace.set(json!({})).await;
-    assert!(workspace.source().check(Some(&selected)).await.unwrap().passed());
-}
-
-#[tokio::test]
 async fn a_wrong_secret_and_a_wrong_token_are_refused_with_what_to_do() {
     let (workspace, selected) = numbers(3).await;
     for changes in [

@@ -105,6 +105,11 @@ impl Workspace {
         self.seen().await["open"].as_u64().expect("a count") as usize
     }
 
+    /// Returns how many of the faults that were set were not met.
+    pub async fn faults_left(&self) -> u64 {
+        self.seen().await["faults"].as_u64().expect("a count")
+    }
+
     /// Returns settings that work, changed by `changes`.
     pub fn settings(&self, changes: Json) -> Settings {
         let mut members = json!({

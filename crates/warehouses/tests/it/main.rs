@@ -2,6 +2,8 @@
 
 mod conformance;
 mod databricks_clients;
+mod databricks_faults;
+mod databricks_grants;
 mod databricks_reading;
 mod databricks_server;
 mod databricks_sink;

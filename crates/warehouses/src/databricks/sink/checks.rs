@@ -3,119 +3,183 @@
 
 use bytes::Bytes;
 use tidegate_model::{Checks, Error, ErrorKind};
-use tidegate_transport::sql::backtick;
 
 use super::DatabricksSink;
-use crate::databricks::grants::{self, grant};
-use crate::databricks::relation::quoted;
+use crate::databricks::grants::{self, Refused, grant};
+use crate::databricks::privileges::{Held, Identity, Securable};
 use crate::databricks::statement::{Ended, Sql};
 
+/// What becomes of events without a right to the volume.
+const SLOWER: &str = "events are sent inside of statements, which is slower";
+
 impl DatabricksSink {
-    /// Looks at every privilege that writing needs, as far as what it is needed on is there.
+    /// Looks at every privilege that writing needs.
     ///
     /// # Errors
     /// Only what keeps us from looking.
     pub(super) async fn prove(&self) -> Result<Checks, Error> {
         let mut checks = Checks::default();
-        let Some(principal) = self.client.prove_connection(&mut checks).await? else { return Ok(checks) };
-        if self.prove_table(&mut checks, &principal).await {
-            self.prove_volume(&mut checks, &principal).await;
+        let Some(who) = self.client.prove_connection(&mut checks).await? else { return Ok(checks) };
+        match self.prove_table(&mut checks, &who).await? {
+            Found::Table => self.prove_volume(&mut checks, &who).await?,
+            Found::Schema => {
+                self.prove_making(&mut checks, &who, "CREATE TABLE", Securable::Schema).await?;
+                self.prove_volume(&mut checks, &who).await?;
+            }
+            Found::Nothing => {
+                self.prove_making(&mut checks, &who, "CREATE SCHEMA", Securable::Catalog).await?;
+            }
+            Found::Refusal => {}
         }
         Ok(checks)
     }
 
-    /// Runs the statement of a delivery without events. Returns whether the schema is there.
-    async fn prove_table(&self, checks: &mut Checks, principal: &str) -> bool {
+    /// Runs the statement of a delivery without events.
+    async fn prove_table(&self, checks: &mut Checks, who: &Identity) -> Result<Found, Error> {
         let name = format!("writing to {}", self.table.label());
         let probed = self.client.query(&self.table.probe().into(), &name).await.map_err(Ended::into_error);
         let tried = match probed {
             Err(error) => Err(error),
             Ok((columns, _)) => match self.table.widening(&columns) {
                 Err(error) => Err(error),
-                Ok(widening) => {
+                Ok(Some(_)) => Ok("columns are added with the first delivery"),
+                Ok(None) => {
                     let none = Sql {
                         text: self.table.merge(&self.table.rows_of_parameter()),
                         parameters: vec!["[]".to_owned()],
                     };
-                    match widening {
-                        Some(_) => Ok("columns are added with the first delivery"),
-                        None => self
-                            .run(none)
-                            .await
-                            .map_err(Ended::into_error)
-                            .map(|()| "works: events are merged by event_id"),
-                    }
+                    let merged = self.run(none).await.map_err(Ended::into_error);
+                    merged.map(|()| "works: events are merged by event_id")
                 }
             },
         };
         match tried {
             Ok(found) => {
                 checks.pass(name, found);
-                true
+                Ok(Found::Table)
             }
             Err(error) if error.kind() == ErrorKind::Missing => {
-                let [catalog, ..] = &self.table.names;
-                let needed = [
-                    grant("USE CATALOG, CREATE SCHEMA", "CATALOG", &backtick(catalog), Some(principal)),
-                    "or, if the schema is there: ".to_owned()
-                        + &grant(
-                            "USE SCHEMA, CREATE TABLE, CREATE VOLUME",
-                            "SCHEMA",
-                            &self.table.schema(),
-                            Some(principal),
-                        ),
-                ];
-                checks.warn(
-                    name,
-                    "the table is made with the first delivery, which needs",
-                    needed.join("\n"),
-                );
-                false
+                checks.pass(name, "the table is made with the first delivery");
+                match self.client.owner(Securable::Schema, &self.schema_name()).await {
+                    Ok(None) => Ok(Found::Nothing),
+                    _ => Ok(Found::Schema),
+                }
             }
             Err(error) => {
                 match grants::refused(error.message()) {
-                    Some(refused) => checks.fail(
-                        refused.check(),
-                        format!("{principal} does not have it"),
-                        refused.remedy(Some(principal)),
-                    ),
+                    Some(refused) => refuse(checks, &refused, who),
                     None => checks.fail(name, error.chain(), error.next_step()),
                 }
-                false
+                Ok(Found::Refusal)
             }
         }
     }
 
+    fn schema_name(&self) -> String {
+        self.table.names[..2].join(".")
+    }
+
+    /// Looks whether something that is not there may be made.
+    async fn prove_making(
+        &self,
+        checks: &mut Checks,
+        who: &Identity,
+        privilege: &str,
+        on: Securable,
+    ) -> Result<(), Error> {
+        let name = match on {
+            Securable::Catalog => self.table.names[0].clone(),
+            Securable::Schema => self.schema_name(),
+        };
+        let needed =
+            Refused { privilege: privilege.to_owned(), kind: on.keyword().to_owned(), name: name.clone() };
+        match self.client.holds(who, privilege, on, &name).await? {
+            Held::Yes => checks.pass(needed.check(), "granted"),
+            Held::No => refuse(checks, &needed, who),
+            Held::Unknown => checks.warn(
+                needed.check(),
+                "the first delivery needs it; the workspace does not say whether it is granted",
+                needed.remedy(Some(&who.name)),
+            ),
+        }
+        Ok(())
+    }
+
     /// Says which way events take, and why.
-    async fn prove_volume(&self, checks: &mut Checks, principal: &str) {
+    async fn prove_volume(&self, checks: &mut Checks, who: &Identity) -> Result<(), Error> {
         let name = format!("volume {}", self.table.volume.join("."));
         let probe = format!("{}.check", self.table.file());
         let written = self.client.upload(&probe, Bytes::from_static(b"tidegate")).await;
-        match written {
+        let proved = match written {
             Ok(()) => {
+                let read = self.client.read_file(&probe).await;
                 if let Err(error) = self.client.remove(&probe).await {
                     tracing::debug!(error = %error.chain(), "the file of a check could not be removed");
                 }
-                checks.pass(name, "granted: events are staged there as Parquet files");
+                read
             }
-            Err(error) => {
-                let remedy = match error.kind() {
-                    ErrorKind::Missing => {
-                        grant("CREATE VOLUME", "SCHEMA", &self.table.schema(), Some(principal))
-                    }
-                    _ => grant(
+            Err(error) => Err(error),
+        };
+        match proved {
+            Ok(()) => checks.pass(name, "granted: events are staged there as Parquet files"),
+            Err(error) if error.kind() == ErrorKind::Missing => {
+                return self.prove_making_volume(checks, who, name).await;
+            }
+            Err(error) => match grants::refused(error.message()) {
+                Some(refused) => checks.warn(refused.check(), SLOWER, refused.remedy(Some(&who.name))),
+                None => {
+                    let remedy = grant(
                         "READ VOLUME, WRITE VOLUME",
                         "VOLUME",
-                        &quoted(&self.table.volume),
-                        Some(principal),
-                    ),
-                };
-                let why = match error.kind() {
-                    ErrorKind::Missing => "is made with the first delivery; without the right to, events are sent inside of statements, which is slower".to_owned(),
-                    _ => format!("events are sent inside of statements, which is slower: {}", error.message()),
-                };
-                checks.warn(name, why, remedy);
-            }
+                        &crate::databricks::relation::quoted(&self.table.volume),
+                        Some(&who.name),
+                    );
+                    checks.warn(name, format!("{SLOWER}: {}", error.message()), remedy);
+                }
+            },
         }
+        Ok(())
     }
+
+    async fn prove_making_volume(
+        &self,
+        checks: &mut Checks,
+        who: &Identity,
+        name: String,
+    ) -> Result<(), Error> {
+        let schema = self.schema_name();
+        let remedy = grant("CREATE VOLUME", "SCHEMA", &self.table.schema(), Some(&who.name));
+        match self.client.holds(who, "CREATE VOLUME", Securable::Schema, &schema).await? {
+            Held::Yes => checks.pass(name, "is made with the first delivery; events are staged there"),
+            Held::No => {
+                checks.warn(
+                    format!("CREATE VOLUME on schema {schema}"),
+                    format!("not granted: {SLOWER}"),
+                    remedy,
+                );
+            }
+            Held::Unknown => checks.warn(
+                name,
+                format!("is made with the first delivery; without the right to make it, {SLOWER}"),
+                remedy,
+            ),
+        }
+        Ok(())
+    }
+}
+
+/// What of a table there is.
+enum Found {
+    /// The table.
+    Table,
+    /// Its schema.
+    Schema,
+    /// Not even its schema.
+    Nothing,
+    /// Looking was refused.
+    Refusal,
+}
+
+fn refuse(checks: &mut Checks, refused: &Refused, who: &Identity) {
+    checks.fail(refused.check(), format!("{} does not have it", who.name), refused.remedy(Some(&who.name)));
 }

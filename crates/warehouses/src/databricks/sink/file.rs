@@ -49,6 +49,15 @@ impl Client {
         self.call(Method::PUT, &path, body).await.map(|_| ()).map_err(RequestError::into_error)
     }
 
+    /// Reads a file, to prove that it may be read.
+    ///
+    /// # Errors
+    /// What the workspace said, or what kept it from answering.
+    pub async fn read_file(&self, path: &str) -> Result<(), Error> {
+        let path = format!("/api/2.0/fs/files{}", escaped(path));
+        self.call(Method::GET, &path, None).await.map(|_| ()).map_err(RequestError::into_error)
+    }
+
     /// Removes a file. One that is not there is no error.
     ///
     /// # Errors

@@ -1,0 +1,85 @@
+//! Each phase of a read and of a delivery fails in each way: nothing is lost, nothing is there twice.
+
+use serde_json::json;
+use tidegate_model::{ErrorKind, Outcome};
+
+use crate::databricks_server::{Workspace, by, read, rows, selection};
+use crate::databricks_sink::{counted, events, sink};
+
+/// How a service does not answer, or not as it should.
+const FAULTS: &[&str] = &["429", "503", "drop", "expired"];
+
+/// Tries as a run does: what is transient is tried again.
+async fn tried<T>(
+    what: &str,
+    mut attempt: impl AsyncFnMut() -> Result<T, tidegate_model::Error>,
+) -> (T, usize) {
+    for attempts in 1..=4 {
+        match attempt().await {
+            Ok(done) => return (done, attempts),
+            Err(error) if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Throttled(_)) => {
+                assert!(!error.message().is_empty(), "{what}");
+            }
+            Err(error) => panic!("{what}: {error:?}"),
+        }
+    }
+    panic!("{what}: it does not end");
+}
+
+#[tokio::test]
+async fn a_read_that_fails_in_any_phase_has_every_row_in_the_end() {
+    let workspace = Workspace::new().await;
+    let table = workspace.table("numbers");
+    workspace.run(&format!("CREATE TABLE {table} AS SELECT id FROM range(40)")).await;
+    let selected = selection(json!({ "table": table }));
+    let expected: Vec<String> = (0..40).map(|id| format!("{{\"id\":{id}}}")).collect();
+    for phase in ["token", "submit", "poll", "part", "storage", "close"] {
+        for fault in FAULTS {
+            let what = format!("{fault} in {phase}");
+            if (phase, *fault) == ("storage", "expired") || (phase, *fault) == ("token", "expired") {
+                continue;
+            }
+            workspace.set(json!({ "rows_per_part": 10, "pending": 1, "faults": { phase: [fault] } })).await;
+            let source = workspace.source();
+            let (batches, _) = tried(&what, async || read(&*source, &selected, &by("id", None)).await).await;
+            assert_eq!(rows(&batches), expected, "{what}");
+            // A statement is closed when its rows are on their way, maybe later than now.
+            assert!(phase == "close" || workspace.faults_left().await == 0, "{what} did not happen");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_delivery_that_fails_in_any_phase_has_every_event_once_in_the_end() {
+    let workspace = Workspace::new().await;
+    let table = workspace.table("message_events");
+    let mut delivered = 0;
+    for phase in ["token", "submit", "poll", "upload", "remove", "close"] {
+        for fault in FAULTS {
+            let what = format!("{fault} in {phase}");
+            if (phase, *fault) == ("token", "expired") {
+                continue;
+            }
+            workspace.set(json!({ "faults": { phase: [fault] } })).await;
+            let sink = sink(&workspace, json!({ "schema": workspace.schema() }));
+            let items = events(delivered..delivered + 3);
+            // An outcome that is not known is offered again, as the engine does.
+            let (_, _) = tried(&what, async || {
+                let receipt = sink.deliver(&items).await?;
+                match receipt.outcomes.iter().all(|outcome| *outcome == Outcome::Delivered) {
+                    true => Ok(()),
+                    false => Err(tidegate_model::Error::new(ErrorKind::Unavailable, "not known")),
+                }
+            })
+            .await;
+            assert!(phase == "close" || workspace.faults_left().await == 0, "{what} did not happen");
+            delivered += 3;
+            let expected = usize::try_from(delivered).unwrap();
+            assert_eq!(counted(&workspace, &table).await, (expected, expected), "{what}");
+        }
+    }
+    workspace.set(json!({})).await;
+    let sink = sink(&workspace, json!({ "schema": workspace.schema() }));
+    sink.deliver(&events(0..1)).await.unwrap();
+    assert_eq!(workspace.files().await, Vec::<String>::new(), "what stayed is written over and removed");
+}
