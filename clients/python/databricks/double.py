@@ -328,9 +328,9 @@ class Handler(BaseHTTPRequestHandler):
             place = query["catalog_name"], query["schema_name"]
         found = []
         if tuple(place) in engine.listed():
-            for name, schema, key in engine.described(*place):
+            for name, *rest in engine.described(*place):
                 if wanted is None or name.lower() == wanted:
-                    found.append(described(place, name, schema, key))
+                    found.append(described(place, name, *rest))
         if wanted is None:
             return self.answer(200, {"tables": found})
         if not found:
@@ -357,7 +357,11 @@ class Handler(BaseHTTPRequestHandler):
         running = sum(statement.principal is who for statement in self.workspace.statements.values())
         files = sorted(str(path.relative_to(self.workspace.engine.volumes)) for path in self.workspace.engine.volumes.rglob("*") if path.is_file())
         left = sum(len(faults) for faults in who.faults.values())
-        return self.answer(200, {"open": running, "files": files, "requests": who.requests, "faults": left})
+        if self.command == "DELETE":
+            # The past of a table that nobody has optimized yet.
+            self.workspace.engine.optimized[name] = 0
+        optimized = sorted(table for table, at in self.workspace.engine.optimized.items() if at)
+        return self.answer(200, {"open": running, "files": files, "requests": who.requests, "faults": left, "optimized": optimized})
 
     do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = go
 
@@ -378,7 +382,7 @@ def phase(method, path):
     return "part" if "/result/chunks/" in path else "poll"
 
 
-def described(place, name, schema, key):
+def described(place, name, schema, key, table_id, properties):
     columns = [
         {"name": one["name"], "type_text": one["type_text"].lower(), "type_name": one["type_name"], "position": one["position"]}
         for one in encoding.columns(schema)
@@ -387,6 +391,7 @@ def described(place, name, schema, key):
         if column["type_name"] in ("STRUCT", "ARRAY", "MAP"):
             column["type_text"] = encoding.type_of(field.dataType)[1].replace(": ", ":").replace(", ", ",")
     table = {"name": name, "catalog_name": place[0], "schema_name": place[1], "table_type": "MANAGED", "columns": columns}
+    table |= {"table_id": table_id, "properties": properties}
     if key:
         table["table_constraints"] = [{"primary_key_constraint": {"name": "pk", "child_columns": key}}]
     return table

@@ -4,20 +4,31 @@ Sail has one catalog, so `main`.`shop`.`orders` is the table `orders` of its sch
 it does not know is done here instead, and EMULATED lists it: such statements are matched, not run.
 """
 
+import contextlib
+import datetime
 import os
 import pathlib
 import re
 import shutil
 import threading
+import time
+import uuid
 
+import pyarrow as pa
 from pysail.spark import SparkConnectServer
-from pyspark.errors import PySparkException
+from pyspark.errors import PySparkException, PySparkTypeError
 from pyspark.sql import SparkSession
+from pyspark.sql.types import LongType, StringType, StructField, StructType, TimestampType
 
-EMULATED = ["CREATE VOLUME", "CLUSTER BY", "ALTER TABLE … ADD COLUMNS", "PRIMARY KEY", "OPTIMIZE"]
+EMULATED = [
+    "CREATE VOLUME", "CLUSTER BY", "ALTER TABLE … ADD COLUMNS", "PRIMARY KEY", "OPTIMIZE", "TBLPROPERTIES", "DESCRIBE HISTORY",
+    "table_changes, as the difference between versions, which the engine reads",
+]
 
 PART = r"(?:`((?:[^`]|``)+)`|([A-Za-z_]\w*))"
 NAME = re.compile(rf"(?<![\w`.]){PART}\.{PART}\.{PART}(?![\w`(])")
+CHANGES = re.compile(r"\btable_changes\(\s*'((?:[^'\\]|\\.)*)'\s*,\s*(\d+)\s*,\s*(\d+)\s*\)", re.I)
+FEED = "delta.enableChangeDataFeed"
 TEXTS = re.compile(r"'(?:[^'\\]|\\.|'')*'|\"(?:[^\"\\]|\\.)*\"")
 
 
@@ -36,7 +47,7 @@ class Engine:
         for folder in (self.tables, self.volumes):
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
-        self.keys, self.known_volumes = {}, set()
+        self.keys, self.known_volumes, self.properties, self.ids, self.optimized = {}, set(), {}, {}, {}
         self.lock = threading.Lock()
         # A session that is idle keeps its tables.
         os.environ["SAIL_SPARK__SESSION_TIMEOUT_SECS"] = str(10**9)
@@ -54,7 +65,7 @@ class Engine:
             done = self.emulated(text)
             if done is not None:
                 return done
-            sql = self.local(text, catalog, schema)
+            sql = self.local(CHANGES.sub(self.changes, text), catalog, schema)
             command = re.match(r"\s*(CREATE|DROP|ALTER|INSERT|MERGE|DELETE|UPDATE|COPY)\b", text, re.I)
             if command:
                 sql, parameters = self.filled(sql, parameters), None
@@ -62,7 +73,9 @@ class Engine:
             if re.search(r"\bLIMIT 0\s*$", text, re.I):
                 return frame.schema, None
             if command:
-                frame.collect()
+                # It has run by now. The count that some commands give has a type that PySpark lacks.
+                with contextlib.suppress(PySparkTypeError):
+                    frame.collect()
                 return None, None
             return frame.schema, frame.toArrow()
         except PySparkException as cause:
@@ -80,7 +93,7 @@ class Engine:
 
     def names(self, text):
         """Catalog, schema and name of every table with three parts."""
-        plain = TEXTS.sub("''", text)
+        plain = TEXTS.sub("''", CHANGES.sub(lambda found: found.group(1).replace("\\'", "'"), text))
         return [tuple((a or b).replace("``", "`") for a, b in zip(*[iter(found.groups())] * 2)) for found in NAME.finditer(plain)]
 
     def local(self, text, catalog=None, schema=None):
@@ -106,6 +119,11 @@ class Engine:
         if key:
             self.keys[name.replace("`", "").lower()] = [one.strip(" `") for one in key.group(1).split(",")]
             sql = sql.replace(key.group(), "")
+        plain = name.replace("`", "").lower()
+        self.ids[plain], self.properties[plain] = str(uuid.uuid4()), {}
+        if properties := re.search(r"\bTBLPROPERTIES\s*\(([^)]*)\)", sql, re.I):
+            self.properties[plain].update(re.findall(r"'?([\w.]+)'?\s*=\s*'?(\w+)'?", properties.group(1)))
+            sql = sql.replace(properties.group(), "")
         if not re.search(r"\bUSING\b", sql, re.I):
             as_query = re.search(r"\sAS\s+(SELECT|WITH|VALUES)\b", sql, re.I)
             at = as_query.start() if as_query else len(sql)
@@ -121,7 +139,56 @@ class Engine:
             sql = f"{sql[:at]} LOCATION '{place}' {sql[at:]}"
         return sql
 
+    def place(self, name):
+        """The folder of a table: `main`.`shop`.`orders`."""
+        found = re.sub(r"\W", "_", self.local(name).strip())
+        places = sorted(self.tables.glob(f"{found}_*"), key=lambda place: place.stat().st_ctime_ns)
+        places = [place for place in places if re.fullmatch(re.escape(found) + r"_\d+", place.name)]
+        if not places:
+            raise Failed(f"[TABLE_OR_VIEW_NOT_FOUND] The table or view {name} cannot be found. SQLSTATE: 42P01")
+        return places[-1]
+
+    def version(self, name):
+        """The newest version of a table, by its own log."""
+        return max(int(file.stem) for file in (self.place(name) / "_delta_log").glob("*.json"))
+
+    def changes(self, found):
+        """A query for the changes of a table: what one version has and the one before it has not, and the reverse.
+
+        Rows with the same key on both sides are the two images of an update, as the feed writes them."""
+        name, first, last = found.group(1).replace("\\'", "'"), int(found.group(2)), int(found.group(3))
+        plain = ".".join(self.names(f"SELECT * FROM {name}")[0]).lower()
+        if self.properties.get(plain, {}).get(FEED) != "true":
+            raise Failed("[DELTA_MISSING_CHANGE_DATA] Error getting change data for range, because change data was not recorded. SQLSTATE: KD002")
+        if last > self.version(name):
+            raise Failed(f"[DELTA_INVALID_CDC_RANGE] end version {last} is after the newest one. SQLSTATE: 22003")
+        key = self.keys.get(self.local(name).replace("`", "").lower())
+        parts = []
+        for version in range(first, last + 1):
+            new, old = f"SELECT * FROM {name} VERSION AS OF {version}", f"SELECT * FROM {name} VERSION AS OF {version - 1}"
+            for one, other, kind, update in [(new, old, "insert", "update_postimage"), (old, new, "delete", "update_preimage")]:
+                rows = f"(({one}) EXCEPT ALL ({other}))"
+                word = f"'{kind}'"
+                if key:
+                    same = " AND ".join(f"there.`{column}` = rows.`{column}`" for column in key)
+                    rows = f"(SELECT rows.*, there.`{key[0]}` IS NOT NULL AS tidegate_there FROM {rows} AS rows LEFT JOIN (({other}) EXCEPT ALL ({one})) AS there ON {same})"
+                    word = f"CASE WHEN tidegate_there THEN '{update}' ELSE '{kind}' END"
+                parts.append(f"SELECT *, {word} AS _change_type, CAST({version} AS BIGINT) AS _commit_version FROM {rows} AS of_version")
+        return "(" + " UNION ALL ".join(parts) + ")"
+
     def emulated(self, text):
+        if found := re.match(r"\s*DESCRIBE HISTORY (\S+)( LIMIT 1)?\s*$", text, re.I):
+            row = {"version": self.version(found.group(1)), "operation": "WRITE"}
+            schema = StructType([StructField("version", LongType()), StructField("operation", StringType())])
+            return schema, pa.Table.from_pylist([row])
+        if found := re.match(r"\s*SELECT max\(timestamp\) AS at FROM \(DESCRIBE HISTORY (\S+)\) WHERE operation = 'OPTIMIZE' OR version = 0\s*$", text, re.I):
+            first = (self.place(found.group(1)) / "_delta_log" / f"{0:020}.json").stat().st_mtime
+            at = self.optimized.get(found.group(1).replace("`", ""), first)
+            schema = StructType([StructField("at", TimestampType())])
+            return schema, pa.Table.from_pylist([{"at": datetime.datetime.fromtimestamp(at, datetime.timezone.utc)}])
+        if found := re.match(r"\s*ALTER TABLE (\S+) SET TBLPROPERTIES\s*\((.*)\)\s*;?\s*$", text, re.I | re.S):
+            self.set_properties(found.group(1), found.group(2))
+            return None, None
         if found := re.match(r"\s*CREATE VOLUME (?:IF NOT EXISTS )?`([^`]+)`\.`([^`]+)`\.`([^`]+)`", text, re.I):
             self.known_volumes.add(tuple(found.groups()))
             self.volumes.joinpath(*found.groups()).mkdir(parents=True, exist_ok=True)
@@ -129,9 +196,18 @@ class Engine:
         if found := re.match(r"\s*ALTER TABLE (\S+) ADD COLUMNS? (?:IF NOT EXISTS )?\((.*)\)\s*$", text, re.I | re.S):
             self.widened(found.group(1), found.group(2))
             return None, None
-        if re.match(r"\s*(OPTIMIZE|GRANT)\b", text, re.I):
+        if found := re.match(r"\s*OPTIMIZE (\S+)", text, re.I):
+            self.version(found.group(1))
+            self.optimized[found.group(1).replace("`", "")] = time.time()
+            return None, None
+        if re.match(r"\s*GRANT\b", text, re.I):
             return None, None
         return None
+
+    def set_properties(self, name, text):
+        plain = ".".join(self.names(f"SELECT * FROM {name}")[0]).lower()
+        given = re.findall(r"'?([\w.]+)'?\s*=\s*'?(\w+)'?", text)
+        self.properties.setdefault(plain, {}).update(given)
 
     def widened(self, name, columns):
         """Adds columns by appending no rows that have them."""
@@ -147,7 +223,8 @@ class Engine:
         place = f"`{catalog}.{schema}`"
         for row in self.session.sql(f"SHOW TABLES IN {place}").collect():
             table = self.session.table(f"{place}.`{row[1]}`")
-            yield row[1], table.schema, self.keys.get(f"{catalog}.{schema}.{row[1]}".lower(), [])
+            plain = f"{catalog}.{schema}.{row[1]}".lower()
+            yield row[1], table.schema, self.keys.get(plain, []), self.ids.get(plain), self.properties.get(plain, {})
 
     def listed(self):
         """Every schema, as catalog and schema."""

@@ -1,57 +1,10 @@
 //! Settings that the sinks of lakes share.
 
-use std::time::Duration;
-
-use jiff::SignedDuration;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer};
 use tidegate_model::Error;
+use tidegate_transport::settings::UpToAnHour;
 
 /// How long events are gathered before they are written: `5s`, `1m`, or a number of seconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct CommitEvery(pub(crate) Duration);
-
-const LONGEST: Duration = Duration::from_secs(3600);
-
-impl Default for CommitEvery {
-    fn default() -> CommitEvery {
-        CommitEvery(Duration::from_secs(5))
-    }
-}
-
-impl<'de> Deserialize<'de> for CommitEvery {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<CommitEvery, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged, expecting = "expected a length of time such as `5s` or a number of seconds")]
-        enum Written {
-            Seconds(u32),
-            Text(String),
-        }
-        let length = match Written::deserialize(deserializer)? {
-            Written::Seconds(seconds) => Some(Duration::from_secs(seconds.into())),
-            Written::Text(text) => {
-                text.parse::<SignedDuration>().ok().and_then(|length| Duration::try_from(length).ok())
-            }
-        };
-        let fits = length.filter(|length| *length <= LONGEST);
-        fits.map(CommitEvery).ok_or_else(|| {
-            serde::de::Error::custom("expected a length of time up to an hour, for example `5s`")
-        })
-    }
-}
-
-impl JsonSchema for CommitEvery {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "CommitEvery".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "description": "A length of time up to an hour: `5s`, `1m`, or a number of seconds.",
-            "type": ["string", "integer"],
-        })
-    }
-}
+pub(crate) type CommitEvery = UpToAnHour<5>;
 
 /// The name of a table or of a folder, as one part of a path.
 ///
@@ -77,17 +30,6 @@ pub(crate) fn folder_of(stream: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_length_of_time_is_text_or_a_number_and_at_most_an_hour() {
-        let read = |text: &str| serde_json::from_str::<CommitEvery>(text).map(|every| every.0.as_millis());
-        assert_eq!(read(r#""1500ms""#).expect("text"), 1500);
-        assert_eq!(read("2").expect("number"), 2000);
-        assert_eq!(read("0").expect("number"), 0);
-        for wrong in [r#""2h""#, r#""-1s""#, r#""soon""#, "-1", "true"] {
-            assert!(read(wrong).is_err(), "{wrong}");
-        }
-    }
 
     #[test]
     fn a_name_cannot_lead_out_of_its_folder() {

@@ -73,7 +73,7 @@ pub struct SourceRole {
     /// The modes that a sync may have. If the source keeps its own checkpoint,
     /// the first is the default; otherwise a sync names its mode.
     pub modes: &'static [Mode],
-    /// Whether the source keeps its own checkpoint, as files and topics do: its
+    /// Whether the source keeps its own checkpoint in every mode, as files and topics do: its
     /// rows have no cursor column. Agrees with [`Source::supports_checkpoints`].
     pub keeps_checkpoint: bool,
     /// Opens it.

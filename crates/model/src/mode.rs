@@ -15,7 +15,7 @@ pub enum Mode {
     Incremental,
     /// Rows that were added, changed or removed since the last run. Not implemented in this version.
     Mirror,
-    /// Messages of a stream, as they arrive.
+    /// Messages of a stream as they arrive, or the change data feed of a table of Databricks.
     Stream,
 }
 

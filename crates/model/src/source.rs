@@ -133,6 +133,16 @@ pub trait Source: Send + Sync {
         batch_rows: usize,
     ) -> Result<Feed<Row>, Error>;
 
+    /// Proves what reading a selection with `mode: stream` needs besides [`Source::check`]. Nothing by
+    /// default.
+    ///
+    /// # Errors
+    /// Only what prevents looking at all.
+    async fn check_changes(&self, selection: &Selection) -> Result<Checks, Error> {
+        let _ = selection;
+        Ok(Checks::default())
+    }
+
     /// Reads the current rows with the given keys; `None` if the source cannot look up rows. A row
     /// that exists but cannot be decoded is listed as malformed; a row that is gone is missing.
     ///
@@ -180,12 +190,14 @@ pub trait Source: Send + Sync {
         Ok(None)
     }
 
-    /// Returns whether the source makes its own checkpoints ([`ReadMode::Resume`]), as files do.
+    /// Returns whether the source makes its own checkpoints ([`ReadMode::Resume`]) in every mode, as
+    /// files do. With `mode: stream`, every source does.
     fn supports_checkpoints(&self) -> bool {
         false
     }
 
-    /// Returns whether [`ReadMode::Resume`] can follow, as it can for streams.
+    /// Returns whether [`ReadMode::Resume`] can follow, as it can for streams and for tables with a
+    /// change data feed.
     fn supports_streaming(&self) -> bool {
         false
     }

@@ -195,7 +195,7 @@ impl Sheet<'_> {
                 self.tell("mode", "`mode: incremental` needs a `cursor`", hint);
                 None
             }
-            (Some(mode @ (Mode::Full | Mode::Mirror)), true) => {
+            (Some(mode @ (Mode::Full | Mode::Mirror | Mode::Stream)), true) => {
                 if cursor {
                     let message = format!("`cursor` belongs to `mode: incremental`, not to `mode: {mode}`");
                     self.tell("cursor", message, format!("remove `cursor`, or `mode: {mode}`"));
@@ -265,7 +265,8 @@ impl Sheet<'_> {
     /// What becomes of rows that changed. They are told by the rows that were delivered before.
     fn changed(&mut self, mode: Option<Mode>, keeps_checkpoint: bool) -> Option<Changed> {
         let changed: Changed = self.typed("changed")?;
-        if changed == Changed::Ignore && (keeps_checkpoint || mode == Some(Mode::Full)) {
+        if changed == Changed::Ignore && (keeps_checkpoint || matches!(mode, Some(Mode::Full | Mode::Stream)))
+        {
             self.tell(
                 "changed",
                 "`changed: ignore` compares the rows of a table or query that is read by a `cursor`",

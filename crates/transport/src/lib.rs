@@ -8,6 +8,7 @@ pub mod arrow;
 pub mod aws;
 pub mod http;
 pub mod poll;
+pub mod settings;
 pub mod sql;
 pub mod storage;
 pub mod tls;

@@ -73,6 +73,12 @@ impl Poll {
     }
 }
 
+/// Waits between two questions whether a service has something new.
+#[expect(clippy::disallowed_methods, reason = "the pause between two questions about remote data")]
+pub async fn pause(span: Duration) {
+    tokio::time::sleep(span).await;
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -133,6 +133,11 @@ pub async fn run(
 }
 
 impl Import {
+    /// Returns whether a run can follow the source, until it is stopped.
+    pub(crate) fn follows(&self) -> bool {
+        matches!(self.tracking, ChangeTracking::Checkpoint) && self.source.supports_streaming()
+    }
+
     /// Returns what the numbers of the cursor count since 1970, by the magnitude of
     /// the highest one; `None` if there are none, or the source cannot say.
     ///

@@ -13,7 +13,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use tidegate_model::store::{PausedBy, SyncState};
 use tidegate_model::{
-    Cause, Claim, ConnectionId, Ending, Error, ErrorKind, ExportRequest, Progress, Run, SyncId,
+    Cause, Claim, ConnectionId, Ending, Error, ErrorKind, ExportRequest, Mode, Progress, Run, SyncId,
 };
 use tokio::sync::{SemaphorePermit, watch};
 use tokio::task::JoinSet;
@@ -106,7 +106,8 @@ impl Engine {
         if let (None, SyncSpec::Import(import)) = (sync.schedule(), sync) {
             // Opening does no I/O.
             let source = self.source(&import.source.connection, true).await.ok()?;
-            return source.supports_streaming().then_some(Schedule::Continuous);
+            let streams = import.mode == Mode::Stream && source.supports_streaming();
+            return streams.then_some(Schedule::Continuous);
         }
         sync.schedule().cloned()
     }

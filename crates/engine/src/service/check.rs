@@ -103,7 +103,7 @@ impl Engine {
             match self.import(id, None).await {
                 Ok(import) => {
                     checks.pass("mapping", format!("fits; it needs {}", needed(&import)));
-                    if !import.mapping.has_key() && !import.source.supports_checkpoints() {
+                    if !import.mapping.has_key() && !matches!(import.tracking, ChangeTracking::Checkpoint) {
                         checks.warn(
                             "key",
                             "none: rows are told apart by all of their columns, and a changed row is a new one",
@@ -114,6 +114,10 @@ impl Engine {
                         ChangeTracking::Cursor { column, .. } => Some(column.name.as_str()),
                         ChangeTracking::Full | ChangeTracking::Checkpoint => None,
                     };
+                    if import.follows() {
+                        let proved = import.source.check_changes(&import.selection).await;
+                        note(&mut checks, "changes", proved);
+                    }
                     note(&mut checks, "reading", import.source.advise(&import.selection, cursor).await);
                     note(&mut checks, "lookback", cursor::lookback(&import).await);
                 }

@@ -228,7 +228,7 @@ fn tracking(
     if sync.mode == Mode::Full {
         return Ok(ChangeTracking::Full);
     }
-    if source.supports_checkpoints() {
+    if source.supports_checkpoints() || sync.mode == Mode::Stream {
         return Ok(ChangeTracking::Checkpoint);
     }
     let by_contract = sync.contract.map(|contract| contract.cursor);

@@ -5,6 +5,7 @@ use tidegate_model::{Error, ReadMode, Reason, Record, Row, SyncId};
 
 use super::Engine;
 use super::dry_run::Recorder;
+use crate::pipeline::ChangeTracking;
 
 /// One row and its record.
 #[derive(Clone, Debug)]
@@ -23,7 +24,7 @@ impl Engine {
     pub async fn preview(&self, id: &SyncId, rows: usize) -> Result<Vec<Preview>, Error> {
         let recorder = Recorder::for_platform(self, id).await?;
         let import = self.import(id, Some(recorder)).await?;
-        let mode = if import.source.supports_checkpoints() {
+        let mode = if matches!(import.tracking, ChangeTracking::Checkpoint) {
             ReadMode::Resume { checkpoint: None, follow: false }
         } else {
             ReadMode::Full

@@ -132,7 +132,7 @@ impl Engine {
                     return Err(error);
                 }
                 let input = match mode {
-                    RunMode::Follow if import.source.supports_streaming() => Input::Following,
+                    RunMode::Follow if import.follows() => Input::Following,
                     _ => Input::Changes,
                 };
                 pipeline::run(import, &self.parts(claim), cause, input, stop, progress).await

@@ -2,7 +2,9 @@
 //! are near to each other, the statements of an incremental read, and queries as people paste them.
 
 pub mod incremental;
+pub mod selection;
 pub mod statement;
+pub mod table;
 
 use tidegate_model::{Columns, Error, ErrorKind};
 

@@ -2,6 +2,8 @@
 //!
 //! Source: Databricks REST API reference, Unity Catalog: `catalogs`, `schemas`, `tables`.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use tidegate_model::address::encoded;
 use tidegate_model::source::Column;
@@ -50,6 +52,9 @@ pub struct TableInfo {
     columns: Vec<ColumnInfo>,
     #[serde(default)]
     table_constraints: Vec<Constraint>,
+    #[serde(default)]
+    table_id: String,
+    properties: Option<BTreeMap<String, String>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -72,6 +77,17 @@ struct PrimaryKey {
 }
 
 impl TableInfo {
+    /// Returns the id of the table, which another one of its name has not; empty if it is not told.
+    pub fn id(&self) -> &str {
+        &self.table_id
+    }
+
+    /// Returns a property of the table, empty if it is not set; `None` if properties are not told.
+    pub fn property(&self, name: &str) -> Option<&str> {
+        let properties = self.properties.as_ref()?;
+        Some(properties.get(name).map_or("", String::as_str))
+    }
+
     /// Returns the columns of the primary key; none if there is no such key.
     pub fn key(&self) -> Vec<String> {
         let keys =

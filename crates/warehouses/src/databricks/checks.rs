@@ -3,6 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use tidegate_model::{Checks, Error, ErrorKind, Selection};
+use tidegate_transport::sql::table::Relation as _;
 
 use super::client::{Client, VENDOR};
 use super::grants;

@@ -75,6 +75,12 @@ pub fn request_error(answered: &Response<Bytes>, is_principal: bool, now: Timest
                 }
                 None => error,
             },
+            code if error.kind() == ErrorKind::Rejected && !code.is_empty() => {
+                let sentence = format!("{}, {code}", error.message());
+                Error::new(ErrorKind::Settings, sentence)
+                    .words(excerpt(answered.body()))
+                    .hint("correct the setting or the query: run the query in the SQL editor of the workspace")
+            }
             code if TRANSIENT.contains(&code) => Error::new(ErrorKind::Unavailable, error.message())
                 .not_before(error.acceptable_at()),
             _ => error,

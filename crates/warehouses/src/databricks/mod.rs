@@ -6,6 +6,7 @@
 
 mod auth;
 mod catalog;
+mod changes;
 mod checks;
 mod client;
 mod errors;
@@ -39,7 +40,7 @@ pub const CONNECTOR: Connector = Connector {
     settings: schema_of::<DatabricksSettings>,
     source: Some(SourceRole {
         selection: schema_of::<DatabricksSelection>,
-        modes: &[Mode::Full, Mode::Incremental, Mode::Mirror],
+        modes: &[Mode::Full, Mode::Incremental, Mode::Mirror, Mode::Stream],
         keeps_checkpoint: false,
         open: |settings, context| Ok(Arc::new(source::DatabricksSource::open(settings, context)?)),
     }),

@@ -1,10 +1,10 @@
 //! What rows are read from, and the SQL of a selection. Pure: nothing here is sent.
 
-use std::sync::Arc;
-
-use tidegate_model::{Columns, Error};
-use tidegate_transport::sql::incremental::{CursorColumn, Databricks, Incremental};
-use tidegate_transport::sql::{backtick as quote, missing_column};
+use tidegate_model::Error;
+use tidegate_transport::sql::incremental::Databricks;
+use tidegate_transport::sql::selection::parts;
+use tidegate_transport::sql::table::{AsCursor, SelectedColumn, SqlTable};
+use tidegate_transport::sql::{self, backtick as quote};
 
 use super::settings::{DatabricksSettings, is_name};
 use super::types::{Shape, SqlType};
@@ -34,26 +34,21 @@ impl Relation {
         }
         <[String; 3]>::try_from(names).map(Relation::Table).map_err(|_| wrong())
     }
+}
 
-    /// Returns its name in messages.
-    pub fn label(&self) -> String {
+impl sql::table::Relation for Relation {
+    fn label(&self) -> String {
         match self {
             Relation::Table(names) => names.each_ref().map(|name| shown(name)).join("."),
             Relation::Query(_) => "the query".to_owned(),
         }
     }
 
-    /// Returns the text after `FROM`.
-    pub fn from(&self) -> String {
+    fn from(&self) -> String {
         match self {
             Relation::Query(query) => format!("({query}\n) AS tidegate_rows"),
             Relation::Table(names) => format!("{} AS tidegate_rows", quoted(names)),
         }
-    }
-
-    /// Returns a statement whose columns are those of the relation. It gives no rows.
-    pub fn probe(&self) -> String {
-        format!("SELECT * FROM {} LIMIT 0", self.from())
     }
 }
 
@@ -71,22 +66,9 @@ fn written(set: Option<&String>, text: &str, part: &str) -> Result<String, Error
 
 /// Splits a name at its dots; parts in backticks may hold some.
 fn names(text: &str) -> Result<Vec<String>, Error> {
-    let mut names = vec![String::new()];
-    let mut quoted = false;
-    let mut characters = text.trim().chars().peekable();
-    while let Some(character) = characters.next() {
-        let name = names.last_mut().ok_or_else(wrong)?;
-        match character {
-            '`' if quoted && characters.next_if_eq(&'`').is_some() => name.push('`'),
-            '`' => quoted = !quoted,
-            '.' if !quoted => names.push(String::new()),
-            _ => name.push(character),
-        }
-    }
-    match quoted || names.len() > 3 || !names.iter().all(|name| is_name(name)) {
-        true => Err(wrong()),
-        false => Ok(names),
-    }
+    parts(text, '`')
+        .filter(|names| names.len() <= 3 && names.iter().all(|name| is_name(name)))
+        .ok_or_else(wrong)
 }
 
 /// Returns a name as it is written in a selection: quoted only where it has to be.
@@ -109,8 +91,11 @@ pub struct SourceColumn {
     pub sql_type: SqlType,
 }
 
-impl SourceColumn {
-    /// Returns the column as its cells are asked for.
+impl SelectedColumn for SourceColumn {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
     fn asked(&self) -> String {
         let name = quote(&self.name);
         match self.sql_type.asked(&name) {
@@ -118,111 +103,48 @@ impl SourceColumn {
             None => name,
         }
     }
+
+    fn as_cursor(&self) -> AsCursor {
+        AsCursor {
+            expression: format!("tidegate_rows.{}", quote(&self.name)),
+            data_type: self.sql_type.data_type(),
+            cast: self.sql_type.cast(),
+            type_name: self.sql_type.to_string(),
+        }
+    }
 }
 
 /// The relation and its columns: everything that is needed to write statements.
-#[derive(Clone, Debug)]
-pub struct Table {
-    /// What is read from.
-    pub relation: Relation,
-    /// Its columns in order.
-    pub columns: Vec<SourceColumn>,
+pub type Table = SqlTable<Databricks, Relation, SourceColumn>;
+
+/// Returns the statement for the rows with given keys: its parameter is a JSON array of arrays of
+/// texts. `None` if a key column has no equality.
+///
+/// # Errors
+/// [`tidegate_model::ErrorKind::Missing`] for a column that is not there.
+pub fn lookup(table: &Table, key: &[String]) -> Result<Option<String>, Error> {
+    let mut conditions = Vec::with_capacity(key.len());
+    for (at, name) in key.iter().enumerate() {
+        let column = table.find(name)?;
+        let Some(wanted) = column.sql_type.converted(&format!("tidegate_wanted.k[{at}]")) else {
+            return Ok(None);
+        };
+        conditions.push(format!("tidegate_rows.{} <=> {wanted}", quote(&column.name)));
+    }
+    let wanted = "(SELECT DISTINCT explode(from_json(:p1, 'array<array<string>>')) AS k) AS tidegate_wanted";
+    Ok(Some(format!("{} LEFT SEMI JOIN {wanted} ON {}", table.everything(), conditions.join(" AND "))))
 }
 
-impl Table {
-    /// Returns the statement for every row, in no particular order.
-    pub fn everything(&self) -> String {
-        format!("SELECT {} FROM {}", self.list(), self.relation.from())
-    }
-
-    /// Returns the statement for the rows with given keys: its parameter is a JSON array
-    /// of arrays of texts. `None` if a key column has no equality.
-    ///
-    /// # Errors
-    /// [`tidegate_model::ErrorKind::Missing`] for a column that is not there.
-    pub fn lookup(&self, key: &[String]) -> Result<Option<String>, Error> {
-        let mut conditions = Vec::with_capacity(key.len());
-        for (at, name) in key.iter().enumerate() {
-            let column = self.find(name)?;
-            let Some(wanted) = column.sql_type.converted(&format!("tidegate_wanted.k[{at}]")) else {
-                return Ok(None);
-            };
-            conditions.push(format!("tidegate_rows.{} <=> {wanted}", quote(&column.name)));
-        }
-        let wanted =
-            "(SELECT DISTINCT explode(from_json(:p1, 'array<array<string>>')) AS k) AS tidegate_wanted";
-        Ok(Some(format!(
-            "SELECT {} FROM {} LEFT SEMI JOIN {wanted} ON {}",
-            self.list(),
-            self.relation.from(),
-            conditions.join(" AND ")
-        )))
-    }
-
-    /// Returns the table with these of its columns alone, in this order.
-    ///
-    /// # Errors
-    /// [`tidegate_model::ErrorKind::Missing`] for a column that is not there.
-    pub fn narrowed(self, columns: &[String]) -> Result<Table, Error> {
-        let columns = columns.iter().map(|name| self.find(name).cloned()).collect::<Result<_, _>>()?;
-        Ok(Table { relation: self.relation, columns })
-    }
-
-    /// Finds a column: its exact name, else the only one that differs in case alone.
-    ///
-    /// # Errors
-    /// [`tidegate_model::ErrorKind::Missing`] if it is not there.
-    pub fn find(&self, name: &str) -> Result<&SourceColumn, Error> {
-        let columns = self.names();
-        match columns.position(name).and_then(|at| self.columns.get(at)) {
-            Some(column) => Ok(column),
-            None => Err(missing_column(name, &columns, &self.relation.label())),
-        }
-    }
-
-    /// Prepares the statements of an incremental read.
-    ///
-    /// # Errors
-    /// [`tidegate_model::ErrorKind::Missing`] for a column that is not there,
-    /// [`tidegate_model::ErrorKind::Settings`] for one that has no usable order.
-    pub fn cursor(&self, column: &str, time_zone: &str) -> Result<Incremental<Databricks>, Error> {
-        let column = self.find(column)?;
-        let cursor = CursorColumn {
-            expression: format!("tidegate_rows.{}", quote(&column.name)),
-            data_type: &column.sql_type.data_type(),
-            cast: column.sql_type.cast(),
-        };
-        Incremental::new(Databricks, &self.list(), &self.relation.from(), cursor, time_zone).ok_or_else(
-            || {
-                Error::settings(format!(
-                    "column `{}` of type {} cannot be a cursor",
-                    column.name, column.sql_type
-                ))
-                .hint("take a timestamp, a date, a number or a text that only grows, or `mode: full`")
-            },
-        )
-    }
-
-    /// Returns the names of the columns, to share.
-    pub fn names(&self) -> Arc<Columns> {
-        Columns::new(self.columns.iter().map(|column| column.name.as_str()))
-    }
-
-    /// Returns how the cells of each column arrive.
-    pub fn shapes(&self) -> Vec<Shape> {
-        self.columns.iter().map(|column| column.sql_type.shape()).collect()
-    }
-
-    fn list(&self) -> String {
-        let columns: Vec<String> = self.columns.iter().map(SourceColumn::asked).collect();
-        columns.join(", ")
-    }
+/// Returns how the cells of each column arrive.
+pub fn shapes(table: &Table) -> Vec<Shape> {
+    table.columns.iter().map(|column| column.sql_type.shape()).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::json;
     use tidegate_testkit::http::raw;
+    use tidegate_transport::sql::table::Relation as _;
 
     use super::*;
 

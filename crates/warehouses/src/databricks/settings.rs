@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use tidegate_model::clear_text::{self, Proof};
-use tidegate_model::{Error, Secret, Selection};
-use tidegate_transport::sql::statement;
+use tidegate_model::{Error, Secret};
+use tidegate_transport::settings::UpToAnHour;
+use tidegate_transport::sql::selection::{Selected, selected};
 
 use super::relation::Relation;
 
@@ -18,7 +19,7 @@ pub struct DatabricksSettings {
     #[schemars(extend("format" = "host", "examples" = ["dbc-a1b2c3d4-e5f6.cloud.databricks.com"]))]
     pub host: String,
     /// Port of the workspace.
-    #[serde(default = "default_port", deserialize_with = "port")]
+    #[serde(default = "default_port", deserialize_with = "tidegate_transport::settings::port")]
     pub port: u16,
     /// The "HTTP path" of the warehouse's connection details. It holds the id of the warehouse.
     #[schemars(extend("examples" = ["/sql/1.0/warehouses/1a2b3c4d5e6f7a8b"]))]
@@ -45,22 +46,6 @@ pub struct DatabricksSettings {
 
 fn default_port() -> u16 {
     443
-}
-
-/// A port, or the text of one: a variable or a file holds text.
-fn port<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged, expecting = "expected a port, 0 to 65535")]
-    enum Written {
-        Number(u16),
-        Text(String),
-    }
-    match Written::deserialize(deserializer)? {
-        Written::Number(port) => Ok(port),
-        Written::Text(text) => {
-            text.trim().parse().map_err(|_| serde::de::Error::custom("expected a port, 0 to 65535"))
-        }
-    }
 }
 
 /// How to prove who is asking.
@@ -202,23 +187,16 @@ pub struct DatabricksSelection {
     pub table: Option<String>,
     /// One `SELECT` statement.
     pub query: Option<String>,
+    /// With `mode: stream`, how long between two looks for new versions of the table. Each look keeps
+    /// the warehouse up.
+    pub poll_every: UpToAnHour<20>,
     /// The columns that name a row.
     #[schemars(skip)]
     pub key: Option<Vec<String>>,
-    /// The columns that are read; all of them if absent. Set by [`narrow`], never
-    /// by a person.
+    /// The columns that are read; all of them if absent. Set by
+    /// [`tidegate_transport::sql::selection::narrow`], never by a person.
     #[schemars(skip)]
     pub columns: Option<Vec<String>>,
-}
-
-/// The name of [`DatabricksSelection::columns`].
-const COLUMNS: &str = "columns";
-
-/// Returns the selection that has only these columns.
-pub fn narrow(selection: &Selection, columns: &[String]) -> Selection {
-    let mut members = selection.members().clone();
-    members.insert(COLUMNS.to_owned(), columns.into());
-    Selection::new(members)
 }
 
 impl DatabricksSelection {
@@ -227,14 +205,9 @@ impl DatabricksSelection {
     /// # Errors
     /// [`tidegate_model::ErrorKind::Settings`] for anything but one table or one query.
     pub fn relation(&self, settings: &DatabricksSettings) -> Result<Relation, Error> {
-        match (&self.table, &self.query) {
-            (Some(table), None) => Relation::table(table, settings),
-            (None, Some(query)) => Ok(Relation::Query(statement::trimmed(query)?.to_owned())),
-            (Some(_), Some(_)) => {
-                Err(Error::settings("`source` has both `table` and `query`").hint("keep one of them"))
-            }
-            (None, None) => Err(Error::settings("`source` has neither `table` nor `query`")
-                .hint("name a table, for example `table: main.shop.orders`")),
+        match selected(self.table.as_deref(), self.query.as_deref(), "main.shop.orders")? {
+            Selected::Table(table) => Relation::table(table, settings),
+            Selected::Query(query) => Ok(Relation::Query(query.to_owned())),
         }
     }
 }

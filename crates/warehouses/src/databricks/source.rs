@@ -1,7 +1,7 @@
 //! Databricks as a [`Source`].
 
-use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -10,14 +10,20 @@ use tidegate_model::{
     Checks, ConnectorContext, Dataset, Error, ErrorKind, Feed, ReadMode, Row, Selection, Settings, Source,
     Value,
 };
+use tidegate_transport::sql::incremental::Databricks;
+use tidegate_transport::sql::selection::narrow;
+use tidegate_transport::sql::table::Relation as _;
 
+use super::changes::{Followed, Progress};
 use super::client::Client;
 use super::reading::Reading;
-use super::relation::{Relation, SourceColumn, Table};
-use super::settings::{self, DatabricksSelection, DatabricksSettings};
+use super::relation::{Relation, SourceColumn, Table, lookup, shapes};
+use super::settings::{DatabricksSelection, DatabricksSettings};
 use super::statement::{Ended, Sql};
 use super::types::parse;
 
+/// The shortest time between two looks for new versions.
+const POLL_MIN: Duration = Duration::from_secs(1);
 /// Keys in one statement of a lookup.
 const LOOKUP_KEYS: usize = 5_000;
 
@@ -35,8 +41,8 @@ impl DatabricksSource {
         Ok(DatabricksSource { client: Client::open(settings.parse::<DatabricksSettings>()?, context)? })
     }
 
-    /// Returns the columns of a selection, found without reading a row.
-    pub(super) async fn table(&self, selected: &DatabricksSelection) -> Result<Table, Error> {
+    /// Returns all columns of what is selected, found without reading a row.
+    pub(super) async fn whole(&self, selected: &DatabricksSelection) -> Result<Table, Error> {
         let relation = selected.relation(&self.client.settings)?;
         let probe: Sql = relation.probe().into();
         let probed = self.client.query(&probe, &format!("reading {}", relation.label())).await;
@@ -47,19 +53,15 @@ impl DatabricksSource {
             }
             Err(error) => return Err(error),
         };
-        let mut seen = HashSet::new();
-        if let Some(twice) = columns.iter().find(|column| !seen.insert(column.name.to_lowercase())) {
-            return Err(Error::settings(format!("{} has two columns `{}`", relation.label(), twice.name))
-                .hint("give one of them another name with AS"));
-        }
         let columns = columns.into_iter();
         let columns =
             columns.map(|column| SourceColumn { sql_type: parse(&column.type_text), name: column.name });
-        let table = Table { relation, columns: columns.collect() };
-        match &selected.columns {
-            Some(columns) => table.narrowed(columns),
-            None => Ok(table),
-        }
+        Table::new(Databricks, relation, columns.collect(), true)
+    }
+
+    /// Returns the columns that are read of a selection.
+    pub(super) async fn table(&self, selected: &DatabricksSelection) -> Result<Table, Error> {
+        self.whole(selected).await?.narrowed(selected.columns.as_deref())
     }
 
     /// Adds the name of the table that was most likely meant.
@@ -73,12 +75,19 @@ impl DatabricksSource {
         }
     }
 
+    /// Returns a table that can be followed.
+    async fn followed(&self, selected: &DatabricksSelection) -> Result<Followed, Error> {
+        let whole = self.whole(selected).await?;
+        let table = whole.clone().narrowed(selected.columns.as_deref())?;
+        Followed::new(&self.client, whole, table).await
+    }
+
     fn reading(&self, table: &Table, sql: Sql, not_due: Option<String>, batch_rows: usize) -> Reading {
         Reading {
             client: Arc::clone(&self.client),
             label: table.relation.label(),
             columns: table.names(),
-            shapes: table.shapes(),
+            shapes: shapes(table),
             sql,
             not_due,
             batch_rows,
@@ -123,7 +132,7 @@ impl Source for DatabricksSource {
     }
 
     fn narrow(&self, selection: &Selection, columns: &[String]) -> Option<Selection> {
-        Some(settings::narrow(selection, columns))
+        Some(narrow(selection, columns))
     }
 
     async fn read(
@@ -133,9 +142,10 @@ impl Source for DatabricksSource {
         batch_rows: usize,
     ) -> Result<Feed<Row>, Error> {
         let selected: DatabricksSelection = selection.parse()?;
-        if matches!(mode, ReadMode::Resume { .. }) {
-            return Err(Error::settings("Databricks keeps no position of its own")
-                .hint("say how rows are found: `cursor: <column>` or `mode: full`"));
+        if let ReadMode::Resume { checkpoint, follow } = mode {
+            let progress = Progress::of(checkpoint.as_ref())?;
+            let every = follow.then_some(selected.poll_every.0.max(POLL_MIN));
+            return Ok(self.followed(&selected).await?.feed(progress, every, batch_rows));
         }
         let table = self.table(&selected).await?;
         let (sql, not_due) = match mode {
@@ -148,6 +158,20 @@ impl Source for DatabricksSource {
             ReadMode::Full | ReadMode::Resume { .. } => (table.everything().into(), None),
         };
         Ok(self.reading(&table, sql, not_due, batch_rows).feed())
+    }
+
+    async fn check_changes(&self, selection: &Selection) -> Result<Checks, Error> {
+        let mut checks = Checks::default();
+        let latest = async { self.followed(&selection.parse()?).await?.latest().await };
+        match latest.await {
+            Ok(version) => checks.pass("change data feed", format!("on; the newest version is {version}")),
+            Err(error) => checks.fail("change data feed", error.message(), error.next_step()),
+        }
+        Ok(checks)
+    }
+
+    fn supports_streaming(&self) -> bool {
+        true
     }
 
     async fn highest(
@@ -174,7 +198,7 @@ impl Source for DatabricksSource {
                 .hint("name them under `primary_key`"));
         }
         let table = self.table(&selection.parse()?).await?;
-        let Some(text) = table.lookup(key)? else { return Ok(None) };
+        let Some(text) = lookup(&table, key)? else { return Ok(None) };
         let mut feeds = Vec::new();
         for keys in values.chunks(LOOKUP_KEYS) {
             let keys: Vec<Vec<Option<String>>> =

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 use tidegate_model::{Error, ErrorKind, Reason};
 use tidegate_transport::http::answer::{self, RequestError};
@@ -88,16 +88,16 @@ struct Failure {
 #[derive(Debug, Default, Deserialize)]
 pub struct Manifest {
     /// Its columns.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub schema: Schema,
     /// Parts.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub total_chunk_count: u64,
     /// Rows.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub total_row_count: u64,
     /// Whether rows were left out.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub truncated: bool,
     /// How parts are compressed.
     pub result_compression: Option<String>,
@@ -107,7 +107,7 @@ pub struct Manifest {
 #[derive(Debug, Default, Deserialize)]
 pub struct Schema {
     /// In order.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub columns: Vec<ResultColumn>,
 }
 
@@ -117,7 +117,7 @@ pub struct ResultColumn {
     /// Name.
     pub name: String,
     /// Type, as one writes it.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub type_text: String,
 }
 
@@ -130,7 +130,7 @@ pub struct Part {
     /// The part after it, for [`Results::Inline`].
     pub next_chunk_index: Option<u64>,
     /// Where to fetch it, for [`Results::Links`].
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub external_links: Vec<Link>,
 }
 
@@ -138,7 +138,7 @@ pub struct Part {
 #[derive(Clone, Debug, Deserialize)]
 pub struct Link {
     /// How many rows it has.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub row_count: u64,
     /// The one after it.
     pub next_chunk_index: Option<u64>,
@@ -149,6 +149,15 @@ pub struct Link {
     /// What has to be sent along.
     #[serde(default)]
     pub http_headers: Option<std::collections::BTreeMap<String, String>>,
+}
+
+/// Reads a member that may be null, which means the same as that it is absent.
+fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 /// Why a statement has no result.
@@ -252,9 +261,9 @@ impl Statement {
         let name = warehouse.as_ref().map_or(self.client.warehouse.as_str(), |found| found.name.as_str());
         let is_up = warehouse.as_ref().is_ok_and(|found| found.state == "RUNNING");
         if is_up {
-            tracing::info!("{VENDOR}: waiting for a free place in the queue of the warehouse `{name}`");
+            tracing::warn!("{VENDOR}: waiting for a free place in the queue of the warehouse `{name}`");
         } else {
-            tracing::info!(
+            tracing::warn!(
                 "{VENDOR}: the warehouse `{name}` is starting; this takes 2 to 5 minutes as a rule, and seconds if it is serverless"
             );
         }
@@ -381,5 +390,22 @@ fn failure(answer: &Answer, doing: &str) -> Error {
         ),
         State::Closed => Error::new(ErrorKind::Unavailable, format!("{doing}: the result is no longer kept")),
         _ => errors::statement(doing, said.error_code.as_str().unwrap_or_default(), &said.message, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_that_is_null_is_read_as_one_that_is_absent() {
+        let answer = json!({
+            "statement_id": "s", "status": { "state": "SUCCEEDED", "error": null },
+            "manifest": { "schema": { "columns": null }, "truncated": null, "total_row_count": null },
+            "result": { "data_array": null, "external_links": null, "next_chunk_index": null },
+        });
+        let answer: Answer = serde_json::from_value(answer).unwrap();
+        assert!(answer.result.is_some_and(|part| part.external_links.is_empty()));
+        assert!(answer.manifest.is_some_and(|manifest| !manifest.truncated));
     }
 }

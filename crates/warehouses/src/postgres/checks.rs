@@ -5,10 +5,11 @@ use tokio_postgres::types::Type;
 
 use super::client::Session;
 use super::grants;
-use super::query::{Relation, Table};
+use super::query::{Relation, granted};
 use super::settings::PostgresSelection;
 use super::source::PostgresSource;
 use tidegate_transport::sql::quote;
+use tidegate_transport::sql::table::Relation as _;
 use tidegate_transport::tls::Tls;
 
 const FIND_TABLE: &str = "SELECT n.nspname::text, c.relname::text, has_schema_privilege(n.oid, 'USAGE'), \
@@ -145,7 +146,7 @@ impl PostgresSource {
         checks: &mut Checks,
     ) {
         let name = format!("reading {}", relation.label());
-        let planned = match self.table(session, selected).await.map(Table::granted) {
+        let planned = match self.table(session, selected).await.map(granted) {
             Err(error) => Err(error),
             Ok(table) => {
                 let plan = format!("EXPLAIN {}", table.everything());

@@ -1,7 +1,5 @@
 //! The columns of a selection: what they are, and whether they may be read.
 
-use std::collections::HashSet;
-
 use tidegate_model::{Error, ErrorKind};
 use tokio_postgres::Statement;
 use tokio_postgres::error::SqlState;
@@ -12,7 +10,9 @@ use super::grants;
 use super::query::{Relation, SourceColumn, Table, shown};
 use super::settings::PostgresSelection;
 use super::source::{PostgresSource, RELATIONS};
+use tidegate_transport::sql::incremental::PostgreSql;
 use tidegate_transport::sql::nearest;
+use tidegate_transport::sql::table::Relation as _;
 
 /// Tables that a message lists at most.
 const TABLES_LISTED: usize = 10;
@@ -32,11 +32,6 @@ impl PostgresSource {
         let relation = selected.relation()?;
         let statement = self.prepare(session, &relation).await?;
         let denied = self.denied(session, &relation).await?;
-        let mut seen = HashSet::new();
-        if let Some(twice) = statement.columns().iter().find(|column| !seen.insert(column.name())) {
-            return Err(Error::settings(format!("{} has two columns `{}`", relation.label(), twice.name()))
-                .hint("give one of them another name with AS"));
-        }
         let columns = statement.columns().iter().map(|column| SourceColumn {
             name: column.name().to_owned(),
             shape: Shape::of(column.type_()),
@@ -44,11 +39,8 @@ impl PostgresSource {
             column_type: column.type_().clone(),
             granted: !denied.iter().any(|denied| denied == column.name()),
         });
-        let table = Table { relation, columns: columns.collect() };
-        match &selected.columns {
-            Some(columns) => table.narrowed(columns),
-            None => Ok(table),
-        }
+        let table = Table::new(PostgreSql, relation, columns.collect(), false)?;
+        table.narrowed(selected.columns.as_deref())
     }
 
     /// As [`PostgresSource::table`], to read all of the columns.

@@ -14,6 +14,7 @@ use tokio_postgres::error::{DbError, ErrorPosition};
 use super::client::Access;
 use super::grants;
 use super::query::{QUERY_PREFIX, Relation};
+use tidegate_transport::sql::table::Relation as _;
 
 impl Access {
     /// What happened, and what to do about it.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use tidegate_model::{Error, Value};
+use tidegate_transport::sql::quote;
 
 use super::parameter::key_text;
 use super::query::{SourceColumn, Table};
@@ -23,7 +24,7 @@ pub fn lookups(table: &Table, key: &[String], values: &[Vec<Value>]) -> Result<V
     }
     let mut steps = Vec::new();
     for (nulls, keys) in alike {
-        let sql = table.lookup(key, &nulls)?;
+        let sql = statement(table, key, &nulls)?;
         for chunk in keys.chunks(LOOKUP_KEYS) {
             let array = |at: usize| -> Vec<Option<String>> {
                 chunk.iter().map(|key| key.get(at).cloned().flatten()).collect()
@@ -36,4 +37,35 @@ pub fn lookups(table: &Table, key: &[String], values: &[Vec<Value>]) -> Result<V
         }
     }
     Ok(steps)
+}
+
+/// Returns the statement for the rows whose `key` columns are null if `nulls` says so, and otherwise
+/// have the values in as many text arrays.
+///
+/// # Errors
+/// [`tidegate_model::ErrorKind::Missing`] for a column that is not there.
+pub fn statement(table: &Table, key: &[String], nulls: &[bool]) -> Result<String, Error> {
+    let mut conditions = Vec::with_capacity(key.len());
+    let (mut names, mut casts) = (Vec::with_capacity(key.len()), Vec::with_capacity(key.len()));
+    for (name, is_null) in key.iter().zip(nulls) {
+        let column = table.find(name)?;
+        let (expression, cast) = column.compared();
+        if *is_null {
+            conditions.push(format!("{} IS NULL", quote(&column.name)));
+        } else {
+            casts.push(format!("wanted.k{}::{cast}", names.len()));
+            names.push(expression);
+        }
+    }
+    if !names.is_empty() {
+        let of = |text: fn(usize) -> String| (0..names.len()).map(text).collect::<Vec<_>>().join(", ");
+        conditions.push(format!(
+            "({}) IN (SELECT {} FROM unnest({}) AS wanted({}))",
+            names.join(", "),
+            casts.join(", "),
+            of(|at| format!("${}::text[]", at + 1)),
+            of(|at| format!("k{at}")),
+        ));
+    }
+    Ok(format!("{} WHERE {}", table.everything(), conditions.join(" AND ")))
 }

@@ -15,6 +15,7 @@ use tokio_postgres::types::ToSql;
 use super::client::{Access, Session};
 use super::decode::{Arena, Raw, Shape};
 use super::query::Relation;
+use tidegate_transport::sql::table::Relation as _;
 
 /// A statement of a read.
 pub struct Step {

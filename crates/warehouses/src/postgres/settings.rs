@@ -7,11 +7,11 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
-use tidegate_model::{Error, Secret, Selection};
+use tidegate_model::{Error, Secret};
 use tidegate_transport::tls::Tls;
 
 use super::query::Relation;
-use tidegate_transport::sql::statement;
+use tidegate_transport::sql::selection::{Selected, selected};
 
 /// How to reach a PostgreSQL database (9.6 or newer).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -21,7 +21,7 @@ pub struct PostgresSettings {
     #[schemars(extend("format" = "host", "examples" = ["db.example.com"]))]
     pub host: String,
     /// Port of the server.
-    #[serde(default = "default_port", deserialize_with = "port")]
+    #[serde(default = "default_port", deserialize_with = "tidegate_transport::settings::port")]
     pub port: u16,
     /// Name of the database.
     pub database: String,
@@ -68,22 +68,6 @@ fn default_max_connections() -> NonZeroU32 {
 
 fn default_port() -> u16 {
     5432
-}
-
-/// A port, or the text of one: a variable or a file holds text.
-fn port<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged, expecting = "expected a port, 0 to 65535")]
-    enum Written {
-        Number(u16),
-        Text(String),
-    }
-    match Written::deserialize(deserializer)? {
-        Written::Number(port) => Ok(port),
-        Written::Text(text) => {
-            text.trim().parse().map_err(|_| serde::de::Error::custom("expected a port, 0 to 65535"))
-        }
-    }
 }
 
 impl<'de> Deserialize<'de> for Span {
@@ -170,20 +154,10 @@ pub struct PostgresSelection {
     /// The columns that name a row.
     #[schemars(skip)]
     pub key: Option<Vec<String>>,
-    /// The columns that are read; all of them if absent. Set by [`narrow`], never
-    /// by a person.
+    /// The columns that are read; all of them if absent. Set by
+    /// [`tidegate_transport::sql::selection::narrow`], never by a person.
     #[schemars(skip)]
     pub columns: Option<Vec<String>>,
-}
-
-/// The name of [`PostgresSelection::columns`].
-const COLUMNS: &str = "columns";
-
-/// Returns the selection that has only these columns.
-pub fn narrow(selection: &Selection, columns: &[String]) -> Selection {
-    let mut members = selection.members().clone();
-    members.insert(COLUMNS.to_owned(), columns.into());
-    Selection::new(members)
 }
 
 impl PostgresSelection {
@@ -192,14 +166,9 @@ impl PostgresSelection {
     /// # Errors
     /// [`tidegate_model::ErrorKind::Settings`] for anything but one table or one query.
     pub fn relation(&self) -> Result<Relation, Error> {
-        match (&self.table, &self.query) {
-            (Some(table), None) => Relation::table(table),
-            (None, Some(query)) => Ok(Relation::Query(statement::trimmed(query)?.to_owned())),
-            (Some(_), Some(_)) => {
-                Err(Error::settings("`source` has both `table` and `query`").hint("keep one of them"))
-            }
-            (None, None) => Err(Error::settings("`source` has neither `table` nor `query`")
-                .hint("name a table, for example `table: public.orders`")),
+        match selected(self.table.as_deref(), self.query.as_deref(), "public.orders")? {
+            Selected::Table(table) => Relation::table(table),
+            Selected::Query(query) => Ok(Relation::Query(query.to_owned())),
         }
     }
 }

@@ -7,13 +7,15 @@ use tidegate_model::{
     Checks, ConnectorContext, Dataset, Error, ErrorKind, Feed, ReadMode, Row, Selection, Settings, Source,
     Value,
 };
+use tidegate_transport::sql::selection::narrow;
+use tidegate_transport::sql::table::Relation as _;
 
 use super::client::{Access, Session};
 use super::lookup::{LOOKUP_KEYS, lookups};
 use super::parameter::input_text;
 use super::query::{Table, shown};
 use super::reading::{Reading, Step};
-use super::settings::{self, PostgresSelection, PostgresSettings};
+use super::settings::{PostgresSelection, PostgresSettings};
 use super::types::{Catalogue, data_type};
 
 /// A PostgreSQL database.
@@ -127,7 +129,7 @@ impl Source for PostgresSource {
     }
 
     fn narrow(&self, selection: &Selection, columns: &[String]) -> Option<Selection> {
-        Some(settings::narrow(selection, columns))
+        Some(narrow(selection, columns))
     }
 
     async fn read(

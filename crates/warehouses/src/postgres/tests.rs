@@ -2,6 +2,8 @@
 
 use proptest::prelude::*;
 use tidegate_model::{Error, ErrorKind, Selection};
+use tidegate_transport::sql::incremental::PostgreSql;
+use tidegate_transport::sql::table::Relation as _;
 use tokio_postgres::types::Type;
 
 use super::decode::{Arena, Shape};
@@ -11,7 +13,8 @@ use super::settings::PostgresSelection;
 /// The statement for keys of two columns, the second null or not.
 fn lookup(table: &Table, second_is_null: bool) -> String {
     let key = ["id".to_owned(), "name".to_owned()];
-    let sql = table.lookup(&key, &[false, second_is_null]).expect("both columns are there");
+    let sql =
+        super::lookup::statement(table, &key, &[false, second_is_null]).expect("both columns are there");
     sql.split_once(" WHERE ").expect("a condition").1.to_owned()
 }
 
@@ -35,12 +38,12 @@ fn a_key_that_holds_null_is_looked_up_with_is_null() {
 
 #[test]
 fn a_narrowed_table_reads_its_columns_alone() {
-    let narrowed = orders().narrowed(&["name".to_owned(), "took".to_owned()]).expect("both are there");
+    let narrowed = orders().narrowed(Some(&["name".to_owned(), "took".to_owned()])).expect("both are there");
     assert_eq!(
         narrowed.everything(),
         "SELECT \"name\", \"took\"::text AS \"took\" FROM \"public\".\"orders\" AS tidegate_rows"
     );
-    assert!(orders().narrowed(&["nam".to_owned()]).is_err());
+    assert!(orders().narrowed(Some(&["nam".to_owned()])).is_err());
 }
 
 fn orders() -> Table {
@@ -51,15 +54,13 @@ fn orders() -> Table {
         modifier: -1,
         granted: true,
     };
-    Table {
-        relation: Relation::table("public.orders").unwrap(),
-        columns: vec![
-            column("id", Type::INT8),
-            column("at", Type::TIMESTAMPTZ),
-            column("took", Type::INTERVAL),
-            column("name", Type::TEXT),
-        ],
-    }
+    let columns = vec![
+        column("id", Type::INT8),
+        column("at", Type::TIMESTAMPTZ),
+        column("took", Type::INTERVAL),
+        column("name", Type::TEXT),
+    ];
+    Table::new(PostgreSql, Relation::table("public.orders").unwrap(), columns, false).unwrap()
 }
 
 #[test]

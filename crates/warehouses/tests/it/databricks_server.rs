@@ -105,6 +105,16 @@ impl Workspace {
         self.seen().await["open"].as_u64().expect("a count") as usize
     }
 
+    /// Says that a table was optimized so long ago that it is time to again.
+    pub async fn neglect(&self, table: &str) {
+        self.send("DELETE", &format!("/_double/{table}"), &Json::Null).await;
+    }
+
+    /// Returns whether a table was optimized.
+    pub async fn is_optimized(&self, table: &str) -> bool {
+        self.seen().await["optimized"].as_array().expect("a list").iter().any(|name| name == table)
+    }
+
     /// Returns how many of the faults that were set were not met.
     pub async fn faults_left(&self) -> u64 {
         self.seen().await["faults"].as_u64().expect("a count")

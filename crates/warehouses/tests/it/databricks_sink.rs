@@ -141,3 +141,24 @@ async fn events_whose_statement_was_lost_are_unknown_and_there_once_in_the_end()
     sink.deliver(&events(1..4)).await.unwrap();
     assert_eq!(counted(&workspace, &workspace.table("message_events")).await, (4, 4));
 }
+
+/// Whoever optimized a table last, it is not done again before its time.
+#[tokio::test]
+async fn a_table_is_optimized_beside_its_deliveries_when_it_is_time() {
+    let workspace = Workspace::new().await;
+    let table = workspace.table("message_events");
+    for (optimize, expected) in [("never", false), ("daily", true)] {
+        let sink = sink(&workspace, json!({ "schema": workspace.schema(), "optimize": optimize }));
+        sink.deliver(&events(0..2)).await.unwrap();
+        assert!(!workspace.is_optimized(&table).await, "{optimize}: the table was made a moment ago");
+        workspace.neglect(&table).await;
+        for _ in 0..200 {
+            sink.deliver(&events(0..2)).await.unwrap();
+            if !expected || workspace.is_optimized(&table).await {
+                break;
+            }
+        }
+        assert_eq!(workspace.is_optimized(&table).await, expected, "{optimize}");
+        assert_eq!(counted(&workspace, &table).await, (2, 2));
+    }
+}

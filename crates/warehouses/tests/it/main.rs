@@ -1,6 +1,7 @@
 //! Databases and warehouses against real servers and against their promises.
 
 mod conformance;
+mod databricks_changes;
 mod databricks_clients;
 mod databricks_faults;
 mod databricks_grants;

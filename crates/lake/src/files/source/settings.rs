@@ -5,9 +5,9 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tidegate_model::{Error, Reason, Selection};
+use tidegate_transport::settings::UpToAnHour;
 
 use super::listing::Pattern;
-use crate::settings::CommitEvery;
 
 /// Which files to read and how.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -37,8 +37,8 @@ pub struct FilesSelection {
     pub encoding: Encoding,
     /// How long a file must be unchanged before its last line counts without a line break.
     /// Default: `10s`.
-    #[serde(default = "default_last_line_after")]
-    pub last_line_after: CommitEvery,
+    #[serde(default)]
+    pub last_line_after: UpToAnHour<10>,
     /// CSV cells that are null. Default: the empty one.
     #[serde(default = "default_nulls")]
     pub nulls: Vec<String>,
@@ -104,10 +104,6 @@ fn default_delimiter() -> char {
 
 fn default_quote() -> String {
     "\"".to_owned()
-}
-
-fn default_last_line_after() -> CommitEvery {
-    CommitEvery(Duration::from_secs(10))
 }
 
 fn default_header() -> bool {

@@ -7,6 +7,7 @@
 mod checks;
 mod file;
 mod inline;
+mod optimize;
 mod table;
 mod target;
 
@@ -25,6 +26,7 @@ use super::client::Client;
 use super::settings::DatabricksSettings;
 use super::statement::{Ended, Sql};
 
+use optimize::Optimizer;
 use table::EventTable;
 pub(super) use target::DatabricksTarget;
 
@@ -39,6 +41,7 @@ pub struct DatabricksSink {
     client: Arc<Client>,
     table: EventTable,
     clock: Arc<dyn Clock>,
+    optimizer: Optimizer,
     linger: Duration,
     dry_run: bool,
     /// How events get there; not known before the first delivery.
@@ -66,9 +69,12 @@ impl DatabricksSink {
     ) -> Result<DatabricksSink, Error> {
         let settings = settings.parse::<DatabricksSettings>()?;
         let written: DatabricksTarget = target.settings.parse()?;
+        let table = EventTable::new(&written, target, &settings)?;
+        let client = Client::open(settings, context)?;
         Ok(DatabricksSink {
-            table: EventTable::new(&written, target, &settings)?,
-            client: Client::open(settings, context)?,
+            optimizer: Optimizer::new(&client, &table, written.optimize),
+            table,
+            client,
             clock: Arc::clone(&context.clock),
             linger: written.commit_every.0,
             dry_run: context.dry_run,
@@ -217,6 +223,9 @@ impl Destination<LoggedEvent> for DatabricksSink {
                 Err(error) => Err(error),
             },
         };
+        if delivered.is_ok() {
+            self.optimizer.after_delivery();
+        }
         // What was dropped or altered meanwhile is made again by the next delivery.
         if delivered.is_err() {
             *way = None;

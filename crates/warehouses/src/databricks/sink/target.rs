@@ -1,10 +1,10 @@
 //! What a person types in under `destination`.
 
-use std::time::Duration;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use tidegate_transport::settings::UpToAnHour;
 
-use jiff::SignedDuration;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer};
+use super::optimize::Optimize;
 
 /// The table that an export writes.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -24,53 +24,11 @@ pub struct DatabricksTarget {
     /// Whether a table that is made here is partitioned by the day of its events
     /// (`event_date`). Otherwise it is clustered by it, which suits most tables better.
     pub partition_by_date: bool,
+    /// How often `OPTIMIZE` compacts the small files that merges leave: `never`, `hourly`, `daily` or
+    /// `weekly`, counted from the last time that it ran, whoever ran it. Managed tables with predictive
+    /// optimization need it `never`.
+    pub optimize: Optimize,
     /// How long events are gathered for one merge at most: 25,000 of them, or 6 MiB, do not wait.
     /// Each merge keeps the warehouse up.
-    pub commit_every: CommitEvery,
-}
-
-/// How long events are gathered: `1m`, `15m`, or a number of seconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CommitEvery(pub Duration);
-
-const LONGEST: Duration = Duration::from_secs(3600);
-
-impl Default for CommitEvery {
-    fn default() -> CommitEvery {
-        CommitEvery(Duration::from_secs(60))
-    }
-}
-
-impl<'de> Deserialize<'de> for CommitEvery {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<CommitEvery, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged, expecting = "expected a length of time such as `15m` or a number of seconds")]
-        enum Written {
-            Seconds(u32),
-            Text(String),
-        }
-        let length = match Written::deserialize(deserializer)? {
-            Written::Seconds(seconds) => Some(Duration::from_secs(seconds.into())),
-            Written::Text(text) => {
-                text.parse::<SignedDuration>().ok().and_then(|length| Duration::try_from(length).ok())
-            }
-        };
-        let fits = length.filter(|length| *length <= LONGEST);
-        fits.map(CommitEvery).ok_or_else(|| {
-            serde::de::Error::custom("expected a length of time up to an hour, for example `15m`")
-        })
-    }
-}
-
-impl JsonSchema for CommitEvery {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "CommitEvery".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "description": "A length of time up to an hour: `1m`, `15m`, or a number of seconds.",
-            "type": ["string", "integer"],
-        })
-    }
+    pub commit_every: UpToAnHour<60>,
 }
