@@ -251,7 +251,7 @@ async fn again(project: &Project, sandbox: &Sandbox) {
     }
 }
 
-fn read<T: DeserializeOwned>(lines: &[String]) -> Vec<T> {
+pub(super) fn read<T: DeserializeOwned>(lines: &[String]) -> Vec<T> {
     lines
         .iter()
         .map(|line| serde_json::from_str(line).unwrap_or_else(|cause| panic!("{cause}: {line}")))
@@ -259,7 +259,7 @@ fn read<T: DeserializeOwned>(lines: &[String]) -> Vec<T> {
 }
 
 /// An amount of dollars with up to two decimals, in cents; no float has touched it.
-fn cents(text: &str) -> i64 {
+pub(super) fn cents(text: &str) -> i64 {
     let (dollars, rest) = text.split_once('.').unwrap_or((text, ""));
     assert!(rest.len() <= 2, "{text} has parts of a cent");
     let number = |text: &str| text.parse::<i64>().unwrap_or_else(|cause| panic!("{text}: {cause}"));

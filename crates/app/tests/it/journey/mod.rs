@@ -5,4 +5,5 @@ mod contract;
 mod drops;
 mod files;
 mod history;
+mod lakehouse;
 mod store;
