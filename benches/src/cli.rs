@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::events_out::{self, Part};
 use crate::topic::Registry;
-use crate::{far, many, rows_in, stream_in};
+use crate::{far, many, rows_in, stream_in, warehouses};
 
 /// Measures how fast rows and events move.
 #[derive(Parser)]
@@ -34,6 +34,8 @@ pub(crate) enum Bench {
     Latency(LatencyArgs),
     /// Many syncs that fall due together, and what they cost when nothing is due.
     Many(ManyArgs),
+    /// A result of Databricks to requests, against fetching its parts, and against Databricks' SDK.
+    Warehouses(WarehousesArgs),
 }
 
 #[derive(Args)]
@@ -151,6 +153,28 @@ impl RowsInArgs {
             rounds: self.rounds,
             peers: self.peers,
         }
+    }
+}
+
+#[derive(Args)]
+pub(crate) struct WarehousesArgs {
+    /// The program under test, built with `--release`.
+    #[arg(long)]
+    tidegate: PathBuf,
+    /// Sizes of the result, smallest first: memory must not grow with them.
+    #[arg(long, value_delimiter = ',', default_value = "1000000,5000000")]
+    rows: Vec<u64>,
+    /// How often each way is measured, taking turns; the median counts.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// A program of another project that reads the same; may be given again.
+    #[arg(long = "peer")]
+    peers: Vec<PathBuf>,
+}
+
+impl WarehousesArgs {
+    pub(crate) fn plan(self) -> warehouses::Plan {
+        warehouses::Plan { tidegate: self.tidegate, rows: self.rows, rounds: self.rounds, peers: self.peers }
     }
 }
 

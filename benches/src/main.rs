@@ -21,6 +21,7 @@ mod samples;
 mod stream_in;
 mod tidegate;
 mod topic;
+mod warehouses;
 
 use std::net::TcpListener;
 
@@ -50,5 +51,6 @@ async fn main() -> Result<()> {
         Bench::EventsOut(args) => events_out::run(&args.plan()).await,
         Bench::Latency(args) => far::run(&args.plan()).await,
         Bench::Many(args) => many::run(&args.plan()).await,
+        Bench::Warehouses(args) => warehouses::run(&args.plan()).await,
     }
 }
