@@ -49,6 +49,7 @@ class Engine:
             folder.mkdir(parents=True)
         self.keys, self.known_volumes, self.properties, self.ids, self.optimized = {}, set(), {}, {}, {}
         self.lock = threading.Lock()
+        self.catalogs = {"main"}
         # A session that is idle keeps its tables.
         os.environ["SAIL_SPARK__SESSION_TIMEOUT_SECS"] = str(10**9)
         server = SparkConnectServer(ip="127.0.0.1", port=0)
@@ -94,10 +95,18 @@ class Engine:
     def names(self, text):
         """Catalog, schema and name of every table with three parts."""
         plain = TEXTS.sub("''", CHANGES.sub(lambda found: found.group(1).replace("\\'", "'"), text))
-        return [tuple((a or b).replace("``", "`") for a, b in zip(*[iter(found.groups())] * 2)) for found in NAME.finditer(plain)]
+        found = [one for one in NAME.finditer(plain) if self.is_table(one)]
+        return [tuple((a or b).replace("``", "`") for a, b in zip(*[iter(one.groups())] * 2)) for one in found]
+
+    def is_table(self, found):
+        """Whether three names are those of a table, and not of a member of a structure."""
+        catalog = (found.group(1) or found.group(2)).lower()
+        return catalog in self.catalogs or re.search(r"\b(FROM|JOIN|INTO|TABLE|UPDATE|EXISTS|HISTORY|OPTIMIZE)\s+$", found.string[: found.start()], re.I)
 
     def local(self, text, catalog=None, schema=None):
         def table(found):
+            if not self.is_table(found):
+                return found.group()
             one, two, three = ((a or b) for a, b in zip(*[iter(found.groups())] * 2))
             return f"`{one.lower()}.{two.lower()}`.`{three}`"
 
@@ -107,6 +116,8 @@ class Engine:
             pieces += [NAME.sub(table, text[at : quoted.start()]), quoted.group()]
             at = quoted.end()
         sql = "".join(pieces) + NAME.sub(table, text[at:])
+        if made := re.match(r"\s*CREATE SCHEMA (?:IF NOT EXISTS )?`([^`]+)`\.", text, re.I):
+            self.catalogs.add(made.group(1).lower())
         sql = re.sub(r"\bSCHEMA( IF NOT EXISTS)? `([^`]+)`\.`([^`]+)`", r"SCHEMA\1 `\2.\3`", sql, flags=re.I)
         sql = sql.replace("/Volumes/", f"{self.volumes}/")
         if re.match(r"\s*CREATE (OR REPLACE )?TABLE", sql, re.I):
