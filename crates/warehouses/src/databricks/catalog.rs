@@ -129,7 +129,10 @@ impl Client {
         match self.get::<TableInfo>(&format!("/api/2.1/unity-catalog/tables/{full}")).await {
             Ok(info) => Ok(Some(info)),
             Err(error)
-                if matches!(error.kind(), ErrorKind::Missing | ErrorKind::Denied | ErrorKind::Rejected) =>
+                if matches!(
+                    error.kind(),
+                    ErrorKind::Missing | ErrorKind::Denied | ErrorKind::Rejected | ErrorKind::Settings
+                ) =>
             {
                 Ok(None)
             }

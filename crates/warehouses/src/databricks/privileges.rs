@@ -6,9 +6,10 @@
 //! /api/2.1/unity-catalog/{catalogs,schemas}/{full_name}`.
 
 use serde::Deserialize;
+use tidegate_model::address::encoded;
 use tidegate_model::{Error, ErrorKind};
 
-use super::client::{Client, escaped};
+use super::client::Client;
 
 /// The group that everybody of an account is in.
 const EVERYBODY: &str = "account users";
@@ -116,7 +117,7 @@ impl Client {
     /// # Errors
     /// What the workspace said, or what kept it from answering.
     pub async fn owner(&self, kind: Securable, name: &str) -> Result<Option<String>, Error> {
-        let path = format!("/api/2.1/unity-catalog/{}/{}", kind.path(), escaped(name));
+        let path = format!("/api/2.1/unity-catalog/{}/{}", kind.path(), encoded(name));
         match self.get::<Owned>(&path).await {
             Ok(found) => Ok(Some(found.owner)),
             Err(error) if error.kind() == ErrorKind::Missing => Ok(None),
@@ -146,7 +147,10 @@ impl Client {
             Ok(held) if held.is_empty() => Ok(Held::Unknown),
             Ok(_) => Ok(Held::No),
             Err(error)
-                if matches!(error.kind(), ErrorKind::Denied | ErrorKind::Missing | ErrorKind::Rejected) =>
+                if matches!(
+                    error.kind(),
+                    ErrorKind::Denied | ErrorKind::Missing | ErrorKind::Rejected | ErrorKind::Settings
+                ) =>
             {
                 Ok(Held::Unknown)
             }
@@ -157,7 +161,7 @@ impl Client {
     /// Returns the privileges of a principal and of its groups: `CREATE_TABLE`.
     async fn effective(&self, who: &Identity, kind: Securable, name: &str) -> Result<Vec<String>, Error> {
         let kind = kind.keyword().to_lowercase();
-        let first = format!("/api/2.1/unity-catalog/effective-permissions/{kind}/{}", escaped(name));
+        let first = format!("/api/2.1/unity-catalog/effective-permissions/{kind}/{}", encoded(name));
         let mut path = format!("{first}?max_results=0");
         let mut held = Vec::new();
         for _ in 0..PAGES_MAX {

@@ -54,7 +54,7 @@ impl Client {
     /// # Errors
     /// What the workspace said, or what kept it from answering.
     pub async fn read_file(&self, path: &str) -> Result<(), Error> {
-        let path = format!("/api/2.0/fs/files{}", escaped(path));
+        let path = format!("/api/2.0/fs/files{}", encoded_path(path));
         self.call(Method::GET, &path, None).await.map(|_| ()).map_err(RequestError::into_error)
     }
 
