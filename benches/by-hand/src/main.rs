@@ -1,0 +1,49 @@
+//! Holds code that is written by hand for speed against the library that would replace it, in
+//! one run, on the same data.
+//!
+//! It compiles the very files of the product. A piece that is not clearly quicker than the library, on a
+//! path that has a target, makes room for it.
+
+mod clock;
+#[path = "../../../crates/state/src/codec.rs"]
+#[expect(dead_code, reason = "the whole file of the product, of which a part is measured")]
+mod codec;
+#[path = "../../../crates/state/src/folder.rs"]
+#[expect(dead_code, reason = "the whole file of the product, of which a part is measured")]
+mod folder;
+mod history;
+mod json;
+mod log;
+mod print;
+mod sqlite;
+mod table;
+
+/// What the included files import of the store.
+mod store {
+    /// Failures, which end the bench.
+    pub(crate) mod failure {
+        use std::io;
+        use std::path::Path;
+
+        use tidegate_model::{Error, ErrorKind};
+
+        /// The failure of a disk.
+        pub(crate) fn of_io(cause: io::Error, doing: &str, path: &Path) -> Error {
+            Error::new(ErrorKind::Storage, format!("{doing} {} failed", path.display())).caused_by(cause)
+        }
+    }
+}
+
+use anyhow::Result;
+
+fn main() -> Result<()> {
+    let rounds = std::env::args().nth(1).map_or(Ok(9), |rounds| rounds.parse())?;
+    let mut parts = history::file::parts()?;
+    parts.extend(history::blocks::parts()?);
+    parts.extend(log::dedup::parts());
+    parts.extend(print::parts());
+    parts.extend(json::parts());
+    println!("{}", table::speed(parts, rounds));
+    println!("{}", sqlite::report(rounds)?);
+    Ok(())
+}
