@@ -17,10 +17,11 @@ pub(super) async fn serve(args: &ProjectArgs, address: SocketAddr) -> Result<u8,
         .map_err(|cause| Error::internal("metrics cannot be recorded").caused_by(cause))?;
     let engine = Arc::new(args.serving_engine().await?);
     every_variable_is_set(engine.project())?;
+    // Settings that cannot work are an error first, not a warning about what they prevent.
+    engine.open_ingest_endpoints().await?;
     if let Err(error) = engine.fence_log().await {
         tracing::warn!(error = error.chain(), "the event log could not be compared with what was exported");
     }
-    engine.open_ingest_endpoints().await?;
     let listener = tidegate_web::listen(address).await?;
     let address = listener.local_addr().unwrap_or(address);
     let stop = super::stop_on_signals();

@@ -120,6 +120,9 @@ fn newcomer_check_says_what_it_did_not_test_and_which_names_there_are() {
     project.write("drops/customers.csv", "id,plan\n1,free\n");
     expect(&project.done(&["check", "spare"]), 0, &["nothing was tested: no sync uses it"]);
     expect(&project.done(&["check", "apps"]), 1, &["FAIL events: ", "access_keys"]);
+    let refused = project.done(&["serve", "--listen", "127.0.0.1:0"]);
+    expect(&refused, 2, &["access_keys"]);
+    assert!(!refused.stderr.contains("WARN"), "{refused:?}");
     let names = "the syncs are: customers; the connections are: ";
     expect(&project.done(&["check", "nope"]), 2, &["there is no sync and no connection `nope`", names]);
 }
