@@ -6,7 +6,6 @@
 
 mod clock;
 #[path = "../../../crates/state/src/codec.rs"]
-#[expect(dead_code, reason = "the whole file of the product, of which a part is measured")]
 mod codec;
 #[path = "../../../crates/state/src/folder.rs"]
 #[expect(dead_code, reason = "the whole file of the product, of which a part is measured")]

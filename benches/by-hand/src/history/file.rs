@@ -31,9 +31,10 @@ fn blocks(encoded: &[Vec<u8>]) -> Vec<Block> {
 
 /// As the product writes it.
 fn ours(blocks: Vec<Block>, path: PathBuf) -> Result<()> {
-    let mut writer = HistoryWriter::create(path, &SyncId::new("orders"), RunId::new(RUN), OBJECT)?;
+    let mut writer = HistoryWriter::create(path, &SyncId::new("orders"), OBJECT)?;
+    let run = RunId::new(RUN);
     for block in blocks {
-        writer.write(Timestamp::UNIX_EPOCH, block)?;
+        writer.write(Timestamp::UNIX_EPOCH, &run, block)?;
     }
     Ok(writer.finish()?)
 }

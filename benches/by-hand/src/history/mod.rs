@@ -15,7 +15,6 @@ mod pages;
 #[expect(dead_code, reason = "the whole file of the product, of which a part is measured")]
 mod parquet;
 #[path = "../../../../crates/state/src/history/status_runs.rs"]
-#[expect(dead_code, reason = "the whole file of the product, of which a part is measured")]
 mod status_runs;
 
 use tidegate_model::store::{Delivered, RowResult, RowStatus};

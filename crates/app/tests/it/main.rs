@@ -6,8 +6,8 @@
 mod api;
 mod aws_credentials;
 mod bad_input;
-mod certificates;
 mod canaries;
+mod certificates;
 mod cli;
 mod clients;
 mod contract;

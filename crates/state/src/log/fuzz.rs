@@ -78,6 +78,7 @@ fn stream(file: &[u8], ids: Option<&[u8]>, end: Option<&[u8]>) {
         disk: Arc::new(RealDisk),
         clock: usual.clock,
         segment_bytes: usual.segment_bytes,
+        compress_from: usual.compress_from,
         dedup: DedupLimits { window_seconds: 86_400, recent_max: 100, ids_max: 1_000 },
     };
     let _ = recovery::recover(&config);
