@@ -177,7 +177,7 @@ async fn print_retry(engine: &Engine, sync: &SyncId, result: &RetryResult) -> Re
     }
     if result.malformed > 0 {
         note(format!(
-            "  {} could not be parsed: fix the source, then run the sync again",
+            "  {} could not be parsed or kept whole: fix the source, then run the sync again",
             counted(result.malformed, "input")
         ));
     }

@@ -57,7 +57,7 @@ pub struct RetryResult {
     pub run: Option<Run>,
     /// Rows that the source no longer has.
     pub gone: u64,
-    /// Inputs that could not be parsed: fix the source and read it again.
+    /// Inputs that could not be parsed, or were kept only in part: fix the source and read it again.
     pub malformed: u64,
 }
 

@@ -55,7 +55,7 @@ pub(super) struct Retried {
     run: Option<Run>,
     /// Rows that the source no longer has.
     gone: u64,
-    /// Inputs that could not be parsed: fix the source and run the sync again.
+    /// Inputs that could not be parsed, or were kept only in part: fix the source and run the sync again.
     malformed: u64,
 }
 
