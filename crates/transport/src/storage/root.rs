@@ -42,7 +42,7 @@ impl StorageRoot {
     /// A dry run works in memory.
     ///
     /// # Errors
-    /// [`ErrorKind::Settings`] for a location that is not valid.
+    /// [`tidegate_model::ErrorKind::Settings`] for a location that is not valid.
     pub fn open(settings: &LakeSettings, context: &ConnectorContext) -> Result<StorageRoot, Error> {
         if context.dry_run {
             let url = Url::parse("memory:///").map_err(|cause| Error::internal("no URL").caused_by(cause))?;
@@ -90,7 +90,7 @@ impl StorageRoot {
     /// Returns the path of a file in this folder.
     ///
     /// # Errors
-    /// [`ErrorKind::Settings`] for a name that is not a valid path.
+    /// [`tidegate_model::ErrorKind::Settings`] for a name that is not a valid path.
     pub fn file(&self, name: &str) -> Result<object_store::path::Path, Error> {
         let folder = object_store::path::Path::from_url_path(self.url.path())
             .map_err(|cause| explain("`path`", &cause.into()))?;
