@@ -132,13 +132,16 @@ async fn fetch(
     for _ in 0..LINKS_MAX {
         let link = match known.take() {
             Some(link) => link,
-            None => statement
-                .part(index)
-                .await?
-                .external_links
-                .into_iter()
-                .next()
-                .ok_or_else(|| errors::unreadable("a part of a result"))?,
+            None => {
+                let part = loop {
+                    match statement.part(index).await {
+                        Ok(part) => break part,
+                        Err(error) => poll.unanswered(error, client.clock.now()).await?,
+                    }
+                };
+                let link = part.external_links.into_iter().next();
+                link.ok_or_else(|| errors::unreadable("a part of a result"))?
+            }
         };
         let headers: Vec<(String, String)> =
             link.http_headers.clone().unwrap_or_default().into_iter().collect();

@@ -309,12 +309,12 @@ async fn journey_a_run_over_a_lakehouse_that_fails_in_each_phase_is_complete_and
     assert_eq!(ended.code, 1, "{ended:?}");
     assert!(ended.stderr.contains("Databricks answered 429"), "{ended:?}");
 
-    // Later ones are waited for. The first token and the first statement are those that describe the table.
+    // What goes wrong later is waited for. The first token is the one that describes the table.
     lakehouse
         .set(&json!({
             "rows_per_part": 50, "pending": 10,
             "faults": {
-                "token": ["", "503"], "submit": ["", "429", "drop"], "poll": ["503", "429", "expired", "drop"],
+                "token": ["", "503"], "poll": ["503", "429", "expired", "drop"],
                 "part": ["drop", "503"], "storage": ["503", "drop"],
             },
         }))
