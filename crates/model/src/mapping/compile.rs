@@ -212,6 +212,15 @@ impl Mapping {
         RowHash::of_values(self.key.iter().filter_map(|&at| row.values.get(at)), scratch)
     }
 
+    /// Returns whether nothing in the row tells it from others: the mapping has no key, or each of
+    /// its columns is null or empty text.
+    pub fn lacks_key(&self, row: &Row) -> bool {
+        self.key.iter().filter_map(|&at| row.values.get(at)).all(|value| match value {
+            Value::Text(text) => text.is_empty(),
+            value => value.is_null(),
+        })
+    }
+
     /// Returns the indexes of the key columns.
     pub fn key_columns(&self) -> &[usize] {
         &self.key

@@ -136,6 +136,16 @@ fn newcomer_empty_lists_say_that_they_are_empty() {
 }
 
 #[test]
+fn newcomer_rows_without_an_id_are_as_many_failed_rows_as_there_are() {
+    let project =
+        Project::new(&yaml(&["customers"]).replace("    mapping:", "    primary_key: id\n    mapping:"));
+    project.write("drops/customers.csv", "id,plan\n,free\n,free\n,pro\n7,pro\n");
+    project.run_to("customers", "partial", &[("delivered", 1), ("rejected", 3)]);
+    let open = project.done(&["rows", "--open"]);
+    expect(&open, 0, &["customers.csv:2", "customers.csv:3", "customers.csv:4"]);
+}
+
+#[test]
 fn newcomer_a_row_with_one_cell_is_counted_in_the_singular() {
     let project = Project::new(&yaml(&["customers"]).replace("attributes: [plan]", "attributes: [id]"));
     project.write("drops/customers.csv", "id\n1,2\n");
