@@ -9,7 +9,8 @@ use super::dialect::Database;
 use super::failed_rows::{entry_of, from_record};
 use super::statement::{Arg, Conditions, Record, Statement, from_word, sql};
 
-/// The order of [`FailedRowQuery`]; the index `failed_rows_by_time` has it.
+/// The order of [`FailedRowQuery`]; the index `failed_rows_by_time` has it, and within a sync
+/// `failed_rows_of_sync_by_time`.
 const ORDER: &str = "last_at DESC, sync, key_hash";
 
 /// The order in which failed rows came up; the index `failed_rows_in_order` has it.

@@ -108,6 +108,7 @@ CREATE TABLE failed_rows (
 );
 CREATE INDEX failed_rows_by_row ON failed_rows (sync, row_hash);
 CREATE INDEX failed_rows_by_time ON failed_rows (last_at DESC, sync, key_hash);
+CREATE INDEX failed_rows_of_sync_by_time ON failed_rows (sync, last_at DESC, key_hash);
 CREATE INDEX failed_rows_in_order ON failed_rows (sync, first_at, position, key_hash);
 CREATE INDEX failed_rows_by_user ON failed_rows (user_label);
 

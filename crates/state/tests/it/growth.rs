@@ -149,6 +149,6 @@ async fn ninety_days_of_twenty_syncs_every_quarter_of_an_hour() {
     let (day_10, last) = drive(data.path(), &Months { syncs: 20, runs_a_day: 96, days: 90 }).await;
     println!("172,800 runs in {:.0?}\nday 10: {day_10:?}\nday 90: {last:?}", began.elapsed());
     held(&day_10, &last);
-    near(day_10.took.as_secs_f64(), last.took.as_secs_f64(), "time of a run");
-    assert!(began.elapsed() < Duration::from_secs(600));
+    // Other work on the machine makes a run slower, never faster.
+    assert!(last.took <= day_10.took * 11 / 10, "time of a run: {day_10:?}, {last:?}");
 }
