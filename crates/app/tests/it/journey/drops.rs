@@ -127,7 +127,9 @@ async fn journey_a_line_without_a_member_leaves_the_attribute_and_a_written_null
     assert_eq!(attribute(&sandbox, "plan").await, both.into());
     assert_eq!(attribute(&sandbox, "city").await, [("u1".to_owned(), "Paris".into())].into());
     let tags: BTreeMap<String, Value> = (sandbox.effects("onesignal/users").await.into_iter())
-        .map(|user| (user["external_id"].as_str().expect("a user").to_owned(), user["tags"].clone()))
+        .map(|user| {
+            (user["external_id"].as_str().expect("a user").to_owned(), user["attributes"]["tags"].clone())
+        })
         .collect();
     assert_eq!(tags["u1"], serde_json::json!({ "plan": "free", "city": "Paris" }));
     assert_eq!(tags["u2"], serde_json::json!({ "plan": "pro" }));

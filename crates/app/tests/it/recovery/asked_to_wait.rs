@@ -2,9 +2,8 @@
 
 use std::process::Command;
 
-use super::{Scene, events_to};
 use crate::served::until;
-use crate::support::pause;
+use crate::support::{Project, Sandbox, pause};
 
 /// How many seconds are left of the hour, by which Braze counts.
 fn left_of_the_hour() -> u64 {
@@ -14,14 +13,23 @@ fn left_of_the_hour() -> u64 {
 
 #[tokio::test]
 async fn recovery_status_says_that_a_platform_asked_to_wait_and_until_when() {
-    let scene = Scene::with_orders(300).await;
+    let sandbox = Sandbox::start(&["--memory"]);
     if left_of_the_hour() < 30 {
         pause(std::time::Duration::from_secs(31)).await;
     }
-    let limits = reqwest::Client::new().put(format!("{}/_sandbox/limits", scene.sandbox.url));
+    let limits = reqwest::Client::new().put(format!("{}/_sandbox/braze/limits", sandbox.url));
     let limits = limits.body(r#"{ "hourly": 2, "burst": 2 }"#).send().await.expect("an answer");
     assert!(limits.status().is_success());
-    let project = scene.project(&events_to("braze"));
+    let project = Project::new(&format!(
+        "connections:\n  drops: {{ type: files, path: drops }}\n{}syncs:\n  orders:\n    \
+         source: {{ connection: drops, path: \"*.jsonl\" }}\n    \
+         destination: {{ connection: braze, object: event }}\n    \
+         mapping: {{ external_id: id, name: {{ value: ordered }}, timestamp: at }}\n",
+        sandbox.connections()
+    ));
+    // Four requests, of which the hour allows two.
+    let lines = (1..=300).map(|id| format!("{{\"id\":\"u{id}\",\"at\":\"2026-03-01T12:00:00Z\"}}\n"));
+    project.write("drops/1.jsonl", &lines.collect::<String>());
 
     let mut run = project.start("orders");
     let waits = until("the run to be asked to wait", async || {
