@@ -200,11 +200,12 @@ mod tests {
     }
 
     /// Prints a figure:
-    /// `cargo nextest run -p tidegate-state --run-ignored only --no-capture -E 'test(what_sealing_costs)'`.
+    /// `cargo nextest run --release -p tidegate-state --run-ignored only --no-capture -E 'test(what_sealing_costs)'`.
     #[tokio::test]
     #[ignore = "prints a figure"]
     async fn what_sealing_costs_of_a_commit() {
         let data = tempfile::tempdir().expect("folder");
+        crate::folder::prepare(data.path()).expect("prepared");
         let store = SqlStore::open(StateConfig {
             data: data.path().to_owned(),
             store: StoreLocation::Embedded,
