@@ -33,7 +33,7 @@ pub(super) fn columns() -> Value {
         .collect()
 }
 
-/// Encodes so many rows.
+/// Encodes a number of rows.
 pub(super) fn encode(rows: u64) -> Result<Vec<Page>> {
     (0..rows).step_by(ROWS as usize).map(|first| page(first..rows.min(first + ROWS))).collect()
 }

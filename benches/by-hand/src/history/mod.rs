@@ -24,7 +24,7 @@ use xxhash_rust::xxh3::xxh3_128;
 /// Rows of a batch, as many as PostgreSQL gives at once for Braze.
 const BATCH: usize = 2_250;
 
-/// The rows of one batch: nearly all delivered, one of a hundred rejected.
+/// The rows of one batch: almost all delivered, one of a hundred rejected.
 fn rows(batch: usize) -> (Delivered, Vec<RowResult>) {
     let mut delivered = Delivered::with_capacity(BATCH);
     let mut others = Vec::new();

@@ -22,7 +22,7 @@ pub struct ExceededLimit {
 }
 
 impl ExceededLimit {
-    /// Returns what is exceeded by a run that deletes so many users.
+    /// Returns what is exceeded by a run that deletes this many users.
     pub(super) fn by_deletions(limit: Option<Limit>, rows: u64) -> Option<ExceededLimit> {
         let limit = limit?;
         // A sync of deletions does not know how many users there are, so it has no share.

@@ -82,7 +82,7 @@ impl Engine {
         })
     }
 
-    /// Makes a run of what is there now, against a recorder that keeps so many requests.
+    /// Makes a run of what is there now, against a recorder that keeps a number of requests.
     pub(super) async fn dry_run(
         &self,
         id: &SyncId,

@@ -26,7 +26,7 @@ pub struct LogConfig {
     pub ids_max: u64,
     /// The size at which a segment is closed. Retention removes whole segments.
     pub segment_bytes: u64,
-    /// Closed segments of so many bytes and more are compressed.
+    /// Closed segments of this many bytes or more are compressed.
     pub compress_from: u64,
     /// How much may wait to be written before appends are throttled.
     pub queue_bytes: usize,

@@ -13,7 +13,7 @@ use tidegate_testkit::{ManualClock, rows};
 
 use crate::embedded::config;
 
-/// Syncs that run for so many days, so often a day.
+/// Syncs that run for a number of days, a number of times a day.
 struct Months {
     syncs: u64,
     runs_a_day: u64,

@@ -58,7 +58,7 @@ impl RealHttp {
         tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         let pool = || {
             reqwest::Client::builder()
-                // Read once: each client would read the machine's certificates anew.
+                // Read once: each client would read the machine's certificates again.
                 .tls_backend_preconfigured(tls.clone())
                 .user_agent(concat!("tidegate/", env!("CARGO_PKG_VERSION")))
                 .redirect(redirect::Policy::none())

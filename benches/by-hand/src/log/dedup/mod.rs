@@ -68,7 +68,7 @@ fn ours(ids: &[Id], known: &mut RecentIds) -> usize {
         .sum()
 }
 
-/// Returns the most bytes that an id takes while so many come in.
+/// Returns the most bytes that an id takes while a number of them come in.
 fn most_bytes(ids: &[Id]) -> f64 {
     let (mut tables, mut most) = (Tables::new(), 0.0_f64);
     for (at, id) in ids.iter().enumerate() {

@@ -44,7 +44,7 @@ pub(crate) fn is_enough(limits: &Limits, items: usize, bytes: usize) -> bool {
     items >= limits.max_items.div_ceil(share) || bytes >= limits.max_bytes.div_ceil(share)
 }
 
-/// Whether a request of so many items is so full that it is not worth waiting for more.
+/// Whether a request of this many items is so full that it is not worth waiting for more.
 pub(crate) fn is_nearly_enough(limits: &Limits, items: usize) -> bool {
     items.saturating_mul(5) >= limits.max_items.saturating_mul(4)
 }
