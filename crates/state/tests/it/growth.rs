@@ -40,7 +40,7 @@ async fn run(store: &dyn Store, clock: &ManualClock, sync: &SyncId, number: u64)
     let lookback = store.lookback(sync).await.expect("opened");
     lookback.find(&[rows::key(id)]).await.expect("found");
     let seq = lookback.chunks().last().map_or(0, |(seq, _)| seq + 1);
-    let status = if number % 2 == 0 { rows::rejected() } else { RowStatus::Delivered };
+    let status = if number.is_multiple_of(2) { rows::rejected() } else { RowStatus::Delivered };
     let results = vec![
         rows::result(id, RowStatus::Delivered),
         rows::result(id + 1, RowStatus::Delivered),

@@ -136,7 +136,7 @@ mod tests {
         let stream = writer.into_inner().unwrap();
         for frames in [1, 3, 4, 12] {
             let size = stream.len().div_ceil(frames);
-            let compressed: Vec<u8> = stream.chunks(size).flat_map(|piece| frame(piece)).collect();
+            let compressed: Vec<u8> = stream.chunks(size).flat_map(frame).collect();
             let read: Vec<RecordBatch> =
                 batches(compressed.into(), Compression::Lz4Frame).unwrap().collect::<Result<_, _>>().unwrap();
             for (at, (column, expected)) in columns.iter().enumerate() {

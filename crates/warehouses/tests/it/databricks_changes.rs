@@ -8,7 +8,7 @@ use crate::databricks_server::{Workspace, rows, selection};
 
 async fn resumed(source: &dyn Source, selected: &Selection, from: Option<&Checkpoint>) -> Vec<Batch<Row>> {
     let mode = ReadMode::Resume { checkpoint: from.cloned(), follow: false };
-    source.read(selected, &mode, 7).await.unwrap().try_collect().await.unwrap()
+    source.read(selected, &mode, 7).await.expect("it reads").try_collect().await.expect("rows")
 }
 
 async fn table(workspace: &Workspace, property: &str) -> (String, Selection) {

@@ -6,6 +6,7 @@ use crate::served::until;
 use crate::support::{Project, Sandbox, pause};
 
 /// How many seconds are left of the hour, by which Braze counts.
+#[expect(clippy::disallowed_methods, reason = "the sandbox counts by the hours of the system")]
 fn left_of_the_hour() -> u64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
     3_600 - now.as_secs() % 3_600
