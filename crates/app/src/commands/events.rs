@@ -18,8 +18,12 @@ pub(super) async fn events(args: &ProjectArgs, query: Events, out: Output) -> Re
     {
         let ingest_endpoints: Vec<String> =
             engine.ingest_endpoints().iter().map(|endpoint| endpoint.connection.to_string()).collect();
-        return Err(Error::settings(format!("no events come in through `{stream}`"))
-            .hint(format!("events come in through: {}", ingest_endpoints.join(", "))));
+        let error = Error::settings(format!("no events come in through `{stream}`"));
+        return Err(if ingest_endpoints.is_empty() {
+            error.hint("no connection of this project receives events: add one of type events, onesignal or pinpoint")
+        } else {
+            error.hint(format!("events come in through: {}", ingest_endpoints.join(", ")))
+        });
     }
     match (stream, query.last) {
         (Some(stream), Some(limit)) => {
@@ -31,6 +35,10 @@ pub(super) async fn events(args: &ProjectArgs, query: Events, out: Output) -> Re
                 event: output::raw(logged.event.payload.as_str()),
             });
             let last = LastEvents { events: events.collect() };
+            if out == Output::Text && last.events.is_empty() {
+                output::note("no events yet");
+                return Ok(DONE);
+            }
             // One line each for people too: a payload has no other form.
             let out = if out == Output::Text { Output::Jsonl } else { out };
             output::listing(out, &last, &last.events);

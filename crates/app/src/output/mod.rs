@@ -66,10 +66,10 @@ pub(crate) fn records(table: &Table) {
 }
 
 /// The columns of the terminal, or those that `COLUMNS` says; `None` in a pipe, for tables
-/// with one row a line.
+/// with one row a line. A terminal of no columns does not know its width.
 fn width() -> Option<u16> {
     let said = || std::env::var("COLUMNS").ok()?.parse().ok();
-    comfy_table::Table::new().width().or_else(said)
+    comfy_table::Table::new().width().filter(|columns| *columns > 0).or_else(said)
 }
 
 /// Prints one JSON document: over several lines for `json`, on one for `jsonl`.
