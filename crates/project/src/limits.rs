@@ -16,9 +16,9 @@ pub struct Limits {
 /// A number of rows, or a share of those that are known.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Limit {
-    /// So many rows.
+    /// This many rows.
     Rows(u64),
-    /// So many percent of the rows.
+    /// This many percent of the rows.
     Percent(f64),
 }
 
