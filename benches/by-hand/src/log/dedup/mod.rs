@@ -19,7 +19,7 @@ const IDS: usize = 2_000_000;
 const SECOND: u32 = 1_000_000;
 const WINDOW: u32 = 86_400;
 const SHARDS: usize = 64;
-/// So many events are in one request, and so in one write.
+/// This many events are in one request, and so in one write.
 const TOGETHER: usize = 100;
 
 /// The same promise by the library: 64 tables, so that growing moves a part at a time.

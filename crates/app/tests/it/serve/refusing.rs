@@ -49,7 +49,7 @@ async fn journey_a_body_that_is_too_large_or_no_event_is_refused_as_a_whole() {
     let bad = served.post("/in/events/shop", &[BEARER], half).await;
     assert_eq!(bad.status, 400);
     let error = bad.json()["error"].as_str().expect("a sentence").to_owned();
-    assert!(error.contains("event 2") && error.contains("kind"), "{error}");
+    assert!(error.contains("event 3") && error.contains("kind"), "{error}");
 
     assert_eq!(project.json(&["events"]), json!([]));
 }
