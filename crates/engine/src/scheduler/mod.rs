@@ -149,7 +149,7 @@ impl Engine {
                 if !due.is_zero() {
                     turn = None;
                     // Its state is looked at again when it is due.
-                    self.rest_until_due(due, &stop, &gone).await;
+                    self.rest_until_due(&id, due, &stop, &gone).await;
                     continue;
                 }
                 if turn.is_none() {
@@ -203,15 +203,26 @@ impl Engine {
         }
     }
 
-    /// Waits until a time that is so far away, without asking the store.
-    async fn rest_until_due(&self, due: Duration, stop: &CancellationToken, gone: &CancellationToken) {
-        let clock = &self.config.clock;
-        let at = clock.now().saturating_add(SignedDuration::try_from(due.min(REREAD)).unwrap_or_default());
+    /// Waits until a time that is `due` away, or until the sync is paused: its events until then
+    /// are exported once more. All syncs that wait share one question to the store.
+    async fn rest_until_due(
+        &self,
+        id: &SyncId,
+        due: Duration,
+        stop: &CancellationToken,
+        gone: &CancellationToken,
+    ) {
+        let (clock, span) = (&self.config.clock, due.min(REREAD));
+        let at = clock.now().saturating_add(SignedDuration::try_from(span).unwrap_or_default());
         let Ok(at) = at else { return };
         while !stop.is_cancelled() && !gone.is_cancelled() {
             match Duration::try_from(at.duration_since(clock.now())) {
-                Ok(left) if !left.is_zero() => rest(left.min(IDLE), stop, gone).await,
+                // A clock that was set back has its plan made again.
+                Ok(left) if !left.is_zero() && left <= span => rest(left.min(IDLE), stop, gone).await,
                 _ => return,
+            }
+            if self.seen_paused(id).await.is_some() {
+                return;
             }
         }
     }
