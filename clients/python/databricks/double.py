@@ -338,7 +338,7 @@ class Handler(BaseHTTPRequestHandler):
         return self.answer(200, found[0])
 
     def securable(self, who, kind, name):
-        """A catalog, a schema or a volume: somebody else owns it."""
+        """A catalog, a schema or a volume, owned by another user."""
         engine = self.workspace.engine
         known = {
             "catalogs": {catalog.lower() for catalog, _ in engine.listed()},
@@ -358,7 +358,7 @@ class Handler(BaseHTTPRequestHandler):
         files = sorted(str(path.relative_to(self.workspace.engine.volumes)) for path in self.workspace.engine.volumes.rglob("*") if path.is_file())
         left = sum(len(faults) for faults in who.faults.values())
         if self.command == "DELETE":
-            # The past of a table that nobody has optimized yet.
+            # The history of a table before any OPTIMIZE.
             self.workspace.engine.optimized[name] = 0
         optimized = sorted(table for table, at in self.workspace.engine.optimized.items() if at)
         return self.answer(200, {"open": running, "files": files, "requests": who.requests, "faults": left, "optimized": optimized})

@@ -114,7 +114,7 @@ fn packed(folder: &Path, first: u64, smallest: u64, stop: &AtomicBool) -> Option
     }
 }
 
-/// Compresses a file, and compares what it reads as with what it was.
+/// Compresses a file, decompresses the result, and compares it with the original.
 fn pack(from: &Path, to: &Path, smallest: u64, stop: &AtomicBool) -> io::Result<bool> {
     let mut segment = File::open(from)?;
     let mut start = [0; 12];

@@ -267,7 +267,7 @@ impl Tx {
 
 /// Begins to write on the one connection that does.
 ///
-/// A full disk makes SQLite undo the whole transaction; sqlx goes on
+/// A full disk makes SQLite undo the whole transaction; sqlx continues
 /// counting it, and its connection could begin no other one ever again. Source:
 /// <https://www.sqlite.org/lang_transaction.html>, "Response To Errors Within A Transaction".
 async fn begin_sqlite(writer: &SqlitePool) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
