@@ -79,7 +79,7 @@ pub struct Followed {
     id: String,
     /// The columns that are read.
     table: Table,
-    /// All columns: what rows are ordered by.
+    /// All columns, by which rows are ordered.
     order: Vec<SourceColumn>,
 }
 
@@ -192,7 +192,7 @@ impl Following {
         }
     }
 
-    /// Begins to read what is behind the last version, or goes on with what was begun.
+    /// Begins to read the versions after the last one, or continues a read that was interrupted.
     fn begin(&mut self, latest: u64) {
         let columns: Vec<String> = self.followed.order.iter().map(|column| column.name.clone()).collect();
         let begun = self.progress.part.take().filter(|part| {
@@ -259,17 +259,20 @@ fn statement(
     format!("SELECT {} FROM {from} ORDER BY {order}{skipped}", table.list())
 }
 
-/// Returns what rows are ordered by: a hash of all columns, for which columns of every type do. Rows
-/// that are equal in it are equal.
+/// Returns the expression by which rows are ordered: a hash of all columns, of whatever type. The
+/// hash of Spark leaves nulls out, so whether a column is null is hashed too: rows with the same values
+/// in other columns would share a place otherwise, and a read that continues by `OFFSET` could give
+/// one of them twice and the other never.
 fn order_of(columns: &[SourceColumn]) -> String {
     let hashed: Vec<String> = columns
         .iter()
         .map(|column| {
             let name = format!("tidegate_rows.{}", backtick(&column.name));
-            match &column.sql_type {
+            let value = match &column.sql_type {
                 SqlType::Array(_) | SqlType::Map(..) | SqlType::Struct(_) => format!("to_json({name})"),
-                other => other.asked(&name).unwrap_or(name),
-            }
+                other => other.asked(&name).unwrap_or_else(|| name.clone()),
+            };
+            format!("{name} IS NULL, {value}")
         })
         .collect();
     format!("xxhash64({})", hashed.join(", "))
@@ -306,7 +309,8 @@ mod tests {
     fn a_part_that_was_interrupted_continues_behind_its_last_row() {
         let (table, names) = table();
         let part = Part { to: 9, rows: 20, columns: Vec::new() };
-        let order = "xxhash64(tidegate_rows.`id`, to_json(tidegate_rows.`more`))";
+        let order = "xxhash64(tidegate_rows.`id` IS NULL, tidegate_rows.`id`, \
+                     tidegate_rows.`more` IS NULL, to_json(tidegate_rows.`more`))";
         let narrowed = table.clone().narrowed(Some(&["id".to_owned()])).unwrap();
         assert_eq!(
             statement(&narrowed, &names, &table.columns, None, &part),
