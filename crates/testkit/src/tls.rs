@@ -34,6 +34,11 @@ impl Certificate {
     }
 }
 
+/// Returns a new private RSA key in PEM, PKCS#8.
+pub fn rsa_key() -> String {
+    rcgen::KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).expect("a key").serialize_pem()
+}
+
 /// A TLS server that passes on what it decrypts. It ends with the runtime.
 pub struct TlsFront {
     /// Where it listens.

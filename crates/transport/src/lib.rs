@@ -1,5 +1,5 @@
-//! What every connector needs to talk to the outside world: HTTP, AWS signing, SQL text, Arrow
-//! columns, TLS and object stores.
+//! What every connector needs to talk to the outside world: HTTP, AWS signing, signed tokens, SQL
+//! text, Arrow columns, TLS and object stores.
 //!
 //! Sits above `model` and below the connectors. Nothing here retries or keeps progress: the engine
 //! does. Only [`poll`] waits, for work that a service does on its own.
@@ -7,6 +7,7 @@
 pub mod arrow;
 pub mod aws;
 pub mod http;
+pub mod jwt;
 pub mod poll;
 pub mod settings;
 pub mod sql;
