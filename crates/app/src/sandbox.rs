@@ -75,6 +75,13 @@ impl Sandboxes {
         self.vendors.iter().map(|vendor| vendor.kind).collect()
     }
 
+    /// Answers a request to the vendor of a connector.
+    pub(crate) async fn send(&self, kind: &str, request: Request<Bytes>) -> Result<Response<Bytes>, Error> {
+        let vendor = self.vendors.iter().find(|vendor| vendor.kind == kind);
+        let vendor = vendor.ok_or_else(|| Error::internal(format!("there is no sandbox of {kind}")))?;
+        vendor.http.send(request).await.map_err(|_| Error::internal("the sandbox did not answer"))
+    }
+
     /// Serves until `stop` fires. Calls `ready` with the address once it listens.
     pub(crate) async fn serve(
         self,

@@ -7,7 +7,7 @@ use super::Cli;
 
 /// The verbs in the order in which a new user meets them.
 const GROUPS: &[(&str, &[&str])] = &[
-    ("Set up", &["init", "connectors", "setup", "check", "validate", "schema"]),
+    ("Set up", &["demo", "init", "connectors", "setup", "check", "validate", "schema"]),
     ("Look first", &["preview", "plan"]),
     ("Move data", &["run", "serve", "retry", "dismiss"]),
     ("See what happened", &["status", "runs", "rows", "events"]),
@@ -17,6 +17,13 @@ const GROUPS: &[(&str, &[&str])] = &[
 
 /// Examples of each verb: a command, and what it is for.
 const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
+    (
+        "demo",
+        &[
+            ("tidegate demo", "the whole circle, on this machine"),
+            ("tidegate demo --once", "without the dashboard, for scripts"),
+        ],
+    ),
     (
         "init",
         &[

@@ -141,6 +141,18 @@ pub(crate) enum Template {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Moves the rows of a small shop through the sandbox and opens the dashboard.
+    ///
+    /// Needs no account and no network: it writes a project into a folder, runs its syncs against
+    /// the vendors' APIs inside the program, takes the message events that come back, and serves
+    /// the dashboard until Ctrl-C.
+    Demo {
+        /// The folder [default: `tidegate-demo`]
+        folder: Option<PathBuf>,
+        /// End when everything has arrived.
+        #[arg(long)]
+        once: bool,
+    },
     /// Creates a project from a template.
     Init {
         /// The folder [default: the one given by --project]

@@ -307,6 +307,7 @@ type MakeSchema = fn() -> Schema;
 const SCHEMAS: &[(&str, MakeSchema)] = &[
     ("error", || schema_for!(Failure)),
     ("init", || schema_for!(Initialized)),
+    ("demo", || schema_for!(Runs<FinishedRun>)),
     ("validate", || schema_for!(Validation)),
     ("connectors", || schema_for!(Connectors)),
     ("setup", || schema_for!(SetupSteps)),

@@ -80,7 +80,7 @@ pub(super) fn init(folder: &Path, template: Template, out: Output) -> Result<u8,
 }
 
 /// Writes a file, unless it exists. Returns whether it was written.
-fn write(path: &Path, text: &str) -> Result<bool, Error> {
+pub(super) fn write(path: &Path, text: &str) -> Result<bool, Error> {
     let storage = |cause: std::io::Error| {
         Error::new(ErrorKind::Storage, format!("cannot write {}", path.display())).caused_by(cause)
     };

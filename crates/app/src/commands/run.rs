@@ -7,6 +7,7 @@ use futures_util::StreamExt;
 use tidegate_engine::service::{Engine, Rejection, RetryFilter, RetryResult};
 use tidegate_model::{Cause, Clock, Ending, Error, ErrorKind, Run, SyncId, SystemClock};
 use tidegate_project::Schedule;
+use tokio_util::sync::CancellationToken;
 
 use super::documents::{Dismissed, FinishedRun, Retried, Runs};
 use crate::cli::{Output, ProjectArgs};
@@ -39,7 +40,18 @@ pub(super) async fn run(args: &ProjectArgs, wanted: Wanted, out: Output) -> Resu
     for sync in &syncs {
         engine.sync(sync)?;
     }
-    let stop = super::stop_on_signals();
+    run_each(&engine, syncs, usize::from(parallel), yes, &super::stop_on_signals(), out).await
+}
+
+/// Runs the syncs and prints how each ended. Returns the exit code.
+pub(super) async fn run_each(
+    engine: &Arc<Engine>,
+    syncs: Vec<SyncId>,
+    parallel: usize,
+    yes: bool,
+    stop: &CancellationToken,
+    out: Output,
+) -> Result<u8, Error> {
     let lines = Lines::default();
     let mut ended = futures_util::stream::iter(syncs)
         .map(|sync| {
@@ -54,7 +66,7 @@ pub(super) async fn run(args: &ProjectArgs, wanted: Wanted, out: Output) -> Resu
                 (sync, began, run)
             }
         })
-        .buffered(usize::from(parallel));
+        .buffered(parallel);
     let mut code = DONE;
     let mut runs = Vec::new();
     let mut faults = Faults::default();
@@ -108,7 +120,7 @@ impl Faults {
 }
 
 /// Every sync that `run --all` runs: continuous ones belong to `tidegate serve`.
-fn every_sync(engine: &Engine, out: Output) -> Vec<SyncId> {
+pub(super) fn every_sync(engine: &Engine, out: Output) -> Vec<SyncId> {
     let all = engine.project().syncs.iter();
     all.filter(|(id, sync)| {
         let enabled = sync.options().enabled;

@@ -4,44 +4,74 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use metrics_exporter_prometheus::PrometheusBuilder;
+use tidegate_engine::service::Engine;
 use tidegate_model::Error;
 use tidegate_project::Project;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use crate::DONE;
 use crate::cli::ProjectArgs;
 use crate::output::note;
 
 pub(super) async fn serve(args: &ProjectArgs, address: SocketAddr) -> Result<u8, Error> {
-    let metrics = PrometheusBuilder::new()
-        .install_recorder()
-        .map_err(|cause| Error::internal("metrics cannot be recorded").caused_by(cause))?;
-    let engine = Arc::new(args.serving_engine().await?);
-    every_variable_is_set(engine.project())?;
-    // Settings that cannot work are an error first, not a warning about what they prevent.
-    engine.open_ingest_endpoints().await?;
-    if let Err(error) = engine.fence_log().await {
-        tracing::warn!(error = error.chain(), "the event log could not be compared with what was exported");
-    }
-    let listener = tidegate_web::listen(address).await?;
-    let address = listener.local_addr().unwrap_or(address);
-    let stop = super::stop_on_signals();
-    announce(&engine, address).await;
-    let scheduler = tokio::spawn({
-        let (engine, stop) = (engine.clone(), stop.clone());
-        async move { engine.run_scheduler(stop).await }
-    });
-    tidegate_web::serve(engine.clone(), metrics, listener, stop.clone()).await;
-    // Stop the scheduler when the server exits.
-    stop.cancel();
-    engine.stop_background().await;
-    if let Err(fault) = scheduler.await {
-        tracing::error!(%fault, "internal error: the scheduler ended");
-    }
+    let server = Server::start(args, address).await?;
+    announce(&server.engine, server.address).await;
+    server.until_stopped().await;
     Ok(DONE)
 }
 
+/// The scheduler, the dashboard and the ingest of a project, while they run.
+pub(super) struct Server {
+    pub(super) engine: Arc<Engine>,
+    pub(super) address: SocketAddr,
+    /// Fires when the process is asked to stop; firing it stops the server.
+    pub(super) stop: CancellationToken,
+    scheduler: JoinHandle<()>,
+    web: JoinHandle<()>,
+}
+
+impl Server {
+    /// Opens the project and serves it on `address`.
+    pub(super) async fn start(args: &ProjectArgs, address: SocketAddr) -> Result<Server, Error> {
+        let metrics = PrometheusBuilder::new()
+            .install_recorder()
+            .map_err(|cause| Error::internal("metrics cannot be recorded").caused_by(cause))?;
+        let engine = Arc::new(args.serving_engine().await?);
+        every_variable_is_set(engine.project())?;
+        // Settings that cannot work are an error first, not a warning about what they prevent.
+        engine.open_ingest_endpoints().await?;
+        if let Err(error) = engine.fence_log().await {
+            let error = error.chain();
+            tracing::warn!(error, "the event log could not be compared with what was exported");
+        }
+        let listener = tidegate_web::listen(address).await?;
+        let address = listener.local_addr().unwrap_or(address);
+        let stop = super::stop_on_signals();
+        let scheduler = tokio::spawn({
+            let (engine, stop) = (engine.clone(), stop.clone());
+            async move { engine.run_scheduler(stop).await }
+        });
+        let web = tokio::spawn(tidegate_web::serve(engine.clone(), metrics, listener, stop.clone()));
+        Ok(Server { engine, address, stop, scheduler, web })
+    }
+
+    /// Serves until the process is asked to stop, and finishes what is under way.
+    pub(super) async fn until_stopped(self) {
+        if let Err(fault) = self.web.await {
+            tracing::error!(%fault, "internal error: the web server ended");
+        }
+        // Stop the scheduler when the server exits.
+        self.stop.cancel();
+        self.engine.stop_background().await;
+        if let Err(fault) = self.scheduler.await {
+            tracing::error!(%fault, "internal error: the scheduler ended");
+        }
+    }
+}
+
 /// The address by which a browser of this machine reaches the server.
-fn local(address: SocketAddr) -> SocketAddr {
+pub(super) fn local(address: SocketAddr) -> SocketAddr {
     match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => (Ipv4Addr::LOCALHOST, address.port()).into(),
         IpAddr::V6(ip) if ip.is_unspecified() => (Ipv6Addr::LOCALHOST, address.port()).into(),
@@ -50,7 +80,7 @@ fn local(address: SocketAddr) -> SocketAddr {
 }
 
 /// Lists addresses and syncs on stderr: stdout is for data.
-async fn announce(engine: &tidegate_engine::service::Engine, address: SocketAddr) {
+async fn announce(engine: &Engine, address: SocketAddr) {
     note(format!("listening on http://{address}"));
     note(format!("  dashboard  http://{}/", local(address)));
     for endpoint in engine.ingest_endpoints() {

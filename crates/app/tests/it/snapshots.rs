@@ -11,6 +11,7 @@ use crate::support::Project;
 
 /// The verbs in the order of the help, with those below `secret`.
 const VERBS: &[&str] = &[
+    "demo",
     "init",
     "connectors",
     "setup",

@@ -2,6 +2,7 @@
 
 mod cafe;
 mod contract;
+mod demo;
 mod drops;
 mod files;
 mod history;
