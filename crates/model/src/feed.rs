@@ -99,6 +99,10 @@ pub struct Batch<T> {
     pub checkpoint: Option<Checkpoint>,
     /// Rows that were seen but are not due: their cursor is in the future.
     pub not_due: u64,
+    /// Rows that were read and left out, since they are as they were committed.
+    pub unchanged: u64,
+    /// Rows that were read and left out, since changes of them are ignored.
+    pub ignored: u64,
 }
 
 impl<T> Batch<T> {
@@ -111,6 +115,8 @@ impl<T> Batch<T> {
             fixed: Vec::new(),
             checkpoint: None,
             not_due: 0,
+            unchanged: 0,
+            ignored: 0,
         }
     }
 }

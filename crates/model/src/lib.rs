@@ -10,6 +10,7 @@ pub mod address;
 pub mod checks;
 pub mod clear_text;
 pub mod clock;
+pub mod comparison;
 pub mod connector;
 pub mod cursor;
 pub mod data_type;
@@ -46,6 +47,7 @@ pub mod varint;
 
 pub use checks::{Check, Checks};
 pub use clock::{Clock, SystemClock};
+pub use comparison::{Compared, Comparison, Differences};
 pub use connector::{
     Connector, ConnectorContext, ContractRole, Faults, IngestRole, PlatformRole, PoisonAnswer,
     SandboxContext, SandboxRole, SinkRole, SinkTarget, SourceRole,

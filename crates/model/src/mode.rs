@@ -13,7 +13,7 @@ pub enum Mode {
     Full,
     /// Rows that are new since the last run: by the `cursor` of a table or query, by the position in files.
     Incremental,
-    /// Rows that were added, changed or removed since the last run. Not implemented in this version.
+    /// Rows that were added or changed since the last run, found by comparing all rows by their key.
     Mirror,
     /// Messages of a stream as they arrive, or the change data feed of a table of Databricks.
     Stream,

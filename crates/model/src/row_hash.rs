@@ -34,6 +34,14 @@ impl RowHash {
     /// The bit that says that the row was rejected.
     const REJECTED: u128 = 0x80;
 
+    /// The version of a row that the source no longer has.
+    pub const REMOVED: RowHash = RowHash(0x5f72_656d_6f76_6564_5f72_6f77_5f74_6700);
+
+    /// Returns whether this is the version of a row that the source no longer has.
+    pub fn is_removed(self) -> bool {
+        self.unmarked() == RowHash::REMOVED
+    }
+
     /// Returns the hash without its marks, in 120 bits.
     #[must_use]
     pub fn unmarked(self) -> RowHash {

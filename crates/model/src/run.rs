@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{ConnectionId, RunId, SyncId};
+use crate::{Compared, ConnectionId, RunId, SyncId};
 
 /// Why a run started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -134,6 +134,9 @@ pub struct Run {
     pub ending: Option<Ending>,
     /// What became of the rows so far.
     pub counts: Counts,
+    /// How the source differed from what was committed before, with `mode: mirror`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compared: Option<Compared>,
     /// What ended it, for people: sentence and next step.
     pub error: Option<String>,
 }

@@ -12,8 +12,8 @@ pub use crate::delivered::{Delivered, TextColumn};
 pub use crate::ledger_query::{FailedRowCursor, FailedRowGroup, FailedRowQuery, RunQuery};
 pub use crate::row_status::{RowResult, RowStatus, StatusKind};
 use crate::{
-    Cause, Checkpoint, Claim, Claimed, Counts, Ending, Erasure, ErasureCounts, Error, ObjectKind, Outcome,
-    Reason, Row, RowHash, Run, RunId, Secret, SyncId, Text, Value, Wait,
+    Cause, Checkpoint, Claim, Claimed, Compared, Comparison, Counts, Ending, Erasure, ErasureCounts, Error,
+    ObjectKind, Outcome, Reason, Row, RowHash, Run, RunId, Secret, SyncId, Text, Value, Wait,
 };
 
 /// What is known of a sync besides its configuration.
@@ -116,6 +116,16 @@ impl Known {
         }
     }
 
+    /// Leaves nothing if the row is gone.
+    #[must_use]
+    pub fn live(self) -> Known {
+        match self.rows() {
+            [] => Known::Nothing,
+            rows if rows.iter().all(|row| row.is_removed()) => Known::Nothing,
+            _ => self,
+        }
+    }
+
     /// Adds a row, unless it is there.
     pub fn add(&mut self, row: RowHash) {
         match self {
@@ -134,7 +144,7 @@ pub trait Lookback: Send + Sync {
     fn chunks(&self) -> &[(u64, Option<Value>)];
 
     /// Returns what was committed last under each of these keys, in their order. Of several runs
-    /// that committed rows under a key, the last one counts.
+    /// that committed rows under a key, the last one counts. Of a row that is gone, nothing is known.
     async fn find(&self, keys: &[RowHash]) -> Result<Vec<Known>, Error>;
 
     /// Returns all rows. Asked only for what an unfinished batch has left.
@@ -461,6 +471,12 @@ pub trait Store: Send + Sync {
 
     /// Opens the committed rows that a run may read again.
     async fn lookback(&self, sync: &SyncId) -> Result<Box<dyn Lookback>, Error>;
+
+    /// Begins to compare all rows of a source with those that the sync has committed.
+    async fn compare(&self, sync: &SyncId) -> Result<Box<dyn Comparison>, Error>;
+
+    /// Notes what a run found by a comparison.
+    async fn note_compared(&self, run: &RunId, compared: Compared) -> Result<(), Error>;
 
     /// Clears all committed rows of the sync of a run, as after a completed full read.
     async fn clear_lookback(&self, run: &RunId) -> Result<(), Error>;

@@ -265,11 +265,16 @@ impl Sheet<'_> {
     /// What becomes of rows that changed. They are told by the rows that were delivered before.
     fn changed(&mut self, mode: Option<Mode>, keeps_checkpoint: bool) -> Option<Changed> {
         let changed: Changed = self.typed("changed")?;
-        if changed == Changed::Ignore && (keeps_checkpoint || matches!(mode, Some(Mode::Full | Mode::Stream)))
-        {
+        let compares = match mode {
+            Some(Mode::Mirror) | None => true,
+            Some(Mode::Incremental) => !keeps_checkpoint,
+            Some(Mode::Full | Mode::Stream) => false,
+        };
+        if changed == Changed::Ignore && !compares {
             self.tell(
                 "changed",
-                "`changed: ignore` compares the rows of a table or query that is read by a `cursor`",
+                "`changed: ignore` compares the rows of a table or query that is read by a `cursor`, \
+                 or by `mode: mirror`",
                 "remove it: each row that is read is sent",
             );
         }
@@ -326,15 +331,13 @@ impl Sheet<'_> {
     /// Tells what is written and cannot be done yet, instead of ignoring it.
     fn not_yet(&mut self, mode: Option<Mode>) {
         let mut wanted = Vec::new();
-        if mode == Some(Mode::Mirror) {
-            wanted.push(("mode", "`mode: mirror`".to_owned(), "write `mode: full`, or give a `cursor`"));
-            if self.entry("primary_key").is_none() {
-                self.tell(
-                    "mode",
-                    "`mode: mirror` needs a `primary_key`",
-                    "add `primary_key:` with the columns that name a row",
-                );
-            }
+        let table = self.entry("source").is_some_and(|source| source.value.entry("table").is_some());
+        if mode == Some(Mode::Mirror) && !table && self.entry("primary_key").is_none() {
+            self.tell(
+                "mode",
+                "`mode: mirror` compares rows by their key, and only a table has one of its own",
+                "add `primary_key:` with the columns whose values are different in each row",
+            );
         }
         if let Some(removed @ (Removed::Delete | Removed::Update)) = self.typed("removed") {
             let word = if removed == Removed::Delete { "delete" } else { "update" };

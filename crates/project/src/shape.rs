@@ -81,11 +81,12 @@ pub(super) struct Sync {
     /// Import: how far before the checkpoint late rows are looked for; a whole number
     /// if the cursor is one. Default: `10m`, or `10000`.
     lookback: Option<LookbackForm>,
-    /// Import: the columns that name a row. Default: the primary key of the table.
+    /// Import: the columns that name a row. Default: the primary key of the table. `mode: mirror`
+    /// needs one.
     primary_key: Option<NameOrNames>,
     /// Import: what happens to a row that was delivered and whose mapped columns
-    /// changed since. Default: `ignore` for events and purchases with a `cursor` and a
-    /// primary key, else `send`.
+    /// changed since. Default: `ignore` for events and purchases that have a primary key, and
+    /// a `cursor` or `mode: mirror`; else `send`.
     changed: Option<Changed>,
     /// Import: what happens to a row that the source no longer has. Default: `ignore`, the only
     /// value of this version.

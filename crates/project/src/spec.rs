@@ -294,7 +294,11 @@ impl ImportSpec {
     /// An event happens once: a change of its row is not a second one.
     pub fn changed(&self, keyed: bool) -> Changed {
         let happens = matches!(self.destination.object, ObjectKind::Event | ObjectKind::Purchase);
-        let compared = self.mode == Mode::Incremental && self.cursor.is_some();
+        let compared = match self.mode {
+            Mode::Incremental => self.cursor.is_some(),
+            Mode::Mirror => true,
+            Mode::Full | Mode::Stream => false,
+        };
         match self.changed {
             Some(changed) => changed,
             None if happens && keyed && compared && self.contract.is_none() => Changed::Ignore,

@@ -11,7 +11,8 @@ use tidegate_engine::service::{ConnectorInfo, KindCount, Plan, Rejection, Report
 use tidegate_model::event::Offset;
 use tidegate_model::store::KeyRotation;
 use tidegate_model::{
-    Cause, ConnectionId, Counts, Ending, Erasure, ErasureCounts, Error, ErrorKind, Run, RunId, SyncId,
+    Cause, Compared, ConnectionId, Counts, Ending, Erasure, ErasureCounts, Error, ErrorKind, Run, RunId,
+    SyncId,
 };
 use tidegate_project::{Finding, Variable};
 
@@ -154,6 +155,9 @@ pub(crate) struct FinishedRun {
     pub(crate) ending: Option<Ending>,
     /// The number of rows by status.
     pub(crate) counts: Counts,
+    /// How the source differed from what was committed before, with `mode: mirror`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) compared: Option<Compared>,
     /// Why it failed, with the next step.
     pub(crate) error: Option<String>,
     /// Reasons of rejected rows and rows in doubt, most frequent first.
@@ -165,7 +169,7 @@ pub(crate) struct FinishedRun {
 impl FinishedRun {
     /// Returns the document of a run.
     pub(crate) fn of(run: Run, reasons: Vec<Rejection>, failed_rows: u64) -> FinishedRun {
-        let Run { id, sync, cause, started_at, finished_at, ending, counts, error, .. } = run;
+        let Run { id, sync, cause, started_at, finished_at, ending, counts, compared, error } = run;
         FinishedRun {
             id: Some(id),
             sync,
@@ -174,6 +178,7 @@ impl FinishedRun {
             finished_at,
             ending,
             counts,
+            compared,
             error,
             reasons,
             failed_rows,
@@ -190,6 +195,7 @@ impl FinishedRun {
             finished_at: Some(at),
             ending: Some(Ending::Failed),
             counts: Counts::default(),
+            compared: None,
             error: Some(format!("{}. Next: {}", error.chain(), error.next_step())),
             reasons: Vec::new(),
             failed_rows,

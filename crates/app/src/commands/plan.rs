@@ -1,7 +1,7 @@
 //! `tidegate plan`
 
 use tidegate_engine::service::{ExceededLimit, Plan};
-use tidegate_model::{Ending, Error, SyncId};
+use tidegate_model::{Compared, Ending, Error, SyncId};
 
 use crate::cli::{Output, ProjectArgs};
 use crate::output::{self, counted, number, toned};
@@ -38,6 +38,15 @@ fn print(plan: &Plan, requests: usize) {
         number(counts.delivered),
         number(counts.rejected)
     ));
+    if let Some(Compared { added, changed, unchanged, removed, .. }) = plan.run.compared {
+        output::line(format!(
+            "  {} added, {} changed, {} removed, {} unchanged",
+            number(added),
+            number(changed),
+            number(removed),
+            number(unchanged)
+        ));
+    }
     if counts.ignored > 0 {
         let message = "changed since they were delivered, and are ignored: `changed: send` sends them";
         output::line(format!("  {} rows {message}", number(counts.ignored)));

@@ -202,7 +202,11 @@ fn print(run: &Run, rejections: &[Rejection], failed_rows: u64, fault: Option<Sy
     let counts = run.counts;
     let ending = run.ending.map_or("running", Ending::as_str);
     let mut text = format!("{}: {} · {} read", run.sync, toned(ending), number(counts.read));
+    let compared = run.compared.unwrap_or_default();
     for (count, word) in [
+        (compared.added, "added"),
+        (compared.changed, "changed"),
+        (compared.removed, "removed"),
         (counts.delivered, "delivered"),
         (counts.skipped, "skipped"),
         (counts.ignored, "changed and ignored"),

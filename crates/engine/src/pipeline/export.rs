@@ -97,7 +97,7 @@ pub async fn run_export(
             false => chosen.map(|batch| batch.map(|(batch, _)| batch)).boxed(),
         })
     };
-    run::run_job(&job, parts, cause, feed, stop, progress).await
+    run::run_job(&job, parts, cause, |_| feed, stop, progress).await
 }
 
 /// Events of a batch. If one large request at a time is sent, a batch is enough

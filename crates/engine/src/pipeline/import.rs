@@ -9,8 +9,8 @@ use tidegate_model::source::Column;
 use tidegate_model::store::{Delivered, IntentRow, RowResult, RowStatus};
 use tidegate_model::{
     Batch, Cause, Checkpoint, Columns, ConnectionId, DataType, Error, ErrorKind, Feed, Idempotency, Identity,
-    Mapping, Origin, PartialRow, Platform, Position, Progress, ReadMode, Record, Row, Run, Selection, Source,
-    SyncId, Text, Value,
+    Mapping, Origin, PartialRow, Platform, Position, Progress, ReadMode, Record, Row, Run, RunId, Selection,
+    Source, SyncId, Text, Value,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +18,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::pipeline::batch_size::batch_items;
 use crate::pipeline::kept_row::{self, KeptBytes};
+use crate::pipeline::read::compare::{Comparing, Duplicates, is_of_mirror};
 use crate::pipeline::read::cursor_state::{self, ChangeTracking, CursorState};
 use crate::pipeline::read::epoch::EpochUnit;
 use crate::pipeline::read::lookback::LookbackRule;
@@ -98,9 +99,10 @@ pub async fn run(
     };
     let state = parts.store.sync_state(&import.sync).await?;
     let kept_bytes = parts.store.failed_row_totals(&import.sync).await?.bytes;
+    let duplicates = Duplicates::default();
     let job = |cursor_state: Option<&CursorState>| Job {
         sync: import.sync.clone(),
-        transform: Arc::new(Rows::of(import, cursor_state, kept_bytes)),
+        transform: Arc::new(Rows::of(import, cursor_state, kept_bytes, &duplicates)),
         destination: platform(import),
         connection: import.connection.clone(),
         object: object.kind,
@@ -110,6 +112,7 @@ pub async fn run(
         isolates: true,
         retention: match &import.tracking {
             ChangeTracking::Cursor { lookback, .. } => Retention::Lookback(lookback.clone()),
+            ChangeTracking::Mirror => Retention::ByKey,
             ChangeTracking::Full if object.idempotency != Idempotency::Idempotent => Retention::UntilComplete,
             ChangeTracking::Full | ChangeTracking::Checkpoint => Retention::PartialBatches,
         },
@@ -125,9 +128,21 @@ pub async fn run(
         Err(error) => (None, Err(error)),
     };
     let job = job(cursor_state.as_ref());
-    let feed = async {
+    let comparing = progress.clone();
+    let (cursor_state, duplicates) = (cursor_state.as_ref(), &duplicates);
+    let feed = |run: RunId| async move {
         opened?;
-        open(import, cursor_state.as_ref(), checkpoint, input).await
+        match (&import.tracking, input) {
+            (ChangeTracking::Mirror, Input::Changes | Input::Following) => {
+                is_of_mirror(&import.sync, checkpoint)?;
+                compared(import, parts, &run, duplicates, comparing).await
+            }
+            (ChangeTracking::Mirror, Input::Rows(rows)) => {
+                let rows = duplicates.of_retry(rows, &import.mapping);
+                open(import, None, None, Input::Rows(rows)).await
+            }
+            (_, input) => open(import, cursor_state, checkpoint, input).await,
+        }
     };
     run::run_job(&job, parts, cause, feed, stop, progress).await
 }
@@ -178,6 +193,22 @@ async fn standing(
     rule.contradicts(column, unit).map_or(Ok(cursor_state), Err)
 }
 
+/// Compares all rows of the source, and opens a feed of those that differ.
+async fn compared(
+    import: &Import,
+    parts: &Parts,
+    run: &RunId,
+    duplicates: &Duplicates,
+    progress: watch::Sender<Progress>,
+) -> Result<Feed<Row>, Error> {
+    let batch_rows = batch_items(&import.platform.limits());
+    let comparing = Comparing { import, batch_rows, progress };
+    let mut found = comparing.compare(parts.store.compare(&import.sync).await?).await?;
+    parts.store.note_compared(run, found.differences.compared).await?;
+    duplicates.add(found.differences.duplicates.drain(..));
+    comparing.differing(&mut found, parts.store.lookback(&import.sync).await?).await
+}
+
 /// Opens the feed at the checkpoint of the sync.
 async fn open(
     import: &Import,
@@ -195,7 +226,7 @@ async fn open(
         Input::Following => true,
     };
     let mode = match &import.tracking {
-        ChangeTracking::Full => ReadMode::Full,
+        ChangeTracking::Full | ChangeTracking::Mirror => ReadMode::Full,
         ChangeTracking::Checkpoint => ReadMode::Resume { checkpoint: checkpoint.cloned(), follow },
         ChangeTracking::Cursor { column, lookback, .. } => ReadMode::Incremental {
             column: column.name.clone(),
@@ -240,15 +271,23 @@ struct Rows {
     cursor: Option<(usize, Column)>,
     /// Where the cursor was before this run.
     standing: Option<Position>,
+    /// The keys that more than one row has, if rows are compared by their key.
+    duplicates: Option<Duplicates>,
 }
 
 impl Rows {
-    fn of(import: &Import, cursor_state: Option<&CursorState>, kept_bytes: u64) -> Rows {
+    fn of(
+        import: &Import,
+        cursor_state: Option<&CursorState>,
+        kept_bytes: u64,
+        duplicates: &Duplicates,
+    ) -> Rows {
         let cursor = match &import.tracking {
             ChangeTracking::Cursor { at, column, .. } => Some((*at, column.clone())),
-            ChangeTracking::Full | ChangeTracking::Checkpoint => None,
+            ChangeTracking::Full | ChangeTracking::Checkpoint | ChangeTracking::Mirror => None,
         };
         Rows {
+            duplicates: (import.tracking == ChangeTracking::Mirror).then(|| duplicates.clone()),
             sync: import.sync.clone(),
             source: import.source.clone(),
             columns: import.columns.clone(),
@@ -361,7 +400,12 @@ impl Transform for Rows {
 
     #[inline]
     fn transform(&self, row: Row, keys: ItemKeys) -> Prepared<Record, Row> {
-        Prepared { sent: self.mapping.apply(&row, keys.key, keys.version), context: row }
+        let fault =
+            self.duplicates.as_ref().and_then(|duplicates| duplicates.fault(&self.mapping, &row, keys.key));
+        match fault {
+            Some(reason) => Prepared { sent: Err(reason), context: row },
+            None => Prepared { sent: self.mapping.apply(&row, keys.key, keys.version), context: row },
+        }
     }
 
     fn user<'a>(&self, record: &'a Record) -> &'a Identity {

@@ -86,8 +86,8 @@ fn without(row: &Row, missing: &[usize], marker: &str) -> Row {
     }
 }
 
-/// About how many bytes a value takes as text.
-fn bytes_of(value: &Value) -> u64 {
+/// Returns about how many bytes a value takes as text.
+pub(crate) fn bytes_of(value: &Value) -> u64 {
     let bytes = match value {
         Value::Text(text) | Value::Decimal(text) => text.len(),
         Value::Json(json) => json.as_str().len(),

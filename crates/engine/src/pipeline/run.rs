@@ -67,15 +67,16 @@ pub(crate) struct Job<F: Transform> {
 }
 
 /// Runs a job to the end of its feed, or until `stop` fires.
-pub(crate) async fn run_job<F: Transform>(
+pub(crate) async fn run_job<F: Transform, Opened: Future<Output = Result<Feed<F::Read>, Error>>>(
     job: &Job<F>,
     parts: &Parts,
     cause: Cause,
-    feed: impl Future<Output = Result<Feed<F::Read>, Error>>,
+    feed: impl FnOnce(RunId) -> Opened,
     stop: CancellationToken,
     progress: watch::Sender<Progress>,
 ) -> Result<Run, Error> {
     let run = parts.store.start_run(&parts.lease, job.object, cause, parts.clock.now()).await?;
+    let feed = feed(run.id.clone());
     let shutdown = Arc::new(Shutdown::new(stop, parts.lease.clone()));
     let limits = parts.rate_limiters.limits(job.destination.limits());
     let asked_to_wait = AskedToWait {
@@ -276,7 +277,7 @@ async fn finish<F: Transform>(
         let commit = BatchCommit { batch, counts, results, solved, recalled, ..BatchCommit::default() };
         parts.store.commit_batch(run, commit).await?;
     }
-    if !matches!(job.retention, Retention::Lookback(_)) {
+    if !matches!(job.retention, Retention::Lookback(_) | Retention::ByKey) {
         parts.store.clear_lookback(run).await?;
     }
     Ok(counts)

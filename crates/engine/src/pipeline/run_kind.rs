@@ -34,4 +34,6 @@ pub(crate) enum Retention {
     UntilComplete,
     /// Only those of batches that could not be committed whole.
     PartialBatches,
+    /// All of them by their key, for good: every row of the source is compared with them.
+    ByKey,
 }

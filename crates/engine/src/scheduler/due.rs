@@ -102,6 +102,7 @@ mod tests {
             finished_at: None,
             ending: Some(Ending::Partial),
             counts: Counts::default(),
+            compared: None,
             error: None,
         };
         let hourly = Schedule::Every(Duration::from_secs(3_600));

@@ -112,7 +112,7 @@ impl Engine {
                     }
                     let cursor = match &import.tracking {
                         ChangeTracking::Cursor { column, .. } => Some(column.name.as_str()),
-                        ChangeTracking::Full | ChangeTracking::Checkpoint => None,
+                        ChangeTracking::Full | ChangeTracking::Checkpoint | ChangeTracking::Mirror => None,
                     };
                     if import.follows() {
                         let proved = import.source.check_changes(&import.selection).await;

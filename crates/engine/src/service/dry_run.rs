@@ -14,8 +14,8 @@ use tidegate_model::store::{
     WorkRequest,
 };
 use tidegate_model::{
-    Cause, Claim, Claimed, Counts, Erasure, ErasureCounts, Error, Http, HttpFailure, ObjectKind, Outcome,
-    Run, RunId, Secret, Store, SyncId, Unshared, Wait,
+    Cause, Claim, Claimed, Compared, Comparison, Counts, Erasure, ErasureCounts, Error, Http, HttpFailure,
+    ObjectKind, Outcome, Run, RunId, Secret, Store, SyncId, Unshared, Wait,
 };
 
 use super::Engine;
@@ -181,6 +181,7 @@ impl Store for DryRun {
             finished_at: None,
             ending: None,
             counts: Counts::default(),
+            compared: None,
             error: None,
         };
         *self.run.lock().unwrap_or_else(PoisonError::into_inner) = Some(run.clone());
@@ -260,6 +261,17 @@ impl Store for DryRun {
 
     async fn lookback(&self, sync: &SyncId) -> Result<Box<dyn Lookback>, Error> {
         self.real.lookback(sync).await
+    }
+
+    async fn compare(&self, sync: &SyncId) -> Result<Box<dyn Comparison>, Error> {
+        self.real.compare(sync).await
+    }
+
+    async fn note_compared(&self, _: &RunId, compared: Compared) -> Result<(), Error> {
+        if let Some(run) = self.run.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            run.compared = Some(compared);
+        }
+        Ok(())
     }
 
     async fn clear_lookback(&self, _: &RunId) -> Result<(), Error> {

@@ -135,6 +135,11 @@ impl Engine {
         let tracking = tracking(sync, source.as_ref(), &dataset, &described, &zone)
             .map_err(|error| error.context(format!("sync `{id}`")))?;
         let key = sync.primary_key.clone().unwrap_or_else(|| dataset.key.clone());
+        if sync.mode == Mode::Mirror && key.is_empty() {
+            return Err(Error::settings("`mode: mirror` compares rows by their key, and these have none")
+                .hint("add `primary_key:` with the columns whose values are different in each row")
+                .context(format!("sync `{id}`")));
+        }
         let changed = sync.changed(!key.is_empty());
         if sync.changed == Some(Changed::Ignore) && key.is_empty() {
             return Err(Error::settings(
@@ -153,7 +158,7 @@ impl Engine {
             },
             cursor_column: match &tracking {
                 ChangeTracking::Cursor { column, .. } => Some(column.name.clone()),
-                ChangeTracking::Full | ChangeTracking::Checkpoint => None,
+                ChangeTracking::Full | ChangeTracking::Checkpoint | ChangeTracking::Mirror => None,
             },
             time_zone: zone,
             absent: sync.absent,
@@ -225,8 +230,10 @@ fn tracking(
     columns: &Columns,
     time_zone: &TimeZone,
 ) -> Result<ChangeTracking, Error> {
-    if sync.mode == Mode::Full {
-        return Ok(ChangeTracking::Full);
+    match sync.mode {
+        Mode::Full => return Ok(ChangeTracking::Full),
+        Mode::Mirror => return Ok(ChangeTracking::Mirror),
+        Mode::Incremental | Mode::Stream => {}
     }
     if source.supports_checkpoints() || sync.mode == Mode::Stream {
         return Ok(ChangeTracking::Checkpoint);

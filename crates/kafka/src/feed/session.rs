@@ -188,12 +188,10 @@ impl Session {
             return Ok(None);
         }
         Ok(Some(Batch {
-            items: pending.rows,
             origins: pending.origins,
             malformed: pending.malformed,
-            fixed: Vec::new(),
             checkpoint: Some(state.emitted.checkpoint()?),
-            not_due: 0,
+            ..Batch::of(pending.rows)
         }))
     }
 

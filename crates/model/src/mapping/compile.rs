@@ -221,6 +221,11 @@ impl Mapping {
         })
     }
 
+    /// Returns whether a column of the key is null, or all of them are empty.
+    pub fn has_null_key(&self, row: &Row) -> bool {
+        self.lacks_key(row) || self.key.iter().any(|&at| row.values.get(at).is_none_or(Value::is_null))
+    }
+
     /// Returns the indexes of the key columns.
     pub fn key_columns(&self) -> &[usize] {
         &self.key

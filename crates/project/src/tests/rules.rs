@@ -154,6 +154,22 @@ fn a_changed_event_is_no_second_event_unless_it_is_written() {
 }
 
 #[test]
+fn a_mirror_needs_a_key() {
+    let mirror = changed("cursor: ordered_at\n    lookback: 5m", "mode: mirror");
+    assert_eq!(import(&valid(&mirror)).changed(true), Changed::Ignore, "an event is sent once");
+    let users = mirror
+        .replace("object: event", "object: user")
+        .replace("      name: { value: order_placed }\n      timestamp: ordered_at\n", "");
+    assert_eq!(import(&valid(&users)).changed(true), Changed::Send);
+    // A table may have one of its own, which is known when it is opened.
+    valid(&mirror.replace("    primary_key: id\n", ""));
+    let query = mirror.replace("    primary_key: id\n", "").replace("table: orders", "query: select 1");
+    let told = told(&query).concat();
+    assert!(told.contains("`mode: mirror` compares rows by their key, and only a table has one"), "{told}");
+    valid(&changed("cursor: ordered_at\n    lookback: 5m", "mode: mirror\n    changed: ignore"));
+}
+
+#[test]
 fn what_cannot_be_done_yet_is_told_and_never_ignored() {
     for (written, what) in [
         ("removed: delete", "`removed: delete`"),
@@ -164,11 +180,6 @@ fn what_cannot_be_done_yet_is_told_and_never_ignored() {
     ] {
         one("lookback: 5m", written, &[what, "is not available in this version yet", "→ remove it"]);
     }
-    one(
-        "cursor: ordered_at\n    lookback: 5m",
-        "mode: mirror",
-        &["`mode: mirror` is not available in this version yet"],
-    );
     for written in ["changed: send", "removed: ignore", "state: ours", "absent: skip"] {
         valid(&changed("lookback: 5m", written));
     }

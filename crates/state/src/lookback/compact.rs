@@ -63,6 +63,11 @@ impl Compaction {
         Compaction { database, data: data.to_path_buf(), syncs: Mutex::default() }
     }
 
+    /// Returns the data folder.
+    pub(crate) fn data(&self) -> &Path {
+        &self.data
+    }
+
     /// Looks at what is committed of a sync.
     ///
     /// # Errors

@@ -179,6 +179,20 @@ impl RunFile {
         Ok(())
     }
 
+    /// Opens the file once more, also if it has lost its name. Its rows are read from the beginning.
+    ///
+    /// # Errors
+    /// If the system has no room for another open file.
+    pub(crate) fn again(&self) -> Result<RunFile, Error> {
+        let reopen = || {
+            let mut file = self.file.try_clone()?;
+            io::Seek::rewind(&mut file)?;
+            Ok(file)
+        };
+        let file = reopen().map_err(|cause| read_failed(cause, &self.path))?;
+        Ok(RunFile { path: self.path.clone(), file, index: self.index.clone() })
+    }
+
     /// Returns all rows in order.
     pub(crate) fn rows(self) -> Rows {
         let pages = self.index.len();

@@ -5,12 +5,17 @@
 //! row names is no part of it, so a crash at any step leaves one valid state ([`compact`]).
 //! A run sees the state of its beginning ([`view`]), and memory does not follow the rows.
 //!
+//! With `mode: mirror` everything is remembered, and compared with all rows of the source
+//! ([`compare`]).
+//!
 //! A record is 32 bytes: key and row hash, in the order of their numbers.
 
 pub(crate) mod block;
 pub(crate) mod compact;
+pub(crate) mod compare;
 pub(crate) mod file;
 mod merge;
+mod spool;
 pub(crate) mod view;
 
 use tidegate_model::store::RowVersion;

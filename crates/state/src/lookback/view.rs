@@ -1,5 +1,6 @@
 //! What a run sees of the rows that earlier runs committed.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use tidegate_model::store::{Known, Lookback, RowVersion};
 use tidegate_model::{Error, RowHash, SyncId, Value};
 
 use super::file::{RunFile, RunWriter};
+use super::merge::{Sorted, merge};
 use super::{block, damaged};
 use crate::folder;
 use crate::store::dialect::Database;
@@ -23,6 +25,7 @@ pub(super) fn folder_of(data: &Path, sync: &SyncId) -> PathBuf {
 }
 
 /// The rows that were committed before a run began.
+#[derive(Clone)]
 pub(crate) struct View {
     chunks: Vec<(u64, Option<Value>)>,
     /// Chunks that are no files, and their rows.
@@ -85,6 +88,25 @@ impl View {
         blocks.sort_unstable();
         let loose = (loose, blocks.len());
         Ok(View { chunks, loose, rows: Arc::new(CommittedRows { blocks, files }) })
+    }
+
+    /// Calls `push` with all rows in the order of their keys: of each key those that the last run
+    /// committed under it. Blocks the thread.
+    ///
+    /// # Errors
+    /// If a file cannot be read, and those of `push`.
+    pub(super) fn scan(&self, push: impl FnMut(RowVersion) -> Result<(), Error>) -> Result<(), Error> {
+        let mut inputs = Vec::new();
+        for (generation, file) in &self.rows.files {
+            inputs.push((*generation, Sorted::File(Box::new(file.again()?.rows()))));
+        }
+        // Blocks are sorted together; each run of them is one input.
+        let mut blocks: BTreeMap<u64, Vec<RowVersion>> = BTreeMap::new();
+        for (row, generation) in &self.rows.blocks {
+            blocks.entry(*generation).or_default().push(*row);
+        }
+        inputs.extend(blocks.into_iter().map(|(at, rows)| (at, Sorted::Memory(rows.into_iter()))));
+        merge(inputs, push)
     }
 }
 
@@ -159,7 +181,7 @@ impl CommittedRows {
                 file.find(sorted.iter().copied(), |at, row| note(&mut found[at], *generation, row))?;
             }
         }
-        Ok(found.into_iter().map(|(_, known)| known).collect())
+        Ok(found.into_iter().map(|(_, known)| known.live()).collect())
     }
 }
 

@@ -42,7 +42,8 @@ CREATE TABLE runs (
     requests     BIGINT NOT NULL DEFAULT 0,
     retries      BIGINT NOT NULL DEFAULT 0,
     commits      BIGINT NOT NULL DEFAULT 0,
-    pending_rows BIGINT NOT NULL DEFAULT 0
+    pending_rows BIGINT NOT NULL DEFAULT 0,
+    compared     TEXT
 );
 CREATE INDEX runs_by_sync ON runs (sync, id);
 CREATE INDEX runs_open ON runs (sync) WHERE ending IS NULL;

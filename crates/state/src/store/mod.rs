@@ -39,13 +39,14 @@ use tidegate_model::store::{
     WorkRequest,
 };
 use tidegate_model::{
-    Cause, Claim, Claimed, Clock, Erasure, ErasureCounts, Error, ObjectKind, Outcome, Run, RunId, Secret,
-    Store, SyncId, Wait,
+    Cause, Claim, Claimed, Clock, Compared, Comparison, Erasure, ErasureCounts, Error, ObjectKind, Outcome,
+    Run, RunId, Secret, Store, SyncId, Wait,
 };
 
 use crate::folder;
 use crate::history::History;
 use crate::lookback::compact::Compaction;
+use crate::lookback::compare::ViewComparison;
 use crate::seal::Seal;
 use crate::{StateConfig, StoreLocation};
 use archive::Archive;
@@ -221,6 +222,15 @@ impl Store for SqlStore {
 
     async fn lookback(&self, sync: &SyncId) -> Result<Box<dyn Lookback>, Error> {
         Ok(Box::new(self.lookback.view(sync).await?))
+    }
+
+    async fn compare(&self, sync: &SyncId) -> Result<Box<dyn Comparison>, Error> {
+        let view = self.lookback.view(sync).await?;
+        Ok(Box::new(ViewComparison::new(view, self.lookback.data())))
+    }
+
+    async fn note_compared(&self, run: &RunId, compared: Compared) -> Result<(), Error> {
+        runs::note_compared(&self.database, run, compared).await
     }
 
     async fn clear_lookback(&self, run: &RunId) -> Result<(), Error> {

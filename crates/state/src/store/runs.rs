@@ -3,11 +3,11 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tidegate_model::store::{RunEnd, RunQuery};
-use tidegate_model::{Cause, Claim, Counts, Ending, Error, ObjectKind, Run, RunId, SyncId};
+use tidegate_model::{Cause, Claim, Compared, Counts, Ending, Error, ObjectKind, Run, RunId, SyncId};
 use uuid::Uuid;
 
 use super::dialect::{Database, Tx};
-use super::statement::{Arg, Conditions, Record, Statement, from_word, sql, to_word};
+use super::statement::{Arg, Conditions, Record, Statement, from_word, sql, to_json, to_word};
 use super::{leases, syncs};
 
 /// Digits and letters that people do not confuse, in the order of their bytes.
@@ -47,6 +47,7 @@ pub(super) async fn start(
         finished_at: None,
         ending: None,
         counts: Counts::default(),
+        compared: None,
         error: None,
     };
     Ok((run, interrupted))
@@ -133,6 +134,17 @@ pub(super) async fn finish(database: &Database, run: &RunId, end: RunEnd) -> Res
     let finished = close(&mut tx, run, end).await?;
     tx.commit().await?;
     Ok(finished)
+}
+
+/// Notes how the source differed from what was committed before an open run.
+pub(super) async fn note_compared(database: &Database, run: &RunId, compared: Compared) -> Result<(), Error> {
+    let mut tx = database.write().await?;
+    let statement = sql("UPDATE runs SET compared = $2 WHERE id = $1 AND ending IS NULL");
+    let statement = statement.bind(run.as_str()).bind(to_json(&compared, "a comparison")?.as_str());
+    if tx.execute(statement).await? == 0 {
+        return Err(not_open(&mut tx, run).await);
+    }
+    tx.commit().await
 }
 
 async fn close(tx: &mut Tx, run: &RunId, end: RunEnd) -> Result<Run, Error> {
@@ -229,6 +241,7 @@ fn from_record(record: &Record) -> Result<Run, Error> {
             requests: record.count("requests")?,
             retries: record.count("retries")?,
         },
+        compared: record.maybe_json("compared")?,
         error: record.get("error")?,
     })
 }

@@ -1,6 +1,6 @@
 //! A store in memory, for tests of what uses a store.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,8 +13,9 @@ use tidegate_model::store::{
     RowEntry, RowQuery, RowResult, RowVersion, RunEnd, RunQuery, SyncState, WorkRequest,
 };
 use tidegate_model::{
-    Cause, Claim, Claimed, Clock, Counts, Ending, Erasure, ErasureCounts, Error, ErrorKind, Holder, Lease,
-    ObjectKind, Outcome, RowHash, Run, RunId, Secret, Store, SyncId, Value, Wait,
+    Cause, Claim, Claimed, Clock, Compared, Comparison, Counts, Differences, Ending, Erasure, ErasureCounts,
+    Error, ErrorKind, Holder, Lease, ObjectKind, Outcome, RowHash, Run, RunId, Secret, Store, SyncId, Value,
+    Wait,
 };
 
 /// A store in plain memory. Clones share what they remember.
@@ -115,6 +116,26 @@ impl Memory {
             }
             PauseChange::Lift => state.paused = None,
         }
+    }
+
+    fn lookback(&self, sync: &SyncId) -> MemoryLookback {
+        let mut view = MemoryLookback::default();
+        for ((_, seq), (run, chunk)) in self.lookback.iter().filter(|((of, _), _)| of == sync) {
+            view.chunks.push((*seq, chunk.high.clone()));
+            for row in &chunk.rows {
+                let (last, known) =
+                    view.known.entry(row.key).or_insert_with(|| (run.clone(), Known::Nothing));
+                if last != run {
+                    (*last, *known) = (run.clone(), Known::Nothing);
+                }
+                known.add(row.row);
+                view.all.push(*row);
+            }
+        }
+        for (_, known) in view.known.values_mut() {
+            *known = std::mem::take(known).live();
+        }
+        view
     }
 
     fn forget_intents(&mut self, sync: &SyncId) {
@@ -248,6 +269,39 @@ impl Lookback for MemoryLookback {
     }
 }
 
+/// Rows of a source beside those that were committed.
+struct MemoryComparison {
+    known: BTreeMap<RowHash, Known>,
+    rows: BTreeMap<RowHash, Vec<RowHash>>,
+    removed: Vec<RowHash>,
+}
+
+#[async_trait]
+impl Comparison for MemoryComparison {
+    async fn add(&mut self, rows: &[RowVersion]) -> Result<Vec<Known>, Error> {
+        rows.iter().for_each(|row| self.rows.entry(row.key).or_default().push(row.row));
+        Ok(rows.iter().map(|row| self.known.get(&row.key).cloned().unwrap_or_default()).collect())
+    }
+
+    async fn end(&mut self) -> Result<Differences, Error> {
+        let mut differences = Differences::default();
+        let keys: BTreeSet<RowHash> = self.known.keys().chain(self.rows.keys()).copied().collect();
+        for key in keys {
+            let rows = self.rows.get(&key).map(Vec::as_slice).unwrap_or_default();
+            let known = self.known.get(&key).map(Known::rows).unwrap_or_default();
+            differences.count(key, rows, known);
+            if rows.is_empty() {
+                self.removed.push(key);
+            }
+        }
+        Ok(differences)
+    }
+
+    async fn removed(&mut self, limit: usize) -> Result<Vec<RowHash>, Error> {
+        Ok(self.removed.drain(..limit.min(self.removed.len())).collect())
+    }
+}
+
 #[async_trait]
 impl Store for MemoryStore {
     async fn claim(&self, sync: &SyncId) -> Result<Claimed, Error> {
@@ -323,6 +377,7 @@ impl Store for MemoryStore {
             finished_at: None,
             ending: None,
             counts: Counts::default(),
+            compared: None,
             error: None,
         };
         memory.runs.insert(run.id.clone(), (run.clone(), object));
@@ -346,6 +401,7 @@ impl Store for MemoryStore {
             finished_at: Some(end.at),
             ending: Some(end.ending),
             counts: Counts::default(),
+            compared: None,
             error: end.error,
         };
         memory.change_pause(&run.sync, end.pause, end.at);
@@ -490,20 +546,18 @@ impl Store for MemoryStore {
 
     async fn lookback(&self, sync: &SyncId) -> Result<Box<dyn Lookback>, Error> {
         let memory = self.memory();
-        let mut view = MemoryLookback::default();
-        for ((_, seq), (run, chunk)) in memory.lookback.iter().filter(|((of, _), _)| of == sync) {
-            view.chunks.push((*seq, chunk.high.clone()));
-            for row in &chunk.rows {
-                let (last, known) =
-                    view.known.entry(row.key).or_insert_with(|| (run.clone(), Known::Nothing));
-                if last != run {
-                    (*last, *known) = (run.clone(), Known::Nothing);
-                }
-                known.add(row.row);
-                view.all.push(*row);
-            }
-        }
-        Ok(Box::new(view))
+        Ok(Box::new(memory.lookback(sync)))
+    }
+
+    async fn compare(&self, sync: &SyncId) -> Result<Box<dyn Comparison>, Error> {
+        let known = self.memory().lookback(sync).known.into_iter();
+        let known = known.map(|(key, (_, known))| (key, known)).filter(|(_, known)| *known != Known::Nothing);
+        Ok(Box::new(MemoryComparison { known: known.collect(), rows: BTreeMap::new(), removed: Vec::new() }))
+    }
+
+    async fn note_compared(&self, run: &RunId, compared: Compared) -> Result<(), Error> {
+        self.memory().open_run(run)?.0.compared = Some(compared);
+        Ok(())
     }
 
     async fn clear_lookback(&self, run: &RunId) -> Result<(), Error> {

@@ -30,6 +30,7 @@ macro_rules! store_conforms {
             commits::a_checkpoint_moves_with_its_commit
             commits::a_read_begins_anew_only_after_it_came_to_its_end
             commits::a_commit_that_fails_leaves_no_trace
+            commits::a_source_is_compared_with_what_was_committed_last
             runs::what_concerns_an_unknown_run_is_an_error
             intents::an_intent_survives_a_restart_with_and_without_its_answer
             intents::a_committed_batch_leaves_no_intents

@@ -10,6 +10,7 @@ use tidegate_model::{Counts, Origin, Progress, RowHash, RunId, Store, SyncId, Va
 use tokio::sync::{mpsc, watch};
 
 use crate::pipeline::item::{BatchOpened, CommitEvent, IndexedResult, Kept, RequestResults};
+use crate::pipeline::read::compare::mirror_checkpoint;
 use crate::pipeline::read::cursor_state::CursorState;
 use crate::pipeline::run_kind::{Retention, RunKind};
 use crate::pipeline::shutdown::{Shutdown, Watch};
@@ -150,6 +151,7 @@ impl<F: Transform> Committer<F> {
                     }
                 }
                 (Retention::Lookback(_), None) => None,
+                (Retention::ByKey, _) => Some(mirror_checkpoint()),
                 _ => opened.checkpoint,
             };
         }
@@ -242,6 +244,7 @@ impl<F: Transform> Committer<F> {
         whole: bool,
     ) -> Option<LookbackChunk> {
         let by_cursor = matches!(self.retention, Retention::Lookback(_));
+        let by_key = self.retention == Retention::ByKey;
         if by_cursor && high.is_none() {
             // Pieces that could not be read: nothing would ever forget them.
             return None;
@@ -249,12 +252,10 @@ impl<F: Transform> Committer<F> {
         let none = rows.iter().all(Vec::is_empty) && delivered.iter().all(Delivered::is_empty);
         if (none && kept.always.is_empty())
             || (whole && self.retention == Retention::PartialBatches)
-            || (!self.kind.moves_checkpoint() && !by_cursor)
+            || (!self.kind.moves_checkpoint() && !by_cursor && !by_key)
         {
             return None;
         }
-        let seq = self.chunks.back().map_or(0, |(seq, _)| seq + 1);
-        self.chunks.push_back((seq, high.clone()));
         let rejected: HashSet<u32> = (rows.iter().flatten())
             .filter(|(_, row)| row.status.kind() == StatusKind::Rejected)
             .map(|(at, _)| *at)
@@ -262,13 +263,22 @@ impl<F: Transform> Committer<F> {
         let keys = delivered.iter().flat_map(Delivered::keys);
         let delivered = keys.zip(delivered.iter().flat_map(Delivered::rows));
         let delivered = delivered.map(|(key, row)| RowVersion { key: *key, row: *row });
-        let committed = rows.iter().flatten().map(|(_, row)| {
+        // A mirror finds a rejected row again: what took effect before under its key still holds.
+        let committed =
+            rows.iter().flatten().filter(|(_, row)| !by_key || row.status.kind() != StatusKind::Rejected);
+        let committed = committed.map(|(_, row)| {
             let is_rejected = row.status.kind() == StatusKind::Rejected;
             RowVersion { key: row.key, row: row.row.with_rejected(is_rejected) }
         });
-        let before = kept.if_rejected.into_iter().filter(|(at, _)| rejected.contains(at));
+        let before = kept.if_rejected.into_iter().filter(|(at, _)| !by_key && rejected.contains(at));
         let kept = kept.always.into_iter().chain(before.map(|(_, row)| row));
-        Some(LookbackChunk { seq, high, rows: delivered.chain(committed).chain(kept).collect() })
+        let rows: Vec<RowVersion> = delivered.chain(committed).chain(kept).collect();
+        if by_key && rows.is_empty() {
+            return None;
+        }
+        let seq = self.chunks.back().map_or(0, |(seq, _)| seq + 1);
+        self.chunks.push_back((seq, high.clone()));
+        Some(LookbackChunk { seq, high, rows })
     }
 
     /// Replaces all chunks by these rows. The checkpoint of the sync is after the others

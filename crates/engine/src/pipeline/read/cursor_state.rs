@@ -24,6 +24,8 @@ pub enum ChangeTracking {
     },
     /// The source keeps its own checkpoint.
     Checkpoint,
+    /// All rows are compared with those that were committed.
+    Mirror,
 }
 
 /// The state of a cursor, stored as its checkpoint.

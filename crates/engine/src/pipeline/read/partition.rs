@@ -98,7 +98,7 @@ impl<F: Transform> Reader<F> {
         const KEYED_MAX: usize = 1 << 18;
         let keyed = self.transform.has_keys();
         // What a batch has left is counted itself.
-        let numbered = !keyed || self.retention != Retention::PartialBatches;
+        let numbered = !keyed || !matches!(self.retention, Retention::PartialBatches | Retention::ByKey);
         let max = if keyed { KEYED_MAX } else { usize::MAX };
         let mut highest: Option<Value> = None;
         let mut all = Vec::with_capacity(items.len());

@@ -92,7 +92,7 @@ impl<F: Transform> Reader<F> {
     async fn process_batch(&mut self, batch: u64, read: Batch<F::Read>, scratch: &mut Vec<u8>) -> bool {
         let Some(permit) = self.enter(batch).await else { return false };
         let mut counts = Counts { not_due: read.not_due, ..Counts::default() };
-        counts.read = (read.items.len() + read.malformed.len()) as u64;
+        counts.read = (read.items.len() + read.malformed.len()) as u64 + read.unchanged + read.ignored;
         let (mut malformed, mut unread_highest) = (Vec::new(), None);
         for piece in read.malformed {
             let (row, cursor) = self.unread(piece, scratch);
@@ -108,7 +108,8 @@ impl<F: Transform> Reader<F> {
             }
         };
         raise(&mut lookup.highest, unread_highest);
-        (counts.skipped, counts.ignored) = (lookup.skipped, lookup.ignored);
+        counts.skipped = lookup.skipped + read.unchanged;
+        counts.ignored = lookup.ignored + read.ignored;
         let malformed = lookup.malformed.into_iter().map(|row| (0, row)).collect();
         let partitioned = self.partition(batch, read.items, lookup.known, malformed);
         let opened = BatchOpened {

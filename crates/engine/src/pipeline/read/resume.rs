@@ -100,7 +100,9 @@ impl ResumeState {
                 }
                 Committed::Rows(rows)
             }
-            Retention::Lookback(_) | Retention::UntilComplete => Committed::ByKey(lookback),
+            Retention::Lookback(_) | Retention::UntilComplete | Retention::ByKey => {
+                Committed::ByKey(lookback)
+            }
         };
         for Intent { rows, outcomes } in store.open_intents(sync).await? {
             let responded = outcomes.is_some();

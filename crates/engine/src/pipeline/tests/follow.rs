@@ -380,6 +380,8 @@ impl Source for Lines {
                         .collect(),
                     checkpoint: Some(Checkpoint(serde_json::json!(checkpoint))),
                     not_due: 0,
+                    unchanged: 0,
+                    ignored: 0,
                 })
             })
             .collect();

@@ -30,6 +30,7 @@ mod follow;
 mod identity;
 mod lease;
 mod lookback;
+mod mirror;
 mod pace;
 mod stage;
 mod uncertain;

@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 use serde_json::json;
-use tidegate_model::store::{BatchCommit, Known, LookbackChunk, RowStatus};
-use tidegate_model::{Checkpoint, Clock, Counts, Reason, RowHash, SyncId, Value};
+use tidegate_model::store::{BatchCommit, Known, LookbackChunk, RowStatus, RowVersion};
+use tidegate_model::{Checkpoint, Clock, Compared, Counts, Differences, Reason, RowHash, SyncId, Value};
 
 use super::steps::{all_of, commit_batch, finish, keys, orders, remembered, results, rows, start, version};
 use crate::rows::{intent, key, rejected, result, row};
@@ -46,6 +46,41 @@ pub async fn a_read_begins_anew_only_after_it_came_to_its_end(backend: &dyn Back
     let run = start(&*store, &orders(), backend.clock().now()).await;
     commit_batch(&*store, &run.id, BatchCommit { checkpoint, ..BatchCommit::default() }).await;
     assert!(!complete().await);
+}
+
+/// Of two runs the last one counts, and a row that is gone is not known any more.
+pub async fn a_source_is_compared_with_what_was_committed_last(backend: &dyn Backend) {
+    // The low bits of a row are marks.
+    let version = |key, row: u128| version(key, row << 8);
+    let store = backend.open().await;
+    let gone = RowVersion { row: RowHash::REMOVED.with_changes(1), ..version(4, 0) };
+    let chunks = [
+        vec![version(1, 1), version(2, 1), version(3, 1), version(4, 1)],
+        vec![version(2, 2), gone, version(5, 1)],
+    ];
+    for (seq, rows) in (0..).zip(chunks) {
+        let run = start(&*store, &orders(), backend.clock().now()).await;
+        let remember = Some(LookbackChunk { seq, high: None, rows });
+        commit_batch(&*store, &run.id, BatchCommit { remember, ..BatchCommit::default() }).await;
+        finish(&*store, &run.id, true, backend.clock().now()).await;
+    }
+    let run = start(&*store, &orders(), backend.clock().now()).await;
+
+    let mut comparison = store.compare(&orders()).await.expect("opened");
+    let rows = [version(1, 1), version(2, 1), version(4, 1), version(6, 1)];
+    let known = comparison.add(&rows).await.expect("added");
+    let one = |row| Known::One(version(0, row).row);
+    assert_eq!(known, [one(1), one(2), Known::Nothing, Known::Nothing]);
+    comparison.add(&[version(7, 1), version(5, 1), version(7, 2)]).await.expect("added");
+    let found = comparison.end().await.expect("compared");
+    let compared = Compared { known: 4, added: 2, changed: 1, unchanged: 2, removed: 1, duplicate_keys: 1 };
+    assert_eq!(found, Differences { compared, duplicates: vec![version(7, 1).key] });
+    assert_eq!(comparison.removed(10).await.expect("removed"), [version(3, 1).key]);
+    assert_eq!(comparison.removed(10).await.expect("removed"), []);
+
+    store.note_compared(&run.id, compared).await.expect("noted");
+    let noted = store.run(&run.id).await.expect("asked").expect("a run").compared;
+    assert_eq!(noted, Some(compared));
 }
 
 /// Not in counts, checkpoint, failed rows, rows, lookback or intents.

@@ -1,0 +1,320 @@
+//! Finds what was added, changed and removed by comparing all rows of a source with those that
+//! were committed (`mode: mirror`).
+//!
+//! The source is read once. Rows that differ are held in memory until all rows were compared;
+//! if they do not fit, the source is read a second time. So nothing is sent before it is known how
+//! much would be, and which keys occur twice.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use tidegate_model::store::{Known, Lookback, RowVersion};
+use tidegate_model::{
+    Batch, Checkpoint, Comparison, Differences, Error, Feed, Mapping, Origin, PartialRow, Progress, ReadMode,
+    Reason, Row, RowHash, SyncId,
+};
+use tidegate_project::Changed;
+use tokio::sync::watch;
+
+use crate::pipeline::import::Import;
+use crate::pipeline::kept_row::bytes_of;
+use crate::pipeline::read::relay::laid_out;
+
+/// Bytes of rows that are held until all rows were compared, about.
+const HELD_BYTES: u64 = 16 << 20;
+
+/// Keys that more than one row of the source has.
+#[derive(Clone, Default)]
+pub(crate) struct Duplicates(Arc<Mutex<HashSet<RowHash>>>);
+
+impl Duplicates {
+    /// Returns whether a key is one of them.
+    pub(crate) fn has(&self, key: RowHash) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&key)
+    }
+
+    /// Adds keys.
+    pub(crate) fn add(&self, keys: impl IntoIterator<Item = RowHash>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(keys);
+    }
+
+    /// Returns why a row cannot be compared by its key, if it cannot.
+    pub(crate) fn fault(&self, mapping: &Mapping, row: &Row, key: RowHash) -> Option<Reason> {
+        if mapping.has_null_key(row) {
+            return Some(Reason::new(
+                "null_key",
+                "a column of the primary key is empty: the row has no name under which to compare it",
+            ));
+        }
+        let duplicate = || {
+            Reason::new(
+                "duplicate_key",
+                "several rows have this primary key: none of them is sent, and what was sent before stays",
+            )
+        };
+        self.has(key).then(duplicate)
+    }
+
+    /// Notes the keys that occur twice among rows to retry.
+    pub(crate) fn of_retry(&self, rows: Feed<Row>, mapping: &Arc<Mapping>) -> Feed<Row> {
+        let (duplicates, mapping) = (self.clone(), Arc::clone(mapping));
+        let (mut seen, mut scratch) = (HashSet::new(), Vec::new());
+        rows.inspect_ok(move |batch| {
+            for row in &batch.items {
+                let whole = mapping.version_of(row, &mut scratch);
+                let key = mapping.key_of(row, whole, &mut scratch);
+                if !seen.insert(key) {
+                    duplicates.add([key]);
+                }
+            }
+        })
+        .boxed()
+    }
+}
+
+/// What a comparison has found.
+pub(crate) struct Found {
+    /// The counts, and the keys that occur twice.
+    pub(crate) differences: Differences,
+    held: Held,
+}
+
+/// Rows that differ.
+#[derive(Default)]
+struct Held {
+    batches: Vec<Batch<Row>>,
+    bytes: u64,
+    overflows: bool,
+    unchanged: u64,
+    ignored: u64,
+}
+
+/// Reads all rows of an import and compares them.
+pub(crate) struct Comparing<'a> {
+    pub(crate) import: &'a Import,
+    pub(crate) batch_rows: usize,
+    pub(crate) progress: watch::Sender<Progress>,
+}
+
+impl Comparing<'_> {
+    /// Compares every row of the source.
+    ///
+    /// # Errors
+    /// If the source cannot be read or the rows cannot be compared, and if too many keys occur
+    /// twice.
+    pub(crate) async fn compare(&self, mut comparison: Box<dyn Comparison>) -> Result<Found, Error> {
+        let judge = Judge::of(self.import);
+        let mut feed = self.feed().await?;
+        let mut scratch = Vec::with_capacity(512);
+        let mut held = Held::default();
+        while let Some(batch) = feed.next().await {
+            let batch = batch?;
+            let mut versions = judge.versions(&batch, &mut scratch);
+            let known = comparison.add(&versions.rows).await?;
+            for piece in &batch.malformed {
+                if let Some(version) =
+                    piece.row.as_deref().and_then(|partial| judge.partial(partial, &mut scratch))
+                {
+                    comparison.add(&[version]).await?;
+                }
+            }
+            versions.known = known;
+            let read = (batch.items.len() + batch.malformed.len()) as u64;
+            let batch = judge.differing(batch, &versions);
+            self.progress.send_modify(|progress| {
+                progress.counts.read += read;
+                progress.counts.skipped += batch.unchanged;
+            });
+            held.add(batch, self.batch_rows);
+        }
+        let differences = comparison.end().await?;
+        // The loop counts them again.
+        self.progress.send_modify(|progress| progress.counts = tidegate_model::Counts::default());
+        let twice = differences.compared.duplicate_keys;
+        if twice > Differences::DUPLICATES_MAX as u64 {
+            return Err(no_key(&self.import.sync, twice));
+        }
+        Ok(Found { differences, held })
+    }
+
+    /// Returns the rows that differ: those that are held, or the source's, read once more.
+    ///
+    /// # Errors
+    /// If the source cannot be read again.
+    pub(crate) async fn differing(
+        &self,
+        found: &mut Found,
+        lookback: Box<dyn Lookback>,
+    ) -> Result<Feed<Row>, Error> {
+        let held = std::mem::take(&mut found.held);
+        if !held.overflows {
+            return Ok(held.feed());
+        }
+        let judge = Judge::of(self.import);
+        let lookback: Arc<dyn Lookback> = Arc::from(lookback);
+        let differing = move |batch: Result<Batch<Row>, Error>| {
+            let (judge, lookback) = (judge.clone(), Arc::clone(&lookback));
+            async move {
+                let batch = batch?;
+                let mut versions = judge.versions(&batch, &mut Vec::with_capacity(512));
+                let keys: Vec<RowHash> = versions.rows.iter().map(|row| row.key).collect();
+                versions.known = lookback.find(&keys).await?;
+                Ok(judge.differing(batch, &versions))
+            }
+        };
+        Ok(self.feed().await?.then(differing).boxed())
+    }
+
+    async fn feed(&self) -> Result<Feed<Row>, Error> {
+        let Import { source, selection, columns, open, .. } = self.import;
+        let feed = source.read(selection, &ReadMode::Full, self.batch_rows).await?;
+        Ok(if *open { laid_out(feed, Arc::clone(columns)) } else { feed })
+    }
+}
+
+/// The primary key names no rows.
+fn no_key(sync: &SyncId, twice: u64) -> Error {
+    Error::settings(format!(
+        "`primary_key` of `{sync}` does not name one row each: {twice} of its values are in several rows"
+    ))
+    .hint("name the columns that are different in each row, or make them so in the query")
+}
+
+/// Tells which rows differ.
+#[derive(Clone)]
+struct Judge {
+    mapping: Arc<Mapping>,
+    changed: Changed,
+}
+
+/// The rows of a batch that have a key.
+struct Versions {
+    rows: Vec<RowVersion>,
+    /// The index of each in the batch.
+    indexes: Vec<usize>,
+    known: Vec<Known>,
+}
+
+impl Judge {
+    fn of(import: &Import) -> Judge {
+        Judge { mapping: Arc::clone(&import.mapping), changed: import.changed }
+    }
+
+    fn versions(&self, batch: &Batch<Row>, scratch: &mut Vec<u8>) -> Versions {
+        let mut versions = Versions { rows: Vec::new(), indexes: Vec::new(), known: Vec::new() };
+        for (at, row) in batch.items.iter().enumerate().filter(|(_, row)| !self.mapping.has_null_key(row)) {
+            versions.rows.push(self.version(row, scratch));
+            versions.indexes.push(at);
+        }
+        versions
+    }
+
+    fn version(&self, row: &Row, scratch: &mut Vec<u8>) -> RowVersion {
+        let whole = self.mapping.version_of(row, scratch);
+        RowVersion { key: self.mapping.key_of(row, whole, scratch), row: whole.unmarked() }
+    }
+
+    /// The version of a row of which some values could not be read, if its key could be.
+    fn partial(&self, partial: &PartialRow, scratch: &mut Vec<u8>) -> Option<RowVersion> {
+        self.mapping.key_is_without(&partial.unreadable).then(|| self.version(&partial.row, scratch))
+    }
+
+    /// Leaves the rows that differ from what is known, and those without a key, which are rejected
+    /// later.
+    fn differing(&self, batch: Batch<Row>, versions: &Versions) -> Batch<Row> {
+        let (mut unchanged, mut ignored) = (0, 0);
+        let mut keep = vec![true; batch.items.len()];
+        for ((row, known), &at) in versions.rows.iter().zip(&versions.known).zip(&versions.indexes) {
+            let is_known = known.rows().iter().any(|known| known.is_row(row.row));
+            let is_ignored = self.changed == Changed::Ignore && !known.rows().is_empty();
+            unchanged += u64::from(is_known);
+            ignored += u64::from(!is_known && is_ignored);
+            keep[at] = !is_known && !is_ignored;
+        }
+        fn kept<T>(items: Vec<T>, keep: &[bool]) -> Vec<T> {
+            items.into_iter().zip(keep).filter(|(_, keep)| **keep).map(|(item, _)| item).collect()
+        }
+        Batch {
+            origins: kept(batch.origins, &keep),
+            malformed: batch.malformed,
+            fixed: batch.fixed,
+            unchanged,
+            ignored,
+            ..Batch::of(kept(batch.items, &keep))
+        }
+    }
+}
+
+impl Held {
+    /// Adds what differs of one batch.
+    fn add(&mut self, batch: Batch<Row>, batch_rows: usize) {
+        self.unchanged += batch.unchanged;
+        self.ignored += batch.ignored;
+        let text = |piece: &tidegate_model::MalformedRecord| piece.payload.len() as u64 + 256;
+        self.bytes += batch.items.iter().map(weight).sum::<u64>();
+        self.bytes += batch.malformed.iter().map(text).sum::<u64>();
+        self.overflows |= self.bytes > HELD_BYTES;
+        if self.overflows {
+            self.batches = Vec::new();
+            return;
+        }
+        if batch.items.is_empty() && batch.malformed.is_empty() && batch.fixed.is_empty() {
+            return;
+        }
+        match self.batches.last_mut() {
+            Some(last) if last.items.len() + batch.items.len() <= batch_rows => {
+                // Origins stand beside all items, or there are none.
+                let origins = last.items.len() == last.origins.len();
+                last.origins.extend(batch.origins.into_iter().filter(|_: &Origin| origins));
+                last.items.extend(batch.items);
+                last.malformed.extend(batch.malformed);
+                last.fixed.extend(batch.fixed);
+            }
+            _ => self.batches.push(batch),
+        }
+    }
+
+    fn feed(mut self) -> Feed<Row> {
+        if self.batches.is_empty() {
+            self.batches.push(Batch::of(Vec::new()));
+        }
+        for batch in &mut self.batches {
+            (batch.unchanged, batch.ignored) = (0, 0);
+        }
+        if let Some(first) = self.batches.first_mut() {
+            (first.unchanged, first.ignored) = (self.unchanged, self.ignored);
+        }
+        stream::iter(self.batches.into_iter().map(Ok)).boxed()
+    }
+}
+
+/// About how many bytes of memory a row takes.
+fn weight(row: &Row) -> u64 {
+    const VALUE: u64 = 32;
+    64 + row.values.iter().map(|value| VALUE + bytes_of(value)).sum::<u64>()
+}
+
+/// The only member of the checkpoint of a mirror.
+const MIRROR: &str = "mirror";
+
+/// Returns the checkpoint of a mirror: it has no position, and no other mode reads from it.
+pub(crate) fn mirror_checkpoint() -> Checkpoint {
+    Checkpoint(serde_json::json!({ MIRROR: true }))
+}
+
+/// Checks that what was committed of a sync was committed by a mirror.
+///
+/// # Errors
+/// If another mode committed it: its rows cannot be compared.
+pub(crate) fn is_of_mirror(sync: &SyncId, checkpoint: Option<&Checkpoint>) -> Result<(), Error> {
+    match checkpoint {
+        Some(Checkpoint(position)) if position.get(MIRROR).is_none() => Err(Error::settings(format!(
+            "`{sync}` ran with another `mode` than `mirror`, and not all rows that it sent are known"
+        ))
+        .hint(format!(
+            "write the `mode` that it had, or run `tidegate reset {sync}`: the mirror then sends all rows"
+        ))),
+        _ => Ok(()),
+    }
+}
