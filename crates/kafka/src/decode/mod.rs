@@ -64,6 +64,8 @@ pub(crate) struct Decoder {
     kept: Option<Vec<usize>>,
     /// The columns of a row.
     shown: Arc<Columns>,
+    /// The columns of a row of which something could not be read: its key and its headers are added.
+    shown_damaged: Arc<Columns>,
     key: Codec,
     value: Codec,
 }
@@ -87,6 +89,7 @@ impl Decoder {
         let columns = Columns::new(names);
         Ok(Decoder {
             shown: Arc::clone(&columns),
+            shown_damaged: Arc::clone(&columns),
             columns,
             fields: Fields::new(&settings.fields),
             fixed: [true; FIXED.len()],
@@ -97,11 +100,15 @@ impl Decoder {
     }
 
     /// Returns the decoder of rows that have these columns alone, in this order. What none of them needs
-    /// is not decoded and rejects no message.
+    /// is not decoded and rejects no message. A message that is damaged has its key and its headers
+    /// too, behind them.
     pub(crate) fn with_only(mut self, columns: &[String]) -> Decoder {
         self.fixed = FIXED.map(|(name, _)| columns.iter().any(|column| column == name));
         let kept: Vec<usize> = columns.iter().filter_map(|name| self.columns.position(name)).collect();
-        self.shown = Columns::new(kept.iter().map(|&at| self.columns.names()[at].as_str()));
+        let mut names: Vec<&str> = kept.iter().map(|&at| self.columns.names()[at].as_str()).collect();
+        self.shown = Columns::new(names.iter().copied());
+        names.extend([KEY, HEADERS].into_iter().filter(|&at| !self.fixed[at]).map(|at| FIXED[at].0));
+        self.shown_damaged = Columns::new(names);
         self.kept = Some(kept);
         self
     }
@@ -149,7 +156,32 @@ impl Decoder {
             Some(key) if self.fixed[KEY] => self.key.cell(key, message).await?,
             _ => Ok(Value::Null),
         };
-        Ok(self.assemble(message, key, value))
+        match self.assemble(message, key, value) {
+            Ok(row) => Ok(Ok(row)),
+            Err(mut damaged) => {
+                self.add_key_and_headers(message, &mut damaged.row).await;
+                Ok(Err(damaged))
+            }
+        }
+    }
+
+    /// Adds what tells a damaged message from others, unless it is asked for anyway. A key that cannot
+    /// be read is added as its bytes.
+    async fn add_key_and_headers(&self, message: &Message<'_>, row: &mut Row) {
+        row.columns = Arc::clone(&self.shown_damaged);
+        if !self.fixed[KEY] {
+            row.values.push(match message.key {
+                None => Value::Null,
+                Some(key) => match self.key.cell(key, message).await {
+                    Ok(Ok(value)) => value,
+                    // Nor does a registry that is down stop anything here.
+                    Ok(Err(_)) | Err(_) => Value::Bytes(Bytes::copy_from_slice(key)),
+                },
+            });
+        }
+        if !self.fixed[HEADERS] {
+            row.values.push(Value::Json(headers::object(&message.headers)));
+        }
     }
 
     fn assemble(

@@ -118,3 +118,28 @@ fn a_json_member_that_nothing_maps_may_hold_anything() {
     assert_eq!(row.values, [Value::Text("shop".into()), Value::Bool(false)]);
     assert_eq!(decode(&decoder, &message(None)).expect("a row").get("tombstone"), Some(&Value::Bool(true)));
 }
+
+#[test]
+fn a_message_that_cannot_be_decoded_keeps_its_key_and_headers_although_nothing_maps_them() {
+    let settings = json!({ "key_format": "json", "fields": { "id": "id" } });
+    let decoder = only(settings.clone(), &["id", "offset"]);
+    let mut message = message(Some(b"{torn"));
+    message.key = Some(b"17");
+    message.headers = vec![("trace", Some(b"t1"))];
+
+    let torn = damaged(&decoder, &message);
+    assert_eq!(torn.row.columns.names(), ["id", "offset", "key", "headers"]);
+    assert_eq!(torn.unreadable, [0], "the columns that are asked for stay in their places");
+    assert_eq!(torn.row.get("key"), Some(&Value::Int(17)));
+    assert_eq!(torn.row.get("headers").and_then(Value::to_text).as_deref(), Some(r#"{"trace":"t1"}"#));
+
+    message.key = Some(b"{half");
+    let torn = damaged(&decoder, &message);
+    assert_eq!(torn.row.get("key"), Some(&Value::Bytes(Bytes::from_static(b"{half"))));
+    assert_eq!(torn.unreadable, [0], "a key that nothing maps is no reason");
+
+    let asked_for = damaged(&only(settings, &["headers", "id"]), &message);
+    assert_eq!(asked_for.row.columns.names(), ["headers", "id", "key"]);
+    message.payload = Some(br#"{"id":1}"#);
+    assert_eq!(decode(&decoder, &message).expect("a row").columns.names(), ["id", "offset"]);
+}
