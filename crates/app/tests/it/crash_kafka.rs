@@ -10,8 +10,8 @@ use crate::served::Served;
 use crate::support::{Project, Sandbox, pause};
 use crate::topics::{Broker, Topic, know_users};
 
-/// How many processes are killed; the session of the group is short so that
-/// they die while they work, not while the group still waits for the one before.
+/// How many processes are killed, 50 if it is not set; 100 were seen to pass. The session of the group
+/// is short so that they die while they work, not while the group still waits for the one before.
 const KILLS: &str = "TIDEGATE_TEST_KAFKA_KILLS";
 const PROCESSES: usize = 3;
 const SESSION: Duration = Duration::from_millis(1_500);
@@ -124,7 +124,7 @@ fn random(end: u64) -> u64 {
 
 #[tokio::test]
 async fn crash_kafka_of_processes_that_share_a_topic_loses_and_doubles_nothing() {
-    let kills: u32 = std::env::var(KILLS).map_or(100, |kills| kills.parse().expect("a number"));
+    let kills: u32 = std::env::var(KILLS).map_or(50, |kills| kills.parse().expect("a number"));
     let mut fleet = Fleet::start(Topic::new(12), PROCESSES).await;
     let load = fleet.topic.load(200, USERS);
     fleet.sandbox.wait_for("onesignal", "events", 1).await;
