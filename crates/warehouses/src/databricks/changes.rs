@@ -20,7 +20,7 @@ use tidegate_transport::sql::table::Relation as _;
 use super::client::Client;
 use super::reading::Reading;
 use super::relation::{Relation, SourceColumn, Table, quoted, shapes};
-use super::statement::{Ended, Sql};
+use super::statement::Sql;
 use super::types::SqlType;
 
 /// Versions that one statement reads at most.
@@ -109,7 +109,7 @@ impl Followed {
     pub async fn latest(&self) -> Result<u64, Error> {
         let doing = format!("reading the history of {}", self.table.relation.label());
         let sql: Sql = format!("DESCRIBE HISTORY {} LIMIT 1", quoted(&self.names)).into();
-        let (columns, rows) = self.client.query(&sql, &doing).await.map_err(Ended::into_error)?;
+        let (columns, rows) = self.client.ask(&sql, &doing).await?;
         let at = columns.iter().position(|column| column.name == "version");
         let cell = at.and_then(|at| rows.first()?.get(at)?.as_deref()?.parse().ok());
         cell.ok_or_else(|| super::errors::unreadable("a history"))

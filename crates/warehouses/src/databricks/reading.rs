@@ -11,7 +11,7 @@ use tidegate_transport::arrow;
 use super::client::Client;
 use super::errors;
 use super::result::Rows;
-use super::statement::{Ended, Results, Sql, Statement};
+use super::statement::{Results, Sql, Statement};
 use super::types::Shape;
 
 /// A batch ends after the row that fills this many bytes: what is held does not
@@ -108,15 +108,13 @@ impl Reading {
 
     async fn begin(&self) -> Result<Rows, Error> {
         let doing = self.doing();
-        let run = Statement::run(&self.client, &self.sql, Results::Links, &doing).await;
-        let (statement, answer) = run.map_err(Ended::into_error)?;
+        let (statement, answer) = Statement::read(&self.client, &self.sql, Results::Links, &doing).await?;
         Rows::new(statement, answer, &doing)
     }
 
     async fn count_not_due(&self) -> Result<u64, Error> {
         let Some(sql) = &self.not_due else { return Ok(0) };
-        let counted = self.client.query(&sql.clone().into(), &self.doing()).await;
-        let (_, rows) = counted.map_err(Ended::into_error)?;
+        let (_, rows) = self.client.ask(&sql.clone().into(), &self.doing()).await?;
         let cell = rows.first().and_then(|row| row.first()?.as_deref()?.parse().ok());
         cell.ok_or_else(|| errors::unreadable("a count"))
     }

@@ -19,7 +19,7 @@ use super::client::Client;
 use super::reading::Reading;
 use super::relation::{Relation, SourceColumn, Table, lookup, shapes};
 use super::settings::{DatabricksSelection, DatabricksSettings};
-use super::statement::{Ended, Sql};
+use super::statement::Sql;
 use super::types::parse;
 
 /// The shortest time between two looks for new versions.
@@ -45,8 +45,7 @@ impl DatabricksSource {
     pub(super) async fn whole(&self, selected: &DatabricksSelection) -> Result<Table, Error> {
         let relation = selected.relation(&self.client.settings)?;
         let probe: Sql = relation.probe().into();
-        let probed = self.client.query(&probe, &format!("reading {}", relation.label())).await;
-        let columns = match probed.map_err(Ended::into_error) {
+        let columns = match self.client.ask(&probe, &format!("reading {}", relation.label())).await {
             Ok((columns, _)) => columns,
             Err(error) if error.kind() == ErrorKind::Missing => {
                 return Err(self.suggest(&relation, error).await);

@@ -160,6 +160,9 @@ where
     Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
+/// The columns and the rows of a small result, as texts.
+pub type Cells = (Vec<ResultColumn>, Vec<Vec<Option<String>>>);
+
 /// Why a statement has no result.
 pub enum Ended {
     /// It had no effect.
@@ -196,6 +199,39 @@ impl Statement {
         results: Results,
         doing: &str,
     ) -> Result<(Statement, Answer), Ended> {
+        let (mut statement, first) = Statement::submit(client, sql, results).await?;
+        let last = statement.wait(first, doing).await?;
+        Ok((statement, last))
+    }
+
+    /// Runs a statement that only reads: it has no effect, so it is submitted again while the
+    /// workspace does not take it, for about a minute and as long as it asks to wait.
+    ///
+    /// # Errors
+    /// What the warehouse said, or what kept it from answering.
+    pub async fn read(
+        client: &Arc<Client>,
+        sql: &Sql,
+        results: Results,
+        doing: &str,
+    ) -> Result<(Statement, Answer), Error> {
+        let mut poll = Poll::default();
+        let (mut statement, first) = loop {
+            let error = match Statement::submit(client, sql, results).await {
+                Ok(submitted) => break submitted,
+                Err(ended) => ended.into_error(),
+            };
+            if error.acceptable_at().is_some() {
+                tracing::warn!("{doing}: {}", error.message());
+            }
+            poll.unanswered(error, client.clock.now()).await?;
+        };
+        let last = statement.wait(first, doing).await.map_err(Ended::into_error)?;
+        Ok((statement, last))
+    }
+
+    /// Submits a statement once.
+    async fn submit(client: &Arc<Client>, sql: &Sql, results: Results) -> Result<(Statement, Answer), Ended> {
         let answered = client.post("/api/2.0/sql/statements", &body(client, sql, results)).await;
         let answered = answered.map_err(|error| match error {
             RequestError::NoEffect(error) => Ended::NoEffect(error),
@@ -208,10 +244,9 @@ impl Statement {
             ))
         };
         let first: Answer = serde_json::from_slice(answered.body()).map_err(|_| read())?;
-        let mut statement =
+        let statement =
             Statement { client: Arc::clone(client), id: first.statement_id.clone(), is_running: true };
-        let last = statement.wait(first, doing).await?;
-        Ok((statement, last))
+        Ok((statement, first))
     }
 
     /// Asks until the statement has ended.
@@ -277,6 +312,21 @@ impl Statement {
         self.client.get(&format!("/api/2.0/sql/statements/{}/result/chunks/{index}", self.id)).await
     }
 
+    /// Returns the columns and the rows of an inline result, as texts.
+    async fn rows(&self, answer: Answer, doing: &str) -> Result<Cells, Error> {
+        let manifest = answer.manifest.unwrap_or_default();
+        if manifest.truncated {
+            return Err(truncated(doing));
+        }
+        let mut part = answer.result.unwrap_or_default();
+        let mut rows = part.data_array.take().unwrap_or_default();
+        while let Some(next) = part.next_chunk_index {
+            part = self.part(next).await?;
+            rows.extend(part.data_array.take().unwrap_or_default());
+        }
+        Ok((manifest.schema.columns, rows))
+    }
+
     /// Returns the client.
     pub fn client(&self) -> &Client {
         &self.client
@@ -322,23 +372,18 @@ impl Client {
     ///
     /// # Errors
     /// What the warehouse said, and whether the statement may have had an effect.
-    pub async fn query(
-        self: &Arc<Client>,
-        sql: &Sql,
-        doing: &str,
-    ) -> Result<(Vec<ResultColumn>, Vec<Vec<Option<String>>>), Ended> {
+    pub async fn query(self: &Arc<Client>, sql: &Sql, doing: &str) -> Result<Cells, Ended> {
         let (statement, answer) = Statement::run(self, sql, Results::Inline, doing).await?;
-        let manifest = answer.manifest.unwrap_or_default();
-        if manifest.truncated {
-            return Err(Ended::NoEffect(truncated(doing)));
-        }
-        let mut part = answer.result.unwrap_or_default();
-        let mut rows = part.data_array.take().unwrap_or_default();
-        while let Some(next) = part.next_chunk_index {
-            part = statement.part(next).await.map_err(Ended::NoEffect)?;
-            rows.extend(part.data_array.take().unwrap_or_default());
-        }
-        Ok((manifest.schema.columns, rows))
+        statement.rows(answer, doing).await.map_err(Ended::NoEffect)
+    }
+
+    /// Does the same as [`Client::query`] for a statement that only reads ([`Statement::read`]).
+    ///
+    /// # Errors
+    /// What the warehouse said, or what kept it from answering.
+    pub async fn ask(self: &Arc<Client>, sql: &Sql, doing: &str) -> Result<Cells, Error> {
+        let (statement, answer) = Statement::read(self, sql, Results::Inline, doing).await?;
+        statement.rows(answer, doing).await
     }
 }
 

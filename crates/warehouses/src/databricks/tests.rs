@@ -17,10 +17,12 @@ use tidegate_testkit::http::{context, raw};
 
 use super::CONNECTOR;
 
-/// A workspace whose statements say `PENDING` so often, and whose parts have fewer rows than
-/// they announce.
+/// A workspace that does not take the first statements, whose statements say `PENDING` so often, and
+/// whose parts have fewer rows than they announce.
 #[derive(Default)]
 struct Workspace {
+    busy: &'static [(u16, &'static str)],
+    submitted: AtomicUsize,
     pending: usize,
     missing_rows: u64,
     asked: AtomicUsize,
@@ -66,6 +68,11 @@ impl Http for Workspace {
                 answer(stream(&[1, 2]))
             }
             ("POST", "/api/2.0/sql/statements") => {
+                if let Some((status, seconds)) = self.busy.get(self.submitted.fetch_add(1, Ordering::Relaxed))
+                {
+                    let refused = Response::builder().status(*status).header("retry-after", *seconds);
+                    return Ok(refused.body(Bytes::from_static(b"{}")).unwrap());
+                }
                 let body: Value = serde_json::from_slice(request.body()).unwrap();
                 let id = if body["disposition"] == "EXTERNAL_LINKS" { "read" } else { "probe" };
                 answer(pending(id).to_string().into())
@@ -97,6 +104,23 @@ async fn a_warehouse_that_starts_for_minutes_is_waited_for() {
     assert_eq!(rows, 2);
     let waited = began.elapsed().as_secs();
     assert!((240..600).contains(&waited), "{waited} s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_that_is_not_taken_waits_as_long_as_it_is_asked_to_and_is_submitted_again() {
+    let began = tokio::time::Instant::now();
+    let busy = &[(429, "40"), (503, "20"), (429, "300")];
+    assert_eq!(read(Workspace { busy, ..Workspace::default() }).await.unwrap(), 2);
+    let waited = began.elapsed().as_secs();
+    assert!((360..370).contains(&waited), "{waited} s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_that_is_denied_is_not_submitted_again() {
+    let began = tokio::time::Instant::now();
+    let error = read(Workspace { busy: &[(403, "40")], ..Workspace::default() }).await.unwrap_err();
+    assert_eq!(error.kind(), tidegate_model::ErrorKind::Denied);
+    assert_eq!(began.elapsed().as_secs(), 0);
 }
 
 #[tokio::test(start_paused = true)]
