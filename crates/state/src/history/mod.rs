@@ -13,7 +13,7 @@ pub(crate) mod outcomes;
 mod pages;
 pub(crate) mod parquet;
 pub(crate) mod read;
-mod status_runs;
+pub(crate) mod status_runs;
 
 use std::fs::{self, DirEntry};
 use std::io;

@@ -48,7 +48,7 @@ impl StatusRuns {
 
 /// Writes a byte for each status, after this many delivered ones, then the index of each reason in a list
 /// of distinct ones.
-pub(super) fn write<'a>(
+pub(crate) fn write<'a>(
     writer: &mut Writer,
     delivered: usize,
     statuses: impl ExactSizeIterator<Item = &'a RowStatus> + Clone,
@@ -80,7 +80,7 @@ pub(super) fn write<'a>(
     }
 }
 
-pub(super) fn read(reader: &mut Reader) -> Result<StatusRuns, Error> {
+pub(crate) fn read(reader: &mut Reader) -> Result<StatusRuns, Error> {
     let count = reader.count(1)?;
     let kinds = reader.bytes(count)?;
     let different = reader.count(2)?;

@@ -15,8 +15,9 @@ use tidegate_model::{Clock, Error, ObjectKind, RunId, SyncId};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
 
-use super::contents;
+use super::contents::Contents;
 use super::dialect::Database;
+use super::failed_rows;
 use super::history_files::{self, NewFile};
 use super::statement::{Statement, from_word, sql};
 use super::trim::{self, Age};
@@ -57,7 +58,7 @@ impl Archive {
         folder: String,
         clock: Arc<dyn Clock>,
         history_days: u32,
-        failed_row_days: u32,
+        (failed_row_days, contents): (u32, Arc<Contents>),
     ) -> Archive {
         let (queue, jobs) = mpsc::unbounded_channel();
         let waiting = Arc::new(Mutex::new(HashSet::new()));
@@ -69,6 +70,7 @@ impl Archive {
             clock,
             history_days,
             failed_row_days,
+            contents,
             trimmed: None,
             behind: false,
         };
@@ -121,6 +123,7 @@ struct Task {
     clock: Arc<dyn Clock>,
     history_days: u32,
     failed_row_days: u32,
+    contents: Arc<Contents>,
     trimmed: Option<Date>,
     /// Whether a sync was left to another process, which may have died since.
     behind: bool,
@@ -323,7 +326,7 @@ impl Task {
             trim::trim(&self.database, &self.history, &self.folder, Age::before(before)).await?;
         }
         if let Some(before) = before(self.failed_row_days) {
-            contents::forget(&self.database, before).await?;
+            failed_rows::forget(&self.database, &self.contents, before).await?;
         }
         self.trimmed = Some(today);
         Ok(())

@@ -6,7 +6,8 @@ use tidegate_model::{Checkpoint, Counts, Error, RunId, SyncId};
 
 use super::contents::Contents;
 use super::dialect::{Database, Tx};
-use super::statement::{Record, Statement, sql, to_json};
+use super::failed_rows::Indexes;
+use super::statement::{Record, Statement, from_word, sql, to_json};
 use super::{failed_rows, intents, payload, runs};
 use crate::history;
 use crate::lookback::block;
@@ -26,6 +27,7 @@ pub(super) struct Committed {
 pub(super) async fn commit(
     database: &Database,
     contents: &Contents,
+    indexes: &Indexes,
     at: Timestamp,
     run: &RunId,
     commit: BatchCommit,
@@ -37,11 +39,13 @@ pub(super) async fn commit(
     let block = if row_count == 0 { None } else { Some(history::block::encode(delivered, results)?) };
     let checkpoint =
         commit.checkpoint.map(|Checkpoint(value)| to_json(&value, "a checkpoint")).transpose()?;
-    let sealing = match commit.results.iter().any(|row| row.payload.is_some()) {
-        true => Some(contents.sealing().await?),
+    let failed = failed_rows::of_batch(&commit.results, &commit.solved, run, at)?;
+    let any_open =
+        !(failed.is_empty() && commit.solved.is_empty()) && failed_rows::of_run(database, run).await? > 0;
+    let keys = match any_open || failed.iter().any(|entry| entry.text.is_some()) {
+        true => Some(contents.keys().await?),
         false => None,
     };
-    let open = failed_rows::of_batch(&commit.results, &commit.solved, sealing.map(|sealing| &**sealing))?;
 
     let mut tx = database.write().await?;
     let record = tx.first(count(run, commit.counts, row_count)).await?;
@@ -59,17 +63,20 @@ pub(super) async fn commit(
         tx.execute(done.bind(run.as_str()).bind(commit.batch)).await?;
     }
     intents::recall(&mut tx, &sync, run, commit.recalled).await?;
-    let mut change = failed_rows::Change::default();
-    failed_rows::solve(&mut tx, &sync, &commit.solved, &mut change).await?;
-    failed_rows::record(&mut tx, &record, run, at, open, &mut change).await?;
-    failed_rows::count(&mut tx, &sync, change).await?;
-    let chunk_rows = commit.remember.as_ref().map(|chunk| chunk.rows.len());
     let sync_id = SyncId::new(sync.clone());
+    let mut index = indexes.take(&sync_id, run);
+    if any_open || !failed.is_empty() {
+        let object = from_word(&record.get::<String>("object")?, "object")?;
+        let change = failed_rows::Change { sync: &sync_id, run, object, solved: &commit.solved, failed };
+        failed_rows::apply(&mut tx, keys.as_ref(), &mut index, change).await?;
+    }
+    let chunk_rows = commit.remember.as_ref().map(|chunk| chunk.rows.len());
     remember(&mut tx, &sync_id, run, commit.remember, commit.forget_through).await?;
     if let Some(block) = block {
         tx.execute(insert_block(&record, &sync, run, at, row_count, block)?).await?;
     }
     tx.commit().await?;
+    indexes.put(&sync_id, index);
     let remembered = chunk_rows.map(|rows| (sync_id.clone(), rows));
     Ok(Committed { sync: sync_id, pending_rows: record.count("pending_rows")?, remembered })
 }

@@ -3,20 +3,19 @@
 //! A rotation of the master key re-seals the data key and leaves the rows unchanged.
 //!
 //! ```text
-//! sealed row   id of the data key u32 | nonce 24 | the row as text, sealed
+//! sealed contents   id of the data key u32 | nonce 24 | the rows of a block as texts, sealed
 //! ```
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use jiff::Timestamp;
-use tidegate_model::{Error, ErrorKind, Row};
+use tidegate_model::{Error, ErrorKind};
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 use super::dialect::{Database, Tx};
 use super::statement::{Record, sql};
-use super::{payload, secrets};
+use super::{failed_rows, secrets};
 use crate::seal::{DataKey, Seal, Sealed};
 
 const ID_BYTES: usize = 4;
@@ -36,11 +35,10 @@ pub(super) struct Sealing {
 }
 
 impl Sealing {
-    /// Seals a row; it opens for the row with this hash only.
-    pub(super) fn seal(&self, row: &Row, hash: u128) -> Result<Vec<u8>, Error> {
-        let text = payload::row_to_text(row)?;
+    /// Seals contents; they open with the same `about` only.
+    pub(super) fn seal(&self, plain: &[u8], about: &str) -> Result<Vec<u8>, Error> {
         let mut out = self.id.to_be_bytes().to_vec();
-        self.key.seal(&hash.to_be_bytes(), text.as_bytes(), &mut out)?;
+        self.key.seal(about.as_bytes(), plain, &mut out)?;
         Ok(out)
     }
 
@@ -50,22 +48,26 @@ impl Sealing {
     }
 }
 
-/// The data keys, to open rows with.
+/// The data keys, to open contents with.
 pub(super) struct Opening(HashMap<u32, DataKey>);
 
 impl Opening {
     /// Opens what [`Sealing::seal`] sealed; `None` if its key was discarded.
-    pub(super) fn open(&self, sealed: &[u8], hash: u128) -> Result<Option<Row>, Error> {
+    pub(super) fn open(&self, sealed: &[u8], about: &str) -> Result<Option<Vec<u8>>, Error> {
         let damaged = || {
-            Error::new(ErrorKind::Storage, "the stored contents of a failed row are damaged")
-                .hint("restore a copy of the state, or let the sync read the row again")
+            Error::new(ErrorKind::Storage, "the stored contents of failed rows are damaged")
+                .hint("restore a copy of the state, or let the sync read the rows again")
         };
         let (id, rest) = sealed.split_first_chunk::<ID_BYTES>().ok_or_else(damaged)?;
         let Some(key) = self.0.get(&u32::from_be_bytes(*id)) else { return Ok(None) };
-        let text = key.open(&hash.to_be_bytes(), rest).ok_or_else(damaged)?;
-        let text = std::str::from_utf8(&text).map_err(|_| damaged())?;
-        payload::row_from_text(text).map(Some)
+        key.open(about.as_bytes(), rest).ok_or_else(damaged).map(Some)
     }
+}
+
+/// What is needed to change contents that are stored.
+pub(super) struct Keys {
+    pub(super) opening: Opening,
+    pub(super) sealing: Arc<Sealing>,
 }
 
 impl Contents {
@@ -92,6 +94,15 @@ impl Contents {
             keys.insert(id, key);
         }
         Ok(Opening(keys))
+    }
+
+    /// Returns the keys to open and to seal with.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Denied`] if a master key is missing.
+    pub(super) async fn keys(&self) -> Result<Keys, Error> {
+        let sealing = Arc::clone(self.sealing().await?);
+        Ok(Keys { opening: self.opening().await?, sealing })
     }
 
     async fn find_or_make(&self) -> Result<Sealing, Error> {
@@ -136,25 +147,9 @@ pub(super) fn from_record(record: &Record) -> Result<(u32, Sealed), Error> {
 
 /// Removes a data key that cannot be opened, and what it sealed.
 pub(super) async fn discard(tx: &mut Tx, id: u32) -> Result<(), Error> {
-    let rows = sql("UPDATE failed_rows SET payload = NULL WHERE substr(payload, 1, 4) = $1");
-    tx.execute(rows.bind(id.to_be_bytes().to_vec())).await?;
+    failed_rows::discard(tx, id).await?;
     tx.execute(sql("DELETE FROM data_keys WHERE id = $1").bind(u64::from(id))).await?;
     Ok(())
-}
-
-/// Removes the contents of rows that failed last before a time. The rows stay listed with their
-/// keys, users and reasons.
-pub(super) async fn forget(database: &Database, before: Timestamp) -> Result<(), Error> {
-    let mut tx = database.write().await?;
-    let rows = sql("UPDATE failed_rows SET payload = NULL, bytes = 0
-        WHERE last_at < $1 AND payload IS NOT NULL");
-    if tx.execute(rows.bind(before)).await? == 0 {
-        return Ok(());
-    }
-    let totals = sql("UPDATE syncs SET failed_bytes = (SELECT COALESCE(SUM(failed_rows.bytes), 0)
-        FROM failed_rows WHERE failed_rows.sync = syncs.id)");
-    tx.execute(totals).await?;
-    tx.commit().await
 }
 
 pub(super) fn damaged_key() -> Error {
@@ -174,9 +169,10 @@ fn insert(id: u32, sealed: Sealed) -> super::statement::Statement {
 mod tests {
     use std::time::Instant;
 
+    use jiff::Timestamp;
     use tidegate_model::store::{BatchCommit, RowResult, RowStatus};
     use tidegate_model::{
-        Cause, Columns, ObjectKind, Reason, RowHash, Store as _, SyncId, SystemClock, Value,
+        Cause, Columns, ObjectKind, Reason, Row, RowHash, Store as _, SyncId, SystemClock, Value,
     };
 
     use super::*;
@@ -222,25 +218,19 @@ mod tests {
         let run = store.start_run(&claim, ObjectKind::User, Cause::Manual, at).await.expect("started");
         let sealing = Arc::clone(store.contents.sealing().await.expect("a key"));
         let results: Vec<RowResult> = (0..ROWS).map(rejected).collect();
+        let rows = failed_rows::of_batch(&results, &[], &run.id, at).expect("rows");
+        let texts: u64 = rows.iter().map(failed_rows::block::FailedEntry::bytes).sum();
+        let plain = failed_rows::block::encode_contents(&rows).expect("written").expect("contents");
         let began = Instant::now();
-        let texts: usize = results
-            .iter()
-            .flat_map(|row| &row.payload)
-            .map(|row| payload::row_to_text(row).expect("text").len())
-            .sum();
-        let writing = began.elapsed();
-        let began = Instant::now();
-        for row in &results {
-            sealing.seal(row.payload.as_ref().expect("a row"), row.row.0).expect("sealed");
-        }
-        let sealing = began.elapsed().saturating_sub(writing);
+        sealing.seal(&plain, "a block").expect("sealed");
+        let sealing = began.elapsed();
         let began = Instant::now();
         let commit = BatchCommit { results, ..BatchCommit::default() };
         store.commit_batch(&run.id, commit).await.expect("committed");
         let commit = began.elapsed();
         eprintln!(
             "{ROWS} rejected rows of {} bytes: sealing {sealing:?} of a commit of {commit:?}, {:.1} %",
-            texts / ROWS as usize,
+            texts / u64::from(ROWS),
             100.0 * sealing.as_secs_f64() / commit.as_secs_f64()
         );
     }

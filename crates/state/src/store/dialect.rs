@@ -15,7 +15,7 @@ use tidegate_model::Error;
 
 use super::failure;
 use super::server::Server;
-use super::statement::{Arg, Record, Statement, without_numbers};
+use super::statement::{Arg, Record, Statement};
 use crate::folder;
 
 /// A database that keeps our tables.
@@ -104,6 +104,22 @@ impl Database {
         }
     }
 
+    /// Begins to read: until its end nothing that is read changes.
+    pub(crate) async fn snapshot(&self) -> Result<Tx, Error> {
+        match self {
+            Database::Sqlite { folder, readers, .. } => {
+                let inner = readers.begin().await.map_err(|cause| failure::of_sqlite(cause, folder))?;
+                Ok(Tx::Sqlite { inner, folder: folder.clone() })
+            }
+            Database::Postgres { server, .. } => {
+                let mut tx = Tx::Postgres { inner: server.begin().await?, server: server.clone() };
+                let once = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY";
+                tx.execute(super::statement::sql(once)).await?;
+                Ok(tx)
+            }
+        }
+    }
+
     /// Runs one statement that changes something, in its own transaction.
     pub(crate) async fn execute(&self, statement: Statement) -> Result<u64, Error> {
         let mut tx = self.write().await?;
@@ -161,7 +177,7 @@ impl Database {
                 sqlx::raw_sql(vacuum).execute(&mut *connection).await.map_err(fail)?;
             }
             Database::Postgres { server, .. } => {
-                for table in ["failed_rows", "intents", "blocks"] {
+                for table in ["failed_blocks", "dismissed_blocks", "intents", "blocks"] {
                     let statement = Statement::assembled(format!("VACUUM (FULL) {table}"), Vec::new());
                     server.all(statement).await?;
                 }
@@ -282,8 +298,7 @@ async fn begin_sqlite(writer: &SqlitePool) -> Result<Transaction<'static, Sqlite
 }
 
 fn sqlite_query(statement: Statement) -> Query<'static, Sqlite, SqliteArguments> {
-    let text = if statement.in_order { without_numbers(&statement.text).into() } else { statement.text };
-    let mut query = sqlx::query(AssertSqlSafe(text));
+    let mut query = sqlx::query(AssertSqlSafe(statement.text));
     for arg in statement.args {
         query = match arg {
             Arg::Int(value) => query.bind(value),

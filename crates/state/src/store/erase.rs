@@ -5,13 +5,12 @@ use tidegate_model::store::RowResult;
 use tidegate_model::{Erasure, ErasureCounts, Error, RowHash, Value};
 
 use super::archive::blocking;
-use super::contents::{Contents, Opening};
+use super::contents::{Contents, Keys};
 use super::dialect::{Database, Tx};
+use super::failed_rows::block::FailedEntry;
 use super::statement::{Arg, sql, to_json};
+use super::{failed_rows, payload};
 use crate::history::{History, block, erase, outcomes};
-
-/// Failed rows whose contents are looked through at a time.
-const PAGE_ROWS: u64 = 500;
 
 /// Erases a user.
 pub(super) async fn erase(
@@ -20,10 +19,10 @@ pub(super) async fn erase(
     contents: &Contents,
     user: &str,
 ) -> Result<ErasureCounts, Error> {
-    let opening = contents.opening().await?;
+    let keys = contents.keys().await?;
     let mut counts = ErasureCounts::default();
     let mut tx = database.write().await?;
-    counts.failed_rows = failed_rows(&mut tx, &opening, user).await?;
+    counts.failed_rows = failed_rows(&mut tx, &keys, user).await?;
     counts.intents = intents(&mut tx, user).await?;
     counts.history_rows = blocks(&mut tx, user).await?;
     tx.commit().await?;
@@ -75,41 +74,16 @@ pub(super) async fn list(
 }
 
 /// Removes failed rows of the user, and those whose contents have the id as a value.
-async fn failed_rows(tx: &mut Tx, opening: &Opening, user: &str) -> Result<u64, Error> {
-    let theirs = sql("DELETE FROM failed_rows WHERE user_label = $1 OR (user_label = '' AND key_text = $1)");
-    let mut removed = tx.execute(theirs.bind(user)).await?;
-    let mut last: (String, Vec<u8>) = Default::default();
-    loop {
-        let page = sql("SELECT sync, key_hash, row_hash, payload FROM failed_rows
-            WHERE sync > $1 OR (sync = $1 AND key_hash > $2) ORDER BY sync, key_hash LIMIT $3");
-        let page = page.bind(last.0.as_str()).bind(last.1.clone()).bind(PAGE_ROWS);
-        let records = tx.all(page).await?;
-        for record in &records {
-            last = (record.get("sync")?, record.get("key_hash")?);
-            let (row, payload): (RowHash, Option<Vec<u8>>) =
-                (record.hash("row_hash")?, record.get("payload")?);
-            let row = match payload {
-                Some(payload) => opening.open(&payload, row.0)?,
-                None => None,
-            };
-            let named = row.is_some_and(|row| row.values.iter().any(|value| is(value, user)));
-            if named {
-                let one = sql("DELETE FROM failed_rows WHERE sync = $1 AND key_hash = $2");
-                removed += tx.execute(one.bind(last.0.as_str()).bind(last.1.clone())).await?;
-            }
+async fn failed_rows(tx: &mut Tx, keys: &Keys, user: &str) -> Result<u64, Error> {
+    let of_user = |entry: &FailedEntry| {
+        if *entry.user == *user || (entry.user.is_empty() && *entry.key_text == *user) {
+            return Ok(true);
         }
-        if (records.len() as u64) < PAGE_ROWS {
-            break;
-        }
-    }
-    let dismissed = sql("DELETE FROM dismissed_rows WHERE user_label = $1 OR key_text = $1");
-    tx.execute(dismissed.bind(user)).await?;
-    tx.execute(sql("UPDATE syncs SET
-        failed_rows = (SELECT COUNT(*) FROM failed_rows WHERE failed_rows.sync = syncs.id),
-        failed_bytes = (SELECT COALESCE(SUM(failed_rows.bytes), 0) FROM failed_rows
-            WHERE failed_rows.sync = syncs.id)"))
-        .await?;
-    Ok(removed)
+        let row = entry.text.as_deref().map(payload::row_from_text).transpose()?;
+        Ok(row.is_some_and(|row| row.values.iter().any(|value| is(value, user))))
+    };
+    let dismissed = |entry: &FailedEntry| *entry.user == *user || *entry.key_text == *user;
+    failed_rows::erase(tx, keys, of_user, dismissed).await
 }
 
 /// Whether a value is the id, or mentions it: a message that could not be decoded is one text.

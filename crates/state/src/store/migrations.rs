@@ -86,47 +86,42 @@ CREATE TABLE lookback (
     PRIMARY KEY (sync, seq, piece)
 );
 
-CREATE TABLE failed_rows (
-    sync        TEXT NOT NULL,
-    key_hash    BYTEA NOT NULL,
-    row_hash    BYTEA NOT NULL,
-    run         TEXT NOT NULL,
-    object      TEXT NOT NULL,
-    user_label  TEXT NOT NULL,
-    key_text    TEXT NOT NULL,
-    status        TEXT NOT NULL,
-    reason_code TEXT NOT NULL,
-    reason      TEXT NOT NULL,
-    payload     BYTEA,
-    position    BIGINT NOT NULL,
-    first_at    BIGINT NOT NULL,
-    last_at     BIGINT NOT NULL,
-    attempts    BIGINT NOT NULL,
-    bytes        BIGINT NOT NULL,
-    bytes_before BIGINT NOT NULL DEFAULT 0,
-    times        BIGINT NOT NULL DEFAULT 1,
-    PRIMARY KEY (sync, key_hash)
+CREATE TABLE failed_blocks (
+    sync       TEXT NOT NULL,
+    seq        BIGINT NOT NULL,
+    object     TEXT NOT NULL,
+    note       TEXT,
+    row_count  BIGINT NOT NULL,
+    bytes      BIGINT NOT NULL,
+    first_low  BIGINT NOT NULL,
+    first_high BIGINT NOT NULL,
+    last_low   BIGINT NOT NULL,
+    last_high  BIGINT NOT NULL,
+    keys       BYTEA NOT NULL,
+    versions   BYTEA NOT NULL,
+    users      BYTEA NOT NULL,
+    body       BYTEA NOT NULL,
+    contents   BYTEA,
+    PRIMARY KEY (sync, seq)
 );
-CREATE INDEX failed_rows_by_row ON failed_rows (sync, row_hash);
-CREATE INDEX failed_rows_by_time ON failed_rows (last_at DESC, sync, key_hash);
-CREATE INDEX failed_rows_of_sync_by_time ON failed_rows (sync, last_at DESC, key_hash);
-CREATE INDEX failed_rows_in_order ON failed_rows (sync, first_at, position, key_hash);
-CREATE INDEX failed_rows_by_user ON failed_rows (user_label);
 
-CREATE TABLE dismissed_rows (
-    sync        TEXT NOT NULL,
-    key_hash    BYTEA NOT NULL,
-    row_hash    BYTEA NOT NULL,
-    run         TEXT NOT NULL,
-    object      TEXT NOT NULL,
-    user_label  TEXT NOT NULL,
-    key_text    TEXT NOT NULL,
-    status      TEXT NOT NULL,
-    reason_code TEXT NOT NULL,
-    reason      TEXT NOT NULL,
-    note        TEXT NOT NULL,
-    dismissed_at BIGINT NOT NULL,
-    PRIMARY KEY (sync, key_hash, dismissed_at)
+CREATE TABLE dismissed_blocks (
+    sync       TEXT NOT NULL,
+    seq        BIGINT NOT NULL,
+    object     TEXT NOT NULL,
+    note       TEXT,
+    row_count  BIGINT NOT NULL,
+    bytes      BIGINT NOT NULL,
+    first_low  BIGINT NOT NULL,
+    first_high BIGINT NOT NULL,
+    last_low   BIGINT NOT NULL,
+    last_high  BIGINT NOT NULL,
+    keys       BYTEA NOT NULL,
+    versions   BYTEA NOT NULL,
+    users      BYTEA NOT NULL,
+    body       BYTEA NOT NULL,
+    contents   BYTEA,
+    PRIMARY KEY (sync, seq)
 );
 
 CREATE TABLE blocks (

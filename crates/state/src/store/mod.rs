@@ -8,7 +8,6 @@ mod commit;
 mod contents;
 pub(crate) mod dialect;
 mod erase;
-mod failed_row_pages;
 mod failed_rows;
 pub(crate) mod failure;
 mod history_files;
@@ -52,6 +51,7 @@ use crate::{StateConfig, StoreLocation};
 use archive::Archive;
 use contents::Contents;
 use dialect::Database;
+use failed_rows::Indexes;
 use intents::Intents;
 use leases::{Leases, Taken};
 
@@ -60,7 +60,9 @@ pub(crate) struct SqlStore {
     database: Arc<Database>,
     clock: Arc<dyn Clock>,
     seal: Arc<Seal>,
-    contents: Contents,
+    contents: Arc<Contents>,
+    /// Where the failed rows of runs under way are.
+    failed: Indexes,
     intents: Intents,
     leases: Leases,
     archive: Archive,
@@ -84,22 +86,32 @@ impl SqlStore {
                 .map_err(|cause| failure::of_io(cause, "writing", history.root()))?,
             false => String::new(),
         };
+        let seal = Arc::new(Seal::new(config.master_keys, &config.data));
+        let contents = Arc::new(Contents::new(Arc::clone(&database), Arc::clone(&seal)));
         let archive = Archive::open(
             Arc::clone(&database),
             history,
             folder,
             Arc::clone(&config.clock),
             config.history_days,
-            config.failed_row_days,
+            (config.failed_row_days, Arc::clone(&contents)),
         );
         let lookback = Compaction::new(Arc::clone(&database), &config.data);
-        let seal = Arc::new(Seal::new(config.master_keys, &config.data));
-        let contents = Contents::new(Arc::clone(&database), Arc::clone(&seal));
         if let StoreLocation::Postgres { .. } = config.store {
             // Another machine may have made the key: said now and not with the first failed row.
             contents.opening().await?;
         }
-        Ok(SqlStore { database, clock: config.clock, seal, contents, intents, leases, archive, lookback })
+        Ok(SqlStore {
+            database,
+            clock: config.clock,
+            seal,
+            contents,
+            failed: Indexes::default(),
+            intents,
+            leases,
+            archive,
+            lookback,
+        })
     }
 }
 
@@ -203,7 +215,9 @@ impl Store for SqlStore {
     }
 
     async fn commit_batch(&self, run: &RunId, commit: BatchCommit) -> Result<(), Error> {
-        let committed = commit::commit(&self.database, &self.contents, self.clock.now(), run, commit).await?;
+        let now = self.clock.now();
+        let committed =
+            commit::commit(&self.database, &self.contents, &self.failed, now, run, commit).await?;
         if let Some((sync, rows)) = &committed.remembered {
             self.lookback.committed(sync, *rows);
         }
@@ -215,6 +229,7 @@ impl Store for SqlStore {
 
     async fn finish_run(&self, run: &RunId, end: RunEnd) -> Result<Run, Error> {
         let finished = runs::finish(&self.database, run, end).await?;
+        self.failed.end(&finished.sync);
         self.archive.now(&finished.sync).await;
         self.lookback.run_ended(&finished.sync).await;
         Ok(finished)
@@ -250,7 +265,7 @@ impl Store for SqlStore {
         query: &FailedRowQuery,
         after: Option<&FailedRow>,
     ) -> Result<Vec<FailedRow>, Error> {
-        failed_row_pages::in_order(&self.database, &self.contents, query, after).await
+        failed_rows::in_order(&self.database, &self.contents, query, after).await
     }
 
     async fn failed_row_totals(&self, sync: &SyncId) -> Result<FailedRowTotals, Error> {
@@ -263,11 +278,11 @@ impl Store for SqlStore {
         note: &str,
         at: Timestamp,
     ) -> Result<u64, Error> {
-        failed_row_pages::dismiss(&self.database, query, note, at).await
+        failed_rows::dismiss(&self.database, &self.contents, query, note, at).await
     }
 
     async fn dismissed_rows(&self, query: &FailedRowQuery) -> Result<Vec<DismissedRow>, Error> {
-        failed_row_pages::dismissed(&self.database, query).await
+        failed_rows::dismissed(&self.database, query).await
     }
 
     async fn run(&self, id: &RunId) -> Result<Option<Run>, Error> {
@@ -279,11 +294,11 @@ impl Store for SqlStore {
     }
 
     async fn find_failed_rows(&self, query: &FailedRowQuery) -> Result<Vec<FailedRow>, Error> {
-        failed_row_pages::find(&self.database, &self.contents, query).await
+        failed_rows::find(&self.database, &self.contents, query).await
     }
 
     async fn failed_row_groups(&self, sync: Option<&SyncId>) -> Result<Vec<FailedRowGroup>, Error> {
-        failed_row_pages::groups(&self.database, sync).await
+        failed_rows::groups(&self.database, sync).await
     }
 
     async fn trim_history(&self, before: Timestamp) -> Result<(), Error> {

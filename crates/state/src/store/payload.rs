@@ -2,23 +2,48 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-use serde_json::{Value as Tree, json};
+use serde::ser::SerializeMap as _;
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::Value as Tree;
 use tidegate_model::{Columns, Error, ErrorKind, Row, Value};
 
 use super::statement::to_json;
 
 /// A row as it is stored: each value as a tree of its own.
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct Stored {
     columns: Arc<Columns>,
     values: Vec<Tree>,
 }
 
+/// The same, to be written.
+#[derive(Serialize)]
+struct Written<'a> {
+    columns: &'a Columns,
+    values: Vec<Cell<'a>>,
+}
+
+/// A value, to be written.
+struct Cell<'a>(&'a Value);
+
+impl Serialize for Cell<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            // JSON has no NaN, and serde_json reads floats back with an error in the last place.
+            Value::Float(number) => {
+                let mut map = serializer.serialize_map(Some(1))?;
+                map.serialize_entry("float", &number.to_string())?;
+                map.end()
+            }
+            value => value.serialize(serializer),
+        }
+    }
+}
+
 /// A row as text.
 pub(super) fn row_to_text(row: &Row) -> Result<String, Error> {
-    let values = row.values.iter().map(value_to_tree).collect::<Result<Vec<Tree>, Error>>()?;
-    to_json(&Stored { columns: Arc::clone(&row.columns), values }, "a row")
+    let values = row.values.iter().map(Cell).collect();
+    to_json(&Written { columns: &row.columns, values }, "a row")
 }
 
 /// A row from its text.
@@ -30,21 +55,12 @@ pub(super) fn row_from_text(text: &str) -> Result<Row, Error> {
 
 /// A value as text.
 pub(crate) fn value_to_text(value: &Value) -> Result<String, Error> {
-    Ok(value_to_tree(value)?.to_string())
+    to_json(&Cell(value), "a value")
 }
 
 /// A value from its text.
 pub(crate) fn value_from_text(text: &str) -> Result<Value, Error> {
     value_from_tree(serde_json::from_str(text).map_err(|_| strange())?)
-}
-
-fn value_to_tree(value: &Value) -> Result<Tree, Error> {
-    match value {
-        // JSON has no NaN, and serde_json reads floats back with an error in the last place.
-        Value::Float(number) => Ok(json!({ "float": number.to_string() })),
-        _ => serde_json::to_value(value)
-            .map_err(|cause| Error::internal("a value cannot be stored").caused_by(cause)),
-    }
 }
 
 fn value_from_tree(tree: Tree) -> Result<Value, Error> {

@@ -1,7 +1,7 @@
 //! Looks rows up, in tables and history files alike.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 use tidegate_model::store::{RowEntry, RowQuery};
@@ -147,9 +147,9 @@ async fn with_payloads(
     contents: &Contents,
     lines: Vec<Line>,
 ) -> Result<Vec<RowEntry>, Error> {
-    let mut asked: HashMap<SyncId, Vec<RowHash>> = HashMap::new();
+    let mut asked: HashMap<SyncId, HashSet<RowHash>> = HashMap::new();
     for line in lines.iter().filter(|line| line.entry.reason.is_some()) {
-        asked.entry(line.entry.sync.clone()).or_default().push(line.row);
+        asked.entry(line.entry.sync.clone()).or_default().insert(line.row);
     }
     let mut kept = HashMap::new();
     if !asked.is_empty() {

@@ -6,14 +6,12 @@ use jiff::Timestamp;
 use sqlx::Row as _;
 use sqlx::postgres::{PgRow, Postgres};
 use sqlx::sqlite::{Sqlite, SqliteRow};
-use tidegate_model::{Error, ErrorKind, RowHash, SyncId};
+use tidegate_model::{Error, ErrorKind, SyncId};
 
 /// A statement with its values, written once for both databases.
 pub(crate) struct Statement {
     pub(crate) text: Cow<'static, str>,
     pub(crate) args: Vec<Arg>,
-    /// Whether the placeholders stand in the order of the values, each once.
-    pub(crate) in_order: bool,
 }
 
 /// A value of a statement; `None` is `NULL`.
@@ -26,7 +24,7 @@ pub(crate) enum Arg {
 
 /// A statement without values so far; they are `$1`, `$2`, … in the text.
 pub(crate) fn sql(text: &'static str) -> Statement {
-    Statement { text: Cow::Borrowed(text), args: Vec::new(), in_order: false }
+    Statement { text: Cow::Borrowed(text), args: Vec::new() }
 }
 
 impl Statement {
@@ -34,12 +32,7 @@ impl Statement {
     ///
     /// `text` never holds a value: only keywords, names and placeholders.
     pub(crate) fn assembled(text: String, args: Vec<Arg>) -> Statement {
-        Statement { text: Cow::Owned(text), args, in_order: false }
-    }
-
-    /// The same for many values whose placeholders stand in their order, each once.
-    pub(crate) fn in_order(text: String, args: Vec<Arg>) -> Statement {
-        Statement { in_order: true, ..Statement::assembled(text, args) }
+        Statement { text: Cow::Owned(text), args }
     }
 
     /// Adds the next value.
@@ -88,36 +81,6 @@ impl Conditions {
         let text = format!("SELECT * FROM {table}{text} ORDER BY {order} LIMIT ${}", args.len());
         Statement::assembled(text, args)
     }
-}
-
-/// The same text with `?` in place of `$1`, `$2` …, for placeholders that stand in order.
-///
-/// SQLite looks up the name of each numbered placeholder among all of them, which takes the
-/// square of their number.
-pub(crate) fn without_numbers(text: &str) -> String {
-    let mut pieces = text.split('$');
-    let mut plain = pieces.next().unwrap_or_default().to_owned();
-    for piece in pieces {
-        plain.push('?');
-        plain.push_str(piece.trim_start_matches(|digit: char| digit.is_ascii_digit()));
-    }
-    plain
-}
-
-/// `($1, $2), ($3, $4)` for two rows of two values.
-pub(crate) fn placeholders(rows: usize, width: usize) -> String {
-    let mut text = String::with_capacity(rows * width * 6);
-    for at in 0..rows * width {
-        text.push_str(match (at, at % width) {
-            (0, 0) => "(",
-            (_, 0) => "), (",
-            _ => ", ",
-        });
-        text.push('$');
-        text.push_str(&(at + 1).to_string());
-    }
-    text.push(')');
-    text
 }
 
 impl From<i64> for Arg {
@@ -176,13 +139,6 @@ impl From<Option<Vec<u8>>> for Arg {
     }
 }
 
-impl From<RowHash> for Arg {
-    /// Big end first, so that the order of the bytes is the order of the numbers.
-    fn from(value: RowHash) -> Arg {
-        Arg::Bytes(Some(value.0.to_be_bytes().to_vec()))
-    }
-}
-
 /// One row of an answer.
 pub(crate) enum Record {
     Sqlite(SqliteRow),
@@ -230,12 +186,6 @@ impl Record {
         self.get::<Option<i64>>(column)?.map(|at| micros(at, column)).transpose()
     }
 
-    /// A hash.
-    pub(crate) fn hash(&self, column: &str) -> Result<RowHash, Error> {
-        let bytes: [u8; 16] = self.get::<Vec<u8>>(column)?.try_into().map_err(|_| unreadable(column))?;
-        Ok(RowHash(u128::from_be_bytes(bytes)))
-    }
-
     /// A value that was written as JSON, if there is one.
     pub(crate) fn maybe_json<T: serde::de::DeserializeOwned>(
         &self,
@@ -276,16 +226,4 @@ fn unreadable(column: &str) -> Error {
         format!("the column `{column}` of the state database holds a strange value"),
     )
     .hint("was it written by another version, or changed by hand? restore a copy of the data folder")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{placeholders, without_numbers};
-
-    #[test]
-    fn placeholders_are_numbered_through() {
-        assert_eq!(placeholders(2, 3), "($1, $2, $3), ($4, $5, $6)");
-        assert_eq!(placeholders(3, 1), "($1), ($2), ($3)");
-        assert_eq!(without_numbers("IN ($1, $20) AND a = $3"), "IN (?, ?) AND a = ?");
-    }
 }

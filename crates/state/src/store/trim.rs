@@ -42,7 +42,7 @@ pub(super) async fn trim(
     let history = history.clone();
     blocking(move || history.trim(day)).await?;
     database.execute(sql("DELETE FROM blocks WHERE committed_at < $1").bind(midnight)).await?;
-    database.execute(sql("DELETE FROM dismissed_rows WHERE dismissed_at < $1").bind(midnight)).await?;
+    database.execute(sql("DELETE FROM dismissed_blocks WHERE last_high < $1").bind(midnight)).await?;
     // Names of runs begin with their time.
     let stem = midnight.to_zoned(TimeZone::UTC).strftime("%Y%m%dT%H%M%S").to_string();
     let runs = sql("DELETE FROM runs WHERE id < $1 AND ending IS NOT NULL

@@ -133,6 +133,18 @@ fn free_port() -> u16 {
     listener.local_addr().expect("an address").port()
 }
 
+/// A project with its state in `state`, which it reaches at `port`.
+pub(super) fn project_on(yaml: &str, state: &Database, port: u16) -> Project {
+    let mut project = Project::new(yaml);
+    let (user, password, name) = (state.user(), state.password(), &state.name);
+    let url = format!(
+        "postgresql://{user}:{password}@127.0.0.1:{port}/{name}?sslmode=disable&statement-cache-capacity=0"
+    );
+    project.set("TIDEGATE_STORE", url);
+    project.set("TIDEGATE_MASTER_KEY", MASTER_KEY);
+    project
+}
+
 /// A machine with a data folder of its own that runs `tidegate serve`.
 pub(super) struct Machine {
     project: Project,
@@ -144,15 +156,8 @@ impl Machine {
     /// Starts one that keeps its state in `state`, which it reaches at `port`.
     pub(super) async fn new(yaml: &str, state: &Database, port: u16, lease_seconds: u32) -> Machine {
         let wire = Wire::to(port).await;
-        let mut project = Project::new(yaml);
-        let (user, password, name) = (state.user(), state.password(), &state.name);
-        let url = format!(
-            "postgresql://{user}:{password}@127.0.0.1:{}/{name}?sslmode=disable&statement-cache-capacity=0",
-            wire.port
-        );
-        project.set("TIDEGATE_STORE", url);
+        let mut project = project_on(yaml, state, wire.port);
         project.set("TIDEGATE_LEASE_SECONDS", lease_seconds.to_string());
-        project.set("TIDEGATE_MASTER_KEY", MASTER_KEY);
         let process = serve(&project);
         Machine { project, wire, process }
     }

@@ -1,0 +1,94 @@
+//! Rows that were rejected or are in doubt, until they are delivered or dismissed.
+//!
+//! They are stored in blocks, as history is: a commit that rejects thousands of rows writes a few
+//! rows of a table, and not thousands with an entry in each index. A row that fails again moves to the
+//! block of that commit, and a row that is closed is removed from its block at once, with its
+//! contents. Blocks of few rows are merged.
+//!
+//! A row is found without an index of its own: by the marks of each block, 8 bytes for each of its
+//! keys, versions and users, of which a million is read in milliseconds.
+
+pub(crate) mod block;
+mod change;
+mod index;
+mod pages;
+mod table;
+mod whole;
+
+use std::collections::{HashMap, HashSet};
+
+use jiff::Timestamp;
+use tidegate_model::store::{FailedRowTotals, RowResult};
+use tidegate_model::{Error, RowHash, RunId, SyncId, Text};
+
+use self::block::FailedEntry;
+use super::dialect::Database;
+use super::payload;
+use super::statement::sql;
+
+pub(super) use self::change::{Change, apply};
+pub(super) use self::index::Indexes;
+pub(super) use self::pages::{dismissed, find, groups, in_order, payloads};
+pub(super) use self::whole::{discard, dismiss, erase, forget};
+
+/// Returns the totals of a sync.
+pub(super) async fn totals(database: &Database, sync: &SyncId) -> Result<FailedRowTotals, Error> {
+    let statement = sql("SELECT failed_rows, failed_bytes, dismissed_rows FROM syncs WHERE id = $1");
+    let Some(record) = database.first(statement.bind(sync)).await? else {
+        return Ok(FailedRowTotals::default());
+    };
+    Ok(FailedRowTotals {
+        rows: record.count("failed_rows")?,
+        bytes: record.count("failed_bytes")?,
+        dismissed: record.count("dismissed_rows")?,
+    })
+}
+
+/// Returns how many failed rows the sync of a run has; 0 if there is no such run.
+pub(super) async fn of_run(database: &Database, run: &RunId) -> Result<u64, Error> {
+    let statement =
+        sql("SELECT syncs.failed_rows FROM runs JOIN syncs ON syncs.id = runs.sync WHERE runs.id = $1");
+    let record = database.first(statement.bind(run.as_str())).await?;
+    record.map_or(Ok(0), |record| record.count("failed_rows"))
+}
+
+/// Returns the rows that a batch leaves failed, one for each key, in the order of the rows.
+///
+/// A key that was delivered in this batch stays failed only if the row that failed comes
+/// after the delivered one.
+pub(super) fn of_batch(
+    rows: &[RowResult],
+    solved: &[RowHash],
+    run: &RunId,
+    at: Timestamp,
+) -> Result<Vec<FailedEntry>, Error> {
+    let solved: HashSet<&RowHash> = solved.iter().collect();
+    let mut open: HashMap<RowHash, usize> = HashMap::new();
+    for (at, row) in rows.iter().enumerate() {
+        if row.status.reason().is_some() {
+            open.insert(row.key, at);
+        } else if !open.is_empty() && solved.contains(&row.key) {
+            open.remove(&row.key);
+        }
+    }
+    let mut positions: Vec<usize> = open.into_values().collect();
+    positions.sort_unstable();
+    let entry = |position: usize| {
+        let row = &rows[position];
+        let text = row.payload.as_ref().map(payload::row_to_text).transpose()?;
+        Ok(FailedEntry {
+            key: row.key,
+            row: row.row,
+            run: run.clone(),
+            user: row.user.clone(),
+            key_text: row.key_text.clone(),
+            status: row.status.clone(),
+            position: position as u64,
+            first_at: at.as_microsecond(),
+            last_at: at.as_microsecond(),
+            attempts: 1,
+            text: text.map(Text::from),
+        })
+    };
+    positions.into_iter().map(entry).collect()
+}

@@ -1,0 +1,316 @@
+//! Failed rows of all syncs, page by page and in groups.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use jiff::Timestamp;
+use tidegate_model::store::{DismissedRow, FailedRow, FailedRowGroup, FailedRowQuery, RowEntry};
+use tidegate_model::{Error, Reason, Row, RowHash, SyncId};
+
+use super::block::{FailedEntry, user_mark};
+use super::table::{self, Place, Table};
+use crate::store::contents::{Contents, Opening};
+use crate::store::dialect::{Database, Tx};
+use crate::store::payload;
+
+/// An order of rows: a time, and what comes first at the same time.
+trait Order {
+    type Tie: Ord;
+
+    /// Returns the position of a row.
+    fn of(place: &Place, entry: &FailedEntry) -> (i64, Self::Tie);
+
+    /// Returns the first time of the rows of a block, and the last one.
+    fn span(place: &Place) -> (i64, i64);
+}
+
+/// The last one that failed first: the order of [`FailedRowQuery`].
+struct Newest;
+
+impl Order for Newest {
+    type Tie = (SyncId, RowHash);
+
+    fn of(place: &Place, entry: &FailedEntry) -> (i64, Self::Tie) {
+        (-entry.last_at, (place.sync.clone(), entry.key))
+    }
+
+    fn span(place: &Place) -> (i64, i64) {
+        (-place.last.1, -place.last.0)
+    }
+}
+
+/// As they came up.
+struct AsTheyCame;
+
+impl Order for AsTheyCame {
+    type Tie = (u64, RowHash);
+
+    fn of(_: &Place, entry: &FailedEntry) -> (i64, Self::Tie) {
+        (entry.first_at, (entry.position, entry.key))
+    }
+
+    fn span(place: &Place) -> (i64, i64) {
+        place.first
+    }
+}
+
+/// A row of a page, and where it is stored.
+struct Chosen<T> {
+    order: (i64, T),
+    entry: FailedEntry,
+    /// The index of its block, and its own in the block.
+    block: usize,
+    at: usize,
+}
+
+/// Returns whether a query asks for a row, whatever its page is.
+pub(super) fn wants(query: &FailedRowQuery, entry: &FailedEntry) -> bool {
+    query.run.as_ref().is_none_or(|run| entry.run == *run)
+        && query.user.as_ref().is_none_or(|user| *entry.user == **user)
+        && query.key.is_none_or(|key| entry.key == key)
+        && query.status.is_none_or(|status| entry.kind() == status)
+        && query.reason.as_ref().is_none_or(|code| entry.reason().is_some_and(|reason| reason.code == **code))
+        && query.from.is_none_or(|from| entry.last_at >= from.as_microsecond())
+        && query.to.is_none_or(|to| entry.last_at < to.as_microsecond())
+}
+
+/// Chooses the rows of a page, those behind `after`, in their order. Blocks are read in the order of
+/// their rows until the page is full.
+async fn choose<O: Order>(
+    tx: &mut Tx,
+    table: Table,
+    query: &FailedRowQuery,
+    after: Option<&(i64, O::Tie)>,
+) -> Result<(Vec<Place>, Vec<Chosen<O::Tie>>), Error> {
+    let mut places = table::places(tx, table, query).await?;
+    places.retain(|place| after.is_none_or(|after| O::span(place).1 >= after.0));
+    places.sort_by_key(|place| O::span(place).0);
+    let mut chosen: Vec<Chosen<O::Tie>> = Vec::new();
+    for (block, place) in places.iter().enumerate() {
+        let full = chosen.len() >= query.limit;
+        if full && chosen.last().is_none_or(|last| last.order.0 < O::span(place).0) {
+            break;
+        }
+        let entries = table::entries(tx, table, place).await?;
+        chosen.extend(entries.into_iter().enumerate().filter(|(_, entry)| wants(query, entry)).filter_map(
+            |(at, entry)| {
+                let order = O::of(place, &entry);
+                let is_behind = after.is_none_or(|after| order > *after);
+                is_behind.then_some(Chosen { order, entry, block, at })
+            },
+        ));
+        if chosen.len() >= query.limit {
+            arrange(&mut chosen, query.limit);
+        }
+    }
+    arrange(&mut chosen, query.limit);
+    Ok((places, chosen))
+}
+
+/// Puts rows in their order, at most `limit`.
+fn arrange<T: Ord>(chosen: &mut Vec<Chosen<T>>, limit: usize) {
+    chosen.sort_by(|one, other| one.order.cmp(&other.order));
+    chosen.truncate(limit);
+}
+
+/// Gives the chosen rows their contents.
+async fn with_contents<T>(
+    tx: &mut Tx,
+    opening: &Opening,
+    places: &[Place],
+    chosen: &mut [Chosen<T>],
+) -> Result<(), Error> {
+    let mut of_block: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for (index, row) in chosen.iter().enumerate() {
+        of_block.entry(row.block).or_default().push(index);
+    }
+    for (block, rows) in of_block {
+        let place = &places[block];
+        if place.bytes == 0 {
+            continue;
+        }
+        let mut entries = table::entries(tx, Table::Open, place).await?;
+        table::open_contents(tx, opening, place, &mut entries).await?;
+        for index in rows {
+            let row = &mut chosen[index];
+            row.entry.text = entries.get_mut(row.at).and_then(|entry| entry.text.take());
+        }
+    }
+    Ok(())
+}
+
+async fn page<O: Order>(
+    database: &Database,
+    contents: &Contents,
+    query: &FailedRowQuery,
+    after: Option<(i64, O::Tie)>,
+) -> Result<Vec<FailedRow>, Error> {
+    let opening = contents.opening().await?;
+    let mut tx = database.snapshot().await?;
+    let (places, mut chosen) = choose::<O>(&mut tx, Table::Open, query, after.as_ref()).await?;
+    with_contents(&mut tx, &opening, &places, &mut chosen).await?;
+    chosen.into_iter().map(|row| failed_row(&places[row.block], row.entry)).collect()
+}
+
+/// Returns a page of failed rows, the last one that failed first.
+pub(crate) async fn find(
+    database: &Database,
+    contents: &Contents,
+    query: &FailedRowQuery,
+) -> Result<Vec<FailedRow>, Error> {
+    let after = query.after.as_ref();
+    let after = after.map(|after| (-after.at.as_microsecond(), (after.sync.clone(), after.key)));
+    page::<Newest>(database, contents, query, after).await
+}
+
+/// Returns a page of failed rows in the order in which they came up, those behind `after`.
+pub(crate) async fn in_order(
+    database: &Database,
+    contents: &Contents,
+    query: &FailedRowQuery,
+    after: Option<&FailedRow>,
+) -> Result<Vec<FailedRow>, Error> {
+    let after = after.map(|after| (after.first_at.as_microsecond(), (after.position, after.key)));
+    page::<AsTheyCame>(database, contents, query, after).await
+}
+
+/// Returns rows that were dismissed, the last one first.
+pub(crate) async fn dismissed(
+    database: &Database,
+    query: &FailedRowQuery,
+) -> Result<Vec<DismissedRow>, Error> {
+    let mut tx = database.snapshot().await?;
+    let (places, chosen) = choose::<Newest>(&mut tx, Table::Dismissed, query, None).await?;
+    let row = |row: Chosen<_>| {
+        let place = &places[row.block];
+        Ok(DismissedRow {
+            entry: ledger_entry(place, &row.entry)?,
+            note: place.note.clone().unwrap_or_default(),
+        })
+    };
+    chosen.into_iter().map(row).collect()
+}
+
+fn failed_row(place: &Place, entry: FailedEntry) -> Result<FailedRow, Error> {
+    Ok(FailedRow {
+        key: entry.key,
+        row: entry.row,
+        first_at: time(entry.first_at)?,
+        attempts: entry.attempts,
+        position: entry.position,
+        entry: ledger_entry(place, &entry)?,
+    })
+}
+
+/// What the ledger says of a row.
+fn ledger_entry(place: &Place, entry: &FailedEntry) -> Result<RowEntry, Error> {
+    Ok(RowEntry {
+        at: time(entry.last_at)?,
+        sync: place.sync.clone(),
+        run: entry.run.clone(),
+        object: place.object,
+        user: entry.user.to_string(),
+        key: entry.key_text.to_string(),
+        status: entry.kind(),
+        reason: entry.reason().cloned(),
+        payload: entry.text.as_deref().map(payload::row_from_text).transpose()?,
+    })
+}
+
+fn time(micros: i64) -> Result<Timestamp, Error> {
+    Timestamp::from_microsecond(micros).map_err(|_| crate::codec::damaged())
+}
+
+/// A group, and the marks of its users.
+struct Counted {
+    group: FailedRowGroup,
+    first_at: i64,
+    last_at: i64,
+    users: HashSet<u64>,
+}
+
+/// Returns the failed rows in groups, the group that failed last first.
+pub(crate) async fn groups(database: &Database, sync: Option<&SyncId>) -> Result<Vec<FailedRowGroup>, Error> {
+    let query = FailedRowQuery { sync: sync.cloned(), ..FailedRowQuery::default() };
+    let mut tx = database.snapshot().await?;
+    let mut counted: HashMap<(SyncId, &str, &str, String), Counted> = HashMap::new();
+    for place in table::places(&mut tx, Table::Open, &query).await? {
+        for entry in table::entries(&mut tx, Table::Open, &place).await? {
+            let Some(reason) = entry.reason() else { continue };
+            let (object, status) = (place.object.as_str(), entry.kind().as_str());
+            let name = (place.sync.clone(), object, status, reason.code.to_string());
+            let of_reason = counted.entry(name).or_insert_with(|| Counted::new(&place, &entry, reason));
+            of_reason.add(&entry, reason);
+        }
+    }
+    let mut groups: Vec<FailedRowGroup> =
+        counted.into_values().map(Counted::group).collect::<Result<_, Error>>()?;
+    groups.sort_by(|one, other| {
+        let order = |group: &FailedRowGroup| {
+            (
+                -group.last_at.as_microsecond(),
+                group.sync.clone(),
+                group.reason.code.clone(),
+                group.status.as_str(),
+            )
+        };
+        order(one).cmp(&order(other))
+    });
+    Ok(groups)
+}
+
+impl Counted {
+    fn new(place: &Place, entry: &FailedEntry, reason: &Reason) -> Counted {
+        let group = FailedRowGroup {
+            sync: place.sync.clone(),
+            object: place.object,
+            status: entry.kind(),
+            reason: reason.clone(),
+            rows: 0,
+            users: 0,
+            first_at: Timestamp::UNIX_EPOCH,
+            last_at: Timestamp::UNIX_EPOCH,
+        };
+        Counted { group, first_at: entry.first_at, last_at: entry.last_at, users: HashSet::new() }
+    }
+
+    fn add(&mut self, entry: &FailedEntry, reason: &Reason) {
+        self.group.rows += 1;
+        self.first_at = self.first_at.min(entry.first_at);
+        self.last_at = self.last_at.max(entry.last_at);
+        if !entry.user.is_empty() {
+            self.users.insert(user_mark(&entry.user));
+        }
+        if reason.message > self.group.reason.message {
+            self.group.reason.message.clone_from(&reason.message);
+        }
+    }
+
+    fn group(self) -> Result<FailedRowGroup, Error> {
+        Ok(FailedRowGroup {
+            users: self.users.len() as u64,
+            first_at: time(self.first_at)?,
+            last_at: time(self.last_at)?,
+            ..self.group
+        })
+    }
+}
+
+/// Returns the contents of open failed rows of a sync, of the versions that are asked for.
+pub(crate) async fn payloads(
+    database: &Database,
+    opening: &Opening,
+    sync: &SyncId,
+    rows: &HashSet<RowHash>,
+) -> Result<HashMap<RowHash, Row>, Error> {
+    let mut found = HashMap::new();
+    let mut tx = database.snapshot().await?;
+    for seq in table::with_versions(&mut tx, sync, rows).await? {
+        let Some((place, mut entries)) = table::find(&mut tx, sync, seq).await? else { continue };
+        table::open_contents(&mut tx, opening, &place, &mut entries).await?;
+        for entry in entries.iter().filter(|entry| rows.contains(&entry.row)) {
+            let row = entry.text.as_deref().map(payload::row_from_text).transpose()?;
+            found.extend(row.map(|row| (entry.row, row)));
+        }
+    }
+    Ok(found)
+}
