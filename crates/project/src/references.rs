@@ -131,6 +131,9 @@ impl Written {
     /// [`Settings`](tidegate_model::ErrorKind::Settings) with the setting and the variable,
     /// file or secret that does not exist.
     pub async fn resolve(&self, folder: &Path, store: &dyn Store) -> Result<Settings, Error> {
+        if let Some(error) = several_unset(&self.unset()) {
+            return Err(error);
+        }
         let mut resolved = Member::Object(self.members.clone());
         for reference in &self.references {
             let text = reference.look_up(folder, store).await?;
@@ -138,6 +141,24 @@ impl Written {
         }
         Ok(Settings::new(members_of(resolved)))
     }
+}
+
+/// Returns the error for variables that are not set, if they are more than one: they are said at once.
+fn several_unset(unset: &[Variable]) -> Option<Error> {
+    let mut names: Vec<&str> = unset.iter().map(|variable| variable.name.as_str()).collect();
+    names.sort_unstable();
+    names.dedup();
+    if names.len() < 2 {
+        return None;
+    }
+    let settings: Vec<String> =
+        unset.iter().map(|variable| format!("`{}` to `{}`", variable.path, variable.name)).collect();
+    let exports: Vec<String> = names.iter().map(|name| format!("{name}=…")).collect();
+    let sentence = "these settings refer to environment variables that are not set";
+    Some(
+        Error::settings(format!("{sentence}: {}", settings.join(", ")))
+            .hint(format!("export {}, then run again", exports.join(" "))),
+    )
 }
 
 fn members_of(object: Member) -> Map<String, Member> {

@@ -1,5 +1,7 @@
 //! `tidegate check`
 
+use std::collections::HashSet;
+
 use tidegate_engine::service::{Report, Subject};
 use tidegate_model::{ConnectionId, Error, SyncId};
 use tidegate_project::Project;
@@ -35,7 +37,10 @@ pub(super) async fn check(args: &ProjectArgs, names: &[String], out: Output) -> 
     }
     let passed = reports.iter().all(|report| report.checks.passed());
     match out {
-        Output::Text => reports.iter().for_each(print),
+        Output::Text => {
+            let mut said = HashSet::new();
+            reports.iter().for_each(|report| print(report, &mut said));
+        }
         _ => {
             let checked = Checked { passed, reports };
             output::listing(out, &checked, &checked.reports);
@@ -53,7 +58,9 @@ fn unknown(project: &Project, name: &str) -> Error {
         .hint(format!("the syncs are: {syncs}; the connections are: {connections}"))
 }
 
-fn print(report: &Report) {
+/// Prints a report. What is wrong with a connection is wrong for each sync over it, and is said once: `said`
+/// has the failures that were printed.
+fn print<'a>(report: &'a Report, said: &mut HashSet<(&'a str, Option<&'a str>)>) {
     match &report.subject {
         Subject::Connection(id) => output::line(format!("connection {id}")),
         Subject::Sync(id) => output::line(format!("sync {id}")),
@@ -64,6 +71,10 @@ fn print(report: &Report) {
             (true, Some(_)) => "note",
             (false, _) => "FAIL",
         };
+        if !check.passed && !said.insert((&check.detail, check.remedy.as_deref())) {
+            output::line(format!("  {} {}: see above, it is the same", toned(mark), check.name));
+            continue;
+        }
         output::line(format!("  {} {}: {}", toned(mark), check.name, check.detail));
         for line in check.remedy.iter().flat_map(|remedy| remedy.lines()) {
             output::line(format!("       → {line}"));

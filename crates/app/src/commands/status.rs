@@ -71,6 +71,8 @@ fn failure(status: &SyncStatus) -> Option<&str> {
 
 /// Returns a reason of about a paragraph. `check` has the rest, such as the statement that creates a table.
 fn shortened(why: &str, sync: &SyncId) -> String {
+    // The line begins with the sync already.
+    let why = why.strip_prefix(&format!("sync `{sync}`: ")).unwrap_or(why);
     /// Longer reasons hold a statement.
     const LETTERS_MAX: usize = 400;
     let first = why.lines().next().unwrap_or_default();

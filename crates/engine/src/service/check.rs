@@ -145,7 +145,9 @@ async fn columns_of(source: &dyn Source, selection: &Selection) -> Result<Checks
         list.push(format!("{} more", columns.len() - SHOWN));
     }
     let mut checks = Checks::default();
-    checks.pass("columns", list.join(", "));
+    if !list.is_empty() {
+        checks.pass("columns", list.join(", "));
+    }
     Ok(checks)
 }
 

@@ -66,6 +66,19 @@ async fn what_a_reference_names_and_is_not_there_is_told_with_its_setting() {
     }
 }
 
+#[tokio::test]
+async fn variables_that_are_not_set_are_named_at_once() {
+    let project = valid(&shop("host: \"${NOT_SET_ANYWHERE}\", password: \"${NOT_SET_EITHER}\""));
+    let settings = &project.connections[0].settings;
+    let error = settings.resolve(std::path::Path::new("."), store().as_ref()).await.expect_err("missing");
+    for named in
+        ["`connections.shop.host` to `NOT_SET_ANYWHERE`", "`connections.shop.password` to `NOT_SET_EITHER`"]
+    {
+        assert!(error.message().contains(named), "{error}");
+    }
+    assert_eq!(error.next_step(), "export NOT_SET_ANYWHERE=… NOT_SET_EITHER=…, then run again");
+}
+
 #[test]
 fn unset_variables_are_listed_and_are_no_error() {
     let text = shop("host: \"${NOT_SET_ANYWHERE}\", password: \"${CARGO_PKG_NAME}\", endpoint: \"${NOT_SET_EITHER:-sandbox}\"")

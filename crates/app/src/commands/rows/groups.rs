@@ -42,8 +42,8 @@ struct Group {
     examples: Vec<String>,
 }
 
-/// Prints groups. `rows_max` is how many rows were counted at most.
-pub(super) fn print(by: GroupBy, grouped: &Grouped, rows_max: usize, out: Output) {
+/// Prints groups. `rows_max` is how many rows were counted at most; `none` says that there are none.
+pub(super) fn print(by: GroupBy, grouped: &Grouped, rows_max: usize, none: &str, out: Output) {
     if out != Output::Text {
         output::listing(out, grouped, &grouped.groups);
         return;
@@ -55,7 +55,7 @@ pub(super) fn print(by: GroupBy, grouped: &Grouped, rows_max: usize, out: Output
         ));
     }
     if grouped.groups.is_empty() {
-        note("no rows");
+        note(none);
         return;
     }
     output::table(&table(by, &grouped.groups));

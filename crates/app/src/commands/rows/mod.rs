@@ -31,7 +31,7 @@ pub(super) async fn rows(args: &ProjectArgs, asked: Rows, out: Output) -> Result
         None => list(&engine, &selection, asked.limit, out).await?,
         Some(by) => {
             let grouped = selection.grouped(&engine, by).await?;
-            groups::print(by, &grouped, GROUPED_MAX, out);
+            groups::print(by, &grouped, GROUPED_MAX, selection.none(), out);
         }
     }
     Ok(DONE)
@@ -50,6 +50,11 @@ struct Selection {
 }
 
 impl Selection {
+    /// Returns the sentence for a list without rows.
+    fn none(&self) -> &'static str {
+        if self.open { "no failed row is open" } else { "no rows" }
+    }
+
     /// # Errors
     /// If the project has no such sync, the ledger no such run, or a time cannot be read.
     async fn of(engine: &Engine, asked: &Rows) -> Result<Selection, Error> {
@@ -223,8 +228,7 @@ async fn list(engine: &Engine, selection: &Selection, limit: usize, out: Output)
         return Ok(());
     }
     match entries.is_empty() {
-        true if selection.open => note("no failed row is open"),
-        true => note("no rows"),
+        true => note(selection.none()),
         false => output::table(&table(&entries, &notes)),
     }
     match total {

@@ -57,7 +57,9 @@ impl FilesSource {
             return Err(Error::settings("`path`: rows are read from folders on this machine only")
                 .hint("copy the files here, or read them through a warehouse"));
         }
-        Ok(FilesSource { folder: context.project.join(settings.path), clock: Arc::clone(&context.clock) })
+        // `.` and `./drops` are `./drops`.
+        let folder = context.project.join(settings.path).components().collect();
+        Ok(FilesSource { folder, clock: Arc::clone(&context.clock) })
     }
 
     /// Looks at the newest files of a selection.
