@@ -1,0 +1,117 @@
+"""Google's own Python client against the double: does it answer as the client expects?
+
+usage: official.py ADDRESS KEY OTHER_KEY    the key that the double knows, and one that it does not
+"""
+
+import datetime
+import decimal
+import json
+import pathlib
+import sys
+import urllib.request
+import uuid
+
+from google.api_core.exceptions import BadRequest, Forbidden, NotFound
+from google.api_core.retry import Retry
+from google.auth.exceptions import RefreshError
+from google.cloud import bigquery
+from google.oauth2 import service_account
+
+QUERY = (
+    "SELECT n AS id, CAST(n AS NUMERIC) / 4 AS total, CONCAT('n', CAST(n AS STRING)) AS name, "
+    "TIMESTAMP_ADD(TIMESTAMP '2026-03-01 12:00:00.123456Z', INTERVAL n SECOND) AS at, "
+    "STRUCT(n AS a, [n, n + 1] AS b) AS more FROM UNNEST(GENERATE_ARRAY(0, 249)) AS n ORDER BY n"
+)
+
+
+def ok(what, holds):
+    if not holds:
+        sys.exit(f"NOT {what}")
+    print("ok ", what)
+
+
+def refused(what, kind, call, word=""):
+    try:
+        call()
+    except kind as cause:
+        ok(what, word in str(cause))
+    else:
+        ok(what, False)
+
+
+def client(address, name, key):
+    info = {
+        "type": "service_account",
+        "project_id": "shop",
+        "private_key_id": "1",
+        "private_key": pathlib.Path(key).read_text(),
+        "client_email": f"{name}@shop.iam.gserviceaccount.com",
+        "token_uri": f"{address}/token",
+    }
+    credentials = service_account.Credentials.from_service_account_info(info, scopes=["https://www.googleapis.com/auth/bigquery"])
+    return bigquery.Client(project="shop", credentials=credentials, client_options={"api_endpoint": address})
+
+
+def set_up(address, name, **given):
+    request = urllib.request.Request(f"{address}/_double/{name}", json.dumps(given).encode(), method="PUT")
+    return json.load(urllib.request.urlopen(request))
+
+
+def main(address, key, other):
+    name = f"s{uuid.uuid4().hex[:8]}"
+    once = {"retry": None, "job_retry": None}
+    big = client(address, name, key)
+    refused("a wrong key is refused", RefreshError, lambda: client(address, name, other).query_and_wait("SELECT 1"), "Invalid JWT Signature")
+
+    rows = list(big.query_and_wait(QUERY, page_size=40))
+    ok("all pages of a query are read", [row["id"] for row in rows] == list(range(250)))
+    at = datetime.datetime(2026, 3, 1, 12, 0, 7, 123456, tzinfo=datetime.timezone.utc)
+    ok("digit for digit", rows[7]["total"] == decimal.Decimal("1.75") and rows[7]["at"] == at)
+    ok("structures and lists", rows[7]["more"] == {"a": 7, "b": [7, 8]})
+
+    dataset = big.create_dataset(name)
+    big.query_and_wait(f"CREATE TABLE `shop`.`{name}`.`t` (id INT64 NOT NULL, note STRING)")
+    big.query_and_wait(f"INSERT INTO `shop`.`{name}`.`t` VALUES (1, 'a'), (2, NULL)")
+    table = big.get_table(f"shop.{name}.t")
+    ok("a table's columns are told", [(one.name, one.field_type, one.mode) for one in table.schema] == [("id", "INTEGER", "REQUIRED"), ("note", "STRING", "NULLABLE")])
+    ok("tables are listed", [one.table_id for one in big.list_tables(dataset)] == ["t"])
+    asked = bigquery.QueryJobConfig(query_parameters=[bigquery.ScalarQueryParameter("p1", "INT64", 2)])
+    ok("named parameters count", [row.id for row in big.query_and_wait(f"SELECT id FROM `shop`.`{name}`.`t` WHERE id >= @p1", job_config=asked)] == [2])
+
+    set_up(address, name, pending=2, empty_pages=2, rows_per_page=30)
+    ok("a job that takes its time, and pages without rows", [row["id"] for row in big.query(QUERY).result()] == list(range(250)))
+    set_up(address, name, faults={"submit": ["503", "rate"], "poll": ["429", "jobrate"], "page": ["500"]}, rows_per_page=100)
+    patient = Retry(lambda cause: True, initial=0.01)
+    ok("what fails for a moment is asked again", len(list(big.query(QUERY, retry=patient, job_retry=patient).result(retry=patient))) == 250)
+    set_up(address, name, faults={"poll": ["expired"]})
+    ok("a token that ends is renewed", len(list(big.query(QUERY).result())) == 250)
+
+    dry = big.query(QUERY, job_config=bigquery.QueryJobConfig(dry_run=True))
+    ok("a dry run tells the columns", [one.field_type for one in dry.schema] == ["INTEGER", "NUMERIC", "STRING", "TIMESTAMP", "RECORD"])
+    set_up(address, name, bytes=5 << 30)
+    dry = big.query(QUERY, job_config=bigquery.QueryJobConfig(dry_run=True))
+    ok("and the bytes", dry.total_bytes_processed == 5 << 30)
+    limited = bigquery.QueryJobConfig(maximum_bytes_billed=1 << 30)
+    refused("which a limit holds back", BadRequest, lambda: big.query(QUERY, job_config=limited).result(**once), "Query exceeded limit for bytes billed")
+
+    for permission, word, call in [
+        ("bigquery.jobs.create", "bigquery.jobs.create permission", lambda: big.query_and_wait("SELECT 1", **once)),
+        ("bigquery.tables.getData", "permission to query table", lambda: big.query(f"SELECT * FROM `shop`.`{name}`.`t`", **once).result(**once)),
+        ("bigquery.tables.get", "Permission bigquery.tables.get denied", lambda: big.get_table(f"shop.{name}.t")),
+    ]:
+        set_up(address, name, without=[permission])
+        refused(f"without {permission} it is refused", Forbidden, call, word)
+    set_up(address, name)
+    refused("a table that is not there is not found", NotFound, lambda: big.query_and_wait(f"SELECT * FROM `shop`.`{name}`.`none`", **once))
+    refused("a wrong statement is a bad request", BadRequest, lambda: big.query_and_wait("SELEC 1", **once))
+    refused("a column that is not there, too", BadRequest, lambda: big.query_and_wait("SELECT nothing FROM (SELECT 1 AS id)", **once))
+
+    set_up(address, name, location="europe-west3")
+    job = big.query(QUERY)
+    ok("a job is where its data is", job.location == "europe-west3" and len(list(job.result())) == 250)
+    refused("and nowhere else", NotFound, lambda: big.get_job(job.job_id, location="US"))
+    set_up(address, name)
+    ok("a job is cancelled", big.query(QUERY).cancel() and set_up(address, name)["open"] == 0)
+
+
+main(*sys.argv[1:])
