@@ -8,7 +8,7 @@ import json
 import re
 import threading
 
-DATASET = re.compile(r"\bd_[0-9a-f]{32}\b")
+DATASET = re.compile(r"\bd_[0-9a-f]{16,32}\b")
 
 
 def is_read(query):

@@ -6,6 +6,7 @@ use tidegate_sandbox as sandbox;
 
 /// Every connector, by type.
 pub const CONNECTORS: &[Connector] = &[
+    tidegate_warehouses::bigquery::CONNECTOR,
     Connector { sandbox: Some(sandbox::braze::SANDBOX), ..braze::CONNECTOR },
     tidegate_warehouses::databricks::CONNECTOR,
     tidegate_lake::delta::CONNECTOR,

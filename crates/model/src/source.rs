@@ -202,6 +202,12 @@ pub trait Source: Send + Sync {
         false
     }
 
+    /// Returns what was paid for to read from this source since it was opened, as a sentence for people;
+    /// `None` if the source does not count it.
+    fn cost(&self) -> Option<String> {
+        None
+    }
+
     /// Returns how many items of a selection are after a checkpoint, by partition; empty if the
     /// source does not count them.
     ///

@@ -171,6 +171,8 @@ const VALUES: &[(&str, &[&str])] = &[
     ("s3", &["files", "delta"]),
     ("redpanda", &["kafka"]),
     ("confluent", &["kafka"]),
+    ("bq", &["bigquery"]),
+    ("google_bigquery", &["bigquery"]),
     ("databricks", &["delta"]),
     ("prefer", &["require"]),
     ("verify-ca", &["verify-full"]),

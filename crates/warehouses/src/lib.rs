@@ -2,5 +2,6 @@
 //!
 //! A folder is a system, a file is a role.
 
+pub mod bigquery;
 pub mod databricks;
 pub mod postgres;

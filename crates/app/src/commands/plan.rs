@@ -57,6 +57,9 @@ fn print(plan: &Plan, requests: usize) {
             counted(counts.not_due, "row")
         ));
     }
+    if let Some(cost) = &plan.cost {
+        output::line(format!("  {cost}; a run costs as much"));
+    }
     for (kind, sent) in &plan.requests {
         output::line(format!(
             "  {kind}: {}, {}",

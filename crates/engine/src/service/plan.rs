@@ -31,6 +31,8 @@ pub struct Plan {
     pub exceeds: Option<ExceededLimit>,
     /// What the platform does with such objects that a plan cannot see in advance.
     pub caveats: Vec<Caveat>,
+    /// What reading cost, as a sentence, if the source counts it: a run costs as much.
+    pub cost: Option<String>,
 }
 
 /// Something to know before objects are sent.
@@ -78,6 +80,7 @@ impl Engine {
             rejections: store.rejections(),
             exceeds: ExceededLimit::by_deletions(limit, run.counts.delivered),
             caveats: caveats.collect(),
+            cost: import.source.cost(),
             run,
         })
     }

@@ -149,6 +149,46 @@ impl Dialect for Databricks {
     }
 }
 
+/// The dialect of BigQuery: GoogleSQL.
+///
+/// Source: BigQuery docs, "Lexical structure", "Functions", "Query syntax".
+#[derive(Clone, Copy, Debug, Default)]
+pub struct BigQuery;
+
+impl Dialect for BigQuery {
+    fn quote(&self, name: &str) -> String {
+        format!("`{}`", name.replace('\\', "\\\\").replace('`', "\\`"))
+    }
+
+    /// Without a collation, texts are compared so: a column that has one is given without it.
+    fn by_bytes(&self, expression: &str) -> String {
+        expression.to_owned()
+    }
+
+    fn now(&self, shown: Clock, time_zone: &str) -> String {
+        // No time zone has a quote or a backslash, which is an escape here.
+        let zone = format!("'{}'", time_zone.replace(['\\', '\''], ""));
+        match shown {
+            Clock::Timestamp => "CURRENT_TIMESTAMP()".to_owned(),
+            Clock::DateTime => format!("CURRENT_DATETIME({zone})"),
+            Clock::Date => format!("CURRENT_DATE({zone})"),
+        }
+    }
+
+    fn endless(&self, expression: &str, number: Number, is_endless: bool) -> String {
+        match (number, is_endless) {
+            (Number::Float, true) => format!("(IS_NAN({expression}) OR IS_INF({expression}))"),
+            (Number::Float, false) => format!("NOT (IS_NAN({expression}) OR IS_INF({expression}))"),
+            (Number::Decimal, is_endless) => (!is_endless).to_string(),
+        }
+    }
+
+    /// A parameter has a type of its own: partitions are chosen by it before a query runs.
+    fn parameter(&self, number: usize, _: &str) -> String {
+        format!("@p{number}")
+    }
+}
+
 /// The column that rows are read by.
 #[derive(Clone, Debug)]
 pub struct CursorColumn<'a> {
@@ -358,6 +398,24 @@ mod tests {
         assert_eq!(share.not_due(), Some(format!("SELECT count(*) FROM `t` WHERE {endless}")));
         let wall = Databricks.now(Clock::Date, "Europe/Berlin");
         assert!(wall.contains("'Europe/Berlin'") && wall.ends_with(" AS DATE)"), "{wall}");
+    }
+
+    #[test]
+    fn one_statement_of_bigquery_has_a_typed_parameter_and_no_cast_around_its_column() {
+        let read = |data_type| {
+            let cursor =
+                CursorColumn { expression: "t.`at`".to_owned(), data_type, cast: "TIMESTAMP".to_owned() };
+            Incremental::new(BigQuery, "`id`", "`t`", cursor, "Europe/Berlin").expect("a cursor")
+        };
+        assert_eq!(
+            read(&DataType::Timestamp).all(true),
+            "SELECT `id` FROM `t` WHERE t.`at` IS NULL OR (t.`at` >= @p1 AND t.`at` <= CURRENT_TIMESTAMP()) \
+             ORDER BY t.`at` NULLS FIRST"
+        );
+        let rows = read(&DataType::Float).rows(true);
+        assert!(rows.contains("t.`at` >= @p1 AND NOT (IS_NAN(t.`at`) OR IS_INF(t.`at`))"), "{rows}");
+        assert_eq!(BigQuery.now(Clock::Date, "it's"), "CURRENT_DATE('its')");
+        assert_eq!(BigQuery.quote("a`b\\"), "`a\\`b\\\\`");
     }
 
     #[test]

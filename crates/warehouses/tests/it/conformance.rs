@@ -5,7 +5,10 @@ use tidegate_model::Connector;
 
 use crate::fixtures;
 
-const CONNECTORS: &[Connector] =
-    &[tidegate_warehouses::databricks::CONNECTOR, tidegate_warehouses::postgres::CONNECTOR];
+const CONNECTORS: &[Connector] = &[
+    tidegate_warehouses::bigquery::CONNECTOR,
+    tidegate_warehouses::databricks::CONNECTOR,
+    tidegate_warehouses::postgres::CONNECTOR,
+];
 
 tidegate_testkit::connectors_conform!(CONNECTORS, fixtures::of);

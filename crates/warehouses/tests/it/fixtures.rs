@@ -7,6 +7,7 @@ use tidegate_model::ErrorKind;
 use tidegate_testkit::conforms::sink::{MakeBackend, SinkBackend, WrongBackend};
 use tidegate_testkit::conforms::{Example, PRIVATE, SourceBackend, SourceExample};
 
+use crate::bigquery_server::{Warehouse, key};
 use crate::databricks_server::Workspace;
 use crate::postgres_server::Database;
 
@@ -16,6 +17,7 @@ const ROWS: i64 = 40;
 pub fn of(kind: &str) -> Option<Example> {
     match kind {
         "postgres" => Some(postgres()),
+        "bigquery" => Some(bigquery()),
         "databricks" => Some(databricks()),
         _ => None,
     }
@@ -109,6 +111,75 @@ fn databricks() -> Example {
             },
         }),
         ..Example::default()
+    }
+}
+
+fn bigquery() -> Example {
+    Example {
+        // Nothing listens there.
+        settings: json!({
+            "project": "shop",
+            "endpoint": "http://127.0.0.1:1",
+            "service_account_key": key("f00d-4-bigquery", "http://127.0.0.1:1", "TIDEGATE_TEST_BIGQUERY_KEY"),
+        }),
+        source: Some(SourceExample {
+            backends: || {
+                Box::pin(async {
+                    let warehouse = Arc::new(Warehouse::new().await);
+                    warehouse.set(json!({ "rows_per_page": 9, "any_time": true })).await;
+                    let table = warehouse.table("t");
+                    warehouse
+                        .run(&format!(
+                            "CREATE TABLE `{table}` (id INT64 NOT NULL, note STRING, total NUMERIC, even BOOL, \
+                             share FLOAT64, raw BYTES, day DATE, clock TIME, wall DATETIME, doc JSON, \
+                             part STRUCT<n INT64, s STRING>, list ARRAY<INT64>, span INTERVAL, at TIMESTAMP, \
+                             PRIMARY KEY (id) NOT ENFORCED)"
+                        ))
+                        .await;
+                    warehouse
+                        .run(&format!(
+                            "INSERT INTO `{table}` SELECT id, CONCAT('{PRIVATE} ', CAST(id AS STRING)) AS note, CAST(id AS NUMERIC) AS total, \
+                             MOD(id, 2) = 0 AS even, id / 8 AS share, b'\\x00\\xff' AS raw, \
+                             DATE_ADD(DATE '2026-01-01', INTERVAL id DAY) AS day, TIME '12:30:00.5' AS clock, \
+                             DATETIME '2026-01-01 00:00:00.5' AS wall, PARSE_JSON('{{\"n\": 1}}') AS doc, \
+                             STRUCT(id AS n, 'it is' AS s) AS part, [id, 2] AS list, INTERVAL 1 DAY AS span, \
+                             IF(id > 3, TIMESTAMP_ADD(TIMESTAMP '2026-01-01 00:00:00Z', INTERVAL DIV(id, 3) MICROSECOND), NULL) AS at \
+                             FROM UNNEST(GENERATE_ARRAY(1, {ROWS})) AS id"
+                        ))
+                        .await;
+                    vec![
+                        warehouse_backend(&warehouse, json!({ "table": table })),
+                        warehouse_backend(
+                            &warehouse,
+                            json!({ "query": format!("select * from `{table}`;") }),
+                        ),
+                    ]
+                })
+            },
+        }),
+        ..Example::default()
+    }
+}
+
+fn warehouse_backend(warehouse: &Arc<Warehouse>, selection: Value) -> SourceBackend {
+    let kept = Arc::clone(warehouse);
+    let query = format!("select cast(note as int64) as n from `{}`", warehouse.table("t"));
+    SourceBackend {
+        settings: json!(warehouse.settings(json!({})).members()),
+        project: std::env::temp_dir(),
+        http: Some(warehouse.http()),
+        selection,
+        missing: json!({ "table": warehouse.table("tt") }),
+        failing: Some(json!({ "query": query })),
+        rows: ROWS as usize,
+        cursor: Some("at"),
+        key: &["id"],
+        untyped: &["span"],
+        running: Box::new(move || {
+            let warehouse = Arc::clone(&kept);
+            Box::pin(async move { warehouse.open().await })
+        }),
+        keep: Box::new(Arc::clone(warehouse)),
     }
 }
 

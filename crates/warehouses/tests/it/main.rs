@@ -1,5 +1,12 @@
 //! Databases and warehouses against real servers and against their promises.
 
+mod bigquery_clients;
+mod bigquery_faults;
+mod bigquery_grants;
+mod bigquery_reading;
+mod bigquery_recorded;
+mod bigquery_server;
+mod bigquery_types;
 mod conformance;
 mod databricks_changes;
 mod databricks_clients;

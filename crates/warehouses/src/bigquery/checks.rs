@@ -1,0 +1,102 @@
+//! What a connection is asked to prove before it is trusted with a sync.
+
+use tidegate_model::{Checks, Error, ErrorKind, Selection};
+use tidegate_transport::sql::table::Relation as _;
+
+use super::client::VENDOR;
+use super::grants::{self, Refused};
+use super::relation::Relation;
+use super::settings::BigQuerySelection;
+use super::source::BigQuerySource;
+use super::statement::Sql;
+
+impl BigQuerySource {
+    /// Looks at everything that reading needs. Nothing is run, and nothing is billed.
+    ///
+    /// # Errors
+    /// Only what keeps us from looking: no connection, a selection that is none.
+    pub(super) async fn prove(&self, selection: Option<&Selection>) -> Result<Checks, Error> {
+        let settings = &self.client.settings;
+        let selected = selection.map(|selection| selection.parse::<BigQuerySelection>()).transpose()?;
+        let relation = selected.as_ref().map(|selected| selected.relation(settings)).transpose()?;
+        let mut checks = Checks::default();
+        let account = match self.client.auth.token().await {
+            Ok(_) => self.client.auth.account().await?,
+            Err(error) if error.kind() == ErrorKind::Denied => {
+                checks.fail("login", error.message(), error.next_step());
+                return Ok(checks);
+            }
+            Err(error) => return Err(error),
+        };
+        checks.pass("login", format!("{VENDOR}, as {account}"));
+        let one: Sql = "SELECT 1".to_owned().into();
+        let jobs = Refused {
+            permission: "bigquery.jobs.create".to_owned(),
+            kind: "Project".to_owned(),
+            name: settings.project.clone(),
+        };
+        match self.client.forecast(&one, settings.location.as_deref()).await {
+            Ok(_) => checks.pass(jobs.check(), "granted"),
+            Err(error) if matches!(error.kind(), ErrorKind::Denied | ErrorKind::Missing) => {
+                checks.fail(jobs.check(), error.message(), remedy(&error, &account));
+                return Ok(checks);
+            }
+            Err(error) => return Err(error),
+        }
+        let (Some(selected), Some(relation)) = (selected, relation) else { return Ok(checks) };
+        self.prove_reading(&selected, &relation, &account, &mut checks).await;
+        Ok(checks)
+    }
+
+    async fn prove_reading(
+        &self,
+        selected: &BigQuerySelection,
+        relation: &Relation,
+        account: &str,
+        checks: &mut Checks,
+    ) {
+        let planned = match self.found(selected).await {
+            Err(error) => Err(error),
+            Ok(found) => {
+                // A dry run needs the same permissions as a read.
+                let everything: Sql = found.table.everything().into();
+                let planned = self.client.forecast(&everything, found.location.as_deref()).await;
+                // A table that asks for a condition is read by a cursor.
+                match planned {
+                    Err(error) if error.next_step().contains("`cursor`") => Ok(found.table.columns.len()),
+                    planned => planned.map(|_| found.table.columns.len()),
+                }
+            }
+        };
+        let name = format!("reading {}", relation.label());
+        match planned {
+            Ok(columns) => {
+                if let Relation::Table(_) = relation {
+                    for permission in ["bigquery.tables.get", "bigquery.tables.getData"] {
+                        checks.pass(format!("{permission} on table {}", relation.label()), "granted");
+                    }
+                }
+                checks.pass(name, format!("works, {columns} columns"));
+            }
+            Err(error) => match refused(&error) {
+                Some(check) => {
+                    checks.fail(check, format!("{account} does not have it"), remedy(&error, account));
+                }
+                None => checks.fail(name, error.chain(), error.next_step()),
+            },
+        }
+    }
+}
+
+/// Returns what a refusal is about, by the sentence of [`Refused`].
+fn refused(error: &Error) -> Option<String> {
+    let (_, check) = error.message().split_once("the service account does not have ")?;
+    Some(check.to_owned())
+}
+
+fn remedy(error: &Error, account: &str) -> String {
+    match error.next_step() {
+        "" => grants::on_project("<project>", "bigquery.jobUser", account),
+        step => step.replace("<service account>", account),
+    }
+}

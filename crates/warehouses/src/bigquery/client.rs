@@ -1,0 +1,135 @@
+//! The calls that are made, and what the answers mean.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tidegate_model::address::encoded;
+use tidegate_model::{Clock, ConnectorContext, Error, Http, Secret};
+use tidegate_transport::http::answer::{self, RequestError};
+
+use super::auth::Auth;
+use super::errors;
+use super::settings::BigQuerySettings;
+
+/// The name in sentences for people.
+pub const VENDOR: &str = "BigQuery";
+
+/// BigQuery, as one service account sees it.
+pub struct Client {
+    /// The settings.
+    pub settings: BigQuerySettings,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Who asks.
+    pub auth: Auth,
+    /// The bytes that queries have processed, which is what is paid for on demand.
+    pub processed: AtomicU64,
+    http: Arc<dyn Http>,
+    base: String,
+}
+
+impl Client {
+    /// Makes a client. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`tidegate_model::ErrorKind::Settings`] for settings that cannot work.
+    pub fn open(settings: BigQuerySettings, context: &ConnectorContext) -> Result<Arc<Client>, Error> {
+        let settings = settings.checked()?;
+        let base = format!("{}/bigquery/v2/projects", settings.base()?);
+        let http = context.trusting(settings.ca_file.as_deref())?.http;
+        let clock = Arc::clone(&context.clock);
+        let auth = Auth::new(settings.service_account_key.as_ref(), Arc::clone(&http), Arc::clone(&clock))?;
+        Ok(Arc::new(Client { settings, clock, auth, processed: AtomicU64::new(0), http, base }))
+    }
+
+    /// Returns the path of something in the project that pays.
+    pub fn path(&self, rest: &str) -> String {
+        format!("/{}/{rest}", encoded(&self.settings.project))
+    }
+
+    /// Calls an endpoint that changes nothing.
+    ///
+    /// # Errors
+    /// What BigQuery said, or what kept it from answering.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
+        let answered = self.call(Method::GET, path, None).await.map_err(RequestError::into_error)?;
+        read(&answered)
+    }
+
+    /// Calls an endpoint that changes nothing and returns its body as it is.
+    ///
+    /// # Errors
+    /// What BigQuery said, or what kept it from answering.
+    pub async fn body(&self, path: &str) -> Result<Bytes, Error> {
+        let answered = self.call(Method::GET, path, None).await.map_err(RequestError::into_error)?;
+        Ok(answered.into_body())
+    }
+
+    /// Calls an endpoint with a JSON body.
+    ///
+    /// # Errors
+    /// Whether the call took effect, if it is known.
+    pub async fn post(&self, path: &str, body: &Value) -> Result<Response<Bytes>, RequestError> {
+        self.call(Method::POST, path, Some(Bytes::from(body.to_string()))).await
+    }
+
+    /// Calls an endpoint once; once more with a new token if the first one has expired, which has
+    /// no effect.
+    async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Bytes>,
+    ) -> Result<Response<Bytes>, RequestError> {
+        let token = self.auth.token().await.map_err(RequestError::NoEffect)?;
+        let mut answered = self.send(&method, path, body.clone(), &token).await?;
+        if answered.status() == StatusCode::UNAUTHORIZED {
+            self.auth.forget(&token).await;
+            let token = self.auth.token().await.map_err(RequestError::NoEffect)?;
+            answered = self.send(&method, path, body, &token).await?;
+        }
+        match answered.status().is_success() {
+            true => Ok(answered),
+            false => Err(errors::request_error(&answered, self.auth.known_account(), self.clock.now())),
+        }
+    }
+
+    async fn send(
+        &self,
+        method: &Method,
+        path: &str,
+        body: Option<Bytes>,
+        token: &Secret,
+    ) -> Result<Response<Bytes>, RequestError> {
+        let unsendable = |_| RequestError::NoEffect(errors::unreadable("a token"));
+        let mut authorization =
+            HeaderValue::try_from(format!("Bearer {}", token.expose())).map_err(unsendable)?;
+        authorization.set_sensitive(true);
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.base))
+            .header(AUTHORIZATION, authorization)
+            .header(ACCEPT, "application/json");
+        if body.is_some() {
+            request = request.header(CONTENT_TYPE, "application/json");
+        }
+        let request = request.body(body.unwrap_or_default()).map_err(|cause| {
+            RequestError::NoEffect(Error::settings("`project` makes no address").caused_by(cause))
+        })?;
+        let answered = self.http.send(request).await.map_err(|failure| answer::lost(VENDOR, &failure))?;
+        Ok(if answered.status().is_success() { answered } else { answer::without(token, answered) })
+    }
+}
+
+/// Reads an answer.
+///
+/// # Errors
+/// If it has not the documented form.
+pub fn read<T: DeserializeOwned>(answered: &Response<Bytes>) -> Result<T, Error> {
+    serde_json::from_slice(answered.body()).map_err(|_| answer::unreadable(VENDOR, answered).into_error())
+}

@@ -1,0 +1,200 @@
+//! Jobs: submitted under an id that is made here, asked about until they end, cancelled when they are no
+//! longer wanted.
+//!
+//! Source: BigQuery REST reference, `jobs.insert`, `jobs.cancel`: a job of an id that is there already is
+//! refused with 409, so a job whose answer is lost is submitted again and runs once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tidegate_model::address::encoded;
+use tidegate_model::{Error, ErrorKind};
+use tidegate_transport::http::answer::RequestError;
+use tidegate_transport::poll::Poll;
+
+use super::client::{self, Client};
+use super::errors::{self, Failure};
+use super::statement::Sql;
+use super::types::{Field, Schema};
+
+/// A job. Dropped before its result was read to the end, it is cancelled.
+pub struct Job {
+    client: Arc<Client>,
+    id: String,
+    location: Option<String>,
+    is_open: AtomicBool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer {
+    #[serde(default)]
+    job_reference: Reference,
+    #[serde(default)]
+    status: Status,
+    #[serde(default)]
+    statistics: Statistics,
+}
+
+#[derive(Default, Deserialize)]
+struct Reference {
+    location: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Status {
+    error_result: Option<Failure>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Statistics {
+    total_bytes_processed: Option<String>,
+    #[serde(default)]
+    query: QueryStatistics,
+}
+
+#[derive(Default, Deserialize)]
+struct QueryStatistics {
+    schema: Option<Schema>,
+}
+
+/// What a statement would do.
+pub struct Forecast {
+    /// The columns of its result.
+    pub fields: Vec<Field>,
+    /// How many bytes it would process: what is paid for on demand.
+    pub bytes: u64,
+    /// Where it would run.
+    pub location: Option<String>,
+}
+
+impl Client {
+    /// Asks what a statement would do, without running it, which costs nothing.
+    ///
+    /// # Errors
+    /// What BigQuery said, or what kept it from answering.
+    pub async fn forecast(&self, sql: &Sql, location: Option<&str>) -> Result<Forecast, Error> {
+        let body = json!({
+            "configuration": { "query": sql.configuration(), "dryRun": true },
+            "jobReference": reference(&self.settings.project, None, location),
+        });
+        let answered = self.post(&self.path("jobs"), &body).await.map_err(RequestError::into_error)?;
+        let Answer { job_reference, status, statistics } = client::read(&answered)?;
+        if let Some(failure) = status.error_result {
+            return Err(errors::explained(&failure, self.auth.known_account(), None));
+        }
+        let bytes = statistics.total_bytes_processed.as_deref().unwrap_or("0");
+        Ok(Forecast {
+            fields: statistics.query.schema.unwrap_or_default().fields.into_iter().map(Field::from).collect(),
+            bytes: bytes.parse().map_err(|_| errors::unreadable("a number of bytes"))?,
+            location: job_reference.location,
+        })
+    }
+}
+
+impl Job {
+    /// Submits a statement. `location` is where its data is, if that is known.
+    ///
+    /// # Errors
+    /// What BigQuery said, or what kept it from answering.
+    pub async fn submit(client: &Arc<Client>, sql: &Sql, location: Option<&str>) -> Result<Job, Error> {
+        let mut job = Job {
+            client: Arc::clone(client),
+            id: format!("tidegate_{}", uuid::Uuid::new_v4().simple()),
+            location: location.map(str::to_owned),
+            is_open: AtomicBool::new(true),
+        };
+        let body = job.described(sql);
+        let mut poll = Poll::default();
+        loop {
+            match client.post(&client.path("jobs"), &body).await {
+                Ok(answered) => {
+                    let answer: Answer = client::read(&answered)?;
+                    job.location = answer.job_reference.location.or_else(|| job.location.take());
+                    if let Some(failure) = answer.status.error_result {
+                        *job.is_open.get_mut() = false;
+                        return Err(errors::explained(&failure, client.auth.known_account(), None));
+                    }
+                    return Ok(job);
+                }
+                // An answer before this one was lost.
+                Err(RequestError::NoEffect(error)) if errors::is_duplicate(&error) => return Ok(job),
+                Err(RequestError::NoEffect(error)) => {
+                    *job.is_open.get_mut() = false;
+                    return Err(error);
+                }
+                Err(unknown) => poll.unanswered(unknown.into_error(), client.clock.now()).await?,
+            }
+        }
+    }
+
+    fn described(&self, sql: &Sql) -> Value {
+        let settings = &self.client.settings;
+        let mut query = sql.configuration();
+        if let Some(most) = settings.maximum_bytes_billed {
+            query["maximumBytesBilled"] = most.to_string().into();
+        }
+        let labels = json!({ "application": "tidegate" });
+        json!({
+            "configuration": { "query": query, "labels": labels },
+            "jobReference": reference(&settings.project, Some(&self.id), self.location.as_deref()),
+        })
+    }
+
+    /// Returns the client.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Returns the path of the job's result, with where it is.
+    pub fn result_path(&self) -> String {
+        self.place("queries", "", "formatOptions.useInt64Timestamp=true&prettyPrint=false")
+    }
+
+    /// Notes that the result was read to its end.
+    pub fn close(&self) {
+        self.is_open.store(false, Ordering::Relaxed);
+    }
+
+    fn place(&self, kind: &str, verb: &str, query: &str) -> String {
+        let path = self.client.path(&format!("{kind}/{}{verb}?{query}", self.id));
+        match &self.location {
+            Some(location) => format!("{path}&location={}", encoded(location)),
+            None => path,
+        }
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        if !*self.is_open.get_mut() {
+            return;
+        }
+        let (client, path) = (Arc::clone(&self.client), self.place("jobs", "/cancel", "prettyPrint=false"));
+        runtime.spawn(async move {
+            if let Err(error) = client.post(&path, &json!({})).await {
+                tracing::debug!(error = %error.into_error().chain(), "a job could not be cancelled");
+            }
+        });
+    }
+}
+
+fn reference(project: &str, id: Option<&str>, location: Option<&str>) -> Value {
+    let mut reference = json!({ "projectId": project });
+    for (name, value) in [("jobId", id), ("location", location)] {
+        if let Some(value) = value {
+            reference[name] = value.into();
+        }
+    }
+    reference
+}
+
+/// Returns the error for a result that ends before its last row.
+pub fn incomplete(doing: &str) -> Error {
+    Error::new(ErrorKind::Unexpected, format!("{doing}: rows of the result are missing"))
+}

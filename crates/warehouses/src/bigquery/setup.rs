@@ -1,0 +1,81 @@
+//! What a customer's administrator does once.
+
+use std::fmt::Write as _;
+
+use tidegate_model::{ConnectionId, Error, Settings};
+
+use super::auth::account_of;
+use super::grants::{grant, on_project};
+use super::relation::{Relation, quote, quoted};
+use super::settings::{BigQuerySelection, BigQuerySettings};
+
+/// Returns the steps for the names in the settings; for the table that the selection names, else for
+/// placeholders.
+///
+/// Source: BigQuery docs, "Access control with IAM", "BigQuery IAM roles and permissions"; Google Cloud
+/// docs, "Create service accounts", "Create and delete service account keys"; Braze docs, "Cloud Data
+/// Ingestion", step "Create service accounts", for its four roles.
+///
+/// # Errors
+/// Settings or a selection that cannot work.
+pub fn setup(
+    name: &ConnectionId,
+    settings: &Settings,
+    selection: Option<&Settings>,
+) -> Result<String, Error> {
+    let settings = settings.parse::<BigQuerySettings>()?.checked()?;
+    let relation = match selection {
+        Some(selection) => Some(selection.parse::<BigQuerySelection>()?.relation(&settings)?),
+        None => None,
+    };
+    let project = &settings.project;
+    let account = settings.service_account_key.as_ref().and_then(account_of);
+    let account = account.unwrap_or_else(|| format!("tidegate@{project}.iam.gserviceaccount.com"));
+    let short = account.split('@').next().unwrap_or_default();
+    let (data, table) = match &relation {
+        Some(Relation::Table(names)) => {
+            (format!("{}.{}", quote(&names[0]), quote(&names[1])), Some(quoted(names)))
+        }
+        _ => {
+            let dataset = settings.dataset.as_deref().unwrap_or("<your_dataset>");
+            (format!("{}.{}", quote(project), quote(dataset)), None)
+        }
+    };
+    let table = table.unwrap_or_else(|| format!("{data}.<table>"));
+    let mut text = String::new();
+    let _ = write!(
+        text,
+        "# 1. A service account, and the right to run queries in the project that pays for them
+gcloud iam service-accounts create {short} --project={project}
+{}
+
+-- 2. To read: run in the BigQuery console, as an owner of the dataset. BigQuery Data Viewer on it:
+{}
+-- or on the tables that are read alone:
+-- {}
+
+# 3. A key. Its JSON file is the `service_account_key` of the connection `{name}`.
+gcloud iam service-accounts keys create key.json --iam-account={account}
+#    On a Google machine (Compute Engine, GKE with workload identity, Cloud Run) no key is needed: attach the
+#    service account to it and leave `service_account_key` out.
+
+# 4. Optional. BigQuery User lists the datasets of the project, for `tidegate discover` without a `dataset`:
+# {}
+#    BigQuery Connection User, which Braze's own ingestion asks for, is needed only for tables that BigQuery
+#    reads over a connection to another system:
+# {}
+
+# 5. Optional: a read by cursor processes only what may be new if the table is partitioned or clustered by
+#    the cursor column: PARTITION BY DATE(<column>), CLUSTER BY <column>. A limit for one query is
+#    `maximum_bytes_billed` of the connection.
+
+# 6. If the project is inside a VPC Service Controls perimeter, add the address of this machine to an access level.
+",
+        on_project(project, "bigquery.jobUser", &account),
+        grant("bigquery.dataViewer", "SCHEMA", &data, &account),
+        grant("bigquery.dataViewer", "TABLE", &table, &account),
+        on_project(project, "bigquery.user", &account),
+        on_project(project, "bigquery.connectionUser", &account),
+    );
+    Ok(text)
+}
