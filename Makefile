@@ -1,7 +1,7 @@
 # Common tasks. Run `make` to list them.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check audit fix bench fuzz clean
+.PHONY: help run test check audit fix bench dist fuzz clean
 
 help: ## list the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ fix: ## fix formatting and simple lints
 
 bench: ## measure rows, streams and events against the limits of the machine; QUICK=1 for a first look, WHAT=… for a part, PEERS=1 adds rivals
 	scripts/bench
+
+dist: ## build what people install into dist/: a tarball, a Debian package, a wheel
+	scripts/dist
 
 fuzz: ## fuzz what reads bytes of others, guided by coverage; SECONDS_EACH=60 for each target, TARGETS=… for some
 	scripts/fuzz $(TARGETS)
