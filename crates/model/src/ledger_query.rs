@@ -43,6 +43,8 @@ pub struct FailedRowQuery {
     pub to: Option<Timestamp>,
     /// After this row: the last one of the page before.
     pub after: Option<FailedRowCursor>,
+    /// Leaves [`RowEntry::payload`](crate::store::RowEntry::payload) empty, for queries that only count.
+    pub without_payload: bool,
     /// At most this many.
     pub limit: usize,
 }

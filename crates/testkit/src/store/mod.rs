@@ -45,6 +45,7 @@ macro_rules! store_conforms {
             failed_rows::the_same_row_failing_again_is_one_failed_row
             failed_rows::failed_rows_are_read_in_order_and_counted_without_being_read
             failed_rows::failed_rows_that_need_no_delivery_are_dismissed
+            failed_rows::failed_rows_are_the_same_however_many_commits_made_them
             failed_rows::another_row_under_the_same_key_takes_its_place
             failed_rows::the_last_row_of_a_batch_decides_whether_its_key_is_solved
             pages::runs_are_listed_page_by_page

@@ -76,6 +76,7 @@ pub(super) async fn list_failed_rows(
         from: asked.from,
         to: asked.to,
         after: cursor,
+        without_payload: false,
         limit: limit + 1,
     };
     let mut rows = engine.find_failed_rows(&query).await?;

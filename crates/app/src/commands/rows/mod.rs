@@ -21,8 +21,8 @@ use crate::output::{self, counted, moment, note, number};
 
 /// Rows that are read to be counted in groups.
 const GROUPED_MAX: usize = 200_000;
-/// Failed rows, with their contents, that are in memory at a time while they are counted.
-const GROUPED_PAGE: usize = 500;
+/// Failed rows that are in memory at a time while they are counted.
+const GROUPED_PAGE: usize = 10_000;
 
 pub(super) async fn rows(args: &ProjectArgs, asked: Rows, out: Output) -> Result<u8, Error> {
     let engine = args.engine().await?;
@@ -124,6 +124,7 @@ impl Selection {
             from: self.from,
             to: self.to,
             limit: GROUPED_PAGE,
+            without_payload: true,
             ..FailedRowQuery::default()
         };
         for _ in 0..GROUPED_MAX / GROUPED_PAGE {

@@ -3,6 +3,9 @@
 //! A block has three parts: marks, by which rows are found without reading a block; what the ledger
 //! says of the rows; and their contents, sealed as one piece.
 
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
 use tidegate_model::store::{RowStatus, StatusKind};
 use tidegate_model::{Error, Reason, RowHash, RunId, Text};
 use xxhash_rust::xxh3::xxh3_64;
@@ -61,9 +64,9 @@ pub(crate) fn mark(hash: RowHash) -> u64 {
     (hash.0 >> 64) as u64 ^ hash.0 as u64
 }
 
-/// Returns the mark of a user.
+/// Returns the mark of a user: 0 for a row without one, and for no other.
 pub(crate) fn user_mark(user: &str) -> u64 {
-    xxh3_64(user.as_bytes())
+    if user.is_empty() { 0 } else { xxh3_64(user.as_bytes()).max(1) }
 }
 
 /// Returns marks as one column.
@@ -147,19 +150,54 @@ pub(crate) fn encode_contents(entries: &[FailedEntry]) -> Result<Option<Vec<u8>>
     }
     let bytes: u64 = entries.iter().map(FailedEntry::bytes).sum();
     let mut writer = Writer::with_capacity(bytes as usize + entries.len() * 3);
+    writer.number(entries.len());
     writer.texts(entries.iter().map(|entry| entry.text.as_deref().unwrap_or_default()));
     writer.finish(VERSION).map(Some)
 }
 
-/// Gives entries their contents, which [`encode_contents`] wrote.
-pub(crate) fn decode_contents(contents: &[u8], entries: &mut [FailedEntry]) -> Result<(), Error> {
+/// Returns the contents of each row, which [`encode_contents`] wrote.
+pub(crate) fn decode_contents(contents: &[u8]) -> Result<Vec<Option<Text>>, Error> {
     let mut reader = Reader::open(contents, VERSION)?;
-    let texts = reader.texts(entries.len())?;
+    let count = reader.count(1)?;
+    let texts = reader.texts(count)?;
     reader.end()?;
-    for (entry, text) in entries.iter_mut().zip(texts.iter()) {
-        entry.text = (!text.is_empty()).then(|| text.into());
+    Ok(texts.iter().map(|text| (!text.is_empty()).then(|| text.into())).collect())
+}
+
+/// The rows of a block that failed for one reason.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Summary {
+    pub(crate) status: StatusKind,
+    /// The reason code, and the last of the sentences in the order of their letters.
+    pub(crate) code: String,
+    pub(crate) message: String,
+    pub(crate) rows: u64,
+    /// When the first of them failed first, and the last of them failed last.
+    pub(crate) first_at: i64,
+    pub(crate) last_at: i64,
+}
+
+/// Returns the reasons of rows.
+pub(crate) fn summaries(entries: &[FailedEntry]) -> Vec<Summary> {
+    let mut found: BTreeMap<(&str, &str), Summary> = BTreeMap::new();
+    for entry in entries {
+        let Some(reason) = entry.reason() else { continue };
+        let summary = found.entry((entry.kind().as_str(), &reason.code)).or_insert_with(|| Summary {
+            status: entry.kind(),
+            code: reason.code.to_string(),
+            message: String::new(),
+            rows: 0,
+            first_at: entry.first_at,
+            last_at: entry.last_at,
+        });
+        summary.rows += 1;
+        summary.first_at = summary.first_at.min(entry.first_at);
+        summary.last_at = summary.last_at.max(entry.last_at);
+        if reason.message > summary.message {
+            summary.message.clone_from(&reason.message);
+        }
     }
-    Ok(())
+    found.into_values().collect()
 }
 
 /// No time of ours is before 1970.
@@ -211,7 +249,8 @@ mod tests {
         ) {
             let mut read = decode(&encode(&entries).expect("small")).expect("whole");
             if let Some(contents) = encode_contents(&entries).expect("small") {
-                decode_contents(&contents, &mut read).expect("whole");
+                let texts = decode_contents(&contents).expect("whole");
+                read.iter_mut().zip(texts).for_each(|(entry, text)| entry.text = text);
             }
             prop_assert_eq!(read, entries);
         }
@@ -220,7 +259,7 @@ mod tests {
         fn no_bytes_of_a_block_of_failed_rows_make_reading_panic(content: Vec<u8>) {
             let _ = decode(&content);
             let _ = decode(&frame_of(VERSION, &content));
-            let _ = decode_contents(&frame_of(VERSION, &content), &mut []);
+            let _ = decode_contents(&frame_of(VERSION, &content));
         }
     }
 }

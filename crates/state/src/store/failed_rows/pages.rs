@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use tidegate_model::store::{DismissedRow, FailedRow, FailedRowGroup, FailedRowQuery, RowEntry};
 use tidegate_model::{Error, Reason, Row, RowHash, SyncId};
 
-use super::block::{FailedEntry, user_mark};
-use super::table::{self, Place, Table};
+use super::block::{FailedEntry, Summary, read_marks, user_mark};
+use super::table::{self, Place, Reasons, Table};
 use crate::store::contents::{Contents, Opening};
 use crate::store::dialect::{Database, Tx};
 use crate::store::payload;
@@ -128,11 +128,10 @@ async fn with_contents<T>(
         if place.bytes == 0 {
             continue;
         }
-        let mut entries = table::entries(tx, Table::Open, place).await?;
-        table::open_contents(tx, opening, place, &mut entries).await?;
+        let mut texts = table::contents(tx, opening, place).await?;
         for index in rows {
             let row = &mut chosen[index];
-            row.entry.text = entries.get_mut(row.at).and_then(|entry| entry.text.take());
+            row.entry.text = texts.get_mut(row.at).and_then(Option::take);
         }
     }
     Ok(())
@@ -144,10 +143,12 @@ async fn page<O: Order>(
     query: &FailedRowQuery,
     after: Option<(i64, O::Tie)>,
 ) -> Result<Vec<FailedRow>, Error> {
-    let opening = contents.opening().await?;
+    let opening = if query.without_payload { None } else { Some(contents.opening().await?) };
     let mut tx = database.snapshot().await?;
     let (places, mut chosen) = choose::<O>(&mut tx, Table::Open, query, after.as_ref()).await?;
-    with_contents(&mut tx, &opening, &places, &mut chosen).await?;
+    if let Some(opening) = &opening {
+        with_contents(&mut tx, opening, &places, &mut chosen).await?;
+    }
     chosen.into_iter().map(|row| failed_row(&places[row.block], row.entry)).collect()
 }
 
@@ -230,62 +231,77 @@ struct Counted {
 
 /// Returns the failed rows in groups, the group that failed last first.
 pub(crate) async fn groups(database: &Database, sync: Option<&SyncId>) -> Result<Vec<FailedRowGroup>, Error> {
-    let query = FailedRowQuery { sync: sync.cloned(), ..FailedRowQuery::default() };
     let mut tx = database.snapshot().await?;
     let mut counted: HashMap<(SyncId, &str, &str, String), Counted> = HashMap::new();
-    for place in table::places(&mut tx, Table::Open, &query).await? {
-        for entry in table::entries(&mut tx, Table::Open, &place).await? {
-            let Some(reason) = entry.reason() else { continue };
-            let (object, status) = (place.object.as_str(), entry.kind().as_str());
-            let name = (place.sync.clone(), object, status, reason.code.to_string());
-            let of_reason = counted.entry(name).or_insert_with(|| Counted::new(&place, &entry, reason));
-            of_reason.add(&entry, reason);
+    let mut behind = None;
+    loop {
+        let blocks = table::reasons(&mut tx, sync, behind.take()).await?;
+        let Some(last) = blocks.last() else { break };
+        behind = Some((last.place.sync.clone(), last.place.seq));
+        for Reasons { place, summaries, users } in blocks {
+            // The users of one reason are those of the block. Of several, the rows say it.
+            let entries = match summaries.len() {
+                1 => Vec::new(),
+                _ => table::entries(&mut tx, Table::Open, &place).await?,
+            };
+            for summary in &summaries {
+                let (object, status) = (place.object.as_str(), summary.status.as_str());
+                let name = (place.sync.clone(), object, status, summary.code.clone());
+                let group = counted.entry(name).or_insert_with(|| Counted::new(&place, summary));
+                group.add(summary);
+                let of_group = entries.iter().filter(|entry| summary.has(entry));
+                group.users.extend(of_group.map(|entry| user_mark(&entry.user)));
+                if summaries.len() == 1 {
+                    group.users.extend(read_marks(&users));
+                }
+            }
         }
     }
-    let mut groups: Vec<FailedRowGroup> =
-        counted.into_values().map(Counted::group).collect::<Result<_, Error>>()?;
+    let groups = counted.into_values().map(Counted::group).collect::<Result<Vec<_>, Error>>();
+    let mut groups = groups?;
     groups.sort_by(|one, other| {
-        let order = |group: &FailedRowGroup| {
-            (
-                -group.last_at.as_microsecond(),
-                group.sync.clone(),
-                group.reason.code.clone(),
-                group.status.as_str(),
-            )
-        };
-        order(one).cmp(&order(other))
+        let time = other.last_at.cmp(&one.last_at);
+        let name =
+            |group: &FailedRowGroup| (group.sync.clone(), group.reason.code.clone(), group.status.as_str());
+        time.then_with(|| name(one).cmp(&name(other)))
     });
     Ok(groups)
 }
 
+impl Summary {
+    fn has(&self, entry: &FailedEntry) -> bool {
+        entry.kind() == self.status && entry.reason().is_some_and(|reason| *reason.code == *self.code)
+    }
+}
+
 impl Counted {
-    fn new(place: &Place, entry: &FailedEntry, reason: &Reason) -> Counted {
+    fn new(place: &Place, summary: &Summary) -> Counted {
         let group = FailedRowGroup {
             sync: place.sync.clone(),
             object: place.object,
-            status: entry.kind(),
-            reason: reason.clone(),
+            status: summary.status,
+            reason: Reason::new(summary.code.clone(), String::new()),
             rows: 0,
             users: 0,
             first_at: Timestamp::UNIX_EPOCH,
             last_at: Timestamp::UNIX_EPOCH,
         };
-        Counted { group, first_at: entry.first_at, last_at: entry.last_at, users: HashSet::new() }
+        let (first_at, last_at) = (summary.first_at, summary.last_at);
+        Counted { group, first_at, last_at, users: HashSet::new() }
     }
 
-    fn add(&mut self, entry: &FailedEntry, reason: &Reason) {
-        self.group.rows += 1;
-        self.first_at = self.first_at.min(entry.first_at);
-        self.last_at = self.last_at.max(entry.last_at);
-        if !entry.user.is_empty() {
-            self.users.insert(user_mark(&entry.user));
-        }
-        if reason.message > self.group.reason.message {
-            self.group.reason.message.clone_from(&reason.message);
+    fn add(&mut self, summary: &Summary) {
+        self.group.rows += summary.rows;
+        self.first_at = self.first_at.min(summary.first_at);
+        self.last_at = self.last_at.max(summary.last_at);
+        if summary.message > self.group.reason.message {
+            self.group.reason.message.clone_from(&summary.message);
         }
     }
 
-    fn group(self) -> Result<FailedRowGroup, Error> {
+    fn group(mut self) -> Result<FailedRowGroup, Error> {
+        // Rows without a user count as none.
+        self.users.remove(&user_mark(""));
         Ok(FailedRowGroup {
             users: self.users.len() as u64,
             first_at: time(self.first_at)?,

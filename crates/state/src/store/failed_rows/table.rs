@@ -1,12 +1,12 @@
 //! The tables of blocks: open failed rows, and those that a person dismissed.
 
 use tidegate_model::store::FailedRowQuery;
-use tidegate_model::{Error, ObjectKind, RowHash, SyncId};
+use tidegate_model::{Error, ObjectKind, RowHash, SyncId, Text};
 
-use super::block::{self, FailedEntry, mark, marks, read_marks, span, user_mark};
+use super::block::{self, FailedEntry, Summary, mark, marks, read_marks, span, user_mark};
 use crate::store::contents::{Opening, Sealing};
 use crate::store::dialect::Tx;
-use crate::store::statement::{Arg, Conditions, Record, Statement, from_word, sql};
+use crate::store::statement::{Arg, Conditions, Record, Statement, from_word, sql, to_json};
 
 /// Blocks whose marks are in memory at a time.
 const PAGE: u64 = 128;
@@ -90,7 +90,8 @@ impl Marked {
 /// Returns the blocks that may have rows of a query, of one sync or of all, in the order of their numbers.
 pub(crate) async fn places(tx: &mut Tx, table: Table, query: &FailedRowQuery) -> Result<Vec<Place>, Error> {
     let marked = Marked::of(query).map(Marked::column);
-    let columns = marked.map_or_else(|| SMALL.to_owned(), |(column, _)| format!("{SMALL}, {column}"));
+    let mut columns = format!("{SMALL}, reasons");
+    columns.extend(marked.iter().flat_map(|(column, _)| [", ", column]));
     let mut found = Vec::new();
     let mut behind: Option<(SyncId, u64)> = None;
     loop {
@@ -113,18 +114,30 @@ pub(crate) async fn places(tx: &mut Tx, table: Table, query: &FailedRowQuery) ->
         for record in &records {
             let place = Place::of(record)?;
             behind = Some((place.sync.clone(), place.seq));
-            let has = match marked {
+            let is_marked = match marked {
                 Some((column, mark)) => {
                     read_marks(&record.get::<Vec<u8>>(column)?).any(|known| known == mark)
                 }
                 None => true,
             };
-            found.extend(has.then_some(place));
+            found.extend((is_marked && has_reason(record, query)?).then_some(place));
         }
         if (records.len() as u64) < PAGE {
             return Ok(found);
         }
     }
+}
+
+/// Returns whether rows of a block failed for what a query asks for.
+fn has_reason(record: &Record, query: &FailedRowQuery) -> Result<bool, Error> {
+    if query.reason.is_none() && query.status.is_none() {
+        return Ok(true);
+    }
+    let summaries: Vec<Summary> = record.maybe_json("reasons")?.unwrap_or_default();
+    Ok(summaries.iter().any(|summary| {
+        query.reason.as_ref().is_none_or(|code| *code == summary.code)
+            && query.status.is_none_or(|status| status == summary.status)
+    }))
 }
 
 /// Calls `each` with the number and the column of marks of each block of open rows of a sync: of their keys, or
@@ -193,17 +206,66 @@ pub(crate) async fn open_contents(
     place: &Place,
     entries: &mut [FailedEntry],
 ) -> Result<(), Error> {
+    let texts = contents(tx, opening, place).await?;
+    entries.iter_mut().zip(texts).for_each(|(entry, text)| entry.text = text);
+    Ok(())
+}
+
+/// Returns the contents of each row of a block, as far as these are kept and can be opened.
+pub(crate) async fn contents(
+    tx: &mut Tx,
+    opening: &Opening,
+    place: &Place,
+) -> Result<Vec<Option<Text>>, Error> {
     if place.bytes == 0 {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let statement = sql("SELECT contents FROM failed_blocks WHERE sync = $1 AND seq = $2");
     let record = tx.first(statement.bind(&place.sync).bind(place.seq)).await?;
     let sealed: Option<Vec<u8>> = record.map(|record| record.get("contents")).transpose()?.flatten();
-    let Some(sealed) = sealed else { return Ok(()) };
+    let Some(sealed) = sealed else { return Ok(Vec::new()) };
     match opening.open(&sealed, &sealed_for(&place.sync, place.seq))? {
-        Some(contents) => block::decode_contents(&contents, entries),
-        None => Ok(()),
+        Some(contents) => block::decode_contents(&contents),
+        None => Ok(Vec::new()),
     }
+}
+
+/// The reasons of the rows of a block.
+pub(crate) struct Reasons {
+    pub(crate) place: Place,
+    pub(crate) summaries: Vec<Summary>,
+    /// The marks of their users.
+    pub(crate) users: Vec<u8>,
+}
+
+/// Returns the reasons of some blocks of open rows, of one sync or of all, those behind `behind` in the
+/// order of their numbers.
+pub(crate) async fn reasons(
+    tx: &mut Tx,
+    sync: Option<&SyncId>,
+    behind: Option<(SyncId, u64)>,
+) -> Result<Vec<Reasons>, Error> {
+    let mut wanted = Conditions::default();
+    wanted.add("sync =", sync.map(Arg::from));
+    if let Some((sync, seq)) = &behind {
+        let at = wanted.next();
+        wanted.and(&format!("(sync, seq) > (${at}, ${})", at + 1), [sync.into(), Arg::from(*seq)]);
+    }
+    let (conditions, mut args) = wanted.parts();
+    args.push(PAGE.into());
+    let text = format!(
+        "SELECT {SMALL}, reasons, users FROM failed_blocks{conditions} ORDER BY sync, seq LIMIT ${}",
+        args.len()
+    );
+    let records = tx.all(Statement::assembled(text, args)).await?;
+    let reasons = |record: &Record| {
+        Ok(Reasons {
+            place: Place::of(record)?,
+            summaries: record.maybe_json("reasons")?.unwrap_or_default(),
+            users: record.get("users")?,
+        })
+    };
+    records.iter().map(reasons).collect()
 }
 
 /// What the contents of a block are sealed for: no other block opens with them.
@@ -262,8 +324,8 @@ pub(crate) async fn insert(
     let (last_low, last_high) = span(entries.iter().map(|entry| entry.last_at));
     let version = |entry: &FailedEntry| mark(entry.row);
     let text = format!(
-        "INSERT INTO {} ({SMALL}, keys, versions, users, body, contents)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+        "INSERT INTO {} ({SMALL}, reasons, keys, versions, users, body, contents)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
         table.name()
     );
     let args = vec![
@@ -277,6 +339,7 @@ pub(crate) async fn insert(
         first_high.into(),
         last_low.into(),
         last_high.into(),
+        to_json(&block::summaries(entries), "reasons")?.as_str().into(),
         marks(entries.iter().map(|entry| mark(entry.key))).into(),
         marks(entries.iter().map(version)).into(),
         marks(entries.iter().map(|entry| user_mark(&entry.user))).into(),

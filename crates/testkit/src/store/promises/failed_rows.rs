@@ -1,5 +1,7 @@
 //! Failed rows, until they are solved.
 
+use std::collections::BTreeMap;
+
 use jiff::SignedDuration;
 use tidegate_model::store::{BatchCommit, FailedRowQuery, FailedRowTotals, RowEntry, RowStatus, StatusKind};
 use tidegate_model::{Clock, ObjectKind, SyncId};
@@ -78,6 +80,56 @@ pub async fn failed_rows_are_read_in_order_and_counted_without_being_read(backen
     }
     assert_eq!(seen, (0..1_400).map(key).collect::<Vec<_>>());
     assert_eq!(store.failed_row_totals(&orders()).await.expect("totals"), FailedRowTotals::default());
+}
+
+/// Commits of one row and of hundreds, rows that fail again and again, and rows that are closed.
+pub async fn failed_rows_are_the_same_however_many_commits_made_them(backend: &dyn Backend) {
+    let store = backend.open().await;
+    let run = start(&*store, &orders(), backend.clock().now()).await;
+    // Each open row, with its place in the order and how often it was tried.
+    let mut open: BTreeMap<i64, (usize, u64)> = BTreeMap::new();
+    let mut random = 7_u64;
+    for number in 0..150 {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let (from, what) = ((random >> 33) as i64 % 900, (random >> 60) % 16);
+        let count = if what == 0 { 400 } else { 1 + what as i64 % 3 };
+        let ids: Vec<i64> = (from..from + count).collect();
+        if number > 20 && what % 5 == 4 {
+            let solved = ids.iter().map(|id| key(*id)).collect();
+            commit_batch(&*store, &run.id, BatchCommit { solved, ..BatchCommit::default() }).await;
+            ids.iter().for_each(|id| _ = open.remove(id));
+        } else {
+            commit_batch(&*store, &run.id, results(ids.iter().map(|id| (*id, rejected())))).await;
+            for (position, id) in ids.iter().enumerate() {
+                open.entry(*id).or_insert((number * 1_000 + position, 0)).1 += 1;
+            }
+        }
+        backend.clock().advance(SignedDuration::from_millis(1));
+    }
+
+    let mut expected: Vec<_> = open.iter().map(|(id, (place, attempts))| (*place, *id, *attempts)).collect();
+    expected.sort_unstable();
+    let all = FailedRowQuery { sync: Some(orders()), limit: 100, ..FailedRowQuery::default() };
+    let (mut seen, mut after) = (Vec::new(), None);
+    loop {
+        let page = store.failed_rows_in_order(&all, after.as_ref()).await.expect("a page");
+        let Some(last) = page.last() else { break };
+        after = Some(last.clone());
+        seen.extend(page);
+    }
+    let given: Vec<_> = seen.iter().map(|row| (row.key, row.attempts)).collect();
+    let wanted: Vec<_> = expected.iter().map(|(_, id, attempts)| (key(*id), *attempts)).collect();
+    assert_eq!(given, wanted);
+    assert!(seen.iter().zip(&expected).all(|(seen, (_, id, _))| seen.entry.payload == Some(row(*id))));
+    let totals = store.failed_row_totals(&orders()).await.expect("totals");
+    assert_eq!(totals.rows, expected.len() as u64);
+    let groups = store.failed_row_groups(None).await.expect("groups");
+    assert_eq!((groups.len(), groups[0].rows, groups[0].users), (1, totals.rows, totals.rows));
+    for id in (0..1_300).step_by(50) {
+        let user = FailedRowQuery { user: Some(format!("user-{id}")), ..all.clone() };
+        let found = store.find_failed_rows(&user).await.expect("rows");
+        assert_eq!(found.len(), usize::from(open.contains_key(&id)), "user-{id}");
+    }
 }
 
 /// They are counted apart, and a note stands with them.
