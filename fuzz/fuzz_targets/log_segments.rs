@@ -4,4 +4,4 @@
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|data: &[u8]| tidegate_state::fuzz::log_files(data));
+fuzz_target!(|data: &[u8]| tidegate_fuzz::log::fuzz::log_files(data));

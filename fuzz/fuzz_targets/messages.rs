@@ -4,4 +4,4 @@
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|data: &[u8]| tidegate_kafka::fuzz::message(data));
+fuzz_target!(|data: &[u8]| tidegate_fuzz::decode::fuzz::message(data));

@@ -7,6 +7,8 @@
 mod clock;
 #[path = "../../../crates/state/src/codec.rs"]
 mod codec;
+#[path = "../../../crates/state/src/failure.rs"]
+mod failure;
 #[path = "../../../crates/state/src/folder.rs"]
 #[expect(dead_code, reason = "the whole file of the product, of which a part is measured")]
 mod folder;
@@ -16,22 +18,6 @@ mod log;
 mod print;
 mod sqlite;
 mod table;
-
-/// What the included files import of the store.
-mod store {
-    /// Failures, which end the bench.
-    pub(crate) mod failure {
-        use std::io;
-        use std::path::Path;
-
-        use tidegate_model::{Error, ErrorKind};
-
-        /// The failure of a disk.
-        pub(crate) fn of_io(cause: io::Error, doing: &str, path: &Path) -> Error {
-            Error::new(ErrorKind::Storage, format!("{doing} {} failed", path.display())).caused_by(cause)
-        }
-    }
-}
 
 use anyhow::Result;
 

@@ -2,6 +2,7 @@
 
 mod access;
 mod baseline;
+mod borrowed;
 mod check;
 mod client;
 mod cluster;
@@ -39,8 +40,6 @@ use crate::selection::KafkaSelection;
 use crate::settings::KafkaSettings;
 use crate::sink::{KafkaSink, KafkaTarget};
 
-#[cfg(feature = "fuzz")]
-pub use crate::decode::fuzz;
 pub use crate::log::{LogSettings, event_log};
 
 /// Kafka and Confluent Cloud.

@@ -7,7 +7,7 @@ use std::path::Path;
 use tidegate_model::Error;
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::store::failure;
+use crate::failure;
 
 /// File systems take names of up to 255 bytes; suffixes need some of them.
 const NAME_BYTES_MAX: usize = 160;

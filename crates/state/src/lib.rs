@@ -6,6 +6,7 @@
 //! programs can read. [`open_log`] gives the event log in files.
 
 mod codec;
+mod failure;
 mod folder;
 mod history;
 mod log;
@@ -13,8 +14,6 @@ mod lookback;
 mod seal;
 mod store;
 
-#[cfg(feature = "fuzz")]
-pub use log::fuzz;
 pub use log::{LogAccess, LogConfig, open_log};
 pub use seal::MasterKeys;
 

@@ -13,8 +13,8 @@ use parquet::errors::ParquetError;
 use tidegate_model::{Error, SyncId};
 
 use super::parquet::{SYNC_KEY, UNFINISHED, of_parquet, properties, schema, strange};
+use crate::failure;
 use crate::folder;
-use crate::store::failure;
 
 /// The columns that name a user.
 const COLUMNS: [&str; 2] = ["user", "key"];

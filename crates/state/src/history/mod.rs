@@ -25,8 +25,8 @@ use jiff::tz::TimeZone;
 use tidegate_model::store::{RowEntry, StatusKind};
 use tidegate_model::{Error, RowHash, RunId, SyncId};
 
+use crate::failure;
 use crate::folder;
-use crate::store::failure;
 
 /// The folder of history files.
 #[derive(Clone)]

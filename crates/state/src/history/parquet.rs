@@ -19,8 +19,8 @@ use tidegate_model::{Error, ErrorKind, ObjectKind, RunId, SyncId};
 
 use super::block::Block;
 use super::group::{Group, Rows};
+use crate::failure;
 use crate::folder;
-use crate::store::failure;
 
 /// The ending of a file that is being written.
 pub(crate) const UNFINISHED: &str = "tmp";

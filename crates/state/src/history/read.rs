@@ -21,7 +21,7 @@ use tidegate_model::{Error, ObjectKind, Reason, RowHash, RunId, SyncId};
 
 use super::parquet::{SYNC_KEY, of_parquet, schema, strange};
 use super::{Filter, Line};
-use crate::store::failure;
+use crate::failure;
 
 const BATCH_ROWS: usize = 8_192;
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use tidegate_model::{Error, ErrorKind};
 
-use crate::store::failure;
+use crate::failure;
 
 /// A position where a file is damaged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

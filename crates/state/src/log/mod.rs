@@ -63,8 +63,8 @@ use self::recovery::{About, LogEnd};
 use self::segment::SegmentReader;
 use self::stream::Stream;
 use self::writer::{Bounds, Hold, Job, Progress};
+use crate::failure::of_io;
 use crate::folder;
-use crate::store::failure::of_io;
 
 /// The most that one append may bring.
 const APPEND_BYTES_MAX: usize = 256 * 1024 * 1024;

@@ -17,9 +17,9 @@ use super::block;
 use super::file::{RunFile, RunWriter};
 use super::merge::{Sorted, merge};
 use super::view::{View, folder_of, high_of, open_file};
+use crate::failure;
 use crate::folder;
 use crate::store::dialect::{Database, Tx};
-use crate::store::failure;
 use crate::store::payload;
 use crate::store::statement::sql;
 

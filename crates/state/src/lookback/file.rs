@@ -9,8 +9,8 @@ use tidegate_model::{Error, RowHash};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{RECORD_BYTES, damaged, decode, encode};
+use crate::failure;
 use crate::folder;
-use crate::store::failure;
 
 const PAGE_BYTES: usize = 4_096;
 /// Records in a page; after them their number and a checksum.

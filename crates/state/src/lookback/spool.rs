@@ -10,8 +10,8 @@ use tidegate_model::Error;
 use tidegate_model::store::RowVersion;
 
 use super::{RECORD_BYTES, decode, encode};
+use crate::failure;
 use crate::folder;
-use crate::store::failure;
 
 /// Rows that are sorted in memory: 16 MiB.
 const SORTED_ROWS: usize = 512 * 1024;

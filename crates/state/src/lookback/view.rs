@@ -127,7 +127,7 @@ pub(super) async fn open_file(
     if !database.is_server() || path.exists() {
         return RunFile::open(&path);
     }
-    folder::create(folder).map_err(|cause| crate::store::failure::of_io(cause, "creating", folder))?;
+    folder::create(folder).map_err(|cause| crate::failure::of_io(cause, "creating", folder))?;
     let mut writer = RunWriter::create(&path)?;
     for piece in 0.. {
         let statement = sql("SELECT body FROM lookback WHERE sync = $1 AND file = $2 AND piece = $3");

@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 use tidegate_model::{Error, ErrorKind, Secret};
 use uuid::Uuid;
 
+use crate::failure;
 use crate::folder;
-use crate::store::failure;
 pub(crate) use data_key::DataKey;
 pub(crate) use key::{MasterKey, Sealed};
 

@@ -8,10 +8,10 @@ use tidegate_model::{Error, SyncId};
 use tracing::warn;
 
 use super::{Writer, newest};
+use crate::failure;
 use crate::log::recovery::{Active, UNKNOWN};
 use crate::log::seconds::second;
 use crate::log::{ids, segment};
-use crate::store::failure;
 
 /// What may be removed of a stream.
 #[derive(Clone, Debug)]
