@@ -9,6 +9,7 @@ use tidegate_model::{Error, Result, Secret};
 /// A Pinpoint data plane: apps send their events to it as to Amazon's.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(extend("anyOf" = [{ "required": ["access_keys"] }, { "required": ["anonymous"] }]))]
 pub(super) struct PinpointSettings {
     /// The application ids that are served; others are answered 404. Default: all.
     pub(super) apps: Vec<String>,

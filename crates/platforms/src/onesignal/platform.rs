@@ -95,7 +95,7 @@ impl Platform for OneSignal {
             )],
             ObjectKind::User if !self.rules.update_existing_only => &[(
                 "OneSignal creates a user only with an e-mail address or a phone number",
-                "map `email` or `phone` among the attributes, if not all users are known to OneSignal",
+                "give every row of an unknown user `email` or `phone` among its attributes: others are rejected",
             )],
             _ => &[],
         }

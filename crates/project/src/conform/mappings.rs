@@ -84,20 +84,19 @@ impl Conform<'_> {
                 self.findings.push(told.hint(format!("add `{key}: {example}`")));
             }
         }
-        // Keys of which exactly one is given.
-        let sets = schema["oneOf"].as_array().into_iter().flatten();
-        let one_of: Vec<&str> = sets.filter_map(|set| set["required"][0].as_str()).collect();
+        // Keys of which at least one is given, and those of which exactly one is.
+        let sets = |choice: &str| {
+            let sets = schema[choice].as_array().into_iter().flatten();
+            sets.filter_map(|set| set["required"][0].as_str()).collect::<Vec<&str>>()
+        };
+        let (any_of, one_of) = (sets("anyOf"), sets("oneOf"));
+        if !any_of.is_empty() && !any_of.iter().any(|key| has(key)) {
+            self.none_given(schema, &any_of, spot);
+        }
         let given: Vec<&str> = one_of.iter().copied().filter(|key| has(key)).collect();
         match (one_of.as_slice(), given.as_slice()) {
             ([], _) | (_, [_]) => {}
-            (all, []) => {
-                let told = spot.finding(format!(
-                    "neither {} is given",
-                    listed(all.iter().copied()).replace(", ", " nor ")
-                ));
-                let example = Words { root: self.root }.example(&schema["properties"][all[0]]);
-                self.findings.push(told.hint(format!("add for example `{}: {example}`", all[0])));
-            }
+            (all, []) => self.none_given(schema, all, spot),
             (_, several) => {
                 let told = spot.finding(format!(
                     "{} exclude each other",
@@ -106,5 +105,13 @@ impl Conform<'_> {
                 self.findings.push(told.hint("keep one of them"));
             }
         }
+    }
+
+    /// Tells keys of which none is given.
+    fn none_given(&mut self, schema: &Member, keys: &[&str], spot: &Spot) {
+        let listed = listed(keys.iter().copied()).replace(", ", " nor ");
+        let told = spot.finding(format!("neither {listed} is given"));
+        let example = Words { root: self.root }.example(&schema["properties"][keys[0]]);
+        self.findings.push(told.hint(format!("add for example `{}: {example}`", keys[0])));
     }
 }

@@ -98,6 +98,11 @@ fn values_of_the_wrong_form_say_what_to_write() {
             "table: orders, query: select 1 }",
             &["source: `table` and `query` exclude each other", "keep one"],
         ),
+        (
+            ", table: orders }",
+            ", table: orders, schema: {} }",
+            &["source.schema: neither `file` nor `text` is given", "`file: <text>`"],
+        ),
         (", table: orders }", " }", &["source: neither `table` nor `query` is given", "`table: <text>`"]),
         ("external_id: customer", "external_id: [id]", &["mapping.external_id: expected", "found a list"]),
         (

@@ -64,11 +64,13 @@ struct Selection {
 
 /// A schema in a file: a mapping with a key `file` of its own.
 #[derive(schemars::JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[schemars(deny_unknown_fields, extend("anyOf" = [{ "required": ["file"] }, { "required": ["text"] }]))]
 #[expect(dead_code, reason = "only its schema is looked at")]
 struct SchemaSource {
     /// The file.
     file: Option<String>,
+    /// The schema itself.
+    text: Option<String>,
 }
 
 /// Where it goes.

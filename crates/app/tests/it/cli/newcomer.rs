@@ -52,7 +52,7 @@ fn newcomer_setup_names_the_error_of_a_project_file_that_cannot_be_read() {
 #[test]
 fn newcomer_the_settings_that_setup_prints_can_be_pasted() {
     let base = "connections:\n  push: { type: onesignal, app_id: 11111111-2222-4333-8444-555555555555, api_key: x }\n  \
-        app: { type: events, token: 0123456789abcdef }\n  apps: { type: pinpoint }\n";
+        app: { type: events, token: 0123456789abcdef }\n  apps: { type: pinpoint, anonymous: false }\n";
     let project = Project::new(base);
     let printed = |name: &str| project.done(&["setup", name]).stdout;
     let inline = |text: &str, key: &str| {
@@ -115,7 +115,7 @@ fn newcomer_status_says_why_the_last_run_failed() {
 fn newcomer_check_says_what_it_did_not_test_and_which_names_there_are() {
     let project = Project::new(&yaml(&["customers"]).replace(
         "  braze:",
-        "  spare: { type: braze, endpoint: sandbox, api_key: x }\n  apps: { type: pinpoint }\n  braze:",
+        "  spare: { type: braze, endpoint: sandbox, api_key: x }\n  apps: { type: pinpoint, anonymous: false }\n  braze:",
     ));
     project.write("drops/customers.csv", "id,plan\n1,free\n");
     expect(&project.done(&["check", "spare"]), 0, &["nothing was tested: no sync uses it"]);
@@ -125,6 +125,24 @@ fn newcomer_check_says_what_it_did_not_test_and_which_names_there_are() {
     assert!(!refused.stderr.contains("WARN"), "{refused:?}");
     let names = "the syncs are: customers; the connections are: ";
     expect(&project.done(&["check", "nope"]), 2, &["there is no sync and no connection `nope`", names]);
+}
+
+#[test]
+fn newcomer_validate_asks_a_pinpoint_connection_for_those_who_may_send() {
+    let project = Project::new("connections:\n  apps: { type: pinpoint }\n");
+    let told = ["tidegate.yaml:2", "neither `access_keys` nor `anonymous` is given"];
+    expect(&project.done(&["validate"]), 2, &told);
+}
+
+#[test]
+fn newcomer_check_says_once_what_is_wrong_with_a_connection_and_names_all_variables() {
+    let yaml = yaml(&["customers", "leads"]).replace("api_key: x", "api_key: \"${NOT_SET_A}${NOT_SET_B}\"");
+    let project = Project::new(&yaml);
+    project.write("drops/customers.csv", "id,plan\n1,free\n");
+    project.write("drops/leads.csv", "id,plan\n1,free\n");
+    let ended = project.done(&["check"]);
+    expect(&ended, 1, &["`NOT_SET_A`", "`NOT_SET_B`", "export NOT_SET_A=… NOT_SET_B=…", "see above"]);
+    assert_eq!(ended.stdout.matches("NOT_SET_A=…").count(), 1, "{ended:?}");
 }
 
 #[test]
