@@ -9,6 +9,7 @@ pub mod aws;
 pub mod http;
 pub mod jwt;
 pub mod poll;
+pub mod rsa;
 pub mod settings;
 pub mod sql;
 pub mod storage;

@@ -112,7 +112,14 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
     ("pause", &[("tidegate pause orders_to_braze --why 'migration until Friday'", "")]),
     ("resume", &[("tidegate resume orders_to_braze", "")]),
     ("reset", &[("tidegate reset orders_to_braze", "the next run starts from the beginning")]),
-    ("secret", &[("tidegate secret set braze_key < key.txt", ""), ("tidegate secret list", "")]),
+    (
+        "secret",
+        &[
+            ("tidegate secret set braze_key < key.txt", ""),
+            ("tidegate secret generate-key snowflake_key", ""),
+            ("tidegate secret list", ""),
+        ],
+    ),
     (
         "users",
         &[("tidegate users erase user-17", ""), ("tidegate users erasures", "what was erased and when")],

@@ -393,6 +393,13 @@ pub(crate) enum SecretAction {
         /// Its name, as in `{ secret: NAME }`.
         name: String,
     },
+    /// Makes an RSA key pair, stores the private half and prints the public half.
+    ///
+    /// For services that know a public key of yours, as Snowflake does. The private half is never shown.
+    GenerateKey {
+        /// The name of the private half, as in `{ secret: NAME }`.
+        name: String,
+    },
     /// Lists the names of the stored secrets.
     List,
     /// Removes a secret that no setting refers to.

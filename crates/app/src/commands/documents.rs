@@ -270,6 +270,15 @@ pub(crate) struct StoredSecret {
     pub(crate) secret: String,
 }
 
+/// What `secret generate-key` stored and made.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct GeneratedKey {
+    /// The name of the private half.
+    pub(crate) secret: String,
+    /// The public half: base64 of its `SubjectPublicKeyInfo`.
+    pub(crate) public_key: String,
+}
+
 /// What `secret remove` removed.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct RemovedSecret {
@@ -333,6 +342,7 @@ const SCHEMAS: &[(&str, MakeSchema)] = &[
     ("resume", || schema_for!(Changed)),
     ("reset", || schema_for!(Changed)),
     ("secret set", || schema_for!(StoredSecret)),
+    ("secret generate-key", || schema_for!(GeneratedKey)),
     ("secret list", || schema_for!(Secrets)),
     ("secret remove", || schema_for!(RemovedSecret)),
     ("secret rotate", || schema_for!(KeyRotation)),

@@ -6,8 +6,9 @@ use tidegate_engine::service;
 use tidegate_model::store::KeyRotation;
 use tidegate_model::{Error, Store};
 use tidegate_project::Retention;
+use tidegate_transport::rsa;
 
-use super::documents::{RemovedSecret, Secrets, StoredSecret};
+use super::documents::{GeneratedKey, RemovedSecret, Secrets, StoredSecret};
 use crate::cli::{Output, ProjectArgs, SecretAction};
 use crate::output::counted;
 use crate::{DONE, output};
@@ -19,6 +20,7 @@ pub(super) async fn secret(args: &ProjectArgs, action: SecretAction, out: Output
     let store = args.open_store(retention).await?;
     match action {
         SecretAction::Set { name } => set(store.as_ref(), name, out).await?,
+        SecretAction::GenerateKey { name } => generate_key(store.as_ref(), name, out).await?,
         SecretAction::List => {
             let secrets = Secrets { secrets: service::secret_names(store.as_ref()).await? };
             match out {
@@ -64,6 +66,26 @@ async fn set(store: &dyn Store, name: String, out: Output) -> Result<(), Error> 
             output::line(format!("stored `{name}`, sealed; refer to it as {{ secret: {name} }}"));
         }
         _ => output::document(out, &StoredSecret { secret: name }),
+    }
+    Ok(())
+}
+
+/// Makes a key pair and stores its private half under a name that is free.
+async fn generate_key(store: &dyn Store, name: String, out: Output) -> Result<(), Error> {
+    if service::secret_names(store).await?.contains(&name) {
+        return Err(Error::settings(format!("there is a secret `{name}` already"))
+            .hint("take another name: while keys are changed, both are needed"));
+    }
+    let private = rsa::generate()?;
+    let public_key = rsa::public(&rsa::open("the key", &private, None)?);
+    service::set_secret(store, &name, private.expose()).await?;
+    match out {
+        Output::Text => {
+            output::note(format!("stored `{name}`, sealed; refer to it as {{ secret: {name} }}"));
+            output::note("the public half, for the other side:");
+            output::line(public_key);
+        }
+        _ => output::document(out, &GeneratedKey { secret: name, public_key }),
     }
     Ok(())
 }

@@ -45,6 +45,7 @@ const COMMANDS: &[(&str, &[&str])] = &[
     ("resume", &["resume", "customers"]),
     ("reset", &["reset", "customers"]),
     ("secret set", &["secret", "set", "name"]),
+    ("secret generate-key", &["secret", "generate-key", "pair"]),
     ("secret list", &["secret", "list"]),
     ("secret remove", &["secret", "remove", "name"]),
     ("secret rotate", &["secret", "rotate"]),

@@ -33,6 +33,7 @@ const VERBS: &[&str] = &[
     "reset",
     "secret",
     "secret set",
+    "secret generate-key",
     "secret list",
     "secret remove",
     "secret rotate",

@@ -87,3 +87,16 @@ async fn cli_secrets_are_kept_sealed_used_and_never_shown() {
         }
     }
 }
+
+#[test]
+fn cli_a_key_pair_is_made_once_and_only_its_public_half_is_shown() {
+    let project = Project::new("");
+    let ended = project.done(&["secret", "generate-key", "snowflake_key"]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert!(ended.stdout.starts_with("MIIB") && ended.stdout.trim().len() > 300, "{ended:?}");
+    assert!(ended.stderr.contains("{ secret: snowflake_key }"), "{ended:?}");
+    assert!(!format!("{ended:?}").contains("PRIVATE"), "{ended:?}");
+    let again = project.done(&["secret", "generate-key", "snowflake_key"]);
+    assert_eq!(again.code, 2, "{again:?}");
+    assert!(again.stderr.contains("take another name"), "{again:?}");
+}
