@@ -1,0 +1,36 @@
+"""Who asks: what they may do, and what goes wrong for them."""
+
+
+class Principal:
+    def __init__(self, name):
+        self.name = name
+        self.set({})
+
+    def set(self, given):
+        self.without = set(given.get("without", []))
+        self.pending, self.pending_for = given.get("pending", 0), given.get("pending_for", "")
+        self.rows_per_part = given.get("rows_per_part", 10_000)
+        self.too_large = given.get("too_large", False)
+        self.lost = given.get("lost")
+        self.auto_resume, self.resumed = given.get("auto_resume", True), False
+        self.public_keys = given.get("public_keys", [])
+        self.faults = {phase: list(faults) for phase, faults in given.get("faults", {}).items()}
+        self.statements = []
+
+    def fault(self, phase):
+        """What a request of a phase is answered with instead; None as a rule."""
+        return self.faults[phase].pop(0) or None if self.faults.get(phase) else None
+
+    def lacks(self, privilege, kind, *names):
+        """Whether a privilege is missing: `USAGE on SCHEMA SHOP.S1`."""
+        return f"{privilege} on {kind} {'.'.join(names)}" in self.without
+
+    def hides(self, database, schema=None, name=None):
+        """The first thing on the way to a table that is hidden from the role: its kind and its name."""
+        if self.lacks("USAGE", "DATABASE", database):
+            return "Database", database
+        if schema and self.lacks("USAGE", "SCHEMA", database, schema):
+            return "Schema", f"{database}.{schema}"
+        if name and self.lacks("SELECT", "TABLE", database, schema, name):
+            return "Object", f"{database}.{schema}.{name}"
+        return None
