@@ -19,4 +19,5 @@ pub const CONNECTORS: &[Connector] = &[
     tidegate_ingest::pinpoint::CONNECTOR,
     tidegate_warehouses::postgres::CONNECTOR,
     tidegate_profiles::CONNECTOR,
+    tidegate_warehouses::snowflake::CONNECTOR,
 ];

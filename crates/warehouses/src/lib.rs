@@ -5,3 +5,4 @@
 pub mod bigquery;
 pub mod databricks;
 pub mod postgres;
+pub mod snowflake;

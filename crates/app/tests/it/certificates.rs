@@ -66,6 +66,7 @@ async fn every_connector_that_speaks_http_reads_its_ca_file() {
         ("onesignal", json!({ "app_id": uuid, "api_key": "k" }), json!({})),
         ("bigquery", json!({ "project": "shop" }), json!({})),
         ("databricks", json!({ "host": "dbc-1.example.com", "warehouse_id": "1", "token": "t" }), json!({})),
+        ("snowflake", json!({ "account": "a", "token": "t" }), json!({})),
         ("kinesis", json!({ "region": "eu-central-1" }), json!({ "stream": "s" })),
         ("firehose", json!({ "region": "eu-central-1" }), json!({ "delivery_stream": "s" })),
         ("files", json!({ "path": "s3://lake", "region": "eu-central-1" }), json!({})),

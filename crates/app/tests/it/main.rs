@@ -37,6 +37,7 @@ mod rooms;
 mod serve;
 mod served;
 mod snapshots;
+mod snowflake;
 mod support;
 mod topics;
 mod words;

@@ -5,9 +5,12 @@
 //! and with all ties, as far as the server's own clock has come. Rows after that
 //! are not due yet, and are counted.
 
+mod snowflake;
+
 use tidegate_model::DataType;
 
 use super::{backtick, literal, quote};
+pub use snowflake::Snowflake;
 
 /// How a database writes what an incremental read needs.
 pub trait Dialect {

@@ -5,18 +5,15 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use tidegate_model::{Batch, Columns, Error, Feed, Json, MalformedRecord, PartialRow, Reason, Row, Value};
+use tidegate_model::{Batch, Columns, Error, Feed, Json, Reason, Row, Value};
 use tidegate_transport::arrow;
+use tidegate_transport::sql::rows::{BATCH_BYTES, held_bytes, malformed};
 
 use super::client::Client;
 use super::errors;
 use super::result::Rows;
 use super::statement::{Results, Sql, Statement};
 use super::types::Shape;
-
-/// A batch ends after the row that fills this many bytes: what is held does not
-/// grow with the width of rows.
-const BATCH_BYTES: usize = 2 * 1024 * 1024;
 
 /// A read that is under way. Dropping it ends it at the warehouse, too.
 pub struct Reading {
@@ -135,21 +132,9 @@ impl Reading {
         let row = Row { columns: Arc::clone(columns), values };
         match unreadable.first() {
             None => batch.items.push(row),
-            Some(_) => batch.malformed.push(self.malformed(row, &unreadable)),
+            Some(_) => batch.malformed.push(malformed(&self.label, row, &unreadable)),
         }
         bytes
-    }
-
-    /// Returns a row of which some values could not be read.
-    fn malformed(&self, row: Row, unreadable: &[(usize, Reason)]) -> MalformedRecord {
-        let name = |at: usize| self.columns.names().get(at).map_or("", String::as_str);
-        let columns: Vec<&str> = unreadable.iter().map(|(at, _)| name(*at)).collect();
-        let location = format!("{}, column {}", self.label, columns.join(", "));
-        let (at, reason) = &unreadable[0];
-        let reason = Reason::new(reason.code.clone(), format!("`{}`: {}", name(*at), reason.message));
-        let unreadable = unreadable.iter().map(|(at, _)| *at).collect();
-        let row = Some(Box::new(PartialRow { row, unreadable, origin: None }));
-        MalformedRecord { location, payload: String::new(), reason, row }
     }
 }
 
@@ -162,15 +147,4 @@ fn cell(held: &RecordBatch, column: usize, at: usize, shape: Shape) -> Result<Va
         }
         (_, value) => Ok(value),
     }
-}
-
-/// Returns about how many bytes a value holds.
-fn held_bytes(value: &Value) -> usize {
-    size_of::<Value>()
-        + match value {
-            Value::Text(text) | Value::Decimal(text) => text.len(),
-            Value::Json(json) => json.as_str().len(),
-            Value::Bytes(bytes) => bytes.len(),
-            _ => 0,
-        }
 }

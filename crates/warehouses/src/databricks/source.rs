@@ -11,6 +11,7 @@ use tidegate_model::{
     Value,
 };
 use tidegate_transport::sql::incremental::Databricks;
+use tidegate_transport::sql::rows::parameter;
 use tidegate_transport::sql::selection::narrow;
 use tidegate_transport::sql::table::Relation as _;
 
@@ -208,16 +209,5 @@ impl Source for DatabricksSource {
             feeds.push(self.reading(&table, sql, None, LOOKUP_KEYS).feed());
         }
         Ok(Some(stream::iter(feeds).flatten().boxed()))
-    }
-}
-
-/// Returns a value as text that is cast to the column's type; `None` for null and for the
-/// beginning of time, before which nothing is.
-fn parameter(value: &Value) -> Option<String> {
-    match value {
-        Value::Timestamp(at) if *at == jiff::Timestamp::MIN => None,
-        Value::DateTime(at) if *at == jiff::civil::DateTime::MIN => None,
-        Value::Date(day) if *day == jiff::civil::Date::MIN => None,
-        value => value.to_text().map(|text| text.to_string()),
     }
 }

@@ -1,6 +1,7 @@
 //! Databases of their own, as sources and sinks.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use serde_json::{Value, json};
 use tidegate_model::ErrorKind;
@@ -10,6 +11,7 @@ use tidegate_testkit::conforms::{Example, PRIVATE, SourceBackend, SourceExample}
 use crate::bigquery_server::{Warehouse, key};
 use crate::databricks_server::Workspace;
 use crate::postgres_server::Database;
+use crate::snowflake_server::{self, Account, Counting};
 
 const ROWS: i64 = 40;
 
@@ -19,6 +21,7 @@ pub fn of(kind: &str) -> Option<Example> {
         "postgres" => Some(postgres()),
         "bigquery" => Some(bigquery()),
         "databricks" => Some(databricks()),
+        "snowflake" => Some(snowflake()),
         _ => None,
     }
 }
@@ -28,6 +31,7 @@ pub fn sink_of(kind: &str) -> Option<MakeBackend> {
     match kind {
         "postgres" => Some(|| Box::pin(postgres_sink())),
         "databricks" => Some(|| Box::pin(databricks_sink())),
+        "snowflake" => Some(|| Box::pin(snowflake_sink())),
         _ => None,
     }
 }
@@ -205,6 +209,78 @@ fn lakehouse(workspace: &Arc<Workspace>, selection: Value) -> SourceBackend {
     }
 }
 
+fn snowflake() -> Example {
+    Example {
+        // Nothing listens there.
+        settings: json!({
+            "account": "tide-gate",
+            "endpoint": "http://127.0.0.1:1",
+            "user": "APP",
+            "private_key": snowflake_server::key(),
+            "warehouse": "TIDEGATE_WH",
+        }),
+        source: Some(SourceExample {
+            backends: || {
+                Box::pin(async {
+                    let account = Arc::new(Account::new().await);
+                    account.set(json!({ "rows_per_part": 9 })).await;
+                    let table = account.table("T");
+                    account
+                        .run(&format!(
+                            "CREATE TABLE {table} (ID NUMBER(38,0) NOT NULL PRIMARY KEY, NOTE VARCHAR, TOTAL NUMBER(9,2), \
+                             EVEN BOOLEAN, SHARE FLOAT, RAW BINARY, DAY DATE, CLOCK TIME, WALL TIMESTAMP_NTZ(9), \
+                             DOC VARIANT, \"at\" TIMESTAMP_LTZ(9))"
+                        ))
+                        .await;
+                    account
+                        .run(&format!(
+                            "INSERT INTO {table} SELECT ID, '{PRIVATE} ' || ID, ID, ID % 2 = 0, ID / 8.0, \
+                             TO_BINARY('00FF', 'HEX'), DATEADD(DAY, ID, '2026-01-01'::DATE), '01:02:03.5'::TIME, \
+                             '2026-01-01 00:00:00.000000005'::TIMESTAMP_NTZ(9), PARSE_JSON('{{\"n\": [1, null]}}'), \
+                             CASE WHEN ID > 3 THEN DATEADD(MICROSECOND, FLOOR(ID / 3)::INT, '2026-01-01 00:00:00 +00:00'::TIMESTAMP_LTZ) END \
+                             FROM (SELECT SEQ4() + 1 AS ID FROM TABLE(GENERATOR(ROWCOUNT => {ROWS})))"
+                        ))
+                        .await;
+                    vec![
+                        snow(&account, json!({ "table": table })),
+                        snow(&account, json!({ "query": "select * from t;" })),
+                    ]
+                })
+            },
+        }),
+        ..Example::default()
+    }
+}
+
+fn snow(account: &Arc<Account>, selection: Value) -> SourceBackend {
+    let (http, partitions) = Counting::over(account.http());
+    let query = format!("select note::number(9,0) as n from {}", account.table("T"));
+    // The clock of the suite stands still: a token that is signed by it has ended.
+    let token = format!("pat-{}", account.user());
+    let login = json!({ "private_key": null, "user": null, "token": token });
+    SourceBackend {
+        settings: json!(account.settings(login).members()),
+        project: std::env::temp_dir(),
+        http: Some(http),
+        selection,
+        missing: json!({ "table": account.table("TT") }),
+        failing: Some(json!({ "query": query })),
+        rows: ROWS as usize,
+        cursor: Some("at"),
+        key: &["ID"],
+        untyped: &[],
+        running: Box::new(move || {
+            let partitions = Arc::clone(&partitions);
+            Box::pin(async move {
+                // The next partition is asked for by a task of its own.
+                tokio::task::yield_now().await;
+                partitions.load(Ordering::Relaxed)
+            })
+        }),
+        keep: Box::new(Arc::clone(account)),
+    }
+}
+
 fn table(database: &Arc<Database>, selection: Value) -> SourceBackend {
     let kept = Arc::clone(database);
     SourceBackend {
@@ -287,6 +363,43 @@ async fn databricks_sink() -> SinkBackend {
                 // Nothing is there before the table is.
                 let rows =
                     workspace.tried(&format!("SELECT event_id FROM {table}")).await.unwrap_or_default();
+                rows.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect()
+            })
+        }),
+        exactly_once: true,
+        too_large: None,
+        wrong,
+        target,
+        keep: Box::new(()),
+    }
+}
+
+async fn snowflake_sink() -> SinkBackend {
+    let account = Arc::new(Account::new().await);
+    // The clock of the suite stands still: a token that is signed by it has ended.
+    let token = format!("pat-{}", account.user());
+    let with = |changes: Value| {
+        let mut login = json!({ "private_key": null, "user": null, "token": token });
+        login.as_object_mut().expect("an object").extend(changes.as_object().expect("an object").clone());
+        json!(account.settings(login).members())
+    };
+    let target = json!({ "schema": account.schema() });
+    let wrong = |what, settings, kind| WrongBackend { what, settings, target: target.clone(), kind };
+    let wrong = vec![
+        wrong("nothing listens", with(json!({ "endpoint": "http://127.0.0.1:1" })), ErrorKind::Unavailable),
+        wrong("a wrong token", with(json!({ "token": "wrong-f00d" })), ErrorKind::Denied),
+        wrong("a role that is not granted", with(json!({ "role": "\"none\"" })), ErrorKind::Denied),
+    ];
+    SinkBackend {
+        settings: with(json!({})),
+        folder: std::env::temp_dir(),
+        http: Some(account.http()),
+        ids: Box::new(move || {
+            let account = Arc::clone(&account);
+            Box::pin(async move {
+                // Nothing is there before the table is.
+                let sql = format!("SELECT EVENT_ID FROM {}", account.table("EVENTS"));
+                let rows = account.tried(&sql).await.unwrap_or_default();
                 rows.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect()
             })
         }),

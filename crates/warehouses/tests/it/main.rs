@@ -24,3 +24,8 @@ mod postgres_server;
 mod postgres_sink;
 mod postgres_types;
 mod sinks;
+mod snowflake_clients;
+mod snowflake_reading;
+mod snowflake_server;
+mod snowflake_sink;
+mod snowflake_types;

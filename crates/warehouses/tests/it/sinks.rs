@@ -4,7 +4,10 @@ use tidegate_model::Connector;
 
 use crate::fixtures;
 
-const CONNECTORS: &[Connector] =
-    &[tidegate_warehouses::databricks::CONNECTOR, tidegate_warehouses::postgres::CONNECTOR];
+const CONNECTORS: &[Connector] = &[
+    tidegate_warehouses::databricks::CONNECTOR,
+    tidegate_warehouses::postgres::CONNECTOR,
+    tidegate_warehouses::snowflake::CONNECTOR,
+];
 
 tidegate_testkit::sinks_conform!(CONNECTORS, fixtures::sink_of);

@@ -6,15 +6,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use jiff::Timestamp;
-use serde::Deserialize;
 use serde_json::json;
-use serde_json::value::RawValue;
 
-use super::cafe::{cents, read};
+use super::ingestion;
 use crate::lakehouse::Lakehouse;
 use crate::served::{Served, until};
-use crate::support::{Project, Sandbox, same, variable};
+use crate::support::{Project, Sandbox, variable};
 
 /// The columns that the vendor documents for Databricks, comments included.
 const VENDOR: &str = "updated_at TIMESTAMP DEFAULT current_timestamp(),
@@ -119,153 +116,34 @@ async fn journey_a_cafe_in_cloud_ingestion_tables_of_databricks_arrives_complete
     fill(&lakehouse, days).await;
     let sandbox = Sandbox::start(&[]);
     sandbox.make_catalog("menu", &[("name", "string"), ("price", "number")]).await;
-    let mut yaml = format!("connections:\n{}{}syncs:\n", lakehouse.connection(), sandbox.connections());
-    for (table, _, _, _, object) in TABLES {
-        yaml.push_str(&format!(
-            "  {table}:\n    source: {{ connection: lakehouse, table: {table} }}\n    contract: braze_cdi\n    \
-             destination: {{ connection: braze, {object} }}\n"
-        ));
-    }
+    let tables: Vec<(&str, &str)> = TABLES.iter().map(|(table, .., object)| (*table, *object)).collect();
+    let connections = format!("{}{}", lakehouse.connection(), sandbox.connections());
+    let yaml = format!("connections:\n{connections}{}", ingestion::syncs("lakehouse", &tables));
     let project = Project::new(&yaml);
 
     let long = "char_length(get_json_object(payload, '$.properties.content')) > 255";
     let refused = lakehouse.count(&format!("SELECT count(*) FROM {{}}.tweets WHERE {long}")).await;
     for (table, ..) in TABLES {
         let rows = lakehouse.count(&format!("SELECT count(*) FROM {{}}.{table}")).await;
-        let refused = if *table == "tweets" { refused } else { 0 };
-        let ending = if refused > 0 { "partial" } else { "succeeded" };
-        let counts = [("read", rows), ("delivered", rows - refused), ("rejected", refused), ("in_doubt", 0)];
-        project.run_to(table, ending, &counts);
-        eprintln!("{table}: {rows} rows read, {refused} rejected");
+        ingestion::run(&project, table, rows, if *table == "tweets" { refused } else { 0 });
     }
-    users(&lakehouse, &sandbox).await;
-    events(&lakehouse, &sandbox, long).await;
-    purchases(&lakehouse, &sandbox).await;
-    items(&lakehouse, &sandbox, &project).await;
-
-    let before = sandbox.stats("braze").await;
-    for (table, ..) in TABLES {
-        let run = project.run(table);
-        assert_eq!(run["counts"]["delivered"], 0, "{table} sends nothing twice: {run:#}");
-    }
-    assert_eq!(before, sandbox.stats("braze").await);
-}
-
-#[derive(Deserialize)]
-struct User {
-    external_id: String,
-    attributes: Attributes,
-}
-
-#[derive(Deserialize)]
-struct Attributes {
-    full_name: String,
-    seats: i64,
-    share: Box<RawValue>,
-    since: String,
-}
-
-/// Each user once, with what the text and the structure say.
-async fn users(lakehouse: &Lakehouse, sandbox: &Sandbox) {
-    let sql = "SELECT a.external_id, get_json_object(a.payload, '$.full_name'), b.payload.seats, \
-               CAST(b.payload.share * 100 AS BIGINT), CAST(b.payload.since AS STRING) \
-               FROM {}.attributes a JOIN {}.attributes_as_struct b ON a.external_id = b.EXTERNAL_ID";
-    let expected: BTreeMap<String, Vec<String>> =
-        lakehouse.texts(sql).await.into_iter().map(|row| (row[0].clone(), row[1..].to_vec())).collect();
-    let users: Vec<User> = read(&sandbox.lines("braze/users").await);
-    assert_eq!(users.len(), expected.len(), "each user once");
-    let found = (users.into_iter())
-        .map(|User { external_id, attributes }| {
-            let share = cents(attributes.share.get()).to_string();
-            (external_id, vec![attributes.full_name, attributes.seats.to_string(), share, attributes.since])
-        })
-        .collect();
-    same("users", &expected, &found);
-}
-
-#[derive(Deserialize)]
-struct Event {
-    external_id: String,
-    name: String,
-    time: Timestamp,
-    properties: Properties,
-}
-
-#[derive(Deserialize)]
-struct Properties {
-    id: String,
-    order_total: Option<i64>,
-    content: Option<String>,
-}
-
-/// Each event once, with its user, its time to the microsecond and what it says.
-async fn events(lakehouse: &Lakehouse, sandbox: &Sandbox, long: &str) {
+    let users = "SELECT a.external_id, get_json_object(a.payload, '$.full_name'), b.payload.seats, \
+                 CAST(b.payload.share * 100 AS BIGINT), CAST(b.payload.since AS STRING) \
+                 FROM {}.attributes a JOIN {}.attributes_as_struct b ON a.external_id = b.EXTERNAL_ID";
+    ingestion::users(&sandbox, &lakehouse.texts(users).await).await;
     let orders = "SELECT 'order_placed', of.id, e, at, of.order_total FROM (SELECT EXTERNAL_ID AS e, \
                   unix_micros(UPDATED_AT) AS at, PAYLOAD.properties AS of FROM {}.orders)";
     let tweets = format!(
         "SELECT 'tweeted', get_json_object(payload, '$.properties.id'), external_id, unix_micros(updated_at), \
          get_json_object(payload, '$.properties.content') FROM {{}}.tweets WHERE NOT {long}"
     );
-    let mut expected = BTreeMap::new();
-    for sql in [orders, &tweets] {
-        for row in lakehouse.texts(sql).await {
-            expected.insert((row[0].clone(), row[1].clone()), row[2..].to_vec());
-        }
-    }
-    let events: Vec<Event> = read(&sandbox.lines("braze/events").await);
-    assert_eq!(events.len(), expected.len(), "each event once");
-    let found = (events.into_iter())
-        .map(|Event { external_id, name, time, properties: Properties { id, order_total, content } }| {
-            let said = content.or_else(|| order_total.map(|total| total.to_string())).unwrap_or_default();
-            ((name, id), vec![external_id, time.as_microsecond().to_string(), said])
-        })
-        .collect();
-    same("events", &expected, &found);
-}
-
-#[derive(Deserialize)]
-struct Purchase {
-    external_id: String,
-    product_id: String,
-    time: Timestamp,
-    price: Box<RawValue>,
-}
-
-/// Purchases have no id at the platform: each user's at each moment are counted and summed.
-async fn purchases(lakehouse: &Lakehouse, sandbox: &Sandbox) {
-    let sql = "SELECT external_id, payload.product_id, unix_micros(updated_at), count(*), \
-               CAST(sum(payload.price) * 100 AS BIGINT) FROM {}.purchases \
-               GROUP BY external_id, payload.product_id, unix_micros(updated_at)";
-    let key = |texts: &[String]| texts[..3].to_vec();
-    let number = |text: &str| text.parse::<i64>().expect("a number");
-    let rows = lakehouse.texts(sql).await;
-    let expected: BTreeMap<Vec<String>, (i64, i64)> =
-        rows.iter().map(|row| (key(row), (number(&row[3]), number(&row[4])))).collect();
-    let mut found: BTreeMap<Vec<String>, (i64, i64)> = BTreeMap::new();
-    for purchase in read::<Purchase>(&sandbox.lines("braze/purchases").await) {
-        let at = purchase.time.as_microsecond().to_string();
-        let sums = found.entry(vec![purchase.external_id, purchase.product_id, at]).or_default();
-        *sums = (sums.0 + 1, sums.1 + cents(purchase.price.get()));
-    }
-    same("purchases", &expected, &found);
-    let revenue = |sums: &BTreeMap<_, (i64, i64)>| sums.values().map(|(_, cents)| cents).sum::<i64>();
-    assert_eq!(revenue(&found), revenue(&expected), "the revenue");
-}
-
-#[derive(Deserialize)]
-struct Item {
-    id: String,
-    fields: Fields,
-}
-
-#[derive(Deserialize)]
-struct Fields {
-    name: String,
-    price: i64,
-}
-
-/// The menu, before and after one item is deleted.
-async fn items(lakehouse: &Lakehouse, sandbox: &Sandbox, project: &Project) {
+    let rows = [lakehouse.texts(orders).await, lakehouse.texts(&tweets).await].concat();
+    ingestion::events(&sandbox, &rows).await;
+    let purchases = "SELECT external_id, payload.product_id, unix_micros(updated_at), count(*), \
+                     CAST(sum(payload.price) * 100 AS BIGINT) FROM {}.purchases \
+                     GROUP BY external_id, payload.product_id, unix_micros(updated_at)";
+    ingestion::purchases(&sandbox, &lakehouse.texts(purchases).await).await;
+    // The menu, before and after one item is deleted.
     for gone in ["nothing", "JAF-002"] {
         if gone != "nothing" {
             let row = format!(
@@ -274,18 +152,14 @@ async fn items(lakehouse: &Lakehouse, sandbox: &Sandbox, project: &Project) {
             lakehouse.run(&format!("INSERT INTO {{}}.menu {row}")).await;
             project.run_to("menu", "succeeded", &[("delivered", 1)]);
         }
-        let sql = format!(
+        let menu = format!(
             "SELECT ID, get_json_object(PAYLOAD, '$.name'), get_json_object(PAYLOAD, '$.price') \
              FROM {{}}.menu WHERE NOT DELETED AND ID <> '{gone}'"
         );
-        let expected: BTreeMap<String, Vec<String>> =
-            lakehouse.texts(&sql).await.into_iter().map(|row| (row[0].clone(), row[1..].to_vec())).collect();
-        let items: Vec<Item> = read(&sandbox.lines("braze/catalogs/menu").await);
-        let found = (items.into_iter())
-            .map(|Item { id, fields }| (id, vec![fields.name, fields.price.to_string()]))
-            .collect();
-        same("the menu", &expected, &found);
+        ingestion::items(&sandbox, &lakehouse.texts(&menu).await).await;
     }
+    let tables: Vec<&str> = TABLES.iter().map(|(table, ..)| *table).collect();
+    ingestion::nothing_is_sent_twice(&project, &sandbox, &tables).await;
 }
 
 /// A warehouse that starts, throttling, a token that ends, connections that are cut in each phase.
@@ -303,18 +177,12 @@ async fn journey_a_run_over_a_lakehouse_that_fails_in_each_phase_is_complete_and
         lakehouse.connection(),
         sandbox.connections()
     ));
-    // Before a run has begun, there is nothing to wait for: it says so, and leaves nothing behind.
-    lakehouse.set(&json!({ "faults": { "submit": ["429"] } })).await;
-    let ended = project.done(&["run", "visits"]);
-    assert_eq!(ended.code, 1, "{ended:?}");
-    assert!(ended.stderr.contains("Databricks answered 429"), "{ended:?}");
-
-    // What goes wrong later is waited for. The first token is the one that describes the table.
+    // What goes wrong is waited for. The first token is the one that describes the table.
     lakehouse
         .set(&json!({
             "rows_per_part": 50, "pending": 10,
             "faults": {
-                "token": ["", "503"], "poll": ["503", "429", "expired", "drop"],
+                "submit": ["429", "503"], "token": ["", "503"], "poll": ["503", "429", "expired", "drop"],
                 "part": ["drop", "503"], "storage": ["503", "drop"],
             },
         }))

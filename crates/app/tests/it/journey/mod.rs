@@ -6,5 +6,7 @@ mod demo;
 mod drops;
 mod files;
 mod history;
+mod ingestion;
 mod lakehouse;
+mod snowflake;
 mod store;

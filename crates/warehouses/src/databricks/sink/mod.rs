@@ -6,7 +6,6 @@
 
 mod checks;
 mod file;
-mod inline;
 mod optimize;
 mod table;
 mod target;
@@ -20,6 +19,7 @@ use tidegate_model::{
     Checks, Clock, ConnectorContext, Destination, Error, ErrorKind, Limits, LoggedEvent, Outcome, Reason,
     Receipt, Settings, SinkTarget,
 };
+use tidegate_transport::sql::events;
 use tokio::sync::Mutex;
 
 use super::client::Client;
@@ -33,6 +33,10 @@ pub(super) use target::DatabricksTarget;
 /// Events and bytes of one merge: each costs a pass over the table.
 const EVENTS_MAX: usize = 50_000;
 const BYTES_MAX: usize = 12 << 20;
+/// Bytes of events in one statement: a statement has at most 16 MiB.
+///
+/// Source: Databricks docs, Statement Execution API, "statement".
+const STATEMENT_BYTES: usize = 2 << 20;
 /// The first second of the year 1: Spark's calendars differ before it.
 const FIRST_SECOND: i64 = -62_135_596_800;
 
@@ -141,8 +145,8 @@ impl DatabricksSink {
     /// Delivers inside of statements, some events at a time.
     async fn inline(&self, items: &[LoggedEvent]) -> Result<Receipt, Error> {
         let mut outcomes = Vec::with_capacity(items.len());
-        for chunk in inline::chunks(items) {
-            let rows = inline::encode(self.table.layout, &distinct(chunk), self.clock.now());
+        for chunk in events::chunks(items, STATEMENT_BYTES) {
+            let rows = events::encode(self.table.layout, &distinct(chunk), self.clock.now());
             let sql = Sql { text: self.table.merge(&self.table.rows_of_parameter()), parameters: vec![rows] };
             match self.run(sql).await {
                 Ok(()) => outcomes.extend(vec![Outcome::Delivered; chunk.len()]),

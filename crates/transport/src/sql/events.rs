@@ -4,18 +4,13 @@ use jiff::Timestamp;
 use tidegate_model::event::Cell;
 use tidegate_model::{Layout, LoggedEvent, Value, json};
 
-/// Bytes of events in one statement: a statement has at most 16 MiB.
-///
-/// Source: Databricks docs, Statement Execution API, "statement".
-const BYTES_MAX: usize = 2 << 20;
-
-/// Returns the events in groups that one statement takes.
-pub fn chunks(items: &[LoggedEvent]) -> Vec<&[LoggedEvent]> {
+/// Returns the events in groups of about this many bytes.
+pub fn chunks(items: &[LoggedEvent], max_bytes: usize) -> Vec<&[LoggedEvent]> {
     let mut chunks = Vec::new();
     let (mut start, mut bytes) = (0, 0);
     for (at, item) in items.iter().enumerate() {
         let size = item.event.estimated_size();
-        if at > start && bytes + size > BYTES_MAX {
+        if at > start && bytes + size > max_bytes {
             chunks.push(&items[start..at]);
             (start, bytes) = (at, 0);
         }
@@ -67,7 +62,7 @@ fn write(cell: &Cell<'_>, out: &mut String) {
         }
         Cell::Date(day) => {
             out.push('"');
-            out.push_str(&tidegate_transport::arrow::wide::date(i64::from(*day)));
+            out.push_str(&crate::arrow::wide::date(i64::from(*day)));
             out.push('"');
         }
     }

@@ -1,0 +1,207 @@
+//! What rows are read from, and the SQL of a selection. Pure: nothing here is sent.
+
+use tidegate_model::Error;
+use tidegate_transport::sql::incremental::Snowflake;
+use tidegate_transport::sql::selection::parts;
+use tidegate_transport::sql::table::{AsCursor, SelectedColumn, SqlTable};
+use tidegate_transport::sql::{self, quote};
+
+use super::settings::SnowflakeSettings;
+use super::types::SqlType;
+
+/// What rows are read from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Relation {
+    /// A table or view: database, schema and name.
+    Table([String; 3]),
+    /// A query, checked to be a single one.
+    Query(String),
+}
+
+impl Relation {
+    /// Reads `database.schema.table`; the settings give the parts that are not written.
+    ///
+    /// # Errors
+    /// [`tidegate_model::ErrorKind::Settings`] for anything but one to three names, and for
+    /// a part that is neither written nor set.
+    pub fn table(text: &str, settings: &SnowflakeSettings) -> Result<Relation, Error> {
+        let mut names = names(text)?;
+        if names.len() < 2 {
+            names.insert(0, written(settings.schema.as_ref(), text, "schema")?);
+        }
+        if names.len() < 3 {
+            names.insert(0, written(settings.database.as_ref(), text, "database")?);
+        }
+        <[String; 3]>::try_from(names).map(Relation::Table).map_err(|_| wrong())
+    }
+}
+
+impl sql::table::Relation for Relation {
+    fn label(&self) -> String {
+        match self {
+            Relation::Table(names) => names.each_ref().map(|name| shown(name)).join("."),
+            Relation::Query(_) => "the query".to_owned(),
+        }
+    }
+
+    fn from(&self) -> String {
+        match self {
+            Relation::Query(query) => format!("({query}\n) AS tidegate_rows"),
+            Relation::Table(names) => format!("{} AS tidegate_rows", quoted(names)),
+        }
+    }
+}
+
+fn wrong() -> Error {
+    Error::settings("`table`: expected `database.schema.table`")
+        .hint("names that hold a dot or lower case are written in double quotes: SHOP.PUBLIC.\"a.b\"")
+}
+
+fn written(set: Option<&String>, text: &str, part: &str) -> Result<String, Error> {
+    set.map(|name| folded(name)).ok_or_else(|| {
+        Error::settings(format!("`table`: `{text}` names no {part}"))
+            .hint(format!("write `database.schema.table`, or set `{part}` in the connection"))
+    })
+}
+
+/// Splits a name at its dots; parts in double quotes may hold some. The others are upper-cased.
+fn names(text: &str) -> Result<Vec<String>, Error> {
+    let mut quoted = false;
+    let upper: String = text
+        .chars()
+        .flat_map(|sign| {
+            quoted ^= sign == '"';
+            let kept = quoted.then_some(sign);
+            kept.into_iter().chain((!quoted).then(|| sign.to_uppercase()).into_iter().flatten())
+        })
+        .collect();
+    parts(&upper, '"')
+        .filter(|names| names.len() <= 3 && names.iter().all(|name| is_name(name)))
+        .ok_or_else(wrong)
+}
+
+/// Returns a name as Snowflake stores it: upper-cased, unless it is in double quotes.
+///
+/// Source: Snowflake docs, "Identifier requirements".
+pub fn folded(name: &str) -> String {
+    let name = name.trim();
+    match name.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+        Some(inner) => inner.replace("\"\"", "\""),
+        None => name.to_uppercase(),
+    }
+}
+
+/// Returns whether a text can be a name.
+///
+/// Source: Snowflake docs, "Identifier requirements": at most 255 characters.
+pub fn is_name(name: &str) -> bool {
+    !name.trim().is_empty() && name.chars().count() <= 255 && !name.chars().any(char::is_control)
+}
+
+/// Returns a name as it is written in a selection: quoted only where it has to be.
+pub fn shown(name: &str) -> String {
+    let plain =
+        name.chars().all(|sign| sign.is_ascii_uppercase() || sign.is_ascii_digit() || "_$".contains(sign));
+    if plain && !name.starts_with(|sign: char| sign.is_ascii_digit()) { name.to_owned() } else { quote(name) }
+}
+
+/// Returns names joined by dots, each in double quotes.
+pub fn quoted(names: &[String]) -> String {
+    names.iter().map(|name| quote(name)).collect::<Vec<_>>().join(".")
+}
+
+/// A column that is read.
+#[derive(Clone, Debug)]
+pub struct SourceColumn {
+    /// Name.
+    pub name: String,
+    /// Type.
+    pub sql_type: SqlType,
+}
+
+impl SelectedColumn for SourceColumn {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn asked(&self) -> String {
+        let name = quote(&self.name);
+        match self.sql_type.asked(&name) {
+            Some(expression) => format!("{expression} AS {name}"),
+            None => name,
+        }
+    }
+
+    fn as_cursor(&self) -> AsCursor {
+        let column = format!("tidegate_rows.{}", quote(&self.name));
+        AsCursor {
+            expression: self.sql_type.ordered(column),
+            data_type: self.sql_type.data_type(),
+            cast: self.sql_type.cast(),
+            type_name: self.sql_type.to_string(),
+        }
+    }
+}
+
+/// The relation and its columns: everything that is needed to write statements.
+pub type Table = SqlTable<Snowflake, Relation, SourceColumn>;
+
+/// Returns the statement for the rows with given keys: its parameter is a JSON array of arrays of
+/// texts. `None` if a key column has no equality.
+///
+/// # Errors
+/// [`tidegate_model::ErrorKind::Missing`] for a column that is not there.
+pub fn lookup(table: &Table, key: &[String]) -> Result<Option<String>, Error> {
+    let mut wanted = Vec::with_capacity(key.len());
+    let mut conditions = Vec::with_capacity(key.len());
+    for (at, name) in key.iter().enumerate() {
+        let column = table.find(name)?;
+        let Some(value) = column.sql_type.converted(&format!("tidegate_wanted.tidegate_k{at}")) else {
+            return Ok(None);
+        };
+        wanted.push(format!("tidegate_keys.value[{at}]::VARCHAR AS tidegate_k{at}"));
+        conditions.push(format!("tidegate_rows.{} IS NOT DISTINCT FROM {value}", quote(&column.name)));
+    }
+    let wanted = format!(
+        "(SELECT DISTINCT {} FROM TABLE(FLATTEN(INPUT => PARSE_JSON(?))) AS tidegate_keys) AS tidegate_wanted",
+        wanted.join(", ")
+    );
+    Ok(Some(format!("{} JOIN {wanted} ON {}", table.everything(), conditions.join(" AND "))))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use tidegate_testkit::http::raw;
+    use tidegate_transport::sql::table::Relation as _;
+
+    use super::*;
+
+    fn relation(text: &str) -> Result<Relation, Error> {
+        let settings = json!({ "account": "a", "token": "t", "database": "shop", "schema": "\"small\"" });
+        Relation::table(text, &raw(settings).parse().unwrap())
+    }
+
+    #[test]
+    fn names_fold_as_snowflake_folds_them_and_parts_that_are_not_written_are_those_of_the_connection() {
+        for (text, label) in [
+            ("orders", "SHOP.\"small\".ORDERS"),
+            ("sales.Orders", "SHOP.SALES.ORDERS"),
+            ("dev.sales.\"Orders\"", "DEV.SALES.\"Orders\""),
+            ("dev.sales.\"a.b\"\"c\"", "DEV.SALES.\"a.b\"\"c\""),
+        ] {
+            assert_eq!(relation(text).unwrap().label(), label);
+        }
+        for wrong in ["", "a.b.c.d", "a..b", "\"a"] {
+            assert!(relation(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(folded(" tidegate_wh "), "TIDEGATE_WH");
+        assert_eq!(folded("\"mixed\"\"Case\""), "mixed\"Case");
+    }
+
+    #[test]
+    fn a_quote_in_a_name_cannot_end_it() {
+        let from = relation("a.b.\"c\"\"; DROP TABLE x\"").unwrap().from();
+        assert_eq!(from, "\"A\".\"B\".\"c\"\"; DROP TABLE x\" AS tidegate_rows");
+    }
+}

@@ -1,0 +1,120 @@
+//! What a connection is asked to prove before it is trusted with an export. Nothing is made, and nothing
+//! is left behind.
+
+use tidegate_model::{Checks, Error, ErrorKind};
+use tidegate_transport::http::answer::RequestError;
+use tidegate_transport::sql::quote;
+
+use super::SnowflakeSink;
+use crate::snowflake::checks::grant;
+use crate::snowflake::relation::{quoted, shown};
+use crate::snowflake::statement::Sql;
+use crate::snowflake::warehouse::Shown;
+
+impl SnowflakeSink {
+    /// Looks at every privilege that writing needs.
+    ///
+    /// # Errors
+    /// Only what keeps us from looking.
+    pub(super) async fn prove(&self) -> Result<Checks, Error> {
+        let mut checks = Checks::default();
+        let Some(role) = self.client.prove_connection(&mut checks).await? else { return Ok(checks) };
+        let name = format!("writing to {}", self.table.label());
+        match self.tried().await {
+            Ok(found) => checks.pass(name, found),
+            Err(error) if error.kind() == ErrorKind::Missing => self.prove_making(&mut checks, &role).await?,
+            Err(error) if error.kind() == ErrorKind::Denied => checks.fail(
+                format!("INSERT on table {}", self.table.label()),
+                format!("the role {role} does not have it"),
+                grant("INSERT", "TABLE", &quoted(&self.table.names), &role),
+            ),
+            Err(error) => checks.fail(name, error.chain(), error.next_step()),
+        }
+        Ok(checks)
+    }
+
+    /// Runs the statement of a delivery without events.
+    async fn tried(&self) -> Result<&'static str, Error> {
+        let probe: Sql = self.table.probe().into();
+        let probed = self.client.query(&probe, &self.doing()).await.map_err(RequestError::into_error);
+        if self.table.widening(&probed?.0)?.is_some() {
+            return Ok("columns are added with the first delivery");
+        }
+        let none = Sql { text: self.table.merge(), parameters: vec!["[]".to_owned()], ..Sql::default() };
+        self.run(none).await.map_err(RequestError::into_error)?;
+        Ok("works: events are merged by event_id")
+    }
+
+    /// Looks whether a table that the role does not see may be made.
+    async fn prove_making(&self, checks: &mut Checks, role: &str) -> Result<(), Error> {
+        let [database, schema, table] = &self.table.names;
+        let (names, quoted_schema) = (shown(database), quoted(&self.table.names[..2]));
+        if self.client.show("DATABASES", database, "").await?.is_empty() {
+            checks.fail(
+                format!("USAGE on database {names}"),
+                format!("the role {role} does not have it, or there is no such name"),
+                grant("USAGE", "DATABASE", &quote(database), role),
+            );
+            return Ok(());
+        }
+        let place = format!(" IN DATABASE {}", quote(database));
+        if self.client.show("SCHEMAS", schema, &place).await?.is_empty() {
+            let remedy = format!(
+                "{} If there is such a schema already: {}",
+                grant("CREATE SCHEMA", "DATABASE", &quote(database), role),
+                grant("USAGE, CREATE TABLE", "SCHEMA", &quoted_schema, role)
+            );
+            let held = self.holds(role, "CREATE SCHEMA", &names).await?;
+            say(checks, format!("CREATE SCHEMA on database {names}"), held, remedy);
+            return Ok(());
+        }
+        let place = format!(" IN SCHEMA {quoted_schema}");
+        if !self.client.show("OBJECTS", table, &place).await?.is_empty() {
+            checks.fail(
+                format!("SELECT on table {}", self.table.label()),
+                format!("the role {role} does not have it"),
+                grant("SELECT, INSERT", "TABLE", &quoted(&self.table.names), role),
+            );
+            return Ok(());
+        }
+        let within = format!("{names}.{}", shown(schema));
+        let held = self.holds(role, "CREATE TABLE", &within).await?;
+        let remedy = format!(
+            "{} If there is such a table already: {}",
+            grant("CREATE TABLE", "SCHEMA", &quoted_schema, role),
+            grant("SELECT, INSERT", "TABLE", &quoted(&self.table.names), role)
+        );
+        say(checks, format!("CREATE TABLE on schema {within}"), held, remedy);
+        Ok(())
+    }
+
+    /// Returns whether a role itself has a privilege, or owns what it is on. Roles that are granted to it
+    /// are not looked at.
+    async fn holds(&self, role: &str, privilege: &str, name: &str) -> Result<bool, Error> {
+        let sql: Sql = format!("SHOW GRANTS TO ROLE {}", quote(role)).into();
+        let listed =
+            match self.client.query(&sql, "looking for grants").await.map_err(RequestError::into_error) {
+                Ok(listed) => listed,
+                Err(error) if matches!(error.kind(), ErrorKind::Denied | ErrorKind::Missing) => {
+                    return Ok(false);
+                }
+                Err(error) => return Err(error),
+            };
+        let is_it = |row: &Shown| {
+            matches!(row.get("privilege"), "OWNERSHIP" | "ALL" | "ALL PRIVILEGES")
+                || row.get("privilege") == privilege
+        };
+        Ok(Shown::all(listed).iter().any(|row| row.get("name") == name && is_it(row)))
+    }
+}
+
+fn say(checks: &mut Checks, name: String, held: bool, remedy: String) {
+    match held {
+        true => checks.pass(name, "granted: the table is made with the first delivery"),
+        false => checks.warn(
+            name,
+            "the first delivery needs it to make the table, and the role itself does not have it",
+            remedy,
+        ),
+    }
+}

@@ -1,0 +1,182 @@
+//! Snowflake as a sink of events: each event is in the table exactly once.
+//!
+//! One statement is one `MERGE` by `event_id`, with its events as a parameter. A submission whose answer is
+//! lost is repeated under its request id; one that runs twice all the same finds the events and inserts
+//! nothing.
+
+mod checks;
+mod table;
+mod target;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tidegate_model::{
+    Checks, Clock, ConnectorContext, Destination, Error, ErrorKind, Limits, LoggedEvent, Outcome, Reason,
+    Receipt, Settings, SinkTarget,
+};
+use tidegate_transport::http::answer::RequestError;
+use tidegate_transport::sql::events;
+use tokio::sync::Mutex;
+
+use super::client::Client;
+use super::settings::SnowflakeSettings;
+use super::statement::Sql;
+
+use table::EventTable;
+pub(super) use target::SnowflakeTarget;
+
+/// Events and bytes of one delivery.
+const EVENTS_MAX: usize = 20_000;
+const BYTES_MAX: usize = 8 << 20;
+/// Bytes of events in one statement.
+///
+/// Source: Snowflake docs, "Query size limits": more than 1 MB with its parameters is processed, but not
+/// advised.
+const STATEMENT_BYTES: usize = 900 << 10;
+/// The first second of the year 1.
+const FIRST_SECOND: i64 = -62_135_596_800;
+
+/// A table of a Snowflake account that events are merged into.
+pub struct SnowflakeSink {
+    client: Arc<Client>,
+    table: EventTable,
+    clock: Arc<dyn Clock>,
+    linger: Duration,
+    dry_run: bool,
+    /// Whether the table is known to be there.
+    prepared: Mutex<bool>,
+}
+
+impl SnowflakeSink {
+    /// Opens the sink. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Settings`] for settings that cannot work.
+    pub fn open(
+        settings: &Settings,
+        target: &SinkTarget,
+        context: &ConnectorContext,
+    ) -> Result<SnowflakeSink, Error> {
+        let settings = settings.parse::<SnowflakeSettings>()?;
+        let written: SnowflakeTarget = target.settings.parse()?;
+        let table = EventTable::new(&written, target, &settings)?;
+        Ok(SnowflakeSink {
+            table,
+            client: Client::open(settings, context)?,
+            clock: Arc::clone(&context.clock),
+            linger: written.commit_every.0,
+            dry_run: context.dry_run,
+            prepared: Mutex::default(),
+        })
+    }
+
+    async fn run(&self, sql: Sql) -> Result<(), RequestError> {
+        self.client.query(&sql, &self.doing()).await.map(|_| ())
+    }
+
+    async fn make(&self, text: String) -> Result<(), Error> {
+        self.run(text.into()).await.map_err(RequestError::into_error)
+    }
+
+    fn doing(&self) -> String {
+        format!("writing to {}", self.table.label())
+    }
+
+    /// Makes what is missing: schema, table, columns. A right to make what is there is not needed.
+    async fn prepare_table(&self) -> Result<(), Error> {
+        let probe: Sql = self.table.probe().into();
+        match self.client.query(&probe, &self.doing()).await.map_err(RequestError::into_error) {
+            Ok((columns, _)) => match self.table.widening(&columns)? {
+                Some(widening) => self.make(widening).await,
+                None => Ok(()),
+            },
+            Err(error) if error.kind() == ErrorKind::Missing => {
+                match self.make(self.table.creation()).await {
+                    Err(error) if error.kind() == ErrorKind::Missing => {
+                        self.make(self.table.schema_creation()).await?;
+                        self.make(self.table.creation()).await
+                    }
+                    made => made,
+                }
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Merges events, some in each statement.
+    async fn merge(&self, items: &[LoggedEvent]) -> Result<Receipt, Error> {
+        let mut outcomes = Vec::with_capacity(items.len());
+        for chunk in events::chunks(items, STATEMENT_BYTES) {
+            let rows = events::encode(self.table.layout, &distinct(chunk), self.clock.now());
+            let sql = Sql { text: self.table.merge(), parameters: vec![rows], ..Sql::default() };
+            match self.run(sql).await {
+                Ok(()) => outcomes.extend(vec![Outcome::Delivered; chunk.len()]),
+                Err(RequestError::Unknown(reason)) => {
+                    outcomes.extend(vec![Outcome::Unknown(reason); chunk.len()]);
+                }
+                Err(RequestError::NoEffect(error)) if outcomes.is_empty() => return Err(error),
+                Err(RequestError::NoEffect(error)) => {
+                    let reason = Reason::new("statement_failed", error.message());
+                    outcomes.resize(items.len(), Outcome::Deferred(reason));
+                    break;
+                }
+            }
+        }
+        Ok(Receipt { outcomes, rate_limit: None })
+    }
+}
+
+/// Returns the events without those whose id another one before them has.
+fn distinct(items: &[LoggedEvent]) -> Vec<LoggedEvent> {
+    let mut seen = HashSet::with_capacity(items.len());
+    items.iter().filter(|item| seen.insert(item.event.id.clone())).cloned().collect()
+}
+
+#[async_trait]
+impl Destination<LoggedEvent> for SnowflakeSink {
+    async fn check(&self) -> Result<Checks, Error> {
+        self.prove().await
+    }
+
+    fn limits(&self) -> Limits {
+        Limits {
+            max_items: EVENTS_MAX,
+            max_bytes: BYTES_MAX,
+            linger: self.linger,
+            max_in_flight: 1,
+            rate: None,
+            bucket: "snowflake.merge",
+            single_user: false,
+            min_user_interval: Duration::ZERO,
+        }
+    }
+
+    fn estimated_size(&self, item: &LoggedEvent) -> usize {
+        item.event.estimated_size()
+    }
+
+    fn validate(&self, item: &LoggedEvent) -> Result<(), Reason> {
+        if item.event.at.as_second() >= FIRST_SECOND {
+            return Ok(());
+        }
+        Err(Reason::new("time_out_of_range", "the event happened before the year 1"))
+    }
+
+    async fn deliver(&self, items: &[LoggedEvent]) -> Result<Receipt, Error> {
+        if items.is_empty() || self.dry_run {
+            return Ok(Receipt::delivered(items.len()));
+        }
+        let mut prepared = self.prepared.lock().await;
+        if !*prepared {
+            self.prepare_table().await?;
+            *prepared = true;
+        }
+        let delivered = self.merge(items).await;
+        // What was dropped or altered meanwhile is made again by the next delivery.
+        *prepared = delivered.is_ok();
+        delivered
+    }
+}
