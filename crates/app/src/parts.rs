@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::registry::CONNECTORS;
+use crate::registry::{CHANNELS, CONNECTORS};
 use tidegate_engine::service::{Config, Engine};
 use tidegate_model::{Clock, Error, EventLog, Secret, Store, SystemClock};
 use tidegate_project::{Project, Retention};
@@ -33,7 +33,7 @@ impl ProjectArgs {
 
     /// What people wrote down.
     pub(crate) fn project(&self) -> Result<Project, Error> {
-        tidegate_project::load(&self.project, CONNECTORS)
+        tidegate_project::load(&self.project, CONNECTORS, CHANNELS)
     }
 
     /// What is remembered.
@@ -92,6 +92,7 @@ impl ProjectArgs {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         Ok(Engine::new(Config {
             connectors: CONNECTORS,
+            channels: CHANNELS,
             store,
             http: Arc::new(tidegate_transport::http::RealHttp::new()?),
             log: self.open_log(clock.clone(), access)?,

@@ -1,5 +1,6 @@
-//! Every connector.
+//! Every connector, and every type of channel for alerts.
 
+pub use tidegate_alerts::CHANNELS;
 use tidegate_model::Connector;
 use tidegate_platforms::{braze, onesignal};
 use tidegate_sandbox as sandbox;

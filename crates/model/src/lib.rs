@@ -7,6 +7,7 @@
 //! SQL and starts no runtime.
 
 pub mod address;
+pub mod alert;
 pub mod checks;
 pub mod clear_text;
 pub mod clock;

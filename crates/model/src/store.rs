@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::alert::AlertBook;
 pub use crate::delivered::{Delivered, TextColumn};
 pub use crate::ledger_query::{FailedRowCursor, FailedRowGroup, FailedRowQuery, RunQuery};
 pub use crate::row_status::{RowResult, RowStatus, StatusKind};
@@ -564,4 +565,7 @@ pub trait Store: Send + Sync {
 
     /// Returns the erasures that were noted, newest first; of one user if one is given.
     async fn erasures(&self, user: Option<&str>) -> Result<Vec<Erasure>, Error>;
+
+    /// Returns the part that keeps alerts and notices.
+    fn alert_book(&self) -> &dyn AlertBook;
 }

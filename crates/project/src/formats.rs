@@ -14,6 +14,7 @@ pub(super) fn check(format: &str, text: &str) -> Result<(), Misfit> {
     match format {
         "time-span" => duration(text).map(drop),
         "days" => days(text).map(drop),
+        "age" => age(text).map(drop),
         "time-zone" => time_zone(text),
         "cron" => cron(text).map(drop),
         "endpoint" => endpoint(text),
@@ -42,6 +43,14 @@ pub(super) fn duration(text: &str) -> Result<Duration, Misfit> {
     };
     let span: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
     Duration::try_from(span).map_err(|_| wrong())
+}
+
+/// Reads a duration, or whole days: `26h`, `7d`.
+pub(super) fn age(text: &str) -> Result<Duration, Misfit> {
+    match days(text) {
+        Ok(days) => Ok(Duration::from_secs(86_400 * u64::from(days))),
+        Err(_) => duration(text).map_err(|(wrong, _)| (wrong, "write for example `26h` or `7d`".to_owned())),
+    }
 }
 
 /// Reads `30d`.

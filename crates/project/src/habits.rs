@@ -41,6 +41,8 @@ pub(super) struct Answer {
 /// Words with one word for them here: room, foreign word, our word.
 const WORDS: &[(Room, &str, &str)] = &[
     (Room::Top, "timezone", "time_zone"),
+    (Room::Top, "notifications", "alerts"),
+    (Room::Top, "alerting", "alerts"),
     (Room::Top, "models", "syncs"),
     (Room::Top, "sources", "connections"),
     (Room::Top, "destinations", "connections"),
@@ -77,6 +79,7 @@ const WORDS: &[(Room, &str, &str)] = &[
     (Room::Sync, "tags", "labels"),
     (Room::Sync, "owner", "contacts"),
     (Room::Sync, "owners", "contacts"),
+    (Room::Sync, "notifications", "alerts"),
     (Room::Source, "sql", "query"),
     (Room::Source, "table_name", "table"),
     (Room::Source, "model", "table"),

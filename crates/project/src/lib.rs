@@ -3,6 +3,7 @@
 //! A file is read into a located YAML tree ([`read`]), checked against the settings that connectors
 //! declare, and becomes a [`Project`] or every [`Finding`] at once, each with its line and column.
 
+mod alerts;
 mod conform;
 mod export;
 mod findings;
@@ -32,6 +33,7 @@ pub use references::{Variable, Written};
 pub use schedule::{CronSchedule, Schedule};
 pub use schema::json_schema;
 pub use spec::{
-    Changed, ConnectionSpec, EventDestination, EventSource, ExportSpec, ImportSpec, InDoubt, Project,
-    Removed, Retention, RowDestination, RowSource, State, SyncOptions, SyncSpec,
+    AlertRules, Alerts, Changed, ChannelSpec, ConnectionSpec, EventDestination, EventSource, ExportSpec,
+    ImportSpec, InDoubt, Project, Removed, Retention, RowDestination, RowSource, State, SyncOptions,
+    SyncSpec,
 };

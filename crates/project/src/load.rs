@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use indexmap::IndexMap;
 use jiff::tz::TimeZone;
 use serde_json::{Value as Member, json};
+use tidegate_model::alert::ChannelType;
 use tidegate_model::{ConnectionId, Connector, Error, SyncId};
 
+use super::alerts;
 use super::conform::{Conform, Spot};
 use super::findings::{Finding, Invalid, listed, nearest};
 use super::formats;
@@ -24,7 +26,7 @@ pub const FILE_NAME: &str = "tidegate.yaml";
 const OTHER_NAME: &str = "tidegate.yml";
 
 /// The keys at the top of a file.
-const KEYS: &[&str] = &["time_zone", "retention", "connections", "syncs"];
+const KEYS: &[&str] = &["time_zone", "retention", "alerts", "connections", "syncs"];
 
 /// Finds the project file: `path` itself if it is a file, otherwise the one in that folder.
 ///
@@ -64,13 +66,17 @@ pub fn folder_of(path: &Path) -> PathBuf {
 /// # Errors
 /// [`Settings`](tidegate_model::ErrorKind::Settings) if there is no project file or it cannot be read.
 /// A file with errors is `Ok(Err(…))`, with all of them.
-pub fn read(path: &Path, connectors: &'static [Connector]) -> Result<Result<Project, Invalid>, Error> {
+pub fn read(
+    path: &Path,
+    connectors: &'static [Connector],
+    channels: &'static [ChannelType],
+) -> Result<Result<Project, Invalid>, Error> {
     let file = locate(path)?;
     let text = std::fs::read_to_string(&file).map_err(|cause| {
         Error::settings(format!("cannot read {}: {cause}", file.display()))
             .hint("`tidegate init` makes a project here; `--project PATH` names another folder or file")
     })?;
-    Ok(parse(&text, &file.display().to_string(), connectors))
+    Ok(parse(&text, &file.display().to_string(), connectors, channels))
 }
 
 /// Reads the project that a folder or a file holds.
@@ -78,22 +84,36 @@ pub fn read(path: &Path, connectors: &'static [Connector]) -> Result<Result<Proj
 /// # Errors
 /// [`Settings`](tidegate_model::ErrorKind::Settings) as [`read`], and with file, line
 /// and column of every error in it.
-pub fn load(path: &Path, connectors: &'static [Connector]) -> Result<Project, Error> {
-    Ok(read(path, connectors)??)
+pub fn load(
+    path: &Path,
+    connectors: &'static [Connector],
+    channels: &'static [ChannelType],
+) -> Result<Project, Error> {
+    Ok(read(path, connectors, channels)??)
 }
 
 /// Reads the text of a project file; `name` is what messages call it.
 ///
 /// # Errors
 /// Everything that is wrong with it.
-pub fn parse(text: &str, name: &str, connectors: &'static [Connector]) -> Result<Project, Invalid> {
+pub fn parse(
+    text: &str,
+    name: &str,
+    connectors: &'static [Connector],
+    channels: &'static [ChannelType],
+) -> Result<Project, Invalid> {
     let mut findings = Vec::new();
     let root = yaml::read(text, &mut findings).map_err(|errors| Invalid::new(name, errors))?;
-    let project = project(&root, connectors, &mut findings);
+    let project = project(&root, connectors, channels, &mut findings);
     if findings.is_empty() { Ok(project) } else { Err(Invalid::new(name, findings)) }
 }
 
-fn project(root: &Node, connectors: &'static [Connector], findings: &mut Vec<Finding>) -> Project {
+fn project(
+    root: &Node,
+    connectors: &'static [Connector],
+    channels: &'static [ChannelType],
+    findings: &mut Vec<Finding>,
+) -> Project {
     let schema = shape::schema(connectors);
     let top = Spot::new(root.at, "");
     if !matches!(root.data, Data::Map(_) | Data::Null) {
@@ -108,6 +128,7 @@ fn project(root: &Node, connectors: &'static [Connector], findings: &mut Vec<Fin
     }
     let zone = time_zone(root, &schema, findings);
     let mut project = Project { retention: retention(root, &schema, findings), ..Project::default() };
+    project.alerts = alerts::read(root, &schema, channels, findings);
     let mut ends = IndexMap::new();
     for entry in named(root, "connections", findings) {
         let id = ConnectionId::new(&entry.key);
@@ -118,7 +139,9 @@ fn project(root: &Node, connectors: &'static [Connector], findings: &mut Vec<Fin
         }
     }
     let contracts = shape::contracts(connectors).collect();
-    let file = File { schema: &schema, connections: ends, contracts, zone };
+    // A channel that was told to be wrong is there.
+    let channels = alerts::names(root);
+    let file = File { schema: &schema, connections: ends, contracts, zone, channels };
     for entry in named(root, "syncs", findings) {
         if let Some(read) = sync::read(&file, entry, findings, &mut project.notes) {
             project.syncs.insert(SyncId::new(&entry.key), read);

@@ -16,7 +16,10 @@ impl Sheet<'_> {
     /// Reads them.
     pub(super) fn options(&mut self) -> SyncOptions {
         let retry_for = self.typed::<String>("retry_for").and_then(|text| duration(&text).ok());
+        let (alert_rules, alert_channels) = self.alerts();
         SyncOptions {
+            alert_rules,
+            alert_channels,
             schedule: self.schedule(),
             retry_for: retry_for.unwrap_or(RETRY_FOR),
             enabled: self.typed("enabled").unwrap_or(true),

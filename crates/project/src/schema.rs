@@ -2,41 +2,50 @@
 
 use serde_json::{Map, Value, json};
 use tidegate_model::Connector;
+use tidegate_model::alert::ChannelType;
 
 use super::shape;
 
-/// Returns the schema of a project with these connectors: the settings of a
-/// connection follow from its `type`.
-pub fn json_schema(connectors: &[Connector]) -> Value {
+/// Returns the schema of a project with these connectors and channels: the settings of a
+/// connection or a channel follow from its `type`.
+pub fn json_schema(connectors: &[Connector], channels: &[ChannelType]) -> Value {
     let mut schema = shape::schema(connectors);
     let mut definitions = schema["$defs"].as_object().cloned().unwrap_or_default();
-    let mut types = Vec::new();
-    for connector in connectors {
-        let mut settings = named_apart(&json!((connector.settings)()), connector.kind);
-        if let Some(nested) = settings.as_object_mut().and_then(|settings| settings.shift_remove("$defs")) {
-            let nested = nested.as_object().cloned().unwrap_or_default();
-            definitions
-                .extend(nested.into_iter().map(|(name, one)| (format!("{}.{name}", connector.kind), one)));
-        }
-        let Some(settings) = settings.as_object_mut() else { continue };
-        settings.shift_remove("$schema");
-        settings.insert("title".to_owned(), json!(connector.title));
-        let properties = settings.entry("properties").or_insert_with(|| json!({}));
-        for property in properties.as_object_mut().into_iter().flat_map(Map::values_mut) {
-            or_reference(property);
-        }
-        properties["type"] = json!({ "const": connector.kind });
-        let required = settings.entry("required").or_insert_with(|| json!([]));
-        if let Some(required) = required.as_array_mut() {
-            required.push(json!("type"));
-        }
-        types.push(settings.clone());
-    }
-    definitions.insert("Reference".to_owned(), reference());
+    let types: Vec<Value> = connectors
+        .iter()
+        .map(|one| settings(one.kind, one.title, &json!((one.settings)()), &mut definitions))
+        .collect();
     definitions.insert("Connection".to_owned(), json!({ "oneOf": types }));
+    let types: Vec<Value> = channels
+        .iter()
+        .map(|one| settings(one.kind, one.title, &json!((one.settings)()), &mut definitions))
+        .collect();
+    definitions.insert("Channel".to_owned(), json!({ "oneOf": types }));
+    definitions.insert("Reference".to_owned(), reference());
     schema["$defs"] = Value::Object(definitions);
     schema["title"] = json!("Tidegate project");
     schema
+}
+
+/// The settings of one type, with `type` among them. What they refer to joins the definitions.
+fn settings(kind: &str, title: &str, of_type: &Value, definitions: &mut Map<String, Value>) -> Value {
+    let mut settings = named_apart(of_type, kind);
+    let Some(members) = settings.as_object_mut() else { return settings };
+    if let Some(Value::Object(nested)) = members.shift_remove("$defs") {
+        definitions.extend(nested.into_iter().map(|(name, one)| (format!("{kind}.{name}"), one)));
+    }
+    members.shift_remove("$schema");
+    members.insert("title".to_owned(), json!(title));
+    let properties = members.entry("properties").or_insert_with(|| json!({}));
+    for property in properties.as_object_mut().into_iter().flat_map(Map::values_mut) {
+        or_reference(property);
+    }
+    properties["type"] = json!({ "const": kind });
+    let required = members.entry("required").or_insert_with(|| json!([]));
+    if let Some(required) = required.as_array_mut() {
+        required.push(json!("type"));
+    }
+    settings
 }
 
 /// Gives the definitions that a schema refers to the connector's name: two

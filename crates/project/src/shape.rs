@@ -25,6 +25,8 @@ pub(super) struct Project {
     time_zone: Option<String>,
     /// How long Tidegate keeps what it knows of rows and events.
     retention: Option<Retention>,
+    /// How people hear of syncs that need them.
+    alerts: Option<Alerts>,
     /// Accounts at outside systems, by name.
     connections: Option<IndexMap<ConnectionId, Connection>>,
     /// What moves from where to where, by name.
@@ -50,6 +52,57 @@ pub(super) struct Retention {
     /// later is sent again. Default: for good.
     #[schemars(extend("format" = "days"))]
     keys: Option<String>,
+}
+
+/// How people hear of syncs that need them: once if a sync gets into a state that needs a person, and once
+/// if it leaves it. Failing and paused syncs and rows in doubt are always told.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(super) struct Alerts {
+    /// Where messages go, by name.
+    channels: Option<IndexMap<String, Channel>>,
+    /// Share of the rows of a run from which on rejected rows are told; two rows at least. Default: `10%`.
+    #[schemars(extend("format" = "percent"))]
+    rejected: Option<String>,
+    /// How long a sync may take without a run that came to its end. Default: not watched.
+    #[schemars(extend("format" = "age"))]
+    stale: Option<String>,
+    /// How long a sync may read no row. Default: not watched.
+    #[schemars(extend("format" = "age"))]
+    no_rows: Option<String>,
+    /// The address of the dashboard for those who get a message, for links in it. Default: no links.
+    #[schemars(extend("format" = "url"))]
+    dashboard: Option<String>,
+}
+
+/// Where messages about syncs go.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(super) struct Channel {
+    /// How it is reached: `email`, `webhook`, `slack`, `pagerduty` or `alertmanager`.
+    r#type: String,
+    /// The settings of that type.
+    #[serde(flatten)]
+    settings: Map<String, Member>,
+}
+
+/// What is told of one sync, and where, in place of what stands under `alerts` of the project.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(super) struct SyncAlerts {
+    /// The channels. Default: all. An empty list means none but `contacts`.
+    channels: Option<Vec<String>>,
+    /// Share of the rows of a run from which on rejected rows are told.
+    #[schemars(extend("format" = "percent"))]
+    rejected: Option<String>,
+    /// How long it may take without a run that came to its end; `0s` switches it off.
+    #[schemars(extend("format" = "age"))]
+    stale: Option<String>,
+    /// How long it may read no row; `0s` switches it off.
+    #[schemars(extend("format" = "age"))]
+    no_rows: Option<String>,
 }
 
 /// An account at an outside system. Shared by syncs.
@@ -118,8 +171,11 @@ pub(super) struct Sync {
     retry_for: Option<String>,
     /// `false` makes the sync a draft: `serve` and `run --all` skip it. Default: `true`.
     enabled: Option<bool>,
-    /// Whom to ask about the sync, for example an e-mail address.
+    /// Whom to ask about the sync. The alerts of the sync also go to those that are e-mail addresses, if
+    /// there is a channel of the type `email`.
     contacts: Option<Vec<String>>,
+    /// What is told of it, and where. Default: as under `alerts` of the project.
+    alerts: Option<SyncAlerts>,
     /// Labels of your own, by name.
     labels: Option<BTreeMap<String, String>>,
 }

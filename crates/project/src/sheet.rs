@@ -24,6 +24,8 @@ pub(super) struct File<'a> {
     pub(super) contracts: Vec<&'static ContractRole>,
     /// The zone of schedules.
     pub(super) zone: TimeZone,
+    /// The names of the channels of alerts.
+    pub(super) channels: Vec<String>,
 }
 
 /// One sync while it is read.

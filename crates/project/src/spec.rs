@@ -28,6 +28,51 @@ pub struct Project {
     pub notes: Vec<Finding>,
     /// How long what is known of rows and events is kept.
     pub retention: Retention,
+    /// How people hear of syncs that need them.
+    pub alerts: Alerts,
+}
+
+/// How people hear of syncs that need them.
+#[derive(Clone, Debug, Default)]
+pub struct Alerts {
+    /// Where messages go, by name.
+    pub channels: IndexMap<String, ChannelSpec>,
+    /// The address of the dashboard, without a slash at its end.
+    pub dashboard: Option<String>,
+    /// What is told of every sync that does not say otherwise.
+    pub rules: AlertRules,
+}
+
+/// Where messages go.
+#[derive(Clone, Debug)]
+pub struct ChannelSpec {
+    /// How it is reached.
+    pub kind: String,
+    /// The settings of that type.
+    pub settings: Written,
+}
+
+/// What is told of a sync. What is `None` is said elsewhere, or not watched.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct AlertRules {
+    /// Percent of the rows of a run from which on rejected rows are told.
+    pub rejected: Option<f64>,
+    /// How long a sync may take without a run that came to its end; zero switches it off.
+    pub stale: Option<Duration>,
+    /// How long a sync may read no row; zero switches it off.
+    pub no_rows: Option<Duration>,
+}
+
+impl AlertRules {
+    /// Returns these rules, and those of `other` for what they do not say.
+    #[must_use]
+    pub fn or(self, other: AlertRules) -> AlertRules {
+        AlertRules {
+            rejected: self.rejected.or(other.rejected),
+            stale: self.stale.or(other.stale),
+            no_rows: self.no_rows.or(other.no_rows),
+        }
+    }
 }
 
 /// How long what is known of rows and events is kept.
@@ -44,11 +89,16 @@ pub struct Retention {
 }
 
 impl Project {
+    /// Returns all settings in which references resolve.
+    fn written(&self) -> impl Iterator<Item = &Written> {
+        let connections = self.connections.values().map(|connection| &connection.settings);
+        let channels = self.alerts.channels.values().map(|channel| &channel.settings);
+        connections.chain(channels).chain(self.syncs.values().flat_map(SyncSpec::written))
+    }
+
     /// Returns the variables that the project refers to and the environment lacks, in the order of the file.
     pub fn unset(&self) -> Vec<Variable> {
-        let connections = self.connections.values().map(|connection| &connection.settings);
-        let syncs = self.syncs.values().flat_map(SyncSpec::written);
-        let mut unset: Vec<Variable> = connections.chain(syncs).flat_map(Written::unset).collect();
+        let mut unset: Vec<Variable> = self.written().flat_map(Written::unset).collect();
         unset.sort_by_key(|variable| variable.at);
         unset
     }
@@ -56,9 +106,7 @@ impl Project {
     /// Returns the paths of the settings that refer to a sealed secret, such as
     /// `connections.shop.password`.
     pub fn users_of_secret(&self, name: &str) -> Vec<String> {
-        let connections = self.connections.values().map(|connection| &connection.settings);
-        let syncs = self.syncs.values().flat_map(SyncSpec::written);
-        let secrets = connections.chain(syncs).flat_map(Written::secrets);
+        let secrets = self.written().flat_map(Written::secrets);
         secrets.filter(|(_, used)| *used == name).map(|(path, _)| path.to_owned()).collect()
     }
 }
@@ -77,6 +125,7 @@ impl Project {
         let needed = Project {
             connections: connections.map(|(id, connection)| (id.clone(), connection.clone())).collect(),
             syncs: syncs.map(|(id, sync)| (id.clone(), sync.clone())).collect(),
+            alerts: self.alerts.clone(),
             ..Project::default()
         };
         needed.unset()
@@ -112,6 +161,10 @@ pub struct SyncOptions {
     pub enabled: bool,
     /// The people to ask about it.
     pub contacts: Vec<String>,
+    /// What is told of it in place of the project's rules.
+    pub alert_rules: AlertRules,
+    /// The channels that its alerts go to; `None` for all.
+    pub alert_channels: Option<Vec<String>>,
     /// Labels from the project file.
     pub labels: BTreeMap<String, String>,
 }

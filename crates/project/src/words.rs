@@ -50,7 +50,7 @@ impl Words<'_> {
     fn one(&self, name: &str, schema: &Member) -> String {
         match name {
             "string" => match schema["format"].as_str() {
-                Some("time-span") => "a duration such as `15m`".to_owned(),
+                Some("time-span" | "age") => "a duration such as `15m`".to_owned(),
                 Some("time-zone") => "a time zone such as `Europe/Paris`".to_owned(),
                 Some("cron") => "a cron pattern such as `\"0 6 * * *\"`".to_owned(),
                 Some("endpoint" | "url") => "an address such as `https://host.example.com`".to_owned(),
@@ -105,7 +105,7 @@ impl Words<'_> {
             return words.first().map_or_else(String::new, |word| (*word).to_owned());
         }
         let value = match schema["format"].as_str() {
-            Some("time-span") => "15m",
+            Some("time-span" | "age") => "15m",
             Some("time-zone") => "Europe/Paris",
             Some("endpoint" | "url") => "https://host.example.com",
             _ if schema["writeOnly"] == true => "${NAME}",

@@ -6,7 +6,7 @@ use clap_complete::engine::CompletionCandidate;
 use clap_complete::env::{CompleteEnv, Shells};
 
 use super::help;
-use crate::registry::CONNECTORS;
+use crate::registry::{CHANNELS, CONNECTORS};
 
 /// The variable in which a shell asks for completions.
 const VARIABLE: &str = "TIDEGATE_COMPLETE";
@@ -80,5 +80,5 @@ fn project() -> Option<tidegate_project::Project> {
         None => None,
     });
     let path = PathBuf::from(path.as_deref().unwrap_or("."));
-    tidegate_project::read(&path, CONNECTORS).ok()?.ok()
+    tidegate_project::read(&path, CONNECTORS, CHANNELS).ok()?.ok()
 }

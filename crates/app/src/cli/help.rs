@@ -10,7 +10,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Set up", &["demo", "init", "connectors", "setup", "check", "validate", "schema"]),
     ("Look first", &["preview", "plan"]),
     ("Move data", &["run", "serve", "retry", "dismiss"]),
-    ("See what happened", &["status", "runs", "rows", "events"]),
+    ("See what happened", &["status", "runs", "rows", "events", "alerts"]),
     ("Control", &["pause", "resume", "reset"]),
     ("Tools", &["secret", "users", "sandbox", "completions", "help"]),
 ];
@@ -112,6 +112,13 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
     ("pause", &[("tidegate pause orders_to_braze --why 'migration until Friday'", "")]),
     ("resume", &[("tidegate resume orders_to_braze", "")]),
     ("reset", &[("tidegate reset orders_to_braze", "the next run starts from the beginning")]),
+    (
+        "alerts",
+        &[
+            ("tidegate alerts list --resolved 10", "what is wrong, and what was"),
+            ("tidegate alerts test ops", "a message by one channel"),
+        ],
+    ),
     (
         "secret",
         &[

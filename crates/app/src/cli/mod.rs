@@ -293,6 +293,11 @@ pub(crate) enum Command {
         #[arg(add = ArgValueCandidates::new(complete::syncs))]
         sync: String,
     },
+    /// Lists alerts, or tests the channels by which they are sent.
+    Alerts {
+        #[command(subcommand)]
+        action: AlertsAction,
+    },
     /// Stores secrets, encrypted, outside of the project file.
     Secret {
         #[command(subcommand)]
@@ -384,6 +389,21 @@ pub(crate) struct Rows {
     /// The maximum number of rows to list.
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub(crate) limit: usize,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AlertsAction {
+    /// Lists the alerts that are open, and who was told of them.
+    List {
+        /// List the last N that were resolved as well.
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        resolved: usize,
+    },
+    /// Sends a test alert and its recovery.
+    Test {
+        /// The channel [default: all].
+        channel: Option<String>,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -7,7 +7,9 @@ use jiff::Timestamp;
 use schemars::{JsonSchema, Schema, schema_for};
 use serde::Serialize;
 use serde_json::Value;
-use tidegate_engine::service::{ConnectorInfo, KindCount, Plan, Rejection, Report, RetryResult, SyncStatus};
+use tidegate_engine::service::{
+    AlertDetails, ConnectorInfo, KindCount, Plan, Rejection, Report, RetryResult, SyncStatus, TestedChannel,
+};
 use tidegate_model::event::Offset;
 use tidegate_model::store::KeyRotation;
 use tidegate_model::{
@@ -293,6 +295,20 @@ pub(crate) struct Secrets {
     pub(crate) secrets: Vec<String>,
 }
 
+/// What `alerts list` shows.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Alerts {
+    /// The open alerts, then those that were resolved; in both parts the one that opened last first.
+    pub(crate) alerts: Vec<AlertDetails>,
+}
+
+/// What `alerts test` found.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct TestedChannels {
+    /// Every channel that was tested.
+    pub(crate) channels: Vec<TestedChannel>,
+}
+
 /// What `users erasures` shows.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Erasures {
@@ -346,6 +362,8 @@ const SCHEMAS: &[(&str, MakeSchema)] = &[
     ("secret list", || schema_for!(Secrets)),
     ("secret remove", || schema_for!(RemovedSecret)),
     ("secret rotate", || schema_for!(KeyRotation)),
+    ("alerts list", || schema_for!(Alerts)),
+    ("alerts test", || schema_for!(TestedChannels)),
     ("users erase", || schema_for!(ErasureCounts)),
     ("users erasures", || schema_for!(Erasures)),
     ("sandbox", || schema_for!(Listening)),

@@ -8,7 +8,7 @@ use tidegate_project::{FILE_NAME, is_project};
 
 use super::documents::Initialized;
 use crate::cli::{Output, Template};
-use crate::registry::CONNECTORS;
+use crate::registry::{CHANNELS, CONNECTORS};
 use crate::{DONE, output};
 
 /// The JSON Schema of project files, beside the project file for editors.
@@ -53,7 +53,7 @@ pub(super) fn init(folder: &Path, template: Template, out: Output) -> Result<u8,
             .hint("edit it, or choose another folder"));
     }
     let Contents { files, next } = contents(template);
-    let schema = serde_json::to_string(&tidegate_project::json_schema(CONNECTORS))
+    let schema = serde_json::to_string(&tidegate_project::json_schema(CONNECTORS, CHANNELS))
         .map_err(|cause| Error::internal("the schema of project files cannot be written").caused_by(cause))?;
     let mut written = Vec::new();
     for (name, text) in

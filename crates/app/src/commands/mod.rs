@@ -1,5 +1,6 @@
 //! One file per verb.
 
+mod alerts;
 mod check;
 mod connectors;
 mod demo;
@@ -55,6 +56,7 @@ pub(crate) async fn execute(cli: Cli) -> Result<u8, Error> {
         Command::Pause { sync, why } => status::pause(&args, &SyncId::new(sync), &why, output).await,
         Command::Resume { sync } => status::resume(&args, &SyncId::new(sync), output).await,
         Command::Reset { sync } => status::reset(&args, &SyncId::new(sync), output).await,
+        Command::Alerts { action } => alerts::alerts(&args, action, output).await,
         Command::Users { action } => users::users(&args, action, output).await,
         Command::Secret { action } => secret::secret(&args, action, output).await,
         Command::Sandbox(options) => sandbox::sandbox(&args, options, output).await,

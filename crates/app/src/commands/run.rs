@@ -98,6 +98,9 @@ pub(super) async fn run_each(
         }
     }
     engine.flush_sandbox_webhooks().await;
+    if let Err(error) = engine.tell_alerts().await {
+        tracing::warn!(error = error.chain(), "alerts could not be looked at");
+    }
     if out != Output::Text {
         let runs = Runs { runs };
         output::listing(out, &runs, &runs.runs);

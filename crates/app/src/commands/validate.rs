@@ -7,11 +7,11 @@ use tidegate_project::{Finding, Project, SyncSpec};
 use super::documents::{self, ScheduledSync, Validation};
 use crate::cli::{Output, ProjectArgs};
 use crate::output::counted;
-use crate::registry::CONNECTORS;
+use crate::registry::{CHANNELS, CONNECTORS};
 use crate::{DONE, MISCONFIGURED, output};
 
 pub(super) fn validate(args: &ProjectArgs, out: Output) -> Result<u8, Error> {
-    match tidegate_project::read(&args.project, CONNECTORS)? {
+    match tidegate_project::read(&args.project, CONNECTORS, CHANNELS)? {
         Ok(project) => {
             match out {
                 Output::Text => print(&project),
@@ -100,7 +100,7 @@ fn print(project: &Project) {
 
 pub(super) fn schema(verb: &[String]) -> Result<u8, Error> {
     match verb {
-        [] => output::document(Output::Json, &tidegate_project::json_schema(CONNECTORS)),
+        [] => output::document(Output::Json, &tidegate_project::json_schema(CONNECTORS, CHANNELS)),
         words => output::document(Output::Json, &documents::schema(&words.join(" "))?),
     }
     Ok(DONE)

@@ -50,6 +50,8 @@ const COMMANDS: &[(&str, &[&str])] = &[
     ("secret remove", &["secret", "remove", "name"]),
     ("secret rotate", &["secret", "rotate"]),
     ("rows groups", &["rows", "--open", "--by", "reason"]),
+    ("alerts list", &["alerts", "list"]),
+    ("alerts test", &["alerts", "test"]),
     ("users erase", &["users", "erase", "c-1"]),
     ("users erasures", &["users", "erasures"]),
     ("error", &["plan", "orders"]),
@@ -74,7 +76,10 @@ fn the_json_of_each_verb_is_as_its_schema_says_and_stands_alone() {
     project.write("drops/customers.csv", CUSTOMERS);
     let yaml = std::fs::read_to_string(project.path().join("tidegate.yaml")).expect("read");
     let ingest = "connections:\n  app: { type: events, token: 0123456789abcdef }\n";
-    project.write("tidegate.yaml", &yaml.replacen("connections:\n", ingest, 1));
+    // Nothing listens there.
+    let channels = "alerts:\n  channels:\n    team: { type: slack, url: http://127.0.0.1:9/x }\n";
+    let yaml = yaml.replacen("connections:\n", ingest, 1);
+    project.write("tidegate.yaml", &format!("{channels}{yaml}"));
 
     for (name, words) in COMMANDS {
         let mut command = project.tidegate(words);

@@ -1,6 +1,6 @@
 //! The project file with the real connectors: what is right, and what people write instead.
 
-use tidegate::registry::CONNECTORS;
+use tidegate::registry::{CHANNELS, CONNECTORS};
 use tidegate_project::{Finding, Project, parse};
 
 /// The file of the reference page, with every key that most projects need.
@@ -43,7 +43,7 @@ syncs:
 "#;
 
 fn read(text: &str) -> Result<Project, Vec<Finding>> {
-    parse(text, "tidegate.yaml", CONNECTORS).map_err(|invalid| invalid.errors)
+    parse(text, "tidegate.yaml", CONNECTORS, CHANNELS).map_err(|invalid| invalid.errors)
 }
 
 /// Each error as one line: `line:column path: message → next`.

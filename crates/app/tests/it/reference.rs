@@ -69,6 +69,13 @@ fn project_file() -> String {
         Inside `{ }` they stand in quotes. `$${` is a literal `${`.\n"
         .to_owned();
     write_object(&mut page, "##", "Top level", &schema, &schema);
+    page.push_str("\n## Channels\n\nWhat a channel under `alerts.channels` takes besides `type`.\n");
+    for channel in schema["$defs"]["Channel"]["oneOf"].as_array().expect("a list") {
+        let mut channel = channel.clone();
+        let properties = channel["properties"].as_object_mut().expect("properties");
+        let kind = properties.shift_remove("type").expect("a type")["const"].clone();
+        write_object(&mut page, "###", &format!("`{}`", word(&kind)), &channel, &schema);
+    }
     page
 }
 
@@ -175,6 +182,12 @@ fn title_of(name: &str) -> &str {
 /// The kind of value that a schema allows; the definitions it names are added to `names`.
 fn value_of(schema: &Value, root: &Value, names: &mut Vec<String>) -> String {
     if let Some(name) = schema["$ref"].as_str().and_then(|path| path.strip_prefix("#/$defs/")) {
+        if name == "Channel" {
+            return "`type` and the settings of that [channel](#channels)".to_owned();
+        }
+        if name == "Reference" {
+            return String::new();
+        }
         if name == "Connection" {
             return "`type` and the settings of that [connector](connectors.md)".to_owned();
         }

@@ -12,6 +12,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("project", &["model"]),
     ("engine", &["model", "project"]),
     ("state", &["model"]),
+    ("alerts", &["model", "transport"]),
     ("testkit", &["model"]),
     ("platforms", &["model", "transport"]),
     ("warehouses", &["model", "transport"]),

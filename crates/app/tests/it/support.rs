@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tidegate::registry::CONNECTORS;
+use tidegate::registry::{CHANNELS, CONNECTORS};
 use tidegate_engine::service::{Config as Parts, Engine};
 use tidegate_model::{Clock, Connector, SystemClock};
 use tidegate_state::{LogAccess, LogConfig, MasterKeys, StateConfig, StoreLocation};
@@ -378,11 +378,12 @@ pub(crate) async fn engine(connector: Connector, yaml: &str, folder: &Path) -> E
     let log = LogConfig::new(folder.join("events"), clock.clone(), LogAccess::Append);
     Engine::new(Parts {
         connectors,
+        channels: CHANNELS,
         store: tidegate_state::open(state).await.expect("a store"),
         log: tidegate_state::open_log(log).expect("a log"),
         http: Arc::new(tidegate_transport::http::RealHttp::new().expect("a client")),
         clock,
-        project: tidegate_project::parse(yaml, "tidegate.yaml", connectors).expect("a project"),
+        project: tidegate_project::parse(yaml, "tidegate.yaml", connectors, CHANNELS).expect("a project"),
         folder: folder.to_owned(),
         data: folder.to_owned(),
         log_days: 90,

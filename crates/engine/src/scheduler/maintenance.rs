@@ -15,6 +15,8 @@ use tidegate_project::SyncSpec;
 
 /// How often lag is measured.
 const LAG: Duration = Duration::from_secs(15);
+/// Days that alerts are kept which were resolved.
+const ALERT_DAYS: u32 = 90;
 /// How often events beyond their retention are removed.
 const TRIM: Duration = Duration::from_secs(3_600);
 
@@ -24,6 +26,11 @@ impl Engine {
         while !stop.is_cancelled() {
             if let Err(error) = self.trim_log().await {
                 tracing::warn!(error = error.chain(), "old events could not be removed");
+            }
+            let kept = SignedDuration::from_hours(24 * i64::from(ALERT_DAYS));
+            let before = self.config.clock.now().saturating_sub(kept).unwrap_or(Timestamp::MIN);
+            if let Err(error) = self.config.store.alert_book().trim(before).await {
+                tracing::warn!(error = error.chain(), "old alerts could not be removed");
             }
             rest(TRIM, &stop, &stop).await;
         }

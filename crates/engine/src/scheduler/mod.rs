@@ -5,7 +5,7 @@ pub(crate) mod due;
 mod maintenance;
 mod requested;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,6 +77,7 @@ impl Engine {
         tasks.spawn(self.clone().run_requested(stop.clone()));
         tasks.spawn(self.clone().keep_log_trimmed(stop.clone()));
         tasks.spawn(self.clone().measure_lag(stop.clone()));
+        tasks.spawn(self.clone().watch_alerts(stop.clone()));
         let late = async {
             stop.cancelled().await;
             wait::span(STOP_LONGEST).await;
@@ -447,7 +448,7 @@ fn progress() -> watch::Sender<Progress> {
 }
 
 /// Waits, unless one of them fires first.
-async fn rest(span: Duration, stop: &CancellationToken, gone: &CancellationToken) {
+pub(crate) async fn rest(span: Duration, stop: &CancellationToken, gone: &CancellationToken) {
     tokio::select! {
         () = wait::span(span) => {}
         () = stop.cancelled() => {}

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use jiff::{SignedDuration, Timestamp};
+use tidegate_model::alert::ChannelType;
 use tidegate_model::connector::{PlatformRole, SourceRole};
 use tidegate_model::source::{Column, Dataset};
 use tidegate_model::{
@@ -26,7 +27,7 @@ use crate::service::{Config, Engine};
 
 thread_local! {
     /// Whether the source cannot be reached.
-    static AWAY: Cell<bool> = const { Cell::new(false) };
+    pub(crate) static AWAY: Cell<bool> = const { Cell::new(false) };
     /// How long the platform takes to answer.
     static LATENCY: Cell<Duration> = const { Cell::new(Duration::ZERO) };
     /// Requests under way, and the most that there were.
@@ -139,15 +140,15 @@ const SYSTEM: Connector = Connector {
 };
 
 /// An engine and its scheduler.
-struct Stage {
-    engine: Arc<Engine>,
-    store: MemoryStore,
-    stop: CancellationToken,
-    scheduler: JoinHandle<()>,
+pub(crate) struct Stage {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) store: MemoryStore,
+    pub(crate) stop: CancellationToken,
+    pub(crate) scheduler: JoinHandle<()>,
 }
 
 impl Stage {
-    fn start(syncs: usize, runs_at_once: usize) -> Stage {
+    pub(crate) fn start(syncs: usize, runs_at_once: usize) -> Stage {
         let mut yaml = "connections:\n  a: { type: system }\nsyncs:\n".to_owned();
         for number in 0..syncs {
             yaml += &format!(
@@ -156,11 +157,26 @@ impl Stage {
                  mapping: {{ external_id: id, name: {{ value: e }} }}\n    schedule: {{ every: 15m }}\n"
             );
         }
+        Stage::of(&yaml, &[], runs_at_once)
+    }
+
+    pub(crate) fn of(yaml: &str, channels: &'static [ChannelType], runs_at_once: usize) -> Stage {
         let clock: Arc<dyn Clock> = Arc::new(Driven(Instant::now()));
-        let store = MemoryStore::new(clock.clone());
-        let project = tidegate_project::parse(&yaml, "tidegate.yaml", &[SYSTEM]);
+        Stage::on(MemoryStore::new(clock), yaml, channels, runs_at_once)
+    }
+
+    /// The same on what is in a store.
+    pub(crate) fn on(
+        store: MemoryStore,
+        yaml: &str,
+        channels: &'static [ChannelType],
+        runs_at_once: usize,
+    ) -> Stage {
+        let clock = store.clock();
+        let project = tidegate_project::parse(yaml, "tidegate.yaml", &[SYSTEM], channels);
         let engine = Arc::new(Engine::new(Config {
             connectors: &[SYSTEM],
+            channels,
             store: Arc::new(store.clone()),
             log: Arc::new(MemoryEventLog::new(clock.clone())),
             http: Arc::new(Nowhere),
@@ -181,7 +197,7 @@ impl Stage {
     }
 
     /// Runs of a sync, oldest first.
-    async fn runs(&self, sync: &str) -> Vec<Run> {
+    pub(crate) async fn runs(&self, sync: &str) -> Vec<Run> {
         let mut runs = self.store.runs(Some(&SyncId::new(sync)), 10_000).await.expect("runs");
         runs.reverse();
         runs

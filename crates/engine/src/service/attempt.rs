@@ -119,6 +119,7 @@ impl Engine {
             let (sync, trouble) = (claim.sync(), trouble.chain());
             tracing::warn!(%sync, trouble, "a run that could not begin is not in the list of runs");
         }
+        self.watching.run_ended(claim.sync());
     }
 }
 

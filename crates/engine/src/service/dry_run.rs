@@ -8,6 +8,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
+use tidegate_model::alert::AlertBook;
 use tidegate_model::store::{
     BatchCommit, DismissedRow, FailedRow, FailedRowGroup, FailedRowQuery, FailedRowTotals, Intent, IntentId,
     IntentRow, KeyRotation, Lookback, NextRun, Pause, RowEntry, RowQuery, RunEnd, RunQuery, SyncState,
@@ -356,5 +357,9 @@ impl Store for DryRun {
 
     async fn erasures(&self, user: Option<&str>) -> Result<Vec<Erasure>, Error> {
         self.real.erasures(user).await
+    }
+
+    fn alert_book(&self) -> &dyn AlertBook {
+        self.real.alert_book()
     }
 }

@@ -34,11 +34,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tidegate_model::alert::ChannelType;
 use tidegate_model::{
     Claim, Clock, ConnectionId, Connector, Error, ErrorKind, EventLog, Faults, Http, Ingest, Store, SyncId,
 };
 use tokio::sync::{Semaphore, watch};
 
+pub use crate::alerts::{AlertDetails, ChannelDetails, TestedChannel};
 pub use background::Started;
 pub use catalog::{ConnectorInfo, connector, connectors, setup};
 pub use check::{Report, Subject};
@@ -56,6 +58,7 @@ pub use runs::SyncStatus;
 pub use secrets::{remove_secret, rotate_master_key, secret_names, set_secret};
 pub use timeline::{Entry, Timeline};
 
+use crate::alerts::Watching;
 use crate::pipeline::{Parts, RateLimiters, wait};
 use tidegate_project::{ImportSpec, Project, SyncSpec};
 
@@ -63,6 +66,8 @@ use tidegate_project::{ImportSpec, Project, SyncSpec};
 pub struct Config {
     /// Every connector there is.
     pub connectors: &'static [Connector],
+    /// Every type of channel for alerts.
+    pub channels: &'static [ChannelType],
     /// The store.
     pub store: Arc<dyn Store>,
     /// The event log.
@@ -105,6 +110,8 @@ pub struct Engine {
     pub(crate) turns: Semaphore,
     /// Which syncs are paused, for those who look again and again.
     pub(crate) pauses: pauses::Pauses,
+    /// What is remembered between two looks for alerts.
+    pub(crate) watching: Watching,
 }
 
 impl Engine {
@@ -122,6 +129,7 @@ impl Engine {
             requested: watch::Sender::default(),
             turns: Semaphore::new(turns),
             pauses: pauses::Pauses::default(),
+            watching: Watching::default(),
         }
     }
 

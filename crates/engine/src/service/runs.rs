@@ -125,6 +125,20 @@ impl Engine {
         stop: CancellationToken,
         progress: watch::Sender<Progress>,
     ) -> Result<Run, Error> {
+        let ended = self.run_ends(open, claim, mode, cause, stop, progress).await;
+        self.watching.run_ended(claim.sync());
+        ended
+    }
+
+    async fn run_ends(
+        &self,
+        open: &OpenSync,
+        claim: &Claim,
+        mode: RunMode,
+        cause: Cause,
+        stop: CancellationToken,
+        progress: watch::Sender<Progress>,
+    ) -> Result<Run, Error> {
         match open {
             OpenSync::Import(import) => {
                 if let Err(error) = self.brake(claim.sync(), mode, &stop).await {

@@ -1,3 +1,4 @@
+mod alerts;
 mod files;
 mod habits;
 mod keys;
@@ -7,6 +8,7 @@ mod syntax;
 
 use std::sync::Arc;
 
+use tidegate_model::alert::ChannelType;
 use tidegate_model::settings::schema_of;
 use tidegate_model::{
     Connector, ContractRole, Error, IngestRole, Layout, Mode, ObjectKind, PlatformRole, Secret, SinkRole,
@@ -144,6 +146,23 @@ const PLATFORM: Connector = Connector {
 
 const CONNECTORS: &[Connector] = &[DATABASE, TOPICS, PLATFORM];
 
+/// Settings as channels have them.
+#[derive(schemars::JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "only its schema is looked at")]
+struct Room {
+    /// The address.
+    url: Secret,
+}
+
+const CHANNELS: &[ChannelType] = &[ChannelType {
+    kind: "chat",
+    title: "Chat",
+    reaches_contacts: false,
+    settings: schema_of::<Room>,
+    open: |_, _| Err(Error::internal("never opened")),
+}];
+
 const CONNECTIONS: &str = "
 connections:
   shop: { type: database, host: localhost }
@@ -181,11 +200,11 @@ fn changed(from: &str, to: &str) -> String {
 }
 
 fn valid(text: &str) -> Project {
-    parse(text, "tidegate.yaml", CONNECTORS).unwrap_or_else(|invalid| panic!("{text}\n{invalid:?}"))
+    parse(text, "tidegate.yaml", CONNECTORS, CHANNELS).unwrap_or_else(|invalid| panic!("{text}\n{invalid:?}"))
 }
 
 fn errors(text: &str) -> Vec<Finding> {
-    match parse(text, "tidegate.yaml", CONNECTORS) {
+    match parse(text, "tidegate.yaml", CONNECTORS, CHANNELS) {
         Ok(_) => panic!("must not be accepted:\n{text}"),
         Err(invalid) => invalid.errors,
     }
@@ -225,7 +244,7 @@ fn no_project_file_makes_the_reader_panic() {
     let odd = "a: &a [*a, {? b: c}]\n--- |\n  x\n...\n!!binary \"\\x00\"\n";
     tidegate_testkit::mangle::mangled(&[good.as_bytes(), odd.as_bytes()], 400, |bytes| {
         let text = String::from_utf8_lossy(bytes);
-        if let Err(invalid) = parse(&text, "tidegate.yaml", CONNECTORS) {
+        if let Err(invalid) = parse(&text, "tidegate.yaml", CONNECTORS, CHANNELS) {
             assert!(!invalid.errors.is_empty());
         }
     });

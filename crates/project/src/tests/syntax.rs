@@ -124,7 +124,7 @@ fn pieces() -> impl Strategy<Value = String> {
 proptest! {
     #[test]
     fn no_text_panics(text in pieces()) {
-        let _ = parse(&text, "tidegate.yaml", CONNECTORS);
+        let _ = parse(&text, "tidegate.yaml", CONNECTORS, &[]);
     }
 
     #[test]
@@ -133,6 +133,6 @@ proptest! {
         let at = at.index(good.len());
         let end = (at + length).min(good.len());
         let text: String = good[..at].iter().copied().chain(piece.chars()).chain(good[end..].iter().copied()).collect();
-        let _ = parse(&text, "tidegate.yaml", CONNECTORS);
+        let _ = parse(&text, "tidegate.yaml", CONNECTORS, &[]);
     }
 }

@@ -167,6 +167,30 @@ CREATE TABLE erasures (
     counts    TEXT NOT NULL
 );
 
+CREATE TABLE alerts (
+    id          TEXT PRIMARY KEY,
+    subject     TEXT NOT NULL,
+    reason      TEXT NOT NULL,
+    summary     TEXT NOT NULL,
+    opened_at   BIGINT NOT NULL,
+    resolved_at BIGINT
+);
+CREATE UNIQUE INDEX alerts_open ON alerts (subject, reason) WHERE resolved_at IS NULL;
+
+CREATE TABLE notices (
+    id       TEXT PRIMARY KEY,
+    alert    TEXT NOT NULL,
+    change   TEXT NOT NULL,
+    channel  TEXT NOT NULL,
+    contact  TEXT NOT NULL,
+    attempts BIGINT NOT NULL,
+    due_at   BIGINT,
+    sent_at  BIGINT,
+    error    TEXT,
+    UNIQUE (alert, change, channel, contact)
+);
+CREATE INDEX notices_due ON notices (due_at) WHERE due_at IS NOT NULL;
+
 CREATE TABLE secrets (
     name   TEXT PRIMARY KEY,
     key_id TEXT NOT NULL,

@@ -3,6 +3,7 @@
 //! [`dialect`] holds everything in which SQLite and PostgreSQL differ; the other
 //! files have one subject each and do not know which of the two they talk to.
 
+mod alerts;
 mod archive;
 mod commit;
 mod contents;
@@ -32,6 +33,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use tidegate_model::alert::AlertBook;
 use tidegate_model::store::{
     BatchCommit, DismissedRow, FailedRow, FailedRowGroup, FailedRowQuery, FailedRowTotals, Intent, IntentId,
     IntentRow, KeyRotation, Lookback, NextRun, Pause, RowEntry, RowQuery, RunEnd, RunQuery, SyncState,
@@ -335,5 +337,9 @@ impl Store for SqlStore {
 
     async fn erasures(&self, user: Option<&str>) -> Result<Vec<Erasure>, Error> {
         erase::list(&self.database, &self.contents, user).await
+    }
+
+    fn alert_book(&self) -> &dyn AlertBook {
+        self
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use tidegate_model::alert::AlertBook;
 use tidegate_model::store::{
     BatchCommit, Delivered, DismissedRow, FailedRow, FailedRowGroup, FailedRowQuery, FailedRowTotals, Intent,
     IntentId, IntentRow, KeyRotation, Known, Lookback, LookbackChunk, NextRun, Pause, PauseChange, PausedBy,
@@ -18,10 +19,13 @@ use tidegate_model::{
     Wait,
 };
 
+use super::memory_alerts::MemoryAlerts;
+
 /// A store in plain memory. Clones share what they remember.
 #[derive(Clone)]
 pub struct MemoryStore {
     memory: Arc<Mutex<Memory>>,
+    alerts: MemoryAlerts,
     clock: Arc<dyn Clock>,
 }
 
@@ -52,7 +56,12 @@ struct Memory {
 impl MemoryStore {
     /// Creates a store that remembers nothing yet.
     pub fn new(clock: Arc<dyn Clock>) -> MemoryStore {
-        MemoryStore { memory: Arc::default(), clock }
+        MemoryStore { memory: Arc::default(), alerts: MemoryAlerts::default(), clock }
+    }
+
+    /// Returns its clock.
+    pub fn clock(&self) -> Arc<dyn Clock> {
+        self.clock.clone()
     }
 
     /// Returns every result that was committed for a sync, oldest first.
@@ -731,6 +740,10 @@ impl Store for MemoryStore {
         let memory = self.memory();
         let wanted = memory.erasures.iter().filter(|erasure| user.is_none_or(|user| user == erasure.user));
         Ok(wanted.cloned().collect())
+    }
+
+    fn alert_book(&self) -> &dyn AlertBook {
+        &self.alerts
     }
 }
 

@@ -3,6 +3,7 @@
 mod backend;
 mod failed_rows;
 mod memory;
+mod memory_alerts;
 pub mod promises;
 
 pub use backend::Backend;
@@ -59,6 +60,10 @@ macro_rules! store_conforms {
             state::a_reset_forgets_the_place_and_keeps_the_story
             runs::old_history_goes_by_whole_days
             state::secrets_are_kept_and_replaced
+            alerts::an_alert_is_open_once_until_it_is_resolved
+            alerts::a_recipient_is_told_of_a_change_once
+            alerts::a_notice_that_is_due_goes_to_one_process
+            alerts::old_alerts_go_with_their_notices
         }
     };
     (@each $backend:expr; $($subject:ident :: $promise:ident)*) => {

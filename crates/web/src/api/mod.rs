@@ -1,6 +1,8 @@
 //! `/api/v1`: what the command line does, over HTTP. The description at `/api/openapi.json` is
 //! made from the handlers.
 
+#[expect(unused_qualifications, reason = "made by a macro of utoipa")]
+mod alerts;
 mod connections;
 mod cursor;
 #[expect(unused_qualifications, reason = "made by a macro of utoipa")]
@@ -63,6 +65,9 @@ pub(super) fn routes(engine: Arc<Engine>) -> Router {
         .routes(routes!(failed_rows::get_failed_row))
         .routes(routes!(users::get_timeline))
         .routes(routes!(connections::list_connections))
+        .routes(routes!(alerts::list_alerts))
+        .routes(routes!(alerts::list_channels))
+        .routes(routes!(alerts::test_channel))
         .split_for_parts();
     let description = description.to_pretty_json().unwrap_or_default();
     Router::new()

@@ -1,6 +1,7 @@
 //! The dashboard: pages made here, which ask the service and compute nothing.
 
 mod actions;
+mod alerts;
 mod chart;
 mod connections;
 mod events;
@@ -42,6 +43,8 @@ pub(super) fn routes(engine: Arc<Engine>) -> Router {
         .route("/users", get(users::page))
         .route("/events", get(events::page))
         .route("/connections", get(connections::page))
+        .route("/alerts", get(alerts::page))
+        .route("/alerts/test", post(alerts::test))
         .route("/about", get(connections::about))
         .route("/assets/{name}", get(assets::get))
         .with_state(engine)

@@ -47,6 +47,7 @@ const LINKS: &[Link] = &[
     Link { path: "/users", icon: "user", name: "Users" },
     Link { path: "/events", icon: "events", name: "Events" },
     Link { path: "/connections", icon: "connections", name: "Connections" },
+    Link { path: "/alerts", icon: "bell", name: "Alerts" },
 ];
 
 impl Shell {
@@ -148,6 +149,11 @@ impl Failure {
     /// Creates the answer to a request for something that is not there.
     pub(super) fn not_found(what: impl Into<String>, next: impl Into<String>) -> Failure {
         Failure { status: StatusCode::NOT_FOUND, what: what.into(), next: next.into() }
+    }
+
+    /// Creates the answer to an action whose result is a failure.
+    pub(super) fn failed(what: impl Into<String>, next: impl Into<String>) -> Failure {
+        Failure { status: StatusCode::CONFLICT, what: what.into(), next: next.into() }
     }
 
     /// Creates the answer to a form or an address that cannot be read.

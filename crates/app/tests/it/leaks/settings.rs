@@ -1,7 +1,7 @@
 //! What is written for a secret is never repeated, however wrong it is.
 
 use serde_json::Value;
-use tidegate::registry::CONNECTORS;
+use tidegate::registry::{CHANNELS, CONNECTORS};
 use tidegate_model::Error;
 use tidegate_project as project;
 
@@ -61,7 +61,7 @@ fn leaks_a_secret_of_the_wrong_type_is_not_repeated() {
 }
 
 fn assert_silent(yaml: &str) {
-    let error = Error::from(project::parse(yaml, "tidegate.yaml", CONNECTORS).expect_err(yaml));
+    let error = Error::from(project::parse(yaml, "tidegate.yaml", CONNECTORS, CHANNELS).expect_err(yaml));
     let told = format!("{error} {error:?} {} {}", error.chain(), error.next_step());
     assert!(!told.contains(CANARY), "{yaml}\n{told}");
 }

@@ -1,5 +1,6 @@
 //! One function for each promise, by subject. They panic where it is broken.
 
+pub mod alerts;
 pub mod commits;
 pub mod failed_rows;
 pub mod intents;

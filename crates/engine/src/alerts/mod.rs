@@ -1,0 +1,53 @@
+//! Alerts: what is wrong with a sync, told once, and once more when it is over.
+//!
+//! - [`conditions`] looks at a sync and says which triggers apply,
+//! - [`watch`] opens and resolves alerts by that,
+//! - [`outbox`] makes a notice for each recipient and sends what is due.
+//!
+//! All of it is kept in the store: a process that dies leaves nothing untold, and several processes
+//! on one store tell it once.
+
+mod conditions;
+mod outbox;
+#[cfg(test)]
+mod tests;
+mod watch;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tidegate_model::SyncId;
+use tokio::sync::Notify;
+
+pub use outbox::{AlertDetails, ChannelDetails, TestedChannel};
+
+use conditions::Moved;
+
+/// What a process remembers between two looks.
+#[derive(Default)]
+pub(crate) struct Watching {
+    /// Wakes the one who looks.
+    ended: Notify,
+    /// The syncs of which a run has ended since the last look.
+    fresh: Mutex<HashSet<SyncId>>,
+    /// How runs in progress have moved.
+    moved: Mutex<HashMap<SyncId, Moved>>,
+}
+
+impl Watching {
+    /// Notes that a run has ended: its sync is looked at soon.
+    pub(crate) fn run_ended(&self, sync: &SyncId) {
+        lock(&self.fresh).insert(sync.clone());
+        self.ended.notify_one();
+    }
+
+    /// Returns the syncs of which a run has ended since the last call.
+    fn take_fresh(&self) -> HashSet<SyncId> {
+        std::mem::take(&mut lock(&self.fresh))
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing that panics is done while it is locked.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

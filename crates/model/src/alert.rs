@@ -1,0 +1,269 @@
+//! Alerts: what is wrong with a sync, and how people hear of it.
+//!
+//! An alert opens when a sync gets into a state that needs a person, and is resolved when it
+//! leaves it. A *notice* carries one of these two changes to one recipient.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use schemars::{JsonSchema, Schema};
+use serde::{Deserialize, Serialize};
+
+use crate::{ConnectorContext, Error, Settings};
+
+/// Why an alert opens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Trigger {
+    /// Its last run failed, or Tidegate paused it because the next one would fail too.
+    Failed,
+    /// A large share of the rows of a run was rejected.
+    Rejected,
+    /// Rows are in doubt: a person decides whether they are sent again.
+    InDoubt,
+    /// No run came to its end for too long.
+    Stale,
+    /// No row was read for too long.
+    NoRows,
+    /// A channel could not be reached.
+    Channel,
+    /// A person tries a channel.
+    Test,
+}
+
+impl Trigger {
+    /// Returns the word in files, documents and addresses.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Trigger::Failed => "failed",
+            Trigger::Rejected => "rejected",
+            Trigger::InDoubt => "in_doubt",
+            Trigger::Stale => "stale",
+            Trigger::NoRows => "no_rows",
+            Trigger::Channel => "channel",
+            Trigger::Test => "test",
+        }
+    }
+
+    /// Returns how bad it is.
+    pub fn severity(self) -> Severity {
+        match self {
+            Trigger::Failed | Trigger::Stale | Trigger::Channel => Severity::Critical,
+            Trigger::Rejected | Trigger::InDoubt | Trigger::NoRows | Trigger::Test => Severity::Warning,
+        }
+    }
+}
+
+impl fmt::Display for Trigger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// Rows do not arrive.
+    Critical,
+    /// Some rows do not arrive, or may not.
+    Warning,
+}
+
+impl Severity {
+    /// Returns the word in documents.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Severity::Critical => "critical",
+            Severity::Warning => "warning",
+        }
+    }
+}
+
+/// Something that needs a person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Alert {
+    /// Its name, unique everywhere; names sort by the time of opening.
+    pub id: String,
+    /// The sync that it is about; for the trigger `channel`, the channel.
+    pub subject: String,
+    /// Why it opened.
+    pub trigger: Trigger,
+    /// The sentence to act on, without a row value.
+    pub summary: String,
+    /// When it opened.
+    pub opened_at: Timestamp,
+    /// When it was resolved; `None` while it is open.
+    pub resolved_at: Option<Timestamp>,
+}
+
+impl Alert {
+    /// Returns one line for a list or a subject.
+    pub fn title(&self) -> String {
+        let subject = &self.subject;
+        match self.trigger {
+            Trigger::Failed => format!("{subject} fails"),
+            Trigger::Rejected => format!("{subject}: many rows are rejected"),
+            Trigger::InDoubt => format!("{subject}: rows are in doubt"),
+            Trigger::Stale => format!("{subject} is out of date"),
+            Trigger::NoRows => format!("{subject} reads no rows"),
+            Trigger::Channel => format!("the channel {subject} cannot be reached"),
+            Trigger::Test => "a test of this channel".to_owned(),
+        }
+    }
+}
+
+/// What happened to an alert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    /// It opened.
+    Opened,
+    /// It was resolved.
+    Resolved,
+}
+
+impl Change {
+    /// Returns the word in documents.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Change::Opened => "opened",
+            Change::Resolved => "resolved",
+        }
+    }
+}
+
+/// A receiver of notices.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct Recipient {
+    /// The channel, by its name in the project.
+    pub channel: String,
+    /// The contact of a sync that it goes to instead of the recipients of the channel.
+    pub contact: Option<String>,
+}
+
+impl fmt::Display for Recipient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.contact {
+            Some(contact) => write!(f, "{contact} by {}", self.channel),
+            None => f.write_str(&self.channel),
+        }
+    }
+}
+
+/// What a recipient is told, and how far that is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Notice {
+    /// Its name, the same in each attempt.
+    pub id: String,
+    /// The alert, by its name.
+    pub alert: String,
+    /// What happened to it.
+    pub change: Change,
+    /// The receiver.
+    pub recipient: Recipient,
+    /// How often it was sent.
+    pub attempts: u32,
+    /// When it is sent next; `None` if it is done with.
+    pub due_at: Option<Timestamp>,
+    /// When the receiver accepted it.
+    pub sent_at: Option<Timestamp>,
+    /// Why the last attempt failed.
+    pub error: Option<String>,
+}
+
+/// The part of a store that keeps alerts and notices. Durable as [`Store`](crate::Store) is; several
+/// processes may use one.
+///
+/// # Errors
+/// As for [`Store`](crate::Store).
+#[async_trait]
+pub trait AlertBook: Send + Sync {
+    /// Opens an alert, unless one with the same subject and trigger is open. Returns whether it opened.
+    async fn open(&self, alert: &Alert) -> Result<bool, Error>;
+
+    /// Replaces the sentence of an open alert.
+    async fn explain(&self, id: &str, summary: &str) -> Result<(), Error>;
+
+    /// Resolves an open alert. Returns whether it was open.
+    async fn resolve(&self, id: &str, at: Timestamp) -> Result<bool, Error>;
+
+    /// Returns the open alerts, and up to `resolved` others; in both parts the one that opened last
+    /// comes first.
+    async fn list(&self, resolved: usize) -> Result<Vec<Alert>, Error>;
+
+    /// Returns one alert.
+    async fn find(&self, id: &str) -> Result<Option<Alert>, Error>;
+
+    /// Adds a notice, unless there is one about the same change of the same alert for the same recipient.
+    async fn add_notice(&self, notice: &Notice) -> Result<(), Error>;
+
+    /// Returns the notices of an alert, oldest first.
+    async fn notices(&self, alert: &str) -> Result<Vec<Notice>, Error>;
+
+    /// Takes up to `limit` notices that are due, oldest first: until `until` no other process gets them.
+    async fn take_due(&self, now: Timestamp, until: Timestamp, limit: usize) -> Result<Vec<Notice>, Error>;
+
+    /// Writes back how far a notice is.
+    async fn update_notice(&self, notice: &Notice) -> Result<(), Error>;
+
+    /// Removes alerts that were resolved before `before`, with their notices.
+    async fn trim(&self, before: Timestamp) -> Result<(), Error>;
+}
+
+/// What a channel sends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// The name of the notice: receivers recognize a repetition by it.
+    pub id: String,
+    /// The alert.
+    pub alert: Alert,
+    /// What happened to it.
+    pub change: Change,
+    /// The contact that it goes to instead of the recipients of the channel.
+    pub contact: Option<String>,
+    /// The time of sending.
+    pub at: Timestamp,
+    /// The page that shows more, if the project says where the dashboard is.
+    pub link: Option<String>,
+}
+
+/// A way to reach people or the systems that wake them.
+#[async_trait]
+pub trait Channel: Send + Sync {
+    /// Sends once. `Ok` means that the other side accepted the message; after `Err` it is sent again,
+    /// so a message may arrive more than once.
+    ///
+    /// # Errors
+    /// If it was not accepted, or that is not known.
+    async fn send(&self, message: &Message) -> Result<(), Error>;
+
+    /// Returns how often an open alert is sent again, for receivers that forget it otherwise.
+    fn repeats(&self) -> Option<Duration> {
+        None
+    }
+}
+
+/// A type of channel: its settings as a schema, and how it is opened.
+#[derive(Clone, Copy)]
+pub struct ChannelType {
+    /// Its name in project files.
+    pub kind: &'static str,
+    /// Its name for people.
+    pub title: &'static str,
+    /// Whether it reaches the contacts of a sync, which are e-mail addresses.
+    pub reaches_contacts: bool,
+    /// The schema of its settings.
+    pub settings: fn() -> Schema,
+    /// Opens it. Opening does no I/O but to read certificate files.
+    pub open: fn(&Settings, &ConnectorContext) -> Result<Arc<dyn Channel>, Error>,
+}
+
+impl fmt::Debug for ChannelType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ChannelType").field(&self.kind).finish()
+    }
+}

@@ -1,0 +1,141 @@
+//! `/alerts`: what is open, who was told, what was resolved, and the channels.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::Form;
+use axum::extract::rejection::{FormRejection, QueryRejection};
+use axum::extract::{Query, State};
+use axum::http::HeaderMap;
+use axum::response::{Redirect, Response};
+use jiff::Timestamp;
+use serde::Deserialize;
+use tidegate_engine::service::{AlertDetails, ChannelDetails, Engine};
+use tidegate_model::address::encoded;
+use tidegate_model::alert::{Change, Notice, Severity, Trigger};
+
+use super::shell::{self, Failure, Shell};
+use super::show::{self, ago, count};
+
+/// Resolved alerts of the page.
+const RESOLVED: usize = 50;
+
+/// An alert.
+struct AlertView {
+    class: &'static str,
+    badge: String,
+    title: String,
+    path: Option<String>,
+    summary: String,
+    opened: String,
+    lasted: String,
+    told: Vec<String>,
+}
+
+#[derive(Template)]
+#[template(path = "alerts.html")]
+struct AlertsPage {
+    shell: Shell,
+    headline: String,
+    open: Vec<AlertView>,
+    resolved: Vec<AlertView>,
+    channels: Vec<ChannelDetails>,
+    tested: Option<String>,
+}
+
+/// The channel that was tested just now.
+#[derive(Debug, Deserialize)]
+pub(super) struct Asked {
+    tested: Option<String>,
+}
+
+pub(super) async fn page(
+    State(engine): State<Arc<Engine>>,
+    asked: Result<Query<Asked>, QueryRejection>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let Query(Asked { tested }) = asked?;
+    let alerts = engine.alerts(RESOLVED).await?;
+    let shell = Shell::new(&engine, "Alerts", "/alerts").await?;
+    let (open, resolved): (Vec<_>, Vec<_>) =
+        alerts.iter().partition(|details| details.alert.resolved_at.is_none());
+    let headline = match open.len() {
+        0 => "No alert is open".to_owned(),
+        1 => "1 alert is open".to_owned(),
+        many => format!("{} are open", count(many as u64, "alert", "alerts")),
+    };
+    let view = |details: &&AlertDetails| AlertView::new(details, shell.now);
+    let channels = engine.channels();
+    let template = AlertsPage {
+        headline,
+        open: open.iter().map(view).collect(),
+        resolved: resolved.iter().map(view).collect(),
+        tested: tested.filter(|tested| channels.iter().any(|channel| channel.channel == *tested)),
+        channels,
+        shell,
+    };
+    shell::page(&headers, &template)
+}
+
+impl AlertView {
+    fn new(details: &AlertDetails, now: Timestamp) -> AlertView {
+        let AlertDetails { alert, notices } = details;
+        let (class, word) = match (alert.resolved_at, alert.trigger.severity()) {
+            (Some(_), _) => ("good", "Resolved"),
+            (None, Severity::Critical) => ("broken", "Critical"),
+            (None, Severity::Warning) => ("look", "Warning"),
+        };
+        let icon = if class == "look" { "failed" } else { class };
+        let until = alert.resolved_at.unwrap_or(now);
+        let is_sync = !matches!(alert.trigger, Trigger::Channel | Trigger::Test);
+        AlertView {
+            class,
+            badge: format!("<span class=\"badge {class}\">{}{word}</span>", show::icon(icon)),
+            title: alert.title(),
+            path: is_sync.then(|| format!("/syncs/{}", encoded(&alert.subject))),
+            summary: show::prose(&alert.summary),
+            opened: ago(alert.opened_at, now),
+            lasted: show::span(until.as_second() - alert.opened_at.as_second()),
+            told: notices.iter().map(|notice| told(notice, now)).collect(),
+        }
+    }
+}
+
+/// How far a notice is, as HTML.
+fn told(notice: &Notice, now: Timestamp) -> String {
+    let receiver = show::escaped(&notice.recipient.to_string());
+    let what = match notice.change {
+        Change::Opened => "alert",
+        Change::Resolved => "recovery",
+    };
+    match (notice.sent_at, &notice.error, notice.due_at) {
+        (_, Some(error), Some(_)) => {
+            format!("{receiver}: the {what} could not be sent, and is tried again: {}", show::prose(error))
+        }
+        (_, Some(error), None) => format!("{receiver}: the {what} could not be sent: {}", show::prose(error)),
+        (Some(at), None, _) => format!("{receiver}: the {what} was sent {}", ago(at, now)),
+        (None, None, Some(_)) => format!("{receiver}: the {what} is on its way"),
+        (None, None, None) => format!("{receiver}: the {what} was not needed any more"),
+    }
+}
+
+/// The channel to test.
+#[derive(Debug, Deserialize)]
+pub(super) struct Test {
+    channel: String,
+}
+
+pub(super) async fn test(
+    State(engine): State<Arc<Engine>>,
+    form: Result<Form<Test>, FormRejection>,
+) -> Result<Redirect, Failure> {
+    let Form(Test { channel }) = form?;
+    let tested = engine.test_channels(Some(&channel)).await?;
+    match tested.into_iter().find_map(|tested| Some((tested.error?, tested.next))) {
+        None => Ok(Redirect::to(&format!("/alerts?tested={}", encoded(&channel)))),
+        Some((error, next)) => {
+            let next = format!("Next: {}", next.unwrap_or_default());
+            Err(Failure::failed(format!("The channel `{channel}` does not work: {error}"), next))
+        }
+    }
+}
