@@ -47,7 +47,7 @@ pub fn run(replaced: Replaced) -> ExitCode {
     let out = cli.output;
     // A server logs when it stops and when it recovers.
     let serves = matches!(cli.command, cli::Command::Serve { .. });
-    output::logging::start(cli.verbose.saturating_add(u8::from(serves)));
+    output::logging::start(cli.verbose.saturating_add(u8::from(serves)), cli.log_format);
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
         tracing::debug!("a TLS provider was installed before");
     }

@@ -23,8 +23,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::State;
 use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tidegate_engine::service::Engine;
@@ -60,6 +61,7 @@ pub async fn serve(
 ) {
     let routes = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(readiness).with_state(engine.clone()))
         .route("/metrics", get(move || render(metrics.clone())))
         .merge(local(pages::routes(engine.clone())))
         .nest("/api", local(api::routes(engine.clone())))
@@ -76,6 +78,19 @@ fn layered(routes: Router) -> Router {
     routes
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_MAX))
         .layer(CatchPanicLayer::new())
+}
+
+/// Answers 200 if the process can work, 503 with the reason if it cannot.
+async fn readiness(State(engine): State<Arc<Engine>>) -> Response {
+    /// A state database that takes longer is taken for not reachable.
+    const PATIENCE: Duration = Duration::from_secs(5);
+    let why = match tokio::time::timeout(PATIENCE, engine.not_ready()).await {
+        Ok(None) => return "ok\n".into_response(),
+        Ok(Some(why)) => why,
+        Err(_) => "the state database does not answer".to_owned(),
+    };
+    tracing::debug!(why, "not ready");
+    (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response()
 }
 
 async fn render(metrics: PrometheusHandle) -> impl IntoResponse {

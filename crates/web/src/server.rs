@@ -35,7 +35,7 @@ const BUFFER: usize = 32 << 10;
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// The paths that are answered under any load.
-pub(super) const HEALTH: &[&str] = &["/healthz", "/metrics"];
+pub(super) const HEALTH: &[&str] = &["/healthz", "/readyz", "/metrics"];
 
 /// The address a request comes from, among its extensions.
 #[derive(Clone, Copy, Debug)]

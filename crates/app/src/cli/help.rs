@@ -7,7 +7,7 @@ use super::Cli;
 
 /// The verbs in the order in which a new user meets them.
 const GROUPS: &[(&str, &[&str])] = &[
-    ("Set up", &["demo", "init", "connectors", "setup", "check", "validate", "schema"]),
+    ("Set up", &["demo", "init", "connectors", "setup", "check", "doctor", "validate", "schema"]),
     ("Look first", &["preview", "plan"]),
     ("Move data", &["run", "serve", "retry", "dismiss"]),
     ("See what happened", &["status", "runs", "rows", "events", "alerts"]),
@@ -50,6 +50,7 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
         ],
     ),
     ("check", &[("tidegate check", "every sync"), ("tidegate check shop", "one connection")]),
+    ("doctor", &[("tidegate doctor", "what is wrong here, and what to do")]),
     (
         "setup",
         &[

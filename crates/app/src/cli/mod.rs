@@ -34,8 +34,30 @@ pub(crate) struct Cli {
     #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = GLOBAL)]
     pub(crate) verbose: u8,
 
+    /// How logs are written to stderr.
+    #[arg(
+        long,
+        global = true,
+        env = "TIDEGATE_LOG_FORMAT",
+        hide_short_help = true,
+        value_enum,
+        value_name = "FORMAT",
+        default_value_t = LogFormat::Text,
+        help_heading = GLOBAL
+    )]
+    pub(crate) log_format: LogFormat,
+
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// How logs are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// A line for people.
+    Text,
+    /// A line of JSON.
+    Json,
 }
 
 /// Reads the command line.
@@ -182,6 +204,12 @@ pub(crate) enum Command {
         /// Syncs or connections [default: everything].
         #[arg(add = ArgValueCandidates::new(complete::syncs_and_connections))]
         names: Vec<String>,
+    },
+    /// Examines the machine, the state and every connection.
+    Doctor {
+        /// The address that `tidegate serve` listens on.
+        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+        listen: SocketAddr,
     },
     /// Prints the grants that an administrator runs.
     Setup {

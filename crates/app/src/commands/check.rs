@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
-use tidegate_engine::service::{Report, Subject};
-use tidegate_model::{ConnectionId, Error, SyncId};
+use tidegate_engine::service::{Engine, Report, Subject};
+use tidegate_model::{Checks, ConnectionId, Error, SyncId};
 use tidegate_project::Project;
 
 use super::documents::Checked;
@@ -14,17 +14,10 @@ use crate::{DONE, FAILED, output};
 pub(super) async fn check(args: &ProjectArgs, names: &[String], out: Output) -> Result<u8, Error> {
     let engine = args.engine().await?;
     let project = engine.project();
-    let mut reports = Vec::new();
-    if names.is_empty() {
-        for id in project.syncs.keys() {
-            reports.push(engine.check_sync(id).await?);
-        }
-        let used: Vec<&ConnectionId> =
-            project.syncs.values().flat_map(|sync| [sync.source(), sync.destination()]).collect();
-        for id in project.connections.keys().filter(|id| !used.contains(id)) {
-            reports.push(engine.check_connection(id).await?);
-        }
-    }
+    let mut reports = match names.is_empty() {
+        true => everything(&engine).await?,
+        false => Vec::new(),
+    };
     for name in names {
         let connection = ConnectionId::new(name);
         if project.connections.contains_key(&connection) {
@@ -38,7 +31,7 @@ pub(super) async fn check(args: &ProjectArgs, names: &[String], out: Output) -> 
     let passed = reports.iter().all(|report| report.checks.passed());
     match out {
         Output::Text => {
-            let mut said = HashSet::new();
+            let mut said = Said::new();
             reports.iter().for_each(|report| print(report, &mut said));
         }
         _ => {
@@ -47,6 +40,21 @@ pub(super) async fn check(args: &ProjectArgs, names: &[String], out: Output) -> 
         }
     }
     Ok(if passed { DONE } else { FAILED })
+}
+
+/// Checks every sync, and every connection that no sync uses.
+pub(super) async fn everything(engine: &Engine) -> Result<Vec<Report>, Error> {
+    let project = engine.project();
+    let mut reports = Vec::new();
+    for id in project.syncs.keys() {
+        reports.push(engine.check_sync(id).await?);
+    }
+    let used: Vec<&ConnectionId> =
+        project.syncs.values().flat_map(|sync| [sync.source(), sync.destination()]).collect();
+    for id in project.connections.keys().filter(|id| !used.contains(id)) {
+        reports.push(engine.check_connection(id).await?);
+    }
+    Ok(reports)
 }
 
 /// Returns the error for a name that the project does not have, with those that it has.
@@ -58,14 +66,22 @@ fn unknown(project: &Project, name: &str) -> Error {
         .hint(format!("the syncs are: {syncs}; the connections are: {connections}"))
 }
 
+/// Failures that were printed: what was found, and what to do about it.
+pub(super) type Said<'a> = HashSet<(&'a str, Option<&'a str>)>;
+
 /// Prints a report. What is wrong with a connection is wrong for each sync over it, and is said once: `said`
 /// has the failures that were printed.
-fn print<'a>(report: &'a Report, said: &mut HashSet<(&'a str, Option<&'a str>)>) {
+pub(super) fn print<'a>(report: &'a Report, said: &mut Said<'a>) {
     match &report.subject {
         Subject::Connection(id) => output::line(format!("connection {id}")),
         Subject::Sync(id) => output::line(format!("sync {id}")),
     }
-    for check in &report.checks.0 {
+    print_checks(&report.checks, said);
+}
+
+/// Prints checks below what they are about.
+pub(super) fn print_checks<'a>(checks: &'a Checks, said: &mut Said<'a>) {
+    for check in &checks.0 {
         let mark = match (check.passed, &check.remedy) {
             (true, None) => "ok  ",
             (true, Some(_)) => "note",

@@ -13,8 +13,8 @@ use tidegate_engine::service::{
 use tidegate_model::event::Offset;
 use tidegate_model::store::KeyRotation;
 use tidegate_model::{
-    Cause, Compared, ConnectionId, Counts, Ending, Erasure, ErasureCounts, Error, ErrorKind, Run, RunId,
-    SyncId,
+    Cause, Checks, Compared, ConnectionId, Counts, Ending, Erasure, ErasureCounts, Error, ErrorKind, Run,
+    RunId, SyncId,
 };
 use tidegate_project::{Finding, Variable};
 
@@ -120,6 +120,17 @@ pub(crate) struct Checked {
     /// Whether every check passed.
     pub(crate) passed: bool,
     /// A report for each sync or connection.
+    pub(crate) reports: Vec<Report>,
+}
+
+/// What `doctor` found.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Examined {
+    /// Whether every check passed.
+    pub(crate) passed: bool,
+    /// The project file, the state, and what this machine allows.
+    pub(crate) machine: Checks,
+    /// A report for each sync or connection, as `check` prints them.
     pub(crate) reports: Vec<Report>,
 }
 
@@ -343,6 +354,7 @@ const SCHEMAS: &[(&str, MakeSchema)] = &[
     ("connectors", || schema_for!(Connectors)),
     ("setup", || schema_for!(SetupSteps)),
     ("check", || schema_for!(Checked)),
+    ("doctor", || schema_for!(Examined)),
     ("preview", || schema_for!(super::preview::Previewed<Value>)),
     ("plan", || schema_for!(Plan)),
     ("run", || schema_for!(Runs<FinishedRun>)),

@@ -4,6 +4,7 @@ mod alerts;
 mod check;
 mod connectors;
 mod demo;
+mod doctor;
 pub(crate) mod documents;
 mod events;
 mod init;
@@ -36,6 +37,7 @@ pub(crate) async fn execute(cli: Cli) -> Result<u8, Error> {
         Command::Schema { verb } => validate::schema(&verb),
         Command::Plan { sync, requests } => plan::plan(&args, &SyncId::new(sync), requests, output).await,
         Command::Check { names } => check::check(&args, &names, output).await,
+        Command::Doctor { listen } => doctor::doctor(&args, listen, output).await,
         Command::Setup { name, set } => setup::setup(&args, &name, &set, output),
         Command::Preview { sync, rows } => preview::preview(&args, &SyncId::new(sync), rows, output).await,
         Command::Run { syncs, all, parallel, yes } => {

@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
-use metrics_exporter_prometheus::PrometheusBuilder;
-use tidegate_engine::service::Engine;
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
+use tidegate_engine::service::{Engine, RUN_BUCKETS, RUN_SECONDS, describe_metrics};
 use tidegate_model::Error;
 use tidegate_project::Project;
 use tokio::task::JoinHandle;
@@ -35,8 +35,10 @@ impl Server {
     /// Opens the project and serves it on `address`.
     pub(super) async fn start(args: &ProjectArgs, address: SocketAddr) -> Result<Server, Error> {
         let metrics = PrometheusBuilder::new()
-            .install_recorder()
+            .set_buckets_for_metric(Matcher::Full(RUN_SECONDS.to_owned()), RUN_BUCKETS)
+            .and_then(PrometheusBuilder::install_recorder)
             .map_err(|cause| Error::internal("metrics cannot be recorded").caused_by(cause))?;
+        describe_metrics(env!("CARGO_PKG_VERSION"));
         let engine = Arc::new(args.serving_engine().await?);
         every_variable_is_set(engine.project())?;
         // Settings that cannot work are an error first, not a warning about what they prevent.

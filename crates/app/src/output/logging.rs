@@ -8,13 +8,15 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, fmt};
 
+use crate::cli::LogFormat;
+
 /// Opens the logs of libraries. They hold values of rows, and may hold secrets.
 const UNSAFE_LOG: &str = "TIDEGATE_UNSAFE_LOG";
 
 /// Sends logs to stderr: warnings, more with `-v`, or what `RUST_LOG` asks for.
 ///
 /// Of libraries only warnings: at other levels they log what they send and receive.
-pub(crate) fn start(verbose: u8) {
+pub(crate) fn start(verbose: u8, format: LogFormat) {
     let level = match verbose {
         0 => "warn",
         1 => "info",
@@ -23,10 +25,16 @@ pub(crate) fn start(verbose: u8) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let everything = std::env::var_os(UNSAFE_LOG).is_some_and(|value| value == "1");
+    let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(colours);
+    let (text, json) = match format {
+        LogFormat::Text => (Some(lines), None),
+        LogFormat::Json => (None, Some(fmt::layer().with_writer(std::io::stderr).json().flatten_event(true))),
+    };
     tracing_subscriber::registry()
         .with(filter_fn(move |about| everything || is_safe(about.target(), *about.level())))
         .with(filter)
-        .with(fmt::layer().with_writer(std::io::stderr).with_ansi(colours))
+        .with(text)
+        .with(json)
         .init();
     if everything {
         tracing::warn!("{UNSAFE_LOG} is set: libraries log values of rows, and may log secrets");

@@ -27,6 +27,7 @@ const COMMANDS: &[(&str, &[&str])] = &[
     ("connectors", &["connectors"]),
     ("setup", &["setup", "braze"]),
     ("check", &["check"]),
+    ("doctor", &["doctor", "--listen", "127.0.0.1:0"]),
     ("preview", &["preview", "customers"]),
     ("plan", &["plan", "customers", "--requests", "1"]),
     ("run", &["run", "customers"]),

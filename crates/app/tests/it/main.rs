@@ -28,6 +28,7 @@ mod leaks;
 mod limits;
 mod logs;
 mod many;
+mod operating;
 mod outside;
 mod project_file;
 mod prose;

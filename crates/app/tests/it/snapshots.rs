@@ -16,6 +16,7 @@ const VERBS: &[&str] = &[
     "connectors",
     "setup",
     "check",
+    "doctor",
     "validate",
     "schema",
     "preview",
@@ -90,7 +91,6 @@ const SESSION: &[&str] = &[
     "check nope",
     "run orders",
     "run --dry-run customers",
-    "doctor",
     "fly",
 ];
 

@@ -73,12 +73,20 @@ impl Engine {
     /// Measures how far behind their streams syncs are.
     pub(crate) async fn measure_lag(self: Arc<Self>, stop: CancellationToken) {
         let lagging = self.lagging().await;
+        for id in self.config.project.syncs.keys() {
+            if let Err(error) = self.measure_last_success(id).await {
+                tracing::debug!(error = error.chain(), "the last success of a sync could not be found out");
+            }
+        }
         while !stop.is_cancelled() {
             let states = self.config.store.sync_states().await.unwrap_or_default();
             for (id, sync) in &self.config.project.syncs {
                 let state = states.get(id).cloned().unwrap_or_default();
                 let paused = metrics::gauge!("tidegate_sync_paused", "sync" => id.to_string());
                 paused.set(f64::from(u8::from(state.paused.is_some())));
+                if let Err(error) = self.measure_failed_rows(id).await {
+                    tracing::debug!(error = error.chain(), "failed rows could not be counted");
+                }
                 if !lagging.contains(id) {
                     continue;
                 }

@@ -8,6 +8,7 @@ use tidegate_model::{
 
 use super::Engine;
 use super::export::requested_id;
+use super::measures;
 use super::runs::OpenSync;
 use tidegate_project::SyncSpec;
 
@@ -115,9 +116,12 @@ impl Engine {
             _ => PauseChange::Explain(why.clone()),
         };
         let end = RunEnd { error: Some(why), pause, ..RunEnd::new(Ending::Failed, self.config.clock.now()) };
-        if let Err(trouble) = self.config.store.fail_run(claim, object, cause, end).await {
-            let (sync, trouble) = (claim.sync(), trouble.chain());
-            tracing::warn!(%sync, trouble, "a run that could not begin is not in the list of runs");
+        match self.config.store.fail_run(claim, object, cause, end).await {
+            Ok(run) => measures::run_ended(&run),
+            Err(trouble) => {
+                let (sync, trouble) = (claim.sync(), trouble.chain());
+                tracing::warn!(%sync, trouble, "a run that could not begin is not in the list of runs");
+            }
         }
         self.watching.run_ended(claim.sync());
     }

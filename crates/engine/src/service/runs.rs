@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::Engine;
+use super::measures;
 use crate::pipeline::{self, Export, Import, Input};
 use crate::scheduler::due;
 use tidegate_project::SyncSpec;
@@ -126,6 +127,9 @@ impl Engine {
         progress: watch::Sender<Progress>,
     ) -> Result<Run, Error> {
         let ended = self.run_ends(open, claim, mode, cause, stop, progress).await;
+        if let Ok(run) = &ended {
+            measures::run_ended(run);
+        }
         self.watching.run_ended(claim.sync());
         ended
     }
