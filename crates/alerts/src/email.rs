@@ -48,7 +48,7 @@ struct Email {
     /// A PEM file of certificate authorities to trust besides the system's.
     ca_file: Option<PathBuf>,
     /// The sender, such as `Tidegate <tidegate@example.com>`.
-    from: String,
+    sender: String,
     /// The receivers of every message of this channel.
     #[serde(default)]
     to: Vec<String>,
@@ -75,7 +75,7 @@ struct Open {
 
 fn open(settings: &Settings, context: &ConnectorContext) -> Result<Arc<dyn Channel>, Error> {
     let settings: Email = settings.parse()?;
-    let from = mailbox("from", &settings.from)?;
+    let from = mailbox("sender", &settings.sender)?;
     let to = settings.to.iter().map(|text| mailbox("to", text)).collect::<Result<_, _>>()?;
     Ok(Arc::new(Open { transport: transport(&settings, context)?, from, to }))
 }
@@ -194,7 +194,7 @@ fn failure(cause: SmtpError) -> Error {
         let permanent = cause.is_permanent();
         let error = Error::new(ErrorKind::Unavailable, message);
         return match permanent {
-            true => error.hint("correct `user`, `password`, `from` or `to` of the channel"),
+            true => error.hint("correct `user`, `password`, `sender` or `to` of the channel"),
             false => error,
         };
     }

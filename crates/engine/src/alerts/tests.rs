@@ -233,6 +233,7 @@ fn run(started: i64, ending: Option<Ending>, counts: Counts) -> Run {
         ending,
         counts,
         error: None,
+        compared: None,
     }
 }
 
