@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use jiff::SignedDuration;
 use tidegate_model::store::{BatchCommit, Delivered, FailedRowQuery, RowStatus, RunEnd};
 use tidegate_model::{Cause, Clock as _, Ending, ObjectKind, RunId, Store, SyncId};
 use tidegate_testkit::rows;
@@ -42,6 +43,8 @@ async fn commit(
             commit.results = (from..from + BATCH).map(|id| rows::result(id, status.clone())).collect();
         }
         store.commit_batch(&run, commit).await.expect("committed");
+        // No two commits of a sync have one time.
+        folder.clock.advance(SignedDuration::from_millis(1));
     }
     let took = began.elapsed();
     let end = RunEnd { complete: true, ..RunEnd::new(Ending::Partial, folder.clock.now()) };
