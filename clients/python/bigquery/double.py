@@ -14,7 +14,8 @@ once do not disturb each other:
   location       where jobs run; outside of US and EU, who asks for one has to say it
   faults         how requests of a phase are answered, in turn: {"submit": ["429"], "page": ["drop"]};
                  the phases are token, submit, dry, poll, page, table, list, cancel, upload and load, the words
-                 those of principals.py, "drop", and "lost" for a request that counts without an answer
+                 those of principals.py, "drop", "lost" for a request that counts without an answer, and
+                 "fails" for a job that fails in BigQuery
 
 usage: double.py --port PORT --home FOLDER --key FILE
 """
@@ -27,7 +28,7 @@ import threading
 import urllib.parse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from principals import Drop, Principal, Refusal
+from principals import FAULTS, Drop, Principal, Refusal
 from results import Results, is_read
 from tokens import Refused, Tokens, prove_time
 
@@ -114,8 +115,7 @@ class Handler(BaseHTTPRequestHandler):
         return self.asked(who, bearer, path, asked, query, raw)
 
     def granted(self, name):
-        if self.service.principal(name).fault("token"):
-            raise Drop
+        self.service.principal(name).fault("token")
         self.answer(200, self.service.tokens.grant(name))
 
     def kept(self):
@@ -138,7 +138,7 @@ class Handler(BaseHTTPRequestHandler):
         lost = who.fault(phase(self.command, rest, query, is_dry, is_upload, body), token)
         if self.command == "POST" and rest in (["jobs"], ["queries"]):
             who.allow("bigquery.jobs.create", project)
-            self.submitted(who, project, body, is_dry)
+            self.submitted(who, project, body, is_dry, lost == "fails")
         elif rest[:1] == ["datasets"]:
             self.catalogued(who, project, rest)
         elif len(rest) >= 2 and rest[0] in ("jobs", "queries"):
@@ -147,11 +147,12 @@ class Handler(BaseHTTPRequestHandler):
             if rest[0] == "queries":
                 return self.page(who, project, rest[1], asked, query)
         status, headers, answered = self.answered(who, rest, asked, query, raw, body, is_dry)
-        if lost:
+        if lost == "lost":
             raise Drop
         if rest[2:] == ["cancel"]:
             who.cancelled += 1
-            who.jobs.get(rest[1], {})["open"] = False
+            # A page that is on its way does not open it again.
+            who.jobs.setdefault(rest[1], {"failure": None}).update(open=False, cancelled=True)
         told = rest[:1] == ["jobs"] and len(rest) < 3 and not is_dry and status == 200
         if told and who.pending > 0:
             who.pending -= self.command == "GET"
@@ -173,6 +174,11 @@ class Handler(BaseHTTPRequestHandler):
             return status, headers, answered
         if self.command == "GET" and rest[:1] == ["datasets"] and len(rest) == 4:
             return results.answer("GET", asked, query, raw, self.kept())
+        failure = who.jobs.get(rest[1], {}).get("failure") if len(rest) == 2 and rest[0] == "jobs" else None
+        if failure:
+            reference = {"projectId": "shop", "jobId": rest[1], "location": who.location}
+            status = {"state": "DONE", "errorResult": {"reason": failure.reason, "message": failure.message}}
+            return 200, {}, json.dumps({"kind": "bigquery#job", "jobReference": reference, "status": status}).encode()
         if len(rest) >= 2 and rest[0] == "jobs":
             source = who.jobs.get(rest[1], {}).get("source", rest[1])
             if rest[2:] == ["cancel"] and source != rest[1]:
@@ -183,10 +189,10 @@ class Handler(BaseHTTPRequestHandler):
             results.forget(asked + raw.decode(errors="replace"))
         return self.forward(asked, query, raw)
 
-    def submitted(self, who, project, body, is_dry):
+    def submitted(self, who, project, body, is_dry, fails):
         query = body.get("configuration", {}).get("query", body)
         reference = body.get("jobReference") or {}
-        job, failure = reference.get("jobId"), None
+        job, failure = reference.get("jobId"), Refusal(*FAULTS["job"][:3]) if fails else None
         limit = int(query.get("maximumBytesBilled") or body.get("maximumBytesBilled") or 2**62)
         try:
             who.allow_query(query.get("query") or "")
@@ -225,7 +231,7 @@ class Handler(BaseHTTPRequestHandler):
         is_empty = who.empty_pages > 0 and rows > 0
         status, said = self.service.results.page(asked, job.get("source", name), name, query, start, 0 if is_empty else rows)
         who.empty_pages -= is_empty
-        job["open"] = status == 200 and (said.get("pageToken") is not None or not said["jobComplete"])
+        job["open"] = status == 200 and "cancelled" not in job and (said.get("pageToken") is not None or not said["jobComplete"])
         raw = json.dumps(said).encode()
         self.answer(status, raw if who.location == "US" and not who.bytes else dressed(who, raw))
 

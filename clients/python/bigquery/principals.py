@@ -56,7 +56,7 @@ class Principal:
         return {"open": opened, "faults": left, "cancelled": self.cancelled, "jobs": len(self.jobs), "requests": self.requests}
 
     def fault(self, phase, token=None):
-        """Plays what goes wrong with a request of a phase. Returns whether its answer is lost."""
+        """Plays what goes wrong with a request of a phase. Returns what does not show in an answer: "lost", "fails"."""
         with self.lock:
             wrong = self.faults[phase].pop(0) if self.faults.get(phase) else None
         if token in self.refused_tokens or wrong == "expired":
@@ -66,7 +66,7 @@ class Principal:
             raise Drop
         if wrong in FAULTS:
             raise Refusal(*FAULTS[wrong])
-        return wrong == "lost"
+        return wrong if wrong in ("lost", "fails") else None
 
     def allow(self, permission, project, names=()):
         """Refuses what the principal may not do, as BigQuery words it."""

@@ -155,6 +155,14 @@ impl Job {
         self.place("queries", "", "formatOptions.useInt64Timestamp=true&prettyPrint=false")
     }
 
+    /// Returns why the job has failed; `None` if it has not, or that cannot be learned now.
+    pub async fn failure(&self) -> Option<Error> {
+        let path = self.place("jobs", "", "prettyPrint=false");
+        let Answer { status, .. } = self.client.get(&path).await.ok()?;
+        let failure = status.error_result?;
+        Some(errors::explained(&failure, self.client.auth.known_account(), None))
+    }
+
     /// Notes that the result was read to its end.
     pub fn close(&self) {
         self.is_open.store(false, Ordering::Relaxed);

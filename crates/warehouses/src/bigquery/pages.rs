@@ -181,6 +181,13 @@ async fn fetch(job: &Job, token: Option<&str>, rows: u64, doing: &str) -> Result
                 poll.pause().await;
             }
             Err(error) => {
+                // A job that has failed has failed for all questions.
+                if token.is_none()
+                    && let Some(failure) = job.failure().await
+                {
+                    job.close();
+                    return Err(failure.context(doing));
+                }
                 poll.unanswered(error, job.client().clock.now())
                     .await
                     .map_err(|error| error.context(doing))?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use tidegate_model::{Batch, Columns, Error, Feed, MalformedRecord, PartialRow, Reason, Row, Value};
+use tidegate_transport::poll::Poll;
 
 use super::client::Client;
 use super::decode;
@@ -41,7 +42,7 @@ pub struct Reading {
 impl Reading {
     /// Returns the read as a feed. Nothing is asked before the first batch is.
     pub fn feed(self) -> Feed<Row> {
-        let arrivals = Arrivals { reading: self, pages: None, page: None };
+        let arrivals = Arrivals { reading: self, pages: None, page: None, again: Some(Poll::default()) };
         stream::try_unfold(Some(arrivals), |arrivals| async move {
             let Some(mut arrivals) = arrivals else { return Ok(None) };
             let (batch, is_last) = arrivals.next_batch().await?;
@@ -124,6 +125,8 @@ struct Arrivals {
     reading: Reading,
     pages: Option<Pages>,
     page: Option<Page>,
+    /// Before the first page: whether the query may be submitted again.
+    again: Option<Poll>,
 }
 
 impl Arrivals {
@@ -139,11 +142,17 @@ impl Arrivals {
                     Some(pages) => pages,
                     None => self.pages.insert(self.reading.begin().await?),
                 };
-                self.page = pages.next().await?;
-                match self.page {
-                    Some(_) => continue,
-                    None => break,
+                match (pages.next().await, self.again.take()) {
+                    (Ok(Some(page)), _) => self.page = Some(page),
+                    (Ok(None), _) => break,
+                    (Err(error), None) => return Err(error),
+                    // No row of it was seen: a job that failed for reasons of BigQuery is run once more.
+                    (Err(error), Some(mut poll)) => {
+                        poll.unanswered(error, self.reading.client.clock.now()).await?;
+                        self.pages = None;
+                    }
                 }
+                continue;
             };
             bytes += self.reading.take(&row, &columns, &mut batch)?;
             if batch.items.len() + batch.malformed.len() >= limit || bytes >= BATCH_BYTES {

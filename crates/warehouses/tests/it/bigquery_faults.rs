@@ -54,6 +54,17 @@ async fn a_read_of_bigquery_that_fails_in_any_phase_has_every_row_in_the_end() {
     }
 }
 
+/// Source: BigQuery docs, "Error messages": `jobBackendError` and its like are 400, and "retry the job".
+#[tokio::test]
+async fn a_job_that_fails_for_reasons_of_bigquery_is_run_once_more_before_any_row_was_seen() {
+    let warehouse = Warehouse::new().await;
+    warehouse.set(json!({ "faults": { "submit": ["fails"] } })).await;
+    let selected = selection(json!({ "query": "SELECT 1 AS id" }));
+    let batches = read(&*warehouse.source(), &selected, &by("id", None)).await.unwrap();
+    assert_eq!(rows(&batches), ["{\"id\":1}"]);
+    assert_eq!(warehouse.seen().await["jobs"], 2);
+}
+
 #[tokio::test]
 async fn a_quota_that_is_used_up_is_not_asked_for_again_and_says_when_it_starts_anew() {
     let warehouse = Warehouse::new().await;

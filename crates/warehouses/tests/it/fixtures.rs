@@ -147,7 +147,7 @@ fn bigquery() -> Example {
                              DATE_ADD(DATE '2026-01-01', INTERVAL id DAY) AS day, TIME '12:30:00.5' AS clock, \
                              DATETIME '2026-01-01 00:00:00.5' AS wall, PARSE_JSON('{{\"n\": 1}}') AS doc, \
                              STRUCT(id AS n, 'it is' AS s) AS part, [id, 2] AS list, INTERVAL 1 DAY AS span, \
-                             IF(id > 3, TIMESTAMP_ADD(TIMESTAMP '2026-01-01 00:00:00Z', INTERVAL DIV(id, 3) MICROSECOND), NULL) AS at \
+                             IF(id > 3, TIMESTAMP_ADD(TIMESTAMP '2026-01-01 00:00:00Z', INTERVAL DIV(id, 8) MICROSECOND), NULL) AS at \
                              FROM UNNEST(GENERATE_ARRAY(1, {ROWS})) AS id"
                         ))
                         .await;
