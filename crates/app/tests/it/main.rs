@@ -6,6 +6,7 @@
 mod api;
 mod aws_credentials;
 mod bad_input;
+mod bigquery;
 mod canaries;
 mod certificates;
 mod cli;

@@ -1,5 +1,6 @@
 //! Rows in: what people set out to do, from the first row to the last.
 
+mod bigquery;
 mod cafe;
 mod contract;
 mod demo;
