@@ -28,7 +28,8 @@ impl Client {
     /// # Errors
     /// What Snowflake said, or what kept it from answering.
     pub async fn show(self: &Arc<Client>, what: &str, name: &str, place: &str) -> Result<Vec<Shown>, Error> {
-        let pattern = literal(&name.replace('\\', "\\\\\\\\").replace('_', "\\\\_").replace('%', "\\\\%"));
+        // A `_` in a name is a wildcard of the pattern, too: what it finds besides is left out below.
+        let pattern = literal(&name.replace('\\', "\\\\"));
         let text = format!("SHOW {what} LIKE {pattern}{place}");
         let sql = Sql { text, is_quiet: true, ..Sql::default() };
         let listed =
