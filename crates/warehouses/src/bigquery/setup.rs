@@ -59,10 +59,10 @@ gcloud iam service-accounts keys create key.json --iam-account={account}
 #    On a Google machine (Compute Engine, GKE with workload identity, Cloud Run) no key is needed: attach the
 #    service account to it and leave `service_account_key` out.
 
-# 4. Optional. BigQuery User lists the datasets of the project, for `tidegate discover` without a `dataset`:
+# 4. Optional. Braze's own ingestion asks for two more roles. BigQuery User lists the datasets of the project,
+#    so that a misspelled name is answered with the right one if the connection has no `dataset`:
 # {}
-#    BigQuery Connection User, which Braze's own ingestion asks for, is needed only for tables that BigQuery
-#    reads over a connection to another system:
+#    BigQuery Connection User is for tables that BigQuery reads over a connection to another system:
 # {}
 
 # 5. Optional: a read by cursor processes only what may be new if the table is partitioned or clustered by
