@@ -139,6 +139,9 @@ pub(crate) struct RowsInArgs {
     /// How often each way is measured, taking turns; the median counts.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
+    /// Whether a mirror is measured instead: a run that finds nothing, and one that finds 1 % changed.
+    #[arg(long)]
+    mirror: bool,
     /// A program of another project that moves the same rows; may be given again.
     #[arg(long = "peer")]
     peers: Vec<PathBuf>,
@@ -151,6 +154,7 @@ impl RowsInArgs {
             postgres: self.postgres,
             rows: self.rows,
             rounds: self.rounds,
+            mirror: self.mirror,
             peers: self.peers,
         }
     }

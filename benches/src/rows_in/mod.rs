@@ -26,6 +26,8 @@ pub(crate) struct Plan {
     pub(crate) rows: Vec<u64>,
     /// Rounds of each way.
     pub(crate) rounds: usize,
+    /// Whether a mirror is measured, of rows that were sent before.
+    pub(crate) mirror: bool,
     /// Programs of other projects that do the same.
     pub(crate) peers: Vec<PathBuf>,
 }
@@ -44,7 +46,10 @@ pub(crate) async fn run(plan: &Plan) -> Result<()> {
     let address = receiver.start()?;
     let stage = Stage::new(tidegate, Server::of(&postgres)?, (receiver, address), folder.path())?;
 
-    let mut ways = vec![Way::Copy, Way::Tidegate { ledger: false }, Way::Tidegate { ledger: true }];
+    let mut ways = match plan.mirror {
+        true => vec![Way::Copy, Way::Mirror { changed: false }, Way::Mirror { changed: true }],
+        false => vec![Way::Copy, Way::Tidegate { ledger: false }, Way::Tidegate { ledger: true }],
+    };
     for peer in &plan.peers {
         ways.push(Way::Peer(Peer::find(peer)?));
     }

@@ -27,6 +27,9 @@ pub(crate) enum Way {
     Copy,
     /// The program under test, with or without writing down the status of each row.
     Tidegate { ledger: bool },
+    /// The program under test with `mode: mirror`, of rows that it has sent before: none of them or
+    /// 1 % has changed since.
+    Mirror { changed: bool },
     /// A program that another project made; `benches/README.md` says what it is handed.
     Peer(Peer),
 }
@@ -38,6 +41,8 @@ impl Way {
             Way::Copy => "`psql \\copy` to a file".into(),
             Way::Tidegate { ledger: false } => "`tidegate run`, ledger off".into(),
             Way::Tidegate { ledger: true } => "`tidegate run`".into(),
+            Way::Mirror { changed: false } => "`mode: mirror`, unchanged".into(),
+            Way::Mirror { changed: true } => "`mode: mirror`, 1 % changed".into(),
             Way::Peer(peer) => peer.name.clone(),
         }
     }
@@ -134,6 +139,18 @@ syncs:
       timestamp: event_timestamp
       properties: event_data
     in_doubt: resend
+  mirror:
+    source: {{ connection: pg, table: bench_events }}
+    mode: mirror
+    primary_key: event_timestamp
+    changed: send
+    destination: {{ connection: braze, object: event }}
+    mapping:
+      name: event_name
+      external_id: user_id
+      timestamp: event_timestamp
+      properties: event_data
+    in_doubt: resend
 "
         )
     }
@@ -176,6 +193,13 @@ impl Stage {
                     .env("BENCH_API_KEY", "bench");
                 self.send(tidegate, rows).await
             }
+            Way::Mirror { changed } => {
+                self.sent_before(rows).await?;
+                if *changed {
+                    self.change(rows).await?;
+                }
+                self.send(self.mirror(), if *changed { rows / 100 } else { 0 }).await
+            }
             Way::Peer(peer) => {
                 let mut peer = self.server.command(&peer.program);
                 peer.current_dir(self.empty_folder()?)
@@ -183,6 +207,44 @@ impl Stage {
                 self.send(peer, rows).await
             }
         }
+    }
+
+    /// The mirror, with what it remembers.
+    fn mirror(&self) -> Command {
+        let mut tidegate = self.server.command(&self.tidegate);
+        tidegate.args(["run", "mirror", "--output", "json", "--project"]).arg(&self.folder).arg("--data");
+        tidegate.arg(self.folder.join("mirror")).env("BENCH_API_KEY", "bench");
+        tidegate
+    }
+
+    /// Lets the mirror send all rows, unless it has.
+    async fn sent_before(&self, rows: u64) -> Result<()> {
+        let (data, sent) = (self.folder.join("mirror"), self.folder.join(format!("mirror-{rows}")));
+        if sent.exists() {
+            return Ok(());
+        }
+        if data.exists() {
+            fs::remove_dir_all(&data)?;
+        }
+        let first = self.send(self.mirror(), rows).await?;
+        let memory = first.memory.map_or_else(String::new, crate::report::mebibytes);
+        eprintln!("{rows} rows, first run of the mirror: {:.2} s, {memory}", first.took.as_secs_f64());
+        fs::write(sent, "")?;
+        Ok(())
+    }
+
+    /// Changes 1 % of the rows.
+    async fn change(&self, rows: u64) -> Result<()> {
+        let mut psql = self.server.command("psql");
+        let every = "extract(epoch FROM event_timestamp)::bigint % 100 = 0";
+        let count = rows / 100;
+        psql.args(["--no-psqlrc", "--set", "ON_ERROR_STOP=1", "--command"]).arg(format!(
+            "UPDATE bench_events SET event_data = event_data || jsonb_build_object('round', random())
+             WHERE ctid IN (SELECT ctid FROM bench_events WHERE {every} LIMIT {count})"
+        ));
+        let ended = psql.status().await.context("cannot start psql: run scripts/setup")?;
+        ensure!(ended.success(), "psql ended with {ended}");
+        Ok(())
     }
 
     /// The raw limit: the same rows to a file.

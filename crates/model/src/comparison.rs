@@ -61,7 +61,7 @@ impl Differences {
 ///
 /// Memory does not follow the number of rows.
 #[async_trait]
-pub trait Comparison: Send {
+pub trait Comparison: Send + Sync {
     /// Adds rows of the source, in any order. Returns what was committed last under each key.
     ///
     /// # Errors

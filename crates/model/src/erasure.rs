@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 pub struct ErasureCounts {
     /// Failed rows.
     pub failed_rows: u64,
+    /// Identifiers that were kept to delete users whose rows are gone.
+    pub kept_users: u64,
     /// Rows of requests that were about to be sent.
     pub intents: u64,
     /// Rows of the history.

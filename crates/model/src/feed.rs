@@ -54,6 +54,8 @@ pub enum Origin {
     },
     /// The hash under which the ledger knows it already.
     Known(RowHash),
+    /// The source no longer has the row under this key.
+    Removed(RowHash),
 }
 
 impl Origin {
@@ -66,7 +68,7 @@ impl Origin {
     /// Returns the hash that stands for the origin.
     pub fn hash(&self, scratch: &mut Vec<u8>) -> RowHash {
         match self {
-            Origin::Known(hash) => *hash,
+            Origin::Known(hash) | Origin::Removed(hash) => *hash,
             Origin::Location { .. } => Origin::hash_of(&self.to_string(), scratch),
         }
     }
@@ -77,7 +79,7 @@ impl std::fmt::Display for Origin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Origin::Location { name, number } => write!(f, "{name}{number}"),
-            Origin::Known(_) => Ok(()),
+            Origin::Known(_) | Origin::Removed(_) => Ok(()),
         }
     }
 }

@@ -221,6 +221,9 @@ pub struct BatchCommit {
     pub forget_through: Option<u64>,
     /// Keys whose failed rows are closed by this batch.
     pub solved: Vec<RowHash>,
+    /// Whether the users of rows that are sent for the first time are kept under their keys, so
+    /// that they can be deleted when their rows are gone.
+    pub keeps_users: bool,
     /// Rows that earlier runs intended and that this batch commits: each is removed from the
     /// oldest intent that may have taken effect, and from those of its repetitions
     /// ([`IntentRow::sends`]).
@@ -235,6 +238,15 @@ impl BatchCommit {
         let delivered = delivered.map(|(key, row)| RowVersion { key: *key, row: *row });
         delivered.chain(self.results.iter().map(|result| RowVersion { key: result.key, row: result.row }))
     }
+}
+
+/// A user, or the id of a catalog item, under the key of its row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptUser {
+    /// Hash of the key columns, as in [`RowResult::key`].
+    pub key: RowHash,
+    /// The identifier, as in [`RowResult::user`].
+    pub user: Text,
 }
 
 /// Which rows to list.
@@ -412,7 +424,7 @@ pub trait Store: Send + Sync {
     /// of the run removes it.
     async fn note_wait(&self, run: &RunId, wait: Option<Wait>) -> Result<(), Error>;
 
-    /// Clears the checkpoint, lookback and intents of the sync that is held. Runs and row
+    /// Clears the checkpoint, lookback, kept users and intents of the sync that is held. Runs and row
     /// statuses stay.
     async fn reset(&self, claim: &Claim) -> Result<(), Error>;
 
@@ -478,6 +490,13 @@ pub trait Store: Send + Sync {
 
     /// Notes what a run found by a comparison.
     async fn note_compared(&self, run: &RunId, compared: Compared) -> Result<(), Error>;
+
+    /// Returns the first kept users of a sync behind the number `after`, and their number. Of
+    /// several users under one key the last one counts.
+    async fn kept_users(&self, sync: &SyncId, after: u64) -> Result<Option<(u64, Vec<KeptUser>)>, Error>;
+
+    /// Removes the kept users of rows that are gone ([`RowHash::REMOVED`]).
+    async fn forget_removed_users(&self, run: &RunId) -> Result<(), Error>;
 
     /// Clears all committed rows of the sync of a run, as after a completed full read.
     async fn clear_lookback(&self, run: &RunId) -> Result<(), Error>;
@@ -556,7 +575,7 @@ pub trait Store: Send + Sync {
     /// a key that is lost; otherwise it is an error.
     async fn rotate_master_key(&self, discard_unreadable: bool) -> Result<KeyRotation, Error>;
 
-    /// Erases a user from failed rows, intents and history, so that no file of the store holds
+    /// Erases a user from failed rows, kept users, intents and history, so that no file of the store holds
     /// the user any more. Called while no run is under way.
     async fn erase_user(&self, user: &str) -> Result<ErasureCounts, Error>;
 

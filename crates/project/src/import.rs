@@ -10,7 +10,7 @@ use super::habits;
 use super::limits::{Limit, Limits};
 use super::schedule::Schedule;
 use super::sheet::{End, Sheet};
-use super::spec::{Changed, ImportSpec, Removed, RowDestination, RowSource, State};
+use super::spec::{Changed, ImportSpec, Removed, RowDestination, RowSource, State, not_removable};
 
 /// Keys of a source that belong to exports.
 const OF_EVENTS: &[&str] = &["kinds", "apps", "messages", "templates"];
@@ -51,11 +51,13 @@ pub(super) fn read(sheet: &mut Sheet<'_>, source: End, destination: End) -> Opti
     sheet.no_key(&primary_key, contract);
     let changed = sheet.changed(mode, role.keeps_checkpoint);
     sheet.not_yet(mode);
+    let deletes_users = platform.objects.contains(&ObjectKind::Deletion);
+    let removed = sheet.removed(mode, object, mapping.as_ref(), primary_key.as_deref(), deletes_users);
     let absent = sheet.absent(contract);
     let in_doubt = sheet.typed("in_doubt").unwrap_or_default();
     let cursor = sheet.typed("cursor");
     let options = sheet.options();
-    let limits = sheet.limits(object, options.schedule.as_ref());
+    let limits = sheet.limits(mode, object, removed, options.schedule.as_ref());
     Some(ImportSpec {
         source: RowSource { connection: source.connection, selection: selection? },
         mode: mode?,
@@ -63,6 +65,7 @@ pub(super) fn read(sheet: &mut Sheet<'_>, source: End, destination: End) -> Opti
         lookback,
         primary_key,
         changed,
+        removed,
         destination: RowDestination { connection: destination.connection, object: object?, target: target? },
         mapping,
         contract,
@@ -296,29 +299,96 @@ impl Sheet<'_> {
         absent
     }
 
+    /// Reads what is done about rows that are gone.
+    fn removed(
+        &mut self,
+        mode: Option<Mode>,
+        object: Option<ObjectKind>,
+        mapping: Option<&MappingSpec>,
+        key: Option<&[String]>,
+        deletes_users: bool,
+    ) -> Removed {
+        let removed: Removed = self.typed("removed").unwrap_or_default();
+        let word = match removed {
+            Removed::Ignore => return removed,
+            Removed::Delete => "delete",
+            Removed::Update => "update",
+        };
+        let fault: Option<(String, String)> = match (mode, object) {
+            (Some(mode), _) if mode != Mode::Mirror => Some((
+                format!("`removed: {word}` needs `mode: mirror`: with `mode: {mode}` no row is known to be gone"),
+                "write `mode: mirror`, or remove it".to_owned(),
+            )),
+            (_, Some(object @ (ObjectKind::Event | ObjectKind::Purchase))) => Some((
+                format!("`removed: {word}` is for users and catalog items: the object `{object}` cannot be taken back"),
+                "remove it: rows that are gone are counted".to_owned(),
+            )),
+            (_, Some(ObjectKind::Deletion)) => Some((
+                format!("`removed: {word}` has no effect with `object: deletion`: its rows are users to delete"),
+                "remove it".to_owned(),
+            )),
+            (_, Some(ObjectKind::CatalogItem)) if removed == Removed::Update => Some((
+                "`removed: update` sets attributes of users to null; a catalog item is replaced as a whole".to_owned(),
+                "write `removed: delete`".to_owned(),
+            )),
+            (_, Some(ObjectKind::User)) if removed == Removed::Delete && !deletes_users => Some((
+                "`removed: delete` needs a platform that deletes users".to_owned(),
+                "write `removed: update`, or remove it".to_owned(),
+            )),
+            _ if removed == Removed::Update && mapping.is_some_and(MappingSpec::has_unnamed_attributes) => Some((
+                "`removed: update` sets the attributes of the mapping to null, and their names are not all written"
+                    .to_owned(),
+                "list them under `attributes`, or write `removed: delete`".to_owned(),
+            )),
+            _ => mapping.zip(key).zip(object).and_then(|((mapping, key), object)| {
+                let error = not_removable(mapping, object, key)?;
+                Some((error.to_string(), error.next_step().to_string()))
+            }),
+        };
+        if let Some((message, hint)) = fault {
+            self.tell("removed", message, hint);
+        }
+        removed
+    }
+
     /// Reads the brake.
-    fn limits(&mut self, object: Option<ObjectKind>, schedule: Option<&Schedule>) -> Limits {
+    fn limits(
+        &mut self,
+        mode: Option<Mode>,
+        object: Option<ObjectKind>,
+        removed: Removed,
+        schedule: Option<&Schedule>,
+    ) -> Limits {
         let Some(written) = self.value("limits") else { return Limits::default() };
         let limit = |name: &str| written.get(name).and_then(Limit::read);
-        let limits = Limits { removed: limit("removed"), changed: limit("changed") };
-        if limits.changed.is_some() {
-            let what = format!("`changed` counts the changed rows of `mode: mirror`, which {NOT_YET}");
-            self.tell("limits", what, "remove it");
+        let limits =
+            Limits { removed: limit("removed"), changed: limit("changed"), first_run: limit("first_run") };
+        let is_mirror = mode == Some(Mode::Mirror);
+        for (name, limit) in [("changed", limits.changed), ("first_run", limits.first_run)] {
+            if limit.is_some() && mode.is_some() && !is_mirror {
+                let what = format!("`{name}` counts rows of `mode: mirror`, which compares all rows");
+                self.tell("limits", what, "remove it, or write `mode: mirror`");
+            }
         }
-        let Some(removed) = limits.removed else { return limits };
-        if object.is_some_and(|object| object != ObjectKind::Deletion) {
-            let what = format!(
-                "`removed` counts the rows of `object: deletion`; rows that are gone are found by `mode: mirror`, \
-                 which {NOT_YET}"
-            );
-            self.tell("limits", what, "remove it");
-        } else if matches!(removed, Limit::Percent(_)) {
+        if let Some(Limit::Percent(_)) = limits.first_run {
+            let what = "no row is known before the first run: `first_run` is no share of them";
+            self.tell("limits", what, "write a number of rows, for example `first_run: 100000`");
+        }
+        let Some(limit) = limits.removed else { return limits };
+        let is_deletion = object == Some(ObjectKind::Deletion);
+        if is_mirror && removed == Removed::Ignore && !is_deletion {
+            let what = "`limits: { removed: … }` has no effect: rows that are gone are only counted";
+            self.tell("limits", what, "write `removed: delete` or `removed: update`, or remove it");
+        } else if !is_mirror && mode.is_some() && object.is_some() && !is_deletion {
+            let what = "`removed` counts rows that are gone, which `mode: mirror` finds, or the rows of `object: deletion`";
+            self.tell("limits", what, "remove it, or write `mode: mirror`");
+        } else if is_deletion && matches!(limit, Limit::Percent(_)) {
             self.tell(
                 "limits",
                 "a sync with `object: deletion` does not know how many users there are: it has no share of them",
                 "write a number of rows, for example `removed: 1000`",
             );
-        } else if schedule == Some(&Schedule::Continuous) {
+        } else if is_deletion && schedule == Some(&Schedule::Continuous) {
             self.tell(
                 "limits",
                 "`limits` counts the rows of one run, and a continuous sync is one run without end",
@@ -338,10 +408,6 @@ impl Sheet<'_> {
                 "`mode: mirror` compares rows by their key, and only a table has one of its own",
                 "add `primary_key:` with the columns whose values are different in each row",
             );
-        }
-        if let Some(removed @ (Removed::Delete | Removed::Update)) = self.typed("removed") {
-            let word = if removed == Removed::Delete { "delete" } else { "update" };
-            wanted.push(("removed", format!("`removed: {word}`"), "remove it: removed rows are ignored"));
         }
         if self.typed::<State>("state") == Some(State::Source) {
             wanted.push(("state", "`state: source`".to_owned(), "remove it"));

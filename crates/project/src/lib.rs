@@ -35,5 +35,5 @@ pub use schema::json_schema;
 pub use spec::{
     AlertRules, Alerts, Changed, ChannelSpec, ConnectionSpec, EventDestination, EventSource, ExportSpec,
     ImportSpec, InDoubt, Project, Removed, Retention, RowDestination, RowSource, State, SyncOptions,
-    SyncSpec,
+    SyncSpec, not_removable,
 };

@@ -11,6 +11,8 @@ pub struct Limits {
     pub removed: Option<Limit>,
     /// Of changed rows.
     pub changed: Option<Limit>,
+    /// Of rows that the first run of a mirror sends.
+    pub first_run: Option<Limit>,
 }
 
 /// A number of rows, or a share of those that are known.

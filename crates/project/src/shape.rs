@@ -141,8 +141,8 @@ pub(super) struct Sync {
     /// changed since. Default: `ignore` for events and purchases that have a primary key, and
     /// a `cursor` or `mode: mirror`; else `send`.
     changed: Option<Changed>,
-    /// Import: what happens to a row that the source no longer has. Default: `ignore`, the only
-    /// value of this version.
+    /// Import: what happens to a row that the source no longer has, with `mode: mirror`. Default:
+    /// `ignore`.
     removed: Option<Removed>,
     /// Import: where `mode: mirror` keeps what it compares with. Not available in this version.
     state: Option<State>,
@@ -218,16 +218,19 @@ pub(super) struct Destination {
     target: Map<String, Member>,
 }
 
-/// How much may change or go in one run, as a number of rows or a share such as `10%`. With
-/// `object: deletion`, `removed` is a number.
+/// How much may change or go in one run, as a number of rows or a share such as `10%` of those that
+/// are known. With `object: deletion`, `removed` is a number.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 #[expect(dead_code, reason = "only its schema is used")]
 pub(super) struct Limits {
-    /// Rows that are removed; with `object: deletion`, rows that are sent.
+    /// Rows that are gone, with `removed: delete` or `update` (default: `10%`, and never all of them);
+    /// with `object: deletion`, rows that are sent.
     removed: Option<CountOrShare>,
-    /// Rows that changed.
+    /// Rows that changed, with `mode: mirror`.
     changed: Option<CountOrShare>,
+    /// Rows that the first run sends, with `mode: mirror`: a number.
+    first_run: Option<CountOrShare>,
 }
 
 /// A name, or a list of them.

@@ -239,6 +239,8 @@ pub struct ImportSpec {
     pub primary_key: Option<Vec<String>>,
     /// What happens to a row that was delivered and whose mapped columns changed.
     pub changed: Option<Changed>,
+    /// What happens to a row that the source no longer has.
+    pub removed: Removed,
     /// Where records go.
     pub destination: RowDestination,
     /// How a row becomes a record.
@@ -371,15 +373,37 @@ pub enum Changed {
 }
 
 /// What happens to a row that the source no longer has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Removed {
     /// It is counted.
+    #[default]
     Ignore,
     /// What it became is deleted at the platform.
     Delete,
-    /// It is sent once more with its identifier only.
+    /// The attributes of the mapping are set to null.
     Update,
+}
+
+/// Returns why nothing could be done about rows that are gone, of which only the key is known; `None`
+/// if it can.
+pub fn not_removable(mapping: &MappingSpec, object: ObjectKind, key: &[String]) -> Option<Error> {
+    let field = if object == ObjectKind::CatalogItem { "id" } else { "external_id" };
+    let identifier = mapping.identifier(object);
+    if let (Some(column), [key]) = (identifier, key)
+        && column.eq_ignore_ascii_case(key)
+    {
+        return None;
+    }
+    let error = Error::settings(
+        "of a row that is gone only its key is known, so `removed` needs a `primary_key` that is the identifier",
+    );
+    Some(error.hint(match identifier {
+        Some(column) => format!("write `primary_key: {column}`, or `removed: ignore`"),
+        None => format!(
+            "map one column to `{field}` and write the same one as `primary_key`, or write `removed: ignore`"
+        ),
+    }))
 }
 
 /// Where a comparison of all rows keeps what it compares with.

@@ -70,14 +70,13 @@ fn print(plan: &Plan, requests: usize) {
     for line in super::run::reasons(&plan.rejections, &toned("rejected")) {
         output::line(line);
     }
-    if let Some(ExceededLimit { limit, allowed, rows }) = &plan.exceeds {
+    if let Some(ExceededLimit { limit, allowed, effect, .. }) = &plan.exceeds {
         output::line(format!(
-            "  {}: a run would delete {}, and `limits: {{ {limit} }}` allows {}: it sends nothing",
+            "  {}: a run would {effect}, and `limits: {{ {limit} }}` allows {}: it sends nothing",
             toned("warning"),
-            counted(*rows, "user"),
             number(*allowed)
         ));
-        output::line(format!("  → `tidegate run {} --yes` deletes them", plan.sync));
+        output::line(format!("  → `tidegate run {} --yes` does it", plan.sync));
     }
     if counts.delivered > 0 {
         for caveat in &plan.caveats {

@@ -49,9 +49,10 @@ fn listed(erasures: &Erasures) -> Table {
 }
 
 fn lines(removed: &ErasureCounts) -> Vec<(String, u64)> {
-    let ErasureCounts { failed_rows, intents, history_rows, events, places } = removed;
+    let ErasureCounts { failed_rows, kept_users, intents, history_rows, events, places } = removed;
     let own = [
         ("failed rows", failed_rows),
+        ("identifiers of mirrors", kept_users),
         ("rows about to be sent", intents),
         ("history", history_rows),
         ("event log", events),

@@ -18,7 +18,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::pipeline::batch_size::{batch_items, batches_under_way};
 use crate::pipeline::deliver::shared_event::{SharedEvent, SharedEventSink};
 use crate::pipeline::read::gather::gather;
-use crate::pipeline::run::{self, Job, Parts};
+use crate::pipeline::run::{self, Job, Opened, Parts};
 use crate::pipeline::run_kind::{Retention, RunKind};
 use crate::pipeline::transform::{ItemKeys, Prepared, Transform};
 use tidegate_project::Changed;
@@ -72,6 +72,7 @@ pub async fn run_export(
         retention: Retention::PartialBatches,
         changed: Changed::Send,
         keys_for: None,
+        keeps_users: false,
         kind: if follow { RunKind::Follow } else { RunKind::CatchUp },
         cursor_state: None,
     };
@@ -92,10 +93,10 @@ pub async fn run_export(
                 (hold(batch), bytes)
             })
         });
-        Ok(match follow {
+        Ok(Opened::alone(match follow {
             true => gather(chosen.boxed(), batch_events, limits.linger / span),
             false => chosen.map(|batch| batch.map(|(batch, _)| batch)).boxed(),
-        })
+        }))
     };
     run::run_job(&job, parts, cause, |_| feed, stop, progress).await
 }

@@ -1,32 +1,35 @@
 //! Imports: rows of a source become records of a platform.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, TryStreamExt};
 use tidegate_model::source::Column;
-use tidegate_model::store::{Delivered, IntentRow, RowResult, RowStatus};
+use tidegate_model::store::{Delivered, IntentRow, Lookback, RowResult, RowStatus};
 use tidegate_model::{
     Batch, Cause, Checkpoint, Columns, ConnectionId, DataType, Error, ErrorKind, Feed, Idempotency, Identity,
-    Mapping, Origin, PartialRow, Platform, Position, Progress, ReadMode, Record, Row, Run, RunId, Selection,
-    Source, SyncId, Text, Value,
+    Mapping, Origin, PartialRow, Platform, Position, Progress, ReadMode, Record, Row, RowHash, Run, RunId,
+    Selection, Source, SyncId, Text, Value,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::pipeline::batch_size::batch_items;
+use crate::pipeline::brake::ExceededLimit;
 use crate::pipeline::kept_row::{self, KeptBytes};
 use crate::pipeline::read::compare::{Comparing, Duplicates, is_of_mirror};
 use crate::pipeline::read::cursor_state::{self, ChangeTracking, CursorState};
 use crate::pipeline::read::epoch::EpochUnit;
 use crate::pipeline::read::lookback::LookbackRule;
 use crate::pipeline::read::relay::laid_out;
-use crate::pipeline::run::{self, Job, Parts};
+use crate::pipeline::removal::{self, Removal, Removed};
+use crate::pipeline::run::{self, Job, Opened, Parts};
 use crate::pipeline::run_kind::{Retention, RunKind};
 use crate::pipeline::transform::{ItemKeys, PartialItem, Prepared, Transform};
-use tidegate_project::Changed;
+use tidegate_project::{Changed, Limits};
 
 /// An import with both of its ends opened.
 #[derive(Clone)]
@@ -53,6 +56,10 @@ pub struct Import {
     pub changed: Changed,
     /// How long keys of delivered rows are known if changes are ignored; `None` for good.
     pub keys_for: Option<Duration>,
+    /// What is done about rows that are gone, if anything.
+    pub removal: Option<Removal>,
+    /// How much a run may change; `None` if a person has confirmed it.
+    pub limits: Option<Limits>,
     /// The zone of times that have none.
     pub time_zone: String,
     /// Whether rows in doubt are sent again without asking.
@@ -100,13 +107,13 @@ pub async fn run(
     let state = parts.store.sync_state(&import.sync).await?;
     let kept_bytes = parts.store.failed_row_totals(&import.sync).await?.bytes;
     let duplicates = Duplicates::default();
-    let job = |cursor_state: Option<&CursorState>| Job {
+    let job = |cursor_state: Option<&CursorState>, platform: &Arc<dyn Platform>| Job {
         sync: import.sync.clone(),
         transform: Arc::new(Rows::of(import, cursor_state, kept_bytes, &duplicates)),
-        destination: platform(import),
+        destination: platform.clone(),
         connection: import.connection.clone(),
         object: object.kind,
-        idempotency: object.idempotency,
+        idempotency: platform.object().idempotency,
         resend: import.resend,
         retry_for: import.retry_for,
         isolates: true,
@@ -118,6 +125,7 @@ pub async fn run(
         },
         changed: import.changed,
         keys_for: import.keys_for,
+        keeps_users: import.removal.is_some(),
         kind,
         cursor_state: cursor_state.cloned(),
     };
@@ -127,7 +135,9 @@ pub async fn run(
         Ok(cursor_state) => (cursor_state, Ok(())),
         Err(error) => (None, Err(error)),
     };
-    let job = job(cursor_state.as_ref());
+    let removing =
+        import.removal.as_ref().map(|removal| Job { keeps_users: false, ..job(None, &removal.platform) });
+    let job = job(cursor_state.as_ref(), &import.platform);
     let comparing = progress.clone();
     let (cursor_state, duplicates) = (cursor_state.as_ref(), &duplicates);
     let feed = |run: RunId| async move {
@@ -135,13 +145,14 @@ pub async fn run(
         match (&import.tracking, input) {
             (ChangeTracking::Mirror, Input::Changes | Input::Following) => {
                 is_of_mirror(&import.sync, checkpoint)?;
-                compared(import, parts, &run, duplicates, comparing).await
+                let (feed, removed) = compared(import, parts, &run, duplicates, comparing).await?;
+                Ok(Opened { feed, then: removing.zip(removed) })
             }
             (ChangeTracking::Mirror, Input::Rows(rows)) => {
                 let rows = duplicates.of_retry(rows, &import.mapping);
-                open(import, None, None, Input::Rows(rows)).await
+                open(import, None, None, Input::Rows(rows)).await.map(Opened::alone)
             }
-            (_, input) => open(import, cursor_state, checkpoint, input).await,
+            (_, input) => open(import, cursor_state, checkpoint, input).await.map(Opened::alone),
         }
     };
     run::run_job(&job, parts, cause, feed, stop, progress).await
@@ -193,20 +204,49 @@ async fn standing(
     rule.contradicts(column, unit).map_or(Ok(cursor_state), Err)
 }
 
-/// Compares all rows of the source, and opens a feed of those that differ.
+/// Compares all rows of the source, and opens a feed of those that differ, and one of those that are
+/// gone if something is done about them.
 async fn compared(
     import: &Import,
     parts: &Parts,
     run: &RunId,
     duplicates: &Duplicates,
     progress: watch::Sender<Progress>,
-) -> Result<Feed<Row>, Error> {
+) -> Result<(Feed<Row>, Option<Feed<Row>>), Error> {
     let batch_rows = batch_items(&import.platform.limits());
-    let comparing = Comparing { import, batch_rows, progress };
+    let removes = import.removal.is_some();
+    let about_to_be_sent = match removes {
+        true => removal::about_to_be_sent(parts.store.open_intents(&import.sync).await?),
+        false => HashMap::new(),
+    };
+    let mut comparing = Comparing { import, batch_rows, progress, about_to_be_sent };
     let mut found = comparing.compare(parts.store.compare(&import.sync).await?).await?;
     parts.store.note_compared(run, found.differences.compared).await?;
+    if let Some(limits) = &import.limits
+        && let Some(exceeded) = ExceededLimit::by_mirror(limits, removes, &found.differences.compared)
+    {
+        return Err(exceeded.error(&import.sync));
+    }
     duplicates.add(found.differences.duplicates.drain(..));
-    comparing.differing(&mut found, parts.store.lookback(&import.sync).await?).await
+    let lookback: Arc<dyn Lookback> = Arc::from(parts.store.lookback(&import.sync).await?);
+    let differing = comparing.differing(&mut found, Arc::clone(&lookback)).await?;
+    let unknown = removal::unknown(comparing.about_to_be_sent, lookback.as_ref()).await?;
+    if found.unreadable > 0 && found.differences.compared.removed > 0 && removes {
+        let (sync, rows) = (&import.sync, found.unreadable);
+        tracing::warn!(%sync, rows, "nothing is done about removed rows: rows whose key could not be read may be among them");
+    }
+    let removed = (removes && found.unreadable == 0).then(|| {
+        let removed = Removed {
+            store: parts.store.clone(),
+            sync: import.sync.clone(),
+            comparison: found.comparison,
+            columns: import.columns.clone(),
+            mapping: import.mapping.clone(),
+            batch_rows,
+        };
+        removed.feed(unknown)
+    });
+    Ok((differing, removed))
 }
 
 /// Opens the feed at the checkpoint of the sync.
@@ -254,11 +294,6 @@ fn pieces(rows: Batch<Row>, batch_rows: usize) -> Vec<Batch<Row>> {
     batches
 }
 
-/// The platform of an import as a destination of records.
-fn platform(import: &Import) -> Arc<dyn tidegate_model::Destination<Record>> {
-    import.platform.clone()
-}
-
 /// The rows of one run.
 struct Rows {
     sync: SyncId,
@@ -273,6 +308,8 @@ struct Rows {
     standing: Option<Position>,
     /// The keys that more than one row has, if rows are compared by their key.
     duplicates: Option<Duplicates>,
+    /// Whether what became of rows that are gone is deleted.
+    deletes: bool,
 }
 
 impl Rows {
@@ -287,6 +324,7 @@ impl Rows {
             ChangeTracking::Full | ChangeTracking::Checkpoint | ChangeTracking::Mirror => None,
         };
         Rows {
+            deletes: import.removal.as_ref().is_some_and(|removal| removal.deletes),
             duplicates: (import.tracking == ChangeTracking::Mirror).then(|| duplicates.clone()),
             sync: import.sync.clone(),
             source: import.source.clone(),
@@ -345,6 +383,9 @@ impl Transform for Rows {
 
     #[inline]
     fn identify(&self, row: &Row, origin: Option<&Origin>, scratch: &mut Vec<u8>) -> ItemKeys {
+        if let Some(Origin::Removed(key)) = origin {
+            return ItemKeys { key: *key, version: RowHash::REMOVED };
+        }
         let whole = self.mapping.version_of(row, scratch);
         let version = whole.unmarked();
         let key = match origin {
@@ -400,6 +441,10 @@ impl Transform for Rows {
 
     #[inline]
     fn transform(&self, row: Row, keys: ItemKeys) -> Prepared<Record, Row> {
+        if keys.version.is_removed() {
+            let sent = self.mapping.removal(&row, keys.key, keys.version, self.deletes);
+            return Prepared { sent, context: row };
+        }
         let fault =
             self.duplicates.as_ref().and_then(|duplicates| duplicates.fault(&self.mapping, &row, keys.key));
         match fault {
@@ -433,12 +478,11 @@ impl Transform for Rows {
 
     fn result(&self, keys: ItemKeys, row: Row, record: Option<&Record>, status: RowStatus) -> RowResult {
         let key_text = self.mapping.key_text(&row);
-        let payload = (!matches!(status, RowStatus::Delivered)).then_some(row);
-        let user = match (&payload, record) {
-            (_, Some(record)) => user_of(record),
-            (Some(row), None) => self.mapping.label(row).unwrap_or_default(),
-            (None, None) => Text::new(),
+        let user = match record {
+            Some(record) => user_of(record),
+            None => self.mapping.label(&row).unwrap_or_default(),
         };
+        let payload = (!matches!(status, RowStatus::Delivered)).then_some(row);
         let payload = payload.map(|row| self.kept.kept(row, self.mapping.key_columns()));
         RowResult { key: keys.key, key_text, row: keys.version, user, status, payload }
     }

@@ -18,6 +18,7 @@
 //! and the checkpoint belong to this module; a sink may retry a commit of its own that had no effect.
 
 mod batch_size;
+mod brake;
 mod commit;
 mod deliver;
 mod export;
@@ -25,6 +26,7 @@ mod import;
 mod item;
 mod kept_row;
 mod read;
+mod removal;
 mod repeat;
 mod run;
 mod run_kind;
@@ -34,6 +36,7 @@ mod tests;
 mod transform;
 pub(crate) mod wait;
 
+pub use brake::ExceededLimit;
 pub use deliver::rate_limiter::RateLimiters;
 pub use export::{Export, run_export};
 pub use import::{Import, Input, run};
@@ -42,4 +45,5 @@ pub use read::cursor_state::ChangeTracking;
 pub use read::epoch::EpochUnit;
 pub use read::lookback::LookbackRule;
 pub(crate) use read::reader::is_input;
+pub use removal::Removal;
 pub use run::Parts;

@@ -15,6 +15,9 @@ pub(crate) struct RepeatPolicy {
     pub(crate) idempotency: Idempotency,
     /// Whether rows whose answer was lost are sent again though that is not safe.
     pub(crate) resend: bool,
+    /// Whether a later run has to know of what was sent though it may be sent again: if its row is
+    /// gone by then, it is deleted.
+    pub(crate) notes: bool,
 }
 
 impl RepeatPolicy {
@@ -35,7 +38,7 @@ impl RepeatPolicy {
     /// Whether what is sent is written down before: a later run has to know of it.
     pub(crate) fn needs_intent(&self) -> bool {
         match self.idempotency {
-            Idempotency::Idempotent => false,
+            Idempotency::Idempotent => self.notes,
             Idempotency::Keyed(window) => window < Duration::MAX,
             Idempotency::None => true,
         }
@@ -101,8 +104,11 @@ mod tests {
         let age = |seconds| doubt.age(since + SignedDuration::from_secs(seconds));
         assert_eq!(age(60), Duration::from_secs(60));
         assert_eq!(age(-60), Duration::ZERO, "clocks of machines differ a little");
-        let policy =
-            RepeatPolicy { idempotency: Idempotency::Keyed(Duration::from_secs(14_400)), resend: false };
+        let policy = RepeatPolicy {
+            idempotency: Idempotency::Keyed(Duration::from_secs(14_400)),
+            resend: false,
+            notes: false,
+        };
         assert!(policy.allows(age(60)) && policy.allows(age(-60)));
         assert!(!policy.allows(age(14_400)) && !policy.allows(age(-3_600)));
     }

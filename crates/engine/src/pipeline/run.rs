@@ -61,17 +61,32 @@ pub(crate) struct Job<F: Transform> {
     pub(crate) changed: Changed,
     /// How long keys of delivered rows are known if changes are ignored; `None` for good.
     pub(crate) keys_for: Option<Duration>,
+    /// Whether the users of delivered rows are kept, so that they can be deleted.
+    pub(crate) keeps_users: bool,
     pub(crate) kind: RunKind,
     /// The state of the cursor before the run.
     pub(crate) cursor_state: Option<CursorState>,
 }
 
+/// A feed, and what is done once all of it is committed.
+pub(crate) struct Opened<F: Transform> {
+    pub(crate) feed: Feed<F::Read>,
+    pub(crate) then: Option<(Job<F>, Feed<F::Read>)>,
+}
+
+impl<F: Transform> Opened<F> {
+    /// A feed alone.
+    pub(crate) fn alone(feed: Feed<F::Read>) -> Opened<F> {
+        Opened { feed, then: None }
+    }
+}
+
 /// Runs a job to the end of its feed, or until `stop` fires.
-pub(crate) async fn run_job<F: Transform, Opened: Future<Output = Result<Feed<F::Read>, Error>>>(
+pub(crate) async fn run_job<F: Transform, Opening: Future<Output = Result<Opened<F>, Error>>>(
     job: &Job<F>,
     parts: &Parts,
     cause: Cause,
-    feed: impl FnOnce(RunId) -> Opened,
+    feed: impl FnOnce(RunId) -> Opening,
     stop: CancellationToken,
     progress: watch::Sender<Progress>,
 ) -> Result<Run, Error> {
@@ -99,7 +114,7 @@ async fn carry_out<F: Transform>(
     job: &Job<F>,
     parts: &Parts,
     run: Run,
-    feed: impl Future<Output = Result<Feed<F::Read>, Error>>,
+    feed: impl Future<Output = Result<Opened<F>, Error>>,
     shutdown: &Arc<Shutdown>,
     progress: watch::Sender<Progress>,
 ) -> Result<Run, Error> {
@@ -111,8 +126,15 @@ async fn carry_out<F: Transform>(
         () = shutdown.halt() => Ok(None),
     };
     let moved = match opened {
-        Ok(Some((resume, feed))) => {
-            Some(move_items(job, parts, &run.id, shutdown, feed, resume, progress).await)
+        Ok(Some((resume, Opened { feed, then }))) => {
+            let mut moved = move_items(job, parts, &run.id, shutdown, feed, resume, progress.clone()).await;
+            if let Some((job, feed)) = then.filter(|_| !shutdown.halted()) {
+                match remove(&job, parts, &run.id, shutdown, feed, progress).await {
+                    Ok(removed) => moved.2 += removed,
+                    Err(error) => shutdown.fail(error),
+                }
+            }
+            Some(moved)
         }
         Ok(None) => None,
         Err(error) => {
@@ -154,6 +176,23 @@ async fn carry_out<F: Transform>(
     parts.store.finish_run(&run.id, end).await
 }
 
+/// Sends rows that are gone, after everything else. Returns the counts.
+async fn remove<F: Transform>(
+    job: &Job<F>,
+    parts: &Parts,
+    run: &RunId,
+    shutdown: &Arc<Shutdown>,
+    feed: Feed<F::Read>,
+    progress: watch::Sender<Progress>,
+) -> Result<Counts, Error> {
+    let resume = ResumeState::load(parts.store.as_ref(), &job.sync, &job.retention).await?;
+    let (_, _, counts) = move_items(job, parts, run, shutdown, feed, resume, progress).await;
+    if counts.delivered > 0 {
+        parts.store.forget_removed_users(run).await?;
+    }
+    Ok(counts)
+}
+
 /// What people read of a failure: the sentence, its cause, the next step.
 fn sentence(error: &Error) -> String {
     format!("{}. Next: {}", error.chain(), error.next_step())
@@ -171,7 +210,7 @@ async fn move_items<F: Transform>(
     progress: watch::Sender<Progress>,
 ) -> (ResumeState, u64, Counts) {
     let limits = parts.rate_limiters.limits(job.destination.limits());
-    let repeats = RepeatPolicy { idempotency: job.idempotency, resend: job.resend };
+    let repeats = RepeatPolicy { idempotency: job.idempotency, resend: job.resend, notes: job.keeps_users };
     let committer = Committer {
         store: parts.store.clone(),
         transform: job.transform.clone(),
@@ -180,6 +219,7 @@ async fn move_items<F: Transform>(
         shutdown: shutdown.clone(),
         retention: job.retention.clone(),
         keeps_keys: (job.changed == Changed::Ignore).then_some(job.keys_for),
+        keeps_users: job.keeps_users,
         cursor_state: job.cursor_state.clone(),
         chunks: std::mem::take(&mut resume.chunks).into(),
         any_failed: resume.any_failed,
@@ -257,7 +297,9 @@ async fn finish<F: Transform>(
     mut resume: ResumeState,
     batch: u64,
 ) -> Result<Counts, Error> {
-    let results: Vec<RowResult> = (resume.unfinished().into_iter())
+    // What a mirror was about to send is sent again, or deleted: it is not in doubt.
+    let unfinished = if job.keeps_users { Vec::new() } else { resume.unfinished() };
+    let results: Vec<RowResult> = (unfinished.into_iter())
         .map(|(row, status)| RowResult {
             key: row.key,
             key_text: row.key_text,

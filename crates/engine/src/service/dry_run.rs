@@ -11,8 +11,8 @@ use serde::Serialize;
 use tidegate_model::alert::AlertBook;
 use tidegate_model::store::{
     BatchCommit, DismissedRow, FailedRow, FailedRowGroup, FailedRowQuery, FailedRowTotals, Intent, IntentId,
-    IntentRow, KeyRotation, Lookback, NextRun, Pause, RowEntry, RowQuery, RunEnd, RunQuery, SyncState,
-    WorkRequest,
+    IntentRow, KeptUser, KeyRotation, Lookback, NextRun, Pause, RowEntry, RowQuery, RunEnd, RunQuery,
+    SyncState, WorkRequest,
 };
 use tidegate_model::{
     Cause, Claim, Claimed, Compared, Comparison, Counts, Erasure, ErasureCounts, Error, Http, HttpFailure,
@@ -272,6 +272,14 @@ impl Store for DryRun {
         if let Some(run) = self.run.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
             run.compared = Some(compared);
         }
+        Ok(())
+    }
+
+    async fn kept_users(&self, sync: &SyncId, after: u64) -> Result<Option<(u64, Vec<KeptUser>)>, Error> {
+        self.real.kept_users(sync, after).await
+    }
+
+    async fn forget_removed_users(&self, _: &RunId) -> Result<(), Error> {
         Ok(())
     }
 

@@ -1,35 +1,12 @@
 //! The brake of runs that remove much: `limits` in the project file.
 
-use schemars::JsonSchema;
-use serde::Serialize;
-use tidegate_model::{Ending, Error, ErrorKind, Progress, SyncId};
-use tidegate_project::Limit;
+use tidegate_model::{Ending, Error, ErrorKind, Mode, Progress, SyncId};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::Engine;
 use super::runs::RunMode;
-
-/// A limit of a sync, and a run that would go beyond it.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
-pub struct ExceededLimit {
-    /// The limit as the project file has it, such as `removed: 1000`.
-    pub limit: String,
-    /// The rows that the limit allows.
-    pub allowed: u64,
-    /// The rows that the run would send.
-    pub rows: u64,
-}
-
-impl ExceededLimit {
-    /// Returns what is exceeded by a run that deletes this many users.
-    pub(super) fn by_deletions(limit: Option<Limit>, rows: u64) -> Option<ExceededLimit> {
-        let limit = limit?;
-        // A sync of deletions does not know how many users there are, so it has no share.
-        let allowed = limit.rows(0);
-        (rows > allowed).then(|| ExceededLimit { limit: format!("removed: {limit}"), allowed, rows })
-    }
-}
+use crate::pipeline::ExceededLimit;
 
 impl Engine {
     /// Refuses a run that would remove more than the limits of its sync allow, before anything
@@ -44,7 +21,9 @@ impl Engine {
         mode: RunMode,
         stop: &CancellationToken,
     ) -> Result<(), Error> {
-        let removed = self.import_spec(id)?.limits.removed;
+        let sync = self.import_spec(id)?;
+        // A mirror counts in its run, when it has compared all rows.
+        let removed = sync.limits.removed.filter(|_| sync.mode != Mode::Mirror);
         if removed.is_none() || mode == RunMode::Confirmed {
             return Ok(());
         }
@@ -63,16 +42,7 @@ impl Engine {
         }
         match ExceededLimit::by_deletions(removed, run.counts.delivered) {
             None => Ok(()),
-            Some(ExceededLimit { limit, allowed, rows }) => Err(Error::new(
-                ErrorKind::Denied,
-                format!(
-                    "skipped: the run would delete {rows} users, and `limits: {{ {limit} }}` allows {allowed}; \
-                     nothing was sent"
-                ),
-            )
-            .hint(format!(
-                "look at `tidegate plan {id}`, then run `tidegate run {id} --yes` or raise the limit"
-            ))),
+            Some(exceeded) => Err(exceeded.error(id)),
         }
     }
 }

@@ -42,6 +42,7 @@ use tidegate_model::{
 use tokio::sync::{Semaphore, watch};
 
 pub use crate::alerts::{AlertDetails, ChannelDetails, TestedChannel};
+pub use crate::pipeline::ExceededLimit;
 pub use background::Started;
 pub use catalog::{ConnectorInfo, connector, connectors, setup};
 pub use check::{Report, Subject};
@@ -49,7 +50,6 @@ pub use connections::{ConnectionDetails, StreamDetails, Usage};
 pub use dry_run::{DryRun, PlannedRequest, PlannedRequests, Rejection};
 pub use events::KindCount;
 pub use health::Health;
-pub use limits::ExceededLimit;
 pub use measures::{RUN_BUCKETS, RUN_SECONDS, describe_metrics};
 pub use overview::{Endpoint, Hour, Overview, SyncDetails, SyncOverview};
 pub use plan::{Caveat, Plan};

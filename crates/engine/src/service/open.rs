@@ -8,12 +8,12 @@ use tidegate_model::mapping::{MappingSpec, Target, missing_column};
 use tidegate_model::source::{Column, Dataset};
 use tidegate_model::{
     Columns, ConnectionId, Connector, ConnectorContext, DataType, Error, ErrorKind, Http, Mapping, Mode,
-    Platform, SandboxContext, Settings, Source, SyncId,
+    ObjectKind, Platform, SandboxContext, Settings, Source, SyncId,
 };
 
 use super::Engine;
-use crate::pipeline::{ChangeTracking, Import, LookbackRule};
-use tidegate_project::{Changed, ImportSpec, InDoubt, RowSource, Written};
+use crate::pipeline::{ChangeTracking, Import, LookbackRule, Removal};
+use tidegate_project::{Changed, ImportSpec, InDoubt, Removed, RowSource, Written, not_removable};
 
 /// The endpoint that means the vendor's API served by this process.
 const SANDBOX: &str = "sandbox";
@@ -106,6 +106,16 @@ impl Engine {
         sync: &ImportSpec,
         dry_run: Option<Arc<dyn Http>>,
     ) -> Result<Arc<dyn Platform>, Error> {
+        self.platform_for(sync, sync.destination.object, dry_run).await
+    }
+
+    /// Opens a connection as the platform of a sync, for one kind of object.
+    async fn platform_for(
+        &self,
+        sync: &ImportSpec,
+        object: ObjectKind,
+        dry_run: Option<Arc<dyn Http>>,
+    ) -> Result<Arc<dyn Platform>, Error> {
         let id = &sync.destination.connection;
         let (connector, settings) = self.connection(id).await?;
         let role = connector
@@ -116,15 +126,34 @@ impl Engine {
             None => self.context(self.http(connector, &settings)?, false),
         };
         let target = self.resolved(&sync.destination.target).await?;
-        (role.open)(&settings, sync.destination.object, &target, &context)
+        (role.open)(&settings, object, &target, &context)
             .map_err(|error| error.context(format!("connection `{id}`")))
+    }
+
+    /// Opens where rows that are gone are sent to, if something is done about them.
+    async fn removal(
+        &self,
+        sync: &ImportSpec,
+        dry_run: Option<Arc<dyn Http>>,
+    ) -> Result<Option<Removal>, Error> {
+        let deletes = match sync.removed {
+            Removed::Ignore => return Ok(None),
+            Removed::Delete => true,
+            Removed::Update => false,
+        };
+        let object = match sync.destination.object {
+            ObjectKind::User if deletes => ObjectKind::Deletion,
+            object => object,
+        };
+        Ok(Some(Removal { platform: self.platform_for(sync, object, dry_run).await?, deletes }))
     }
 
     /// Opens both ends of a sync and compiles its mapping.
     pub(crate) async fn import(&self, id: &SyncId, dry_run: Option<Arc<dyn Http>>) -> Result<Import, Error> {
         let sync = self.import_spec(id)?;
         let source = self.source(&sync.source.connection, dry_run.is_some()).await?;
-        let platform = self.platform(sync, dry_run).await?;
+        let platform = self.platform(sync, dry_run.clone()).await?;
+        let removal = self.removal(sync, dry_run).await?;
         let (selection, time_zone) = self.selection(sync).await?;
         let dataset =
             source.describe(&selection).await.map_err(|error| error.context(format!("sync `{id}`")))?;
@@ -147,6 +176,11 @@ impl Engine {
             )
             .hint("add `primary_key:` with the columns that name a row, or remove `changed`")
             .context(format!("sync `{id}`")));
+        }
+        if let Some(spec) = sync.mapping.as_ref().filter(|_| removal.is_some())
+            && let Some(error) = not_removable(spec, sync.destination.object, &key)
+        {
+            return Err(error.context(format!("sync `{id}`")));
         }
         let target = Target {
             sync: id.clone(),
@@ -179,6 +213,8 @@ impl Engine {
             open: dataset.open,
             changed,
             keys_for: self.config.project.retention.key_days.map(days),
+            removal,
+            limits: Some(sync.limits),
             tracking,
             time_zone,
             resend: sync.in_doubt == InDoubt::Resend,

@@ -11,8 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Engine;
 use super::dry_run::{DryRun, PlannedRequest, PlannedRequests, Recorder, Rejection};
-use super::limits::ExceededLimit;
-use crate::pipeline::{self, Import, Input, Parts, RateLimiters};
+use crate::pipeline::{self, ExceededLimit, Import, Input, Parts, RateLimiters};
 
 /// What a run would do, found by running it against a recorder.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -67,7 +66,11 @@ impl Engine {
     ) -> Result<Plan, Error> {
         let Dry { import, run, recorder, store } = self.dry_run(id, requests, stop, progress).await?;
         let (requests, first) = recorder.take();
-        let limit = self.import_spec(id)?.limits.removed;
+        let limits = self.import_spec(id)?.limits;
+        let exceeds = match &run.compared {
+            Some(compared) => ExceededLimit::by_mirror(&limits, import.removal.is_some(), compared),
+            None => ExceededLimit::by_deletions(limits.removed, run.counts.delivered),
+        };
         let caveats = import.platform.caveats().iter();
         let caveats = caveats.map(|(message, next_step)| Caveat {
             message: (*message).to_owned(),
@@ -78,7 +81,7 @@ impl Engine {
             requests,
             first,
             rejections: store.rejections(),
-            exceeds: ExceededLimit::by_deletions(limit, run.counts.delivered),
+            exceeds,
             caveats: caveats.collect(),
             cost: import.source.cost(),
             run,
@@ -94,7 +97,9 @@ impl Engine {
         progress: watch::Sender<Progress>,
     ) -> Result<Dry, Error> {
         let recorder = Recorder::keeping(self, id, requests).await?;
-        let import = self.import(id, Some(recorder.clone())).await?;
+        let mut import = self.import(id, Some(recorder.clone())).await?;
+        // What is beyond a limit is shown, not refused.
+        import.limits = None;
         let dry_run = Arc::new(DryRun::over(self.config.store.clone()));
         let parts = Parts {
             store: dry_run.clone(),

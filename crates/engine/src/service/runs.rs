@@ -149,6 +149,11 @@ impl Engine {
                     self.note_failure(claim, import.platform.object().kind, cause, &error).await;
                     return Err(error);
                 }
+                let mut import = (**import).clone();
+                if mode == RunMode::Confirmed {
+                    import.limits = None;
+                }
+                let import = &import;
                 let input = match mode {
                     RunMode::Follow if import.follows() => Input::Following,
                     _ => Input::Changes,

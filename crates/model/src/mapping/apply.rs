@@ -27,6 +27,30 @@ impl Mapping {
         Ok(Record { id, identity, body })
     }
 
+    /// Returns what is sent for a row that is gone, of which only the key is known: a deletion, or
+    /// else the attributes of the mapping set to null.
+    ///
+    /// # Errors
+    /// The reason why there is nothing to send: the identifier is not known.
+    pub fn removal(&self, row: &Row, key: RowHash, whole: RowHash, delete: bool) -> Result<Record, Reason> {
+        let unknown = || {
+            Reason::new(
+                "identifier_not_kept",
+                "the row is gone from the source, and its identifier is not known: it was sent before \
+                 `removed` was written, or erased since",
+            )
+        };
+        let Plan::Fields(plan) = &self.plan else { return Err(unknown()) };
+        let id = RowHash::of_delivery(&self.sync, key, whole);
+        if plan.object == ObjectKind::CatalogItem {
+            let body = Body::CatalogRemoval { id: plan.label(row).ok_or_else(unknown)? };
+            return Ok(Record { id, identity: Identity::None, body });
+        }
+        let identity = plan.identity(row).map_err(|_| unknown())?;
+        let body = if delete { Body::Deletion } else { Body::User { attributes: plan.members.nulls() } };
+        Ok(Record { id, identity, body })
+    }
+
     /// Returns the text to find a row by: the identifier of its user, or the id of its catalog
     /// item. `None` if it cannot be read. Other faults of the row do not matter.
     pub fn label(&self, row: &Row) -> Option<Text> {
@@ -285,6 +309,12 @@ fn scalar(text: &str) -> Result<Value, serde_json::Error> {
 }
 
 impl Write {
+    /// Every member that has a name, as null.
+    fn nulls(&self) -> Json {
+        let members: Vec<String> = self.members.iter().map(|(name, _)| format!("{name}null")).collect();
+        Json::trusted(format!("{{{}}}", members.join(",")))
+    }
+
     /// Writes the JSON object; a JSON column alone is passed on without a copy.
     fn object(&self, row: &Row) -> Result<Json, Reason> {
         if self.members.is_empty() && self.rest_from.is_none() {

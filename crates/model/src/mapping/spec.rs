@@ -7,6 +7,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::ObjectKind;
+
 /// What becomes of a member that a row lacks ([`Value::Absent`](crate::Value::Absent)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Absent {
@@ -155,6 +157,14 @@ impl JsonSchema for Members {
 }
 
 impl Field {
+    /// The column, if the field is its value and no part of it.
+    fn plain(&self) -> Option<&str> {
+        match self {
+            Field::Column(column) => Some(column),
+            Field::Path(_) | Field::Constant(_) => None,
+        }
+    }
+
     /// Returns the column that the field is taken from.
     fn column(&self) -> Option<&str> {
         match self {
@@ -212,6 +222,26 @@ pub struct MappingSpec {
 }
 
 impl MappingSpec {
+    /// Returns the column that the identifier of a user or a catalog item is taken from, if it is one
+    /// column alone.
+    pub fn identifier(&self, object: ObjectKind) -> Option<&str> {
+        if object == ObjectKind::CatalogItem {
+            return self.id.as_ref().and_then(Field::plain);
+        }
+        let alias_label = matches!(self.alias_label, None | Some(Field::Constant(_)));
+        let fields = [&self.external_id, &self.alias_name, &self.platform_id, &self.email, &self.phone];
+        let mut given = fields.into_iter().flatten();
+        match (given.next(), given.next()) {
+            (Some(only), None) if alias_label => only.plain(),
+            _ => None,
+        }
+    }
+
+    /// Returns whether some attributes have names that only a row knows.
+    pub fn has_unnamed_attributes(&self) -> bool {
+        self.attributes.as_ref().is_none_or(|attributes| attributes.json.is_some() || attributes.rest)
+    }
+
     /// Returns the columns that the mapping names.
     pub fn columns(&self) -> impl Iterator<Item = &str> {
         let fields = [

@@ -170,16 +170,64 @@ fn a_mirror_needs_a_key() {
 }
 
 #[test]
-fn what_cannot_be_done_yet_is_told_and_never_ignored() {
-    for (written, what) in [
-        ("removed: delete", "`removed: delete`"),
-        ("removed: update", "`removed: update`"),
-        ("state: source", "`state: source`"),
-        ("limits: { removed: 10% }", "found by `mode: mirror`, which"),
-        ("limits: { changed: 1000 }", "changed rows of `mode: mirror`, which"),
+fn rows_that_are_gone_are_acted_on_where_their_key_is_the_identifier() {
+    let of = |object: &str, lines: &str, mapping: &str| {
+        let mirror = changed("cursor: ordered_at\n    lookback: 5m", &format!("mode: mirror\n    {lines}"));
+        let text = mirror.replace("object: event", &format!("object: {object}"));
+        let (from, to) = (text.find("    mapping:").expect("a mapping"), text.rfind("  messages:"));
+        let rest = to.map_or("", |to| &text[to..]);
+        format!("{}    mapping: {mapping}\n{rest}", &text[..from])
+    };
+    let users = "{ external_id: id, attributes: [plan] }";
+    for (object, lines, mapping) in [
+        ("user", "removed: delete\n    limits: { removed: 5%, changed: 100, first_run: 9 }", users),
+        ("user", "removed: update", users),
     ] {
-        one("lookback: 5m", written, &[what, "is not available in this version yet", "→ remove it"]);
+        valid(&of(object, lines, mapping));
     }
+    for (object, lines, mapping, words) in [
+        (
+            "event",
+            "removed: delete",
+            "{ external_id: id, name: plan }",
+            "the object `event` cannot be taken back",
+        ),
+        ("deletion", "removed: delete", "{ external_id: id }", "its rows are users to delete"),
+        (
+            "user",
+            "removed: update",
+            "{ external_id: id, attributes: all }",
+            "their names are not all written",
+        ),
+        (
+            "user",
+            "removed: delete",
+            "{ external_id: mail }",
+            "→ write `primary_key: mail`, or `removed: ignore`",
+        ),
+        ("user", "limits: { removed: 5 }", users, "rows that are gone are only counted"),
+        ("user", "limits: { first_run: 5% }", users, "`first_run: 100000`"),
+    ] {
+        let told = told(&of(object, lines, mapping)).concat();
+        assert!(told.contains(words), "{object}, {lines}: {told}");
+    }
+    one(
+        "lookback: 5m",
+        "removed: delete",
+        &["`removed: delete` needs `mode: mirror`: with `mode: incremental`"],
+    );
+}
+
+#[test]
+fn what_cannot_be_done_yet_is_told_and_never_ignored() {
+    let words = ["`state: source`", "is not available in this version yet", "→ remove it"];
+    one("lookback: 5m", "state: source", &words);
+    one(
+        "lookback: 5m",
+        "limits: { removed: 10% }",
+        &["`removed` counts rows that are gone, which `mode: mirror`"],
+    );
+    one("lookback: 5m", "limits: { changed: 1000 }", &["`changed` counts rows of `mode: mirror`"]);
     for written in ["changed: send", "removed: ignore", "state: ours", "absent: skip"] {
         valid(&changed("lookback: 5m", written));
     }

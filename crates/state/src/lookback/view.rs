@@ -1,6 +1,6 @@
 //! What a run sees of the rows that earlier runs committed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -88,6 +88,25 @@ impl View {
         blocks.sort_unstable();
         let loose = (loose, blocks.len());
         Ok(View { chunks, loose, rows: Arc::new(CommittedRows { blocks, files }) })
+    }
+
+    /// Returns the keys of rows that are gone.
+    ///
+    /// # Errors
+    /// If a file cannot be read.
+    pub(crate) async fn removed(&self) -> Result<HashSet<RowHash>, Error> {
+        let view = self.clone();
+        let scan = tokio::task::spawn_blocking(move || {
+            let mut removed = HashSet::new();
+            view.scan(|row| {
+                if row.row.is_removed() {
+                    removed.insert(row.key);
+                }
+                Ok(())
+            })?;
+            Ok(removed)
+        });
+        scan.await.map_err(|cause| Error::internal("looking rows up broke off").caused_by(cause))?
     }
 
     /// Calls `push` with all rows in the order of their keys: of each key those that the last run

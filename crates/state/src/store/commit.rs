@@ -8,7 +8,7 @@ use super::contents::Contents;
 use super::dialect::{Database, Tx};
 use super::failed_rows::Indexes;
 use super::statement::{Record, Statement, from_word, sql, to_json};
-use super::{failed_rows, intents, payload, runs};
+use super::{failed_rows, intents, kept_users, payload, runs};
 use crate::history;
 use crate::lookback::block;
 use crate::lookback::compact::NewChunk;
@@ -37,6 +37,8 @@ pub(super) async fn commit(
     let BatchCommit { delivered, results, .. } = &commit;
     let row_count = history::block::count(delivered, results) as u64;
     let block = if row_count == 0 { None } else { Some(history::block::encode(delivered, results)?) };
+    let users = kept_users::of_commit(&commit);
+    let sealing = if users.is_empty() { None } else { Some(contents.sealing().await?) };
     let checkpoint =
         commit.checkpoint.map(|Checkpoint(value)| to_json(&value, "a checkpoint")).transpose()?;
     let failed = failed_rows::of_batch(&commit.results, &commit.solved, run, at)?;
@@ -51,6 +53,9 @@ pub(super) async fn commit(
     let record = tx.first(count(run, commit.counts, row_count)).await?;
     let Some(record) = record else { return Err(runs::not_open(&mut tx, run).await) };
     let sync: String = record.get("sync")?;
+    if let Some(sealing) = sealing {
+        kept_users::add(&mut tx, &sync, kept_users::seal(sealing, &sync, &users)?).await?;
+    }
     if let Some(checkpoint) = checkpoint {
         // The read is under way again: it starts over only after its next end.
         let statement = sql("UPDATE syncs SET checkpoint = $2, complete = 0 WHERE id = $1");

@@ -148,6 +148,8 @@ pub(super) fn from_record(record: &Record) -> Result<(u32, Sealed), Error> {
 /// Removes a data key that cannot be opened, and what it sealed.
 pub(super) async fn discard(tx: &mut Tx, id: u32) -> Result<(), Error> {
     failed_rows::discard(tx, id).await?;
+    let users = sql("DELETE FROM kept_users WHERE substr(body, 1, 4) = $1");
+    tx.execute(users.bind(id.to_be_bytes().to_vec())).await?;
     tx.execute(sql("DELETE FROM data_keys WHERE id = $1").bind(u64::from(id))).await?;
     Ok(())
 }

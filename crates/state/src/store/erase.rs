@@ -9,7 +9,7 @@ use super::contents::{Contents, Keys};
 use super::dialect::{Database, Tx};
 use super::failed_rows::block::FailedEntry;
 use super::statement::{Arg, sql, to_json};
-use super::{failed_rows, payload};
+use super::{failed_rows, kept_users, payload};
 use crate::history::{History, block, erase, outcomes};
 
 /// Erases a user.
@@ -23,6 +23,7 @@ pub(super) async fn erase(
     let mut counts = ErasureCounts::default();
     let mut tx = database.write().await?;
     counts.failed_rows = failed_rows(&mut tx, &keys, user).await?;
+    counts.kept_users = kept_users::erase(&mut tx, &keys.opening, &keys.sealing, user).await?;
     counts.intents = intents(&mut tx, user).await?;
     counts.history_rows = blocks(&mut tx, user).await?;
     tx.commit().await?;

@@ -86,6 +86,13 @@ CREATE TABLE lookback (
     PRIMARY KEY (sync, seq, piece)
 );
 
+CREATE TABLE kept_users (
+    sync TEXT NOT NULL,
+    seq  BIGINT NOT NULL,
+    body BYTEA NOT NULL,
+    PRIMARY KEY (sync, seq)
+);
+
 CREATE TABLE failed_blocks (
     sync       TEXT NOT NULL,
     seq        BIGINT NOT NULL,

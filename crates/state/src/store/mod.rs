@@ -13,6 +13,7 @@ mod failed_rows;
 pub(crate) mod failure;
 mod history_files;
 mod intents;
+mod kept_users;
 mod leases;
 pub(crate) mod migrations;
 pub(crate) mod payload;
@@ -36,8 +37,8 @@ use jiff::Timestamp;
 use tidegate_model::alert::AlertBook;
 use tidegate_model::store::{
     BatchCommit, DismissedRow, FailedRow, FailedRowGroup, FailedRowQuery, FailedRowTotals, Intent, IntentId,
-    IntentRow, KeyRotation, Lookback, NextRun, Pause, RowEntry, RowQuery, RunEnd, RunQuery, SyncState,
-    WorkRequest,
+    IntentRow, KeptUser, KeyRotation, Lookback, NextRun, Pause, RowEntry, RowQuery, RunEnd, RunQuery,
+    SyncState, WorkRequest,
 };
 use tidegate_model::{
     Cause, Claim, Claimed, Clock, Compared, Comparison, Erasure, ErasureCounts, Error, ObjectKind, Outcome,
@@ -248,6 +249,16 @@ impl Store for SqlStore {
 
     async fn note_compared(&self, run: &RunId, compared: Compared) -> Result<(), Error> {
         runs::note_compared(&self.database, run, compared).await
+    }
+
+    async fn kept_users(&self, sync: &SyncId, after: u64) -> Result<Option<(u64, Vec<KeptUser>)>, Error> {
+        kept_users::after(&self.database, &self.contents.opening().await?, sync, after).await
+    }
+
+    async fn forget_removed_users(&self, run: &RunId) -> Result<(), Error> {
+        let sync = runs::open_sync(&self.database, run).await?;
+        let removed = self.lookback.view(&sync).await?.removed().await?;
+        kept_users::forget(&self.database, &self.contents, &sync, &removed).await
     }
 
     async fn clear_lookback(&self, run: &RunId) -> Result<(), Error> {

@@ -198,6 +198,17 @@ pub(super) async fn find(database: &Database, query: &RunQuery) -> Result<Vec<Ru
     database.all(statement).await?.iter().map(from_record).collect()
 }
 
+/// Returns the sync of a run that is open.
+///
+/// # Errors
+/// As [`not_open`].
+pub(super) async fn open_sync(database: &Database, run: &RunId) -> Result<SyncId, Error> {
+    let mut tx = database.write().await?;
+    let sync = sync_of(&mut tx, run).await?;
+    tx.commit().await?;
+    Ok(SyncId::new(sync))
+}
+
 /// Returns the sync of a run that is open, and keeps the run open until the transaction ends.
 ///
 /// # Errors

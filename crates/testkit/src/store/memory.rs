@@ -10,13 +10,14 @@ use jiff::tz::TimeZone;
 use tidegate_model::alert::AlertBook;
 use tidegate_model::store::{
     BatchCommit, Delivered, DismissedRow, FailedRow, FailedRowGroup, FailedRowQuery, FailedRowTotals, Intent,
-    IntentId, IntentRow, KeyRotation, Known, Lookback, LookbackChunk, NextRun, Pause, PauseChange, PausedBy,
-    RowEntry, RowQuery, RowResult, RowVersion, RunEnd, RunQuery, SyncState, WorkRequest,
+    IntentId, IntentRow, KeptUser, KeyRotation, Known, Lookback, LookbackChunk, NextRun, Pause, PauseChange,
+    PausedBy, RowEntry, RowQuery, RowResult, RowVersion, RunEnd, RunQuery, StatusKind, SyncState,
+    WorkRequest,
 };
 use tidegate_model::{
     Cause, Claim, Claimed, Clock, Compared, Comparison, Counts, Differences, Ending, Erasure, ErasureCounts,
-    Error, ErrorKind, Holder, Lease, ObjectKind, Outcome, RowHash, Run, RunId, Secret, Store, SyncId, Value,
-    Wait,
+    Error, ErrorKind, Holder, Lease, ObjectKind, Outcome, RowHash, Run, RunId, Secret, Store, SyncId, Text,
+    Value, Wait,
 };
 
 use super::memory_alerts::MemoryAlerts;
@@ -37,6 +38,7 @@ struct Memory {
     runs: BTreeMap<RunId, (Run, ObjectKind)>,
     intents: BTreeMap<IntentId, (RunId, u64, Intent)>,
     lookback: BTreeMap<(SyncId, u64), (RunId, LookbackChunk)>,
+    kept_users: BTreeMap<(SyncId, RowHash), Text>,
     /// In the order in which they were committed.
     ledger: Vec<(RowEntry, RowResult)>,
     /// In the order in which they came up.
@@ -362,6 +364,7 @@ impl Store for MemoryStore {
         state.checkpoint = None;
         state.complete = false;
         memory.lookback.retain(|(of, _), _| of != sync);
+        memory.kept_users.retain(|(of, _), _| of != sync);
         memory.forget_intents(sync);
         Ok(())
     }
@@ -526,6 +529,10 @@ impl Store for MemoryStore {
         memory.solve(&sync, &commit.solved);
         let delivered = commit.delivered.iter().flat_map(Delivered::results).map(|(_, row)| row);
         for row in delivered.chain(commit.results) {
+            let taken = row.status.kind() != StatusKind::Rejected;
+            if commit.keeps_users && taken && row.row.changes() == 0 && !row.row.is_removed() {
+                memory.kept_users.insert((sync.clone(), row.key), row.user.clone());
+            }
             let entry = entry(at, run, &sync, object, &row);
             if row.status.reason().is_some() {
                 memory.note_failed_row(&sync, &row, entry.clone());
@@ -562,6 +569,22 @@ impl Store for MemoryStore {
         let known = self.memory().lookback(sync).known.into_iter();
         let known = known.map(|(key, (_, known))| (key, known)).filter(|(_, known)| *known != Known::Nothing);
         Ok(Box::new(MemoryComparison { known: known.collect(), rows: BTreeMap::new(), removed: Vec::new() }))
+    }
+
+    async fn kept_users(&self, sync: &SyncId, after: u64) -> Result<Option<(u64, Vec<KeptUser>)>, Error> {
+        let memory = self.memory();
+        let of_sync = memory.kept_users.iter().filter(|((of, _), _)| of == sync);
+        let users = of_sync.map(|((_, key), user)| KeptUser { key: *key, user: user.clone() });
+        Ok((after == 0).then(|| (1, users.collect())))
+    }
+
+    async fn forget_removed_users(&self, run: &RunId) -> Result<(), Error> {
+        let mut memory = self.memory();
+        let sync = memory.open_run(run)?.0.sync.clone();
+        let known = memory.lookback(&sync).known;
+        let live = |key: &RowHash| known.get(key).is_some_and(|(_, known)| *known != Known::Nothing);
+        memory.kept_users.retain(|(of, key), _| *of != sync || live(key));
+        Ok(())
     }
 
     async fn note_compared(&self, run: &RunId, compared: Compared) -> Result<(), Error> {
@@ -713,6 +736,9 @@ impl Store for MemoryStore {
         let before = memory.failed_rows.len();
         memory.failed_rows.retain(|(_, row)| row.entry.user != user);
         counts.failed_rows = (before - memory.failed_rows.len()) as u64;
+        let before = memory.kept_users.len();
+        memory.kept_users.retain(|_, kept| **kept != *user);
+        counts.kept_users = (before - memory.kept_users.len()) as u64;
         let before = memory.ledger.len();
         memory.ledger.retain(|(entry, _)| entry.user != user);
         counts.history_rows = (before - memory.ledger.len()) as u64;

@@ -27,6 +27,8 @@ pub(crate) struct Committer<F> {
     /// Whether keys are known beyond the lookback, so that a row that changes later is recognized; and
     /// how long, if not for good.
     pub(crate) keeps_keys: Option<Option<Duration>>,
+    /// Whether the users of delivered rows are kept.
+    pub(crate) keeps_users: bool,
     pub(crate) cursor_state: Option<CursorState>,
     pub(crate) chunks: VecDeque<(u64, Option<Value>)>,
     /// Whether the sync has failed rows that a delivery may close.
@@ -135,7 +137,13 @@ impl<F: Transform> Committer<F> {
         rows.push(opened.decided);
         let mut counts = opened.counts;
         (counts.requests, counts.retries) = self.shutdown.take_counts();
-        let mut commit = BatchCommit { batch, partial: !whole, counts, ..BatchCommit::default() };
+        let mut commit = BatchCommit {
+            batch,
+            partial: !whole,
+            counts,
+            keeps_users: self.keeps_users,
+            ..BatchCommit::default()
+        };
         if whole && self.kind.moves_checkpoint() {
             commit.checkpoint = match (&self.retention, &opened.highest) {
                 (Retention::Lookback(lookback), Some(highest)) => {

@@ -5,14 +5,14 @@
 //! if they do not fit, the source is read a second time. So nothing is sent before it is known how
 //! much would be, and which keys occur twice.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tidegate_model::store::{Known, Lookback, RowVersion};
 use tidegate_model::{
     Batch, Checkpoint, Comparison, Differences, Error, Feed, Mapping, Origin, PartialRow, Progress, ReadMode,
-    Reason, Row, RowHash, SyncId,
+    Reason, Row, RowHash, SyncId, Text,
 };
 use tidegate_project::Changed;
 use tokio::sync::watch;
@@ -77,6 +77,11 @@ impl Duplicates {
 pub(crate) struct Found {
     /// The counts, and the keys that occur twice.
     pub(crate) differences: Differences,
+    /// What was removed, page by page.
+    pub(crate) comparison: Box<dyn Comparison>,
+    /// How many rows could not be read so far as to know their key: any of them may be under a key
+    /// that seems to be gone.
+    pub(crate) unreadable: u64,
     held: Held,
 }
 
@@ -95,6 +100,9 @@ pub(crate) struct Comparing<'a> {
     pub(crate) import: &'a Import,
     pub(crate) batch_rows: usize,
     pub(crate) progress: watch::Sender<Progress>,
+    /// Users that earlier runs were about to send, by the key of their rows. Those whose rows are
+    /// still there are taken off.
+    pub(crate) about_to_be_sent: HashMap<RowHash, Text>,
 }
 
 impl Comparing<'_> {
@@ -103,20 +111,23 @@ impl Comparing<'_> {
     /// # Errors
     /// If the source cannot be read or the rows cannot be compared, and if too many keys occur
     /// twice.
-    pub(crate) async fn compare(&self, mut comparison: Box<dyn Comparison>) -> Result<Found, Error> {
+    pub(crate) async fn compare(&mut self, mut comparison: Box<dyn Comparison>) -> Result<Found, Error> {
         let judge = Judge::of(self.import);
         let mut feed = self.feed().await?;
         let mut scratch = Vec::with_capacity(512);
-        let mut held = Held::default();
+        let (mut held, mut unreadable) = (Held::default(), 0);
         while let Some(batch) = feed.next().await {
             let batch = batch?;
             let mut versions = judge.versions(&batch, &mut scratch);
             let known = comparison.add(&versions.rows).await?;
+            versions.rows.iter().for_each(|row| drop(self.about_to_be_sent.remove(&row.key)));
             for piece in &batch.malformed {
-                if let Some(version) =
-                    piece.row.as_deref().and_then(|partial| judge.partial(partial, &mut scratch))
-                {
-                    comparison.add(&[version]).await?;
+                match piece.row.as_deref().and_then(|partial| judge.partial(partial, &mut scratch)) {
+                    Some(version) => {
+                        comparison.add(&[version]).await?;
+                        self.about_to_be_sent.remove(&version.key);
+                    }
+                    None => unreadable += 1,
                 }
             }
             versions.known = known;
@@ -135,7 +146,7 @@ impl Comparing<'_> {
         if twice > Differences::DUPLICATES_MAX as u64 {
             return Err(no_key(&self.import.sync, twice));
         }
-        Ok(Found { differences, held })
+        Ok(Found { differences, comparison, unreadable, held })
     }
 
     /// Returns the rows that differ: those that are held, or the source's, read once more.
@@ -145,14 +156,13 @@ impl Comparing<'_> {
     pub(crate) async fn differing(
         &self,
         found: &mut Found,
-        lookback: Box<dyn Lookback>,
+        lookback: Arc<dyn Lookback>,
     ) -> Result<Feed<Row>, Error> {
         let held = std::mem::take(&mut found.held);
         if !held.overflows {
             return Ok(held.feed());
         }
         let judge = Judge::of(self.import);
-        let lookback: Arc<dyn Lookback> = Arc::from(lookback);
         let differing = move |batch: Result<Batch<Row>, Error>| {
             let (judge, lookback) = (judge.clone(), Arc::clone(&lookback));
             async move {

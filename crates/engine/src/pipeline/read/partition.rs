@@ -68,6 +68,9 @@ impl<F: Transform> Reader<F> {
         };
         let mut malformed = malformed.into_iter();
         for (at, mut keys) in (0..).zip(keys) {
+            if keys.version.is_removed() {
+                lookup.recalled.extend(self.resume.take_intended(keys.key));
+            }
             let known = known.as_mut().and_then(Iterator::next).unwrap_or_default();
             let prior = self.prior(at, &mut keys, &known, &mut lookup.kept);
             match prior {
@@ -137,7 +140,8 @@ impl<F: Transform> Reader<F> {
             keys.version = keys.version.with_changes(same.changes());
         } else if let Some(last) = rows.iter().map(|row| row.changes()).max() {
             let took_effect = || rows.iter().filter(|row| !row.is_rejected());
-            if skips && self.changed == Changed::Ignore && took_effect().next().is_some() {
+            let ignores = self.changed == Changed::Ignore && !keys.version.is_removed();
+            if skips && ignores && took_effect().next().is_some() {
                 return PriorState::Ignored;
             }
             kept.if_rejected.extend(took_effect().map(|row| (at, keep(row))));

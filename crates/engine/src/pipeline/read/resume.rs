@@ -177,6 +177,13 @@ impl ResumeState {
         first.map_or(PriorState::New, Intended::prior)
     }
 
+    /// Takes every row under a key that was sent or about to be.
+    pub(crate) fn take_intended(&mut self, key: RowHash) -> Vec<RowVersion> {
+        let rows: Vec<RowVersion> = self.intended.keys().filter(|row| row.key == key).copied().collect();
+        let taken = rows.iter().filter_map(|row| self.intended.remove(row).map(|times| (*row, times.len())));
+        taken.flat_map(|(row, times)| std::iter::repeat_n(row, times)).collect()
+    }
+
     /// Takes the rows that were sent or about to be, and that the source no longer showed.
     pub(crate) fn unfinished(&mut self) -> Vec<(IntentRow, RowStatus)> {
         let rows = self.intended.drain().flat_map(|(_, rows)| rows);

@@ -31,6 +31,7 @@ mod identity;
 mod lease;
 mod lookback;
 mod mirror;
+mod mirror_chance;
 mod pace;
 mod stage;
 mod uncertain;

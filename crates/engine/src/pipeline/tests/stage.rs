@@ -191,6 +191,8 @@ impl Stage {
                 },
                 changed: Changed::Send,
                 keys_for: None,
+                removal: None,
+                limits: None,
                 time_zone: "UTC".into(),
                 resend: false,
                 retry_for: Duration::from_secs(60),

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use serde_json::json;
-use tidegate_model::store::{BatchCommit, Known, LookbackChunk, RowStatus, RowVersion};
+use tidegate_model::store::{BatchCommit, Known, LookbackChunk, RowResult, RowStatus, RowVersion};
 use tidegate_model::{Checkpoint, Clock, Compared, Counts, Differences, Reason, RowHash, SyncId, Value};
 
 use super::steps::{all_of, commit_batch, finish, keys, orders, remembered, results, rows, start, version};
@@ -81,6 +81,57 @@ pub async fn a_source_is_compared_with_what_was_committed_last(backend: &dyn Bac
     store.note_compared(&run.id, compared).await.expect("noted");
     let noted = store.run(&run.id).await.expect("asked").expect("a run").compared;
     assert_eq!(noted, Some(compared));
+}
+
+/// Those of rows that were taken for the first time, until they are erased or their sync is reset.
+pub async fn users_are_kept_until_their_rows_are_gone(backend: &dyn Backend) {
+    let store = backend.open().await;
+    let kept = async || {
+        let mut users = Vec::new();
+        let mut last = 0;
+        while let Some((seq, page)) = store.kept_users(&orders(), last).await.expect("asked") {
+            last = seq;
+            users.extend(page.into_iter().map(|kept| (kept.key, kept.user.to_string())));
+        }
+        users.sort();
+        let names: Vec<String> = users.into_iter().map(|(_, user)| user).collect();
+        names
+    };
+    let take = async |seq, rows: Vec<(i64, RowHash, RowStatus)>| {
+        let run = start(&*store, &orders(), backend.clock().now()).await;
+        let taken = rows.iter().filter(|(_, _, status)| *status == RowStatus::Delivered);
+        let taken = taken.map(|(id, row, _)| RowVersion { key: key(*id), row: *row }).collect();
+        let results = rows.into_iter().map(|(id, row, status)| RowResult { row, ..result(id, status) });
+        let commit = BatchCommit {
+            results: results.collect(),
+            remember: Some(LookbackChunk { seq, high: None, rows: taken }),
+            keeps_users: true,
+            ..BatchCommit::default()
+        };
+        commit_batch(&*store, &run.id, commit).await;
+        store.forget_removed_users(&run.id).await.expect("forgotten");
+        finish(&*store, &run.id, true, backend.clock().now()).await;
+    };
+    let first = RowHash(1 << 8);
+    let delivered = (1..=4).map(|id| (id, first, RowStatus::Delivered));
+    take(0, delivered.chain([(5, first, rejected())]).collect()).await;
+    let mut all = kept().await;
+    all.sort();
+    assert_eq!(all, ["user-1", "user-2", "user-3", "user-4"]);
+
+    let changed = (1, RowHash(2 << 8).with_changes(1), RowStatus::Delivered);
+    take(1, vec![changed, (2, RowHash::REMOVED.with_changes(1), RowStatus::Delivered)]).await;
+    let erased = store.erase_user("user-3").await.expect("erased");
+    assert_eq!(erased.kept_users, 1);
+    let mut left = kept().await;
+    left.sort();
+    assert_eq!(left, ["user-1", "user-4"]);
+
+    let claim = store.claim(&orders()).await.expect("asked");
+    if let Some(claim) = claim.taken() {
+        store.reset(&claim).await.expect("reset");
+        assert!(kept().await.is_empty());
+    }
 }
 
 /// Not in counts, checkpoint, failed rows, rows, lookback or intents.

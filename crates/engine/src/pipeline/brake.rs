@@ -1,0 +1,120 @@
+//! How much a mirror may change before a person has to say so.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use tidegate_model::{Compared, Error, ErrorKind, SyncId};
+use tidegate_project::{Limit, Limits};
+
+/// A limit of a sync, and a run that would go beyond it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct ExceededLimit {
+    /// The limit as the project file has it, such as `removed: 1000`.
+    pub limit: String,
+    /// The rows that the limit allows.
+    pub allowed: u64,
+    /// The rows that are beyond it.
+    pub rows: u64,
+    /// What the run would do, such as `delete 1200 users`.
+    pub effect: String,
+}
+
+/// The share of removed rows that no limit has to allow.
+const REMOVED: Limit = Limit::Percent(10.0);
+/// Fewer removed rows than this are no accident, unless all are gone.
+const FEW: u64 = 10;
+
+impl ExceededLimit {
+    /// Returns what is exceeded by a run that deletes this many users.
+    pub fn by_deletions(limit: Option<Limit>, rows: u64) -> Option<ExceededLimit> {
+        let limit = limit?;
+        // A sync of deletions does not know how many users there are, so it has no share.
+        let effect = format!("delete {rows} users");
+        ExceededLimit::beyond("removed", limit, limit.rows(0), rows, effect)
+    }
+
+    /// Returns the first limit that is exceeded by a mirror; `removes` says whether it acts on
+    /// removed rows.
+    pub fn by_mirror(limits: &Limits, removes: bool, compared: &Compared) -> Option<ExceededLimit> {
+        let Compared { known, added, changed, removed, .. } = *compared;
+        let by_removed = || {
+            let effect = format!("act on {removed} of {known} rows that are gone from the source");
+            match limits.removed {
+                Some(limit) => ExceededLimit::beyond("removed", limit, limit.rows(known), removed, effect),
+                None if removed == known => ExceededLimit::beyond("removed", REMOVED, 0, removed, effect),
+                None => {
+                    let allowed = REMOVED.rows(known).max(FEW);
+                    ExceededLimit::beyond("removed", REMOVED, allowed, removed, effect)
+                }
+            }
+        };
+        let by_changed = |limit: Limit| {
+            let effect = format!("send {changed} of {known} rows because they have changed");
+            ExceededLimit::beyond("changed", limit, limit.rows(known), changed, effect)
+        };
+        let by_first = |limit: Limit| {
+            let effect = format!("send {added} rows in its first run");
+            ExceededLimit::beyond("first_run", limit, limit.rows(0), added, effect)
+        };
+        let by_removed = removes.then(by_removed).flatten();
+        let first = limits.first_run.filter(|_| known == 0);
+        by_removed.or_else(|| limits.changed.and_then(by_changed)).or_else(|| first.and_then(by_first))
+    }
+
+    fn beyond(name: &str, limit: Limit, allowed: u64, rows: u64, effect: String) -> Option<ExceededLimit> {
+        (rows > allowed).then(|| ExceededLimit { limit: format!("{name}: {limit}"), allowed, rows, effect })
+    }
+
+    /// Returns the error of a run that was not made.
+    pub fn error(&self, sync: &SyncId) -> Error {
+        let ExceededLimit { limit, allowed, effect, .. } = self;
+        Error::new(
+            ErrorKind::Denied,
+            format!(
+                "skipped: the run would {effect}, and `limits: {{ {limit} }}` allows {allowed}; nothing was sent"
+            ),
+        )
+        .hint(format!(
+            "look at `tidegate plan {sync}`, then run `tidegate run {sync} --yes` or raise the limit"
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exceeded(limits: Limits, known: u64, removed: u64, changed: u64) -> Option<String> {
+        let compared = Compared { known, removed, changed, added: 7, ..Compared::default() };
+        ExceededLimit::by_mirror(&limits, true, &compared).map(|exceeded| exceeded.limit)
+    }
+
+    #[test]
+    fn an_emptied_table_is_beyond_the_limit_that_is_not_written() {
+        let none = Limits::default();
+        for (known, removed, brakes) in [
+            (0, 0, false),
+            (1, 1, true),
+            (5, 4, false),
+            (100, 10, false),
+            (100, 11, true),
+            (1_000, 101, true),
+        ] {
+            assert_eq!(exceeded(none, known, removed, 0).is_some(), brakes, "{removed} of {known}");
+        }
+        let all = Compared { known: 5, removed: 5, ..Compared::default() };
+        assert_eq!(ExceededLimit::by_mirror(&none, false, &all), None, "nothing is done about them");
+    }
+
+    #[test]
+    fn written_limits_count_as_they_are_written() {
+        let limits = Limits {
+            removed: Some(Limit::Rows(3)),
+            changed: Some(Limit::Percent(50.0)),
+            first_run: Some(Limit::Rows(5)),
+        };
+        assert_eq!(exceeded(limits, 4, 4, 0).as_deref(), Some("removed: 3"));
+        assert_eq!(exceeded(limits, 4, 3, 3).as_deref(), Some("changed: 50%"));
+        assert_eq!(exceeded(limits, 4, 3, 2), None);
+        assert_eq!(exceeded(limits, 0, 0, 0).as_deref(), Some("first_run: 5"));
+    }
+}

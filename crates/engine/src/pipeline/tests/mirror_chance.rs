@@ -1,0 +1,309 @@
+//! A mirror under chance: whatever happens to the table, the platform and the process, the platform
+//! ends as the table is, and nothing is sent without need.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tidegate_model::Identity;
+
+use super::chance::Dice;
+use super::*;
+use crate::pipeline::Removal;
+
+/// A row: its key, or null, and a number whose type may change.
+type Person = (Option<i64>, i64, bool);
+
+/// A table of people, read a few rows at a time in any order.
+#[derive(Clone, Default)]
+struct People(Arc<Mutex<(Vec<Person>, u64)>>);
+
+fn people_columns() -> Arc<Columns> {
+    Columns::new(["id", "plan"])
+}
+
+#[async_trait]
+impl Source for People {
+    async fn check(&self, _: Option<&Selection>) -> Result<Checks, Error> {
+        Ok(Checks::default())
+    }
+
+    async fn discover(&self) -> Result<Vec<Dataset>, Error> {
+        Ok(Vec::new())
+    }
+
+    async fn describe(&self, _: &Selection) -> Result<Dataset, Error> {
+        Err(Error::internal("not asked"))
+    }
+
+    async fn read(&self, _: &Selection, _: &ReadMode, _: usize) -> Result<Feed<Row>, Error> {
+        let (mut rows, seed) = self.0.lock().expect("no panic").clone();
+        let mut dice = Dice(seed);
+        for at in (1..rows.len()).rev() {
+            rows.swap(at, usize::try_from(dice.roll(at as u64 + 1)).expect("small"));
+        }
+        let columns = people_columns();
+        let row = |&(id, plan, as_text): &Person| Row {
+            columns: columns.clone(),
+            values: vec![
+                id.map_or(Value::Null, Value::Int),
+                if as_text { Value::Text(plan.to_string().into()) } else { Value::Int(plan) },
+            ],
+        };
+        let batches: Vec<_> =
+            rows.chunks(7).map(|rows| Ok(Batch::of(rows.iter().map(row).collect()))).collect();
+        Ok(futures_util::stream::iter(batches).boxed())
+    }
+}
+
+/// What the platform holds, and what it does with requests.
+#[derive(Default)]
+struct Directory {
+    users: BTreeMap<String, String>,
+    /// Users of whom Tidegate cannot know what the platform has.
+    uncertain: BTreeSet<String>,
+    /// Users that took effect in this run, or are on their way.
+    touched: BTreeSet<String>,
+    /// Users that were in doubt, and whose row was not acceptable when it was sent again: if it goes
+    /// now, nothing says that the platform may have an earlier one.
+    murky: BTreeSet<String>,
+    dice: Option<Dice>,
+}
+
+impl Directory {
+    fn take(&mut self, record: &Record) -> Outcome {
+        let Identity::ExternalId(user) = &record.identity else { panic!("{record:?}") };
+        let wanted = match &record.body {
+            Body::User { attributes } => Some(attributes.as_str().to_owned()),
+            Body::Deletion => None,
+            body => panic!("{body:?}"),
+        };
+        let user = user.to_string();
+        if wanted.as_ref().is_some_and(|wanted| unacceptable(wanted)) {
+            return self.reject(user);
+        }
+        self.murky.remove(&user);
+        let needed = self.users.get(&user) != wanted.as_ref() || self.uncertain.remove(&user);
+        assert!(needed, "{user} is sent again as {wanted:?}");
+        self.uncertain.remove(&user);
+        self.touched.insert(user.clone());
+        match wanted {
+            Some(wanted) => self.users.insert(user, wanted),
+            None => self.users.remove(&user),
+        };
+        Outcome::Delivered
+    }
+
+    fn reject(&mut self, user: String) -> Outcome {
+        if self.uncertain.contains(&user) {
+            self.murky.insert(user);
+        }
+        Outcome::Rejected(Reason::new("bad", "not like this"))
+    }
+
+    fn deliver(&mut self, items: &[Record]) -> Result<Vec<Outcome>, Error> {
+        let mood = self.dice.as_mut().map_or(99, |dice| dice.roll(30));
+        let cut = self.dice.as_mut().map_or(0, |dice| dice.roll(items.len() as u64 + 1));
+        let cut = usize::try_from(cut).expect("small");
+        let fail = |kind| Err(Error::new(kind, "a mood"));
+        match mood {
+            0 => fail(ErrorKind::Unexpected),
+            1 => fail(ErrorKind::Unavailable),
+            2 | 3 => fail(ErrorKind::Throttled(None)),
+            4 => fail(ErrorKind::TooLarge),
+            5..=7 => {
+                let mut outcomes: Vec<_> = items[..cut].iter().map(|item| self.take(item)).collect();
+                outcomes.resize(items.len(), Outcome::Deferred(Reason::new("busy", "later")));
+                Ok(outcomes)
+            }
+            8 | 9 => {
+                // Some of them took effect, and no response says which.
+                for item in &items[..cut] {
+                    self.take(item);
+                }
+                self.uncertain.extend(items.iter().map(|item| item.label().into_owned()));
+                Ok(vec![lost(); items.len()])
+            }
+            10 => Ok(items.iter().map(|item| self.reject(item.label().into_owned())).collect()),
+            _ => Ok(items.iter().map(|item| self.take(item)).collect()),
+        }
+    }
+}
+
+fn unacceptable(attributes: &str) -> bool {
+    attributes.contains("13")
+}
+
+fn attributes(person: &Person) -> String {
+    match person.2 {
+        true => format!("{{\"plan\":\"{}\"}}", person.1),
+        false => format!("{{\"plan\":{}}}", person.1),
+    }
+}
+
+/// One of the two ways into the directory.
+struct Door {
+    kind: ObjectKind,
+    limits: Limits,
+    directory: Arc<Mutex<Directory>>,
+}
+
+#[async_trait]
+impl Destination<Record> for Door {
+    async fn check(&self) -> Result<Checks, Error> {
+        Ok(Checks::default())
+    }
+
+    fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    fn estimated_size(&self, _: &Record) -> usize {
+        100
+    }
+
+    fn validate(&self, _: &Record) -> Result<(), Reason> {
+        Ok(())
+    }
+
+    async fn deliver(&self, items: &[Record]) -> Result<Receipt, Error> {
+        assert!(items.iter().all(|item| item.kind() == self.kind), "{items:?}");
+        let users = items.iter().map(|item| item.label().into_owned());
+        self.directory.lock().expect("no panic").touched.extend(users);
+        crate::pipeline::wait::span(Duration::from_millis(5)).await;
+        let outcomes = self.directory.lock().expect("no panic").deliver(items)?;
+        Ok(Receipt { outcomes, rate_limit: None })
+    }
+}
+
+impl Platform for Door {
+    fn object(&self) -> ObjectSpec {
+        ObjectSpec { kind: self.kind, idempotency: Idempotency::Idempotent, identifiers: &["external_id"] }
+    }
+}
+
+/// Inserts, changes, deletes, changes back, and breaks keys.
+fn live(people: &People, dice: &mut Dice) {
+    let mut people = people.0.lock().expect("no panic");
+    people.1 = dice.roll(u64::MAX);
+    for _ in 0..dice.roll(25) {
+        let id = i64::try_from(dice.roll(30)).expect("small");
+        let plan = i64::try_from(dice.roll(15)).expect("small");
+        match dice.roll(12) {
+            0..=4 => {
+                people.0.retain(|person| person.0 != Some(id));
+                people.0.push((Some(id), plan, false));
+            }
+            5..=7 => people.0.retain(|person| person.0 != Some(id)),
+            8 => {
+                people.0.iter_mut().filter(|person| person.0 == Some(id)).for_each(|person| person.2 ^= true)
+            }
+            9 => people.0.push((Some(id), plan, false)),
+            10 => people.0.push((None, plan, false)),
+            _ => people.0.retain(|person| person.0.is_some()),
+        }
+    }
+}
+
+fn play(seed: u64) {
+    let mut dice = Dice(seed);
+    let people = People::default();
+    let directory = Arc::new(Mutex::new(Directory::default()));
+    let limits = Limits {
+        max_items: usize::try_from(1 + dice.roll(6)).expect("small"),
+        max_in_flight: usize::try_from(1 + dice.roll(3)).expect("small"),
+        linger: Duration::ZERO,
+        ..Limits::GENEROUS
+    };
+    let door = |kind| Arc::new(Door { kind, limits, directory: directory.clone() });
+    let mut stage = Stage::new(&Table::default(), Idempotency::Idempotent, limits, all_delivered());
+    let target = Target {
+        sync: SyncId::new("s"),
+        object: ObjectKind::User,
+        key: vec!["id".into()],
+        cursor: None,
+        cursor_column: None,
+        time_zone: TimeZone::UTC,
+        absent: Absent::default(),
+    };
+    let spec = serde_json::json!({ "external_id": "id", "attributes": ["plan"] });
+    let spec: MappingSpec = serde_json::from_value(spec).expect("a mapping");
+    let import = &mut stage.import;
+    import.source = Arc::new(people.clone());
+    import.columns = people_columns();
+    import.mapping = Arc::new(Mapping::compile(&spec, &target, &import.columns).expect("compiles"));
+    import.tracking = ChangeTracking::Mirror;
+    import.platform = door(ObjectKind::User);
+    import.removal = Some(Removal { platform: door(ObjectKind::Deletion), deletes: true });
+    import.retry_for = Duration::from_secs(5);
+    for _ in 0..=dice.roll(6) {
+        live(&people, &mut dice);
+        {
+            let mut directory = directory.lock().expect("no panic");
+            directory.dice = (dice.roll(3) > 0).then(|| Dice(dice.roll(u64::MAX)));
+            directory.touched.clear();
+        }
+        stage.parts.rate_limiters = Arc::default();
+        let span = Duration::from_millis(1 + dice.roll(120));
+        let killed = dice.roll(3) == 0;
+        // Dropping the process ends whatever still runs in it.
+        runtime().block_on(async {
+            let stop = CancellationToken::new();
+            let mut run = Box::pin(stage.run_until(stop.clone(), Input::Changes));
+            if tokio::time::timeout(span, &mut run).await.is_err() {
+                if killed {
+                    let mut directory = directory.lock().expect("no panic");
+                    let touched = std::mem::take(&mut directory.touched);
+                    directory.uncertain.extend(touched);
+                } else {
+                    stop.cancel();
+                    run.await;
+                }
+            }
+        });
+    }
+    live(&people, &mut dice);
+    directory.lock().expect("no panic").dice = None;
+    stage.parts.rate_limiters = Arc::default();
+    let last = runtime().block_on(stage.run());
+    assert!(matches!(last.ending, Some(Ending::Succeeded | Ending::Partial)), "seed {seed}: {last:?}");
+    // A rejection that a run could not write down is taken from its intent: the next run sends the row.
+    runtime().block_on(stage.run());
+    let again = runtime().block_on(stage.run());
+    assert_eq!(again.counts.delivered, 0, "seed {seed}: {again:?}");
+    let Counts { read, skipped, rejected, .. } = again.counts;
+    assert_eq!(read, skipped + rejected, "seed {seed}: {again:?}");
+    let compared = again.compared.expect("compared");
+    assert_eq!(compared.removed, 0, "seed {seed}");
+    assert!(compared.known <= kept(&stage), "seed {seed}: who is known can be deleted");
+
+    let people = people.0.lock().expect("no panic").0.clone();
+    let directory = directory.lock().expect("no panic");
+    let mut by_key: BTreeMap<i64, Vec<&Person>> = BTreeMap::new();
+    people.iter().filter_map(|person| Some((person.0?, person))).for_each(|(id, person)| {
+        by_key.entry(id).or_default().push(person);
+    });
+    for id in 0..30 {
+        let found = directory.users.get(&id.to_string());
+        match by_key.get(&id).map(Vec::as_slice) {
+            None if directory.murky.contains(&id.to_string()) => {}
+            None => assert_eq!(found, None, "seed {seed}: {id} is gone"),
+            Some([one]) if !unacceptable(&attributes(one)) => {
+                assert_eq!(found, Some(&attributes(one)), "seed {seed}: {id}");
+            }
+            // A row that is never accepted, or several: what was sent before stays.
+            Some(_) => {}
+        }
+    }
+}
+
+fn kept(stage: &Stage) -> u64 {
+    let kept = runtime().block_on(stage.store.kept_users(&SyncId::new("s"), 0)).expect("kept");
+    kept.map_or(0, |(_, users)| users.len() as u64)
+}
+
+#[test]
+fn whatever_happens_the_platform_ends_as_the_table_is_and_nothing_is_sent_without_need() {
+    /// `TIDEGATE_TEST_ROUNDS=5000` plays more.
+    const HISTORIES: u64 = 400;
+    let more = std::env::var("TIDEGATE_TEST_ROUNDS").ok().and_then(|rounds| rounds.parse().ok());
+    (0..more.unwrap_or(HISTORIES)).for_each(play);
+}
