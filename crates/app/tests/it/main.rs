@@ -29,6 +29,7 @@ mod leaks;
 mod limits;
 mod logs;
 mod many;
+mod mirror;
 mod operating;
 mod outside;
 mod project_file;

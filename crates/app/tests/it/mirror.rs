@@ -1,0 +1,221 @@
+//! `mode: mirror`: PostgreSQL is compared with what was sent, and the platforms follow.
+
+use std::collections::BTreeMap;
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use crate::support::{Database, Project, Sandbox};
+
+const CUSTOMERS: &str = "
+  customers:
+    source: { connection: db, table: customers }
+    mode: mirror
+    removed: delete
+    destination: { connection: braze, object: user }
+    mapping: { external_id: id, attributes: [plan] }
+";
+
+struct Shop {
+    database: Database,
+    sandbox: Sandbox,
+    project: Project,
+}
+
+impl Shop {
+    async fn new(syncs: &str, options: &[&str]) -> Shop {
+        let database = Database::create().await;
+        database
+            .run(
+                "CREATE TABLE customers (id bigint PRIMARY KEY, plan text, note text);
+                 INSERT INTO customers SELECT n, 'free', 'x' FROM generate_series(1, 300) n;
+                 CREATE VIEW names AS SELECT id + 1000 AS id, plan, 'c' || id || '@example.com' AS email FROM customers",
+            )
+            .await;
+        let sandbox = Sandbox::start(options);
+        let connections = sandbox.connections();
+        let yaml = format!("connections:\n  db: {}\n{connections}syncs:{syncs}", database.connection());
+        Shop { database, sandbox, project: Project::new(&yaml) }
+    }
+
+    async fn run(&self, sync: &str) -> Value {
+        let runs = self.project.document(&["run", sync]);
+        runs["runs"][0].clone()
+    }
+
+    /// The plan of each customer of the platform, by id.
+    async fn users(&self) -> BTreeMap<i64, String> {
+        let user = |user: &Value| {
+            let id = user["external_id"].as_str().expect("an id").parse().expect("a number");
+            (id, user["attributes"]["plan"].as_str().unwrap_or_default().to_owned())
+        };
+        self.sandbox.effects("braze/users").await.iter().map(user).collect()
+    }
+
+    async fn table(&self) -> BTreeMap<i64, String> {
+        let rows = self.database.client.query("SELECT id, plan FROM customers", &[]).await.expect("rows");
+        rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+    }
+}
+
+fn compared(run: &Value) -> [u64; 4] {
+    ["added", "changed", "removed", "unchanged"]
+        .map(|name| run["compared"][name].as_u64().unwrap_or_else(|| panic!("{name}: {run:#}")))
+}
+
+#[tokio::test]
+async fn a_table_without_a_cursor_is_mirrored_with_its_deletions() {
+    let shop = Shop::new(CUSTOMERS, &[]).await;
+    assert_eq!(compared(&shop.run("customers").await), [300, 0, 0, 0]);
+    assert_eq!(shop.users().await, shop.table().await);
+    shop.database
+        .run(
+            "INSERT INTO customers VALUES (1000, 'pro', ''); UPDATE customers SET plan = 'pro' WHERE id = 5;
+             UPDATE customers SET note = 'not mapped'; DELETE FROM customers WHERE id IN (7, 8, 9)",
+        )
+        .await;
+    let plan = shop.project.document(&["plan", "customers"]);
+    assert_eq!(compared(&plan["run"]), [1, 1, 3, 296], "{plan:#}");
+    assert_eq!(plan["requests"]["POST /users/delete"]["count"], 1, "{plan:#}");
+    assert_eq!(shop.users().await.len(), 300, "nothing was sent");
+    let run = shop.run("customers").await;
+    assert_eq!(compared(&run), [1, 1, 3, 296]);
+    assert_eq!((&run["counts"]["delivered"], &run["counts"]["skipped"]), (&5.into(), &296.into()), "{run:#}");
+    assert_eq!(shop.users().await, shop.table().await);
+    let run = shop.run("customers").await;
+    assert_eq!((compared(&run), &run["counts"]["requests"]), ([0, 0, 0, 298], &0.into()));
+
+    // A key that comes back is a new row, and can be deleted again.
+    shop.database.run("INSERT INTO customers VALUES (7, 'pro', '')").await;
+    assert_eq!(compared(&shop.run("customers").await), [1, 0, 0, 298]);
+    shop.database.run("DELETE FROM customers WHERE id = 7").await;
+    assert_eq!(compared(&shop.run("customers").await), [0, 0, 1, 298]);
+    assert_eq!(shop.users().await, shop.table().await);
+}
+
+#[tokio::test]
+async fn an_emptied_table_deletes_no_user_until_a_person_says_so() {
+    let shop = Shop::new(CUSTOMERS, &[]).await;
+    shop.run("customers").await;
+    shop.database.run("CREATE TABLE kept AS SELECT * FROM customers; DELETE FROM customers").await;
+    let ended = shop.project.done(&["run", "customers"]);
+    assert_eq!(ended.code, 1, "{ended:?}");
+    let said =
+        "would act on 300 of 300 rows that are gone from the source, and `limits: { removed: 10% }` allows 0";
+    let told = format!("{}{}", ended.stdout, ended.stderr);
+    assert_eq!(told.matches(said).count(), 1, "{told}");
+    assert!(told.contains("`tidegate run customers --yes`"), "{told}");
+    assert_eq!(shop.users().await.len(), 300);
+    let plan = shop.project.document(&["plan", "customers"]);
+    assert_eq!((&plan["exceeds"]["rows"], &plan["run"]["compared"]["removed"]), (&300.into(), &300.into()));
+
+    // The table is back: the pause ends with the next run, and nothing is sent.
+    shop.database.run("INSERT INTO customers SELECT * FROM kept").await;
+    assert_eq!(compared(&shop.run("customers").await), [0, 0, 0, 300]);
+    shop.database.run("DELETE FROM customers WHERE id > 100").await;
+    assert_eq!(shop.project.done(&["run", "customers"]).code, 1);
+    let confirmed = shop.project.document(&["run", "customers", "--yes"]);
+    assert_eq!(confirmed["runs"][0]["counts"]["delivered"], 200, "{confirmed:#}");
+    assert_eq!(shop.users().await, shop.table().await);
+}
+
+#[tokio::test]
+async fn a_view_and_a_query_need_a_key_and_say_so() {
+    let syncs = "
+  of_view:
+    source: { connection: db, table: names }
+    mode: mirror
+    destination: { connection: onesignal, object: user }
+    mapping: { external_id: id, attributes: [plan, email] }
+  of_query:
+    source: { connection: db, query: \"SELECT id % 10 AS id, plan FROM customers\" }
+    mode: mirror
+    primary_key: id
+    destination: { connection: braze, object: user }
+    mapping: { external_id: id, attributes: [plan] }
+";
+    let shop = Shop::new(syncs, &[]).await;
+    let ended = shop.project.done(&["run", "of_view"]);
+    assert_eq!(ended.code, 2, "{ended:?}");
+    assert!(
+        ended.stderr.contains("`mode: mirror` compares rows by their key, and these have none"),
+        "{ended:?}"
+    );
+    assert!(ended.stderr.contains("add `primary_key:`"), "{ended:?}");
+    let run = shop.run("of_query").await;
+    assert_eq!(
+        (&run["counts"]["rejected"], &run["reasons"][0]["code"]),
+        (&300.into(), &"duplicate_key".into())
+    );
+
+    let yaml = format!(
+        "connections:\n  db: {}\n{}syncs:{syncs}",
+        shop.database.connection(),
+        shop.sandbox.connections()
+    );
+    shop.project
+        .write("tidegate.yaml", &yaml.replace("table: names }\n", "table: names }\n    primary_key: id\n"));
+    assert_eq!(compared(&shop.run("of_view").await), [300, 0, 0, 0]);
+    shop.database.run("DELETE FROM customers WHERE id = 3").await;
+    let run = shop.run("of_view").await;
+    assert_eq!((compared(&run), &run["counts"]["delivered"]), ([0, 0, 1, 299], &0.into()), "counted only");
+    let duplicate = yaml.replace("    primary_key: id\n", "");
+    shop.project.write("tidegate.yaml", &duplicate);
+    let told = shop.project.done(&["validate"]).stderr;
+    assert!(
+        told.contains("`mode: mirror` compares rows by their key, and only a table has one of its own"),
+        "{told}"
+    );
+}
+
+#[tokio::test]
+async fn a_run_that_is_killed_is_continued_and_the_platform_ends_as_the_table_is() {
+    let customers = CUSTOMERS.replace("removed: delete", "removed: delete\n    limits: { removed: 100% }");
+    let shop = Shop::new(&customers, &["--no-limits", "--faults", r#"{"latency_ms": 40}"#]).await;
+    shop.run("customers").await;
+    for round in 0..6 {
+        shop.database
+            .run(&format!(
+                "UPDATE customers SET plan = 'plan {round}' WHERE id % 2 = {round} % 2;
+                 DELETE FROM customers WHERE id % 17 = {round};
+                 INSERT INTO customers SELECT n, 'new {round}', '' FROM generate_series(1, 300) n
+                 WHERE n % 17 = {round} - 2 ON CONFLICT DO NOTHING"
+            ))
+            .await;
+        let mut process = shop
+            .project
+            .tidegate(&["run", "customers"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("tidegate starts");
+        crate::support::pause(std::time::Duration::from_millis(150 + 90 * round)).await;
+        process.kill().expect("killed");
+        process.wait().expect("ended");
+    }
+    crate::support::pause(std::time::Duration::from_millis(500)).await;
+    let run = shop.run("customers").await;
+    assert_eq!(run["ending"], "succeeded", "{run:#}");
+    assert_eq!(shop.users().await, shop.table().await);
+    let run = shop.run("customers").await;
+    assert_eq!(
+        (compared(&run), &run["counts"]["requests"]),
+        ([0, 0, 0, shop.table().await.len() as u64], &0.into())
+    );
+}
+
+#[tokio::test]
+async fn what_is_kept_of_a_user_is_erased_and_attributes_of_gone_rows_become_null() {
+    let customers = CUSTOMERS.replace("delete", "update");
+    let shop = Shop::new(&customers, &[]).await;
+    shop.run("customers").await;
+    let erased = shop.project.document(&["users", "erase", "5"]);
+    assert_eq!(erased["kept_users"], 1, "{erased:#}");
+    shop.database.run("DELETE FROM customers WHERE id IN (4, 5)").await;
+    let run = shop.run("customers").await;
+    assert_eq!((&run["counts"]["delivered"], &run["counts"]["rejected"]), (&1.into(), &1.into()), "{run:#}");
+    assert_eq!(run["reasons"][0]["code"], "identifier_not_kept", "{run:#}");
+    let users = shop.users().await;
+    assert_eq!((&*users[&3], &*users[&4], &*users[&5]), ("free", "", "free"));
+    assert_eq!(shop.run("customers").await["compared"]["removed"], 1, "the erased one is not known any more");
+}
