@@ -25,7 +25,7 @@ impl RsaKey {
     /// [`tidegate_model::ErrorKind::Settings`] with the name of the setting, without any of the key.
     pub fn from_pem(pem: &str, setting: &str) -> Result<RsaKey, Error> {
         let key = PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(|_| no_key(setting))?;
-        RsaKey::from_der(key, setting)
+        RsaKey::from_der(&key, setting)
     }
 
     /// Takes a key that was read before; `setting` holds it.
@@ -33,8 +33,8 @@ impl RsaKey {
     /// # Errors
     /// [`tidegate_model::ErrorKind::Settings`] with the name of the setting for a key that is damaged
     /// or not RSA.
-    pub fn from_der(key: PrivateKeyDer<'static>, setting: &str) -> Result<RsaKey, Error> {
-        let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&key).map_err(|_| no_key(setting))?;
+    pub fn from_der(key: &PrivateKeyDer<'_>, setting: &str) -> Result<RsaKey, Error> {
+        let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(key).map_err(|_| no_key(setting))?;
         match key.choose_scheme(&[SignatureScheme::RSA_PKCS1_SHA256]) {
             Some(_) => Ok(RsaKey(key)),
             None => Err(Error::settings(format!("`{setting}`: expected an RSA key")).hint("make an RSA key")),

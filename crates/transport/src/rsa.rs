@@ -61,7 +61,7 @@ pub fn open(setting: &str, text: &Secret, passphrase: Option<&Secret>) -> Result
         }
         _ => return Err(wrong("expected a private RSA key in PEM").hint(MAKE)),
     };
-    RsaKey::from_der(der, setting)
+    RsaKey::from_der(&der, setting)
         .map_err(|_| wrong("expected a private RSA key of 2,048 bits or more").hint(MAKE))
 }
 
