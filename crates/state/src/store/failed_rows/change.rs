@@ -6,18 +6,18 @@ use tidegate_model::{Error, ObjectKind, RowHash, RunId, SyncId};
 
 use super::block::{FailedEntry, mark, read_marks};
 use super::index::{self, Index};
-use super::table::{self, MarkColumn, NewPlace, Place, Table};
+use super::table::{self, BlockRef, MarkColumn, NewBlock, Table};
 use crate::store::contents::Keys;
 use crate::store::dialect::Tx;
 use crate::store::statement::sql;
 
-/// Rows of a block at most.
+/// The most rows of a block.
 const BLOCK_ROWS: usize = 2_048;
-/// Bytes of the contents of a block about.
+/// About how many bytes the contents of a block take.
 const BLOCK_BYTES: u64 = 1 << 20;
-/// So many blocks of one size become one of the next.
+/// How many blocks of one size become one of the next.
 const MERGED: u64 = 8;
-/// So many keys are looked up by the marks of the blocks, more by an index.
+/// Up to this many keys are looked up by the marks of the blocks, more by an index.
 const SCANNED_MAX: usize = 256;
 
 /// What a commit says of failed rows.
@@ -193,7 +193,7 @@ async fn add(
     }
     let mut seq = table::next_seq(tx, Table::Open, sync).await?;
     for block in blocks(&entries) {
-        let place = NewPlace { sync, seq, object, note: None };
+        let place = NewBlock { sync, seq, object, note: None };
         let sealing = keys.map(|keys| &*keys.sealing);
         growth.bytes += table::insert(tx, Table::Open, place, block, sealing).await? as i64;
         if let Some(index) = index {
@@ -210,7 +210,7 @@ async fn mergeable(
     sync: &SyncId,
     object: ObjectKind,
     entries: &[FailedEntry],
-) -> Result<Option<Vec<Place>>, Error> {
+) -> Result<Option<Vec<BlockRef>>, Error> {
     if entries.len() > BLOCK_ROWS / 2 {
         return Ok(None);
     }

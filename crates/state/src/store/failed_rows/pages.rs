@@ -7,7 +7,7 @@ use tidegate_model::store::{DismissedRow, FailedRow, FailedRowGroup, FailedRowQu
 use tidegate_model::{Error, Reason, Row, RowHash, SyncId};
 
 use super::block::{FailedEntry, Summary, read_marks, user_mark};
-use super::table::{self, Place, Reasons, Table};
+use super::table::{self, BlockRef, Reasons, Table};
 use crate::store::contents::{Contents, Opening};
 use crate::store::dialect::{Database, Tx};
 use crate::store::payload;
@@ -17,10 +17,10 @@ trait Order {
     type Tie: Ord;
 
     /// Returns the position of a row.
-    fn of(place: &Place, entry: &FailedEntry) -> (i64, Self::Tie);
+    fn of(place: &BlockRef, entry: &FailedEntry) -> (i64, Self::Tie);
 
     /// Returns the first time of the rows of a block, and the last one.
-    fn span(place: &Place) -> (i64, i64);
+    fn span(place: &BlockRef) -> (i64, i64);
 }
 
 /// The last one that failed first: the order of [`FailedRowQuery`].
@@ -29,11 +29,11 @@ struct Newest;
 impl Order for Newest {
     type Tie = (SyncId, RowHash);
 
-    fn of(place: &Place, entry: &FailedEntry) -> (i64, Self::Tie) {
+    fn of(place: &BlockRef, entry: &FailedEntry) -> (i64, Self::Tie) {
         (-entry.last_at, (place.sync.clone(), entry.key))
     }
 
-    fn span(place: &Place) -> (i64, i64) {
+    fn span(place: &BlockRef) -> (i64, i64) {
         (-place.last.1, -place.last.0)
     }
 }
@@ -44,11 +44,11 @@ struct AsTheyCame;
 impl Order for AsTheyCame {
     type Tie = (u64, RowHash);
 
-    fn of(_: &Place, entry: &FailedEntry) -> (i64, Self::Tie) {
+    fn of(_: &BlockRef, entry: &FailedEntry) -> (i64, Self::Tie) {
         (entry.first_at, (entry.position, entry.key))
     }
 
-    fn span(place: &Place) -> (i64, i64) {
+    fn span(place: &BlockRef) -> (i64, i64) {
         place.first
     }
 }
@@ -80,7 +80,7 @@ async fn choose<O: Order>(
     table: Table,
     query: &FailedRowQuery,
     after: Option<&(i64, O::Tie)>,
-) -> Result<(Vec<Place>, Vec<Chosen<O::Tie>>), Error> {
+) -> Result<(Vec<BlockRef>, Vec<Chosen<O::Tie>>), Error> {
     let mut places = table::places(tx, table, query).await?;
     places.retain(|place| after.is_none_or(|after| O::span(place).1 >= after.0));
     places.sort_by_key(|place| O::span(place).0);
@@ -116,7 +116,7 @@ fn arrange<T: Ord>(chosen: &mut Vec<Chosen<T>>, limit: usize) {
 async fn with_contents<T>(
     tx: &mut Tx,
     opening: &Opening,
-    places: &[Place],
+    places: &[BlockRef],
     chosen: &mut [Chosen<T>],
 ) -> Result<(), Error> {
     let mut of_block: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
@@ -191,7 +191,7 @@ pub(crate) async fn dismissed(
     chosen.into_iter().map(row).collect()
 }
 
-fn failed_row(place: &Place, entry: FailedEntry) -> Result<FailedRow, Error> {
+fn failed_row(place: &BlockRef, entry: FailedEntry) -> Result<FailedRow, Error> {
     Ok(FailedRow {
         key: entry.key,
         row: entry.row,
@@ -203,7 +203,7 @@ fn failed_row(place: &Place, entry: FailedEntry) -> Result<FailedRow, Error> {
 }
 
 /// What the ledger says of a row.
-fn ledger_entry(place: &Place, entry: &FailedEntry) -> Result<RowEntry, Error> {
+fn ledger_entry(place: &BlockRef, entry: &FailedEntry) -> Result<RowEntry, Error> {
     Ok(RowEntry {
         at: time(entry.last_at)?,
         sync: place.sync.clone(),
@@ -275,7 +275,7 @@ impl Summary {
 }
 
 impl Counted {
-    fn new(place: &Place, summary: &Summary) -> Counted {
+    fn new(place: &BlockRef, summary: &Summary) -> Counted {
         let group = FailedRowGroup {
             sync: place.sync.clone(),
             object: place.object,

@@ -31,7 +31,7 @@ impl Table {
 
 /// What is known of a block without reading it.
 #[derive(Clone, Debug)]
-pub(crate) struct Place {
+pub(crate) struct BlockRef {
     pub(crate) sync: SyncId,
     /// Blocks of a sync are numbered.
     pub(crate) seq: u64,
@@ -50,9 +50,9 @@ pub(crate) struct Place {
 
 const SMALL: &str = "sync, seq, object, note, row_count, bytes, first_low, first_high, last_low, last_high";
 
-impl Place {
-    fn of(record: &Record) -> Result<Place, Error> {
-        Ok(Place {
+impl BlockRef {
+    fn of(record: &Record) -> Result<BlockRef, Error> {
+        Ok(BlockRef {
             sync: SyncId::new(record.get::<String>("sync")?),
             seq: record.count("seq")?,
             object: from_word(&record.get::<String>("object")?, "object")?,
@@ -88,7 +88,11 @@ impl Marked {
 }
 
 /// Returns the blocks that may have rows of a query, of one sync or of all, in the order of their numbers.
-pub(crate) async fn places(tx: &mut Tx, table: Table, query: &FailedRowQuery) -> Result<Vec<Place>, Error> {
+pub(crate) async fn places(
+    tx: &mut Tx,
+    table: Table,
+    query: &FailedRowQuery,
+) -> Result<Vec<BlockRef>, Error> {
     let marked = Marked::of(query).map(Marked::column);
     let mut columns = format!("{SMALL}, reasons");
     columns.extend(marked.iter().flat_map(|(column, _)| [", ", column]));
@@ -112,7 +116,7 @@ pub(crate) async fn places(tx: &mut Tx, table: Table, query: &FailedRowQuery) ->
         );
         let records = tx.all(Statement::assembled(text, args)).await?;
         for record in &records {
-            let place = Place::of(record)?;
+            let place = BlockRef::of(record)?;
             behind = Some((place.sync.clone(), place.seq));
             let is_marked = match marked {
                 Some((column, mark)) => {
@@ -182,15 +186,15 @@ pub(crate) async fn find(
     tx: &mut Tx,
     sync: &SyncId,
     seq: u64,
-) -> Result<Option<(Place, Vec<FailedEntry>)>, Error> {
+) -> Result<Option<(BlockRef, Vec<FailedEntry>)>, Error> {
     let text = format!("SELECT {SMALL}, body FROM failed_blocks WHERE sync = $1 AND seq = $2");
     let statement = Statement::assembled(text, vec![sync.into(), seq.into()]);
     let Some(record) = tx.first(statement).await? else { return Ok(None) };
-    Ok(Some((Place::of(&record)?, block::decode(&record.get::<Vec<u8>>("body")?)?)))
+    Ok(Some((BlockRef::of(&record)?, block::decode(&record.get::<Vec<u8>>("body")?)?)))
 }
 
 /// Returns the rows of a block without their contents.
-pub(crate) async fn entries(tx: &mut Tx, table: Table, place: &Place) -> Result<Vec<FailedEntry>, Error> {
+pub(crate) async fn entries(tx: &mut Tx, table: Table, place: &BlockRef) -> Result<Vec<FailedEntry>, Error> {
     let text = format!("SELECT body FROM {} WHERE sync = $1 AND seq = $2", table.name());
     let args = vec![Arg::from(&place.sync), place.seq.into()];
     match tx.first(Statement::assembled(text, args)).await? {
@@ -203,7 +207,7 @@ pub(crate) async fn entries(tx: &mut Tx, table: Table, place: &Place) -> Result<
 pub(crate) async fn open_contents(
     tx: &mut Tx,
     opening: &Opening,
-    place: &Place,
+    place: &BlockRef,
     entries: &mut [FailedEntry],
 ) -> Result<(), Error> {
     let texts = contents(tx, opening, place).await?;
@@ -215,7 +219,7 @@ pub(crate) async fn open_contents(
 pub(crate) async fn contents(
     tx: &mut Tx,
     opening: &Opening,
-    place: &Place,
+    place: &BlockRef,
 ) -> Result<Vec<Option<Text>>, Error> {
     if place.bytes == 0 {
         return Ok(Vec::new());
@@ -232,7 +236,7 @@ pub(crate) async fn contents(
 
 /// The reasons of the rows of a block.
 pub(crate) struct Reasons {
-    pub(crate) place: Place,
+    pub(crate) place: BlockRef,
     pub(crate) summaries: Vec<Summary>,
     /// The marks of their users.
     pub(crate) users: Vec<u8>,
@@ -260,7 +264,7 @@ pub(crate) async fn reasons(
     let records = tx.all(Statement::assembled(text, args)).await?;
     let reasons = |record: &Record| {
         Ok(Reasons {
-            place: Place::of(record)?,
+            place: BlockRef::of(record)?,
             summaries: record.maybe_json("reasons")?.unwrap_or_default(),
             users: record.get("users")?,
         })
@@ -281,10 +285,10 @@ pub(crate) async fn next_seq(tx: &mut Tx, table: Table, sync: &SyncId) -> Result
 }
 
 /// Returns the last blocks of open rows of a sync, the last one first.
-pub(crate) async fn last(tx: &mut Tx, sync: &SyncId, count: u64) -> Result<Vec<Place>, Error> {
+pub(crate) async fn last(tx: &mut Tx, sync: &SyncId, count: u64) -> Result<Vec<BlockRef>, Error> {
     let text = format!("SELECT {SMALL} FROM failed_blocks WHERE sync = $1 ORDER BY seq DESC LIMIT $2");
     let records = tx.all(Statement::assembled(text, vec![sync.into(), count.into()])).await?;
-    records.iter().map(Place::of).collect()
+    records.iter().map(BlockRef::of).collect()
 }
 
 /// Removes a block.
@@ -295,7 +299,7 @@ pub(crate) async fn remove(tx: &mut Tx, table: Table, sync: &SyncId, seq: u64) -
 }
 
 /// Where a new block belongs.
-pub(crate) struct NewPlace<'a> {
+pub(crate) struct NewBlock<'a> {
     pub(crate) sync: &'a SyncId,
     pub(crate) seq: u64,
     pub(crate) object: ObjectKind,
@@ -306,7 +310,7 @@ pub(crate) struct NewPlace<'a> {
 pub(crate) async fn insert(
     tx: &mut Tx,
     table: Table,
-    place: NewPlace<'_>,
+    place: NewBlock<'_>,
     entries: &[FailedEntry],
     sealing: Option<&Sealing>,
 ) -> Result<u64, Error> {
@@ -353,12 +357,12 @@ pub(crate) async fn insert(
 /// Replaces the rows of a block of open rows. Returns by how many bytes of contents it grew.
 pub(crate) async fn replace(
     tx: &mut Tx,
-    place: &Place,
+    place: &BlockRef,
     entries: &[FailedEntry],
     sealing: Option<&Sealing>,
 ) -> Result<i64, Error> {
     remove(tx, Table::Open, &place.sync, place.seq).await?;
-    let new = NewPlace { sync: &place.sync, seq: place.seq, object: place.object, note: None };
+    let new = NewBlock { sync: &place.sync, seq: place.seq, object: place.object, note: None };
     let bytes = insert(tx, Table::Open, new, entries, sealing).await?;
     Ok(bytes as i64 - place.bytes as i64)
 }

@@ -9,7 +9,7 @@ use tidegate_model::{Error, SyncId};
 use super::block::FailedEntry;
 use super::change::{blocks, lock};
 use super::pages::wants;
-use super::table::{self, NewPlace, Place, Table};
+use super::table::{self, BlockRef, NewBlock, Table};
 use crate::store::contents::{Contents, Keys};
 use crate::store::dialect::{Database, Tx};
 use crate::store::statement::sql;
@@ -32,7 +32,7 @@ async fn count(tx: &mut Tx, changes: BTreeMap<SyncId, Left>) -> Result<(), Error
 }
 
 /// Locks the syncs of blocks, in their order, and returns the blocks.
-async fn locked(tx: &mut Tx, query: &FailedRowQuery) -> Result<Vec<Place>, Error> {
+async fn locked(tx: &mut Tx, query: &FailedRowQuery) -> Result<Vec<BlockRef>, Error> {
     let mut syncs: Vec<SyncId> =
         table::places(tx, Table::Open, query).await?.into_iter().map(|place| place.sync).collect();
     syncs.dedup();
@@ -81,7 +81,7 @@ pub(crate) async fn dismiss(
         count_all += gone.len() as u64;
         let mut seq = table::next_seq(&mut tx, Table::Dismissed, &place.sync).await?;
         for block in blocks(&gone) {
-            let place = NewPlace { sync: &place.sync, seq, object: place.object, note: Some(note) };
+            let place = NewBlock { sync: &place.sync, seq, object: place.object, note: Some(note) };
             table::insert(&mut tx, Table::Dismissed, place, block, None).await?;
             seq += 1;
         }
@@ -125,7 +125,7 @@ pub(crate) async fn erase(
             entries.iter().filter(|entry| !dismissed_of_user(entry)).cloned().collect();
         if left.len() < entries.len() {
             table::remove(tx, Table::Dismissed, &place.sync, place.seq).await?;
-            let new = NewPlace {
+            let new = NewBlock {
                 sync: &place.sync,
                 seq: place.seq,
                 object: place.object,
@@ -141,7 +141,7 @@ pub(crate) async fn erase(
 /// keys, users and reasons.
 pub(crate) async fn forget(database: &Database, contents: &Contents, before: Timestamp) -> Result<(), Error> {
     let old = FailedRowQuery { to: Some(before), ..FailedRowQuery::default() };
-    let is_mixed = |place: &Place| place.last.1 >= before.as_microsecond();
+    let is_mixed = |place: &BlockRef| place.last.1 >= before.as_microsecond();
     let mut places = table::places(&mut database.snapshot().await?, Table::Open, &old).await?;
     places.retain(|place| place.bytes > 0);
     if places.is_empty() {
