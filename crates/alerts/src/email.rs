@@ -51,7 +51,7 @@ struct Email {
     sender: String,
     /// The receivers of every message of this channel.
     #[serde(default)]
-    to: Vec<String>,
+    recipients: Vec<String>,
 }
 
 /// How the connection to an SMTP server is protected.
@@ -76,7 +76,7 @@ struct Open {
 fn open(settings: &Settings, context: &ConnectorContext) -> Result<Arc<dyn Channel>, Error> {
     let settings: Email = settings.parse()?;
     let from = mailbox("sender", &settings.sender)?;
-    let to = settings.to.iter().map(|text| mailbox("to", text)).collect::<Result<_, _>>()?;
+    let to = settings.recipients.iter().map(|text| mailbox("recipients", text)).collect::<Result<_, _>>()?;
     Ok(Arc::new(Open { transport: transport(&settings, context)?, from, to }))
 }
 
@@ -194,7 +194,7 @@ fn failure(cause: SmtpError) -> Error {
         let permanent = cause.is_permanent();
         let error = Error::new(ErrorKind::Unavailable, message);
         return match permanent {
-            true => error.hint("correct `user`, `password`, `sender` or `to` of the channel"),
+            true => error.hint("correct `user`, `password`, `sender` or `recipients` of the channel"),
             false => error,
         };
     }

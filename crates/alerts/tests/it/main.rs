@@ -91,7 +91,7 @@ async fn a_mail_server_gets_the_alert_and_its_recovery_as_one_thread() {
     let mut server = Receiver::start(&["smtp", "tidegate", "sesame"]);
     let settings = json!({
         "host": "127.0.0.1", "port": server.port, "tls": "disable", "user": "tidegate", "password": "sesame",
-        "sender": "Tidegate <tidegate@example.com>", "to": ["ops@example.com", "Ada <ada@example.com>"],
+        "sender": "Tidegate <tidegate@example.com>", "recipients": ["ops@example.com", "Ada <ada@example.com>"],
     });
     let channel = open("email", settings).expect("opened");
 
@@ -121,7 +121,7 @@ async fn a_wrong_password_and_a_server_that_is_gone_say_so() {
     let with = |port: u64| {
         json!({
             "host": "127.0.0.1", "port": port, "tls": "disable", "user": "tidegate", "password": "wrong-canary",
-            "sender": "tidegate@example.com", "to": ["ops@example.com"],
+            "sender": "tidegate@example.com", "recipients": ["ops@example.com"],
         })
     };
     let channel = open("email", with(server.port)).expect("opened");

@@ -203,7 +203,8 @@ impl Engine {
         let mut recipients = Vec::new();
         for (name, spec) in channels.iter().filter(|(name, _)| wanted(name)) {
             let to = spec.settings.shown();
-            let has_own = to.get("to").is_some_and(|to| to.as_array().is_none_or(|to| !to.is_empty()));
+            let has_own =
+                to.get("recipients").is_some_and(|to| to.as_array().is_none_or(|to| !to.is_empty()));
             if has_own || !reaches_contacts(&spec.kind) {
                 recipients.push(Recipient { channel: name.clone(), contact: None });
             }

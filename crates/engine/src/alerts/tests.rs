@@ -70,7 +70,7 @@ const CHANNELS: &[ChannelType] = &[
 fn any() -> schemars::Schema {
     schemars::json_schema!({
         "type": "object",
-        "properties": { "to": { "type": "array", "items": { "type": "string" } } },
+        "properties": { "recipients": { "type": "array", "items": { "type": "string" } } },
     })
 }
 
@@ -145,7 +145,8 @@ async fn contacts_of_a_sync_get_mail_of_their_own_and_a_sync_names_its_channels(
 #[tokio::test(start_paused = true)]
 async fn a_channel_that_fails_is_told_on_the_others_and_its_notices_arrive_later() {
     AWAY.set(true);
-    let stage = start("    office: { type: mail, to: [ops@example.com] }\n    team: { type: chat }\n", "");
+    let stage =
+        start("    office: { type: mail, recipients: [ops@example.com] }\n    team: { type: chat }\n", "");
     BROKEN.set(true);
     wait::span(10 * MINUTE).await;
     assert_eq!(
@@ -193,7 +194,7 @@ async fn a_recipient_that_is_added_later_gets_what_is_open() {
 
     // The same store, as after a restart with one channel more.
     SENT.take();
-    let channels = "    team: { type: chat }\n    office: { type: mail, to: [ops@example.com] }\n";
+    let channels = "    team: { type: chat }\n    office: { type: mail, recipients: [ops@example.com] }\n";
     let next = Stage::on(stage.store, &project(channels, ""), CHANNELS, 8);
     wait::span(2 * MINUTE).await;
     assert_eq!(sent(), [("mail", Change::Opened, Trigger::Failed, None)]);
@@ -203,7 +204,8 @@ async fn a_recipient_that_is_added_later_gets_what_is_open() {
 
 #[tokio::test(start_paused = true)]
 async fn a_test_of_a_channel_says_why_it_does_not_work() {
-    let stage = start("    team: { type: chat }\n    office: { type: mail, to: [ops@example.com] }\n", "");
+    let stage =
+        start("    team: { type: chat }\n    office: { type: mail, recipients: [ops@example.com] }\n", "");
     BROKEN.set(true);
     let tested = stage.engine.test_channels(None).await.expect("channels");
     assert_eq!(tested[0].error, None);
