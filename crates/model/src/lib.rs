@@ -33,6 +33,7 @@ pub mod mapping;
 mod members;
 pub mod mode;
 pub mod object;
+pub mod people;
 pub mod print;
 pub mod receipt;
 pub mod record;

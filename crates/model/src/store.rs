@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::alert::AlertBook;
 pub use crate::delivered::{Delivered, TextColumn};
 pub use crate::ledger_query::{FailedRowCursor, FailedRowGroup, FailedRowQuery, RunQuery};
+use crate::people::PeopleBook;
 pub use crate::row_status::{RowResult, RowStatus, StatusKind};
 use crate::{
     Cause, Checkpoint, Claim, Claimed, Compared, Comparison, Counts, Ending, Erasure, ErasureCounts, Error,
@@ -587,4 +588,7 @@ pub trait Store: Send + Sync {
 
     /// Returns the part that keeps alerts and notices.
     fn alert_book(&self) -> &dyn AlertBook;
+
+    /// Returns the part that keeps people, tokens and the audit log.
+    fn people_book(&self) -> &dyn PeopleBook;
 }

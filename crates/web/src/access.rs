@@ -1,46 +1,248 @@
-//! Who may see pages and the API: programs and browsers of this machine, until people exist.
+//! Who may see pages and the API.
 //!
-//! The address that a connection comes from says whether it is this machine. The `Host` header
-//! keeps out web pages whose name was made to lead here (DNS rebinding), and `Origin` keeps
-//! out those that post here from elsewhere.
+//! While there are no people, programs and browsers of this machine: the address that a connection
+//! comes from says whether it is this machine, and the `Host` header keeps out web pages whose name
+//! was made to lead here (DNS rebinding). Once there are people, everyone signs in: browsers by a
+//! cookie, programs by a token. In both cases `Origin` and `Sec-Fetch-Site` keep out pages of other
+//! sites that post here, and [`rules`](crate::rules) says what each address asks for.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use axum::extract::Request;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
+use tidegate_engine::service::{Engine, Visitor, without_row_values};
+use tidegate_model::Error;
+use tidegate_model::address::encoded;
+use tidegate_model::people::Role;
 
 use crate::api::Problem;
+use crate::rules::{self, Right, Rule};
 use crate::server::Peer;
+
+/// The cookie of a session.
+const COOKIE: &str = "tidegate_session";
+/// The name of those who ask while there are no people, by page and by API.
+const LOCAL: [&str; 2] = ["a person (dashboard)", "the API"];
 
 /// Headers that proxies add: the request comes from another machine.
 const FORWARDED: &[&str] = &["forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via"];
 
-/// Passes on what comes from this machine, and answers everything else with 403.
-pub(super) async fn local_only(request: Request, next: Next) -> Response {
-    let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
-    match judge(peer, request.method(), request.headers()) {
-        Ok(()) => next.run(request).await,
-        Err((why, remedy)) => {
-            Problem::new(StatusCode::FORBIDDEN, "forbidden", why).remedy(remedy).into_response()
+/// The thing that a request was about, for the audit log: in the extensions of an answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Subject(pub(crate) String);
+
+/// Why a request is not answered.
+enum Refused {
+    /// Not to this machine, or to a page of another site.
+    Forbidden(&'static str, &'static str),
+    /// There is no visitor.
+    SignIn,
+    /// The visitor lacks a right.
+    Lacks(Right),
+    /// It could not be found out.
+    Failed(Error),
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Refused {
+        Refused::Failed(error)
+    }
+}
+
+/// Passes on what may be asked, with the [`Visitor`] among the extensions, and notes what was done.
+pub(crate) async fn guard(State(engine): State<Arc<Engine>>, request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let is_api = parts.uri.path().starts_with("/api");
+    let is_route = parts.extensions.get::<MatchedPath>().is_some();
+    let rule = rules::of(&parts.method, parts.uri.path(), is_route);
+    let visitor = match admit(&engine, &parts, rule, is_api).await {
+        Ok(visitor) => visitor,
+        Err(refused) => return refused.answer(&parts, is_api),
+    };
+    let subject = subject_of(parts.uri.path(), rule);
+    let rows = visitor.as_ref().is_none_or(|visitor| visitor.rows);
+    if let Some(visitor) = visitor.clone() {
+        parts.extensions.insert(visitor);
+    }
+    let request = Request::from_parts(parts, body);
+    let answer = match rows {
+        true => next.run(request).await,
+        false => without_row_values(next.run(request)).await,
+    };
+    let done = answer.status().is_success() || answer.status().is_redirection();
+    if let Some(visitor) = visitor.filter(|_| done && !rule.action.is_empty()) {
+        let subject = answer.extensions().get::<Subject>().map_or(subject, |subject| subject.0.clone());
+        let via = if is_api { "api" } else { "page" };
+        if let Err(error) = engine.audit(&visitor.name, via, rule.action, &subject).await {
+            tracing::error!(
+                error = error.chain(),
+                action = rule.action,
+                "the audit log could not be written"
+            );
         }
+    }
+    answer
+}
+
+/// Returns who asks; `None` for what anyone may ask.
+async fn admit(
+    engine: &Engine,
+    request: &Parts,
+    rule: Rule,
+    is_api: bool,
+) -> Result<Option<Visitor>, Refused> {
+    let headers = &request.headers;
+    if !engine.has_people().await? {
+        let peer = request.extensions.get::<Peer>().map(|peer| peer.0);
+        let local = judge_local(peer, &request.method, headers);
+        local.map_err(|(why, remedy)| Refused::Forbidden(why, remedy))?;
+        let name = LOCAL[usize::from(is_api)].to_owned();
+        return Ok(Some(Visitor { name, role: Role::Admin, rows: true }));
+    }
+    // A token is nothing that a browser sends along: it needs no look at where the request is from.
+    let token = if is_api { bearer(headers) } else { None };
+    if token.is_none() && !request.method.is_safe() && !is_of_own_page(headers) {
+        return Err(Refused::Forbidden(
+            "a page of another site asked for this: only pages of the dashboard may",
+            "use the dashboard, or call the API with a token",
+        ));
+    }
+    if rule.right == Right::Open {
+        return Ok(None);
+    }
+    let visitor = match (token, session(headers)) {
+        (Some(token), _) => engine.visitor_by_token(token).await?,
+        (None, Some(session)) => engine.visitor_by_session(session).await?,
+        (None, None) => None,
+    };
+    let visitor = visitor.ok_or(Refused::SignIn)?;
+    match rule.right.is_had_by(&visitor) {
+        true => Ok(Some(visitor)),
+        false => Err(Refused::Lacks(rule.right)),
+    }
+}
+
+impl Refused {
+    fn answer(self, request: &Parts, is_api: bool) -> Response {
+        let problem = match self {
+            Refused::Forbidden(why, remedy) => {
+                Problem::new(StatusCode::FORBIDDEN, "forbidden", why).remedy(remedy)
+            }
+            Refused::Lacks(right) => {
+                let (why, remedy) = match right {
+                    Right::Rows => ("you may not see values of rows", "an admin can give you that right"),
+                    _ => ("your role does not allow this", "an admin can give you another role"),
+                };
+                Problem::new(StatusCode::FORBIDDEN, "forbidden", why).remedy(remedy)
+            }
+            Refused::Failed(error) => Problem::from(error),
+            Refused::SignIn if !is_api && request.method.is_safe() => return to_sign_in(request),
+            Refused::SignIn if !is_api => {
+                let problem =
+                    Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", "you are not signed in any more");
+                return crate::pages::refused(&problem.remedy("sign in at `/sign-in`, then do it again"));
+            }
+            Refused::SignIn => {
+                let mut answer = Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", "sign in first")
+                    .remedy("send `Authorization: Bearer TOKEN`; `tidegate tokens add NAME` makes a token")
+                    .into_response();
+                let bearer = header::HeaderValue::from_static("Bearer realm=\"tidegate\"");
+                answer.headers_mut().insert(header::WWW_AUTHENTICATE, bearer);
+                return answer;
+            }
+        };
+        match is_api {
+            true => problem.into_response(),
+            false => crate::pages::refused(&problem),
+        }
+    }
+}
+
+/// Leads to the page of signing in, and from there back. A link in a mail or a chat comes from another
+/// site, so the browser leaves the cookie of a person who is signed in at home: that page asks again.
+fn to_sign_in(request: &Parts) -> Response {
+    let foreign = text(&request.headers, "sec-fetch-site").is_some_and(|site| site == "cross-site");
+    let wanted = request.uri.path_and_query().map_or("/", |path| path.as_str());
+    // What browsers take for the address of another server leads home.
+    let wanted = if wanted.starts_with("//") || wanted.contains('\\') { "/" } else { wanted };
+    if foreign {
+        return crate::pages::ask_again(wanted);
+    }
+    Redirect::to(&format!("/sign-in?next={}", encoded(wanted))).into_response()
+}
+
+/// What the path of a request names, without the identifier of a user.
+fn subject_of(path: &str, rule: Rule) -> String {
+    if rule.action == "see_user" {
+        return String::new();
+    }
+    let named = rule.path.split('/').zip(path.split('/')).filter(|(pattern, _)| pattern.starts_with('{'));
+    let names: Vec<String> = named.filter_map(|(_, name)| tidegate_model::address::decoded(name)).collect();
+    names.join("/")
+}
+
+fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers.get(name).map(|value| value.to_str().unwrap_or_default())
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = text(headers, "authorization")?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// Returns the secret of the session in a request.
+pub(crate) fn session(headers: &HeaderMap) -> Option<&str> {
+    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|cookies| cookies.to_str().ok());
+    let mut pairs = cookies.flat_map(|cookies| cookies.split(';')).filter_map(|pair| pair.split_once('='));
+    pairs.find(|(name, _)| name.trim() == COOKIE).map(|(_, secret)| secret.trim())
+}
+
+/// Returns the `Set-Cookie` of a session; without a secret, the one that removes it.
+pub(crate) fn cookie(headers: &HeaderMap, secret: Option<&str>) -> String {
+    /// A week, as long as a session lasts at most.
+    const SECONDS: u32 = 7 * 86_400;
+    let secure = text(headers, "x-forwarded-proto").is_some_and(|scheme| scheme == "https");
+    let secure = if secure { "; Secure" } else { "" };
+    match secret {
+        Some(secret) => {
+            format!("{COOKIE}={secret}; Path=/; HttpOnly; SameSite=Strict; Max-Age={SECONDS}{secure}")
+        }
+        None => format!("{COOKIE}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0{secure}"),
+    }
+}
+
+/// Whether a request that changes something comes from a page of this server. Browsers say so.
+fn is_of_own_page(headers: &HeaderMap) -> bool {
+    let host = text(headers, "host").unwrap_or_default();
+    match (text(headers, "sec-fetch-site"), text(headers, "origin")) {
+        (Some(site), _) => site == "same-origin",
+        (None, Some(origin)) => origin.split_once("://").is_some_and(|(_, of)| !of.is_empty() && of == host),
+        (None, None) => false,
     }
 }
 
 /// What is refused, and what to do instead.
 type Refusal = (&'static str, &'static str);
 
-fn judge(peer: Option<IpAddr>, method: &Method, headers: &HeaderMap) -> Result<(), Refusal> {
-    const TUNNEL: &str = "open a tunnel from the other machine: ssh -L 8080:127.0.0.1:8080 HOST";
+/// Judges a request while there are no people.
+fn judge_local(peer: Option<IpAddr>, method: &Method, headers: &HeaderMap) -> Result<(), Refusal> {
+    const PEOPLE: &str = "add a person on the server, with `tidegate people add NAME --role admin`, \
+        or open a tunnel: ssh -L 8080:127.0.0.1:8080 HOST";
     if !peer.is_some_and(|peer| peer.to_canonical().is_loopback()) {
-        return Err(("the dashboard and its API answer this machine only", TUNNEL));
+        return Err((
+            "the dashboard and its API answer this machine only, until a person can sign in",
+            PEOPLE,
+        ));
     }
     if FORWARDED.iter().any(|name| headers.contains_key(*name)) {
-        let why = "the dashboard and its API do not answer through a proxy: they have no sign-in yet";
-        return Err((why, TUNNEL));
+        let why = "the dashboard and its API do not answer through a proxy until a person can sign in";
+        return Err((why, PEOPLE));
     }
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let host = text(headers, "host").unwrap_or_default();
     if !is_local(host) {
         let why = "the dashboard and its API answer to the names of this machine only";
         return Err((why, "open them as http://127.0.0.1 or http://localhost"));
@@ -48,9 +250,9 @@ fn judge(peer: Option<IpAddr>, method: &Method, headers: &HeaderMap) -> Result<(
     if method.is_safe() {
         return Ok(());
     }
-    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or_default());
-    let same_site = text("sec-fetch-site").is_none_or(|site| site == "same-origin");
-    let same_origin = text("origin").is_none_or(|origin| origin.strip_prefix("http://") == Some(host));
+    let same_site = text(headers, "sec-fetch-site").is_none_or(|site| site == "same-origin");
+    let origin = text(headers, "origin");
+    let same_origin = origin.is_none_or(|origin| origin.strip_prefix("http://") == Some(host));
     match same_site && same_origin {
         true => Ok(()),
         false => Err((
@@ -74,12 +276,16 @@ fn is_local(host: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn asked(peer: &str, method: &Method, headers: &[(&'static str, &str)]) -> bool {
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
         let mut all = HeaderMap::new();
-        for (name, value) in headers {
+        for (name, value) in pairs {
             all.insert(*name, value.parse().expect("a header"));
         }
-        judge(Some(peer.parse().expect("an address")), method, &all).is_ok()
+        all
+    }
+
+    fn asked(peer: &str, method: &Method, pairs: &[(&'static str, &str)]) -> bool {
+        judge_local(Some(peer.parse().expect("an address")), method, &headers(pairs)).is_ok()
     }
 
     #[test]
@@ -112,5 +318,40 @@ mod tests {
         assert!(!post(&[("origin", "null")]));
         assert!(!post(&[("sec-fetch-site", "cross-site")]));
         assert!(!post(&[("sec-fetch-site", "same-site")]));
+    }
+
+    #[test]
+    fn a_browser_that_is_signed_in_says_from_which_page_it_posts() {
+        let own = |pairs: &[(&'static str, &str)]| {
+            let all: Vec<_> = [("host", "tidegate.example.com")].iter().chain(pairs).copied().collect();
+            is_of_own_page(&headers(&all))
+        };
+        assert!(own(&[("sec-fetch-site", "same-origin"), ("origin", "https://tidegate.example.com")]));
+        assert!(own(&[("origin", "https://tidegate.example.com")]), "also behind a proxy that ends TLS");
+        assert!(!own(&[("origin", "https://evil.example.com")]));
+        assert!(!own(&[("origin", "null")]));
+        assert!(!own(&[("sec-fetch-site", "same-site"), ("origin", "https://tidegate.example.com")]));
+        assert!(!own(&[]), "no browser leaves both out");
+    }
+
+    #[test]
+    fn the_cookie_is_closed_to_scripts_and_other_sites() {
+        let plain = cookie(&HeaderMap::new(), Some("secret"));
+        assert!(plain.contains("HttpOnly") && plain.contains("SameSite=Strict"), "{plain}");
+        let behind_tls = cookie(&headers(&[("x-forwarded-proto", "https")]), Some("secret"));
+        assert!(behind_tls.ends_with("; Secure"), "{behind_tls}");
+        assert_eq!(session(&headers(&[("cookie", "a=b; tidegate_session=secret; c=d")])), Some("secret"));
+        assert_eq!(session(&headers(&[("cookie", "xtidegate_session=secret")])), None);
+    }
+
+    #[test]
+    fn the_subject_of_the_audit_log_is_never_a_user() {
+        let of = |path: &str, pattern: &str| {
+            let rule = rules::of(&Method::GET, path, true);
+            assert_eq!(rule.path, pattern);
+            subject_of(path, rule)
+        };
+        assert_eq!(of("/failed-rows/orders%20x/ab12", "/failed-rows/{sync}/{row}"), "orders x/ab12");
+        assert_eq!(of("/api/v1/users/ada%40x.com/timeline", "/api/v1/users/{user}/timeline"), "");
     }
 }

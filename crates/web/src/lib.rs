@@ -1,7 +1,7 @@
 //! What `tidegate serve` answers: events that come in, the dashboard, the API, health, metrics.
 //!
 //! - `pages` is the dashboard, `assets` its script and stylesheet,
-//! - `api` is what the command line does, over HTTP; `access` says who may ask,
+//! - `api` is what the command line does, over HTTP; `access` says who may ask, `rules` for what,
 //! - `server` accepts connections, `connections` counts them and makes room,
 //! - `ingest` gives requests to the connection that they belong to,
 //! - `body` reads their bodies, `budget` shares the memory for them.
@@ -14,6 +14,7 @@ mod budget;
 mod connections;
 mod ingest;
 mod pages;
+mod rules;
 mod server;
 #[cfg(test)]
 mod tests;
@@ -63,15 +64,17 @@ pub async fn serve(
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readiness).with_state(engine.clone()))
         .route("/metrics", get(move || render(metrics.clone())))
-        .merge(local(pages::routes(engine.clone())))
-        .nest("/api", local(api::routes(engine.clone())))
+        .merge(guarded(
+            &engine,
+            Router::new().merge(pages::routes(engine.clone())).nest("/api", api::routes(engine.clone())),
+        ))
         .merge(ingest::routes(engine));
     server::run(listener, layered(routes), Limits::of_process(), stop).await;
 }
 
-/// Routes that answer this machine only.
-fn local(routes: Router) -> Router {
-    routes.layer(axum::middleware::from_fn(access::local_only))
+/// Routes that ask who is there.
+fn guarded(engine: &Arc<Engine>, routes: Router) -> Router {
+    routes.layer(axum::middleware::from_fn_with_state(engine.clone(), access::guard))
 }
 
 fn layered(routes: Router) -> Router {

@@ -12,6 +12,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Move data", &["run", "serve", "retry", "dismiss"]),
     ("See what happened", &["status", "runs", "rows", "events", "alerts"]),
     ("Control", &["pause", "resume", "reset"]),
+    ("Access", &["people", "tokens", "audit"]),
     ("Tools", &["secret", "users", "sandbox", "completions", "help"]),
 ];
 
@@ -128,6 +129,15 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
             ("tidegate secret list", ""),
         ],
     ),
+    (
+        "people",
+        &[
+            ("tidegate people add ada --role admin --rows", "prints a link to choose a password"),
+            ("tidegate people list", ""),
+        ],
+    ),
+    ("tokens", &[("tidegate tokens add airflow --role editor --days 90", "")]),
+    ("audit", &[("tidegate audit list", ""), ("tidegate audit verify", "that no entry was changed")]),
     (
         "users",
         &[("tidegate users erase user-17", ""), ("tidegate users erasures", "what was erased and when")],

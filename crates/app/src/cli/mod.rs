@@ -10,6 +10,8 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args, FromArgMatches, Parser, Subcommand, ValueEnum};
 use clap_complete::engine::ArgValueCandidates;
 
+use tidegate_model::people::Role;
+
 use crate::replaced::Replaced;
 
 /// Moves customer data between warehouses, streams and engagement platforms.
@@ -163,7 +165,7 @@ pub(crate) enum Template {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Moves the rows of a small shop through the sandbox and opens the dashboard.
+    /// Runs a small project on the sandbox and opens the dashboard.
     ///
     /// Needs no account and no network: it writes a project into a folder, runs its syncs against
     /// the vendors' APIs inside the program, takes the message events that come back, and serves
@@ -331,6 +333,21 @@ pub(crate) enum Command {
         #[command(subcommand)]
         action: SecretAction,
     },
+    /// Adds and lists the people who sign in.
+    People {
+        #[command(subcommand)]
+        action: PeopleAction,
+    },
+    /// Makes and lists tokens for programs that use the API.
+    Tokens {
+        #[command(subcommand)]
+        action: TokensAction,
+    },
+    /// Lists what was done by whom, or proves that the list is intact.
+    Audit {
+        #[command(subcommand)]
+        action: AuditAction,
+    },
     /// Erases users from everything that is stored.
     Users {
         #[command(subcommand)]
@@ -432,6 +449,73 @@ pub(crate) enum AlertsAction {
         /// The channel [default: all].
         channel: Option<String>,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PeopleAction {
+    /// Adds a person, or changes the role of one, and prints a link to choose a password.
+    Add {
+        /// The name to sign in with.
+        name: String,
+        /// What the person may do: `viewer`, `editor` or `admin`.
+        #[arg(long)]
+        role: Role,
+        /// The person may see values of rows.
+        #[arg(long)]
+        rows: bool,
+        /// Read the password from stdin instead of printing a link.
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// Lists everyone.
+    List,
+    /// Prints a new link to choose a password, for example in place of a forgotten one.
+    Link {
+        /// The name.
+        name: String,
+    },
+    /// Removes a person and ends all sessions.
+    Remove {
+        /// The name.
+        name: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokensAction {
+    /// Makes a token and prints it, once.
+    Add {
+        /// The name of the program.
+        name: String,
+        /// What the program may do: `viewer`, `editor` or `admin`.
+        #[arg(long)]
+        role: Role,
+        /// The program may see values of rows.
+        #[arg(long)]
+        rows: bool,
+        /// Days until it ends, 366 at most.
+        #[arg(long, value_name = "DAYS", default_value_t = 90)]
+        days: u32,
+    },
+    /// Lists all tokens, without their secrets.
+    List,
+    /// Removes a token.
+    Remove {
+        /// The name.
+        name: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditAction {
+    /// Lists what was done, newest first.
+    List {
+        /// The maximum number of entries to list.
+        #[arg(long, value_name = "N", default_value_t = 50)]
+        limit: usize,
+    },
+    /// Compares every entry with its hash.
+    Verify,
 }
 
 #[derive(Debug, Subcommand)]

@@ -8,9 +8,11 @@ use schemars::{JsonSchema, Schema, schema_for};
 use serde::Serialize;
 use serde_json::Value;
 use tidegate_engine::service::{
-    AlertDetails, ConnectorInfo, KindCount, Plan, Rejection, Report, RetryResult, SyncStatus, TestedChannel,
+    AlertDetails, AuditVerdict, ConnectorInfo, KindCount, Plan, Rejection, Report, RetryResult, SyncStatus,
+    TestedChannel,
 };
 use tidegate_model::event::Offset;
+use tidegate_model::people::{AuditEntry, Person, Role, Token};
 use tidegate_model::store::KeyRotation;
 use tidegate_model::{
     Cause, Checks, Compared, ConnectionId, Counts, Ending, Erasure, ErasureCounts, Error, ErrorKind, Run,
@@ -320,6 +322,65 @@ pub(crate) struct TestedChannels {
     pub(crate) channels: Vec<TestedChannel>,
 }
 
+/// What `people add` did.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct AddedPerson {
+    /// The name.
+    pub(crate) person: String,
+    /// What the person may do.
+    pub(crate) role: Role,
+    /// Whether the person may see values of rows.
+    pub(crate) rows: bool,
+    /// The address at which the person chooses a password; null if there is one.
+    pub(crate) link: Option<String>,
+}
+
+/// What `people list` shows.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct People {
+    /// Everyone, by name.
+    pub(crate) people: Vec<Person>,
+}
+
+/// What `people link` made.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Invited {
+    /// The name.
+    pub(crate) person: String,
+    /// The address at which the person chooses a password.
+    pub(crate) link: String,
+}
+
+/// What `people remove` and `tokens remove` removed.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Removed {
+    /// Its name.
+    pub(crate) removed: String,
+}
+
+/// What `tokens add` made.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct AddedToken {
+    /// The name.
+    pub(crate) name: String,
+    /// The token. It is not shown again.
+    pub(crate) token: String,
+}
+
+/// What `tokens list` shows.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Tokens {
+    /// All tokens, by name.
+    pub(crate) tokens: Vec<Token>,
+}
+
+/// What `audit list` shows.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Audit {
+    /// What was done, newest first.
+    pub(crate) entries: Vec<AuditEntry>,
+}
+
 /// What `users erasures` shows.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Erasures {
@@ -376,6 +437,15 @@ const SCHEMAS: &[(&str, MakeSchema)] = &[
     ("secret rotate", || schema_for!(KeyRotation)),
     ("alerts list", || schema_for!(Alerts)),
     ("alerts test", || schema_for!(TestedChannels)),
+    ("people add", || schema_for!(AddedPerson)),
+    ("people list", || schema_for!(People)),
+    ("people link", || schema_for!(Invited)),
+    ("people remove", || schema_for!(Removed)),
+    ("tokens add", || schema_for!(AddedToken)),
+    ("tokens list", || schema_for!(Tokens)),
+    ("tokens remove", || schema_for!(Removed)),
+    ("audit list", || schema_for!(Audit)),
+    ("audit verify", || schema_for!(AuditVerdict)),
     ("users erase", || schema_for!(ErasureCounts)),
     ("users erasures", || schema_for!(Erasures)),
     ("sandbox", || schema_for!(Listening)),

@@ -8,6 +8,7 @@ mod doctor;
 pub(crate) mod documents;
 mod events;
 mod init;
+mod people;
 mod plan;
 mod preview;
 mod rows;
@@ -59,6 +60,9 @@ pub(crate) async fn execute(cli: Cli) -> Result<u8, Error> {
         Command::Resume { sync } => status::resume(&args, &SyncId::new(sync), output).await,
         Command::Reset { sync } => status::reset(&args, &SyncId::new(sync), output).await,
         Command::Alerts { action } => alerts::alerts(&args, action, output).await,
+        Command::People { action } => people::people(&args, action, output).await,
+        Command::Tokens { action } => people::tokens(&args, action, output).await,
+        Command::Audit { action } => people::audit(&args, action, output).await,
         Command::Users { action } => users::users(&args, action, output).await,
         Command::Secret { action } => secret::secret(&args, action, output).await,
         Command::Sandbox(options) => sandbox::sandbox(&args, options, output).await,

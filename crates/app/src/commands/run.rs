@@ -10,6 +10,7 @@ use tidegate_project::Schedule;
 use tokio_util::sync::CancellationToken;
 
 use super::documents::{Dismissed, FinishedRun, Retried, Runs};
+use super::people::done;
 use crate::cli::{Output, ProjectArgs};
 use crate::output::{self, counted, note, number, toned};
 use crate::progress::Lines;
@@ -147,6 +148,7 @@ pub(super) async fn retry(
     let progress = Lines::default().follow(sync);
     let filter = RetryFilter { user, in_doubt, ..RetryFilter::default() };
     let result = engine.retry(sync, &filter, super::stop_on_signals(), progress).await?;
+    done(&engine, "retry_rows", sync.as_str()).await?;
     engine.flush_sandbox_webhooks().await;
     let code = result.run.as_ref().map_or(DONE, code_of);
     match out {
@@ -169,6 +171,7 @@ pub(super) async fn dismiss(
     }
     let engine = args.engine().await?;
     let dismissed = engine.dismiss(sync, filter, reason).await?;
+    done(&engine, "dismiss_rows", sync.as_str()).await?;
     let failed_rows = engine.open_failed_rows(sync).await?;
     if out != Output::Text {
         output::document(out, &Dismissed { sync: sync.clone(), dismissed, failed_rows });

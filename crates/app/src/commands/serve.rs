@@ -85,6 +85,11 @@ pub(super) fn local(address: SocketAddr) -> SocketAddr {
 async fn announce(engine: &Engine, address: SocketAddr) {
     note(format!("listening on http://{address}"));
     note(format!("  dashboard  http://{}/", local(address)));
+    match engine.invite_first().await {
+        Ok(Some(key)) => note(format!("  first admin  http://{}/welcome?key={key}", local(address))),
+        Ok(None) => {}
+        Err(error) => tracing::warn!(error = error.chain(), "the link of the first admin could not be made"),
+    }
     for endpoint in engine.ingest_endpoints() {
         note(format!("  events  /in/{}/{}", endpoint.kind, endpoint.connection));
         for path in endpoint.paths {

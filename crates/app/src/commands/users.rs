@@ -3,6 +3,7 @@
 use tidegate_model::{ErasureCounts, Error};
 
 use super::documents::Erasures;
+use super::people::done;
 use crate::cli::{Output, ProjectArgs, UsersAction};
 use crate::output::table::{Table, count, numeric, word};
 use crate::{DONE, output};
@@ -10,7 +11,9 @@ use crate::{DONE, output};
 pub(super) async fn users(args: &ProjectArgs, action: UsersAction, out: Output) -> Result<u8, Error> {
     match action {
         UsersAction::Erase { id } => {
-            let removed = args.serving_engine().await?.erase_user(&id).await?;
+            let engine = args.serving_engine().await?;
+            let removed = engine.erase_user(&id).await?;
+            done(&engine, "erase_user", "").await?;
             match out {
                 Output::Text => output::table(&counts(&removed)),
                 _ => output::document(out, &removed),

@@ -32,6 +32,7 @@ mod many;
 mod mirror;
 mod operating;
 mod outside;
+mod people;
 mod project_file;
 mod prose;
 mod recovery;

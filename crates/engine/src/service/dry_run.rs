@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 use tidegate_model::alert::AlertBook;
+use tidegate_model::people::PeopleBook;
 use tidegate_model::store::{
     BatchCommit, DismissedRow, FailedRow, FailedRowGroup, FailedRowQuery, FailedRowTotals, Intent, IntentId,
     IntentRow, KeptUser, KeyRotation, Lookback, NextRun, Pause, RowEntry, RowQuery, RunEnd, RunQuery,
@@ -369,5 +370,9 @@ impl Store for DryRun {
 
     fn alert_book(&self) -> &dyn AlertBook {
         self.real.alert_book()
+    }
+
+    fn people_book(&self) -> &dyn PeopleBook {
+        self.real.people_book()
     }
 }

@@ -3,7 +3,7 @@
 use tidegate_model::store::{DismissedRow, FailedRow, FailedRowGroup, FailedRowQuery, RunQuery};
 use tidegate_model::{Error, RowHash, Run, RunId, SyncId};
 
-use super::Engine;
+use super::{Engine, visibility};
 
 impl Engine {
     /// Returns a run by its name.
@@ -43,7 +43,7 @@ impl Engine {
     /// # Errors
     /// If the store cannot be read.
     pub async fn failed_row_groups(&self, sync: Option<&SyncId>) -> Result<Vec<FailedRowGroup>, Error> {
-        self.config.store.failed_row_groups(sync).await
+        self.config.store.failed_row_groups(sync).await.map(visibility::shown)
     }
 
     /// Returns an open failed row by the hash of its key.

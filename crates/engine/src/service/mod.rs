@@ -28,6 +28,7 @@ pub(crate) mod runs;
 mod secrets;
 mod shown;
 mod timeline;
+mod visibility;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -42,6 +43,7 @@ use tidegate_model::{
 use tokio::sync::{Semaphore, watch};
 
 pub use crate::alerts::{AlertDetails, ChannelDetails, TestedChannel};
+pub use crate::people::{AuditVerdict, SignIn, Visitor};
 pub use crate::pipeline::ExceededLimit;
 pub use background::Started;
 pub use catalog::{ConnectorInfo, connector, connectors, setup};
@@ -59,8 +61,10 @@ pub use retry::{RetryFilter, RetryResult};
 pub use runs::SyncStatus;
 pub use secrets::{remove_secret, rotate_master_key, secret_names, set_secret};
 pub use timeline::{Entry, Timeline};
+pub use visibility::without_row_values;
 
 use crate::alerts::Watching;
+use crate::people::SignInLimit;
 use crate::pipeline::{Parts, RateLimiters, wait};
 use tidegate_project::{ImportSpec, Project, SyncSpec};
 
@@ -114,6 +118,8 @@ pub struct Engine {
     pub(crate) pauses: pauses::Pauses,
     /// What is remembered between two looks for alerts.
     pub(crate) watching: Watching,
+    /// Attempts to sign in that failed.
+    pub(crate) sign_ins: SignInLimit,
 }
 
 impl Engine {
@@ -132,6 +138,7 @@ impl Engine {
             turns: Semaphore::new(turns),
             pauses: pauses::Pauses::default(),
             watching: Watching::default(),
+            sign_ins: SignInLimit::default(),
         }
     }
 

@@ -109,7 +109,7 @@ impl Engine {
     pub async fn overview(&self) -> Result<Overview, Error> {
         let at = self.config.clock.now();
         let mut by_sync: HashMap<SyncId, Vec<FailedRowGroup>> = HashMap::new();
-        for group in self.config.store.failed_row_groups(None).await? {
+        for group in self.failed_row_groups(None).await? {
             by_sync.entry(group.sync.clone()).or_default().push(group);
         }
         let runs = self.runs_of_a_day(None, at).await?;
@@ -131,7 +131,7 @@ impl Engine {
     /// If there is no such sync, or the store cannot be read.
     pub async fn sync_details(&self, id: &SyncId) -> Result<SyncDetails, Error> {
         let sync = self.sync(id)?;
-        let groups = self.config.store.failed_row_groups(Some(id)).await?;
+        let groups = self.failed_row_groups(Some(id)).await?;
         let checkpoint = self.config.store.sync_state(id).await?.checkpoint;
         let runs = self.runs_of_a_day(Some(id), self.config.clock.now()).await?;
         let delivered = runs.iter().map(|run| run.counts.delivered).sum();

@@ -198,6 +198,47 @@ CREATE TABLE notices (
 );
 CREATE INDEX notices_due ON notices (due_at) WHERE due_at IS NOT NULL;
 
+CREATE TABLE people (
+    name       TEXT PRIMARY KEY,
+    role       TEXT NOT NULL,
+    sees_rows  BIGINT NOT NULL,
+    created_at BIGINT NOT NULL,
+    password   TEXT
+);
+
+CREATE TABLE sessions (
+    hash       TEXT PRIMARY KEY,
+    person     TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    seen_at    BIGINT NOT NULL
+);
+
+CREATE TABLE tokens (
+    name       TEXT PRIMARY KEY,
+    hash       TEXT NOT NULL UNIQUE,
+    role       TEXT NOT NULL,
+    sees_rows  BIGINT NOT NULL,
+    created_at BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    used_at    BIGINT
+);
+
+CREATE TABLE invitations (
+    hash       TEXT PRIMARY KEY,
+    person     TEXT NOT NULL,
+    expires_at BIGINT NOT NULL
+);
+
+CREATE TABLE audit (
+    seq     BIGINT PRIMARY KEY,
+    at      BIGINT NOT NULL,
+    actor   TEXT NOT NULL,
+    via     TEXT NOT NULL,
+    action  TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    hash    TEXT NOT NULL
+);
+
 CREATE TABLE secrets (
     name   TEXT PRIMARY KEY,
     key_id TEXT NOT NULL,

@@ -17,6 +17,7 @@ mod kept_users;
 mod leases;
 pub(crate) mod migrations;
 pub(crate) mod payload;
+mod people;
 mod process;
 mod requests;
 mod rows;
@@ -35,6 +36,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use tidegate_model::alert::AlertBook;
+use tidegate_model::people::PeopleBook;
 use tidegate_model::store::{
     BatchCommit, DismissedRow, FailedRow, FailedRowGroup, FailedRowQuery, FailedRowTotals, Intent, IntentId,
     IntentRow, KeptUser, KeyRotation, Lookback, NextRun, Pause, RowEntry, RowQuery, RunEnd, RunQuery,
@@ -351,6 +353,10 @@ impl Store for SqlStore {
     }
 
     fn alert_book(&self) -> &dyn AlertBook {
+        self
+    }
+
+    fn people_book(&self) -> &dyn PeopleBook {
         self
     }
 }

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tidegate_model::alert::AlertBook;
+use tidegate_model::people::{Deed, PeopleBook};
 use tidegate_model::store::{
     BatchCommit, Delivered, DismissedRow, FailedRow, FailedRowGroup, FailedRowQuery, FailedRowTotals, Intent,
     IntentId, IntentRow, KeptUser, KeyRotation, Known, Lookback, LookbackChunk, NextRun, Pause, PauseChange,
@@ -21,12 +22,14 @@ use tidegate_model::{
 };
 
 use super::memory_alerts::MemoryAlerts;
+use super::memory_people::MemoryPeople;
 
 /// A store in plain memory. Clones share what they remember.
 #[derive(Clone)]
 pub struct MemoryStore {
     memory: Arc<Mutex<Memory>>,
     alerts: MemoryAlerts,
+    people: MemoryPeople,
     clock: Arc<dyn Clock>,
 }
 
@@ -58,7 +61,17 @@ struct Memory {
 impl MemoryStore {
     /// Creates a store that remembers nothing yet.
     pub fn new(clock: Arc<dyn Clock>) -> MemoryStore {
-        MemoryStore { memory: Arc::default(), alerts: MemoryAlerts::default(), clock }
+        MemoryStore {
+            memory: Arc::default(),
+            alerts: MemoryAlerts::default(),
+            people: MemoryPeople::default(),
+            clock,
+        }
+    }
+
+    /// Changes an entry of the audit log, as one would who can write the database.
+    pub fn forge_audit(&self, seq: u64, change: impl FnOnce(&mut Deed)) {
+        self.people.forge_audit(seq, change);
     }
 
     /// Returns its clock.
@@ -770,6 +783,10 @@ impl Store for MemoryStore {
 
     fn alert_book(&self) -> &dyn AlertBook {
         &self.alerts
+    }
+
+    fn people_book(&self) -> &dyn PeopleBook {
+        &self.people
     }
 }
 

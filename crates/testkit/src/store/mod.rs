@@ -4,6 +4,7 @@ mod backend;
 mod failed_rows;
 mod memory;
 mod memory_alerts;
+mod memory_people;
 pub mod promises;
 
 pub use backend::Backend;
@@ -65,6 +66,11 @@ macro_rules! store_conforms {
             alerts::a_recipient_is_told_of_a_change_once
             alerts::a_notice_that_is_due_goes_to_one_process
             alerts::old_alerts_go_with_their_notices
+            people::a_person_is_kept_and_a_change_ends_the_sessions
+            people::old_sessions_go_when_a_new_one_opens
+            people::a_token_is_found_by_its_hash_until_it_is_removed
+            people::an_invitation_is_accepted_once
+            people::the_audit_log_is_a_chain
         }
     };
     (@each $backend:expr; $($subject:ident :: $promise:ident)*) => {

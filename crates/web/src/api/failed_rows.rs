@@ -11,6 +11,7 @@ use tidegate_model::{RunId, SyncId};
 use utoipa::IntoParams;
 
 use super::cursor::{after, position, row_key};
+use super::exports::{self, Format};
 use super::reply::{self, Page};
 use super::runs::{LIMIT, LIMIT_MAX};
 use super::types::{FailedRow, Group};
@@ -38,8 +39,12 @@ pub(super) struct FailedRows {
     to: Option<Timestamp>,
     /// The `next` of the page before.
     after: Option<String>,
-    /// At most this many: 50 if it is left out, 500 at most.
+    /// At most this many: 50 if it is left out, 500 at most. Of `csv` and `ndjson` all, if it is left out.
     limit: Option<usize>,
+    /// `json`, a page of the list; `csv` or `ndjson`, all rows that are selected.
+    #[param(value_type = Option<String>)]
+    #[serde(default)]
+    format: Format,
 }
 
 /// Which groups.
@@ -79,6 +84,9 @@ pub(super) async fn list_failed_rows(
         without_payload: false,
         limit: limit + 1,
     };
+    if asked.format != Format::Json {
+        return Ok(exports::stream(engine, query, asked.limit.unwrap_or(usize::MAX), asked.format));
+    }
     let mut rows = engine.find_failed_rows(&query).await?;
     let more = rows.len() > limit;
     rows.truncate(limit);

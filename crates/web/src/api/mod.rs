@@ -5,8 +5,11 @@
 mod alerts;
 mod connections;
 mod cursor;
+mod exports;
 #[expect(unused_qualifications, reason = "made by a macro of utoipa")]
 mod failed_rows;
+#[expect(unused_qualifications, reason = "made by a macro of utoipa")]
+mod people;
 mod problem;
 mod reply;
 #[expect(unused_qualifications, reason = "made by a macro of utoipa")]
@@ -17,6 +20,7 @@ mod syncs;
 mod types;
 #[expect(unused_qualifications, reason = "made by a macro of utoipa")]
 mod users;
+mod words;
 
 use std::sync::Arc;
 
@@ -39,7 +43,7 @@ pub(crate) type Shared = axum::extract::State<Arc<Engine>>;
 #[openapi(
     info(
         title = "Tidegate",
-        description = "Syncs, runs and failed rows of one Tidegate server. It answers programs of its own machine only.",
+        description = "Syncs, runs and failed rows of one Tidegate server. Until there are people, it answers programs of its own machine only; then each request needs a token.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     servers((url = "/api/v1")),
@@ -65,6 +69,10 @@ pub(super) fn routes(engine: Arc<Engine>) -> Router {
         .routes(routes!(failed_rows::get_failed_row))
         .routes(routes!(users::get_timeline))
         .routes(routes!(connections::list_connections))
+        .routes(routes!(syncs::dismiss_rows))
+        .routes(routes!(people::list_people))
+        .routes(routes!(people::list_tokens))
+        .routes(routes!(people::list_audit))
         .routes(routes!(alerts::list_alerts))
         .routes(routes!(alerts::list_channels))
         .routes(routes!(alerts::test_channel))

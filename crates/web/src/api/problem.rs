@@ -4,9 +4,10 @@ use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use tidegate_model::settings::without_value;
 use tidegate_model::{Error, ErrorKind};
 use utoipa::ToSchema;
+
+use super::words;
 
 /// What failed, why, and what to do next.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -57,6 +58,11 @@ impl Problem {
         self
     }
 
+    /// Returns what failed, and what to do next.
+    pub(crate) fn sentences(&self) -> (String, String) {
+        (self.detail.clone(), self.remedy.clone().unwrap_or_default())
+    }
+
     /// Returns the HTTP status.
     pub(crate) fn status(&self) -> StatusCode {
         StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
@@ -89,13 +95,13 @@ impl From<QueryRejection> for Problem {
     fn from(rejection: QueryRejection) -> Problem {
         let why = rejection.body_text();
         let why = why.strip_prefix("Failed to deserialize query string: ").unwrap_or(&why);
-        Problem::invalid(format!("the query cannot be read: {}", without_value(why)))
+        Problem::invalid(format!("the query cannot be read: {}", words::plain(why)))
     }
 }
 
 impl From<PathRejection> for Problem {
     fn from(rejection: PathRejection) -> Problem {
-        Problem::invalid(format!("the path cannot be read: {}", without_value(&rejection.body_text())))
+        Problem::invalid(format!("the path cannot be read: {}", words::plain(&rejection.body_text())))
     }
 }
 
@@ -109,7 +115,7 @@ impl From<JsonRejection> for Problem {
             _ => {
                 let why = rejection.body_text();
                 let why = why.rsplit_once("target type: ").map_or(why.as_str(), |(_, why)| why);
-                format!("the body cannot be read: {}", without_value(why))
+                format!("the body cannot be read: {}", words::plain(why))
             }
         });
         let title = rejection.status().canonical_reason().unwrap_or("Error");

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
-use tidegate_engine::service::{Engine, RetryFilter};
+use tidegate_engine::service::{Engine, RetryFilter, Visitor};
 use tidegate_model::SyncId;
 use tidegate_model::store::RunQuery;
 use utoipa::{IntoParams, ToSchema};
@@ -20,8 +20,6 @@ use super::{Problem, Shared};
 
 /// The longest that a request waits for a run: the server answers within a minute.
 const WAIT_MAX: u64 = 50;
-/// The name that a pause shows if the caller gives none.
-const CALLER: &str = "the API";
 
 /// How long to wait.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -151,6 +149,51 @@ pub(super) async fn retry_sync(
     }
 }
 
+/// Which failed rows need no delivery, and why. A member that is left out selects all.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Dismiss {
+    /// Why they need no delivery.
+    note: String,
+    /// Rows of one user.
+    user: Option<String>,
+    /// Rows with one reason code.
+    reason: Option<String>,
+    /// One row, by its id.
+    row: Option<String>,
+    /// Rows in doubt instead of rejected ones.
+    #[serde(default)]
+    in_doubt: bool,
+}
+
+/// The result of a dismissal.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Dismissed {
+    /// How many rows were closed.
+    dismissed: u64,
+}
+
+/// Closes failed rows that need no delivery, with a note.
+#[utoipa::path(post, path = "/syncs/{sync}/dismiss", operation_id = "dismiss_rows", tag = "syncs",
+    params(("sync" = String, Path, description = "The name of the sync")), request_body = Dismiss,
+    responses((status = 200, body = Dismissed), (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 422, body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn dismiss_rows(
+    State(engine): Shared,
+    Path(sync): Path<String>,
+    asked: Result<Json<Dismiss>, JsonRejection>,
+) -> Result<Response, Problem> {
+    let id = known(&engine, &sync)?;
+    let Json(Dismiss { note, user, reason, row, in_doubt }) = asked?;
+    let key = match row.as_deref().map(row_key) {
+        Some(None) => return Err(Problem::invalid("`row` is not the id of a row")),
+        key => key.flatten(),
+    };
+    let filter = RetryFilter { user, in_doubt, reason, key };
+    let dismissed = engine.dismiss(&id, &filter, &note).await?;
+    Ok(Json(Dismissed { dismissed }).into_response())
+}
+
 /// Keeps a sync from running until it is resumed.
 #[utoipa::path(post, path = "/syncs/{sync}/pause", operation_id = "pause_sync", tag = "syncs",
     params(("sync" = String, Path, description = "The name of the sync")), request_body = PauseRequest,
@@ -158,11 +201,15 @@ pub(super) async fn retry_sync(
 pub(super) async fn pause_sync(
     State(engine): Shared,
     Path(sync): Path<String>,
+    Extension(visitor): Extension<Visitor>,
     asked: Result<Option<Json<PauseRequest>>, JsonRejection>,
 ) -> Result<StatusCode, Problem> {
     let id = known(&engine, &sync)?;
     let PauseRequest { by, why } = asked?.map(|Json(asked)| asked).unwrap_or_default();
-    engine.pause(&id, by.as_deref().unwrap_or(CALLER), why.as_deref().unwrap_or("asked for")).await?;
+    // Who signed in is known; before there are people, a program may say it.
+    let signed_in = engine.has_people().await?;
+    let by = by.filter(|_| !signed_in).unwrap_or(visitor.name);
+    engine.pause(&id, &by, why.as_deref().unwrap_or("asked for")).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

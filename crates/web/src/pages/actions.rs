@@ -3,23 +3,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Form;
 use axum::extract::rejection::FormRejection;
 use axum::extract::{Path, State};
 use axum::response::Redirect;
+use axum::{Extension, Form};
 use serde::Deserialize;
-use tidegate_engine::service::{Engine, RetryFilter};
+use tidegate_engine::service::{Engine, RetryFilter, Visitor};
 use tidegate_model::SyncId;
 use tidegate_model::store::{RunQuery, StatusKind};
 
 use super::shell::{Failure, known};
+use crate::access::Subject;
 use crate::api::row_key;
 use tidegate_model::address::encoded;
 
 /// How long a button waits for a result. After that, the page of the run shows its progress.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// The name that a pause shows, until people have names.
-const PERSON: &str = "a person (dashboard)";
 
 pub(super) async fn run(
     State(engine): State<Arc<Engine>>,
@@ -60,12 +59,13 @@ pub(super) struct Pause {
 pub(super) async fn pause(
     State(engine): State<Arc<Engine>>,
     Path(sync): Path<String>,
+    Extension(visitor): Extension<Visitor>,
     form: Result<Form<Pause>, FormRejection>,
 ) -> Result<Redirect, Failure> {
     let id = known(&engine, &sync)?;
     let Form(Pause { why }) = form?;
     let why = if why.trim().is_empty() { "no reason given" } else { why.trim() };
-    engine.pause(&id, PERSON, why).await?;
+    engine.pause(&id, &visitor.name, why).await?;
     Ok(to_sync(&id, "paused"))
 }
 
@@ -115,7 +115,7 @@ pub(super) struct Retry {
 pub(super) async fn retry(
     State(engine): State<Arc<Engine>>,
     form: Result<Form<Retry>, FormRejection>,
-) -> Result<Redirect, Failure> {
+) -> Result<(Extension<Subject>, Redirect), Failure> {
     let Form(Retry { sync, status, reason, row, twice }) = form?;
     let id = known(&engine, &sync)?;
     let in_doubt = status == StatusKind::InDoubt;
@@ -127,14 +127,41 @@ pub(super) async fn retry(
         key => key.flatten(),
     };
     let filter = RetryFilter { user: None, in_doubt, reason, key };
+    let subject = Extension(Subject(sync));
     match engine.start_retry(&id, filter)?.wait(PATIENCE).await? {
         Some(ended) => match ended.run {
-            Some(run) => Ok(to_run(run.id.as_str())),
+            Some(run) => Ok((subject, to_run(run.id.as_str()))),
             None => Err(Failure::invalid(
                 "Nothing was sent: the source no longer has these rows, or they could not be read. \
                  Run the sync: a row that the source can show again is read then.",
             )),
         },
-        None => started(&engine, &id).await,
+        None => Ok((subject, started(&engine, &id).await?)),
     }
+}
+
+/// Which failed rows need no delivery, and why.
+#[derive(Debug, Deserialize)]
+pub(super) struct Dismiss {
+    sync: String,
+    status: StatusKind,
+    reason: Option<String>,
+    row: Option<String>,
+    #[serde(default)]
+    note: String,
+}
+
+pub(super) async fn dismiss(
+    State(engine): State<Arc<Engine>>,
+    form: Result<Form<Dismiss>, FormRejection>,
+) -> Result<(Extension<Subject>, Redirect), Failure> {
+    let Form(Dismiss { sync, status, reason, row, note }) = form?;
+    let id = known(&engine, &sync)?;
+    let key = match row.as_deref().map(row_key) {
+        Some(None) => return Err(Failure::invalid("There is no such row.")),
+        key => key.flatten(),
+    };
+    let filter = RetryFilter { user: None, in_doubt: status == StatusKind::InDoubt, reason, key };
+    engine.dismiss(&id, &filter, &note).await?;
+    Ok((Extension(Subject(sync)), to_sync(&id, "dismissed")))
 }

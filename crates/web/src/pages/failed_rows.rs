@@ -10,6 +10,7 @@ use axum::response::Response;
 use serde::Deserialize;
 use tidegate_engine::service::Engine;
 use tidegate_model::SyncId;
+use tidegate_model::address::encoded;
 use tidegate_model::store::{FailedRowGroup, FailedRowQuery, StatusKind};
 
 use super::shell::{self, Failure, Shell};
@@ -62,6 +63,8 @@ struct GroupPage {
     sync: String,
     rows: Vec<RowView>,
     older: Option<String>,
+    csv: String,
+    ndjson: String,
 }
 
 pub(super) async fn group(
@@ -93,11 +96,25 @@ pub(super) async fn group(
     let template = GroupPage {
         group: found.as_ref().map(|group| GroupView::new(group, shell.now)),
         rows: rows.iter().map(|row| RowView::new(row, shell.now)).collect(),
+        csv: export(&filter, "csv"),
+        ndjson: export(&filter, "ndjson"),
         sync: filter.sync,
         older,
         shell,
     };
     shell::page(&headers, &template)
+}
+
+/// The address of all rows of a group, in a format.
+fn export(filter: &Filter, format: &str) -> String {
+    let mut address = format!("/api/v1/failed-rows?format={format}&sync={}", encoded(&filter.sync));
+    if let Some(status) = filter.status {
+        address.push_str(&format!("&status={}", status.as_str()));
+    }
+    if let Some(reason) = &filter.reason {
+        address.push_str(&format!("&reason={}", encoded(reason)));
+    }
+    address
 }
 
 async fn find_group(engine: &Engine, filter: &Filter) -> Result<Option<FailedRowGroup>, Failure> {

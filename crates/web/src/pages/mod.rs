@@ -7,9 +7,11 @@ mod connections;
 mod events;
 mod failed_rows;
 mod overview;
+mod people;
 mod runs;
 mod shell;
 mod show;
+mod sign_in;
 mod syncs;
 mod text;
 mod users;
@@ -22,6 +24,8 @@ use axum::routing::{get, post};
 use tidegate_engine::service::Engine;
 
 use crate::assets;
+
+pub(crate) use shell::{ask_again, refused};
 
 /// The routes of the dashboard.
 pub(super) fn routes(engine: Arc<Engine>) -> Router {
@@ -43,6 +47,16 @@ pub(super) fn routes(engine: Arc<Engine>) -> Router {
         .route("/users", get(users::page))
         .route("/events", get(events::page))
         .route("/connections", get(connections::page))
+        .route("/failed-rows/dismiss", post(actions::dismiss))
+        .route("/people", get(people::page))
+        .route("/people/add", post(people::add))
+        .route("/people/link", post(people::link))
+        .route("/people/remove", post(people::remove))
+        .route("/people/tokens/remove", post(people::remove_token))
+        .route("/audit", get(people::audit))
+        .route("/sign-in", get(sign_in::page).post(sign_in::sign_in))
+        .route("/sign-out", post(sign_in::sign_out))
+        .route("/welcome", get(sign_in::welcome).post(sign_in::choose))
         .route("/alerts", get(alerts::page))
         .route("/alerts/test", post(alerts::test))
         .route("/about", get(connections::about))

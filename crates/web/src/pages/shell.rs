@@ -30,6 +30,8 @@ pub(super) struct Shell {
     pub(super) sandbox: bool,
     /// The time at which the page was made.
     pub(super) now: Timestamp,
+    /// Whether there are people, so that someone signed in.
+    pub(super) signed_in: bool,
 }
 
 /// An entry of the navigation.
@@ -64,6 +66,7 @@ impl Shell {
             failed_rows: groups.iter().map(|group| group.rows).sum(),
             sandbox: engine.uses_sandbox(),
             now: engine.now(),
+            signed_in: engine.has_people().await?,
         })
     }
 
@@ -202,10 +205,13 @@ impl IntoResponse for Failure {
             failed_rows: 0,
             sandbox: false,
             now: Timestamp::UNIX_EPOCH,
+            signed_in: false,
         };
         let headline = match self.status {
             StatusCode::NOT_FOUND => "This is not here",
             StatusCode::UNPROCESSABLE_ENTITY => "Nothing was done",
+            StatusCode::FORBIDDEN => "This is not for you",
+            StatusCode::UNAUTHORIZED => "Sign in first",
             status if status.is_server_error() => "Something went wrong",
             _ => "This is not possible now",
         };
@@ -214,6 +220,30 @@ impl IntoResponse for Failure {
         let plain = HeaderMap::new();
         respond(&plain, self.status, &template).unwrap_or_else(|_| self.status.into_response())
     }
+}
+
+/// Answers with the page of a request that is refused.
+pub(crate) fn refused(problem: &Problem) -> Response {
+    let (what, next) = problem.sentences();
+    Failure { status: problem.status(), what, next: format!("Next: {next}") }.into_response()
+}
+
+#[derive(Template)]
+#[template(path = "ask_again.html")]
+struct AskAgain<'a> {
+    path: &'a str,
+}
+
+impl AskAgain<'_> {
+    fn style(&self) -> &'static str {
+        assets::style()
+    }
+}
+
+/// Answers with a page that asks for an address again, from this site: then the browser sends its cookie.
+pub(crate) fn ask_again(path: &str) -> Response {
+    let page = page(&HeaderMap::new(), &AskAgain { path });
+    page.unwrap_or_else(IntoResponse::into_response)
 }
 
 /// The sync of this name.

@@ -144,6 +144,7 @@ pub(super) async fn page(
         lag: overview.status.lag.iter().map(lag).collect(),
         done: match done.as_str() {
             "paused" => "It is paused: it does not run until you resume it.",
+            "dismissed" => "The rows are closed. `tidegate rows --dismissed` lists them with the note.",
             "resumed" => "It is active again.",
             "reset" => "Its checkpoint is cleared: the next run reads from the beginning.",
             "started" => "A run has started. It is listed below as soon as it has read something.",

@@ -171,6 +171,7 @@ pub(super) struct GroupView {
     pub(super) sync_path: String,
     pub(super) badge: String,
     pub(super) class: &'static str,
+    pub(super) status: &'static str,
     pub(super) code: String,
     pub(super) message: String,
     pub(super) shown_rows: String,
@@ -191,6 +192,7 @@ impl GroupView {
             sync_path: format!("/syncs/{}", encoded(group.sync.as_str())),
             badge: status_badge(group.status),
             class: if is_in_doubt { "idle" } else { "look" },
+            status: group.status.as_str(),
             code: group.reason.code.to_string(),
             message: show::prose(&group.reason.message),
             shown_rows: show::count(group.rows, "row", "rows"),
@@ -221,6 +223,8 @@ pub(super) fn status_badge(status: StatusKind) -> String {
 
 /// A failed row.
 pub(super) struct RowView {
+    pub(super) id: String,
+    pub(super) status: &'static str,
     pub(super) path: String,
     pub(super) retry_path: String,
     pub(super) sync: String,
@@ -250,6 +254,7 @@ impl RowView {
         let sync = encoded(entry.sync.as_str());
         let id = row_id(row.key);
         RowView {
+            status: entry.status.as_str(),
             path: format!("/failed-rows/{sync}/{id}"),
             retry_path: format!(
                 "/failed-rows/retry?{}&row={id}",
@@ -260,7 +265,8 @@ impl RowView {
             run: entry.run.to_string(),
             run_path: format!("/runs/{}", encoded(entry.run.as_str())),
             object: show::prose(&entry.object.as_str().replace('_', " ")),
-            name: if entry.key.is_empty() { id } else { entry.key.clone() },
+            name: if entry.key.is_empty() { id.clone() } else { entry.key.clone() },
+            id,
             user_path: format!("/users?user={}", encoded(&entry.user)),
             user: entry.user.clone(),
             badge: status_badge(entry.status),

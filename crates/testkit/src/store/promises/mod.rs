@@ -7,6 +7,7 @@ pub mod intents;
 pub mod leases;
 pub mod ledger;
 pub mod pages;
+pub mod people;
 pub mod runs;
 pub mod state;
 mod steps;
