@@ -45,7 +45,8 @@ def smtp(user, password):
 
     def check(server, session, envelope, mechanism, data):
         fits = (data.login, data.password) == (user.encode(), password.encode())
-        return AuthResult(success=fits)
+        # Otherwise aiosmtpd takes the answer for given.
+        return AuthResult(success=fits, handled=fits)
 
     controller = Controller(
         Handler(),

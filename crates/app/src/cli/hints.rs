@@ -5,7 +5,7 @@ use clap::error::{ContextKind, ContextValue};
 /// A verb that other tools have, and the answer.
 const VERBS: &[(&[&str], &str)] = &[
     (&["list", "ls"], "`tidegate status` lists the syncs, `tidegate connectors` what can be connected"),
-    (&["doctor", "debug", "test", "diagnose"], "`tidegate check` tests connections, privileges and mappings"),
+    (&["debug", "test", "diagnose"], "`tidegate check` tests connections, privileges and mappings"),
     (&["sync", "load", "build", "trigger", "execute"], "`tidegate run SYNC` runs a sync once"),
     (&["dry-run", "dryrun", "diff"], "`tidegate plan SYNC` shows what a run would send and sends nothing"),
     (
@@ -87,7 +87,7 @@ mod tests {
     fn the_words_of_other_tools_are_answered_with_the_verb_that_does_it() {
         for (words, verb) in [
             (&["list"][..], "tidegate status"),
-            (&["doctor"], "tidegate check"),
+            (&["diagnose"], "tidegate check"),
             (&["run", "orders", "--dry-run"], "tidegate plan"),
             (&["run", "--select", "orders"], "tidegate run SYNC"),
             (&["run", "orders", "--full-refresh"], "tidegate reset"),

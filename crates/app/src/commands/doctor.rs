@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
+use std::time::Duration;
 
 use jiff::SignedDuration;
 use tidegate_engine::service::Engine;
@@ -140,8 +141,13 @@ async fn look_at_port(machine: &mut Checks, listen: SocketAddr) {
     }
 }
 
-/// Whether a server of ours is at an address, and ready.
+/// Whether a server of ours is at an address, and ready. Another program may never answer.
 async fn ready(address: SocketAddr) -> Option<bool> {
+    const PATIENCE: Duration = Duration::from_secs(3);
+    tokio::time::timeout(PATIENCE, asked(address)).await.ok()?
+}
+
+async fn asked(address: SocketAddr) -> Option<bool> {
     let get = |path: &str| http::Request::get(format!("http://{address}{path}")).body(bytes::Bytes::new());
     let http = RealHttp::new().ok()?;
     let health = http.send(get("/healthz").ok()?).await.ok()?;
