@@ -1,6 +1,5 @@
 //! Imports: rows of a source become records of a platform.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -126,6 +125,7 @@ pub async fn run(
         changed: import.changed,
         keys_for: import.keys_for,
         keeps_users: import.removal.is_some(),
+        notes: import.tracking == ChangeTracking::Mirror && object.idempotency == Idempotency::Idempotent,
         kind,
         cursor_state: cursor_state.cloned(),
     };
@@ -135,8 +135,11 @@ pub async fn run(
         Ok(cursor_state) => (cursor_state, Ok(())),
         Err(error) => (None, Err(error)),
     };
-    let removing =
-        import.removal.as_ref().map(|removal| Job { keeps_users: false, ..job(None, &removal.platform) });
+    let removing = import.removal.as_ref().map(|removal| Job {
+        keeps_users: false,
+        notes: false,
+        ..job(None, &removal.platform)
+    });
     let job = job(cursor_state.as_ref(), &import.platform);
     let comparing = progress.clone();
     let (cursor_state, duplicates) = (cursor_state.as_ref(), &duplicates);
@@ -215,11 +218,12 @@ async fn compared(
 ) -> Result<(Feed<Row>, Option<Feed<Row>>), Error> {
     let batch_rows = batch_items(&import.platform.limits());
     let removes = import.removal.is_some();
-    let about_to_be_sent = match removes {
-        true => removal::about_to_be_sent(parts.store.open_intents(&import.sync).await?),
-        false => HashMap::new(),
+    let about_to_be_sent = removal::about_to_be_sent(parts.store.open_intents(&import.sync).await?);
+    let uncommitted = match import.platform.object().idempotency {
+        Idempotency::Idempotent => Arc::new(about_to_be_sent.keys().copied().collect()),
+        _ => Arc::default(),
     };
-    let mut comparing = Comparing { import, batch_rows, progress, about_to_be_sent };
+    let mut comparing = Comparing { import, batch_rows, progress, about_to_be_sent, uncommitted };
     let mut found = comparing.compare(parts.store.compare(&import.sync).await?).await?;
     parts.store.note_compared(run, found.differences.compared).await?;
     if let Some(limits) = &import.limits

@@ -63,6 +63,9 @@ pub(crate) struct Job<F: Transform> {
     pub(crate) keys_for: Option<Duration>,
     /// Whether the users of delivered rows are kept, so that they can be deleted.
     pub(crate) keeps_users: bool,
+    /// Whether what is sent is written down before, though sending it again does no harm: a mirror
+    /// whose run was interrupted must not take an earlier version for the one at the platform.
+    pub(crate) notes: bool,
     pub(crate) kind: RunKind,
     /// The state of the cursor before the run.
     pub(crate) cursor_state: Option<CursorState>,
@@ -210,7 +213,7 @@ async fn move_items<F: Transform>(
     progress: watch::Sender<Progress>,
 ) -> (ResumeState, u64, Counts) {
     let limits = parts.rate_limiters.limits(job.destination.limits());
-    let repeats = RepeatPolicy { idempotency: job.idempotency, resend: job.resend, notes: job.keeps_users };
+    let repeats = RepeatPolicy { idempotency: job.idempotency, resend: job.resend, notes: job.notes };
     let committer = Committer {
         store: parts.store.clone(),
         transform: job.transform.clone(),
@@ -298,7 +301,7 @@ async fn finish<F: Transform>(
     batch: u64,
 ) -> Result<Counts, Error> {
     // What a mirror was about to send is sent again, or deleted: it is not in doubt.
-    let unfinished = if job.keeps_users { Vec::new() } else { resume.unfinished() };
+    let unfinished = if job.notes { Vec::new() } else { resume.unfinished() };
     let results: Vec<RowResult> = (unfinished.into_iter())
         .map(|(row, status)| RowResult {
             key: row.key,

@@ -103,6 +103,8 @@ pub(crate) struct Comparing<'a> {
     /// Users that earlier runs were about to send, by the key of their rows. Those whose rows are
     /// still there are taken off.
     pub(crate) about_to_be_sent: HashMap<RowHash, Text>,
+    /// The keys of these rows: what the platform has of them is not known, so they differ.
+    pub(crate) uncommitted: Arc<HashSet<RowHash>>,
 }
 
 impl Comparing<'_> {
@@ -112,7 +114,7 @@ impl Comparing<'_> {
     /// If the source cannot be read or the rows cannot be compared, and if too many keys occur
     /// twice.
     pub(crate) async fn compare(&mut self, mut comparison: Box<dyn Comparison>) -> Result<Found, Error> {
-        let judge = Judge::of(self.import);
+        let judge = self.judge();
         let mut feed = self.feed().await?;
         let mut scratch = Vec::with_capacity(512);
         let (mut held, mut unreadable) = (Held::default(), 0);
@@ -162,7 +164,7 @@ impl Comparing<'_> {
         if !held.overflows {
             return Ok(held.feed());
         }
-        let judge = Judge::of(self.import);
+        let judge = self.judge();
         let differing = move |batch: Result<Batch<Row>, Error>| {
             let (judge, lookback) = (judge.clone(), Arc::clone(&lookback));
             async move {
@@ -174,6 +176,11 @@ impl Comparing<'_> {
             }
         };
         Ok(self.feed().await?.then(differing).boxed())
+    }
+
+    fn judge(&self) -> Judge {
+        let Import { mapping, changed, .. } = self.import;
+        Judge { mapping: Arc::clone(mapping), changed: *changed, uncommitted: Arc::clone(&self.uncommitted) }
     }
 
     async fn feed(&self) -> Result<Feed<Row>, Error> {
@@ -196,6 +203,7 @@ fn no_key(sync: &SyncId, twice: u64) -> Error {
 struct Judge {
     mapping: Arc<Mapping>,
     changed: Changed,
+    uncommitted: Arc<HashSet<RowHash>>,
 }
 
 /// The rows of a batch that have a key.
@@ -207,10 +215,6 @@ struct Versions {
 }
 
 impl Judge {
-    fn of(import: &Import) -> Judge {
-        Judge { mapping: Arc::clone(&import.mapping), changed: import.changed }
-    }
-
     fn versions(&self, batch: &Batch<Row>, scratch: &mut Vec<u8>) -> Versions {
         let mut versions = Versions { rows: Vec::new(), indexes: Vec::new(), known: Vec::new() };
         for (at, row) in batch.items.iter().enumerate().filter(|(_, row)| !self.mapping.has_null_key(row)) {
@@ -236,7 +240,8 @@ impl Judge {
         let (mut unchanged, mut ignored) = (0, 0);
         let mut keep = vec![true; batch.items.len()];
         for ((row, known), &at) in versions.rows.iter().zip(&versions.known).zip(&versions.indexes) {
-            let is_known = known.rows().iter().any(|known| known.is_row(row.row));
+            let is_known = known.rows().iter().any(|known| known.is_row(row.row))
+                && !self.uncommitted.contains(&row.key);
             let is_ignored = self.changed == Changed::Ignore && !known.rows().is_empty();
             unchanged += u64::from(is_known);
             ignored += u64::from(!is_known && is_ignored);

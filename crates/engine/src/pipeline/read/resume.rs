@@ -1,6 +1,6 @@
 //! What a run resumes from: the state that earlier runs left.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use tidegate_model::store::{Intent, IntentRow, Known, Lookback, RowStatus, RowVersion};
 use tidegate_model::{Error, Outcome, Reason, RowHash, Store, SyncId, Value};
@@ -18,6 +18,8 @@ pub(crate) struct ResumeState {
     pub(crate) chunks: Vec<(u64, Option<Value>)>,
     /// Rows that were about to be sent, oldest first. None of them was committed.
     intended: HashMap<RowVersion, VecDeque<Intended>>,
+    /// Keys of rows that were sent, or may have been, and were not committed.
+    uncommitted: HashSet<RowHash>,
     /// Whether rows that were rejected or in doubt are still open.
     pub(crate) any_failed: bool,
 }
@@ -126,6 +128,9 @@ impl ResumeState {
 
     /// Notes a row that was about to be sent, in place of the last time that it was.
     fn intends(&mut self, intended: Intended) {
+        if !matches!(intended.response, Ok(RowStatus::Rejected(_))) {
+            self.uncommitted.insert(intended.row.key);
+        }
         let version = RowVersion { key: intended.row.key, row: intended.row.row };
         let waiting = self.intended.entry(version).or_default();
         match waiting.iter_mut().find(|earlier| earlier.row.sends < intended.row.sends) {
@@ -175,6 +180,11 @@ impl ResumeState {
             self.intended.remove(&version);
         }
         first.map_or(PriorState::New, Intended::prior)
+    }
+
+    /// Whether something was sent under this key, or may have been, since the row that was committed.
+    pub(crate) fn may_have_changed(&self, key: RowHash) -> bool {
+        self.uncommitted.contains(&key)
     }
 
     /// Takes every row under a key that was sent or about to be.

@@ -7,7 +7,7 @@ use tidegate_model::Identity;
 
 use super::chance::Dice;
 use super::*;
-use crate::pipeline::Removal;
+use crate::pipeline::{Removal, removal};
 
 /// A row: its key, or null, and a number whose type may change.
 type Person = (Option<i64>, i64, bool);
@@ -62,8 +62,8 @@ struct Directory {
     uncertain: BTreeSet<String>,
     /// Users that took effect in this run, or are on their way.
     touched: BTreeSet<String>,
-    /// Users that were in doubt, and whose row was not acceptable when it was sent again: if it goes
-    /// now, nothing says that the platform may have an earlier one.
+    /// Users that were in doubt, and whose row was rejected in a later run: if it goes now, nothing says
+    /// that the platform may have an earlier one.
     murky: BTreeSet<String>,
     dice: Option<Dice>,
 }
@@ -259,6 +259,14 @@ fn play(seed: u64) {
                 }
             }
         });
+        // What was about to be sent when the process ended may be at the platform: only the test knows.
+        let open = runtime().block_on(stage.store.open_intents(&SyncId::new("s"))).expect("known");
+        let users = removal::about_to_be_sent(open).into_values().map(|user| user.to_string());
+        let mut directory = directory.lock().expect("no panic");
+        let twice = twice(&people);
+        let lost: Vec<_> = directory.uncertain.iter().filter(|user| twice.contains(*user)).cloned().collect();
+        directory.murky.extend(lost);
+        directory.uncertain.extend(users);
     }
     live(&people, &mut dice);
     directory.lock().expect("no panic").dice = None;
@@ -293,6 +301,14 @@ fn play(seed: u64) {
             Some(_) => {}
         }
     }
+}
+
+/// Users with several rows: these are rejected.
+fn twice(people: &People) -> BTreeSet<String> {
+    let mut seen = BTreeSet::new();
+    let people = people.0.lock().expect("no panic");
+    let ids = people.0.iter().filter_map(|person| person.0);
+    ids.filter(|id| !seen.insert(*id)).map(|id| id.to_string()).collect()
 }
 
 fn kept(stage: &Stage) -> u64 {
