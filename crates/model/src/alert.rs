@@ -247,6 +247,9 @@ pub trait Channel: Send + Sync {
     }
 }
 
+/// Opens a channel of its type with the settings of the project file.
+pub type OpenChannel = fn(&Settings, &ConnectorContext) -> Result<Arc<dyn Channel>, Error>;
+
 /// A type of channel: its settings as a schema, and how it is opened.
 #[derive(Clone, Copy)]
 pub struct ChannelType {
@@ -259,7 +262,7 @@ pub struct ChannelType {
     /// The schema of its settings.
     pub settings: fn() -> Schema,
     /// Opens it. Opening does no I/O but to read certificate files.
-    pub open: fn(&Settings, &ConnectorContext) -> Result<Arc<dyn Channel>, Error>,
+    pub open: OpenChannel,
 }
 
 impl fmt::Debug for ChannelType {

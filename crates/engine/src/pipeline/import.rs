@@ -248,7 +248,7 @@ async fn compared(
             mapping: import.mapping.clone(),
             batch_rows,
         };
-        removed.feed(unknown)
+        removed.feed(&unknown)
     });
     Ok((differing, removed))
 }

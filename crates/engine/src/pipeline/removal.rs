@@ -69,7 +69,7 @@ pub(crate) struct Removed {
 impl Removed {
     /// Returns a row for each key that is gone: with its identifier in the place of the key, and
     /// nothing else. `unknown` ones were about to be sent, and may have taken effect.
-    pub(crate) fn feed(self, unknown: Vec<(RowHash, Text)>) -> Feed<Row> {
+    pub(crate) fn feed(self, unknown: &[(RowHash, Text)]) -> Feed<Row> {
         let ready: Vec<Batch<Row>> = unknown
             .chunks(self.batch_rows.max(1))
             .map(|users| Batch {

@@ -36,7 +36,7 @@ pub(super) enum Format {
 /// How far an export is.
 enum Step {
     Header,
-    Rows(FailedRowQuery, usize),
+    Rows(Box<FailedRowQuery>, usize),
     Done,
 }
 
@@ -44,13 +44,15 @@ enum Step {
 pub(super) fn stream(engine: Arc<Engine>, query: FailedRowQuery, limit: usize, format: Format) -> Response {
     let csv = format == Format::Csv;
     let first = FailedRowQuery { limit: PAGE.min(limit), ..query };
-    let begin = if csv { Step::Header } else { Step::Rows(first.clone(), limit) };
+    let begin = if csv { Step::Header } else { Step::Rows(Box::new(first.clone()), limit) };
     let pieces = futures_util::stream::try_unfold(begin, move |step| {
         let (engine, first) = (engine.clone(), first.clone());
         async move {
             match step {
-                Step::Header => Ok(Some((Bytes::from_static(HEADER.as_bytes()), Step::Rows(first, limit)))),
-                Step::Rows(query, left) => page(&engine, query, left, csv).await.map(Some),
+                Step::Header => {
+                    Ok(Some((Bytes::from_static(HEADER.as_bytes()), Step::Rows(Box::new(first), limit))))
+                }
+                Step::Rows(query, left) => page(&engine, *query, left, csv).await.map(Some),
                 Step::Done => Ok::<_, Error>(None),
             }
         }
@@ -78,7 +80,7 @@ async fn page(
     let next = match rows.last().filter(|_| rows.len() == query.limit && left > 0) {
         Some(row) => {
             let after = position(&after(row));
-            Step::Rows(FailedRowQuery { after, limit: PAGE.min(left), ..query }, left)
+            Step::Rows(Box::new(FailedRowQuery { after, limit: PAGE.min(left), ..query }), left)
         }
         None => Step::Done,
     };

@@ -194,7 +194,7 @@ fn live(people: &People, dice: &mut Dice) {
             }
             5..=7 => people.0.retain(|person| person.0 != Some(id)),
             8 => {
-                people.0.iter_mut().filter(|person| person.0 == Some(id)).for_each(|person| person.2 ^= true)
+                people.0.iter_mut().filter(|person| person.0 == Some(id)).for_each(|person| person.2 ^= true);
             }
             9 => people.0.push((Some(id), plan, false)),
             10 => people.0.push((None, plan, false)),

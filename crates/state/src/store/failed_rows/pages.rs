@@ -149,7 +149,7 @@ async fn page<O: Order>(
     if let Some(opening) = &opening {
         with_contents(&mut tx, opening, &places, &mut chosen).await?;
     }
-    chosen.into_iter().map(|row| failed_row(&places[row.block], row.entry)).collect()
+    chosen.into_iter().map(|row| failed_row(&places[row.block], &row.entry)).collect()
 }
 
 /// Returns a page of failed rows, the last one that failed first.
@@ -191,14 +191,14 @@ pub(crate) async fn dismissed(
     chosen.into_iter().map(row).collect()
 }
 
-fn failed_row(place: &BlockRef, entry: FailedEntry) -> Result<FailedRow, Error> {
+fn failed_row(place: &BlockRef, entry: &FailedEntry) -> Result<FailedRow, Error> {
     Ok(FailedRow {
         key: entry.key,
         row: entry.row,
         first_at: time(entry.first_at)?,
         attempts: entry.attempts,
         position: entry.position,
-        entry: ledger_entry(place, &entry)?,
+        entry: ledger_entry(place, entry)?,
     })
 }
 
