@@ -178,8 +178,7 @@ impl Database {
             }
             Database::Postgres { server, .. } => {
                 for table in ["failed_blocks", "dismissed_blocks", "intents", "blocks"] {
-                    let statement = Statement::assembled(format!("VACUUM (FULL) {table}"), Vec::new());
-                    server.all(statement).await?;
+                    server.maintain(format!("VACUUM (FULL) {table}")).await?;
                 }
             }
         }

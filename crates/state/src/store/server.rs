@@ -86,7 +86,14 @@ impl Server {
         read(self, &self.pool, statement).await
     }
 
-    /// The same, on the connection that renews leases.
+    /// Runs a statement that takes no transaction around it. It is sent as text, since prepared
+    /// statements run in a transaction where there is a pooler.
+    pub(crate) async fn maintain(&self, text: String) -> Result<(), Error> {
+        let run = sqlx::raw_sql(AssertSqlSafe(text));
+        self.answer(run.execute(&self.pool)).await.map(drop)
+    }
+
+    /// The same as `all`, on the connection that renews leases.
     pub(crate) async fn renew(&self, statement: Statement) -> Result<Vec<Record>, Error> {
         read(self, &self.renewals, statement).await
     }
