@@ -75,9 +75,11 @@ pub(crate) fn identity(folder: &Path) -> io::Result<String> {
         Err(cause) if cause.kind() != io::ErrorKind::NotFound => return Err(cause),
         _ => {}
     }
-    let unfinished = path.with_extension("tmp");
+    let name = uuid::Uuid::new_v4().to_string();
+    // A file of its own: processes that start together would write into one.
+    let unfinished = folder.join(format!("folder-id.{name}"));
     let mut file = create_file(&unfinished)?;
-    file.write_all(uuid::Uuid::new_v4().to_string().as_bytes())?;
+    file.write_all(name.as_bytes())?;
     file.sync_all()?;
     // The first process on the folder names it.
     match fs::hard_link(&unfinished, &path) {
