@@ -137,7 +137,7 @@ impl Warehouse {
         key(&self.account, &self.address, "TIDEGATE_TEST_BIGQUERY_OTHER_KEY")
     }
 
-    /// Returns what connectors are opened with.
+    /// Returns the context that connectors are opened with.
     pub fn context(&self) -> ConnectorContext {
         ConnectorContext {
             http: self.http(),

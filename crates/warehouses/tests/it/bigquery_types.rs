@@ -79,7 +79,7 @@ const HEAD: &str = "<!-- Written by a test: UPDATE=1 cargo nextest run -p tidega
 
 Each line was read by the connector: the literal was selected by a query job and arrived as a page of its
 result. The second column is what the value is in Tidegate, the last one how it is written into a request.
-Decimals and 64-bit integers pass through no float; what would is listed as a float. `NULL` of every type is
+Decimals and 64-bit integers pass through no float; only floats are listed as floats. `NULL` of every type is
 `null`, except of an `ARRAY`, which is empty: BigQuery makes no difference between them in a result.
 
 The queries ran on local-bigquery, an emulator on DuckDB, behind the double of the tests; no Google account was

@@ -85,7 +85,7 @@ const HEAD: &str = "<!-- Written by a test: UPDATE=1 cargo nextest run -p tidega
 
 Each line was read by the connector: the literal was selected through the Statement Execution API and
 arrived as Arrow. The second column is what the value is in Tidegate, the last one how it is written into
-a request. Decimals and 64-bit integers pass through no float; what would is listed as a float. `NULL` of
+a request. Decimals and 64-bit integers pass through no float; only floats are listed as floats. `NULL` of
 every type is `null`.
 
 The statements ran on Sail, an engine that speaks the SQL of Spark, behind the double of the tests; no

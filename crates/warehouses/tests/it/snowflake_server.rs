@@ -177,7 +177,7 @@ impl Account {
         Settings::new(members.clone())
     }
 
-    /// Returns what connectors are opened with.
+    /// Returns the context that connectors are opened with.
     pub fn context(&self) -> ConnectorContext {
         ConnectorContext {
             http: self.http(),

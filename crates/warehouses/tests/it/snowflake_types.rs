@@ -89,7 +89,7 @@ const HEAD: &str = "<!-- Written by a test: UPDATE=1 cargo nextest run -p tidega
 
 Each line was read by the connector: the literal was selected through the SQL API and arrived as text, in
 the formats that each request asks for. The second column is what the value is in Tidegate, the last one
-how it is written into a request. Decimals pass through no float; what would is listed as a float. `NULL`
+how it is written into a request. Decimals pass through no float; only floats are listed as floats. `NULL`
 of every type is `null`.
 
 The statements ran on fakesnow, an engine that speaks Snowflake's SQL on DuckDB, behind the double of the
