@@ -82,7 +82,7 @@ result. The second column is what the value is in Tidegate, the last one how it 
 Decimals and 64-bit integers pass through no float; only floats are listed as floats. `NULL` of every type is
 `null`, except of an `ARRAY`, which is empty: BigQuery makes no difference between them in a result.
 
-The queries ran on local-bigquery, an emulator on DuckDB, behind the double of the tests; no Google account was
+The queries ran on local-bigquery, an emulator on DuckDB, behind the emulator of the tests; no Google account was
 used. The texts of an `INTERVAL` and of a `GEOGRAPHY` are those of the emulator here.
 
 | type | here | literal | in a request |

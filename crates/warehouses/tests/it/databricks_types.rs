@@ -88,7 +88,7 @@ arrived as Arrow. The second column is what the value is in Tidegate, the last o
 a request. Decimals and 64-bit integers pass through no float; only floats are listed as floats. `NULL` of
 every type is `null`.
 
-The statements ran on Sail, an engine that speaks the SQL of Spark, behind the double of the tests; no
+The statements ran on Sail, an engine that speaks the SQL of Spark, behind the emulator of the tests; no
 Databricks account was used. `GEOMETRY`, `GEOGRAPHY`, `CHAR(n)`, `VARCHAR(n)`, day-time intervals and
 columns with a collation are read as [the connector's page](../../crates/warehouses/src/databricks/README.md)
 says, by the documentation alone: Sail has no such columns.

@@ -92,9 +92,9 @@ the formats that each request asks for. The second column is what the value is i
 how it is written into a request. Decimals pass through no float; only floats are listed as floats. `NULL`
 of every type is `null`.
 
-The statements ran on fakesnow, an engine that speaks Snowflake's SQL on DuckDB, behind the double of the
+The statements ran on fakesnow, an engine that speaks Snowflake's SQL on DuckDB, behind the emulator of the
 tests; no Snowflake account was used. How many digits of a `FLOAT` Snowflake itself prints is not
-documented: where the last digit counts, use `NUMBER`.
+documented: if the last digit matters, use `NUMBER`.
 
 | type | here | literal | in a request |
 |---|---|---|---|
