@@ -188,8 +188,10 @@ impl Sheet<'_> {
             (None, true) => Some(Mode::Incremental),
             (None, false) => {
                 let message = "`mode` is missing: how the rows to send are found";
-                let hint =
-                    format!("{}, or `mode: full` to send every row in every run", self.proposal(object));
+                let hint = format!(
+                    "{}, or `mode: mirror` to send the rows that differ from those sent before, or `mode: full` to send every row in every run",
+                    self.proposal(object)
+                );
                 self.tell("", message, hint);
                 None
             }
