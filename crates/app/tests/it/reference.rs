@@ -182,7 +182,9 @@ fn title_of(name: &str) -> &str {
 /// The kind of value that a schema allows; the definitions it names are added to `names`.
 fn value_of(schema: &Value, root: &Value, names: &mut Vec<String>) -> String {
     if let Some(name) = schema["$ref"].as_str().and_then(|path| path.strip_prefix("#/$defs/")) {
-        if name == "Channel" {
+        // An event has a channel, too: one of five words.
+        let is_of_words = !root["$defs"][name]["oneOf"][0]["const"].is_null();
+        if name == "Channel" && !is_of_words {
             return "`type` and the settings of that [channel](#channels)".to_owned();
         }
         if name == "Reference" {
