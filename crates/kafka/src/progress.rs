@@ -43,7 +43,7 @@ pub(crate) struct PartitionOffset {
     before: u64,
 }
 
-/// What is kept of a message, to recognise it.
+/// What is kept of a message, to recognize it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LastMessage {
     /// When it was made, in milliseconds since 1970.

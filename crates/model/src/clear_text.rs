@@ -17,7 +17,7 @@ pub enum Proof {
 }
 
 /// Checks that requests to an address give no credential away: they go over `https`, or stay
-/// inside this machine. Signed ones may also go to a neighbour in a private network, a host
+/// inside this machine. Signed ones may also go to a neighbor in a private network, a host
 /// whose name has no dot, such as a container beside this one.
 ///
 /// # Errors

@@ -181,7 +181,7 @@ pub struct Faults {
     pub seed: u64,
 }
 
-/// An answer that leaves open what became of the items of a request.
+/// A response that does not say whether the items of a request took effect.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PoisonAnswer {

@@ -12,7 +12,7 @@ use crate::{Checkpoint, Error, Event, Feed, LoggedEvent, StreamId, SyncId};
 pub struct Appended {
     /// Events that are durable now.
     pub events: u64,
-    /// Duplicates: events that were durable before, recognised by their id.
+    /// Duplicates: events that were durable before, recognized by their id.
     pub duplicates: u64,
 }
 

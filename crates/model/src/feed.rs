@@ -65,7 +65,7 @@ impl Origin {
         RowHash::of_values([&crate::Value::Text(location.into())], scratch)
     }
 
-    /// Returns the hash that stands for the origin.
+    /// Returns the hash that identifies the origin.
     pub fn hash(&self, scratch: &mut Vec<u8>) -> RowHash {
         match self {
             Origin::Known(hash) | Origin::Removed(hash) => *hash,

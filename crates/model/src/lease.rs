@@ -15,11 +15,11 @@ use crate::SyncId;
 /// little later.
 #[async_trait]
 pub trait Lease: Send + Sync {
-    /// Returns the sync.
+    /// Returns the sync that this lease is for; it never changes.
     fn sync(&self) -> &SyncId;
 
-    /// Returns the number of this lease. Each lease of a sync has a higher one than
-    /// the lease before it.
+    /// Returns the number of this lease. Each lease of a sync has a higher number than the lease
+    /// before it.
     fn token(&self) -> u64;
 
     /// Returns how long the holder may still send. Zero if the lease was lost, and shortly before it

@@ -5,25 +5,26 @@ use std::time::Duration;
 /// A documented request rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
-    /// Requests that may be sent …
+    /// The most requests in any span of `per`.
     pub requests: u32,
-    /// … in any span of this length.
+    /// The length of the span.
     pub per: Duration,
 }
 
-/// What one request may hold and how often one may be sent.
+/// The size of requests, and how often they may be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Items in a request, at most.
+    /// The most items in a request.
     pub max_items: usize,
-    /// Bytes in a request, at most, measured by [`crate::Destination::estimated_size`].
+    /// The most bytes in a request, measured by [`crate::Destination::estimated_size`].
     pub max_bytes: usize,
     /// How long a request that is not full waits for more items. With one request in flight, a
     /// half-full request is sent at once.
     pub linger: Duration,
-    /// Requests in flight at once, at most.
+    /// The most requests in flight at once.
     pub max_in_flight: usize,
-    /// The documented rate, shared by everything of this connection with the same `bucket`.
+    /// The documented rate, shared by all roles of this connection with the same `bucket`; `None` if
+    /// none is documented.
     pub rate: Option<Rate>,
     /// Which of the connection's limits this counts against, for example `users.track`.
     pub bucket: &'static str,

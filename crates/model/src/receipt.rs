@@ -20,7 +20,7 @@ impl Reason {
     }
 }
 
-/// What became of one item of a delivery.
+/// The result of one item of a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It took effect and is durable at the other side.

@@ -1,4 +1,4 @@
-//! What became of a row, and the result that the ledger records.
+//! The status of a row, and the result that the ledger records.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

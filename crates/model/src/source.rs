@@ -95,9 +95,8 @@ pub trait Source: Send + Sync {
     /// If the source cannot be reached or refuses the list.
     async fn discover(&self) -> Result<Vec<Dataset>, Error>;
 
-    /// Returns what would make reading a selection faster or safer, and whether
-    /// its columns may be read; `cursor` is the column that rows are read by.
-    /// Nothing by default.
+    /// Returns advice that would make reading a selection faster or safer, and whether its columns may
+    /// be read; `cursor` is the column that rows are read by. Returns none by default.
     ///
     /// # Errors
     /// If the selection cannot be described or read.
@@ -106,9 +105,8 @@ pub trait Source: Send + Sync {
         Ok(Checks::default())
     }
 
-    /// Returns the selection that has only these columns of `selection`, named as
-    /// they are described: everything that is read through it has them alone, in
-    /// this order. `None` if rows are always read whole.
+    /// Returns `selection` restricted to `columns`, named as `describe` names them: rows that are
+    /// read through it have only these columns, in this order. `None` if rows are always read whole.
     fn narrow(&self, selection: &Selection, columns: &[String]) -> Option<Selection> {
         let _ = (selection, columns);
         None

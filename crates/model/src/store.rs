@@ -99,12 +99,12 @@ pub struct RowVersion {
 /// The last committed rows under one key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Known {
-    /// None was.
+    /// No row was committed under the key.
     #[default]
     Nothing,
-    /// One was, which is the usual case.
+    /// One row was, which is the usual case.
     One(RowHash),
-    /// One run had several of them.
+    /// One run committed several rows under the key.
     Several(Vec<RowHash>),
 }
 
@@ -164,7 +164,7 @@ pub struct IntentRow {
     pub key_text: Text,
     /// The user's identifier.
     pub user: Text,
-    /// How often it was sent before without it being known what became of it.
+    /// How often it was sent before without a certain response.
     pub sends: u32,
     /// When it was sent first.
     pub since: Timestamp,
@@ -492,8 +492,8 @@ pub trait Store: Send + Sync {
     /// Notes what a run found by a comparison.
     async fn note_compared(&self, run: &RunId, compared: Compared) -> Result<(), Error>;
 
-    /// Returns the first kept users of a sync behind the number `after`, and their number. Of
-    /// several users under one key the last one counts.
+    /// Returns the next page of kept users after page `after`, with its page number. If a key has
+    /// several users, the last one counts.
     async fn kept_users(&self, sync: &SyncId, after: u64) -> Result<Option<(u64, Vec<KeptUser>)>, Error>;
 
     /// Removes the kept users of rows that are gone ([`RowHash::REMOVED`]).

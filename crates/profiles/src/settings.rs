@@ -1,4 +1,4 @@
-//! The settings.
+//! The settings of `profiles`.
 
 use std::path::PathBuf;
 

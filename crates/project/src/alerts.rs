@@ -1,4 +1,4 @@
-//! Alerts: where messages go, and what is told of a sync.
+//! Alerts: where messages go, and which alerts a sync has.
 
 use indexmap::IndexMap;
 use serde_json::{Value as Member, json};
@@ -102,7 +102,7 @@ fn rules(value: &Member) -> AlertRules {
 }
 
 impl Sheet<'_> {
-    /// Reads what is told of the sync, and the channels if it names some.
+    /// Reads the rules of the sync's alerts, and the channels if it names some.
     pub(super) fn alerts(&mut self) -> (AlertRules, Option<Vec<String>>) {
         let Some(value) = self.value("alerts") else { return (AlertRules::default(), None) };
         let named = value["channels"]

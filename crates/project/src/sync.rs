@@ -78,7 +78,7 @@ impl<'a> Sheet<'a> {
         }
     }
 
-    /// Sorts the entries by key and tells the unknown ones.
+    /// Sorts the entries by key and reports the unknown ones.
     fn keys(&mut self, entries: &'a [Entry]) {
         let schema = &self.file.schema["$defs"]["Sync"]["properties"];
         let known: Vec<&str> =
@@ -135,7 +135,7 @@ impl<'a> Sheet<'a> {
         let connection = ConnectionId::new(name);
         match self.file.connections.get(&connection) {
             Some(Some(connector)) => Some(End { connection, connector }),
-            // What is wrong with the connection is told there.
+            // An error of the connection is reported there.
             Some(None) => {
                 self.unknown = true;
                 None

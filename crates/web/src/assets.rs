@@ -27,7 +27,7 @@ static STYLE: LazyLock<Asset> = LazyLock::new(|| {
 static ICON: LazyLock<Asset> =
     LazyLock::new(|| Asset::new("icon", "svg", "image/svg+xml", include_str!("assets/icon.svg").to_owned()));
 
-/// The licences of files that come from elsewhere.
+/// The licenses of files that come from elsewhere.
 pub(crate) const THIRD_PARTY: &str = include_str!("assets/THIRD-PARTY");
 /// The symbols of the pages.
 pub(crate) const SYMBOLS: &str = include_str!("assets/icons.svg");

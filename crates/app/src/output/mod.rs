@@ -42,7 +42,7 @@ pub(crate) fn note(text: impl AsRef<str>) {
     let _ = writeln!(anstream::stderr().lock(), "{}", text.as_ref());
 }
 
-/// Returns a word in the colour of its tone; colours are removed if stdout is not a
+/// Returns a word in the color of its tone; colors are removed if stdout is not a
 /// terminal or `NO_COLOR` is set.
 pub(crate) fn toned(word: &str) -> String {
     let style = match Tone::of(word.trim_end()) {

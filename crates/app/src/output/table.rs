@@ -4,7 +4,7 @@ use comfy_table::{
     Attribute, Cell as Drawn, CellAlignment, Color, ColumnConstraint, ContentArrangement, presets,
 };
 
-/// What a cell says about its row, shown as a colour.
+/// What a cell says about its row, shown as a color.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tone {
     /// All is well.
@@ -43,7 +43,7 @@ impl<T: Into<String>> From<T> for Cell {
     }
 }
 
-/// Returns a cell with a state, in its colour.
+/// Returns a cell with a state, in its color.
 pub(crate) fn state(word: &str) -> Cell {
     Cell { text: word.to_owned(), tone: Tone::of(word) }
 }
@@ -111,7 +111,7 @@ impl Table {
         self.rows.push(cells.into());
     }
 
-    /// Returns the text of the table, with colours as ANSI escapes. Columns without a value
+    /// Returns the text of the table, with colors as ANSI escapes. Columns without a value
     /// are dropped. If the rest is wider than `width`, optional columns are dropped, and if
     /// that is not enough, each row becomes a list of its values.
     pub(crate) fn render(&self, width: Option<u16>) -> String {

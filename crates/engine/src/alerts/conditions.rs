@@ -10,7 +10,7 @@ use tidegate_project::AlertRules;
 
 /// Percent of rejected rows if nothing is said.
 const REJECTED: f64 = 10.0;
-/// A share is told from this many rows on: no alert is about a single row.
+/// The fewest rejected rows of an alert: no alert is about a single row.
 const ROWS_MIN: u64 = 2;
 /// How long a run in progress must have gone beyond its attempts to count as a recovery.
 const STEADY: Duration = Duration::from_secs(60);
@@ -57,7 +57,7 @@ impl Moved {
         moved
     }
 
-    /// Returns what became of the rows of the window.
+    /// Returns the counts of the window.
     fn window(&self) -> Counts {
         let (before, now) = (&self.before.0, &self.now);
         Counts {
@@ -84,7 +84,7 @@ pub(super) struct Facts<'a> {
     pub(super) retry_for: Duration,
     /// Whether it follows a stream: its run never ends.
     pub(super) follows: bool,
-    /// When its last run came to its end, if that is longer ago than `runs` goes back.
+    /// When its last run was completed, if that is longer ago than `runs` goes back.
     pub(super) earlier_success: Option<Timestamp>,
     /// When rows were read last, likewise.
     pub(super) earlier_read: Option<Timestamp>,
@@ -154,7 +154,7 @@ fn rejected(facts: &Facts<'_>) -> State {
     ))
 }
 
-/// Returns what became of the rows of a run, if that is a number to judge by.
+/// Returns the counts of a run, if there are rows to judge by.
 fn counts(run: &Run, facts: &Facts<'_>) -> Option<Counts> {
     let counts = match (run.ending, facts.moved) {
         (None, Some(moved)) if moved.run == run.id => moved.window(),

@@ -1,4 +1,4 @@
-//! Notices: who is told of a change, and what is sent when.
+//! Notices: who is notified of a change, and what is sent when.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,7 +30,7 @@ const RETRY_FIRST: Duration = Duration::from_secs(5);
 const RETRY_LONGEST: Duration = Duration::from_secs(900);
 /// How long a notice is tried.
 const TRIED_FOR: SignedDuration = SignedDuration::from_hours(24);
-/// How many attempts fail before the other channels are told.
+/// How many attempts fail before the other channels are notified.
 const FAILURES: u32 = 3;
 
 /// An alert, and who was told of it.
@@ -187,14 +187,14 @@ impl Engine {
         Ok(())
     }
 
-    /// Returns everyone who is told of an alert.
+    /// Returns everyone who is notified of an alert.
     fn recipients(&self, alert: &Alert) -> Vec<Recipient> {
         let channels = &self.config.project.alerts.channels;
         let sync = self.config.project.syncs.get(&SyncId::new(&alert.subject));
         let options = sync.filter(|_| alert.trigger != Trigger::Channel).map(|sync| sync.options());
         let wanted = |name: &String| match options.and_then(|options| options.alert_channels.as_ref()) {
             Some(named) => named.contains(name),
-            // A channel that fails is told on the others.
+            // A channel that fails is reported by the others.
             None => alert.trigger != Trigger::Channel || *name != alert.subject,
         };
         let reaches_contacts = |kind: &str| {

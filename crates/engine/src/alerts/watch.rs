@@ -23,11 +23,11 @@ const LOOK: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_secs(1);
 /// Runs that are looked at.
 const RUNS: usize = 20;
-/// Alerts that were resolved lately: if a process died meanwhile, their recovery is told now.
+/// Alerts that were resolved lately: if a process died meanwhile, their recovery is reported now.
 const RESOLVED: usize = 50;
 
 impl Engine {
-    /// Watches all syncs, and tells what changes.
+    /// Watches all syncs, and reports changes.
     pub(crate) async fn watch_alerts(self: Arc<Self>, stop: CancellationToken) {
         let mut all = true;
         while !stop.is_cancelled() {
@@ -185,7 +185,7 @@ impl Engine {
         Some(moved)
     }
 
-    /// Returns when a run came to its end, and when rows were read, before the last runs: asked only
+    /// Returns when a run was completed, and when rows were read, before the last runs: asked only
     /// for a sync that ran so often in vain.
     async fn earlier(
         &self,

@@ -72,8 +72,8 @@ pub(crate) struct BatchOpened {
     pub(crate) without_cursor: Vec<IndexedResult>,
     /// The highest cursor value of the batch.
     pub(crate) highest: Option<Value>,
-    /// The rows that earlier runs committed and that were not read again by now; none if
-    /// the batch changed nothing about them.
+    /// Rows of an unfinished batch of an earlier run that have not been read again yet; `None` if this
+    /// batch matched none of them.
     pub(crate) left: Option<Vec<RowVersion>>,
     /// Rows to remember beyond those that are committed.
     pub(crate) kept: Kept,

@@ -1,4 +1,4 @@
-//! Whether something may be sent again whose answer was lost.
+//! Whether an item whose response was lost may be sent again.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use tokio::time::Instant;
 /// How far the clocks of two machines may differ.
 const SKEW: Duration = Duration::from_secs(300);
 
-/// What an object and its sync say about sending something again.
+/// Whether an object may be sent again, and whether its sync asks for it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RepeatPolicy {
     pub(crate) idempotency: Idempotency,
-    /// Whether rows whose answer was lost are sent again though that is not safe.
+    /// Whether rows whose response was lost are sent again although that is not safe.
     pub(crate) resend: bool,
-    /// Whether a later run has to know of what was sent though it may be sent again: if its row is
-    /// gone by then, it is deleted.
+    /// Whether an intent is written even for idempotent objects. A mirror needs it: the next run deletes
+    /// a user whose row was sent and is gone by then.
     pub(crate) notes: bool,
 }
 
@@ -35,7 +35,7 @@ impl RepeatPolicy {
         }
     }
 
-    /// Whether what is sent is written down before: a later run has to know of it.
+    /// Whether an intent is written before sending, so that a later run knows of it.
     pub(crate) fn needs_intent(&self) -> bool {
         match self.idempotency {
             Idempotency::Idempotent => self.notes,
@@ -45,7 +45,7 @@ impl RepeatPolicy {
     }
 }
 
-/// What an earlier run left of a row that it sent: it is not known what became of it.
+/// What an earlier run recorded of a row that it sent without a certain response.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Doubt {
     /// How often it was sent.

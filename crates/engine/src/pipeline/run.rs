@@ -55,7 +55,7 @@ pub(crate) struct Job<F: Transform> {
     pub(crate) resend: bool,
     /// How long an unreachable system is tried.
     pub(crate) retry_for: Duration,
-    /// Whether an item that is never answered with certainty is listed instead of ending the run.
+    /// Whether an item whose response is never certain is listed instead of ending the run.
     pub(crate) isolates: bool,
     pub(crate) retention: Retention,
     pub(crate) changed: Changed,
@@ -63,8 +63,8 @@ pub(crate) struct Job<F: Transform> {
     pub(crate) keys_for: Option<Duration>,
     /// Whether the users of delivered rows are kept, so that they can be deleted.
     pub(crate) keeps_users: bool,
-    /// Whether what is sent is written down before, though sending it again does no harm: a mirror
-    /// whose run was interrupted must not take an earlier version for the one at the platform.
+    /// Whether an intent is written even for idempotent objects. A mirror needs it: after a crash it must
+    /// not take the previous version for the one at the platform.
     pub(crate) notes: bool,
     pub(crate) kind: RunKind,
     /// The state of the cursor before the run.

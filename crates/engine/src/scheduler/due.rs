@@ -1,6 +1,6 @@
 //! When a scheduled sync runs next.
 //!
-//! Only a scheduled run that came to its end moves that time: after one that failed or was
+//! Only a scheduled run that was completed moves that time: after one that failed or was
 //! stopped the sync stays due, and retries and runs by hand change nothing.
 
 use jiff::{SignedDuration, Timestamp};
@@ -27,7 +27,7 @@ pub(crate) fn next(schedule: &Schedule, state: &SyncState, now: Timestamp) -> Op
     }
 }
 
-/// Returns the plan after a run that came to its end.
+/// Returns the plan after a run that was completed.
 pub(crate) fn after(schedule: &Schedule, run: &Run, now: Timestamp) -> NextRun {
     // A pattern that no time matches any more is never due.
     let at = schedule.due(Some(run.started_at), now).unwrap_or(Timestamp::MAX);

@@ -1,4 +1,4 @@
-//! The settings.
+//! The settings of a connection for events of any program.
 
 use std::borrow::Cow;
 

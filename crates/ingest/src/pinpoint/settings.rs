@@ -1,4 +1,4 @@
-//! The settings.
+//! The settings of a Pinpoint connection.
 
 use std::path::PathBuf;
 

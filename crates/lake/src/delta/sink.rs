@@ -149,7 +149,7 @@ impl Destination<LoggedEvent> for DeltaSink {
     }
 }
 
-/// A table as `check` tells of it.
+/// A table as `check` reports it.
 struct Described {
     state: String,
     /// How long the table remembers how far an export has come; for ever if absent.

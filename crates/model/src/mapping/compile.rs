@@ -26,7 +26,7 @@ pub struct Target {
     pub cursor_column: Option<String>,
     /// The zone of times that have none.
     pub time_zone: TimeZone,
-    /// What becomes of members that a row lacks.
+    /// What is sent for members that a row lacks.
     pub absent: Absent,
 }
 
@@ -63,7 +63,7 @@ pub(super) struct Write {
     pub(super) spread: Option<(usize, Arc<str>)>,
     /// The first of the columns that are not known before the row, if they are members too.
     pub(super) rest_from: Option<usize>,
-    /// What becomes of those that the row lacks.
+    /// What is sent for members that the row lacks.
     pub(super) absent: Absent,
 }
 

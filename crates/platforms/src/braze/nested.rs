@@ -30,18 +30,18 @@ pub(super) enum Kind<'a> {
     Array,
 }
 
-/// What a container held.
+/// The contents of a container.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Contents {
     /// Whether it is an array.
     pub(super) array: bool,
-    /// How many values it held,
+    /// How many values it holds.
     pub(super) values: usize,
-    /// of these texts,
+    /// How many of the values are texts.
     pub(super) texts: usize,
-    /// and of these containers.
+    /// How many of the values are containers.
     pub(super) containers: usize,
-    /// How many bytes it takes.
+    /// Its length as JSON, in bytes.
     pub(super) bytes: usize,
 }
 

@@ -157,7 +157,7 @@ impl Braze {
         }
     }
 
-    /// Deletes those whose identifier is of the first one's kind; the others come again.
+    /// Deletes the users whose identifier is of the same kind as the first; the rest is deferred.
     async fn delete(&self, records: &[Record]) -> Result<Receipt> {
         let array = encode::deletion_array(&records[0].identity);
         let chosen: Vec<bool> =
@@ -171,9 +171,9 @@ impl Braze {
         Ok(spread(receipt, &chosen))
     }
 
-    /// Replaces or removes, as the first record asks for; the others come again.
+    /// Replaces or removes items, whichever the first record asks for; the rest is deferred.
     ///
-    /// A request has each id once, and nothing overtakes an earlier change of the same item.
+    /// A request has each id once, and no change overtakes an earlier change of the same item.
     async fn change_items(&self, records: &[Record]) -> Result<Receipt> {
         let removal = is_removal(&records[0]);
         let mut seen = HashSet::with_capacity(records.len());

@@ -1,4 +1,4 @@
-//! The settings.
+//! The settings of a Braze connection, and of a destination.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! The settings.
+//! The settings of a OneSignal connection, and of a destination.
 
 use std::path::PathBuf;
 

@@ -93,7 +93,7 @@ pub(super) fn member(name: &str) -> Option<&'static Member> {
 }
 
 /// The text to paste: one member a line, so that a value with a quote in it can
-/// still be told from its neighbours.
+/// still be told from its neighbors.
 pub(super) fn template() -> String {
     written(|member| {
         let variable = member.variable;

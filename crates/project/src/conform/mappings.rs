@@ -107,7 +107,7 @@ impl Conform<'_> {
         }
     }
 
-    /// Tells keys of which none is given.
+    /// Reports a group of keys if none of them is given.
     fn none_given(&mut self, schema: &Member, keys: &[&str], spot: &Spot) {
         let listed = listed(keys.iter().copied()).replace(", ", " nor ");
         let told = spot.finding(format!("neither {listed} is given"));

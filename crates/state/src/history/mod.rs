@@ -1,7 +1,7 @@
 //! The status of every row, in files that other programs can read:
 //! `history/<sync>/<day>/<first block>..<last block>.parquet`, a block being `<run>-<number>`.
 //!
-//! Which files there are stands in the store (`store/history_files.rs`). A file is written under
+//! The store lists the files (`store/history_files.rs`). A file is written under
 //! another name, synced and renamed, so whatever ends in `.parquet` is whole. Its name says which
 //! blocks it holds, so that one that was written right before a crash is found again.
 

@@ -104,7 +104,7 @@ pub(super) fn properties(sync: &SyncId) -> WriterProperties {
         .set_column_statistics_enabled(ColumnPath::from("at"), EnabledStatistics::Chunk)
         // A block has one time: compressing its repetitions is cheaper than looking each up.
         .set_column_dictionary_enabled(ColumnPath::from("at"), false)
-        // Keys hardly repeat, but neighbours begin alike.
+        // Keys hardly repeat, but neighbors begin alike.
         .set_column_dictionary_enabled(ColumnPath::from("key"), false)
         .set_column_encoding(ColumnPath::from("key"), Encoding::DELTA_BYTE_ARRAY)
         .set_column_dictionary_page_size_limit(ColumnPath::from("user"), USERS_BYTES_MAX)

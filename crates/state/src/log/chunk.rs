@@ -16,7 +16,7 @@ pub(super) struct Chunk {
 }
 
 impl Chunk {
-    /// Encodes events that weigh so much together.
+    /// Encodes events; `bytes` is their estimated size together.
     pub(super) fn of(events: &[Event], bytes: usize) -> Chunk {
         let mut records = Vec::with_capacity(bytes);
         let ids = events.iter().map(|event| {

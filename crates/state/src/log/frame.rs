@@ -82,7 +82,7 @@ impl Frame {
         iter::once(header).chain(self.records.iter().map(Vec::as_slice)).collect()
     }
 
-    /// Tells each append what became of it.
+    /// Reports its result to each append.
     pub(super) fn answer(self, written: &Result<(), Failure>) {
         for Waiting { appended, answer, _permit } in self.waiting {
             // The caller may have stopped waiting.

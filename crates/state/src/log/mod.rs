@@ -5,7 +5,7 @@
 //! (`writer`, `frame`), any number of readers read (`cursor`, `feed`), and no
 //! reader sees what a failure of power could take back. What a crash left
 //! unfinished is cut off on opening (`recovery`). Closed segments are compressed
-//! (`packer`). How the files look is told in `format`, `packed` and `ids`.
+//! (`packer`). `format`, `packed` and `ids` describe the files.
 
 mod chunk;
 mod config;
@@ -226,7 +226,7 @@ impl EventLog for EmbeddedLog {
             let firsts = segment::list(&folder).map_err(|cause| failure::reading(cause, &folder))?;
             let Some(&first) = firsts.first() else { return Ok(None) };
             let committed = (offset > first).then(|| Cursor::new(folder, offset - 1).first(log_end));
-            // What cannot be read is told to those who read it.
+            // A file that cannot be read is reported to those who read it.
             Ok(Some((first, committed.and_then(Result::ok).flatten())))
         });
         let (first, last) = match looked.await? {

@@ -29,7 +29,7 @@ pub(super) struct Packer {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What became of a segment.
+/// The result of packing a segment.
 pub(super) struct Packed {
     /// Its first offset.
     pub(super) first: u64,

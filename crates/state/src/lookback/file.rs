@@ -179,7 +179,7 @@ impl RunFile {
         Ok(())
     }
 
-    /// Opens the file once more, also if it has lost its name. Its rows are read from the beginning.
+    /// Reopens the file, even if it was unlinked. Its rows are read from the beginning.
     ///
     /// # Errors
     /// If the system has no room for another open file.

@@ -45,7 +45,7 @@ pub(super) struct Archive {
 }
 
 struct Job {
-    /// `None` stands for every sync.
+    /// `None` for every sync.
     sync: Option<SyncId>,
     done: Option<oneshot::Sender<()>>,
 }

@@ -187,7 +187,7 @@ async fn take_off(
 ) -> Result<(), Error> {
     let mut counts: HashMap<RowVersion, usize> = HashMap::with_capacity(rows.len());
     rows.into_iter().for_each(|row| *counts.entry(row).or_default() += 1);
-    // A row that was sent more than once stands in an intent of each time.
+    // A row that was sent more than once is in an intent of each time.
     let mut taken: HashMap<(RowVersion, u32), usize> = HashMap::new();
     for record in tx.all(intents).await? {
         let intent = from_record(&record)?;

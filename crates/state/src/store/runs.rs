@@ -157,7 +157,7 @@ async fn close(tx: &mut Tx, run: &RunId, end: RunEnd) -> Result<Run, Error> {
     tx.execute(sql("UPDATE syncs SET wait = NULL WHERE id = $1 AND wait IS NOT NULL").bind(&finished.sync))
         .await?;
     if end.complete {
-        // A read that did not come to its end leaves the mark alone: `commit`
+        // A read that was not completed leaves the mark alone: `commit`
         // takes it away with the first new checkpoint, and not before that.
         tx.execute(sql("UPDATE syncs SET complete = 1 WHERE id = $1").bind(&finished.sync)).await?;
         let intents = sql("DELETE FROM intents WHERE run IN (SELECT id FROM runs WHERE sync = $1)");

@@ -102,7 +102,7 @@ impl Destination<LoggedEvent> for Kinesis {
 }
 
 impl Kinesis {
-    /// The first event of each user; the others come again, in their order.
+    /// The first event of each user; the rest is deferred, in order.
     async fn deliver_one_of_each_user(&self, events: &[LoggedEvent]) -> Result<Receipt> {
         let mut seen = HashSet::with_capacity(events.len());
         let chosen: Vec<bool> =

@@ -1,4 +1,4 @@
-//! The settings.
+//! The settings of a connection to AWS.
 
 use std::path::PathBuf;
 

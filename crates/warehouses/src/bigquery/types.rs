@@ -1,4 +1,4 @@
-//! The types of BigQuery, and what becomes of them.
+//! The types of BigQuery, and the types of Tidegate that they become.
 //!
 //! Source: BigQuery docs, "Data types"; REST reference, `TableFieldSchema`, whose names of types are the
 //! older ones: `INTEGER` for `INT64`, `RECORD` for `STRUCT`.

@@ -1,4 +1,4 @@
-//! The settings.
+//! The settings of a Databricks connection, and of a source.
 
 use std::path::PathBuf;
 

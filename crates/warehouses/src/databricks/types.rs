@@ -1,4 +1,4 @@
-//! The types of Databricks, and what becomes of them.
+//! The types of Databricks, and the types of Tidegate that they become.
 //!
 //! Source: Databricks docs, SQL language reference, "Data types"; the spellings in answers of the
 //! Statement Execution API (`BIGINT`) and of Unity Catalog (`bigint`) differ in case alone.

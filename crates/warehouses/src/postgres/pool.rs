@@ -1,8 +1,8 @@
 //! The connections of all sources that read as one user of one database, with a limit.
 //!
-//! They are shared by the whole process, however many syncs read: a server takes 100 connections
-//! as delivered, from everything that uses it. One that a source is done with serves the next;
-//! none outlives the last source that may use it, so nothing is left open between runs.
+//! They are shared by the whole process, however many syncs read: a server accepts 100 connections
+//! by default, from all of its clients. A connection that a source has finished with is used by the
+//! next; none outlives the last source that may use it, so nothing is left open between runs.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -47,7 +47,7 @@ impl Pool {
     /// Waits until one connection more may be used. `server` is its name in the log.
     ///
     /// # Errors
-    /// None that is known.
+    /// If the limit was closed, which nothing does.
     pub async fn turn(&self, server: &str) -> Result<OwnedSemaphorePermit, Error> {
         let turns = Arc::clone(&self.turns);
         match Arc::clone(&turns).try_acquire_owned() {
@@ -67,7 +67,7 @@ impl Pool {
         std::iter::from_fn(|| idle.pop()).find(|connection| !connection.client.is_closed())
     }
 
-    /// Keeps a connection without a transaction for the next one who needs it.
+    /// Keeps a connection without a transaction for the next source.
     pub fn keep(&self, connection: Connection) {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
     }

@@ -1,4 +1,4 @@
-//! The settings.
+//! The settings of a PostgreSQL connection, and of a source.
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! The settings.
+//! The settings of a Snowflake connection, and of a source.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! The types of Snowflake, and what becomes of them.
+//! The types of Snowflake, and the types of Tidegate that they become.
 //!
 //! Source: Snowflake docs, "Summary of data types"; SQL API, "Handling responses". The names of answers
 //! (`fixed`) and of the information schema (`NUMBER`) differ, and answers have them in either case.

@@ -98,7 +98,7 @@ pub(super) async fn get_sync(
 #[utoipa::path(post, path = "/syncs/{sync}/run", operation_id = "run_sync", tag = "syncs",
     params(("sync" = String, Path, description = "The name of the sync"), Wait),
     responses((status = 200, body = Run, description = "The run has ended"),
-        (status = 202, description = "The run continues; `Location` lists the runs of the sync"),
+        (status = 202, description = "The run continues: `Location` is its address if it has begun, else that of the runs of the sync"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 409, body = Problem, content_type = "application/problem+json", description = "It cannot run now")))]
 pub(super) async fn run_sync(

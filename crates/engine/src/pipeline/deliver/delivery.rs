@@ -58,21 +58,21 @@ pub(crate) enum Turn {
 }
 
 impl Turn {
-    /// Whether it has, for the first time that it is asked.
+    /// Uses the turn up. Returns whether there was one.
     fn take(&mut self) -> bool {
         matches!(std::mem::replace(self, Turn::Open), Turn::Taken)
     }
 }
 
-/// What became of a request.
+/// The results of a request.
 pub(crate) struct Delivered {
-    /// What is decided, that of one batch together.
+    /// The results, grouped by batch.
     pub(crate) decided: Vec<(u64, RequestResults)>,
     /// When anything of it was sent last.
     pub(crate) last_sent: Option<Instant>,
 }
 
-/// What is decided of a request, that of one batch together.
+/// The results of a request so far, grouped by batch.
 pub(super) struct Decided {
     batches: Vec<(u64, RequestResults)>,
     /// How many items are not decided yet.

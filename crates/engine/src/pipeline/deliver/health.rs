@@ -18,7 +18,7 @@ pub(crate) struct Health {
 const UNPROVEN_MAX: u64 = 10;
 
 impl Health {
-    /// Notes an answer that says what became of an item.
+    /// Notes a response that says whether an item took effect.
     pub(super) fn answered(&self) {
         self.answers.fetch_add(1, Ordering::Relaxed);
         self.unproven.store(0, Ordering::Relaxed);

@@ -26,7 +26,7 @@ pub(super) struct Part<F: Transform> {
     pub(super) failing: Option<Failing>,
     /// How often it failed in a row.
     pub(super) attempts: u32,
-    /// How often its items were sent without it being known what became of them.
+    /// How often its items were sent without a certain response.
     pub(super) doubts: u32,
     /// What the last such answer said.
     pub(super) doubt: Option<Reason>,
@@ -57,7 +57,7 @@ impl<F: Transform> Part<F> {
         Part { records, items, doubt: self.doubt.clone(), ..*self }
     }
 
-    /// Notes that it was sent, and that it is not known what became of it.
+    /// Notes that it was sent and that the response is not certain.
     pub(super) fn is_in_doubt(&mut self, reason: &Reason) {
         self.doubts += 1;
         self.doubt = Some(reason.clone());

@@ -73,7 +73,7 @@ fn cloned(items: &[SharedEvent]) -> Vec<LoggedEvent> {
     items.iter().map(|shared| LoggedEvent::clone(shared)).collect()
 }
 
-/// The events as they lie in their batch, if they are neighbours there.
+/// The events as a slice of their batch, if they are neighbors there.
 fn side_by_side(items: &[SharedEvent]) -> Option<&[LoggedEvent]> {
     let first = items.first()?;
     let neighbours = (first.at..)

@@ -1,4 +1,4 @@
-//! What is done with items whose answer leaves open what became of them.
+//! What is done with items whose response does not say whether they took effect.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -27,7 +27,7 @@ pub(super) enum Cause {
     Progress,
     /// All of it had no effect, and is acceptable later.
     Deferred(Reason),
-    /// It is not known what became of it.
+    /// Whether it took effect is not known.
     Unknown(Reason),
     /// Something of it was not accepted; it is not known what.
     Unnamed(Reason),

@@ -155,10 +155,11 @@ impl<F: Transform> Waiting<F> {
         }
     }
 
-    /// Takes what fits into one request: of one user after the other, in order.
+    /// Takes the items of one request, user by user and in order.
     ///
-    /// What has waited longest goes first, so that batches are whole soon and more can be read. With
-    /// many users, each gives one item. The fewer there are for `parallel` requests, the more each gives, since a user is in one request at a time.
+    /// Items that have waited longest go first, so that batches are complete soon and more can be read.
+    /// With many users, a request has one item of each. With few, it has several of each, so that
+    /// `parallel` requests can be in flight although a user is in one request at a time.
     pub(super) fn take(&mut self, parallel: usize) -> Option<Taken<F>> {
         let max_items = self.limits.max_items.max(1);
         let share = match self.limits.single_user {

@@ -66,8 +66,8 @@ impl<F: Transform> Worker<F> {
         }
     }
 
-    /// The next request, prepared; `None`
-    /// where the reader is done and the queue is empty, or the run halts.
+    /// Returns the next request, prepared; `None` if the reader is done and the queue is empty, or if
+    /// the run halts.
     async fn next_request(&mut self, queue: &mut Queue<F>, ahead: &mut Ahead<F>) -> Option<Request<F>> {
         let packed = || ahead.packed.take().map(|request| self.prepare(request));
         let preparing = match ahead.preparing.take().or_else(packed) {
@@ -94,8 +94,8 @@ impl<F: Transform> Worker<F> {
         }
     }
 
-    /// Waits until a request may be sent; `None` where the reader is done and the
-    /// queue is empty, or the run halts.
+    /// Waits until a request may be sent; `None` if the reader is done and the queue is empty, or if
+    /// the run halts.
     async fn wait_for_request(&mut self, queue: &mut Queue<F>) -> Option<Request<F>> {
         let mut open = true;
         // Since when the first of the queue waits for others.

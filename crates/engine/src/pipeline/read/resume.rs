@@ -73,7 +73,7 @@ pub(crate) enum PriorState {
     Ignored,
     /// It was sent by a run that died before it could commit it.
     Sent(Box<RowStatus>),
-    /// It was about to be sent; what became of it is not known.
+    /// It was about to be sent; whether it took effect is not known.
     InDoubt(Box<Doubt>),
 }
 

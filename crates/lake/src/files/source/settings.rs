@@ -1,4 +1,4 @@
-//! The settings.
+//! The settings of a source of files.
 
 use std::time::Duration;
 

@@ -113,7 +113,7 @@ impl Runs {
         }
     }
 
-    /// Returns the newest neighbours of about the same size, if there are enough of them.
+    /// Returns the newest neighbors of about the same size, if there are enough of them.
     pub(super) fn to_merge(&self) -> Option<Vec<Arc<Run>>> {
         self.0
             .windows(MERGED)

@@ -12,11 +12,11 @@ use super::run::{Covers, Run};
 pub(super) enum Task {
     /// Writes these ids to a file.
     Write { ids: Arc<RecentIds>, covers: Covers, since: u32 },
-    /// Makes one file of these neighbours.
+    /// Makes one file of these neighbors.
     Merge { runs: Vec<Arc<Run>>, since: u32 },
 }
 
-/// What became of it.
+/// The result of a task.
 pub(super) enum Done {
     Written(Run),
     Merged(Run),
@@ -47,7 +47,7 @@ impl Worker {
         }
     }
 
-    /// Returns what became of the task, if it has ended.
+    /// Returns the result of the task, if it has ended.
     pub(super) fn done(&mut self) -> Option<Done> {
         self.busy.take_if(|busy| busy.is_finished()).map(join)
     }

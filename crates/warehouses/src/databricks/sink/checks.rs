@@ -9,7 +9,7 @@ use crate::databricks::grants::{self, Refused, grant};
 use crate::databricks::privileges::{Held, Identity, Securable};
 use crate::databricks::statement::{Ended, Sql};
 
-/// What becomes of events without a right to the volume.
+/// How events are written without a right to the volume.
 const SLOWER: &str = "events are sent inside of statements, which is slower";
 
 impl DatabricksSink {

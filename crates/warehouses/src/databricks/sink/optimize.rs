@@ -63,7 +63,7 @@ impl Optimizer {
         }
     }
 
-    /// Optimizes the table if it is time to, while deliveries go on. A failure is logged: events are
+    /// Optimizes the table if it is due, while deliveries continue. A failure is logged: events are
     /// in the table all the same.
     pub fn after_delivery(&self) {
         let Some(every) = self.every else { return };
