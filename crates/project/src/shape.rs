@@ -23,17 +23,17 @@ pub(super) struct Project {
     /// The time zone of schedules, an IANA name. Default: `UTC`.
     #[schemars(extend("format" = "time-zone"))]
     time_zone: Option<String>,
-    /// How long Tidegate keeps what it knows of rows and events.
+    /// How long data of rows and events is kept.
     retention: Option<Retention>,
-    /// How people hear of syncs that need them.
+    /// Messages about syncs that need attention.
     alerts: Option<Alerts>,
     /// Accounts at outside systems, by name.
     connections: Option<IndexMap<ConnectionId, Connection>>,
-    /// What moves from where to where, by name.
+    /// Imports and exports, by name.
     syncs: Option<IndexMap<SyncId, Sync>>,
 }
 
-/// How long Tidegate keeps what it knows of rows and events, in days: `30d`.
+/// How long data of rows and events is kept, in days: `30d`.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 #[expect(dead_code, reason = "only its schema is used")]
@@ -41,37 +41,37 @@ pub(super) struct Retention {
     /// The status of every row. Default: `90d`.
     #[schemars(extend("format" = "days"))]
     history: Option<String>,
-    /// The contents of a failed row, from the day that it failed last. The row stays listed with its key,
-    /// its user and its reason. Default: until it is delivered.
+    /// The contents of a failed row, counted from the day on which it failed last. The row stays listed
+    /// with its key, its user and its reason. Default: until it is delivered or dismissed.
     #[schemars(extend("format" = "days"))]
     failed_rows: Option<String>,
     /// Events that came in; longer until every export has read them. Default: `90d`.
     #[schemars(extend("format" = "days"))]
     events: Option<String>,
     /// Keys of delivered rows, for `changed: ignore`, by the time in the row's cursor: a row that changes
-    /// later is sent again. Default: for good.
+    /// later is sent again. Default: until the sync is reset.
     #[schemars(extend("format" = "days"))]
     keys: Option<String>,
 }
 
-/// How people hear of syncs that need them: once if a sync gets into a state that needs a person, and once
-/// if it leaves it. Failing and paused syncs and rows in doubt are always told.
+/// Messages about syncs that need attention: one when a sync begins to need it, and one when it has
+/// recovered. Syncs that fail or that Tidegate paused, and rows in doubt, always open an alert.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 #[expect(dead_code, reason = "only its schema is used")]
 pub(super) struct Alerts {
     /// Where messages go, by name.
     channels: Option<IndexMap<String, Channel>>,
-    /// Share of the rows of a run from which on rejected rows are told; two rows at least. Default: `10%`.
+    /// The share of rejected rows of a run that opens an alert, with two rows at least. Default: `10%`.
     #[schemars(extend("format" = "percent"))]
     rejected: Option<String>,
-    /// How long a sync may take without a run that came to its end. Default: not watched.
+    /// The longest time without a completed run. Default: no limit.
     #[schemars(extend("format" = "age"))]
     stale: Option<String>,
-    /// How long a sync may read no row. Default: not watched.
+    /// The longest time without a new row. Default: no limit.
     #[schemars(extend("format" = "age"))]
     no_rows: Option<String>,
-    /// The address of the dashboard for those who get a message, for links in it. Default: no links.
+    /// The address of the dashboard, for links in messages. Default: no links.
     #[schemars(extend("format" = "url"))]
     dashboard: Option<String>,
 }
@@ -87,20 +87,20 @@ pub(super) struct Channel {
     settings: Map<String, Member>,
 }
 
-/// What is told of one sync, and where, in place of what stands under `alerts` of the project.
+/// The alerts of one sync, and their channels. They override `alerts` of the project.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 #[expect(dead_code, reason = "only its schema is used")]
 pub(super) struct SyncAlerts {
     /// The channels. Default: all. An empty list means none but `contacts`.
     channels: Option<Vec<String>>,
-    /// Share of the rows of a run from which on rejected rows are told.
+    /// The share of rejected rows of a run that opens an alert.
     #[schemars(extend("format" = "percent"))]
     rejected: Option<String>,
-    /// How long it may take without a run that came to its end; `0s` switches it off.
+    /// The longest time without a completed run; `0s` switches the alert off.
     #[schemars(extend("format" = "age"))]
     stale: Option<String>,
-    /// How long it may read no row; `0s` switches it off.
+    /// The longest time without a new row; `0s` switches the alert off.
     #[schemars(extend("format" = "age"))]
     no_rows: Option<String>,
 }
@@ -116,14 +116,13 @@ pub(super) struct Connection {
     settings: Map<String, Member>,
 }
 
-/// What moves from where to where: rows to a platform (an import), or events to
-/// a table, topic, stream or files (an export). Which of the two follows from
-/// the source's connection.
+/// An import (rows to a platform) or an export (events to a table, topic, stream
+/// or files). The connection of the source decides which of the two it is.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 #[expect(dead_code, reason = "only its schema is used")]
 pub(super) struct Sync {
-    /// What is read, and where.
+    /// The data to read.
     source: Source,
     /// Import: how the rows to send are found. Required for tables and queries,
     /// unless `cursor` or `contract` implies it. Files: `incremental`, by position.
@@ -134,7 +133,7 @@ pub(super) struct Sync {
     /// Import: how far before the checkpoint late rows are looked for; a whole number
     /// if the cursor is one. Default: `10m`, or `10000`.
     lookback: Option<LookbackForm>,
-    /// Import: the columns that name a row. Default: the primary key of the table. `mode: mirror`
+    /// Import: the columns that identify a row. Default: the primary key of the table. `mode: mirror`
     /// needs one.
     primary_key: Option<NameOrNames>,
     /// Import: what happens to a row that was delivered and whose mapped columns
@@ -144,9 +143,9 @@ pub(super) struct Sync {
     /// Import: what happens to a row that the source no longer has, with `mode: mirror`. Default:
     /// `ignore`.
     removed: Option<Removed>,
-    /// Import: where `mode: mirror` keeps what it compares with. Not available in this version.
+    /// Import: where `mode: mirror` keeps the hashes that it compares with. Only `ours` is available.
     state: Option<State>,
-    /// Where it goes.
+    /// Where rows or events are sent.
     destination: Destination,
     /// Import: how a row becomes a record.
     mapping: Option<MappingSpec>,
@@ -159,28 +158,28 @@ pub(super) struct Sync {
     /// Import: what is sent for a member that a line, a message or a JSON column lacks, and for a
     /// column that a file lacks: nothing, or null as if it were written. Default: `skip`.
     absent: Option<AbsentForm>,
-    /// Import: how much may change or go in one run. A run beyond it sends nothing, until
+    /// Import: how many rows one run may change or remove. A run beyond it sends nothing, until
     /// `run --yes` or a higher limit allows it.
     limits: Option<Limits>,
     /// When `tidegate serve` runs it: `continuous`, `{ every: 15m }` or
     /// `{ cron: "0 6 * * *" }`. Default: exports and topics `continuous`; others only
-    /// when asked to.
+    /// by `tidegate run`.
     schedule: Option<Schedule>,
     /// How long an unreachable system is tried before the run gives up. Default: `2m`.
     #[schemars(extend("format" = "time-span"))]
     retry_for: Option<String>,
     /// `false` makes the sync a draft: `serve` and `run --all` skip it. Default: `true`.
     enabled: Option<bool>,
-    /// Whom to ask about the sync. The alerts of the sync also go to those that are e-mail addresses, if
-    /// there is a channel of the type `email`.
+    /// People to ask about the sync. Those that are e-mail addresses also get its alerts, if there is a
+    /// channel of the type `email`.
     contacts: Option<Vec<String>>,
-    /// What is told of it, and where. Default: as under `alerts` of the project.
+    /// Its alerts, and their channels. Default: as under `alerts` of the project.
     alerts: Option<SyncAlerts>,
     /// Labels of your own, by name.
     labels: Option<BTreeMap<String, String>>,
 }
 
-/// What is read, and where. Besides these keys, what the connection offers: `table`, `query`, `path` …
+/// The data to read. Besides these keys, the keys of the connection's type: `table`, `query`, `path` …
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "only its schema is used")]
 pub(super) struct Source {
@@ -202,23 +201,24 @@ pub(super) struct Source {
     selection: Map<String, Member>,
 }
 
-/// Where it goes. Besides these keys, what the connection offers: `catalog`, `table`, `topic` …
+/// Where rows or events are sent. Besides these keys, the keys of the connection's type: `catalog`, `table`,
+/// `topic` …
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "only its schema is used")]
 pub(super) struct Destination {
     /// The connection.
     connection: ConnectionId,
-    /// Import, required: what rows become. It cannot change once the sync ran.
+    /// Import, required: the object that rows become. It cannot change once the sync has run.
     object: Option<ObjectKind>,
-    /// Export: the columns of a table, `messages` or `events`. Default: what fits
-    /// the connection that events come in through.
+    /// Export: the columns of a table, `messages` or `events`. Default: the one for
+    /// the connection through which the events come in.
     layout: Option<Layout>,
     /// What the connection offers.
     #[serde(flatten)]
     target: Map<String, Member>,
 }
 
-/// How much may change or go in one run, as a number of rows or a share such as `10%` of those that
+/// How many rows one run may change or remove, as a number or a share such as `10%` of the rows that
 /// are known. With `object: deletion`, `removed` is a number.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]

@@ -335,10 +335,10 @@ pub struct EventDestination {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum InDoubt {
-    /// Listed for a person to decide: never sent twice.
+    /// Listed for a person to decide, and never sent twice.
     #[default]
     Hold,
-    /// Sent again: never lost, possibly twice.
+    /// Sent again, up to five times in all: may count twice. A row that is still unanswered is listed.
     Resend,
 }
 
@@ -368,7 +368,7 @@ impl ImportSpec {
 pub enum Changed {
     /// It is sent again, as it is now.
     Send,
-    /// It is counted; the key of every delivered row is remembered, as long as `retention.keys` says.
+    /// It is counted. The key of every delivered row is kept until the sync is reset, or for `retention.keys`.
     Ignore,
 }
 
@@ -379,7 +379,7 @@ pub enum Removed {
     /// It is counted.
     #[default]
     Ignore,
-    /// What it became is deleted at the platform.
+    /// Its user or catalog item is deleted at the platform.
     Delete,
     /// The attributes of the mapping are set to null.
     Update,

@@ -66,7 +66,7 @@ fn project_file() -> String {
         In connections, and in the source and destination of a sync except in `query`, a value may be a\n\
         reference: `${NAME}` or `${NAME:-default}` for an environment variable, also inside of other text,\n\
         `{ file: PATH }` for the text of a file, `{ secret: NAME }` for one that `tidegate secret set` stored.\n\
-        Inside `{ }` they stand in quotes. `$${` is a literal `${`.\n"
+        Inside `{ }` they need quotes. `$${` is a literal `${`.\n"
         .to_owned();
     write_object(&mut page, "##", "Top level", &schema, &schema);
     page.push_str("\n## Channels\n\nWhat a channel under `alerts.channels` takes besides `type`.\n");
@@ -83,8 +83,8 @@ fn project_file() -> String {
 
 fn connectors() -> String {
     let mut page = "# Connectors\n\n\
-        What stands under `connections`, and what each connector adds under `source` and\n\
-        `destination` of a sync. `tidegate connectors TYPE` prints a connector's own page.\n"
+        The settings of each connector under `connections`, and its keys under `source` and\n\
+        `destination` of a sync. `tidegate connectors TYPE` prints the page of a connector.\n"
         .to_owned();
     for connector in json(&["connectors", "--output", "json"])["connectors"].as_array().expect("a list") {
         let text = |name: &str| connector[name].as_str().expect("text");

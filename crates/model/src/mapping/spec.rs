@@ -187,7 +187,7 @@ pub struct MappingSpec {
     pub alias_label: Option<Field>,
     /// The platform's own id of the user.
     pub platform_id: Option<Field>,
-    /// E-mail address as the identifier; it beats `phone`.
+    /// E-mail address as the identifier; it takes precedence over `phone`.
     pub email: Option<Field>,
     /// Phone number as the identifier.
     pub phone: Option<Field>,
