@@ -40,7 +40,7 @@ pub(crate) struct KafkaSettings {
 pub(crate) enum Security {
     /// Neither encrypted nor logged in.
     Plaintext,
-    /// Encrypted; who we are is told by a certificate, if at all.
+    /// Encrypted; a client certificate is optional.
     Ssl,
     /// Logged in, not encrypted.
     SaslPlaintext,

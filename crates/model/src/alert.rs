@@ -24,7 +24,7 @@ pub enum Trigger {
     Rejected,
     /// Rows are in doubt: a person decides whether they are sent again.
     InDoubt,
-    /// No run came to its end for too long.
+    /// No run was completed for too long.
     Stale,
     /// No row was read for too long.
     NoRows,
@@ -154,7 +154,7 @@ impl fmt::Display for Recipient {
     }
 }
 
-/// What a recipient is told, and how far that is.
+/// A message to one recipient, and whether it was accepted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Notice {
     /// Its name, the same in each attempt.

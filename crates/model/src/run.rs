@@ -27,9 +27,9 @@ pub enum Cause {
 pub enum Ending {
     /// Every row was delivered.
     Succeeded,
-    /// It came to its end; some rows were rejected or are in doubt.
+    /// It was completed; some rows were rejected or are in doubt.
     Partial,
-    /// It could not come to its end.
+    /// It could not be completed.
     Failed,
     /// It was stopped, or its process died.
     Interrupted,
@@ -111,7 +111,7 @@ impl fmt::Display for Wait {
 /// How far a run is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// What became of the rows so far.
+    /// The counts so far.
     pub counts: Counts,
     /// Set while it waits because it was asked to.
     pub wait: Option<Wait>,
@@ -132,7 +132,7 @@ pub struct Run {
     pub finished_at: Option<Timestamp>,
     /// How it ended, if it did.
     pub ending: Option<Ending>,
-    /// What became of the rows so far.
+    /// The counts so far.
     pub counts: Counts,
     /// How the source differed from what was committed before, with `mode: mirror`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

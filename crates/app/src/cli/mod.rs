@@ -343,7 +343,7 @@ pub(crate) enum Command {
         #[command(subcommand)]
         action: TokensAction,
     },
-    /// Lists what was done by whom, or proves that the list is intact.
+    /// Lists who did what, or verifies that the list is intact.
     Audit {
         #[command(subcommand)]
         action: AuditAction,
@@ -438,7 +438,7 @@ pub(crate) struct Rows {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum AlertsAction {
-    /// Lists the alerts that are open, and who was told of them.
+    /// Lists the open alerts, and who was notified of them.
     List {
         /// List the last N that were resolved as well.
         #[arg(long, value_name = "N", default_value_t = 0)]

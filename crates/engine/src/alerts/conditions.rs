@@ -200,8 +200,8 @@ fn stale(facts: &Facts<'_>) -> State {
         return State::Good;
     }
     State::Bad(match success {
-        Some(at) => format!("The last run that came to its end did so on {}.", shown(at)),
-        None => format!("No run came to its end since {}.", shown(since)),
+        Some(at) => format!("The last completed run ended on {}.", shown(at)),
+        None => format!("No run was completed since {}.", shown(since)),
     })
 }
 

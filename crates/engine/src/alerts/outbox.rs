@@ -33,7 +33,7 @@ const TRIED_FOR: SignedDuration = SignedDuration::from_hours(24);
 /// How many attempts fail before the other channels are notified.
 const FAILURES: u32 = 3;
 
-/// An alert, and who was told of it.
+/// An alert, and who was notified of it.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct AlertDetails {
     /// The alert.

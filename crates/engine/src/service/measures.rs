@@ -40,7 +40,7 @@ pub fn describe_metrics(version: &'static str) {
         ),
         ("tidegate_items_per_minute", Unit::Count, "Messages of a topic in the last minute."),
         ("tidegate_alerts_open", Unit::Count, "Alerts that are open."),
-        (LAST_SUCCESS, Unit::Seconds, "When the last run that came to its end did so, as Unix time."),
+        (LAST_SUCCESS, Unit::Seconds, "When the last completed run ended, as Unix time."),
         (FAILED_ROWS, Unit::Count, "Rows that were rejected or are in doubt, and are open."),
         (BUILD, Unit::Count, "1, with the version as a label."),
     ];

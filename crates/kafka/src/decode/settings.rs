@@ -85,7 +85,7 @@ impl Format {
 #[serde(rename_all = "snake_case")]
 #[expect(clippy::enum_variant_names, reason = "the names that Confluent's serializers have for them")]
 pub(crate) enum SubjectStrategy {
-    /// `<topic>-value` and `<topic>-key`: the registry is told the subject with the id.
+    /// `<topic>-value` and `<topic>-key`: sent to the registry with the id.
     #[default]
     TopicName,
     /// The record's full name: known only with the schema, so the id alone is asked for.
