@@ -1,4 +1,4 @@
-//! The rooms of the house: which crate may know which, as the manifests say; and pages that name
+//! Which crate may depend on which, as the manifests say; and pages that name
 //! files name files that exist.
 
 use std::collections::BTreeSet;
