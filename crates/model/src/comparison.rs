@@ -27,7 +27,7 @@ pub struct Compared {
 /// The result of a [`Comparison`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Differences {
-    /// The counts.
+    /// How many rows are known, added, changed and removed.
     pub compared: Compared,
     /// Keys that more than one row has: the first [`Differences::DUPLICATES_MAX`] of them.
     pub duplicates: Vec<RowHash>,

@@ -35,13 +35,13 @@ pub type Setup = fn(&ConnectionId, &Settings, Option<&Settings>) -> Result<Strin
 /// What every connector is given: HTTP, clock and folders.
 #[derive(Clone)]
 pub struct ConnectorContext {
-    /// The way to speak HTTP.
+    /// The HTTP client: the network, a recorder (`plan`) or a sandbox.
     pub http: Arc<dyn Http>,
-    /// The time.
+    /// The only clock that a connector reads.
     pub clock: Arc<dyn Clock>,
-    /// Relative paths in settings start here: the project's folder.
+    /// The project's folder, at which relative paths in settings start.
     pub project: PathBuf,
-    /// Where embedded parts keep their state.
+    /// The data folder, in which embedded parts keep their state.
     pub data: PathBuf,
     /// Whether this is a dry run: nothing outside may change.
     pub dry_run: bool,
@@ -76,7 +76,7 @@ pub struct SourceRole {
     /// Whether the source keeps its own checkpoint in every mode, as files and topics do: its
     /// rows have no cursor column. Agrees with [`Source::supports_checkpoints`].
     pub keeps_checkpoint: bool,
-    /// Opens it.
+    /// Opens the source for one connection.
     pub open: OpenSource,
 }
 
@@ -87,9 +87,10 @@ pub struct PlatformRole {
     pub objects: &'static [ObjectKind],
     /// The schema of a sync's own settings under `destination:`.
     pub target: fn() -> Schema,
-    /// Opens it for one kind of object: connection settings, target settings.
+    /// Opens the platform for one kind of object, with the settings of the connection and of the
+    /// destination.
     pub open: OpenPlatform,
-    /// What the platform answers when it accepts everything: the basis of a dry run.
+    /// Returns the response of the platform if it accepts everything, for a dry run.
     pub dry_run_response: DryRunResponse,
 }
 
@@ -100,7 +101,7 @@ pub struct SinkTarget {
     pub sync: SyncId,
     /// The stream that its events come from.
     pub stream: StreamId,
-    /// The columns, where the sink writes tables.
+    /// The columns, if the sink writes tables.
     pub layout: Layout,
     /// The export's own settings under `destination:`, such as a table's name.
     pub settings: Settings,
@@ -111,7 +112,7 @@ pub struct SinkTarget {
 pub struct SinkRole {
     /// The schema of an export's own settings under `destination:`.
     pub target: fn() -> Schema,
-    /// Opens it for one export.
+    /// Opens the sink for one export.
     pub open: OpenSink,
 }
 
@@ -121,9 +122,9 @@ pub struct IngestRole {
     /// The first path segments that belong to this API alone, besides
     /// `/in/{type}/{connection}`: for clients whose paths are fixed.
     pub paths: &'static [&'static str],
-    /// The layout of its events where they are written to tables.
+    /// The default layout of tables that its events are written to.
     pub layout: Layout,
-    /// Opens it.
+    /// Opens the ingest of one connection.
     pub open: OpenIngest,
 }
 
@@ -132,20 +133,20 @@ pub struct IngestRole {
 pub struct SandboxRole {
     /// The first path segments that belong to this API, for example `users`.
     pub paths: &'static [&'static str],
-    /// Opens it.
+    /// Opens the sandbox as an HTTP client: requests are answered in this process.
     pub open: fn(&SandboxContext) -> Result<Arc<dyn Http>, Error>,
-    /// Erases a user from its folder. Returns how many there were.
+    /// Erases a user from the folder of the sandbox. Returns how many users were erased.
     pub erase: fn(&Path, &str) -> Result<u64, Error>,
 }
 
 /// What a sandbox is made from.
 #[derive(Clone)]
 pub struct SandboxContext {
-    /// Where its users, events and catalogs are kept; in memory if absent.
+    /// The folder for its users, events and catalogs; in memory if absent.
     pub data: Option<PathBuf>,
-    /// The time.
+    /// The only clock that the sandbox reads.
     pub clock: Arc<dyn Clock>,
-    /// How it misbehaves; may be changed while it runs.
+    /// The faults that it injects; may be changed while it runs.
     pub faults: Arc<Mutex<Faults>>,
     /// Whether the documented rate limits are enforced.
     pub limits: bool,

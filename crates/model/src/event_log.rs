@@ -50,11 +50,11 @@ pub struct Lag {
 /// How far an export has come.
 #[derive(Clone, Debug)]
 pub struct Exported {
-    /// The export.
+    /// The name of the export.
     pub sync: SyncId,
     /// The stream that it reads.
     pub stream: StreamId,
-    /// Its checkpoint; `None` stands for the beginning of the stream.
+    /// Its checkpoint; `None` at the beginning of the stream.
     pub checkpoint: Option<Checkpoint>,
 }
 

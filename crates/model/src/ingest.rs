@@ -97,7 +97,7 @@ pub trait Ingest: Send + Sync {
 /// The connection of a request and its path prefix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IngestRoute {
-    /// The connection.
+    /// The connection that the request is for.
     pub connection: ConnectionId,
     /// The path in front of its own paths, for example `/in/onesignal/shop`.
     pub path: String,

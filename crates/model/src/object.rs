@@ -48,14 +48,14 @@ pub enum Idempotency {
     Idempotent,
     /// The platform drops a duplicate with the same key within the window.
     Keyed(Duration),
-    /// It would take effect twice.
+    /// Sending it again takes effect twice.
     None,
 }
 
 /// One kind of object and how a platform treats it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ObjectSpec {
-    /// The kind.
+    /// The kind of object.
     pub kind: ObjectKind,
     /// Whether it may be sent twice.
     pub idempotency: Idempotency,

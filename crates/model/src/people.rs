@@ -76,7 +76,7 @@ pub struct Person {
 pub struct Session {
     /// The SHA-256 of its secret, in hexadecimal.
     pub hash: String,
-    /// The person.
+    /// The name of the person.
     pub person: String,
     /// When the person signed in.
     pub created_at: Timestamp,

@@ -28,9 +28,9 @@ pub struct Dataset {
 /// A column and its type.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Column {
-    /// The name.
+    /// The name, as the source has it.
     pub name: String,
-    /// The type; behavior depends on this alone.
+    /// The type. Behavior depends on this alone.
     pub data_type: DataType,
     /// The name of the type at the source, for messages.
     pub type_name: String,
@@ -54,12 +54,12 @@ impl fmt::Display for Column {
 pub enum ReadMode {
     /// All of them, in no particular order.
     Full,
-    /// Rows by a cursor column, lowest first; rows whose cursor is null come
-    /// before all others, rows later than the source's own clock not at all.
+    /// Rows by a cursor column, lowest first. Rows with a null cursor come before all others; rows
+    /// later than the source's own clock are left out.
     Incremental {
-        /// The column.
+        /// The name of the cursor column.
         column: String,
-        /// The lowest value wanted, itself included; all if absent.
+        /// The lowest value to read, inclusive; all rows if absent.
         from: Option<Value>,
         /// The time zone of a cursor without one (IANA name).
         time_zone: String,

@@ -40,7 +40,7 @@ pub struct SyncState {
 pub struct NextRun {
     /// The schedule that this was planned by, as people read it.
     pub schedule: String,
-    /// The time.
+    /// When the run is due.
     pub at: Timestamp,
 }
 
@@ -345,18 +345,18 @@ pub struct KeyRotation {
 /// Work on a sync that was asked for while another process held it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkRequest {
-    /// Its name.
+    /// An id that is unique in the store.
     pub id: String,
-    /// What to do, in the words of the engine.
+    /// The task, in the words of the engine.
     pub work: String,
 }
 
 /// How a run ends.
 #[derive(Clone, Debug)]
 pub struct RunEnd {
-    /// The ending.
+    /// How it ended.
     pub ending: Ending,
-    /// What ended it early, as people read it.
+    /// Why it ended early, as people read it.
     pub error: Option<String>,
     /// Whether the read completed: intents of earlier runs are removed.
     pub complete: bool,

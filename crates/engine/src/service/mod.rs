@@ -78,15 +78,15 @@ pub struct Config {
     pub store: Arc<dyn Store>,
     /// The event log.
     pub log: Arc<dyn EventLog>,
-    /// The way to speak HTTP.
+    /// The HTTP client that connectors are given.
     pub http: Arc<dyn Http>,
-    /// The time.
+    /// The only clock that the engine reads.
     pub clock: Arc<dyn Clock>,
-    /// The project.
+    /// The project file, checked.
     pub project: Project,
     /// The project's folder.
     pub folder: PathBuf,
-    /// Where embedded parts keep their state.
+    /// The data folder, in which embedded parts keep their state.
     pub data: PathBuf,
     /// Days that events are kept.
     pub log_days: u32,
