@@ -21,7 +21,7 @@ const TOPIC_BYTES_MAX: usize = 249;
 pub(crate) struct Cluster {
     /// Creates clients.
     pub(crate) client: Clients,
-    /// Who we are, for messages.
+    /// The identity of this client, for messages.
     pub(crate) access: Access,
     /// The rights that are needed on a topic.
     pub(crate) operations: &'static [&'static str],

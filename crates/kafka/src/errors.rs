@@ -53,7 +53,7 @@ pub(crate) fn is_final(code: Code) -> bool {
 
 /// Returns the error of a code: the operation, the library's own message, the next step.
 ///
-/// For those who read; [`explain_topic`] is for those who write.
+/// For readers of a topic; [`explain_topic`] is for its writers.
 pub(crate) fn explain(doing: &str, code: Code, message: Option<&str>, access: &Access) -> Error {
     let message =
         message.filter(|message| !message.is_empty()).map_or_else(|| code.to_string(), str::to_owned);
@@ -84,8 +84,8 @@ pub(crate) fn explain(doing: &str, code: Code, message: Option<&str>, access: &A
     }
 }
 
-/// Explains why an operation on a topic failed, for those who write to it.
-/// `operations` are the rights that they need on it.
+/// Explains to a writer why an operation on a topic failed. `operations` are the rights that it needs
+/// on the topic.
 pub(crate) fn explain_topic(
     access: &Access,
     operations: &[&str],

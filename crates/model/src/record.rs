@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Json, ObjectKind, RowHash, Text};
 
-/// Who a record is about: exactly one identifier.
+/// The user that a record is about, by exactly one identifier.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Identity {
@@ -60,7 +60,7 @@ pub enum Body {
         time: Option<Timestamp>,
         /// A JSON object.
         properties: Json,
-        /// The app it happened in, where the platform knows several.
+        /// The app it happened in, if the platform has several.
         app_id: Option<Text>,
     },
     /// Something the user bought. Apart, so that no other record is as large.
@@ -96,7 +96,7 @@ pub struct Purchase {
     pub time: Option<Timestamp>,
     /// A JSON object.
     pub properties: Json,
-    /// The app it was bought in, where the platform knows several.
+    /// The app it was bought in, if the platform has several.
     pub app_id: Option<Text>,
 }
 

@@ -22,7 +22,7 @@ use super::schedule::Schedule;
 pub struct Project {
     /// Accounts at outside systems, by name.
     pub connections: IndexMap<ConnectionId, ConnectionSpec>,
-    /// What moves from where to where, by name.
+    /// Imports and exports, by name.
     pub syncs: IndexMap<SyncId, SyncSpec>,
     /// Notes that are not errors.
     pub notes: Vec<Finding>,

@@ -59,7 +59,7 @@ pub enum StoreLocation {
 /// Opens the store, and creates it on first use.
 ///
 /// # Errors
-/// [`Storage`](tidegate_model::ErrorKind::Storage) where the data folder cannot be
+/// [`Storage`](tidegate_model::ErrorKind::Storage) if the data folder cannot be
 /// used; for a server also `Unavailable`, `Denied`, `Missing` and `Settings`.
 pub async fn open(config: StateConfig) -> Result<Arc<dyn Store>, Error> {
     folder::prepare(&config.data)?;

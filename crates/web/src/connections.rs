@@ -39,7 +39,7 @@ impl Limits {
     }
 }
 
-/// How many files this process may have open; `None` where the system does not tell.
+/// How many files this process may have open; `None` if the system does not say.
 fn open_files_max() -> Option<usize> {
     let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;

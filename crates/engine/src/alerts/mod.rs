@@ -1,11 +1,11 @@
-//! Alerts: what is wrong with a sync, told once, and once more when it is over.
+//! Alerts: one message when a sync begins to need attention, and one when it has recovered.
 //!
 //! - [`conditions`] looks at a sync and says which triggers apply,
 //! - [`watch`] opens and resolves alerts by that,
 //! - [`outbox`] makes a notice for each recipient and sends what is due.
 //!
-//! All of it is kept in the store: a process that dies leaves nothing untold, and several processes
-//! on one store tell it once.
+//! All of it is kept in the store: no message is lost if a process dies, and several processes on one
+//! store send each message once.
 
 mod conditions;
 mod outbox;
@@ -26,7 +26,7 @@ use conditions::Moved;
 /// What a process remembers between two looks.
 #[derive(Default)]
 pub(crate) struct Watching {
-    /// Wakes the one who looks.
+    /// Wakes the watcher.
     ended: Notify,
     /// The syncs of which a run has ended since the last look.
     fresh: Mutex<HashSet<SyncId>>,

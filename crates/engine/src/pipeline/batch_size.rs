@@ -15,7 +15,7 @@ pub(crate) fn batches_under_way(limits: &Limits) -> usize {
     }
 }
 
-/// Items of a batch where no request holds more: those of the batches in flight should
+/// Items of a batch if no request holds more: those of the batches in flight should
 /// still be in the processor's caches when their results are written.
 const BATCH_ITEMS_MAX: usize = 2_400;
 

@@ -21,7 +21,7 @@ pub(crate) fn stream_of(connection: &ConnectionId) -> StreamId {
 }
 
 impl Engine {
-    /// The layout of a stream's events where they are written to tables.
+    /// The layout of a stream's events if they are written to tables.
     fn layout(&self, stream: &ConnectionId) -> Layout {
         let spec = self.config.project.connections.get(stream);
         let connector =

@@ -91,9 +91,9 @@ pub struct SyncDetails {
     pub cursor: Option<String>,
     /// The position after the last committed batch.
     pub checkpoint: Option<Checkpoint>,
-    /// What is read at the source. References are shown by the name of their setting.
+    /// The settings of the source. References are shown by the name of their setting.
     pub reads: Value,
-    /// The settings of the destination, shown likewise.
+    /// The settings of the destination, shown in the same way.
     pub writes: Value,
     /// How a row becomes a record, as the project file says it. `None` for an export and a contract.
     pub mapping: Option<Value>,

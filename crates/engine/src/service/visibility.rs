@@ -1,4 +1,4 @@
-//! What those see who may not see values of rows.
+//! Responses for visitors who may not see values of rows.
 
 use tidegate_model::store::FailedRowGroup;
 use tokio::task_local;
@@ -8,13 +8,13 @@ task_local! {
     static HIDDEN: ();
 }
 
-/// Answers a request for someone who may not see values of rows: the sentence of a reason may repeat
-/// what a platform said of a value, so the code of the reason takes its place.
+/// Answers a request of a visitor who may not see values of rows: the sentence of a reason may repeat a
+/// value, so it is replaced by the code of the reason.
 pub async fn without_row_values<F: Future>(answer: F) -> F::Output {
     HIDDEN.scope((), answer).await
 }
 
-/// Returns groups as they may be shown to the one who asks.
+/// Returns groups as the visitor may see them.
 pub(super) fn shown(mut groups: Vec<FailedRowGroup>) -> Vec<FailedRowGroup> {
     if HIDDEN.try_with(|()| ()).is_ok() {
         for group in &mut groups {

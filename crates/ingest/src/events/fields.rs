@@ -15,11 +15,11 @@ type Why = String;
 /// What was found.
 #[derive(Debug)]
 pub(super) struct Found {
-    /// The id, where the event has one.
+    /// The id, if the event has one.
     pub(super) id: Option<Text>,
     /// What happened.
     pub(super) kind: Text,
-    /// When, where the event says so.
+    /// When it happened, if the event says so.
     pub(super) at: Option<Timestamp>,
     /// Whom it is about, or empty.
     pub(super) user: Text,

@@ -101,7 +101,7 @@ pub(super) fn update(
 }
 
 /// Makes room for one more endpoint of a user: the one not seen for the longest
-/// time becomes inactive and loses its user, where the new one is a device.
+/// time becomes inactive and loses its user, if the new one is a device.
 fn make_room(session: &Session<'_>, app: &str, user: &str, new: &Object) -> Result<(), Stop> {
     let known = session.endpoints_of(app, user)?;
     if known.len() < PER_USER_MAX {
@@ -208,7 +208,7 @@ fn merge(endpoint: &mut Object, name: &str, given: Option<&Value>) {
 }
 
 fn check(request: &Object) -> Result<(), String> {
-    // Written once more to be measured: what is stored is written like this.
+    // Serialized to be measured, in the form in which it is stored.
     if serde_json::to_string(request).map_or(0, |text| text.len()) > BYTES_MAX {
         return Err(format!("The endpoint is larger than {BYTES_MAX} bytes"));
     }

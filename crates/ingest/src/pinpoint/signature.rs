@@ -1,7 +1,7 @@
 //! Who sent a request: AWS Signature Version 4, in the `Authorization` header or in
 //! the query.
 //!
-//! The signature is made once more from the request and the key, and compared.
+//! The signature is computed from the request and the key, and compared.
 //! Source: AWS General Reference, Signature Version 4 signing process.
 
 use std::fmt::Write as _;
@@ -115,8 +115,8 @@ impl<'a> Claim<'a> {
         Some(calculate_signature(key, signed.as_bytes()))
     }
 
-    /// The request as it was signed: with the place of the connection in front of the
-    /// path, which is encoded once more, and the body as it was sent.
+    /// The request as it was signed: with the path of the connection in front of its own path, which is
+    /// encoded again, and the body as it was sent.
     fn canonical(&self, request: &Request<Bytes>) -> Option<String> {
         let place = request.extensions().get::<IngestRoute>();
         let place = place.map_or("", |place| place.path.trim_end_matches('/'));

@@ -153,7 +153,7 @@ impl Node {
         self.inside.iter().find(|(step, _)| step.parse() == Ok(index)).map(|(_, node)| node)
     }
 
-    /// Whether a field wants all of what stands here.
+    /// Whether a field needs the whole value at this position.
     pub(super) fn is_wanted(&self) -> bool {
         !self.here.is_empty()
     }

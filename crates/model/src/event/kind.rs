@@ -81,7 +81,7 @@ impl Channel {
     }
 }
 
-/// Returns the channel of a kind; `None` where it is no message event.
+/// Returns the channel of a kind; `None` if it is not one of a message.
 pub fn channel_of(kind: &str) -> Option<Channel> {
     match kind.strip_prefix("message.")?.split('.').next()? {
         "push" => Some(Channel::Push),

@@ -20,7 +20,7 @@ pub struct Target {
     pub object: ObjectKind,
     /// The columns that name a row; the whole row if there are none.
     pub key: Vec<String>,
-    /// The cursor column where it is a time: the default for `timestamp`.
+    /// The cursor column if it is a time: the default for `timestamp`.
     pub cursor: Option<String>,
     /// The cursor column: another value of it is another version of the row.
     pub cursor_column: Option<String>,

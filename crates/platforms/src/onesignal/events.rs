@@ -126,7 +126,7 @@ fn is_empty(value: &Value) -> bool {
 }
 
 /// The value in the member's own type, nothing if it is empty, or the value as it
-/// came where it is of another type.
+/// came if it is of another type.
 fn typed(shape: Shape, value: Value) -> Result<Option<Value>, Value> {
     let word = value.as_str().map(str::trim);
     let nothing = shape != Shape::Text && word.is_some_and(|word| matches!(word, "nil" | "null"));

@@ -46,7 +46,7 @@ pub(super) fn of_events(records: &[Record], answer: Answer, now: Timestamp) -> R
 
 /// Matches the errors of an accepted request back to its events.
 ///
-/// By `event_id` where the answer has it: every event is sent with one. Else by
+/// By `event_id` if the response has it: every event is sent with one. Else by
 /// user: an unknown user fails with all of its events; as many errors as the
 /// user has events here fail all of them; of fewer it is not known which, and those
 /// events are sent again apart, with the same idempotency keys.

@@ -65,7 +65,7 @@ impl Desk {
     }
 }
 
-/// Who is asked for, and whether those who are not there are named in the answer.
+/// The users that are asked for, and whether the response names the missing ones.
 fn asked(body: &Map<String, Value>) -> (Vec<Identity>, bool) {
     let list = |name: &str| body.get(name).and_then(Value::as_array).into_iter().flatten();
     let mut asked: Vec<Identity> =

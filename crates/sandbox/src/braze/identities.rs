@@ -1,4 +1,4 @@
-//! Who is who: deleting, aliasing, identifying and merging users.
+//! Identities: deleting, aliasing, identifying and merging users.
 
 use bytes::Bytes;
 use http::Response;

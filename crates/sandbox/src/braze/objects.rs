@@ -10,7 +10,7 @@ use super::rules;
 /// The identifiers of which an object has one at most.
 const PRIMARY: [&str; 3] = ["external_id", "user_alias", "braze_id"];
 
-/// Refuses an object of any array: who is meant.
+/// Refuses an object, of any array, whose identifier is ambiguous or too long.
 pub(super) fn check_identity(object: &Map<String, Value>) -> Result<(), Fault> {
     let given = PRIMARY.iter().filter(|name| object.get(**name).is_some_and(|value| !value.is_null()));
     if given.count() > 1 {

@@ -110,7 +110,7 @@ fn put(session: &Session<'_>, array: &str, object: &Value) -> Result<Result<(), 
     }
 }
 
-/// The user an object is about; `None` where none may be created.
+/// The user an object is about; `None` if none may be created.
 fn user(session: &Session<'_>, object: &Map<String, Value>, who: &Identity) -> Result<Option<UserId>> {
     let by_alias = matches!(who, Identity::Alias { .. });
     let existing_only = object.get("_update_existing_only").and_then(Value::as_bool).unwrap_or(by_alias);
@@ -189,7 +189,7 @@ fn text<'a>(object: &'a Map<String, Value>, name: &str) -> Result<&'a str, Fault
     }
 }
 
-/// When it happened. What lies in the future happens now.
+/// When it happened; the present if its time is in the future.
 fn time(object: &Map<String, Value>, now: Timestamp) -> Result<Timestamp, Fault> {
     match object.get("time") {
         None | Some(Value::Null) => Err(required("time")),

@@ -1,4 +1,4 @@
-//! Who users are. Source: OneSignal docs, Aliases, Create user.
+//! The aliases of users. Source: OneSignal docs, Aliases, Create user.
 
 use bytes::Bytes;
 use http::StatusCode;

@@ -26,7 +26,7 @@ use crate::folder;
 pub(crate) const UNFINISHED: &str = "tmp";
 /// Memory holds one row group at a time.
 pub(super) const GROUP_ROWS: usize = 50_000;
-/// Users of a row group are numbered while they take no more than this: where they hardly
+/// Users of a row group are numbered while they take no more than this: if they hardly
 /// repeat, a list of them all costs more time and more bytes than naming each row's.
 const USERS_BYTES_MAX: usize = 128 * 1024;
 pub(super) const SYNC_KEY: &str = "tidegate.sync";

@@ -68,7 +68,7 @@ impl SegmentHeader {
         out
     }
 
-    /// The header at the start of a file and its length; `None` where it is damaged.
+    /// The header at the start of a file and its length; `None` if it is damaged.
     pub(super) fn decode(file: &[u8]) -> Option<(SegmentHeader, usize)> {
         let mut rest = file.strip_prefix(SEGMENT_MAGIC)?;
         let version = take_u32(&mut rest)?;
@@ -118,7 +118,7 @@ impl FrameHeader {
         out
     }
 
-    /// The header at the start of `bytes`; `None` where it is damaged or cut off.
+    /// The header at the start of `bytes`; `None` if it is damaged or cut off.
     pub(super) fn decode(bytes: &[u8]) -> Option<FrameHeader> {
         let header = bytes.get(..FRAME_HEADER)?;
         let mut rest = header.strip_prefix(FRAME_MAGIC)?;

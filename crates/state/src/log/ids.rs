@@ -46,7 +46,7 @@ pub(super) fn write(folder: &Path, closed: Closed, seen: &[Seen]) {
     let _ = folder::create_file(&path(folder, closed.first)).and_then(|mut file| file.write_all(&bytes));
 }
 
-/// Reads what was written down, the entries only where an event is as new as
+/// Reads what was written down, the entries only if an event is as new as
 /// `since`. `None` if there is nothing to rely on.
 pub(super) fn read(folder: &Path, first: u64, since: u32) -> Option<(Closed, Vec<Seen>)> {
     let mut file = File::open(path(folder, first)).ok()?;

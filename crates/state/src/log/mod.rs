@@ -75,7 +75,7 @@ const APPEND_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// holds up no other.
 ///
 /// # Errors
-/// [`Storage`](ErrorKind::Storage) where the folder cannot be used, or another
+/// [`Storage`](ErrorKind::Storage) if the folder cannot be used, or another
 /// process appends to it already.
 pub fn open_log(config: LogConfig) -> Result<Arc<dyn EventLog>, Error> {
     Ok(Arc::new(EmbeddedLog::open(config, Arc::new(RealDisk))?))

@@ -270,7 +270,7 @@ impl<'a> Writer<'a> {
     fn make_folder(&self) -> io::Result<()> {
         folder::create(&self.config.folder)?;
         folder::close(&self.config.folder);
-        // Also where it is there: a process that died may not have come so far.
+        // Also if it exists: a process that died may not have come so far.
         self.config.folder.parent().map_or(Ok(()), folder::sync)
     }
 

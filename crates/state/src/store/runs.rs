@@ -81,7 +81,7 @@ fn stem(at: Timestamp) -> String {
     format!("{}-{}", civil.strftime("%Y%m%dT%H%M%S"), base32(millisecond, 2))
 }
 
-/// Random where the millisecond is new, higher than the last name if it is not.
+/// Random if the millisecond is new, higher than the last name if it is not.
 async fn next_tail(tx: &mut Tx, stem: &str) -> Result<u32, Error> {
     let chance = (Uuid::new_v4().as_u128() & 0xffff_ffff) as u32;
     let statement = sql("SELECT MAX(id) AS id FROM runs WHERE id >= $1 AND id < $2");

@@ -87,7 +87,7 @@ impl Server {
     }
 
     /// Runs a statement that takes no transaction around it. It is sent as text, since prepared
-    /// statements run in a transaction where there is a pooler.
+    /// statements run in a transaction if there is a pooler.
     pub(crate) async fn maintain(&self, text: String) -> Result<(), Error> {
         let run = sqlx::raw_sql(AssertSqlSafe(text));
         self.answer(run.execute(&self.pool)).await.map(drop)

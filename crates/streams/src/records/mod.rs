@@ -43,7 +43,7 @@ const KINDS: &[(&str, &str, &str)] = &[
 ];
 
 /// The record of an event: one JSON object. `account` becomes `awsAccountId`
-/// where the event has none of its own.
+/// if the event has none of its own.
 pub(crate) fn record(logged: &LoggedEvent, account: &str) -> Json {
     let event = &logged.event;
     let payload: Map<String, Value> = serde_json::from_str(event.payload.as_str()).unwrap_or_default();
@@ -70,7 +70,7 @@ pub(crate) fn record(logged: &LoggedEvent, account: &str) -> Json {
     Json::trusted(record.to_string())
 }
 
-/// A push message on its way: of a journey where the event names one, else of a campaign.
+/// A push message on its way: of a journey if the event names one, else of a campaign.
 fn send(shape: &Shape<'_>, event_type: &str, status: &str) -> Value {
     let context = json!({ "custom": { "endpoint": shape.endpoint().to_string() } });
     if !shape.text("journey_id").is_empty() {

@@ -51,7 +51,7 @@ impl Grant {
         )
     }
 
-    /// Returns the steps of an administrator: the policy, and the role with its trust policy where the
+    /// Returns the steps of an administrator: the policy, and the role with its trust policy if the
     /// settings name one.
     pub fn setup(&self, connection: &ConnectionId, settings: &AwsSettings, create: &str) -> String {
         let policy = document(&[self.statement()]);

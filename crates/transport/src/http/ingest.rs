@@ -29,7 +29,7 @@ pub fn json(status: StatusCode, body: &Value) -> Response<Bytes> {
     answer
 }
 
-/// Returns what the sender did wrong and should do instead; `None` where the
+/// Returns what the sender did wrong and should do instead; `None` if the
 /// fault is ours.
 pub fn fault_of(error: &Error) -> Option<String> {
     let at_fault = matches!(error.kind(), ErrorKind::TooLarge | ErrorKind::Rejected);

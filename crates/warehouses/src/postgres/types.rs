@@ -8,7 +8,7 @@ use tokio_postgres::{Client, Error};
 
 use super::decode::Shape;
 
-/// What a modifier says where a type has none.
+/// The modifier of a type that has none.
 const NO_MODIFIER: i32 = -1;
 
 /// Types that an extension or a user made: the types behind domains, and what

@@ -1,4 +1,4 @@
-//! Alerts: what is wrong, who was told, and a test of a channel.
+//! Alerts, who was notified, and a test of a channel.
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};

@@ -1,4 +1,4 @@
-//! `/alerts`: what is open, who was told, what was resolved, and the channels.
+//! `/alerts`: open alerts, who was notified, resolved alerts, and the channels.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Tells people that a run waits because the destination asked for it.
+//! Reports that a run waits because the destination asked for it.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use crate::pipeline::deliver::rate_limiter::RateLimiter;
 use crate::pipeline::wait;
 
-/// How often it is looked whether a run waits.
+/// How often a run is checked.
 const LOOK: Duration = Duration::from_millis(500);
 /// Shorter waits are part of sending at a rate, and over before they are read.
 const WORTH_TELLING: SignedDuration = SignedDuration::from_secs(5);
@@ -35,7 +35,7 @@ impl AskedToWait {
             let wait = self.wait(noted.as_ref());
             if wait != noted {
                 self.progress.send_modify(|progress| progress.wait.clone_from(&wait));
-                // It is there for people: a run does not end for it.
+                // It is information for people: a failure does not end the run.
                 if let Err(error) = self.store.note_wait(&self.run, wait.clone()).await {
                     tracing::debug!(run = %self.run, error = error.chain(), "a wait could not be noted");
                 }
@@ -45,7 +45,7 @@ impl AskedToWait {
         }
     }
 
-    /// Returns the wait that is worth telling, or that was told and is not over.
+    /// Returns the wait if it is long enough to report, or if it was reported and is not over.
     fn wait(&self, noted: Option<&Wait>) -> Option<Wait> {
         let until = self.rate_limiter.closed_until()?;
         let told = noted.is_some_and(|noted| noted.until == until);

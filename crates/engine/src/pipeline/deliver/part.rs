@@ -1,4 +1,4 @@
-//! A request, or what is left of one.
+//! A request, or the rest of one.
 
 use jiff::Timestamp;
 use tidegate_model::Reason;
@@ -17,7 +17,7 @@ pub(super) struct Failing {
     pub(super) answers: u64,
 }
 
-/// A request, or what is left of one.
+/// A request, or the rest of one.
 pub(super) struct Part<F: Transform> {
     pub(super) records: Vec<F::Sent>,
     pub(super) items: Vec<Item<F>>,

@@ -33,7 +33,7 @@ pub(super) enum Cause {
     Unnamed(Reason),
 }
 
-/// What is done with what is left of a request.
+/// How the rest of a request is treated.
 pub(super) enum Next<F: Transform> {
     /// It is sent again, in these parts.
     Send(Vec<Part<F>>),
@@ -54,7 +54,7 @@ impl<F: Transform> Delivery<F> {
         self.repeats.counts(part.unsure_since.map(|sent| sent.elapsed()).unwrap_or_default())
     }
 
-    /// Decides what is done with what is left of a request, and waits as long as it takes.
+    /// Decides how the rest of a request is treated, after waiting as long as necessary.
     pub(super) async fn next(&self, mut part: Part<F>, cause: Cause) -> Next<F> {
         match cause {
             Cause::Progress => {
@@ -199,7 +199,7 @@ impl<F: Transform> Delivery<F> {
         if self.shutdown.pause(wait).await { Next::Send(vec![part]) } else { Next::End(part) }
     }
 
-    /// Lists what was sent and must not be sent without end, where the run ends by a failure:
+    /// Lists what was sent and must not be sent endlessly, if the run ends by a failure:
     /// the next one would send it again.
     pub(super) fn give_up(&self, parts: Vec<Part<F>>, decided: &mut Decided) {
         if self.shutdown.stopped() {

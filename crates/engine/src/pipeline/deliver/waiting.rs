@@ -57,12 +57,12 @@ pub(super) struct Waiting<F: Transform> {
     transform: Arc<F>,
     limits: Limits,
     nodes: Slab<Node<F>>,
-    /// Those who have items that wait, or are busy.
+    /// Users that have waiting items, or have a request in flight.
     users: HashMap<u64, User>,
-    /// Those whose items may be sent and who were not busy before, each with the age of its first
-    /// item, oldest first: they come in that order.
+    /// Users whose items may be sent and that had no request in flight before, each with the age of its
+    /// first item, oldest first.
     line: VecDeque<(u64, u64)>,
-    /// Those who were busy, in the same order.
+    /// Users that had a request in flight before, in the same order.
     freed: BinaryHeap<Reverse<(u64, u64)>>,
     /// How many items came.
     came: u64,

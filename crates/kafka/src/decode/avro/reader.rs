@@ -8,7 +8,7 @@ use tidegate_model::Reason;
 
 use crate::decode::wire;
 
-/// What is left of a body.
+/// The rest of a body.
 #[derive(Debug)]
 pub(super) struct Reader<'a> {
     rest: &'a [u8],

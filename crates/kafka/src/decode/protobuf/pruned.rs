@@ -7,7 +7,7 @@ use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 
 use crate::decode::fields::Node;
 
-/// How deep messages are looked into; what lies deeper stays whole.
+/// The depth to which messages are pruned; deeper values are kept whole.
 const DEPTH_MAX: usize = 30;
 
 /// Returns the body with the fields on the way to what is wanted at `node`; `None` if it is not one

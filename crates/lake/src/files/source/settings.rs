@@ -125,7 +125,7 @@ pub struct Files {
     pub encoding: Encoding,
     /// How long a file must be unchanged before its end counts as finished.
     pub last_line_after: Duration,
-    /// The columns that name a row, where a person said so.
+    /// The columns that identify a row, if they are given.
     pub key: Vec<String>,
     format: Option<Format>,
 }

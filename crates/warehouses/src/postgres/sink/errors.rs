@@ -1,7 +1,7 @@
 //! What PostgreSQL says while events are written.
 //!
 //! Kinds follow the SQLSTATE (PostgreSQL handbook, appendix A). The server's own
-//! words are left out where they may hold a value of an event.
+//! words are left out if they may hold a value of an event.
 
 use tidegate_model::{Error, ErrorKind};
 use tokio_postgres::error::DbError;
