@@ -66,13 +66,13 @@ pub(crate) trait Transform: Send + Sync + 'static {
         None
     }
 
-    /// The item's cursor, if the run has a cursor.
+    /// The item's cursor, where the run goes by one.
     fn cursor<'a>(&self, item: &'a Self::Read) -> Option<&'a Value>;
 
     /// Transforms an item into one that can be sent.
     fn transform(&self, item: Self::Read, keys: ItemKeys) -> Prepared<Self::Sent, Self::Context>;
 
-    /// The user of the item, if a request may hold items of one user only.
+    /// Whose item it is, where a request may hold those of one user only.
     fn user<'a>(&self, sent: &'a Self::Sent) -> &'a Self::User;
 
     /// Returns the hash by which items are partitioned: equal ones keep their order.

@@ -78,15 +78,15 @@ pub struct Config {
     pub store: Arc<dyn Store>,
     /// The event log.
     pub log: Arc<dyn EventLog>,
-    /// The HTTP client that connectors are given.
+    /// The way to speak HTTP.
     pub http: Arc<dyn Http>,
-    /// The only clock that the engine reads.
+    /// The time.
     pub clock: Arc<dyn Clock>,
-    /// The project file, checked.
+    /// The project.
     pub project: Project,
     /// The project's folder.
     pub folder: PathBuf,
-    /// The data folder, in which embedded parts keep their state.
+    /// Where embedded parts keep their state.
     pub data: PathBuf,
     /// Days that events are kept.
     pub log_days: u32,
@@ -114,7 +114,7 @@ pub struct Engine {
     pub(crate) requested: watch::Sender<u64>,
     /// The turns of scheduled runs.
     pub(crate) turns: Semaphore,
-    /// Which syncs are paused, for callers that poll.
+    /// Which syncs are paused, for those who look again and again.
     pub(crate) pauses: pauses::Pauses,
     /// What is remembered between two looks for alerts.
     pub(crate) watching: Watching,
@@ -176,7 +176,7 @@ impl Engine {
     /// Returns a sync by its name.
     ///
     /// # Errors
-    /// [`ErrorKind::Settings`] if the project has no such sync.
+    /// [`ErrorKind::Settings`] where the project has no such sync.
     pub fn sync(&self, id: &SyncId) -> Result<&SyncSpec, Error> {
         self.config.project.syncs.get(id).ok_or_else(|| {
             let names: Vec<&str> = self.config.project.syncs.keys().map(SyncId::as_str).collect();
@@ -204,7 +204,7 @@ impl Engine {
     /// Returns an import by its name.
     ///
     /// # Errors
-    /// [`ErrorKind::Settings`] if the project has no such sync, or it is an export.
+    /// [`ErrorKind::Settings`] where the project has no such sync, or it is an export.
     pub fn import_spec(&self, id: &SyncId) -> Result<&ImportSpec, Error> {
         self.sync(id)?.as_import().ok_or_else(|| {
             Error::settings(format!("the sync `{id}` is an export"))
