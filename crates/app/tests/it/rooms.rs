@@ -19,9 +19,9 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("streams", &["model", "transport"]),
     ("ingest", &["model", "transport"]),
     ("lake", &["model", "transport"]),
-    ("kafka", &["model", "transport"]),
+    ("kafka", &["model"]),
     ("profiles", &["model"]),
-    ("sandbox", &["model", "profiles", "transport"]),
+    ("sandbox", &["model", "profiles"]),
     ("web", &["engine", "model"]),
 ];
 
