@@ -17,6 +17,7 @@ pub const CONNECTORS: &[Connector] = &[
     tidegate_kafka::CONNECTOR,
     tidegate_streams::kinesis::CONNECTOR,
     Connector { sandbox: Some(sandbox::onesignal::SANDBOX), ..onesignal::CONNECTOR },
+    tidegate_streams::opensearch::CONNECTOR,
     tidegate_ingest::pinpoint::CONNECTOR,
     tidegate_warehouses::postgres::CONNECTOR,
     tidegate_profiles::CONNECTOR,

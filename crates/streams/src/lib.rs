@@ -1,8 +1,9 @@
-//! Streams that events are exported to: Kinesis and Firehose.
+//! Streams and search indices that events are exported to: Kinesis, Firehose, OpenSearch.
 //!
-//! `shape` and `records` decide what a record holds; both systems share them.
+//! `shape` and `records` decide what a record of a stream holds; Kinesis and Firehose share them.
 
 pub mod firehose;
 pub mod kinesis;
+pub mod opensearch;
 mod records;
 mod shape;

@@ -1,5 +1,5 @@
 //! `kill -9` of `tidegate serve` at random moments, while many write to it: what
-//! got a 2xx is exported, to Delta exactly once, to Kinesis at least once.
+//! got a 2xx is exported, to Delta and OpenSearch exactly once, to Kinesis at least once.
 
 use std::collections::{BTreeMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::outside::{Stream, record_ids, table_ids};
+use crate::outside::{Search, Stream, record_ids, table_ids};
 use crate::served::{Served, until};
 use crate::support::{Project, pause};
 
@@ -100,18 +100,22 @@ async fn write(address: Arc<Mutex<String>>, stop: Arc<AtomicBool>, next: Arc<Ato
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn crash_out_every_acknowledged_event_is_exported_whenever_the_server_dies() {
     let kills = std::env::var("TIDEGATE_TEST_KILLS").map_or(KILLS, |kills| kills.parse().expect("a number"));
-    let stream = Stream::kinesis();
+    let (stream, search) = (Stream::kinesis(), Search::new());
     let project = Project::new(&format!(
         "connections:
 {}  lake: {{ type: delta, path: lake }}
   kinesis: {}
+  search: {{ type: opensearch, endpoint: '{}' }}
 syncs:
   delta: {{ source: {{ connection: shop }}, destination: {{ connection: lake, commit_every: 100ms }} }}
   records: {{ source: {{ connection: shop }}, destination: {{ connection: kinesis, stream: {} }} }}
+  documents: {{ source: {{ connection: shop }}, destination: {{ connection: search, index: {} }} }}
 ",
         super::serve::SHOP,
         stream.connection(),
+        search.endpoint,
         stream.name,
+        search.index,
     ));
     let writers = Writers::start("http://127.0.0.1:9");
 
@@ -140,19 +144,24 @@ syncs:
 
     let table = table_ids("delta", &project.path().join("lake/shop_events/events"));
     let records = record_ids(&stream.read());
+    let documents = search.ids();
     let repeated = records.values().filter(|times| **times > 1).count();
     eprintln!(
-        "{kills} kills: {} events acknowledged, {} sent, {} requests unheard; {} in Delta, {} in Kinesis, {repeated} of them more than once",
+        "{kills} kills: {} events acknowledged, {} sent, {} requests unheard; {} in Delta, {} in OpenSearch, {} in Kinesis, {repeated} of them more than once",
         promised.kept.len(),
         promised.sent.len(),
         promised.unheard,
         table.len(),
+        documents.len(),
         records.len(),
     );
     missing("Delta", &promised, &table);
     missing("Kinesis", &promised, &records);
-    let doubled: Vec<_> = table.iter().filter(|(_, times)| **times > 1).take(5).collect();
-    assert!(doubled.is_empty(), "more than once in Delta: {doubled:?}");
+    missing("OpenSearch", &promised, &documents);
+    for (what, found) in [("Delta", table), ("OpenSearch", documents)] {
+        let doubled: Vec<_> = found.iter().filter(|(_, times)| **times > 1).take(5).collect();
+        assert!(doubled.is_empty(), "more than once in {what}: {doubled:?}");
+    }
     assert!(promised.kept.len() as u64 > kills, "there was hardly any load");
 }
 

@@ -83,6 +83,30 @@ impl Stream {
     }
 }
 
+/// Indices of OpenSearch whose names begin with one that no other test has.
+pub(crate) struct Search {
+    pub(crate) endpoint: String,
+    pub(crate) index: String,
+}
+
+impl Search {
+    pub(crate) fn new() -> Search {
+        Search { endpoint: variable("TIDEGATE_TEST_OPENSEARCH"), index: unique("search") }
+    }
+
+    /// How often each event is there, as OpenSearch's own client reads it. The id of each document is
+    /// that of its event.
+    pub(crate) fn ids(&self) -> BTreeMap<String, u32> {
+        let arguments = [&*self.endpoint, &format!("{}*", self.index)];
+        let python = variable("TIDEGATE_TEST_OPENSEARCH_PYTHON");
+        let found = records(&program(&python, "python/opensearch/documents.py", &arguments, &[]));
+        count(found.iter().map(|document| {
+            assert_eq!(document["_id"], document["_source"]["event_id"]);
+            document["_id"].as_str().expect("an id").to_owned()
+        }))
+    }
+}
+
 /// A new Kafka topic of one partition.
 pub(crate) struct Topic {
     pub(crate) broker: String,

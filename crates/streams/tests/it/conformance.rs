@@ -2,10 +2,10 @@
 //! example in `fixtures` and one line here.
 
 use tidegate_model::Connector;
-use tidegate_streams::{firehose, kinesis};
+use tidegate_streams::{firehose, kinesis, opensearch};
 
 use crate::fixtures;
 
-const CONNECTORS: &[Connector] = &[firehose::CONNECTOR, kinesis::CONNECTOR];
+const CONNECTORS: &[Connector] = &[firehose::CONNECTOR, kinesis::CONNECTOR, opensearch::CONNECTOR];
 
 tidegate_testkit::connectors_conform!(CONNECTORS, fixtures::of);

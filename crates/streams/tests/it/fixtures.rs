@@ -1,4 +1,4 @@
-//! Sinks, in front of third-party emulators.
+//! Sinks, in front of third-party emulators and servers.
 
 use std::sync::Arc;
 
@@ -9,10 +9,15 @@ use tidegate_testkit::conforms::sink::{MakeBackend, SinkBackend, WrongBackend};
 use tidegate_transport::http::RealHttp;
 
 use crate::aws::emulator::Emulator;
+use crate::opensearch::Search;
 
 /// The example of a type. A type without one fails the suite.
 pub fn of(kind: &str) -> Option<Example> {
-    matches!(kind, "firehose" | "kinesis").then(aws)
+    match kind {
+        "firehose" | "kinesis" => Some(aws()),
+        "opensearch" => Some(Example { settings: cluster("http://127.0.0.1:1"), ..Example::default() }),
+        _ => None,
+    }
 }
 
 /// How a place for a sink of this type is made.
@@ -20,6 +25,7 @@ pub fn sink_of(kind: &str) -> Option<MakeBackend> {
     match kind {
         "firehose" => Some(|| Box::pin(firehose())),
         "kinesis" => Some(|| Box::pin(kinesis())),
+        "opensearch" => Some(|| Box::pin(opensearch())),
         _ => None,
     }
 }
@@ -28,6 +34,51 @@ pub fn sink_of(kind: &str) -> Option<MakeBackend> {
 fn aws() -> Example {
     let nobody = Emulator { endpoint: "http://127.0.0.1:1".to_owned() };
     Example { settings: nobody.settings(), platform: None, source: None, ingest: None }
+}
+
+/// A cluster that documents can be written to by a user.
+fn cluster(endpoint: &str) -> Value {
+    json!({ "endpoint": endpoint, "user": "tidegate", "password": "hush-hush-deadbeef" })
+}
+
+async fn opensearch() -> SinkBackend {
+    let search = Search::new();
+    let (settings, target) = (cluster(&search.endpoint), json!({ "index": search.index }));
+    let wrong = |what, settings: Value, target: &Value, kind| WrongBackend {
+        what,
+        settings,
+        target: target.clone(),
+        kind,
+    };
+    let wrong = vec![
+        wrong("nobody listens", cluster("http://127.0.0.1:1"), &target, ErrorKind::Unavailable),
+        wrong(
+            "another server",
+            cluster(&format!("{}/nowhere", search.endpoint)),
+            &target,
+            ErrorKind::Settings,
+        ),
+    ];
+    SinkBackend {
+        settings,
+        target,
+        folder: std::env::temp_dir(),
+        http: Some(Arc::new(RealHttp::new().expect("a client"))),
+        ids: Box::new(move || {
+            let search = search.clone();
+            Box::pin(async move { search.documents().into_iter().map(|it| id_of(&it)).collect() })
+        }),
+        exactly_once: true,
+        too_large: Some(9 << 20),
+        wrong,
+        keep: Box::new(()),
+    }
+}
+
+/// The id of a document, which is that of the event in it.
+fn id_of(document: &Value) -> String {
+    assert_eq!(document["_id"], document["_source"]["event_id"]);
+    document["_id"].as_str().expect("an id").to_owned()
 }
 
 async fn kinesis() -> SinkBackend {

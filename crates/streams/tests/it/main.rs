@@ -3,4 +3,5 @@
 mod aws;
 mod conformance;
 mod fixtures;
+mod opensearch;
 mod sinks;

@@ -126,7 +126,7 @@ impl AwsClient {
 }
 
 /// Returns the response without credentials that it may repeat.
-fn without(credentials: &Credentials, answer: Response<Bytes>) -> Response<Bytes> {
+pub(super) fn without(credentials: &Credentials, answer: Response<Bytes>) -> Response<Bytes> {
     // A success is read by position only, and nothing of it is shown.
     if answer.status().is_success() {
         return answer;

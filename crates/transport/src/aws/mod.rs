@@ -8,6 +8,7 @@ mod errors;
 mod policy;
 mod settings;
 mod sign;
+mod signer;
 #[cfg(test)]
 pub mod tests;
 
@@ -17,3 +18,4 @@ pub use client::{AwsClient, ErrorHints, Service, failed};
 pub(crate) use credentials::S3Credentials;
 pub use policy::Grant;
 pub use settings::AwsSettings;
+pub use signer::Signer;

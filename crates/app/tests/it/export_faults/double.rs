@@ -1,4 +1,4 @@
-//! A stream that refuses records as it was told to, and counts what it is sent.
+//! A stream, or a search index, that refuses records as it was told to, and counts what it is sent.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,6 +8,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use axum::routing::post;
 use base64::Engine as _;
 use serde_json::{Value, json};
 
@@ -42,7 +43,7 @@ impl Double {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let double = Double { url, seen: Arc::default(), refuse };
-        let routes = Router::new().fallback(answer).with_state(double.clone());
+        let routes = Router::new().route("/_bulk", post(bulk)).fallback(answer).with_state(double.clone());
         tokio::spawn(async { axum::serve(listener, routes).await });
         double
     }
@@ -74,6 +75,21 @@ impl Double {
         self.seen().taken.clone()
     }
 
+    /// Takes an event, or refuses it by a code.
+    fn offered(&self, seen: &mut Seen, event: &Value) -> Option<&'static str> {
+        let at = u32::try_from(event["at"].as_u64().expect("a number")).expect("a small one");
+        let offer = seen.offers.entry(at).and_modify(|offers| *offers += 1).or_insert(1);
+        let code = (self.refuse)(at, *offer);
+        match code {
+            Some(_) => *seen.refused.entry(at).or_default() += 1,
+            None => {
+                let user = event["user"].as_str().expect("a user").to_owned();
+                seen.taken.entry(user).or_default().push(at);
+            }
+        }
+        code
+    }
+
     fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -95,18 +111,9 @@ async fn answer(State(double): State<Double>, headers: HeaderMap, body: Bytes) -
     for record in request["Records"].as_array().expect("records") {
         let data = base64::engine::general_purpose::STANDARD.decode(record["Data"].as_str().expect("data"));
         let event: Value = serde_json::from_slice(&data.expect("base64")).expect("an event");
-        let at = u32::try_from(event["at"].as_u64().expect("a number")).expect("a small one");
-        let offer = seen.offers.entry(at).and_modify(|offers| *offers += 1).or_insert(1);
-        answers.push(match (double.refuse)(at, *offer) {
-            Some(code) => {
-                *seen.refused.entry(at).or_default() += 1;
-                json!({ "ErrorCode": code, "ErrorMessage": "so it was told" })
-            }
-            None => {
-                let user = event["user"].as_str().expect("a user").to_owned();
-                seen.taken.entry(user).or_default().push(at);
-                json!({ "SequenceNumber": "1", "ShardId": "shardId-000000000000", "RecordId": "1" })
-            }
+        answers.push(match double.offered(&mut seen, &event) {
+            Some(code) => json!({ "ErrorCode": code, "ErrorMessage": "so it was told" }),
+            None => json!({ "SequenceNumber": "1", "ShardId": "shardId-000000000000", "RecordId": "1" }),
         });
     }
     let failed = answers.iter().filter(|answer| answer.get("ErrorCode").is_some()).count();
@@ -115,6 +122,26 @@ async fn answer(State(double): State<Double>, headers: HeaderMap, body: Bytes) -
         false => json!({ "FailedRecordCount": failed, "Records": answers }),
     };
     body.to_string().into_response()
+}
+
+/// `_bulk` of OpenSearch: a line for the action, one for the document.
+async fn bulk(State(double): State<Double>, body: Bytes) -> Response {
+    let text = String::from_utf8(body.to_vec()).expect("text");
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let mut seen = double.seen();
+    let mut items = Vec::new();
+    for pair in lines.chunks(2) {
+        let [action, document] = pair else { panic!("an action without a document") };
+        let event = &document["payload"];
+        assert_eq!(action["create"]["_id"], event["id"]);
+        items.push(match double.offered(&mut seen, event) {
+            Some(code) => {
+                json!({ "create": { "status": 429, "error": { "type": code, "reason": "so it was told" } } })
+            }
+            None => json!({ "create": { "status": 201 } }),
+        });
+    }
+    json!({ "took": 1, "errors": true, "items": items }).to_string().into_response()
 }
 
 /// `AWS4-HMAC-SHA256 Credential=KEY/20261122/…`

@@ -82,6 +82,20 @@ async fn export_to_firehose_sends_only_refused_records_again() {
     only_refused_records_come_again("firehose", "delivery_stream: s").await;
 }
 
+#[tokio::test]
+async fn export_to_opensearch_sends_only_throttled_documents_again() {
+    let double = Double::start(some).await;
+    let sink = format!("{{ type: opensearch, endpoint: '{}' }}", double.url);
+    let project = project(&sink, "index: shop, template: false");
+    let served = Served::start(&project);
+
+    send(&served, 0..EVENTS).await;
+    all_taken(&double).await;
+
+    committed(&project).await;
+    only_refused_ones_came_again(&double);
+}
+
 /// Whole requests are throttled by a third-party proxy.
 #[tokio::test]
 async fn export_that_is_throttled_waits_and_keeps_the_order_of_each_user() {
