@@ -4,5 +4,6 @@
 
 pub mod bigquery;
 pub mod databricks;
+mod file;
 pub mod postgres;
 pub mod snowflake;

@@ -3,6 +3,8 @@
 
 pub mod events;
 pub mod incremental;
+pub mod reading;
+pub mod relation;
 pub mod rows;
 pub mod selection;
 pub mod statement;

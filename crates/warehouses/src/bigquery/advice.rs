@@ -44,7 +44,7 @@ impl BigQuerySource {
 
 fn partitioned(found: &Found, column: &str, checks: &mut Checks) {
     let name = format!("partition by {column}");
-    let (Relation::Table(_), Some(info)) = (&found.table.relation, &found.info) else { return };
+    let (Relation::Table(..), Some(info)) = (&found.table.relation, &found.info) else { return };
     if info.kind != "TABLE" {
         checks.pass(name, "not known for a view: partitions belong to the table behind it");
     } else if info.is_ordered_by(column) {

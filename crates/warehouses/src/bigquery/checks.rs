@@ -71,7 +71,7 @@ impl BigQuerySource {
         let name = format!("reading {}", relation.label());
         match planned {
             Ok(columns) => {
-                if let Relation::Table(_) = relation {
+                if let Relation::Table(..) = relation {
                     for permission in ["bigquery.tables.get", "bigquery.tables.getData"] {
                         checks.pass(format!("{permission} on table {}", relation.label()), "granted");
                     }

@@ -1,80 +1,48 @@
 //! What rows are read from, and the SQL of a selection. Pure: nothing here is sent.
 
 use tidegate_model::{Error, Value};
-use tidegate_transport::sql;
 use tidegate_transport::sql::incremental::{BigQuery, Dialect as _};
+use tidegate_transport::sql::relation::{Named, Naming};
+use tidegate_transport::sql::rows::parameter;
 use tidegate_transport::sql::selection::parts;
 use tidegate_transport::sql::table::{AsCursor, SelectedColumn, SqlTable};
 
-use super::settings::BigQuerySettings;
 use super::statement::{Parameter, Sql};
 use super::types::Field;
 
+/// How BigQuery names tables.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Names;
+
+impl Naming for Names {
+    const FORM: &'static str = "project.dataset.table";
+    const OUTER: [&'static str; 2] = ["project", "dataset"];
+    const HINT: &'static str = "for tables that are queried together by a `*`, write a `query`";
+
+    /// One pair of backticks may stand around all parts.
+    fn parts(text: &str) -> Option<Vec<String>> {
+        let names = parts(text, '`')?;
+        match names.as_slice() {
+            [whole] if whole.contains('.') => Some(whole.split('.').map(str::to_owned).collect()),
+            _ => Some(names),
+        }
+    }
+
+    fn is_name(name: &str) -> bool {
+        is_name(name)
+    }
+
+    fn quote(name: &str) -> String {
+        quote(name)
+    }
+
+    fn shown(name: &str) -> String {
+        name.to_owned()
+    }
+}
+
 /// What rows are read from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Relation {
-    /// A table or view: project, dataset and name.
-    Table([String; 3]),
-    /// A query.
-    Query(String),
-}
-
-impl Relation {
-    /// Reads `project.dataset.table`; the settings give the parts that are not written.
-    ///
-    /// # Errors
-    /// [`tidegate_model::ErrorKind::Settings`] for anything but one to three names, and for a dataset that
-    /// is neither written nor set.
-    pub fn table(text: &str, settings: &BigQuerySettings) -> Result<Relation, Error> {
-        let mut names = names(text)?;
-        if names.len() < 2 {
-            let dataset = settings.dataset.clone().ok_or_else(|| {
-                Error::settings(format!("`table`: `{text}` names no dataset"))
-                    .hint("write `dataset.table`, or set `dataset` in the connection")
-            })?;
-            names.insert(0, dataset);
-        }
-        if names.len() < 3 {
-            names.insert(0, settings.project.clone());
-        }
-        <[String; 3]>::try_from(names).map(Relation::Table).map_err(|_| wrong())
-    }
-}
-
-impl sql::table::Relation for Relation {
-    fn label(&self) -> String {
-        match self {
-            Relation::Table(names) => names.join("."),
-            Relation::Query(_) => "the query".to_owned(),
-        }
-    }
-
-    fn from(&self) -> String {
-        match self {
-            Relation::Query(query) => format!("({query}\n) AS tidegate_rows"),
-            Relation::Table(names) => format!("{} AS tidegate_rows", quoted(names)),
-        }
-    }
-}
-
-fn wrong() -> Error {
-    Error::settings("`table`: expected `project.dataset.table`")
-        .hint("for tables that are queried together by a `*`, write a `query`")
-}
-
-/// Splits a name at its dots. In BigQuery, one pair of backticks may stand around all parts.
-fn names(text: &str) -> Result<Vec<String>, Error> {
-    let mut names = parts(text, '`').ok_or_else(wrong)?;
-    if let [whole] = names.as_slice()
-        && whole.contains('.')
-    {
-        names = whole.split('.').map(str::to_owned).collect();
-    }
-    match names.len() <= 3 && names.iter().all(|name| is_name(name)) {
-        true => Ok(names),
-        false => Err(wrong()),
-    }
-}
+pub type Relation = Named<Names>;
 
 /// Returns whether a text can be the name of a dataset or a table.
 ///
@@ -89,11 +57,6 @@ pub fn is_name(name: &str) -> bool {
 /// Returns a name in backticks.
 pub fn quote(name: &str) -> String {
     BigQuery.quote(name)
-}
-
-/// Returns names joined by dots, each in backticks.
-pub fn quoted(names: &[String; 3]) -> String {
-    names.each_ref().map(|name| quote(name)).join(".")
 }
 
 impl SelectedColumn for Field {
@@ -147,27 +110,14 @@ pub fn lookup(table: &Table, key: &[String], values: &[Vec<Value>]) -> Result<Op
     }))
 }
 
-/// Returns a value as the text of a parameter; `None` for null and for the beginning of time, before
-/// which nothing is.
-pub fn parameter(value: &Value) -> Option<String> {
-    match value {
-        Value::Timestamp(at) if *at == jiff::Timestamp::MIN => None,
-        Value::DateTime(at) if *at == jiff::civil::DateTime::MIN => None,
-        Value::Date(day) if *day == jiff::civil::Date::MIN => None,
-        value => value.to_text().map(|text| text.to_string()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-    use tidegate_testkit::http::raw;
     use tidegate_transport::sql::table::Relation as _;
 
     use super::*;
 
     fn relation(text: &str) -> Result<Relation, Error> {
-        Relation::table(text, &raw(json!({ "project": "shop-1", "dataset": "main" })).parse().unwrap())
+        Relation::table(text, [Some("shop-1"), Some("main")])
     }
 
     #[test]

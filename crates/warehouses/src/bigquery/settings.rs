@@ -115,7 +115,9 @@ impl BigQuerySelection {
     /// [`tidegate_model::ErrorKind::Settings`] for anything but one table or one query.
     pub fn relation(&self, settings: &BigQuerySettings) -> Result<Relation, Error> {
         match selected(self.table.as_deref(), self.query.as_deref(), "shop.orders")? {
-            Selected::Table(table) => Relation::table(table, settings),
+            Selected::Table(table) => {
+                Relation::table(table, [Some(settings.project.as_str()), settings.dataset.as_deref()])
+            }
             Selected::Query(query) => Ok(Relation::Query(query.to_owned())),
         }
     }

@@ -3,10 +3,11 @@
 use std::fmt::Write as _;
 
 use tidegate_model::{ConnectionId, Error, Settings};
+use tidegate_transport::sql::relation::Naming as _;
 
 use super::auth::account_of;
 use super::grants::{grant, on_project};
-use super::relation::{Relation, quote, quoted};
+use super::relation::{Names, Relation, quote};
 use super::settings::{BigQuerySelection, BigQuerySettings};
 
 /// Returns the steps for the names in the settings; for the table that the selection names, else for
@@ -33,8 +34,8 @@ pub fn setup(
     let account = account.unwrap_or_else(|| format!("tidegate@{project}.iam.gserviceaccount.com"));
     let short = account.split('@').next().unwrap_or_default();
     let (data, table) = match &relation {
-        Some(Relation::Table(names)) => {
-            (format!("{}.{}", quote(&names[0]), quote(&names[1])), Some(quoted(names)))
+        Some(Relation::Table(names, _)) => {
+            (format!("{}.{}", quote(&names[0]), quote(&names[1])), Some(Names::quoted(names)))
         }
         _ => {
             let dataset = settings.dataset.as_deref().unwrap_or("<your_dataset>");

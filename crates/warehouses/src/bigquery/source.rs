@@ -10,14 +10,15 @@ use tidegate_model::{
     Value,
 };
 use tidegate_transport::sql::incremental::BigQuery;
+use tidegate_transport::sql::rows::parameter;
 use tidegate_transport::sql::selection::narrow;
 use tidegate_transport::sql::table::Relation as _;
 
 use super::advice::size;
 use super::catalog::{self, TableInfo};
 use super::client::{Client, VENDOR};
-use super::reading::Reading;
-use super::relation::{Relation, Table, lookup, parameter};
+use super::reading;
+use super::relation::{Relation, Table, lookup};
 use super::settings::{BigQuerySelection, BigQuerySettings};
 use super::statement::{Parameter, Sql};
 use super::types::Field;
@@ -56,7 +57,7 @@ impl BigQuerySource {
         let doing = format!("reading {}", relation.label());
         let set = self.client.settings.location.clone();
         let (fields, location, info) = match &relation {
-            Relation::Table(names) => match self.client.table_info(names).await {
+            Relation::Table(names, _) => match self.client.table_info(names).await {
                 Ok(mut info) => (info.take_fields(), set.or_else(|| info.location.clone()), Some(info)),
                 Err(error) if error.kind() == ErrorKind::Missing => {
                     return Err(self.suggest(&relation, error.context(doing)).await);
@@ -85,17 +86,8 @@ impl BigQuerySource {
         }
     }
 
-    fn reading(&self, found: &Found, sql: Sql, not_due: Option<String>, batch_rows: usize) -> Reading {
-        Reading {
-            client: Arc::clone(&self.client),
-            label: found.table.relation.label(),
-            columns: found.table.names(),
-            fields: found.table.columns.clone(),
-            location: found.location.clone(),
-            sql,
-            not_due,
-            batch_rows,
-        }
+    fn rows(&self, found: &Found, sql: Sql, not_due: Option<String>, batch_rows: usize) -> Feed<Row> {
+        reading::feed(&self.client, found, sql, not_due, batch_rows)
     }
 }
 
@@ -180,7 +172,7 @@ impl Source for BigQuerySource {
             }
             ReadMode::Full | ReadMode::Resume { .. } => (found.table.everything().into(), None),
         };
-        Ok(self.reading(&found, sql, not_due, batch_rows).feed())
+        Ok(self.rows(&found, sql, not_due, batch_rows))
     }
 
     async fn highest(
@@ -191,7 +183,7 @@ impl Source for BigQuerySource {
     ) -> Result<Option<Value>, Error> {
         let found = self.found(&selection.parse()?).await?;
         let sql = found.table.cursor(column, time_zone)?.highest();
-        let mut feed = self.reading(&found, sql.into(), None, 1).feed();
+        let mut feed = self.rows(&found, sql.into(), None, 1);
         let batch = feed.try_next().await?;
         Ok(batch.and_then(|batch| batch.items.first()?.get(column).cloned()))
     }
@@ -211,7 +203,7 @@ impl Source for BigQuerySource {
         for keys in values.chunks(LOOKUP_KEYS) {
             let Some(sql) = lookup(&found.table, key, keys)? else { return Ok(None) };
             // Nothing is asked before the rows are.
-            feeds.push(self.reading(&found, sql, None, LOOKUP_KEYS).feed());
+            feeds.push(self.rows(&found, sql, None, LOOKUP_KEYS));
         }
         Ok(Some(stream::iter(feeds).flatten().boxed()))
     }

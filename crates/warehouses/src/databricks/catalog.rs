@@ -8,9 +8,10 @@ use serde::Deserialize;
 use tidegate_model::address::encoded;
 use tidegate_model::source::Column;
 use tidegate_model::{Dataset, Error, ErrorKind};
+use tidegate_transport::sql::relation::Naming as _;
 
 use super::client::Client;
-use super::relation::shown;
+use super::relation::Names;
 use super::types::parse;
 
 /// Pages that are asked for at most, of one list.
@@ -96,7 +97,8 @@ impl TableInfo {
     }
 
     fn dataset(mut self) -> Dataset {
-        let name = [&self.catalog_name, &self.schema_name, &self.name].map(|name| shown(name)).join(".");
+        let name =
+            [&self.catalog_name, &self.schema_name, &self.name].map(|name| Names::shown(name)).join(".");
         let key = self.key();
         self.columns.sort_by_key(|column| column.position);
         Dataset {

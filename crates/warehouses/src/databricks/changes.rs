@@ -15,11 +15,12 @@ use serde::{Deserialize, Serialize};
 use tidegate_model::{Batch, Checkpoint, Error, ErrorKind, Feed, Row};
 use tidegate_transport::poll;
 use tidegate_transport::sql::backtick;
+use tidegate_transport::sql::relation::Naming as _;
 use tidegate_transport::sql::table::Relation as _;
 
 use super::client::Client;
-use super::reading::Reading;
-use super::relation::{Relation, SourceColumn, Table, quoted, shapes};
+use super::reading;
+use super::relation::{Names, Relation, SourceColumn, Table};
 use super::statement::Sql;
 use super::types::SqlType;
 
@@ -89,7 +90,7 @@ impl Followed {
     /// # Errors
     /// [`ErrorKind::Settings`] for a query, and for a table without a change data feed.
     pub async fn new(client: &Arc<Client>, whole: Table, table: Table) -> Result<Followed, Error> {
-        let Relation::Table(names) = table.relation.clone() else {
+        let Relation::Table(names, _) = table.relation.clone() else {
             return Err(Error::settings("`mode: stream` follows a table, and this is a query")
                 .hint("name the table, or give a `cursor`"));
         };
@@ -108,7 +109,7 @@ impl Followed {
     /// What the warehouse said, or what kept it from answering.
     pub async fn latest(&self) -> Result<u64, Error> {
         let doing = format!("reading the history of {}", self.table.relation.label());
-        let sql: Sql = format!("DESCRIBE HISTORY {} LIMIT 1", quoted(&self.names)).into();
+        let sql: Sql = format!("DESCRIBE HISTORY {} LIMIT 1", Names::quoted(&self.names)).into();
         let (columns, rows) = self.client.ask(&sql, &doing).await?;
         let at = columns.iter().position(|column| column.name == "version");
         let cell = at.and_then(|at| rows.first()?.get(at)?.as_deref()?.parse().ok());
@@ -218,18 +219,8 @@ impl Following {
             &part,
         );
         self.progress.part = Some(part);
-        self.reading = Some(
-            Reading {
-                client: Arc::clone(&self.followed.client),
-                label: self.followed.table.relation.label(),
-                columns: self.followed.table.names(),
-                shapes: shapes(&self.followed.table),
-                sql: sql.into(),
-                not_due: None,
-                batch_rows: self.batch_rows,
-            }
-            .feed(),
-        );
+        let Followed { client, table, .. } = &self.followed;
+        self.reading = Some(reading::feed(client, table, sql.into(), None, self.batch_rows));
     }
 }
 
@@ -241,7 +232,7 @@ fn statement(
     after: Option<u64>,
     part: &Part,
 ) -> String {
-    let name = quoted(names);
+    let name = Names::quoted(names);
     let order = order_of(order);
     let (from, order) = match after {
         None => (format!("{name} VERSION AS OF {} AS tidegate_rows", part.to), order),
@@ -283,7 +274,7 @@ fn switched_off(names: &[String; 3]) -> Error {
     Error::new(ErrorKind::Settings, format!("{label} has no change data feed, which `mode: stream` follows"))
         .hint(format!(
             "ALTER TABLE {} SET TBLPROPERTIES ({PROPERTY} = true); or read it by a `cursor`",
-            quoted(names)
+            Names::quoted(names)
         ))
 }
 
@@ -298,7 +289,7 @@ mod tests {
             sql_type: super::super::types::parse(kind),
         };
         let columns = vec![column("id", "BIGINT"), column("more", "MAP<STRING, INT>")];
-        let relation = Relation::Table(names.clone());
+        let relation = Relation::Table(names.clone(), Names);
         (
             Table::new(tidegate_transport::sql::incremental::Databricks, relation, columns, true).unwrap(),
             names,

@@ -3,6 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use tidegate_model::{Checks, Error, ErrorKind, Selection};
+use tidegate_transport::http::answer::RequestError;
 use tidegate_transport::sql::table::Relation as _;
 
 use super::client::{Client, VENDOR};
@@ -10,7 +11,7 @@ use super::grants;
 use super::privileges::Identity;
 use super::settings::DatabricksSelection;
 use super::source::DatabricksSource;
-use super::statement::{Ended, Sql};
+use super::statement::Sql;
 
 /// A token that ends sooner is warned of.
 const TOKEN_WARNING: SignedDuration = SignedDuration::from_hours(14 * 24);
@@ -130,13 +131,13 @@ impl DatabricksSource {
             Ok(table) => {
                 // The warehouse plans the read: that needs the same privileges as reading.
                 let plan: Sql = format!("EXPLAIN {}", table.everything()).into();
-                let planned = self.client.query(&plan, &name).await.map_err(Ended::into_error);
+                let planned = self.client.query(&plan, &name).await.map_err(RequestError::into_error);
                 planned.map(|_| table.columns.len())
             }
         };
         match planned {
             Ok(columns) => {
-                if let super::relation::Relation::Table([catalog, schema, _]) = &relation {
+                if let super::relation::Relation::Table([catalog, schema, _], _) = &relation {
                     checks.pass(format!("USE CATALOG on catalog {catalog}"), "granted");
                     checks.pass(format!("USE SCHEMA on schema {catalog}.{schema}"), "granted");
                     checks.pass(format!("SELECT on table {}", relation.label()), "granted");

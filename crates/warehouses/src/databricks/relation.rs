@@ -1,86 +1,44 @@
 //! What rows are read from, and the SQL of a selection. Pure: nothing here is sent.
 
 use tidegate_model::Error;
+use tidegate_transport::sql::backtick as quote;
 use tidegate_transport::sql::incremental::Databricks;
+use tidegate_transport::sql::relation::{Named, Naming};
 use tidegate_transport::sql::selection::parts;
 use tidegate_transport::sql::table::{AsCursor, SelectedColumn, SqlTable};
-use tidegate_transport::sql::{self, backtick as quote};
 
-use super::settings::{DatabricksSettings, is_name};
+use super::settings::is_name;
 use super::types::{Shape, SqlType};
 
+/// How Databricks names tables.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Names;
+
+impl Naming for Names {
+    const FORM: &'static str = "catalog.schema.table";
+    const OUTER: [&'static str; 2] = ["catalog", "schema"];
+    const HINT: &'static str = "names that hold a dot are written in backticks: main.shop.`a.b`";
+
+    fn parts(text: &str) -> Option<Vec<String>> {
+        parts(text, '`')
+    }
+
+    fn is_name(name: &str) -> bool {
+        is_name(name)
+    }
+
+    fn quote(name: &str) -> String {
+        quote(name)
+    }
+
+    fn shown(name: &str) -> String {
+        let plain = name.chars().all(|character| character.is_alphanumeric() || "_-$ ".contains(character));
+        if plain && name.trim() == name { name.to_owned() } else { quote(name) }
+    }
+}
+
 /// What rows are read from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Relation {
-    /// A table or view: catalog, schema and name.
-    Table([String; 3]),
-    /// A query, checked to be a single one.
-    Query(String),
-}
-
-impl Relation {
-    /// Reads `catalog.schema.table`; the settings give the parts that are not written.
-    ///
-    /// # Errors
-    /// [`tidegate_model::ErrorKind::Settings`] for anything but one to three names, and for
-    /// a part that is neither written nor set.
-    pub fn table(text: &str, settings: &DatabricksSettings) -> Result<Relation, Error> {
-        let mut names = names(text)?;
-        if names.len() < 2 {
-            names.insert(0, written(settings.schema.as_ref(), text, "schema")?);
-        }
-        if names.len() < 3 {
-            names.insert(0, written(settings.catalog.as_ref(), text, "catalog")?);
-        }
-        <[String; 3]>::try_from(names).map(Relation::Table).map_err(|_| wrong())
-    }
-}
-
-impl sql::table::Relation for Relation {
-    fn label(&self) -> String {
-        match self {
-            Relation::Table(names) => names.each_ref().map(|name| shown(name)).join("."),
-            Relation::Query(_) => "the query".to_owned(),
-        }
-    }
-
-    fn from(&self) -> String {
-        match self {
-            Relation::Query(query) => format!("({query}\n) AS tidegate_rows"),
-            Relation::Table(names) => format!("{} AS tidegate_rows", quoted(names)),
-        }
-    }
-}
-
-fn wrong() -> Error {
-    Error::settings("`table`: expected `catalog.schema.table`")
-        .hint("names that hold a dot are written in backticks: main.shop.`a.b`")
-}
-
-fn written(set: Option<&String>, text: &str, part: &str) -> Result<String, Error> {
-    set.cloned().ok_or_else(|| {
-        Error::settings(format!("`table`: `{text}` names no {part}"))
-            .hint(format!("write `catalog.schema.table`, or set `{part}` in the connection"))
-    })
-}
-
-/// Splits a name at its dots; parts in backticks may hold some.
-fn names(text: &str) -> Result<Vec<String>, Error> {
-    parts(text, '`')
-        .filter(|names| names.len() <= 3 && names.iter().all(|name| is_name(name)))
-        .ok_or_else(wrong)
-}
-
-/// Returns a name as it is written in a selection: quoted only where it has to be.
-pub fn shown(name: &str) -> String {
-    let plain = name.chars().all(|character| character.is_alphanumeric() || "_-$ ".contains(character));
-    if plain && name.trim() == name { name.to_owned() } else { quote(name) }
-}
-
-/// Returns names joined by dots, each in backticks.
-pub fn quoted<const N: usize>(names: &[String; N]) -> String {
-    names.each_ref().map(|name| quote(name)).join(".")
-}
+pub type Relation = Named<Names>;
 
 /// A column that is read.
 #[derive(Clone, Debug)]
@@ -142,17 +100,12 @@ pub fn shapes(table: &Table) -> Vec<Shape> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-    use tidegate_testkit::http::raw;
     use tidegate_transport::sql::table::Relation as _;
 
     use super::*;
 
     fn relation(text: &str) -> Result<Relation, Error> {
-        let settings = json!({
-            "host": "h", "warehouse_id": "w", "token": "t", "catalog": "main", "schema": "shop",
-        });
-        Relation::table(text, &raw(settings).parse().unwrap())
+        Relation::table(text, [Some("main"), Some("shop")])
     }
 
     #[test]

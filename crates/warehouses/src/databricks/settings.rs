@@ -206,7 +206,9 @@ impl DatabricksSelection {
     /// [`tidegate_model::ErrorKind::Settings`] for anything but one table or one query.
     pub fn relation(&self, settings: &DatabricksSettings) -> Result<Relation, Error> {
         match selected(self.table.as_deref(), self.query.as_deref(), "main.shop.orders")? {
-            Selected::Table(table) => Relation::table(table, settings),
+            Selected::Table(table) => {
+                Relation::table(table, [settings.catalog.as_deref(), settings.schema.as_deref()])
+            }
             Selected::Query(query) => Ok(Relation::Query(query.to_owned())),
         }
     }

@@ -4,8 +4,9 @@ use std::fmt::Write as _;
 
 use tidegate_model::{ConnectionId, Error, Settings};
 use tidegate_transport::sql::backtick;
+use tidegate_transport::sql::relation::Naming as _;
 
-use super::relation::{Relation, quoted};
+use super::relation::{Names, Relation};
 use super::settings::{DatabricksSelection, DatabricksSettings, Login};
 
 /// Returns the steps for the names in the settings; for the table that the selection names, else
@@ -28,7 +29,7 @@ pub fn setup(
     };
     let or = |set: &Option<String>, blank: &str| set.clone().unwrap_or_else(|| blank.to_owned());
     let (catalog, schema) = match &relation {
-        Some(Relation::Table([catalog, schema, _])) => (catalog.clone(), schema.clone()),
+        Some(Relation::Table([catalog, schema, _], _)) => (catalog.clone(), schema.clone()),
         _ => (or(&settings.catalog, "<your_catalog>"), or(&settings.schema, "<your_schema>")),
     };
     let principal = backtick(&match settings.login()? {
@@ -36,9 +37,9 @@ pub fn setup(
         Login::Token(_) => "<application id of the service principal>".to_owned(),
     });
     let warehouse = settings.warehouse()?;
-    let whole = quoted(&[catalog.clone(), schema]);
+    let whole = Names::quoted(&[catalog.clone(), schema]);
     let table = match &relation {
-        Some(Relation::Table(names)) => quoted(names),
+        Some(Relation::Table(names, _)) => Names::quoted(names),
         _ => format!("{whole}.<table>"),
     };
     let catalog = backtick(&catalog);

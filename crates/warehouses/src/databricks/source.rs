@@ -17,8 +17,8 @@ use tidegate_transport::sql::table::Relation as _;
 
 use super::changes::{Followed, Progress};
 use super::client::Client;
-use super::reading::Reading;
-use super::relation::{Relation, SourceColumn, Table, lookup, shapes};
+use super::reading;
+use super::relation::{Relation, SourceColumn, Table, lookup};
 use super::settings::{DatabricksSelection, DatabricksSettings};
 use super::statement::Sql;
 use super::types::parse;
@@ -66,7 +66,7 @@ impl DatabricksSource {
 
     /// Adds the name of the table that was most likely meant.
     async fn suggest(&self, relation: &Relation, error: Error) -> Error {
-        let Relation::Table(_) = relation else { return error };
+        let Relation::Table(..) = relation else { return error };
         let Ok(known) = self.client.tables().await else { return error };
         let names = known.iter().map(|dataset| dataset.name.as_str());
         match tidegate_transport::sql::nearest(&relation.label(), names) {
@@ -82,16 +82,8 @@ impl DatabricksSource {
         Followed::new(&self.client, whole, table).await
     }
 
-    fn reading(&self, table: &Table, sql: Sql, not_due: Option<String>, batch_rows: usize) -> Reading {
-        Reading {
-            client: Arc::clone(&self.client),
-            label: table.relation.label(),
-            columns: table.names(),
-            shapes: shapes(table),
-            sql,
-            not_due,
-            batch_rows,
-        }
+    fn rows(&self, table: &Table, sql: Sql, not_due: Option<String>, batch_rows: usize) -> Feed<Row> {
+        reading::feed(&self.client, table, sql, not_due, batch_rows)
     }
 }
 
@@ -111,7 +103,7 @@ impl Source for DatabricksSource {
         let key = match (selected.key, &table.relation) {
             (Some(key), _) => key,
             (None, Relation::Query(_)) => Vec::new(),
-            (None, Relation::Table(names)) => {
+            (None, Relation::Table(names, _)) => {
                 self.client.table_info(names).await?.map(|info| info.key()).unwrap_or_default()
             }
         };
@@ -157,7 +149,7 @@ impl Source for DatabricksSource {
             }
             ReadMode::Full | ReadMode::Resume { .. } => (table.everything().into(), None),
         };
-        Ok(self.reading(&table, sql, not_due, batch_rows).feed())
+        Ok(self.rows(&table, sql, not_due, batch_rows))
     }
 
     async fn check_changes(&self, selection: &Selection) -> Result<Checks, Error> {
@@ -182,7 +174,7 @@ impl Source for DatabricksSource {
     ) -> Result<Option<Value>, Error> {
         let table = self.table(&selection.parse()?).await?;
         let sql = table.cursor(column, time_zone)?.highest();
-        let mut feed = self.reading(&table, sql.into(), None, 1).feed();
+        let mut feed = self.rows(&table, sql.into(), None, 1);
         let batch = feed.try_next().await?;
         Ok(batch.and_then(|batch| batch.items.first()?.get(column).cloned()))
     }
@@ -206,7 +198,7 @@ impl Source for DatabricksSource {
             let parameters = vec![serde_json::Value::from_iter(keys).to_string()];
             let sql = Sql { text: text.clone(), parameters };
             // Nothing is asked before the rows are.
-            feeds.push(self.reading(&table, sql, None, LOOKUP_KEYS).feed());
+            feeds.push(self.rows(&table, sql, None, LOOKUP_KEYS));
         }
         Ok(Some(stream::iter(feeds).flatten().boxed()))
     }

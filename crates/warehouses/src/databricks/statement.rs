@@ -163,24 +163,6 @@ where
 /// The columns and the rows of a small result, as texts.
 pub type Cells = (Vec<ResultColumn>, Vec<Vec<Option<String>>>);
 
-/// Why a statement has no result.
-pub enum Ended {
-    /// It had no effect.
-    NoEffect(Error),
-    /// It may have had one.
-    Unknown(Reason),
-}
-
-impl Ended {
-    /// Returns the error, if an effect does not matter.
-    pub fn into_error(self) -> Error {
-        match self {
-            Ended::NoEffect(error) => error,
-            Ended::Unknown(reason) => Error::new(ErrorKind::Unavailable, reason.message),
-        }
-    }
-}
-
 /// A statement at the warehouse. Dropped, it is cancelled if it runs, and closed.
 pub struct Statement {
     client: Arc<Client>,
@@ -198,7 +180,7 @@ impl Statement {
         sql: &Sql,
         results: Results,
         doing: &str,
-    ) -> Result<(Statement, Answer), Ended> {
+    ) -> Result<(Statement, Answer), RequestError> {
         let (mut statement, first) = Statement::submit(client, sql, results).await?;
         let last = statement.wait(first, doing).await?;
         Ok((statement, last))
@@ -226,19 +208,19 @@ impl Statement {
             }
             poll.unanswered(error, client.clock.now()).await?;
         };
-        let last = statement.wait(first, doing).await.map_err(Ended::into_error)?;
+        let last = statement.wait(first, doing).await.map_err(RequestError::into_error)?;
         Ok((statement, last))
     }
 
     /// Submits a statement once.
-    async fn submit(client: &Arc<Client>, sql: &Sql, results: Results) -> Result<(Statement, Answer), Ended> {
-        let answered = client.post("/api/2.0/sql/statements", &body(client, sql, results)).await;
-        let answered = answered.map_err(|error| match error {
-            RequestError::NoEffect(error) => Ended::NoEffect(error),
-            RequestError::Unknown(reason) => Ended::Unknown(reason),
-        })?;
+    async fn submit(
+        client: &Arc<Client>,
+        sql: &Sql,
+        results: Results,
+    ) -> Result<(Statement, Answer), RequestError> {
+        let answered = client.post("/api/2.0/sql/statements", &body(client, sql, results)).await?;
         let read = || {
-            Ended::Unknown(Reason::new(
+            RequestError::Unknown(Reason::new(
                 "response_unreadable",
                 answer::unreadable(VENDOR, &answered).into_error().message(),
             ))
@@ -250,7 +232,7 @@ impl Statement {
     }
 
     /// Asks until the statement has ended.
-    async fn wait(&mut self, mut answer: Answer, doing: &str) -> Result<Answer, Ended> {
+    async fn wait(&mut self, mut answer: Answer, doing: &str) -> Result<Answer, RequestError> {
         let mut poll = Poll::default();
         let mut told = false;
         loop {
@@ -262,7 +244,7 @@ impl Statement {
                 State::Pending | State::Running | State::Unknown => {}
                 State::Failed | State::Canceled | State::Closed => {
                     self.is_running = false;
-                    return Err(Ended::NoEffect(failure(&answer, doing)));
+                    return Err(RequestError::NoEffect(failure(&answer, doing)));
                 }
             }
             if answer.status.state == State::Pending && poll.waited() >= STARTING_AFTER && !told {
@@ -281,7 +263,7 @@ impl Statement {
                                 "{doing}: the end of the statement is not known: {}",
                                 error.message()
                             );
-                            Ended::Unknown(Reason::new("response_lost", message))
+                            RequestError::Unknown(Reason::new("response_lost", message))
                         })?;
                     }
                 }
@@ -372,9 +354,9 @@ impl Client {
     ///
     /// # Errors
     /// What the warehouse said, and whether the statement may have had an effect.
-    pub async fn query(self: &Arc<Client>, sql: &Sql, doing: &str) -> Result<Cells, Ended> {
+    pub async fn query(self: &Arc<Client>, sql: &Sql, doing: &str) -> Result<Cells, RequestError> {
         let (statement, answer) = Statement::run(self, sql, Results::Inline, doing).await?;
-        statement.rows(answer, doing).await.map_err(Ended::NoEffect)
+        statement.rows(answer, doing).await.map_err(RequestError::NoEffect)
     }
 
     /// Does the same as [`Client::query`] for a statement that only reads ([`Statement::read`]).

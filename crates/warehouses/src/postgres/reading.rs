@@ -6,16 +6,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use tidegate_model::{
-    Batch, Columns, Error, ErrorKind, Feed, MalformedRecord, PartialRow, Reason, Row, Value,
-};
+use tidegate_model::{Batch, Columns, Error, ErrorKind, Feed, Reason, Row, Value};
+use tidegate_transport::sql::rows::{BATCH_BYTES, malformed};
+use tidegate_transport::sql::table::Relation as _;
 use tokio_postgres::RowStream;
 use tokio_postgres::types::ToSql;
 
 use super::client::{Access, Session};
 use super::decode::{Arena, Raw, Shape};
 use super::query::Relation;
-use tidegate_transport::sql::table::Relation as _;
 
 /// A statement of a read.
 pub struct Step {
@@ -44,10 +43,6 @@ pub struct Reading {
     /// Rows in a batch, at most.
     pub batch_rows: usize,
 }
-
-/// A batch ends after the row that fills this many bytes: what is held does not
-/// grow with the width of rows.
-const BATCH_BYTES: usize = 2 * 1024 * 1024;
 
 impl Reading {
     /// Returns the read as a feed. Nothing is asked before the first batch is.
@@ -153,20 +148,10 @@ impl Arrivals {
         let row = Row { columns: Arc::clone(&self.reading.columns), values };
         match unreadable.first() {
             None => batch.items.push(row),
-            Some(_) => batch.malformed.push(self.malformed(row, &unreadable)),
+            Some(_) => {
+                batch.malformed.push(malformed(&self.reading.relation.label(), row, &unreadable));
+            }
         }
         Ok(bytes)
-    }
-
-    /// A row of which some values could not be read.
-    fn malformed(&self, row: Row, unreadable: &[(usize, Reason)]) -> MalformedRecord {
-        let name = |at: usize| self.reading.columns.names().get(at).map_or("", String::as_str);
-        let columns: Vec<&str> = unreadable.iter().map(|(at, _)| name(*at)).collect();
-        let location = format!("{}, column {}", self.reading.relation.label(), columns.join(", "));
-        let (at, reason) = &unreadable[0];
-        let reason = Reason::new(reason.code.clone(), format!("`{}`: {}", name(*at), reason.message));
-        let unreadable = unreadable.iter().map(|(at, _)| *at).collect();
-        let row = Some(Box::new(PartialRow { row, unreadable, origin: None }));
-        MalformedRecord { location, payload: String::new(), reason, row }
     }
 }

@@ -9,9 +9,10 @@ use tidegate_model::source::Column;
 use tidegate_model::{Dataset, Error, ErrorKind};
 use tidegate_transport::http::answer::RequestError;
 use tidegate_transport::sql::quote;
+use tidegate_transport::sql::relation::Naming as _;
 
 use super::client::Client;
-use super::relation::{quoted, shown};
+use super::relation::Names;
 use super::statement::Sql;
 use super::types::SqlType;
 use super::warehouse::Shown;
@@ -26,7 +27,7 @@ impl Client {
     /// # Errors
     /// What keeps Snowflake from answering.
     pub async fn key(self: &Arc<Client>, names: &[String; 3]) -> Result<Vec<String>, Error> {
-        let keys = self.keys(&format!("TABLE {}", quoted(names))).await?;
+        let keys = self.keys(&format!("TABLE {}", Names::quoted(names))).await?;
         Ok(keys.into_values().next().unwrap_or_default())
     }
 
@@ -123,7 +124,7 @@ impl Client {
             }
         }
         let dataset = |(table, columns): ([String; 2], Vec<Column>)| Dataset {
-            name: [database, &table[0], &table[1]].map(shown).join("."),
+            name: [database, &table[0], &table[1]].map(|name| Names::shown(name)).join("."),
             key: keys.remove(&table).unwrap_or_default(),
             columns,
             open: false,

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use tidegate_model::{Checks, Error, ErrorKind, Selection};
 use tidegate_transport::http::answer::RequestError;
 use tidegate_transport::sql::quote;
+use tidegate_transport::sql::relation::Naming as _;
 use tidegate_transport::sql::table::Relation as _;
 
 use super::client::{Client, VENDOR};
 use super::errors;
-use super::relation::{Relation, quoted, shown};
+use super::relation::{Names, Relation};
 use super::settings::SnowflakeSelection;
 use super::source::{SnowflakeSource, of_relation};
 use super::statement::Sql;
@@ -98,16 +99,27 @@ impl Client {
         let [database, schema, table] = names;
         if self.show("DATABASES", database, "").await?.is_empty() {
             let remedy = grant("USAGE", "DATABASE", &quote(database), role);
-            return Ok((format!("USAGE on database {}", shown(database)), remedy));
+            return Ok((format!("USAGE on database {}", Names::shown(database)), remedy));
         }
         let place = format!(" IN DATABASE {}", quote(database));
         if self.show("SCHEMAS", schema, &place).await?.is_empty() {
             let outer = [database.clone(), schema.clone()];
-            let remedy = grant("USAGE", "SCHEMA", &quoted(&outer), role);
-            return Ok((format!("USAGE on schema {}.{}", shown(database), shown(schema)), remedy));
+            let remedy = grant("USAGE", "SCHEMA", &Names::quoted(&outer), role);
+            return Ok((
+                format!("USAGE on schema {}.{}", Names::shown(database), Names::shown(schema)),
+                remedy,
+            ));
         }
-        let remedy = grant("SELECT", "TABLE", &quoted(names), role);
-        Ok((format!("SELECT on table {}.{}.{}", shown(database), shown(schema), shown(table)), remedy))
+        let remedy = grant("SELECT", "TABLE", &Names::quoted(names), role);
+        Ok((
+            format!(
+                "SELECT on table {}.{}.{}",
+                Names::shown(database),
+                Names::shown(schema),
+                Names::shown(table)
+            ),
+            remedy,
+        ))
     }
 }
 
@@ -143,8 +155,8 @@ impl SnowflakeSource {
         };
         match (planned, &relation) {
             (Ok(columns), relation) => {
-                if let Relation::Table([database, schema, _]) = relation {
-                    let (database, schema) = (shown(database), shown(schema));
+                if let Relation::Table([database, schema, _], _) = relation {
+                    let (database, schema) = (Names::shown(database), Names::shown(schema));
                     checks.pass(format!("USAGE on database {database}"), "granted");
                     checks.pass(format!("USAGE on schema {database}.{schema}"), "granted");
                     checks.pass(format!("SELECT on table {}", relation.label()), "granted");
@@ -171,7 +183,7 @@ impl SnowflakeSource {
 
     /// Returns the table that a read was refused for.
     fn refused(&self, error: &Error, relation: &Relation) -> Option<[String; 3]> {
-        if let Relation::Table(names) = relation {
+        if let Relation::Table(names, _) = relation {
             return Some(names.clone());
         }
         let mut names = errors::unauthorized(error.message())?;

@@ -2,83 +2,60 @@
 
 use tidegate_model::Error;
 use tidegate_transport::sql::incremental::Snowflake;
+use tidegate_transport::sql::quote;
+use tidegate_transport::sql::relation::{Named, Naming};
 use tidegate_transport::sql::selection::parts;
 use tidegate_transport::sql::table::{AsCursor, SelectedColumn, SqlTable};
-use tidegate_transport::sql::{self, quote};
 
-use super::settings::SnowflakeSettings;
 use super::types::SqlType;
 
+/// How Snowflake names tables.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Names;
+
+impl Naming for Names {
+    const FORM: &'static str = "database.schema.table";
+    const OUTER: [&'static str; 2] = ["database", "schema"];
+    const HINT: &'static str =
+        "names that hold a dot or lower case are written in double quotes: SHOP.PUBLIC.\"a.b\"";
+
+    /// Parts that are not in double quotes are upper-cased.
+    fn parts(text: &str) -> Option<Vec<String>> {
+        let mut quoted = false;
+        let upper: String = text
+            .chars()
+            .flat_map(|sign| {
+                quoted ^= sign == '"';
+                let kept = quoted.then_some(sign);
+                kept.into_iter().chain((!quoted).then(|| sign.to_uppercase()).into_iter().flatten())
+            })
+            .collect();
+        parts(&upper, '"')
+    }
+
+    fn is_name(name: &str) -> bool {
+        is_name(name)
+    }
+
+    fn stored(name: &str) -> String {
+        folded(name)
+    }
+
+    fn quote(name: &str) -> String {
+        quote(name)
+    }
+
+    fn shown(name: &str) -> String {
+        let plain = name
+            .chars()
+            .all(|sign| sign.is_ascii_uppercase() || sign.is_ascii_digit() || "_$".contains(sign));
+        let begins_with_digit = name.starts_with(|sign: char| sign.is_ascii_digit());
+        if plain && !begins_with_digit { name.to_owned() } else { quote(name) }
+    }
+}
+
 /// What rows are read from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Relation {
-    /// A table or view: database, schema and name.
-    Table([String; 3]),
-    /// A query, checked to be a single one.
-    Query(String),
-}
-
-impl Relation {
-    /// Reads `database.schema.table`; the settings give the parts that are not written.
-    ///
-    /// # Errors
-    /// [`tidegate_model::ErrorKind::Settings`] for anything but one to three names, and for
-    /// a part that is neither written nor set.
-    pub fn table(text: &str, settings: &SnowflakeSettings) -> Result<Relation, Error> {
-        let mut names = names(text)?;
-        if names.len() < 2 {
-            names.insert(0, written(settings.schema.as_ref(), text, "schema")?);
-        }
-        if names.len() < 3 {
-            names.insert(0, written(settings.database.as_ref(), text, "database")?);
-        }
-        <[String; 3]>::try_from(names).map(Relation::Table).map_err(|_| wrong())
-    }
-}
-
-impl sql::table::Relation for Relation {
-    fn label(&self) -> String {
-        match self {
-            Relation::Table(names) => names.each_ref().map(|name| shown(name)).join("."),
-            Relation::Query(_) => "the query".to_owned(),
-        }
-    }
-
-    fn from(&self) -> String {
-        match self {
-            Relation::Query(query) => format!("({query}\n) AS tidegate_rows"),
-            Relation::Table(names) => format!("{} AS tidegate_rows", quoted(names)),
-        }
-    }
-}
-
-fn wrong() -> Error {
-    Error::settings("`table`: expected `database.schema.table`")
-        .hint("names that hold a dot or lower case are written in double quotes: SHOP.PUBLIC.\"a.b\"")
-}
-
-fn written(set: Option<&String>, text: &str, part: &str) -> Result<String, Error> {
-    set.map(|name| folded(name)).ok_or_else(|| {
-        Error::settings(format!("`table`: `{text}` names no {part}"))
-            .hint(format!("write `database.schema.table`, or set `{part}` in the connection"))
-    })
-}
-
-/// Splits a name at its dots; parts in double quotes may hold some. The others are upper-cased.
-fn names(text: &str) -> Result<Vec<String>, Error> {
-    let mut quoted = false;
-    let upper: String = text
-        .chars()
-        .flat_map(|sign| {
-            quoted ^= sign == '"';
-            let kept = quoted.then_some(sign);
-            kept.into_iter().chain((!quoted).then(|| sign.to_uppercase()).into_iter().flatten())
-        })
-        .collect();
-    parts(&upper, '"')
-        .filter(|names| names.len() <= 3 && names.iter().all(|name| is_name(name)))
-        .ok_or_else(wrong)
-}
+pub type Relation = Named<Names>;
 
 /// Returns a name as Snowflake stores it: upper-cased, unless it is in double quotes.
 ///
@@ -96,18 +73,6 @@ pub fn folded(name: &str) -> String {
 /// Source: Snowflake docs, "Identifier requirements": at most 255 characters.
 pub fn is_name(name: &str) -> bool {
     !name.trim().is_empty() && name.chars().count() <= 255 && !name.chars().any(char::is_control)
-}
-
-/// Returns a name as it is written in a selection: quoted only where it has to be.
-pub fn shown(name: &str) -> String {
-    let plain =
-        name.chars().all(|sign| sign.is_ascii_uppercase() || sign.is_ascii_digit() || "_$".contains(sign));
-    if plain && !name.starts_with(|sign: char| sign.is_ascii_digit()) { name.to_owned() } else { quote(name) }
-}
-
-/// Returns names joined by dots, each in double quotes.
-pub fn quoted(names: &[String]) -> String {
-    names.iter().map(|name| quote(name)).collect::<Vec<_>>().join(".")
 }
 
 /// A column that is read.
@@ -171,15 +136,12 @@ pub fn lookup(table: &Table, key: &[String]) -> Result<Option<String>, Error> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-    use tidegate_testkit::http::raw;
     use tidegate_transport::sql::table::Relation as _;
 
     use super::*;
 
     fn relation(text: &str) -> Result<Relation, Error> {
-        let settings = json!({ "account": "a", "token": "t", "database": "shop", "schema": "\"small\"" });
-        Relation::table(text, &raw(settings).parse().unwrap())
+        Relation::table(text, [Some("shop"), Some("\"small\"")])
     }
 
     #[test]

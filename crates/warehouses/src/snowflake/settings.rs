@@ -208,7 +208,9 @@ impl SnowflakeSelection {
     /// [`tidegate_model::ErrorKind::Settings`] for anything but one table or one query.
     pub fn relation(&self, settings: &SnowflakeSettings) -> Result<Relation, Error> {
         match selected(self.table.as_deref(), self.query.as_deref(), "SHOP.PUBLIC.ORDERS")? {
-            Selected::Table(table) => Relation::table(table, settings),
+            Selected::Table(table) => {
+                Relation::table(table, [settings.database.as_deref(), settings.schema.as_deref()])
+            }
             Selected::Query(query) => Ok(Relation::Query(query.to_owned())),
         }
     }

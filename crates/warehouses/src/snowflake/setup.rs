@@ -4,10 +4,11 @@ use std::fmt::Write as _;
 
 use tidegate_model::{ConnectionId, Error, Settings};
 use tidegate_transport::sql::quote;
+use tidegate_transport::sql::relation::Naming as _;
 
 use super::auth::accepting;
 use super::checks::grant;
-use super::relation::{Relation, folded, quoted};
+use super::relation::{Names, Relation, folded};
 use super::settings::{SnowflakeSelection, SnowflakeSettings};
 
 /// Returns the steps for the names in the settings; for the table that the selection names, else
@@ -36,7 +37,7 @@ pub fn setup(
     };
     let or = |set: &Option<String>, blank: &str| set.as_deref().map_or_else(|| blank.to_owned(), folded);
     let table = match relation {
-        Some(Relation::Table(names)) => names,
+        Some(Relation::Table(names, _)) => names,
         _ => [
             or(&settings.database, "<YOUR_DATABASE>"),
             or(&settings.schema, "<YOUR_SCHEMA>"),
@@ -49,7 +50,7 @@ pub fn setup(
 }
 
 fn text(name: &ConnectionId, user: &str, role: &str, warehouse: &str, table: &[String; 3]) -> String {
-    let (schema, whole) = (quoted(&table[..2]), quoted(table));
+    let (schema, whole) = (Names::quoted(&table[..2]), Names::quoted(table));
     let (quoted_user, quoted_role, quoted_warehouse) = (quote(user), quote(role), quote(warehouse));
     let usage = |kind, name: &str| grant("USAGE", kind, name, role);
     let database = quote(&table[0]);

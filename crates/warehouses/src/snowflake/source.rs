@@ -16,7 +16,7 @@ use tidegate_transport::sql::selection::narrow;
 use tidegate_transport::sql::table::Relation as _;
 
 use super::client::Client;
-use super::reading::Reading;
+use super::reading;
 use super::relation::{Relation, SourceColumn, Table, lookup};
 use super::settings::{SnowflakeSelection, SnowflakeSettings};
 use super::statement::Sql;
@@ -61,7 +61,7 @@ impl SnowflakeSource {
 
     /// Adds the name of the table that was most likely meant.
     async fn suggest(&self, relation: &Relation, error: Error) -> Error {
-        let Relation::Table(_) = relation else { return error };
+        let Relation::Table(..) = relation else { return error };
         let Ok(known) = self.client.tables().await else { return error };
         let names = known.iter().map(|dataset| dataset.name.as_str());
         match tidegate_transport::sql::nearest(&relation.label(), names) {
@@ -70,17 +70,9 @@ impl SnowflakeSource {
         }
     }
 
-    fn reading(&self, table: &Table, sql: Sql, not_due: Option<String>, batch_rows: usize) -> Reading {
-        let of_table = |text| of_relation(&table.relation, text, Vec::new());
-        Reading {
-            client: Arc::clone(&self.client),
-            label: table.relation.label(),
-            columns: table.names(),
-            types: table.columns.iter().map(|column| column.sql_type.clone()).collect(),
-            sql,
-            not_due: not_due.map(of_table),
-            batch_rows,
-        }
+    fn rows(&self, table: &Table, sql: Sql, not_due: Option<String>, batch_rows: usize) -> Feed<Row> {
+        let not_due = not_due.map(|text| of_relation(&table.relation, text, Vec::new()));
+        reading::feed(&self.client, table, sql, not_due, batch_rows)
     }
 }
 
@@ -106,7 +98,7 @@ impl Source for SnowflakeSource {
         let key = match (selected.key, &table.relation) {
             (Some(key), _) => key,
             (None, Relation::Query(_)) => Vec::new(),
-            (None, Relation::Table(names)) => self.client.key(names).await?,
+            (None, Relation::Table(names, _)) => self.client.key(names).await?,
         };
         let described = |column: &SourceColumn| Column {
             name: column.name.clone(),
@@ -141,7 +133,7 @@ impl Source for SnowflakeSource {
             }
         };
         let sql = of_relation(&table.relation, text, parameters);
-        Ok(self.reading(&table, sql, not_due, batch_rows).feed())
+        Ok(self.rows(&table, sql, not_due, batch_rows))
     }
 
     async fn highest(
@@ -153,7 +145,7 @@ impl Source for SnowflakeSource {
         let table = self.table(&selection.parse()?).await?;
         let text = table.cursor(column, time_zone)?.highest();
         let sql = of_relation(&table.relation, text, Vec::new());
-        let mut feed = self.reading(&table, sql, None, 1).feed();
+        let mut feed = self.rows(&table, sql, None, 1);
         let batch = feed.try_next().await?;
         Ok(batch.and_then(|batch| batch.items.first()?.get(column).cloned()))
     }
@@ -177,7 +169,7 @@ impl Source for SnowflakeSource {
             let parameters = vec![serde_json::Value::from_iter(keys).to_string()];
             let sql = of_relation(&table.relation, text.clone(), parameters);
             // Nothing is asked before the rows are.
-            feeds.push(self.reading(&table, sql, None, LOOKUP_KEYS).feed());
+            feeds.push(self.rows(&table, sql, None, LOOKUP_KEYS));
         }
         Ok(Some(stream::iter(feeds).flatten().boxed()))
     }

@@ -1,13 +1,13 @@
 //! Every column type with its extremes and with null: type, value and JSON.
 
 use serde_json::json;
-use tidegate_model::{DataType, ReadMode, Value};
+use tidegate_model::Value;
 
 use crate::bigquery_server::Warehouse;
 use crate::databricks_server::{by, read, rows, selection};
+use crate::types::{Case, Page};
 
-/// A type, a literal of it, and the JSON of its value; none if JSON has no such number.
-const CASES: &[(&str, &str, &str)] = &[
+const CASES: &[Case] = &[
     ("BOOL", "true", "true"),
     ("BOOL", "false", "false"),
     ("INT64", "CAST('-9223372036854775808' AS INT64)", "-9223372036854775808"),
@@ -15,7 +15,7 @@ const CASES: &[(&str, &str, &str)] = &[
     ("INT64", "9007199254740993", "9007199254740993"),
     ("FLOAT64", "CAST('0.1' AS FLOAT64)", "0.1"),
     ("FLOAT64", "CAST('-1234567890123456.7' AS FLOAT64)", "-1234567890123456.8"),
-    ("FLOAT64", "CAST('1e-300' AS FLOAT64)", ""),
+    ("FLOAT64", "CAST('1e-300' AS FLOAT64)", "1e-300"),
     ("FLOAT64", "CAST('NaN' AS FLOAT64)", ""),
     ("FLOAT64", "CAST('-inf' AS FLOAT64)", ""),
     (
@@ -70,9 +70,6 @@ const CASES: &[(&str, &str, &str)] = &[
     ("GEOGRAPHY", "ST_GEOGPOINT(1, 2)", "\"POINT(1 2)\""),
 ];
 
-/// The page that shows what was read.
-const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/bigquery-types.md");
-
 const HEAD: &str = "<!-- Written by a test: UPDATE=1 cargo nextest run -p tidegate-warehouses -E 'test(every_value_of_every_type)' -->
 
 # The types of BigQuery
@@ -89,62 +86,18 @@ used. The texts of an `INTERVAL` and of a `GEOGRAPHY` are those of the emulator 
 |---|---|---|---|
 ";
 
+const PAGE: Page = Page { file: "bigquery-types.md", head: HEAD, tail: "", cases: CASES };
+
 #[tokio::test]
 async fn every_value_of_every_type_of_bigquery_arrives_digit_for_digit_and_stands_in_the_reference() {
-    let warehouse = Warehouse::new().await;
-    let columns: Vec<String> =
-        CASES.iter().enumerate().map(|(at, (_, literal, _))| format!("{literal} AS c{at}")).collect();
-    let selected = selection(json!({ "query": format!("SELECT {}", columns.join(", ")) }));
-    let source = warehouse.source();
-
-    let described = source.describe(&selected).await.unwrap();
-    let batches = read(&*source, &selected, &ReadMode::Full).await.unwrap();
-
-    assert_eq!(
-        batches[0].malformed.iter().map(|one| &one.reason.message).collect::<Vec<_>>(),
-        Vec::<&String>::new()
-    );
-    let row = &batches[0].items[0];
-    let mut page = HEAD.to_owned();
-    for (at, (type_name, literal, expected)) in CASES.iter().enumerate() {
-        let column = &described.columns[at];
-        let value = &row.values[at];
-        assert_eq!(column.type_name, *type_name, "{literal}");
-        assert!(column.data_type.holds(value), "{column}: {value:?}");
-        assert_eq!(matches!(value, Value::Float(_)), column.data_type == DataType::Float, "{literal}");
-        let mut json = String::new();
-        let written = value.write_json(&mut json);
-        let shown = match expected.is_empty() {
-            true if written.is_ok() => {
-                format!("`{:e}`, with all of its digits", json.parse::<f64>().unwrap())
-            }
-            true => "rejected: JSON has no such number".to_owned(),
-            false => {
-                written.unwrap();
-                assert_eq!(json, *expected, "{literal}");
-                format!("`{json}`")
-            }
-        };
-        page.push_str(&format!("| `{type_name}` | {} | `{literal}` | {shown} |\n", column.data_type));
-    }
-    if std::env::var("UPDATE").is_ok_and(|update| update == "1") {
-        std::fs::write(PAGE, page).unwrap();
-    } else {
-        assert_eq!(std::fs::read_to_string(PAGE).unwrap_or_default(), page, "UPDATE=1 rewrites it");
-    }
+    PAGE.prove(&*Warehouse::new().await.source()).await;
 }
 
 #[tokio::test]
 async fn null_is_null_in_every_type_of_bigquery_and_an_empty_list_in_an_array() {
     let warehouse = Warehouse::new().await;
-    let columns: Vec<String> = CASES
-        .iter()
-        .enumerate()
-        .map(|(at, (_, literal, _))| format!("IF(false, {literal}, NULL) AS c{at}"))
-        .collect();
-    let selected = selection(json!({ "query": format!("SELECT {}", columns.join(", ")) }));
-    let batches = read(&*warehouse.source(), &selected, &ReadMode::Full).await.unwrap();
-    for ((type_name, ..), value) in CASES.iter().zip(&batches[0].items[0].values) {
+    let row = PAGE.nulls(&*warehouse.source(), |literal| format!("IF(false, {literal}, NULL)")).await;
+    for ((type_name, ..), value) in CASES.iter().zip(&row.values) {
         let is_empty = matches!(value, Value::Json(json) if json.as_str() == "[]");
         assert!(value.is_null() || (type_name.starts_with("ARRAY") && is_empty), "{type_name}: {value:?}");
     }

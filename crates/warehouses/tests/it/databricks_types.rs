@@ -4,9 +4,9 @@ use serde_json::json;
 use tidegate_model::{DataType, ReadMode, Value};
 
 use crate::databricks_server::{Workspace, by, read, rows, selection};
+use crate::types::{Case, Page};
 
-/// A type, a literal of it, and the JSON of its value; none if JSON has no such number.
-const CASES: &[(&str, &str, &str)] = &[
+const CASES: &[Case] = &[
     ("BOOLEAN", "true", "true"),
     ("BOOLEAN", "false", "false"),
     ("TINYINT", "CAST(-128 AS TINYINT)", "-128"),
@@ -76,9 +76,6 @@ const CASES: &[(&str, &str, &str)] = &[
     ("INTERVAL YEAR TO MONTH", "INTERVAL '1-2' YEAR TO MONTH", "\"INTERVAL '1-2' YEAR TO MONTH\""),
 ];
 
-/// The page that shows what was read.
-const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/databricks-types.md");
-
 const HEAD: &str = "<!-- Written by a test: UPDATE=1 cargo nextest run -p tidegate-warehouses -E 'test(every_value_of_every_type)' -->
 
 # The types of Databricks
@@ -97,59 +94,18 @@ says, by the documentation alone: Sail has no such columns.
 |---|---|---|---|
 ";
 
+const PAGE: Page = Page { file: "databricks-types.md", head: HEAD, tail: "", cases: CASES };
+
 #[tokio::test]
 async fn every_value_of_every_type_arrives_digit_for_digit_and_stands_in_the_reference() {
-    let workspace = Workspace::new().await;
-    let columns: Vec<String> =
-        CASES.iter().enumerate().map(|(at, (_, literal, _))| format!("{literal} AS c{at}")).collect();
-    let query = format!("SELECT {}", columns.join(", "));
-    let selected = selection(json!({ "query": query }));
-    let source = workspace.source();
-
-    let described = source.describe(&selected).await.unwrap();
-    let batches = read(&*source, &selected, &ReadMode::Full).await.unwrap();
-
-    let row = &batches[0].items[0];
-    let mut page = HEAD.to_owned();
-    for (at, (type_name, literal, expected)) in CASES.iter().enumerate() {
-        let column = &described.columns[at];
-        let value = &row.values[at];
-        assert_eq!(column.type_name, *type_name, "{literal}");
-        assert!(column.data_type.holds(value), "{column}: {value:?}");
-        assert_eq!(matches!(value, Value::Float(_)), column.data_type == DataType::Float, "{literal}");
-        let mut json = String::new();
-        let written = value.write_json(&mut json);
-        let shown = match expected.is_empty() {
-            true => {
-                assert_eq!(written.unwrap_err().code, "not_a_number", "{literal}");
-                "rejected: JSON has no such number".to_owned()
-            }
-            false => {
-                written.unwrap();
-                assert_eq!(json, *expected, "{literal}");
-                format!("`{json}`")
-            }
-        };
-        page.push_str(&format!("| `{type_name}` | {} | `{literal}` | {shown} |\n", column.data_type));
-    }
-    if std::env::var("UPDATE").is_ok_and(|update| update == "1") {
-        std::fs::write(PAGE, page).unwrap();
-    } else {
-        assert_eq!(std::fs::read_to_string(PAGE).unwrap_or_default(), page, "UPDATE=1 rewrites it");
-    }
+    PAGE.prove(&*Workspace::new().await.source()).await;
 }
 
 #[tokio::test]
 async fn null_is_null_in_every_type() {
     let workspace = Workspace::new().await;
-    let columns: Vec<String> = CASES
-        .iter()
-        .enumerate()
-        .map(|(at, (_, literal, _))| format!("CASE WHEN false THEN {literal} END AS c{at}"))
-        .collect();
-    let selected = selection(json!({ "query": format!("SELECT {}", columns.join(", ")) }));
-    let batches = read(&*workspace.source(), &selected, &ReadMode::Full).await.unwrap();
-    assert!(batches[0].items[0].values.iter().all(Value::is_null), "{:?}", batches[0].items);
+    let row = PAGE.nulls(&*workspace.source(), |literal| format!("CASE WHEN false THEN {literal} END")).await;
+    assert!(row.values.iter().all(Value::is_null), "{row:?}");
 }
 
 /// A variant and an interval have no type in Arrow that says what they are.

@@ -29,3 +29,4 @@ mod snowflake_reading;
 mod snowflake_server;
 mod snowflake_sink;
 mod snowflake_types;
+mod types;

@@ -5,9 +5,9 @@ use tidegate_model::{DataType, ReadMode, Value};
 
 use crate::databricks_server::{by, read, rows, selection};
 use crate::snowflake_server::Account;
+use crate::types::{Case, Page};
 
-/// A type, a literal of it, and the JSON of its value; none if JSON has no such number.
-const CASES: &[(&str, &str, &str)] = &[
+const CASES: &[Case] = &[
     ("BOOLEAN", "TRUE", "true"),
     ("BOOLEAN", "FALSE", "false"),
     ("NUMBER(38,0)", "'9223372036854775807'::NUMBER(38,0)", "9223372036854775807"),
@@ -80,9 +80,6 @@ offsets, no nanoseconds of `TIME` and `TIMESTAMP_LTZ`, and has the other types n
 | `DECFLOAT`, `UUID`, … | other | asked for by `CAST(… AS VARCHAR)` | text |
 ";
 
-/// The page that shows what was read.
-const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/snowflake-types.md");
-
 const HEAD: &str = "<!-- Written by a test: UPDATE=1 cargo nextest run -p tidegate-warehouses -E 'test(every_value_of_every_type_of_snowflake)' -->
 
 # The types of Snowflake
@@ -100,60 +97,18 @@ documented: if the last digit matters, use `NUMBER`.
 |---|---|---|---|
 ";
 
+const PAGE: Page = Page { file: "snowflake-types.md", head: HEAD, tail: PLAYED, cases: CASES };
+
 #[tokio::test]
 async fn every_value_of_every_type_of_snowflake_arrives_digit_for_digit_and_stands_in_the_reference() {
-    let account = Account::new().await;
-    let columns: Vec<String> =
-        CASES.iter().enumerate().map(|(at, (_, literal, _))| format!("{literal} AS C{at}")).collect();
-    let selected = selection(json!({ "query": format!("SELECT {}", columns.join(", ")) }));
-    let source = account.source();
-
-    let described = source.describe(&selected).await.unwrap();
-    let batches = read(&*source, &selected, &ReadMode::Full).await.unwrap();
-
-    let row = &batches[0].items[0];
-    let mut page = HEAD.to_owned();
-    for (at, (type_name, literal, expected)) in CASES.iter().enumerate() {
-        let column = &described.columns[at];
-        let value = &row.values[at];
-        assert_eq!(column.type_name, *type_name, "{literal}");
-        assert!(column.data_type.holds(value), "{literal}: {value:?} is no {:?}", column.data_type);
-        let mut shown = String::new();
-        let shown = match value.write_json(&mut shown) {
-            Ok(()) if matches!(value, Value::Float(_)) => {
-                assert_eq!(shown.parse::<f64>(), expected.parse::<f64>(), "{literal}");
-                format!("`{shown}`")
-            }
-            Ok(()) => {
-                assert_eq!(shown, *expected, "{literal}");
-                format!("`{shown}`")
-            }
-            Err(_) => {
-                assert!(expected.is_empty(), "{literal}");
-                "not a number of JSON: the row is rejected".to_owned()
-            }
-        };
-        page.push_str(&format!("| `{type_name}` | {} | `{literal}` | {shown} |\n", column.data_type));
-    }
-    page.push_str(PLAYED);
-    if std::env::var("UPDATE").is_ok_and(|update| update == "1") {
-        std::fs::write(PAGE, page).unwrap();
-    } else {
-        assert_eq!(std::fs::read_to_string(PAGE).unwrap_or_default(), page, "UPDATE=1 rewrites it");
-    }
+    PAGE.prove(&*Account::new().await.source()).await;
 }
 
 #[tokio::test]
 async fn null_is_null_in_every_type_of_snowflake() {
     let account = Account::new().await;
-    let columns: Vec<String> = CASES
-        .iter()
-        .enumerate()
-        .map(|(at, (_, literal, _))| format!("CASE WHEN FALSE THEN {literal} END AS C{at}"))
-        .collect();
-    let selected = selection(json!({ "query": format!("SELECT {}", columns.join(", ")) }));
-    let batches = read(&*account.source(), &selected, &ReadMode::Full).await.unwrap();
-    assert!(batches[0].items[0].values.iter().all(Value::is_null), "{:?}", batches[0].items);
+    let row = PAGE.nulls(&*account.source(), |literal| format!("CASE WHEN FALSE THEN {literal} END")).await;
+    assert!(row.values.iter().all(Value::is_null), "{row:?}");
 }
 
 /// Each cursor type: ties, nulls first, and rows that are not due by Snowflake's clock.

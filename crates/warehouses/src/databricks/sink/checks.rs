@@ -3,11 +3,14 @@
 
 use bytes::Bytes;
 use tidegate_model::{Checks, Error, ErrorKind};
+use tidegate_transport::http::answer::RequestError;
+use tidegate_transport::sql::relation::Naming as _;
 
 use super::DatabricksSink;
 use crate::databricks::grants::{self, Refused, grant};
 use crate::databricks::privileges::{Held, Identity, Securable};
-use crate::databricks::statement::{Ended, Sql};
+use crate::databricks::relation::Names;
+use crate::databricks::statement::Sql;
 
 /// How events are written without a right to the volume.
 const SLOWER: &str = "events are sent inside of statements, which is slower";
@@ -37,7 +40,8 @@ impl DatabricksSink {
     /// Runs the statement of a delivery without events.
     async fn prove_table(&self, checks: &mut Checks, who: &Identity) -> Result<Found, Error> {
         let name = format!("writing to {}", self.table.label());
-        let probed = self.client.query(&self.table.probe().into(), &name).await.map_err(Ended::into_error);
+        let probed =
+            self.client.query(&self.table.probe().into(), &name).await.map_err(RequestError::into_error);
         let tried = match probed {
             Err(error) => Err(error),
             Ok((columns, _)) => match self.table.widening(&columns) {
@@ -48,7 +52,7 @@ impl DatabricksSink {
                         text: self.table.merge(&self.table.rows_of_parameter()),
                         parameters: vec!["[]".to_owned()],
                     };
-                    let merged = self.run(none).await.map_err(Ended::into_error);
+                    let merged = self.run(none).await.map_err(RequestError::into_error);
                     merged.map(|()| "works: events are merged by event_id")
                 }
             },
@@ -131,7 +135,7 @@ impl DatabricksSink {
                     let remedy = grant(
                         "READ VOLUME, WRITE VOLUME",
                         "VOLUME",
-                        &crate::databricks::relation::quoted(&self.table.volume),
+                        &Names::quoted(&self.table.volume),
                         Some(&who.name),
                     );
                     checks.warn(name, format!("{SLOWER}: {}", error.message()), remedy);

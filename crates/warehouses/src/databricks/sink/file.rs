@@ -1,40 +1,12 @@
-//! Events as a Parquet file, and the files of a volume.
+//! The files of a volume.
 
 use bytes::Bytes;
 use http::Method;
-use jiff::Timestamp;
-use parquet::arrow::ArrowWriter;
-use parquet::basic::Compression;
-use parquet::errors::ParquetError;
-use parquet::file::properties::WriterProperties;
 use tidegate_model::address::encoded_path;
-use tidegate_model::{Error, ErrorKind, LoggedEvent};
-use tidegate_transport::arrow::events::{Shape, schema, steps};
+use tidegate_model::{Error, ErrorKind};
 use tidegate_transport::http::answer::RequestError;
 
-use super::table::EventTable;
 use crate::databricks::client::Client;
-
-/// Returns the events as a Parquet file.
-///
-/// # Errors
-/// [`ErrorKind::Internal`]: events fit their columns.
-pub fn encode(table: &EventTable, items: &[LoggedEvent], synced: Timestamp) -> Result<Bytes, Error> {
-    let events: Vec<&LoggedEvent> = items.iter().collect();
-    let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
-    let mut writer =
-        ArrowWriter::try_new(Vec::new(), schema(table.layout), Some(properties)).map_err(fault)?;
-    for step in steps(&events, Shape { layout: table.layout, synced, split: false }) {
-        for (_, rows) in step? {
-            writer.write(&rows).map_err(fault)?;
-        }
-    }
-    Ok(writer.into_inner().map_err(fault)?.into())
-}
-
-fn fault(cause: ParquetError) -> Error {
-    Error::internal("writing a Parquet file").caused_by(cause)
-}
 
 impl Client {
     /// Writes a file, in place of one that may be there.

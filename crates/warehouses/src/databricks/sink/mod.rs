@@ -10,21 +10,21 @@ mod optimize;
 mod table;
 mod target;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tidegate_model::{
-    Checks, Clock, ConnectorContext, Destination, Error, ErrorKind, Limits, LoggedEvent, Outcome, Reason,
-    Receipt, Settings, SinkTarget,
+    Checks, Clock, ConnectorContext, Destination, Error, ErrorKind, Limits, LoggedEvent, Reason, Receipt,
+    Settings, SinkTarget,
 };
+use tidegate_transport::http::answer::RequestError;
 use tidegate_transport::sql::events;
 use tokio::sync::Mutex;
 
 use super::client::Client;
 use super::settings::DatabricksSettings;
-use super::statement::{Ended, Sql};
+use super::statement::Sql;
 
 use optimize::Optimizer;
 use table::EventTable;
@@ -37,8 +37,6 @@ const BYTES_MAX: usize = 12 << 20;
 ///
 /// Source: Databricks docs, Statement Execution API, "statement".
 const STATEMENT_BYTES: usize = 2 << 20;
-/// The first second of the year 1: Spark's calendars differ before it.
-const FIRST_SECOND: i64 = -62_135_596_800;
 
 /// A table of a Databricks workspace that events are merged into.
 pub struct DatabricksSink {
@@ -86,7 +84,7 @@ impl DatabricksSink {
         })
     }
 
-    async fn run(&self, sql: Sql) -> Result<(), Ended> {
+    async fn run(&self, sql: Sql) -> Result<(), RequestError> {
         self.client.query(&sql, &self.doing()).await.map(|_| ())
     }
 
@@ -97,14 +95,14 @@ impl DatabricksSink {
     /// Makes what is missing: schema, table, columns, volume. Returns how events get there.
     async fn prepare_table(&self) -> Result<Way, Error> {
         for statement in self.table.creation() {
-            self.run(statement.into()).await.map_err(Ended::into_error)?;
+            self.run(statement.into()).await.map_err(RequestError::into_error)?;
         }
         let probed = self.client.query(&self.table.probe().into(), &self.doing()).await;
-        let (columns, _) = probed.map_err(Ended::into_error)?;
+        let (columns, _) = probed.map_err(RequestError::into_error)?;
         if let Some(widening) = self.table.widening(&columns)? {
-            self.run(widening.into()).await.map_err(Ended::into_error)?;
+            self.run(widening.into()).await.map_err(RequestError::into_error)?;
         }
-        match self.run(self.table.volume_creation().into()).await.map_err(Ended::into_error) {
+        match self.run(self.table.volume_creation().into()).await.map_err(RequestError::into_error) {
             Ok(()) => Ok(Way::Volume),
             Err(error) if error.kind() == ErrorKind::Denied => {
                 tracing::warn!("{}; events are sent inside of statements instead", error.message());
@@ -116,8 +114,8 @@ impl DatabricksSink {
 
     /// Delivers by a file. A volume that may not be written to is answered with `None`.
     async fn by_file(&self, items: &[LoggedEvent]) -> Result<Option<Receipt>, Error> {
-        let (table, kept, now) = (self.table.clone(), distinct(items), self.clock.now());
-        let file = tokio::task::spawn_blocking(move || file::encode(&table, &kept, now))
+        let (layout, kept, now) = (self.table.layout, events::distinct(items), self.clock.now());
+        let file = tokio::task::spawn_blocking(move || crate::file::encode(layout, &kept, now))
             .await
             .map_err(|cause| Error::internal("encoding events ended abnormally").caused_by(cause))??;
         let path = self.table.file();
@@ -136,39 +134,19 @@ impl DatabricksSink {
         }
         match merged {
             Ok(()) => Ok(Some(Receipt::delivered(items.len()))),
-            Err(Ended::Unknown(reason)) => Ok(Some(Receipt::unknown(items.len(), &reason))),
-            Err(Ended::NoEffect(error)) if is_about_volume(&error) => Ok(None),
-            Err(Ended::NoEffect(error)) => Err(error),
+            Err(RequestError::Unknown(reason)) => Ok(Some(Receipt::unknown(items.len(), &reason))),
+            Err(RequestError::NoEffect(error)) if is_about_volume(&error) => Ok(None),
+            Err(RequestError::NoEffect(error)) => Err(error),
         }
     }
 
     /// Delivers inside of statements, some events at a time.
     async fn inline(&self, items: &[LoggedEvent]) -> Result<Receipt, Error> {
-        let mut outcomes = Vec::with_capacity(items.len());
-        for chunk in events::chunks(items, STATEMENT_BYTES) {
-            let rows = events::encode(self.table.layout, &distinct(chunk), self.clock.now());
-            let sql = Sql { text: self.table.merge(&self.table.rows_of_parameter()), parameters: vec![rows] };
-            match self.run(sql).await {
-                Ok(()) => outcomes.extend(vec![Outcome::Delivered; chunk.len()]),
-                Err(Ended::Unknown(reason)) => {
-                    outcomes.extend(vec![Outcome::Unknown(reason); chunk.len()]);
-                }
-                Err(Ended::NoEffect(error)) if outcomes.is_empty() => return Err(error),
-                Err(Ended::NoEffect(error)) => {
-                    let reason = Reason::new("statement_failed", error.message());
-                    outcomes.resize(items.len(), Outcome::Deferred(reason));
-                    break;
-                }
-            }
-        }
-        Ok(Receipt { outcomes, rate_limit: None })
+        let encoded = |chunk: &[LoggedEvent]| events::encode(self.table.layout, chunk, self.clock.now());
+        let text = self.table.merge(&self.table.rows_of_parameter());
+        let run = |rows| self.run(Sql { text: text.clone(), parameters: vec![rows] });
+        events::merge(items, STATEMENT_BYTES, encoded, run).await
     }
-}
-
-/// Returns the events without those whose id another one before them has.
-fn distinct(items: &[LoggedEvent]) -> Vec<LoggedEvent> {
-    let mut seen = HashSet::with_capacity(items.len());
-    items.iter().filter(|item| seen.insert(item.event.id.clone())).cloned().collect()
 }
 
 fn is_about_volume(error: &Error) -> bool {
@@ -200,10 +178,7 @@ impl Destination<LoggedEvent> for DatabricksSink {
     }
 
     fn validate(&self, item: &LoggedEvent) -> Result<(), Reason> {
-        if item.event.at.as_second() >= FIRST_SECOND {
-            return Ok(());
-        }
-        Err(Reason::new("time_out_of_range", "the event happened before the year 1"))
+        events::validate(item)
     }
 
     async fn deliver(&self, items: &[LoggedEvent]) -> Result<Receipt, Error> {

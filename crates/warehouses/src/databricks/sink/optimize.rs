@@ -10,11 +10,13 @@ use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tidegate_model::Error;
+use tidegate_transport::http::answer::RequestError;
+use tidegate_transport::sql::relation::Naming as _;
 
 use super::table::EventTable;
 use crate::databricks::client::Client;
-use crate::databricks::relation::quoted;
-use crate::databricks::statement::{Ended, Sql};
+use crate::databricks::relation::Names;
+use crate::databricks::statement::Sql;
 
 /// How often a table is optimized.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -85,8 +87,8 @@ impl Optimizer {
             return Ok(());
         }
         let doing = format!("optimizing {}", self.table.label());
-        let sql: Sql = format!("OPTIMIZE {}", quoted(&self.table.names)).into();
-        self.client.query(&sql, &doing).await.map(|_| ()).map_err(Ended::into_error)
+        let sql: Sql = format!("OPTIMIZE {}", Names::quoted(&self.table.names)).into();
+        self.client.query(&sql, &doing).await.map(|_| ()).map_err(RequestError::into_error)
     }
 
     /// Returns when the table was optimized last, or made if it never was: by whom does not matter.
@@ -94,10 +96,10 @@ impl Optimizer {
         let doing = format!("reading the history of {}", self.table.label());
         let sql: Sql = format!(
             "SELECT max(timestamp) AS at FROM (DESCRIBE HISTORY {}) WHERE operation = 'OPTIMIZE' OR version = 0",
-            quoted(&self.table.names)
+            Names::quoted(&self.table.names)
         )
         .into();
-        let (_, rows) = self.client.query(&sql, &doing).await.map_err(Ended::into_error)?;
+        let (_, rows) = self.client.query(&sql, &doing).await.map_err(RequestError::into_error)?;
         Ok(rows.first().and_then(|row| row.first()?.as_deref()?.parse().ok()))
     }
 }

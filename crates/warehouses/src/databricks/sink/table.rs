@@ -4,9 +4,11 @@ use tidegate_model::event::table::PARTITION_COLUMN;
 use tidegate_model::event::{ColumnType, TableColumn};
 use tidegate_model::{Error, Layout, SinkTarget};
 use tidegate_transport::sql::backtick;
+use tidegate_transport::sql::events::{named, plain};
+use tidegate_transport::sql::relation::Naming as _;
 
 use super::target::DatabricksTarget;
-use crate::databricks::relation::{quoted, shown};
+use crate::databricks::relation::Names;
 use crate::databricks::settings::{DatabricksSettings, is_name};
 use crate::databricks::statement::ResultColumn;
 use crate::databricks::types::{SqlType, parse};
@@ -43,15 +45,7 @@ impl EventTable {
             Error::settings("no `catalog` is set for the table")
                 .hint("set `catalog` under `destination`, or in the connection")
         })?;
-        let plain = |name: &str| -> String {
-            name.chars().map(|sign| if sign.is_ascii_alphanumeric() { sign } else { '_' }).collect()
-        };
-        let schema =
-            written.schema.clone().unwrap_or_else(|| format!("{}_events", plain(target.stream.as_str())));
-        let table = written.table.clone().unwrap_or_else(|| match target.layout {
-            Layout::Messages => "message_events".to_owned(),
-            Layout::Events => "events".to_owned(),
-        });
+        let [schema, table] = named(written.schema.as_ref(), written.table.as_ref(), target);
         let volume = written.volume.clone().unwrap_or_else(|| VOLUME.to_owned());
         for (setting, name) in
             [("catalog", &catalog), ("schema", &schema), ("table", &table), ("volume", &volume)]
@@ -71,12 +65,12 @@ impl EventTable {
 
     /// Returns its name in messages.
     pub fn label(&self) -> String {
-        self.names.each_ref().map(|name| shown(name)).join(".")
+        self.names.each_ref().map(|name| Names::shown(name)).join(".")
     }
 
     /// Returns its schema in a statement.
     pub fn schema(&self) -> String {
-        quoted(&[self.names[0].clone(), self.names[1].clone()])
+        Names::quoted(&[self.names[0].clone(), self.names[1].clone()])
     }
 
     /// Returns the path of the staged file.
@@ -100,7 +94,7 @@ impl EventTable {
             format!("CREATE SCHEMA IF NOT EXISTS {}", self.schema()),
             format!(
                 "CREATE TABLE IF NOT EXISTS {} ({}) {organized} (`{PARTITION_COLUMN}`)",
-                quoted(&self.names),
+                Names::quoted(&self.names),
                 columns.join(", ")
             ),
         ]
@@ -108,12 +102,12 @@ impl EventTable {
 
     /// Returns the statement that makes the volume where it is missing.
     pub fn volume_creation(&self) -> String {
-        format!("CREATE VOLUME IF NOT EXISTS {}", quoted(&self.volume))
+        format!("CREATE VOLUME IF NOT EXISTS {}", Names::quoted(&self.volume))
     }
 
     /// Returns a statement whose columns are those of the table. It gives no rows.
     pub fn probe(&self) -> String {
-        format!("SELECT * FROM {} LIMIT 0", quoted(&self.names))
+        format!("SELECT * FROM {} LIMIT 0", Names::quoted(&self.names))
     }
 
     /// Returns the statement that adds the columns which the table lacks; `None` if it has them all.
@@ -138,8 +132,9 @@ impl EventTable {
                 Some(_) => {}
             }
         }
-        Ok((!missing.is_empty())
-            .then(|| format!("ALTER TABLE {} ADD COLUMNS ({})", quoted(&self.names), missing.join(", "))))
+        Ok((!missing.is_empty()).then(|| {
+            format!("ALTER TABLE {} ADD COLUMNS ({})", Names::quoted(&self.names), missing.join(", "))
+        }))
     }
 
     /// Returns what a merge reads from the staged file.
@@ -181,7 +176,7 @@ impl EventTable {
             "MERGE INTO {} AS tidegate_there USING ({rows}) AS tidegate_new \
              ON tidegate_there.`event_id` = tidegate_new.`event_id` \
              WHEN NOT MATCHED THEN INSERT ({}) VALUES ({})",
-            quoted(&self.names),
+            Names::quoted(&self.names),
             self.list(""),
             self.list("tidegate_new.")
         )

@@ -4,10 +4,11 @@
 use tidegate_model::{Checks, Error, ErrorKind};
 use tidegate_transport::http::answer::RequestError;
 use tidegate_transport::sql::quote;
+use tidegate_transport::sql::relation::Naming as _;
 
 use super::SnowflakeSink;
 use crate::snowflake::checks::grant;
-use crate::snowflake::relation::{quoted, shown};
+use crate::snowflake::relation::Names;
 use crate::snowflake::statement::Sql;
 use crate::snowflake::warehouse::Shown;
 
@@ -26,7 +27,7 @@ impl SnowflakeSink {
             Err(error) if error.kind() == ErrorKind::Denied => checks.fail(
                 format!("INSERT on table {}", self.table.label()),
                 format!("the role {role} does not have it"),
-                grant("INSERT", "TABLE", &quoted(&self.table.names), &role),
+                grant("INSERT", "TABLE", &Names::quoted(&self.table.names), &role),
             ),
             Err(error) => checks.fail(name, error.chain(), error.next_step()),
         }
@@ -48,7 +49,7 @@ impl SnowflakeSink {
     /// Looks whether a table that the role does not see may be made.
     async fn prove_making(&self, checks: &mut Checks, role: &str) -> Result<(), Error> {
         let [database, schema, table] = &self.table.names;
-        let (names, quoted_schema) = (shown(database), quoted(&self.table.names[..2]));
+        let (names, quoted_schema) = (Names::shown(database), Names::quoted(&self.table.names[..2]));
         if self.client.show("DATABASES", database, "").await?.is_empty() {
             checks.fail(
                 format!("USAGE on database {names}"),
@@ -73,16 +74,16 @@ impl SnowflakeSink {
             checks.fail(
                 format!("SELECT on table {}", self.table.label()),
                 format!("the role {role} does not have it"),
-                grant("SELECT, INSERT", "TABLE", &quoted(&self.table.names), role),
+                grant("SELECT, INSERT", "TABLE", &Names::quoted(&self.table.names), role),
             );
             return Ok(());
         }
-        let within = format!("{names}.{}", shown(schema));
+        let within = format!("{names}.{}", Names::shown(schema));
         let held = self.holds(role, "CREATE TABLE", &within).await?;
         let remedy = format!(
             "{} If there is such a table already: {}",
             grant("CREATE TABLE", "SCHEMA", &quoted_schema, role),
-            grant("SELECT, INSERT", "TABLE", &quoted(&self.table.names), role)
+            grant("SELECT, INSERT", "TABLE", &Names::quoted(&self.table.names), role)
         );
         say(checks, format!("CREATE TABLE on schema {within}"), held, remedy);
         Ok(())

@@ -8,14 +8,13 @@ mod checks;
 mod table;
 mod target;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tidegate_model::{
-    Checks, Clock, ConnectorContext, Destination, Error, ErrorKind, Limits, LoggedEvent, Outcome, Reason,
-    Receipt, Settings, SinkTarget,
+    Checks, Clock, ConnectorContext, Destination, Error, ErrorKind, Limits, LoggedEvent, Reason, Receipt,
+    Settings, SinkTarget,
 };
 use tidegate_transport::http::answer::RequestError;
 use tidegate_transport::sql::events;
@@ -36,8 +35,6 @@ const BYTES_MAX: usize = 8 << 20;
 /// Source: Snowflake docs, "Query size limits": more than 1 MB with its parameters is processed, but not
 /// advised.
 const STATEMENT_BYTES: usize = 900 << 10;
-/// The first second of the year 1.
-const FIRST_SECOND: i64 = -62_135_596_800;
 
 /// A table of a Snowflake account that events are merged into.
 pub struct SnowflakeSink {
@@ -108,31 +105,11 @@ impl SnowflakeSink {
 
     /// Merges events, some in each statement.
     async fn merge(&self, items: &[LoggedEvent]) -> Result<Receipt, Error> {
-        let mut outcomes = Vec::with_capacity(items.len());
-        for chunk in events::chunks(items, STATEMENT_BYTES) {
-            let rows = events::encode(self.table.layout, &distinct(chunk), self.clock.now());
-            let sql = Sql { text: self.table.merge(), parameters: vec![rows], ..Sql::default() };
-            match self.run(sql).await {
-                Ok(()) => outcomes.extend(vec![Outcome::Delivered; chunk.len()]),
-                Err(RequestError::Unknown(reason)) => {
-                    outcomes.extend(vec![Outcome::Unknown(reason); chunk.len()]);
-                }
-                Err(RequestError::NoEffect(error)) if outcomes.is_empty() => return Err(error),
-                Err(RequestError::NoEffect(error)) => {
-                    let reason = Reason::new("statement_failed", error.message());
-                    outcomes.resize(items.len(), Outcome::Deferred(reason));
-                    break;
-                }
-            }
-        }
-        Ok(Receipt { outcomes, rate_limit: None })
+        let encoded = |chunk: &[LoggedEvent]| events::encode(self.table.layout, chunk, self.clock.now());
+        let text = self.table.merge();
+        let run = |rows| self.run(Sql { text: text.clone(), parameters: vec![rows], ..Sql::default() });
+        events::merge(items, STATEMENT_BYTES, encoded, run).await
     }
-}
-
-/// Returns the events without those whose id another one before them has.
-fn distinct(items: &[LoggedEvent]) -> Vec<LoggedEvent> {
-    let mut seen = HashSet::with_capacity(items.len());
-    items.iter().filter(|item| seen.insert(item.event.id.clone())).cloned().collect()
 }
 
 #[async_trait]
@@ -159,10 +136,7 @@ impl Destination<LoggedEvent> for SnowflakeSink {
     }
 
     fn validate(&self, item: &LoggedEvent) -> Result<(), Reason> {
-        if item.event.at.as_second() >= FIRST_SECOND {
-            return Ok(());
-        }
-        Err(Reason::new("time_out_of_range", "the event happened before the year 1"))
+        events::validate(item)
     }
 
     async fn deliver(&self, items: &[LoggedEvent]) -> Result<Receipt, Error> {

@@ -2,10 +2,12 @@
 
 use tidegate_model::event::{ColumnType, TableColumn};
 use tidegate_model::{Error, Layout, SinkTarget};
+use tidegate_transport::sql::events::named;
 use tidegate_transport::sql::quote;
+use tidegate_transport::sql::relation::Naming as _;
 
 use super::target::SnowflakeTarget;
-use crate::snowflake::relation::{folded, is_name, quoted, shown};
+use crate::snowflake::relation::{Names, folded, is_name};
 use crate::snowflake::settings::SnowflakeSettings;
 use crate::snowflake::statement::ResultColumn;
 use crate::snowflake::types::SqlType;
@@ -36,15 +38,7 @@ impl EventTable {
             Error::settings("no `database` is set for the table")
                 .hint("set `database` under `destination`, or in the connection")
         })?;
-        let plain = |name: &str| -> String {
-            name.chars().map(|sign| if sign.is_ascii_alphanumeric() { sign } else { '_' }).collect()
-        };
-        let schema =
-            written.schema.clone().unwrap_or_else(|| format!("{}_events", plain(target.stream.as_str())));
-        let table = written.table.clone().unwrap_or_else(|| match target.layout {
-            Layout::Messages => "message_events".to_owned(),
-            Layout::Events => "events".to_owned(),
-        });
+        let [schema, table] = named(written.schema.as_ref(), written.table.as_ref(), target);
         for (setting, name) in [("database", &database), ("schema", &schema), ("table", &table)] {
             if !is_name(name) || (name.contains('.') && !name.starts_with('"')) {
                 return Err(Error::settings(format!("`{setting}`: expected one name, without `.`"))
@@ -56,12 +50,12 @@ impl EventTable {
 
     /// Returns its name in messages.
     pub fn label(&self) -> String {
-        self.names.each_ref().map(|name| shown(name)).join(".")
+        self.names.each_ref().map(|name| Names::shown(name)).join(".")
     }
 
     /// Returns the statement that makes the schema.
     pub fn schema_creation(&self) -> String {
-        format!("CREATE SCHEMA IF NOT EXISTS {}", quoted(&self.names[..2]))
+        format!("CREATE SCHEMA IF NOT EXISTS {}", Names::quoted(&self.names[..2]))
     }
 
     /// Returns the statement that makes the table where it is missing.
@@ -71,12 +65,12 @@ impl EventTable {
             format!("{} {}{null}", name(column), type_name(column.kind))
         });
         let columns: Vec<String> = columns.collect();
-        format!("CREATE TABLE IF NOT EXISTS {} ({})", quoted(&self.names), columns.join(", "))
+        format!("CREATE TABLE IF NOT EXISTS {} ({})", Names::quoted(&self.names), columns.join(", "))
     }
 
     /// Returns a statement whose columns are those of the table. It gives no rows.
     pub fn probe(&self) -> String {
-        format!("SELECT * FROM {} LIMIT 0", quoted(&self.names))
+        format!("SELECT * FROM {} LIMIT 0", Names::quoted(&self.names))
     }
 
     /// Returns the statement that adds the columns which the table lacks; `None` if it has them all.
@@ -103,7 +97,7 @@ impl EventTable {
             }
         }
         Ok((!missing.is_empty())
-            .then(|| format!("ALTER TABLE {} ADD COLUMN {}", quoted(&self.names), missing.join(", "))))
+            .then(|| format!("ALTER TABLE {} ADD COLUMN {}", Names::quoted(&self.names), missing.join(", "))))
     }
 
     /// Returns the statement that adds the events of its parameter, a JSON array of objects, which are not
@@ -116,7 +110,7 @@ impl EventTable {
             "MERGE INTO {} AS tidegate_there USING (SELECT {} FROM TABLE(FLATTEN(INPUT => PARSE_JSON(?))) \
              AS tidegate_events) AS tidegate_new ON tidegate_there.\"EVENT_ID\" = tidegate_new.\"EVENT_ID\" \
              WHEN NOT MATCHED THEN INSERT ({}) VALUES ({})",
-            quoted(&self.names),
+            Names::quoted(&self.names),
             values.join(", "),
             self.list(""),
             self.list("tidegate_new.")
