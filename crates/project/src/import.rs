@@ -32,7 +32,7 @@ pub(super) fn read(sheet: &mut Sheet<'_>, source: End, destination: End) -> Opti
     let selection = sheet.settings("source", &["connection", "time_zone"], json!((role.selection)()));
     let Some(platform) = destination.connector.platform else {
         let hint = match destination.connector.sink {
-            Some(_) => "rows go to a platform; events go there",
+            Some(_) => "rows go to a platform; this connection takes events only",
             None => "name a connection that takes records; `tidegate connectors` lists them",
         };
         sheet.tell("destination", format!("{} takes no records, and {why}", destination.shown()), hint);
@@ -259,11 +259,9 @@ impl Sheet<'_> {
         if key.is_none() && self.entry("primary_key").is_none() && contract.is_none() {
             let spot = self.spot.key("source", source.at).key("query", query.at);
             let note = spot.finding("a query has no key: its rows are told apart by all their columns");
-            self.notes.push(
-                note.hint(
-                    "add `primary_key:` with the columns that name a row, so that a change is no new row",
-                ),
-            );
+            self.notes.push(note.hint(
+                "add `primary_key:` with the columns that name a row, so that a changed row is not a new one",
+            ));
         }
     }
 

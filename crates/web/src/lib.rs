@@ -48,7 +48,7 @@ const REQUEST_MAX: Duration = Duration::from_secs(60);
 pub async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
     TcpListener::bind(address).await.map_err(|cause| {
         Error::new(ErrorKind::Settings, format!("cannot listen on {address}"))
-            .hint("choose another address with --listen")
+            .hint("end the program that uses it, or choose another address with `tidegate serve --listen`")
             .caused_by(cause)
     })
 }

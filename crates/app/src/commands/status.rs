@@ -220,7 +220,11 @@ pub(super) async fn reset(args: &ProjectArgs, sync: &SyncId, out: Output) -> Res
     engine.reset(sync).await?;
     done(&engine, "reset_sync", sync.as_str()).await?;
     let reads_topic = engine.sync(sync)?.as_import().is_some_and(|import| import.mode == Mode::Stream);
-    let begins = if reads_topic { "the offsets of its consumer group" } else { "the beginning" };
+    let begins = if reads_topic {
+        "the offsets of its consumer group, or from the whole table if it follows one"
+    } else {
+        "the beginning"
+    };
     let text = format!("checkpoint of {sync} cleared: its next run starts from {begins}");
     changed(sync, "reset", &text, out);
     Ok(DONE)

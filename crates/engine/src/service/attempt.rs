@@ -131,7 +131,8 @@ impl Engine {
 fn held(id: &SyncId, holder: &Holder) -> Error {
     let running = format!("the sync `{id}` is running in {holder}");
     match holder.until {
-        None => Error::new(ErrorKind::Held, running).hint("wait for it to end; `tidegate status` shows it"),
+        None => Error::new(ErrorKind::Held, running)
+            .hint("wait for it to end, or pause the sync if it is continuous; `tidegate status` shows it"),
         Some(until) => {
             let until = until.strftime("%Y-%m-%d %H:%M:%SZ");
             Error::new(ErrorKind::Held, format!("{running}, whose lease lasts until {until}"))

@@ -107,7 +107,7 @@ impl Engine {
                         checks.warn(
                             "key",
                             "none: rows are told apart by all of their columns, and a changed row is a new one",
-                            "name the columns that identify a row, for example `primary_key: id`",
+                            "if some columns identify a row, name them, for example `primary_key: id`",
                         );
                     }
                     let cursor = match &import.tracking {

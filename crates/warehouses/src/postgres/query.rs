@@ -35,7 +35,7 @@ impl Relation {
     pub fn table(text: &str) -> Result<Relation, Error> {
         let wrong = || {
             Error::settings("`table`: expected `schema.table`")
-                .hint("names that hold a dot are written in double quotes: public.\"a.b\"")
+                .hint("`database` of the connection names the database; names that hold a dot are written in double quotes: public.\"a.b\"")
         };
         let names = parts(text, '"').filter(|_| !text.contains('\0')).ok_or_else(wrong)?;
         match <[String; 2]>::try_from(names) {

@@ -97,7 +97,9 @@ pub(crate) fn cursor_state_of(
     let cursor_state: CursorState = serde_json::from_value(cursor_state.clone()).map_err(|cause| {
         Error::new(
             ErrorKind::Settings,
-            format!("the place of `{sync}` was not made by a cursor: its `mode` or `cursor` was changed"),
+            format!(
+                "the checkpoint of `{sync}` was not made by a cursor: its `mode` or `cursor` was changed"
+            ),
         )
         .hint(format!("undo the change, or run `tidegate reset {sync}` to read from the beginning"))
         .caused_by(cause)

@@ -74,9 +74,9 @@ impl LookbackRule {
                 | DataType::Other,
                 _,
             ) => Err(Error::settings(format!(
-                "column `{name}` of type {type_name} cannot be a cursor: it has no lookback"
+                "column `{name}` of type {type_name} cannot be a cursor: its values do not grow with each change"
             ))
-            .hint("take a timestamp, a date, a number, a text or a uuid that only grows, or read everything each time")),
+            .hint("take a timestamp, a date, a number, a text or a uuid that only grows, or `mode: mirror` instead of a cursor")),
         }
     }
 
