@@ -150,6 +150,9 @@ impl FilesSource {
                 let error = self.missing(&files);
                 checks.fail(name, error.message(), error.next_step());
             }
+            Ok(look) if look.found == 0 && look.broken.is_empty() => {
+                checks.warn(name, "0 found", "correct the pattern, unless its files come later");
+            }
             Ok(look) if look.broken.is_empty() => checks.pass(name, format!("{} found", look.found)),
             Ok(look) => {
                 let broken = look.broken.join("; ");

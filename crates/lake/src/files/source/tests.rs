@@ -323,6 +323,8 @@ async fn what_is_not_there_is_named() {
     let there = select(json!({ "path": "in/*.csv" }));
     let checks = source.check(Some(&there)).await.unwrap();
     assert!(checks.passed() && checks.0[1].detail == "1 found", "{checks:?}");
+    let later = source.check(Some(&select(json!({ "path": "in/*.jsonl" })))).await.unwrap();
+    assert!(later.passed() && later.0[1].remedy.is_some(), "a pattern without files is noted: {later:?}");
     assert_eq!(source.describe(&there).await.unwrap().columns[0].to_string(), "id text");
     assert!(!source.check(Some(&select(json!({ "path": "a.csv" })))).await.unwrap().passed());
     assert!(!source.check(Some(&select(json!({ "path": "out/*.csv" })))).await.unwrap().passed());
