@@ -147,7 +147,7 @@ impl Error {
             return hint;
         }
         match self.kind {
-            ErrorKind::Settings => "correct the setting, then run `tidegate validate`",
+            ErrorKind::Settings => "correct the setting, then run `tidegate check`",
             ErrorKind::Denied => "grant the permission or correct the credential, then run `tidegate check`",
             ErrorKind::Missing => "create it or correct its name, then run `tidegate check`",
             ErrorKind::Throttled(_) => "nothing to do: it is sent again automatically",

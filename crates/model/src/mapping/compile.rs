@@ -431,7 +431,10 @@ pub fn missing_column(name: &str, columns: &Columns) -> Error {
         .filter(|(distance, _)| *distance <= 1 + name.len() / 3);
     let hint = match nearest {
         Some((_, column)) => format!("did you mean `{column}`?"),
-        None => format!("the columns are: {}", columns.names().join(", ")),
+        None => format!(
+            "the columns are: {}; a constant in `mapping` is written `{{ value: … }}`",
+            columns.names().join(", ")
+        ),
     };
     Error::new(ErrorKind::Missing, format!("the source has no column `{name}`")).hint(hint)
 }
