@@ -14,7 +14,7 @@ pub(crate) fn malformed(damaged: Damaged, message: &Message<'_>, name: &Text) ->
     let origin = origin(name, message.offset);
     let row = PartialRow { row, unreadable, origin: Some(origin.clone()) };
     let payload = shown(message.payload.unwrap_or_default());
-    MalformedRecord { location: origin.to_string(), payload, reason, row: Some(Box::new(row)) }
+    MalformedRecord { payload, ..MalformedRecord::partial(origin.to_string(), reason, row) }
 }
 
 /// Returns the origin of a message: `orders[3]@17`, of which `name` is `orders[3]@`.

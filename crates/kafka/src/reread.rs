@@ -136,7 +136,7 @@ fn decode(
             batch.items.push(row);
             batch.origins.push(origin(name, message.offset));
         }
-        Err(damaged) => batch.malformed.push(malformed(*damaged, &message, name)),
+        Err(damaged) => batch.push_malformed(malformed(*damaged, &message, name)),
     }
     Ok(())
 }

@@ -21,12 +21,26 @@ pub struct MalformedRecord {
     pub reason: Reason,
     /// The row as far as it could be read, so that it keeps its key, its user and its cursor.
     pub row: Option<Box<PartialRow>>,
+    /// How many items of its batch were read before it: of two rows with one key, the later one
+    /// decides. [`Batch::push_malformed`] sets it.
+    pub items_before: usize,
 }
 
 impl MalformedRecord {
     /// Creates one of which no value could be read.
     pub fn new(location: impl Into<String>, payload: impl Into<String>, reason: Reason) -> MalformedRecord {
-        MalformedRecord { location: location.into(), payload: payload.into(), reason, row: None }
+        MalformedRecord {
+            location: location.into(),
+            payload: payload.into(),
+            reason,
+            row: None,
+            items_before: 0,
+        }
+    }
+
+    /// Creates a row of which some values could not be read.
+    pub fn partial(location: impl Into<String>, reason: Reason, row: PartialRow) -> MalformedRecord {
+        MalformedRecord { row: Some(Box::new(row)), ..MalformedRecord::new(location, "", reason) }
     }
 }
 
@@ -91,7 +105,7 @@ pub struct Batch<T> {
     pub items: Vec<T>,
     /// The origin of each item, in their order; empty if items have none.
     pub origins: Vec<Origin>,
-    /// Input that could not be parsed; it never reaches the destination.
+    /// Input that could not be parsed, in order; it never reaches the destination.
     pub malformed: Vec<MalformedRecord>,
     /// Locations ([`MalformedRecord::location`]) at which earlier malformed input is fixed. A
     /// location that was never malformed has no effect.
@@ -120,6 +134,29 @@ impl<T> Batch<T> {
             unchanged: 0,
             ignored: 0,
         }
+    }
+
+    /// Adds input that could not be parsed, after the items that the batch has by now.
+    pub fn push_malformed(&mut self, record: MalformedRecord) {
+        self.malformed.push(MalformedRecord { items_before: self.items.len(), ..record });
+    }
+
+    /// Appends a batch that was read after this one. Items have origins in both or in neither.
+    pub fn append(&mut self, more: Batch<T>) {
+        let Batch { items, origins, malformed, fixed, checkpoint, not_due, unchanged, ignored } = more;
+        let before = self.items.len();
+        self.malformed.extend(
+            malformed
+                .into_iter()
+                .map(|record| MalformedRecord { items_before: before + record.items_before, ..record }),
+        );
+        self.items.extend(items);
+        self.origins.extend(origins);
+        self.fixed.extend(fixed);
+        self.checkpoint = checkpoint.or(self.checkpoint.take());
+        self.not_due += not_due;
+        self.unchanged += unchanged;
+        self.ignored += ignored;
     }
 }
 

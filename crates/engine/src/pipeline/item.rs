@@ -4,6 +4,7 @@ use tidegate_model::store::{Delivered, RowResult, RowVersion};
 use tidegate_model::{Checkpoint, Counts, Origin, RowHash, Value};
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::pipeline::batch_order::BatchOrder;
 use crate::pipeline::repeat::Doubt;
 use crate::pipeline::transform::{ItemKeys, Transform};
 
@@ -11,7 +12,7 @@ use crate::pipeline::transform::{ItemKeys, Transform};
 pub(crate) struct Item<F: Transform> {
     /// The batch it belongs to.
     pub(crate) batch: u64,
-    /// Its index among the items of the batch.
+    /// Its number in the batch ([`BatchOrder`]).
     pub(crate) at: u32,
     pub(crate) keys: ItemKeys,
     pub(crate) context: F::Context,
@@ -19,7 +20,7 @@ pub(crate) struct Item<F: Transform> {
     pub(crate) doubt: Option<Box<Doubt>>,
 }
 
-/// The result of a row and its index in the batch.
+/// The number of a row in the batch ([`BatchOrder`]), and its result.
 pub(crate) type IndexedResult = (u32, RowResult);
 
 /// The results of a batch that one request brought.
@@ -79,6 +80,8 @@ pub(crate) struct BatchOpened {
     pub(crate) kept: Kept,
     /// The origins of its items; empty if they have none.
     pub(crate) origins: Vec<Origin>,
+    /// The order of what was read.
+    pub(crate) order: BatchOrder,
     /// Keys of pieces that could not be read before, and can be now.
     pub(crate) fixed: Vec<RowHash>,
     /// Rows that earlier runs were about to send.
@@ -94,7 +97,7 @@ pub(crate) struct BatchOpened {
 pub(crate) struct Kept {
     /// Whatever becomes of the batch.
     pub(crate) always: Vec<RowVersion>,
-    /// If the item at this index is rejected: what took effect before still holds.
+    /// If the row with this number is rejected: what took effect before still holds.
     pub(crate) if_rejected: Vec<(u32, RowVersion)>,
 }
 

@@ -17,6 +17,7 @@
 //! is written together with the statuses: it never moves before the effect. Retry policy, rate limits
 //! and the checkpoint belong to this module; a sink may retry a commit of its own that had no effect.
 
+mod batch_order;
 mod batch_size;
 mod brake;
 mod commit;

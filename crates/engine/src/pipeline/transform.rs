@@ -81,7 +81,7 @@ pub(crate) trait Transform: Send + Sync + 'static {
     /// What is written down before an item is sent that could not be repeated safely.
     fn intent(&self, keys: ItemKeys, context: &Self::Context, sent: &Self::Sent) -> IntentRow;
 
-    /// Adds a delivered item with its index in the batch.
+    /// Adds a delivered item with its number in the batch.
     fn delivered(
         &self,
         index: u32,

@@ -52,6 +52,11 @@ impl PendingBatch {
         self.rows.push(row);
     }
 
+    /// Adds a message that could not be read.
+    pub(crate) fn push_malformed(&mut self, record: MalformedRecord) {
+        self.malformed.push(MalformedRecord { items_before: self.rows.len(), ..record });
+    }
+
     /// Returns whether no message was read.
     pub(crate) fn is_empty(&self) -> bool {
         self.runs.is_empty()
@@ -65,6 +70,7 @@ impl PendingBatch {
         let (mut rows, mut malformed) =
             (std::mem::take(&mut self.rows).into_iter(), std::mem::take(&mut self.malformed).into_iter());
         let mut origins = std::mem::take(&mut self.origins).into_iter();
+        let mut removed = 0;
         self.runs.retain(|run| {
             let (rows, malformed) = (rows.by_ref().take(run.rows), malformed.by_ref().take(run.malformed));
             let origins = origins.by_ref().take(run.rows);
@@ -72,8 +78,12 @@ impl PendingBatch {
             if keep {
                 self.origins.extend(origins);
                 self.rows.extend(rows);
-                self.malformed.extend(malformed);
+                self.malformed.extend(malformed.map(|record| MalformedRecord {
+                    items_before: record.items_before.saturating_sub(removed),
+                    ..record
+                }));
             } else {
+                removed += run.rows;
                 rows.for_each(drop);
                 origins.for_each(drop);
                 malformed.for_each(drop);
@@ -85,7 +95,7 @@ impl PendingBatch {
 
 #[cfg(test)]
 mod tests {
-    use tidegate_model::{Columns, Value};
+    use tidegate_model::{Columns, Reason, Value};
 
     use super::*;
 
@@ -98,7 +108,7 @@ mod tests {
             name: Text::new(),
             generation: 1,
             rows,
-            malformed: 0,
+            malformed: usize::from(partition == 1),
             messages: 2,
             next,
             seen: None,
@@ -108,6 +118,10 @@ mod tests {
             rows: (0..5).map(row).collect(),
             origins: (0..5).map(|number| Origin::Location { name: Text::new(), number }).collect(),
             runs: vec![run(0, 2, 2), run(1, 2, 2), run(0, 1, 3)],
+            malformed: vec![MalformedRecord {
+                items_before: 3,
+                ..MalformedRecord::new("t", "", Reason::new("torn", "no row"))
+            }],
             ..PendingBatch::default()
         };
 
@@ -117,5 +131,6 @@ mod tests {
         let origins: Vec<String> = pending.origins.iter().map(Origin::to_string).collect();
         assert_eq!(origins, ["2", "3"]);
         assert_eq!(pending.runs.len(), 1);
+        assert_eq!(pending.malformed[0].items_before, 1, "between the two rows, as before");
     }
 }

@@ -180,7 +180,8 @@ impl Polling {
                     pending.runs[run].rows += 1;
                 }
                 Err(damaged) => {
-                    pending.malformed.push(malformed(*damaged, &borrowed, &pending.runs[run].name));
+                    let record = malformed(*damaged, &borrowed, &pending.runs[run].name);
+                    pending.push_malformed(record);
                     pending.runs[run].malformed += 1;
                 }
             }

@@ -123,7 +123,7 @@ impl Reader {
                         }
                         Err(reason) => {
                             let (place, payload) = (position(&message), shown(&message));
-                            batch.malformed.push(MalformedRecord::new(place, payload, reason));
+                            batch.push_malformed(MalformedRecord::new(place, payload, reason));
                         }
                     }
                 }

@@ -104,7 +104,7 @@ impl<W: Wire> Arrivals<W> {
             let row = Row { columns: Arc::clone(&columns), values };
             match unreadable.is_empty() {
                 true => batch.items.push(row),
-                false => batch.malformed.push(malformed(&self.label, row, &unreadable)),
+                false => batch.push_malformed(malformed(&self.label, row, &unreadable)),
             }
             bytes += held;
             if batch.items.len() + batch.malformed.len() >= self.limit || bytes >= BATCH_BYTES {

@@ -30,8 +30,7 @@ pub fn malformed(label: &str, row: Row, unreadable: &[(usize, Reason)]) -> Malfo
         |(at, reason)| Reason::new(reason.code.clone(), format!("`{}`: {}", name(*at), reason.message)),
     );
     let unreadable = unreadable.iter().map(|(at, _)| *at).collect();
-    let row = Some(Box::new(PartialRow { row, unreadable, origin: None }));
-    MalformedRecord { location, payload: String::new(), reason, row }
+    MalformedRecord::partial(location, reason, PartialRow { row, unreadable, origin: None })
 }
 
 /// Returns a value as text that is cast to the column's type; `None` for null and for the beginning of

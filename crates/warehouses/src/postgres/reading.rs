@@ -149,7 +149,7 @@ impl Arrivals {
         match unreadable.first() {
             None => batch.items.push(row),
             Some(_) => {
-                batch.malformed.push(malformed(&self.reading.relation.label(), row, &unreadable));
+                batch.push_malformed(malformed(&self.reading.relation.label(), row, &unreadable));
             }
         }
         Ok(bytes)

@@ -9,6 +9,7 @@ use tidegate_model::store::{BatchCommit, Delivered, LookbackChunk, RowStatus, Ro
 use tidegate_model::{Counts, Origin, Progress, RowHash, RunId, Store, SyncId, Value};
 use tokio::sync::{mpsc, watch};
 
+use crate::pipeline::batch_order::BatchOrder;
 use crate::pipeline::item::{BatchOpened, CommitEvent, IndexedResult, Kept, RequestResults};
 use crate::pipeline::read::compare::mirror_checkpoint;
 use crate::pipeline::read::cursor_state::CursorState;
@@ -55,9 +56,13 @@ impl Open {
 }
 
 /// A row without a key is named by its location.
-fn name_by_origin<'a>(rows: impl Iterator<Item = &'a mut IndexedResult>, origins: &[Origin]) {
+fn name_by_origin<'a>(
+    rows: impl Iterator<Item = &'a mut IndexedResult>,
+    order: &BatchOrder,
+    origins: &[Origin],
+) {
     for (at, row) in rows.filter(|(_, row)| row.key_text.is_empty()) {
-        if let Some(origin) = origins.get(*at as usize) {
+        if let Some(origin) = order.item(*at).and_then(|at| origins.get(at)) {
             row.key_text = origin.to_string().into();
         }
     }
@@ -177,7 +182,7 @@ impl<F: Transform> Committer<F> {
         commit.remember = commit.remember.filter(|chunk| forgotten.is_none_or(|seq| seq < chunk.seq));
         rows.push(opened.without_cursor);
         if rows.iter().flatten().any(|(_, row)| row.status.reason().is_some()) {
-            name_by_origin(rows.iter_mut().flatten(), &opened.origins);
+            name_by_origin(rows.iter_mut().flatten(), &opened.order, &opened.origins);
             // Of rows with one key the last one decides whether it counts as failed.
             let mut sorted: Vec<IndexedResult> = rows.into_iter().flatten().collect();
             if self.transform.lists_delivered() {

@@ -45,7 +45,7 @@ pub(crate) fn gather<T: Send + 'static>(
             match more {
                 Some(Ok((more, weight))) => {
                     bytes += weight;
-                    join(&mut batch, more);
+                    batch.append(more);
                 }
                 Some(Err(error)) => {
                     behind = Some(error);
@@ -57,14 +57,6 @@ pub(crate) fn gather<T: Send + 'static>(
         Some((Ok(batch), (feed, behind)))
     })
     .boxed()
-}
-
-fn join<T>(batch: &mut Batch<T>, more: Batch<T>) {
-    batch.items.extend(more.items);
-    batch.malformed.extend(more.malformed);
-    batch.fixed.extend(more.fixed);
-    batch.checkpoint = more.checkpoint.or(batch.checkpoint.take());
-    batch.not_due += more.not_due;
 }
 
 #[cfg(test)]

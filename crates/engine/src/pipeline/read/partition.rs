@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use tidegate_model::store::{Known, RowResult, RowStatus, RowVersion};
 use tidegate_model::{Error, Origin, Reason, RowHash, Value};
 
+use crate::pipeline::batch_order::BatchOrder;
 use crate::pipeline::item::{IndexedResult, Item, Kept, RequestItems};
 use crate::pipeline::read::reader::Reader;
 use crate::pipeline::read::resume::PriorState;
@@ -16,8 +17,8 @@ use tidegate_project::Changed;
 pub(crate) struct Lookup {
     /// The keys of each item, and what is known of it.
     pub(crate) known: Vec<(ItemKeys, PriorState)>,
-    /// Of pieces that could not be read whole: those that are not known.
-    pub(crate) malformed: Vec<RowResult>,
+    /// The results of input that could not be parsed and that earlier runs did not report.
+    pub(crate) malformed: Vec<IndexedResult>,
     /// How many were committed before.
     pub(crate) skipped: u64,
     /// How many have changed and are ignored.
@@ -41,7 +42,7 @@ pub(crate) struct Partitioned<F: Transform> {
 }
 
 impl<F: Transform> Reader<F> {
-    /// Looks at each item, where it was read, and at what could not be read whole.
+    /// Looks up each item, with its origin, and the input that could not be parsed.
     ///
     /// # Errors
     /// If what is remembered cannot be read.
@@ -49,11 +50,12 @@ impl<F: Transform> Reader<F> {
         &mut self,
         items: &[F::Read],
         origins: &[Origin],
-        malformed: Vec<RowResult>,
+        order: &BatchOrder,
+        malformed: Vec<IndexedResult>,
         scratch: &mut Vec<u8>,
     ) -> Result<Lookup, Error> {
         let (mut keys, highest) = self.identify(items, origins, scratch);
-        keys.extend(malformed.iter().map(|row| ItemKeys { key: row.key, version: row.row }));
+        keys.extend(malformed.iter().map(|(_, row)| ItemKeys { key: row.key, version: row.row }));
         let hashes: Vec<RowHash> = keys.iter().map(|keys| keys.key).collect();
         let known = self.resume.known(&hashes).await?;
         let mut known = known.map(Vec::into_iter);
@@ -67,7 +69,8 @@ impl<F: Transform> Reader<F> {
             kept: Kept::default(),
         };
         let mut malformed = malformed.into_iter();
-        for (at, mut keys) in (0..).zip(keys) {
+        let numbers = order.items().take(items.len()).chain(order.malformed());
+        for (at, mut keys) in numbers.zip(keys) {
             if keys.version.is_removed() {
                 lookup.recalled.extend(self.resume.take_intended(keys.key));
             }
@@ -81,10 +84,10 @@ impl<F: Transform> Reader<F> {
             }
             if lookup.known.len() < items.len() {
                 lookup.known.push((keys, prior));
-            } else if let Some(row) = malformed.next()
+            } else if let Some((at, row)) = malformed.next()
                 && prior == PriorState::New
             {
-                lookup.malformed.push(RowResult { row: keys.version, ..row });
+                lookup.malformed.push((at, RowResult { row: keys.version, ..row }));
             }
         }
         Ok(lookup)
@@ -157,18 +160,18 @@ impl<F: Transform> Reader<F> {
         self.resume.lookup_sent(*keys)
     }
 
-    /// Transforms what is new; `decided` are those of the batch whose status is known already.
+    /// Transforms what is new, with its number in the batch; `decided` are those of the batch whose status is known already.
     pub(crate) fn partition(
         &self,
         batch: u64,
-        items: Vec<F::Read>,
+        items: impl Iterator<Item = (u32, F::Read)>,
         known: Vec<(ItemKeys, PriorState)>,
         decided: Vec<IndexedResult>,
     ) -> Partitioned<F> {
         let count = known.iter().filter(|(_, known)| !known.is_skipped()).count();
         let to_send = RequestItems::with_capacity(count);
         let mut partitioned = Partitioned { to_send, decided, without_cursor: Vec::new() };
-        for ((at, item), (keys, known)) in (0..).zip(items).zip(known) {
+        for ((at, item), (keys, known)) in items.zip(known) {
             if known.is_skipped() {
                 continue;
             }

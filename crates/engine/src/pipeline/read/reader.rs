@@ -10,6 +10,7 @@ use tidegate_model::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
+use crate::pipeline::batch_order::BatchOrder;
 use crate::pipeline::item::{BatchOpened, CommitEvent, RequestItems};
 use crate::pipeline::read::equal_rows::EqualRows;
 use crate::pipeline::read::resume::ResumeState;
@@ -93,13 +94,14 @@ impl<F: Transform> Reader<F> {
         let Some(permit) = self.enter(batch).await else { return false };
         let mut counts = Counts { not_due: read.not_due, ..Counts::default() };
         counts.read = (read.items.len() + read.malformed.len()) as u64 + read.unchanged + read.ignored;
+        let order = BatchOrder::of(read.items.len(), &read.malformed);
         let (mut malformed, mut unread_highest) = (Vec::new(), None);
-        for piece in read.malformed {
+        for (at, piece) in order.malformed().zip(read.malformed) {
             let (row, cursor) = self.unread(piece, scratch);
             raise(&mut unread_highest, cursor);
-            malformed.push(row);
+            malformed.push((at, row));
         }
-        let lookup = self.look_up(&read.items, &read.origins, malformed, scratch).await;
+        let lookup = self.look_up(&read.items, &read.origins, &order, malformed, scratch).await;
         let mut lookup = match lookup {
             Ok(lookup) => lookup,
             Err(error) => {
@@ -110,8 +112,8 @@ impl<F: Transform> Reader<F> {
         raise(&mut lookup.highest, unread_highest);
         counts.skipped = lookup.skipped + read.unchanged;
         counts.ignored = lookup.ignored + read.ignored;
-        let malformed = lookup.malformed.into_iter().map(|row| (0, row)).collect();
-        let partitioned = self.partition(batch, read.items, lookup.known, malformed);
+        let items = order.items().zip(read.items);
+        let partitioned = self.partition(batch, items, lookup.known, lookup.malformed);
         let opened = BatchOpened {
             batch,
             checkpoint: read.checkpoint,
@@ -122,6 +124,7 @@ impl<F: Transform> Reader<F> {
             left: (self.forgets() && counts.skipped > 0).then(|| self.resume.unmatched()),
             fixed: read.fixed.iter().map(|location| Origin::hash_of(location, scratch)).collect(),
             origins: read.origins,
+            order,
             recalled: lookup.recalled,
             kept: lookup.kept,
             counts,

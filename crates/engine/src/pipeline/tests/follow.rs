@@ -364,25 +364,20 @@ impl Source for Lines {
                     values: vec![Value::Int(id), Value::Text(format!("u{id}").into()), Value::Int(0)],
                 };
                 let checkpoint = from + (at * self.batch) + lines.len();
-                Ok(Batch {
-                    items: lines.iter().filter_map(|line| line.parse().ok()).map(row).collect(),
-                    origins: Vec::new(),
-                    malformed: (lines.iter())
-                        .filter(|line| line.parse::<i64>().is_err() && !line.starts_with('!'))
-                        .map(|line| {
-                            tidegate_model::MalformedRecord::new(*line, *line, Reason::new("torn", "no row"))
-                        })
-                        .collect(),
-                    fixed: lines
-                        .iter()
-                        .filter_map(|line| line.strip_prefix('!'))
-                        .map(str::to_owned)
-                        .collect(),
-                    checkpoint: Some(Checkpoint(serde_json::json!(checkpoint))),
-                    not_due: 0,
-                    unchanged: 0,
-                    ignored: 0,
-                })
+                let mut batch = Batch::of(Vec::new());
+                for line in lines {
+                    match (line.parse(), line.strip_prefix('!')) {
+                        (Ok(id), _) => batch.items.push(row(id)),
+                        (Err(_), Some(fixed)) => batch.fixed.push(fixed.to_owned()),
+                        (Err(_), None) => batch.push_malformed(tidegate_model::MalformedRecord::new(
+                            *line,
+                            *line,
+                            Reason::new("torn", "no row"),
+                        )),
+                    }
+                }
+                batch.checkpoint = Some(Checkpoint(serde_json::json!(checkpoint)));
+                Ok(batch)
             })
             .collect();
         Ok(futures_util::stream::iter(batches).boxed())

@@ -11,7 +11,7 @@ struct Damaged {
     table: Table,
     /// The index of that column.
     column: usize,
-    /// Rows with this id or a higher one are damaged.
+    /// Rows with this cursor or a higher one are damaged.
     from: Arc<AtomicUsize>,
 }
 
@@ -33,31 +33,31 @@ impl Source for Damaged {
         let (column, from) = (self.column, self.from.load(Ordering::SeqCst) as i64);
         let feed = self.table.read(selection, mode, rows).await?;
         let damage = move |batch: Batch<Row>| {
-            let (mut items, mut malformed) = (Vec::new(), Vec::new());
+            let mut read = Batch::of(Vec::new());
             for mut row in batch.items {
-                if row.values[0].compare(&Value::Int(from)).is_some_and(std::cmp::Ordering::is_lt) {
-                    items.push(row);
+                if row.values[2].compare(&Value::Int(from)).is_some_and(std::cmp::Ordering::is_lt) {
+                    read.items.push(row);
                     continue;
                 }
                 row.values[column] = Value::Bytes(bytes::Bytes::from(format!("{:?}", row.values)));
-                malformed.push(MalformedRecord {
-                    location: "t, column".into(),
-                    payload: String::new(),
-                    reason: Reason::new("unreadable", "cannot be read"),
-                    row: Some(Box::new(PartialRow { row, unreadable: vec![column], origin: None })),
-                });
+                let row = PartialRow { row, unreadable: vec![column], origin: None };
+                let reason = Reason::new("unreadable", "cannot be read");
+                read.push_malformed(MalformedRecord::partial("t, column", reason, row));
             }
-            Batch { malformed, ..Batch::of(items) }
+            read
         };
         Ok(feed.map(move |batch| batch.map(&damage)).boxed())
     }
 }
 
 fn damaged(column: usize, from: usize) -> (Stage, Arc<AtomicUsize>) {
-    let table = Table::of(0..20);
-    let mut stage = Stage::new(&table, Idempotency::None, limits(), all_delivered());
+    damaged_table(&Table::of(0..20), column, from)
+}
+
+fn damaged_table(table: &Table, column: usize, from: usize) -> (Stage, Arc<AtomicUsize>) {
+    let mut stage = Stage::new(table, Idempotency::None, limits(), all_delivered());
     let from = Arc::new(AtomicUsize::new(from));
-    stage.import.source = Arc::new(Damaged { table, column, from: from.clone() });
+    stage.import.source = Arc::new(Damaged { table: table.clone(), column, from: from.clone() });
     (stage, from)
 }
 
@@ -90,4 +90,45 @@ async fn a_batch_of_unreadable_rows_alone_moves_the_cursor() {
     from.store(100, Ordering::SeqCst);
     assert_eq!(stage.run().await.counts.delivered, 11);
     assert_eq!(stage.failed_rows().await.len(), 9, "those before the lookback wait for a retry");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_that_was_unreadable_for_a_while_is_not_sent_as_a_second_event() {
+    for (changed, rejected) in [(Changed::Send, 1), (Changed::Ignore, 0)] {
+        let (mut stage, from) = damaged(1, 100);
+        stage.import.changed = changed;
+        assert_eq!(stage.run().await.counts.delivered, 20);
+
+        from.store(19, Ordering::SeqCst);
+        let counts = stage.run().await.counts;
+        assert_eq!((counts.rejected, counts.rejected + counts.ignored), (rejected, 1), "{counts:?}");
+
+        from.store(100, Ordering::SeqCst);
+        let counts = stage.run().await.counts;
+        assert_eq!((counts.delivered, counts.skipped), (0, 11), "{counts:?}");
+        assert_eq!(stage.sent(), once(0..20));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unreadable_change_that_follows_a_delivered_row_in_one_batch_is_a_failed_row() {
+    let table = Table::of(0..20);
+    table.put(7, "u2", 30);
+    let (stage, _) = damaged_table(&table, 1, 30);
+    let counts = stage.run().await.counts;
+    assert_eq!((counts.delivered, counts.rejected), (20, 1));
+    assert_eq!(stage.failed_rows().await, ["7"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delivered_row_that_follows_an_unreadable_one_in_one_batch_leaves_no_failed_row() {
+    let table = Table::default();
+    table.put(1, "u1", 1);
+    table.put(7, "u2", 30);
+    table.put(7, "u2", 2);
+    let (mut stage, _) = damaged_table(&table, 1, 30);
+    stage.import.tracking = ChangeTracking::Full;
+    let counts = stage.run().await.counts;
+    assert_eq!((counts.delivered, counts.rejected), (2, 1));
+    assert!(stage.failed_rows().await.is_empty(), "the last row under a key decides");
 }

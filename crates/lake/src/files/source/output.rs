@@ -49,7 +49,7 @@ impl Output {
     /// Reports what is no row.
     pub fn malformed(&mut self, place: String, payload: String, reason: Reason) {
         self.bytes += payload.len();
-        self.batch.malformed.push(MalformedRecord::new(place, payload, reason));
+        self.batch.push_malformed(MalformedRecord::new(place, payload, reason));
     }
 
     /// Reports a line or a row of a file that is none.
@@ -62,8 +62,7 @@ impl Output {
     pub fn partial(&mut self, open: &mut Open<'_>, number: u64, row: PartialRow, reason: Reason) {
         open.mark.reject(number);
         let location = open.place(number);
-        let payload = String::new();
-        self.batch.malformed.push(MalformedRecord { location, payload, reason, row: Some(Box::new(row)) });
+        self.batch.push_malformed(MalformedRecord::partial(location, reason, row));
     }
 
     /// Returns whether the batch has to be sent before the next row is added.
