@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Reason, Row, RowHash, Text};
+use crate::{KeptRow, Reason, RowHash, Text};
 
 /// The final status of one row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,5 +74,5 @@ pub struct RowResult {
     /// Its status.
     pub status: RowStatus,
     /// The row itself; kept if it was not delivered.
-    pub payload: Option<Row>,
+    pub payload: Option<KeptRow>,
 }

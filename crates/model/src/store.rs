@@ -272,7 +272,7 @@ pub struct RowQuery {
 }
 
 /// One line of the ledger.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RowEntry {
     /// When its status was committed.
     pub at: Timestamp,
@@ -291,7 +291,7 @@ pub struct RowEntry {
     /// Why it was not delivered; `None` for a delivered row.
     pub reason: Option<Reason>,
     /// The row itself, as long as it counts as failed.
-    pub payload: Option<Row>,
+    pub payload: Option<KeptRow>,
 }
 
 /// A row that was rejected or is in doubt and has not been delivered since.

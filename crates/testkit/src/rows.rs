@@ -19,7 +19,7 @@ pub fn result(id: i64, status: RowStatus) -> RowResult {
         key_text: id.to_string().into(),
         row: row.hash(&mut scratch),
         user: format!("user-{id}").into(),
-        payload: status.reason().is_some().then_some(row),
+        payload: status.reason().is_some().then(|| row.into()),
         status,
     }
 }

@@ -24,6 +24,7 @@ mod documents;
 mod export_faults;
 mod journey;
 mod kafka;
+mod kept_rows;
 mod lakehouse;
 mod leaks;
 mod limits;

@@ -8,8 +8,9 @@ use futures_util::StreamExt;
 use jiff::Timestamp;
 use tidegate_model::store::{Delivered, IntentRow, RowResult, RowStatus};
 use tidegate_model::{
-    Batch, Cause, Checkpoint, Columns, ConnectionId, Error, EventLog, EventSelection, Idempotency, Limits,
-    LoggedEvent, ObjectKind, Origin, Progress, Reading, Row, Run, Sink, StreamId, SyncId, Text, Value,
+    Batch, Cause, Checkpoint, Columns, ConnectionId, Error, EventLog, EventSelection, Idempotency, KeptRow,
+    Limits, LoggedEvent, ObjectKind, Origin, Progress, Reading, Row, Run, Sink, StreamId, SyncId, Text,
+    Value,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -174,14 +175,16 @@ impl Transform for Events {
 
     fn result(&self, keys: ItemKeys, (): (), logged: Option<&SharedEvent>, status: RowStatus) -> RowResult {
         let event = logged.filter(|_| status != RowStatus::Delivered).map(|logged| &logged.event);
-        let payload = event.map(|event| Row {
-            columns: Columns::new(COLUMNS),
-            values: vec![
-                Value::Text(event.id.clone()),
-                Value::Text(event.kind.clone()),
-                Value::Timestamp(event.at),
-                Value::Json(event.payload.clone()),
-            ],
+        let payload = event.map(|event| {
+            KeptRow::Whole(Row {
+                columns: Columns::new(COLUMNS),
+                values: vec![
+                    Value::Text(event.id.clone()),
+                    Value::Text(event.kind.clone()),
+                    Value::Timestamp(event.at),
+                    Value::Json(event.payload.clone()),
+                ],
+            })
         });
         RowResult {
             key: keys.key,

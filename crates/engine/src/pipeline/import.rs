@@ -9,8 +9,8 @@ use tidegate_model::source::Column;
 use tidegate_model::store::{Delivered, IntentRow, Lookback, RowResult, RowStatus};
 use tidegate_model::{
     Batch, Cause, Checkpoint, Columns, ConnectionId, DataType, Error, ErrorKind, Feed, Idempotency, Identity,
-    Mapping, Origin, PartialRow, Platform, Position, Progress, ReadMode, Record, Row, RowHash, Run, RunId,
-    Selection, Source, SyncId, Text, Value,
+    KeptRow, Mapping, Origin, PartialRow, Platform, Position, Progress, ReadMode, Record, Row, RowHash,
+    RowPart, Run, RunId, Selection, Source, Store, SyncId, Text, Value,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -104,11 +104,12 @@ pub async fn run(
         Input::Rows(_) => RunKind::Retry,
     };
     let state = parts.store.sync_state(&import.sync).await?;
-    let kept_bytes = parts.store.failed_row_totals(&import.sync).await?.bytes;
+    let kept = KeptBytes::new(parts.store.failed_row_totals(&import.sync).await?.bytes);
+    let kept = Arc::new(kept);
     let duplicates = Duplicates::default();
     let job = |cursor_state: Option<&CursorState>, platform: &Arc<dyn Platform>| Job {
         sync: import.sync.clone(),
-        transform: Arc::new(Rows::of(import, cursor_state, kept_bytes, &duplicates)),
+        transform: Arc::new(Rows::of(import, cursor_state, parts.store.clone(), kept.clone(), &duplicates)),
         destination: platform.clone(),
         connection: import.connection.clone(),
         object: object.kind,
@@ -304,8 +305,9 @@ struct Rows {
     source: Arc<dyn Source>,
     columns: Arc<Columns>,
     mapping: Arc<Mapping>,
+    store: Arc<dyn Store>,
     /// What the ledger keeps of failed rows.
-    kept: KeptBytes,
+    kept: Arc<KeptBytes>,
     /// The cursor column and its place among the columns.
     cursor: Option<(usize, Column)>,
     /// Where the cursor was before this run.
@@ -320,7 +322,8 @@ impl Rows {
     fn of(
         import: &Import,
         cursor_state: Option<&CursorState>,
-        kept_bytes: u64,
+        store: Arc<dyn Store>,
+        kept: Arc<KeptBytes>,
         duplicates: &Duplicates,
     ) -> Rows {
         let cursor = match &import.tracking {
@@ -334,10 +337,17 @@ impl Rows {
             source: import.source.clone(),
             columns: import.columns.clone(),
             mapping: import.mapping.clone(),
-            kept: KeptBytes::new(kept_bytes),
+            store,
+            kept,
             cursor,
             standing: cursor_state.map(|cursor_state| cursor_state.cursor.clone()),
         }
+    }
+
+    /// The names of the key columns.
+    fn key_names(&self) -> Vec<&str> {
+        let names = self.columns.names();
+        self.mapping.key_columns().iter().filter_map(|at| names.get(*at)).map(String::as_str).collect()
     }
 }
 
@@ -405,7 +415,29 @@ impl Transform for Rows {
         self.mapping.has_key()
     }
 
-    fn partial(&self, partial: PartialRow, scratch: &mut Vec<u8>) -> Option<PartialItem> {
+    /// Rows that are retried or dismissed while the run goes on make room for others.
+    async fn begin_batch(&self) {
+        if self.kept.is_short()
+            && let Ok(totals) = self.store.failed_row_totals(&self.sync).await
+        {
+            self.kept.stores(totals.bytes);
+        }
+    }
+
+    fn kept_input(&self, part: RowPart) -> KeptRow {
+        self.kept.kept(KeptRow::Part(Box::new(part)), &[])
+    }
+
+    fn kept(&self, bytes: u64) {
+        self.kept.committed(bytes);
+    }
+
+    fn partial(
+        &self,
+        partial: PartialRow,
+        input: Option<Text>,
+        scratch: &mut Vec<u8>,
+    ) -> Option<PartialItem> {
         let PartialRow { row, unreadable, origin } = partial;
         let version = self.mapping.version_of(&row, scratch);
         let whole = row.hash(scratch);
@@ -427,9 +459,10 @@ impl Transform for Rows {
         }
         let user = self.mapping.label(&readable).unwrap_or_default();
         let keys = ItemKeys { key, version: if keyed { version } else { whole }.unmarked() };
-        let location = (!location.is_empty()).then_some(location);
-        let (payload, key) = kept_row::readable(&row, &unreadable, location);
-        Some(PartialItem { keys, key_text, user, cursor, payload: self.kept.kept(payload, &key) })
+        let location = (!location.is_empty()).then(|| location.into());
+        let part = kept_row::readable(&row, &unreadable, input, location);
+        let payload = self.kept.kept(KeptRow::Part(Box::new(part)), &self.key_names());
+        Some(PartialItem { keys, key_text, user, cursor, payload })
     }
 
     fn cursor<'a>(&self, row: &'a Row) -> Option<&'a Value> {
@@ -487,7 +520,7 @@ impl Transform for Rows {
             None => self.mapping.label(&row).unwrap_or_default(),
         };
         let payload = (!matches!(status, RowStatus::Delivered)).then_some(row);
-        let payload = payload.map(|row| self.kept.kept(row, self.mapping.key_columns()));
+        let payload = payload.map(|row| self.kept.kept(row, &self.key_names()));
         RowResult { key: keys.key, key_text, row: keys.version, user, status, payload }
     }
 

@@ -1,8 +1,8 @@
-//! What the ledger keeps of a row that failed.
+//! How much the ledger keeps of rows that fail.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tidegate_model::{Columns, Row, Value};
+use tidegate_model::{Columns, KeptRow, Row, RowPart, Text, value_bytes};
 
 /// Bytes of one row that are kept, about.
 const ROW_BYTES_MAX: u64 = 64 << 10;
@@ -11,94 +11,107 @@ const SYNC_BYTES_MAX: u64 = 256 << 20;
 /// Bytes of a value that is kept of a row that is too large.
 const VALUE_BYTES_MAX: u64 = 1 << 10;
 
-/// The first column of a kept row of which some values could not be read: their names.
-const UNREADABLE: &str = "unreadable";
-/// The first column of a kept row that was cut: the names of what is missing.
-const CUT: &str = "cut";
-/// The last column of a kept row of which some values could not be read: where it stands in its
-/// source.
-const LOCATION: &str = "location";
-
-/// Counts what is kept of a sync.
-pub(crate) struct KeptBytes(AtomicU64);
+/// Counts what is kept of the failed rows of a sync.
+pub(crate) struct KeptBytes {
+    /// Bytes in the store, as far as this run knows.
+    stored: AtomicU64,
+    /// Bytes of rows that are not committed yet.
+    in_flight: AtomicU64,
+}
 
 impl KeptBytes {
-    /// Starts with what is kept already.
-    pub(crate) fn new(bytes: u64) -> KeptBytes {
-        KeptBytes(AtomicU64::new(bytes))
+    /// Starts with what the store keeps already.
+    pub(crate) fn new(stored: u64) -> KeptBytes {
+        KeptBytes { stored: AtomicU64::new(stored), in_flight: AtomicU64::new(0) }
+    }
+
+    /// Returns whether so much is stored that it has to be known exactly: rows that are delivered or
+    /// dismissed make room.
+    pub(crate) fn is_short(&self) -> bool {
+        self.stored.load(Ordering::Relaxed) > SYNC_BYTES_MAX / 2
+    }
+
+    /// Notes how much the store keeps now.
+    pub(crate) fn stores(&self, bytes: u64) {
+        self.stored.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Notes that rows of this size were committed.
+    pub(crate) fn committed(&self, bytes: u64) {
+        let less = |in_flight: u64| Some(in_flight.saturating_sub(bytes));
+        let _ = self.in_flight.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        self.stored.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Returns what is kept of a row. The columns of its key are, unless they are large.
-    pub(crate) fn kept(&self, row: Row, key: &[usize]) -> Row {
-        let size: u64 = row.values.iter().map(bytes_of).sum();
-        let room = self.0.load(Ordering::Relaxed) + size.min(ROW_BYTES_MAX) <= SYNC_BYTES_MAX;
-        if size <= ROW_BYTES_MAX && room {
-            self.0.fetch_add(size, Ordering::Relaxed);
-            return row;
-        }
-        let mut left = if room { ROW_BYTES_MAX } else { 0 };
-        let mut cut = Vec::new();
-        for (at, value) in row.values.iter().enumerate() {
-            let bytes = bytes_of(value);
-            let fits = bytes <= VALUE_BYTES_MAX && (bytes <= left || key.contains(&at));
-            if fits { left = left.saturating_sub(bytes) } else { cut.push(at) }
-        }
-        let kept = without(&row, &cut, CUT);
-        self.0.fetch_add(kept.values.iter().map(bytes_of).sum(), Ordering::Relaxed);
+    pub(crate) fn kept(&self, row: impl Into<KeptRow>, key: &[&str]) -> KeptRow {
+        let row = row.into();
+        let size = row.bytes();
+        let before = self.stored.load(Ordering::Relaxed) + self.in_flight.load(Ordering::Relaxed);
+        let room = before + size.min(ROW_BYTES_MAX) <= SYNC_BYTES_MAX;
+        let kept = match size <= ROW_BYTES_MAX && room {
+            true => row,
+            false => cut(row, key, if room { ROW_BYTES_MAX } else { 0 }),
+        };
+        self.in_flight.fetch_add(kept.bytes(), Ordering::Relaxed);
         kept
     }
 }
 
-/// Returns a row without the values that could not be read, behind their names and before its
-/// location, if it has one; and the index of the location.
-pub(crate) fn readable(row: &Row, unreadable: &[usize], location: Option<String>) -> (Row, Vec<usize>) {
-    let mut kept = without(row, unreadable, UNREADABLE);
-    let Some(location) = location else { return (kept, Vec::new()) };
-    let at = kept.values.len();
-    let names = kept.columns.names().iter().map(String::as_str).chain([LOCATION]);
-    kept.columns = Columns::new(names);
-    kept.values.push(Value::Text(location.into()));
-    (kept, vec![at])
-}
-
-/// Returns the location of a kept row of which some values could not be read, if it has one.
-pub(crate) fn location_of(row: &Row) -> Option<&str> {
-    match (row.columns.names(), row.values.last()) {
-        ([first, .., last], Some(Value::Text(location)))
-            if (first == UNREADABLE || first == CUT) && last == LOCATION =>
-        {
-            Some(location)
-        }
-        _ => None,
-    }
-}
-
-/// The row without some columns, behind their names.
-fn without(row: &Row, missing: &[usize], marker: &str) -> Row {
-    let names = row.columns.names();
-    let told: Vec<&str> = missing.iter().filter_map(|&at| names.get(at).map(String::as_str)).collect();
-    let left = || (0..names.len()).filter(|at| !missing.contains(at));
-    let columns = [marker].into_iter().chain(left().map(|at| names[at].as_str()));
-    let values = left().map(|at| row.values.get(at).cloned().unwrap_or_default());
-    Row {
-        columns: Columns::new(columns),
-        values: [Value::Text(told.join(", ").into())].into_iter().chain(values).collect(),
-    }
-}
-
-/// Returns about how many bytes a value takes as text.
-pub(crate) fn bytes_of(value: &Value) -> u64 {
-    let bytes = match value {
-        Value::Text(text) | Value::Decimal(text) => text.len(),
-        Value::Json(json) => json.as_str().len(),
-        Value::Bytes(bytes) => bytes.len() * 4 / 3,
-        _ => 16,
+/// Leaves out what is beyond this many bytes, and large values.
+fn cut(row: KeptRow, key: &[&str], mut left: u64) -> KeptRow {
+    let mut part = match row {
+        KeptRow::Whole(row) => RowPart { row, ..RowPart::default() },
+        KeptRow::Part(part) => *part,
     };
-    bytes as u64
+    let names = part.row.columns.names();
+    let keep = |(name, value): (&String, _)| {
+        let bytes = value_bytes(value);
+        let fits = bytes <= VALUE_BYTES_MAX && (bytes <= left || key.contains(&name.as_str()));
+        left = if fits { left.saturating_sub(bytes) } else { left };
+        fits
+    };
+    let keep: Vec<bool> = names.iter().zip(&part.row.values).map(keep).collect();
+    part.cut.extend(names.iter().zip(&keep).filter(|(_, keep)| !**keep).map(|(name, _)| name.clone()));
+    part.row = filtered(&part.row, &keep);
+    if let Some(text) = part.input.take_if(|text| text.len() as u64 > left) {
+        let end = text.floor_char_boundary(usize::try_from(left).unwrap_or(usize::MAX));
+        part.input = (end > 0).then(|| Text::from(&text[..end]));
+        part.cut.push("input".to_owned());
+    }
+    KeptRow::Part(Box::new(part))
+}
+
+/// Returns a row of which some values could not be read.
+pub(crate) fn readable(
+    row: &Row,
+    unreadable: &[usize],
+    input: Option<Text>,
+    location: Option<Text>,
+) -> RowPart {
+    let names = row.columns.names();
+    let keep: Vec<bool> = (0..names.len()).map(|at| !unreadable.contains(&at)).collect();
+    RowPart {
+        row: filtered(row, &keep),
+        cut: Vec::new(),
+        unreadable: unreadable.iter().filter_map(|&at| names.get(at).cloned()).collect(),
+        input,
+        location,
+    }
+}
+
+/// The columns of a row that are to be kept.
+fn filtered(row: &Row, keep: &[bool]) -> Row {
+    let columns = row.columns.names().iter().zip(&row.values).zip(keep).filter(|(_, keep)| **keep);
+    let (names, values) =
+        columns.map(|((name, value), _)| (name.as_str(), value.clone())).unzip::<_, _, Vec<_>, _>();
+    Row { columns: Columns::new(names), values }
 }
 
 #[cfg(test)]
 mod tests {
+    use tidegate_model::Value;
+
     use super::*;
 
     fn row(key: &str, payload: usize) -> Row {
@@ -112,25 +125,47 @@ mod tests {
     #[test]
     fn a_large_row_keeps_its_key_and_says_what_was_cut() {
         let kept = KeptBytes::new(0);
-        assert_eq!(kept.kept(row("7", 1_000), &[0]), row("7", 1_000));
-        let cut = kept.kept(row("7", 1 << 20), &[0]);
+        assert_eq!(kept.kept(row("7", 1_000), &["id"]), row("7", 1_000).into());
+        let cut = kept.kept(row("7", 1 << 20), &["id"]);
         assert_eq!(cut.to_json().as_str(), r#"{"cut":"payload","id":"7"}"#);
     }
 
     #[test]
     fn a_row_that_could_not_be_read_keeps_its_location_when_it_is_cut() {
-        let (row, key) = readable(&row("7", 1 << 20), &[0], Some("orders/3/17".to_owned()));
-        let cut = KeptBytes::new(0).kept(row, &key);
+        let part = readable(&row("7", 1 << 20), &[0], None, Some("orders/3/17".into()));
+        let cut = KeptBytes::new(0).kept(KeptRow::Part(Box::new(part)), &[]);
         assert_eq!(cut.to_json().as_str(), r#"{"cut":"payload","unreadable":"id","location":"orders/3/17"}"#);
-        assert_eq!(location_of(&cut), Some("orders/3/17"));
+    }
+
+    #[test]
+    fn of_a_large_broken_message_the_beginning_is_kept() {
+        let input = RowPart { input: Some("é".repeat(1 << 20).into()), ..RowPart::default() };
+        let input = KeptRow::Part(Box::new(input));
+        let KeptRow::Part(part) = KeptBytes::new(0).kept(input.clone(), &[]) else { panic!("a part") };
+        assert_eq!(part.cut, ["input"]);
+        assert_eq!(part.input.expect("its beginning").len() as u64, ROW_BYTES_MAX);
+        let cut = KeptBytes::new(SYNC_BYTES_MAX).kept(input, &[]);
+        assert_eq!(cut.to_json().as_str(), r#"{"cut":"input"}"#);
     }
 
     #[test]
     fn a_sync_that_keeps_much_keeps_only_keys_of_further_rows() {
         let kept = KeptBytes::new(SYNC_BYTES_MAX);
-        let cut = kept.kept(row("7", 10), &[0]);
+        let cut = kept.kept(row("7", 10), &["id"]);
         assert_eq!(cut.to_json().as_str(), r#"{"cut":"payload","id":"7"}"#);
         let cut = KeptBytes::new(SYNC_BYTES_MAX).kept(row("7", 10), &[]);
         assert_eq!(cut.to_json().as_str(), r#"{"cut":"id, payload"}"#);
+    }
+
+    #[test]
+    fn rows_that_are_closed_make_room_and_rows_in_flight_take_it() {
+        let kept = KeptBytes::new(SYNC_BYTES_MAX - 100);
+        assert!(kept.is_short());
+        let is_cut = |row| !kept.kept(row, &["id"]).is_whole();
+        assert!(!is_cut(row("7", 90)), "there is room for one");
+        assert!(is_cut(row("8", 90)), "the first one is in flight");
+        kept.committed(91);
+        kept.stores(0);
+        assert!(!is_cut(row("9", 90)), "the store has room again");
     }
 }

@@ -4,7 +4,9 @@ use std::hash::Hash;
 
 use async_trait::async_trait;
 use tidegate_model::store::{Delivered, IntentRow, RowResult, RowStatus, RowVersion};
-use tidegate_model::{Batch, Checkpoint, Error, Origin, PartialRow, Reason, Row, RowHash, Text, Value};
+use tidegate_model::{
+    Batch, Checkpoint, Error, KeptRow, Origin, PartialRow, Reason, RowHash, RowPart, Text, Value,
+};
 
 /// The keys of an item: the hash of its key columns, and of this version of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +30,7 @@ pub(crate) struct PartialItem {
     /// Its cursor, if the run goes by one and it could be read.
     pub(crate) cursor: Option<Value>,
     /// What is kept of it.
-    pub(crate) payload: Row,
+    pub(crate) payload: KeptRow,
 }
 
 /// An item that is ready to be sent, or the reason why it cannot be.
@@ -60,10 +62,24 @@ pub(crate) trait Transform: Send + Sync + 'static {
     /// Whether keys tell items apart. If not, and an item has no origin, equal ones are numbered.
     fn has_keys(&self) -> bool;
 
-    /// Returns what is known of an item that could not be read whole. By default, the feed has none.
-    fn partial(&self, partial: PartialRow, scratch: &mut Vec<u8>) -> Option<PartialItem> {
-        let _ = (partial, scratch);
+    /// Prepares for a batch, before any of its items is looked at.
+    async fn begin_batch(&self) {}
+
+    /// Returns what is known of an item that could not be read whole; `input` is its text, if the
+    /// source gave it. By default, the feed has none.
+    fn partial(
+        &self,
+        partial: PartialRow,
+        input: Option<Text>,
+        scratch: &mut Vec<u8>,
+    ) -> Option<PartialItem> {
+        let _ = (partial, input, scratch);
         None
+    }
+
+    /// Returns what is kept of input that is no row at all.
+    fn kept_input(&self, part: RowPart) -> KeptRow {
+        KeptRow::Part(Box::new(part))
     }
 
     /// The item's cursor, where the run goes by one.
@@ -99,6 +115,11 @@ pub(crate) trait Transform: Send + Sync + 'static {
         sent: Option<&Self::Sent>,
         status: RowStatus,
     ) -> RowResult;
+
+    /// Notes that this many bytes of failed items were committed ([`KeptRow::bytes`]).
+    fn kept(&self, bytes: u64) {
+        let _ = bytes;
+    }
 
     /// Whether the ledger lists delivered items; if not, the feed itself remembers them.
     fn lists_delivered(&self) -> bool;

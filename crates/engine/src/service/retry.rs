@@ -7,9 +7,10 @@ use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tidegate_model::store::{FailedRow, FailedRowQuery, RowEntry, StatusKind};
+use tidegate_model::store::{FailedRow, FailedRowQuery, StatusKind};
 use tidegate_model::{
-    Batch, Cause, Claim, Error, ErrorKind, Feed, Origin, Progress, Row, RowHash, Run, Store, SyncId, Value,
+    Batch, Cause, Claim, Error, ErrorKind, Feed, KeptRow, Origin, Progress, Row, RowHash, Run, Store, SyncId,
+    Value,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -223,17 +224,18 @@ impl RowsToRetry {
         let mut unchanged = Batch::of(Vec::new());
         let (mut kept, mut locations) = (Vec::new(), Vec::new());
         for FailedRow { key: hash, entry, .. } in page {
-            let RowEntry { key: location, payload, .. } = entry;
-            match payload {
-                Some(row) if self.has_columns(&row) && !self.import.source.rows_change() => {
+            match entry.payload {
+                Some(KeptRow::Whole(row)) if self.has_columns(&row) && !self.import.source.rows_change() => {
                     unchanged.items.push(row);
                     unchanged.origins.push(Origin::Known(hash));
                 }
-                Some(row) if self.has_columns(&row) => kept.push((hash, row)),
-                Some(row) => match pipeline::location_of(&row) {
-                    Some(location) => locations.push(location.to_owned()),
-                    None if self.has_key(&row) => kept.push((hash, row)),
-                    None if pipeline::is_input(&row) => locations.push(location),
+                Some(KeptRow::Whole(row)) if self.has_columns(&row) || self.has_key(&row) => {
+                    kept.push((hash, row));
+                }
+                Some(KeptRow::Whole(_)) => self.note(|left| left.malformed += 1),
+                Some(KeptRow::Part(part)) => match part.location {
+                    Some(location) => locations.push(location.to_string()),
+                    None if self.has_key(&part.row) => kept.push((hash, part.row)),
                     None => self.note(|left| left.malformed += 1),
                 },
                 None => self.note(|left| left.gone += 1),
@@ -246,7 +248,7 @@ impl RowsToRetry {
         self.reread(locations).await
     }
 
-    /// Whether a kept row has the columns of today: what was no row at all has none of them.
+    /// Whether a kept row has the columns of today.
     fn has_columns(&self, row: &Row) -> bool {
         let columns = self.import.columns.names();
         match self.import.open {

@@ -193,7 +193,9 @@ mod tests {
             row: RowHash(id.into()),
             user: id.to_string().into(),
             status: RowStatus::Rejected(Reason::new("too_long", "the text is too long")),
-            payload: Some(Row { columns, values: texts.map(|text| Value::Text(text.into())).to_vec() }),
+            payload: Some(
+                Row { columns, values: texts.map(|text| Value::Text(text.into())).to_vec() }.into(),
+            ),
         }
     }
 

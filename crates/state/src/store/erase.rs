@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use tidegate_model::store::RowResult;
-use tidegate_model::{Erasure, ErasureCounts, Error, RowHash, Value};
+use tidegate_model::{Erasure, ErasureCounts, Error, KeptRow, RowHash, Value};
 
 use super::archive::blocking;
 use super::contents::{Contents, Keys};
@@ -81,7 +81,10 @@ async fn failed_rows(tx: &mut Tx, keys: &Keys, user: &str) -> Result<u64, Error>
             return Ok(true);
         }
         let row = entry.text.as_deref().map(payload::row_from_text).transpose()?;
-        Ok(row.is_some_and(|row| row.values.iter().any(|value| is(value, user))))
+        let row = row.as_ref();
+        let values = row.map(|row| &row.row().values[..]).unwrap_or_default();
+        let mut texts = [row.and_then(KeptRow::input), row.and_then(KeptRow::location)].into_iter().flatten();
+        Ok(values.iter().any(|value| is(value, user)) || texts.any(|text| mentions(text, user)))
     };
     let dismissed = |entry: &FailedEntry| *entry.user == *user || *entry.key_text == *user;
     failed_rows::erase(tx, keys, of_user, dismissed).await

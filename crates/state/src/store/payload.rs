@@ -5,22 +5,59 @@ use std::sync::Arc;
 use serde::ser::SerializeMap as _;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value as Tree;
-use tidegate_model::{Columns, Error, ErrorKind, Row, Value};
+use tidegate_model::{Columns, Error, ErrorKind, KeptRow, Row, RowPart, Text, Value};
 
 use super::statement::to_json;
 
-/// A row as it is stored: each value as a tree of its own.
+/// How the text of a whole row begins.
+const WHOLE: &str = r#"{"whole":"#;
+
+/// A kept row as it is stored.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Stored<Row, Part> {
+    Whole(Row),
+    Part(Part),
+}
+
+/// A row as it is read: each value as a tree of its own.
 #[derive(Deserialize)]
-struct Stored {
+struct ReadRow {
     columns: Arc<Columns>,
     values: Vec<Tree>,
 }
 
 /// The same, to be written.
 #[derive(Serialize)]
-struct Written<'a> {
+struct WrittenRow<'a> {
     columns: &'a Columns,
     values: Vec<Cell<'a>>,
+}
+
+/// A part of a row, as it is read.
+#[derive(Deserialize)]
+struct ReadPart {
+    row: ReadRow,
+    #[serde(default)]
+    cut: Vec<String>,
+    #[serde(default)]
+    unreadable: Vec<String>,
+    input: Option<String>,
+    location: Option<String>,
+}
+
+/// The same, to be written.
+#[derive(Serialize)]
+struct WrittenPart<'a> {
+    row: WrittenRow<'a>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    cut: &'a [String],
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    unreadable: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    input: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    location: Option<&'a str>,
 }
 
 /// A value, to be written.
@@ -40,15 +77,41 @@ impl Serialize for Cell<'_> {
     }
 }
 
-/// A row as text.
-pub(super) fn row_to_text(row: &Row) -> Result<String, Error> {
-    let values = row.values.iter().map(Cell).collect();
-    to_json(&Written { columns: &row.columns, values }, "a row")
+/// A kept row as text.
+pub(super) fn row_to_text(row: &KeptRow) -> Result<String, Error> {
+    let stored = match row {
+        KeptRow::Whole(row) => Stored::Whole(written(row)),
+        KeptRow::Part(part) => {
+            let RowPart { row, cut, unreadable, input, location } = part.as_ref();
+            let (input, location) = (input.as_deref(), location.as_deref());
+            Stored::Part(WrittenPart { row: written(row), cut, unreadable, input, location })
+        }
+    };
+    to_json(&stored, "a row")
 }
 
-/// A row from its text.
-pub(super) fn row_from_text(text: &str) -> Result<Row, Error> {
-    let Stored { columns, values } = serde_json::from_str(text).map_err(|_| strange())?;
+/// A kept row from its text.
+pub(super) fn row_from_text(text: &str) -> Result<KeptRow, Error> {
+    let stored: Stored<ReadRow, ReadPart> = serde_json::from_str(text).map_err(|_| strange())?;
+    Ok(match stored {
+        Stored::Whole(row) => KeptRow::Whole(read(row)?),
+        Stored::Part(ReadPart { row, cut, unreadable, input, location }) => {
+            let (input, location) = (input.map(Text::from), location.map(Text::from));
+            KeptRow::Part(Box::new(RowPart { row: read(row)?, cut, unreadable, input, location }))
+        }
+    })
+}
+
+/// Returns whether the text is that of a whole row.
+pub(super) fn is_whole(text: &str) -> bool {
+    text.starts_with(WHOLE)
+}
+
+fn written(row: &Row) -> WrittenRow<'_> {
+    WrittenRow { columns: &row.columns, values: row.values.iter().map(Cell).collect() }
+}
+
+fn read(ReadRow { columns, values }: ReadRow) -> Result<Row, Error> {
     let values = values.into_iter().map(value_from_tree).collect::<Result<Vec<Value>, Error>>()?;
     Ok(Row { columns, values })
 }
@@ -106,10 +169,29 @@ mod tests {
         let columns = Columns::new((0..values.len()).map(|at| format!("column {at}")));
         let row = Row { columns, values };
 
-        let read = row_from_text(&row_to_text(&row).expect("text")).expect("row");
+        let read = row_from_text(&row_to_text(&row.clone().into()).expect("text")).expect("row");
 
-        assert_eq!(read, row);
-        assert_eq!(read.hash(&mut Vec::new()), row.hash(&mut Vec::new()));
+        assert_eq!(read.row().hash(&mut Vec::new()), row.hash(&mut Vec::new()));
+        assert_eq!(read, KeptRow::Whole(row));
+    }
+
+    #[test]
+    fn what_is_kept_of_a_row_comes_back_as_what_it_was() {
+        let row = Row { columns: Columns::new(["input"]), values: vec![Value::Text("{torn".into())] };
+        let part = RowPart {
+            row: row.clone(),
+            cut: vec!["text".to_owned()],
+            unreadable: vec!["at".to_owned()],
+            input: Some("{torn".into()),
+            location: Some("orders[0]@7".into()),
+        };
+        let parts = [part, RowPart { row: row.clone(), ..RowPart::default() }, RowPart::default()];
+        let parts = parts.into_iter().map(|part| KeptRow::Part(Box::new(part)));
+        for kept in parts.chain([KeptRow::Whole(row)]) {
+            let text = row_to_text(&kept).expect("text");
+            assert_eq!(is_whole(&text), kept.is_whole(), "{text}");
+            assert_eq!(row_from_text(&text).expect("read"), kept, "{text}");
+        }
     }
 
     #[test]
@@ -120,7 +202,7 @@ mod tests {
 
     #[test]
     fn text_that_is_no_row_is_an_error_without_its_content() {
-        for text in ["", "{}", "[]", r#"{"columns":["secret"],"values":[{"int":"secret"}]}"#] {
+        for text in ["", "{}", "[]", r#"{"whole":{"columns":["secret"],"values":[{"int":"secret"}]}}"#] {
             let error = row_from_text(text).expect_err("no row");
             assert!(!error.chain().contains("secret"), "{}", error.chain());
         }

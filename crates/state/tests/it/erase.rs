@@ -29,7 +29,7 @@ fn rejected(id: u128, user: &str, note: &str) -> RowResult {
         row: RowHash(id << 64),
         user: user.into(),
         status: RowStatus::Rejected(Reason::new("no", "no")),
-        payload: Some(Row { columns, values: vec![Value::Int(1), Value::Text(note.into())] }),
+        payload: Some(Row { columns, values: vec![Value::Int(1), Value::Text(note.into())] }.into()),
     }
 }
 

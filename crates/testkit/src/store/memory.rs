@@ -17,8 +17,8 @@ use tidegate_model::store::{
 };
 use tidegate_model::{
     Cause, Claim, Claimed, Clock, Compared, Comparison, Counts, Differences, Ending, Erasure, ErasureCounts,
-    Error, ErrorKind, Holder, Lease, ObjectKind, Outcome, RowHash, Run, RunId, Secret, Store, SyncId, Text,
-    Value, Wait,
+    Error, ErrorKind, Holder, KeptRow, Lease, ObjectKind, Outcome, RowHash, Run, RunId, Secret, Store,
+    SyncId, Text, Value, Wait,
 };
 
 use super::memory_alerts::MemoryAlerts;
@@ -202,7 +202,11 @@ impl Memory {
                 let old = &self.failed_rows[at].1;
                 let (first_at, attempts) = (old.first_at, old.attempts + 1);
                 let position = old.position;
-                self.failed_rows[at].1 = FailedRow { first_at, attempts, position, ..failed_row };
+                let whole = |row: &FailedRow| row.entry.payload.as_ref().is_some_and(KeptRow::is_whole);
+                let older = old.entry.payload.clone().filter(|_| whole(old) && !whole(&failed_row));
+                let mut failed_row = FailedRow { first_at, attempts, position, ..failed_row };
+                failed_row.entry.payload = older.or(failed_row.entry.payload);
+                self.failed_rows[at].1 = failed_row;
             }
             Some(at) => {
                 self.failed_rows.remove(at);
@@ -655,9 +659,12 @@ impl Store for MemoryStore {
 
     async fn failed_row_totals(&self, sync: &SyncId) -> Result<FailedRowTotals, Error> {
         let memory = self.memory();
-        let rows = memory.failed_rows.iter().filter(|(of, _)| of == sync).count() as u64;
+        let of_sync: Vec<&FailedRow> =
+            memory.failed_rows.iter().filter(|(of, _)| of == sync).map(|(_, row)| row).collect();
+        let rows = of_sync.len() as u64;
+        let bytes = of_sync.iter().filter_map(|row| row.entry.payload.as_ref()).map(KeptRow::bytes).sum();
         let dismissed = memory.dismissed.iter().filter(|(row, _)| row.entry.sync == *sync).count() as u64;
-        Ok(FailedRowTotals { rows, bytes: 0, dismissed })
+        Ok(FailedRowTotals { rows, bytes, dismissed })
     }
 
     async fn dismiss_failed_rows(

@@ -46,6 +46,7 @@ macro_rules! store_conforms {
             commits::the_last_run_says_what_was_committed_under_a_key
             failed_rows::a_failed_row_stays_open_until_it_is_solved
             failed_rows::the_same_row_failing_again_is_one_failed_row
+            failed_rows::a_row_that_is_cut_when_it_fails_again_stays_whole
             failed_rows::failed_rows_are_read_in_order_and_counted_without_being_read
             failed_rows::failed_rows_that_need_no_delivery_are_dismissed
             failed_rows::failed_rows_are_the_same_however_many_commits_made_them

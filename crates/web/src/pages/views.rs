@@ -286,7 +286,7 @@ impl RowView {
 }
 
 /// The columns of a row and their values as text; a missing value is marked.
-fn cells(row: &tidegate_model::Row) -> Vec<(String, String)> {
+fn cells(row: &tidegate_model::KeptRow) -> Vec<(String, String)> {
     let values: serde_json::Map<String, serde_json::Value> =
         serde_json::from_str(row.to_json().as_str()).unwrap_or_default();
     let shown = |value: serde_json::Value| match value {

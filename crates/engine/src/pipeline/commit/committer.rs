@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_model::store::{BatchCommit, Delivered, LookbackChunk, RowStatus, RowVersion, StatusKind};
-use tidegate_model::{Counts, Origin, Progress, RowHash, RunId, Store, SyncId, Value};
+use tidegate_model::{Counts, KeptRow, Origin, Progress, RowHash, RunId, Store, SyncId, Value};
 use tokio::sync::{mpsc, watch};
 
 use crate::pipeline::batch_order::BatchOrder;
@@ -204,11 +204,13 @@ impl<F: Transform> Committer<F> {
             keep_undecided(&mut commit);
         }
         let counts = commit.counts;
+        let kept = commit.results.iter().filter_map(|row| row.payload.as_ref()).map(KeptRow::bytes).sum();
         let checkpoint = commit.checkpoint.clone();
         if let Err(error) = self.store.commit_batch(&self.run, commit).await {
             self.shutdown.fail(error.context("the ledger could not be written"));
             return false;
         }
+        self.transform.kept(kept);
         if let Some(checkpoint) = checkpoint
             && let Err(error) = self.transform.committed(&checkpoint).await
         {

@@ -18,7 +18,6 @@ use tidegate_project::Changed;
 use tokio::sync::watch;
 
 use crate::pipeline::import::Import;
-use crate::pipeline::kept_row::bytes_of;
 use crate::pipeline::read::relay::laid_out;
 
 /// Bytes of rows that are held until all rows were compared, about.
@@ -307,7 +306,7 @@ impl Held {
 /// About how many bytes of memory a row takes.
 fn weight(row: &Row) -> u64 {
     const VALUE: u64 = 32;
-    64 + row.values.iter().map(|value| VALUE + bytes_of(value)).sum::<u64>()
+    64 + row.values.iter().map(|value| VALUE + tidegate_model::value_bytes(value)).sum::<u64>()
 }
 
 /// The only member of the checkpoint of a mirror.

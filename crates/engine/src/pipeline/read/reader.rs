@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use tidegate_model::store::{RowResult, RowStatus};
 use tidegate_model::{
-    Batch, Clock, Columns, Counts, Destination, Feed, MalformedRecord, Origin, Row, RowHash, Text, Value,
+    Batch, Clock, Counts, Destination, Feed, MalformedRecord, Origin, RowHash, RowPart, Text, Value,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
@@ -19,9 +19,6 @@ use crate::pipeline::run_kind::{Retention, RunKind};
 use crate::pipeline::shutdown::Shutdown;
 use crate::pipeline::transform::{PartialItem, Transform};
 use tidegate_project::Changed;
-
-/// The only column of a kept piece of which no value could be read.
-const INPUT: &str = "input";
 
 /// Everything the reading side of a run needs.
 pub(crate) struct Reader<F: Transform> {
@@ -92,6 +89,7 @@ impl<F: Transform> Reader<F> {
     /// Looks one batch up and partitions it. Returns whether the run continues.
     async fn process_batch(&mut self, batch: u64, read: Batch<F::Read>, scratch: &mut Vec<u8>) -> bool {
         let Some(permit) = self.enter(batch).await else { return false };
+        self.transform.begin_batch().await;
         let mut counts = Counts { not_due: read.not_due, ..Counts::default() };
         counts.read = (read.items.len() + read.malformed.len()) as u64 + read.unchanged + read.ignored;
         let order = BatchOrder::of(read.items.len(), &read.malformed);
@@ -138,16 +136,31 @@ impl<F: Transform> Reader<F> {
 
     /// The result of what could not be read whole, and its cursor.
     fn unread(&self, mut piece: MalformedRecord, scratch: &mut Vec<u8>) -> (RowResult, Option<Value>) {
-        let Some(item) = piece.row.take().and_then(|row| self.transform.partial(*row, scratch)) else {
-            return (input(piece, scratch), None);
+        let input = (!piece.payload.is_empty()).then(|| Text::from(piece.payload.as_str()));
+        let Some(item) = piece.row.take().and_then(|row| self.transform.partial(*row, input, scratch)) else {
+            return (self.input(piece, scratch), None);
         };
         let PartialItem { keys, key_text, user, cursor, payload } = item;
         let key_text = if key_text.is_empty() { piece.location.into() } else { key_text };
         let status = RowStatus::Rejected(piece.reason);
-        let payload = if piece.payload.is_empty() { payload } else { with_input(&payload, piece.payload) };
         let result =
             RowResult { key: keys.key, key_text, row: keys.version, user, status, payload: Some(payload) };
         (result, cursor)
+    }
+
+    /// The result of input of which no value could be read: its location is its key.
+    fn input(&self, piece: MalformedRecord, scratch: &mut Vec<u8>) -> RowResult {
+        let (input, location) = (Text::from(piece.payload), Text::from(piece.location));
+        let row = [&input, &location].map(|text| Value::Text(text.clone()));
+        let part = RowPart { input: Some(input), location: Some(location.clone()), ..RowPart::default() };
+        RowResult {
+            key: Origin::hash_of(&location, scratch),
+            key_text: location,
+            row: RowHash::of_values(&row, scratch),
+            user: Text::new(),
+            status: RowStatus::Rejected(piece.reason),
+            payload: Some(self.transform.kept_input(part)),
+        }
     }
 
     /// Waits until this batch may be in flight too; `None` if the run halts.
@@ -164,40 +177,10 @@ impl<F: Transform> Reader<F> {
     }
 }
 
-/// Returns whether a kept row is a piece of which no value could be read.
-pub(crate) fn is_input(row: &Row) -> bool {
-    matches!(row.columns.names(), [only] if only == INPUT)
-}
-
-/// Adds the text of a piece to what is kept of it, after the first column.
-fn with_input(row: &Row, text: String) -> Row {
-    let (names, mut values) = (row.columns.names(), row.values.clone());
-    let at = names.len().min(1);
-    let columns = names[..at].iter().map(String::as_str).chain([INPUT]);
-    let columns = Columns::new(columns.chain(names[at..].iter().map(String::as_str)));
-    values.insert(at, Value::Text(text.into()));
-    Row { columns, values }
-}
-
 /// Raises the highest cursor value of a batch.
 fn raise(highest: &mut Option<Value>, value: Option<Value>) {
     let Some(value) = value else { return };
     if highest.as_ref().is_none_or(|high| value.compare(high) == Some(Ordering::Greater)) {
         *highest = Some(value);
-    }
-}
-
-/// A piece of which no value could be read: its location is its key.
-fn input(piece: MalformedRecord, scratch: &mut Vec<u8>) -> RowResult {
-    let columns = Columns::new([INPUT]);
-    let row = Row { columns, values: vec![Value::Text(piece.payload.into())] };
-    let location = Value::Text(piece.location.as_str().into());
-    RowResult {
-        key: Origin::hash_of(&piece.location, scratch),
-        key_text: piece.location.into(),
-        row: RowHash::of_values(row.values.iter().chain([&location]), scratch),
-        user: Text::new(),
-        status: RowStatus::Rejected(piece.reason),
-        payload: Some(row),
     }
 }

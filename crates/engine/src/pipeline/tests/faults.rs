@@ -15,7 +15,8 @@ fn die(stage: &Stage, after: u64, input: Input) {
 
 async fn kept_row(stage: &Stage) -> Row {
     let failed_row = stage.store.failed_rows(&SyncId::new("s")).await.expect("failed rows").remove(0);
-    failed_row.entry.payload.expect("the row is kept")
+    let Some(KeptRow::Whole(row)) = failed_row.entry.payload else { panic!("the row is kept") };
+    row
 }
 
 fn change_answer(stage: &Stage, answer: Answer) {

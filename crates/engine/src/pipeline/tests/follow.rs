@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use jiff::Timestamp;
-use tidegate_model::store::{Pause, PausedBy};
+use tidegate_model::store::{BatchCommit, FailedRowQuery, Pause, PausedBy, RowResult, RowStatus, RunEnd};
 use tidegate_model::{Checkpoint, Event, EventLog, EventSelection, Json, LoggedEvent, Sink, StreamId, Text};
 use tidegate_testkit::MemoryEventLog;
 
@@ -84,6 +84,61 @@ async fn a_run_that_follows_sends_what_comes_and_tells_the_source_after_the_effe
     assert_eq!(run.counts.delivered, 50);
     assert_eq!(early.load(Ordering::Relaxed), 0);
     assert_eq!(*committed.lock().expect("no panic"), (0..50).collect::<Vec<_>>());
+}
+
+/// Fills what is kept of a sync, and returns the key of the row that does.
+async fn fill(stage: &Stage) -> RowHash {
+    let at = Timestamp::UNIX_EPOCH;
+    let run = stage.store.start_run(&stage.parts.lease, ObjectKind::Event, Cause::Manual, at).await;
+    let run = run.expect("started").id;
+    // The values share one text.
+    let values = vec![Value::Text("x".repeat(64 << 10).into()); 4_096];
+    let columns = Columns::new((0..values.len()).map(|at| at.to_string()));
+    let row = RowResult {
+        key: RowHash(1),
+        key_text: "large".into(),
+        row: RowHash(1),
+        user: Text::new(),
+        status: RowStatus::Rejected(Reason::new("bad", "bad")),
+        payload: Some(Row { columns, values }.into()),
+    };
+    let commit = BatchCommit { results: vec![row], ..BatchCommit::default() };
+    stage.store.commit_batch(&run, commit).await.expect("committed");
+    stage.store.finish_run(&run, RunEnd::new(Ending::Partial, at)).await.expect("finished");
+    RowHash(1)
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_that_are_dismissed_make_room_for_later_ones_of_a_run_that_follows() {
+    let (write, rows) = tokio::sync::mpsc::unbounded_channel();
+    let bad = || Outcome::Rejected(Reason::new("bad", "not like this"));
+    let answer: Answer = Box::new(move |ids| Ok(ids.iter().map(|_| bad()).collect()));
+    let mut stage = Stage::new(&Table::default(), Idempotency::Idempotent, one_worker(), answer);
+    stage.import.source = Arc::new(Topic { rows: Arc::new(rows.into()), committed: Arc::default() });
+    stage.import.tracking = ChangeTracking::Checkpoint;
+    let key = Some(fill(&stage).await);
+    let sync = SyncId::new("s");
+    let send = |id| {
+        let values = vec![Value::Int(id), Value::Text("u".into()), Value::Int(id)];
+        write.send(Row { columns: columns(), values }).expect("the run reads");
+    };
+    send(7);
+    let (_, dismissed) =
+        tokio::join!(stage.run_until(stop_after(Duration::from_secs(60)), Input::Following), async {
+            crate::pipeline::wait::span(Duration::from_secs(5)).await;
+            let query =
+                FailedRowQuery { sync: Some(sync.clone()), key, limit: 9, ..FailedRowQuery::default() };
+            let at = Timestamp::UNIX_EPOCH;
+            let dismissed = stage.store.dismiss_failed_rows(&query, "large", at).await;
+            send(8);
+            dismissed.expect("dismissed")
+        });
+    assert_eq!(dismissed, 1);
+    let kept = stage.store.failed_rows(&sync).await.expect("failed rows").into_iter();
+    let mut kept: Vec<_> = kept.map(|row| (row.entry.key, row.entry.payload.expect("kept"))).collect();
+    kept.sort_by(|one, other| one.0.cmp(&other.0));
+    let whole: Vec<_> = kept.iter().map(|(key, row)| (key.as_str(), row.is_whole())).collect();
+    assert_eq!(whole, [("7", false), ("8", true)]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -238,7 +293,7 @@ async fn an_export_takes_what_is_chosen_once_and_goes_on_where_it_was() {
         ["1000"]
     );
     let payload = failed_rows[0].entry.payload.as_ref().expect("the event");
-    assert_eq!(payload.get("event_kind"), Some(&Value::Text("bad".into())));
+    assert_eq!(payload.row().get("event_kind"), Some(&Value::Text("bad".into())));
 }
 
 #[tokio::test(start_paused = true)]

@@ -11,9 +11,9 @@ use tidegate_model::mapping::{Absent, Target};
 use tidegate_model::source::{Column, Dataset};
 use tidegate_model::{
     Batch, Body, Cause, Checks, Columns, ConnectionId, Counts, DataType, Destination, Ending, Error,
-    ErrorKind, Feed, Idempotency, Limits, Mapping, MappingSpec, ObjectKind, ObjectSpec, Outcome, Platform,
-    Progress, ReadMode, Reason, Receipt, Record, Row, RowHash, Run, Selection, Source, Store, SyncId,
-    Unshared, Value,
+    ErrorKind, Feed, Idempotency, KeptRow, Limits, Mapping, MappingSpec, ObjectKind, ObjectSpec, Outcome,
+    Platform, Progress, ReadMode, Reason, Receipt, Record, Row, RowHash, Run, Selection, Source, Store,
+    SyncId, Unshared, Value,
 };
 use tidegate_project::Changed;
 use tidegate_testkit::{ManualClock, MemoryStore};
@@ -293,7 +293,7 @@ async fn a_fixed_row_closes_its_failed_row_and_is_not_sent_by_the_next_run() {
     assert_eq!(stage.run().await.counts.rejected, 1);
     *stage.platform.answer.lock().expect("no panic") = all_delivered();
     let failed_row = stage.store.failed_rows(&SyncId::new("s")).await.expect("failed rows").remove(0);
-    let row = failed_row.entry.payload.expect("the row is kept");
+    let Some(KeptRow::Whole(row)) = failed_row.entry.payload else { panic!("the row is kept") };
     let run = stage.run_until(CancellationToken::new(), Input::rows(Batch::of(vec![row]))).await;
     assert_eq!((run.cause, run.counts.delivered), (Cause::Retry, 1));
     assert!(stage.failed_rows().await.is_empty());

@@ -12,6 +12,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::codec::{Reader, Writer, damaged};
 use crate::history::status_runs;
+use crate::store::payload;
 
 const VERSION: u8 = 1;
 
@@ -51,6 +52,11 @@ impl FailedEntry {
     /// Returns the reason.
     pub(crate) fn reason(&self) -> Option<&Reason> {
         self.status.reason()
+    }
+
+    /// Returns whether its contents are kept and whole.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.text.as_deref().is_some_and(payload::is_whole)
     }
 
     /// Returns how many bytes of its contents are kept.

@@ -100,7 +100,7 @@ async fn close(
         }
         let lacks = |entry: &FailedEntry| {
             let next = again.get(&entry.key).map(|at| &change.failed[*at]);
-            next.is_some_and(|next| next.text.is_none() && next.row == entry.row)
+            next.is_some_and(|next| !next.is_whole() && next.row == entry.row)
         };
         // Contents that nothing needs any more are not even opened.
         if let Some(keys) = keys
@@ -128,13 +128,16 @@ async fn close(
 }
 
 impl FailedEntry {
-    /// Continues an entry of the same key: one of the same row keeps where it stands.
+    /// Continues an entry of the same key: one of the same row keeps its position, and its contents if
+    /// these are whole and the new ones are not.
     fn follow(&mut self, before: FailedEntry) {
         if self.row == before.row {
             self.first_at = before.first_at;
             self.position = before.position;
             self.attempts = before.attempts + 1;
-            self.text = self.text.take().or(before.text);
+            if !self.is_whole() && (before.is_whole() || self.text.is_none()) {
+                self.text = before.text;
+            }
         }
     }
 }

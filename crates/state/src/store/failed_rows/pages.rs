@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use jiff::Timestamp;
 use tidegate_model::store::{DismissedRow, FailedRow, FailedRowGroup, FailedRowQuery, RowEntry};
-use tidegate_model::{Error, Reason, Row, RowHash, SyncId};
+use tidegate_model::{Error, KeptRow, Reason, RowHash, SyncId};
 
 use super::block::{FailedEntry, Summary, read_marks, user_mark};
 use super::table::{self, BlockRef, Reasons, Table};
@@ -317,7 +317,7 @@ pub(crate) async fn payloads(
     opening: &Opening,
     sync: &SyncId,
     rows: &HashSet<RowHash>,
-) -> Result<HashMap<RowHash, Row>, Error> {
+) -> Result<HashMap<RowHash, KeptRow>, Error> {
     let mut found = HashMap::new();
     let mut tx = database.snapshot().await?;
     for seq in table::with_versions(&mut tx, sync, rows).await? {

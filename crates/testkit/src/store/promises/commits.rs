@@ -236,14 +236,14 @@ pub async fn no_text_stops_a_commit(backend: &dyn Backend) {
     strange.key_text = "\0".into();
     let mut payload = row(1);
     payload.values[1] = Value::Text("nul \0 in a value".into());
-    strange.payload = Some(payload.clone());
+    strange.payload = Some(payload.clone().into());
 
     commit_batch(&*store, &run.id, BatchCommit { results: vec![strange.clone()], ..BatchCommit::default() })
         .await;
     finish(&*store, &run.id, true, backend.clock().now()).await;
 
     let failed_rows = store.failed_rows(&orders()).await.expect("failed rows");
-    assert_eq!(failed_rows[0].entry.payload, Some(payload));
+    assert_eq!(failed_rows[0].entry.payload, Some(payload.into()));
     let found = rows(&*store, all_of(&orders())).await;
     assert_eq!((found[0].user.as_str(), found[0].key.as_str()), (&*strange.user, "\0"));
 }

@@ -1,10 +1,12 @@
 //! Failed rows, until they are solved.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use jiff::SignedDuration;
-use tidegate_model::store::{BatchCommit, FailedRowQuery, FailedRowTotals, RowEntry, RowStatus, StatusKind};
-use tidegate_model::{Clock, ObjectKind, SyncId};
+use tidegate_model::store::{
+    BatchCommit, FailedRowQuery, FailedRowTotals, RowEntry, RowResult, RowStatus, StatusKind,
+};
+use tidegate_model::{Clock, KeptRow, ObjectKind, RowPart, SyncId};
 
 use super::steps::{commit_batch, finish, orders, results, start};
 use crate::rows::{in_doubt, key, rejected, result, row};
@@ -32,7 +34,7 @@ pub async fn a_failed_row_stays_open_until_it_is_solved(backend: &dyn Backend) {
         key: id.to_string(),
         status,
         reason: reason.reason().cloned(),
-        payload: (id != 4).then(|| row(id)),
+        payload: (id != 4).then(|| row(id).into()),
     };
     let entries: Vec<&RowEntry> = failed_rows.iter().map(|failed_row| &failed_row.entry).collect();
     assert_eq!(
@@ -120,7 +122,7 @@ pub async fn failed_rows_are_the_same_however_many_commits_made_them(backend: &d
     let given: Vec<_> = seen.iter().map(|row| (row.key, row.attempts)).collect();
     let wanted: Vec<_> = expected.iter().map(|(_, id, attempts)| (key(*id), *attempts)).collect();
     assert_eq!(given, wanted);
-    assert!(seen.iter().zip(&expected).all(|(seen, (_, id, _))| seen.entry.payload == Some(row(*id))));
+    assert!(seen.iter().zip(&expected).all(|(seen, (_, id, _))| seen.entry.payload == Some(row(*id).into())));
     let totals = store.failed_row_totals(&orders()).await.expect("totals");
     assert_eq!(totals.rows, expected.len() as u64);
     let groups = store.failed_row_groups(None).await.expect("groups");
@@ -174,7 +176,31 @@ pub async fn the_same_row_failing_again_is_one_failed_row(backend: &dyn Backend)
     let entry = &failed_rows[0].entry;
     assert_eq!((entry.at, &entry.run), (backend.clock().now(), &second.id));
     assert_eq!((entry.status, entry.reason.as_ref()), (StatusKind::InDoubt, in_doubt().reason()));
-    assert_eq!(entry.payload, Some(row(1)));
+    assert_eq!(entry.payload, Some(row(1).into()));
+}
+
+/// A row that fails again when there is no more room keeps the contents from which it can be retried.
+pub async fn a_row_that_is_cut_when_it_fails_again_stays_whole(backend: &dyn Backend) {
+    let store = backend.open().await;
+    let run = start(&*store, &orders(), backend.clock().now()).await;
+    let cut = |id| {
+        let part = RowPart { cut: vec!["email".to_owned()], ..RowPart::default() };
+        RowResult { payload: Some(KeptRow::Part(Box::new(part))), ..result(id, rejected()) }
+    };
+    let mut first = results([(1, rejected()), (3, rejected())]);
+    first.results.push(cut(2));
+    commit_batch(&*store, &run.id, first).await;
+
+    let again = results([(2, rejected())]).results.into_iter().chain([cut(1), cut(4)]);
+    let again = BatchCommit { results: again.collect(), ..BatchCommit::default() };
+    commit_batch(&*store, &run.id, again).await;
+
+    let failed_rows = store.failed_rows(&orders()).await.expect("failed rows");
+    let payloads: HashMap<_, _> = failed_rows.into_iter().map(|row| (row.key, row.entry.payload)).collect();
+    for id in [1, 2, 3] {
+        assert_eq!(payloads[&key(id)], Some(row(id).into()), "{id}");
+    }
+    assert_eq!(payloads[&key(4)], cut(4).payload);
 }
 
 /// What is sent again is what the source had last.
@@ -191,7 +217,10 @@ pub async fn another_row_under_the_same_key_takes_its_place(backend: &dyn Backen
 
     let failed_rows = store.failed_rows(&orders()).await.expect("failed rows");
     assert_eq!(failed_rows.iter().map(|failed_row| failed_row.key).collect::<Vec<_>>(), [key(3), key(1)]);
-    assert_eq!((failed_rows[1].row, failed_rows[1].entry.payload.as_ref()), (newer.row, Some(&row(2))));
+    assert_eq!(
+        (failed_rows[1].row, failed_rows[1].entry.payload.as_ref()),
+        (newer.row, Some(&row(2).into()))
+    );
 }
 
 /// A key that is solved and fails again later in the batch is open; the other way

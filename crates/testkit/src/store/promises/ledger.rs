@@ -107,7 +107,7 @@ pub async fn a_row_is_shown_with_its_failed_row_and_not_after_it(backend: &dyn B
         let found = rows(&*store, all_of(&orders())).await;
         found.into_iter().map(|entry| entry.payload).collect::<Vec<_>>()
     };
-    assert_eq!(payloads().await, [None, Some(row(1))]);
+    assert_eq!(payloads().await, [None, Some(row(1).into())]);
 
     let retry = start(&*store, &orders(), backend.clock().now()).await;
     commit_batch(&*store, &retry.id, BatchCommit { solved: vec![key(1)], ..BatchCommit::default() }).await;
