@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp, civil};
 use serde::{Deserialize, Serialize};
 
 use crate::Value;
+use crate::decimal::whole_part;
 
 /// How far before the cursor a run reads again, for rows that were committed late.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,7 +29,7 @@ impl Position {
     ///
     /// Returns `None` if `lookback` cannot be taken from the value: the unit is
     /// not that of its type, its type knows no subtraction (text), or it is a
-    /// number of more than 38 digits, or none (`NaN`). There is no lookback
+    /// number of more than 39 digits, or none (`NaN`). There is no lookback
     /// then, and it is for the caller to say so.
     pub fn back(&self, lookback: Lookback) -> Option<Value> {
         Some(match (&self.0, lookback) {
@@ -48,8 +49,7 @@ impl Position {
             }
             (Value::Decimal(number), Lookback::Units(units)) => {
                 // One more than asked for, so that the fraction need not be looked at.
-                let whole = number.split_once('.').map_or(&**number, |(whole, _)| whole);
-                let back = whole.parse::<i128>().ok()?.saturating_sub(i128::from(units) + 1);
+                let back = whole_part(number)?.saturating_sub(i128::from(units) + 1);
                 Value::Decimal(back.to_string().into())
             }
             // As precise as the cursor itself: beyond 2^53 a step of one is no step for it either.
@@ -88,6 +88,10 @@ mod tests {
         assert_eq!(Position(Value::Int(5)).back(UNITS), Some(Value::Int(-9_995)));
         let decimal = Position(Value::Decimal("100.75".into())).back(Lookback::Units(10));
         assert_eq!(decimal, Some(Value::Decimal("89".into())));
+        for (cursor, low) in [("-1.5e5", "-150011"), ("1.5e5", "149989"), ("15e4", "149989")] {
+            let back = Position(Value::Decimal(cursor.into())).back(Lookback::Units(10));
+            assert_eq!(back, Some(Value::Decimal(low.into())), "{cursor}");
+        }
         let float = Position(Value::Float(100.75)).back(Lookback::Units(10));
         assert_eq!(float, Some(Value::Float(90.75)));
         let day = Position(Value::Date(civil::date(2026, 3, 1))).back(TEN_MINUTES);

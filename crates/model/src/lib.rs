@@ -15,6 +15,7 @@ pub mod comparison;
 pub mod connector;
 pub mod cursor;
 pub mod data_type;
+mod decimal;
 mod delivered;
 pub mod destination;
 mod erasure;

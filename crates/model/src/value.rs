@@ -7,6 +7,7 @@ use bytes::Bytes;
 use jiff::{Timestamp, civil};
 use serde::{Deserialize, Serialize};
 
+use crate::decimal::{Scientific, whole_part};
 use crate::print::{self, Printed};
 use crate::{Json, Reason, json};
 
@@ -110,6 +111,21 @@ impl Value {
             Value::Date(day) => write!(out, "{day}"),
             Value::Time(time) => write!(out, "{time}"),
         };
+    }
+
+    /// Returns a number without its fraction; `None` for what is no number, and for one that has more
+    /// digits than 128 bits hold.
+    pub fn whole_part(&self) -> Option<i128> {
+        match self {
+            Value::Int(number) => Some((*number).into()),
+            Value::Decimal(digits) => whole_part(digits),
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "the fraction is not wanted; a cast saturates"
+            )]
+            Value::Float(number) if number.is_finite() => Some(*number as i128),
+            _ => None,
+        }
     }
 
     /// Appends the value as JSON.
@@ -242,24 +258,9 @@ fn compare_decimals(a: &str, b: &str) -> Option<Ordering> {
 /// Compares two numbers of which at least one has an exponent: by the power of ten of their first
 /// digit, then digit by digit. `None` if an exponent is beyond 64 bits.
 fn compare_with_exponents(a: &str, b: &str) -> Option<Ordering> {
-    /// Whether the number is negative, the power of its first digit, and its digits without zeros
-    /// around them. Zero is a number without digits and below all powers.
-    fn parts(text: &str) -> Option<(bool, i64, String)> {
-        let (negative, number) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
-        let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
-        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-        let digits = [whole, fraction].concat();
-        let leading = digits.len() - digits.trim_start_matches('0').len();
-        let significant = digits.trim_matches('0').to_owned();
-        if significant.is_empty() {
-            return Some((false, i64::MIN, significant));
-        }
-        let shift = i64::try_from(whole.len()).ok()? - i64::try_from(leading).ok()?;
-        Some((negative, exponent.parse::<i64>().ok()?.checked_add(shift)?, significant))
-    }
-    let (a_negative, a_power, a_digits) = parts(a)?;
-    let (b_negative, b_power, b_digits) = parts(b)?;
-    Some(signed(a_negative, b_negative, a_power.cmp(&b_power).then_with(|| a_digits.cmp(&b_digits))))
+    let (a, b) = (Scientific::of(a)?, Scientific::of(b)?);
+    let magnitude = a.power.cmp(&b.power).then_with(|| a.digits.cmp(&b.digits));
+    Some(signed(a.negative, b.negative, magnitude))
 }
 
 /// The order of two numbers with these signs, whose magnitudes have this order.

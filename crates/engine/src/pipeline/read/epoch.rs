@@ -1,4 +1,4 @@
-//! Numbers that count time since 1970, recognised by their magnitude.
+//! Numbers that count time since 1970, recognized by their magnitude.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ impl EpochUnit {
             let first = 1_000_000_000 * i128::from(unit.per_second());
             first..first * 10
         };
-        let number = whole(value)?;
+        let number = value.whole_part()?;
         let units =
             [EpochUnit::Seconds, EpochUnit::Milliseconds, EpochUnit::Microseconds, EpochUnit::Nanoseconds];
         units.into_iter().find(|unit| bounds(*unit).contains(&number))
@@ -70,25 +70,12 @@ impl EpochUnit {
     }
 }
 
-/// The whole part of a number; `None` for what is no number.
-fn whole(value: &Value) -> Option<i128> {
-    match value {
-        Value::Int(number) => Some((*number).into()),
-        Value::Decimal(digits) => {
-            digits.split_once('.').map_or(&**digits, |(whole, _)| whole).parse::<i128>().ok()
-        }
-        #[expect(clippy::cast_possible_truncation, reason = "the fraction is not wanted; a cast saturates")]
-        Value::Float(number) if number.is_finite() => Some(*number as i128),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_time_since_1970_is_recognised_in_each_unit_and_type() {
+    fn a_time_since_1970_is_recognized_in_each_unit_and_type() {
         for (text, unit) in [
             ("1764410400", Some(EpochUnit::Seconds)),
             ("1764410400123", Some(EpochUnit::Milliseconds)),
@@ -102,9 +89,10 @@ mod tests {
         ] {
             let number: i64 = text.parse().expect("a number");
             let decimal = Value::Decimal(format!("{text}.75").into());
+            let exponent = Value::Decimal(format!("{text}75E-2").into());
             #[expect(clippy::cast_precision_loss, reason = "the magnitude is all that counts here")]
             let float = Value::Float(number as f64);
-            for value in [Value::Int(number), decimal, float] {
+            for value in [Value::Int(number), decimal, exponent, float] {
                 assert_eq!(EpochUnit::of(&value), unit, "{value:?}");
             }
         }
