@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use tidegate_model::source::Column;
 use tidegate_model::{Checkpoint, DataType, Error, ErrorKind, Position, SyncId, Value};
 
+use crate::pipeline::read::compare::mirror_checkpoint;
 use crate::pipeline::read::epoch::EpochUnit;
 use crate::pipeline::read::lookback::LookbackRule;
 
@@ -84,30 +85,37 @@ impl CursorState {
 /// Reads the state of a cursor from a checkpoint, if changes are tracked by a cursor.
 ///
 /// # Errors
-/// If the checkpoint was not made by a cursor, or by one of another type.
+/// If another way to track changes made the checkpoint, or a cursor of another type.
 pub(crate) fn cursor_state_of(
     sync: &SyncId,
     tracking: &ChangeTracking,
     checkpoint: Option<&Checkpoint>,
 ) -> Result<Option<CursorState>, Error> {
-    let (ChangeTracking::Cursor { column, .. }, Some(Checkpoint(cursor_state))) = (tracking, checkpoint)
-    else {
-        return Ok(None);
+    let Some(checkpoint) = checkpoint else { return Ok(None) };
+    let cursor_state = serde_json::from_value::<CursorState>(checkpoint.0.clone());
+    let column = match tracking {
+        ChangeTracking::Cursor { column, .. } => column,
+        // What is remembered of a cursor or a mirror is no unfinished read.
+        ChangeTracking::Full | ChangeTracking::Checkpoint
+            if cursor_state.is_ok() || *checkpoint == mirror_checkpoint() =>
+        {
+            return Err(changed(format!("`{sync}` ran with another `mode` before"), sync));
+        }
+        ChangeTracking::Full | ChangeTracking::Checkpoint | ChangeTracking::Mirror => return Ok(None),
     };
-    let cursor_state: CursorState = serde_json::from_value(cursor_state.clone()).map_err(|cause| {
-        Error::new(
-            ErrorKind::Settings,
-            format!(
-                "the checkpoint of `{sync}` was not made by a cursor: its `mode` or `cursor` was changed"
-            ),
-        )
-        .hint(format!("undo the change, or run `tidegate reset {sync}` to read from the beginning"))
-        .caused_by(cause)
+    let cursor_state = cursor_state.map_err(|cause| {
+        let what = "was not made by a cursor: its `mode` or `cursor` was changed";
+        changed(format!("the checkpoint of `{sync}` {what}"), sync).caused_by(cause)
     })?;
     if !fits(&cursor_state.cursor.0, &column.data_type) {
         return Err(misfit(sync, &column.name, &column.type_name, &cursor_state.cursor));
     }
     Ok(Some(cursor_state))
+}
+
+fn changed(what: String, sync: &SyncId) -> Error {
+    Error::settings(what)
+        .hint(format!("undo the change, or run `tidegate reset {sync}` to read from the beginning"))
 }
 
 /// The cursor is of another type than the checkpoint: rows would be missed, or all sent
@@ -139,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_fits_only_columns_that_compare_with_it() {
+    fn a_checkpoint_fits_only_columns_that_compare_with_it() {
         let at = "2026-01-01T00:00:00Z".parse().expect("a time");
         let wall = "2026-01-01T00:00:00".parse().expect("a time");
         let number = DataType::Decimal { precision: Some(38), scale: Some(0) };
@@ -182,7 +190,7 @@ mod tests {
             cursor_state.advance(&Value::Int(value), &rule).expect("a lookback");
             // It goes through storage as text.
             let text = cursor_state.checkpoint().0.to_string();
-            cursor_state = serde_json::from_str(&text).expect("a place");
+            cursor_state = serde_json::from_str(&text).expect("a checkpoint");
             assert_eq!(
                 (cursor_state.epoch, cursor_state.low.clone()),
                 (Some(unit), Some(Value::Int(low))),

@@ -112,3 +112,18 @@ async fn a_cursor_of_another_type_than_described_sends_nothing() {
     assert!(told.contains("the cursor `at` was integer when `s` began to read, and is text now"), "{told}");
     assert!(stage.sent().is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_sync_that_changes_from_a_cursor_to_full_reads_says_so_and_calls_nothing_damaged() {
+    for tracking in [ChangeTracking::Full, ChangeTracking::Checkpoint] {
+        let mut stage = Stage::new(&Table::of(0..20), Idempotency::Idempotent, limits(), all_delivered());
+        assert_eq!(stage.run().await.counts.delivered, 20);
+        stage.import.tracking = tracking;
+        let run = stage.run().await;
+        assert_eq!(run.ending, Some(Ending::Failed));
+        let error = run.error.expect("an error");
+        assert!(error.contains("`s` ran with another `mode` before"), "{error}");
+        assert!(error.contains("tidegate reset s"), "{error}");
+        assert_eq!(stage.sent(), once(0..20), "nothing is sent");
+    }
+}
