@@ -70,6 +70,9 @@ impl Conform<'_> {
             Data::Number(_, raw) if schema["format"] == "time-span" => {
                 Some(format!("write it with its unit, for example `{raw}s`"))
             }
+            Data::Number(_, raw) if schema["format"] == "age" => {
+                Some(format!("write it with its unit, for example `{raw}d`"))
+            }
             Data::Number(..) | Data::Boolean(_) if hidden => Some("put it in quotes".to_owned()),
             Data::Number(_, raw) if takes(schema, "string") => Some(format!("write `\"{raw}\"`, in quotes")),
             Data::Boolean(value) if takes(schema, "string") => {

@@ -325,7 +325,7 @@ fn how_long_things_are_kept_is_written_in_days() {
     assert_eq!((kept.history_days, kept.event_days, kept.key_days), (None, Some(1), None));
     assert_eq!(valid(&with("{ keys: 730d }")).retention.key_days, Some(730));
     for (wrong, words) in [
-        ("{ history: 30 }", "write"),
+        ("{ history: 30 }", "write it with its unit, for example `30d`"),
         ("{ history: \"30\" }", "write it with its unit: `30d`"),
         ("{ history: 0d }", "`0d` is no number of days"),
         ("{ history: 1h }", "write whole days, for example `30d`"),
