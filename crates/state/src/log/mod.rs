@@ -46,7 +46,6 @@ use tidegate_model::{
     Retention, StreamId,
 };
 use tokio::sync::{oneshot, watch};
-use tokio::task;
 use tracing::warn;
 
 use self::chunk::Chunk;
@@ -63,11 +62,14 @@ use self::recovery::{About, LogEnd};
 use self::segment::SegmentReader;
 use self::stream::Stream;
 use self::writer::{Bounds, Hold, Job, Progress};
+use crate::blocking::blocking;
 use crate::failure::of_io;
 use crate::folder;
 
 /// The most that one append may bring.
 const APPEND_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Bytes of events that are encoded in less than a millisecond.
+const ENCODED_INLINE_MAX: usize = 1024 * 1024;
 
 /// Opens the embedded event log.
 ///
@@ -176,9 +178,12 @@ impl EventLog for EmbeddedLog {
             .hint("send fewer events at once"));
         }
         let permit = self.queue.acquire(bytes)?;
-        let chunk = Chunk::of(&events, bytes);
-        // Not kept beside their records until the disk has these.
-        drop(events);
+        // The events are not kept beside their records until the disk has these.
+        let encode = move || Chunk::of(&events, bytes);
+        let chunk = match bytes > ENCODED_INLINE_MAX {
+            true => blocking(move || Ok(encode())).await?,
+            false => encode(),
+        };
         let (answer, answered) = oneshot::channel();
         self.with(stream, |known| known.ask(Job::Append { chunk, permit, answer }))?;
         answered.await.map_err(|_| stream::gone(stream))?
@@ -372,15 +377,5 @@ fn lock(config: &LogConfig) -> Result<File, Error> {
         )
         .hint("stop it, or give this one another data folder")),
         Err(fs::TryLockError::Error(cause)) => Err(of_io(cause, "locking", &path)),
-    }
-}
-
-/// Asks the disk on a thread that may wait for it.
-async fn blocking<T: Send + 'static>(
-    ask: impl FnOnce() -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
-    match task::spawn_blocking(ask).await {
-        Ok(answer) => answer,
-        Err(cause) => Err(Error::internal("asking the event log").caused_by(cause)),
     }
 }

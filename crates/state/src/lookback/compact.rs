@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tidegate_model::store::RowVersion;
 use tidegate_model::{Error, SyncId, Value};
@@ -14,11 +15,10 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use super::block;
-use super::file::{RunFile, RunWriter};
+use super::file::{RunFile, RunWriter, UNFINISHED};
 use super::merge::{Sorted, merge};
 use super::view::{View, folder_of, high_of, open_file};
-use crate::failure;
-use crate::folder;
+use crate::blocking::blocking;
 use crate::store::dialect::{Database, Tx};
 use crate::store::payload;
 use crate::store::statement::sql;
@@ -160,17 +160,20 @@ impl Merge {
 
     /// Merges these chunks. Returns false if they were not there any more.
     async fn merge(&self, merged: &[Chunk]) -> Result<bool, Error> {
-        let (name, written) = self.write(merged).await?;
+        let Some((name, written)) = self.write(merged).await? else { return Ok(false) };
         let replaced = self.replace(merged, &name, written).await?;
         let folder = folder_of(&self.data, &self.sync);
-        let gone: Vec<&str> = match replaced {
-            true => merged.iter().filter_map(|chunk| chunk.file.as_deref()).collect(),
-            false => vec![&name],
+        let gone: Vec<PathBuf> = match replaced {
+            true => {
+                merged.iter().filter_map(|chunk| chunk.file.as_ref()).map(|name| folder.join(name)).collect()
+            }
+            false => vec![folder.join(name)],
         };
-        for name in gone {
-            let _ = std::fs::remove_file(folder.join(name));
-        }
-        Ok(replaced)
+        blocking(move || {
+            gone.iter().for_each(|path| _ = std::fs::remove_file(path));
+            Ok(replaced)
+        })
+        .await
     }
 
     async fn chunks(&self) -> Result<Vec<Chunk>, Error> {
@@ -190,10 +193,9 @@ impl Merge {
     }
 
     /// Writes the rows of these chunks into a new file. Returns its name, and the rows
-    /// themselves if they are few.
-    async fn write(&self, chunks: &[Chunk]) -> Result<(String, Written), Error> {
+    /// themselves if they are few; `None` if a file is gone.
+    async fn write(&self, chunks: &[Chunk]) -> Result<Option<(String, Written)>, Error> {
         let folder = folder_of(&self.data, &self.sync);
-        folder::create(&folder).map_err(|cause| failure::of_io(cause, "creating", &folder))?;
         let mut inputs: Vec<(u64, Input)> = Vec::new();
         let (mut generation, mut run) = (0, chunks.first().map(|chunk| chunk.run.as_str()));
         for chunk in chunks {
@@ -201,7 +203,10 @@ impl Merge {
                 (generation, run) = (generation + 1, Some(chunk.run.as_str()));
             }
             let input = match &chunk.file {
-                Some(name) => Input::File(open_file(&self.database, &folder, &self.sync, name).await?),
+                Some(name) => match open_file(&self.database, &folder, &self.sync, name).await? {
+                    Some(file) => Input::File(file),
+                    None => return Ok(None),
+                },
                 None => Input::Block(self.block(chunk.seq).await?),
             };
             inputs.push((generation, input));
@@ -209,7 +214,7 @@ impl Merge {
         let few = chunks.iter().map(|chunk| chunk.rows).sum::<usize>() <= BLOCK_ROWS_MAX;
         let name = format!("{}.rows", Uuid::new_v4().simple());
         let path = folder.join(&name);
-        let written = tokio::task::spawn_blocking(move || {
+        let written = blocking(move || {
             let inputs = inputs.into_iter().map(|(generation, input)| (generation, input.sorted())).collect();
             if few {
                 let mut rows = Vec::new();
@@ -223,10 +228,7 @@ impl Merge {
             merge(inputs, |row| writer.push(row))?;
             Ok(Written::File(writer.finish()?))
         });
-        let written: Result<Written, Error> = written
-            .await
-            .map_err(|cause| Error::internal("merging remembered rows broke off").caused_by(cause))?;
-        Ok((name, written?))
+        Ok(Some((name, written.await?)))
     }
 
     /// The rows of a block; none if it was forgotten meanwhile.
@@ -243,6 +245,9 @@ impl Merge {
     async fn replace(&self, merged: &[Chunk], name: &str, written: Written) -> Result<bool, Error> {
         let (Some(first), Some(last)) = (merged.first(), merged.last()) else { return Ok(false) };
         let mut tx = self.database.write().await?;
+        // Neither a commit nor a reset comes in between. The process may have lost the sync meanwhile:
+        // a merge changes how rows are stored, and not which.
+        tx.execute(sql("UPDATE syncs SET complete = complete WHERE id = $1").bind(&self.sync)).await?;
         let statement = sql("SELECT seq, file FROM lookback
             WHERE sync = $1 AND piece = 0 AND seq >= $2 AND seq <= $3 ORDER BY seq");
         let found = tx.all(statement.bind(&self.sync).bind(first.seq).bind(last.seq)).await?;
@@ -264,14 +269,16 @@ impl Merge {
                 new.insert(&mut tx, 0, rows.len() as u64, Some(block::pack(&rows)), None).await?;
             }
             Written::File(rows) if self.database.is_server() => {
-                let file = RunFile::open(&folder_of(&self.data, &self.sync).join(name))?;
-                let mut file = file.rows();
+                let path = folder_of(&self.data, &self.sync).join(name);
+                let mut file = blocking(move || Ok(RunFile::open(&path)?.rows())).await?;
                 for piece in 0.. {
-                    let part = file.by_ref().take(PIECE_ROWS).collect::<Result<Vec<RowVersion>, Error>>()?;
-                    if part.is_empty() {
-                        break;
-                    }
-                    new.insert(&mut tx, piece, rows, Some(block::pack(&part)), Some(name)).await?;
+                    let read = blocking(move || {
+                        let part = file.by_ref().take(PIECE_ROWS).collect::<Result<Vec<_>, Error>>()?;
+                        Ok(((!part.is_empty()).then(|| block::pack(&part)), file))
+                    });
+                    let (Some(body), rest) = read.await? else { break };
+                    new.insert(&mut tx, piece, rows, Some(body), Some(name)).await?;
+                    file = rest;
                 }
             }
             Written::File(rows) => new.insert(&mut tx, 0, rows, None, Some(name)).await?,
@@ -280,20 +287,37 @@ impl Merge {
         Ok(true)
     }
 
-    /// Removes files that nothing names.
+    /// Removes files that nothing names, except for those that another process may be writing.
     async fn sweep(&self, folder: &Path) {
         let named = async {
             let statement = sql("SELECT file FROM lookback WHERE sync = $1 AND file IS NOT NULL");
             let records = self.database.all(statement.bind(&self.sync)).await?;
             records.iter().map(|record| record.get::<String>("file")).collect::<Result<HashSet<_>, Error>>()
         };
-        let (Ok(named), Ok(entries)) = (named.await, std::fs::read_dir(folder)) else { return };
-        for entry in entries.flatten() {
-            if !named.contains(entry.file_name().to_string_lossy().as_ref()) {
-                let _ = std::fs::remove_file(entry.path());
+        let (Ok(named), folder) = (named.await, folder.to_path_buf()) else { return };
+        // With a server a process that only plans may make a file of what the server has.
+        let others = self.database.is_server();
+        let swept = blocking(move || {
+            let Ok(entries) = std::fs::read_dir(&folder) else { return Ok(()) };
+            for entry in entries.flatten() {
+                if !named.contains(entry.file_name().to_string_lossy().as_ref())
+                    && !(others && is_fresh(&entry))
+                {
+                    let _ = std::fs::remove_file(entry.path());
+                }
             }
-        }
+            Ok(())
+        });
+        let _ = swept.await;
     }
+}
+
+/// Returns whether a file is not complete and was written to within the last hour.
+fn is_fresh(entry: &std::fs::DirEntry) -> bool {
+    const HOUR: Duration = Duration::from_secs(3_600);
+    let unfinished = entry.path().extension().is_some_and(|extension| extension == UNFINISHED);
+    let modified = || entry.metadata().and_then(|about| about.modified()).ok()?.elapsed().ok();
+    unfinished && modified().is_none_or(|age| age < HOUR)
 }
 
 /// What a merge is made of.
@@ -397,6 +421,7 @@ mod tests {
     use tidegate_testkit::ManualClock;
 
     use super::*;
+    use crate::folder;
 
     struct Scene {
         merge: Merge,
@@ -460,7 +485,8 @@ mod tests {
         /// A merge of all chunks, as far as the file that it writes.
         async fn written(&self) -> (Vec<Chunk>, String, Written) {
             let chunks = self.merge.chunks().await.expect("chunks");
-            let (name, written) = self.merge.write(&chunks).await.expect("written");
+            let written = self.merge.write(&chunks).await.expect("written");
+            let (name, written) = written.expect("no file is gone");
             (chunks, name, written)
         }
     }

@@ -11,6 +11,7 @@ use tidegate_model::{Comparison, Differences, Error, RowHash};
 
 use super::spool::{SortedRows, Spool};
 use super::view::View;
+use crate::blocking::blocking;
 
 /// A comparison with what was committed when it was opened.
 pub(crate) struct ViewComparison {
@@ -32,10 +33,10 @@ impl Comparison for ViewComparison {
     async fn add(&mut self, rows: &[RowVersion]) -> Result<Vec<Known>, Error> {
         let mut spool = self.spool.take().ok_or_else(ended)?;
         let added = rows.to_vec();
-        let spool = tokio::task::spawn_blocking(move || spool.add(&added).map(|()| spool));
+        let spool = blocking(move || spool.add(&added).map(|()| spool));
         let keys: Vec<RowHash> = rows.iter().map(|row| row.key).collect();
-        let known = self.view.find(&keys).await;
-        self.spool = Some(spool.await.map_err(broke_off)??);
+        let (spool, known) = tokio::join!(spool, self.view.find(&keys));
+        self.spool = Some(spool?);
         known
     }
 
@@ -43,7 +44,7 @@ impl Comparison for ViewComparison {
         let spool = self.spool.take().ok_or_else(ended)?;
         let mut removed = Spool::new(spool.folder());
         let view = self.view.clone();
-        let compared = tokio::task::spawn_blocking(move || {
+        let compared = blocking(move || {
             let mut join =
                 Join { rows: spool.sorted()?, versions: Vec::new(), found: Differences::default() };
             let (mut key, mut known) = (None, Vec::new());
@@ -68,19 +69,24 @@ impl Comparison for ViewComparison {
             join.rest()?;
             Ok::<_, Error>((join.found, removed.sorted()?))
         });
-        let (found, removed) = compared.await.map_err(broke_off)??;
+        let (found, removed) = compared.await?;
         self.removed = Some(removed);
         Ok(found)
     }
 
     async fn removed(&mut self, limit: usize) -> Result<Vec<RowHash>, Error> {
-        let Some(removed) = &mut self.removed else { return Ok(Vec::new()) };
-        let mut keys = Vec::new();
-        while keys.len() < limit
-            && let Some(row) = removed.next()?
-        {
-            keys.push(row.key);
-        }
+        let Some(mut removed) = self.removed.take() else { return Ok(Vec::new()) };
+        let read = blocking(move || {
+            let mut keys = Vec::new();
+            while keys.len() < limit
+                && let Some(row) = removed.next()?
+            {
+                keys.push(row.key);
+            }
+            Ok((keys, removed))
+        });
+        let (keys, removed) = read.await?;
+        self.removed = Some(removed);
         Ok(keys)
     }
 }
@@ -134,8 +140,4 @@ impl Join {
 
 fn ended() -> Error {
     Error::internal("rows were added to a comparison that had ended")
-}
-
-fn broke_off(cause: tokio::task::JoinError) -> Error {
-    Error::internal("comparing rows broke off").caused_by(cause)
 }

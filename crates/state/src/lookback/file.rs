@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use tidegate_model::store::RowVersion;
 use tidegate_model::{Error, RowHash};
+use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{RECORD_BYTES, damaged, decode, encode};
@@ -20,6 +21,9 @@ const CHECKSUM_AT: usize = PAGE_BYTES - 8;
 /// What ends a file: a checksum of the index, pages, rows, and the form.
 const FOOTER_BYTES: usize = 32;
 const FORM: u64 = u64::from_le_bytes(*b"TGROWS\0\x01");
+
+/// How the name of a file ends that is not complete.
+pub(crate) const UNFINISHED: &str = "tmp";
 
 type Page = [u8; PAGE_BYTES];
 
@@ -36,12 +40,15 @@ pub(crate) struct RunWriter {
 }
 
 impl RunWriter {
-    /// Begins a file.
+    /// Begins a file. Processes that make the same one at the same time do not write into one file.
     ///
     /// # Errors
-    /// If it cannot be created.
+    /// If it, or its folder, cannot be created.
     pub(crate) fn create(path: &Path) -> Result<RunWriter, Error> {
-        let unfinished = path.with_extension("tmp");
+        if let Some(folder) = path.parent() {
+            folder::create(folder).map_err(|cause| write_failed(cause, folder))?;
+        }
+        let unfinished = path.with_extension(format!("{}.{UNFINISHED}", Uuid::new_v4().simple()));
         let out = folder::create_file(&unfinished).map_err(|cause| write_failed(cause, &unfinished))?;
         Ok(RunWriter {
             path: path.to_path_buf(),
@@ -79,6 +86,11 @@ impl RunWriter {
         self.out.write_all(&self.page[..]).map_err(|cause| write_failed(cause, &self.unfinished))
     }
 
+    /// Returns how many rows were added.
+    pub(crate) fn rows(&self) -> u64 {
+        self.rows
+    }
+
     /// Makes the file complete and durable. Returns how many rows it has.
     ///
     /// # Errors
@@ -95,13 +107,20 @@ impl RunWriter {
         let path = self.unfinished.clone();
         let fail = |cause| write_failed(cause, &path);
         self.out.write_all(&tail).map_err(fail)?;
-        let file = self.out.into_inner().map_err(|cause| fail(cause.into_error()))?;
-        file.sync_all().map_err(fail)?;
+        self.out.flush().map_err(fail)?;
+        self.out.get_ref().sync_all().map_err(fail)?;
         std::fs::rename(&self.unfinished, &self.path).map_err(fail)?;
         if let Some(folder) = self.path.parent() {
             folder::sync(folder).map_err(fail)?;
         }
         Ok(self.rows)
+    }
+}
+
+impl Drop for RunWriter {
+    /// Removes what was not finished.
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.unfinished);
     }
 }
 
@@ -118,8 +137,24 @@ impl RunFile {
     /// # Errors
     /// If it cannot be read, or is not as it was written.
     pub(crate) fn open(path: &Path) -> Result<RunFile, Error> {
+        let file = File::open(path).map_err(|cause| read_failed(cause, path))?;
+        RunFile::of(file, path)
+    }
+
+    /// Opens a file that may have been removed; `None` if it was.
+    ///
+    /// # Errors
+    /// As [`RunFile::open`].
+    pub(crate) fn open_if_there(path: &Path) -> Result<Option<RunFile>, Error> {
+        match File::open(path) {
+            Ok(file) => RunFile::of(file, path).map(Some),
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(cause) => Err(read_failed(cause, path)),
+        }
+    }
+
+    fn of(mut file: File, path: &Path) -> Result<RunFile, Error> {
         let broken = || damaged(&path.display().to_string());
-        let mut file = File::open(path).map_err(|cause| read_failed(cause, path))?;
         let length = file.metadata().map_err(|cause| read_failed(cause, path))?.len();
         let footer_at = length.checked_sub(FOOTER_BYTES as u64).ok_or_else(broken)?;
         let mut footer = [0; FOOTER_BYTES];
@@ -308,6 +343,23 @@ mod tests {
         }
         let read: Vec<RowVersion> = file.rows().map(|row| row.expect("read")).collect();
         assert_eq!(read, rows);
+    }
+
+    #[test]
+    fn two_processes_that_make_one_file_do_not_write_into_each_others() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("1.rows");
+        let mut writers = [(); 2].map(|()| RunWriter::create(&path).expect("created"));
+        for at in 0..300 {
+            writers.iter_mut().for_each(|writer| writer.push(row(at, at)).expect("written"));
+        }
+        let [first, second] = writers;
+        first.finish().expect("finished");
+        assert_eq!(RunFile::open(&path).expect("opened").rows().count(), 300);
+        drop(second);
+        let names = std::fs::read_dir(folder.path()).expect("listed");
+        let names: Vec<_> = names.map(|entry| entry.expect("an entry").file_name()).collect();
+        assert_eq!(names, ["1.rows"], "what was not finished is gone");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use tidegate_model::{Error, RowHash, SyncId, Value};
 use super::file::{RunFile, RunWriter};
 use super::merge::{Sorted, merge};
 use super::{block, damaged};
+use crate::blocking::blocking;
 use crate::folder;
 use crate::store::dialect::Database;
 use crate::store::payload;
@@ -33,6 +34,13 @@ pub(crate) struct View {
     rows: Arc<CommittedRows>,
 }
 
+/// The state of a sync, unless it changed while it was read.
+enum Looked {
+    View(View),
+    /// A file that the state names is not there.
+    Missing(String),
+}
+
 struct CommittedRows {
     /// Those of blocks, sorted, with the generation of each.
     blocks: Vec<(RowVersion, u64)>,
@@ -45,17 +53,18 @@ impl View {
     /// # Errors
     /// If it cannot be read.
     pub(crate) async fn open(database: &Database, data: &Path, sync: &SyncId) -> Result<View, Error> {
-        let mut attempts = 1;
-        loop {
-            match View::look(database, data, sync).await {
-                // Files of which other ones were made meanwhile are gone.
-                Err(_) if attempts < ATTEMPTS => attempts += 1,
-                looked => return looked,
+        let mut missing = String::new();
+        for _ in 0..ATTEMPTS {
+            match View::look(database, data, sync).await? {
+                Looked::View(view) => return Ok(view),
+                // Another file was made of it meanwhile, if it is not lost.
+                Looked::Missing(name) => missing = name,
             }
         }
+        Err(damaged(&format!("{} is missing", folder_of(data, sync).join(missing).display())))
     }
 
-    async fn look(database: &Database, data: &Path, sync: &SyncId) -> Result<View, Error> {
+    async fn look(database: &Database, data: &Path, sync: &SyncId) -> Result<Looked, Error> {
         let statement = sql("SELECT seq, piece, run, high, file, row_count,
             CASE WHEN file IS NULL THEN body END AS body FROM lookback
             WHERE sync = $1 ORDER BY seq, piece");
@@ -75,9 +84,10 @@ impl View {
             }
             chunks.push((record.count("seq")?, high_of(&record)?));
             match record.get::<Option<String>>("file")? {
-                Some(name) => {
-                    files.push((generation, open_file(database, &folder_of(data, sync), sync, &name).await?));
-                }
+                Some(name) => match open_file(database, &folder_of(data, sync), sync, &name).await? {
+                    Some(file) => files.push((generation, file)),
+                    None => return Ok(Looked::Missing(name)),
+                },
                 None => {
                     loose += 1;
                     let rows = block::unpack(&record.get::<Vec<u8>>("body")?)?;
@@ -87,7 +97,7 @@ impl View {
         }
         blocks.sort_unstable();
         let loose = (loose, blocks.len());
-        Ok(View { chunks, loose, rows: Arc::new(CommittedRows { blocks, files }) })
+        Ok(Looked::View(View { chunks, loose, rows: Arc::new(CommittedRows { blocks, files }) }))
     }
 
     /// Returns the keys of rows that are gone.
@@ -96,7 +106,7 @@ impl View {
     /// If a file cannot be read.
     pub(crate) async fn removed(&self) -> Result<HashSet<RowHash>, Error> {
         let view = self.clone();
-        let scan = tokio::task::spawn_blocking(move || {
+        blocking(move || {
             let mut removed = HashSet::new();
             view.scan(|row| {
                 if row.row.is_removed() {
@@ -105,8 +115,8 @@ impl View {
                 Ok(())
             })?;
             Ok(removed)
-        });
-        scan.await.map_err(|cause| Error::internal("looking rows up broke off").caused_by(cause))?
+        })
+        .await
     }
 
     /// Calls `push` with all rows in the order of their keys: of each key those that the last run
@@ -135,29 +145,54 @@ pub(super) fn high_of(record: &Record) -> Result<Option<Value>, Error> {
     high.map(|text| payload::value_from_text(&text)).transpose()
 }
 
-/// Opens a file. If the database keeps its rows and it is not here, it is made of them.
+/// Opens a file. If the database keeps its rows and it is not here, it is made of them. Returns `None` if
+/// it is gone: its rows are in another file by now.
+///
+/// # Errors
+/// If it cannot be read or made, or the database does not have all of its rows.
 pub(super) async fn open_file(
     database: &Database,
     folder: &Path,
     sync: &SyncId,
     name: &str,
-) -> Result<RunFile, Error> {
+) -> Result<Option<RunFile>, Error> {
     let path = folder.join(name);
-    if !database.is_server() || path.exists() {
-        return RunFile::open(&path);
+    let found = path.clone();
+    if let Some(file) = blocking(move || RunFile::open_if_there(&found)).await? {
+        return Ok(Some(file));
     }
-    folder::create(folder).map_err(|cause| crate::failure::of_io(cause, "creating", folder))?;
-    let mut writer = RunWriter::create(&path)?;
+    if database.is_server() && rebuild(database, &path, sync, name).await? {
+        return blocking(move || RunFile::open_if_there(&path)).await;
+    }
+    Ok(None)
+}
+
+/// Makes a file of the rows that the database keeps. Returns false if it keeps none of them.
+async fn rebuild(database: &Database, path: &Path, sync: &SyncId, name: &str) -> Result<bool, Error> {
+    let mut writer: Option<(RunWriter, u64)> = None;
+    // A merge may replace the pieces while they are read one after the other.
+    let mut tx = database.snapshot().await?;
     for piece in 0.. {
-        let statement = sql("SELECT body FROM lookback WHERE sync = $1 AND file = $2 AND piece = $3");
-        let record = database.first(statement.bind(sync).bind(name).bind(piece as u64)).await?;
+        let statement =
+            sql("SELECT body, row_count FROM lookback WHERE sync = $1 AND file = $2 AND piece = $3");
+        let record = tx.first(statement.bind(sync).bind(name).bind(piece as u64)).await?;
         let Some(record) = record else { break };
-        for row in block::unpack(&record.get::<Vec<u8>>("body")?)? {
-            writer.push(row)?;
-        }
+        let (body, rows) = (record.get::<Vec<u8>>("body")?, record.count("row_count")?);
+        let (written, path) = (writer.take(), path.to_path_buf());
+        let grown = blocking(move || {
+            let (mut writer, rows) = match written {
+                Some(written) => written,
+                None => (RunWriter::create(&path)?, rows),
+            };
+            block::unpack(&body)?.into_iter().try_for_each(|row| writer.push(row))?;
+            Ok((writer, rows))
+        });
+        writer = Some(grown.await?);
     }
-    writer.finish()?;
-    RunFile::open(&path)
+    drop(tx);
+    let Some((writer, rows)) = writer else { return Ok(false) };
+    let missing = damaged(&format!("{} does not have all of its rows", path.display()));
+    blocking(move || if writer.rows() == rows { writer.finish().map(|_| true) } else { Err(missing) }).await
 }
 
 #[async_trait]
@@ -171,9 +206,7 @@ impl Lookback for View {
             return self.rows.find(keys);
         }
         let (rows, keys) = (Arc::clone(&self.rows), keys.to_vec());
-        tokio::task::spawn_blocking(move || rows.find(&keys))
-            .await
-            .map_err(|cause| Error::internal("looking rows up broke off").caused_by(cause))?
+        blocking(move || rows.find(&keys)).await
     }
 
     async fn all(&self) -> Result<Vec<RowVersion>, Error> {

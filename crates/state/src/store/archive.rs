@@ -13,7 +13,6 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use tidegate_model::{Clock, Error, ObjectKind, RunId, SyncId};
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::spawn_blocking;
 
 use super::contents::Contents;
 use super::dialect::Database;
@@ -21,6 +20,7 @@ use super::failed_rows;
 use super::history_files::{self, NewFile};
 use super::statement::{Statement, from_word, sql};
 use super::trim::{self, Age};
+use crate::blocking::blocking;
 use crate::history::erase::sync_of;
 use crate::history::{BlockId, History, HistoryFile, block::Block, day_of, parquet::HistoryWriter};
 
@@ -356,16 +356,4 @@ fn pages(group: &[Pending]) -> Vec<(&BlockId, &BlockId)> {
         }
     }
     pages
-}
-
-/// Work on files and columns, beside the threads that serve everybody.
-pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
-    match spawn_blocking(work).await {
-        Ok(done) => done,
-        // The process is ending: the work is done by the next one.
-        Err(cause) if cause.is_cancelled() => std::future::pending().await,
-        Err(cause) => Err(Error::internal("work on history files ended early").caused_by(cause)),
-    }
 }

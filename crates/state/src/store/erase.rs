@@ -4,12 +4,12 @@ use jiff::Timestamp;
 use tidegate_model::store::RowResult;
 use tidegate_model::{Erasure, ErasureCounts, Error, KeptRow, RowHash, Value};
 
-use super::archive::blocking;
 use super::contents::{Contents, Keys};
 use super::dialect::{Database, Tx};
 use super::failed_rows::block::FailedEntry;
 use super::statement::{Arg, sql, to_json};
 use super::{failed_rows, kept_users, payload};
+use crate::blocking::blocking;
 use crate::history::{History, block, erase, outcomes};
 
 /// Erases a user.

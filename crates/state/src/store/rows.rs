@@ -7,11 +7,12 @@ use jiff::Timestamp;
 use tidegate_model::store::{RowEntry, RowQuery};
 use tidegate_model::{Error, ObjectKind, RowHash, RunId, SyncId};
 
-use super::archive::{Archive, blocking};
+use super::archive::Archive;
 use super::contents::Contents;
 use super::dialect::Database;
 use super::statement::{Arg, from_word, sql};
 use super::{failed_rows, history_files};
+use crate::blocking::blocking;
 use crate::history::block::{Block, BlockRow};
 use crate::history::{Filter, HistoryFile, Line, read};
 

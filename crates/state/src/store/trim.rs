@@ -5,10 +5,10 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use tidegate_model::Error;
 
-use super::archive::blocking;
 use super::dialect::Database;
 use super::history_files;
 use super::statement::sql;
+use crate::blocking::blocking;
 use crate::history::{History, day_of};
 
 /// Runs of each sync that are kept, however old they are.

@@ -1,10 +1,12 @@
 //! Many rows with one cursor value.
 
+use sqlx::{Connection as _, Executor as _, PgConnection};
 use tidegate_model::store::{BatchCommit, Known, LookbackChunk, RowVersion, RunEnd};
 use tidegate_model::{Cause, Claimed, Clock as _, Ending, ObjectKind, RowHash, SyncId, Value};
 use tidegate_testkit::store::Backend as _;
 
 use crate::embedded::Folder;
+use crate::postgres::Database;
 
 const BATCH: u64 = 2_400;
 
@@ -69,4 +71,37 @@ async fn ten_million_rows_with_one_cursor_value_are_known_again_in_little_memory
     let mib = ties(10_000_000).await;
     println!("ten million ties: {mib} MiB, {:.1} s", begin.elapsed().as_secs_f64());
     assert!(mib < 64, "{mib} MiB");
+}
+
+/// Files that are not here are made of what the server keeps.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_machine_that_takes_a_sync_over_from_postgres_never_takes_a_part_for_all_of_its_rows() {
+    const ROWS: u64 = 70_000;
+    let database = Database::new().await;
+    let (store, sync) = (database.open().await, SyncId::new("s"));
+    let now = database.clock().now();
+    let Claimed::Taken(claim) = store.claim(&sync).await.expect("asked") else { panic!("it is free") };
+    let run = store.start_run(&claim, ObjectKind::User, Cause::Manual, now).await.expect("run");
+    for batch in 0..2 {
+        let rows = (batch * ROWS..(batch + 1) * ROWS).map(row).collect();
+        let remember = Some(LookbackChunk { seq: batch, high: Some(Value::Int(1)), rows });
+        let commit = BatchCommit { batch, remember, ..BatchCommit::default() };
+        store.commit_batch(&run.id, commit).await.expect("committed");
+    }
+    store.finish_run(&run.id, RunEnd::new(Ending::Succeeded, now)).await.expect("finished");
+    let files = database.folder.data.path().join("lookback").join("s");
+    assert_eq!(std::fs::read_dir(&files).expect("a file").count(), 1);
+
+    std::fs::remove_dir_all(&files).expect("another machine has no file");
+    let lookback = store.lookback(&sync).await.expect("made of what the server keeps");
+    let wanted = [0, ROWS, 2 * ROWS - 1].map(row);
+    let found = lookback.find(&wanted.map(|row| row.key)).await.expect("found");
+    assert_eq!(found, wanted.map(|row| Known::One(row.row)));
+
+    std::fs::remove_dir_all(&files).expect("yet another one");
+    let mut server = PgConnection::connect(&database.url).await.expect("connected");
+    server.execute("UPDATE lookback SET row_count = row_count + 1").await.expect("changed");
+    let error = store.lookback(&sync).await.err().expect("a row is missing");
+    assert!(error.message().contains("does not have all of its rows"), "{error}");
+    assert_eq!(std::fs::read_dir(&files).expect("the folder").count(), 0, "no part is left");
 }
