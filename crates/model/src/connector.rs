@@ -71,7 +71,8 @@ pub struct SourceRole {
     /// The schema of what a sync selects.
     pub selection: fn() -> Schema,
     /// The modes that a sync may have. If the source keeps its own checkpoint,
-    /// the first is the default; otherwise a sync names its mode.
+    /// the first is the default; otherwise a sync names its mode. `stream` is among them if, and only
+    /// if, the source follows ([`Source::supports_streaming`]).
     pub modes: &'static [Mode],
     /// Whether the source keeps its own checkpoint in every mode, as files and topics do: its
     /// rows have no cursor column. Agrees with [`Source::supports_checkpoints`].

@@ -103,7 +103,7 @@ async fn announce(engine: &Engine, address: SocketAddr) {
             sync.destination()
         ));
     }
-    for (id, schedule) in engine.scheduled_syncs().await {
+    for (id, schedule) in engine.scheduled_syncs() {
         let Some(sync) = engine.project().syncs.get(&id) else { continue };
         note(format!("  sync    {id}: {} → {}, {schedule}", sync.source(), sync.destination()));
     }

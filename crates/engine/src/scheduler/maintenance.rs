@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use tidegate_model::{Error, Exported, Lag, Retention, SyncId};
+use tidegate_model::{Error, Exported, Lag, Mode, Retention, SyncId};
 use tokio_util::sync::CancellationToken;
 
 use super::rest;
@@ -72,7 +72,7 @@ impl Engine {
 
     /// Measures how far behind their streams syncs are.
     pub(crate) async fn measure_lag(self: Arc<Self>, stop: CancellationToken) {
-        let lagging = self.lagging().await;
+        let lagging = self.lagging();
         for id in self.config.project.syncs.keys() {
             if let Err(error) = self.measure_last_success(id).await {
                 tracing::debug!(error = error.chain(), "the last success of a sync could not be found out");
@@ -101,22 +101,11 @@ impl Engine {
         }
     }
 
-    /// Returns the syncs that read a stream, or may: a source that cannot be opened yet is asked.
-    async fn lagging(&self) -> HashSet<SyncId> {
-        let mut lagging = HashSet::new();
-        for (id, sync) in &self.config.project.syncs {
-            let streams = match sync {
-                SyncSpec::Export(_) => true,
-                SyncSpec::Import(import) => {
-                    let source = self.source(&import.source.connection, true).await;
-                    source.map_or(true, |source| source.supports_streaming())
-                }
-            };
-            if streams {
-                lagging.insert(id.clone());
-            }
-        }
-        lagging
+    /// Returns the syncs that read a stream.
+    fn lagging(&self) -> HashSet<SyncId> {
+        let streams = |sync: &SyncSpec| sync.as_import().is_none_or(|import| import.mode == Mode::Stream);
+        let syncs = self.config.project.syncs.iter().filter(|(_, sync)| streams(sync));
+        syncs.map(|(id, _)| id.clone()).collect()
     }
 }
 

@@ -65,12 +65,19 @@ impl ScheduledSync {
     }
 }
 
+/// Returns when a sync runs. One that follows a stream runs without a schedule, too; whether its source
+/// can be opened is found by the run.
+fn schedule_of(sync: &SyncSpec) -> Option<Schedule> {
+    let follows = sync.as_import().is_some_and(|import| import.mode == Mode::Stream);
+    sync.schedule().cloned().or_else(|| follows.then_some(Schedule::Continuous))
+}
+
 impl Engine {
     /// Runs every sync that has a schedule, and what is asked for meanwhile.
     /// Returns after `stop` fired and every run has ended.
     pub async fn run_scheduler(self: &Arc<Self>, stop: CancellationToken) {
         let mut tasks = JoinSet::new();
-        for (id, schedule) in self.scheduled_syncs().await {
+        for (id, schedule) in self.scheduled_syncs() {
             let scheduled = ScheduledSync::Configured(id, schedule);
             tasks.spawn(self.clone().run_scheduled(scheduled, stop.clone(), CancellationToken::new()));
         }
@@ -89,28 +96,9 @@ impl Engine {
     }
 
     /// Returns the syncs that the scheduler runs, and when they run.
-    pub async fn scheduled_syncs(&self) -> Vec<(SyncId, Schedule)> {
-        let mut scheduled = Vec::new();
-        for (id, sync) in &self.config.project.syncs {
-            if !sync.options().enabled {
-                continue;
-            }
-            if let Some(schedule) = self.schedule(sync).await {
-                scheduled.push((id.clone(), schedule));
-            }
-        }
-        scheduled
-    }
-
-    /// When a sync runs on its schedule.
-    async fn schedule(&self, sync: &SyncSpec) -> Option<Schedule> {
-        if let (None, SyncSpec::Import(import)) = (sync.schedule(), sync) {
-            // Opening does no I/O.
-            let source = self.source(&import.source.connection, true).await.ok()?;
-            let streams = import.mode == Mode::Stream && source.supports_streaming();
-            return streams.then_some(Schedule::Continuous);
-        }
-        sync.schedule().cloned()
+    pub fn scheduled_syncs(&self) -> Vec<(SyncId, Schedule)> {
+        let enabled = self.config.project.syncs.iter().filter(|(_, sync)| sync.options().enabled);
+        enabled.filter_map(|(id, sync)| Some((id.clone(), schedule_of(sync)?))).collect()
     }
 
     /// Runs one sync again and again. `gone` says that it is no longer wanted.

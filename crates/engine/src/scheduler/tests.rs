@@ -28,6 +28,8 @@ use crate::service::{Config, Engine};
 thread_local! {
     /// Whether the source cannot be reached.
     pub(crate) static AWAY: Cell<bool> = const { Cell::new(false) };
+    /// Whether a stream cannot be opened.
+    static LOCKED: Cell<bool> = const { Cell::new(false) };
     /// How long the platform takes to answer.
     static LATENCY: Cell<Duration> = const { Cell::new(Duration::ZERO) };
     /// Requests under way, and the most that there were.
@@ -139,6 +141,22 @@ const SYSTEM: Connector = Connector {
     ..Connector::EMPTY
 };
 
+/// A stream that cannot be opened while its password is not there.
+const STREAM: Connector = Connector {
+    kind: "stream",
+    title: "Stream",
+    source: Some(SourceRole {
+        selection: schemars::Schema::default,
+        modes: &[Mode::Stream],
+        keeps_checkpoint: true,
+        open: |_, _| match LOCKED.get() {
+            true => Err(Error::new(ErrorKind::Missing, "there is no password")),
+            false => Ok(Arc::new(Table)),
+        },
+    }),
+    ..SYSTEM
+};
+
 /// An engine and its scheduler.
 pub(crate) struct Stage {
     pub(crate) engine: Arc<Engine>,
@@ -173,9 +191,9 @@ impl Stage {
         runs_at_once: usize,
     ) -> Stage {
         let clock = store.clock();
-        let project = tidegate_project::parse(yaml, "tidegate.yaml", &[SYSTEM], channels);
+        let project = tidegate_project::parse(yaml, "tidegate.yaml", &[SYSTEM, STREAM], channels);
         let engine = Arc::new(Engine::new(Config {
-            connectors: &[SYSTEM],
+            connectors: &[SYSTEM, STREAM],
             channels,
             store: Arc::new(store.clone()),
             log: Arc::new(MemoryEventLog::new(clock.clone())),
@@ -315,4 +333,21 @@ async fn a_sync_that_is_held_is_reset_by_its_holder() {
 
     assert_eq!(stage.runs("s0").await[0].ending, Some(Ending::Succeeded), "its run came to its end first");
     LATENCY.set(Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_whose_password_comes_late_is_said_to_fail_and_runs_once_it_is_there() {
+    LOCKED.set(true);
+    let yaml = "connections:\n  a: { type: stream }\n  b: { type: system }\nsyncs:\n  s:\n    \
+                source: { connection: a }\n    destination: { connection: b, object: event }\n    \
+                mapping: { external_id: id, name: { value: e } }\n";
+    let stage = Stage::of(yaml, &[], 8);
+    wait::span(Duration::from_secs(5)).await;
+    let failed = stage.runs("s").await;
+    let why = failed.first().and_then(|run| run.error.as_deref()).unwrap_or_default();
+    assert!(why.contains("there is no password"), "{failed:?}");
+
+    LOCKED.set(false);
+    wait::span(2 * MINUTE).await;
+    assert_eq!(stage.runs("s").await.last().and_then(|run| run.ending), Some(Ending::Succeeded));
 }

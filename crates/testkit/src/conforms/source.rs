@@ -7,7 +7,8 @@ use std::time::Duration;
 use futures_util::{StreamExt, TryStreamExt};
 use serde_json::json;
 use tidegate_model::{
-    Batch, Checkpoint, Columns, DataType, Error, ErrorKind, Feed, ReadMode, Row, Selection, Source, Value,
+    Batch, Checkpoint, Columns, DataType, Error, ErrorKind, Feed, Mode, ReadMode, Row, Selection, Source,
+    Value,
 };
 
 use super::context::settings_of;
@@ -23,6 +24,8 @@ struct Spot {
     source: Arc<dyn Source>,
     selection: Selection,
     backend: SourceBackend,
+    /// Whether a sync may have `mode: stream`.
+    streams: bool,
 }
 
 async fn spots(suite: &Suite) -> Vec<Spot> {
@@ -36,7 +39,8 @@ async fn spots(suite: &Suite) -> Vec<Spot> {
                 (role.open)(&settings_of(&backend.settings), &context).expect("the example's settings");
             let selection = settings_of(&backend.selection);
             let name = format!("{}, {}", connector.kind, backend.selection);
-            spots.push(Spot { name, source, selection, backend });
+            let streams = role.modes.contains(&Mode::Stream);
+            spots.push(Spot { name, source, selection, backend, streams });
         }
     }
     spots
@@ -235,9 +239,10 @@ pub async fn what_is_missing_is_called_missing(suite: &Suite) {
 }
 
 /// A cursor is for sources that have an order, a checkpoint for those that keep
-/// their place. The error says what to write instead.
+/// their place, and `mode: stream` for those that follow. The error says what to write instead.
 pub async fn a_reach_that_it_does_not_have_is_refused(suite: &Suite) {
     for spot in spots(suite).await {
+        assert_eq!(spot.streams, spot.source.supports_streaming(), "{}", spot.name);
         let mut refused = Vec::new();
         if !spot.source.supports_checkpoints() {
             refused.push((ReadMode::Resume { checkpoint: None, follow: false }, ErrorKind::Settings));
