@@ -165,7 +165,8 @@ pub(super) struct Sync {
     /// `{ cron: "0 6 * * *" }`. Default: exports and topics `continuous`; others only
     /// by `tidegate run`.
     schedule: Option<Schedule>,
-    /// How long an unreachable system is tried before the run gives up. Default: `2m`.
+    /// How long an unreachable platform or sink is tried before the run gives up. Default: `2m`. A database
+    /// that is unreachable ends the run at once.
     #[schemars(extend("format" = "time-span"))]
     retry_for: Option<String>,
     /// `false` makes the sync a draft: `serve` and `run --all` skip it. Default: `true`.
