@@ -180,7 +180,9 @@ pub(super) async fn dismiss(
     output::line(format!("{sync}: {} dismissed", counted(dismissed, "failed row")));
     if failed_rows > 0 {
         let left = counted(failed_rows, "failed row");
-        note(format!("  {left} still open\n  → `tidegate rows --open --sync {sync}` lists them"));
+        note(format!(
+            "  {left} still open\n  → `tidegate rows --open --sync {sync}` lists them; `--in-doubt` closes rows in doubt"
+        ));
     }
     Ok(DONE)
 }
@@ -188,7 +190,9 @@ pub(super) async fn dismiss(
 async fn print_retry(engine: &Engine, sync: &SyncId, result: &RetryResult) -> Result<(), Error> {
     match &result.run {
         Some(run) => print(run, &engine.reasons(run).await?, engine.open_failed_rows(sync).await?, None),
-        None => output::line(format!("{sync}: nothing to send again")),
+        None => output::line(format!(
+            "{sync}: nothing to send again; rows in doubt are sent with `--in-doubt` only"
+        )),
     }
     if result.gone > 0 {
         note(format!("  {} no longer at the source", counted(result.gone, "row")));
