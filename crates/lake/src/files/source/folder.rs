@@ -156,7 +156,12 @@ impl FilesSource {
             Ok(look) if look.broken.is_empty() => checks.pass(name, format!("{} found", look.found)),
             Ok(look) => {
                 let broken = look.broken.join("; ");
-                checks.pass(name, format!("{} found; not read: {broken}", look.found));
+                let detail = format!("{} found; not read: {broken}", look.found);
+                checks.warn(
+                    name,
+                    detail,
+                    "fix these files, or exclude them by `path`: a run rejects each of them",
+                );
             }
             Err(error) => checks.fail(name, error.chain(), error.next_step()),
         }
