@@ -23,6 +23,7 @@ mod brake;
 mod commit;
 mod deliver;
 mod export;
+mod hashed;
 mod import;
 mod item;
 mod kept_row;

@@ -87,10 +87,16 @@ pub(crate) fn encode_intent(rows: &[IntentRow]) -> Result<Vec<u8>, Error> {
     }
     writer.texts(rows.iter().map(|row| &*row.key_text));
     writer.texts(rows.iter().map(|row| &*row.user));
-    let micros = |row: &IntentRow| usize::try_from(row.since.as_microsecond()).unwrap_or(0);
+    // Nearly always all rows of a request are sent for the same time since the same moment.
+    let mut before = None;
     for row in rows {
-        writer.number(row.sends as usize);
-        writer.number(micros(row));
+        let sent = (row.sends, row.since);
+        if before.replace(sent) == Some(sent) {
+            writer.number(0);
+        } else {
+            writer.number(row.sends as usize + 1);
+            writer.number(usize::try_from(row.since.as_microsecond()).unwrap_or(0));
+        }
     }
     writer.finish(VERSION)
 }
@@ -98,14 +104,19 @@ pub(crate) fn encode_intent(rows: &[IntentRow]) -> Result<Vec<u8>, Error> {
 /// The rows of an intent.
 pub(crate) fn decode_intent(block: &[u8]) -> Result<Vec<IntentRow>, Error> {
     let mut reader = Reader::open(block, VERSION)?;
-    let count = reader.count(36)?;
+    let count = reader.count(35)?;
     let keys = reader.hashes(count)?;
     let rows = reader.hashes(count)?;
     let key_texts = reader.texts(count)?;
     let users = reader.texts(count)?;
-    let mut sent = Vec::with_capacity(count);
+    let mut sent: Vec<(u32, Timestamp)> = Vec::with_capacity(count);
     for _ in 0..count {
-        let sends = u32::try_from(reader.number()?).unwrap_or(u32::MAX);
+        let sends = reader.number()?;
+        if let (0, Some(before)) = (sends, sent.last()) {
+            sent.push(*before);
+            continue;
+        }
+        let sends = u32::try_from(sends.saturating_sub(1)).unwrap_or(u32::MAX);
         let micros = i64::try_from(reader.number()?).unwrap_or(i64::MAX);
         // A time that is none is long ago: nothing is safe to repeat then.
         sent.push((sends, Timestamp::from_microsecond(micros).unwrap_or(Timestamp::UNIX_EPOCH)));

@@ -101,40 +101,104 @@ async fn write(
     notes: impl Iterator<Item = Note>,
     callers: &mut Vec<Caller>,
 ) -> Result<(), Error> {
-    let mut pending = Vec::new();
-    for Note { run, intent, what, done } in notes {
+    let mut runs: HashMap<RunId, Pending> = HashMap::new();
+    for (caller, Note { run, intent, what, done }) in notes.enumerate() {
         // Whoever waits hears of a failure even if the transaction never begins.
         callers.push((done, Ok(())));
-        pending.push((run, intent, what));
+        let pending = runs.entry(run).or_default();
+        match what {
+            What::Intended { batch, body } => pending.intended.push((caller, intent, batch, body)),
+            What::Answered { outcomes } => {
+                pending.answered.entry(outcomes).or_default().push((caller, intent))
+            }
+        }
     }
     let mut tx = database.write().await?;
-    for ((run, intent, what), (_, found)) in pending.into_iter().zip(callers) {
-        if write_one(&mut tx, &run, intent, what).await? == 0 {
-            *found = Err(match runs::sync_of(&mut tx, &run).await {
-                Ok(_) => Error::internal(format!("the run `{run}` has no intent {intent}")),
-                Err(error) => error,
-            });
+    for (run, pending) in runs {
+        // Only for a run that is open: a wrong run is its caller's failure and not the group's.
+        if let Err(error) = runs::sync_of(&mut tx, &run).await {
+            pending.callers().for_each(|caller| callers[caller].1 = Err(again(&error)));
+            continue;
+        }
+        insert(&mut tx, &run, pending.intended).await?;
+        for (outcomes, intents) in pending.answered {
+            for caller in answer(&mut tx, &run, outcomes, &intents).await? {
+                let intent = intents.iter().find(|(of, _)| *of == caller).map_or(0, |(_, intent)| *intent);
+                callers[caller].1 = Err(Error::internal(format!("the run `{run}` has no intent {intent}")));
+            }
         }
     }
     tx.commit().await
 }
 
-async fn write_one(tx: &mut Tx, run: &RunId, intent: IntentId, what: What) -> Result<u64, Error> {
-    // Only for a run that is open: a wrong run is its caller's failure and not the group's.
-    let open = format!("FROM runs WHERE id = $1 AND ending IS NULL{}", tx.for_share());
-    let (text, args) = match what {
-        What::Intended { batch, body } => (
-            format!("INSERT INTO intents (run, id, batch, body) SELECT id, $2, $3, $4 {open}"),
-            vec![run.as_str().into(), intent.into(), batch.into(), body.into()],
-        ),
-        What::Answered { outcomes } => (
-            format!(
-                "UPDATE intents SET outcomes = $3 WHERE run = $1 AND id = $2 AND EXISTS (SELECT 1 {open})"
-            ),
-            vec![run.as_str().into(), intent.into(), outcomes.into()],
-        ),
+/// What a group has for one run. Each statement costs a change of threads in SQLite and a round trip in
+/// PostgreSQL, so there are as few as the notes allow.
+#[derive(Default)]
+struct Pending {
+    /// Each with the number of its caller.
+    intended: Vec<(usize, IntentId, u64, Vec<u8>)>,
+    /// By outcomes: most requests deliver all of their rows, and have the same ones.
+    answered: HashMap<Vec<u8>, Vec<(usize, IntentId)>>,
+}
+
+impl Pending {
+    fn callers(&self) -> impl Iterator<Item = usize> {
+        let answered = self.answered.values().flatten().map(|(caller, _)| *caller);
+        self.intended.iter().map(|(caller, ..)| *caller).chain(answered)
+    }
+}
+
+/// Adds intents. The statements are of few lengths, so that each is prepared once.
+async fn insert(
+    tx: &mut Tx,
+    run: &RunId,
+    mut intended: Vec<(usize, IntentId, u64, Vec<u8>)>,
+) -> Result<(), Error> {
+    while !intended.is_empty() {
+        let count = 1 << intended.len().ilog2();
+        let values =
+            (0..count).map(|row| format!("($1, ${}, ${}, ${})", row * 3 + 2, row * 3 + 3, row * 3 + 4));
+        let text = format!(
+            "INSERT INTO intents (run, id, batch, body) VALUES {}",
+            values.collect::<Vec<_>>().join(", ")
+        );
+        let mut args: Vec<Arg> = vec![run.as_str().into()];
+        for (_, intent, batch, body) in intended.drain(..count) {
+            args.extend([intent.into(), batch.into(), body.into()]);
+        }
+        tx.execute(Statement::assembled(text, args)).await?;
+    }
+    Ok(())
+}
+
+/// Adds the same outcomes to intents. Returns the callers whose intents are not there.
+async fn answer(
+    tx: &mut Tx,
+    run: &RunId,
+    outcomes: Vec<u8>,
+    intents: &[(usize, IntentId)],
+) -> Result<Vec<usize>, Error> {
+    let among = |from: usize| {
+        // The last one again, up to one of few lengths: so each statement is prepared once.
+        let count = intents.len().next_power_of_two();
+        let places: Vec<_> = (from..from + count).map(|place| format!("${place}")).collect();
+        let ids = intents.iter().chain(std::iter::repeat(&intents[intents.len() - 1]));
+        let ids: Vec<Arg> = ids.take(count).map(|(_, intent)| (*intent).into()).collect();
+        (places.join(", "), ids)
     };
-    tx.execute(Statement::assembled(text, args)).await
+    let (places, ids) = among(3);
+    let text = format!("UPDATE intents SET outcomes = $2 WHERE run = $1 AND id IN ({places})");
+    let args = [run.as_str().into(), outcomes.into()].into_iter().chain(ids).collect();
+    if tx.execute(Statement::assembled(text, args)).await? == intents.len() as u64 {
+        return Ok(Vec::new());
+    }
+    let (places, ids) = among(2);
+    let text = format!("SELECT id FROM intents WHERE run = $1 AND id IN ({places})");
+    let args = [run.as_str().into()].into_iter().chain(ids).collect();
+    let found = tx.all(Statement::assembled(text, args)).await?;
+    let found: Vec<u64> = found.iter().map(|record| record.count("id")).collect::<Result<_, _>>()?;
+    let missing = intents.iter().filter(|(_, intent)| !found.contains(intent));
+    Ok(missing.map(|(caller, _)| *caller).collect())
 }
 
 /// The same failure for one more caller.

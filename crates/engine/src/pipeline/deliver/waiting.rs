@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::hash_map::Entry;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
 
 use slab::Slab;
@@ -10,6 +10,7 @@ use tidegate_model::Limits;
 use tokio::time::Instant;
 
 use crate::pipeline::deliver::budget::RequestBudget;
+use crate::pipeline::hashed::HashedMap;
 use crate::pipeline::item::{Item, RequestItems};
 use crate::pipeline::transform::Transform;
 
@@ -58,7 +59,7 @@ pub(super) struct Waiting<F: Transform> {
     limits: Limits,
     nodes: Slab<Node<F>>,
     /// Users that have waiting items, or have a request in flight.
-    users: HashMap<u64, User>,
+    users: HashedMap<u64, User>,
     /// Users whose items may be sent and that had no request in flight before, each with the age of its
     /// first item, oldest first.
     line: VecDeque<(u64, u64)>,
@@ -78,7 +79,7 @@ impl<F: Transform> Waiting<F> {
             transform,
             limits,
             nodes: Slab::new(),
-            users: HashMap::new(),
+            users: HashedMap::default(),
             line: VecDeque::new(),
             freed: BinaryHeap::new(),
             came: 0,

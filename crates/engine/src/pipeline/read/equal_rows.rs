@@ -1,10 +1,10 @@
 //! Numbers rows that nothing tells apart.
 
 use std::cmp::Ordering;
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 
 use tidegate_model::{RowHash, Value};
+
+use crate::pipeline::hashed::HashedMap;
 
 /// How often each row was read so far.
 ///
@@ -12,7 +12,7 @@ use tidegate_model::{RowHash, Value};
 /// forgotten.
 #[derive(Default)]
 pub(crate) struct EqualRows {
-    counts: HashMap<RowHash, u64, BuildHasherDefault<Hashed>>,
+    counts: HashedMap<RowHash, u64>,
     at: Option<Value>,
 }
 
@@ -32,24 +32,6 @@ impl EqualRows {
         let count = self.counts.entry(row).or_default();
         *count += 1;
         *count - 1
-    }
-}
-
-/// Hashes a hash: it is one already.
-#[derive(Default)]
-struct Hashed(u64);
-
-impl Hasher for Hashed {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for chunk in bytes.chunks(8) {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            self.0 ^= u64::from_le_bytes(word);
-        }
     }
 }
 
