@@ -72,11 +72,22 @@ pub(super) async fn run_each(
     let mut runs = Vec::new();
     let mut faults = Faults::default();
     while let Some((sync, began, run)) = ended.next().await {
-        let failed_rows = engine.open_failed_rows(&sync).await?;
+        // Other runs are under way: what the store does not answer ends none of them.
+        let mut told = |error: Error| {
+            tracing::error!(%sync, error = error.chain(), "the failed rows of the run could not be read");
+            code = worse(code, FAILED);
+        };
+        let failed_rows = engine.open_failed_rows(&sync).await.unwrap_or_else(|error| {
+            told(error);
+            0
+        });
         match run {
             Ok(run) => {
+                let reasons = engine.reasons(&run).await.unwrap_or_else(|error| {
+                    told(error);
+                    Vec::new()
+                });
                 code = worse(code, code_of(&run));
-                let reasons = engine.reasons(&run).await?;
                 if out == Output::Text {
                     let fault = run.error.as_deref().and_then(|error| faults.same(&sync, error));
                     print(&run, &reasons, failed_rows, fault);
