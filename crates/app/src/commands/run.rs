@@ -177,9 +177,6 @@ pub(super) async fn dismiss(
     reason: &str,
     out: Output,
 ) -> Result<u8, Error> {
-    if reason.trim().is_empty() {
-        return Err(Error::settings("a dismissal needs a note").hint("write why under `--note`"));
-    }
     let engine = args.engine().await?;
     let dismissed = engine.dismiss(sync, filter, reason).await?;
     done(&engine, "dismiss_rows", sync.as_str()).await?;

@@ -155,12 +155,17 @@ impl Engine {
         Ok(first.map(|first| stream::iter([Ok(first)]).chain(rows).boxed()))
     }
 
-    /// Closes failed rows that need no delivery, with a note. Returns how many.
+    /// Closes failed rows that need no delivery, with a note that says why. Returns how many.
     ///
     /// # Errors
-    /// If there is no such sync, or the store cannot be written.
+    /// If there is no such sync, the note is blank, or the store cannot be written.
     pub async fn dismiss(&self, id: &SyncId, filter: &RetryFilter, note: &str) -> Result<u64, Error> {
         self.sync(id)?;
+        let note = note.trim();
+        if note.is_empty() {
+            return Err(Error::settings("a dismissal needs a note")
+                .hint("say in the note why these rows need no delivery"));
+        }
         let query = filter.query(id, usize::MAX);
         self.config.store.dismiss_failed_rows(&query, note, self.config.clock.now()).await
     }
@@ -308,5 +313,22 @@ impl RowsToRetry {
             self.ready.push_back(found);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scheduler::tests::Stage;
+
+    #[tokio::test(start_paused = true)]
+    async fn failed_rows_are_not_dismissed_without_a_note_by_whoever_asks() {
+        let stage = Stage::start(1, 8);
+        let (sync, filter) = (SyncId::new("s0"), RetryFilter::default());
+        for note in ["", " \n"] {
+            let error = stage.engine.dismiss(&sync, &filter, note).await.expect_err("no note");
+            assert_eq!((error.kind(), error.message()), (ErrorKind::Settings, "a dismissal needs a note"));
+        }
+        assert_eq!(stage.engine.dismiss(&sync, &filter, "a test user").await.expect("none to close"), 0);
     }
 }
