@@ -77,13 +77,7 @@ pub(crate) async fn guard(State(engine): State<Arc<Engine>>, request: Request, n
     if let Some(visitor) = visitor.filter(|_| done && !rule.action.is_empty()) {
         let subject = answer.extensions().get::<Subject>().map_or(subject, |subject| subject.0.clone());
         let via = if is_api { "api" } else { "page" };
-        if let Err(error) = engine.audit(&visitor.name, via, rule.action, &subject).await {
-            tracing::error!(
-                error = error.chain(),
-                action = rule.action,
-                "the audit log could not be written"
-            );
-        }
+        engine.audit(&visitor.name, via, rule.action, &subject).await;
     }
     answer
 }

@@ -21,7 +21,7 @@ pub(super) async fn people(args: &ProjectArgs, action: PeopleAction, out: Output
         PeopleAction::Add { name, role, rows, password_stdin } => {
             let password = if password_stdin { Some(password()?) } else { None };
             engine.put_person(&name, role, rows, password.as_deref()).await?;
-            done(&engine, "add_person", &format!("{name}, {role}")).await?;
+            done(&engine, "add_person", &format!("{name}, {role}")).await;
             let person = engine.people().await?.into_iter().find(|person| person.name == name);
             let link = match person.is_some_and(|person| person.password.is_none()) {
                 true => Some(link(&engine, &engine.invite(&name).await?)),
@@ -49,7 +49,7 @@ pub(super) async fn people(args: &ProjectArgs, action: PeopleAction, out: Output
         }
         PeopleAction::Link { name } => {
             let link = link(&engine, &engine.invite(&name).await?);
-            done(&engine, "invite_person", &name).await?;
+            done(&engine, "invite_person", &name).await;
             match out {
                 Output::Text => output::line(&link),
                 _ => output::document(out, &Invited { person: name, link }),
@@ -57,7 +57,7 @@ pub(super) async fn people(args: &ProjectArgs, action: PeopleAction, out: Output
         }
         PeopleAction::Remove { name } => {
             engine.remove_person(&name).await?;
-            done(&engine, "remove_person", &name).await?;
+            done(&engine, "remove_person", &name).await;
             match out {
                 Output::Text => output::line(format!("removed `{name}`")),
                 _ => output::document(out, &Removed { removed: name }),
@@ -72,7 +72,7 @@ pub(super) async fn tokens(args: &ProjectArgs, action: TokensAction, out: Output
     match action {
         TokensAction::Add { name, role, rows, days } => {
             let token = engine.add_token(&name, role, rows, days).await?;
-            done(&engine, "add_token", &format!("{name}, {role}")).await?;
+            done(&engine, "add_token", &format!("{name}, {role}")).await;
             match out {
                 Output::Text => {
                     output::line(&token);
@@ -94,7 +94,7 @@ pub(super) async fn tokens(args: &ProjectArgs, action: TokensAction, out: Output
         }
         TokensAction::Remove { name } => {
             engine.remove_token(&name).await?;
-            done(&engine, "remove_token", &name).await?;
+            done(&engine, "remove_token", &name).await;
             match out {
                 Output::Text => output::line(format!("removed `{name}`")),
                 _ => output::document(out, &Removed { removed: name }),
@@ -140,10 +140,14 @@ pub(super) async fn audit(args: &ProjectArgs, action: AuditAction, out: Output) 
 }
 
 /// Notes in the audit log what the user of this machine did.
-pub(super) async fn done(engine: &Engine, action: &str, subject: &str) -> Result<(), Error> {
+pub(super) async fn done(engine: &Engine, action: &str, subject: &str) {
+    engine.audit(&user_of_machine(), "command", action, subject).await;
+}
+
+/// Returns who gives a command: the person behind `sudo`, if there is one.
+pub(super) fn user_of_machine() -> String {
     let user = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER"));
-    let user = user.unwrap_or_else(|_| "a user of this machine".to_owned());
-    engine.audit(&user, "command", action, subject).await
+    user.unwrap_or_else(|_| "a user of this machine".to_owned())
 }
 
 /// The address at which an invitation is accepted.

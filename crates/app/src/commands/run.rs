@@ -159,7 +159,7 @@ pub(super) async fn retry(
     let progress = Lines::default().follow(sync);
     let filter = RetryFilter { user, in_doubt, ..RetryFilter::default() };
     let result = engine.retry(sync, &filter, super::stop_on_signals(), progress).await?;
-    done(&engine, "retry_rows", sync.as_str()).await?;
+    done(&engine, "retry_rows", sync.as_str()).await;
     engine.flush_sandbox_webhooks().await;
     let code = result.run.as_ref().map_or(DONE, code_of);
     match out {
@@ -179,7 +179,7 @@ pub(super) async fn dismiss(
 ) -> Result<u8, Error> {
     let engine = args.engine().await?;
     let dismissed = engine.dismiss(sync, filter, reason).await?;
-    done(&engine, "dismiss_rows", sync.as_str()).await?;
+    done(&engine, "dismiss_rows", sync.as_str()).await;
     let failed_rows = engine.open_failed_rows(sync).await?;
     if out != Output::Text {
         output::document(out, &Dismissed { sync: sync.clone(), dismissed, failed_rows });

@@ -4,7 +4,7 @@ use tidegate_engine::service::SyncStatus;
 use tidegate_model::{Ending, Error, Lag, Mode, Run, SyncId};
 
 use super::documents::{Changed, Runs, Syncs};
-use super::people::done;
+use super::people::{done, user_of_machine};
 use crate::DONE;
 use crate::cli::{Output, ProjectArgs};
 use crate::output::table::{Table, count, numeric, sentence, state, word};
@@ -199,10 +199,9 @@ fn runs_table(runs: &[Run]) -> Table {
 }
 
 pub(super) async fn pause(args: &ProjectArgs, sync: &SyncId, why: &str, out: Output) -> Result<u8, Error> {
-    let by = std::env::var("USER").unwrap_or_else(|_| "a person".to_owned());
     let engine = args.engine().await?;
-    engine.pause(sync, &by, why).await?;
-    done(&engine, "pause_sync", sync.as_str()).await?;
+    engine.pause(sync, &user_of_machine(), why).await?;
+    done(&engine, "pause_sync", sync.as_str()).await;
     changed(sync, "paused", &format!("{sync} is paused"), out);
     Ok(DONE)
 }
@@ -210,7 +209,7 @@ pub(super) async fn pause(args: &ProjectArgs, sync: &SyncId, why: &str, out: Out
 pub(super) async fn resume(args: &ProjectArgs, sync: &SyncId, out: Output) -> Result<u8, Error> {
     let engine = args.engine().await?;
     engine.resume(sync).await?;
-    done(&engine, "resume_sync", sync.as_str()).await?;
+    done(&engine, "resume_sync", sync.as_str()).await;
     changed(sync, "resumed", &format!("{sync} is active"), out);
     Ok(DONE)
 }
@@ -218,7 +217,7 @@ pub(super) async fn resume(args: &ProjectArgs, sync: &SyncId, out: Output) -> Re
 pub(super) async fn reset(args: &ProjectArgs, sync: &SyncId, out: Output) -> Result<u8, Error> {
     let engine = args.engine().await?;
     engine.reset(sync).await?;
-    done(&engine, "reset_sync", sync.as_str()).await?;
+    done(&engine, "reset_sync", sync.as_str()).await;
     let reads_topic = engine.sync(sync)?.as_import().is_some_and(|import| import.mode == Mode::Stream);
     let begins = if reads_topic {
         "the offsets of its consumer group, or from the whole table if it follows one"

@@ -13,7 +13,7 @@ pub(super) async fn users(args: &ProjectArgs, action: UsersAction, out: Output) 
         UsersAction::Erase { id } => {
             let engine = args.serving_engine().await?;
             let removed = engine.erase_user(&id).await?;
-            done(&engine, "erase_user", "").await?;
+            done(&engine, "erase_user", "").await;
             match out {
                 Output::Text => output::table(&counts(&removed)),
                 _ => output::document(out, &removed),

@@ -41,9 +41,9 @@ fn hash(before: &str, seq: u64, deed: &Deed) -> String {
 impl Engine {
     /// Notes what was done. `subject` is no value of a row.
     ///
-    /// # Errors
-    /// If the store cannot be written.
-    pub async fn audit(&self, actor: &str, via: &str, action: &str, subject: &str) -> Result<(), Error> {
+    /// What was done stands if it cannot be noted: an error would make people do it again. The log of
+    /// the process has it then.
+    pub async fn audit(&self, actor: &str, via: &str, action: &str, subject: &str) {
         let deed = Deed {
             at: self.config.clock.now(),
             actor: actor.to_owned(),
@@ -51,7 +51,17 @@ impl Engine {
             action: action.to_owned(),
             subject: subject.to_owned(),
         };
-        self.config.store.people_book().append_deed(&deed, hash).await
+        if let Err(error) = self.config.store.people_book().append_deed(&deed, hash).await {
+            let error = error.chain();
+            tracing::error!(
+                actor,
+                via,
+                action,
+                subject,
+                error,
+                "this was done, and the audit log could not be written"
+            );
+        }
     }
 
     /// Returns the last entries of the audit log, newest first.

@@ -116,14 +116,14 @@ pub(super) async fn sign_in(
     let (name, next) = (name.trim(), own_path(&next));
     let wrong = match engine.sign_in(name, &password, peer).await? {
         SignIn::Done(secret) => {
-            engine.audit(name, "page", "sign_in", &peer.to_string()).await?;
+            engine.audit(name, "page", "sign_in", &peer.to_string()).await;
             return Ok(entered(&headers, &secret, &next));
         }
         SignIn::Wrong => {
             // An unknown name is not noted: it may be a password in the wrong field.
             let known = engine.people().await?.iter().any(|person| person.name == name);
             let actor = if known { name } else { "unknown" };
-            engine.audit(actor, "page", "sign_in_failed", &peer.to_string()).await?;
+            engine.audit(actor, "page", "sign_in_failed", &peer.to_string()).await;
             "The name or the password is wrong.".to_owned()
         }
         SignIn::Wait(1) => "Too many attempts failed. Try again in a second.".to_owned(),
@@ -185,7 +185,7 @@ pub(super) async fn choose(
     let Form(Chosen { key, name, password }) = form?;
     match engine.accept(&key, &name, &password).await {
         Ok((person, secret)) => {
-            engine.audit(&person, "page", "accept_invitation", &peer.to_string()).await?;
+            engine.audit(&person, "page", "accept_invitation", &peer.to_string()).await;
             Ok(entered(&headers, &secret, "/"))
         }
         Err(error) if error.kind() == ErrorKind::Settings => {
