@@ -14,7 +14,7 @@ mod sandbox;
 
 use std::process::ExitCode;
 
-use tidegate_model::ErrorKind;
+use tidegate_model::{Error, ErrorKind};
 
 use crate::cli::Output;
 use crate::commands::documents::Failure;
@@ -60,13 +60,14 @@ pub fn run(replaced: Replaced) -> ExitCode {
     };
     // On a worker, so that reading does not hop between threads.
     let done = runtime.block_on(async { tokio::spawn(commands::execute(cli)).await });
+    let done = done.unwrap_or_else(|_| {
+        // What went wrong, and where, was printed when it did.
+        Err(Error::internal("the command was ended by an internal error")
+            .hint("please report it, with the lines above"))
+    });
     let code = match done {
-        Ok(Ok(code)) => code,
-        Err(fault) => {
-            output::failure(&format!("internal error: {fault}"), "please report it");
-            FAILED
-        }
-        Ok(Err(error)) => {
+        Ok(code) => code,
+        Err(error) => {
             match out {
                 Output::Text => output::error(&error),
                 _ => output::document(out, &Failure::of(&error)),

@@ -122,7 +122,9 @@ async fn carry_out<F: Transform>(
     progress: watch::Sender<Progress>,
 ) -> Result<Run, Error> {
     let opened = async {
-        Ok((ResumeState::load(parts.store.as_ref(), &job.sync, &job.retention).await?, feed.await?))
+        // What ends the run before anything is read says more than what is remembered.
+        let opened = feed.await?;
+        Ok((ResumeState::load(parts.store.as_ref(), &job.sync, &job.retention).await?, opened))
     };
     let opened = tokio::select! {
         opened = opened => opened.map(Some),
@@ -145,13 +147,19 @@ async fn carry_out<F: Transform>(
             None
         }
     };
-    let failure = shutdown.take_failure();
-    let complete = failure.is_none() && !shutdown.stopped() && job.kind.moves_checkpoint();
+    let mut failure = shutdown.take_failure();
+    let mut complete = failure.is_none() && !shutdown.stopped() && job.kind.moves_checkpoint();
     let mut counts = Counts::default();
     if let Some((resume, batches, committed)) = moved {
         counts = committed;
         if complete {
-            counts += finish(job, parts, &run.id, resume, batches + 1).await?;
+            match finish(job, parts, &run.id, resume, batches + 1).await {
+                Ok(rest) => counts += rest,
+                Err(error) => {
+                    complete = false;
+                    failure = Some(error.context("the ledger could not be written"));
+                }
+            }
         }
     }
     let ending = match &failure {

@@ -232,7 +232,10 @@ fn narrowed(import: Import) -> Import {
     let Some(selection) = import.source.narrow(&import.selection, &names) else { return import };
     let tracking = match import.tracking {
         ChangeTracking::Cursor { column, lookback, .. } => ChangeTracking::Cursor {
-            at: names.iter().position(|name| *name == column.name).unwrap_or_default(),
+            at: names
+                .iter()
+                .position(|name| *name == column.name)
+                .expect("the cursor is among the columns that the mapping needs"),
             column,
             lookback,
         },

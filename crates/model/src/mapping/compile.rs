@@ -169,12 +169,16 @@ impl Mapping {
     }
 
     /// Returns the mapping for rows that have only the columns at `places`, in this
-    /// order. They have to be those that are [needed](Mapping::needed).
+    /// order.
+    ///
+    /// # Panics
+    /// If one is missing that is [needed](Mapping::needed): a value would be taken for another.
     #[must_use]
     pub fn narrowed(&self, places: &[usize]) -> Mapping {
         let mut mapping = self.clone();
         let move_to = |at: &mut usize| {
-            *at = places.iter().position(|place| place == at).unwrap_or(usize::MAX);
+            let moved = places.iter().position(|place| place == at);
+            *at = moved.expect("the places are those that are needed");
         };
         mapping.key.iter_mut().for_each(move_to);
         mapping.version.iter_mut().for_each(move_to);

@@ -98,7 +98,8 @@ impl TableContract for ContractPlan {
     fn narrowed(&self, indexes: &[usize]) -> Arc<dyn TableContract> {
         let mut narrowed = self.clone();
         for column in narrowed.columns_mut() {
-            *column = indexes.iter().position(|index| index == column).unwrap_or(usize::MAX);
+            let moved = indexes.iter().position(|index| index == column);
+            *column = moved.expect("the indexes are those that are needed");
         }
         Arc::new(narrowed)
     }

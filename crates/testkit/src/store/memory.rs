@@ -49,6 +49,8 @@ struct Memory {
     /// The sync, the work and the answer, by the name of the request.
     requests: BTreeMap<String, (SyncId, String, Option<String>)>,
     asked: u64,
+    /// Whether the next lookback is not cleared.
+    away: bool,
     /// How many failed rows came up.
     came_up: u64,
     /// Failed rows that were dismissed, with the time as that of their entry, and the note.
@@ -67,6 +69,11 @@ impl MemoryStore {
             people: MemoryPeople::default(),
             clock,
         }
+    }
+
+    /// Makes the end of the next complete read fail, as a store does that cannot be reached.
+    pub fn lose_the_next_end(&self) {
+        self.memory().away = true;
     }
 
     /// Changes an entry of the audit log, as one would who can write the database.
@@ -611,6 +618,9 @@ impl Store for MemoryStore {
 
     async fn clear_lookback(&self, run: &RunId) -> Result<(), Error> {
         let mut memory = self.memory();
+        if std::mem::take(&mut memory.away) {
+            return Err(Error::new(ErrorKind::Unavailable, "the store cannot be reached"));
+        }
         let sync = memory.open_run(run)?.0.sync.clone();
         memory.lookback.retain(|(of, _), _| *of != sync);
         Ok(())

@@ -35,7 +35,8 @@ impl RateLimiters {
         }
     }
 
-    /// Returns the rate limiter of a connection's bucket, created on first use.
+    /// Returns the rate limiter of a connection's bucket, created on first use. Of several rates the lowest
+    /// counts.
     pub(crate) fn rate_limiter(
         &self,
         connection: &ConnectionId,
@@ -43,10 +44,9 @@ impl RateLimiters {
         rate: Option<Rate>,
     ) -> Arc<RateLimiter> {
         let mut rate_limiters = self.rate_limiters.lock().unwrap_or_else(PoisonError::into_inner);
-        rate_limiters
-            .entry((connection.clone(), bucket))
-            .or_insert_with(|| Arc::new(RateLimiter::new(rate)))
-            .clone()
+        let rate_limiter = rate_limiters.entry((connection.clone(), bucket)).or_default();
+        rate_limiter.slow_down(rate);
+        rate_limiter.clone()
     }
 }
 
@@ -56,8 +56,8 @@ const BURST_SHARE: u32 = 50;
 
 /// Spaces requests so that no window of the documented length holds more than
 /// the documented number, and obeys what answers say.
+#[derive(Default)]
 pub(crate) struct RateLimiter {
-    spacing: Option<Spacing>,
     state: Mutex<State>,
     /// What the connection answered, to all of its syncs.
     pub(super) health: Health,
@@ -73,6 +73,7 @@ struct Spacing {
 
 #[derive(Default)]
 struct State {
+    spacing: Option<Spacing>,
     /// When the schedule is free again (generic cell rate algorithm).
     free_at: Option<Instant>,
     /// Nothing is sent before this, by our clock and by that of people.
@@ -80,14 +81,16 @@ struct State {
 }
 
 impl RateLimiter {
-    fn new(rate: Option<Rate>) -> RateLimiter {
-        let spacing = rate.filter(|rate| rate.requests > 0).map(|rate| {
-            let burst = (rate.requests / BURST_SHARE).max(1);
-            let spaced = (rate.requests - burst).max(1);
-            let interval = rate.per / spaced;
-            Spacing { interval, tolerance: interval * (burst - 1) }
-        });
-        RateLimiter { spacing, state: Mutex::default(), health: Health::default() }
+    /// Keeps to this rate, too.
+    fn slow_down(&self, rate: Option<Rate>) {
+        let Some(rate) = rate.filter(|rate| rate.requests > 0) else { return };
+        let burst = (rate.requests / BURST_SHARE).max(1);
+        let spaced = (rate.requests - burst).max(1);
+        let interval = rate.per / spaced;
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.spacing.is_none_or(|spacing| spacing.interval < interval) {
+            state.spacing = Some(Spacing { interval, tolerance: interval * (burst - 1) });
+        }
     }
 
     /// Waits until one request may be sent. Returns false if the run halts first.
@@ -113,7 +116,7 @@ impl RateLimiter {
             }
             state.closed_until = None;
         }
-        let spacing = self.spacing?;
+        let spacing = state.spacing?;
         let free_at = state.free_at.filter(|free_at| *free_at > now).unwrap_or(now);
         if free_at - now > spacing.tolerance {
             return Some(free_at - now - spacing.tolerance);
@@ -167,7 +170,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn no_window_of_the_documented_length_holds_more_than_documented() {
         let rate = Rate { requests: 300, per: Duration::from_secs(3) };
-        let rate_limiter = RateLimiter::new(Some(rate));
+        let rate_limiter = RateLimiter::default();
+        rate_limiter.slow_down(Some(rate));
         let shutdown = Shutdown::new(CancellationToken::new(), lease());
         let mut sent = Vec::new();
         for _ in 0..2_000 {
@@ -183,8 +187,24 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn two_syncs_of_one_bucket_keep_to_the_lower_of_their_rates() {
+        let rate = |requests| Some(Rate { requests, per: Duration::from_secs(1) });
+        for rates in [[rate(100), rate(2)], [rate(2), rate(100)], [rate(2), None]] {
+            let rate_limiters = RateLimiters::default();
+            let of = |rate| rate_limiters.rate_limiter(&ConnectionId::new("c"), "users", rate);
+            let shutdown = Shutdown::new(CancellationToken::new(), lease());
+            let (first, second) = (of(rates[0]), of(rates[1]));
+            let before = Instant::now();
+            for _ in 0..5 {
+                assert!(first.acquire(&shutdown).await && second.acquire(&shutdown).await);
+            }
+            assert!(before.elapsed() >= Duration::from_secs(4), "{rates:?}: {:?}", before.elapsed());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn an_exhausted_limit_closes_the_rate_limiter_until_its_reset() {
-        let rate_limiter = RateLimiter::new(None);
+        let rate_limiter = RateLimiter::default();
         let shutdown = Shutdown::new(CancellationToken::new(), lease());
         let clock = SystemClock;
         let reset = clock.now() + SignedDuration::from_secs(7);
@@ -201,7 +221,7 @@ mod tests {
     async fn a_halted_run_gets_no_turn() {
         let stop = CancellationToken::new();
         let shutdown = Shutdown::new(stop.clone(), lease());
-        let rate_limiter = RateLimiter::new(None);
+        let rate_limiter = RateLimiter::default();
         rate_limiter.block_until(None, &SystemClock);
         stop.cancel();
         assert!(!rate_limiter.acquire(&shutdown).await);

@@ -25,7 +25,15 @@ pub(crate) struct Order {
 }
 
 /// The columns of a row, the columns that it gets, and where each of these comes from.
-type Known = (Arc<Columns>, Arc<Columns>, Vec<Option<usize>>);
+type Known = (Arc<Columns>, Arc<Columns>, Vec<Pick>);
+
+/// Where the value of a column comes from.
+struct Pick {
+    /// The index among the values of the row; `None` if the row lacks the column.
+    at: Option<usize>,
+    /// Whether a later column has the same value: two names differ from one column by case alone.
+    again: bool,
+}
 
 impl Order {
     /// Puts `wanted` in front.
@@ -42,12 +50,15 @@ impl Order {
         if Arc::ptr_eq(from, to) {
             return;
         }
-        let take = |at: &Option<usize>| at.and_then(|at| row.values.get_mut(at)).map(std::mem::take);
-        let values: Vec<Value> = order.iter().map(take).map(|value| value.unwrap_or(Value::Absent)).collect();
+        let mut take = |pick: &Pick| {
+            let value = row.values.get_mut(pick.at?)?;
+            Some(if pick.again { value.clone() } else { std::mem::take(value) })
+        };
+        let values: Vec<Value> = order.iter().map(|pick| take(pick).unwrap_or(Value::Absent)).collect();
         (row.columns, row.values) = (Arc::clone(to), values);
     }
 
-    fn order_of(&self, own: &Arc<Columns>) -> (Arc<Columns>, Arc<Columns>, Vec<Option<usize>>) {
+    fn order_of(&self, own: &Arc<Columns>) -> Known {
         if own.names().starts_with(self.wanted.names()) {
             return (Arc::clone(own), Arc::clone(own), Vec::new());
         }
@@ -60,13 +71,23 @@ impl Order {
                 keys.push(name.clone());
             }
         }
-        (Arc::clone(own), Columns::new(keys), order)
+        let again = |place: usize, at| order[place + 1..].contains(at);
+        let picks = order.iter().enumerate().map(|(place, at)| Pick { at: *at, again: again(place, at) });
+        (Arc::clone(own), Columns::new(keys), picks.collect())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_column_that_is_wanted_under_two_names_has_its_value_under_both() {
+        let mut order = Order::new(Columns::new(["ID", "id"]));
+        let mut row = Row { columns: Columns::new(["Id"]), values: vec![Value::Int(1)] };
+        order.apply(&mut row);
+        assert_eq!(row.values, [Value::Int(1), Value::Int(1)]);
+    }
 
     #[test]
     fn wanted_columns_come_first_and_others_follow() {

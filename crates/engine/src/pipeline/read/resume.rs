@@ -16,8 +16,8 @@ pub(crate) struct ResumeState {
     committed: Committed,
     /// The chunks that they come from: number and highest cursor.
     pub(crate) chunks: Vec<(u64, Option<Value>)>,
-    /// Rows that were about to be sent, oldest first. None of them was committed.
-    intended: HashMap<RowVersion, VecDeque<Intended>>,
+    /// Rows that were about to be sent, by key and version, oldest first. None of them was committed.
+    intended: HashMap<RowHash, Vec<(RowHash, VecDeque<Intended>)>>,
     /// Keys of rows that were sent, or may have been, and were not committed.
     uncommitted: HashSet<RowHash>,
     /// Whether rows that were rejected or in doubt are still open.
@@ -131,8 +131,12 @@ impl ResumeState {
         if !matches!(intended.response, Ok(RowStatus::Rejected(_))) {
             self.uncommitted.insert(intended.row.key);
         }
-        let version = RowVersion { key: intended.row.key, row: intended.row.row };
-        let waiting = self.intended.entry(version).or_default();
+        let versions = self.intended.entry(intended.row.key).or_default();
+        let at = versions.iter().position(|(row, _)| *row == intended.row.row).unwrap_or(versions.len());
+        if at == versions.len() {
+            versions.push((intended.row.row, VecDeque::new()));
+        }
+        let waiting = &mut versions[at].1;
         match waiting.iter_mut().find(|earlier| earlier.row.sends < intended.row.sends) {
             Some(earlier) => *earlier = intended,
             None => waiting.push_back(intended),
@@ -173,11 +177,12 @@ impl ResumeState {
         if self.intended.is_empty() {
             return PriorState::New;
         }
-        let version = keys.into();
-        let Some(waiting) = self.intended.get_mut(&version) else { return PriorState::New };
-        let first = waiting.pop_front();
-        if waiting.is_empty() {
-            self.intended.remove(&version);
+        let Some(versions) = self.intended.get_mut(&keys.key) else { return PriorState::New };
+        let waiting = versions.iter_mut().find(|(row, _)| *row == keys.version);
+        let first = waiting.and_then(|(_, waiting)| waiting.pop_front());
+        versions.retain(|(_, waiting)| !waiting.is_empty());
+        if versions.is_empty() {
+            self.intended.remove(&keys.key);
         }
         first.map_or(PriorState::New, Intended::prior)
     }
@@ -189,14 +194,13 @@ impl ResumeState {
 
     /// Takes every row under a key that was sent or about to be.
     pub(crate) fn take_intended(&mut self, key: RowHash) -> Vec<RowVersion> {
-        let rows: Vec<RowVersion> = self.intended.keys().filter(|row| row.key == key).copied().collect();
-        let taken = rows.iter().filter_map(|row| self.intended.remove(row).map(|times| (*row, times.len())));
-        taken.flat_map(|(row, times)| std::iter::repeat_n(row, times)).collect()
+        let taken = self.intended.remove(&key).unwrap_or_default().into_iter();
+        taken.flat_map(|(row, times)| std::iter::repeat_n(RowVersion { key, row }, times.len())).collect()
     }
 
     /// Takes the rows that were sent or about to be, and that the source no longer showed.
     pub(crate) fn unfinished(&mut self) -> Vec<(IntentRow, RowStatus)> {
-        let rows = self.intended.drain().flat_map(|(_, rows)| rows);
+        let rows = self.intended.drain().flat_map(|(_, versions)| versions).flat_map(|(_, rows)| rows);
         rows.map(Intended::into_status).collect()
     }
 }

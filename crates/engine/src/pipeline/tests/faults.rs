@@ -382,3 +382,15 @@ async fn rows_of_a_request_that_a_fault_left_without_an_answer_are_in_doubt_and_
     assert_eq!((second.counts.delivered, second.counts.in_doubt), (20, 10), "{:?}", second.counts);
     assert_eq!(stage.sent(), once(0..40));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_run_whose_end_cannot_be_written_is_closed_as_failed_with_its_error() {
+    let mut stage = Stage::new(&Table::of(0..20), Idempotency::Idempotent, limits(), all_delivered());
+    stage.import.tracking = ChangeTracking::Full;
+    stage.store.lose_the_next_end();
+    let run = stage.run().await;
+    assert_eq!((run.ending, run.counts.delivered), (Some(Ending::Failed), 20));
+    let error = run.error.expect("an error");
+    assert!(error.starts_with("the ledger could not be written: the store cannot be reached"), "{error}");
+    assert_eq!(stage.run().await.ending, Some(Ending::Succeeded));
+}
