@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use tidegate_model::store::{Delivered, IntentRow, RowResult, RowStatus};
 use tidegate_model::{
     Batch, Cause, Checkpoint, Columns, ConnectionId, Error, EventLog, EventSelection, Idempotency, KeptRow,
-    Limits, LoggedEvent, ObjectKind, Origin, Progress, Reading, Row, Run, Sink, StreamId, SyncId, Text,
-    Value,
+    Limits, LoggedEvent, ObjectKind, Origin, Progress, Reading, Row, RowPart, Run, Sink, StreamId, SyncId,
+    Text, Value,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +18,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::pipeline::batch_size::{batch_items, batches_under_way};
 use crate::pipeline::deliver::shared_event::{SharedEvent, SharedEventSink};
+use crate::pipeline::kept_row::KeptRows;
 use crate::pipeline::read::gather::gather;
 use crate::pipeline::run::{self, Job, Opened, Parts};
 use crate::pipeline::run_kind::{Retention, RunKind};
@@ -61,7 +62,7 @@ pub async fn run_export(
     let state = parts.store.sync_state(&export.sync).await?;
     let job = Job {
         sync: export.sync.clone(),
-        transform: Arc::new(Events),
+        transform: Arc::new(Events { kept: KeptRows::of(parts.store.clone(), &export.sync).await? }),
         destination: Arc::new(SharedEventSink(export.sink.clone())),
         connection: export.connection.clone(),
         object: ObjectKind::Event,
@@ -121,7 +122,10 @@ fn hold(batch: Batch<LoggedEvent>) -> Batch<SharedEvent> {
 }
 
 /// Events: sent as they are read.
-pub(crate) struct Events;
+pub(crate) struct Events {
+    /// What the ledger keeps of events that were not taken.
+    pub(crate) kept: KeptRows,
+}
 
 /// What the ledger shows of an event that was not taken.
 const COLUMNS: [&str; 4] = ["event_id", "event_kind", "event_timestamp", "payload"];
@@ -176,7 +180,7 @@ impl Transform for Events {
     fn result(&self, keys: ItemKeys, (): (), logged: Option<&SharedEvent>, status: RowStatus) -> RowResult {
         let event = logged.filter(|_| status != RowStatus::Delivered).map(|logged| &logged.event);
         let payload = event.map(|event| {
-            KeptRow::Whole(Row {
+            let row = Row {
                 columns: Columns::new(COLUMNS),
                 values: vec![
                     Value::Text(event.id.clone()),
@@ -184,7 +188,8 @@ impl Transform for Events {
                     Value::Timestamp(event.at),
                     Value::Json(event.payload.clone()),
                 ],
-            })
+            };
+            self.kept.kept(row, &COLUMNS[..1])
         });
         RowResult {
             key: keys.key,
@@ -194,6 +199,18 @@ impl Transform for Events {
             status,
             payload,
         }
+    }
+
+    async fn begin_batch(&self) {
+        self.kept.look_again().await;
+    }
+
+    fn kept(&self, bytes: u64) {
+        self.kept.committed(bytes);
+    }
+
+    fn kept_input(&self, part: RowPart) -> KeptRow {
+        self.kept.kept(KeptRow::Part(Box::new(part)), &[])
     }
 
     fn lists_delivered(&self) -> bool {

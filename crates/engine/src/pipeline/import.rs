@@ -10,7 +10,7 @@ use tidegate_model::store::{Delivered, IntentRow, Lookback, RowResult, RowStatus
 use tidegate_model::{
     Batch, Cause, Checkpoint, Columns, ConnectionId, DataType, Error, ErrorKind, Feed, Idempotency, Identity,
     KeptRow, Mapping, Origin, PartialRow, Platform, Position, Progress, ReadMode, Record, Row, RowHash,
-    RowPart, Run, RunId, Selection, Source, Store, SyncId, Text, Value,
+    RowPart, Run, RunId, Selection, Source, SyncId, Text, Value,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -18,7 +18,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::pipeline::batch_size::batch_items;
 use crate::pipeline::brake::ExceededLimit;
-use crate::pipeline::kept_row::{self, KeptBytes};
+use crate::pipeline::kept_row::{self, KeptRows};
 use crate::pipeline::read::compare::{Comparing, Duplicates, is_of_mirror};
 use crate::pipeline::read::cursor_state::{self, ChangeTracking, CursorState};
 use crate::pipeline::read::epoch::EpochUnit;
@@ -104,12 +104,11 @@ pub async fn run(
         Input::Rows(_) => RunKind::Retry,
     };
     let state = parts.store.sync_state(&import.sync).await?;
-    let kept = KeptBytes::new(parts.store.failed_row_totals(&import.sync).await?.bytes);
-    let kept = Arc::new(kept);
+    let kept = Arc::new(KeptRows::of(parts.store.clone(), &import.sync).await?);
     let duplicates = Duplicates::default();
     let job = |cursor_state: Option<&CursorState>, platform: &Arc<dyn Platform>| Job {
         sync: import.sync.clone(),
-        transform: Arc::new(Rows::of(import, cursor_state, parts.store.clone(), kept.clone(), &duplicates)),
+        transform: Arc::new(Rows::of(import, cursor_state, kept.clone(), &duplicates)),
         destination: platform.clone(),
         connection: import.connection.clone(),
         object: object.kind,
@@ -305,9 +304,8 @@ struct Rows {
     source: Arc<dyn Source>,
     columns: Arc<Columns>,
     mapping: Arc<Mapping>,
-    store: Arc<dyn Store>,
     /// What the ledger keeps of failed rows.
-    kept: Arc<KeptBytes>,
+    kept: Arc<KeptRows>,
     /// The cursor column and its place among the columns.
     cursor: Option<(usize, Column)>,
     /// Where the cursor was before this run.
@@ -322,8 +320,7 @@ impl Rows {
     fn of(
         import: &Import,
         cursor_state: Option<&CursorState>,
-        store: Arc<dyn Store>,
-        kept: Arc<KeptBytes>,
+        kept: Arc<KeptRows>,
         duplicates: &Duplicates,
     ) -> Rows {
         let cursor = match &import.tracking {
@@ -337,7 +334,6 @@ impl Rows {
             source: import.source.clone(),
             columns: import.columns.clone(),
             mapping: import.mapping.clone(),
-            store,
             kept,
             cursor,
             standing: cursor_state.map(|cursor_state| cursor_state.cursor.clone()),
@@ -415,13 +411,8 @@ impl Transform for Rows {
         self.mapping.has_key()
     }
 
-    /// Rows that are retried or dismissed while the run goes on make room for others.
     async fn begin_batch(&self) {
-        if self.kept.is_short()
-            && let Ok(totals) = self.store.failed_row_totals(&self.sync).await
-        {
-            self.kept.stores(totals.bytes);
-        }
+        self.kept.look_again().await;
     }
 
     fn kept_input(&self, part: RowPart) -> KeptRow {

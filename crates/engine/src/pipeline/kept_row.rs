@@ -1,8 +1,9 @@
 //! How much the ledger keeps of rows that fail.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tidegate_model::{Columns, KeptRow, Row, RowPart, Text, value_bytes};
+use tidegate_model::{Columns, Error, KeptRow, Row, RowPart, Store, SyncId, Text, value_bytes};
 
 /// Bytes of one row that are kept, about.
 const ROW_BYTES_MAX: u64 = 64 << 10;
@@ -11,8 +12,46 @@ const SYNC_BYTES_MAX: u64 = 256 << 20;
 /// Bytes of a value that is kept of a row that is too large.
 const VALUE_BYTES_MAX: u64 = 1 << 10;
 
+/// What is kept of the failed rows of a sync.
+pub(crate) struct KeptRows {
+    store: Arc<dyn Store>,
+    sync: SyncId,
+    bytes: KeptBytes,
+}
+
+impl KeptRows {
+    /// Looks at what the store keeps already.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub(crate) async fn of(store: Arc<dyn Store>, sync: &SyncId) -> Result<KeptRows, Error> {
+        let bytes = KeptBytes::new(store.failed_row_totals(sync).await?.bytes);
+        Ok(KeptRows { store, sync: sync.clone(), bytes })
+    }
+
+    /// Looks again if there is little room: rows that are retried or dismissed while a run continues
+    /// make some.
+    pub(crate) async fn look_again(&self) {
+        if self.bytes.is_short()
+            && let Ok(totals) = self.store.failed_row_totals(&self.sync).await
+        {
+            self.bytes.stores(totals.bytes);
+        }
+    }
+
+    /// Returns what is kept of a row: see [`KeptBytes::kept`].
+    pub(crate) fn kept(&self, row: impl Into<KeptRow>, key: &[&str]) -> KeptRow {
+        self.bytes.kept(row, key)
+    }
+
+    /// Notes that rows of this size were committed.
+    pub(crate) fn committed(&self, bytes: u64) {
+        self.bytes.committed(bytes);
+    }
+}
+
 /// Counts what is kept of the failed rows of a sync.
-pub(crate) struct KeptBytes {
+struct KeptBytes {
     /// Bytes in the store, as far as this run knows.
     stored: AtomicU64,
     /// Bytes of rows that are not committed yet.
@@ -21,30 +60,30 @@ pub(crate) struct KeptBytes {
 
 impl KeptBytes {
     /// Starts with what the store keeps already.
-    pub(crate) fn new(stored: u64) -> KeptBytes {
+    fn new(stored: u64) -> KeptBytes {
         KeptBytes { stored: AtomicU64::new(stored), in_flight: AtomicU64::new(0) }
     }
 
     /// Returns whether so much is stored that it has to be known exactly: rows that are delivered or
     /// dismissed make room.
-    pub(crate) fn is_short(&self) -> bool {
+    fn is_short(&self) -> bool {
         self.stored.load(Ordering::Relaxed) > SYNC_BYTES_MAX / 2
     }
 
     /// Notes how much the store keeps now.
-    pub(crate) fn stores(&self, bytes: u64) {
+    fn stores(&self, bytes: u64) {
         self.stored.store(bytes, Ordering::Relaxed);
     }
 
     /// Notes that rows of this size were committed.
-    pub(crate) fn committed(&self, bytes: u64) {
+    fn committed(&self, bytes: u64) {
         let less = |in_flight: u64| Some(in_flight.saturating_sub(bytes));
         let _ = self.in_flight.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
         self.stored.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Returns what is kept of a row. The columns of its key are, unless they are large.
-    pub(crate) fn kept(&self, row: impl Into<KeptRow>, key: &[&str]) -> KeptRow {
+    fn kept(&self, row: impl Into<KeptRow>, key: &[&str]) -> KeptRow {
         let row = row.into();
         let size = row.bytes();
         let before = self.stored.load(Ordering::Relaxed) + self.in_flight.load(Ordering::Relaxed);

@@ -63,7 +63,7 @@ pub(crate) trait Transform: Send + Sync + 'static {
     fn has_keys(&self) -> bool;
 
     /// Prepares for a batch, before any of its items is looked at.
-    async fn begin_batch(&self) {}
+    async fn begin_batch(&self);
 
     /// Returns what is known of an item that could not be read whole; `input` is its text, if the
     /// source gave it. By default, the feed has none.
@@ -78,9 +78,7 @@ pub(crate) trait Transform: Send + Sync + 'static {
     }
 
     /// Returns what is kept of input that is no row at all.
-    fn kept_input(&self, part: RowPart) -> KeptRow {
-        KeptRow::Part(Box::new(part))
-    }
+    fn kept_input(&self, part: RowPart) -> KeptRow;
 
     /// The item's cursor, where the run goes by one.
     fn cursor<'a>(&self, item: &'a Self::Read) -> Option<&'a Value>;
@@ -117,9 +115,7 @@ pub(crate) trait Transform: Send + Sync + 'static {
     ) -> RowResult;
 
     /// Notes that this many bytes of failed items were committed ([`KeptRow::bytes`]).
-    fn kept(&self, bytes: u64) {
-        let _ = bytes;
-    }
+    fn kept(&self, bytes: u64);
 
     /// Whether the ledger lists delivered items; if not, the feed itself remembers them.
     fn lists_delivered(&self) -> bool;

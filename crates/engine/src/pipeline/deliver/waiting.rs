@@ -264,12 +264,15 @@ mod tests {
     use std::collections::BTreeMap;
     use std::time::Duration;
 
+    use futures_util::FutureExt as _;
     use proptest::prelude::*;
-    use tidegate_model::{Event, RowHash};
+    use tidegate_model::{Event, RowHash, SyncId};
+    use tidegate_testkit::{ManualClock, MemoryStore};
 
     use super::*;
     use crate::pipeline::deliver::shared_event::{SharedEvent, tests::shared};
     use crate::pipeline::export::Events;
+    use crate::pipeline::kept_row::KeptRows;
     use crate::pipeline::transform::ItemKeys;
 
     fn named(user: impl Fn(u64) -> String, offsets: std::ops::Range<u64>) -> RequestItems<Events> {
@@ -295,6 +298,12 @@ mod tests {
         RequestItems { items: sent.iter().map(item).collect(), sent }
     }
 
+    fn events() -> Arc<Events> {
+        let store = Arc::new(MemoryStore::new(Arc::new(ManualClock::default())));
+        let kept = KeptRows::of(store, &SyncId::new("s")).now_or_never();
+        Arc::new(Events { kept: kept.expect("memory answers at once").expect("it has none") })
+    }
+
     fn offsets(taken: &Taken<Events>) -> Vec<u64> {
         taken.items.sent.iter().map(|event| event.offset.at).collect()
     }
@@ -312,7 +321,7 @@ mod tests {
             parallel in 0..4_usize,
         ) {
             let limits = Limits { max_items, single_user, ..Limits::GENEROUS };
-            let mut waiting = Waiting::<Events>::new(Arc::new(Events), limits);
+            let mut waiting = Waiting::<Events>::new(events(), limits);
             let (mut now, mut next) = (Instant::now(), 0);
             let user = |at: u64| format!("u{}", at * at % users);
             let mut under_way: Vec<(Vec<u64>, Vec<u64>)> = Vec::new();
@@ -352,7 +361,7 @@ mod tests {
     }
 
     fn requests(limits: Limits, users: u64, parallel: usize) -> Vec<Vec<u64>> {
-        let mut waiting = Waiting::<Events>::new(Arc::new(Events), limits);
+        let mut waiting = Waiting::<Events>::new(events(), limits);
         waiting.extend(named(|at| format!("u{}", at % users), 0..24), |_| 1);
         std::iter::from_fn(|| waiting.take(parallel)).map(|taken| offsets(&taken)).collect()
     }

@@ -506,3 +506,18 @@ async fn what_could_not_be_read_is_closed_when_it_was_fixed() {
         assert_eq!(keys, open, "{read:?}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn of_a_large_event_that_a_sink_does_not_take_the_id_is_kept() {
+    let stage = ExportStage::new(Limits::GENEROUS);
+    let large = Event {
+        kind: "bad".into(),
+        payload: Json::trusted(format!(r#"{{"text":"{}"}}"#, "x".repeat(1 << 20))),
+        ..event(1, "a")
+    };
+    stage.log([large]).await;
+    assert_eq!(stage.run(false, CancellationToken::new()).await.counts.rejected, 1);
+    let failed_rows = stage.store.failed_rows(&stage.export.sync).await.expect("failed rows");
+    let kept = failed_rows[0].entry.payload.as_ref().expect("the event").to_json();
+    assert!(kept.as_str().starts_with(r#"{"cut":"payload","event_id":"1""#), "{}", kept.as_str());
+}
