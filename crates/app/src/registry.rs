@@ -21,5 +21,6 @@ pub const CONNECTORS: &[Connector] = &[
     tidegate_ingest::pinpoint::CONNECTOR,
     tidegate_warehouses::postgres::CONNECTOR,
     tidegate_profiles::CONNECTOR,
+    tidegate_warehouses::redshift::CONNECTOR,
     tidegate_warehouses::snowflake::CONNECTOR,
 ];

@@ -6,4 +6,5 @@ pub mod bigquery;
 pub mod databricks;
 mod file;
 pub mod postgres;
+pub mod redshift;
 pub mod snowflake;

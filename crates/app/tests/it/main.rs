@@ -37,6 +37,7 @@ mod people;
 mod project_file;
 mod prose;
 mod recovery;
+mod redshift;
 mod reference;
 mod rooms;
 mod serve;

@@ -13,14 +13,21 @@ use super::settings::AwsSettings;
 use super::sign::sign;
 use crate::http::answer::{self, RequestError};
 
-/// A service with the JSON 1.1 protocol.
+/// A service with the JSON 1.1 protocol, or with the Query protocol.
 pub struct Service {
     /// Its name in messages.
     pub title: &'static str,
     /// Its name in addresses and signatures.
     pub name: &'static str,
-    /// The prefix of operations in `X-Amz-Target`.
+    /// The prefix of operations in `X-Amz-Target`; empty with the Query protocol.
     pub target: &'static str,
+}
+
+/// What a request holds.
+struct Body {
+    content_type: &'static str,
+    target: Option<HeaderValue>,
+    bytes: Bytes,
 }
 
 /// The next steps of errors, which only the connector knows.
@@ -81,8 +88,28 @@ impl AwsClient {
     /// If the credentials have expired meanwhile, they are renewed and the call is repeated: the first
     /// one had no effect.
     pub async fn call(&self, operation: &'static str, body: Bytes) -> Result<Response<Bytes>, RequestError> {
+        let target = HeaderValue::try_from(format!("{}.{operation}", self.service.target)).map_err(|_| {
+            RequestError::NoEffect(Error::internal("an operation's name cannot stand in a header"))
+        })?;
+        self.exchange(Body { content_type: "application/x-amz-json-1.1", target: Some(target), bytes: body })
+            .await
+    }
+
+    /// As [`AwsClient::call`], for a service with the Query protocol: the request is a form of these
+    /// parameters, the answer XML.
+    pub async fn query(
+        &self,
+        version: &str,
+        operation: &'static str,
+        parameters: &[(&str, &str)],
+    ) -> Result<Response<Bytes>, RequestError> {
+        let bytes = form(version, operation, parameters);
+        self.exchange(Body { content_type: "application/x-www-form-urlencoded", target: None, bytes }).await
+    }
+
+    async fn exchange(&self, body: Body) -> Result<Response<Bytes>, RequestError> {
         let credentials = self.provider.credentials().await.map_err(RequestError::NoEffect)?;
-        let answer = self.send(operation, body.clone(), &credentials).await?;
+        let answer = self.send(&body, &credentials).await?;
         if answer.status().is_success() {
             return Ok(answer);
         }
@@ -92,7 +119,7 @@ impl AwsClient {
             && let Some(credentials) =
                 self.provider.replace(&credentials).await.map_err(RequestError::NoEffect)?
         {
-            let answer = self.send(operation, body, &credentials).await?;
+            let answer = self.send(&body, &credentials).await?;
             return if answer.status().is_success() { Ok(answer) } else { Err(self.request_error(&answer)) };
         }
         Err(self.request_error(&answer))
@@ -103,26 +130,26 @@ impl AwsClient {
         errors::request_error(self.service.title, answer, &hints.missing, &hints.denied, self.clock.now())
     }
 
-    async fn send(
-        &self,
-        operation: &'static str,
-        body: Bytes,
-        credentials: &Credentials,
-    ) -> Result<Response<Bytes>, RequestError> {
-        let mut request = Request::new(body);
+    async fn send(&self, body: &Body, credentials: &Credentials) -> Result<Response<Bytes>, RequestError> {
+        let mut request = Request::new(body.bytes.clone());
         *request.method_mut() = http::Method::POST;
         *request.uri_mut() = self.endpoint.clone();
-        let target = HeaderValue::try_from(format!("{}.{operation}", self.service.target)).map_err(|_| {
-            RequestError::NoEffect(Error::internal("an operation's name cannot stand in a header"))
-        })?;
         let headers = request.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-amz-json-1.1"));
-        headers.insert(HeaderName::from_static("x-amz-target"), target);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(body.content_type));
+        if let Some(target) = &body.target {
+            headers.insert(HeaderName::from_static("x-amz-target"), target.clone());
+        }
         sign(&mut request, credentials, self.service.name, &self.region, self.clock.now())
             .map_err(RequestError::NoEffect)?;
         let answer = self.http.send(request).await.map_err(|failure| answer::lost(self.title(), &failure))?;
         Ok(without(credentials, answer))
     }
+}
+
+fn form(version: &str, operation: &str, parameters: &[(&str, &str)]) -> Bytes {
+    let mut form = url::form_urlencoded::Serializer::new(String::new());
+    form.append_pair("Action", operation).append_pair("Version", version).extend_pairs(parameters);
+    Bytes::from(form.finish())
 }
 
 /// Returns the response without credentials that it may repeat.

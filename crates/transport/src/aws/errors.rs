@@ -66,7 +66,7 @@ pub(crate) fn class_of(code: &str) -> Option<ErrorClass> {
         | "SlowDown" => ErrorClass::Throttled,
         "InvalidKMSResource" => ErrorClass::EncryptionKey,
         name if name.starts_with("KMS") => ErrorClass::EncryptionKey,
-        "ResourceNotFound" => ErrorClass::Missing,
+        "ResourceNotFound" | "ClusterNotFound" => ErrorClass::Missing,
         "ResourceInUse" | "IDPCommunicationError" => ErrorClass::Unavailable,
         "InternalFailure" | "InternalServerError" | "InternalError" => ErrorClass::Broken,
         "InvalidSource" => ErrorClass::WrongKind,
@@ -118,6 +118,12 @@ pub(crate) fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
     let from = xml.find(&format!("<{name}>"))? + name.len() + 2;
     let length = xml[from..].find(&format!("</{name}>"))?;
     Some(xml[from..from + length].trim())
+}
+
+/// Returns the text of the first element with this name in an answer of XML.
+pub fn xml_text(body: &[u8], name: &str) -> Option<String> {
+    let text = element(std::str::from_utf8(body).ok()?, name)?;
+    quick_xml::escape::unescape(text).ok().map(|text| text.into_owned())
 }
 
 /// Converts an error response. `title` is the service, `missing` and `denied` are the next steps for

@@ -16,6 +16,7 @@ pub use arn::Arn;
 pub use batch::receipt;
 pub use client::{AwsClient, ErrorHints, Service, failed};
 pub(crate) use credentials::S3Credentials;
+pub use errors::xml_text;
 pub use policy::Grant;
 pub use settings::AwsSettings;
 pub use signer::Signer;

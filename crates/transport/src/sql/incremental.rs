@@ -5,11 +5,13 @@
 //! and with all ties, as far as the server's own clock has come. Rows after that
 //! are not due yet, and are counted.
 
+mod redshift;
 mod snowflake;
 
 use tidegate_model::DataType;
 
 use super::{backtick, literal, quote};
+pub use redshift::{Redshift, with_parameter};
 pub use snowflake::Snowflake;
 
 /// How a database writes what an incremental read needs.

@@ -73,14 +73,7 @@ impl PostgresSource {
                 "upgrade the server to a version that gets security fixes",
             );
         }
-        match self.access.settings.tls {
-            Tls::VerifyFull => checks.pass("encryption", "TLS, certificate and host name checked"),
-            Tls::Require => checks.pass(
-                "encryption",
-                "TLS, certificate not checked: `tls: verify-full` also proves who answers",
-            ),
-            Tls::Disable => checks.pass("encryption", "none: fine on a trusted network only"),
-        }
+        encryption(self.access.settings.tls, checks);
         checks.pass("read-only", "every statement runs in a read-only transaction");
         Ok(())
     }
@@ -189,4 +182,14 @@ impl PostgresSource {
             .collect::<Vec<_>>()
             .join("\n")
     }
+}
+
+/// Notes how a connection is protected.
+pub fn encryption(tls: Tls, checks: &mut Checks) {
+    let detail = match tls {
+        Tls::VerifyFull => "TLS, certificate and host name checked",
+        Tls::Require => "TLS, certificate not checked: `tls: verify-full` also proves who answers",
+        Tls::Disable => "none: fine on a trusted network only",
+    };
+    checks.pass("encryption", detail);
 }

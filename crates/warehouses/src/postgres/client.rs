@@ -6,14 +6,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use tidegate_model::{ConnectorContext, Error, ErrorKind};
 use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::AbortHandle;
-use tokio_postgres::config::SslMode;
-use tokio_postgres::{CancelToken, Client, Config};
+use tokio_postgres::config::{SslMode, SslNegotiation};
+use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
+use tokio_postgres::{CancelToken, Client, Config, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::digest::DigestConnect;
+pub use super::digest::SignIn;
 use super::pool::Pool;
 use super::query::Relation;
 use super::settings::PostgresSettings;
@@ -34,20 +38,73 @@ const OPENING: &str = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ON
      SELECT set_config(name, CASE name WHEN 'jit' THEN 'off' ELSE '0' END, true) \
      FROM pg_settings WHERE name IN ('jit', 'transaction_timeout')";
 
+/// What differs between the systems that speak PostgreSQL's protocol.
+#[derive(Debug)]
+pub struct Wire {
+    /// The name of the system in messages.
+    pub title: &'static str,
+    /// The statements that a connection begins with, each time it is taken from the pool.
+    pub opening: &'static str,
+    /// How a setting begins that the opening adds: `SET LOCAL` if it opens a transaction, else `SET`.
+    pub set: &'static str,
+    /// Whether the server may ask for a sign-in by Redshift's digest of SHA-256.
+    pub digest: bool,
+    /// What happened and what to do about it, for a failure without a relation.
+    pub explain: fn(&Access, &tokio_postgres::Error) -> Error,
+}
+
+/// PostgreSQL.
+pub static POSTGRESQL: Wire = Wire {
+    title: "PostgreSQL",
+    opening: OPENING,
+    set: "SET LOCAL",
+    digest: false,
+    explain: |access, error| access.explain(error, None),
+};
+
+/// Gives a connection that is opened its user and password, if they are not those of the settings.
+#[async_trait]
+pub trait Login: fmt::Debug + Send + Sync {
+    /// Returns who signs in now.
+    ///
+    /// # Errors
+    /// Whatever prevents it.
+    async fn sign_in(&self) -> Result<SignIn, Error>;
+}
+
 /// Where the database is and who we are to it.
 #[derive(Clone, Debug)]
 pub struct Access {
+    /// The system.
+    pub wire: &'static Wire,
     /// The settings.
     pub settings: PostgresSettings,
     ca_file: Option<PathBuf>,
     pool: Arc<Pool>,
+    login: Option<Arc<dyn Login>>,
 }
 
 impl Access {
     /// Remembers how to connect.
     pub fn new(settings: PostgresSettings, context: &ConnectorContext) -> Access {
+        Access::over(&POSTGRESQL, settings, context)
+    }
+
+    /// Remembers how to connect to a system that speaks PostgreSQL's protocol.
+    pub fn over(wire: &'static Wire, settings: PostgresSettings, context: &ConnectorContext) -> Access {
         let ca_file = settings.ca_file.as_ref().map(|file| context.project.join(file));
-        Access { pool: Pool::of(&settings, ca_file.as_ref()), settings, ca_file }
+        Access {
+            wire,
+            pool: Pool::of(wire.title, &settings, ca_file.as_ref()),
+            settings,
+            ca_file,
+            login: None,
+        }
+    }
+
+    /// Returns the same with another user and password for each connection.
+    pub fn with_login(self, login: Option<Arc<dyn Login>>) -> Access {
+        Access { login, ..self }
     }
 
     /// Returns the server, for messages.
@@ -71,34 +128,52 @@ impl Access {
                 .map_err(|cause| Error::internal("setting up TLS was cut short").caused_by(cause))??;
         let tls = MakeRustlsConnect::new(tls_config);
         let limit = self.settings.connect_timeout.0.0;
-        let config = self.config(limit);
-        let (client, connection) = tokio::time::timeout(limit, config.connect(tls.clone()))
+        let sign_in = match &self.login {
+            Some(login) => login.sign_in().await?,
+            None => SignIn::of(&self.settings),
+        };
+        let mut config = self.config(limit, &sign_in);
+        let cancelling = match self.wire.digest {
+            true => Cancelling::Digest(DigestConnect::cancelling(self.is_encrypted(), tls.clone())),
+            false => Cancelling::Plain(tls.clone()),
+        };
+        let connecting = async {
+            match self.wire.digest {
+                true => {
+                    // `DigestConnect` asks for TLS itself, or leaves it.
+                    config.ssl_mode(SslMode::Require).ssl_negotiation(SslNegotiation::Direct);
+                    driven(&config, DigestConnect::signing_in(self.is_encrypted(), tls, sign_in)).await
+                }
+                false => driven(&config, tls).await,
+            }
+        };
+        let (client, driver) = tokio::time::timeout(limit, connecting)
             .await
             .map_err(|_| {
                 Error::new(
                     ErrorKind::Unavailable,
-                    format!("PostgreSQL at {} did not answer within {limit:?}", self.place()),
+                    format!("{} at {} did not answer within {limit:?}", self.wire.title, self.place()),
                 )
                 .hint("check `host`, `port` and the firewall in between; `connect_timeout` sets the limit")
             })?
-            .map_err(|error| self.explain(&error, None))?;
-        let driver = tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(code = error.code().map(|code| code.code()), "PostgreSQL connection ended");
-            }
-        });
+            .map_err(|error| (self.wire.explain)(self, &error))?;
         let cancel = client.cancel_token();
-        Ok(Connection { client, running: false, cancel, tls, driver: driver.abort_handle() })
+        Ok(Connection { client, running: false, cancel, cancelling, driver })
     }
 
-    /// Waits for a connection of the pool and opens a transaction on it, see [`OPENING`].
+    fn is_encrypted(&self) -> bool {
+        self.settings.tls != Tls::Disable
+    }
+
+    /// Waits for a connection of the pool and opens it, see [`Wire::opening`]; for PostgreSQL with a transaction.
     ///
     /// # Errors
     /// As [`Access::connect`].
     pub async fn begin(&self) -> Result<Session, Error> {
-        let mut opening = OPENING.to_owned();
+        let Wire { opening, set, explain, .. } = self.wire;
+        let mut opening = (*opening).to_owned();
         if let Some(limit) = self.settings.statement_timeout {
-            opening.push_str(&format!("; SET LOCAL statement_timeout = {}", limit.0.as_millis()));
+            opening.push_str(&format!("; {set} statement_timeout = {}", limit.0.as_millis()));
         }
         let turn = self.pool.turn(&self.place()).await?;
         while let Some(connection) = self.pool.take() {
@@ -108,7 +183,7 @@ impl Access {
             }
         }
         let connection = self.open().await?;
-        connection.client.batch_execute(&opening).await.map_err(|error| self.explain(&error, None))?;
+        connection.client.batch_execute(&opening).await.map_err(|error| explain(self, &error))?;
         Ok(Session { connection, _turn: Some(turn) })
     }
 
@@ -126,25 +201,49 @@ impl Access {
         move |error| self.explain(&error, Some(relation))
     }
 
-    fn config(&self, limit: Duration) -> Config {
+    fn config(&self, limit: Duration, sign_in: &SignIn) -> Config {
         let mut config = Config::new();
         config
             .host(&self.settings.host)
             .port(self.settings.port)
-            .dbname(&self.settings.database)
-            .user(&self.settings.user)
+            .dbname(&sign_in.database)
+            .user(&sign_in.user)
             .application_name("tidegate")
             .connect_timeout(limit)
             // Detects within minutes that the other side is gone, not within hours.
             .keepalives_idle(Duration::from_secs(60))
             .keepalives_interval(Duration::from_secs(15))
             .keepalives_retries(4)
-            .ssl_mode(if self.settings.tls == Tls::Disable { SslMode::Disable } else { SslMode::Require });
-        if let Some(password) = &self.settings.password {
+            .ssl_mode(if self.is_encrypted() { SslMode::Require } else { SslMode::Disable });
+        if let Some(password) = &sign_in.password {
             config.password(password.expose());
         }
         config
     }
+}
+
+/// Connects, and runs the connection in a task of its own.
+async fn driven<T>(config: &Config, tls: T) -> Result<(Client, AbortHandle), tokio_postgres::Error>
+where
+    T: MakeTlsConnect<Socket>,
+    T::Stream: Send + 'static,
+    T::TlsConnect: Send,
+    <T::TlsConnect as TlsConnect<Socket>>::Future: Send,
+{
+    let (client, connection) = config.connect(tls).await?;
+    let driver = tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(code = error.code().map(|code| code.code()), "the connection ended");
+        }
+    });
+    Ok((client, driver.abort_handle()))
+}
+
+/// The way on which a statement is cancelled: a connection of its own.
+#[derive(Clone)]
+enum Cancelling {
+    Plain(MakeRustlsConnect),
+    Digest(DigestConnect),
 }
 
 /// A connection to a server.
@@ -156,7 +255,7 @@ pub struct Connection {
     /// Whether a statement may be running.
     pub running: bool,
     cancel: CancelToken,
-    tls: MakeRustlsConnect,
+    cancelling: Cancelling,
     driver: AbortHandle,
 }
 
@@ -193,14 +292,21 @@ impl Drop for Connection {
             // The driver closes the connection once the client is gone.
             return;
         }
-        let (cancel, tls, driver) = (self.cancel.clone(), self.tls.clone(), self.driver.clone());
+        let (cancel, cancelling, driver) =
+            (self.cancel.clone(), self.cancelling.clone(), self.driver.clone());
         let Ok(runtime) = Handle::try_current() else {
             driver.abort();
             return;
         };
         runtime.spawn(async move {
             // Whether the request arrives or not: without the connection the statement ends, too.
-            let _ = tokio::time::timeout(Duration::from_secs(5), cancel.cancel_query(tls)).await;
+            let cancelled = async {
+                match cancelling {
+                    Cancelling::Plain(tls) => cancel.cancel_query(tls).await,
+                    Cancelling::Digest(tls) => cancel.cancel_query(tls).await,
+                }
+            };
+            let _ = tokio::time::timeout(Duration::from_secs(5), cancelled).await;
             driver.abort();
         });
     }

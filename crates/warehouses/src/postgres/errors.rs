@@ -19,43 +19,43 @@ use tidegate_transport::sql::table::Relation as _;
 impl Access {
     /// What happened, and what to do about it.
     pub fn explain(&self, error: &tokio_postgres::Error, relation: Option<&Relation>) -> Error {
-        if let Some(said) = error.as_db_error() {
-            return self.explain_server(said, relation);
+        match error.as_db_error() {
+            Some(said) => self.explain_server(said, relation),
+            None => self.explain_connection(error),
         }
+    }
+
+    /// What happened to the connection, and what to do about it, in the name of the system.
+    pub fn explain_connection(&self, error: &tokio_postgres::Error) -> Error {
+        let title = self.wire.title;
         if let Some(cause) = rustls_error(error) {
             return self.explain_tls(cause);
         }
         let place = self.place();
+        let said = describe(error);
+        if said.contains("server does not support TLS") {
+            return Error::settings(format!("{title} at {place} does not offer TLS"))
+                .hint("switch `ssl` on at the server, or set `tls: disable` where the network is trusted");
+        }
+        if said.contains("password missing") {
+            return Error::new(ErrorKind::Denied, format!("{title} at {place} asks for a password"))
+                .hint("set `password`, for example to ${SHOP_PASSWORD}");
+        }
         if let Some(cause) = io_error(error) {
             return Error::new(
                 ErrorKind::Unavailable,
-                format!("PostgreSQL at {place} cannot be reached: {cause}"),
+                format!("{title} at {place} cannot be reached: {cause}"),
             )
             .hint("check `host`, `port` and the firewall; `tidegate check` shows whether it is back");
         }
         if error.is_closed() {
-            return Error::new(
-                ErrorKind::Unavailable,
-                format!("PostgreSQL at {place} closed the connection"),
-            );
-        }
-        let said = describe(error);
-        if said.contains("server does not support TLS") {
-            return Error::settings(format!("PostgreSQL at {place} does not offer TLS"))
-                .hint("switch `ssl` on at the server, or set `tls: disable` where the network is trusted");
-        }
-        if said.contains("password missing") {
-            return Error::new(ErrorKind::Denied, format!("PostgreSQL at {place} asks for a password"))
-                .hint("set `password`, for example to ${SHOP_PASSWORD}");
+            return Error::new(ErrorKind::Unavailable, format!("{title} at {place} closed the connection"));
         }
         if said.contains("timeout") || said.contains("timed out") {
-            return Error::new(
-                ErrorKind::Unavailable,
-                format!("PostgreSQL at {place} did not answer in time"),
-            )
-            .hint("check `host`, `port` and the firewall in between; `connect_timeout` sets the limit");
+            return Error::new(ErrorKind::Unavailable, format!("{title} at {place} did not answer in time"))
+                .hint("check `host`, `port` and the firewall in between; `connect_timeout` sets the limit");
         }
-        Error::new(ErrorKind::Unexpected, format!("PostgreSQL at {place}: {said}"))
+        Error::new(ErrorKind::Unexpected, format!("{title} at {place}: {said}"))
     }
 
     fn explain_server(&self, said: &DbError, relation: Option<&Relation>) -> Error {
@@ -143,12 +143,12 @@ impl Access {
     }
 
     fn explain_tls(&self, cause: &rustls::Error) -> Error {
-        let place = self.place();
+        let (title, place) = (self.wire.title, self.place());
         let Some(distrust) = Distrust::of(cause) else {
-            return Error::settings(format!("TLS with PostgreSQL at {place} failed: {cause}"))
-                .hint("check that `port` is PostgreSQL's own and that the server speaks TLS 1.2 or newer");
+            return Error::settings(format!("TLS with {title} at {place} failed: {cause}"))
+                .hint("check that `port` is the database's own and that the server speaks TLS 1.2 or newer");
         };
-        Error::settings(format!("the certificate of PostgreSQL at {place} {}", distrust.said()))
+        Error::settings(format!("the certificate of {title} at {place} {}", distrust.said()))
             .hint(format!("{}; `tls: require` encrypts without checking it", distrust.remedy("`host`")))
             .caused_by(cause.clone())
     }

@@ -19,6 +19,7 @@ static POOLS: Mutex<Vec<Weak<Pool>>> = Mutex::new(Vec::new());
 /// Connections with the same settings.
 #[derive(Debug)]
 pub struct Pool {
+    system: &'static str,
     settings: PostgresSettings,
     ca_file: Option<PathBuf>,
     turns: Arc<Semaphore>,
@@ -26,17 +27,20 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// Returns the pool of these settings; all that have the same share it.
-    pub fn of(settings: &PostgresSettings, ca_file: Option<&PathBuf>) -> Arc<Pool> {
+    /// Returns the pool of these settings of a system; all that have the same share it.
+    pub fn of(system: &'static str, settings: &PostgresSettings, ca_file: Option<&PathBuf>) -> Arc<Pool> {
         let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
         pools.retain(|pool| pool.strong_count() > 0);
-        let same = |pool: &Arc<Pool>| pool.settings == *settings && pool.ca_file.as_ref() == ca_file;
+        let same = |pool: &Arc<Pool>| {
+            pool.system == system && pool.settings == *settings && pool.ca_file.as_ref() == ca_file
+        };
         if let Some(pool) = pools.iter().filter_map(Weak::upgrade).find(same) {
             return pool;
         }
         let pool = Arc::new(Pool {
             turns: Arc::new(Semaphore::new(settings.max_connections.get() as usize)),
             idle: Mutex::default(),
+            system,
             settings: settings.clone(),
             ca_file: ca_file.cloned(),
         });

@@ -9,6 +9,7 @@ const CONNECTORS: &[Connector] = &[
     tidegate_warehouses::bigquery::CONNECTOR,
     tidegate_warehouses::databricks::CONNECTOR,
     tidegate_warehouses::postgres::CONNECTOR,
+    tidegate_warehouses::redshift::CONNECTOR,
     tidegate_warehouses::snowflake::CONNECTOR,
 ];
 

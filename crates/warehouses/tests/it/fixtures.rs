@@ -11,6 +11,7 @@ use tidegate_testkit::conforms::{Example, PRIVATE, SourceBackend, SourceExample}
 use crate::bigquery_server::{Warehouse, key};
 use crate::databricks_server::Workspace;
 use crate::postgres_server::Database;
+use crate::redshift_server::Cluster;
 use crate::snowflake_server::{self, Account, Counting};
 
 const ROWS: i64 = 40;
@@ -21,6 +22,7 @@ pub fn of(kind: &str) -> Option<Example> {
         "postgres" => Some(postgres()),
         "bigquery" => Some(bigquery()),
         "databricks" => Some(databricks()),
+        "redshift" => Some(redshift()),
         "snowflake" => Some(snowflake()),
         _ => None,
     }
@@ -249,6 +251,68 @@ fn snowflake() -> Example {
             },
         }),
         ..Example::default()
+    }
+}
+
+fn redshift() -> Example {
+    Example {
+        // Nothing listens there.
+        settings: json!({
+            "host": "127.0.0.1",
+            "port": 1,
+            "database": "shop",
+            "user": "tidegate",
+            "password": "f00d-4-redshift",
+            "tls": "disable",
+        }),
+        source: Some(SourceExample {
+            backends: || {
+                Box::pin(async {
+                    let cluster = Arc::new(Cluster::new().await);
+                    cluster
+                        .run(
+                            "CREATE TABLE t (id BIGINT NOT NULL PRIMARY KEY, note VARCHAR, total DECIMAL(9,2), even BOOLEAN, \
+                             share FLOAT8, raw VARBYTE, day DATE, clock TIME, wall TIMESTAMP, doc SUPER, zoned TIMETZ, at TIMESTAMPTZ)",
+                        )
+                        .await;
+                    cluster
+                        .run(&format!(
+                            "INSERT INTO t SELECT n, '{PRIVATE} ' || n, n, n % 2 = 0, n / 8.0, TO_VARBYTE('00ff', 'hex'), \
+                             DATE '2026-01-01' + n, TIME '00:00:00.5', TIMESTAMP '2026-01-01 00:00:00.000005', \
+                             JSON_PARSE('{{\"n\":[1,null]}}'), '13:14:15+02', \
+                             CASE WHEN n > 3 THEN CAST('2026-01-01 00:00:00+00' AS TIMESTAMPTZ) + n / 3 * INTERVAL '1 microsecond' END \
+                             FROM generate_series(1, {ROWS}) AS n"
+                        ))
+                        .await;
+                    vec![
+                        cluster_backend(&cluster, json!({ "table": "public.t" })),
+                        cluster_backend(&cluster, json!({ "query": "select * from t;" })),
+                    ]
+                })
+            },
+        }),
+        ..Example::default()
+    }
+}
+
+fn cluster_backend(cluster: &Arc<Cluster>, selection: Value) -> SourceBackend {
+    let kept = Arc::clone(cluster);
+    SourceBackend {
+        settings: json!(cluster.settings(json!({ "fetch_rows": 9 })).members()),
+        project: std::env::temp_dir(),
+        http: None,
+        selection,
+        missing: json!({ "table": "public.tt" }),
+        failing: Some(json!({ "query": "select cast(note as int) as n from t" })),
+        rows: ROWS as usize,
+        cursor: Some("at"),
+        key: &["id"],
+        untyped: &["zoned"],
+        running: Box::new(move || {
+            let cluster = Arc::clone(&kept);
+            Box::pin(async move { cluster.open().await })
+        }),
+        keep: Box::new(Arc::clone(cluster)),
     }
 }
 

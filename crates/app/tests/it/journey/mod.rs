@@ -9,5 +9,6 @@ mod files;
 mod history;
 mod ingestion;
 mod lakehouse;
+mod redshift;
 mod snowflake;
 mod store;

@@ -1,0 +1,43 @@
+//! Amazon Redshift, provisioned and serverless, as a source of rows.
+//!
+//! Speaks PostgreSQL's protocol through the connections of `postgres`, in the part of it that Redshift has:
+//! cells arrive as text, through a cursor in a read-only transaction. The source keeps no position and
+//! does not try again; both belong to the engine.
+
+mod catalog;
+mod cell;
+mod checks;
+mod errors;
+mod iam;
+mod keys;
+mod reading;
+mod relation;
+mod settings;
+mod setup;
+mod source;
+#[cfg(test)]
+mod tests;
+mod types;
+
+use std::sync::Arc;
+
+use tidegate_model::{Connector, Mode, SourceRole, settings::schema_of};
+
+use settings::{RedshiftSelection, RedshiftSettings};
+
+/// Amazon Redshift.
+pub const CONNECTOR: Connector = Connector {
+    kind: "redshift",
+    title: "Amazon Redshift",
+    readme: include_str!("README.md"),
+    icon: include_str!("icon.svg"),
+    settings: schema_of::<RedshiftSettings>,
+    source: Some(SourceRole {
+        selection: schema_of::<RedshiftSelection>,
+        modes: &[Mode::Full, Mode::Incremental, Mode::Mirror],
+        keeps_checkpoint: false,
+        open: |settings, context| Ok(Arc::new(source::RedshiftSource::open(settings, context)?)),
+    }),
+    setup: Some(setup::setup),
+    ..Connector::EMPTY
+};

@@ -1,0 +1,165 @@
+//! The settings.
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use tidegate_model::{Error, Secret};
+use tidegate_transport::aws::AwsSettings;
+use tidegate_transport::sql::selection::{Selected, selected};
+use tidegate_transport::tls::Tls;
+
+use crate::postgres::settings::{ConnectTimeout, PostgresSettings, Span};
+
+use super::iam::Home;
+use super::relation::Relation;
+
+/// How to reach a database of Amazon Redshift.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RedshiftSettings {
+    /// Host name of the endpoint, without its port and database.
+    #[schemars(extend("format" = "host", "examples" = ["shop.abc123.eu-central-1.redshift.amazonaws.com"]))]
+    pub host: String,
+    /// Port of the endpoint.
+    #[serde(default = "default_port", deserialize_with = "tidegate_transport::settings::port")]
+    pub port: u16,
+    /// Name of the database.
+    pub database: String,
+    /// User to log in as. With `workgroup`, AWS gives the name: `IAMR:` and the name of the role, or `IAM:` and
+    /// that of the user.
+    pub user: String,
+    /// The user's password. Leave it out to sign in by an identity of AWS, see `cluster` and `workgroup`.
+    pub password: Option<Secret>,
+    /// The identifier of the provisioned cluster, to sign in by an identity of AWS instead of a password.
+    pub cluster: Option<String>,
+    /// The name of the workgroup of Redshift Serverless, to sign in by an identity of AWS instead of a password.
+    pub workgroup: Option<String>,
+    /// The identity of AWS that signs in, with `cluster` or `workgroup`.
+    pub aws: Option<AwsSettings>,
+    /// Whether the connection is encrypted and the server has to prove who it is.
+    #[serde(default)]
+    pub tls: Tls,
+    /// PEM file with the authority that signed the server's certificate, for example Amazon's bundle for
+    /// Redshift. Without it, the system's authorities count.
+    pub ca_file: Option<PathBuf>,
+    /// Longest time a statement may take, for example `10m`. Without it, the limit of the user or of the
+    /// workload queue holds.
+    pub statement_timeout: Option<Span>,
+    /// Longest time connecting may take, for example `10s`.
+    #[serde(default)]
+    pub connect_timeout: ConnectTimeout,
+    /// How many connections all syncs that read with these settings have at once, in one process;
+    /// the others wait for their turn. Default: 8.
+    #[serde(default = "default_max_connections")]
+    pub max_connections: NonZeroU32,
+    /// How many rows are fetched at once from the cursor of a read. Amazon advises 1,000 at most for
+    /// clusters of one node. Default: 1,000.
+    #[serde(default = "default_fetch_rows")]
+    pub fetch_rows: NonZeroU32,
+}
+
+fn default_port() -> u16 {
+    5439
+}
+
+fn default_max_connections() -> NonZeroU32 {
+    NonZeroU32::MIN.saturating_add(7)
+}
+
+fn default_fetch_rows() -> NonZeroU32 {
+    NonZeroU32::MIN.saturating_add(999)
+}
+
+impl RedshiftSettings {
+    /// Returns where the database runs and the identity that signs in there; `None` if a password does.
+    ///
+    /// # Errors
+    /// Settings that exclude each other, or belong together.
+    pub fn identity(&self) -> Result<Option<(Home, &AwsSettings)>, Error> {
+        let home = match (&self.cluster, &self.workgroup) {
+            (Some(_), Some(_)) => {
+                return Err(Error::settings("`cluster` and `workgroup` exclude each other"));
+            }
+            (Some(cluster), None) => Home::Cluster(cluster.clone()),
+            (None, Some(workgroup)) => Home::Workgroup(workgroup.clone()),
+            (None, None) if self.aws.is_some() => {
+                return Err(Error::settings("`aws` belongs to a `cluster` or a `workgroup`")
+                    .hint("name the one that the identity signs in to, or remove `aws`"));
+            }
+            (None, None) => return Ok(None),
+        };
+        if self.password.is_some() {
+            return Err(Error::settings(
+                "`password` and the sign-in by an identity of AWS exclude each other",
+            )
+            .hint("remove `password`, or `cluster`, `workgroup` and `aws`"));
+        }
+        match &self.aws {
+            Some(aws) => Ok(Some((home, aws))),
+            None => Err(Error::settings("`aws` is missing: the identity that signs in")
+                .hint("add at least `aws: { region: … }`; credentials come from AWS's default chain then")),
+        }
+    }
+
+    /// Returns the settings of a connection.
+    ///
+    /// # Errors
+    /// Names the setting that cannot work.
+    pub fn connection(&self) -> Result<PostgresSettings, Error> {
+        if let Some((host, _)) = self.host.split_once(':')
+            && !host.is_empty()
+            && !host.contains(['/', ':'])
+        {
+            return Err(Error::settings("`host`: expected a host name without a port")
+                .hint("the console shows `host:port/database`; each of them has its own setting"));
+        }
+        PostgresSettings {
+            host: self.host.clone(),
+            port: self.port,
+            database: self.database.clone(),
+            user: self.user.clone(),
+            password: self.password.clone(),
+            tls: self.tls,
+            ca_file: self.ca_file.clone(),
+            statement_timeout: self.statement_timeout,
+            connect_timeout: self.connect_timeout,
+            max_connections: self.max_connections,
+        }
+        .checked()
+    }
+}
+
+/// What to read: exactly one of `table` and `query`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(extend("oneOf" = [{ "required": ["table"] }, { "required": ["query"] }]))]
+pub struct RedshiftSelection {
+    /// A table or view, `schema.table` or `database.schema.table`. Names that hold a dot are written in double
+    /// quotes.
+    #[schemars(extend("examples" = ["public.orders"]))]
+    pub table: Option<String>,
+    /// One `SELECT` statement.
+    pub query: Option<String>,
+    /// The columns that name a row.
+    #[schemars(skip)]
+    pub key: Option<Vec<String>>,
+    /// The columns that are read; all of them if absent. Set by
+    /// [`tidegate_transport::sql::selection::narrow`], never by a person.
+    #[schemars(skip)]
+    pub columns: Option<Vec<String>>,
+}
+
+impl RedshiftSelection {
+    /// What a selection reads from.
+    ///
+    /// # Errors
+    /// [`tidegate_model::ErrorKind::Settings`] for anything but one table or one query.
+    pub fn relation(&self) -> Result<Relation, Error> {
+        match selected(self.table.as_deref(), self.query.as_deref(), "public.orders")? {
+            Selected::Table(table) => Relation::table(table),
+            Selected::Query(query) => Relation::query(query),
+        }
+    }
+}

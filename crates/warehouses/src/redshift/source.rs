@@ -1,0 +1,228 @@
+//! Redshift as a [`Source`].
+
+use std::collections::VecDeque;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures_util::TryStreamExt;
+use tidegate_model::source::Column;
+use tidegate_model::{
+    Checks, ConnectorContext, Dataset, Error, ErrorKind, Feed, ReadMode, Row, Selection, Settings, Source,
+    Value,
+};
+use tidegate_transport::sql::incremental::{Redshift, with_parameter};
+use tidegate_transport::sql::nearest;
+use tidegate_transport::sql::rows::parameter;
+use tidegate_transport::sql::selection::narrow;
+use tidegate_transport::sql::table::Relation as _;
+
+use crate::postgres::client::{Access, Login, Session, Wire};
+use crate::postgres::parameter::input_text;
+
+use super::catalog;
+use super::errors::explained;
+use super::iam::Iam;
+use super::keys::lookups;
+use super::reading::Reading;
+use super::relation::{Relation, SourceColumn, Table, literal};
+use super::settings::{RedshiftSelection, RedshiftSettings};
+use super::types::SqlType;
+
+/// Texts come out the same whatever the cluster, the database and the user are set to: 17 digits of a float
+/// name it exactly, and 2 more than the 15 of before is the most that Redshift takes.
+///
+/// Source: Amazon Redshift Database Developer Guide, "Configuration reference".
+const OPENING: &str = "SET datestyle TO ISO; SET timezone TO 'UTC'; SET extra_float_digits TO 2";
+
+/// Everything that is read belongs to one state, that of the first `SELECT`.
+const TRANSACTION: &str = "BEGIN READ ONLY";
+
+static REDSHIFT: Wire = Wire {
+    title: "Amazon Redshift",
+    opening: OPENING,
+    set: "SET",
+    digest: true,
+    explain: |access, error| explained(access, error, None),
+};
+
+/// A database of Redshift.
+pub struct RedshiftSource {
+    pub(super) access: Access,
+    fetch_rows: NonZeroU32,
+}
+
+impl RedshiftSource {
+    /// Opens the source. Nothing is connected yet.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Settings`] for settings that cannot work.
+    pub fn open(settings: &Settings, context: &ConnectorContext) -> Result<RedshiftSource, Error> {
+        let settings: RedshiftSettings = settings.parse()?;
+        let login = Iam::open(&settings, context)?.map(|iam| Arc::new(iam) as Arc<dyn Login>);
+        let access = Access::over(&REDSHIFT, settings.connection()?, context).with_login(login);
+        Ok(RedshiftSource { access, fetch_rows: settings.fetch_rows })
+    }
+
+    /// Returns the columns that are read of a selection, found without reading a row.
+    pub(super) async fn table(
+        &self,
+        session: &Session,
+        selected: &RedshiftSelection,
+    ) -> Result<Table, Error> {
+        let relation = selected.relation()?;
+        // Outside of a transaction: the client asks for the types it does not know in two ways, of which the
+        // first one fails here.
+        let statement = match session.client.prepare(&relation.probe()).await {
+            Ok(statement) => statement,
+            Err(error) => {
+                let error = explained(&self.access, &error, Some(&relation));
+                return Err(match error.kind() {
+                    ErrorKind::Missing => self.suggest(session, &relation, error).await,
+                    _ => error,
+                });
+            }
+        };
+        let columns = statement.columns().iter().map(|column| SourceColumn {
+            name: column.name().to_owned(),
+            sql_type: SqlType::of(column.type_().oid(), column.type_modifier(), column.type_().name()),
+        });
+        Table::new(Redshift, relation, columns.collect(), false)?.narrowed(selected.columns.as_deref())
+    }
+
+    /// Adds the name of the table that was most likely meant.
+    async fn suggest(&self, session: &Session, relation: &Relation, error: Error) -> Error {
+        let Relation::Table(_) = relation else { return error };
+        let Ok(known) = catalog::tables(&self.access, session).await else { return error };
+        let names = known.iter().map(|dataset| dataset.name.as_str());
+        match nearest(&relation.label(), names) {
+            Some(name) if name != relation.label() => error.hint(format!("did you mean `{name}`?")),
+            _ => error,
+        }
+    }
+
+    /// Opens the transaction of a read.
+    async fn reading(
+        &self,
+        session: Session,
+        table: Table,
+        statements: impl IntoIterator<Item = String>,
+        not_due: Option<String>,
+        batch_rows: usize,
+    ) -> Result<Reading, Error> {
+        session
+            .client
+            .batch_execute(TRANSACTION)
+            .await
+            .map_err(|error| explained(&self.access, &error, Some(&table.relation)))?;
+        Ok(Reading {
+            access: self.access.clone(),
+            session,
+            columns: table.names(),
+            types: table.columns.into_iter().map(|column| column.sql_type).collect(),
+            relation: table.relation,
+            statements: VecDeque::from_iter(statements),
+            not_due,
+            batch_rows,
+            fetch_rows: self.fetch_rows,
+        })
+    }
+}
+
+/// Returns a cursor's value in SQL; `None` for none and for the beginning of time.
+fn start(from: &Value) -> Result<Option<String>, Error> {
+    let Some(text) = parameter(from).and_then(|_| input_text(from)) else { return Ok(None) };
+    let text = literal(&text);
+    text.map(Some).ok_or_else(|| Error::internal("the checkpoint has a character that no text here has"))
+}
+
+#[async_trait]
+impl Source for RedshiftSource {
+    async fn check(&self, selection: Option<&Selection>) -> Result<Checks, Error> {
+        self.prove(selection).await
+    }
+
+    async fn discover(&self) -> Result<Vec<Dataset>, Error> {
+        let session = self.access.begin().await?;
+        let tables = catalog::tables(&self.access, &session).await?;
+        self.access.done(session).await;
+        Ok(tables)
+    }
+
+    async fn describe(&self, selection: &Selection) -> Result<Dataset, Error> {
+        let selected: RedshiftSelection = selection.parse()?;
+        let session = self.access.begin().await?;
+        let table = self.table(&session, &selected).await?;
+        let key = match (selected.key, table.relation.in_database(&self.access.settings.database)) {
+            (Some(key), _) => key,
+            (None, None) => Vec::new(),
+            (None, Some((schema, name))) => catalog::key(&self.access, &session, schema, name).await?,
+        };
+        self.access.done(session).await;
+        let described = |column: &SourceColumn| Column {
+            name: column.name.clone(),
+            data_type: column.sql_type.data_type(),
+            type_name: column.sql_type.to_string(),
+        };
+        let columns = table.columns.iter().map(described).collect();
+        Ok(Dataset { name: table.relation.label(), columns, key, open: false })
+    }
+
+    fn narrow(&self, selection: &Selection, columns: &[String]) -> Option<Selection> {
+        Some(narrow(selection, columns))
+    }
+
+    async fn read(
+        &self,
+        selection: &Selection,
+        mode: &ReadMode,
+        batch_rows: usize,
+    ) -> Result<Feed<Row>, Error> {
+        let session = self.access.begin().await?;
+        let table = self.table(&session, &selection.parse()?).await?;
+        let (statement, not_due) = match mode {
+            ReadMode::Full => (table.everything(), None),
+            ReadMode::Incremental { column, from, time_zone } => {
+                let cursor = table.cursor(column, time_zone)?;
+                let from = from.as_ref().map(start).transpose()?.flatten();
+                let statement = cursor.all(from.is_some());
+                (with_parameter(&statement, from.as_deref().unwrap_or_default()), cursor.not_due())
+            }
+            ReadMode::Resume { .. } => {
+                return Err(Error::settings("Amazon Redshift keeps no position of its own")
+                    .hint("say how rows are found: `cursor: <column>` or `mode: full`"));
+            }
+        };
+        Ok(self.reading(session, table, [statement], not_due, batch_rows).await?.feed())
+    }
+
+    async fn highest(
+        &self,
+        selection: &Selection,
+        column: &str,
+        time_zone: &str,
+    ) -> Result<Option<Value>, Error> {
+        let session = self.access.begin().await?;
+        let table = self.table(&session, &selection.parse()?).await?;
+        let sql = table.cursor(column, time_zone)?.highest();
+        let mut feed = self.reading(session, table, [sql], None, 10).await?.feed();
+        let batch = feed.try_next().await?;
+        Ok(batch.and_then(|batch| batch.items.first()?.get(column).cloned()))
+    }
+
+    async fn lookup(
+        &self,
+        selection: &Selection,
+        key: &[String],
+        values: &[Vec<Value>],
+    ) -> Result<Option<Feed<Row>>, Error> {
+        if key.is_empty() {
+            return Err(Error::settings("rows are looked up by key columns, and there are none")
+                .hint("name them under `primary_key`"));
+        }
+        let session = self.access.begin().await?;
+        let table = self.table(&session, &selection.parse()?).await?;
+        let statements = lookups(&table, key, values)?;
+        Ok(Some(self.reading(session, table, statements, None, values.len()).await?.feed()))
+    }
+}
