@@ -2,8 +2,9 @@
 //!
 //! A *sync* moves a feed to a destination and records every outcome. This crate names the things
 //! that flow ([`Value`], [`Row`], [`Record`], [`Event`]), the contracts that parts keep
-//! ([`Source`], [`Platform`], [`Sink`], [`Store`], [`EventLog`], [`Http`]) and what is said about what
-//! happened ([`Outcome`], [`Run`], [`Error`]). It opens no sockets, speaks no
+//! ([`Source`], [`Platform`], [`Sink`], [`Ingest`], [`Store`], [`Lease`], [`Comparison`],
+//! [`AlertBook`](alert::AlertBook), [`PeopleBook`](people::PeopleBook), [`EventLog`], [`Http`]) and what is
+//! said about what happened ([`Outcome`], [`Run`], [`Error`]). It opens no sockets, speaks no
 //! SQL and starts no runtime.
 
 pub mod address;

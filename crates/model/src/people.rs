@@ -154,6 +154,9 @@ pub trait PeopleBook: Send + Sync {
     /// Returns everyone, by name.
     async fn people(&self) -> Result<Vec<Person>, Error>;
 
+    /// Returns whether anyone has a password. It is asked for each request.
+    async fn any_password(&self) -> Result<bool, Error>;
+
     /// Returns one person.
     async fn person(&self, name: &str) -> Result<Option<Person>, Error>;
 

@@ -15,7 +15,7 @@ use crate::people::PeopleBook;
 pub use crate::row_status::{RowResult, RowStatus, StatusKind};
 use crate::{
     Cause, Checkpoint, Claim, Claimed, Compared, Comparison, Counts, Ending, Erasure, ErasureCounts, Error,
-    ObjectKind, Outcome, Reason, Row, RowHash, Run, RunId, Secret, SyncId, Text, Value, Wait,
+    KeptRow, ObjectKind, Outcome, Reason, RowHash, Run, RunId, Secret, SyncId, Text, Value, Wait,
 };
 
 /// What is known of a sync besides its configuration.
@@ -360,7 +360,7 @@ pub struct RunEnd {
     pub error: Option<String>,
     /// Whether the read completed: intents of earlier runs are removed.
     pub complete: bool,
-    /// What becomes of a pause that Tidegate set; one that a person set stays.
+    /// Whether the sync is paused, or a pause that Tidegate set is lifted; one that a person set stays.
     pub pause: PauseChange,
     /// When it ended.
     pub at: Timestamp,
@@ -480,7 +480,7 @@ pub trait Store: Send + Sync {
     /// nothing.
     async fn commit_batch(&self, run: &RunId, commit: BatchCommit) -> Result<(), Error>;
 
-    /// Closes a run, and pauses or resumes its sync with it.
+    /// Closes a run, and pauses or resumes its sync with it. Its history file may follow later.
     async fn finish_run(&self, run: &RunId, end: RunEnd) -> Result<Run, Error>;
 
     /// Opens the committed rows that a run may read again.
@@ -546,7 +546,7 @@ pub trait Store: Send + Sync {
     /// the time when they were, and `after` does not count.
     async fn dismissed_rows(&self, query: &FailedRowQuery) -> Result<Vec<DismissedRow>, Error>;
 
-    /// Returns a page of the open failed rows of all syncs, the last one that failed first.
+    /// Returns a page of the open failed rows of all syncs, the row that failed last first.
     async fn find_failed_rows(&self, query: &FailedRowQuery) -> Result<Vec<FailedRow>, Error>;
 
     /// Returns the open failed rows in groups, of one sync or of all, the group that failed

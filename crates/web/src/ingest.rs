@@ -127,15 +127,20 @@ impl Ingest {
         mut body: Body,
     ) -> (Response, Option<Body>) {
         let mut share = self.budget.share(sender);
-        let read = match Encoding::of(&head.headers) {
-            Ok(encoding) => match body::read(&head.headers, &mut body, &mut share).await {
-                Ok(sent) => decoded(encoding, sent, &mut head, &mut share),
-                Err(bad) => return (refusal(open, &bad), Some(body)),
-            },
+        let encoding = match Encoding::of(&head.headers) {
+            Ok(encoding) => encoding,
             Err(bad) => return (refusal(open, &bad), Some(body)),
         };
+        let sent = match body::read(&head.headers, &mut body, &mut share).await {
+            Ok(sent) => sent,
+            Err(bad) => return (refusal(open, &bad), Some(body)),
+        };
+        let read = match encoding {
+            None => Ok((sent, share)),
+            Some(encoding) => decoded(encoding, sent, &mut head, share).await,
+        };
         let answer = match read {
-            Ok(read) => self.log(open, Request::from_parts(head, read), share).await,
+            Ok((read, share)) => self.log(open, Request::from_parts(head, read), share).await,
             Err(bad) => refusal(open, &bad),
         };
         (answer, None)
@@ -155,15 +160,23 @@ impl Ingest {
     }
 }
 
-/// The body as it was before it was compressed.
-fn decoded(
-    encoding: Option<Encoding>,
+/// The body as it was before it was compressed. Megabytes take milliseconds, beside the threads that answer.
+async fn decoded(
+    encoding: Encoding,
     sent: Bytes,
     head: &mut Parts,
-    share: &mut Share,
-) -> Result<Bytes, BodyError> {
-    let Some(encoding) = encoding else { return Ok(sent) };
-    let decoded = encoding.decode(&sent, share)?;
+    mut share: Share,
+) -> Result<(Bytes, Share), BodyError> {
+    /// A body of this size is a megabyte at most.
+    const SMALL: usize = 1_024;
+    let (is_small, compressed) = (sent.len() <= SMALL, sent.clone());
+    let decode = move || encoding.decode(&compressed, &mut share).map(|body| (body, share));
+    let decoded = match is_small {
+        true => decode()?,
+        false => tokio::task::spawn_blocking(decode)
+            .await
+            .map_err(|cause| Error::internal("decompressing a body ended early").caused_by(cause))??,
+    };
     head.extensions.insert(SentBody(sent));
     Ok(decoded)
 }

@@ -63,7 +63,7 @@ impl Engine {
     /// # Errors
     /// If the store cannot be read.
     pub async fn has_people(&self) -> Result<bool, Error> {
-        Ok(self.config.store.people_book().people().await?.iter().any(|person| person.password.is_some()))
+        self.config.store.people_book().any_password().await
     }
 
     /// Returns everyone, by name.

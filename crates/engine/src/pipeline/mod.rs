@@ -8,7 +8,7 @@
 //!
 //! A *transform* says what is moved: rows that a mapping turns into records (an import), or
 //! events of the log (an export, with the log as the source and a sink as the destination).
-//! Both go through the same loop.
+//! Both go through the same loop. A mirror runs a second job after the first one, for rows that are gone.
 //!
 //! Reading, delivering and committing run concurrently, with a few batches in flight. As many
 //! requests are under way as the rate and the answer time of the platform ask for. Rows of one

@@ -40,6 +40,7 @@ pub(super) struct Packed {
 impl Packer {
     /// Starts the thread. Segments below `smallest` bytes stay as they are.
     pub(super) fn start(folder: &Path, smallest: u64) -> Packer {
+        // Both hold numbers: one for each file that is full.
         let (jobs, asked) = mpsc::channel();
         let (tell, done) = mpsc::channel();
         let stop = Arc::new(AtomicBool::new(false));

@@ -283,7 +283,7 @@ fn read_anew(
     Ok((closed, seen, damage))
 }
 
-/// Reads a closed segment. `after` is the first offset of the segment after it.
+/// Reads a closed segment. `behind` is the first offset of the segment after it.
 fn inspect(
     folder: &Path,
     first: u64,

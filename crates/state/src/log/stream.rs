@@ -20,6 +20,7 @@ pub(super) struct Stream {
 impl Stream {
     /// Starts the thread; it opens the stream first.
     pub(super) fn start(config: WriterConfig) -> Result<Stream, Error> {
+        // Holds no more bytes than `Queue` admits.
         let (sender, jobs) = mpsc::channel();
         let (progress, watched) = watch::channel(Progress::Opening);
         let thread = thread::Builder::new()

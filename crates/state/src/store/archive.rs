@@ -7,6 +7,7 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -30,6 +31,8 @@ pub(super) const PENDING_ROWS_MAX: u64 = 500_000;
 const FILE_ROWS: u64 = 100_000;
 /// The least time between files of fewer rows.
 const FILE_SPAN: SignedDuration = SignedDuration::from_hours(6);
+/// How long the end of a run waits for its file.
+const WAIT: Duration = Duration::from_secs(10);
 /// Rows in memory at a time.
 const PAGE_ROWS: u64 = 20_000;
 
@@ -60,6 +63,7 @@ impl Archive {
         history_days: u32,
         (failed_row_days, contents): (u32, Arc<Contents>),
     ) -> Archive {
+        // Holds a job for each sync, and one for each run that ends.
         let (queue, jobs) = mpsc::unbounded_channel();
         let waiting = Arc::new(Mutex::new(HashSet::new()));
         let task = Task {
@@ -96,12 +100,13 @@ impl Archive {
         }
     }
 
-    /// Makes a file of a sync's rows, if it is time for one, and waits for it. If that fails, the
-    /// rows stay in the tables, where they are found as well.
+    /// Makes a file of a sync's rows, if it is time for one, and waits for it, but not for long if those
+    /// of other syncs come first. If that fails, the rows stay in the tables, where they are found as
+    /// well.
     pub(super) async fn now(&self, sync: &SyncId) {
         let (done, finished) = oneshot::channel();
         self.send(Job { sync: Some(sync.clone()), done: Some(done) });
-        let _ = finished.await;
+        let _ = tokio::time::timeout(WAIT, finished).await;
     }
 
     /// Removes whole days of history before that of `before`, and what is as old.

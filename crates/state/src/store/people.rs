@@ -15,6 +15,11 @@ impl PeopleBook for SqlStore {
         self.database.all(sql("SELECT * FROM people ORDER BY name")).await?.iter().map(person).collect()
     }
 
+    async fn any_password(&self) -> Result<bool, Error> {
+        let statement = sql("SELECT name FROM people WHERE password IS NOT NULL LIMIT 1");
+        Ok(self.database.first(statement).await?.is_some())
+    }
+
     async fn person(&self, name: &str) -> Result<Option<Person>, Error> {
         let record = self.database.first(sql("SELECT * FROM people WHERE name = $1").bind(name)).await?;
         record.as_ref().map(person).transpose()

@@ -48,6 +48,10 @@ impl PeopleBook for MemoryPeople {
         Ok(self.kept().people.values().cloned().collect())
     }
 
+    async fn any_password(&self) -> Result<bool, Error> {
+        Ok(self.kept().people.values().any(|person| person.password.is_some()))
+    }
+
     async fn person(&self, name: &str) -> Result<Option<Person>, Error> {
         Ok(self.kept().people.get(name).cloned())
     }
