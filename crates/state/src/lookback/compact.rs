@@ -300,9 +300,9 @@ impl Merge {
         let swept = blocking(move || {
             let Ok(entries) = std::fs::read_dir(&folder) else { return Ok(()) };
             for entry in entries.flatten() {
-                if !named.contains(entry.file_name().to_string_lossy().as_ref())
-                    && !(others && is_fresh(&entry))
-                {
+                let named = named.contains(entry.file_name().to_string_lossy().as_ref());
+                let stays = named || (others && is_fresh(&entry));
+                if !stays {
                     let _ = std::fs::remove_file(entry.path());
                 }
             }
