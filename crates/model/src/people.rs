@@ -49,8 +49,10 @@ impl FromStr for Role {
     /// [`Settings`](crate::ErrorKind::Settings) with the roles that there are.
     fn from_str(word: &str) -> Result<Role, Error> {
         Role::ALL.iter().copied().find(|role| role.as_str() == word).ok_or_else(|| {
-            Error::settings(format!("there is no role `{word}`"))
-                .hint("the roles are `viewer`, `editor` and `admin`")
+            Error::settings(format!(
+                "there is no role `{word}`: the roles are `viewer`, `editor` and `admin`"
+            ))
+            .hint("write one of these roles")
         })
     }
 }

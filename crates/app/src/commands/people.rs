@@ -120,7 +120,10 @@ pub(super) async fn audit(args: &ProjectArgs, action: AuditAction, out: Output) 
             let verdict = engine.verify_audit().await?;
             match (out, verdict.broken_at) {
                 (Output::Text, None) => {
-                    let entries = output::counted(verdict.entries, "entry");
+                    let entries = match verdict.entries {
+                        1 => "1 entry".to_owned(),
+                        count => format!("{} entries", output::number(count)),
+                    };
                     output::line(format!("{}  {entries} as written", output::toned("ok")));
                     if let Some(hash) = &verdict.last_hash {
                         output::line(format!("    {hash}"));

@@ -375,7 +375,7 @@ fn lock(config: &LogConfig) -> Result<File, Error> {
             ErrorKind::Storage,
             format!("another process appends to the event log in {}", config.folder.display()),
         )
-        .hint("stop it, or give this one another data folder")),
+        .hint("stop `tidegate serve` there; a second server needs a data folder of its own")),
         Err(fs::TryLockError::Error(cause)) => Err(of_io(cause, "locking", &path)),
     }
 }
