@@ -84,7 +84,7 @@ async fn create_catalog(args: &ProjectArgs, folder: &Path) -> Result<(), Error> 
     let path = folder.join(MENU);
     let menu = std::fs::read(&path).map_err(|cause| {
         Error::new(ErrorKind::Settings, format!("cannot read {}", path.display()))
-            .hint("name another folder, or remove this one: `tidegate demo` writes it again")
+            .hint("name a folder that does not exist yet, or one that `tidegate demo` has written")
             .caused_by(cause)
     })?;
     let data = args.data_folder().join("sandbox");

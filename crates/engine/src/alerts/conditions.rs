@@ -149,7 +149,7 @@ fn rejected(facts: &Facts<'_>) -> State {
     let rejected = counts.rejected;
     let code = &largest.reason.code;
     State::Bad(format!(
-        "{rejected} of {all} rows were rejected ({share:.0}%), most of the open ones for the reason `{code}`. \
+        "{rejected} of {all} rows were rejected ({share:.0}%), the most frequent open reason is `{code}`. \
          Next: correct them at the source, then retry them"
     ))
 }

@@ -78,6 +78,6 @@ fn failed_rows(rows: u64, group: &FailedRowGroup) -> String {
         (StatusKind::InDoubt, _) => format!("{rows} rows are in doubt: {message}"),
         (_, 1) => format!("1 row failed: {message}"),
         (_, _) if group.rows == rows => format!("{rows} rows failed: {message}"),
-        (_, _) => format!("{rows} rows failed, most of them for one reason: {message}"),
+        (_, _) => format!("{rows} rows failed, the most frequent reason is: {message}"),
     }
 }
