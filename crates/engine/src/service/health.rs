@@ -75,7 +75,7 @@ fn failed_rows(rows: u64, group: &FailedRowGroup) -> String {
     let message = group.reason.message.trim_end_matches('.');
     match (group.status, rows) {
         (StatusKind::InDoubt, 1) => format!("1 row is in doubt: {message}"),
-        (StatusKind::InDoubt, _) => format!("{rows} rows are in doubt: {message}"),
+        (StatusKind::InDoubt, _) if group.rows == rows => format!("{rows} rows are in doubt: {message}"),
         (_, 1) => format!("1 row failed: {message}"),
         (_, _) if group.rows == rows => format!("{rows} rows failed: {message}"),
         (_, _) => format!("{rows} rows failed, the most frequent reason is: {message}"),
