@@ -105,6 +105,16 @@ pub trait Source: Send + Sync {
         Ok(Checks::default())
     }
 
+    /// Checks that the columns of `key` identify a row, as far as the source knows without reading rows.
+    /// Returns no checks by default.
+    ///
+    /// # Errors
+    /// If the selection cannot be described.
+    async fn check_key(&self, selection: &Selection, key: &[String]) -> Result<Checks, Error> {
+        let _ = (selection, key);
+        Ok(Checks::default())
+    }
+
     /// Returns `selection` restricted to `columns`, named as `describe` names them: rows that are
     /// read through it have only these columns, in this order. `None` if rows are always read whole.
     fn narrow(&self, selection: &Selection, columns: &[String]) -> Option<Selection> {

@@ -118,6 +118,13 @@ impl Engine {
                         let proved = import.source.check_changes(&import.selection).await;
                         note(&mut checks, "changes", proved);
                     }
+                    if import.mapping.has_key() {
+                        let names = import.columns.names();
+                        let key =
+                            import.mapping.key_columns().iter().filter_map(|at| names.get(*at).cloned());
+                        let key: Vec<String> = key.collect();
+                        note(&mut checks, "key", import.source.check_key(&import.selection, &key).await);
+                    }
                     note(&mut checks, "reading", import.source.advise(&import.selection, cursor).await);
                     note(&mut checks, "lookback", cursor::lookback(&import).await);
                 }

@@ -1,4 +1,4 @@
-//! What makes reading by a cursor fast: an index that the server can use.
+//! What indexes tell of a table: whether a cursor is fast, and whether a key identifies a row.
 
 use tidegate_model::{Checks, Error};
 use tokio_postgres::types::Type;
@@ -18,7 +18,62 @@ const CURSOR_INDEX: &str = "SELECT c.relkind::text, EXISTS (SELECT FROM pg_catal
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid \
     WHERE c.oid = to_regclass($1) AND a.attname = $2 AND NOT a.attisdropped";
 
+/// The kind of a relation, whether a unique index of all rows has no column but those of `$2`, and the
+/// columns of its primary key.
+const UNIQUE_KEY: &str = "SELECT c.relkind::text, EXISTS (SELECT FROM pg_catalog.pg_index i \
+      WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL \
+        AND NOT EXISTS (SELECT FROM pg_catalog.unnest(i.indkey[0:i.indnkeyatts - 1]) k(attnum) \
+          JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum \
+          WHERE a.attname <> ALL ($2))), \
+    (SELECT pg_catalog.string_agg(a.attname, ', ' ORDER BY a.attnum) FROM pg_catalog.pg_index i \
+      JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = ANY (i.indkey) \
+      WHERE i.indrelid = c.oid AND i.indisprimary) \
+    FROM pg_catalog.pg_class c WHERE c.oid = to_regclass($1)";
+
 impl PostgresSource {
+    /// Returns whether an index makes `key` unique. A view or a query has none to look at.
+    ///
+    /// # Errors
+    /// If a column of the selection may not be read, or is not there.
+    pub(super) async fn uniqueness(
+        &self,
+        selected: &PostgresSelection,
+        key: &[String],
+    ) -> Result<Checks, Error> {
+        let mut checks = Checks::default();
+        let session = self.access.begin().await?;
+        let table = self.readable(&session, selected).await?;
+        let Some(name) = table.relation.quoted() else { return Ok(checks) };
+        let statement = async {
+            let statement = session.client.prepare_typed(UNIQUE_KEY, &[Type::TEXT, Type::TEXT_ARRAY]).await?;
+            let row = session.client.query_opt(&statement, &[&name, &key]).await?;
+            row.map(|row| {
+                Ok::<(String, bool, Option<String>), _>((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))
+            })
+            .transpose()
+        };
+        let found = statement.await.map_err(self.access.explained(&table.relation))?;
+        let Some((kind, false, primary)) = found else { return Ok(checks) };
+        if matches!(kind.as_str(), "r" | "p" | "m") {
+            let remedy = match primary {
+                Some(primary) => format!(
+                    "name the columns that identify a row: the primary key of the table is {primary}, which is \
+                     used if the sync has no `primary_key`"
+                ),
+                None => "name the columns that identify a row, or add a unique index for them".to_owned(),
+            };
+            checks.warn(
+                "key",
+                format!(
+                    "no unique index has only {}: a new row with the key of another one counts as a change of that row",
+                    key.join(", ")
+                ),
+                remedy,
+            );
+        }
+        Ok(checks)
+    }
+
     /// Returns what would make reading a selection faster.
     ///
     /// # Errors

@@ -128,6 +128,10 @@ impl Source for PostgresSource {
         self.advice(&selection.parse()?, cursor).await
     }
 
+    async fn check_key(&self, selection: &Selection, key: &[String]) -> Result<Checks, Error> {
+        self.uniqueness(&selection.parse()?, key).await
+    }
+
     fn narrow(&self, selection: &Selection, columns: &[String]) -> Option<Selection> {
         Some(narrow(selection, columns))
     }

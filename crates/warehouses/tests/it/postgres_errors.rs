@@ -312,3 +312,32 @@ async fn a_cursor_without_an_index_gets_the_statement_that_makes_one() {
     assert_eq!(advice("public.t", "id").await.and_then(|check| check.remedy), None);
     assert!(advice("public.v", "at").await.expect("a check").detail.contains("a view"));
 }
+
+#[tokio::test]
+async fn a_key_that_several_rows_share_is_noted_before_a_row_is_taken_for_a_change_of_another() {
+    let database = Database::new().await;
+    database
+        .run(
+            "CREATE TABLE t (id int PRIMARY KEY, shop int, number int, email text, code text); \
+             CREATE UNIQUE INDEX ON t (shop, number); CREATE UNIQUE INDEX ON t (lower(email)); \
+             CREATE UNIQUE INDEX ON t (code) WHERE code <> ''; CREATE INDEX ON t (shop); \
+             CREATE VIEW v AS SELECT * FROM t; CREATE TABLE bare (id int)",
+        )
+        .await;
+    let source = database.source();
+    let check = async |name: &str, key: &[&str]| {
+        let key: Vec<String> = key.iter().map(|column| (*column).to_owned()).collect();
+        source.check_key(&table(name), &key).await.expect("a check").0.pop()
+    };
+    for unique in [&["id"][..], &["email", "id"], &["number", "shop"], &["shop", "number", "code"]] {
+        assert_eq!(check("public.t", unique).await, None, "{unique:?}");
+    }
+    for shared in ["shop", "email", "code"] {
+        let check = check("public.t", &[shared]).await.expect("a note");
+        assert!(check.passed && check.detail.contains(shared), "{check:?}");
+        assert!(check.remedy.as_deref().is_some_and(|remedy| remedy.contains("is id,")), "{check:?}");
+    }
+    let check_of_bare = check("public.bare", &["id"]).await.expect("a note");
+    assert!(check_of_bare.remedy.as_deref().is_some_and(|remedy| remedy.contains("unique index")));
+    assert_eq!(check("public.v", &["shop"]).await, None, "a view has no index");
+}
