@@ -15,7 +15,6 @@ mod folder;
 mod history;
 mod json;
 mod log;
-mod print;
 mod sqlite;
 mod table;
 
@@ -26,7 +25,6 @@ fn main() -> Result<()> {
     let mut parts = history::file::parts()?;
     parts.extend(history::blocks::parts()?);
     parts.extend(log::dedup::parts());
-    parts.extend(print::parts());
     parts.extend(json::parts());
     println!("{}", table::speed(parts, rounds));
     println!("{}", sqlite::report(rounds)?);

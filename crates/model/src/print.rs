@@ -1,45 +1,25 @@
-//! Numbers and times as text, quicker than through `fmt`: a stream prints several
-//! of them for each row.
+//! Numbers and times as text, without a way through `std::fmt`: a stream prints several of them for
+//! each row.
 
 use jiff::Timestamp;
-use jiff::tz::Offset;
+use jiff::fmt::temporal::DateTimePrinter;
 
+/// The longest text is `-009999-01-02T01:59:59.999999999Z`.
 const LONGEST: usize = 33;
-/// The longest text there is.
-const PATTERN: [u8; LONGEST] = *b"-000000-00-00T00:00:00.000000000Z";
-/// Where the year has four digits, as usually, the text begins here.
-const FOUR_DIGITS: usize = 3;
-/// Digits after the point of a second.
-const FRACTION: usize = 9;
 
 /// A time as ISO 8601 text in UTC, with as many digits of a second as it has.
 pub struct Printed {
     bytes: [u8; LONGEST],
-    start: usize,
-    end: usize,
+    len: usize,
 }
 
 impl Printed {
     /// Prints a moment as its `Display` does.
     pub fn moment(at: Timestamp) -> Printed {
-        let at = Offset::UTC.to_datetime(at);
-        let mut bytes = PATTERN;
-        let year = at.year().unsigned_abs();
-        // One place after the other, so that nothing is looked up in a list.
-        let mut put = |place: usize, number: u8| {
-            bytes[place] = b'0' + number / 10;
-            bytes[place + 1] = b'0' + number % 10;
-        };
-        put(3, (year / 100) as u8);
-        put(5, (year % 100) as u8);
-        put(8, at.month().unsigned_abs());
-        put(11, at.day().unsigned_abs());
-        put(14, at.hour().unsigned_abs());
-        put(17, at.minute().unsigned_abs());
-        put(20, at.second().unsigned_abs());
-        let start = if at.year() < 0 { 0 } else { FOUR_DIGITS };
-        let end = seconds_end(at.subsec_nanosecond().unsigned_abs(), &mut bytes);
-        Printed { bytes, start, end }
+        const PRINTER: DateTimePrinter = DateTimePrinter::new();
+        let mut printed = Printed { bytes: [0; LONGEST], len: 0 };
+        PRINTER.print_timestamp(&at, &mut printed).expect("no time has a longer text");
+        printed
     }
 
     /// Returns the text.
@@ -49,34 +29,19 @@ impl Printed {
 
     /// Returns the text as bytes.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes[self.start..self.end]
+        &self.bytes[..self.len]
     }
 }
 
-/// Writes the digits after the whole seconds, and the zone. Returns where the text ends.
-fn seconds_end(nanoseconds: u32, bytes: &mut [u8; LONGEST]) -> usize {
-    const POINT: usize = 22;
-    if nanoseconds == 0 {
-        bytes[POINT] = b'Z';
-        return POINT + 1;
+impl jiff::fmt::Write for Printed {
+    fn write_str(&mut self, text: &str) -> Result<(), jiff::Error> {
+        let room = self.bytes.get_mut(self.len..self.len + text.len());
+        let room =
+            room.ok_or_else(|| jiff::Error::from_args(format_args!("a time of more than {LONGEST} bytes")))?;
+        room.copy_from_slice(text.as_bytes());
+        self.len += text.len();
+        Ok(())
     }
-    // Most clocks count in milliseconds, many in microseconds.
-    let (mut number, mut digits) = match nanoseconds {
-        whole if whole % 1_000_000 == 0 => (whole / 1_000_000, 3),
-        whole if whole % 1_000 == 0 => (whole / 1_000, 6),
-        whole => (whole, FRACTION),
-    };
-    while number % 10 == 0 {
-        number /= 10;
-        digits -= 1;
-    }
-    for place in (POINT + 1..=POINT + digits).rev() {
-        bytes[place] = b'0' + (number % 10) as u8;
-        number /= 10;
-    }
-    let end = POINT + digits + 1;
-    bytes[end] = b'Z';
-    end + 1
 }
 
 /// Appends a whole number.
