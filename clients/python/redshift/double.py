@@ -1,6 +1,6 @@
 """A Redshift for the tests: its wire and its refusals in front of a PostgreSQL, which runs the SQL.
 
-usage: double.py --port PORT --postgres URL --cert FILE --key FILE [--password PASSWORD]
+usage: double.py --port PORT --postgres URL --s3 URL --cert FILE --key FILE [--password PASSWORD]
 
 Sign-in is Redshift's own: MD5, or the SHA-256 digest (authentication request 13) for users that were made with
 `PASSWORD 'sha256|…'`. The administrator is `dev`. Databases are those of the PostgreSQL server.
@@ -16,6 +16,7 @@ import struct
 import urllib.parse
 
 import backend
+import copying
 import sign_in
 from dialect import VERSION, Refused, translated
 
@@ -114,21 +115,24 @@ class Session:
         while True:
             kind, body = await self.receive()
             if kind == b"Q":
-                body = self.replaced(body[:-1].decode()).encode() + b"\0"
+                body = (await self.replaced(body[:-1].decode())).encode() + b"\0"
             elif kind == b"P":
                 name, sql, rest = body.split(b"\0", 2)
-                body = name + b"\0" + self.replaced(sql.decode()).encode() + b"\0" + rest
+                body = name + b"\0" + (await self.replaced(sql.decode())).encode() + b"\0" + rest
             self.behind.writer.write(message(kind, body))
             await self.behind.writer.drain()
             if kind == b"X":
                 return
 
-    def replaced(self, sql):
+    async def replaced(self, sql):
         """Returns what PostgreSQL is asked instead: for a refusal, a text that it refuses, too."""
         try:
             sql = self.server.administered(sql, self.user)
             self.set_own(sql)
             self.watch_cursor(sql)
+            copied = await asyncio.to_thread(copying.copied, self.server.s3, sql)
+            if copied:
+                return copied
             return translated(sql, self.folds)
         except Refused as refused:
             number = len(self.refusals)
@@ -213,8 +217,8 @@ class Session:
 class Server:
     """What all connections share."""
 
-    def __init__(self, postgres, tls, password, template):
-        self.postgres, self.tls, self.template = postgres, tls, template
+    def __init__(self, postgres, s3, tls, password, template):
+        self.postgres, self.s3, self.tls, self.template = postgres, s3, tls, template
         self.users = {"dev": sign_in.Password(password)}
 
     def administered(self, sql, asked_by):
@@ -241,7 +245,7 @@ class Server:
 
 async def main():
     parser = argparse.ArgumentParser()
-    for name in ("port", "postgres", "cert", "key"):
+    for name in ("port", "postgres", "s3", "cert", "key"):
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--password", default="f00d-4-Redshift")
     given = parser.parse_args()
@@ -249,7 +253,7 @@ async def main():
     tls.load_cert_chain(given.cert, given.key)
     postgres = urllib.parse.urlsplit(given.postgres)
     template = await backend.template(postgres, pathlib.Path(__file__).with_name("schema.sql").read_text())
-    server = Server(postgres, tls, given.password, template)
+    server = Server(postgres, given.s3, tls, given.password, template)
     listening = await asyncio.start_server(server.serve, "127.0.0.1", int(given.port), limit=1 << 20)
     async with listening:
         await listening.serve_forever()

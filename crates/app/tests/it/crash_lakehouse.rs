@@ -18,7 +18,7 @@ const REQUEST: u64 = 5_000;
 /// Runs that are killed: with a file in the volume, each a little later than the one before it.
 const KILLS: u32 = 4;
 
-async fn fill(project: &Project, events: u64) {
+pub(super) async fn fill(project: &Project, events: u64) {
     let served = Served::start(project);
     let authorization = format!("Bearer {}", super::serve::TOKEN);
     for first in (0..events).step_by(usize::try_from(REQUEST).expect("small")) {

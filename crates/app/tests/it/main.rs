@@ -17,6 +17,7 @@ mod crash_kafka;
 mod crash_lakehouse;
 mod crash_leases;
 mod crash_out;
+mod crash_redshift;
 mod cursor;
 mod dashboard;
 mod dismissed;

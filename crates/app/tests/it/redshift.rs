@@ -84,4 +84,37 @@ impl Redshift {
         .await;
         user
     }
+    /// The bucket of its exports.
+    fn bucket(&self) -> String {
+        format!("{}/{}", variable("TIDEGATE_TEST_MOTO"), self.database.replace('_', "-"))
+    }
+
+    async fn s3(&self, method: reqwest::Method, query: &str) -> String {
+        let signed = "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0";
+        let request = reqwest::Client::new().request(method, format!("{}{query}", self.bucket()));
+        let answer = request.header("authorization", signed).send().await.expect("moto answers");
+        answer.error_for_status().expect("a success").text().await.expect("text")
+    }
+
+    /// Makes the bucket of its exports.
+    pub(crate) async fn make_bucket(&self) {
+        self.s3(reqwest::Method::PUT, "").await;
+    }
+
+    /// Returns the files in the bucket.
+    pub(crate) async fn files(&self) -> Vec<String> {
+        let listed = self.s3(reqwest::Method::GET, "?list-type=2").await;
+        listed.split("<Key>").skip(1).filter_map(|rest| Some(rest.split_once('<')?.0.to_owned())).collect()
+    }
+
+    /// The connection `red` of the administrator, who may make tables, with the bucket.
+    pub(crate) fn connection_with_staging(&self) -> String {
+        format!(
+            "{}    staging: {{ path: s3://{}/events, endpoint: \"{}\" }}\n    \
+             aws: {{ region: us-east-1, access_key_id: AKIDEXAMPLE, secret_access_key: example }}\n",
+            self.connection("dev", PASSWORD),
+            self.database.replace('_', "-"),
+            variable("TIDEGATE_TEST_MOTO")
+        )
+    }
 }

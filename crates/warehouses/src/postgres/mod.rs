@@ -32,6 +32,8 @@ use std::sync::Arc;
 
 use tidegate_model::{Connector, Mode, SinkRole, SourceRole, settings::schema_of};
 
+pub(crate) use sink::leaves_doubt;
+
 use settings::{PostgresSelection, PostgresSettings};
 use sink::PostgresTarget;
 

@@ -77,6 +77,55 @@ fn explain_server(access: &Access, said: &DbError, relation: Option<&Relation>) 
     }
 }
 
+/// Returns what happened while events were written to a table, and what to do about it.
+pub fn explained_writing(access: &Access, error: &tokio_postgres::Error, label: &str, quoted: &str) -> Error {
+    let Some(said) = error.as_db_error() else { return access.explain_connection(error) };
+    let (code, words, user) = (said.code().code(), said.message(), &access.settings.user);
+    let doing = format!("writing to {label}");
+    let told = |kind| Error::new(kind, format!("{doing}: {words}"));
+    match code {
+        "42501" => told(ErrorKind::Denied).hint(match grants::refused(words) {
+            Some(("schema", schema)) => format!("as an administrator, run: {}", grants::make_tables(schema, user)),
+            Some(("database", _)) => {
+                format!("as an administrator, run: GRANT CREATE, TEMPORARY ON DATABASE {} TO {};", quote(&access.settings.database), quote(user))
+            }
+            _ => format!("as an administrator, run: ALTER TABLE {quoted} OWNER TO {};", quote(user)),
+        }),
+        "42P01" | "42703" | "3F000" => {
+            told(ErrorKind::Missing).hint("resume the export: what is missing is made again")
+        }
+        // Another process made it at the same moment.
+        "42P06" | "42P07" | "42701" | "23505" => told(ErrorKind::Unavailable),
+        "23502" => Error::settings(format!(
+            "{doing}: the column `{}` must not be empty, and events have no value for it",
+            said.column().unwrap_or("?")
+        ))
+        .hint("give the column a default, or choose another `table`"),
+        _ if words.contains("1023") || words.contains("Serializable isolation violation") => {
+            Error::new(ErrorKind::Unavailable, format!("{doing}: another transaction was in the way"))
+        }
+        _ if words.contains("S3ServiceException") || words.contains("S3 prefix") => {
+            told(ErrorKind::Denied).hint(
+                "the role of `COPY` needs s3:GetObject and s3:ListBucket on the folder of `staging`, and has to be associated with the cluster or the workgroup",
+            )
+        }
+        _ if words.contains("default IAM role") || words.contains("assume role") => {
+            told(ErrorKind::Denied).hint("set `copy_role`, or make a role the default one of the cluster or the workgroup")
+        }
+        _ => match code.get(..2).unwrap_or_default() {
+            "08" | "53" | "55" | "57" | "40" => told(ErrorKind::Unavailable),
+            "28" | "3D" => explain_server(access, said, None),
+            "22" | "23" => Error::new(
+                ErrorKind::Rejected,
+                format!("{doing}: the table does not take a value (SQLSTATE {code})"),
+            ),
+            "42" | "0A" | "2B" => Error::settings(format!("{doing}: {words}")),
+            _ => Error::new(ErrorKind::Unexpected, format!("{doing}: Amazon Redshift answered with SQLSTATE {code}"))
+                .hint("the system view SYS_LOAD_ERROR_DETAIL has the reason if a file could not be loaded"),
+        },
+    }
+}
+
 fn sign_in_hint(words: &str) -> &'static str {
     if words.contains("SSL") || words.contains("encryption") {
         return "the server wants an encrypted connection: set `tls: verify-full` or `tls: require`";

@@ -1,8 +1,8 @@
-//! Amazon Redshift, provisioned and serverless, as a source of rows.
+//! Amazon Redshift, provisioned and serverless, as a source of rows and a sink of events.
 //!
 //! Speaks PostgreSQL's protocol through the connections of `postgres`, in the part of it that Redshift has:
-//! cells arrive as text, through a cursor in a read-only transaction. The source keeps no position and
-//! does not try again; both belong to the engine.
+//! cells arrive as text, through a cursor in a read-only transaction. Events go through files in S3.
+//! Neither keeps a position nor tries again; both belong to the engine.
 
 mod catalog;
 mod cell;
@@ -14,6 +14,7 @@ mod reading;
 mod relation;
 mod settings;
 mod setup;
+mod sink;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -21,9 +22,10 @@ mod types;
 
 use std::sync::Arc;
 
-use tidegate_model::{Connector, Mode, SourceRole, settings::schema_of};
+use tidegate_model::{Connector, Mode, SinkRole, SourceRole, settings::schema_of};
 
 use settings::{RedshiftSelection, RedshiftSettings};
+use sink::RedshiftTarget;
 
 /// Amazon Redshift.
 pub const CONNECTOR: Connector = Connector {
@@ -37,6 +39,10 @@ pub const CONNECTOR: Connector = Connector {
         modes: &[Mode::Full, Mode::Incremental, Mode::Mirror],
         keeps_checkpoint: false,
         open: |settings, context| Ok(Arc::new(source::RedshiftSource::open(settings, context)?)),
+    }),
+    sink: Some(SinkRole {
+        target: schema_of::<RedshiftTarget>,
+        open: |settings, target, context| Ok(Arc::new(sink::RedshiftSink::open(settings, target, context)?)),
     }),
     setup: Some(setup::setup),
     ..Connector::EMPTY

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tidegate_model::{Error, Secret};
-use tidegate_transport::aws::AwsSettings;
+use tidegate_transport::aws::{Arn, AwsSettings};
 use tidegate_transport::sql::selection::{Selected, selected};
+use tidegate_transport::storage::LakeSettings;
 use tidegate_transport::tls::Tls;
 
 use crate::postgres::settings::{ConnectTimeout, PostgresSettings, Span};
@@ -36,8 +37,10 @@ pub struct RedshiftSettings {
     pub cluster: Option<String>,
     /// The name of the workgroup of Redshift Serverless, to sign in by an identity of AWS instead of a password.
     pub workgroup: Option<String>,
-    /// The identity of AWS that signs in, with `cluster` or `workgroup`.
+    /// The identity of AWS that signs in, with `cluster` or `workgroup`, and that writes to the folder of `staging`.
     pub aws: Option<AwsSettings>,
+    /// The folder in S3 that events wait in until they are copied, for exports.
+    pub staging: Option<StagingSettings>,
     /// Whether the connection is encrypted and the server has to prove who it is.
     #[serde(default)]
     pub tls: Tls,
@@ -72,7 +75,73 @@ fn default_fetch_rows() -> NonZeroU32 {
     NonZeroU32::MIN.saturating_add(999)
 }
 
+/// The folder in S3 that events wait in until they are copied.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StagingSettings {
+    /// The folder: `s3://bucket/folder`.
+    #[schemars(extend("examples" = ["s3://bucket/tidegate"]))]
+    pub path: String,
+    /// Where the bucket is reached, if not at its region's own address: a VPC endpoint or an emulator.
+    #[schemars(extend("format" = "url"))]
+    pub endpoint: Option<String>,
+    /// The role by which `COPY` reads the files. Default: the default role of the cluster or the workgroup.
+    #[schemars(extend("examples" = ["arn:aws:iam::123456789012:role/redshift-copy"]))]
+    pub copy_role: Option<String>,
+}
+
+/// Where events are staged.
+#[derive(Clone, Debug)]
+pub struct Staging {
+    /// The folder.
+    pub folder: LakeSettings,
+    /// The region of the bucket.
+    pub region: String,
+    /// The role by which `COPY` reads it; the default one if absent.
+    pub copy_role: Option<String>,
+}
+
 impl RedshiftSettings {
+    /// Returns where events are staged.
+    ///
+    /// # Errors
+    /// Settings of an export that are missing or cannot work.
+    pub fn staging(&self) -> Result<Staging, Error> {
+        let Some((staging, aws)) = self.staging.as_ref().zip(self.aws.as_ref()) else {
+            return Err(Error::settings("an export needs `staging` and `aws`: events are copied from S3")
+                .hint(
+                    "add `staging: { path: s3://bucket/folder }` and `aws: { region: … }` to the connection",
+                ));
+        };
+        if !staging.path.starts_with("s3://") || staging.path.contains(['\'', '\\']) {
+            return Err(Error::settings("`staging.path`: expected `s3://bucket/folder`")
+                .hint("Redshift copies files from S3 alone"));
+        }
+        if let Some(role) = &staging.copy_role
+            && !Arn::parse(role).is_some_and(|arn| arn.service == "iam" && arn.resource.starts_with("role/"))
+        {
+            return Err(Error::settings("`staging.copy_role`: this is no ARN of a role").hint(
+                "it looks like arn:aws:iam::123456789012:role/name; leave it out for the default role",
+            ));
+        }
+        let folder = LakeSettings {
+            path: staging.path.clone(),
+            region: Some(aws.region.clone()),
+            endpoint: staging.endpoint.clone(),
+            access_key_id: aws.access_key_id.clone().map(Secret::new),
+            secret_access_key: aws.secret_access_key.clone(),
+            session_token: aws.session_token.clone(),
+            profile: aws.profile.clone(),
+            role_arn: aws.role_arn.clone(),
+            external_id: aws.external_id.clone(),
+            session_name: aws.session_name.clone(),
+            sts_endpoint: aws.sts_endpoint.clone(),
+            ca_file: aws.ca_file.clone(),
+            ..LakeSettings::default()
+        };
+        Ok(Staging { folder, region: aws.region.clone(), copy_role: staging.copy_role.clone() })
+    }
+
     /// Returns where the database runs and the identity that signs in there; `None` if a password does.
     ///
     /// # Errors
@@ -84,8 +153,8 @@ impl RedshiftSettings {
             }
             (Some(cluster), None) => Home::Cluster(cluster.clone()),
             (None, Some(workgroup)) => Home::Workgroup(workgroup.clone()),
-            (None, None) if self.aws.is_some() => {
-                return Err(Error::settings("`aws` belongs to a `cluster` or a `workgroup`")
+            (None, None) if self.aws.is_some() && self.staging.is_none() => {
+                return Err(Error::settings("`aws` belongs to a `cluster`, a `workgroup` or `staging`")
                     .hint("name the one that the identity signs in to, or remove `aws`"));
             }
             (None, None) => return Ok(None),

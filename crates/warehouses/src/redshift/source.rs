@@ -46,6 +46,15 @@ static REDSHIFT: Wire = Wire {
     explain: |access, error| explained(access, error, None),
 };
 
+/// Returns the way to the database of these settings.
+///
+/// # Errors
+/// [`ErrorKind::Settings`] for settings that cannot work.
+pub fn access(settings: &RedshiftSettings, context: &ConnectorContext) -> Result<Access, Error> {
+    let login = Iam::open(settings, context)?.map(|iam| Arc::new(iam) as Arc<dyn Login>);
+    Ok(Access::over(&REDSHIFT, settings.connection()?, context).with_login(login))
+}
+
 /// A database of Redshift.
 pub struct RedshiftSource {
     pub(super) access: Access,
@@ -59,9 +68,7 @@ impl RedshiftSource {
     /// [`ErrorKind::Settings`] for settings that cannot work.
     pub fn open(settings: &Settings, context: &ConnectorContext) -> Result<RedshiftSource, Error> {
         let settings: RedshiftSettings = settings.parse()?;
-        let login = Iam::open(&settings, context)?.map(|iam| Arc::new(iam) as Arc<dyn Login>);
-        let access = Access::over(&REDSHIFT, settings.connection()?, context).with_login(login);
-        Ok(RedshiftSource { access, fetch_rows: settings.fetch_rows })
+        Ok(RedshiftSource { access: access(&settings, context)?, fetch_rows: settings.fetch_rows })
     }
 
     /// Returns the columns that are read of a selection, found without reading a row.

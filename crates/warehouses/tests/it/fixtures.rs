@@ -12,6 +12,7 @@ use crate::bigquery_server::{Warehouse, key};
 use crate::databricks_server::Workspace;
 use crate::postgres_server::Database;
 use crate::redshift_server::Cluster;
+use crate::redshift_sink::Bucket;
 use crate::snowflake_server::{self, Account, Counting};
 
 const ROWS: i64 = 40;
@@ -33,6 +34,7 @@ pub fn sink_of(kind: &str) -> Option<MakeBackend> {
     match kind {
         "postgres" => Some(|| Box::pin(postgres_sink())),
         "databricks" => Some(|| Box::pin(databricks_sink())),
+        "redshift" => Some(|| Box::pin(redshift_sink())),
         "snowflake" => Some(|| Box::pin(snowflake_sink())),
         _ => None,
     }
@@ -434,6 +436,39 @@ async fn databricks_sink() -> SinkBackend {
         too_large: None,
         wrong,
         target,
+        keep: Box::new(()),
+    }
+}
+
+async fn redshift_sink() -> SinkBackend {
+    let (cluster, bucket) = (Arc::new(Cluster::new().await), Bucket::new().await);
+    let with = |changes: Value| {
+        let mut members = bucket.staging();
+        members.as_object_mut().expect("an object").extend(changes.as_object().expect("an object").clone());
+        json!(cluster.settings(members).members())
+    };
+    let wrong = |what, settings, kind| WrongBackend { what, settings, target: json!({}), kind };
+    let wrong = vec![
+        wrong("nothing listens", with(json!({ "port": 1 })), ErrorKind::Unavailable),
+        wrong("no such database", with(json!({ "database": "none_of_these" })), ErrorKind::Missing),
+        wrong("a wrong password", with(json!({ "password": "wrong" })), ErrorKind::Denied),
+    ];
+    SinkBackend {
+        settings: with(json!({})),
+        target: json!({}),
+        folder: std::env::temp_dir(),
+        http: Some(Arc::new(tidegate_transport::http::RealHttp::new().expect("a client"))),
+        ids: Box::new(move || {
+            let cluster = Arc::clone(&cluster);
+            Box::pin(async move {
+                // Nothing is there before the table is.
+                let rows = cluster.tried("SELECT event_id FROM shop_events.events").await.unwrap_or_default();
+                rows.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect()
+            })
+        }),
+        exactly_once: true,
+        too_large: None,
+        wrong,
         keep: Box::new(()),
     }
 }

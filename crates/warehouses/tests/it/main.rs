@@ -27,6 +27,7 @@ mod redshift_clients;
 mod redshift_iam;
 mod redshift_reading;
 mod redshift_server;
+mod redshift_sink;
 mod redshift_types;
 mod sinks;
 mod snowflake_clients;

@@ -82,7 +82,7 @@ fn settings_of_a_sign_in_that_exclude_each_other_are_refused() {
     for (changes, message) in [
         (json!({ "cluster": "c" }), "`password` and the sign-in by an identity of AWS exclude each other"),
         (json!({ "cluster": "c", "workgroup": "w" }), "`cluster` and `workgroup` exclude each other"),
-        (json!({ "aws": identity(None) }), "`aws` belongs to a `cluster` or a `workgroup`"),
+        (json!({ "aws": identity(None) }), "`aws` belongs to a `cluster`, a `workgroup` or `staging`"),
         (json!({ "cluster": "c", "password": null }), "`aws` is missing: the identity that signs in"),
     ] {
         let mut members = json!({ "host": "h", "database": "d", "user": "u", "password": "p" });

@@ -63,14 +63,19 @@ impl Cluster {
 
     /// Runs a statement as the administrator. Returns the cells of its rows.
     pub async fn run(&self, sql: &str) -> Vec<Vec<Option<String>>> {
-        let answer = self.admin.simple_query(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+        self.tried(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"))
+    }
+
+    /// Runs a statement as the administrator. Returns the cells of its rows, or why it fails.
+    pub async fn tried(&self, sql: &str) -> Result<Vec<Vec<Option<String>>>, tokio_postgres::Error> {
+        let answer = self.admin.simple_query(sql).await?;
         let row = |message: &SimpleQueryMessage| match message {
             SimpleQueryMessage::Row(row) => {
                 Some((0..row.len()).map(|at| row.get(at).map(str::to_owned)).collect())
             }
             _ => None,
         };
-        answer.iter().filter_map(row).collect()
+        Ok(answer.iter().filter_map(row).collect())
     }
 
     /// Makes a user with this password, as `CREATE USER` takes it. Returns its name.

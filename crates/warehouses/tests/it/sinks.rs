@@ -7,6 +7,7 @@ use crate::fixtures;
 const CONNECTORS: &[Connector] = &[
     tidegate_warehouses::databricks::CONNECTOR,
     tidegate_warehouses::postgres::CONNECTOR,
+    tidegate_warehouses::redshift::CONNECTOR,
     tidegate_warehouses::snowflake::CONNECTOR,
 ];
 

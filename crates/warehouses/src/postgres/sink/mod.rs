@@ -25,6 +25,7 @@ use super::client::{Access, Session};
 use super::settings::PostgresSettings;
 
 use errors::Failure;
+pub(crate) use errors::leaves_doubt;
 use table::EventTable;
 pub(super) use target::PostgresTarget;
 
@@ -119,7 +120,7 @@ impl PostgresSink {
         let ending = if self.dry_run { "ROLLBACK" } else { "COMMIT" };
         match session.client.batch_execute(ending).await {
             Ok(()) => Ok(Ending::Done),
-            Err(error) if errors::leaves_doubt(&error) => Ok(Ending::Doubtful),
+            Err(error) if leaves_doubt(&error) => Ok(Ending::Doubtful),
             Err(error) => Err(error.into()),
         }
     }

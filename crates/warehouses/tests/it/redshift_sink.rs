@@ -1,0 +1,170 @@
+//! Events in a table of Redshift: each once, whatever happens on the way.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+use tidegate_model::{
+    ConnectorContext, ErrorKind, Http as _, Layout, Outcome, Settings, Sink, SinkTarget, StreamId, SyncId,
+};
+use tidegate_transport::http::RealHttp;
+use tidegate_warehouses::redshift::CONNECTOR;
+
+use crate::databricks_sink::events;
+use crate::postgres_server::{context, unique};
+use crate::redshift_server::Cluster;
+
+/// A bucket of its own at moto.
+pub(crate) struct Bucket {
+    endpoint: String,
+    name: String,
+    http: RealHttp,
+}
+
+impl Bucket {
+    /// Makes a bucket.
+    pub(crate) async fn new() -> Bucket {
+        let endpoint = std::env::var("TIDEGATE_TEST_MOTO").expect("see scripts/server/moto");
+        let bucket = Bucket {
+            endpoint,
+            name: unique("b").replace('_', "-"),
+            http: RealHttp::new().expect("a client"),
+        };
+        bucket.ask("PUT", "").await;
+        bucket
+    }
+
+    async fn ask(&self, method: &str, query: &str) -> String {
+        let request = http::Request::builder()
+            .method(method)
+            .uri(format!("{}/{}{query}", self.endpoint, self.name))
+            .header(
+                "authorization",
+                "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0",
+            )
+            .body(Bytes::new())
+            .expect("a request");
+        let answer = self.http.send(request).await.expect("moto answers");
+        assert!(answer.status().is_success(), "{answer:?}");
+        String::from_utf8_lossy(answer.body()).into_owned()
+    }
+
+    /// Returns how many files there are.
+    pub(crate) async fn files(&self) -> usize {
+        self.ask("GET", "?list-type=2").await.matches("<Key>").count()
+    }
+
+    /// Returns the settings `staging` and `aws`.
+    pub(crate) fn staging(&self) -> Value {
+        json!({
+            "staging": { "path": format!("s3://{}/events", self.name), "endpoint": self.endpoint },
+            "aws": { "region": "us-east-1", "access_key_id": "AKIDEXAMPLE", "secret_access_key": "example" },
+        })
+    }
+}
+
+/// Opens a sink of message events.
+fn sink(settings: &Settings, target: Value) -> Arc<Sink> {
+    let target = SinkTarget {
+        sync: SyncId::new("export"),
+        stream: StreamId::new("push"),
+        layout: Layout::Messages,
+        settings: crate::databricks_server::selection(target),
+    };
+    let context = ConnectorContext { http: Arc::new(RealHttp::new().expect("a client")), ..context() };
+    (CONNECTOR.sink.expect("a sink").open)(settings, &target, &context).expect("opens")
+}
+
+async fn counted(cluster: &Cluster, table: &str) -> (usize, usize) {
+    let rows = cluster.run(&format!("SELECT COUNT(*), COUNT(DISTINCT event_id) FROM {table}")).await;
+    let number = |at: usize| rows[0][at].as_deref().expect("a count").parse().expect("a number");
+    (number(0), number(1))
+}
+
+/// Another process had the same events, or a transaction ran twice.
+#[tokio::test]
+async fn events_that_come_again_are_in_redshift_once_with_every_sign() {
+    let (cluster, bucket) = (Cluster::new().await, Bucket::new().await);
+    let sink = sink(&cluster.settings(bucket.staging()), json!({}));
+    let mut twice = events(0..20);
+    twice.extend(events(10..20));
+    for items in [&twice[..], &events(15..30)[..]] {
+        let receipt = sink.deliver(items).await.unwrap();
+        assert_eq!(receipt.outcomes, vec![Outcome::Delivered; items.len()]);
+    }
+    let table = "push_events.message_events";
+    assert_eq!(counted(&cluster, table).await, (30, 30));
+    let sql = format!(
+        "SELECT event_id, CAST(EXTRACT(EPOCH FROM event_timestamp) * 1000000 AS BIGINT), language, device_type, subscribed, \
+         event_date, message_id FROM {table} WHERE _index = 7"
+    );
+    let expected = ["e'7\\", "1772366400123456", "漢\"字", "9007199254740993", "true", "2026-03-01"];
+    let mut expected: Vec<Option<String>> = expected.iter().map(|cell| Some((*cell).to_owned())).collect();
+    expected.push(None);
+    let mut found = cluster.run(&sql).await;
+    found[0][4] = found[0][4].take().map(|truth| truth.replace("t", "true").replace("truerue", "true"));
+    assert_eq!(found, [expected]);
+    assert_eq!(bucket.files().await, 0, "the folder is left empty");
+}
+
+#[tokio::test]
+async fn a_table_of_redshift_gets_the_columns_that_it_lacks_and_one_that_cuts_texts_is_refused() {
+    let (cluster, bucket) = (Cluster::new().await, Bucket::new().await);
+    cluster
+        .run(
+            "CREATE SCHEMA own; CREATE TABLE own.t (event_id VARCHAR(MAX), event_kind VARCHAR(MAX), own INT)",
+        )
+        .await;
+    cluster.run("CREATE TABLE own.short (event_id VARCHAR(100), event_kind VARCHAR(MAX))").await;
+    let settings = cluster.settings(bucket.staging());
+    let into = |table: &str| sink(&settings, json!({ "schema": "own", "table": table }));
+    let checks = into("t").check().await.unwrap();
+    assert!(checks.passed(), "{checks:?}");
+    into("t").deliver(&events(0..3)).await.unwrap();
+    assert_eq!(counted(&cluster, "own.t").await, (3, 3));
+    assert!(into("t").check().await.unwrap().passed());
+    let error = into("short").deliver(&events(0..3)).await.unwrap_err();
+    assert_eq!(
+        error.message(),
+        "the column `event_id` of own.short is varchar(100), and events have varchar(65535) for it"
+    );
+    assert_eq!(bucket.files().await, 0, "checks and failed deliveries leave nothing behind");
+}
+
+#[tokio::test]
+async fn what_an_export_to_redshift_lacks_is_named() {
+    let (cluster, bucket) = (Cluster::new().await, Bucket::new().await);
+    let user = cluster.user("Secret-1").await;
+    let with = |mut members: Value| {
+        members["user"] = json!(user);
+        members["password"] = json!("Secret-1");
+        cluster.settings(members)
+    };
+    let poor = sink(&with(bucket.staging()), json!({}));
+    let checks = poor.check().await.unwrap();
+    assert!(!checks.passed());
+    assert!(format!("{checks:?}").contains("CREATE SCHEMA IF NOT EXISTS"), "{checks:?}");
+    let error = poor.deliver(&events(0..1)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Denied, "{error:?}");
+    let mut nowhere = bucket.staging();
+    nowhere["staging"]["path"] = json!("s3://no-such-bucket-here/events");
+    let error = sink(&with(nowhere), json!({})).deliver(&events(0..1)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Missing, "{error:?}");
+    for (members, message) in [
+        (json!({}), "an export needs `staging` and `aws`: events are copied from S3"),
+        (
+            json!({ "staging": { "path": "gs://bucket" }, "aws": { "region": "us-east-1" } }),
+            "`staging.path`: expected `s3://bucket/folder`",
+        ),
+    ] {
+        let target = SinkTarget {
+            sync: SyncId::new("export"),
+            stream: StreamId::new("push"),
+            layout: Layout::Messages,
+            settings: crate::databricks_server::selection(json!({})),
+        };
+        let error =
+            (CONNECTOR.sink.expect("a sink").open)(&with(members), &target, &context()).err().expect(message);
+        assert_eq!(error.message(), message);
+    }
+}
