@@ -5,7 +5,7 @@ are granted to service accounts that prove their key (tokens.py), and jobs are k
 `PUT /_double/NAME` says what the account NAME@… lacks and what goes wrong for it, so tests that run at
 once do not disturb each other:
 
-  without        permissions: "bigquery.jobs.create", "bigquery.tables.getData" …
+  without        permissions: "bigquery.jobs.create", "bigquery.tables.getData", "bigquery.tables.create" …
   pending        answers that say jobComplete: false before a result is given
   empty_pages    pages without rows that name a page after them
   rows_per_page  rows in a page, at most
@@ -13,9 +13,10 @@ once do not disturb each other:
   any_time       whether the times of a signed assertion count whatever they are: for clocks of tests
   location       where jobs run; outside of US and EU, who asks for one has to say it
   faults         how requests of a phase are answered, in turn: {"submit": ["429"], "page": ["drop"]};
-                 the phases are token, submit, dry, poll, page, table, list, cancel, upload and load, the words
-                 those of principals.py, "drop", "lost" for a request that counts without an answer, and
-                 "fails" for a job that fails in BigQuery
+                 the phases are token, submit, dry, poll, page, table, list, make, remove, cancel, load and
+                 upload (what follows the first request of a resumable upload), the words those of
+                 principals.py, "drop", "lost" for a request that counts without an answer, and "fails" for a
+                 job that fails in BigQuery; "" lets one pass
 
 usage: double.py --port PORT --home FOLDER --key FILE
 """
@@ -133,9 +134,9 @@ class Handler(BaseHTTPRequestHandler):
         """A request to the API, by someone with a token."""
         project, *rest = path.removeprefix(API).split("/")
         is_upload = asked != path
-        body = json.loads(raw) if raw and not is_upload else {}
+        body = loaded(self.headers.get("content-type") or "", raw) if is_upload else json.loads(raw) if raw else {}
         is_dry = bool(body.get("configuration", {}).get("dryRun") or body.get("dryRun"))
-        lost = who.fault(phase(self.command, rest, query, is_dry, is_upload, body), token)
+        lost = who.fault(phase(self.command, rest, query, is_dry, body), token)
         if self.command == "POST" and rest in (["jobs"], ["queries"]):
             who.allow("bigquery.jobs.create", project)
             self.submitted(who, project, body, is_dry, lost == "fails")
@@ -174,11 +175,16 @@ class Handler(BaseHTTPRequestHandler):
             return status, headers, answered
         if self.command == "GET" and rest[:1] == ["datasets"] and len(rest) == 4:
             return results.answer("GET", asked, query, raw, self.kept())
-        failure = who.jobs.get(rest[1], {}).get("failure") if len(rest) == 2 and rest[0] == "jobs" else None
-        if failure:
-            reference = {"projectId": "shop", "jobId": rest[1], "location": who.location}
-            status = {"state": "DONE", "errorResult": {"reason": failure.reason, "message": failure.message}}
-            return 200, {}, json.dumps({"kind": "bigquery#job", "jobReference": reference, "status": status}).encode()
+        name = rest[1] if len(rest) == 2 else (body.get("jobReference") or {}).get("jobId")
+        failure = who.jobs.get(name, {}).get("failure") if rest[0] == "jobs" else None
+        if failure and (self.command == "GET" or query.get("uploadType") != "resumable"):
+            # What changes something fails without a change, and says so when it is asked for.
+            return 200, {}, failed(who, name, failure if self.command == "GET" else None)
+        if self.command == "PUT" and rest == ["jobs"]:
+            status, headers, answered = self.forward(asked, query, raw)
+            name = json.loads(answered)["jobReference"]["jobId"] if status == 200 else None
+            failure = who.jobs.get(name, {}).get("failure")
+            return status, headers, failed(who, name, None) if failure else answered
         if len(rest) >= 2 and rest[0] == "jobs":
             source = who.jobs.get(rest[1], {}).get("source", rest[1])
             if rest[2:] == ["cancel"] and source != rest[1]:
@@ -195,7 +201,8 @@ class Handler(BaseHTTPRequestHandler):
         job, failure = reference.get("jobId"), Refusal(*FAULTS["job"][:3]) if fails else None
         limit = int(query.get("maximumBytesBilled") or body.get("maximumBytesBilled") or 2**62)
         try:
-            who.allow_query(query.get("query") or "")
+            who.allow_query(query.get("query") or "", project)
+            who.allow_load(body.get("configuration", {}).get("load"))
             if who.bytes > limit:
                 raise Refusal(400, "bytesBilledLimitExceeded", f"Query exceeded limit for bytes billed: {limit}. {who.bytes} or higher required.")
         except Refusal as cause:
@@ -205,15 +212,20 @@ class Handler(BaseHTTPRequestHandler):
         if job in who.jobs and not is_dry:
             raise Refusal(409, "duplicate", f"Already Exists: Job {project}:{job}")
         if job and not is_dry:
-            who.jobs[job] = {"open": "query" in query, "failure": failure}
+            who.jobs[job] = {"open": is_read(query.get("query")), "failure": failure}
 
     def catalogued(self, who, project, rest):
         if rest == ["datasets"]:
-            who.allow("bigquery.datasets.get", project)
+            who.allow("bigquery.datasets.create" if self.command == "POST" else "bigquery.datasets.get", project)
+        elif len(rest) == 2:
+            who.allow("bigquery.datasets.get", project, rest[1:2])
+        elif len(rest) == 3 and self.command == "POST":
+            who.allow("bigquery.tables.create", project, rest[1:2])
         elif len(rest) == 3:
             who.allow("bigquery.tables.list", project, rest[1:2])
-        elif len(rest) == 4 and self.command == "GET":
-            who.allow("bigquery.tables.get", project, [rest[1], rest[3]])
+        elif len(rest) == 4:
+            permission = {"GET": "bigquery.tables.get", "DELETE": "bigquery.tables.delete"}.get(self.command, "bigquery.tables.update")
+            who.allow(permission, project, [rest[1], rest[3]])
 
     def page(self, who, project, name, asked, query):
         job = who.jobs.setdefault(name, {"open": True, "failure": None})
@@ -241,12 +253,35 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-def phase(method, rest, query, is_dry, is_upload, body):
+def failed(who, name, failure):
+    """A job that has failed; one that runs if there is no failure."""
+    status = {"state": "RUNNING"}
+    if failure:
+        status = {"state": "DONE", "errorResult": {"reason": failure.reason, "message": failure.message}}
+    reference = {"projectId": "shop", "jobId": name, "location": who.location}
+    return json.dumps({"kind": "bigquery#job", "jobReference": reference, "status": status}).encode()
+
+
+def loaded(media_type, raw):
+    """The job of an upload: the first part of a multipart one, the first request of a resumable one."""
+    if media_type.startswith("multipart/"):
+        boundary = media_type.split("boundary=")[1].strip('"').encode()
+        raw = raw.split(b"--" + boundary)[1].split(b"\r\n\r\n", 1)[1]
+    elif not media_type.startswith("application/json"):
+        return {}
+    return json.loads(raw)
+
+
+def phase(method, rest, query, is_dry, body):
     """What a request is for, as faults are named by it."""
-    if is_upload:
+    if method == "PUT":
         return "upload"
+    if method == "DELETE":
+        return "remove"
     if method == "POST" and rest[-1] == "cancel":
         return "cancel"
+    if method == "POST" and rest[:1] == ["datasets"]:
+        return "make"
     if method == "POST":
         return "dry" if is_dry else "load" if "load" in body.get("configuration", {}) else "submit"
     if rest[:1] == ["datasets"]:

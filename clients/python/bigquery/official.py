@@ -5,13 +5,16 @@ usage: official.py ADDRESS KEY OTHER_KEY    the key that the double knows, and o
 
 import datetime
 import decimal
+import io
 import json
 import pathlib
 import sys
 import urllib.request
 import uuid
 
-from google.api_core.exceptions import BadRequest, Forbidden, NotFound
+import pyarrow as pa
+import pyarrow.parquet as pq
+from google.api_core.exceptions import BadRequest, Conflict, Forbidden, NotFound
 from google.api_core.retry import Retry
 from google.auth.exceptions import RefreshError
 from google.cloud import bigquery
@@ -105,6 +108,23 @@ def main(address, key, other):
     refused("a table that is not there is not found", NotFound, lambda: big.query_and_wait(f"SELECT * FROM `shop`.`{name}`.`none`", **once))
     refused("a wrong statement is a bad request", BadRequest, lambda: big.query_and_wait("SELEC 1", **once))
     refused("a column that is not there, too", BadRequest, lambda: big.query_and_wait("SELECT nothing FROM (SELECT 1 AS id)", **once))
+
+    rows = io.BytesIO()
+    pq.write_table(pa.table({"id": pa.array([3, 4], pa.int64()), "note": pa.array(["c", None])}), rows)
+    into = bigquery.LoadJobConfig(source_format="PARQUET", write_disposition="WRITE_EMPTY", create_disposition="CREATE_IF_NEEDED")
+    for how, size in [("one request", {"size": len(rows.getvalue())}), ("some requests", {})]:
+        rows.seek(0)
+        job_id = f"load-{name}-{len(how)}"
+        big.load_table_from_file(rows, f"shop.{name}.t{len(how)}", job_config=into, job_id=job_id, **size).result()
+        found = [(row.id, row.note) for row in big.query_and_wait(f"SELECT * FROM `shop`.`{name}`.`t{len(how)}` ORDER BY id")]
+        ok(f"a Parquet file is loaded in {how}", found == [(3, "c"), (4, None)])
+        rows.seek(0)
+        refused("a job of the same id is refused", Conflict, lambda: big.load_table_from_file(rows, f"shop.{name}.t", job_config=into, job_id=job_id, num_retries=0), "Already Exists")
+    rows.seek(0)
+    refused("a load into a table with rows, too", Conflict, lambda: big.load_table_from_file(rows, f"shop.{name}.t", job_config=into).result())
+    set_up(address, name, without=["bigquery.tables.updateData"])
+    rows.seek(0)
+    refused("and one without the permission", Forbidden, lambda: big.load_table_from_file(rows, f"shop.{name}.t9", job_config=into).result(), "bigquery.tables.updateData")
 
     set_up(address, name, location="europe-west3")
     job = big.query(QUERY)

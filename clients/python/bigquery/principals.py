@@ -4,6 +4,13 @@ import re
 import threading
 
 NAMED = re.compile(r"`([^`]+)`\.`([^`]+)`\.`([^`]+)`")
+# What a statement that does not only read needs on what it names first, and what a name of two parts is.
+CHANGES = {
+    "MERGE": "bigquery.tables.updateData",
+    "ALTER TABLE": "bigquery.tables.update",
+    "CREATE TABLE": "bigquery.tables.create",
+    "CREATE SCHEMA": "bigquery.datasets.create",
+}
 
 
 class Refusal(Exception):
@@ -78,9 +85,27 @@ class Principal:
             "bigquery.tables.get": f"Access Denied: Table {table}: Permission bigquery.tables.get denied on table {table} (or it may not exist).",
             "bigquery.tables.getData": f"Access Denied: Table {table}: User does not have permission to query table {table}, or perhaps it does not exist.",
             "bigquery.tables.list": f"Access Denied: Dataset {table}: Permission bigquery.tables.list denied on dataset {table} (or it may not exist).",
-            "bigquery.datasets.get": f"Access Denied: Project {project}: Permission bigquery.datasets.get denied on project {project}.",
+            "bigquery.tables.create": f"Access Denied: Dataset {table}: Permission bigquery.tables.create denied on dataset {table} (or it may not exist).",
+            "bigquery.tables.delete": f"Access Denied: Table {table}: Permission bigquery.tables.delete denied on table {table} (or it may not exist).",
+            "bigquery.tables.update": f"Access Denied: Table {table}: Permission bigquery.tables.update denied on table {table} (or it may not exist).",
+            "bigquery.tables.updateData": f"Access Denied: Table {table}: Permission bigquery.tables.updateData denied on table {table} (or it may not exist).",
+            "bigquery.datasets.create": f"Access Denied: Project {project}: User does not have bigquery.datasets.create permission in project {project}.",
+            "bigquery.datasets.get": f"Access Denied: Dataset {table}: Permission bigquery.datasets.get denied on dataset {table} (or it may not exist)."
+            if names
+            else f"Access Denied: Project {project}: Permission bigquery.datasets.get denied on project {project}.",
         }[permission])
 
-    def allow_query(self, query):
-        for project, *names in NAMED.findall(query):
-            self.allow("bigquery.tables.getData", project, names)
+    def allow_query(self, query, project):
+        named = NAMED.findall(query)
+        for beginning, permission in CHANGES.items():
+            if query.startswith(beginning):
+                owner, *names = named[0] if named else (project,)
+                self.allow(permission, owner, names[:1] if permission == "bigquery.tables.create" else names)
+        if not query.startswith(("CREATE", "ALTER")):
+            for owner, *names in named:
+                self.allow("bigquery.tables.getData", owner, names)
+
+    def allow_load(self, load):
+        if load:
+            into = load["destinationTable"]
+            self.allow("bigquery.tables.updateData", into["projectId"], [into["datasetId"], into["tableId"]])

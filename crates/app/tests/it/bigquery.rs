@@ -60,6 +60,23 @@ impl BigQuery {
         self.texts(sql).await[0][0].parse().expect("a count")
     }
 
+    /// The name of the dataset.
+    pub(crate) fn dataset(&self) -> &str {
+        &self.dataset
+    }
+
+    /// The names of its tables.
+    pub(crate) async fn tables(&self) -> Vec<String> {
+        let path = format!(
+            "{}/bigquery/v2/projects/{PROJECT}/datasets/{}/tables?maxResults=1000",
+            self.address, self.dataset
+        );
+        let answer = self.client.get(path).bearer_auth("admin").send().await.expect("an answer");
+        let listed: Value = serde_json::from_str(&answer.text().await.expect("text")).expect("JSON");
+        let tables = listed["tables"].as_array().into_iter().flatten();
+        tables.filter_map(|table| Some(table["tableReference"]["tableId"].as_str()?.to_owned())).collect()
+    }
+
     /// Loads a CSV file into a table of texts.
     pub(crate) async fn load(&self, table: &str, csv: &[u8]) {
         let names = csv.split(|byte| *byte == b'\n').next().unwrap_or_default();

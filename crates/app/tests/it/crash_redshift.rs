@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::crash_lakehouse::fill;
+use crate::crash_warehouses::fill;
 use crate::redshift::Redshift;
 use crate::support::{Project, pause};
 

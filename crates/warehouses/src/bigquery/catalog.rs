@@ -37,6 +37,11 @@ struct DatasetReference {
 }
 
 #[derive(Deserialize)]
+struct DatasetInfo {
+    location: Option<String>,
+}
+
+#[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Tables {
     #[serde(default)]
@@ -117,6 +122,11 @@ impl TableInfo {
     }
 }
 
+/// Returns the path of a table.
+pub fn table_path([project, dataset, table]: [&String; 3]) -> String {
+    format!("/{}/datasets/{}/tables/{}", encoded(project), encoded(dataset), encoded(table))
+}
+
 /// Returns the description of a column.
 pub fn column(field: &Field) -> Column {
     Column { name: field.name.clone(), data_type: field.data_type(), type_name: field.to_string() }
@@ -128,9 +138,26 @@ impl Client {
     /// # Errors
     /// What BigQuery said, or what kept it from answering.
     pub async fn table_info(&self, [project, dataset, table]: &[String; 3]) -> Result<TableInfo, Error> {
-        let path = [("", project), ("/datasets/", dataset), ("/tables/", table)];
-        let path: String = path.iter().map(|(step, name)| format!("{step}{}", encoded(name))).collect();
-        self.get(&format!("/{path}?prettyPrint=false")).await
+        self.get(&format!("{}?prettyPrint=false", table_path([project, dataset, table]))).await
+    }
+
+    /// Returns where a dataset is.
+    ///
+    /// # Errors
+    /// What BigQuery said, or what kept it from answering.
+    pub async fn dataset_location(&self, project: &str, dataset: &str) -> Result<Option<String>, Error> {
+        let path = format!("/{}/datasets/{}?prettyPrint=false", encoded(project), encoded(dataset));
+        self.get::<DatasetInfo>(&path).await.map(|info| info.location)
+    }
+
+    /// Lists the names of the tables and views of a dataset.
+    ///
+    /// # Errors
+    /// What BigQuery said, or what kept it from answering.
+    pub async fn table_names(&self, project: &str, dataset: &str) -> Result<Vec<String>, Error> {
+        let path = format!("/{}/datasets/{}/tables", encoded(project), encoded(dataset));
+        let tables = self.pages(&path, |page: Tables| (page.tables, page.next_page_token)).await?;
+        Ok(tables.into_iter().map(|entry| entry.table_reference.table_id).collect())
     }
 
     /// Lists the tables and views of the connection's dataset, or of all datasets of its project.
@@ -139,14 +166,13 @@ impl Client {
     /// What BigQuery said, or what kept it from answering.
     pub async fn tables(&self) -> Result<Vec<Dataset>, Error> {
         let mut names = Vec::new();
+        let project = &self.settings.project;
         for dataset in self.datasets().await? {
-            let path = self.path(&format!("datasets/{}/tables", encoded(&dataset)));
-            let tables = self.pages(&path, |page: Tables| (page.tables, page.next_page_token)).await;
-            match tables {
+            match self.table_names(project, &dataset).await {
                 Err(error) if self.settings.dataset.is_none() && error.kind() == ErrorKind::Denied => {}
-                tables => names.extend(tables?.into_iter().map(|entry| {
-                    [self.settings.project.clone(), dataset.clone(), entry.table_reference.table_id]
-                })),
+                tables => {
+                    names.extend(tables?.into_iter().map(|table| [project.clone(), dataset.clone(), table]));
+                }
             }
         }
         let described = stream::iter(names).map(async |names| {

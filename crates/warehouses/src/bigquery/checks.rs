@@ -3,12 +3,45 @@
 use tidegate_model::{Checks, Error, ErrorKind, Selection};
 use tidegate_transport::sql::table::Relation as _;
 
-use super::client::VENDOR;
+use super::client::{Client, VENDOR};
 use super::grants::{self, Refused};
 use super::relation::Relation;
 use super::settings::BigQuerySelection;
 use super::source::BigQuerySource;
 use super::statement::Sql;
+
+impl Client {
+    /// Looks whether the account may log in and run queries. Returns the account if it may.
+    ///
+    /// # Errors
+    /// Only what keeps us from looking.
+    pub(super) async fn prove_connection(&self, checks: &mut Checks) -> Result<Option<String>, Error> {
+        let account = match self.auth.token().await {
+            Ok(_) => self.auth.account().await?,
+            Err(error) if error.kind() == ErrorKind::Denied => {
+                checks.fail("login", error.message(), error.next_step());
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        checks.pass("login", format!("{VENDOR}, as {account}"));
+        let one: Sql = "SELECT 1".to_owned().into();
+        let jobs = Refused {
+            permission: "bigquery.jobs.create".to_owned(),
+            kind: "Project".to_owned(),
+            name: self.settings.project.clone(),
+        };
+        match self.forecast(&one, self.settings.location.as_deref()).await {
+            Ok(_) => checks.pass(jobs.check(), "granted"),
+            Err(error) if matches!(error.kind(), ErrorKind::Denied | ErrorKind::Missing) => {
+                checks.fail(jobs.check(), error.message(), remedy(&error, &account));
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(Some(account))
+    }
+}
 
 impl BigQuerySource {
     /// Looks at everything that reading needs. Nothing is run, and nothing is billed.
@@ -20,29 +53,7 @@ impl BigQuerySource {
         let selected = selection.map(|selection| selection.parse::<BigQuerySelection>()).transpose()?;
         let relation = selected.as_ref().map(|selected| selected.relation(settings)).transpose()?;
         let mut checks = Checks::default();
-        let account = match self.client.auth.token().await {
-            Ok(_) => self.client.auth.account().await?,
-            Err(error) if error.kind() == ErrorKind::Denied => {
-                checks.fail("login", error.message(), error.next_step());
-                return Ok(checks);
-            }
-            Err(error) => return Err(error),
-        };
-        checks.pass("login", format!("{VENDOR}, as {account}"));
-        let one: Sql = "SELECT 1".to_owned().into();
-        let jobs = Refused {
-            permission: "bigquery.jobs.create".to_owned(),
-            kind: "Project".to_owned(),
-            name: settings.project.clone(),
-        };
-        match self.client.forecast(&one, settings.location.as_deref()).await {
-            Ok(_) => checks.pass(jobs.check(), "granted"),
-            Err(error) if matches!(error.kind(), ErrorKind::Denied | ErrorKind::Missing) => {
-                checks.fail(jobs.check(), error.message(), remedy(&error, &account));
-                return Ok(checks);
-            }
-            Err(error) => return Err(error),
-        }
+        let Some(account) = self.client.prove_connection(&mut checks).await? else { return Ok(checks) };
         let (Some(selected), Some(relation)) = (selected, relation) else { return Ok(checks) };
         self.prove_reading(&selected, &relation, &account, &mut checks).await;
         Ok(checks)
@@ -78,13 +89,16 @@ impl BigQuerySource {
                 }
                 checks.pass(name, format!("works, {columns} columns"));
             }
-            Err(error) => match refused(&error) {
-                Some(check) => {
-                    checks.fail(check, format!("{account} does not have it"), remedy(&error, account));
-                }
-                None => checks.fail(name, error.chain(), error.next_step()),
-            },
+            Err(error) => refuse(checks, name, &error, account),
         }
+    }
+}
+
+/// Adds a check that failed: the permission that a refusal is about, or what was tried.
+pub(super) fn refuse(checks: &mut Checks, tried: String, error: &Error, account: &str) {
+    match refused(error) {
+        Some(check) => checks.fail(check, format!("{account} does not have it"), remedy(error, account)),
+        None => checks.fail(tried, error.chain(), error.next_step()),
     }
 }
 

@@ -9,7 +9,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tidegate_model::address::encoded;
-use tidegate_model::{Clock, ConnectorContext, Error, Http, Secret};
+use tidegate_model::{Clock, ConnectorContext, Error, ErrorKind, Http, Secret};
 use tidegate_transport::http::answer::{self, RequestError};
 
 use super::auth::Auth;
@@ -18,6 +18,8 @@ use super::settings::BigQuerySettings;
 
 /// The name in sentences for people.
 pub const VENDOR: &str = "BigQuery";
+/// Where everything is, below the address of the API.
+const API: &str = "/bigquery/v2/projects";
 
 /// BigQuery, as one service account sees it.
 pub struct Client {
@@ -30,7 +32,22 @@ pub struct Client {
     /// The bytes that queries have processed, which is what is paid for on demand.
     pub processed: AtomicU64,
     http: Arc<dyn Http>,
-    base: String,
+    endpoint: String,
+}
+
+/// What a call sends.
+#[derive(Clone)]
+pub struct Body {
+    /// The content.
+    pub content: Bytes,
+    /// What it is: `application/json`.
+    pub media_type: String,
+}
+
+impl Body {
+    fn json(value: &Value) -> Body {
+        Body { content: Bytes::from(value.to_string()), media_type: "application/json".to_owned() }
+    }
 }
 
 impl Client {
@@ -40,11 +57,11 @@ impl Client {
     /// [`tidegate_model::ErrorKind::Settings`] for settings that cannot work.
     pub fn open(settings: BigQuerySettings, context: &ConnectorContext) -> Result<Arc<Client>, Error> {
         let settings = settings.checked()?;
-        let base = format!("{}/bigquery/v2/projects", settings.base()?);
+        let endpoint = settings.base()?;
         let http = context.trusting(settings.ca_file.as_deref())?.http;
         let clock = Arc::clone(&context.clock);
         let auth = Auth::new(settings.service_account_key.as_ref(), Arc::clone(&http), Arc::clone(&clock))?;
-        Ok(Arc::new(Client { settings, clock, auth, processed: AtomicU64::new(0), http, base }))
+        Ok(Arc::new(Client { settings, clock, auth, processed: AtomicU64::new(0), http, endpoint }))
     }
 
     /// Returns the path of something in the project that pays.
@@ -75,23 +92,60 @@ impl Client {
     /// # Errors
     /// Whether the call took effect, if it is known.
     pub async fn post(&self, path: &str, body: &Value) -> Result<Response<Bytes>, RequestError> {
-        self.call(Method::POST, path, Some(Bytes::from(body.to_string()))).await
+        self.call(Method::POST, path, Some(Body::json(body))).await
     }
 
-    /// Calls an endpoint once; once more with a new token if the first one has expired, which has
-    /// no effect.
+    /// Calls the endpoint of uploads.
+    ///
+    /// # Errors
+    /// Whether the call took effect, if it is known.
+    pub async fn upload(&self, path: &str, body: Body) -> Result<Response<Bytes>, RequestError> {
+        self.answered(Method::POST, &format!("{}/upload{API}{path}", self.endpoint), Some(body)).await
+    }
+
+    /// Changes something, in the members that the body has.
+    ///
+    /// # Errors
+    /// What BigQuery said, or what kept it from answering.
+    pub async fn patch(&self, path: &str, body: &Value) -> Result<(), Error> {
+        let changed = self.call(Method::PATCH, path, Some(Body::json(body))).await;
+        changed.map(|_| ()).map_err(RequestError::into_error)
+    }
+
+    /// Removes something. What is not there is no error.
+    ///
+    /// # Errors
+    /// What BigQuery said, or what kept it from answering.
+    pub async fn delete(&self, path: &str) -> Result<(), Error> {
+        match self.call(Method::DELETE, path, None).await.map_err(RequestError::into_error) {
+            Err(error) if error.kind() != ErrorKind::Missing => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     async fn call(
         &self,
         method: Method,
         path: &str,
-        body: Option<Bytes>,
+        body: Option<Body>,
+    ) -> Result<Response<Bytes>, RequestError> {
+        self.answered(method, &format!("{}{API}{path}", self.endpoint), body).await
+    }
+
+    /// Calls an address once; once more with a new token if the first one has expired, which has
+    /// no effect.
+    async fn answered(
+        &self,
+        method: Method,
+        address: &str,
+        body: Option<Body>,
     ) -> Result<Response<Bytes>, RequestError> {
         let token = self.auth.token().await.map_err(RequestError::NoEffect)?;
-        let mut answered = self.send(&method, path, body.clone(), &token).await?;
+        let mut answered = self.send(&method, address, body.clone(), &token).await?;
         if answered.status() == StatusCode::UNAUTHORIZED {
             self.auth.forget(&token).await;
             let token = self.auth.token().await.map_err(RequestError::NoEffect)?;
-            answered = self.send(&method, path, body, &token).await?;
+            answered = self.send(&method, address, body, &token).await?;
         }
         match answered.status().is_success() {
             true => Ok(answered),
@@ -102,8 +156,8 @@ impl Client {
     async fn send(
         &self,
         method: &Method,
-        path: &str,
-        body: Option<Bytes>,
+        address: &str,
+        body: Option<Body>,
         token: &Secret,
     ) -> Result<Response<Bytes>, RequestError> {
         let unsendable = |_| RequestError::NoEffect(errors::unreadable("a token"));
@@ -112,13 +166,13 @@ impl Client {
         authorization.set_sensitive(true);
         let mut request = Request::builder()
             .method(method)
-            .uri(format!("{}{path}", self.base))
+            .uri(address)
             .header(AUTHORIZATION, authorization)
             .header(ACCEPT, "application/json");
-        if body.is_some() {
-            request = request.header(CONTENT_TYPE, "application/json");
+        if let Some(body) = &body {
+            request = request.header(CONTENT_TYPE, &body.media_type);
         }
-        let request = request.body(body.unwrap_or_default()).map_err(|cause| {
+        let request = request.body(body.map(|body| body.content).unwrap_or_default()).map_err(|cause| {
             RequestError::NoEffect(Error::settings("`project` makes no address").caused_by(cause))
         })?;
         let answered = self.http.send(request).await.map_err(|failure| answer::lost(VENDOR, &failure))?;

@@ -100,9 +100,17 @@ pub fn explained(failure: &Failure, account: Option<&str>, until: Option<Timesta
         ),
         "responseTooLarge" => error(ErrorKind::TooLarge)
             .hint("a result has at most 10 GB compressed: read by a `cursor`, fewer columns, or a query with a condition"),
+        "resourcesExceeded" if failure.message.contains("Too many DML statements") => {
+            error(ErrorKind::Unavailable)
+        }
         "resourcesExceeded" => error(ErrorKind::TooLarge)
             .hint("the query needs more memory than it gets: read less at once, by a `cursor` or a query with a condition"),
         "invalidQuery" if failure.message.starts_with("Unrecognized name: ") => error(ErrorKind::Missing),
+        // Source: BigQuery docs, "DML statements", "Concurrent jobs": it had no effect, and is tried again.
+        "invalidQuery" if failure.message.contains("due to concurrent update") => Error::new(
+            ErrorKind::Unavailable,
+            "another statement changed the table at the same time",
+        ),
         "invalidQuery" | "invalid" if failure.message.contains("partition elimination") => {
             error(ErrorKind::Settings).hint(
                 "the table asks for a condition on its partition column: set `cursor` to that column, or write a `query` with WHERE",
@@ -190,6 +198,8 @@ mod tests {
         let missing = error("notFound", "Not found: Table p:d.t was not found in location US");
         assert_eq!(missing.message(), "Not found: Table p:d.t was not found in location US");
         assert_eq!(error("invalidQuery", "Unrecognized name: no at [1:8]").kind(), ErrorKind::Missing);
+        let busy = "Could not serialize access to table p:d.t due to concurrent update";
+        assert_eq!(error("invalidQuery", busy).kind(), ErrorKind::Unavailable);
     }
 
     #[test]

@@ -4,6 +4,16 @@ use tidegate_transport::sql::literal;
 
 use super::relation::quote;
 
+/// What `roles/bigquery.dataEditor` has and `roles/bigquery.dataViewer` has not.
+///
+/// Source: BigQuery docs, "BigQuery IAM roles and permissions".
+const WRITING: &[&str] = &[
+    "bigquery.tables.create",
+    "bigquery.tables.delete",
+    "bigquery.tables.update",
+    "bigquery.tables.updateData",
+];
+
 /// What a refusal names.
 ///
 /// Source: BigQuery docs, "Access control with IAM"; answers quoted in the docs' "Troubleshoot IAM
@@ -52,8 +62,12 @@ impl Refused {
     pub fn remedy(&self, account: Option<&str>) -> String {
         let account = account.unwrap_or("<service account>");
         let (project, rest) = self.name.rsplit_once(':').unwrap_or((self.name.as_str(), ""));
+        let dataset = || rest.split('.').next().unwrap_or_default();
         match (self.permission.as_str(), rest.split_once('.')) {
             ("bigquery.jobs.create", _) => on_project(project, "bigquery.jobUser", account),
+            (permission, _) if WRITING.contains(&permission) => {
+                grant("bigquery.dataEditor", "SCHEMA", &[project, dataset()].map(quote).join("."), account)
+            }
             (_, Some((dataset, table))) => {
                 let name = [project, dataset, table].map(quote).join(".");
                 grant("bigquery.dataViewer", "TABLE", &name, account)
@@ -95,6 +109,16 @@ mod tests {
                 "Access Denied: Table shop:d.t: User does not have permission to query table shop:d.t, or perhaps it does not exist.",
                 "bigquery.tables.getData on table shop:d.t",
                 "GRANT `roles/bigquery.dataViewer` ON TABLE `shop`.`d`.`t` TO \"serviceAccount:a@b\";",
+            ),
+            (
+                "Access Denied: Table shop:d.t: Permission bigquery.tables.updateData denied on table shop:d.t (or it may not exist).",
+                "bigquery.tables.updateData on table shop:d.t",
+                "GRANT `roles/bigquery.dataEditor` ON SCHEMA `shop`.`d` TO \"serviceAccount:a@b\";",
+            ),
+            (
+                "Access Denied: Project shop: User does not have bigquery.datasets.create permission in project shop.",
+                "bigquery.datasets.create on project shop",
+                "gcloud projects add-iam-policy-binding shop --member=serviceAccount:a@b --role=roles/bigquery.user",
             ),
             (
                 "Access Denied: Dataset shop:d: Permission bigquery.tables.list denied on dataset shop:d (or it may not exist).",

@@ -7,14 +7,16 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use bytes::Bytes;
+use http::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tidegate_model::address::encoded;
-use tidegate_model::{Error, ErrorKind};
+use tidegate_model::{Error, ErrorKind, Reason};
 use tidegate_transport::http::answer::RequestError;
 use tidegate_transport::poll::Poll;
 
-use super::client::{self, Client};
+use super::client::{self, Body, Client};
 use super::errors::{self, Failure};
 use super::statement::Sql;
 use super::types::{Field, Schema};
@@ -46,7 +48,18 @@ struct Reference {
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Status {
+    #[serde(default)]
+    state: String,
     error_result: Option<Failure>,
+}
+
+/// What a job does.
+#[derive(Clone, Copy)]
+pub enum Work<'a> {
+    /// Runs a statement.
+    Query(&'a Sql),
+    /// Loads a Parquet file into a table that is there and empty.
+    Load(&'a [String; 3], &'a Bytes),
 }
 
 #[derive(Default, Deserialize)]
@@ -97,27 +110,40 @@ impl Client {
 }
 
 impl Job {
-    /// Submits a statement. `location` is where its data is, if that is known.
+    /// Submits a statement that only reads. `location` is where its data is, if that is known.
     ///
     /// # Errors
     /// What BigQuery said, or what kept it from answering.
     pub async fn submit(client: &Arc<Client>, sql: &Sql, location: Option<&str>) -> Result<Job, Error> {
+        Job::begin(client, Work::Query(sql), location).await.map_err(RequestError::into_error)
+    }
+
+    /// Submits a job.
+    ///
+    /// # Errors
+    /// What BigQuery said, and whether the job may have been made.
+    pub async fn begin(
+        client: &Arc<Client>,
+        work: Work<'_>,
+        location: Option<&str>,
+    ) -> Result<Job, RequestError> {
         let mut job = Job {
             client: Arc::clone(client),
             id: format!("tidegate_{}", uuid::Uuid::new_v4().simple()),
             location: location.map(str::to_owned),
             is_open: AtomicBool::new(true),
         };
-        let body = job.described(sql);
         let mut poll = Poll::default();
         loop {
-            match client.post(&client.path("jobs"), &body).await {
+            match job.send(work).await {
                 Ok(answered) => {
-                    let answer: Answer = client::read(&answered)?;
+                    let unreadable = |error: Error| RequestError::Unknown(lost(error.message()));
+                    let answer: Answer = client::read(&answered).map_err(unreadable)?;
                     job.location = answer.job_reference.location.or_else(|| job.location.take());
                     if let Some(failure) = answer.status.error_result {
                         *job.is_open.get_mut() = false;
-                        return Err(errors::explained(&failure, client.auth.known_account(), None));
+                        let failed = errors::explained(&failure, client.auth.known_account(), None);
+                        return Err(RequestError::NoEffect(failed));
                     }
                     return Ok(job);
                 }
@@ -125,24 +151,75 @@ impl Job {
                 Err(RequestError::NoEffect(error)) if errors::is_duplicate(&error) => return Ok(job),
                 Err(RequestError::NoEffect(error)) => {
                     *job.is_open.get_mut() = false;
-                    return Err(error);
+                    return Err(RequestError::NoEffect(error));
                 }
-                Err(unknown) => poll.unanswered(unknown.into_error(), client.clock.now()).await?,
+                Err(unknown) => {
+                    let patience = poll.unanswered(unknown.into_error(), client.clock.now()).await;
+                    patience.map_err(|error| RequestError::Unknown(lost(error.message())))?;
+                }
             }
         }
     }
 
-    fn described(&self, sql: &Sql) -> Value {
-        let settings = &self.client.settings;
-        let mut query = sql.configuration();
-        if let Some(most) = settings.maximum_bytes_billed {
-            query["maximumBytesBilled"] = most.to_string().into();
+    async fn send(&self, work: Work<'_>) -> Result<Response<Bytes>, RequestError> {
+        match work {
+            Work::Query(sql) => {
+                let mut query = sql.configuration();
+                if let Some(most) = self.client.settings.maximum_bytes_billed {
+                    query["maximumBytesBilled"] = most.to_string().into();
+                }
+                self.client.post(&self.client.path("jobs"), &self.described("query", query)).await
+            }
+            Work::Load([project, dataset, table], file) => {
+                let load = json!({
+                    "destinationTable": { "projectId": project, "datasetId": dataset, "tableId": table },
+                    "sourceFormat": "PARQUET",
+                    "createDisposition": "CREATE_NEVER",
+                    "writeDisposition": "WRITE_EMPTY",
+                });
+                let body = multipart(&self.described("load", load), file, &self.id);
+                self.client.upload(&self.client.path("jobs?uploadType=multipart"), body).await
+            }
         }
-        let labels = json!({ "application": "tidegate" });
+    }
+
+    fn described(&self, kind: &str, configuration: Value) -> Value {
         json!({
-            "configuration": { "query": query, "labels": labels },
-            "jobReference": reference(&settings.project, Some(&self.id), self.location.as_deref()),
+            "configuration": { kind: configuration, "labels": { "application": "tidegate" } },
+            "jobReference":
+                reference(&self.client.settings.project, Some(&self.id), self.location.as_deref()),
         })
+    }
+
+    /// Waits for the end of a job whose result is not read. `doing` says what for, in messages.
+    ///
+    /// # Errors
+    /// Why it failed, which is without an effect, or that its end is not known.
+    pub async fn end(&self, doing: &str) -> Result<(), RequestError> {
+        let path = self.place("jobs", "", "prettyPrint=false");
+        let mut poll = Poll::default();
+        loop {
+            match self.client.get::<Answer>(&path).await {
+                Ok(Answer { status, .. }) if status.state == "DONE" => {
+                    self.close();
+                    let Some(failure) = status.error_result else { return Ok(()) };
+                    let failed = errors::explained(&failure, self.client.auth.known_account(), None);
+                    return Err(RequestError::NoEffect(failed.context(doing)));
+                }
+                Ok(_) => {
+                    poll.answered();
+                    poll.pause().await;
+                }
+                Err(error) => {
+                    let patience = poll.unanswered(error, self.client.clock.now()).await;
+                    patience.map_err(|error| {
+                        let message =
+                            format!("{doing}: the end of the job is not known: {}", error.message());
+                        RequestError::Unknown(lost(&message))
+                    })?;
+                }
+            }
+        }
     }
 
     /// Returns the client.
@@ -190,6 +267,22 @@ impl Drop for Job {
             }
         });
     }
+}
+
+/// Returns a job and its file as one body.
+///
+/// Source: BigQuery docs, "Loading data from local files"; REST docs, "Upload a file", multipart uploads.
+fn multipart(job: &Value, file: &Bytes, boundary: &str) -> Body {
+    let head = format!(
+        "--{boundary}\r\nContent-Type: application/json; charset=UTF-8\r\n\r\n{job}\r\n\
+         --{boundary}\r\nContent-Type: application/octet-stream\r\n\r\n"
+    );
+    let content = [head.as_bytes(), file, format!("\r\n--{boundary}--\r\n").as_bytes()].concat();
+    Body { content: content.into(), media_type: format!("multipart/related; boundary={boundary}") }
+}
+
+fn lost(message: &str) -> Reason {
+    Reason::new("response_lost", message)
 }
 
 fn reference(project: &str, id: Option<&str>, location: Option<&str>) -> Value {

@@ -1,9 +1,9 @@
-//! BigQuery as a source of rows.
+//! BigQuery as a source of rows and a sink of events.
 //!
-//! Speaks the REST API as documented. A statement is a job with an id that is made here, so one whose
-//! answer is lost is not run twice, and its result is a table that pages are read from. The source reads
-//! only. It keeps no position and does not try again; both belong to the engine. What is asked again is
-//! how far a job is.
+//! Speaks the REST API as documented. A statement or a load is a job with an id that is made here, so one whose
+//! answer is lost is not run twice, and the result of a query is a table that pages are read from. The source
+//! reads only, the sink writes one table. Neither keeps a position nor tries again; both belong to the engine.
+//! What is asked again is how far a job is.
 
 mod advice;
 mod auth;
@@ -19,6 +19,7 @@ mod reading;
 mod relation;
 mod settings;
 mod setup;
+mod sink;
 mod source;
 mod statement;
 #[cfg(test)]
@@ -27,9 +28,10 @@ mod types;
 
 use std::sync::Arc;
 
-use tidegate_model::{Connector, Mode, SourceRole, settings::schema_of};
+use tidegate_model::{Connector, Mode, SinkRole, SourceRole, settings::schema_of};
 
 use settings::{BigQuerySelection, BigQuerySettings};
+use sink::BigQueryTarget;
 
 /// BigQuery.
 pub const CONNECTOR: Connector = Connector {
@@ -43,6 +45,10 @@ pub const CONNECTOR: Connector = Connector {
         modes: &[Mode::Full, Mode::Incremental, Mode::Mirror],
         keeps_checkpoint: false,
         open: |settings, context| Ok(Arc::new(source::BigQuerySource::open(settings, context)?)),
+    }),
+    sink: Some(SinkRole {
+        target: schema_of::<BigQueryTarget>,
+        open: |settings, target, context| Ok(Arc::new(sink::BigQuerySink::open(settings, target, context)?)),
     }),
     setup: Some(setup::setup),
     ..Connector::EMPTY

@@ -75,6 +75,10 @@ impl Warehouse {
     }
 
     async fn send(&self, method: &str, path: &str, body: &Json) -> Json {
+        self.tried_send(method, path, body).await.unwrap_or_else(|answer| panic!("{path}: {body} {answer}"))
+    }
+
+    async fn tried_send(&self, method: &str, path: &str, body: &Json) -> Result<Json, String> {
         let request = http::Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.address))
@@ -83,18 +87,33 @@ impl Warehouse {
             .body(Bytes::from(body.to_string()))
             .expect("a request");
         let answer = self.http.send(request).await.expect("the double answers");
-        assert!(answer.status().is_success(), "{path}: {body} {answer:?}");
-        serde_json::from_slice(answer.body()).expect("JSON")
+        match answer.status().is_success() {
+            true => Ok(serde_json::from_slice(answer.body()).expect("JSON")),
+            false => Err(format!("{answer:?}")),
+        }
     }
 
     /// Runs a statement as an administrator. Returns the cells of its rows.
     pub async fn run(&self, sql: &str) -> Vec<Vec<Json>> {
-        let body = json!({ "query": sql, "useLegacySql": false, "timeoutMs": 60_000, "maxResults": 1_000 });
-        let answer = self.send("POST", "/bigquery/v2/projects/shop/queries", &body).await;
+        self.tried(sql).await.unwrap_or_else(|answer| panic!("{sql}: {answer}"))
+    }
+
+    /// Does the same, or returns the answer that says what is wrong.
+    pub async fn tried(&self, sql: &str) -> Result<Vec<Vec<Json>>, String> {
+        let body = json!({ "query": sql, "useLegacySql": false, "timeoutMs": 60_000, "maxResults": 100_000 });
+        let answer = self.tried_send("POST", "/bigquery/v2/projects/shop/queries", &body).await?;
         let rows = answer["rows"].as_array().cloned().unwrap_or_default();
         let cells =
             |row: &Json| row["f"].as_array().into_iter().flatten().map(|cell| cell["v"].clone()).collect();
-        rows.iter().map(cells).collect()
+        Ok(rows.iter().map(cells).collect())
+    }
+
+    /// Returns the names of the tables in the dataset.
+    pub async fn tables(&self) -> Vec<String> {
+        let path = format!("/bigquery/v2/projects/shop/datasets/{}/tables?maxResults=1000", self.dataset);
+        let listed = self.send("GET", &path, &Json::Null).await;
+        let tables = listed["tables"].as_array().into_iter().flatten();
+        tables.filter_map(|table| table["tableReference"]["tableId"].as_str().map(str::to_owned)).collect()
     }
 
     /// Says what the service account lacks and what goes wrong for it from now on.

@@ -33,6 +33,7 @@ pub fn of(kind: &str) -> Option<Example> {
 pub fn sink_of(kind: &str) -> Option<MakeBackend> {
     match kind {
         "postgres" => Some(|| Box::pin(postgres_sink())),
+        "bigquery" => Some(|| Box::pin(bigquery_sink())),
         "databricks" => Some(|| Box::pin(databricks_sink())),
         "redshift" => Some(|| Box::pin(redshift_sink())),
         "snowflake" => Some(|| Box::pin(snowflake_sink())),
@@ -500,6 +501,43 @@ async fn snowflake_sink() -> SinkBackend {
                 let sql = format!("SELECT EVENT_ID FROM {}", account.table("EVENTS"));
                 let rows = account.tried(&sql).await.unwrap_or_default();
                 rows.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect()
+            })
+        }),
+        exactly_once: true,
+        too_large: None,
+        wrong,
+        target,
+        keep: Box::new(()),
+    }
+}
+
+async fn bigquery_sink() -> SinkBackend {
+    let warehouse = Arc::new(Warehouse::new().await);
+    // The clock of the suite stands still.
+    warehouse.set(json!({ "any_time": true })).await;
+    let with = |changes: Value| json!(warehouse.settings(changes).members());
+    let target = json!({ "dataset": warehouse.dataset() });
+    let wrong = |what, settings, kind| WrongBackend { what, settings, target: target.clone(), kind };
+    let wrong = vec![
+        wrong("nothing listens", with(json!({ "endpoint": "http://127.0.0.1:1" })), ErrorKind::Unavailable),
+        wrong(
+            "a wrong key",
+            with(json!({ "service_account_key": warehouse.wrong_key() })),
+            ErrorKind::Denied,
+        ),
+    ];
+    SinkBackend {
+        settings: with(json!({})),
+        folder: std::env::temp_dir(),
+        http: Some(warehouse.http()),
+        ids: Box::new(move || {
+            let warehouse = Arc::clone(&warehouse);
+            Box::pin(async move {
+                // Nothing is there before the table is.
+                let rows =
+                    warehouse.tried(&format!("SELECT event_id FROM `{}`", warehouse.table("events"))).await;
+                let ids = rows.unwrap_or_default().into_iter();
+                ids.filter_map(|row| row.first()?.as_str().map(str::to_owned)).collect()
             })
         }),
         exactly_once: true,

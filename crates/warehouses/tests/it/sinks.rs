@@ -5,6 +5,7 @@ use tidegate_model::Connector;
 use crate::fixtures;
 
 const CONNECTORS: &[Connector] = &[
+    tidegate_warehouses::bigquery::CONNECTOR,
     tidegate_warehouses::databricks::CONNECTOR,
     tidegate_warehouses::postgres::CONNECTOR,
     tidegate_warehouses::redshift::CONNECTOR,
