@@ -13,6 +13,7 @@ it, so tests that run at once do not disturb each other:
   too_large      whether results say that they are not complete (391908)
   faults         how requests of a phase are answered, in turn: {"submit": ["429"], "part": ["drop"]};
                  the phases are submit, poll, part and cancel
+  stages         external stages: {"SHOP.S1.STAGE": "http://S3/BUCKET/FOLDER"}
   public_keys    keys of this user instead of that of `--public-key`, PEM
 
 Tokens: a JWT by RS256 as documented, `oauth-USER`, and `pat-USER`, with or without the header that names

@@ -5,9 +5,16 @@ A column that is declared TIMESTAMP_NTZ(9) has nanoseconds, which fakesnow alone
 """
 
 import logging
+import pathlib
 import re
+import shutil
+import tempfile
 import threading
+import urllib.error
+import urllib.parse
+import urllib.request
 import warnings
+import xml.etree.ElementTree
 
 import pyarrow as pa
 import sqlglot
@@ -20,12 +27,16 @@ warnings.simplefilter("ignore")
 logging.getLogger("sqlglot").setLevel(logging.CRITICAL)
 
 EMULATED = [
-    "CURRENT_USER, CURRENT_ROLE, CURRENT_WAREHOUSE", "EXPLAIN, as a query without rows", "SHOW WAREHOUSES, DATABASES, SCHEMAS, OBJECTS", "ALTER WAREHOUSE", "SHOW GRANTS",
-    "MERGE that only inserts, as INSERT … WHERE NOT EXISTS",
+    "CURRENT_USER, CURRENT_ROLE, CURRENT_WAREHOUSE", "EXPLAIN, as a query without rows", "SHOW WAREHOUSES, DATABASES, SCHEMAS, OBJECTS, TABLES", "ALTER WAREHOUSE", "SHOW GRANTS",
+    "MERGE that only inserts, as INSERT … WHERE NOT EXISTS", "LIST of an external stage",
+    "external stages: a file is fetched here, and COPY INTO loads it from this machine",
     "COLLATE", "privileges", "TIMESTAMP_TZ as TIMESTAMP_LTZ: the engine keeps no offset",
 ]
 # A MERGE that only inserts.
 MERGE = re.compile(r"\s*MERGE INTO (\S+) AS (\w+) USING \((.*)\) AS (\w+) ON (.*) WHEN NOT MATCHED THEN INSERT \((.*)\) VALUES \((.*)\)\s*$", re.S | re.I)
+# A COPY of one file of an external stage, and a LIST of one.
+COPY = re.compile(r"\s*COPY INTO (\S+) FROM '@((?:[^'/])+)/([^']*)' FILES = \('([^']+)'\) (.*)$", re.S | re.I)
+LIST = re.compile(r"\s*LIST '@([^'/]+)/([^']*)'\s*$", re.I)
 WAREHOUSE, ROLE = "TIDEGATE_WH", "TIDEGATE_ROLE"
 KINDS = {0: "fixed", 1: "real", 2: "text", 3: "date", 4: "timestamp_ntz", 5: "variant", 6: "timestamp_ltz", 7: "timestamp_ltz",
          8: "timestamp_ntz", 9: "object", 10: "array", 11: "binary", 12: "time", 13: "boolean"}
@@ -73,7 +84,11 @@ class Engine:
         self.allow(who, text, request, database, schema)
         if explained := re.match(r"\s*EXPLAIN\b(?:\s+USING\s+\w+)?", text, re.I):
             text = f"SELECT * FROM ({text[explained.end():].rstrip().rstrip(';')}) LIMIT 0"
-        text = self.local(who, text)
+        text, local = self.local(who, text), None
+        if copy := COPY.match(text):
+            into, stage, folder, file, options = copy.groups()
+            local = fetched(who.stage(stage), folder, file)
+            text = f"COPY INTO {into} FROM 'file://{local}/' FILES = ('{file}') {options.replace('USE_LOGICAL_TYPE = TRUE', '')}"
         try:
             # Functions of the engine live in a database, whichever it is.
             known = self.known(database)
@@ -84,6 +99,9 @@ class Engine:
             raise Failed(*told(cause)) from cause
         except Exception as cause:  # noqa: BLE001: an error of the engine's parser, or of its database
             raise Failed("001003", "42000", f"SQL compilation error:\n{type(cause).__name__}: {cause}") from cause
+        finally:
+            if local:
+                shutil.rmtree(local)
         if table is not None and "DATA_TYPE" in table.column_names:
             # The information schema has the engine's types: it has one for instants, and its own for nanoseconds.
             at, own = table.column_names.index("DATA_TYPE"), {"TIMESTAMP_TZ": "TIMESTAMP_LTZ", "TIMESTAMP_NS": "TIMESTAMP_NTZ"}
@@ -171,7 +189,9 @@ class Engine:
             held = [("CREATE SCHEMA", "DATABASE", names) for names in self.listed(1)] + [("CREATE TABLE", "SCHEMA", names) for names in self.listed(2)]
             rows = [{"privilege": one, "granted_on": kind, "name": ".".join(names)} for one, kind, names in held if not who.lacks(one, kind, *names)]
             return table_of(rows, {"privilege": "", "granted_on": "", "name": ""})
-        found = re.match(r"\s*SHOW\s+(?:TERSE\s+)?(WAREHOUSES|DATABASES|SCHEMAS|OBJECTS)\b(?:\s+LIKE\s+'([^']*)')?(?:\s+IN\s+(?:DATABASE|SCHEMA)\s+(\S+))?", text, re.I)
+        if listed := LIST.match(text):
+            return table_of(listing(who.stage(listed.group(1)), listed.group(2)), {"name": "", "size": "", "md5": "", "last_modified": ""})
+        found = re.match(r"\s*SHOW\s+(?:TERSE\s+)?(WAREHOUSES|DATABASES|SCHEMAS|OBJECTS|TABLES)\b(?:\s+LIKE\s+'([^']*)')?(?:\s+IN\s+(?:DATABASE|SCHEMA)\s+(\S+))?", text, re.I)
         if not found:
             return None
         kind, like, place = found.group(1).upper(), found.group(2), [one.strip('"') for one in (found.group(3) or "").split(".") if one]
@@ -193,6 +213,38 @@ class Engine:
         blank = {"created_on": "0", "name": "", "database_name": "", "schema_name": ""}
         shown = [blank | {"name": one[-1], "database_name": one[0], "schema_name": one[1] if len(one) > 2 else ""} for one in names if wanted.fullmatch(one[-1])]
         return table_of(shown, blank)
+
+
+# An object store of the tests looks for a signature and does not verify it.
+SIGNED = {"authorization": "AWS4-HMAC-SHA256 Credential=stage/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0"}
+
+
+def asked(address):
+    """The answer of an object store."""
+    try:
+        with urllib.request.urlopen(urllib.request.Request(address, headers=SIGNED)) as answer:
+            return answer.read()
+    except urllib.error.HTTPError as cause:
+        if cause.code != 404:
+            raise
+        raise Failed("091016", "22000", f"Remote file '{address}' was not found. There are several potential causes. The file might not exist. The required credentials may be missing or invalid.") from cause
+
+
+def fetched(stage, folder, file):
+    """The folder on this machine that a file of a stage was brought to."""
+    local = pathlib.Path(tempfile.mkdtemp(prefix="tidegate_stage_"))
+    (local / file).write_bytes(asked(f"{stage}/{folder}{file}"))
+    return local
+
+
+def listing(stage, folder):
+    """The files of a folder in a stage, as S3 lists them."""
+    address = urllib.parse.urlsplit(stage)
+    bucket, _, prefix = address.path.lstrip("/").partition("/")
+    query = urllib.parse.urlencode({"list-type": "2", "prefix": f"{prefix}/{folder}"})
+    tree = xml.etree.ElementTree.fromstring(asked(f"{address.scheme}://{address.netloc}/{bucket}?{query}"))
+    keys = [one.text for one in tree.iter() if one.tag.endswith("}Key")]
+    return [{"name": f"s3://{bucket}/{key}", "size": "0", "md5": "", "last_modified": ""} for key in keys]
 
 
 def table_of(rows, blank):

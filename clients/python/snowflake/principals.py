@@ -14,6 +14,7 @@ class Principal:
         self.lost = given.get("lost")
         self.auto_resume, self.resumed = given.get("auto_resume", True), False
         self.public_keys = given.get("public_keys", [])
+        self.stages = given.get("stages", {})
         self.faults = {phase: list(faults) for phase, faults in given.get("faults", {}).items()}
         self.statements = []
 
@@ -24,6 +25,15 @@ class Principal:
     def lacks(self, privilege, kind, *names):
         """Whether a privilege is missing: `USAGE on SCHEMA SHOP.S1`."""
         return f"{privilege} on {kind} {'.'.join(names)}" in self.without
+
+    def stage(self, quoted):
+        """The address behind an external stage, which is `http://S3/BUCKET/FOLDER` here."""
+        from engine import Failed
+
+        name = ".".join(part.strip('"') for part in quoted.split("."))
+        if name not in self.stages or self.lacks("USAGE", "STAGE", name):
+            raise Failed("002003", "02000", f"SQL compilation error:\nStage '{name}' does not exist or not authorized.")
+        return self.stages[name]
 
     def hides(self, database, schema=None, name=None):
         """The first thing on the way to a table that is hidden from the role: its kind and its name."""

@@ -58,22 +58,33 @@ impl<N: Naming + Default> Named<N> {
     /// [`tidegate_model::ErrorKind::Settings`] for anything but one to three parts, and for a part that is
     /// neither written nor set.
     pub fn table(text: &str, outer: [Option<&str>; 2]) -> Result<Named<N>, Error> {
-        let wrong = || Error::settings(format!("`table`: expected `{}`", N::FORM)).hint(N::HINT);
-        let is_one = |names: &Vec<String>| names.len() <= 3 && names.iter().all(|name| N::is_name(name));
-        let mut names = N::parts(text).filter(is_one).ok_or_else(wrong)?;
-        while names.len() < 3 {
-            let at = 2 - names.len();
-            let set = outer[at].ok_or_else(|| {
-                Error::settings(format!("`table`: `{text}` names no {}", N::OUTER[at])).hint(format!(
-                    "write `{}`, or set `{}` in the connection",
-                    N::FORM,
-                    N::OUTER[at]
-                ))
-            })?;
-            names.insert(0, N::stored(set));
-        }
-        <[String; 3]>::try_from(names).map(|names| Named::Table(names, N::default())).map_err(|_| wrong())
+        full_name::<N>("table", N::FORM, text, outer).map(|names| Named::Table(names, N::default()))
     }
+}
+
+/// Reads the value of a setting as a name of three parts. `form` is how it is written; `outer` are the
+/// connection's own first and second part.
+///
+/// # Errors
+/// [`tidegate_model::ErrorKind::Settings`] as [`Named::table`] has them.
+pub fn full_name<N: Naming>(
+    setting: &str,
+    form: &str,
+    text: &str,
+    outer: [Option<&str>; 2],
+) -> Result<[String; 3], Error> {
+    let wrong = || Error::settings(format!("`{setting}`: expected `{form}`")).hint(N::HINT);
+    let is_one = |names: &Vec<String>| names.len() <= 3 && names.iter().all(|name| N::is_name(name));
+    let mut names = N::parts(text).filter(is_one).ok_or_else(wrong)?;
+    while names.len() < 3 {
+        let at = 2 - names.len();
+        let set = outer[at].ok_or_else(|| {
+            Error::settings(format!("`{setting}`: `{text}` names no {}", N::OUTER[at]))
+                .hint(format!("write `{form}`, or set `{}` in the connection", N::OUTER[at]))
+        })?;
+        names.insert(0, N::stored(set));
+    }
+    <[String; 3]>::try_from(names).map_err(|_| wrong())
 }
 
 impl<N: Naming> table::Relation for Named<N> {

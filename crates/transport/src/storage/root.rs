@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::TryStreamExt as _;
 use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::azure::{MicrosoftAzure, MicrosoftAzureBuilder};
 use object_store::gcp::{GoogleCloudStorage, GoogleCloudStorageBuilder};
@@ -169,6 +170,22 @@ impl StorageRoot {
             Err(object_store::Error::NotFound { .. }) => Ok(false),
             Err(cause) => Err(explain(&format!("reading from {}", self.name()), &cause)),
         }
+    }
+
+    /// Returns the names of the files in the folder, also in folders below it.
+    ///
+    /// # Errors
+    /// What the store said.
+    pub async fn list(&self) -> Result<Vec<String>, Error> {
+        let folder = object_store::path::Path::from_url_path(self.url.path())
+            .map_err(|cause| explain("`path`", &cause.into()))?;
+        let found: Result<Vec<_>, _> = self.store.list(Some(&folder)).try_collect().await;
+        let found = found.map_err(|cause| explain(&format!("listing {}", self.name()), &cause))?;
+        let inside = |path: &object_store::path::Path| {
+            let parts: Vec<_> = path.prefix_match(&folder)?.map(|part| part.as_ref().to_owned()).collect();
+            Some(parts.join("/"))
+        };
+        Ok(found.iter().filter_map(|file| inside(&file.location)).collect())
     }
 
     /// Removes a file, if it exists.

@@ -19,6 +19,8 @@ use super::client::VENDOR;
 pub const NO_WAREHOUSE: &str = "000606";
 /// Source: Snowflake docs, SQL API reference: the result is too large, and not complete.
 pub const INCOMPLETE: &str = "391908";
+/// A file of a stage is not there for Snowflake. Source: sentences quoted in snowflakedb/snowflake-connector-python.
+const REMOTE_FILE: &str = "091016";
 /// The role is not granted to the user. Source: sentences quoted in snowflakedb/snowflake-connector-python.
 const NO_ROLE: &[&str] = &["390186", "390189"];
 /// The address of this machine is not allowed. Source: Snowflake docs, "Network policies".
@@ -103,6 +105,9 @@ pub fn statement(doing: &str, failure: &Failure) -> Error {
         ("002003" | "002043", _) | (_, "42S02") => error(ErrorKind::Missing)
             .hint("compare the name and its case, and the privileges of the role: `tidegate check` tells which it is"),
         ("000904", _) => error(ErrorKind::Missing),
+        (REMOTE_FILE, _) => error(ErrorKind::Settings).hint(
+            "the `URL` of the stage and `stage.folder.path` have to be the same folder, and its storage integration may read it",
+        ),
         ("390201", _) => error(ErrorKind::Missing).hint("compare `database` and `schema`"),
         (_, state) if says_values || state.starts_with("42") => {
             error(ErrorKind::Settings).hint("correct the statement: run it in a worksheet of Snowsight")

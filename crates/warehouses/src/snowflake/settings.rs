@@ -9,6 +9,7 @@ use tidegate_model::{Error, Secret};
 use tidegate_transport::jwt::RsaKey;
 use tidegate_transport::rsa;
 use tidegate_transport::sql::selection::{Selected, selected};
+use tidegate_transport::storage::LakeSettings;
 
 use super::relation::{Relation, folded, is_name};
 
@@ -45,6 +46,9 @@ pub struct SnowflakeSettings {
     pub database: Option<String>,
     /// The schema of tables that are written without one.
     pub schema: Option<String>,
+    /// A folder of an object store that Snowflake reads, too: events are loaded through it. Without one, they
+    /// travel inside of statements.
+    pub stage: Option<StageSettings>,
     /// Another host of the account: for private connectivity, or in China.
     #[schemars(extend("format" = "host", "examples" = ["myorg-account1.privatelink.snowflakecomputing.com"]))]
     pub host: Option<String>,
@@ -54,6 +58,17 @@ pub struct SnowflakeSettings {
     /// PEM file with the authority that signed the server's certificate, or with that certificate
     /// itself, if the system's authorities are not enough. They are trusted besides.
     pub ca_file: Option<PathBuf>,
+}
+
+/// An external stage, from both of its sides.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StageSettings {
+    /// Its name in Snowflake, `database.schema.stage`. Shorter names count from `database` and `schema`.
+    #[schemars(extend("examples" = ["SHOP.PUBLIC.TIDEGATE_STAGE"]))]
+    pub name: String,
+    /// The folder that is its `URL`, and how to write there.
+    pub folder: LakeSettings,
 }
 
 /// How to prove who is asking.

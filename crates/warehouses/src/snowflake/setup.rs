@@ -96,6 +96,14 @@ GRANT ROLE {quoted_role} TO USER {quoted_user};
 -- GRANT USAGE, CREATE TABLE ON SCHEMA {schema} TO ROLE {quoted_role};
 -- GRANT SELECT, INSERT ON TABLE {schema}.\"MESSAGE_EVENTS\" TO ROLE {quoted_role};   -- if another role made it
 
+--    Many events are loaded through an external stage: a folder that Tidegate writes to and Snowflake reads. Its
+--    storage integration is made by an ACCOUNTADMIN, as \"Configuring a Snowflake storage integration\" in Snowflake's
+--    documentation says for S3, Google Cloud Storage and Azure:
+-- CREATE STAGE IF NOT EXISTS {schema}.\"TIDEGATE_STAGE\" URL = 's3://<bucket>/<folder>/' STORAGE_INTEGRATION = <integration>;
+-- GRANT USAGE ON STAGE {schema}.\"TIDEGATE_STAGE\" TO ROLE {quoted_role};
+-- GRANT CREATE TABLE ON SCHEMA {schema} TO ROLE {quoted_role};   -- the schema of the export, for staging tables
+--    In the connection: stage: {{ name: TIDEGATE_STAGE, folder: {{ path: 's3://<bucket>/<folder>', region: <region> }} }}
+
 -- 5. If the account or the user has a network policy, add the address of this machine to it.
 
 -- 6. To rotate the key: both halves count while the change is under way.

@@ -29,12 +29,24 @@ impl Client {
     /// What Snowflake said, or what kept it from answering.
     pub async fn show(self: &Arc<Client>, what: &str, name: &str, place: &str) -> Result<Vec<Shown>, Error> {
         // A `_` in a name is a wildcard of the pattern, too: what it finds besides is left out below.
-        let pattern = literal(&name.replace('\\', "\\\\"));
-        let text = format!("SHOW {what} LIKE {pattern}{place}");
+        let found = self.show_like(what, name, place).await?;
+        Ok(found.into_iter().filter(|row| row.get("name") == name).collect())
+    }
+
+    /// Returns the rows of a `SHOW` command whose `name` is like a pattern.
+    ///
+    /// # Errors
+    /// What Snowflake said, or what kept it from answering.
+    pub async fn show_like(
+        self: &Arc<Client>,
+        what: &str,
+        pattern: &str,
+        place: &str,
+    ) -> Result<Vec<Shown>, Error> {
+        let text = format!("SHOW {what} LIKE {}{place}", literal(&pattern.replace('\\', "\\\\")));
         let sql = Sql { text, is_quiet: true, ..Sql::default() };
-        let listed =
-            self.query(&sql, &format!("looking for {name}")).await.map_err(RequestError::into_error)?;
-        Ok(Shown::all(listed).into_iter().filter(|row| row.get("name") == name).collect())
+        let listed = self.query(&sql, &format!("looking for {pattern}")).await;
+        Ok(Shown::all(listed.map_err(RequestError::into_error)?))
     }
 
     /// Returns what is known of the warehouse; `None` if the role may not know of it.

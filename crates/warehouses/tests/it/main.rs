@@ -35,5 +35,6 @@ mod snowflake_clients;
 mod snowflake_reading;
 mod snowflake_server;
 mod snowflake_sink;
+mod snowflake_stage;
 mod snowflake_types;
 mod types;

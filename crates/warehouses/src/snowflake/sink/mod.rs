@@ -1,10 +1,11 @@
 //! Snowflake as a sink of events: each event is in the table exactly once.
 //!
-//! One statement is one `MERGE` by `event_id`, with its events as a parameter. A submission whose answer is
-//! lost is repeated under its request id; one that runs twice all the same finds the events and inserts
-//! nothing.
+//! Events are merged by `event_id`: from a file in a stage, or, if the connection has none, from the parameter
+//! of the statement itself. A submission whose answer is lost is repeated under its request id; one that runs
+//! twice all the same finds the events and inserts nothing.
 
 mod checks;
+mod stage;
 mod table;
 mod target;
 
@@ -24,12 +25,15 @@ use super::client::Client;
 use super::settings::SnowflakeSettings;
 use super::statement::Sql;
 
+use stage::Stage;
 use table::EventTable;
 pub(super) use target::SnowflakeTarget;
 
-/// Events and bytes of one delivery.
+/// Events and bytes of one delivery: inside of statements, and by way of a stage.
 const EVENTS_MAX: usize = 20_000;
 const BYTES_MAX: usize = 8 << 20;
+const STAGED_EVENTS_MAX: usize = 100_000;
+const STAGED_BYTES_MAX: usize = 24 << 20;
 /// Bytes of events in one statement.
 ///
 /// Source: Snowflake docs, "Query size limits": more than 1 MB with its parameters is processed, but not
@@ -40,6 +44,7 @@ const STATEMENT_BYTES: usize = 900 << 10;
 pub struct SnowflakeSink {
     client: Arc<Client>,
     table: EventTable,
+    stage: Option<Stage>,
     clock: Arc<dyn Clock>,
     linger: Duration,
     dry_run: bool,
@@ -62,6 +67,7 @@ impl SnowflakeSink {
         let table = EventTable::new(&written, target, &settings)?;
         Ok(SnowflakeSink {
             table,
+            stage: Stage::open(&settings, target.sync.as_str(), context)?,
             client: Client::open(settings, context)?,
             clock: Arc::clone(&context.clock),
             linger: written.commit_every.0,
@@ -120,8 +126,8 @@ impl Destination<LoggedEvent> for SnowflakeSink {
 
     fn limits(&self) -> Limits {
         Limits {
-            max_items: EVENTS_MAX,
-            max_bytes: BYTES_MAX,
+            max_items: if self.stage.is_some() { STAGED_EVENTS_MAX } else { EVENTS_MAX },
+            max_bytes: if self.stage.is_some() { STAGED_BYTES_MAX } else { BYTES_MAX },
             linger: self.linger,
             max_in_flight: 1,
             rate: None,
@@ -146,9 +152,15 @@ impl Destination<LoggedEvent> for SnowflakeSink {
         let mut prepared = self.prepared.lock().await;
         if !*prepared {
             self.prepare_table().await?;
+            if let Some(stage) = &self.stage {
+                self.sweep(stage).await;
+            }
             *prepared = true;
         }
-        let delivered = self.merge(items).await;
+        let delivered = match &self.stage {
+            Some(stage) => self.by_stage(stage, items).await,
+            None => self.merge(items).await,
+        };
         // What was dropped or altered meanwhile is made again by the next delivery.
         *prepared = delivered.is_ok();
         delivered

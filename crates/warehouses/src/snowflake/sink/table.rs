@@ -3,8 +3,8 @@
 use tidegate_model::event::{ColumnType, TableColumn};
 use tidegate_model::{Error, Layout, SinkTarget};
 use tidegate_transport::sql::events::named;
-use tidegate_transport::sql::quote;
 use tidegate_transport::sql::relation::Naming as _;
+use tidegate_transport::sql::{literal, quote};
 
 use super::target::SnowflakeTarget;
 use crate::snowflake::relation::{Names, folded, is_name};
@@ -22,6 +22,8 @@ pub struct EventTable {
     pub names: [String; 3],
     /// Its columns.
     pub layout: Layout,
+    /// The beginning of the names of this sync's staging tables.
+    staging: String,
 }
 
 impl EventTable {
@@ -45,7 +47,11 @@ impl EventTable {
                     .hint("database, schema and table have a setting each"));
             }
         }
-        Ok(EventTable { names: [database, schema, table].map(|name| folded(&name)), layout: target.layout })
+        Ok(EventTable {
+            names: [database, schema, table].map(|name| folded(&name)),
+            layout: target.layout,
+            staging: format!("TIDEGATE_STAGING_{}_", target.sync.as_str().to_uppercase()),
+        })
     }
 
     /// Returns its name in messages.
@@ -60,12 +66,50 @@ impl EventTable {
 
     /// Returns the statement that makes the table where it is missing.
     pub fn creation(&self) -> String {
+        format!("CREATE TABLE IF NOT EXISTS {} ({})", Names::quoted(&self.names), self.definitions())
+    }
+
+    fn definitions(&self) -> String {
         let columns = self.layout.columns().iter().map(|column| {
             let null = if column.name == "event_id" { " NOT NULL" } else { "" };
             format!("{} {}{null}", name(column), type_name(column.kind))
         });
-        let columns: Vec<String> = columns.collect();
-        format!("CREATE TABLE IF NOT EXISTS {} ({})", Names::quoted(&self.names), columns.join(", "))
+        columns.collect::<Vec<_>>().join(", ")
+    }
+
+    /// Returns the name of a staging table; `id` is one of its own, of 32 digits.
+    pub fn new_staging(&self, id: &str) -> [String; 3] {
+        let [database, schema, _] = self.names.clone();
+        [database, schema, format!("{}{}", self.staging, id.to_uppercase())]
+    }
+
+    /// Returns a pattern that the names of this sync's staging tables are like, and maybe others.
+    pub fn staging_pattern(&self) -> String {
+        format!("{}%", self.staging)
+    }
+
+    /// Returns whether a table of the schema is a staging table of this sync.
+    pub fn is_staging(&self, table: &str) -> bool {
+        let id = table.strip_prefix(&self.staging);
+        id.is_some_and(|id| id.len() == 32 && id.bytes().all(|digit| digit.is_ascii_hexdigit()))
+    }
+
+    /// Returns the statement that makes a staging table.
+    pub fn staging_creation(&self, staging: &[String; 3]) -> String {
+        format!("CREATE TRANSIENT TABLE {} ({})", Names::quoted(staging), self.definitions())
+    }
+
+    /// Returns the statement that loads a Parquet file of a folder in a stage.
+    ///
+    /// Source: Snowflake docs, "COPY INTO <table>": by `USE_LOGICAL_TYPE`, times in Parquet are read as times.
+    pub fn copy(&self, staging: &[String; 3], place: &str, file: &str) -> String {
+        format!(
+            "COPY INTO {} FROM {} FILES = ({}) FILE_FORMAT = (TYPE = PARQUET USE_LOGICAL_TYPE = TRUE) \
+             MATCH_BY_COLUMN_NAME = CASE_INSENSITIVE",
+            Names::quoted(staging),
+            literal(place),
+            literal(file)
+        )
     }
 
     /// Returns a statement whose columns are those of the table. It gives no rows.
@@ -106,12 +150,20 @@ impl EventTable {
         let columns = self.layout.columns().iter();
         let values: Vec<String> =
             columns.map(|column| format!("{} AS {}", value(column), name(column))).collect();
+        let rows = "TABLE(FLATTEN(INPUT => PARSE_JSON(?))) AS tidegate_events";
+        self.merge_of(&format!("SELECT {} FROM {rows}", values.join(", ")))
+    }
+
+    /// Returns the statement that adds the events of a staging table which are not there yet.
+    pub fn merge_from(&self, staging: &[String; 3]) -> String {
+        self.merge_of(&format!("SELECT {} FROM {}", self.list(""), Names::quoted(staging)))
+    }
+
+    fn merge_of(&self, rows: &str) -> String {
         format!(
-            "MERGE INTO {} AS tidegate_there USING (SELECT {} FROM TABLE(FLATTEN(INPUT => PARSE_JSON(?))) \
-             AS tidegate_events) AS tidegate_new ON tidegate_there.\"EVENT_ID\" = tidegate_new.\"EVENT_ID\" \
+            "MERGE INTO {} AS tidegate_there USING ({rows}) AS tidegate_new ON tidegate_there.\"EVENT_ID\" = tidegate_new.\"EVENT_ID\" \
              WHEN NOT MATCHED THEN INSERT ({}) VALUES ({})",
             Names::quoted(&self.names),
-            values.join(", "),
             self.list(""),
             self.list("tidegate_new.")
         )
