@@ -14,7 +14,7 @@ from databricks.sdk.service.sql import Disposition, Format
 client = WorkspaceClient(host=os.environ["BENCH_ENDPOINT"], token="bench").statement_execution
 answer = client.execute_statement(
     "SELECT id, event_name, user_id, event_timestamp, event_data FROM main.bench.events",
-    os.environ["BENCH_WAREHOUSE"],
+    "bench",
     disposition=Disposition.EXTERNAL_LINKS,
     format=Format.ARROW_STREAM,
     wait_timeout="30s",

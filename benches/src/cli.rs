@@ -34,7 +34,7 @@ pub(crate) enum Bench {
     Latency(LatencyArgs),
     /// Many syncs that fall due together, and what they cost when nothing is due.
     Many(ManyArgs),
-    /// A result of Databricks to requests, against fetching its parts, and against Databricks' SDK.
+    /// A result of a warehouse to requests, against fetching its parts, and against the vendor's client.
     Warehouses(WarehousesArgs),
 }
 
@@ -165,6 +165,9 @@ pub(crate) struct WarehousesArgs {
     /// The program under test, built with `--release`.
     #[arg(long)]
     tidegate: PathBuf,
+    /// What is read from.
+    #[arg(long, value_enum, default_value = "databricks")]
+    system: warehouses::System,
     /// Sizes of the result, smallest first: memory must not grow with them.
     #[arg(long, value_delimiter = ',', default_value = "1000000,5000000")]
     rows: Vec<u64>,
@@ -178,7 +181,13 @@ pub(crate) struct WarehousesArgs {
 
 impl WarehousesArgs {
     pub(crate) fn plan(self) -> warehouses::Plan {
-        warehouses::Plan { tidegate: self.tidegate, rows: self.rows, rounds: self.rounds, peers: self.peers }
+        warehouses::Plan {
+            tidegate: self.tidegate,
+            system: self.system,
+            rows: self.rows,
+            rounds: self.rounds,
+            peers: self.peers,
+        }
     }
 }
 

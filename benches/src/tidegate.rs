@@ -28,6 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Tidegate {
     program: PathBuf,
     folder: PathBuf,
+    /// Variables of its environment, beside ours.
+    variables: Vec<(String, String)>,
 }
 
 impl Tidegate {
@@ -37,13 +39,20 @@ impl Tidegate {
             .canonicalize()
             .with_context(|| format!("no program at {}: run cargo build --release", program.display()))?;
         fs::create_dir_all(folder)?;
-        Ok(Tidegate { program, folder: folder.to_owned() })
+        Ok(Tidegate { program, folder: folder.to_owned(), variables: Vec::new() })
     }
 
     /// The same program, made to forget what the variables of `src/forgetful.rs` say.
     pub(crate) fn forgetful(&self) -> Result<Tidegate> {
         let program = forgetful()?;
-        Ok(Tidegate { program, folder: self.folder.clone() })
+        Ok(Tidegate { program, ..self.clone() })
+    }
+
+    /// The same program, with a variable in its environment.
+    pub(crate) fn with(&self, name: &str, value: &str) -> Tidegate {
+        let mut tidegate = self.clone();
+        tidegate.variables.push((name.to_owned(), value.to_owned()));
+        tidegate
     }
 
     /// Where it works: the project file, its data and what it writes.
@@ -98,6 +107,7 @@ impl Tidegate {
             .arg(&self.folder)
             .arg("--data")
             .arg(self.data())
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .kill_on_drop(true);

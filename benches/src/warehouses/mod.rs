@@ -1,8 +1,11 @@
-//! Warehouses: a result of Databricks to requests, against fetching its parts and dropping them, and
-//! against Databricks' own SDK, which makes rows of the same parts.
+//! Warehouses: a result to requests, against fetching its parts and dropping them, and against the vendor's
+//! own client, which makes rows of the same result.
 
-mod double;
-mod pages;
+mod bigquery;
+mod databricks;
+mod rows;
+mod server;
+mod snowflake;
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -19,18 +22,71 @@ use crate::peer::Peer;
 use crate::receiver::{Counting, Receiver};
 use crate::report::{self, Heading, Measure, Series};
 use crate::tidegate::Tidegate;
-use double::{WAREHOUSE, Workspace};
+use server::Double;
 
 /// What is measured with what.
 pub(crate) struct Plan {
     /// The program under test.
     pub(crate) tidegate: PathBuf,
+    /// What is read from.
+    pub(crate) system: System,
     /// Sizes of the result, smallest first.
     pub(crate) rows: Vec<u64>,
     /// Rounds of each way.
     pub(crate) rounds: usize,
     /// Programs of other projects that read the same.
     pub(crate) peers: Vec<PathBuf>,
+}
+
+/// A warehouse, as a double of the bench plays it.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum System {
+    /// The Statement Execution API: Arrow behind links.
+    Databricks,
+    /// The SQL API: partitions of JSON.
+    Snowflake,
+    /// The REST API: pages of JSON.
+    Bigquery,
+}
+
+/// A double that is serving.
+#[derive(Clone, Copy)]
+struct Serving {
+    address: SocketAddr,
+    parts: usize,
+    bytes: usize,
+}
+
+impl System {
+    fn name(self) -> &'static str {
+        match self {
+            System::Databricks => "Databricks",
+            System::Snowflake => "Snowflake",
+            System::Bigquery => "BigQuery",
+        }
+    }
+
+    /// Encodes a number of rows, and serves them.
+    fn start(self, rows: u64, has_peer: bool) -> Result<Serving> {
+        fn serving(double: impl Double) -> Result<Serving> {
+            let parts = (0..).map_while(|at| double.part(at)).map(|part| part.bytes.len());
+            let (parts, bytes) = parts.fold((0, 0), |(parts, all), bytes| (parts + 1, all + bytes));
+            Ok(Serving { address: server::start(double)?, parts, bytes })
+        }
+        match self {
+            System::Databricks => serving(databricks::Workspace::new(rows)?),
+            System::Snowflake => serving(snowflake::Account::new(rows, has_peer)?),
+            System::Bigquery => serving(bigquery::Service::new(rows)),
+        }
+    }
+
+    fn connection(self, address: SocketAddr) -> String {
+        match self {
+            System::Databricks => databricks::connection(address),
+            System::Snowflake => snowflake::connection(address),
+            System::Bigquery => bigquery::connection(address),
+        }
+    }
 }
 
 enum Way {
@@ -67,21 +123,22 @@ pub(crate) async fn run(plan: &Plan) -> Result<()> {
 
     let mut all = Vec::new();
     for &rows in &plan.rows {
-        let pages = pages::encode(rows)?;
-        let (parts, bytes) = (pages.len(), pages.iter().map(|page| page.bytes.len()).sum::<usize>());
+        let serving = plan.system.start(rows, !plan.peers.is_empty())?;
+        let Serving { address, parts, bytes } = serving;
         eprintln!("{rows} rows are {parts} parts of {} MiB together", bytes >> 20);
-        let workspace = Workspace::start(pages)?;
-        tidegate.project(&project(workspace, braze))?;
+        tidegate.project(&project(&plan.system.connection(address), braze))?;
+        // BigQuery's tokens come from the metadata server of the machine, as Google's own clients are told.
+        let tidegate = tidegate.with("GCE_METADATA_HOST", &address.to_string());
         let mut series: Vec<Series> =
             ways.iter().map(|way| Series { name: way.name(), rows, rounds: Vec::new() }).collect();
         for round in 1..=plan.rounds {
             for (way, series) in ways.iter().zip(&mut series) {
                 let measure = match way {
                     Way::Fetched => {
-                        let took = tokio::task::spawn_blocking(move || fetch(workspace, parts)).await??;
+                        let took = tokio::task::spawn_blocking(move || fetch(address, parts)).await??;
                         Measure { took, memory: None, arrived: None }
                     }
-                    Way::Peer(peer) => read(peer, workspace, rows, folder.path()).await?,
+                    Way::Peer(peer) => read(peer, address, rows, folder.path()).await?,
                     Way::Tidegate => {
                         tidegate.forget()?;
                         receiver.reset();
@@ -98,7 +155,7 @@ pub(crate) async fn run(plan: &Plan) -> Result<()> {
         all.extend(series);
     }
 
-    println!("## Warehouses: a result of Databricks to requests\n");
+    println!("## Warehouses: a result of {} to requests\n", plan.system.name());
     println!("{}.", report::machine());
     println!(
         "Rounds of each way: {}, taking turns; the median stands here. The parts are encoded beforehand, and \
@@ -110,16 +167,11 @@ pub(crate) async fn run(plan: &Plan) -> Result<()> {
     Ok(())
 }
 
-fn project(workspace: SocketAddr, braze: SocketAddr) -> String {
+fn project(connection: &str, braze: SocketAddr) -> String {
     format!(
         "connections:
   warehouse:
-    type: databricks
-    host: bench.example.com
-    endpoint: http://{workspace}
-    warehouse_id: {WAREHOUSE}
-    client_id: bench
-    client_secret: bench
+    {connection}
   braze:
     type: braze
     endpoint: http://{braze}
@@ -143,9 +195,9 @@ syncs:
 }
 
 /// Fetches every part over one connection; how long that took.
-fn fetch(workspace: SocketAddr, parts: usize) -> Result<Duration> {
+fn fetch(double: SocketAddr, parts: usize) -> Result<Duration> {
     let started = Instant::now();
-    let mut stream = TcpStream::connect(workspace)?;
+    let mut stream = TcpStream::connect(double)?;
     stream.set_nodelay(true)?;
     let mut buffer = vec![0; 1 << 20];
     for part in 0..parts {
@@ -172,12 +224,11 @@ fn fetch(workspace: SocketAddr, parts: usize) -> Result<Duration> {
 }
 
 /// Runs a peer until it has made every row.
-async fn read(peer: &Peer, workspace: SocketAddr, rows: u64, folder: &Path) -> Result<Measure> {
+async fn read(peer: &Peer, double: SocketAddr, rows: u64, folder: &Path) -> Result<Measure> {
     let started = Instant::now();
     let mut child = Command::new(&peer.program)
         .current_dir(folder)
-        .env("BENCH_ENDPOINT", format!("http://{workspace}"))
-        .env("BENCH_WAREHOUSE", WAREHOUSE)
+        .env("BENCH_ENDPOINT", format!("http://{double}"))
         .env("BENCH_ROWS", rows.to_string())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
