@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::bigquery::BigQuery;
 use crate::lakehouse::Lakehouse;
 use crate::served::Served;
+use crate::snowflake::Snow;
 use crate::support::{Project, pause};
 
 const EVENTS: u64 = 5_000;
@@ -77,6 +78,47 @@ impl Warehouse for BigQuery {
     async fn found(&self) -> Vec<Vec<String>> {
         let sums = "COUNT(*), COUNT(DISTINCT event_id), SUM(CAST(SUBSTR(event_id, 2) AS INT64))";
         self.texts(&format!("SELECT {sums} FROM {{}}.events")).await
+    }
+}
+
+/// A schema of Snowflake, and a bucket that its stage reads.
+struct Stage {
+    snow: Snow,
+    bucket: crate::outside::Bucket,
+}
+
+impl Stage {
+    async fn new() -> Stage {
+        let (snow, bucket) = (Snow::new().await, crate::outside::Bucket::new("stage").await);
+        let name = format!("SHOP.{}.STAGE", snow.schema);
+        snow.set(&json!({ "stages": { name: format!("{}/events", bucket.address()) } })).await;
+        Stage { snow, bucket }
+    }
+}
+
+impl Warehouse for Stage {
+    const IS_WRITTEN_OVER: bool = false;
+
+    fn connection(&self) -> String {
+        format!(
+            "{}    stage:\n      name: STAGE\n      folder: {{ path: \"s3://{}/events\", {} }}\n",
+            self.snow.connection(),
+            self.bucket.name(),
+            self.bucket.access()
+        )
+    }
+
+    fn destination(&self) -> String {
+        format!("connection: snow, schema: {}", self.snow.schema)
+    }
+
+    async fn staged(&self) -> Vec<String> {
+        self.bucket.keys().await
+    }
+
+    async fn found(&self) -> Vec<Vec<String>> {
+        let sums = "COUNT(*), COUNT(DISTINCT EVENT_ID), SUM(SUBSTR(EVENT_ID, 2)::NUMBER(38,0))";
+        self.snow.texts(&format!("SELECT {sums} FROM {{}}.EVENTS")).await
     }
 }
 
@@ -161,4 +203,15 @@ async fn crash_bigquery_each_event_is_in_the_table_once_whenever_an_export_dies(
     let (bigquery, project) = (BigQuery::new().await, Project::new("connections: {}\nsyncs: {}\n"));
     project.write("key.json", &bigquery.key());
     each_event_is_there_once(&bigquery, &project).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn crash_snowflake_each_event_is_in_the_table_once_whenever_an_export_by_a_stage_dies() {
+    let (stage, project) = (Stage::new().await, Project::new("connections: {}\nsyncs: {}\n"));
+    each_event_is_there_once(&stage, &project).await;
+    let sql = format!(
+        "SELECT TABLE_NAME FROM SHOP.INFORMATION_SCHEMA.TABLES WHERE TABLE_SCHEMA = '{}'",
+        stage.snow.schema
+    );
+    assert_eq!(stage.snow.texts(&sql).await, [["EVENTS"]], "no staging table is left");
 }

@@ -34,6 +34,48 @@ fn records(told: &str) -> Vec<Value> {
     told.lines().map(|line| serde_json::from_str(line).expect("a record")).collect()
 }
 
+/// A bucket of an emulator of S3, which looks for a signature and does not verify it.
+pub(crate) struct Bucket {
+    name: String,
+    client: reqwest::Client,
+}
+
+impl Bucket {
+    /// A new bucket.
+    pub(crate) async fn new(what: &str) -> Bucket {
+        let bucket = Bucket { name: unique(what), client: reqwest::Client::new() };
+        let made = bucket.client.put(bucket.address()).send().await.expect("the object store answers");
+        assert!(made.status().is_success(), "{made:?}");
+        bucket
+    }
+
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its address.
+    pub(crate) fn address(&self) -> String {
+        format!("{}/{}", variable("TIDEGATE_TEST_MOTO"), self.name)
+    }
+
+    /// The settings of a folder in it, but for its path.
+    pub(crate) fn access(&self) -> String {
+        let endpoint = variable("TIDEGATE_TEST_MOTO");
+        format!("endpoint: \"{endpoint}\", region: us-east-1, access_key_id: a, secret_access_key: b")
+    }
+
+    /// The keys of its objects.
+    pub(crate) async fn keys(&self) -> Vec<String> {
+        let signature = "AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0";
+        let asked = self.client.get(format!("{}?list-type=2", self.address()));
+        let listed = asked.header("authorization", signature).send().await.expect("the object store answers");
+        let listed = listed.text().await.expect("text");
+        let keys = listed.split("<Key>").skip(1);
+        keys.filter_map(|rest| rest.split("</Key>").next()).map(str::to_owned).collect()
+    }
+}
+
 /// A stream of an emulator of AWS.
 pub(crate) struct Stream {
     pub(crate) kind: &'static str,
