@@ -16,9 +16,9 @@ const SHOWN_MAX: usize = 60;
 pub struct Page {
     /// The name of its file.
     pub file: &'static str,
-    /// What stands before the table, and its head.
+    /// The text before the table, and the head of the table.
     pub head: &'static str,
-    /// What stands after the table.
+    /// The text after the table.
     pub tail: &'static str,
     /// The lines of the table.
     pub cases: &'static [Case],
