@@ -26,6 +26,8 @@ const DONE: u8 = 0;
 const FAILED: u8 = 1;
 /// The command line or the configuration is not right.
 const MISCONFIGURED: u8 = 2;
+/// There are changes, and the command line asks to tell so.
+const CHANGED: u8 = 4;
 /// It came to its end, but some rows were rejected or are in doubt.
 const PARTIAL: u8 = 3;
 

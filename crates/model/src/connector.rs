@@ -213,6 +213,13 @@ pub struct ContractRole {
     pub compile: CompileContract,
 }
 
+/// Two contracts are the same if they have the same name.
+impl PartialEq for ContractRole {
+    fn eq(&self, other: &ContractRole) -> bool {
+        self.name == other.name
+    }
+}
+
 /// One outside system and the roles it can play.
 #[derive(Clone, Copy)]
 pub struct Connector {

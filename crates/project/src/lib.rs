@@ -4,8 +4,10 @@
 //! declare, and becomes a [`Project`] or every [`Finding`] at once, each with its line and column.
 
 mod alerts;
+mod changes;
 mod conform;
 mod export;
+mod file;
 mod findings;
 mod formats;
 mod habits;
@@ -26,6 +28,8 @@ mod tests;
 mod words;
 mod yaml;
 
+pub use changes::{Changes, NameChanges};
+pub use file::{read_text, replace_text};
 pub use findings::{Finding, Invalid, Mark};
 pub use limits::{Limit, Limits};
 pub use load::{FILE_NAME, folder_of, is_project, load, locate, parse, read};

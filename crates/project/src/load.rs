@@ -10,6 +10,7 @@ use tidegate_model::{ConnectionId, Connector, Error, SyncId};
 
 use super::alerts;
 use super::conform::{Conform, Spot};
+use super::file::read_text;
 use super::findings::{Finding, Invalid, listed, nearest};
 use super::formats;
 use super::habits;
@@ -72,10 +73,7 @@ pub fn read(
     channels: &'static [ChannelType],
 ) -> Result<Result<Project, Invalid>, Error> {
     let file = locate(path)?;
-    let text = std::fs::read_to_string(&file).map_err(|cause| {
-        Error::settings(format!("cannot read {}: {cause}", file.display()))
-            .hint("`tidegate init` makes a project here; `--project PATH` names another folder or file")
-    })?;
+    let text = read_text(&file)?;
     Ok(parse(&text, &file.display().to_string(), connectors, channels))
 }
 

@@ -31,7 +31,7 @@ impl fmt::Debug for Written {
 }
 
 /// A reference and where it is.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(super) struct Reference {
     /// Where it is in the file.
     pub(super) at: Mark,
@@ -41,6 +41,15 @@ pub(super) struct Reference {
     pub(super) steps: Vec<String>,
     pub(super) content: Content,
     pub(super) wants: Wants,
+}
+
+/// Two references are the same if they name the same, wherever they are in the file: a comment above
+/// them changes nothing.
+impl PartialEq for Reference {
+    fn eq(&self, other: &Reference) -> bool {
+        let Reference { at: _, path, steps, content, wants } = self;
+        (path, steps, content, wants) == (&other.path, &other.steps, &other.content, &other.wants)
+    }
 }
 
 /// What a reference names.

@@ -33,7 +33,7 @@ pub struct Project {
 }
 
 /// How people hear of syncs that need them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Alerts {
     /// Where messages go, by name.
     pub channels: IndexMap<String, ChannelSpec>,
@@ -44,7 +44,7 @@ pub struct Alerts {
 }
 
 /// Where messages go.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ChannelSpec {
     /// How it is reached.
     pub kind: String,
@@ -133,7 +133,7 @@ impl Project {
 }
 
 /// An account at an outside system. Shared by syncs.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ConnectionSpec {
     /// Which system: one of `tidegate connectors`.
     pub kind: String,
@@ -142,7 +142,7 @@ pub struct ConnectionSpec {
 }
 
 /// What moves from where to where.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum SyncSpec {
     /// Rows of a source become objects of a platform.
     Import(Box<ImportSpec>),
@@ -194,6 +194,22 @@ impl SyncSpec {
         }
     }
 
+    /// Returns the sync without what is for people only and changes nothing of a run: contacts, labels and
+    /// alerts.
+    #[must_use]
+    pub fn without_people(&self) -> SyncSpec {
+        let mut bare = self.clone();
+        let options = match &mut bare {
+            SyncSpec::Import(import) => &mut import.options,
+            SyncSpec::Export(export) => &mut export.options,
+        };
+        options.contacts.clear();
+        options.labels.clear();
+        options.alert_channels = None;
+        options.alert_rules = AlertRules::default();
+        bare
+    }
+
     /// Returns when `tidegate serve` runs it.
     pub fn schedule(&self) -> Option<&Schedule> {
         self.options().schedule.as_ref()
@@ -225,7 +241,7 @@ impl SyncSpec {
 }
 
 /// One import: rows of a source become objects of a platform.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ImportSpec {
     /// Where rows are read.
     pub source: RowSource,
@@ -258,7 +274,7 @@ pub struct ImportSpec {
 }
 
 /// One export: events of a stream go to a sink.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ExportSpec {
     /// Which events.
     pub source: EventSource,
@@ -269,7 +285,7 @@ pub struct ExportSpec {
 }
 
 /// Where rows are read.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RowSource {
     /// The connection.
     pub connection: ConnectionId,
@@ -291,7 +307,7 @@ impl RowSource {
 }
 
 /// Where records go.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RowDestination {
     /// The connection.
     pub connection: ConnectionId,
@@ -302,7 +318,7 @@ pub struct RowDestination {
 }
 
 /// Which events an export takes: those that fit every list that is given.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct EventSource {
     /// The connection that events come in through.
     pub connection: ConnectionId,
@@ -321,7 +337,7 @@ impl EventSource {
 }
 
 /// Where events go.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct EventDestination {
     /// The connection.
     pub connection: ConnectionId,

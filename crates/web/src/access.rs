@@ -35,6 +35,10 @@ const FORWARDED: &[&str] = &["forwarded", "x-forwarded-for", "x-forwarded-host",
 #[derive(Clone, Debug)]
 pub(crate) struct Subject(pub(crate) String);
 
+/// What was done changed nothing, and is not noted: in the extensions of an answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NotNoted;
+
 /// Why a request is not answered.
 enum Refused {
     /// Not to this machine, or to a page of another site.
@@ -73,7 +77,8 @@ pub(crate) async fn guard(State(engine): State<Arc<Engine>>, request: Request, n
         true => next.run(request).await,
         false => without_row_values(next.run(request)).await,
     };
-    let done = answer.status().is_success() || answer.status().is_redirection();
+    let done = (answer.status().is_success() || answer.status().is_redirection())
+        && answer.extensions().get::<NotNoted>().is_none();
     if let Some(visitor) = visitor.filter(|_| done && !rule.action.is_empty()) {
         let subject = answer.extensions().get::<Subject>().map_or(subject, |subject| subject.0.clone());
         let via = if is_api { "api" } else { "page" };

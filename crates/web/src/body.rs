@@ -214,7 +214,7 @@ mod tests {
 
     fn share(total: usize) -> Share {
         let sender = Sender { connection: 0, address: Ipv4Addr::LOCALHOST.into() };
-        Arc::new(Budget::new(total, 1)).share(sender)
+        Arc::new(Budget::new(total)).share(sender)
     }
 
     fn gzip(text: &[u8]) -> Vec<u8> {

@@ -19,14 +19,14 @@ pub(super) struct Budget {
 #[derive(Default)]
 struct Held {
     all: usize,
-    by_connection: Vec<usize>,
+    by_connection: HashMap<u64, usize>,
     by_sender: HashMap<Sender, usize>,
 }
 
-/// Who holds memory: an address, for the connection at this position among all that take events.
+/// Who holds memory: an address, for one connection, by the hash of its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Sender {
-    pub(super) connection: usize,
+    pub(super) connection: u64,
     pub(super) address: IpAddr,
 }
 
@@ -38,10 +38,9 @@ pub(super) struct Share {
 }
 
 impl Budget {
-    /// A budget for this many connections.
-    pub(super) fn new(total: usize, connections: usize) -> Budget {
-        let held = Held { by_connection: vec![0; connections], ..Held::default() };
-        Budget { total, held: Mutex::new(held) }
+    /// A budget of this many bytes.
+    pub(super) fn new(total: usize) -> Budget {
+        Budget { total, held: Mutex::default() }
     }
 
     /// A share of nothing yet.
@@ -63,7 +62,7 @@ impl Share {
     pub(super) fn grow(&mut self, bytes: usize) -> Result<(), Error> {
         let mut held = self.budget.held();
         let free = self.budget.total - held.all;
-        let of_connection = held.by_connection.get(self.sender.connection).copied().unwrap_or_default();
+        let of_connection = held.by_connection.get(&self.sender.connection).copied().unwrap_or_default();
         let of_sender = held.by_sender.get(&self.sender).copied().unwrap_or_default();
         if of_sender + bytes > free.saturating_sub(bytes)
             || of_connection + bytes > 2 * free.saturating_sub(bytes)
@@ -72,9 +71,7 @@ impl Share {
                 .hint("send it again in a second"));
         }
         held.all += bytes;
-        if let Some(of_connection) = held.by_connection.get_mut(self.sender.connection) {
-            *of_connection += bytes;
-        }
+        *held.by_connection.entry(self.sender.connection).or_default() += bytes;
         *held.by_sender.entry(self.sender).or_default() += bytes;
         self.bytes += bytes;
         Ok(())
@@ -88,8 +85,11 @@ impl Drop for Share {
         }
         let mut held = self.budget.held();
         held.all -= self.bytes;
-        if let Some(of_connection) = held.by_connection.get_mut(self.sender.connection) {
+        if let Some(of_connection) = held.by_connection.get_mut(&self.sender.connection) {
             *of_connection -= self.bytes;
+            if *of_connection == 0 {
+                held.by_connection.remove(&self.sender.connection);
+            }
         }
         if let Some(of_sender) = held.by_sender.get_mut(&self.sender) {
             *of_sender -= self.bytes;
@@ -104,7 +104,7 @@ impl Drop for Share {
 mod tests {
     use super::*;
 
-    fn sender(connection: usize, last: u8) -> Sender {
+    fn sender(connection: u64, last: u8) -> Sender {
         Sender { connection, address: IpAddr::from([10, 0, 0, last]) }
     }
 
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn one_sender_that_takes_all_it_can_leaves_room_for_others() {
-        let budget = Arc::new(Budget::new(960, 2));
+        let budget = Arc::new(Budget::new(960));
         let greedy = fill(&budget, sender(0, 1));
         assert_eq!(greedy.bytes, 480);
         let beside = fill(&budget, sender(0, 2));
@@ -129,12 +129,12 @@ mod tests {
 
     #[test]
     fn what_is_given_back_can_be_taken_again() {
-        let budget = Arc::new(Budget::new(100, 1));
+        let budget = Arc::new(Budget::new(100));
         let first = fill(&budget, sender(0, 1));
         assert_eq!(budget.share(sender(0, 1)).grow(1).expect_err("full").kind(), ErrorKind::Throttled(None));
         drop(first);
         assert_eq!(fill(&budget, sender(0, 1)).bytes, 50);
         let held = budget.held();
-        assert_eq!((held.all, held.by_connection.as_slice(), held.by_sender.len()), (0, &[0][..], 0));
+        assert_eq!((held.all, held.by_connection.len(), held.by_sender.len()), (0, 0, 0));
     }
 }

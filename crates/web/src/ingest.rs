@@ -10,9 +10,10 @@ use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use tidegate_engine::service::{Engine, IngestEndpoint, OpenRequest, Opened};
-use tidegate_model::{Error, ErrorKind, IngestRoute, SentBody};
+use tidegate_engine::service::{ActiveProject, Engine, IngestEndpoint, OpenRequest, Opened};
+use tidegate_model::{ConnectionId, Error, ErrorKind, IngestRoute, SentBody};
 use tokio::sync::Semaphore;
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::body::{self, BodyError, Encoding};
 use crate::budget::{Budget, Sender, Share};
@@ -28,41 +29,39 @@ const SPLIT_BYTES_MAX: usize = 2 << 20;
 
 #[derive(Clone)]
 struct Ingest {
-    engine: Arc<Engine>,
-    ingest_endpoints: Arc<[IngestEndpoint]>,
+    project: Arc<ActiveProject>,
     budget: Arc<Budget>,
     splitting: Arc<Semaphore>,
 }
 
 /// Every path that no other route has.
-pub(super) fn routes(engine: Arc<Engine>) -> Router {
-    let ingest_endpoints: Arc<[IngestEndpoint]> = engine.ingest_endpoints().into();
-    let budget = Arc::new(Budget::new(HELD_BYTES_MAX, ingest_endpoints.len()));
+pub(super) fn routes(project: Arc<ActiveProject>) -> Router {
+    let budget = Arc::new(Budget::new(HELD_BYTES_MAX));
     let splitting = Arc::new(Semaphore::new(SPLIT_BYTES_MAX));
-    Router::new().fallback(receive).with_state(Ingest { engine, ingest_endpoints, budget, splitting })
+    Router::new().fallback(receive).with_state(Ingest { project, budget, splitting })
 }
 
-/// A connection, by its position among all that take events, and the path after its own.
+/// A connection that takes events, and the path after its own.
 struct Found {
-    position: usize,
     route: IngestRoute,
     path: String,
 }
 
 async fn receive(State(ingest): State<Ingest>, request: Request) -> Response {
-    let Some(found) = ingest.find(request.uri()) else {
+    let engine = ingest.project.engine();
+    let Some(found) = find(engine.ingest_endpoints(), request.uri()) else {
         body::throw_away(request.into_body());
         return (StatusCode::NOT_FOUND, "there is nothing at this path\n").into_response();
     };
     let (mut head, body) = request.into_parts();
-    let sender = sender(found.position, &head);
     let connection = found.route.connection.clone();
+    let sender = sender(&connection, &head);
     let opened = match rebase(&mut head, found) {
-        Ok(()) => ingest.engine.open_request(&connection, &head).await,
+        Ok(()) => engine.open_request(&connection, &head).await,
         Err(error) => Err(error),
     };
     let (answer, rest) = match opened {
-        Ok(Opened::Accepted(open)) => ingest.take(&open, sender, head, body).await,
+        Ok(Opened::Accepted(open)) => ingest.take(&engine, &open, sender, head, body).await,
         Ok(Opened::Answered(answer)) => (answer.map(Body::from), Some(body)),
         Err(error) => {
             tracing::warn!(%connection, error = error.chain(), "a request could not be taken");
@@ -77,9 +76,9 @@ async fn receive(State(ingest): State<Ingest>, request: Request) -> Response {
     answer
 }
 
-fn sender(connection: usize, head: &Parts) -> Sender {
+fn sender(connection: &ConnectionId, head: &Parts) -> Sender {
     let address = head.extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
-    Sender { connection, address }
+    Sender { connection: xxh3_64(connection.as_str().as_bytes()), address }
 }
 
 /// Gives the request the path after the connection's own.
@@ -94,33 +93,30 @@ fn rebase(head: &mut Parts, found: Found) -> Result<(), Error> {
     Ok(())
 }
 
-impl Ingest {
-    /// The connection that a request belongs to.
-    fn find(&self, uri: &Uri) -> Option<Found> {
-        let path = uri.path();
-        if let Some(rest) = path.strip_prefix("/in/") {
-            let (kind, rest) = rest.split_once('/')?;
-            let (name, rest) = rest.split_once('/').unwrap_or((rest, ""));
-            let wanted =
-                |endpoint: &IngestEndpoint| endpoint.kind == kind && endpoint.connection.as_str() == name;
-            let position = self.ingest_endpoints.iter().position(wanted)?;
-            let connection = self.ingest_endpoints[position].connection.clone();
-            let route = IngestRoute { connection, path: format!("/in/{kind}/{name}") };
-            return Some(Found { position, route, path: format!("/{rest}") });
-        }
-        let first = path.trim_start_matches('/').split('/').next()?;
-        let position = self.ingest_endpoints.iter().position(|endpoint| endpoint.paths.contains(&first))?;
-        let route = IngestRoute {
-            connection: self.ingest_endpoints[position].connection.clone(),
-            path: String::new(),
-        };
-        Some(Found { position, route, path: path.to_owned() })
+/// The connection that a request belongs to.
+fn find(endpoints: &[IngestEndpoint], uri: &Uri) -> Option<Found> {
+    let path = uri.path();
+    if let Some(rest) = path.strip_prefix("/in/") {
+        let (kind, rest) = rest.split_once('/')?;
+        let (name, rest) = rest.split_once('/').unwrap_or((rest, ""));
+        let wanted =
+            |endpoint: &&IngestEndpoint| endpoint.kind == kind && endpoint.connection.as_str() == name;
+        let connection = endpoints.iter().find(wanted)?.connection.clone();
+        let route = IngestRoute { connection, path: format!("/in/{kind}/{name}") };
+        return Some(Found { route, path: format!("/{rest}") });
     }
+    let first = path.trim_start_matches('/').split('/').next()?;
+    let endpoint = endpoints.iter().find(|endpoint| endpoint.paths.contains(&first))?;
+    let route = IngestRoute { connection: endpoint.connection.clone(), path: String::new() };
+    Some(Found { route, path: path.to_owned() })
+}
 
+impl Ingest {
     /// Takes the events of a request whose head was accepted. Returns the
     /// answer, and the body if it was not read to its end.
     async fn take(
         &self,
+        engine: &Engine,
         open: &OpenRequest,
         sender: Sender,
         mut head: Parts,
@@ -140,23 +136,29 @@ impl Ingest {
             Some(encoding) => decoded(encoding, sent, &mut head, share).await,
         };
         let answer = match read {
-            Ok((read, share)) => self.log(open, Request::from_parts(head, read), share).await,
+            Ok((read, share)) => self.log(engine, open, Request::from_parts(head, read), share).await,
             Err(bad) => refusal(open, &bad),
         };
         (answer, None)
     }
 
     /// Makes the events of a request durable.
-    async fn log(&self, open: &OpenRequest, request: http::Request<Bytes>, mut share: Share) -> Response {
+    async fn log(
+        &self,
+        engine: &Engine,
+        open: &OpenRequest,
+        request: http::Request<Bytes>,
+        mut share: Share,
+    ) -> Response {
         let bytes = u32::try_from(request.body().len().min(SPLIT_BYTES_MAX)).unwrap_or(u32::MAX);
         // The semaphore is never closed; without a permit the body would be split all the same.
         let turn = self.splitting.acquire_many(bytes).await.ok();
-        let received = self.engine.read_events(open, &request).await;
+        let received = engine.read_events(open, &request).await;
         drop(turn);
         if let Err(error) = share.grow(received.memory()) {
             return open.error_response(&error).map(Body::from);
         }
-        self.engine.log_events(open, received).await.map(Body::from)
+        engine.log_events(open, received).await.map(Body::from)
     }
 }
 

@@ -24,12 +24,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{FromRef, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
-use tidegate_engine::service::Engine;
+use tidegate_engine::service::{ActiveProject, Engine};
 use tidegate_model::{Error, ErrorKind};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -55,26 +55,43 @@ pub async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
 
 /// Serves until `stop` fires; requests under way are answered.
 pub async fn serve(
-    engine: Arc<Engine>,
+    project: Arc<ActiveProject>,
     metrics: PrometheusHandle,
     listener: TcpListener,
     stop: CancellationToken,
 ) {
+    let serving = Serving(project.clone());
     let routes = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(readiness).with_state(engine.clone()))
+        .route("/readyz", get(readiness).with_state(serving.clone()))
         .route("/metrics", get(move || render(metrics.clone())))
         .merge(guarded(
-            &engine,
-            Router::new().merge(pages::routes(engine.clone())).nest("/api", api::routes(engine.clone())),
+            &serving,
+            Router::new().merge(pages::routes(serving.clone())).nest("/api", api::routes(serving.clone())),
         ))
-        .merge(ingest::routes(engine));
+        .merge(ingest::routes(project));
     server::run(listener, layered(routes), Limits::of_process(), stop).await;
 }
 
+/// What handlers share: the project, and with it the engine that works by its latest version.
+#[derive(Clone)]
+pub(crate) struct Serving(Arc<ActiveProject>);
+
+impl FromRef<Serving> for Arc<Engine> {
+    fn from_ref(serving: &Serving) -> Arc<Engine> {
+        serving.0.engine()
+    }
+}
+
+impl FromRef<Serving> for Arc<ActiveProject> {
+    fn from_ref(serving: &Serving) -> Arc<ActiveProject> {
+        serving.0.clone()
+    }
+}
+
 /// Routes that ask who is there.
-fn guarded(engine: &Arc<Engine>, routes: Router) -> Router {
-    routes.layer(axum::middleware::from_fn_with_state(engine.clone(), access::guard))
+fn guarded(serving: &Serving, routes: Router) -> Router {
+    routes.layer(axum::middleware::from_fn_with_state(serving.clone(), access::guard))
 }
 
 fn layered(routes: Router) -> Router {

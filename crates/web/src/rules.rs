@@ -83,6 +83,9 @@ pub(crate) const RULES: &[Rule] = &[
     rule("POST", "/people/tokens/remove", ADMIN, "remove_token"),
     rule("GET", "/audit", ADMIN, ""),
     rule("GET", "/api/openapi.json", VIEW, ""),
+    // It may hold a secret that is written out.
+    rule("GET", "/api/v1/project", EDIT, ""),
+    rule("PUT", "/api/v1/project", EDIT, "change_project"),
     rule("GET", "/api/v1/status", VIEW, ""),
     rule("GET", "/api/v1/syncs", VIEW, ""),
     rule("GET", "/api/v1/syncs/{sync}", VIEW, ""),

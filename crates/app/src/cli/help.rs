@@ -9,7 +9,7 @@ use super::Cli;
 const GROUPS: &[(&str, &[&str])] = &[
     ("Set up", &["demo", "init", "connectors", "setup", "check", "doctor", "validate", "schema"]),
     ("Look first", &["preview", "plan"]),
-    ("Move data", &["run", "serve", "retry", "dismiss"]),
+    ("Move data", &["run", "serve", "apply", "retry", "dismiss"]),
     ("See what happened", &["status", "runs", "rows", "events", "alerts"]),
     ("Control", &["pause", "resume", "reset"]),
     ("Access", &["people", "tokens", "audit"]),
@@ -30,6 +30,7 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
         &[
             ("tidegate init shop", "a project that runs without an account"),
             ("tidegate init shop --template postgres", "from a PostgreSQL table to Braze"),
+            ("tidegate init shop --template empty", "to set everything up in the dashboard"),
         ],
     ),
     (
@@ -72,6 +73,13 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
         &[
             ("tidegate serve", "on this machine only"),
             ("tidegate serve --listen 0.0.0.0:8080", "on every network interface"),
+        ],
+    ),
+    (
+        "apply",
+        &[
+            ("tidegate apply --dry-run", "what would change at the server of this machine"),
+            ("tidegate apply --server https://tidegate.example.com", "with a token in TIDEGATE_TOKEN"),
         ],
     ),
     ("status", &[("tidegate status", "all syncs"), ("tidegate status orders_to_braze", "one, in detail")]),

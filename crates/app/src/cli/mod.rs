@@ -161,6 +161,8 @@ pub(crate) enum Template {
     Kafka,
     /// Events of applications to files; runs without an account.
     Export,
+    /// Nothing yet: everything is set up in the dashboard.
+    Empty,
 }
 
 #[derive(Debug, Subcommand)]
@@ -252,6 +254,24 @@ pub(crate) enum Command {
         /// The address to listen on.
         #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
         listen: SocketAddr,
+        /// Refuse changes of the project by page and API; the file and SIGHUP change it.
+        #[arg(long, env = "TIDEGATE_READ_ONLY_PROJECT")]
+        read_only_project: bool,
+    },
+    /// Makes this project the one of a running server.
+    ///
+    /// The server checks the project file, writes it in place of its own, and works by it without a restart.
+    /// A token is read from `TIDEGATE_TOKEN`.
+    Apply {
+        /// The address of the server.
+        #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
+        server: String,
+        /// Show what would change, and change nothing.
+        #[arg(long)]
+        dry_run: bool,
+        /// Exit with 4 if anything changes.
+        #[arg(long)]
+        exit_code: bool,
     },
     /// Shows the state and progress of every sync, or of one in detail.
     Status {

@@ -61,7 +61,7 @@ pub(super) async fn demo(
     }
     let args = ProjectArgs { project: folder.clone(), ..args };
     create_catalog(&args, &folder).await?;
-    let server = Server::start(&args, SocketAddr::from((Ipv4Addr::LOCALHOST, PORT))).await?;
+    let server = Server::start(&args, SocketAddr::from((Ipv4Addr::LOCALHOST, PORT)), false).await?;
     let syncs = run::every_sync(&server.engine, out);
     let code = run::run_each(&server.engine, syncs, 1, false, &server.stop, out).await?;
     exported(&server).await?;

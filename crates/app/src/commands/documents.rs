@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use schemars::{JsonSchema, Schema, schema_for};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tidegate_engine::service::{
     AlertDetails, AuditVerdict, ConnectorInfo, KindCount, Plan, Rejection, Report, RetryResult, SyncStatus,
@@ -114,6 +114,38 @@ pub(crate) struct ScheduledSync {
     pub(crate) contacts: Vec<String>,
     /// Labels.
     pub(crate) labels: BTreeMap<String, String>,
+}
+
+/// What `apply` changed, or would change.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct Applied {
+    /// The version of the project that was sent.
+    pub(crate) version: String,
+    /// Whether the server works by it now: false with `--dry-run`.
+    pub(crate) applied: bool,
+    /// Whether a connection, a sync or a setting changes.
+    pub(crate) changed: bool,
+    /// The connections.
+    pub(crate) connections: AppliedNames,
+    /// The syncs, without those of which only a connection changes.
+    pub(crate) syncs: AppliedNames,
+    /// Other keys of the file that change: `alerts`, `retention`.
+    pub(crate) settings: Vec<String>,
+    /// What works but could surprise.
+    pub(crate) notes: Vec<Finding>,
+    /// What counts only after the next start of the server.
+    pub(crate) after_restart: Vec<String>,
+}
+
+/// Names of what is added, changed and removed.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct AppliedNames {
+    /// What is new.
+    pub(crate) added: Vec<String>,
+    /// What is there in another way.
+    pub(crate) changed: Vec<String>,
+    /// What is gone.
+    pub(crate) removed: Vec<String>,
 }
 
 /// What `check` found.
@@ -412,6 +444,7 @@ const SCHEMAS: &[(&str, MakeSchema)] = &[
     ("init", || schema_for!(Initialized)),
     ("demo", || schema_for!(Runs<FinishedRun>)),
     ("validate", || schema_for!(Validation)),
+    ("apply", || schema_for!(Applied)),
     ("connectors", || schema_for!(Connectors)),
     ("setup", || schema_for!(SetupSteps)),
     ("check", || schema_for!(Checked)),

@@ -40,6 +40,9 @@ fn contents(template: Template) -> Contents {
             files: &[(FILE_NAME, include_str!("templates/kafka.yaml"))],
             next: "edit the brokers and the topic, then `tidegate check`",
         },
+        Template::Empty => {
+            Contents { files: &[(FILE_NAME, include_str!("templates/empty.yaml"))], next: "tidegate serve" }
+        }
         Template::Export => {
             Contents { files: &[(FILE_NAME, include_str!("templates/export.yaml"))], next: "tidegate serve" }
         }

@@ -1,6 +1,7 @@
 //! One file per verb.
 
 mod alerts;
+mod apply;
 mod check;
 mod connectors;
 mod demo;
@@ -44,7 +45,10 @@ pub(crate) async fn execute(cli: Cli) -> Result<u8, Error> {
         Command::Run { syncs, all, parallel, yes } => {
             run::run(&args, Wanted { syncs, all, parallel, yes }, output).await
         }
-        Command::Serve { listen } => serve::serve(&args, listen).await,
+        Command::Serve { listen, read_only_project } => serve::serve(&args, listen, read_only_project).await,
+        Command::Apply { server, dry_run, exit_code } => {
+            apply::apply(&args, apply::Wanted { server, dry_run, exit_code }, output).await
+        }
         Command::Status { sync } => status::status(&args, sync.map(SyncId::new), output).await,
         Command::Events(query) => events::events(&args, query, output).await,
         Command::Runs { sync, limit } => status::runs(&args, sync.map(SyncId::new), limit, output).await,

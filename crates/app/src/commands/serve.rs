@@ -4,26 +4,34 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
-use tidegate_engine::service::{Engine, RUN_BUCKETS, RUN_SECONDS, describe_metrics};
+use tidegate_engine::service::{
+    ActiveProject, Engine, RUN_BUCKETS, RUN_SECONDS, Refusal, describe_metrics, every_variable_is_set,
+};
 use tidegate_model::Error;
-use tidegate_project::Project;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::DONE;
 use crate::cli::ProjectArgs;
-use crate::output::note;
+use crate::output::{self, note};
 
-pub(super) async fn serve(args: &ProjectArgs, address: SocketAddr) -> Result<u8, Error> {
-    let server = Server::start(args, address).await?;
+pub(super) async fn serve(args: &ProjectArgs, address: SocketAddr, read_only: bool) -> Result<u8, Error> {
+    // Listened for from the beginning: unheard, it would end the process.
+    let hangups = signal(SignalKind::hangup())
+        .map_err(|cause| Error::internal("SIGHUP cannot be listened for").caused_by(cause))?;
+    let server = Server::start(args, address, read_only).await?;
     announce(&server.engine, server.address).await;
+    tokio::spawn(reload_on_signals(hangups, server.project.clone(), server.stop.clone()));
     server.until_stopped().await;
     Ok(DONE)
 }
 
 /// The scheduler, the dashboard and the ingest of a project, while they run.
 pub(super) struct Server {
+    /// The engine that the server began with.
     pub(super) engine: Arc<Engine>,
+    project: Arc<ActiveProject>,
     pub(super) address: SocketAddr,
     /// Fires when the process is asked to stop; firing it stops the server.
     pub(super) stop: CancellationToken,
@@ -32,13 +40,18 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Opens the project and serves it on `address`.
-    pub(super) async fn start(args: &ProjectArgs, address: SocketAddr) -> Result<Server, Error> {
+    /// Opens the project and serves it on `address`. A project that is `read_only` changes in its file only.
+    pub(super) async fn start(
+        args: &ProjectArgs,
+        address: SocketAddr,
+        read_only: bool,
+    ) -> Result<Server, Error> {
         let metrics = PrometheusBuilder::new()
             .set_buckets_for_metric(Matcher::Full(RUN_SECONDS.to_owned()), RUN_BUCKETS)
             .and_then(PrometheusBuilder::install_recorder)
             .map_err(|cause| Error::internal("metrics cannot be recorded").caused_by(cause))?;
         describe_metrics(env!("CARGO_PKG_VERSION"));
+        let text = tidegate_project::read_text(&args.project)?;
         let engine = Arc::new(args.serving_engine().await?);
         every_variable_is_set(engine.project())?;
         // Settings that cannot work are an error first, not a warning about what they prevent.
@@ -50,12 +63,14 @@ impl Server {
         let listener = tidegate_web::listen(address).await?;
         let address = listener.local_addr().unwrap_or(address);
         let stop = super::stop_on_signals();
+        let project = ActiveProject::new(engine.clone(), args.project.clone(), &text, read_only);
+        let project = Arc::new(project);
         let scheduler = tokio::spawn({
-            let (engine, stop) = (engine.clone(), stop.clone());
-            async move { engine.run_scheduler(stop).await }
+            let (project, stop) = (project.clone(), stop.clone());
+            async move { project.run_scheduler(stop).await }
         });
-        let web = tokio::spawn(tidegate_web::serve(engine.clone(), metrics, listener, stop.clone()));
-        Ok(Server { engine, address, stop, scheduler, web })
+        let web = tokio::spawn(tidegate_web::serve(project.clone(), metrics, listener, stop.clone()));
+        Ok(Server { engine, project, address, stop, scheduler, web })
     }
 
     /// Serves until the process is asked to stop, and finishes what is under way.
@@ -68,6 +83,37 @@ impl Server {
         self.engine.stop_background().await;
         if let Err(fault) = self.scheduler.await {
             tracing::error!(%fault, "internal error: the scheduler ended");
+        }
+    }
+}
+
+/// Reads the project file again at each SIGHUP, until `stop` fires. A file that cannot be used changes nothing.
+async fn reload_on_signals(mut hangups: Signal, project: Arc<ActiveProject>, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            signal = hangups.recv() => if signal.is_none() { return },
+        }
+        match project.reload().await {
+            Ok(proposal) => {
+                let changed = match proposal.changes.is_empty() {
+                    true => "nothing in it changed".to_owned(),
+                    false => proposal.changes.to_string(),
+                };
+                note(format!("the project was read again: {}", changed.replace('\n', ", ")));
+                for key in proposal.after_restart {
+                    note(format!("  `{key}` counts from the next start"));
+                }
+            }
+            Err(refusal) => {
+                let error = match refusal {
+                    Refusal::Invalid(invalid) => invalid.into(),
+                    Refusal::Failed(error) => error,
+                    Refusal::Stale(_) | Refusal::ReadOnly => continue,
+                };
+                note("the project was read again and cannot be used; the one before stays active");
+                output::error(&error);
+            }
         }
     }
 }
@@ -107,18 +153,4 @@ async fn announce(engine: &Engine, address: SocketAddr) {
         let Some(sync) = engine.project().syncs.get(&id) else { continue };
         note(format!("  sync    {id}: {} → {}, {schedule}", sync.source(), sync.destination()));
     }
-}
-
-/// Fails at the start, not at the first run at night.
-fn every_variable_is_set(project: &Project) -> Result<(), Error> {
-    let unset = project.unset_to_serve();
-    if unset.is_empty() {
-        return Ok(());
-    }
-    let each = |join: &dyn Fn(&str, &str) -> String| {
-        unset.iter().map(|variable| join(&variable.name, &variable.path)).collect::<Vec<_>>().join(", ")
-    };
-    let listed = each(&|name, path| format!("{name} (`{path}`)"));
-    Err(Error::settings(format!("environment variables are not set: {listed}"))
-        .hint("set them, or give them a default: `${NAME:-default}`"))
 }

@@ -3,6 +3,7 @@
 //! Real PostgreSQL, real processes, the sandbox on a port. `scripts/test` starts
 //! what is needed; a missing server fails a test, it does not skip it.
 
+mod active;
 mod api;
 mod aws_credentials;
 mod bad_input;

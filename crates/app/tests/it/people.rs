@@ -91,6 +91,8 @@ fn token(project: &Project, name: &str, role: &str, rows: bool) -> Asker {
 /// What each address needs: the lowest role, or the right to see rows. The table of the test is not that of
 /// the program.
 const API: &[(&str, &str, &str)] = &[
+    ("GET", "/api/v1/project", "editor"),
+    ("PUT", "/api/v1/project", "editor"),
     ("GET", "/api/v1/status", "viewer"),
     ("GET", "/api/v1/syncs", "viewer"),
     ("GET", "/api/v1/syncs/refunds_to_braze", "viewer"),

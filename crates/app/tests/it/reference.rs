@@ -277,7 +277,8 @@ fn command_line() -> String {
          Data goes to stdout, everything else to stderr. `tidegate help VERB` prints a verb with its examples.\n\
          `--output json` and `--output jsonl` are described in [JSON output](json.md).\n\n\
          | exit code | |\n|---|---|\n| 0 | done |\n| 1 | failed, or stopped |\n\
-         | 2 | wrong usage or configuration |\n| 3 | partial: rows were rejected or are in doubt |\n",
+         | 2 | wrong usage or configuration |\n| 3 | partial: rows were rejected or are in doubt |\n\
+         | 4 | `apply --exit-code`: something changes |\n",
         usage(&help)
     );
     page.push_str("\n## Global options\n");

@@ -64,6 +64,12 @@ impl Served {
             / 1024
     }
 
+    /// With options of its own.
+    pub(crate) fn with(project: &Project, options: &[&str]) -> Served {
+        let words: Vec<&str> = ["serve", "--listen", "127.0.0.1:0"].iter().chain(options).copied().collect();
+        Served::spawn(project.tidegate(&words))
+    }
+
     /// On this address, for example the one of a server that is gone.
     pub(crate) fn at(project: &Project, listen: &str) -> Served {
         Served::spawn(project.tidegate(&["serve", "--listen", listen]))
@@ -105,6 +111,23 @@ impl Served {
     ) -> Answer {
         let request = self.client.post(format!("{}{path}", self.url)).body(body);
         self.send(headers.iter().fold(request, |request, (name, value)| request.header(*name, *value))).await
+    }
+
+    /// Puts a body with these headers.
+    pub(crate) async fn put(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<reqwest::Body>,
+    ) -> Answer {
+        let request = self.client.put(format!("{}{path}", self.url)).body(body);
+        self.send(headers.iter().fold(request, |request, (name, value)| request.header(*name, *value))).await
+    }
+
+    /// Sends a signal to the process, for example `HUP`.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args(["-s", name, &self.process.id().to_string()]).status();
+        assert!(sent.expect("kill starts").success());
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> Answer {

@@ -23,6 +23,7 @@ const VERBS: &[&str] = &[
     "plan",
     "run",
     "serve",
+    "apply",
     "retry",
     "dismiss",
     "status",

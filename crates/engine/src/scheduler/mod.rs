@@ -2,11 +2,13 @@
 //! requests.
 
 pub(crate) mod due;
+mod keeper;
 mod maintenance;
 mod requested;
 #[cfg(test)]
 pub(crate) mod tests;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +18,7 @@ use tidegate_model::{
     Cause, Claim, ConnectionId, Ending, Error, ErrorKind, ExportRequest, Mode, Progress, Run, SyncId,
 };
 use tokio::sync::{SemaphorePermit, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::pipeline::wait;
@@ -24,7 +26,8 @@ use crate::service::Engine;
 use crate::service::export::requested_id;
 use crate::service::runs::{OpenSync, RunMode};
 
-use tidegate_project::{Schedule, SyncSpec};
+use keeper::Keeper;
+use tidegate_project::{ConnectionSpec, Project, Schedule, SyncSpec};
 
 /// How often to poll for a manual pause or resume.
 const LOOK: Duration = Duration::from_secs(1);
@@ -72,33 +75,96 @@ fn schedule_of(sync: &SyncSpec) -> Option<Schedule> {
     sync.schedule().cloned().or_else(|| follows.then_some(Schedule::Continuous))
 }
 
-impl Engine {
-    /// Runs every sync that has a schedule, and what is asked for meanwhile.
-    /// Returns after `stop` fired and every run has ended.
-    pub async fn run_scheduler(self: &Arc<Self>, stop: CancellationToken) {
-        let mut tasks = JoinSet::new();
-        for (id, schedule) in self.scheduled_syncs() {
-            let scheduled = ScheduledSync::Configured(id, schedule);
-            tasks.spawn(self.clone().run_scheduled(scheduled, stop.clone(), CancellationToken::new()));
+/// What a scheduled run works by: if it changes, the sync is run by the new version.
+#[derive(Clone, PartialEq)]
+struct Way {
+    schedule: Schedule,
+    sync: SyncSpec,
+    connections: [Option<ConnectionSpec>; 2],
+    key_days: Option<u32>,
+}
+
+impl Way {
+    fn of(project: &Project, sync: &SyncSpec, schedule: Schedule) -> Way {
+        let connection = |id| project.connections.get(id).cloned();
+        Way {
+            schedule,
+            sync: sync.without_people(),
+            connections: [connection(sync.source()), connection(sync.destination())],
+            key_days: project.retention.key_days,
         }
-        tasks.spawn(self.clone().run_requested(stop.clone()));
+    }
+}
+
+/// Runs every sync that has a schedule, and what is asked for meanwhile, by the version of the project
+/// that is the latest. Returns after `stop` fired and every run has ended.
+pub(crate) async fn run(mut engines: watch::Receiver<Arc<Engine>>, stop: CancellationToken) {
+    let mut syncs = Keeper::new();
+    let mut beside: Option<JoinHandle<()>> = None;
+    let requested = tokio::spawn(requested::run(engines.clone(), stop.clone()));
+    loop {
+        let engine = engines.borrow_and_update().clone();
+        syncs.keep(engine.ways(), |id, way, gone| {
+            let scheduled = ScheduledSync::Configured(id.clone(), way.schedule.clone());
+            engine.clone().run_scheduled(scheduled, stop.clone(), gone)
+        });
+        let latest = stop.child_token();
+        let (work, before) = (engine.clone().work_beside(latest.clone()), beside.take());
+        beside = Some(tokio::spawn(async move {
+            keeper::ended(before).await;
+            work.await;
+        }));
+        let changed = tokio::select! {
+            () = stop.cancelled() => false,
+            changed = engines.changed() => changed.is_ok(),
+        };
+        if !changed {
+            stop.cancelled().await;
+            break;
+        }
+        latest.cancel();
+    }
+    let all = async {
+        syncs.all_ended().await;
+        keeper::ended(beside).await;
+        keeper::ended(Some(requested)).await;
+    };
+    let is_late = tokio::select! {
+        () = all => false,
+        () = wait::span(STOP_LONGEST) => true,
+    };
+    if is_late {
+        tracing::warn!("runs that did not stop in time are cut off");
+        syncs.cut_off();
+    }
+}
+
+impl Engine {
+    /// Does what is to be done beside the syncs: trims the log, measures, watches for alerts.
+    async fn work_beside(self: Arc<Self>, stop: CancellationToken) {
+        let mut tasks = JoinSet::new();
         tasks.spawn(self.clone().keep_log_trimmed(stop.clone()));
         tasks.spawn(self.clone().measure_lag(stop.clone()));
-        tasks.spawn(self.clone().watch_alerts(stop.clone()));
-        let late = async {
-            stop.cancelled().await;
-            wait::span(STOP_LONGEST).await;
-        };
-        tokio::select! {
-            () = all_ended(&mut tasks) => {}
-            () = late => tracing::warn!("runs that did not stop in time are cut off"),
-        }
+        tasks.spawn(self.watch_alerts(stop));
+        all_ended(&mut tasks).await;
     }
 
     /// Returns the syncs that the scheduler runs, and when they run.
     pub fn scheduled_syncs(&self) -> Vec<(SyncId, Schedule)> {
         let enabled = self.config.project.syncs.iter().filter(|(_, sync)| sync.options().enabled);
         enabled.filter_map(|(id, sync)| Some((id.clone(), schedule_of(sync)?))).collect()
+    }
+
+    /// Returns what each of these syncs works by.
+    fn ways(&self) -> HashMap<SyncId, Way> {
+        let project = &self.config.project;
+        let scheduled = self.scheduled_syncs().into_iter();
+        scheduled
+            .filter_map(|(id, schedule)| {
+                let way = Way::of(project, project.syncs.get(&id)?, schedule);
+                Some((id, way))
+            })
+            .collect()
     }
 
     /// Runs one sync again and again. `gone` says that it is no longer wanted.
@@ -282,6 +348,10 @@ impl Engine {
 
     /// Brings an export to its end: what came in before it was switched off arrives.
     async fn last_run(&self, scheduled: &ScheduledSync, stop: &CancellationToken) {
+        let is_import = |id: &SyncId| self.sync(id).is_ok_and(|sync| sync.as_import().is_some());
+        if matches!(scheduled, ScheduledSync::Configured(id, _) if is_import(id)) {
+            return;
+        }
         let last = async {
             let (open, claim) = self.open_scheduled(scheduled, true).await?;
             let run = match open {
@@ -364,7 +434,8 @@ impl Engine {
         loop {
             tokio::select! {
                 ended = &mut run => return ended,
-                () = gone.cancelled() => break,
+                // A run that ends without being stopped finishes with what it began with.
+                () = gone.cancelled(), if mode == RunMode::Follow => break,
                 // A run that follows does not end to say so.
                 true = delivers(&mut moved), if !reported.is_empty() => log_recovery(id, reported),
                 () = &mut interrupted => break,
@@ -409,7 +480,7 @@ impl Engine {
 async fn all_ended(tasks: &mut JoinSet<()>) {
     while let Some(ended) = tasks.join_next().await {
         if let Err(fault) = ended {
-            tracing::error!(%fault, "a sync is no longer kept running: a fault of this program");
+            tracing::error!(%fault, "work beside the syncs has ended: a fault of this program");
         }
     }
 }

@@ -22,6 +22,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::run;
 use crate::pipeline::wait;
 use crate::service::{Config, Engine};
 
@@ -157,25 +158,32 @@ const STREAM: Connector = Connector {
     ..SYSTEM
 };
 
+/// A project with syncs `s0`, `s1` … that run every quarter of an hour.
+fn yaml(syncs: usize) -> String {
+    let mut yaml = "connections:\n  a: { type: system }\nsyncs:\n".to_owned();
+    for number in 0..syncs {
+        yaml += &format!(
+            "  s{number}:\n    source: {{ connection: a }}\n    mode: full\n    \
+             destination: {{ connection: a, object: event }}\n    \
+             mapping: {{ external_id: id, name: {{ value: e }} }}\n    schedule: {{ every: 15m }}\n"
+        );
+    }
+    yaml
+}
+
 /// An engine and its scheduler.
 pub(crate) struct Stage {
     pub(crate) engine: Arc<Engine>,
     pub(crate) store: MemoryStore,
     pub(crate) stop: CancellationToken,
     pub(crate) scheduler: JoinHandle<()>,
+    /// Gives the scheduler the engine of another version of the project.
+    engines: watch::Sender<Arc<Engine>>,
 }
 
 impl Stage {
     pub(crate) fn start(syncs: usize, runs_at_once: usize) -> Stage {
-        let mut yaml = "connections:\n  a: { type: system }\nsyncs:\n".to_owned();
-        for number in 0..syncs {
-            yaml += &format!(
-                "  s{number}:\n    source: {{ connection: a }}\n    mode: full\n    \
-                 destination: {{ connection: a, object: event }}\n    \
-                 mapping: {{ external_id: id, name: {{ value: e }} }}\n    schedule: {{ every: 15m }}\n"
-            );
-        }
-        Stage::of(&yaml, &[], runs_at_once)
+        Stage::of(&yaml(syncs), &[], runs_at_once)
     }
 
     pub(crate) fn of(yaml: &str, channels: &'static [ChannelType], runs_at_once: usize) -> Stage {
@@ -207,11 +215,17 @@ impl Stage {
             runs_at_once,
         }));
         let stop = CancellationToken::new();
-        let scheduler = tokio::spawn({
-            let (engine, stop) = (engine.clone(), stop.clone());
-            async move { engine.run_scheduler(stop).await }
-        });
-        Stage { engine, store, stop, scheduler }
+        let engines = watch::Sender::new(engine.clone());
+        let scheduler = tokio::spawn(run(engines.subscribe(), stop.clone()));
+        Stage { engine, store, stop, scheduler, engines }
+    }
+
+    /// Activates another version of the project.
+    fn activate(&mut self, yaml: &str) {
+        let project = tidegate_project::parse(yaml, "tidegate.yaml", &[SYSTEM], &[]);
+        let project = project.unwrap_or_else(|error| panic!("{error:?}"));
+        self.engine = Arc::new(self.engine.with_project(project));
+        self.engines.send_replace(self.engine.clone());
     }
 
     /// Runs of a sync, oldest first.
@@ -350,4 +364,38 @@ async fn a_stream_whose_password_comes_late_is_said_to_fail_and_runs_once_it_is_
     LOCKED.set(false);
     wait::span(2 * MINUTE).await;
     assert_eq!(stage.runs("s").await.last().and_then(|run| run.ending), Some(Ending::Succeeded));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sync_that_is_added_runs_at_once_one_that_is_removed_no_longer_and_the_others_as_before() {
+    let mut stage = Stage::start(2, 8);
+    wait::span(MINUTE).await;
+    let planned = stage.next_run("s0").await;
+
+    stage.activate(&yaml(3).replace("  s1:", "  other:"));
+    wait::span(MINUTE).await;
+    assert_eq!(stage.next_run("s0").await, planned, "nothing about it changed");
+    assert_eq!((stage.runs("other").await.len(), stage.runs("s2").await.len()), (1, 1));
+
+    wait::span(30 * MINUTE).await;
+    assert_eq!(stage.runs("s0").await.len(), 3, "every fifteen minutes");
+    assert_eq!(stage.runs("s1").await.len(), 1, "it is not in the project any more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_is_under_way_while_its_sync_changes_comes_to_its_end() {
+    LATENCY.set(MINUTE);
+    let mut stage = Stage::start(1, 8);
+    wait::span(Duration::from_secs(2)).await;
+
+    stage.activate(&yaml(1).replace("every: 15m", "every: 5m"));
+    wait::span(2 * MINUTE).await;
+    let runs = stage.runs("s0").await;
+    assert_eq!(runs[0].ending, Some(Ending::Succeeded), "it was not cut off");
+    LATENCY.set(Duration::ZERO);
+
+    wait::span(12 * MINUTE).await;
+    let runs = stage.runs("s0").await;
+    assert!(runs.len() >= 3, "{} runs by the new schedule", runs.len());
+    assert!(runs.iter().all(|run| run.ending == Some(Ending::Succeeded)));
 }

@@ -7,6 +7,7 @@ use tidegate_model::{
 };
 
 use super::Engine;
+use super::active::object_changed;
 use super::export::requested_id;
 use super::measures;
 use super::runs::OpenSync;
@@ -91,10 +92,7 @@ impl Engine {
     /// Opens both ends of a sync.
     async fn open(&self, id: &SyncId, object: ObjectKind, state: &SyncState) -> Result<OpenSync, Error> {
         if let Some(before) = state.object.filter(|before| *before != object) {
-            return Err(Error::settings(format!(
-                "the sync `{id}` has run with the object `{before}`; it cannot become `{object}`"
-            ))
-            .hint("give the new sync a new name"));
+            return Err(object_changed(id, before.as_str(), object.as_str()));
         }
         match self.sync(id)? {
             SyncSpec::Import(_) => {

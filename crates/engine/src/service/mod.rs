@@ -1,5 +1,6 @@
 //! The service API, which the command line, the HTTP API and the pages call.
 
+mod active;
 mod attempt;
 mod background;
 mod catalog;
@@ -33,7 +34,7 @@ mod visibility;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tidegate_model::alert::ChannelType;
@@ -45,6 +46,7 @@ use tokio::sync::{Semaphore, watch};
 pub use crate::alerts::{AlertDetails, ChannelDetails, TestedChannel};
 pub use crate::people::{AuditVerdict, SignIn, Visitor};
 pub use crate::pipeline::ExceededLimit;
+pub use active::{ActiveProject, Expected, Proposal, Refusal, Text, every_variable_is_set};
 pub use background::Started;
 pub use catalog::{ConnectorInfo, connector, connectors, setup};
 pub use check::{Report, Subject};
@@ -66,9 +68,11 @@ pub use visibility::without_row_values;
 use crate::alerts::Watching;
 use crate::people::SignInLimit;
 use crate::pipeline::{Parts, RateLimiters, wait};
+pub use tidegate_project::{Changes, Finding, Mark, NameChanges};
 use tidegate_project::{ImportSpec, Project, SyncSpec};
 
 /// What an engine is made from.
+#[derive(Clone)]
 pub struct Config {
     /// Every connector there is.
     pub connectors: &'static [Connector],
@@ -96,30 +100,38 @@ pub struct Config {
     pub runs_at_once: usize,
 }
 
-/// Runs syncs and answers queries about them.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Runs syncs and answers queries about them, by one version of the project.
+///
+/// Everything but the project and the APIs of its connections is shared with the engines of later versions.
 pub struct Engine {
     pub(crate) config: Config,
     pub(crate) rate_limiters: Arc<RateLimiters>,
     /// Sandboxes that connections of this process talk to, by kind.
-    pub(crate) sandboxes: Mutex<HashMap<&'static str, Arc<dyn Http>>>,
+    pub(crate) sandboxes: Arc<Mutex<HashMap<&'static str, Arc<dyn Http>>>>,
     /// How those sandboxes misbehave.
     pub(crate) faults: Arc<Mutex<Faults>>,
     /// How many webhooks of those sandboxes wait to be posted.
     pub(crate) webhooks: Arc<AtomicU64>,
     /// The APIs under which events come in, opened once.
     pub(crate) ingests: Mutex<HashMap<ConnectionId, Arc<dyn Ingest>>>,
+    /// The connections through which events come in.
+    pub(crate) ingest_endpoints: Vec<IngestEndpoint>,
     /// Runs that were started by a request, and outlive it.
-    pub(crate) background: background::Background,
+    pub(crate) background: Arc<background::Background>,
     /// Counts the changes of what is exported on request of an API's callers.
-    pub(crate) requested: watch::Sender<u64>,
+    pub(crate) requested: Arc<watch::Sender<u64>>,
     /// The turns of scheduled runs.
-    pub(crate) turns: Semaphore,
+    pub(crate) turns: Arc<Semaphore>,
     /// Which syncs are paused, for those who look again and again.
-    pub(crate) pauses: pauses::Pauses,
+    pub(crate) pauses: Arc<pauses::Pauses>,
     /// What is remembered between two looks for alerts.
-    pub(crate) watching: Watching,
+    pub(crate) watching: Arc<Watching>,
     /// Attempts to sign in that failed.
-    pub(crate) sign_ins: SignInLimit,
+    pub(crate) sign_ins: Arc<SignInLimit>,
 }
 
 impl Engine {
@@ -127,18 +139,43 @@ impl Engine {
     pub fn new(config: Config) -> Engine {
         let turns = config.runs_at_once.max(1);
         Engine {
+            ingest_endpoints: receive::endpoints_of(&config.project, config.connectors),
             config,
             rate_limiters: Arc::default(),
-            sandboxes: Mutex::default(),
+            sandboxes: Arc::default(),
             faults: Arc::default(),
             webhooks: Arc::default(),
             ingests: Mutex::default(),
-            background: background::Background::default(),
-            requested: watch::Sender::default(),
-            turns: Semaphore::new(turns),
-            pauses: pauses::Pauses::default(),
-            watching: Watching::default(),
-            sign_ins: SignInLimit::default(),
+            background: Arc::default(),
+            requested: Arc::default(),
+            turns: Arc::new(Semaphore::new(turns)),
+            pauses: Arc::default(),
+            watching: Arc::default(),
+            sign_ins: Arc::default(),
+        }
+    }
+
+    /// Returns the engine of another version of the project. Runs that are under way keep their engine, and
+    /// with it what they began with.
+    pub(crate) fn with_project(&self, project: Project) -> Engine {
+        let before = &self.config.project.connections;
+        let is_same = |id: &ConnectionId| before.get(id) == project.connections.get(id);
+        let mut ingests = lock(&self.ingests).clone();
+        ingests.retain(|id, _| is_same(id));
+        Engine {
+            ingest_endpoints: receive::endpoints_of(&project, self.config.connectors),
+            config: Config { project, ..self.config.clone() },
+            rate_limiters: self.rate_limiters.clone(),
+            sandboxes: self.sandboxes.clone(),
+            faults: self.faults.clone(),
+            webhooks: self.webhooks.clone(),
+            ingests: Mutex::new(ingests),
+            background: self.background.clone(),
+            requested: self.requested.clone(),
+            turns: self.turns.clone(),
+            pauses: self.pauses.clone(),
+            watching: self.watching.clone(),
+            sign_ins: self.sign_ins.clone(),
         }
     }
 

@@ -5,7 +5,8 @@ use std::sync::{Arc, PoisonError};
 use bytes::Bytes;
 use http::request::Parts;
 use http::{Request, Response};
-use tidegate_model::{ConnectionId, Error, Ingest, Received};
+use tidegate_model::{ConnectionId, Connector, Error, Ingest, Received};
+use tidegate_project::Project;
 
 use super::Engine;
 use super::export::stream_of;
@@ -21,23 +22,27 @@ pub struct IngestEndpoint {
     pub paths: &'static [&'static str],
 }
 
+/// Returns the connections of a project through which events come in.
+pub(super) fn endpoints_of(project: &Project, connectors: &'static [Connector]) -> Vec<IngestEndpoint> {
+    let mut ingest_endpoints: Vec<IngestEndpoint> = Vec::new();
+    for (id, spec) in &project.connections {
+        let connector = connectors.iter().find(|connector| connector.kind == spec.kind);
+        let Some((kind, role)) = connector.and_then(|connector| Some((connector.kind, connector.ingest?)))
+        else {
+            continue;
+        };
+        // The first of a type has them; the others are reached by their own routes.
+        let taken = ingest_endpoints.iter().any(|other| other.kind == kind);
+        let paths = if taken { &[] } else { role.paths };
+        ingest_endpoints.push(IngestEndpoint { connection: id.clone(), kind, paths });
+    }
+    ingest_endpoints
+}
+
 impl Engine {
     /// Every connection through which events come in.
-    pub fn ingest_endpoints(&self) -> Vec<IngestEndpoint> {
-        let mut ingest_endpoints: Vec<IngestEndpoint> = Vec::new();
-        for (id, spec) in &self.config.project.connections {
-            let connector = self.config.connectors.iter().find(|connector| connector.kind == spec.kind);
-            let Some((kind, role)) =
-                connector.and_then(|connector| Some((connector.kind, connector.ingest?)))
-            else {
-                continue;
-            };
-            // The first of a type has them; the others are reached by their own routes.
-            let taken = ingest_endpoints.iter().any(|other| other.kind == kind);
-            let paths = if taken { &[] } else { role.paths };
-            ingest_endpoints.push(IngestEndpoint { connection: id.clone(), kind, paths });
-        }
-        ingest_endpoints
+    pub fn ingest_endpoints(&self) -> &[IngestEndpoint] {
+        &self.ingest_endpoints
     }
 
     /// The API of a connection, opened on first use.

@@ -1,4 +1,5 @@
 mod alerts;
+mod changes;
 mod files;
 mod habits;
 mod keys;

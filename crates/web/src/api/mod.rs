@@ -11,6 +11,8 @@ mod failed_rows;
 #[expect(unused_qualifications, reason = "made by a macro of utoipa")]
 mod people;
 mod problem;
+#[expect(unused_qualifications, reason = "made by a macro of utoipa")]
+mod project;
 mod reply;
 #[expect(unused_qualifications, reason = "made by a macro of utoipa")]
 mod runs;
@@ -33,6 +35,8 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::Serving;
+
 pub(crate) use cursor::{after, position, row_id, row_key};
 pub(crate) use problem::Problem;
 
@@ -51,8 +55,9 @@ pub(crate) type Shared = axum::extract::State<Arc<Engine>>;
 struct Description;
 
 /// The routes below `/api`.
-pub(super) fn routes(engine: Arc<Engine>) -> Router {
+pub(super) fn routes(serving: Serving) -> Router {
     let (router, description) = OpenApiRouter::with_openapi(Description::openapi())
+        .routes(routes!(project::get_project, project::put_project))
         .routes(routes!(status::get_status))
         .routes(routes!(syncs::list_syncs))
         .routes(routes!(syncs::get_sync))
@@ -79,7 +84,7 @@ pub(super) fn routes(engine: Arc<Engine>) -> Router {
         .split_for_parts();
     let description = description.to_pretty_json().unwrap_or_default();
     Router::new()
-        .nest("/v1", router.with_state(engine))
+        .nest("/v1", router.with_state(serving))
         .route("/openapi.json", get(|| async move { reply::json_text(description) }))
         .fallback(|| async {
             Problem::not_found("there is nothing at this path").remedy("/api/openapi.json lists the paths")

@@ -4,6 +4,7 @@ use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use tidegate_engine::service::Finding;
 use tidegate_model::{Error, ErrorKind};
 use utoipa::ToSchema;
 
@@ -26,6 +27,33 @@ pub(crate) struct Problem {
     /// What to do next.
     #[serde(skip_serializing_if = "Option::is_none")]
     remedy: Option<String>,
+    /// Everything that is wrong with a project, in the order of its file.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<Fault>,
+    /// The version that is there, if another one was expected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<String>,
+}
+
+/// One thing that is wrong with a project, or worth knowing.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct Fault {
+    /// The line in the file, from 1.
+    line: usize,
+    /// The column, from 1.
+    column: usize,
+    /// The path of the key, such as `syncs.orders.source`.
+    path: String,
+    /// What is wrong.
+    message: String,
+    /// What to do.
+    next: String,
+}
+
+impl From<Finding> for Fault {
+    fn from(Finding { at, path, message, next }: Finding) -> Fault {
+        Fault { line: at.line, column: at.column, path, message, next }
+    }
 }
 
 impl Problem {
@@ -38,7 +66,21 @@ impl Problem {
             code,
             detail: detail.into(),
             remedy: None,
+            errors: Vec::new(),
+            version: None,
         }
+    }
+
+    /// Adds what is wrong with a project.
+    pub(super) fn errors(mut self, errors: Vec<Fault>) -> Problem {
+        self.errors = errors;
+        self
+    }
+
+    /// Adds the version that is there.
+    pub(super) fn version(mut self, version: String) -> Problem {
+        self.version = Some(version);
+        self
     }
 
     /// Creates the answer to a request for something that is not there.

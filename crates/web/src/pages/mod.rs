@@ -17,18 +17,15 @@ mod text;
 mod users;
 mod views;
 
-use std::sync::Arc;
-
 use axum::Router;
 use axum::routing::{get, post};
-use tidegate_engine::service::Engine;
 
-use crate::assets;
+use crate::{Serving, assets};
 
 pub(crate) use shell::{ask_again, refused};
 
 /// The routes of the dashboard.
-pub(super) fn routes(engine: Arc<Engine>) -> Router {
+pub(super) fn routes(serving: Serving) -> Router {
     Router::new()
         .route("/", get(overview::page))
         .route("/syncs", get(syncs::list))
@@ -61,7 +58,7 @@ pub(super) fn routes(engine: Arc<Engine>) -> Router {
         .route("/alerts/test", post(alerts::test))
         .route("/about", get(connections::about))
         .route("/assets/{name}", get(assets::get))
-        .with_state(engine)
+        .with_state(serving)
 }
 
 #[cfg(test)]

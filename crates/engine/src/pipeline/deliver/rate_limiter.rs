@@ -48,6 +48,15 @@ impl RateLimiters {
         rate_limiter.slow_down(rate);
         rate_limiter.clone()
     }
+
+    /// Lets the next run of a connection say its rate again: the connection is written in another way now.
+    /// Runs under way share that rate, so that all of them together stay within it.
+    pub(crate) fn look_again(&self, connection: &ConnectionId) {
+        let rate_limiters = self.rate_limiters.lock().unwrap_or_else(PoisonError::into_inner);
+        for (_, rate_limiter) in rate_limiters.iter().filter(|((of, _), _)| of == connection) {
+            rate_limiter.state.lock().unwrap_or_else(PoisonError::into_inner).stale = true;
+        }
+    }
 }
 
 /// How many of the documented requests may be sent without spacing: a vendor
@@ -74,6 +83,8 @@ struct Spacing {
 #[derive(Default)]
 struct State {
     spacing: Option<Spacing>,
+    /// Whether the next rate replaces the ones before: the connection was changed.
+    stale: bool,
     /// When the schedule is free again (generic cell rate algorithm).
     free_at: Option<Instant>,
     /// Nothing is sent before this, by our clock and by that of people.
@@ -83,11 +94,14 @@ struct State {
 impl RateLimiter {
     /// Keeps to this rate, too.
     fn slow_down(&self, rate: Option<Rate>) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if std::mem::take(&mut state.stale) {
+            state.spacing = None;
+        }
         let Some(rate) = rate.filter(|rate| rate.requests > 0) else { return };
         let burst = (rate.requests / BURST_SHARE).max(1);
         let spaced = (rate.requests - burst).max(1);
         let interval = rate.per / spaced;
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.spacing.is_none_or(|spacing| spacing.interval < interval) {
             state.spacing = Some(Spacing { interval, tolerance: interval * (burst - 1) });
         }
@@ -200,6 +214,19 @@ mod tests {
             }
             assert!(before.elapsed() >= Duration::from_secs(4), "{rates:?}: {:?}", before.elapsed());
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_with_another_rate_shares_it_with_the_run_that_is_under_way() {
+        let (all, connection) = (RateLimiters::default(), ConnectionId::new("braze"));
+        let rate = |requests| Some(Rate { requests, per: Duration::from_secs(60) });
+        let under_way = all.rate_limiter(&connection, "users", rate(60));
+        all.rate_limiter(&connection, "users", rate(6_000));
+        let spacing = |of: &RateLimiter| of.state.lock().expect("free").spacing.expect("a rate").interval;
+        assert!(spacing(&under_way) > Duration::from_millis(900), "the lowest counts");
+        all.look_again(&connection);
+        let next = all.rate_limiter(&connection, "users", rate(6_000));
+        assert!(Arc::ptr_eq(&under_way, &next) && spacing(&under_way) < Duration::from_millis(20));
     }
 
     #[tokio::test(start_paused = true)]
