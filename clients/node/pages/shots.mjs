@@ -27,9 +27,11 @@ async function pages({ get }) {
   const { data: rows } = await get('/failed-rows?limit=1');
   const all = {
     overview: '/', syncs: '/syncs', runs: '/runs', failed: '/failed-rows', users: '/users', events: '/events',
-    connections: '/connections', about: '/about', missing: '/runs/nothing', unknown: '/users?user=unknown',
+    connections: '/connections', project: '/project', newconnection: '/connections/new', newpostgres: '/connections/new/postgres',
+    newsync: '/syncs/new', about: '/about', missing: '/runs/nothing', unknown: '/users?user=unknown',
   };
   syncs.slice(0, 2).forEach((sync, at) => { all[`sync${at + 1}`] = `/syncs/${sync.sync}`; });
+  if (syncs.length > 0) all.mapping = `/syncs/${syncs[0].sync}/edit/mapping`;
   if (runs.length > 0) all.run = `/runs/${(runs.find((run) => run.ending !== 'succeeded') ?? runs[0]).id}`;
   if (syncs.length > 0) all.kinds = '/events?count=kinds';
   for (const { sync, status, reason } of groups.slice(0, 1)) {

@@ -6,6 +6,7 @@
 mod alerts;
 mod changes;
 mod conform;
+mod edit;
 mod export;
 mod file;
 mod findings;
@@ -29,6 +30,7 @@ mod words;
 mod yaml;
 
 pub use changes::{Changes, NameChanges};
+pub use edit::{ProjectText, yaml_entry};
 pub use file::{read_text, replace_text};
 pub use findings::{Finding, Invalid, Mark};
 pub use limits::{Limit, Limits};

@@ -119,6 +119,21 @@ syncs:
     assert!(told.trim_end().ends_with("8 proofs"), "{told}");
 }
 
+#[tokio::test]
+async fn dashboard_a_sync_is_set_up_in_a_browser_from_an_empty_server() {
+    let database = Database::create().await;
+    database
+        .run(
+            "CREATE TABLE orders (id int PRIMARY KEY, customer text, updated_at timestamptz NOT NULL);
+             INSERT INTO orders VALUES (1, 'ann', '2026-01-01Z'), (2, NULL, '2026-01-02Z'), (3, NULL, '2026-01-03Z')",
+        )
+        .await;
+    let project = Project::new("# ours\nconnections:\n\nsyncs:\n");
+    let served = Served::start(&project);
+    let told = program("node", &script("setup.mjs"), &[&served.url, &database.url()], &[]);
+    assert!(told.trim_end().ends_with("7 proofs"), "{told}");
+}
+
 #[test]
 fn dashboard_its_pages_have_no_fault_that_a_machine_can_see() {
     let mut command = Command::new("node");

@@ -176,7 +176,7 @@ impl ActiveProject {
     }
 
     /// Makes the engine of a text.
-    async fn read(&self, yaml: &str) -> Result<(Engine, Proposal), Refusal> {
+    pub(super) async fn read(&self, yaml: &str) -> Result<(Engine, Proposal), Refusal> {
         let engine = self.engine();
         let name = tidegate_project::locate(&self.path)?;
         let name = name.file_name().unwrap_or_default().to_string_lossy().into_owned();

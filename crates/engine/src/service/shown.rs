@@ -112,7 +112,7 @@ fn is_empty(value: &Value) -> bool {
 }
 
 /// Lists a schema and those that it refers to or chooses from.
-fn expand<'a>(schema: &'a Value, root: &'a Value, all: &mut Vec<&'a Value>, depth: u8) {
+pub(super) fn expand<'a>(schema: &'a Value, root: &'a Value, all: &mut Vec<&'a Value>, depth: u8) {
     /// A schema that refers to itself ends somewhere.
     const DEPTH_MAX: u8 = 16;
     if depth > DEPTH_MAX {

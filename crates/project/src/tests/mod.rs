@@ -1,5 +1,6 @@
 mod alerts;
 mod changes;
+mod edit;
 mod files;
 mod habits;
 mod keys;

@@ -8,7 +8,7 @@ use axum::extract::{Path, State};
 use axum::response::Redirect;
 use axum::{Extension, Form};
 use serde::Deserialize;
-use tidegate_engine::service::{Engine, RetryFilter, Visitor};
+use tidegate_engine::service::{ActiveProject, Engine, Refusal, RetryFilter, Visitor};
 use tidegate_model::SyncId;
 use tidegate_model::store::{RunQuery, StatusKind};
 
@@ -76,6 +76,30 @@ pub(super) async fn resume(
     let id = known(&engine, &sync)?;
     engine.resume(&id).await?;
     Ok(to_sync(&id, "resumed"))
+}
+
+/// Makes a draft an active sync.
+pub(super) async fn activate(
+    State(project): State<Arc<ActiveProject>>,
+    Path(sync): Path<String>,
+) -> Result<(Extension<Subject>, Redirect), Failure> {
+    let id = known(&project.engine(), &sync)?;
+    let draft = project.draft_enabled(&id).await.map_err(refused)?;
+    project.activate_draft(&draft).await.map_err(refused)?;
+    Ok((Extension(Subject(format!("~ sync {id}"))), to_sync(&id, "activated")))
+}
+
+/// Why a change of the project is not made, as a page.
+fn refused(refusal: Refusal) -> Failure {
+    match refusal {
+        Refusal::Failed(error) => Failure::from(error),
+        Refusal::Invalid(invalid) => Failure::from(tidegate_model::Error::from(invalid)),
+        Refusal::ReadOnly => Failure::failed(
+            "The project of this server changes in its file only.",
+            "Remove `enabled: false` there; SIGHUP lets the server read it again.",
+        ),
+        Refusal::Stale(_) => Failure::failed("The project was changed meanwhile.", "Do it again."),
+    }
 }
 
 /// The confirmation of a reset.

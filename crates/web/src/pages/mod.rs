@@ -6,12 +6,17 @@ mod chart;
 mod connections;
 mod events;
 mod failed_rows;
+mod new_connection;
+mod new_sync;
 mod overview;
 mod people;
+mod preview;
+mod project;
 mod runs;
 mod shell;
 mod show;
 mod sign_in;
+mod sync_file;
 mod syncs;
 mod text;
 mod users;
@@ -29,6 +34,12 @@ pub(super) fn routes(serving: Serving) -> Router {
     Router::new()
         .route("/", get(overview::page))
         .route("/syncs", get(syncs::list))
+        .route("/syncs/new", get(new_sync::page).post(new_sync::send))
+        .route("/syncs/{sync}/edit/{part}", get(sync_file::page).post(sync_file::send))
+        .route("/syncs/{sync}/activate", post(actions::activate))
+        .route("/project", get(project::page).post(project::send))
+        .route("/connections/new", get(new_connection::kinds))
+        .route("/connections/new/{kind}", get(new_connection::form).post(new_connection::send))
         .route("/syncs/{sync}", get(syncs::page))
         .route("/syncs/{sync}/run", post(actions::run))
         .route("/syncs/{sync}/pause", post(actions::pause))
@@ -67,7 +78,8 @@ mod tests {
     use std::path::Path;
 
     /// Attributes of htmx that need no `eval`, and that pages use.
-    const ALLOWED: &[&str] = &["hx-get", "hx-trigger", "hx-select", "hx-swap", "hx-sse"];
+    const ALLOWED: &[&str] =
+        &["hx-get", "hx-post", "hx-trigger", "hx-target", "hx-select", "hx-swap", "hx-sse"];
 
     #[test]
     fn templates_use_attributes_that_the_policy_of_the_pages_lets_work() {

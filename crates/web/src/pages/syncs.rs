@@ -145,6 +145,8 @@ pub(super) async fn page(
         done: match done.as_str() {
             "paused" => "It is paused: it does not run until you resume it.",
             "dismissed" => "The rows are closed. `tidegate rows --dismissed` lists them with the note.",
+            "activated" => "It is active.",
+            "drafted" => "It is a draft: it does not run on its schedule until you activate it.",
             "resumed" => "It is active again.",
             "reset" => "Its checkpoint is cleared: the next run reads from the beginning.",
             "started" => "A run has started. It is listed below as soon as it has read something.",

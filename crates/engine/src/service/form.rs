@@ -1,0 +1,213 @@
+//! Settings as the fields of a form, and forms as settings.
+
+use std::collections::BTreeMap;
+
+use schemars::Schema;
+use serde_json::{Map, Value, json};
+use tidegate_model::Error;
+
+use super::shown::expand;
+
+/// A setting that a person fills in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Field {
+    /// The key in the project file.
+    pub name: String,
+    /// What it is, a text of its documentation.
+    pub about: String,
+    /// Whether nothing works without it.
+    pub required: bool,
+    /// What it takes.
+    pub takes: Takes,
+    /// What counts if nothing is filled in, if it is a word or a number.
+    pub default: Option<String>,
+    /// An example.
+    pub example: Option<String>,
+}
+
+/// What a setting takes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Takes {
+    /// Any text.
+    Text,
+    /// A whole number.
+    Number,
+    /// Yes or no.
+    Switch,
+    /// One of these words.
+    Choice(Vec<String>),
+    /// Something that is kept sealed, and never shown.
+    Secret,
+}
+
+/// Returns the settings of a schema that a form can take, those that are required first. Lists and nested
+/// settings are left to the file.
+pub fn fields(schema: &Schema) -> Vec<Field> {
+    let root = json!(schema);
+    let required = root["required"].as_array().cloned().unwrap_or_default();
+    let properties = root["properties"].as_object().cloned().unwrap_or_default();
+    let mut fields: Vec<Field> = properties
+        .iter()
+        .filter_map(|(name, property)| {
+            let mut all = Vec::new();
+            expand(property, &root, &mut all, 0);
+            let word = |key: &str| all.iter().find_map(|one| one[key].as_str()).map(str::to_owned);
+            let example = all.iter().find_map(|one| one["examples"][0].as_str()).map(str::to_owned);
+            let default = all.iter().find_map(|one| one.get("default")).filter(|value| !value.is_null());
+            Some(Field {
+                name: name.clone(),
+                about: word("description").unwrap_or_default().replace('\n', " "),
+                required: required.iter().any(|one| one == name),
+                takes: takes(&all)?,
+                default: default.and_then(shown),
+                example,
+            })
+        })
+        .collect();
+    fields.sort_by_key(|field| !field.required);
+    fields
+}
+
+fn shown(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Bool(_) | Value::Number(_) => Some(value.to_string()),
+        _ => None,
+    }
+}
+
+/// Returns what a setting with these schemas takes; `None` if a form cannot take it.
+fn takes(all: &[&Value]) -> Option<Takes> {
+    if all.iter().any(|one| one["writeOnly"] == true) {
+        return Some(Takes::Secret);
+    }
+    let consts = all.iter().filter_map(|one| one["const"].as_str());
+    let listed =
+        all.iter().flat_map(|one| one["enum"].as_array().into_iter().flatten()).filter_map(Value::as_str);
+    let choices: Vec<String> = consts.chain(listed).map(str::to_owned).collect();
+    if !choices.is_empty() {
+        return Some(Takes::Choice(choices));
+    }
+    let is = |kind: &str| {
+        all.iter().any(|one| match &one["type"] {
+            Value::String(of) => of == kind,
+            Value::Array(of) => of.iter().any(|of| of == kind),
+            _ => false,
+        })
+    };
+    match () {
+        () if is("string") => Some(Takes::Text),
+        () if is("boolean") => Some(Takes::Switch),
+        () if is("integer") || is("number") => Some(Takes::Number),
+        () => None,
+    }
+}
+
+/// Returns the settings that were filled in. What is empty, or the default, is left out. Secrets are passed
+/// through `secret`, which returns what the file says in their place.
+///
+/// # Errors
+/// [`Settings`](tidegate_model::ErrorKind::Settings) for a number that is none.
+pub fn filled(
+    fields: &[Field],
+    given: &BTreeMap<String, String>,
+    mut secret: impl FnMut(&Field, &str) -> Value,
+) -> Result<Map<String, Value>, Error> {
+    let mut settings = Map::new();
+    for field in fields {
+        let text = given.get(&field.name).map(|text| text.trim()).unwrap_or_default();
+        let is_default = !field.required && field.default.as_deref() == Some(text);
+        if text.is_empty() || is_default {
+            continue;
+        }
+        let is_reference = text.starts_with("${") && text.ends_with('}');
+        let value = match &field.takes {
+            Takes::Secret if !is_reference => secret(field, text),
+            Takes::Number if !is_reference => {
+                let number = text.parse::<i64>();
+                json!(number.map_err(|_| {
+                    Error::settings(format!("`{}` is not a whole number", field.name))
+                        .hint("write digits, or a reference such as `${NAME}`")
+                })?)
+            }
+            Takes::Switch if !is_reference => json!(text == "true"),
+            _ => json!(text),
+        };
+        settings.insert(field.name.clone(), value);
+    }
+    Ok(settings)
+}
+
+#[cfg(test)]
+mod tests {
+    use schemars::JsonSchema;
+    use tidegate_model::Secret;
+
+    use super::*;
+
+    #[derive(JsonSchema)]
+    #[expect(dead_code, reason = "only its schema is looked at")]
+    struct Shop {
+        /// The port.
+        #[serde(default = "port")]
+        port: u16,
+        /// The host.
+        host: String,
+        /// The password.
+        password: Option<Secret>,
+        /// How it is encrypted.
+        #[serde(default)]
+        tls: Tls,
+        /// A list.
+        names: Vec<u32>,
+        /// Whether.
+        close: Option<bool>,
+    }
+
+    #[derive(Default, JsonSchema, serde::Serialize)]
+    #[expect(dead_code, reason = "only its schema is looked at")]
+    enum Tls {
+        #[default]
+        Full,
+        Off,
+    }
+
+    fn port() -> u16 {
+        5432
+    }
+
+    #[test]
+    fn settings_become_fields_and_what_is_filled_in_becomes_settings() {
+        let fields = fields(&schemars::schema_for!(Shop));
+        let names: Vec<(&str, bool)> =
+            fields.iter().map(|field| (field.name.as_str(), field.required)).collect();
+        assert_eq!(
+            names,
+            [("host", true), ("port", false), ("password", false), ("tls", false), ("close", false)]
+        );
+        assert_eq!(fields[1].default.as_deref(), Some("5432"));
+        assert_eq!(fields[2].takes, Takes::Secret);
+        assert_eq!(fields[3].takes, Takes::Choice(vec!["Full".to_owned(), "Off".to_owned()]));
+        assert_eq!((&fields[4].takes, fields[0].about.as_str()), (&Takes::Switch, "The host."));
+
+        let given = [
+            ("host", " db "),
+            ("port", "5432"),
+            ("password", "p"),
+            ("tls", ""),
+            ("close", "true"),
+            ("x", "y"),
+        ];
+        let given = given.map(|(name, text)| (name.to_owned(), text.to_owned())).into();
+        let settings = filled(&fields, &given, |field, _| json!({ "secret": field.name })).expect("settings");
+        assert_eq!(
+            Value::Object(settings),
+            json!({ "host": "db", "password": { "secret": "password" }, "close": true })
+        );
+        let wrong = [("port".to_owned(), "many".to_owned())].into();
+        assert!(filled(&fields, &wrong, |_, _| Value::Null).is_err());
+        let reference = [("port".to_owned(), "${PORT}".to_owned())].into();
+        let settings = filled(&fields, &reference, |_, _| Value::Null).expect("settings");
+        assert_eq!(settings["port"], "${PORT}");
+    }
+}

@@ -1,0 +1,90 @@
+//! Real rows and what they become, beside a mapping that is being written.
+
+use std::collections::BTreeMap;
+
+use tidegate_engine::service::{Engine, Preview, ShownRecord};
+use tidegate_model::SyncId;
+
+use super::show::{self, count};
+
+/// Rows that are looked at.
+const LOOKED_AT: usize = 100;
+/// Records that are shown, those that would be rejected first.
+const SHOWN: usize = 4;
+
+/// What the first rows of a sync would become.
+pub(super) struct Records {
+    /// How many would be delivered and rejected, a sentence.
+    pub(super) headline: String,
+    /// Whether none would be rejected.
+    pub(super) is_good: bool,
+    /// The reasons of rejected rows, with their number.
+    pub(super) reasons: Vec<(String, String)>,
+    /// Rows and their records, for those who may see rows.
+    pub(super) records: Vec<RecordView>,
+    /// Why no rows could be looked at.
+    pub(super) trouble: Option<(String, String)>,
+}
+
+/// A row, and its record or the reason that there is none.
+pub(super) struct RecordView {
+    pub(super) row: String,
+    pub(super) record: Result<String, String>,
+}
+
+/// Reads the first rows of a sync and makes their records, without sending anything.
+pub(super) async fn records(engine: &Engine, sync: &SyncId, sees_rows: bool) -> Records {
+    match engine.preview(sync, LOOKED_AT).await {
+        Ok(previews) => of(&previews, sees_rows),
+        Err(error) => Records {
+            headline: String::new(),
+            is_good: false,
+            reasons: Vec::new(),
+            records: Vec::new(),
+            trouble: Some((show::prose(&error.chain()), show::prose(error.next_step()))),
+        },
+    }
+}
+
+fn of(previews: &[Preview], sees_rows: bool) -> Records {
+    let mut reasons: BTreeMap<&str, (u64, &str)> = BTreeMap::new();
+    for reason in previews.iter().filter_map(|preview| preview.record.as_ref().err()) {
+        reasons.entry(&reason.code).or_insert((0, &reason.message)).0 += 1;
+    }
+    let rejected: u64 = reasons.values().map(|(rows, _)| rows).sum();
+    let all = previews.len() as u64;
+    let looked = match previews.len() {
+        LOOKED_AT => format!("Of the first {LOOKED_AT} rows"),
+        _ => format!("Of {}", count(all, "row", "rows")),
+    };
+    let headline = match (all, rejected) {
+        (0, _) => "There are no rows yet.".to_owned(),
+        (_, 0) => format!("{looked}, all would be delivered."),
+        _ => format!("{looked}, {} would be delivered and {rejected} rejected.", all - rejected),
+    };
+    // A sentence may repeat a value of a row; the code does not.
+    let said = |(code, (rows, message)): (&str, (u64, &str))| {
+        let said =
+            if sees_rows { show::prose(message) } else { format!("<code>{}</code>", show::escaped(code)) };
+        (count(rows, "row", "rows"), said)
+    };
+    let (bad, good): (Vec<&Preview>, Vec<&Preview>) =
+        previews.iter().partition(|preview| preview.record.is_err());
+    let few = bad.into_iter().take(SHOWN / 2).chain(good).take(if sees_rows { SHOWN } else { 0 });
+    Records {
+        headline,
+        is_good: rejected == 0,
+        reasons: reasons.into_iter().map(said).collect(),
+        records: few.map(view).collect(),
+        trouble: None,
+    }
+}
+
+fn view(preview: &Preview) -> RecordView {
+    let record = match &preview.record {
+        Ok(record) => Ok(serde_json::to_string_pretty(&ShownRecord::of(record)).unwrap_or_default()),
+        Err(reason) => Err(show::prose(&reason.message)),
+    };
+    let row: serde_json::Value = serde_json::from_str(preview.row.to_json().as_str()).unwrap_or_default();
+    RecordView { row: serde_json::to_string_pretty(&row).unwrap_or_default(), record }
+}
