@@ -1,11 +1,14 @@
 //! Tables and files in lakes: Delta tables, Parquet and JSON files, on disk and
 //! in object stores.
 //!
+//! Rows are read on threads that may block (`feed`).
+//!
 //! Both sinks write each event exactly once: their progress is written together with the events
 //! (`progress`), so that a repetition is recognized. Neither keeps state here.
 
 mod batch;
 pub mod delta;
+pub mod feed;
 pub mod files;
 mod parquet;
 mod prepared;

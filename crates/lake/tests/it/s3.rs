@@ -12,32 +12,52 @@ use crate::readers::run_with;
 use crate::support::{all_delivered, context, delta, event_on, events, settings, target};
 
 /// The server that replaces S3.
-fn endpoint() -> String {
+pub fn endpoint() -> String {
     std::env::var("TIDEGATE_TEST_MOTO").expect("scripts/test sets it")
 }
 
 /// One plain request to it.
 fn ask(method: &str, path: &str) -> String {
-    let endpoint = endpoint();
+    ask_with(method, path, b"")
+}
+
+/// The emulator believes it: the owner of a bucket may write over objects.
+const OWNER: &str = "AWS4-HMAC-SHA256 Credential=test/20261122/us-east-1/s3/aws4_request, \
+                     SignedHeaders=host;x-amz-date, Signature=00";
+
+/// Writes an object.
+pub fn put(bucket: &str, key: &str, content: &[u8]) {
+    let answer = ask_with("PUT", &format!("/{bucket}/{key}"), content);
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+fn ask_with(method: &str, path: &str, content: &[u8]) -> String {
+    ask_at(&endpoint(), method, path, content)
+}
+
+/// One plain request to a server.
+pub fn ask_at(endpoint: &str, method: &str, path: &str, content: &[u8]) -> String {
     let host = endpoint.strip_prefix("http://").expect("plain HTTP").trim_end_matches('/');
     let mut connection = TcpStream::connect(host).expect("moto listens");
-    let request =
-        format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-    connection.write_all(request.as_bytes()).expect("sent");
+    let length = content.len();
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: {OWNER}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+    );
+    connection.write_all(&[request.as_bytes(), content].concat()).expect("sent");
     let mut answer = String::new();
     connection.read_to_string(&mut answer).expect("answered");
     answer
 }
 
 /// A new bucket.
-fn bucket(name: &str) -> String {
+pub fn bucket(name: &str) -> String {
     let bucket = format!("{name}-{}", std::process::id());
     let answer = ask("PUT", &format!("/{bucket}"));
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     bucket
 }
 
-fn connection(path: &str) -> Value {
+pub fn connection(path: &str) -> Value {
     json!({
         "path": path, "region": "us-east-1", "endpoint": endpoint(),
         "access_key_id": "AKIAIOSFODNN7EXAMPLE", "secret_access_key": "not-so-secret",

@@ -49,6 +49,23 @@ impl StorageRoot {
             let url = Url::parse("memory:///").map_err(|cause| Error::internal("no URL").caused_by(cause))?;
             return Ok(StorageRoot { store: Arc::new(InMemory::new()), url });
         }
+        StorageRoot::open_with(settings, context, &once())
+    }
+
+    /// Opens the folder of these settings to read from it, also in a dry run. A request that got no
+    /// answer is repeated a few times.
+    ///
+    /// # Errors
+    /// [`tidegate_model::ErrorKind::Settings`] for a location that is not valid.
+    pub fn open_to_read(settings: &LakeSettings, context: &ConnectorContext) -> Result<StorageRoot, Error> {
+        StorageRoot::open_with(settings, context, &a_few_times())
+    }
+
+    fn open_with(
+        settings: &LakeSettings,
+        context: &ConnectorContext,
+        retry: &RetryConfig,
+    ) -> Result<StorageRoot, Error> {
         let Some((scheme, _)) = settings.path.split_once("://") else {
             return local(&context.project.join(&settings.path));
         };
@@ -67,9 +84,11 @@ impl StorageRoot {
         url.set_path(&folder);
         plain(settings)?;
         let store: Result<Arc<DynObjectStore>, object_store::Error> = match scheme {
-            "s3" | "s3a" => s3(settings, context)?.map(|store| Arc::new(store) as _),
-            "gs" => google(settings, context)?.map(|store| Arc::new(store) as _),
-            "az" | "azure" | "abfs" | "abfss" => azure(settings, context)?.map(|store| Arc::new(store) as _),
+            "s3" | "s3a" => s3(settings, context, retry)?.map(|store| Arc::new(store) as _),
+            "gs" => google(settings, context, retry)?.map(|store| Arc::new(store) as _),
+            "az" | "azure" | "abfs" | "abfss" => {
+                azure(settings, context, retry)?.map(|store| Arc::new(store) as _)
+            }
             _ => return Err(wrong(&format!("{scheme}:// is not a supported store"))),
         };
         // The cause may quote a credential.
@@ -88,14 +107,22 @@ impl StorageRoot {
         StorageRoot { store: Arc::clone(&self.store), url }
     }
 
+    /// Returns the path of the folder.
+    ///
+    /// # Errors
+    /// [`tidegate_model::ErrorKind::Settings`] for a name that is not a valid path.
+    pub fn folder(&self) -> Result<object_store::path::Path, Error> {
+        object_store::path::Path::from_url_path(self.url.path())
+            .map_err(|cause| explain("`path`", &cause.into()))
+    }
+
     /// Returns the path of a file in this folder.
     ///
     /// # Errors
     /// [`tidegate_model::ErrorKind::Settings`] for a name that is not a valid path.
     pub fn file(&self, name: &str) -> Result<object_store::path::Path, Error> {
-        let folder = object_store::path::Path::from_url_path(self.url.path())
-            .map_err(|cause| explain("`path`", &cause.into()))?;
-        Ok(name.split('/').fold(folder, |folder, part| folder.join(part)))
+        let parts = name.split('/').filter(|part| !part.is_empty());
+        Ok(parts.fold(self.folder()?, |folder, part| folder.join(part)))
     }
 
     /// Returns its name for messages.
@@ -239,6 +266,12 @@ fn plain(settings: &LakeSettings) -> Result<(), Error> {
     }
 }
 
+/// Reading changes nothing: an answer that is lost, or a 503, need not end a long read.
+fn a_few_times() -> RetryConfig {
+    const RETRIES: usize = 4;
+    RetryConfig { backoff: BackoffConfig::default(), max_retries: RETRIES, retry_timeout: REQUEST_TIMEOUT }
+}
+
 /// Only the engine retries.
 fn once() -> RetryConfig {
     RetryConfig { backoff: BackoffConfig::default(), max_retries: 0, retry_timeout: REQUEST_TIMEOUT }
@@ -253,8 +286,9 @@ fn client() -> ClientOptions {
 fn s3(
     settings: &LakeSettings,
     context: &ConnectorContext,
+    retry: &RetryConfig,
 ) -> Result<Result<AmazonS3, object_store::Error>, Error> {
-    let mut builder = AmazonS3Builder::from_env().with_url(&settings.path).with_retry(once());
+    let mut builder = AmazonS3Builder::from_env().with_url(&settings.path).with_retry(retry.clone());
     let region = builder.get_config_value(&AmazonS3ConfigKey::Region);
     let account = settings.aws(region.as_deref().unwrap_or(DEFAULT_REGION));
     let mut options = client();
@@ -278,22 +312,30 @@ fn trusting(settings: &LakeSettings, context: &ConnectorContext) -> Result<Optio
 fn google(
     settings: &LakeSettings,
     context: &ConnectorContext,
+    retry: &RetryConfig,
 ) -> Result<Result<GoogleCloudStorage, object_store::Error>, Error> {
-    let mut builder = GoogleCloudStorageBuilder::from_env().with_url(&settings.path).with_retry(once());
+    let mut builder =
+        GoogleCloudStorageBuilder::from_env().with_url(&settings.path).with_retry(retry.clone());
     if let Some(key) = &settings.service_account_key {
         builder = builder.with_service_account_key(key.expose());
+    }
+    let mut options = client();
+    if let Some(endpoint) = &settings.endpoint {
+        builder = builder.with_base_url(endpoint);
+        options = options.with_allow_http(endpoint.starts_with("http://"));
     }
     if let Some(trusting) = trusting(settings, context)? {
         builder = builder.with_http_connector(trusting);
     }
-    Ok(builder.with_client_options(client()).build())
+    Ok(builder.with_client_options(options).build())
 }
 
 fn azure(
     settings: &LakeSettings,
     context: &ConnectorContext,
+    retry: &RetryConfig,
 ) -> Result<Result<MicrosoftAzure, object_store::Error>, Error> {
-    let mut builder = MicrosoftAzureBuilder::from_env().with_url(&settings.path).with_retry(once());
+    let mut builder = MicrosoftAzureBuilder::from_env().with_url(&settings.path).with_retry(retry.clone());
     if let Some(account) = &settings.account {
         builder = builder.with_account(account);
     }

@@ -17,7 +17,8 @@ pub struct LakeSettings {
     pub path: String,
     /// Region of the bucket, for example `eu-central-1` (S3).
     pub region: Option<String>,
-    /// Where a store that speaks the S3 protocol listens, for example `https://minio.example.com`.
+    /// Another address of the store: of one that speaks the S3 protocol, for example
+    /// `https://minio.example.com`, or of an emulator of Google's or Azure's.
     #[schemars(extend("format" = "url"))]
     pub endpoint: Option<String>,
     /// Access key (S3). Without one and without `profile`, the default chain of AWS is used: the

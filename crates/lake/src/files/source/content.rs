@@ -1,12 +1,12 @@
 //! The characters of a text file: decompressed, with line breaks that can be found as bytes.
 
-use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 
 use flate2::read::MultiGzDecoder;
 use tidegate_model::Reason;
 
 use super::encoding::{Order, Utf16, by_mark};
+use super::handle::Handle;
 use super::settings::Encoding;
 
 const GZIP: &[u8] = b"\x1f\x8b";
@@ -64,16 +64,16 @@ impl Content {
     ///
     /// # Errors
     /// If the file cannot be read, or is of another kind.
-    pub fn open(mut file: File, offset: u64, encoding: Encoding) -> Result<Content, Broken> {
+    pub fn open(mut file: Handle, offset: u64, encoding: Encoding) -> Result<Content, Broken> {
         let head = head_of(&mut file).map_err(Broken::System)?;
         if let Some((_, what)) = FOREIGN.iter().find(|(magic, _)| head.starts_with(magic)) {
             return Err(Broken::Content(Reason::new("foreign_file", format!("this file is {what}"))));
         }
         file.seek(SeekFrom::Start(0)).map_err(Broken::System)?;
         let packed: Option<Box<dyn Read + Send>> = if head.starts_with(GZIP) {
-            Some(Box::new(MultiGzDecoder::new(BufReader::with_capacity(64 * 1024, file.try_clone()?))))
+            Some(Box::new(MultiGzDecoder::new(BufReader::with_capacity(64 * 1024, file.again()?))))
         } else if head.starts_with(ZSTD) {
-            Some(Box::new(zstd::Decoder::new(file.try_clone()?)?))
+            Some(Box::new(zstd::Decoder::new(file.again()?)?))
         } else {
             None
         };
@@ -112,7 +112,7 @@ impl Content {
     }
 }
 
-fn head_of(file: &mut File) -> io::Result<Vec<u8>> {
+fn head_of(file: &mut Handle) -> io::Result<Vec<u8>> {
     let mut head = Vec::new();
     file.seek(SeekFrom::Start(0))?;
     file.by_ref().take(6).read_to_end(&mut head)?;

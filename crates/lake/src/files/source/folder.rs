@@ -1,8 +1,7 @@
 //! A folder of files as a [`Source`].
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -11,27 +10,40 @@ use tidegate_model::{
     Checks, Clock, Columns, ConnectorContext, DataType, Dataset, Error, ErrorKind, Feed, ReadMode, Reason,
     Row, Selection, Settings, Source,
 };
-use tidegate_transport::storage::LakeSettings;
+use tidegate_transport::storage::{LakeSettings, StorageRoot};
+use tokio::runtime::Handle;
 
+use super::bucket::Bucket;
 use super::content::{Broken, Content};
 use super::listing::{Found, Pattern, explain, malformed};
+use super::object::failure;
 use super::offsets::FileOffsets;
-use super::open::is_still;
-use super::reading::Reading;
+use super::reading::{Folder, Reading};
 use super::settings::{Files, Format};
 use super::shape::merge;
 use super::{csv, folders, jsonl, parquet};
 
 /// Files that the columns of a selection are taken from, newest first.
 const SAMPLE_FILES: usize = 16;
+/// Objects of a store whose folders are discovered, the newest.
+const DISCOVERED_MAX: usize = 10_000;
 /// Bytes of JSON Lines that are looked at for that.
 const SAMPLE_BYTES: u64 = 16 << 20;
 
 /// A folder of files.
 #[derive(Clone)]
 pub struct FilesSource {
-    folder: PathBuf,
+    root: Root,
+    /// Where copies of objects may be kept while they are read.
+    copies: PathBuf,
     clock: Arc<dyn Clock>,
+}
+
+/// Where the folder is.
+#[derive(Clone)]
+enum Root {
+    Disk(PathBuf),
+    Store(StorageRoot),
 }
 
 /// What the newest files of a selection say.
@@ -53,28 +65,54 @@ impl FilesSource {
     /// [`ErrorKind::Settings`] for settings that cannot work.
     pub fn open(settings: &Settings, context: &ConnectorContext) -> Result<FilesSource, Error> {
         let settings: LakeSettings = settings.parse()?;
-        if settings.path.contains("://") {
-            return Err(Error::settings("`path`: rows are read from folders on this machine only")
-                .hint("copy the files here, or read them through a warehouse"));
+        let root = match settings.path.contains("://") {
+            true => Root::Store(StorageRoot::open_to_read(&settings, context)?),
+            // `.` and `./drops` are `./drops`.
+            false => Root::Disk(context.project.join(settings.path).components().collect()),
+        };
+        Ok(FilesSource { root, copies: context.data.clone(), clock: Arc::clone(&context.clock) })
+    }
+
+    /// Returns the folder, for threads that may block.
+    fn folder(&self) -> Result<Folder, Error> {
+        Ok(match &self.root {
+            Root::Disk(folder) => Folder::Disk(folder.clone()),
+            Root::Store(root) => Folder::Store(Bucket::new(root.clone(), Handle::current())?),
+        })
+    }
+
+    /// Returns the folder's name for messages.
+    fn name(&self) -> String {
+        match &self.root {
+            Root::Disk(folder) => folder.display().to_string(),
+            Root::Store(root) => root.name(),
         }
-        // `.` and `./drops` are `./drops`.
-        let folder = context.project.join(settings.path).components().collect();
-        Ok(FilesSource { folder, clock: Arc::clone(&context.clock) })
     }
 
     /// Looks at the newest files of a selection.
     fn look(&self, files: &Files) -> Result<Look, Error> {
-        let listing = files.pattern.list(&self.folder)?;
-        let found = listing.files;
         let told = |name: &str, reason: &Reason| format!("{name}: {}", reason.message);
-        let mut look = Look { found: found.len(), columns: Vec::new(), open: false, broken: Vec::new() };
-        look.broken.extend(listing.odd.iter().map(|odd| told(&odd.name, &odd.reason)));
-        let mut bytes = SAMPLE_BYTES;
-        let newest = &found[found.len().saturating_sub(SAMPLE_FILES)..];
         let json = |file: &Found| matches!(files.format(&file.name), Ok(Format::Jsonl));
-        look.open = newest.len() < found.len() && found.iter().any(json);
-        for file in newest {
-            let sampled = self.columns_of(file, files, &mut bytes);
+        let mut look = Look { found: 0, columns: Vec::new(), open: false, broken: Vec::new() };
+        let newest = match self.folder()? {
+            Folder::Disk(folder) => {
+                let mut listing = files.pattern.list(&folder)?;
+                look.found = listing.files.len();
+                look.broken.extend(listing.odd.iter().map(|odd| told(&odd.name, &odd.reason)));
+                let newest = listing.files.split_off(look.found.saturating_sub(SAMPLE_FILES));
+                look.open = listing.files.iter().chain(&newest).any(json) && newest.len() < look.found;
+                newest
+            }
+            Folder::Store(bucket) => {
+                let (newest, found, all) = bucket.newest(&files.pattern, SAMPLE_FILES)?;
+                look.found = found;
+                look.open = newest.len() < found && newest.iter().any(json) || !all;
+                newest
+            }
+        };
+        let mut bytes = SAMPLE_BYTES;
+        for file in &newest {
+            let sampled = self.columns_of(file, files, &mut bytes)?;
             match sampled {
                 Ok((columns, complete)) => {
                     merge(&mut look.columns, columns);
@@ -88,23 +126,28 @@ impl FilesSource {
         Ok(look)
     }
 
-    /// The columns of a file, and whether it has no others.
+    /// The columns of a file, and whether it has no others; or why it gives no rows.
+    ///
+    /// # Errors
+    /// A store that does not give an object.
     fn columns_of(
         &self,
         found: &Found,
         files: &Files,
         bytes: &mut u64,
-    ) -> Result<(Vec<Column>, bool), Reason> {
-        let format = files.format(&found.name)?;
+    ) -> Result<Result<(Vec<Column>, bool), Reason>, Error> {
+        let format = match files.format(&found.name) {
+            Ok(format) => format,
+            Err(reason) => return Ok(Err(reason)),
+        };
         let mut columns = || -> Result<_, Broken> {
-            let file = File::open(&found.path).map_err(Broken::System)?;
-            let metadata = file.metadata().map_err(Broken::System)?;
+            let file = found.open().map_err(Broken::System)?;
             if format == Format::Parquet {
                 return Ok((parquet::columns(&file)?, true));
             }
+            let still = file.is_still(&*self.clock, files.last_line_after);
             let content = Content::open(file, 0, files.encoding)?;
             if format == Format::Csv {
-                let still = is_still(&metadata, &*self.clock, files.last_line_after);
                 return Ok((csv::columns(content, files, still)?, true));
             }
             let sample = jsonl::columns(content, bytes)?;
@@ -113,8 +156,13 @@ impl FilesSource {
         let (mut columns, complete) = match columns() {
             // Gone since the folder was listed.
             Err(Broken::System(cause)) if cause.kind() == std::io::ErrorKind::NotFound => (Vec::new(), true),
-            Err(Broken::System(cause)) => return Err(malformed(&cause)),
-            Err(Broken::Content(reason)) => return Err(reason),
+            Err(Broken::System(cause)) => {
+                return match failure(cause) {
+                    Ok(error) => Err(error),
+                    Err(cause) => Ok(Err(malformed(&cause))),
+                };
+            }
+            Err(Broken::Content(reason)) => return Ok(Err(reason)),
             Ok(columns) => columns,
         };
         for (name, _) in folders::columns(&found.name) {
@@ -122,23 +170,27 @@ impl FilesSource {
                 columns.push(Column { name, data_type: DataType::Text, type_name: "folder".to_owned() });
             }
         }
-        Ok((columns, complete))
+        Ok(Ok((columns, complete)))
     }
 
     fn missing(&self, files: &Files) -> Error {
-        let folder = self.folder.display();
+        let folder = self.name();
         Error::new(ErrorKind::Missing, format!("no file in {folder} matches `{}`", files.pattern.text()))
             .hint("correct the pattern; `*` does not reach into folders, `**/` does")
     }
 
     fn prove(&self, selection: Option<&Selection>) -> Result<Checks, Error> {
         let mut checks = Checks::default();
-        let folder = self.folder.display().to_string();
-        match std::fs::read_dir(&self.folder) {
-            Ok(_) => checks.pass("folder", format!("{folder} can be read")),
-            Err(cause) => {
-                let error = explain(&self.folder, &cause);
-                checks.fail("folder", error.message(), error.next_step());
+        let read = match self.folder()? {
+            Folder::Disk(folder) => {
+                std::fs::read_dir(&folder).map(drop).map_err(|cause| explain(&folder, &cause))
+            }
+            Folder::Store(bucket) => bucket.walk(&Pattern::parse("**")?, "")?.next().map(drop),
+        };
+        match read {
+            Ok(()) => checks.pass("folder", format!("{} can be read", self.name())),
+            Err(error) => {
+                checks.fail("folder", error.with_words(), error.next_step());
                 return Ok(checks);
             }
         }
@@ -169,9 +221,12 @@ impl FilesSource {
     }
 
     fn list(&self) -> Result<Vec<Dataset>, Error> {
-        let listing = Pattern::parse("**/*")?.list(&self.folder)?;
-        let patterns: BTreeSet<String> = listing
-            .files
+        let anything = Pattern::parse("**/*")?;
+        let files = match self.folder()? {
+            Folder::Disk(folder) => anything.list(&folder)?.files,
+            Folder::Store(bucket) => bucket.newest(&anything, DISCOVERED_MAX)?.0,
+        };
+        let patterns: BTreeSet<String> = files
             .iter()
             .filter(|file| Format::of(&file.name).is_some())
             .filter_map(|file| {
@@ -200,14 +255,12 @@ async fn blocking<T: Send + 'static>(
         .map_err(|cause| Error::internal("reading a folder was cut short").caused_by(cause))?
 }
 
-fn stored_offsets(folder: &Path, mode: &ReadMode) -> Result<FileOffsets, Error> {
+fn stored_offsets(folder: &str, mode: &ReadMode) -> Result<FileOffsets, Error> {
     match mode {
         ReadMode::Full => Ok(FileOffsets::default()),
         ReadMode::Resume { checkpoint, .. } => FileOffsets::of(checkpoint.as_ref()),
-        ReadMode::Incremental { .. } => {
-            Err(Error::settings(format!("files in {} have no cursor", folder.display()))
-                .hint("leave `cursor` out: a run reads new files and lines without one"))
-        }
+        ReadMode::Incremental { .. } => Err(Error::settings(format!("files in {folder} have no cursor"))
+            .hint("leave `cursor` out: a run reads new files and lines without one")),
     }
 }
 
@@ -241,13 +294,13 @@ impl Source for FilesSource {
         mode: &ReadMode,
         batch_rows: usize,
     ) -> Result<Feed<Row>, Error> {
-        let offsets = stored_offsets(&self.folder, mode)?;
+        let offsets = stored_offsets(&self.name(), mode)?;
         let (source, files) = (self.clone(), Files::of(selection)?);
         let looked = files.clone();
         let columns = blocking(move || Ok(source.look(&looked)?.columns)).await?;
         let columns = Columns::new(columns.into_iter().map(|column| column.name));
-        let (folder, clock) = (self.folder.clone(), Arc::clone(&self.clock));
-        Ok(Reading { folder, files, columns, offsets, batch_rows, clock }.feed())
+        let (folder, copies, clock) = (self.folder()?, self.copies.clone(), Arc::clone(&self.clock));
+        Ok(Reading { folder, copies, files, columns, offsets, batch_rows, clock }.feed())
     }
 
     fn supports_checkpoints(&self) -> bool {

@@ -1,6 +1,6 @@
 //! Which files a pattern means.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -8,20 +8,61 @@ use globset::{Glob, GlobSet};
 use jiff::Timestamp;
 use tidegate_model::{Error, ErrorKind, Reason};
 
+use super::bucket::Bucket;
+use super::handle::Handle;
+use super::object::ObjectFile;
+
 /// Folders below folders that are looked into; ends circles of links.
 const DEPTH_MAX: usize = 32;
 
 /// A file that was found.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Found {
     /// Its path below the folder, with `/` between names.
     pub name: String,
     /// Where it is.
-    pub path: PathBuf,
+    pub location: Location,
     /// When it was last changed, in microseconds.
     pub modified_us: i64,
     /// Its length in bytes.
     pub size: u64,
+    /// What identifies the content of an object, if the store says so.
+    pub tag: Option<String>,
+}
+
+/// Where a file is.
+#[derive(Clone, Debug)]
+pub enum Location {
+    /// On this machine.
+    Disk(PathBuf),
+    /// In this folder of a store.
+    Object(Bucket),
+}
+
+impl Default for Location {
+    fn default() -> Location {
+        Location::Disk(PathBuf::new())
+    }
+}
+
+impl Found {
+    /// Opens the file. Of an object nothing is read yet.
+    ///
+    /// # Errors
+    /// The system does not give it.
+    pub fn open(&self) -> io::Result<Handle> {
+        let bucket = match &self.location {
+            Location::Disk(path) => return Ok(Handle::Disk(File::open(path)?)),
+            Location::Object(bucket) => bucket,
+        };
+        let (store, path, runtime) = bucket.object(&self.name).map_err(io::Error::other)?;
+        let name = format!("{}{}", bucket.name(), self.name).into();
+        let print = match &self.tag {
+            Some(tag) => format!("object {tag}"),
+            None => format!("object {} {}", self.modified_us, self.size),
+        };
+        Ok(Handle::Object(ObjectFile::new(store, runtime, path, name, self.tag.clone(), self.size), print))
+    }
 }
 
 /// Something in a folder that cannot be looked into.
@@ -82,6 +123,34 @@ impl Pattern {
         !self.segments.iter().any(Segment::is_pattern)
     }
 
+    /// Returns the folder that every file is in, as the pattern names it; empty if it names none.
+    pub fn folder(&self) -> String {
+        let named = self.segments.iter().take_while(|segment| !segment.is_pattern());
+        joined(&self.segments[..named.count().min(self.segments.len() - 1)])
+    }
+
+    /// Returns whether a path below the connection's folder fits.
+    pub fn fits(&self, path: &str) -> bool {
+        fn fit(segments: &[Segment], names: &[&str]) -> bool {
+            match (segments.split_first(), names.split_first()) {
+                (None, None) => true,
+                (Some((segment, rest)), _) if segment.is_anywhere() && !rest.is_empty() => {
+                    fit(rest, names)
+                        || names.split_first().is_some_and(|(name, deeper)| {
+                            segment.fits(name) && !deeper.is_empty() && fit(segments, deeper)
+                        })
+                }
+                // The last `**` stands for any file, at any depth.
+                (Some((segment, _)), Some(_)) if segment.is_anywhere() => {
+                    names.iter().all(|name| segment.fits(name))
+                }
+                (Some((segment, rest)), Some((name, deeper))) => segment.fits(name) && fit(rest, deeper),
+                _ => false,
+            }
+        }
+        fit(&self.segments, &path.split('/').collect::<Vec<_>>())
+    }
+
     /// Returns the files that fit; none if the folder is empty.
     ///
     /// # Errors
@@ -89,10 +158,9 @@ impl Pattern {
     /// if it may not be read.
     pub fn list(&self, folder: &Path) -> Result<Listing, Error> {
         // Folders that the pattern names must be there: a mount that is gone is no empty folder.
-        let named = self.segments.iter().take_while(|segment| !segment.is_pattern());
-        let deep = named.count().min(self.segments.len() - 1);
-        let (above, segments) = self.segments.split_at(deep);
-        let above = joined(above);
+        let above = self.folder();
+        let deep = if above.is_empty() { 0 } else { above.split('/').count() };
+        let segments = &self.segments[deep..];
         let below = folder.join(&above);
         let mut listing = Listing::default();
         walk(&below, &above, segments, DEPTH_MAX, &mut listing).map_err(|cause| explain(&below, &cause))?;
@@ -202,7 +270,8 @@ fn walk(
             }
         } else if wanted {
             let size = metadata.len();
-            listing.files.push(Found { name: full, path: entry.path(), modified_us, size });
+            let location = Location::Disk(entry.path());
+            listing.files.push(Found { name: full, location, modified_us, size, tag: None });
         }
     }
     Ok(())
@@ -245,6 +314,23 @@ mod tests {
             ("a[[]1].csv", "a[1].csv", true),
         ] {
             assert_eq!(Segment::parse(pattern).unwrap().fits(name), fitting, "{pattern} {name}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_fits_the_path_of_an_object_as_it_fits_files() {
+        for (pattern, path, fitting) in [
+            ("orders/*.csv", "orders/a.csv", true),
+            ("orders/*.csv", "orders/deep/a.csv", false),
+            ("orders/**/*.csv", "orders/a.csv", true),
+            ("orders/**/*.csv", "orders/day=1/hour=2/a.csv", true),
+            ("orders/**/*.csv", "orders/.trash/a.csv", false),
+            ("**/*.csv", "a.csv", true),
+            ("**", "deep/er/a.csv", true),
+            ("day=*/a.csv", "day=1/a.csv", true),
+            ("*", "a/b", false),
+        ] {
+            assert_eq!(Pattern::parse(pattern).unwrap().fits(path), fitting, "{pattern} {path}");
         }
     }
 

@@ -1,22 +1,23 @@
 //! The offsets of files: the content of a checkpoint.
 
 use std::collections::{BTreeMap, HashSet};
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io;
 
 use serde::{Deserialize, Serialize};
-use tidegate_model::{Checkpoint, Error, RowHash, Value};
+use tidegate_model::{Checkpoint, Error};
 
+use super::handle::Handle;
 use super::listing::{Found, Listing};
-
-/// Bytes at each end of the part that was read, which identify it.
-const PRINT_BYTES: u64 = 16 * 1024;
+use super::read_objects::ReadObjects;
 
 /// The offset of every file of a selection.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct FileOffsets {
-    /// By name.
+    /// By name; of objects only those that are being read, or had lines that were rejected.
     pub files: BTreeMap<String, FileOffset>,
+    /// The objects that were read, if the files are objects of a store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objects: Option<ReadObjects>,
 }
 
 /// The offset in one file, and what identifies the part before it.
@@ -59,6 +60,9 @@ pub struct FileOffset {
 const GONE_US: i64 = 7 * 24 * 3_600 * 1_000_000;
 /// Files that are gone and remembered, at most.
 const GONE_MAX: usize = 10_000;
+
+/// Objects with rejected lines that are remembered.
+const OBJECTS_MAX: usize = 1_000;
 
 /// Rejected lines of a file that are remembered, so that they are closed when they are fixed.
 const REJECTED_MAX: usize = 1_000;
@@ -125,11 +129,24 @@ impl FileOffsets {
         fixed
     }
 
+    /// Notes that an object is read: it is known among many others now, and by itself only if lines of
+    /// it were rejected.
+    pub fn pass(&mut self, found: &Found) {
+        if let Some(objects) = &mut self.objects {
+            objects.pass(found);
+        }
+        let is_kept = self.files.get(&found.name).is_some_and(|mark| !mark.rejected.is_empty());
+        if !is_kept || self.files.len() > OBJECTS_MAX {
+            self.files.remove(&found.name);
+        }
+    }
+
     /// Returns whether nothing of a file is new by its size and time alone.
     pub fn is_read(&self, found: &Found) -> bool {
         let same =
             |mark: &FileOffset| mark.done && (mark.size, mark.modified_us) == (found.size, found.modified_us);
-        self.files.get(&found.name).is_some_and(same)
+        self.objects.as_ref().is_some_and(|objects| objects.has(found))
+            || self.files.get(&found.name).is_some_and(same)
     }
 
     /// Returns where to continue a file: `None` if nothing is new, the beginning if it is new or was
@@ -137,13 +154,13 @@ impl FileOffsets {
     ///
     /// # Errors
     /// The file cannot be read.
-    pub fn resume(&self, found: &Found, file: &mut File) -> io::Result<Option<FileOffset>> {
+    pub fn resume(&self, found: &Found, file: &mut Handle) -> io::Result<Option<FileOffset>> {
         let fresh = FileOffset { size: found.size, modified_us: found.modified_us, ..FileOffset::default() };
         let Some(mark) = self.files.get(&found.name) else { return Ok(Some(fresh)) };
         if mark.done && (mark.size, mark.modified_us) == (found.size, found.modified_us) {
             return Ok(None);
         }
-        if found.size < mark.covered || print(file, mark.covered)? != mark.print {
+        if found.size < mark.covered || file.print(mark.covered)? != mark.print {
             let before = mark.before.iter().chain(&mark.rejected).copied().collect();
             return Ok(Some(FileOffset { before, ..fresh }));
         }
@@ -154,20 +171,4 @@ impl FileOffsets {
             FileOffset { size: found.size, modified_us: found.modified_us, done: false, ..mark.clone() };
         Ok(Some(known))
     }
-}
-
-/// Returns a hash of both ends of the first `covered` bytes of a file.
-///
-/// # Errors
-/// The file cannot be read.
-pub fn print(file: &mut File, covered: u64) -> io::Result<String> {
-    let head = covered.min(PRINT_BYTES);
-    let tail = (covered - head).min(PRINT_BYTES);
-    let mut bytes = Vec::new();
-    file.seek(SeekFrom::Start(0))?;
-    file.by_ref().take(head).read_to_end(&mut bytes)?;
-    file.seek(SeekFrom::Start(covered - tail))?;
-    file.by_ref().take(tail).read_to_end(&mut bytes)?;
-    let value = Value::Bytes(bytes.into());
-    Ok(RowHash::of_values([&value], &mut Vec::new()).to_string())
 }

@@ -2,12 +2,14 @@
 
 use std::fs::{File, Metadata};
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_model::{Clock, Columns, Error, Reason, Text, Value};
 
 use super::content::{Broken, Content};
+use super::handle::Handle;
 use super::listing::Found;
 use super::offsets::FileOffset;
 use super::settings::{Files, Format};
@@ -17,7 +19,7 @@ pub struct Open<'a> {
     /// What the listing says of it.
     pub found: &'a Found,
     /// A handle to know it again by, with a position of no meaning.
-    pub file: File,
+    pub file: Handle,
     /// The text before the number in the location of a line or a row.
     pub prefix: Text,
     /// How it is written, if anything says so.
@@ -34,6 +36,8 @@ pub struct Open<'a> {
     pub clock: &'a dyn Clock,
     /// How long it must be unchanged to be finished.
     pub still_after: Duration,
+    /// Where a copy of an object may be kept while it is read.
+    pub copies: &'a Path,
 }
 
 impl Open<'_> {
@@ -42,8 +46,21 @@ impl Open<'_> {
     /// # Errors
     /// If it cannot be opened, or is no text file that can be read.
     pub fn content(&self, files: &Files, offset: u64) -> Result<Content, Stop> {
-        let file = File::open(&self.found.path).map_err(Broken::System)?;
-        Ok(Content::open(file, offset, files.encoding)?)
+        let file = match &self.file {
+            // Its pieces are shared: the header of a small object is not asked for twice.
+            object @ Handle::Object(..) => object.again(),
+            Handle::Disk(_) => self.found.open(),
+        };
+        Ok(Content::open(file.map_err(Broken::System)?, offset, files.encoding)?)
+    }
+
+    /// Opens it as a file on this machine, with a position of its own: a copy, if it is an object.
+    ///
+    /// # Errors
+    /// If it cannot be opened or copied.
+    pub fn on_disk(&self) -> Result<File, Stop> {
+        let file = self.found.open().and_then(|file| file.on_disk(self.copies));
+        Ok(file.map_err(Broken::System)?)
     }
 
     /// Returns the name of a line or a row.
@@ -54,7 +71,7 @@ impl Open<'_> {
     /// Returns whether the file has not been changed for a while. Asked after its end was
     /// read, so that what is still being written is not taken for all.
     pub fn is_still(&self) -> bool {
-        self.file.metadata().is_ok_and(|metadata| is_still(&metadata, self.clock, self.still_after))
+        self.file.is_still(self.clock, self.still_after)
     }
 
     /// Returns the names of the file's columns and of those that its folders add.

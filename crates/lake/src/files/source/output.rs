@@ -2,16 +2,14 @@
 
 use std::io;
 
-use tidegate_model::{Batch, Error, MalformedRecord, Origin, PartialRow, Reason, Row};
-use tokio::sync::mpsc;
+use tidegate_model::{Batch, MalformedRecord, Origin, PartialRow, Reason, Row};
 
 use super::content::Broken;
 use super::listing::{Found, Odd, malformed};
-use super::offsets::{FileOffset, FileOffsets, print};
+use super::object::failure;
+use super::offsets::{FileOffset, FileOffsets};
 use super::open::{Open, Stop};
-
-/// Where batches go.
-pub type Sender = mpsc::Sender<Result<Batch<Row>, Error>>;
+use crate::feed::Sender;
 
 /// Bytes of a batch that is sent, however few rows they are.
 pub const BATCH_BYTES: usize = 4 << 20;
@@ -75,7 +73,7 @@ impl Output {
     /// read on when something is appended is known again as a whole.
     pub fn reached(&mut self, open: &mut Open<'_>, whole: bool) -> Result<(), Stop> {
         open.mark.covered = if whole { open.found.size } else { open.mark.offset + open.mark.torn };
-        open.mark.print = print(&mut open.file, open.mark.covered).map_err(Broken::System)?;
+        open.mark.print = open.file.print(open.mark.covered).map_err(Broken::System)?;
         if open.mark.done && !open.told {
             open.told = true;
             self.batch.fixed.push(open.found.name.clone());
@@ -98,10 +96,16 @@ impl Output {
     }
 
     /// Reports a file that the system does not give. It is tried again by each run.
-    pub fn cannot_read(&mut self, found: &Found, cause: &io::Error) -> Result<(), Stop> {
+    ///
+    /// A store that does not give an object ends the read.
+    pub fn cannot_read(&mut self, found: &Found, cause: io::Error) -> Result<(), Stop> {
+        let cause = match failure(cause) {
+            Ok(error) => return Err(Stop::Failed(error)),
+            Err(cause) => cause,
+        };
         // One that is gone since the folder was listed has nothing to read.
         if cause.kind() != io::ErrorKind::NotFound {
-            self.malformed(found.name.clone(), String::new(), malformed(cause));
+            self.malformed(found.name.clone(), String::new(), malformed(&cause));
         }
         if self.is_full() { self.flush() } else { Ok(()) }
     }
@@ -118,13 +122,20 @@ impl Output {
 
     /// Sends what was not sent yet.
     pub fn flush(&mut self) -> Result<(), Stop> {
+        if self.is_empty() { Ok(()) } else { self.send() }
+    }
+
+    /// Returns whether there is nothing to send.
+    pub fn is_empty(&self) -> bool {
+        let Batch { items, malformed, fixed, .. } = &self.batch;
+        items.is_empty() && malformed.is_empty() && fixed.is_empty() && self.not_due == 0
+    }
+
+    /// Sends how far everything was read, and what was not sent yet.
+    pub fn send(&mut self) -> Result<(), Stop> {
         let mut batch = std::mem::replace(&mut self.batch, Batch::of(Vec::new()));
         self.bytes = 0;
         batch.not_due = std::mem::take(&mut self.not_due);
-        let nothing = batch.items.is_empty() && batch.malformed.is_empty() && batch.fixed.is_empty();
-        if nothing && batch.not_due == 0 {
-            return Ok(());
-        }
         batch.checkpoint = Some(self.offsets.checkpoint());
         self.sender.blocking_send(Ok(batch)).map_err(|_| Stop::Dropped)
     }

@@ -1,6 +1,5 @@
 //! Parquet, row group by row group.
 
-use std::fs::File;
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, RecordBatch};
@@ -9,11 +8,13 @@ use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
 use parquet::file::metadata::ParquetMetaData;
+use parquet::file::reader::ChunkReader;
 use tidegate_model::source::Column;
 use tidegate_model::{Origin, PartialRow, Reason, Row, Value};
 use tidegate_transport::arrow;
 
 use super::content::Broken;
+use super::handle::Handle;
 use super::leaves::Leaves;
 use super::open::{Open, Stop};
 use super::output::{BATCH_BYTES, Output};
@@ -26,7 +27,7 @@ const DECODE_ROWS: usize = 1_024;
 ///
 /// # Errors
 /// If it is no Parquet file.
-pub fn columns(file: &File) -> Result<Vec<Column>, Broken> {
+pub fn columns(file: &Handle) -> Result<Vec<Column>, Broken> {
     let shape = Shape::of(file)?;
     let fields = shape.first.schema().fields().iter().enumerate();
     Ok(fields
@@ -53,7 +54,7 @@ struct Shape {
 }
 
 impl Shape {
-    fn of(file: &File) -> Result<Shape, Broken> {
+    fn of(file: &impl ChunkReader) -> Result<Shape, Broken> {
         let plain =
             ArrowReaderMetadata::load(file, ArrowReaderOptions::new()).map_err(|cause| broken(&cause))?;
         let leaves = Leaves::of(plain.schema(), plain.parquet_schema());
@@ -76,8 +77,9 @@ impl Shape {
 /// # Errors
 /// What keeps it from being read.
 pub fn read(open: &mut Open<'_>, output: &mut Output) -> Result<(), Stop> {
-    let file = || File::open(&open.found.path).map_err(Broken::System);
-    let shape = Shape::of(&file()?)?;
+    // Pages are read here and there: those of an object from a copy.
+    let file = open.on_disk()?;
+    let shape = Shape::of(&file)?;
     let names: Vec<String> = shape.first.schema().fields().iter().map(|field| field.name().clone()).collect();
     let own = names.len();
     // Only a file that has not changed at all is read on.
@@ -87,7 +89,10 @@ pub fn read(open: &mut Open<'_>, output: &mut Output) -> Result<(), Stop> {
     let total = u64::try_from(shape.first.metadata().file_metadata().num_rows()).unwrap_or_default();
     let rows = rows_at_a_time(shape.first.metadata());
     let reader = |metadata: &ArrowReaderMetadata, mask: Option<ProjectionMask>| -> Result<_, Broken> {
-        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file()?, metadata.clone());
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(
+            file.try_clone().map_err(Broken::System)?,
+            metadata.clone(),
+        );
         let mask = mask.unwrap_or_else(ProjectionMask::all);
         let offset = usize::try_from(open.mark.offset).unwrap_or(usize::MAX);
         let builder = builder.with_projection(mask).with_batch_size(rows).with_offset(offset);

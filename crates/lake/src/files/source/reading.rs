@@ -1,27 +1,37 @@
 //! Reads files one after the other on a thread of its own; a channel that holds
 //! two batches is what it is ahead at most.
 
-use std::fs::File;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use futures_util::{StreamExt, stream};
-use tidegate_model::{Clock, Columns, Error, Feed, Row};
-use tokio::sync::mpsc;
+use tidegate_model::{Clock, Columns, Feed, Row};
 
+use super::bucket::Bucket;
 use super::content::Broken;
 use super::listing::Found;
 use super::offsets::FileOffsets;
 use super::open::{Open, Stop, prefix};
-use super::output::{Output, Sender};
+use super::output::Output;
 use super::settings::{Files, Format};
 use super::{csv, folders, jsonl, parquet};
+use crate::feed::on_a_thread;
+
+/// Where files are.
+#[derive(Clone)]
+pub enum Folder {
+    /// On this machine.
+    Disk(PathBuf),
+    /// In an object store.
+    Store(Bucket),
+}
 
 /// A read that is about to start.
 pub struct Reading {
     /// The connection's folder.
-    pub folder: PathBuf,
+    pub folder: Folder,
+    /// Where copies of objects may be kept while they are read.
+    pub copies: PathBuf,
     /// What is read.
     pub files: Files,
     /// The columns of the selection.
@@ -37,7 +47,7 @@ pub struct Reading {
 impl Reading {
     /// Returns the read as a feed.
     pub fn feed(self) -> Feed<Row> {
-        on_a_thread(move |sender| {
+        on_a_thread("reading the files", move |sender| {
             let mut output = Output::new(self.offsets.clone(), self.batch_rows, sender.clone());
             match self.read(&mut output) {
                 Err(Stop::Failed(error)) => {
@@ -50,7 +60,15 @@ impl Reading {
     }
 
     fn read(&self, output: &mut Output) -> Result<(), Stop> {
-        let listing = self.files.pattern.list(&self.folder)?;
+        match &self.folder {
+            Folder::Disk(folder) => self.read_folder(folder, output),
+            Folder::Store(bucket) => self.read_bucket(bucket, output),
+        }
+    }
+
+    fn read_folder(&self, folder: &Path, output: &mut Output) -> Result<(), Stop> {
+        output.offsets.objects = None;
+        let listing = self.files.pattern.list(folder)?;
         let fixed = output.offsets.keep(&listing, self.clock.now().as_microsecond());
         output.fixed(fixed);
         for odd in &listing.odd {
@@ -64,13 +82,44 @@ impl Reading {
         output.flush()
     }
 
+    /// Reads the objects of a store that are not known, in the order of their names. One that is
+    /// continued may have passed the names of objects that came in later, so another walk follows.
+    fn read_bucket(&self, bucket: &Bucket, output: &mut Output) -> Result<(), Stop> {
+        let now_us = self.clock.now().as_microsecond();
+        if output.offsets.objects.is_none() {
+            // What is known of files on this machine says nothing about objects.
+            output.offsets.files.clear();
+        }
+        loop {
+            let before = output.offsets.objects.get_or_insert_default().clone();
+            let (after, continued) = output.offsets.objects.get_or_insert_default().begin(now_us);
+            let mut walk = bucket.walk(&self.files.pattern, &after)?;
+            while let Some(found) = walk.next()? {
+                if !output.offsets.is_read(&found) {
+                    self.read_file(&found, output)?;
+                }
+                output.offsets.pass(&found);
+            }
+            let objects = output.offsets.objects.get_or_insert_default();
+            objects.finish();
+            // A walk that found nothing need not be stored.
+            match continued || !objects.knows_no_more_than(&before) {
+                true => output.send()?,
+                false => output.flush()?,
+            }
+            if !continued {
+                return Ok(());
+            }
+        }
+    }
+
     /// Reads one file. Whatever is wrong with it is reported as one item; the other files
     /// are read all the same.
     fn read_file(&self, found: &Found, output: &mut Output) -> Result<(), Stop> {
         let mut open = match self.open(found, output) {
             Ok(Some(open)) => open,
             Ok(None) => return Ok(()),
-            Err(cause) => return output.cannot_read(found, &cause),
+            Err(cause) => return output.cannot_read(found, cause),
         };
         let read = match &open.format {
             Ok(Format::Csv) => csv::read(&mut open, &self.files, output),
@@ -88,14 +137,14 @@ impl Reading {
                 Ok(())
             }
             Err(Stop::Broken(Broken::Content(reason))) => output.broken(&mut open, reason),
-            Err(Stop::Broken(Broken::System(cause))) => output.cannot_read(found, &cause),
+            Err(Stop::Broken(Broken::System(cause))) => output.cannot_read(found, cause),
             read => read,
         }
     }
 
     /// Opens a file to read on; `None` if nothing is new.
     fn open<'a>(&'a self, found: &'a Found, output: &Output) -> io::Result<Option<Open<'a>>> {
-        let mut file = File::open(&found.path)?;
+        let mut file = found.open()?;
         let Some(mark) = output.offsets.resume(found, &mut file)? else { return Ok(None) };
         let format = self.files.format(&found.name);
         Ok(Some(Open {
@@ -109,39 +158,7 @@ impl Reading {
             told: false,
             clock: &*self.clock,
             still_after: self.files.last_line_after,
+            copies: &self.copies,
         }))
-    }
-}
-
-/// What `work` sends, from a thread that may block.
-fn on_a_thread(work: impl FnOnce(Sender) + Send + 'static) -> Feed<Row> {
-    let (sender, mut receiver) = mpsc::channel(2);
-    let working = tokio::task::spawn_blocking(move || work(sender));
-    // Work that broke off looks like work that came to its end, until it is asked:
-    // rows that were not read must not look like rows that are gone.
-    let broken = stream::once(working).filter_map(|ended| async {
-        let cause = ended.err()?;
-        Some(Err(Error::internal("reading the files broke off").caused_by(cause)))
-    });
-    stream::poll_fn(move |context| receiver.poll_recv(context)).chain(broken).boxed()
-}
-
-#[cfg(test)]
-mod tests {
-    use tidegate_model::{Batch, ErrorKind};
-
-    use super::*;
-
-    #[tokio::test]
-    async fn a_read_that_breaks_off_does_not_look_finished() {
-        let mut feed = on_a_thread(|sender| {
-            sender.blocking_send(Ok(Batch::of(Vec::new()))).expect("a receiver");
-            panic!("a fault of this program");
-        });
-
-        assert!(feed.next().await.expect("a batch").is_ok());
-        let error = feed.next().await.expect("an end that is told").expect_err("broken off");
-        assert_eq!(error.kind(), ErrorKind::Internal);
-        assert!(feed.next().await.is_none());
     }
 }

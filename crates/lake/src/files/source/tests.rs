@@ -2,11 +2,12 @@
 
 mod dialects;
 mod folders;
+mod million;
 mod unfinished;
 mod values;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow_array::{Decimal128Array, Int64Array, ListArray, RecordBatch, TimestampNanosecondArray};
