@@ -148,7 +148,7 @@ mod tests {
 
     use super::*;
 
-    fn iam(changes: Value, answer: &str) -> (Iam, Arc<Canned>) {
+    fn iam(changes: &Value, answer: &str) -> (Iam, Arc<Canned>) {
         let aws = json!({ "region": "eu-central-1", "access_key_id": "AKIDEXAMPLE", "secret_access_key": "example" });
         let mut members = json!({ "host": "h", "database": "shop", "user": "tidegate", "aws": aws });
         members.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
@@ -161,7 +161,7 @@ mod tests {
     #[tokio::test]
     async fn a_cluster_gives_a_user_and_a_password_in_xml() {
         let (iam, http) = iam(
-            json!({ "cluster": "examplecluster" }),
+            &json!({ "cluster": "examplecluster" }),
             "<GetClusterCredentialsResponse xmlns=\"http://redshift.amazonaws.com/doc/2012-12-01/\"><GetClusterCredentialsResult>\
              <DbUser>IAM:tidegate</DbUser><Expiration>2016-12-09T00:00:00Z</Expiration>\
              <DbPassword>AMA&amp;FQoD&lt;X</DbPassword></GetClusterCredentialsResult></GetClusterCredentialsResponse>",
@@ -180,7 +180,7 @@ mod tests {
     #[tokio::test]
     async fn a_workgroup_gives_a_user_and_a_password_in_json() {
         let (iam, http) = iam(
-            json!({ "workgroup": "shop" }),
+            &json!({ "workgroup": "shop" }),
             r#"{"dbPassword":"secret","dbUser":"IAMR:tidegate","expiration":1.7e9,"nextRefreshTime":1.7e9}"#,
         );
         let given = iam.sign_in().await.unwrap();

@@ -7,7 +7,7 @@ use tidegate_testkit::http::raw;
 use super::CONNECTOR;
 use super::settings::RedshiftSettings;
 
-fn settings(changes: serde_json::Value) -> Settings {
+fn settings(changes: &serde_json::Value) -> Settings {
     let mut members = json!({ "host": "shop.abc.eu-central-1.redshift.amazonaws.com", "database": "shop", "user": "tidegate" });
     members.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
     raw(members)
@@ -15,8 +15,9 @@ fn settings(changes: serde_json::Value) -> Settings {
 
 #[test]
 fn an_endpoint_as_the_console_shows_it_is_explained() {
-    let connection =
-        |changes| -> Result<_, Error> { settings(changes).parse::<RedshiftSettings>()?.connection() };
+    let connection = |changes: serde_json::Value| -> Result<_, Error> {
+        settings(&changes).parse::<RedshiftSettings>()?.connection()
+    };
     assert_eq!(connection(json!({})).unwrap().port, 5439);
     let endpoint = "shop.abc.eu-central-1.redshift.amazonaws.com:5439/shop";
     let error = connection(json!({ "host": endpoint })).unwrap_err();
@@ -31,7 +32,7 @@ fn setup_prints_the_statements_for_the_names_of_the_project() {
     let name = ConnectionId::new("red");
     let selected = raw(json!({ "table": "Sales.orders" }));
     let text =
-        (CONNECTOR.setup.unwrap())(&name, &settings(json!({ "port": 5440 })), Some(&selected)).unwrap();
+        (CONNECTOR.setup.unwrap())(&name, &settings(&json!({ "port": 5440 })), Some(&selected)).unwrap();
     for line in [
         "CREATE USER \"tidegate\" PASSWORD 'sha256|<strong-unique-password>';",
         "GRANT USAGE ON SCHEMA \"Sales\" TO \"tidegate\";",
@@ -41,6 +42,6 @@ fn setup_prints_the_statements_for_the_names_of_the_project() {
     ] {
         assert!(text.lines().any(|printed| printed == line), "{line}\n{text}");
     }
-    let text = (CONNECTOR.setup.unwrap())(&name, &settings(json!({})), None).unwrap();
+    let text = (CONNECTOR.setup.unwrap())(&name, &settings(&json!({})), None).unwrap();
     assert!(text.contains("GRANT SELECT ON TABLE \"<your_schema>\".\"<table>\" TO \"tidegate\";"), "{text}");
 }

@@ -1,6 +1,5 @@
 //! What a connection is asked to prove before it is trusted with an export. Nothing stays behind.
 
-use bytes::Bytes;
 use tidegate_model::{Checks, Error, ErrorKind};
 
 use crate::postgres::checks::encryption;
@@ -37,7 +36,7 @@ impl RedshiftSink {
                 }
             }
             Err(error) if error.kind() == ErrorKind::Missing => {
-                self.prove_making(&session, &mut checks).await?
+                self.prove_making(&session, &mut checks).await?;
             }
             Err(error) => {
                 checks.fail(format!("writing to {}", self.table.label()), error.chain(), error.next_step());
@@ -55,7 +54,7 @@ impl RedshiftSink {
         let name = format!("check-{}.json.gz", uuid::Uuid::new_v4().simple());
         let written = async {
             let empty = file::encode(self.table.layout, &[], self.clock.now())?;
-            self.folder.put(&name, Bytes::from(empty)).await
+            self.folder.put(&name, empty).await
         };
         let check = format!("staging in {}", self.folder.name());
         match written.await {
