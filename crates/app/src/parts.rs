@@ -36,14 +36,14 @@ impl ProjectArgs {
         tidegate_project::load(&self.project, CONNECTORS, CHANNELS)
     }
 
-    /// What is remembered.
-    pub(crate) async fn open_store(&self, retention: Retention) -> Result<Arc<dyn Store>, Error> {
+    /// Where state is kept, and how.
+    pub(crate) fn state_config(&self, retention: Retention) -> StateConfig {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let store = match &self.store {
             None => StoreLocation::Embedded,
             Some(url) => StoreLocation::Postgres { url: Secret::new(url.clone()) },
         };
-        let config = StateConfig {
+        StateConfig {
             data: self.data_folder(),
             store,
             clock,
@@ -54,8 +54,12 @@ impl ProjectArgs {
                 former: std::env::var(FORMER_MASTER_KEY).ok().map(Secret::new),
             },
             lease: Duration::from_secs(self.lease_seconds),
-        };
-        let store = tidegate_state::open(config).await?;
+        }
+    }
+
+    /// What is remembered.
+    pub(crate) async fn open_store(&self, retention: Retention) -> Result<Arc<dyn Store>, Error> {
+        let store = tidegate_state::open(self.state_config(retention)).await?;
         Ok(match self.replaced.store {
             Some(wrap) => wrap(store),
             None => store,

@@ -5,6 +5,7 @@
 //! processes share the work, and the history of rows in Parquet files that other
 //! programs can read. [`open_log`] gives the event log in files.
 
+pub mod backup;
 mod blocking;
 mod codec;
 mod failure;

@@ -13,7 +13,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("See what happened", &["status", "runs", "rows", "events", "alerts"]),
     ("Control", &["pause", "resume", "reset"]),
     ("Access", &["people", "tokens", "audit"]),
-    ("Tools", &["secret", "users", "sandbox", "completions", "help"]),
+    ("Tools", &["secret", "users", "backup", "restore", "sandbox", "completions", "help"]),
 ];
 
 /// Examples of each verb: a command, and what it is for.
@@ -149,6 +149,14 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
     (
         "users",
         &[("tidegate users erase user-17", ""), ("tidegate users erasures", "what was erased and when")],
+    ),
+    ("backup", &[("tidegate backup /mnt/backup/2026-11-30", "everything, while `serve` runs")]),
+    (
+        "restore",
+        &[
+            ("tidegate restore /mnt/backup/2026-11-30", "into a data folder that is empty"),
+            ("tidegate restore /mnt/backup/2026-11-30 --replace", "the present one is kept beside it"),
+        ],
     ),
     (
         "sandbox",

@@ -373,6 +373,31 @@ pub(crate) enum Command {
         #[command(subcommand)]
         action: UsersAction,
     },
+    /// Copies all state into a folder, also while `tidegate serve` runs.
+    ///
+    /// The folder is new or empty. Of a PostgreSQL store the tables are not copied: `pg_dump` copies
+    /// them.
+    Backup {
+        /// The folder.
+        folder: PathBuf,
+        /// Leave out the master key; then `restore` needs it in `TIDEGATE_MASTER_KEY`.
+        #[arg(long)]
+        without_key: bool,
+    },
+    /// Puts a backup in the place of the state, and repeats erasures.
+    ///
+    /// Syncs whose rows would count twice are paused, since rows that were sent after the backup are
+    /// not in it.
+    Restore {
+        /// The folder of the backup.
+        folder: PathBuf,
+        /// Put it in the place of state that is there, which is kept under another name.
+        #[arg(long)]
+        replace: bool,
+        /// A file with users to erase besides those that the backup lists, one a line.
+        #[arg(long, value_name = "FILE")]
+        erased: Option<PathBuf>,
+    },
     /// Serves the APIs of Braze and OneSignal on this machine.
     Sandbox(Sandbox),
     /// Lists the connectors, or explains one.

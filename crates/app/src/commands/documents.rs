@@ -413,11 +413,70 @@ pub(crate) struct Audit {
     pub(crate) entries: Vec<AuditEntry>,
 }
 
+/// What `users erase` removed.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct ErasedUser {
+    /// What was removed.
+    #[serde(flatten)]
+    pub(crate) removed: ErasureCounts,
+    /// Backups that hold the user still, and erase the user again when they are restored.
+    pub(crate) backups: Vec<String>,
+    /// Backups that are not at their places any more.
+    pub(crate) backups_gone: Vec<String>,
+}
+
 /// What `users erasures` shows.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Erasures {
     /// The erasures, newest first.
     pub(crate) erasures: Vec<Erasure>,
+}
+
+/// What `backup` copied.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct BackedUp {
+    /// The folder of the backup.
+    pub(crate) backup: String,
+    /// When the state database was read.
+    pub(crate) made_at: Timestamp,
+    /// The number of files.
+    pub(crate) files: u64,
+    /// Their bytes.
+    pub(crate) bytes: u64,
+    /// Whether the tables of the state are in it. If not, `pg_dump` copies them.
+    pub(crate) tables: bool,
+    /// Whether the master key is in it.
+    pub(crate) master_key: bool,
+}
+
+/// What `restore` put back.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Restored {
+    /// The folder of the backup.
+    pub(crate) backup: String,
+    /// When its state database was read.
+    pub(crate) made_at: Timestamp,
+    /// The data folder.
+    pub(crate) data: String,
+    /// Where the former data folder is, if there was one.
+    pub(crate) replaced: Option<String>,
+    /// The number of users that were erased again.
+    pub(crate) erased: u64,
+    /// The files that named them.
+    pub(crate) erased_by: Vec<String>,
+    /// What the next run of each sync does about the time since the backup.
+    pub(crate) syncs: Vec<RestoredSync>,
+}
+
+/// What the next run of a sync does about the time since the backup.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct RestoredSync {
+    /// The sync.
+    pub(crate) sync: SyncId,
+    /// Whether it is paused until `tidegate resume`.
+    pub(crate) paused: bool,
+    /// What happens to rows or events that were sent after the backup.
+    pub(crate) since_backup: String,
 }
 
 /// What `connectors` shows.
@@ -479,8 +538,10 @@ const SCHEMAS: &[(&str, MakeSchema)] = &[
     ("tokens remove", || schema_for!(Removed)),
     ("audit list", || schema_for!(Audit)),
     ("audit verify", || schema_for!(AuditVerdict)),
-    ("users erase", || schema_for!(ErasureCounts)),
+    ("users erase", || schema_for!(ErasedUser)),
     ("users erasures", || schema_for!(Erasures)),
+    ("backup", || schema_for!(BackedUp)),
+    ("restore", || schema_for!(Restored)),
     ("sandbox", || schema_for!(Listening)),
 ];
 

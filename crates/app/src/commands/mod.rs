@@ -2,6 +2,7 @@
 
 mod alerts;
 mod apply;
+mod backup;
 mod check;
 mod connectors;
 mod demo;
@@ -12,6 +13,7 @@ mod init;
 mod people;
 mod plan;
 mod preview;
+mod restore;
 mod rows;
 mod run;
 mod sandbox;
@@ -69,6 +71,10 @@ pub(crate) async fn execute(cli: Cli) -> Result<u8, Error> {
         Command::Audit { action } => people::audit(&args, action, output).await,
         Command::Users { action } => users::users(&args, action, output).await,
         Command::Secret { action } => secret::secret(&args, action, output).await,
+        Command::Backup { folder, without_key } => backup::backup(&args, &folder, !without_key, output).await,
+        Command::Restore { folder, replace, erased } => {
+            restore::restore(&args, &folder, replace, erased.as_deref(), output).await
+        }
         Command::Sandbox(options) => sandbox::sandbox(&args, options, output).await,
         Command::Connectors { kind } => connectors::connectors(kind.as_deref(), output),
         Command::Completions { shell } => {

@@ -1,8 +1,9 @@
 //! `tidegate users`
 
 use tidegate_model::{ErasureCounts, Error};
+use tidegate_state::backup::{NotedErasure, note_erasure_in_backups};
 
-use super::documents::Erasures;
+use super::documents::{ErasedUser, Erasures};
 use super::people::done;
 use crate::cli::{Output, ProjectArgs, UsersAction};
 use crate::output::table::{Table, count, numeric, word};
@@ -12,11 +13,22 @@ pub(super) async fn users(args: &ProjectArgs, action: UsersAction, out: Output) 
     match action {
         UsersAction::Erase { id } => {
             let engine = args.serving_engine().await?;
+            // First: a backup that is restored after a crash erases the user, too.
+            let state = args.state_config(engine.project().retention);
+            let backups = note_erasure_in_backups(state, &id).await?;
             let removed = engine.erase_user(&id).await?;
             done(&engine, "erase_user", "").await;
+            let (noted, gone): (Vec<_>, Vec<_>) = backups.into_iter().partition(|backup| backup.noted);
+            let paths = |backups: Vec<NotedErasure>| {
+                backups.into_iter().map(|backup| backup.backup.display().to_string()).collect()
+            };
+            let erased = ErasedUser { removed, backups: paths(noted), backups_gone: paths(gone) };
             match out {
-                Output::Text => output::table(&counts(&removed)),
-                _ => output::document(out, &removed),
+                Output::Text => {
+                    output::table(&counts(&erased.removed));
+                    tell_of_backups(&erased);
+                }
+                _ => output::document(out, &erased),
             }
         }
         UsersAction::Erasures { id } => {
@@ -32,6 +44,17 @@ pub(super) async fn users(args: &ProjectArgs, action: UsersAction, out: Output) 
         }
     }
     Ok(DONE)
+}
+
+/// Says which backups hold the user still.
+fn tell_of_backups(erased: &ErasedUser) {
+    for backup in &erased.backups {
+        output::note(format!("{backup} holds the user until you remove it; restoring it erases the user again"));
+    }
+    for backup in &erased.backups_gone {
+        output::note(format!("{backup} is not there any more; a copy of it that is kept elsewhere holds the user"));
+        output::note("→ give the identifier to `tidegate restore --erased FILE` if you restore that copy");
+    }
 }
 
 fn counts(removed: &ErasureCounts) -> Table {

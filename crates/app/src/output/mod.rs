@@ -121,6 +121,16 @@ pub(crate) fn number(value: u64) -> String {
     text
 }
 
+/// Returns a number of bytes as people read it.
+pub(crate) fn size(bytes: u64) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "a size for people")]
+    let (kib, mib) = (bytes as f64 / 1024.0, bytes as f64 / 1_048_576.0);
+    match bytes {
+        0..1_048_576 => format!("{kib:.0} KiB"),
+        _ => format!("{mib:.1} MiB"),
+    }
+}
+
 /// Returns a count with its noun: `1 row`, `2 rows`.
 pub(crate) fn counted(count: u64, noun: &str) -> String {
     format!("{} {noun}{}", number(count), if count == 1 { "" } else { "s" })

@@ -65,6 +65,8 @@ const COMMANDS: &[(&str, &[&str])] = &[
     ("audit verify", &["audit", "verify"]),
     ("users erase", &["users", "erase", "c-1"]),
     ("users erasures", &["users", "erasures"]),
+    ("backup", &["backup", "BACKUP"]),
+    ("restore", &["restore", "BACKUP", "--replace"]),
     ("error", &["plan", "orders"]),
     ("error", &["rows", "--sync", "orders"]),
     ("error", &["rows", "--run", "orders"]),
@@ -92,8 +94,11 @@ fn the_json_of_each_verb_is_as_its_schema_says_and_stands_alone() {
     let yaml = yaml.replacen("connections:\n", ingest, 1);
     project.write("tidegate.yaml", &format!("{channels}{yaml}"));
 
+    let room = tempfile::tempdir().expect("a folder");
+    let folder = room.path().join("backup").to_str().expect("text").to_owned();
     for (name, words) in COMMANDS {
-        let mut command = project.tidegate(words);
+        let words: Vec<&str> = words.iter().map(|word| if *word == "BACKUP" { &*folder } else { word }).collect();
+        let mut command = project.tidegate(&words);
         command.args(["--output", "json"]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = command.spawn().expect("tidegate starts");

@@ -57,6 +57,8 @@ const VERBS: &[&str] = &[
     "users",
     "users erase",
     "users erasures",
+    "backup",
+    "restore",
     "sandbox",
     "completions",
 ];

@@ -34,7 +34,8 @@ pub(super) struct End {
 }
 
 impl End {
-    fn encode(self) -> [u8; BYTES] {
+    /// Returns the content of the file.
+    pub(super) fn encode(self) -> [u8; BYTES] {
         let mut out = [0; BYTES];
         out[..8].copy_from_slice(MAGIC);
         for (at, number) in [self.log.0, self.segment, self.bytes, self.next].into_iter().enumerate() {

@@ -9,6 +9,7 @@
 
 mod chunk;
 mod config;
+pub(crate) mod copy;
 mod cursor;
 mod dedup;
 mod disk;

@@ -57,6 +57,10 @@ pub(super) enum Job {
         given: CheckpointOffset,
         answer: oneshot::Sender<Result<(), Error>>,
     },
+    /// The log that this one is a copy of may have given out its next offsets.
+    Fork {
+        answer: oneshot::Sender<Result<(), Error>>,
+    },
 }
 
 /// What everybody may know of a stream.
@@ -83,7 +87,7 @@ pub(super) fn run(config: WriterConfig, jobs: &Receiver<Job>, progress: &watch::
             for job in jobs {
                 match job {
                     Job::Append { answer, .. } => drop(answer.send(Err(failure.error()))),
-                    Job::Trim { answer, .. } | Job::Fence { answer, .. } => {
+                    Job::Trim { answer, .. } | Job::Fence { answer, .. } | Job::Fork { answer } => {
                         drop(answer.send(Err(failure.error())));
                     }
                 }
@@ -131,6 +135,7 @@ impl<'a> Writer<'a> {
                     }
                     Job::Trim { bounds, answer } => drop(answer.send(self.trim(bounds))),
                     Job::Fence { given, answer } => drop(answer.send(self.fence(given))),
+                    Job::Fork { answer } => drop(answer.send(self.fork())),
                 }
                 if !frame.is_full() {
                     next = jobs.try_recv().ok();
@@ -284,6 +289,11 @@ impl<'a> Writer<'a> {
             stream = %self.config.stream, end = self.next, exported = given.offset,
             "the event log ends before what was exported: it is an older copy; new events are told apart from those that it has lost"
         );
+        self.fork()
+    }
+
+    /// Gives a new id to what is written from now on.
+    fn fork(&mut self) -> Result<(), Error> {
         let lineage = self.about.lineage.fork(self.next);
         self.about = Arc::new(About { lineage, ..About::clone(&self.about) });
         let active = self.active.take();

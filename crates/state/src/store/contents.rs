@@ -21,7 +21,7 @@ use crate::seal::{DataKey, Seal, Sealed};
 const ID_BYTES: usize = 4;
 
 /// Seals and opens the contents of rows.
-pub(super) struct Contents {
+pub(crate) struct Contents {
     database: Arc<Database>,
     seal: Arc<Seal>,
     /// The key that this process seals with.
@@ -29,14 +29,14 @@ pub(super) struct Contents {
 }
 
 /// A data key and its number.
-pub(super) struct Sealing {
+pub(crate) struct Sealing {
     id: u32,
     key: DataKey,
 }
 
 impl Sealing {
     /// Seals contents; they open with the same `about` only.
-    pub(super) fn seal(&self, plain: &[u8], about: &str) -> Result<Vec<u8>, Error> {
+    pub(crate) fn seal(&self, plain: &[u8], about: &str) -> Result<Vec<u8>, Error> {
         let mut out = self.id.to_be_bytes().to_vec();
         self.key.seal(about.as_bytes(), plain, &mut out)?;
         Ok(out)
@@ -49,11 +49,11 @@ impl Sealing {
 }
 
 /// The data keys, to open contents with.
-pub(super) struct Opening(HashMap<u32, DataKey>);
+pub(crate) struct Opening(HashMap<u32, DataKey>);
 
 impl Opening {
     /// Opens what [`Sealing::seal`] sealed; `None` if its key was discarded.
-    pub(super) fn open(&self, sealed: &[u8], about: &str) -> Result<Option<Vec<u8>>, Error> {
+    pub(crate) fn open(&self, sealed: &[u8], about: &str) -> Result<Option<Vec<u8>>, Error> {
         let damaged = || {
             Error::new(ErrorKind::Storage, "the stored contents of failed rows are damaged")
                 .hint("restore a copy of the state, or let the sync read the rows again")
@@ -71,7 +71,7 @@ pub(super) struct Keys {
 }
 
 impl Contents {
-    pub(super) fn new(database: Arc<Database>, seal: Arc<Seal>) -> Contents {
+    pub(crate) fn new(database: Arc<Database>, seal: Arc<Seal>) -> Contents {
         Contents { database, seal, own: OnceCell::new() }
     }
 
@@ -79,7 +79,7 @@ impl Contents {
     ///
     /// # Errors
     /// [`ErrorKind::Denied`] if the master key that sealed it is not there.
-    pub(super) async fn sealing(&self) -> Result<&Arc<Sealing>, Error> {
+    pub(crate) async fn sealing(&self) -> Result<&Arc<Sealing>, Error> {
         self.own.get_or_try_init(async || self.find_or_make().await.map(Arc::new)).await
     }
 
@@ -87,7 +87,7 @@ impl Contents {
     ///
     /// # Errors
     /// [`ErrorKind::Denied`] if a master key is missing.
-    pub(super) async fn opening(&self) -> Result<Opening, Error> {
+    pub(crate) async fn opening(&self) -> Result<Opening, Error> {
         let mut keys = HashMap::new();
         for record in self.database.all(sql("SELECT id, key_id, nonce, sealed FROM data_keys")).await? {
             let Sealing { id, key } = self.read(&record)?;

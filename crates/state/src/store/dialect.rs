@@ -15,6 +15,7 @@ use tidegate_model::Error;
 
 use super::failure;
 use super::server::Server;
+use super::sqlite_copy;
 use super::statement::{Arg, Record, Statement};
 use crate::folder;
 
@@ -45,6 +46,9 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(60);
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 /// The advisory lock under which tables are changed; any number that is ours.
 const MIGRATIONS: i64 = 0x7469_6465_6761_7465;
+
+/// How the names of copies begin that are made before tables are changed.
+pub(crate) const FORMER_VERSION: &str = "tidegate.db.before-step-";
 
 impl Database {
     /// Opens `<data>/tidegate.db`, making it on first use.
@@ -167,10 +171,12 @@ impl Database {
         }
     }
 
-    /// Overwrites what removed rows left behind: free pages, and the log of SQLite.
+    /// Overwrites what removed rows left behind: free pages, the log of SQLite, and copies of former
+    /// versions.
     pub(crate) async fn scrub(&self) -> Result<(), Error> {
         match self {
             Database::Sqlite { folder, writer, .. } => {
+                remove_former_versions(folder)?;
                 let fail = |cause| failure::of_sqlite(cause, folder);
                 let mut connection = writer.acquire().await.map_err(fail)?;
                 let vacuum = "VACUUM; PRAGMA wal_checkpoint(TRUNCATE);";
@@ -182,6 +188,32 @@ impl Database {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Writes what is committed into another file, if this is a file itself.
+    pub(crate) async fn copy_to(&self, file: &Path) -> Result<(), Error> {
+        match self {
+            Database::Sqlite { folder, .. } => sqlite_copy::copy(&folder.join("tidegate.db"), file).await,
+            Database::Postgres { .. } => Err(Error::internal("tables of a server are copied by its own tools")),
+        }
+    }
+
+    /// Copies a file before its tables are changed, unless that was done before. The tables of a
+    /// server are left to its own tools.
+    pub(crate) async fn copy_before_step(&self, step: u64) -> Result<(), Error> {
+        let Database::Sqlite { folder, .. } = self else { return Ok(()) };
+        let copy = folder.join(format!("{FORMER_VERSION}{step}"));
+        if copy.exists() {
+            return Ok(());
+        }
+        let fail = |cause| failure::of_io(cause, "copying the state database", &copy);
+        let unfinished = copy.with_extension("tmp");
+        folder::create_file(&unfinished).map_err(fail)?.sync_all().map_err(fail)?;
+        self.copy_to(&unfinished).await?;
+        File::open(&unfinished).and_then(|file| file.sync_all()).map_err(fail)?;
+        std::fs::rename(&unfinished, &copy).and_then(|()| folder::sync(folder)).map_err(fail)?;
+        tracing::warn!(copy = %copy.display(), "the state steps forward to a new version; a copy of the former is kept");
         Ok(())
     }
 
@@ -278,6 +310,16 @@ impl Tx {
             Tx::Postgres { .. } => " FOR KEY SHARE",
         }
     }
+}
+
+fn remove_former_versions(data: &Path) -> Result<(), Error> {
+    for entry in std::fs::read_dir(data).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(FORMER_VERSION) {
+            let path = entry.path();
+            std::fs::remove_file(&path).map_err(|cause| failure::of_io(cause, "removing", &path))?;
+        }
+    }
+    Ok(())
 }
 
 /// Begins to write on the one connection that does.

@@ -247,8 +247,23 @@ CREATE TABLE secrets (
 );
 "#];
 
-/// Brings the tables to what this version needs.
+/// Brings the tables to what this version needs. What is there already is copied first.
 pub(crate) async fn migrate(database: &Database, clock: &dyn Clock) -> Result<(), Error> {
+    step_through(STEPS, database, clock).await
+}
+
+async fn step_through(
+    steps: &'static [&'static str],
+    database: &Database,
+    clock: &dyn Clock,
+) -> Result<(), Error> {
+    // The first step makes all tables: there is nothing to copy before it.
+    if steps.len() > 1 {
+        let applied = applied(database).await?;
+        if (1..steps.len() as u64).contains(&applied) {
+            database.copy_before_step(applied + 1).await?;
+        }
+    }
     let mut tx = database.write().await?;
     database.lock_tables(&mut tx).await?;
     tx.script(
@@ -257,7 +272,7 @@ pub(crate) async fn migrate(database: &Database, clock: &dyn Clock) -> Result<()
     .await?;
     let record = tx.first(sql("SELECT COALESCE(MAX(step), 0) AS step FROM schema_steps")).await?;
     let applied = record.map(|record| record.count("step")).transpose()?.unwrap_or(0);
-    let known = STEPS.len() as u64;
+    let known = steps.len() as u64;
     if applied > known {
         return Err(Error::new(
             ErrorKind::Storage,
@@ -265,9 +280,9 @@ pub(crate) async fn migrate(database: &Database, clock: &dyn Clock) -> Result<()
                 "the state database is of a newer tidegate: it has step {applied}, this one knows {known}"
             ),
         )
-        .hint("run the newer tidegate, or give this one another data folder"));
+        .hint("run the newer tidegate, or restore a backup that this one made (docs/guides/installing.md)"));
     }
-    for (step, text) in (1_u64..).zip(STEPS) {
+    for (step, text) in (1_u64..).zip(steps) {
         if step > applied {
             tx.script(text).await?;
             let note = sql("INSERT INTO schema_steps (step, applied_at) VALUES ($1, $2)");
@@ -275,4 +290,50 @@ pub(crate) async fn migrate(database: &Database, clock: &dyn Clock) -> Result<()
         }
     }
     tx.commit().await
+}
+
+/// Returns how many steps a database has; 0 if it is new.
+async fn applied(database: &Database) -> Result<u64, Error> {
+    let mut tx = database.write().await?;
+    database.lock_tables(&mut tx).await?;
+    tx.script(
+        "CREATE TABLE IF NOT EXISTS schema_steps (step BIGINT PRIMARY KEY, applied_at BIGINT NOT NULL)",
+    )
+    .await?;
+    let record = tx.first(sql("SELECT COALESCE(MAX(step), 0) AS step FROM schema_steps")).await?;
+    tx.commit().await?;
+    record.map_or(Ok(0), |record| record.count("step"))
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_model::SystemClock;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_database_is_copied_before_it_steps_forward_and_the_former_version_opens_the_copy() {
+        const NEXT: &[&str] = &[STEPS[0], "ALTER TABLE syncs ADD COLUMN colour TEXT"];
+        let data = tempfile::tempdir().expect("folder");
+        let now = Database::embedded(data.path()).await.expect("made");
+        step_through(STEPS, &now, &SystemClock).await.expect("stepped");
+        now.execute(sql("INSERT INTO syncs (id) VALUES ('orders')")).await.expect("written");
+        let copy = data.path().join("tidegate.db.before-step-2");
+        assert!(!copy.exists());
+
+        let next = Database::embedded(data.path()).await.expect("opened");
+        step_through(NEXT, &next, &SystemClock).await.expect("stepped");
+
+        next.all(sql("SELECT colour FROM syncs")).await.expect("stepped forward");
+        let refused = step_through(STEPS, &now, &SystemClock).await.expect_err("newer");
+        assert!(refused.message().contains("of a newer tidegate"), "{refused:?}");
+        assert!(refused.next_step().contains("restore"), "{refused:?}");
+        let former = tempfile::tempdir().expect("folder");
+        std::fs::copy(&copy, former.path().join("tidegate.db")).expect("copied");
+        let back = Database::embedded(former.path()).await.expect("opened");
+        step_through(STEPS, &back, &SystemClock).await.expect("of this version");
+        assert_eq!(back.all(sql("SELECT id FROM syncs")).await.expect("read").len(), 1);
+        // A step that is taken twice keeps the first copy.
+        step_through(NEXT, &next, &SystemClock).await.expect("there");
+    }
 }

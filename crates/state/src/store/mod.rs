@@ -6,7 +6,7 @@
 mod alerts;
 mod archive;
 mod commit;
-mod contents;
+pub(crate) mod contents;
 pub(crate) mod dialect;
 mod erase;
 mod failed_rows;
@@ -25,6 +25,7 @@ mod runs;
 mod secrets;
 mod server;
 mod server_url;
+pub(crate) mod sqlite_copy;
 pub(crate) mod statement;
 mod syncs;
 mod term;

@@ -3,6 +3,7 @@
 //! The tests on PostgreSQL need `TIDEGATE_TEST_POSTGRES`: the URL of a server
 //! where databases can be made and dropped. Without it they fail.
 
+mod backup;
 mod crash;
 mod embedded;
 mod erase;

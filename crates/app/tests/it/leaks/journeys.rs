@@ -250,7 +250,7 @@ async fn phones(served: &Served) {
 }
 
 /// Whether a file, or one in a folder, holds a text or is called by it.
-pub(super) fn holds(place: &Path, text: &str) -> bool {
+pub(crate) fn holds(place: &Path, text: &str) -> bool {
     if place.file_name().is_some_and(|name| name.to_string_lossy().contains(text)) {
         return true;
     }

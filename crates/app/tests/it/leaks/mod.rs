@@ -4,3 +4,5 @@ mod alone;
 mod erase;
 mod journeys;
 mod settings;
+
+pub(crate) use journeys::holds;

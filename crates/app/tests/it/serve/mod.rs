@@ -2,6 +2,7 @@
 
 mod arriving;
 mod asking;
+mod backup;
 mod refusing;
 mod requested;
 mod standing;

@@ -1,0 +1,106 @@
+//! Puts a backup back.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+
+use tidegate_model::{Error, ErrorKind};
+
+use super::copies::{Copies, sum_of};
+use super::manifest::{ABOUT, Backup, SUMS, Sums, damaged};
+use super::{blocking, copying, erased};
+use crate::failure::of_io;
+use crate::folder;
+use crate::log::{LogConfig, copy};
+
+/// Reads what a backup is of, without looking at its files.
+///
+/// # Errors
+/// [`Missing`](ErrorKind::Missing) if the folder is not a whole backup, [`Storage`](ErrorKind::Storage)
+/// if it is damaged or was made by a newer version.
+pub fn look(backup: &Path) -> Result<Backup, Error> {
+    let sums = Sums::read(backup)?;
+    let path = backup.join(ABOUT);
+    let bytes = match fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
+            return Err(damaged(backup, ABOUT, "is missing"));
+        }
+        Err(cause) => return Err(of_io(cause, "reading", &path)),
+    };
+    let sum = sum_of(&bytes[..], &mut io::sink()).map_err(|cause| copying(cause, &path))?;
+    if sums.0.get(ABOUT).is_none_or(|listed| listed.hash != sum.hash) {
+        return Err(damaged(backup, ABOUT, "is not what it was when the backup was made"));
+    }
+    let about = Backup::decode(&bytes, backup)?;
+    // Itself is listed and does not count itself.
+    if sums.0.len() as u64 != about.files + 1 {
+        return Err(damaged(backup, SUMS, "does not list all files"));
+    }
+    Ok(about)
+}
+
+/// Copies a backup into a data folder that is empty, comparing every file with its checksum, and gives
+/// its event log an id of its own, so that destinations take no new event for one that they have.
+///
+/// # Errors
+/// [`Storage`](ErrorKind::Storage) with the name of the first file that is damaged or missing, or if
+/// the folder cannot be written. What is in the folder then is of no use.
+pub async fn restore(backup: &Path, log: LogConfig, data: &Path) -> Result<Backup, Error> {
+    let about = look(backup)?;
+    let (from, to) = (backup.to_path_buf(), data.to_path_buf());
+    blocking(move || {
+        let sums = Sums::read(&from)?;
+        folder::create(&to).map_err(|cause| of_io(cause, "making the folder", &to))?;
+        let mut copies = Copies::new(&to);
+        for (name, listed) in sums.0.iter().filter(|(name, _)| *name != ABOUT) {
+            let path = from.join(name);
+            if !copies.copy(&path, name).map_err(|cause| copying(cause, &path))? {
+                return Err(damaged(&from, name, "is missing"));
+            }
+            if copies.sums.0.get(name).is_none_or(|sum| sum.hash != listed.hash) {
+                return Err(damaged(&from, name, "is not what it was when the backup was made"));
+            }
+        }
+        copies.sync().map_err(|cause| copying(cause, &to))
+    })
+    .await?;
+    if data.join("events").is_dir() {
+        copy::fork(log).await?;
+    }
+    // An erasure from now on is noted in it, too.
+    let path = backup.canonicalize().map_err(|cause| of_io(cause, "reading", backup))?;
+    erased::remember(data, &path)?;
+    Ok(about)
+}
+
+/// Whether a process works on a data folder: it appends to the event log or runs a sync.
+///
+/// # Errors
+/// [`Storage`](ErrorKind::Storage) if the folder cannot be read.
+pub fn is_in_use(data: &Path) -> Result<bool, Error> {
+    let mut locks = vec![data.join("events/lock")];
+    match fs::read_dir(data.join("locks")) {
+        Ok(entries) => locks.extend(entries.flatten().map(|entry| entry.path())),
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
+        Err(cause) => return Err(of_io(cause, "listing", data)),
+    }
+    let held = |path: &std::path::PathBuf| {
+        let lock = File::open(path).map(|file| file.try_lock_shared());
+        matches!(lock, Ok(Err(fs::TryLockError::WouldBlock)))
+    };
+    Ok(locks.iter().any(held))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_is_no_backup_is_said_to_be_none() {
+        let folder = tempfile::tempdir().expect("folder");
+        let error = look(folder.path()).expect_err("no backup");
+        assert_eq!(error.kind(), ErrorKind::Missing);
+        assert!(error.message().contains("it has no SHA256SUMS"), "{error:?}");
+    }
+}
