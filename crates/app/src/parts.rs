@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::registry::{CHANNELS, CONNECTORS};
 use tidegate_engine::service::{Config, Engine};
-use tidegate_model::{Clock, Error, EventLog, Secret, Store, SystemClock};
+use tidegate_model::{Clock, ConnectorContext, Error, EventLog, Http, Secret, Store, SystemClock};
 use tidegate_project::{Project, Retention};
 use tidegate_state::{LogAccess, LogConfig, MasterKeys, StateConfig, StoreLocation};
 
@@ -19,6 +19,15 @@ const DAYS: u32 = 90;
 const MASTER_KEY: &str = "TIDEGATE_MASTER_KEY";
 /// The master key before it, until `tidegate secret rotate` has run.
 const FORMER_MASTER_KEY: &str = "TIDEGATE_FORMER_MASTER_KEY";
+
+/// What an event log is opened with.
+struct Tools {
+    store: Arc<dyn Store>,
+    http: Arc<dyn Http>,
+    clock: Arc<dyn Clock>,
+    /// How many days events are kept.
+    log_days: u32,
+}
 
 impl ProjectArgs {
     /// The project's folder: relative paths start here.
@@ -67,15 +76,31 @@ impl ProjectArgs {
     }
 
     /// Where events are durable.
-    pub(crate) fn open_log(
+    async fn open_log(
         &self,
-        clock: Arc<dyn Clock>,
+        project: &Project,
+        tools: &Tools,
         access: LogAccess,
     ) -> Result<Arc<dyn EventLog>, Error> {
         if let Some(log) = self.replaced.log {
             return Ok(log());
         }
-        tidegate_state::open_log(LogConfig::new(self.data_folder().join("events"), clock, access))
+        let Some(address) = &self.log else {
+            let folder = self.data_folder().join("events");
+            return tidegate_state::open_log(LogConfig::new(folder, tools.clock.clone(), access));
+        };
+        let (connection, settings) = address.settings(project, tools.log_days)?;
+        let connection = connection.settings.resolve(&self.folder(), tools.store.as_ref()).await;
+        let context = ConnectorContext {
+            http: tools.http.clone(),
+            clock: tools.clock.clone(),
+            project: self.folder(),
+            data: self.data_folder(),
+            dry_run: false,
+        };
+        connection
+            .and_then(|connection| tidegate_kafka::event_log(&connection, settings, &context))
+            .map_err(|error| error.context(format!("the event log at {address}")))
     }
 
     /// The engine of this project.
@@ -93,13 +118,16 @@ impl ProjectArgs {
         let store = self.open_store(project.retention).await?;
         let log_days = self.event_days.or(project.retention.event_days).unwrap_or(DAYS);
         owner::claim(&self.folder(), &self.data_folder())?;
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let http = Arc::new(tidegate_transport::http::RealHttp::new()?);
+        let tools = Tools { store, http, clock: Arc::new(SystemClock), log_days };
+        let log = self.open_log(&project, &tools, access).await?;
+        let Tools { store, http, clock, log_days } = tools;
         Ok(Engine::new(Config {
             connectors: CONNECTORS,
             channels: CHANNELS,
             store,
-            http: Arc::new(tidegate_transport::http::RealHttp::new()?),
-            log: self.open_log(clock.clone(), access)?,
+            http,
+            log,
             clock,
             project,
             folder: self.folder(),

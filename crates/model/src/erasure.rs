@@ -20,6 +20,9 @@ pub struct ErasureCounts {
     pub history_rows: u64,
     /// Events of the event log.
     pub events: u64,
+    /// Whether the event log lies in Kafka: events of the user then stay in it until the retention of
+    /// its topics removes them.
+    pub events_stay: bool,
     /// What connectors kept in the data folder, by the name of the place.
     pub places: BTreeMap<String, u64>,
 }

@@ -136,6 +136,12 @@ pub trait EventLog: Send + Sync {
     /// If a file cannot be removed.
     async fn trim(&self, retention: &Retention) -> Result<(), Error>;
 
+    /// Returns whether [`EventLog::erase`] is possible. If it is not, events go with the retention of
+    /// what keeps them.
+    fn can_erase(&self) -> bool {
+        true
+    }
+
     /// Erases the events of a user, and those that have the id as a value. Offsets and ids
     /// stay taken. Called before any other method. Returns the number of erased events.
     ///

@@ -3,6 +3,7 @@
 pub(crate) mod complete;
 mod help;
 pub(crate) mod hints;
+mod log_address;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use clap_complete::engine::ArgValueCandidates;
 
 use tidegate_model::people::Role;
 
+pub(crate) use self::log_address::LogAddress;
 use crate::replaced::Replaced;
 
 /// Moves customer data between warehouses, streams and engagement platforms.
@@ -95,6 +97,12 @@ pub(crate) struct ProjectArgs {
         value_name = "URL"
     )]
     pub(crate) store: Option<String>,
+
+    /// Keep incoming events in topics of a Kafka connection of the project, instead of files in the
+    /// data folder: `kafka://CONNECTION`, or with the beginning of the names of its topics and what
+    /// new topics get, `kafka://CONNECTION/acme.?partitions=12&replicas=3`.
+    #[arg(long, global = true, env = "TIDEGATE_LOG", hide_short_help = true, value_name = "ADDRESS")]
+    pub(crate) log: Option<LogAddress>,
 
     /// Days to keep the status of every row [default: `retention.history` of the project, or 90].
     #[arg(long, global = true, env = "TIDEGATE_HISTORY_DAYS", hide_short_help = true, value_name = "DAYS")]

@@ -28,6 +28,9 @@ pub(super) async fn backup(
                 output::note("the tables of the state are on a PostgreSQL server and not in it");
                 output::note("→ `pg_dump` copies them: run it before the backup");
             }
+            if args.log.is_some() {
+                output::note("events are in Kafka and not in it");
+            }
             match made.master_key {
                 true => output::note("the master key is in it: whoever has the backup can open its secrets"),
                 false => output::note("the master key is not in it: keep it apart, `restore` needs it"),

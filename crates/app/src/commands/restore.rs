@@ -12,7 +12,7 @@ use tidegate_state::backup::{self, Backup, erased_since, is_in_use};
 use tidegate_state::{LogAccess, LogConfig};
 
 use super::documents::{Restored, RestoredSync};
-use super::people::{done, user};
+use super::people::{done, user_of_machine};
 use crate::cli::{Output, ProjectArgs};
 use crate::{DONE, output};
 
@@ -78,7 +78,7 @@ pub(super) async fn restore(
         syncs: syncs.into_iter().map(|(sync, since)| explained(sync, since)).collect(),
     };
     match out {
-        Output::Text => print(&restored),
+        Output::Text => print(&restored, args.log.is_some()),
         _ => output::document(out, &restored),
     }
     Ok(DONE)
@@ -130,25 +130,29 @@ impl Work {
         let syncs = match self.args.store {
             // The tables are those of now: they know what was sent.
             Some(_) => Vec::new(),
-            None => engine.after_restore(made_at, &user()).await?,
+            None => engine.after_restore(made_at, &user_of_machine()).await?,
         };
-        done(&engine, "restore", &output::moment(made_at)).await?;
+        done(&engine, "restore", &output::moment(made_at)).await;
         Ok((Erased { count: users.len() as u64, by }, syncs))
     }
 }
 
-fn print(restored: &Restored) {
+fn print(restored: &Restored, log_elsewhere: bool) {
     let Restored { backup, made_at, data, replaced, erased, erased_by, syncs } = restored;
     output::line(format!("restored {data} from {backup}, made {}", output::moment(*made_at)));
     if let Some(former) = replaced {
         output::note(format!("the former state is in {former}"));
     }
     match erased_by.first() {
-        Some(file) => output::note(format!("{} erased again, as {file} says", output::counted(*erased, "user"))),
+        Some(file) => {
+            output::note(format!("{} erased again, as {file} says", output::counted(*erased, "user")))
+        }
         None if *erased > 0 => output::note(format!("{} erased again", output::counted(*erased, "user"))),
         None => output::note(format!("no user was erased after the backup, as {backup} says")),
     }
-    output::note("events that came in after the backup are not in the event log");
+    if !log_elsewhere {
+        output::note("events that came in after the backup are not in the event log");
+    }
     for RestoredSync { sync, since_backup, .. } in syncs {
         output::note(format!("{sync}: {since_backup}"));
     }
@@ -159,7 +163,9 @@ fn print(restored: &Restored) {
 
 fn explained(sync: SyncId, since: SinceBackup) -> RestoredSync {
     let since_backup = match since {
-        SinceBackup::SameEffect => "rows that were sent after the backup are sent again, with the same effect",
+        SinceBackup::SameEffect => {
+            "rows that were sent after the backup are sent again, with the same effect"
+        }
         SinceBackup::Paused => {
             "paused, since rows that were sent after the backup would be sent again and could count twice"
         }
@@ -184,7 +190,9 @@ fn is_occupied(data: &Path) -> Result<bool, Error> {
 fn staged(parent: &Path) -> Result<PathBuf, Error> {
     let at = Timestamp::now().strftime("%Y%m%dT%H%M%S");
     let staged = parent.join(format!(".tidegate-restore-{at}-{}", std::process::id()));
-    fs::create_dir_all(parent).and_then(|()| fs::create_dir(&staged)).map_err(|cause| moving(cause, &staged))?;
+    fs::create_dir_all(parent)
+        .and_then(|()| fs::create_dir(&staged))
+        .map_err(|cause| moving(cause, &staged))?;
     Ok(staged)
 }
 
@@ -209,8 +217,10 @@ fn identifiers(file: &Path) -> Result<Vec<String>, Error> {
 
 fn other_store(about: &Backup) -> Error {
     match about.tables {
-        true => Error::settings("the backup has the tables of the state, and --store names a server for them")
-            .hint("leave out --store and TIDEGATE_STORE to restore it into a data folder"),
+        true => {
+            Error::settings("the backup has the tables of the state, and --store names a server for them")
+                .hint("leave out --store and TIDEGATE_STORE to restore it into a data folder")
+        }
         false => Error::settings("the backup was made beside a PostgreSQL store and has no tables")
             .hint("restore the tables with `pg_restore` first, and name the server with --store"),
     }

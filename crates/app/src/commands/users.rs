@@ -26,7 +26,7 @@ pub(super) async fn users(args: &ProjectArgs, action: UsersAction, out: Output) 
             match out {
                 Output::Text => {
                     output::table(&counts(&erased.removed));
-                    tell_of_backups(&erased);
+                    tell_what_stays(&erased);
                 }
                 _ => output::document(out, &erased),
             }
@@ -46,13 +46,20 @@ pub(super) async fn users(args: &ProjectArgs, action: UsersAction, out: Output) 
     Ok(DONE)
 }
 
-/// Says which backups hold the user still.
-fn tell_of_backups(erased: &ErasedUser) {
+/// Says where the user is still.
+fn tell_what_stays(erased: &ErasedUser) {
+    if erased.removed.events_stay {
+        output::note("events of the user stay in Kafka until the retention of the topics removes them");
+    }
     for backup in &erased.backups {
-        output::note(format!("{backup} holds the user until you remove it; restoring it erases the user again"));
+        output::note(format!(
+            "{backup} holds the user until you remove it; restoring it erases the user again"
+        ));
     }
     for backup in &erased.backups_gone {
-        output::note(format!("{backup} is not there any more; a copy of it that is kept elsewhere holds the user"));
+        output::note(format!(
+            "{backup} is not there any more; a copy of it that is kept elsewhere holds the user"
+        ));
         output::note("→ give the identifier to `tidegate restore --erased FILE` if you restore that copy");
     }
 }
@@ -75,7 +82,8 @@ fn listed(erasures: &Erasures) -> Table {
 }
 
 fn lines(removed: &ErasureCounts) -> Vec<(String, u64)> {
-    let ErasureCounts { failed_rows, kept_users, intents, history_rows, events, places } = removed;
+    let ErasureCounts { failed_rows, kept_users, intents, history_rows, events, events_stay: _, places } =
+        removed;
     let own = [
         ("failed rows", failed_rows),
         ("identifiers of mirrors", kept_users),

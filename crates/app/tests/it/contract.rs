@@ -97,7 +97,8 @@ fn the_json_of_each_verb_is_as_its_schema_says_and_stands_alone() {
     let room = tempfile::tempdir().expect("a folder");
     let folder = room.path().join("backup").to_str().expect("text").to_owned();
     for (name, words) in COMMANDS {
-        let words: Vec<&str> = words.iter().map(|word| if *word == "BACKUP" { &*folder } else { word }).collect();
+        let words: Vec<&str> =
+            words.iter().map(|word| if *word == "BACKUP" { &*folder } else { word }).collect();
         let mut command = project.tidegate(&words);
         command.args(["--output", "json"]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -24,7 +24,10 @@ impl Engine {
             claims.push(self.claim(id).await?);
         }
         let mut removed = self.config.store.erase_user(user).await?;
-        removed.events = self.config.log.erase(user).await?;
+        match self.config.log.can_erase() {
+            true => removed.events = self.config.log.erase(user).await?,
+            false => removed.events_stay = true,
+        }
         for (id, spec) in &self.config.project.connections {
             let connector = self.config.connectors.iter().find(|connector| connector.kind == spec.kind);
             let Some(erase) = connector.and_then(|connector| connector.erase) else { continue };

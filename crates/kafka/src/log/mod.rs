@@ -278,7 +278,15 @@ impl EventLog for KafkaLog {
         let lag = reader.ends().await?.into_iter().map(|(partition, end)| {
             let low = lows.get(&partition).copied().unwrap_or_default();
             // Events removed by retention do not count as lag.
-            let position = next.get(&partition).map_or(low, |at| *at.max(&low));
+            let read = next.get(&partition).copied();
+            let position = read.map_or(low, |at| at.max(low));
+            let removed = read.map_or(0, |at| low - at);
+            let trouble = (removed > 0).then(|| {
+                format!(
+                    "the retention of the topic of `{stream}` has removed {removed} events of partition {partition} \
+                     that were not exported"
+                )
+            });
             let end = end.max(position);
             let count = |at: i64| u64::try_from(at).unwrap_or_default();
             Lag {
@@ -288,7 +296,7 @@ impl EventLog for KafkaLog {
                 behind: count(end - position),
                 last_seen: None,
                 per_minute: None,
-                trouble: None,
+                trouble,
             }
         });
         Ok(lag.collect())
@@ -317,6 +325,10 @@ impl EventLog for KafkaLog {
             Ok(streams)
         })
         .await
+    }
+
+    fn can_erase(&self) -> bool {
+        false
     }
 
     /// Does nothing: the topic's retention removes old events.

@@ -46,8 +46,10 @@ pub(super) fn open_consumer(cluster: &Cluster, follow: bool) -> Result<LogConsum
 /// Reads the offsets of a checkpoint.
 pub(super) fn offsets(checkpoint: Option<&Checkpoint>) -> Result<Offsets, Error> {
     let Some(checkpoint) = checkpoint else { return Ok(Offsets::new()) };
-    serde_json::from_value(checkpoint.0.clone())
-        .map_err(|cause| Error::internal("the checkpoint is not one of a Kafka event log").caused_by(cause))
+    serde_json::from_value(checkpoint.0.clone()).map_err(|_| {
+        Error::settings("this export has read another event log before, and not the one in Kafka")
+            .hint("name the log that it has read, or run `tidegate reset` for the export: it reads all events of this one")
+    })
 }
 
 /// One topic being read.

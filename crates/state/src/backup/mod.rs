@@ -20,8 +20,8 @@ use tidegate_model::{Error, ErrorKind};
 
 use self::copies::Copies;
 pub use self::erased::{NotedErasure, erased_since, note_erasure_in_backups};
-pub use self::manifest::Backup;
 use self::manifest::ABOUT;
+pub use self::manifest::Backup;
 pub use self::restore::{is_in_use, look, restore};
 use crate::failure::of_io;
 use crate::log::copy::CopyTarget as _;

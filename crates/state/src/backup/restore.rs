@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
-use tidegate_model::{Error, ErrorKind};
+use tidegate_model::Error;
 
 use super::copies::{Copies, sum_of};
 use super::manifest::{ABOUT, Backup, SUMS, Sums, damaged};
@@ -16,7 +16,7 @@ use crate::log::{LogConfig, copy};
 /// Reads what a backup is of, without looking at its files.
 ///
 /// # Errors
-/// [`Missing`](ErrorKind::Missing) if the folder is not a whole backup, [`Storage`](ErrorKind::Storage)
+/// [`Missing`](tidegate_model::ErrorKind::Missing) if the folder is not a whole backup, [`Storage`](tidegate_model::ErrorKind::Storage)
 /// if it is damaged or was made by a newer version.
 pub fn look(backup: &Path) -> Result<Backup, Error> {
     let sums = Sums::read(backup)?;
@@ -44,7 +44,7 @@ pub fn look(backup: &Path) -> Result<Backup, Error> {
 /// its event log an id of its own, so that destinations take no new event for one that they have.
 ///
 /// # Errors
-/// [`Storage`](ErrorKind::Storage) with the name of the first file that is damaged or missing, or if
+/// [`Storage`](tidegate_model::ErrorKind::Storage) with the name of the first file that is damaged or missing, or if
 /// the folder cannot be written. What is in the folder then is of no use.
 pub async fn restore(backup: &Path, log: LogConfig, data: &Path) -> Result<Backup, Error> {
     let about = look(backup)?;
@@ -77,7 +77,7 @@ pub async fn restore(backup: &Path, log: LogConfig, data: &Path) -> Result<Backu
 /// Whether a process works on a data folder: it appends to the event log or runs a sync.
 ///
 /// # Errors
-/// [`Storage`](ErrorKind::Storage) if the folder cannot be read.
+/// [`Storage`](tidegate_model::ErrorKind::Storage) if the folder cannot be read.
 pub fn is_in_use(data: &Path) -> Result<bool, Error> {
     let mut locks = vec![data.join("events/lock")];
     match fs::read_dir(data.join("locks")) {
@@ -94,6 +94,8 @@ pub fn is_in_use(data: &Path) -> Result<bool, Error> {
 
 #[cfg(test)]
 mod tests {
+    use tidegate_model::ErrorKind;
+
     use super::*;
 
     #[test]

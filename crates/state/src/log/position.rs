@@ -17,8 +17,12 @@ impl CheckpointOffset {
     /// Reads a checkpoint; the beginning of any log if there is none.
     pub(super) fn of(after: Option<&Checkpoint>) -> Result<CheckpointOffset, Error> {
         let Some(Checkpoint(value)) = after else { return Ok(CheckpointOffset::default()) };
-        CheckpointOffset::deserialize(value)
-            .map_err(|cause| Error::internal("a checkpoint is not one of the event log").caused_by(cause))
+        CheckpointOffset::deserialize(value).map_err(|_| {
+            Error::settings("this export has read another event log before, and not the one in the data folder")
+                .hint(
+                    "name that log with --log, or run `tidegate reset` for the export: it reads all events of this one",
+                )
+        })
     }
 
     /// The place after an event.

@@ -195,7 +195,9 @@ impl Database {
     pub(crate) async fn copy_to(&self, file: &Path) -> Result<(), Error> {
         match self {
             Database::Sqlite { folder, .. } => sqlite_copy::copy(&folder.join("tidegate.db"), file).await,
-            Database::Postgres { .. } => Err(Error::internal("tables of a server are copied by its own tools")),
+            Database::Postgres { .. } => {
+                Err(Error::internal("tables of a server are copied by its own tools"))
+            }
         }
     }
 

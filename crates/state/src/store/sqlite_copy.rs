@@ -31,5 +31,10 @@ pub(crate) async fn copy(from: &Path, to: &Path) -> Result<(), Error> {
 
 /// Opens a database that is there.
 pub(crate) async fn connect(file: &Path) -> Result<SqliteConnection, sqlx::Error> {
-    SqliteConnectOptions::new().filename(file).busy_timeout(PATIENCE).disable_statement_logging().connect().await
+    SqliteConnectOptions::new()
+        .filename(file)
+        .busy_timeout(PATIENCE)
+        .disable_statement_logging()
+        .connect()
+        .await
 }

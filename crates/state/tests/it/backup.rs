@@ -83,7 +83,7 @@ fn result(id: u64, user: &str) -> RowResult {
             0 => RowStatus::Rejected(Reason::new("no", "no")),
             _ => RowStatus::Delivered,
         },
-        payload: (id % 50 == 0).then(|| Row { columns, values: vec![Value::Text(user.into())] }),
+        payload: (id % 50 == 0).then(|| Row { columns, values: vec![Value::Text(user.into())] }.into()),
     }
 }
 
@@ -199,8 +199,9 @@ async fn a_restored_log_gives_out_no_offset_that_the_lost_one_gave_out() {
     log.append(&shop(), events(30, 35)).await.expect("appended");
 
     let read = read_all(&*log, Some(&checkpoint)).await;
-    let ids: Vec<&str> = read.iter().map(|logged| logged.event.id.as_str()).collect();
-    let expected: Vec<String> = (4..10).chain(30..35).map(|id: usize| events(id, id + 1)[0].id.to_string()).collect();
+    let ids: Vec<&str> = read.iter().map(|logged| &*logged.event.id).collect();
+    let expected: Vec<String> =
+        (4..10).chain(30..35).map(|id: usize| events(id, id + 1)[0].id.to_string()).collect();
     assert_eq!(ids, expected);
     let (old, new) = read.split_at(6);
     assert!(old.iter().all(|logged| logged.offset.log == lost[0].offset.log), "known to destinations");
@@ -257,7 +258,8 @@ async fn a_backup_goes_into_no_folder_that_holds_anything_and_not_into_what_it_c
         assert!(error.message().contains(why), "{error:?}");
     }
     assert!(scene.place("full").join("mine").exists());
-    let nothing = back_up(config(&scene.place("none"), &scene.folder.clock), &scene.place("b"), options).await;
+    let nothing =
+        back_up(config(&scene.place("none"), &scene.folder.clock), &scene.place("b"), options).await;
     assert!(nothing.expect_err("nothing").message().contains("there is no state"));
 }
 
@@ -291,10 +293,8 @@ async fn a_backup_knows_who_was_erased_after_it_and_does_not_tell() {
     let noted = note_erasure_in_backups(config_of(scene.data()), CANARY).await.expect("noted");
 
     let (gone, kept) = (scene.place("gone"), scene.place("backup"));
-    let expected = [
-        NotedErasure { backup: gone, noted: false },
-        NotedErasure { backup: kept.clone(), noted: true },
-    ];
+    let expected =
+        [NotedErasure { backup: gone, noted: false }, NotedErasure { backup: kept.clone(), noted: true }];
     assert_eq!(noted, expected);
     let list = fs::read_to_string(kept.join("erased")).expect("a list");
     assert!(!list.contains(CANARY), "{list}");

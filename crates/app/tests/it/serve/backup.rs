@@ -83,11 +83,14 @@ async fn backup_of_a_server_under_load_is_restored_without_a_doubled_row_and_wit
     };
     let (sent, done) = tokio::join!(load, backing);
     assert_eq!(done.code, 0, "{done:?}");
-    assert!(done.stdout.contains("backed up to") && done.stderr.contains("the master key is in it"), "{done:?}");
+    assert!(
+        done.stdout.contains("backed up to") && done.stderr.contains("the master key is in it"),
+        "{done:?}"
+    );
     let run = Ended::of(&run.wait_with_output().expect("it ends"));
     assert_eq!(run.code, 0, "{run:?}");
 
-    // Life goes on.
+    // More rows and events arrive.
     database
         .run(
             "INSERT INTO orders SELECT id, '2026-03-02Z'::timestamptz + id * interval '1 second', 'u1'
@@ -105,7 +108,9 @@ async fn backup_of_a_server_under_load_is_restored_without_a_doubled_row_and_wit
 
     // A user is erased, first at the source.
     database
-        .run(&format!("DELETE FROM people WHERE id = '{CANARY}'; DELETE FROM orders WHERE customer = '{CANARY}'"))
+        .run(&format!(
+            "DELETE FROM people WHERE id = '{CANARY}'; DELETE FROM orders WHERE customer = '{CANARY}'"
+        ))
         .await;
     let erased = project.json(&["users", "erase", CANARY]);
     assert_eq!(erased["backups"], json!([folder.canonicalize().expect("there")]), "{erased:#}");
@@ -113,7 +118,7 @@ async fn backup_of_a_server_under_load_is_restored_without_a_doubled_row_and_wit
 
     // The folder is lost.
     std::fs::remove_dir_all(&data).expect("removed");
-    let restored = project.json(&["restore", backup]);
+    let restored = project.document(&["restore", backup]);
 
     assert_eq!(restored["erased"], 1, "{restored:#}");
     assert_eq!(restored["erased_by"], json!([folder.join("erased")]), "{restored:#}");
@@ -171,7 +176,7 @@ fn backup_is_not_put_in_the_place_of_state_unasked_and_damage_changes_nothing() 
     assert!(damaged.code == 1 && damaged.stderr.contains("is damaged: notes.txt"), "{damaged:?}");
     std::fs::write(&notes, "of now").expect("written");
     project.write(".tidegate/notes.txt", "of later");
-    let restored = project.json(&["restore", backup, "--replace"]);
+    let restored = project.document(&["restore", backup, "--replace"]);
 
     let text = std::fs::read_to_string(project.path().join(".tidegate/notes.txt")).expect("restored");
     assert_eq!(text, "of now");

@@ -3,6 +3,7 @@
 mod arriving;
 mod asking;
 mod backup;
+mod kafka_log;
 mod refusing;
 mod requested;
 mod standing;
