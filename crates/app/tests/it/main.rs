@@ -48,4 +48,5 @@ mod snapshots;
 mod snowflake;
 mod support;
 mod topics;
+mod upgrade;
 mod words;
