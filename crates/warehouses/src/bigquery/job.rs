@@ -168,7 +168,7 @@ impl Job {
                 if let Some(most) = self.client.settings.maximum_bytes_billed {
                     query["maximumBytesBilled"] = most.to_string().into();
                 }
-                self.client.post(&self.client.path("jobs"), &self.described("query", query)).await
+                self.client.post(&self.client.path("jobs"), &self.described("query", &query)).await
             }
             Work::Load([project, dataset, table], file) => {
                 let load = json!({
@@ -177,13 +177,13 @@ impl Job {
                     "createDisposition": "CREATE_NEVER",
                     "writeDisposition": "WRITE_EMPTY",
                 });
-                let body = multipart(&self.described("load", load), file, &self.id);
+                let body = multipart(&self.described("load", &load), file, &self.id);
                 self.client.upload(&self.client.path("jobs?uploadType=multipart"), body).await
             }
         }
     }
 
-    fn described(&self, kind: &str, configuration: Value) -> Value {
+    fn described(&self, kind: &str, configuration: &Value) -> Value {
         json!({
             "configuration": { kind: configuration, "labels": { "application": "tidegate" } },
             "jobReference":

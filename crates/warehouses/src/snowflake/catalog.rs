@@ -124,7 +124,7 @@ impl Client {
             }
         }
         let dataset = |(table, columns): ([String; 2], Vec<Column>)| Dataset {
-            name: [database, &table[0], &table[1]].map(|name| Names::shown(name)).join("."),
+            name: [database, &table[0], &table[1]].map(Names::shown).join("."),
             key: keys.remove(&table).unwrap_or_default(),
             columns,
             open: false,

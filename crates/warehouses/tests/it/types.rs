@@ -31,7 +31,7 @@ impl Page {
             (self.cases.iter().enumerate()).map(|(at, (_, literal, _))| format!("{literal} AS C{at}"));
         let selected =
             selection(json!({ "query": format!("SELECT {}", columns.collect::<Vec<_>>().join(", ")) }));
-        let described = source.describe(&selected).await.unwrap();
+        let described = source.describe(&selected).await.expect("columns");
         let row = only(source, &selected).await;
         let mut page = self.head.to_owned();
         for (at, (type_name, literal, expected)) in self.cases.iter().enumerate() {
@@ -45,7 +45,7 @@ impl Page {
         page.push_str(self.tail);
         let path = format!("{}/../../docs/reference/{}", env!("CARGO_MANIFEST_DIR"), self.file);
         if std::env::var("UPDATE").is_ok_and(|update| update == "1") {
-            std::fs::write(path, page).unwrap();
+            std::fs::write(path, page).expect("written");
         } else {
             assert_eq!(std::fs::read_to_string(path).unwrap_or_default(), page, "UPDATE=1 rewrites it");
         }
@@ -62,7 +62,7 @@ impl Page {
 }
 
 async fn only(source: &dyn Source, selected: &tidegate_model::Selection) -> Row {
-    let batches = read(source, selected, &ReadMode::Full).await.unwrap();
+    let batches = read(source, selected, &ReadMode::Full).await.expect("rows");
     let malformed: Vec<_> = batches[0].malformed.iter().map(|one| &one.reason.message).collect();
     assert_eq!(malformed, Vec::<&String>::new());
     batches[0].items[0].clone()
@@ -73,10 +73,10 @@ fn shown(value: &Value, expected: &str, literal: &str) -> String {
     let mut json = String::new();
     let written = value.write_json(&mut json);
     if expected.is_empty() {
-        assert_eq!(written.unwrap_err().code, "not_a_number", "{literal}");
+        assert_eq!(written.expect_err("no number of JSON").code, "not_a_number", "{literal}");
         return "rejected: JSON has no such number".to_owned();
     }
-    written.unwrap();
+    written.expect("JSON");
     match value {
         Value::Float(float) if json.len() > SHOWN_MAX => {
             assert_eq!(expected.parse(), Ok(*float), "{literal}");
